@@ -489,7 +489,8 @@ typedef struct peft_model_desc {
     peft_dtype weights;
     int64_t block;             // of quantized weights: peft_quantize_desc
     bool double_quant;
-    peft_dtype embeddings;     // the same for the embedding and the output layer: 0 (as stored), PEFT_F16 or PEFT_BF16
+    peft_dtype embeddings;     // the same for the embedding and the output layer, which each new token reads whole: in bits often a
+                               // third of a small model. peft_model_save in any format gives them back as floats
 } peft_model_desc;
 
 enum { PEFT_FUSED_NOT = 0, PEFT_FUSED_THIRDS, PEFT_FUSED_HEADS };  // [3, heads, size] and [heads, 3, size]
@@ -3586,15 +3587,33 @@ PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintp
 #define PEFT__DOT_CASE(V, i) \
     case i + 1: peft__dots_rows_##V(i + 1, type, k, a, lda, b, out); break;
 
+#define PEFT__DOT_PART(V, i) s##i = peft__fma_##V(peft__load_##V(a + p + (i) * W), peft__weight_##V(type, row, p + (i) * W), s##i);
+
 #define PEFT__DEFINE_DOTS(V, TARGET, REPEAT_ROWS)                                                                      \
+    /* a token against one row: a single stream, which the processor fetches ahead better than it follows hints */     \
+    PEFT__INLINE TARGET peft__vec_##V peft__dots_row_##V(peft_dtype type, int64_t k, const float *a, const void *row) { \
+        const int64_t W = PEFT__W_##V;                                                                                 \
+        peft__vec_##V s0 = peft__set_##V(0.0f), s1 = s0, s2 = s0, s3 = s0;                                             \
+        int64_t p = 0;                                                                                                 \
+        for (; p + 4 * W <= k; p += 4 * W) { PEFT__REPEAT_4(PEFT__DOT_PART, V) }                                       \
+        for (; p + W <= k; p += W) { PEFT__DOT_PART(V, 0) }                                                            \
+        if (p < k) s1 = peft__fma_##V(peft__load_n_##V(a + p, k - p), peft__weight_n_##V(type, row, p, k - p), s1);    \
+        return peft__add_##V(peft__add_##V(s0, s1), peft__add_##V(s2, s3));                                            \
+    }                                                                                                                  \
     PEFT__INLINE TARGET void peft__dots_rows_##V(const int R, peft_dtype type, int64_t k, const float *a, int64_t lda, \
                                                  const void *const *b, float *out) {                                   \
         const void *r0 = b[0], *r1 = b[1], *r2 = b[2], *r3 = b[3];                                                     \
+        if (R == 1) {                                                                                                  \
+            peft__vec_##V d0 = peft__dots_row_##V(type, k, a, r0), d1 = peft__dots_row_##V(type, k, a, r1);            \
+            peft__vec_##V d2 = peft__dots_row_##V(type, k, a, r2), d3 = peft__dots_row_##V(type, k, a, r3);            \
+            peft__sum4_##V(d0, d1, d2, d3, out);                                                                       \
+            return;                                                                                                    \
+        }                                                                                                              \
         uintptr_t ahead = 4 * ((uintptr_t)r1 - (uintptr_t)r0);                                                         \
         REPEAT_ROWS(PEFT__DOT_ZERO, V)                                                                                 \
         int64_t p = 0;                                                                                                 \
         for (; p + PEFT__W_##V <= k; p += PEFT__W_##V) {                                                               \
-            if (R <= 2) { /* memory-bound: fetch what the next four rows will read */                                  \
+            if (R == 2) { /* memory-bound: fetch what the next four rows will read */                                  \
                 peft__fetch(type, r0, p, ahead), peft__fetch(type, r1, p, ahead);                                      \
                 peft__fetch(type, r2, p, ahead), peft__fetch(type, r3, p, ahead);                                      \
             }                                                                                                          \
@@ -4377,8 +4396,9 @@ PEFT__INLINE float peft__quant_scale(const peft_quant *q, int64_t block) {
 
 // The same for blocks [block, block + count), for products, where it does not matter whether the two operations are fused.
 PEFT__INLINE void peft__quant_scales(const peft_quant *q, int64_t block, int64_t count, float *out) {
-    for (int64_t b = block; b < block + count; b++)
-        *out++ = q->absmax ? q->absmax[b] : q->nested_map[q->codes[b]] * q->nested_absmax[b >> 8] + q->nested_offset;
+    if (q->absmax) memcpy(out, q->absmax + block, (size_t)count * sizeof(float));
+    for (int64_t b = block; !q->absmax && b < block + count; b++)
+        *out++ = q->nested_map[q->codes[b]] * q->nested_absmax[b >> 8] + q->nested_offset;
 }
 
 // The value of weight i before its scale.
@@ -4633,7 +4653,8 @@ PEFT__INLINE void peft__quant_fetch_row(const uint8_t *p, int64_t pitch) {
 #define PEFT__QUANT_PUT8(V, i) peft__store_##V(to + (i) * b->step, peft__mul_##V(PEFT__BYTE_##V(r[w], i), scale));
 #define PEFT__QUANT_ZERO(V, i) peft__vec_##V t##i##0 = peft__set_##V(0.0f), t##i##1 = t##i##0, t##i##2 = t##i##0, t##i##3 = t##i##0;
 #define PEFT__QUANT_STEP(V, i)                                                                          \
-    s0 = peft__fma_##V(v[i], peft__load_##V(xp + (i) * PEFT__W_##V), s0);                               \
+    if (R == 1 && i % 2) s1 = peft__fma_##V(v[i], peft__load_##V(xp + (i) * PEFT__W_##V), s1); /* two chains */ \
+    else s0 = peft__fma_##V(v[i], peft__load_##V(xp + (i) * PEFT__W_##V), s0);                          \
     if (R > 1) s1 = peft__fma_##V(v[i], peft__load_##V(xp + xs + (i) * PEFT__W_##V), s1);               \
     if (R > 2) s2 = peft__fma_##V(v[i], peft__load_##V(xp + 2 * xs + (i) * PEFT__W_##V), s2);           \
     if (R > 3) s3 = peft__fma_##V(v[i], peft__load_##V(xp + 3 * xs + (i) * PEFT__W_##V), s3);
@@ -4652,6 +4673,7 @@ PEFT__INLINE void peft__quant_fetch_row(const uint8_t *p, int64_t pitch) {
     s0 = s1 = s2 = s3 = peft__set_##V(0.0f);                                                            \
     PEFT__QUANT_STEP(V, 0) PEFT__QUANT_STEP(V, 1) PEFT__QUANT_STEP(V, 2) PEFT__QUANT_STEP(V, 3)         \
     PEFT__QUANT_STEP(V, 4) PEFT__QUANT_STEP(V, 5) PEFT__QUANT_STEP(V, 6) PEFT__QUANT_STEP(V, 7)         \
+    if (R == 1) s0 = peft__add_##V(s0, s1);                                                             \
     PEFT__QUANT_ADD(V, i, w)
 #define PEFT__QUANT_SCALE8(V, i) peft__vec_##V c##i = peft__set_##V(peft__quant_scale(q, (first[i] + p) >> q->block_shift));
 #define PEFT__QUANT_ROW8(V, i)                                                                          \
@@ -4775,10 +4797,33 @@ PEFT__INLINE void peft__quant_fetch_row(const uint8_t *p, int64_t pitch) {
         else if (rows == 3) peft__quant_dots4_of_##V(3, q, data, first, k, xp, xs, out);                               \
         else peft__quant_dots4_of_##V(4, q, data, first, k, xp, xs, out);                                              \
     }                                                                                                                  \
+    /* a token against one row of int8: sums of the codes of each grain, then their scale */                           \
+    PEFT__INLINE TARGET peft__vec_##V peft__quant_dots8_row_##V(const peft_quant *q, const uint8_t *data, int64_t first, \
+                                                                int64_t k, int64_t grain, const float *x) {            \
+        const int64_t W = PEFT__W_##V;                                                                                 \
+        peft__vec_##V t0 = peft__set_##V(0.0f), t1 = t0;                                                               \
+        for (int64_t p = 0; p < k; p += grain) {                                                                       \
+            int64_t j = p, end = PEFT__MIN(p + grain, k);                                                              \
+            peft__vec_##V s0 = peft__set_##V(0.0f), s1 = s0, scale = peft__set_##V(peft__quant_scale(q, (first + p) >> q->block_shift)); \
+            for (; j + 2 * W <= end; j += 2 * W) {                                                                     \
+                s0 = peft__fma_##V(peft__bytes_##V(data + first + j), peft__load_##V(x + j), s0);                      \
+                s1 = peft__fma_##V(peft__bytes_##V(data + first + j + W), peft__load_##V(x + j + W), s1);              \
+            }                                                                                                          \
+            if (j < end) s0 = peft__fma_##V(peft__bytes_##V(data + first + j), peft__load_##V(x + j), s0);             \
+            t0 = peft__fma_##V(s0, scale, t0), t1 = peft__fma_##V(s1, scale, t1);                                      \
+        }                                                                                                              \
+        return peft__add_##V(t0, t1);                                                                                  \
+    }                                                                                                                  \
     /* the same for int8, x in its own order; the rows' scales change together at multiples of grain */                \
     PEFT__INLINE TARGET void peft__quant_dots8_of_##V(const int R, const peft_quant *q, const uint8_t *data,           \
                                                       const int64_t *first, int64_t k, int64_t grain, const float *x,  \
                                                       int64_t xs, float *out) {                                        \
+        if (R == 1) {                                                                                                  \
+            peft__vec_##V r0 = peft__quant_dots8_row_##V(q, data, first[0], k, grain, x), r1 = peft__quant_dots8_row_##V(q, data, first[1], k, grain, x); \
+            peft__vec_##V r2 = peft__quant_dots8_row_##V(q, data, first[2], k, grain, x), r3 = peft__quant_dots8_row_##V(q, data, first[3], k, grain, x); \
+            peft__sum4_##V(r0, r1, r2, r3, out);                                                                       \
+            return;                                                                                                    \
+        }                                                                                                              \
         PEFT__REPEAT_4(PEFT__QUANT_ZERO, V)                                                                            \
         for (int64_t p = 0; p < k; p += grain) {                                                                       \
             PEFT__REPEAT_4(PEFT__QUANT_SCALE8, V)                                                                      \
@@ -12308,9 +12353,10 @@ static peft_status peft__store(peft_model *m, peft_tensor *t, const peft_quantiz
 
 static peft_quantize_desc peft__kept_desc(const peft_model *m, const peft_tensor *t, const peft_model_desc *d) {
     peft_quantize_desc q;
+    bool four = d->weights > PEFT_I8 || d->embeddings > PEFT_I8;
     q.type = peft__kept_type(m, t, d);
     q.block = d->block;
-    q.double_quant = d->double_quant;
+    q.double_quant = d->double_quant && !(four && q.type == PEFT_I8);  // int8 beside 4 bits goes without
     return q;
 }
 
@@ -12475,7 +12521,7 @@ PEFTDEF peft_status peft_model_load(const peft_model_desc *desc, peft_model **ou
     *out = NULL;
     peft_context *ctx = desc->context;
     if (!desc->path) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_model_load: no path");
-    if ((int)desc->weights < 0 || desc->weights > PEFT_FP4 || (int)desc->embeddings < 0 || desc->embeddings > PEFT_BF16)
+    if ((int)desc->weights < 0 || desc->weights > PEFT_FP4 || (int)desc->embeddings < 0 || desc->embeddings > PEFT_FP4)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_model_load: weights as %s, embeddings as %s", peft_dtype_name(desc->weights), peft_dtype_name(desc->embeddings));
     peft_model *m = NULL;
     peft_status status = peft__model_begin(ctx, desc->path, &m);
@@ -12755,6 +12801,7 @@ static peft_status peft__model_save_gguf(peft_model *m, const char *path, peft_d
 
 // What a tensor is to be saved as; *made is to be destroyed afterwards.
 static peft_status peft__saved_as(const peft_model *m, peft__arena *a, const peft_tensor *t, peft_dtype type, peft_tensor *out, peft_tensor **made) {
+    if (t->quant && (t == m->shared || t == m->head)) type = type > PEFT_BF16 ? t->quant->source : type;  // others expect floats there
     if (type <= PEFT_BF16) return peft__converted(m, a, t, type, out) ? PEFT_OK : PEFT_ERROR_MEMORY;
     *out = *t;
     if (t->quant || t == m->head || !peft__is_linear(m, t)) return PEFT_OK;

@@ -323,27 +323,12 @@ static const char gpt2_124m[] =
 
 enum { PROMPT = 512, DECODED = 64 };
 
-static void load_shape(const char *path, const char *config, peft_model **out) {
+static void load_shape(const char *path, const char *config, peft_dtype weights, peft_dtype embeddings, peft_model **out) {
     char name[64];
     snprintf(name, sizeof(name), "%s/config.json", path);
     check(peft_mount(ctx, name, config, strlen(config)));
-    peft_model_desc d = {.context = ctx, .path = path, .config_only = true, .seed = 1};
+    peft_model_desc d = {.context = ctx, .path = path, .config_only = true, .seed = 1, .weights = weights, .embeddings = embeddings};
     check(peft_model_load(&d, out));
-}
-
-// The matrices of the blocks in fewer bits, in place; F32: as they are. Embeddings and norms stay.
-static void quantize_blocks(peft_model *m, peft_dtype type) {
-    for (int64_t i = 0; i < peft_model_tensor_count(m) && type != PEFT_F32; i++) {
-        peft_tensor *t = peft_model_tensor(m, i), *small;
-        if (t->rank == 1 || t->rows == peft_model_config(m)->vocab_size || t->rows == peft_model_config(m)->max_positions) continue;
-        peft_quantize_desc d = {.type = type};
-        check(peft_quantize(ctx, t, &d, &small));
-        const char *name = t->name;
-        peft_tensor kept = *t;
-        *t = *small, *small = kept;
-        t->name = name;
-        peft_tensor_destroy(ctx, small);
-    }
 }
 
 typedef struct llama_run {
@@ -371,13 +356,12 @@ static void llama_prompt_once(void *argument) {
     if (!peft_model_hidden(r->model, r->tape, &b, NULL, 0)) check(peft_tape_status(r->tape));
 }
 
-// Each storage format of the blocks' weights in turn.
+// Each storage format in turn, of the blocks' weights and of the embedding, which is the output layer too.
 static void run_llama(const char *name, void (*once)(void *), int64_t tokens) {
-    static const peft_dtype types[] = {PEFT_F32, PEFT_NF4, PEFT_I8};
+    static const peft_dtype types[][2] = {{PEFT_F32, PEFT_F32}, {PEFT_F16, PEFT_F16}, {PEFT_I8, PEFT_I8}, {PEFT_NF4, PEFT_I8}, {PEFT_NF4, PEFT_NF4}};
     static llama_run r;
     for (int i = 0; i < COUNT(types); i++) {
-        load_shape("llama-110m", llama_110m, &r.model);
-        quantize_blocks(r.model, types[i]);
+        load_shape("llama-110m", llama_110m, types[i][0], types[i][1], &r.model);
         check(peft_tape_create(ctx, &r.tape));
         for (int k = 0; k < PROMPT; k++) r.ids[k] = 3 + 53 * k % 31000;
         measure_peak();
@@ -386,7 +370,8 @@ static void run_llama(const char *name, void (*once)(void *), int64_t tokens) {
         double time = median_time(once, &r);
         seconds_each = kept;
         char more[128];
-        snprintf(more, sizeof(more), ",\"weights\":\"%s\",\"rss_mb\":%.0f,\"peak\":%.1f", peft_dtype_name(types[i]), resident_mb(), peak_now);
+        snprintf(more, sizeof(more), ",\"weights\":\"%s\",\"embeddings\":\"%s\",\"rss_mb\":%.0f,\"peak\":%.1f", peft_dtype_name(types[i][0]),
+                 peft_dtype_name(types[i][1]), resident_mb(), peak_now);
         emit(name, (double)tokens / time, "tokens/s", more);
         peft_tape_destroy(r.tape);
         peft_model_destroy(r.model);
@@ -400,7 +385,7 @@ static void bench_llama_prompt(void) { run_llama("llama_prompt", llama_prompt_on
 static void run_decoder_step(const char *name, const char *path, const char *config, bool lora) {
     static step s;
     memset(&s, 0, sizeof(s));
-    load_shape(path, config, &s.model);
+    load_shape(path, config, PEFT_F32, PEFT_F32, &s.model);
     step_batch(&s);
     for (int i = 0; i < BATCH * TARGET; i++) s.input[i] = i % TARGET ? s.labels[i - 1] : 1;
     s.batch.source = NULL, s.batch.source_offsets = NULL;

@@ -74,7 +74,7 @@ static struct {
     {"weights", OPTION_TEXT, &w.weights, "NAME", "keep linear weights as f16, bf16, i8, nf4 or fp4 (as stored)"},         \
     {"double-quant", OPTION_FLAG, &w.double_quant, "", "nf4, fp4: scales in 8 bits too"},                                 \
     {"block", OPTION_INT, &w.block, "N", "weights that share a scale: 32, 64 (default), ... 4096"},                       \
-    {"embeddings", OPTION_TEXT, &w.embeddings, "NAME", "keep the embedding and the output layer as f16 or bf16"}
+    {"embeddings", OPTION_TEXT, &w.embeddings, "NAME", "the same for the embedding and the output layer"}
 
 static int parse_weights(const char *option, const char *name, peft_dtype *out) {
     static const char *const names[] = {"f32", "f16", "bf16", "i8", "nf4", "fp4"};
