@@ -4653,8 +4653,7 @@ PEFT__INLINE void peft__quant_fetch_row(const uint8_t *p, int64_t pitch) {
 #define PEFT__QUANT_PUT8(V, i) peft__store_##V(to + (i) * b->step, peft__mul_##V(PEFT__BYTE_##V(r[w], i), scale));
 #define PEFT__QUANT_ZERO(V, i) peft__vec_##V t##i##0 = peft__set_##V(0.0f), t##i##1 = t##i##0, t##i##2 = t##i##0, t##i##3 = t##i##0;
 #define PEFT__QUANT_STEP(V, i)                                                                          \
-    if (R == 1 && i % 2) s1 = peft__fma_##V(v[i], peft__load_##V(xp + (i) * PEFT__W_##V), s1); /* two chains */ \
-    else s0 = peft__fma_##V(v[i], peft__load_##V(xp + (i) * PEFT__W_##V), s0);                          \
+    s0 = peft__fma_##V(v[i], peft__load_##V(xp + (i) * PEFT__W_##V), s0);                               \
     if (R > 1) s1 = peft__fma_##V(v[i], peft__load_##V(xp + xs + (i) * PEFT__W_##V), s1);               \
     if (R > 2) s2 = peft__fma_##V(v[i], peft__load_##V(xp + 2 * xs + (i) * PEFT__W_##V), s2);           \
     if (R > 3) s3 = peft__fma_##V(v[i], peft__load_##V(xp + 3 * xs + (i) * PEFT__W_##V), s3);
@@ -4673,8 +4672,10 @@ PEFT__INLINE void peft__quant_fetch_row(const uint8_t *p, int64_t pitch) {
     s0 = s1 = s2 = s3 = peft__set_##V(0.0f);                                                            \
     PEFT__QUANT_STEP(V, 0) PEFT__QUANT_STEP(V, 1) PEFT__QUANT_STEP(V, 2) PEFT__QUANT_STEP(V, 3)         \
     PEFT__QUANT_STEP(V, 4) PEFT__QUANT_STEP(V, 5) PEFT__QUANT_STEP(V, 6) PEFT__QUANT_STEP(V, 7)         \
-    if (R == 1) s0 = peft__add_##V(s0, s1);                                                             \
     PEFT__QUANT_ADD(V, i, w)
+#define PEFT__QUANT_PAIR(V, i)                                                                          \
+    s0 = peft__fma_##V(v[i], peft__load_##V(xp + p + (i) * PEFT__W_##V), s0);                           \
+    s1 = peft__fma_##V(v[i + 1], peft__load_##V(xp + p + (i + 1) * PEFT__W_##V), s1);
 #define PEFT__QUANT_SCALE8(V, i) peft__vec_##V c##i = peft__set_##V(peft__quant_scale(q, (first[i] + p) >> q->block_shift));
 #define PEFT__QUANT_ROW8(V, i)                                                                          \
     peft__quant_fetch(data + first[i] + j);                                                             \
@@ -4763,6 +4764,28 @@ PEFT__INLINE void peft__quant_fetch_row(const uint8_t *p, int64_t pitch) {
                 peft__quant_pack_any(&b, p, peft__quant_expand_##V, packed + l);                                       \
             }                                                                                                          \
     }                                                                                                                  \
+    /* a token against one row of 4-bit codes, of at most PEFT__QUANT_SPAN */                                          \
+    PEFT__INLINE TARGET peft__vec_##V peft__quant_dots4_row_##V(const peft_quant *q, peft__eighths_##V table,          \
+                                                                const uint8_t *data, int64_t first, int64_t k, const float *xp) { \
+        const int64_t W = PEFT__W_##V;                                                                                 \
+        float copy[PEFT__QUANT_SPAN / 32 + 1 + PEFT__W_##V];                                                           \
+        int64_t block = first >> q->block_shift, n = ((first + k - 1) >> q->block_shift) - block + 1;                  \
+        const float *scales = q->absmax && block + n + W <= q->block_count ? q->absmax + block : copy;                 \
+        if (scales == copy) peft__quant_scales(q, block, n, copy);                                                     \
+        for (int64_t s = n; scales == copy && s < n + W; s++) copy[s] = 0.0f; /* lanes behind the row's end */         \
+        peft__vec_##V t = peft__set_##V(0.0f);                                                                         \
+        const uint8_t *row = data + (first >> 1);                                                                      \
+        for (int64_t p = 0, at = first & (q->block - 1); p < k; p += 8 * W, at += 8 * W, row += 4 * W) {               \
+            int64_t words = PEFT__MIN(W, (k - p + 7) / 8);                                                             \
+            peft__vec_##V v[8], s0 = peft__set_##V(0.0f), s1 = s0;                                                     \
+            peft__quant_fetch(row);                                                                                    \
+            peft__eight_##V(table, words == W ? peft__load_##V((const float *)(const void *)row)                       \
+                                              : peft__load_n_##V((const float *)(const void *)row, words), v);         \
+            PEFT__QUANT_PAIR(V, 0) PEFT__QUANT_PAIR(V, 2) PEFT__QUANT_PAIR(V, 4) PEFT__QUANT_PAIR(V, 6)                \
+            t = peft__fma_##V(peft__add_##V(s0, s1), peft__spread_##V(scales + (at >> q->block_shift), at & (q->block - 1), q->block_shift), t); \
+        }                                                                                                              \
+        return t;                                                                                                      \
+    }                                                                                                                  \
     /* out[4*r + i] = 4-bit codes from first[i] on times row r of x, which lies at xp + r*xs */                        \
     PEFT__INLINE TARGET void peft__quant_dots4_of_##V(const int R, const peft_quant *q, const uint8_t *data,           \
                                                       const int64_t *first, int64_t k, const float *xp, int64_t xs,    \
@@ -4771,7 +4794,14 @@ PEFT__INLINE void peft__quant_fetch_row(const uint8_t *p, int64_t pitch) {
         float scales[4][PEFT__QUANT_SPAN / 32 + 1 + PEFT__W_##V];                                                      \
         peft__eighths_##V table = peft__eighths_of_##V(q->map);                                                        \
         PEFT__REPEAT_4(PEFT__QUANT_ZERO, V)                                                                            \
-        for (int64_t k0 = 0; k0 < k; k0 += PEFT__QUANT_SPAN) {                                                         \
+        for (int64_t k0 = 0; R == 1 && k0 < k; k0 += PEFT__QUANT_SPAN) {                                               \
+            int64_t span = PEFT__MIN(PEFT__QUANT_SPAN, k - k0);                                                        \
+            t00 = peft__add_##V(t00, peft__quant_dots4_row_##V(q, table, data, first[0] + k0, span, xp + k0));         \
+            t10 = peft__add_##V(t10, peft__quant_dots4_row_##V(q, table, data, first[1] + k0, span, xp + k0));         \
+            t20 = peft__add_##V(t20, peft__quant_dots4_row_##V(q, table, data, first[2] + k0, span, xp + k0));         \
+            t30 = peft__add_##V(t30, peft__quant_dots4_row_##V(q, table, data, first[3] + k0, span, xp + k0));         \
+        }                                                                                                              \
+        for (int64_t k0 = 0; R > 1 && k0 < k; k0 += PEFT__QUANT_SPAN) {                                                \
             const uint8_t *row[4];                                                                                     \
             int64_t span = PEFT__MIN(PEFT__QUANT_SPAN, k - k0), phase[4], at;                                          \
             for (int i = 0; i < 4; i++) {                                                                              \
