@@ -52,14 +52,18 @@ static peft_context *make_context(int threads) {
     return ctx;
 }
 
-static peft_model *load(peft_context *ctx, const char *path, bool random, peft_dtype weights, bool nested) {
+static peft_model *load_as(peft_context *ctx, const char *path, bool random, peft_dtype weights, peft_dtype embeddings, bool nested) {
     peft_model_desc d;
     memset(&d, 0, sizeof d);
-    d.context = ctx, d.path = path, d.config_only = random, d.seed = 5, d.weights = weights, d.double_quant = nested;
+    d.context = ctx, d.path = path, d.config_only = random, d.seed = 5, d.weights = weights, d.embeddings = embeddings, d.double_quant = nested;
     peft_model *m = NULL;
     peft_status status = peft_model_load(&d, &m);
     check(!status, path, ctx);
     return m;
+}
+
+static peft_model *load(peft_context *ctx, const char *path, bool random, peft_dtype weights, bool nested) {
+    return load_as(ctx, path, random, weights, PEFT_F32, nested);
 }
 
 static peft_adapter *adapt(peft_model *m, peft_method method, const char *targets, float dropout) {
@@ -149,9 +153,33 @@ static void test_load_errors(void) {
     check(peft_model_load(&d, &bad) == PEFT_ERROR_ARGUMENT && !bad, "double quantization of int8", ctx);
     d.weights = (peft_dtype)17;
     check(peft_model_load(&d, &bad) == PEFT_ERROR_ARGUMENT && !bad, "no type", ctx);
-    d.weights = PEFT_F32, d.embeddings = PEFT_NF4;
-    check(peft_model_load(&d, &bad) == PEFT_ERROR_ARGUMENT && !bad, "embeddings in four bits", ctx);
+    d.weights = PEFT_F32, d.embeddings = (peft_dtype)17;
+    check(peft_model_load(&d, &bad) == PEFT_ERROR_ARGUMENT && !bad, "embeddings of no type", ctx);
+    d.weights = PEFT_F32, d.embeddings = PEFT_I8;
+    check(peft_model_load(&d, &bad) == PEFT_ERROR_ARGUMENT && !bad, "double quantization of nothing but int8", ctx);
     peft_model_destroy(m);
+    peft_context_destroy(ctx);
+}
+
+// Embeddings and output layers in few bits. Saving gives them back as floats, of the same values in f32; one matrix at a time is read.
+static void test_embeddings(int which, peft_dtype weights, peft_dtype type) {
+    peft_context *ctx = make_context(1);
+    peft_model *f = load(ctx, folders[which], true, PEFT_F32, false), *q = load_as(ctx, folders[which], true, weights, type, true);
+    peft_tensor *of_f[2] = {f->shared, f->head}, *of_q[2] = {q->shared, q->head}, *alone = NULL;
+    for (int i = 0; i < 2; i++) {
+        peft_quantize_desc d = {type, 64, type > PEFT_I8};
+        check(of_q[i]->type == type && !peft_quantize(ctx, of_f[i], &d, &alone) && same(alone, of_q[i]), "an embedding as peft_quantize has it", ctx);
+        peft_tensor_destroy(ctx, alone);
+    }
+    check(!peft_model_save(q, FOLDER "/embeddings", weights), "saving", ctx);
+    peft_model *back = load(ctx, FOLDER "/embeddings", false, PEFT_F32, false), *again = load_as(ctx, FOLDER "/embeddings", false, weights, type, true);
+    check(back->shared->type == PEFT_F32 && same(back->shared, q->shared) && same(back->head, q->head), "floats in the file", NULL);
+    check(again->shared->type == type && again->head->type == type, "quantized from a file", NULL);
+    for (int64_t i = 0; i < peft_model_tensor_count(q); i++) {
+        const peft_tensor *t = peft_model_tensor(q, i), *s = peft_model_tensor(back, i);
+        check(t->in_out == s->in_out ? same(t, s) : t->rows == s->cols, t->name, NULL);
+    }
+    peft_model_destroy(f), peft_model_destroy(q), peft_model_destroy(back), peft_model_destroy(again);
     peft_context_destroy(ctx);
 }
 
@@ -274,9 +302,9 @@ static float *gradients(peft_model *m, peft_adapter *a, const batch *b, bool aga
 
 // ---- LoRA on a quantized base
 
-static void test_gradients_on(int which, peft_dtype type) {
+static void test_gradients_on(int which, peft_dtype type, peft_dtype embeddings) {
     peft_context *ctx = make_context(2);
-    peft_model *q = load(ctx, folders[which], true, type, type == PEFT_NF4), *f = NULL;
+    peft_model *q = load_as(ctx, folders[which], true, type, embeddings, type == PEFT_NF4), *f = NULL;
     check(!peft_model_save(q, FOLDER "/expanded", PEFT_F32), "its f32 copy", ctx);
     f = load(ctx, FOLDER "/expanded", false, PEFT_F32, false);
     peft_adapter *a = adapt(q, PEFT_LORA, "all-linear", 0), *b = adapt(f, PEFT_LORA, "all-linear", 0);
@@ -667,7 +695,7 @@ static void test_plan(peft_context *ctx, const char *path, bool random, peft_dty
     memset(&d, 0, sizeof d);
     d.context = ctx, d.path = path, d.weights = weights, d.double_quant = weights == PEFT_NF4, d.adapter = method < 0 ? NULL : &a, d.optimizer = kind;
     d.checkpoint_blocks = again, d.batch_size = size, d.source = source, d.target = target, d.dropout = dropout;
-    d.optimizer_elsewhere = kind == PEFT_LION, d.embeddings = weights == PEFT_NF4 && size == 1 ? PEFT_BF16 : PEFT_F32;
+    d.optimizer_elsewhere = kind == PEFT_LION, d.embeddings = weights == PEFT_NF4 && size == 1 ? PEFT_BF16 : weights == PEFT_I8 ? PEFT_NF4 : PEFT_F32;
     peft_memory_plan plan;
     size_t before = peft_memory_in_use(ctx);
     check(!peft_plan_memory(&d, &plan), "a plan", ctx);
@@ -811,10 +839,12 @@ int main(int argc, char **argv) {
     for (int which = 0; which < MODELS; which++) {
         test_load_types(which);
         test_files(which);
-        test_gradients_on(which, PEFT_NF4);
-        test_gradients_on(which, PEFT_FP4);
-        test_gradients_on(which, PEFT_I8);
-        test_gradients_on(which, PEFT_BF16);
+        test_embeddings(which, PEFT_F32, PEFT_NF4);
+        test_embeddings(which, PEFT_NF4, PEFT_I8);
+        test_gradients_on(which, PEFT_NF4, PEFT_F32);
+        test_gradients_on(which, PEFT_FP4, PEFT_I8);
+        test_gradients_on(which, PEFT_I8, PEFT_NF4);
+        test_gradients_on(which, PEFT_BF16, PEFT_BF16);
         test_checkpointing(which, -1, 0);
         test_checkpointing(which, -1, 0.1f);
         test_checkpointing(which, PEFT_LORA, 0.1f);
