@@ -248,6 +248,9 @@ PEFTDEF peft_tensor *peft_columns(peft_tape *tape, peft_tensor *x, int64_t first
 PEFTDEF peft_tensor *peft_rotary(peft_tape *tape, peft_tensor *x, int64_t heads, int64_t dims, const float *turns, const int32_t *positions);
 // The rows of `prefix` [v, cols] before every sequence: result [x->rows + sequences * v, cols].
 PEFTDEF peft_tensor *peft_prepend(peft_tape *tape, peft_tensor *prefix, peft_tensor *x, const int64_t *offsets, int64_t sequences);
+// A bidirectional LSTM layer over the rows as one sequence. gates[0], gates[1]: x W_ih^T + b of each direction, [n, 4 h], in torch's order
+// input, forget, cell, output; recurrent: W_hh [4 h, h], f32. Result [n, 2 h]: the states of the direction that runs down, then up.
+PEFTDEF peft_tensor *peft_lstm(peft_tape *tape, peft_tensor *const gates[2], peft_tensor *const recurrent[2]);
 
 // Attention over sequences that lie end to end: query rows q_offsets[s]..q_offsets[s+1] see key rows k_offsets[s]..k_offsets[s+1].
 // Computed in blocks; the probabilities of a batch never exist.
@@ -567,7 +570,7 @@ typedef enum peft_method {
     PEFT_IA3,            // Liu et al. 2022
     PEFT_PROMPT_TUNING,  // Lester et al. 2021
     PEFT_PREFIX_TUNING,  // Li & Liang 2021
-    PEFT_P_TUNING,       // Liu et al. 2021, MLP
+    PEFT_P_TUNING,       // Liu et al. 2021, MLP or LSTM
     PEFT_BOTTLENECK,     // Houlsby et al. 2019, Pfeiffer et al. 2021
     PEFT_BITFIT,         // Ben Zaken et al. 2022
     PEFT_NORMS,
@@ -579,9 +582,14 @@ typedef struct peft_method_info {
     peft_method method;
     const char *name, *family, *trains;
     float learning_rate;  // the default of peft_train
+    const char *initial;  // values
 } peft_method_info;
 PEFTDEF const peft_method_info *peft_method_at(int64_t i);             // NULL: no more
 PEFTDEF const peft_method_info *peft_method_named(const char *name);  // NULL: none
+
+// Where virtual tokens of prompt tuning and P-tuning stand in an encoder-decoder model: before the encoder's input, as in HF peft, whose
+// files have as many rows for a decoder that it does not give them to; before the decoder's; or each half before its own.
+typedef enum peft_prompt_place { PEFT_PROMPT_ENCODER = 0, PEFT_PROMPT_DECODER, PEFT_PROMPT_BOTH } peft_prompt_place;
 
 // Texts are copied. Lists of names are comma-separated and match as in HF peft: the whole module path or its end behind a dot.
 typedef struct peft_adapter_desc {
@@ -592,19 +600,23 @@ typedef struct peft_adapter_desc {
     float dropout;               // of the low-rank paths' input
     bool use_rslora;             // scale alpha / sqrt(r) instead of alpha / r
     bool pissa;                  // LoRA: A and B begin as the weight's r largest singular directions (Meng et al. 2024), see below
-    const char *target_modules;  // names, or "all-linear"; default: the architecture's (T5: "q,v"). PEFT_SELECTED: names of parameters, of
-                                 // modules, of whole branches ("decoder.block.3"), or "*"
+    const char *target_modules;  // names, or "all-linear"; default: the architecture's (T5: "q,v"). LoRA: embeddings, too, when named
+                                 // ("shared", "wte"). PEFT_SELECTED: names of parameters, of modules, of branches ("decoder.block.3"), or "*"
     const char *feedforward_modules;  // IA3: those of target_modules whose input is scaled
     const char *bias;            // LoRA: "none" (default), "all", "lora_only"
     const char *modules_to_save; // LoRA: modules that are trained whole
     const char *layers_to_transform;  // "0,2,5": only these blocks; default: all
     const char *rank_pattern, *alpha_pattern;  // "name=number,...": other than r and alpha for modules of these names
     int64_t num_virtual_tokens;  // soft prompts: default 20
+    peft_prompt_place prompt_place;
     bool random_init;            // prompt tuning: normal noise instead of sampled vocabulary rows
-    const char *init_text;       // prompt tuning: rows of this text's tokens; prefix tuning: its keys and values
+    const char *init_text;       // prompt tuning: rows of this text's tokens; prefix tuning: the keys and values that the decoder has for it
     bool prefix_projection;      // prefix tuning: Linear, tanh, Linear
     int64_t encoder_hidden;      // width of the network behind a prompt; default d_model
-    int64_t bottleneck;          // width of bottleneck adapters; default d_model / 16
+    bool encoder_lstm;           // P-tuning: a bidirectional LSTM before the MLP; it is not saved either
+    int64_t encoder_layers;      // of that; default 2
+    int64_t bottleneck;          // width of bottleneck adapters; default d_model / reduction_factor
+    float reduction_factor;      // default 16
     peft_activation_kind activation;  // theirs; default relu
     bool pfeiffer;               // behind the feed-forward only, not behind attention
     uint64_t seed;
@@ -6086,6 +6098,29 @@ PEFTDEF peft_tensor *peft_embedding(peft_tape *t, peft_tensor *table, const int3
     return y;
 }
 
+// ---- entries of embeddings that lie in columns: y[i, :] = table[:, ids[i]]; LoRA's A beside an embedding
+
+static void peft__column_embedding_backward(peft_tape *t, peft__node *node) {
+    const peft__embedding_node *n = (const peft__embedding_node *)node;
+    float *g = peft__zeroed_grad_of(t, n->table);
+    int64_t r = n->table->rows, cols = n->table->cols;
+    for (int64_t i = 0; g && i < node->out->rows && !t->ctx->dry; i++)
+        for (int64_t k = 0; k < r; k++) g[k * cols + n->ids[i]] += node->out->grad[i * r + k];
+}
+
+static peft_tensor *peft__column_embedding(peft_tape *t, peft_tensor *table, const int32_t *ids, int64_t count) {  // the ids are good
+    peft_tensor *y = peft__result(t, count, table->rows, table->requires_grad);
+    if (!y) return NULL;
+    for (int64_t i = 0; i < count && !t->ctx->dry; i++)
+        for (int64_t k = 0; k < table->rows; k++) peft__f32(y)[i * table->rows + k] = peft__f32(table)[k * table->cols + ids[i]];
+    peft__embedding_node *n = (peft__embedding_node *)peft__record(t, y, sizeof(*n), peft__column_embedding_backward);
+    if (n) {
+        n->table = table;
+        n->ids = (const int32_t *)peft__tape_copy(t, ids, (size_t)count * sizeof(int32_t));
+    }
+    return y;
+}
+
 // ---- dropout: y = x * mask / (1 - p). The mask is a hash of position, so backward makes it again instead of storing it.
 
 static uint64_t peft__next_dropout_key(peft_tape *t) {
@@ -6926,6 +6961,103 @@ static peft_tensor *peft__add_row(peft_tape *t, peft_tensor *x, peft_tensor *row
         n->b = row;
     }
     return y;
+}
+
+// ---- LSTM (Hochreiter & Schmidhuber 1997): of z = gates + W_hh h' the parts i, f, g, o give c = s(f) c' + s(i) tanh(g), h = s(o) tanh(c),
+//      where h' and c' are the step before and s(z) = 1 / (1 + exp(-z))
+
+typedef struct peft__lstm_node {
+    peft__node node;
+    peft_tensor *gates[2], *recurrent[2];
+    const float *kept[2];  // [n, 5 h]: s(i), s(f), tanh(g), s(o), c
+} peft__lstm_node;
+
+// The row of step k: direction 1 begins at the end.
+static int64_t peft__lstm_row(int direction, int64_t k, int64_t n) {
+    return direction ? n - 1 - k : k;
+}
+
+static void peft__lstm_forward(peft_context *ctx, int direction, const peft_tensor *gates, const peft_tensor *recurrent, float *kept, peft_tensor *y) {
+    int64_t n = gates->rows, h = recurrent->cols;
+    const float *state = NULL, *cell = NULL;
+    for (int64_t k = 0; k < n; k++) {
+        int64_t row = peft__lstm_row(direction, k, n);
+        float *s = kept + row * 5 * h, *out = peft__f32(y) + row * 2 * h + direction * h;
+        for (int64_t j = 0; j < 4 * h; j++) {
+            float z = peft__f32(gates)[row * 4 * h + j] + (state ? peft__dot(ctx, peft__f32(recurrent) + j * h, state, h) : 0);
+            s[j] = j >= 2 * h && j < 3 * h ? tanhf(z) : 1 / (1 + expf(-z));
+        }
+        for (int64_t j = 0; j < h; j++) {
+            s[4 * h + j] = s[j] * s[2 * h + j] + (cell ? s[h + j] * cell[j] : 0);
+            out[j] = s[3 * h + j] * tanhf(s[4 * h + j]);
+        }
+        state = out;
+        cell = s + 4 * h;
+    }
+}
+
+// dz [4 h] of one step from dh and dc, which become those of the step before, without what comes through W_hh.
+static void peft__lstm_step_back(const float *s, const float *cell_before, int64_t h, float *dh, float *dc, float *dz) {
+    for (int64_t j = 0; j < h; j++) {
+        float i = s[j], f = s[h + j], g = s[2 * h + j], o = s[3 * h + j], th = tanhf(s[4 * h + j]);
+        float d = dc[j] + dh[j] * o * (1 - th * th);
+        dz[j] = d * g * i * (1 - i);
+        dz[h + j] = cell_before ? d * cell_before[j] * f * (1 - f) : 0;
+        dz[2 * h + j] = d * i * (1 - g * g);
+        dz[3 * h + j] = dh[j] * th * o * (1 - o);
+        dc[j] = d * f;
+        dh[j] = 0;
+    }
+}
+
+static void peft__lstm_backward(peft_tape *t, peft__node *node) {
+    const peft__lstm_node *n = (const peft__lstm_node *)node;
+    int64_t rows = node->out->rows, h = node->out->cols / 2;
+    float *scratch = peft__take(t, 6 * h), *dh = scratch, *dc = scratch + h, *dz = scratch + 2 * h;
+    for (int direction = 0; direction < 2 && scratch; direction++) {
+        float *gz = peft__zeroed_grad_of(t, n->gates[direction]), *gw = peft__zeroed_grad_of(t, n->recurrent[direction]);
+        if (t->status || t->ctx->dry) continue;
+        memset(scratch, 0, (size_t)(2 * h) * sizeof(float));
+        for (int64_t k = rows - 1; k >= 0; k--) {
+            int64_t row = peft__lstm_row(direction, k, rows), before = k ? peft__lstm_row(direction, k - 1, rows) : -1;
+            const float *state = peft__f32(node->out) + before * 2 * h + direction * h, *kept = n->kept[direction];
+            peft__axpy(t->ctx, dh, 1, node->out->grad + row * 2 * h + direction * h, h);
+            peft__lstm_step_back(kept + row * 5 * h, k ? kept + before * 5 * h + 4 * h : NULL, h, dh, dc, dz);
+            if (gz) peft__axpy(t->ctx, gz + row * 4 * h, 1, dz, 4 * h);
+            for (int64_t j = 0; k && j < 4 * h; j++) {
+                peft__axpy(t->ctx, dh, dz[j], peft__f32(n->recurrent[direction]) + j * h, h);
+                if (gw) peft__axpy(t->ctx, gw + j * h, dz[j], state, h);
+            }
+        }
+    }
+    peft__give(scratch);
+}
+
+PEFTDEF peft_tensor *peft_lstm(peft_tape *t, peft_tensor *const gates[2], peft_tensor *const recurrent[2]) {
+    if (t->status || !gates[0] || !gates[1] || !recurrent[0] || !recurrent[1]) return NULL;
+    int64_t rows = gates[0]->rows, h = recurrent[0]->cols;
+    float *kept[2];
+    bool needed = false;
+    for (int i = 0; i < 2; i++) {
+        if (gates[i]->rows != rows || gates[i]->cols != 4 * h || recurrent[i]->rows != 4 * h || recurrent[i]->cols != h || recurrent[i]->type != PEFT_F32) {
+            peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "lstm: gates [%lld, %lld] and recurrent weights [%lld, %lld]", (long long)gates[i]->rows,
+                                          (long long)gates[i]->cols, (long long)recurrent[i]->rows, (long long)recurrent[i]->cols));
+            return NULL;
+        }
+        needed = needed || gates[i]->requires_grad || recurrent[i]->requires_grad;
+    }
+    peft_tensor *y = peft__result(t, rows, 2 * h, needed);
+    for (int i = 0; i < 2 && y; i++) {
+        kept[i] = peft__take(t, rows * 5 * h);
+        if (kept[i] && !t->ctx->dry) peft__lstm_forward(t->ctx, i, gates[i], recurrent[i], kept[i], y);
+    }
+    peft__lstm_node *n = t->status ? NULL : (peft__lstm_node *)peft__record(t, y, sizeof(*n), peft__lstm_backward);
+    for (int i = 0; i < 2 && n; i++) {
+        n->gates[i] = gates[i];
+        n->recurrent[i] = recurrent[i];
+        n->kept[i] = kept[i];
+    }
+    return t->status ? NULL : y;
 }
 
 // ---- mean squared error
@@ -12873,6 +13005,7 @@ PEFTDEF peft_status peft_model_save(peft_model *m, const char *folder, peft_dtyp
 // What an adapter has at one of the model's tensors. Slots that its method does not use stay NULL.
 typedef struct peft__site {
     peft_tensor *a, *b;         // LoRA: [r, in], [out, r]
+    peft_tensor *embedding_a, *embedding_b;  // LoRA beside an embedding: [r, entries], [width, r]
     peft_tensor *a0, *b0;       // PiSSA: what they began with, subtracted
     peft_tensor *magnitude;     // DoRA: [1, out]
     peft_tensor *scale;         // IA3: [1, in] of the input or [1, out] of the output
@@ -12884,7 +13017,8 @@ typedef struct peft__site {
 // What an adapter does beside single weights.
 typedef struct peft__prompting {
     int64_t tokens;             // virtual tokens; 0: none
-    bool prefix;                // they are keys and values of every decoder layer; else rows of the (encoder's) input
+    bool prefix;                // they are keys and values of every decoder layer; else rows of an input:
+    bool in_encoder, in_decoder;
     int64_t layers;             // of a prefix
 } peft__prompting;
 
@@ -12897,7 +13031,7 @@ static peft_activation_kind peft__adapter_activation(const peft_adapter *adapter
 static peft__prompting peft__adapter_prompting(const peft_adapter *adapter);
 static bool peft__adapter_replaces(const peft_adapter *adapter);  // some weight of the model
 static int peft__adapter_starts_apart(const peft_adapter *adapter);  // 1: PiSSA
-static peft_tensor *peft__adapter_prompt(const peft_adapter *adapter, peft_tape *tape);  // [tokens, d_model], or [tokens, layers * 2 * inner]
+static peft_tensor *peft__adapter_prompt(const peft_adapter *adapter, peft_tape *tape, bool decoder);  // [tokens, d_model], or [tokens, layers * 2 * inner]
 
 // One pass through the model: what every piece of it needs to know.
 typedef struct peft__pass {
@@ -12974,6 +13108,7 @@ static bool peft__gather_work(const peft__pass *p, const int64_t *offsets, const
         peft__at_work *w = &work[i];
         w->adapter = a->adapter;
         w->site = peft__adapter_site(a->adapter, weight - p->model->tensors);
+        if (w->site && w->site->embedding_a) w->site = NULL;  // of the embedding, which may be the output layer, too
         if (w->site && !peft__active_rows(p, a, offsets, &w->first, &w->count)) w->site = NULL;
         const peft__site *s = w->site;
         if (!s) continue;
@@ -13035,6 +13170,21 @@ static peft_tensor *peft__module(const peft__pass *p, peft_tensor *x, peft_tenso
     return peft__module_on(p, p->offsets, x, weight, residual);
 }
 
+// Entries of an embedding with its adapters: E[id] + s B A[:, id]. `offsets`: whose rows the ids are.
+static peft_tensor *peft__embedded(const peft__pass *p, const int64_t *offsets, peft_tensor *table, const int32_t *ids, int64_t count) {
+    peft_tensor *x = peft_embedding(p->tape, peft__use(p, table), ids, count);
+    for (int i = 0; i < p->adapter_count && x; i++) {
+        const peft_active_adapter *active = &p->adapters[i];
+        const peft__site *s = peft__adapter_site(active->adapter, table - p->model->tensors);
+        int64_t first, rows;
+        if (!s || !s->embedding_a || !peft__active_rows(p, active, offsets, &first, &rows)) continue;
+        peft_tensor *y = peft_linear(p->tape, peft__column_embedding(p->tape, s->embedding_a, ids, count), s->embedding_b, NULL);
+        float scale = peft__adapter_scale(active->adapter, s) * (active->scale == 0 ? 1 : active->scale);
+        x = peft_add(p->tape, x, peft__only_rows(p->tape, peft_scale(p->tape, y, scale), first, rows));
+    }
+    return x;
+}
+
 static peft_tensor *peft__norm_of(const peft__pass *p, peft_tensor *x, peft_tensor *weight) {
     const peft_config *c = &p->model->config;
     return c->rms ? peft_rms_norm(p->tape, x, peft__use(p, weight), c->epsilon)
@@ -13070,15 +13220,14 @@ static peft_attention_desc peft__attention_of(const peft__pass *p, peft_tensor *
 
 // Which part of a prefix's columns, [layer, key or value, inner], is a layer's keys (0) or values (1). For T5 HF peft lines the parts up
 // twice and deals out four to a layer, two of them for cross-attention, which has no use for them; files are made for that.
-static int64_t peft__prefix_part(const peft__pass *p, int64_t layer, int which, int64_t inner) {
-    int64_t parts = p->prefix->cols / inner;
-    return p->model->config.encoder_decoder ? (4 * layer + which) % parts : 2 * layer + which;
+static int64_t peft__prefix_part(const peft_model *m, int64_t parts, int64_t layer, int which) {
+    return m->config.encoder_decoder ? (4 * layer + which) % parts : 2 * layer + which;
 }
 
 // Keys or values with the layer's part of a prefix before every sequence.
 static peft_tensor *peft__with_prefix(const peft__pass *p, int64_t layer, int which, peft_tensor *x) {
     if (!p->prefix || !x) return x;
-    peft_tensor *rows = peft_columns(p->tape, p->prefix, peft__prefix_part(p, layer, which, x->cols) * x->cols, 1, x->cols, 0);
+    peft_tensor *rows = peft_columns(p->tape, p->prefix, peft__prefix_part(p->model, p->prefix->cols / x->cols, layer, which) * x->cols, 1, x->cols, 0);
     return peft_prepend(p->tape, rows, x, p->offsets, p->sequences);
 }
 
@@ -13111,7 +13260,7 @@ static peft_tensor *peft__decoder_attention(const peft__pass *p, int64_t layer, 
 
 static peft_tensor *peft__t5_encode(const peft__pass *p, const int32_t *ids) {
     const peft_model *m = p->model;
-    peft_tensor *x = peft_embedding(p->tape, peft__use(p, m->shared), ids, p->source_offsets[p->sequences]);
+    peft_tensor *x = peft__embedded(p, p->source_offsets, m->shared, ids, p->source_offsets[p->sequences]);
     return peft_dropout(p->tape, x, m->dropout);
 }
 
@@ -13206,7 +13355,7 @@ static peft_tensor *peft__run_block(const peft__pass *p, bool encoder, int64_t l
 
 static peft_tensor *peft__token_inputs(const peft__pass *p, const int32_t *ids, int64_t count) {
     const peft_model *m = p->model;
-    peft_tensor *x = peft_embedding(p->tape, peft__use(p, m->shared), ids, count);
+    peft_tensor *x = peft__embedded(p, p->offsets, m->shared, ids, count);
     return m->config.encoder_decoder ? peft_dropout(p->tape, x, m->dropout) : x;
 }
 
@@ -13218,7 +13367,7 @@ static peft_tensor *peft__add_positions(const peft__pass *p, peft_tensor *x) {
             peft__tape_fail(p->tape, peft__fail(m->ctx, PEFT_ERROR_ARGUMENT, "a sequence has more tokens than the model's context of %lld", (long long)m->config.max_positions));
             return NULL;
         }
-    if (m->positions) x = peft_add(p->tape, x, peft_embedding(p->tape, peft__use(p, m->positions), p->positions, x->rows));
+    if (m->positions) x = peft_add(p->tape, x, peft__embedded(p, p->offsets, m->positions, p->positions, x->rows));
     return peft_dropout(p->tape, x, m->dropout);
 }
 
@@ -13286,12 +13435,12 @@ static peft_status peft__pass_check(const peft__pass *p) {
     return PEFT_OK;
 }
 
-// Virtual tokens before the sequences of a model's (first) input; their offsets grow with them.
-static peft_tensor *peft__with_prompt(peft__pass *p, peft_tensor *x, const int64_t **offsets) {
+// Virtual tokens before the sequences of the encoder's or the decoder's input; their offsets grow with them.
+static peft_tensor *peft__with_prompt(peft__pass *p, bool decoder, peft_tensor *x, const int64_t **offsets) {
     for (int i = 0; i < p->adapter_count; i++) {
         peft__prompting prompting = peft__adapter_prompting(p->adapters[i].adapter);
-        if (!prompting.tokens || prompting.prefix) continue;
-        x = peft_prepend(p->tape, peft__adapter_prompt(p->adapters[i].adapter, p->tape), x, *offsets, p->sequences);
+        if (!prompting.tokens || prompting.prefix || !(decoder ? prompting.in_decoder : prompting.in_encoder)) continue;
+        x = peft_prepend(p->tape, peft__adapter_prompt(p->adapters[i].adapter, p->tape, decoder), x, *offsets, p->sequences);
         *offsets = peft__lengthened(p->tape, *offsets, p->sequences, prompting.tokens);
     }
     return x;
@@ -13302,7 +13451,7 @@ static void peft__begin_prefix(peft__pass *p) {
     for (int i = 0; i < p->adapter_count; i++) {
         peft__prompting prompting = peft__adapter_prompting(p->adapters[i].adapter);
         if (!prompting.tokens || !prompting.prefix) continue;
-        p->prefix = peft__adapter_prompt(p->adapters[i].adapter, p->tape);
+        p->prefix = peft__adapter_prompt(p->adapters[i].adapter, p->tape, true);
         p->prefix_rows = prompting.tokens;
         // HF pairs blocks with the prefix's layers and stops at the shorter list: an adapter for fewer layers skips the last blocks
         p->prefix_layers = PEFT__MIN(p->prefix_layers, prompting.layers);
@@ -13313,16 +13462,15 @@ static void peft__begin_prefix(peft__pass *p) {
 static peft_tensor *peft__run_encoder(peft__pass *p, const int32_t *source) {
     peft_tensor *x = peft__t5_encode(p, source);
     const int64_t *offsets = p->source_offsets;
-    x = peft__with_prompt(p, x, &offsets);
+    x = peft__with_prompt(p, false, x, &offsets);
     p->source_offsets = offsets;
     return x && offsets ? peft__t5_encoder(p, x) : NULL;
 }
 
 static peft_tensor *peft__run_decoder(peft__pass *p, const int32_t *ids, peft_tensor *memory) {
-    const peft_config *c = &p->model->config;
     peft_tensor *x = peft__token_inputs(p, ids, p->offsets[p->sequences]);
     const int64_t *offsets = p->offsets;
-    if (!c->encoder_decoder) x = peft__with_prompt(p, x, &offsets);
+    x = peft__with_prompt(p, true, x, &offsets);
     p->offsets = offsets;
     if (!x || !offsets || !peft__set_positions(p, p->prefix_rows)) return NULL;
     x = peft__add_positions(p, x);
@@ -13371,11 +13519,13 @@ PEFTDEF peft_tensor *peft_model_logits(peft_model *m, peft_tape *tape, peft_tens
     p.tape = tape;
     p.adapters = adapters;
     p.adapter_count = adapter_count;
-    for (int i = 0; i < adapter_count && hidden; i++)
-        if (adapters[i].sequence_count && peft__adapter_site(adapters[i].adapter, m->head - m->tensors)) {
+    for (int i = 0; i < adapter_count && hidden; i++) {
+        const peft__site *s = peft__adapter_site(adapters[i].adapter, m->head - m->tensors);
+        if (s && !s->embedding_a && adapters[i].sequence_count) {
             peft__tape_fail(tape, peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "peft_model_logits: adapter %d at the head is for some sequences only", i));
             return NULL;
         }
+    }
     return hidden ? peft__module_on(&p, NULL, hidden, m->head, NULL) : NULL;
 }
 
@@ -13519,8 +13669,27 @@ static void peft__cache_store_prefix(const peft__pass *p, int64_t layer) {
     for (int which = 0; which < 2; which++)
         for (int64_t row = 0; row < c->rows; row++)
             for (int64_t i = 0; i < p->prefix_rows; i++)
-                memcpy((which ? c->self_v : c->self_k)[layer] + (row * c->capacity + i) * inner, peft__f32(p->prefix) + i * width + peft__prefix_part(p, layer, which, inner) * inner,
+                memcpy((which ? c->self_v : c->self_k)[layer] + (row * c->capacity + i) * inner, peft__f32(p->prefix) + i * width + peft__prefix_part(p->model, width / inner, layer, which) * inner,
                        (size_t)inner * sizeof(float));
+}
+
+// T5: what stands before the first token that the decoder writes: a prefix, or virtual tokens, which go through the decoder.
+static peft_status peft__cache_begin_decoder(peft__pass *p, peft_tensor *memory) {
+    peft__decoder_cache *c = p->cache;
+    bool in_decoder = false;
+    for (int i = 0; i < p->adapter_count; i++) in_decoder = in_decoder || peft__adapter_prompting(p->adapters[i].adapter).in_decoder;
+    if (!in_decoder) {
+        for (int64_t i = 0; i < p->prefix_layers && p->prefix; i++) peft__cache_store_prefix(p, i);
+        for (int64_t s = 0; s < p->sequences; s++) c->base[s] = p->prefix_rows;
+        return p->tape->status;
+    }
+    int64_t *none = (int64_t *)peft__arena_alloc(&p->tape->arena, (size_t)(p->sequences + 1) * sizeof(int64_t));
+    if (!none) return PEFT_ERROR_MEMORY;
+    memset(none, 0, (size_t)(p->sequences + 1) * sizeof(int64_t));
+    p->offsets = none;
+    if (!peft__run_decoder(p, NULL, memory)) return p->tape->status ? p->tape->status : PEFT_ERROR_MEMORY;
+    for (int64_t s = 0; s < p->sequences; s++) c->base[s] = p->offsets[s + 1] - p->offsets[s];
+    return PEFT_OK;
 }
 
 // T5: runs the encoder and projects its result to every decoder layer's keys and values.
@@ -13541,7 +13710,7 @@ static peft_status peft__cache_begin_source(peft__pass *p, const int32_t *source
         memcpy(c->cross_k[i], k->data, (size_t)cross * sizeof(float));
         memcpy(c->cross_v[i], v->data, (size_t)cross * sizeof(float));
     }
-    return p->tape->status;
+    return peft__cache_begin_decoder(p, memory);
 }
 
 // Decoder-only: what stands before each prompt's last token goes through the model at once; the last one is the first step's.
@@ -13594,10 +13763,6 @@ static peft_status peft__cache_begin(peft_model *m, peft_tape *tape, const int32
                             (long long)new_tokens, (long long)m->config.max_positions);
     if (!status) status = peft__cache_alloc(m, sources, rows_per_source, new_tokens + virtual_tokens + (m->config.encoder_decoder ? 0 : longest), c);
     if (!status) status = m->config.encoder_decoder ? peft__cache_begin_source(&p, source) : peft__cache_begin_prompt(&p, source, source_offsets);
-    if (!status && m->config.encoder_decoder && p.prefix) {
-        for (int64_t i = 0; i < p.prefix_layers; i++) peft__cache_store_prefix(&p, i);
-        for (int64_t s = 0; s < sources; s++) c->base[s] = p.prefix_rows;
-    }
     if (status) peft__cache_end(m, c);
     return status;
 }
@@ -13817,7 +13982,9 @@ struct peft_adapter {
     bool *has_site;
     peft_tensor *prompt;     // rows of virtual tokens, or what an encoder makes them from
     peft_tensor *encoder[6]; // weight and bias of up to three layers of a prompt encoder; NULL: none
+    peft_tensor *lstm;       // before them: per layer and direction weights of the input, of the state, their biases; in `tensors`
     int64_t prompt_layers;   // of a prefix
+    int64_t prompt_parts;    // of num_virtual_tokens rows each: T5's encoder and decoder, HF peft's num_transformer_submodules
     peft_tensor *initial;    // PiSSA's beginnings, frozen
     int64_t initial_count;
     peft__backup *backups;
@@ -13835,17 +14002,17 @@ typedef struct peft__method_row {
 } peft__method_row;
 
 static const peft__method_row peft__methods[] = {
-    {{PEFT_LORA, "lora", "reparameterization", "low-rank matrices beside linear weights", 1e-3f}, "LORA", PEFT__LOW_RANK},
-    {{PEFT_DORA, "dora", "reparameterization", "low-rank matrices and a magnitude per output", 1e-3f}, "LORA", PEFT__LOW_RANK},
-    {{PEFT_IA3, "ia3", "additive", "one factor per key, value and feed-forward feature", 1e-2f}, "IA3", PEFT__SCALES},
-    {{PEFT_PROMPT_TUNING, "prompt", "additive, soft prompt", "virtual tokens before the input", 3e-1f}, "PROMPT_TUNING", PEFT__VIRTUAL},
-    {{PEFT_PREFIX_TUNING, "prefix", "additive, soft prompt", "virtual keys and values in every decoder layer", 3e-2f}, "PREFIX_TUNING", PEFT__VIRTUAL | PEFT__PREFIX},
-    {{PEFT_P_TUNING, "ptuning", "additive, soft prompt", "virtual tokens made by a small network", 1e-3f}, "P_TUNING", PEFT__VIRTUAL | PEFT__ENCODED},
-    {{PEFT_BOTTLENECK, "bottleneck", "additive, adapter", "a narrow network behind each sublayer", 1e-3f}, "BOTTLENECK", PEFT__BOTTLENECKS},
-    {{PEFT_BITFIT, "bitfit", "selective", "biases; where there are none, norms", 5e-3f}, "SELECTIVE", PEFT__REPLACES},
-    {{PEFT_NORMS, "norms", "selective", "the norms' weights", 5e-3f}, "SELECTIVE", PEFT__REPLACES},
-    {{PEFT_HEAD, "head", "selective", "the output layer", 1e-3f}, "SELECTIVE", PEFT__REPLACES},
-    {{PEFT_SELECTED, "selected", "selective", "parameters by name", 3e-4f}, "SELECTIVE", PEFT__REPLACES},
+    {{PEFT_LORA, "lora", "reparameterization", "low-rank matrices beside linear weights", 1e-3f, "A uniform, B 0"}, "LORA", PEFT__LOW_RANK},
+    {{PEFT_DORA, "dora", "reparameterization", "low-rank matrices and a magnitude per output", 1e-3f, "A uniform, B 0, magnitudes of the weights"}, "LORA", PEFT__LOW_RANK},
+    {{PEFT_IA3, "ia3", "additive", "one factor per key, value and feed-forward feature", 1e-2f, "1"}, "IA3", PEFT__SCALES},
+    {{PEFT_PROMPT_TUNING, "prompt", "additive, soft prompt", "virtual tokens before the input", 3e-1f, "random words"}, "PROMPT_TUNING", PEFT__VIRTUAL},
+    {{PEFT_PREFIX_TUNING, "prefix", "additive, soft prompt", "virtual keys and values in every decoder layer", 3e-2f, "normal, 0.02"}, "PREFIX_TUNING", PEFT__VIRTUAL | PEFT__PREFIX},
+    {{PEFT_P_TUNING, "ptuning", "additive, soft prompt", "virtual tokens made by a small network", 1e-3f, "normal"}, "P_TUNING", PEFT__VIRTUAL | PEFT__ENCODED},
+    {{PEFT_BOTTLENECK, "bottleneck", "additive, adapter", "a narrow network behind each sublayer", 1e-3f, "down normal, up 0"}, "BOTTLENECK", PEFT__BOTTLENECKS},
+    {{PEFT_BITFIT, "bitfit", "selective", "biases; where there are none, norms", 5e-3f, "the model's own"}, "SELECTIVE", PEFT__REPLACES},
+    {{PEFT_NORMS, "norms", "selective", "the norms' weights", 5e-3f, "the model's own"}, "SELECTIVE", PEFT__REPLACES},
+    {{PEFT_HEAD, "head", "selective", "the output layer", 1e-3f, "the model's own"}, "SELECTIVE", PEFT__REPLACES},
+    {{PEFT_SELECTED, "selected", "selective", "parameters by name", 3e-4f, "the model's own"}, "SELECTIVE", PEFT__REPLACES},
 };
 
 static const peft__method_row *peft__method_row_of(peft_method method) {
@@ -13933,6 +14100,12 @@ static bool peft__is_target(const peft_adapter *a, const peft_tensor *t) {
     return peft__list_matches(a->d.target_modules, t->name, peft__module_path_size(t));
 }
 
+// LoRA beside an embedding: only where its module is named.
+static bool peft__is_embedding_target(const peft_adapter *a, const peft_tensor *t) {
+    const peft_model *m = a->model;
+    return (t == m->shared || t == m->positions) && a->d.method == PEFT_LORA && peft__list_matches(a->d.target_modules, t->name, peft__module_path_size(t));
+}
+
 // Whether a selective method trains a parameter of the base.
 static bool peft__is_selected(const peft_adapter *a, const peft_tensor *t) {
     const peft_model *m = a->model;
@@ -14005,6 +14178,13 @@ static bool peft__add_lora(peft_adapter *a, const peft_tensor *t, peft__site *s)
     return s->magnitude != NULL;
 }
 
+static bool peft__add_embedding_lora(peft_adapter *a, const peft_tensor *t, peft__site *s) {
+    int64_t r = (int64_t)peft__pattern_value(a->d.rank_pattern, t, (double)a->d.r);
+    s->embedding_a = peft__adapter_add(a, r, t->rows, 2, "base_model.model.%.*s.lora_embedding_A", PEFT__MODULE(t));
+    s->embedding_b = s->embedding_a ? peft__adapter_add(a, t->cols, r, 2, "base_model.model.%.*s.lora_embedding_B", PEFT__MODULE(t)) : NULL;
+    return s->embedding_b != NULL;
+}
+
 static bool peft__add_ia3(peft_adapter *a, const peft_tensor *t, peft__site *s) {
     int64_t in = t->in_out ? t->rows : t->cols, out = t->in_out ? t->cols : t->rows;
     s->scales_input = peft__list_matches(a->d.feedforward_modules, t->name, peft__module_path_size(t));
@@ -14046,14 +14226,33 @@ static bool peft__has_bottleneck(const peft_adapter *a, const peft_tensor *t) {
 static bool peft__add_site(peft_adapter *a, int64_t i, int kind) {
     const peft_tensor *t = &a->model->tensors[i];
     peft__site *s = &a->sites[i];
-    bool target = (kind & (PEFT__LOW_RANK | PEFT__SCALES)) && peft__is_target(a, t);
+    bool target = (kind & (PEFT__LOW_RANK | PEFT__SCALES)) && peft__is_target(a, t), embedding = peft__is_embedding_target(a, t);
     bool selected = (kind & (PEFT__REPLACES | PEFT__LOW_RANK)) && peft__is_selected(a, t);
     bool bottleneck = (kind & PEFT__BOTTLENECKS) && peft__layer_chosen(a->d.layers_to_transform, t->name) && peft__has_bottleneck(a, t);
-    a->has_site[i] = target || selected || bottleneck;
+    a->has_site[i] = target || embedding || selected || bottleneck;
+    if (embedding && !peft__add_embedding_lora(a, t, s)) return false;
     if (target && (kind & PEFT__LOW_RANK) && !peft__add_lora(a, t, s)) return false;
     if (target && (kind & PEFT__SCALES) && !peft__add_ia3(a, t, s)) return false;
     if (bottleneck && !peft__add_bottleneck(a, t, s)) return false;
     return !selected || peft__add_replacement(a, t, s);
+}
+
+// torch's LSTM, both directions.
+static bool peft__add_lstm(peft_adapter *a) {
+    int64_t h = a->d.encoder_hidden;
+    a->lstm = a->tensors + a->count;
+    for (int layer = 0; layer < a->d.encoder_layers; layer++)
+        for (int i = 0; i < 2; i++) {
+            static const char *const directions[] = {"", "_reverse"};
+            const char *stem = "prompt_encoder.lstm_head";
+            int64_t in = layer ? 2 * h : a->model->config.d_model;
+            if (!peft__adapter_add(a, 4 * h, in, 2, "%s.weight_ih_l%d%s", stem, layer, directions[i]) ||
+                !peft__adapter_add(a, 4 * h, h, 2, "%s.weight_hh_l%d%s", stem, layer, directions[i]) ||
+                !peft__adapter_add(a, 1, 4 * h, 1, "%s.bias_ih_l%d%s", stem, layer, directions[i]) ||
+                !peft__adapter_add(a, 1, 4 * h, 1, "%s.bias_hh_l%d%s", stem, layer, directions[i]))
+                return false;
+        }
+    return true;
 }
 
 // Virtual tokens and what makes them. HF's names while training; a saved file holds their result only.
@@ -14061,12 +14260,13 @@ static bool peft__add_prompt(peft_adapter *a, int kind, bool encoded) {
     const peft_config *c = &a->model->config;
     int64_t d = c->d_model, hidden = a->d.encoder_hidden, tokens = a->d.num_virtual_tokens;
     int64_t width = kind & PEFT__PREFIX ? a->prompt_layers * 2 * peft__kv_inner(a->model) : d;
-    // T5: HF keeps a second half of the rows for a decoder that never sees them
-    int64_t rows = tokens * (c->encoder_decoder && !(kind & PEFT__PREFIX) ? 2 : 1);
+    int64_t rows = tokens * (kind & PEFT__PREFIX ? 1 : a->prompt_parts);
     if (!encoded) return (a->prompt = peft__adapter_add(a, rows, width, 2, "prompt_embeddings")) != NULL;
-    int64_t sizes[4] = {d, hidden, kind & PEFT__PREFIX ? width : hidden, d};
-    int layers = kind & PEFT__PREFIX ? 2 : 3;
+    bool lstm = !(kind & PEFT__PREFIX) && a->d.encoder_lstm;
+    int64_t sizes[4] = {lstm ? 2 * hidden : d, lstm ? 2 * hidden : hidden, kind & PEFT__PREFIX ? width : lstm ? d : hidden, d};
+    int layers = kind & PEFT__PREFIX || lstm ? 2 : 3;
     a->prompt = peft__adapter_add(a, rows, d, 2, "prompt_encoder.embedding.weight");
+    if (a->prompt && lstm && !peft__add_lstm(a)) return false;
     for (int i = 0; i < layers && a->prompt; i++) {
         const char *stem = kind & PEFT__PREFIX ? "transform" : "mlp_head";
         a->encoder[2 * i] = peft__adapter_add(a, sizes[i + 1], sizes[i], 2, "prompt_encoder.%s.%d.weight", stem, 2 * i);
@@ -14079,7 +14279,7 @@ static bool peft__add_prompt(peft_adapter *a, int kind, bool encoded) {
 static peft_status peft__adapter_add_all(peft_adapter *a, bool encoded) {
     peft_model *m = a->model;
     const peft__method_row *row = peft__method_row_of(a->d.method);
-    a->capacity = 5 * m->tensor_count + 8;
+    a->capacity = 5 * m->tensor_count + 8 + 8 * a->d.encoder_layers;
     a->tensors = (peft_tensor *)peft__calloc(a->ctx, a->capacity, sizeof(peft_tensor));
     a->sites = (peft__site *)peft__calloc(a->ctx, m->tensor_count, sizeof(peft__site));
     a->has_site = (bool *)peft__calloc(a->ctx, m->tensor_count, sizeof(bool));
@@ -14088,7 +14288,7 @@ static peft_status peft__adapter_add_all(peft_adapter *a, bool encoded) {
         if (!peft__add_site(a, i, row->kind)) return PEFT_ERROR_MEMORY;
     if ((row->kind & PEFT__VIRTUAL) && !peft__add_prompt(a, row->kind, encoded)) return PEFT_ERROR_MEMORY;
     bool low_rank = !(row->kind & (PEFT__LOW_RANK | PEFT__SCALES));
-    for (int64_t i = 0; i < m->tensor_count && !low_rank; i++) low_rank = a->sites[i].a || a->sites[i].scale;
+    for (int64_t i = 0; i < m->tensor_count && !low_rank; i++) low_rank = a->sites[i].a || a->sites[i].embedding_a || a->sites[i].scale;
     if (a->count && low_rank) return PEFT_OK;
     peft__string names;  // what could have been meant
     peft__string_init(&names, a->ctx);
@@ -14120,8 +14320,11 @@ static void peft__adapter_defaults(peft_adapter *a) {
     if (!d->feedforward_modules) d->feedforward_modules = f->ia3_feedforward;
     if (!d->num_virtual_tokens) d->num_virtual_tokens = 20;
     if (!d->encoder_hidden) d->encoder_hidden = a->model->config.d_model;
-    if (!d->bottleneck) d->bottleneck = PEFT__MAX((int64_t)1, a->model->config.d_model / 16);
-    if (!a->prompt_layers) a->prompt_layers = a->model->config.decoder_layers;
+    if (!d->encoder_layers) d->encoder_layers = 2;
+    if (d->reduction_factor == 0) d->reduction_factor = 16;
+    if (!d->bottleneck) d->bottleneck = PEFT__MAX((int64_t)1, (int64_t)((double)a->model->config.d_model / (double)d->reduction_factor));
+    a->prompt_layers = a->model->config.decoder_layers;
+    a->prompt_parts = a->model->config.encoder_decoder ? 2 : 1;
 }
 
 static peft_status peft__adapter_alloc(const peft_adapter_desc *d, peft_adapter **out) {
@@ -14129,9 +14332,12 @@ static peft_status peft__adapter_alloc(const peft_adapter_desc *d, peft_adapter 
     peft_model *m = d->model;
     peft_context *ctx = m->ctx;
     if (d->r < 0 || d->r > 1 << 16 || !(d->alpha >= 0 && d->alpha < 1e30f) || !(d->dropout >= 0 && d->dropout < 1) || d->num_virtual_tokens < 0 || d->num_virtual_tokens > 1 << 16 ||
-        d->encoder_hidden < 0 || d->encoder_hidden > 1 << 20 || d->bottleneck < 0 || d->bottleneck > 1 << 20)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: r %lld, alpha %g, dropout %g, virtual tokens %lld, hidden %lld, bottleneck %lld", (long long)d->r,
-                          (double)d->alpha, (double)d->dropout, (long long)d->num_virtual_tokens, (long long)d->encoder_hidden, (long long)d->bottleneck);
+        d->encoder_hidden < 0 || d->encoder_hidden > 1 << 20 || d->encoder_layers < 0 || d->encoder_layers > 64 || d->bottleneck < 0 || d->bottleneck > 1 << 20)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: r %lld, alpha %g, dropout %g, virtual tokens %lld, hidden %lld, encoder layers %lld, bottleneck %lld",
+                          (long long)d->r, (double)d->alpha, (double)d->dropout, (long long)d->num_virtual_tokens, (long long)d->encoder_hidden,
+                          (long long)d->encoder_layers, (long long)d->bottleneck);
+    if (!(d->reduction_factor == 0 || (d->reduction_factor >= 1 && d->reduction_factor < 1e6f)) || d->prompt_place < PEFT_PROMPT_ENCODER || d->prompt_place > PEFT_PROMPT_BOTH)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: reduction factor %g, prompt place %d", (double)d->reduction_factor, (int)d->prompt_place);
     if (d->method == PEFT_SELECTED && !d->target_modules) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "selected: target_modules has to say which parameters");
     peft_adapter *a = (peft_adapter *)peft__calloc(ctx, 1, sizeof(peft_adapter));
     if (!a) return PEFT_ERROR_MEMORY;
@@ -14187,9 +14393,12 @@ static void peft__fill_normal(peft_rng *rng, peft_tensor *t, double deviation) {
     for (int64_t k = 0; k < peft__size(t); k++) peft__f32(t)[k] = (float)(deviation * peft_rng_normal(rng));
 }
 
-static void peft__lora_init(peft_adapter *a, peft_rng *rng) {  // A: kaiming_uniform(a = sqrt(5)), which is U(-1/sqrt(in), 1/sqrt(in)); B: 0
-    for (int64_t i = 0; i < a->model->tensor_count; i++)
+// A: kaiming_uniform(a = sqrt(5)), which is U(-1/sqrt(in), 1/sqrt(in)); B: 0. Beside an embedding A: 0, B: normal, as HF peft has it.
+static void peft__lora_init(peft_adapter *a, peft_rng *rng) {
+    for (int64_t i = 0; i < a->model->tensor_count; i++) {
         if (a->sites[i].a) peft__fill_uniform(rng, a->sites[i].a, 1 / sqrt((double)a->sites[i].a->cols));
+        if (a->sites[i].embedding_b) peft__fill_normal(rng, a->sites[i].embedding_b, 1);
+    }
 }
 
 // Rows of q [k, n] made orthonormal, twice, as one pass of Gram-Schmidt loses digits. A row that depends on others becomes 0.
@@ -14310,7 +14519,8 @@ static peft_status peft__pissa_init(peft_adapter *a, peft_rng *rng) {
     peft_status status = a->initial ? PEFT_OK : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < a->model->tensor_count && !status; i++) {
         peft__site *s = &a->sites[i];
-        if (!s->a) continue;
+        if (s->embedding_a) status = peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "pissa: %s is an embedding", a->model->tensors[i].name);
+        if (!s->a || status) continue;
         status = peft__pissa_site(a, rng, i);
         if (!status && (!(s->a0 = peft__initial_copy(a, s->a)) || !(s->b0 = peft__initial_copy(a, s->b)))) status = PEFT_ERROR_MEMORY;
     }
@@ -14350,11 +14560,21 @@ static peft_status peft__prompt_from_vocabulary(peft_adapter *a, peft_rng *rng) 
     return status;
 }
 
+// The keys and values of a T5 decoder that has written the first n - 1 of some ids, which its encoder has read.
+static peft_status peft__written_prefix(peft_model *m, peft_tape *tape, const int32_t *ids, int64_t n, peft__decoder_cache *c) {
+    int64_t offsets[2] = {0, n};
+    float *logits = (float *)peft__calloc(m->ctx, m->config.vocab_size, sizeof(float));
+    peft_status status = logits ? peft__cache_begin(m, tape, ids, offsets, 1, NULL, 0, 1, n, c) : PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < n && !status; i++) status = peft__cache_step(m, tape, c, i ? &ids[i - 1] : &m->config.decoder_start_id, NULL, 0, logits);
+    peft__free(m->ctx, logits);
+    return status;
+}
+
 // A prefix begins as the keys and values of a real one: those that the decoder has for the initial text (Li & Liang 2021, section 7.5).
+// Where HF's layout of T5's prefixes gives several blocks the same part, it is the first one's.
 static peft_status peft__prefix_from_text(peft_adapter *a) {
     peft_model *m = a->model;
-    if (!m->tokenizer || m->config.encoder_decoder)
-        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "prefix tuning: an initial text needs a decoder-only model with a tokenizer");
+    if (!m->tokenizer) return peft__fail(a->ctx, PEFT_ERROR_MISSING, "prefix tuning: %s has no tokenizer for the initial text", m->folder);
     peft_ids ids;
     memset(&ids, 0, sizeof(ids));
     peft_tape *tape = NULL;
@@ -14366,12 +14586,12 @@ static peft_status peft__prefix_from_text(peft_adapter *a) {
     for (int64_t i = count; i <= n && !status; i++) status = peft__ids_push(a->ctx, &ids, ids.data[i % count]) ? PEFT_OK : PEFT_ERROR_MEMORY;
     int64_t offsets[2] = {0, n + 1};
     if (!status) status = peft_tape_create(a->ctx, &tape);
-    if (!status) status = peft__cache_begin(m, tape, ids.data, offsets, 1, NULL, 0, 1, 1, &c);
-    for (int64_t layer = 0; layer < a->prompt_layers && !status; layer++)
-        for (int64_t i = 0; i < n; i++) {
-            float *row = peft__f32(a->prompt) + i * a->prompt->cols + 2 * layer * inner;
-            memcpy(row, c.self_k[layer] + i * inner, (size_t)inner * sizeof(float));
-            memcpy(row + inner, c.self_v[layer] + i * inner, (size_t)inner * sizeof(float));
+    if (!status) status = m->config.encoder_decoder ? peft__written_prefix(m, tape, ids.data, n, &c) : peft__cache_begin(m, tape, ids.data, offsets, 1, NULL, 0, 1, 1, &c);
+    for (int64_t layer = a->prompt_layers - 1; layer >= 0 && !status; layer--)
+        for (int64_t i = 0; i < 2 * n; i++) {
+            int which = (int)(i % 2);
+            float *row = peft__f32(a->prompt) + i / 2 * a->prompt->cols + peft__prefix_part(m, a->prompt->cols / inner, layer, which) * inner;
+            memcpy(row, (which ? c.self_v : c.self_k)[layer] + i / 2 * inner, (size_t)inner * sizeof(float));
         }
     peft__cache_end(m, &c);
     peft_tape_destroy(tape);
@@ -14380,6 +14600,7 @@ static peft_status peft__prefix_from_text(peft_adapter *a) {
 }
 
 static peft_status peft__prompt_init(peft_adapter *a, peft_rng *rng) {
+    for (int64_t i = 0; a->lstm && i < 8 * a->d.encoder_layers; i++) peft__fill_uniform(rng, &a->lstm[i], 1 / sqrt((double)a->d.encoder_hidden));
     for (int i = 0; i < 6; i += 2)
         if (a->encoder[i]) {  // torch's Linear
             peft__fill_uniform(rng, a->encoder[i], 1 / sqrt((double)a->encoder[i]->cols));
@@ -14441,7 +14662,7 @@ static const peft__site *peft__adapter_site(const peft_adapter *a, int64_t tenso
 
 static float peft__adapter_scale(const peft_adapter *a, const peft__site *s) {
     double alpha = peft__pattern_value(a->d.alpha_pattern, &a->model->tensors[s - a->sites], (double)a->d.alpha);
-    return peft__lora_scaling(a, s->a->rows, (float)alpha);
+    return peft__lora_scaling(a, s->a ? s->a->rows : s->embedding_a->rows, (float)alpha);
 }
 
 static float peft__adapter_dropout(const peft_adapter *a) {
@@ -14463,20 +14684,32 @@ static int peft__adapter_starts_apart(const peft_adapter *a) {
 }
 
 static peft__prompting peft__adapter_prompting(const peft_adapter *a) {
-    peft__prompting p = {a->prompt ? a->d.num_virtual_tokens : 0, a->d.method == PEFT_PREFIX_TUNING, a->prompt_layers};
+    bool prefix = a->d.method == PEFT_PREFIX_TUNING, rows = a->prompt && !prefix, seq2seq = a->model->config.encoder_decoder;
+    peft__prompting p = {a->prompt ? a->d.num_virtual_tokens : 0, prefix, rows && seq2seq && a->d.prompt_place != PEFT_PROMPT_DECODER,
+                         rows && (!seq2seq || a->d.prompt_place != PEFT_PROMPT_ENCODER), a->prompt_layers};
     return p;
 }
 
-// The first rows of the prompt, through its encoder if it has one: P-tuning's Linear, ReLU, Linear, ReLU, Linear, or prefix tuning's
-// Linear, tanh, Linear.
-static peft_tensor *peft__prompt_rows(const peft_adapter *a, peft_tape *tape, int64_t count) {
+static peft_tensor *peft__some_rows(peft_tape *tape, peft_tensor *x, int64_t first, int64_t count) {
     int32_t *rows = (int32_t *)peft__arena_alloc(&tape->arena, (size_t)count * sizeof(int32_t));
-    if (!rows) {
-        peft__tape_fail(tape, PEFT_ERROR_MEMORY);
-        return NULL;
+    if (!rows) peft__tape_fail(tape, PEFT_ERROR_MEMORY);
+    for (int64_t i = 0; rows && i < count; i++) rows[i] = (int32_t)(first + i);
+    return rows ? peft_embedding(tape, x, rows, count) : NULL;
+}
+
+static peft_tensor *peft__through_lstm(const peft_adapter *a, peft_tape *tape, peft_tensor *x) {
+    for (peft_tensor *w = a->lstm; w < a->lstm + 8 * a->d.encoder_layers; w += 8) {
+        peft_tensor *gates[2], *recurrent[2] = {&w[1], &w[5]};
+        for (int i = 0; i < 2; i++) gates[i] = peft__add_row(tape, peft_linear(tape, x, &w[4 * i], &w[4 * i + 2]), &w[4 * i + 3]);
+        x = peft_lstm(tape, gates, recurrent);
     }
-    for (int64_t i = 0; i < count; i++) rows[i] = (int32_t)i;
-    peft_tensor *x = peft_embedding(tape, a->prompt, rows, count);
+    return x;
+}
+
+// Rows of the prompt, through its encoder if it has one: P-tuning's Linear, ReLU, Linear, ReLU, Linear, or LSTM, Linear, ReLU,
+// Linear, or prefix tuning's Linear, tanh, Linear. An LSTM reads all rows, as in HF peft.
+static peft_tensor *peft__prompt_rows(const peft_adapter *a, peft_tape *tape, int64_t first, int64_t count) {
+    peft_tensor *x = peft__some_rows(tape, a->lstm ? peft__through_lstm(a, tape, a->prompt) : a->prompt, first, count);
     for (int i = 0; i < 6 && a->encoder[i]; i += 2) {
         if (i) x = peft_activation(tape, x, a->d.method == PEFT_PREFIX_TUNING ? PEFT_TANH : PEFT_RELU);
         x = peft_linear(tape, x, a->encoder[i], a->encoder[i + 1]);
@@ -14484,8 +14717,9 @@ static peft_tensor *peft__prompt_rows(const peft_adapter *a, peft_tape *tape, in
     return x;
 }
 
-static peft_tensor *peft__adapter_prompt(const peft_adapter *a, peft_tape *tape) {
-    return peft__prompt_rows(a, tape, a->d.num_virtual_tokens);
+static peft_tensor *peft__adapter_prompt(const peft_adapter *a, peft_tape *tape, bool decoder) {
+    int64_t n = a->d.num_virtual_tokens;
+    return peft__prompt_rows(a, tape, decoder && a->model->config.encoder_decoder && a->d.method != PEFT_PREFIX_TUNING ? n : 0, n);
 }
 
 // ---- files
@@ -14551,16 +14785,18 @@ static void peft__config_lora(const peft_adapter *a, peft__string *s) {
 
 static void peft__config_prompt(const peft_adapter *a, peft__string *s) {
     const peft_config *c = &a->model->config;
-    bool both = c->encoder_decoder;
+    bool both = c->encoder_decoder, rows = a->d.method != PEFT_PREFIX_TUNING;
+    static const char *const places[] = {"encoder", "decoder", "both"};
     peft__string_format(s, "  \"num_attention_heads\": %lld,\n  \"num_layers\": %lld,\n  \"num_transformer_submodules\": %d,\n  \"num_virtual_tokens\": %lld,\n"
                            "  \"token_dim\": %lld,\n",
-                        (long long)c->heads, (long long)(both && a->d.method != PEFT_PREFIX_TUNING ? c->layers : a->prompt_layers), both ? 2 : 1, (long long)a->d.num_virtual_tokens, (long long)c->d_model);
+                        (long long)c->heads, (long long)(both && rows ? c->layers : a->prompt_layers), (int)a->prompt_parts, (long long)a->d.num_virtual_tokens, (long long)c->d_model);
+    if (both && rows && a->d.prompt_place) peft__string_format(s, "  \"prompt_place\": \"%s\",\n", places[a->d.prompt_place]);
     if (a->d.method == PEFT_PREFIX_TUNING)
         peft__string_format(s, "  \"encoder_hidden_size\": %lld,\n  \"prefix_projection\": %s,\n", (long long)a->d.encoder_hidden, a->encoder[0] ? "true" : "false");
     if (a->d.method == PEFT_P_TUNING)
-        peft__string_format(s, "  \"encoder_dropout\": 0.0,\n  \"encoder_hidden_size\": %lld,\n  \"encoder_num_layers\": 2,\n"
-                               "  \"encoder_reparameterization_type\": \"MLP\",\n",
-                            (long long)a->d.encoder_hidden);
+        peft__string_format(s, "  \"encoder_dropout\": 0.0,\n  \"encoder_hidden_size\": %lld,\n  \"encoder_num_layers\": %lld,\n"
+                               "  \"encoder_reparameterization_type\": \"%s\",\n",
+                            (long long)a->d.encoder_hidden, (long long)a->d.encoder_layers, a->d.encoder_lstm ? "LSTM" : "MLP");
     if (a->d.method != PEFT_PROMPT_TUNING) return;
     peft__string_format(s, "  \"prompt_tuning_init\": \"%s\",\n  \"prompt_tuning_init_text\": ", a->d.init_text ? "TEXT" : "RANDOM");
     if (a->d.init_text) peft__json_quote(s, a->d.init_text, strlen(a->d.init_text));
@@ -14599,7 +14835,7 @@ static peft_status peft__prompt_result(const peft_adapter *a, peft__arena *scrat
     peft_status status = peft_tape_create(a->ctx, &tape);
     if (status) return status;
     peft_tape_inference(tape, true);
-    const peft_tensor *x = peft__prompt_rows(a, tape, a->prompt->rows);
+    const peft_tensor *x = peft__prompt_rows(a, tape, 0, a->prompt->rows);
     if (x) {
         *out = *x;
         out->name = "prompt_embeddings";
@@ -14628,7 +14864,8 @@ static peft_status peft__adapter_save_gguf(const peft_adapter *a, const char *pa
         const peft_tensor *t = &m->tensors[i];
         if (!s) continue;
         if (!s->a || s->a0) {
-            status = peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF has no place for %s %s", path, s->a ? "what PiSSA takes from" : "a trained", t->name);
+            status = peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF has no place for %s %s", path,
+                                s->a ? "what PiSSA takes from" : s->embedding_a ? "a LoRA beside" : "a trained", t->name);
             break;
         }
         peft__gguf_lora_module *module = &modules[lora.count++];
@@ -14731,7 +14968,7 @@ static void peft__adapter_warn_unknown(peft_context *ctx, const peft__json *root
                                         "modules_to_save", "peft_type", "r", "revision", "target_modules", "task_type", "use_rslora", "use_dora", "rank_pattern",
                                         "alpha_pattern", "num_attention_heads", "num_layers", "num_transformer_submodules", "num_virtual_tokens", "token_dim",
                                         "encoder_hidden_size", "prefix_projection", "encoder_dropout", "encoder_num_layers", "encoder_reparameterization_type",
-                                        "prompt_tuning_init", "prompt_tuning_init_text", "tokenizer_name_or_path", "bottleneck_size", "activation", "pfeiffer",
+                                        "prompt_tuning_init", "prompt_tuning_init_text", "prompt_place", "tokenizer_name_or_path", "bottleneck_size", "activation", "pfeiffer",
                                         "selection"};
     for (const peft__json *v = root->child; v; v = v->next) {
         bool found = false;
@@ -14807,10 +15044,14 @@ static peft_status peft__adapter_from_config(peft_model *m, peft__arena *scratch
     d.use_rslora = peft__json_bool(root, "use_rslora", false);
     d.num_virtual_tokens = peft__json_int(root, "num_virtual_tokens", 0);
     d.encoder_hidden = peft__json_int(root, "encoder_hidden_size", 0);
+    d.encoder_layers = peft__json_int(root, "encoder_num_layers", 0);
+    d.encoder_lstm = strcmp(peft__json_text(root, "encoder_reparameterization_type", "MLP"), "LSTM") == 0;
     d.bottleneck = peft__json_int(root, "bottleneck_size", 0);
     d.activation = (peft_activation_kind)peft__json_int(root, "activation", 0);
     d.pfeiffer = peft__json_bool(root, "pfeiffer", false);
     d.init_text = peft__json_text(root, "prompt_tuning_init_text", NULL);
+    const char *place = peft__json_text(root, "prompt_place", "encoder");
+    d.prompt_place = strcmp(place, "both") == 0 ? PEFT_PROMPT_BOTH : strcmp(place, "decoder") == 0 ? PEFT_PROMPT_DECODER : PEFT_PROMPT_ENCODER;
     if (d.r < 1 || d.r > 1 << 16 || !(d.alpha >= 0 && d.alpha < 1e30f) || !(d.dropout >= 0 && d.dropout < 1) || (int)d.activation < 0 || d.activation > PEFT_TANH)
         return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: r %lld, lora_alpha %g, lora_dropout %g, activation %d", path, (long long)d.r, (double)d.alpha,
                           (double)d.dropout, (int)d.activation);
@@ -14818,6 +15059,10 @@ static peft_status peft__adapter_from_config(peft_model *m, peft__arena *scratch
     if (status) return status;
     (*out)->prompt_layers = peft__json_int(root, "num_layers", m->config.decoder_layers);
     if ((*out)->prompt_layers < 1 || (*out)->prompt_layers > 1 << 16) return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: num_layers is out of range", path);
+    int64_t parts = peft__json_int(root, "num_transformer_submodules", (*out)->prompt_parts);
+    if (parts != (*out)->prompt_parts && (parts != 1 || d.prompt_place))
+        return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: num_transformer_submodules is %lld", path, (long long)parts);
+    (*out)->prompt_parts = parts;
     return peft__adapter_add_all(*out, false);
 }
 
@@ -14870,11 +15115,11 @@ PEFTDEF peft_status peft_adapter_load(peft_model *m, const char *folder, peft_ad
 // ---- merging: W += scale B A, IA3's factors into rows or columns, DoRA's direction, replacements. The base's own tensors are kept
 //      aside, so that unmerging restores them bit for bit.
 
-// W += scale * B A, [out, in]; stored as [in, out]: += scale * A^T B^T.
-static peft_status peft__add_product(peft_context *ctx, peft_tensor *w, const peft_tensor *a, const peft_tensor *b, float scale) {
-    peft__operand right = peft__operand_of(w->in_out ? b : a, w->in_out);
-    const peft_tensor *left = w->in_out ? a : b;
-    int64_t rs = w->in_out ? 1 : left->cols, cs = w->in_out ? left->cols : 1;
+// W += scale * B A, [out, in]; stored as [in, out], as embeddings are: += scale * A^T B^T.
+static peft_status peft__add_product(peft_context *ctx, peft_tensor *w, bool in_out, const peft_tensor *a, const peft_tensor *b, float scale) {
+    peft__operand right = peft__operand_of(in_out ? b : a, in_out);
+    const peft_tensor *left = in_out ? a : b;
+    int64_t rs = in_out ? 1 : left->cols, cs = in_out ? left->cols : 1;
     return peft__gemm(ctx, w->rows, w->cols, a->rows, scale, peft__f32(left), rs, cs, &right, 1, peft__f32(w), w->cols);
 }
 
@@ -14922,8 +15167,9 @@ static peft_status peft__merge_site(peft_adapter *a, int64_t i, float scale) {
     const peft__site *s = &a->sites[i];
     peft_status status = PEFT_OK;
     if (s->replacement) memcpy(w->data, s->replacement->data, (size_t)peft__size(w) * sizeof(float));
-    if (s->a) status = peft__add_product(a->ctx, w, s->a, s->b, scale * peft__adapter_scale(a, s));
-    if (s->a0 && !status) status = peft__add_product(a->ctx, w, s->a0, s->b0, -scale * peft__adapter_scale(a, s));
+    if (s->a) status = peft__add_product(a->ctx, w, w->in_out, s->a, s->b, scale * peft__adapter_scale(a, s));
+    if (s->a0 && !status) status = peft__add_product(a->ctx, w, w->in_out, s->a0, s->b0, -scale * peft__adapter_scale(a, s));
+    if (s->embedding_a && !status) status = peft__add_product(a->ctx, w, true, s->embedding_a, s->embedding_b, scale * peft__adapter_scale(a, s));
     if (!status && s->magnitude) status = peft__merge_dora(a, w, s);
     if (s->scale) peft__scale_weight(w, peft__f32(s->scale), s->scales_input);
     if (s->scale && !s->scales_input && m->bias_of[i] >= 0) {
@@ -14954,6 +15200,8 @@ PEFTDEF peft_status peft_adapter_merge(peft_adapter *a, float scale) {
     if (!peft__can_merge(a))
         return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "merge: %s has no weights to add it to", peft__method_row_of(a->d.method)->info.name);
     if (a->backup_count) return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "merge: this adapter is merged already");
+    if (m->shared == m->head && a->sites[m->head - m->tensors].embedding_a)
+        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "merge: %s is the output layer, too, which this adapter leaves alone", m->head->name);
     a->backups = (peft__backup *)peft__calloc(a->ctx, m->tensor_count, sizeof(peft__backup));
     peft_status status = a->backups ? PEFT_OK : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < m->tensor_count && !status; i++) {
@@ -14984,8 +15232,8 @@ static peft_status peft__combine_check(const peft_combine_desc *d) {
         if (!(weight - weight == 0)) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "combine: weight %lld is no number", (long long)k);
         for (int64_t i = 0; i < a->model->tensor_count; i++) {
             const peft__site *s = &a->sites[i], *f = &first->sites[i];
-            if (s->replacement)
-                return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "combine: adapter %lld brings its own %s", (long long)k, a->model->tensors[i].name);
+            if (s->replacement || s->embedding_a)
+                return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "combine: adapter %lld has more than a LoRA of linear layers: %s", (long long)k, a->model->tensors[i].name);
             if ((s->a != NULL) != (f->a != NULL) || (s->a && d->kind != PEFT_COMBINE_CAT && s->a->rows != f->a->rows))
                 return peft__fail(ctx, PEFT_ERROR_SHAPE, "combine: adapters 0 and %lld have not the same rank at %s", (long long)k, a->model->tensors[i].name);
         }

@@ -28,6 +28,7 @@ static void check(bool ok, const char *format, ...) {
 typedef struct family {
     const char *name, *config;
     const char *linear;  // a module's name for selective tuning
+    const char *embeddings;
 } family;
 
 static const family families[] = {
@@ -35,25 +36,25 @@ static const family families[] = {
      "{\"model_type\": \"t5\", \"d_model\": 24, \"d_kv\": 6, \"num_heads\": 4, \"d_ff\": 40, \"num_layers\": 2, \"vocab_size\": 32,\n"
      " \"feed_forward_proj\": \"gated-gelu\", \"tie_word_embeddings\": false, \"relative_attention_num_buckets\": 8,\n"
      " \"relative_attention_max_distance\": 16}\n",
-     "decoder.block.1"},
+     "decoder.block.1", "shared,q"},
     {"gpt2",
      "{\"model_type\": \"gpt2\", \"n_embd\": 24, \"n_head\": 4, \"n_layer\": 2, \"n_positions\": 64, \"vocab_size\": 32, \"eos_token_id\": 1, \"bos_token_id\": 1}\n",
-     "transformer.h.1"},
+     "transformer.h.1", "wte,wpe"},
     {"gpt_neox",
      "{\"model_type\": \"gpt_neox\", \"hidden_size\": 24, \"num_attention_heads\": 4, \"num_hidden_layers\": 2, \"intermediate_size\": 40, \"vocab_size\": 32,\n"
      " \"max_position_embeddings\": 64, \"rotary_pct\": 0.67, \"use_parallel_residual\": true, \"hidden_act\": \"gelu\", \"tie_word_embeddings\": false,\n"
      " \"eos_token_id\": 1, \"bos_token_id\": 1}\n",
-     "layers.1"},
+     "layers.1", "embed_in"},
     {"llama",
      "{\"model_type\": \"llama\", \"hidden_size\": 24, \"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"num_hidden_layers\": 2, \"intermediate_size\": 40,\n"
      " \"vocab_size\": 32, \"max_position_embeddings\": 64, \"hidden_act\": \"silu\", \"tie_word_embeddings\": false, \"rms_norm_eps\": 1e-6,\n"
      " \"eos_token_id\": 1, \"bos_token_id\": 0}\n",
-     "layers.1"},
+     "layers.1", "embed_tokens"},
     {"qwen2",
      "{\"model_type\": \"qwen2\", \"hidden_size\": 24, \"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"num_hidden_layers\": 2, \"intermediate_size\": 40,\n"
      " \"vocab_size\": 32, \"max_position_embeddings\": 64, \"hidden_act\": \"silu\", \"tie_word_embeddings\": true, \"rms_norm_eps\": 1e-6,\n"
      " \"eos_token_id\": 1, \"bos_token_id\": 1}\n",
-     "layers.1"},
+     "layers.1", "embed_tokens"},
 };
 enum { FAMILIES = sizeof families / sizeof families[0] };
 
@@ -140,7 +141,7 @@ typedef struct variant {
     peft_adapter_desc desc;
 } variant;
 
-enum { VARIANTS = 19 };
+enum { VARIANTS = 24, OTHERS = 13 };
 static int make_variants(const family *f, variant *v) {
     memset(v, 0, VARIANTS * sizeof *v);
     int n = 0;
@@ -150,9 +151,10 @@ static int make_variants(const family *f, variant *v) {
     }
     v[10].desc.target_modules = f->linear;  // selected
     for (int i = 0; i < n; i++) v[i].desc.r = 3, v[i].desc.num_virtual_tokens = 4, v[i].desc.encoder_hidden = 10, v[i].desc.bottleneck = 5, v[i].desc.activation = PEFT_SILU;
-    static const char *const names[] = {"lora all-linear rs", "lora bias layers", "pissa", "lora patterns", "prefix projection", "prompt text", "bottleneck pfeiffer", "dora all-linear"};
-    for (int i = 0; i < 8; i++) v[n + i].name = names[i], v[n + i].desc.r = 2;
-    for (int i = 0; i < n + 8; i++) v[i].desc.alpha = 3;
+    static const char *const names[] = {"lora all-linear rs", "lora bias layers", "pissa", "lora patterns", "prefix projection", "prompt text", "bottleneck pfeiffer", "dora all-linear",
+                                        "lora embeddings", "ptuning lstm", "prompt decoder", "prompt both", "prefix text"};
+    for (int i = 0; i < OTHERS; i++) v[n + i].name = names[i], v[n + i].desc.r = 2;
+    for (int i = 0; i < n + OTHERS; i++) v[i].desc.alpha = 3;
     v[n].desc.target_modules = "all-linear", v[n].desc.use_rslora = true, n++;
     v[n].desc.bias = "all", v[n].desc.layers_to_transform = "1", n++;
     v[n].desc.pissa = true, v[n].desc.target_modules = "all-linear", n++;
@@ -160,8 +162,13 @@ static int make_variants(const family *f, variant *v) {
     v[n].desc.alpha_pattern = "wo=3,dense=4.5", n++;
     v[n].desc.method = PEFT_PREFIX_TUNING, v[n].desc.prefix_projection = true, v[n].desc.encoder_hidden = 7, v[n].desc.num_virtual_tokens = 3, n++;
     v[n].desc.method = PEFT_PROMPT_TUNING, v[n].desc.init_text = "abc", v[n].desc.num_virtual_tokens = 5, n++;
-    v[n].desc.method = PEFT_BOTTLENECK, v[n].desc.pfeiffer = true, v[n].desc.activation = PEFT_GELU_TANH, v[n].desc.bottleneck = 4, n++;
+    v[n].desc.method = PEFT_BOTTLENECK, v[n].desc.pfeiffer = true, v[n].desc.activation = PEFT_GELU_TANH, v[n].desc.reduction_factor = 6, n++;
     v[n].desc.method = PEFT_DORA, v[n].desc.target_modules = "all-linear", n++;
+    v[n].desc.target_modules = f->embeddings, v[n].desc.rank_pattern = "wpe=3", n++;
+    v[n].desc.method = PEFT_P_TUNING, v[n].desc.encoder_lstm = true, v[n].desc.encoder_hidden = 7, v[n].desc.num_virtual_tokens = 3, n++;
+    v[n].desc.method = PEFT_PROMPT_TUNING, v[n].desc.prompt_place = PEFT_PROMPT_DECODER, v[n].desc.num_virtual_tokens = 3, n++;
+    v[n].desc.method = PEFT_PROMPT_TUNING, v[n].desc.prompt_place = PEFT_PROMPT_BOTH, v[n].desc.num_virtual_tokens = 3, n++;
+    v[n].desc.method = PEFT_PREFIX_TUNING, v[n].desc.init_text = "dog", v[n].desc.num_virtual_tokens = 4, n++;
     return n;
 }
 
@@ -348,7 +355,8 @@ static void test_merge(const family *f, peft_model *m, const variant *v, peft_ta
         uint64_t before = model_checksum(m);
         float *adapted = logits_of(m, tape, 0, SEQUENCES, &active, 1, &rows);
         peft_status status = peft_adapter_merge(a, scale);
-        if (is_virtual(a) || v->desc.method == PEFT_BOTTLENECK) {
+        bool tied = m->config.tied && a->sites[m->shared - m->tensors].embedding_a;
+        if (is_virtual(a) || v->desc.method == PEFT_BOTTLENECK || tied) {
             check(status == PEFT_ERROR_UNSUPPORTED, "%s %s: merging is refused", f->name, v->name);
         } else {
             float *merged = logits_of(m, tape, 0, SEQUENCES, NULL, 0, &rows);
@@ -705,6 +713,87 @@ static void test_head(const family *f, peft_model *m) {
     if (!m->config.tied) test_gradients(f, m, &ia3);
 }
 
+// A prefix that begins as a text is what the text itself would be before the decoder's input. `one`: T5 with one block, as HF's layout of
+// its prefixes has one part for several.
+static void test_real_prefix(const family *f, peft_tape *tape) {
+    static const char one[] = "{\"model_type\": \"t5\", \"d_model\": 24, \"d_kv\": 6, \"num_heads\": 4, \"d_ff\": 40, \"num_layers\": 2, \"num_decoder_layers\": 1,\n"
+                              " \"vocab_size\": 32, \"feed_forward_proj\": \"gated-gelu\", \"tie_word_embeddings\": false}\n";
+    static const int32_t text[] = {3, 7, 18, 10};  // "_dog"
+    static bool mounted;
+    family single = *f;
+    bool seq2seq = strcmp(f->name, "t5") == 0;
+    if (seq2seq) single.name = "one";
+    if (seq2seq && !mounted) mounted = !peft_mount(ctx, "one/config.json", one, strlen(one)) && !peft_mount(ctx, "one/spiece.model", vocabulary, vocabulary_size);
+    peft_model *m = make_model(&single);
+    variant v = {"prefix of a real text", {0}};
+    v.desc.method = PEFT_PREFIX_TUNING, v.desc.init_text = "dog", v.desc.num_virtual_tokens = 4;
+    peft_adapter *a = m ? make_adapter(m, &v, 1) : NULL;
+    check(a != NULL, "%s: %s", f->name, v.name);
+    if (!a) return;
+    int32_t written[8] = {m->config.decoder_start_id, text[0], text[1], text[2], 7, 12, 25};
+    if (!seq2seq) memcpy(written, text, sizeof text);
+    int64_t so[] = {0, 5}, whole[] = {0, 7}, behind[] = {0, 3}, n = m->config.vocab_size;
+    peft_batch all = {1, source, so, written, NULL, whole}, rest = {1, source, so, written + 4, NULL, behind};
+    peft_active_adapter active = {a, 1, 0, 0};
+    peft_tape_reset(tape, 0);
+    peft_tape_inference(tape, true);
+    const peft_tensor *x = peft_model_logits(m, tape, peft_model_hidden(m, tape, &all, NULL, 0), NULL, 0);
+    const peft_tensor *y = peft_model_logits(m, tape, peft_model_hidden(m, tape, &rest, &active, 1), &active, 1);
+    double off = farthest(x ? peft__f32(x) + 4 * n : NULL, y ? peft__f32(y) : NULL, 3 * n);
+    check(off < 2e-5, "%s: %s, logits are off by %g", f->name, v.name, off);
+    peft_adapter_destroy(a);
+    peft_model_destroy(m);
+}
+
+// Where virtual tokens stand, and the file of a T5 prompt without rows for the decoder (HF's num_transformer_submodules 1).
+static void test_prompt_place(peft_model *m, peft_tape *tape) {
+    float *logits[3];
+    int64_t rows = 0, n = m->config.vocab_size;
+    for (int place = 0; place < 3; place++) {
+        variant v = {"place", {0}};
+        v.desc.method = PEFT_PROMPT_TUNING, v.desc.prompt_place = (peft_prompt_place)place, v.desc.num_virtual_tokens = 3;
+        peft_adapter *a = make_adapter(m, &v, 5);
+        if (!a) return;
+        peft_active_adapter active = {a, 1, 0, 0};
+        logits[place] = logits_of(m, tape, 0, SEQUENCES, &active, 1, &rows);
+        check(a->prompt->rows == 6, "three virtual tokens and as many for the decoder");
+        peft_adapter_destroy(a);
+    }
+    check(farthest(logits[0], logits[1], rows * n) > 1e-3 && farthest(logits[0], logits[2], rows * n) > 1e-3 && farthest(logits[1], logits[2], rows * n) > 1e-3,
+          "encoder, decoder and both are three things");
+    static const char config[] = "{\"peft_type\": \"PROMPT_TUNING\", \"task_type\": \"SEQ_2_SEQ_LM\", \"num_virtual_tokens\": 3, \"token_dim\": 24,\n"
+                                 " \"num_transformer_submodules\": 1}\n";
+    peft_tensor *t = NULL;
+    peft_tensor_create(ctx, "prompt_embeddings", 3, 24, &t);
+    const peft_tensor *list[] = {t};
+    peft_adapter *a = NULL;
+    t->rank = 2;
+    check(!peft__make_folder(ctx, "build/adapters_test/encoder_only") && !peft_safetensors_write(ctx, "build/adapters_test/encoder_only/adapter_model.safetensors", list, 1) &&
+              !peft__write_file(ctx, "build/adapters_test/encoder_only/adapter_config.json", config, sizeof config - 1) &&
+              !peft_adapter_load(m, "build/adapters_test/encoder_only", &a) && a->prompt->rows == 3,
+          "a prompt for the encoder alone");
+    peft_adapter_destroy(a);
+    peft_tensor_destroy(ctx, t);
+    for (int i = 0; i < 3; i++) free(logits[i]);
+}
+
+// HF peft's names and shapes of a LoRA beside an embedding; DoRA and PiSSA have none.
+static void test_embedding_lora(const family *f, peft_model *m) {
+    variant v = {"lora of an embedding", {0}};
+    v.desc.target_modules = f->embeddings, v.desc.r = 2;
+    peft_adapter *a = make_adapter(m, &v, 1);
+    char name[128];
+    snprintf(name, sizeof name, "base_model.model.%.*s.lora_embedding_A", (int)peft__module_path_size(m->shared), m->shared->name);
+    const peft__site *s = a ? &a->sites[m->shared - m->tensors] : NULL;
+    check(s && s->embedding_a && strcmp(s->embedding_a->name, name) == 0 && s->embedding_a->rows == 2 && s->embedding_a->cols == m->config.vocab_size &&
+              s->embedding_b->rows == m->config.d_model && s->embedding_b->cols == 2,
+          "%s: %s", f->name, name);
+    peft_adapter_destroy(a);
+    peft_adapter_desc d = v.desc;
+    d.model = m, d.pissa = true;
+    check(peft_adapter_create(&d, &a) == PEFT_ERROR_UNSUPPORTED, "%s: pissa of an embedding", f->name);
+}
+
 static void test_nearest(peft_model *m) {
     peft_adapter_desc d;
     memset(&d, 0, sizeof d);
@@ -805,7 +894,8 @@ static peft_status exercise(peft_model *m, const peft_adapter_desc *desc) {
     peft_dataset_destroy(data), peft_dataset_destroy(mixed);
     if (!status && d.method == PEFT_P_TUNING) status = peft_prompt_nearest(a, 0, 2, ids, distances);
     const peft_adapter *list[2] = {a, a};
-    for (int kind = 0; kind < 4 && !status && d.method == PEFT_LORA && !d.pissa && !d.bias; kind++) {
+    bool combined = !status && d.method == PEFT_LORA && !d.pissa && !d.bias && !a->sites[m->shared - m->tensors].embedding_a;
+    for (int kind = 0; kind < 4 && !status && combined; kind++) {
         peft_combine_desc c;
         memset(&c, 0, sizeof c);
         c.adapters = list, c.count = 2, c.kind = (peft_combine_kind)kind;
@@ -813,8 +903,9 @@ static peft_status exercise(peft_model *m, const peft_adapter_desc *desc) {
         peft_adapter_destroy(b);
         b = NULL;
     }
-    if (!status && d.method <= PEFT_IA3) status = peft_adapter_merge(a, 1);
-    if (!status && d.method <= PEFT_IA3) status = peft_adapter_unmerge(a);
+    bool mergeable = d.method <= PEFT_IA3 && !(m->config.tied && a && a->sites[m->shared - m->tensors].embedding_a);
+    if (!status && mergeable) status = peft_adapter_merge(a, 1);
+    if (!status && mergeable) status = peft_adapter_unmerge(a);
     peft_adapter_destroy(a);
     return status;
 }
@@ -874,7 +965,9 @@ int main(void) {
         }
         if (m) test_head(&families[f], m);
         if (m) test_pissa(m, tape);
-        if (m && f == 0) test_combine(m);
+        if (m && f == 0) test_combine(m), test_prompt_place(m, tape);
+        if (m) test_embedding_lora(&families[f], m);
+        test_real_prefix(&families[f], tape);
         if (m) test_lora_plus(m), test_nearest(m);
         peft_model_destroy(m);
         test_learning(&families[f]);

@@ -7,7 +7,7 @@
 static const option methods_options[] = {ADAPTER_OPTIONS, RANK_OPTION, COMMON_OPTIONS};
 
 typedef struct method_row {
-    const char *name, *family, *trains;
+    const char *name, *family, *trains, *initial;
     int64_t parameters, bytes;
     double rate;
     const char *why_not;  // NULL: it can be used
@@ -40,12 +40,13 @@ static void methods_row_print(const method_row *r, int64_t total) {
         json_pair(stdout, "method", r->name, ",");
         json_pair(stdout, "family", r->family, ",");
         json_pair(stdout, "trains", r->trains, ",");
+        json_pair(stdout, "initial", r->initial, ",");
         if (r->why_not) json_pair(stdout, "error", r->why_not, ",");
         printf("\"parameters\":%lld,\"share\":%.8f,\"learning_rate\":%g,\"bytes\":%lld}\n", (long long)r->parameters, share / 100, r->rate, (long long)r->bytes);
     } else if (r->why_not) {
-        printf("  %-11s %-23s %-52s %s\n", r->name, r->family, r->trains, r->why_not);
+        printf("  %-11s %-23s %-47s %s\n", r->name, r->family, r->trains, r->why_not);
     } else {
-        printf("  %-11s %-23s %-52s %11lld %8.3f %% %8g %12lld\n", r->name, r->family, r->trains, (long long)r->parameters, share, r->rate, (long long)r->bytes);
+        printf("  %-11s %-23s %-47s %11lld %8.3f %% %8g %12lld  %s\n", r->name, r->family, r->trains, (long long)r->parameters, share, r->rate, (long long)r->bytes, r->initial);
     }
 }
 
@@ -55,11 +56,11 @@ static int run_methods(void) {
     int code = open_model(s.rest.items[0], false, &m);
     if (code) return code;
     int64_t total = peft_model_parameter_count(m);
-    if (!s.json) printf("%s: %lld parameters\n  %-11s %-23s %-52s %11s %10s %8s %12s\n", s.rest.items[0], (long long)total, "method", "family", "trains", "parameters", "share", "rate", "bytes on disk");
+    if (!s.json) printf("%s: %lld parameters\n  %-11s %-23s %-47s %11s %10s %8s %12s  %s\n", s.rest.items[0], (long long)total, "method", "family", "trains", "parameters", "share", "rate", "bytes on disk", "begins as");
     for (int64_t i = 0; peft_method_at(i); i++) {
         const peft_method_info *info = peft_method_at(i);
         if (ad.method && strcmp(ad.method, info->name) != 0) continue;
-        method_row r = {info->name, info->family, info->trains, 0, 0, (double)info->learning_rate, NULL};
+        method_row r = {info->name, info->family, info->trains, info->initial, 0, 0, (double)info->learning_rate, NULL};
         peft_adapter *a = NULL;
         peft_status status = plain_adapter(m, info, (uint64_t)s.seed, &a);
         if (!status) status = peft_adapter_file_size(a, &r.bytes);
@@ -69,7 +70,7 @@ static int run_methods(void) {
         methods_row_print(&r, total);
         peft_adapter_destroy(a);
     }
-    method_row full = {"full", "full fine-tuning", "every weight", total, 4 * total, 1e-4, NULL};
+    method_row full = {"full", "full fine-tuning", "every weight", "the model's own", total, 4 * total, 1e-4, NULL};
     if (!ad.method || strcmp(ad.method, "full") == 0) methods_row_print(&full, total);
     if (!s.json && !ad.method)
         printf("\nWhy a low rank saves: a 512 x 64 matrix has 32,768 weights; B (512 x 8) and A (8 x 64) have 4,608 together, 86 %% fewer.\n"

@@ -569,10 +569,10 @@ static int run_eval(void) {
 // ---- the adapter to be trained, shared by train, methods, sweep, compare and forget
 
 static struct {
-    const char *method, *target, *feedforward, *bias, *modules_to_save, *layers, *rank_pattern, *alpha_pattern, *init_text, *activation;
-    int64_t r, tokens, hidden, bottleneck;
-    double alpha, dropout;
-    bool rslora, pissa, random_init, projection, pfeiffer;
+    const char *method, *target, *feedforward, *bias, *modules_to_save, *layers, *rank_pattern, *alpha_pattern, *init_text, *activation, *place;
+    int64_t r, tokens, hidden, encoder_layers, bottleneck;
+    double alpha, dropout, reduction;
+    bool rslora, pissa, random_init, projection, lstm, pfeiffer;
 } ad;
 
 #define RANK_OPTION {"r", OPTION_INT, &ad.r, "N", "lora, dora: rank (8)"}
@@ -582,7 +582,7 @@ static struct {
     {"use-rslora", OPTION_FLAG, &ad.rslora, "", "lora, dora: strength is alpha / sqrt(r)"},                                       \
     {"pissa", OPTION_FLAG, &ad.pissa, "", "lora: start from the weights' main directions"},                                                    \
     {"lora-dropout", OPTION_REAL, &ad.dropout, "X", "lora, dora: dropout of the adapter's input (0)"},                            \
-    {"target-modules", OPTION_TEXT, &ad.target, "NAMES", "e.g. q,v or all-linear (the architecture's default); selected: parameters"}, \
+    {"target-modules", OPTION_TEXT, &ad.target, "NAMES", "e.g. q,v or all-linear (the architecture's default); lora: embeddings by name; selected: parameters"}, \
     {"feedforward-modules", OPTION_TEXT, &ad.feedforward, "NAMES", "ia3: target modules whose input is scaled"},                  \
     {"bias", OPTION_TEXT, &ad.bias, "NAME", "lora: train biases, too: none (default), all, lora_only"},                           \
     {"modules-to-save", OPTION_TEXT, &ad.modules_to_save, "NAMES", "lora: modules trained whole"},                                \
@@ -593,8 +593,12 @@ static struct {
     {"init-text", OPTION_TEXT, &ad.init_text, "TEXT", "prompt, prefix: start from this text (prompt: from random words)"},        \
     {"random-init", OPTION_FLAG, &ad.random_init, "", "prompt: start from noise"},                                                \
     {"prefix-projection", OPTION_FLAG, &ad.projection, "", "prefix: made by a small network"},                                    \
+    {"prompt-place", OPTION_TEXT, &ad.place, "NAME", "prompt, ptuning of encoder-decoder models: encoder (default), decoder, both"}, \
     {"encoder-hidden", OPTION_INT, &ad.hidden, "N", "ptuning, prefix: width of that network (the model's)"},                      \
-    {"bottleneck", OPTION_INT, &ad.bottleneck, "N", "bottleneck: width (a 16th of the model's)"},                                 \
+    {"encoder-lstm", OPTION_FLAG, &ad.lstm, "", "ptuning: an LSTM before the MLP"},                                               \
+    {"encoder-layers", OPTION_INT, &ad.encoder_layers, "N", "ptuning: of the LSTM (2)"},                                          \
+    {"bottleneck", OPTION_INT, &ad.bottleneck, "N", "bottleneck: width (the model's / the reduction factor)"},                    \
+    {"reduction-factor", OPTION_REAL, &ad.reduction, "X", "bottleneck: 16"},                                                      \
     {"activation", OPTION_TEXT, &ad.activation, "NAME", "bottleneck: relu (default), gelu, silu, tanh"},                          \
     {"pfeiffer", OPTION_FLAG, &ad.pfeiffer, "", "bottleneck: behind the feed-forward only"}
 
@@ -607,6 +611,17 @@ static int parse_activation(const char *name, peft_activation_kind *out) {
             return EXIT_OK;
         }
     return name ? wrong("--activation %s is not relu, gelu, gelu_new, silu or tanh", name) : EXIT_OK;
+}
+
+static int parse_place(const char *name, peft_prompt_place *out) {
+    static const char *const names[] = {"encoder", "decoder", "both"};
+    *out = PEFT_PROMPT_ENCODER;
+    for (int i = 0; name && i < COUNT(names); i++)
+        if (strcmp(name, names[i]) == 0) {
+            *out = (peft_prompt_place)i;
+            return EXIT_OK;
+        }
+    return name ? wrong("--prompt-place %s is not encoder, decoder or both", name) : EXIT_OK;
 }
 
 // NULL: all weights. Wrong names have been reported by check_method.
@@ -624,15 +639,18 @@ static char *init_text;  // --init-text with its line breaks
 // What the options say of an adapter.
 static int adapter_settings(peft_model *model, const peft_method_info *info, peft_adapter_desc *out) {
     peft_activation_kind activation;
+    peft_prompt_place place;
     int code = parse_activation(ad.activation, &activation);
+    if (!code) code = parse_place(ad.place, &place);
     if (code) return code;
     if (!init_text) init_text = unescape(ad.init_text);
     *out = (peft_adapter_desc){.model = model, .method = info->method, .r = ad.r, .alpha = (float)ad.alpha, .dropout = (float)ad.dropout, .use_rslora = ad.rslora,
                                .pissa = ad.pissa, .target_modules = ad.target, .feedforward_modules = ad.feedforward, .bias = ad.bias,
                                .modules_to_save = ad.modules_to_save, .layers_to_transform = ad.layers, .rank_pattern = ad.rank_pattern,
                                .alpha_pattern = ad.alpha_pattern, .num_virtual_tokens = ad.tokens, .random_init = ad.random_init, .init_text = init_text,
-                               .prefix_projection = ad.projection, .encoder_hidden = ad.hidden, .bottleneck = ad.bottleneck, .activation = activation,
-                               .pfeiffer = ad.pfeiffer, .seed = (uint64_t)s.seed};
+                               .prefix_projection = ad.projection, .prompt_place = place, .encoder_hidden = ad.hidden, .encoder_lstm = ad.lstm,
+                               .encoder_layers = ad.encoder_layers, .bottleneck = ad.bottleneck, .reduction_factor = (float)ad.reduction,
+                               .activation = activation, .pfeiffer = ad.pfeiffer, .seed = (uint64_t)s.seed};
     return EXIT_OK;
 }
 
