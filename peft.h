@@ -581,7 +581,7 @@ typedef enum peft_method {
 typedef struct peft_method_info {
     peft_method method;
     const char *name, *family, *trains;
-    float learning_rate;  // the default of peft_train
+    float learning_rate;  // see peft_default_learning_rate
     const char *initial;  // values
 } peft_method_info;
 PEFTDEF const peft_method_info *peft_method_at(int64_t i);             // NULL: no more
@@ -878,6 +878,10 @@ PEFTDEF void peft_optimizer_destroy(peft_optimizer *optimizer);
 PEFTDEF double peft_optimizer_clip(peft_optimizer *optimizer, double max_norm);
 PEFTDEF void peft_optimizer_step(peft_optimizer *optimizer, float learning_rate);  // then zeroes the gradients
 
+// The method's rate in the table of methods (LoRA: 1e-3), 1e-4 for all weights (adapter NULL). Models narrower than 512 get 512 / d_model
+// times as much, at most four times: a step of Adam has a fixed size per weight, so it moves a narrow layer's result less (Yang et al. 2022).
+PEFTDEF float peft_default_learning_rate(const peft_model *model, const peft_adapter *adapter);
+
 typedef enum peft_schedule { PEFT_SCHEDULE_LINEAR = 0, PEFT_SCHEDULE_COSINE, PEFT_SCHEDULE_CONSTANT } peft_schedule;
 
 typedef struct peft_progress {
@@ -903,7 +907,7 @@ typedef struct peft_train_desc {
     size_t optimizer_state_size;  //   peft_optimizer_desc
     const char *optimizer_file;
     bool checkpoint_blocks;     // less memory for more time: see peft_tape_checkpoint_blocks
-    float learning_rate;        // default: the method's (LoRA: 1e-3), 1e-4 for all weights; Lion 0.3, SGD ten times of it
+    float learning_rate;        // default: peft_default_learning_rate; Lion 0.3, SGD ten times of it
     float lora_plus_ratio;      // B's learning rate over A's (Hayou et al. 2024, LoRA+: 16); default 1
     float weight_decay, beta1, beta2, epsilon;  // defaults of peft_optimizer_desc; weight_decay default 0
     float max_gradient_norm;    // default 1; negative: no clipping
@@ -14007,8 +14011,8 @@ static const peft__method_row peft__methods[] = {
     {{PEFT_IA3, "ia3", "additive", "one factor per key, value and feed-forward feature", 1e-2f, "1"}, "IA3", PEFT__SCALES},
     {{PEFT_PROMPT_TUNING, "prompt", "additive, soft prompt", "virtual tokens before the input", 3e-1f, "random words"}, "PROMPT_TUNING", PEFT__VIRTUAL},
     {{PEFT_PREFIX_TUNING, "prefix", "additive, soft prompt", "virtual keys and values in every decoder layer", 3e-2f, "normal, 0.02"}, "PREFIX_TUNING", PEFT__VIRTUAL | PEFT__PREFIX},
-    {{PEFT_P_TUNING, "ptuning", "additive, soft prompt", "virtual tokens made by a small network", 1e-3f, "normal"}, "P_TUNING", PEFT__VIRTUAL | PEFT__ENCODED},
-    {{PEFT_BOTTLENECK, "bottleneck", "additive, adapter", "a narrow network behind each sublayer", 1e-3f, "down normal, up 0"}, "BOTTLENECK", PEFT__BOTTLENECKS},
+    {{PEFT_P_TUNING, "ptuning", "additive, soft prompt", "virtual tokens made by a small network", 3e-3f, "normal"}, "P_TUNING", PEFT__VIRTUAL | PEFT__ENCODED},
+    {{PEFT_BOTTLENECK, "bottleneck", "additive, adapter", "a narrow network behind each sublayer", 2e-3f, "down normal, up 0"}, "BOTTLENECK", PEFT__BOTTLENECKS},
     {{PEFT_BITFIT, "bitfit", "selective", "biases; where there are none, norms", 5e-3f, "the model's own"}, "SELECTIVE", PEFT__REPLACES},
     {{PEFT_NORMS, "norms", "selective", "the norms' weights", 5e-3f, "the model's own"}, "SELECTIVE", PEFT__REPLACES},
     {{PEFT_HEAD, "head", "selective", "the output layer", 1e-3f, "the model's own"}, "SELECTIVE", PEFT__REPLACES},
@@ -17758,6 +17762,11 @@ static peft_status peft__train_count_steps(peft__trainer *t) {
     return PEFT_OK;
 }
 
+PEFTDEF float peft_default_learning_rate(const peft_model *m, const peft_adapter *a) {
+    float rate = a ? peft__method_row_of(a->d.method)->info.learning_rate : 1e-4f, narrow = 512 / (float)m->config.d_model;
+    return rate * PEFT__MAX(1.0f, PEFT__MIN(4.0f, narrow));
+}
+
 static peft_status peft__train_resolve(peft__trainer *t, const peft_train_desc *desc) {
     peft_train_desc *d = &t->d;
     *d = *desc;
@@ -17770,7 +17779,7 @@ static peft_status peft__train_resolve(peft__trainer *t, const peft_train_desc *
     if (d->batch_size <= 0) d->batch_size = 8;
     if (d->accumulation <= 0) d->accumulation = 1;
     if (d->learning_rate == 0) {
-        d->learning_rate = d->adapter ? peft__method_row_of(d->adapter->d.method)->info.learning_rate : 1e-4f;
+        d->learning_rate = peft_default_learning_rate(d->model, d->adapter);
         d->learning_rate *= d->optimizer == PEFT_LION ? 0.3f : d->optimizer == PEFT_SGD ? 10.0f : 1.0f;
     }
     if (d->lora_plus_ratio == 0) d->lora_plus_ratio = 1;

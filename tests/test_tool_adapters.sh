@@ -42,6 +42,12 @@ runs "train selected" 0 $peft train $model --data $work/copy.jsonl --method sele
 runs "train pissa" 0 $peft train $model --data $work/copy.jsonl --pissa --lora-plus 16 --use-rslora --max-steps 2 --samples 0 --out $work/pissa
 runs "info of pissa" 0 $peft info $model --adapter $work/pissa --tensors; has "info of pissa" "lora_A.weight *16 x"
 
+for o in "ptuning --encoder-lstm --encoder-layers 1" "prompt --prompt-place both" "bottleneck --reduction-factor 8 --pfeiffer" "lora --target-modules shared,q"; do
+    runs "train $o" 0 $peft train $model --data $work/copy.jsonl --method $o --max-steps 2 --batch 4 --samples 0 --out $work/variant
+    runs "generate with $o" 0 $peft generate $model --adapter $work/variant "Repeat: Anna met Ben." --max-new-tokens 4
+done
+runs "prompt at no place" 2 $peft train $model --data $work/copy.jsonl --method prompt --prompt-place front --out $work/x; has "prompt at no place" front
+
 runs "prompt" 0 $peft prompt $work/prompt $model --nearest 3 --report $work/prompt.html; has "prompt" "^  19 "
 cp $work/prompt.html $work/out; has "prompt's picture" "<svg"
 runs "prompt --json" 0 $peft prompt $work/ptuning $model --json; has "prompt --json" '"distance":'
@@ -62,12 +68,14 @@ cp $work/sweep.html $work/out; has "sweep's page" "<svg"
 runs "sweep of no ranks" 2 $peft sweep $model --data $work/copy.jsonl --r 1,x
 runs "sweep of a rankless method" 2 $peft sweep $model --data $work/copy.jsonl --method ia3
 runs "compare" 0 $peft compare $model --data $work/copy.jsonl --test $work/copy.test.jsonl --methods norms,full --seeds 1 $short --markdown
-has "compare" "| norms | 2816 |"; has "compare" "| full |"; has "compare" "base model"
+has "compare" "| norms | 2,816 |"; has "compare" "| full |"; has "compare" "base model"
 runs "compare --json" 0 $peft compare $model --data $work/copy.jsonl --test $work/copy.test.jsonl --methods ia3 --seeds 1 $short --json; has "compare --json" '"METEOR"'
 runs "compare what is not there" 2 $peft compare $model --data $work/copy.jsonl --methods lora,lore
 runs "forget" 0 $peft forget $model copy=$work/copy.jsonl,$work/copy.test.jsonl sums=$work/sums.jsonl,$work/sums.test.jsonl $short --report $work/forget.html
-has "forget" "full, all tasks"; has "forget" "exact match"
+has "forget" "full, all tasks"; has "forget" "exact match"; has "forget" "mean of others"
 cp $work/forget.html $work/out; has "forget's page" "<svg"
+runs "forget, two seeds" 0 $peft forget $model copy=$work/copy.jsonl,$work/copy.test.jsonl sums=$work/sums.jsonl,$work/sums.test.jsonl $short --seeds 2 --markdown
+has "forget, two seeds" "| full, first task | [0-9.]* ± "
 runs "forget one task" 2 $peft forget $model copy=$work/copy.jsonl,$work/copy.test.jsonl
 runs "forget without a test" 2 $peft forget $model copy=$work/copy.jsonl sums=$work/sums.jsonl; has "forget without a test" "NAME=TRAIN"
 

@@ -60,21 +60,21 @@ static int run_methods(void) {
     for (int64_t i = 0; peft_method_at(i); i++) {
         const peft_method_info *info = peft_method_at(i);
         if (ad.method && strcmp(ad.method, info->name) != 0) continue;
-        method_row r = {info->name, info->family, info->trains, info->initial, 0, 0, (double)info->learning_rate, NULL};
+        method_row r = {info->name, info->family, info->trains, info->initial, 0, 0, 0, NULL};
         peft_adapter *a = NULL;
         peft_status status = plain_adapter(m, info, (uint64_t)s.seed, &a);
         if (!status) status = peft_adapter_file_size(a, &r.bytes);
         if (status) r.why_not = peft_error(s.ctx);
-        else r.parameters = peft_adapter_parameter_count(a);
+        else r.parameters = peft_adapter_parameter_count(a), r.rate = (double)peft_default_learning_rate(m, a);
         if (info->method == PEFT_SELECTED && (!ad.target || strcmp(ad.target, "all-linear") == 0)) r.trains = "parameters by name; here the last block";
         methods_row_print(&r, total);
         peft_adapter_destroy(a);
     }
-    method_row full = {"full", "full fine-tuning", "every weight", "the model's own", total, 4 * total, 1e-4, NULL};
+    method_row full = {"full", "full fine-tuning", "every weight", "the model's own", total, 4 * total, (double)peft_default_learning_rate(m, NULL), NULL};
     if (!ad.method || strcmp(ad.method, "full") == 0) methods_row_print(&full, total);
     if (!s.json && !ad.method)
         printf("\nWhy a low rank saves: a 512 x 64 matrix has 32,768 weights; B (512 x 8) and A (8 x 64) have 4,608 together, 86 %% fewer.\n"
-               "Rates are the defaults of peft train; small models like larger ones.\n");
+               "Rates are the defaults of peft train for this model.\n");
     peft_model_destroy(m);
     return EXIT_OK;
 }
@@ -281,8 +281,8 @@ static bool watch_quietly(const peft_progress *p, void *user) {
     return !interrupted;
 }
 
-static peft_status trial_train(peft_model *m, peft_adapter *a, const peft_dataset *data, double rate, int64_t seed, peft_train_result *result) {
-    if (t.lr > 0) rate = t.lr;
+static peft_status trial_train(peft_model *m, peft_adapter *a, const peft_dataset *data, int64_t seed, peft_train_result *result) {
+    double rate = t.lr > 0 ? t.lr : (double)peft_default_learning_rate(m, a);
     return peft_train(&(peft_train_desc){.model = m, .adapter = a, .data = data, .epochs = t.epochs, .max_steps = t.max_steps, .batch_size = t.batch,
                                          .learning_rate = (float)(rate * (ex.rate_factor > 0 ? ex.rate_factor : 1)), .warmup_steps = t.warmup,
                                          .max_source = t.max_source, .max_target = t.max_target, .seed = (uint64_t)seed, .progress = watch_quietly}, result);
@@ -320,7 +320,7 @@ static int trials_run(const char *model_path, const peft_method_info *method, co
         int code = open_model(model_path, false, &m);
         if (code) return code;
         peft_status status = method ? plain_adapter(m, method, (uint64_t)(s.seed + k), &a) : PEFT_OK;
-        if (!status) status = trial_train(m, a, data, method ? (double)method->learning_rate : 1e-4, s.seed + k, &result);
+        if (!status) status = trial_train(m, a, data, s.seed + k, &result);
         if (!status) status = trial_scores(m, a, test, scores);
         r->parameters = result.trainable;
         r->seconds += result.seconds;
@@ -344,18 +344,31 @@ static void trials_json(const trials *r) {
     printf("}\n");
 }
 
+// Thousands are set apart where people read them.
+static void number_cell(char *cell, int64_t n) {
+    char digits[32];
+    int size = snprintf(digits, sizeof(digits), "%lld", (long long)n);
+    for (int i = 0; i < size; i++) {
+        if (ex.markdown && i && (size - i) % 3 == 0) *cell++ = ',';
+        *cell++ = digits[i];
+    }
+    *cell = 0;
+}
+
+static void score_cell(char *cell, const trials *r, int score) {
+    if (r->count > 1) snprintf(cell, 64, "%.2f %s %.2f", r->mean[score], ex.markdown ? "\xC2\xB1" : "+-", r->deviation[score]);
+    else snprintf(cell, 64, "%.2f", r->mean[score]);
+}
+
 // The cells of a row: name, parameters, the scores that are shown, seconds, bytes.
-enum { CELLS = 11 };
+enum { CELLS = 16 };
 static int trials_cells(const trials *r, const int *shown, int count, char (*cells)[64]) {
     int n = 0;
     snprintf(cells[n++], 64, "%s", r->name);
-    snprintf(cells[n++], 64, "%lld", (long long)r->parameters);
-    for (int i = 0; i < count; i++) {
-        if (r->count > 1) snprintf(cells[n++], 64, "%.2f +- %.2f", r->mean[shown[i]], r->deviation[shown[i]]);
-        else snprintf(cells[n++], 64, "%.2f", r->mean[shown[i]]);
-    }
+    number_cell(cells[n++], r->parameters);
+    for (int i = 0; i < count; i++) score_cell(cells[n++], r, shown[i]);
     snprintf(cells[n++], 64, "%.1f", r->seconds);
-    snprintf(cells[n++], 64, "%lld", (long long)r->bytes);
+    number_cell(cells[n++], r->bytes);
     return n;
 }
 
@@ -365,7 +378,7 @@ static int trials_head(const char *first, const int *shown, int count, char (*ce
     snprintf(cells[n++], 64, "trainable");
     for (int i = 0; i < count; i++) snprintf(cells[n++], 64, "%s", score_names[shown[i]]);
     snprintf(cells[n++], 64, "seconds");
-    snprintf(cells[n++], 64, "bytes");
+    snprintf(cells[n++], 64, "bytes on disk");
     return n;
 }
 
@@ -373,7 +386,7 @@ static void print_cells(char (*cells)[64], int n, bool head) {
     for (int i = 0; i < n; i++) {
         if (ex.markdown) printf("%s %s %s", i ? "" : "|", cells[i], "|");
         else if (i == 0) printf("%-14s", cells[i]);
-        else printf(" %*s", i == 1 ? 10 : i < n - 2 ? 15 : 9, cells[i]);
+        else printf(" %*s", i == 1 ? 10 : i < n - 2 ? 15 : i == n - 2 ? 9 : 13, cells[i]);
     }
     printf("\n");
     for (int i = 0; i < n && head && ex.markdown; i++) printf("%s%s", i ? "" : "|", i ? "---:|" : "---|");
@@ -565,6 +578,8 @@ static const option forget_options[] = {{"method", OPTION_TEXT, &ad.method, "NAM
                                         {"limit", OPTION_INT, &d.limit, "N", "only the first N examples of each training file"},
                                         {"cap", OPTION_INT, &fg.cap, "N", "a task counts for at most N examples of the mixture (none)"},
                                         {"temperature-mix", OPTION_REAL, &fg.temperature, "X", "above 1: small tasks get more of the mixture (1)"},
+                                        {"seeds", OPTION_INT, &ex.seeds, "N", "runs of each (1)"},
+                                        {"markdown", OPTION_FLAG, &ex.markdown, "", "the tables in Markdown"},
                                         EXPERIMENT_OPTIONS,
                                         GENERATION_OPTIONS,
                                         COMMON_OPTIONS};
@@ -576,7 +591,7 @@ typedef struct forgetting {
     char names[MOST_TASKS][32];
     peft_dataset *train[MOST_TASKS], *test[MOST_TASKS], *mixed;
     int count;
-    double scores[RUNS][MOST_TASKS][SCORES];
+    trials cells[RUNS][MOST_TASKS + 1];  // behind the tasks: the mean of all but the first
 } forgetting;
 
 // NAME=TRAIN,TEST
@@ -592,39 +607,59 @@ static int forget_open(forgetting *r, int i, const char *text) {
     return code ? code : open_dataset(path[1], 0, &r->test[i]);
 }
 
-static peft_status forget_run(forgetting *r, int run, peft_model *m, peft_adapter *a) {
+static peft_status forget_run(forgetting *r, int run, int64_t seed, peft_model *m, peft_adapter *a) {
     peft_train_result result = {0};
     peft_status status = PEFT_OK;
-    const peft_method_info *method = a ? method_of(ad.method) : NULL;
-    if (run > 0) status = trial_train(m, a, run == 2 ? r->mixed : r->train[0], method ? (double)method->learning_rate : 5e-4, s.seed, &result);
-    for (int i = 0; i < r->count && !status; i++) status = trial_scores(m, a, r->test[i], r->scores[run][i]);
-    if (!status && !s.quiet) fprintf(stderr, "%s: %.1f s of training\n", run_names[run], result.seconds);
+    double others[SCORES] = {0};
+    if (run > 0) status = trial_train(m, a, run == 2 ? r->mixed : r->train[0], seed, &result);
+    for (int i = 0; i < r->count && !status; i++) {
+        double scores[SCORES] = {0};
+        status = trial_scores(m, a, r->test[i], scores);
+        trials_add(&r->cells[run][i], scores);
+        for (int k = 0; k < SCORES && i; k++) others[k] += scores[k] / (r->count - 1);
+    }
+    trials_add(&r->cells[run][r->count], others);
+    if (!status && run && !s.quiet) fprintf(stderr, "%s, seed %lld: ROUGE-L %.2f, of the others %.2f, %.1f s of training\n", run_names[run], (long long)seed,
+                                            r->cells[run][0].mean[1], others[1], result.seconds);
     return status;
 }
 
-static void forget_print(const forgetting *r) {
-    if (s.json) {
-        for (int k = 0; k < RUNS; k++)
-            for (int i = 0; i < r->count; i++) {
-                printf("{\"run\":\"%s\",", run_names[k]);
-                json_pair(stdout, "task", r->names[i], ",");
-                printf("\"loss\":%.6f,\"rougeL\":%.4f,\"exact_match\":%.4f}\n", r->scores[k][i][0], r->scores[k][i][1], r->scores[k][i][6]);
-            }
-        return;
-    }
-    static const int shown[] = {0, 6, 1};
-    static const char *const says[] = {"loss per token", "exact match, %", "ROUGE-L"};
-    for (int q = 0; q < COUNT(shown); q++) {
-        printf("%-20s", says[q]);
-        for (int i = 0; i < r->count; i++) printf(" %12s", r->names[i]);
-        printf("   mean of the others\n");
-        for (int k = 0; k < RUNS; k++) {
-            double sum = 0;
-            printf("  %-18s", run_names[k]);
-            for (int i = 0; i < r->count; i++) printf(" %12.2f", r->scores[k][i][shown[q]]), sum += i ? r->scores[k][i][shown[q]] : 0;
-            if (r->count > 1) printf(" %12.2f", sum / (r->count - 1));
-            printf("\n");
+static void forget_json(const forgetting *r) {
+    for (int k = 0; k < RUNS; k++)
+        for (int i = 0; i < r->count; i++) {
+            const trials *c = &r->cells[k][i];
+            printf("{\"run\":\"%s\",", run_names[k]);
+            json_pair(stdout, "task", r->names[i], ",");
+            printf("\"runs\":%d,\"loss\":%.6f,\"rougeL\":%.4f,\"exact_match\":%.4f,\"rougeL_deviation\":%.4f}\n", c->count, c->mean[0], c->mean[1], c->mean[6],
+                   c->deviation[1]);
         }
+}
+
+static void forget_row(char (*cells)[64], int n) {
+    for (int i = 0; i < n; i++) {
+        if (ex.markdown) printf("%s %s |", i ? "" : "|", cells[i]);
+        else printf(i ? " %15s" : "%-20s", cells[i]);
+    }
+    printf("\n");
+}
+
+static void forget_print(const forgetting *r) {
+    static const int shown[] = {1, 6, 0};
+    static const char *const says[] = {"ROUGE-L", "exact match, %", "loss per token"};
+    char cells[MOST_TASKS + 2][64];
+    for (int q = 0; q < COUNT(shown); q++) {
+        snprintf(cells[0], 64, "%s", says[q]);
+        for (int i = 0; i < r->count; i++) snprintf(cells[1 + i], 64, "%s", r->names[i]);
+        snprintf(cells[1 + r->count], 64, "mean of others");
+        forget_row(cells, r->count + 2);
+        for (int i = 0; i < r->count + 2 && ex.markdown; i++) printf("%s%s", i ? "" : "|", i ? "---:|" : "---|");
+        if (ex.markdown) printf("\n");
+        for (int k = 0; k < RUNS; k++) {
+            snprintf(cells[0], 64, "%s", run_names[k]);
+            for (int i = 0; i <= r->count; i++) score_cell(cells[1 + i], &r->cells[k][i], shown[q]);
+            forget_row(cells, r->count + 2);
+        }
+        printf("\n");
     }
 }
 
@@ -643,7 +678,7 @@ static int forget_report(const forgetting *r) {
     for (int q = 0; q < COUNT(shown); q++) {
         for (int i = 0; i < r->count; i++) names[i] = r->names[i];
         for (int i = 0; i < r->count; i++)
-            for (int k = 0; k < RUNS; k++) values[i * RUNS + k] = r->scores[k][i][shown[q]];
+            for (int k = 0; k < RUNS; k++) values[i * RUNS + k] = r->cells[k][i].mean[shown[q]];
         report_heading(f, titles[q]);
         svg_bars(f, names, r->count, run_names, colors, RUNS, values, shown[q] ? "%.0f" : "%.2f");
     }
@@ -667,23 +702,30 @@ static int forget_all(forgetting *r) {
     if (status) return fail(status);
     int64_t batch = t.batch > 0 ? t.batch : 8, epochs = t.epochs > 0 ? t.epochs : 3;
     if (t.max_steps <= 0) t.max_steps = epochs * ((peft_dataset_count(r->train[0]) + batch - 1) / batch);  // the same budget for all
-    for (int run = 0; run < RUNS && !code; run++) {
+    for (int64_t k = 0; k < ex.seeds * RUNS && !code; k++) {
         peft_model *m = NULL;
         peft_adapter *a = NULL;
+        int run = (int)(k % RUNS);
+        int64_t seed = s.seed + k / RUNS;
+        if (run == 0 && k) continue;  // the base model is always the same
         code = open_model(s.rest.items[0], false, &m);
-        status = !code && run == 3 ? plain_adapter(m, method_of(ad.method), (uint64_t)s.seed, &a) : PEFT_OK;
-        if (!code && !status) status = forget_run(r, run, m, a);
+        status = !code && run == 3 ? plain_adapter(m, method_of(ad.method), (uint64_t)seed, &a) : PEFT_OK;
+        if (!code && !status) status = forget_run(r, run, seed, m, a);
         peft_adapter_destroy(a);
         peft_model_destroy(m);
         if (!code && status) code = fail(status);
     }
-    if (!code) forget_print(r);
+    for (int i = 0; i < RUNS * (r->count + 1); i++) trials_end(&r->cells[i / (r->count + 1)][i % (r->count + 1)]);
+    if (!code && s.json) forget_json(r);
+    else if (!code) forget_print(r);
     if (!code && ex.report) code = forget_report(r);
     return code;
 }
 
 static int run_forget(void) {
     if (s.rest.count < 3 || s.rest.count - 1 > MOST_TASKS) return wrong("give a model folder and 2 to %d tasks as NAME=TRAIN.jsonl,TEST.jsonl", MOST_TASKS);
+    if (!ex.seeds) ex.seeds = 1;
+    if (ex.seeds < 1 || ex.seeds > 100) return wrong("--seeds %lld is not 1 to 100", (long long)ex.seeds);
     if (check_method(ad.method)) return EXIT_USAGE;
     if (!method_of(ad.method)) return wrong("--method full is compared anyway; give an adapter's");
     forgetting *r = (forgetting *)calloc(1, sizeof(forgetting));
