@@ -880,6 +880,7 @@ PEFTDEF void peft_optimizer_step(peft_optimizer *optimizer, float learning_rate)
 
 // The method's rate in the table of methods (LoRA: 1e-3), 1e-4 for all weights (adapter NULL). Models narrower than 512 get 512 / d_model
 // times as much, at most four times: a step of Adam has a fixed size per weight, so it moves a narrow layer's result less (Yang et al. 2022).
+// Prompt tuning's is a part of a word's size instead: times the root mean square of the vocabulary's embeddings.
 PEFTDEF float peft_default_learning_rate(const peft_model *model, const peft_adapter *adapter);
 
 typedef enum peft_schedule { PEFT_SCHEDULE_LINEAR = 0, PEFT_SCHEDULE_COSINE, PEFT_SCHEDULE_CONSTANT } peft_schedule;
@@ -14008,8 +14009,8 @@ typedef struct peft__method_row {
 static const peft__method_row peft__methods[] = {
     {{PEFT_LORA, "lora", "reparameterization", "low-rank matrices beside linear weights", 1e-3f, "A uniform, B 0"}, "LORA", PEFT__LOW_RANK},
     {{PEFT_DORA, "dora", "reparameterization", "low-rank matrices and a magnitude per output", 1e-3f, "A uniform, B 0, magnitudes of the weights"}, "LORA", PEFT__LOW_RANK},
-    {{PEFT_IA3, "ia3", "additive", "one factor per key, value and feed-forward feature", 1e-2f, "1"}, "IA3", PEFT__SCALES},
-    {{PEFT_PROMPT_TUNING, "prompt", "additive, soft prompt", "virtual tokens before the input", 3e-1f, "random words"}, "PROMPT_TUNING", PEFT__VIRTUAL},
+    {{PEFT_IA3, "ia3", "additive", "one factor per key, value and feed-forward feature", 3e-2f, "1"}, "IA3", PEFT__SCALES},
+    {{PEFT_PROMPT_TUNING, "prompt", "additive, soft prompt", "virtual tokens before the input", 5e-1f, "random words"}, "PROMPT_TUNING", PEFT__VIRTUAL},
     {{PEFT_PREFIX_TUNING, "prefix", "additive, soft prompt", "virtual keys and values in every decoder layer", 3e-2f, "normal, 0.02"}, "PREFIX_TUNING", PEFT__VIRTUAL | PEFT__PREFIX},
     {{PEFT_P_TUNING, "ptuning", "additive, soft prompt", "virtual tokens made by a small network", 3e-3f, "normal"}, "P_TUNING", PEFT__VIRTUAL | PEFT__ENCODED},
     {{PEFT_BOTTLENECK, "bottleneck", "additive, adapter", "a narrow network behind each sublayer", 2e-3f, "down normal, up 0"}, "BOTTLENECK", PEFT__BOTTLENECKS},
@@ -17762,8 +17763,22 @@ static peft_status peft__train_count_steps(peft__trainer *t) {
     return PEFT_OK;
 }
 
+// The root mean square of the vocabulary's embeddings; 1 where there are no numbers.
+static float peft__word_size(const peft_model *m) {
+    float part[256];
+    double sum = 0;
+    int64_t size = peft__size(m->shared);
+    for (int64_t at = 0; at < size && !m->ctx->dry; at += 256) {
+        int64_t n = PEFT__MIN(size - at, (int64_t)256);
+        peft__to_f32(m->shared, at, n, part);
+        for (int64_t i = 0; i < n; i++) sum += (double)part[i] * (double)part[i];
+    }
+    return sum > 0 ? (float)sqrt(sum / (double)size) : 1;
+}
+
 PEFTDEF float peft_default_learning_rate(const peft_model *m, const peft_adapter *a) {
     float rate = a ? peft__method_row_of(a->d.method)->info.learning_rate : 1e-4f, narrow = 512 / (float)m->config.d_model;
+    if (a && a->d.method == PEFT_PROMPT_TUNING) return rate * peft__word_size(m);
     return rate * PEFT__MAX(1.0f, PEFT__MIN(4.0f, narrow));
 }
 
