@@ -13036,7 +13036,8 @@ static peft_activation_kind peft__adapter_activation(const peft_adapter *adapter
 static peft__prompting peft__adapter_prompting(const peft_adapter *adapter);
 static bool peft__adapter_replaces(const peft_adapter *adapter);  // some weight of the model
 static int peft__adapter_starts_apart(const peft_adapter *adapter);  // 1: PiSSA
-static peft_tensor *peft__adapter_prompt(const peft_adapter *adapter, peft_tape *tape, bool decoder);  // [tokens, d_model], or [tokens, layers * 2 * inner]
+// [tokens, d_model] before the encoder's or the decoder's input, or a prefix [tokens, layers * 2 * inner]
+static peft_tensor *peft__adapter_prompt(const peft_adapter *adapter, peft_tape *tape, bool decoder);
 
 // One pass through the model: what every piece of it needs to know.
 typedef struct peft__pass {
@@ -13674,8 +13675,8 @@ static void peft__cache_store_prefix(const peft__pass *p, int64_t layer) {
     for (int which = 0; which < 2; which++)
         for (int64_t row = 0; row < c->rows; row++)
             for (int64_t i = 0; i < p->prefix_rows; i++)
-                memcpy((which ? c->self_v : c->self_k)[layer] + (row * c->capacity + i) * inner, peft__f32(p->prefix) + i * width + peft__prefix_part(p->model, width / inner, layer, which) * inner,
-                       (size_t)inner * sizeof(float));
+                memcpy((which ? c->self_v : c->self_k)[layer] + (row * c->capacity + i) * inner,
+                       peft__f32(p->prefix) + i * width + peft__prefix_part(p->model, width / inner, layer, which) * inner, (size_t)inner * sizeof(float));
 }
 
 // T5: what stands before the first token that the decoder writes: a prefix, or virtual tokens, which go through the decoder.
@@ -14007,17 +14008,28 @@ typedef struct peft__method_row {
 } peft__method_row;
 
 static const peft__method_row peft__methods[] = {
-    {{PEFT_LORA, "lora", "reparameterization", "low-rank matrices beside linear weights", 1e-3f, "A uniform, B 0"}, "LORA", PEFT__LOW_RANK},
-    {{PEFT_DORA, "dora", "reparameterization", "low-rank matrices and a magnitude per output", 1e-3f, "A uniform, B 0, magnitudes of the weights"}, "LORA", PEFT__LOW_RANK},
-    {{PEFT_IA3, "ia3", "additive", "one factor per key, value and feed-forward feature", 3e-2f, "1"}, "IA3", PEFT__SCALES},
-    {{PEFT_PROMPT_TUNING, "prompt", "additive, soft prompt", "virtual tokens before the input", 5e-1f, "random words"}, "PROMPT_TUNING", PEFT__VIRTUAL},
-    {{PEFT_PREFIX_TUNING, "prefix", "additive, soft prompt", "virtual keys and values in every decoder layer", 3e-2f, "normal, 0.02"}, "PREFIX_TUNING", PEFT__VIRTUAL | PEFT__PREFIX},
-    {{PEFT_P_TUNING, "ptuning", "additive, soft prompt", "virtual tokens made by a small network", 3e-3f, "normal"}, "P_TUNING", PEFT__VIRTUAL | PEFT__ENCODED},
-    {{PEFT_BOTTLENECK, "bottleneck", "additive, adapter", "a narrow network behind each sublayer", 2e-3f, "down normal, up 0"}, "BOTTLENECK", PEFT__BOTTLENECKS},
-    {{PEFT_BITFIT, "bitfit", "selective", "biases; where there are none, norms", 5e-3f, "the model's own"}, "SELECTIVE", PEFT__REPLACES},
-    {{PEFT_NORMS, "norms", "selective", "the norms' weights", 5e-3f, "the model's own"}, "SELECTIVE", PEFT__REPLACES},
-    {{PEFT_HEAD, "head", "selective", "the output layer", 1e-3f, "the model's own"}, "SELECTIVE", PEFT__REPLACES},
-    {{PEFT_SELECTED, "selected", "selective", "parameters by name", 3e-4f, "the model's own"}, "SELECTIVE", PEFT__REPLACES},
+    {{PEFT_LORA, "lora", "reparameterization", "low-rank matrices beside linear weights", 1e-3f, "A uniform, B 0"},
+     "LORA", PEFT__LOW_RANK},
+    {{PEFT_DORA, "dora", "reparameterization", "low-rank matrices and a magnitude per output", 1e-3f, "A uniform, B 0, magnitudes of the weights"},
+     "LORA", PEFT__LOW_RANK},
+    {{PEFT_IA3, "ia3", "additive", "one factor per key, value and feed-forward feature", 3e-2f, "1"},
+     "IA3", PEFT__SCALES},
+    {{PEFT_PROMPT_TUNING, "prompt", "additive, soft prompt", "virtual tokens before the input", 5e-1f, "random words"},
+     "PROMPT_TUNING", PEFT__VIRTUAL},
+    {{PEFT_PREFIX_TUNING, "prefix", "additive, soft prompt", "virtual keys and values in every decoder layer", 3e-2f, "normal, 0.02"},
+     "PREFIX_TUNING", PEFT__VIRTUAL | PEFT__PREFIX},
+    {{PEFT_P_TUNING, "ptuning", "additive, soft prompt", "virtual tokens made by a small network", 3e-3f, "normal"},
+     "P_TUNING", PEFT__VIRTUAL | PEFT__ENCODED},
+    {{PEFT_BOTTLENECK, "bottleneck", "additive, adapter", "a narrow network behind each sublayer", 2e-3f, "down normal, up 0"},
+     "BOTTLENECK", PEFT__BOTTLENECKS},
+    {{PEFT_BITFIT, "bitfit", "selective", "biases; where there are none, norms", 5e-3f, "the model's own"},
+     "SELECTIVE", PEFT__REPLACES},
+    {{PEFT_NORMS, "norms", "selective", "the norms' weights", 5e-3f, "the model's own"},
+     "SELECTIVE", PEFT__REPLACES},
+    {{PEFT_HEAD, "head", "selective", "the output layer", 1e-3f, "the model's own"},
+     "SELECTIVE", PEFT__REPLACES},
+    {{PEFT_SELECTED, "selected", "selective", "parameters by name", 3e-4f, "the model's own"},
+     "SELECTIVE", PEFT__REPLACES},
 };
 
 static const peft__method_row *peft__method_row_of(peft_method method) {
@@ -14341,7 +14353,8 @@ static peft_status peft__adapter_alloc(const peft_adapter_desc *d, peft_adapter 
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: r %lld, alpha %g, dropout %g, virtual tokens %lld, hidden %lld, encoder layers %lld, bottleneck %lld",
                           (long long)d->r, (double)d->alpha, (double)d->dropout, (long long)d->num_virtual_tokens, (long long)d->encoder_hidden,
                           (long long)d->encoder_layers, (long long)d->bottleneck);
-    if (!(d->reduction_factor == 0 || (d->reduction_factor >= 1 && d->reduction_factor < 1e6f)) || d->prompt_place < PEFT_PROMPT_ENCODER || d->prompt_place > PEFT_PROMPT_BOTH)
+    if (!(d->reduction_factor == 0 || (d->reduction_factor >= 1 && d->reduction_factor < 1e6f)) || d->prompt_place < PEFT_PROMPT_ENCODER ||
+        d->prompt_place > PEFT_PROMPT_BOTH)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: reduction factor %g, prompt place %d", (double)d->reduction_factor, (int)d->prompt_place);
     if (d->method == PEFT_SELECTED && !d->target_modules) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "selected: target_modules has to say which parameters");
     peft_adapter *a = (peft_adapter *)peft__calloc(ctx, 1, sizeof(peft_adapter));
@@ -14591,7 +14604,9 @@ static peft_status peft__prefix_from_text(peft_adapter *a) {
     for (int64_t i = count; i <= n && !status; i++) status = peft__ids_push(a->ctx, &ids, ids.data[i % count]) ? PEFT_OK : PEFT_ERROR_MEMORY;
     int64_t offsets[2] = {0, n + 1};
     if (!status) status = peft_tape_create(a->ctx, &tape);
-    if (!status) status = m->config.encoder_decoder ? peft__written_prefix(m, tape, ids.data, n, &c) : peft__cache_begin(m, tape, ids.data, offsets, 1, NULL, 0, 1, 1, &c);
+    if (!status)
+        status = m->config.encoder_decoder ? peft__written_prefix(m, tape, ids.data, n, &c)
+                                           : peft__cache_begin(m, tape, ids.data, offsets, 1, NULL, 0, 1, 1, &c);
     for (int64_t layer = a->prompt_layers - 1; layer >= 0 && !status; layer--)
         for (int64_t i = 0; i < 2 * n; i++) {
             int which = (int)(i % 2);
@@ -14794,7 +14809,8 @@ static void peft__config_prompt(const peft_adapter *a, peft__string *s) {
     static const char *const places[] = {"encoder", "decoder", "both"};
     peft__string_format(s, "  \"num_attention_heads\": %lld,\n  \"num_layers\": %lld,\n  \"num_transformer_submodules\": %d,\n  \"num_virtual_tokens\": %lld,\n"
                            "  \"token_dim\": %lld,\n",
-                        (long long)c->heads, (long long)(both && rows ? c->layers : a->prompt_layers), (int)a->prompt_parts, (long long)a->d.num_virtual_tokens, (long long)c->d_model);
+                        (long long)c->heads, (long long)(both && rows ? c->layers : a->prompt_layers), (int)a->prompt_parts,
+                        (long long)a->d.num_virtual_tokens, (long long)c->d_model);
     if (both && rows && a->d.prompt_place) peft__string_format(s, "  \"prompt_place\": \"%s\",\n", places[a->d.prompt_place]);
     if (a->d.method == PEFT_PREFIX_TUNING)
         peft__string_format(s, "  \"encoder_hidden_size\": %lld,\n  \"prefix_projection\": %s,\n", (long long)a->d.encoder_hidden, a->encoder[0] ? "true" : "false");
@@ -15238,7 +15254,8 @@ static peft_status peft__combine_check(const peft_combine_desc *d) {
         for (int64_t i = 0; i < a->model->tensor_count; i++) {
             const peft__site *s = &a->sites[i], *f = &first->sites[i];
             if (s->replacement || s->embedding_a)
-                return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "combine: adapter %lld has more than a LoRA of linear layers: %s", (long long)k, a->model->tensors[i].name);
+                return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "combine: adapter %lld has more than a LoRA of linear layers: %s", (long long)k,
+                                  a->model->tensors[i].name);
             if ((s->a != NULL) != (f->a != NULL) || (s->a && d->kind != PEFT_COMBINE_CAT && s->a->rows != f->a->rows))
                 return peft__fail(ctx, PEFT_ERROR_SHAPE, "combine: adapters 0 and %lld have not the same rank at %s", (long long)k, a->model->tensors[i].name);
         }
