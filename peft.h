@@ -28,6 +28,7 @@ OPTIONS (define before the implementation)
     PEFT_NO_SIMD         only the portable code (else AVX2 / AVX-512 / NEON / WASM SIMD, chosen at run time)
     PEFT_NO_STDIO        no files: everything comes from memory, see peft_mount
     PEFT_MALLOC, PEFT_FREE   default allocator (or give one per context)
+    PEFT_ONLY_METRICS    leaves the models out: contexts and metrics (define it in every file that includes peft.h)
 
 CONTENTS (search for the words behind >>)
     interface       >>platform >>gemm >>tensors >>quantization >>checkpoints >>tokenizers >>models >>adapters
@@ -135,6 +136,7 @@ typedef struct peft_rng {
 PEFTDEF void peft_rng_seed(peft_rng *rng, uint64_t seed);
 PEFTDEF double peft_rng_uniform(peft_rng *rng);  // [0, 1)
 PEFTDEF double peft_rng_normal(peft_rng *rng);   // mean 0, deviation 1
+#if !defined(PEFT_ONLY_METRICS)
 // ---------------------------------------------------------------------------------------------------------------------
 // >>gemm  Matrix product
 
@@ -966,8 +968,10 @@ typedef struct peft_memory_plan {
 
 // total - mapped is what peft_memory_peak will show, but for the dataset and the copy that keep_best keeps. Errors as peft_model_load.
 PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_plan *plan);
+#endif  // PEFT_ONLY_METRICS
+
 // ---------------------------------------------------------------------------------------------------------------------
-// >>metrics: usable alone, without a model
+// >>metrics: usable alone, without a model (PEFT_ONLY_METRICS)
 
 // The metrics need a context and nothing else of the library. Texts are NUL-terminated UTF-8.
 //
@@ -1390,6 +1394,8 @@ typedef struct peft_wordnet peft_wordnet;
 PEFTDEF peft_status peft_wordnet_load(peft_context *context, const char *folder, peft_wordnet **out);
 PEFTDEF void peft_wordnet_destroy(peft_wordnet *wordnet);
 PEFTDEF bool peft_wordnet_synonyms(const char *a, size_t a_size, const char *b, size_t b_size, void *wordnet);
+
+#if !defined(PEFT_ONLY_METRICS)
 // ---------------------------------------------------------------------------------------------------------------------
 // >>benchmarks: GLUE, SuperGLUE, MMLU, BIG-bench, HELM and summarization sets: how each asks and how each scores
 //
@@ -1539,6 +1545,7 @@ typedef enum peft_table_format { PEFT_TABLE_TEXT = 0, PEFT_TABLE_JSON, PEFT_TABL
 PEFTDEF peft_status peft_benchmark_table(const peft_benchmark_results *results, int64_t models, peft_table_format format, char **text);
 // A copy of a text in the context's memory, to be freed with peft_free.
 PEFTDEF peft_status peft_text_copy(peft_context *ctx, const char *text, char **out);
+#endif  // PEFT_ONLY_METRICS
 
 #ifdef __cplusplus
 }
@@ -1569,6 +1576,9 @@ PEFTDEF peft_status peft_text_copy(peft_context *ctx, const char *text, char **o
 #define PEFT_USE_PTHREADS 1
 #else
 #define PEFT_USE_PTHREADS 0
+#endif
+#if defined(PEFT_ONLY_METRICS) && !defined(PEFT_NO_SIMD)
+#define PEFT_NO_SIMD  // metrics use no vector instructions of their own
 #endif
 
 #include <errno.h>
@@ -3096,6 +3106,7 @@ static uint16_t peft__f32_to_bf16(float f) {
     if ((u & 0x7FFFFFFF) > 0x7F800000) return (uint16_t)(u >> 16 | 0x40);
     return (uint16_t)((u + 0x7FFF + (u >> 16 & 1)) >> 16);
 }
+#if !defined(PEFT_ONLY_METRICS)
 // =====================================================================================================================
 // 3. GEMM
 //    Holds: matrix products of f32 activations with weights in any storage format, and vector math (exp, gelu, ...).
@@ -18354,6 +18365,8 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
     peft__plan_end(&p);
     return status;
 }
+#endif  // PEFT_ONLY_METRICS
+
 // =====================================================================================================================
 // 13. METRICS
 //    Holds: ROUGE, BLEU, chrF, TER, NIST, METEOR (WordNet), CIDEr, classification, correlation, calibration (Platt), question
@@ -23104,6 +23117,8 @@ PEFTDEF bool peft_wordnet_synonyms(const char *a, size_t a_size, const char *b, 
     }
     return false;
 }
+
+#if !defined(PEFT_ONLY_METRICS)
 // =====================================================================================================================
 // 14. BENCHMARKS
 //     Holds: the tasks of GLUE, SuperGLUE, MMLU, BIG-bench, BIG-Bench Hard, HELM and of summarization: files, prompts, metrics,
@@ -26013,6 +26028,7 @@ PEFTDEF peft_status peft_benchmark_table(const peft_benchmark_results *r, int64_
     *text = s.data;
     return PEFT_OK;
 }
+#endif  // PEFT_ONLY_METRICS
 
 #if defined(__GNUC__) || defined(__clang__)
 #pragma GCC diagnostic pop

@@ -1,6 +1,7 @@
 // Chapter 13: metrics. Reference values from ../shared/golden/metrics (PEFT_SHARED names another place), then cases that
 // need no files. Prints one line per comparison and a final "N passed, N failed".
 #define PEFT_IMPLEMENTATION
+#define PEFT_ONLY_METRICS  // a program that only scores needs no more
 #include "../peft.h"
 
 #include "golden_metrics.h"
