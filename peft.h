@@ -19514,19 +19514,77 @@ PEFT__INLINE bool peft__uc_space(uint32_t c) {
            c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
-static bool peft__uc_letter(const char *s, size_t n, size_t i) {
+// What the final sigma depends on: letters with case, and characters that are looked over (marks, apostrophes, full stops), in order.
+// Only of scripts that a capital sigma may stand beside: Latin, Greek, Cyrillic, Armenian, Georgian, and what is common to all.
+static const uint16_t peft__uc_cased[][2] = {
+    {0x41, 0x5a}, {0x61, 0x7a}, {0xaa, 0xaa}, {0xb5, 0xb5}, {0xba, 0xba}, {0xc0, 0xd6}, {0xd8, 0xf6}, {0xf8, 0x1ba},
+    {0x1bc, 0x1bf}, {0x1c4, 0x293}, {0x295, 0x2af}, {0x370, 0x373}, {0x376, 0x377}, {0x37b, 0x37d}, {0x37f, 0x37f},
+    {0x386, 0x386}, {0x388, 0x3f5}, {0x3f7, 0x481}, {0x48a, 0x556}, {0x560, 0x588}, {0x10a0, 0x10fa},
+    {0x10fd, 0x10ff}, {0x1c80, 0x1cbf}, {0x1d00, 0x1d2b}, {0x1d6b, 0x1d77}, {0x1d79, 0x1d9a}, {0x1e00, 0x1fbc},
+    {0x1fbe, 0x1fbe}, {0x1fc2, 0x1fcc}, {0x1fd0, 0x1fdb}, {0x1fe0, 0x1fec}, {0x1ff2, 0x1ffc}, {0x2126, 0x2126},
+    {0x212a, 0x212b}, {0x2160, 0x217f}, {0x24b6, 0x24e9}, {0x2c00, 0x2c7b}, {0x2c7e, 0x2ce4}, {0x2ceb, 0x2cee}, {0x2cf2, 0x2cf3}, {0x2d00, 0x2d2d}, {0xa640, 0xa66d}, {0xa680, 0xa69b},
+    {0xa722, 0xa76f}, {0xa771, 0xa787}, {0xa78b, 0xa78e}, {0xa790, 0xa7d9}, {0xa7f5, 0xa7f6}, {0xa7fa, 0xa7fa},
+    {0xfb00, 0xfb17}, {0xff21, 0xff3a}, {0xff41, 0xff5a}};
+static const uint16_t peft__uc_case_ignorable[][2] = {
+    {0x27, 0x27}, {0x2e, 0x2e}, {0x3a, 0x3a}, {0x5e, 0x5e}, {0x60, 0x60}, {0xa8, 0xa8}, {0xad, 0xad}, {0xaf, 0xaf},
+    {0xb4, 0xb4}, {0xb7, 0xb8}, {0x2b0, 0x36f}, {0x374, 0x375}, {0x37a, 0x37a}, {0x384, 0x385}, {0x387, 0x387},
+    {0x483, 0x489}, {0x559, 0x559}, {0x55f, 0x55f}, {0x10fc, 0x10fc}, {0x1d2c, 0x1d6a}, {0x1d78, 0x1d78},
+    {0x1d9b, 0x1dff}, {0x1fbd, 0x1fbd}, {0x1fbf, 0x1fc1}, {0x1fcd, 0x1fcf}, {0x1fdd, 0x1fdf}, {0x1fed, 0x1fef},
+    {0x1ffd, 0x1ffe}, {0x200b, 0x200f}, {0x2018, 0x2019}, {0x2024, 0x2024}, {0x2027, 0x2027}, {0x202a, 0x202e},
+    {0x2060, 0x206f}, {0x2071, 0x2071}, {0x207f, 0x207f}, {0x2090, 0x209c}, {0x20d0, 0x20f0}, {0x2c7c, 0x2c7d},
+    {0x2cef, 0x2cf1}, {0x2d6f, 0x2d6f}, {0x2d7f, 0x2d7f}, {0x2de0, 0x2dff}, {0xa66f, 0xa672}, {0xa674, 0xa67d},
+    {0xa67f, 0xa67f}, {0xa69c, 0xa69f}, {0xa6f0, 0xa6f1}, {0xa700, 0xa721}, {0xa770, 0xa770}, {0xa788, 0xa78a},
+    {0xa7f2, 0xa7f4}, {0xa7f8, 0xa7f9}, {0xfb1e, 0xfb1e}, {0xfe00, 0xfe0f}, {0xfe13, 0xfe13}, {0xfe20, 0xfe2f},
+    {0xfe52, 0xfe52}, {0xfe55, 0xfe55}, {0xfeff, 0xfeff}, {0xff07, 0xff07}, {0xff0e, 0xff0e}, {0xff1a, 0xff1a},
+    {0xff3e, 0xff3e}, {0xff40, 0xff40}};
+
+static bool peft__uc_among(const uint16_t (*ranges)[2], int64_t count, uint32_t c) {
+    for (int64_t i = 0; i < count && c >= ranges[i][0]; i++) {
+        if (c <= ranges[i][1]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool peft__uc_is_cased(uint32_t c) { return peft__uc_among(peft__uc_cased, PEFT__COUNT(peft__uc_cased), c); }
+static bool peft__uc_looked_over(uint32_t c) {
+    return peft__uc_among(peft__uc_case_ignorable, PEFT__COUNT(peft__uc_case_ignorable), c);
+}
+
+// Whether the sigma that ends before s[after] and begins at s[before] ends a word: a letter with case comes before it, none behind.
+static bool peft__uc_final_sigma(const char *s, size_t n, size_t before, size_t after) {
     uint32_t c = 0;
-    return i < n && peft__utf8_next(s, n, &i, &c) && c > 64 && peft__uc_class_of(c) == 0 && !peft__uc_space(c);
+    bool cased = false;
+    while (before > 0 && !cased) {
+        size_t at = before - 1;
+        while (at > 0 && before - at < 4 && ((unsigned char)s[at] & 0xC0) == 0x80) {
+            at--;
+        }
+        size_t next = at;
+        if (!peft__utf8_next(s, n, &next, &c) || next != before) {
+            return false;
+        }
+        cased = peft__uc_is_cased(c);
+        if (!cased && !peft__uc_looked_over(c)) {
+            return false;
+        }
+        before = at;
+    }
+    while (cased && after < n) {
+        if (!peft__utf8_next(s, n, &after, &c) || !peft__uc_looked_over(c)) {
+            return !peft__uc_is_cased(c);
+        }
+    }
+    return cased;
 }
 
 // Python's str.lower into out (room: twice n + 8); bytes that are not UTF-8 stay. Sigma at the end of a word is final.
 static size_t peft__uc_lower_text(const char *s, size_t n, char *out) {
     size_t i = 0, size = 0;
-    bool letter = false;
     while (i < n) {
         unsigned char b = (unsigned char)s[i];
         if (b < 0x80) {
-            letter = (b | 32) >= 'a' && (b | 32) <= 'z';
             out[size++] = (char)(b >= 'A' && b <= 'Z' ? b + 32 : b);
             i++;
             continue;
@@ -19535,16 +19593,13 @@ static size_t peft__uc_lower_text(const char *s, size_t n, char *out) {
         uint32_t c = 0;
         if (!peft__utf8_next(s, n, &i, &c)) {
             out[size++] = s[start];
-            letter = false;
             continue;
         }
-        uint32_t l = c == 0x130 ? 'i' : c == 0x3A3 && letter && !peft__uc_letter(s, n,
-                                                                                 i) ? 0x3C2 : peft__uc_lower_of(c);
-        size += peft__utf8_put(out + size, l);
+        bool final = c == 0x3A3 && peft__uc_final_sigma(s, n, start, i);
+        size += peft__utf8_put(out + size, c == 0x130 ? 'i' : final ? 0x3C2 : peft__uc_lower_of(c));
         if (c == 0x130) {
             size += peft__utf8_put(out + size, 0x307);
         }
-        letter = peft__uc_class_of(c) == 0;
     }
     return size;
 }
@@ -19791,6 +19846,14 @@ static int32_t peft__words_read(peft__words *w, const char *text, peft__mt_token
         w->used += n;
     }
     n = peft__words_strip(s, n);
+    for (size_t at = 0; w->kind == PEFT_TOKENIZE_ZH && n > 0; at = 0) {     // this tokenizer strips the front too
+        uint32_t c = 0;
+        if (!peft__utf8_next(s, n, &at, &c) || !peft__uc_space(c)) {
+            break;
+        }
+        s += at;
+        n -= at;
+    }
     bool markup = w->kind == PEFT_TOKENIZE_13A || w->kind == PEFT__WORDS_TERCOM;
     if (markup && n > 0 && (memchr(s, '&', n) || memchr(s, '\n', n) || memchr(s, '<', n))) {
         char *copy = w->lower ? (char *)(w->bytes + (s - w->bytes)) : w->bytes + w->used;
@@ -20371,37 +20434,48 @@ typedef struct peft__ter_cell {
     int32_t cost, step;
 } peft__ter_cell;
 
+// Row i of the table (one per word of the prediction, and row 0) knows the columns low .. high of a band around the diagonal of slope
+// ref/hyp; beside it everything costs infinity. It is stored from column low - 1 to where the next row ends, which is all that is read.
+typedef struct peft__ter_row {
+    int32_t low, high, stored;  // columns [low, high) in the band, [low - 1, stored) in memory
+    int64_t at;                 // of column 0, were it stored: column j is cell at + j
+} peft__ter_row;
+
 typedef struct peft__ter_work {
     peft__mt_pool pool;
     peft__words reader;
     peft__mt_table tokens;
     peft__mt_token *known, *words, *cut;
+    char *joined;                           // a reference's words
     int32_t *hyp, *ref, *tried, *best;      // word ids
     int32_t *align;                         // per reference word: the prediction's word it meets, or the one before
     unsigned char *hyp_wrong, *ref_wrong;
+    peft__ter_row *rows;
     peft__ter_cell *table, *trial;          // of hyp; of the shifted words, only rows that differ
     int32_t hyp_count, ref_count, checked;
     double edits, length;                   // sums over segments
 } peft__ter_work;
 
-// cells: of the largest table of any pair.
+// words: of the longest text; cells: of the largest table of any pair. Both 0: only good for reading.
 static bool peft__ter_work_init(peft__ter_work *w, const peft__mt_input *in, const peft_ter_desc *d, int64_t words,
                                 int64_t cells) {
-    int64_t n = in->longest + 2;
+    int64_t n = 2 * in->longest + 16;   // a text in lower case
     memset(w, 0, sizeof *w);
     peft__mt_pool_init(&w->pool, in->ctx);
-    char *bytes = (char *)peft__mt_get(&w->pool, 4 * n + 32, 1);
+    char *bytes = (char *)peft__mt_get(&w->pool, d->normalized ? 7 * n : 2 * n, 1);
     peft__words_init(&w->reader, d->normalized ? PEFT__WORDS_TERCOM : PEFT__WORDS_CHRF, !d->case_sensitive, bytes);
-    peft__mt_get_table(&w->pool, &w->tokens, 2 * n);
-    w->known = (peft__mt_token *)peft__mt_get(&w->pool, 2 * n, sizeof *w->known);
+    peft__mt_get_table(&w->pool, &w->tokens, 2 * words);
+    w->known = (peft__mt_token *)peft__mt_get(&w->pool, 2 * words, sizeof *w->known);
     w->words = (peft__mt_token *)peft__mt_get(&w->pool, n, sizeof *w->words);
     w->cut = (peft__mt_token *)peft__mt_get(&w->pool, d->asian_support ? n : 1, sizeof *w->cut);
+    w->joined = (char *)peft__mt_get(&w->pool, d->normalized ? 2 * n : 1, 1);
     int32_t **lists[] = {&w->hyp, &w->ref, &w->tried, &w->best, &w->align};
     for (int64_t i = 0; i < PEFT__COUNT(lists); i++) {
         *lists[i] = (int32_t *)peft__mt_get(&w->pool, words + 1, sizeof(int32_t));
     }
     w->hyp_wrong = (unsigned char *)peft__mt_get(&w->pool, words + 1, 1);
     w->ref_wrong = (unsigned char *)peft__mt_get(&w->pool, words + 1, 1);
+    w->rows = (peft__ter_row *)peft__mt_get(&w->pool, words + 1, sizeof *w->rows);
     w->table = (peft__ter_cell *)peft__mt_get(&w->pool, cells, sizeof *w->table);
     w->trial = (peft__ter_cell *)peft__mt_get(&w->pool, cells, sizeof *w->trial);
     return !w->pool.failed;
@@ -20490,8 +20564,25 @@ static int32_t peft__ter_read(peft__ter_work *w, const peft_ter_desc *d, const c
     return kept;
 }
 
-static int32_t peft__ter_ids(peft__ter_work *w, const peft_ter_desc *d, const char *text, int32_t *ids) {
-    int32_t count = peft__ter_read(w, d, text, w->words);
+// sacreBLEU normalizes references twice. What the second time still finds: 's before a mark that the first one has cut off,
+// &lt; that was &amp;lt;
+static int32_t peft__ter_read_reference(peft__ter_work *w, const peft_ter_desc *d, const char *text, peft__mt_token *words) {
+    int32_t count = peft__ter_read(w, d, text, words);
+    if (!d->normalized) {
+        return count;
+    }
+    char *end = w->joined;
+    for (int32_t i = 0; i < count; i++) {
+        memcpy(end, words[i].text, (size_t)words[i].size);
+        end += words[i].size;
+        *end++ = ' ';
+    }
+    *end = 0;
+    return peft__ter_read(w, d, w->joined, words);
+}
+
+static int32_t peft__ter_ids(peft__ter_work *w, const peft_ter_desc *d, const char *text, bool reference, int32_t *ids) {
+    int32_t count = reference ? peft__ter_read_reference(w, d, text, w->words) : peft__ter_read(w, d, text, w->words);
     for (int32_t i = 0; i < count; i++) {
         ids[i] = peft__mt_intern_token(&w->tokens, w->known, w->words[i].text, w->words[i].size);
     }
@@ -20505,49 +20596,64 @@ PEFT__INLINE void peft__ter_try(peft__ter_cell *cell, int32_t cost, int32_t step
     }
 }
 
-// Rows from..hyp_count of the table for `words`; row from-1 is taken from `before`. Only a band around the diagonal of
-// slope ref/hyp is filled.
-static void peft__ter_rows(peft__ter_work *w, const int32_t *words, int32_t from, const peft__ter_cell *before,
-                           peft__ter_cell *table) {
-    int32_t n = w->hyp_count, m = w->ref_count;
-    int64_t width = (int64_t)m + 1;
+// Lays out the rows for n words of the prediction and m of the reference (rows may be NULL); returns the number of cells.
+static int64_t peft__ter_layout(int32_t n, int32_t m, peft__ter_row *rows) {
     double ratio = n > 0 ? (double)m / n : 1;
     double beam = ratio / 2 > PEFT__TER_BEAM ? ceil(ratio / 2 + PEFT__TER_BEAM) : PEFT__TER_BEAM;
-    for (int32_t i = from; i <= n; i++) {
-        const peft__ter_cell *up = (i == from ? before : table) + (i - 1) * width;
-        peft__ter_cell *row = table + i * width;
-        double diagonal = floor(i * ratio);
-        int32_t low = (int32_t)PEFT__MAX(0.0, diagonal - beam), high = (int32_t)PEFT__MIN((double)(m + 1),
-                                                                                          diagonal + beam);
-        high = i == n ? m + 1 : high;
-        for (int32_t j = 0; j <= m; j++) {
-            row[j].cost = PEFT__TER_INFINITY;
-            row[j].step = PEFT__TER_NONE;
+    peft__ter_row row = {0, m + 1, m + 1, 0}, next;
+    int64_t cells = 0;
+    for (int32_t i = 0; i <= n; i++, row = next) {
+        double diagonal = floor((i + 1) * ratio);
+        next.low = (int32_t)PEFT__MAX(0.0, diagonal - beam);
+        next.high = i + 1 >= n ? m + 1 : (int32_t)PEFT__MIN((double)(m + 1), diagonal + beam);
+        next.stored = next.high;
+        row.stored = i < n ? PEFT__MAX(row.high, next.high) : row.high;
+        row.at = cells + 1 - row.low;
+        cells += row.stored - row.low + 1;
+        if (rows) {
+            rows[i] = row;
         }
-        for (int32_t j = low; j < high; j++) {
-            if (j == 0) {
-                row[0].cost = up[0].cost + 1;
-                row[0].step = PEFT__TER_DELETE;
-                continue;
-            }
-            bool equal = words[i - 1] == w->ref[j - 1];
+    }
+    return cells;
+}
+
+// Rows from..hyp_count of the table for `words`; row from-1 is taken from `before`.
+static void peft__ter_rows(peft__ter_work *w, const int32_t *words, int32_t from, const peft__ter_cell *before,
+                           peft__ter_cell *table) {
+    const peft__ter_cell nowhere = {PEFT__TER_INFINITY, PEFT__TER_NONE};
+    for (int32_t i = from; i <= w->hyp_count; i++) {
+        const peft__ter_row *r = &w->rows[i];
+        const peft__ter_cell *up = (i == from ? before : table) + w->rows[i - 1].at;
+        peft__ter_cell *row = table + r->at;
+        int32_t word = words[i - 1], j = r->low;
+        row[j - 1] = nowhere;
+        if (j == 0) {
+            row[0].cost = up[0].cost + 1;
+            row[0].step = PEFT__TER_DELETE;
+            j = 1;
+        }
+        for (; j < r->high; j++) {
+            bool equal = word == w->ref[j - 1];
+            row[j] = nowhere;
             peft__ter_try(&row[j], up[j - 1].cost + !equal, equal ? PEFT__TER_EQUAL : PEFT__TER_OTHER);
             peft__ter_try(&row[j], up[j].cost + 1, PEFT__TER_DELETE);
             peft__ter_try(&row[j], row[j - 1].cost + 1, PEFT__TER_INSERT);
+        }
+        for (; j < r->stored; j++) {
+            row[j] = nowhere;
         }
     }
 }
 
 static int32_t peft__ter_last(const peft__ter_work *w, const peft__ter_cell *table) {
-    return table[(int64_t)(w->hyp_count + 1) * (w->ref_count + 1) - 1].cost;
+    return table[w->rows[w->hyp_count].at + w->ref_count].cost;
 }
 
 // Walks the table back: which words are wrong, and where each reference word stands in the prediction.
 static void peft__ter_align(peft__ter_work *w) {
     int32_t i = w->hyp_count, j = w->ref_count;
-    int64_t width = (int64_t)j + 1;
     while (i > 0 || j > 0) {
-        int32_t step = w->table[i * width + j].step;
+        int32_t step = w->table[w->rows[i].at + j].step;
         if (step == PEFT__TER_DELETE && i > 0) {
             w->hyp_wrong[--i] = 1;
         } else if (step == PEFT__TER_INSERT || i == 0) {
@@ -20656,9 +20762,10 @@ static int32_t peft__ter_edits(peft__ter_work *w) {
     if (w->ref_count == 0) {
         return w->hyp_count;
     }
+    peft__ter_layout(w->hyp_count, w->ref_count, w->rows);
     for (int32_t j = 0; j <= w->ref_count; j++) {
-        w->table[j].cost = w->trial[j].cost = j;
-        w->table[j].step = w->trial[j].step = PEFT__TER_INSERT;
+        w->table[w->rows[0].at + j].cost = j;
+        w->table[w->rows[0].at + j].step = PEFT__TER_INSERT;
     }
     peft__ter_rows(w, w->hyp, 1, w->table, w->table);
     for (w->checked = 0;;) {
@@ -20700,8 +20807,8 @@ static void peft__ter_task(void *arg, int64_t task) {
             const char *hyp = run->in->predictions[i], *ref = run->in->references[i * run->in->per + r];
             w->reader.used = 0;
             peft__mt_table_clear(&w->tokens, (int64_t)(strlen(hyp) + strlen(ref)) + 2);
-            w->hyp_count = peft__ter_ids(w, run->desc, hyp, w->hyp);
-            w->ref_count = peft__ter_ids(w, run->desc, ref, w->ref);
+            w->hyp_count = peft__ter_ids(w, run->desc, hyp, false, w->hyp);
+            w->ref_count = peft__ter_ids(w, run->desc, ref, true, w->ref);
             int32_t edits = peft__ter_edits(w);
             fewest = r == 0 ? edits : PEFT__MIN(fewest, edits);
             length += w->ref_count;
@@ -20718,13 +20825,14 @@ static bool peft__ter_size(const peft__mt_input *in, const peft_ter_desc *d, int
     *words = *cells = 0;
     for (int64_t i = 0; ok && i < in->count; i++) {
         w.reader.used = 0;
-        int64_t n = peft__ter_read(&w, d, in->predictions[i], w.words);
+        int32_t n = peft__ter_read(&w, d, in->predictions[i], w.words);
         *words = PEFT__MAX(*words, n);
         for (int r = 0; r < in->per; r++) {
             w.reader.used = 0;
-            int64_t m = peft__ter_read(&w, d, in->references[i * in->per + r], w.words);
+            int32_t m = peft__ter_read_reference(&w, d, in->references[i * in->per + r], w.words);
+            int64_t size = peft__ter_layout(n, m, NULL);
             *words = PEFT__MAX(*words, m);
-            *cells = PEFT__MAX(*cells, (n + 1) * (m + 1));
+            *cells = PEFT__MAX(*cells, size);
         }
     }
     peft__mt_pool_free(&w.pool);
@@ -21271,6 +21379,8 @@ static peft_status peft__coco_rouge(const peft_text_desc *d, peft__corpus *c, in
             double common = peft__lcs_length(c->ids + c->start[t], n, c->ids + c->start[k], m, masks, carry);
             p = n > 0 ? PEFT__MAX(p, common / n) : p;
             q = m > 0 ? PEFT__MAX(q, common / m) : q;
+            p = n == 0 && m == 0 ? 1 : p;   // pycocoevalcap finds one word in an empty text, the empty one
+            q = n == 0 && m == 0 ? 1 : q;
         }
         double f = p > 0 && q > 0 ? (1 + b2) * p * q / (q + b2 * p) : 0;
         r->score += f / (double)d->count;

@@ -1,6 +1,7 @@
 // Chapter 13, what is beside the single metrics: the textbook's BLEU, perplexity, significance tests, Platt scaling, perturbations, bias,
 // toxicity, win rates, WordNet, TER of Asian scripts. Expected values are worked out by hand or a second way.
 #define PEFT_IMPLEMENTATION
+#define PEFT_ONLY_METRICS
 #include "../peft.h"
 
 #include <stdio.h>
