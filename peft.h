@@ -21818,6 +21818,14 @@ PEFTDEF peft_status peft_multirc(peft_context *context, const int32_t *predictio
     return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
+// Whether a character is outside the words that a regular expression's \b sees: white space, punctuation, symbols, and of combining marks
+// and invisible characters those that any script may use.
+static bool peft__squad_between(uint32_t c) {
+    int k = peft__uc_class_of(c);
+    return k == 1 || k == 2 || c <= ' ' || peft__uc_space(c) || (c >= 0x300 && c <= 0x36F) || (c >= 0x200B && c <= 0x200F) ||
+           (c >= 0x2060 && c <= 0x2064) || c == 0xFEFF;
+}
+
 // SQuAD's normalization of a lower-case text, in place: ASCII punctuation goes, then the words a, an, the. A word is a
 // run of letters and digits; the caller splits at white space.
 static size_t peft__squad_clean(char *s, size_t n) {
@@ -21838,8 +21846,7 @@ static size_t peft__squad_clean(char *s, size_t n) {
         } else {
             i++;
         }
-        int k = peft__uc_class_of(c);
-        if (k == 1 || k == 2 || c <= ' ' || peft__uc_space(c)) {
+        if (peft__squad_between(c)) {
             size_t length = out - start;
             const char *w = s + start;
             if ((length == 1 && w[0] == 'a') || (length == 2 && memcmp(w, "an", 2) == 0) ||

@@ -49,7 +49,38 @@ done
 has "accuracy of both is 0" "^accuracy  *baseline 0.0000, this 0.0000"
 runs "a system against itself" 0 $peft score bleu --predictions $work/good --baseline $work/good --references $work/human --samples 100; has "against itself" "(+0.0000), bootstrap p = [0-9.]*   "
 runs "a baseline that is too short" 1 $peft score bleu --predictions $work/good --baseline $work/said --references $work/human; has "too short" "good has 40 texts, .*said has 5"
-runs "no paired test" 2 $peft score nist --predictions $work/good --baseline $work/poor --references $work/human; has "no paired test" nist
+runs "scores of whole lists" 0 $peft score nist coco_bleu --predictions $work/good --baseline $work/poor --references $work/human --samples 100
+for m in nist coco_bleu4; do has "$m: bootstrap" "^$m  *baseline .* bootstrap p = 0.0099 \*"; has "$m: randomization" "^$m  *baseline .* randomization p = 0.0099 \*"; done
+runs "no paired test" 2 $peft score diversity --predictions $work/good --baseline $work/poor; has "no paired test" diversity
+runs "no references" 2 $peft score bleu --predictions $work/good; has "no references" "bleu needs --references"
+runs "intervals" 0 $peft score rouge bleu chrf ter meteor nist --predictions $work/good --references $work/human --bootstrap 50 --json
+has "rouge's interval" '"metric":"rougeL".*"low":'
+for m in bleu chrf ter meteor nist; do has "$m's interval" "\"metric\":\"$m\",\"test\":\"interval\",\"score\":[0-9.]*,\"mean\":[0-9.]*,\"ci\":[0-9]"; done
+i=0
+while [ $i -lt 60 ]; do
+    echo $((i % 2)) >> $work/truth
+    echo $(((i % 7 == 0) != (i % 2))) >> $work/nearly; echo $((i / 3 % 2)) >> $work/guess
+    echo "0.$((i % 2 * 3 + i % 5 + 1))" >> $work/sure; echo "0.$((i / 2 % 7 + 1))" >> $work/unsure
+    i=$((i + 1))
+done
+runs "labels of two systems" 0 $peft score f1 mcc --predictions $work/nearly --baseline $work/guess --references $work/truth --samples 200
+has "f1" "^f1  *baseline 0.6667, this 0.8525.* bootstrap p = 0.0[0-9]* \*"; has "mcc" "^mcc  *baseline 0.3333, this 0.7004.* randomization p = 0.0[0-9]* \*"
+runs "numbers of two systems" 0 $peft score auc pearson spearman calibration --predictions $work/sure --baseline $work/unsure --references $work/truth --samples 200
+for m in auc pearson spearman; do has "$m" "^$m  *baseline [-0-9.]*, this 0\.[0-9]* (+0.*bootstrap p = 0.00[0-9]* \*"; done
+has "calibration" "^brier  *0\."; has "calibration after Platt scaling" "^platt_ece  *0\."
+runs "the same labels twice" 0 $peft score mcc --predictions $work/guess --baseline $work/guess --references $work/truth --samples 50; has "twice" "(+0.0000), bootstrap p = [0-9.]*   "
+
+# every line, and the predictions by themselves
+runs "lines" 0 $peft score rouge bleu chrf ter meteor accuracy --predictions $work/good --references $work/human --lines $work/lines.jsonl
+if [ "$(wc -l < $work/lines.jsonl)" -eq 40 ]; then ok; else bad "not one line per line"; fi
+cp $work/lines.jsonl $work/out; has "lines" '^{"line":40,"rouge1":0.9[0-9]*,.*"bleu":[0-9.]*,"chrf":[0-9.]*,"ter":[0-9.]*,"meteor":0.[0-9]*,"accuracy":0}$'
+runs "a place that is not there" 1 $peft score bleu --predictions $work/good --references $work/human --lines $work/none/x; has "a place" "none/x"
+runs "diversity" 0 $peft score diversity --predictions $work/good; has "diversity" "^longest  *11.0000"; has "diversity" "^distinct-4  *0\.[0-9]"
+printf 'he saw her and his car\nyou fool\n' > $work/a; printf 'fool\n' > $work/b
+runs "bias and toxicity" 0 $peft score bias toxicity --words $work/b --predictions $work/a; has "bias" "^bias  *0\."; has "toxicity" "^toxicity  *0.5000"
+runs "toxicity of what" 2 $peft score toxicity --predictions $work/a; has "toxicity of what" "needs --words"
+printf '\357\273\277yes\r\nno' > $work/a; printf 'yes\nno\n' > $work/b
+runs "a byte order mark, CRLF, no end of line" 0 $peft score accuracy --predictions $work/a --references $work/b; has "a mark" "^accuracy  *1.0000"
 
 # settings
 echo "It is cold outside." > $work/a; echo "It is very cold outside" > $work/b
@@ -58,6 +89,11 @@ for t in exp none; do runs "smoothing $t" 0 $peft score bleu --smoothing $t --pr
 runs "smoothing floor" 0 $peft score bleu --smoothing floor --smooth-value 0.5 --predictions $work/a --references $work/b; has "smoothing floor" "floor\[0.50*\]"
 runs "smoothing add-k" 0 $peft score bleu --smoothing add-k --predictions $work/a --references $work/b; has "smoothing add-k" "add-k\[1"
 runs "no such tokenizer" 2 $peft score bleu --tokenizer 13b --predictions $work/a --references $work/b; has "no such tokenizer" "13a, intl"
+echo "The mat is on the cat" > $work/p; echo "The cat is on the mat" > $work/r
+runs "TER's settings" 0 $peft score ter --normalized --no-punct --case-sensitive --asian-support --predictions $work/p --references $work/r; has "TER's settings" "case:mixed|tok:tercom|norm:yes|punct:no|asian:yes"
+runs "orders" 0 $peft score bleu chrf nist coco_bleu --max-order 2 --char-order 3 --beta 1 --effective-order --predictions $work/p --references $work/r
+has "BLEU's order" "eff:yes"; has "chrF's order" "nc:3|.*beta:1"; has "NIST's order" "order:2"; has "COCO's order" "^coco_bleu2"
+runs "no such order" 2 $peft score bleu --max-order 9 --predictions $work/p --references $work/r; has "no such order" "1..8"
 runs "no such smoothing" 2 $peft score bleu --smoothing k --predictions $work/a --references $work/b
 runs "captions" 0 $peft score coco_bleu coco_rouge cider nist --predictions $work/good --references $work/human; has "captions" "^coco_bleu4  *0\.[0-9]"
 runs "answers" 0 $peft score squad --predictions $work/human --references $work/human; has "answers" "^exact_match  *1.0000"

@@ -1,20 +1,517 @@
-// peft score, continued: labels and numbers in files, and whether one system is better than another by more than luck.
+// peft score: texts, labels and numbers in files against references, how sure the scores are, and whether one system is better than
+// another by more than luck.
 #ifndef PEFT_CMD_SCORE_H
 #define PEFT_CMD_SCORE_H
 
 #include <math.h>
 
+static struct {
+    const char *predictions, *field, *reference_field, *baseline, *tokenizer, *smoothing, *wordnet, *positive, *words, *lines;
+    texts references;
+    bool stemmer, lower, effective, average, whitespace, normalized, no_punct, case_sensitive, asian;
+    int64_t bootstrap, samples, order, char_order, bins;
+    double smooth_value, beta, alpha, gamma;
+} sc;
+
+static const option score_options[] = {
+    {"predictions", OPTION_TEXT, &sc.predictions, "FILE", "one text per line, or .jsonl"},
+    {"references", OPTION_TEXTS, &sc.references, "FILE", "the same; give it again for further references of each line"},
+    {"field", OPTION_TEXT, &sc.field, "NAME", "of JSON lines: the prediction (prediction)"},
+    {"reference-field", OPTION_TEXT, &sc.reference_field, "NAME", "of JSON lines: the reference (reference)"},
+    {"baseline", OPTION_TEXT, &sc.baseline, "FILE", "another system's predictions: is the difference more than luck?"},
+    {"samples", OPTION_INT, &sc.samples, "N", "of the paired tests (bootstrap 1000, randomization 10000)"},
+    {"bootstrap", OPTION_INT, &sc.bootstrap, "N", "resamplings for a 95 % interval of each score (0: none)"},
+    {"lines", OPTION_TEXT, &sc.lines, "FILE", "write the scores of every line too, as JSON lines"},
+    {"stemmer", OPTION_FLAG, &sc.stemmer, "", "ROUGE with Porter stems"},
+    {"lowercase", OPTION_FLAG, &sc.lower, "", "BLEU and chrF without case"},
+    {"tokenizer", OPTION_TEXT, &sc.tokenizer, "NAME", "BLEU's words: 13a (default), intl, char, zh, none"},
+    {"smoothing", OPTION_TEXT, &sc.smoothing, "NAME", "of BLEU: exp (default), floor, add-k, none"},
+    {"smooth-value", OPTION_REAL, &sc.smooth_value, "X", "of floor (0.1) and add-k (1)"},
+    {"max-order", OPTION_INT, &sc.order, "N", "longest n-gram: BLEU and CIDEr 4, NIST 5"},
+    {"effective-order", OPTION_FLAG, &sc.effective, "", "BLEU over the orders that the texts are long enough for"},
+    {"average-precision", OPTION_FLAG, &sc.average, "", "BLEU as textbooks simplify it: the mean of the precisions"},
+    {"char-order", OPTION_INT, &sc.char_order, "N", "chrF's longest n-gram of characters (6)"},
+    {"whitespace", OPTION_FLAG, &sc.whitespace, "", "chrF counts white space too"},
+    {"beta", OPTION_REAL, &sc.beta, "X", "chrF: recall counts X^2 times (2); METEOR: power of the penalty (3)"},
+    {"alpha", OPTION_REAL, &sc.alpha, "X", "METEOR: weight of precision (0.9)"},
+    {"gamma", OPTION_REAL, &sc.gamma, "X", "METEOR: weight of the fragmentation penalty (0.5)"},
+    {"wordnet", OPTION_TEXT, &sc.wordnet, "DIR", "METEOR with synonyms: WordNet's dict folder"},
+    {"normalized", OPTION_FLAG, &sc.normalized, "", "TER with Tercom's tokenizer"},
+    {"no-punct", OPTION_FLAG, &sc.no_punct, "", "TER without punctuation"},
+    {"case-sensitive", OPTION_FLAG, &sc.case_sensitive, "", "TER with case"},
+    {"asian-support", OPTION_FLAG, &sc.asian, "", "TER: Chinese characters and Asian marks are words"},
+    {"positive", OPTION_TEXT, &sc.positive, "LABEL", "the class of f1 (1)"},
+    {"bins", OPTION_INT, &sc.bins, "N", "of the calibration error (10)"},
+    {"words", OPTION_TEXT, &sc.words, "FILE", "toxicity: the words, one per line"},
+    {"seed", OPTION_INT, &s.seed, "N", "of the bootstrap"},
+    COMMON_OPTIONS};
+
+typedef struct pairs {
+    const char **predictions, **references;
+    const char **baseline;  // NULL: no other system to compare with
+    int64_t count;
+    int per;                // references per prediction; 0: none
+} pairs;
+
+// ---- output
+
+static void score_line(const char *name, double value, const char *signature) {
+    if (s.json) {
+        printf("{");
+        json_pair(stdout, "metric", name, ",");
+        printf("\"score\":%.12g,", value);
+        json_pair(stdout, "signature", signature, "}\n");
+    } else {
+        printf("%-12s %10.4f   %s\n", name, value, signature);
+    }
+}
+
+static void print_f1(const char *name, const peft_prf *f, const char *signature) {
+    if (s.json) {
+        printf("{\"metric\":\"%s\",\"score\":%.12g,\"precision\":%.12g,\"recall\":%.12g,", name, f->f1, f->precision, f->recall);
+        json_pair(stdout, "signature", signature, "}\n");
+    } else {
+        printf("%-12s %10.4f   P %.4f  R %.4f   %s\n", name, f->f1, f->precision, f->recall, signature);
+    }
+}
+
+static void print_paired(const char *name, const char *test, const peft_paired_result *r) {
+    if (s.json) {
+        printf("{\"metric\":\"%s\",\"test\":\"%s\",\"baseline\":%.12g,\"system\":%.12g,\"p\":%.12g,", name, test, r->baseline, r->system, r->p_value);
+        if (r->baseline_ci > 0 || r->system_ci > 0)
+            printf("\"baseline_mean\":%.12g,\"baseline_ci\":%.12g,\"system_mean\":%.12g,\"system_ci\":%.12g,", r->baseline_mean, r->baseline_ci, r->system_mean, r->system_ci);
+        json_pair(stdout, "signature", r->signature, "}\n");
+        return;
+    }
+    printf("%-12s baseline %.4f, this %.4f (%+.4f), %s p = %.4f%s", name, r->baseline, r->system, r->system - r->baseline, test, r->p_value,
+           r->p_value < 0.05 && r->system != r->baseline ? " *" : "");
+    if (r->baseline_ci > 0 || r->system_ci > 0) printf("   95 %%: %.4f +- %.4f, %.4f +- %.4f", r->baseline_mean, r->baseline_ci, r->system_mean, r->system_ci);
+    printf("   %s\n", r->signature);
+}
+
+static void print_interval(const char *name, const peft_paired_result *r) {
+    if (s.json) {
+        printf("{\"metric\":\"%s\",\"test\":\"interval\",\"score\":%.12g,\"mean\":%.12g,\"ci\":%.12g,", name, r->system, r->system_mean, r->system_ci);
+        json_pair(stdout, "signature", r->signature, "}\n");
+    } else {
+        printf("%-12s 95 %%: %.4f +- %.4f   %s\n", name, r->system_mean, r->system_ci, r->signature);
+    }
+}
+
+// ---- scores of every line, for --lines
+
+enum { LINE_COLUMNS = 24 };
+static struct {
+    const char *name;
+    double *values;
+} line_columns[LINE_COLUMNS];
+static int line_count;
+
+// A new column of --lines, to be filled by its metric; NULL: nobody asked, or no memory (then the column is missing).
+static double *line_column(const pairs *p, const char *name) {
+    if (!sc.lines || line_count == LINE_COLUMNS) return NULL;
+    double *values = (double *)malloc((size_t)(p->count + 1) * sizeof(double));
+    if (values) line_columns[line_count].name = name, line_columns[line_count++].values = values;
+    return values;
+}
+
+static int lines_write(const pairs *p) {
+    FILE *f = sc.lines ? fopen(sc.lines, "wb") : NULL;
+    if (sc.lines && !f) {
+        fprintf(stderr, "peft score: %s: %s\n", sc.lines, strerror(errno));
+        return EXIT_DATA;
+    }
+    for (int64_t i = 0; f && i < p->count; i++) {
+        fprintf(f, "{\"line\":%lld", (long long)i + 1);
+        for (int k = 0; k < line_count; k++) fprintf(f, ",\"%s\":%.12g", line_columns[k].name, line_columns[k].values[i]);
+        fprintf(f, "}\n");
+    }
+    bool bad = f && (ferror(f) != 0);
+    if (f) bad |= fclose(f) != 0;
+    if (bad) fprintf(stderr, "peft score: %s: could not be written\n", sc.lines);
+    return bad ? EXIT_DATA : EXIT_OK;
+}
+
+// ---- two systems, and intervals
+
+// Both tests of one metric with --baseline, or the interval of one system with --bootstrap. sacreBLEU's p counts only what is larger than
+// the observed difference: no star where there is none. `desc` holds the metric and its settings, and the values of PEFT_PAIRED_VALUES.
+static peft_status score_versus(const pairs *p, const char *name, peft_paired_desc desc) {
+    static const char *const tests[] = {"bootstrap", "randomization"};
+    peft_status status = PEFT_OK;
+    peft_paired_result r;
+    desc.context = s.ctx;
+    desc.baseline = p->baseline ? p->baseline : p->predictions;
+    desc.system = p->predictions;
+    desc.references = p->references;
+    desc.count = p->count;
+    desc.references_per_prediction = p->per;
+    desc.samples = p->baseline ? sc.samples : sc.bootstrap;
+    desc.seed = (uint64_t)s.seed;
+    if (!p->baseline && sc.bootstrap > 0) {
+        status = peft_paired(&desc, &r);
+        if (!status) print_interval(name, &r);
+    }
+    for (int k = 0; k < 2 && !status && p->baseline; k++) {
+        desc.test = (peft_paired_test)k;
+        status = peft_paired(&desc, &r);
+        if (!status) print_paired(name, tests[k], &r);
+    }
+    return status;
+}
+
+// The same for metrics that are the mean of a value per line, which `values` computes for the predictions given.
+static peft_status score_versus_values(const pairs *p, const char *name, peft_status (*values)(const pairs *p, const char *const *predictions, double *out)) {
+    if (!p->baseline && sc.bootstrap <= 0) return PEFT_OK;
+    double *both = (double *)malloc((size_t)(2 * p->count + 1) * sizeof(double));
+    peft_status status = both ? values(p, p->predictions, both + p->count) : PEFT_ERROR_MEMORY;
+    if (!status && p->baseline) status = values(p, p->baseline, both);
+    const double *baseline = p->baseline || !both ? both : both + p->count;
+    if (!status) status = score_versus(p, name, (peft_paired_desc){.metric = PEFT_PAIRED_VALUES, .baseline_values = baseline, .system_values = both + p->count});
+    free(both);
+    return status;
+}
+
+// The same for metrics of a whole list that are no mean: each resampled list is scored anew.
+typedef struct drawn {
+    const int64_t *line;        // the list: which line,
+    const unsigned char *side;  // and whose prediction of it: 0 the baseline's, 1 the system's
+    int64_t count;
+} drawn;
+
+typedef bool (*score_drawn)(void *user, const drawn *list, double *out);  // false: such a list has no score
+
+typedef struct resampling {
+    int64_t *line;
+    unsigned char *side[2];
+    double *scores[2];
+    int64_t samples, kept;
+} resampling;
+
+static void resample(const pairs *p, peft_paired_test test, peft_rng *rng, resampling *w) {
+    for (int64_t i = 0; i < p->count; i++) {
+        double u = peft_rng_uniform(rng);
+        bool swap = test == PEFT_PAIRED_RANDOMIZATION && u < 0.5;
+        w->line[i] = test == PEFT_PAIRED_RANDOMIZATION ? i : (int64_t)(u * (double)p->count);
+        w->side[0][i] = swap;
+        w->side[1][i] = !swap;
+    }
+}
+
+static bool resampled_scores(const pairs *p, const resampling *w, score_drawn score, void *user, double out[2]) {
+    for (int k = 0; k < 2; k++) {
+        const drawn list = {w->line, w->side[k], p->count};
+        if (!score(user, &list, &out[k])) return false;
+    }
+    return true;
+}
+
+static int double_order(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static void resampled_interval(double *scores, int64_t n, double *mean, double *ci) {
+    *mean = 0;
+    for (int64_t i = 0; i < n; i++) *mean += scores[i] / (double)n;
+    qsort(scores, (size_t)n, sizeof(double), double_order);
+    *ci = (scores[n - n / 40 - 1] - scores[n / 40]) / 2;
+}
+
+// As peft_paired counts: of the bootstrap, differences beyond their mean.
+static void resampled_test(const pairs *p, peft_paired_test test, resampling *w, score_drawn score, void *user, peft_paired_result *r) {
+    peft_rng rng;
+    peft_rng_seed(&rng, s.seed ? (uint64_t)s.seed : 12345);
+    w->kept = 0;
+    for (int64_t k = 0; k < w->samples; k++) {
+        double out[2];
+        resample(p, test, &rng, w);
+        if (resampled_scores(p, w, score, user, out)) w->scores[0][w->kept] = out[0], w->scores[1][w->kept++] = out[1];
+    }
+    double mean = 0;
+    int64_t beyond = 0;
+    for (int64_t k = 0; k < w->kept && test == PEFT_PAIRED_BOOTSTRAP; k++) mean += fabs(w->scores[1][k] - w->scores[0][k]) / (double)w->kept;
+    for (int64_t k = 0; k < w->kept; k++) beyond += fabs(w->scores[1][k] - w->scores[0][k]) - mean > fabs(r->system - r->baseline);
+    r->p_value = (double)(beyond + 1) / (double)(w->kept + 1);
+    if (test == PEFT_PAIRED_BOOTSTRAP && w->kept > 0) {
+        resampled_interval(w->scores[0], w->kept, &r->baseline_mean, &r->baseline_ci);
+        resampled_interval(w->scores[1], w->kept, &r->system_mean, &r->system_ci);
+    }
+}
+
+static peft_status score_resampled(const pairs *p, const char *name, score_drawn score, void *user) {
+    static const char *const tests[] = {"bootstrap", "randomization"}, *const shorter[] = {"bs", "ar"};
+    if (!p->baseline && sc.bootstrap <= 0) return PEFT_OK;
+    size_t n = (size_t)p->count + 1;
+    resampling w = {.samples = !p->baseline ? sc.bootstrap : sc.samples > 0 ? sc.samples : 1000};
+    w.line = (int64_t *)malloc(n * sizeof(int64_t));
+    for (int k = 0; k < 2; k++) w.side[k] = (unsigned char *)malloc(n), w.scores[k] = (double *)malloc((size_t)(w.samples + 1) * sizeof(double));
+    bool ok = w.line && w.side[0] && w.side[1] && w.scores[0] && w.scores[1];
+    for (int64_t i = 0; ok && i < p->count; i++) w.line[i] = i, w.side[0][i] = 0, w.side[1][i] = 1;
+    double whole[2] = {0, 0};
+    if (ok && resampled_scores(p, &w, score, user, whole)) {
+        for (int k = 0; k < (p->baseline ? 2 : 1); k++) {
+            peft_paired_result r = {.baseline = whole[0], .system = whole[1]};
+            resampled_test(p, (peft_paired_test)k, &w, score, user, &r);
+            snprintf(r.signature, sizeof(r.signature), "paired|%s|%s:%lld|seed:%lld|n:%lld", name, shorter[k], (long long)w.kept, s.seed ? (long long)s.seed : 12345LL,
+                     (long long)p->count);
+            if (p->baseline) print_paired(name, tests[k], &r);
+            else print_interval(name, &r);
+        }
+    } else if (ok) {
+        fprintf(stderr, "peft score: %s has no value for the baseline: no test\n", name);
+    }
+    free(w.line);
+    for (int k = 0; k < 2; k++) free(w.side[k]), free(w.scores[k]);
+    return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
+}
+
+// Texts of a drawn list, handed to `value` as if they were the files'.
+typedef struct drawn_texts {
+    const pairs *p;
+    const char **predictions, **references;
+    peft_status (*value)(const pairs *p, double *out);
+} drawn_texts;
+
+static bool texts_drawn(void *user, const drawn *list, double *out) {
+    const drawn_texts *t = (const drawn_texts *)user;
+    const pairs *p = t->p;
+    for (int64_t i = 0; i < list->count; i++) {
+        t->predictions[i] = (list->side[i] || !p->baseline ? p->predictions : p->baseline)[list->line[i]];
+        for (int k = 0; k < p->per; k++) t->references[i * p->per + k] = p->references[list->line[i] * p->per + k];
+    }
+    const pairs sample = {.predictions = t->predictions, .references = t->references, .count = list->count, .per = p->per};
+    return t->value(&sample, out) == PEFT_OK;
+}
+
+static peft_status score_resampled_texts(const pairs *p, const char *name, peft_status (*value)(const pairs *p, double *out)) {
+    size_t n = (size_t)p->count + 1;
+    drawn_texts t = {p, (const char **)malloc(n * sizeof(char *)), (const char **)malloc(n * (size_t)p->per * sizeof(char *)), value};
+    peft_status status = t.predictions && t.references ? score_resampled(p, name, texts_drawn, &t) : PEFT_ERROR_MEMORY;
+    free((void *)t.predictions);
+    free((void *)t.references);
+    return status;
+}
+
+// ---- texts
+
+static peft_status score_rouge(const pairs *p) {
+    static const char *const names[] = {"rouge1", "rouge2", "rougeL", "rougeLsum"};
+    peft_rouge_result r;
+    peft_rouge_scores *each = sc.lines ? (peft_rouge_scores *)malloc((size_t)(p->count + 1) * sizeof(peft_rouge_scores)) : NULL;
+    peft_status status = peft_rouge(&(peft_rouge_desc){.context = s.ctx, .predictions = p->predictions, .references = p->references, .count = p->count,
+                                                       .references_per_prediction = p->per, .use_stemmer = sc.stemmer,
+                                                       .bootstrap_samples = (int)sc.bootstrap, .seed = (uint64_t)s.seed, .pairs = each}, &r);
+    const peft_prf *mean[] = {&r.mean.rouge1, &r.mean.rouge2, &r.mean.rougeL, &r.mean.rougeLsum}, *low[] = {&r.low.rouge1, &r.low.rouge2, &r.low.rougeL, &r.low.rougeLsum},
+                   *high[] = {&r.high.rouge1, &r.high.rouge2, &r.high.rougeL, &r.high.rougeLsum};
+    for (int i = 0; i < 4 && !status; i++) {
+        double *column = each ? line_column(p, names[i]) : NULL;
+        for (int64_t k = 0; column && k < p->count; k++) {
+            const peft_prf *of[] = {&each[k].rouge1, &each[k].rouge2, &each[k].rougeL, &each[k].rougeLsum};
+            column[k] = of[i]->f1;
+        }
+        if (s.json) {
+            printf("{\"metric\":\"%s\",\"score\":%.12g,\"precision\":%.12g,\"recall\":%.12g,", names[i], mean[i]->f1, mean[i]->precision, mean[i]->recall);
+            if (sc.bootstrap > 0) printf("\"low\":%.12g,\"high\":%.12g,", low[i]->f1, high[i]->f1);
+            json_pair(stdout, "signature", r.signature, "}\n");
+        } else {
+            printf("%-12s %10.4f   P %.4f  R %.4f", names[i], mean[i]->f1, mean[i]->precision, mean[i]->recall);
+            if (sc.bootstrap > 0) printf("  95 %% %.4f to %.4f", low[i]->f1, high[i]->f1);
+            printf("   %s\n", r.signature);
+        }
+    }
+    free(each);
+    const peft_rouge_desc settings = {.use_stemmer = sc.stemmer};
+    for (int i = 0; i < 4 && !status && p->baseline; i++)
+        status = score_versus(p, names[i], (peft_paired_desc){.metric = (peft_paired_metric)(PEFT_PAIRED_ROUGE_1 + i), .rouge = &settings});
+    return status;
+}
+
+static int choice_of(const char *name, const char *const *names, int count) {
+    for (int k = 0; k < count && name; k++)
+        if (strcmp(name, names[k]) == 0) return k;
+    return name ? -1 : 0;
+}
+
+static const char *const bleu_tokenizers[] = {"13a", "intl", "char", "zh", "none"}, *const bleu_smoothings[] = {"exp", "floor", "add-k", "none"};
+
+static peft_bleu_desc bleu_desc(const pairs *p) {
+    return (peft_bleu_desc){.context = s.ctx, .predictions = p->predictions, .references = p->references, .count = p->count, .references_per_prediction = p->per,
+                            .lowercase = sc.lower, .smooth_value = sc.smooth_value, .max_order = (int)sc.order, .effective_order = sc.effective,
+                            .average_precision = sc.average, .tokenizer = (peft_tokenizer_kind)choice_of(sc.tokenizer, bleu_tokenizers, COUNT(bleu_tokenizers)),
+                            .smoothing = (peft_bleu_smoothing)choice_of(sc.smoothing, bleu_smoothings, COUNT(bleu_smoothings))};
+}
+
+// Lines by themselves are scored with the effective order, as sacreBLEU's sentence_bleu.
+static peft_status bleu_lines(const pairs *p) {
+    peft_bleu_result r;
+    peft_bleu_desc desc = bleu_desc(p);
+    desc.effective_order = true;
+    desc.sentences = line_column(p, "bleu");
+    return desc.sentences ? peft_bleu(&desc, &r) : PEFT_OK;
+}
+
+static peft_status score_bleu(const pairs *p) {
+    peft_bleu_result r;
+    const peft_bleu_desc desc = bleu_desc(p);
+    peft_status status = peft_bleu(&desc, &r);
+    if (!status) score_line("bleu", r.score, r.signature);
+    if (!status && !s.json) {
+        printf("             precisions");
+        for (int n = 0; n < (desc.max_order ? desc.max_order : 4); n++) printf(" %.1f", r.precisions[n]);
+        printf(", brevity penalty %.3f (%lld words, references %lld)\n", r.brevity_penalty, (long long)r.prediction_length, (long long)r.reference_length);
+    }
+    if (!status) status = bleu_lines(p);
+    return status ? status : score_versus(p, "bleu", (peft_paired_desc){.metric = PEFT_PAIRED_BLEU, .bleu = &desc});
+}
+
+static peft_status score_chrf_words(const pairs *p, const char *name, int word_order) {
+    peft_metric_result r;
+    const peft_chrf_desc desc = {.context = s.ctx, .predictions = p->predictions, .references = p->references, .count = p->count,
+                                 .references_per_prediction = p->per, .lowercase = sc.lower, .word_order = word_order, .char_order = (int)sc.char_order,
+                                 .beta = sc.beta, .whitespace = sc.whitespace, .sentences = line_column(p, name)};
+    peft_status status = peft_chrf(&desc, &r);
+    if (!status) score_line(name, r.score, r.signature);
+    return status ? status : score_versus(p, name, (peft_paired_desc){.metric = PEFT_PAIRED_CHRF, .chrf = &desc});
+}
+
+static peft_status score_chrf(const pairs *p) { return score_chrf_words(p, "chrf", 0); }
+static peft_status score_chrf_plus(const pairs *p) { return score_chrf_words(p, "chrf++", 2); }
+
+static peft_status score_ter(const pairs *p) {
+    peft_metric_result r;
+    const peft_ter_desc desc = {.context = s.ctx, .predictions = p->predictions, .references = p->references, .count = p->count,
+                                .references_per_prediction = p->per, .normalized = sc.normalized, .no_punct = sc.no_punct,
+                                .case_sensitive = sc.case_sensitive, .asian_support = sc.asian, .sentences = line_column(p, "ter")};
+    peft_status status = peft_ter(&desc, &r);
+    if (!status) score_line("ter", r.score, r.signature);
+    return status ? status : score_versus(p, "ter", (peft_paired_desc){.metric = PEFT_PAIRED_TER, .ter = &desc});
+}
+
+static peft_text_desc text_desc(const pairs *p, const char *const *predictions, double *values) {
+    return (peft_text_desc){.context = s.ctx, .predictions = predictions, .references = p->references, .count = p->count, .references_per_prediction = p->per,
+                            .max_order = (int)sc.order, .alpha = sc.alpha, .beta = sc.beta, .gamma = sc.gamma, .pairs = values};
+}
+
+static peft_status value_nist(const pairs *p, double *out) {
+    peft_metric_result r;
+    peft_text_desc desc = text_desc(p, p->predictions, NULL);
+    peft_status status = peft_nist(&desc, &r);
+    *out = r.score;
+    return status;
+}
+
+static peft_status score_nist(const pairs *p) {
+    peft_metric_result r;
+    peft_text_desc desc = text_desc(p, p->predictions, NULL);
+    peft_status status = peft_nist(&desc, &r);
+    if (!status) score_line("nist", r.score, r.signature);
+    return status ? status : score_resampled_texts(p, "nist", value_nist);
+}
+
+static peft_status meteor(const pairs *p, const char *const *predictions, double *values, peft_metric_result *r) {
+    peft_text_desc desc = text_desc(p, predictions, values);
+    peft_wordnet *wordnet = NULL;
+    peft_status status = sc.wordnet ? peft_wordnet_load(s.ctx, sc.wordnet, &wordnet) : PEFT_OK;
+    if (wordnet) desc.synonyms = peft_wordnet_synonyms, desc.user = wordnet;
+    if (!status) status = peft_meteor(&desc, r);
+    peft_wordnet_destroy(wordnet);
+    return status;
+}
+
+static peft_status values_meteor(const pairs *p, const char *const *predictions, double *out) {
+    peft_metric_result r;
+    return meteor(p, predictions, out, &r);
+}
+
+static peft_status values_cider(const pairs *p, const char *const *predictions, double *out) {
+    peft_metric_result r;
+    peft_text_desc desc = text_desc(p, predictions, out);
+    return peft_cider(&desc, &r);
+}
+
+static peft_status values_coco_rouge(const pairs *p, const char *const *predictions, double *out) {
+    peft_metric_result r;
+    peft_text_desc desc = text_desc(p, predictions, out);
+    return peft_coco_rouge(&desc, &r);
+}
+
+static peft_status values_squad(const pairs *p, const char *const *predictions, double *out) {
+    peft_answer_result r;
+    peft_text_desc desc = text_desc(p, predictions, out);
+    return peft_squad(&desc, &r);
+}
+
+static peft_status score_meteor(const pairs *p) {
+    peft_metric_result r;
+    peft_status status = meteor(p, p->predictions, line_column(p, "meteor"), &r);
+    if (!status) score_line("meteor", r.score, r.signature);
+    return status ? status : score_versus_values(p, "meteor", values_meteor);
+}
+
+static peft_status score_cider(const pairs *p) {
+    peft_metric_result r;
+    peft_text_desc desc = text_desc(p, p->predictions, line_column(p, "cider"));
+    peft_status status = peft_cider(&desc, &r);
+    if (!status) score_line("cider", r.score, r.signature);
+    return status ? status : score_versus_values(p, "cider", values_cider);
+}
+
+static peft_status score_coco_rouge(const pairs *p) {
+    peft_metric_result r;
+    peft_text_desc desc = text_desc(p, p->predictions, line_column(p, "coco_rouge"));
+    peft_status status = peft_coco_rouge(&desc, &r);
+    if (!status) score_line("coco_rouge", r.score, r.signature);
+    return status ? status : score_versus_values(p, "coco_rouge", values_coco_rouge);
+}
+
+static peft_status value_coco_bleu(const pairs *p, double *out) {
+    peft_metric_result r;
+    peft_text_desc desc = text_desc(p, p->predictions, NULL);
+    peft_status status = peft_coco_bleu(&desc, &r);
+    *out = r.score;
+    return status;
+}
+
+static peft_status score_coco_bleu(const pairs *p) {
+    peft_metric_result r;
+    peft_text_desc desc = text_desc(p, p->predictions, NULL);
+    peft_status status = peft_coco_bleu(&desc, &r);
+    char name[32] = "";
+    for (int n = 0; n < (desc.max_order ? desc.max_order : 4) && !status; n++) {
+        snprintf(name, sizeof(name), "coco_bleu%d", n + 1);
+        score_line(name, r.orders[n], r.signature);
+    }
+    return status ? status : score_resampled_texts(p, name, value_coco_bleu);
+}
+
+static peft_status score_squad(const pairs *p) {
+    peft_answer_result r;
+    peft_text_desc desc = text_desc(p, p->predictions, line_column(p, "token_f1"));
+    peft_status status = peft_squad(&desc, &r);
+    if (!status) score_line("exact_match", r.exact_match, r.signature);
+    if (!status) score_line("token_f1", r.f1, r.signature);
+    return status ? status : score_versus_values(p, "token_f1", values_squad);
+}
+
 // ---- labels
 
+enum { LABEL_CLASSES = 1000 };
+
 typedef struct labels {
-    int32_t *predictions, *references;
-    const char **names;  // of the classes: in order (numbers as numbers), the positive one last
-    int classes, positive;  // positive -1: there is none
+    int32_t *side[2], *references;  // of the baseline (the predictions again where there is none) and of the system
+    int32_t *drawn, *expected;      // of a resampled list
+    const char **names;             // of the classes: in order (numbers as numbers), the positive one last
+    int classes, positive;          // positive -1: there is none
+    bool mcc;                       // what a resampled list is asked for: this, or F1 (of the positive class, else macro)
 } labels;
 
 static void labels_free(labels *l) {
-    free(l->predictions);
+    free(l->side[0]);
+    free(l->side[1]);
     free(l->references);
+    free(l->drawn);
+    free(l->expected);
     free((void *)l->names);
 }
 
@@ -34,30 +531,39 @@ static int32_t label_index(const labels *l, const char *name) {
 
 static peft_status labels_add(labels *l, const char *name) {
     if (label_index(l, name) >= 0) return PEFT_OK;
-    if (l->classes == 1000) {
-        fprintf(stderr, "peft score: more than 1000 different labels: are these labels?\n");
+    if (l->classes == LABEL_CLASSES) {
+        fprintf(stderr, "peft score: more than %d different labels: are these labels?\n", LABEL_CLASSES);
         return PEFT_ERROR_ARGUMENT;
     }
-    const char **grown = (const char **)realloc((void *)l->names, (size_t)(l->classes + 1) * sizeof(char *));
-    if (!grown) return PEFT_ERROR_MEMORY;
-    l->names = grown;
     l->names[l->classes++] = name;
     return PEFT_OK;
 }
 
+static peft_status labels_alloc(labels *l, int64_t count) {
+    int32_t **lists[] = {&l->side[0], &l->side[1], &l->references, &l->drawn, &l->expected};
+    bool ok = true;
+    for (int k = 0; k < COUNT(lists); k++) {
+        *lists[k] = (int32_t *)malloc((size_t)(count + 1) * sizeof(int32_t));
+        ok = ok && *lists[k];
+    }
+    l->names = (const char **)malloc(LABEL_CLASSES * sizeof(char *));
+    return ok && l->names ? PEFT_OK : PEFT_ERROR_MEMORY;
+}
+
 // Every text that occurs is a class. The positive one is --positive, or "1" where that occurs.
-static peft_status labels_read(const char *const *predictions, const pairs *p, labels *l) {
-    memset(l, 0, sizeof(*l));
-    peft_status status = PEFT_OK;
+static peft_status labels_read(const pairs *p, labels *l) {
+    const char **baseline = p->baseline ? p->baseline : p->predictions;
+    peft_status status = labels_alloc(l, p->count);
     for (int64_t i = 0; i < p->count && !status; i++) {
         status = labels_add(l, p->references[i]);
-        if (!status) status = labels_add(l, predictions[i]);
+        if (!status) status = labels_add(l, p->predictions[i]);
+        if (!status) status = labels_add(l, baseline[i]);
     }
     if (status) return status;
-    if (l->classes) qsort((void *)l->names, (size_t)l->classes, sizeof(char *), label_order);
-    l->positive = label_index(l, score_positive ? score_positive : "1");
-    if (score_positive && l->positive < 0) {
-        fprintf(stderr, "peft score: no line is \"%s\"\n", score_positive);
+    qsort((void *)l->names, (size_t)l->classes, sizeof(char *), label_order);
+    l->positive = label_index(l, sc.positive ? sc.positive : "1");
+    if (sc.positive && l->positive < 0) {
+        fprintf(stderr, "peft score: no line is \"%s\"\n", sc.positive);
         return PEFT_ERROR_ARGUMENT;
     }
     if (l->positive >= 0) {
@@ -65,10 +571,11 @@ static peft_status labels_read(const char *const *predictions, const pairs *p, l
         memmove((void *)(l->names + l->positive), (void *)(l->names + l->positive + 1), (size_t)(l->classes - 1 - l->positive) * sizeof(char *));
         l->names[l->positive = l->classes - 1] = name;
     }
-    l->predictions = (int32_t *)malloc((size_t)(p->count + 1) * sizeof(int32_t));
-    l->references = (int32_t *)malloc((size_t)(p->count + 1) * sizeof(int32_t));
-    if (!l->predictions || !l->references) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < p->count; i++) l->predictions[i] = label_index(l, predictions[i]), l->references[i] = label_index(l, p->references[i]);
+    for (int64_t i = 0; i < p->count; i++) {
+        l->side[0][i] = label_index(l, baseline[i]);
+        l->side[1][i] = label_index(l, p->predictions[i]);
+        l->references[i] = label_index(l, p->references[i]);
+    }
     return PEFT_OK;
 }
 
@@ -78,130 +585,22 @@ static peft_status one_reference(const pairs *p, const char *metric) {
     return PEFT_ERROR_ARGUMENT;
 }
 
-static void print_f1(const char *name, const peft_prf *f, const char *signature) {
-    if (s.json) {
-        printf("{\"metric\":\"%s\",\"score\":%.12g,\"precision\":%.12g,\"recall\":%.12g,", name, f->f1, f->precision, f->recall);
-        json_pair(stdout, "signature", signature, "}\n");
-    } else {
-        printf("%-12s %10.4f   P %.4f  R %.4f   %s\n", name, f->f1, f->precision, f->recall, signature);
-    }
+static peft_status labels_score(const labels *l, const int32_t *predictions, const int32_t *references, int64_t count, peft_class_result *r) {
+    int positive = l->positive > 0 ? l->positive : 1;
+    return peft_classification(&(peft_class_desc){.context = s.ctx, .predictions = predictions, .labels = references, .count = count,
+                                                  .classes = l->classes > positive ? l->classes : positive + 1, .positive = positive}, r);
 }
 
-typedef enum label_metric { LABEL_ACCURACY, LABEL_F1, LABEL_MCC } label_metric;
-
-static peft_status score_labels(const pairs *p, label_metric metric) {
-    static const char *const names[] = {"accuracy", "f1", "mcc"};
-    labels l = {0};
+static bool labels_drawn(void *user, const drawn *list, double *out) {
+    const labels *l = (const labels *)user;
     peft_class_result r;
-    peft_status status = one_reference(p, names[metric]);
-    if (!status) status = labels_read(p->predictions, p, &l);
-    if (!status) {
-        int positive = l.positive > 0 ? l.positive : 1;
-        status = peft_classification(&(peft_class_desc){.context = s.ctx, .predictions = l.predictions, .labels = l.references, .count = p->count,
-                                                        .classes = l.classes > positive ? l.classes : positive + 1, .positive = positive}, &r);
+    for (int64_t i = 0; i < list->count; i++) {
+        l->drawn[i] = l->side[list->side[i]][list->line[i]];
+        l->expected[i] = l->references[list->line[i]];
     }
-    if (!status && metric == LABEL_F1) {
-        if (l.positive > 0) print_f1("f1", &r.binary, r.signature);
-        print_f1("f1_micro", &r.micro, r.signature);
-        print_f1("f1_macro", &r.macro, r.signature);
-        print_f1("f1_weighted", &r.weighted, r.signature);
-    } else if (!status) {
-        score_line(names[metric], metric == LABEL_MCC ? r.mcc : r.accuracy, r.signature);
-    }
-    labels_free(&l);
-    return status;
-}
-
-static peft_status score_f1(const pairs *p) { return score_labels(p, LABEL_F1); }
-static peft_status score_mcc(const pairs *p) { return score_labels(p, LABEL_MCC); }
-
-// ---- numbers
-
-static peft_status numbers_read(const char *const *list, int64_t count, const char *path, double **out) {
-    *out = (double *)malloc((size_t)(count + 1) * sizeof(double));
-    if (!*out) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < count; i++) {
-        char *end;
-        (*out)[i] = strtod(list[i], &end);
-        if (end != list[i] && !end[strspn(end, " \t")]) continue;
-        fprintf(stderr, "peft score: %s: text %lld, \"%.40s\", is no number\n", path, (long long)i + 1, list[i]);
-        return PEFT_ERROR_FORMAT;
-    }
-    return PEFT_OK;
-}
-
-static peft_status score_numbers(const pairs *p, const char *name) {
-    double *x = NULL, *y = NULL, value = 0;
-    int32_t *truth = NULL;
-    char signature[64];
-    peft_status status = one_reference(p, name);
-    if (!status) status = numbers_read(p->predictions, p->count, score_predictions, &x);
-    if (!status) status = numbers_read(p->references, p->count, score_references.items[0], &y);
-    if (!status && strcmp(name, "auc") == 0) {
-        truth = (int32_t *)malloc((size_t)(p->count + 1) * sizeof(int32_t));
-        if (!truth) status = PEFT_ERROR_MEMORY;
-        for (int64_t i = 0; i < p->count && !status; i++) truth[i] = y[i] != 0;
-        if (!status) status = peft_auc(s.ctx, x, truth, p->count, &value);
-    } else if (!status) {
-        status = strcmp(name, "pearson") == 0 ? peft_pearson(s.ctx, x, y, p->count, &value) : peft_spearman(s.ctx, x, y, p->count, &value);
-    }
-    snprintf(signature, sizeof(signature), "%s|n:%lld", name, (long long)p->count);
-    if (!status) score_line(name, value, signature);
-    free(x);
-    free(y);
-    free(truth);
-    return status;
-}
-
-static peft_status score_pearson(const pairs *p) { return score_numbers(p, "pearson"); }
-static peft_status score_spearman(const pairs *p) { return score_numbers(p, "spearman"); }
-static peft_status score_auc(const pairs *p) { return score_numbers(p, "auc"); }
-
-// ---- two systems
-
-static void print_paired(const char *name, const char *test, const peft_paired_result *r) {
-    if (s.json) {
-        printf("{\"metric\":\"%s\",\"test\":\"%s\",\"baseline\":%.12g,\"system\":%.12g,\"p\":%.12g,", name, test, r->baseline, r->system, r->p_value);
-        if (r->baseline_ci > 0 || r->system_ci > 0)
-            printf("\"baseline_mean\":%.12g,\"baseline_ci\":%.12g,\"system_mean\":%.12g,\"system_ci\":%.12g,", r->baseline_mean, r->baseline_ci, r->system_mean, r->system_ci);
-        json_pair(stdout, "signature", r->signature, "}\n");
-        return;
-    }
-    printf("%-12s baseline %.4f, this %.4f (%+.4f), %s p = %.4f%s", name, r->baseline, r->system, r->system - r->baseline, test, r->p_value,
-           r->p_value < 0.05 && r->system != r->baseline ? " *" : "");
-    if (r->baseline_ci > 0 || r->system_ci > 0) printf("   95 %%: %.4f +- %.4f, %.4f +- %.4f", r->baseline_mean, r->baseline_ci, r->system_mean, r->system_ci);
-    printf("   %s\n", r->signature);
-}
-
-// Both tests of one metric (sacreBLEU's p counts only what is larger than the observed difference: no star where there is none). `desc` holds the metric and its settings, and the values of PEFT_PAIRED_VALUES.
-static peft_status score_versus(const pairs *p, const char *name, peft_paired_desc desc) {
-    static const char *const tests[] = {"bootstrap", "randomization"};
-    peft_status status = PEFT_OK;
-    desc.context = s.ctx;
-    desc.baseline = p->baseline;
-    desc.system = p->predictions;
-    desc.references = p->references;
-    desc.count = p->count;
-    desc.references_per_prediction = p->per;
-    desc.samples = score_samples;
-    desc.seed = (uint64_t)s.seed;
-    for (int k = 0; k < 2 && !status && p->baseline; k++) {
-        peft_paired_result r;
-        desc.test = (peft_paired_test)k;
-        status = peft_paired(&desc, &r);
-        if (!status) print_paired(name, tests[k], &r);
-    }
-    return status;
-}
-
-// The same for metrics with one value per line, which `values` computes for the predictions given.
-static peft_status score_versus_values(const pairs *p, const char *name, peft_status (*values)(const pairs *p, const char *const *predictions, double *out)) {
-    double *both = (double *)malloc((size_t)(2 * p->count + 1) * sizeof(double));
-    peft_status status = both ? values(p, p->baseline, both) : PEFT_ERROR_MEMORY;
-    if (!status) status = values(p, p->predictions, both + p->count);
-    if (!status) status = score_versus(p, name, (peft_paired_desc){.metric = PEFT_PAIRED_VALUES, .baseline_values = both, .system_values = both + p->count});
-    free(both);
-    return status;
+    if (labels_score(l, l->drawn, l->expected, list->count, &r)) return false;
+    *out = l->mcc ? r.mcc : l->positive > 0 ? r.binary.f1 : r.macro.f1;
+    return true;
 }
 
 static peft_status values_correct(const pairs *p, const char *const *predictions, double *out) {
@@ -209,9 +608,270 @@ static peft_status values_correct(const pairs *p, const char *const *predictions
     return PEFT_OK;
 }
 
-static peft_status score_accuracy(const pairs *p) {
-    peft_status status = score_labels(p, LABEL_ACCURACY);
-    return status || !p->baseline ? status : score_versus_values(p, "accuracy", values_correct);
+typedef enum label_metric { LABEL_ACCURACY, LABEL_F1, LABEL_MCC } label_metric;
+
+static peft_status score_labels(const pairs *p, label_metric metric) {
+    static const char *const names[] = {"accuracy", "f1", "mcc"};
+    labels l = {.mcc = metric == LABEL_MCC};
+    peft_class_result r;
+    peft_status status = one_reference(p, names[metric]);
+    if (!status) status = labels_read(p, &l);
+    if (!status) status = labels_score(&l, l.side[1], l.references, p->count, &r);
+    bool binary = l.positive > 0;
+    if (!status && metric == LABEL_F1) {
+        if (binary) print_f1("f1", &r.binary, r.signature);
+        print_f1("f1_micro", &r.micro, r.signature);
+        print_f1("f1_macro", &r.macro, r.signature);
+        print_f1("f1_weighted", &r.weighted, r.signature);
+    } else if (!status) {
+        score_line(names[metric], metric == LABEL_MCC ? r.mcc : r.accuracy, r.signature);
+    }
+    double *column = !status && metric == LABEL_ACCURACY ? line_column(p, "accuracy") : NULL;
+    if (column) status = values_correct(p, p->predictions, column);
+    if (!status && metric == LABEL_ACCURACY) status = score_versus_values(p, "accuracy", values_correct);
+    else if (!status) status = score_resampled(p, l.mcc ? "mcc" : binary ? "f1" : "f1_macro", labels_drawn, &l);
+    labels_free(&l);
+    return status;
+}
+
+static peft_status score_accuracy(const pairs *p) { return score_labels(p, LABEL_ACCURACY); }
+static peft_status score_f1(const pairs *p) { return score_labels(p, LABEL_F1); }
+static peft_status score_mcc(const pairs *p) { return score_labels(p, LABEL_MCC); }
+
+// ---- numbers
+
+typedef enum number_metric { NUMBER_PEARSON, NUMBER_SPEARMAN, NUMBER_AUC, NUMBER_ECE } number_metric;
+
+typedef struct numbers {
+    number_metric metric;
+    double *side[2], *references, *drawn, *expected;  // as those of labels
+    int32_t *truth;                                   // expected, as yes or no
+} numbers;
+
+static void numbers_free(numbers *n) {
+    free(n->side[0]);
+    free(n->side[1]);
+    free(n->references);
+    free(n->drawn);
+    free(n->expected);
+    free(n->truth);
+}
+
+static peft_status numbers_read(const char *const *list, int64_t count, const char *path, double *out) {
+    for (int64_t i = 0; i < count; i++) {
+        char *end;
+        out[i] = strtod(list[i], &end);
+        if (end != list[i] && !end[strspn(end, " \t")]) continue;
+        fprintf(stderr, "peft score: %s: text %lld, \"%.40s\", is no number\n", path, (long long)i + 1, list[i]);
+        return PEFT_ERROR_FORMAT;
+    }
+    return PEFT_OK;
+}
+
+static peft_status numbers_open(const pairs *p, numbers *n) {
+    double **lists[] = {&n->side[0], &n->side[1], &n->references, &n->drawn, &n->expected};
+    bool ok = true;
+    for (int k = 0; k < COUNT(lists); k++) {
+        *lists[k] = (double *)malloc((size_t)(p->count + 1) * sizeof(double));
+        ok = ok && *lists[k];
+    }
+    n->truth = (int32_t *)malloc((size_t)(p->count + 1) * sizeof(int32_t));
+    if (!ok || !n->truth) return PEFT_ERROR_MEMORY;
+    peft_status status = numbers_read(p->predictions, p->count, sc.predictions, n->side[1]);
+    if (!status) status = numbers_read(p->references, p->count, sc.references.items[0], n->references);
+    if (!status && p->baseline) return numbers_read(p->baseline, p->count, sc.baseline, n->side[0]);
+    if (!status) memcpy(n->side[0], n->side[1], (size_t)p->count * sizeof(double));
+    return status;
+}
+
+static peft_status numbers_score(const numbers *n, const double *x, const double *y, int64_t count, double *out) {
+    if (n->metric == NUMBER_PEARSON) return peft_pearson(s.ctx, x, y, count, out);
+    if (n->metric == NUMBER_SPEARMAN) return peft_spearman(s.ctx, x, y, count, out);
+    for (int64_t i = 0; i < count; i++) n->truth[i] = y[i] != 0;
+    if (n->metric == NUMBER_AUC) return peft_auc(s.ctx, x, n->truth, count, out);
+    peft_calibration_result r;
+    peft_status status = peft_calibration(&(peft_calibration_desc){.context = s.ctx, .confidence = x, .correct = n->truth, .count = count, .bins = (int)sc.bins}, &r);
+    *out = r.ece_width;
+    return status;
+}
+
+static bool numbers_drawn(void *user, const drawn *list, double *out) {
+    const numbers *n = (const numbers *)user;
+    for (int64_t i = 0; i < list->count; i++) {
+        n->drawn[i] = n->side[list->side[i]][list->line[i]];
+        n->expected[i] = n->references[list->line[i]];
+    }
+    return numbers_score(n, n->drawn, n->expected, list->count, out) == PEFT_OK;
+}
+
+static void calibration_print(const numbers *n, int64_t count) {
+    peft_calibration_result r;
+    peft_calibration_desc desc = {.context = s.ctx, .confidence = n->side[1], .correct = n->truth, .count = count, .bins = (int)sc.bins};
+    if (peft_calibration(&desc, &r)) return;
+    score_line("ece_mass", r.ece_mass, r.signature);
+    score_line("brier", r.brier, r.signature);
+    score_line("accuracy", r.accuracy, r.signature);
+    score_line("selective", r.selective_accuracy, r.signature);
+    score_line("selective_area", r.selective_area, r.signature);
+    if (!peft_platt_calibration(&desc, &r, NULL, NULL)) score_line("platt_ece", r.ece_width, r.signature);
+}
+
+static peft_status score_numbers(const pairs *p, number_metric metric) {
+    static const char *const names[] = {"pearson", "spearman", "auc", "ece_width"};
+    const char *name = names[metric];
+    numbers n = {.metric = metric};
+    double value = 0;
+    char signature[64];
+    peft_status status = one_reference(p, name);
+    if (!status) status = numbers_open(p, &n);
+    if (!status) status = numbers_score(&n, n.side[1], n.references, p->count, &value);
+    snprintf(signature, sizeof(signature), "%s|n:%lld", name, (long long)p->count);
+    if (metric == NUMBER_ECE) snprintf(signature, sizeof(signature), "calibration|n:%lld|bins:%d", (long long)p->count, sc.bins ? (int)sc.bins : 10);
+    if (!status) score_line(name, value, signature);
+    if (!status && metric == NUMBER_ECE) calibration_print(&n, p->count);
+    if (!status) status = score_resampled(p, name, numbers_drawn, &n);
+    numbers_free(&n);
+    return status;
+}
+
+static peft_status score_pearson(const pairs *p) { return score_numbers(p, NUMBER_PEARSON); }
+static peft_status score_spearman(const pairs *p) { return score_numbers(p, NUMBER_SPEARMAN); }
+static peft_status score_auc(const pairs *p) { return score_numbers(p, NUMBER_AUC); }
+static peft_status score_calibration(const pairs *p) { return score_numbers(p, NUMBER_ECE); }
+
+// ---- predictions by themselves
+
+static peft_status score_diversity(const pairs *p) {
+    static const char *const names[] = {"distinct-1", "distinct-2", "distinct-3", "distinct-4"};
+    peft_diversity_result r;
+    peft_status status = peft_diversity(s.ctx, p->predictions, p->count, false, &r);
+    if (status) return status;
+    for (int n = 0; n < 4; n++) score_line(names[n], r.distinct[n], r.signature);
+    score_line("mean_words", r.mean_length, r.signature);
+    score_line("median_words", r.median_length, r.signature);
+    score_line("deviation", r.deviation, r.signature);
+    score_line("shortest", (double)r.shortest, r.signature);
+    score_line("longest", (double)r.longest, r.signature);
+    score_line("vocabulary", (double)r.vocabulary, r.signature);
+    return PEFT_OK;
+}
+
+static peft_status score_bias(const pairs *p) {
+    int64_t groups = 0, counts[16] = {0};
+    const peft_word_group *list = peft_gender_groups(&groups);
+    double value = 0;
+    peft_status status = peft_bias_representation(s.ctx, p->predictions, p->count, list, groups, counts, &value);
+    char signature[128] = "bias|representation";
+    for (int64_t k = 0; k < groups && k < 16; k++) {
+        size_t n = strlen(signature);
+        snprintf(signature + n, sizeof(signature) - n, "|%s:%lld", list[k].name, (long long)counts[k]);
+    }
+    if (!status) score_line("bias", value, signature);
+    return status;
+}
+
+static peft_status score_toxicity(const pairs *p) {
+    if (!sc.words) {
+        fprintf(stderr, "peft score: toxicity needs --words FILE\n");
+        return PEFT_ERROR_ARGUMENT;
+    }
+    text_list words;
+    int code = read_texts(sc.words, NULL, &words);
+    if (code) {
+        text_list_free(&words);
+        return code == EXIT_MEMORY ? PEFT_ERROR_MEMORY : PEFT_ERROR_IO;
+    }
+    const peft_word_group group = {"words", (const char *const *)words.items, words.count};
+    peft_toxicity_result r;
+    peft_status status = peft_toxicity(&(peft_toxicity_desc){.context = s.ctx, .texts = p->predictions, .count = p->count, .words = &group,
+                                                             .scores = line_column(p, "toxicity")}, &r);
+    if (!status) score_line("toxicity", r.toxic_fraction, r.signature);
+    text_list_free(&words);
+    return status;
+}
+
+// ---- the command
+
+static const struct {
+    const char *name;
+    peft_status (*run)(const pairs *p);
+    bool alone;  // without references and --baseline
+} metrics[] = {{"rouge", score_rouge, false},           {"bleu", score_bleu, false},           {"chrf", score_chrf, false},
+               {"chrf++", score_chrf_plus, false},      {"ter", score_ter, false},             {"nist", score_nist, false},
+               {"meteor", score_meteor, false},         {"cider", score_cider, false},         {"coco_rouge", score_coco_rouge, false},
+               {"coco_bleu", score_coco_bleu, false},   {"squad", score_squad, false},         {"answers", score_squad, false},
+               {"accuracy", score_accuracy, false},     {"f1", score_f1, false},               {"mcc", score_mcc, false},
+               {"pearson", score_pearson, false},       {"spearman", score_spearman, false},   {"auc", score_auc, false},
+               {"calibration", score_calibration, false}, {"diversity", score_diversity, true}, {"bias", score_bias, true},
+               {"toxicity", score_toxicity, true}};
+
+// A file that must have as many texts as the predictions.
+static int score_read_like(const char *path, const char *field, int64_t count, text_list *out) {
+    int code = read_texts(path, field, out);
+    if (code || out->count == count) return code;
+    fprintf(stderr, "peft score: %s has %lld texts, %s has %lld\n", sc.predictions, (long long)count, path, (long long)out->count);
+    return EXIT_DATA;
+}
+
+static int score_read(text_list *predictions, text_list *baseline, text_list *references, pairs *p) {
+    int code = read_texts(sc.predictions, sc.field, predictions);
+    if (!code && sc.baseline) code = score_read_like(sc.baseline, sc.field, predictions->count, baseline);
+    for (int r = 0; r < sc.references.count && !code; r++) {
+        const char *path = sc.references.items[r];
+        code = score_read_like(path, sc.reference_field ? sc.reference_field : ends_with(path, ".jsonl") ? "reference" : NULL, predictions->count, &references[r]);
+    }
+    if (code) return code;
+    p->count = predictions->count;
+    p->per = sc.references.count;
+    p->predictions = (const char **)predictions->items;
+    p->baseline = sc.baseline ? (const char **)baseline->items : NULL;
+    p->references = (const char **)calloc((size_t)(p->count * p->per) + 1, sizeof(char *));
+    if (!p->references) return EXIT_MEMORY;
+    for (int64_t i = 0; i < p->count; i++)
+        for (int r = 0; r < p->per; r++) p->references[i * p->per + r] = references[r].items[i];
+    return EXIT_OK;
+}
+
+static int score_check(void) {
+    char known[256] = "";
+    for (int i = 0; i < COUNT(metrics); i++) snprintf(known + strlen(known), sizeof(known) - strlen(known), "%s%s", i ? " " : "", metrics[i].name);
+    if (s.rest.count < 1 || !sc.predictions) return wrong("give metrics (%s), --predictions FILE and --references FILE", known);
+    for (int k = 0; k < s.rest.count; k++) {
+        int i = 0;
+        while (i < COUNT(metrics) && strcmp(metrics[i].name, s.rest.items[k]) != 0) i++;
+        if (i == COUNT(metrics)) return wrong("there is no metric %s among %s", s.rest.items[k], known);
+        if (!metrics[i].alone && !sc.references.count) return wrong("%s needs --references FILE", metrics[i].name);
+        if (metrics[i].alone && sc.baseline) return wrong("%s has no paired test: leave out --baseline", metrics[i].name);
+    }
+    if (sc.order < 0 || sc.order > PEFT_BLEU_ORDERS) return wrong("--max-order %lld is not 1..%d", (long long)sc.order, PEFT_BLEU_ORDERS);
+    if (sc.char_order < 0 || sc.char_order > 16) return wrong("--char-order %lld is not 1..16", (long long)sc.char_order);
+    if (sc.bins < 0 || sc.bins > 100000) return wrong("--bins %lld is not 1..100000", (long long)sc.bins);
+    if (sc.samples < 0 || sc.bootstrap < 0 || sc.samples > INT32_MAX || sc.bootstrap > INT32_MAX) return wrong("--samples and --bootstrap are numbers of samples");
+    if (choice_of(sc.tokenizer, bleu_tokenizers, COUNT(bleu_tokenizers)) < 0) return wrong("--tokenizer %s is not 13a, intl, char, zh or none", sc.tokenizer);
+    if (choice_of(sc.smoothing, bleu_smoothings, COUNT(bleu_smoothings)) < 0) return wrong("--smoothing %s is not exp, floor, add-k or none", sc.smoothing);
+    return EXIT_OK;
+}
+
+static int run_score(void) {
+    int code = score_check();
+    if (code) return code;
+    text_list predictions = {0}, baseline = {0}, *references = (text_list *)calloc((size_t)sc.references.count + 1, sizeof(text_list));
+    pairs p = {0};
+    code = references ? score_read(&predictions, &baseline, references, &p) : EXIT_MEMORY;
+    for (int k = 0; k < s.rest.count && !code; k++)
+        for (int i = 0; i < COUNT(metrics) && !code; i++)
+            if (strcmp(metrics[i].name, s.rest.items[k]) == 0) {
+                peft_status status = metrics[i].run(&p);
+                if (status) code = *peft_error(s.ctx) ? fail(status) : exit_code_of(status);
+            }
+    if (!code) code = lines_write(&p);
+    for (int k = 0; k < line_count; k++) free(line_columns[k].values);
+    free((void *)p.references);
+    text_list_free(&predictions);
+    text_list_free(&baseline);
+    for (int r = 0; references && r < sc.references.count; r++) text_list_free(&references[r]);
+    free(references);
+    return code;
 }
 
 #endif

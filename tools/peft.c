@@ -138,7 +138,8 @@ static int read_texts(const char *path, const char *field, text_list *t) {
         fprintf(stderr, "peft %s: %s: a NUL byte: not a text file\n", s.command, path);
         return EXIT_DATA;
     }
-    t->items = split_lines(t->memory, size, &t->count);
+    size_t mark = size >= 3 && memcmp(t->memory, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;  // some editors begin UTF-8 with a mark
+    t->items = split_lines(t->memory + mark, size - mark, &t->count);
     if (!t->items) return EXIT_MEMORY;
     if (!field && !ends_with(path, ".jsonl")) return EXIT_OK;
     char pattern[256];
@@ -1051,305 +1052,9 @@ static int run_merge(void) {
     return code;
 }
 
-// ---- score
-
-static const char *score_predictions, *score_field, *score_reference_field, *score_baseline, *score_tokenizer, *score_smoothing, *score_wordnet, *score_positive;
-static texts score_references;
-static bool score_stemmer, score_lower;
-static int64_t score_bootstrap, score_samples;
-static double score_smooth_value;
-static const option score_options[] = {
-    {"predictions", OPTION_TEXT, &score_predictions, "FILE", "one text per line, or .jsonl"},
-    {"references", OPTION_TEXTS, &score_references, "FILE", "the same; give it again for further references of each line"},
-    {"field", OPTION_TEXT, &score_field, "NAME", "of JSON lines: the prediction (prediction)"},
-    {"reference-field", OPTION_TEXT, &score_reference_field, "NAME", "of JSON lines: the reference (reference)"},
-    {"baseline", OPTION_TEXT, &score_baseline, "FILE", "another system's predictions: is the difference more than luck?"},
-    {"samples", OPTION_INT, &score_samples, "N", "of the paired tests (bootstrap 1000, randomization 10000)"},
-    {"stemmer", OPTION_FLAG, &score_stemmer, "", "ROUGE with Porter stems"},
-    {"lowercase", OPTION_FLAG, &score_lower, "", "BLEU and chrF without case"},
-    {"tokenizer", OPTION_TEXT, &score_tokenizer, "NAME", "BLEU's words: 13a (default), intl, char, zh, none"},
-    {"smoothing", OPTION_TEXT, &score_smoothing, "NAME", "of BLEU: exp (default), floor, add-k, none"},
-    {"smooth-value", OPTION_REAL, &score_smooth_value, "X", "of floor (0.1) and add-k (1)"},
-    {"wordnet", OPTION_TEXT, &score_wordnet, "DIR", "METEOR with synonyms: WordNet's dict folder"},
-    {"positive", OPTION_TEXT, &score_positive, "LABEL", "the class of f1 (1)"},
-    {"bootstrap", OPTION_INT, &score_bootstrap, "N", "resamplings for ROUGE's 95 % interval (0: none)"},
-    {"seed", OPTION_INT, &s.seed, "N", "of the bootstrap"},
-    COMMON_OPTIONS};
-
-typedef struct pairs {
-    const char **predictions, **references;
-    const char **baseline;  // NULL: no other system to compare with
-    int64_t count;
-    int per;
-} pairs;
-
-static void score_line(const char *name, double value, const char *signature) {
-    if (s.json) {
-        printf("{");
-        json_pair(stdout, "metric", name, ",");
-        printf("\"score\":%.12g,", value);
-        json_pair(stdout, "signature", signature, "}\n");
-    } else {
-        printf("%-12s %10.4f   %s\n", name, value, signature);
-    }
-}
-
-#include "cmd_score.h"
-
-static peft_status score_rouge(const pairs *p) {
-    peft_rouge_result r;
-    peft_status status = peft_rouge(&(peft_rouge_desc){.context = s.ctx, .predictions = p->predictions, .references = p->references, .count = p->count,
-                                                       .references_per_prediction = p->per, .use_stemmer = score_stemmer,
-                                                       .bootstrap_samples = (int)score_bootstrap, .seed = (uint64_t)s.seed}, &r);
-    if (status) return status;
-    const peft_prf *mean[] = {&r.mean.rouge1, &r.mean.rouge2, &r.mean.rougeL, &r.mean.rougeLsum}, *low[] = {&r.low.rouge1, &r.low.rouge2, &r.low.rougeL, &r.low.rougeLsum},
-                   *high[] = {&r.high.rouge1, &r.high.rouge2, &r.high.rougeL, &r.high.rougeLsum};
-    static const char *const names[] = {"rouge1", "rouge2", "rougeL", "rougeLsum"};
-    for (int i = 0; i < 4; i++) {
-        if (s.json) {
-            printf("{\"metric\":\"%s\",\"score\":%.12g,\"precision\":%.12g,\"recall\":%.12g,", names[i], mean[i]->f1, mean[i]->precision, mean[i]->recall);
-            if (score_bootstrap > 0) printf("\"low\":%.12g,\"high\":%.12g,", low[i]->f1, high[i]->f1);
-            json_pair(stdout, "signature", r.signature, "}\n");
-        } else {
-            printf("%-12s %10.4f   P %.4f  R %.4f", names[i], mean[i]->f1, mean[i]->precision, mean[i]->recall);
-            if (score_bootstrap > 0) printf("  95 %% %.4f to %.4f", low[i]->f1, high[i]->f1);
-            printf("   %s\n", r.signature);
-        }
-    }
-    const peft_rouge_desc settings = {.use_stemmer = score_stemmer};
-    for (int i = 0; i < 4 && !status; i++)
-        status = score_versus(p, names[i], (peft_paired_desc){.metric = (peft_paired_metric)(PEFT_PAIRED_ROUGE_1 + i), .rouge = &settings});
-    return status;
-}
-
-static int choice_of(const char *name, const char *const *names, int count) {
-    for (int k = 0; k < count && name; k++)
-        if (strcmp(name, names[k]) == 0) return k;
-    return name ? -1 : 0;
-}
-
-static const char *const bleu_tokenizers[] = {"13a", "intl", "char", "zh", "none"}, *const bleu_smoothings[] = {"exp", "floor", "add-k", "none"};
-
-static peft_status score_bleu(const pairs *p) {
-    peft_bleu_result r;
-    const peft_bleu_desc desc = {.context = s.ctx, .predictions = p->predictions, .references = p->references, .count = p->count,
-                                 .references_per_prediction = p->per, .lowercase = score_lower, .smooth_value = score_smooth_value,
-                                 .tokenizer = (peft_tokenizer_kind)choice_of(score_tokenizer, bleu_tokenizers, COUNT(bleu_tokenizers)),
-                                 .smoothing = (peft_bleu_smoothing)choice_of(score_smoothing, bleu_smoothings, COUNT(bleu_smoothings))};
-    peft_status status = peft_bleu(&desc, &r);
-    if (!status) score_line("bleu", r.score, r.signature);
-    if (!status && !s.json)
-        printf("             precisions %.1f %.1f %.1f %.1f, brevity penalty %.3f (%lld words, references %lld)\n", r.precisions[0], r.precisions[1],
-               r.precisions[2], r.precisions[3], r.brevity_penalty, (long long)r.prediction_length, (long long)r.reference_length);
-    return status ? status : score_versus(p, "bleu", (peft_paired_desc){.metric = PEFT_PAIRED_BLEU, .bleu = &desc});
-}
-
-static peft_status score_chrf_words(const pairs *p, const char *name, int word_order) {
-    peft_metric_result r;
-    const peft_chrf_desc desc = {.context = s.ctx, .predictions = p->predictions, .references = p->references, .count = p->count,
-                                 .references_per_prediction = p->per, .lowercase = score_lower, .word_order = word_order};
-    peft_status status = peft_chrf(&desc, &r);
-    if (!status) score_line(name, r.score, r.signature);
-    return status ? status : score_versus(p, name, (peft_paired_desc){.metric = PEFT_PAIRED_CHRF, .chrf = &desc});
-}
-
-static peft_status score_chrf(const pairs *p) { return score_chrf_words(p, "chrf", 0); }
-static peft_status score_chrf_plus(const pairs *p) { return score_chrf_words(p, "chrf++", 2); }
-
-static peft_status score_ter(const pairs *p) {
-    peft_metric_result r;
-    const peft_ter_desc desc = {.context = s.ctx, .predictions = p->predictions, .references = p->references, .count = p->count,
-                                .references_per_prediction = p->per};
-    peft_status status = peft_ter(&desc, &r);
-    if (!status) score_line("ter", r.score, r.signature);
-    return status ? status : score_versus(p, "ter", (peft_paired_desc){.metric = PEFT_PAIRED_TER, .ter = &desc});
-}
-
-static peft_text_desc text_desc(const pairs *p, const char *const *predictions, double *values) {
-    return (peft_text_desc){.context = s.ctx, .predictions = predictions, .references = p->references, .count = p->count, .references_per_prediction = p->per,
-                            .pairs = values};
-}
-
-static peft_status score_nist(const pairs *p) {
-    peft_metric_result r;
-    peft_text_desc desc = text_desc(p, p->predictions, NULL);
-    peft_status status = peft_nist(&desc, &r);
-    if (!status) score_line("nist", r.score, r.signature);
-    return status;
-}
-
-static peft_status meteor(const pairs *p, const char *const *predictions, double *values, peft_metric_result *r) {
-    peft_text_desc desc = text_desc(p, predictions, values);
-    peft_wordnet *wordnet = NULL;
-    peft_status status = score_wordnet ? peft_wordnet_load(s.ctx, score_wordnet, &wordnet) : PEFT_OK;
-    if (wordnet) desc.synonyms = peft_wordnet_synonyms, desc.user = wordnet;
-    if (!status) status = peft_meteor(&desc, r);
-    peft_wordnet_destroy(wordnet);
-    return status;
-}
-
-static peft_status values_meteor(const pairs *p, const char *const *predictions, double *out) {
-    peft_metric_result r;
-    return meteor(p, predictions, out, &r);
-}
-
-static peft_status values_cider(const pairs *p, const char *const *predictions, double *out) {
-    peft_metric_result r;
-    peft_text_desc desc = text_desc(p, predictions, out);
-    return peft_cider(&desc, &r);
-}
-
-static peft_status values_coco_rouge(const pairs *p, const char *const *predictions, double *out) {
-    peft_metric_result r;
-    peft_text_desc desc = text_desc(p, predictions, out);
-    return peft_coco_rouge(&desc, &r);
-}
-
-static peft_status values_squad(const pairs *p, const char *const *predictions, double *out) {
-    peft_answer_result r;
-    peft_text_desc desc = text_desc(p, predictions, out);
-    return peft_squad(&desc, &r);
-}
-
-static peft_status score_meteor(const pairs *p) {
-    peft_metric_result r;
-    peft_status status = meteor(p, p->predictions, NULL, &r);
-    if (!status) score_line("meteor", r.score, r.signature);
-    return status || !p->baseline ? status : score_versus_values(p, "meteor", values_meteor);
-}
-
-static peft_status score_cider(const pairs *p) {
-    peft_metric_result r;
-    peft_text_desc desc = text_desc(p, p->predictions, NULL);
-    peft_status status = peft_cider(&desc, &r);
-    if (!status) score_line("cider", r.score, r.signature);
-    return status || !p->baseline ? status : score_versus_values(p, "cider", values_cider);
-}
-
-static peft_status score_coco_rouge(const pairs *p) {
-    peft_metric_result r;
-    peft_text_desc desc = text_desc(p, p->predictions, NULL);
-    peft_status status = peft_coco_rouge(&desc, &r);
-    if (!status) score_line("coco_rouge", r.score, r.signature);
-    return status || !p->baseline ? status : score_versus_values(p, "coco_rouge", values_coco_rouge);
-}
-
-static peft_status score_coco_bleu(const pairs *p) {
-    static const char *const names[] = {"coco_bleu1", "coco_bleu2", "coco_bleu3", "coco_bleu4"};
-    peft_metric_result r;
-    peft_text_desc desc = text_desc(p, p->predictions, NULL);
-    peft_status status = peft_coco_bleu(&desc, &r);
-    for (int n = 0; n < 4 && !status; n++) score_line(names[n], r.orders[n], r.signature);
-    return status;
-}
-
-static peft_status score_squad(const pairs *p) {
-    peft_answer_result r;
-    peft_text_desc desc = text_desc(p, p->predictions, NULL);
-    peft_status status = peft_squad(&desc, &r);
-    if (!status) score_line("exact_match", r.exact_match, r.signature);
-    if (!status) score_line("token_f1", r.f1, r.signature);
-    return status || !p->baseline ? status : score_versus_values(p, "token_f1", values_squad);
-}
-
-static peft_status score_diversity(const pairs *p) {
-    peft_diversity_result r;
-    peft_status status = peft_diversity(s.ctx, p->predictions, p->count, false, &r);
-    if (!status) score_line("distinct-1", r.distinct[0], r.signature);
-    if (!status) score_line("distinct-2", r.distinct[1], r.signature);
-    if (!status) score_line("mean_words", r.mean_length, r.signature);
-    return status;
-}
-
-static const struct {
-    const char *name, *says;
-    peft_status (*run)(const pairs *p);
-    bool compares;  // with --baseline
-} metrics[] = {{"rouge", "ROUGE-1, -2, -L, -Lsum (rouge_score)", score_rouge, true},
-               {"bleu", "BLEU (sacreBLEU)", score_bleu, true},
-               {"chrf", "chrF (sacreBLEU)", score_chrf, true},
-               {"chrf++", "chrF with words (sacreBLEU)", score_chrf_plus, true},
-               {"ter", "translation edit rate (sacreBLEU)", score_ter, true},
-               {"nist", "NIST (nltk)", score_nist, false},
-               {"meteor", "METEOR: exact, stem, synonyms with --wordnet (nltk)", score_meteor, true},
-               {"cider", "CIDEr-D (pycocoevalcap)", score_cider, true},
-               {"coco_rouge", "ROUGE-L (pycocoevalcap)", score_coco_rouge, true},
-               {"coco_bleu", "BLEU-1 to -4 (pycocoevalcap)", score_coco_bleu, false},
-               {"squad", "exact match and token F1 (SQuAD)", score_squad, true},
-               {"answers", "the same", score_squad, true},
-               {"diversity", "distinct n-grams and lengths of the predictions", score_diversity, false},
-               {"accuracy", "of labels, one per line", score_accuracy, true},
-               {"f1", "of labels: of the positive class, micro, macro, weighted", score_f1, false},
-               {"mcc", "of labels: Matthews correlation", score_mcc, false},
-               {"pearson", "correlation of numbers, one per line", score_pearson, false},
-               {"spearman", "correlation of their ranks", score_spearman, false},
-               {"auc", "area under the ROC curve: numbers against 0 and 1", score_auc, false}};
-
-// A file that must have as many texts as the predictions.
-static int score_read_like(const char *path, const char *field, int64_t count, text_list *out) {
-    int code = read_texts(path, field, out);
-    if (code || out->count == count) return code;
-    fprintf(stderr, "peft score: %s has %lld texts, %s has %lld\n", score_predictions, (long long)count, path, (long long)out->count);
-    return EXIT_DATA;
-}
-
-static int score_read(text_list *predictions, text_list *baseline, text_list *references, pairs *p) {
-    int code = read_texts(score_predictions, score_field, predictions);
-    if (!code && score_baseline) code = score_read_like(score_baseline, score_field, predictions->count, baseline);
-    for (int r = 0; r < score_references.count && !code; r++) {
-        const char *path = score_references.items[r];
-        code = score_read_like(path, score_reference_field ? score_reference_field : ends_with(path, ".jsonl") ? "reference" : NULL, predictions->count, &references[r]);
-    }
-    if (code) return code;
-    p->count = predictions->count;
-    p->per = score_references.count;
-    p->predictions = (const char **)predictions->items;
-    p->baseline = score_baseline ? (const char **)baseline->items : NULL;
-    p->references = (const char **)calloc((size_t)(p->count * p->per) + 1, sizeof(char *));
-    if (!p->references) return EXIT_MEMORY;
-    for (int64_t i = 0; i < p->count; i++)
-        for (int r = 0; r < p->per; r++) p->references[i * p->per + r] = references[r].items[i];
-    return EXIT_OK;
-}
-
-static int score_check(void) {
-    char known[256] = "";
-    for (int i = 0; i < COUNT(metrics); i++) snprintf(known + strlen(known), sizeof(known) - strlen(known), "%s%s", i ? " " : "", metrics[i].name);
-    if (s.rest.count < 1 || !score_predictions || !score_references.count)
-        return wrong("give metrics (%s), --predictions FILE and --references FILE", known);
-    for (int k = 0; k < s.rest.count; k++) {
-        int i = 0;
-        while (i < COUNT(metrics) && strcmp(metrics[i].name, s.rest.items[k]) != 0) i++;
-        if (i == COUNT(metrics)) return wrong("there is no metric %s among %s", s.rest.items[k], known);
-        if (score_baseline && !metrics[i].compares) return wrong("%s has no paired test: leave out --baseline", metrics[i].name);
-    }
-    if (choice_of(score_tokenizer, bleu_tokenizers, COUNT(bleu_tokenizers)) < 0) return wrong("--tokenizer %s is not 13a, intl, char, zh or none", score_tokenizer);
-    if (choice_of(score_smoothing, bleu_smoothings, COUNT(bleu_smoothings)) < 0) return wrong("--smoothing %s is not exp, floor, add-k or none", score_smoothing);
-    return EXIT_OK;
-}
-
-static int run_score(void) {
-    int code = score_check();
-    if (code) return code;
-    text_list predictions = {0}, baseline = {0}, *references = (text_list *)calloc((size_t)score_references.count, sizeof(text_list));
-    pairs p = {0};
-    code = references ? score_read(&predictions, &baseline, references, &p) : EXIT_MEMORY;
-    for (int k = 0; k < s.rest.count && !code; k++)
-        for (int i = 0; i < COUNT(metrics) && !code; i++)
-            if (strcmp(metrics[i].name, s.rest.items[k]) == 0) {
-                peft_status status = metrics[i].run(&p);
-                if (status) code = *peft_error(s.ctx) ? fail(status) : exit_code_of(status);
-            }
-    free((void *)p.references);
-    text_list_free(&predictions);
-    text_list_free(&baseline);
-    for (int r = 0; references && r < score_references.count; r++) text_list_free(&references[r]);
-    free(references);
-    return code;
-}
-
 #include "cmd_generation.h"
 #include "cmd_benchmark.h"
+#include "cmd_score.h"
 #include "cmd_adapters.h"
 #include "cmd_memory.h"
 
@@ -1395,7 +1100,12 @@ static const command commands[] = {
      "  peft score rouge --stemmer --bootstrap 1000 --predictions predictions.jsonl --references predictions.jsonl\n"
      "  peft score bleu chrf --predictions new.txt --baseline old.txt --references human.txt\n"
      "  peft score accuracy f1 mcc --positive spam --predictions said.txt --references labels.txt\n"
-     "Metrics: rouge bleu chrf chrf++ ter nist meteor cider coco_rouge coco_bleu squad diversity, of labels accuracy f1 mcc, of numbers pearson spearman auc\n",
+     "  peft score diversity toxicity --words insults.txt --predictions out.txt\n"
+     "Metrics\n"
+     "  of texts            rouge bleu chrf chrf++ ter nist meteor cider coco_rouge coco_bleu squad\n"
+     "  of labels           accuracy f1 mcc\n"
+     "  of numbers          pearson spearman; auc calibration (against 0 and 1)\n"
+     "  without references  diversity bias toxicity\n",
      score_options, COUNT(score_options), run_score},
     {"benchmark", "NAME --data DIR [MODEL ...]", "run models on GLUE, SuperGLUE, MMLU, BIG-bench, HELM or summaries",
      "  peft benchmark mmlu --data mmlu/data flan-t5-small flan-t5-base --limit 20\n"
@@ -1432,7 +1142,7 @@ static int run_command(const command *c, int argc, char **argv) {
     if (!code) code = c->run();
     peft_context_destroy(s.ctx);
     free((void *)s.rest.items);
-    free((void *)score_references.items);
+    free((void *)sc.references.items);
     free((void *)g.stop.items);
     free(init_text);
     if (!code && (fflush(stdout) || ferror(stdout))) {
