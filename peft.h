@@ -18439,17 +18439,22 @@ typedef struct peft__mt_token {
     int32_t size;
 } peft__mt_token;
 
+// Tokens of the same length up to 8 bytes have different hashes: every step can be undone.
 PEFT__INLINE uint64_t peft__mt_hash(const char *s, int32_t n) {
-    uint64_t h = (uint64_t)(uint32_t)n * 0xD6E8FEB86659FD93u, w;
+    uint64_t h = (uint64_t)(uint32_t)n * 0xD6E8FEB86659FD93u, w = 0;
     while (n >= 8) {
         memcpy(&w, s, 8);
         h = peft__mt_mix(h ^ w);
         s += 8;
         n -= 8;
     }
-    w = 0;
-    for (int32_t i = 0; i < n; i++) {
-        w = w << 8 | (unsigned char)s[i];
+    if (n >= 4) {   // the first four bytes and the last four
+        uint32_t head, tail;
+        memcpy(&head, s, 4);
+        memcpy(&tail, s + n - 4, 4);
+        w = (uint64_t)tail << 32 | head;
+    } else {
+        w = n > 0 ? (uint64_t)(unsigned char)s[0] | (uint64_t)(unsigned char)s[n / 2] << 8 | (uint64_t)(unsigned char)s[n - 1] << 16 : 0;
     }
     return peft__mt_mix(h ^ w);
 }
@@ -18460,7 +18465,7 @@ PEFT__INLINE int32_t peft__mt_intern_token(peft__mt_table *t, peft__mt_token *kn
     while (t->slots[i].stamp == t->stamp) {
         if (t->slots[i].key == h) {
             const peft__mt_token *k = &known[t->slots[i].value];
-            if (k->size == n && memcmp(k->text, s, (size_t)n) == 0) {
+            if (k->size == n && (n <= 8 || memcmp(k->text, s, (size_t)n) == 0)) {
                 return t->slots[i].value;
             }
         }
@@ -19125,13 +19130,14 @@ static int64_t peft__rouge_rows(const peft__mt_input *in, bool split) {
     for (int side = 0; side < 2; side++) {
         int64_t count = side ? in->count * in->per : in->count;
         for (int64_t i = 0; i < count; i++) {
-            const char *s = side ? in->references[i] : in->predictions[i];
-            int64_t n = 0;
-            for (; *s; s++) {
-                n = *s == '\n' ? 0 : n + 1;
-                several = several || *s == '\n' || (split && (*s == '.' || *s == '!' || *s == '?'));
-                longest[side] = PEFT__MAX(longest[side], n);
+            const char *s = side ? in->references[i] : in->predictions[i], *end;
+            several = several || (split && strpbrk(s, ".!?"));
+            for (; (end = strchr(s, '\n')) != NULL; s = end + 1) {
+                several = true;
+                longest[side] = PEFT__MAX(longest[side], end - s);
             }
+            int64_t rest = (int64_t)strlen(s);
+            longest[side] = PEFT__MAX(longest[side], rest);
         }
     }
     return several ? (longest[1] / 2 + 3) * (longest[0] / 128 + 2) : 0;

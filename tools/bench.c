@@ -445,38 +445,65 @@ static void texts_make(texts_bench *t) {
     }
 }
 
+#define TEXTS .context = ctx, .predictions = (const char *const *)t->predictions, .references = (const char *const *)t->references, .count = PAIRS
+
 static void rouge_once(void *argument) {
     texts_bench *t = (texts_bench *)argument;
     peft_rouge_result r;
-    peft_rouge_desc d = {.context = ctx, .predictions = (const char *const *)t->predictions, .references = (const char *const *)t->references, .count = PAIRS};
-    check(peft_rouge(&d, &r));
+    check(peft_rouge(&(peft_rouge_desc){TEXTS}, &r));
 }
 static void bleu_once(void *argument) {
     texts_bench *t = (texts_bench *)argument;
     peft_bleu_result r;
-    peft_bleu_desc d = {.context = ctx, .predictions = (const char *const *)t->predictions, .references = (const char *const *)t->references, .count = PAIRS};
-    check(peft_bleu(&d, &r));
+    check(peft_bleu(&(peft_bleu_desc){TEXTS}, &r));
+}
+static void chrf_once(void *argument) {
+    texts_bench *t = (texts_bench *)argument;
+    peft_metric_result r;
+    check(peft_chrf(&(peft_chrf_desc){TEXTS}, &r));
+}
+static void ter_once(void *argument) {
+    texts_bench *t = (texts_bench *)argument;
+    peft_metric_result r;
+    check(peft_ter(&(peft_ter_desc){TEXTS}, &r));
+}
+static void nist_once(void *argument) {
+    texts_bench *t = (texts_bench *)argument;
+    peft_metric_result r;
+    check(peft_nist(&(peft_text_desc){TEXTS}, &r));
+}
+static void meteor_once(void *argument) {
+    texts_bench *t = (texts_bench *)argument;
+    peft_metric_result r;
+    check(peft_meteor(&(peft_text_desc){TEXTS}, &r));
+}
+static void cider_once(void *argument) {
+    texts_bench *t = (texts_bench *)argument;
+    peft_metric_result r;
+    check(peft_cider(&(peft_text_desc){TEXTS}, &r));
 }
 
-static void bench_rouge(void) {
+static void run_metric(const char *name, void (*once)(void *)) {
     static texts_bench t;
     texts_make(&t);
-    emit("rouge", PAIRS / median_time(rouge_once, &t), "pairs/s", "");
+    emit(name, PAIRS / median_time(once, &t), "pairs/s", "");
     free(t.memory);
 }
-static void bench_bleu(void) {
-    static texts_bench t;
-    texts_make(&t);
-    emit("bleu", PAIRS / median_time(bleu_once, &t), "pairs/s", "");
-    free(t.memory);
-}
+static void bench_rouge(void) { run_metric("rouge", rouge_once); }
+static void bench_bleu(void) { run_metric("bleu", bleu_once); }
+static void bench_chrf(void) { run_metric("chrf", chrf_once); }
+static void bench_ter(void) { run_metric("ter", ter_once); }
+static void bench_nist(void) { run_metric("nist", nist_once); }
+static void bench_meteor(void) { run_metric("meteor", meteor_once); }
+static void bench_cider(void) { run_metric("cider", cider_once); }
 
 static const struct {
     const char *name;
     void (*run)(void);
 } benches[] = {{"peak", bench_peak},           {"memory", bench_memory}, {"sgemm", bench_sgemm}, {"lora_step", bench_lora_step},
                {"full_step", bench_full_step}, {"decode", bench_decode}, {"llama_decode", bench_llama_decode}, {"llama_prompt", bench_llama_prompt},
-               {"gpt2_full_step", bench_gpt2_full_step}, {"llama_lora_step", bench_llama_lora_step}, {"rouge", bench_rouge}, {"bleu", bench_bleu}};
+               {"gpt2_full_step", bench_gpt2_full_step}, {"llama_lora_step", bench_llama_lora_step}, {"rouge", bench_rouge}, {"bleu", bench_bleu},
+               {"chrf", bench_chrf},           {"ter", bench_ter},       {"nist", bench_nist},     {"meteor", bench_meteor}, {"cider", bench_cider}};
 
 static int usage(void) {
     fprintf(stderr, "usage: bench [NAME ...] [--threads N] [--simd NAME] [--shapes FILE] [--seconds S]\nnames:");
