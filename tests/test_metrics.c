@@ -180,6 +180,9 @@ static void test_tokenizers(void) {
     check("char", tokens(PEFT_TOKENIZE_CHAR, false, "a\xC3\xA9 b", "a|\xC3\xA9|b"));
     check("zh", tokens(zh, false, "\xE4\xBD\xA0\xE5\xA5\xBD" "abc, 3.5\xE3\x80\x82", "\xE4\xBD\xA0|\xE5\xA5\xBD|abc|,|3.5|\xE3\x80\x82"));
     check("none", tokens(PEFT_TOKENIZE_NONE, false, " a,b  c.\n", "a,b|c."));
+    check("zh strips the front", tokens(zh, false, " .5 ", ".5"));
+    check("a final sigma has a letter before it and none behind", tokens(PEFT_TOKENIZE_NONE, true, "\xCE\x91'\xCE\xA3. \xCE\xA3 '\xCE\xA3 \xE3\x81\x8B\xCE\xA3 \xCE\x91\xCE\xA3'\xCE\x91",
+        "\xCE\xB1'\xCF\x82.|\xCF\x83|'\xCF\x83|\xE3\x81\x8B\xCF\x83|\xCE\xB1\xCF\x83'\xCE\xB1"));
     check("lower case", tokens(PEFT_TOKENIZE_NONE, true, "\xC3\x89T\xC3\x89 \xCE\xA3\xCE\x91\xCE\xA3", "\xC3\xA9t\xC3\xA9|\xCF\x83\xCE\xB1\xCF\x82"));
     check("tercom", tokens(ter, false, "it's John's. x's y", "it|'s|John's|.|x|'s|y"));
 }
@@ -223,6 +226,9 @@ static void test_others(void) {
     check("coco rouge-l of equal texts", peft_coco_rouge(&d, &m) == PEFT_OK && near(m.score, 1));
     check("nist of one pair: log2 of its words", peft_nist(&d, &m) == PEFT_OK && near(m.orders[0], log(5.0) / log(2.0)));
     check("cider of one pair has no idf", peft_cider(&d, &m) == PEFT_OK && m.score == 0);
+    d.predictions = d.references = &none;
+    check("coco rouge-l of nothing and nothing is that of an empty word", peft_coco_rouge(&d, &m) == PEFT_OK && m.score == 1);
+    d.predictions = d.references = &r;
     check("coco bleu of equal texts", peft_coco_bleu(&d, &m) == PEFT_OK && fabs(m.score - 1) < 1e-8);
     d.predictions = &other;
     check("meteor without a match", peft_meteor(&d, &m) == PEFT_OK && m.score == 0);
@@ -231,12 +237,49 @@ static void test_others(void) {
                          peft_cider(&d, &m) == PEFT_OK && peft_coco_rouge(&d, &m) == PEFT_OK && m.score == 0);
 }
 
+// "w0 w7 w3 ...": the k-th word is w(k step mod words), begun at `first`.
+static const char *numbered(char *text, int count, int step, int words, int first) {
+    char *end = text;
+    for (int k = 0; k < count; k++) end += sprintf(end, "%sw%d", k ? " " : "", (k + first) % count * step % words);
+    return text;
+}
+
+static double ter(const char *p, const char *r, bool normalized) {
+    peft_ter_desc d;
+    peft_metric_result m;
+    memset(&d, 0, sizeof d);
+    d.context = ctx, d.predictions = &p, d.references = &r, d.count = 1, d.normalized = normalized;
+    return peft_ter(&d, &m) == PEFT_OK ? m.score : -1;
+}
+
+// Values of sacreBLEU 2.6 where its algorithm is not what one would think: the beam, and references that are normalized twice.
+static void test_ter_long(void) {
+    static char a[4096], b[4096];
+    check("ter: 3 words against 300", near(ter(numbered(a, 3, 1, 9, 0), numbered(b, 300, 7, 11, 0), false), 99));
+    check("ter: 300 words against 3", near(ter(b, a, false), 9900));
+    check("ter: halves change places", near(ter(numbered(a, 120, 7, 121, 0), numbered(b, 120, 7, 121, 60), false), 100));
+    check("ter: repeated words", near(ter(numbered(a, 150, 5, 17, 0), numbered(b, 90, 3, 13, 0), false), 370.0 / 3));
+    check("ter: normalized twice", near(ter("s's.(", "s's.(", true), 50) && near(ter("x &amp;lt; y", "x &amp;lt; y", true), 0));
+    // two texts of 20,000 words, too far to shift the first word to the end: the band alone is in memory
+    enum { WORDS = 20000 };
+    char *p = (char *)malloc(WORDS * 8), *r = (char *)malloc(WORDS * 8);
+    if (p && r) check("ter: 20,000 words", near(ter(numbered(p, WORDS, 7, 19997, 0), numbered(r, WORDS, 7, 19997, 1), false), 0.01));
+    free(p);
+    free(r);
+}
+
 static void test_answers(void) {
     const char *p[] = {"The Eiffel Tower!", "in  1999", "", "an apple a day", "\xE2\x80\x9Cthe\xE2\x80\x9D cat"};
     const char *r[] = {"eiffel tower", "1999", "a", "apple day", "\xE2\x80\x9C\xE2\x80\x9D cat"};
     double f1[5];
     peft_text_desc d;
     peft_answer_result a;
+    memset(&d, 0, sizeof d);
+    d.context = ctx, d.predictions = p, d.references = r, d.count = 5, d.pairs = f1;
+    const char *marked = "the\xCC\x81 cat a\xE2\x80\x8B", *unmarked = "\xCC\x81 cat \xE2\x80\x8B";
+    memset(&d, 0, sizeof d);
+    d.context = ctx, d.predictions = &marked, d.references = &unmarked, d.count = 1;
+    check("an article ends before a combining mark", peft_squad(&d, &a) == PEFT_OK && a.exact_match == 1);
     memset(&d, 0, sizeof d);
     d.context = ctx, d.predictions = p, d.references = r, d.count = 5, d.pairs = f1;
     check("squad", peft_squad(&d, &a) == PEFT_OK && near(a.exact_match, 3.0 / 5) && near(f1[1], 2.0 / 3) && f1[0] == 1 && f1[2] == 1);
@@ -442,6 +485,7 @@ int main(void) {
     test_tokenizers();
     test_bleu();
     test_others();
+    test_ter_long();
     test_answers();
     test_errors();
     test_noise();

@@ -10,7 +10,7 @@
 #endif
 
 static struct {
-    const char *data, *split, *tasks, *style, *save, *format, *output, *perturb;
+    const char *data, *split, *tasks, *style, *save, *format, *output, *perturb, *perturb_words;
     texts adapters, predictions;
     int64_t shots, limit, max_new, max_source;
     bool direct;
@@ -29,6 +29,7 @@ static const option benchmark_options[] = {
     {"max-new-tokens", OPTION_INT, &b.max_new, "N", "of a generated answer (the task's own)"},
     {"max-source", OPTION_INT, &b.max_source, "N", "tokens of a prompt: shots that do not fit are left out, then its beginning (the model's window)"},
     {"perturb", OPTION_TEXT, &b.perturb, "NAMES", "ask again with typos, lowercase, gender, ... (all): robustness and fairness"},
+    {"perturb-words", OPTION_TEXT, &b.perturb_words, "FILE", "ask again with other words (a dialect, names): lines of a word, a tab, its replacement"},
     {"save", OPTION_TEXT, &b.save, "DIR", "write the predictions as the leaderboards take them"},
     {"format", OPTION_TEXT, &b.format, "NAME", "of the table: text (default), json, csv, html"},
     {"output", OPTION_TEXT, &b.output, "FILE", "where the table goes (standard output)"},
@@ -196,11 +197,42 @@ static int benchmark_choose(const char *option_name, const char *given, const ch
     return wrong("--%s %s is none of %s", option_name, given, known);
 }
 
-// The versions of --perturb: names separated by commas, or all that need no words of the user's.
-static int benchmark_perturbations(peft_perturbation list[PEFT_PERTURB_WORDS], int64_t *count) {
+// The words of --perturb-words: from, to, from, to, ...
+static struct {
+    text_list lines;
+    const char **pairs;
+} perturb_words;
+
+static int benchmark_words(void) {
+    text_list *lines = &perturb_words.lines;
+    int code = b.perturb_words ? read_texts(b.perturb_words, NULL, lines) : EXIT_OK;
+    if (!code) perturb_words.pairs = (const char **)calloc((size_t)lines->count * 2 + 1, sizeof(char *));
+    if (!code && !perturb_words.pairs) code = EXIT_MEMORY;
+    for (int64_t i = 0; i < lines->count && !code; i++) {
+        char *tab = strchr(lines->items[i], '\t');
+        if (!tab || tab == lines->items[i]) {
+            fprintf(stderr, "peft benchmark: %s, line %lld: \"%.40s\" is no word, tab, word\n", b.perturb_words, (long long)i + 1, lines->items[i]);
+            return EXIT_DATA;
+        }
+        *tab = 0;
+        perturb_words.pairs[2 * i] = lines->items[i];
+        perturb_words.pairs[2 * i + 1] = tab + 1;
+    }
+    return code;
+}
+
+static void benchmark_words_free(void) {
+    text_list_free(&perturb_words.lines);
+    free((void *)perturb_words.pairs);
+}
+
+enum { BENCHMARK_VERSIONS = PEFT_PERTURB_WORDS + 1 };
+
+// The versions of --perturb: names separated by commas, or all that need no words of the user's; and that with the user's words.
+static int benchmark_perturbations(peft_perturbation list[BENCHMARK_VERSIONS], int64_t *count) {
     const char *at = b.perturb ? b.perturb : "";
     *count = 0;
-    memset(list, 0, PEFT_PERTURB_WORDS * sizeof(list[0]));
+    memset(list, 0, BENCHMARK_VERSIONS * sizeof(list[0]));
     for (int k = 0; k < PEFT_PERTURB_WORDS && strcmp(at, "all") == 0; k++) list[(*count)++].kind = (peft_perturbation_kind)k;
     while (*at && !*count) {
         int64_t n = 0;
@@ -215,6 +247,8 @@ static int benchmark_perturbations(peft_perturbation list[PEFT_PERTURB_WORDS], i
         }
         *count = n;
     }
+    if (b.perturb_words)
+        list[(*count)++] = (peft_perturbation){.kind = PEFT_PERTURB_WORDS, .pairs = perturb_words.pairs, .pair_count = perturb_words.lines.count};
     for (int64_t k = 0; k < *count; k++) list[k].seed = (uint64_t)s.seed;
     return EXIT_OK;
 }
@@ -275,7 +309,7 @@ static int64_t benchmark_longest(const peft_benchmark *bench) {
 
 static int benchmark_ask(benchmark_system *y, int k, peft_benchmark_results *results) {
     const char *adapter = k < b.adapters.count && strcmp(b.adapters.items[k], "none") != 0 ? b.adapters.items[k] : NULL;
-    peft_perturbation versions[PEFT_PERTURB_WORDS];
+    peft_perturbation versions[BENCHMARK_VERSIONS];
     int64_t version_count = 0;
     benchmark_name(y->name, sizeof(y->name), s.rest.items[k + 1], adapter);
     int code = open_model(s.rest.items[k + 1], false, &y->model);
@@ -362,9 +396,10 @@ static int benchmark_check(int models, int *format, int *style) {
     if (b.adapters.count > models) return wrong("%d adapters for %d models", b.adapters.count, models);
     if (b.save && models != 1) return wrong("--save takes one model, not %d", models);
     if (b.limit < 0 || b.max_new < 0 || b.max_source < 0) return wrong("--limit, --max-new-tokens and --max-source take no negative numbers");
-    peft_perturbation versions[PEFT_PERTURB_WORDS];
+    peft_perturbation versions[BENCHMARK_VERSIONS];
     int64_t version_count;
-    int code = benchmark_perturbations(versions, &version_count);
+    int code = benchmark_words();
+    if (!code) code = benchmark_perturbations(versions, &version_count);
     if (!code) code = benchmark_choose("format", s.json && !b.format ? "json" : b.format, formats, COUNT(formats), format);
     if (!code) code = benchmark_choose("style", b.style, styles, COUNT(styles), style);
     return code;
@@ -386,12 +421,14 @@ static int benchmark_folder(void) {
 static int run_benchmark(void) {
     int models = s.rest.count - 1, count = models + b.predictions.count, format = 0, style = 0, done = 0;
     int code = benchmark_check(models, &format, &style);
-    if (code) return code;
-    if (count == 0) {
+    if (!code && count == 0) {
         benchmark_system only = {0};
         code = benchmark_open(&only, (peft_prompt_style)style);
         if (!code) benchmark_list(only.bench);
         peft_benchmark_destroy(only.bench);
+    }
+    if (code || count == 0) {
+        benchmark_words_free();
         return code;
     }
     benchmark_system *systems = (benchmark_system *)calloc((size_t)count, sizeof(benchmark_system));
@@ -412,6 +449,7 @@ static int run_benchmark(void) {
     free(results);
     free((void *)b.adapters.items);
     free((void *)b.predictions.items);
+    benchmark_words_free();
     return code;
 }
 
