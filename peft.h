@@ -3429,7 +3429,10 @@ PEFT__AVX512 void peft__transpose_avx512(__m512 *r) {
 #define PEFT__REPEAT_14(X, V) PEFT__REPEAT_12(X, V) X(V, 12) X(V, 13)
 #define PEFT__REPEAT_16(X, V) PEFT__REPEAT_14(X, V) X(V, 14) X(V, 15)
 
-// ---- weights of any float format as vectors; `type` is a constant wherever these are inlined
+// ---- weights of any float format as vectors. Where these are inlined `type` is a constant, or PEFT__HALF(type): one of the two
+//      16-bit formats, chosen at each load by a branch that costs nothing beside the memory, for half of the code.
+
+#define PEFT__HALF(type) ((type) == PEFT_F16 ? PEFT_F16 : PEFT_BF16)
 
 #define PEFT__DEFINE_WEIGHT(V, TARGET)                                                                                 \
     PEFT__INLINE TARGET peft__vec_##V peft__weight_##V(peft_dtype type, const void *row, int64_t i) {                  \
@@ -3454,25 +3457,14 @@ PEFT__INLINE const void *peft__advance(peft_dtype type, const void *p, int64_t e
 // are stored where the next row of `out` (written later) or padding takes the excess, so `out` needs W spare elements.
 #define PEFT__AHEAD_ROWS 48  // strided reads come from far away and no hardware foresees them
 #define PEFT__AHEAD 256      // elements
-#define PEFT__PACK_AHEAD(V, i) PEFT__PREFETCH(peft__advance(type, source, (i) * cs + PEFT__MIN(p + PEFT__AHEAD, kc - 1)));
-#define PEFT__PACK_LOAD(V, i)                                                                                          \
-    r[i] = i >= lanes ? peft__set_##V(0.0f)                                                                            \
-           : count == PEFT__W_##V ? peft__weight_##V(type, peft__advance(type, source, (i) * cs), p)                   \
-                                  : peft__weight_n_##V(type, peft__advance(type, source, (i) * cs), p, count);
-#define PEFT__PACK_STORE(V, i)                                                                                         \
-    if (i < count) {                                                                                                   \
-        if (whole) peft__store_##V(out + (p + i) * step, r[i]);                                                        \
-        else peft__store_n_##V(out + (p + i) * step, r[i], width);                                                     \
-    }
+#define PEFT__PACK_AHEAD(V, i) \
+    if (i < lanes) PEFT__PREFETCH(peft__advance(type, source, (i) * cs + PEFT__MIN(p + PEFT__AHEAD, kc - 1)));
+#define PEFT__PACK_LOAD(V, i) \
+    r[i] = i < lanes ? peft__weight_##V(type, peft__advance(type, source, (i) * cs), p) : peft__set_##V(0.0f);
+#define PEFT__PACK_STORE(V, i)                                                     \
+    if (whole) peft__store_##V(out + (p + i) * step, r[i]);                        \
+    else peft__store_n_##V(out + (p + i) * step, r[i], width);
 #define PEFT__DEFINE_PACK(V, TARGET, REPEAT_W)                                                                         \
-    PEFT__INLINE TARGET void peft__pack_block_##V(peft_dtype type, const void *source, int64_t cs, int64_t p,          \
-                                                  int64_t count, int64_t lanes, int64_t width, int64_t step,           \
-                                                  bool whole, float *out) {                                            \
-        peft__vec_##V r[PEFT__W_##V];                                                                                  \
-        REPEAT_W(PEFT__PACK_LOAD, V)                                                                                   \
-        peft__transpose_##V(r);                                                                                        \
-        REPEAT_W(PEFT__PACK_STORE, V)                                                                                  \
-    }                                                                                                                  \
     PEFT__INLINE TARGET void peft__pack_lanes_##V(peft_dtype type, const void *source, int64_t rs, int64_t cs,         \
                                                   int64_t kc, int64_t lanes, int64_t width, int64_t step, float *out) { \
         const int64_t W = PEFT__W_##V;                                                                                 \
@@ -3481,20 +3473,23 @@ PEFT__INLINE const void *peft__advance(peft_dtype type, const void *p, int64_t e
             for (int64_t p = 0; p < kc; p++) {                                                                         \
                 const void *row = peft__advance(type, source, p * rs);                                                 \
                 if (p + PEFT__AHEAD_ROWS < kc) PEFT__PREFETCH(peft__advance(type, row, PEFT__AHEAD_ROWS * rs));        \
-                peft__vec_##V v = lanes >= W ? peft__weight_##V(type, row, 0) : peft__weight_n_##V(type, row, 0, lanes);\
+                peft__vec_##V v = lanes >= W ? peft__weight_##V(type, row, 0) : peft__weight_n_##V(type, row, 0, lanes); \
                 if (whole) peft__store_##V(out + p * step, v);                                                         \
                 else peft__store_n_##V(out + p * step, v, width);                                                      \
             }                                                                                                          \
             return;                                                                                                    \
         }                                                                                                              \
         int64_t p = 0; /* k is contiguous: transpose W x W blocks */                                                   \
-        if (lanes >= W)                                                                                                \
-            for (; p + W <= kc; p += W) {                                                                              \
-                REPEAT_W(PEFT__PACK_AHEAD, V)                                                                          \
-                peft__pack_block_##V(type, source, cs, p, W, W, W, step, true, out);                                   \
-            }                                                                                                          \
-        for (; p < kc; p += W)                                                                                         \
-            peft__pack_block_##V(type, source, cs, p, PEFT__MIN(W, kc - p), lanes, width, step, whole, out);           \
+        for (; p + W <= kc; p += W) {                                                                                  \
+            peft__vec_##V r[PEFT__W_##V];                                                                              \
+            REPEAT_W(PEFT__PACK_AHEAD, V)                                                                              \
+            REPEAT_W(PEFT__PACK_LOAD, V)                                                                               \
+            peft__transpose_##V(r);                                                                                    \
+            REPEAT_W(PEFT__PACK_STORE, V)                                                                              \
+        }                                                                                                              \
+        for (; p < kc; p++)                                                                                            \
+            for (int64_t l = 0; l < width; l++)                                                                        \
+                out[p * step + l] = l < lanes ? peft__element(type, peft__advance(type, source, l * cs), p) : 0.0f;    \
     }                                                                                                                  \
     PEFT__INLINE TARGET void peft__pack_panel_of_##V(peft_dtype type, const void *source, int64_t rs, int64_t cs,      \
                                                      int64_t kc, int64_t lanes, int64_t width, int64_t step,           \
@@ -3504,28 +3499,17 @@ PEFT__INLINE const void *peft__advance(peft_dtype type, const void *p, int64_t e
                                  PEFT__MAX(PEFT__MIN(lanes - l, PEFT__W_##V), 0), PEFT__MIN(width - l, PEFT__W_##V),   \
                                  step, out + l);                                                                       \
     }                                                                                                                  \
-    static TARGET void peft__pack_panel_##V(const float *source, int64_t rs, int64_t cs, int64_t kc, int64_t lanes,    \
-                                            int64_t width, int64_t step, float *out) {                                 \
-        peft__pack_panel_of_##V(PEFT_F32, source, rs, cs, kc, lanes, width, step, out);                                \
+    static TARGET void peft__pack_panel_##V(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc,   \
+                                            int64_t lanes, int64_t width, int64_t step, float *out) {                  \
+        if (type == PEFT_F32) peft__pack_panel_of_##V(PEFT_F32, source, rs, cs, kc, lanes, width, step, out);          \
+        else peft__pack_panel_of_##V(PEFT__HALF(type), source, rs, cs, kc, lanes, width, step, out);                   \
     }                                                                                                                  \
-    PEFT__INLINE TARGET void peft__pack_of_##V(peft_dtype type, const peft__operand *b, int64_t k0, int64_t kc,        \
-                                               int64_t n0, int64_t nc, int nr, float *packed) {                        \
+    static TARGET void peft__pack_##V(const peft__operand *b, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr,  \
+                                      float *packed) {                                                                 \
         int64_t rs = b->transposed ? 1 : b->stride, cs = b->transposed ? b->stride : 1;                                \
         for (int64_t j = 0; j < nc; j += nr, packed += kc * nr)                                                        \
-            peft__pack_panel_of_##V(type, peft__advance(type, b->data, k0 * rs + (n0 + j) * cs), rs, cs, kc,           \
-                                    PEFT__MIN(nc - j, nr), nr, nr, packed);                                            \
-    }                                                                                                                  \
-    static TARGET void peft__pack_f32_##V(const peft__operand *b, int64_t k0, int64_t kc, int64_t n0, int64_t nc,      \
-                                          int nr, float *packed) {                                                     \
-        peft__pack_of_##V(PEFT_F32, b, k0, kc, n0, nc, nr, packed);                                                    \
-    }                                                                                                                  \
-    static TARGET void peft__pack_f16_##V(const peft__operand *b, int64_t k0, int64_t kc, int64_t n0, int64_t nc,      \
-                                          int nr, float *packed) {                                                     \
-        peft__pack_of_##V(PEFT_F16, b, k0, kc, n0, nc, nr, packed);                                                    \
-    }                                                                                                                  \
-    static TARGET void peft__pack_bf16_##V(const peft__operand *b, int64_t k0, int64_t kc, int64_t n0, int64_t nc,     \
-                                           int nr, float *packed) {                                                    \
-        peft__pack_of_##V(PEFT_BF16, b, k0, kc, n0, nc, nr, packed);                                                   \
+            peft__pack_panel_##V(b->type, peft__advance(b->type, b->data, k0 * rs + (n0 + j) * cs), rs, cs, kc,        \
+                                 PEFT__MIN(nc - j, nr), nr, nr, packed);                                               \
     }
 
 // ---- micro-kernel: C[R, 2W] = alpha * A[R, kc] * B[kc, 2W] + beta * C, for R = 1 ... mr.
@@ -3541,48 +3525,54 @@ PEFT__INLINE const void *peft__advance(peft_dtype type, const void *p, int64_t e
         t##i = peft__fma_##V(x, b1, t##i);              \
     }
 #define PEFT__TILE_STORE(V, i) \
-    if (R > i) peft__tile_row_##V(c + (i) * ldc, cols, s##i, t##i, alpha, beta);
+    if (R > i) peft__tile_row_##V(c + (i) * ldc, s##i, t##i, alpha, beta);
+#define PEFT__TILE_KEEP(V, i) \
+    if (R > i) peft__store_##V(rest + (i) * 2 * PEFT__W_##V, s##i), peft__store_##V(rest + ((i) * 2 + 1) * PEFT__W_##V, t##i);
 #define PEFT__TILE_CASE(V, i) \
     case i + 1: peft__tile_rows_##V(i + 1, cols, kc, a, a_step, b, b_step, c, ldc, alpha, beta); break;
 
-#define PEFT__DEFINE_TILE(V, TARGET, REPEAT_ROWS)                                                                      \
-    PEFT__INLINE TARGET void peft__tile_row_##V(float *c, int64_t cols, peft__vec_##V s, peft__vec_##V t, float alpha, \
-                                                float beta) {                                                          \
-        const int64_t W = PEFT__W_##V;                                                                                 \
+#define PEFT__DEFINE_TILE(V, TARGET, MR)                                                                               \
+    PEFT__INLINE TARGET void peft__tile_row_##V(float *c, peft__vec_##V s, peft__vec_##V t, float alpha, float beta) { \
         peft__vec_##V factor = peft__set_##V(alpha), old = peft__set_##V(beta);                                        \
         s = peft__mul_##V(factor, s), t = peft__mul_##V(factor, t);                                                    \
-        if (cols == 2 * W) {                                                                                           \
-            if (beta != 0.0f) s = peft__fma_##V(old, peft__load_##V(c), s);                                            \
-            if (beta != 0.0f) t = peft__fma_##V(old, peft__load_##V(c + W), t);                                        \
-            peft__store_##V(c, s), peft__store_##V(c + W, t);                                                          \
-            return;                                                                                                    \
+        if (beta != 0.0f) {                                                                                            \
+            s = peft__fma_##V(old, peft__load_##V(c), s);                                                              \
+            t = peft__fma_##V(old, peft__load_##V(c + PEFT__W_##V), t);                                                \
         }                                                                                                              \
-        int64_t n = PEFT__MIN(cols, W), rest = cols - n;                                                               \
-        if (n == W) {                                                                                                  \
-            if (beta != 0.0f) s = peft__fma_##V(old, peft__load_##V(c), s);                                            \
-            peft__store_##V(c, s);                                                                                     \
-        } else {                                                                                                       \
-            if (beta != 0.0f) s = peft__fma_##V(old, peft__load_n_##V(c, n), s);                                       \
-            peft__store_n_##V(c, s, n);                                                                                \
-        }                                                                                                              \
-        if (rest == 0) return;                                                                                         \
-        if (beta != 0.0f) t = peft__fma_##V(old, peft__load_n_##V(c + W, rest), t);                                    \
-        peft__store_n_##V(c + W, t, rest);                                                                             \
+        peft__store_##V(c, s), peft__store_##V(c + PEFT__W_##V, t);                                                    \
+    }                                                                                                                  \
+    /* the same for the first `cols` columns of all rows of a tile */                                                  \
+    static TARGET void peft__tile_edge_##V(int rows, int64_t cols, const float *rest, float *c, int64_t ldc, float alpha, float beta) { \
+        peft__vec_##V factor = peft__set_##V(alpha), old = peft__set_##V(beta);                                        \
+        for (int r = 0; r < rows; r++, c += ldc, rest += 2 * PEFT__W_##V)                                              \
+            for (int64_t j = 0; j < cols; j += PEFT__W_##V) {                                                          \
+                int64_t n = PEFT__MIN(cols - j, PEFT__W_##V);                                                          \
+                peft__vec_##V s = peft__mul_##V(factor, peft__load_##V(rest + j));                                     \
+                if (beta != 0.0f) s = peft__fma_##V(old, n == PEFT__W_##V ? peft__load_##V(c + j) : peft__load_n_##V(c + j, n), s); \
+                if (n == PEFT__W_##V) peft__store_##V(c + j, s);                                                       \
+                else peft__store_n_##V(c + j, s, n);                                                                   \
+            }                                                                                                          \
     }                                                                                                                  \
     PEFT__INLINE TARGET void peft__tile_rows_##V(const int R, int64_t cols, int64_t kc, const float *a, int64_t a_step, \
                                                  const float *b, int64_t b_step, float *c, int64_t ldc, float alpha,   \
                                                  float beta) {                                                         \
-        REPEAT_ROWS(PEFT__TILE_PREFETCH, V)                                                                            \
-        REPEAT_ROWS(PEFT__TILE_ZERO, V)                                                                                \
+        PEFT__REPEAT_##MR(PEFT__TILE_PREFETCH, V)                                                                      \
+        PEFT__REPEAT_##MR(PEFT__TILE_ZERO, V)                                                                          \
         for (int64_t p = 0; p < kc; p++, a += a_step, b += b_step) {                                                   \
             peft__vec_##V b0 = peft__load_##V(b), b1 = peft__load_##V(b + PEFT__W_##V);                                \
-            REPEAT_ROWS(PEFT__TILE_STEP, V)                                                                            \
+            PEFT__REPEAT_##MR(PEFT__TILE_STEP, V)                                                                      \
         }                                                                                                              \
-        REPEAT_ROWS(PEFT__TILE_STORE, V)                                                                               \
+        if (cols == 2 * PEFT__W_##V) {                                                                                 \
+            PEFT__REPEAT_##MR(PEFT__TILE_STORE, V)                                                                     \
+        } else {                                                                                                       \
+            float rest[MR * 2 * PEFT__W_##V];                                                                          \
+            PEFT__REPEAT_##MR(PEFT__TILE_KEEP, V)                                                                      \
+            peft__tile_edge_##V(R, cols, rest, c, ldc, alpha, beta);                                                   \
+        }                                                                                                              \
     }                                                                                                                  \
     static TARGET void peft__tile_##V(int rows, int64_t cols, int64_t kc, const float *a, int64_t a_step,              \
                                       const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta) { \
-        switch (rows) { REPEAT_ROWS(PEFT__TILE_CASE, V) default: break; }                                              \
+        switch (rows) { PEFT__REPEAT_##MR(PEFT__TILE_CASE, V) default: break; }                                        \
     }
 
 // ---- dot products: out[i*4 + j] = sum over p of a(i, p) * b(j, p) for R rows of A and 4 rows of the transposed B, all
@@ -3594,51 +3584,52 @@ PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintp
     (void)type, (void)row, (void)i, (void)bytes;
 }
 
-#define PEFT__DOT_ZERO(V, i) peft__vec_##V d##i##0 = peft__set_##V(0.0f), d##i##1 = d##i##0, d##i##2 = d##i##0, d##i##3 = d##i##0;
-#define PEFT__DOT_ROW(V, i, x)              \
-    d##i##0 = peft__fma_##V(x, w0, d##i##0); \
-    d##i##1 = peft__fma_##V(x, w1, d##i##1); \
-    d##i##2 = peft__fma_##V(x, w2, d##i##2); \
-    d##i##3 = peft__fma_##V(x, w3, d##i##3);
-#define PEFT__DOT_STEP(V, i)                                    \
-    if (R > i) {                                                \
-        peft__vec_##V x = peft__load_##V(a + (i) * lda + p);    \
-        PEFT__DOT_ROW(V, i, x)                                  \
-    }
-#define PEFT__DOT_TAIL(V, i)                                            \
-    if (R > i) {                                                        \
-        peft__vec_##V x = peft__load_n_##V(a + (i) * lda + p, k - p);   \
-        PEFT__DOT_ROW(V, i, x)                                          \
+#define PEFT__DOT_ZERO(V, i)                                                                              \
+    const float *a##i = a + PEFT__MIN(i, rows - 1) * lda;                                                 \
+    peft__vec_##V d##i##0 = peft__set_##V(0.0f), d##i##1 = d##i##0, d##i##2 = d##i##0, d##i##3 = d##i##0;
+#define PEFT__DOT_STEP(V, i)                            \
+    if (R > i) {                                        \
+        peft__vec_##V x = peft__load_##V(a##i + p);     \
+        d##i##0 = peft__fma_##V(x, w0, d##i##0);        \
+        d##i##1 = peft__fma_##V(x, w1, d##i##1);        \
+        d##i##2 = peft__fma_##V(x, w2, d##i##2);        \
+        d##i##3 = peft__fma_##V(x, w3, d##i##3);        \
     }
 #define PEFT__DOT_STORE(V, i) \
     if (R > i) peft__sum4_##V(d##i##0, d##i##1, d##i##2, d##i##3, out + (i) * 4);
-#define PEFT__DOT_CASE(V, i) \
-    case i + 1: peft__dots_rows_##V(i + 1, type, k, a, lda, b, out); break;
 
 #define PEFT__DOT_PART(V, i) s##i = peft__fma_##V(peft__load_##V(a + p + (i) * W), peft__weight_##V(type, row, p + (i) * W), s##i);
 
-#define PEFT__DEFINE_DOTS(V, TARGET, REPEAT_ROWS)                                                                      \
-    /* a token against one row: a single stream, which the processor fetches ahead better than it follows hints */     \
-    PEFT__INLINE TARGET peft__vec_##V peft__dots_row_##V(peft_dtype type, int64_t k, const float *a, const void *row) { \
+// What whole vectors leave of k.
+static void peft__dots_tail(int rows, peft_dtype type, int64_t p, int64_t k, const float *a, int64_t lda, const void *const *b, float *out) {
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < 4; j++) {
+            float sum = 0.0f;
+            for (int64_t q = p; q < k; q++) sum += a[i * lda + q] * peft__element(type, b[j], q);
+            out[i * 4 + j] += sum;
+        }
+}
+
+#define PEFT__DEFINE_DOTS(V, TARGET, ROWS)                                                                             \
+    /* a token against row after row: a single stream, which the processor fetches ahead better than it follows hints */ \
+    PEFT__INLINE TARGET int64_t peft__dots_token_##V(peft_dtype type, int64_t k, const float *a, const void *const *b, float *out) { \
         const int64_t W = PEFT__W_##V;                                                                                 \
-        peft__vec_##V s0 = peft__set_##V(0.0f), s1 = s0, s2 = s0, s3 = s0;                                             \
         int64_t p = 0;                                                                                                 \
-        for (; p + 4 * W <= k; p += 4 * W) { PEFT__REPEAT_4(PEFT__DOT_PART, V) }                                       \
-        for (; p + W <= k; p += W) { PEFT__DOT_PART(V, 0) }                                                            \
-        if (p < k) s1 = peft__fma_##V(peft__load_n_##V(a + p, k - p), peft__weight_n_##V(type, row, p, k - p), s1);    \
-        return peft__add_##V(peft__add_##V(s0, s1), peft__add_##V(s2, s3));                                            \
-    }                                                                                                                  \
-    PEFT__INLINE TARGET void peft__dots_rows_##V(const int R, peft_dtype type, int64_t k, const float *a, int64_t lda, \
-                                                 const void *const *b, float *out) {                                   \
-        const void *r0 = b[0], *r1 = b[1], *r2 = b[2], *r3 = b[3];                                                     \
-        if (R == 1) {                                                                                                  \
-            peft__vec_##V d0 = peft__dots_row_##V(type, k, a, r0), d1 = peft__dots_row_##V(type, k, a, r1);            \
-            peft__vec_##V d2 = peft__dots_row_##V(type, k, a, r2), d3 = peft__dots_row_##V(type, k, a, r3);            \
-            peft__sum4_##V(d0, d1, d2, d3, out);                                                                       \
-            return;                                                                                                    \
+        for (int j = 0; j < 4; j++) {                                                                                  \
+            const void *row = b[j];                                                                                    \
+            peft__vec_##V s0 = peft__set_##V(0.0f), s1 = s0, s2 = s0, s3 = s0;                                         \
+            for (p = 0; p + 4 * W <= k; p += 4 * W) { PEFT__REPEAT_4(PEFT__DOT_PART, V) }                              \
+            for (; p + W <= k; p += W) { PEFT__DOT_PART(V, 0) }                                                        \
+            out[j] = peft__sum_##V(peft__add_##V(peft__add_##V(s0, s1), peft__add_##V(s2, s3)));                       \
         }                                                                                                              \
+        return p;                                                                                                      \
+    }                                                                                                                  \
+    /* R >= rows; the rows that are not there are the last one again. Both return how much of k is done. */            \
+    PEFT__INLINE TARGET int64_t peft__dots_rows_##V(const int R, int rows, peft_dtype type, int64_t k, const float *a, \
+                                                    int64_t lda, const void *const *b, float *out) {                   \
+        const void *r0 = b[0], *r1 = b[1], *r2 = b[2], *r3 = b[3];                                                     \
         uintptr_t ahead = 4 * ((uintptr_t)r1 - (uintptr_t)r0);                                                         \
-        REPEAT_ROWS(PEFT__DOT_ZERO, V)                                                                                 \
+        PEFT__REPEAT_##ROWS(PEFT__DOT_ZERO, V)                                                                         \
         int64_t p = 0;                                                                                                 \
         for (; p + PEFT__W_##V <= k; p += PEFT__W_##V) {                                                               \
             if (R == 2) { /* memory-bound: fetch what the next four rows will read */                                  \
@@ -3647,24 +3638,20 @@ PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintp
             }                                                                                                          \
             peft__vec_##V w0 = peft__weight_##V(type, r0, p), w1 = peft__weight_##V(type, r1, p);                      \
             peft__vec_##V w2 = peft__weight_##V(type, r2, p), w3 = peft__weight_##V(type, r3, p);                      \
-            REPEAT_ROWS(PEFT__DOT_STEP, V)                                                                             \
+            PEFT__REPEAT_##ROWS(PEFT__DOT_STEP, V)                                                                     \
         }                                                                                                              \
-        if (p < k) {                                                                                                   \
-            peft__vec_##V w0 = peft__weight_n_##V(type, r0, p, k - p), w1 = peft__weight_n_##V(type, r1, p, k - p);    \
-            peft__vec_##V w2 = peft__weight_n_##V(type, r2, p, k - p), w3 = peft__weight_n_##V(type, r3, p, k - p);    \
-            REPEAT_ROWS(PEFT__DOT_TAIL, V)                                                                             \
-        }                                                                                                              \
-        REPEAT_ROWS(PEFT__DOT_STORE, V)                                                                                \
-    }                                                                                                                  \
-    PEFT__INLINE TARGET void peft__dots_of_##V(int rows, peft_dtype type, int64_t k, const float *a, int64_t lda,      \
-                                               const void *const *b, float *out) {                                     \
-        switch (rows) { REPEAT_ROWS(PEFT__DOT_CASE, V) default: break; }                                               \
+        PEFT__REPEAT_##ROWS(PEFT__DOT_STORE, V)                                                                        \
+        return p;                                                                                                      \
     }                                                                                                                  \
     static TARGET void peft__dots_##V(int rows, peft_dtype type, int64_t k, const float *a, int64_t lda,               \
                                       const void *const *b, float *out) {                                              \
-        if (type == PEFT_F16) peft__dots_of_##V(rows, PEFT_F16, k, a, lda, b, out);                                    \
-        else if (type == PEFT_BF16) peft__dots_of_##V(rows, PEFT_BF16, k, a, lda, b, out);                             \
-        else peft__dots_of_##V(rows, PEFT_F32, k, a, lda, b, out);                                                     \
+        int64_t p;                                                                                                     \
+        if (type == PEFT_F32 && rows == 1) p = peft__dots_token_##V(PEFT_F32, k, a, b, out);                           \
+        else if (type == PEFT_F32 && rows == 2) p = peft__dots_rows_##V(2, rows, PEFT_F32, k, a, lda, b, out);         \
+        else if (type == PEFT_F32) p = peft__dots_rows_##V(ROWS, rows, PEFT_F32, k, a, lda, b, out);                   \
+        else if (rows == 1) p = peft__dots_token_##V(PEFT__HALF(type), k, a, b, out);                                  \
+        else p = peft__dots_rows_##V(ROWS, rows, PEFT__HALF(type), k, a, lda, b, out);                                 \
+        if (p < k) peft__dots_tail(rows, type, p, k, a, lda, b, out);                                                  \
     }
 
 // ---- vector times matrix, B not transposed: y[j] = alpha * sum over p of x[p] * b(p, j) + beta * y[j] for j < cols.
@@ -3672,17 +3659,17 @@ PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintp
 
 #define PEFT__GEMV_ZERO(V, i) peft__vec_##V s##i = peft__set_##V(0.0f);
 #define PEFT__GEMV_STEP(V, i) s##i = peft__fma_##V(v, peft__weight_##V(type, row, j + (i) * PEFT__W_##V), s##i);
-#define PEFT__GEMV_STORE(V, i) peft__gemv_store_##V(y + j + (i) * PEFT__W_##V, s##i, PEFT__W_##V, alpha, beta);
+#define PEFT__GEMV_STORE(V, i) peft__store_##V(sums + (i) * PEFT__W_##V, s##i);
+
+static void peft__gemv_put(float *y, const float *sums, int64_t n, float alpha, float beta) {
+    for (int64_t i = 0; i < n; i++) y[i] = beta == 0.0f ? alpha * sums[i] : alpha * sums[i] + beta * y[i];
+}
 
 #define PEFT__DEFINE_GEMV(V, TARGET)                                                                                   \
-    PEFT__INLINE TARGET void peft__gemv_store_##V(float *y, peft__vec_##V s, int64_t n, float alpha, float beta) {     \
-        float sums[PEFT__W_##V];                                                                                       \
-        peft__store_##V(sums, peft__mul_##V(peft__set_##V(alpha), s));                                                 \
-        for (int64_t i = 0; i < n; i++) y[i] = beta == 0.0f ? sums[i] : sums[i] + beta * y[i];                         \
-    }                                                                                                                  \
     PEFT__INLINE TARGET void peft__gemv_of_##V(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x,  \
                                                int64_t incx, const void *b, int64_t stride, float beta, float *y) {    \
         const int64_t W = PEFT__W_##V;                                                                                 \
+        float sums[8 * PEFT__W_##V];                                                                                   \
         int64_t j = 0;                                                                                                 \
         for (; j + 8 * W <= cols; j += 8 * W) {                                                                        \
             PEFT__REPEAT_8(PEFT__GEMV_ZERO, V)                                                                         \
@@ -3692,6 +3679,7 @@ PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintp
                 PEFT__REPEAT_8(PEFT__GEMV_STEP, V)                                                                     \
             }                                                                                                          \
             PEFT__REPEAT_8(PEFT__GEMV_STORE, V)                                                                        \
+            peft__gemv_put(y + j, sums, 8 * W, alpha, beta);                                                           \
         }                                                                                                              \
         for (; j < cols; j += W) {                                                                                     \
             int64_t n = PEFT__MIN(W, cols - j);                                                                        \
@@ -3700,14 +3688,14 @@ PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintp
             for (int64_t p = 0; p < k; p++, row = peft__advance(type, row, stride))                                    \
                 s = peft__fma_##V(peft__set_##V(x[p * incx]),                                                          \
                                   n == W ? peft__weight_##V(type, row, j) : peft__weight_n_##V(type, row, j, n), s);   \
-            peft__gemv_store_##V(y + j, s, n, alpha, beta);                                                            \
+            peft__store_##V(sums, s);                                                                                  \
+            peft__gemv_put(y + j, sums, n, alpha, beta);                                                               \
         }                                                                                                              \
     }                                                                                                                  \
     static TARGET void peft__gemv_##V(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x,           \
                                       int64_t incx, const void *b, int64_t stride, float beta, float *y) {             \
-        if (type == PEFT_F16) peft__gemv_of_##V(PEFT_F16, cols, k, alpha, x, incx, b, stride, beta, y);                \
-        else if (type == PEFT_BF16) peft__gemv_of_##V(PEFT_BF16, cols, k, alpha, x, incx, b, stride, beta, y);         \
-        else peft__gemv_of_##V(PEFT_F32, cols, k, alpha, x, incx, b, stride, beta, y);                                 \
+        if (type == PEFT_F32) peft__gemv_of_##V(PEFT_F32, cols, k, alpha, x, incx, b, stride, beta, y);                \
+        else peft__gemv_of_##V(PEFT__HALF(type), cols, k, alpha, x, incx, b, stride, beta, y);                         \
     }
 
 // ---- vector math
@@ -3719,6 +3707,12 @@ PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintp
 
 #define PEFT__GELU_A 1.5957691216057308f   // 2 sqrt(2/pi)
 #define PEFT__GELU_B 0.07135481627260025f  // 2 sqrt(2/pi) * 0.044715
+
+// The last n elements of an array, with room for a whole vector.
+PEFT__INLINE const float *peft__tail_of(float *tail, const float *x, int64_t n) {
+    memcpy(tail, x, (size_t)n * sizeof(float));
+    return tail;
+}
 
 #define PEFT__DEFINE_MATH(V, TARGET)                                                                                   \
     PEFT__INLINE TARGET peft__vec_##V peft__exp_##V(peft__vec_##V x) {                                                 \
@@ -3761,29 +3755,29 @@ PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintp
         if (i < n) peft__store_n_##V(y + i, peft__exp_##V(peft__load_n_##V(x + i, n - i)), n - i);                     \
     }                                                                                                                  \
     /* y = x s(x) [* up] */                                                                                            \
-    PEFT__INLINE TARGET void peft__activate_of_##V(bool gelu, float *y, const float *x, const float *up, int64_t n) {  \
-        for (int64_t i = 0; i < n; i += PEFT__W_##V) {                                                                 \
-            int64_t count = PEFT__MIN(PEFT__W_##V, n - i);                                                             \
-            bool full = count == PEFT__W_##V;                                                                          \
-            peft__vec_##V v = full ? peft__load_##V(x + i) : peft__load_n_##V(x + i, count);                           \
+    static TARGET void peft__activate_##V(bool gelu, float *y, const float *x, const float *up, int64_t n) {           \
+        const int64_t W = PEFT__W_##V;                                                                                 \
+        float tail[3][PEFT__W_##V] = {{0}};                                                                            \
+        for (int64_t i = 0, left = n; i < n; i += W, left -= W) {                                                      \
+            const float *px = left < W ? peft__tail_of(tail[0], x + i, left) : x + i, *pu = up;                        \
+            if (up) pu = left < W ? peft__tail_of(tail[1], up + i, left) : up + i;                                     \
+            peft__vec_##V v = peft__load_##V(px);                                                                      \
             v = peft__mul_##V(v, peft__sigmoid_##V(peft__gate_##V(gelu, v)));                                          \
-            if (up) v = peft__mul_##V(v, full ? peft__load_##V(up + i) : peft__load_n_##V(up + i, count));             \
-            if (full) peft__store_##V(y + i, v);                                                                       \
-            else peft__store_n_##V(y + i, v, count);                                                                   \
+            if (up) v = peft__mul_##V(v, peft__load_##V(pu));                                                          \
+            peft__store_##V(left < W ? tail[2] : y + i, v);                                                            \
+            if (left < W) memcpy(y + i, tail[2], (size_t)left * sizeof(float));                                        \
         }                                                                                                              \
     }                                                                                                                  \
-    static TARGET void peft__activate_##V(bool gelu, float *y, const float *x, const float *up, int64_t n) {           \
-        if (gelu) peft__activate_of_##V(true, y, x, up, n);                                                            \
-        else peft__activate_of_##V(false, y, x, up, n);                                                                \
-    }                                                                                                                  \
     /* dx = dy f'(x) [* up], dup = dy f(x) */                                                                          \
-    PEFT__INLINE TARGET void peft__activate_back_of_##V(bool gelu, float *dx, float *dup, const float *x,              \
-                                                        const float *up, const float *dy, int64_t n) {                 \
-        for (int64_t i = 0; i < n; i += PEFT__W_##V) {                                                                 \
-            int64_t count = PEFT__MIN(PEFT__W_##V, n - i);                                                             \
-            bool full = count == PEFT__W_##V;                                                                          \
-            peft__vec_##V v = full ? peft__load_##V(x + i) : peft__load_n_##V(x + i, count);                           \
-            peft__vec_##V g = full ? peft__load_##V(dy + i) : peft__load_n_##V(dy + i, count);                         \
+    static TARGET void peft__activate_back_##V(bool gelu, float *dx, float *dup, const float *x, const float *up,      \
+                                               const float *dy, int64_t n) {                                           \
+        const int64_t W = PEFT__W_##V;                                                                                 \
+        float tail[5][PEFT__W_##V] = {{0}};                                                                            \
+        for (int64_t i = 0, left = n; i < n; i += W, left -= W) {                                                      \
+            const float *px = left < W ? peft__tail_of(tail[0], x + i, left) : x + i, *pu = up;                        \
+            const float *py = left < W ? peft__tail_of(tail[1], dy + i, left) : dy + i;                                \
+            if (up) pu = left < W ? peft__tail_of(tail[2], up + i, left) : up + i;                                     \
+            peft__vec_##V v = peft__load_##V(px), g = peft__load_##V(py);                                              \
             /* e = exp(-u), kept finite; s = 1/(1+e), 1-s = e s without cancellation */                                \
             peft__vec_##V one = peft__set_##V(1.0f), u = peft__max_##V(peft__set_##V(-87.0f), peft__gate_##V(gelu, v)); \
             peft__vec_##V e = peft__exp_##V(peft__sub_##V(peft__set_##V(0.0f), u));                                    \
@@ -3791,20 +3785,14 @@ PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintp
             peft__vec_##V dv = peft__fma_##V(peft__mul_##V(v, d), peft__gate_slope_##V(gelu, v), s);                   \
             dv = peft__mul_##V(g, dv);                                                                                 \
             if (up) {                                                                                                  \
-                peft__vec_##V w = full ? peft__load_##V(up + i) : peft__load_n_##V(up + i, count);                     \
-                peft__vec_##V dw = peft__mul_##V(g, peft__mul_##V(v, s));                                              \
+                peft__vec_##V w = peft__load_##V(pu), dw = peft__mul_##V(g, peft__mul_##V(v, s));                      \
                 dv = peft__mul_##V(dv, w);                                                                             \
-                if (full) peft__store_##V(dup + i, dw);                                                                \
-                else peft__store_n_##V(dup + i, dw, count);                                                            \
+                peft__store_##V(left < W ? tail[3] : dup + i, dw);                                                     \
+                if (left < W) memcpy(dup + i, tail[3], (size_t)left * sizeof(float));                                  \
             }                                                                                                          \
-            if (full) peft__store_##V(dx + i, dv);                                                                     \
-            else peft__store_n_##V(dx + i, dv, count);                                                                 \
+            peft__store_##V(left < W ? tail[4] : dx + i, dv);                                                          \
+            if (left < W) memcpy(dx + i, tail[4], (size_t)left * sizeof(float));                                       \
         }                                                                                                              \
-    }                                                                                                                  \
-    static TARGET void peft__activate_back_##V(bool gelu, float *dx, float *dup, const float *x, const float *up,      \
-                                               const float *dy, int64_t n) {                                           \
-        if (gelu) peft__activate_back_of_##V(true, dx, dup, x, up, dy, n);                                             \
-        else peft__activate_back_of_##V(false, dx, dup, x, up, dy, n);                                                 \
     }                                                                                                                  \
     static TARGET float peft__dot_##V(const float *a, const float *b, int64_t n) {                                     \
         const int64_t W = PEFT__W_##V;                                                                                 \
@@ -3862,9 +3850,9 @@ PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintp
 typedef struct peft__isa {
     int mr, nr, dot_rows;
     int64_t kc, l2;
-    peft__pack_fn pack_f32, pack_f16, pack_bf16;
-    void (*pack_panel)(const float *source, int64_t rs, int64_t cs, int64_t kc, int64_t lanes, int64_t width, int64_t step,
-                       float *out);
+    peft__pack_fn pack;
+    void (*pack_panel)(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc, int64_t lanes, int64_t width,
+                       int64_t step, float *out);
     void (*tile)(int rows, int64_t cols, int64_t kc, const float *a, int64_t a_step, const float *b, int64_t b_step,
                  float *c, int64_t ldc, float alpha, float beta);
     void (*dots)(int rows, peft_dtype type, int64_t k, const float *a, int64_t lda, const void *const *b, float *out);
@@ -3881,14 +3869,14 @@ typedef struct peft__isa {
 #define PEFT__DEFINE_ISA(V, TARGET, MR, DOT_ROWS, REPEAT_W, KC, L2)                                                    \
     PEFT__DEFINE_WEIGHT(V, TARGET)                                                                                     \
     PEFT__DEFINE_PACK(V, TARGET, REPEAT_W)                                                                             \
-    PEFT__DEFINE_TILE(V, TARGET, PEFT__REPEAT_##MR)                                                                    \
-    PEFT__DEFINE_DOTS(V, TARGET, PEFT__REPEAT_##DOT_ROWS)                                                              \
+    PEFT__DEFINE_TILE(V, TARGET, MR)                                                                                    \
+    PEFT__DEFINE_DOTS(V, TARGET, DOT_ROWS)                                                                              \
     PEFT__DEFINE_GEMV(V, TARGET)                                                                                       \
     PEFT__DEFINE_MATH(V, TARGET)                                                                                       \
     static const peft__isa peft__isa_##V = {                                                                           \
-        MR, 2 * PEFT__W_##V, DOT_ROWS, KC, L2, peft__pack_f32_##V, peft__pack_f16_##V, peft__pack_bf16_##V,            \
-        peft__pack_panel_##V, peft__tile_##V, peft__dots_##V, peft__gemv_##V, peft__vexp_##V, peft__activate_##V,      \
-        peft__activate_back_##V, peft__dot_##V, peft__axpy_##V, peft__softmax_##V};
+        MR, 2 * PEFT__W_##V, DOT_ROWS, KC, L2, peft__pack_##V, peft__pack_panel_##V, peft__tile_##V, peft__dots_##V,   \
+        peft__gemv_##V, peft__vexp_##V, peft__activate_##V, peft__activate_back_##V, peft__dot_##V, peft__axpy_##V,    \
+        peft__softmax_##V};
 
 PEFT__DEFINE_ISA(plain, , 4, 3, PEFT__REPEAT_4, 256, 131072)
 #if PEFT__NEON
@@ -4043,7 +4031,7 @@ static void peft__pack_a(const peft__gemm_job *g, int64_t begin, int64_t end, fl
         int64_t row = peft__row_of(g, i), rows = peft__row_of(g, i + 1) - row;
         const float *a = g->a + row * g->a_rs + g->k0 * g->a_cs;
         if (g->a_rs == 1 || g->a_cs == 1) {
-            g->isa->pack_panel(a, g->a_cs, g->a_rs, g->kn, rows, g->isa->mr, g->isa->mr, out);
+            g->isa->pack_panel(PEFT_F32, a, g->a_cs, g->a_rs, g->kn, rows, g->isa->mr, g->isa->mr, out);
             continue;
         }
         for (int64_t p = 0; p < g->kn; p++)
@@ -4265,7 +4253,7 @@ static void peft__gemm_go(peft__gemm_job *g, peft__gemm_path path, int64_t threa
         peft__dots_job d = {g->isa, g->b->type, g->m, g->n, g->k, 1, g->alpha, g->beta, g->a, g->a_rs, g->b->data,
                             g->b->stride, g->c, g->ldc};
         if (!g->b->transposed) {  // few columns: turn B into rows
-            g->isa->pack_panel((const float *)g->b->data, 1, g->b->stride, g->n, g->k, g->k, g->k, scratch);
+            g->isa->pack_panel(PEFT_F32, g->b->data, 1, g->b->stride, g->n, g->k, g->k, g->k, scratch);
             d.b = scratch, d.ldb = g->k;
         }
         if (threads > 1) d.tasks = 4 * threads;
@@ -4277,13 +4265,8 @@ static void peft__gemm_go(peft__gemm_job *g, peft__gemm_path path, int64_t threa
 }
 
 static peft__pack_fn peft__pack_for(const peft_context *ctx, peft_dtype type) {
-    const peft__isa *isa = peft__isa_of(ctx);
-    switch (type) {
-    case PEFT_F32: return isa->pack_f32;
-    case PEFT_F16: return isa->pack_f16;
-    case PEFT_BF16: return isa->pack_bf16;
-    default: return peft__quant_pack_of(ctx->simd);
-    }
+    bool plain = type == PEFT_F32 || type == PEFT_F16 || type == PEFT_BF16;
+    return plain ? peft__isa_of(ctx)->pack : peft__quant_pack_of(ctx->simd);
 }
 
 static void peft__gemm_job_init(peft__gemm_job *g, peft_context *ctx, int64_t m, int64_t n, int64_t k, float alpha,
