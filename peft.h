@@ -3453,9 +3453,15 @@ PEFT__INLINE const void *peft__advance(peft_dtype type, const void *p, int64_t e
     return (const char *)p + elements * (type == PEFT_F32 ? 4 : 2);
 }
 
+// Prefetches `bytes` past element i of a row; the address is only a hint and may lie outside of the matrix.
+PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintptr_t bytes) {
+    PEFT__PREFETCH((const void *)((uintptr_t)row + (uintptr_t)(i * (type == PEFT_F32 ? 4 : 2)) + bytes));
+    (void)type, (void)row, (void)i, (void)bytes;
+}
+
 // out[p*step + l] = source[p*rs + l*cs] for p < kc, l < lanes, and 0 for lanes <= l < width. rs or cs is 1. Whole vectors
 // are stored where the next row of `out` (written later) or padding takes the excess, so `out` needs W spare elements.
-#define PEFT__AHEAD_ROWS 48  // strided reads come from far away and no hardware foresees them
+#define PEFT__AHEAD_ROWS 16  // strided reads come from far away and no hardware foresees them
 #define PEFT__AHEAD 256      // elements
 #define PEFT__PACK_AHEAD(V, i) \
     if (i < lanes) PEFT__PREFETCH(peft__advance(type, source, (i) * cs + PEFT__MIN(p + PEFT__AHEAD, kc - 1)));
@@ -3472,7 +3478,7 @@ PEFT__INLINE const void *peft__advance(peft_dtype type, const void *p, int64_t e
         if (rs != 1) { /* lanes are contiguous (cs == 1): copy rows */                                                 \
             for (int64_t p = 0; p < kc; p++) {                                                                         \
                 const void *row = peft__advance(type, source, p * rs);                                                 \
-                if (p + PEFT__AHEAD_ROWS < kc) PEFT__PREFETCH(peft__advance(type, row, PEFT__AHEAD_ROWS * rs));        \
+                peft__fetch(type, row, PEFT__AHEAD_ROWS * rs, 0);                                                      \
                 peft__vec_##V v = lanes >= W ? peft__weight_##V(type, row, 0) : peft__weight_n_##V(type, row, 0, lanes); \
                 if (whole) peft__store_##V(out + p * step, v);                                                         \
                 else peft__store_n_##V(out + p * step, v, width);                                                      \
@@ -3515,8 +3521,11 @@ PEFT__INLINE const void *peft__advance(peft_dtype type, const void *p, int64_t e
 // ---- micro-kernel: C[R, 2W] = alpha * A[R, kc] * B[kc, 2W] + beta * C, for R = 1 ... mr.
 // a(i, p) = a[p*a_step + i], b(p, j) = b[p*b_step + j]; only the first `cols` columns of C are touched.
 
-#define PEFT__TILE_PREFETCH(V, i) \
-    if (R > i) PEFT__PREFETCH(c + (i) * ldc), PEFT__PREFETCH(c + (i) * ldc + 2 * PEFT__W_##V - 1);
+#define PEFT__TILE_LAST 32  // C is fetched so many steps before it is needed: earlier, the panels would push it out of L1 again
+static void peft__tile_fetch(const float *c, int64_t ldc, int rows, int cols) {
+    for (int i = 0; i < rows; i++, c += ldc) PEFT__PREFETCH(c), PEFT__PREFETCH(c + cols - 1);
+    (void)cols;
+}
 #define PEFT__TILE_ZERO(V, i) peft__vec_##V s##i = peft__set_##V(0.0f), t##i = s##i;
 #define PEFT__TILE_STEP(V, i)                           \
     if (R > i) {                                        \
@@ -3556,11 +3565,14 @@ PEFT__INLINE const void *peft__advance(peft_dtype type, const void *p, int64_t e
     PEFT__INLINE TARGET void peft__tile_rows_##V(const int R, int64_t cols, int64_t kc, const float *a, int64_t a_step, \
                                                  const float *b, int64_t b_step, float *c, int64_t ldc, float alpha,   \
                                                  float beta) {                                                         \
-        PEFT__REPEAT_##MR(PEFT__TILE_PREFETCH, V)                                                                      \
         PEFT__REPEAT_##MR(PEFT__TILE_ZERO, V)                                                                          \
-        for (int64_t p = 0; p < kc; p++, a += a_step, b += b_step) {                                                   \
-            peft__vec_##V b0 = peft__load_##V(b), b1 = peft__load_##V(b + PEFT__W_##V);                                \
-            PEFT__REPEAT_##MR(PEFT__TILE_STEP, V)                                                                      \
+        for (int64_t last = PEFT__MIN(kc, PEFT__TILE_LAST), n = kc - last;; n = last, last = 0) {                      \
+            for (; n > 0; n--, a += a_step, b += b_step) {                                                             \
+                peft__vec_##V b0 = peft__load_##V(b), b1 = peft__load_##V(b + PEFT__W_##V);                            \
+                PEFT__REPEAT_##MR(PEFT__TILE_STEP, V)                                                                  \
+            }                                                                                                          \
+            if (last == 0) break;                                                                                      \
+            peft__tile_fetch(c, ldc, R, 2 * PEFT__W_##V);                                                              \
         }                                                                                                              \
         if (cols == 2 * PEFT__W_##V) {                                                                                 \
             PEFT__REPEAT_##MR(PEFT__TILE_STORE, V)                                                                     \
@@ -3577,12 +3589,6 @@ PEFT__INLINE const void *peft__advance(peft_dtype type, const void *p, int64_t e
 
 // ---- dot products: out[i*4 + j] = sum over p of a(i, p) * b(j, p) for R rows of A and 4 rows of the transposed B, all
 // contiguous in k. Reads each weight once from memory: for few rows of A (a token) or few columns (LoRA's rank).
-
-// Prefetches `bytes` past element i of a row; the address is only a hint and may lie outside of the matrix.
-PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintptr_t bytes) {
-    PEFT__PREFETCH((const void *)((uintptr_t)row + (uintptr_t)(i * (type == PEFT_F32 ? 4 : 2)) + bytes));
-    (void)type, (void)row, (void)i, (void)bytes;
-}
 
 #define PEFT__DOT_ZERO(V, i)                                                                              \
     const float *a##i = a + PEFT__MIN(i, rows - 1) * lda;                                                 \
@@ -3886,8 +3892,8 @@ PEFT__DEFINE_ISA(neon, , 12, 3, PEFT__REPEAT_4, 384, 262144)
 PEFT__DEFINE_ISA(wasm, , 4, 3, PEFT__REPEAT_4, 256, 131072)
 #endif
 #if PEFT__X86
-PEFT__DEFINE_ISA(avx2, PEFT__TARGET_AVX2, 6, 3, PEFT__REPEAT_8, 384, 262144)
-PEFT__DEFINE_ISA(avx512, PEFT__TARGET_AVX512, 14, 6, PEFT__REPEAT_16, 512, 393216)
+PEFT__DEFINE_ISA(avx2, PEFT__TARGET_AVX2, 6, 3, PEFT__REPEAT_8, 768, 262144)
+PEFT__DEFINE_ISA(avx512, PEFT__TARGET_AVX512, 14, 6, PEFT__REPEAT_16, 1024, 393216)
 #endif
 
 static const peft__isa *peft__isa_of(const peft_context *ctx) {
@@ -3958,6 +3964,7 @@ static void peft__row_softmax_lse(peft_context *ctx, float *x, int64_t n, float 
     peft__isa_of(ctx)->softmax(x, n, max, sum);
 }
 
+#define PEFT__SHARED 2097152     // floats of the shared operand that are packed at once: they stay in the last-level cache
 #define PEFT__FEW 16             // at most this many columns count as few
 #define PEFT__SERIAL_WORK 65536  // multiply-adds below which waking threads does not pay
 
@@ -4013,7 +4020,7 @@ static void peft__gemm_plan(peft__gemm_job *g, int64_t threads) {
     if (threads > 1) g->blocks = PEFT__MIN(peft__round_up(PEFT__MAX(g->blocks, 2 * threads), threads), panels);
     g->block_panels = peft__div_up(panels, g->blocks);
     g->slots = threads > 1 ? PEFT__MIN(g->blocks, 4 * threads) : 1;
-    g->shared_limit = PEFT__MIN(others, 4096 / (g->split_m ? isa->nr : isa->mr));
+    g->shared_limit = PEFT__MIN(others, PEFT__SHARED / (g->split_m ? g->b_panel : g->a_panel));
     g->slot_size = g->block_panels * panel + g->b_panel;  // and an edge panel of B
 }
 
@@ -4026,23 +4033,30 @@ static int64_t peft__row_of(const peft__gemm_job *g, int64_t panel) {
     return panel * g->m / g->row_panels;
 }
 
+// Where the lanes of a panel are contiguous, panels are packed side by side, a few rows at a time: whole stretches of a row are read
+// then, not one of each page.
 static void peft__pack_a(const peft__gemm_job *g, int64_t begin, int64_t end, float *out) {
-    for (int64_t i = begin; i < end; i++, out += g->a_panel) {
-        int64_t row = peft__row_of(g, i), rows = peft__row_of(g, i + 1) - row;
-        const float *a = g->a + row * g->a_rs + g->k0 * g->a_cs;
-        if (g->a_rs == 1 || g->a_cs == 1) {
-            g->isa->pack_panel(PEFT_F32, a, g->a_cs, g->a_rs, g->kn, rows, g->isa->mr, g->isa->mr, out);
-            continue;
+    int64_t mr = g->isa->mr, step = g->a_rs == 1 && g->a_cs != 1 ? PEFT__AHEAD_ROWS : g->kn;
+    for (int64_t p = 0; p < g->kn; p += step)
+        for (int64_t i = begin; i < end; i++) {
+            int64_t row = peft__row_of(g, i), rows = peft__row_of(g, i + 1) - row, count = PEFT__MIN(step, g->kn - p);
+            const float *a = g->a + row * g->a_rs + (g->k0 + p) * g->a_cs;
+            float *panel = out + (i - begin) * g->a_panel + p * mr;
+            if (g->a_rs == 1 || g->a_cs == 1) {
+                g->isa->pack_panel(PEFT_F32, a, g->a_cs, g->a_rs, count, rows, mr, mr, panel);
+                continue;
+            }
+            for (int64_t q = 0; q < count; q++)
+                for (int64_t r = 0; r < rows; r++) panel[q * mr + r] = a[r * g->a_rs + q * g->a_cs];
         }
-        for (int64_t p = 0; p < g->kn; p++)
-            for (int64_t r = 0; r < rows; r++) out[p * g->isa->mr + r] = a[r * g->a_rs + p * g->a_cs];
-    }
 }
 
 static void peft__pack_b(const peft__gemm_job *g, int64_t begin, int64_t end, float *out) {
-    int64_t nr = g->isa->nr, limit = PEFT__MIN(end * nr, g->n);
-    for (int64_t j = begin; j < end; j++, out += g->b_panel)
-        g->pack(g->b, g->k0, g->kn, j * nr, PEFT__MIN(nr, limit - j * nr), (int)nr, out);
+    int64_t nr = g->isa->nr, limit = PEFT__MIN(end * nr, g->n), step = g->b->transposed ? g->kn : PEFT__AHEAD_ROWS;
+    for (int64_t p = 0; p < g->kn; p += step)
+        for (int64_t j = begin; j < end; j++)
+            g->pack(g->b, g->k0 + p, PEFT__MIN(step, g->kn - p), j * nr, PEFT__MIN(nr, limit - j * nr), (int)nr,
+                    out + (j - begin) * g->b_panel + p * nr);
 }
 
 // Panels [i0, i1) of A against panels [j0, j1) of B; `a` and `b` hold them packed (unless in place).
