@@ -21131,28 +21131,44 @@ typedef struct peft__meteor {
     const peft__mt_token *stem_text;
     int32_t *match;             // per prediction word: reference word or -1
     unsigned char *taken;       // per reference word
+    int32_t *last, *before;     // per id: its last free reference word or -1; per reference word: the one before it
     double alpha, beta, gamma;
 } peft__meteor;
 
-static bool peft__meteor_equal(const peft__meteor *m, int stage, int32_t a, int32_t b) {
-    if (stage == 0) {
-        return a == b;
+// Exact matches (stems NULL) or those of stems: from the last word backwards, each free word takes the last free word that equals it.
+// The free words of the reference hang in a chain per id, the last one first.
+static int64_t peft__meteor_equal(peft__meteor *m, const int32_t *stems, const int32_t *hyp, int64_t n, const int32_t *ref, int64_t k) {
+    int64_t found = 0;
+    for (int64_t j = 0; j < k; j++) {
+        if (!m->taken[j]) {
+            int32_t *last = &m->last[stems ? stems[ref[j]] : ref[j]];
+            m->before[j] = *last;
+            *last = (int32_t)j;
+        }
     }
-    int32_t x = m->stems[a], y = m->stems[b];
-    if (stage == 1) {
-        return x == y;
+    for (int64_t i = n - 1; i >= 0; i--) {
+        int32_t *last = &m->last[stems ? stems[hyp[i]] : hyp[i]];
+        if (m->match[i] < 0 && *last >= 0) {
+            m->match[i] = *last;
+            m->taken[*last] = 1;
+            *last = m->before[*last];
+            found++;
+        }
     }
-    const peft__mt_token *s = &m->stem_text[x], *t = &m->stem_text[y];
-    return m->desc->synonyms(s->text, (size_t)s->size, t->text, (size_t)t->size, m->desc->user);
+    for (int64_t j = 0; j < k; j++) {
+        m->last[stems ? stems[ref[j]] : ref[j]] = -1;
+    }
+    return found;
 }
 
-// One stage: from the last word backwards, each free word takes the last free word that equals it.
-static int64_t peft__meteor_stage(peft__meteor *m, int stage, const int32_t *hyp, int64_t n, const int32_t *ref,
-                                  int64_t k) {
+// The same for synonyms of stems, which have no ids in common.
+static int64_t peft__meteor_synonyms(peft__meteor *m, const int32_t *hyp, int64_t n, const int32_t *ref, int64_t k) {
     int64_t found = 0;
     for (int64_t i = n - 1; i >= 0; i--) {
+        const peft__mt_token *a = &m->stem_text[m->stems[hyp[i]]];
         for (int64_t j = k - 1; j >= 0 && m->match[i] < 0; j--) {
-            if (!m->taken[j] && peft__meteor_equal(m, stage, hyp[i], ref[j])) {
+            const peft__mt_token *b = &m->stem_text[m->stems[ref[j]]];
+            if (!m->taken[j] && m->desc->synonyms(a->text, (size_t)a->size, b->text, (size_t)b->size, m->desc->user)) {
                 m->match[i] = (int32_t)j;
                 m->taken[j] = 1;
                 found++;
@@ -21172,8 +21188,10 @@ static double peft__meteor_pair(peft__meteor *m, int64_t hyp_text, int64_t ref_t
     for (int64_t i = 0; i < n; i++) {
         m->match[i] = -1;
     }
-    for (int stage = 0; stage < (m->desc->synonyms ? 3 : 2); stage++) {
-        matches += peft__meteor_stage(m, stage, hyp, n, ref, k);
+    matches += peft__meteor_equal(m, NULL, hyp, n, ref, k);
+    matches += peft__meteor_equal(m, m->stems, hyp, n, ref, k);
+    if (m->desc->synonyms) {
+        matches += peft__meteor_synonyms(m, hyp, n, ref, k);
     }
     if (matches == 0) {
         return 0;
@@ -21213,9 +21231,12 @@ static peft_status peft__meteor_all(const peft_text_desc *d, peft__corpus *c, in
     peft__mt_token *text = (peft__mt_token *)peft__mt_get(&c->pool, c->tokens.used, sizeof *text);
     m.match = (int32_t *)peft__mt_get(&c->pool, c->longest, sizeof(int32_t));
     m.taken = (unsigned char *)peft__mt_get(&c->pool, c->longest, 1);
+    m.before = (int32_t *)peft__mt_get(&c->pool, c->longest, sizeof(int32_t));
+    m.last = (int32_t *)peft__mt_get(&c->pool, c->tokens.used, sizeof(int32_t));
     if (c->pool.failed || !peft__meteor_stems(c, stems, text)) {
         return PEFT_ERROR_MEMORY;
     }
+    memset(m.last, 0xFF, (size_t)c->tokens.used * sizeof(int32_t));
     m.desc = d;
     m.c = c;
     m.stems = stems;
