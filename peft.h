@@ -18580,6 +18580,55 @@ static void peft__mt_get_table(peft__mt_pool *p, peft__mt_table *t, int64_t keys
     t->stamp = 1;
 }
 
+// A zeroed block in place of an older one of the pool, which is freed; NULL: no memory, the old one stays.
+static void *peft__mt_replace_block(peft__mt_pool *p, void *old, int64_t count, size_t size, size_t kept) {
+    void *block = p->failed ? NULL : peft__calloc(p->ctx, count, size);
+    p->failed = p->failed || !block;
+    for (int i = 0; block && i < p->count; i++) {
+        if (p->blocks[i] == old) {
+            memcpy(block, old, kept);
+            peft__free(p->ctx, old);
+            p->blocks[i] = block;
+        }
+    }
+    return block;
+}
+
+// Makes room for `keys` keys in a table of tokens and in `known`, which holds the first token of each (capacity / 2 of them).
+static bool peft__mt_grow(peft__mt_pool *p, peft__mt_table *t, peft__mt_token **known, int64_t keys) {
+    if (keys * 2 <= t->capacity) {
+        return true;
+    }
+    peft__mt_table grown = *t;
+    peft__mt_get_table(p, &grown, keys * 2);
+    peft__mt_token *more = (peft__mt_token *)peft__mt_replace_block(p, *known, grown.capacity / 2, sizeof **known, (size_t)t->used * sizeof **known);
+    if (!more) {
+        return false;
+    }
+    *known = more;
+    for (int64_t i = 0; i < t->capacity; i++) {
+        if (t->slots[i].stamp == t->stamp) {
+            uint64_t at = t->slots[i].key & grown.mask;
+            while (grown.slots[at].stamp == grown.stamp) {
+                at = (at + 1) & grown.mask;
+            }
+            grown.slots[at] = t->slots[i];
+            grown.slots[at].stamp = grown.stamp;
+        }
+    }
+    grown.used = t->used;
+    for (int i = 0; i < p->count; i++) {    // the new slots take the old ones' place in the pool
+        if (p->blocks[i] == t->slots) {
+            p->blocks[i] = grown.slots;
+            p->count--;
+            break;
+        }
+    }
+    peft__free(p->ctx, t->slots);
+    *t = grown;
+    return true;
+}
+
 static void peft__mt_pool_free(peft__mt_pool *p) {
     for (int i = 0; i < p->count; i++) {
         peft__free(p->ctx, p->blocks[i]);
@@ -20921,26 +20970,36 @@ static const char *peft__corpus_text(const peft__mt_input *in, int64_t t) {
     return k == 0 ? in->predictions[i] : in->references[i * in->per + k - 1];
 }
 
+// No more words than this are in a text: behind each but the last comes white space, whose first byte is one of these.
+static int64_t peft__corpus_most(const char *s) {
+    int64_t most = 1;
+    for (; *s; s++) {
+        unsigned char b = (unsigned char)*s;
+        most += b <= ' ' || b == 0xC2 || (b >= 0xE1 && b <= 0xE3);
+    }
+    return most;
+}
+
 static bool peft__corpus_read(peft__corpus *c, const peft__mt_input *in, bool lower) {
-    int64_t bytes = 0;
+    int64_t bytes = 0, most = 0;
     memset(c, 0, sizeof *c);
     peft__mt_pool_init(&c->pool, in->ctx);
     c->in = in;
     c->per = in->per;
     c->texts = in->count * (in->per + 1);
     for (int64_t t = 0; t < c->texts; t++) {
-        bytes += 2 * (int64_t)strlen(peft__corpus_text(in, t)) + 8;
+        const char *text = peft__corpus_text(in, t);
+        bytes += 2 * (int64_t)strlen(text) + 8;
+        most += peft__corpus_most(text);
     }
     peft__words reader;
     char *copy = (char *)peft__mt_get(&c->pool, lower ? bytes : 1, 1);
     peft__mt_token *words = (peft__mt_token *)peft__mt_get(&c->pool, in->longest + 2, sizeof *words);
     c->start = (int64_t *)peft__mt_get(&c->pool, c->texts + 1, sizeof(int64_t));
-    // a word and the white space after it are two bytes at least, and `bytes` counts every byte twice
-    int64_t most = bytes / 4 + 1;
     c->ids = (int32_t *)peft__mt_get(&c->pool, most, sizeof(int32_t));
     c->gram = (int32_t *)peft__mt_get(&c->pool, most, sizeof(int32_t));
-    c->known = (peft__mt_token *)peft__mt_get(&c->pool, most, sizeof *c->known);
-    peft__mt_get_table(&c->pool, &c->tokens, most);
+    peft__mt_get_table(&c->pool, &c->tokens, 64);   // the vocabulary is much smaller than the corpus: it grows
+    c->known = (peft__mt_token *)peft__mt_get(&c->pool, c->tokens.capacity / 2, sizeof *c->known);
     peft__mt_get_table(&c->pool, &c->grams, most);
     if (c->pool.failed) {
         return false;
@@ -20948,6 +21007,9 @@ static bool peft__corpus_read(peft__corpus *c, const peft__mt_input *in, bool lo
     peft__words_init(&reader, PEFT__WORDS_CHRF, lower, copy);
     for (int64_t t = 0; t < c->texts; t++) {
         int32_t n = peft__words_read(&reader, peft__corpus_text(in, t), words);
+        if (!peft__mt_grow(&c->pool, &c->tokens, &c->known, (int64_t)c->tokens.used + n)) {
+            return false;
+        }
         for (int32_t i = 0; i < n; i++) {
             c->ids[c->words++] = peft__mt_intern_token(&c->tokens, c->known, words[i].text, words[i].size);
         }
