@@ -610,17 +610,18 @@ static int forget_open(forgetting *r, int i, const char *text) {
 static peft_status forget_run(forgetting *r, int run, int64_t seed, peft_model *m, peft_adapter *a) {
     peft_train_result result = {0};
     peft_status status = PEFT_OK;
-    double others[SCORES] = {0};
+    double first = 0, others[SCORES] = {0};
     if (run > 0) status = trial_train(m, a, run == 2 ? r->mixed : r->train[0], seed, &result);
     for (int i = 0; i < r->count && !status; i++) {
         double scores[SCORES] = {0};
         status = trial_scores(m, a, r->test[i], scores);
         trials_add(&r->cells[run][i], scores);
+        if (i == 0) first = scores[1];
         for (int k = 0; k < SCORES && i; k++) others[k] += scores[k] / (r->count - 1);
     }
     trials_add(&r->cells[run][r->count], others);
-    if (!status && run && !s.quiet) fprintf(stderr, "%s, seed %lld: ROUGE-L %.2f, of the others %.2f, %.1f s of training\n", run_names[run], (long long)seed,
-                                            r->cells[run][0].mean[1], others[1], result.seconds);
+    if (!status && run && !s.quiet)
+        fprintf(stderr, "%s, seed %lld: ROUGE-L %.2f, of the others %.2f, %.1f s of training\n", run_names[run], (long long)seed, first, others[1], result.seconds);
     return status;
 }
 
