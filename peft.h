@@ -125,7 +125,8 @@ typedef enum peft_dtype {
     PEFT_BF16,
     PEFT_I8,   // int8 codes, one f32 scale per block
     PEFT_NF4,  // bitsandbytes' 4-bit normal float
-    PEFT_FP4   // bitsandbytes' 4-bit float
+    PEFT_FP4,  // bitsandbytes' 4-bit float
+    PEFT_Q4    // 4-bit codes with a map of their own: GGUF's Q4_0 and IQ4_NL. Only ever read, nothing is quantized to it
 } peft_dtype;
 PEFTDEF const char *peft_dtype_name(peft_dtype type);
 
@@ -292,7 +293,7 @@ PEFTDEF peft_tensor *peft_cross_entropy(peft_tape *tape, peft_tensor *x, peft_te
 
 // The scales of a quantized tensor. tensor->data holds the codes: (rows * cols + 1) / 2 bytes, or rows * cols of PEFT_I8.
 struct peft_quant {
-    int64_t block;               // weights per scale: 32, 64, ... 4096
+    int64_t block;               // weights per scale: 32, 64, ... 4096; PEFT_I8 also 16
     int block_shift;             // its logarithm
     int64_t block_count;         // ceil(rows * cols / block)
     const float *absmax;         // [block_count] largest magnitude of each block (PEFT_I8: over 127). NULL: double quantization, where
@@ -484,7 +485,8 @@ typedef struct peft_model peft_model;
 typedef struct peft_model_desc {
     peft_context *context;
     const char *path;          // folder with config.json, model.safetensors (or its sharded index) and, if there, the tokenizer; or a
-                               // file in itself: .gguf, or a .bin checkpoint of llama2.c with its vocabulary beside it
+                               // file in itself: .gguf, or a .bin checkpoint of llama2.c with its vocabulary beside it. Of GGUF's formats
+                               // Q8_0, Q6_K and Q5_0 become PEFT_I8, Q4_0 and IQ4_NL PEFT_Q4, bit for bit; those with minima (Q4_K) f32
     const char *tokenizer;     // from here instead, as peft_tokenizer_load
     bool config_only;          // build the architecture from config.json with random weights (tests, benchmarks)
     uint64_t seed;             // of the random weights
@@ -2013,7 +2015,7 @@ PEFTDEF const char *peft_simd_name(peft_simd simd) {
 }
 
 PEFTDEF const char *peft_dtype_name(peft_dtype type) {
-    static const char *const names[] = {"f32", "f16", "bf16", "int8", "nf4", "fp4"};
+    static const char *const names[] = {"f32", "f16", "bf16", "int8", "nf4", "fp4", "q4"};
     return (size_t)type < sizeof(names) / sizeof(names[0]) ? names[type] : "unknown";
 }
 
@@ -7796,7 +7798,7 @@ static peft_status peft__quant_state(peft__quant_reader *r, const peft__quant_fo
         return peft__quant_state_error(r, "shape");
     r->count = t->rows * t->cols;
     q->block = peft__json_int(state, "blocksize", 0);
-    if (q->block < 32 || q->block > PEFT__QUANT_MAX_BLOCK || (q->block & (q->block - 1))) return peft__quant_state_error(r, "blocksize");
+    if (q->block < (f->type == PEFT_I8 ? 16 : 32) || q->block > PEFT__QUANT_MAX_BLOCK || (q->block & (q->block - 1))) return peft__quant_state_error(r, "blocksize");
     while ((int64_t)1 << q->block_shift < q->block) q->block_shift++;
     q->block_count = (r->count - 1) / q->block + 1;
     int source = 0;
@@ -8046,6 +8048,7 @@ static peft_status peft__items_of(peft_context *ctx, peft__arena *arena, const p
         return PEFT_OK;
     }
     if (!q) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: a tensor of type %s without scales", t->name, peft_dtype_name(t->type));
+    if (t->type == PEFT_Q4) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: no file has a place for type q4", t->name);
     const peft__quant_format *f = peft__quant_formats;
     while (f->type != t->type) f++;
     const char *json = peft__quant_json(arena, t, f->name);
@@ -8217,13 +8220,14 @@ static void peft__decode_q5_1(const unsigned char *PEFT__RESTRICT b, int64_t n, 
 }
 
 // IQ4_NL: scale, nibbles that index a table denser around zero. x = d table[q]
+static const float peft__iq4_nl_map[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
 static void peft__decode_iq4_nl(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    static const signed char table[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
     for (; n > 0; n--, b += 18, out += 32) {
         float d = peft__half_at(b);
         for (int i = 0; i < 16; i++) {
-            out[i] = d * (float)table[b[2 + i] & 15];
-            out[i + 16] = d * (float)table[b[2 + i] >> 4];
+            out[i] = d * peft__iq4_nl_map[b[2 + i] & 15];
+            out[i + 16] = d * peft__iq4_nl_map[b[2 + i] >> 4];
         }
     }
 }
@@ -9491,6 +9495,85 @@ static peft_status peft__gguf_config(const peft_gguf *g, peft__string *json) {
     return status ? status : json->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
+// ---- blocks of a scale times small integers, which our own formats hold bit for bit: a little more memory (32 bits for a scale), and
+//      all that is written for those formats. Formats with minima have no such twin.
+
+typedef struct peft__gguf_twin {
+    int ggml;
+    peft_dtype type;
+    int64_t block;
+    const float *map;
+} peft__gguf_twin;
+
+static const peft__gguf_twin *peft__gguf_twin_of(int type) {
+    static const float q4_0[16] = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
+    static const peft__gguf_twin twins[] = {{PEFT_GGML_Q8_0, PEFT_I8, 32, NULL}, {PEFT_GGML_Q5_0, PEFT_I8, 32, NULL}, {PEFT_GGML_Q6_K, PEFT_I8, 16, NULL},
+                                            {PEFT_GGML_Q4_0, PEFT_Q4, 32, q4_0}, {PEFT_GGML_IQ4_NL, PEFT_Q4, 32, peft__iq4_nl_map}};
+    for (int64_t i = 0; i < PEFT__COUNT(twins); i++)
+        if (twins[i].ggml == type) return &twins[i];
+    return NULL;
+}
+
+typedef struct peft__gguf_twin_job {
+    const peft__gguf_twin *twin;
+    const peft__ggml_format *format;
+    const unsigned char *data;
+    int64_t cols;
+    peft__row_order order;
+    uint8_t code_of[256];  // integer + 128 -> code
+    float *scales;
+    uint8_t *codes;
+} peft__gguf_twin_job;
+
+// The scale of value i of a block.
+static float peft__gguf_scale_at(const peft__gguf_twin_job *j, const unsigned char *block, int64_t i) {
+    return j->twin->ggml == PEFT_GGML_Q6_K ? peft__half_at(block + 208) * (float)(signed char)block[192 + i / 16] : peft__half_at(block);
+}
+
+static void peft__gguf_twin_rows(void *arg, int64_t begin, int64_t end) {
+    const peft__gguf_twin_job *j = (const peft__gguf_twin_job *)arg;
+    float x[256];
+    for (int64_t r = begin; r < end; r++) {
+        const unsigned char *b = j->data + r * (j->cols / j->format->block) * j->format->size;
+        int64_t at = peft__hf_row(&j->order, r) * j->cols;
+        for (int64_t c = 0; c < j->cols; c += j->format->block, at += j->format->block, b += j->format->size) {
+            j->format->decode(b, 1, x);
+            for (int64_t i = 0; i < j->format->block; i++) {
+                float scale = peft__gguf_scale_at(j, b, i), v = x[i] / scale;  // exact; no number where the scale is 0 or none itself
+                uint8_t code = j->code_of[v >= -128 && v <= 127 ? (int)v + 128 : 128];
+                if (i % j->twin->block == 0) j->scales[(at + i) / j->twin->block] = scale;
+                if (!j->twin->map) j->codes[at + i] = code;
+                else if (i % 2 == 0) j->codes[(at + i) / 2] = (uint8_t)(code << 4);
+                else j->codes[(at + i) / 2] |= code;
+            }
+        }
+    }
+}
+
+// `t` is given the tensor's values as [out, in], whatever the architecture has, as all quantized weights are.
+static peft_status peft__gguf_add_twin(peft_archive *a, const peft_gguf *g, const peft__gguf_view *v, const peft__gguf_twin *twin, peft_tensor *t) {
+    int64_t n = peft__size(t), count = n / twin->block;
+    peft__gguf_twin_job j = {twin, peft__ggml_format_of(twin->ggml), (const unsigned char *)v->tensor->data, v->tensor->dims[0], v->order, {0}, NULL, NULL};
+    peft_quant *q = (peft_quant *)peft__arena_alloc(&a->arena, sizeof(peft_quant));
+    j.scales = (float *)peft__arena_alloc(&a->arena, (size_t)count * sizeof(float));
+    j.codes = (uint8_t *)peft__arena_alloc(&a->arena, (size_t)(twin->map ? n / 2 : n));
+    if (!q || !j.scales || !j.codes) return PEFT_ERROR_MEMORY;
+    memset(q, 0, sizeof(*q));
+    q->block = twin->block;
+    while ((int64_t)1 << q->block_shift < q->block) q->block_shift++;
+    q->block_count = count;
+    q->absmax = j.scales;
+    q->map = twin->map;
+    for (int i = 0; !twin->map && i < 256; i++) j.code_of[i] = (uint8_t)(i - 128);
+    for (int i = 0; twin->map && i < 16; i++) j.code_of[(int)twin->map[i] + 128] = (uint8_t)i;
+    t->type = twin->type;
+    t->rows = v->tensor->dims[1], t->cols = v->tensor->dims[0];
+    t->data = j.codes;
+    t->quant = q;
+    peft__ranges(g->ctx, t->rows, 65536 / t->cols, peft__gguf_twin_rows, &j);
+    return PEFT_OK;
+}
+
 static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, const peft__gguf_family *f, int64_t i) {
     const peft_gguf_tensor *source = &g->tensors[i];
     char name[PEFT__GGUF_NAME_SIZE];
@@ -9516,12 +9599,14 @@ static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, c
     t->type = PEFT_F32;
     if (!peft__mul(peft__size(t), (int64_t)sizeof(float), &bytes) || (uint64_t)bytes > SIZE_MAX)
         return peft__fail(g->ctx, PEFT_ERROR_MEMORY, "%s: tensor %s", g->path, name);
+    const peft__gguf_twin *twin = v.rank == 2 ? peft__gguf_twin_of(source->type) : NULL;
+    if (twin) return peft__gguf_add_twin(a, g, &v, twin, t);
     t->data = peft__arena_alloc(&a->arena, (size_t)bytes);
     return t->data ? peft__gguf_hf_load(g, &v, peft__f32(t)) : PEFT_ERROR_MEMORY;
 }
 
-// A GGUF model as an archive of Hugging Face's tensors: plain floats where they lie in the file, all others expanded to f32. `config`
-// receives what config.json would say.
+// A GGUF model as an archive of Hugging Face's tensors: plain floats where they lie in the file, Q8_0, Q5_0, Q6_K, Q4_0 and IQ4_NL in as
+// many bits as they have, all others expanded to f32. `config` receives what config.json would say.
 static peft_status peft__archive_open_gguf(peft_context *ctx, const char *path, peft_archive **out, peft__string *config) {
     const peft__gguf_family *f;
     peft_gguf *g;
@@ -9699,7 +9784,7 @@ static peft_status peft__gguf_add_hf(peft_gguf_writer *w, const char *architectu
         return peft__fail(w->ctx, PEFT_ERROR_UNSUPPORTED, "tensor %s has no name in a GGUF file of architecture %s", t->name,
                           architecture);
     peft__row_order order = peft__gguf_order(f, p, heads, kv_heads ? kv_heads : heads);
-    if (t->rank == 1 && order.kind == PEFT__ORDER_TRANSPOSED) order.kind = PEFT__ORDER_SAME;
+    if ((t->rank == 1 || !t->in_out) && order.kind == PEFT__ORDER_TRANSPOSED) order.kind = PEFT__ORDER_SAME;  // or quantizing has turned it
     return peft__gguf_add_ordered(w, own, t, t->rank == 1 ? (int)PEFT_GGML_F32 : (int)type, order);
 }
 
@@ -12979,7 +13064,7 @@ static peft_status peft__saved_as(const peft_model *m, peft__arena *a, const pef
     if (t->quant && (t == m->shared || t == m->head)) type = type > PEFT_BF16 ? t->quant->source : type;  // others expect floats there
     if (type <= PEFT_BF16) return peft__converted(m, a, t, type, out) ? PEFT_OK : PEFT_ERROR_MEMORY;
     *out = *t;
-    if (t->quant || t == m->head || !peft__is_linear(m, t)) return PEFT_OK;
+    if ((t->quant && t->type != PEFT_Q4) || t == m->head || !peft__is_linear(m, t)) return PEFT_OK;
     peft_quantize_desc d = {type, 0, false};
     peft_status status = peft__store_quantized(m->ctx, t, &d, made);
     if (!status) *out = **made;

@@ -422,6 +422,123 @@ static void test_formats(void) {
     peft_gguf_close(g);
 }
 
+// Formats that our own hold bit for bit: as quantized tensors they have the values that decoding gives, in every order of rows.
+static void test_twins(void) {
+    static const int types[] = {PEFT_GGML_Q8_0, PEFT_GGML_Q5_0, PEFT_GGML_Q6_K, PEFT_GGML_Q4_0, PEFT_GGML_IQ4_NL};
+    static const int orders[] = {PEFT__ORDER_SAME, PEFT__ORDER_ROTARY_K, PEFT__ORDER_FUSED, PEFT__ORDER_TRANSPOSED};
+    enum { ROWS = 12, COLS = 512 };
+    static float want[ROWS * COLS], got[ROWS * COLS];
+    static unsigned char data[ROWS * COLS * 2];
+    peft_rng r;
+    peft_rng_seed(&r, 12);
+    for (int k = 0; k < 5; k++) {
+        const peft__ggml_format *f = peft__ggml_format_of(types[k]);
+        int blocks = ROWS * COLS / f->block;
+        for (int i = 0; i < blocks * f->size; i++) data[i] = (unsigned char)random_below(&r, 256);
+        for (int i = 0; i < blocks; i++) data[i * f->size + (types[k] == PEFT_GGML_Q6_K ? 209 : 1)] &= 0xBB;  // finite scales
+        memset(data + (types[k] == PEFT_GGML_Q6_K ? 208 : 0), 0, 2);                                           // and one of 0
+        for (int o = 0; o < 4; o++) {
+            peft_gguf g = {0};
+            peft_gguf_tensor t = {0};
+            peft_archive a = {0};
+            peft_tensor out = {0};
+            peft__gguf_view v = {&t, {orders[o], 2, 0}, 2, ROWS, COLS};
+            g.ctx = ctx, a.ctx = ctx;
+            t.type = (peft_ggml_type)types[k], t.rank = 2, t.data = data, t.size = blocks * f->size;
+            t.dims[0] = COLS, t.dims[1] = ROWS, t.dims[2] = t.dims[3] = 1;
+            peft__arena_init(&a.arena, ctx);
+            out.rows = orders[o] == PEFT__ORDER_TRANSPOSED ? COLS : ROWS, out.cols = ROWS * COLS / out.rows;
+            bool ok = peft__row_order_fits(&v.order, ROWS) && !peft__gguf_decode(&g, &t, 0, ROWS, v.order, want);
+            ok = ok && !peft__gguf_add_twin(&a, &g, &v, peft__gguf_twin_of(types[k]), &out) && out.rows == ROWS && out.cols == COLS;
+            if (ok) peft__to_f32(&out, 0, ROWS * COLS, got);
+            for (int i = 0; i < ROWS * COLS && ok; i++) ok = got[i] == want[i];
+            check(f->name, ok && peft_tensor_bytes(&out) < ROWS * COLS * 10 / 8 + 100);
+            peft__arena_free(&a.arena);
+        }
+    }
+}
+
+static bool same_values(const peft_tensor *a, const peft_tensor *b) {
+    bool same = peft__size(a) == peft__size(b);
+    for (int64_t i = 0; same && i < a->rows; i++)
+        for (int64_t k = 0; same && k < a->cols; k++) {
+            float x, y;
+            peft__to_f32(a, i * a->cols + k, 1, &x);
+            peft__to_f32(b, a->in_out == b->in_out ? i * a->cols + k : k * a->rows + i, 1, &y);
+            same = x == y;
+        }
+    return same;
+}
+
+static float loss_of(peft_model *m) {
+    static const int32_t ids[] = {3, 17, 4, 99, 5, 60}, labels[] = {17, 4, 99, 5, 60, 3};
+    static const int64_t offsets[] = {0, 6};
+    peft_batch b = {0};
+    peft_tape *t = NULL;
+    float loss = -1;
+    b.count = 1, b.decoder_input = ids, b.labels = labels, b.target_offsets = offsets;
+    if (peft_tape_create(ctx, &t)) return -1;
+    peft_tensor *y = peft_model_loss(m, t, &b, NULL, 0, 0);
+    if (y) loss = peft__f32(y)[0];
+    peft_tape_destroy(t);
+    return loss;
+}
+
+static peft_model *load(const char *path, bool random) {
+    peft_model_desc d = {0};
+    peft_model *m = NULL;
+    d.context = ctx, d.path = path, d.config_only = random, d.seed = 3;
+    check(path, peft_model_load(&d, &m) == PEFT_OK);
+    return m;
+}
+
+// Whole models in few bits stay in few bits, and compute what their expanded copies do.
+static void test_quantized_models(void) {
+    static const char *const configs[] = {
+        "{\"model_type\":\"llama\",\"hidden_size\":64,\"num_attention_heads\":4,\"num_key_value_heads\":2,\"num_hidden_layers\":2,\"intermediate_size\":96,"
+        "\"vocab_size\":120,\"tie_word_embeddings\":false}",
+        "{\"model_type\":\"gpt2\",\"n_embd\":64,\"n_head\":4,\"n_layer\":2,\"n_positions\":64,\"vocab_size\":120}"};
+    static const char *const paths[] = {"twin0", "twin1"}, *const file = "build/test_twin.gguf", *const folder = "build/test_twin";
+    static const peft_ggml_type types[] = {PEFT_GGML_Q8_0, PEFT_GGML_Q4_0};
+    for (int which = 0; which < 4; which++) {
+        char path[32];
+        snprintf(path, sizeof path, "%s/config.json", paths[which / 2]);
+        check("a config", peft_mount(ctx, path, configs[which / 2], strlen(configs[which / 2])) == PEFT_OK);
+        peft_model *m = load(paths[which / 2], true), *f = NULL, *q = NULL, *again = NULL;
+        const char *architecture = m->config.model_type;
+        peft_gguf_writer *w = NULL;
+        peft_gguf_writer_create(ctx, &w);
+        peft_status status = peft_gguf_set_string(w, "general.architecture", architecture);
+        if (!status) status = peft__gguf_set_config(w, m, architecture);
+        for (int64_t i = 0; i < m->tensor_count && !status; i++)
+            status = peft__gguf_add_hf(w, architecture, m->config.heads, m->config.kv_heads, &m->tensors[i],
+                                       peft__reads_f32_only(m, &m->tensors[i]) ? PEFT_GGML_F32 : types[which % 2]);
+        check("write", !status && peft_gguf_write(w, file) == PEFT_OK);
+        peft_gguf_writer_destroy(w);
+        q = load(file, false);
+        check("its expanded copy", peft_model_save(q, folder, PEFT_F32) == PEFT_OK);
+        f = load(folder, false);
+        for (int64_t i = 0; i < q->tensor_count; i++) {
+            peft_tensor *t = &q->tensors[i];
+            check(t->name, t->type == (peft__reads_f32_only(q, t) ? PEFT_F32 : which % 2 ? PEFT_Q4 : PEFT_I8) && same_values(t, &f->tensors[i]));
+        }
+        check("the same loss", loss_of(q) > 0 && fabsf(loss_of(q) - loss_of(f)) < 1e-5f * loss_of(f));
+        check("in a format that files have", peft_model_save(q, folder, PEFT_NF4) == PEFT_OK);
+        again = load(folder, false);
+        for (int64_t i = 0; i < q->tensor_count; i++) {
+            peft_dtype kept = q->tensors[i].type == PEFT_Q4 ? PEFT_NF4 : q->tensors[i].type;
+            bool embedding = &q->tensors[i] == q->shared || &q->tensors[i] == q->head;
+            check("types of what is saved", again->tensors[i].type == (embedding ? PEFT_F32 : kept));
+        }
+        check("and as GGUF", peft_model_save(q, file, PEFT_I8) == PEFT_OK);
+        peft_model_destroy(again);
+        again = load(file, false);
+        for (int64_t i = 0; i < q->tensor_count && which % 2 == 0; i++) check("Q8_0 again", same_values(&q->tensors[i], &again->tensors[i]));
+        peft_model_destroy(again), peft_model_destroy(q), peft_model_destroy(f), peft_model_destroy(m);
+    }
+    remove(file);
+}
+
 // Rows are shared out among threads.
 static void test_threads(void) {
 #if PEFT_USE_PTHREADS
@@ -671,6 +788,7 @@ static void test_orders(void) {
         peft_gguf_writer *w = NULL;
         peft_gguf *g = NULL;
         peft_tensor *t = random_tensor(cases[c].name, cases[c].rows, cases[c].cols, 40 + (uint64_t)c);
+        t->in_out = cases[c].kind == 4;
         char key[64];
         peft_gguf_writer_create(ctx, &w);
         peft_gguf_set_string(w, "general.architecture", cases[c].architecture);
@@ -940,8 +1058,9 @@ static void test_configs(void) {
               embedding && embedding->type == PEFT_F16 && embedding->rows == 20 && embedding->cols == 16 && !embedding->owned);
         check("its vector", norm && norm->rank == 1 && norm->cols == 16 && memcmp(norm->data, b->data, 64) == 0);
         check("its keys", key && key->type == PEFT_F32 && memcmp(key->data, k->data, 8 * 16 * 4) == 0);
-        check("its blocks", wide && wide->type == PEFT_F32 && wide->rows == 16 && wide->cols == 64 &&
-                                fabsf(peft__f32(wide)[70] - peft__f32(up)[70]) < 0.02f);
+        float value = 9;
+        if (wide) peft__to_f32(wide, 70, 1, &value);
+        check("its blocks", wide && wide->type == PEFT_I8 && wide->rows == 16 && wide->cols == 64 && fabsf(value - peft__f32(up)[70]) < 0.02f);
         check("no second embedding", !peft_archive_find(a, "lm_head.weight"));
         peft_archive_close(a);
     }
@@ -1405,6 +1524,8 @@ int main(void) {
     test_reading();
     test_damage();
     test_formats();
+    test_twins();
+    test_quantized_models();
     test_threads();
     test_writing();
     test_quantizer();
