@@ -497,12 +497,79 @@ static void bench_nist(void) { run_metric("nist", nist_once); }
 static void bench_meteor(void) { run_metric("meteor", meteor_once); }
 static void bench_cider(void) { run_metric("cider", cider_once); }
 
+// ---- tokenizers: real texts of three kinds, through each family of vocabularies, to ids and back
+
+typedef struct words {
+    const peft_tokenizer *tokenizer;
+    char *text, *back;
+    size_t size;
+    peft_ids ids;
+} words;
+
+static void encode_once(void *argument) {
+    words *w = (words *)argument;
+    w->ids.count = 0;
+    check(peft_encode(w->tokenizer, w->text, w->size, &w->ids));
+}
+static void decode_ids_once(void *argument) {
+    words *w = (words *)argument;
+    peft_free(ctx, w->back);
+    check(peft_decode(w->tokenizer, w->ids.data, w->ids.count, false, &w->back, NULL));
+}
+
+// The "text" fields of a JSONL file, one below the other, in place.
+static void keep_texts(words *w) {
+    char *to = w->text, *line = w->text, *next;
+    for (; (next = strchr(line, '\n')); line = next + 1) {
+        peft__arena arena;
+        peft__json *root = NULL;
+        peft__arena_init(&arena, ctx);
+        check(peft__json_parse(ctx, &arena, line, (size_t)(next - line), "texts", &root));
+        const char *text = peft__json_text(root, "text", "");
+        size_t n = strlen(text);
+        memcpy(to, text, n);  // shorter than the line it comes from
+        to[n] = '\n';
+        to += n + 1;
+        peft__arena_free(&arena);
+    }
+    w->size = (size_t)(to - w->text);
+}
+
+static void bench_tokenizer(void) {
+    static const char *const vocabularies[][2] = {{"unigram", "tokenizers/t5/spiece.model"}, {"sentencepiece-bpe", "tokenizers/llama/tokenizer.model"},
+                                                  {"byte-bpe", "tokenizers/gpt2"}};
+    static const char *const files[][2] = {{"dialogues", "data/dialogsum/dialogsum.test.jsonl"}, {"multilingual", "golden/tokenizers.jsonl"}, {"source code", ""}};
+    const char *shared = getenv("PEFT_SHARED");
+    for (int v = 0; v < COUNT(vocabularies); v++)
+        for (int f = 0; f < COUNT(files); f++) {
+            char path[2][1024], more[160];
+            words w = {0};
+            peft_tokenizer *t = NULL;
+            snprintf(path[0], sizeof(path[0]), "%s/%s", shared ? shared : "../shared", vocabularies[v][1]);
+            snprintf(path[1], sizeof(path[1]), "%s/%s", shared ? shared : "../shared", files[f][1]);
+            if (peft_tokenizer_load(ctx, path[0], &t) || peft__read_all(ctx, *files[f][1] ? path[1] : "peft.h", &w.text, &w.size)) {
+                printf("{\"name\":\"tokenizer\",\"skipped\":\"%s\"}\n", peft_error(ctx));
+                peft_tokenizer_destroy(t);
+                continue;
+            }
+            if (f == 1) keep_texts(&w);
+            w.tokenizer = t;
+            double encoding = median_time(encode_once, &w), decoding = median_time(decode_ids_once, &w);
+            snprintf(more, sizeof(more), ",\"vocabulary\":\"%s\",\"text\":\"%s\",\"mb\":%.2f,\"tokens\":%lld,\"decode\":%.4g", vocabularies[v][0],
+                     files[f][0], (double)w.size / 1e6, (long long)w.ids.count, (double)w.size / decoding / 1e6);
+            emit("tokenizer", (double)w.size / encoding / 1e6, "MB/s", more);
+            peft_free(ctx, w.text), peft_free(ctx, w.back);
+            peft_ids_free(ctx, &w.ids);
+            peft_tokenizer_destroy(t);
+        }
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
 } benches[] = {{"peak", bench_peak},           {"memory", bench_memory}, {"sgemm", bench_sgemm}, {"lora_step", bench_lora_step},
                {"full_step", bench_full_step}, {"decode", bench_decode}, {"llama_decode", bench_llama_decode}, {"llama_prompt", bench_llama_prompt},
-               {"gpt2_full_step", bench_gpt2_full_step}, {"llama_lora_step", bench_llama_lora_step}, {"rouge", bench_rouge}, {"bleu", bench_bleu},
+               {"gpt2_full_step", bench_gpt2_full_step}, {"llama_lora_step", bench_llama_lora_step}, {"tokenizer", bench_tokenizer}, {"rouge", bench_rouge}, {"bleu", bench_bleu},
                {"chrf", bench_chrf},           {"ter", bench_ter},       {"nist", bench_nist},     {"meteor", bench_meteor}, {"cider", bench_cider}};
 
 static int usage(void) {
