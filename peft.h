@@ -3465,8 +3465,9 @@ PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintp
 // are stored where the next row of `out` (written later) or padding takes the excess, so `out` needs W spare elements.
 #define PEFT__AHEAD_ROWS 16  // strided reads come from far away and no hardware foresees them
 #define PEFT__AHEAD 256      // elements
+// Behind the end of these rows come the rows of the next panel.
 #define PEFT__PACK_AHEAD(V, i) \
-    if (i < lanes) PEFT__PREFETCH(peft__advance(type, source, (i) * cs + PEFT__MIN(p + PEFT__AHEAD, kc - 1)));
+    peft__fetch(type, source, p + PEFT__AHEAD < kc ? (i) * cs + p + PEFT__AHEAD : ((i) + width) * cs + p + PEFT__AHEAD - kc, 0);
 #define PEFT__PACK_LOAD(V, i) \
     r[i] = i < lanes ? peft__weight_##V(type, peft__advance(type, source, (i) * cs), p) : peft__set_##V(0.0f);
 #define PEFT__PACK_STORE(V, i)                                                     \
