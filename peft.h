@@ -3463,8 +3463,9 @@ PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintp
 
 // out[p*step + l] = source[p*rs + l*cs] for p < kc, l < lanes, and 0 for lanes <= l < width. rs or cs is 1. Whole vectors
 // are stored where the next row of `out` (written later) or padding takes the excess, so `out` needs W spare elements.
-#define PEFT__AHEAD_ROWS 16  // strided reads come from far away and no hardware foresees them
-#define PEFT__AHEAD 256      // elements
+#define PEFT__PACK_ROWS 8    // rows at a time where panels lie side by side
+#define PEFT__AHEAD 256      // elements in a row from here to what is fetched; across panels:
+#define PEFT__AHEAD_COLS 64
 // Behind the end of these rows come the rows of the next panel.
 #define PEFT__PACK_AHEAD(V, i) \
     peft__fetch(type, source, p + PEFT__AHEAD < kc ? (i) * cs + p + PEFT__AHEAD : ((i) + width) * cs + p + PEFT__AHEAD - kc, 0);
@@ -3481,7 +3482,7 @@ PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintp
         if (rs != 1) { /* lanes are contiguous (cs == 1): copy rows */                                                 \
             for (int64_t p = 0; p < kc; p++) {                                                                         \
                 const void *row = peft__advance(type, source, p * rs);                                                 \
-                peft__fetch(type, row, PEFT__AHEAD_ROWS * rs, 0);                                                      \
+                peft__fetch(type, row, PEFT__AHEAD_COLS, 0);                                                            \
                 peft__vec_##V v = lanes >= W ? peft__weight_##V(type, row, 0) : peft__weight_n_##V(type, row, 0, lanes); \
                 if (whole) peft__store_##V(out + p * step, v);                                                         \
                 else peft__store_n_##V(out + p * step, v, width);                                                      \
@@ -4036,13 +4037,13 @@ static int64_t peft__row_of(const peft__gemm_job *g, int64_t panel) {
     return panel * g->m / g->row_panels;
 }
 
-// Where the lanes of a panel are contiguous, panels are packed side by side, a few rows at a time: whole stretches of a row are read
-// then, not one of each page.
-static void peft__pack_a(const peft__gemm_job *g, int64_t begin, int64_t end, float *out) {
-    int64_t mr = g->isa->mr, step = g->a_rs == 1 && g->a_cs != 1 ? PEFT__AHEAD_ROWS : g->kn;
-    for (int64_t p = 0; p < g->kn; p += step)
+// Rows [p0, p1) of this block of k. Where the lanes of a panel are contiguous in memory, panels are packed side by side, a few rows at a
+// time: whole stretches of a row are read then, not a piece of each page.
+static void peft__pack_a(const peft__gemm_job *g, int64_t begin, int64_t end, int64_t p0, int64_t p1, float *out) {
+    int64_t mr = g->isa->mr, step = g->a_rs == 1 && g->a_cs != 1 ? PEFT__PACK_ROWS : g->kn;
+    for (int64_t p = p0; p < p1; p += step)
         for (int64_t i = begin; i < end; i++) {
-            int64_t row = peft__row_of(g, i), rows = peft__row_of(g, i + 1) - row, count = PEFT__MIN(step, g->kn - p);
+            int64_t row = peft__row_of(g, i), rows = peft__row_of(g, i + 1) - row, count = PEFT__MIN(step, p1 - p);
             const float *a = g->a + row * g->a_rs + (g->k0 + p) * g->a_cs;
             float *panel = out + (i - begin) * g->a_panel + p * mr;
             if (g->a_rs == 1 || g->a_cs == 1) {
@@ -4054,11 +4055,11 @@ static void peft__pack_a(const peft__gemm_job *g, int64_t begin, int64_t end, fl
         }
 }
 
-static void peft__pack_b(const peft__gemm_job *g, int64_t begin, int64_t end, float *out) {
-    int64_t nr = g->isa->nr, limit = PEFT__MIN(end * nr, g->n), step = g->b->transposed ? g->kn : PEFT__AHEAD_ROWS;
-    for (int64_t p = 0; p < g->kn; p += step)
+static void peft__pack_b(const peft__gemm_job *g, int64_t begin, int64_t end, int64_t p0, int64_t p1, float *out) {
+    int64_t nr = g->isa->nr, limit = PEFT__MIN(end * nr, g->n), step = g->b->transposed ? g->kn : PEFT__PACK_ROWS;
+    for (int64_t p = p0; p < p1; p += step)
         for (int64_t j = begin; j < end; j++)
-            g->pack(g->b, g->k0 + p, PEFT__MIN(step, g->kn - p), j * nr, PEFT__MIN(nr, limit - j * nr), (int)nr,
+            g->pack(g->b, g->k0 + p, PEFT__MIN(step, p1 - p), j * nr, PEFT__MIN(nr, limit - j * nr), (int)nr,
                     out + (j - begin) * g->b_panel + p * nr);
 }
 
@@ -4075,7 +4076,7 @@ static void peft__gemm_block(const peft__gemm_job *g, int64_t i0, int64_t i1, co
                 bp = (const float *)g->b->data + g->k0 * g->b->stride + col;
                 b_step = g->b->stride;
             } else if (g->b_in_place) {
-                peft__pack_b(g, j, j + 1, edge);
+                peft__pack_b(g, j, j + 1, 0, g->kn, edge);
                 bp = edge;
             }
             for (int64_t r = i; r < PEFT__MIN(i + chunk, i1); r++) {
@@ -4095,21 +4096,22 @@ static void peft__gemm_task(void *arg, int64_t index) {
     int64_t block = g->first + index, panels = g->split_m ? g->row_panels : g->col_panels;
     int64_t begin = block * panels / g->blocks, end = (block + 1) * panels / g->blocks;
     if (g->split_m) {
-        if (!g->a_in_place) peft__pack_a(g, begin, end, slot);
+        if (!g->a_in_place) peft__pack_a(g, begin, end, 0, g->kn, slot);
         peft__gemm_block(g, begin, end, slot, g->shared_begin, g->shared_end, g->shared, edge);
     } else {
-        if (!g->b_in_place) peft__pack_b(g, begin, end, slot);
+        if (!g->b_in_place) peft__pack_b(g, begin, end, 0, g->kn, slot);
         peft__gemm_block(g, g->shared_begin, g->shared_end, g->shared, begin, end, slot, edge);
     }
 }
 
-// Packs every 16th part of the shared operand.
+// Packs one of 16 parts of the shared operand: of its panels; or of k, if those rows are contiguous.
 static void peft__gemm_pack_task(void *arg, int64_t index) {
     const peft__gemm_job *g = (const peft__gemm_job *)arg;
-    int64_t count = g->shared_end - g->shared_begin;
-    int64_t begin = g->shared_begin + index * count / 16, end = g->shared_begin + (index + 1) * count / 16;
-    if (g->split_m) peft__pack_b(g, begin, end, g->shared + (begin - g->shared_begin) * g->b_panel);
-    else peft__pack_a(g, begin, end, g->shared + (begin - g->shared_begin) * g->a_panel);
+    int64_t count = g->shared_end - g->shared_begin, begin = index * count / 16, end = (index + 1) * count / 16;
+    float *out = g->shared + begin * (g->split_m ? g->b_panel : g->a_panel);
+    if (!g->split_m) peft__pack_a(g, g->shared_begin + begin, g->shared_begin + end, 0, g->kn, out);
+    else if (g->b->transposed) peft__pack_b(g, g->shared_begin + begin, g->shared_begin + end, 0, g->kn, out);
+    else peft__pack_b(g, g->shared_begin, g->shared_end, index * g->kn / 16, (index + 1) * g->kn / 16, g->shared);
 }
 
 static void peft__gemm_each(const peft__gemm_job *g, int64_t count, peft__task_fn fn, void *arg) {
