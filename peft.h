@@ -179,12 +179,13 @@ typedef struct peft_tensor {
     int rank;          // of its shape in a file: 1 for vectors, else 2 (0 counts as 2)
     bool in_out;       // a weight stored as [in, out] (GPT-2's Conv1D) instead of [out, in]
     const peft_quant *quant;
+    bool narrow;       // F16 or BF16, and trained as that: an optimizer's state holds the f32 master weights (Micikevicius et al. 2018)
 } peft_tensor;
 
 // A zeroed f32 tensor owned by the caller; peft_tensor_destroy frees it. `name` is kept by reference.
 PEFTDEF peft_status peft_tensor_create(peft_context *ctx, const char *name, int64_t rows, int64_t cols, peft_tensor **out);
 PEFTDEF void peft_tensor_destroy(peft_context *ctx, peft_tensor *tensor);
-// Makes a leaf trainable: converts its data to f32 in memory of its own where needed, and gives it a zeroed gradient.
+// Makes a leaf trainable: converts its data to f32 in memory of its own where needed (not if it is narrow), and gives it a zeroed gradient.
 PEFTDEF peft_status peft_require_grad(peft_context *ctx, peft_tensor *tensor);
 PEFTDEF void peft_freeze(peft_context *ctx, peft_tensor *tensor);  // the opposite: frees the gradient
 
@@ -624,6 +625,8 @@ typedef struct peft_adapter_desc {
     peft_activation_kind activation;  // theirs; default relu
     bool pfeiffer;               // behind the feed-forward only, not behind attention
     uint64_t seed;
+    peft_dtype type;             // LoRA without PiSSA: PEFT_F16 or PEFT_BF16 keep A and B, in memory and in files, in 16 bits; what trains
+                                 // them holds them in f32 as well (peft_tensor's narrow). A loaded adapter is f32
 } peft_adapter_desc;
 
 // PiSSA would take what A and B begin with out of the base's weights. Here the base stays as it is, for it may serve other adapters: the
@@ -640,6 +643,18 @@ PEFTDEF void peft_adapter_destroy(peft_adapter *adapter);
 // prompts and bottlenecks cannot be merged: PEFT_ERROR_UNSUPPORTED.
 PEFTDEF peft_status peft_adapter_merge(peft_adapter *adapter, float scale);
 PEFTDEF peft_status peft_adapter_unmerge(peft_adapter *adapter);
+
+// What it costs to round merged weights to few bits again. of_update: at 1, rounding is as large as what the adapter has learned.
+typedef struct peft_requantize_error {
+    int64_t tensors;
+    double relative;   // Frobenius norm of the error over that of the merged weights, of all tensors together
+    double of_update;  // and over that of what merging had added
+    double max, mean;  // of the magnitudes of the error
+} peft_requantize_error;
+
+// After merging: weights that the base has in few bits are quantized again as they were (format, block, double quantization), so that
+// the model is as small as before. All of them or, on failure, none. `error` may be NULL. Unmerging still restores the base.
+PEFTDEF peft_status peft_adapter_requantize(peft_adapter *adapter, peft_requantize_error *error);
 PEFTDEF const peft_adapter_desc *peft_adapter_settings(const peft_adapter *adapter);  // defaults filled in
 PEFTDEF int64_t peft_adapter_parameter_count(const peft_adapter *adapter);
 PEFTDEF int64_t peft_adapter_tensor_count(const peft_adapter *adapter);
@@ -873,7 +888,7 @@ typedef struct peft_optimizer_desc {
     size_t state_size;
     const char *state_file;
 } peft_optimizer_desc;
-// Of `kind` for these tensors. Reads their shapes only.
+// Of `kind` for these tensors, with the master weights of narrow ones. Reads their shapes only.
 PEFTDEF size_t peft_optimizer_state_size(peft_optimizer_kind kind, const peft_tensor *const *tensors, int64_t count);
 typedef struct peft_optimizer peft_optimizer;
 PEFTDEF peft_status peft_optimizer_create(const peft_optimizer_desc *desc, peft_optimizer **out);
@@ -5577,6 +5592,11 @@ static void peft__to_f32(const peft_tensor *t, int64_t first, int64_t count, flo
     }
 }
 
+// To f16 or bf16, rounded to nearest even.
+static void peft__from_f32(peft_dtype type, const float *x, int64_t n, uint16_t *out) {
+    for (int64_t i = 0; i < n; i++) out[i] = type == PEFT_F16 ? peft__f32_to_f16(x[i]) : peft__f32_to_bf16(x[i]);
+}
+
 static peft_status peft__make_f32(peft_context *ctx, peft_tensor *t) {
     if (t->type == PEFT_F32 && t->owned) return PEFT_OK;
     float *data = (float *)peft__calloc(ctx, peft__size(t), sizeof(float));
@@ -5592,7 +5612,7 @@ static peft_status peft__make_f32(peft_context *ctx, peft_tensor *t) {
 }
 
 PEFTDEF peft_status peft_require_grad(peft_context *ctx, peft_tensor *t) {
-    peft_status status = peft__make_f32(ctx, t);
+    peft_status status = t->narrow ? PEFT_OK : peft__make_f32(ctx, t);
     if (status) return status;
     if (!t->grad) t->grad = (float *)peft__calloc(ctx, peft__size(t), sizeof(float));
     if (!t->grad) return PEFT_ERROR_MEMORY;
@@ -14453,6 +14473,9 @@ static peft_status peft__adapter_alloc(const peft_adapter_desc *d, peft_adapter 
         d->prompt_place > PEFT_PROMPT_BOTH)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: reduction factor %g, prompt place %d", (double)d->reduction_factor, (int)d->prompt_place);
     if (d->method == PEFT_SELECTED && !d->target_modules) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "selected: target_modules has to say which parameters");
+    if (d->type != PEFT_F32 && ((d->type != PEFT_F16 && d->type != PEFT_BF16) || d->method != PEFT_LORA || d->pissa))
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: only a LoRA without pissa can be in f16 or bf16, not %s in %s",
+                          d->pissa ? "pissa" : peft_method_at(d->method) ? peft_method_at(d->method)->name : "this", peft_dtype_name(d->type));
     peft_adapter *a = (peft_adapter *)peft__calloc(ctx, 1, sizeof(peft_adapter));
     if (!a) return PEFT_ERROR_MEMORY;
     a->ctx = ctx;
@@ -14505,6 +14528,23 @@ static void peft__fill_uniform(peft_rng *rng, peft_tensor *t, double bound) {
 
 static void peft__fill_normal(peft_rng *rng, peft_tensor *t, double deviation) {
     for (int64_t k = 0; k < peft__size(t); k++) peft__f32(t)[k] = (float)(deviation * peft_rng_normal(rng));
+}
+
+// The low-rank matrices in 16 bits, if that is asked for. Of a plan, there is only the type.
+static peft_status peft__adapter_narrow(peft_adapter *a) {
+    for (int64_t i = 0; i < 2 * a->model->tensor_count && a->d.type != PEFT_F32; i++) {
+        const peft__site *s = &a->sites[i / 2];
+        peft_tensor *t = i % 2 ? s->b : s->a;
+        if (!t) continue;
+        uint16_t *half = a->ctx->dry ? (uint16_t *)peft__nowhere() : (uint16_t *)peft__calloc(a->ctx, peft__size(t), sizeof(uint16_t));
+        if (!half) return PEFT_ERROR_MEMORY;
+        if (!a->ctx->dry) peft__from_f32(a->d.type, peft__f32(t), peft__size(t), half);
+        if (!a->ctx->dry) peft__free(a->ctx, t->data);
+        t->data = half;
+        t->type = a->d.type;
+        t->narrow = true;
+    }
+    return PEFT_OK;
 }
 
 // A: kaiming_uniform(a = sqrt(5)), which is U(-1/sqrt(in), 1/sqrt(in)); B: 0. Beside an embedding A: 0, B: normal, as HF peft has it.
@@ -14743,6 +14783,7 @@ PEFTDEF peft_status peft_adapter_create(const peft_adapter_desc *d, peft_adapter
     if (!status) peft__bottleneck_init(a, &rng);
     if (!status && a->d.method == PEFT_DORA) status = peft__dora_init(a);
     if (!status && a->prompt) status = peft__prompt_init(a, &rng);
+    if (!status) status = peft__adapter_narrow(a);
     if (status) peft_adapter_destroy(a);
     else *out = a;
     return status;
@@ -15237,7 +15278,12 @@ static peft_status peft__add_product(peft_context *ctx, peft_tensor *w, bool in_
     peft__operand right = peft__operand_of(in_out ? b : a, in_out);
     const peft_tensor *left = in_out ? a : b;
     int64_t rs = in_out ? 1 : left->cols, cs = in_out ? left->cols : 1;
-    return peft__gemm(ctx, w->rows, w->cols, a->rows, scale, peft__f32(left), rs, cs, &right, 1, peft__f32(w), w->cols);
+    float *wide = left->type == PEFT_F32 ? NULL : (float *)peft__calloc(ctx, peft__size(left), sizeof(float));
+    if (left->type != PEFT_F32 && !wide) return PEFT_ERROR_MEMORY;
+    if (wide) peft__to_f32(left, 0, peft__size(left), wide);
+    peft_status status = peft__gemm(ctx, w->rows, w->cols, a->rows, scale, wide ? wide : peft__f32(left), rs, cs, &right, 1, peft__f32(w), w->cols);
+    peft__free(ctx, wide);
+    return status;
 }
 
 static void peft__scale_weight(peft_tensor *w, const float *v, bool by_input) {
@@ -15305,6 +15351,7 @@ PEFTDEF peft_status peft_adapter_unmerge(peft_adapter *a) {
         peft__backup *b = &a->backups[--a->backup_count];
         peft_tensor *t = &m->tensors[b->tensor];
         peft__free(a->ctx, t->data);
+        peft__free(a->ctx, (void *)(uintptr_t)t->quant);  // requantized
         b->before.grad = t->grad;
         *t = b->before;
     }
@@ -15332,6 +15379,76 @@ PEFTDEF peft_status peft_adapter_merge(peft_adapter *a, float scale) {
     return status;
 }
 
+// Sums over all requantized weights.
+typedef struct peft__requantize_sums {
+    double errors, merged, updates, magnitudes, max, weights;
+} peft__requantize_sums;
+
+static void peft__requantize_compare(const peft_tensor *before, const peft_tensor *merged, const peft_tensor *again, peft__requantize_sums *s) {
+    float x[1024], y[1024], z[1024];
+    int64_t n = peft__size(merged);
+    for (int64_t at = 0; at < n; at += 1024) {
+        int64_t count = PEFT__MIN(1024, n - at);
+        peft__to_f32(before, at, count, x);
+        peft__to_f32(merged, at, count, y);
+        peft__to_f32(again, at, count, z);
+        for (int64_t i = 0; i < count; i++) {
+            double error = fabs((double)z[i] - (double)y[i]), update = (double)y[i] - (double)x[i];
+            s->errors += error * error;
+            s->merged += (double)y[i] * (double)y[i];
+            s->updates += update * update;
+            s->magnitudes += error;
+            s->max = PEFT__MAX(s->max, error);
+        }
+    }
+    s->weights += (double)n;
+}
+
+static peft_status peft__requantize_one(peft_adapter *a, const peft__backup *b, peft__requantize_sums *s, peft_tensor **out) {
+    const peft_quant *q = b->before.quant;
+    const peft_tensor *merged = &a->model->tensors[b->tensor];
+    peft_quantize_desc d = {b->before.type, q->block, !q->absmax};
+    peft_status status = peft_quantize(a->ctx, merged, &d, out);
+    if (status) return status;
+    ((peft_quant *)(uintptr_t)(*out)->quant)->source = q->source;
+    peft__requantize_compare(&b->before, merged, *out, s);
+    return PEFT_OK;
+}
+
+PEFTDEF peft_status peft_adapter_requantize(peft_adapter *a, peft_requantize_error *error) {
+    peft__requantize_sums s;
+    memset(&s, 0, sizeof(s));
+    if (error) memset(error, 0, sizeof(*error));
+    if (!a->backup_count) return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "requantize: this adapter is not merged");
+    for (int64_t i = 0; i < a->backup_count; i++)
+        if (a->model->tensors[a->backups[i].tensor].data != a->backups[i].merged)
+            return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "requantize: %s was changed after this adapter was merged", a->model->tensors[a->backups[i].tensor].name);
+    peft_tensor **made = (peft_tensor **)peft__calloc(a->ctx, a->backup_count, sizeof(peft_tensor *));
+    peft_status status = made ? PEFT_OK : PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < a->backup_count && !status; i++)
+        if (a->backups[i].before.quant && !a->model->tensors[a->backups[i].tensor].quant) status = peft__requantize_one(a, &a->backups[i], &s, &made[i]);
+    for (int64_t i = 0; made && i < a->backup_count; i++) {
+        peft_tensor *t = &a->model->tensors[a->backups[i].tensor], *q = made[i];
+        if (!q) continue;
+        if (!status) {  // data and quant go over
+            peft_tensor spare = *t;
+            t->data = q->data, t->quant = q->quant, t->type = q->type;
+            a->backups[i].merged = q->data;
+            q->data = spare.data;
+            q->quant = NULL, q->type = PEFT_F32;
+            if (error) error->tensors++;
+        }
+        peft_tensor_destroy(a->ctx, q);
+    }
+    peft__free(a->ctx, made);
+    if (status || !error || s.weights == 0) return status;
+    error->relative = s.merged > 0 ? sqrt(s.errors / s.merged) : 0;
+    error->of_update = s.updates > 0 ? sqrt(s.errors / s.updates) : 0;
+    error->max = s.max;
+    error->mean = s.magnitudes / s.weights;
+    return PEFT_OK;
+}
+
 // ---- one LoRA made of several
 
 #define PEFT__LORA_SCALE(a, i) peft__adapter_scale((a), &(a)->sites[i])
@@ -15344,8 +15461,8 @@ static peft_status peft__combine_check(const peft_combine_desc *d) {
     for (int64_t k = 0; k < d->count; k++) {
         const peft_adapter *a = d->adapters[k];
         float weight = d->weights ? d->weights[k] : 1;
-        if (!a || a->model != first->model || a->d.method != PEFT_LORA || a->initial)
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "combine: adapter %lld is no plain LoRA of the same model", (long long)k);
+        if (!a || a->model != first->model || a->d.method != PEFT_LORA || a->initial || a->d.type != PEFT_F32)
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "combine: adapter %lld is no plain LoRA in f32 of the same model", (long long)k);
         if (!(weight - weight == 0)) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "combine: weight %lld is no number", (long long)k);
         for (int64_t i = 0; i < a->model->tensor_count; i++) {
             const peft__site *s = &a->sites[i], *f = &first->sites[i];
@@ -17356,15 +17473,16 @@ static bool peft__state_in_8bit(const peft_tensor *t) {
     return peft__size(t) >= PEFT__STATE_MIN_8BIT;
 }
 
-// AdamW: m, v.  8 bits: scales of m, scales of v, codes of m, codes of v.  Adafactor: rows, columns.
+// Of a narrow tensor, its master weights. Then AdamW: m, v.  8 bits: scales of m, scales of v, codes of m, codes of v.
+// Adafactor: rows, columns.
 static size_t peft__state_bytes(peft_optimizer_kind kind, const peft_tensor *t) {
-    size_t n = (size_t)peft__size(t), blocks = (n + PEFT__STATE_BLOCK - 1) / PEFT__STATE_BLOCK;
+    size_t n = (size_t)peft__size(t), blocks = (n + PEFT__STATE_BLOCK - 1) / PEFT__STATE_BLOCK, master = t->narrow ? n * sizeof(float) : 0;
     switch (kind) {
-    case PEFT_ADAMW_8BIT: return peft__state_in_8bit(t) ? 2 * n + 2 * blocks * sizeof(float) : 2 * n * sizeof(float);
-    case PEFT_ADAFACTOR: return (peft__state_factored(t) ? (size_t)(t->rows + t->cols) : n) * sizeof(float);
+    case PEFT_ADAMW_8BIT: return master + (peft__state_in_8bit(t) ? 2 * n + 2 * blocks * sizeof(float) : 2 * n * sizeof(float));
+    case PEFT_ADAFACTOR: return master + (peft__state_factored(t) ? (size_t)(t->rows + t->cols) : n) * sizeof(float);
     case PEFT_SGD:
-    case PEFT_LION: return n * sizeof(float);
-    default: return 2 * n * sizeof(float);
+    case PEFT_LION: return master + n * sizeof(float);
+    default: return master + 2 * n * sizeof(float);
     }
 }
 
@@ -17431,6 +17549,7 @@ static peft_status peft__optimizer_alloc(peft_optimizer *o) {
     for (int64_t i = 0; i < o->d.count && !status; i++) {
         o->tensors[i] = o->d.tensors[i];
         status = peft_require_grad(o->ctx, o->d.tensors[i]);
+        if (!status && o->tensors[i]->narrow) peft__to_f32(o->tensors[i], 0, peft__size(o->tensors[i]), (float *)(void *)peft__state_of(o, i));
     }
     return status;
 }
@@ -17475,7 +17594,8 @@ PEFTDEF double peft_optimizer_clip(peft_optimizer *o, double max_norm) {
 typedef struct peft__step_job {
     const peft_optimizer *o;
     peft_tensor *t;
-    unsigned char *state;
+    float *p;              // its weights, or the master weights of a narrow one
+    unsigned char *state;  // behind those
     float rate, step_size, root_correction, keep, decay;
     float *rows, *columns, *sums, factor;  // Adafactor
 } peft__step_job;
@@ -17494,7 +17614,7 @@ PEFT__LOOP(peft__loop_adamw, (float *PEFT__RESTRICT p, float *PEFT__RESTRICT g, 
            })
 
 static void peft__adamw_values(const peft__step_job *j, int64_t begin, float *m, float *v, int64_t n) {
-    peft__loop_adamw(j->o->ctx, peft__f32(j->t) + begin, j->t->grad + begin, m, v, j->o->d.beta1, j->o->d.beta2, j->step_size, j->root_correction,
+    peft__loop_adamw(j->o->ctx, j->p + begin, j->t->grad + begin, m, v, j->o->d.beta1, j->o->d.beta2, j->step_size, j->root_correction,
                      j->o->d.epsilon, j->keep, n);
 }
 
@@ -17592,7 +17712,7 @@ PEFT__LOOP(peft__loop_descend, (float *PEFT__RESTRICT p, float *PEFT__RESTRICT g
 
 static void peft__descend_range(void *arg, int64_t begin, int64_t end) {
     const peft__step_job *j = (const peft__step_job *)arg;
-    peft__loop_descend(j->o->ctx, peft__f32(j->t) + begin, j->t->grad + begin, j->keep, j->rate, end - begin);
+    peft__loop_descend(j->o->ctx, j->p + begin, j->t->grad + begin, j->keep, j->rate, end - begin);
 }
 
 static double peft__sum_of(const float *x, int64_t n) {
@@ -17645,12 +17765,12 @@ PEFT__LOOP(peft__loop_lion, (float *PEFT__RESTRICT p, float *PEFT__RESTRICT g, f
 
 static void peft__sgd_range(void *arg, int64_t begin, int64_t end) {
     const peft__step_job *j = (const peft__step_job *)arg;
-    peft__loop_sgd(j->o->ctx, peft__f32(j->t) + begin, j->t->grad + begin, (float *)(void *)j->state + begin, j->o->d.beta1, j->keep, j->rate, end - begin);
+    peft__loop_sgd(j->o->ctx, j->p + begin, j->t->grad + begin, (float *)(void *)j->state + begin, j->o->d.beta1, j->keep, j->rate, end - begin);
 }
 
 static void peft__lion_range(void *arg, int64_t begin, int64_t end) {
     const peft__step_job *j = (const peft__step_job *)arg;
-    peft__loop_lion(j->o->ctx, peft__f32(j->t) + begin, j->t->grad + begin, (float *)(void *)j->state + begin, j->o->d.beta1, j->o->d.beta2, j->keep,
+    peft__loop_lion(j->o->ctx, j->p + begin, j->t->grad + begin, (float *)(void *)j->state + begin, j->o->d.beta1, j->o->d.beta2, j->keep,
                     j->rate, end - begin);
 }
 
@@ -17663,11 +17783,12 @@ PEFTDEF void peft_optimizer_step(peft_optimizer *o, float learning_rate) {
     j.root_correction = (float)(1 / sqrt(c2));
     for (int64_t i = 0; i < o->d.count; i++) {
         j.t = o->tensors[i];
-        j.state = peft__state_of(o, i);
+        int64_t n = peft__size(j.t);
+        j.p = j.t->narrow ? (float *)(void *)peft__state_of(o, i) : peft__f32(j.t);
+        j.state = peft__state_of(o, i) + (j.t->narrow ? (size_t)n * sizeof(float) : 0);
         j.rate = o->rates ? learning_rate * o->rates[i] : learning_rate;
         j.step_size = (float)((double)j.rate / c1);
         j.keep = 1 - j.rate * o->d.weight_decay;
-        int64_t n = peft__size(j.t);
         switch (o->d.kind) {
         case PEFT_ADAFACTOR: peft__adafactor(&j); break;
         case PEFT_SGD: peft__ranges(o->ctx, n, 16384, peft__sgd_range, &j); break;
@@ -17681,6 +17802,7 @@ PEFTDEF void peft_optimizer_step(peft_optimizer *o, float learning_rate) {
             break;
         default: peft__ranges(o->ctx, n, 16384, peft__adamw_range, &j); break;
         }
+        if (j.t->narrow) peft__from_f32(j.t->type, j.p, n, (uint16_t *)j.t->data);
     }
 }
 
@@ -18039,7 +18161,7 @@ static peft_status peft__train_evaluate(peft__trainer *t) {
     if (status || (t->best_eval_loss >= 0 && t->eval_loss >= t->best_eval_loss)) return status;
     t->best_eval_loss = t->eval_loss;
     for (int64_t i = 0; t->best && i < t->tensor_count; i++)
-        memcpy(t->best[i], t->tensors[i]->data, (size_t)peft__size(t->tensors[i]) * sizeof(float));
+        memcpy(t->best[i], t->tensors[i]->data, peft_tensor_bytes(t->tensors[i]));
     return PEFT_OK;
 }
 
@@ -18080,7 +18202,7 @@ typedef struct peft__checkpoint_part {
 
 // What is saved of a tensor: weights, the optimizer's state and, if they are kept, the best weights. Returns how many parts.
 static int peft__checkpoint_parts(const peft__trainer *t, int64_t i, peft__checkpoint_part *parts) {
-    size_t size = (size_t)peft__size(t->tensors[i]) * sizeof(float);
+    size_t size = peft_tensor_bytes(t->tensors[i]);
     parts[0].data = t->tensors[i]->data;
     parts[0].size = size;
     parts[1].data = peft__state_of(t->optimizer, i);
@@ -18099,6 +18221,7 @@ static peft__checkpoint_header peft__checkpoint_describe(const peft__trainer *t)
         const peft_tensor *w = t->tensors[i];
         const int64_t shape[2] = {w->rows, w->cols};
         h.tensors = peft__checksum(peft__checksum(h.tensors, w->name, strlen(w->name)), shape, sizeof(shape));
+        if (w->narrow) h.tensors = peft__checksum(h.tensors, &w->type, sizeof(w->type));
         h.parameters += peft__size(w);
     }
     h.step = t->step;
@@ -18232,7 +18355,7 @@ static peft_status peft__train_run(peft__trainer *t) {
         if (!go_on) return peft__fail(t->ctx, PEFT_CANCELLED, "stopped after step %lld of %lld", (long long)t->step, (long long)t->steps);
     }
     for (int64_t i = 0; t->best && t->best_eval_loss >= 0 && i < t->tensor_count; i++)
-        memcpy(t->tensors[i]->data, t->best[i], (size_t)peft__size(t->tensors[i]) * sizeof(float));
+        memcpy(t->tensors[i]->data, t->best[i], peft_tensor_bytes(t->tensors[i]));
     return PEFT_OK;
 }
 
@@ -18354,7 +18477,8 @@ static peft_status peft__plan_adapter(peft__planner *p) {
     peft_status status = peft__adapter_alloc(&d, &p->adapter);
     if (status) return status;
     int kind = peft__method_row_of(d.method)->kind;
-    return peft__adapter_add_all(p->adapter, (kind & PEFT__ENCODED) || ((kind & PEFT__PREFIX) && d.prefix_projection));
+    status = peft__adapter_add_all(p->adapter, (kind & PEFT__ENCODED) || ((kind & PEFT__PREFIX) && d.prefix_projection));
+    return status ? status : peft__adapter_narrow(p->adapter);
 }
 
 // Marks what is trained, and counts it.
@@ -18367,10 +18491,10 @@ static peft_status peft__plan_trained(peft__planner *p) {
         t->requires_grad = true;
         t->grad = (float *)peft__nowhere();
         plan->trainable += peft__size(t);
+        if (p->adapter) plan->adapter += peft_tensor_bytes(t);
         if (!p->d->optimizer_elsewhere) plan->optimizer += peft__aligned_size(peft__state_bytes(p->d->optimizer, t));
     }
     plan->gradients = (size_t)plan->trainable * sizeof(float);
-    plan->adapter = p->adapter ? plan->gradients : 0;
     return PEFT_OK;
 }
 

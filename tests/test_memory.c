@@ -332,6 +332,120 @@ static void test_gradients_on(int which, peft_dtype type, peft_dtype embeddings)
     peft_context_destroy(ctx);
 }
 
+// A and B in 16 bits compute what the same values in f32 do; files hold them in 16 bits.
+static void test_narrow_adapter(int which, peft_dtype type) {
+    peft_context *ctx = make_context(2);
+    peft_model *m = load(ctx, folders[which], true, PEFT_NF4, true);
+    peft_adapter_desc d;
+    memset(&d, 0, sizeof d);
+    d.model = m, d.target_modules = "all-linear", d.r = 4, d.seed = 8, d.type = type;
+    peft_adapter *narrow = NULL, *wide = NULL, *loaded = NULL;
+    check(!peft_adapter_create(&d, &narrow), "an adapter in 16 bits", ctx);
+    d.type = PEFT_F32;
+    check(!peft_adapter_create(&d, &wide), "an adapter", ctx);
+    peft_rng rng;
+    peft_rng_seed(&rng, 3);
+    for (int64_t i = 0; i < narrow->count; i++) {
+        peft_tensor *t = &narrow->tensors[i], *w = &wide->tensors[i];
+        check(t->type == type && t->narrow, t->name, NULL);
+        for (int64_t k = 0; k < peft__size(w); k++) peft__f32(w)[k] += 0.05f * (float)peft_rng_normal(&rng);
+        peft__from_f32(type, peft__f32(w), peft__size(w), (uint16_t *)t->data);
+        peft__to_f32(t, 0, peft__size(t), peft__f32(w));
+    }
+    batch *data = (batch *)malloc(sizeof(batch));
+    for (int64_t rows = 1; rows <= 27; rows += 13) {
+        make_batch(data, which <= T5_TIED, rows == 1 ? 1 : 3, rows + 4, which <= T5_TIED ? rows : rows + 4, rows > 3);
+        float loss[2];
+        int64_t n, k;
+        size_t memory;
+        float *x = gradients(m, narrow, data, false, 0, &loss[0], &n, &memory), *y = gradients(m, wide, data, false, 0, &loss[1], &k, &memory);
+        double difference = 0, norm = 0;
+        for (int64_t i = 0; i < n && n == k; i++) difference += ((double)x[i] - (double)y[i]) * ((double)x[i] - (double)y[i]), norm += (double)y[i] * (double)y[i];
+        check(n == k && fabsf(loss[0] - loss[1]) <= 1e-5f * fabsf(loss[1]), "the loss of an adapter in 16 bits", NULL);
+        check(norm > 0 && sqrt(difference / norm) < 1e-5, "gradients of an adapter in 16 bits", NULL);
+        free(x), free(y);
+    }
+    for (int64_t i = 0; i < narrow->count; i++) check(narrow->tensors[i].type == type, "16 bits after training", NULL);
+    int64_t small = 0, large = 0;
+    check(!peft_adapter_file_size(narrow, &small) && !peft_adapter_file_size(wide, &large) && small < 0.7 * (double)large, "a smaller file", ctx);
+    check(!peft_adapter_save(narrow, FOLDER "/narrow") && !peft_adapter_load(m, FOLDER "/narrow", &loaded), "saved and loaded", ctx);
+    for (int64_t i = 0; loaded && i < narrow->count; i++) check(loaded->tensors[i].type == PEFT_F32 && same(&loaded->tensors[i], &narrow->tensors[i]), "as saved", NULL);
+    peft_adapter_destroy(loaded);
+    // merging either adds the same
+    peft_model *other = load(ctx, folders[which], true, PEFT_NF4, true);
+    check(!peft_adapter_merge(narrow, 1), "merging 16 bits", ctx);
+    peft_adapter *copy = NULL;
+    check(!peft_adapter_save(wide, FOLDER "/wide_adapter") && !peft_adapter_load(other, FOLDER "/wide_adapter", &copy) && !peft_adapter_merge(copy, 1), "merging 32 bits", ctx);
+    for (int64_t i = 0; i < peft_model_tensor_count(m); i++) check(same(peft_model_tensor(m, i), peft_model_tensor(other, i)), "merged alike", NULL);
+    free(data);
+    peft_adapter_destroy(copy), peft_adapter_destroy(narrow), peft_adapter_destroy(wide);
+    peft_model_destroy(other), peft_model_destroy(m);
+    peft_context_destroy(ctx);
+}
+
+static void test_narrow_errors(void) {
+    peft_context *ctx = make_context(1);
+    peft_model *m = load(ctx, folders[T5], true, PEFT_F32, false);
+    peft_adapter_desc d;
+    memset(&d, 0, sizeof d);
+    peft_adapter *a = NULL;
+    d.model = m, d.type = PEFT_BF16, d.method = PEFT_DORA;
+    check(peft_adapter_create(&d, &a) == PEFT_ERROR_ARGUMENT && !a && strstr(peft_error(ctx), "dora in bf16"), "DoRA in 16 bits", ctx);
+    d.method = PEFT_LORA, d.pissa = true;
+    check(peft_adapter_create(&d, &a) == PEFT_ERROR_ARGUMENT && !a && strstr(peft_error(ctx), "pissa in bf16"), "PiSSA in 16 bits", ctx);
+    d.pissa = false, d.type = PEFT_NF4;
+    check(peft_adapter_create(&d, &a) == PEFT_ERROR_ARGUMENT && !a && strstr(peft_error(ctx), "nf4"), "an adapter in 4 bits", ctx);
+    peft_model_destroy(m);
+    peft_context_destroy(ctx);
+}
+
+// ---- merging into a base in few bits
+
+static void test_requantize(int which, peft_dtype type, int64_t block, bool nested) {
+    peft_context *ctx = make_context(2);
+    peft_model_desc md;
+    memset(&md, 0, sizeof md);
+    md.context = ctx, md.path = folders[which], md.config_only = true, md.seed = 5, md.weights = type, md.block = block, md.double_quant = nested;
+    peft_model *m = NULL, *base = NULL, *exact = NULL;
+    check(!peft_model_load(&md, &m) && !peft_model_load(&md, &base) && !peft_model_load(&md, &exact), "a model", ctx);
+    peft_adapter *a = adapt(m, PEFT_LORA, "all-linear", 0), *b = adapt(exact, PEFT_LORA, "all-linear", 0);
+    peft_requantize_error e;
+    check(peft_adapter_requantize(a, &e) == PEFT_ERROR_ARGUMENT && e.tensors == 0, "requantizing what is not merged", ctx);
+    check(!peft_adapter_merge(a, 1) && !peft_adapter_merge(b, 1) && !peft_adapter_requantize(a, &e), "requantized", ctx);
+    double errors = 0, merged = 0, updates = 0, largest = 0;
+    int64_t tensors = 0;
+    for (int64_t i = 0; i < peft_model_tensor_count(m); i++) {
+        const peft_tensor *now = peft_model_tensor(m, i), *was = peft_model_tensor(base, i), *f = peft_model_tensor(exact, i);
+        check(now->type == was->type && peft_tensor_bytes(now) == peft_tensor_bytes(was) && (!was->quant || now->quant->source == was->quant->source), now->name, NULL);
+        if (!was->quant) continue;
+        tensors++;
+        peft_quantize_desc d = {type, block, nested};
+        peft_tensor *q = NULL;
+        check(!peft_quantize(ctx, f, &d, &q) && same(q, now), "as quantizing the sum would", ctx);
+        peft_tensor_destroy(ctx, q);
+        for (int64_t k = 0; k < peft__size(now); k++) {
+            float x, y, z;
+            peft__to_f32(was, k, 1, &x), peft__to_f32(f, k, 1, &y), peft__to_f32(now, k, 1, &z);
+            errors += ((double)z - (double)y) * ((double)z - (double)y), merged += (double)y * (double)y, updates += ((double)y - (double)x) * ((double)y - (double)x);
+            largest = PEFT__MAX(largest, fabs((double)z - (double)y));
+        }
+    }
+    check(tensors > 0 && e.tensors == tensors && fabs(e.relative - sqrt(errors / merged)) < 1e-9 && fabs(e.of_update - sqrt(errors / updates)) < 1e-7 && e.max == largest &&
+              e.mean > 0 && e.mean < e.max, "what it costs", NULL);
+    check(!peft_model_save(m, FOLDER "/requantized", type), "saved", ctx);
+    peft_model *again = load(ctx, FOLDER "/requantized", false, PEFT_F32, false);
+    for (int64_t i = 0; again && i < peft_model_tensor_count(m); i++) check(same(peft_model_tensor(again, i), peft_model_tensor(m, i)), "as saved", NULL);
+    peft_model_destroy(again);
+    check(!peft_adapter_requantize(a, &e) && e.tensors == 0, "nothing is left to requantize", ctx);
+    check(!peft_adapter_unmerge(a), "unmerged", ctx);
+    for (int64_t i = 0; i < peft_model_tensor_count(m); i++)
+        check(peft_model_tensor(m, i)->type == peft_model_tensor(base, i)->type && same(peft_model_tensor(m, i), peft_model_tensor(base, i)), "the base is back", NULL);
+    peft_adapter_destroy(a), peft_adapter_destroy(b);
+    peft_model_destroy(m), peft_model_destroy(base), peft_model_destroy(exact);
+    check(peft_memory_in_use(ctx) < 40000, "nothing stays", NULL);
+    peft_context_destroy(ctx);
+}
+
 // ---- blocks computed again
 
 static void test_checkpointing(int which, int method, float dropout) {  // method -1: all weights
@@ -623,6 +737,34 @@ static void test_8bit_follows(bool lora) {
     end_run(&a), end_run(&b);
 }
 
+// Master weights: small steps are not lost in 16 bits. Threads, a stop and a scratch file change nothing.
+static void test_narrow_training(peft_optimizer_kind kind, peft_dtype type) {
+    enum { WIDE, NARROW, THREADS, STOPPED, RESUMED, RUNS };
+    run r[RUNS];
+    for (int i = 0; i < RUNS; i++) {
+        r[i] = begin_run(i == THREADS ? 3 : 1, false, PEFT_NF4, kind);
+        peft_adapter_desc a;
+        memset(&a, 0, sizeof a);
+        a.model = r[i].model, a.target_modules = "all-linear", a.dropout = 0.1f, a.r = 8, a.type = i == WIDE ? PEFT_F32 : type;
+        check(!peft_adapter_create(&a, &r[i].adapter), "an adapter", r[i].ctx);
+        r[i].d.adapter = r[i].adapter, r[i].d.validation = r[i].data, r[i].d.keep_best = true;
+        r[i].d.learning_rate = kind == PEFT_SGD ? 0.01f : 1e-4f, r[i].d.max_steps = 60;  // f16 and bf16 alone would round most of these steps away
+    }
+    r[STOPPED].d.checkpoint = r[RESUMED].d.checkpoint = FOLDER "/narrow.peft";
+    r[STOPPED].d.progress = stop_at_4, r[RESUMED].d.resume = true, r[RESUMED].d.optimizer_file = FOLDER "/scratch";
+    double loss[2], start;
+    check(!peft_evaluate_loss(r[WIDE].model, NULL, r[WIDE].data, 0, 0, &start), "the loss before", NULL);
+    for (int i = 0; i < RUNS; i++) check(peft_train(&r[i].d, NULL) == (i == STOPPED ? PEFT_CANCELLED : PEFT_OK), "training in 16 bits", r[i].ctx);
+    for (int i = 0; i < 2; i++) check(!peft_evaluate_loss(r[i].model, r[i].adapter, r[i].data, 0, 0, &loss[i]), "the loss", r[i].ctx);
+    check(start - loss[WIDE] > 0.01 && fabs(loss[NARROW] - loss[WIDE]) < 0.05 * (start - loss[WIDE]), "16 bits follow 32", NULL);
+    if (!(fabs(loss[NARROW] - loss[WIDE]) < 0.05 * (start - loss[WIDE]))) printf("  %s %s: %g, %g from %g\n", peft_optimizer_name(kind), peft_dtype_name(type), loss[WIDE], loss[NARROW], start);
+    check(same_trained(&r[NARROW], &r[THREADS]) && same_trained(&r[NARROW], &r[RESUMED]), "16 bits, bit for bit", NULL);
+    r[WIDE].d.checkpoint = FOLDER "/narrow.peft", r[WIDE].d.resume = true;
+    check(peft_train(&r[WIDE].d, NULL) == PEFT_ERROR_SHAPE, "a checkpoint of another type", r[WIDE].ctx);
+    remove(FOLDER "/narrow.peft");
+    for (int i = 0; i < RUNS; i++) end_run(&r[i]);
+}
+
 static void test_optimizer_errors(void) {
     run a = begin_run(1, true, PEFT_F32, (peft_optimizer_kind)9);
     check(peft_train(&a.d, NULL) == PEFT_ERROR_ARGUMENT, "no such optimizer", a.ctx);
@@ -686,11 +828,14 @@ static size_t measure(const peft_plan_desc *d, bool random) {
     return peak;
 }
 
+static peft_dtype adapter_type;  // of LoRA in test_plan
+
 static void test_plan(peft_context *ctx, const char *path, bool random, peft_dtype weights, int method, peft_optimizer_kind kind, bool again, int64_t size, int64_t source,
                       int64_t target, float dropout) {
     peft_adapter_desc a;
     memset(&a, 0, sizeof a);
     a.method = method < 0 ? PEFT_LORA : (peft_method)method, a.target_modules = a.method == PEFT_LORA ? "all-linear" : NULL, a.dropout = dropout;
+    a.type = a.method == PEFT_LORA ? adapter_type : PEFT_F32;
     peft_plan_desc d;
     memset(&d, 0, sizeof d);
     d.context = ctx, d.path = path, d.weights = weights, d.double_quant = weights == PEFT_NF4, d.adapter = method < 0 ? NULL : &a, d.optimizer = kind;
@@ -724,8 +869,16 @@ static void test_plans(void) {
     test_plan(ctx, "small", true, PEFT_NF4, PEFT_LORA, PEFT_ADAMW, false, 4, 128, 32, 0.05f);
     test_plan(ctx, "small", true, PEFT_F32, PEFT_PROMPT_TUNING, PEFT_ADAMW, true, 2, 64, 16, 0);
     test_plan(ctx, "small", true, PEFT_F32, -1, PEFT_ADAMW_8BIT, true, 1, 64, 16, 0);
-    for (int which = GPT2; which < MODELS; which++)
-        for (int again = 0; again < 2; again++) test_plan(ctx, folders[which], true, again ? PEFT_NF4 : PEFT_F32, PEFT_LORA, PEFT_ADAMW, again, 4, 20, 12, 0);
+    adapter_type = PEFT_BF16;
+    test_plan(ctx, demo, false, PEFT_NF4, PEFT_LORA, PEFT_ADAMW_8BIT, true, 4, 80, 20, 0);
+    test_plan(ctx, demo, false, PEFT_NF4, PEFT_LORA, PEFT_LION, false, 1, 20, 8, 0);
+    adapter_type = PEFT_F32;
+    for (int which = T5_TIED; which < MODELS; which++) {
+        test_plan(ctx, folders[which], true, PEFT_F32, -1, PEFT_ADAMW, false, 4, 20, 12, 0);
+        test_plan(ctx, folders[which], true, PEFT_F32, PEFT_LORA, PEFT_ADAMW, false, 4, 20, 12, 0);
+        test_plan(ctx, folders[which], true, PEFT_NF4, PEFT_LORA, PEFT_ADAMW, true, 4, 20, 12, 0);
+        test_plan(ctx, folders[which], true, PEFT_F32, PEFT_PROMPT_TUNING, PEFT_ADAMW, false, 4, 20, 12, 0);
+    }
     // What no machine of ours could hold.
     static const char llama[] = "{\"model_type\": \"llama\", \"hidden_size\": 8192, \"num_attention_heads\": 64, \"num_hidden_layers\": 80, \"intermediate_size\": 22016,\n"
                                 " \"vocab_size\": 32000}";
@@ -735,6 +888,18 @@ static void test_plans(void) {
     d.context = ctx, d.path = "llama-65b.json", d.batch_size = 1;
     peft_memory_plan plan;
     check(!peft_plan_memory(&d, &plan) && plan.parameters == 65285660672 && plan.total > (size_t)1 << 39, "65 billion parameters", ctx);
+    static const char xxl[] = "{\"model_type\": \"t5\", \"d_model\": 4096, \"d_kv\": 64, \"num_heads\": 64, \"d_ff\": 10240, \"num_layers\": 24, \"vocab_size\": 32128,\n"
+                              " \"feed_forward_proj\": \"gated-gelu\", \"tie_word_embeddings\": false}";
+    peft_mount(ctx, "flan-t5-xxl/config.json", xxl, strlen(xxl));
+    d.path = "flan-t5-xxl";
+    check(!peft_plan_memory(&d, &plan) && plan.parameters == 11135332352 && plan.weights == 4 * (size_t)plan.parameters && plan.gradients == plan.weights &&
+              plan.optimizer == 2 * plan.weights, "FLAN-T5-XXL, all of it", ctx);
+    peft_adapter_desc lora;
+    memset(&lora, 0, sizeof lora);
+    lora.target_modules = "all-linear";
+    d.weights = PEFT_NF4, d.double_quant = true, d.adapter = &lora, d.embeddings = PEFT_BF16, d.checkpoint_blocks = true;
+    check(!peft_plan_memory(&d, &plan) && plan.weights + plan.scales > 5.9e9 && plan.weights + plan.scales < 6.3e9 && plan.total < 9e9, "FLAN-T5-XXL by QLoRA", ctx);
+    d.weights = d.embeddings = PEFT_F32, d.double_quant = d.checkpoint_blocks = false, d.adapter = NULL;
     d.path = "nothing.json";
     check(peft_plan_memory(&d, &plan) == PEFT_ERROR_MISSING && strstr(peft_error(ctx), "nothing.json") && plan.total == 0, "no such file", ctx);
     d.path = NULL;
@@ -845,6 +1010,10 @@ int main(int argc, char **argv) {
         test_gradients_on(which, PEFT_FP4, PEFT_I8);
         test_gradients_on(which, PEFT_I8, PEFT_NF4);
         test_gradients_on(which, PEFT_BF16, PEFT_BF16);
+        test_gradients_on(which, PEFT_F16, PEFT_F16);
+        test_narrow_adapter(which, which % 2 ? PEFT_F16 : PEFT_BF16);
+        test_requantize(which, PEFT_NF4, 64, true);
+        test_requantize(which, which % 2 ? PEFT_FP4 : PEFT_I8, 128, false);
         test_checkpointing(which, -1, 0);
         test_checkpointing(which, -1, 0.1f);
         test_checkpointing(which, PEFT_LORA, 0.1f);
@@ -866,6 +1035,8 @@ int main(int argc, char **argv) {
     test_formulas(PEFT_ADAMW_8BIT, 60, 80, 0.05);
     test_8bit_follows(true);
     test_8bit_follows(false);
+    for (int k = 0; k < 5; k++) test_narrow_training(kinds[k], k % 2 ? PEFT_F16 : PEFT_BF16);
+    test_narrow_errors();
     test_optimizer_errors();
     test_failing_memory(PEFT_ADAMW_8BIT);
     test_failing_memory(PEFT_ADAFACTOR);

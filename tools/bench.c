@@ -35,6 +35,23 @@ static double median_time(void (*call)(void *), void *argument) {
     return times[n / 2];
 }
 
+// The same for two calls that are compared: in turn, so that whatever slows the machine down slows both. times[2].
+static void median_times(void (*const *calls)(void *), void *const *arguments, double *times) {
+    double all[2][1000];
+    int n = 0;
+    for (int i = 0; i < 2; i++) calls[i](arguments[i]);
+    for (double start = seconds(); n < 3 || (n < 1000 && seconds() - start < 2 * seconds_each); n++)
+        for (int i = 0; i < 2; i++) {
+            double t = seconds();
+            calls[i](arguments[i]);
+            all[i][n] = seconds() - t;
+        }
+    for (int i = 0; i < 2; i++) {
+        qsort(all[i], (size_t)n, sizeof(double), ascending);
+        times[i] = all[i][n / 2];
+    }
+}
+
 static double resident_mb(void) {
     FILE *f = fopen("/proc/self/statm", "r");
     long pages = 0, ignored = 0;
@@ -132,11 +149,7 @@ static void triad_task(void *argument, int64_t index) {
 static void read_task(void *argument, int64_t index) {
     triad *t = (triad *)argument;
     int64_t first = t->n * index / thread_count, last = t->n * (index + 1) / thread_count;
-    float s[16] = {0};
-    for (int64_t i = first; i + 16 <= last; i += 16)
-        for (int k = 0; k < 16; k++) s[k] += t->b[i + k];
-    for (int k = 1; k < 16; k++) s[0] += s[k];
-    t->a[16 * index] = s[0];
+    t->a[16 * index] = peft__dot(ctx, t->b + first, t->b + first, last - first);
 }
 static void triad_once(void *argument) { peft__parallel(ctx, thread_count, triad_task, argument); }
 static void read_once(void *argument) { peft__parallel(ctx, thread_count, read_task, argument); }
@@ -155,12 +168,20 @@ static float *floats(int64_t n) {
     return p;
 }
 
-static void bench_memory(void) {
+// GB/s of a triad, and of reading only.
+static void measure_memory(double *triad_rate, double *read_rate) {
     triad t = {NULL, NULL, NULL, 32 << 20};
     t.a = floats(t.n), t.b = floats(t.n), t.c = floats(t.n);
-    emit("triad", 3 * 4 * (double)t.n / median_time(triad_once, &t) / 1e9, "GB/s", "");
-    emit("read", 4 * (double)t.n / median_time(read_once, &t) / 1e9, "GB/s", "");
+    *triad_rate = 3 * 4 * (double)t.n / median_time(triad_once, &t) / 1e9;
+    *read_rate = 4 * (double)t.n / median_time(read_once, &t) / 1e9;
     peft_free(ctx, t.a), peft_free(ctx, t.b), peft_free(ctx, t.c);
+}
+
+static void bench_memory(void) {
+    double triad_rate, read_rate;
+    measure_memory(&triad_rate, &read_rate);
+    emit("triad", triad_rate, "GB/s", "");
+    emit("read", read_rate, "GB/s", "");
 }
 
 // ---- products
@@ -202,6 +223,121 @@ static void bench_sgemm(void) {
     if (f) fclose(f);
 }
 
+// ---- weights in 4 bits: NF4 in blocks of 64 with double quantization beside the same matrix in f32
+
+static void check(peft_status status) {
+    if (!status) return;
+    fprintf(stderr, "bench: %s\n", *peft_error(ctx) ? peft_error(ctx) : peft_status_text(status));
+    exit(exit_code_of(status));
+}
+
+static peft_tensor matrix(int64_t rows, int64_t cols) {
+    return (peft_tensor){.name = "matrix", .rows = rows, .cols = cols, .rank = 2, .data = floats(rows * cols)};
+}
+
+static peft_tensor *in_4_bits(const peft_tensor *w) {
+    peft_tensor *t;
+    check(peft_quantize(ctx, w, &(peft_quantize_desc){.type = PEFT_NF4, .double_quant = true}, &t));
+    return t;
+}
+
+typedef struct quant_product {
+    peft__operand b;
+    int64_t m, n, k;
+    float *x, *y;
+} quant_product;
+
+static void quant_product_once(void *argument) {
+    quant_product *p = (quant_product *)argument;
+    check(peft__gemm(ctx, p->m, p->n, p->k, 1, p->x, p->k, 1, &p->b, 0, p->y, p->n));
+}
+
+// x W^T if transposed, else dY W, with W in 4 bits and in f32. times: of both.
+static size_t quant_product_times(int64_t m, int64_t n, int64_t k, bool transposed, double *times) {
+    peft_tensor w = transposed ? matrix(n, k) : matrix(k, n), *q = in_4_bits(&w);
+    quant_product small = {peft__operand_of(q, transposed), m, n, k, floats(m * k), floats(m * n)}, plain = small;
+    plain.b = peft__operand_of(&w, transposed);
+    median_times((void (*const[])(void *)){quant_product_once, quant_product_once}, (void *const[]){&small, &plain}, times);
+    size_t bytes = peft_tensor_bytes(q);
+    peft_tensor_destroy(ctx, q);
+    peft_free(ctx, w.data), peft_free(ctx, small.x), peft_free(ctx, small.y);
+    return bytes;
+}
+
+static void bench_quant_gemm(void) {
+    static const int64_t shapes[][3] = {{128, 512, 512}, {128, 1024, 512}, {512, 1024, 512}, {512, 2048, 768}, {512, 768, 3072}};
+    for (int i = 0; i < 2 * COUNT(shapes); i++) {
+        const int64_t *c = shapes[i / 2];
+        double times[2], work = 2e-9 * (double)c[0] * (double)c[1] * (double)c[2];
+        char more[256];
+        quant_product_times(c[0], c[1], c[2], i % 2 == 0, times);
+        snprintf(more, sizeof(more), ",\"product\":\"%s\",\"m\":%lld,\"n\":%lld,\"k\":%lld,\"f32\":%.1f,\"of_f32\":%.3f", i % 2 ? "dY W" : "x W^T", (long long)c[0],
+                 (long long)c[1], (long long)c[2], work / times[1], times[1] / times[0]);
+        emit("quant_gemm", work / times[0], "GFLOP/s", more);
+    }
+}
+
+// One token with a matrix that no cache holds even in 4 bits (70 MB). "in_cache": the same code on a matrix that the second-level cache
+// holds; where that is no faster, arithmetic is the limit and not memory.
+static void bench_quant_gemv(void) {
+    enum { ROWS = 16384, COLUMNS = 8192, FEW = 1024 };
+    double times[2], in_cache[2], triad_rate, read_rate;
+    measure_memory(&triad_rate, &read_rate);
+    for (int transposed = 1; transposed >= 0; transposed--) {
+        quant_product_times(1, FEW, FEW, transposed, in_cache);
+        size_t bytes = quant_product_times(1, transposed ? ROWS : COLUMNS, transposed ? COLUMNS : ROWS, transposed, times);
+        double weights = (double)ROWS * COLUMNS / 1e9, rate = (double)bytes / times[0] / 1e9, plain = 4 * weights / times[1];
+        char more[320];
+        snprintf(more, sizeof(more), ",\"product\":\"%s\",\"n\":%d,\"k\":%d,\"f32\":%.3g,\"over_f32\":%.2f,\"in_cache\":%.3g,\"read\":%.1f,\"gb_s\":%.1f,\"of_read\":%.3f,\"f32_of_read\":%.3f",
+                 transposed ? "x W^T" : "dY W", transposed ? ROWS : COLUMNS, transposed ? COLUMNS : ROWS, weights / times[1], times[1] / times[0],
+                 FEW * FEW / 1e9 / in_cache[0], read_rate, rate, rate / read_rate, plain / read_rate);
+        emit("quant_gemv", weights / times[0], "Gweights/s", more);
+    }
+}
+
+typedef struct conversion {
+    const peft_tensor *from;
+    peft_quantize_desc desc;
+    float *out;
+} conversion;
+
+static void dequantize_once(void *argument) {
+    const conversion *v = (const conversion *)argument;
+    for (int i = 0; i < (v->from->rows > 1000 ? 1 : 1000); i++) check(peft_dequantize(ctx, v->from, v->out));
+}
+
+static void quantize_once(void *argument) {
+    const conversion *v = (const conversion *)argument;
+    peft_tensor *t;
+    check(peft_quantize(ctx, v->from, &v->desc, &t));
+    peft_tensor_destroy(ctx, t);
+}
+
+// 16 KiB of floats, which a first-level cache holds, and 256 MiB, which none does: there, bytes read and written beside those of a triad.
+static void bench_dequantize(void) {
+    double triad_rate, read_rate;
+    measure_memory(&triad_rate, &read_rate);
+    for (int large = 0; large < 2; large++) {
+        peft_tensor w = large ? matrix(8192, 8192) : matrix(64, 64), *q = in_4_bits(&w);
+        conversion v = {q, {PEFT_NF4, 0, true}, (float *)w.data};
+        double n = (double)w.rows * (double)w.cols, time = median_time(dequantize_once, &v) / (large ? 1 : 1000), rate = ((double)peft_tensor_bytes(q) + 4 * n) / time / 1e9;
+        char more[160];
+        snprintf(more, sizeof(more), ",\"output\":\"%s\",\"gb_s\":%.1f,\"triad\":%.1f,\"of_triad\":%.3f", large ? "256 MiB" : "16 KiB", rate, triad_rate, rate / triad_rate);
+        emit("dequantize", n / time / 1e9, "Gweights/s", more);
+        peft_tensor_destroy(ctx, q);
+        peft_free(ctx, w.data);
+    }
+}
+
+static void bench_quantize(void) {
+    peft_tensor w = matrix(2048, 2048);
+    for (int twice = 0; twice < 2; twice++) {
+        conversion v = {&w, {PEFT_NF4, 0, twice != 0}, NULL};
+        emit("quantize", (double)(w.rows * w.cols) / median_time(quantize_once, &v) / 1e9, "Gweights/s", twice ? ",\"double_quant\":true" : ",\"double_quant\":false");
+    }
+    peft_free(ctx, w.data);
+}
+
 // ---- training steps and decoding of FLAN-T5-small's shape, random weights
 
 static const char t5_small[] =
@@ -210,12 +346,6 @@ static const char t5_small[] =
     "\"tie_word_embeddings\":false,\"pad_token_id\":0,\"eos_token_id\":1,\"decoder_start_token_id\":0}";
 
 enum { BATCH = 4, SOURCE = 256, TARGET = 64 };
-
-static void check(peft_status status) {
-    if (!status) return;
-    fprintf(stderr, "bench: %s\n", *peft_error(ctx) ? peft_error(ctx) : peft_status_text(status));
-    exit(exit_code_of(status));
-}
 
 typedef struct step {
     peft_model *model;
@@ -247,45 +377,79 @@ static void step_once(void *argument) {
     peft_optimizer_step(s->optimizer, 1e-4f);
 }
 
-static void load_small(peft_model **out) {
+static void load_small(peft_model **out, peft_dtype weights) {
     check(peft_mount(ctx, "t5-small/config.json", t5_small, strlen(t5_small)));
-    peft_model_desc d = {.context = ctx, .path = "t5-small", .config_only = true, .seed = 1};
+    peft_model_desc d = {.context = ctx, .path = "t5-small", .config_only = true, .seed = 1, .weights = weights, .double_quant = weights == PEFT_NF4};
     check(peft_model_load(&d, out));
 }
 
-static void run_step(const char *name, bool lora) {
-    static step s;
-    memset(&s, 0, sizeof(s));
-    load_small(&s.model);
-    step_batch(&s);
-    int64_t n = peft_model_tensor_count(s.model);
-    peft_adapter_desc ad = {.model = s.model, .r = 8, .target_modules = "q,v", .seed = 1};
-    if (lora) {
-        check(peft_adapter_create(&ad, &s.adapter));
-        n = peft_adapter_tensor_count(s.adapter);
+// What is trained: a LoRA of r 8 on these modules, or everything (NULL).
+static void step_train(step *s, const char *target_modules) {
+    int64_t n = peft_model_tensor_count(s->model);
+    peft_adapter_desc ad = {.model = s->model, .r = 8, .target_modules = target_modules, .seed = 1};
+    if (target_modules) {
+        check(peft_adapter_create(&ad, &s->adapter));
+        n = peft_adapter_tensor_count(s->adapter);
     }
     peft_tensor **tensors = (peft_tensor **)calloc((size_t)n, sizeof(peft_tensor *));
-    for (int64_t i = 0; tensors && i < n; i++) tensors[i] = lora ? peft_adapter_tensor(s.adapter, i) : peft_model_tensor(s.model, i);
+    for (int64_t i = 0; tensors && i < n; i++) tensors[i] = target_modules ? peft_adapter_tensor(s->adapter, i) : peft_model_tensor(s->model, i);
     peft_optimizer_desc od = {.context = ctx, .tensors = tensors, .count = n};
-    check(peft_optimizer_create(&od, &s.optimizer));
-    check(peft_tape_create(ctx, &s.tape));
-    measure_peak();
-    double kept = seconds_each;
-    if (seconds_each < 8) seconds_each = 8;
-    double time = median_time(step_once, &s);
-    seconds_each = kept;
-    char more[128];
-    snprintf(more, sizeof(more), ",\"rss_mb\":%.0f,\"peak\":%.1f,\"step_seconds\":%.4f", resident_mb(), peak_now, time);
-    emit(name, BATCH * (SOURCE + TARGET) / time, "tokens/s", more);
-    peft_tape_destroy(s.tape);
-    peft_optimizer_destroy(s.optimizer);
-    peft_adapter_destroy(s.adapter);
-    peft_model_destroy(s.model);
+    check(peft_optimizer_create(&od, &s->optimizer));
+    check(peft_tape_create(ctx, &s->tape));
     free(tensors);
 }
 
-static void bench_lora_step(void) { run_step("lora_step", true); }
-static void bench_full_step(void) { run_step("full_step", false); }
+static void step_close(step *s) {
+    peft_tape_destroy(s->tape);
+    peft_optimizer_destroy(s->optimizer);
+    peft_adapter_destroy(s->adapter);
+    peft_model_destroy(s->model);
+}
+
+// A step's time, which wants more samples than seconds_each gives.
+static void step_measure(step *s, const char *name, int tokens) {
+    measure_peak();
+    double kept = seconds_each;
+    if (seconds_each < 8) seconds_each = 8;
+    double time = median_time(step_once, s);
+    seconds_each = kept;
+    char more[128];
+    snprintf(more, sizeof(more), ",\"rss_mb\":%.0f,\"peak\":%.1f,\"step_seconds\":%.4f", resident_mb(), peak_now, time);
+    emit(name, tokens / time, "tokens/s", more);
+}
+
+static void run_step(const char *name, const char *target_modules) {
+    static step s;
+    memset(&s, 0, sizeof(s));
+    load_small(&s.model, PEFT_F32);
+    step_batch(&s);
+    step_train(&s, target_modules);
+    step_measure(&s, name, BATCH * (SOURCE + TARGET));
+    step_close(&s);
+}
+
+static void bench_lora_step(void) { run_step("lora_step", "q,v"); }
+static void bench_full_step(void) { run_step("full_step", NULL); }
+
+// A LoRA's step on a base in 4 bits beside the same on the base in f32.
+static void bench_qlora_step(void) {
+    static const char *const targets[] = {"q,v", "all-linear"};
+    static step small, plain;
+    for (int i = 0; i < COUNT(targets); i++) {
+        memset(&small, 0, sizeof(small)), memset(&plain, 0, sizeof(plain));
+        load_small(&small.model, PEFT_NF4), load_small(&plain.model, PEFT_F32);
+        step_batch(&small), step_batch(&plain);
+        step_train(&small, targets[i]), step_train(&plain, targets[i]);
+        double times[2], kept = seconds_each;
+        if (seconds_each < 8) seconds_each = 8;
+        median_times((void (*const[])(void *)){step_once, step_once}, (void *const[]){&small, &plain}, times);
+        seconds_each = kept;
+        char more[128];
+        snprintf(more, sizeof(more), ",\"target_modules\":\"%s\",\"f32\":%.1f,\"of_f32\":%.3f", targets[i], BATCH * (SOURCE + TARGET) / times[1], times[1] / times[0]);
+        emit("qlora_step", BATCH * (SOURCE + TARGET) / times[0], "tokens/s", more);
+        step_close(&small), step_close(&plain);
+    }
+}
 
 typedef struct decoding {
     peft_model *model;
@@ -304,7 +468,7 @@ static void decode_once(void *argument) {
 
 static void bench_decode(void) {
     decoding d;
-    load_small(&d.model);
+    load_small(&d.model, PEFT_F32);
     for (int i = 0; i < COUNT(d.prompt); i++) d.prompt[i] = 3 + 17 * i;
     double time = median_time(decode_once, &d);
     char more[96];
@@ -382,41 +546,20 @@ static void bench_llama_decode(void) { run_llama("llama_decode", llama_decode_on
 static void bench_llama_prompt(void) { run_llama("llama_prompt", llama_prompt_once, PROMPT); }
 
 // 256 tokens a step as four sequences of 64.
-static void run_decoder_step(const char *name, const char *path, const char *config, bool lora) {
+static void run_decoder_step(const char *name, const char *path, const char *config, const char *target_modules) {
     static step s;
     memset(&s, 0, sizeof(s));
     load_shape(path, config, PEFT_F32, PEFT_F32, &s.model);
     step_batch(&s);
     for (int i = 0; i < BATCH * TARGET; i++) s.input[i] = i % TARGET ? s.labels[i - 1] : 1;
     s.batch.source = NULL, s.batch.source_offsets = NULL;
-    int64_t n = peft_model_tensor_count(s.model);
-    peft_adapter_desc ad = {.model = s.model, .r = 8, .target_modules = "q_proj,v_proj", .seed = 1};
-    if (lora) {
-        check(peft_adapter_create(&ad, &s.adapter));
-        n = peft_adapter_tensor_count(s.adapter);
-    }
-    peft_tensor **tensors = (peft_tensor **)calloc((size_t)n, sizeof(peft_tensor *));
-    for (int64_t i = 0; tensors && i < n; i++) tensors[i] = lora ? peft_adapter_tensor(s.adapter, i) : peft_model_tensor(s.model, i);
-    peft_optimizer_desc od = {.context = ctx, .tensors = tensors, .count = n};
-    check(peft_optimizer_create(&od, &s.optimizer));
-    check(peft_tape_create(ctx, &s.tape));
-    measure_peak();
-    double kept = seconds_each;
-    if (seconds_each < 8) seconds_each = 8;
-    double time = median_time(step_once, &s);
-    seconds_each = kept;
-    char more[128];
-    snprintf(more, sizeof(more), ",\"rss_mb\":%.0f,\"peak\":%.1f,\"step_seconds\":%.4f", resident_mb(), peak_now, time);
-    emit(name, BATCH * TARGET / time, "tokens/s", more);
-    peft_tape_destroy(s.tape);
-    peft_optimizer_destroy(s.optimizer);
-    peft_adapter_destroy(s.adapter);
-    peft_model_destroy(s.model);
-    free(tensors);
+    step_train(&s, target_modules);
+    step_measure(&s, name, BATCH * TARGET);
+    step_close(&s);
 }
 
-static void bench_gpt2_full_step(void) { run_decoder_step("gpt2_full_step", "gpt2-124m", gpt2_124m, false); }
-static void bench_llama_lora_step(void) { run_decoder_step("llama_lora_step", "llama-110m", llama_110m, true); }
+static void bench_gpt2_full_step(void) { run_decoder_step("gpt2_full_step", "gpt2-124m", gpt2_124m, NULL); }
+static void bench_llama_lora_step(void) { run_decoder_step("llama_lora_step", "llama-110m", llama_110m, "q_proj,v_proj"); }
 
 // ---- metrics: sentences of the lengths that summaries have
 
@@ -567,7 +710,9 @@ static void bench_tokenizer(void) {
 static const struct {
     const char *name;
     void (*run)(void);
-} benches[] = {{"peak", bench_peak},           {"memory", bench_memory}, {"sgemm", bench_sgemm}, {"lora_step", bench_lora_step},
+} benches[] = {{"peak", bench_peak},           {"memory", bench_memory}, {"sgemm", bench_sgemm}, {"quant_gemm", bench_quant_gemm},
+               {"quant_gemv", bench_quant_gemv}, {"dequantize", bench_dequantize}, {"quantize", bench_quantize}, {"lora_step", bench_lora_step},
+               {"qlora_step", bench_qlora_step},
                {"full_step", bench_full_step}, {"decode", bench_decode}, {"llama_decode", bench_llama_decode}, {"llama_prompt", bench_llama_prompt},
                {"gpt2_full_step", bench_gpt2_full_step}, {"llama_lora_step", bench_llama_lora_step}, {"tokenizer", bench_tokenizer}, {"rouge", bench_rouge}, {"bleu", bench_bleu},
                {"chrf", bench_chrf},           {"ter", bench_ter},       {"nist", bench_nist},     {"meteor", bench_meteor}, {"cider", bench_cider}};

@@ -29,7 +29,7 @@ static peft_status plain_adapter(peft_model *m, const peft_method_info *info, ui
     if (info->method == PEFT_IA3 && ad.target && strcmp(ad.target, "all-linear") == 0) desc.target_modules = NULL;
     if (info->method == PEFT_SELECTED && (!ad.target || strcmp(ad.target, "all-linear") == 0)) desc.target_modules = "*", desc.layers_to_transform = last_block(m);
     if (info->method != PEFT_PROMPT_TUNING) desc.init_text = NULL;
-    if (info->method != PEFT_LORA) desc.pissa = false;
+    if (info->method != PEFT_LORA) desc.pissa = false, desc.type = PEFT_F32;
     return peft_adapter_create(&desc, out);
 }
 
@@ -282,8 +282,11 @@ static bool watch_quietly(const peft_progress *p, void *user) {
 }
 
 static peft_status trial_train(peft_model *m, peft_adapter *a, const peft_dataset *data, int64_t seed, peft_train_result *result) {
+    peft_optimizer_kind optimizer;
+    if (parse_optimizer(&optimizer)) return PEFT_ERROR_ARGUMENT;
     double rate = t.lr > 0 ? t.lr : (double)peft_default_learning_rate(m, a);
     return peft_train(&(peft_train_desc){.model = m, .adapter = a, .data = data, .epochs = t.epochs, .max_steps = t.max_steps, .batch_size = t.batch,
+                                         .optimizer = optimizer, .checkpoint_blocks = t.checkpoint_blocks,
                                          .learning_rate = (float)(rate * (ex.rate_factor > 0 ? ex.rate_factor : 1)), .warmup_steps = t.warmup,
                                          .max_source = t.max_source, .max_target = t.max_target, .seed = (uint64_t)seed, .progress = watch_quietly}, result);
 }
@@ -442,6 +445,8 @@ static int experiment_data(peft_dataset **all, peft_dataset **data, peft_dataset
     *all = *data = *test = NULL;
     if (s.rest.count != 1 || !d.data) return wrong("give a model folder and --data FILE");
     if (ex.seeds < 1 || ex.seeds > 100) return wrong("--seeds %lld is not 1 to 100", (long long)ex.seeds);
+    peft_optimizer_kind optimizer;
+    if (parse_optimizer(&optimizer)) return EXIT_USAGE;
     signal(SIGINT, on_interrupt);
     int code = open_dataset(d.data, d.limit, all);
     if (!code && ex.test) {
@@ -463,6 +468,8 @@ static const option sweep_options[] = {{"r", OPTION_TEXT, &ex.ranks, "LIST", "ra
                                        EXPERIMENT_OPTIONS,
                                        {"markdown", OPTION_FLAG, &ex.markdown, "", "the table in Markdown"},
                                        ADAPTER_OPTIONS,
+                                       WEIGHT_OPTIONS,
+                                       SAVING_OPTIONS,
                                        GENERATION_OPTIONS,
                                        COMMON_OPTIONS};
 
@@ -504,6 +511,8 @@ static const option compare_options[] = {{"methods", OPTION_TEXT, &ex.methods, "
                                          {"markdown", OPTION_FLAG, &ex.markdown, "", "the table in Markdown"},
                                          ADAPTER_OPTIONS,
                                          RANK_OPTION,
+                                         WEIGHT_OPTIONS,
+                                         SAVING_OPTIONS,
                                          GENERATION_OPTIONS,
                                          COMMON_OPTIONS};
 

@@ -570,7 +570,7 @@ static int run_eval(void) {
 // ---- the adapter to be trained, shared by train, methods, sweep, compare and forget
 
 static struct {
-    const char *method, *target, *feedforward, *bias, *modules_to_save, *layers, *rank_pattern, *alpha_pattern, *init_text, *activation, *place;
+    const char *method, *target, *feedforward, *bias, *modules_to_save, *layers, *rank_pattern, *alpha_pattern, *init_text, *activation, *place, *type;
     int64_t r, tokens, hidden, encoder_layers, bottleneck;
     double alpha, dropout, reduction;
     bool rslora, pissa, random_init, projection, lstm, pfeiffer;
@@ -582,6 +582,7 @@ static struct {
     {"alpha", OPTION_REAL, &ad.alpha, "X", "lora, dora: strength is alpha / r (16)"},                                             \
     {"use-rslora", OPTION_FLAG, &ad.rslora, "", "lora, dora: strength is alpha / sqrt(r)"},                                       \
     {"pissa", OPTION_FLAG, &ad.pissa, "", "lora: start from the weights' main directions"},                                                    \
+    {"adapter-type", OPTION_TEXT, &ad.type, "NAME", "lora: f32 (default), f16 or bf16 with master weights in f32 while it is trained"}, \
     {"lora-dropout", OPTION_REAL, &ad.dropout, "X", "lora, dora: dropout of the adapter's input (0)"},                            \
     {"target-modules", OPTION_TEXT, &ad.target, "NAMES", "e.g. q,v or all-linear (the architecture's default); lora: embeddings by name; selected: parameters"}, \
     {"feedforward-modules", OPTION_TEXT, &ad.feedforward, "NAMES", "ia3: target modules whose input is scaled"},                  \
@@ -641,8 +642,10 @@ static char *init_text;  // --init-text with its line breaks
 static int adapter_settings(peft_model *model, const peft_method_info *info, peft_adapter_desc *out) {
     peft_activation_kind activation;
     peft_prompt_place place;
+    peft_dtype type;
     int code = parse_activation(ad.activation, &activation);
     if (!code) code = parse_place(ad.place, &place);
+    if (!code) code = parse_weights("adapter-type", ad.type, &type);
     if (code) return code;
     if (!init_text) init_text = unescape(ad.init_text);
     *out = (peft_adapter_desc){.model = model, .method = info->method, .r = ad.r, .alpha = (float)ad.alpha, .dropout = (float)ad.dropout, .use_rslora = ad.rslora,
@@ -651,7 +654,7 @@ static int adapter_settings(peft_model *model, const peft_method_info *info, pef
                                .alpha_pattern = ad.alpha_pattern, .num_virtual_tokens = ad.tokens, .random_init = ad.random_init, .init_text = init_text,
                                .prefix_projection = ad.projection, .prompt_place = place, .encoder_hidden = ad.hidden, .encoder_lstm = ad.lstm,
                                .encoder_layers = ad.encoder_layers, .bottleneck = ad.bottleneck, .reduction_factor = (float)ad.reduction,
-                               .activation = activation, .pfeiffer = ad.pfeiffer, .seed = (uint64_t)s.seed};
+                               .activation = activation, .pfeiffer = ad.pfeiffer, .seed = (uint64_t)s.seed, .type = type};
     return EXIT_OK;
 }
 
@@ -677,6 +680,15 @@ static struct {
     bool checkpoint_blocks;
 } t;
 
+#define SAVING_OPTIONS                                                                                     \
+    {"optimizer", OPTION_TEXT, &t.optimizer, "NAME", "adamw (default), adamw8bit, adafactor, sgd, lion"}, \
+    {"checkpoint-blocks", OPTION_FLAG, &t.checkpoint_blocks, "", "less memory: compute blocks again on the way back"}
+
+static int parse_optimizer(peft_optimizer_kind *out) {
+    *out = PEFT_ADAMW;
+    return t.optimizer && !peft_optimizer_named(t.optimizer, out) ? wrong("--optimizer %s is not adamw, adamw8bit, adafactor, sgd or lion", t.optimizer) : EXIT_OK;
+}
+
 static const option train_options[] = {
     DATA_OPTIONS,
     {"validation", OPTION_TEXT, &t.validation, "FILE", "held-out examples with the same fields"},
@@ -685,9 +697,8 @@ static const option train_options[] = {
     ADAPTER_OPTIONS,
     RANK_OPTION,
     WEIGHT_OPTIONS,
-    {"optimizer", OPTION_TEXT, &t.optimizer, "NAME", "adamw (default), adamw8bit, adafactor, sgd, lion"},
+    SAVING_OPTIONS,
     {"optimizer-file", OPTION_TEXT, &t.optimizer_file, "FILE", "a scratch file for its state, mapped into memory"},
-    {"checkpoint-blocks", OPTION_FLAG, &t.checkpoint_blocks, "", "less memory: compute blocks again on the way back"},
     {"epochs", OPTION_INT, &t.epochs, "N", "times through the data (3)"},
     {"max-steps", OPTION_INT, &t.max_steps, "N", "optimizer steps, instead of epochs"},
     {"batch", OPTION_INT, &t.batch, "N", "examples per batch (8)"},
@@ -784,7 +795,7 @@ static int train_check(training *r) {
     if (s.rest.count != 1 || !d.data || !t.out) return wrong("give a model folder, --data FILE and --out DIR");
     int bad = check_method(ad.method);
     if (bad) return bad;
-    if (t.optimizer && !peft_optimizer_named(t.optimizer, &r->optimizer)) return wrong("--optimizer %s is not adamw, adamw8bit, adafactor, sgd or lion", t.optimizer);
+    if (parse_optimizer(&r->optimizer)) return EXIT_USAGE;
     if (t.split < 0 || t.split >= 1) return wrong("--split %g is not between 0 and 1", t.split);
     if (t.split > 0 && t.validation) return wrong("--split and --validation exclude each other");
     if (t.schedule) {
@@ -1031,6 +1042,7 @@ static int run_merge(void) {
     peft_model *m = NULL;
     peft_adapter *a = NULL;
     peft_dtype type;
+    peft_requantize_error error = {0};
     if (s.rest.count != 3) return wrong("give MODEL ADAPTER OUT");
     int code = parse_weights("type", merge_type, &type);
     if (!code && strcmp(s.rest.items[0], s.rest.items[2]) == 0) code = wrong("OUT is the model itself");
@@ -1038,14 +1050,22 @@ static int run_merge(void) {
     if (!code) code = open_adapter(m, s.rest.items[1], &a);
     if (!code) {
         peft_status status = peft_adapter_merge(a, (float)merge_scale);
+        if (!status && type >= PEFT_I8) status = peft_adapter_requantize(a, &error);
         if (!status) status = peft_model_save(m, s.rest.items[2], type);
         if (status) code = fail(status);
     }
     if (!code && s.json) {
         printf("{");
-        json_pair(stdout, "out", s.rest.items[2], "}\n");
+        json_pair(stdout, "out", s.rest.items[2], "");
+        if (error.tensors)
+            printf(",\"requantized\":%lld,\"relative_error\":%.6g,\"error_of_update\":%.6g,\"max_error\":%.6g,\"mean_error\":%.6g", (long long)error.tensors, error.relative,
+                   error.of_update, error.max, error.mean);
+        printf("}\n");
     } else if (!code) {
         printf("%s with %s merged in: %s\n", s.rest.items[0], s.rest.items[1], s.rest.items[2]);
+        if (error.tensors)
+            printf("%lld tensors quantized again: relative error %.3f %%, %.1f %% of what the adapter had added, at most %.3e, mean %.3e\n", (long long)error.tensors,
+                   100 * error.relative, 100 * error.of_update, error.max, error.mean);
     }
     peft_adapter_destroy(a);
     peft_model_destroy(m);
