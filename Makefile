@@ -14,6 +14,7 @@ help:
 	@echo "make demo      fine-tune a small model on dialogue summaries, before and after (2 minutes)"
 	@echo "make test      all tests"
 	@echo "make bench     speed, as JSON lines"
+	@echo "make four-bits what weights in few bits cost and save: the tables of the README (15 minutes)"
 	@echo "make golden    comparison with the reference cases in PEFT_SHARED"
 	@echo "make model     makes the project's own model anew (about an hour); the result is in build/model/out"
 	@echo "make install   peft.h and build/peft to PREFIX (/usr/local)"
@@ -47,6 +48,9 @@ build/demo_run: tools/demo.c tools/cli.h tools/report.h peft.h
 demo: build/demo_run build/demo/train.jsonl build/demo/validation.jsonl build/demo/test.jsonl
 	@build/demo_run $(MODEL) build/demo/train.jsonl build/demo/validation.jsonl build/demo/test.jsonl build/demo
 
+four-bits: build/peft demo
+	sh tools/four_bits.sh
+
 bench: build/bench
 	build/bench
 
@@ -66,4 +70,4 @@ clean:
 	rm -rf build
 
 .SECONDARY:
-.PHONY: all help examples demo test bench golden model install clean
+.PHONY: all help examples demo four-bits test bench golden model install clean

@@ -899,7 +899,13 @@ static void test_plans(void) {
     lora.target_modules = "all-linear";
     d.weights = PEFT_NF4, d.double_quant = true, d.adapter = &lora, d.embeddings = PEFT_BF16, d.checkpoint_blocks = true;
     check(!peft_plan_memory(&d, &plan) && plan.weights + plan.scales > 5.9e9 && plan.weights + plan.scales < 6.3e9 && plan.total < 9e9, "FLAN-T5-XXL by QLoRA", ctx);
-    d.weights = d.embeddings = PEFT_F32, d.double_quant = d.checkpoint_blocks = false, d.adapter = NULL;
+    static const char base[] = "{\"model_type\": \"t5\", \"d_model\": 768, \"d_kv\": 64, \"num_heads\": 12, \"d_ff\": 2048, \"num_layers\": 12, \"vocab_size\": 32128,\n"
+                               " \"feed_forward_proj\": \"gated-gelu\", \"tie_word_embeddings\": false}";
+    peft_mount(ctx, "flan-t5-base/config.json", base, strlen(base));
+    d.path = "flan-t5-base", d.source = 256, d.target = 64, d.embeddings = PEFT_F32;
+    check(!peft_plan_memory(&d, &plan) && plan.parameters == 247577856 && plan.total < 450e6, "FLAN-T5-base by QLoRA", ctx);
+    d.source = d.target = 0;
+    d.weights = PEFT_F32, d.double_quant = d.checkpoint_blocks = false, d.adapter = NULL;
     d.path = "nothing.json";
     check(peft_plan_memory(&d, &plan) == PEFT_ERROR_MISSING && strstr(peft_error(ctx), "nothing.json") && plan.total == 0, "no such file", ctx);
     d.path = NULL;
