@@ -50,7 +50,7 @@ if [ -e $work/scratch ]; then bad "the scratch file was left behind"; else ok; f
 runs "train --adapter-type" 0 $peft train $work/nf4 --data $work/train.jsonl $summary --out $work/half --adapter-type bf16 --max-steps 2
 runs "compare on 4 bits" 0 $peft compare $model --methods lora --data $work/train.jsonl --test $work/test.jsonl $summary --weights nf4 --optimizer adamw8bit \
     --checkpoint-blocks --max-steps 2 --seeds 1 --max-new-tokens 4
-runs "unknown adapter type" 2 $peft train $model --data $work/train.jsonl --out $work/x --adapter-type bf15; has "unknown adapter type" bf15
+runs "unknown adapter type" 2 $peft train $model --data $work/train.jsonl $summary --out $work/x --adapter-type bf15; has "unknown adapter type" bf15
 runs "unknown optimizer" 2 $peft train $model --data $work/train.jsonl --out $work/x --optimizer adam; has "unknown optimizer" adamw8bit
 runs "merge into 4 bits" 0 $peft merge $work/fp4 $work/lora $work/merged --type fp4; has "merge into 4 bits" "of what the adapter had added"
 runs "merge --json" 0 $peft merge $work/fp4 $work/lora $work/merged --type fp4 --json; has "merge --json" '"relative_error":0\.[01]'
