@@ -29,6 +29,7 @@ OPTIONS (define before the implementation)
     PEFT_NO_STDIO        no files: everything comes from memory, see peft_mount
     PEFT_MALLOC, PEFT_FREE   default allocator (or give one per context)
     PEFT_ONLY_METRICS    leaves the models out: contexts and metrics (define it in every file that includes peft.h)
+    PEFT_NO_METRICS      leaves metrics and benchmarks out, a quarter of the compile time (likewise)
 
 CONTENTS (search for the words behind >>)
     interface       >>platform >>gemm >>tensors >>quantization >>checkpoints >>tokenizers >>models >>adapters
@@ -766,8 +767,10 @@ typedef struct peft_text_perplexity_desc {
     int64_t window;    // tokens; default: the model's context, at most 1024
     int64_t stride;    // default: half the window
 } peft_text_perplexity_desc;
+#if !defined(PEFT_NO_METRICS)
 struct peft_perplexity_result;
 PEFTDEF peft_status peft_text_perplexity(const peft_text_perplexity_desc *desc, struct peft_perplexity_result *result);
+#endif
 // ---------------------------------------------------------------------------------------------------------------------
 // >>data
 
@@ -987,6 +990,7 @@ typedef struct peft_memory_plan {
 PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_plan *plan);
 #endif  // PEFT_ONLY_METRICS
 
+#if !defined(PEFT_NO_METRICS)
 // ---------------------------------------------------------------------------------------------------------------------
 // >>metrics: usable alone, without a model (PEFT_ONLY_METRICS)
 
@@ -1563,6 +1567,7 @@ PEFTDEF peft_status peft_benchmark_table(const peft_benchmark_results *results, 
 // A copy of a text in the context's memory, to be freed with peft_free.
 PEFTDEF peft_status peft_text_copy(peft_context *ctx, const char *text, char **out);
 #endif  // PEFT_ONLY_METRICS
+#endif  // PEFT_NO_METRICS
 
 #ifdef __cplusplus
 }
@@ -16645,6 +16650,7 @@ PEFTDEF peft_status peft_score_completions(const peft_score_desc *d, double *log
     return status;
 }
 
+#if !defined(PEFT_NO_METRICS)
 // ---- perplexity
 
 static peft_status peft__perplexity_windows(peft__scorer *s, const peft_ids *ids, int64_t window, int64_t stride) {
@@ -16685,6 +16691,7 @@ PEFTDEF peft_status peft_text_perplexity(const peft_text_perplexity_desc *d, pef
     peft__scorer_end(&s);
     return status;
 }
+#endif
 // =====================================================================================================================
 // 11. DATA
 //     Holds: JSONL (jsonlines.org), CSV and TSV (RFC 4180), templates, splits, mixtures; formats of chats, prompts with examples.
@@ -18576,6 +18583,7 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
 }
 #endif  // PEFT_ONLY_METRICS
 
+#if !defined(PEFT_NO_METRICS)
 // =====================================================================================================================
 // 13. METRICS
 //    Holds: ROUGE, BLEU, chrF, TER, NIST, METEOR (WordNet), CIDEr, classification, correlation, calibration (Platt), question
@@ -26444,6 +26452,7 @@ PEFTDEF peft_status peft_benchmark_table(const peft_benchmark_results *r, int64_
     return PEFT_OK;
 }
 #endif  // PEFT_ONLY_METRICS
+#endif  // PEFT_NO_METRICS
 
 #if defined(__GNUC__) || defined(__clang__)
 #pragma GCC diagnostic pop

@@ -30,7 +30,7 @@ c11="-std=c11 -Wall -Wextra -Wpedantic -Wshadow -Werror -fsyntax-only $work/one.
 native() {
     for compiler in gcc clang; do
         there $compiler || { skip "$compiler is not installed"; continue; }
-        for options in "" -DPEFT_NO_SIMD -DPEFT_NO_STDIO -DPEFT_USE_PTHREADS -DPEFT_ONLY_METRICS "-DPEFT_STATIC -DPEFT_NO_SIMD -DPEFT_NO_STDIO"; do
+        for options in "" -DPEFT_NO_SIMD -DPEFT_NO_STDIO -DPEFT_USE_PTHREADS -DPEFT_ONLY_METRICS -DPEFT_NO_METRICS "-DPEFT_STATIC -DPEFT_NO_SIMD -DPEFT_NO_STDIO"; do
             step "$compiler $options" 120 $compiler $options $c11
         done
         case $compiler in gcc) plus=g++ ;; *) plus=clang++ ;; esac
