@@ -634,7 +634,8 @@ typedef struct peft_adapter_desc {
 // adapter remembers its beginning and subtracts it, W + s (B A - B0 A0), which is the same function. Files hold it as a plain LoRA of
 // rank 2 r, [A; A0] and [B, -B0], as HF peft's conversion of PiSSA does; loaded again it is one.
 PEFTDEF peft_status peft_adapter_create(const peft_adapter_desc *desc, peft_adapter **out);
-// A folder with adapter_config.json and adapter_model.safetensors. Unknown configuration keys are logged and ignored.
+// A folder with adapter_config.json and adapter_model.safetensors. Unknown configuration keys are logged and ignored. target_modules may
+// be a regular expression: the modules that it chose are those in the file.
 PEFTDEF peft_status peft_adapter_load(peft_model *model, const char *folder, peft_adapter **out);
 // A path that ends in .gguf: LoRA as llama.cpp loads it, the scale folded into its alpha. What it cannot express - other methods, DoRA,
 // trained biases, different scales - is PEFT_ERROR_UNSUPPORTED by name.
@@ -2229,7 +2230,9 @@ static peft_status peft__scratch_map(peft_context *ctx, const char *path, size_t
     bool ok = true;  // written, not only sized: a disk that is full must not show later, when a page is touched
     for (size_t at = 0; at < size && ok; at += sizeof(zeros)) {
         size_t n = PEFT__MIN(sizeof(zeros), size - at);
-        ok = write(fd, zeros, n) == (ssize_t)n;
+        ssize_t wrote = write(fd, zeros, n);
+        ok = wrote == (ssize_t)n;
+        if (wrote >= 0 && !ok) errno = ENOSPC;  // a part of it: the disk is full
     }
     void *p = ok ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
     peft_status status = p == MAP_FAILED ? peft__fail(ctx, PEFT_ERROR_IO, "%s: %zu bytes: %s", path, size, strerror(errno)) : PEFT_OK;
@@ -2269,6 +2272,9 @@ static peft_status peft__write(peft__writer *w, const void *data, size_t n) {
     (void)data, (void)n;
     return w->status;
 }
+static peft_status peft__writer_flush(peft__writer *w) {
+    return w->status;
+}
 static void peft__writer_abort(peft__writer *w) {
     (void)w;
 }
@@ -2304,6 +2310,11 @@ static peft_status peft__writer_open(peft_context *ctx, const char *path, peft__
 static peft_status peft__write(peft__writer *w, const void *data, size_t n) {
     if (!w->status && n && fwrite(data, 1, n, (FILE *)w->handle) != n)
         w->status = peft__fail(w->ctx, PEFT_ERROR_IO, "%s: %s", w->path, strerror(errno));
+    return w->status;
+}
+
+static peft_status peft__writer_flush(peft__writer *w) {  // a full disk shows here
+    if (!w->status && fflush((FILE *)w->handle)) w->status = peft__fail(w->ctx, PEFT_ERROR_IO, "%s: %s", w->path, strerror(errno));
     return w->status;
 }
 
@@ -6754,6 +6765,10 @@ PEFTDEF peft_tensor *peft_multiply(peft_tape *t, peft_tensor *x, peft_tensor *v,
         peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "multiply: %lld columns by a vector of %lld", (long long)x->cols, (long long)peft__size(v)));
         return NULL;
     }
+    if (first < 0 || first > x->rows || count < 0 || count > x->rows - first) {
+        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "multiply: %lld rows from %lld on, of %lld", (long long)count, (long long)first, (long long)x->rows));
+        return NULL;
+    }
     peft_tensor *y = peft__result(t, x->rows, x->cols, x->requires_grad || v->requires_grad);
     if (!y) return NULL;
     if (count == 0) count = x->rows - first;
@@ -6788,7 +6803,9 @@ static void peft__columns_backward(peft_tape *t, peft__node *node) {
 
 PEFTDEF peft_tensor *peft_columns(peft_tape *t, peft_tensor *x, int64_t first, int64_t groups, int64_t size, int64_t stride) {
     if (t->status || !x) return NULL;
-    if (first < 0 || groups < 1 || size < 1 || stride < 0 || first + (groups - 1) * stride + size > x->cols) {
+    int64_t reach = 0;  // of the last group
+    if (first < 0 || groups < 1 || size < 1 || size > x->cols || first > x->cols - size || stride < 0 || !peft__mul(groups - 1, stride, &reach) ||
+        reach > x->cols - size - first) {
         peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "columns: %lld groups of %lld from %lld on do not fit into %lld", (long long)groups,
                                       (long long)size, (long long)first, (long long)x->cols));
         return NULL;
@@ -6901,8 +6918,11 @@ static void peft__prepend_backward(peft_tape *t, peft__node *node) {
 
 PEFTDEF peft_tensor *peft_prepend(peft_tape *t, peft_tensor *prefix, peft_tensor *x, const int64_t *offsets, int64_t sequences) {
     if (t->status || !prefix || !x) return NULL;
-    if (prefix->cols != x->cols || offsets[sequences] != x->rows) {
-        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "prepend: %lld columns before %lld", (long long)prefix->cols, (long long)x->cols));
+    bool fits = prefix->cols == x->cols && sequences > 0 && offsets[0] == 0 && offsets[sequences] == x->rows;
+    for (int64_t s = 0; s < sequences && fits; s++) fits = offsets[s] <= offsets[s + 1];
+    if (!fits) {
+        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "prepend: %lld columns before %lld sequences of [%lld, %lld]", (long long)prefix->cols,
+                                      (long long)sequences, (long long)x->rows, (long long)x->cols));
         return NULL;
     }
     int64_t d = x->cols, v = prefix->rows;
@@ -8136,27 +8156,35 @@ static peft_status peft__items_sorted(peft_context *ctx, peft__arena *arena, con
     return PEFT_OK;
 }
 
-PEFTDEF peft_status peft_safetensors_write(peft_context *ctx, const char *path, const peft_tensor *const *tensors, int64_t count) {
+static peft_status peft__safetensors_put(peft_context *ctx, peft__writer *w, const peft_tensor *const *tensors, int64_t count) {
     peft__arena arena;
     peft__arena_init(&arena, ctx);
     peft__string header;
     peft__string_init(&header, ctx);
-    peft__writer w;
     peft__item *items = NULL;
     int64_t n = 0;
     peft_status status = peft__items_sorted(ctx, &arena, tensors, count, &items, &n);
     if (!status) status = peft__safetensors_header(&header, items, n);
-    if (!status) status = peft__writer_open(ctx, path, &w);
     if (!status) {
         unsigned char size[8];
         for (int i = 0; i < 8; i++) size[i] = (unsigned char)((uint64_t)header.size >> 8 * i);
-        peft__write(&w, size, 8);
-        peft__write(&w, header.data, header.size);
-        for (int64_t i = 0; i < n; i++) peft__write(&w, items[i].data, (size_t)(items[i].count * items[i].width));
-        status = peft__writer_commit(&w);
+        peft__write(w, size, 8);
+        peft__write(w, header.data, header.size);
+        for (int64_t i = 0; i < n; i++) peft__write(w, items[i].data, (size_t)(items[i].count * items[i].width));
+        status = w->status;
     }
     peft__string_free(&header);
     peft__arena_free(&arena);
+    return status;
+}
+
+PEFTDEF peft_status peft_safetensors_write(peft_context *ctx, const char *path, const peft_tensor *const *tensors, int64_t count) {
+    peft__writer w;
+    peft_status status = peft__writer_open(ctx, path, &w);
+    if (status) return status;
+    status = peft__safetensors_put(ctx, &w, tensors, count);
+    if (!status) return peft__writer_commit(&w);
+    peft__writer_abort(&w);
     return status;
 }
 
@@ -10405,12 +10433,14 @@ static peft_status peft__sp_finish(peft_tokenizer *t, const char *path);
 static peft_status peft__sp_read(peft_tokenizer *t, const char *data, size_t n, const char *path) {
     peft__proto p = peft__proto_open(data, n);
     peft_status status = PEFT_OK;
+    bool kind_known = false;
     t->kind = PEFT__UNIGRAM;
     t->dummy_prefix = t->squeeze_spaces = t->escape_spaces = true;
     t->bos_text = "<s>", t->eos_text = "</s>", t->pad_text = "<pad>";
     while (!status && peft__proto_next(&p)) {
         if (p.wire != 2 || p.field < 1 || p.field > 3) continue;
         peft__proto inner = peft__proto_open(p.bytes, p.size);
+        kind_known = kind_known || p.field == 2;
         status = p.field == 1   ? peft__sp_read_piece(t, inner, path)
                  : p.field == 2 ? peft__sp_read_trainer(t, inner, path)
                                 : peft__sp_read_normalizer(t, inner, path);
@@ -10418,6 +10448,7 @@ static peft_status peft__sp_read(peft_tokenizer *t, const char *data, size_t n, 
     if (status) return status;
     if (p.failed || !t->count) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: not a SentencePiece model, or truncated", path);
     if (t->ids.unk < 0) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: no unknown piece", path);
+    if (!kind_known) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: truncated: nothing follows its %lld pieces", path, (long long)t->count);
     t->ids.bos = peft__control_id(t, t->bos_text);
     t->ids.eos = peft__control_id(t, t->eos_text);
     t->ids.pad = peft__control_id(t, t->pad_text);
@@ -12252,7 +12283,10 @@ static bool peft__rule_has_bias(const peft_config *c, char bias) {
 // ---- config.json
 
 static peft_status peft__config_size(peft_context *ctx, const peft__json *root, const char *path, const char *key, int64_t fallback, int64_t *out) {
-    *out = peft__json_int(root, key, fallback);
+    const peft__json *v = peft__json_get(root, key);
+    if (v && v->type != PEFT__JSON_NULL && (v->type != PEFT__JSON_NUMBER || v->number != floor(v->number)))
+        return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: %s is not a whole number", path, key);
+    *out = v && v->type == PEFT__JSON_NUMBER ? peft__json_int(root, key, INT64_MAX) : fallback;
     if (*out >= 1 && *out <= 1 << 24) return PEFT_OK;
     return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: %s is missing or out of range (%lld)", path, key, (long long)*out);
 }
@@ -12438,6 +12472,7 @@ static peft_status peft__config_parse(peft_context *ctx, const peft__json *root,
         if (status) return status;
         if (c->eos_id >= c->vocab_size || c->pad_id >= c->vocab_size || c->decoder_start_id >= c->vocab_size || (c->encoder_decoder && (c->eos_id < 0 || c->decoder_start_id < 0)))
             return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: a special token id is outside the vocabulary of %lld", path, (long long)c->vocab_size);
+        if (!(c->epsilon >= 0 && c->epsilon < 1)) return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: the epsilon of the norms is %g", path, (double)c->epsilon);
         return PEFT_OK;
     }
     return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: model_type \"%s\" is not one of t5, mt5, gpt2, gpt_neox, llama, mistral, qwen2", path, type);
@@ -12660,13 +12695,34 @@ static bool peft__reads_f32_only(const peft_model *m, const peft_tensor *t) {
     return t->rank == 1 || t == m->encoder_bias || t == m->decoder_bias || t == m->positions;
 }
 
-static peft_status peft__model_read(peft_model *m, const peft_model_desc *d) {
-    peft_status status = m->archive ? PEFT_OK : peft_archive_open(m->ctx, m->folder, &m->archive);
+// Copies of tied weights and buffers, which HF's checkpoints hold beside their parameters.
+static bool peft__is_spare(const char *name) {
+    static const char *const spare[] = {"embed_tokens.weight", "lm_head.weight", "EncDecAttention.relative_attention_bias.weight", ".attn.bias", ".attention.bias",
+                                        ".masked_bias", ".inv_freq"};
+    for (int64_t i = 0; i < PEFT__COUNT(spare); i++)
+        if (peft__ends_with(name, spare[i])) return true;
+    return false;
+}
+
+// Whether config.json is that of another, smaller model shows in what is left over. `used`: [archive->count].
+static void peft__model_warn_unused(const peft_model *m, const bool *used) {
+    int64_t count = 0;
+    const char *first = NULL;
+    for (int64_t i = 0; i < m->archive->count; i++) {
+        if (used[i] || peft__is_spare(m->archive->tensors[i].name)) continue;
+        if (!count++) first = m->archive->tensors[i].name;
+    }
+    if (count) peft__log(m->ctx, "warning: %s: %lld tensors are not used, such as %s: config.json does not have them", m->folder, (long long)count, first);
+}
+
+static peft_status peft__model_read_tensors(peft_model *m, const peft_model_desc *d, bool *used) {
+    peft_status status = PEFT_OK;
     for (int64_t i = 0; i < m->tensor_count && !status; i++) {
         peft_tensor *t = &m->tensors[i];
         const peft_tensor *s = peft__checkpoint_find(m, t);
         if (!s) return peft__fail(m->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", m->folder, t->name);
         if (!s->data) return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s is of a type that cannot be computed with", m->folder, t->name);
+        used[s - m->archive->tensors] = true;
         if (s->quant && t->in_out) peft__turn(t);
         if (s->rows != t->rows || s->cols != t->cols)
             return peft__fail(m->ctx, PEFT_ERROR_SHAPE, "%s: tensor %s is [%lld, %lld], config.json says [%lld, %lld]", m->folder, t->name,
@@ -12679,6 +12735,17 @@ static peft_status peft__model_read(peft_model *m, const peft_model_desc *d) {
         peft_quantize_desc kept = peft__kept_desc(m, t, d);
         if (!status) status = peft__store(m, t, &kept);
     }
+    return status;
+}
+
+static peft_status peft__model_read(peft_model *m, const peft_model_desc *d) {
+    peft_status status = m->archive ? PEFT_OK : peft_archive_open(m->ctx, m->folder, &m->archive);
+    if (status) return status;
+    bool *used = (bool *)peft__calloc(m->ctx, PEFT__MAX((int64_t)1, m->archive->count), sizeof(bool));
+    if (!used) return PEFT_ERROR_MEMORY;
+    status = peft__model_read_tensors(m, d, used);
+    if (!status) peft__model_warn_unused(m, used);
+    peft__free(m->ctx, used);
     return status;
 }
 
@@ -12878,22 +12945,62 @@ static peft_status peft__make_folder(peft_context *ctx, const char *path) {
     return PEFT_OK;
 }
 
-static peft_status peft__write_file(peft_context *ctx, const char *path, const void *data, size_t n) {
-    peft__writer w;
-    peft_status status = peft__writer_open(ctx, path, &w);
-    if (status) return status;
-    peft__write(&w, data, n);
-    return peft__writer_commit(&w);
+// The files of a folder: written under temporary names, then put in their places together, so that a full disk leaves none of them.
+typedef struct peft__folder {
+    peft_context *ctx;
+    const char *path;
+    bool there;  // before
+    peft__arena names;
+    peft__writer files[12];  // more than any folder has
+    int count;
+} peft__folder;
+
+static peft_status peft__folder_open(peft_context *ctx, const char *path, peft__folder *f) {
+    memset(f, 0, sizeof(*f));
+    f->ctx = ctx;
+    f->path = path;
+    peft__arena_init(&f->names, ctx);
+#if PEFT__MMAP
+    f->there = peft__is_directory(path);
+#endif
+    return peft__make_folder(ctx, path);
 }
 
-static peft_status peft__copy_if_there(peft_context *ctx, peft__arena *scratch, const char *from, const char *to, const char *name) {
-    char *source = peft__path_join(scratch, from, name), *target = peft__path_join(scratch, to, name), *data = NULL;
+static peft_status peft__folder_file(peft__folder *f, const char *name, peft__writer **out) {
+    const char *path = peft__path_join(&f->names, f->path, name);
+    peft_status status = path ? peft__writer_open(f->ctx, path, &f->files[f->count]) : PEFT_ERROR_MEMORY;
+    if (!status) *out = &f->files[f->count++];
+    return status;
+}
+
+static peft_status peft__folder_write(peft__folder *f, const char *name, const void *data, size_t n) {
+    peft__writer *w = NULL;
+    peft_status status = peft__folder_file(f, name, &w);
+    return status ? status : peft__write(w, data, n);
+}
+
+// After everything was written (`status` of that): keeps all files, or none.
+static peft_status peft__folder_close(peft__folder *f, peft_status status) {
+    for (int i = 0; i < f->count && !status; i++) status = peft__writer_flush(&f->files[i]);
+    for (int i = 0; i < f->count; i++) {
+        if (!status) status = peft__writer_commit(&f->files[i]);
+        else peft__writer_abort(&f->files[i]);
+    }
+#if PEFT__MMAP
+    if (status && !f->there) rmdir(f->path);
+#endif
+    peft__arena_free(&f->names);
+    return status;
+}
+
+static peft_status peft__copy_if_there(peft__folder *f, const char *from, const char *name) {
+    char *source = peft__path_join(&f->names, from, name), *data = NULL;
     size_t n = 0;
-    if (!source || !target) return PEFT_ERROR_MEMORY;
-    if (strcmp(source, target) == 0 || !peft__file_exists(ctx, source)) return PEFT_OK;
-    peft_status status = peft__read_all(ctx, source, &data, &n);
-    if (!status) status = peft__write_file(ctx, target, data, n);
-    peft__free(ctx, data);
+    if (!source) return PEFT_ERROR_MEMORY;
+    if (strcmp(from, f->path) == 0 || !peft__file_exists(f->ctx, source)) return PEFT_OK;
+    peft_status status = peft__read_all(f->ctx, source, &data, &n);
+    if (!status) status = peft__folder_write(f, name, data, n);
+    peft__free(f->ctx, data);
     return status;
 }
 
@@ -12933,7 +13040,7 @@ static void peft__quantization_config(peft__string *s, const peft_tensor *q) {
                         peft_dtype_name(q->type), q->quant->absmax ? "false" : "true");
 }
 
-static peft_status peft__save_config(const peft_model *m, const char *path, const peft_tensor *quantized) {
+static peft_status peft__save_config(const peft_model *m, peft__folder *f, const peft_tensor *quantized) {
     peft__string s;
     peft__string_init(&s, m->ctx);
     size_t n = strlen(m->config_text), begin = n, end = n;
@@ -12947,7 +13054,7 @@ static peft_status peft__save_config(const peft_model *m, const char *path, cons
         peft__quantization_config(&s, quantized);
         peft__string_puts(&s, "\n}\n");
     }
-    peft_status status = s.failed ? PEFT_ERROR_MEMORY : peft__write_file(m->ctx, path, s.data, s.size);
+    peft_status status = s.failed ? PEFT_ERROR_MEMORY : peft__folder_write(f, "config.json", s.data, s.size);
     peft__string_free(&s);
     return status;
 }
@@ -13110,17 +13217,23 @@ PEFTDEF peft_status peft_model_save(peft_model *m, const char *folder, peft_dtyp
     peft_tensor *tensors = (peft_tensor *)peft__arena_alloc(&a, (size_t)m->tensor_count * sizeof(peft_tensor)), *quantized = NULL;
     const peft_tensor **list = (const peft_tensor **)peft__arena_alloc(&a, pointers);
     peft_tensor **made = (peft_tensor **)peft__arena_alloc(&a, pointers);
-    char *weights = peft__path_join(&a, folder, "model.safetensors"), *config = peft__path_join(&a, folder, "config.json");
-    peft_status status = tensors && list && made && weights && config ? peft__make_folder(m->ctx, folder) : PEFT_ERROR_MEMORY;
+    peft_status status = tensors && list && made ? PEFT_OK : PEFT_ERROR_MEMORY;
     if (made) memset(made, 0, pointers);
     for (int64_t i = 0; i < m->tensor_count && !status; i++) {
         list[i] = &tensors[i];
         status = peft__saved_as(m, &a, &m->tensors[i], type, &tensors[i], &made[i]);
         if (!status && tensors[i].quant) quantized = &tensors[i];
     }
-    if (!status) status = peft_safetensors_write(m->ctx, weights, list, m->tensor_count);
-    if (!status) status = peft__save_config(m, config, quantized);
-    for (int64_t i = 0; i < PEFT__COUNT(copied) && !status; i++) status = peft__copy_if_there(m->ctx, &a, m->folder, folder, copied[i]);
+    if (!status) {
+        peft__folder f;
+        peft__writer *weights = NULL;
+        status = peft__folder_open(m->ctx, folder, &f);
+        if (!status) status = peft__folder_file(&f, "model.safetensors", &weights);
+        if (!status) status = peft__safetensors_put(m->ctx, weights, list, m->tensor_count);
+        if (!status) status = peft__save_config(m, &f, quantized);
+        for (int64_t i = 0; i < PEFT__COUNT(copied) && !status; i++) status = peft__copy_if_there(&f, m->folder, copied[i]);
+        status = peft__folder_close(&f, status);
+    }
     for (int64_t i = 0; made && i < m->tensor_count; i++) peft_tensor_destroy(m->ctx, made[i]);
     peft__arena_free(&a);
     return status;
@@ -14414,6 +14527,21 @@ static bool peft__add_prompt(peft_adapter *a, int kind, bool encoded) {
     return a->prompt != NULL;
 }
 
+// As in HF peft, a name that matches nothing is no error where others do; it is likely to be a slip, though.
+static void peft__warn_unmatched(const peft_adapter *a, const char *key, const char *list) {
+    const peft_model *m = a->model;
+    if (!list || strcmp(list, "all-linear") == 0) return;
+    for (const char *p = list; *p;) {
+        char name[192];
+        size_t n = strcspn(p, ",");
+        peft__string_into(name, sizeof(name), "%.*s", (int)n, p);
+        bool found = !*name;
+        for (int64_t i = 0; i < m->tensor_count && !found; i++) found = peft__list_matches(name, m->tensors[i].name, peft__module_path_size(&m->tensors[i]));
+        if (!found) peft__log(a->ctx, "warning: \"%s\" of %s matches nothing in the model", name, key);
+        p += n + (p[n] == ',');
+    }
+}
+
 static peft_status peft__adapter_add_all(peft_adapter *a, bool encoded) {
     peft_model *m = a->model;
     const peft__method_row *row = peft__method_row_of(a->d.method);
@@ -14427,7 +14555,11 @@ static peft_status peft__adapter_add_all(peft_adapter *a, bool encoded) {
     if ((row->kind & PEFT__VIRTUAL) && !peft__add_prompt(a, row->kind, encoded)) return PEFT_ERROR_MEMORY;
     bool low_rank = !(row->kind & (PEFT__LOW_RANK | PEFT__SCALES));
     for (int64_t i = 0; i < m->tensor_count && !low_rank; i++) low_rank = a->sites[i].a || a->sites[i].embedding_a || a->sites[i].scale;
-    if (a->count && low_rank) return PEFT_OK;
+    if (a->count && low_rank) {
+        if (row->kind & (PEFT__LOW_RANK | PEFT__SCALES)) peft__warn_unmatched(a, "target_modules", a->d.target_modules);
+        peft__warn_unmatched(a, "modules_to_save", a->d.modules_to_save);
+        return PEFT_OK;
+    }
     peft__string names;  // what could have been meant
     peft__string_init(&names, a->ctx);
     for (int64_t i = 0; i < m->tensor_count && peft__layer_of(m->tensors[i].name) <= 0; i++) {
@@ -14435,8 +14567,9 @@ static peft_status peft__adapter_add_all(peft_adapter *a, bool encoded) {
         while (last > path && last[-1] != '.') last--;
         if (peft__is_linear(m, &m->tensors[i])) peft__string_format(&names, " %.*s", (int)(end - last), last);
     }
-    peft_status status = peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "%s: \"%s\" matches nothing in the model; block 0 has%s", row->info.name,
-                                    a->d.target_modules ? a->d.target_modules : "", names.failed ? "" : names.data);
+    const char *layers = a->d.layers_to_transform;
+    peft_status status = peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "%s: \"%s\"%s%s matches nothing in the model; block 0 has%s", row->info.name,
+                                    a->d.target_modules ? a->d.target_modules : "", layers ? " in layers " : "", layers ? layers : "", names.failed ? "" : names.data);
     peft__string_free(&names);
     return status;
 }
@@ -14465,18 +14598,56 @@ static void peft__adapter_defaults(peft_adapter *a) {
     a->prompt_parts = a->model->config.encoder_decoder ? 2 : 1;
 }
 
+// Lists of numbers ("0,2,5") and of numbers by name ("q=4,v=16").
+static bool peft__numbers_valid(const char *list, bool named) {
+    for (const char *p = list; p && *p;) {
+        if (named) {
+            size_t name = strcspn(p, "=,");
+            if (!name || p[name] != '=') return false;
+            p += name + 1;
+        }
+        char *end;
+        double v = strtod(p, &end);
+        if (end == p || !(v >= 0 && v <= 1 << 24)) return false;
+        while (*end == ' ') end++;
+        if (*end && *end != ',') return false;
+        p = end + (*end == ',');
+    }
+    return true;
+}
+
+static peft_status peft__adapter_check(peft_context *ctx, const peft_adapter_desc *d) {
+    const struct {
+        const char *name;
+        double value, most;
+    } numbers[] = {{"r", (double)d->r, 1 << 16}, {"alpha", (double)d->alpha, 1e30}, {"dropout", (double)d->dropout, 0.9999},
+                   {"num_virtual_tokens", (double)d->num_virtual_tokens, 1 << 16}, {"encoder_hidden", (double)d->encoder_hidden, 1 << 20},
+                   {"encoder_layers", (double)d->encoder_layers, 64}, {"bottleneck", (double)d->bottleneck, 1 << 20},
+                   {"reduction_factor", (double)d->reduction_factor, 1e6}, {"prompt_place", (double)d->prompt_place, PEFT_PROMPT_BOTH},
+                   {"activation", (double)d->activation, PEFT_TANH}};
+    const struct {
+        const char *name, *list;
+        bool named;
+    } lists[] = {{"layers_to_transform", d->layers_to_transform, false}, {"rank_pattern", d->rank_pattern, true}, {"alpha_pattern", d->alpha_pattern, true}};
+    for (int64_t i = 0; i < PEFT__COUNT(numbers); i++)
+        if (!(numbers[i].value >= 0 && numbers[i].value <= numbers[i].most))
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: %s is %g, not in 0..%g", numbers[i].name, numbers[i].value, numbers[i].most);
+    if (d->reduction_factor > 0 && d->reduction_factor < 1) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: reduction_factor is %g, below 1", (double)d->reduction_factor);
+    for (int64_t i = 0; i < PEFT__COUNT(lists); i++)
+        if (!peft__numbers_valid(lists[i].list, lists[i].named))
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: %s is \"%s\", not like \"%s\"", lists[i].name, lists[i].list, lists[i].named ? "q=4,v=16" : "0,2,5");
+    const char *bias = d->bias ? d->bias : "none";
+    if (strcmp(bias, "none") != 0 && strcmp(bias, "all") != 0 && strcmp(bias, "lora_only") != 0)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: bias is \"%s\", not none, all or lora_only", bias);
+    return PEFT_OK;
+}
+
 static peft_status peft__adapter_alloc(const peft_adapter_desc *d, peft_adapter **out) {
     *out = NULL;
     peft_model *m = d->model;
     peft_context *ctx = m->ctx;
-    if (d->r < 0 || d->r > 1 << 16 || !(d->alpha >= 0 && d->alpha < 1e30f) || !(d->dropout >= 0 && d->dropout < 1) || d->num_virtual_tokens < 0 || d->num_virtual_tokens > 1 << 16 ||
-        d->encoder_hidden < 0 || d->encoder_hidden > 1 << 20 || d->encoder_layers < 0 || d->encoder_layers > 64 || d->bottleneck < 0 || d->bottleneck > 1 << 20)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: r %lld, alpha %g, dropout %g, virtual tokens %lld, hidden %lld, encoder layers %lld, bottleneck %lld",
-                          (long long)d->r, (double)d->alpha, (double)d->dropout, (long long)d->num_virtual_tokens, (long long)d->encoder_hidden,
-                          (long long)d->encoder_layers, (long long)d->bottleneck);
-    if (!(d->reduction_factor == 0 || (d->reduction_factor >= 1 && d->reduction_factor < 1e6f)) || d->prompt_place < PEFT_PROMPT_ENCODER ||
-        d->prompt_place > PEFT_PROMPT_BOTH)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: reduction factor %g, prompt place %d", (double)d->reduction_factor, (int)d->prompt_place);
+    peft_status status = peft__adapter_check(ctx, d);
+    if (status) return status;
     if (d->method == PEFT_SELECTED && !d->target_modules) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "selected: target_modules has to say which parameters");
     if (d->type != PEFT_F32 && ((d->type != PEFT_F16 && d->type != PEFT_BF16) || d->method != PEFT_LORA || d->pissa))
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: only a LoRA without pissa can be in f16 or bf16, not %s in %s",
@@ -15092,15 +15263,19 @@ PEFTDEF peft_status peft_adapter_save(const peft_adapter *a, const char *folder)
     peft__arena_init(&scratch, a->ctx);
     peft__string config;
     peft__string_init(&config, a->ctx);
-    char *config_path = peft__path_join(&scratch, folder, "adapter_config.json");
-    char *weights_path = peft__path_join(&scratch, folder, "adapter_model.safetensors");
     const peft_tensor **list = NULL;
     int64_t count = 0;
-    peft_status status = config_path && weights_path && peft__adapter_config_text(a, &config) ? PEFT_OK : PEFT_ERROR_MEMORY;
+    peft_status status = peft__adapter_config_text(a, &config) ? PEFT_OK : PEFT_ERROR_MEMORY;
     if (!status) status = peft__saved_tensors(a, &scratch, &list, &count);
-    if (!status) status = peft__make_folder(a->ctx, folder);
-    if (!status) status = peft_safetensors_write(a->ctx, weights_path, list, count);
-    if (!status) status = peft__write_file(a->ctx, config_path, config.data, config.size);
+    if (!status) {
+        peft__folder f;
+        peft__writer *weights = NULL;
+        status = peft__folder_open(a->ctx, folder, &f);
+        if (!status) status = peft__folder_file(&f, "adapter_model.safetensors", &weights);
+        if (!status) status = peft__safetensors_put(a->ctx, weights, list, count);
+        if (!status) status = peft__folder_write(&f, "adapter_config.json", config.data, config.size);
+        status = peft__folder_close(&f, status);
+    }
     peft__string_free(&config);
     peft__arena_free(&scratch);
     return status;
@@ -15140,6 +15315,33 @@ static void peft__adapter_warn_unknown(peft_context *ctx, const peft__json *root
     }
 }
 
+static bool peft__is_expression(const char *text) {
+    return strcspn(text, "*+?()[]{}|^$\\") != strlen(text);
+}
+
+// HF peft also takes a regular expression for target_modules. Which modules it chose is what the file has tensors of.
+static peft_status peft__targets_of_file(peft_context *ctx, peft__arena *scratch, const char *weights, const char **out) {
+    static const char before[] = "base_model.model.";
+    static const char *const marks[] = {".lora_A.weight", ".ia3_l"};
+    peft_archive *file = NULL;
+    peft_status status = peft_archive_open(ctx, weights, &file);
+    if (status) return status;
+    peft__string s;
+    peft__string_init(&s, ctx);
+    for (int64_t i = 0; i < file->count; i++)
+        for (int64_t k = 0; k < PEFT__COUNT(marks); k++) {
+            const char *name = file->tensors[i].name;
+            if (strncmp(name, before, sizeof(before) - 1) != 0 || !peft__ends_with(name, marks[k])) continue;
+            if (s.size) peft__string_puts(&s, ",");
+            peft__string_append(&s, name + sizeof(before) - 1, strlen(name) - (sizeof(before) - 1) - strlen(marks[k]));
+        }
+    if (!s.failed && s.size) *out = peft__arena_strdup(scratch, s.data, s.size);
+    status = s.failed || (s.size && !*out) ? PEFT_ERROR_MEMORY : PEFT_OK;
+    peft__string_free(&s);
+    peft_archive_close(file);
+    return status;
+}
+
 // A list of names, of numbers, or an object of numbers, as the text that descriptors have. *out NULL: the key is null or empty.
 static peft_status peft__config_names(peft_context *ctx, peft__arena *scratch, const peft__json *root, const char *path, const char *key, const char **out) {
     const peft__json *v = peft__json_get(root, key);
@@ -15147,7 +15349,7 @@ static peft_status peft__config_names(peft_context *ctx, peft__arena *scratch, c
     peft__string_init(&s, ctx);
     *out = NULL;
     if (peft__json_is(v, PEFT__JSON_STRING)) {
-        if (strcspn(v->string, "*+?()[]{}|^$\\") != strlen(v->string))
+        if (peft__is_expression(v->string) && strcmp(key, "target_modules") != 0)
             return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s is a regular expression; give a list of names", path, key);
         peft__string_puts(&s, v->string);
     } else if (peft__json_is(v, PEFT__JSON_NUMBER)) {
@@ -15185,7 +15387,7 @@ static peft_status peft__config_method(peft_context *ctx, const peft__json *root
     return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: peft_type \"%s\"", path, type);
 }
 
-static peft_status peft__adapter_from_config(peft_model *m, peft__arena *scratch, const peft__json *root, const char *path, peft_adapter **out) {
+static peft_status peft__adapter_from_config(peft_model *m, peft__arena *scratch, const peft__json *root, const char *path, const char *weights, peft_adapter **out) {
     peft_context *ctx = m->ctx;
     peft_adapter_desc d;
     memset(&d, 0, sizeof(d));
@@ -15199,6 +15401,8 @@ static peft_status peft__adapter_from_config(peft_model *m, peft__arena *scratch
     } lists[] = {{"target_modules", &d.target_modules}, {"feedforward_modules", &d.feedforward_modules}, {"modules_to_save", &d.modules_to_save},
                  {"layers_to_transform", &d.layers_to_transform}, {"rank_pattern", &d.rank_pattern}, {"alpha_pattern", &d.alpha_pattern}};
     for (int64_t i = 0; i < PEFT__COUNT(lists) && !status; i++) status = peft__config_names(ctx, scratch, root, path, lists[i].key, lists[i].into);
+    if (!status && peft__json_is(peft__json_get(root, "target_modules"), PEFT__JSON_STRING) && d.target_modules && peft__is_expression(d.target_modules))
+        status = peft__targets_of_file(ctx, scratch, weights, &d.target_modules);
     if (status) return status;
     d.bias = peft__json_text(root, "bias", NULL);
     d.r = peft__json_int(root, "r", 8);
@@ -15215,10 +15419,14 @@ static peft_status peft__adapter_from_config(peft_model *m, peft__arena *scratch
     d.init_text = peft__json_text(root, "prompt_tuning_init_text", NULL);
     const char *place = peft__json_text(root, "prompt_place", "encoder");
     d.prompt_place = strcmp(place, "both") == 0 ? PEFT_PROMPT_BOTH : strcmp(place, "decoder") == 0 ? PEFT_PROMPT_DECODER : PEFT_PROMPT_ENCODER;
-    if (d.r < 1 || d.r > 1 << 16 || !(d.alpha >= 0 && d.alpha < 1e30f) || !(d.dropout >= 0 && d.dropout < 1) || (int)d.activation < 0 || d.activation > PEFT_TANH)
-        return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: r %lld, lora_alpha %g, lora_dropout %g, activation %d", path, (long long)d.r, (double)d.alpha,
-                          (double)d.dropout, (int)d.activation);
+    static const char *const numbers[] = {"r", "lora_alpha", "lora_dropout", "num_virtual_tokens", "encoder_hidden_size", "bottleneck_size", "num_layers"};
+    for (int64_t i = 0; i < PEFT__COUNT(numbers); i++) {
+        const peft__json *v = peft__json_get(root, numbers[i]);
+        if (v && v->type != PEFT__JSON_NUMBER && v->type != PEFT__JSON_NULL) return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: %s is not a number", path, numbers[i]);
+    }
+    if (d.r < 1 || !(d.alpha >= 0 && d.alpha < 1e30f)) return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: r is %lld, lora_alpha %g", path, (long long)d.r, (double)d.alpha);
     status = peft__adapter_alloc(&d, out);
+    if (status == PEFT_ERROR_ARGUMENT) return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: %s", path, ctx->error);
     if (status) return status;
     (*out)->prompt_layers = peft__json_int(root, "num_layers", m->config.decoder_layers);
     if ((*out)->prompt_layers < 1 || (*out)->prompt_layers > 1 << 16) return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: num_layers is out of range", path);
@@ -15266,7 +15474,7 @@ PEFTDEF peft_status peft_adapter_load(peft_model *m, const char *folder, peft_ad
     size_t n = 0;
     peft_status status = config && weights ? peft__read_all(m->ctx, config, &text, &n) : PEFT_ERROR_MEMORY;
     if (!status) status = peft__json_parse(m->ctx, &scratch, text, n, config, &root);
-    if (!status) status = peft__adapter_from_config(m, &scratch, root, config, &a);
+    if (!status) status = peft__adapter_from_config(m, &scratch, root, config, weights, &a);
     if (!status) status = peft__adapter_read_tensors(a, weights);
     peft__free(m->ctx, text);
     peft__arena_free(&scratch);
@@ -17961,7 +18169,9 @@ PEFTDEF peft_status peft_evaluate_loss(peft_model *m, const peft_adapter *adapte
     *loss = 0;
     peft_status status = peft__check_inputs(m, adapter, data);
     if (status) return status;
-    status = peft__encode_dataset(m, data, max_source > 1 ? max_source : 512, max_target > 1 ? max_target : 128, &e);
+    if (max_source < 0 || max_source == 1 || max_target < 0 || max_target == 1)
+        return peft__fail(m->ctx, PEFT_ERROR_ARGUMENT, "evaluation: max_source %lld, max_target %lld: at least 2", (long long)max_source, (long long)max_target);
+    status = peft__encode_dataset(m, data, max_source ? max_source : 512, max_target ? max_target : 128, &e);
     if (status) return status;
     status = peft_tape_create(m->ctx, &tape);
     if (!status) status = peft__evaluate_encoded(m, tape, adapter, &e, loss);
@@ -18024,6 +18234,34 @@ PEFTDEF float peft_default_learning_rate(const peft_model *m, const peft_adapter
     return rate * PEFT__MAX(1.0f, PEFT__MIN(4.0f, narrow));
 }
 
+static peft_status peft__train_check(peft_context *ctx, const peft_train_desc *d) {
+    const struct {
+        const char *name;
+        double value, least, most;
+    } fields[] = {{"epochs", (double)d->epochs, 0, 1e19},
+                  {"max_steps", (double)d->max_steps, 0, 1e19},
+                  {"batch_size", (double)d->batch_size, 0, 1e19},
+                  {"accumulation", (double)d->accumulation, 0, 1e19},
+                  {"warmup_steps", (double)d->warmup_steps, 0, 1e19},
+                  {"eval_every", (double)d->eval_every, 0, 1e19},
+                  {"checkpoint_every", (double)d->checkpoint_every, 0, 1e19},
+                  {"max_source", d->max_source ? (double)d->max_source : 2, 2, 1 << 24},
+                  {"max_target", d->max_target ? (double)d->max_target : 2, 2, 1 << 24},
+                  {"learning_rate", (double)d->learning_rate, 0, 3.4e38},
+                  {"lora_plus_ratio", (double)d->lora_plus_ratio, 0, 1e6},
+                  {"weight_decay", (double)d->weight_decay, 0, 1e9},
+                  {"beta1", (double)d->beta1, 0, 0.99999999},
+                  {"beta2", (double)d->beta2, 0, 0.99999999},
+                  {"epsilon", (double)d->epsilon, 0, 1e9},
+                  {"max_gradient_norm", (double)d->max_gradient_norm, -1e30, 1e30},
+                  {"dropout", (double)d->dropout, 0, 0.9999}};
+    for (int64_t i = 0; i < PEFT__COUNT(fields); i++)
+        if (!(fields[i].value >= fields[i].least && fields[i].value <= fields[i].most))
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "training: %s is %g, not %s %g", fields[i].name, fields[i].value,
+                              fields[i].value > fields[i].most ? "at most" : "at least", fields[i].value > fields[i].most ? fields[i].most : fields[i].least);
+    return PEFT_OK;
+}
+
 static peft_status peft__train_resolve(peft__trainer *t, const peft_train_desc *desc) {
     peft_train_desc *d = &t->d;
     *d = *desc;
@@ -18032,22 +18270,19 @@ static peft_status peft__train_resolve(peft__trainer *t, const peft_train_desc *
     peft_status status = peft__check_inputs(d->model, d->adapter, d->data);
     if (!status && d->validation) status = peft__check_inputs(d->model, d->adapter, d->validation);
     if (status) return status;
-    if (d->epochs <= 0) d->epochs = 3;
-    if (d->batch_size <= 0) d->batch_size = 8;
-    if (d->accumulation <= 0) d->accumulation = 1;
+    status = peft__train_check(t->ctx, d);
+    if (status) return status;
+    if (!d->epochs) d->epochs = 3;
+    if (!d->batch_size) d->batch_size = 8;
+    if (!d->accumulation) d->accumulation = 1;
     if (d->learning_rate == 0) {
         d->learning_rate = peft_default_learning_rate(d->model, d->adapter);
         d->learning_rate *= d->optimizer == PEFT_LION ? 0.3f : d->optimizer == PEFT_SGD ? 10.0f : 1.0f;
     }
     if (d->lora_plus_ratio == 0) d->lora_plus_ratio = 1;
     if (d->max_gradient_norm == 0) d->max_gradient_norm = 1;
-    if (d->max_source <= 0) d->max_source = 512;
-    if (d->max_target <= 0) d->max_target = 128;
-    if (!(d->lora_plus_ratio > 0 && d->lora_plus_ratio < 1e6f))
-        return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "training: lora_plus_ratio %g", (double)d->lora_plus_ratio);
-    if (!(d->learning_rate > 0) || d->max_source < 2 || d->max_target < 2 || d->warmup_steps < 0 || !(d->dropout >= 0 && d->dropout < 1))
-        return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "training: learning rate %g, max_source %lld, max_target %lld, warmup %lld, dropout %g",
-                          (double)d->learning_rate, (long long)d->max_source, (long long)d->max_target, (long long)d->warmup_steps, (double)d->dropout);
+    if (!d->max_source) d->max_source = 512;
+    if (!d->max_target) d->max_target = 128;
     if (d->resume && !d->checkpoint) return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "training: resume without a checkpoint's name");
     t->order_epoch = -1;
     t->eval_loss = t->best_eval_loss = -1;

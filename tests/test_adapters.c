@@ -874,6 +874,82 @@ static void count_free(void *block, void *user) {
     free(block);
 }
 
+// ---- the walk back: nothing is recorded before the first trained parameter has a say; no step but the first allocates
+
+static int64_t recorded(peft_model *m, peft_tape *tape, const peft_adapter_desc *desc) {
+    peft_adapter *a = NULL;
+    peft_adapter_desc d = *desc;
+    d.model = m, d.r = 2;
+    check(!peft_adapter_create(&d, &a), "%s: an adapter on some layers", m->config.model_type);
+    if (!a) return 0;
+    for (int64_t i = 0; i < a->count; i++) peft_require_grad(ctx, &a->tensors[i]);
+    peft_active_adapter active = {a, 1, 0, 0};
+    int64_t so[SEQUENCES + 1], to[SEQUENCES + 1], n = 0, idle = 0;
+    peft_batch b = batch_of(0, SEQUENCES, so, to);
+    peft_tape_reset(tape, 1);
+    peft_tensor *loss = peft_model_loss(m, tape, &b, &active, 1, 0);
+    for (const peft__node *node = tape->last; node; node = node->previous) n++, idle += !node->out->requires_grad;
+    check(loss && !idle && !peft_backward(tape, loss), "%s: %lld operations recorded that need no gradient", m->config.model_type, (long long)idle);
+    peft_adapter_destroy(a);
+    return n;
+}
+
+static void test_walk_back(const family *f, peft_model *m) {
+    peft_tape *tape = NULL;
+    peft_tape_create(ctx, &tape);
+    peft_adapter_desc all, last;
+    memset(&all, 0, sizeof all), memset(&last, 0, sizeof last);
+    all.target_modules = last.target_modules = "all-linear", last.layers_to_transform = "1";
+    int64_t whole = recorded(m, tape, &all), part = recorded(m, tape, &last);
+    int64_t most = m->config.encoder_decoder ? 75 : 60;  // percent; the first block of a decoder hands on what goes back to the encoder
+    check(part > 0 && 100 * part <= most * whole, "%s: %lld operations for the last of two blocks, %lld for both", f->name, (long long)part, (long long)whole);
+    all.target_modules = "decoder.block.1.layer.2.DenseReluDense.wo";  // T5: the encoder is below, too
+    int64_t top = m->config.encoder_decoder ? recorded(m, tape, &all) : 0;
+    check(top <= 4, "%s: %lld operations behind the last matrix but the head", f->name, (long long)top);
+    peft_tape_destroy(tape);
+}
+
+static long calls_at[8], *counted_calls;
+
+static bool note_calls(const peft_progress *p, void *user) {
+    (void)user;
+    if (p->step < 8) calls_at[p->step] = *counted_calls;
+    return true;
+}
+
+static void test_no_allocation(const family *f) {
+    counter c = {0, 0, 0};
+    peft_context_desc cd;
+    memset(&cd, 0, sizeof cd);
+    cd.allocator.alloc = count_alloc, cd.allocator.free = count_free, cd.allocator.user = &c;
+    peft_context *outer = ctx;
+    counted_calls = &c.calls;
+    if (peft_context_create(&cd, &ctx) || !mount_all()) return;
+    static char same[2000];
+    same[0] = 0;
+    for (int i = 0; i < 20; i++) strcat(same, "{\"prompt\": \"abcdef\", \"completion\": \"fed\"}\n");  // every step of one shape
+    peft_mount(ctx, "same.jsonl", same, strlen(same));
+    peft_model *m = make_model(f);
+    peft_dataset *data = load_data("same.jsonl");
+    variant v[VARIANTS];
+    int n = make_variants(f, v);
+    for (int i = -1; m && data && i < n; i++) {  // -1: all weights
+        peft_adapter *a = i < 0 ? NULL : make_adapter(m, &v[i], 3);
+        peft_train_desc t;
+        memset(&t, 0, sizeof t);
+        t.model = m, t.adapter = a, t.data = data, t.max_steps = 5, t.batch_size = 3, t.dropout = 0.1f, t.accumulation = 2, t.learning_rate = 1e-6f;
+        t.checkpoint_blocks = i % 2 != 0, t.progress = note_calls;
+        check(!peft_train(&t, NULL), "%s %s: training", f->name, i < 0 ? "all weights" : v[i].name);
+        check(calls_at[5] == calls_at[1], "%s %s: %ld allocations after the first step", f->name, i < 0 ? "all weights" : v[i].name, calls_at[5] - calls_at[1]);
+        peft_adapter_destroy(a);
+    }
+    peft_dataset_destroy(data);
+    peft_model_destroy(m);
+    peft_context_destroy(ctx);
+    ctx = outer;
+    check(c.live == 0, "%s: %ld blocks left", f->name, c.live);
+}
+
 static peft_status exercise(peft_model *m, const peft_adapter_desc *desc) {
     peft_adapter *a = NULL, *b = NULL;
     int32_t ids[2];
@@ -965,6 +1041,7 @@ int main(void) {
             test_generation(&families[f], m, &v[i], tape);
         }
         if (m) test_head(&families[f], m);
+        if (m) test_walk_back(&families[f], m);
         if (m) test_pissa(m, tape);
         if (m && f == 0) test_combine(m), test_prompt_place(m, tape);
         if (m) test_embedding_lora(&families[f], m);
@@ -972,6 +1049,7 @@ int main(void) {
         if (m) test_lora_plus(m), test_nearest(m);
         peft_model_destroy(m);
         test_learning(&families[f]);
+        test_no_allocation(&families[f]);
     }
     test_defaults();
     test_mix();

@@ -480,6 +480,60 @@ static peft_tensor *build_dropout(setup *s, peft_tensor *const *in) {
     return peft_dropout(s->tape, in[0], p[s->variant]);
 }
 
+// ---- what models are made of besides: products with a vector on some rows, columns of a fused projection, rotary positions, virtual tokens
+
+static void make_multiply(setup *s) {  // variant 0: all rows; 1: some in the middle; 2: from a row to the end
+    leaf(s, s->big ? 300 : 6, s->big ? 111 : 9, 1), leaf(s, 1, s->leaf[0]->cols, 1);
+}
+
+static peft_tensor *build_multiply(setup *s, peft_tensor *const *in) {
+    return peft_multiply(s->tape, in[0], in[1], s->variant ? 2 : 0, s->variant == 1 ? 3 : 0);
+}
+
+enum { GROUPS = 3 };
+typedef struct column_variant {
+    int64_t first, size, stride;
+} column_variant;
+static const column_variant column_variants[] = {{0, 4, 4}, {2, 4, 7}, {5, 3, 5}, {1, 4, 2}};  // the last: groups overlap
+
+static void make_columns(setup *s) {
+    leaf(s, s->big ? 300 : 5, s->big ? 90 : 20, 1);
+}
+
+static peft_tensor *build_columns(setup *s, peft_tensor *const *in) {
+    const column_variant *v = &column_variants[s->variant];
+    return peft_columns(s->tape, in[0], v->first, GROUPS, v->size, v->stride);
+}
+
+enum { POSITIONS = 11, TURNED = 6, TURNS = 2 };
+static float turns[POSITIONS][TURNED / 2][TURNS];
+
+static int64_t rotary_heads(const setup *s) {
+    return s->big ? 6 : 2;
+}
+
+static void make_rotary(setup *s) {  // variant 0: whole heads; 1: a part of each, as GPT-NeoX
+    for (int p = 0; p < POSITIONS; p++)
+        for (int i = 0; i < TURNED / 2; i++) turns[p][i][0] = (float)cos(p * pow(100, -i / 3.0)), turns[p][i][1] = (float)sin(p * pow(100, -i / 3.0));
+    leaf(s, s->big ? 300 : 5, rotary_heads(s) * (TURNED + 3 * s->variant), 1);
+    for (int i = 0; i < IDS; i++) s->ids[i] = (int32_t)peft__rng_below(&s->rng, POSITIONS);
+}
+
+static peft_tensor *build_rotary(setup *s, peft_tensor *const *in) {
+    return peft_rotary(s->tape, in[0], rotary_heads(s), TURNED, &turns[0][0][0], s->ids);
+}
+
+static void make_prepend(setup *s) {  // variant 0: three sequences, one of them empty; 1: one
+    static const int64_t small[] = {4, 0, 2}, large[] = {150, 0, 60};
+    s->k_offsets[0] = 0;
+    for (int i = 0; i < 3; i++) s->k_offsets[i + 1] = s->k_offsets[i] + (s->big ? large : small)[i];
+    leaf(s, 3, s->big ? 70 : 5, 1), leaf(s, s->k_offsets[s->variant ? 1 : 3], s->leaf[0]->cols, 1);
+}
+
+static peft_tensor *build_prepend(setup *s, peft_tensor *const *in) {
+    return peft_prepend(s->tape, in[0], in[1], s->k_offsets, s->variant ? 1 : 3);
+}
+
 // ---- attention
 
 typedef struct attention_variant {
@@ -633,6 +687,41 @@ static void plain_activation(const setup *s, double *y) {
     for (int64_t i = 0; i < peft__size(x); i++) y[i] = plain_function(s->variant, value(x, 0, i)) * (s->leaves > 1 ? value(s->leaf[1], 0, i) : 1);
 }
 
+static void plain_multiply(const setup *s, double *y) {
+    const peft_tensor *x = s->leaf[0];
+    for (int64_t r = 0; r < x->rows; r++)
+        for (int64_t c = 0; c < x->cols; c++)
+            y[r * x->cols + c] = value(x, r, c) * (s->variant == 0 || (r >= 2 && (s->variant == 2 || r < 5)) ? value(s->leaf[1], 0, c) : 1);
+}
+
+static void plain_columns(const setup *s, double *y) {
+    const column_variant *v = &column_variants[s->variant];
+    for (int64_t r = 0; r < s->leaf[0]->rows; r++)
+        for (int64_t g = 0; g < GROUPS; g++)
+            for (int64_t e = 0; e < v->size; e++) *y++ = value(s->leaf[0], r, v->first + g * v->stride + e);
+}
+
+static void plain_rotary(const setup *s, double *y) {  // a complex number times e^(i angle)
+    const peft_tensor *x = s->leaf[0];
+    int64_t size = x->cols / rotary_heads(s);
+    for (int64_t r = 0; r < x->rows; r++)
+        for (int64_t c = 0; c < x->cols; c++) {
+            int64_t e = c % size, half = TURNED / 2, i = e % half;
+            double angle = s->ids[r] * pow(100, (double)-i / 3);
+            y[r * x->cols + c] = e >= TURNED ? value(x, r, c)
+                                 : e < half  ? value(x, r, c) * cos(angle) - value(x, r, c + half) * sin(angle)
+                                             : value(x, r, c) * cos(angle) + value(x, r, c - half) * sin(angle);
+        }
+}
+
+static void plain_prepend(const setup *s, double *y) {
+    const peft_tensor *prefix = s->leaf[0], *x = s->leaf[1];
+    for (int i = 0; i < (s->variant ? 1 : 3); i++) {
+        for (int64_t k = 0; k < peft__size(prefix); k++) *y++ = value(prefix, 0, k);
+        for (int64_t k = s->k_offsets[i] * x->cols; k < s->k_offsets[i + 1] * x->cols; k++) *y++ = value(x, 0, k);
+    }
+}
+
 static void plain_linear(const setup *s, double *y) {
     const peft_tensor *x = s->leaf[0], *w = s->leaf[1], *b = s->variant & 1 ? s->leaf[2] : NULL;
     for (int64_t r = 0; r < x->rows; r++)
@@ -729,6 +818,10 @@ static const op_case ops[] = {
     {"gated, up = gate", 5, make_activation, build_gated_self, NULL},
     {"sum", 3, make_sum, build_sum, NULL},
     {"dropout", 3, make_dropout, build_dropout, NULL},
+    {"multiply", 3, make_multiply, build_multiply, NULL},
+    {"columns", (int)PEFT__COUNT(column_variants), make_columns, build_columns, NULL},
+    {"rotary", 2, make_rotary, build_rotary, NULL},
+    {"prepend", 2, make_prepend, build_prepend, NULL},
     {"attention", (int)PEFT__COUNT(attention_variants), make_attention, build_attention, NULL},
     {"attention, q = k = v", 2, make_attention_self, build_attention_self, NULL},
     {"lstm", 1, make_lstm, build_lstm, NULL},
@@ -739,7 +832,8 @@ static void test_values(peft_context *ctx) {
     static const struct {
         const char *name;
         void (*plain)(const setup *, double *);
-    } table[] = {{"linear", plain_linear}, {"norm", plain_norm}, {"activation", plain_activation}, {"gated", plain_activation}, {"attention", plain_attention}, {"lstm", plain_lstm}};
+    } table[] = {{"linear", plain_linear}, {"norm", plain_norm}, {"activation", plain_activation}, {"gated", plain_activation}, {"multiply", plain_multiply},
+                 {"columns", plain_columns}, {"rotary", plain_rotary}, {"prepend", plain_prepend}, {"attention", plain_attention}, {"lstm", plain_lstm}};
     for (int i = 0; i < (int)PEFT__COUNT(ops); i++)
         for (int k = 0; k < (int)PEFT__COUNT(table); k++)
             for (int v = 0; v < ops[i].variants && strcmp(ops[i].name, table[k].name) == 0; v++) {
@@ -811,8 +905,9 @@ static void test_errors(peft_context *ctx) {
     static const float numbers[16] = {0};
     peft_linear_desc d;
     peft_low_rank paths[PEFT_MAX_PATHS + 1];
-    peft_tensor *bias, *narrow;
+    peft_tensor *bias, *narrow, *v4;
     peft_tape_create(ctx, &tape);
+    peft_tensor_create(ctx, "v4", 1, 4, &v4);
     peft_tensor_create(ctx, "w34", 3, 4, &w34);
     peft_tensor_create(ctx, "w44", 4, 4, &w44);
     peft_tensor_create(ctx, "v3", 1, 3, &v3);
@@ -844,6 +939,18 @@ static void test_errors(peft_context *ctx) {
     fails(ctx, "norm, bias", peft_layer_norm(tape, v3, v3, w34, 0), PEFT_ERROR_SHAPE, "norm v3");
     fails(ctx, "gated", peft_gated(tape, w34, w44, PEFT_SILU), PEFT_ERROR_SHAPE, "gated: [3, 4] and [4, 4]");
     fails(ctx, "add", peft_add(tape, w34, w44), PEFT_ERROR_SHAPE, "add: [3, 4] and [4, 4]");
+    static const int64_t backwards[] = {0, 3, 2, 3}, shifted[] = {1, 3}, short_of[] = {0, 2};
+    fails(ctx, "multiply, columns", peft_multiply(tape, w34, v3, 0, 0), PEFT_ERROR_SHAPE, "multiply: 4 columns");
+    fails(ctx, "multiply, rows", peft_multiply(tape, w44, v4, 2, 3), PEFT_ERROR_SHAPE, "multiply: 3 rows from 2 on, of 4");
+    fails(ctx, "multiply, negative rows", peft_multiply(tape, w44, v4, -1, 2), PEFT_ERROR_SHAPE, "multiply: 2 rows from -1 on");
+    fails(ctx, "columns, beyond the end", peft_columns(tape, w34, 1, 2, 2, 2), PEFT_ERROR_SHAPE, "columns: 2 groups of 2");
+    fails(ctx, "columns that overflow", peft_columns(tape, w34, 0, INT64_MAX, 1, INT64_MAX), PEFT_ERROR_SHAPE, "columns: 9223372036854775807 groups");
+    fails(ctx, "columns, first", peft_columns(tape, w34, INT64_MAX, 1, 1, 1), PEFT_ERROR_SHAPE, "columns: 1 groups");
+    fails(ctx, "rotary, odd", peft_rotary(tape, w34, 1, 3, numbers, ids), PEFT_ERROR_SHAPE, "rotary: 3 dimensions of 1 heads in 4");
+    fails(ctx, "prepend, columns", peft_prepend(tape, narrow, w34, short_of, 1), PEFT_ERROR_SHAPE, "prepend: 2 columns");
+    fails(ctx, "prepend, last offset", peft_prepend(tape, w44, w34, short_of, 1), PEFT_ERROR_SHAPE, "prepend: 4 columns before 1 sequences of [3, 4]");
+    fails(ctx, "prepend, first offset", peft_prepend(tape, w44, w34, shifted, 1), PEFT_ERROR_SHAPE, "prepend: 4 columns");
+    fails(ctx, "prepend, offsets that fall", peft_prepend(tape, w44, w34, backwards, 3), PEFT_ERROR_SHAPE, "prepend: 4 columns");
     fails(ctx, "dropout of everything", peft_dropout(tape, w34, 1), PEFT_ERROR_ARGUMENT, "dropout");
     fails(ctx, "dropout of NaN", peft_dropout(tape, w34, NAN), PEFT_ERROR_ARGUMENT, "dropout");
     fails(ctx, "input of no rows", peft_input(tape, -1, 4, numbers), PEFT_ERROR_SHAPE, "-1");
@@ -866,7 +973,8 @@ static void test_errors(peft_context *ctx) {
     fails(ctx, "cross-entropy, no label", peft_cross_entropy(tape, w34, w44, ignored, 0), PEFT_ERROR_ARGUMENT, "every label is -100");
     check(peft_backward(tape, NULL) == PEFT_ERROR_ARGUMENT && peft_backward(tape, w34) == PEFT_ERROR_ARGUMENT, "backward", 0, "of what is no loss", 0);
     check(!peft_linear(tape, NULL, w34, NULL) && !peft_linear(tape, w34, NULL, NULL) && !peft_rms_norm(tape, NULL, v3, 0) && !peft_gated(tape, NULL, w34, PEFT_RELU) &&
-              !peft_add(tape, w34, NULL) && !peft_scale(tape, NULL, 1) && !peft_dropout(tape, NULL, 0.5f) && !peft_mse(tape, NULL, numbers) &&
+              !peft_add(tape, w34, NULL) && !peft_multiply(tape, NULL, v3, 0, 0) && !peft_columns(tape, NULL, 0, 1, 1, 1) && !peft_prepend(tape, w34, NULL, short_of, 1) &&
+              !peft_rotary(tape, NULL, 1, 2, numbers, ids) && !peft_scale(tape, NULL, 1) && !peft_dropout(tape, NULL, 0.5f) && !peft_mse(tape, NULL, numbers) &&
               !peft_embedding(tape, NULL, ids, 1) && !peft_cross_entropy(tape, NULL, w44, labels, 0) && !peft_tape_status(tape),
           "NULL", 0, "NULL operands give NULL", 0);
     peft_tensor *bad = w34;
@@ -874,7 +982,7 @@ static void test_errors(peft_context *ctx) {
     check(peft_tensor_create(ctx, "bad", INT64_MAX, 2, &bad) == PEFT_ERROR_SHAPE && !bad, "tensor", 0, "that overflows", 0);
     check(peft_tensor_create(ctx, "bad", INT64_MAX / 2, 1, &bad) == PEFT_ERROR_MEMORY && !bad, "tensor", 0, "beyond memory", 0);
     peft_tensor_destroy(ctx, w34), peft_tensor_destroy(ctx, w44), peft_tensor_destroy(ctx, v3), peft_tensor_destroy(ctx, half34);
-    peft_tensor_destroy(ctx, bias), peft_tensor_destroy(ctx, narrow), peft_tensor_destroy(ctx, NULL);
+    peft_tensor_destroy(ctx, bias), peft_tensor_destroy(ctx, narrow), peft_tensor_destroy(ctx, v4), peft_tensor_destroy(ctx, NULL);
     peft_tape_destroy(tape), peft_tape_destroy(NULL);
 }
 

@@ -757,7 +757,8 @@ static void test_model(void) {
     for (int k = 0; k < 2 && ok; k++) {
         ok = save_model(ctx, from, folders[k], k == 1) == PEFT_OK;
         snprintf(path, sizeof path, "%s/config.json", folders[k]);
-        ok = ok && peft__write_file(ctx, path, config, n) == PEFT_OK;
+        peft__writer w;
+        ok = ok && !peft__writer_open(ctx, path, &w) && !peft__write(&w, config, n) && !peft__writer_commit(&w);
     }
     check("a model in 4 bits: saved", ok);
     check("a model in 4 bits: computed", ok && model_logits(folders[0], a, 100000) && model_logits(folders[1], b, 100000));

@@ -255,8 +255,9 @@ static void test_threads(const char *targets) {
     world first = make_world(&wider, 1, targets);
     peft_train_desc d = describe_rich(&first, 4);
     check(!peft_train(&d, NULL), "one thread", first.ctx);
-    for (int threads = 2; threads <= 3; threads++) {
-        world w = make_world(&wider, threads, targets);
+    static const int counts[] = {2, 3, 8};
+    for (int i = 0; i < 3; i++) {
+        world w = make_world(&wider, counts[i], targets);
         if (!w.ctx) continue;  // built without threads
         d = describe_rich(&w, 4);
         check(!peft_train(&d, NULL) && same_weights(&first, &w), "threads change the weights", w.ctx);
@@ -425,6 +426,16 @@ static void test_adapter_files(const shape *s, const char *targets) {
         for (int64_t i = 0; i < v.adapter->count; i++) check(strcmp(v.adapter->tensors[i].name, w.adapter->tensors[i].name) == 0, "names in the file", v.ctx);
         check(loss_of(&w, w.adapter) == loss_of(&v, v.adapter) && loss_of(&v, v.adapter) != loss_of(&v, NULL), "the loss with a loaded adapter", v.ctx);
     }
+    // As newer versions of HF peft may save it: target_modules as a regular expression.
+    check(!peft_adapter_save(w.adapter, FOLDER "/expression"), "saving an adapter", w.ctx);
+    FILE *f = fopen(FOLDER "/expression/adapter_config.json", "wb");
+    if (f) fputs("{\"peft_type\": \"LORA\", \"r\": 3, \"lora_alpha\": 6, \"target_modules\": \"(en|de)coder[.].*\"}", f);
+    check(f && !fclose(f), "an adapter with a regular expression", NULL);
+    peft_adapter_destroy(v.adapter);
+    check(!peft_adapter_load(v.model, FOLDER "/expression", &v.adapter) && same_weights(&w, &v), "loading an adapter with a regular expression", v.ctx);
+    check(!peft_adapter_save(v.adapter, FOLDER "/expression"), "saving it with names", v.ctx);
+    peft_adapter_destroy(v.adapter);
+    check(!peft_adapter_load(v.model, FOLDER "/expression", &v.adapter) && same_weights(&w, &v), "loading it again", v.ctx);
     // The adapter of one model does not go into another.
     world other = make_world(s == &tiny ? &tied : &tiny, 1, NULL), large = make_world(&wider, 1, NULL);
     check(peft_adapter_load(other.model, FOLDER "/adapter", &other.adapter) != PEFT_OK && !other.adapter && strstr(peft_error(other.ctx), "tensor base_model.model."),
@@ -463,6 +474,20 @@ static void test_adapter_errors(void) {
     check(make_adapter(w.model, "", 0, 1, &a) == PEFT_ERROR_ARGUMENT && !a, "no module", w.ctx);
     check(make_adapter(w.model, "q", 1, 1, &a) == PEFT_ERROR_ARGUMENT && !a, "dropout 1", w.ctx);
     check(make_adapter(w.model, "q", NAN, 1, &a) == PEFT_ERROR_ARGUMENT && !a, "dropout NaN", w.ctx);
+    for (int i = 0; i < 6; i++) {
+        static const char *const texts[] = {"bias is \"everything\"", "layers_to_transform is \"x\"", "layers_to_transform is \"0,-1\"", "rank_pattern is \"q\"",
+                                            "alpha_pattern is \"q=x\"", "\"q\" in layers 7"};
+        peft_adapter_desc d;
+        memset(&d, 0, sizeof d);
+        d.model = w.model, d.target_modules = "q";
+        if (i == 0) d.bias = "everything";
+        if (i == 1) d.layers_to_transform = "x";
+        if (i == 2) d.layers_to_transform = "0,-1";
+        if (i == 3) d.rank_pattern = "q";
+        if (i == 4) d.alpha_pattern = "q=x";
+        if (i == 5) d.layers_to_transform = "7";
+        check(peft_adapter_create(&d, &a) == PEFT_ERROR_ARGUMENT && !a && strstr(peft_error(w.ctx), texts[i]), texts[i], w.ctx);
+    }
     check(peft_adapter_load(w.model, FOLDER "/nothing", &a) == PEFT_ERROR_MISSING && !a && strstr(peft_error(w.ctx), "adapter_config.json"), "no folder", w.ctx);
     static const struct {
         const char *config;
@@ -471,13 +496,16 @@ static void test_adapter_errors(void) {
     } bad[] = {{"{", PEFT_ERROR_FORMAT, "a member without a name"},
                {"[]", PEFT_ERROR_UNSUPPORTED, "peft_type"},
                {"{\"peft_type\": \"LOHA\"}", PEFT_ERROR_UNSUPPORTED, "LOHA"},
-               {"{\"peft_type\": \"LORA\", \"r\": 0}", PEFT_ERROR_FORMAT, "r 0"},
-               {"{\"peft_type\": \"LORA\", \"r\": -3}", PEFT_ERROR_FORMAT, "r -3"},
-               {"{\"peft_type\": \"LORA\", \"r\": 1e9}", PEFT_ERROR_FORMAT, "r 1000000000"},
-               {"{\"peft_type\": \"LORA\", \"lora_dropout\": 1}", PEFT_ERROR_FORMAT, "lora_dropout 1"},
+               {"{\"peft_type\": \"LORA\", \"r\": 0}", PEFT_ERROR_FORMAT, "r is 0"},
+               {"{\"peft_type\": \"LORA\", \"r\": -3}", PEFT_ERROR_FORMAT, "r is -3"},
+               {"{\"peft_type\": \"LORA\", \"r\": 1e9}", PEFT_ERROR_FORMAT, "r is 1000000000"},
+               {"{\"peft_type\": \"LORA\", \"lora_dropout\": 1}", PEFT_ERROR_FORMAT, "dropout is 1"},
                {"{\"peft_type\": \"LORA\", \"lora_alpha\": 1e99}", PEFT_ERROR_FORMAT, "lora_alpha"},
                {"{\"peft_type\": \"LORA\", \"target_modules\": [1]}", PEFT_ERROR_FORMAT, "target_modules"},
-               {"{\"peft_type\": \"LORA\", \"target_modules\": \".*\"}", PEFT_ERROR_UNSUPPORTED, "regular expression"},
+               {"{\"peft_type\": \"LORA\", \"target_modules\": \".*\"}", PEFT_ERROR_MISSING, "adapter_model.safetensors"},
+               {"{\"peft_type\": \"LORA\", \"modules_to_save\": \"lm.*\"}", PEFT_ERROR_UNSUPPORTED, "modules_to_save is a regular expression"},
+               {"{\"peft_type\": \"LORA\", \"r\": \"8\"}", PEFT_ERROR_FORMAT, "r is not a number"},
+               {"{\"peft_type\": \"LORA\", \"bias\": \"some\"}", PEFT_ERROR_FORMAT, "bias is \"some\""},
                {"{\"peft_type\": \"LORA\", \"target_modules\": [\"nope\"]}", PEFT_ERROR_ARGUMENT, "nope"},
                {"{\"peft_type\": \"LORA\", \"rank_pattern\": {\"q\": \"two\"}}", PEFT_ERROR_FORMAT, "rank_pattern"},
                {"{\"peft_type\": \"SELECTIVE\", \"selection\": \"half\"}", PEFT_ERROR_UNSUPPORTED, "SELECTIVE"},
@@ -545,7 +573,11 @@ static void test_model_files(const shape *s) {
         }
         end_world(&w), end_world(&v), end_world(&u);
     }
-    world w = make_world(s, 1, NULL);
+    world w = make_world(s, 1, "q");
+    peft__make_folder(w.ctx, FOLDER "/blocked"), peft__make_folder(w.ctx, FOLDER "/blocked/config.json.part"), peft__make_folder(w.ctx, FOLDER "/blocked/adapter_config.json.part");
+    check(peft_model_save(w.model, FOLDER "/blocked", PEFT_F32) == PEFT_ERROR_IO && !peft__file_exists(w.ctx, FOLDER "/blocked/model.safetensors") &&
+              peft_adapter_save(w.adapter, FOLDER "/blocked") == PEFT_ERROR_IO && !peft__file_exists(w.ctx, FOLDER "/blocked/adapter_model.safetensors"),
+          "a second file that cannot be written: none is", w.ctx);
     check(peft_model_save(w.model, FOLDER "/model", (peft_dtype)99) == PEFT_ERROR_UNSUPPORTED, "saving in a format that is none", w.ctx);
     check(peft_model_save(w.model, "build/no/such/folder", PEFT_F32) == PEFT_ERROR_IO && strstr(peft_error(w.ctx), "build/no/such/folder"), "a folder without a parent", w.ctx);
     end_world(&w);
@@ -593,14 +625,50 @@ static void huge_epochs(peft_train_desc *d) {
     d->max_steps = 0, d->epochs = INT64_MAX;
 }
 
+static char logged[400];
+
+static void note_log(const char *line, void *user) {
+    (void)user;
+    snprintf(logged, sizeof logged, "%s", line);
+}
+
+// A config.json with fewer blocks than the checkpoint is that of another model: it works, with a warning.
+static void test_unused_tensors(void) {
+    world w = make_world(&tied, 1, NULL);
+    check(!peft_model_save(w.model, FOLDER "/deep", PEFT_F32), "a model of two blocks", w.ctx);
+    end_world(&w);
+    static const char *const edits[][2] = {{"\"num_layers\": 2", "\"num_layers\": 1"}, {"\"num_layers\": 2", "\"num_layers\": 1.5"}, {"\"num_layers\": 2", "\"num_layers\": \"2\""}, {"num_layers", "num_layers"}};
+    for (int i = 0; i < 4; i++) {
+        char *config = NULL, changed[700];
+        size_t n = 0;
+        peft_context *ctx = NULL;
+        peft_context_desc cd;
+        memset(&cd, 0, sizeof cd);
+        cd.log = note_log;
+        logged[0] = 0;
+        check(!peft_context_create(&cd, &ctx) && !peft__read_all(ctx, FOLDER "/deep/config.json", &config, &n), "its config", ctx);
+        const char *at = strstr(config, edits[i][0]);
+        snprintf(changed, sizeof changed, "%.*s%s%s", (int)(at - config), config, edits[i][1], at + strlen(edits[i][0]));
+        peft_mount(ctx, FOLDER "/deep/config.json", changed, strlen(changed));
+        peft_model *m = NULL;
+        peft_status status = load_saved(ctx, FOLDER "/deep", &m);
+        if (i == 0) check(!status && strstr(logged, "tensors are not used, such as") && strstr(logged, ".block.1."), "blocks that are left over", ctx);
+        if (i == 1 || i == 2) check(status == PEFT_ERROR_FORMAT && strstr(peft_error(ctx), "num_layers is not a whole number"), "a number of layers that is none", ctx);
+        if (i == 3) check(!status && !logged[0], "nothing is left over", ctx);
+        peft_free(ctx, config);
+        peft_model_destroy(m);
+        peft_context_destroy(ctx);
+    }
+}
+
 static void test_training_errors(void) {
     refuses_training("no data", no_data, PEFT_ERROR_ARGUMENT, "no examples");
-    refuses_training("negative rate", negative_rate, PEFT_ERROR_ARGUMENT, "learning rate -1");
-    refuses_training("rate NaN", nan_rate, PEFT_ERROR_ARGUMENT, "learning rate nan");
+    refuses_training("negative rate", negative_rate, PEFT_ERROR_ARGUMENT, "learning_rate is -1");
+    refuses_training("rate NaN", nan_rate, PEFT_ERROR_ARGUMENT, "learning_rate is nan");
     refuses_training("a rate that explodes", huge_rate, PEFT_ERROR_NUMERIC, "step ");
-    refuses_training("one token", one_token, PEFT_ERROR_ARGUMENT, "max_source 1");
-    refuses_training("dropout 1", all_dropout, PEFT_ERROR_ARGUMENT, "dropout 1");
-    refuses_training("negative warmup", negative_warmup, PEFT_ERROR_ARGUMENT, "warmup -1");
+    refuses_training("one token", one_token, PEFT_ERROR_ARGUMENT, "max_source is 1");
+    refuses_training("dropout 1", all_dropout, PEFT_ERROR_ARGUMENT, "dropout is 1");
+    refuses_training("negative warmup", negative_warmup, PEFT_ERROR_ARGUMENT, "warmup_steps is -1");
     refuses_training("a batch beyond all bounds", huge_batch, PEFT_ERROR_ARGUMENT, "batch_size 4611686018427387903");
     refuses_training("accumulation beyond all bounds", huge_accumulation, PEFT_ERROR_ARGUMENT, "accumulation 9223372036854775807");
     refuses_training("epochs beyond all bounds", huge_epochs, PEFT_ERROR_ARGUMENT, "epochs 9223372036854775807");
@@ -790,6 +858,7 @@ int main(void) {
     test_adapter_errors();
     test_model_files(&tiny);
     test_model_files(&tied);
+    test_unused_tensors();
     test_training_errors();
     for (int lora = 0; lora < 2; lora++) {
         test_no_allocation(lora, 4);

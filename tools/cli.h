@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #if defined(__unix__) || defined(__APPLE__)
+#include <sys/stat.h>
 #include <unistd.h>
 #endif
 
@@ -108,6 +109,7 @@ static inline bool options_parse(const char *command, int argc, char **argv, con
     bool only_rest = false;
     for (int i = 0; i < argc; i++) {
         const char *a = argv[i];
+        if (!only_rest && strcmp(a, "-h") == 0) a = "--help";
         if (only_rest || a[0] != '-' || a[1] != '-') {
             if (!texts_add(rest, a)) return false;
             continue;
@@ -144,17 +146,49 @@ static inline void options_print(const option *options, int count) {
 
 // ---- JSON
 
+// Bytes of the UTF-8 character at s, 0: it is none.
+static inline int utf8_size(const char *s) {
+    const unsigned char *c = (const unsigned char *)s;
+    int n = c[0] < 0x80 ? 1 : c[0] < 0xC2 ? 0 : c[0] < 0xE0 ? 2 : c[0] < 0xF0 ? 3 : c[0] < 0xF5 ? 4 : 0;
+    for (int i = 1; i < n; i++)
+        if ((c[i] & 0xC0) != 0x80) return 0;
+    bool high = (c[0] == 0xE0 && c[1] < 0xA0) || (c[0] == 0xED && c[1] > 0x9F) || (c[0] == 0xF0 && c[1] < 0x90) || (c[0] == 0xF4 && c[1] > 0x8F);
+    return n > 2 && high ? 0 : n;  // too long, a surrogate, beyond Unicode
+}
+
+// What is not UTF-8 becomes U+FFFD: JSON has no other bytes.
 static inline void json_text(FILE *f, const char *s) {
     fputc('"', f);
     for (; s && *s; s++) {
         unsigned char c = (unsigned char)*s;
-        if (c == '"' || c == '\\') fprintf(f, "\\%c", c);
+        int n = utf8_size(s);
+        if (n != 1) {
+            if (n) fwrite(s, 1, (size_t)n, f);
+            else fputs("\\ufffd", f);
+            s += n ? n - 1 : 0;
+        } else if (c == '"' || c == '\\') fprintf(f, "\\%c", c);
         else if (c == '\n') fputs("\\n", f);
         else if (c == '\t') fputs("\\t", f);
         else if (c < 32) fprintf(f, "\\u%04x", c);
         else fputc(c, f);
     }
     fputc('"', f);
+}
+
+// printf of JSON: numbers that it has no word for become null. For short lines.
+static inline void json_print(FILE *f, const char *format, ...) {
+    char line[2048];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
+    for (const char *p = line; *p; p++) {
+        fputc(*p, f);
+        const char *v = p + 1 + (p[1] == '-');
+        if (*p != ':' || (strncmp(v, "nan", 3) != 0 && strncmp(v, "inf", 3) != 0)) continue;
+        fputs("null", f);
+        p = v + strspn(v, "abcdefghijklmnopqrstuvwxyz()") - 1;
+    }
 }
 
 static inline void json_pair(FILE *f, const char *key, const char *value, const char *after) {
@@ -214,8 +248,72 @@ static inline char *read_file(const char *path, size_t *size) {
         return NULL;
     }
     char *text = read_stream(f, size);
+    if (text && ferror(f)) {  // a folder, for instance
+        fprintf(stderr, "%s: %s\n", path, strerror(errno));
+        free(text);
+        text = NULL;
+    }
     if (f != stdin) fclose(f);
     return text;
+}
+
+// A file that will be whole or not there: written as PATH.part and renamed. What is no ordinary file (/dev/stdout) is written as it is.
+typedef struct output {
+    const char *command, *path;
+    char *part;  // NULL: not ordinary
+    FILE *file;
+} output;
+
+static inline bool is_ordinary(const char *path) {
+#if defined(__unix__) || defined(__APPLE__)
+    struct stat st;
+    return stat(path, &st) != 0 || S_ISREG(st.st_mode);
+#else
+    (void)path;
+    return true;
+#endif
+}
+
+static inline FILE *output_open(output *o, const char *command, const char *path) {
+    o->command = command, o->path = path, o->part = NULL;
+    if (is_ordinary(path) && (o->part = (char *)malloc(strlen(path) + 6)) != NULL) sprintf(o->part, "%s.part", path);
+    o->file = fopen(o->part ? o->part : path, "wb");
+    if (o->file) return o->file;
+    fprintf(stderr, "peft %s: %s: %s\n", command, path, strerror(errno));
+    free(o->part);
+    return NULL;
+}
+
+// EXIT_OK, or EXIT_DATA after a message; then nothing is left of it, as where it is not wanted.
+static inline int output_close(output *o, bool wanted) {
+    bool bad = ferror(o->file) != 0;
+    bad = fclose(o->file) != 0 || bad;
+    if (o->part && wanted && !bad) bad = rename(o->part, o->path) != 0;
+    if (bad) fprintf(stderr, "peft %s: %s: %s\n", o->command, o->path, errno ? strerror(errno) : "could not be written");
+    if (o->part && (bad || !wanted)) remove(o->part);
+    free(o->part);
+    return bad ? EXIT_DATA : EXIT_OK;
+}
+
+// Asked before a long run, which would be in vain otherwise: can this file, can files in this folder be made?
+static inline int output_check(const char *command, const char *path) {
+    output o;
+    return output_open(&o, command, path) ? output_close(&o, false) : EXIT_DATA;
+}
+
+static inline int output_check_folder(const char *command, const char *path) {
+    char *probe = (char *)malloc(strlen(path) + 16);
+    if (!probe) return EXIT_MEMORY;
+    sprintf(probe, "%s/.probe", path);
+    FILE *f = *path ? fopen(probe, "wb") : NULL;
+    if (!f && *path && errno == ENOENT) {  // the folder will be made
+        sprintf(probe, "%s.probe", path);
+        f = fopen(probe, "wb");
+    }
+    if (!f) fprintf(stderr, "peft %s: %s: %s\n", command, *path ? path : "an empty path", *path ? strerror(errno) : "no folder");
+    else fclose(f), remove(probe);
+    free(probe);
+    return f ? EXIT_OK : EXIT_DATA;
 }
 
 // The lines of a text, cut in place; "\r\n" counts as one end. The last line needs none.

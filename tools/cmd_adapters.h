@@ -107,19 +107,14 @@ static void prompt_picture(FILE *f, const peft_tokenizer *t, const int32_t *ids,
 }
 
 static int prompt_write(const peft_tokenizer *t, const int32_t *ids, const float *distances, int64_t tokens, int64_t k) {
-    FILE *f = fopen(prompt_report, "wb");
-    if (!f) {
-        fprintf(stderr, "peft prompt: %s: %s\n", prompt_report, strerror(errno));
-        return EXIT_DATA;
-    }
+    output o;
+    FILE *f = output_open(&o, "prompt", prompt_report);
+    if (!f) return EXIT_DATA;
     report_begin(f, "What a soft prompt says");
     fputs("<p>Each row is a virtual token; its boxes are the vocabulary entries nearest to it, with their cosine distance (0: the same direction).</p>\n", f);
     prompt_picture(f, t, ids, distances, tokens, k);
     report_end(f);
-    bool bad = ferror(f) != 0;
-    if (!fclose(f) && !bad) return EXIT_OK;
-    fprintf(stderr, "peft prompt: %s: could not be written\n", prompt_report);
-    return EXIT_DATA;
+    return output_close(&o, true);
 }
 
 static void prompt_line(const peft_tokenizer *t, int64_t token, const int32_t *ids, const float *distances, int64_t k) {
@@ -414,11 +409,9 @@ static void html_cells(FILE *f, const char *tag, char (*cells)[64], int n) {
 enum { MOST_TRIALS = 32 };
 
 static int trials_report(const trials *rows, int count, const char *title, const char *first, const int *shown, int shown_count) {
-    FILE *f = fopen(ex.report, "wb");
-    if (!f) {
-        fprintf(stderr, "peft %s: %s: %s\n", s.command, ex.report, strerror(errno));
-        return EXIT_DATA;
-    }
+    output o;
+    FILE *f = output_open(&o, s.command, ex.report);
+    if (!f) return EXIT_DATA;
     char cells[CELLS][64];
     const char *names[MOST_TRIALS];
     double values[MOST_TRIALS];
@@ -434,10 +427,7 @@ static int trials_report(const trials *rows, int count, const char *title, const
         svg_bars(f, names, count, &score_names[shown[k]], color, 1, values, "%.2f");
     }
     report_end(f);
-    bool bad = ferror(f) != 0;
-    if (!fclose(f) && !bad) return EXIT_OK;
-    fprintf(stderr, "peft %s: %s: could not be written\n", s.command, ex.report);
-    return EXIT_DATA;
+    return output_close(&o, true);
 }
 
 // Training and test data of compare and sweep.
@@ -679,11 +669,9 @@ static int forget_report(const forgetting *r) {
     static const char *const titles[] = {"ROUGE-L of each task", "Exact match of each task, in percent", "Loss per token of each task"};
     double values[RUNS * MOST_TASKS];
     const char *names[MOST_TASKS];
-    FILE *f = fopen(ex.report, "wb");
-    if (!f) {
-        fprintf(stderr, "peft forget: %s: %s\n", ex.report, strerror(errno));
-        return EXIT_DATA;
-    }
+    output o;
+    FILE *f = output_open(&o, "forget", ex.report);
+    if (!f) return EXIT_DATA;
     report_begin(f, "What is forgotten");
     for (int q = 0; q < COUNT(shown); q++) {
         for (int i = 0; i < r->count; i++) names[i] = r->names[i];
@@ -693,10 +681,7 @@ static int forget_report(const forgetting *r) {
         svg_bars(f, names, r->count, run_names, colors, RUNS, values, shown[q] ? "%.0f" : "%.2f");
     }
     report_end(f);
-    bool bad = ferror(f) != 0;
-    if (!fclose(f) && !bad) return EXIT_OK;
-    fprintf(stderr, "peft forget: %s: could not be written\n", ex.report);
-    return EXIT_DATA;
+    return output_close(&o, true);
 }
 
 static int forget_all(forgetting *r) {

@@ -369,12 +369,15 @@ static void benchmark_complain(const peft_benchmark_results *results) {
 }
 
 static int benchmark_write(const char *text) {
-    FILE *f = b.output ? fopen(b.output, "wb") : stdout;
-    bool good = f && fputs(text, f) >= 0;
-    if (f && b.output) good = fclose(f) == 0 && good;
-    if (good) return EXIT_OK;
-    fprintf(stderr, "peft benchmark: %s: %s\n", b.output ? b.output : "standard output", strerror(errno));
-    return EXIT_DATA;
+    if (!b.output) {
+        fputs(text, stdout);
+        return EXIT_OK;  // main looks whether it has arrived
+    }
+    output o;
+    FILE *f = output_open(&o, "benchmark", b.output);
+    if (!f) return EXIT_DATA;
+    fputs(text, f);
+    return output_close(&o, true);
 }
 
 static int benchmark_table(const peft_benchmark_results *results, int count, int format) {

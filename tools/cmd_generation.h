@@ -23,7 +23,7 @@ static int run_perplexity(void) {
         if (status) code = fail(status);
     }
     if (!code && s.json)
-        printf("{\"perplexity\":%.6f,\"tokens\":%lld,\"per_word\":%.6f,\"words\":%lld,\"bits_per_byte\":%.6f,\"bytes\":%lld}\n", r.per_token, (long long)r.tokens,
+        json_print(stdout, "{\"perplexity\":%.6f,\"tokens\":%lld,\"per_word\":%.6f,\"words\":%lld,\"bits_per_byte\":%.6f,\"bytes\":%lld}\n", r.per_token, (long long)r.tokens,
                r.per_word, (long long)r.words, r.bits_per_byte, (long long)r.bytes);
     else if (!code)
         printf("perplexity %.4f per token (%lld), %.2f per word (%lld), %.4f bits per byte (%lld)\n", r.per_token, (long long)r.tokens, r.per_word,

@@ -225,11 +225,9 @@ static void memory_json(const peft_memory_plan *p, int method) {
 
 // One bar per method, its parts one behind the other.
 static int memory_picture(const char *path, const peft_memory_plan *plans, const int *chosen, int count) {
-    FILE *f = fopen(path, "wb");
-    if (!f) {
-        fprintf(stderr, "peft %s: %s: %s\n", s.command, path, strerror(errno));
-        return EXIT_DATA;
-    }
+    output o;
+    FILE *f = output_open(&o, s.command, path);
+    if (!f) return EXIT_DATA;
     const double left = 70, right = 850, height = 34, step = 56;
     double most = 1;
     for (int i = 0; i < count; i++) most = fmax(most, (double)plans[chosen[i]].total);
@@ -254,12 +252,7 @@ static int memory_picture(const char *path, const peft_memory_plan *plans, const
         fprintf(f, "<rect x=\"%g\" y=\"%g\" width=\"12\" height=\"12\" fill=\"%s\"/><text x=\"%g\" y=\"%g\">%s</text>\n", left + 108.0 * k, 30 + step * count,
                 memory_parts[k].color, left + 108.0 * k + 17, 41 + step * count, memory_parts[k].name);
     fputs("</svg>\n", f);
-    bool bad = ferror(f) != 0;
-    if (fclose(f) || bad) {
-        fprintf(stderr, "peft %s: %s: could not be written\n", s.command, path);
-        return EXIT_DATA;
-    }
-    return EXIT_OK;
+    return output_close(&o, true);
 }
 
 // ---- the truth: a step

@@ -59,7 +59,7 @@ static void score_line(const char *name, double value, const char *signature) {
     if (s.json) {
         printf("{");
         json_pair(stdout, "metric", name, ",");
-        printf("\"score\":%.12g,", value);
+        json_print(stdout, "\"score\":%.12g,", value);
         json_pair(stdout, "signature", signature, "}\n");
     } else {
         printf("%-12s %10.4f   %s\n", name, value, signature);
@@ -68,7 +68,7 @@ static void score_line(const char *name, double value, const char *signature) {
 
 static void print_f1(const char *name, const peft_prf *f, const char *signature) {
     if (s.json) {
-        printf("{\"metric\":\"%s\",\"score\":%.12g,\"precision\":%.12g,\"recall\":%.12g,", name, f->f1, f->precision, f->recall);
+        json_print(stdout, "{\"metric\":\"%s\",\"score\":%.12g,\"precision\":%.12g,\"recall\":%.12g,", name, f->f1, f->precision, f->recall);
         json_pair(stdout, "signature", signature, "}\n");
     } else {
         printf("%-12s %10.4f   P %.4f  R %.4f   %s\n", name, f->f1, f->precision, f->recall, signature);
@@ -77,9 +77,9 @@ static void print_f1(const char *name, const peft_prf *f, const char *signature)
 
 static void print_paired(const char *name, const char *test, const peft_paired_result *r) {
     if (s.json) {
-        printf("{\"metric\":\"%s\",\"test\":\"%s\",\"baseline\":%.12g,\"system\":%.12g,\"p\":%.12g,", name, test, r->baseline, r->system, r->p_value);
+        json_print(stdout, "{\"metric\":\"%s\",\"test\":\"%s\",\"baseline\":%.12g,\"system\":%.12g,\"p\":%.12g,", name, test, r->baseline, r->system, r->p_value);
         if (r->baseline_ci > 0 || r->system_ci > 0)
-            printf("\"baseline_mean\":%.12g,\"baseline_ci\":%.12g,\"system_mean\":%.12g,\"system_ci\":%.12g,", r->baseline_mean, r->baseline_ci, r->system_mean, r->system_ci);
+            json_print(stdout, "\"baseline_mean\":%.12g,\"baseline_ci\":%.12g,\"system_mean\":%.12g,\"system_ci\":%.12g,", r->baseline_mean, r->baseline_ci, r->system_mean, r->system_ci);
         json_pair(stdout, "signature", r->signature, "}\n");
         return;
     }
@@ -91,7 +91,7 @@ static void print_paired(const char *name, const char *test, const peft_paired_r
 
 static void print_interval(const char *name, const peft_paired_result *r) {
     if (s.json) {
-        printf("{\"metric\":\"%s\",\"test\":\"interval\",\"score\":%.12g,\"mean\":%.12g,\"ci\":%.12g,", name, r->system, r->system_mean, r->system_ci);
+        json_print(stdout, "{\"metric\":\"%s\",\"test\":\"interval\",\"score\":%.12g,\"mean\":%.12g,\"ci\":%.12g,", name, r->system, r->system_mean, r->system_ci);
         json_pair(stdout, "signature", r->signature, "}\n");
     } else {
         printf("%-12s 95 %%: %.4f +- %.4f   %s\n", name, r->system_mean, r->system_ci, r->signature);
@@ -123,7 +123,7 @@ static int lines_write(const pairs *p) {
     }
     for (int64_t i = 0; f && i < p->count; i++) {
         fprintf(f, "{\"line\":%lld", (long long)i + 1);
-        for (int k = 0; k < line_count; k++) fprintf(f, ",\"%s\":%.12g", line_columns[k].name, line_columns[k].values[i]);
+        for (int k = 0; k < line_count; k++) json_print(f, ",\"%s\":%.12g", line_columns[k].name, line_columns[k].values[i]);
         fprintf(f, "}\n");
     }
     bool bad = f && (ferror(f) != 0);
@@ -311,8 +311,8 @@ static peft_status score_rouge(const pairs *p) {
             column[k] = of[i]->f1;
         }
         if (s.json) {
-            printf("{\"metric\":\"%s\",\"score\":%.12g,\"precision\":%.12g,\"recall\":%.12g,", names[i], mean[i]->f1, mean[i]->precision, mean[i]->recall);
-            if (sc.bootstrap > 0) printf("\"low\":%.12g,\"high\":%.12g,", low[i]->f1, high[i]->f1);
+            json_print(stdout, "{\"metric\":\"%s\",\"score\":%.12g,\"precision\":%.12g,\"recall\":%.12g,", names[i], mean[i]->f1, mean[i]->precision, mean[i]->recall);
+            if (sc.bootstrap > 0) json_print(stdout, "\"low\":%.12g,\"high\":%.12g,", low[i]->f1, high[i]->f1);
             json_pair(stdout, "signature", r.signature, "}\n");
         } else {
             printf("%-12s %10.4f   P %.4f  R %.4f", names[i], mean[i]->f1, mean[i]->precision, mean[i]->recall);

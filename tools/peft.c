@@ -180,7 +180,7 @@ static void info_tensors(peft_model *m) {
     }
 }
 
-static void info_print(peft_model *m, const char *path, bool tensors) {
+static void info_print(peft_model *m, const char *path, bool tensors, const peft_adapter *a) {
     const peft_config *c = peft_model_config(m);
     const peft_tokenizer *t = peft_model_tokenizer(m);
     char parameters[32];
@@ -199,6 +199,7 @@ static void info_print(peft_model *m, const char *path, bool tensors) {
             info_tensors(m);
             printf("]");
         }
+        if (a) printf(",\"adapter_parameters\":%lld,\"adapter_tensors\":%lld", (long long)peft_adapter_parameter_count(a), (long long)peft_adapter_tensor_count(a));
         printf("}\n");
         return;
     }
@@ -226,12 +227,11 @@ static int run_info(void) {
     if (code) return code;
     peft_adapter *a = NULL;
     code = open_adapter(m, info_adapter, &a);
-    if (!code) info_print(m, s.rest.items[0], info_list);
-    if (!code && a) {
+    if (!code) info_print(m, s.rest.items[0], info_list, a);
+    if (!code && a && !s.json) {
         double share = 100.0 * (double)peft_adapter_parameter_count(a) / (double)peft_model_parameter_count(m);
-        if (s.json) printf("{\"adapter_parameters\":%lld,\"adapter_tensors\":%lld}\n", (long long)peft_adapter_parameter_count(a), (long long)peft_adapter_tensor_count(a));
-        else printf("  adapter       %lld parameters (%.3f %%) in %lld tensors\n", (long long)peft_adapter_parameter_count(a), share, (long long)peft_adapter_tensor_count(a));
-        for (int64_t i = 0; info_list && !s.json && i < peft_adapter_tensor_count(a); i++) {
+        printf("  adapter       %lld parameters (%.3f %%) in %lld tensors\n", (long long)peft_adapter_parameter_count(a), share, (long long)peft_adapter_tensor_count(a));
+        for (int64_t i = 0; info_list && i < peft_adapter_tensor_count(a); i++) {
             const peft_tensor *t = peft_adapter_tensor(a, i);
             printf("  %-90s %6lld x %lld\n", t->name, (long long)t->rows, (long long)t->cols);
         }
@@ -370,7 +370,10 @@ static int open_dataset(const char *path, int64_t limit, peft_dataset **out) {
     peft_status status = peft_dataset_load(&(peft_dataset_desc){.context = s.ctx, .path = path, .prompt = prompt, .completion = completion, .limit = limit}, out);
     free(prompt);
     free(completion);
-    return status ? fail(status) : EXIT_OK;
+    if (status) return fail(status);
+    if (peft_dataset_count(*out) > 0) return EXIT_OK;
+    fprintf(stderr, "peft %s: %s: no examples\n", s.command, path);
+    return EXIT_DATA;
 }
 
 // ---- generate
@@ -508,23 +511,16 @@ static const option eval_options[] = {{"adapter", OPTION_TEXT, &eval_adapter, "D
                                       COMMON_OPTIONS};
 
 static int write_predictions(const char *path, const peft_dataset *data, const outcome *o) {
-    FILE *f = fopen(path, "wb");
-    if (!f) {
-        fprintf(stderr, "peft %s: %s: %s\n", s.command, path, strerror(errno));
-        return EXIT_DATA;
-    }
+    output out;
+    FILE *f = output_open(&out, s.command, path);
+    if (!f) return EXIT_DATA;
     for (int64_t i = 0; i < o->count; i++) {
         fputc('{', f);
         json_pair(f, "prompt", peft_dataset_prompt(data, i), ",");
         json_pair(f, "prediction", o->texts[i], ",");
         json_pair(f, "reference", peft_dataset_completion(data, i), "}\n");
     }
-    bool bad = ferror(f) != 0;
-    if (fclose(f) || bad) {
-        fprintf(stderr, "peft %s: %s: could not be written\n", s.command, path);
-        return EXIT_DATA;
-    }
-    return EXIT_OK;
+    return output_close(&out, true);
 }
 
 static int run_eval(void) {
@@ -544,7 +540,7 @@ static int run_eval(void) {
     if (!code && !eval_loss_only) code = outcome_make(m, a, data, peft_dataset_count(data), &o);
     if (!code && eval_output && o.texts) code = write_predictions(eval_output, data, &o);
     if (!code && s.json) {
-        printf("{\"examples\":%lld,\"loss\":%.6f,\"perplexity\":%.6f", (long long)peft_dataset_count(data), loss, exp(loss));
+        json_print(stdout, "{\"examples\":%lld,\"loss\":%.6f,\"perplexity\":%.6f", (long long)peft_dataset_count(data), loss, exp(loss));
         if (o.texts) {
             printf(",\"rouge\":");
             print_rouge_json(stdout, &o.rouge.mean);
@@ -751,7 +747,7 @@ static void show_bar(const peft_progress *p, double smooth) {
 static void show_line(const peft_progress *p, double smooth) {
     FILE *f = s.json ? stdout : stderr;
     if (s.json)
-        fprintf(f, "{\"event\":\"step\",\"step\":%lld,\"steps\":%lld,\"epoch\":%lld,\"loss\":%.6f,\"eval_loss\":%.6f,\"lr\":%g,\"grad_norm\":%.5f,\"tokens_per_second\":%.1f,\"eta\":%.1f}\n",
+        json_print(f, "{\"event\":\"step\",\"step\":%lld,\"steps\":%lld,\"epoch\":%lld,\"loss\":%.6f,\"eval_loss\":%.6f,\"lr\":%g,\"grad_norm\":%.5f,\"tokens_per_second\":%.1f,\"eta\":%.1f}\n",
                 (long long)p->step, (long long)p->steps, (long long)p->epoch, p->loss, p->eval_loss, p->learning_rate, p->gradient_norm, p->tokens_per_second, p->seconds_left);
     else
         fprintf(f, "step %lld/%lld  loss %.4f%s", (long long)p->step, (long long)p->steps, smooth, p->eval_loss < 0 ? "" : "  ");
@@ -796,7 +792,7 @@ static int train_check(training *r) {
     int bad = check_method(ad.method);
     if (bad) return bad;
     if (parse_optimizer(&r->optimizer)) return EXIT_USAGE;
-    if (t.split < 0 || t.split >= 1) return wrong("--split %g is not between 0 and 1", t.split);
+    if (!(t.split >= 0 && t.split < 1)) return wrong("--split %g is not between 0 and 1", t.split);
     if (t.split > 0 && t.validation) return wrong("--split and --validation exclude each other");
     if (t.schedule) {
         int k = 0;
@@ -810,7 +806,11 @@ static int train_check(training *r) {
     while (n > 1 && t.out[n - 1] == '/') n--;
     if (t.checkpoint) strcpy(r->checkpoint, t.checkpoint);
     else sprintf(r->checkpoint, "%.*s.checkpoint", (int)n, t.out);
-    return parse_weights("type", t.type, &r->type);
+    if (t.samples < 0) return wrong("--samples %lld is negative", (long long)t.samples);
+    int code = parse_weights("type", t.type, &r->type);
+    if (!code) code = output_check_folder("train", t.out);
+    if (!code && t.report) code = output_check("train", t.report);
+    return code;
 }
 
 static int train_open(training *r) {
@@ -824,6 +824,9 @@ static int train_open(training *r) {
         status = peft_dataset_split(r->all, t.split, (uint64_t)s.seed, &r->data, &r->validation);
     }
     if (!code && status) code = fail(status);
+    if (!code && t.split > 0 && (!peft_dataset_count(r->data) || !peft_dataset_count(r->validation)))
+        return wrong("--split %g of %lld examples leaves %lld to learn from and %lld held out", t.split, (long long)peft_dataset_count(r->all),
+                     (long long)peft_dataset_count(r->data), (long long)peft_dataset_count(r->validation));
     return code ? code : make_adapter(r->model, ad.method, &r->adapter);
 }
 
@@ -924,11 +927,9 @@ static void report_samples(FILE *f, const training *r) {
 }
 
 static int write_report(const training *r) {
-    FILE *f = fopen(t.report, "wb");
-    if (!f) {
-        fprintf(stderr, "peft train: %s: %s\n", t.report, strerror(errno));
-        return EXIT_DATA;
-    }
+    output o;
+    FILE *f = output_open(&o, "train", t.report);
+    if (!f) return EXIT_DATA;
     report_begin(f, "Fine-tuning report");
     report_heading(f, "Loss per token");
     const curve curves[] = {r->w.loss, r->w.eval};
@@ -950,17 +951,12 @@ static int write_report(const training *r) {
     report_heading(f, "Settings");
     report_settings(f, r);
     report_end(f);
-    bool bad = ferror(f) != 0;
-    if (fclose(f) || bad) {
-        fprintf(stderr, "peft train: %s: could not be written\n", t.report);
-        return EXIT_DATA;
-    }
-    return EXIT_OK;
+    return output_close(&o, true);
 }
 
 static void train_summary(const training *r) {
     if (s.json) {
-        printf("{\"event\":\"done\",\"steps\":%lld,\"tokens\":%lld,\"loss\":%.6f,\"best_eval_loss\":%.6f,\"seconds\":%.2f,\"trainable\":%lld,\"total\":%lld,\"peak_bytes\":%lld",
+        json_print(stdout, "{\"event\":\"done\",\"steps\":%lld,\"tokens\":%lld,\"loss\":%.6f,\"best_eval_loss\":%.6f,\"seconds\":%.2f,\"trainable\":%lld,\"total\":%lld,\"peak_bytes\":%lld",
                (long long)r->result.steps, (long long)r->result.tokens, r->result.loss, r->result.best_eval_loss, r->result.seconds,
                (long long)r->result.trainable, (long long)r->result.total, (long long)peft_memory_peak(s.ctx));
         if (r->before.texts && r->after.texts) {
@@ -1149,6 +1145,13 @@ static void print_overview(FILE *f) {
                "Exit status: 0 done, 1 wrong data, 2 wrong command line, 3 out of memory, 4 not supported, 130 interrupted.\n");
 }
 
+// What was printed has arrived, or it is an error.
+static int finish(int code) {
+    if (code || (!fflush(stdout) && !ferror(stdout))) return code;
+    fprintf(stderr, "peft %s: standard output: %s\n", s.command, strerror(errno));
+    return EXIT_DATA;
+}
+
 static int run_command(const command *c, int argc, char **argv) {
     s.command = c->name;
     if (!options_parse(c->name, argc, argv, c->options, c->option_count, &s.rest)) return EXIT_USAGE;
@@ -1156,7 +1159,7 @@ static int run_command(const command *c, int argc, char **argv) {
         printf("peft %s %s\n  %s\n\n", c->name, c->arguments, c->says);
         options_print(c->options, c->option_count);
         printf("\nExamples\n%s", c->examples);
-        return EXIT_OK;
+        return finish(EXIT_OK);
     }
     int code = open_context();
     if (!code) code = c->run();
@@ -1165,11 +1168,7 @@ static int run_command(const command *c, int argc, char **argv) {
     free((void *)sc.references.items);
     free((void *)g.stop.items);
     free(init_text);
-    if (!code && (fflush(stdout) || ferror(stdout))) {
-        fprintf(stderr, "peft %s: standard output: %s\n", c->name, strerror(errno));
-        code = EXIT_DATA;
-    }
-    return code;
+    return finish(code);
 }
 
 int main(int argc, char **argv) {
@@ -1179,13 +1178,14 @@ int main(int argc, char **argv) {
         print_overview(stderr);
         return EXIT_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+    s.command = argv[1];
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
         print_overview(stdout);
-        return EXIT_OK;
+        return finish(EXIT_OK);
     }
     if (strcmp(argv[1], "--version") == 0) {
         printf("peft %s\n", PEFT_VERSION);
-        return EXIT_OK;
+        return finish(EXIT_OK);
     }
     for (int i = 0; i < COUNT(commands); i++)
         if (strcmp(argv[1], commands[i].name) == 0) return run_command(&commands[i], argc - 2, argv + 2);
