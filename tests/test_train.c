@@ -266,6 +266,42 @@ static void test_threads(const char *targets) {
     end_world(&first);
 }
 
+// ---- two contexts in two threads know nothing of each other
+
+#ifdef PEFT_USE_PTHREADS
+typedef struct errand {
+    world w;
+    char *text;
+    bool ok;
+} errand;
+
+static void *run_errand(void *arg) {
+    errand *e = (errand *)arg;
+    peft_train_desc d = describe_rich(&e->w, 12);
+    peft_generate_desc g;
+    memset(&g, 0, sizeof g);
+    g.model = e->w.model, g.adapter = e->w.adapter, g.max_new_tokens = 8;
+    e->ok = !peft_train(&d, NULL) && !peft_generate_text(&g, "abc", &e->text);
+    return NULL;
+}
+
+static void test_two_contexts(void) {
+    errand alone = {make_world(&wider, 1, "q,v,wo"), NULL, false}, pair[2];
+    run_errand(&alone);
+    for (int i = 0; i < 2; i++) pair[i].w = make_world(&wider, 2, "q,v,wo"), pair[i].text = NULL, pair[i].ok = false;
+    pthread_t thread[2];
+    bool started = !pthread_create(&thread[0], NULL, run_errand, &pair[0]);
+    bool both = started && !pthread_create(&thread[1], NULL, run_errand, &pair[1]);
+    if (started) pthread_join(thread[0], NULL);
+    if (both) pthread_join(thread[1], NULL);
+    check(alone.ok && both, "two threads", alone.w.ctx);
+    for (int i = 0; i < 2 && both; i++) check(pair[i].ok && same_weights(&alone.w, &pair[i].w) && strcmp(alone.text, pair[i].text) == 0, "a context beside another", pair[i].w.ctx);
+    peft_free(alone.w.ctx, alone.text);
+    end_world(&alone.w);
+    for (int i = 0; i < 2; i++) peft_free(pair[i].w.ctx, pair[i].text), end_world(&pair[i].w);
+}
+#endif
+
 #define FOLDER "build/train_test"
 #define CHECKPOINT FOLDER "/state.peft"
 
@@ -847,6 +883,9 @@ int main(void) {
     test_frozen_base();
     test_threads(NULL);
     test_threads("q,v,wi_0");
+#ifdef PEFT_USE_PTHREADS
+    test_two_contexts();
+#endif
     test_resume(&tiny, NULL);
     test_resume(&tied, NULL);
     test_resume(&tiny, "q,v,wi_1");
