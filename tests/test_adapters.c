@@ -768,9 +768,10 @@ static void test_prompt_place(peft_model *m, peft_tape *tape) {
     peft_tensor_create(ctx, "prompt_embeddings", 3, 24, &t);
     const peft_tensor *list[] = {t};
     peft_adapter *a = NULL;
+    peft__writer w;
     t->rank = 2;
     check(!peft__make_folder(ctx, "build/adapters_test/encoder_only") && !peft_safetensors_write(ctx, "build/adapters_test/encoder_only/adapter_model.safetensors", list, 1) &&
-              !peft__write_file(ctx, "build/adapters_test/encoder_only/adapter_config.json", config, sizeof config - 1) &&
+              !peft__writer_open(ctx, "build/adapters_test/encoder_only/adapter_config.json", &w) && !peft__write(&w, config, sizeof config - 1) && !peft__writer_commit(&w) &&
               !peft_adapter_load(m, "build/adapters_test/encoder_only", &a) && a->prompt->rows == 3,
           "a prompt for the encoder alone");
     peft_adapter_destroy(a);

@@ -116,20 +116,16 @@ static double *line_column(const pairs *p, const char *name) {
 }
 
 static int lines_write(const pairs *p) {
-    FILE *f = sc.lines ? fopen(sc.lines, "wb") : NULL;
-    if (sc.lines && !f) {
-        fprintf(stderr, "peft score: %s: %s\n", sc.lines, strerror(errno));
-        return EXIT_DATA;
-    }
-    for (int64_t i = 0; f && i < p->count; i++) {
+    if (!sc.lines) return EXIT_OK;
+    output o;
+    FILE *f = output_open(&o, "score", sc.lines);
+    if (!f) return EXIT_DATA;
+    for (int64_t i = 0; i < p->count; i++) {
         fprintf(f, "{\"line\":%lld", (long long)i + 1);
         for (int k = 0; k < line_count; k++) json_print(f, ",\"%s\":%.12g", line_columns[k].name, line_columns[k].values[i]);
         fprintf(f, "}\n");
     }
-    bool bad = f && (ferror(f) != 0);
-    if (f) bad |= fclose(f) != 0;
-    if (bad) fprintf(stderr, "peft score: %s: could not be written\n", sc.lines);
-    return bad ? EXIT_DATA : EXIT_OK;
+    return output_close(&o, true);
 }
 
 // ---- two systems, and intervals
