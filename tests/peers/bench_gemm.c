@@ -152,7 +152,7 @@ int main(int argc, char **argv) {
     snprintf(count, sizeof count, "%d", threads);
     setenv("OPENBLAS_NUM_THREADS", count, 1), setenv("BLIS_NUM_THREADS", count, 1), setenv("OMP_NUM_THREADS", count, 1);
     load_peer(0, "/usr/lib/x86_64-linux-gnu/openblas-pthread/libopenblas.so.0", "openblas_set_num_threads", threads);
-    load_peer(1, "/usr/lib/x86_64-linux-gnu/blis-openmp/libblis.so.4", "bli_thread_set_num_threads", threads);
+    load_peer(1, "/usr/lib/x86_64-linux-gnu/libblis.so.4", "bli_thread_set_num_threads", threads);
     FILE *f = fopen(argv[1], "r");
     if (!f) return printf("cannot open %s\n", argv[1]), 1;
     char line[256];
