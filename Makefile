@@ -17,6 +17,7 @@ help:
 	@echo "make four-bits what weights in few bits cost and save: the tables of the README (15 minutes)"
 	@echo "make golden    comparison with the reference cases in PEFT_SHARED"
 	@echo "make model     makes the project's own model anew (about an hour); the result is in build/model/out"
+	@echo "make wasm      own_network for WebAssembly (needs emcc): build/own_network.js, to be run by node or a page"
 	@echo "make install   peft.h and build/peft to PREFIX (/usr/local)"
 	@echo "make clean     remove build/"
 
@@ -60,6 +61,10 @@ golden: build/golden
 model: build/peft build/make_data build/train_tokenizer
 	sh tools/make_model.sh build/model/out
 
+wasm:
+	@mkdir -p build
+	emcc -std=c11 -O2 -msimd128 -fno-slp-vectorize -I. -sALLOW_MEMORY_GROWTH -o build/own_network.js examples/own_network.c
+
 PREFIX ?= /usr/local
 install: build/peft
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/bin
@@ -70,4 +75,4 @@ clean:
 	rm -rf build
 
 .SECONDARY:
-.PHONY: all help examples demo four-bits test bench golden model install clean
+.PHONY: all help examples demo four-bits test bench golden model wasm install clean
