@@ -355,7 +355,7 @@ static int memory_measure(const peft_plan_desc *d, const peft_memory_plan *plan)
 
 static int run_memory(void) {
     peft_memory_plan plans[MEMORY_METHODS] = {0};
-    peft_plan_desc desc;
+    peft_plan_desc desc = {0};
     peft_adapter_desc adapter;
     int chosen[MEMORY_METHODS], count = 0, code = EXIT_OK;
     if (s.rest.count != 1) return wrong("give a model folder or a config.json");
