@@ -111,10 +111,14 @@ static bool within_rounding(peft_model *m, peft_model *back, const rounding *r) 
         const peft_tensor *t = peft_model_tensor(m, i), *u = peft_model_find(back, t->name);
         int64_t n = t->rows * t->cols;
         float *x = (float *)malloc((size_t)n * sizeof(float)), *y = (float *)malloc((size_t)n * sizeof(float));
-        bool good = u && u->rows == t->rows && u->cols == t->cols && !peft_dequantize(ctx, t, x) && !peft_dequantize(ctx, u, y);
+        bool turned = u && t->in_out && !u->in_out;  // what stays quantized in memory is [out, in], as in the file
+        bool good = u && u->rows == (turned ? t->cols : t->rows) && u->cols == (turned ? t->rows : t->cols);
+        good = good && !peft_dequantize(ctx, t, x) && !peft_dequantize(ctx, u, y);
         double most = good ? largest(x, n) : 0;
-        for (int64_t k = 0; good && k < n; k++)
-            good = fabs((double)x[k] - (double)y[k]) <= (t->rank == 1 ? 0 : r->relative * fabs((double)x[k]) + r->absolute * most);
+        for (int64_t k = 0; good && k < n; k++) {
+            double there = (double)y[turned ? k % t->cols * t->rows + k / t->cols : k];
+            good = fabs((double)x[k] - there) <= (t->rank == 1 ? 0 : r->relative * fabs((double)x[k]) + r->absolute * most);
+        }
         free(x);
         free(y);
         if (!good) {
