@@ -3910,8 +3910,8 @@ typedef struct peft__isa {
 #define PEFT__DEFINE_ISA(V, TARGET, MR, DOT_ROWS, REPEAT_W, KC, L2)                                                    \
     PEFT__DEFINE_WEIGHT(V, TARGET)                                                                                     \
     PEFT__DEFINE_PACK(V, TARGET, REPEAT_W)                                                                             \
-    PEFT__DEFINE_TILE(V, TARGET, MR)                                                                                    \
-    PEFT__DEFINE_DOTS(V, TARGET, DOT_ROWS)                                                                              \
+    PEFT__DEFINE_TILE(V, TARGET, MR)                                                                                   \
+    PEFT__DEFINE_DOTS(V, TARGET, DOT_ROWS)                                                                             \
     PEFT__DEFINE_GEMV(V, TARGET)                                                                                       \
     PEFT__DEFINE_MATH(V, TARGET)                                                                                       \
     static const peft__isa peft__isa_##V = {                                                                           \
@@ -4068,13 +4068,13 @@ static int64_t peft__row_of(const peft__gemm_job *g, int64_t panel) {
     return panel * g->m / g->row_panels;
 }
 
-// Rows [p0, p1) of this block of k. Where the lanes of a panel are contiguous in memory, panels are packed side by side, a few rows at a
-// time: whole stretches of a row are read then, not a piece of each page.
-static void peft__pack_a(const peft__gemm_job *g, int64_t begin, int64_t end, int64_t p0, int64_t p1, float *out) {
+// Where the lanes of a panel are contiguous in memory, panels are packed side by side, a few rows at a time: whole stretches of a row are
+// read then, not a piece of each page.
+static void peft__pack_a(const peft__gemm_job *g, int64_t begin, int64_t end, float *out) {
     int64_t mr = g->isa->mr, step = g->a_rs == 1 && g->a_cs != 1 ? PEFT__PACK_ROWS : g->kn;
-    for (int64_t p = p0; p < p1; p += step)
+    for (int64_t p = 0; p < g->kn; p += step)
         for (int64_t i = begin; i < end; i++) {
-            int64_t row = peft__row_of(g, i), rows = peft__row_of(g, i + 1) - row, count = PEFT__MIN(step, p1 - p);
+            int64_t row = peft__row_of(g, i), rows = peft__row_of(g, i + 1) - row, count = PEFT__MIN(step, g->kn - p);
             const float *a = g->a + row * g->a_rs + (g->k0 + p) * g->a_cs;
             float *panel = out + (i - begin) * g->a_panel + p * mr;
             if (g->a_rs == 1 || g->a_cs == 1) {
@@ -4086,6 +4086,7 @@ static void peft__pack_a(const peft__gemm_job *g, int64_t begin, int64_t end, in
         }
 }
 
+// The same for rows [p0, p1) of this block of k.
 static void peft__pack_b(const peft__gemm_job *g, int64_t begin, int64_t end, int64_t p0, int64_t p1, float *out) {
     int64_t nr = g->isa->nr, limit = PEFT__MIN(end * nr, g->n), step = g->b->transposed ? g->kn : PEFT__PACK_ROWS;
     for (int64_t p = p0; p < p1; p += step)
@@ -4127,7 +4128,7 @@ static void peft__gemm_task(void *arg, int64_t index) {
     int64_t block = g->first + index, panels = g->split_m ? g->row_panels : g->col_panels;
     int64_t begin = block * panels / g->blocks, end = (block + 1) * panels / g->blocks;
     if (g->split_m) {
-        if (!g->a_in_place) peft__pack_a(g, begin, end, 0, g->kn, slot);
+        if (!g->a_in_place) peft__pack_a(g, begin, end, slot);
         peft__gemm_block(g, begin, end, slot, g->shared_begin, g->shared_end, g->shared, edge);
     } else {
         if (!g->b_in_place) peft__pack_b(g, begin, end, 0, g->kn, slot);
@@ -4140,7 +4141,7 @@ static void peft__gemm_pack_task(void *arg, int64_t index) {
     const peft__gemm_job *g = (const peft__gemm_job *)arg;
     int64_t count = g->shared_end - g->shared_begin, begin = index * count / 16, end = (index + 1) * count / 16;
     float *out = g->shared + begin * (g->split_m ? g->b_panel : g->a_panel);
-    if (!g->split_m) peft__pack_a(g, g->shared_begin + begin, g->shared_begin + end, 0, g->kn, out);
+    if (!g->split_m) peft__pack_a(g, g->shared_begin + begin, g->shared_begin + end, out);
     else if (g->b->transposed) peft__pack_b(g, g->shared_begin + begin, g->shared_begin + end, 0, g->kn, out);
     else peft__pack_b(g, g->shared_begin, g->shared_end, index * g->kn / 16, (index + 1) * g->kn / 16, g->shared);
 }
