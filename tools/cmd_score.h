@@ -156,14 +156,20 @@ static peft_status score_versus(const pairs *p, const char *name, peft_paired_de
     return status;
 }
 
-// The same for metrics that are the mean of a value per line, which `values` computes for the predictions given.
-static peft_status score_versus_values(const pairs *p, const char *name, peft_status (*values)(const pairs *p, const char *const *predictions, double *out)) {
-    if (!p->baseline && sc.bootstrap <= 0) return PEFT_OK;
-    double *both = (double *)malloc((size_t)(2 * p->count + 1) * sizeof(double));
-    peft_status status = both ? values(p, p->predictions, both + p->count) : PEFT_ERROR_MEMORY;
-    if (!status && p->baseline) status = values(p, p->baseline, both);
-    const double *baseline = p->baseline || !both ? both : both + p->count;
-    if (!status) status = score_versus(p, name, (peft_paired_desc){.metric = PEFT_PAIRED_VALUES, .baseline_values = baseline, .system_values = both + p->count});
+// A metric that is the mean of a value per line: gives those of the predictions (unless `values` is NULL), and prints its scores if asked.
+typedef peft_status (*mean_metric)(const pairs *p, const char *const *predictions, double *values, bool print);
+
+// Its scores, its column of --lines and its tests.
+static peft_status score_mean(const pairs *p, const char *name, mean_metric metric) {
+    size_t n = (size_t)p->count;
+    double *column = line_column(p, name), *both = NULL;  // the baseline's values, then the system's
+    if ((p->baseline || sc.bootstrap > 0) && !(both = (double *)malloc((2 * n + 1) * sizeof(double)))) return PEFT_ERROR_MEMORY;
+    double *values = both ? both + n : column;
+    peft_status status = metric(p, p->predictions, values, true);
+    if (!status && column && both) memcpy(column, values, n * sizeof(double));
+    if (!status && p->baseline) status = metric(p, p->baseline, both, false);
+    if (!status && both)
+        status = score_versus(p, name, (peft_paired_desc){.metric = PEFT_PAIRED_VALUES, .baseline_values = p->baseline ? both : values, .system_values = values});
     free(both);
     return status;
 }
@@ -262,11 +268,18 @@ static peft_status score_resampled(const pairs *p, const char *name, score_drawn
     return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
-// Texts of a drawn list, handed to `value` as if they were the files'.
+static peft_text_desc text_desc(const pairs *p, const char *const *predictions, double *values) {
+    return (peft_text_desc){.context = s.ctx, .predictions = predictions, .references = p->references, .count = p->count, .references_per_prediction = p->per,
+                            .max_order = (int)sc.order, .alpha = sc.alpha, .beta = sc.beta, .gamma = sc.gamma, .pairs = values};
+}
+
+typedef peft_status (*text_metric)(const peft_text_desc *desc, peft_metric_result *result);
+
+// Texts of a drawn list, handed to the metric as if they were the files'.
 typedef struct drawn_texts {
     const pairs *p;
     const char **predictions, **references;
-    peft_status (*value)(const pairs *p, double *out);
+    text_metric metric;
 } drawn_texts;
 
 static bool texts_drawn(void *user, const drawn *list, double *out) {
@@ -277,12 +290,16 @@ static bool texts_drawn(void *user, const drawn *list, double *out) {
         for (int k = 0; k < p->per; k++) t->references[i * p->per + k] = p->references[list->line[i] * p->per + k];
     }
     const pairs sample = {.predictions = t->predictions, .references = t->references, .count = list->count, .per = p->per};
-    return t->value(&sample, out) == PEFT_OK;
+    const peft_text_desc desc = text_desc(&sample, sample.predictions, NULL);
+    peft_metric_result r;
+    if (t->metric(&desc, &r)) return false;
+    *out = r.score;
+    return true;
 }
 
-static peft_status score_resampled_texts(const pairs *p, const char *name, peft_status (*value)(const pairs *p, double *out)) {
+static peft_status score_resampled_texts(const pairs *p, const char *name, text_metric metric) {
     size_t n = (size_t)p->count + 1;
-    drawn_texts t = {p, (const char **)malloc(n * sizeof(char *)), (const char **)malloc(n * (size_t)p->per * sizeof(char *)), value};
+    drawn_texts t = {p, (const char **)malloc(n * sizeof(char *)), (const char **)malloc(n * (size_t)p->per * sizeof(char *)), metric};
     peft_status status = t.predictions && t.references ? score_resampled(p, name, texts_drawn, &t) : PEFT_ERROR_MEMORY;
     free((void *)t.predictions);
     free((void *)t.references);
@@ -384,29 +401,25 @@ static peft_status score_ter(const pairs *p) {
     return status ? status : score_versus(p, "ter", (peft_paired_desc){.metric = PEFT_PAIRED_TER, .ter = &desc});
 }
 
-static peft_text_desc text_desc(const pairs *p, const char *const *predictions, double *values) {
-    return (peft_text_desc){.context = s.ctx, .predictions = predictions, .references = p->references, .count = p->count, .references_per_prediction = p->per,
-                            .max_order = (int)sc.order, .alpha = sc.alpha, .beta = sc.beta, .gamma = sc.gamma, .pairs = values};
-}
-
-static peft_status value_nist(const pairs *p, double *out) {
-    peft_metric_result r;
-    peft_text_desc desc = text_desc(p, p->predictions, NULL);
-    peft_status status = peft_nist(&desc, &r);
-    *out = r.score;
-    return status;
-}
-
 static peft_status score_nist(const pairs *p) {
     peft_metric_result r;
     peft_text_desc desc = text_desc(p, p->predictions, NULL);
     peft_status status = peft_nist(&desc, &r);
     if (!status) score_line("nist", r.score, r.signature);
-    return status ? status : score_resampled_texts(p, "nist", value_nist);
+    return status ? status : score_resampled_texts(p, "nist", peft_nist);
 }
 
-static peft_status meteor(const pairs *p, const char *const *predictions, double *values, peft_metric_result *r) {
-    peft_text_desc desc = text_desc(p, predictions, values);
+static peft_status text_mean(const pairs *p, const char *name, text_metric metric, const char *const *predictions, double *values, bool print) {
+    peft_metric_result r;
+    const peft_text_desc desc = text_desc(p, predictions, values);
+    peft_status status = metric(&desc, &r);
+    if (!status && print) score_line(name, r.score, r.signature);
+    return status;
+}
+
+// With the synonyms of --wordnet.
+static peft_status meteor_of(const peft_text_desc *plain, peft_metric_result *r) {
+    peft_text_desc desc = *plain;
     peft_wordnet *wordnet = NULL;
     peft_status status = sc.wordnet ? peft_wordnet_load(s.ctx, sc.wordnet, &wordnet) : PEFT_OK;
     if (wordnet) desc.synonyms = peft_wordnet_synonyms, desc.user = wordnet;
@@ -415,59 +428,31 @@ static peft_status meteor(const pairs *p, const char *const *predictions, double
     return status;
 }
 
-static peft_status values_meteor(const pairs *p, const char *const *predictions, double *out) {
-    peft_metric_result r;
-    return meteor(p, predictions, out, &r);
+static peft_status mean_meteor(const pairs *p, const char *const *predictions, double *values, bool print) {
+    return text_mean(p, "meteor", meteor_of, predictions, values, print);
 }
 
-static peft_status values_cider(const pairs *p, const char *const *predictions, double *out) {
-    peft_metric_result r;
-    peft_text_desc desc = text_desc(p, predictions, out);
-    return peft_cider(&desc, &r);
+static peft_status mean_cider(const pairs *p, const char *const *predictions, double *values, bool print) {
+    return text_mean(p, "cider", peft_cider, predictions, values, print);
 }
 
-static peft_status values_coco_rouge(const pairs *p, const char *const *predictions, double *out) {
-    peft_metric_result r;
-    peft_text_desc desc = text_desc(p, predictions, out);
-    return peft_coco_rouge(&desc, &r);
+static peft_status mean_coco_rouge(const pairs *p, const char *const *predictions, double *values, bool print) {
+    return text_mean(p, "coco_rouge", peft_coco_rouge, predictions, values, print);
 }
 
-static peft_status values_squad(const pairs *p, const char *const *predictions, double *out) {
+static peft_status mean_squad(const pairs *p, const char *const *predictions, double *values, bool print) {
     peft_answer_result r;
-    peft_text_desc desc = text_desc(p, predictions, out);
-    return peft_squad(&desc, &r);
-}
-
-static peft_status score_meteor(const pairs *p) {
-    peft_metric_result r;
-    peft_status status = meteor(p, p->predictions, line_column(p, "meteor"), &r);
-    if (!status) score_line("meteor", r.score, r.signature);
-    return status ? status : score_versus_values(p, "meteor", values_meteor);
-}
-
-static peft_status score_cider(const pairs *p) {
-    peft_metric_result r;
-    peft_text_desc desc = text_desc(p, p->predictions, line_column(p, "cider"));
-    peft_status status = peft_cider(&desc, &r);
-    if (!status) score_line("cider", r.score, r.signature);
-    return status ? status : score_versus_values(p, "cider", values_cider);
-}
-
-static peft_status score_coco_rouge(const pairs *p) {
-    peft_metric_result r;
-    peft_text_desc desc = text_desc(p, p->predictions, line_column(p, "coco_rouge"));
-    peft_status status = peft_coco_rouge(&desc, &r);
-    if (!status) score_line("coco_rouge", r.score, r.signature);
-    return status ? status : score_versus_values(p, "coco_rouge", values_coco_rouge);
-}
-
-static peft_status value_coco_bleu(const pairs *p, double *out) {
-    peft_metric_result r;
-    peft_text_desc desc = text_desc(p, p->predictions, NULL);
-    peft_status status = peft_coco_bleu(&desc, &r);
-    *out = r.score;
+    const peft_text_desc desc = text_desc(p, predictions, values);
+    peft_status status = peft_squad(&desc, &r);
+    if (!status && print) score_line("exact_match", r.exact_match, r.signature);
+    if (!status && print) score_line("token_f1", r.f1, r.signature);
     return status;
 }
+
+static peft_status score_meteor(const pairs *p) { return score_mean(p, "meteor", mean_meteor); }
+static peft_status score_cider(const pairs *p) { return score_mean(p, "cider", mean_cider); }
+static peft_status score_coco_rouge(const pairs *p) { return score_mean(p, "coco_rouge", mean_coco_rouge); }
+static peft_status score_squad(const pairs *p) { return score_mean(p, "token_f1", mean_squad); }
 
 static peft_status score_coco_bleu(const pairs *p) {
     peft_metric_result r;
@@ -478,16 +463,7 @@ static peft_status score_coco_bleu(const pairs *p) {
         snprintf(name, sizeof(name), "coco_bleu%d", n + 1);
         score_line(name, r.orders[n], r.signature);
     }
-    return status ? status : score_resampled_texts(p, name, value_coco_bleu);
-}
-
-static peft_status score_squad(const pairs *p) {
-    peft_answer_result r;
-    peft_text_desc desc = text_desc(p, p->predictions, line_column(p, "token_f1"));
-    peft_status status = peft_squad(&desc, &r);
-    if (!status) score_line("exact_match", r.exact_match, r.signature);
-    if (!status) score_line("token_f1", r.f1, r.signature);
-    return status ? status : score_versus_values(p, "token_f1", values_squad);
+    return status ? status : score_resampled_texts(p, name, peft_coco_bleu);
 }
 
 // ---- labels
@@ -599,8 +575,10 @@ static bool labels_drawn(void *user, const drawn *list, double *out) {
     return true;
 }
 
-static peft_status values_correct(const pairs *p, const char *const *predictions, double *out) {
-    for (int64_t i = 0; i < p->count; i++) out[i] = strcmp(predictions[i], p->references[i]) == 0;
+// Accuracy's value per line; its score is printed with the labels' other ones.
+static peft_status mean_correct(const pairs *p, const char *const *predictions, double *values, bool print) {
+    (void)print;
+    for (int64_t i = 0; values && i < p->count; i++) values[i] = strcmp(predictions[i], p->references[i]) == 0;
     return PEFT_OK;
 }
 
@@ -622,9 +600,7 @@ static peft_status score_labels(const pairs *p, label_metric metric) {
     } else if (!status) {
         score_line(names[metric], metric == LABEL_MCC ? r.mcc : r.accuracy, r.signature);
     }
-    double *column = !status && metric == LABEL_ACCURACY ? line_column(p, "accuracy") : NULL;
-    if (column) status = values_correct(p, p->predictions, column);
-    if (!status && metric == LABEL_ACCURACY) status = score_versus_values(p, "accuracy", values_correct);
+    if (!status && metric == LABEL_ACCURACY) status = score_mean(p, "accuracy", mean_correct);
     else if (!status) status = score_resampled(p, l.mcc ? "mcc" : binary ? "f1" : "f1_macro", labels_drawn, &l);
     labels_free(&l);
     return status;
