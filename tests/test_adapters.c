@@ -875,6 +875,14 @@ static void count_free(void *block, void *user) {
     free(block);
 }
 
+// A context in place of `ctx` whose allocations are counted.
+static bool counting_context(counter *c) {
+    peft_context_desc d;
+    memset(&d, 0, sizeof d);
+    d.allocator.alloc = count_alloc, d.allocator.free = count_free, d.allocator.user = c;
+    return peft_context_create(&d, &ctx) == PEFT_OK;
+}
+
 // ---- the walk back: nothing is recorded before the first trained parameter has a say; no step but the first allocates
 
 static int64_t recorded(peft_model *m, peft_tape *tape, const peft_adapter_desc *desc) {
@@ -920,12 +928,9 @@ static bool note_calls(const peft_progress *p, void *user) {
 
 static void test_no_allocation(const family *f) {
     counter c = {0, 0, 0};
-    peft_context_desc cd;
-    memset(&cd, 0, sizeof cd);
-    cd.allocator.alloc = count_alloc, cd.allocator.free = count_free, cd.allocator.user = &c;
     peft_context *outer = ctx;
     counted_calls = &c.calls;
-    if (peft_context_create(&cd, &ctx) || !mount_all()) return;
+    if (!counting_context(&c) || !mount_all()) return;
     static char same[2000];
     same[0] = 0;
     for (int i = 0; i < 20; i++) strcat(same, "{\"prompt\": \"abcdef\", \"completion\": \"fed\"}\n");  // every step of one shape
@@ -990,11 +995,8 @@ static peft_status exercise(peft_model *m, const peft_adapter_desc *desc) {
 
 static void test_memory(const family *f) {
     counter c = {0, 0, 0};
-    peft_context_desc cd;
-    memset(&cd, 0, sizeof cd);
-    cd.allocator.alloc = count_alloc, cd.allocator.free = count_free, cd.allocator.user = &c;
     peft_context *outer = ctx;
-    if (peft_context_create(&cd, &ctx) || !mount_all()) return;
+    if (!counting_context(&c) || !mount_all()) return;
     peft_model *m = make_model(f);
     variant v[VARIANTS];
     int n = make_variants(f, v);
