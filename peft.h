@@ -12613,8 +12613,8 @@ static peft_dtype peft__kept_type(const peft_model *m, const peft_tensor *t, con
 }
 
 static peft_status peft__store_half(peft_context *ctx, const char *name, const float *x, int64_t first, int64_t n, peft_dtype type, uint16_t *out) {
+    peft__from_f32(type, x, n, out + first);
     for (int64_t i = 0; i < n; i++) {
-        out[first + i] = type == PEFT_F16 ? peft__f32_to_f16(x[i]) : peft__f32_to_bf16(x[i]);
         float back = type == PEFT_F16 ? peft__f16_to_f32(out[first + i]) : peft__bf16_to_f32(out[first + i]);
         if (!(back - back == 0))
             return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: weight %lld is %g, which %s cannot hold", name, (long long)(first + i), (double)x[i], peft_dtype_name(type));
@@ -13086,7 +13086,7 @@ static bool peft__converted(const peft_model *m, peft__arena *a, const peft_tens
     for (int64_t i = 0; type != PEFT_F32 && i < n; i++) {  // narrower than what it is read from: in place will do
         float f;
         peft__to_f32(t, i, 1, &f);
-        ((uint16_t *)out->data)[i] = type == PEFT_F16 ? peft__f32_to_f16(f) : peft__f32_to_bf16(f);
+        peft__from_f32(type, &f, 1, (uint16_t *)out->data + i);
     }
     out->type = type;
     return true;
