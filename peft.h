@@ -18856,9 +18856,7 @@ typedef struct peft__mt_table {
 
 static int64_t peft__mt_pow2(int64_t at_least) {
     int64_t p = 16;
-    while (p < at_least) {
-        p *= 2;
-    }
+    while (p < at_least) p *= 2;
     return p;
 }
 
@@ -18881,9 +18879,7 @@ PEFT__INLINE uint64_t peft__mt_mix(uint64_t h) {
 PEFT__INLINE int32_t peft__mt_intern(peft__mt_table *t, uint64_t key) {
     uint64_t i = peft__mt_mix(key) & t->mask;
     while (t->slots[i].stamp == t->stamp) {
-        if (t->slots[i].key == key) {
-            return t->slots[i].value;
-        }
+        if (t->slots[i].key == key) return t->slots[i].value;
         i = (i + 1) & t->mask;
     }
     t->slots[i].key = key;
@@ -18924,9 +18920,7 @@ PEFT__INLINE int32_t peft__mt_intern_token(peft__mt_table *t, peft__mt_token *kn
     while (t->slots[i].stamp == t->stamp) {
         if (t->slots[i].key == h) {
             const peft__mt_token *k = &known[t->slots[i].value];
-            if (k->size == n && (n <= 8 || memcmp(k->text, s, (size_t)n) == 0)) {
-                return t->slots[i].value;
-            }
+            if (k->size == n && (n <= 8 || memcmp(k->text, s, (size_t)n) == 0)) return t->slots[i].value;
         }
         i = (i + 1) & t->mask;
     }
@@ -18954,38 +18948,28 @@ typedef struct peft__mt_input {
 static peft_status peft__mt_check(peft__mt_input *in, int64_t reference_count, int per) {
     in->per = per == 0 ? 1 : per;
     in->longest = in->longest_pair = 0;
-    if (in->per < 0 || in->count < 0 || reference_count < 0) {
+    if (in->per < 0 || in->count < 0 || reference_count < 0)
         return peft__fail(in->ctx, PEFT_ERROR_ARGUMENT, "%s: negative count", in->what);
-    }
     int64_t expected = 0;
-    if (!peft__mul(in->count, in->per, &expected)) {
+    if (!peft__mul(in->count, in->per, &expected))
         return peft__fail(in->ctx, PEFT_ERROR_ARGUMENT, "%s: count overflows", in->what);
-    }
-    if (reference_count != 0 && reference_count != expected) {
-        return peft__fail(in->ctx, PEFT_ERROR_ARGUMENT,
-                          "%s: %lld predictions (%d reference(s) each) but %lld references",
+    if (reference_count != 0 && reference_count != expected)
+        return peft__fail(in->ctx, PEFT_ERROR_ARGUMENT, "%s: %lld predictions (%d reference(s) each) but %lld references",
                           in->what, (long long)in->count, in->per, (long long)reference_count);
-    }
-    if (in->count == 0) {
-        return peft__fail(in->ctx, PEFT_ERROR_ARGUMENT, "%s: no predictions", in->what);
-    }
-    if (!in->predictions || !in->references) {
+    if (in->count == 0) return peft__fail(in->ctx, PEFT_ERROR_ARGUMENT, "%s: no predictions", in->what);
+    if (!in->predictions || !in->references)
         return peft__fail(in->ctx, PEFT_ERROR_ARGUMENT, "%s: %s is NULL", in->what,
                           in->predictions ? "references" : "predictions");
-    }
     for (int64_t i = 0; i < in->count; i++) {
-        if (!in->predictions[i]) {
+        if (!in->predictions[i])
             return peft__fail(in->ctx, PEFT_ERROR_ARGUMENT, "%s: prediction %lld is NULL", in->what, (long long)i);
-        }
         int64_t n = (int64_t)strlen(in->predictions[i]), total = n;
         in->longest = PEFT__MAX(in->longest, n);
         for (int r = 0; r < in->per; r++) {
             const char *ref = in->references[i * in->per + r];
-            if (!ref) {
-                return peft__fail(in->ctx, PEFT_ERROR_ARGUMENT, "%s: reference %d of prediction %lld is NULL",
-                                  in->what, r,
+            if (!ref)
+                return peft__fail(in->ctx, PEFT_ERROR_ARGUMENT, "%s: reference %d of prediction %lld is NULL", in->what, r,
                                   (long long)i);
-            }
             n = (int64_t)strlen(ref);
             in->longest = PEFT__MAX(in->longest, n);
             total += n;
@@ -19058,22 +19042,16 @@ static void *peft__mt_replace_block(peft__mt_pool *p, void *old, int64_t count, 
 
 // Makes room for `keys` keys in a table of tokens and in `known`, which holds the first token of each (capacity / 2 of them).
 static bool peft__mt_grow(peft__mt_pool *p, peft__mt_table *t, peft__mt_token **known, int64_t keys) {
-    if (keys * 2 <= t->capacity) {
-        return true;
-    }
+    if (keys * 2 <= t->capacity) return true;
     peft__mt_table grown = *t;
     peft__mt_get_table(p, &grown, keys * 2);
     peft__mt_token *more = (peft__mt_token *)peft__mt_replace_block(p, *known, grown.capacity / 2, sizeof **known, (size_t)t->used * sizeof **known);
-    if (!more) {
-        return false;
-    }
+    if (!more) return false;
     *known = more;
     for (int64_t i = 0; i < t->capacity; i++) {
         if (t->slots[i].stamp == t->stamp) {
             uint64_t at = t->slots[i].key & grown.mask;
-            while (grown.slots[at].stamp == grown.stamp) {
-                at = (at + 1) & grown.mask;
-            }
+            while (grown.slots[at].stamp == grown.stamp) at = (at + 1) & grown.mask;
             grown.slots[at] = t->slots[i];
             grown.slots[at].stamp = grown.stamp;
         }
@@ -19092,9 +19070,7 @@ static bool peft__mt_grow(peft__mt_pool *p, peft__mt_table *t, peft__mt_token **
 }
 
 static void peft__mt_pool_free(peft__mt_pool *p) {
-    for (int i = 0; i < p->count; i++) {
-        peft__free(p->ctx, p->blocks[i]);
-    }
+    for (int i = 0; i < p->count; i++) peft__free(p->ctx, p->blocks[i]);
     p->count = 0;
 }
 
@@ -19133,20 +19109,15 @@ static int peft__stem_measure(const unsigned char *w, int n) {
     bool before = true;     // of the previous letter: consonant?
     for (int i = 0; i < n; i++) {
         bool c = w[i] == 'y' ? (i == 0 || !before) : peft__stem_consonant(w, i);
-        if (i > 0 && c && !before) {
-            m++;
-        }
+        if (i > 0 && c && !before) m++;
         before = c;
     }
     return m;
 }
 
 static bool peft__stem_has_vowel(const unsigned char *w, int n) {
-    for (int i = 0; i < n; i++) {
-        if (!peft__stem_consonant(w, i)) {
-            return true;
-        }
-    }
+    for (int i = 0; i < n; i++)
+        if (!peft__stem_consonant(w, i)) return true;
     return false;
 }
 
@@ -19156,9 +19127,7 @@ static bool peft__stem_double(const unsigned char *w, int n) {
 
 // consonant, vowel, consonant other than w, x, y; nltk also takes a two-letter vowel, consonant
 static bool peft__stem_cvc(const unsigned char *w, int n) {
-    if (n == 2) {
-        return !peft__stem_consonant(w, 0) && peft__stem_consonant(w, 1);
-    }
+    if (n == 2) return !peft__stem_consonant(w, 0) && peft__stem_consonant(w, 1);
     return n >= 3 && peft__stem_consonant(w, n - 3) && !peft__stem_consonant(w, n - 2) &&
            peft__stem_consonant(w, n - 1) && w[n - 1] != 'w' && w[n - 1] != 'x' && w[n - 1] != 'y';
 }
@@ -19183,22 +19152,17 @@ typedef struct peft__stem_rule {
 static int peft__stem_apply(unsigned char *w, int n, const peft__stem_rule *rules, int64_t count, int least) {
     int s;
     for (int64_t i = 0; i < count; i++) {
-        if (peft__stem_ends(w, n, rules[i].suffix, &s)) {
+        if (peft__stem_ends(w, n, rules[i].suffix, &s))
             return peft__stem_measure(w, s) > least ? peft__stem_put(w, s, rules[i].replacement) : n;
-        }
     }
     return n;
 }
 
 static int peft__stem_step1(unsigned char *w, int n) {
     int s;
-    if (peft__stem_ends(w, n, "ies", &s)) {
-        n = n == 4 ? n - 1 : n - 2;
-    } else if (peft__stem_ends(w, n, "sses", &s)) {
-        n -= 2;
-    } else if (n > 0 && w[n - 1] == 's' && !(n > 1 && w[n - 2] == 's')) {
-        n -= 1;
-    }
+    if (peft__stem_ends(w, n, "ies", &s)) n = n == 4 ? n - 1 : n - 2;
+    else if (peft__stem_ends(w, n, "sses", &s)) n -= 2;
+    else if (n > 0 && w[n - 1] == 's' && !(n > 1 && w[n - 2] == 's')) n -= 1;
     bool cut = false;
     if (peft__stem_ends(w, n, "ied", &s)) {
         n = n == 4 ? n - 1 : n - 2;
@@ -19218,9 +19182,7 @@ static int peft__stem_step1(unsigned char *w, int n) {
             w[n++] = 'e';
         }
     }
-    if (n > 2 && w[n - 1] == 'y' && peft__stem_consonant(w, n - 2)) {
-        w[n - 1] = 'i';
-    }
+    if (n > 2 && w[n - 1] == 'y' && peft__stem_consonant(w, n - 2)) w[n - 1] = 'i';
     return n;
 }
 
@@ -19235,9 +19197,7 @@ static int peft__stem_step2(unsigned char *w, int n) {
     while (peft__stem_ends(w, n, "alli", &s) && peft__stem_measure(w, s) > 0) {
         n -= 2;     // nltk: -alli becomes -al and the step starts again
     }
-    if (peft__stem_ends(w, n, "logi", &s)) {
-        return peft__stem_measure(w, n - 3) > 0 ? n - 1 : n;
-    }
+    if (peft__stem_ends(w, n, "logi", &s)) return peft__stem_measure(w, n - 3) > 0 ? n - 1 : n;
     return peft__stem_apply(w, n, rules, PEFT__COUNT(rules), 0);
 }
 
@@ -19247,9 +19207,8 @@ static int peft__stem_step4(unsigned char *w, int n) {
         {"ant", ""}, {"ement", ""}, {"ment", ""}, {"ent", ""}, {"ou", ""}, {"ism", ""},  {"ate", ""},
         {"iti", ""}, {"ous", ""},  {"ive", ""},  {"ize", ""}};
     int s;
-    if (peft__stem_ends(w, n, "ion", &s)) {
+    if (peft__stem_ends(w, n, "ion", &s))
         return s > 0 && (w[s - 1] == 's' || w[s - 1] == 't') && peft__stem_measure(w, s) > 1 ? s : n;
-    }
     return peft__stem_apply(w, n, rules, PEFT__COUNT(rules), 1);
 }
 
@@ -19258,9 +19217,7 @@ static int peft__stem_step5(unsigned char *w, int n) {
         int m = peft__stem_measure(w, n - 1);
         n -= m > 1 || (m == 1 && !peft__stem_cvc(w, n - 1));
     }
-    if (n > 1 && w[n - 1] == 'l' && w[n - 2] == 'l' && peft__stem_measure(w, n - 1) > 1) {
-        n--;
-    }
+    if (n > 1 && w[n - 1] == 'l' && w[n - 2] == 'l' && peft__stem_measure(w, n - 1) > 1) n--;
     return n;
 }
 
@@ -19274,13 +19231,10 @@ static int peft__stem_letters(unsigned char *w, int n) {
     static const peft__stem_rule step3[] = {{"icate", "ic"}, {"ative", ""}, {"alize", "al"}, {"iciti", "ic"},
                                             {"ical", "ic"},  {"ful", ""},   {"ness", ""}};
     for (int64_t i = 0; n <= 8 && i < PEFT__COUNT(irregular); i++) {
-        if ((int)strlen(irregular[i].suffix) == n && memcmp(w, irregular[i].suffix, (size_t)n) == 0) {
+        if ((int)strlen(irregular[i].suffix) == n && memcmp(w, irregular[i].suffix, (size_t)n) == 0)
             return peft__stem_put(w, 0, irregular[i].replacement);
-        }
     }
-    if (n <= 2) {
-        return n;
-    }
+    if (n <= 2) return n;
     n = peft__stem_step1(w, n);
     n = peft__stem_step2(w, n);
     n = peft__stem_apply(w, n, step3, PEFT__COUNT(step3), 0);
@@ -19294,33 +19248,21 @@ PEFTDEF size_t peft_porter_stem(char *word, size_t n) {
     size_t i = 0;
     int count = 0;
     bool ascii = true;
-    for (size_t k = 0; k < n; k++) {
-        ascii = ascii && (unsigned char)word[k] < 0x80;
-    }
-    if (ascii && n < 10000) {
-        return (size_t)peft__stem_letters((unsigned char *)word, (int)n);
-    }
+    for (size_t k = 0; k < n; k++) ascii = ascii && (unsigned char)word[k] < 0x80;
+    if (ascii && n < 10000) return (size_t)peft__stem_letters((unsigned char *)word, (int)n);
     // beyond ASCII one code point is one letter: number the distinct ones, so that the rules see single bytes
     uint32_t other[64];
     size_t start[257];
     int others = 0;
     while (i < n) {
-        if (count == 256) {
-            return n;
-        }
+        if (count == 256) return n;
         start[count] = i;
-        if (!peft__utf8_next(word, n, &i, &points[count])) {
-            return n;
-        }
+        if (!peft__utf8_next(word, n, &i, &points[count])) return n;
         uint32_t p = points[count];
         int k = 0;
-        while (p >= 0x80 && k < others && other[k] != p) {
-            k++;
-        }
+        while (p >= 0x80 && k < others && other[k] != p) k++;
         if (p >= 0x80 && k == others) {
-            if (others == 64) {
-                return n;
-            }
+            if (others == 64) return n;
             other[others++] = p;
         }
         letters[count++] = (unsigned char)(p < 0x80 ? (int)p : 0x80 + k);
@@ -19331,9 +19273,7 @@ PEFTDEF size_t peft_porter_stem(char *word, size_t n) {
         same++;     // the rules replace ASCII endings only
     }
     size_t size = start[same];
-    for (; same < left; same++) {
-        word[size++] = (char)letters[same];
-    }
+    for (; same < left; same++) word[size++] = (char)letters[same];
     return size;
 }
 
@@ -19396,12 +19336,8 @@ static bool peft__rouge_work_init(peft__rouge_work *w, peft_context *ctx, int64_
 PEFT__INLINE unsigned char peft__rouge_char(const unsigned char *s, int *size) {
     unsigned char c = s[0];
     *size = 1;
-    if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) {
-        return c;
-    }
-    if (c >= 'A' && c <= 'Z') {
-        return (unsigned char)(c + 32);
-    }
+    if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) return c;
+    if (c >= 'A' && c <= 'Z') return (unsigned char)(c + 32);
     if (c == 0xE2 && s[1] == 0x84 && s[2] == 0xAA) {
         *size = 3;
         return 'k';
@@ -19410,19 +19346,13 @@ PEFT__INLINE unsigned char peft__rouge_char(const unsigned char *s, int *size) {
 }
 
 static void peft__rouge_token(peft__rouge_work *w, peft__rouge_text *t, char *s, int32_t n) {
-    if (w->stem && n > 3) {
-        n = (int32_t)peft_porter_stem(s, (size_t)n);
-    }
-    if (n > 0) {
-        t->ids[t->count++] = peft__mt_intern_token(&w->tokens, w->known, s, n);
-    }
+    if (w->stem && n > 3) n = (int32_t)peft_porter_stem(s, (size_t)n);
+    if (n > 0) t->ids[t->count++] = peft__mt_intern_token(&w->tokens, w->known, s, n);
 }
 
 // Ends the current sentence; sentences without tokens add nothing to rougeLsum and are left out.
 static void peft__rouge_end_sentence(peft__rouge_text *t) {
-    if (t->count > t->sentence[t->sentences]) {
-        t->sentence[++t->sentences] = t->count;
-    }
+    if (t->count > t->sentence[t->sentences]) t->sentence[++t->sentences] = t->count;
 }
 
 static void peft__rouge_read(peft__rouge_work *w, peft__rouge_text *t, const char *text) {
@@ -19434,23 +19364,18 @@ static void peft__rouge_read(peft__rouge_work *w, peft__rouge_text *t, const cha
     for (; *s; s += size) {
         unsigned char c = peft__rouge_char(s, &size);
         bool dotted = c == 'i' && *s == 0xC4;
-        if (c) {
-            *out++ = (char)c;
-        }
+        if (c) *out++ = (char)c;
         if (!c || dotted) {
             if (out > start) {
                 peft__rouge_token(w, t, start, (int32_t)(out - start));
                 start = out;
             }
             bool stop = *s == '.' || *s == '!' || *s == '?';
-            if (*s == '\n' || (w->split && stop && (s[1] == ' ' || s[1] == '\t' || s[1] == '\r'))) {
+            if (*s == '\n' || (w->split && stop && (s[1] == ' ' || s[1] == '\t' || s[1] == '\r')))
                 peft__rouge_end_sentence(t);
-            }
         }
     }
-    if (out > start) {
-        peft__rouge_token(w, t, start, (int32_t)(out - start));
-    }
+    if (out > start) peft__rouge_token(w, t, start, (int32_t)(out - start));
     peft__rouge_end_sentence(t);
 }
 
@@ -19479,12 +19404,8 @@ static peft_prf peft__rouge_order(peft__rouge_work *w, int n) {
     peft__rouge_grams(w, r, n);
     int32_t ids = n == 1 ? w->tokens.used : w->grams.used;
     memset(w->counts, 0, (size_t)ids * sizeof *w->counts);
-    for (int32_t i = 0; i < nr; i++) {
-        w->counts[r->gram[i]]++;
-    }
-    for (int32_t i = 0; i < np; i++) {
-        hits += w->counts[p->gram[i]]-- > 0;
-    }
+    for (int32_t i = 0; i < nr; i++) w->counts[r->gram[i]]++;
+    for (int32_t i = 0; i < np; i++) hits += w->counts[p->gram[i]]-- > 0;
     return peft__mt_prf(hits, np, nr);
 }
 
@@ -19508,9 +19429,7 @@ PEFT__INLINE int peft__mt_popcount(uint64_t x) {
 }
 
 static void peft__lcs_masks(uint64_t *masks, const int32_t *a, int32_t n, bool set) {
-    for (int32_t i = 0; i < n; i++) {
-        masks[a[i]] = set ? masks[a[i]] | (uint64_t)1 << i : 0;
-    }
+    for (int32_t i = 0; i < n; i++) masks[a[i]] = set ? masks[a[i]] | (uint64_t)1 << i : 0;
 }
 
 // Length of the longest common subsequence in O(n m / 64): 64 columns at a time over all of b, carries kept per row.
@@ -19523,9 +19442,7 @@ static int32_t peft__lcs_length(const int32_t *a, int32_t n, const int32_t *b, i
         int32_t k = PEFT__MIN(n - first, 64);
         uint64_t v = ~(uint64_t)0;
         peft__lcs_masks(masks, a + first, k, true);
-        for (int32_t j = 0; j < m; j++) {
-            v = peft__lcs_step(v, masks[b[j]], &carry[j]);
-        }
+        for (int32_t j = 0; j < m; j++) v = peft__lcs_step(v, masks[b[j]], &carry[j]);
         peft__lcs_masks(masks, a + first, k, false);
         length += peft__mt_popcount(~v & (k == 64 ? ~(uint64_t)0 : ((uint64_t)1 << k) - 1));
     }
@@ -19535,9 +19452,7 @@ static int32_t peft__lcs_length(const int32_t *a, int32_t n, const int32_t *b, i
 // t[i][j] of the LCS table from bit row i.
 static int32_t peft__lcs_prefix(const uint64_t *row, int32_t j) {
     int32_t sum = 0, k = 0;
-    for (; j >= 64; j -= 64) {
-        sum += peft__mt_popcount(~row[k++]);
-    }
+    for (; j >= 64; j -= 64) sum += peft__mt_popcount(~row[k++]);
     return j > 0 ? sum + peft__mt_popcount(~row[k] & (((uint64_t)1 << j) - 1)) : sum;
 }
 
@@ -19551,9 +19466,8 @@ static void peft__lcs_mark(peft__rouge_work *w, const int32_t *r, int32_t n, con
     for (int64_t k = 0; k < words; k++) {
         int32_t size = PEFT__MIN(m - (int32_t)(k * 64), 64);
         peft__lcs_masks(w->masks, c + k * 64, size, true);
-        for (int32_t i = 0; i < n; i++) {
+        for (int32_t i = 0; i < n; i++)
             rows[(i + 1) * words + k] = peft__lcs_step(rows[i * words + k], w->masks[r[i]], &w->carry[i]);
-        }
         peft__lcs_masks(w->masks, c + k * 64, size, false);
     }
     int32_t i = n, j = m;
@@ -19587,19 +19501,14 @@ static int32_t peft__rouge_union(peft__rouge_work *w) {
     int32_t hits = 0;
     memset(p->left, 0, size);
     memset(r->left, 0, size);
-    for (int32_t i = 0; i < p->count; i++) {
-        p->left[p->ids[i]]++;
-    }
-    for (int32_t i = 0; i < r->count; i++) {
-        r->left[r->ids[i]]++;
-    }
+    for (int32_t i = 0; i < p->count; i++) p->left[p->ids[i]]++;
+    for (int32_t i = 0; i < r->count; i++) r->left[r->ids[i]]++;
     for (int32_t a = 0; a < r->sentences; a++) {
         const int32_t *ids = r->ids + r->sentence[a];
         int32_t n = r->sentence[a + 1] - r->sentence[a];
         memset(w->hit, 0, (size_t)n);
-        for (int32_t b = 0; b < p->sentences; b++) {
+        for (int32_t b = 0; b < p->sentences; b++)
             peft__lcs_mark(w, ids, n, p->ids + p->sentence[b], p->sentence[b + 1] - p->sentence[b]);
-        }
         for (int32_t i = 0; i < n; i++) {
             if (w->hit[i] && p->left[ids[i]] > 0 && r->left[ids[i]] > 0) {
                 hits++;
@@ -19617,8 +19526,7 @@ static void peft__rouge_read_pair(peft__rouge_work *w, const char *prediction, c
     peft__rouge_read(w, &w->reference, reference);
 }
 
-static void peft__rouge_score(peft__rouge_work *w, const char *prediction, const char *reference,
-                              peft_rouge_scores *out) {
+static void peft__rouge_score(peft__rouge_work *w, const char *prediction, const char *reference, peft_rouge_scores *out) {
     peft__rouge_text *p = &w->prediction, *r = &w->reference;
     peft__rouge_read_pair(w, prediction, reference);
     out->rouge1 = peft__rouge_order(w, 1);
@@ -19626,9 +19534,8 @@ static void peft__rouge_score(peft__rouge_work *w, const char *prediction, const
     int32_t length = peft__lcs_length(p->ids, p->count, r->ids, r->count, w->masks, w->carry);
     out->rougeL = peft__mt_prf(length, p->count, r->count);
     out->rougeLsum = out->rougeL;   // so it is with one sentence on either side
-    if (p->count > 0 && r->count > 0 && p->sentences + r->sentences > 2) {
+    if (p->count > 0 && r->count > 0 && p->sentences + r->sentences > 2)
         out->rougeLsum = peft__mt_prf(peft__rouge_union(w), p->count, r->count);
-    }
 }
 
 // Words of the bit table of the largest pair of sentences, 0 when all texts are single sentences.
@@ -19652,9 +19559,7 @@ static int64_t peft__rouge_rows(const peft__mt_input *in, bool split) {
 }
 
 static void peft__rouge_best(peft_prf *best, const peft_prf *p) {
-    if (p->f1 > best->f1) {
-        *best = *p;
-    }
+    if (p->f1 > best->f1) *best = *p;
 }
 
 typedef struct peft__rouge_run {
@@ -19713,12 +19618,8 @@ static void peft__rouge_resample(void *arg, int64_t sample) {
     double sum[PEFT__ROUGE_VALUES] = {0};
     peft_rng rng;
     peft__rng_seed(&rng, b->seed * 0x9E3779B97F4A7C15u + (uint64_t)sample);
-    for (int64_t i = 0; i < b->count; i++) {
-        peft__rouge_add(sum, &b->pairs[peft__rng_below(&rng, b->count)]);
-    }
-    for (int k = 0; k < PEFT__ROUGE_VALUES; k++) {
-        b->means[k * b->samples + sample] = sum[k] / (double)b->count;
-    }
+    for (int64_t i = 0; i < b->count; i++) peft__rouge_add(sum, &b->pairs[peft__rng_below(&rng, b->count)]);
+    for (int k = 0; k < PEFT__ROUGE_VALUES; k++) b->means[k * b->samples + sample] = sum[k] / (double)b->count;
 }
 
 static int peft__mt_compare(const void *a, const void *b) {
@@ -19733,17 +19634,14 @@ static double peft__mt_percentile(const double *sorted, int64_t n, double q) {
     return i + 1 < n ? sorted[i] + (at - (double)i) * (sorted[i + 1] - sorted[i]) : sorted[n - 1];
 }
 
-static peft_status peft__rouge_bootstrap(const peft_rouge_desc *d, const peft_rouge_scores *pairs,
-                                         peft_rouge_result *result) {
+static peft_status peft__rouge_bootstrap(const peft_rouge_desc *d, const peft_rouge_scores *pairs, peft_rouge_result *result) {
     peft__rouge_boot b;
     b.pairs = pairs;
     b.count = d->count;
     b.samples = d->bootstrap_samples;
     b.seed = d->seed;
     b.means = (double *)peft__calloc(d->context, b.samples * PEFT__ROUGE_VALUES, sizeof(double));
-    if (!b.means) {
-        return PEFT_ERROR_MEMORY;
-    }
+    if (!b.means) return PEFT_ERROR_MEMORY;
     peft__parallel(d->context, b.samples, peft__rouge_resample, &b);
     for (int k = 0; k < PEFT__ROUGE_VALUES; k++) {
         double *v = b.means + k * b.samples;
@@ -19765,29 +19663,20 @@ static peft_status peft__rouge_pairs(const peft_rouge_desc *d, const peft__mt_in
     run.pairs = pairs;
     run.tasks = peft__mt_tasks(in->ctx, in->count);
     run.work = (peft__rouge_work *)peft__calloc(in->ctx, run.tasks, sizeof *run.work);
-    if (!run.work) {
-        return PEFT_ERROR_MEMORY;
-    }
-    for (int64_t i = 0; i < run.tasks && ok; i++) {
+    if (!run.work) return PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < run.tasks && ok; i++)
         ok = peft__rouge_work_init(&run.work[i], in->ctx, in->longest, rows, d->use_stemmer, d->split_summaries);
-    }
-    if (ok) {
-        peft__parallel(in->ctx, run.tasks, peft__rouge_task, &run);
-    }
-    for (int64_t i = 0; i < run.tasks; i++) {
-        peft__mt_pool_free(&run.work[i].pool);
-    }
+    if (ok) peft__parallel(in->ctx, run.tasks, peft__rouge_task, &run);
+    for (int64_t i = 0; i < run.tasks; i++) peft__mt_pool_free(&run.work[i].pool);
     peft__free(in->ctx, run.work);
     return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
 static void peft__rouge_signature(const peft_rouge_desc *d, int per, char *out, size_t size) {
     char boot[48] = "";
-    if (d->bootstrap_samples > 0) {
+    if (d->bootstrap_samples > 0)
         peft__mt_format(boot, sizeof boot, "|bs:%d|seed:%llu", d->bootstrap_samples, (unsigned long long)d->seed);
-    }
-    peft__mt_format(out, size, "rouge|nrefs:%d|tok:rouge_score|stem:%s|lsum:%s%s", per,
-                    d->use_stemmer ? "porter" : "no",
+    peft__mt_format(out, size, "rouge|nrefs:%d|tok:rouge_score|stem:%s|lsum:%s%s", per, d->use_stemmer ? "porter" : "no",
              d->split_summaries ? "newline+.!?" : "newline", boot);
 }
 
@@ -19795,29 +19684,20 @@ static peft_status peft__rouge_run_all(const peft_rouge_desc *d, peft__mt_input 
                                        peft_rouge_result *result) {
     peft_status s = peft__rouge_pairs(d, in, pairs);
     double sum[PEFT__ROUGE_VALUES] = {0};
-    for (int64_t i = 0; s == PEFT_OK && i < d->count; i++) {
-        peft__rouge_add(sum, &pairs[i]);
-    }
-    if (s != PEFT_OK) {
-        return s;
-    }
+    for (int64_t i = 0; s == PEFT_OK && i < d->count; i++) peft__rouge_add(sum, &pairs[i]);
+    if (s != PEFT_OK) return s;
     memset(result, 0, sizeof *result);
-    for (int k = 0; k < PEFT__ROUGE_VALUES; k++) {
-        *peft__rouge_value(&result->mean, k) = sum[k] / (double)d->count;
-    }
+    for (int k = 0; k < PEFT__ROUGE_VALUES; k++) *peft__rouge_value(&result->mean, k) = sum[k] / (double)d->count;
     result->low = result->mid = result->high = result->mean;
     peft__rouge_signature(d, in->per, result->signature, sizeof result->signature);
     return d->bootstrap_samples > 0 ? peft__rouge_bootstrap(d, pairs, result) : PEFT_OK;
 }
 
 PEFTDEF peft_status peft_rouge(const peft_rouge_desc *desc, peft_rouge_result *result) {
-    if (!desc || !desc->context) {
-        return PEFT_ERROR_ARGUMENT;
-    }
-    if (!result || desc->bootstrap_samples < 0) {
+    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
+    if (!result || desc->bootstrap_samples < 0)
         return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "rouge: %s",
                           result ? "bootstrap_samples is negative" : "result is NULL");
-    }
     peft__mt_input in;
     in.ctx = desc->context;
     in.what = "rouge";
@@ -19825,17 +19705,11 @@ PEFTDEF peft_status peft_rouge(const peft_rouge_desc *desc, peft_rouge_result *r
     in.references = desc->references;
     in.count = desc->count;
     peft_status s = peft__mt_check(&in, desc->reference_count, desc->references_per_prediction);
-    if (s != PEFT_OK) {
-        return s;
-    }
+    if (s != PEFT_OK) return s;
     peft_rouge_scores *pairs = desc->pairs;
-    if (!pairs) {
-        pairs = (peft_rouge_scores *)peft__calloc(in.ctx, in.count, sizeof *pairs);
-    }
+    if (!pairs) pairs = (peft_rouge_scores *)peft__calloc(in.ctx, in.count, sizeof *pairs);
     s = pairs ? peft__rouge_run_all(desc, &in, pairs, result) : PEFT_ERROR_MEMORY;
-    if (!desc->pairs) {
-        peft__free(in.ctx, pairs);
-    }
+    if (!desc->pairs) peft__free(in.ctx, pairs);
     return s;
 }
 
@@ -19850,21 +19724,15 @@ PEFTDEF peft_status peft_rouge_pair(peft_context *context, const char *predictio
     d.count = 1;
     d.use_stemmer = use_stemmer;
     peft_status s = peft_rouge(&d, &result);
-    if (s == PEFT_OK && out) {
-        *out = result.mean;
-    }
+    if (s == PEFT_OK && out) *out = result.mean;
     return s;
 }
 
 PEFTDEF peft_status peft_rouge_n(peft_context *context, const char *prediction, const char *reference, int n,
                                  bool use_stemmer, peft_prf *out) {
-    if (!context) {
-        return PEFT_ERROR_ARGUMENT;
-    }
-    if (!prediction || !reference || !out || n < 1) {
-        return peft__fail(context, PEFT_ERROR_ARGUMENT, "rouge_n: %s",
-                          n < 1 ? "n must be at least 1" : "NULL argument");
-    }
+    if (!context) return PEFT_ERROR_ARGUMENT;
+    if (!prediction || !reference || !out || n < 1)
+        return peft__fail(context, PEFT_ERROR_ARGUMENT, "rouge_n: %s", n < 1 ? "n must be at least 1" : "NULL argument");
     peft__rouge_work w;
     int64_t longest = (int64_t)PEFT__MAX(strlen(prediction), strlen(reference));
     bool ok = peft__rouge_work_init(&w, context, longest, 0, use_stemmer, false);
@@ -19872,9 +19740,7 @@ PEFTDEF peft_status peft_rouge_n(peft_context *context, const char *prediction, 
         peft__rouge_read_pair(&w, prediction, reference);
         // all orders up to n in turn; past the longest text nothing changes any more
         int top = (int)PEFT__MIN((int64_t)n, longest + 2);
-        for (int k = 1; k <= top; k++) {
-            *out = peft__rouge_order(&w, k);
-        }
+        for (int k = 1; k <= top; k++) *out = peft__rouge_order(&w, k);
     }
     peft__mt_pool_free(&w.pool);
     return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
@@ -19980,25 +19846,17 @@ static const int32_t peft__uc_lower[][4] = {
 };
 static int peft__uc_class_of(uint32_t c) {
     if (c < 0x80) {
-        if (c < 33 || c == 127 || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z')) {
-            return 0;
-        }
-        if (c <= '@') {
-            return c >= '0' && c <= '9' ? 3 : c == '$' || c == '+' || (c >= '<' && c <= '>') ? 2 : 1;
-        }
+        if (c < 33 || c == 127 || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z')) return 0;
+        if (c <= '@') return c >= '0' && c <= '9' ? 3 : c == '$' || c == '+' || (c >= '<' && c <= '>') ? 2 : 1;
         return c == '^' || c == '`' || c == '|' || c == '~' ? 2 : 1;
     }
     int64_t low = 0, high = PEFT__COUNT(peft__uc_class) - 1;
     while (low <= high) {
         int64_t mid = (low + high) / 2;
         uint32_t e = peft__uc_class[mid], first = e >> 11;
-        if (c < first) {
-            high = mid - 1;
-        } else if (c >= first + (e >> 2 & 511)) {
-            low = mid + 1;
-        } else {
-            return (int)(e & 3);
-        }
+        if (c < first) high = mid - 1;
+        else if (c >= first + (e >> 2 & 511)) low = mid + 1;
+        else return (int)(e & 3);
     }
     return 0;
 }
@@ -20008,22 +19866,16 @@ static uint32_t peft__uc_lower_of(uint32_t c) {
     while (low <= high) {
         int64_t mid = (low + high) / 2;
         const int32_t *e = peft__uc_lower[mid];
-        if ((int32_t)c < e[0]) {
-            high = mid - 1;
-        } else if ((int32_t)c > e[0] + (e[1] - 1) * e[2]) {
-            low = mid + 1;
-        } else {
-            return ((int32_t)c - e[0]) % e[2] ? c : (uint32_t)((int32_t)c + e[3]);
-        }
+        if ((int32_t)c < e[0]) high = mid - 1;
+        else if ((int32_t)c > e[0] + (e[1] - 1) * e[2]) low = mid + 1;
+        else return ((int32_t)c - e[0]) % e[2] ? c : (uint32_t)((int32_t)c + e[3]);
     }
     return c;
 }
 
 // Python's str.isspace for one code point, as str.split() uses it.
 PEFT__INLINE bool peft__uc_space(uint32_t c) {
-    if (c < 0x80) {
-        return c == ' ' || (c >= 9 && c <= 13) || (c >= 28 && c <= 31);
-    }
+    if (c < 0x80) return c == ' ' || (c >= 9 && c <= 13) || (c >= 28 && c <= 31);
     return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
            c == 0x202F || c == 0x205F || c == 0x3000;
 }
@@ -20053,11 +19905,8 @@ static const uint16_t peft__uc_case_ignorable[][2] = {
     {0xff3e, 0xff3e}, {0xff40, 0xff40}};
 
 static bool peft__uc_among(const uint16_t (*ranges)[2], int64_t count, uint32_t c) {
-    for (int64_t i = 0; i < count && c >= ranges[i][0]; i++) {
-        if (c <= ranges[i][1]) {
-            return true;
-        }
-    }
+    for (int64_t i = 0; i < count && c >= ranges[i][0]; i++)
+        if (c <= ranges[i][1]) return true;
     return false;
 }
 
@@ -20072,24 +19921,15 @@ static bool peft__uc_final_sigma(const char *s, size_t n, size_t before, size_t 
     bool cased = false;
     while (before > 0 && !cased) {
         size_t at = before - 1;
-        while (at > 0 && before - at < 4 && ((unsigned char)s[at] & 0xC0) == 0x80) {
-            at--;
-        }
+        while (at > 0 && before - at < 4 && ((unsigned char)s[at] & 0xC0) == 0x80) at--;
         size_t next = at;
-        if (!peft__utf8_next(s, n, &next, &c) || next != before) {
-            return false;
-        }
+        if (!peft__utf8_next(s, n, &next, &c) || next != before) return false;
         cased = peft__uc_is_cased(c);
-        if (!cased && !peft__uc_looked_over(c)) {
-            return false;
-        }
+        if (!cased && !peft__uc_looked_over(c)) return false;
         before = at;
     }
-    while (cased && after < n) {
-        if (!peft__utf8_next(s, n, &after, &c) || !peft__uc_looked_over(c)) {
-            return !peft__uc_is_cased(c);
-        }
-    }
+    while (cased && after < n)
+        if (!peft__utf8_next(s, n, &after, &c) || !peft__uc_looked_over(c)) return !peft__uc_is_cased(c);
     return cased;
 }
 
@@ -20111,9 +19951,7 @@ static size_t peft__uc_lower_text(const char *s, size_t n, char *out) {
         }
         bool final = c == 0x3A3 && peft__uc_final_sigma(s, n, start, i);
         size += peft__utf8_put(out + size, c == 0x130 ? 'i' : final ? 0x3C2 : peft__uc_lower_of(c));
-        if (c == 0x130) {
-            size += peft__utf8_put(out + size, 0x307);
-        }
+        if (c == 0x130) size += peft__utf8_put(out + size, 0x307);
     }
     return size;
 }
@@ -20158,11 +19996,8 @@ static bool peft__uc_chinese(uint32_t c) {
         {0x2001, 0x2A6D}, {0x2E80, 0x2FDF}, {0x2FF0, 0x303F}, {0x3100, 0x312F}, {0x31A0, 0x31BF}, {0x31C0, 0x31EF},
         {0x3200, 0x33FF}, {0x3400, 0x4DB5}, {0x4E00, 0x9FBB}, {0xF900, 0xFA2D}, {0xFA30, 0xFA6A}, {0xFA70, 0xFAD9},
         {0xFE10, 0xFE1F}, {0xFE30, 0xFE4F}, {0xFF00, 0xFFEF}};
-    for (int64_t i = 0; c >= 0x2001 && i < PEFT__COUNT(ranges); i++) {
-        if (c >= ranges[i][0] && c <= ranges[i][1]) {
-            return true;
-        }
-    }
+    for (int64_t i = 0; c >= 0x2001 && i < PEFT__COUNT(ranges); i++)
+        if (c >= ranges[i][0] && c <= ranges[i][1]) return true;
     return false;
 }
 
@@ -20194,9 +20029,7 @@ static int peft__cut_ascii(unsigned char c) {
 static int peft__cut_wide(int kind, const char *s, size_t n, size_t *i) {
     uint32_t c = 0;
     peft__utf8_next(s, n, i, &c);
-    if (peft__uc_space(c)) {
-        return PEFT__CUT_SPACE;
-    }
+    if (peft__uc_space(c)) return PEFT__CUT_SPACE;
     if (kind == PEFT_TOKENIZE_INTL) {
         int k = peft__uc_class_of(c);
         return k == 1 ? PEFT__CUT_POINT : k == 2 ? PEFT__CUT_ALONE : k == 3 ? PEFT__CUT_DIGIT : PEFT__CUT_WORD;
@@ -20218,9 +20051,7 @@ PEFT__INLINE int peft__cut_next(int kind, const unsigned char *ascii, const char
 static void peft__cut_table(int kind, unsigned char *ascii) {
     for (int c = 0; c < 128; c++) {
         int k = peft__cut_ascii((unsigned char)c);
-        if (k == PEFT__CUT_QUOTE && kind != PEFT__WORDS_TERCOM) {
-            k = PEFT__CUT_WORD;
-        }
+        if (k == PEFT__CUT_QUOTE && kind != PEFT__WORDS_TERCOM) k = PEFT__CUT_WORD;
         if (k != PEFT__CUT_SPACE) {
             int u = peft__uc_class_of((uint32_t)c);
             if (kind == PEFT_TOKENIZE_CHAR) {
@@ -20262,8 +20093,7 @@ static int32_t peft__words_cut(int kind, const unsigned char *ascii, const char 
             opens = !open;      // as \2 it is used up, otherwise it may be the next \1
             if (!open) {
                 size_t next = i;
-                int after = i < n ? peft__cut_next(kind, ascii, s, n,
-                                                   &next) : padded ? PEFT__CUT_SPACE : PEFT__CUT_DIGIT;
+                int after = i < n ? peft__cut_next(kind, ascii, s, n, &next) : padded ? PEFT__CUT_SPACE : PEFT__CUT_DIGIT;
                 alone = after != PEFT__CUT_DIGIT;
             }
         } else if (k == PEFT__CUT_QUOTE && i < n && s[i] == 's') {
@@ -20337,13 +20167,9 @@ static size_t peft__words_strip(const char *s, size_t n) {
     while (n > 0) {
         size_t i = n - 1, at;
         uint32_t c = 0;
-        while (i > 0 && n - i < 4 && ((unsigned char)s[i] & 0xC0) == 0x80) {
-            i--;
-        }
+        while (i > 0 && n - i < 4 && ((unsigned char)s[i] & 0xC0) == 0x80) i--;
         at = i;
-        if (!peft__utf8_next(s, n, &at, &c) || at != n || !peft__uc_space(c)) {
-            break;
-        }
+        if (!peft__utf8_next(s, n, &at, &c) || at != n || !peft__uc_space(c)) break;
         n = i;
     }
     return n;
@@ -20362,9 +20188,7 @@ static int32_t peft__words_read(peft__words *w, const char *text, peft__mt_token
     n = peft__words_strip(s, n);
     for (size_t at = 0; w->kind == PEFT_TOKENIZE_ZH && n > 0; at = 0) {     // this tokenizer strips the front too
         uint32_t c = 0;
-        if (!peft__utf8_next(s, n, &at, &c) || !peft__uc_space(c)) {
-            break;
-        }
+        if (!peft__utf8_next(s, n, &at, &c) || !peft__uc_space(c)) break;
         s += at;
         n -= at;
     }
@@ -20449,8 +20273,7 @@ PEFT__INLINE void peft__bleu_bump(peft__bleu_gram *g, bool fresh, int32_t owner)
     g->most = PEFT__MAX(g->most, g->now);
 }
 
-static void peft__bleu_reference(peft__bleu_work *w, int32_t owner, const peft__mt_token *words, int32_t count,
-                                 int orders) {
+static void peft__bleu_reference(peft__bleu_work *w, int32_t owner, const peft__mt_token *words, int32_t count, int orders) {
     for (int32_t i = 0; i < count; i++) {
         int32_t before = w->tokens.used;
         int32_t id = peft__mt_intern_token(&w->tokens, w->known, words[i].text, words[i].size);
@@ -20471,9 +20294,7 @@ static void peft__bleu_reference(peft__bleu_work *w, int32_t owner, const peft__
 PEFT__INLINE int32_t peft__mt_find(const peft__mt_table *t, uint64_t key) {
     uint64_t i = peft__mt_mix(key) & t->mask;
     while (t->slots[i].stamp == t->stamp) {
-        if (t->slots[i].key == key) {
-            return t->slots[i].value;
-        }
+        if (t->slots[i].key == key) return t->slots[i].value;
         i = (i + 1) & t->mask;
     }
     return -1;
@@ -20484,8 +20305,7 @@ static int32_t peft__bleu_take(peft__bleu_gram *g) {
 }
 
 // An n-gram can match only where the (n-1)-gram that starts it is known.
-static void peft__bleu_prediction(peft__bleu_work *w, const peft__mt_token *words, int32_t count, int orders,
-                                  int64_t *hits) {
+static void peft__bleu_prediction(peft__bleu_work *w, const peft__mt_token *words, int32_t count, int orders, int64_t *hits) {
     int32_t known = w->tokens.used;
     for (int32_t i = 0; i < count; i++) {
         int32_t id = peft__mt_intern_token(&w->tokens, w->known, words[i].text, words[i].size);
@@ -20512,9 +20332,8 @@ static void peft__bleu_segment(peft__bleu_work *w, const char *prediction, const
     w->reader.used = 0;
     int32_t count = peft__words_read(&w->reader, prediction, w->words);
     w->ends[0] = count;
-    for (int r = 0; r < per; r++) {
+    for (int r = 0; r < per; r++)
         w->ends[r + 1] = w->ends[r] + peft__words_read(&w->reader, references[r], w->words + w->ends[r]);
-    }
     int32_t all = w->ends[per];
     peft__mt_table_clear(&w->tokens, all);
     peft__mt_table_clear(&w->grams, (int64_t)(all - count) * (orders - 1));
@@ -20523,15 +20342,11 @@ static void peft__bleu_segment(peft__bleu_work *w, const char *prediction, const
         int32_t length = w->ends[r + 1] - w->ends[r];
         int64_t d = length > count ? length - count : count - length, best =
             closest > count ? closest - count : count - closest;
-        if (closest < 0 || d < best || (d == best && length < closest)) {
-            closest = length;
-        }
+        if (closest < 0 || d < best || (d == best && length < closest)) closest = length;
         peft__bleu_reference(w, r, w->words + w->ends[r], length, orders);
     }
     peft__bleu_prediction(w, w->words, count, orders, s->correct);
-    for (int n = 1; n <= orders; n++) {
-        s->total[n - 1] = PEFT__MAX(count - n + 1, 0);
-    }
+    for (int n = 1; n <= orders; n++) s->total[n - 1] = PEFT__MAX(count - n + 1, 0);
     s->predicted = count;
     s->expected = closest;
 }
@@ -20551,20 +20366,15 @@ static void peft__bleu_compute(const peft__bleu_stats *s, const peft_bleu_desc *
     r->prediction_length = s->predicted;
     r->reference_length = s->expected;
     r->brevity_penalty = 1;
-    if (s->predicted < s->expected) {
+    if (s->predicted < s->expected)
         r->brevity_penalty = s->predicted > 0 ? exp(1 - (double)s->expected / (double)s->predicted) : 0;
-    }
-    if (!any) {
-        return;
-    }
+    if (!any) return;
     for (int n = 0; n < orders; n++) {
         if (d->smoothing == PEFT_SMOOTH_ADD_K && n > 0) {
             r->counts[n] += value;
             r->totals[n] += value;
         }
-        if (r->totals[n] <= 0) {
-            break;
-        }
+        if (r->totals[n] <= 0) break;
         used = d->effective_order ? n + 1 : used;
         if (r->counts[n] > 0) {
             r->precisions[n] = 100 * r->counts[n] / r->totals[n];
@@ -20576,14 +20386,10 @@ static void peft__bleu_compute(const peft__bleu_stats *s, const peft_bleu_desc *
         }
     }
     if (d->average_precision) {
-        for (int n = 0; n < used; n++) {
-            r->score += r->precisions[n] / used;
-        }
+        for (int n = 0; n < used; n++) r->score += r->precisions[n] / used;
         return;
     }
-    for (int n = 0; n < used; n++) {
-        sum += r->precisions[n] > 0 ? log(r->precisions[n]) : -9999999999.0;
-    }
+    for (int n = 0; n < used; n++) sum += r->precisions[n] > 0 ? log(r->precisions[n]) : -9999999999.0;
     r->score = r->brevity_penalty * exp(sum / used);
 }
 
@@ -20612,12 +20418,9 @@ static void peft__bleu_task(void *arg, int64_t task) {
     peft__mt_range(run->in->count, run->tasks, task, &first, &last);
     for (int64_t i = first; i < last; i++) {
         peft__bleu_stats s;
-        peft__bleu_segment(w, run->in->predictions[i], run->in->references + i * run->in->per, run->in->per,
-                           run->orders, &s);
+        peft__bleu_segment(w, run->in->predictions[i], run->in->references + i * run->in->per, run->in->per, run->orders, &s);
         peft__bleu_add(&w->stats, &s);
-        if (run->segments) {
-            run->segments[i] = s;
-        }
+        if (run->segments) run->segments[i] = s;
         if (run->desc->sentences) {
             peft_bleu_result r;
             peft__bleu_compute(&s, run->desc, run->orders, &r);
@@ -20638,15 +20441,10 @@ static peft_status peft__bleu_collect(const peft__mt_input *in, const peft_bleu_
     run.segments = segments;
     run.tasks = peft__mt_tasks(in->ctx, in->count);
     run.work = (peft__bleu_work *)peft__calloc(in->ctx, run.tasks, sizeof *run.work);
-    if (!run.work) {
-        return PEFT_ERROR_MEMORY;
-    }
-    for (int64_t i = 0; i < run.tasks && ok; i++) {
+    if (!run.work) return PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < run.tasks && ok; i++)
         ok = peft__bleu_work_init(&run.work[i], in, (int)d->tokenizer, d->lowercase, orders);
-    }
-    if (ok) {
-        peft__parallel(in->ctx, run.tasks, peft__bleu_task, &run);
-    }
+    if (ok) peft__parallel(in->ctx, run.tasks, peft__bleu_task, &run);
     for (int64_t i = 0; i < run.tasks; i++) {
         peft__bleu_add(sum, &run.work[i].stats);
         peft__mt_pool_free(&run.work[i].pool);
@@ -20671,9 +20469,7 @@ static void peft__bleu_signature(const peft_bleu_desc *d, int per, char *out, si
 }
 
 PEFTDEF peft_status peft_bleu(const peft_bleu_desc *desc, peft_bleu_result *result) {
-    if (!desc || !desc->context) {
-        return PEFT_ERROR_ARGUMENT;
-    }
+    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
     peft__mt_input in;
     peft__bleu_stats sum;
     int orders = desc->max_order == 0 ? 4 : desc->max_order;
@@ -20683,9 +20479,7 @@ PEFTDEF peft_status peft_bleu(const peft_bleu_desc *desc, peft_bleu_result *resu
                       : (unsigned)desc->smoothing > (unsigned)PEFT_SMOOTH_NONE   ? "unknown smoothing"
                       : !(desc->smooth_value >= 0 && desc->smooth_value < 1e9)   ? "smooth_value is out of range"
                                                                                  : NULL;
-    if (bad) {
-        return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "bleu: %s", bad);
-    }
+    if (bad) return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "bleu: %s", bad);
     peft__mt_input_set(&in, "bleu", desc->context, desc->predictions, desc->references, desc->count);
     peft_status s = peft__mt_check(&in, desc->reference_count, desc->references_per_prediction);
     s = s == PEFT_OK ? peft__bleu_collect(&in, desc, orders, &sum, NULL) : s;
@@ -20761,17 +20555,13 @@ static void peft__chrf_read(peft__chrf_work *w, peft__chrf_text *t, const char *
         s = copy;
     }
     int32_t count = peft__words_cut(PEFT__WORDS_CHRF, w->reader.ascii, s, n, w->cut);
-    if (d->whitespace) {
-        peft__chrf_letter(w, t, s, n);
-    }
-    for (int32_t i = 0; i < count && !d->whitespace; i++) {
+    if (d->whitespace) peft__chrf_letter(w, t, s, n);
+    for (int32_t i = 0; i < count && !d->whitespace; i++)
         peft__chrf_letter(w, t, w->cut[i].text, (size_t)w->cut[i].size);
-    }
     if (d->word_order > 0) {
         t->word_count = peft__words_punctuation(w->cut, count, w->words);
-        for (int32_t i = 0; i < t->word_count; i++) {
+        for (int32_t i = 0; i < t->word_count; i++)
             t->words[i] = peft__mt_intern_token(&w->tokens, w->known, w->words[i].text, w->words[i].size);
-        }
     }
 }
 
@@ -20783,8 +20573,7 @@ static void peft__chrf_grams(peft__chrf_work *w, int32_t *gram, const int32_t *i
 }
 
 // n-grams of the prediction (0 if the reference has none), of the reference, and common ones, for orders 1..top.
-static int64_t *peft__chrf_orders(peft__chrf_work *w, const int32_t *p, int32_t np, const int32_t *r, int32_t nr,
-                                  int top,
+static int64_t *peft__chrf_orders(peft__chrf_work *w, const int32_t *p, int32_t np, const int32_t *r, int32_t nr, int top,
                                   int64_t *out) {
     for (int n = 1; n <= top; n++, out += 3) {
         int32_t hyp = PEFT__MAX(np - n + 1, 0), ref = PEFT__MAX(nr - n + 1, 0), hits = 0;
@@ -20792,12 +20581,8 @@ static int64_t *peft__chrf_orders(peft__chrf_work *w, const int32_t *p, int32_t 
         peft__chrf_grams(w, w->prediction.gram, p, np, n);
         peft__chrf_grams(w, w->reference.gram, r, nr, n);
         memset(w->counts, 0, (size_t)(n == 1 ? w->tokens.used : w->grams.used) * sizeof *w->counts);
-        for (int32_t i = 0; i < ref; i++) {
-            w->counts[w->reference.gram[i]]++;
-        }
-        for (int32_t i = 0; i < hyp; i++) {
-            hits += w->counts[w->prediction.gram[i]]-- > 0;
-        }
+        for (int32_t i = 0; i < ref; i++) w->counts[w->reference.gram[i]]++;
+        for (int32_t i = 0; i < hyp; i++) hits += w->counts[w->prediction.gram[i]]-- > 0;
         out[0] = ref > 0 ? hyp : 0;
         out[1] = ref;
         out[2] = hits;
@@ -20819,9 +20604,7 @@ static double peft__chrf_score(const int64_t *s, int orders, double beta, bool e
             used++;
         }
     }
-    if (eps_smoothing) {
-        return 100 * sum / orders;
-    }
+    if (eps_smoothing) return 100 * sum / orders;
     double p = used ? p_sum / used : 0, r = used ? r_sum / used : 0;
     return p + r > 0 ? 100 * (1 + factor) * p * r / (factor * p + r) : 0;
 }
@@ -20847,8 +20630,7 @@ static double peft__chrf_segment(const peft__chrf_run *run, peft__chrf_work *w, 
         peft__chrf_read(w, &w->prediction, run->in->predictions[i], run->desc);
         peft__chrf_read(w, &w->reference, ref, run->desc);
         const peft__chrf_text *p = &w->prediction, *q = &w->reference;
-        int64_t *next = peft__chrf_orders(w, p->letters, p->letter_count, q->letters, q->letter_count, run->letters,
-                                          stats);
+        int64_t *next = peft__chrf_orders(w, p->letters, p->letter_count, q->letters, q->letter_count, run->letters, stats);
         peft__chrf_orders(w, p->words, p->word_count, q->words, q->word_count, run->desc->word_order, next);
         double score = peft__chrf_score(stats, run->orders, run->beta, run->desc->eps_smoothing);
         if (score > top) {
@@ -20856,12 +20638,8 @@ static double peft__chrf_segment(const peft__chrf_run *run, peft__chrf_work *w, 
             memcpy(best, stats, sizeof(int64_t) * 3 * (size_t)run->orders);
         }
     }
-    for (int k = 0; k < 3 * run->orders; k++) {
-        w->sum[k] += best[k];
-    }
-    if (run->segments) {
-        memcpy(run->segments + i * 3 * run->orders, best, sizeof(int64_t) * 3 * (size_t)run->orders);
-    }
+    for (int k = 0; k < 3 * run->orders; k++) w->sum[k] += best[k];
+    if (run->segments) memcpy(run->segments + i * 3 * run->orders, best, sizeof(int64_t) * 3 * (size_t)run->orders);
     return top;
 }
 
@@ -20871,9 +20649,7 @@ static void peft__chrf_task(void *arg, int64_t task) {
     peft__mt_range(run->in->count, run->tasks, task, &first, &last);
     for (int64_t i = first; i < last; i++) {
         double score = peft__chrf_segment(run, &run->work[task], i);
-        if (run->desc->sentences) {
-            run->desc->sentences[i] = score;
-        }
+        if (run->desc->sentences) run->desc->sentences[i] = score;
     }
 }
 
@@ -20883,19 +20659,12 @@ static peft_status peft__chrf_all(peft__chrf_run *run, peft_metric_result *resul
     bool ok = true;
     run->tasks = peft__mt_tasks(ctx, run->in->count);
     run->work = (peft__chrf_work *)peft__calloc(ctx, run->tasks, sizeof *run->work);
-    if (!run->work) {
-        return PEFT_ERROR_MEMORY;
-    }
-    for (int64_t i = 0; i < run->tasks && ok; i++) {
+    if (!run->work) return PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < run->tasks && ok; i++)
         ok = peft__chrf_work_init(&run->work[i], run->in, run->desc->lowercase);
-    }
-    if (ok) {
-        peft__parallel(ctx, run->tasks, peft__chrf_task, run);
-    }
+    if (ok) peft__parallel(ctx, run->tasks, peft__chrf_task, run);
     for (int64_t i = 0; i < run->tasks; i++) {
-        for (int k = 0; k < 3 * run->orders; k++) {
-            sum[k] += run->work[i].sum[k];
-        }
+        for (int k = 0; k < 3 * run->orders; k++) sum[k] += run->work[i].sum[k];
         peft__mt_pool_free(&run->work[i].pool);
     }
     peft__free(ctx, run->work);
@@ -20904,9 +20673,7 @@ static peft_status peft__chrf_all(peft__chrf_run *run, peft_metric_result *resul
 }
 
 PEFTDEF peft_status peft_chrf(const peft_chrf_desc *desc, peft_metric_result *result) {
-    if (!desc || !desc->context) {
-        return PEFT_ERROR_ARGUMENT;
-    }
+    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
     peft__mt_input in;
     peft__chrf_run run;
     memset(&run, 0, sizeof run);
@@ -20915,10 +20682,9 @@ PEFTDEF peft_status peft_chrf(const peft_chrf_desc *desc, peft_metric_result *re
     run.letters = desc->char_order == 0 ? 6 : desc->char_order;
     run.beta = desc->beta == 0 ? 2 : desc->beta;
     bool fits = run.letters > 0 && run.letters <= 16 && desc->word_order >= 0 && desc->word_order <= 16;
-    if (!result || !fits || !(run.beta > 0 && run.beta < 1e6)) {
+    if (!result || !fits || !(run.beta > 0 && run.beta < 1e6))
         return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "chrf: %s",
                           !result ? "result is NULL" : !fits ? "orders are not within 16" : "beta is out of range");
-    }
     run.orders = run.letters + desc->word_order;
     memset(result, 0, sizeof *result);
     peft__mt_input_set(&in, "chrf", desc->context, desc->predictions, desc->references, desc->count);
@@ -20984,9 +20750,8 @@ static bool peft__ter_work_init(peft__ter_work *w, const peft__mt_input *in, con
     w->cut = (peft__mt_token *)peft__mt_get(&w->pool, d->asian_support ? n : 1, sizeof *w->cut);
     w->joined = (char *)peft__mt_get(&w->pool, d->normalized ? 2 * n : 1, 1);
     int32_t **lists[] = {&w->hyp, &w->ref, &w->tried, &w->best, &w->align};
-    for (int64_t i = 0; i < PEFT__COUNT(lists); i++) {
+    for (int64_t i = 0; i < PEFT__COUNT(lists); i++)
         *lists[i] = (int32_t *)peft__mt_get(&w->pool, words + 1, sizeof(int32_t));
-    }
     w->hyp_wrong = (unsigned char *)peft__mt_get(&w->pool, words + 1, 1);
     w->ref_wrong = (unsigned char *)peft__mt_get(&w->pool, words + 1, 1);
     w->rows = (peft__ter_row *)peft__mt_get(&w->pool, words + 1, sizeof *w->rows);
@@ -21032,9 +20797,7 @@ static int32_t peft__ter_split(const peft__mt_token *words, int32_t count, peft_
             size_t at = next;
             uint32_t c = 0;
             peft__utf8_next(s, size, &next, &c);
-            if (!peft__ter_asian(c)) {
-                continue;
-            }
+            if (!peft__ter_asian(c)) continue;
             if (at > start) {
                 out[n].text = s + start;
                 out[n++].size = (int32_t)(at - start);
@@ -21055,9 +20818,7 @@ static int32_t peft__ter_read(peft__ter_work *w, const peft_ter_desc *d, const c
     size_t at = w->reader.used;
     bool split = d->asian_support && d->normalized;
     int32_t count = peft__words_read(&w->reader, text, split ? w->cut : words), kept = 0;
-    if (split) {
-        count = peft__ter_split(w->cut, count, words);
-    }
+    if (split) count = peft__ter_split(w->cut, count, words);
     for (int32_t i = 0; i < count; i++) {
         peft__mt_token t = words[i];
         if (d->no_punct) {
@@ -21070,9 +20831,7 @@ static int32_t peft__ter_read(peft__ter_work *w, const peft_ter_desc *d, const c
             t.text = s;
             t.size = peft__ter_no_punct(s, t.size, d->asian_support);
         }
-        if (t.size > 0) {
-            words[kept++] = t;
-        }
+        if (t.size > 0) words[kept++] = t;
     }
     w->reader.used = PEFT__MAX(w->reader.used, at + strlen(text));
     return kept;
@@ -21082,9 +20841,7 @@ static int32_t peft__ter_read(peft__ter_work *w, const peft_ter_desc *d, const c
 // &lt; that was &amp;lt;
 static int32_t peft__ter_read_reference(peft__ter_work *w, const peft_ter_desc *d, const char *text, peft__mt_token *words) {
     int32_t count = peft__ter_read(w, d, text, words);
-    if (!d->normalized) {
-        return count;
-    }
+    if (!d->normalized) return count;
     char *end = w->joined;
     for (int32_t i = 0; i < count; i++) {
         memcpy(end, words[i].text, (size_t)words[i].size);
@@ -21097,9 +20854,8 @@ static int32_t peft__ter_read_reference(peft__ter_work *w, const peft_ter_desc *
 
 static int32_t peft__ter_ids(peft__ter_work *w, const peft_ter_desc *d, const char *text, bool reference, int32_t *ids) {
     int32_t count = reference ? peft__ter_read_reference(w, d, text, w->words) : peft__ter_read(w, d, text, w->words);
-    for (int32_t i = 0; i < count; i++) {
+    for (int32_t i = 0; i < count; i++)
         ids[i] = peft__mt_intern_token(&w->tokens, w->known, w->words[i].text, w->words[i].size);
-    }
     return count;
 }
 
@@ -21124,9 +20880,7 @@ static int64_t peft__ter_layout(int32_t n, int32_t m, peft__ter_row *rows) {
         row.stored = i < n ? PEFT__MAX(row.high, next.high) : row.high;
         row.at = cells + 1 - row.low;
         cells += row.stored - row.low + 1;
-        if (rows) {
-            rows[i] = row;
-        }
+        if (rows) rows[i] = row;
     }
     return cells;
 }
@@ -21153,9 +20907,7 @@ static void peft__ter_rows(peft__ter_work *w, const int32_t *words, int32_t from
             peft__ter_try(&row[j], up[j].cost + 1, PEFT__TER_DELETE);
             peft__ter_try(&row[j], row[j - 1].cost + 1, PEFT__TER_INSERT);
         }
-        for (; j < r->stored; j++) {
-            row[j] = nowhere;
-        }
+        for (; j < r->stored; j++) row[j] = nowhere;
     }
 }
 
@@ -21184,15 +20936,12 @@ static void peft__ter_align(peft__ter_work *w) {
 
 static bool peft__ter_any(const unsigned char *wrong, int32_t n) {
     bool any = false;
-    for (int32_t i = 0; i < n; i++) {
-        any = any || wrong[i];
-    }
+    for (int32_t i = 0; i < n; i++) any = any || wrong[i];
     return any;
 }
 
 // out = words with [start, start + length) moved to before `target` (positions of the unmoved list).
-static void peft__ter_move(const int32_t *words, int32_t n, int32_t start, int32_t length, int32_t target,
-                           int32_t *out) {
+static void peft__ter_move(const int32_t *words, int32_t n, int32_t start, int32_t length, int32_t target, int32_t *out) {
     size_t size = sizeof(int32_t);
     memcpy(out, words, (size_t)n * size);
     if (target < start) {
@@ -21212,12 +20961,8 @@ typedef struct peft__ter_shift {
 } peft__ter_shift;
 
 static bool peft__ter_better(const peft__ter_shift *a, const peft__ter_shift *b) {
-    if (!b->found || a->gain != b->gain) {
-        return !b->found || a->gain > b->gain;
-    }
-    if (a->length != b->length) {
-        return a->length > b->length;
-    }
+    if (!b->found || a->gain != b->gain) return !b->found || a->gain > b->gain;
+    if (a->length != b->length) return a->length > b->length;
     return a->start != b->start ? a->start < b->start : a->target < b->target;
 }
 
@@ -21227,9 +20972,7 @@ static void peft__ter_targets(peft__ter_work *w, int32_t start, int32_t at, int3
     for (int32_t k = at - 1; k < at + length && k < w->ref_count; k++) {
         peft__ter_shift s;
         s.target = k < 0 ? 0 : w->align[k] + 1;
-        if (s.target == previous) {
-            continue;
-        }
+        if (s.target == previous) continue;
         previous = s.target;
         peft__ter_move(w->hyp, w->hyp_count, start, length, s.target, w->tried);
         int32_t same = PEFT__MIN(start, s.target);
@@ -21251,19 +20994,14 @@ static void peft__ter_best_shift(peft__ter_work *w, peft__ter_shift *best) {
     best->found = false;
     best->gain = 0;
     for (int32_t i = 0; i < n; i++) {
-        int32_t first = PEFT__MAX(i - PEFT__TER_SHIFT_DISTANCE, 0), last = PEFT__MIN(i + PEFT__TER_SHIFT_DISTANCE,
-                                                                                     m - 1);
+        int32_t first = PEFT__MAX(i - PEFT__TER_SHIFT_DISTANCE, 0), last = PEFT__MIN(i + PEFT__TER_SHIFT_DISTANCE, m - 1);
         for (int32_t j = first; j <= last; j++) {
             for (int32_t k = 1; k <= PEFT__TER_SHIFT_SIZE && i + k <= n && j + k <= m; k++) {
-                if (w->hyp[i + k - 1] != w->ref[j + k - 1]) {
-                    break;
-                }
+                if (w->hyp[i + k - 1] != w->ref[j + k - 1]) break;
                 bool inside = i <= w->align[j] && w->align[j] < i + k;
                 if (!inside && peft__ter_any(w->hyp_wrong + i, k) && peft__ter_any(w->ref_wrong + j, k)) {
                     peft__ter_targets(w, i, j, k, best);
-                    if (w->checked >= PEFT__TER_CANDIDATES) {
-                        return;
-                    }
+                    if (w->checked >= PEFT__TER_CANDIDATES) return;
                 }
             }
         }
@@ -21273,9 +21011,7 @@ static void peft__ter_best_shift(peft__ter_work *w, peft__ter_shift *best) {
 // Edits = shifts + edit distance, shifting greedily as long as that lowers the edit distance.
 static int32_t peft__ter_edits(peft__ter_work *w) {
     int32_t shifts = 0;
-    if (w->ref_count == 0) {
-        return w->hyp_count;
-    }
+    if (w->ref_count == 0) return w->hyp_count;
     peft__ter_layout(w->hyp_count, w->ref_count, w->rows);
     for (int32_t j = 0; j <= w->ref_count; j++) {
         w->table[w->rows[0].at + j].cost = j;
@@ -21286,9 +21022,7 @@ static int32_t peft__ter_edits(peft__ter_work *w) {
         peft__ter_shift best = {0, 0, 0, 0, false};
         peft__ter_align(w);
         peft__ter_best_shift(w, &best);
-        if (w->checked >= PEFT__TER_CANDIDATES || best.gain <= 0) {
-            return shifts + peft__ter_last(w, w->table);
-        }
+        if (w->checked >= PEFT__TER_CANDIDATES || best.gain <= 0) return shifts + peft__ter_last(w, w->table);
         shifts++;
         memcpy(w->hyp, w->best, (size_t)w->hyp_count * sizeof(int32_t));
         peft__ter_rows(w, w->hyp, 1, w->table, w->table);
@@ -21363,9 +21097,8 @@ static peft_status peft__ter_all(peft__ter_run *run, peft_metric_result *result)
     run->lengths = (double *)peft__mt_get(&pool, run->in->count, sizeof(double));
     run->work = (peft__ter_work *)peft__mt_get(&pool, run->tasks, sizeof *run->work);
     bool ok = !pool.failed && peft__ter_size(run->in, run->desc, &words, &cells);
-    for (int64_t i = 0; i < run->tasks && ok; i++) {
+    for (int64_t i = 0; i < run->tasks && ok; i++)
         ok = peft__ter_work_init(&run->work[i], run->in, run->desc, words, cells);
-    }
     if (ok) {
         double edits = 0, length = 0;
         peft__parallel(ctx, run->tasks, peft__ter_task, run);
@@ -21376,31 +21109,23 @@ static peft_status peft__ter_all(peft__ter_run *run, peft_metric_result *result)
                 run->segments[2 * i] = run->edits[i];
                 run->segments[2 * i + 1] = run->lengths[i];
             }
-            if (run->desc->sentences) {
-                run->desc->sentences[i] = peft__ter_score(run->edits[i], run->lengths[i]);
-            }
+            if (run->desc->sentences) run->desc->sentences[i] = peft__ter_score(run->edits[i], run->lengths[i]);
         }
         result->score = peft__ter_score(edits, length);
     }
-    for (int64_t i = 0; !pool.failed && i < run->tasks; i++) {
-        peft__mt_pool_free(&run->work[i].pool);
-    }
+    for (int64_t i = 0; !pool.failed && i < run->tasks; i++) peft__mt_pool_free(&run->work[i].pool);
     peft__mt_pool_free(&pool);
     return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
 PEFTDEF peft_status peft_ter(const peft_ter_desc *desc, peft_metric_result *result) {
-    if (!desc || !desc->context) {
-        return PEFT_ERROR_ARGUMENT;
-    }
+    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
     peft__mt_input in;
     peft__ter_run run;
     memset(&run, 0, sizeof run);
     run.in = &in;
     run.desc = desc;
-    if (!result) {
-        return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "ter: result is NULL");
-    }
+    if (!result) return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "ter: result is NULL");
     memset(result, 0, sizeof *result);
     peft__mt_input_set(&in, "ter", desc->context, desc->predictions, desc->references, desc->count);
     peft_status s = peft__mt_check(&in, desc->reference_count, desc->references_per_prediction);
@@ -21463,18 +21188,13 @@ static bool peft__corpus_read(peft__corpus *c, const peft__mt_input *in, bool lo
     peft__mt_get_table(&c->pool, &c->tokens, 64);   // the vocabulary is much smaller than the corpus: it grows
     c->known = (peft__mt_token *)peft__mt_get(&c->pool, c->tokens.capacity / 2, sizeof *c->known);
     peft__mt_get_table(&c->pool, &c->grams, most);
-    if (c->pool.failed) {
-        return false;
-    }
+    if (c->pool.failed) return false;
     peft__words_init(&reader, PEFT__WORDS_CHRF, lower, copy);
     for (int64_t t = 0; t < c->texts; t++) {
         int32_t n = peft__words_read(&reader, peft__corpus_text(in, t), words);
-        if (!peft__mt_grow(&c->pool, &c->tokens, &c->known, (int64_t)c->tokens.used + n)) {
-            return false;
-        }
-        for (int32_t i = 0; i < n; i++) {
+        if (!peft__mt_grow(&c->pool, &c->tokens, &c->known, (int64_t)c->tokens.used + n)) return false;
+        for (int32_t i = 0; i < n; i++)
             c->ids[c->words++] = peft__mt_intern_token(&c->tokens, c->known, words[i].text, words[i].size);
-        }
         c->start[t + 1] = c->words;
         c->longest = PEFT__MAX(c->longest, n);
     }
@@ -21505,26 +21225,18 @@ typedef peft_status (*peft__text_fn)(const peft_text_desc *d, peft__corpus *c, i
 // Checks, reads the corpus, runs the metric, signs.
 static peft_status peft__text_metric(const peft_text_desc *d, const char *name, int orders, peft__text_fn fn,
                                      peft_metric_result *result) {
-    if (!d || !d->context) {
-        return PEFT_ERROR_ARGUMENT;
-    }
+    if (!d || !d->context) return PEFT_ERROR_ARGUMENT;
     peft__mt_input in;
     peft__corpus c;
     orders = d->max_order == 0 ? orders : d->max_order;
-    if (!result || orders < 1 || orders > PEFT_BLEU_ORDERS) {
-        return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "%s: %s", name,
-                          result ? "max_order is not 1..8" : "result is NULL");
-    }
+    if (!result || orders < 1 || orders > PEFT_BLEU_ORDERS)
+        return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "%s: %s", name, result ? "max_order is not 1..8" : "result is NULL");
     memset(result, 0, sizeof *result);
     peft__mt_input_set(&in, name, d->context, d->predictions, d->references, d->count);
     peft_status s = peft__mt_check(&in, d->reference_count, d->references_per_prediction);
-    if (s != PEFT_OK) {
-        return s;
-    }
+    if (s != PEFT_OK) return s;
     s = peft__corpus_read(&c, &in, !d->keep_case) ? fn(d, &c, orders, result) : PEFT_ERROR_MEMORY;
-    if (s == PEFT_OK && c.pool.failed) {
-        s = PEFT_ERROR_MEMORY;
-    }
+    if (s == PEFT_OK && c.pool.failed) s = PEFT_ERROR_MEMORY;
     peft__mt_pool_free(&c.pool);
     char settings[80];
     memcpy(settings, result->signature, sizeof settings - 1);
@@ -21542,9 +21254,7 @@ static void peft__nist_info(const peft__corpus *c, const int32_t *head, const in
     memset(counts, 0, (size_t)ids * sizeof *counts);
     for (int pass = 0; pass < 2; pass++) {
         for (int64_t t = 0; t < c->texts; t++) {
-            if (t % (c->per + 1) == 0) {
-                continue;
-            }
+            if (t % (c->per + 1) == 0) continue;
             for (int64_t i = c->start[t]; i + n <= c->start[t + 1]; i++) {
                 int32_t id = c->gram[i];
                 if (pass == 0) {
@@ -21560,21 +21270,16 @@ static void peft__nist_info(const peft__corpus *c, const int32_t *head, const in
 }
 
 // Clipped information that the prediction shares with one reference.
-static double peft__nist_overlap(const peft__corpus *c, int64_t hyp, int64_t ref, int n, const double *info,
-                                 int32_t *left) {
+static double peft__nist_overlap(const peft__corpus *c, int64_t hyp, int64_t ref, int n, const double *info, int32_t *left) {
     double sum = 0;
-    for (int64_t i = c->start[ref]; i + n <= c->start[ref + 1]; i++) {
-        left[c->gram[i]]++;
-    }
+    for (int64_t i = c->start[ref]; i + n <= c->start[ref + 1]; i++) left[c->gram[i]]++;
     for (int64_t i = c->start[hyp]; i + n <= c->start[hyp + 1]; i++) {
         if (left[c->gram[i]] > 0) {
             left[c->gram[i]]--;
             sum += info[c->gram[i]];
         }
     }
-    for (int64_t i = c->start[ref]; i + n <= c->start[ref + 1]; i++) {
-        left[c->gram[i]] = 0;
-    }
+    for (int64_t i = c->start[ref]; i + n <= c->start[ref + 1]; i++) left[c->gram[i]] = 0;
     return sum;
 }
 
@@ -21623,9 +21328,7 @@ static peft_status peft__nist(const peft_text_desc *d, peft__corpus *c, int orde
     peft__nist_sums s;
     double sum = 0;
     (void)d;
-    if (c->pool.failed) {
-        return PEFT_ERROR_MEMORY;
-    }
+    if (c->pool.failed) return PEFT_ERROR_MEMORY;
     memset(&s, 0, sizeof s);
     for (int n = 1; n <= orders; n++) {
         memcpy(head, c->gram, (size_t)c->words * sizeof *head);
@@ -21679,9 +21382,7 @@ static int64_t peft__meteor_equal(peft__meteor *m, const int32_t *stems, const i
             found++;
         }
     }
-    for (int64_t j = 0; j < k; j++) {
-        m->last[stems ? stems[ref[j]] : ref[j]] = -1;
-    }
+    for (int64_t j = 0; j < k; j++) m->last[stems ? stems[ref[j]] : ref[j]] = -1;
     return found;
 }
 
@@ -21709,21 +21410,13 @@ static double peft__meteor_pair(peft__meteor *m, int64_t hyp_text, int64_t ref_t
         m->c->start[ref_text + 1] - m->c->start[ref_text];
     int64_t matches = 0, chunks = 0, before = -2;
     memset(m->taken, 0, (size_t)k);
-    for (int64_t i = 0; i < n; i++) {
-        m->match[i] = -1;
-    }
+    for (int64_t i = 0; i < n; i++) m->match[i] = -1;
     matches += peft__meteor_equal(m, NULL, hyp, n, ref, k);
     matches += peft__meteor_equal(m, m->stems, hyp, n, ref, k);
-    if (m->desc->synonyms) {
-        matches += peft__meteor_synonyms(m, hyp, n, ref, k);
-    }
-    if (matches == 0) {
-        return 0;
-    }
+    if (m->desc->synonyms) matches += peft__meteor_synonyms(m, hyp, n, ref, k);
+    if (matches == 0) return 0;
     for (int64_t i = 0; i < n; i++) {
-        if (m->match[i] >= 0) {
-            chunks += !(i > 0 && before >= 0 && m->match[i] == before + 1);
-        }
+        if (m->match[i] >= 0) chunks += !(i > 0 && before >= 0 && m->match[i] == before + 1);
         before = m->match[i];
     }
     double p = (double)matches / (double)n, r = (double)matches / (double)k;
@@ -21734,9 +21427,7 @@ static double peft__meteor_pair(peft__meteor *m, int64_t hyp_text, int64_t ref_t
 // Stem ids: stems are interned like words.
 static bool peft__meteor_stems(peft__corpus *c, int32_t *stems, peft__mt_token *text) {
     int64_t bytes = 0;
-    for (int32_t i = 0; i < c->tokens.used; i++) {
-        bytes += c->known[i].size;
-    }
+    for (int32_t i = 0; i < c->tokens.used; i++) bytes += c->known[i].size;
     char *copy = (char *)peft__mt_get(&c->pool, bytes, 1);
     peft__mt_table_clear(&c->grams, c->tokens.used);
     for (int32_t i = 0; copy && i < c->tokens.used; i++) {
@@ -21757,9 +21448,7 @@ static peft_status peft__meteor_all(const peft_text_desc *d, peft__corpus *c, in
     m.taken = (unsigned char *)peft__mt_get(&c->pool, c->longest, 1);
     m.before = (int32_t *)peft__mt_get(&c->pool, c->longest, sizeof(int32_t));
     m.last = (int32_t *)peft__mt_get(&c->pool, c->tokens.used, sizeof(int32_t));
-    if (c->pool.failed || !peft__meteor_stems(c, stems, text)) {
-        return PEFT_ERROR_MEMORY;
-    }
+    if (c->pool.failed || !peft__meteor_stems(c, stems, text)) return PEFT_ERROR_MEMORY;
     memset(m.last, 0xFF, (size_t)c->tokens.used * sizeof(int32_t));
     m.desc = d;
     m.c = c;
@@ -21776,9 +21465,7 @@ static peft_status peft__meteor_all(const peft_text_desc *d, peft__corpus *c, in
             best = PEFT__MAX(best, score);
         }
         r->score += best / (double)d->count;
-        if (d->pairs) {
-            d->pairs[i] = best;
-        }
+        if (d->pairs) d->pairs[i] = best;
     }
     peft__mt_format(r->signature, sizeof r->signature, "|match:exact+porter%s|a:%g|b:%g|g:%g|like:nltk-3.8",
                     d->synonyms ? "+syn" : "", m.alpha, m.beta, m.gamma);
@@ -21800,15 +21487,12 @@ typedef struct peft__cider {
 } peft__cider;
 
 static void peft__cider_fill(const peft__cider *m, int64_t t, int n, int32_t *counts) {
-    for (int64_t i = m->c->start[t]; i + n <= m->c->start[t + 1]; i++) {
-        counts[m->c->gram[i]]++;
-    }
+    for (int64_t i = m->c->start[t]; i + n <= m->c->start[t + 1]; i++) counts[m->c->gram[i]]++;
 }
 
 // Sum over the different n-grams of text t of v * f(w), where v, w are the tf-idf values of t and of the other text:
 // squared norm (other = NULL), dot product, or with clipping min(v, w) * w.
-static double peft__cider_sum(const peft__cider *m, int64_t t, int n, int32_t *counts, const int32_t *other,
-                              bool clip) {
+static double peft__cider_sum(const peft__cider *m, int64_t t, int n, int32_t *counts, const int32_t *other, bool clip) {
     double sum = 0;
     for (int64_t i = m->c->start[t]; i + n <= m->c->start[t + 1]; i++) {
         int32_t id = m->c->gram[i];
@@ -21826,9 +21510,7 @@ static double peft__cider_sum(const peft__cider *m, int64_t t, int n, int32_t *c
 }
 
 static void peft__cider_clear(const peft__cider *m, int64_t t, int n, int32_t *counts) {
-    for (int64_t i = m->c->start[t]; i + n <= m->c->start[t + 1]; i++) {
-        counts[m->c->gram[i]] = 0;
-    }
+    for (int64_t i = m->c->start[t]; i + n <= m->c->start[t + 1]; i++) counts[m->c->gram[i]] = 0;
 }
 
 // Similarity of order n of a prediction to its references, averaged over them. CIDEr-D clips and multiplies by
@@ -21870,9 +21552,7 @@ static void peft__cider_idf(const peft__corpus *c, int n, int32_t ids, int32_t *
         }
     }
     double all = log((double)c->in->count);
-    for (int32_t i = 0; i < ids; i++) {
-        idf[i] = all - log(PEFT__MAX(1.0, idf[i]));
-    }
+    for (int32_t i = 0; i < ids; i++) idf[i] = all - log(PEFT__MAX(1.0, idf[i]));
 }
 
 static peft_status peft__cider_all(const peft_text_desc *d, peft__corpus *c, int orders, peft_metric_result *r) {
@@ -21882,9 +21562,7 @@ static peft_status peft__cider_all(const peft_text_desc *d, peft__corpus *c, int
     double *pairs = (double *)peft__mt_get(&c->pool, d->count, sizeof(double));
     m.hyp = (int32_t *)peft__mt_get(&c->pool, c->words, sizeof(int32_t));
     m.ref = (int32_t *)peft__mt_get(&c->pool, c->words, sizeof(int32_t));
-    if (c->pool.failed) {
-        return PEFT_ERROR_MEMORY;
-    }
+    if (c->pool.failed) return PEFT_ERROR_MEMORY;
     m.desc = d;
     m.c = c;
     m.idf = idf;
@@ -21899,9 +21577,7 @@ static peft_status peft__cider_all(const peft_text_desc *d, peft__corpus *c, int
     }
     for (int64_t i = 0; i < d->count; i++) {
         r->score += pairs[i] / (double)d->count;
-        if (d->pairs) {
-            d->pairs[i] = pairs[i];
-        }
+        if (d->pairs) d->pairs[i] = pairs[i];
     }
     peft__mt_format(r->signature, sizeof r->signature, "|order:%d%s|idf:refs|like:pycocoevalcap", orders,
                     d->plain ? "|plain" : "|D");
@@ -21932,9 +21608,7 @@ static peft_status peft__coco_rouge(const peft_text_desc *d, peft__corpus *c, in
         }
         double f = p > 0 && q > 0 ? (1 + b2) * p * q / (q + b2 * p) : 0;
         r->score += f / (double)d->count;
-        if (d->pairs) {
-            d->pairs[i] = f;
-        }
+        if (d->pairs) d->pairs[i] = f;
     }
     peft__mt_format(r->signature, sizeof r->signature, "|beta:1.2|like:pycocoevalcap");
     return PEFT_OK;
@@ -21946,12 +21620,8 @@ PEFTDEF peft_status peft_coco_rouge(const peft_text_desc *desc, peft_metric_resu
 
 // The closest reference length, the smallest of two equally close ones; COCO adds tiny amounts instead of smoothing.
 PEFTDEF peft_status peft_coco_bleu(const peft_text_desc *desc, peft_metric_result *result) {
-    if (!desc || !desc->context) {
-        return PEFT_ERROR_ARGUMENT;
-    }
-    if (!result) {
-        return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "coco_bleu: result is NULL");
-    }
+    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
+    if (!result) return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "coco_bleu: result is NULL");
     peft_bleu_desc d;
     peft_bleu_result b;
     memset(&d, 0, sizeof d);
@@ -21967,9 +21637,7 @@ PEFTDEF peft_status peft_coco_bleu(const peft_text_desc *desc, peft_metric_resul
     d.max_order = desc->max_order;
     d.lowercase = !desc->keep_case;
     peft_status s = peft_bleu(&d, &b);
-    if (s != PEFT_OK) {
-        return s;
-    }
+    if (s != PEFT_OK) return s;
     double product = 1, ratio = ((double)b.prediction_length + 1e-15) / ((double)b.reference_length + 1e-9);
     int orders = d.max_order == 0 ? 4 : d.max_order;
     for (int n = 1; n <= orders; n++) {
@@ -21993,22 +21661,19 @@ static peft_prf peft__class_prf(double hits, double predicted, double expected) 
 
 static peft_status peft__class_check(const peft_class_desc *d, int *classes) {
     int32_t top = 1;
-    if (d->label_count != 0 && d->label_count != d->count) {
+    if (d->label_count != 0 && d->label_count != d->count)
         return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: %lld predictions but %lld labels",
                           (long long)d->count, (long long)d->label_count);
-    }
-    if (d->count <= 0 || !d->predictions || !d->labels || d->classes < 0) {
+    if (d->count <= 0 || !d->predictions || !d->labels || d->classes < 0)
         return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: %s",
                           d->count <= 0 ? "no predictions" : d->classes < 0 ? "classes is negative"
                           : d->labels ? "predictions is NULL" : "labels is NULL");
-    }
     for (int64_t i = 0; i < d->count; i++) {
         for (int side = 0; side < 2; side++) {
             int32_t v = side ? d->labels[i] : d->predictions[i];
-            if (v < 0 || (d->classes > 0 && v >= d->classes) || v >= 1 << 24) {
+            if (v < 0 || (d->classes > 0 && v >= d->classes) || v >= 1 << 24)
                 return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: %s %lld is %d, not a class",
                                   side ? "label" : "prediction", (long long)i, (int)v);
-            }
             top = PEFT__MAX(top, v);
         }
     }
@@ -22023,23 +21688,18 @@ static void peft__prf_add(peft_prf *sum, const peft_prf *p, double weight) {
 }
 
 // hit, predicted, expected: per class. MCC = (c s - sum p t) / sqrt((s^2 - sum p^2)(s^2 - sum t^2)), c right of s
-static void peft__class_scores(const peft_class_desc *d, const double *hit, const double *predicted,
-                               const double *expected,
+static void peft__class_scores(const peft_class_desc *d, const double *hit, const double *predicted, const double *expected,
                                int classes, peft_class_result *r) {
     double right = 0, used = 0, s = (double)d->count, pt = 0, pp = 0, tt = 0;
     int positive = d->positive > 0 ? d->positive : 1;
-    for (int k = 0; k < classes; k++) {
-        used += predicted[k] + expected[k] > 0;
-    }
+    for (int k = 0; k < classes; k++) used += predicted[k] + expected[k] > 0;
     for (int k = 0; k < classes; k++) {
         peft_prf p = peft__class_prf(hit[k], predicted[k], expected[k]);
         if (predicted[k] + expected[k] > 0) {
             peft__prf_add(&r->macro, &p, 1 / used);
             peft__prf_add(&r->weighted, &p, expected[k] / s);
         }
-        if (k == positive) {
-            r->binary = p;
-        }
+        if (k == positive) r->binary = p;
         right += hit[k];
         pt += predicted[k] * expected[k];
         pp += predicted[k] * predicted[k];
@@ -22054,31 +21714,19 @@ static void peft__class_scores(const peft_class_desc *d, const double *hit, cons
 
 PEFTDEF peft_status peft_classification(const peft_class_desc *desc, peft_class_result *result) {
     int classes = 0;
-    if (!desc || !desc->context) {
-        return PEFT_ERROR_ARGUMENT;
-    }
-    if (!result) {
-        return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "classification: result is NULL");
-    }
+    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
+    if (!result) return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "classification: result is NULL");
     peft_status s = peft__class_check(desc, &classes);
-    if (s != PEFT_OK) {
-        return s;
-    }
+    if (s != PEFT_OK) return s;
     double *counts = (double *)peft__calloc(desc->context, (int64_t)classes * 3, sizeof(double));
-    if (!counts) {
-        return PEFT_ERROR_MEMORY;
-    }
-    if (desc->confusion) {
-        memset(desc->confusion, 0, sizeof(int64_t) * (size_t)classes * (size_t)classes);
-    }
+    if (!counts) return PEFT_ERROR_MEMORY;
+    if (desc->confusion) memset(desc->confusion, 0, sizeof(int64_t) * (size_t)classes * (size_t)classes);
     for (int64_t i = 0; i < desc->count; i++) {
         int32_t p = desc->predictions[i], t = desc->labels[i];
         counts[p] += p == t;
         counts[classes + p] += 1;
         counts[2 * classes + t] += 1;
-        if (desc->confusion) {
-            desc->confusion[(int64_t)t * classes + p]++;
-        }
+        if (desc->confusion) desc->confusion[(int64_t)t * classes + p]++;
     }
     memset(result, 0, sizeof *result);
     peft__class_scores(desc, counts, counts + classes, counts + 2 * classes, classes, result);
@@ -22091,13 +21739,11 @@ PEFTDEF peft_status peft_classification(const peft_class_desc *desc, peft_class_
 // ---- correlation
 
 static peft_status peft__series_check(peft_context *ctx, const char *what, const double *x, int64_t n) {
-    if (!x || n <= 0) {
+    if (!x || n <= 0)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %s", what, x ? "no values" : "NULL argument");
-    }
     for (int64_t i = 0; i < n; i++) {
-        if (!(fabs(x[i]) <= 1e300)) {
+        if (!(fabs(x[i]) <= 1e300))
             return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: value %lld is not finite", what, (long long)i);
-        }
     }
     return PEFT_OK;
 }
@@ -22122,17 +21768,14 @@ static peft_status peft__pearson(peft_context *ctx, const char *what, const doub
         flat_y = flat_y && y[i] == y[0];
     }
     double r = xy / (sqrt(xx) * sqrt(yy));
-    if (flat_x || flat_y || !(r >= -2 && r <= 2)) {
+    if (flat_x || flat_y || !(r >= -2 && r <= 2))
         return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: %s", what, "a series is constant");
-    }
     *out = PEFT__MAX(-1.0, PEFT__MIN(1.0, r));
     return PEFT_OK;
 }
 
 PEFTDEF peft_status peft_pearson(peft_context *context, const double *x, const double *y, int64_t count, double *out) {
-    if (!context || !out) {
-        return PEFT_ERROR_ARGUMENT;
-    }
+    if (!context || !out) return PEFT_ERROR_ARGUMENT;
     peft_status s = peft__series_check(context, "pearson", x, count);
     s = s == PEFT_OK ? peft__series_check(context, "pearson", y, count) : s;
     return s == PEFT_OK ? peft__pearson(context, "pearson", x, y, count, out) : s;
@@ -22145,18 +21788,14 @@ typedef struct peft__ranked {
 
 static int peft__ranked_compare(const void *a, const void *b) {
     const peft__ranked *x = (const peft__ranked *)a, *y = (const peft__ranked *)b;
-    if (x->value != y->value) {
-        return x->value < y->value ? -1 : 1;
-    }
+    if (x->value != y->value) return x->value < y->value ? -1 : 1;
     return x->index < y->index ? -1 : x->index > y->index;
 }
 
 // Values with their places, in ascending order, equal ones in the order given.
 static peft__ranked *peft__ranked_sort(peft_context *ctx, const double *x, int64_t n) {
     peft__ranked *r = (peft__ranked *)peft__calloc(ctx, n, sizeof *r);
-    if (!r) {
-        return NULL;
-    }
+    if (!r) return NULL;
     for (int64_t i = 0; i < n; i++) {
         r[i].value = x[i];
         r[i].index = i;
@@ -22170,12 +21809,8 @@ static bool peft__ranks(peft_context *ctx, const double *x, int64_t n, double *r
     peft__ranked *r = peft__ranked_sort(ctx, x, n);
     for (int64_t i = 0; r && i < n;) {
         int64_t j = i;
-        while (j < n && r[j].value == r[i].value) {
-            j++;
-        }
-        for (int64_t k = i; k < j; k++) {
-            ranks[r[k].index] = (double)(i + 1 + j) / 2;
-        }
+        while (j < n && r[j].value == r[i].value) j++;
+        for (int64_t k = i; k < j; k++) ranks[r[k].index] = (double)(i + 1 + j) / 2;
         i = j;
     }
     peft__free(ctx, r);
@@ -22183,18 +21818,13 @@ static bool peft__ranks(peft_context *ctx, const double *x, int64_t n, double *r
 }
 
 PEFTDEF peft_status peft_spearman(peft_context *context, const double *x, const double *y, int64_t count, double *out) {
-    if (!context || !out) {
-        return PEFT_ERROR_ARGUMENT;
-    }
+    if (!context || !out) return PEFT_ERROR_ARGUMENT;
     peft_status s = peft__series_check(context, "spearman", x, count);
     s = s == PEFT_OK ? peft__series_check(context, "spearman", y, count) : s;
-    if (s != PEFT_OK) {
-        return s;
-    }
+    if (s != PEFT_OK) return s;
     peft__mt_pool pool;
     peft__mt_pool_init(&pool, context);
-    double *a = (double *)peft__mt_get(&pool, count, sizeof(double)), *b = (double *)peft__mt_get(&pool, count,
-                                                                                                  sizeof(double));
+    double *a = (double *)peft__mt_get(&pool, count, sizeof(double)), *b = (double *)peft__mt_get(&pool, count, sizeof(double));
     bool ok = !pool.failed && peft__ranks(context, x, count, a) && peft__ranks(context, y, count, b);
     s = ok ? peft__pearson(context, "spearman", a, b, count, out) : PEFT_ERROR_MEMORY;
     peft__mt_pool_free(&pool);
@@ -22202,15 +21832,11 @@ PEFTDEF peft_status peft_spearman(peft_context *context, const double *x, const 
 }
 
 // AUC = (rank sum of the positives - P (P + 1) / 2) / (P N)
-PEFTDEF peft_status peft_auc(peft_context *context, const double *scores, const int32_t *labels, int64_t count,
-                             double *out) {
-    if (!context || !out) {
-        return PEFT_ERROR_ARGUMENT;
-    }
+PEFTDEF peft_status peft_auc(peft_context *context, const double *scores, const int32_t *labels, int64_t count, double *out) {
+    if (!context || !out) return PEFT_ERROR_ARGUMENT;
     peft_status s = peft__series_check(context, "auc", scores, count);
-    if (s != PEFT_OK || !labels) {
+    if (s != PEFT_OK || !labels)
         return s != PEFT_OK ? s : peft__fail(context, PEFT_ERROR_ARGUMENT, "auc: labels is NULL");
-    }
     double *ranks = (double *)peft__calloc(context, count, sizeof(double)), sum = 0, positives = 0;
     if (!ranks || !peft__ranks(context, scores, count, ranks)) {
         peft__free(context, ranks);
@@ -22222,9 +21848,8 @@ PEFTDEF peft_status peft_auc(peft_context *context, const double *scores, const 
     }
     peft__free(context, ranks);
     double negatives = (double)count - positives;
-    if (positives == 0 || negatives == 0) {
+    if (positives == 0 || negatives == 0)
         return peft__fail(context, PEFT_ERROR_NUMERIC, "auc: needs positive and negative labels");
-    }
     *out = (sum - positives * (positives + 1) / 2) / (positives * negatives);
     return PEFT_OK;
 }
@@ -22242,9 +21867,7 @@ static double peft__ece_width(const peft_calibration_desc *d, int bins, double *
         }
         sums[k] += d->confidence[i] - (d->correct[i] != 0);
     }
-    for (int k = 0; k < bins; k++) {
-        ece += fabs(sums[k]);
-    }
+    for (int k = 0; k < bins; k++) ece += fabs(sums[k]);
     return ece / (double)d->count;
 }
 
@@ -22254,9 +21877,7 @@ static double peft__ece_mass(const peft_calibration_desc *d, int bins, const pef
         double sum = 0;
         int64_t first, last;
         peft__mt_range(d->count, bins, k, &first, &last);
-        for (int64_t i = first; i < last; i++) {
-            sum += sorted[i].value - (d->correct[sorted[i].index] != 0);
-        }
+        for (int64_t i = first; i < last; i++) sum += sorted[i].value - (d->correct[sorted[i].index] != 0);
         ece += fabs(sum);
     }
     return ece / (double)d->count;
@@ -22270,35 +21891,26 @@ static void peft__selective(const peft_calibration_desc *d, double coverage, con
     for (int64_t k = 1; k <= n; k++) {
         right += d->correct[sorted[n - k].index] != 0;
         r->selective_area += right / (double)k / (double)n;
-        if (k == most) {
-            r->selective_accuracy = right / (double)k;
-        }
+        if (k == most) r->selective_accuracy = right / (double)k;
     }
     r->accuracy = right / (double)n;
 }
 
 PEFTDEF peft_status peft_calibration(const peft_calibration_desc *desc, peft_calibration_result *result) {
-    if (!desc || !desc->context) {
-        return PEFT_ERROR_ARGUMENT;
-    }
+    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
     peft_context *ctx = desc->context;
     int bins = desc->bins == 0 ? 10 : desc->bins;
     double coverage = desc->coverage == 0 ? 0.1 : desc->coverage;
     peft_status s = peft__series_check(ctx, "calibration", desc->confidence, desc->count);
-    if (s != PEFT_OK) {
-        return s;
-    }
-    if (!result || !desc->correct || bins < 1 || bins > 100000 || !(coverage > 0 && coverage <= 1)) {
+    if (s != PEFT_OK) return s;
+    if (!result || !desc->correct || bins < 1 || bins > 100000 || !(coverage > 0 && coverage <= 1))
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "calibration: %s",
                           !result ? "result is NULL" : !desc->correct ? "correct is NULL"
                           : coverage > 0 && coverage <= 1 ? "bins is out of range" : "coverage is not within 0..1");
-    }
     for (int64_t i = 0; i < desc->count; i++) {
-        if (desc->confidence[i] < 0 || desc->confidence[i] > 1) {
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "calibration: confidence %lld is %g, not within 0..1",
-                              (long long)i,
+        if (desc->confidence[i] < 0 || desc->confidence[i] > 1)
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "calibration: confidence %lld is %g, not within 0..1", (long long)i,
                               desc->confidence[i]);
-        }
     }
     double *sums = (double *)peft__calloc(ctx, bins, sizeof(double));
     peft__ranked *sorted = sums ? peft__ranked_sort(ctx, desc->confidence, desc->count) : NULL;
@@ -22327,12 +21939,9 @@ typedef struct peft__multirc_question {
 
 PEFTDEF peft_status peft_multirc(peft_context *context, const int32_t *predictions, const int32_t *labels,
                                  const int64_t *question, int64_t count, peft_multirc_result *result) {
-    if (!context) {
-        return PEFT_ERROR_ARGUMENT;
-    }
-    if (!predictions || !labels || !question || !result || count <= 0) {
+    if (!context) return PEFT_ERROR_ARGUMENT;
+    if (!predictions || !labels || !question || !result || count <= 0)
         return peft__fail(context, PEFT_ERROR_ARGUMENT, "multirc: %s", count <= 0 ? "no predictions" : "NULL argument");
-    }
     peft__mt_pool pool;
     peft__mt_table table;
     peft__multirc_question all;
@@ -22353,13 +21962,11 @@ PEFTDEF peft_status peft_multirc(peft_context *context, const int32_t *predictio
     if (ok) {
         memset(result, 0, sizeof *result);
         for (int32_t k = 0; k < table.used; k++) {
-            result->f1m += peft__class_prf((double)q[k].hits, (double)q[k].predicted,
-                                           (double)q[k].expected).f1 / table.used;
+            result->f1m += peft__class_prf((double)q[k].hits, (double)q[k].predicted, (double)q[k].expected).f1 / table.used;
             result->exact_match += (q[k].wrong == 0) / (double)table.used;
         }
         result->f1a = peft__class_prf((double)all.hits, (double)all.predicted, (double)all.expected).f1;
-        peft__mt_format(result->signature, sizeof result->signature, "multirc|answers:%lld|questions:%d",
-                        (long long)count,
+        peft__mt_format(result->signature, sizeof result->signature, "multirc|answers:%lld|questions:%d", (long long)count,
                         (int)table.used);
     }
     peft__mt_pool_free(&pool);
@@ -22380,20 +21987,15 @@ static size_t peft__squad_clean(char *s, size_t n) {
     size_t out = 0, i = 0, start = 0;
     for (size_t k = 0; k < n; k++) {
         int c = (unsigned char)s[k] < 0x80 ? peft__uc_class_of((unsigned char)s[k]) : 0;
-        if (c != 1 && c != 2) {
-            s[out++] = s[k];
-        }
+        if (c != 1 && c != 2) s[out++] = s[k];
     }
     n = out;
     out = 0;
     while (i <= n) {
         size_t at = i;
         uint32_t c = ' ';
-        if (i < n) {
-            peft__utf8_next(s, n, &i, &c);
-        } else {
-            i++;
-        }
+        if (i < n) peft__utf8_next(s, n, &i, &c);
+        else i++;
         if (peft__squad_between(c)) {
             size_t length = out - start;
             const char *w = s + start;
@@ -22445,13 +22047,11 @@ static void peft__squad_read(peft__squad_work *w, int side, const char *text) {
     size_t n = peft__uc_lower_text(text, strlen(text), w->bytes[side]);
     n = peft__squad_clean(w->bytes[side], n);
     w->count[side] = peft__words_cut(PEFT__WORDS_CHRF, w->ascii, w->bytes[side], n, w->words);
-    for (int32_t i = 0; i < w->count[side]; i++) {
+    for (int32_t i = 0; i < w->count[side]; i++)
         w->ids[side][i] = peft__mt_intern_token(&w->tokens, w->known, w->words[i].text, w->words[i].size);
-    }
 }
 
-static void peft__squad_pair(peft__squad_work *w, const char *prediction, const char *reference, double *exact,
-                             double *f1) {
+static void peft__squad_pair(peft__squad_work *w, const char *prediction, const char *reference, double *exact, double *f1) {
     int32_t hits = 0;
     peft__mt_table_clear(&w->tokens, (int64_t)(strlen(prediction) + strlen(reference)) + 2);
     peft__squad_read(w, 0, prediction);
@@ -22459,29 +22059,19 @@ static void peft__squad_pair(peft__squad_work *w, const char *prediction, const 
     int32_t n = w->count[0], m = w->count[1];
     *exact = n == m && memcmp(w->ids[0], w->ids[1], (size_t)n * sizeof(int32_t)) == 0;
     memset(w->counts, 0, (size_t)w->tokens.used * sizeof(int32_t));
-    for (int32_t i = 0; i < m; i++) {
-        w->counts[w->ids[1][i]]++;
-    }
-    for (int32_t i = 0; i < n; i++) {
-        hits += w->counts[w->ids[0][i]]-- > 0;
-    }
+    for (int32_t i = 0; i < m; i++) w->counts[w->ids[1][i]]++;
+    for (int32_t i = 0; i < n; i++) hits += w->counts[w->ids[0][i]]-- > 0;
     *f1 = n == 0 || m == 0 ? *exact : peft__mt_prf(hits, n, m).f1;
 }
 
 PEFTDEF peft_status peft_squad(const peft_text_desc *desc, peft_answer_result *result) {
-    if (!desc || !desc->context) {
-        return PEFT_ERROR_ARGUMENT;
-    }
-    if (!result) {
-        return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "squad: result is NULL");
-    }
+    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
+    if (!result) return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "squad: result is NULL");
     peft__mt_input in;
     peft__squad_work w;
     peft__mt_input_set(&in, "squad", desc->context, desc->predictions, desc->references, desc->count);
     peft_status s = peft__mt_check(&in, desc->reference_count, desc->references_per_prediction);
-    if (s != PEFT_OK) {
-        return s;
-    }
+    if (s != PEFT_OK) return s;
     bool ok = peft__squad_init(&w, &in);
     memset(result, 0, sizeof *result);
     for (int64_t i = 0; ok && i < in.count; i++) {
@@ -22494,9 +22084,7 @@ PEFTDEF peft_status peft_squad(const peft_text_desc *desc, peft_answer_result *r
         }
         result->exact_match += best_exact;
         result->f1 += best_f1;
-        if (desc->pairs) {
-            desc->pairs[i] = best_f1;
-        }
+        if (desc->pairs) desc->pairs[i] = best_f1;
     }
     result->exact_match /= (double)in.count;
     result->f1 /= (double)in.count;
@@ -22509,9 +22097,7 @@ PEFTDEF peft_status peft_squad(const peft_text_desc *desc, peft_answer_result *r
 
 static bool peft__diversity(peft__corpus *c, peft_diversity_result *r) {
     double *lengths = (double *)peft__mt_get(&c->pool, c->texts, sizeof(double)), n = (double)c->texts;
-    if (!lengths) {
-        return false;
-    }
+    if (!lengths) return false;
     r->words = c->words;
     r->vocabulary = c->tokens.used;
     r->mean_length = (double)c->words / n;
@@ -22527,9 +22113,7 @@ static bool peft__diversity(peft__corpus *c, peft_diversity_result *r) {
     for (int k = 1; k <= 4; k++) {
         int64_t total = 0;
         int32_t different = peft__corpus_grams(c, k);
-        for (int64_t t = 0; t < c->texts; t++) {
-            total += peft__corpus_count(c, t, k);
-        }
+        for (int64_t t = 0; t < c->texts; t++) total += peft__corpus_count(c, t, k);
         r->distinct[k - 1] = total > 0 ? (double)different / (double)total : 0;
     }
     return true;
@@ -22539,43 +22123,31 @@ PEFTDEF peft_status peft_diversity(peft_context *context, const char *const *tex
                                    peft_diversity_result *result) {
     peft__mt_input in;
     peft__corpus c;
-    if (!context || !result) {
-        return PEFT_ERROR_ARGUMENT;
-    }
+    if (!context || !result) return PEFT_ERROR_ARGUMENT;
     peft__mt_input_set(&in, "diversity", context, texts, texts, count);
     peft_status s = peft__mt_check(&in, 0, 1);
-    if (s != PEFT_OK) {
-        return s;
-    }
+    if (s != PEFT_OK) return s;
     memset(result, 0, sizeof *result);
     in.per = 0;
     bool ok = peft__corpus_read(&c, &in, !keep_case) && peft__diversity(&c, result);
     peft__mt_pool_free(&c.pool);
-    peft__mt_format(result->signature, sizeof result->signature, "diversity|case:%s|tok:none",
-                    keep_case ? "mixed" : "lc");
+    peft__mt_format(result->signature, sizeof result->signature, "diversity|case:%s|tok:none", keep_case ? "mixed" : "lc");
     return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
 // ---- perplexity
 
 PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *texts, const double *loglikelihoods,
-                                    const int64_t *tokens,
-                                    int64_t count, peft_perplexity_result *result) {
+                                    const int64_t *tokens, int64_t count, peft_perplexity_result *result) {
     peft__mt_input in;
     peft__corpus c;
     double sum = 0;
-    if (!context || !result) {
-        return PEFT_ERROR_ARGUMENT;
-    }
+    if (!context || !result) return PEFT_ERROR_ARGUMENT;
     peft__mt_input_set(&in, "perplexity", context, texts, texts, count);
     peft_status s = peft__mt_check(&in, 0, 1);
     s = s == PEFT_OK ? peft__series_check(context, "perplexity", loglikelihoods, count) : s;
-    if (s == PEFT_OK && !tokens) {
-        s = peft__fail(context, PEFT_ERROR_ARGUMENT, "perplexity: tokens is NULL");
-    }
-    if (s != PEFT_OK) {
-        return s;
-    }
+    if (s == PEFT_OK && !tokens) s = peft__fail(context, PEFT_ERROR_ARGUMENT, "perplexity: tokens is NULL");
+    if (s != PEFT_OK) return s;
     memset(result, 0, sizeof *result);
     for (int64_t i = 0; i < count; i++) {
         sum += loglikelihoods[i];
@@ -22586,12 +22158,9 @@ PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *te
     bool ok = peft__corpus_read(&c, &in, false);
     result->words = c.words;
     peft__mt_pool_free(&c.pool);
-    if (!ok) {
-        return PEFT_ERROR_MEMORY;
-    }
-    if (result->tokens <= 0 || result->words <= 0) {
+    if (!ok) return PEFT_ERROR_MEMORY;
+    if (result->tokens <= 0 || result->words <= 0)
         return peft__fail(context, PEFT_ERROR_NUMERIC, "perplexity: no %s", result->words > 0 ? "tokens" : "words");
-    }
     result->per_token = exp(-sum / (double)result->tokens);
     result->per_word = exp(-sum / (double)result->words);
     result->per_byte = exp(-sum / (double)result->bytes);
@@ -22635,9 +22204,7 @@ static double peft__paired_score(const peft__paired *p, const double *sum) {
     }
     if (p->desc->metric == PEFT_PAIRED_CHRF) {
         int64_t s[3 * PEFT__CHRF_ORDERS];
-        for (int k = 0; k < p->width; k++) {
-            s[k] = (int64_t)sum[k];
-        }
+        for (int k = 0; k < p->width; k++) s[k] = (int64_t)sum[k];
         return peft__chrf_score(s, p->orders, p->chrf.beta == 0 ? 2 : p->chrf.beta, p->chrf.eps_smoothing);
     }
     return p->desc->metric == PEFT_PAIRED_TER ? peft__ter_score(sum[0], sum[1]) : sum[0] / (double)p->count;
@@ -22645,9 +22212,7 @@ static double peft__paired_score(const peft__paired *p, const double *sum) {
 
 static void peft__paired_add(const peft__paired *p, int side, int64_t line, double *sum) {
     const double *row = p->rows[side] + line * p->width;
-    for (int k = 0; k < p->width; k++) {
-        sum[k] += row[k];
-    }
+    for (int k = 0; k < p->width; k++) sum[k] += row[k];
 }
 
 #define PEFT__PAIRED_WIDTH (3 * PEFT__CHRF_ORDERS)
@@ -22704,9 +22269,7 @@ static peft_status peft__paired_chrf(peft__paired *p, int side, const peft__mt_i
     run.segments = (int64_t *)peft__mt_get(&p->pool, p->count * p->width, sizeof(int64_t));
     p->rows[side] = (double *)peft__mt_get(&p->pool, p->count * p->width, sizeof(double));
     peft_status s = p->pool.failed ? PEFT_ERROR_MEMORY : peft__chrf_all(&run, &r);
-    for (int64_t i = 0; s == PEFT_OK && i < p->count * p->width; i++) {
-        p->rows[side][i] = (double)run.segments[i];
-    }
+    for (int64_t i = 0; s == PEFT_OK && i < p->count * p->width; i++) p->rows[side][i] = (double)run.segments[i];
     return s;
 }
 
@@ -22724,9 +22287,7 @@ static peft_status peft__paired_rouge(peft__paired *p, int side, const char *con
     peft_rouge_scores *pairs = (peft_rouge_scores *)peft__mt_get(&p->pool, p->count, sizeof *pairs);
     peft_rouge_result r;
     p->rows[side] = (double *)peft__mt_get(&p->pool, p->count, sizeof(double));
-    if (p->pool.failed) {
-        return PEFT_ERROR_MEMORY;
-    }
+    if (p->pool.failed) return PEFT_ERROR_MEMORY;
     p->rouge.context = p->desc->context;
     p->rouge.predictions = texts;
     p->rouge.references = p->desc->references;
@@ -22736,9 +22297,8 @@ static peft_status peft__paired_rouge(peft__paired *p, int side, const char *con
     p->rouge.bootstrap_samples = 0;
     p->rouge.pairs = pairs;
     peft_status s = peft_rouge(&p->rouge, &r);
-    for (int64_t i = 0; s == PEFT_OK && i < p->count; i++) {
+    for (int64_t i = 0; s == PEFT_OK && i < p->count; i++)
         p->rows[side][i] = *peft__rouge_value(&pairs[i], 3 * ((int)p->desc->metric - (int)PEFT_PAIRED_ROUGE_1) + 2);
-    }
     return s;
 }
 
@@ -22751,19 +22311,13 @@ static peft_status peft__paired_rows(peft__paired *p, int side) {
         const double *values = side ? d->system_values : d->baseline_values;
         peft_status s = peft__series_check(d->context, side ? "paired: system_values" : "paired: baseline_values", values, p->count);
         p->rows[side] = (double *)peft__mt_get(&p->pool, p->count, sizeof(double));
-        if (s == PEFT_OK && !p->pool.failed) {
-            memcpy(p->rows[side], values, (size_t)p->count * sizeof(double));
-        }
+        if (s == PEFT_OK && !p->pool.failed) memcpy(p->rows[side], values, (size_t)p->count * sizeof(double));
         return s != PEFT_OK ? s : p->pool.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
     }
-    if (d->metric >= PEFT_PAIRED_ROUGE_1) {
-        return peft__paired_rouge(p, side, texts);
-    }
+    if (d->metric >= PEFT_PAIRED_ROUGE_1) return peft__paired_rouge(p, side, texts);
     peft__mt_input_set(&in, side ? "paired: system" : "paired: baseline", d->context, texts, d->references, d->count);
     peft_status s = peft__mt_check(&in, d->reference_count, d->references_per_prediction);
-    if (s != PEFT_OK) {
-        return s;
-    }
+    if (s != PEFT_OK) return s;
     return d->metric == PEFT_PAIRED_BLEU ? peft__paired_bleu(p, side, &in)
            : d->metric == PEFT_PAIRED_CHRF ? peft__paired_chrf(p, side, &in) : peft__paired_ter(p, side, &in);
 }
@@ -22771,9 +22325,7 @@ static peft_status peft__paired_rows(peft__paired *p, int side) {
 // Mean and half the width of the middle 95 % of resampled scores; sorts them.
 static void peft__paired_interval(double *scores, int64_t n, double *mean, double *ci) {
     *mean = 0;
-    for (int64_t i = 0; i < n; i++) {
-        *mean += scores[i] / (double)n;
-    }
+    for (int64_t i = 0; i < n; i++) *mean += scores[i] / (double)n;
     qsort(scores, (size_t)n, sizeof *scores, peft__mt_compare);
     *ci = (scores[n - n / 40 - 1] - scores[n / 40]) / 2;
 }
@@ -22790,12 +22342,10 @@ static void peft__paired_test(peft__paired *p, peft_paired_result *r) {
     r->system = peft__paired_score(p, sum[1]);
     peft__parallel(p->desc->context, p->samples, peft__paired_sample, p);
     bool bootstrap = p->desc->test == PEFT_PAIRED_BOOTSTRAP;
-    for (int64_t i = 0; bootstrap && i < p->samples; i++) {
+    for (int64_t i = 0; bootstrap && i < p->samples; i++)
         mean += fabs(p->scores[1][i] - p->scores[0][i]) / (double)p->samples;
-    }
-    for (int64_t i = 0; i < p->samples; i++) {
+    for (int64_t i = 0; i < p->samples; i++)
         beyond += fabs(p->scores[1][i] - p->scores[0][i]) - mean > fabs(r->system - r->baseline);
-    }
     r->p_value = (double)(beyond + 1) / (double)(p->samples + 1);
     if (bootstrap) {
         peft__paired_interval(p->scores[0], p->samples, &r->baseline_mean, &r->baseline_ci);
@@ -22841,12 +22391,8 @@ static peft_status peft__paired_settings(peft__paired *p) {
 
 PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result *result) {
     static const char *const names[] = {"bleu", "chrf", "ter", "rouge1", "rouge2", "rougeL", "rougeLsum", "values"};
-    if (!desc || !desc->context) {
-        return PEFT_ERROR_ARGUMENT;
-    }
-    if (!result) {
-        return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "paired: result is NULL");
-    }
+    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
+    if (!result) return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "paired: result is NULL");
     peft__paired p;
     memset(&p, 0, sizeof p);
     p.desc = desc;
@@ -22905,9 +22451,7 @@ static void peft__platt_newton(const double *x, const double *t, int64_t n, doub
     for (int round = 0; round < 100; round++) {
         peft__platt_step s;
         peft__platt_derive(x, t, n, *a, *b, &s);
-        if (fabs(s.a) < 1e-10 && fabs(s.b) < 1e-10) {
-            return;
-        }
+        if (fabs(s.a) < 1e-10 && fabs(s.b) < 1e-10) return;
         double det = s.aa * s.bb - s.ab * s.ab, da = -(s.bb * s.a - s.ab * s.b) / det, db = -(s.aa * s.b - s.ab * s.a) / det;
         double slope = s.a * da + s.b * db, step = 1;
         for (; step >= 1e-10; step /= 2) {
@@ -22919,36 +22463,25 @@ static void peft__platt_newton(const double *x, const double *t, int64_t n, doub
                 break;
             }
         }
-        if (step < 1e-10) {
-            return;
-        }
+        if (step < 1e-10) return;
     }
 }
 
 PEFTDEF peft_status peft_platt_fit(peft_context *context, const double *scores, const int32_t *correct, int64_t count, bool smooth,
                                    double *a, double *b) {
-    if (!context || !a || !b) {
-        return PEFT_ERROR_ARGUMENT;
-    }
+    if (!context || !a || !b) return PEFT_ERROR_ARGUMENT;
     peft_status s = peft__series_check(context, "platt", scores, count);
-    if (s != PEFT_OK || !correct) {
+    if (s != PEFT_OK || !correct)
         return s != PEFT_OK ? s : peft__fail(context, PEFT_ERROR_ARGUMENT, "platt: correct is NULL");
-    }
     double right = 0;
-    for (int64_t i = 0; i < count; i++) {
-        right += correct[i] != 0;
-    }
+    for (int64_t i = 0; i < count; i++) right += correct[i] != 0;
     double wrong = (double)count - right;
-    if (!smooth && (right == 0 || wrong == 0)) {
+    if (!smooth && (right == 0 || wrong == 0))
         return peft__fail(context, PEFT_ERROR_NUMERIC, "platt: all answers are %s", right == 0 ? "wrong" : "right");
-    }
     double *targets = (double *)peft__calloc(context, count, sizeof(double));
-    if (!targets) {
-        return PEFT_ERROR_MEMORY;
-    }
-    for (int64_t i = 0; i < count; i++) {
+    if (!targets) return PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < count; i++)
         targets[i] = correct[i] ? (smooth ? (right + 1) / (right + 2) : 1) : (smooth ? 1 / (wrong + 2) : 0);
-    }
     *a = 0;
     *b = log((wrong + 1) / (right + 1));
     peft__platt_newton(scores, targets, count, a, b);
@@ -22962,23 +22495,17 @@ PEFTDEF double peft_platt_apply(double score, double a, double b) {
 }
 
 PEFTDEF peft_status peft_platt_calibration(const peft_calibration_desc *desc, peft_calibration_result *result, double *a, double *b) {
-    if (!desc || !desc->context) {
-        return PEFT_ERROR_ARGUMENT;
-    }
+    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
     peft_context *ctx = desc->context;
     peft_status s = peft_calibration(desc, result);     // checks everything
     double *odds = s == PEFT_OK ? (double *)peft__calloc(ctx, desc->count, sizeof(double)) : NULL, slope = 0, offset = 0;
-    if (!odds) {
-        return s == PEFT_OK ? PEFT_ERROR_MEMORY : s;
-    }
+    if (!odds) return s == PEFT_OK ? PEFT_ERROR_MEMORY : s;
     for (int64_t i = 0; i < desc->count; i++) {
         double p = PEFT__MIN(PEFT__MAX(desc->confidence[i], 1e-12), 1 - 1e-12);
         odds[i] = log(p / (1 - p));
     }
     s = peft_platt_fit(ctx, odds, desc->correct, desc->count, false, &slope, &offset);
-    for (int64_t i = 0; s == PEFT_OK && i < desc->count; i++) {
-        odds[i] = peft_platt_apply(odds[i], slope, offset);
-    }
+    for (int64_t i = 0; s == PEFT_OK && i < desc->count; i++) odds[i] = peft_platt_apply(odds[i], slope, offset);
     if (s == PEFT_OK) {
         peft_calibration_desc scaled = *desc;
         scaled.confidence = odds;
@@ -23060,11 +22587,8 @@ static char peft__perturb_fold(char c) {
 // Does `word` stand at s, as a whole?
 static bool peft__perturb_at(const char *s, const char *word) {
     size_t n = 0;
-    for (; word[n]; n++) {
-        if (peft__perturb_fold(s[n]) != peft__perturb_fold(word[n])) {
-            return false;
-        }
-    }
+    for (; word[n]; n++)
+        if (peft__perturb_fold(s[n]) != peft__perturb_fold(word[n])) return false;
     return n > 0 && !(peft__perturb_letter(s[n]) && peft__perturb_letter(word[n - 1]));
 }
 
@@ -23079,38 +22603,28 @@ static void peft__perturb_put(peft__string *out, const char *s, size_t n, const 
     for (size_t i = 0; to[i]; i++) {
         char c = to[i], lower = peft__perturb_fold(c);
         bool letter = lower >= 'a' && lower <= 'z';
-        if (letter && ((capitals > 1 && small == 0) || (i == 0 && first))) {
-            c = (char)(lower - 32);
-        } else if (letter && capitals == 0) {
-            c = lower;
-        }
+        if (letter && ((capitals > 1 && small == 0) || (i == 0 && first))) c = (char)(lower - 32);
+        else if (letter && capitals == 0) c = lower;
         peft__string_append(out, &c, 1);
     }
 }
 
 // The longest listed word at s, one of its replacements at random; NULL: none.
 static const char *peft__perturb_find(const peft_perturbation *p, const char *const *list, int64_t count, const char *s,
-                                      peft_rng *rng,
-                                      size_t *size) {
+                                      peft_rng *rng, size_t *size) {
     bool contract = p->kind == PEFT_PERTURB_CONTRACTION, expand = p->kind == PEFT_PERTURB_EXPANSION && !p->pairs;
     const char *best = NULL;
     int64_t ties = 0;
     *size = 0;
     for (int64_t i = 0; i < 2 * count; i++) {
         bool reverse = i % 2;
-        if ((reverse && !p->both_ways && !expand) || (!reverse && expand)) {
-            continue;
-        }
+        if ((reverse && !p->both_ways && !expand) || (!reverse && expand)) continue;
         const char *from = list[i], *to = list[reverse ? i - 1 : i + 1];
         size_t n = strlen(from);
-        if (n < *size || !peft__perturb_at(s, from) || (contract && s[n] != ' ')) {
-            continue;
-        }
+        if (n < *size || !peft__perturb_at(s, from) || (contract && s[n] != ' ')) continue;
         ties = n > *size ? 1 : ties + 1;
         *size = n;
-        if (ties == 1 || peft__rng_below(rng, ties) == 0) {
-            best = to;
-        }
+        if (ties == 1 || peft__rng_below(rng, ties) == 0) best = to;
     }
     return best;
 }
@@ -23153,9 +22667,7 @@ static char peft__perturb_key(char letter, peft_rng *rng) {
     for (int r = 0; r < 3; r++) {
         for (int c = 0; rows[r][c]; c++) {
             double dx = c + shift[r] - x, dy = r - y;
-            if (rows[r][c] != letter && dx * dx + dy * dy < 1.6) {
-                near_keys[n++] = rows[r][c];
-            }
+            if (rows[r][c] != letter && dx * dx + dy * dy < 1.6) near_keys[n++] = rows[r][c];
         }
     }
     return near_keys[peft__rng_below(rng, n)];
@@ -23172,16 +22684,12 @@ static void peft__perturb_letters(const peft_perturbation *p, double probability
         }
         bool wider = p->kind == PEFT_PERTURB_SPACES && c == ' ' && peft_rng_uniform(rng) < probability;
         int64_t copies = wider ? 1 + peft__rng_below(rng, 3) : 1;
-        for (int64_t k = 0; k < copies; k++) {
-            peft__string_append(out, &c, 1);
-        }
+        for (int64_t k = 0; k < copies; k++) peft__string_append(out, &c, 1);
     }
 }
 
 PEFTDEF peft_status peft_perturb(peft_context *context, const peft_perturbation *perturbation, const char *text, char **out) {
-    if (!context || !out) {
-        return PEFT_ERROR_ARGUMENT;
-    }
+    if (!context || !out) return PEFT_ERROR_ARGUMENT;
     *out = NULL;
     const peft_perturbation *p = perturbation;
     if (!p || !text || (unsigned)p->kind > (unsigned)PEFT_PERTURB_WORDS || !(p->probability >= 0 && p->probability <= 1) ||
@@ -23200,9 +22708,7 @@ PEFTDEF peft_status peft_perturb(peft_context *context, const peft_perturbation 
     if (p->kind == PEFT_PERTURB_LOWERCASE) {
         char *lower = (char *)peft__alloc(context, 2 * n + 16);
         s.failed = !lower;
-        if (lower) {
-            peft__string_append(&s, lower, peft__uc_lower_text(text, n, lower));
-        }
+        if (lower) peft__string_append(&s, lower, peft__uc_lower_text(text, n, lower));
         peft__free(context, lower);
     } else if (p->kind == PEFT_PERTURB_TYPOS || p->kind == PEFT_PERTURB_SPACES) {
         peft__perturb_letters(p, probability, text, &rng, &s);
@@ -23218,21 +22724,16 @@ PEFTDEF peft_status peft_perturb(peft_context *context, const peft_perturbation 
 }
 
 PEFTDEF peft_status peft_worst_case(peft_context *context, const double *values, int64_t instances, int64_t versions, double *out) {
-    if (!context || !out) {
-        return PEFT_ERROR_ARGUMENT;
-    }
+    if (!context || !out) return PEFT_ERROR_ARGUMENT;
     int64_t total = 0;
-    if (instances <= 0 || versions <= 0 || !peft__mul(instances, versions, &total)) {
+    if (instances <= 0 || versions <= 0 || !peft__mul(instances, versions, &total))
         return peft__fail(context, PEFT_ERROR_ARGUMENT, "worst_case: %lld instances of %lld versions", (long long)instances,
                           (long long)versions);
-    }
     peft_status s = peft__series_check(context, "worst_case", values, total);
     *out = 0;
     for (int64_t i = 0; s == PEFT_OK && i < instances; i++) {
         double worst = values[i * versions];
-        for (int64_t v = 1; v < versions; v++) {
-            worst = PEFT__MIN(worst, values[i * versions + v]);
-        }
+        for (int64_t v = 1; v < versions; v++) worst = PEFT__MIN(worst, values[i * versions + v]);
         *out += worst / (double)instances;
     }
     return s;
@@ -23284,21 +22785,14 @@ static bool peft__bias_word(const char *s, size_t n, size_t *i, size_t *start, s
 
 static bool peft__bias_list(peft__map *m, peft_context *ctx, const peft_word_group *g) {
     peft__map_init(m, ctx);
-    for (int64_t k = 0; k < g->count; k++) {
-        if (!peft__map_set(m, g->words[k], strlen(g->words[k]), k)) {
-            return false;
-        }
-    }
+    for (int64_t k = 0; k < g->count; k++)
+        if (!peft__map_set(m, g->words[k], strlen(g->words[k]), k)) return false;
     return true;
 }
 
 static void peft__bias_free(peft__bias *b) {
-    for (int64_t g = 0; b->groups && g < b->group_count; g++) {
-        peft__map_free(&b->groups[g]);
-    }
-    if (b->targets.ctx) {
-        peft__map_free(&b->targets);
-    }
+    for (int64_t g = 0; b->groups && g < b->group_count; g++) peft__map_free(&b->groups[g]);
+    if (b->targets.ctx) peft__map_free(&b->targets);
     peft__arena_free(&b->arena);
 }
 
@@ -23307,13 +22801,10 @@ static peft_status peft__bias_init(peft__bias *b, peft_context *ctx, const char 
     size_t longest = 0;
     memset(b, 0, sizeof *b);
     peft__arena_init(&b->arena, ctx);
-    if (!texts || count <= 0 || !groups || group_count < 1 || group_count > 1000) {
+    if (!texts || count <= 0 || !groups || group_count < 1 || group_count > 1000)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %s", what, !texts || count <= 0 ? "no texts" : "no groups of words");
-    }
     for (int64_t i = 0; i < count; i++) {
-        if (!texts[i]) {
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: text %lld is NULL", what, (long long)i);
-        }
+        if (!texts[i]) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: text %lld is NULL", what, (long long)i);
         longest = PEFT__MAX(longest, strlen(texts[i]));
     }
     b->groups = (peft__map *)peft__arena_alloc(&b->arena, (size_t)group_count * sizeof(peft__map));
@@ -23326,16 +22817,11 @@ static peft_status peft__bias_init(peft__bias *b, peft_context *ctx, const char 
     }
     memset(b->groups, 0, (size_t)group_count * sizeof(peft__map));
     b->group_count = group_count;
+    for (int64_t g = 0; g < group_count; g++) b->groups[g].ctx = ctx;
     for (int64_t g = 0; g < group_count; g++) {
-        b->groups[g].ctx = ctx;
-    }
-    for (int64_t g = 0; g < group_count; g++) {
-        if (groups[g].count <= 0 || !groups[g].words) {
+        if (groups[g].count <= 0 || !groups[g].words)
             return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: group %lld has no words", what, (long long)g);
-        }
-        if (!peft__bias_list(&b->groups[g], ctx, &groups[g])) {
-            return PEFT_ERROR_MEMORY;
-        }
+        if (!peft__bias_list(&b->groups[g], ctx, &groups[g])) return PEFT_ERROR_MEMORY;
     }
     return !targets || peft__bias_list(&b->targets, ctx, targets) ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
@@ -23347,55 +22833,39 @@ static void peft__bias_read(peft__bias *b, const char *text, int64_t targets) {
     memset(b->target_in_text, 0, (size_t)(targets + 1) * sizeof(int64_t));
     while (peft__bias_word(b->lower, n, &i, &start, &size)) {
         const char *word = b->lower + start;
-        for (int64_t g = 0; g < b->group_count; g++) {
+        for (int64_t g = 0; g < b->group_count; g++)
             b->in_text[g] += peft__map_get(&b->groups[g], word, size, -1) >= 0;
-        }
         int64_t t = targets ? peft__map_get(&b->targets, word, size, -1) : -1;
-        if (t >= 0) {
-            b->target_in_text[t]++;
-        }
+        if (t >= 0) b->target_in_text[t]++;
     }
 }
 
 // Counts per listed word, as shares; half their distance from equal shares. Negative: nothing was counted.
 static double peft__bias_distance(const int64_t *counts, const peft_word_group *groups, int64_t n) {
     double sum = 0, distance = 0;
-    for (int64_t g = 0; g < n; g++) {
-        sum += (double)counts[g] / (double)groups[g].count;
-    }
-    for (int64_t g = 0; g < n && sum > 0; g++) {
+    for (int64_t g = 0; g < n; g++) sum += (double)counts[g] / (double)groups[g].count;
+    for (int64_t g = 0; g < n && sum > 0; g++)
         distance += fabs((double)counts[g] / (double)groups[g].count / sum - 1 / (double)n) / 2;
-    }
     return sum > 0 ? distance : -1;
 }
 
 PEFTDEF peft_status peft_bias_representation(peft_context *context, const char *const *texts, int64_t count,
-                                             const peft_word_group *groups,
-                                             int64_t group_count, int64_t *counts, double *out) {
-    if (!context || !out) {
-        return PEFT_ERROR_ARGUMENT;
-    }
+                                             const peft_word_group *groups, int64_t group_count, int64_t *counts, double *out) {
+    if (!context || !out) return PEFT_ERROR_ARGUMENT;
     peft__bias b;
     peft_status s = peft__bias_init(&b, context, "bias_representation", texts, count, groups, group_count, NULL);
     int64_t *sums = s == PEFT_OK ? (int64_t *)peft__arena_alloc(&b.arena, (size_t)group_count * sizeof(int64_t)) : NULL;
     s = s == PEFT_OK && !sums ? PEFT_ERROR_MEMORY : s;
-    for (int64_t g = 0; s == PEFT_OK && g < group_count; g++) {
-        sums[g] = 0;
-    }
+    for (int64_t g = 0; s == PEFT_OK && g < group_count; g++) sums[g] = 0;
     for (int64_t i = 0; s == PEFT_OK && i < count; i++) {
         peft__bias_read(&b, texts[i], 0);
-        for (int64_t g = 0; g < group_count; g++) {
-            sums[g] += b.in_text[g];
-        }
+        for (int64_t g = 0; g < group_count; g++) sums[g] += b.in_text[g];
     }
     if (s == PEFT_OK) {
         *out = peft__bias_distance(sums, groups, group_count);
-        for (int64_t g = 0; counts && g < group_count; g++) {
-            counts[g] = sums[g];
-        }
-        if (*out < 0) {
+        for (int64_t g = 0; counts && g < group_count; g++) counts[g] = sums[g];
+        if (*out < 0)
             s = peft__fail(context, PEFT_ERROR_NUMERIC, "bias_representation: no word of any group occurs");
-        }
     }
     peft__bias_free(&b);
     return s;
@@ -23404,12 +22874,9 @@ PEFTDEF peft_status peft_bias_representation(peft_context *context, const char *
 PEFTDEF peft_status peft_bias_association(peft_context *context, const char *const *texts, int64_t count,
                                           const peft_word_group *groups,
                                           int64_t group_count, const peft_word_group *targets, double *out) {
-    if (!context || !out) {
-        return PEFT_ERROR_ARGUMENT;
-    }
-    if (!targets || targets->count <= 0) {
+    if (!context || !out) return PEFT_ERROR_ARGUMENT;
+    if (!targets || targets->count <= 0)
         return peft__fail(context, PEFT_ERROR_ARGUMENT, "bias_association: no target words");
-    }
     peft__bias b;
     double sum = 0, used = 0;
     peft_status s = peft__bias_init(&b, context, "bias_association", texts, count, groups, group_count, targets);
@@ -23418,9 +22885,8 @@ PEFTDEF peft_status peft_bias_association(peft_context *context, const char *con
     for (int64_t i = 0; s == PEFT_OK && i < count; i++) {
         peft__bias_read(&b, texts[i], targets->count);
         for (int64_t t = 0; t < targets->count; t++) {
-            for (int64_t g = 0; g < group_count && b.target_in_text[t]; g++) {
+            for (int64_t g = 0; g < group_count && b.target_in_text[t]; g++)
                 pairs[t * group_count + g] += b.target_in_text[t] * b.in_text[g];
-            }
         }
     }
     for (int64_t t = 0; s == PEFT_OK && t < targets->count; t++) {
@@ -23428,12 +22894,9 @@ PEFTDEF peft_status peft_bias_association(peft_context *context, const char *con
         sum += distance >= 0 ? distance : 0;
         used += distance >= 0;
     }
-    if (s == PEFT_OK && used == 0) {
+    if (s == PEFT_OK && used == 0)
         s = peft__fail(context, PEFT_ERROR_NUMERIC, "bias_association: no target word occurs with a word of a group");
-    }
-    if (s == PEFT_OK) {
-        *out = sum / used;
-    }
+    if (s == PEFT_OK) *out = sum / used;
     peft__free(context, pairs);
     peft__bias_free(&b);
     return s;
@@ -23442,22 +22905,17 @@ PEFTDEF peft_status peft_bias_association(peft_context *context, const char *con
 // ---- toxicity
 
 PEFTDEF peft_status peft_toxicity(const peft_toxicity_desc *desc, peft_toxicity_result *result) {
-    if (!desc || !desc->context) {
-        return PEFT_ERROR_ARGUMENT;
-    }
+    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
     peft_context *ctx = desc->context;
     int64_t per = desc->per_prompt == 0 ? 1 : desc->per_prompt, n = desc->count;
     double threshold = desc->threshold == 0 ? 0.5 : desc->threshold, most = 0;
-    if (!result || per < 0 || (!desc->scorer && !desc->words) || n % per != 0) {
+    if (!result || per < 0 || (!desc->scorer && !desc->words) || n % per != 0)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "toxicity: %s", !result ? "result is NULL" : !desc->scorer && !desc->words
                           ? "neither a scorer nor a list of words" : "count is not a multiple of per_prompt");
-    }
     peft__bias b;
     peft_word_group none = {"", peft__gender_words, 1};
     peft_status s = peft__bias_init(&b, ctx, "toxicity", desc->texts, n, desc->scorer ? &none : desc->words, 1, NULL);
-    if (s == PEFT_OK) {
-        memset(result, 0, sizeof *result);
-    }
+    if (s == PEFT_OK) memset(result, 0, sizeof *result);
     for (int64_t i = 0; s == PEFT_OK && i < n; i++) {
         double v = 0;
         if (desc->scorer) {
@@ -23466,12 +22924,9 @@ PEFTDEF peft_status peft_toxicity(const peft_toxicity_desc *desc, peft_toxicity_
             peft__bias_read(&b, desc->texts[i], 0);
             v = b.in_text[0] > 0;
         }
-        if (!(v >= 0 && v <= 1)) {
+        if (!(v >= 0 && v <= 1))
             s = peft__fail(ctx, PEFT_ERROR_NUMERIC, "toxicity: the scorer gives %g for text %lld", v, (long long)i);
-        }
-        if (desc->scores) {
-            desc->scores[i] = v;
-        }
+        if (desc->scores) desc->scores[i] = v;
         result->mean += v / (double)n;
         result->toxic_fraction += (v >= threshold) / (double)n;
         most = i % per == 0 ? v : PEFT__MAX(most, v);
@@ -23481,10 +22936,9 @@ PEFTDEF peft_status peft_toxicity(const peft_toxicity_desc *desc, peft_toxicity_
         }
     }
     peft__bias_free(&b);
-    if (s == PEFT_OK) {
+    if (s == PEFT_OK)
         peft__mt_format(result->signature, sizeof result->signature, "toxicity|n:%lld|per:%lld|scorer:%s|threshold:%g", (long long)n,
                         (long long)per, desc->scorer ? "given" : "words", threshold);
-    }
     return s;
 }
 
@@ -23505,23 +22959,17 @@ PEFTDEF void peft_efficiency_end(const peft_context *context, peft_efficiency *e
 }
 
 PEFTDEF peft_status peft_win_rates(peft_context *context, const double *scores, int64_t models, int64_t tasks,
-                                   const bool *lower_is_better,
-                                   double *out) {
-    if (!context || !out) {
-        return PEFT_ERROR_ARGUMENT;
-    }
-    if (!scores || models < 1 || tasks < 1) {
+                                   const bool *lower_is_better, double *out) {
+    if (!context || !out) return PEFT_ERROR_ARGUMENT;
+    if (!scores || models < 1 || tasks < 1)
         return peft__fail(context, PEFT_ERROR_ARGUMENT, "win_rates: %lld models, %lld tasks", (long long)models, (long long)tasks);
-    }
     for (int64_t m = 0; m < models; m++) {
         double sum = 0, played = 0;
         for (int64_t t = 0; t < tasks; t++) {
             double mine = scores[m * tasks + t], wins = 0, games = 0;
             for (int64_t k = 0; k < models && mine == mine; k++) {
                 double other = scores[k * tasks + t];
-                if (k == m || other != other) {
-                    continue;
-                }
+                if (k == m || other != other) continue;
                 bool better = lower_is_better && lower_is_better[t] ? mine < other : mine > other;
                 wins += better ? 1 : mine == other ? 0.5 : 0;
                 games++;
@@ -23560,9 +23008,7 @@ static bool peft__wn_lines(peft__map *m, const char *text) {
         if (n > 0 && !peft__map_set(m, line, n, line - text)) {   // the licence's lines begin with a space
             return false;
         }
-        if (!stop) {
-            break;
-        }
+        if (!stop) break;
         line = stop + 1;
     }
     return true;
@@ -23571,17 +23017,15 @@ static bool peft__wn_lines(peft__map *m, const char *text) {
 static peft_status peft__wn_read(peft_wordnet *w, const char *folder, int part) {
     char path[1024];
     const char *name = peft__wn_names[part];
-    if (strlen(folder) > sizeof path - 32) {
+    if (strlen(folder) > sizeof path - 32)
         return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "wordnet: the folder's name is too long");
-    }
     peft__mt_format(path, sizeof path, "%s/index.%s", folder, name);
     peft_status s = peft__read_all(w->ctx, path, &w->index[part], NULL);
     peft__mt_format(path, sizeof path, "%s/data.%s", folder, name);
     s = s == PEFT_OK ? peft__read_all(w->ctx, path, &w->data[part], &w->data_size[part]) : s;
     peft__mt_format(path, sizeof path, "%s/%s.exc", folder, name);
-    if (s == PEFT_OK && peft__file_exists(w->ctx, path)) {
+    if (s == PEFT_OK && peft__file_exists(w->ctx, path))
         s = peft__read_all(w->ctx, path, &w->exceptions[part], NULL);
-    }
     if (s == PEFT_OK && !(peft__wn_lines(&w->lemmas[part], w->index[part]) &&
                           (!w->exceptions[part] || peft__wn_lines(&w->irregular[part], w->exceptions[part])))) {
         s = PEFT_ERROR_MEMORY;
@@ -23590,26 +23034,18 @@ static peft_status peft__wn_read(peft_wordnet *w, const char *folder, int part) 
 }
 
 PEFTDEF peft_status peft_wordnet_load(peft_context *context, const char *folder, peft_wordnet **out) {
-    if (!context || !out) {
-        return PEFT_ERROR_ARGUMENT;
-    }
+    if (!context || !out) return PEFT_ERROR_ARGUMENT;
     *out = NULL;
-    if (!folder) {
-        return peft__fail(context, PEFT_ERROR_ARGUMENT, "wordnet: no folder");
-    }
+    if (!folder) return peft__fail(context, PEFT_ERROR_ARGUMENT, "wordnet: no folder");
     peft_wordnet *w = (peft_wordnet *)peft__calloc(context, 1, sizeof *w);
-    if (!w) {
-        return PEFT_ERROR_MEMORY;
-    }
+    if (!w) return PEFT_ERROR_MEMORY;
     w->ctx = context;
     peft_status s = PEFT_OK;
     for (int k = 0; k < PEFT__WN_PARTS; k++) {
         peft__map_init(&w->lemmas[k], context);
         peft__map_init(&w->irregular[k], context);
     }
-    for (int k = 0; k < PEFT__WN_PARTS && s == PEFT_OK; k++) {
-        s = peft__wn_read(w, folder, k);
-    }
+    for (int k = 0; k < PEFT__WN_PARTS && s == PEFT_OK; k++) s = peft__wn_read(w, folder, k);
     if (s != PEFT_OK) {
         peft_wordnet_destroy(w);
         return s;
@@ -23626,17 +23062,13 @@ PEFTDEF void peft_wordnet_destroy(peft_wordnet *w) {
         peft__free(w->ctx, w->data[k]);
         peft__free(w->ctx, w->exceptions[k]);
     }
-    if (w) {
-        peft__free(w->ctx, w);
-    }
+    if (w) peft__free(w->ctx, w);
 }
 
 // The lines of data that a known form leads to.
 static void peft__wn_senses(peft_wordnet *w, int part, const char *form) {
     int64_t line = peft__map_get(&w->lemmas[part], form, strlen(form), -1);
-    if (line < 0) {
-        return;
-    }
+    if (line < 0) return;
     const char *p = w->index[part] + line + strlen(form);
     char *next = NULL;
     p += strspn(p, " ");
@@ -23677,9 +23109,7 @@ static void peft__wn_detach(int part, const peft__wn_forms *in, peft__wn_forms *
         size_t n = strlen(in->text[i]);
         for (int k = 0; rules[k]; k += 2) {
             size_t cut = strlen(rules[k]);
-            if (n < cut || strcmp(in->text[i] + n - cut, rules[k]) != 0 || out->count == PEFT__WN_FORMS) {
-                continue;
-            }
+            if (n < cut || strcmp(in->text[i] + n - cut, rules[k]) != 0 || out->count == PEFT__WN_FORMS) continue;
             char *form = out->text[out->count++];   // no ending grows
             memcpy(form, in->text[i], n - cut);
             strcpy(form + n - cut, rules[k + 1]);
@@ -23692,9 +23122,7 @@ static bool peft__wn_known(peft_wordnet *w, int part, const peft__wn_forms *f) {
     bool any = false;
     for (int i = 0; i < f->count; i++) {
         bool first = peft__map_get(&w->lemmas[part], f->text[i], strlen(f->text[i]), -1) >= 0;
-        for (int k = 0; k < i && first; k++) {
-            first = strcmp(f->text[k], f->text[i]) != 0;
-        }
+        for (int k = 0; k < i && first; k++) first = strcmp(f->text[k], f->text[i]) != 0;
         if (first) {
             peft__wn_senses(w, part, f->text[i]);
             any = true;
@@ -23722,9 +23150,8 @@ static void peft__wn_part(peft_wordnet *w, int part) {
         return;
     }
     peft__wn_detach(part, &forms, &more);
-    for (int i = 0; i < more.count && forms.count < PEFT__WN_FORMS; i++) {
+    for (int i = 0; i < more.count && forms.count < PEFT__WN_FORMS; i++)
         strcpy(forms.text[forms.count++], more.text[i]);
-    }
     bool found = peft__wn_known(w, part, &forms);
     while (!found && more.count > 0) {
         forms = more;
@@ -23745,12 +23172,8 @@ static bool peft__wn_has(const char *line, const char *b, size_t n) {
     for (p = next; words > 0 && *p && *p != '\n'; words--) {
         p += strspn(p, " ");
         size_t size = strcspn(p, " \n"), lemma = size;
-        for (size_t i = 0; i < size && lemma == size && p[size - 1] == ')'; i++) {
-            lemma = p[i] == '(' ? i : size;
-        }
-        if (lemma == n && memcmp(p, b, n) == 0 && !memchr(p, '_', n)) {
-            return true;
-        }
+        for (size_t i = 0; i < size && lemma == size && p[size - 1] == ')'; i++) lemma = p[i] == '(' ? i : size;
+        if (lemma == n && memcmp(p, b, n) == 0 && !memchr(p, '_', n)) return true;
         p += size;
         p += strspn(p, " ");
         p += strcspn(p, " \n");                 // lex_id
@@ -23760,26 +23183,17 @@ static bool peft__wn_has(const char *line, const char *b, size_t n) {
 
 PEFTDEF bool peft_wordnet_synonyms(const char *a, size_t a_size, const char *b, size_t b_size, void *wordnet) {
     peft_wordnet *w = (peft_wordnet *)wordnet;
-    if (!w || a_size == 0 || a_size >= PEFT__WN_WORD) {
-        return false;
-    }
+    if (!w || a_size == 0 || a_size >= PEFT__WN_WORD) return false;
     char word[PEFT__WN_WORD];
-    for (size_t i = 0; i < a_size; i++) {
-        word[i] = a[i] >= 'A' && a[i] <= 'Z' ? (char)(a[i] + 32) : a[i];
-    }
+    for (size_t i = 0; i < a_size; i++) word[i] = a[i] >= 'A' && a[i] <= 'Z' ? (char)(a[i] + 32) : a[i];
     word[a_size] = 0;
     if (strcmp(word, w->word) != 0) {
         strcpy(w->word, word);
         w->synset_count = 0;
-        for (int part = 0; part < PEFT__WN_PARTS; part++) {
-            peft__wn_part(w, part);
-        }
+        for (int part = 0; part < PEFT__WN_PARTS; part++) peft__wn_part(w, part);
     }
-    for (int i = 0; i < w->synset_count; i++) {
-        if (peft__wn_has(w->synsets[i], b, b_size)) {
-            return true;
-        }
-    }
+    for (int i = 0; i < w->synset_count; i++)
+        if (peft__wn_has(w->synsets[i], b, b_size)) return true;
     return false;
 }
 
