@@ -637,8 +637,8 @@ PEFTDEF peft_status peft_adapter_create(const peft_adapter_desc *desc, peft_adap
 // A folder with adapter_config.json and adapter_model.safetensors. Unknown configuration keys are logged and ignored. target_modules may
 // be a regular expression: the modules that it chose are those in the file.
 PEFTDEF peft_status peft_adapter_load(peft_model *model, const char *folder, peft_adapter **out);
-// A path that ends in .gguf: LoRA as llama.cpp loads it, the scale folded into its alpha. What it cannot express - other methods, DoRA,
-// trained biases, different scales - is PEFT_ERROR_UNSUPPORTED by name.
+// A path that ends in .gguf: LoRA as llama.cpp loads it, the scale folded into its alpha, and into B where modules differ. What it cannot
+// express - other methods, DoRA, trained biases - is PEFT_ERROR_UNSUPPORTED by name.
 PEFTDEF peft_status peft_adapter_save(const peft_adapter *adapter, const char *folder);
 PEFTDEF void peft_adapter_destroy(peft_adapter *adapter);
 // Puts the adapter into the base weights (f32 from then on). Unmerging restores them bit for bit; the last one merged goes first. Soft
@@ -8906,6 +8906,7 @@ typedef struct peft__gguf_source {
     int type;
     peft__row_order order;
     int64_t rows, cols;  // in the file
+    float scale;  // of the values, as they are written
 } peft__gguf_source;
 
 struct peft_gguf_writer {
@@ -9050,7 +9051,7 @@ static peft_status peft__gguf_add_ordered(peft_gguf_writer *w, const char *name,
     }
     char *copy = peft__arena_strdup(&w->arena, name, n);
     if (!copy || !peft__map_set(&w->names, copy, n, 0)) return PEFT_ERROR_MEMORY;
-    peft__gguf_source s = {copy, t, type, order, rows, cols};
+    peft__gguf_source s = {copy, t, type, order, rows, cols, 1};
     w->sources[w->count++] = s;
     return PEFT_OK;
 }
@@ -9102,6 +9103,7 @@ static peft_status peft__gguf_write_source(peft__writer *w, const peft__gguf_sou
     if (!x || !row) w->status = PEFT_ERROR_MEMORY;
     for (int64_t r = 0; r < s->rows && !w->status; r++) {
         peft__gguf_gather(s, r, x);
+        for (int64_t i = 0; i < s->cols && s->scale != 1; i++) x[i] *= s->scale;
         if (f->encode(x, blocks, row)) peft__write(w, row, (size_t)bytes);
         else w->status = peft__fail(w->ctx, PEFT_ERROR_NUMERIC, "%s: tensor %s, row %lld: a value that %s cannot hold", w->path,
                                     s->name, (long long)r, f->name);
@@ -9760,7 +9762,7 @@ static peft_status peft__gguf_read_vocab(const peft_gguf *g, peft__gguf_vocab *v
 }
 
 // ---- LoRA adapters as llama.cpp loads them: for each adapted weight W of the base model the tensors W.lora_a [r, in] and W.lora_b
-//      [out, r]; one alpha for all, and y = W x + alpha / r B A x
+//      [out, r]; one alpha for all (the first module's), and y = W x + alpha / r B A x
 
 typedef struct peft__gguf_lora_module {
     const char *name;                   // Hugging Face's, of the module: model.layers.0.self_attn.q_proj
@@ -9796,9 +9798,8 @@ static peft_status peft__gguf_lora_check(peft_context *ctx, const peft__gguf_lor
         return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: A is %lld x %lld, B is %lld x %lld", m->name, (long long)m->a->rows,
                           (long long)m->a->cols, (long long)m->b->rows, (long long)m->b->cols);
     double own = m->scale * (double)m->a->rows;
-    if (!(fabs(own - alpha) <= 1e-6 * fabs(alpha)) || !(alpha != 0))
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-                          "%s: needs alpha %g where another module needs %g; GGUF has one, not 0, for all", m->name, own, alpha);
+    if (!isfinite(own) || !isfinite(alpha) || alpha == 0)
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: needs alpha %g, the first module %g; GGUF has one, not 0, for all", m->name, own, alpha);
     return PEFT_OK;
 }
 
@@ -9816,7 +9817,10 @@ static peft_status peft__gguf_lora_add(peft_gguf_writer *w, const peft__gguf_lor
     peft__string_into(name, sizeof(name), "%s.lora_a", own);
     status = peft__gguf_add_ordered(w, name, m->a, PEFT_GGML_F32, a_order);
     peft__string_into(name, sizeof(name), "%s.lora_b", own);
-    return status ? status : peft__gguf_add_ordered(w, name, m->b, PEFT_GGML_F32, b_order);
+    if (!status) status = peft__gguf_add_ordered(w, name, m->b, PEFT_GGML_F32, b_order);
+    double ratio = m->scale * (double)m->a->rows / alpha;  // where the module's alpha is not that of the file, B has the rest
+    if (!status && fabs(ratio - 1) > 1e-6) w->sources[w->count - 1].scale = (float)ratio;
+    return status;
 }
 
 static peft_status peft__gguf_write_lora(peft_context *ctx, const peft__gguf_lora *l) {

@@ -1127,8 +1127,27 @@ static void test_lora(void) {
                                  fabs(peft_gguf_number(g, "adapter.lora.alpha", 0) / 3 - 16 / sqrt(3)) < 1e-6);
     peft_gguf_close(g);
     remove(l.path);
-    m[1].scale = 5;
-    lora_fails("two alphas", &l, PEFT_ERROR_UNSUPPORTED, "model.layers.1.self_attn.k_proj: needs alpha 15");
+    // The second module's alpha is 12 where the file's is 16: its B is 3/4 of what it was, the first is untouched.
+    m[0].scale = 16.0 / 3, m[1].scale = 4;
+    g = NULL;
+    check("two alphas", peft__gguf_write_lora(ctx, &l) == PEFT_OK && peft_gguf_open(ctx, l.path, &g) == PEFT_OK &&
+                            peft_gguf_number(g, "adapter.lora.alpha", 0) == 16);
+    if (g) {
+        static float raw[32 * 3];
+        const peft_gguf_tensor *b = peft_gguf_find(g, "blk.1.attn_k.weight.lora_b"), *a = peft_gguf_find(g, "blk.1.attn_k.weight.lora_a");
+        bool right = a && b && memcmp(a->data, ka->data, (size_t)a->size) == 0 &&
+                     peft_gguf_to_f32(g, b - peft_gguf_at(g, 0), 0, width / 2, raw) == PEFT_OK;
+        for (int64_t i = 0; i < width / 2 * r && right; i++)
+            right = raw[i] == 0.75f * peft__f32(kb)[hf_row(false, kv_heads, width / 2 / kv_heads, i / r) * r + i % r];
+        check("the rest of alpha is in B", right);
+        b = peft_gguf_find(g, "blk.1.attn_q.weight.lora_b");
+        right = b && peft_gguf_to_f32(g, b - peft_gguf_at(g, 0), 0, width, raw) == PEFT_OK;
+        for (int64_t i = 0; i < width * r && right; i++)
+            right = raw[i] == peft__f32(qb)[hf_row(false, heads, width / heads, i / r) * r + i % r];
+        check("the first module's B is as it was", right);
+    }
+    peft_gguf_close(g);
+    remove(l.path);
     m[0].scale = m[1].scale = 0;
     lora_fails("alpha 0", &l, PEFT_ERROR_UNSUPPORTED, "q_proj");
     m[0].scale = m[1].scale = NAN;
