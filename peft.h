@@ -18850,8 +18850,15 @@ typedef struct peft__mt_slot {
     int32_t value;
 } peft__mt_slot;
 
+// A token: bytes of a text that stays.
+typedef struct peft__mt_token {
+    const char *text;
+    int32_t size;
+} peft__mt_token;
+
 typedef struct peft__mt_table {
     peft__mt_slot *slots;
+    peft__mt_token *known;  // of a table of tokens: the first token of every id, against which equal hashes are checked
     int64_t capacity;   // allocated slots, a power of two
     uint64_t mask;      // slots in use since the last clear, minus one
     uint32_t stamp;
@@ -18879,6 +18886,14 @@ PEFT__INLINE uint64_t peft__mt_mix(uint64_t h) {
     return h ^ (h >> 29);
 }
 
+// Fills a free slot with the next id.
+PEFT__INLINE int32_t peft__mt_put(peft__mt_table *t, uint64_t i, uint64_t key) {
+    t->slots[i].key = key;
+    t->slots[i].stamp = t->stamp;
+    t->slots[i].value = t->used;
+    return t->used++;
+}
+
 // Id of a 64-bit key, given out in order of first appearance.
 PEFT__INLINE int32_t peft__mt_intern(peft__mt_table *t, uint64_t key) {
     uint64_t i = peft__mt_mix(key) & t->mask;
@@ -18886,17 +18901,8 @@ PEFT__INLINE int32_t peft__mt_intern(peft__mt_table *t, uint64_t key) {
         if (t->slots[i].key == key) return t->slots[i].value;
         i = (i + 1) & t->mask;
     }
-    t->slots[i].key = key;
-    t->slots[i].stamp = t->stamp;
-    t->slots[i].value = t->used;
-    return t->used++;
+    return peft__mt_put(t, i, key);
 }
-
-// A list of tokens: bytes of one buffer and ids.
-typedef struct peft__mt_token {
-    const char *text;
-    int32_t size;
-} peft__mt_token;
 
 // Tokens of the same length up to 8 bytes have different hashes: every step can be undone.
 PEFT__INLINE uint64_t peft__mt_hash(const char *s, int32_t n) {
@@ -18918,22 +18924,40 @@ PEFT__INLINE uint64_t peft__mt_hash(const char *s, int32_t n) {
     return peft__mt_mix(h ^ w);
 }
 
-// Id of a token; `known` holds the first token of every id, against which equal hashes are checked.
-PEFT__INLINE int32_t peft__mt_intern_token(peft__mt_table *t, peft__mt_token *known, const char *s, int32_t n) {
+// Id of a token in a table of tokens.
+PEFT__INLINE int32_t peft__mt_intern_token(peft__mt_table *t, const char *s, int32_t n) {
     uint64_t h = peft__mt_hash(s, n), i = h & t->mask;
     while (t->slots[i].stamp == t->stamp) {
         if (t->slots[i].key == h) {
-            const peft__mt_token *k = &known[t->slots[i].value];
+            const peft__mt_token *k = &t->known[t->slots[i].value];
             if (k->size == n && (n <= 8 || memcmp(k->text, s, (size_t)n) == 0)) return t->slots[i].value;
         }
         i = (i + 1) & t->mask;
     }
-    t->slots[i].key = h;
-    t->slots[i].stamp = t->stamp;
-    t->slots[i].value = t->used;
-    known[t->used].text = s;
-    known[t->used].size = n;
-    return t->used++;
+    t->known[t->used].text = s;
+    t->known[t->used].size = n;
+    return peft__mt_put(t, i, h);
+}
+
+static void peft__mt_intern_tokens(peft__mt_table *t, const peft__mt_token *tokens, int32_t count, int32_t *ids) {
+    for (int32_t i = 0; i < count; i++) ids[i] = peft__mt_intern_token(t, tokens[i].text, tokens[i].size);
+}
+
+// Turns the ids of (n-1)-grams in `gram`, each at the place of its first token, into those of n-grams (n = 1: the tokens' ids).
+static void peft__mt_grams(peft__mt_table *grams, int32_t *gram, const int32_t *ids, int64_t count, int n) {
+    for (int64_t i = 0; i + n <= count; i++) {
+        int32_t last = ids[i + n - 1];
+        gram[i] = n == 1 ? last : peft__mt_intern(grams, (uint64_t)(uint32_t)gram[i] << 32 | (uint32_t)last);
+    }
+}
+
+// Sum over ids of min(count in a, count in b); room: one number per id.
+static int32_t peft__mt_common(const int32_t *a, int32_t n, const int32_t *b, int32_t m, int32_t *room, int32_t ids) {
+    int32_t common = 0;
+    memset(room, 0, (size_t)ids * sizeof *room);
+    for (int32_t i = 0; i < m; i++) room[b[i]]++;
+    for (int32_t i = 0; i < n; i++) common += room[a[i]]-- > 0;
+    return common;
 }
 
 // ---- input shared by all text metrics
@@ -18949,9 +18973,16 @@ typedef struct peft__mt_input {
     int64_t longest_pair;   // bytes of the longest prediction + all its references
 } peft__mt_input;
 
-static peft_status peft__mt_check(peft__mt_input *in, int64_t reference_count, int per) {
+// Fills `in` and checks it. reference_count: 0, or what the caller says it is; per: 0 for 1.
+static peft_status peft__mt_input_set(peft__mt_input *in, const char *what, peft_context *ctx, const char *const *predictions,
+                                      const char *const *references, int64_t count, int64_t reference_count, int per) {
+    memset(in, 0, sizeof *in);
+    in->ctx = ctx;
+    in->what = what;
+    in->predictions = predictions;
+    in->references = references;
+    in->count = count;
     in->per = per == 0 ? 1 : per;
-    in->longest = in->longest_pair = 0;
     if (in->per < 0 || in->count < 0 || reference_count < 0)
         return peft__fail(in->ctx, PEFT_ERROR_ARGUMENT, "%s: negative count", in->what);
     int64_t expected = 0;
@@ -18982,6 +19013,11 @@ static peft_status peft__mt_check(peft__mt_input *in, int64_t reference_count, i
     }
     return PEFT_OK;
 }
+
+// The same from the fields that all descriptors of text metrics have.
+#define PEFT__MT_INPUT(in, what, d)                                                                          \
+    peft__mt_input_set(in, what, (d)->context, (d)->predictions, (d)->references, (d)->count, (d)->reference_count, \
+                       (d)->references_per_prediction)
 
 // Splits [0, count) into one range per task.
 static void peft__mt_range(int64_t count, int64_t tasks, int64_t task, int64_t *first, int64_t *last) {
@@ -19030,45 +19066,29 @@ static void peft__mt_get_table(peft__mt_pool *p, peft__mt_table *t, int64_t keys
     t->stamp = 1;
 }
 
-// A zeroed block in place of an older one of the pool, which is freed; NULL: no memory, the old one stays.
-static void *peft__mt_replace_block(peft__mt_pool *p, void *old, int64_t count, size_t size, size_t kept) {
-    void *block = p->failed ? NULL : peft__calloc(p->ctx, count, size);
-    p->failed = p->failed || !block;
-    for (int i = 0; block && i < p->count; i++) {
-        if (p->blocks[i] == old) {
-            memcpy(block, old, kept);
-            peft__free(p->ctx, old);
-            p->blocks[i] = block;
-        }
-    }
-    return block;
+// A table of tokens.
+static void peft__mt_get_words(peft__mt_pool *p, peft__mt_table *t, int64_t keys) {
+    peft__mt_get_table(p, t, keys);
+    t->known = (peft__mt_token *)peft__mt_get(p, keys, sizeof *t->known);
 }
 
-// Makes room for `keys` keys in a table of tokens and in `known`, which holds the first token of each (capacity / 2 of them).
-static bool peft__mt_grow(peft__mt_pool *p, peft__mt_table *t, peft__mt_token **known, int64_t keys) {
+// Frees one block of the pool before the others.
+static void peft__mt_release(peft__mt_pool *p, void *block) {
+    int i = 0;
+    while (p->blocks[i] != block) i++;
+    p->blocks[i] = p->blocks[--p->count];
+    peft__free(p->ctx, block);
+}
+
+// Makes room for `keys` keys in a table of tokens: a larger one gives the same ids to the same tokens.
+static bool peft__mt_grow(peft__mt_pool *p, peft__mt_table *t, int64_t keys) {
     if (keys * 2 <= t->capacity) return true;
-    peft__mt_table grown = *t;
-    peft__mt_get_table(p, &grown, keys * 2);
-    peft__mt_token *more = (peft__mt_token *)peft__mt_replace_block(p, *known, grown.capacity / 2, sizeof **known, (size_t)t->used * sizeof **known);
-    if (!more) return false;
-    *known = more;
-    for (int64_t i = 0; i < t->capacity; i++) {
-        if (t->slots[i].stamp == t->stamp) {
-            uint64_t at = t->slots[i].key & grown.mask;
-            while (grown.slots[at].stamp == grown.stamp) at = (at + 1) & grown.mask;
-            grown.slots[at] = t->slots[i];
-            grown.slots[at].stamp = grown.stamp;
-        }
-    }
-    grown.used = t->used;
-    for (int i = 0; i < p->count; i++) {    // the new slots take the old ones' place in the pool
-        if (p->blocks[i] == t->slots) {
-            p->blocks[i] = grown.slots;
-            p->count--;
-            break;
-        }
-    }
-    peft__free(p->ctx, t->slots);
+    peft__mt_table grown;
+    peft__mt_get_words(p, &grown, peft__mt_pow2(keys * 2));     // a power of two: as many keys as half the slots
+    if (p->failed) return false;
+    for (int32_t i = 0; i < t->used; i++) peft__mt_intern_token(&grown, t->known[i].text, t->known[i].size);
+    peft__mt_release(p, t->slots);
+    peft__mt_release(p, t->known);
     *t = grown;
     return true;
 }
@@ -19076,13 +19096,6 @@ static bool peft__mt_grow(peft__mt_pool *p, peft__mt_table *t, peft__mt_token **
 static void peft__mt_pool_free(peft__mt_pool *p) {
     for (int i = 0; i < p->count; i++) peft__free(p->ctx, p->blocks[i]);
     p->count = 0;
-}
-
-static void peft__mt_format(char *out, size_t size, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    peft__vformat(out, size, format, args);
-    va_end(args);
 }
 
 // ---- Porter stemmer
@@ -19295,7 +19308,6 @@ typedef struct peft__rouge_text {
 typedef struct peft__rouge_work {
     peft__mt_pool pool;
     peft__mt_table tokens, grams;
-    peft__mt_token *known;
     peft__rouge_text prediction, reference;
     int32_t *counts;        // per gram id
     uint64_t *masks;        // per token id; all zero between calls
@@ -19324,9 +19336,8 @@ static bool peft__rouge_work_init(peft__rouge_work *w, peft_context *ctx, int64_
     w->split = split;
     peft__rouge_text_init(&w->prediction, &w->pool, longest);
     peft__rouge_text_init(&w->reference, &w->pool, longest);
-    peft__mt_get_table(&w->pool, &w->tokens, 2 * n);
+    peft__mt_get_words(&w->pool, &w->tokens, 2 * n);
     peft__mt_get_table(&w->pool, &w->grams, 2 * n);
-    w->known = (peft__mt_token *)peft__mt_get(&w->pool, 2 * n, sizeof *w->known);
     w->counts = (int32_t *)peft__mt_get(&w->pool, 2 * n, sizeof(int32_t));
     w->masks = (uint64_t *)peft__mt_get(&w->pool, 2 * n, sizeof(uint64_t));
     w->carry = (unsigned char *)peft__mt_get(&w->pool, n, 1);
@@ -19351,7 +19362,7 @@ PEFT__INLINE unsigned char peft__rouge_char(const unsigned char *s, int *size) {
 
 static void peft__rouge_token(peft__rouge_work *w, peft__rouge_text *t, char *s, int32_t n) {
     if (w->stem && n > 3) n = (int32_t)peft_porter_stem(s, (size_t)n);
-    if (n > 0) t->ids[t->count++] = peft__mt_intern_token(&w->tokens, w->known, s, n);
+    if (n > 0) t->ids[t->count++] = peft__mt_intern_token(&w->tokens, s, n);
 }
 
 // Ends the current sentence; sentences without tokens add nothing to rougeLsum and are left out.
@@ -19391,26 +19402,15 @@ static peft_prf peft__mt_prf(double hits, double predicted, double expected) {
     return p;
 }
 
-// Turns the ids of the n-1-grams in t->gram into those of the n-grams (n = 1: copies the token ids).
-static void peft__rouge_grams(peft__rouge_work *w, peft__rouge_text *t, int n) {
-    for (int32_t i = 0; i + n <= t->count; i++) {
-        int32_t last = t->ids[i + n - 1];
-        t->gram[i] = n == 1 ? last : peft__mt_intern(&w->grams, (uint64_t)(uint32_t)t->gram[i] << 32 | (uint32_t)last);
-    }
-}
-
 // Clipped overlap: sum over n-grams g of min(count in prediction, count in reference). Call for n = 1, 2, ... in turn.
 static peft_prf peft__rouge_order(peft__rouge_work *w, int n) {
     peft__rouge_text *p = &w->prediction, *r = &w->reference;
-    int32_t np = PEFT__MAX(p->count - n + 1, 0), nr = PEFT__MAX(r->count - n + 1, 0), hits = 0;
+    int32_t np = PEFT__MAX(p->count - n + 1, 0), nr = PEFT__MAX(r->count - n + 1, 0);
     peft__mt_table_clear(&w->grams, (int64_t)np + nr);
-    peft__rouge_grams(w, p, n);
-    peft__rouge_grams(w, r, n);
+    peft__mt_grams(&w->grams, p->gram, p->ids, p->count, n);
+    peft__mt_grams(&w->grams, r->gram, r->ids, r->count, n);
     int32_t ids = n == 1 ? w->tokens.used : w->grams.used;
-    memset(w->counts, 0, (size_t)ids * sizeof *w->counts);
-    for (int32_t i = 0; i < nr; i++) w->counts[r->gram[i]]++;
-    for (int32_t i = 0; i < np; i++) hits += w->counts[p->gram[i]]-- > 0;
-    return peft__mt_prf(hits, np, nr);
+    return peft__mt_prf(peft__mt_common(p->gram, np, r->gram, nr, w->counts, ids), np, nr);
 }
 
 // One row step of the bit-parallel LCS over 64 columns (Hyyro 2004): a zero bit of v marks a column where the table
@@ -19679,8 +19679,8 @@ static peft_status peft__rouge_pairs(const peft_rouge_desc *d, const peft__mt_in
 static void peft__rouge_signature(const peft_rouge_desc *d, int per, char *out, size_t size) {
     char boot[48] = "";
     if (d->bootstrap_samples > 0)
-        peft__mt_format(boot, sizeof boot, "|bs:%d|seed:%llu", d->bootstrap_samples, (unsigned long long)d->seed);
-    peft__mt_format(out, size, "rouge|nrefs:%d|tok:rouge_score|stem:%s|lsum:%s%s", per, d->use_stemmer ? "porter" : "no",
+        peft__string_into(boot, sizeof boot, "|bs:%d|seed:%llu", d->bootstrap_samples, (unsigned long long)d->seed);
+    peft__string_into(out, size, "rouge|nrefs:%d|tok:rouge_score|stem:%s|lsum:%s%s", per, d->use_stemmer ? "porter" : "no",
              d->split_summaries ? "newline+.!?" : "newline", boot);
 }
 
@@ -19703,12 +19703,7 @@ PEFTDEF peft_status peft_rouge(const peft_rouge_desc *desc, peft_rouge_result *r
         return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "rouge: %s",
                           result ? "bootstrap_samples is negative" : "result is NULL");
     peft__mt_input in;
-    in.ctx = desc->context;
-    in.what = "rouge";
-    in.predictions = desc->predictions;
-    in.references = desc->references;
-    in.count = desc->count;
-    peft_status s = peft__mt_check(&in, desc->reference_count, desc->references_per_prediction);
+    peft_status s = PEFT__MT_INPUT(&in, "rouge", desc);
     if (s != PEFT_OK) return s;
     peft_rouge_scores *pairs = desc->pairs;
     if (!pairs) pairs = (peft_rouge_scores *)peft__calloc(in.ctx, in.count, sizeof *pairs);
@@ -20211,15 +20206,6 @@ static int32_t peft__words_read(peft__words *w, const char *text, peft__mt_token
 
 // ---- BLEU
 
-static void peft__mt_input_set(peft__mt_input *in, const char *what, peft_context *ctx, const char *const *predictions,
-                               const char *const *references, int64_t count) {
-    in->what = what;
-    in->ctx = ctx;
-    in->predictions = predictions;
-    in->references = references;
-    in->count = count;
-}
-
 // Counts of one n-gram while a segment is scored.
 typedef struct peft__bleu_gram {
     int32_t most;           // the largest count in one reference; what is left of it while the prediction is read
@@ -20235,7 +20221,7 @@ typedef struct peft__bleu_work {
     peft__mt_pool pool;
     peft__words reader;
     peft__mt_table tokens, grams;
-    peft__mt_token *known, *words;
+    peft__mt_token *words;
     int32_t *chain;             // id of the (n-1)-gram that starts at each word of the current text
     int32_t *ids;
     peft__bleu_gram *unigram, *longer;
@@ -20250,9 +20236,8 @@ static bool peft__bleu_work_init(peft__bleu_work *w, const peft__mt_input *in, i
     bool copies = lower || kind == PEFT_TOKENIZE_13A;
     char *bytes = (char *)peft__mt_get(&w->pool, copies ? 2 * n + 8 * (in->per + 1) : 1, 1);
     peft__words_init(&w->reader, kind, lower, bytes);
-    peft__mt_get_table(&w->pool, &w->tokens, n);
+    peft__mt_get_words(&w->pool, &w->tokens, n);
     peft__mt_get_table(&w->pool, &w->grams, n * (orders - 1) + 1);
-    w->known = (peft__mt_token *)peft__mt_get(&w->pool, n, sizeof *w->known);
     w->words = (peft__mt_token *)peft__mt_get(&w->pool, n, sizeof *w->words);
     w->chain = (int32_t *)peft__mt_get(&w->pool, n, sizeof(int32_t));
     w->ids = (int32_t *)peft__mt_get(&w->pool, n, sizeof(int32_t));
@@ -20280,7 +20265,7 @@ PEFT__INLINE void peft__bleu_bump(peft__bleu_gram *g, bool fresh, int32_t owner)
 static void peft__bleu_reference(peft__bleu_work *w, int32_t owner, const peft__mt_token *words, int32_t count, int orders) {
     for (int32_t i = 0; i < count; i++) {
         int32_t before = w->tokens.used;
-        int32_t id = peft__mt_intern_token(&w->tokens, w->known, words[i].text, words[i].size);
+        int32_t id = peft__mt_intern_token(&w->tokens, words[i].text, words[i].size);
         peft__bleu_bump(&w->unigram[id], id == before, owner);
         w->chain[i] = w->ids[i] = id;
     }
@@ -20312,7 +20297,7 @@ static int32_t peft__bleu_take(peft__bleu_gram *g) {
 static void peft__bleu_prediction(peft__bleu_work *w, const peft__mt_token *words, int32_t count, int orders, int64_t *hits) {
     int32_t known = w->tokens.used;
     for (int32_t i = 0; i < count; i++) {
-        int32_t id = peft__mt_intern_token(&w->tokens, w->known, words[i].text, words[i].size);
+        int32_t id = peft__mt_intern_token(&w->tokens, words[i].text, words[i].size);
         id = id < known ? id : -1;
         w->chain[i] = w->ids[i] = id;
         hits[0] += id >= 0 ? peft__bleu_take(&w->unigram[id]) : 0;
@@ -20464,10 +20449,10 @@ static void peft__bleu_signature(const peft_bleu_desc *d, int per, char *out, si
     if (d->smoothing == PEFT_SMOOTH_FLOOR || d->smoothing == PEFT_SMOOTH_ADD_K) {
         double v = d->smooth_value != 0 ? d->smooth_value : d->smoothing == PEFT_SMOOTH_ADD_K ? 1 : 0.1;
         int64_t hundredths = (int64_t)(v * 100 + 0.5);
-        peft__mt_format(value, sizeof value, "[%lld.%lld%lld]", (long long)(hundredths / 100),
+        peft__string_into(value, sizeof value, "[%lld.%lld%lld]", (long long)(hundredths / 100),
                         (long long)(hundredths / 10 % 10), (long long)(hundredths % 10));
     }
-    peft__mt_format(out, size, "nrefs:%d|case:%s|eff:%s|tok:%s|smooth:%s%s|%s", per,
+    peft__string_into(out, size, "nrefs:%d|case:%s|eff:%s|tok:%s|smooth:%s%s|%s", per,
                     d->lowercase ? "lc" : "mixed", d->effective_order ? "yes" : "no", tokenizers[d->tokenizer],
                     methods[d->smoothing], value, d->average_precision ? "mean:arithmetic|bp:no" : "like:sacrebleu-2.6.0");
 }
@@ -20484,8 +20469,7 @@ PEFTDEF peft_status peft_bleu(const peft_bleu_desc *desc, peft_bleu_result *resu
                       : !(desc->smooth_value >= 0 && desc->smooth_value < 1e9)   ? "smooth_value is out of range"
                                                                                  : NULL;
     if (bad) return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "bleu: %s", bad);
-    peft__mt_input_set(&in, "bleu", desc->context, desc->predictions, desc->references, desc->count);
-    peft_status s = peft__mt_check(&in, desc->reference_count, desc->references_per_prediction);
+    peft_status s = PEFT__MT_INPUT(&in, "bleu", desc);
     s = s == PEFT_OK ? peft__bleu_collect(&in, desc, orders, &sum, NULL) : s;
     if (s == PEFT_OK) {
         peft__bleu_compute(&sum, desc, orders, result);
@@ -20508,7 +20492,7 @@ typedef struct peft__chrf_work {
     peft__mt_pool pool;
     peft__words reader;
     peft__mt_table tokens, grams;
-    peft__mt_token *known, *cut, *words;
+    peft__mt_token *cut, *words;
     peft__chrf_text prediction, reference;
     int32_t *counts;
     int64_t sum[3 * PEFT__CHRF_ORDERS];
@@ -20527,9 +20511,8 @@ static bool peft__chrf_work_init(peft__chrf_work *w, const peft__mt_input *in, b
     char *bytes = (char *)peft__mt_get(&w->pool, lower ? 4 * n + 32 : 1, 1);
     peft__words_init(&w->reader, PEFT__WORDS_CHRF, lower, bytes);
     // two id spaces, letters and words, live in one table: a word of one letter may share the letter's id
-    peft__mt_get_table(&w->pool, &w->tokens, 6 * n);
+    peft__mt_get_words(&w->pool, &w->tokens, 6 * n);
     peft__mt_get_table(&w->pool, &w->grams, 2 * n);
-    w->known = (peft__mt_token *)peft__mt_get(&w->pool, 6 * n, sizeof *w->known);
     w->cut = (peft__mt_token *)peft__mt_get(&w->pool, 2 * n, sizeof *w->cut);
     w->words = (peft__mt_token *)peft__mt_get(&w->pool, 2 * n, sizeof *w->words);
     w->counts = (int32_t *)peft__mt_get(&w->pool, 6 * n, sizeof(int32_t));
@@ -20544,7 +20527,7 @@ static void peft__chrf_letter(peft__chrf_work *w, peft__chrf_text *t, const char
     while (i < n) {
         size_t at = i;
         peft__utf8_next(s, n, &i, &c);
-        t->letters[t->letter_count++] = peft__mt_intern_token(&w->tokens, w->known, s + at, (int32_t)(i - at));
+        t->letters[t->letter_count++] = peft__mt_intern_token(&w->tokens, s + at, (int32_t)(i - at));
     }
 }
 
@@ -20564,15 +20547,7 @@ static void peft__chrf_read(peft__chrf_work *w, peft__chrf_text *t, const char *
         peft__chrf_letter(w, t, w->cut[i].text, (size_t)w->cut[i].size);
     if (d->word_order > 0) {
         t->word_count = peft__words_punctuation(w->cut, count, w->words);
-        for (int32_t i = 0; i < t->word_count; i++)
-            t->words[i] = peft__mt_intern_token(&w->tokens, w->known, w->words[i].text, w->words[i].size);
-    }
-}
-
-static void peft__chrf_grams(peft__chrf_work *w, int32_t *gram, const int32_t *ids, int32_t count, int n) {
-    for (int32_t i = 0; i + n <= count; i++) {
-        int32_t last = ids[i + n - 1];
-        gram[i] = n == 1 ? last : peft__mt_intern(&w->grams, (uint64_t)(uint32_t)gram[i] << 32 | (uint32_t)last);
+        peft__mt_intern_tokens(&w->tokens, w->words, t->word_count, t->words);
     }
 }
 
@@ -20580,16 +20555,14 @@ static void peft__chrf_grams(peft__chrf_work *w, int32_t *gram, const int32_t *i
 static int64_t *peft__chrf_orders(peft__chrf_work *w, const int32_t *p, int32_t np, const int32_t *r, int32_t nr, int top,
                                   int64_t *out) {
     for (int n = 1; n <= top; n++, out += 3) {
-        int32_t hyp = PEFT__MAX(np - n + 1, 0), ref = PEFT__MAX(nr - n + 1, 0), hits = 0;
+        int32_t hyp = PEFT__MAX(np - n + 1, 0), ref = PEFT__MAX(nr - n + 1, 0);
+        int32_t *hyp_gram = w->prediction.gram, *ref_gram = w->reference.gram;
         peft__mt_table_clear(&w->grams, (int64_t)hyp + ref);
-        peft__chrf_grams(w, w->prediction.gram, p, np, n);
-        peft__chrf_grams(w, w->reference.gram, r, nr, n);
-        memset(w->counts, 0, (size_t)(n == 1 ? w->tokens.used : w->grams.used) * sizeof *w->counts);
-        for (int32_t i = 0; i < ref; i++) w->counts[w->reference.gram[i]]++;
-        for (int32_t i = 0; i < hyp; i++) hits += w->counts[w->prediction.gram[i]]-- > 0;
+        peft__mt_grams(&w->grams, hyp_gram, p, np, n);
+        peft__mt_grams(&w->grams, ref_gram, r, nr, n);
         out[0] = ref > 0 ? hyp : 0;
         out[1] = ref;
-        out[2] = hits;
+        out[2] = peft__mt_common(hyp_gram, hyp, ref_gram, ref, w->counts, n == 1 ? w->tokens.used : w->grams.used);
     }
     return out;
 }
@@ -20691,10 +20664,9 @@ PEFTDEF peft_status peft_chrf(const peft_chrf_desc *desc, peft_metric_result *re
                           !result ? "result is NULL" : !fits ? "orders are not within 16" : "beta is out of range");
     run.orders = run.letters + desc->word_order;
     memset(result, 0, sizeof *result);
-    peft__mt_input_set(&in, "chrf", desc->context, desc->predictions, desc->references, desc->count);
-    peft_status s = peft__mt_check(&in, desc->reference_count, desc->references_per_prediction);
+    peft_status s = PEFT__MT_INPUT(&in, "chrf", desc);
     s = s == PEFT_OK ? peft__chrf_all(&run, result) : s;
-    peft__mt_format(result->signature, sizeof result->signature,
+    peft__string_into(result->signature, sizeof result->signature,
                     "nrefs:%d|case:%s|eff:%s|nc:%d|nw:%d|space:%s|beta:%g|like:sacrebleu-2.6.0", in.per,
                     desc->lowercase ? "lc" : "mixed", desc->eps_smoothing ? "no" : "yes", run.letters, desc->word_order,
                     desc->whitespace ? "yes" : "no", run.beta);
@@ -20729,7 +20701,7 @@ typedef struct peft__ter_work {
     peft__mt_pool pool;
     peft__words reader;
     peft__mt_table tokens;
-    peft__mt_token *known, *words, *cut;
+    peft__mt_token *words, *cut;
     char *joined;                           // a reference's words
     int32_t *hyp, *ref, *tried, *best;      // word ids
     int32_t *align;                         // per reference word: the prediction's word it meets, or the one before
@@ -20748,8 +20720,7 @@ static bool peft__ter_work_init(peft__ter_work *w, const peft__mt_input *in, con
     peft__mt_pool_init(&w->pool, in->ctx);
     char *bytes = (char *)peft__mt_get(&w->pool, d->normalized ? 7 * n : 2 * n, 1);
     peft__words_init(&w->reader, d->normalized ? PEFT__WORDS_TERCOM : PEFT__WORDS_CHRF, !d->case_sensitive, bytes);
-    peft__mt_get_table(&w->pool, &w->tokens, 2 * words);
-    w->known = (peft__mt_token *)peft__mt_get(&w->pool, 2 * words, sizeof *w->known);
+    peft__mt_get_words(&w->pool, &w->tokens, 2 * words);
     w->words = (peft__mt_token *)peft__mt_get(&w->pool, n, sizeof *w->words);
     w->cut = (peft__mt_token *)peft__mt_get(&w->pool, d->asian_support ? n : 1, sizeof *w->cut);
     w->joined = (char *)peft__mt_get(&w->pool, d->normalized ? 2 * n : 1, 1);
@@ -20858,8 +20829,7 @@ static int32_t peft__ter_read_reference(peft__ter_work *w, const peft_ter_desc *
 
 static int32_t peft__ter_ids(peft__ter_work *w, const peft_ter_desc *d, const char *text, bool reference, int32_t *ids) {
     int32_t count = reference ? peft__ter_read_reference(w, d, text, w->words) : peft__ter_read(w, d, text, w->words);
-    for (int32_t i = 0; i < count; i++)
-        ids[i] = peft__mt_intern_token(&w->tokens, w->known, w->words[i].text, w->words[i].size);
+    peft__mt_intern_tokens(&w->tokens, w->words, count, ids);
     return count;
 }
 
@@ -21131,10 +21101,9 @@ PEFTDEF peft_status peft_ter(const peft_ter_desc *desc, peft_metric_result *resu
     run.desc = desc;
     if (!result) return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "ter: result is NULL");
     memset(result, 0, sizeof *result);
-    peft__mt_input_set(&in, "ter", desc->context, desc->predictions, desc->references, desc->count);
-    peft_status s = peft__mt_check(&in, desc->reference_count, desc->references_per_prediction);
+    peft_status s = PEFT__MT_INPUT(&in, "ter", desc);
     s = s == PEFT_OK ? peft__ter_all(&run, result) : s;
-    peft__mt_format(result->signature, sizeof result->signature,
+    peft__string_into(result->signature, sizeof result->signature,
                     "nrefs:%d|case:%s|tok:tercom|norm:%s|punct:%s|asian:%s|like:sacrebleu-2.6.0", in.per,
                     desc->case_sensitive ? "mixed" : "lc", desc->normalized ? "yes" : "no",
                         desc->no_punct ? "no" : "yes", desc->asian_support ? "yes" : "no");
@@ -21149,7 +21118,6 @@ typedef struct peft__corpus {
     const peft__mt_input *in;
     peft__mt_pool pool;
     peft__mt_table tokens, grams;
-    peft__mt_token *known;
     int64_t *start;
     int32_t *ids, *gram;
     int64_t texts, words, longest;  // longest: words of the longest text
@@ -21189,16 +21157,15 @@ static bool peft__corpus_read(peft__corpus *c, const peft__mt_input *in, bool lo
     c->start = (int64_t *)peft__mt_get(&c->pool, c->texts + 1, sizeof(int64_t));
     c->ids = (int32_t *)peft__mt_get(&c->pool, most, sizeof(int32_t));
     c->gram = (int32_t *)peft__mt_get(&c->pool, most, sizeof(int32_t));
-    peft__mt_get_table(&c->pool, &c->tokens, 64);   // the vocabulary is much smaller than the corpus: it grows
-    c->known = (peft__mt_token *)peft__mt_get(&c->pool, c->tokens.capacity / 2, sizeof *c->known);
+    peft__mt_get_words(&c->pool, &c->tokens, 64);   // the vocabulary is much smaller than the corpus: it grows
     peft__mt_get_table(&c->pool, &c->grams, most);
     if (c->pool.failed) return false;
     peft__words_init(&reader, PEFT__WORDS_CHRF, lower, copy);
     for (int64_t t = 0; t < c->texts; t++) {
         int32_t n = peft__words_read(&reader, peft__corpus_text(in, t), words);
-        if (!peft__mt_grow(&c->pool, &c->tokens, &c->known, (int64_t)c->tokens.used + n)) return false;
-        for (int32_t i = 0; i < n; i++)
-            c->ids[c->words++] = peft__mt_intern_token(&c->tokens, c->known, words[i].text, words[i].size);
+        if (!peft__mt_grow(&c->pool, &c->tokens, (int64_t)c->tokens.used + n)) return false;
+        peft__mt_intern_tokens(&c->tokens, words, n, c->ids + c->words);
+        c->words += n;
         c->start[t + 1] = c->words;
         c->longest = PEFT__MAX(c->longest, n);
     }
@@ -21209,13 +21176,8 @@ static bool peft__corpus_read(peft__corpus *c, const peft__mt_input *in, bool lo
 // how many different ones there are.
 static int32_t peft__corpus_grams(peft__corpus *c, int n) {
     peft__mt_table_clear(&c->grams, c->words);
-    for (int64_t t = 0; t < c->texts; t++) {
-        for (int64_t i = c->start[t]; i + n <= c->start[t + 1]; i++) {
-            int32_t last = c->ids[i + n - 1];
-            c->gram[i] = n == 1 ? last
-                                : peft__mt_intern(&c->grams, (uint64_t)(uint32_t)c->gram[i] << 32 | (uint32_t)last);
-        }
-    }
+    for (int64_t t = 0; t < c->texts; t++)
+        peft__mt_grams(&c->grams, c->gram + c->start[t], c->ids + c->start[t], c->start[t + 1] - c->start[t], n);
     return n == 1 ? c->tokens.used : c->grams.used;
 }
 
@@ -21236,8 +21198,7 @@ static peft_status peft__text_metric(const peft_text_desc *d, const char *name, 
     if (!result || orders < 1 || orders > PEFT_BLEU_ORDERS)
         return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "%s: %s", name, result ? "max_order is not 1..8" : "result is NULL");
     memset(result, 0, sizeof *result);
-    peft__mt_input_set(&in, name, d->context, d->predictions, d->references, d->count);
-    peft_status s = peft__mt_check(&in, d->reference_count, d->references_per_prediction);
+    peft_status s = PEFT__MT_INPUT(&in, name, d);
     if (s != PEFT_OK) return s;
     s = peft__corpus_read(&c, &in, !d->keep_case) ? fn(d, &c, orders, result) : PEFT_ERROR_MEMORY;
     if (s == PEFT_OK && c.pool.failed) s = PEFT_ERROR_MEMORY;
@@ -21245,7 +21206,7 @@ static peft_status peft__text_metric(const peft_text_desc *d, const char *name, 
     char settings[80];
     memcpy(settings, result->signature, sizeof settings - 1);
     settings[sizeof settings - 1] = 0;
-    peft__mt_format(result->signature, sizeof result->signature, "%s|nrefs:%d|case:%s|tok:none%s", name, in.per,
+    peft__string_into(result->signature, sizeof result->signature, "%s|nrefs:%d|case:%s|tok:none%s", name, in.per,
                     d->keep_case ? "mixed" : "lc", settings);
     return s;
 }
@@ -21345,7 +21306,7 @@ static peft_status peft__nist(const peft_text_desc *d, peft__corpus *c, int orde
         shorter = counts;
         counts = swap;
     }
-    peft__mt_format(r->signature, sizeof r->signature, "|order:%d|like:nltk", orders);
+    peft__string_into(r->signature, sizeof r->signature, "|order:%d|like:nltk", orders);
     return PEFT_OK;
 }
 
@@ -21431,14 +21392,15 @@ static double peft__meteor_pair(peft__meteor *m, int64_t hyp_text, int64_t ref_t
 // Stem ids: stems are interned like words.
 static bool peft__meteor_stems(peft__corpus *c, int32_t *stems, peft__mt_token *text) {
     int64_t bytes = 0;
-    for (int32_t i = 0; i < c->tokens.used; i++) bytes += c->known[i].size;
+    for (int32_t i = 0; i < c->tokens.used; i++) bytes += c->tokens.known[i].size;
     char *copy = (char *)peft__mt_get(&c->pool, bytes, 1);
     peft__mt_table_clear(&c->grams, c->tokens.used);
+    c->grams.known = text;
     for (int32_t i = 0; copy && i < c->tokens.used; i++) {
-        memcpy(copy, c->known[i].text, (size_t)c->known[i].size);
-        int32_t n = (int32_t)peft_porter_stem(copy, (size_t)c->known[i].size);
-        stems[i] = peft__mt_intern_token(&c->grams, text, copy, n);
-        copy += c->known[i].size;
+        memcpy(copy, c->tokens.known[i].text, (size_t)c->tokens.known[i].size);
+        int32_t n = (int32_t)peft_porter_stem(copy, (size_t)c->tokens.known[i].size);
+        stems[i] = peft__mt_intern_token(&c->grams, copy, n);
+        copy += c->tokens.known[i].size;
     }
     return copy != NULL;
 }
@@ -21471,7 +21433,7 @@ static peft_status peft__meteor_all(const peft_text_desc *d, peft__corpus *c, in
         r->score += best / (double)d->count;
         if (d->pairs) d->pairs[i] = best;
     }
-    peft__mt_format(r->signature, sizeof r->signature, "|match:exact+porter%s|a:%g|b:%g|g:%g|like:nltk-3.8",
+    peft__string_into(r->signature, sizeof r->signature, "|match:exact+porter%s|a:%g|b:%g|g:%g|like:nltk-3.8",
                     d->synonyms ? "+syn" : "", m.alpha, m.beta, m.gamma);
     return PEFT_OK;
 }
@@ -21583,7 +21545,7 @@ static peft_status peft__cider_all(const peft_text_desc *d, peft__corpus *c, int
         r->score += pairs[i] / (double)d->count;
         if (d->pairs) d->pairs[i] = pairs[i];
     }
-    peft__mt_format(r->signature, sizeof r->signature, "|order:%d%s|idf:refs|like:pycocoevalcap", orders,
+    peft__string_into(r->signature, sizeof r->signature, "|order:%d%s|idf:refs|like:pycocoevalcap", orders,
                     d->plain ? "|plain" : "|D");
     return PEFT_OK;
 }
@@ -21614,7 +21576,7 @@ static peft_status peft__coco_rouge(const peft_text_desc *d, peft__corpus *c, in
         r->score += f / (double)d->count;
         if (d->pairs) d->pairs[i] = f;
     }
-    peft__mt_format(r->signature, sizeof r->signature, "|beta:1.2|like:pycocoevalcap");
+    peft__string_into(r->signature, sizeof r->signature, "|beta:1.2|like:pycocoevalcap");
     return PEFT_OK;
 }
 
@@ -21649,7 +21611,7 @@ PEFTDEF peft_status peft_coco_bleu(const peft_text_desc *desc, peft_metric_resul
         result->orders[n - 1] = pow(product, 1.0 / n) * (ratio < 1 ? exp(1 - 1 / ratio) : 1);
     }
     result->score = result->orders[orders - 1];
-    peft__mt_format(result->signature, sizeof result->signature,
+    peft__string_into(result->signature, sizeof result->signature,
                     "coco_bleu|nrefs:%d|case:%s|tok:none|order:%d|like:pycocoevalcap",
                     PEFT__MAX(d.references_per_prediction, 1), d.lowercase ? "lc" : "mixed", orders);
     return PEFT_OK;
@@ -21735,7 +21697,7 @@ PEFTDEF peft_status peft_classification(const peft_class_desc *desc, peft_class_
     memset(result, 0, sizeof *result);
     peft__class_scores(desc, counts, counts + classes, counts + 2 * classes, classes, result);
     peft__free(desc->context, counts);
-    peft__mt_format(result->signature, sizeof result->signature, "classification|n:%lld|classes:%d|positive:%d|zero:0",
+    peft__string_into(result->signature, sizeof result->signature, "classification|n:%lld|classes:%d|positive:%d|zero:0",
                     (long long)desc->count, classes, desc->positive > 0 ? desc->positive : 1);
     return PEFT_OK;
 }
@@ -21927,7 +21889,7 @@ PEFTDEF peft_status peft_calibration(const peft_calibration_desc *desc, peft_cal
             double e = desc->confidence[i] - (desc->correct[i] != 0);
             result->brier += e * e / (double)desc->count;
         }
-        peft__mt_format(result->signature, sizeof result->signature, "calibration|n:%lld|bins:%d|coverage:%g",
+        peft__string_into(result->signature, sizeof result->signature, "calibration|n:%lld|bins:%d|coverage:%g",
                         (long long)desc->count, bins, coverage);
     }
     peft__free(ctx, sorted);
@@ -21970,7 +21932,7 @@ PEFTDEF peft_status peft_multirc(peft_context *context, const int32_t *predictio
             result->exact_match += (q[k].wrong == 0) / (double)table.used;
         }
         result->f1a = peft__class_prf((double)all.hits, (double)all.predicted, (double)all.expected).f1;
-        peft__mt_format(result->signature, sizeof result->signature, "multirc|answers:%lld|questions:%d", (long long)count,
+        peft__string_into(result->signature, sizeof result->signature, "multirc|answers:%lld|questions:%d", (long long)count,
                         (int)table.used);
     }
     peft__mt_pool_free(&pool);
@@ -22024,7 +21986,7 @@ static size_t peft__squad_clean(char *s, size_t n) {
 typedef struct peft__squad_work {
     peft__mt_pool pool;
     peft__mt_table tokens;
-    peft__mt_token *known, *words;
+    peft__mt_token *words;
     char *bytes[2];
     int32_t *ids[2], *counts;
     int32_t count[2];
@@ -22035,8 +21997,7 @@ static bool peft__squad_init(peft__squad_work *w, const peft__mt_input *in) {
     int64_t n = in->longest + 2;
     memset(w, 0, sizeof *w);
     peft__mt_pool_init(&w->pool, in->ctx);
-    peft__mt_get_table(&w->pool, &w->tokens, 2 * n);
-    w->known = (peft__mt_token *)peft__mt_get(&w->pool, 2 * n, sizeof *w->known);
+    peft__mt_get_words(&w->pool, &w->tokens, 2 * n);
     w->words = (peft__mt_token *)peft__mt_get(&w->pool, n, sizeof *w->words);
     w->counts = (int32_t *)peft__mt_get(&w->pool, 2 * n, sizeof(int32_t));
     for (int k = 0; k < 2; k++) {
@@ -22051,20 +22012,16 @@ static void peft__squad_read(peft__squad_work *w, int side, const char *text) {
     size_t n = peft__uc_lower_text(text, strlen(text), w->bytes[side]);
     n = peft__squad_clean(w->bytes[side], n);
     w->count[side] = peft__words_cut(PEFT__WORDS_CHRF, w->ascii, w->bytes[side], n, w->words);
-    for (int32_t i = 0; i < w->count[side]; i++)
-        w->ids[side][i] = peft__mt_intern_token(&w->tokens, w->known, w->words[i].text, w->words[i].size);
+    peft__mt_intern_tokens(&w->tokens, w->words, w->count[side], w->ids[side]);
 }
 
 static void peft__squad_pair(peft__squad_work *w, const char *prediction, const char *reference, double *exact, double *f1) {
-    int32_t hits = 0;
     peft__mt_table_clear(&w->tokens, (int64_t)(strlen(prediction) + strlen(reference)) + 2);
     peft__squad_read(w, 0, prediction);
     peft__squad_read(w, 1, reference);
     int32_t n = w->count[0], m = w->count[1];
     *exact = n == m && memcmp(w->ids[0], w->ids[1], (size_t)n * sizeof(int32_t)) == 0;
-    memset(w->counts, 0, (size_t)w->tokens.used * sizeof(int32_t));
-    for (int32_t i = 0; i < m; i++) w->counts[w->ids[1][i]]++;
-    for (int32_t i = 0; i < n; i++) hits += w->counts[w->ids[0][i]]-- > 0;
+    int32_t hits = peft__mt_common(w->ids[0], n, w->ids[1], m, w->counts, w->tokens.used);
     *f1 = n == 0 || m == 0 ? *exact : peft__mt_prf(hits, n, m).f1;
 }
 
@@ -22073,8 +22030,7 @@ PEFTDEF peft_status peft_squad(const peft_text_desc *desc, peft_answer_result *r
     if (!result) return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "squad: result is NULL");
     peft__mt_input in;
     peft__squad_work w;
-    peft__mt_input_set(&in, "squad", desc->context, desc->predictions, desc->references, desc->count);
-    peft_status s = peft__mt_check(&in, desc->reference_count, desc->references_per_prediction);
+    peft_status s = PEFT__MT_INPUT(&in, "squad", desc);
     if (s != PEFT_OK) return s;
     bool ok = peft__squad_init(&w, &in);
     memset(result, 0, sizeof *result);
@@ -22093,7 +22049,7 @@ PEFTDEF peft_status peft_squad(const peft_text_desc *desc, peft_answer_result *r
     result->exact_match /= (double)in.count;
     result->f1 /= (double)in.count;
     peft__mt_pool_free(&w.pool);
-    peft__mt_format(result->signature, sizeof result->signature, "squad|nrefs:%d|norm:squad|empty:v2", in.per);
+    peft__string_into(result->signature, sizeof result->signature, "squad|nrefs:%d|norm:squad|empty:v2", in.per);
     return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
@@ -22128,14 +22084,13 @@ PEFTDEF peft_status peft_diversity(peft_context *context, const char *const *tex
     peft__mt_input in;
     peft__corpus c;
     if (!context || !result) return PEFT_ERROR_ARGUMENT;
-    peft__mt_input_set(&in, "diversity", context, texts, texts, count);
-    peft_status s = peft__mt_check(&in, 0, 1);
+    peft_status s = peft__mt_input_set(&in, "diversity", context, texts, texts, count, 0, 1);
     if (s != PEFT_OK) return s;
     memset(result, 0, sizeof *result);
     in.per = 0;
     bool ok = peft__corpus_read(&c, &in, !keep_case) && peft__diversity(&c, result);
     peft__mt_pool_free(&c.pool);
-    peft__mt_format(result->signature, sizeof result->signature, "diversity|case:%s|tok:none", keep_case ? "mixed" : "lc");
+    peft__string_into(result->signature, sizeof result->signature, "diversity|case:%s|tok:none", keep_case ? "mixed" : "lc");
     return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
@@ -22147,8 +22102,7 @@ PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *te
     peft__corpus c;
     double sum = 0;
     if (!context || !result) return PEFT_ERROR_ARGUMENT;
-    peft__mt_input_set(&in, "perplexity", context, texts, texts, count);
-    peft_status s = peft__mt_check(&in, 0, 1);
+    peft_status s = peft__mt_input_set(&in, "perplexity", context, texts, texts, count, 0, 1);
     s = s == PEFT_OK ? peft__series_check(context, "perplexity", loglikelihoods, count) : s;
     if (s == PEFT_OK && !tokens) s = peft__fail(context, PEFT_ERROR_ARGUMENT, "perplexity: tokens is NULL");
     if (s != PEFT_OK) return s;
@@ -22169,7 +22123,7 @@ PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *te
     result->per_word = exp(-sum / (double)result->words);
     result->per_byte = exp(-sum / (double)result->bytes);
     result->bits_per_byte = -sum / (double)result->bytes / 0.69314718055994530942;
-    peft__mt_format(result->signature, sizeof result->signature, "perplexity|texts:%lld|tokens:%lld|words:%lld|bytes:%lld",
+    peft__string_into(result->signature, sizeof result->signature, "perplexity|texts:%lld|tokens:%lld|words:%lld|bytes:%lld",
                     (long long)count, (long long)result->tokens, (long long)result->words, (long long)result->bytes);
     return PEFT_OK;
 }
@@ -22319,8 +22273,8 @@ static peft_status peft__paired_rows(peft__paired *p, int side) {
         return s != PEFT_OK ? s : p->pool.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
     }
     if (d->metric >= PEFT_PAIRED_ROUGE_1) return peft__paired_rouge(p, side, texts);
-    peft__mt_input_set(&in, side ? "paired: system" : "paired: baseline", d->context, texts, d->references, d->count);
-    peft_status s = peft__mt_check(&in, d->reference_count, d->references_per_prediction);
+    peft_status s = peft__mt_input_set(&in, side ? "paired: system" : "paired: baseline", d->context, texts, d->references, d->count,
+                                       d->reference_count, d->references_per_prediction);
     if (s != PEFT_OK) return s;
     return d->metric == PEFT_PAIRED_BLEU ? peft__paired_bleu(p, side, &in)
            : d->metric == PEFT_PAIRED_CHRF ? peft__paired_chrf(p, side, &in) : peft__paired_ter(p, side, &in);
@@ -22411,7 +22365,7 @@ PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result
     }
     if (s == PEFT_OK) {
         peft__paired_test(&p, result);
-        peft__mt_format(result->signature, sizeof result->signature, "paired|%s|%s:%lld|seed:%llu|n:%lld|like:sacrebleu-2.6.0",
+        peft__string_into(result->signature, sizeof result->signature, "paired|%s|%s:%lld|seed:%llu|n:%lld|like:sacrebleu-2.6.0",
                         names[desc->metric],
                         desc->test == PEFT_PAIRED_BOOTSTRAP ? "bs" : "ar", (long long)p.samples, (unsigned long long)p.seed, (long long)p.count);
     }
@@ -22941,7 +22895,7 @@ PEFTDEF peft_status peft_toxicity(const peft_toxicity_desc *desc, peft_toxicity_
     }
     peft__bias_free(&b);
     if (s == PEFT_OK)
-        peft__mt_format(result->signature, sizeof result->signature, "toxicity|n:%lld|per:%lld|scorer:%s|threshold:%g", (long long)n,
+        peft__string_into(result->signature, sizeof result->signature, "toxicity|n:%lld|per:%lld|scorer:%s|threshold:%g", (long long)n,
                         (long long)per, desc->scorer ? "given" : "words", threshold);
     return s;
 }
@@ -23023,11 +22977,11 @@ static peft_status peft__wn_read(peft_wordnet *w, const char *folder, int part) 
     const char *name = peft__wn_names[part];
     if (strlen(folder) > sizeof path - 32)
         return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "wordnet: the folder's name is too long");
-    peft__mt_format(path, sizeof path, "%s/index.%s", folder, name);
+    peft__string_into(path, sizeof path, "%s/index.%s", folder, name);
     peft_status s = peft__read_all(w->ctx, path, &w->index[part], NULL);
-    peft__mt_format(path, sizeof path, "%s/data.%s", folder, name);
+    peft__string_into(path, sizeof path, "%s/data.%s", folder, name);
     s = s == PEFT_OK ? peft__read_all(w->ctx, path, &w->data[part], &w->data_size[part]) : s;
-    peft__mt_format(path, sizeof path, "%s/%s.exc", folder, name);
+    peft__string_into(path, sizeof path, "%s/%s.exc", folder, name);
     if (s == PEFT_OK && peft__file_exists(w->ctx, path))
         s = peft__read_all(w->ctx, path, &w->exceptions[part], NULL);
     if (s == PEFT_OK && !(peft__wn_lines(&w->lemmas[part], w->index[part]) &&
@@ -25009,8 +24963,7 @@ static double peft__bench_equal(const peft__bench_answers *a) {
 static peft_status peft__bench_score_set_f1(const peft__bench_answers *a, peft_benchmark_result *r) {
     peft__mt_input in;
     peft__squad_work w;
-    peft__mt_input_set(&in, "f1", a->ctx, a->texts, a->references, a->count);
-    peft_status status = peft__mt_check(&in, 0, (int)a->per);
+    peft_status status = peft__mt_input_set(&in, "f1", a->ctx, a->texts, a->references, a->count, 0, (int)a->per);
     if (status) return status;
     bool ok = peft__squad_init(&w, &in);
     double sum = 0;
