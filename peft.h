@@ -1678,14 +1678,19 @@ extern "C" {
 #define PEFT__MAX(a, b) ((a) > (b) ? (a) : (b))
 #define PEFT__COUNT(array) ((int64_t)(sizeof(array) / sizeof((array)[0])))
 
+// PEFT__INLINE: of the innermost loops. PEFT__NOINLINE: of many callers and none of them hot; copies would only cost size and
+// compile time.
 #if defined(_MSC_VER)
 #define PEFT__INLINE static __forceinline
+#define PEFT__NOINLINE static __declspec(noinline)
 #define PEFT__RESTRICT __restrict
 #elif defined(__GNUC__) || defined(__clang__)
 #define PEFT__INLINE static inline __attribute__((always_inline))
+#define PEFT__NOINLINE static __attribute__((noinline))
 #define PEFT__RESTRICT __restrict__
 #else
 #define PEFT__INLINE static inline
+#define PEFT__NOINLINE static
 #define PEFT__RESTRICT
 #endif
 
@@ -1794,7 +1799,7 @@ static void *peft__alloc(peft_context *ctx, size_t size) {
     return p;
 }
 
-static void peft__free(peft_context *ctx, void *p) {
+PEFT__NOINLINE void peft__free(peft_context *ctx, void *p) {
     if (!p) return;
     ctx->memory -= peft__block_of(p)->size;
     ctx->allocator.free(peft__block_of(p)->base, ctx->allocator.user);
@@ -1818,7 +1823,7 @@ static void *peft__calloc(peft_context *ctx, int64_t count, size_t size) {
     return p;
 }
 
-static void *peft__realloc(peft_context *ctx, void *p, size_t size) {
+PEFT__NOINLINE void *peft__realloc(peft_context *ctx, void *p, size_t size) {
     void *q = peft__alloc(ctx, size);
     if (q && p) {
         memcpy(q, p, PEFT__MIN(size, peft__block_of(p)->size));
@@ -2538,7 +2543,7 @@ static void peft__arena_init(peft__arena *a, peft_context *ctx) {
     a->ctx = ctx;
 }
 
-static void peft__arena_free(peft__arena *a) {
+PEFT__NOINLINE void peft__arena_free(peft__arena *a) {
     for (peft__chunk *c = a->first; c;) {
         peft__chunk *next = c->next;
         peft__free(a->ctx, c);
@@ -2578,7 +2583,7 @@ static void *peft__arena_alloc(peft__arena *a, size_t size) {
     return p;
 }
 
-static char *peft__arena_strdup(peft__arena *a, const char *s, size_t n) {
+PEFT__NOINLINE char *peft__arena_strdup(peft__arena *a, const char *s, size_t n) {
     char *copy = (char *)peft__arena_alloc(a, n + 1);
     if (!copy) return NULL;
     if (n) memcpy(copy, s, n);
@@ -2600,7 +2605,7 @@ static void peft__string_init(peft__string *s, peft_context *ctx) {
     s->ctx = ctx;
 }
 
-static void peft__string_free(peft__string *s) {
+PEFT__NOINLINE void peft__string_free(peft__string *s) {
     peft__free(s->ctx, s->data);
     s->data = NULL;
     s->size = s->capacity = 0;
@@ -2624,7 +2629,7 @@ static bool peft__string_append(peft__string *s, const char *data, size_t n) {
     return true;
 }
 
-static bool peft__string_puts(peft__string *s, const char *text) {
+PEFT__NOINLINE bool peft__string_puts(peft__string *s, const char *text) {
     return peft__string_append(s, text, strlen(text));
 }
 
@@ -2713,7 +2718,7 @@ static void peft__map_init(peft__map *m, peft_context *ctx) {
     m->ctx = ctx;
 }
 
-static void peft__map_free(peft__map *m) {
+PEFT__NOINLINE void peft__map_free(peft__map *m) {
     peft__free(m->ctx, m->entries);
     m->entries = NULL;
     m->capacity = m->count = 0;
@@ -2791,7 +2796,7 @@ typedef struct peft__json_reader {
 
 enum { PEFT__JSON_DEPTH = 128 };  // deeper than any config, shallower than any stack
 
-static peft_status peft__json_error(peft__json_reader *r, const char *what) {
+PEFT__NOINLINE peft_status peft__json_error(peft__json_reader *r, const char *what) {
     long long line = 1;
     for (const char *p = r->begin; p < r->at; p++) line += *p == '\n';
     return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s:%lld: JSON: %s", r->where, line, what);
@@ -2985,7 +2990,7 @@ static peft_status peft__json_parse(peft_context *ctx, peft__arena *a, const cha
     return r.at == r.end ? PEFT_OK : peft__json_error(&r, "something behind the end");
 }
 
-static const peft__json *peft__json_get(const peft__json *object, const char *key) {
+PEFT__NOINLINE const peft__json *peft__json_get(const peft__json *object, const char *key) {
     if (!object || object->type != PEFT__JSON_OBJECT) return NULL;
     size_t n = strlen(key);
     for (const peft__json *v = object->child; v; v = v->next)
@@ -2997,22 +3002,22 @@ static bool peft__json_is(const peft__json *v, peft__json_type type) {
     return v && v->type == type;
 }
 
-static double peft__json_double(const peft__json *object, const char *key, double missing) {
+PEFT__NOINLINE double peft__json_double(const peft__json *object, const char *key, double missing) {
     const peft__json *v = peft__json_get(object, key);
     return peft__json_is(v, PEFT__JSON_NUMBER) ? v->number : missing;
 }
 
-static int64_t peft__json_int(const peft__json *object, const char *key, int64_t missing) {
+PEFT__NOINLINE int64_t peft__json_int(const peft__json *object, const char *key, int64_t missing) {
     double d = peft__json_double(object, key, (double)missing);
     return d >= -9e15 && d <= 9e15 ? (int64_t)d : missing;
 }
 
-static bool peft__json_bool(const peft__json *object, const char *key, bool missing) {
+PEFT__NOINLINE bool peft__json_bool(const peft__json *object, const char *key, bool missing) {
     const peft__json *v = peft__json_get(object, key);
     return peft__json_is(v, PEFT__JSON_BOOL) ? v->boolean : missing;
 }
 
-static const char *peft__json_text(const peft__json *object, const char *key, const char *missing) {
+PEFT__NOINLINE const char *peft__json_text(const peft__json *object, const char *key, const char *missing) {
     const peft__json *v = peft__json_get(object, key);
     return peft__json_is(v, PEFT__JSON_STRING) ? v->string : missing;
 }
@@ -5794,7 +5799,7 @@ static float *peft__take(peft_tape *t, int64_t size) {
     return (float *)(void *)((char *)b + PEFT__BUFFER_HEADER);
 }
 
-static void peft__give(float *data) {
+PEFT__NOINLINE void peft__give(float *data) {
     peft__buffer *b = data ? (peft__buffer *)(void *)((char *)data - PEFT__BUFFER_HEADER) : NULL;
     if (b && !b->free) peft__release(b);
 }
@@ -5859,7 +5864,7 @@ static void *peft__record(peft_tape *t, peft_tensor *out, size_t size, void (*ba
 }
 
 // Where to put the gradient of x. *beta tells whether to overwrite (0) or add (1). NULL: x needs none (or memory ran out).
-static float *peft__grad_of(peft_tape *t, peft_tensor *x, float *beta) {
+PEFT__NOINLINE float *peft__grad_of(peft_tape *t, peft_tensor *x, float *beta) {
     *beta = 1;
     if (!x || !x->requires_grad) return NULL;
     if (x->grad) return x->grad;
@@ -7780,7 +7785,7 @@ static char *peft__path_join(peft__arena *a, const char *folder, const char *nam
     return path;
 }
 
-static bool peft__ends_with(const char *s, const char *end) {
+PEFT__NOINLINE bool peft__ends_with(const char *s, const char *end) {
     size_t n = strlen(s), m = strlen(end);
     return n >= m && strcmp(s + n - m, end) == 0;
 }
@@ -8526,7 +8531,7 @@ static const unsigned char *peft__gguf_span(peft__gguf_cursor *c, uint64_t n) {
     return p;
 }
 
-static uint64_t peft__gguf_take(peft__gguf_cursor *c, int bytes) {
+PEFT__NOINLINE uint64_t peft__gguf_take(peft__gguf_cursor *c, int bytes) {
     const unsigned char *p = peft__gguf_span(c, (uint64_t)bytes);
     uint64_t v = 0;
     for (int i = p ? bytes : 0; i-- > 0;) v = v << 8 | p[i];
@@ -8794,7 +8799,7 @@ PEFTDEF const char *peft_gguf_key(const peft_gguf *g, int64_t i) {
     return i >= 0 && i < g->entry_count ? g->entries[i].key : NULL;
 }
 
-static const peft__gguf_entry *peft__gguf_entry_of(const peft_gguf *g, const char *key, bool array) {
+PEFT__NOINLINE const peft__gguf_entry *peft__gguf_entry_of(const peft_gguf *g, const char *key, bool array) {
     int64_t i = peft__map_get(&g->keys, key, strlen(key), -1);
     return i >= 0 && g->entries[i].array == array ? &g->entries[i] : NULL;
 }
@@ -8941,7 +8946,7 @@ PEFTDEF void peft_gguf_writer_destroy(peft_gguf_writer *w) {
     peft__free(w->ctx, w);
 }
 
-static void peft__gguf_put(peft__string *out, uint64_t v, int bytes) {
+PEFT__NOINLINE void peft__gguf_put(peft__string *out, uint64_t v, int bytes) {
     char data[8];
     for (int i = 0; i < bytes; i++) data[i] = (char)(v >> 8 * i & 0xFF);
     peft__string_append(out, data, (size_t)bytes);
@@ -16953,7 +16958,7 @@ static peft__field *peft__record_add(peft__data_record *r) {
     return f;
 }
 
-static peft_status peft__record_fail(const peft__data_record *r, const char *what) {
+PEFT__NOINLINE peft_status peft__record_fail(const peft__data_record *r, const char *what) {
     return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s:%lld: %s", r->path, (long long)r->line, what);
 }
 
@@ -17007,7 +17012,7 @@ static peft_status peft__template_parse(peft_context *ctx, peft__arena *arena, c
 }
 
 // A name that occurs twice means its last value, as in Python's json and csv.
-static const peft__field *peft__record_find(const peft__data_record *r, const char *name, size_t n) {
+PEFT__NOINLINE const peft__field *peft__record_find(const peft__data_record *r, const char *name, size_t n) {
     for (int64_t i = r->count - 1; i >= 0; i--)
         if (r->fields[i].name_size == n && memcmp(r->fields[i].name, name, n) == 0) return &r->fields[i];
     return NULL;
@@ -19044,7 +19049,7 @@ static void peft__mt_pool_init(peft__mt_pool *p, peft_context *ctx) {
     p->ctx = ctx;
 }
 
-static void *peft__mt_get(peft__mt_pool *p, int64_t count, size_t size) {
+PEFT__NOINLINE void *peft__mt_get(peft__mt_pool *p, int64_t count, size_t size) {
     void *block = NULL;
     if (!p->failed && p->count < 40) {
         block = peft__calloc(p->ctx, PEFT__MAX(count, 1), size);
@@ -19093,7 +19098,7 @@ static bool peft__mt_grow(peft__mt_pool *p, peft__mt_table *t, int64_t keys) {
     return true;
 }
 
-static void peft__mt_pool_free(peft__mt_pool *p) {
+PEFT__NOINLINE void peft__mt_pool_free(peft__mt_pool *p) {
     for (int i = 0; i < p->count; i++) peft__free(p->ctx, p->blocks[i]);
     p->count = 0;
 }
@@ -24785,7 +24790,7 @@ static double peft__bench_number(const char *text, size_t n) {
     return negative ? -v : v;
 }
 
-static void peft__bench_metric(peft_benchmark_result *r, const char *name, double value) {
+PEFT__NOINLINE void peft__bench_metric(peft_benchmark_result *r, const char *name, double value) {
     if (r->metric_count == PEFT_BENCHMARK_METRICS) return;
     peft_named_value *m = &r->metrics[r->metric_count++];
     peft__string_into(m->name, sizeof(m->name), "%s", name);
@@ -25764,7 +25769,7 @@ PEFTDEF peft_status peft_benchmark_write_predictions(const peft_benchmark *b, co
 // ---- tables
 
 // v with so many decimals, rounded half away from zero: the library's own formatter has no %f.
-static void peft__bench_decimal(char *out, size_t size, double v, int decimals) {
+PEFT__NOINLINE void peft__bench_decimal(char *out, size_t size, double v, int decimals) {
     long long scale = decimals == 2 ? 100 : decimals == 4 ? 10000 : 10;
     if (!(fabs(v) < 1e12)) {
         peft__string_into(out, size, "%g", v);
