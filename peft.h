@@ -1832,6 +1832,15 @@ PEFT__NOINLINE void *peft__realloc(peft_context *ctx, void *p, size_t size) {
     return q;
 }
 
+// Room for one more item in an array that doubles: the array, moved or not. NULL: out of memory, the array is as it was.
+static void *peft__one_more(peft_context *ctx, void *items, int64_t count, int64_t *capacity, size_t size) {
+    if (count < *capacity) return items;
+    int64_t more = PEFT__MAX(2 * *capacity, 64);
+    void *grown = peft__realloc(ctx, items, (size_t)more * size);
+    if (grown) *capacity = more;
+    return grown;
+}
+
 // ---- the clock
 
 static double peft__seconds(void) {
@@ -9046,14 +9055,9 @@ static peft_status peft__gguf_add_ordered(peft_gguf_writer *w, const char *name,
     if (rows < 1 || cols < 1 || cols % f->block || !peft__row_order_fits(&order, rows))
         return peft__fail(w->ctx, PEFT_ERROR_SHAPE, "tensor %s: %lld x %lld as ggml type %s with %lld heads", name, (long long)rows,
                           (long long)cols, f->name, (long long)order.heads);
-    if (w->count == w->capacity) {
-        int64_t capacity = w->capacity ? 2 * w->capacity : 64;
-        size_t bytes = (size_t)capacity * sizeof(peft__gguf_source);
-        peft__gguf_source *grown = (peft__gguf_source *)peft__realloc(w->ctx, w->sources, bytes);
-        if (!grown) return PEFT_ERROR_MEMORY;
-        w->sources = grown;
-        w->capacity = capacity;
-    }
+    void *grown = peft__one_more(w->ctx, w->sources, w->count, &w->capacity, sizeof(*w->sources));
+    if (!grown) return PEFT_ERROR_MEMORY;
+    w->sources = (peft__gguf_source *)grown;
     char *copy = peft__arena_strdup(&w->arena, name, n);
     if (!copy || !peft__map_set(&w->names, copy, n, 0)) return PEFT_ERROR_MEMORY;
     peft__gguf_source s = {copy, t, type, order, rows, cols, 1};
@@ -10131,11 +10135,9 @@ static int32_t peft__trie_place(peft_context *ctx, peft__trie *t, const unsigned
 }
 
 static peft__trie_range *peft__trie_push(peft_context *ctx, peft__trie_range *queue, int64_t count, int64_t *capacity) {
-    if (count < *capacity) return queue;
-    *capacity = PEFT__MAX(1024, *capacity * 2);
-    peft__trie_range *grown = (peft__trie_range *)peft__realloc(ctx, queue, (size_t)*capacity * sizeof(peft__trie_range));
+    void *grown = peft__one_more(ctx, queue, count, capacity, sizeof(*queue));
     if (!grown) peft__free(ctx, queue);
-    return grown;
+    return (peft__trie_range *)grown;
 }
 
 // Keys must be sorted; of equal ones the first counts. Breadth first, with a queue: a key's length is not to be trusted.
@@ -10311,13 +10313,9 @@ static peft__piece *peft__tokenizer_symbol(peft_tokenizer *t, const char *text, 
         peft__fail(t->ctx, PEFT_ERROR_MEMORY, "a vocabulary of %lld pieces", (long long)t->symbol_count);
         return NULL;
     }
-    if (t->symbol_count == t->capacity) {
-        int64_t capacity = t->capacity ? 2 * t->capacity : 1024;
-        peft__piece *grown = (peft__piece *)peft__realloc(t->ctx, t->pieces, (size_t)capacity * sizeof(peft__piece));
-        if (!grown) return NULL;
-        t->pieces = grown;
-        t->capacity = capacity;
-    }
+    void *grown = peft__one_more(t->ctx, t->pieces, t->symbol_count, &t->capacity, sizeof(*t->pieces));
+    if (!grown) return NULL;
+    t->pieces = (peft__piece *)grown;
     char *copy = peft__tokenizer_text(t, text, n);
     if (!copy) return NULL;
     peft__piece *p = &t->pieces[t->symbol_count++];
@@ -16946,13 +16944,9 @@ typedef struct peft__data_record {
 } peft__data_record;
 
 static peft__field *peft__record_add(peft__data_record *r) {
-    if (r->count == r->capacity) {
-        int64_t capacity = PEFT__MAX(2 * r->capacity, 16);
-        peft__field *grown = (peft__field *)peft__realloc(r->ctx, r->fields, (size_t)capacity * sizeof(peft__field));
-        if (!grown) return NULL;
-        r->fields = grown;
-        r->capacity = capacity;
-    }
+    void *grown = peft__one_more(r->ctx, r->fields, r->count, &r->capacity, sizeof(*r->fields));
+    if (!grown) return NULL;
+    r->fields = (peft__field *)grown;
     peft__field *f = &r->fields[r->count++];
     memset(f, 0, sizeof(*f));
     return f;
@@ -17090,13 +17084,9 @@ static peft_status peft__record_from_json(peft__data_record *r, peft__arena *scr
 // ---- the dataset's own texts
 
 static peft_status peft__dataset_add(peft_dataset *d, const char *prompt, size_t prompt_size, const char *completion, size_t completion_size) {
-    if (d->count == d->capacity) {
-        int64_t capacity = PEFT__MAX(2 * d->capacity, 64);
-        char **grown = (char **)peft__realloc(d->ctx, d->texts, (size_t)(2 * capacity) * sizeof(char *));
-        if (!grown) return PEFT_ERROR_MEMORY;
-        d->texts = grown;
-        d->capacity = capacity;
-    }
+    void *grown = peft__one_more(d->ctx, d->texts, d->count, &d->capacity, 2 * sizeof(*d->texts));
+    if (!grown) return PEFT_ERROR_MEMORY;
+    d->texts = (char **)grown;
     char *p = peft__arena_strdup(&d->arena, prompt, prompt_size), *c = peft__arena_strdup(&d->arena, completion, completion_size);
     if (!p || !c) return PEFT_ERROR_MEMORY;
     d->texts[2 * d->count] = p;
@@ -23539,14 +23529,9 @@ static peft_status peft__bench_group(peft__bench_loader *l, const char *name, si
 
 static peft_benchmark_example *peft__bench_new(peft__bench_loader *l, const char *id, const char *question, size_t size) {
     peft__bench_task *t = l->t;
-    if (t->count == t->capacity) {
-        int64_t capacity = PEFT__MAX(2 * t->capacity, 64);
-        size_t bytes = (size_t)capacity * sizeof(peft_benchmark_example);
-        peft_benchmark_example *grown = (peft_benchmark_example *)peft__realloc(l->b->ctx, t->examples, bytes);
-        if (!grown) return NULL;
-        t->examples = grown;
-        t->capacity = capacity;
-    }
+    void *grown = peft__one_more(l->b->ctx, t->examples, t->count, &t->capacity, sizeof(*t->examples));
+    if (!grown) return NULL;
+    t->examples = (peft_benchmark_example *)grown;
     peft_benchmark_example *e = &t->examples[t->count];
     memset(e, 0, sizeof(*e));
     e->id = peft__bench_keep(l, id, strlen(id));
