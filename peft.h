@@ -20452,17 +20452,22 @@ static void peft__bleu_signature(const peft_bleu_desc *d, int per, char *out, si
                     methods[d->smoothing], value, d->average_precision ? "mean:arithmetic|bp:no" : "like:sacrebleu-2.6.0");
 }
 
+// What is wrong with the settings, NULL: nothing.
+static const char *peft__bleu_settings(const peft_bleu_desc *d, int *orders) {
+    *orders = d->max_order == 0 ? 4 : d->max_order;
+    return *orders < 1 || *orders > PEFT_BLEU_ORDERS                     ? "max_order is not 1..8"
+           : (unsigned)d->tokenizer > (unsigned)PEFT_TOKENIZE_NONE      ? "unknown tokenizer"
+           : (unsigned)d->smoothing > (unsigned)PEFT_SMOOTH_NONE        ? "unknown smoothing"
+           : !(d->smooth_value >= 0 && d->smooth_value < 1e9)           ? "smooth_value is out of range"
+                                                                        : NULL;
+}
+
 PEFTDEF peft_status peft_bleu(const peft_bleu_desc *desc, peft_bleu_result *result) {
     if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
     peft__mt_input in;
     peft__bleu_stats sum;
-    int orders = desc->max_order == 0 ? 4 : desc->max_order;
-    const char *bad = !result                                        ? "result is NULL"
-                      : orders < 1 || orders > PEFT_BLEU_ORDERS      ? "max_order is not 1..8"
-                      : (unsigned)desc->tokenizer > (unsigned)PEFT_TOKENIZE_NONE ? "unknown tokenizer"
-                      : (unsigned)desc->smoothing > (unsigned)PEFT_SMOOTH_NONE   ? "unknown smoothing"
-                      : !(desc->smooth_value >= 0 && desc->smooth_value < 1e9)   ? "smooth_value is out of range"
-                                                                                 : NULL;
+    int orders = 0;
+    const char *bad = result ? peft__bleu_settings(desc, &orders) : "result is NULL";
     if (bad) return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "bleu: %s", bad);
     peft_status s = PEFT__MT_INPUT(&in, "bleu", desc);
     s = s == PEFT_OK ? peft__bleu_collect(&in, desc, orders, &sum, NULL) : s;
@@ -20644,20 +20649,24 @@ static peft_status peft__chrf_all(peft__chrf_run *run, peft_metric_result *resul
     return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
+// Fills what of `run` follows from the settings. Returns what is wrong with them, NULL: nothing.
+static const char *peft__chrf_settings(peft__chrf_run *run, const peft_chrf_desc *d) {
+    memset(run, 0, sizeof *run);
+    run->desc = d;
+    run->letters = d->char_order == 0 ? 6 : d->char_order;
+    run->beta = d->beta == 0 ? 2 : d->beta;
+    run->orders = run->letters + d->word_order;
+    bool fits = run->letters > 0 && run->letters <= 16 && d->word_order >= 0 && d->word_order <= 16;
+    return !fits ? "orders are not within 16" : !(run->beta > 0 && run->beta < 1e6) ? "beta is out of range" : NULL;
+}
+
 PEFTDEF peft_status peft_chrf(const peft_chrf_desc *desc, peft_metric_result *result) {
     if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
     peft__mt_input in;
     peft__chrf_run run;
-    memset(&run, 0, sizeof run);
+    const char *bad = result ? peft__chrf_settings(&run, desc) : "result is NULL";
+    if (bad) return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "chrf: %s", bad);
     run.in = &in;
-    run.desc = desc;
-    run.letters = desc->char_order == 0 ? 6 : desc->char_order;
-    run.beta = desc->beta == 0 ? 2 : desc->beta;
-    bool fits = run.letters > 0 && run.letters <= 16 && desc->word_order >= 0 && desc->word_order <= 16;
-    if (!result || !fits || !(run.beta > 0 && run.beta < 1e6))
-        return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "chrf: %s",
-                          !result ? "result is NULL" : !fits ? "orders are not within 16" : "beta is out of range");
-    run.orders = run.letters + desc->word_order;
     memset(result, 0, sizeof *result);
     peft_status s = PEFT__MT_INPUT(&in, "chrf", desc);
     s = s == PEFT_OK ? peft__chrf_all(&run, result) : s;
@@ -22134,6 +22143,7 @@ typedef struct peft__paired {
     peft_ter_desc ter;
     peft_rouge_desc rouge;
     int orders, width;
+    double beta;                // of chrF
     int64_t count, samples;
     uint64_t seed;
     double *rows[2];            // of the baseline, of the system: count * width
@@ -22158,7 +22168,7 @@ static double peft__paired_score(const peft__paired *p, const double *sum) {
     if (p->desc->metric == PEFT_PAIRED_CHRF) {
         int64_t s[3 * PEFT__CHRF_ORDERS];
         for (int k = 0; k < p->width; k++) s[k] = (int64_t)sum[k];
-        return peft__chrf_score(s, p->orders, p->chrf.beta == 0 ? 2 : p->chrf.beta, p->chrf.eps_smoothing);
+        return peft__chrf_score(s, p->orders, p->beta, p->chrf.eps_smoothing);
     }
     return p->desc->metric == PEFT_PAIRED_TER ? peft__ter_score(sum[0], sum[1]) : sum[0] / (double)p->count;
 }
@@ -22213,12 +22223,8 @@ static peft_status peft__paired_bleu(peft__paired *p, int side, const peft__mt_i
 static peft_status peft__paired_chrf(peft__paired *p, int side, const peft__mt_input *in) {
     peft__chrf_run run;
     peft_metric_result r;
-    memset(&run, 0, sizeof run);
+    peft__chrf_settings(&run, &p->chrf);
     run.in = in;
-    run.desc = &p->chrf;
-    run.letters = p->chrf.char_order == 0 ? 6 : p->chrf.char_order;
-    run.beta = p->chrf.beta == 0 ? 2 : p->chrf.beta;
-    run.orders = p->orders;
     run.segments = (int64_t *)peft__mt_get(&p->pool, p->count * p->width, sizeof(int64_t));
     p->rows[side] = (double *)peft__mt_get(&p->pool, p->count * p->width, sizeof(double));
     peft_status s = p->pool.failed ? PEFT_ERROR_MEMORY : peft__chrf_all(&run, &r);
@@ -22309,10 +22315,6 @@ static void peft__paired_test(peft__paired *p, peft_paired_result *r) {
 // The metric's settings, checked as the metric itself would.
 static peft_status peft__paired_settings(peft__paired *p) {
     const peft_paired_desc *d = p->desc;
-    memset(&p->bleu, 0, sizeof p->bleu);
-    memset(&p->chrf, 0, sizeof p->chrf);
-    memset(&p->ter, 0, sizeof p->ter);
-    memset(&p->rouge, 0, sizeof p->rouge);
     if (d->bleu) p->bleu = *d->bleu;
     if (d->chrf) p->chrf = *d->chrf;
     if (d->ter) p->ter = *d->ter;
@@ -22322,23 +22324,23 @@ static peft_status peft__paired_settings(peft__paired *p) {
     const char *bad = d->count <= 0 ? "no lines" : d->samples < 0 ? "samples is negative"
                       : (unsigned)d->metric > (unsigned)PEFT_PAIRED_VALUES ? "unknown metric"
                       : (unsigned)d->test > (unsigned)PEFT_PAIRED_RANDOMIZATION ? "unknown test" : NULL;
+    const char *wrong = NULL;
     if (d->metric == PEFT_PAIRED_BLEU) {
-        p->orders = p->bleu.max_order == 0 ? 4 : p->bleu.max_order;
+        wrong = peft__bleu_settings(&p->bleu, &p->orders);
         p->width = 2 * p->orders + 2;
-        if (p->orders < 1 || p->orders > PEFT_BLEU_ORDERS || (unsigned)p->bleu.tokenizer > (unsigned)PEFT_TOKENIZE_NONE ||
-            (unsigned)p->bleu.smoothing > (unsigned)PEFT_SMOOTH_NONE) bad = "settings of bleu";
     } else if (d->metric == PEFT_PAIRED_CHRF) {
-        int letters = p->chrf.char_order == 0 ? 6 : p->chrf.char_order;
-        p->orders = letters + p->chrf.word_order;
+        peft__chrf_run run;
+        wrong = peft__chrf_settings(&run, &p->chrf);
+        p->orders = run.orders;
         p->width = 3 * p->orders;
-        if (letters < 1 || letters > 16 || p->chrf.word_order < 0 || p->chrf.word_order > 16 || p->chrf.beta < 0)
-            bad = "settings of chrf";
+        p->beta = run.beta;
     } else if (d->metric == PEFT_PAIRED_TER) {
         p->width = 2;
     }
     p->count = d->count;
     p->samples = d->samples ? d->samples : d->test == PEFT_PAIRED_BOOTSTRAP ? 1000 : 10000;
     p->seed = d->seed ? d->seed : 12345;
+    bad = bad ? bad : wrong;
     return bad ? peft__fail(d->context, PEFT_ERROR_ARGUMENT, "paired: %s", bad) : PEFT_OK;
 }
 
