@@ -285,8 +285,9 @@ PEFTDEF peft_tensor *peft_cross_entropy(peft_tape *tape, peft_tensor *x, peft_te
 //     PEFT_NF4, PEFT_FP4   weight = map[code] * absmax, two codes per byte, the first in the high half. Byte for byte what bitsandbytes
 //                          makes and reads (Dettmers et al. 2023, QLoRA): codes, scales, maps and their names in checkpoints
 //     PEFT_I8              weight = code * absmax / 127, code = -127..127, rounded to nearest
-// Products with such weights expand them while packing; the matrix never exists in f32. They are frozen: peft_require_grad makes
-// a tensor f32.
+// Products with such weights expand them while packing; the matrix never exists in f32. Products of at most four rows of x (decoding) with
+// 4-bit weights are computed in 16-bit integers, within about 5e-5 of the result's size. They are frozen: peft_require_grad makes a
+// tensor f32.
 //
 //     peft_quantize_desc d = {PEFT_NF4, 64, true};
 //     peft_tensor *small;  peft_quantize(ctx, weight, &d, &small);   // 4.127 bits a weight
@@ -3184,15 +3185,17 @@ typedef struct peft__operand {
 // Writes columns [n0, n0+nc) and rows [k0, k0+kc) of op(B) as panels [kc][nr], the last one filled up with zeros.
 typedef void (*peft__pack_fn)(const peft__operand *b, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed);
 
-// Chapter 4: the same for quantized formats, and the product for few rows of A (false: use the gemm).
+// Chapter 4: the same for quantized formats, and the product for few rows of A (not done: use the gemm).
 static peft__pack_fn peft__quant_pack_of(peft_simd simd);
-static bool peft__quant_gemv(peft_context *ctx, int64_t m, int64_t n, int64_t k, float alpha, const float *x, int64_t ldx,
-                             const peft__operand *b, float beta, float *y, int64_t ldy);
+static peft_status peft__quant_gemv(peft_context *ctx, int64_t m, int64_t n, int64_t k, float alpha, const float *x, int64_t ldx,
+                                    const peft__operand *b, float beta, float *y, int64_t ldy, bool *done);
 
 #if defined(__GNUC__) || defined(__clang__)
 #define PEFT__PREFETCH(p) __builtin_prefetch(p)
+#define PEFT__PREFETCH_L2(p) __builtin_prefetch(p, 0, 2)
 #else
 #define PEFT__PREFETCH(p) ((void)(p))
+#define PEFT__PREFETCH_L2(p) ((void)(p))
 #endif
 
 PEFT__INLINE float peft__element(peft_dtype type, const void *row, int64_t i) {
@@ -4373,7 +4376,11 @@ static peft_status peft__gemm(peft_context *ctx, int64_t m, int64_t n, int64_t k
         peft__scale_matrix(m, n, beta, c, ldc);
         return PEFT_OK;
     }
-    if (b->type >= PEFT_I8 && a_cs == 1 && !ctx->dry && peft__quant_gemv(ctx, m, n, k, alpha, a, a_rs, b, beta, c, ldc)) return PEFT_OK;
+    if (b->type >= PEFT_I8 && a_cs == 1 && !ctx->dry) {
+        bool done = false;
+        peft_status status = peft__quant_gemv(ctx, m, n, k, alpha, a, a_rs, b, beta, c, ldc, &done);
+        if (status || done) return status;
+    }
     peft__gemm_job g;
     peft__gemm_job_init(&g, ctx, m, n, k, alpha, a, a_rs, a_cs, b, beta, c, ldc);
     int64_t threads = (double)m * (double)n * (double)k < PEFT__SERIAL_WORK ? 1 : ctx->threads;
@@ -4473,8 +4480,26 @@ PEFT__INLINE float peft__quant_scale(const peft_quant *q, int64_t block) {
 // The same for blocks [block, block + count), for products, where it does not matter whether the two operations are fused.
 PEFT__INLINE void peft__quant_scales(const peft_quant *q, int64_t block, int64_t count, float *out) {
     if (q->absmax) memcpy(out, q->absmax + block, (size_t)count * sizeof(float));
-    for (int64_t b = block; !q->absmax && b < block + count; b++)
-        *out++ = q->nested_map[q->codes[b]] * q->nested_absmax[b >> 8] + q->nested_offset;
+    for (int64_t b = block, end = block + count; !q->absmax && b < end;) {
+        int64_t stop = PEFT__MIN((b | 255) + 1, end);
+        float scale = q->nested_absmax[b >> 8], offset = q->nested_offset;
+        const float *map = q->nested_map;
+        const uint8_t *code = q->codes;
+        for (; b + 4 <= stop; b += 4, out += 4) {
+            out[0] = map[code[b]] * scale + offset, out[1] = map[code[b + 1]] * scale + offset;
+            out[2] = map[code[b + 2]] * scale + offset, out[3] = map[code[b + 3]] * scale + offset;
+        }
+        for (; b < stop; b++) *out++ = map[code[b]] * scale + offset;
+    }
+}
+
+// The scales of weights [first, first + count), then as many finite numbers as a vector of `width` reads behind them: in place or in copy.
+PEFT__INLINE const float *peft__quant_scales_at(const peft_quant *q, int64_t first, int64_t count, int64_t width, float *copy) {
+    int64_t block = first >> q->block_shift, n = ((first + count - 1) >> q->block_shift) - block + 1;
+    if (q->absmax && block + n + width <= q->block_count) return q->absmax + block;
+    peft__quant_scales(q, block, n, copy);
+    memset(copy + n, 0, (size_t)width * sizeof(float));
+    return copy;
 }
 
 // The value of weight i before its scale.
@@ -4496,6 +4521,18 @@ typedef void (*peft__expand_fn)(const peft_quant *q, const uint8_t *data, int64_
 
 // ---- packing
 // Panels of op(B) as chapter 3 reads them. Any shape and alignment: weights are expanded in runs and put in place one by one.
+
+// Rows of the weight, to be multiplied with rows of x.
+typedef struct peft__quant_lines {
+    const peft_quant *q;
+    const uint8_t *data, *end;            // end: where this thread's part of the codes ends
+    int64_t first, stride, count, k, grain;  // row i: weights [first + i*stride, ... + k)
+    int64_t m, xs;                        // rows of x as the product reads them, at xp + r*xs
+    const float *xp;
+    int16_t map[16];                      // the table of 4-bit codes in integers
+} peft__quant_lines;
+
+#define PEFT__QUANT_LINES 64  // at most so many rows of the weight at a time
 
 typedef struct peft__quant_panel {
     const peft_quant *q;
@@ -4543,6 +4580,9 @@ static int peft__place_words(int width, int e) {
         v[6] = PEFT__NIBBLE_##V(t, w, 6), v[7] = PEFT__NIBBLE_##V(t, w, 7);                                 \
     }
 
+// Neighbours of c are added up: even codes of two bytes, then odd ones.
+#define PEFT__COLUMNS(a, b) c[0] = a[0], c[1] = a[2], c[2] = b[0], c[3] = b[2], c[4] = a[1], c[5] = a[3], c[6] = b[1], c[7] = b[3];
+
 #if PEFT__X86
 typedef struct peft__table_avx2 {
     __m256 low, high;
@@ -4578,6 +4618,9 @@ PEFT__AVX2 peft__eighths_avx2 peft__eighths_of_avx2(const float *map) {
     for (int k = 0; k < 4; k++) t.byte[k] = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)bytes[k]));
     return t;
 }
+typedef struct peft__pairs_avx2 {
+    __m256i low, high;  // the two bytes of each entry
+} peft__pairs_avx2;
 PEFT__AVX2 void peft__four_avx2(peft__eighths_avx2 t, __m256i code, __m256 *v) {
     __m256i a = _mm256_shuffle_epi8(t.byte[0], code), b = _mm256_shuffle_epi8(t.byte[1], code);
     __m256i c = _mm256_shuffle_epi8(t.byte[2], code), d = _mm256_shuffle_epi8(t.byte[3], code);
@@ -4595,9 +4638,47 @@ static int peft__place_avx2(int width, int e) {
     int byte = e / 2;
     return (e % 2 * 4 + byte % 16 / 4) * width + byte / 16 * 4 + byte % 4;
 }
-PEFT__AVX2 __m256 peft__spread_avx2(const float *scales, int64_t phase, int shift) {
+typedef __m256i peft__lanes_avx2;
+PEFT__AVX2 __m256i peft__lanes_of_avx2(int64_t phase, int shift) {
     __m256i at = _mm256_add_epi32(_mm256_set1_epi32((int32_t)phase), _mm256_setr_epi32(0, 0, 0, 0, 32, 32, 32, 32));
-    return _mm256_permutevar8x32_ps(_mm256_loadu_ps(scales), _mm256_srl_epi32(at, _mm_cvtsi32_si128(shift)));
+    return _mm256_srl_epi32(at, _mm_cvtsi32_si128(shift));
+}
+PEFT__AVX2 __m256 peft__spread_avx2(const float *scales, __m256i lanes) {
+    return _mm256_permutevar8x32_ps(_mm256_loadu_ps(scales), lanes);
+}
+typedef __m256i peft__short_avx2, peft__int_avx2;
+PEFT__AVX2 peft__pairs_avx2 peft__pairs_of_avx2(const int16_t *map) {
+    peft__pairs_avx2 t;
+    __m256i entries = _mm256_loadu_si256((const __m256i *)(const void *)map);
+    __m256i low = _mm256_and_si256(entries, _mm256_set1_epi16(255)), high = _mm256_srli_epi16(entries, 8);
+    t.low = _mm256_permute4x64_epi64(_mm256_packus_epi16(low, low), 0x88);
+    t.high = _mm256_permute4x64_epi64(_mm256_packus_epi16(high, high), 0x88);
+    return t;
+}
+PEFT__AVX2 void peft__zip_avx2(peft__pairs_avx2 t, __m256i code, __m256i *v) {
+    __m256i low = _mm256_shuffle_epi8(t.low, code), high = _mm256_shuffle_epi8(t.high, code);
+    v[0] = _mm256_unpacklo_epi8(low, high), v[1] = _mm256_unpackhi_epi8(low, high);
+}
+PEFT__AVX2 void peft__shorts_of_avx2(peft__pairs_avx2 t, __m256 w, __m256i *v) {
+    __m256i codes = _mm256_castps_si256(w), mask = _mm256_set1_epi8(15);
+    peft__zip_avx2(t, _mm256_and_si256(_mm256_srli_epi16(codes, 4), mask), v);
+    peft__zip_avx2(t, _mm256_and_si256(codes, mask), v + 2);
+}
+PEFT__AVX2 void peft__columns_avx2(const float *x, __m256 *c) {
+    __m256 a[4], b[4];
+    for (int i = 0; i < 4; i++)
+        a[i] = _mm256_loadu2_m128(x + 32 + 4 * i, x + 4 * i), b[i] = _mm256_loadu2_m128(x + 48 + 4 * i, x + 16 + 4 * i);
+    peft__transpose4_avx2(a), peft__transpose4_avx2(b);
+    PEFT__COLUMNS(a, b)
+}
+PEFT__AVX2 void peft__put_shorts_avx2(float *to, __m256 even, __m256 odd) {
+    __m256i s = _mm256_blend_epi16(_mm256_cvtps_epi32(even), _mm256_slli_epi32(_mm256_cvtps_epi32(odd), 16), 0xAA);
+    _mm256_storeu_ps(to, _mm256_castsi256_ps(s));
+}
+PEFT__AVX2 __m256i peft__no_ints_avx2(void) { return _mm256_setzero_si256(); }
+PEFT__AVX2 __m256 peft__ints_to_f32_avx2(__m256i s) { return _mm256_cvtepi32_ps(s); }
+PEFT__AVX2 __m256i peft__add_products_avx2(__m256i s, __m256i v, const float *x) {
+    return _mm256_add_epi32(s, _mm256_madd_epi16(v, _mm256_castps_si256(_mm256_loadu_ps(x))));
 }
 #define PEFT__NIBBLE_avx2(t, w, i) peft__look_avx2(t, _mm256_srli_epi32(_mm256_castps_si256(w), 4 * ((i) ^ 1)))
 #define PEFT__BYTE_avx2(w, i) \
@@ -4617,10 +4698,43 @@ PEFT__AVX512 __m512i peft__codes_avx512(const uint8_t *p) {
 PEFT__AVX512 __m512 peft__bytes_avx512(const uint8_t *p) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
 }
-PEFT__AVX512 __m512 peft__spread_avx512(const float *scales, int64_t phase, int shift) {
-    __m512i lanes = _mm512_set_epi32(120, 112, 104, 96, 88, 80, 72, 64, 56, 48, 40, 32, 24, 16, 8, 0);
-    __m512i at = _mm512_srl_epi32(_mm512_add_epi32(_mm512_set1_epi32((int32_t)phase), lanes), _mm_cvtsi32_si128(shift));
-    return _mm512_permutexvar_ps(at, _mm512_loadu_ps(scales));
+typedef __m512i peft__lanes_avx512;
+PEFT__AVX512 __m512i peft__lanes_of_avx512(int64_t phase, int shift) {
+    __m512i at = _mm512_set_epi32(120, 112, 104, 96, 88, 80, 72, 64, 56, 48, 40, 32, 24, 16, 8, 0);
+    return _mm512_srl_epi32(_mm512_add_epi32(_mm512_set1_epi32((int32_t)phase), at), _mm_cvtsi32_si128(shift));
+}
+PEFT__AVX512 __m512 peft__spread_avx512(const float *scales, __m512i lanes) {
+    return _mm512_permutexvar_ps(lanes, _mm512_loadu_ps(scales));
+}
+typedef __m512i peft__short_avx512, peft__int_avx512;
+typedef __m512i peft__pairs_avx512;  // the table twice, as the fifth bit of an index is the next code's
+PEFT__AVX512 __m512i peft__pairs_of_avx512(const int16_t *map) {
+    return _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)map));
+}
+PEFT__AVX512 void peft__shorts_of_avx512(__m512i t, __m512 w, __m512i *v) {
+    __m512i codes = _mm512_castps_si512(w);
+    v[0] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 4), t), v[1] = _mm512_permutexvar_epi16(codes, t);
+    v[2] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 12), t), v[3] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 8), t);
+}
+PEFT__AVX512 __m512 peft__pieces_avx512(const float *x) {
+    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(x));
+    v = _mm512_insertf32x4(_mm512_insertf32x4(v, _mm_loadu_ps(x + 32), 1), _mm_loadu_ps(x + 64), 2);
+    return _mm512_insertf32x4(v, _mm_loadu_ps(x + 96), 3);
+}
+PEFT__AVX512 void peft__columns_avx512(const float *x, __m512 *c) {
+    __m512 a[4], b[4];
+    for (int i = 0; i < 4; i++) a[i] = peft__pieces_avx512(x + 8 * i), b[i] = peft__pieces_avx512(x + 8 * i + 4);
+    peft__transpose4_avx512(a), peft__transpose4_avx512(b);
+    for (int i = 0; i < 4; i++) c[2 * i] = a[i], c[2 * i + 1] = b[i];
+}
+PEFT__AVX512 void peft__put_shorts_avx512(float *to, __m512 even, __m512 odd) {
+    __m512i s = _mm512_mask_blend_epi16(0xAAAAAAAA, _mm512_cvtps_epi32(even), _mm512_slli_epi32(_mm512_cvtps_epi32(odd), 16));
+    _mm512_storeu_ps(to, _mm512_castsi512_ps(s));
+}
+PEFT__AVX512 __m512i peft__no_ints_avx512(void) { return _mm512_setzero_si512(); }
+PEFT__AVX512 __m512 peft__ints_to_f32_avx512(__m512i s) { return _mm512_cvtepi32_ps(s); }
+PEFT__AVX512 __m512i peft__add_products_avx512(__m512i s, __m512i v, const float *x) {
+    return _mm512_add_epi32(s, _mm512_madd_epi16(v, _mm512_castps_si512(_mm512_loadu_ps(x))));
 }
 #define PEFT__NIBBLE_avx512(t, w, i) peft__look_avx512(t, _mm512_srli_epi32(_mm512_castps_si512(w), 4 * ((i) ^ 1)))
 #define PEFT__BYTE_avx512(w, i) \
@@ -4648,9 +4762,54 @@ PEFT__INLINE float32x4_t peft__bytes_neon(const uint8_t *p) {
     memcpy(&word, p, 4);
     return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vcreate_s8(word)))));
 }
-PEFT__INLINE float32x4_t peft__spread_neon(const float *s, int64_t phase, int shift) {
-    float lanes[4] = {s[phase >> shift], s[(phase + 8) >> shift], s[(phase + 16) >> shift], s[(phase + 24) >> shift]};
+typedef struct peft__lanes_neon {
+    int at[4];
+} peft__lanes_neon;
+PEFT__INLINE peft__lanes_neon peft__lanes_of_neon(int64_t phase, int shift) {
+    peft__lanes_neon l = {{(int)(phase >> shift), (int)((phase + 8) >> shift), (int)((phase + 16) >> shift), (int)((phase + 24) >> shift)}};
+    return l;
+}
+PEFT__INLINE float32x4_t peft__spread_neon(const float *s, peft__lanes_neon l) {
+    float lanes[4] = {s[l.at[0]], s[l.at[1]], s[l.at[2]], s[l.at[3]]};
     return vld1q_f32(lanes);
+}
+typedef int16x8_t peft__short_neon;
+typedef int32x4_t peft__int_neon;
+typedef struct peft__pairs_neon {
+    uint8x16_t low, high;  // the two bytes of each entry
+} peft__pairs_neon;
+PEFT__INLINE peft__pairs_neon peft__pairs_of_neon(const int16_t *map) {
+    uint16x8_t a = vreinterpretq_u16_s16(vld1q_s16(map)), b = vreinterpretq_u16_s16(vld1q_s16(map + 8));
+    peft__pairs_neon t;
+    t.low = vcombine_u8(vmovn_u16(a), vmovn_u16(b));
+    t.high = vcombine_u8(vshrn_n_u16(a, 8), vshrn_n_u16(b, 8));
+    return t;
+}
+PEFT__INLINE void peft__zip_neon(peft__pairs_neon t, uint8x16_t code, int16x8_t *v) {
+    uint8x16_t low = vqtbl1q_u8(t.low, code), high = vqtbl1q_u8(t.high, code);
+    v[0] = vreinterpretq_s16_u8(vzip1q_u8(low, high)), v[1] = vreinterpretq_s16_u8(vzip2q_u8(low, high));
+}
+PEFT__INLINE void peft__shorts_of_neon(peft__pairs_neon t, float32x4_t w, int16x8_t *v) {
+    static const uint8_t order[16] = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};  // so that a lane adds up its own word
+    uint8x16_t codes = vqtbl1q_u8(vreinterpretq_u8_f32(w), vld1q_u8(order));
+    peft__zip_neon(t, vshrq_n_u8(codes, 4), v);
+    peft__zip_neon(t, vandq_u8(codes, vdupq_n_u8(15)), v + 2);
+}
+PEFT__INLINE void peft__columns_neon(const float *x, float32x4_t *c) {
+    float32x4_t a[4], b[4];
+    for (int i = 0; i < 4; i++) a[i] = vld1q_f32(x + 8 * i), b[i] = vld1q_f32(x + 8 * i + 4);
+    peft__transpose_neon(a), peft__transpose_neon(b);
+    PEFT__COLUMNS(a, b)
+}
+PEFT__INLINE void peft__put_shorts_neon(float *to, float32x4_t even, float32x4_t odd) {
+    int16x8_t s = vcombine_s16(vmovn_s32(vcvtnq_s32_f32(even)), vmovn_s32(vcvtnq_s32_f32(odd)));
+    vst1q_f32(to, vreinterpretq_f32_s16(s));
+}
+PEFT__INLINE int32x4_t peft__no_ints_neon(void) { return vdupq_n_s32(0); }
+PEFT__INLINE float32x4_t peft__ints_to_f32_neon(int32x4_t s) { return vcvtq_f32_s32(s); }
+PEFT__INLINE int32x4_t peft__add_products_neon(int32x4_t s, int16x8_t v, const float *x) {
+    int16x8_t by = vreinterpretq_s16_f32(vld1q_f32(x));
+    return vmlal_high_s16(vmlal_s16(s, vget_low_s16(v), vget_low_s16(by)), v, by);
 }
 #define PEFT__NIBBLE_neon(t, w, i) peft__look_neon(t, vshlq_u32(vreinterpretq_u32_f32(w), vdupq_n_s32(-4 * ((i) ^ 1))))
 #define PEFT__BYTE_neon(w, i) vcvtq_f32_s32(vshrq_n_s32(vshlq_n_s32(vreinterpretq_s32_f32(w), 24 - 8 * (i)), 24))
@@ -4680,8 +4839,50 @@ PEFT__INLINE v128_t peft__codes_wasm(const uint8_t *p) {
 PEFT__INLINE v128_t peft__bytes_wasm(const uint8_t *p) {
     return wasm_f32x4_convert_i32x4(wasm_i32x4_make((int8_t)p[0], (int8_t)p[1], (int8_t)p[2], (int8_t)p[3]));
 }
-PEFT__INLINE v128_t peft__spread_wasm(const float *s, int64_t phase, int shift) {
-    return wasm_f32x4_make(s[phase >> shift], s[(phase + 8) >> shift], s[(phase + 16) >> shift], s[(phase + 24) >> shift]);
+typedef struct peft__lanes_wasm {
+    int at[4];
+} peft__lanes_wasm;
+PEFT__INLINE peft__lanes_wasm peft__lanes_of_wasm(int64_t phase, int shift) {
+    peft__lanes_wasm l = {{(int)(phase >> shift), (int)((phase + 8) >> shift), (int)((phase + 16) >> shift), (int)((phase + 24) >> shift)}};
+    return l;
+}
+PEFT__INLINE v128_t peft__spread_wasm(const float *s, peft__lanes_wasm l) {
+    return wasm_f32x4_make(s[l.at[0]], s[l.at[1]], s[l.at[2]], s[l.at[3]]);
+}
+typedef v128_t peft__short_wasm, peft__int_wasm;
+typedef struct peft__pairs_wasm {
+    v128_t low, high;  // the two bytes of each entry
+} peft__pairs_wasm;
+PEFT__INLINE peft__pairs_wasm peft__pairs_of_wasm(const int16_t *map) {
+    v128_t a = wasm_v128_load(map), b = wasm_v128_load(map + 8);
+    peft__pairs_wasm t;
+    t.low = wasm_i8x16_shuffle(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    t.high = wasm_i8x16_shuffle(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    return t;
+}
+PEFT__INLINE void peft__zip_wasm(peft__pairs_wasm t, v128_t code, v128_t *v) {  // so that a lane adds up its own word
+    v128_t low = wasm_i8x16_swizzle(t.low, code), high = wasm_i8x16_swizzle(t.high, code);
+    v[0] = wasm_i8x16_shuffle(low, high, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29);
+    v[1] = wasm_i8x16_shuffle(low, high, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
+}
+PEFT__INLINE void peft__shorts_of_wasm(peft__pairs_wasm t, v128_t w, v128_t *v) {
+    peft__zip_wasm(t, wasm_u8x16_shr(w, 4), v);
+    peft__zip_wasm(t, wasm_v128_and(w, wasm_i8x16_splat(15)), v + 2);
+}
+PEFT__INLINE void peft__columns_wasm(const float *x, v128_t *c) {
+    v128_t a[4], b[4];
+    for (int i = 0; i < 4; i++) a[i] = wasm_v128_load(x + 8 * i), b[i] = wasm_v128_load(x + 8 * i + 4);
+    peft__transpose_wasm(a), peft__transpose_wasm(b);
+    PEFT__COLUMNS(a, b)
+}
+PEFT__INLINE void peft__put_shorts_wasm(float *to, v128_t even, v128_t odd) {
+    v128_t a = wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_nearest(even)), b = wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_nearest(odd));
+    wasm_v128_store(to, wasm_v128_or(wasm_v128_and(a, wasm_i32x4_splat(65535)), wasm_i32x4_shl(b, 16)));
+}
+PEFT__INLINE v128_t peft__no_ints_wasm(void) { return wasm_i32x4_splat(0); }
+PEFT__INLINE v128_t peft__ints_to_f32_wasm(v128_t s) { return wasm_f32x4_convert_i32x4(s); }
+PEFT__INLINE v128_t peft__add_products_wasm(v128_t s, v128_t v, const float *x) {
+    return wasm_i32x4_add(s, wasm_i32x4_dot_i16x8(v, wasm_v128_load(x)));
 }
 #define PEFT__NIBBLE_wasm(t, w, i) peft__look_wasm(t, wasm_u32x4_shr(w, 4 * ((i) ^ 1)))
 #define PEFT__BYTE_wasm(w, i) wasm_f32x4_convert_i32x4(wasm_i32x4_shr(wasm_i32x4_shl(w, 24 - 8 * (i)), 24))
@@ -4696,9 +4897,11 @@ PEFT__DEFINE_EIGHT(wasm, )
 // of the words is a finished row of the panel. The rows' scales change together wherever `grain` divides the position, the largest
 // power of two that divides both row length and block. Rows that begin in the middle of a word go the other way.
 //
-// Products for a few tokens read and look up every code once. With k contiguous: four rows of the weight against up to four of x, which
-// lies in the order in which words give up their codes; the sums of a chunk of W words are scaled by lane. With n contiguous: sums of
-// one chunk of columns stay in registers while the rows stream by.
+// Products for a few tokens read and look up every code once. With k contiguous, 4-bit codes become 16-bit integers, and so does x: one
+// instruction multiplies and adds up twice as many of them as of floats, and one lookup gives twice as many. The integers of a chunk of
+// W words are added up exactly; then each lane is scaled, by its weights' absmax and by a scale of its own eight numbers of x. The cost is
+// the rounding of x to 1/16383 of the largest of eight and of the table to 1/15684: together about 5e-5 of the result. int8 codes stay
+// floats. With n contiguous: sums of one chunk of columns stay in registers while the rows stream by.
 
 PEFT__INLINE int64_t peft__quant_grain(const peft_quant *q, int64_t stride) {
     return PEFT__MIN(q->block, stride & -stride);
@@ -4710,12 +4913,15 @@ PEFT__INLINE const uint8_t *peft__quant_at(const peft_quant *q, const uint8_t *d
 
 #define PEFT__QUANT_ROWS 4     // at most this many rows of x count as few; more are the gemm's
 #define PEFT__QUANT_SPAN 2048  // codes of a row whose scales are kept at a time
+#define PEFT__QUANT_SHORT 256  // shorter rows than this are not for integers: their rounding errors would not average out
+#define PEFT__QUANT_LARGE ((int64_t)1 << 22)  // weights enough for more tasks than threads; smaller parts would not be fetched ahead
 #define PEFT__QUANT_BATCH 16   // rows likewise, where columns are added up
 
-// A token's product reads the weights once, from far away: 4 KiB ahead hides the way from memory. The address is only a hint.
-PEFT__INLINE void peft__quant_fetch(const uint8_t *p) {
-    PEFT__PREFETCH((const void *)((uintptr_t)p + 4096));
-    (void)p;
+// A token's product reads its weights once, and from memory only at full speed if they are asked for early: into the second-level cache.
+// Not beyond `end`, where another thread may be at work; a NULL end fetches nothing.
+#define PEFT__FAR 8192
+PEFT__INLINE void peft__fetch_far(const void *p, const void *end) {
+    if ((uintptr_t)p + PEFT__FAR < (uintptr_t)end) PEFT__PREFETCH_L2((const void *)((uintptr_t)p + PEFT__FAR));
 }
 PEFT__INLINE void peft__quant_fetch_row(const uint8_t *p, int64_t pitch) {
     PEFT__PREFETCH((const void *)((uintptr_t)p + 16 * (uintptr_t)pitch));
@@ -4728,37 +4934,41 @@ PEFT__INLINE void peft__quant_fetch_row(const uint8_t *p, int64_t pitch) {
 #define PEFT__QUANT_PUT4(V, i) peft__store_##V(to + (i) * b->step, peft__mul_##V(PEFT__NIBBLE_##V(table, r[w], i), scale));
 #define PEFT__QUANT_PUT8(V, i) peft__store_##V(to + (i) * b->step, peft__mul_##V(PEFT__BYTE_##V(r[w], i), scale));
 #define PEFT__QUANT_ZERO(V, i) peft__vec_##V t##i##0 = peft__set_##V(0.0f), t##i##1 = t##i##0, t##i##2 = t##i##0, t##i##3 = t##i##0;
-#define PEFT__QUANT_STEP(V, i)                                                                          \
-    s0 = peft__fma_##V(v[i], peft__load_##V(xp + (i) * PEFT__W_##V), s0);                               \
-    s1 = peft__fma_##V(v[i], peft__load_##V(xp + xs + (i) * PEFT__W_##V), s1);                          \
-    if (R > 2) s2 = peft__fma_##V(v[i], peft__load_##V(xp + 2 * xs + (i) * PEFT__W_##V), s2);           \
-    if (R > 3) s3 = peft__fma_##V(v[i], peft__load_##V(xp + 3 * xs + (i) * PEFT__W_##V), s3);
-#define PEFT__QUANT_ADD(V, i, by)                           \
-    t##i##0 = peft__fma_##V(s0, by, t##i##0);               \
-    t##i##1 = peft__fma_##V(s1, by, t##i##1);               \
-    if (R > 2) t##i##2 = peft__fma_##V(s2, by, t##i##2);    \
-    if (R > 3) t##i##3 = peft__fma_##V(s3, by, t##i##3);
+#define PEFT__QUANT_BEGIN(V, i)                                                                         \
+    int64_t at##i = w->first + PEFT__MIN(g + (i), w->count - 1) * w->stride + k0, phase##i = at##i & (q->block - 1); \
+    const uint8_t *row##i = w->data + (at##i >> 1);                                                     \
+    const float *scale##i = peft__quant_scales_at(q, at##i, span, W, copy[i]);                          \
+    peft__lanes_##V lanes##i = peft__lanes_of_##V(phase##i, q->block_shift);
+#define PEFT__QUANT_REST(V, i) \
+    if (i < N) memset(rest[i], 0, sizeof(rest[i])), memcpy(rest[i], row##i, (size_t)(span - p + 1) / 2), row##i = rest[i];
+#define PEFT__QUANT_STEP(V, i, r)                                                                       \
+    if (r < R) {                                                                                        \
+        const float *x = xp + (r) * w->xs;                                                              \
+        peft__int_##V s = peft__add_products_##V(peft__no_ints_##V(), v[0], x);                         \
+        s = peft__add_products_##V(s, v[1], x + W);                                                     \
+        s = peft__add_products_##V(s, v[2], x + 2 * W);                                                 \
+        s = peft__add_products_##V(s, v[3], x + 3 * W);                                                 \
+        t##i##r = peft__fma_##V(peft__ints_to_f32_##V(s), peft__mul_##V(by, peft__load_##V(x + 4 * W)), t##i##r); \
+    }
 #define PEFT__QUANT_ROW4(V, i)                                                                          \
-    peft__quant_fetch(row[i] + (p >> 1));                                                               \
-    w = words == PEFT__W_##V ? peft__load_##V((const float *)(const void *)(row[i] + (p >> 1)))         \
-                             : peft__load_n_##V((const float *)(const void *)(row[i] + (p >> 1)), words); \
-    peft__eight_##V(table, w, v);                                                                       \
-    at = phase[i] + p;                                                                                  \
-    w = peft__spread_##V(scales[i] + (at >> q->block_shift), at & (q->block - 1), q->block_shift);      \
-    s0 = s1 = s2 = s3 = peft__set_##V(0.0f);                                                            \
-    PEFT__QUANT_STEP(V, 0) PEFT__QUANT_STEP(V, 1) PEFT__QUANT_STEP(V, 2) PEFT__QUANT_STEP(V, 3)         \
-    PEFT__QUANT_STEP(V, 4) PEFT__QUANT_STEP(V, 5) PEFT__QUANT_STEP(V, 6) PEFT__QUANT_STEP(V, 7)         \
-    PEFT__QUANT_ADD(V, i, w)
-#define PEFT__QUANT_PAIR(V, i)                                                                          \
-    s0 = peft__fma_##V(v[i], peft__load_##V(xp + p + (i) * PEFT__W_##V), s0);                           \
-    s1 = peft__fma_##V(v[i + 1], peft__load_##V(xp + p + (i + 1) * PEFT__W_##V), s1);
-#define PEFT__QUANT_SCALE8(V, i) peft__vec_##V c##i = peft__set_##V(peft__quant_scale(q, (first[i] + p) >> q->block_shift));
-#define PEFT__QUANT_ROW8(V, i)                                                                          \
-    peft__quant_fetch(data + first[i] + j);                                                             \
-    v = peft__mul_##V(peft__bytes_##V(data + first[i] + j), c##i);                                      \
-    PEFT__QUANT_ADD(V, i, v)
-#define PEFT__QUANT_SUM(V, i) \
-    if (R > i) peft__sum4_##V(t0##i, t1##i, t2##i, t3##i, out + 4 * (i));
+    if (i < N) {                                                                                        \
+        peft__short_##V v[4];                                                                           \
+        peft__fetch_far(row##i, w->end);                                                                \
+        peft__shorts_of_##V(table, peft__load_##V((const float *)(const void *)row##i), v);             \
+        if (moving) lanes##i = peft__lanes_of_##V((phase##i + p) & (q->block - 1), q->block_shift);     \
+        peft__vec_##V by = peft__spread_##V(scale##i + (moving ? (phase##i + p) >> q->block_shift : block), lanes##i); \
+        PEFT__QUANT_STEP(V, i, 0) PEFT__QUANT_STEP(V, i, 1) PEFT__QUANT_STEP(V, i, 2) PEFT__QUANT_STEP(V, i, 3) \
+        row##i += 4 * W;                                                                                \
+    }
+#define PEFT__QUANT_LINE8(V, i) \
+    peft__quant_dots8_row_##V(R, w, w->first + PEFT__MIN(g + (i), w->count - 1) * w->stride, t + (i));
+#define PEFT__QUANT_ROW8(V, r) \
+    if (r < R) s##r = peft__fma_##V(v, peft__load_##V(x + (r) * xs + j), s##r);
+#define PEFT__QUANT_SCALE8(V, r) \
+    if (r < R) t##r = peft__fma_##V(s##r, scale, t##r);
+#define PEFT__QUANT_SUM4(V, r) \
+    if (r < R && N == 4) peft__sum4_##V(t0##r, t1##r, t2##r, t3##r, out + (r) * PEFT__QUANT_LINES + g); \
+    if (r < R && N == 1) out[(r) * PEFT__QUANT_LINES + g] = peft__sum_##V(t0##r);
 #define PEFT__QUANT_COLUMN4(V, i) s##i = peft__fma_##V(v[i], by, s##i);
 #define PEFT__QUANT_COLUMN8(V, i)                                                                       \
     by = peft__set_##V(x[p] * peft__quant_scale(q, (at + (i) * PEFT__W_##V) >> q->block_shift));        \
@@ -4840,121 +5050,91 @@ PEFT__INLINE void peft__quant_fetch_row(const uint8_t *p, int64_t pitch) {
                 peft__quant_pack_any(&b, p, peft__quant_expand_##V, packed + l);                                       \
             }                                                                                                          \
     }                                                                                                                  \
-    /* a token against one row of 4-bit codes, of at most PEFT__QUANT_SPAN */                                          \
-    PEFT__INLINE TARGET peft__vec_##V peft__quant_dots4_row_##V(const peft_quant *q, peft__eighths_##V table,          \
-                                                                const uint8_t *data, int64_t first, int64_t k, const float *xp) { \
+    /* a row of x in integers, for dots4 */                                                                            \
+    static TARGET void peft__quant_round_x_##V(float unit, const float *x, int64_t k, float *xp) {                     \
         const int64_t W = PEFT__W_##V;                                                                                 \
-        float copy[PEFT__QUANT_SPAN / 32 + 1 + PEFT__W_##V];                                                           \
-        int64_t block = first >> q->block_shift, n = ((first + k - 1) >> q->block_shift) - block + 1;                  \
-        const float *scales = q->absmax && block + n + W <= q->block_count ? q->absmax + block : copy;                 \
-        if (scales == copy) peft__quant_scales(q, block, n, copy);                                                     \
-        for (int64_t s = n; scales == copy && s < n + W; s++) copy[s] = 0.0f; /* lanes behind the row's end */         \
-        peft__vec_##V t = peft__set_##V(0.0f);                                                                         \
-        const uint8_t *row = data + (first >> 1);                                                                      \
-        for (int64_t p = 0, at = first & (q->block - 1); p < k; p += 8 * W, at += 8 * W, row += 4 * W) {               \
-            int64_t words = PEFT__MIN(W, (k - p + 7) / 8);                                                             \
-            peft__vec_##V v[8], s0 = peft__set_##V(0.0f), s1 = s0;                                                     \
-            peft__quant_fetch(row);                                                                                    \
-            peft__eight_##V(table, words == W ? peft__load_##V((const float *)(const void *)row)                       \
-                                              : peft__load_n_##V((const float *)(const void *)row, words), v);         \
-            PEFT__QUANT_PAIR(V, 0) PEFT__QUANT_PAIR(V, 2) PEFT__QUANT_PAIR(V, 4) PEFT__QUANT_PAIR(V, 6)                \
-            t = peft__fma_##V(peft__add_##V(s0, s1), peft__spread_##V(scales + (at >> q->block_shift), at & (q->block - 1), q->block_shift), t); \
+        float rest[8 * PEFT__W_##V];                                                                                   \
+        for (int64_t p = 0; p < k; p += 8 * W, xp += 5 * W) {                                                          \
+            peft__vec_##V c[8], peak = peft__set_##V(1e-30f), nothing = peft__set_##V(0.0f), factor;                   \
+            if (p + 8 * W > k) memset(rest, 0, sizeof(rest)), memcpy(rest, x + p, (size_t)(k - p) * sizeof(float));    \
+            peft__columns_##V(p + 8 * W > k ? rest : x + p, c);                                                        \
+            for (int i = 0; i < 8; i++) {                                                                              \
+                peak = peft__max_##V(peak, peft__max_##V(c[i], peft__sub_##V(peft__set_##V(0.0f), c[i])));             \
+                nothing = peft__fma_##V(c[i], peft__set_##V(0.0f), nothing); /* NaN if there is one, or infinity */    \
+            }                                                                                                          \
+            factor = peft__div_##V(peft__set_##V(16383.0f), peak);                                                     \
+            for (int i = 0; i < 4; i++)                                                                                \
+                peft__put_shorts_##V(xp + i * W, peft__mul_##V(c[2 * i], factor), peft__mul_##V(c[2 * i + 1], factor)); \
+            peft__store_##V(xp + 4 * W, peft__fma_##V(peak, peft__set_##V(unit / 16383.0f), nothing));                 \
         }                                                                                                              \
-        return t;                                                                                                      \
     }                                                                                                                  \
-    /* and against four: written out, measured a tenth faster than a loop */     \
-    PEFT__INLINE TARGET void peft__quant_dots4_token_##V(const peft_quant *q, const uint8_t *data, const int64_t *first, \
-                                                         int64_t k, const float *xp, float *out) {                     \
-        peft__eighths_##V table = peft__eighths_of_##V(q->map);                                                        \
+    /* out[r*LINES + i] = row r of x, r < R, times row i of 4-bit codes; N rows at a time */                           \
+    PEFT__INLINE TARGET void peft__quant_dots4_of_##V(const int N, const int R, const peft__quant_lines *w, float *out) { \
+        const int64_t W = PEFT__W_##V;                                                                                 \
+        const peft_quant *q = w->q;                                                                                    \
+        const bool moving = q->block > 8 * W; /* where scales change is not the same in all chunks */                  \
+        float copy[4][PEFT__QUANT_SPAN / 32 + 1 + PEFT__W_##V];                                                        \
+        uint8_t rest[4][4 * PEFT__W_##V];                                                                              \
+        peft__pairs_##V table = peft__pairs_of_##V(w->map);                                                            \
+        for (int64_t g = 0; g < w->count; g += N) {                                                                    \
+            const float *xp = w->xp;                                                                                   \
+            PEFT__REPEAT_4(PEFT__QUANT_ZERO, V)                                                                        \
+            for (int64_t k0 = 0; k0 < w->k; k0 += PEFT__QUANT_SPAN) {                                                  \
+                int64_t span = PEFT__MIN(PEFT__QUANT_SPAN, w->k - k0);                                                 \
+                PEFT__REPEAT_4(PEFT__QUANT_BEGIN, V)                                                                   \
+                for (int64_t p = 0; p < span; p += 8 * W, xp += 5 * W) {                                               \
+                    int64_t block = p >> q->block_shift;                                                               \
+                    if (p + 8 * W > span) { PEFT__REPEAT_4(PEFT__QUANT_REST, V) }                                      \
+                    PEFT__REPEAT_4(PEFT__QUANT_ROW4, V)                                                                \
+                }                                                                                                      \
+            }                                                                                                          \
+            PEFT__REPEAT_4(PEFT__QUANT_SUM4, V)                                                                        \
+        }                                                                                                              \
+    }                                                                                                                  \
+    static TARGET void peft__quant_dots4_##V(const peft__quant_lines *w, float *out) {                                 \
+        if (w->m == 1) peft__quant_dots4_of_##V(4, 1, w, out);                                                         \
+        else peft__quant_dots4_of_##V(1, 4, w, out);                                                                   \
+    }                                                                                                                  \
+    /* the same for int8, x in its own order: the codes of a grain, then their scale */                                \
+    PEFT__INLINE TARGET void peft__quant_dots8_row_##V(const int R, const peft__quant_lines *w, int64_t at, peft__vec_##V *t) { \
+        const int64_t W = PEFT__W_##V, k = w->k, grain = w->grain, xs = w->xs;                                         \
+        const uint8_t *row = w->data + at, *last = w->end;                                                             \
+        const peft_quant *q = w->q;                                                                                    \
+        const float *x = w->xp;                                                                                        \
         peft__vec_##V t0 = peft__set_##V(0.0f), t1 = t0, t2 = t0, t3 = t0;                                             \
-        for (int64_t k0 = 0; k0 < k; k0 += PEFT__QUANT_SPAN) {                                                         \
-            int64_t span = PEFT__MIN(PEFT__QUANT_SPAN, k - k0);                                                        \
-            t0 = peft__add_##V(t0, peft__quant_dots4_row_##V(q, table, data, first[0] + k0, span, xp + k0));           \
-            t1 = peft__add_##V(t1, peft__quant_dots4_row_##V(q, table, data, first[1] + k0, span, xp + k0));           \
-            t2 = peft__add_##V(t2, peft__quant_dots4_row_##V(q, table, data, first[2] + k0, span, xp + k0));           \
-            t3 = peft__add_##V(t3, peft__quant_dots4_row_##V(q, table, data, first[3] + k0, span, xp + k0));           \
-        }                                                                                                              \
-        peft__sum4_##V(t0, t1, t2, t3, out);                                                                           \
-    }                                                                                                                  \
-    /* out[4*r + i] = 4-bit codes from first[i] on times row r of x, which lies at xp + r*xs */                        \
-    PEFT__INLINE TARGET void peft__quant_dots4_of_##V(const int R, const peft_quant *q, const uint8_t *data,           \
-                                                      const int64_t *first, int64_t k, const float *xp, int64_t xs,    \
-                                                      float *out) {                                                    \
-        const int64_t W = PEFT__W_##V;                                                                                 \
-        float scales[4][PEFT__QUANT_SPAN / 32 + 1 + PEFT__W_##V];                                                      \
-        peft__eighths_##V table = peft__eighths_of_##V(q->map);                                                        \
-        PEFT__REPEAT_4(PEFT__QUANT_ZERO, V)                                                                            \
-        for (int64_t k0 = 0; k0 < k; k0 += PEFT__QUANT_SPAN) {                                                         \
-            const uint8_t *row[4];                                                                                     \
-            int64_t span = PEFT__MIN(PEFT__QUANT_SPAN, k - k0), phase[4], at;                                          \
-            for (int i = 0; i < 4; i++) {                                                                              \
-                at = first[i] + k0;                                                                                    \
-                int64_t block = at >> q->block_shift, n = ((at + span - 1) >> q->block_shift) - block + 1;             \
-                row[i] = data + (at >> 1), phase[i] = at & (q->block - 1);                                             \
-                peft__quant_scales(q, block, n, scales[i]);                                                            \
-                for (int64_t s = n; s < n + W; s++) scales[i][s] = 0.0f; /* lanes behind the row's end */              \
-            }                                                                                                          \
-            for (int64_t p = 0; p < span; p += 8 * W, xp += 8 * W) {                                                   \
-                int64_t words = PEFT__MIN(W, (span - p + 7) / 8);                                                      \
-                peft__vec_##V w, v[8], s0, s1, s2, s3;                                                                 \
-                PEFT__REPEAT_4(PEFT__QUANT_ROW4, V)                                                                    \
-            }                                                                                                          \
-        }                                                                                                              \
-        PEFT__REPEAT_4(PEFT__QUANT_SUM, V)                                                                             \
-    }                                                                                                                  \
-    static TARGET void peft__quant_dots4_##V(int rows, const peft_quant *q, const uint8_t *data, const int64_t *first, \
-                                             int64_t k, int64_t grain, const float *xp, int64_t xs, float *out) {      \
-        (void)grain;                                                                                                   \
-        if (rows == 1) peft__quant_dots4_token_##V(q, data, first, k, xp, out);                                        \
-        else if (rows == 2) peft__quant_dots4_of_##V(2, q, data, first, k, xp, xs, out);                               \
-        else if (rows == 3) peft__quant_dots4_of_##V(3, q, data, first, k, xp, xs, out);                               \
-        else peft__quant_dots4_of_##V(4, q, data, first, k, xp, xs, out);                                              \
-    }                                                                                                                  \
-    /* a token against one row of int8: sums of the codes of each grain, then their scale */                           \
-    PEFT__INLINE TARGET peft__vec_##V peft__quant_dots8_row_##V(const peft_quant *q, const uint8_t *data, int64_t first, \
-                                                                int64_t k, int64_t grain, const float *x) {            \
-        const int64_t W = PEFT__W_##V;                                                                                 \
-        peft__vec_##V t0 = peft__set_##V(0.0f), t1 = t0;                                                               \
         for (int64_t p = 0; p < k; p += grain) {                                                                       \
             int64_t j = p, end = PEFT__MIN(p + grain, k);                                                              \
-            peft__vec_##V s0 = peft__set_##V(0.0f), s1 = s0, scale = peft__set_##V(peft__quant_scale(q, (first + p) >> q->block_shift)); \
-            for (; j + 2 * W <= end; j += 2 * W) {                                                                     \
-                s0 = peft__fma_##V(peft__bytes_##V(data + first + j), peft__load_##V(x + j), s0);                      \
-                s1 = peft__fma_##V(peft__bytes_##V(data + first + j + W), peft__load_##V(x + j + W), s1);              \
+            peft__vec_##V scale = peft__set_##V(peft__quant_scale(q, (at + p) >> q->block_shift));                     \
+            peft__vec_##V s0 = peft__set_##V(0.0f), s1 = s0, s2 = s0, s3 = s0;                                         \
+            for (; R == 1 && j + 2 * W <= end; j += 2 * W) {                                                           \
+                peft__fetch_far(row + j, last);                                                                        \
+                s0 = peft__fma_##V(peft__bytes_##V(row + j), peft__load_##V(x + j), s0);                               \
+                s1 = peft__fma_##V(peft__bytes_##V(row + j + W), peft__load_##V(x + j + W), s1);                       \
             }                                                                                                          \
-            if (j < end) s0 = peft__fma_##V(peft__bytes_##V(data + first + j), peft__load_##V(x + j), s0);             \
-            t0 = peft__fma_##V(s0, scale, t0), t1 = peft__fma_##V(s1, scale, t1);                                      \
-        }                                                                                                              \
-        return peft__add_##V(t0, t1);                                                                                  \
-    }                                                                                                                  \
-    PEFT__INLINE TARGET void peft__quant_dots8_token_##V(const peft_quant *q, const uint8_t *data, const int64_t *first, \
-                                                         int64_t k, int64_t grain, const float *x, float *out) {       \
-        peft__vec_##V r0 = peft__quant_dots8_row_##V(q, data, first[0], k, grain, x), r1 = peft__quant_dots8_row_##V(q, data, first[1], k, grain, x); \
-        peft__vec_##V r2 = peft__quant_dots8_row_##V(q, data, first[2], k, grain, x), r3 = peft__quant_dots8_row_##V(q, data, first[3], k, grain, x); \
-        peft__sum4_##V(r0, r1, r2, r3, out);                                                                           \
-    }                                                                                                                  \
-    /* the same for int8, x in its own order; the rows' scales change together at multiples of grain */                \
-    PEFT__INLINE TARGET void peft__quant_dots8_of_##V(const int R, const peft_quant *q, const uint8_t *data,           \
-                                                      const int64_t *first, int64_t k, int64_t grain, const float *x,  \
-                                                      int64_t xs, float *out) {                                        \
-        PEFT__REPEAT_4(PEFT__QUANT_ZERO, V)                                                                            \
-        for (int64_t p = 0; p < k; p += grain) {                                                                       \
-            PEFT__REPEAT_4(PEFT__QUANT_SCALE8, V)                                                                      \
-            for (int64_t j = p; j < PEFT__MIN(p + grain, k); j += PEFT__W_##V) {                                       \
-                peft__vec_##V v, s0 = peft__load_##V(x + j), s1 = peft__load_##V(x + xs + j), s2 = s0, s3 = s0;        \
-                if (R > 2) s2 = peft__load_##V(x + 2 * xs + j);                                                        \
-                if (R > 3) s3 = peft__load_##V(x + 3 * xs + j);                                                        \
+            if (R == 1) {                                                                                              \
+                if (j < end) s0 = peft__fma_##V(peft__bytes_##V(row + j), peft__load_##V(x + j), s0);                  \
+                t1 = peft__fma_##V(s1, scale, t1);                                                                     \
+            }                                                                                                          \
+            for (; R > 1 && j < end; j += W) {                                                                         \
+                peft__vec_##V v = peft__bytes_##V(row + j);                                                            \
                 PEFT__REPEAT_4(PEFT__QUANT_ROW8, V)                                                                    \
             }                                                                                                          \
+            PEFT__REPEAT_4(PEFT__QUANT_SCALE8, V)                                                                      \
         }                                                                                                              \
-        PEFT__REPEAT_4(PEFT__QUANT_SUM, V)                                                                             \
+        t[0] = R == 1 ? peft__add_##V(t0, t1) : t0;                                                                    \
+        if (R > 1) t[4] = t1, t[8] = t2, t[12] = t3;                                                                   \
     }                                                                                                                  \
-    static TARGET void peft__quant_dots8_##V(int rows, const peft_quant *q, const uint8_t *data, const int64_t *first, \
-                                             int64_t k, int64_t grain, const float *xp, int64_t xs, float *out) {      \
-        if (rows == 1) peft__quant_dots8_token_##V(q, data, first, k, grain, xp, out);                                 \
-        else if (rows == 2) peft__quant_dots8_of_##V(2, q, data, first, k, grain, xp, xs, out);                        \
-        else if (rows == 3) peft__quant_dots8_of_##V(3, q, data, first, k, grain, xp, xs, out);                        \
-        else peft__quant_dots8_of_##V(4, q, data, first, k, grain, xp, xs, out);                                       \
+    PEFT__INLINE TARGET void peft__quant_dots8_of_##V(const int R, const peft__quant_lines *w, float *out) {           \
+        peft__vec_##V t[16];                                                                                           \
+        for (int64_t g = 0; g < w->count; g += 4) {                                                                    \
+            PEFT__REPEAT_4(PEFT__QUANT_LINE8, V) /* four copies: measured a tenth faster than a loop */                \
+            for (int r = 0; r < R; r++)                                                                                \
+                peft__sum4_##V(t[4 * r], t[4 * r + 1], t[4 * r + 2], t[4 * r + 3], out + r * PEFT__QUANT_LINES + g);   \
+        }                                                                                                              \
+    }                                                                                                                  \
+    static TARGET void peft__quant_dots8_##V(const peft__quant_lines *w, float *out) {                                 \
+        if (w->m == 1) peft__quant_dots8_of_##V(1, w, out);                                                            \
+        else peft__quant_dots8_of_##V(4, w, out);                                                                      \
     }                                                                                                                  \
     /* out[place] = x times 8W columns of 4-bit codes, those of row p from first + p*stride on */                      \
     static TARGET void peft__quant_sums4_##V(const peft_quant *q, const uint8_t *data, int64_t first, int64_t stride,  \
@@ -4971,7 +5151,7 @@ PEFT__INLINE void peft__quant_fetch_row(const uint8_t *p, int64_t pitch) {
             }                                                                                                          \
             at = first + p0 * stride;                                                                                  \
             for (int64_t p = 0; p < count; p++, at += stride) {                                                        \
-                peft__vec_##V v[8], by = peft__spread_##V(scales[p], at & (q->block - 1), q->block_shift);             \
+                peft__vec_##V v[8], by = peft__spread_##V(scales[p], peft__lanes_of_##V(at & (q->block - 1), q->block_shift));             \
                 by = peft__mul_##V(by, peft__set_##V(x[p0 + p]));                                                      \
                 peft__eight_##V(table, peft__load_##V((const float *)(const void *)(data + (at >> 1))), v);            \
                 PEFT__REPEAT_8(PEFT__QUANT_COLUMN4, V)                                                                 \
@@ -5119,22 +5299,23 @@ typedef struct peft__quant_isa {
     void (*encode)(const peft__codebook *book, const float *x, int64_t n, float factor, uint8_t *codes);
     // Products for few tokens; NULL: there are none. 4-bit rows have to begin at multiples of grain, int8 rows at multiples of width.
     int width, grain;
-    int (*place)(int width, int e);  // where dots4 wants element e of each 8 * width of x, and sums4 leaves column e
-    void (*dots4)(int rows, const peft_quant *q, const uint8_t *data, const int64_t *first, int64_t k, int64_t grain, const float *xp,
-                  int64_t xs, float *out);
-    void (*dots8)(int rows, const peft_quant *q, const uint8_t *data, const int64_t *first, int64_t k, int64_t grain, const float *xp,
-                  int64_t xs, float *out);
+    void (*round_x)(float unit, const float *x, int64_t k, float *xp);
+    int (*place)(int width, int e);  // where sums4 leaves column e of each 8 * width
+    void (*dots4)(const peft__quant_lines *w, float *out);  // out[r * PEFT__QUANT_LINES + i]
+    void (*dots8)(const peft__quant_lines *w, float *out);
     void (*sums4)(const peft_quant *q, const uint8_t *data, int64_t first, int64_t stride, int64_t k, const float *x, float *out);
     void (*sums8)(const peft_quant *q, const uint8_t *data, int64_t first, int64_t stride, int64_t k, const float *x, float *out);
 } peft__quant_isa;
 
-#define PEFT__QUANT_ISA(V, encoder, place, grain)                                                                          \
+#define PEFT__QUANT_ISA(V, encoder, place, grain)                                                                    \
     static const peft__quant_isa peft__quant_isa_##V = {                                                                   \
         peft__quant_expand_##V, peft__quant_pack_##V,  peft__quant_peak_##encoder, peft__quant_encode_##encoder, PEFT__W_##V, grain, \
-        peft__place_##place,    peft__quant_dots4_##V, peft__quant_dots8_##V,      peft__quant_sums4_##V,        peft__quant_sums8_##V};
+        peft__quant_round_x_##V, peft__place_##place,   peft__quant_dots4_##V,      peft__quant_dots8_##V,        peft__quant_sums4_##V, \
+        peft__quant_sums8_##V};
 
 static const peft__quant_isa peft__quant_isa_plain = {
-    peft__quant_expand_plain, peft__quant_pack_plain, peft__quant_peak_plain, peft__quant_encode_plain, 1, 0, NULL, NULL, NULL, NULL, NULL};
+    peft__quant_expand_plain, peft__quant_pack_plain, peft__quant_peak_plain, peft__quant_encode_plain, 1, 0, NULL, NULL,
+    NULL, NULL, NULL, NULL};
 #if PEFT__NEON
 PEFT__DEFINE_QUANT(neon, , PEFT__REPEAT_4)
 PEFT__QUANT_ISA(neon, plain, words, 8)
@@ -5184,9 +5365,9 @@ typedef struct peft__quant_gemv_job {
     const peft_quant *q;
     int64_t m, n, k, tasks;
     float alpha, beta;
-    const float *x, *xp;  // xp: rows of x padded with zeros and, for 4 bits, in the order of the words
-    int64_t xs;           // a row of xp
-    bool fast;            // rows begin where the vectors need it
+    const float *x;
+    bool fast;  // rows begin where the vectors need it
+    peft__quant_lines lines;
     float *y;
     int64_t ldy;
 } peft__quant_gemv_job;
@@ -5212,15 +5393,15 @@ static float peft__quant_dot(const peft__quant_gemv_job *v, int64_t j) {
 // A task owns whole groups of four rows of the weight.
 static void peft__quant_rows_task(void *arg, int64_t index) {
     const peft__quant_gemv_job *v = (const peft__quant_gemv_job *)arg;
-    const uint8_t *data = (const uint8_t *)v->b->data;
-    int64_t groups = peft__div_up(v->n, 4), grain = peft__quant_grain(v->q, v->b->stride);
-    for (int64_t g = index * groups / v->tasks; g < (index + 1) * groups / v->tasks; g++) {
-        int64_t j = 4 * g, rows = PEFT__MIN(4, v->n - j), first[4];
-        float sums[4 * PEFT__QUANT_ROWS];
-        for (int64_t i = 0; i < 4; i++) first[i] = (j + (i < rows ? i : 0)) * v->b->stride;
-        if (v->fast) (v->q->map ? v->quant_isa->dots4 : v->quant_isa->dots8)((int)v->m, v->q, data, first, v->k, grain, v->xp, v->xs, sums);
-        for (int64_t i = 0; i < rows && !v->fast; i++) sums[i] = peft__quant_dot(v, j + i);
-        for (int64_t r = 0; r < v->m; r++) peft__quant_gemv_put(v, r, j, sums + 4 * r, rows);
+    int64_t groups = peft__div_up(v->n, 4), begin = index * groups / v->tasks * 4, end = PEFT__MIN((index + 1) * groups / v->tasks * 4, v->n);
+    peft__quant_lines w = v->lines;
+    w.end = peft__quant_at(w.q, w.data, end * w.stride);
+    for (int64_t j = begin; j < end; j += PEFT__QUANT_LINES) {
+        float sums[PEFT__QUANT_ROWS * PEFT__QUANT_LINES];
+        w.first = j * w.stride, w.count = PEFT__MIN(PEFT__QUANT_LINES, end - j);
+        if (v->fast) (w.q->map ? v->quant_isa->dots4 : v->quant_isa->dots8)(&w, sums);
+        for (int64_t i = 0; i < w.count && !v->fast; i++) sums[i] = peft__quant_dot(v, j + i);
+        for (int64_t r = 0; r < v->m; r++) peft__quant_gemv_put(v, r, j, sums + r * PEFT__QUANT_LINES, w.count);
     }
 }
 
@@ -5249,38 +5430,57 @@ static void peft__quant_columns_task(void *arg, int64_t index) {
     peft__quant_gemv_put(v, 0, j, sums, end - j);
 }
 
-// The rows of x as dots4 and dots8 read them.
-static bool peft__quant_place_x(peft_context *ctx, peft__quant_gemv_job *v, int64_t ldx) {
-    const peft__quant_isa *isa = v->quant_isa;
-    int64_t chunk = v->q->map ? 8 * isa->width : isa->width;
-    v->xs = peft__round_up(v->k, chunk);
-    if (peft__gemm_reserve(ctx, (size_t)(v->m * v->xs) * sizeof(float))) return false;
-    float *xp = (float *)ctx->gemm_scratch;
-    v->xp = xp;
-    for (int64_t c = 0; c < v->xs; c += chunk)
-        for (int64_t e = 0; e < chunk; e++) {
-            int64_t to = c + (v->q->map ? isa->place(isa->width, (int)e) : e);
-            for (int64_t r = 0; r < v->m; r++) xp[r * v->xs + to] = c + e < v->k ? v->x[r * ldx + c + e] : 0.0f;
-        }
-    return true;
+// A table of 16 floats as integers times the returned factor: 16320 makes integers of FP4's, 15684 comes nearest to NF4's (1.6e-5 of the
+// largest), and whole numbers stay whole.
+static float peft__quant_map16(const float *map, int16_t *out) {
+    static const float choices[2] = {15684.0f, 16320.0f};
+    float peak = peft__quant_peak_plain(map, 16), least = 1.0f, best = 0.0f;
+    for (int c = 0; c < 2; c++) {
+        float factor = choices[c] / PEFT__MAX(peak, 1e-30f), off = 0.0f;
+        if (factor >= 1.0f) factor = floorf(factor);
+        for (int i = 0; i < 16; i++) off = PEFT__MAX(off, fabsf(map[i] * factor - peft__round_float(map[i] * factor)));
+        if (off < least) least = off, best = factor;
+    }
+    for (int i = 0; i < 16; i++) out[i] = (int16_t)peft__round_float(map[i] * best);
+    return 1.0f / best;
 }
 
-// Y[m,n] = alpha * X[m,k] op(B) + beta * Y for few rows. False: this shape is the gemm's, or there is no memory.
-static bool peft__quant_gemv(peft_context *ctx, int64_t m, int64_t n, int64_t k, float alpha, const float *x, int64_t ldx,
-                             const peft__operand *b, float beta, float *y, int64_t ldy) {
+// The rows of x as dots4 and dots8 read them, one or PEFT__QUANT_ROWS, of which the last may be repeated; for dots8 padded with zeros.
+static peft_status peft__quant_place_x(peft_context *ctx, peft__quant_gemv_job *v, int64_t ldx) {
+    peft__quant_lines *w = &v->lines;
+    int64_t width = v->quant_isa->width, rows = v->m > 1 ? PEFT__QUANT_ROWS : 1;
+    w->xs = w->q->map ? peft__div_up(v->k, 8 * width) * 5 * width : peft__round_up(v->k, width);
+    if (peft__gemm_reserve(ctx, (size_t)(rows * w->xs) * sizeof(float))) return PEFT_ERROR_MEMORY;
+    float *xp = (float *)ctx->gemm_scratch, unit = w->q->map ? peft__quant_map16(w->q->map, w->map) : 1.0f;
+    w->xp = xp;
+    for (int64_t r = 0; r < rows; r++, xp += w->xs) {
+        const float *x = v->x + PEFT__MIN(r, v->m - 1) * ldx;
+        if (w->q->map) v->quant_isa->round_x(unit, x, v->k, xp);
+        else memcpy(xp, x, (size_t)v->k * sizeof(float)), memset(xp + v->k, 0, (size_t)(w->xs - v->k) * sizeof(float));
+    }
+    return PEFT_OK;
+}
+
+// Y[m,n] = alpha * X[m,k] op(B) + beta * Y for few rows. Not done: this shape is the gemm's.
+static peft_status peft__quant_gemv(peft_context *ctx, int64_t m, int64_t n, int64_t k, float alpha, const float *x, int64_t ldx,
+                                    const peft__operand *b, float beta, float *y, int64_t ldy, bool *done) {
     const peft__quant_isa *isa = peft__quant_isa_of(ctx->simd);
     const peft_quant *q = (const peft_quant *)b->quant;
     int64_t threads = (double)m * (double)n * (double)k < PEFT__SERIAL_WORK ? 1 : ctx->threads;
-    int64_t tasks = !b->transposed ? peft__div_up(n, PEFT__QUANT_COLUMNS) : threads > 1 ? 4 * threads : 1;
+    int64_t tasks = !b->transposed ? peft__div_up(n, PEFT__QUANT_COLUMNS) : threads;
+    if (threads > 1 && b->transposed && n * k >= PEFT__QUANT_LARGE) tasks *= 4;
     bool fast = isa->dots4 && peft__quant_grain(q, b->stride) >= (q->map ? isa->grain : isa->width);
-    if (m > 1 && (m > PEFT__QUANT_ROWS || !fast || !b->transposed)) return false;
-    peft__quant_gemv_job v = {peft__isa_of(ctx), isa, b, q, m, n, k, tasks, alpha, beta, x, NULL, 0, fast, y, ldy};
-    if (b->transposed && fast && !peft__quant_place_x(ctx, &v, ldx)) return false;
+    if (q->map && b->transposed && k < PEFT__QUANT_SHORT) fast = false;
+    if (m > 1 && (m > PEFT__QUANT_ROWS || !fast || !b->transposed)) return PEFT_OK;
+    peft__quant_lines w = {q, (const uint8_t *)b->data, NULL, 0, b->stride, 0, k, peft__quant_grain(q, b->stride), m, 0, NULL, {0}};
+    peft__quant_gemv_job v = {peft__isa_of(ctx), isa, b, q, m, n, k, tasks, alpha, beta, x, fast, w, y, ldy};
+    if (b->transposed && fast && peft__quant_place_x(ctx, &v, ldx)) return PEFT_ERROR_MEMORY;
     peft__task_fn fn = b->transposed ? peft__quant_rows_task : peft__quant_columns_task;
     if (threads > 1) peft__parallel(ctx, tasks, fn, &v);
     else
         for (int64_t i = 0; i < tasks; i++) fn(&v, i);
-    return true;
+    *done = true;
+    return PEFT_OK;
 }
 
 // ---- double quantization
@@ -16417,7 +16617,7 @@ static peft_status peft__session_begin(peft__generator *g, const int32_t *ids, c
 }
 
 // The cache goes back, and the session notes what it holds. A run that failed leaves nothing.
-static void peft__session_end(peft__generator *g, peft_status status) {
+static peft_status peft__session_end(peft__generator *g, peft_status status) {
     peft_session *s = g->d.session;
     int64_t held = status || !g->cache.base ? 0 : g->cache.base[0] + g->cache.length;
     if (g->cache.base) s->cache = g->cache;
@@ -16426,8 +16626,9 @@ static void peft__session_end(peft__generator *g, peft_status status) {
     for (int64_t i = 0; i < held; i++)
         if (!peft__ids_push(s->ctx, &s->ids, g->searches[0].ids[i])) {
             s->ids.count = 0;
-            return;
+            return PEFT_ERROR_MEMORY;
         }
+    return status;
 }
 
 static peft_status peft__group_begin(peft__generator *g, const int32_t *source, const int64_t *offsets, int64_t prompts) {
@@ -16528,8 +16729,8 @@ static peft_status peft__group_run(peft__generator *g, const int32_t *source, co
         if (!s->done) status = peft__tell(g, s, peft__length(g, s), true);
         s->end = peft__length(g, s);
     }
-    if (g->d.session) peft__session_end(g, status);
-    else peft__cache_end(g->d.model, &g->cache);
+    if (g->d.session) return peft__session_end(g, status);
+    peft__cache_end(g->d.model, &g->cache);
     return status;
 }
 
