@@ -17098,10 +17098,13 @@ PEFTDEF peft_status peft_text_perplexity(const peft_text_perplexity_desc *d, pef
     if (!status && !d->text == !d->path) status = peft__fail(s.ctx, PEFT_ERROR_ARGUMENT, "peft_text_perplexity: give text or path");
     if (!status && (window < 1 || stride < 1 || stride > window))
         status = peft__fail(s.ctx, PEFT_ERROR_ARGUMENT, "peft_text_perplexity: window %lld, stride %lld", (long long)window, (long long)stride);
-    if (!status && d->path) status = peft__read_all(s.ctx, d->path, &read, NULL);
+    size_t size = d->text ? strlen(d->text) : 0;
+    if (!status && d->path) status = peft__read_all(s.ctx, d->path, &read, &size);
     const char *text = d->path ? read : d->text;
+    if (!status && strlen(text) < size)
+        status = peft__fail(s.ctx, PEFT_ERROR_FORMAT, "peft_text_perplexity: %s is not text: byte %lld is NUL", d->path, (long long)strlen(text));
     if (!status && !peft__push_start(s.model, &ids)) status = PEFT_ERROR_MEMORY;
-    if (!status) status = peft_encode(s.model->tokenizer, text, strlen(text), &ids);
+    if (!status) status = peft_encode(s.model->tokenizer, text, size, &ids);
     if (!status && ids.count < 2) status = peft__fail(s.ctx, PEFT_ERROR_ARGUMENT, "peft_text_perplexity: %s is too short", d->path ? d->path : "the text");
     if (!status) status = peft__perplexity_windows(&s, &ids, window, stride);
     double sum = 0;
@@ -17672,17 +17675,17 @@ typedef struct peft__chat_style {
     const char *system, *system_end, *user, *user_end, *assistant, *assistant_end;  // around a message of that role
     const char *again;           // before every user's message but the first
     const char *generation;      // behind the last message, where the assistant is to go on
-    const char *reserved[4];     // texts that stand for tokens of the format: no message may hold one
+    const char *reserved[6];     // texts that stand for tokens of the format: no message may hold one
     bool system_within, trims;   // the system's message stands inside the first user's; white space around messages goes
 } peft__chat_style;
 
 static const peft__chat_style peft__chat_styles[] = {
     {"<|im_start|>system\n", "<|im_end|>\n", "<|im_start|>user\n", "<|im_end|>\n", "<|im_start|>assistant\n", "<|im_end|>\n", "", "<|im_start|>assistant\n",
-     {"<|im_start|>", "<|im_end|>", NULL, NULL}, false, false},
-    {"<<SYS>>\n", "\n<</SYS>>\n\n", "[INST] ", " [/INST]", " ", " </s>", "<s>", "", {"[INST]", "[/INST]", "<</SYS>>", "</s>"}, true, true},
+     {"<|im_start|>", "<|im_end|>", "<|endoftext|>"}, false, false},
+    {"<<SYS>>\n", "\n<</SYS>>\n\n", "[INST] ", " [/INST]", " ", " </s>", "<s>", "", {"[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<s>", "</s>"}, true, true},
     {"<|start_header_id|>system<|end_header_id|>\n\n", "<|eot_id|>", "<|start_header_id|>user<|end_header_id|>\n\n", "<|eot_id|>",
      "<|start_header_id|>assistant<|end_header_id|>\n\n", "<|eot_id|>", "", "<|start_header_id|>assistant<|end_header_id|>\n\n",
-     {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|begin_of_text|>"}, false, true},
+     {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|begin_of_text|>", "<|end_of_text|>"}, false, true},
 };
 
 enum { PEFT__ROLE_SYSTEM, PEFT__ROLE_USER, PEFT__ROLE_ASSISTANT };
@@ -17704,11 +17707,14 @@ static peft_status peft__chat_check(peft_context *ctx, const peft__chat_style *s
     return PEFT_OK;
 }
 
-static void peft__chat_content(const peft__chat_style *style, const char *text, peft__string *out) {
-    size_t n = strlen(text);
-    while (style->trims && n && strchr(" \t\r\n", *text)) text++, n--;
-    while (style->trims && n && strchr(" \t\r\n", text[n - 1])) n--;
-    peft__string_append(out, text, n);
+// Takes white space from both ends of what was appended behind the first `start` bytes.
+static void peft__chat_trim(peft__string *out, size_t start) {
+    size_t first = start;
+    if (out->failed) return;
+    while (out->size > start && strchr(" \t\r\n\v\f", out->data[out->size - 1])) out->size--;
+    while (first < out->size && strchr(" \t\r\n\v\f", out->data[first])) first++;
+    memmove(out->data + start, out->data + first, out->size - first);
+    out->size -= first - start;
 }
 
 PEFTDEF peft_status peft_chat_format(peft_context *ctx, peft_chat_kind kind, const peft_chat_message *messages, int64_t count, bool add_generation_prompt, char **text) {
@@ -17733,13 +17739,15 @@ PEFTDEF peft_status peft_chat_format(peft_context *ctx, peft_chat_kind kind, con
         if (role == PEFT__ROLE_USER && begun) peft__string_puts(&out, style->again);
         begun = begun || role == PEFT__ROLE_USER;
         peft__string_puts(&out, open[role]);
-        if (held) {
+        size_t start = out.size;
+        if (held) {  // the two are trimmed as one text: Llama 2 saw the white space between them
             peft__string_puts(&out, style->system);
-            peft__chat_content(style, messages[0].content, &out);
+            peft__string_puts(&out, messages[0].content);
             peft__string_puts(&out, style->system_end);
             held = false;
         }
-        peft__chat_content(style, messages[i].content, &out);
+        peft__string_puts(&out, messages[i].content);
+        if (style->trims) peft__chat_trim(&out, start);
         peft__string_puts(&out, close[role]);
     }
     if (!status && (held || (add_generation_prompt && last == PEFT__ROLE_SYSTEM && style->system_within)))

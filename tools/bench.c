@@ -640,7 +640,7 @@ static void bench_nist(void) { run_metric("nist", nist_once); }
 static void bench_meteor(void) { run_metric("meteor", meteor_once); }
 static void bench_cider(void) { run_metric("cider", cider_once); }
 
-// ---- tokenizers: real texts of three kinds, through each family of vocabularies, to ids and back
+// ---- tokenizers: dialogues, source code and many scripts, through each family of vocabularies, to ids and back
 
 typedef struct words {
     const peft_tokenizer *tokenizer;
@@ -660,28 +660,47 @@ static void decode_ids_once(void *argument) {
     check(peft_decode(w->tokenizer, w->ids.data, w->ids.count, false, &w->back, NULL));
 }
 
-// The "text" fields of a JSONL file, one below the other, in place.
-static void keep_texts(words *w) {
-    char *to = w->text, *line = w->text, *next;
-    for (; (next = strchr(line, '\n')); line = next + 1) {
-        peft__arena arena;
-        peft__json *root = NULL;
-        peft__arena_init(&arena, ctx);
-        check(peft__json_parse(ctx, &arena, line, (size_t)(next - line), "texts", &root));
-        const char *text = peft__json_text(root, "text", "");
-        size_t n = strlen(text);
-        memcpy(to, text, n);  // shorter than the line it comes from
-        to[n] = '\n';
-        to += n + 1;
-        peft__arena_free(&arena);
+// Sentences of made-up words in many scripts, the same every time: a word is one of the table's, or two of them joined.
+static bool make_multilingual(words *w) {
+    static const struct {
+        const char *words[10], *space, *end;
+    } scripts[] = {
+        {{"été", "naïve", "français", "garçon", "où", "pêche", "déjà", "œuvre", "hiver", "le"}, " ", ". "},
+        {{"Straße", "über", "schön", "Mädchen", "und", "größer", "früh", "Wort", "können", "nicht"}, " ", ". "},
+        {{"Łódź", "příliš", "žluťoučký", "kůň", "śnieg", "dzięki", "szkoła", "je", "ősz", "tűz"}, " ", ", "},
+        {{"việt", "người", "đường", "không", "trường", "đọc", "sách", "và", "một", "nhà"}, " ", ". "},
+        {{"привет", "город", "и", "зима", "дорога", "читать", "книга", "в", "снег", "літо"}, " ", ". "},
+        {{"καλημέρα", "πόλη", "και", "δρόμος", "βιβλίο", "η", "χιόνι", "νερό", "φως", "το"}, " ", "; "},
+        {{"مرحبا", "مدينة", "و", "شتاء", "طريق", "كتاب", "في", "ثلج", "ماء", "نور"}, " ", "؟ "},
+        {{"שלום", "עיר", "ו", "חורף", "דרך", "ספר", "של", "שלג", "מים", "אור"}, " ", ". "},
+        {{"नमस्ते", "शहर", "और", "सर्दी", "रास्ता", "किताब", "में", "बर्फ", "पानी", "है"}, " ", "। "},
+        {{"வணக்கம்", "நகரம்", "ஒரு", "வழி", "புத்தகம்", "நீர்", "ஒளி", "பனி", "என்", "மரம்"}, " ", ". "},
+        {{"გამარჯობა", "ქალაქი", "და", "ზამთარი", "გზა", "წიგნი", "თოვლი", "წყალი", "არის", "ხე"}, " ", ". "},
+        {{"สวัสดี", "เมือง", "และ", "หนาว", "ทาง", "หนังสือ", "ใน", "น้ำ", "แสง", "เป็น"}, "", " "},
+        {{"你好", "城市", "和", "冬天", "道路", "读书", "在", "下雪", "水", "光明"}, "", "。"},
+        {{"こんにちは", "町", "と", "冬の", "道", "本を読む", "コーヒー", "雪が", "です", "ひかり"}, "", "。"},
+        {{"안녕", "도시", "그리고", "겨울", "길", "책을", "읽다", "눈이", "물", "빛"}, " ", ". "},
+        {{"😀", "👍🏽", "☃", "2024", "→", "π≈3.14", "👨‍👩‍👧", "€5", "🇫🇷", "½"}, " ", "! "},
+    };
+    enum { SIZE = 1200000, LONGEST = 128 };
+    peft_rng rng;
+    peft_rng_seed(&rng, 1);
+    w->text = (char *)peft__alloc(ctx, SIZE + LONGEST);
+    while (w->text && w->size < SIZE) {
+        int script = (int)(peft_rng_uniform(&rng) * COUNT(scripts)), left = 4 + (int)(peft_rng_uniform(&rng) * 12);
+        while (left-- > 0 && w->size < SIZE) {
+            const char *const *table = scripts[script].words, *first = table[(int)(peft_rng_uniform(&rng) * 10)];
+            const char *second = peft_rng_uniform(&rng) < 0.3 ? table[(int)(peft_rng_uniform(&rng) * 10)] : "";
+            w->size += (size_t)snprintf(w->text + w->size, LONGEST, "%s%s%s", first, second, left ? scripts[script].space : scripts[script].end);
+        }
     }
-    w->size = (size_t)(to - w->text);
+    return w->text != NULL;
 }
 
 static void bench_tokenizer(void) {
     static const char *const vocabularies[][2] = {{"unigram", "tokenizers/t5/spiece.model"}, {"sentencepiece-bpe", "tokenizers/llama/tokenizer.model"},
                                                   {"byte-bpe", "tokenizers/gpt2"}};
-    static const char *const files[][2] = {{"dialogues", "data/dialogsum/dialogsum.test.jsonl"}, {"multilingual", "golden/tokenizers.jsonl"}, {"source code", ""}};
+    static const char *const files[][2] = {{"dialogues", "data/dialogsum/dialogsum.test.jsonl"}, {"source code", ""}, {"multilingual", ""}};
     const char *shared = getenv("PEFT_SHARED");
     for (int v = 0; v < COUNT(vocabularies); v++)
         for (int f = 0; f < COUNT(files); f++) {
@@ -690,12 +709,13 @@ static void bench_tokenizer(void) {
             peft_tokenizer *t = NULL;
             snprintf(path[0], sizeof(path[0]), "%s/%s", shared ? shared : "../shared", vocabularies[v][1]);
             snprintf(path[1], sizeof(path[1]), "%s/%s", shared ? shared : "../shared", files[f][1]);
-            if (peft_tokenizer_load(ctx, path[0], &t) || peft__read_all(ctx, *files[f][1] ? path[1] : "peft.h", &w.text, &w.size)) {
+            bool loaded = !peft_tokenizer_load(ctx, path[0], &t);
+            loaded = loaded && (f == 2 ? make_multilingual(&w) : !peft__read_all(ctx, *files[f][1] ? path[1] : "peft.h", &w.text, &w.size));
+            if (!loaded) {
                 printf("{\"name\":\"tokenizer\",\"skipped\":\"%s\"}\n", peft_error(ctx));
                 peft_tokenizer_destroy(t);
                 continue;
             }
-            if (f == 1) keep_texts(&w);
             w.tokenizer = t;
             double encoding = median_time(encode_once, &w), decoding = median_time(decode_ids_once, &w);
             snprintf(more, sizeof(more), ",\"vocabulary\":\"%s\",\"text\":\"%s\",\"mb\":%.2f,\"tokens\":%lld,\"decode\":%.4g", vocabularies[v][0],
