@@ -520,6 +520,8 @@ typedef struct peft_config {
     int fused;                      // how q, k and v lie in one matrix, PEFT_FUSED_...
     peft_activation_kind activation;
     int32_t pad_id, eos_id, bos_id, decoder_start_id;  // -1: none
+    int32_t more_ends[4];           // what else ends an answer: the rest of eos_token_id where it is a list, and generation_config.json's
+    int more_end_count;
 } peft_config;
 
 PEFTDEF peft_status peft_model_load(const peft_model_desc *desc, peft_model **out);
@@ -12561,6 +12563,24 @@ static peft_status peft__t5_config(peft_context *ctx, const peft__json *root, co
     return peft__config_activation(ctx, c->gated && strcmp(name, "gelu") == 0 ? "gelu_new" : name, path, c);  // HF: "gated-gelu" is the tanh form
 }
 
+// Tokens that end an answer beside eos_id: those of eos_token_id that are not yet known. Llama 3 has <|end_of_text|> and <|eot_id|>.
+static peft_status peft__config_ends(peft_context *ctx, const peft__json *root, const char *path, peft_config *c) {
+    const peft__json *eos = peft__json_get(root, "eos_token_id");
+    if (eos && peft__json_is(eos, PEFT__JSON_ARRAY)) eos = eos->child;
+    for (; eos; eos = eos->next) {
+        if (!peft__json_is(eos, PEFT__JSON_NUMBER)) continue;
+        if (!(eos->number >= 0 && eos->number < (double)c->vocab_size))
+            return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: eos_token_id %g is outside the vocabulary of %lld", path, eos->number, (long long)c->vocab_size);
+        int32_t id = (int32_t)eos->number;
+        bool known = id == c->eos_id;
+        for (int i = 0; i < c->more_end_count; i++) known = known || id == c->more_ends[i];
+        if (known) continue;
+        if (c->more_end_count == PEFT__COUNT(c->more_ends)) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: more than %d end tokens", path, c->more_end_count + 1);
+        c->more_ends[c->more_end_count++] = id;
+    }
+    return PEFT_OK;
+}
+
 // What all decoder-only families do.
 static peft_status peft__decoder_config(peft_context *ctx, const peft__json *root, const char *path, peft_config *c) {
     if (c->d_model % c->heads && c->d_kv == 0)
@@ -12576,7 +12596,7 @@ static peft_status peft__decoder_config(peft_context *ctx, const peft__json *roo
     c->bos_id = (int32_t)peft__json_int(root, "bos_token_id", -1);
     c->pad_id = (int32_t)peft__json_int(root, "pad_token_id", c->eos_id);
     c->decoder_start_id = c->bos_id;
-    return PEFT_OK;
+    return peft__json_is(eos, PEFT__JSON_ARRAY) ? peft__config_ends(ctx, root, path, c) : PEFT_OK;
 }
 
 static peft_status peft__gpt2_config(peft_context *ctx, const peft__json *root, const char *path, peft_config *c) {
@@ -13019,6 +13039,21 @@ static peft_status peft__model_open_file(peft_model *m) {
     return status;
 }
 
+// Chat models often name the end of a turn in generation_config.json only.
+static peft_status peft__model_load_ends(peft_model *m) {
+    const char *path = peft__path_join(&m->arena, m->folder, "generation_config.json");
+    char *text = NULL;
+    size_t n = 0;
+    peft__json *root = NULL;
+    if (!path) return PEFT_ERROR_MEMORY;
+    if (!peft__file_exists(m->ctx, path)) return PEFT_OK;
+    peft_status status = peft__read_all(m->ctx, path, &text, &n);
+    if (!status) status = peft__json_parse(m->ctx, &m->arena, text, n, path, &root);
+    if (!status) status = peft__config_ends(m->ctx, root, path, &m->config);
+    peft__free(m->ctx, text);
+    return status;
+}
+
 static peft_status peft__model_load_config(peft_model *m) {
     bool one_file = peft__model_in_one_file(m), alone = peft__ends_with(m->folder, ".json");  // a config.json: the planner needs no more
     const char *path = one_file || alone ? m->folder : peft__path_join(&m->arena, m->folder, "config.json");
@@ -13026,7 +13061,8 @@ static peft_status peft__model_load_config(peft_model *m) {
     peft_status status = one_file ? peft__model_open_file(m) : peft__read_all(m->ctx, path, &m->config_text, NULL);
     peft__json *root = NULL;
     if (!status) status = peft__json_parse(m->ctx, &m->arena, m->config_text, strlen(m->config_text), path, &root);
-    return status ? status : peft__config_parse(m->ctx, root, path, &m->config, &m->family);
+    if (!status) status = peft__config_parse(m->ctx, root, path, &m->config, &m->family);
+    return status || one_file || alone || m->config.encoder_decoder ? status : peft__model_load_ends(m);
 }
 
 // Within a GGUF file, or beside a checkpoint of llama2.c, whose vocabularies are named after their size there.
@@ -13422,7 +13458,7 @@ static peft_status peft__saved_as(const peft_model *m, peft__arena *a, const pef
 
 PEFTDEF peft_status peft_model_save(peft_model *m, const char *folder, peft_dtype type) {
     static const char *const copied[] = {"spiece.model", "tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-                                         "vocab.json", "encoder.json", "merges.txt", "vocab.bpe"};
+                                         "vocab.json", "encoder.json", "merges.txt", "vocab.bpe", "generation_config.json"};
     if (peft__ends_with(folder, ".gguf")) return peft__model_save_gguf(m, folder, type);
     if ((int)type < 0 || type > PEFT_FP4) return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "peft_model_save: type %d", (int)type);
     peft__arena a;
@@ -16194,7 +16230,7 @@ static peft_status peft__generator_begin(peft__generator *g, const peft_generate
     }
     for (int i = 0; i < g->d.adapter_count; i++)
         if (!g->adapters[i].adapter) return peft__generate_fail(g, "adapters", i, "the index of one that is NULL");
-    g->width = g->d.beams > 1 ? PEFT__MIN(2 * g->d.beams, g->config->vocab_size) : 1;
+    g->width = g->d.beams > 1 ? PEFT__MIN((2 + g->config->more_end_count) * g->d.beams, g->config->vocab_size) : 1;
     return peft_tape_create(g->ctx, &g->tape);
 }
 
@@ -16221,7 +16257,15 @@ static void peft__ban_repeated_ngrams(float *scores, const int32_t *ids, int64_t
 static void peft__process_scores(const peft__generator *g, float *scores, const int32_t *ids, int64_t length) {
     if (g->d.repetition_penalty != 1) peft__penalize_repetition(scores, ids, length, g->d.repetition_penalty);
     if (g->d.no_repeat_ngram) peft__ban_repeated_ngrams(scores, ids, length, g->d.no_repeat_ngram);
-    if (g->made < g->d.min_new_tokens && g->config->eos_id >= 0) scores[g->config->eos_id] = -INFINITY;
+    if (g->made >= g->d.min_new_tokens) return;
+    if (g->config->eos_id >= 0) scores[g->config->eos_id] = -INFINITY;
+    for (int i = 0; i < g->config->more_end_count; i++) scores[g->config->more_ends[i]] = -INFINITY;
+}
+
+static bool peft__ends_answer(const peft_config *c, int32_t token) {
+    bool ends = token == c->eos_id;
+    for (int i = 0; i < c->more_end_count; i++) ends = ends || token == c->more_ends[i];
+    return ends;
 }
 
 // x_i - max - log(sum_j exp(x_j - max)), in f32 as torch has it. `work` holds n floats.
@@ -16401,7 +16445,7 @@ static peft_status peft__single_step(peft__generator *g, peft__search *s, int64_
     int32_t token = g->d.temperature > 0 ? peft__draw(&s->rng, c, g->found[row]) : c->token;
     int64_t length = peft__length(g, s);
     s->ids[length] = token;
-    s->done = token == g->config->eos_id;
+    s->done = peft__ends_answer(g->config, token);
     s->end = length + 1;
     return g->d.stop_count || g->d.on_text ? peft__tell(g, s, length + 1, s->done) : PEFT_OK;
 }
@@ -16450,18 +16494,18 @@ static int64_t peft__next_choice(const peft__generator *g, int64_t first_row, co
     return best;
 }
 
-// From the best 2 * beams continuations: those that end are kept (if among the best `beams`), the others go on.
+// From the best 2 * beams continuations (more with several end tokens): those that end are kept (if among the best `beams`), the others go on.
 static peft_status peft__beam_step(peft__generator *g, peft__search *s, int64_t first_row) {
     int64_t beams = g->d.beams, going = 0, length = peft__length(g, s), *taken = g->from_row + first_row;  // not in use yet
     float best = 0, *next_scores = g->work + first_row * g->config->vocab_size;
     int32_t *next_tokens = g->tokens + first_row;
     memset(taken, 0, (size_t)beams * sizeof(int64_t));
-    for (int64_t rank = 0; rank < 2 * beams && going < beams; rank++) {
+    for (int64_t rank = 0; rank < (2 + g->config->more_end_count) * beams && going < beams; rank++) {
         int64_t beam = peft__next_choice(g, first_row, taken);
         if (beam < 0) break;
         const peft__choice *c = &g->choices[(first_row + beam) * g->width + taken[beam]++];
         if (rank == 0) best = c->score;
-        if (c->token == g->config->eos_id) {
+        if (peft__ends_answer(g->config, c->token)) {
             if (rank < beams) peft__keep(g, s, s->ids + beam * g->limit, length, c->score);
             continue;
         }

@@ -511,6 +511,63 @@ static void test_min_p(peft_model *m) {
     peft_free(ctx, wild);
 }
 
+// A small random model of 32 tokens, with these end tokens in its config.json and, unless NULL, in its generation_config.json.
+static peft_status ends_model(const char *folder, const char *eos, const char *generation, peft_model **m) {
+    static char configs[8][512];
+    static int used;
+    char path[64], *config = configs[used++];
+    snprintf(config, sizeof configs[0], "{\"model_type\":\"llama\",\"vocab_size\":32,\"hidden_size\":16,\"intermediate_size\":16,\"num_hidden_layers\":1,"
+             "\"num_attention_heads\":2,\"max_position_embeddings\":64,\"bos_token_id\":1,\"eos_token_id\":%s}", eos);
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    peft_mount(ctx, path, config, strlen(config));
+    snprintf(path, sizeof path, "%s/generation_config.json", folder);
+    if (generation) peft_mount(ctx, path, generation, strlen(generation));
+    peft_model_desc d;
+    memset(&d, 0, sizeof d);
+    d.context = ctx, d.path = folder, d.config_only = true, d.seed = 5;
+    return peft_model_load(&d, m);
+}
+
+// Where eos_token_id is a list, an answer ends at any of them.
+static void test_ends(void) {
+    static const int32_t prompt[] = {1, 9, 4};
+    static char eos[64], generation[128];
+    peft_model *plain = NULL, *listed = NULL, *beside = NULL, *bad = NULL;
+    peft_ids all = {NULL, 0, 0}, out = {NULL, 0, 0};
+    peft_generate_desc g;
+    memset(&g, 0, sizeof g);
+    check("no end", ends_model("ends-none", "null", NULL, &plain) == PEFT_OK);
+    g.model = plain, g.max_new_tokens = 12, g.repetition_penalty = 3;
+    check("endless", peft_generate(&g, prompt, 3, &all) == PEFT_OK && all.count == 15);
+    int32_t end = all.data[3 + 5], never = 0;
+    int64_t at = 3;
+    while (all.data[at] != end) at++;
+    for (int64_t i = 0; i < all.count; i++) never = all.data[i] == never ? (i = -1, never + 1) : never;
+    snprintf(eos, sizeof eos, "[%d, %d]", never, end);
+    snprintf(generation, sizeof generation, "{\"eos_token_id\": %s}", eos);
+    check("a list", ends_model("ends-list", eos, NULL, &listed) == PEFT_OK && peft_model_config(listed)->eos_id == never);
+    g.model = listed;
+    check("ends at the second", listed && peft_generate(&g, prompt, 3, &out) == PEFT_OK && out.count == at + 1 && memcmp(out.data, all.data, (size_t)(at + 1) * sizeof(int32_t)) == 0);
+    out.count = 0, g.min_new_tokens = 12;
+    check("not before its time", listed && peft_generate(&g, prompt, 3, &out) == PEFT_OK && out.count == 15);
+    for (int64_t i = 3; i < out.count - 1; i++) check("no end token", out.data[i] != end && out.data[i] != never);
+    out.count = 0, g.min_new_tokens = 0, g.beams = 3;
+    check("beams", listed && peft_generate(&g, prompt, 3, &out) == PEFT_OK);
+    for (int64_t i = 3; i < out.count; i++) check("a beam ends there too", out.data[i] != end);  // HF puts the first end token behind it
+    snprintf(eos, sizeof eos, "%d", never);
+    check("generation_config.json", ends_model("ends-beside", eos, generation, &beside) == PEFT_OK);
+    out.count = 0, g.beams = 0, g.model = beside;
+    check("ends there", beside && peft_generate(&g, prompt, 3, &out) == PEFT_OK && out.count == at + 1);
+    check("outside the vocabulary", ends_model("ends-bad", "[2, 32]", NULL, &bad) == PEFT_ERROR_FORMAT && !bad && strstr(peft_error(ctx), "32 is outside"));
+    check("too many", ends_model("ends-many", "[2, 3, 4, 5, 6, 7]", NULL, &bad) == PEFT_ERROR_UNSUPPORTED && !bad);
+    check("no JSON", ends_model("ends-broken", "2", "{\"eos_token_id\":", &bad) == PEFT_ERROR_FORMAT && !bad && strstr(peft_error(ctx), "generation_config.json"));
+    peft_ids_free(ctx, &all);
+    peft_ids_free(ctx, &out);
+    peft_model_destroy(plain);
+    peft_model_destroy(listed);
+    peft_model_destroy(beside);
+}
+
 static void test_session(peft_model *m) {
     static const char *const prompts[] = {"Once upon a time, there was a cat.", "Once upon a time, there was a cat. It was black and lived in a house",
                                           "Once upon a time, there was a dog. He liked to run", "Once upon a time, there was a dog. He liked to run", "Tom"};
@@ -925,6 +982,7 @@ int main(void) {
     test_llama2c();
     test_generation();
     test_chats();
+    test_ends();
     test_few_shot();
     test_adapter_gguf();
     test_learning();
