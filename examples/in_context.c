@@ -36,11 +36,14 @@ static peft_status ask(peft_context *ctx, peft_model *model, const peft_dataset 
         int best = 0;
         double margin = 0;
         status = peft_few_shot(&desc, &prompt);
-        if (!status) status = choose(model, prompt.text, &best, &margin);
         if (status) break;
+        status = choose(model, prompt.text, &best, &margin);
         right += strcmp(choices[best], answers[i]) == 0;
-        printf("  %-42s %s by %4.1f nats   %lld tokens, %lld of %lld examples shown\n", questions[i], choices[best], margin, (long long)prompt.tokens,
+        printf("  %-42s %s by %4.1f nats   %lld tokens, %lld of %lld examples shown", questions[i], choices[best], margin, (long long)prompt.tokens,
                (long long)(prompt.chosen - prompt.dropped), (long long)prompt.chosen);
+        for (int64_t k = 0; k < prompt.dropped; k++)
+            printf("%s \"%s\"", k ? "," : "; did not fit:", peft_dataset_prompt(examples, prompt.indices[k]));
+        printf("\n");
         if (i == 0 && shots == 1) printf("--- the prompt ---\n%s\n------------------\n", prompt.text);
         peft_few_shot_free(ctx, &prompt);
     }
@@ -59,8 +62,8 @@ int main(int argc, char **argv) {
     if (!status) {
         static const int64_t shots[] = {0, 1, 4, 6};
         for (int i = 0; i < 4 && !status; i++) {
-            printf("%lld-shot, a window of 96 tokens\n", (long long)shots[i]);
-            status = ask(ctx, model, examples, shots[i], 96);
+            printf("%lld-shot, a window of 80 tokens\n", (long long)shots[i]);
+            status = ask(ctx, model, examples, shots[i], 80);
         }
     }
     if (status) fprintf(stderr, "%s\n", peft_error(ctx));
