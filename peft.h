@@ -9672,7 +9672,8 @@ static peft_status peft__gguf_config_field(const peft_gguf *g, const char *key, 
     double v = peft_gguf_number(g, key, -1);
     bool good = k == 'f' ? v > 0 && v - v == 0 : v >= (k == 't' ? 0 : 1) && v <= INT32_MAX && v == floor(v);
     if (!good) return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: %s is no sensible number", g->path, key);
-    peft__string_format(json, ",\"%s\":%g", hf, v);
+    if (k == 'f') peft__string_format(json, ",\"%s\":%g", hf, v);
+    else peft__string_format(json, ",\"%s\":%lld", hf, (long long)v);
     return PEFT_OK;
 }
 
@@ -9751,6 +9752,7 @@ static peft_status peft__gguf_derived_config(const peft_gguf *g, const peft__ggu
 static peft_status peft__gguf_config(const peft_gguf *g, peft__string *json) {
     static const peft__gguf_field tokens[] = {{"bos_token_id", "tokenizer.ggml.bos_token_id", 'T'},
                                               {"eos_token_id", "tokenizer.ggml.eos_token_id", 'T'},
+                                              {"eot_token_id", "tokenizer.ggml.eot_token_id", 'T'},
                                               {"pad_token_id", "tokenizer.ggml.padding_token_id", 'T'}};
     const peft__gguf_family *f;
     peft_status status = peft__gguf_model_family(g, &f);
@@ -12563,14 +12565,15 @@ static peft_status peft__t5_config(peft_context *ctx, const peft__json *root, co
     return peft__config_activation(ctx, c->gated && strcmp(name, "gelu") == 0 ? "gelu_new" : name, path, c);  // HF: "gated-gelu" is the tanh form
 }
 
-// Tokens that end an answer beside eos_id: those of eos_token_id that are not yet known. Llama 3 has <|end_of_text|> and <|eot_id|>.
-static peft_status peft__config_ends(peft_context *ctx, const peft__json *root, const char *path, peft_config *c) {
-    const peft__json *eos = peft__json_get(root, "eos_token_id");
-    if (eos && peft__json_is(eos, PEFT__JSON_ARRAY)) eos = eos->child;
-    for (; eos; eos = eos->next) {
+// Tokens that end an answer beside eos_id: those of the field, a number or a list. Llama 3 has <|end_of_text|> and <|eot_id|>.
+static peft_status peft__config_ends(peft_context *ctx, const peft__json *root, const char *field, const char *path, peft_config *c) {
+    const peft__json *eos = peft__json_get(root, field);
+    if (!peft__json_is(eos, PEFT__JSON_ARRAY) && !peft__json_is(eos, PEFT__JSON_NUMBER)) return PEFT_OK;
+    bool list = eos->type == PEFT__JSON_ARRAY;
+    for (eos = list ? eos->child : eos; eos; eos = list ? eos->next : NULL) {  // a number's `next` is another field
         if (!peft__json_is(eos, PEFT__JSON_NUMBER)) continue;
         if (!(eos->number >= 0 && eos->number < (double)c->vocab_size))
-            return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: eos_token_id %g is outside the vocabulary of %lld", path, eos->number, (long long)c->vocab_size);
+            return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: %s %g is outside the vocabulary of %lld", path, field, eos->number, (long long)c->vocab_size);
         int32_t id = (int32_t)eos->number;
         bool known = id == c->eos_id;
         for (int i = 0; i < c->more_end_count; i++) known = known || id == c->more_ends[i];
@@ -12596,7 +12599,8 @@ static peft_status peft__decoder_config(peft_context *ctx, const peft__json *roo
     c->bos_id = (int32_t)peft__json_int(root, "bos_token_id", -1);
     c->pad_id = (int32_t)peft__json_int(root, "pad_token_id", c->eos_id);
     c->decoder_start_id = c->bos_id;
-    return peft__json_is(eos, PEFT__JSON_ARRAY) ? peft__config_ends(ctx, root, path, c) : PEFT_OK;
+    peft_status status = peft__json_is(eos, PEFT__JSON_ARRAY) ? peft__config_ends(ctx, root, "eos_token_id", path, c) : PEFT_OK;
+    return status ? status : peft__config_ends(ctx, root, "eot_token_id", path, c);  // of a GGUF file
 }
 
 static peft_status peft__gpt2_config(peft_context *ctx, const peft__json *root, const char *path, peft_config *c) {
@@ -13049,7 +13053,7 @@ static peft_status peft__model_load_ends(peft_model *m) {
     if (!peft__file_exists(m->ctx, path)) return PEFT_OK;
     peft_status status = peft__read_all(m->ctx, path, &text, &n);
     if (!status) status = peft__json_parse(m->ctx, &m->arena, text, n, path, &root);
-    if (!status) status = peft__config_ends(m->ctx, root, path, &m->config);
+    if (!status) status = peft__config_ends(m->ctx, root, "eos_token_id", path, &m->config);
     peft__free(m->ctx, text);
     return status;
 }
@@ -13390,7 +13394,8 @@ static peft_status peft__gguf_set_config(peft_gguf_writer *w, const peft_model *
     const struct {
         const char *key;
         int32_t id;
-    } tokens[] = {{"tokenizer.ggml.bos_token_id", c->bos_id}, {"tokenizer.ggml.eos_token_id", c->eos_id}, {"tokenizer.ggml.padding_token_id", c->pad_id}};
+    } tokens[] = {{"tokenizer.ggml.bos_token_id", c->bos_id}, {"tokenizer.ggml.eos_token_id", c->eos_id}, {"tokenizer.ggml.padding_token_id", c->pad_id},
+                 {"tokenizer.ggml.eot_token_id", c->more_end_count ? c->more_ends[0] : -1}};
     for (int64_t i = 0; i < PEFT__COUNT(tokens) && !status; i++)
         if (tokens[i].id >= 0) status = peft_gguf_set_number(w, tokens[i].key, PEFT_GGUF_U32, tokens[i].id);
     return status;

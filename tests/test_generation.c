@@ -513,7 +513,7 @@ static void test_min_p(peft_model *m) {
 
 // A small random model of 32 tokens, with these end tokens in its config.json and, unless NULL, in its generation_config.json.
 static peft_status ends_model(const char *folder, const char *eos, const char *generation, peft_model **m) {
-    static char configs[8][512];
+    static char configs[9][512];
     static int used;
     char path[64], *config = configs[used++];
     snprintf(config, sizeof configs[0], "{\"model_type\":\"llama\",\"vocab_size\":32,\"hidden_size\":16,\"intermediate_size\":16,\"num_hidden_layers\":1,"
@@ -558,6 +558,17 @@ static void test_ends(void) {
     check("generation_config.json", ends_model("ends-beside", eos, generation, &beside) == PEFT_OK);
     out.count = 0, g.beams = 0, g.model = beside;
     check("ends there", beside && peft_generate(&g, prompt, 3, &out) == PEFT_OK && out.count == at + 1);
+    const char *file = scratch("ends.gguf");
+    peft_model *written = NULL;
+    check("as GGUF", listed && peft_model_save(listed, file, PEFT_F32) == PEFT_OK && (written = load(file)) != NULL);
+    if (written) {
+        const peft_config *c = peft_model_config(written);
+        check("one end more there too", c->eos_id == never && c->more_end_count == 1 && c->more_ends[0] == end);
+    }
+    peft_model_destroy(written);
+    remove(file);
+    check("one token", ends_model("ends-one", "2", "{\"eos_token_id\": 2, \"max_length\": 7}", &written) == PEFT_OK && peft_model_config(written)->more_end_count == 0);
+    peft_model_destroy(written);
     check("outside the vocabulary", ends_model("ends-bad", "[2, 32]", NULL, &bad) == PEFT_ERROR_FORMAT && !bad && strstr(peft_error(ctx), "32 is outside"));
     check("too many", ends_model("ends-many", "[2, 3, 4, 5, 6, 7]", NULL, &bad) == PEFT_ERROR_UNSUPPORTED && !bad);
     check("no JSON", ends_model("ends-broken", "2", "{\"eos_token_id\":", &bad) == PEFT_ERROR_FORMAT && !bad && strstr(peft_error(ctx), "generation_config.json"));
