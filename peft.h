@@ -18897,6 +18897,7 @@ typedef struct peft__planner {
     peft_tape *tape;
     peft__batch_buffer batch;
     peft_memory_plan *plan;
+    size_t converted;        // bytes of the archive's own tensors: they are there while planning, but count as weights
 } peft__planner;
 
 static peft_status peft__plan_context(peft__planner *p) {
@@ -18924,6 +18925,15 @@ static void peft__plan_bytes(const peft_tensor *t, peft_dtype type, const peft_q
     *scales = peft__aligned_size(sizeof(peft_quant)) + (q->double_quant ? blocks + ((blocks + 255) / 256 + 256) * sizeof(float) : blocks * sizeof(float));
 }
 
+// Whether the checkpoint's tensor lies in its file; GGUF's blocks and rotary rows are converted into memory of the archive instead.
+static bool peft__lies_in_file(const peft_archive *a, const peft_tensor *t) {
+    for (int64_t i = 0; i < a->shard_count; i++) {
+        uintptr_t first = (uintptr_t)a->shards[i].file.data, at = (uintptr_t)t->data;
+        if (first && at >= first && at - first < a->shards[i].file.size) return true;
+    }
+    return false;
+}
+
 // One of the model's tensors: its format in training, and what of it is allocated. `stored` NULL: there is no checkpoint.
 static peft_status peft__plan_tensor(peft__planner *p, peft_tensor *t, const peft_tensor *stored) {
     peft_model_desc md;
@@ -18939,16 +18949,19 @@ static peft_status peft__plan_tensor(peft__planner *p, peft_tensor *t, const pef
     if (full || narrow) type = PEFT_F32;
     bool mapped = stored && type == stored->type && !full && !narrow;
     mapped = mapped || (stored && narrow && stored->type == PEFT_F32 && !full);
+    bool as_stored = mapped || (quantized && type == stored->type), converted = stored && !peft__lies_in_file(p->model->archive, stored);
+    if (converted) p->converted += peft_tensor_bytes(stored);
+    if (converted && !as_stored) p->plan->weights += peft_tensor_bytes(stored);  // the archive keeps its own beside the model's
     if (quantized && type == stored->type) {  // as the file has it
         p->plan->weights += peft__dtype_size(type) * (size_t)(type == PEFT_I8 ? peft__size(t) : (peft__size(t) + 1) / 2);
         p->plan->scales += peft_tensor_bytes(stored) - (size_t)(type == PEFT_I8 ? peft__size(t) : (peft__size(t) + 1) / 2);
-        p->plan->mapped += peft_tensor_bytes(stored);
+        if (!converted) p->plan->mapped += peft_tensor_bytes(stored);
     } else {
         size_t values, scales;
         peft__plan_bytes(t, type, &kept, &values, &scales);
         p->plan->weights += values;
         p->plan->scales += scales;
-        if (mapped) p->plan->mapped += values;
+        if (mapped && !converted) p->plan->mapped += values;
     }
     if (type >= PEFT_I8 && t->in_out) peft__turn(t);
     t->type = type;
@@ -19043,7 +19056,7 @@ static peft_status peft__plan_step(peft__planner *p) {
     }
     p->plan->activations = p->ctx->planned;
     p->plan->scratch = p->ctx->gemm_scratch_size;
-    p->plan->tables = p->ctx->memory;
+    p->plan->tables = p->ctx->memory - p->converted;
     return status;
 }
 

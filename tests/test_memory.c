@@ -879,6 +879,14 @@ static void test_plans(void) {
         test_plan(ctx, folders[which], true, PEFT_NF4, PEFT_LORA, PEFT_ADAMW, true, 4, 20, 12, 0);
         test_plan(ctx, folders[which], true, PEFT_F32, PEFT_PROMPT_TUNING, PEFT_ADAMW, false, 4, 20, 12, 0);
     }
+    // Blocks of a GGUF file are converted when it is read: nothing of them stays mapped.
+    static const char blocks[] = FOLDER "/demo.gguf";
+    peft_model *whole = load(ctx, demo, false, PEFT_F32, false);
+    check(whole && !peft_model_save(whole, blocks, PEFT_I8), "a model as GGUF", ctx);
+    peft_model_destroy(whole);
+    test_plan(ctx, blocks, false, PEFT_F32, PEFT_LORA, PEFT_ADAMW, false, 4, 80, 20, 0);
+    test_plan(ctx, blocks, false, PEFT_F32, -1, PEFT_ADAMW, false, 4, 60, 20, 0);
+    remove(blocks);
     // What no machine of ours could hold.
     static const char llama[] = "{\"model_type\": \"llama\", \"hidden_size\": 8192, \"num_attention_heads\": 64, \"num_hidden_layers\": 80, \"intermediate_size\": 22016,\n"
                                 " \"vocab_size\": 32000}";
