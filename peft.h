@@ -5052,7 +5052,8 @@ PEFT__INLINE void peft__quant_fetch_row(const uint8_t *p, int64_t pitch) {
                 peft__quant_pack_any(&b, p, peft__quant_expand_##V, packed + l);                                       \
             }                                                                                                          \
     }                                                                                                                  \
-    /* a row of x in integers, for dots4 */                                                                            \
+    /* a row of x in integers, for dots4: 4 vectors of 2W of them, then W scales. Eight products of 16383 with a table of at most */\
+    /* 16320 fit into 32 bits. */                                                                                      \
     static TARGET void peft__quant_round_x_##V(float unit, const float *x, int64_t k, float *xp) {                     \
         const int64_t W = PEFT__W_##V;                                                                                 \
         float rest[8 * PEFT__W_##V];                                                                                   \
@@ -5378,7 +5379,9 @@ typedef struct peft__quant_gemv_job {
 
 static void peft__quant_gemv_put(const peft__quant_gemv_job *v, int64_t row, int64_t j, const float *sums, int64_t count) {
     float *y = v->y + row * v->ldy + j;
-    for (int64_t i = 0; i < count; i++) y[i] = v->beta == 0.0f ? v->alpha * sums[i] : v->alpha * sums[i] + v->beta * y[i];
+    if (v->beta == 0.0f && v->alpha == 1.0f) memcpy(y, sums, (size_t)count * sizeof(float));
+    else
+        for (int64_t i = 0; i < count; i++) y[i] = v->beta == 0.0f ? v->alpha * sums[i] : v->alpha * sums[i] + v->beta * y[i];
 }
 
 // Row j of the weight times x, for rows that begin anywhere.
