@@ -4529,6 +4529,7 @@ typedef struct peft__quant_lines {
     const peft_quant *q;
     const uint8_t *data, *end;            // end: where this thread's part of the codes ends
     int64_t first, stride, count, k, grain;  // row i: weights [first + i*stride, ... + k)
+    int64_t ahead;                        // bytes from here to what is fetched
     int64_t m, xs;                        // rows of x as the product reads them, at xp + r*xs
     const float *xp;
     int16_t map[16];                      // the table of 4-bit codes in integers
@@ -4919,11 +4920,11 @@ PEFT__INLINE const uint8_t *peft__quant_at(const peft_quant *q, const uint8_t *d
 #define PEFT__QUANT_LARGE ((int64_t)1 << 22)  // weights enough for more tasks than threads; smaller parts would not be fetched ahead
 #define PEFT__QUANT_BATCH 16   // rows likewise, where columns are added up
 
-// A token's product reads its weights once, and from memory only at full speed if they are asked for early: into the second-level cache.
-// Not beyond `end`, where another thread may be at work; a NULL end fetches nothing.
-#define PEFT__FAR 8192
-PEFT__INLINE void peft__fetch_far(const void *p, const void *end) {
-    if ((uintptr_t)p + PEFT__FAR < (uintptr_t)end) PEFT__PREFETCH_L2((const void *)((uintptr_t)p + PEFT__FAR));
+// A token's product reads its weights once, and from memory only at full speed if they are asked for early: into the second-level cache,
+// 8 KiB ahead, or as far as the four rows after those at work. Not beyond `end`, where another thread may be at work.
+#define PEFT__QUANT_AHEAD ((int64_t)8192)
+PEFT__INLINE void peft__fetch_far(const void *p, int64_t ahead, const void *end) {
+    if ((uintptr_t)p + (uintptr_t)ahead < (uintptr_t)end) PEFT__PREFETCH_L2((const void *)((uintptr_t)p + (uintptr_t)ahead));
 }
 PEFT__INLINE void peft__quant_fetch_row(const uint8_t *p, int64_t pitch) {
     PEFT__PREFETCH((const void *)((uintptr_t)p + 16 * (uintptr_t)pitch));
@@ -4955,7 +4956,7 @@ PEFT__INLINE void peft__quant_fetch_row(const uint8_t *p, int64_t pitch) {
 #define PEFT__QUANT_ROW4(V, i)                                                                          \
     if (i < N) {                                                                                        \
         peft__short_##V v[4];                                                                           \
-        peft__fetch_far(row##i, w->end);                                                                \
+        peft__fetch_far(row##i, w->ahead, w->end);                                                      \
         peft__shorts_of_##V(table, peft__load_##V((const float *)(const void *)row##i), v);             \
         if (moving) lanes##i = peft__lanes_of_##V((phase##i + p) & (q->block - 1), q->block_shift);     \
         peft__vec_##V by = peft__spread_##V(scale##i + (moving ? (phase##i + p) >> q->block_shift : block), lanes##i); \
@@ -5110,7 +5111,7 @@ PEFT__INLINE void peft__quant_fetch_row(const uint8_t *p, int64_t pitch) {
             peft__vec_##V scale = peft__set_##V(peft__quant_scale(q, (at + p) >> q->block_shift));                     \
             peft__vec_##V s0 = peft__set_##V(0.0f), s1 = s0, s2 = s0, s3 = s0;                                         \
             for (; R == 1 && j + 2 * W <= end; j += 2 * W) {                                                           \
-                peft__fetch_far(row + j, last);                                                                        \
+                peft__fetch_far(row + j, PEFT__QUANT_AHEAD, last);                                                     \
                 s0 = peft__fma_##V(peft__bytes_##V(row + j), peft__load_##V(x + j), s0);                               \
                 s1 = peft__fma_##V(peft__bytes_##V(row + j + W), peft__load_##V(x + j + W), s1);                       \
             }                                                                                                          \
@@ -5477,7 +5478,8 @@ static peft_status peft__quant_gemv(peft_context *ctx, int64_t m, int64_t n, int
     bool fast = isa->dots4 && peft__quant_grain(q, b->stride) >= (q->map ? isa->grain : isa->width);
     if (q->map && b->transposed && k < PEFT__QUANT_SHORT) fast = false;
     if (m > 1 && (m > PEFT__QUANT_ROWS || !fast || !b->transposed)) return PEFT_OK;
-    peft__quant_lines w = {q, (const uint8_t *)b->data, NULL, 0, b->stride, 0, k, peft__quant_grain(q, b->stride), m, 0, NULL, {0}};
+    peft__quant_lines w = {q, (const uint8_t *)b->data, NULL, 0, b->stride, 0, k, peft__quant_grain(q, b->stride),
+                           PEFT__MAX(PEFT__QUANT_AHEAD, 4 * b->stride / 2), m, 0, NULL, {0}};
     peft__quant_gemv_job v = {peft__isa_of(ctx), isa, b, q, m, n, k, tasks, alpha, beta, x, fast, w, y, ldy};
     if (b->transposed && fast && peft__quant_place_x(ctx, &v, ldx)) return PEFT_ERROR_MEMORY;
     peft__task_fn fn = b->transposed ? peft__quant_rows_task : peft__quant_columns_task;
