@@ -4524,19 +4524,6 @@ typedef void (*peft__expand_fn)(const peft_quant *q, const uint8_t *data, int64_
 // ---- packing
 // Panels of op(B) as chapter 3 reads them. Any shape and alignment: weights are expanded in runs and put in place one by one.
 
-// Rows of the weight, to be multiplied with rows of x.
-typedef struct peft__quant_lines {
-    const peft_quant *q;
-    const uint8_t *data, *end;            // end: where this thread's part of the codes ends
-    int64_t first, stride, count, k, grain;  // row i: weights [first + i*stride, ... + k)
-    int64_t ahead;                        // bytes from here to what is fetched
-    int64_t m, xs;                        // rows of x as the product reads them, at xp + r*xs
-    const float *xp;
-    int16_t map[16];                      // the table of 4-bit codes in integers
-} peft__quant_lines;
-
-#define PEFT__QUANT_LINES 64  // at most so many rows of the weight at a time
-
 typedef struct peft__quant_panel {
     const peft_quant *q;
     const uint8_t *data;
@@ -4916,9 +4903,22 @@ PEFT__INLINE const uint8_t *peft__quant_at(const peft_quant *q, const uint8_t *d
 
 #define PEFT__QUANT_ROWS 4     // at most this many rows of x count as few; more are the gemm's
 #define PEFT__QUANT_SPAN 2048  // codes of a row whose scales are kept at a time
+#define PEFT__QUANT_BATCH 16   // rows likewise, where columns are added up
 #define PEFT__QUANT_SHORT 256  // shorter rows than this are not for integers: their rounding errors would not average out
 #define PEFT__QUANT_LARGE ((int64_t)1 << 22)  // weights enough for more tasks than threads; smaller parts would not be fetched ahead
-#define PEFT__QUANT_BATCH 16   // rows likewise, where columns are added up
+
+// Rows of the weight, to be multiplied with rows of x.
+typedef struct peft__quant_lines {
+    const peft_quant *q;
+    const uint8_t *data, *end;            // end: where this thread's part of the codes ends
+    int64_t first, stride, count, k, grain;  // row i: weights [first + i*stride, ... + k)
+    int64_t ahead;                        // bytes from here to what is fetched
+    int64_t m, xs;                        // rows of x as the product reads them, at xp + r*xs
+    const float *xp;
+    int16_t map[16];                      // the table of 4-bit codes in integers
+} peft__quant_lines;
+
+#define PEFT__QUANT_LINES 64  // at most so many rows of the weight at a time
 
 // A token's product reads its weights once, and from memory only at full speed if they are asked for early: into the second-level cache,
 // 8 KiB ahead, or as far as the four rows after those at work. Not beyond `end`, where another thread may be at work.
@@ -5365,13 +5365,11 @@ static void peft__quant_to_f32(const peft_tensor *t, int64_t first, int64_t coun
 typedef struct peft__quant_gemv_job {
     const peft__isa *isa;
     const peft__quant_isa *quant_isa;
-    const peft__operand *b;
-    const peft_quant *q;
-    int64_t m, n, k, tasks;
+    int64_t n, tasks;
     float alpha, beta;
     const float *x;
     bool fast;  // rows begin where the vectors need it
-    peft__quant_lines lines;
+    peft__quant_lines w;  // all rows of the weight, or all columns
     float *y;
     int64_t ldy;
 } peft__quant_gemv_job;
@@ -5388,9 +5386,9 @@ static void peft__quant_gemv_put(const peft__quant_gemv_job *v, int64_t row, int
 // Row j of the weight times x, for rows that begin anywhere.
 static float peft__quant_dot(const peft__quant_gemv_job *v, int64_t j) {
     float run[PEFT__QUANT_COLUMNS], sum = 0;
-    for (int64_t p = 0; p < v->k; p += PEFT__QUANT_COLUMNS) {
-        int64_t count = PEFT__MIN(PEFT__QUANT_COLUMNS, v->k - p);
-        v->quant_isa->expand(v->q, (const uint8_t *)v->b->data, j * v->b->stride + p, count, run);
+    for (int64_t p = 0; p < v->w.k; p += PEFT__QUANT_COLUMNS) {
+        int64_t count = PEFT__MIN(PEFT__QUANT_COLUMNS, v->w.k - p);
+        v->quant_isa->expand(v->w.q, v->w.data, j * v->w.stride + p, count, run);
         sum += v->isa->dot(v->x + p, run, count);
     }
     return sum;
@@ -5400,14 +5398,14 @@ static float peft__quant_dot(const peft__quant_gemv_job *v, int64_t j) {
 static void peft__quant_rows_task(void *arg, int64_t index) {
     const peft__quant_gemv_job *v = (const peft__quant_gemv_job *)arg;
     int64_t groups = peft__div_up(v->n, 4), begin = index * groups / v->tasks * 4, end = PEFT__MIN((index + 1) * groups / v->tasks * 4, v->n);
-    peft__quant_lines w = v->lines;
+    peft__quant_lines w = v->w;
     w.end = peft__quant_at(w.q, w.data, end * w.stride);
     for (int64_t j = begin; j < end; j += PEFT__QUANT_LINES) {
         float sums[PEFT__QUANT_ROWS * PEFT__QUANT_LINES];
         w.first = j * w.stride, w.count = PEFT__MIN(PEFT__QUANT_LINES, end - j);
         if (v->fast) (w.q->map ? v->quant_isa->dots4 : v->quant_isa->dots8)(&w, sums);
         for (int64_t i = 0; i < w.count && !v->fast; i++) sums[i] = peft__quant_dot(v, j + i);
-        for (int64_t r = 0; r < v->m; r++) peft__quant_gemv_put(v, r, j, sums + r * PEFT__QUANT_LINES, w.count);
+        for (int64_t r = 0; r < v->w.m; r++) peft__quant_gemv_put(v, r, j, sums + r * PEFT__QUANT_LINES, w.count);
     }
 }
 
@@ -5415,8 +5413,8 @@ static void peft__quant_rows_task(void *arg, int64_t index) {
 static void peft__quant_add_columns(const peft__quant_gemv_job *v, int64_t j, int64_t count, float *sums) {
     float run[PEFT__QUANT_COLUMNS];
     memset(sums, 0, (size_t)count * sizeof(float));
-    for (int64_t p = 0; p < v->k; p++) {
-        v->quant_isa->expand(v->q, (const uint8_t *)v->b->data, p * v->b->stride + j, count, run);
+    for (int64_t p = 0; p < v->w.k; p++) {
+        v->quant_isa->expand(v->w.q, v->w.data, p * v->w.stride + j, count, run);
         v->isa->axpy(sums, v->x[p], run, count);
     }
 }
@@ -5427,8 +5425,8 @@ static void peft__quant_columns_task(void *arg, int64_t index) {
     int64_t j = index * PEFT__QUANT_COLUMNS, end = PEFT__MIN(j + PEFT__QUANT_COLUMNS, v->n);
     float sums[PEFT__QUANT_COLUMNS], placed[PEFT__QUANT_COLUMNS];
     for (int64_t chunk = 8 * isa->width; v->fast && j + chunk <= end; j += chunk) {
-        (v->q->map ? isa->sums4 : isa->sums8)(v->q, (const uint8_t *)v->b->data, j, v->b->stride, v->k, v->x, placed);
-        for (int e = 0; e < (int)chunk; e++) sums[e] = placed[v->q->map ? isa->place(isa->width, e) : e];
+        (v->w.q->map ? isa->sums4 : isa->sums8)(v->w.q, v->w.data, j, v->w.stride, v->w.k, v->x, placed);
+        for (int e = 0; e < (int)chunk; e++) sums[e] = placed[v->w.q->map ? isa->place(isa->width, e) : e];
         peft__quant_gemv_put(v, 0, j, sums, chunk);
     }
     if (j == end) return;
@@ -5436,8 +5434,8 @@ static void peft__quant_columns_task(void *arg, int64_t index) {
     peft__quant_gemv_put(v, 0, j, sums, end - j);
 }
 
-// A table of 16 floats as integers times the returned factor: 16320 makes integers of FP4's, 15684 comes nearest to NF4's (1.6e-5 of the
-// largest), and whole numbers stay whole.
+// A table of 16 floats as integers, to be multiplied by what is returned: 16320 makes integers of FP4's, 15684 comes nearest to NF4's
+// (1.6e-5 of the largest), and whole numbers stay whole.
 static float peft__quant_map16(const float *map, int16_t *out) {
     static const float choices[2] = {15684.0f, 16320.0f};
     float peak = peft__quant_peak_plain(map, 16), least = 1.0f, best = 0.0f;
@@ -5453,16 +5451,16 @@ static float peft__quant_map16(const float *map, int16_t *out) {
 
 // The rows of x as dots4 and dots8 read them, one or PEFT__QUANT_ROWS, of which the last may be repeated; for dots8 padded with zeros.
 static peft_status peft__quant_place_x(peft_context *ctx, peft__quant_gemv_job *v, int64_t ldx) {
-    peft__quant_lines *w = &v->lines;
-    int64_t width = v->quant_isa->width, rows = v->m > 1 ? PEFT__QUANT_ROWS : 1;
-    w->xs = w->q->map ? peft__div_up(v->k, 8 * width) * 5 * width : peft__round_up(v->k, width);
+    peft__quant_lines *w = &v->w;
+    int64_t width = v->quant_isa->width, rows = w->m > 1 ? PEFT__QUANT_ROWS : 1;
+    w->xs = w->q->map ? peft__div_up(w->k, 8 * width) * 5 * width : peft__round_up(w->k, width);
     if (peft__gemm_reserve(ctx, (size_t)(rows * w->xs) * sizeof(float))) return PEFT_ERROR_MEMORY;
     float *xp = (float *)ctx->gemm_scratch, unit = w->q->map ? peft__quant_map16(w->q->map, w->map) : 1.0f;
     w->xp = xp;
     for (int64_t r = 0; r < rows; r++, xp += w->xs) {
-        const float *x = v->x + PEFT__MIN(r, v->m - 1) * ldx;
-        if (w->q->map) v->quant_isa->round_x(unit, x, v->k, xp);
-        else memcpy(xp, x, (size_t)v->k * sizeof(float)), memset(xp + v->k, 0, (size_t)(w->xs - v->k) * sizeof(float));
+        const float *x = v->x + PEFT__MIN(r, w->m - 1) * ldx;
+        if (w->q->map) v->quant_isa->round_x(unit, x, w->k, xp);
+        else memcpy(xp, x, (size_t)w->k * sizeof(float)), memset(xp + w->k, 0, (size_t)(w->xs - w->k) * sizeof(float));
     }
     return PEFT_OK;
 }
@@ -5480,7 +5478,7 @@ static peft_status peft__quant_gemv(peft_context *ctx, int64_t m, int64_t n, int
     if (m > 1 && (m > PEFT__QUANT_ROWS || !fast || !b->transposed)) return PEFT_OK;
     peft__quant_lines w = {q, (const uint8_t *)b->data, NULL, 0, b->stride, 0, k, peft__quant_grain(q, b->stride),
                            PEFT__MAX(PEFT__QUANT_AHEAD, 4 * b->stride / 2), m, 0, NULL, {0}};
-    peft__quant_gemv_job v = {peft__isa_of(ctx), isa, b, q, m, n, k, tasks, alpha, beta, x, fast, w, y, ldy};
+    peft__quant_gemv_job v = {peft__isa_of(ctx), isa, n, tasks, alpha, beta, x, fast, w, y, ldy};
     if (b->transposed && fast && peft__quant_place_x(ctx, &v, ldx)) return PEFT_ERROR_MEMORY;
     peft__task_fn fn = b->transposed ? peft__quant_rows_task : peft__quant_columns_task;
     if (threads > 1) peft__parallel(ctx, tasks, fn, &v);
@@ -8233,13 +8231,20 @@ PEFTDEF void peft_archive_close(peft_archive *a) {
     peft__free(a->ctx, a);
 }
 
-// The caller has its own copy of a tensor: the file's pages need not stay in memory.
-static void peft__archive_forget(peft_archive *a, const peft_tensor *t) {
-    const unsigned char *data = (const unsigned char *)t->data;
+// The file whose bytes are the tensor's data; NULL: they were copied or converted into memory of the archive.
+static peft__file *peft__archive_file_of(const peft_archive *a, const peft_tensor *t) {
+    uintptr_t data = (uintptr_t)t->data;
     for (int64_t i = 0; i < a->shard_count; i++) {
         peft__file *f = &a->shards[i].file;
-        if (f->map && data >= f->data && data < f->data + f->size) peft__file_forget(f, data, peft_tensor_bytes(t));
+        if (f->data && data >= (uintptr_t)f->data && data - (uintptr_t)f->data < f->size) return f;
     }
+    return NULL;
+}
+
+// The caller has its own copy of a tensor: the file's pages need not stay in memory.
+static void peft__archive_forget(peft_archive *a, const peft_tensor *t) {
+    peft__file *f = peft__archive_file_of(a, t);
+    if (f && f->map) peft__file_forget(f, (const unsigned char *)t->data, peft_tensor_bytes(t));
 }
 
 PEFTDEF int64_t peft_archive_count(const peft_archive *a) {
@@ -18930,15 +18935,6 @@ static void peft__plan_bytes(const peft_tensor *t, peft_dtype type, const peft_q
     *scales = peft__aligned_size(sizeof(peft_quant)) + (q->double_quant ? blocks + ((blocks + 255) / 256 + 256) * sizeof(float) : blocks * sizeof(float));
 }
 
-// Whether the checkpoint's tensor lies in its file; GGUF's blocks and rotary rows are converted into memory of the archive instead.
-static bool peft__lies_in_file(const peft_archive *a, const peft_tensor *t) {
-    for (int64_t i = 0; i < a->shard_count; i++) {
-        uintptr_t first = (uintptr_t)a->shards[i].file.data, at = (uintptr_t)t->data;
-        if (first && at >= first && at - first < a->shards[i].file.size) return true;
-    }
-    return false;
-}
-
 // One of the model's tensors: its format in training, and what of it is allocated. `stored` NULL: there is no checkpoint.
 static peft_status peft__plan_tensor(peft__planner *p, peft_tensor *t, const peft_tensor *stored) {
     peft_model_desc md;
@@ -18954,7 +18950,7 @@ static peft_status peft__plan_tensor(peft__planner *p, peft_tensor *t, const pef
     if (full || narrow) type = PEFT_F32;
     bool mapped = stored && type == stored->type && !full && !narrow;
     mapped = mapped || (stored && narrow && stored->type == PEFT_F32 && !full);
-    bool as_stored = mapped || (quantized && type == stored->type), converted = stored && !peft__lies_in_file(p->model->archive, stored);
+    bool as_stored = mapped || (quantized && type == stored->type), converted = stored && !peft__archive_file_of(p->model->archive, stored);
     if (converted) p->converted += peft_tensor_bytes(stored);
     if (converted && !as_stored) p->plan->weights += peft_tensor_bytes(stored);  // the archive keeps its own beside the model's
     if (quantized && type == stored->type) {  // as the file has it
