@@ -3002,6 +3002,16 @@ static peft_status peft__json_parse(peft_context *ctx, peft__arena *a, const cha
     return r.at == r.end ? PEFT_OK : peft__json_error(&r, "something behind the end");
 }
 
+// A whole file. `path` NULL: memory ran out where it was made.
+static peft_status peft__json_read(peft__arena *a, const char *path, peft__json **out) {
+    char *text = NULL;
+    size_t n = 0;
+    peft_status status = path ? peft__read_all(a->ctx, path, &text, &n) : PEFT_ERROR_MEMORY;
+    if (!status) status = peft__json_parse(a->ctx, a, text, n, path, out);
+    peft__free(a->ctx, text);
+    return status;
+}
+
 PEFT__NOINLINE const peft__json *peft__json_get(const peft__json *object, const char *key) {
     if (!object || object->type != PEFT__JSON_OBJECT) return NULL;
     size_t n = strlen(key);
@@ -7869,6 +7879,19 @@ static int64_t peft__safetensors_dtype(const char *name, int *type) {
     return 0;
 }
 
+// An empty archive with room for one file.
+static peft_archive *peft__archive_new(peft_context *ctx) {
+    peft_archive *a = (peft_archive *)peft__calloc(ctx, 1, sizeof(peft_archive));
+    if (!a) return NULL;
+    a->ctx = ctx;
+    peft__arena_init(&a->arena, ctx);
+    peft__map_init(&a->by_name, ctx);
+    a->shards = (peft__shard *)peft__calloc(ctx, 1, sizeof(peft__shard));
+    if (a->shards) return a;
+    peft__free(ctx, a);
+    return NULL;
+}
+
 static peft_tensor *peft__archive_add(peft_archive *a, const char *name, size_t n) {
     if (a->count == a->capacity) {
         int64_t capacity = a->capacity ? 2 * a->capacity : 64;
@@ -8161,18 +8184,14 @@ static peft_status peft__archive_add_shard(peft_archive *a, char *path) {
 
 // model.safetensors.index.json: {"weight_map": {tensor name: file name}}. Each file named there is opened once.
 static peft_status peft__archive_open_index(peft_archive *a, const char *index) {
-    char *text = NULL;
-    size_t n = 0;
-    peft_status status = peft__read_all(a->ctx, index, &text, &n);
-    if (status) return status;
     peft__json *root = NULL;
-    status = peft__json_parse(a->ctx, &a->arena, text, n, index, &root);
-    peft__free(a->ctx, text);
+    peft_status status = peft__json_read(&a->arena, index, &root);
     if (status) return status;
     const peft__json *map = peft__json_get(root, "weight_map");
     if (!peft__json_is(map, PEFT__JSON_OBJECT)) return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: no weight_map", index);
     const char *slash = strrchr(index, '/');
     char *folder = peft__arena_strdup(&a->arena, index, slash ? (size_t)(slash - index) + 1 : 0);
+    peft__free(a->ctx, a->shards);
     a->shards = (peft__shard *)peft__calloc(a->ctx, PEFT__MAX((int64_t)map->length, 1), sizeof(peft__shard));
     if (!folder || !a->shards) return PEFT_ERROR_MEMORY;
     peft__map files;
@@ -8195,11 +8214,8 @@ static peft_status peft__archive_open_index(peft_archive *a, const char *index) 
 PEFTDEF peft_status peft_archive_open(peft_context *ctx, const char *path, peft_archive **out) {
     *out = NULL;
     if (!path) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_archive_open: no path");
-    peft_archive *a = (peft_archive *)peft__calloc(ctx, 1, sizeof(peft_archive));
+    peft_archive *a = peft__archive_new(ctx);
     if (!a) return PEFT_ERROR_MEMORY;
-    a->ctx = ctx;
-    peft__arena_init(&a->arena, ctx);
-    peft__map_init(&a->by_name, ctx);
     peft_status status = PEFT_OK;
     char *single = peft__path_join(&a->arena, path, "model.safetensors");
     char *index = peft__path_join(&a->arena, path, "model.safetensors.index.json");
@@ -8210,9 +8226,8 @@ PEFTDEF peft_status peft_archive_open(peft_context *ctx, const char *path, peft_
     } else if (!peft__ends_with(path, ".safetensors") && !peft__file_exists(ctx, single) && peft__file_exists(ctx, index)) {
         status = peft__archive_open_index(a, index);
     } else {
-        a->shards = (peft__shard *)peft__calloc(ctx, 1, sizeof(peft__shard));
         bool file = peft__ends_with(path, ".safetensors");
-        status = a->shards ? peft__archive_add_shard(a, file ? peft__arena_strdup(&a->arena, path, strlen(path)) : single) : PEFT_ERROR_MEMORY;
+        status = peft__archive_add_shard(a, file ? peft__arena_strdup(&a->arena, path, strlen(path)) : single);
     }
     if (!status) status = peft__archive_join(a);
     if (status) peft_archive_close(a);
@@ -9901,24 +9916,18 @@ static peft_status peft__archive_open_gguf(peft_context *ctx, const char *path, 
     *out = NULL;
     peft_status status = peft_gguf_open(ctx, path, &g);
     if (status) return status;
-    peft_archive *a = (peft_archive *)peft__calloc(ctx, 1, sizeof(peft_archive));
-    peft__shard *shard = (peft__shard *)peft__calloc(ctx, 1, sizeof(peft__shard));
-    if (!a || !shard) {
-        peft__free(ctx, a);
-        peft__free(ctx, shard);
+    peft_archive *a = peft__archive_new(ctx);
+    if (!a) {
         peft_gguf_close(g);
         return PEFT_ERROR_MEMORY;
     }
-    a->ctx = ctx;
-    a->shards = shard;
-    peft__map_init(&a->by_name, ctx);
     a->arena = g->arena;  // with the copy of the file, where there is one
     peft__arena_init(&g->arena, ctx);
     status = peft__gguf_model_family(g, &f);
     if (!status) status = peft__gguf_config(g, config);
     for (int64_t i = 0; i < g->count && !status; i++) status = peft__archive_add_gguf(a, g, f, i);
-    shard->file = g->file;
-    shard->path = g->path;
+    a->shards->file = g->file;
+    a->shards->path = g->path;
     a->shard_count = 1;
     memset(&g->file, 0, sizeof(g->file));
     peft_gguf_close(g);
@@ -10091,7 +10100,7 @@ typedef struct peft__llama2c {
 } peft__llama2c;
 
 static int32_t peft__i32_at(const unsigned char *p) {
-    return (int32_t)((uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24);
+    return (int32_t)peft__u32_at(p);
 }
 
 static peft_status peft__llama2c_header(peft__llama2c *l, const unsigned char *bytes, uint64_t size) {
@@ -10170,17 +10179,9 @@ static peft_status peft__llama2c_bytes(peft__llama2c *l, peft__file *f, const un
 // that follow one another behind <s>, so that is where generation ends.
 static peft_status peft__archive_open_llama2c(peft_context *ctx, const char *path, peft_archive **out, peft__string *config) {
     *out = NULL;
-    peft_archive *a = (peft_archive *)peft__calloc(ctx, 1, sizeof(peft_archive));
-    peft__shard *shard = (peft__shard *)peft__calloc(ctx, 1, sizeof(peft__shard));
-    if (!a || !shard) {
-        peft__free(ctx, a);
-        peft__free(ctx, shard);
-        return PEFT_ERROR_MEMORY;
-    }
-    a->ctx = ctx;
-    a->shards = shard;
-    peft__arena_init(&a->arena, ctx);
-    peft__map_init(&a->by_name, ctx);
+    peft_archive *a = peft__archive_new(ctx);
+    if (!a) return PEFT_ERROR_MEMORY;
+    peft__shard *shard = a->shards;
     peft__llama2c l;
     memset(&l, 0, sizeof(l));
     l.ctx = ctx;
@@ -10287,13 +10288,9 @@ PEFTDEF void peft_ids_free(peft_context *ctx, peft_ids *ids) {
 }
 
 static bool peft__ids_push(peft_context *ctx, peft_ids *ids, int32_t id) {
-    if (ids->count == ids->capacity) {
-        int64_t capacity = ids->capacity ? 2 * ids->capacity : 64;
-        int32_t *grown = (int32_t *)peft__realloc(ctx, ids->data, (size_t)capacity * sizeof(int32_t));
-        if (!grown) return false;
-        ids->data = grown;
-        ids->capacity = capacity;
-    }
+    void *grown = peft__one_more(ctx, ids->data, ids->count, &ids->capacity, sizeof(int32_t));
+    if (!grown) return false;
+    ids->data = (int32_t *)grown;
     ids->data[ids->count++] = id;
     return true;
 }
@@ -10425,6 +10422,14 @@ static size_t peft__trie_longest(const peft__trie *t, const char *s, size_t n, i
         *value = t->nodes[node].value;
     }
     return best;
+}
+
+// The value of just this key, -1: none.
+static int32_t peft__trie_exact(const peft__trie *t, const char *s, size_t n) {
+    int32_t node = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!t->nodes || !(node = peft__trie_step(t, node, (unsigned char)s[i]))) return -1;
+    return node ? t->nodes[node].value : -1;
 }
 
 // A trie of all pieces whose type is in `types` (a set of bits).
@@ -10607,16 +10612,13 @@ static peft_status peft__sp_read_trainer(peft_tokenizer *t, peft__proto p, const
 // The character map: u32 size of the double array, the array, then NUL-terminated replacements.
 static peft_status peft__read_charsmap(peft_tokenizer *t, const unsigned char *data, size_t n, const char *path) {
     if (!n) return PEFT_OK;
-    uint32_t size = n < 4 ? 0 : (uint32_t)data[0] | (uint32_t)data[1] << 8 | (uint32_t)data[2] << 16 | (uint32_t)data[3] << 24;
+    uint32_t size = n < 4 ? 0 : peft__u32_at(data);
     if (size < 4 || size % 4 || size > n - 4)
         return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: the normalizer's character map is damaged", path);
     uint32_t *map = (uint32_t *)peft__arena_alloc(&t->arena, size);
     t->replacements = peft__arena_strdup(&t->arena, (const char *)data + 4 + size, n - 4 - size);
     if (!map || !t->replacements) return PEFT_ERROR_MEMORY;
-    for (uint32_t i = 0; i < size / 4; i++) {
-        const unsigned char *b = data + 4 + 4 * (size_t)i;
-        map[i] = (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
-    }
+    for (uint32_t i = 0; i < size / 4; i++) map[i] = peft__u32_at(data + 4 + 4 * (size_t)i);
     t->charsmap = map;
     t->charsmap_count = size / 4;
     t->replacements_size = n - 4 - size;
@@ -10999,13 +11001,9 @@ static bool peft__heap_push(peft__encoder *e, int32_t left) {
     if (s->next < 0) return true;
     peft__pair(e->t, s, e->symbols[s->next].id);
     if (s->rank == INT32_MAX) return true;
-    if (e->heap_count == e->heap_capacity) {
-        int64_t capacity = PEFT__MAX(256, 2 * e->heap_capacity);
-        peft__candidate *grown = (peft__candidate *)peft__realloc(e->ctx, e->heap, (size_t)capacity * sizeof(peft__candidate));
-        if (!grown) return false;
-        e->heap = grown;
-        e->heap_capacity = capacity;
-    }
+    void *grown = peft__one_more(e->ctx, e->heap, e->heap_count, &e->heap_capacity, sizeof(peft__candidate));
+    if (!grown) return false;
+    e->heap = (peft__candidate *)grown;
     peft__candidate c = {s->rank, left, s->id, e->symbols[s->next].id};
     int64_t i = e->heap_count++;
     for (; i > 0 && peft__candidate_before(&c, &e->heap[(i - 1) / 2]); i = (i - 1) / 2) e->heap[i] = e->heap[(i - 1) / 2];
@@ -11103,11 +11101,7 @@ static int64_t peft__bpe_symbols(peft__encoder *e, const char *s, int64_t n) {
                 id = -2 - user;
             } else {
                 size = PEFT__MIN((int64_t)peft__utf8_size((unsigned char)s[i]), n - i);
-                int32_t node = 0;
-                int64_t k = 0;
-                for (; k < size && t->trie.nodes; k++)
-                    if (!(node = peft__trie_step(&t->trie, node, (unsigned char)s[i + k]))) break;
-                if (k == size && node) id = t->trie.nodes[node].value;
+                id = peft__trie_exact(&t->trie, s + i, (size_t)size);
             }
         }
         peft__symbol *y = &e->symbols[count++];
@@ -11123,13 +11117,7 @@ static int64_t peft__bpe_symbols(peft__encoder *e, const char *s, int64_t n) {
 // One word: a stretch that no piece reaches beyond.
 static bool peft__bpe_word(peft__encoder *e, const char *s, int64_t n) {
     const peft_tokenizer *t = e->t;
-    int32_t node = 0;
-    for (int64_t i = 0; i < n; i++)
-        if (!t->trie.nodes || !(node = peft__trie_step(&t->trie, node, (unsigned char)s[i]))) {
-            node = 0;
-            break;
-        }
-    int32_t id = node ? t->trie.nodes[node].value : -1;
+    int32_t id = peft__trie_exact(&t->trie, s, (size_t)n);
     if (id >= 0 && t->pieces[id].whole) return peft__emit(e, id, s, n);
     int64_t count = peft__bpe_symbols(e, s, n);
     bool ok = count >= 0;
@@ -11271,21 +11259,23 @@ static int peft__char_class(uint32_t cp) {
 
 enum { PEFT__OTHER, PEFT__LETTER, PEFT__NUMBER, PEFT__WHITE, PEFT__END };
 
-// The class of the character at s[i] and its size; an invalid byte is of class other.
-PEFT__INLINE int peft__class_at(const char *s, int64_t n, int64_t i, int64_t *size) {
-    *size = 1;
-    if (i >= n) return PEFT__END;
-    unsigned char c = (unsigned char)s[i];
-    if (c < 128) {
-        if ((unsigned)((c | 32) - 'a') < 26) return PEFT__LETTER;
-        if ((unsigned)(c - '0') < 10) return PEFT__NUMBER;
-        return c == ' ' || (unsigned)(c - 9) < 5 ? PEFT__WHITE : PEFT__OTHER;
-    }
+PEFT__NOINLINE int peft__class_of_utf8(const char *s, int64_t n, int64_t i, int64_t *size) {
     size_t end = (size_t)i;
     uint32_t cp;
     bool valid = peft__utf8_next(s, (size_t)n, &end, &cp);
     *size = (int64_t)end - i;
     return valid ? peft__char_class(cp) : PEFT__OTHER;
+}
+
+// The class of the character at s[i] and its size; an invalid byte is of class other.
+PEFT__INLINE int peft__class_at(const char *s, int64_t n, int64_t i, int64_t *size) {
+    *size = 1;
+    if (i >= n) return PEFT__END;
+    unsigned char c = (unsigned char)s[i];
+    if (c >= 128) return peft__class_of_utf8(s, n, i, size);
+    if ((unsigned)((c | 32) - 'a') < 26) return PEFT__LETTER;
+    if ((unsigned)(c - '0') < 10) return PEFT__NUMBER;
+    return c == ' ' || (unsigned)(c - 9) < 5 ? PEFT__WHITE : PEFT__OTHER;
 }
 
 static int64_t peft__run(const char *s, int64_t n, int64_t i, int wanted, int64_t most) {
@@ -11589,13 +11579,6 @@ static peft_status peft__bpe_add_characters(peft_tokenizer *t) {
     return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
-static int32_t peft__trie_exact(const peft__trie *t, const char *s, size_t n) {
-    int32_t node = 0;
-    for (size_t i = 0; i < n; i++)
-        if (!t->nodes || !(node = peft__trie_step(t, node, (unsigned char)s[i]))) return -1;
-    return node ? t->nodes[node].value : -1;
-}
-
 // SentencePiece keeps no list of merges: any two symbols that form a piece may merge, the piece of the highest score first.
 static peft_status peft__sp_build_merges(peft_tokenizer *t, const char *path) {
     peft__ranked_merge *order = (peft__ranked_merge *)peft__calloc(t->ctx, t->count, sizeof(peft__ranked_merge));
@@ -11732,16 +11715,22 @@ static peft_status peft__add_named_merge(peft_tokenizer *t, const char *s, size_
     return peft__merge_add(t, (int32_t)a, (int32_t)b, (int32_t)rank, (int32_t)both);
 }
 
+// The same as one text with a space between the two.
+static peft_status peft__add_merge_text(peft_tokenizer *t, const char *text, size_t n, int64_t rank, const char *path) {
+    const char *space = n > 1 ? (const char *)memchr(text + 1, ' ', n - 1) : NULL;
+    if (!space) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: merge %lld is damaged", path, (long long)rank);
+    size_t left = (size_t)(space - text);
+    return peft__add_named_merge(t, text, left, space + 1, n - left - 1, rank, path);
+}
+
 static peft_status peft__read_merges_text(peft_tokenizer *t, const char *text, size_t n, const char *path) {
     int64_t rank = 0;
     peft_status status = PEFT_OK;
     for (size_t i = 0, end; i < n && !status; i = end + 1) {
         for (end = i; end < n && text[end] != '\n'; end++) {}
-        size_t stop = end > i && text[end - 1] == '\r' ? end - 1 : end, space = i;
+        size_t stop = end > i && text[end - 1] == '\r' ? end - 1 : end;
         if (stop == i || (i == 0 && stop >= 8 && memcmp(text, "#version", 8) == 0)) continue;
-        while (space < stop && text[space] != ' ') space++;
-        if (space == stop) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: merge %lld is damaged", path, (long long)rank);
-        status = peft__add_named_merge(t, text + i, space - i, text + space + 1, stop - space - 1, rank++, path);
+        status = peft__add_merge_text(t, text + i, stop - i, rank++, path);
     }
     return status;
 }
@@ -11751,14 +11740,9 @@ static peft_status peft__read_merges_json(peft_tokenizer *t, const peft__json *m
     peft_status status = PEFT_OK;
     for (const peft__json *m = peft__json_is(merges, PEFT__JSON_ARRAY) ? merges->child : NULL; m && !status; m = m->next, rank++) {
         const peft__json *a = m->type == PEFT__JSON_ARRAY ? m->child : NULL, *b = a ? a->next : NULL;
-        if (peft__json_is(a, PEFT__JSON_STRING) && peft__json_is(b, PEFT__JSON_STRING)) {
+        if (peft__json_is(a, PEFT__JSON_STRING) && peft__json_is(b, PEFT__JSON_STRING))
             status = peft__add_named_merge(t, a->string, a->length, b->string, b->length, rank, path);
-            continue;
-        }
-        const char *space = m->type == PEFT__JSON_STRING ? (const char *)memchr(m->string, ' ', m->length) : NULL;
-        if (!space) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: merge %lld is damaged", path, (long long)rank);
-        size_t left = (size_t)(space - m->string);
-        status = peft__add_named_merge(t, m->string, left, space + 1, m->length - left - 1, rank, path);
+        else status = peft__add_merge_text(t, m->string, m->type == PEFT__JSON_STRING ? m->length : 0, rank, path);
     }
     return status;
 }
@@ -11961,31 +11945,31 @@ static peft_status peft__read_tokenizer_json(peft_tokenizer *t, const peft__json
 // ---- loading
 
 // "<directory of path>/<name>"
-static bool peft__beside(peft__string *out, const char *path, const char *name) {
-    size_t n = strlen(path);
+static const char *peft__beside(peft__arena *a, const char *path, const char *name) {
+    size_t n = strlen(path), m = strlen(name);
     while (n && path[n - 1] != '/' && path[n - 1] != '\\') n--;
-    out->size = 0;
-    return peft__string_append(out, path, n) && peft__string_puts(out, name);
+    char *beside = (char *)peft__arena_alloc(a, n + m + 1);
+    if (!beside) return NULL;
+    memcpy(beside, path, n);
+    memcpy(beside + n, name, m + 1);
+    return beside;
 }
 
 // GPT-2's two files. It has one special token.
-static peft_status peft__read_vocab_json(peft_tokenizer *t, const peft__json *root, const char *path) {
+static peft_status peft__read_vocab_json(peft_tokenizer *t, peft__arena *a, const peft__json *root, const char *path) {
     peft_status status = peft__read_json_pieces(t, root, NULL, path);
     if (status) return status;
     peft__special_ids_by_name(t);
     if (t->ids.eos >= 0) t->pieces[t->ids.eos].type = PEFT__PIECE_CONTROL;
     if (t->ids.bos >= 0) t->pieces[t->ids.bos].type = PEFT__PIECE_CONTROL;
     t->split = PEFT__SPLIT_GPT2;
-    peft__string name;
-    peft__string_init(&name, t->ctx);
     char *text = NULL;
     size_t n = 0;
-    bool ok = peft__beside(&name, path, "merges.txt");
-    if (ok && !peft__file_exists(t->ctx, name.data)) ok = peft__beside(&name, path, "vocab.bpe");
-    status = ok ? peft__read_all(t->ctx, name.data, &text, &n) : PEFT_ERROR_MEMORY;
-    if (!status) status = peft__read_merges_text(t, text, n, name.data);
+    const char *merges = peft__beside(a, path, "merges.txt");
+    if (merges && !peft__file_exists(t->ctx, merges)) merges = peft__beside(a, path, "vocab.bpe");
+    status = merges ? peft__read_all(t->ctx, merges, &text, &n) : PEFT_ERROR_MEMORY;
+    if (!status) status = peft__read_merges_text(t, text, n, merges);
     peft__free(t->ctx, text);
-    peft__string_free(&name);
     return status ? status : peft__byte_level_finish(t);
 }
 
@@ -11993,22 +11977,16 @@ static peft_status peft__read_vocab_json(peft_tokenizer *t, const peft__json *ro
 static peft_status peft__read_token_roles(peft_tokenizer *t, peft__arena *a, const char *path) {
     static const char *const keys[] = {"bos_token", "eos_token", "pad_token", "unk_token"};
     int32_t *ids[4] = {&t->ids.bos, &t->ids.eos, &t->ids.pad, &t->ids.unk};
-    peft__string name;
-    peft__string_init(&name, t->ctx);
-    char *text = NULL;
-    size_t n = 0;
-    peft_status status = peft__beside(&name, path, "tokenizer_config.json") ? PEFT_OK : PEFT_ERROR_MEMORY;
-    if (!status && peft__file_exists(t->ctx, name.data)) status = peft__read_all(t->ctx, name.data, &text, &n);
+    const char *config = peft__beside(a, path, "tokenizer_config.json");
     peft__json *root = NULL;
-    if (!status && text) status = peft__json_parse(t->ctx, a, text, n, name.data, &root);
-    for (int i = 0; i < 4 && !status && root; i++) {
+    if (config && !peft__file_exists(t->ctx, config)) return PEFT_OK;
+    peft_status status = peft__json_read(a, config, &root);
+    for (int i = 0; i < 4 && !status; i++) {
         const peft__json *v = peft__json_get(root, keys[i]);
         if (peft__json_is(v, PEFT__JSON_OBJECT)) v = peft__json_get(v, "content");
         int32_t id = peft__json_is(v, PEFT__JSON_STRING) ? peft_token_id(t, v->string) : -1;
         if (id >= 0 && !(i == 3 && t->kind != PEFT__BYTE_BPE)) *ids[i] = id;
     }
-    peft__free(t->ctx, text);
-    peft__string_free(&name);
     return status;
 }
 
@@ -12019,7 +11997,7 @@ static peft_status peft__read_json_file(peft_tokenizer *t, const char *data, siz
     peft_status status = peft__json_parse(t->ctx, &a, data, n, path, &root);
     if (!status) {
         bool whole = peft__json_is(peft__json_get(root, "model"), PEFT__JSON_OBJECT);
-        status = whole ? peft__read_tokenizer_json(t, root, path) : peft__read_vocab_json(t, root, path);
+        status = whole ? peft__read_tokenizer_json(t, root, path) : peft__read_vocab_json(t, &a, root, path);
     }
     if (!status) status = peft__read_token_roles(t, &a, path);
     peft__arena_free(&a);
@@ -12120,6 +12098,10 @@ static int64_t peft__gguf_piece_count(const peft_gguf *g, const peft__gguf_vocab
     return n;
 }
 
+static bool peft__is_sentinel(const char *text, size_t n) {
+    return n > 10 && memcmp(text, "<extra_id_", 10) == 0;
+}
+
 static peft_status peft__gguf_read_piece(peft_tokenizer *t, const peft_gguf *g, const peft__gguf_vocab *v, int64_t i,
                                          const char *path) {
     size_t size;
@@ -12134,7 +12116,7 @@ static peft_status peft__gguf_read_piece(peft_tokenizer *t, const peft_gguf *g, 
         t->byte_id[byte] = (int32_t)i;
         t->byte_fallback = true;
     }
-    if (type == PEFT__PIECE_USER && size > 10 && memcmp(text, "<extra_id_", 10) == 0) type = PEFT__PIECE_CONTROL;
+    if (type == PEFT__PIECE_USER && peft__is_sentinel(text, size)) type = PEFT__PIECE_CONTROL;
     if (i == v->unk && type == PEFT__PIECE_NORMAL) type = PEFT__PIECE_UNKNOWN;
     return peft__tokenizer_add(t, text, size, (float)score, type);
 }
@@ -12171,9 +12153,7 @@ static peft_status peft__gguf_read_merges(peft_tokenizer *t, const peft_gguf *g,
     for (int64_t i = 0; i < count && !status; i++) {
         size_t size;
         const char *text = peft_gguf_array_string(g, "tokenizer.ggml.merges", i, &size);
-        const char *space = size > 1 ? (const char *)memchr(text + 1, ' ', size - 1) : NULL;
-        if (!space) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: merge %lld is damaged", path, (long long)i);
-        status = peft__add_named_merge(t, text, (size_t)(space - text), space + 1, size - (size_t)(space - text) - 1, i, path);
+        status = peft__add_merge_text(t, text, size, i, path);
     }
     return status;
 }
@@ -12246,7 +12226,7 @@ static peft_status peft__llama2c_read_tokenizer(peft_tokenizer *t, const unsigne
     peft_status status = PEFT_OK;
     for (size_t at = 4; at < n && !status; at += 8) {
         int64_t size = n - at >= 8 ? (int64_t)peft__i32_at(data + at + 4) : 0;
-        float score = n - at >= 8 ? peft__bits_float((uint32_t)peft__i32_at(data + at)) : 0;
+        float score = n - at >= 8 ? peft__bits_float(peft__u32_at(data + at)) : 0;
         if (size < 1 || size > longest || (uint64_t)size > n - at - 8 || !(score - score == 0))
             return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: not a vocabulary of llama2.c, or damaged at piece %lld", path, (long long)t->count);
         status = peft__llama2c_piece(t, (const char *)data + at + 8, (size_t)size, score);
@@ -12262,37 +12242,25 @@ static peft_status peft__llama2c_read_tokenizer(peft_tokenizer *t, const unsigne
 
 // ---- a vocabulary written into a GGUF file
 
-typedef struct peft__vocab_lists {
-    const char **texts;
-    double *scores, *types;
-} peft__vocab_lists;
-
-static bool peft__is_sentinel(const peft__piece *p) {
-    return p->size > 10 && memcmp(p->text, "<extra_id_", 10) == 0;
-}
-
 // `count`: rows of the embedding, which may be more than there are pieces.
 static peft_status peft__gguf_set_pieces(peft_gguf_writer *w, const peft_tokenizer *t, int64_t count) {
-    peft__vocab_lists l;
     char (*padding)[32] = (char (*)[32])peft__calloc(t->ctx, PEFT__MAX(count - t->count, 1), 32);
-    l.texts = (const char **)peft__calloc(t->ctx, count, sizeof(char *));
-    l.scores = (double *)peft__calloc(t->ctx, count, sizeof(double));
-    l.types = (double *)peft__calloc(t->ctx, count, sizeof(double));
-    peft_status status = padding && l.texts && l.scores && l.types ? PEFT_OK : PEFT_ERROR_MEMORY;
+    const char **texts = (const char **)peft__calloc(t->ctx, count, sizeof(char *));
+    double *scores = (double *)peft__calloc(t->ctx, 2 * count, sizeof(double)), *types = scores ? scores + count : NULL;
+    peft_status status = padding && texts && scores ? PEFT_OK : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < count && !status; i++) {
         const peft__piece *p = i < t->count ? &t->pieces[i] : NULL;
         if (!p) peft__string_into(padding[i - t->count], 32, "[PAD%lld]", (long long)i);
-        l.texts[i] = p ? p->text : padding[i - t->count];
-        l.scores[i] = p ? (double)p->score : -1000;
-        l.types[i] = !p ? (double)PEFT__PIECE_UNUSED : peft__is_sentinel(p) ? (double)PEFT__PIECE_USER : (double)p->type;
+        texts[i] = p ? p->text : padding[i - t->count];
+        scores[i] = p ? (double)p->score : -1000;
+        types[i] = !p ? (double)PEFT__PIECE_UNUSED : peft__is_sentinel(p->text, p->size) ? (double)PEFT__PIECE_USER : (double)p->type;
     }
-    if (!status) status = peft_gguf_set_strings(w, "tokenizer.ggml.tokens", l.texts, count);
-    if (!status) status = peft_gguf_set_numbers(w, "tokenizer.ggml.scores", PEFT_GGUF_F32, l.scores, count);
-    if (!status) status = peft_gguf_set_numbers(w, "tokenizer.ggml.token_type", PEFT_GGUF_I32, l.types, count);
+    if (!status) status = peft_gguf_set_strings(w, "tokenizer.ggml.tokens", texts, count);
+    if (!status) status = peft_gguf_set_numbers(w, "tokenizer.ggml.scores", PEFT_GGUF_F32, scores, count);
+    if (!status) status = peft_gguf_set_numbers(w, "tokenizer.ggml.token_type", PEFT_GGUF_I32, types, count);
     peft__free(t->ctx, padding);
-    peft__free(t->ctx, l.texts);
-    peft__free(t->ctx, l.scores);
-    peft__free(t->ctx, l.types);
+    peft__free(t->ctx, texts);
+    peft__free(t->ctx, scores);
     return status;
 }
 
@@ -12699,11 +12667,19 @@ static peft_status peft__llama_config(peft_context *ctx, const peft__json *root,
     return status ? status : peft__config_activation(ctx, peft__json_text(root, "hidden_act", "silu"), path, c);
 }
 
+// The next name of a comma-separated list, without the spaces around it, and its size; 0: that was all. *list moves behind it.
+static size_t peft__next_name(const char **list, const char **name) {
+    *name = *list + strspn(*list, ", ");
+    size_t n = strcspn(*name, ",");
+    *list = *name + n;
+    while (n && (*name)[n - 1] == ' ') n--;
+    return n;
+}
+
 static bool peft__type_in(const char *types, const char *type) {
-    for (const char *p = types; *p; p += strcspn(p, ","), p += *p == ',') {
-        size_t n = strcspn(p, ",");
-        if (strlen(type) == n && memcmp(p, type, n) == 0) return true;
-    }
+    const char *name;
+    for (size_t n; (n = peft__next_name(&types, &name)) > 0;)
+        if (strlen(type) == n && memcmp(name, type, n) == 0) return true;
     return false;
 }
 
@@ -13056,16 +13032,10 @@ static peft_status peft__model_open_file(peft_model *m) {
 // Chat models often name the end of a turn in generation_config.json only.
 static peft_status peft__model_load_ends(peft_model *m) {
     const char *path = peft__path_join(&m->arena, m->folder, "generation_config.json");
-    char *text = NULL;
-    size_t n = 0;
     peft__json *root = NULL;
-    if (!path) return PEFT_ERROR_MEMORY;
-    if (!peft__file_exists(m->ctx, path)) return PEFT_OK;
-    peft_status status = peft__read_all(m->ctx, path, &text, &n);
-    if (!status) status = peft__json_parse(m->ctx, &m->arena, text, n, path, &root);
-    if (!status) status = peft__config_ends(m->ctx, root, "eos_token_id", path, &m->config);
-    peft__free(m->ctx, text);
-    return status;
+    if (path && !peft__file_exists(m->ctx, path)) return PEFT_OK;
+    peft_status status = peft__json_read(&m->arena, path, &root);
+    return status ? status : peft__config_ends(m->ctx, root, "eos_token_id", path, &m->config);
 }
 
 static peft_status peft__model_load_config(peft_model *m) {
@@ -13526,15 +13496,48 @@ typedef struct peft__prompting {
     int64_t layers;             // of a prefix
 } peft__prompting;
 
+// Before merging: what a weight of the base was.
+typedef struct peft__backup {
+    peft_tensor before;
+    const void *merged;  // the data that merging put there
+    int64_t tensor;
+} peft__backup;
+
+struct peft_adapter {
+    peft_context *ctx;
+    peft_model *model;
+    peft__arena arena;  // names
+    peft_adapter_desc d;     // defaults resolved, texts copied
+    peft_tensor *tensors;    // what is trained, in the model's order
+    int64_t count, capacity;
+    bool failed;             // memory ran out where one was to be added
+    peft__site *sites;       // [model's tensors]
+    bool *has_site;
+    peft_tensor *prompt;     // rows of virtual tokens, or what an encoder makes them from
+    peft_tensor *encoder[6]; // weight and bias of up to three layers of a prompt encoder; NULL: none
+    peft_tensor *lstm;       // before them: per layer and direction weights of the input, of the state, their biases; in `tensors`
+    int64_t prompt_layers;   // of a prefix
+    int64_t prompt_parts;    // of num_virtual_tokens rows each: T5's encoder and decoder, HF peft's num_transformer_submodules
+    peft_tensor *initial;    // PiSSA's beginnings, frozen
+    int64_t initial_count;
+    peft__backup *backups;
+    int64_t backup_count;
+};
+
+static const peft__site *peft__adapter_site(const peft_adapter *a, int64_t tensor) {
+    return a->has_site[tensor] ? &a->sites[tensor] : NULL;
+}
+
+static peft__prompting peft__adapter_prompting(const peft_adapter *a) {
+    bool prefix = a->d.method == PEFT_PREFIX_TUNING, rows = a->prompt && !prefix, seq2seq = a->model->config.encoder_decoder;
+    peft__prompting p = {a->prompt ? a->d.num_virtual_tokens : 0, prefix, rows && seq2seq && a->d.prompt_place != PEFT_PROMPT_DECODER,
+                         rows && (!seq2seq || a->d.prompt_place != PEFT_PROMPT_ENCODER), a->prompt_layers};
+    return p;
+}
+
 // Chapter 9.
-static const peft_model *peft__adapter_model(const peft_adapter *adapter);
-static const peft__site *peft__adapter_site(const peft_adapter *adapter, int64_t tensor);
 static float peft__adapter_scale(const peft_adapter *adapter, const peft__site *site);
-static float peft__adapter_dropout(const peft_adapter *adapter);
-static peft_activation_kind peft__adapter_activation(const peft_adapter *adapter);
-static peft__prompting peft__adapter_prompting(const peft_adapter *adapter);
 static bool peft__adapter_replaces(const peft_adapter *adapter);  // some weight of the model
-static int peft__adapter_starts_apart(const peft_adapter *adapter);  // 1: PiSSA
 // [tokens, d_model] before the encoder's or the decoder's input, or a prefix [tokens, layers * 2 * inner]
 static peft_tensor *peft__adapter_prompt(const peft_adapter *adapter, peft_tape *tape, bool decoder);
 
@@ -13557,6 +13560,16 @@ typedef struct peft__pass {
 } peft__pass;
 
 static bool peft__active_cache_rows(const peft__pass *p, const peft_active_adapter *a, int64_t *first, int64_t *count);
+
+static peft__pass peft__pass_of(peft_model *m, peft_tape *tape, const peft_active_adapter *adapters, int adapter_count) {
+    peft__pass p;
+    memset(&p, 0, sizeof(p));
+    p.model = m;
+    p.tape = tape;
+    p.adapters = adapters;
+    p.adapter_count = adapter_count;
+    return p;
+}
 
 // The rows on which an adapter works: all, or those of the sequences that it was given. False: none of them. `offsets`: whose rows they
 // are; in a cached step each row is one sequence's token.
@@ -13593,7 +13606,7 @@ static peft_tensor *peft__only_rows(peft_tape *t, peft_tensor *y, int64_t first,
 
 // y + up(f(down(y))) behind a module (Houlsby et al. 2019).
 static peft_tensor *peft__bottleneck(const peft__pass *p, const peft_adapter *a, const peft__site *s, peft_tensor *y, int64_t first, int64_t count) {
-    peft_tensor *h = peft_activation(p->tape, peft_linear(p->tape, y, s->down, s->down_bias), peft__adapter_activation(a));
+    peft_tensor *h = peft_activation(p->tape, peft_linear(p->tape, y, s->down, s->down_bias), a->d.activation);
     return peft_add(p->tape, y, peft__only_rows(p->tape, peft_linear(p->tape, h, s->up, s->up_bias), first, count));
 }
 
@@ -13628,7 +13641,7 @@ static void peft__add_path(peft_linear_desc *d, peft_low_rank *paths, const peft
     path->a = a;
     path->b = b;
     path->scale = scale;
-    path->dropout = peft__adapter_dropout(w->adapter);
+    path->dropout = w->adapter->d.dropout;
     path->first_row = w->first;
     path->row_count = w->count;
 }
@@ -13763,12 +13776,6 @@ static peft_tensor *peft__decoder_attention(const peft__pass *p, int64_t layer, 
 
 // ---- T5
 
-static peft_tensor *peft__t5_encode(const peft__pass *p, const int32_t *ids) {
-    const peft_model *m = p->model;
-    peft_tensor *x = peft__embedded(p, p->source_offsets, m->shared, ids, p->source_offsets[p->sequences]);
-    return peft_dropout(p->tape, x, m->dropout);
-}
-
 static peft_tensor *peft__t5_encoder_block(const peft__pass *p, int64_t layer, peft_tensor *x) {
     const peft__block_weights *b = &p->model->encoder[layer];
     peft_tensor *h = peft__norm_of(p, x, b->norm);
@@ -13779,17 +13786,6 @@ static peft_tensor *peft__t5_encoder_block(const peft__pass *p, int64_t layer, p
     x = peft__module_on(p, p->source_offsets, peft_attention(p->tape, &a), b->o, x);
     return peft__feed_forward(p, p->source_offsets, b, peft__norm_of(p, x, b->ff_norm), x);
 }
-
-static peft_tensor *peft__run_block(const peft__pass *p, bool encoder, int64_t layer, peft_tensor *x, peft_tensor *memory);
-
-static peft_tensor *peft__t5_encoder(const peft__pass *p, peft_tensor *x) {
-    const peft_model *m = p->model;
-    for (int64_t i = 0; i < m->config.layers && x; i++) x = peft__run_block(p, true, i, x, NULL);
-    return peft_dropout(p->tape, peft__norm_of(p, x, m->encoder_norm), m->dropout);
-}
-
-// One decoder block; `cross(p, layer, q)` is the attention to the source.
-static peft_tensor *peft__t5_block(const peft__pass *p, int64_t layer, peft_tensor *x, peft_tensor *memory);
 
 static peft_tensor *peft__t5_cross(const peft__pass *p, int64_t layer, peft_tensor *q, peft_tensor *memory);
 
@@ -13924,13 +13920,13 @@ static peft_status peft__pass_check(const peft__pass *p) {
     for (int i = 0; i < p->adapter_count; i++) {
         const peft_active_adapter *a = &p->adapters[i];
         if (!a->adapter) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter %d is NULL", i);
-        if (peft__adapter_model(a->adapter) != p->model) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter %d was made for another model", i);
+        if (a->adapter->model != p->model) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter %d was made for another model", i);
         if (a->first_sequence < 0 || a->sequence_count < 0 || a->first_sequence + a->sequence_count > p->sequences)
             return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter %d is for sequences %lld to %lld of %lld", i, (long long)a->first_sequence,
                               (long long)(a->first_sequence + a->sequence_count), (long long)p->sequences);
         bool prompting = peft__adapter_prompting(a->adapter).tokens > 0;
         prompts += prompting;
-        paths += 1 + peft__adapter_starts_apart(a->adapter);
+        paths += a->adapter->initial_count ? 2 : 1;  // PiSSA takes away what it began with
         if (a->sequence_count && (prompting || peft__adapter_replaces(a->adapter)))
             return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "adapter %d is for some sequences of a batch, but its %s hold for all", i,
                               prompting ? "virtual tokens" : "weights");
@@ -13965,19 +13961,17 @@ static void peft__begin_prefix(peft__pass *p) {
 
 // The encoder's last states, virtual tokens included; p->source_offsets becomes what its rows are.
 static peft_tensor *peft__run_encoder(peft__pass *p, const int32_t *source) {
-    peft_tensor *x = peft__t5_encode(p, source);
-    const int64_t *offsets = p->source_offsets;
-    x = peft__with_prompt(p, false, x, &offsets);
-    p->source_offsets = offsets;
-    return x && offsets ? peft__t5_encoder(p, x) : NULL;
+    const peft_model *m = p->model;
+    peft_tensor *x = peft__embedded(p, p->source_offsets, m->shared, source, p->source_offsets[p->sequences]);
+    x = peft__with_prompt(p, false, peft_dropout(p->tape, x, m->dropout), &p->source_offsets);
+    for (int64_t i = 0; i < m->config.layers && x && p->source_offsets; i++) x = peft__run_block(p, true, i, x, NULL);
+    return x && p->source_offsets ? peft_dropout(p->tape, peft__norm_of(p, x, m->encoder_norm), m->dropout) : NULL;
 }
 
 static peft_tensor *peft__run_decoder(peft__pass *p, const int32_t *ids, peft_tensor *memory) {
     peft_tensor *x = peft__token_inputs(p, ids, p->offsets[p->sequences]);
-    const int64_t *offsets = p->offsets;
-    x = peft__with_prompt(p, true, x, &offsets);
-    p->offsets = offsets;
-    if (!x || !offsets || !peft__set_positions(p, p->prefix_rows)) return NULL;
+    x = peft__with_prompt(p, true, x, &p->offsets);
+    if (!x || !p->offsets || !peft__set_positions(p, p->prefix_rows)) return NULL;
     x = peft__add_positions(p, x);
     for (int64_t i = 0; i < p->prefix_layers && x; i++) x = peft__run_block(p, false, i, x, memory);
     return x;
@@ -14003,27 +13997,12 @@ static peft_tensor *peft__run_pass(peft__pass *p, const peft_batch *b) {
 }
 
 PEFTDEF peft_tensor *peft_model_hidden(peft_model *m, peft_tape *tape, const peft_batch *b, const peft_active_adapter *adapters, int adapter_count) {
-    peft__pass p;
-    memset(&p, 0, sizeof(p));
-    p.model = m;
-    p.tape = tape;
-    p.adapters = adapters;
-    p.adapter_count = adapter_count;
+    peft__pass p = peft__pass_of(m, tape, adapters, adapter_count);
     return peft__run_pass(&p, b);
 }
 
-// The head, unless an active adapter brings its own.
-static peft_tensor *peft__head(const peft__pass *p) {
-    return peft__use(p, p->model->head);
-}
-
 PEFTDEF peft_tensor *peft_model_logits(peft_model *m, peft_tape *tape, peft_tensor *hidden, const peft_active_adapter *adapters, int adapter_count) {
-    peft__pass p;
-    memset(&p, 0, sizeof(p));
-    p.model = m;
-    p.tape = tape;
-    p.adapters = adapters;
-    p.adapter_count = adapter_count;
+    peft__pass p = peft__pass_of(m, tape, adapters, adapter_count);
     for (int i = 0; i < adapter_count && hidden; i++) {
         const peft__site *s = peft__adapter_site(adapters[i].adapter, m->head - m->tensors);
         if (s && !s->embedding_a && adapters[i].sequence_count) {
@@ -14061,17 +14040,12 @@ static const int32_t *peft__lengthened_labels(peft__pass *p, const peft_batch *b
 
 PEFTDEF peft_tensor *peft_model_loss(peft_model *m, peft_tape *tape, const peft_batch *b, const peft_active_adapter *adapters, int adapter_count,
                                      double denominator) {
-    peft__pass p;
-    memset(&p, 0, sizeof(p));
-    p.model = m;
-    p.tape = tape;
-    p.adapters = adapters;
-    p.adapter_count = adapter_count;
+    peft__pass p = peft__pass_of(m, tape, adapters, adapter_count);
     peft_tensor *hidden = peft__run_pass(&p, b);
     const int32_t *labels = hidden ? peft__lengthened_labels(&p, b) : NULL;
     if (labels && peft__head_adapted(&p))
         return peft__logits_cross_entropy(tape, peft__module_on(&p, p.offsets, hidden, m->head, NULL), labels, denominator);
-    return labels ? peft_cross_entropy(tape, hidden, peft__head(&p), labels, denominator) : NULL;
+    return labels ? peft_cross_entropy(tape, hidden, peft__use(&p, m->head), labels, denominator) : NULL;
 }
 
 // ---- decoding with a cache of keys and values: one token per row and step
@@ -14247,12 +14221,7 @@ static peft_status peft__cache_begin(peft_model *m, peft_tape *tape, const int32
                                      const peft_active_adapter *adapters, int adapter_count, int64_t rows_per_source, int64_t new_tokens,
                                      peft__decoder_cache *c) {
     memset(c, 0, sizeof(*c));
-    peft__pass p;
-    memset(&p, 0, sizeof(p));
-    p.model = m;
-    p.tape = tape;
-    p.adapters = adapters;
-    p.adapter_count = adapter_count;
+    peft__pass p = peft__pass_of(m, tape, adapters, adapter_count);
     p.sequences = sources;
     p.source_offsets = source_offsets;
     p.cache = c;
@@ -14364,12 +14333,7 @@ static bool peft__make_plan(peft__pass *p) {
 // Feeds tokens[row] to each row; logits [rows, vocabulary] of what comes next.
 static peft_status peft__cache_step(peft_model *m, peft_tape *tape, peft__decoder_cache *c, const int32_t *tokens,
                                     const peft_active_adapter *adapters, int adapter_count, float *logits) {
-    peft__pass p;
-    memset(&p, 0, sizeof(p));
-    p.model = m;
-    p.tape = tape;
-    p.adapters = adapters;
-    p.adapter_count = adapter_count;
+    peft__pass p = peft__pass_of(m, tape, adapters, adapter_count);
     p.cache = c;
     p.sequences = c->rows;
     peft_tape_reset(tape, 0);
@@ -14423,14 +14387,9 @@ static peft_tensor *peft__attention_behind(const peft__pass *p, int64_t layer, p
 // Reads ids[past .. count) of a decoder-only model's sequence, the tokens before them being in the cache.
 static peft_status peft__cache_extend(peft_model *m, peft_tape *tape, peft__decoder_cache *c, const int32_t *ids, int64_t past, int64_t count,
                                       const peft_active_adapter *adapters, int adapter_count) {
-    peft__pass p;
+    peft__pass p = peft__pass_of(m, tape, adapters, adapter_count);
     int64_t offsets[2] = {0, count - past};
     if (count == past) return PEFT_OK;
-    memset(&p, 0, sizeof(p));
-    p.model = m;
-    p.tape = tape;
-    p.adapters = adapters;
-    p.adapter_count = adapter_count;
     p.cache = c;
     p.sequences = 1;
     p.extends = true;
@@ -14469,33 +14428,6 @@ static peft_status peft__cache_reorder(peft_model *m, peft__decoder_cache *c, co
 //    Rests on: 6, 8.  Hands on: peft_adapter, whose sites chapter 8's modules look up.
 // =====================================================================================================================
 
-// Before merging: what a weight of the base was.
-typedef struct peft__backup {
-    peft_tensor before;
-    const void *merged;  // the data that merging put there
-    int64_t tensor;
-} peft__backup;
-
-struct peft_adapter {
-    peft_context *ctx;
-    peft_model *model;
-    peft__arena arena;  // names
-    peft_adapter_desc d;     // defaults resolved, texts copied
-    peft_tensor *tensors;    // what is trained, in the model's order
-    int64_t count, capacity;
-    peft__site *sites;       // [model's tensors]
-    bool *has_site;
-    peft_tensor *prompt;     // rows of virtual tokens, or what an encoder makes them from
-    peft_tensor *encoder[6]; // weight and bias of up to three layers of a prompt encoder; NULL: none
-    peft_tensor *lstm;       // before them: per layer and direction weights of the input, of the state, their biases; in `tensors`
-    int64_t prompt_layers;   // of a prefix
-    int64_t prompt_parts;    // of num_virtual_tokens rows each: T5's encoder and decoder, HF peft's num_transformer_submodules
-    peft_tensor *initial;    // PiSSA's beginnings, frozen
-    int64_t initial_count;
-    peft__backup *backups;
-    int64_t backup_count;
-};
-
 // ---- the table of methods
 
 enum { PEFT__LOW_RANK = 1, PEFT__SCALES = 2, PEFT__VIRTUAL = 4, PEFT__PREFIX = 8, PEFT__REPLACES = 16, PEFT__BOTTLENECKS = 32, PEFT__ENCODED = 64 };
@@ -14506,7 +14438,7 @@ typedef struct peft__method_row {
     int kind;
 } peft__method_row;
 
-static const peft__method_row peft__methods[] = {
+static const peft__method_row peft__methods[] = {  // by peft_method
     {{PEFT_LORA, "lora", "reparameterization", "low-rank matrices beside linear weights", 1e-3f, "A uniform, B 0"},
      "LORA", PEFT__LOW_RANK},
     {{PEFT_DORA, "dora", "reparameterization", "low-rank matrices and a magnitude per output", 1e-3f, "A uniform, B 0, magnitudes of the weights"},
@@ -14532,9 +14464,7 @@ static const peft__method_row peft__methods[] = {
 };
 
 static const peft__method_row *peft__method_row_of(peft_method method) {
-    for (int64_t i = 0; i < PEFT__COUNT(peft__methods); i++)
-        if (peft__methods[i].info.method == method) return &peft__methods[i];
-    return &peft__methods[0];
+    return &peft__methods[(int)method >= 0 && (int)method < PEFT__COUNT(peft__methods) ? (int)method : 0];
 }
 
 PEFTDEF const peft_method_info *peft_method_at(int64_t i) {
@@ -14556,33 +14486,26 @@ static bool peft__module_matches(const char *path, size_t n, const char *target,
 }
 
 static bool peft__list_matches(const char *list, const char *path, size_t n) {
-    for (const char *p = list; *p;) {
-        size_t m = strcspn(p, ",");
-        const char *name = p;
-        size_t length = m;
-        while (length && *name == ' ') name++, length--;
-        while (length && name[length - 1] == ' ') length--;
-        if (length && peft__module_matches(path, n, name, length)) return true;
-        p += m + (p[m] == ',');
-    }
+    const char *name;
+    for (size_t m; (m = peft__next_name(&list, &name)) > 0;)
+        if (peft__module_matches(path, n, name, m)) return true;
     return false;
 }
 
 // PEFT_SELECTED: the name, or some of its parts between dots ("decoder.block.3", "wo", "layer_norm.weight"), or "*".
 static bool peft__list_selects(const char *list, const char *name) {
     size_t n = strlen(name);
-    for (const char *p = list; *p;) {
-        size_t m = strcspn(p, ",");
+    const char *p;
+    for (size_t m; (m = peft__next_name(&list, &p)) > 0;) {
         if (m == 1 && *p == '*') return true;
-        for (size_t at = 0; m && at + m <= n; at++)
+        for (size_t at = 0; at + m <= n; at++)
             if (memcmp(name + at, p, m) == 0 && (at == 0 || name[at - 1] == '.') && (at + m == n || name[at + m] == '.')) return true;
-        p += m + (p[m] == ',');
     }
     return false;
 }
 
 // The path of the module whose weight t is: its name without ".weight".
-static size_t peft__module_path_size(const peft_tensor *t) {
+PEFT__NOINLINE size_t peft__module_path_size(const peft_tensor *t) {
     size_t n = strlen(t->name);
     return peft__ends_with(t->name, ".weight") ? n - 7 : n;
 }
@@ -14646,8 +14569,10 @@ static bool peft__is_selected(const peft_adapter *a, const peft_tensor *t) {
 
 // ---- making and freeing
 
+// NULL and a->failed: memory ran out.
 static peft_tensor *peft__adapter_add(peft_adapter *a, int64_t rows, int64_t cols, int rank, const char *format, ...) {
-    if (a->count == a->capacity) return NULL;  // counted before
+    a->failed = a->failed || a->count == a->capacity;  // never so: they were counted before
+    if (a->failed) return NULL;
     peft__string s;
     peft__string_init(&s, a->ctx);
     va_list arguments;
@@ -14663,12 +14588,25 @@ static peft_tensor *peft__adapter_add(peft_adapter *a, int64_t rows, int64_t col
     t->rank = rank;
     t->owned = !a->ctx->dry;
     t->data = !t->name ? NULL : a->ctx->dry ? peft__nowhere() : peft__calloc(a->ctx, rows * cols, sizeof(float));
-    if (!t->data) return NULL;
+    if (!t->data) {
+        a->failed = true;
+        return NULL;
+    }
     a->count++;
     return t;
 }
 
-#define PEFT__MODULE(t) (int)peft__module_path_size(t), (t)->name
+static peft_tensor *peft__add_part(peft_adapter *a, const peft_tensor *t, const char *part, int64_t rows, int64_t cols, int rank) {
+    return peft__adapter_add(a, rows, cols, rank, "base_model.model.%.*s.%s", (int)peft__module_path_size(t), t->name, part);
+}
+
+static int64_t peft__inputs(const peft_tensor *t) {
+    return t->in_out ? t->rows : t->cols;
+}
+
+static int64_t peft__outputs(const peft_tensor *t) {
+    return t->in_out ? t->cols : t->rows;
+}
 
 static float peft__lora_scaling(const peft_adapter *a, int64_t r, float alpha) {  // rsLoRA: Kalajdzievski 2023
     return alpha / (a->d.use_rslora ? (float)sqrt((double)r) : (float)r);
@@ -14676,55 +14614,50 @@ static float peft__lora_scaling(const peft_adapter *a, int64_t r, float alpha) {
 
 // "name=value,..." of rank_pattern and alpha_pattern: the first name that ends the module's path counts.
 static double peft__pattern_value(const char *pattern, const peft_tensor *t, double otherwise) {
-    for (const char *p = pattern; p && *p;) {
-        size_t entry = strcspn(p, ","), key = strcspn(p, "=");
-        if (key < entry && peft__module_matches(t->name, peft__module_path_size(t), p, key)) return strtod(p + key + 1, NULL);
-        p += entry + (p[entry] == ',');
+    const char *p;
+    for (size_t n; pattern && (n = peft__next_name(&pattern, &p)) > 0;) {
+        size_t key = strcspn(p, "=");
+        if (key < n && peft__module_matches(t->name, peft__module_path_size(t), p, key)) return strtod(p + key + 1, NULL);
     }
     return otherwise;
 }
 
-static bool peft__add_lora(peft_adapter *a, const peft_tensor *t, peft__site *s) {
-    int64_t in = t->in_out ? t->rows : t->cols, out = t->in_out ? t->cols : t->rows;
-    int64_t r = (int64_t)peft__pattern_value(a->d.rank_pattern, t, (double)a->d.r);
-    s->a = peft__adapter_add(a, r, in, 2, "base_model.model.%.*s.lora_A.weight", PEFT__MODULE(t));
-    s->b = s->a ? peft__adapter_add(a, out, r, 2, "base_model.model.%.*s.lora_B.weight", PEFT__MODULE(t)) : NULL;
-    if (!s->b || a->d.method != PEFT_DORA) return s->b != NULL;
-    s->magnitude = peft__adapter_add(a, 1, out, 1, "base_model.model.%.*s.lora_magnitude_vector", PEFT__MODULE(t));
-    return s->magnitude != NULL;
+static int64_t peft__rank_at(const peft_adapter *a, const peft_tensor *t) {
+    return (int64_t)peft__pattern_value(a->d.rank_pattern, t, (double)a->d.r);
 }
 
-static bool peft__add_embedding_lora(peft_adapter *a, const peft_tensor *t, peft__site *s) {
-    int64_t r = (int64_t)peft__pattern_value(a->d.rank_pattern, t, (double)a->d.r);
-    s->embedding_a = peft__adapter_add(a, r, t->rows, 2, "base_model.model.%.*s.lora_embedding_A", PEFT__MODULE(t));
-    s->embedding_b = s->embedding_a ? peft__adapter_add(a, t->cols, r, 2, "base_model.model.%.*s.lora_embedding_B", PEFT__MODULE(t)) : NULL;
-    return s->embedding_b != NULL;
+static void peft__add_lora(peft_adapter *a, const peft_tensor *t, peft__site *s) {
+    int64_t r = peft__rank_at(a, t);
+    s->a = peft__add_part(a, t, "lora_A.weight", r, peft__inputs(t), 2);
+    s->b = peft__add_part(a, t, "lora_B.weight", peft__outputs(t), r, 2);
+    if (a->d.method == PEFT_DORA) s->magnitude = peft__add_part(a, t, "lora_magnitude_vector", 1, peft__outputs(t), 1);
 }
 
-static bool peft__add_ia3(peft_adapter *a, const peft_tensor *t, peft__site *s) {
-    int64_t in = t->in_out ? t->rows : t->cols, out = t->in_out ? t->cols : t->rows;
+static void peft__add_embedding_lora(peft_adapter *a, const peft_tensor *t, peft__site *s) {
+    int64_t r = peft__rank_at(a, t);
+    s->embedding_a = peft__add_part(a, t, "lora_embedding_A", r, t->rows, 2);
+    s->embedding_b = peft__add_part(a, t, "lora_embedding_B", t->cols, r, 2);
+}
+
+static void peft__add_ia3(peft_adapter *a, const peft_tensor *t, peft__site *s) {
     s->scales_input = peft__list_matches(a->d.feedforward_modules, t->name, peft__module_path_size(t));
-    s->scale = s->scales_input ? peft__adapter_add(a, 1, in, 2, "base_model.model.%.*s.ia3_l", PEFT__MODULE(t))
-                               : peft__adapter_add(a, out, 1, 2, "base_model.model.%.*s.ia3_l", PEFT__MODULE(t));
+    s->scale = s->scales_input ? peft__add_part(a, t, "ia3_l", 1, peft__inputs(t), 2) : peft__add_part(a, t, "ia3_l", peft__outputs(t), 1, 2);
     for (int64_t i = 0; s->scale && i < peft__size(s->scale) && !a->ctx->dry; i++) peft__f32(s->scale)[i] = 1;
-    return s->scale != NULL;
 }
 
-static bool peft__add_bottleneck(peft_adapter *a, const peft_tensor *t, peft__site *s) {
+static void peft__add_bottleneck(peft_adapter *a, const peft_tensor *t, peft__site *s) {
     int64_t d = a->model->config.d_model, n = a->d.bottleneck;
-    s->down = peft__adapter_add(a, n, d, 2, "base_model.model.%.*s.adapter_down.weight", PEFT__MODULE(t));
-    s->down_bias = s->down ? peft__adapter_add(a, 1, n, 1, "base_model.model.%.*s.adapter_down.bias", PEFT__MODULE(t)) : NULL;
-    s->up = s->down_bias ? peft__adapter_add(a, d, n, 2, "base_model.model.%.*s.adapter_up.weight", PEFT__MODULE(t)) : NULL;
-    s->up_bias = s->up ? peft__adapter_add(a, 1, d, 1, "base_model.model.%.*s.adapter_up.bias", PEFT__MODULE(t)) : NULL;
-    return s->up_bias != NULL;
+    s->down = peft__add_part(a, t, "adapter_down.weight", n, d, 2);
+    s->down_bias = peft__add_part(a, t, "adapter_down.bias", 1, n, 1);
+    s->up = peft__add_part(a, t, "adapter_up.weight", d, n, 2);
+    s->up_bias = peft__add_part(a, t, "adapter_up.bias", 1, d, 1);
 }
 
-static bool peft__add_replacement(peft_adapter *a, const peft_tensor *t, peft__site *s) {
+static void peft__add_replacement(peft_adapter *a, const peft_tensor *t, peft__site *s) {
     s->replacement = peft__adapter_add(a, t->rows, t->cols, t->rank, "base_model.model.%s", t->name);
-    if (!s->replacement) return false;
+    if (!s->replacement) return;
     s->replacement->in_out = t->in_out;
     if (!a->ctx->dry) peft__to_f32(t, 0, peft__size(t), peft__f32(s->replacement));
-    return true;
 }
 
 // Houlsby: behind both sublayers; Pfeiffer: behind the feed-forward only.
@@ -14738,72 +14671,67 @@ static bool peft__has_bottleneck(const peft_adapter *a, const peft_tensor *t) {
     return false;
 }
 
-// What the method has at one of the model's tensors. False: memory ran out.
-static bool peft__add_site(peft_adapter *a, int64_t i, int kind) {
+// What the method has at one of the model's tensors.
+static void peft__add_site(peft_adapter *a, int64_t i, int kind) {
     const peft_tensor *t = &a->model->tensors[i];
     peft__site *s = &a->sites[i];
     bool target = (kind & (PEFT__LOW_RANK | PEFT__SCALES)) && peft__is_target(a, t), embedding = peft__is_embedding_target(a, t);
     bool selected = (kind & (PEFT__REPLACES | PEFT__LOW_RANK)) && peft__is_selected(a, t);
     bool bottleneck = (kind & PEFT__BOTTLENECKS) && peft__layer_chosen(a->d.layers_to_transform, t->name) && peft__has_bottleneck(a, t);
     a->has_site[i] = target || embedding || selected || bottleneck;
-    if (embedding && !peft__add_embedding_lora(a, t, s)) return false;
-    if (target && (kind & PEFT__LOW_RANK) && !peft__add_lora(a, t, s)) return false;
-    if (target && (kind & PEFT__SCALES) && !peft__add_ia3(a, t, s)) return false;
-    if (bottleneck && !peft__add_bottleneck(a, t, s)) return false;
-    return !selected || peft__add_replacement(a, t, s);
+    if (embedding) peft__add_embedding_lora(a, t, s);
+    if (target && (kind & PEFT__LOW_RANK)) peft__add_lora(a, t, s);
+    if (target && (kind & PEFT__SCALES)) peft__add_ia3(a, t, s);
+    if (bottleneck) peft__add_bottleneck(a, t, s);
+    if (selected) peft__add_replacement(a, t, s);
 }
 
 // torch's LSTM, both directions.
-static bool peft__add_lstm(peft_adapter *a) {
+static void peft__add_lstm(peft_adapter *a) {
+    static const char *const directions[] = {"", "_reverse"};
     int64_t h = a->d.encoder_hidden;
     a->lstm = a->tensors + a->count;
     for (int layer = 0; layer < a->d.encoder_layers; layer++)
         for (int i = 0; i < 2; i++) {
-            static const char *const directions[] = {"", "_reverse"};
             const char *stem = "prompt_encoder.lstm_head";
-            int64_t in = layer ? 2 * h : a->model->config.d_model;
-            if (!peft__adapter_add(a, 4 * h, in, 2, "%s.weight_ih_l%d%s", stem, layer, directions[i]) ||
-                !peft__adapter_add(a, 4 * h, h, 2, "%s.weight_hh_l%d%s", stem, layer, directions[i]) ||
-                !peft__adapter_add(a, 1, 4 * h, 1, "%s.bias_ih_l%d%s", stem, layer, directions[i]) ||
-                !peft__adapter_add(a, 1, 4 * h, 1, "%s.bias_hh_l%d%s", stem, layer, directions[i]))
-                return false;
+            peft__adapter_add(a, 4 * h, layer ? 2 * h : a->model->config.d_model, 2, "%s.weight_ih_l%d%s", stem, layer, directions[i]);
+            peft__adapter_add(a, 4 * h, h, 2, "%s.weight_hh_l%d%s", stem, layer, directions[i]);
+            peft__adapter_add(a, 1, 4 * h, 1, "%s.bias_ih_l%d%s", stem, layer, directions[i]);
+            peft__adapter_add(a, 1, 4 * h, 1, "%s.bias_hh_l%d%s", stem, layer, directions[i]);
         }
-    return true;
 }
 
 // Virtual tokens and what makes them. HF's names while training; a saved file holds their result only.
-static bool peft__add_prompt(peft_adapter *a, int kind, bool encoded) {
+static void peft__add_prompt(peft_adapter *a, int kind, bool encoded) {
     const peft_config *c = &a->model->config;
     int64_t d = c->d_model, hidden = a->d.encoder_hidden, tokens = a->d.num_virtual_tokens;
     int64_t width = kind & PEFT__PREFIX ? a->prompt_layers * 2 * peft__kv_inner(a->model) : d;
     int64_t rows = tokens * (kind & PEFT__PREFIX ? 1 : a->prompt_parts);
-    if (!encoded) return (a->prompt = peft__adapter_add(a, rows, width, 2, "prompt_embeddings")) != NULL;
+    if (!encoded) {
+        a->prompt = peft__adapter_add(a, rows, width, 2, "prompt_embeddings");
+        return;
+    }
     bool lstm = !(kind & PEFT__PREFIX) && a->d.encoder_lstm;
     int64_t sizes[4] = {lstm ? 2 * hidden : d, lstm ? 2 * hidden : hidden, kind & PEFT__PREFIX ? width : lstm ? d : hidden, d};
     int layers = kind & PEFT__PREFIX || lstm ? 2 : 3;
     a->prompt = peft__adapter_add(a, rows, d, 2, "prompt_encoder.embedding.weight");
-    if (a->prompt && lstm && !peft__add_lstm(a)) return false;
-    for (int i = 0; i < layers && a->prompt; i++) {
+    if (lstm) peft__add_lstm(a);
+    for (int i = 0; i < layers; i++) {
         const char *stem = kind & PEFT__PREFIX ? "transform" : "mlp_head";
         a->encoder[2 * i] = peft__adapter_add(a, sizes[i + 1], sizes[i], 2, "prompt_encoder.%s.%d.weight", stem, 2 * i);
-        a->encoder[2 * i + 1] = a->encoder[2 * i] ? peft__adapter_add(a, 1, sizes[i + 1], 1, "prompt_encoder.%s.%d.bias", stem, 2 * i) : NULL;
-        if (!a->encoder[2 * i + 1]) return false;
+        a->encoder[2 * i + 1] = peft__adapter_add(a, 1, sizes[i + 1], 1, "prompt_encoder.%s.%d.bias", stem, 2 * i);
     }
-    return a->prompt != NULL;
 }
 
 // As in HF peft, a name that matches nothing is no error where others do; it is likely to be a slip, though.
 static void peft__warn_unmatched(const peft_adapter *a, const char *key, const char *list) {
     const peft_model *m = a->model;
+    const char *name;
     if (!list || strcmp(list, "all-linear") == 0) return;
-    for (const char *p = list; *p;) {
-        char name[192];
-        size_t n = strcspn(p, ",");
-        peft__string_into(name, sizeof(name), "%.*s", (int)n, p);
-        bool found = !*name;
-        for (int64_t i = 0; i < m->tensor_count && !found; i++) found = peft__list_matches(name, m->tensors[i].name, peft__module_path_size(&m->tensors[i]));
-        if (!found) peft__log(a->ctx, "warning: \"%s\" of %s matches nothing in the model", name, key);
-        p += n + (p[n] == ',');
+    for (size_t n; (n = peft__next_name(&list, &name)) > 0;) {
+        bool found = false;
+        for (int64_t i = 0; i < m->tensor_count && !found; i++) found = peft__module_matches(m->tensors[i].name, peft__module_path_size(&m->tensors[i]), name, n);
+        if (!found) peft__log(a->ctx, "warning: \"%.*s\" of %s matches nothing in the model", (int)n, name, key);
     }
 }
 
@@ -14815,9 +14743,9 @@ static peft_status peft__adapter_add_all(peft_adapter *a, bool encoded) {
     a->sites = (peft__site *)peft__calloc(a->ctx, m->tensor_count, sizeof(peft__site));
     a->has_site = (bool *)peft__calloc(a->ctx, m->tensor_count, sizeof(bool));
     if (!a->tensors || !a->sites || !a->has_site) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < m->tensor_count; i++)
-        if (!peft__add_site(a, i, row->kind)) return PEFT_ERROR_MEMORY;
-    if ((row->kind & PEFT__VIRTUAL) && !peft__add_prompt(a, row->kind, encoded)) return PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < m->tensor_count && !a->failed; i++) peft__add_site(a, i, row->kind);
+    if (row->kind & PEFT__VIRTUAL) peft__add_prompt(a, row->kind, encoded);
+    if (a->failed) return PEFT_ERROR_MEMORY;
     bool low_rank = !(row->kind & (PEFT__LOW_RANK | PEFT__SCALES));
     for (int64_t i = 0; i < m->tensor_count && !low_rank; i++) low_rank = a->sites[i].a || a->sites[i].embedding_a || a->sites[i].scale;
     if (a->count && low_rank) {
@@ -14839,10 +14767,14 @@ static peft_status peft__adapter_add_all(peft_adapter *a, bool encoded) {
     return status;
 }
 
-static const char *peft__copied_text(peft_adapter *a, const char *text, bool *ok) {
-    char *copy = text ? peft__arena_strdup(&a->arena, text, strlen(text)) : NULL;
-    *ok = *ok && (!text || copy);
-    return copy;
+// The descriptor's texts become the adapter's own. False: memory ran out.
+static bool peft__copy_texts(peft_adapter *a) {
+    peft_adapter_desc *d = &a->d;
+    const char **const texts[] = {&d->target_modules, &d->feedforward_modules, &d->bias, &d->modules_to_save,
+                                  &d->layers_to_transform, &d->rank_pattern, &d->alpha_pattern, &d->init_text};
+    for (int64_t i = 0; i < PEFT__COUNT(texts); i++)
+        if (*texts[i] && !(*texts[i] = peft__arena_strdup(&a->arena, *texts[i], strlen(*texts[i])))) return false;
+    return true;
 }
 
 // Zeros replaced by the method's defaults.
@@ -14923,16 +14855,7 @@ static peft_status peft__adapter_alloc(const peft_adapter_desc *d, peft_adapter 
     a->model = m;
     a->d = *d;
     peft__arena_init(&a->arena, ctx);
-    bool ok = true;
-    a->d.target_modules = peft__copied_text(a, d->target_modules, &ok);
-    a->d.feedforward_modules = peft__copied_text(a, d->feedforward_modules, &ok);
-    a->d.bias = peft__copied_text(a, d->bias, &ok);
-    a->d.modules_to_save = peft__copied_text(a, d->modules_to_save, &ok);
-    a->d.layers_to_transform = peft__copied_text(a, d->layers_to_transform, &ok);
-    a->d.rank_pattern = peft__copied_text(a, d->rank_pattern, &ok);
-    a->d.alpha_pattern = peft__copied_text(a, d->alpha_pattern, &ok);
-    a->d.init_text = peft__copied_text(a, d->init_text, &ok);
-    if (!ok) {
+    if (!peft__copy_texts(a)) {
         peft_adapter_destroy(a);
         return PEFT_ERROR_MEMORY;
     }
@@ -15250,42 +15173,15 @@ PEFTDEF const peft_adapter_desc *peft_adapter_settings(const peft_adapter *a) {
 
 // ---- what chapter 8 asks
 
-static const peft_model *peft__adapter_model(const peft_adapter *a) {
-    return a->model;
-}
-
-static const peft__site *peft__adapter_site(const peft_adapter *a, int64_t tensor) {
-    return a->has_site[tensor] ? &a->sites[tensor] : NULL;
-}
-
 static float peft__adapter_scale(const peft_adapter *a, const peft__site *s) {
     double alpha = peft__pattern_value(a->d.alpha_pattern, &a->model->tensors[s - a->sites], (double)a->d.alpha);
     return peft__lora_scaling(a, s->a ? s->a->rows : s->embedding_a->rows, (float)alpha);
-}
-
-static float peft__adapter_dropout(const peft_adapter *a) {
-    return a->d.dropout;
-}
-
-static peft_activation_kind peft__adapter_activation(const peft_adapter *a) {
-    return a->d.activation;
 }
 
 static bool peft__adapter_replaces(const peft_adapter *a) {
     for (int64_t i = 0; i < a->model->tensor_count; i++)
         if (a->has_site[i] && a->sites[i].replacement) return true;
     return false;
-}
-
-static int peft__adapter_starts_apart(const peft_adapter *a) {
-    return a->initial_count > 0;
-}
-
-static peft__prompting peft__adapter_prompting(const peft_adapter *a) {
-    bool prefix = a->d.method == PEFT_PREFIX_TUNING, rows = a->prompt && !prefix, seq2seq = a->model->config.encoder_decoder;
-    peft__prompting p = {a->prompt ? a->d.num_virtual_tokens : 0, prefix, rows && seq2seq && a->d.prompt_place != PEFT_PROMPT_DECODER,
-                         rows && (!seq2seq || a->d.prompt_place != PEFT_PROMPT_ENCODER), a->prompt_layers};
-    return p;
 }
 
 static peft_tensor *peft__some_rows(peft_tape *tape, peft_tensor *x, int64_t first, int64_t count) {
@@ -15332,18 +15228,12 @@ static void peft__config_list(peft__string *s, const char *key, const char *list
         peft__string_puts(s, "\"all-linear\",\n");
         return;
     }
-    bool first = true;
-    peft__string_puts(s, "[");
-    for (const char *p = list; *p;) {
-        while (*p == ' ' || *p == ',') p++;
-        size_t n = strcspn(p, ", ");
-        if (!n) break;
-        peft__string_puts(s, first ? "\n    " : ",\n    ");
-        peft__json_quote(s, p, n);
-        first = false;
-        p += n;
+    const char *name, *before = "[";
+    for (size_t n; (n = peft__next_name(&list, &name)) > 0; before = ",") {
+        peft__string_format(s, "%s\n    ", before);
+        peft__json_quote(s, name, n);
     }
-    peft__string_puts(s, "\n  ],\n");
+    peft__string_puts(s, *before == '[' ? "[\n  ],\n" : "\n  ],\n");
 }
 
 static void peft__config_numbers(peft__string *s, const char *key, const char *list) {
@@ -15354,14 +15244,13 @@ static void peft__config_numbers(peft__string *s, const char *key, const char *l
 
 static void peft__config_pattern(peft__string *s, const char *key, const char *pattern, double factor) {
     if (!pattern) return;
+    const char *p, *before = "";
     peft__string_format(s, "  \"%s\": {", key);
-    for (const char *p = pattern; *p;) {
-        size_t entry = strcspn(p, ","), name = strcspn(p, "=");
-        if (name >= entry) break;
-        if (p != pattern) peft__string_puts(s, ", ");
+    for (; peft__next_name(&pattern, &p) > 0; before = ", ") {  // "name=value", as was checked
+        size_t name = strcspn(p, "=");
+        peft__string_puts(s, before);
         peft__json_quote(s, p, name);
         peft__string_format(s, ": %g", factor * strtod(p + name + 1, NULL));
-        p += entry + (p[entry] == ',');
     }
     peft__string_puts(s, "},\n");
 }
@@ -15732,16 +15621,13 @@ PEFTDEF peft_status peft_adapter_load(peft_model *m, const char *folder, peft_ad
     *out = NULL;
     peft__arena scratch;
     peft__arena_init(&scratch, m->ctx);
-    char *config = peft__path_join(&scratch, folder, "adapter_config.json"), *text = NULL;
+    char *config = peft__path_join(&scratch, folder, "adapter_config.json");
     char *weights = peft__path_join(&scratch, folder, "adapter_model.safetensors");
     peft_adapter *a = NULL;
     peft__json *root = NULL;
-    size_t n = 0;
-    peft_status status = config && weights ? peft__read_all(m->ctx, config, &text, &n) : PEFT_ERROR_MEMORY;
-    if (!status) status = peft__json_parse(m->ctx, &scratch, text, n, config, &root);
+    peft_status status = weights ? peft__json_read(&scratch, config, &root) : PEFT_ERROR_MEMORY;
     if (!status) status = peft__adapter_from_config(m, &scratch, root, config, weights, &a);
     if (!status) status = peft__adapter_read_tensors(a, weights);
-    peft__free(m->ctx, text);
     peft__arena_free(&scratch);
     if (status) peft_adapter_destroy(a);
     else *out = a;
@@ -15820,11 +15706,19 @@ static peft_status peft__merge_site(peft_adapter *a, int64_t i, float scale) {
     return status;
 }
 
+// The weights are still those that merging made.
+static peft_status peft__check_merged(const peft_adapter *a, const char *caller) {
+    for (int64_t i = 0; i < a->backup_count; i++) {
+        const peft_tensor *t = &a->model->tensors[a->backups[i].tensor];
+        if (t->data != a->backups[i].merged) return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "%s: %s was changed after this adapter was merged", caller, t->name);
+    }
+    return PEFT_OK;
+}
+
 PEFTDEF peft_status peft_adapter_unmerge(peft_adapter *a) {
     peft_model *m = a->model;
-    for (int64_t k = 0; k < a->backup_count; k++)
-        if (m->tensors[a->backups[k].tensor].data != a->backups[k].merged)
-            return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "unmerge: %s was changed after this adapter was merged", m->tensors[a->backups[k].tensor].name);
+    peft_status status = peft__check_merged(a, "unmerge");
+    if (status) return status;
     while (a->backup_count > 0) {
         peft__backup *b = &a->backups[--a->backup_count];
         peft_tensor *t = &m->tensors[b->tensor];
@@ -15898,11 +15792,10 @@ PEFTDEF peft_status peft_adapter_requantize(peft_adapter *a, peft_requantize_err
     memset(&s, 0, sizeof(s));
     if (error) memset(error, 0, sizeof(*error));
     if (!a->backup_count) return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "requantize: this adapter is not merged");
-    for (int64_t i = 0; i < a->backup_count; i++)
-        if (a->model->tensors[a->backups[i].tensor].data != a->backups[i].merged)
-            return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "requantize: %s was changed after this adapter was merged", a->model->tensors[a->backups[i].tensor].name);
+    peft_status status = peft__check_merged(a, "requantize");
+    if (status) return status;
     peft_tensor **made = (peft_tensor **)peft__calloc(a->ctx, a->backup_count, sizeof(peft_tensor *));
-    peft_status status = made ? PEFT_OK : PEFT_ERROR_MEMORY;
+    if (!made) status = PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < a->backup_count && !status; i++)
         if (a->backups[i].before.quant && !a->model->tensors[a->backups[i].tensor].quant) status = peft__requantize_one(a, &a->backups[i], &s, &made[i]);
     for (int64_t i = 0; made && i < a->backup_count; i++) {
@@ -15975,7 +15868,7 @@ static peft_status peft__combined_alloc(const peft_combine_desc *d, peft_adapter
         int64_t r = peft__combined_rank(d, i);
         same = same && (!desc.r || desc.r == r);
         desc.r = r;
-        peft__string_format(&ranks, "%s%.*s=%lld", ranks.size ? "," : "", PEFT__MODULE(&m->tensors[i]), (long long)r);
+        peft__string_format(&ranks, "%s%.*s=%lld", ranks.size ? "," : "", (int)peft__module_path_size(&m->tensors[i]), m->tensors[i].name, (long long)r);
     }
     desc.alpha = (float)desc.r;
     desc.use_rslora = false;
