@@ -1889,9 +1889,14 @@ PEFT__INLINE void peft__cpu_relax(void) {
 #endif
 }
 
+// The next of the tasks that several threads take from one counter.
+PEFT__INLINE int64_t peft__take_task(int64_t *next) {
+    return __atomic_fetch_add(next, 1, __ATOMIC_RELAXED);
+}
+
 static void peft__pool_work(peft__pool *p) {
     for (;;) {
-        int64_t i = __atomic_fetch_add(&p->next, 1, __ATOMIC_RELAXED);
+        int64_t i = peft__take_task(&p->next);
         if (i >= p->count) return;
         p->fn(p->arg, i);
     }
@@ -1980,6 +1985,10 @@ static void peft__parallel(peft_context *ctx, int64_t count, peft__task_fn fn, v
 }
 
 #else
+
+PEFT__INLINE int64_t peft__take_task(int64_t *next) {
+    return (*next)++;
+}
 
 static peft_status peft__pool_create(peft_context *ctx) {
     if (ctx->threads > 1)
@@ -3524,8 +3533,7 @@ PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintp
 // out[p*step + l] = source[p*rs + l*cs] for p < kc, l < lanes, and 0 for lanes <= l < width. rs or cs is 1. Whole vectors
 // are stored where the next row of `out` (written later) or padding takes the excess, so `out` needs W spare elements.
 #define PEFT__PACK_ROWS 8    // rows at a time where panels lie side by side
-#define PEFT__AHEAD 256      // elements in a row from here to what is fetched; across panels:
-#define PEFT__AHEAD_COLS 64
+#define PEFT__AHEAD 256      // elements in a row from here to what is fetched
 // Behind the end of these rows come the rows of the next panel.
 #define PEFT__PACK_AHEAD(V, i) \
     peft__fetch(type, source, p + PEFT__AHEAD < kc ? (i) * cs + p + PEFT__AHEAD : ((i) + width) * cs + p + PEFT__AHEAD - kc, 0);
@@ -3542,7 +3550,7 @@ PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintp
         if (rs != 1) { /* lanes are contiguous (cs == 1): copy rows */                                                 \
             for (int64_t p = 0; p < kc; p++) {                                                                         \
                 const void *row = peft__advance(type, source, p * rs);                                                 \
-                peft__fetch(type, row, PEFT__AHEAD_COLS, 0);                                                            \
+                peft__fetch(type, row, PEFT__PACK_ROWS * rs, 0);                                                       \
                 peft__vec_##V v = lanes >= W ? peft__weight_##V(type, row, 0) : peft__weight_n_##V(type, row, 0, lanes); \
                 if (whole) peft__store_##V(out + p * step, v);                                                         \
                 else peft__store_n_##V(out + p * step, v, width);                                                      \
@@ -3585,11 +3593,6 @@ PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintp
 // ---- micro-kernel: C[R, 2W] = alpha * A[R, kc] * B[kc, 2W] + beta * C, for R = 1 ... mr.
 // a(i, p) = a[p*a_step + i], b(p, j) = b[p*b_step + j]; only the first `cols` columns of C are touched.
 
-#define PEFT__TILE_LAST 32  // C is fetched so many steps before it is needed: earlier, the panels would push it out of L1 again
-static void peft__tile_fetch(const float *c, int64_t ldc, int rows, int cols) {
-    for (int i = 0; i < rows; i++, c += ldc) PEFT__PREFETCH(c), PEFT__PREFETCH(c + cols - 1);
-    (void)cols;
-}
 #define PEFT__TILE_ZERO(V, i) peft__vec_##V s##i = peft__set_##V(0.0f), t##i = s##i;
 #define PEFT__TILE_STEP(V, i)                           \
     if (R > i) {                                        \
@@ -3630,13 +3633,18 @@ static void peft__tile_fetch(const float *c, int64_t ldc, int rows, int cols) {
                                                  const float *b, int64_t b_step, float *c, int64_t ldc, float alpha,   \
                                                  float beta) {                                                         \
         PEFT__REPEAT_##MR(PEFT__TILE_ZERO, V)                                                                          \
-        for (int64_t last = PEFT__MIN(kc, PEFT__TILE_LAST), n = kc - last;; n = last, last = 0) {                      \
+        /* C is fetched on the way, a row now and then: all of it at once would hold up the loads of A and B */        \
+        const float *row = c;                                                                                          \
+        int64_t part = kc / (R + 1), left = kc;                                                                        \
+        for (int i = 0;; i++, row += ldc) {                                                                            \
+            int64_t n = i < R ? part : left;                                                                           \
+            left -= n;                                                                                                 \
             for (; n > 0; n--, a += a_step, b += b_step) {                                                             \
                 peft__vec_##V b0 = peft__load_##V(b), b1 = peft__load_##V(b + PEFT__W_##V);                            \
                 PEFT__REPEAT_##MR(PEFT__TILE_STEP, V)                                                                  \
             }                                                                                                          \
-            if (last == 0) break;                                                                                      \
-            peft__tile_fetch(c, ldc, R, 2 * PEFT__W_##V);                                                              \
+            if (i == R) break;                                                                                         \
+            PEFT__PREFETCH(row), PEFT__PREFETCH(row + PEFT__W_##V), PEFT__PREFETCH(row + cols - 1);                    \
         }                                                                                                              \
         if (cols == 2 * PEFT__W_##V) {                                                                                 \
             PEFT__REPEAT_##MR(PEFT__TILE_STORE, V)                                                                     \
@@ -4028,15 +4036,15 @@ static void peft__row_softmax_lse(peft_context *ctx, float *x, int64_t n, float 
     peft__isa_of(ctx)->softmax(x, n, max, sum);
 }
 
-#define PEFT__SHARED 2097152     // floats of the shared operand that are packed at once: they stay in the last-level cache
+#define PEFT__SHARED 1048576     // floats of the shared operand that are packed at once: they stay in the last-level cache
 #define PEFT__FEW 16             // at most this many columns count as few
 #define PEFT__SERIAL_WORK 65536  // multiply-adds below which waking threads does not pay
 
 // ---- the driver
 //
-// For each block of k: one operand is packed as a whole by all threads ("shared": the smaller one), then tasks each pack a
-// block of the other into a slot of their own and multiply. An operand that already lies as the tile reads it, and is used
-// too little to pay for packing, is read in place.
+// For each block of k: one operand is packed as a whole by all threads ("shared": the smaller one), then each thread takes
+// block after block of the other, packs it into a slot of its own and multiplies. An operand that already lies as the tile
+// reads it, and is used too little to pay for packing, is read in place.
 
 typedef struct peft__gemm_job {
     peft_context *ctx;  // NULL: serial
@@ -4052,9 +4060,9 @@ typedef struct peft__gemm_job {
     bool a_in_place, b_in_place, split_m;     // split_m: tasks own blocks of rows, else of columns
     int64_t row_panels, col_panels;           // row panel i is rows [i*m/row_panels, (i+1)*m/row_panels): nearly equal heights
     int64_t kc, a_panel, b_panel;             // k per block; floats of a packed panel
-    int64_t blocks, block_panels, slots;      // tasks, panels of the largest, buffers for tasks at once
+    int64_t blocks, block_panels, lanes;      // blocks, panels of the largest, threads that take them
     int64_t shared_limit, slot_size;          // panels of the shared operand at once; floats per slot
-    int64_t k0, kn, shared_begin, shared_end, first;  // where the loops are now
+    int64_t k0, kn, shared_begin, shared_end, next;  // where the loops are now; the next block to take
     float *shared, *slot;
 } peft__gemm_job;
 
@@ -4083,14 +4091,14 @@ static void peft__gemm_plan(peft__gemm_job *g, int64_t threads) {
     g->blocks = peft__div_up(panels, most);
     if (threads > 1) g->blocks = PEFT__MIN(peft__round_up(PEFT__MAX(g->blocks, 2 * threads), threads), panels);
     g->block_panels = peft__div_up(panels, g->blocks);
-    g->slots = threads > 1 ? PEFT__MIN(g->blocks, 4 * threads) : 1;
+    g->lanes = PEFT__MIN(g->blocks, threads);
     g->shared_limit = PEFT__MIN(others, PEFT__SHARED / (g->split_m ? g->b_panel : g->a_panel));
     g->slot_size = g->block_panels * panel + g->b_panel;  // and an edge panel of B
 }
 
 static size_t peft__gemm_scratch_of(const peft__gemm_job *g) {
     int64_t shared = g->shared_limit * (g->split_m ? g->b_panel : g->a_panel);
-    return (size_t)(peft__round_up(shared, 16) + g->slots * peft__round_up(g->slot_size, 16)) * sizeof(float);
+    return (size_t)(peft__round_up(shared, 16) + g->lanes * peft__round_up(g->slot_size, 16)) * sizeof(float);
 }
 
 static int64_t peft__row_of(const peft__gemm_job *g, int64_t panel) {
@@ -4150,18 +4158,20 @@ static void peft__gemm_block(const peft__gemm_job *g, int64_t i0, int64_t i1, co
     }
 }
 
-static void peft__gemm_task(void *arg, int64_t index) {
-    const peft__gemm_job *g = (const peft__gemm_job *)arg;
-    float *slot = g->slot + index * peft__round_up(g->slot_size, 16);
+static void peft__gemm_lane(void *arg, int64_t lane) {
+    peft__gemm_job *g = (peft__gemm_job *)arg;
+    float *slot = g->slot + lane * peft__round_up(g->slot_size, 16);
     float *edge = slot + g->slot_size - g->b_panel;
-    int64_t block = g->first + index, panels = g->split_m ? g->row_panels : g->col_panels;
-    int64_t begin = block * panels / g->blocks, end = (block + 1) * panels / g->blocks;
-    if (g->split_m) {
-        if (!g->a_in_place) peft__pack_a(g, begin, end, slot);
-        peft__gemm_block(g, begin, end, slot, g->shared_begin, g->shared_end, g->shared, edge);
-    } else {
-        if (!g->b_in_place) peft__pack_b(g, begin, end, 0, g->kn, slot);
-        peft__gemm_block(g, g->shared_begin, g->shared_end, g->shared, begin, end, slot, edge);
+    int64_t panels = g->split_m ? g->row_panels : g->col_panels;
+    for (int64_t block; (block = peft__take_task(&g->next)) < g->blocks;) {
+        int64_t begin = block * panels / g->blocks, end = (block + 1) * panels / g->blocks;
+        if (g->split_m) {
+            if (!g->a_in_place) peft__pack_a(g, begin, end, slot);
+            peft__gemm_block(g, begin, end, slot, g->shared_begin, g->shared_end, g->shared, edge);
+        } else {
+            if (!g->b_in_place) peft__pack_b(g, begin, end, 0, g->kn, slot);
+            peft__gemm_block(g, g->shared_begin, g->shared_end, g->shared, begin, end, slot, edge);
+        }
     }
 }
 
@@ -4198,8 +4208,8 @@ static void peft__gemm_run(peft__gemm_job *g, float *scratch) {
             g->shared_end = PEFT__MIN(g->shared_begin + g->shared_limit, others);
             int64_t size = (g->shared_end - g->shared_begin) * g->kn * (g->split_m ? g->isa->nr : g->isa->mr);
             if (!(g->split_m ? g->b_in_place : g->a_in_place)) peft__gemm_pack(g, size);
-            for (g->first = 0; g->first < g->blocks; g->first += g->slots)
-                peft__gemm_each(g, PEFT__MIN(g->slots, g->blocks - g->first), peft__gemm_task, g);
+            g->next = 0;
+            peft__gemm_each(g, g->lanes, peft__gemm_lane, g);
         }
     }
 }
