@@ -2679,6 +2679,10 @@ static bool peft__string_format(peft__string *s, const char *format, ...) {
     return ok;
 }
 
+static char peft__lower(char c) {  // of ASCII only
+    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+}
+
 // One code point at s[*i], *i moved past it. An invalid byte gives U+FFFD and false, and is one byte long.
 static bool peft__utf8_next(const char *s, size_t n, size_t *i, uint32_t *cp) {
     const unsigned char *p = (const unsigned char *)s + *i;
@@ -17217,15 +17221,20 @@ static const char *peft__json_skip(const char *p, const char *end) {
     return p;
 }
 
+// A line that has to be an object.
+static peft_status peft__record_parse(const peft__data_record *r, peft__arena *scratch, const char *text, size_t n, peft__json **root) {
+    peft_status status = peft__json_parse(r->ctx, scratch, text, n, "", root);
+    if (status == PEFT_ERROR_FORMAT)  // ":1: JSON: why"
+        return peft__record_fail(r, strncmp(r->ctx->error, ":1: ", 4) == 0 ? r->ctx->error + 4 : r->ctx->error);
+    return status || (*root)->type == PEFT__JSON_OBJECT ? status : peft__record_fail(r, "not a JSON object");
+}
+
 // Strings become their content; all else keeps the text it has in the file (1.0 stays 1.0, a 64-bit id keeps its digits).
 static peft_status peft__record_from_json(peft__data_record *r, peft__arena *scratch, const char *text, size_t n) {
     r->count = 0;
     peft__json *root = NULL;
-    peft_status status = peft__json_parse(r->ctx, scratch, text, n, "", &root);
-    if (status == PEFT_ERROR_FORMAT)  // ":1: JSON: why"
-        return peft__record_fail(r, strncmp(r->ctx->error, ":1: ", 4) == 0 ? r->ctx->error + 4 : r->ctx->error);
+    peft_status status = peft__record_parse(r, scratch, text, n, &root);
     if (status) return status;
-    if (root->type != PEFT__JSON_OBJECT) return peft__record_fail(r, "not a JSON object");
     const char *end = text + n, *p = (const char *)memchr(text, '{', n) + 1;
     for (const peft__json *v = root->child; v; v = v->next) {
         peft__field *f = peft__record_add(r);
@@ -17400,10 +17409,8 @@ static peft_status peft__load_csv(peft__loader *l, char *text, size_t size, char
 
 static bool peft__has_extension(const char *path, const char *extension) {  // in lower case; that of the path may be in any
     size_t n = strlen(path), m = strlen(extension);
-    for (size_t i = 0; i < m; i++) {
-        char c = n < m ? 0 : path[n - m + i];
-        if ((c >= 'A' && c <= 'Z' ? c + 32 : c) != extension[i]) return false;
-    }
+    for (size_t i = 0; i < m; i++)
+        if (n < m || peft__lower(path[n - m + i]) != extension[i]) return false;
     return true;
 }
 
@@ -20108,7 +20115,7 @@ static size_t peft__uc_lower_text(const char *s, size_t n, char *out) {
     while (i < n) {
         unsigned char b = (unsigned char)s[i];
         if (b < 0x80) {
-            out[size++] = (char)(b >= 'A' && b <= 'Z' ? b + 32 : b);
+            out[size++] = peft__lower((char)b);
             i++;
             continue;
         }
@@ -22710,15 +22717,11 @@ static bool peft__perturb_letter(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || (unsigned char)c >= 0x80;
 }
 
-static char peft__perturb_fold(char c) {
-    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-}
-
 // Does `word` stand at s, as a whole?
 static bool peft__perturb_at(const char *s, const char *word) {
     size_t n = 0;
     for (; word[n]; n++)
-        if (peft__perturb_fold(s[n]) != peft__perturb_fold(word[n])) return false;
+        if (peft__lower(s[n]) != peft__lower(word[n])) return false;
     return n > 0 && !(peft__perturb_letter(s[n]) && peft__perturb_letter(word[n - 1]));
 }
 
@@ -22731,7 +22734,7 @@ static void peft__perturb_put(peft__string *out, const char *s, size_t n, const 
     }
     bool first = s[0] >= 'A' && s[0] <= 'Z';
     for (size_t i = 0; to[i]; i++) {
-        char c = to[i], lower = peft__perturb_fold(c);
+        char c = to[i], lower = peft__lower(c);
         bool letter = lower >= 'a' && lower <= 'z';
         if (letter && ((capitals > 1 && small == 0) || (i == 0 && first))) c = (char)(lower - 32);
         else if (letter && capitals == 0) c = lower;
@@ -22806,7 +22809,7 @@ static char peft__perturb_key(char letter, peft_rng *rng) {
 static void peft__perturb_letters(const peft_perturbation *p, double probability, const char *text, peft_rng *rng,
                                   peft__string *out) {
     for (const char *s = text; *s; s++) {
-        char lower = peft__perturb_fold(*s), c = *s;
+        char lower = peft__lower(*s), c = *s;
         bool letter = lower >= 'a' && lower <= 'z';
         if (p->kind == PEFT_PERTURB_TYPOS && letter && peft_rng_uniform(rng) < probability) {
             c = peft__perturb_key(lower, rng);
@@ -23315,7 +23318,7 @@ PEFTDEF bool peft_wordnet_synonyms(const char *a, size_t a_size, const char *b, 
     peft_wordnet *w = (peft_wordnet *)wordnet;
     if (!w || a_size == 0 || a_size >= PEFT__WN_WORD) return false;
     char word[PEFT__WN_WORD];
-    for (size_t i = 0; i < a_size; i++) word[i] = a[i] >= 'A' && a[i] <= 'Z' ? (char)(a[i] + 32) : a[i];
+    for (size_t i = 0; i < a_size; i++) word[i] = peft__lower(a[i]);
     word[a_size] = 0;
     if (strcmp(word, w->word) != 0) {
         strcpy(w->word, word);
@@ -23385,6 +23388,11 @@ typedef struct peft__bench_spec {
 #define PEFT__BENCH_NLI "Does the premise entail the hypothesis? Yes, maybe or no?\nAnswer:"
 #define PEFT__BENCH_RTE "Does the premise entail the hypothesis? Yes or no?\nAnswer:"
 
+#define PEFT__BENCH_MNLI(name, files, metric, diagnostic)                                                                         \
+    {name, files, PEFT__BENCH_TSV, metric, "entailment|neutral|contradiction", " yes| maybe| no",                                 \
+     "Premise: {{sentence1}}\nHypothesis: {{sentence2}}\n" PEFT__BENCH_NLI, "entailment|neutral|contradiction",                   \
+     "mnli hypothesis: {{sentence2}} premise: {{sentence1}}", diagnostic}
+
 static const peft__bench_spec peft__bench_glue[] = {
     {"CoLA", "CoLA/*.tsv", PEFT__BENCH_TSV, PEFT__BENCH_MATTHEWS, "0|1", " no| yes",
      "Sentence: {{sentence}}\nIs this sentence acceptable English? Yes or no?\nAnswer:", "unacceptable|acceptable",
@@ -23401,12 +23409,8 @@ static const peft__bench_spec peft__bench_glue[] = {
     {"QQP", "QQP/*.tsv", PEFT__BENCH_TSV, PEFT__BENCH_F1_ACCURACY, "0|1", " no| yes",
      "Question 1: {{question1}}\nQuestion 2: {{question2}}\nDo the two questions ask the same? Yes or no?\nAnswer:",
      "not_duplicate|duplicate", "qqp question1: {{question1}} question2: {{question2}}", false},
-    {"MNLI-m", "MNLI/*_matched.tsv|MNLI/*.tsv", PEFT__BENCH_TSV, PEFT__BENCH_ACCURACY, "entailment|neutral|contradiction",
-     " yes| maybe| no", "Premise: {{sentence1}}\nHypothesis: {{sentence2}}\n" PEFT__BENCH_NLI, "entailment|neutral|contradiction",
-     "mnli hypothesis: {{sentence2}} premise: {{sentence1}}", false},
-    {"MNLI-mm", "MNLI/*_mismatched.tsv|MNLI/*.tsv", PEFT__BENCH_TSV, PEFT__BENCH_ACCURACY, "entailment|neutral|contradiction",
-     " yes| maybe| no", "Premise: {{sentence1}}\nHypothesis: {{sentence2}}\n" PEFT__BENCH_NLI, "entailment|neutral|contradiction",
-     "mnli hypothesis: {{sentence2}} premise: {{sentence1}}", false},
+    PEFT__BENCH_MNLI("MNLI-m", "MNLI/*_matched.tsv|MNLI/*.tsv", PEFT__BENCH_ACCURACY, false),
+    PEFT__BENCH_MNLI("MNLI-mm", "MNLI/*_mismatched.tsv|MNLI/*.tsv", PEFT__BENCH_ACCURACY, false),
     {"QNLI", "QNLI/*.tsv", PEFT__BENCH_TSV, PEFT__BENCH_ACCURACY, "entailment|not_entailment", " yes| no",
      "Question: {{question}}\nSentence: {{sentence}}\nDoes the sentence answer the question? Yes or no?\nAnswer:",
      "entailment|not_entailment", "qnli question: {{question}} sentence: {{sentence}}", false},
@@ -23416,9 +23420,7 @@ static const peft__bench_spec peft__bench_glue[] = {
     {"WNLI", "WNLI/*.tsv", PEFT__BENCH_TSV, PEFT__BENCH_ACCURACY, "0|1", " no| yes",
      "Premise: {{sentence1}}\nHypothesis: {{sentence2}}\n" PEFT__BENCH_RTE, "not_entailment|entailment",
      "wnli sentence1: {{sentence1}} sentence2: {{sentence2}}", false},
-    {"AX", "AX/AX.tsv|diagnostic/diagnostic-full.tsv|diagnostic/diagnostic.tsv|AX/*.tsv", PEFT__BENCH_TSV, PEFT__BENCH_MATTHEWS,
-     "entailment|neutral|contradiction", " yes| maybe| no", "Premise: {{sentence1}}\nHypothesis: {{sentence2}}\n" PEFT__BENCH_NLI,
-     "entailment|neutral|contradiction", "mnli hypothesis: {{sentence2}} premise: {{sentence1}}", true},
+    PEFT__BENCH_MNLI("AX", "AX/AX.tsv|diagnostic/diagnostic-full.tsv|diagnostic/diagnostic.tsv|AX/*.tsv", PEFT__BENCH_MATTHEWS, true),
 };
 
 static const peft__bench_spec peft__bench_superglue[] = {
@@ -23454,18 +23456,16 @@ static const peft__bench_spec peft__bench_superglue[] = {
 };
 
 // `labels` is the field of the summary here; several people's are in summary1, summary2, ...
-static const peft__bench_spec peft__bench_samsum[] = {
+static const peft__bench_spec peft__bench_summaries[] = {
     {"samsum", "*.jsonl|*.json|*.csv|samsum.*.jsonl", PEFT__BENCH_SUMMARY, PEFT__BENCH_ROUGE, "summary", NULL,
-     "Summarize the following conversation.\n\n{{dialogue}}\n\nSummary:", NULL, "summarize: {{dialogue}}", false}};
-static const peft__bench_spec peft__bench_dialogsum[] = {
+     "Summarize the following conversation.\n\n{{dialogue}}\n\nSummary:", NULL, "summarize: {{dialogue}}", false},
     {"dialogsum", "dialogsum.*.jsonl|*.jsonl|*.json|*.csv", PEFT__BENCH_SUMMARY, PEFT__BENCH_ROUGE, "summary", NULL,
-     "Summarize the following conversation.\n\n{{dialogue}}\n\nSummary:", NULL, "summarize: {{dialogue}}", false}};
-static const peft__bench_spec peft__bench_xsum[] = {
+     "Summarize the following conversation.\n\n{{dialogue}}\n\nSummary:", NULL, "summarize: {{dialogue}}", false},
     {"xsum", "*.jsonl|*.json|*.csv|xsum.*.jsonl", PEFT__BENCH_SUMMARY, PEFT__BENCH_ROUGE, "summary", NULL,
-     "Summarize the following article in one sentence.\n\n{{document}}\n\nSummary:", NULL, "summarize: {{document}}", false}};
-static const peft__bench_spec peft__bench_cnndm[] = {
+     "Summarize the following article in one sentence.\n\n{{document}}\n\nSummary:", NULL, "summarize: {{document}}", false},
     {"cnndm", "*.jsonl|*.json|*.csv|cnndm.*.jsonl", PEFT__BENCH_SUMMARY, PEFT__BENCH_ROUGE, "highlights", NULL,
-     "Summarize the following article.\n\n{{article}}\n\nSummary:", NULL, "summarize: {{article}}", false}};
+     "Summarize the following article.\n\n{{article}}\n\nSummary:", NULL, "summarize: {{article}}", false},
+};
 
 // Tasks of benchmarks whose files are all of one form.
 typedef struct peft__bench_named {
@@ -23544,28 +23544,30 @@ static const peft__bench_named peft__bench_helm[] = {
     {"raft", "text classification", PEFT__BENCH_QUASI_EXACT},
 };
 
-enum { PEFT__FAMILY_TASKS, PEFT__FAMILY_MMLU, PEFT__FAMILY_BBH, PEFT__FAMILY_BIGBENCH, PEFT__FAMILY_HELM };
-
 typedef struct peft__bench_family {
     const char *name, *split, *development;  // the split by default; what "dev", "val" and "validation" are called here
-    int kind;
     int64_t shots;
     const peft__bench_spec *specs;
-    const peft__bench_named *named;
+    const peft__bench_named *named;          // in place of specs; then what follows `count` is the same for all of them
     int64_t count;
+    int reader;
+    const char *files, *prompt;
 } peft__bench_family;
 
 static const peft__bench_family peft__bench_families[] = {
-    {"glue", "dev", "dev", PEFT__FAMILY_TASKS, 0, peft__bench_glue, NULL, PEFT__COUNT(peft__bench_glue)},
-    {"superglue", "val", "val", PEFT__FAMILY_TASKS, 0, peft__bench_superglue, NULL, PEFT__COUNT(peft__bench_superglue)},
-    {"mmlu", "test", "val", PEFT__FAMILY_MMLU, 5, NULL, peft__bench_mmlu, PEFT__COUNT(peft__bench_mmlu)},
-    {"bbh", "test", NULL, PEFT__FAMILY_BBH, 3, NULL, peft__bench_bbh, PEFT__COUNT(peft__bench_bbh)},
-    {"bigbench", "test", NULL, PEFT__FAMILY_BIGBENCH, 0, NULL, peft__bench_lite, PEFT__COUNT(peft__bench_lite)},
-    {"helm", "test", NULL, PEFT__FAMILY_HELM, 0, NULL, peft__bench_helm, PEFT__COUNT(peft__bench_helm)},
-    {"samsum", "test", NULL, PEFT__FAMILY_TASKS, 0, peft__bench_samsum, NULL, 1},
-    {"dialogsum", "test", NULL, PEFT__FAMILY_TASKS, 0, peft__bench_dialogsum, NULL, 1},
-    {"xsum", "test", NULL, PEFT__FAMILY_TASKS, 0, peft__bench_xsum, NULL, 1},
-    {"cnndm", "test", NULL, PEFT__FAMILY_TASKS, 0, peft__bench_cnndm, NULL, 1},
+    {"glue", "dev", "dev", 0, peft__bench_glue, NULL, PEFT__COUNT(peft__bench_glue), 0, NULL, NULL},
+    {"superglue", "val", "val", 0, peft__bench_superglue, NULL, PEFT__COUNT(peft__bench_superglue), 0, NULL, NULL},
+    {"mmlu", "test", "val", 5, NULL, peft__bench_mmlu, PEFT__COUNT(peft__bench_mmlu), PEFT__BENCH_MMLU, "*/%_*.csv",
+     "{{question}}\nA. {{A}}\nB. {{B}}\nC. {{C}}\nD. {{D}}\nAnswer:"},
+    {"bbh", "test", NULL, 3, NULL, peft__bench_bbh, PEFT__COUNT(peft__bench_bbh), PEFT__BENCH_BBH, "bbh/%.json|%.json",
+     "Q: {{input}}\nA: Let's think step by step."},
+    {"bigbench", "test", NULL, 0, NULL, peft__bench_lite, PEFT__COUNT(peft__bench_lite), PEFT__BENCH_JSON_TASK,
+     "%/task.json|%.json|bigbench/benchmark_tasks/%/task.json", "{{input}}"},
+    {"helm", "test", NULL, 0, NULL, peft__bench_helm, PEFT__COUNT(peft__bench_helm), PEFT__BENCH_HELM, "%.jsonl|%/*.jsonl", "{{input}}"},
+    {"samsum", "test", NULL, 0, &peft__bench_summaries[0], NULL, 1, 0, NULL, NULL},
+    {"dialogsum", "test", NULL, 0, &peft__bench_summaries[1], NULL, 1, 0, NULL, NULL},
+    {"xsum", "test", NULL, 0, &peft__bench_summaries[2], NULL, 1, 0, NULL, NULL},
+    {"cnndm", "test", NULL, 0, &peft__bench_summaries[3], NULL, 1, 0, NULL, NULL},
 };
 
 PEFTDEF const char *peft_benchmark_name(int64_t i) {
@@ -23673,17 +23675,43 @@ static peft_status peft__bench_field(peft__bench_loader *l, const char *name, co
     return PEFT_OK;
 }
 
-static const char *peft__bench_keep(peft__bench_loader *l, const char *text, size_t size) {
+static peft_status peft__bench_field_puts(peft__bench_loader *l, const char *name, const char *text) {
+    return peft__bench_field(l, name, text, strlen(text));
+}
+
+PEFT__NOINLINE const char *peft__bench_keep(peft__bench_loader *l, const char *text, size_t size) {
     return peft__arena_strdup(&l->b->arena, text, size);
 }
 
-static bool peft__bench_same(const char *a, const char *b, size_t n) {  // b has n bytes; ASCII case does not matter
-    if (strlen(a) != n) return false;
-    for (size_t i = 0; i < n; i++) {
-        int x = a[i] >= 'A' && a[i] <= 'Z' ? a[i] + 32 : a[i], y = b[i] >= 'A' && b[i] <= 'Z' ? b[i] + 32 : b[i];
-        if (x != y) return false;
-    }
-    return true;
+// What has been put together in l->text; NULL: memory ran out, now or before.
+PEFT__NOINLINE const char *peft__bench_keep_text(peft__bench_loader *l) {
+    return l->text.failed ? NULL : peft__bench_keep(l, l->text.data, l->text.size);
+}
+
+static const char **peft__bench_strings(peft__bench_loader *l, int64_t count) {
+    return (const char **)peft__arena_alloc(&l->b->arena, (size_t)PEFT__MAX(count, 1) * sizeof(char *));
+}
+
+// Room for n choices of an example's own.
+static peft_status peft__bench_own_choices(peft__bench_loader *l, peft_benchmark_example *e, size_t n, const char ***names, const char ***choices) {
+    e->names = *names = peft__bench_strings(l, (int64_t)n);
+    e->choices = *choices = peft__bench_strings(l, (int64_t)n);
+    e->choice_count = 0;
+    return e->names && e->choices ? PEFT_OK : PEFT_ERROR_MEMORY;
+}
+
+static bool peft__bench_alike(const char *a, const char *b, size_t n) {  // ASCII case does not matter
+    size_t i = 0;
+    while (i < n && peft__lower(a[i]) == peft__lower(b[i])) i++;
+    return i == n;
+}
+
+static bool peft__bench_same(const char *a, const char *b, size_t n) {  // b has n bytes
+    return strlen(a) == n && peft__bench_alike(a, b, n);
+}
+
+static bool peft__bench_digit(char c) {
+    return c >= '0' && c <= '9';
 }
 
 static bool peft__bench_white(char c) {
@@ -23704,8 +23732,12 @@ static peft_status peft__bench_group(peft__bench_loader *l, const char *name, si
     return kept && peft__map_set(&l->groups, kept, size, *out) ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
+// id NULL: the example's number.
 static peft_benchmark_example *peft__bench_new(peft__bench_loader *l, const char *id, const char *question, size_t size) {
     peft__bench_task *t = l->t;
+    char number[24];
+    peft__string_into(number, sizeof(number), "%lld", (long long)t->count);
+    if (!id) id = number;
     void *grown = peft__one_more(l->b->ctx, t->examples, t->count, &t->capacity, sizeof(*t->examples));
     if (!grown) return NULL;
     t->examples = (peft_benchmark_example *)grown;
@@ -23738,8 +23770,7 @@ static peft_status peft__bench_label(peft__bench_loader *l, peft_benchmark_examp
 }
 
 static peft_status peft__bench_references(peft__bench_loader *l, peft_benchmark_example *e, int64_t count, const char ***out) {
-    *out = (const char **)peft__arena_alloc(&l->b->arena, (size_t)PEFT__MAX(count, 1) * sizeof(char *));
-    e->references = *out;
+    e->references = *out = peft__bench_strings(l, count);
     e->reference_count = 0;
     if (count > 0) l->t->labelled = true;
     return *out ? PEFT_OK : PEFT_ERROR_MEMORY;
@@ -23777,11 +23808,24 @@ static peft_status peft__bench_add(peft__bench_loader *l, const char *id, peft_b
     return peft__bench_reference(l, *out, f->text, f->size);
 }
 
-static peft_status peft__bench_add_numbered(peft__bench_loader *l, int64_t position) {
-    char id[24];
-    peft_benchmark_example *e = NULL;
-    peft__string_into(id, sizeof(id), "%lld", (long long)position);
-    return peft__bench_add(l, id, &e);
+// The example's own name, "idx" or else "id". False: it has none.
+static bool peft__bench_id(const peft__json *root, char id[64]) {
+    const peft__json *v = peft__json_get(root, "idx");
+    if (!v) v = peft__json_get(root, "id");
+    if (peft__json_is(v, PEFT__JSON_OBJECT)) v = peft__json_get(v, "query");  // ReCoRD, as some write it
+    if (peft__json_is(v, PEFT__JSON_NUMBER)) peft__string_into(id, 64, "%g", v->number);
+    else if (peft__json_is(v, PEFT__JSON_STRING)) peft__string_into(id, 64, "%s", v->string);
+    else return false;
+    return true;
+}
+
+// A JSON value as text; numbers are written into `number`. NULL: a list, an object, null or no value.
+static const char *peft__bench_scalar(const peft__json *v, char number[40]) {
+    if (peft__json_is(v, PEFT__JSON_STRING)) return v->string;
+    if (peft__json_is(v, PEFT__JSON_BOOL)) return v->boolean ? "true" : "false";
+    if (!peft__json_is(v, PEFT__JSON_NUMBER)) return NULL;
+    peft__string_into(number, 40, "%g", v->number);
+    return number;
 }
 
 // ---- GLUE: lines of values between tabs, no quoting
@@ -23816,6 +23860,8 @@ static peft_status peft__bench_tsv_line(peft__bench_loader *l, char *line, bool 
 static peft_status peft__bench_read_tsv(peft__bench_loader *l, char *text, size_t size) {
     static const char *const cola[] = {"source", "label", "mark", "sentence"};
     peft__data_record *r = &l->record;
+    peft_benchmark_example *e = NULL;
+    char id[24];
     bool header = !(strcmp(l->t->name, "CoLA") == 0 && strncmp(text, "index\t", 6) != 0);
     peft_status status = PEFT_OK;
     for (int64_t i = 0; !header && !status && i < PEFT__COUNT(cola); i++) status = peft__bench_field(l, cola[i], "", 0);
@@ -23831,7 +23877,8 @@ static peft_status peft__bench_read_tsv(peft__bench_loader *l, char *text, size_
         if (!peft__utf8_valid(at, length)) return peft__record_fail(r, "not valid UTF-8");
         if (length) {
             status = peft__bench_tsv_line(l, at, header, &n);
-            if (!status && !header && n >= r->count) status = peft__bench_add_numbered(l, rows);
+            peft__string_into(id, sizeof(id), "%lld", (long long)rows);
+            if (!status && !header && n >= r->count) status = peft__bench_add(l, id, &e);
             if (!status && !header && n < r->count)  // QQP has such lines; its reference reader skips them too
                 peft__log(l->b->ctx, "%s:%lld: %lld values of %lld: line skipped", r->path, (long long)r->line, (long long)n,
                           (long long)r->count);
@@ -23850,21 +23897,14 @@ static peft_status peft__bench_flatten(peft__bench_loader *l, const peft__json *
     for (const peft__json *v = object->child; v; v = v->next) {
         char name[128], number[40];
         peft__string_into(name, sizeof(name), "%s%s%.*s", outer, *outer ? "." : "", peft__shown(v->key_length), v->key);
-        peft_status status = PEFT_OK;
-        const char *text = number;
-        if (v->type == PEFT__JSON_OBJECT) {
-            status = peft__bench_flatten(l, v, name);
-            if (status) return status;
-            continue;
+        peft_status status = v->type == PEFT__JSON_OBJECT ? peft__bench_flatten(l, v, name) : PEFT_OK;
+        const char *text = peft__bench_scalar(v, number);
+        if (text) {
+            const char *kept = peft__arena_strdup(&l->line, name, strlen(name));
+            if (text == number) text = peft__arena_strdup(&l->line, number, strlen(number));
+            if (!kept || !text) return PEFT_ERROR_MEMORY;
+            status = peft__bench_field(l, kept, text, v->type == PEFT__JSON_STRING ? v->length : strlen(text));
         }
-        if (v->type == PEFT__JSON_ARRAY || v->type == PEFT__JSON_NULL) continue;
-        if (v->type == PEFT__JSON_STRING) text = v->string;
-        else if (v->type == PEFT__JSON_BOOL) text = v->boolean ? "true" : "false";
-        else peft__string_into(number, sizeof(number), "%g", v->number);
-        const char *kept = peft__arena_strdup(&l->line, name, strlen(name));
-        text = text == number ? peft__arena_strdup(&l->line, number, strlen(number)) : text;
-        if (!kept || !text) return PEFT_ERROR_MEMORY;
-        status = peft__bench_field(l, kept, text, v->type == PEFT__JSON_STRING ? v->length : strlen(text));
         if (status) return status;
     }
     return PEFT_OK;
@@ -23882,24 +23922,20 @@ static peft_status peft__bench_add_copa(peft__bench_loader *l, const char *id) {
     while (n && (premise[n - 1] == '.' || premise[n - 1] == ' ')) n--;
     bool cause = strcmp(peft__bench_field_text(l, "question"), "cause") == 0;
     peft_benchmark_example *e = NULL;
-    const char *word = cause ? "because" : "so";
     peft_status status = peft__bench_field(l, "opening", premise, n);
-    if (!status) status = peft__bench_field(l, "connective", word, strlen(word));
+    if (!status) status = peft__bench_field_puts(l, "connective", cause ? "because" : "so");
     if (!status) status = peft__bench_add(l, id, &e);
     if (status || l->b->style == PEFT_PROMPT_T5) return status;
-    const char **choices = (const char **)peft__arena_alloc(&l->b->arena, 2 * sizeof(char *));
+    const char **choices = peft__bench_strings(l, 2);
     if (!choices) return PEFT_ERROR_MEMORY;
+    e->choices = choices;
     for (int k = 0; k < 2; k++) {
         const char *choice = peft__bench_field_text(l, k ? "choice2" : "choice1");
         bool pronoun = choice[0] == 'I' && (choice[1] == ' ' || choice[1] == '\'');
-        char *text = (char *)peft__arena_alloc(&l->b->arena, strlen(choice) + 2);
-        if (!text) return PEFT_ERROR_MEMORY;
-        text[0] = ' ';
-        memcpy(text + 1, choice, strlen(choice) + 1);
-        if (text[1] >= 'A' && text[1] <= 'Z' && !pronoun) text[1] = (char)(text[1] + 32);
-        choices[k] = text;
+        l->text.size = 0;
+        if (peft__string_format(&l->text, " %s", choice) && !pronoun) l->text.data[1] = peft__lower(choice[0]);
+        if (!(choices[k] = peft__bench_keep_text(l))) return PEFT_ERROR_MEMORY;
     }
-    e->choices = choices;
     return PEFT_OK;
 }
 
@@ -23956,7 +23992,7 @@ static peft_status peft__bench_multirc_answer(peft__bench_loader *l, int64_t pas
     long long q = peft__json_int(question, "idx", 0), a = peft__json_int(answer, "idx", 0);
     peft__string_into(id, sizeof(id), "%lld/%lld/%lld", (long long)passage, q, a);
     const char *text = peft__bench_plain(l, peft__json_text(answer, "text", ""));
-    peft_status status = text ? peft__bench_field(l, "answer", text, strlen(text)) : PEFT_ERROR_MEMORY;
+    peft_status status = text ? peft__bench_field_puts(l, "answer", text) : PEFT_ERROR_MEMORY;
     bool right = peft__json_is(label, PEFT__JSON_BOOL) ? label->boolean : peft__json_is(label, PEFT__JSON_NUMBER) && label->number != 0;
     if (!status && label) status = peft__bench_field(l, "label", right ? "1" : "0", 1);
     if (!status) status = peft__bench_add(l, id, &e);
@@ -23975,8 +24011,8 @@ static peft_status peft__bench_add_multirc(peft__bench_loader *l, const peft__js
         if (!peft__json_is(answers, PEFT__JSON_ARRAY)) return peft__record_fail(&l->record, "a question without answers");
         for (const peft__json *a = answers->child; asked && a; a = a->next) {
             l->record.count = 0;
-            peft_status status = peft__bench_field(l, "paragraph", text, strlen(text));
-            if (!status) status = peft__bench_field(l, "question", asked, strlen(asked));
+            peft_status status = peft__bench_field_puts(l, "paragraph", text);
+            if (!status) status = peft__bench_field_puts(l, "question", asked);
             if (!status) status = peft__bench_multirc_answer(l, peft__json_int(root, "idx", 0), q, a);
             if (status) return status;
         }
@@ -24001,12 +24037,8 @@ static void peft__bench_slice(const char *text, size_t n, int64_t first, int64_t
 static peft_status peft__bench_entities(peft__bench_loader *l, const peft__json *passage, const char *query,
                                         peft_benchmark_example *e) {
     const peft__json *list = peft__json_get(passage, "entities"), *text = peft__json_get(passage, "text");
-    const char *gap = strstr(query, "@placeholder");
-    size_t bytes = (list ? list->length + 1 : 1) * sizeof(char *);
-    const char **names = (const char **)peft__arena_alloc(&l->b->arena, bytes);
-    const char **choices = (const char **)peft__arena_alloc(&l->b->arena, bytes);
-    if (!names || !choices) return PEFT_ERROR_MEMORY;
-    e->names = names;
+    const char *gap = strstr(query, "@placeholder"), **names, **choices;
+    if (peft__bench_own_choices(l, e, list ? list->length : 0, &names, &choices)) return PEFT_ERROR_MEMORY;
     for (const peft__json *v = list ? list->child : NULL; v; v = v->next) {
         const char *at = "";
         size_t size = 0;
@@ -24020,11 +24052,11 @@ static peft_status peft__bench_entities(peft__bench_loader *l, const peft__json 
         if (gap) peft__string_append(&l->text, at, size);
         if (gap) peft__string_puts(&l->text, gap + strlen("@placeholder"));
         names[e->choice_count] = peft__bench_keep(l, at, size);
-        choices[e->choice_count] = l->text.failed ? NULL : peft__bench_keep(l, l->text.data, l->text.size);
+        choices[e->choice_count] = peft__bench_keep_text(l);
         if (!names[e->choice_count] || !choices[e->choice_count]) return PEFT_ERROR_MEMORY;
         e->choice_count++;
     }
-    if (l->b->style == PEFT_PROMPT_PLAIN && e->choice_count) e->choices = choices;
+    if (l->b->style != PEFT_PROMPT_PLAIN || !e->choice_count) e->choices = NULL;
     return PEFT_OK;
 }
 
@@ -24042,9 +24074,8 @@ static peft_status peft__bench_record_query(peft__bench_loader *l, const peft__j
     for (int64_t k = 0; k < found.choice_count; k++) peft__string_format(&joined, "%s%s", k ? ", " : "", found.names[k]);
     l->record.count = 0;
     if (!status) status = peft__bench_field(l, "passage", text->string, text->length);
-    if (!status) status = peft__bench_field(l, "query", query, strlen(query));
-    if (!status)
-        status = peft__bench_field(l, "entities", joined.data ? joined.data : "", joined.size);
+    if (!status) status = peft__bench_field_puts(l, "query", query);
+    if (!status) status = peft__bench_field(l, "entities", joined.data ? joined.data : "", joined.size);
     if (joined.failed) status = PEFT_ERROR_MEMORY;
     if (!status) status = peft__bench_add(l, id, &e);
     peft__string_free(&joined);
@@ -24087,10 +24118,7 @@ static peft_status peft__bench_read_jsonl(peft__bench_loader *l, char *text, siz
         if (!peft__blank(at, n)) {
             peft__arena_reset(&l->line);
             if (!peft__utf8_valid(at, n)) return peft__record_fail(&l->record, "not valid UTF-8");
-            status = peft__json_parse(l->b->ctx, &l->line, at, n, "", &root);
-            if (status == PEFT_ERROR_FORMAT)  // ":1: JSON: why"
-                return peft__record_fail(&l->record, l->b->ctx->error + (strncmp(l->b->ctx->error, ":1: ", 4) == 0 ? 4 : 0));
-            if (!status && root->type != PEFT__JSON_OBJECT) return peft__record_fail(&l->record, "not a JSON object");
+            status = peft__record_parse(&l->record, &l->line, at, n, &root);
             if (!status) status = peft__bench_add_json(l, root);
         }
         at = stop + 1;
@@ -24106,11 +24134,9 @@ static peft_status peft__bench_texts(peft__bench_loader *l, peft_benchmark_examp
     bool array = peft__json_is(value, PEFT__JSON_ARRAY);
     peft_status status = peft__bench_references(l, e, array ? (int64_t)value->length : 1, &list);
     for (const peft__json *v = array ? value->child : value; v && !status; v = array ? v->next : NULL) {
-        char number[40] = "";
-        if (v->type == PEFT__JSON_NUMBER) peft__string_into(number, sizeof(number), "%g", v->number);
-        const char *text = v->type == PEFT__JSON_STRING ? v->string : number;
-        if (v->type == PEFT__JSON_BOOL) text = v->boolean ? "true" : "false";
-        list[e->reference_count] = peft__bench_keep(l, text, strlen(text));
+        char number[40];
+        const char *text = peft__bench_scalar(v, number);
+        list[e->reference_count] = peft__bench_keep(l, text ? text : "", text ? strlen(text) : 0);
         if (!list[e->reference_count++]) status = PEFT_ERROR_MEMORY;
     }
     return status;
@@ -24139,16 +24165,13 @@ static peft_status peft__bench_add_summary(peft__bench_loader *l, const char *id
 }
 
 static peft_status peft__bench_helm_choices(peft__bench_loader *l, const peft__json *list, peft_benchmark_example *e) {
-    const char **names = (const char **)peft__arena_alloc(&l->b->arena, (list->length + 1) * sizeof(char *));
-    const char **choices = (const char **)peft__arena_alloc(&l->b->arena, (list->length + 1) * sizeof(char *));
-    if (!names || !choices) return PEFT_ERROR_MEMORY;
-    e->names = names;
-    e->choices = choices;
+    const char **names, **choices;
+    if (peft__bench_own_choices(l, e, list->length, &names, &choices)) return PEFT_ERROR_MEMORY;
     for (const peft__json *v = list->child; v; v = v->next) {
         if (v->type != PEFT__JSON_STRING) return peft__record_fail(&l->record, "\"choices\" holds something else than texts");
         l->text.size = 0;
         peft__string_format(&l->text, " %s", v->string);
-        choices[e->choice_count] = l->text.failed ? NULL : peft__bench_keep(l, l->text.data, l->text.size);
+        choices[e->choice_count] = peft__bench_keep_text(l);
         if (!choices[e->choice_count]) return PEFT_ERROR_MEMORY;
         names[e->choice_count] = choices[e->choice_count] + 1;
         e->choice_count++;
@@ -24185,12 +24208,8 @@ static peft_status peft__bench_add_helm(peft__bench_loader *l, const peft__json 
 }
 
 static peft_status peft__bench_add_json(peft__bench_loader *l, const peft__json *root) {
-    char id[64];
-    const peft__json *given = peft__json_get(root, "idx");
-    if (!given) given = peft__json_get(root, "id");
-    if (peft__json_is(given, PEFT__JSON_NUMBER)) peft__string_into(id, sizeof(id), "%g", given->number);
-    else if (peft__json_is(given, PEFT__JSON_STRING)) peft__string_into(id, sizeof(id), "%s", given->string);
-    else peft__string_into(id, sizeof(id), "%lld", (long long)l->t->count);
+    char given[64];
+    const char *id = peft__bench_id(root, given) ? given : NULL;
     l->record.count = 0;
     int reader = l->t->spec.reader;
     if (reader == PEFT__BENCH_NESTED_MULTIRC) return peft__bench_add_multirc(l, root);
@@ -24215,14 +24234,12 @@ static peft_status peft__bench_add_json(peft__bench_loader *l, const peft__json 
 static peft_status peft__bench_read_csv_summaries(peft__bench_loader *l, char *text, size_t size) {
     peft__csv c = {text, text + size, ',', 1};
     int64_t n = 0;
-    char id[24];
     peft_status status = peft__csv_record(&c, &l->record, true, &n);
     while (!status && l->t->count < l->limit) {
         status = peft__csv_record(&c, &l->record, false, &n);
         if (status || !n) break;
         if (n != l->record.count) return peft__record_fail(&l->record, "not as many fields as the first line names");
-        peft__string_into(id, sizeof(id), "%lld", (long long)l->t->count);
-        status = peft__bench_add_summary(l, id);
+        status = peft__bench_add_summary(l, NULL);
     }
     return status;
 }
@@ -24253,6 +24270,7 @@ static const char *const peft__bench_letter_choices[] = {" A", " B", " C", " D"}
 static peft_status peft__bench_read_mmlu(peft__bench_loader *l, char *text, size_t size) {
     static const char *const columns[] = {"question", "A", "B", "C", "D", "label"};
     peft__csv c = {text, text + size, ',', 1};
+    peft_benchmark_example *e = NULL;
     peft_status status = PEFT_OK;
     for (int64_t i = 0; i < PEFT__COUNT(columns) && !status; i++) status = peft__bench_field(l, columns[i], "", 0);
     while (!status && l->t->count < l->limit) {
@@ -24261,7 +24279,7 @@ static peft_status peft__bench_read_mmlu(peft__bench_loader *l, char *text, size
         if (status || !n) break;
         if (n != PEFT__COUNT(columns)) return peft__fail(l->b->ctx, PEFT_ERROR_FORMAT, "%s:%lld: %lld values, not 6", l->record.path,
                                                          (long long)l->record.line, (long long)n);
-        status = peft__bench_add_numbered(l, l->t->count);
+        status = peft__bench_add(l, NULL, &e);
     }
     return status;
 }
@@ -24275,7 +24293,7 @@ static peft_status peft__bench_mmlu_intro(peft__bench_loader *l) {
         peft__string_format(&l->text, " %.*s", next ? (int)(next - p) : (int)strlen(p), p);
     }
     peft__string_puts(&l->text, ".\n\n");
-    l->t->intro = l->text.failed ? NULL : peft__bench_keep(l, l->text.data, l->text.size);
+    l->t->intro = peft__bench_keep_text(l);
     return l->t->intro ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
@@ -24315,7 +24333,7 @@ static peft_status peft__bench_bbh_shot(peft__bench_loader *l, const char *text,
         l->text.size = question + 1 + size;
     }
     peft__string_puts(&l->text, "\n\n");
-    const char *shot = l->text.failed ? NULL : peft__bench_keep(l, l->text.data, l->text.size);
+    const char *shot = peft__bench_keep_text(l);
     if (shot) l->t->shots[l->t->shot_count++] = shot;
     return shot ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
@@ -24327,10 +24345,10 @@ static peft_status peft__bench_bbh_prompts(peft__bench_loader *l, const char *te
     l->text.size = 0;
     peft__string_append(&l->text, at, (size_t)((next ? next : end) - at));
     peft__string_puts(&l->text, "\n\n");
-    l->t->intro = l->text.failed ? NULL : peft__bench_keep(l, l->text.data, l->text.size);
+    l->t->intro = peft__bench_keep_text(l);
     int64_t most = 0;
     for (const char *p = next; p; p = strstr(p + 1, "\n\nQ: ")) most++;
-    l->t->shots = (const char **)peft__arena_alloc(&l->b->arena, (size_t)(most + 1) * sizeof(char *));
+    l->t->shots = peft__bench_strings(l, most);
     peft_status status = l->t->intro && l->t->shots ? PEFT_OK : PEFT_ERROR_MEMORY;
     for (; next && !status && l->t->shot_count < l->b->shots; next = at) {
         at = strstr(next + 2, "\n\nQ: ");
@@ -24339,29 +24357,20 @@ static peft_status peft__bench_bbh_prompts(peft__bench_loader *l, const char *te
     return status;
 }
 
-static peft_status peft__bench_read_bbh(peft__bench_loader *l, char *text, size_t size) {
-    peft__json *root = NULL;
-    peft__arena all;
-    peft__arena_init(&all, l->b->ctx);
-    peft_status status = peft__json_parse(l->b->ctx, &all, text, size, l->record.path, &root);
-    const peft__json *list = status ? NULL : peft__json_get(root, "examples");
-    if (!status && !peft__json_is(list, PEFT__JSON_ARRAY))
-        status = peft__fail(l->b->ctx, PEFT_ERROR_FORMAT, "%s: no list \"examples\"", l->record.path);
-    for (const peft__json *v = status ? NULL : list->child; v && !status && l->t->count < l->limit; v = v->next) {
-        const peft__json *input = peft__json_get(v, "input"), *target = peft__json_get(v, "target");
-        char id[24];
-        peft_benchmark_example *e = NULL;
-        if (!peft__json_is(input, PEFT__JSON_STRING))
-            status = peft__fail(l->b->ctx, PEFT_ERROR_FORMAT, "%s: example %lld has no input", l->record.path,
-                                (long long)l->t->count);
-        peft__string_into(id, sizeof(id), "%lld", (long long)l->t->count);
-        l->record.count = 0;
-        if (!status) status = peft__bench_field(l, "input", input->string, input->length);
-        if (!status) status = peft__bench_add(l, id, &e);
-        if (!status && target) status = peft__bench_texts(l, e, target);
-    }
-    peft__arena_free(&all);
-    return status;
+static peft_status peft__bench_input(peft__bench_loader *l, const peft__json *example, const peft__json **input) {
+    *input = peft__json_get(example, "input");
+    if (peft__json_is(*input, PEFT__JSON_STRING)) return PEFT_OK;
+    return peft__fail(l->b->ctx, PEFT_ERROR_FORMAT, "%s: example %lld has no input", l->record.path, (long long)l->t->count);
+}
+
+static peft_status peft__bench_bbh_example(peft__bench_loader *l, const peft__json *example) {
+    const peft__json *input, *target = peft__json_get(example, "target");
+    peft_benchmark_example *e = NULL;
+    peft_status status = peft__bench_input(l, example, &input);
+    l->record.count = 0;
+    if (!status) status = peft__bench_field(l, "input", input->string, input->length);
+    if (!status) status = peft__bench_add(l, NULL, &e);
+    return !status && target ? peft__bench_texts(l, e, target) : status;
 }
 
 // ---- BIG-bench's JSON tasks
@@ -24399,15 +24408,14 @@ static bool peft__bench_has_metric(const peft__json *root, const char *name) {
 
 // target_scores: {choice: what it is worth}. A choice begins with a space only if the prompt does not end with one.
 static peft_status peft__bench_target_scores(peft__bench_loader *l, const peft__json *scores, bool space, peft_benchmark_example *e) {
-    const char **names = (const char **)peft__arena_alloc(&l->b->arena, (scores->length + 1) * sizeof(char *));
-    const char **choices = (const char **)peft__arena_alloc(&l->b->arena, (scores->length + 1) * sizeof(char *));
+    const char **names, **choices;
     double *worth = (double *)peft__arena_alloc(&l->b->arena, (scores->length + 1) * sizeof(double));
-    if (!names || !choices || !worth) return PEFT_ERROR_MEMORY;
+    if (peft__bench_own_choices(l, e, scores->length, &names, &choices) || !worth) return PEFT_ERROR_MEMORY;
     for (const peft__json *v = scores->child; v; v = v->next) {
         l->text.size = 0;
         peft__string_puts(&l->text, " ");
         peft__string_append(&l->text, v->key, v->key_length);
-        const char *text = l->text.failed ? NULL : peft__bench_keep(l, l->text.data, l->text.size);
+        const char *text = peft__bench_keep_text(l);
         if (!text) return PEFT_ERROR_MEMORY;
         int64_t k = e->choice_count++;
         names[k] = text + 1;
@@ -24415,8 +24423,6 @@ static peft_status peft__bench_target_scores(peft__bench_loader *l, const peft__
         worth[k] = v->type == PEFT__JSON_NUMBER ? v->number : 0;
         if (e->label < 0 || worth[k] > worth[e->label]) e->label = k;
     }
-    e->names = names;
-    e->choices = choices;
     e->choice_scores = worth;
     l->t->labelled = true;
     return PEFT_OK;
@@ -24428,9 +24434,9 @@ typedef struct peft__bench_affixes {
 } peft__bench_affixes;
 
 static peft_status peft__bench_json_question(peft__bench_loader *l, const peft__bench_affixes *a, const peft__json *example) {
-    const peft__json *input = peft__json_get(example, "input"), *scores = peft__json_get(example, "target_scores");
-    if (!peft__json_is(input, PEFT__JSON_STRING))
-        return peft__fail(l->b->ctx, PEFT_ERROR_FORMAT, "%s: example %lld has no input", l->record.path, (long long)l->t->count);
+    const peft__json *input, *scores = peft__json_get(example, "target_scores");
+    peft_status status = peft__bench_input(l, example, &input);
+    if (status) return status;
     l->text.size = 0;
     peft__string_puts(&l->text, a->input);
     peft__string_append(&l->text, input->string, input->length);
@@ -24446,12 +24452,10 @@ static peft_status peft__bench_json_question(peft__bench_loader *l, const peft__
 
 static peft_status peft__bench_json_example(peft__bench_loader *l, const peft__bench_affixes *a, const peft__json *example) {
     const peft__json *scores = peft__json_get(example, "target_scores"), *target = peft__json_get(example, "target");
-    char id[24];
     peft_status status = peft__bench_json_question(l, a, example);
     if (status) return status;
-    peft__string_into(id, sizeof(id), "%lld", (long long)l->t->count);
     bool space = !l->text.size || !peft__bench_white(l->text.data[l->text.size - 1]);
-    peft_benchmark_example *e = peft__bench_new(l, id, l->text.data, l->text.size);
+    peft_benchmark_example *e = peft__bench_new(l, NULL, l->text.data, l->text.size);
     if (!e) return PEFT_ERROR_MEMORY;
     if (peft__json_is(scores, PEFT__JSON_OBJECT) && scores->child) {
         status = peft__bench_target_scores(l, scores, space, e);
@@ -24470,7 +24474,7 @@ static peft_status peft__bench_json_example(peft__bench_loader *l, const peft__b
 static peft_status peft__bench_own_shots(peft__bench_loader *l, const char *separator) {
     peft__bench_task *t = l->t;
     int64_t count = l->b->shots > 0 ? PEFT__MIN(l->b->shots + 1, t->count) : 0;
-    t->shots = (const char **)peft__arena_alloc(&l->b->arena, (size_t)(count + 1) * sizeof(char *));
+    t->shots = peft__bench_strings(l, count);
     t->own_shots = true;
     if (!t->shots) return PEFT_ERROR_MEMORY;
     for (; t->shot_count < count; t->shot_count++) {
@@ -24478,13 +24482,31 @@ static peft_status peft__bench_own_shots(peft__bench_loader *l, const char *sepa
         const char *answer = e->label >= 0 ? e->choices[e->label] : e->reference_count ? e->references[0] : "";
         l->text.size = 0;
         peft__string_format(&l->text, "%s%s%s", e->question, answer, separator);
-        t->shots[t->shot_count] = l->text.failed ? NULL : peft__bench_keep(l, l->text.data, l->text.size);
+        t->shots[t->shot_count] = peft__bench_keep_text(l);
         if (!t->shots[t->shot_count]) return PEFT_ERROR_MEMORY;
     }
     return PEFT_OK;
 }
 
-static peft_status peft__bench_read_task(peft__bench_loader *l, char *text, size_t size) {
+static peft_status peft__bench_json_task(peft__bench_loader *l, const peft__json *root, const peft__json *list) {
+    peft__bench_affixes a;
+    a.input = peft__json_text(root, "example_input_prefix", "\nQ: ");
+    a.output = peft__json_text(root, "example_output_prefix", "\nA: ");
+    a.choice = peft__json_text(root, "choice_prefix", "\n  choice: ");
+    a.separator = peft__json_text(root, "few_shot_example_separator", "\n");
+    a.append = peft__json_bool(root, "append_choices_to_input", true);
+    a.graded = peft__bench_has_metric(root, "multiple_choice_grade");
+    const char *prefix = peft__json_text(root, "task_prefix", "");
+    l->t->spec.metric = a.graded ? PEFT__BENCH_CHOICE_GRADE : PEFT__BENCH_STRING_MATCH;
+    l->t->intro = peft__bench_keep(l, prefix, strlen(prefix));
+    peft_status status = l->t->intro ? peft__bench_output_regex(l, root) : PEFT_ERROR_MEMORY;
+    for (const peft__json *v = list->child; v && !status && l->t->count < l->limit; v = v->next)
+        status = peft__bench_json_example(l, &a, v);
+    return status ? status : peft__bench_own_shots(l, a.separator);
+}
+
+// A file that is one object with a list "examples": BIG-Bench Hard's and BIG-bench's.
+static peft_status peft__bench_read_examples(peft__bench_loader *l, const char *text, size_t size) {
     peft__json *root = NULL;
     peft__arena all;
     peft__arena_init(&all, l->b->ctx);
@@ -24492,22 +24514,9 @@ static peft_status peft__bench_read_task(peft__bench_loader *l, char *text, size
     const peft__json *list = status ? NULL : peft__json_get(root, "examples");
     if (!status && !peft__json_is(list, PEFT__JSON_ARRAY))
         status = peft__fail(l->b->ctx, PEFT_ERROR_FORMAT, "%s: no list \"examples\"", l->record.path);
-    if (!status) {
-        peft__bench_affixes a;
-        a.input = peft__json_text(root, "example_input_prefix", "\nQ: ");
-        a.output = peft__json_text(root, "example_output_prefix", "\nA: ");
-        a.choice = peft__json_text(root, "choice_prefix", "\n  choice: ");
-        a.separator = peft__json_text(root, "few_shot_example_separator", "\n");
-        a.append = peft__json_bool(root, "append_choices_to_input", true);
-        a.graded = peft__bench_has_metric(root, "multiple_choice_grade");
-        const char *prefix = peft__json_text(root, "task_prefix", "");
-        l->t->spec.metric = a.graded ? PEFT__BENCH_CHOICE_GRADE : PEFT__BENCH_STRING_MATCH;
-        l->t->intro = peft__bench_keep(l, prefix, strlen(prefix));
-        status = l->t->intro ? peft__bench_output_regex(l, root) : PEFT_ERROR_MEMORY;
-        for (const peft__json *v = list->child; v && !status && l->t->count < l->limit; v = v->next)
-            status = peft__bench_json_example(l, &a, v);
-        if (!status) status = peft__bench_own_shots(l, a.separator);
-    }
+    if (!status && l->t->spec.reader == PEFT__BENCH_JSON_TASK) status = peft__bench_json_task(l, root, list);
+    else for (const peft__json *v = status ? NULL : list->child; v && !status && l->t->count < l->limit; v = v->next)
+        status = peft__bench_bbh_example(l, v);
     peft__arena_free(&all);
     return status;
 }
@@ -24527,8 +24536,8 @@ static peft_status peft__bench_read(peft__bench_loader *l, const char *path) {
     case PEFT__BENCH_TSV: status = peft__bench_read_tsv(l, text + mark, size - mark); break;
     case PEFT__BENCH_SUMMARY: status = peft__bench_read_summaries(l, text + mark, size - mark); break;
     case PEFT__BENCH_MMLU: status = peft__bench_read_mmlu(l, text + mark, size - mark); break;
-    case PEFT__BENCH_BBH: status = peft__bench_read_bbh(l, text + mark, size - mark); break;
-    case PEFT__BENCH_JSON_TASK: status = peft__bench_read_task(l, text + mark, size - mark); break;
+    case PEFT__BENCH_BBH:
+    case PEFT__BENCH_JSON_TASK: status = peft__bench_read_examples(l, text + mark, size - mark); break;
     default: status = peft__bench_read_jsonl(l, text + mark, size - mark); break;
     }
     peft__free(l->b->ctx, text);
@@ -24552,7 +24561,7 @@ static peft_status peft__bench_other_shots(peft__bench_loader *l, const char *sp
     t->count = t->capacity = 0;
     status = peft__bench_read(l, path);
     l->limit = limit;
-    const char **shots = status ? NULL : (const char **)peft__arena_alloc(&l->b->arena, (size_t)(t->count + 1) * sizeof(char *));
+    const char **shots = status ? NULL : peft__bench_strings(l, t->count);
     int64_t n = 0;
     for (int64_t i = 0; shots && i < t->count; i++) {
         const peft_benchmark_example *e = &t->examples[i];
@@ -24561,7 +24570,7 @@ static peft_status peft__bench_other_shots(peft__bench_loader *l, const char *sp
         if (!right) continue;
         l->text.size = 0;
         peft__string_format(&l->text, "%s%s%s\n\n", e->question, right[0] == ' ' ? "" : " ", right);
-        shots[n] = l->text.failed ? NULL : peft__bench_keep(l, l->text.data, l->text.size);
+        shots[n] = peft__bench_keep_text(l);
         if (!shots[n++]) status = PEFT_ERROR_MEMORY;
     }
     peft__free(l->b->ctx, t->examples);
@@ -24657,23 +24666,16 @@ static peft_status peft__bench_load_task(peft__bench_loader *l) {
 }
 
 static void peft__bench_named_spec(const peft_benchmark *b, const peft__bench_named *named, peft__bench_task *t) {
-    int kind = b->family->kind;
-    memset(&t->spec, 0, sizeof(t->spec));
+    const peft__bench_family *f = b->family;
     t->group = named->group;
     t->spec.name = named->name;
     t->spec.metric = named->metric;
-    t->spec.reader = kind == PEFT__FAMILY_MMLU ? PEFT__BENCH_MMLU : kind == PEFT__FAMILY_BBH ? PEFT__BENCH_BBH
-                     : kind == PEFT__FAMILY_BIGBENCH ? PEFT__BENCH_JSON_TASK : PEFT__BENCH_HELM;
-    t->spec.files = kind == PEFT__FAMILY_MMLU       ? "*/%_*.csv"
-                    : kind == PEFT__FAMILY_BBH      ? "bbh/%.json|%.json"
-                    : kind == PEFT__FAMILY_BIGBENCH ? "%/task.json|%.json|bigbench/benchmark_tasks/%/task.json"
-                                                    : "%.jsonl|%/*.jsonl";
-    t->spec.plain = t->spec.t5 = kind == PEFT__FAMILY_MMLU ? "{{question}}\nA. {{A}}\nB. {{B}}\nC. {{C}}\nD. {{D}}\nAnswer:"
-                                 : kind == PEFT__FAMILY_BBH ? b->direct ? "Q: {{input}}\nA:" : "Q: {{input}}\nA: Let's think step by step."
-                                                            : "{{input}}";
+    t->spec.reader = f->reader;
+    t->spec.files = f->files;
+    t->spec.plain = t->spec.t5 = f->reader == PEFT__BENCH_BBH && b->direct ? "Q: {{input}}\nA:" : f->prompt;
 }
 
-// The task of this name; NULL: the benchmark has none. A BIG-bench task may have any name.
+// The task of this name; false: the benchmark has none. A BIG-bench task may have any name.
 static bool peft__bench_task_init(const peft_benchmark *b, const char *name, peft__bench_task *t) {
     const peft__bench_family *f = b->family;
     memset(t, 0, sizeof(*t));
@@ -24690,8 +24692,9 @@ static bool peft__bench_task_init(const peft_benchmark *b, const char *name, pef
         }
     }
     peft__bench_named other = {name, "", PEFT__BENCH_STRING_MATCH};
-    if (f->kind == PEFT__FAMILY_BIGBENCH) peft__bench_named_spec(b, &other, t);
-    return f->kind == PEFT__FAMILY_BIGBENCH && *name;
+    if (f->reader != PEFT__BENCH_JSON_TASK || !*name) return false;
+    peft__bench_named_spec(b, &other, t);
+    return true;
 }
 
 static peft_status peft__bench_choose(peft_benchmark *b, const char *tasks) {
@@ -24918,22 +24921,13 @@ static int64_t peft__bench_choice(const peft_benchmark_example *e, const char *t
         size_t size = strlen(choice);
         peft__bench_strip(&choice, &size);
         if (size <= longest || size > n) continue;
-        bool word = size == n || !((text[size] >= 'a' && text[size] <= 'z') || (text[size] >= 'A' && text[size] <= 'Z') ||
-                                   (text[size] >= '0' && text[size] <= '9') || text[size] == '_');
-        bool equal = word;
-        for (size_t i = 0; i < size && equal; i++) {
-            char a = choice[i], b = text[i];
-            equal = (a >= 'A' && a <= 'Z' ? a + 32 : a) == (b >= 'A' && b <= 'Z' ? b + 32 : b);
-        }
-        if (!equal) continue;
+        bool word = size == n || !((peft__lower(text[size]) >= 'a' && peft__lower(text[size]) <= 'z') || peft__bench_digit(text[size]) ||
+                                   text[size] == '_');
+        if (!word || !peft__bench_alike(choice, text, size)) continue;
         best = k / 2;
         longest = size;
     }
     return best;
-}
-
-static bool peft__bench_digit(char c) {
-    return c >= '0' && c <= '9';
 }
 
 // The first number of a text, 0 when there is none.
@@ -25386,19 +25380,19 @@ PEFTDEF void peft_benchmark_average(const peft_benchmark *b, peft_benchmark_resu
         r->expected += !r->tasks[i].diagnostic;
         r->scored += !r->tasks[i].diagnostic && !r->tasks[i].status;
     }
-    switch (b->family->kind) {
-    case PEFT__FAMILY_MMLU:
+    switch (b->family->reader) {
+    case PEFT__BENCH_MMLU:
         peft__bench_mean(r, "average over questions", NULL, false, true);
         for (int64_t k = 0; k < PEFT__COUNT(groups); k++) peft__bench_mean(r, groups[k], groups[k], false, true);
         peft__bench_mean(r, "average over subjects", NULL, false, false);
         break;
-    case PEFT__FAMILY_BBH:
+    case PEFT__BENCH_BBH:
         peft__bench_mean(r, "average", NULL, false, false);
         peft__bench_mean(r, "average of 23 tasks", NULL, true, false);
         peft__bench_mean(r, "NLP", "NLP", true, false);
         peft__bench_mean(r, "algorithmic", "algorithmic", true, false);
         break;
-    case PEFT__FAMILY_BIGBENCH:
+    case PEFT__BENCH_JSON_TASK:
         peft__bench_mean_normalized(r);
         peft__bench_mean(r, "average", NULL, false, false);
         break;
@@ -25416,7 +25410,7 @@ static peft_status peft__bench_results_init(const peft_benchmark *b, const char 
     peft__string_into(r->signature, sizeof(r->signature), "%s|split:%s|shots:%lld|style:%s%s", b->family->name, b->split,
                       (long long)b->shots,
                       b->style == PEFT_PROMPT_T5 ? "t5" : "plain",
-                      b->family->kind != PEFT__FAMILY_BBH ? "" : b->direct ? "|direct" : "|cot");
+                      b->family->reader != PEFT__BENCH_BBH ? "" : b->direct ? "|direct" : "|cot");
     r->tasks = (peft_benchmark_result *)peft__calloc(b->ctx, b->count, sizeof(*r->tasks));
     if (!r->tasks) return PEFT_ERROR_MEMORY;
     r->count = b->count;
@@ -25684,11 +25678,9 @@ static peft_status peft__bench_too_many(peft__bench_slots *s) {
 }
 
 static peft_status peft__bench_put_json(peft__bench_slots *s, const char *id, const peft__json *value) {
-    char number[40] = "";
-    if (value && value->type == PEFT__JSON_NUMBER) peft__string_into(number, sizeof(number), "%g", value->number);
-    const char *text = peft__json_is(value, PEFT__JSON_STRING) ? value->string : number;
-    if (peft__json_is(value, PEFT__JSON_BOOL)) text = value->boolean ? "true" : "false";
-    if (!*text && !peft__json_is(value, PEFT__JSON_STRING))
+    char number[40];
+    const char *text = peft__bench_scalar(value, number);
+    if (!text)
         return peft__fail(s->b->ctx, PEFT_ERROR_FORMAT, "%s:%lld: no label or prediction", s->path, (long long)s->line);
     return peft__bench_put(s, id, text, strlen(text));
 }
@@ -25715,16 +25707,11 @@ static peft_status peft__bench_put_multirc(peft__bench_slots *s, const peft__jso
 // One line of JSON: idx (or id, or else the line's number) and label (or prediction).
 static peft_status peft__bench_put_line(peft__bench_slots *s, const peft__json *root, int64_t position) {
     char id[64];
-    const peft__json *idx = peft__json_get(root, "idx"), *value = peft__json_get(root, "label");
-    if (!idx) idx = peft__json_get(root, "id");
-    if (peft__json_is(idx, PEFT__JSON_OBJECT)) idx = peft__json_get(idx, "query");  // ReCoRD, as some write it
+    const peft__json *value = peft__json_get(root, "label");
     if (!value) value = peft__json_get(root, "prediction");
     if (s->t->spec.reader == PEFT__BENCH_NESTED_MULTIRC) return peft__bench_put_multirc(s, root);
-    if (peft__json_is(idx, PEFT__JSON_NUMBER)) peft__string_into(id, sizeof(id), "%g", idx->number);
-    else if (peft__json_is(idx, PEFT__JSON_STRING)) peft__string_into(id, sizeof(id), "%s", idx->string);
-    else if (position < s->t->count) peft__string_into(id, sizeof(id), "%s", s->t->examples[position].id);
-    else return peft__bench_too_many(s);
-    return peft__bench_put_json(s, id, value);
+    if (peft__bench_id(root, id)) return peft__bench_put_json(s, id, value);
+    return position < s->t->count ? peft__bench_put_json(s, s->t->examples[position].id, value) : peft__bench_too_many(s);
 }
 
 enum { PEFT__BENCH_AS_TSV, PEFT__BENCH_AS_JSONL, PEFT__BENCH_AS_LINES };
@@ -25886,7 +25873,7 @@ static void peft__bench_write_task(const peft__bench_task *t, char **predictions
             continue;
         }
         bool number = *id != 0;
-        for (const char *p = id; *p; p++) number = number && *p >= '0' && *p <= '9';
+        for (const char *p = id; *p; p++) number = number && peft__bench_digit(*p);
         peft__string_puts(out, submission ? "{\"idx\": " : "{\"id\": ");
         if (number) peft__string_puts(out, id);
         else peft__json_quote(out, id, strlen(id));
