@@ -16035,6 +16035,12 @@ PEFTDEF peft_status peft_prompt_nearest(const peft_adapter *a, int64_t token, in
 // Several prompts share a step: their beams are the rows of the cached decoder. A prompt that is done leaves the batch.
 // A "sequence" is what the decoder has read and said so far, its start token included, as HF counts it.
 
+static bool peft__push_all(peft_context *ctx, peft_ids *ids, const int32_t *from, int64_t count) {
+    bool ok = true;
+    for (int64_t i = 0; i < count && ok; i++) ok = peft__ids_push(ctx, ids, from[i]);
+    return ok;
+}
+
 enum { PEFT__GROUP_PROMPTS = 16, PEFT__GROUP_ROWS = 64 };
 
 typedef struct peft__choice {
@@ -16589,12 +16595,9 @@ static peft_status peft__session_end(peft__generator *g, peft_status status) {
     if (g->cache.base) s->cache = g->cache;
     memset(&g->cache, 0, sizeof(g->cache));
     s->ids.count = 0;
-    for (int64_t i = 0; i < held; i++)
-        if (!peft__ids_push(s->ctx, &s->ids, g->searches[0].ids[i])) {
-            s->ids.count = 0;
-            return PEFT_ERROR_MEMORY;
-        }
-    return status;
+    if (!held || peft__push_all(s->ctx, &s->ids, g->searches[0].ids, held)) return status;
+    s->ids.count = 0;
+    return PEFT_ERROR_MEMORY;
 }
 
 static peft_status peft__group_begin(peft__generator *g, const int32_t *source, const int64_t *offsets, int64_t prompts) {
@@ -16646,10 +16649,11 @@ static peft_status peft__group_advance(peft__generator *g) {
 
 static peft_status peft__group_step(peft__generator *g) {
     int64_t beams = g->d.beams, rows = g->active_count * beams;
-    for (int64_t r = 0; r < rows; r++)
-        g->tokens[r] = g->searches[g->active[r / beams]].ids[r % beams * g->limit + peft__length(g, &g->searches[g->active[r / beams]]) - 1];
-    peft_status status =
-        peft__cache_step(g->d.model, g->tape, &g->cache, g->tokens, g->adapters, g->d.adapter_count, g->logits);
+    for (int64_t r = 0; r < rows; r++) {
+        const peft__search *s = &g->searches[g->active[r / beams]];
+        g->tokens[r] = s->ids[r % beams * g->limit + peft__length(g, s) - 1];
+    }
+    peft_status status = peft__cache_step(g->d.model, g->tape, &g->cache, g->tokens, g->adapters, g->d.adapter_count, g->logits);
     if (status) return status;
     peft__parallel(g->ctx, rows, peft__score_row, g);
     for (int64_t r = 0; r < rows; r++)
@@ -16680,11 +16684,9 @@ static peft_status peft__group_answer(peft__generator *g, int64_t i, peft_ids *o
         n = s->end;
     }
     int64_t start = out->count;
-    peft_status status = PEFT_OK;
-    for (int64_t k = 0; k < n && !status; k++) status = peft__ids_push(g->ctx, out, ids[k]) ? PEFT_OK : PEFT_ERROR_MEMORY;
-    if (!status && add_end) status = peft__ids_push(g->ctx, out, g->config->eos_id) ? PEFT_OK : PEFT_ERROR_MEMORY;
-    if (status) out->count = start;
-    return status;
+    if (peft__push_all(g->ctx, out, ids, n) && (!add_end || peft__ids_push(g->ctx, out, g->config->eos_id))) return PEFT_OK;
+    out->count = start;
+    return PEFT_ERROR_MEMORY;
 }
 
 static peft_status peft__group_run(peft__generator *g, const int32_t *source, const int64_t *offsets, int64_t prompts) {
@@ -16759,8 +16761,7 @@ static peft_status peft__texts_group(peft__generator *g, peft__texts *t, const p
     peft_status status = PEFT_OK;
     t->group.count = 0;
     for (int64_t i = 0; i < n; i++) {
-        for (int64_t k = 0; k < prompts[i].count && !status; k++)
-            status = peft__ids_push(g->ctx, &t->group, t->ids.data[prompts[i].begin + k]) ? PEFT_OK : PEFT_ERROR_MEMORY;
+        if (!peft__push_all(g->ctx, &t->group, t->ids.data + prompts[i].begin, prompts[i].count)) status = PEFT_ERROR_MEMORY;
         offsets[i + 1] = t->group.count;
     }
     g->prompts = prompts;
@@ -16880,13 +16881,9 @@ static peft_status peft__scorer_begin(peft__scorer *s, peft_model *model, const 
 }
 
 static bool peft__scorer_push(peft__scorer *s, double value) {
-    if (s->out_count == s->out_capacity) {
-        int64_t capacity = PEFT__MAX(2 * s->out_capacity, 256);
-        double *grown = (double *)peft__realloc(s->ctx, s->out, (size_t)capacity * sizeof(double));
-        if (!grown) return false;
-        s->out = grown;
-        s->out_capacity = capacity;
-    }
+    void *grown = peft__one_more(s->ctx, s->out, s->out_count, &s->out_capacity, sizeof(*s->out));
+    if (!grown) return false;
+    s->out = (double *)grown;
     s->out[s->out_count++] = value;
     return true;
 }
@@ -16944,12 +16941,6 @@ static peft_status peft__scorer_run(peft__scorer *s) {
     peft_status status = hidden ? peft__score_rows(s, hidden) : s->tape->status;
     s->sequences = s->source.count = s->input.count = s->labels.count = 0;
     return status;
-}
-
-static bool peft__push_all(peft_context *ctx, peft_ids *ids, const int32_t *from, int64_t count) {
-    bool ok = true;
-    for (int64_t i = 0; i < count && ok; i++) ok = peft__ids_push(ctx, ids, from[i]);
-    return ok;
 }
 
 // One more sequence: a prompt (T5: the source) and the tokens to be scored behind it, at least one. Long lists run in several passes.
@@ -18277,9 +18268,16 @@ static peft_status peft__batch_init(peft_context *ctx, peft__batch_buffer *b, in
     b->labels = (int32_t *)peft__calloc(ctx, size * (e->longest_source + e->longest_target), sizeof(int32_t));
     b->source_offsets = (int64_t *)peft__calloc(ctx, size + 1, sizeof(int64_t));
     b->target_offsets = (int64_t *)peft__calloc(ctx, size + 1, sizeof(int64_t));
-    if (b->source && b->decoder_input && b->labels && b->source_offsets && b->target_offsets) return PEFT_OK;
-    peft__batch_free(ctx, b);
-    return PEFT_ERROR_MEMORY;
+    if (!b->source || !b->decoder_input || !b->labels || !b->source_offsets || !b->target_offsets) {
+        peft__batch_free(ctx, b);
+        return PEFT_ERROR_MEMORY;
+    }
+    b->batch.source = b->source;
+    b->batch.source_offsets = b->source_offsets;
+    b->batch.decoder_input = b->decoder_input;
+    b->batch.labels = b->labels;
+    b->batch.target_offsets = b->target_offsets;
+    return PEFT_OK;
 }
 
 // T5: the source, and the labels shifted right behind the start token.
@@ -18307,11 +18305,6 @@ static void peft__batch_fill(peft__batch_buffer *b, const peft__encoded *e, cons
         b->target_offsets[i + 1] = t + (c->encoder_decoder ? peft__fill_pair(b, ids, ns, nt, s, t, c->decoder_start_id) : peft__fill_sequence(b, ids, ns, nt, t));
     }
     b->batch.count = count;
-    b->batch.source = b->source;
-    b->batch.source_offsets = b->source_offsets;
-    b->batch.decoder_input = b->decoder_input;
-    b->batch.labels = b->labels;
-    b->batch.target_offsets = b->target_offsets;
 }
 
 #define PEFT__EVAL_BATCH ((int64_t)8)
@@ -18846,7 +18839,7 @@ static void peft__plan_bytes(const peft_tensor *t, peft_dtype type, const peft_q
 }
 
 // One of the model's tensors: its format in training, and what of it is allocated. `stored` NULL: there is no checkpoint.
-static peft_status peft__plan_tensor(peft__planner *p, peft_tensor *t, const peft_tensor *stored) {
+static void peft__plan_tensor(peft__planner *p, peft_tensor *t, const peft_tensor *stored) {
     peft_model_desc md;
     memset(&md, 0, sizeof(md));
     md.weights = p->d->weights;
@@ -18864,8 +18857,9 @@ static peft_status peft__plan_tensor(peft__planner *p, peft_tensor *t, const pef
     if (converted) p->converted += peft_tensor_bytes(stored);
     if (converted && !as_stored) p->plan->weights += peft_tensor_bytes(stored);  // the archive keeps its own beside the model's
     if (quantized && type == stored->type) {  // as the file has it
-        p->plan->weights += peft__dtype_size(type) * (size_t)(type == PEFT_I8 ? peft__size(t) : (peft__size(t) + 1) / 2);
-        p->plan->scales += peft_tensor_bytes(stored) - (size_t)(type == PEFT_I8 ? peft__size(t) : (peft__size(t) + 1) / 2);
+        size_t codes = (size_t)(type == PEFT_I8 ? peft__size(t) : (peft__size(t) + 1) / 2);
+        p->plan->weights += peft__dtype_size(type) * codes;
+        p->plan->scales += peft_tensor_bytes(stored) - codes;
         if (!converted) p->plan->mapped += peft_tensor_bytes(stored);
     } else {
         size_t values, scales;
@@ -18877,7 +18871,6 @@ static peft_status peft__plan_tensor(peft__planner *p, peft_tensor *t, const pef
     if (type >= PEFT_I8 && t->in_out) peft__turn(t);
     t->type = type;
     t->data = peft__nowhere();
-    return PEFT_OK;
 }
 
 static peft_status peft__plan_model(peft__planner *p) {
@@ -18894,7 +18887,7 @@ static peft_status peft__plan_model(peft__planner *p) {
         peft_tensor *t = &m->tensors[i];
         const peft_tensor *s = m->archive ? peft__checkpoint_find(m, t) : NULL;
         if (m->archive && !s) return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", m->folder, t->name);
-        status = peft__plan_tensor(p, t, s);
+        peft__plan_tensor(p, t, s);
     }
     p->plan->parameters = peft_model_parameter_count(m);
     return status;
@@ -18912,7 +18905,7 @@ static peft_status peft__plan_adapter(peft__planner *p) {
 }
 
 // Marks what is trained, and counts it.
-static peft_status peft__plan_trained(peft__planner *p) {
+static void peft__plan_trained(peft__planner *p) {
     peft_memory_plan *plan = p->plan;
     int64_t count = p->adapter ? p->adapter->count : p->model->tensor_count;
     peft_tensor *tensors = p->adapter ? p->adapter->tensors : p->model->tensors;
@@ -18925,7 +18918,6 @@ static peft_status peft__plan_trained(peft__planner *p) {
         if (!p->d->optimizer_elsewhere) plan->optimizer += peft__aligned_size(peft__state_bytes(p->d->optimizer, t));
     }
     plan->gradients = (size_t)plan->trainable * sizeof(float);
-    return PEFT_OK;
 }
 
 static peft_status peft__plan_batch(peft__planner *p) {
@@ -18946,11 +18938,6 @@ static peft_status peft__plan_batch(peft__planner *p) {
     }
     for (int64_t i = 0; !pairs && i < tokens; i++) p->batch.labels[i] = i % (source + target - 1) < source - 1 ? -100 : 0;
     p->batch.batch.count = size;
-    p->batch.batch.source = p->batch.source;
-    p->batch.batch.source_offsets = p->batch.source_offsets;
-    p->batch.batch.decoder_input = p->batch.decoder_input;
-    p->batch.batch.labels = p->batch.labels;
-    p->batch.batch.target_offsets = p->batch.target_offsets;
     return PEFT_OK;
 }
 
@@ -18993,7 +18980,7 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
     if (status) return status;
     status = peft__plan_model(&p);
     if (!status) status = peft__plan_adapter(&p);
-    if (!status) status = peft__plan_trained(&p);
+    if (!status) peft__plan_trained(&p);
     if (!status) status = peft__plan_batch(&p);
     if (!status) status = peft__plan_step(&p);
     plan->total = plan->weights + plan->scales + plan->adapter + plan->gradients + plan->optimizer + plan->activations + plan->scratch + plan->tables;
@@ -19032,6 +19019,11 @@ typedef struct peft__mt_token {
     const char *text;
     int32_t size;
 } peft__mt_token;
+
+PEFT__INLINE peft__mt_token peft__mt_word(const char *s, size_t n) {
+    peft__mt_token t = {s, (int32_t)n};
+    return t;
+}
 
 typedef struct peft__mt_table {
     peft__mt_slot *slots;
@@ -19111,8 +19103,7 @@ PEFT__INLINE int32_t peft__mt_intern_token(peft__mt_table *t, const char *s, int
         }
         i = (i + 1) & t->mask;
     }
-    t->known[t->used].text = s;
-    t->known[t->used].size = n;
+    t->known[t->used] = peft__mt_word(s, (size_t)n);
     return peft__mt_put(t, i, h);
 }
 
@@ -19203,11 +19194,6 @@ static void peft__mt_range(int64_t count, int64_t tasks, int64_t task, int64_t *
     *last = *first + each + (task < rest ? 1 : 0);
 }
 
-static int64_t peft__mt_tasks(const peft_context *ctx, int64_t count) {
-    int64_t threads = ctx->threads > 1 ? ctx->threads : 1;
-    return PEFT__MAX(PEFT__MIN(threads, count / 16), 1);
-}
-
 // Blocks of scratch that are freed together; the first failure sticks.
 typedef struct peft__mt_pool {
     peft_context *ctx;
@@ -19273,6 +19259,44 @@ static bool peft__mt_grow(peft__mt_pool *p, peft__mt_table *t, int64_t keys) {
 PEFT__NOINLINE void peft__mt_pool_free(peft__mt_pool *p) {
     for (int i = 0; i < p->count; i++) peft__free(p->ctx, p->blocks[i]);
     p->count = 0;
+}
+
+// ---- segments in parallel
+
+// A metric whose segments stand for themselves. A task's scratch is a struct that begins with its pool and is all zeros at first.
+typedef struct peft__mt_job {
+    const peft__mt_input *in;
+    size_t size;                                        // of the scratch
+    bool (*begin)(void *run, void *work);               // allocates it; false: no memory
+    void (*segment)(void *run, void *work, int64_t i);
+    void (*end)(void *run, const void *work);           // adds up what a task has summed; may be NULL
+    void *run;                                          // what the three are given: the metric's settings and results
+    char *work;
+    int64_t tasks;
+} peft__mt_job;
+
+static void peft__mt_task(void *arg, int64_t task) {
+    peft__mt_job *job = (peft__mt_job *)arg;
+    int64_t first, last;
+    peft__mt_range(job->in->count, job->tasks, task, &first, &last);
+    for (int64_t i = first; i < last; i++) job->segment(job->run, job->work + task * (int64_t)job->size, i);
+}
+
+static peft_status peft__mt_job_run(peft__mt_job *job) {
+    peft_context *ctx = job->in->ctx;
+    bool ok = true;
+    job->tasks = PEFT__MAX(PEFT__MIN((int64_t)ctx->threads, job->in->count / 16), 1);
+    job->work = (char *)peft__calloc(ctx, job->tasks, job->size);
+    if (!job->work) return PEFT_ERROR_MEMORY;
+    char *end = job->work + job->tasks * (int64_t)job->size;
+    for (char *w = job->work; w < end && ok; w += job->size) ok = job->begin(job->run, w);
+    if (ok) peft__parallel(ctx, job->tasks, peft__mt_task, job);
+    for (char *w = job->work; w < end; w += job->size) {
+        if (job->end && ok) job->end(job->run, w);
+        peft__mt_pool_free((peft__mt_pool *)(void *)w);
+    }
+    peft__free(ctx, job->work);
+    return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
 // ---- Porter stemmer
@@ -19744,46 +19768,42 @@ static void peft__rouge_best(peft_prf *best, const peft_prf *p) {
 }
 
 typedef struct peft__rouge_run {
+    const peft_rouge_desc *desc;
     const peft__mt_input *in;
-    peft__rouge_work *work;
+    int64_t rows;
     peft_rouge_scores *pairs;
-    int64_t tasks;
 } peft__rouge_run;
 
-static void peft__rouge_task(void *arg, int64_t task) {
+static bool peft__rouge_begin(void *arg, void *work) {
+    const peft__rouge_run *run = (const peft__rouge_run *)arg;
+    return peft__rouge_work_init((peft__rouge_work *)work, run->in->ctx, run->in->longest, run->rows, run->desc->use_stemmer,
+                                 run->desc->split_summaries);
+}
+
+static void peft__rouge_segment(void *arg, void *work, int64_t i) {
     peft__rouge_run *run = (peft__rouge_run *)arg;
-    int64_t first, last, per = run->in->per;
-    peft__mt_range(run->in->count, run->tasks, task, &first, &last);
-    for (int64_t i = first; i < last; i++) {
-        for (int64_t k = 0; k < per; k++) {
-            peft_rouge_scores s, *best = &run->pairs[i];
-            peft__rouge_score(&run->work[task], run->in->predictions[i], run->in->references[i * per + k], &s);
-            if (k == 0) {
-                *best = s;
-                continue;
-            }
-            peft__rouge_best(&best->rouge1, &s.rouge1);
-            peft__rouge_best(&best->rouge2, &s.rouge2);
-            peft__rouge_best(&best->rougeL, &s.rougeL);
-            peft__rouge_best(&best->rougeLsum, &s.rougeLsum);
-        }
+    peft_rouge_scores s, *best = &run->pairs[i];
+    for (int k = 0; k < run->in->per; k++) {
+        peft__rouge_score((peft__rouge_work *)work, run->in->predictions[i], run->in->references[i * run->in->per + k], &s);
+        if (k == 0) *best = s;
+        peft__rouge_best(&best->rouge1, &s.rouge1);
+        peft__rouge_best(&best->rouge2, &s.rouge2);
+        peft__rouge_best(&best->rougeL, &s.rougeL);
+        peft__rouge_best(&best->rougeLsum, &s.rougeLsum);
     }
 }
 
-#define PEFT__ROUGE_VALUES 12   // doubles in peft_rouge_scores
+// The twelve numbers of peft_rouge_scores in order: precision, recall and F1 of ROUGE-1, -2, -L and -Lsum.
+typedef struct peft__rouge_values {
+    double v[sizeof(peft_rouge_scores) / sizeof(double)];
+} peft__rouge_values;
 
-static double *peft__rouge_value(peft_rouge_scores *s, int k) {
-    peft_prf *p = k < 3 ? &s->rouge1 : k < 6 ? &s->rouge2 : k < 9 ? &s->rougeL : &s->rougeLsum;
-    return k % 3 == 0 ? &p->precision : k % 3 == 1 ? &p->recall : &p->f1;
-}
+#define PEFT__ROUGE_VALUES ((int)(sizeof(peft__rouge_values) / sizeof(double)))
 
-static void peft__rouge_add(double *sum, const peft_rouge_scores *s) {
-    const peft_prf *p[4] = {&s->rouge1, &s->rouge2, &s->rougeL, &s->rougeLsum};
-    for (int k = 0; k < 4; k++) {
-        sum[3 * k] += p[k]->precision;
-        sum[3 * k + 1] += p[k]->recall;
-        sum[3 * k + 2] += p[k]->f1;
-    }
+static void peft__rouge_add(peft__rouge_values *sum, const peft_rouge_scores *s) {
+    peft__rouge_values one;
+    memcpy(&one, s, sizeof one);
+    for (int k = 0; k < PEFT__ROUGE_VALUES; k++) sum->v[k] += one.v[k];
 }
 
 typedef struct peft__rouge_boot {
@@ -19796,11 +19816,12 @@ typedef struct peft__rouge_boot {
 // One resample with replacement; its generator depends on seed and index only, so threads do not matter.
 static void peft__rouge_resample(void *arg, int64_t sample) {
     peft__rouge_boot *b = (peft__rouge_boot *)arg;
-    double sum[PEFT__ROUGE_VALUES] = {0};
+    peft__rouge_values sum;
     peft_rng rng;
+    memset(&sum, 0, sizeof sum);
     peft__rng_seed(&rng, b->seed * 0x9E3779B97F4A7C15u + (uint64_t)sample);
-    for (int64_t i = 0; i < b->count; i++) peft__rouge_add(sum, &b->pairs[peft__rng_below(&rng, b->count)]);
-    for (int k = 0; k < PEFT__ROUGE_VALUES; k++) b->means[k * b->samples + sample] = sum[k] / (double)b->count;
+    for (int64_t i = 0; i < b->count; i++) peft__rouge_add(&sum, &b->pairs[peft__rng_below(&rng, b->count)]);
+    for (int k = 0; k < PEFT__ROUGE_VALUES; k++) b->means[k * b->samples + sample] = sum.v[k] / (double)b->count;
 }
 
 static int peft__mt_compare(const void *a, const void *b) {
@@ -19817,6 +19838,7 @@ static double peft__mt_percentile(const double *sorted, int64_t n, double q) {
 
 static peft_status peft__rouge_bootstrap(const peft_rouge_desc *d, const peft_rouge_scores *pairs, peft_rouge_result *result) {
     peft__rouge_boot b;
+    peft__rouge_values low, mid, high;
     b.pairs = pairs;
     b.count = d->count;
     b.samples = d->bootstrap_samples;
@@ -19827,30 +19849,15 @@ static peft_status peft__rouge_bootstrap(const peft_rouge_desc *d, const peft_ro
     for (int k = 0; k < PEFT__ROUGE_VALUES; k++) {
         double *v = b.means + k * b.samples;
         qsort(v, (size_t)b.samples, sizeof *v, peft__mt_compare);
-        *peft__rouge_value(&result->low, k) = peft__mt_percentile(v, b.samples, 0.025);
-        *peft__rouge_value(&result->mid, k) = peft__mt_percentile(v, b.samples, 0.5);
-        *peft__rouge_value(&result->high, k) = peft__mt_percentile(v, b.samples, 0.975);
+        low.v[k] = peft__mt_percentile(v, b.samples, 0.025);
+        mid.v[k] = peft__mt_percentile(v, b.samples, 0.5);
+        high.v[k] = peft__mt_percentile(v, b.samples, 0.975);
     }
+    memcpy(&result->low, &low, sizeof low);
+    memcpy(&result->mid, &mid, sizeof mid);
+    memcpy(&result->high, &high, sizeof high);
     peft__free(d->context, b.means);
     return PEFT_OK;
-}
-
-// Scores all pairs into `pairs`, one scratch per task.
-static peft_status peft__rouge_pairs(const peft_rouge_desc *d, const peft__mt_input *in, peft_rouge_scores *pairs) {
-    peft__rouge_run run;
-    int64_t rows = peft__rouge_rows(in, d->split_summaries);
-    bool ok = true;
-    run.in = in;
-    run.pairs = pairs;
-    run.tasks = peft__mt_tasks(in->ctx, in->count);
-    run.work = (peft__rouge_work *)peft__calloc(in->ctx, run.tasks, sizeof *run.work);
-    if (!run.work) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < run.tasks && ok; i++)
-        ok = peft__rouge_work_init(&run.work[i], in->ctx, in->longest, rows, d->use_stemmer, d->split_summaries);
-    if (ok) peft__parallel(in->ctx, run.tasks, peft__rouge_task, &run);
-    for (int64_t i = 0; i < run.tasks; i++) peft__mt_pool_free(&run.work[i].pool);
-    peft__free(in->ctx, run.work);
-    return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
 static void peft__rouge_signature(const peft_rouge_desc *d, int per, char *out, size_t size) {
@@ -19863,12 +19870,16 @@ static void peft__rouge_signature(const peft_rouge_desc *d, int per, char *out, 
 
 static peft_status peft__rouge_run_all(const peft_rouge_desc *d, peft__mt_input *in, peft_rouge_scores *pairs,
                                        peft_rouge_result *result) {
-    peft_status s = peft__rouge_pairs(d, in, pairs);
-    double sum[PEFT__ROUGE_VALUES] = {0};
-    for (int64_t i = 0; s == PEFT_OK && i < d->count; i++) peft__rouge_add(sum, &pairs[i]);
+    peft__rouge_run run = {d, in, peft__rouge_rows(in, d->split_summaries), pairs};
+    peft__mt_job job = {in, sizeof(peft__rouge_work), peft__rouge_begin, peft__rouge_segment, NULL, &run, NULL, 0};
+    peft__rouge_values sum;
+    peft_status s = peft__mt_job_run(&job);
     if (s != PEFT_OK) return s;
+    memset(&sum, 0, sizeof sum);
+    for (int64_t i = 0; i < d->count; i++) peft__rouge_add(&sum, &pairs[i]);
+    for (int k = 0; k < PEFT__ROUGE_VALUES; k++) sum.v[k] /= (double)d->count;
     memset(result, 0, sizeof *result);
-    for (int k = 0; k < PEFT__ROUGE_VALUES; k++) *peft__rouge_value(&result->mean, k) = sum[k] / (double)d->count;
+    memcpy(&result->mean, &sum, sizeof sum);
     result->low = result->mid = result->high = result->mean;
     peft__rouge_signature(d, in->per, result->signature, sizeof result->signature);
     return d->bootstrap_samples > 0 ? peft__rouge_bootstrap(d, pairs, result) : PEFT_OK;
@@ -20168,13 +20179,11 @@ static size_t peft__mt_unescape(char *s, size_t n, int kind) {
 // The ranges that sacreBLEU's zh tokenizer isolates. U+2001..2A6D is what its range for extension B (written with a
 // four-digit escape) comes to.
 static bool peft__uc_chinese(uint32_t c) {
-    static const uint32_t ranges[][2] = {
+    static const uint16_t ranges[][2] = {
         {0x2001, 0x2A6D}, {0x2E80, 0x2FDF}, {0x2FF0, 0x303F}, {0x3100, 0x312F}, {0x31A0, 0x31BF}, {0x31C0, 0x31EF},
         {0x3200, 0x33FF}, {0x3400, 0x4DB5}, {0x4E00, 0x9FBB}, {0xF900, 0xFA2D}, {0xFA30, 0xFA6A}, {0xFA70, 0xFAD9},
         {0xFE10, 0xFE1F}, {0xFE30, 0xFE4F}, {0xFF00, 0xFFEF}};
-    for (int64_t i = 0; c >= 0x2001 && i < PEFT__COUNT(ranges); i++)
-        if (c >= ranges[i][0] && c <= ranges[i][1]) return true;
-    return false;
+    return peft__uc_among(ranges, PEFT__COUNT(ranges), c);
 }
 
 // What a character does to the words around it.
@@ -20182,7 +20191,7 @@ enum { PEFT__CUT_WORD, PEFT__CUT_DIGIT, PEFT__CUT_SPACE, PEFT__CUT_ALONE, PEFT__
     PEFT__CUT_QUOTE };
 
 static int peft__cut_ascii(unsigned char c) {
-    // one letter per character from 0 to 127
+    static const char letters[] = "wdsapeq";   // in the order of the enum
     static const char map[129] = "wwwwwwwwwsssssww"
                                  "wwwwwwwwwwwwssss"
                                  "saaaaaaqaaaapepa"
@@ -20191,25 +20200,20 @@ static int peft__cut_ascii(unsigned char c) {
                                  "wwwwwwwwwwwaaaaa"
                                  "awwwwwwwwwwwwwww"
                                  "wwwwwwwwwwwaaaaw";
-    switch (map[c]) {
-    case 's': return PEFT__CUT_SPACE;
-    case 'a': return PEFT__CUT_ALONE;
-    case 'd': return PEFT__CUT_DIGIT;
-    case 'p': return PEFT__CUT_POINT;
-    case 'e': return PEFT__CUT_DASH;
-    case 'q': return PEFT__CUT_QUOTE;
-    default: return PEFT__CUT_WORD;
-    }
+    return (int)(strchr(letters, map[c]) - letters);
+}
+
+// With intl: punctuation separates unless it stands between digits, symbols stand alone.
+static int peft__cut_intl(uint32_t c) {
+    static const unsigned char of_class[] = {PEFT__CUT_WORD, PEFT__CUT_POINT, PEFT__CUT_ALONE, PEFT__CUT_DIGIT};
+    return of_class[peft__uc_class_of(c)];
 }
 
 static int peft__cut_wide(int kind, const char *s, size_t n, size_t *i) {
     uint32_t c = 0;
     peft__utf8_next(s, n, i, &c);
     if (peft__uc_space(c)) return PEFT__CUT_SPACE;
-    if (kind == PEFT_TOKENIZE_INTL) {
-        int k = peft__uc_class_of(c);
-        return k == 1 ? PEFT__CUT_POINT : k == 2 ? PEFT__CUT_ALONE : k == 3 ? PEFT__CUT_DIGIT : PEFT__CUT_WORD;
-    }
+    if (kind == PEFT_TOKENIZE_INTL) return peft__cut_intl(c);
     return kind == PEFT_TOKENIZE_CHAR || (kind == PEFT_TOKENIZE_ZH && peft__uc_chinese(c)) ? PEFT__CUT_ALONE
                                                                                           : PEFT__CUT_WORD;
 }
@@ -20229,14 +20233,9 @@ static void peft__cut_table(int kind, unsigned char *ascii) {
         int k = peft__cut_ascii((unsigned char)c);
         if (k == PEFT__CUT_QUOTE && kind != PEFT__WORDS_TERCOM) k = PEFT__CUT_WORD;
         if (k != PEFT__CUT_SPACE) {
-            int u = peft__uc_class_of((uint32_t)c);
-            if (kind == PEFT_TOKENIZE_CHAR) {
-                k = PEFT__CUT_ALONE;
-            } else if (kind == PEFT_TOKENIZE_NONE || kind == PEFT__WORDS_CHRF) {
-                k = PEFT__CUT_WORD;
-            } else if (kind == PEFT_TOKENIZE_INTL) {
-                k = u == 1 ? PEFT__CUT_POINT : u == 2 ? PEFT__CUT_ALONE : u == 3 ? PEFT__CUT_DIGIT : PEFT__CUT_WORD;
-            }
+            if (kind == PEFT_TOKENIZE_CHAR) k = PEFT__CUT_ALONE;
+            if (kind == PEFT_TOKENIZE_NONE || kind == PEFT__WORDS_CHRF) k = PEFT__CUT_WORD;
+            if (kind == PEFT_TOKENIZE_INTL) k = peft__cut_intl((uint32_t)c);
         }
         ascii[c] = (unsigned char)k;
     }
@@ -20255,8 +20254,7 @@ static int32_t peft__words_cut(int kind, const unsigned char *ascii, const char 
     bool in_word = false;
 #define PEFT__CUT_END(where) \
     if (in_word) { \
-        out[count].text = s + start; \
-        out[count++].size = (int32_t)((where) - start); \
+        out[count++] = peft__mt_word(s + start, (where) - start); \
         in_word = false; \
     }
     while (i < n) {
@@ -20286,10 +20284,7 @@ static int32_t peft__words_cut(int kind, const unsigned char *ascii, const char 
             in_word = true;
             start = at;
         }
-        if (alone) {
-            out[count].text = s + at;
-            out[count++].size = (int32_t)(i - at);
-        }
+        if (alone) out[count++] = peft__mt_word(s + at, i - at);
         open = opens;
         digit = k == PEFT__CUT_DIGIT;
     }
@@ -20312,12 +20307,8 @@ static int32_t peft__words_punctuation(peft__mt_token *w, int32_t count, peft__m
             int front = c < 0x80 ? peft__uc_class_of(c) : 0;
             cut = last == 1 || last == 2 ? n - 1 : front == 1 || front == 2 ? 1 : 0;
         }
-        if (cut) {
-            out[size].text = s;
-            out[size++].size = cut;
-        }
-        out[size].text = s + cut;
-        out[size++].size = n - cut;
+        if (cut) out[size++] = peft__mt_word(s, (size_t)cut);
+        out[size++] = peft__mt_word(s + cut, (size_t)(n - cut));
     }
     return size;
 }
@@ -20406,9 +20397,21 @@ typedef struct peft__bleu_work {
     peft__bleu_stats stats;
 } peft__bleu_work;
 
-static bool peft__bleu_work_init(peft__bleu_work *w, const peft__mt_input *in, int kind, bool lower, int orders) {
+typedef struct peft__bleu_run {
+    const peft__mt_input *in;
+    const peft_bleu_desc *desc;
+    int orders;
+    peft__bleu_stats sum;
+    peft__bleu_stats *segments; // optional output
+} peft__bleu_run;
+
+static bool peft__bleu_begin(void *arg, void *work) {
+    const peft__bleu_run *run = (const peft__bleu_run *)arg;
+    const peft__mt_input *in = run->in;
+    peft__bleu_work *w = (peft__bleu_work *)work;
+    int kind = (int)run->desc->tokenizer, orders = run->orders;
+    bool lower = run->desc->lowercase;
     int64_t n = in->longest_pair + in->per + 2;
-    memset(w, 0, sizeof *w);
     peft__mt_pool_init(&w->pool, in->ctx);
     bool copies = lower || kind == PEFT_TOKENIZE_13A;
     char *bytes = (char *)peft__mt_get(&w->pool, copies ? 2 * n + 8 * (in->per + 1) : 1, 1);
@@ -20492,8 +20495,8 @@ static void peft__bleu_prediction(peft__bleu_work *w, const peft__mt_token *word
 }
 
 // Statistics of one segment: its references first, then the prediction against their largest counts.
-static void peft__bleu_segment(peft__bleu_work *w, const char *prediction, const char *const *references, int per,
-                               int orders, peft__bleu_stats *s) {
+static void peft__bleu_count(peft__bleu_work *w, const char *prediction, const char *const *references, int per, int orders,
+                             peft__bleu_stats *s) {
     memset(s, 0, sizeof *s);
     w->reader.used = 0;
     int32_t count = peft__words_read(&w->reader, prediction, w->words);
@@ -20568,55 +20571,36 @@ static void peft__bleu_add(peft__bleu_stats *sum, const peft__bleu_stats *s) {
     sum->expected += s->expected;
 }
 
-typedef struct peft__bleu_run {
-    const peft__mt_input *in;
-    const peft_bleu_desc *desc;
-    peft__bleu_work *work;
-    peft__bleu_stats *segments; // optional output
-    int64_t tasks;
-    int orders;
-} peft__bleu_run;
-
-static void peft__bleu_task(void *arg, int64_t task) {
+static void peft__bleu_segment(void *arg, void *work, int64_t i) {
     peft__bleu_run *run = (peft__bleu_run *)arg;
-    peft__bleu_work *w = &run->work[task];
-    int64_t first, last;
-    peft__mt_range(run->in->count, run->tasks, task, &first, &last);
-    for (int64_t i = first; i < last; i++) {
-        peft__bleu_stats s;
-        peft__bleu_segment(w, run->in->predictions[i], run->in->references + i * run->in->per, run->in->per, run->orders, &s);
-        peft__bleu_add(&w->stats, &s);
-        if (run->segments) run->segments[i] = s;
-        if (run->desc->sentences) {
-            peft_bleu_result r;
-            peft__bleu_compute(&s, run->desc, run->orders, &r);
-            run->desc->sentences[i] = r.score;
-        }
-    }
+    peft__bleu_work *w = (peft__bleu_work *)work;
+    peft__bleu_stats s;
+    peft_bleu_result r;
+    peft__bleu_count(w, run->in->predictions[i], run->in->references + i * run->in->per, run->in->per, run->orders, &s);
+    peft__bleu_add(&w->stats, &s);
+    if (run->segments) run->segments[i] = s;
+    if (!run->desc->sentences) return;
+    peft__bleu_compute(&s, run->desc, run->orders, &r);
+    run->desc->sentences[i] = r.score;
+}
+
+static void peft__bleu_end(void *arg, const void *work) {
+    peft__bleu_add(&((peft__bleu_run *)arg)->sum, &((const peft__bleu_work *)work)->stats);
 }
 
 // The statistics of the whole corpus; integers, so that the order of tasks does not matter.
 static peft_status peft__bleu_collect(const peft__mt_input *in, const peft_bleu_desc *d, int orders,
                                       peft__bleu_stats *sum, peft__bleu_stats *segments) {
     peft__bleu_run run;
-    bool ok = true;
-    memset(sum, 0, sizeof *sum);
+    peft__mt_job job = {in, sizeof(peft__bleu_work), peft__bleu_begin, peft__bleu_segment, peft__bleu_end, &run, NULL, 0};
+    memset(&run, 0, sizeof run);
     run.in = in;
     run.desc = d;
     run.orders = orders;
     run.segments = segments;
-    run.tasks = peft__mt_tasks(in->ctx, in->count);
-    run.work = (peft__bleu_work *)peft__calloc(in->ctx, run.tasks, sizeof *run.work);
-    if (!run.work) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < run.tasks && ok; i++)
-        ok = peft__bleu_work_init(&run.work[i], in, (int)d->tokenizer, d->lowercase, orders);
-    if (ok) peft__parallel(in->ctx, run.tasks, peft__bleu_task, &run);
-    for (int64_t i = 0; i < run.tasks; i++) {
-        peft__bleu_add(sum, &run.work[i].stats);
-        peft__mt_pool_free(&run.work[i].pool);
-    }
-    peft__free(in->ctx, run.work);
-    return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
+    peft_status s = peft__mt_job_run(&job);
+    *sum = run.sum;
+    return s;
 }
 
 static void peft__bleu_signature(const peft_bleu_desc *d, int per, char *out, size_t size) {
@@ -20686,10 +20670,21 @@ static void peft__chrf_text_init(peft__chrf_text *t, peft__mt_pool *p, int64_t n
     t->gram = (int32_t *)peft__mt_get(p, n, sizeof(int32_t));
 }
 
-static bool peft__chrf_work_init(peft__chrf_work *w, const peft__mt_input *in, bool lower) {
-    int64_t n = in->longest + 3;
-    memset(w, 0, sizeof *w);
-    peft__mt_pool_init(&w->pool, in->ctx);
+typedef struct peft__chrf_run {
+    const peft__mt_input *in;
+    const peft_chrf_desc *desc;
+    int64_t *segments;          // optional output, 3 * orders per segment
+    int orders, letters;
+    double beta;
+    int64_t sum[3 * PEFT__CHRF_ORDERS];
+} peft__chrf_run;
+
+static bool peft__chrf_begin(void *arg, void *work) {
+    const peft__chrf_run *run = (const peft__chrf_run *)arg;
+    peft__chrf_work *w = (peft__chrf_work *)work;
+    bool lower = run->desc->lowercase;
+    int64_t n = run->in->longest + 3;
+    peft__mt_pool_init(&w->pool, run->in->ctx);
     char *bytes = (char *)peft__mt_get(&w->pool, lower ? 4 * n + 32 : 1, 1);
     peft__words_init(&w->reader, PEFT__WORDS_CHRF, lower, bytes);
     // two id spaces, letters and words, live in one table: a word of one letter may share the letter's id
@@ -20768,18 +20763,10 @@ static double peft__chrf_score(const int64_t *s, int orders, double beta, bool e
     return p + r > 0 ? 100 * (1 + factor) * p * r / (factor * p + r) : 0;
 }
 
-typedef struct peft__chrf_run {
-    const peft__mt_input *in;
-    const peft_chrf_desc *desc;
-    peft__chrf_work *work;
-    int64_t *segments;          // optional output, 3 * orders per segment
-    int64_t tasks;
-    int orders, letters;
-    double beta;
-} peft__chrf_run;
-
 // A segment counts with the reference that gives it the best score.
-static double peft__chrf_segment(const peft__chrf_run *run, peft__chrf_work *w, int64_t i) {
+static void peft__chrf_segment(void *arg, void *work, int64_t i) {
+    peft__chrf_run *run = (peft__chrf_run *)arg;
+    peft__chrf_work *w = (peft__chrf_work *)work;
     int64_t stats[3 * PEFT__CHRF_ORDERS], best[3 * PEFT__CHRF_ORDERS];
     double top = -1;
     for (int r = 0; r < run->in->per; r++) {
@@ -20799,36 +20786,19 @@ static double peft__chrf_segment(const peft__chrf_run *run, peft__chrf_work *w, 
     }
     for (int k = 0; k < 3 * run->orders; k++) w->sum[k] += best[k];
     if (run->segments) memcpy(run->segments + i * 3 * run->orders, best, sizeof(int64_t) * 3 * (size_t)run->orders);
-    return top;
+    if (run->desc->sentences) run->desc->sentences[i] = top;
 }
 
-static void peft__chrf_task(void *arg, int64_t task) {
+static void peft__chrf_end(void *arg, const void *work) {
     peft__chrf_run *run = (peft__chrf_run *)arg;
-    int64_t first, last;
-    peft__mt_range(run->in->count, run->tasks, task, &first, &last);
-    for (int64_t i = first; i < last; i++) {
-        double score = peft__chrf_segment(run, &run->work[task], i);
-        if (run->desc->sentences) run->desc->sentences[i] = score;
-    }
+    for (int k = 0; k < 3 * run->orders; k++) run->sum[k] += ((const peft__chrf_work *)work)->sum[k];
 }
 
 static peft_status peft__chrf_all(peft__chrf_run *run, peft_metric_result *result) {
-    peft_context *ctx = run->in->ctx;
-    int64_t sum[3 * PEFT__CHRF_ORDERS] = {0};
-    bool ok = true;
-    run->tasks = peft__mt_tasks(ctx, run->in->count);
-    run->work = (peft__chrf_work *)peft__calloc(ctx, run->tasks, sizeof *run->work);
-    if (!run->work) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < run->tasks && ok; i++)
-        ok = peft__chrf_work_init(&run->work[i], run->in, run->desc->lowercase);
-    if (ok) peft__parallel(ctx, run->tasks, peft__chrf_task, run);
-    for (int64_t i = 0; i < run->tasks; i++) {
-        for (int k = 0; k < 3 * run->orders; k++) sum[k] += run->work[i].sum[k];
-        peft__mt_pool_free(&run->work[i].pool);
-    }
-    peft__free(ctx, run->work);
-    result->score = peft__chrf_score(sum, run->orders, run->beta, run->desc->eps_smoothing);
-    return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
+    peft__mt_job job = {run->in, sizeof(peft__chrf_work), peft__chrf_begin, peft__chrf_segment, peft__chrf_end, run, NULL, 0};
+    peft_status s = peft__mt_job_run(&job);
+    result->score = peft__chrf_score(run->sum, run->orders, run->beta, run->desc->eps_smoothing);
+    return s;
 }
 
 // Fills what of `run` follows from the settings. Returns what is wrong with them, NULL: nothing.
@@ -20895,7 +20865,6 @@ typedef struct peft__ter_work {
     peft__ter_row *rows;
     peft__ter_cell *table, *trial;          // of hyp; of the shifted words, only rows that differ
     int32_t hyp_count, ref_count, checked;
-    double edits, length;                   // sums over segments
 } peft__ter_work;
 
 // words: of the longest text; cells: of the largest table of any pair. Both 0: only good for reading.
@@ -20923,15 +20892,17 @@ static bool peft__ter_work_init(peft__ter_work *w, const peft__mt_input *in, con
 
 // Marks of Asian scripts and full-width marks (Tercom's lists).
 static bool peft__ter_asian_mark(uint32_t c) {
-    return c == 0x3001 || c == 0x3002 || (c >= 0x3008 && c <= 0x3011) || (c >= 0x3014 && c <= 0x301F) || (c >= 0xFF61 && c <= 0xFF65) ||
-           c == 0x30FB || c == 0xFF0E || c == 0xFF0C || c == 0xFF1F || c == 0xFF1A || c == 0xFF1B || c == 0xFF01 || c == 0xFF02 ||
-           c == 0xFF08 || c == 0xFF09;
+    static const uint16_t marks[][2] = {{0x3001, 0x3002}, {0x3008, 0x3011}, {0x3014, 0x301F}, {0x30FB, 0x30FB}, {0xFF01, 0xFF02},
+                                        {0xFF08, 0xFF09}, {0xFF0C, 0xFF0C}, {0xFF0E, 0xFF0E}, {0xFF1A, 0xFF1B}, {0xFF1F, 0xFF1F},
+                                        {0xFF61, 0xFF65}};
+    return peft__uc_among(marks, PEFT__COUNT(marks), c);
 }
 
 // Characters that are words: ideographs, strokes, radicals, compatibility and enclosed forms, and the marks.
 static bool peft__ter_asian(uint32_t c) {
-    return (c >= 0x2E80 && c <= 0x2EFF) || (c >= 0x31C0 && c <= 0x31EF) || (c >= 0x3200 && c <= 0x4DBF) || (c >= 0x4E00 && c <= 0x9FFF) ||
-           (c >= 0xF900 && c <= 0xFAFF) || (c >= 0xFE30 && c <= 0xFE4F) || peft__ter_asian_mark(c);
+    static const uint16_t words[][2] = {{0x2E80, 0x2EFF}, {0x31C0, 0x31EF}, {0x3200, 0x4DBF}, {0x4E00, 0x9FFF}, {0xF900, 0xFAFF},
+                                        {0xFE30, 0xFE4F}};
+    return peft__uc_among(words, PEFT__COUNT(words), c) || peft__ter_asian_mark(c);
 }
 
 // Removes . , ? : ; ! " ( ), and if asked Asian marks, from a word; the word must be in our own copy.
@@ -20959,18 +20930,11 @@ static int32_t peft__ter_split(const peft__mt_token *words, int32_t count, peft_
             uint32_t c = 0;
             peft__utf8_next(s, size, &next, &c);
             if (!peft__ter_asian(c)) continue;
-            if (at > start) {
-                out[n].text = s + start;
-                out[n++].size = (int32_t)(at - start);
-            }
-            out[n].text = s + at;
-            out[n++].size = (int32_t)(next - at);
+            if (at > start) out[n++] = peft__mt_word(s + start, at - start);
+            out[n++] = peft__mt_word(s + at, next - at);
             start = next;
         }
-        if (size > start) {
-            out[n].text = s + start;
-            out[n++].size = (int32_t)(size - start);
-        }
+        if (size > start) out[n++] = peft__mt_word(s + start, size - start);
     }
     return n;
 }
@@ -21192,38 +21156,38 @@ static int32_t peft__ter_edits(peft__ter_work *w) {
 typedef struct peft__ter_run {
     const peft__mt_input *in;
     const peft_ter_desc *desc;
-    peft__ter_work *work;
-    double *edits, *lengths;    // per segment
-    double *segments;           // optional output: both, in pairs
-    int64_t tasks;
+    int64_t words, cells;       // of the longest text, of the largest table
+    double *segments;           // of every segment: edits, length
 } peft__ter_run;
+
+static bool peft__ter_begin(void *arg, void *work) {
+    const peft__ter_run *run = (const peft__ter_run *)arg;
+    return peft__ter_work_init((peft__ter_work *)work, run->in, run->desc, run->words, run->cells);
+}
 
 static double peft__ter_score(double edits, double length) {
     return length > 0 ? 100 * (edits / length) : edits > 0 ? 100 : 0;
 }
 
 // The fewest edits to any reference, over the average reference length.
-static void peft__ter_task(void *arg, int64_t task) {
+static void peft__ter_segment(void *arg, void *work, int64_t i) {
     peft__ter_run *run = (peft__ter_run *)arg;
-    peft__ter_work *w = &run->work[task];
-    int64_t first, last;
-    peft__mt_range(run->in->count, run->tasks, task, &first, &last);
-    for (int64_t i = first; i < last; i++) {
-        int64_t length = 0;
-        int32_t fewest = 0;
-        for (int r = 0; r < run->in->per; r++) {
-            const char *hyp = run->in->predictions[i], *ref = run->in->references[i * run->in->per + r];
-            w->reader.used = 0;
-            peft__mt_table_clear(&w->tokens, (int64_t)(strlen(hyp) + strlen(ref)) + 2);
-            w->hyp_count = peft__ter_ids(w, run->desc, hyp, false, w->hyp);
-            w->ref_count = peft__ter_ids(w, run->desc, ref, true, w->ref);
-            int32_t edits = peft__ter_edits(w);
-            fewest = r == 0 ? edits : PEFT__MIN(fewest, edits);
-            length += w->ref_count;
-        }
-        run->edits[i] = fewest;
-        run->lengths[i] = (double)length / run->in->per;
+    peft__ter_work *w = (peft__ter_work *)work;
+    int64_t length = 0;
+    int32_t fewest = 0;
+    for (int r = 0; r < run->in->per; r++) {
+        const char *hyp = run->in->predictions[i], *ref = run->in->references[i * run->in->per + r];
+        w->reader.used = 0;
+        peft__mt_table_clear(&w->tokens, (int64_t)(strlen(hyp) + strlen(ref)) + 2);
+        w->hyp_count = peft__ter_ids(w, run->desc, hyp, false, w->hyp);
+        w->ref_count = peft__ter_ids(w, run->desc, ref, true, w->ref);
+        int32_t edits = peft__ter_edits(w);
+        fewest = r == 0 ? edits : PEFT__MIN(fewest, edits);
+        length += w->ref_count;
     }
+    run->segments[2 * i] = fewest;
+    run->segments[2 * i + 1] = (double)length / run->in->per;
+    if (run->desc->sentences) run->desc->sentences[i] = peft__ter_score(fewest, run->segments[2 * i + 1]);
 }
 
 // Largest number of words of a text and of cells of a pair's table.
@@ -21247,48 +21211,29 @@ static bool peft__ter_size(const peft__mt_input *in, const peft_ter_desc *d, int
     return ok;
 }
 
-static peft_status peft__ter_all(peft__ter_run *run, peft_metric_result *result) {
-    peft_context *ctx = run->in->ctx;
-    int64_t words, cells;
-    peft__mt_pool pool;
-    peft__mt_pool_init(&pool, ctx);
-    run->tasks = peft__mt_tasks(ctx, run->in->count);
-    run->edits = (double *)peft__mt_get(&pool, run->in->count, sizeof(double));
-    run->lengths = (double *)peft__mt_get(&pool, run->in->count, sizeof(double));
-    run->work = (peft__ter_work *)peft__mt_get(&pool, run->tasks, sizeof *run->work);
-    bool ok = !pool.failed && peft__ter_size(run->in, run->desc, &words, &cells);
-    for (int64_t i = 0; i < run->tasks && ok; i++)
-        ok = peft__ter_work_init(&run->work[i], run->in, run->desc, words, cells);
-    if (ok) {
-        double edits = 0, length = 0;
-        peft__parallel(ctx, run->tasks, peft__ter_task, run);
-        for (int64_t i = 0; i < run->in->count; i++) {
-            edits += run->edits[i];
-            length += run->lengths[i];
-            if (run->segments) {
-                run->segments[2 * i] = run->edits[i];
-                run->segments[2 * i + 1] = run->lengths[i];
-            }
-            if (run->desc->sentences) run->desc->sentences[i] = peft__ter_score(run->edits[i], run->lengths[i]);
-        }
-        result->score = peft__ter_score(edits, length);
+// segments: of 2 * in->count numbers.
+static peft_status peft__ter_all(const peft__mt_input *in, const peft_ter_desc *d, double *segments, double *score) {
+    peft__ter_run run = {in, d, 0, 0, segments};
+    peft__mt_job job = {in, sizeof(peft__ter_work), peft__ter_begin, peft__ter_segment, NULL, &run, NULL, 0};
+    double edits = 0, length = 0;
+    peft_status s = peft__ter_size(in, d, &run.words, &run.cells) ? peft__mt_job_run(&job) : PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; s == PEFT_OK && i < in->count; i++) {
+        edits += segments[2 * i];
+        length += segments[2 * i + 1];
     }
-    for (int64_t i = 0; !pool.failed && i < run->tasks; i++) peft__mt_pool_free(&run->work[i].pool);
-    peft__mt_pool_free(&pool);
-    return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
+    *score = peft__ter_score(edits, length);
+    return s;
 }
 
 PEFTDEF peft_status peft_ter(const peft_ter_desc *desc, peft_metric_result *result) {
     if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
     peft__mt_input in;
-    peft__ter_run run;
-    memset(&run, 0, sizeof run);
-    run.in = &in;
-    run.desc = desc;
     if (!result) return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "ter: result is NULL");
     memset(result, 0, sizeof *result);
     peft_status s = PEFT__MT_INPUT(&in, "ter", desc);
-    s = s == PEFT_OK ? peft__ter_all(&run, result) : s;
+    double *segments = s == PEFT_OK ? (double *)peft__calloc(in.ctx, in.count, 2 * sizeof(double)) : NULL;
+    if (s == PEFT_OK) s = segments ? peft__ter_all(&in, desc, segments, &result->score) : PEFT_ERROR_MEMORY;
+    peft__free(desc->context, segments);
     peft__string_into(result->signature, sizeof result->signature,
                     "nrefs:%d|case:%s|tok:tercom|norm:%s|punct:%s|asian:%s|like:sacrebleu-2.6.0", in.per,
                     desc->case_sensitive ? "mixed" : "lc", desc->normalized ? "yes" : "no",
@@ -22201,42 +22146,59 @@ static void peft__squad_read(peft__squad_work *w, int side, const char *text) {
     peft__mt_intern_tokens(&w->tokens, w->words, w->count[side], w->ids[side]);
 }
 
-static void peft__squad_pair(peft__squad_work *w, const char *prediction, const char *reference, double *exact, double *f1) {
+// F1 of the sets of words, as HELM has it.
+static double peft__squad_set_f1(peft__squad_work *w) {
+    int64_t sizes[4] = {0, 0, 0, 0};    // of words that are in neither, in the prediction only, in the reference only, in both
+    memset(w->counts, 0, (size_t)w->tokens.used * sizeof(int32_t));
+    for (int side = 0; side < 2; side++)
+        for (int32_t j = 0; j < w->count[side]; j++) w->counts[w->ids[side][j]] |= 1 << side;
+    for (int32_t j = 0; j < w->tokens.used; j++) sizes[w->counts[j]]++;
+    return peft__mt_prf((double)sizes[3], (double)(sizes[1] + sizes[3]), (double)(sizes[2] + sizes[3])).f1;
+}
+
+static void peft__squad_pair(peft__squad_work *w, const char *prediction, const char *reference, bool sets, double *exact, double *f1) {
     peft__mt_table_clear(&w->tokens, (int64_t)(strlen(prediction) + strlen(reference)) + 2);
     peft__squad_read(w, 0, prediction);
     peft__squad_read(w, 1, reference);
     int32_t n = w->count[0], m = w->count[1];
     *exact = n == m && memcmp(w->ids[0], w->ids[1], (size_t)n * sizeof(int32_t)) == 0;
-    int32_t hits = peft__mt_common(w->ids[0], n, w->ids[1], m, w->counts, w->tokens.used);
-    *f1 = n == 0 || m == 0 ? *exact : peft__mt_prf(hits, n, m).f1;
+    if (sets) *f1 = peft__squad_set_f1(w);
+    else if (n == 0 || m == 0) *f1 = *exact;
+    else *f1 = peft__mt_prf(peft__mt_common(w->ids[0], n, w->ids[1], m, w->counts, w->tokens.used), n, m).f1;
+}
+
+// Means of the best values over the references. sets: F1 of sets of words.
+static peft_status peft__squad_all(const peft__mt_input *in, bool sets, double *pairs, peft_answer_result *result) {
+    peft__squad_work w;
+    bool ok = peft__squad_init(&w, in);
+    memset(result, 0, sizeof *result);
+    for (int64_t i = 0; ok && i < in->count; i++) {
+        double best_exact = 0, best_f1 = 0;
+        for (int r = 0; r < in->per; r++) {
+            double exact, f1;
+            peft__squad_pair(&w, in->predictions[i], in->references[i * in->per + r], sets, &exact, &f1);
+            best_exact = PEFT__MAX(best_exact, exact);
+            best_f1 = PEFT__MAX(best_f1, f1);
+        }
+        result->exact_match += best_exact;
+        result->f1 += best_f1;
+        if (pairs) pairs[i] = best_f1;
+    }
+    result->exact_match /= (double)in->count;
+    result->f1 /= (double)in->count;
+    peft__mt_pool_free(&w.pool);
+    return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
 PEFTDEF peft_status peft_squad(const peft_text_desc *desc, peft_answer_result *result) {
     if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
     if (!result) return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "squad: result is NULL");
     peft__mt_input in;
-    peft__squad_work w;
     peft_status s = PEFT__MT_INPUT(&in, "squad", desc);
     if (s != PEFT_OK) return s;
-    bool ok = peft__squad_init(&w, &in);
-    memset(result, 0, sizeof *result);
-    for (int64_t i = 0; ok && i < in.count; i++) {
-        double best_exact = 0, best_f1 = 0;
-        for (int r = 0; r < in.per; r++) {
-            double exact, f1;
-            peft__squad_pair(&w, in.predictions[i], in.references[i * in.per + r], &exact, &f1);
-            best_exact = PEFT__MAX(best_exact, exact);
-            best_f1 = PEFT__MAX(best_f1, f1);
-        }
-        result->exact_match += best_exact;
-        result->f1 += best_f1;
-        if (desc->pairs) desc->pairs[i] = best_f1;
-    }
-    result->exact_match /= (double)in.count;
-    result->f1 /= (double)in.count;
-    peft__mt_pool_free(&w.pool);
+    s = peft__squad_all(&in, false, desc->pairs, result);
     peft__string_into(result->signature, sizeof result->signature, "squad|nrefs:%d|norm:squad|empty:v2", in.per);
-    return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
+    return s;
 }
 
 // ---- diversity and length
@@ -22388,7 +22350,6 @@ static void peft__paired_sample(void *arg, int64_t sample) {
 
 static peft_status peft__paired_bleu(peft__paired *p, int side, const peft__mt_input *in) {
     peft__bleu_stats sum, *segments = (peft__bleu_stats *)peft__mt_get(&p->pool, p->count, sizeof *segments);
-    p->rows[side] = (double *)peft__mt_get(&p->pool, p->count * p->width, sizeof(double));
     peft_status s = p->pool.failed ? PEFT_ERROR_MEMORY : peft__bleu_collect(in, &p->bleu, p->orders, &sum, segments);
     for (int64_t i = 0; s == PEFT_OK && i < p->count; i++) {
         double *row = p->rows[side] + i * p->width;
@@ -22408,26 +22369,14 @@ static peft_status peft__paired_chrf(peft__paired *p, int side, const peft__mt_i
     peft__chrf_settings(&run, &p->chrf);
     run.in = in;
     run.segments = (int64_t *)peft__mt_get(&p->pool, p->count * p->width, sizeof(int64_t));
-    p->rows[side] = (double *)peft__mt_get(&p->pool, p->count * p->width, sizeof(double));
     peft_status s = p->pool.failed ? PEFT_ERROR_MEMORY : peft__chrf_all(&run, &r);
     for (int64_t i = 0; s == PEFT_OK && i < p->count * p->width; i++) p->rows[side][i] = (double)run.segments[i];
     return s;
 }
 
-static peft_status peft__paired_ter(peft__paired *p, int side, const peft__mt_input *in) {
-    peft__ter_run run;
-    peft_metric_result r;
-    memset(&run, 0, sizeof run);
-    run.in = in;
-    run.desc = &p->ter;
-    run.segments = p->rows[side] = (double *)peft__mt_get(&p->pool, p->count * p->width, sizeof(double));
-    return p->pool.failed ? PEFT_ERROR_MEMORY : peft__ter_all(&run, &r);
-}
-
 static peft_status peft__paired_rouge(peft__paired *p, int side, const char *const *texts) {
     peft_rouge_scores *pairs = (peft_rouge_scores *)peft__mt_get(&p->pool, p->count, sizeof *pairs);
     peft_rouge_result r;
-    p->rows[side] = (double *)peft__mt_get(&p->pool, p->count, sizeof(double));
     if (p->pool.failed) return PEFT_ERROR_MEMORY;
     p->rouge.context = p->desc->context;
     p->rouge.predictions = texts;
@@ -22438,8 +22387,10 @@ static peft_status peft__paired_rouge(peft__paired *p, int side, const char *con
     p->rouge.bootstrap_samples = 0;
     p->rouge.pairs = pairs;
     peft_status s = peft_rouge(&p->rouge, &r);
-    for (int64_t i = 0; s == PEFT_OK && i < p->count; i++)
-        p->rows[side][i] = *peft__rouge_value(&pairs[i], 3 * ((int)p->desc->metric - (int)PEFT_PAIRED_ROUGE_1) + 2);
+    for (int64_t i = 0; s == PEFT_OK && i < p->count; i++) {
+        const peft_prf *scores[] = {&pairs[i].rouge1, &pairs[i].rouge2, &pairs[i].rougeL, &pairs[i].rougeLsum};
+        p->rows[side][i] = scores[(int)p->desc->metric - (int)PEFT_PAIRED_ROUGE_1]->f1;
+    }
     return s;
 }
 
@@ -22447,20 +22398,25 @@ static peft_status peft__paired_rouge(peft__paired *p, int side, const char *con
 static peft_status peft__paired_rows(peft__paired *p, int side) {
     const peft_paired_desc *d = p->desc;
     const char *const *texts = side ? d->system : d->baseline;
+    const double *values = side ? d->system_values : d->baseline_values;
     peft__mt_input in;
-    if (d->metric == PEFT_PAIRED_VALUES) {
-        const double *values = side ? d->system_values : d->baseline_values;
-        peft_status s = peft__series_check(d->context, side ? "paired: system_values" : "paired: baseline_values", values, p->count);
-        p->rows[side] = (double *)peft__mt_get(&p->pool, p->count, sizeof(double));
-        if (s == PEFT_OK && !p->pool.failed) memcpy(p->rows[side], values, (size_t)p->count * sizeof(double));
-        return s != PEFT_OK ? s : p->pool.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
-    }
-    if (d->metric >= PEFT_PAIRED_ROUGE_1) return peft__paired_rouge(p, side, texts);
-    peft_status s = peft__mt_input_set(&in, side ? "paired: system" : "paired: baseline", d->context, texts, d->references, d->count,
-                                       d->reference_count, d->references_per_prediction);
+    double score;
+    peft_status s = PEFT_OK;
+    if (d->metric == PEFT_PAIRED_VALUES)
+        s = peft__series_check(d->context, side ? "paired: system_values" : "paired: baseline_values", values, p->count);
+    else if (d->metric < PEFT_PAIRED_ROUGE_1)
+        s = peft__mt_input_set(&in, side ? "paired: system" : "paired: baseline", d->context, texts, d->references, d->count,
+                               d->reference_count, d->references_per_prediction);
     if (s != PEFT_OK) return s;
-    return d->metric == PEFT_PAIRED_BLEU ? peft__paired_bleu(p, side, &in)
-           : d->metric == PEFT_PAIRED_CHRF ? peft__paired_chrf(p, side, &in) : peft__paired_ter(p, side, &in);
+    p->rows[side] = (double *)peft__mt_get(&p->pool, p->count * p->width, sizeof(double));
+    if (p->pool.failed) return PEFT_ERROR_MEMORY;
+    switch (d->metric) {
+    case PEFT_PAIRED_BLEU: return peft__paired_bleu(p, side, &in);
+    case PEFT_PAIRED_CHRF: return peft__paired_chrf(p, side, &in);
+    case PEFT_PAIRED_TER: return peft__ter_all(&in, &p->ter, p->rows[side], &score);
+    case PEFT_PAIRED_VALUES: memcpy(p->rows[side], values, (size_t)p->count * sizeof(double)); return PEFT_OK;
+    default: return peft__paired_rouge(p, side, texts);
+    }
 }
 
 // Mean and half the width of the middle 95 % of resampled scores; sorts them.
@@ -23359,6 +23315,7 @@ enum {  // how it is scored
     PEFT__BENCH_F1_ACCURACY,
     PEFT__BENCH_MATTHEWS,
     PEFT__BENCH_CORRELATION,
+    PEFT__BENCH_NEARNESS,    // of one answer alone, where CORRELATION is the metric of many
     PEFT__BENCH_ACCURACY_MACRO,
     PEFT__BENCH_MULTIRC,
     PEFT__BENCH_RECORD,
@@ -24864,12 +24821,16 @@ PEFTDEF peft_status peft_benchmark_prompt(const peft_benchmark *b, int64_t task,
     return status;
 }
 
-PEFTDEF peft_status peft_text_copy(peft_context *ctx, const char *text, char **out) {
-    size_t n = strlen(text) + 1;
-    *out = (char *)peft__alloc(ctx, n);
+static peft_status peft__bench_copy(peft_context *ctx, const char *text, size_t n, char **out) {
+    *out = (char *)peft__alloc(ctx, n + 1);
     if (!*out) return PEFT_ERROR_MEMORY;
     memcpy(*out, text, n);
+    (*out)[n] = 0;
     return PEFT_OK;
+}
+
+PEFTDEF peft_status peft_text_copy(peft_context *ctx, const char *text, char **out) {
+    return peft__bench_copy(ctx, text, strlen(text), out);
 }
 
 // The part of a generated text that counts as the answer.
@@ -24899,11 +24860,7 @@ PEFTDEF peft_status peft_benchmark_extract(const peft_benchmark *b, int64_t task
     const char *text = generated;
     size_t n = strlen(text);
     peft__bench_answer(t, &text, &n);
-    *answer = (char *)peft__alloc(b->ctx, n + 1);
-    if (!*answer) return PEFT_ERROR_MEMORY;
-    memcpy(*answer, text, n);
-    (*answer)[n] = 0;
-    return PEFT_OK;
+    return peft__bench_copy(b->ctx, text, n, answer);
 }
 
 // ---- scoring
@@ -24946,11 +24903,16 @@ static double peft__bench_number(const char *text, size_t n) {
     return negative ? -v : v;
 }
 
-PEFT__NOINLINE void peft__bench_metric(peft_benchmark_result *r, const char *name, double value) {
-    if (r->metric_count == PEFT_BENCHMARK_METRICS) return;
-    peft_named_value *m = &r->metrics[r->metric_count++];
-    peft__string_into(m->name, sizeof(m->name), "%s", name);
-    m->value = value;
+// Lists of named values have room for PEFT_BENCHMARK_METRICS.
+PEFT__NOINLINE void peft__bench_put_value(peft_named_value *list, int *count, const char *name, double value) {
+    if (*count == PEFT_BENCHMARK_METRICS) return;
+    peft_named_value *v = &list[(*count)++];
+    peft__string_into(v->name, sizeof(v->name), "%s", name);
+    v->value = value;
+}
+
+static void peft__bench_metric(peft_benchmark_result *r, const char *name, double value) {
+    peft__bench_put_value(r->metrics, &r->metric_count, name, value);
 }
 
 typedef struct peft__bench_answers {  // of one task, in the form that its metric takes
@@ -25076,30 +25038,22 @@ static peft_status peft__bench_score_correlation(const peft__bench_answers *a, p
     return status;
 }
 
-static void peft__bench_text_desc(const peft__bench_answers *a, peft_text_desc *d) {
-    memset(d, 0, sizeof(*d));
-    d->context = a->ctx;
-    d->predictions = a->texts;
-    d->references = a->references;
-    d->count = a->count;
-    d->references_per_prediction = (int)a->per;
-}
-
-static peft_status peft__bench_score_squad(const peft__bench_answers *a, const char *exact, const char *f1,
-                                           peft_benchmark_result *r) {
+// ReCoRD's F1 and exact match; HELM's quasi-exact match.
+static peft_status peft__bench_score_squad(const peft__bench_answers *a, peft_benchmark_result *r) {
+    bool record = a->t->spec.metric == PEFT__BENCH_RECORD;
     peft_text_desc d;
     peft_answer_result answers;
-    peft__bench_text_desc(a, &d);
+    memset(&d, 0, sizeof(d));
+    d.context = a->ctx;
+    d.predictions = a->texts;
+    d.references = a->references;
+    d.count = a->count;
+    d.references_per_prediction = (int)a->per;
     peft_status status = peft_squad(&d, &answers);
     if (status) return status;
-    if (a->t->spec.metric == PEFT__BENCH_RECORD) {
-        peft__bench_metric(r, f1, answers.f1);
-        peft__bench_metric(r, exact, answers.exact_match);
-        r->averaged = 2;
-        return PEFT_OK;
-    }
-    peft__bench_metric(r, exact, answers.exact_match);
-    r->averaged = 1;
+    if (record) peft__bench_metric(r, "f1", answers.f1);
+    peft__bench_metric(r, record ? "exact_match" : "quasi_exact_match", answers.exact_match);
+    r->averaged = record ? 2 : 1;
     return PEFT_OK;
 }
 
@@ -25123,32 +25077,11 @@ static double peft__bench_equal(const peft__bench_answers *a) {
 // HELM's F1: of the sets of words after SQuAD's normalization, the best over the references.
 static peft_status peft__bench_score_set_f1(const peft__bench_answers *a, peft_benchmark_result *r) {
     peft__mt_input in;
-    peft__squad_work w;
+    peft_answer_result answers;
     peft_status status = peft__mt_input_set(&in, "f1", a->ctx, a->texts, a->references, a->count, 0, (int)a->per);
-    if (status) return status;
-    bool ok = peft__squad_init(&w, &in);
-    double sum = 0;
-    for (int64_t i = 0; ok && i < a->count; i++) {
-        double best = 0;
-        for (int64_t k = 0; k < a->per; k++) {
-            const char *reference = a->references[i * a->per + k];
-            peft__mt_table_clear(&w.tokens, (int64_t)(strlen(a->texts[i]) + strlen(reference)) + 2);
-            peft__squad_read(&w, 0, a->texts[i]);
-            peft__squad_read(&w, 1, reference);
-            memset(w.counts, 0, (size_t)w.tokens.used * sizeof(int32_t));
-            for (int side = 0; side < 2; side++)
-                for (int32_t j = 0; j < w.count[side]; j++) w.counts[w.ids[side][j]] |= 1 << side;
-            int64_t sizes[4] = {0, 0, 0, 0};
-            for (int32_t j = 0; j < w.tokens.used; j++) sizes[w.counts[j]]++;
-            double f1 = peft__mt_prf((double)sizes[3], (double)(sizes[1] + sizes[3]), (double)(sizes[2] + sizes[3])).f1;
-            best = PEFT__MAX(best, f1);
-        }
-        sum += best;
-    }
-    peft__mt_pool_free(&w.pool);
-    peft__bench_metric(r, "f1_score", a->count ? sum / (double)a->count : 0);
-    r->averaged = 1;
-    return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
+    if (!status) status = peft__squad_all(&in, true, NULL, &answers);
+    if (!status) peft__bench_metric(r, "f1_score", answers.f1);
+    return status;
 }
 
 static peft_status peft__bench_score_rouge(const peft__bench_answers *a, peft_benchmark_result *r) {
@@ -25219,7 +25152,6 @@ static peft_status peft__bench_score_ranking(peft__bench_answers *a, peft_benchm
     bool graded = a->t->spec.metric == PEFT__BENCH_NDCG;
     peft__bench_metric(r, graded ? "NDCG@10" : "RR@10", (graded ? ndcg : rr) / queries);
     peft__bench_metric(r, graded ? "RR@10" : "NDCG@10", (graded ? rr : ndcg) / queries);
-    r->averaged = 1;
     return PEFT_OK;
 }
 
@@ -25236,16 +25168,19 @@ static void peft__bench_score_bigbench(const peft__bench_answers *a, peft_benchm
     if (!graded) score = peft__bench_equal(a);
     peft__bench_metric(r, graded ? "multiple_choice_grade" : "exact_str_match", score);
     peft__bench_metric(r, "normalized", low < 1 ? (score - low) / (1 - low) : 0);
-    r->averaged = 1;
 }
 
-static peft_status peft__bench_score_task(peft__bench_answers *a, peft_benchmark_result *r) {
+static peft_status peft__bench_score_answers(peft__bench_answers *a, peft_benchmark_result *r) {
+    peft_status status = PEFT_OK;
     r->averaged = 1;
     switch (a->t->spec.metric) {
+    case PEFT__BENCH_NEARNESS:
+        peft__bench_metric(r, "nearness", 1 - PEFT__MIN(fabs(a->values[0] - a->truths[0]) / 5, 1.0));
+        return PEFT_OK;
     case PEFT__BENCH_CORRELATION: return peft__bench_score_correlation(a, r);
     case PEFT__BENCH_MULTIRC: {
         peft_multirc_result m;
-        peft_status status = peft_multirc(a->ctx, a->predicted, a->expected, a->group, a->count, &m);
+        status = peft_multirc(a->ctx, a->predicted, a->expected, a->group, a->count, &m);
         if (status) return status;
         peft__bench_metric(r, "f1a", m.f1a);
         peft__bench_metric(r, "exact_match", m.exact_match);
@@ -25253,30 +25188,42 @@ static peft_status peft__bench_score_task(peft__bench_answers *a, peft_benchmark
         r->averaged = 2;
         return PEFT_OK;
     }
-    case PEFT__BENCH_RECORD: return peft__bench_score_squad(a, "exact_match", "f1", r);
+    case PEFT__BENCH_RECORD: return peft__bench_score_squad(a, r);
     case PEFT__BENCH_PARITY: return peft__bench_score_parity(a, r);
     case PEFT__BENCH_CHOICE_GRADE:
     case PEFT__BENCH_STRING_MATCH: peft__bench_score_bigbench(a, r); return PEFT_OK;
     case PEFT__BENCH_ANSWER: peft__bench_metric(r, "exact_match", peft__bench_equal(a)); return PEFT_OK;
     case PEFT__BENCH_EXACT:
         peft__bench_metric(r, "exact_match", peft__bench_equal(a));
-        return peft__bench_score_squad(a, "quasi_exact_match", "", r);
-    case PEFT__BENCH_QUASI_EXACT: {
-        peft_status status = peft__bench_score_squad(a, "quasi_exact_match", "", r);
+        return peft__bench_score_squad(a, r);
+    case PEFT__BENCH_QUASI_EXACT:
+        status = peft__bench_score_squad(a, r);
         peft__bench_metric(r, "exact_match", peft__bench_equal(a));
         return status;
-    }
-    case PEFT__BENCH_WORD_F1: {
-        peft_status status = peft__bench_score_set_f1(a, r);
+    case PEFT__BENCH_WORD_F1:
+        status = peft__bench_score_set_f1(a, r);
         peft__bench_metric(r, "exact_match", peft__bench_equal(a));
-        return status ? status : peft__bench_score_squad(a, "quasi_exact_match", "", r);
-    }
+        return status ? status : peft__bench_score_squad(a, r);
     case PEFT__BENCH_ROUGE:
     case PEFT__BENCH_ROUGE_2: return peft__bench_score_rouge(a, r);
     case PEFT__BENCH_RECIPROCAL_RANK:
     case PEFT__BENCH_NDCG: return peft__bench_score_ranking(a, r);
     default: return peft__bench_score_labels(a, r);
     }
+}
+
+// All metrics of a task, and their mean as its score.
+static peft_status peft__bench_score_task(peft_context *ctx, const peft__bench_task *t, const char *const *predictions, peft_benchmark_result *r) {
+    peft__bench_answers a;
+    memset(&a, 0, sizeof(a));
+    a.t = t;
+    a.ctx = ctx;
+    peft__arena_init(&a.arena, ctx);
+    peft_status status = peft__bench_collect(&a, predictions);
+    if (!status) status = peft__bench_score_answers(&a, r);
+    peft__arena_free(&a.arena);
+    for (int k = 0; k < r->averaged && !status; k++) r->score += r->metrics[k].value / r->averaged;
+    return status;
 }
 
 static void peft__bench_result_init(const peft_benchmark *b, int64_t task, peft_benchmark_result *r) {
@@ -25288,11 +25235,10 @@ static void peft__bench_result_init(const peft_benchmark *b, int64_t task, peft_
     r->examples = t->count;
 }
 
-static peft_status peft__bench_unscored(const peft_benchmark *b, peft_benchmark_result *r, peft_status status,
-                                        const char *format, const char *what) {
-    r->status = peft__fail(b->ctx, status, format, what);
+static peft_status peft__bench_unscored(const peft_benchmark *b, peft_benchmark_result *r, const char *format, const char *what) {
+    r->status = peft__fail(b->ctx, PEFT_ERROR_MISSING, format, what);
     peft__string_into(r->note, sizeof(r->note), "%s", b->ctx->error);
-    return status;
+    return r->status;
 }
 
 PEFTDEF peft_status peft_benchmark_score(const peft_benchmark *b, int64_t task, const char *const *predictions, int64_t count,
@@ -25301,33 +25247,21 @@ PEFTDEF peft_status peft_benchmark_score(const peft_benchmark *b, int64_t task, 
     if (!b) return PEFT_ERROR_ARGUMENT;
     if (!t || !r) return peft__fail(b->ctx, PEFT_ERROR_ARGUMENT, "peft_benchmark_score: no %s", t ? "result" : "such task");
     peft__bench_result_init(b, task, r);
-    if (t->missing) return peft__bench_unscored(b, r, PEFT_ERROR_MISSING, "not found: %s", t->file);
+    if (t->missing) return peft__bench_unscored(b, r, "not found: %s", t->file);
     if (!t->count || !t->labelled)
-        return peft__bench_unscored(b, r, PEFT_ERROR_MISSING,
-                                    t->count ? "%s: no right answers in this split" : "%s: no examples", t->file);
+        return peft__bench_unscored(b, r, t->count ? "%s: no right answers in this split" : "%s: no examples", t->file);
     if (!predictions || count != t->count)
         return r->status = peft__fail(b->ctx, PEFT_ERROR_ARGUMENT, "%s: %lld examples but %lld predictions", t->name,
                                       (long long)t->count, (long long)count);
-    peft__bench_answers a;
-    memset(&a, 0, sizeof(a));
-    a.t = t;
-    a.ctx = b->ctx;
-    peft__arena_init(&a.arena, b->ctx);
-    peft_status status = peft__bench_collect(&a, predictions);
-    if (!status) status = peft__bench_score_task(&a, r);
-    peft__arena_free(&a.arena);
-    for (int k = 0; k < r->averaged && !status; k++) r->score += r->metrics[k].value / r->averaged;
-    if (status) peft__string_into(r->note, sizeof(r->note), "%s", b->ctx->error);
-    return r->status = status;
+    r->status = peft__bench_score_task(b->ctx, t, predictions, r);
+    if (r->status) peft__string_into(r->note, sizeof(r->note), "%s", b->ctx->error);
+    return r->status;
 }
 
 // ---- averages
 
 static void peft__bench_average(peft_benchmark_results *r, const char *name, double sum, double count) {
-    if (r->average_count == PEFT_BENCHMARK_METRICS) return;
-    peft_named_value *v = &r->averages[r->average_count++];
-    peft__string_into(v->name, sizeof(v->name), "%s", name);
-    v->value = count > 0 ? sum / count : 0;
+    if (count > 0) peft__bench_put_value(r->averages, &r->average_count, name, sum / count);
 }
 
 // How much a task weighs in a mean of tasks: the two parts of MNLI are one task of GLUE; logical_deduction's and
@@ -25347,7 +25281,7 @@ static void peft__bench_mean(peft_benchmark_results *r, const char *name, const 
         sum += weight * t->score;
         count += weight;
     }
-    if (count > 0) peft__bench_average(r, name, sum, count);
+    peft__bench_average(r, name, sum, count);
 }
 
 // BIG-bench: normalized scores; subtasks "name/..." are averaged into their task first.
@@ -25369,7 +25303,7 @@ static void peft__bench_mean_normalized(peft_benchmark_results *r) {
         sum += part / parts;
         count++;
     }
-    if (count > 0) peft__bench_average(r, "normalized average", sum, count);
+    peft__bench_average(r, "normalized average", sum, count);
 }
 
 PEFTDEF void peft_benchmark_average(const peft_benchmark *b, peft_benchmark_results *r) {
@@ -25488,25 +25422,16 @@ static peft_status peft__bench_ask(peft__bench_run *run, int64_t i, const char *
 static peft_status peft__bench_worth(const peft__bench_run *run, int64_t i, const char *answer, double *out) {
     peft__bench_task one = *run->t;
     peft_benchmark_result r;
-    peft__bench_answers a;
     one.examples += i;
     one.count = 1;
-    int metric = one.spec.metric;
-    if (metric == PEFT__BENCH_MATTHEWS || metric == PEFT__BENCH_F1_ACCURACY || metric == PEFT__BENCH_ACCURACY_MACRO ||
-        metric == PEFT__BENCH_MULTIRC || metric == PEFT__BENCH_PARITY) one.spec.metric = PEFT__BENCH_ACCURACY;
+    int *metric = &one.spec.metric;
+    if (*metric == PEFT__BENCH_CORRELATION) *metric = PEFT__BENCH_NEARNESS;
+    if (*metric == PEFT__BENCH_MATTHEWS || *metric == PEFT__BENCH_F1_ACCURACY || *metric == PEFT__BENCH_ACCURACY_MACRO ||
+        *metric == PEFT__BENCH_MULTIRC || *metric == PEFT__BENCH_PARITY) *metric = PEFT__BENCH_ACCURACY;
     memset(&r, 0, sizeof(r));
-    memset(&a, 0, sizeof(a));
-    a.t = &one;
-    a.ctx = run->b->ctx;
-    peft__arena_init(&a.arena, a.ctx);
-    peft_status status = peft__bench_collect(&a, &answer);
-    if (metric == PEFT__BENCH_CORRELATION) *out = status ? 0 : 1 - PEFT__MIN(fabs(a.values[0] - a.truths[0]) / 5, 1.0);
-    else if (!status) status = peft__bench_score_task(&a, &r);
-    peft__arena_free(&a.arena);
-    if (status || metric == PEFT__BENCH_CORRELATION) return status;
-    *out = 0;
-    for (int k = 0; k < r.averaged; k++) *out += r.metrics[k].value / r.averaged;
-    return PEFT_OK;
+    peft_status status = peft__bench_score_task(run->b->ctx, &one, &answer, &r);
+    *out = r.score;
+    return status;
 }
 
 // The worst of the original answer and of those to one kind of versions, as a mean over the examples.
@@ -25549,12 +25474,11 @@ static peft_status peft__bench_versions(peft__bench_run *run) {
 static peft_status peft__bench_calibrate(peft__bench_run *run) {
     const peft__bench_task *t = run->t;
     bool chosen = run->runner->loglikelihood != NULL && t->spec.metric < PEFT__BENCH_RECIPROCAL_RANK;
-    int64_t n = 0;
     for (int64_t i = 0; i < t->count; i++) chosen = chosen && t->examples[i].choices && t->examples[i].label >= 0;
     int32_t *correct = chosen ? (int32_t *)peft__calloc(run->b->ctx, t->count, sizeof(int32_t)) : NULL;
     if (!chosen) return PEFT_OK;
     if (!correct) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < t->count; i++, n++)
+    for (int64_t i = 0; i < t->count; i++)
         correct[i] = strcmp(run->r->predictions[i], t->examples[i].names[t->examples[i].label]) == 0;
     peft_calibration_desc d;
     peft_calibration_result c;
@@ -25562,7 +25486,7 @@ static peft_status peft__bench_calibrate(peft__bench_run *run) {
     d.context = run->b->ctx;
     d.confidence = run->confidence;
     d.correct = correct;
-    d.count = n;
+    d.count = t->count;
     peft_status status = peft_calibration(&d, &c);
     if (!status) {
         peft__bench_metric(run->r, "ece_10_bin", c.ece_mass);
@@ -25632,7 +25556,7 @@ PEFTDEF peft_status peft_benchmark_run(const peft_benchmark *b, const peft_bench
         run.r = &r->tasks[i];
         run.scores = run.confidence = NULL;
         run.seconds = 0;
-        if (run.t->missing) peft__bench_unscored(b, run.r, PEFT_ERROR_MISSING, "not found: %s", run.t->file);
+        if (run.t->missing) peft__bench_unscored(b, run.r, "not found: %s", run.t->file);
         else status = peft__bench_run_task(&run, i);
         r->seconds += run.seconds;
     }
@@ -25649,8 +25573,7 @@ PEFTDEF peft_status peft_benchmark_run(const peft_benchmark *b, const peft_bench
 typedef struct peft__bench_slots {
     const peft_benchmark *b;
     const peft__bench_task *t;
-    const char *path;
-    int64_t line;
+    peft__data_record place;      // where we are in it, for messages
     peft__map ids;
     char **texts;
 } peft__bench_slots;
@@ -25659,37 +25582,30 @@ static peft_status peft__bench_put(peft__bench_slots *s, const char *id, const c
     int64_t i = peft__map_get(&s->ids, id, strlen(id), -1);
     peft_context *ctx = s->b->ctx;
     if (i < 0 && s->b->limit != INT64_MAX) return PEFT_OK;  // predictions of all examples, of which fewer were loaded
+    const peft__data_record *r = &s->place;
     if (i < 0)
-        return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s:%lld: %s has no example \"%s\"", s->path, (long long)s->line, s->t->name, id);
-    if (s->texts[i])
-        return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s:%lld: a second prediction for \"%s\"", s->path, (long long)s->line, id);
-    s->texts[i] = (char *)peft__alloc(ctx, n + 1);
-    if (!s->texts[i]) return PEFT_ERROR_MEMORY;
-    memcpy(s->texts[i], text, n);
-    s->texts[i][n] = 0;
-    return PEFT_OK;
+        return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s:%lld: %s has no example \"%s\"", r->path, (long long)r->line, s->t->name, id);
+    if (s->texts[i]) return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s:%lld: a second prediction for \"%s\"", r->path, (long long)r->line, id);
+    return peft__bench_copy(ctx, text, n, &s->texts[i]);
 }
 
 // A line behind the last example: fine when a limit left examples out.
 static peft_status peft__bench_too_many(peft__bench_slots *s) {
     if (s->b->limit != INT64_MAX) return PEFT_OK;
-    return peft__fail(s->b->ctx, PEFT_ERROR_FORMAT, "%s: more lines than the %lld examples of %s", s->path, (long long)s->t->count,
+    return peft__fail(s->b->ctx, PEFT_ERROR_FORMAT, "%s: more lines than the %lld examples of %s", s->place.path, (long long)s->t->count,
                       s->t->name);
 }
 
 static peft_status peft__bench_put_json(peft__bench_slots *s, const char *id, const peft__json *value) {
     char number[40];
     const char *text = peft__bench_scalar(value, number);
-    if (!text)
-        return peft__fail(s->b->ctx, PEFT_ERROR_FORMAT, "%s:%lld: no label or prediction", s->path, (long long)s->line);
-    return peft__bench_put(s, id, text, strlen(text));
+    return text ? peft__bench_put(s, id, text, strlen(text)) : peft__record_fail(&s->place, "no label or prediction");
 }
 
 // MultiRC: the structure of the data with labels: {"idx", "passage": {"questions": [{"idx", "answers": [{"idx", "label"}]}]}}
 static peft_status peft__bench_put_multirc(peft__bench_slots *s, const peft__json *root) {
     const peft__json *questions = peft__json_get(peft__json_get(root, "passage"), "questions");
-    if (!questions)
-        return peft__fail(s->b->ctx, PEFT_ERROR_FORMAT, "%s:%lld: no passage with questions", s->path, (long long)s->line);
+    if (!questions) return peft__record_fail(&s->place, "no passage with questions");
     for (const peft__json *q = questions->child; q; q = q->next) {
         const peft__json *answers = peft__json_get(q, "answers");
         for (const peft__json *a = answers ? answers->child : NULL; a; a = a->next) {
@@ -25718,12 +25634,11 @@ enum { PEFT__BENCH_AS_TSV, PEFT__BENCH_AS_JSONL, PEFT__BENCH_AS_LINES };
 
 static peft_status peft__bench_parse_line(peft__bench_slots *s, peft__arena *scratch, char *line, size_t n, int form,
                                           int64_t position) {
-    peft_context *ctx = s->b->ctx;
     if (form == PEFT__BENCH_AS_JSONL) {
         peft__json *root = NULL;
         peft__arena_reset(scratch);
-        peft_status status = peft__json_parse(ctx, scratch, line, n, "", &root);
-        if (status == PEFT_ERROR_FORMAT) return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s:%lld: not JSON", s->path, (long long)s->line);
+        peft_status status = peft__json_parse(s->b->ctx, scratch, line, n, "", &root);
+        if (status == PEFT_ERROR_FORMAT) return peft__record_fail(&s->place, "not JSON");
         return status ? status : peft__bench_put_line(s, root, position);
     }
     if (form == PEFT__BENCH_AS_LINES) {
@@ -25731,7 +25646,7 @@ static peft_status peft__bench_parse_line(peft__bench_slots *s, peft__arena *scr
         return peft__bench_too_many(s);
     }
     char *tab = strchr(line, '\t');
-    if (!tab) return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s:%lld: no tab between index and prediction", s->path, (long long)s->line);
+    if (!tab) return peft__record_fail(&s->place, "no tab between index and prediction");
     *tab = 0;
     const char *text = tab + 1;
     size_t size = (size_t)(line + n - text);
@@ -25747,10 +25662,10 @@ static peft_status peft__bench_parse(peft__bench_slots *s, char *text, size_t si
     for (char *at = text, *end = text + size; at < end && !status;) {
         char *stop = (char *)memchr(at, '\n', (size_t)(end - at)), *next = stop ? stop + 1 : end;
         if (!stop) stop = end;
-        s->line++;
+        s->place.line++;
         if (stop > at && stop[-1] == '\r') stop--;
         *stop = 0;
-        bool header = form == PEFT__BENCH_AS_TSV && s->line == 1 && strncmp(at, "index\t", 6) == 0;
+        bool header = form == PEFT__BENCH_AS_TSV && s->place.line == 1 && strncmp(at, "index\t", 6) == 0;
         bool blank = form != PEFT__BENCH_AS_LINES && stop == at;  // in plain lines an empty one is an empty answer
         if (!header && !blank) status = peft__bench_parse_line(s, &scratch, at, (size_t)(stop - at), form, position++);
         at = next;
@@ -25758,7 +25673,7 @@ static peft_status peft__bench_parse(peft__bench_slots *s, char *text, size_t si
     peft__arena_free(&scratch);
     for (int64_t i = 0; i < s->t->count && !status; i++)
         if (!s->texts[i])
-            status = peft__fail(s->b->ctx, PEFT_ERROR_MISSING, "%s: no prediction for example \"%s\" of %s", s->path,
+            status = peft__fail(s->b->ctx, PEFT_ERROR_MISSING, "%s: no prediction for example \"%s\" of %s", s->place.path,
                                 s->t->examples[i].id, s->t->name);
     return status;
 }
@@ -25788,12 +25703,13 @@ static peft_status peft__bench_score_file(const peft_benchmark *b, int64_t task,
     }
     if (!found) {
         if (peft__bench_prediction_path(folder, t->name, extensions[own], path)) return PEFT_ERROR_MEMORY;
-        peft__bench_unscored(b, r, PEFT_ERROR_MISSING, "not found: %s", path->data);
+        peft__bench_unscored(b, r, "not found: %s", path->data);
         return PEFT_OK;
     }
     s.b = b;
     s.t = t;
-    s.path = path->data;
+    s.place.ctx = b->ctx;
+    s.place.path = path->data;
     peft__map_init(&s.ids, b->ctx);
     s.texts = (char **)peft__calloc(b->ctx, t->count, sizeof(char *));
     peft_status status = s.texts ? peft__read_all(b->ctx, path->data, &text, &size) : PEFT_ERROR_MEMORY;
@@ -25817,7 +25733,7 @@ PEFTDEF peft_status peft_benchmark_score_files(const peft_benchmark *b, const ch
     peft__string path;
     peft__string_init(&path, b->ctx);
     for (int64_t i = 0; i < r->count && !status; i++) {
-        if (b->tasks[i].missing) peft__bench_unscored(b, &r->tasks[i], PEFT_ERROR_MISSING, "not found: %s", b->tasks[i].file);
+        if (b->tasks[i].missing) peft__bench_unscored(b, &r->tasks[i], "not found: %s", b->tasks[i].file);
         else status = peft__bench_score_file(b, i, folder, &path, &r->tasks[i]);
     }
     peft__string_free(&path);
@@ -25958,14 +25874,11 @@ static peft_status peft__bench_wins(const peft_benchmark_results *r, int64_t mod
     return status;
 }
 
-static void peft__bench_cells(peft__string *s, const peft_benchmark_results *r, int64_t models, int64_t i, int width) {
+static void peft__bench_cell(peft__string *s, double v, bool known, int width) {
     char cell[24];
-    for (int64_t m = 0; m < models; m++) {
-        const peft_benchmark_result *t = &r[m].tasks[i];
-        peft__bench_percent(cell, t->score);
-        peft__string_puts(s, "  ");
-        peft__bench_pad(s, t->status ? "-" : cell, width, true);
-    }
+    peft__bench_percent(cell, v);
+    peft__string_puts(s, "  ");
+    peft__bench_pad(s, known ? cell : "-", width, true);
 }
 
 static void peft__bench_table_text(peft__string *s, const peft_benchmark_results *r, int64_t models, const double *rates) {
@@ -25987,7 +25900,7 @@ static void peft__bench_table_text(peft__string *s, const peft_benchmark_results
         peft__bench_pad(s, t->task, name, false);
         peft__string_into(cell, sizeof(cell), "%lld", (long long)t->examples);
         peft__bench_pad(s, cell, 10, true);
-        peft__bench_cells(s, r, models, i, width);
+        for (int64_t m = 0; m < models; m++) peft__bench_cell(s, r[m].tasks[i].score, !r[m].tasks[i].status, width);
         for (int k = 0; k < t->metric_count && models == 1 && !t->status; k++) {
             char value[24];
             peft__bench_percent(value, t->metrics[k].value);
@@ -26000,20 +25913,12 @@ static void peft__bench_table_text(peft__string *s, const peft_benchmark_results
         peft__bench_pad(s, r->averages[k].name, name, false);
         peft__string_into(cell, sizeof(cell), k ? "" : "%lld of %lld", (long long)r->scored, (long long)r->expected);
         peft__bench_pad(s, cell, 10, true);
-        for (int64_t m = 0; m < models; m++) {
-            peft__bench_percent(cell, r[m].averages[k].value);
-            peft__string_puts(s, "  ");
-            peft__bench_pad(s, k < r[m].average_count ? cell : "-", width, true);
-        }
+        for (int64_t m = 0; m < models; m++) peft__bench_cell(s, r[m].averages[k].value, k < r[m].average_count, width);
         peft__string_puts(s, "\n");
     }
     if (models > 1) {
         peft__bench_pad(s, "mean win rate", name + 10, false);
-        for (int64_t m = 0; m < models; m++) {
-            peft__bench_percent(cell, rates[m]);
-            peft__string_puts(s, "  ");
-            peft__bench_pad(s, cell, width, true);
-        }
+        for (int64_t m = 0; m < models; m++) peft__bench_cell(s, rates[m], true, width);
         peft__string_puts(s, "\n");
     }
     for (int64_t m = 0; m < models; m++) {
