@@ -16735,6 +16735,20 @@ static bool peft__push_start(const peft_model *m, peft_ids *ids) {
     return !llama || m->config.bos_id < 0 || peft__ids_push(m->ctx, ids, m->config.bos_id);
 }
 
+// Appends one text, cut to `max` tokens. T5: both end with the end token, which a cut keeps, as in HF. Decoder-only: a prompt begins as
+// the model's texts begin and is never empty, a completion ends with the end token.
+static peft_status peft__encode_text(const peft_model *m, const char *text, bool prompt, int64_t max, peft_ids *ids) {
+    int64_t start = ids->count;
+    bool seq2seq = m->config.encoder_decoder, ends = (seq2seq || !prompt) && m->config.eos_id >= 0;
+    if (prompt && !seq2seq && !peft__push_start(m, ids)) return PEFT_ERROR_MEMORY;
+    peft_status status = peft_encode_special(m->tokenizer, text, strlen(text), ids);
+    if (status) return status;
+    if (ids->count - start > max - ends) ids->count = start + max - ends;
+    int32_t first = m->config.bos_id >= 0 ? m->config.bos_id : PEFT__MAX(m->config.eos_id, 0);
+    if (prompt && !seq2seq && ids->count == start) return peft__ids_push(m->ctx, ids, first) ? PEFT_OK : PEFT_ERROR_MEMORY;
+    return !ends || peft__ids_push(m->ctx, ids, m->config.eos_id) ? PEFT_OK : PEFT_ERROR_MEMORY;
+}
+
 static peft_status peft__texts_encode(const peft__generator *g, peft__texts *t) {
     const peft_tokenizer *tokenizer = peft_model_tokenizer(g->d.model);
     if (!tokenizer) return peft__fail(g->ctx, PEFT_ERROR_MISSING, "peft_generate: the model's folder has no tokenizer");
@@ -16970,8 +16984,6 @@ static peft_status peft__scorer_add(peft__scorer *s, const int32_t *prompt, int6
 }
 
 // ---- completions
-
-static peft_status peft__encode_text(const peft_model *m, const char *text, bool prompt, int64_t max, peft_ids *ids);  // chapter 12
 
 static peft_status peft__score_check(const peft_score_desc *d, const peft__scorer *s, const double *out) {
     if (d->count < 0 || (d->count && !out)) return peft__fail(s->ctx, PEFT_ERROR_ARGUMENT, "peft_score_completions: count is %lld, and room for the results is needed", (long long)d->count);
@@ -18210,20 +18222,6 @@ static void peft__encoded_free(peft_context *ctx, peft__encoded *e) {
     memset(e, 0, sizeof(*e));
 }
 
-// Appends one text, cut to `max` tokens. T5: both end with the end token, which a cut keeps, as in HF. Decoder-only: a prompt begins as
-// the model's texts begin and is never empty, a completion ends with the end token.
-static peft_status peft__encode_text(const peft_model *m, const char *text, bool prompt, int64_t max, peft_ids *ids) {
-    int64_t start = ids->count;
-    bool seq2seq = m->config.encoder_decoder, ends = (seq2seq || !prompt) && m->config.eos_id >= 0;
-    if (prompt && !seq2seq && !peft__push_start(m, ids)) return PEFT_ERROR_MEMORY;
-    peft_status status = peft_encode_special(m->tokenizer, text, strlen(text), ids);
-    if (status) return status;
-    if (ids->count - start > max - ends) ids->count = start + max - ends;
-    int32_t first = m->config.bos_id >= 0 ? m->config.bos_id : PEFT__MAX(m->config.eos_id, 0);
-    if (prompt && !seq2seq && ids->count == start) return peft__ids_push(m->ctx, ids, first) ? PEFT_OK : PEFT_ERROR_MEMORY;
-    return !ends || peft__ids_push(m->ctx, ids, m->config.eos_id) ? PEFT_OK : PEFT_ERROR_MEMORY;
-}
-
 static peft_status peft__encode_dataset(const peft_model *m, const peft_dataset *data, int64_t max_source, int64_t max_target, peft__encoded *e) {
     memset(e, 0, sizeof(*e));
     if (!m->tokenizer) return peft__fail(m->ctx, PEFT_ERROR_MISSING, "%s: no tokenizer (spiece.model) beside the model", m->folder);
@@ -18323,8 +18321,7 @@ static peft_status peft__evaluate_encoded(peft_model *m, peft_tape *tape, const 
         peft_tape_inference(tape, true);
         const peft_tensor *y = peft_model_loss(m, tape, &b.batch, &active, adapter ? 1 : 0, 1);
         if (y) sum += (double)peft__f32(y)[0];
-        labels += e->offsets[2 * (first + n)] - e->offsets[2 * first];
-        for (int64_t i = first; i < first + n; i++) labels -= e->offsets[2 * i + 1] - e->offsets[2 * i];
+        for (int64_t i = first; i < first + n; i++) labels += e->offsets[2 * i + 2] - e->offsets[2 * i + 1];
         status = tape->status;
     }
     peft__batch_free(m->ctx, &b);
@@ -20520,9 +20517,13 @@ static void peft__bleu_count(peft__bleu_work *w, const char *prediction, const c
     s->expected = closest;
 }
 
+static double peft__bleu_smooth_value(const peft_bleu_desc *d) {
+    return d->smooth_value != 0 ? d->smooth_value : d->smoothing == PEFT_SMOOTH_ADD_K ? 1 : 0.1;
+}
+
 // score = BP * exp(mean over orders of log precision), BP = exp(1 - r / c) for c < r
 static void peft__bleu_compute(const peft__bleu_stats *s, const peft_bleu_desc *d, int orders, peft_bleu_result *r) {
-    double value = d->smooth_value != 0 ? d->smooth_value : d->smoothing == PEFT_SMOOTH_ADD_K ? 1 : 0.1;
+    double value = peft__bleu_smooth_value(d);
     double halves = 1, sum = 0;
     int used = orders;
     bool any = false;
@@ -20608,8 +20609,7 @@ static void peft__bleu_signature(const peft_bleu_desc *d, int per, char *out, si
     static const char *const methods[] = {"exp", "floor", "add-k", "none"};
     char value[32] = "";
     if (d->smoothing == PEFT_SMOOTH_FLOOR || d->smoothing == PEFT_SMOOTH_ADD_K) {
-        double v = d->smooth_value != 0 ? d->smooth_value : d->smoothing == PEFT_SMOOTH_ADD_K ? 1 : 0.1;
-        int64_t hundredths = (int64_t)(v * 100 + 0.5);
+        int64_t hundredths = (int64_t)(peft__bleu_smooth_value(d) * 100 + 0.5);
         peft__string_into(value, sizeof value, "[%lld.%lld%lld]", (long long)(hundredths / 100),
                         (long long)(hundredths / 10 % 10), (long long)(hundredths % 10));
     }
@@ -22093,23 +22093,19 @@ static size_t peft__squad_clean(char *s, size_t n) {
         uint32_t c = ' ';
         if (i < n) peft__utf8_next(s, n, &i, &c);
         else i++;
-        if (peft__squad_between(c)) {
-            size_t length = out - start;
-            const char *w = s + start;
-            if ((length == 1 && w[0] == 'a') || (length == 2 && memcmp(w, "an", 2) == 0) ||
-                (length == 3 && memcmp(w, "the", 3) == 0)) {
-                s[start] = ' ';     // as the substitution leaves it
-                out = start + 1;
-            }
-            if (at < n) {
-                memmove(s + out, s + at, i - at);
-                out += i - at;
-            }
-            start = out;
-        } else {
+        bool between = peft__squad_between(c);
+        size_t length = out - start;
+        const char *w = s + start;
+        if (between && ((length == 1 && w[0] == 'a') || (length == 2 && memcmp(w, "an", 2) == 0) ||
+                        (length == 3 && memcmp(w, "the", 3) == 0))) {
+            s[start] = ' ';     // as the substitution leaves it
+            out = start + 1;
+        }
+        if (at < n) {
             memmove(s + out, s + at, i - at);
             out += i - at;
         }
+        if (between) start = out;
     }
     return out;
 }
@@ -22654,13 +22650,18 @@ static const char *const peft__name_words[] = {
 
 // Lists of pairs begin on the side that a text is expected to have; contractions have both readings.
 static bool peft__perturb_pairs(const peft_perturbation *p, const char *const **list, int64_t *count) {
-    const char *const *lists[] = {peft__contractions, peft__dialect_words, peft__gender_words, peft__name_words};
-    const int64_t sizes[] = {PEFT__COUNT(peft__contractions), PEFT__COUNT(peft__dialect_words), PEFT__COUNT(peft__gender_words),
-                             PEFT__COUNT(peft__name_words)};
-    int k = p->kind == PEFT_PERTURB_DIALECT ? 1 : p->kind == PEFT_PERTURB_GENDER ? 2 : p->kind == PEFT_PERTURB_NAMES ? 3 : 0;
-    *list = p->pairs ? p->pairs : p->kind == PEFT_PERTURB_WORDS ? NULL : lists[k];
-    *count = p->pairs ? p->pair_count : p->kind == PEFT_PERTURB_WORDS ? 0 : sizes[k] / 2;
-    return *list != NULL && *count > 0;
+    *list = p->pairs;
+    *count = p->pair_count;
+    if (!p->pairs) {
+        switch (p->kind) {
+        case PEFT_PERTURB_DIALECT: *list = peft__dialect_words, *count = PEFT__COUNT(peft__dialect_words) / 2; break;
+        case PEFT_PERTURB_GENDER: *list = peft__gender_words, *count = PEFT__COUNT(peft__gender_words) / 2; break;
+        case PEFT_PERTURB_NAMES: *list = peft__name_words, *count = PEFT__COUNT(peft__name_words) / 2; break;
+        case PEFT_PERTURB_WORDS: return false;
+        default: *list = peft__contractions, *count = PEFT__COUNT(peft__contractions) / 2; break;
+        }
+    }
+    return *count > 0;
 }
 
 PEFTDEF const char *peft_perturbation_name(peft_perturbation_kind kind) {
@@ -22929,6 +22930,26 @@ static void peft__bias_read(peft__bias *b, const char *text, int64_t targets) {
     }
 }
 
+// How often the words of each group occur, in every text times the number of each target there: [targets, groups]. targets NULL: one row.
+static peft_status peft__bias_count(peft_context *ctx, const char *what, const char *const *texts, int64_t count, const peft_word_group *groups,
+                                    int64_t group_count, const peft_word_group *targets, int64_t **out) {
+    peft__bias b;
+    int64_t rows = targets ? targets->count : 1;
+    peft_status s = peft__bias_init(&b, ctx, what, texts, count, groups, group_count, targets);
+    int64_t *sums = s == PEFT_OK ? (int64_t *)peft__calloc(ctx, rows * group_count, sizeof(int64_t)) : NULL;
+    if (s == PEFT_OK && !sums) s = PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; s == PEFT_OK && i < count; i++) {
+        peft__bias_read(&b, texts[i], targets ? rows : 0);
+        for (int64_t t = 0; t < rows; t++) {
+            int64_t times = targets ? b.target_in_text[t] : 1;
+            for (int64_t g = 0; g < group_count && times; g++) sums[t * group_count + g] += times * b.in_text[g];
+        }
+    }
+    peft__bias_free(&b);
+    *out = sums;
+    return s;
+}
+
 // Counts per listed word, as shares; half their distance from equal shares. Negative: nothing was counted.
 static double peft__bias_distance(const int64_t *counts, const peft_word_group *groups, int64_t n) {
     double sum = 0, distance = 0;
@@ -22941,22 +22962,15 @@ static double peft__bias_distance(const int64_t *counts, const peft_word_group *
 PEFTDEF peft_status peft_bias_representation(peft_context *context, const char *const *texts, int64_t count,
                                              const peft_word_group *groups, int64_t group_count, int64_t *counts, double *out) {
     if (!context || !out) return PEFT_ERROR_ARGUMENT;
-    peft__bias b;
-    peft_status s = peft__bias_init(&b, context, "bias_representation", texts, count, groups, group_count, NULL);
-    int64_t *sums = s == PEFT_OK ? (int64_t *)peft__arena_alloc(&b.arena, (size_t)group_count * sizeof(int64_t)) : NULL;
-    s = s == PEFT_OK && !sums ? PEFT_ERROR_MEMORY : s;
-    for (int64_t g = 0; s == PEFT_OK && g < group_count; g++) sums[g] = 0;
-    for (int64_t i = 0; s == PEFT_OK && i < count; i++) {
-        peft__bias_read(&b, texts[i], 0);
-        for (int64_t g = 0; g < group_count; g++) sums[g] += b.in_text[g];
-    }
+    int64_t *sums = NULL;
+    peft_status s = peft__bias_count(context, "bias_representation", texts, count, groups, group_count, NULL, &sums);
     if (s == PEFT_OK) {
         *out = peft__bias_distance(sums, groups, group_count);
         for (int64_t g = 0; counts && g < group_count; g++) counts[g] = sums[g];
         if (*out < 0)
             s = peft__fail(context, PEFT_ERROR_NUMERIC, "bias_representation: no word of any group occurs");
     }
-    peft__bias_free(&b);
+    peft__free(context, sums);
     return s;
 }
 
@@ -22966,18 +22980,9 @@ PEFTDEF peft_status peft_bias_association(peft_context *context, const char *con
     if (!context || !out) return PEFT_ERROR_ARGUMENT;
     if (!targets || targets->count <= 0)
         return peft__fail(context, PEFT_ERROR_ARGUMENT, "bias_association: no target words");
-    peft__bias b;
     double sum = 0, used = 0;
-    peft_status s = peft__bias_init(&b, context, "bias_association", texts, count, groups, group_count, targets);
-    int64_t *pairs = s == PEFT_OK ? (int64_t *)peft__calloc(context, targets->count * group_count, sizeof(int64_t)) : NULL;
-    s = s == PEFT_OK && !pairs ? PEFT_ERROR_MEMORY : s;
-    for (int64_t i = 0; s == PEFT_OK && i < count; i++) {
-        peft__bias_read(&b, texts[i], targets->count);
-        for (int64_t t = 0; t < targets->count; t++) {
-            for (int64_t g = 0; g < group_count && b.target_in_text[t]; g++)
-                pairs[t * group_count + g] += b.target_in_text[t] * b.in_text[g];
-        }
-    }
+    int64_t *pairs = NULL;
+    peft_status s = peft__bias_count(context, "bias_association", texts, count, groups, group_count, targets, &pairs);
     for (int64_t t = 0; s == PEFT_OK && t < targets->count; t++) {
         double distance = peft__bias_distance(pairs + t * group_count, groups, group_count);
         sum += distance >= 0 ? distance : 0;
@@ -22987,7 +22992,6 @@ PEFTDEF peft_status peft_bias_association(peft_context *context, const char *con
         s = peft__fail(context, PEFT_ERROR_NUMERIC, "bias_association: no target word occurs with a word of a group");
     if (s == PEFT_OK) *out = sum / used;
     peft__free(context, pairs);
-    peft__bias_free(&b);
     return s;
 }
 
@@ -23154,19 +23158,20 @@ PEFTDEF void peft_wordnet_destroy(peft_wordnet *w) {
     if (w) peft__free(w->ctx, w);
 }
 
+// Past the next field of a line.
+static const char *peft__wn_next(const char *p) {
+    p += strspn(p, " ");
+    return p + strcspn(p, " \n");
+}
+
 // The lines of data that a known form leads to.
 static void peft__wn_senses(peft_wordnet *w, int part, const char *form) {
     int64_t line = peft__map_get(&w->lemmas[part], form, strlen(form), -1);
     if (line < 0) return;
-    const char *p = w->index[part] + line + strlen(form);
+    const char *p = peft__wn_next(w->index[part] + line + strlen(form));    // past the part of speech
     char *next = NULL;
-    p += strspn(p, " ");
-    p += strcspn(p, " \n");                     // part of speech
     long senses = strtol(p, &next, 10), symbols = strtol(next, &next, 10);
-    for (p = next; symbols > 0 && *p && *p != '\n'; symbols--) {
-        p += strspn(p, " ");
-        p += strcspn(p, " \n");
-    }
+    for (p = next; symbols > 0 && *p && *p != '\n'; symbols--) p = peft__wn_next(p);
     strtol(p, &next, 10);                       // sense_cnt
     strtol(next, &next, 10);                    // tagsense_cnt
     const char *end = strchr(p, '\n');
@@ -23252,20 +23257,14 @@ static void peft__wn_part(peft_wordnet *w, int part) {
 // Is b a lemma of this line? An adjective's place, "(p)" or so, is no part of it; lemmas of several words are left out.
 static bool peft__wn_has(const char *line, const char *b, size_t n) {
     char *next = NULL;
-    const char *p = line;
-    for (int k = 0; k < 3; k++) {
-        p += strspn(p, " ");
-        p += strcspn(p, " \n");
-    }
+    const char *p = peft__wn_next(peft__wn_next(peft__wn_next(line)));
     long words = strtol(p, &next, 16);
     for (p = next; words > 0 && *p && *p != '\n'; words--) {
         p += strspn(p, " ");
         size_t size = strcspn(p, " \n"), lemma = size;
         for (size_t i = 0; i < size && lemma == size && p[size - 1] == ')'; i++) lemma = p[i] == '(' ? i : size;
         if (lemma == n && memcmp(p, b, n) == 0 && !memchr(p, '_', n)) return true;
-        p += size;
-        p += strspn(p, " ");
-        p += strcspn(p, " \n");                 // lex_id
+        p = peft__wn_next(p + size);            // lex_id
     }
     return false;
 }
@@ -24062,27 +24061,6 @@ static peft_status peft__bench_add_record(peft__bench_loader *l, const peft__jso
     return status;
 }
 
-static peft_status peft__bench_add_json(peft__bench_loader *l, const peft__json *root);
-
-static peft_status peft__bench_read_jsonl(peft__bench_loader *l, char *text, size_t size) {
-    peft_status status = PEFT_OK;
-    for (char *at = text, *end = text + size; at < end && !status && l->t->count < l->limit;) {
-        char *stop = (char *)memchr(at, '\n', (size_t)(end - at));
-        if (!stop) stop = end;
-        size_t n = (size_t)(stop - at);
-        l->record.line++;
-        peft__json *root = NULL;
-        if (!peft__blank(at, n)) {
-            peft__arena_reset(&l->line);
-            if (!peft__utf8_valid(at, n)) return peft__record_fail(&l->record, "not valid UTF-8");
-            status = peft__record_parse(&l->record, &l->line, at, n, &root);
-            if (!status) status = peft__bench_add_json(l, root);
-        }
-        at = stop + 1;
-    }
-    return status;
-}
-
 // ---- summaries and HELM
 
 // A JSON value as text of a right answer: strings as they are, numbers as numbers.
@@ -24184,6 +24162,25 @@ static peft_status peft__bench_add_json(peft__bench_loader *l, const peft__json 
         char made[24];  // pairs follow each other where they have no number
         peft__string_into(made, sizeof(made), "pair %lld", (long long)((l->t->count - 1) / 2));
         status = pair ? peft__bench_group(l, pair->text, pair->size, &e->group) : peft__bench_group(l, made, strlen(made), &e->group);
+    }
+    return status;
+}
+
+static peft_status peft__bench_read_jsonl(peft__bench_loader *l, char *text, size_t size) {
+    peft_status status = PEFT_OK;
+    for (char *at = text, *end = text + size; at < end && !status && l->t->count < l->limit;) {
+        char *stop = (char *)memchr(at, '\n', (size_t)(end - at));
+        if (!stop) stop = end;
+        size_t n = (size_t)(stop - at);
+        l->record.line++;
+        peft__json *root = NULL;
+        if (!peft__blank(at, n)) {
+            peft__arena_reset(&l->line);
+            if (!peft__utf8_valid(at, n)) return peft__record_fail(&l->record, "not valid UTF-8");
+            status = peft__record_parse(&l->record, &l->line, at, n, &root);
+            if (!status) status = peft__bench_add_json(l, root);
+        }
+        at = stop + 1;
     }
     return status;
 }
