@@ -7843,8 +7843,8 @@ PEFTDEF peft_tensor *peft_cross_entropy(peft_tape *t, peft_tensor *x, peft_tenso
 }
 // =====================================================================================================================
 // 6. CHECKPOINTS
-//    Holds: the safetensors reader and writer. Format: u64 little-endian header size, JSON header {name: {dtype, shape,
-//    data_offsets}}, data. Everything that a file claims is checked before it is used.
+//    Holds: the safetensors reader and writer, GGUF, what each family's parameters are called in both. Format of safetensors: u64
+//    little-endian header size, JSON header {name: {dtype, shape, data_offsets}}, data. What a file claims is checked before it is used.
 //    Rests on: 2, 5.  Hands on: peft_archive.
 // =====================================================================================================================
 
@@ -9379,94 +9379,119 @@ PEFTDEF peft_status peft_gguf_write(peft_gguf_writer *writer, const char *path) 
     return status;
 }
 
-// ---- what each architecture's parameters and settings are called in GGUF and in Hugging Face's files
+// ---- the families of models: what parameters are called in Hugging Face's files and in GGUF, their shapes, and where pointers to them go
 
-enum { PEFT__GGUF_ALWAYS, PEFT__GGUF_PLAIN, PEFT__GGUF_GATED };  // T5's ffn_up: wi without a gate, wi_1 beside one
-enum { PEFT__GGUF_NAME_SIZE = 160 };                             // room for any name that the tables make
+// An encoder or decoder block. Slots that a kind of block lacks stay NULL. Biases are found through bias_of.
+typedef struct peft__block_weights {
+    peft_tensor *norm, *q, *k, *v, *qkv, *o;                          // self-attention; qkv: one matrix instead of three
+    peft_tensor *cross_norm, *cross_q, *cross_k, *cross_v, *cross_o;  // T5's decoder: attention to the source
+    peft_tensor *ff_norm, *wi, *wi_gate, *wo;                         // feed-forward; wi_gate: the second input matrix of gated ones
+    peft_tensor *bias;                                                // T5's relative positions, which its first block has for all
+} peft__block_weights;
 
-typedef struct peft__gguf_pair {
-    const char *gguf, *hf;  // # is the number of the block; .weight or .bias follows
-    int order, when;
-} peft__gguf_pair;
+typedef struct peft__rule {
+    const char *name, *gguf;  // behind the block's name, before .weight or .bias
+    char rows, cols;  // d: d_model, i: heads * d_kv, j: kv_heads * d_kv, 3: three times i, f: d_ff, h: heads, k: buckets, 1: one
+    char bias;        // 0: none, b: always, q: if the queries' projections have one, o: if outputs, m: if the feed-forward
+    char only;        // g: gated feed-forward only, r: ungated only, 1: the first block only, -: in some files, of no use, 0: all
+    char order;       // of its rows in GGUF
+    size_t slot;
+} peft__rule;
 
-static const peft__gguf_pair peft__llama_pairs[] = {
-    {"token_embd", "model.embed_tokens", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"output_norm", "model.norm", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"output", "lm_head", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"blk.#.attn_norm", "model.layers.#.input_layernorm", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"blk.#.attn_q", "model.layers.#.self_attn.q_proj", PEFT__ORDER_ROTARY_Q, PEFT__GGUF_ALWAYS},
-    {"blk.#.attn_k", "model.layers.#.self_attn.k_proj", PEFT__ORDER_ROTARY_K, PEFT__GGUF_ALWAYS},
-    {"blk.#.attn_v", "model.layers.#.self_attn.v_proj", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"blk.#.attn_output", "model.layers.#.self_attn.o_proj", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"blk.#.ffn_norm", "model.layers.#.post_attention_layernorm", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"blk.#.ffn_gate", "model.layers.#.mlp.gate_proj", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"blk.#.ffn_up", "model.layers.#.mlp.up_proj", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"blk.#.ffn_down", "model.layers.#.mlp.down_proj", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {NULL, NULL, 0, 0},
+#define PEFT__SLOT(member) offsetof(peft__block_weights, member)
+static const peft__rule peft__t5_encoder_rules[] = {
+    {"layer.0.SelfAttention.q", "attn_q", 'i', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(q)},
+    {"layer.0.SelfAttention.k", "attn_k", 'i', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(k)},
+    {"layer.0.SelfAttention.v", "attn_v", 'i', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(v)},
+    {"layer.0.SelfAttention.o", "attn_o", 'd', 'i', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(o)},
+    {"layer.0.layer_norm", "attn_norm", '1', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(norm)},
+    {"layer.1.DenseReluDense.wi", "ffn_up", 'f', 'd', 0, 'r', PEFT__ORDER_SAME, PEFT__SLOT(wi)},
+    {"layer.1.DenseReluDense.wi_0", "ffn_gate", 'f', 'd', 0, 'g', PEFT__ORDER_SAME, PEFT__SLOT(wi_gate)},
+    {"layer.1.DenseReluDense.wi_1", "ffn_up", 'f', 'd', 0, 'g', PEFT__ORDER_SAME, PEFT__SLOT(wi)},
+    {"layer.1.DenseReluDense.wo", "ffn_down", 'd', 'f', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(wo)},
+    {"layer.1.layer_norm", "ffn_norm", '1', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(ff_norm)},
+    {"layer.0.SelfAttention.relative_attention_bias", "attn_rel_b", 'k', 'h', 0, '1', PEFT__ORDER_SAME, PEFT__SLOT(bias)},
 };
-
-static const peft__gguf_pair peft__gpt2_pairs[] = {
-    {"token_embd", "transformer.wte", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"position_embd", "transformer.wpe", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"output_norm", "transformer.ln_f", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"output", "lm_head", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"blk.#.attn_norm", "transformer.h.#.ln_1", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"blk.#.attn_qkv", "transformer.h.#.attn.c_attn", PEFT__ORDER_TRANSPOSED, PEFT__GGUF_ALWAYS},
-    {"blk.#.attn_output", "transformer.h.#.attn.c_proj", PEFT__ORDER_TRANSPOSED, PEFT__GGUF_ALWAYS},
-    {"blk.#.ffn_norm", "transformer.h.#.ln_2", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"blk.#.ffn_up", "transformer.h.#.mlp.c_fc", PEFT__ORDER_TRANSPOSED, PEFT__GGUF_ALWAYS},
-    {"blk.#.ffn_down", "transformer.h.#.mlp.c_proj", PEFT__ORDER_TRANSPOSED, PEFT__GGUF_ALWAYS},
-    {NULL, NULL, 0, 0},
+static const peft__rule peft__t5_decoder_rules[] = {
+    {"layer.0.SelfAttention.q", "attn_q", 'i', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(q)},
+    {"layer.0.SelfAttention.k", "attn_k", 'i', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(k)},
+    {"layer.0.SelfAttention.v", "attn_v", 'i', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(v)},
+    {"layer.0.SelfAttention.o", "attn_o", 'd', 'i', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(o)},
+    {"layer.0.layer_norm", "attn_norm", '1', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(norm)},
+    {"layer.1.EncDecAttention.q", "cross_attn_q", 'i', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(cross_q)},
+    {"layer.1.EncDecAttention.k", "cross_attn_k", 'i', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(cross_k)},
+    {"layer.1.EncDecAttention.v", "cross_attn_v", 'i', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(cross_v)},
+    {"layer.1.EncDecAttention.o", "cross_attn_o", 'd', 'i', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(cross_o)},
+    {"layer.1.layer_norm", "cross_attn_norm", '1', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(cross_norm)},
+    {"layer.2.DenseReluDense.wi", "ffn_up", 'f', 'd', 0, 'r', PEFT__ORDER_SAME, PEFT__SLOT(wi)},
+    {"layer.2.DenseReluDense.wi_0", "ffn_gate", 'f', 'd', 0, 'g', PEFT__ORDER_SAME, PEFT__SLOT(wi_gate)},
+    {"layer.2.DenseReluDense.wi_1", "ffn_up", 'f', 'd', 0, 'g', PEFT__ORDER_SAME, PEFT__SLOT(wi)},
+    {"layer.2.DenseReluDense.wo", "ffn_down", 'd', 'f', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(wo)},
+    {"layer.2.layer_norm", "ffn_norm", '1', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(ff_norm)},
+    {"layer.0.SelfAttention.relative_attention_bias", "attn_rel_b", 'k', 'h', 0, '1', PEFT__ORDER_SAME, PEFT__SLOT(bias)},
+    {"layer.1.EncDecAttention.relative_attention_bias", "cross_attn_rel_b", 'k', 'h', 0, '-', PEFT__ORDER_SAME, 0},
 };
-
-static const peft__gguf_pair peft__gptneox_pairs[] = {
-    {"token_embd", "gpt_neox.embed_in", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"output_norm", "gpt_neox.final_layer_norm", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"output", "embed_out", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"blk.#.attn_norm", "gpt_neox.layers.#.input_layernorm", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"blk.#.attn_qkv", "gpt_neox.layers.#.attention.query_key_value", PEFT__ORDER_FUSED, PEFT__GGUF_ALWAYS},
-    {"blk.#.attn_output", "gpt_neox.layers.#.attention.dense", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"blk.#.ffn_norm", "gpt_neox.layers.#.post_attention_layernorm", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"blk.#.ffn_up", "gpt_neox.layers.#.mlp.dense_h_to_4h", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"blk.#.ffn_down", "gpt_neox.layers.#.mlp.dense_4h_to_h", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {NULL, NULL, 0, 0},
+static const peft__rule peft__gpt2_rules[] = {
+    {"ln_1", "attn_norm", '1', 'd', 'b', 0, PEFT__ORDER_SAME, PEFT__SLOT(norm)},
+    {"attn.c_attn", "attn_qkv", '3', 'd', 'b', 0, PEFT__ORDER_TRANSPOSED, PEFT__SLOT(qkv)},
+    {"attn.c_proj", "attn_output", 'd', 'i', 'b', 0, PEFT__ORDER_TRANSPOSED, PEFT__SLOT(o)},
+    {"ln_2", "ffn_norm", '1', 'd', 'b', 0, PEFT__ORDER_SAME, PEFT__SLOT(ff_norm)},
+    {"mlp.c_fc", "ffn_up", 'f', 'd', 'b', 0, PEFT__ORDER_TRANSPOSED, PEFT__SLOT(wi)},
+    {"mlp.c_proj", "ffn_down", 'd', 'f', 'b', 0, PEFT__ORDER_TRANSPOSED, PEFT__SLOT(wo)},
 };
-
-static const peft__gguf_pair peft__t5_pairs[] = {
-    {"token_embd", "shared", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"output", "lm_head", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"enc.output_norm", "encoder.final_layer_norm", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"enc.blk.#.attn_norm", "encoder.block.#.layer.0.layer_norm", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"enc.blk.#.attn_q", "encoder.block.#.layer.0.SelfAttention.q", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"enc.blk.#.attn_k", "encoder.block.#.layer.0.SelfAttention.k", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"enc.blk.#.attn_v", "encoder.block.#.layer.0.SelfAttention.v", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"enc.blk.#.attn_o", "encoder.block.#.layer.0.SelfAttention.o", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"enc.blk.#.attn_rel_b", "encoder.block.#.layer.0.SelfAttention.relative_attention_bias", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"enc.blk.#.ffn_norm", "encoder.block.#.layer.1.layer_norm", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"enc.blk.#.ffn_gate", "encoder.block.#.layer.1.DenseReluDense.wi_0", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"enc.blk.#.ffn_up", "encoder.block.#.layer.1.DenseReluDense.wi", PEFT__ORDER_SAME, PEFT__GGUF_PLAIN},
-    {"enc.blk.#.ffn_up", "encoder.block.#.layer.1.DenseReluDense.wi_1", PEFT__ORDER_SAME, PEFT__GGUF_GATED},
-    {"enc.blk.#.ffn_down", "encoder.block.#.layer.1.DenseReluDense.wo", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"dec.output_norm", "decoder.final_layer_norm", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"dec.blk.#.attn_norm", "decoder.block.#.layer.0.layer_norm", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"dec.blk.#.attn_q", "decoder.block.#.layer.0.SelfAttention.q", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"dec.blk.#.attn_k", "decoder.block.#.layer.0.SelfAttention.k", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"dec.blk.#.attn_v", "decoder.block.#.layer.0.SelfAttention.v", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"dec.blk.#.attn_o", "decoder.block.#.layer.0.SelfAttention.o", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"dec.blk.#.attn_rel_b", "decoder.block.#.layer.0.SelfAttention.relative_attention_bias", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"dec.blk.#.cross_attn_norm", "decoder.block.#.layer.1.layer_norm", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"dec.blk.#.cross_attn_q", "decoder.block.#.layer.1.EncDecAttention.q", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"dec.blk.#.cross_attn_k", "decoder.block.#.layer.1.EncDecAttention.k", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"dec.blk.#.cross_attn_v", "decoder.block.#.layer.1.EncDecAttention.v", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"dec.blk.#.cross_attn_o", "decoder.block.#.layer.1.EncDecAttention.o", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"dec.blk.#.cross_attn_rel_b", "decoder.block.#.layer.1.EncDecAttention.relative_attention_bias", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"dec.blk.#.ffn_norm", "decoder.block.#.layer.2.layer_norm", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"dec.blk.#.ffn_gate", "decoder.block.#.layer.2.DenseReluDense.wi_0", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {"dec.blk.#.ffn_up", "decoder.block.#.layer.2.DenseReluDense.wi", PEFT__ORDER_SAME, PEFT__GGUF_PLAIN},
-    {"dec.blk.#.ffn_up", "decoder.block.#.layer.2.DenseReluDense.wi_1", PEFT__ORDER_SAME, PEFT__GGUF_GATED},
-    {"dec.blk.#.ffn_down", "decoder.block.#.layer.2.DenseReluDense.wo", PEFT__ORDER_SAME, PEFT__GGUF_ALWAYS},
-    {NULL, NULL, 0, 0},
+static const peft__rule peft__neox_rules[] = {
+    {"input_layernorm", "attn_norm", '1', 'd', 'b', 0, PEFT__ORDER_SAME, PEFT__SLOT(norm)},
+    {"post_attention_layernorm", "ffn_norm", '1', 'd', 'b', 0, PEFT__ORDER_SAME, PEFT__SLOT(ff_norm)},
+    {"attention.query_key_value", "attn_qkv", '3', 'd', 'b', 0, PEFT__ORDER_FUSED, PEFT__SLOT(qkv)},
+    {"attention.dense", "attn_output", 'd', 'i', 'b', 0, PEFT__ORDER_SAME, PEFT__SLOT(o)},
+    {"mlp.dense_h_to_4h", "ffn_up", 'f', 'd', 'b', 0, PEFT__ORDER_SAME, PEFT__SLOT(wi)},
+    {"mlp.dense_4h_to_h", "ffn_down", 'd', 'f', 'b', 0, PEFT__ORDER_SAME, PEFT__SLOT(wo)},
 };
+static const peft__rule peft__llama_rules[] = {
+    {"self_attn.q_proj", "attn_q", 'i', 'd', 'q', 0, PEFT__ORDER_ROTARY_Q, PEFT__SLOT(q)},
+    {"self_attn.k_proj", "attn_k", 'j', 'd', 'q', 0, PEFT__ORDER_ROTARY_K, PEFT__SLOT(k)},
+    {"self_attn.v_proj", "attn_v", 'j', 'd', 'q', 0, PEFT__ORDER_SAME, PEFT__SLOT(v)},
+    {"self_attn.o_proj", "attn_output", 'd', 'i', 'o', 0, PEFT__ORDER_SAME, PEFT__SLOT(o)},
+    {"mlp.gate_proj", "ffn_gate", 'f', 'd', 'm', 0, PEFT__ORDER_SAME, PEFT__SLOT(wi_gate)},
+    {"mlp.up_proj", "ffn_up", 'f', 'd', 'm', 0, PEFT__ORDER_SAME, PEFT__SLOT(wi)},
+    {"mlp.down_proj", "ffn_down", 'd', 'f', 'm', 0, PEFT__ORDER_SAME, PEFT__SLOT(wo)},
+    {"input_layernorm", "attn_norm", '1', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(norm)},
+    {"post_attention_layernorm", "ffn_norm", '1', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(ff_norm)},
+};
+#define PEFT__RULES(table) table, (int)PEFT__COUNT(table)
+
+typedef struct peft__side {
+    const char *block, *gguf;  // a block's name, %lld being its number; NULL: decoder-only families have no encoder
+    const peft__rule *rules;
+    int count;
+} peft__side;
+
+typedef struct peft__family {
+    const char *types;  // model_type of config.json, comma-separated
+    bool in_out;        // linear weights are stored [in, out]
+    peft__side encoder, decoder;
+    const char *embedding, *positions, *encoder_norm, *decoder_norm, *head;  // names before .weight and .bias; NULL: none
+    const char *targets;  // LoRA's default target_modules, as HF peft has them
+    const char *ia3_targets, *ia3_feedforward;
+} peft__family;
+
+static const peft__family peft__t5_family = {
+    "t5,mt5,umt5", false, {"encoder.block.%lld.", "enc.blk.%lld.", PEFT__RULES(peft__t5_encoder_rules)},
+    {"decoder.block.%lld.", "dec.blk.%lld.", PEFT__RULES(peft__t5_decoder_rules)}, "shared", NULL, "encoder.final_layer_norm",
+    "decoder.final_layer_norm", "lm_head", "q,v", "k,v,wo", "wo"};
+static const peft__family peft__gpt2_family = {
+    "gpt2", true, {NULL, NULL, NULL, 0}, {"transformer.h.%lld.", "blk.%lld.", PEFT__RULES(peft__gpt2_rules)}, "transformer.wte", "transformer.wpe", NULL,
+    "transformer.ln_f", "lm_head", "c_attn", "c_attn,mlp.c_proj", "mlp.c_proj"};
+static const peft__family peft__neox_family = {
+    "gpt_neox", false, {NULL, NULL, NULL, 0}, {"gpt_neox.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__neox_rules)}, "gpt_neox.embed_in", NULL, NULL,
+    "gpt_neox.final_layer_norm", "embed_out", "query_key_value", "query_key_value,dense_4h_to_h", "dense_4h_to_h"};
+static const peft__family peft__llama_family = {
+    "llama,mistral,qwen2", false, {NULL, NULL, NULL, 0}, {"model.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__llama_rules)}, "model.embed_tokens", NULL,
+    NULL, "model.norm", "lm_head", "q_proj,v_proj", "k_proj,v_proj,down_proj", "down_proj"};
+
+// ---- the same for settings: what config.json and GGUF call them
+
+enum { PEFT__GGUF_NAME_SIZE = 160 };  // room for any name that the tables make
 
 typedef struct peft__gguf_field {
     const char *hf, *key;  // in config.json, and in the metadata behind the architecture's name
@@ -9521,7 +9546,7 @@ static const peft__gguf_field peft__t5_fields[] = {
 
 typedef struct peft__gguf_family {
     const char *architecture, *model_type;
-    const peft__gguf_pair *pairs;
+    const peft__family *names;
     const peft__gguf_field *fields;
     const char *constants;  // of config.json, which GGUF takes for granted
     bool interleaved;       // rotary pairs lie side by side in GGUF
@@ -9529,11 +9554,11 @@ typedef struct peft__gguf_family {
 
 static const peft__gguf_family *peft__gguf_family_of(const char *architecture) {
     static const peft__gguf_family families[] = {
-        {"llama", "llama", peft__llama_pairs, peft__llama_fields, "\"hidden_act\":\"silu\"", true},
-        {"qwen2", "qwen2", peft__llama_pairs, peft__llama_fields, "\"hidden_act\":\"silu\"", false},
-        {"gpt2", "gpt2", peft__gpt2_pairs, peft__gpt2_fields, "\"activation_function\":\"gelu_new\"", false},
-        {"gptneox", "gpt_neox", peft__gptneox_pairs, peft__gptneox_fields, "\"hidden_act\":\"gelu\"", false},
-        {"t5", "t5", peft__t5_pairs, peft__t5_fields, "\"is_encoder_decoder\":true,\"relative_attention_max_distance\":128", false},
+        {"llama", "llama", &peft__llama_family, peft__llama_fields, "\"hidden_act\":\"silu\"", true},
+        {"qwen2", "qwen2", &peft__llama_family, peft__llama_fields, "\"hidden_act\":\"silu\"", false},
+        {"gpt2", "gpt2", &peft__gpt2_family, peft__gpt2_fields, "\"activation_function\":\"gelu_new\"", false},
+        {"gptneox", "gpt_neox", &peft__neox_family, peft__gptneox_fields, "\"hidden_act\":\"gelu\"", false},
+        {"t5", "t5", &peft__t5_family, peft__t5_fields, "\"is_encoder_decoder\":true,\"relative_attention_max_distance\":128", false},
     };
     for (int64_t i = 0; architecture && i < PEFT__COUNT(families); i++)
         if (strcmp(families[i].architecture, architecture) == 0) return &families[i];
@@ -9549,42 +9574,62 @@ static const char *peft__gguf_architecture(const char *model_type) {
     return NULL;
 }
 
-// Whether the name is of the pattern; `number` receives the digits that stand for #.
-static bool peft__gguf_match(const char *pattern, const char *name, size_t n, peft__gguf_text *number) {
-    size_t i = 0;
-    for (; *pattern; pattern++) {
-        if (*pattern == '#') {
-            number->data = name + i;
-            for (number->size = 0; i < n && number->size < 6 && name[i] >= '0' && name[i] <= '9'; i++) number->size++;
-            if (!number->size) return false;
-        } else if (i >= n || name[i++] != *pattern) {
-            return false;
-        }
-    }
-    return i == n;
+// How many bytes of a name are the block's, whose number stands where the pattern has %lld; 0: it is not of that pattern.
+static size_t peft__block_name(const char *pattern, const char *name, long long *number) {
+    size_t head = pattern ? strcspn(pattern, "%") : 0;
+    if (!head || strncmp(name, pattern, head) != 0) return 0;
+    const char *digits = name + head, *tail = pattern + head + strlen("%lld");
+    size_t n = strspn(digits, "0123456789");
+    if (!n || n > 6 || (n > 1 && *digits == '0') || strncmp(digits + n, tail, strlen(tail)) != 0) return 0;
+    *number = strtoll(digits, NULL, 10);
+    return head + n + strlen(tail);
 }
 
-// The pair that a name belongs to, and its other name. gated: 1, 0, or -1 where that is not known. NULL: no such name.
-static const peft__gguf_pair *peft__gguf_translate(const peft__gguf_family *f, bool from_hf, const char *name, int gated, char *out) {
+// A parameter in the tables, and what it is called in the other kind of file.
+typedef struct peft__gguf_name {
+    const char *gguf;  // behind the block's name
+    int order;
+    char other[PEFT__GGUF_NAME_SIZE];
+} peft__gguf_name;
+
+static bool peft__gguf_translate_block(const peft__side *side, bool from_hf, const char *name, size_t n, int gated, peft__gguf_name *out) {
+    long long number;
+    size_t begin = peft__block_name(from_hf ? side->block : side->gguf, name, &number);
+    for (const peft__rule *r = side->rules; begin && r < side->rules + side->count; r++) {
+        const char *own = from_hf ? r->name : r->gguf;
+        bool other_form = gated >= 0 && r->only == (gated ? 'r' : 'g');
+        if (other_form || begin + strlen(own) != n || memcmp(name + begin, own, n - begin) != 0) continue;
+        peft__string_into(out->other, sizeof(out->other), from_hf ? side->gguf : side->block, number);
+        size_t head = strlen(out->other);
+        peft__string_into(out->other + head, sizeof(out->other) - head, "%s%s", from_hf ? r->gguf : r->name, name + n);
+        out->gguf = r->gguf;
+        out->order = r->order;
+        return true;
+    }
+    return false;
+}
+
+// gated: 1, 0, or -1 where that is not known. False: no such name.
+static bool peft__gguf_translate(const peft__family *f, bool from_hf, const char *name, int gated, peft__gguf_name *out) {
+    const char *const whole[][2] = {{f->embedding, "token_embd"}, {f->positions, "position_embd"}, {f->head, "output"}, {f->encoder_norm, "enc.output_norm"},
+                                    {f->decoder_norm, f->encoder_norm ? "dec.output_norm" : "output_norm"}};
     const char *dot = strrchr(name, '.');
-    if (!dot || (strcmp(dot, ".weight") != 0 && strcmp(dot, ".bias") != 0)) return NULL;
-    for (const peft__gguf_pair *p = f->pairs; p->gguf; p++) {
-        peft__gguf_text number = {"", 0};
-        if (p->when != PEFT__GGUF_ALWAYS && gated >= 0 && gated != (p->when == PEFT__GGUF_GATED)) continue;
-        if (!peft__gguf_match(from_hf ? p->hf : p->gguf, name, (size_t)(dot - name), &number)) continue;
-        const char *other = from_hf ? p->gguf : p->hf, *mark = strchr(other, '#');
-        size_t head = mark ? (size_t)(mark - other) : strlen(other);
-        peft__string_into(out, PEFT__GGUF_NAME_SIZE, "%.*s%.*s%s%s", (int)head, other, (int)number.size, number.data,
-                          mark ? mark + 1 : "", dot);
-        return p;
+    if (!dot || (strcmp(dot, ".weight") != 0 && strcmp(dot, ".bias") != 0)) return false;
+    size_t n = (size_t)(dot - name);
+    for (int64_t i = 0; i < PEFT__COUNT(whole); i++) {
+        const char *own = whole[i][!from_hf];
+        if (!whole[i][0] || strlen(own) != n || memcmp(name, own, n) != 0) continue;
+        peft__string_into(out->other, sizeof(out->other), "%s%s", whole[i][from_hf], dot);
+        out->gguf = whole[i][1];
+        out->order = PEFT__ORDER_SAME;
+        return true;
     }
-    return NULL;
+    return peft__gguf_translate_block(&f->encoder, from_hf, name, n, gated, out) || peft__gguf_translate_block(&f->decoder, from_hf, name, n, gated, out);
 }
 
-static peft__row_order peft__gguf_order(const peft__gguf_family *f, const peft__gguf_pair *p, int64_t heads, int64_t kv_heads) {
-    bool rotary = p->order == PEFT__ORDER_ROTARY_Q || p->order == PEFT__ORDER_ROTARY_K;
-    int kind = rotary && !f->interleaved ? PEFT__ORDER_SAME : p->order;
-    peft__row_order order = {kind, p->order == PEFT__ORDER_ROTARY_K ? kv_heads : heads, 0};
+static peft__row_order peft__gguf_order(const peft__gguf_family *f, int kind, int64_t heads, int64_t kv_heads) {
+    bool rotary = kind == PEFT__ORDER_ROTARY_Q || kind == PEFT__ORDER_ROTARY_K;
+    peft__row_order order = {rotary && !f->interleaved ? (int)PEFT__ORDER_SAME : kind, kind == PEFT__ORDER_ROTARY_K ? kv_heads : heads, 0};
     return order;
 }
 
@@ -9628,13 +9673,12 @@ typedef struct peft__gguf_view {
     int64_t rows, cols;
 } peft__gguf_view;
 
-static peft_status peft__gguf_view_of(const peft_gguf *g, const peft__gguf_family *f, const peft__gguf_pair *p,
-                                      const peft_gguf_tensor *t, peft__gguf_view *v) {
+static peft_status peft__gguf_view_of(const peft_gguf *g, const peft__gguf_family *f, int order, const peft_gguf_tensor *t, peft__gguf_view *v) {
     int64_t heads = peft__gguf_size(g, f, "attention.head_count"), kv_heads = peft__gguf_size(g, f, "attention.head_count_kv");
     bool vector = t->rank < 2;
     v->tensor = t;
     v->rank = vector ? 1 : 2;
-    v->order = peft__gguf_order(f, p, heads, kv_heads ? kv_heads : heads);
+    v->order = peft__gguf_order(f, order, heads, kv_heads ? kv_heads : heads);
     if (vector && v->order.kind == PEFT__ORDER_TRANSPOSED) v->order.kind = PEFT__ORDER_SAME;
     if (t->rank > 2 || !peft__row_order_fits(&v->order, vector ? t->dims[0] : t->dims[1]))
         return peft__fail(g->ctx, PEFT_ERROR_SHAPE, "%s: tensor %s of %lld x %lld x %lld values does not fit %lld heads", g->path,
@@ -9643,25 +9687,6 @@ static peft_status peft__gguf_view_of(const peft_gguf *g, const peft__gguf_famil
     v->rows = turned ? t->dims[0] : t->dims[1];
     v->cols = turned ? t->dims[1] : t->dims[0];
     return PEFT_OK;
-}
-
-// The i-th tensor's name in Hugging Face's files, into PEFT__GGUF_NAME_SIZE bytes. NULL: it has none.
-static const peft__gguf_pair *peft__gguf_hf_name(const peft_gguf *g, const peft__gguf_family *f, int64_t i, char *name) {
-    return peft__gguf_translate(f, false, g->tensors[i].name, peft__gguf_is_gated(g), name);
-}
-
-// The tensor that Hugging Face's files call `name`. PEFT_ERROR_MISSING: it is not there.
-static peft_status peft__gguf_hf_find(const peft_gguf *g, const char *name, peft__gguf_view *v) {
-    const peft__gguf_family *f;
-    char own[PEFT__GGUF_NAME_SIZE];
-    peft_status status = peft__gguf_model_family(g, &f);
-    if (status) return status;
-    const peft__gguf_pair *p = peft__gguf_translate(f, true, name, peft__gguf_is_gated(g), own);
-    const peft_gguf_tensor *t = p ? peft_gguf_find(g, own) : NULL;
-    if (!t)
-        return peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no tensor %s (%s)", g->path, name,
-                          p ? own : "not a name of this architecture");
-    return peft__gguf_view_of(g, f, p, t, v);
 }
 
 // Transposed a few rows at a time, or a vector in another order.
@@ -9685,12 +9710,6 @@ static peft_status peft__gguf_load_reordered(const peft_gguf *g, const peft__ggu
 static peft_status peft__gguf_hf_load(const peft_gguf *g, const peft__gguf_view *v, float *out) {
     bool by_value = v->order.kind == PEFT__ORDER_TRANSPOSED || (v->rank == 1 && v->order.kind != PEFT__ORDER_SAME);
     return by_value ? peft__gguf_load_reordered(g, v, out) : peft__gguf_decode(g, v->tensor, 0, v->tensor->dims[1], v->order, out);
-}
-
-static peft_status peft__gguf_hf_tensor(const peft_gguf *g, const char *name, float *out) {
-    peft__gguf_view v;
-    peft_status status = peft__gguf_hf_find(g, name, &v);
-    return status ? status : peft__gguf_hf_load(g, &v, out);
 }
 
 // No output.weight, or one that is the embedding once more.
@@ -9764,11 +9783,11 @@ static peft_status peft__gguf_rope_config(const peft_gguf *g, const peft__gguf_f
 static peft_status peft__gguf_derived_config(const peft_gguf *g, const peft__gguf_family *f, peft__string *json) {
     int64_t heads = peft__gguf_size(g, f, "attention.head_count"), kv_heads = peft__gguf_size(g, f, "attention.head_count_kv");
     int64_t width = peft__gguf_size(g, f, "embedding_length"), rotary = peft__gguf_size(g, f, "rope.dimension_count");
-    if (f->pairs == peft__t5_pairs) {
+    if (f->names == &peft__t5_family) {
         if (!peft__gguf_size(g, f, "decoder_block_count"))
             peft__string_format(json, ",\"num_decoder_layers\":%lld", (long long)peft__gguf_size(g, f, "block_count"));
         peft__string_format(json, ",\"feed_forward_proj\":\"%s\"", peft__gguf_is_gated(g) ? "gated-gelu" : "relu");
-    } else if (f->pairs == peft__llama_pairs) {
+    } else if (f->names == &peft__llama_family) {
         if (peft__gguf_setting(g, f, "expert_count", 0) > 0)
             return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: a mixture of experts", g->path);
         int64_t head_size = peft__gguf_size(g, f, "attention.key_length");
@@ -9780,7 +9799,7 @@ static peft_status peft__gguf_derived_config(const peft_gguf *g, const peft__ggu
         peft__string_format(json, ",\"num_key_value_heads\":%lld,\"attention_bias\":%s", (long long)(kv_heads ? kv_heads : heads),
                             bias ? "true" : "false");
         return peft__gguf_rope_config(g, f, json);
-    } else if (f->pairs == peft__gptneox_pairs) {
+    } else if (f->names == &peft__neox_family) {
         if (rotary && width) peft__string_format(json, ",\"rotary_pct\":%g", (double)rotary / ((double)width / (double)heads));
         peft__string_format(json, ",\"rotary_emb_base\":%g", peft__gguf_setting(g, f, "rope.freq_base", 10000));
     }
@@ -9893,16 +9912,16 @@ static peft_status peft__gguf_add_twin(peft_archive *a, const peft_gguf *g, cons
 
 static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, const peft__gguf_family *f, int64_t i) {
     const peft_gguf_tensor *source = &g->tensors[i];
-    char name[PEFT__GGUF_NAME_SIZE];
+    peft__gguf_name name;
     peft__gguf_view v;
-    const peft__gguf_pair *p = peft__gguf_hf_name(g, f, i, name);
-    if (!p || (strcmp(source->name, "output.weight") == 0 && peft__gguf_tied(g))) {
+    bool known = peft__gguf_translate(f->names, false, source->name, peft__gguf_is_gated(g), &name);
+    if (!known || (strcmp(source->name, "output.weight") == 0 && peft__gguf_tied(g))) {
         peft__log(g->ctx, "%s: tensor %s is not used", g->path, source->name);
         return PEFT_OK;
     }
-    peft_status status = peft__gguf_view_of(g, f, p, source, &v);
+    peft_status status = peft__gguf_view_of(g, f, name.order, source, &v);
     if (status) return status;
-    peft_tensor *t = peft__archive_add(a, name, strlen(name));
+    peft_tensor *t = peft__archive_add(a, name.other, strlen(name.other));
     if (!t) return PEFT_ERROR_MEMORY;
     t->rows = v.rows, t->cols = v.cols, t->rank = v.rank;
     bool floats = source->type == PEFT_GGML_F32 || source->type == PEFT_GGML_F16 || source->type == PEFT_GGML_BF16;
@@ -9915,7 +9934,7 @@ static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, c
     int64_t bytes;
     t->type = PEFT_F32;
     if (!peft__mul(peft__size(t), (int64_t)sizeof(float), &bytes) || (uint64_t)bytes > SIZE_MAX)
-        return peft__fail(g->ctx, PEFT_ERROR_MEMORY, "%s: tensor %s", g->path, name);
+        return peft__fail(g->ctx, PEFT_ERROR_MEMORY, "%s: tensor %s", g->path, name.other);
     const peft__gguf_twin *twin = v.rank == 2 ? peft__gguf_twin_of(source->type) : NULL;
     if (twin) return peft__gguf_add_twin(a, g, &v, twin, t);
     t->data = peft__arena_alloc(&a->arena, (size_t)bytes);
@@ -10026,17 +10045,17 @@ typedef struct peft__gguf_lora {
 } peft__gguf_lora;
 
 // llama.cpp looks for an adapter where it multiplies by a matrix and where it embeds tokens, not elsewhere.
-static bool peft__gguf_adaptable(const peft__gguf_pair *p) {
-    return !strstr(p->gguf, "norm") && !strstr(p->gguf, "rel_b") && strcmp(p->gguf, "position_embd") != 0;
+static bool peft__gguf_adaptable(const char *name) {
+    return !strstr(name, "norm") && !strstr(name, "rel_b") && strcmp(name, "position_embd") != 0;
 }
 
-static peft_status peft__gguf_lora_check(peft_context *ctx, const peft__gguf_lora *l, const peft__gguf_lora_module *m,
-                                         const peft__gguf_pair *p, double alpha) {
+// `name`: behind the block's, NULL: it has none.
+static peft_status peft__gguf_lora_check(peft_context *ctx, const peft__gguf_lora *l, const peft__gguf_lora_module *m, const char *name, double alpha) {
     if (m->magnitude) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF has no place for DoRA's magnitude", m->name);
     if (m->bias) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF has no place for a trained bias", m->name);
-    if (!p || !peft__gguf_adaptable(p))
+    if (!name || !peft__gguf_adaptable(name))
         return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: llama.cpp adapts no such module of %s", m->name, l->architecture);
-    bool shared = strcmp(p->gguf, "output") == 0 || strcmp(p->gguf, "token_embd") == 0;
+    bool shared = strcmp(name, "output") == 0 || strcmp(name, "token_embd") == 0;
     if (l->tied && shared)
         return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: llama.cpp cannot adapt one use of a tied matrix", m->name);
     if (!m->a || !m->b) return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: one of its two matrices is missing", m->name);
@@ -10051,18 +10070,19 @@ static peft_status peft__gguf_lora_check(peft_context *ctx, const peft__gguf_lor
 
 static peft_status peft__gguf_lora_add(peft_gguf_writer *w, const peft__gguf_lora *l, const peft__gguf_family *f,
                                        const peft__gguf_lora_module *m, double alpha) {
-    char hf[PEFT__GGUF_NAME_SIZE], own[PEFT__GGUF_NAME_SIZE], name[PEFT__GGUF_NAME_SIZE + 16];
+    char hf[PEFT__GGUF_NAME_SIZE], name[PEFT__GGUF_NAME_SIZE + 16];
+    peft__gguf_name own;
     peft__string_into(hf, sizeof(hf), "%s.weight", m->name);
-    const peft__gguf_pair *p = peft__gguf_translate(f, true, hf, -1, own);
-    peft_status status = peft__gguf_lora_check(w->ctx, l, m, p, alpha);
+    bool known = peft__gguf_translate(f->names, true, hf, -1, &own);
+    peft_status status = peft__gguf_lora_check(w->ctx, l, m, known ? own.gguf : NULL, alpha);
     if (status) return status;
     // A vocabulary's A is stored by token. B's rows are the weight's, so they move with them; transposing W only changes its storage.
-    peft__row_order a_order = {strcmp(p->gguf, "token_embd") == 0 ? PEFT__ORDER_TRANSPOSED : PEFT__ORDER_SAME, 0, 0};
-    peft__row_order b_order = peft__gguf_order(f, p, l->heads, l->kv_heads ? l->kv_heads : l->heads);
+    peft__row_order a_order = {strcmp(own.gguf, "token_embd") == 0 ? PEFT__ORDER_TRANSPOSED : PEFT__ORDER_SAME, 0, 0};
+    peft__row_order b_order = peft__gguf_order(f, own.order, l->heads, l->kv_heads ? l->kv_heads : l->heads);
     if (b_order.kind == PEFT__ORDER_TRANSPOSED) b_order.kind = PEFT__ORDER_SAME;
-    peft__string_into(name, sizeof(name), "%s.lora_a", own);
+    peft__string_into(name, sizeof(name), "%s.lora_a", own.other);
     status = peft__gguf_add_ordered(w, name, m->a, PEFT_GGML_F32, a_order);
-    peft__string_into(name, sizeof(name), "%s.lora_b", own);
+    peft__string_into(name, sizeof(name), "%s.lora_b", own.other);
     if (!status) status = peft__gguf_add_ordered(w, name, m->b, PEFT_GGML_F32, b_order);
     double ratio = m->scale * (double)m->a->rows / alpha;  // where the module's alpha is not that of the file, B has the rest
     if (!status && fabs(ratio - 1) > 1e-6) w->sources[w->count - 1].scale = (float)ratio;
@@ -10091,14 +10111,13 @@ static peft_status peft__gguf_write_lora(peft_context *ctx, const peft__gguf_lor
 static peft_status peft__gguf_add_hf(peft_gguf_writer *w, const char *architecture, int64_t heads, int64_t kv_heads,
                                      const peft_tensor *t, peft_ggml_type type) {
     const peft__gguf_family *f = peft__gguf_family_of(architecture);
-    char own[PEFT__GGUF_NAME_SIZE];
-    const peft__gguf_pair *p = f ? peft__gguf_translate(f, true, t->name, -1, own) : NULL;
-    if (!p)
+    peft__gguf_name own;
+    if (!f || !peft__gguf_translate(f->names, true, t->name, -1, &own))
         return peft__fail(w->ctx, PEFT_ERROR_UNSUPPORTED, "tensor %s has no name in a GGUF file of architecture %s", t->name,
                           architecture);
-    peft__row_order order = peft__gguf_order(f, p, heads, kv_heads ? kv_heads : heads);
+    peft__row_order order = peft__gguf_order(f, own.order, heads, kv_heads ? kv_heads : heads);
     if ((t->rank == 1 || !t->in_out) && order.kind == PEFT__ORDER_TRANSPOSED) order.kind = PEFT__ORDER_SAME;  // or quantizing has turned it
-    return peft__gguf_add_ordered(w, own, t, t->rank == 1 ? (int)PEFT_GGML_F32 : (int)type, order);
+    return peft__gguf_add_ordered(w, own.other, t, t->rank == 1 ? (int)PEFT_GGML_F32 : (int)type, order);
 }
 
 // ---- llama2.c's checkpoints (its first format): seven i32 - width, feed-forward width, layers, heads, key heads, vocabulary (negative:
@@ -12341,17 +12360,10 @@ static peft_status peft__gguf_set_tokenizer(peft_gguf_writer *w, const peft_toke
 }
 // =====================================================================================================================
 // 8. MODELS
-//    Holds: T5 (Raffel et al. 2020; v1.1: Shazeer 2020), GPT-2, GPT-NeoX and the Llama family, each a table of parameter names
-//    around one kind of block; how adapters take part in a pass; decoding with a cache.
+//    Holds: T5 (Raffel et al. 2020; v1.1: Shazeer 2020), GPT-2, GPT-NeoX and the Llama family, each one of chapter 6's tables of
+//    parameters around one kind of block; how adapters take part in a pass; decoding with a cache.
 //    Rests on: 5, 6, 7.  Hands on: peft_model_hidden, the cached decoder.
 // =====================================================================================================================
-
-// An encoder or decoder block. Slots that a kind of block lacks stay NULL. Biases are found through bias_of.
-typedef struct peft__block_weights {
-    peft_tensor *norm, *q, *k, *v, *qkv, *o;                          // self-attention; qkv: one matrix instead of three
-    peft_tensor *cross_norm, *cross_q, *cross_k, *cross_v, *cross_o;  // T5's decoder: attention to the source
-    peft_tensor *ff_norm, *wi, *wi_gate, *wo;                         // feed-forward; wi_gate: the second input matrix of gated ones
-} peft__block_weights;
 
 struct peft_model {
     peft_context *ctx;
@@ -12375,79 +12387,7 @@ struct peft_model {
     float dropout;  // while training
 };
 
-// ---- the families: what follows a block's name in a parameter's name, its shape, and where its pointer goes
-
-typedef struct peft__rule {
-    const char *name;
-    char rows, cols;  // d: d_model, i: heads * d_kv, j: kv_heads * d_kv, 3: three times i, f: d_ff, 1: one
-    char bias;        // 0: none, b: always, q: if the queries' projections have one, o: if outputs, m: if the feed-forward
-    char only;        // g: gated feed-forward only, r: ungated only, 0: both
-    size_t slot;
-} peft__rule;
-
-typedef struct peft__family {
-    const char *types;              // model_type of config.json, comma-separated
-    bool encoder_decoder;
-    bool in_out;                    // linear weights are stored [in, out]
-    const char *block, *decoder_block;  // "encoder.block.%lld.": decoder-only families have the second only
-    const peft__rule *rules, *decoder_rules;
-    int rule_count, decoder_rule_count;
-    const char *embedding, *positions, *norm, *head;
-    const char *targets;            // LoRA's default target_modules, as HF peft has them
-    const char *ia3_targets, *ia3_feedforward;
-} peft__family;
-
-#define PEFT__SLOT(member) offsetof(peft__block_weights, member)
-static const peft__rule peft__t5_encoder_rules[] = {
-    {"layer.0.SelfAttention.q", 'i', 'd', 0, 0, PEFT__SLOT(q)},
-    {"layer.0.SelfAttention.k", 'i', 'd', 0, 0, PEFT__SLOT(k)},
-    {"layer.0.SelfAttention.v", 'i', 'd', 0, 0, PEFT__SLOT(v)},
-    {"layer.0.SelfAttention.o", 'd', 'i', 0, 0, PEFT__SLOT(o)},
-    {"layer.0.layer_norm", '1', 'd', 0, 0, PEFT__SLOT(norm)},
-    {"layer.1.DenseReluDense.wi", 'f', 'd', 0, 'r', PEFT__SLOT(wi)},
-    {"layer.1.DenseReluDense.wi_0", 'f', 'd', 0, 'g', PEFT__SLOT(wi_gate)},
-    {"layer.1.DenseReluDense.wi_1", 'f', 'd', 0, 'g', PEFT__SLOT(wi)},
-    {"layer.1.DenseReluDense.wo", 'd', 'f', 0, 0, PEFT__SLOT(wo)},
-    {"layer.1.layer_norm", '1', 'd', 0, 0, PEFT__SLOT(ff_norm)},
-};
-static const peft__rule peft__t5_decoder_rules[] = {
-    {"layer.0.SelfAttention.q", 'i', 'd', 0, 0, PEFT__SLOT(q)},
-    {"layer.0.SelfAttention.k", 'i', 'd', 0, 0, PEFT__SLOT(k)},
-    {"layer.0.SelfAttention.v", 'i', 'd', 0, 0, PEFT__SLOT(v)},
-    {"layer.0.SelfAttention.o", 'd', 'i', 0, 0, PEFT__SLOT(o)},
-    {"layer.0.layer_norm", '1', 'd', 0, 0, PEFT__SLOT(norm)},
-    {"layer.1.EncDecAttention.q", 'i', 'd', 0, 0, PEFT__SLOT(cross_q)},
-    {"layer.1.EncDecAttention.k", 'i', 'd', 0, 0, PEFT__SLOT(cross_k)},
-    {"layer.1.EncDecAttention.v", 'i', 'd', 0, 0, PEFT__SLOT(cross_v)},
-    {"layer.1.EncDecAttention.o", 'd', 'i', 0, 0, PEFT__SLOT(cross_o)},
-    {"layer.1.layer_norm", '1', 'd', 0, 0, PEFT__SLOT(cross_norm)},
-    {"layer.2.DenseReluDense.wi", 'f', 'd', 0, 'r', PEFT__SLOT(wi)},
-    {"layer.2.DenseReluDense.wi_0", 'f', 'd', 0, 'g', PEFT__SLOT(wi_gate)},
-    {"layer.2.DenseReluDense.wi_1", 'f', 'd', 0, 'g', PEFT__SLOT(wi)},
-    {"layer.2.DenseReluDense.wo", 'd', 'f', 0, 0, PEFT__SLOT(wo)},
-    {"layer.2.layer_norm", '1', 'd', 0, 0, PEFT__SLOT(ff_norm)},
-};
-static const peft__rule peft__gpt2_rules[] = {
-    {"ln_1", '1', 'd', 'b', 0, PEFT__SLOT(norm)},         {"attn.c_attn", '3', 'd', 'b', 0, PEFT__SLOT(qkv)},
-    {"attn.c_proj", 'd', 'i', 'b', 0, PEFT__SLOT(o)},     {"ln_2", '1', 'd', 'b', 0, PEFT__SLOT(ff_norm)},
-    {"mlp.c_fc", 'f', 'd', 'b', 0, PEFT__SLOT(wi)},       {"mlp.c_proj", 'd', 'f', 'b', 0, PEFT__SLOT(wo)},
-};
-static const peft__rule peft__neox_rules[] = {
-    {"input_layernorm", '1', 'd', 'b', 0, PEFT__SLOT(norm)},
-    {"post_attention_layernorm", '1', 'd', 'b', 0, PEFT__SLOT(ff_norm)},
-    {"attention.query_key_value", '3', 'd', 'b', 0, PEFT__SLOT(qkv)},
-    {"attention.dense", 'd', 'i', 'b', 0, PEFT__SLOT(o)},
-    {"mlp.dense_h_to_4h", 'f', 'd', 'b', 0, PEFT__SLOT(wi)},
-    {"mlp.dense_4h_to_h", 'd', 'f', 'b', 0, PEFT__SLOT(wo)},
-};
-static const peft__rule peft__llama_rules[] = {
-    {"self_attn.q_proj", 'i', 'd', 'q', 0, PEFT__SLOT(q)},   {"self_attn.k_proj", 'j', 'd', 'q', 0, PEFT__SLOT(k)},
-    {"self_attn.v_proj", 'j', 'd', 'q', 0, PEFT__SLOT(v)},   {"self_attn.o_proj", 'd', 'i', 'o', 0, PEFT__SLOT(o)},
-    {"mlp.gate_proj", 'f', 'd', 'm', 0, PEFT__SLOT(wi_gate)}, {"mlp.up_proj", 'f', 'd', 'm', 0, PEFT__SLOT(wi)},
-    {"mlp.down_proj", 'd', 'f', 'm', 0, PEFT__SLOT(wo)},     {"input_layernorm", '1', 'd', 0, 0, PEFT__SLOT(norm)},
-    {"post_attention_layernorm", '1', 'd', 0, 0, PEFT__SLOT(ff_norm)},
-};
-#define PEFT__RULES(table) table, (int)PEFT__COUNT(table)
+// ---- config.json
 
 static peft_status peft__t5_config(peft_context *ctx, const peft__json *root, const char *path, peft_config *c);
 static peft_status peft__gpt2_config(peft_context *ctx, const peft__json *root, const char *path, peft_config *c);
@@ -12455,25 +12395,12 @@ static peft_status peft__neox_config(peft_context *ctx, const peft__json *root, 
 static peft_status peft__llama_config(peft_context *ctx, const peft__json *root, const char *path, peft_config *c);
 
 typedef struct peft__family_row {
-    peft__family family;
+    const peft__family *family;
     peft_status (*parse)(peft_context *ctx, const peft__json *root, const char *path, peft_config *c);
 } peft__family_row;
 
 static const peft__family_row peft__families[] = {
-    {{"t5,mt5,umt5", true, false, "encoder.block.%lld.", "decoder.block.%lld.", peft__t5_encoder_rules, peft__t5_decoder_rules,
-      (int)PEFT__COUNT(peft__t5_encoder_rules), (int)PEFT__COUNT(peft__t5_decoder_rules), "shared.weight", NULL, "final_layer_norm", "lm_head.weight", "q,v",
-      "k,v,wo", "wo"},
-     peft__t5_config},
-    {{"gpt2", false, true, NULL, "transformer.h.%lld.", NULL, peft__gpt2_rules, 0, (int)PEFT__COUNT(peft__gpt2_rules), "transformer.wte.weight",
-      "transformer.wpe.weight", "transformer.ln_f", "lm_head.weight", "c_attn", "c_attn,mlp.c_proj", "mlp.c_proj"},
-     peft__gpt2_config},
-    {{"gpt_neox", false, false, NULL, "gpt_neox.layers.%lld.", NULL, peft__neox_rules, 0, (int)PEFT__COUNT(peft__neox_rules), "gpt_neox.embed_in.weight",
-      NULL, "gpt_neox.final_layer_norm", "embed_out.weight", "query_key_value", "query_key_value,dense_4h_to_h", "dense_4h_to_h"},
-     peft__neox_config},
-    {{"llama,mistral,qwen2", false, false, NULL, "model.layers.%lld.", NULL, peft__llama_rules, 0, (int)PEFT__COUNT(peft__llama_rules),
-      "model.embed_tokens.weight", NULL, "model.norm", "lm_head.weight", "q_proj,v_proj", "k_proj,v_proj,down_proj", "down_proj"},
-     peft__llama_config},
-};
+    {&peft__t5_family, peft__t5_config}, {&peft__gpt2_family, peft__gpt2_config}, {&peft__neox_family, peft__neox_config}, {&peft__llama_family, peft__llama_config}};
 
 static int64_t peft__extent(const peft_config *c, char symbol) {
     switch (symbol) {
@@ -12482,6 +12409,8 @@ static int64_t peft__extent(const peft_config *c, char symbol) {
     case 'j': return c->kv_heads * c->d_kv;
     case '3': return 3 * c->heads * c->d_kv;
     case 'f': return c->d_ff;
+    case 'h': return c->heads;
+    case 'k': return c->buckets;
     default: return 1;
     }
 }
@@ -12489,8 +12418,6 @@ static int64_t peft__extent(const peft_config *c, char symbol) {
 static bool peft__rule_has_bias(const peft_config *c, char bias) {
     return bias == 'b' || (bias == 'q' && c->query_bias) || (bias == 'o' && c->output_bias) || (bias == 'm' && c->feed_forward_bias);
 }
-
-// ---- config.json
 
 static peft_status peft__config_size(peft_context *ctx, const peft__json *root, const char *path, const char *key, int64_t fallback, int64_t *out) {
     const peft__json *v = peft__json_get(root, key);
@@ -12703,9 +12630,9 @@ static peft_status peft__config_parse(peft_context *ctx, const peft__json *root,
     c->bos_id = -1;
     c->rope_factor = 1;
     for (int64_t i = 0; i < PEFT__COUNT(peft__families); i++) {
-        if (!peft__type_in(peft__families[i].family.types, type)) continue;
-        *family = &peft__families[i].family;
-        c->encoder_decoder = (*family)->encoder_decoder;
+        if (!peft__type_in(peft__families[i].family->types, type)) continue;
+        *family = peft__families[i].family;
+        c->encoder_decoder = (*family)->encoder.block != NULL;
         peft_status status = peft__families[i].parse(ctx, root, path, c);
         if (status) return status;
         if (c->eos_id >= c->vocab_size || c->pad_id >= c->vocab_size || c->decoder_start_id >= c->vocab_size || (c->encoder_decoder && (c->eos_id < 0 || c->decoder_start_id < 0)))
@@ -12746,69 +12673,46 @@ static peft_tensor *peft__model_add_pair(peft_model *m, const char *stem, int64_
     return t;
 }
 
-static bool peft__add_block(peft_model *m, const char *prefix, const peft__rule *rules, int count, peft__block_weights *block) {
+static bool peft__add_block(peft_model *m, const peft__side *side, int64_t layer, peft__block_weights *block) {
     const peft_config *c = &m->config;
-    char stem[160];
-    for (int k = 0; k < count; k++) {
-        const peft__rule *r = &rules[k];
-        if (r->only && (r->only == 'g') != c->gated) continue;
+    char prefix[80], stem[160];
+    peft__string_into(prefix, sizeof(prefix), side->block, (long long)layer);
+    for (const peft__rule *r = side->rules; r < side->rules + side->count; r++) {
+        if (r->only == '-' || (r->only == '1' && layer > 0) || r->only == (c->gated ? 'r' : 'g')) continue;
         peft__string_into(stem, sizeof(stem), "%s%s", prefix, r->name);
         bool vector = r->rows == '1';
-        peft_tensor *t = peft__model_add_pair(m, stem, peft__extent(c, r->rows), peft__extent(c, r->cols), vector, !vector && m->family->in_out,
-                                              peft__rule_has_bias(c, r->bias));
+        peft_tensor *t = peft__model_add_pair(m, stem, peft__extent(c, r->rows), peft__extent(c, r->cols), vector,
+                                              !vector && m->family->in_out, peft__rule_has_bias(c, r->bias));
         if (!t) return false;
         *(peft_tensor **)(void *)((char *)block + r->slot) = t;
     }
     return true;
 }
 
-// T5: the table of relative positions stands behind block 0's attention.
-static bool peft__t5_add_side(peft_model *m, bool decoder) {
-    const peft_config *c = &m->config;
-    const char *side = decoder ? "decoder" : "encoder";
-    char name[128];
-    int64_t layers = decoder ? c->decoder_layers : c->layers;
-    for (int64_t i = 0; i < layers; i++) {
-        peft__string_into(name, sizeof(name), decoder ? m->family->decoder_block : m->family->block, (long long)i);
-        if (!peft__add_block(m, name, decoder ? m->family->decoder_rules : m->family->rules, decoder ? m->family->decoder_rule_count : m->family->rule_count,
-                             decoder ? &m->decoder[i] : &m->encoder[i]))
-            return false;
-        if (i > 0) continue;
-        peft__string_into(name, sizeof(name), "%s.block.0.layer.0.SelfAttention.relative_attention_bias.weight", side);
-        peft_tensor *bias = peft__model_add(m, name, c->buckets, c->heads, 2);
-        *(decoder ? &m->decoder_bias : &m->encoder_bias) = bias;
-        if (!bias) return false;
-    }
-    peft__string_into(name, sizeof(name), "%s.final_layer_norm", side);
-    peft_tensor *norm = peft__model_add_pair(m, name, 1, c->d_model, true, false, false);
-    *(decoder ? &m->decoder_norm : &m->encoder_norm) = norm;
-    return norm != NULL;
-}
-
-static bool peft__decoder_only_add(peft_model *m) {
-    const peft_config *c = &m->config;
-    const peft__family *f = m->family;
-    char name[128];
-    if (f->positions && !(m->positions = peft__model_add(m, f->positions, c->max_positions, c->d_model, 2))) return false;
-    for (int64_t i = 0; i < c->decoder_layers; i++) {
-        peft__string_into(name, sizeof(name), f->decoder_block, (long long)i);
-        if (!peft__add_block(m, name, f->decoder_rules, f->decoder_rule_count, &m->decoder[i])) return false;
-    }
-    m->decoder_norm = peft__model_add_pair(m, f->norm, 1, c->d_model, true, false, !c->rms);
-    return m->decoder_norm != NULL;
+static bool peft__add_side(peft_model *m, const peft__side *side, int64_t layers, peft__block_weights *blocks, const char *norm_name, peft_tensor **norm,
+                           peft_tensor **bias) {
+    for (int64_t i = 0; i < layers; i++)
+        if (!peft__add_block(m, side, i, &blocks[i])) return false;
+    *bias = blocks[0].bias;
+    *norm = peft__model_add_pair(m, norm_name, 1, m->config.d_model, true, false, !m->config.rms);
+    return *norm != NULL;
 }
 
 static bool peft__add_parameters(peft_model *m) {
     const peft_config *c = &m->config;
+    const peft__family *f = m->family;
     m->tensor_capacity = (c->layers + c->decoder_layers) * 32 + 16;
     m->tensors = (peft_tensor *)peft__calloc(m->ctx, m->tensor_capacity, sizeof(peft_tensor));
     m->bias_of = (int64_t *)peft__calloc(m->ctx, m->tensor_capacity, sizeof(int64_t));
     m->encoder = c->layers ? (peft__block_weights *)peft__calloc(m->ctx, c->layers, sizeof(peft__block_weights)) : NULL;
     m->decoder = (peft__block_weights *)peft__calloc(m->ctx, c->decoder_layers, sizeof(peft__block_weights));
     if (!m->tensors || !m->bias_of || (c->layers && !m->encoder) || !m->decoder) return false;
-    if (!(m->shared = peft__model_add(m, m->family->embedding, c->vocab_size, c->d_model, 2))) return false;
-    if (c->encoder_decoder ? !peft__t5_add_side(m, false) || !peft__t5_add_side(m, true) : !peft__decoder_only_add(m)) return false;
-    m->head = c->tied ? m->shared : peft__model_add(m, m->family->head, c->vocab_size, c->d_model, 2);
+    m->shared = peft__model_add_pair(m, f->embedding, c->vocab_size, c->d_model, false, false, false);
+    m->positions = f->positions ? peft__model_add_pair(m, f->positions, c->max_positions, c->d_model, false, false, false) : NULL;
+    if (!m->shared || (f->positions && !m->positions)) return false;
+    if (c->layers && !peft__add_side(m, &f->encoder, c->layers, m->encoder, f->encoder_norm, &m->encoder_norm, &m->encoder_bias)) return false;
+    if (!peft__add_side(m, &f->decoder, c->decoder_layers, m->decoder, f->decoder_norm, &m->decoder_norm, &m->decoder_bias)) return false;
+    m->head = c->tied ? m->shared : peft__model_add_pair(m, f->head, c->vocab_size, c->d_model, false, false, false);
     return m->head != NULL;
 }
 

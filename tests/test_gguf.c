@@ -698,20 +698,29 @@ static void test_quantizer(void) {
 
 // ---- names and orders
 
+static bool there_and_back(const peft__family *f, const char *name, int gated, const char *gguf) {
+    peft__gguf_name there, back;
+    return peft__gguf_translate(f, false, name, gated, &there) && strcmp(there.gguf, gguf) == 0 && !strchr(there.other, '%') &&
+           peft__gguf_translate(f, true, there.other, -1, &back) && strcmp(back.gguf, gguf) == 0 && back.order == there.order &&
+           strcmp(name, back.other) == 0;
+}
+
 static void test_names(void) {
     static const char *const architectures[] = {"llama", "qwen2", "gpt2", "gptneox", "t5"};
-    char there[PEFT__GGUF_NAME_SIZE], back[PEFT__GGUF_NAME_SIZE], name[PEFT__GGUF_NAME_SIZE];
     for (int a = 0; a < 5; a++) {
-        const peft__gguf_family *f = peft__gguf_family_of(architectures[a]);
-        for (const peft__gguf_pair *p = f->pairs; p->gguf; p++) {
-            const char *mark = strchr(p->gguf, '#');
-            snprintf(name, sizeof name, "%.*s%s%s.%s", mark ? (int)(mark - p->gguf) : 100, p->gguf, mark ? "17" : "",
-                     mark ? mark + 1 : "", p == f->pairs ? "weight" : "bias");
-            bool gated = p->when == PEFT__GGUF_GATED;
-            bool ok = peft__gguf_translate(f, false, name, gated, there) == p && !strchr(there, '#') &&
-                      peft__gguf_translate(f, true, there, -1, back) == p && strcmp(name, back) == 0;
-            check(p->gguf, ok);
-        }
+        const peft__family *f = peft__gguf_family_of(architectures[a])->names;
+        check("the embedding", there_and_back(f, "token_embd.weight", 0, "token_embd"));
+        check("the output layer", there_and_back(f, "output.weight", 0, "output"));
+        check("the last norm", a == 4 ? there_and_back(f, "dec.output_norm.bias", 0, "dec.output_norm") && there_and_back(f, "enc.output_norm.weight", 0, "enc.output_norm")
+                                      : there_and_back(f, "output_norm.bias", 0, "output_norm"));
+        const peft__side *const sides[] = {&f->encoder, &f->decoder};
+        for (int i = a == 4 ? 0 : 1; i < 2; i++)
+            for (int k = 0; k < sides[i]->count; k++) {
+                char name[PEFT__GGUF_NAME_SIZE];
+                const peft__rule *r = &sides[i]->rules[k];
+                snprintf(name, sizeof name, "%sblk.17.%s.%s", a < 4 ? "" : i ? "dec." : "enc.", r->gguf, k % 2 ? "weight" : "bias");
+                check(r->gguf, there_and_back(f, name, r->only == 'g', r->gguf));
+            }
     }
     static const char *const known[][3] = {
         {"llama", "blk.3.attn_q.weight", "model.layers.3.self_attn.q_proj.weight"},
@@ -724,10 +733,11 @@ static void test_names(void) {
         {"t5", "enc.blk.0.ffn_up.weight", "encoder.block.0.layer.1.DenseReluDense.wi.weight"},
         {"t5", "enc.blk.0.attn_rel_b.weight", "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"},
         {"t5", "token_embd.weight", "shared.weight"}};
+    peft__gguf_name there;
     for (int i = 0; i < 10; i++) {
-        const peft__gguf_family *f = peft__gguf_family_of(known[i][0]);
-        bool ok = peft__gguf_translate(f, false, known[i][1], 0, there) && strcmp(there, known[i][2]) == 0;
-        ok = ok && peft__gguf_translate(f, true, known[i][2], 0, there) && strcmp(there, known[i][1]) == 0;
+        const peft__family *f = peft__gguf_family_of(known[i][0])->names;
+        bool ok = peft__gguf_translate(f, false, known[i][1], 0, &there) && strcmp(there.other, known[i][2]) == 0;
+        ok = ok && peft__gguf_translate(f, true, known[i][2], 0, &there) && strcmp(there.other, known[i][1]) == 0;
         check(known[i][2], ok);
     }
     static const char *const unknown[] = {"blk..attn_q.weight",
@@ -736,15 +746,16 @@ static void test_names(void) {
                                           "blk.x.attn_q.weight",
                                           "blk.1.attn_qq.weight",
                                           "blk.1234567.attn_q.weight",
+                                          "blk.01.attn_q.weight",
                                           "rope_freqs.weight",
                                           "",
                                           "weight",
                                           "blk.1.attn_q.weight.lora_a"};
-    for (int i = 0; i < 10; i++) check(unknown[i], !peft__gguf_translate(peft__gguf_family_of("llama"), false, unknown[i], 0, there));
+    for (int i = 0; i < 11; i++) check(unknown[i], !peft__gguf_translate(&peft__llama_family, false, unknown[i], 0, &there));
     check("wi_1 of a file without gates",
-          !peft__gguf_translate(peft__gguf_family_of("t5"), true, "encoder.block.0.layer.1.DenseReluDense.wi_1.weight", 0, there));
+          !peft__gguf_translate(&peft__t5_family, true, "encoder.block.0.layer.1.DenseReluDense.wi_1.weight", 0, &there));
     check("wi of a file with gates",
-          !peft__gguf_translate(peft__gguf_family_of("t5"), true, "encoder.block.0.layer.1.DenseReluDense.wi.weight", 1, there));
+          !peft__gguf_translate(&peft__t5_family, true, "encoder.block.0.layer.1.DenseReluDense.wi.weight", 1, &there));
     check("architectures", !peft__gguf_family_of("bert") && !peft__gguf_family_of(NULL) &&
                                strcmp(peft__gguf_architecture("mistral"), "llama") == 0 &&
                                strcmp(peft__gguf_architecture("gpt_neox"), "gptneox") == 0 && !peft__gguf_architecture("bert"));
@@ -818,12 +829,12 @@ static void test_orders(void) {
                 }
             check("GGUF's order", right);
             peft__gguf_view v;
-            check("shape of the view", peft__gguf_hf_find(g, cases[c].name, &v) == PEFT_OK && v.rows == cases[c].rows &&
+            const peft__gguf_family *f = peft__gguf_family_of(peft_gguf_string(g, "general.architecture", ""));
+            peft__gguf_name hf;
+            check("shape of the view", peft__gguf_translate(f->names, false, own->name, 0, &hf) && strcmp(hf.other, cases[c].name) == 0 &&
+                                           peft__gguf_view_of(g, f, hf.order, own, &v) == PEFT_OK && v.rows == cases[c].rows &&
                                            v.cols == cases[c].cols && v.rank == (vector ? 1 : 2));
-            check("there and back",
-                  peft__gguf_hf_tensor(g, cases[c].name, back) == PEFT_OK && memcmp(back, t->data, (size_t)(rows * cols) * 4) == 0);
-            check("a name that is not there", peft__gguf_hf_tensor(g, "model.norm.weight", back) == PEFT_ERROR_MISSING &&
-                                                  strstr(peft_error(ctx), "model.norm.weight"));
+            check("there and back", peft__gguf_hf_load(g, &v, back) == PEFT_OK && memcmp(back, t->data, (size_t)(rows * cols) * 4) == 0);
         }
         peft_gguf_close(g);
         peft_gguf_writer_destroy(w);
