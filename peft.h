@@ -2784,7 +2784,7 @@ static bool peft__map_set(peft__map *m, const char *key, size_t n, int64_t value
     return true;
 }
 
-static int64_t peft__map_get(const peft__map *m, const char *key, size_t n, int64_t missing) {
+PEFT__NOINLINE int64_t peft__map_get(const peft__map *m, const char *key, size_t n, int64_t missing) {
     if (!m->capacity) return missing;
     const peft__map_entry *e = peft__map_slot(m, key, n, peft__hash(key, n));
     return e->key ? e->value : missing;
@@ -7906,6 +7906,15 @@ static peft_archive *peft__archive_new(peft_context *ctx) {
     return NULL;
 }
 
+// All of a file: where it is mapped, if that is aligned, or else in the arena.
+static peft_status peft__file_whole(peft__file *f, peft__arena *a, size_t alignment, const unsigned char **bytes) {
+    *bytes = f->data;
+    if (f->data && (uintptr_t)f->data % alignment == 0) return PEFT_OK;
+    unsigned char *copy = f->size < SIZE_MAX ? (unsigned char *)peft__arena_alloc(a, (size_t)f->size + 1) : NULL;
+    *bytes = copy;
+    return copy ? peft__file_read(f, 0, copy, (size_t)f->size) : PEFT_ERROR_MEMORY;
+}
+
 static peft_tensor *peft__archive_add(peft_archive *a, const char *name, size_t n) {
     if (a->count == a->capacity) {
         int64_t capacity = a->capacity ? 2 * a->capacity : 64;
@@ -8491,50 +8500,36 @@ static void peft__decode_q8_0(const unsigned char *PEFT__RESTRICT b, int64_t n, 
     }
 }
 
-// Q4_0: scale, 16 bytes whose low nibbles are the first 16 values and whose high nibbles the others. x = d (q - 8)
+// Q4_0, Q4_1, Q5_0, Q5_1: scale, (_1: minimum,) (Q5: 32 fifth bits,) 16 bytes whose low nibbles are the first 16 values and whose high
+// nibbles the others. x = d (q - 8) of 4 bits, d (q - 16) of 5, or d q + m with a minimum
+PEFT__INLINE void peft__decode_nibbles(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out, bool fifth, bool minimum) {
+    int at = 2 + (minimum ? 2 : 0) + (fifth ? 4 : 0), zero = minimum ? 0 : fifth ? 16 : 8;
+    for (; n > 0; n--, b += at + 16, out += 32) {
+        float d = peft__half_at(b), m = minimum ? peft__half_at(b + 2) : 0;
+        uint32_t high = fifth ? peft__u32_at(b + at - 4) : 0;
+        for (int i = 0; i < 16; i++) {
+            float low = d * (float)((int)((b[at + i] & 15) | (high >> i & 1) << 4) - zero);
+            float up = d * (float)((int)(b[at + i] >> 4 | (high >> (i + 16) & 1) << 4) - zero);
+            out[i] = minimum ? low + m : low;
+            out[i + 16] = minimum ? up + m : up;
+        }
+    }
+}
+
 static void peft__decode_q4_0(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    for (; n > 0; n--, b += 18, out += 32) {
-        float d = peft__half_at(b);
-        for (int i = 0; i < 16; i++) {
-            out[i] = d * (float)((b[2 + i] & 15) - 8);
-            out[i + 16] = d * (float)((b[2 + i] >> 4) - 8);
-        }
-    }
+    peft__decode_nibbles(b, n, out, false, false);
 }
 
-// Q4_1: scale, minimum, nibbles as in Q4_0. x = d q + m
 static void peft__decode_q4_1(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    for (; n > 0; n--, b += 20, out += 32) {
-        float d = peft__half_at(b), m = peft__half_at(b + 2);
-        for (int i = 0; i < 16; i++) {
-            out[i] = d * (float)(b[4 + i] & 15) + m;
-            out[i + 16] = d * (float)(b[4 + i] >> 4) + m;
-        }
-    }
+    peft__decode_nibbles(b, n, out, false, true);
 }
 
-// Q5_0: scale, 32 fifth bits, nibbles. x = d (q - 16)
 static void peft__decode_q5_0(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    for (; n > 0; n--, b += 22, out += 32) {
-        float d = peft__half_at(b);
-        uint32_t high = peft__u32_at(b + 2);
-        for (int i = 0; i < 16; i++) {
-            out[i] = d * (float)((int)((b[6 + i] & 15) | (high >> i & 1) << 4) - 16);
-            out[i + 16] = d * (float)((int)(b[6 + i] >> 4 | (high >> (i + 16) & 1) << 4) - 16);
-        }
-    }
+    peft__decode_nibbles(b, n, out, true, false);
 }
 
-// Q5_1: scale, minimum, fifth bits, nibbles. x = d q + m
 static void peft__decode_q5_1(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    for (; n > 0; n--, b += 24, out += 32) {
-        float d = peft__half_at(b), m = peft__half_at(b + 2);
-        uint32_t high = peft__u32_at(b + 4);
-        for (int i = 0; i < 16; i++) {
-            out[i] = d * (float)((b[8 + i] & 15) | (high >> i & 1) << 4) + m;
-            out[i + 16] = d * (float)(b[8 + i] >> 4 | (high >> (i + 16) & 1) << 4) + m;
-        }
-    }
+    peft__decode_nibbles(b, n, out, true, true);
 }
 
 // IQ4_NL: scale, nibbles that index a table denser around zero. x = d table[q]
@@ -8678,56 +8673,51 @@ static bool peft__encode_q4_0(const float *x, int64_t n, unsigned char *b) {
 }
 
 typedef struct peft__ggml_format {
-    const char *name;  // NULL: ggml has no such number (any more)
-    int block, size;   // values and bytes of a block
+    int type;         // ggml's number
+    const char *name;
+    int block, size;  // values and bytes of a block
     void (*decode)(const unsigned char *blocks, int64_t count, float *out);  // NULL: can only be skipped
     bool (*encode)(const float *x, int64_t count, unsigned char *blocks);
 } peft__ggml_format;
 
 static const peft__ggml_format *peft__ggml_format_of(int64_t type) {
     static const peft__ggml_format formats[] = {
-        {"F32", 1, 4, peft__decode_f32, peft__encode_f32},
-        {"F16", 1, 2, peft__decode_f16, peft__encode_f16},
-        {"Q4_0", 32, 18, peft__decode_q4_0, peft__encode_q4_0},
-        {"Q4_1", 32, 20, peft__decode_q4_1, NULL},
-        {NULL, 0, 0, NULL, NULL},
-        {NULL, 0, 0, NULL, NULL},
-        {"Q5_0", 32, 22, peft__decode_q5_0, NULL},
-        {"Q5_1", 32, 24, peft__decode_q5_1, NULL},
-        {"Q8_0", 32, 34, peft__decode_q8_0, peft__encode_q8_0},
-        {"Q8_1", 32, 36, NULL, NULL},
-        {"Q2_K", 256, 84, NULL, NULL},
-        {"Q3_K", 256, 110, NULL, NULL},
-        {"Q4_K", 256, 144, peft__decode_q4_k, NULL},
-        {"Q5_K", 256, 176, peft__decode_q5_k, NULL},
-        {"Q6_K", 256, 210, peft__decode_q6_k, NULL},
-        {"Q8_K", 256, 292, peft__decode_q8_k, NULL},
-        {"IQ2_XXS", 256, 66, NULL, NULL},
-        {"IQ2_XS", 256, 74, NULL, NULL},
-        {"IQ3_XXS", 256, 98, NULL, NULL},
-        {"IQ1_S", 256, 50, NULL, NULL},
-        {"IQ4_NL", 32, 18, peft__decode_iq4_nl, NULL},
-        {"IQ3_S", 256, 110, NULL, NULL},
-        {"IQ2_S", 256, 82, NULL, NULL},
-        {"IQ4_XS", 256, 136, NULL, NULL},
-        {"I8", 1, 1, NULL, NULL},
-        {"I16", 1, 2, NULL, NULL},
-        {"I32", 1, 4, NULL, NULL},
-        {"I64", 1, 8, NULL, NULL},
-        {"F64", 1, 8, NULL, NULL},
-        {"IQ1_M", 256, 56, NULL, NULL},
-        {"BF16", 1, 2, peft__decode_bf16, peft__encode_bf16},
-        {NULL, 0, 0, NULL, NULL},
-        {NULL, 0, 0, NULL, NULL},
-        {NULL, 0, 0, NULL, NULL},
-        {"TQ1_0", 256, 54, NULL, NULL},
-        {"TQ2_0", 256, 66, NULL, NULL},
-        {NULL, 0, 0, NULL, NULL},
-        {NULL, 0, 0, NULL, NULL},
-        {NULL, 0, 0, NULL, NULL},
-        {"MXFP4", 32, 17, NULL, NULL},
+        {0, "F32", 1, 4, peft__decode_f32, peft__encode_f32},
+        {1, "F16", 1, 2, peft__decode_f16, peft__encode_f16},
+        {2, "Q4_0", 32, 18, peft__decode_q4_0, peft__encode_q4_0},
+        {3, "Q4_1", 32, 20, peft__decode_q4_1, NULL},
+        {6, "Q5_0", 32, 22, peft__decode_q5_0, NULL},
+        {7, "Q5_1", 32, 24, peft__decode_q5_1, NULL},
+        {8, "Q8_0", 32, 34, peft__decode_q8_0, peft__encode_q8_0},
+        {9, "Q8_1", 32, 36, NULL, NULL},
+        {10, "Q2_K", 256, 84, NULL, NULL},
+        {11, "Q3_K", 256, 110, NULL, NULL},
+        {12, "Q4_K", 256, 144, peft__decode_q4_k, NULL},
+        {13, "Q5_K", 256, 176, peft__decode_q5_k, NULL},
+        {14, "Q6_K", 256, 210, peft__decode_q6_k, NULL},
+        {15, "Q8_K", 256, 292, peft__decode_q8_k, NULL},
+        {16, "IQ2_XXS", 256, 66, NULL, NULL},
+        {17, "IQ2_XS", 256, 74, NULL, NULL},
+        {18, "IQ3_XXS", 256, 98, NULL, NULL},
+        {19, "IQ1_S", 256, 50, NULL, NULL},
+        {20, "IQ4_NL", 32, 18, peft__decode_iq4_nl, NULL},
+        {21, "IQ3_S", 256, 110, NULL, NULL},
+        {22, "IQ2_S", 256, 82, NULL, NULL},
+        {23, "IQ4_XS", 256, 136, NULL, NULL},
+        {24, "I8", 1, 1, NULL, NULL},
+        {25, "I16", 1, 2, NULL, NULL},
+        {26, "I32", 1, 4, NULL, NULL},
+        {27, "I64", 1, 8, NULL, NULL},
+        {28, "F64", 1, 8, NULL, NULL},
+        {29, "IQ1_M", 256, 56, NULL, NULL},
+        {30, "BF16", 1, 2, peft__decode_bf16, peft__encode_bf16},
+        {34, "TQ1_0", 256, 54, NULL, NULL},
+        {35, "TQ2_0", 256, 66, NULL, NULL},
+        {39, "MXFP4", 32, 17, NULL, NULL},
     };
-    return type >= 0 && type < PEFT__COUNT(formats) && formats[type].name ? &formats[type] : NULL;
+    for (int64_t i = 0; i < PEFT__COUNT(formats); i++)
+        if (formats[i].type == type) return &formats[i];
+    return NULL;
 }
 
 PEFTDEF const char *peft_ggml_type_name(int type) {
@@ -8992,15 +8982,6 @@ static peft_status peft__gguf_read(peft_gguf *g) {
     return status ? status : peft__gguf_read_tensors(&c);
 }
 
-// The whole file in memory, where it cannot be mapped.
-static peft_status peft__gguf_load(peft_gguf *g) {
-    g->bytes = g->file.data;
-    if (g->bytes) return PEFT_OK;
-    unsigned char *copy = g->file.size < SIZE_MAX ? (unsigned char *)peft__arena_alloc(&g->arena, (size_t)g->file.size + 1) : NULL;
-    g->bytes = copy;
-    return copy ? peft__file_read(&g->file, 0, copy, (size_t)g->file.size) : PEFT_ERROR_MEMORY;
-}
-
 PEFTDEF peft_status peft_gguf_open(peft_context *ctx, const char *path, peft_gguf **out) {
     *out = NULL;
     peft_gguf *g = (peft_gguf *)peft__calloc(ctx, 1, sizeof(peft_gguf));
@@ -9011,7 +8992,7 @@ PEFTDEF peft_status peft_gguf_open(peft_context *ctx, const char *path, peft_ggu
     peft__map_init(&g->names, ctx);
     g->path = peft__arena_strdup(&g->arena, path ? path : "", path ? strlen(path) : 0);
     peft_status status = g->path ? peft__file_open(ctx, g->path, &g->file) : PEFT_ERROR_MEMORY;
-    if (!status) status = peft__gguf_load(g);
+    if (!status) status = peft__file_whole(&g->file, &g->arena, 1, &g->bytes);
     if (!status) status = peft__gguf_read(g);
     if (status) peft_gguf_close(g);
     else *out = g;
@@ -9096,6 +9077,8 @@ typedef struct peft__row_order {
     int64_t heads, head_size;
 } peft__row_order;
 
+static const peft__row_order peft__same_order = {PEFT__ORDER_SAME, 0, 0};
+
 // The row of Hugging Face's matrix that is this row in GGUF.
 //   rotary: of each head, the two halves that rotate together alternate:  row 2 j + i of GGUF is row i (head_size / 2) + j
 //   fused:  queries, keys, values of all heads one after the other, instead of the three of each head
@@ -9148,9 +9131,8 @@ static peft_status peft__gguf_decode(const peft_gguf *g, const peft_gguf_tensor 
 
 PEFTDEF peft_status peft_gguf_to_f32(const peft_gguf *g, int64_t i, int64_t first_row, int64_t rows, float *out) {
     const peft_gguf_tensor *t = peft_gguf_at(g, i);
-    peft__row_order same = {PEFT__ORDER_SAME, 0, 0};
     if (!t) return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT, "%s: no tensor %lld", g->path, (long long)i);
-    return peft__gguf_decode(g, t, first_row, rows, same, out);
+    return peft__gguf_decode(g, t, first_row, rows, peft__same_order, out);
 }
 
 // ---- writing GGUF
@@ -9307,8 +9289,7 @@ static peft_status peft__gguf_add_ordered(peft_gguf_writer *w, const char *name,
 }
 
 PEFTDEF peft_status peft_gguf_add(peft_gguf_writer *w, const char *name, const peft_tensor *tensor, peft_ggml_type type) {
-    peft__row_order same = {PEFT__ORDER_SAME, 0, 0};
-    return peft__gguf_add_ordered(w, name, tensor, (int)type, same);
+    return peft__gguf_add_ordered(w, name, tensor, (int)type, peft__same_order);
 }
 
 static int64_t peft__gguf_source_bytes(const peft__gguf_source *s) {
@@ -9692,13 +9673,12 @@ static peft_status peft__gguf_view_of(const peft_gguf *g, const peft__gguf_famil
 // Transposed a few rows at a time, or a vector in another order.
 static peft_status peft__gguf_load_reordered(const peft_gguf *g, const peft__gguf_view *v, float *out) {
     enum { PEFT__TURN_ROWS = 16 };
-    peft__row_order same = {PEFT__ORDER_SAME, 0, 0};
     int64_t rows = v->tensor->dims[1], cols = v->tensor->dims[0];
     float *x = (float *)peft__calloc(g->ctx, cols, PEFT__TURN_ROWS * sizeof(float));
     peft_status status = x ? PEFT_OK : PEFT_ERROR_MEMORY;
     for (int64_t r = 0, n; r < rows && !status; r += n) {
         n = PEFT__MIN(rows - r, (int64_t)PEFT__TURN_ROWS);
-        status = peft__gguf_decode(g, v->tensor, r, n, same, x);
+        status = peft__gguf_decode(g, v->tensor, r, n, peft__same_order, x);
         for (int64_t c = 0; c < cols && !status; c++)
             for (int64_t k = 0; k < n; k++) out[v->rank == 1 ? peft__hf_row(&v->order, c) : c * rows + r + k] = x[k * cols + c];
     }
@@ -9740,11 +9720,10 @@ static peft_status peft__gguf_config_field(const peft_gguf *g, const char *key, 
 static peft_status peft__gguf_llama3_scaling(const peft_gguf *g, const peft_gguf_tensor *t, double theta, peft__string *json) {
     const double old = 8192, low = 1, high = 4;
     float divisors[512];
-    peft__row_order same = {PEFT__ORDER_SAME, 0, 0};
     int64_t n = t->dims[0];
     if (n > PEFT__COUNT(divisors))
         return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %lld rotary frequencies", g->path, (long long)n);
-    peft_status status = peft__gguf_decode(g, t, 0, 1, same, divisors);
+    peft_status status = peft__gguf_decode(g, t, 0, 1, peft__same_order, divisors);
     if (status) return status;
     double factor = (double)divisors[n - 1];
     for (int64_t i = 0; i < n; i++) {
@@ -10199,15 +10178,6 @@ static peft_status peft__llama2c_read(peft__llama2c *l) {
     return status;
 }
 
-// The whole file in memory: mapped, mounted or read. Floats have to lie where floats may lie.
-static peft_status peft__llama2c_bytes(peft__llama2c *l, peft__file *f, const unsigned char **bytes) {
-    *bytes = f->data;
-    if (f->data && (uintptr_t)f->data % sizeof(float) == 0) return PEFT_OK;
-    unsigned char *copy = f->size < SIZE_MAX ? (unsigned char *)peft__arena_alloc(&l->archive->arena, (size_t)f->size) : NULL;
-    *bytes = copy;
-    return copy ? peft__file_read(f, 0, copy, (size_t)f->size) : PEFT_ERROR_MEMORY;
-}
-
 // A checkpoint as an archive of Hugging Face's tensors; `config` receives what config.json would say. These models are trained on texts
 // that follow one another behind <s>, so that is where generation ends.
 static peft_status peft__archive_open_llama2c(peft_context *ctx, const char *path, peft_archive **out, peft__string *config) {
@@ -10224,7 +10194,7 @@ static peft_status peft__archive_open_llama2c(peft_context *ctx, const char *pat
     const unsigned char *bytes = NULL;
     if (!status) {
         a->shard_count = 1;
-        status = peft__llama2c_bytes(&l, &shard->file, &bytes);
+        status = peft__file_whole(&shard->file, &a->arena, sizeof(float), &bytes);
     }
     if (!status) status = peft__llama2c_header(&l, bytes, shard->file.size);
     if (!status) status = peft__llama2c_read(&l);
@@ -12054,18 +12024,18 @@ static peft_status peft__tokenizer_read(peft_tokenizer *t, const char *path) {
     return status;
 }
 
-// The file itself, or the first of the known names in the directory.
-static peft_status peft__tokenizer_find(peft_context *ctx, const char *path, peft__string *found) {
-    static const char *const names[] = {"",           "spiece.model", "tokenizer.model", "sentencepiece.bpe.model", "tokenizer.json",
-                                        "vocab.json", "encoder.json"};
+// The first of the known names in a folder. *found NULL: none is there.
+static peft_status peft__tokenizer_in(peft__arena *a, const char *folder, const char **found) {
+    static const char *const names[] = {"spiece.model", "tokenizer.model", "sentencepiece.bpe.model", "tokenizer.json", "vocab.json", "encoder.json"};
+    *found = NULL;
     for (int64_t i = 0; i < PEFT__COUNT(names); i++) {
-        found->size = 0;
-        if (!peft__string_puts(found, path) || (i && !peft__string_append(found, "/", 1)) || !peft__string_puts(found, names[i]))
-            return PEFT_ERROR_MEMORY;
-        if (peft__file_exists(ctx, found->data)) return PEFT_OK;
+        const char *path = peft__path_join(a, folder, names[i]);
+        if (!path) return PEFT_ERROR_MEMORY;
+        if (!peft__file_exists(a->ctx, path)) continue;
+        *found = path;
+        break;
     }
-    return peft__fail(ctx, PEFT_ERROR_MISSING,
-                      "%s: no tokenizer (spiece.model, tokenizer.model, tokenizer.json, vocab.json with merges.txt)", path);
+    return PEFT_OK;
 }
 
 PEFTDEF peft_status peft_tokenizer_load(peft_context *ctx, const char *path, peft_tokenizer **out) {
@@ -12079,11 +12049,11 @@ PEFTDEF peft_status peft_tokenizer_load(peft_context *ctx, const char *path, pef
     for (int i = 0; i < 128; i++) t->ascii[i] = -1;
     peft__arena_init(&t->arena, ctx);
     peft__map_init(&t->by_text, ctx);
-    peft__string found;
-    peft__string_init(&found, ctx);
-    peft_status status = peft__tokenizer_find(ctx, path, &found);
-    if (!status) status = peft__tokenizer_read(t, found.data);
-    peft__string_free(&found);
+    const char *found = path;
+    peft_status status = peft__file_exists(ctx, path) ? PEFT_OK : peft__tokenizer_in(&t->arena, path, &found);
+    if (!status && !found)
+        status = peft__fail(ctx, PEFT_ERROR_MISSING, "%s: no tokenizer (spiece.model, tokenizer.model, tokenizer.json, vocab.json with merges.txt)", path);
+    if (!status) status = peft__tokenizer_read(t, found);
     if (status) peft_tokenizer_destroy(t);
     else *out = t;
     return status;
@@ -12389,19 +12359,6 @@ struct peft_model {
 
 // ---- config.json
 
-static peft_status peft__t5_config(peft_context *ctx, const peft__json *root, const char *path, peft_config *c);
-static peft_status peft__gpt2_config(peft_context *ctx, const peft__json *root, const char *path, peft_config *c);
-static peft_status peft__neox_config(peft_context *ctx, const peft__json *root, const char *path, peft_config *c);
-static peft_status peft__llama_config(peft_context *ctx, const peft__json *root, const char *path, peft_config *c);
-
-typedef struct peft__family_row {
-    const peft__family *family;
-    peft_status (*parse)(peft_context *ctx, const peft__json *root, const char *path, peft_config *c);
-} peft__family_row;
-
-static const peft__family_row peft__families[] = {
-    {&peft__t5_family, peft__t5_config}, {&peft__gpt2_family, peft__gpt2_config}, {&peft__neox_family, peft__neox_config}, {&peft__llama_family, peft__llama_config}};
-
 static int64_t peft__extent(const peft_config *c, char symbol) {
     switch (symbol) {
     case 'd': return c->d_model;
@@ -12607,6 +12564,14 @@ static peft_status peft__llama_config(peft_context *ctx, const peft__json *root,
     status = peft__rope_scaling(ctx, peft__json_get(root, "rope_scaling"), path, c);
     return status ? status : peft__config_activation(ctx, peft__json_text(root, "hidden_act", "silu"), path, c);
 }
+
+typedef struct peft__family_row {
+    const peft__family *family;
+    peft_status (*parse)(peft_context *ctx, const peft__json *root, const char *path, peft_config *c);
+} peft__family_row;
+
+static const peft__family_row peft__families[] = {
+    {&peft__t5_family, peft__t5_config}, {&peft__gpt2_family, peft__gpt2_config}, {&peft__neox_family, peft__neox_config}, {&peft__llama_family, peft__llama_config}};
 
 // The next name of a comma-separated list, without the spaces around it, and its size; 0: that was all. *list moves behind it.
 static size_t peft__next_name(const char **list, const char **name) {
@@ -12991,15 +12956,9 @@ static peft_status peft__model_load_file_tokenizer(peft_model *m) {
 }
 
 static peft_status peft__model_load_tokenizer(peft_model *m, const char *given) {
-    static const char *const names[] = {"spiece.model", "tokenizer.model", "tokenizer.json", "vocab.json", "encoder.json"};
-    if (given) return peft_tokenizer_load(m->ctx, given, &m->tokenizer);
-    if (peft__model_in_one_file(m)) return peft__model_load_file_tokenizer(m);
-    for (int64_t i = 0; i < PEFT__COUNT(names); i++) {
-        char *path = peft__path_join(&m->arena, m->folder, names[i]);
-        if (!path) return PEFT_ERROR_MEMORY;
-        if (peft__file_exists(m->ctx, path)) return peft_tokenizer_load(m->ctx, path, &m->tokenizer);
-    }
-    return PEFT_OK;
+    if (!given && peft__model_in_one_file(m)) return peft__model_load_file_tokenizer(m);
+    peft_status status = given ? PEFT_OK : peft__tokenizer_in(&m->arena, m->folder, &given);
+    return status || !given ? status : peft_tokenizer_load(m->ctx, given, &m->tokenizer);
 }
 
 // Ids that config.json leaves open come from the tokenizer.
@@ -13252,11 +13211,11 @@ static peft_status peft__gguf_expressible(const peft_model *m, const char *archi
     return what ? peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "%s: a GGUF file of architecture %s has no place for %s", m->folder, architecture, what) : PEFT_OK;
 }
 
-// One setting behind the architecture's name; those that a model does not have (0) are left out.
+// One setting behind the architecture's name.
 static peft_status peft__gguf_set(peft_gguf_writer *w, const char *architecture, const char *key, peft_gguf_type type, double value) {
     char name[PEFT__GGUF_NAME_SIZE];
     peft__string_into(name, sizeof(name), "%s.%s", architecture, key);
-    return value != 0 ? peft_gguf_set_number(w, name, type, value) : PEFT_OK;
+    return peft_gguf_set_number(w, name, type, value);
 }
 
 static peft_status peft__gguf_set_config(peft_gguf_writer *w, const peft_model *m, const char *architecture) {
@@ -13282,13 +13241,12 @@ static peft_status peft__gguf_set_config(peft_gguf_writer *w, const peft_model *
                     {"rope.scaling.factor", PEFT_GGUF_F32, linear ? c->rope_factor : 0}};
     peft_status status = PEFT_OK;
     char key[PEFT__GGUF_NAME_SIZE];
-    for (int64_t i = 0; i < PEFT__COUNT(settings) && !status; i++) status = peft__gguf_set(w, architecture, settings[i].key, settings[i].type, settings[i].value);
+    for (int64_t i = 0; i < PEFT__COUNT(settings) && !status; i++)  // those that a model does not have (0) are left out
+        if (settings[i].value != 0) status = peft__gguf_set(w, architecture, settings[i].key, settings[i].type, settings[i].value);
     peft__string_into(key, sizeof(key), "%s.rope.scaling.type", architecture);
     if (!status && linear) status = peft_gguf_set_string(w, key, "linear");
-    peft__string_into(key, sizeof(key), "%s.use_parallel_residual", architecture);
-    if (!status && strcmp(architecture, "gptneox") == 0) status = peft_gguf_set_number(w, key, PEFT_GGUF_BOOL, c->parallel);
-    peft__string_into(key, sizeof(key), "%s.decoder_start_token_id", architecture);
-    if (!status && t5) status = peft_gguf_set_number(w, key, PEFT_GGUF_U32, c->decoder_start_id);
+    if (!status && strcmp(architecture, "gptneox") == 0) status = peft__gguf_set(w, architecture, "use_parallel_residual", PEFT_GGUF_BOOL, c->parallel);
+    if (!status && t5) status = peft__gguf_set(w, architecture, "decoder_start_token_id", PEFT_GGUF_U32, c->decoder_start_id);
     const struct {
         const char *key;
         int32_t id;
@@ -13396,6 +13354,7 @@ PEFTDEF peft_status peft_model_save(peft_model *m, const char *folder, peft_dtyp
 
 // What an adapter has at one of the model's tensors. Slots that its method does not use stay NULL.
 typedef struct peft__site {
+    bool used;                  // it has something of what follows
     peft_tensor *a, *b;         // LoRA: [r, in], [out, r]
     peft_tensor *embedding_a, *embedding_b;  // LoRA beside an embedding: [r, entries], [width, r]
     peft_tensor *a0, *b0;       // PiSSA: what they began with, subtracted
@@ -13430,7 +13389,6 @@ struct peft_adapter {
     int64_t count, capacity;
     bool failed;             // memory ran out where one was to be added
     peft__site *sites;       // [model's tensors]
-    bool *has_site;
     peft_tensor *prompt;     // rows of virtual tokens, or what an encoder makes them from
     peft_tensor *encoder[6]; // weight and bias of up to three layers of a prompt encoder; NULL: none
     peft_tensor *lstm;       // before them: per layer and direction weights of the input, of the state, their biases; in `tensors`
@@ -13443,7 +13401,7 @@ struct peft_adapter {
 };
 
 static const peft__site *peft__adapter_site(const peft_adapter *a, int64_t tensor) {
-    return a->has_site[tensor] ? &a->sites[tensor] : NULL;
+    return a->sites[tensor].used ? &a->sites[tensor] : NULL;
 }
 
 static peft__prompting peft__adapter_prompting(const peft_adapter *a) {
@@ -13479,14 +13437,12 @@ typedef struct peft__pass {
 
 static bool peft__active_cache_rows(const peft__pass *p, const peft_active_adapter *a, int64_t *first, int64_t *count);
 
-static peft__pass peft__pass_of(peft_model *m, peft_tape *tape, const peft_active_adapter *adapters, int adapter_count) {
-    peft__pass p;
-    memset(&p, 0, sizeof(p));
-    p.model = m;
-    p.tape = tape;
-    p.adapters = adapters;
-    p.adapter_count = adapter_count;
-    return p;
+PEFT__NOINLINE void peft__pass_begin(peft__pass *p, peft_model *m, peft_tape *tape, const peft_active_adapter *adapters, int adapter_count) {
+    memset(p, 0, sizeof(*p));
+    p->model = m;
+    p->tape = tape;
+    p->adapters = adapters;
+    p->adapter_count = adapter_count;
 }
 
 // The rows on which an adapter works: all, or those of the sequences that it was given. False: none of them. `offsets`: whose rows they
@@ -13915,12 +13871,14 @@ static peft_tensor *peft__run_pass(peft__pass *p, const peft_batch *b) {
 }
 
 PEFTDEF peft_tensor *peft_model_hidden(peft_model *m, peft_tape *tape, const peft_batch *b, const peft_active_adapter *adapters, int adapter_count) {
-    peft__pass p = peft__pass_of(m, tape, adapters, adapter_count);
+    peft__pass p;
+    peft__pass_begin(&p, m, tape, adapters, adapter_count);
     return peft__run_pass(&p, b);
 }
 
 PEFTDEF peft_tensor *peft_model_logits(peft_model *m, peft_tape *tape, peft_tensor *hidden, const peft_active_adapter *adapters, int adapter_count) {
-    peft__pass p = peft__pass_of(m, tape, adapters, adapter_count);
+    peft__pass p;
+    peft__pass_begin(&p, m, tape, adapters, adapter_count);
     for (int i = 0; i < adapter_count && hidden; i++) {
         const peft__site *s = peft__adapter_site(adapters[i].adapter, m->head - m->tensors);
         if (s && !s->embedding_a && adapters[i].sequence_count) {
@@ -13958,7 +13916,8 @@ static const int32_t *peft__lengthened_labels(peft__pass *p, const peft_batch *b
 
 PEFTDEF peft_tensor *peft_model_loss(peft_model *m, peft_tape *tape, const peft_batch *b, const peft_active_adapter *adapters, int adapter_count,
                                      double denominator) {
-    peft__pass p = peft__pass_of(m, tape, adapters, adapter_count);
+    peft__pass p;
+    peft__pass_begin(&p, m, tape, adapters, adapter_count);
     peft_tensor *hidden = peft__run_pass(&p, b);
     const int32_t *labels = hidden ? peft__lengthened_labels(&p, b) : NULL;
     if (labels && peft__head_adapted(&p))
@@ -14139,7 +14098,8 @@ static peft_status peft__cache_begin(peft_model *m, peft_tape *tape, const int32
                                      const peft_active_adapter *adapters, int adapter_count, int64_t rows_per_source, int64_t new_tokens,
                                      peft__decoder_cache *c) {
     memset(c, 0, sizeof(*c));
-    peft__pass p = peft__pass_of(m, tape, adapters, adapter_count);
+    peft__pass p;
+    peft__pass_begin(&p, m, tape, adapters, adapter_count);
     p.sequences = sources;
     p.source_offsets = source_offsets;
     p.cache = c;
@@ -14251,7 +14211,8 @@ static bool peft__make_plan(peft__pass *p) {
 // Feeds tokens[row] to each row; logits [rows, vocabulary] of what comes next.
 static peft_status peft__cache_step(peft_model *m, peft_tape *tape, peft__decoder_cache *c, const int32_t *tokens,
                                     const peft_active_adapter *adapters, int adapter_count, float *logits) {
-    peft__pass p = peft__pass_of(m, tape, adapters, adapter_count);
+    peft__pass p;
+    peft__pass_begin(&p, m, tape, adapters, adapter_count);
     p.cache = c;
     p.sequences = c->rows;
     peft_tape_reset(tape, 0);
@@ -14305,9 +14266,10 @@ static peft_tensor *peft__attention_behind(const peft__pass *p, int64_t layer, p
 // Reads ids[past .. count) of a decoder-only model's sequence, the tokens before them being in the cache.
 static peft_status peft__cache_extend(peft_model *m, peft_tape *tape, peft__decoder_cache *c, const int32_t *ids, int64_t past, int64_t count,
                                       const peft_active_adapter *adapters, int adapter_count) {
-    peft__pass p = peft__pass_of(m, tape, adapters, adapter_count);
+    peft__pass p;
     int64_t offsets[2] = {0, count - past};
     if (count == past) return PEFT_OK;
+    peft__pass_begin(&p, m, tape, adapters, adapter_count);
     p.cache = c;
     p.sequences = 1;
     p.extends = true;
@@ -14596,7 +14558,7 @@ static void peft__add_site(peft_adapter *a, int64_t i, int kind) {
     bool target = (kind & (PEFT__LOW_RANK | PEFT__SCALES)) && peft__is_target(a, t), embedding = peft__is_embedding_target(a, t);
     bool selected = (kind & (PEFT__REPLACES | PEFT__LOW_RANK)) && peft__is_selected(a, t);
     bool bottleneck = (kind & PEFT__BOTTLENECKS) && peft__layer_chosen(a->d.layers_to_transform, t->name) && peft__has_bottleneck(a, t);
-    a->has_site[i] = target || embedding || selected || bottleneck;
+    s->used = target || embedding || selected || bottleneck;
     if (embedding) peft__add_embedding_lora(a, t, s);
     if (target && (kind & PEFT__LOW_RANK)) peft__add_lora(a, t, s);
     if (target && (kind & PEFT__SCALES)) peft__add_ia3(a, t, s);
@@ -14659,8 +14621,7 @@ static peft_status peft__adapter_add_all(peft_adapter *a, bool encoded) {
     a->capacity = 5 * m->tensor_count + 8 + 8 * a->d.encoder_layers;
     a->tensors = (peft_tensor *)peft__calloc(a->ctx, a->capacity, sizeof(peft_tensor));
     a->sites = (peft__site *)peft__calloc(a->ctx, m->tensor_count, sizeof(peft__site));
-    a->has_site = (bool *)peft__calloc(a->ctx, m->tensor_count, sizeof(bool));
-    if (!a->tensors || !a->sites || !a->has_site) return PEFT_ERROR_MEMORY;
+    if (!a->tensors || !a->sites) return PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < m->tensor_count && !a->failed; i++) peft__add_site(a, i, row->kind);
     if (row->kind & PEFT__VIRTUAL) peft__add_prompt(a, row->kind, encoded);
     if (a->failed) return PEFT_ERROR_MEMORY;
@@ -14797,7 +14758,6 @@ PEFTDEF void peft_adapter_destroy(peft_adapter *a) {
     peft__free(a->ctx, a->tensors);
     peft__free(a->ctx, a->initial);
     peft__free(a->ctx, a->sites);
-    peft__free(a->ctx, a->has_site);
     peft__arena_free(&a->arena);
     peft__free(a->ctx, a);
 }
@@ -15098,7 +15058,7 @@ static float peft__adapter_scale(const peft_adapter *a, const peft__site *s) {
 
 static bool peft__adapter_replaces(const peft_adapter *a) {
     for (int64_t i = 0; i < a->model->tensor_count; i++)
-        if (a->has_site[i] && a->sites[i].replacement) return true;
+        if (a->sites[i].replacement) return true;
     return false;
 }
 
@@ -15661,10 +15621,10 @@ PEFTDEF peft_status peft_adapter_merge(peft_adapter *a, float scale) {
     for (int64_t i = 0; i < m->tensor_count && !status; i++) {
         bool scaled_bias = false;
         for (int64_t k = 0; k < m->tensor_count && !scaled_bias; k++) scaled_bias = m->bias_of[k] == i && a->sites[k].scale && !a->sites[k].scales_input;
-        if (a->has_site[i] || scaled_bias) status = peft__merge_prepare(a, i);
+        if (a->sites[i].used || scaled_bias) status = peft__merge_prepare(a, i);
     }
     for (int64_t i = 0; i < m->tensor_count && !status; i++)
-        if (a->has_site[i]) status = peft__merge_site(a, i, scale == 0 ? 1 : scale);
+        if (a->sites[i].used) status = peft__merge_site(a, i, scale == 0 ? 1 : scale);
     if (status) peft_adapter_unmerge(a);
     return status;
 }
