@@ -11628,7 +11628,7 @@ static bool peft__spaces_begin_pieces(const peft_tokenizer *t) {
     return true;
 }
 
-// All but the merges, which may come from elsewhere.
+// All but what vocabularies from elsewhere have of their own: merges, and which tokens are special.
 static peft_status peft__sp_prepare(peft_tokenizer *t, const char *path) {
     t->min_score = 3.402823466e38f;
     t->max_score = 1.175494351e-38f;  // sentencepiece's own start: above all log probabilities
@@ -11644,13 +11644,12 @@ static peft_status peft__sp_prepare(peft_tokenizer *t, const char *path) {
     t->space_begins = peft__spaces_begin_pieces(t);
     peft_status status = t->kind == PEFT__BPE ? peft__bpe_add_characters(t) : PEFT_OK;
     unsigned used = PEFT__BIT(NORMAL) | PEFT__BIT(USER) | (t->kind == PEFT__BPE ? PEFT__BIT(UNUSED) : 0);
-    if (!status) status = peft__tokenizer_trie(t, &t->trie, used);
-    if (!status) status = peft__tokenizer_trie(t, &t->special, PEFT__BIT(CONTROL) | PEFT__BIT(UNKNOWN));
-    return status;
+    return status ? status : peft__tokenizer_trie(t, &t->trie, used);
 }
 
 static peft_status peft__sp_finish(peft_tokenizer *t, const char *path) {
     peft_status status = peft__sp_prepare(t, path);
+    if (!status) status = peft__tokenizer_trie(t, &t->special, PEFT__BIT(CONTROL) | PEFT__BIT(UNKNOWN));
     if (!status) status = peft__tokenizer_trie(t, &t->user, PEFT__BIT(USER));
     if (!status && t->kind == PEFT__BPE) status = peft__sp_build_merges(t, path);
     if (!status && t->kind == PEFT__BPE) status = peft__bpe_mark_whole(t);
@@ -11916,8 +11915,6 @@ static peft_status peft__read_sp_style(peft_tokenizer *t, const peft__json *root
     for (int64_t i = 0; i < t->count; i++)
         if (t->pieces[i].type == 0) t->pieces[i].type = PEFT__PIECE_USER;
     if (!status) status = peft__tokenizer_trie(t, &t->added, PEFT__BIT(USER));
-    peft__free(t->ctx, t->special.nodes);
-    memset(&t->special, 0, sizeof(t->special));
     if (!status) status = peft__tokenizer_trie(t, &t->special, PEFT__BIT(USER) | PEFT__BIT(CONTROL) | PEFT__BIT(UNKNOWN));
     if (status || t->kind == PEFT__UNIGRAM) return status;
     status = peft__read_merges_json(t, peft__json_get(model, "merges"), path);
