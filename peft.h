@@ -10428,10 +10428,11 @@ static size_t peft__trie_longest(const peft__trie *t, const char *s, size_t n, i
 }
 
 // The value of just this key, -1: none.
-static int32_t peft__trie_exact(const peft__trie *t, const char *s, size_t n) {
+PEFT__INLINE int32_t peft__trie_exact(const peft__trie *t, const char *s, size_t n) {
     int32_t node = 0;
+    if (!t->nodes) return -1;
     for (size_t i = 0; i < n; i++)
-        if (!t->nodes || !(node = peft__trie_step(t, node, (unsigned char)s[i]))) return -1;
+        if (!(node = peft__trie_step(t, node, (unsigned char)s[i]))) return -1;
     return node ? t->nodes[node].value : -1;
 }
 
@@ -11262,12 +11263,12 @@ static int peft__char_class(uint32_t cp) {
 
 enum { PEFT__OTHER, PEFT__LETTER, PEFT__NUMBER, PEFT__WHITE, PEFT__END };
 
-PEFT__NOINLINE int peft__class_of_utf8(const char *s, int64_t n, int64_t i, int64_t *size) {
+// The class of the character at s[i], and 8 times its size.
+PEFT__NOINLINE int peft__class_of_utf8(const char *s, int64_t n, int64_t i) {
     size_t end = (size_t)i;
     uint32_t cp;
     bool valid = peft__utf8_next(s, (size_t)n, &end, &cp);
-    *size = (int64_t)end - i;
-    return valid ? peft__char_class(cp) : PEFT__OTHER;
+    return (valid ? peft__char_class(cp) : (int)PEFT__OTHER) + 8 * (int)(end - (size_t)i);
 }
 
 // The class of the character at s[i] and its size; an invalid byte is of class other.
@@ -11275,7 +11276,11 @@ PEFT__INLINE int peft__class_at(const char *s, int64_t n, int64_t i, int64_t *si
     *size = 1;
     if (i >= n) return PEFT__END;
     unsigned char c = (unsigned char)s[i];
-    if (c >= 128) return peft__class_of_utf8(s, n, i, size);
+    if (c >= 128) {
+        int both = peft__class_of_utf8(s, n, i);
+        *size = both / 8;
+        return both % 8;
+    }
     if ((unsigned)((c | 32) - 'a') < 26) return PEFT__LETTER;
     if ((unsigned)(c - '0') < 10) return PEFT__NUMBER;
     return c == ' ' || (unsigned)(c - 9) < 5 ? PEFT__WHITE : PEFT__OTHER;
