@@ -858,6 +858,18 @@ static void test_mix(void) {
     peft_dataset_destroy(a), peft_dataset_destroy(b);
 }
 
+// ---- lists of names
+
+static void test_lists(void) {
+    peft_tensor t;
+    memset(&t, 0, sizeof(t));
+    t.name = "decoder.block.0.layer.0.SelfAttention.v.weight";
+    check(peft__pattern_value("q=4, v=16", &t, 8) == 16 && peft__pattern_value("q=4,k=2", &t, 8) == 8, "ranks by name, a space behind the comma");
+    check(peft__list_matches(" q , v,", t.name, peft__module_path_size(&t)) && !peft__list_matches("q,,k", t.name, peft__module_path_size(&t)), "modules of a list");
+    check(peft__list_selects("wo, v", t.name) && peft__list_selects("decoder.block.0", t.name) && !peft__list_selects("layer.1", t.name), "parameters by a part of their names");
+    for (int i = 0; i <= PEFT_SELECTED; i++) check(peft__method_row_of((peft_method)i)->info.method == (peft_method)i, "row %d of the methods", i);
+}
+
 // ---- failing allocations
 
 typedef struct counter {
@@ -1029,6 +1041,7 @@ int main(void) {
     if (peft_context_create(&d, &ctx) || !mount_all()) return 1;
     peft__make_folder(ctx, "build");
     peft__make_folder(ctx, "build/adapters_test");
+    test_lists();
     peft_tape *tape = NULL;
     peft_tape_create(ctx, &tape);
     for (int f = 0; f < FAMILIES; f++) {
