@@ -3595,21 +3595,23 @@ PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintp
     }
 
 // ---- micro-kernel: C[R, 2W] = alpha * A[R, kc] * B[kc, 2W] + beta * C, for R = 1 ... mr.
-// a(i, p) = a[p*a_step + i], b(p, j) = b[p*b_step + j]; only the first `cols` columns of C are touched.
+// a(i, p) = a[i*a_row + p*a_step], b(p, j) = b[p*b_step + j]; only the first `cols` columns of C are touched.
 
 #define PEFT__TILE_ZERO(V, i) peft__vec_##V s##i = peft__set_##V(0.0f), t##i = s##i;
-#define PEFT__TILE_STEP(V, i)                           \
-    if (R > i) {                                        \
-        peft__vec_##V x = peft__set_##V(a[i]);          \
-        s##i = peft__fma_##V(x, b0, s##i);              \
-        t##i = peft__fma_##V(x, b1, t##i);              \
+// A pointer for each three rows: an address adds 0, 1 or 2 times the distance to it, so few registers are needed.
+#define PEFT__TILE_STEP(V, i)                                          \
+    if (R > i) {                                                       \
+        peft__vec_##V x = peft__set_##V(at[(i) / 3][(i) % 3 * a_row]); \
+        s##i = peft__fma_##V(x, b0, s##i);                             \
+        t##i = peft__fma_##V(x, b1, t##i);                             \
     }
+#define PEFT__TILE_NEXT at[0] += a_step, at[1] += a_step, at[2] += a_step, at[3] += a_step, at[4] += a_step
 #define PEFT__TILE_STORE(V, i) \
     if (R > i) peft__tile_row_##V(c + (i) * ldc, s##i, t##i, alpha, beta);
 #define PEFT__TILE_KEEP(V, i) \
     if (R > i) peft__store_##V(rest + (i) * 2 * PEFT__W_##V, s##i), peft__store_##V(rest + ((i) * 2 + 1) * PEFT__W_##V, t##i);
 #define PEFT__TILE_CASE(V, i) \
-    case i + 1: peft__tile_rows_##V(i + 1, cols, kc, a, a_step, b, b_step, c, ldc, alpha, beta); break;
+    case i + 1: peft__tile_rows_##V(i + 1, cols, kc, a, a_row, a_step, b, b_step, c, ldc, alpha, beta); break;
 
 #define PEFT__DEFINE_TILE(V, TARGET, MR)                                                                               \
     PEFT__INLINE TARGET void peft__tile_row_##V(float *c, peft__vec_##V s, peft__vec_##V t, float alpha, float beta) { \
@@ -3633,19 +3635,22 @@ PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintp
                 else peft__store_n_##V(c + j, s, n);                                                                   \
             }                                                                                                          \
     }                                                                                                                  \
-    PEFT__INLINE TARGET void peft__tile_rows_##V(const int R, int64_t cols, int64_t kc, const float *a, int64_t a_step, \
-                                                 const float *b, int64_t b_step, float *c, int64_t ldc, float alpha,   \
-                                                 float beta) {                                                         \
+    PEFT__INLINE TARGET void peft__tile_rows_##V(const int R, int64_t cols, int64_t kc, const float *a, int64_t a_row, \
+                                                 int64_t a_step, const float *b, int64_t b_step, float *c, int64_t ldc, \
+                                                 float alpha, float beta) {                                            \
+        const float *at[5] = {a, a + (R > 3) * 3 * a_row, a + (R > 6) * 6 * a_row, a + (R > 9) * 9 * a_row,             \
+                              a + (R > 12) * 12 * a_row};                                                              \
         PEFT__REPEAT_##MR(PEFT__TILE_ZERO, V)                                                                          \
-        /* C is fetched on the way, a row now and then: all of it at once would hold up the loads of A and B */        \
+        /* C is fetched on the way, a row now and then: all of it at once would hold up the loads of A and B. */       \
         const float *row = c;                                                                                          \
         int64_t part = kc / (R + 1), left = kc;                                                                        \
-        for (int i = 0;; i++, row += ldc) {                                                                            \
+        for (int i = part ? 0 : R;; i++, row += ldc) {                                                                 \
             int64_t n = i < R ? part : left;                                                                           \
             left -= n;                                                                                                 \
-            for (; n > 0; n--, a += a_step, b += b_step) {                                                             \
+            for (; n > 0; n--, b += b_step) {                                                                          \
                 peft__vec_##V b0 = peft__load_##V(b), b1 = peft__load_##V(b + PEFT__W_##V);                            \
                 PEFT__REPEAT_##MR(PEFT__TILE_STEP, V)                                                                  \
+                PEFT__TILE_NEXT;                                                                                       \
             }                                                                                                          \
             if (i == R) break;                                                                                         \
             PEFT__PREFETCH(row), PEFT__PREFETCH(row + PEFT__W_##V), PEFT__PREFETCH(row + cols - 1);                    \
@@ -3658,7 +3663,7 @@ PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintp
             peft__tile_edge_##V(R, cols, rest, c, ldc, alpha, beta);                                                   \
         }                                                                                                              \
     }                                                                                                                  \
-    static TARGET void peft__tile_##V(int rows, int64_t cols, int64_t kc, const float *a, int64_t a_step,              \
+    static TARGET void peft__tile_##V(int rows, int64_t cols, int64_t kc, const float *a, int64_t a_row, int64_t a_step, \
                                       const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta) { \
         switch (rows) { PEFT__REPEAT_##MR(PEFT__TILE_CASE, V) default: break; }                                        \
     }
@@ -3697,13 +3702,15 @@ static void peft__dots_tail(int rows, peft_dtype type, int64_t p, int64_t k, con
     PEFT__INLINE TARGET int64_t peft__dots_token_##V(peft_dtype type, int64_t k, const float *a, const void *const *b, float *out) { \
         const int64_t W = PEFT__W_##V;                                                                                 \
         int64_t p = 0;                                                                                                 \
+        peft__vec_##V total[4];                                                                                        \
         for (int j = 0; j < 4; j++) {                                                                                  \
             const void *row = b[j];                                                                                    \
             peft__vec_##V s0 = peft__set_##V(0.0f), s1 = s0, s2 = s0, s3 = s0;                                         \
             for (p = 0; p + 4 * W <= k; p += 4 * W) { PEFT__REPEAT_4(PEFT__DOT_PART, V) }                              \
             for (; p + W <= k; p += W) { PEFT__DOT_PART(V, 0) }                                                        \
-            out[j] = peft__sum_##V(peft__add_##V(peft__add_##V(s0, s1), peft__add_##V(s2, s3)));                       \
+            total[j] = peft__add_##V(peft__add_##V(s0, s1), peft__add_##V(s2, s3));                                    \
         }                                                                                                              \
+        peft__sum4_##V(total[0], total[1], total[2], total[3], out);                                                   \
         return p;                                                                                                      \
     }                                                                                                                  \
     /* R >= rows; the rows that are not there are the last one again. Both return how much of k is done. */            \
@@ -3744,7 +3751,10 @@ static void peft__dots_tail(int rows, peft_dtype type, int64_t p, int64_t k, con
 #define PEFT__GEMV_STORE(V, i) peft__store_##V(sums + (i) * PEFT__W_##V, s##i);
 
 static void peft__gemv_put(float *y, const float *sums, int64_t n, float alpha, float beta) {
-    for (int64_t i = 0; i < n; i++) y[i] = beta == 0.0f ? alpha * sums[i] : alpha * sums[i] + beta * y[i];
+    if (beta == 0.0f)
+        for (int64_t i = 0; i < n; i++) y[i] = alpha * sums[i];
+    else
+        for (int64_t i = 0; i < n; i++) y[i] = alpha * sums[i] + beta * y[i];
 }
 
 #define PEFT__DEFINE_GEMV(V, TARGET)                                                                                   \
@@ -3935,8 +3945,8 @@ typedef struct peft__isa {
     peft__pack_fn pack;
     void (*pack_panel)(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc, int64_t lanes, int64_t width,
                        int64_t step, float *out);
-    void (*tile)(int rows, int64_t cols, int64_t kc, const float *a, int64_t a_step, const float *b, int64_t b_step,
-                 float *c, int64_t ldc, float alpha, float beta);
+    void (*tile)(int rows, int64_t cols, int64_t kc, const float *a, int64_t a_row, int64_t a_step, const float *b,
+                 int64_t b_step, float *c, int64_t ldc, float alpha, float beta);
     void (*dots)(int rows, peft_dtype type, int64_t k, const float *a, int64_t lda, const void *const *b, float *out);
     void (*gemv)(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x, int64_t incx, const void *b,
                  int64_t stride, float beta, float *y);
@@ -4041,6 +4051,9 @@ static void peft__row_softmax_lse(peft_context *ctx, float *x, int64_t n, float 
 }
 
 #define PEFT__SHARED 1048576     // floats of the shared operand that are packed at once: they stay in the last-level cache
+#define PEFT__L1 6144            // floats that stay in the first-level cache beside other things
+#define PEFT__WIDE 2048          // columns beyond which packing A pays
+#define PEFT__PAGE 1024          // floats in a page: rows so far apart would push each other out of the first-level cache
 #define PEFT__FEW 16             // at most this many columns count as few
 #define PEFT__SERIAL_WORK 65536  // multiply-adds below which waking threads does not pay
 
@@ -4086,7 +4099,8 @@ static void peft__gemm_plan(peft__gemm_job *g, int64_t threads) {
     g->kc = peft__round_up(peft__div_up(g->k, peft__div_up(g->k, isa->kc)), 8);
     g->a_panel = g->kc * isa->mr + 16;
     g->b_panel = g->kc * isa->nr;
-    g->a_in_place = g->a_rs == 1 && (g->m <= 2 * isa->mr || g->n <= 2 * isa->nr);
+    if (g->a_rs == 1) g->a_in_place = g->m <= 2 * isa->mr || g->n <= 2 * isa->nr;
+    else g->a_in_place = g->n <= PEFT__WIDE && g->a_rs % PEFT__PAGE != 0;
     g->b_in_place = g->b->type == PEFT_F32 && !g->b->transposed && g->m <= 4 * isa->mr;
     g->split_m = g->m >= g->n;
     int64_t panels = g->split_m ? g->row_panels : g->col_panels, panel = g->split_m ? g->a_panel : g->b_panel;
@@ -4140,6 +4154,7 @@ static void peft__pack_b(const peft__gemm_job *g, int64_t begin, int64_t end, in
 static void peft__gemm_block(const peft__gemm_job *g, int64_t i0, int64_t i1, const float *a, int64_t j0, int64_t j1,
                              const float *b, float *edge) {
     int64_t nr = g->isa->nr, chunk = PEFT__MAX(g->isa->l2 / (g->a_panel * (int64_t)sizeof(float)), 1);
+    if ((j1 - j0) * g->b_panel <= PEFT__L1) chunk = 1;  // all of B stays in L1, so write C along its rows
     float beta = g->k0 == 0 ? g->beta : 1.0f;
     for (int64_t i = i0; i < i1; i += chunk) {
         for (int64_t j = j0; j < j1; j++) {
@@ -4154,9 +4169,13 @@ static void peft__gemm_block(const peft__gemm_job *g, int64_t i0, int64_t i1, co
             }
             for (int64_t r = i; r < PEFT__MIN(i + chunk, i1); r++) {
                 int64_t row = peft__row_of(g, r), rows = peft__row_of(g, r + 1) - row;
-                const float *ap = g->a_in_place ? g->a + row + g->k0 * g->a_cs : a + (r - i0) * g->a_panel;
-                g->isa->tile((int)rows, cols, g->kn, ap, g->a_in_place ? g->a_cs : g->isa->mr, bp, b_step,
-                             g->c + row * g->ldc + col, g->ldc, g->alpha, beta);
+                float *c = g->c + row * g->ldc + col;
+                if (g->a_in_place)
+                    g->isa->tile((int)rows, cols, g->kn, g->a + row * g->a_rs + g->k0 * g->a_cs, g->a_rs, g->a_cs, bp, b_step, c,
+                                 g->ldc, g->alpha, beta);
+                else
+                    g->isa->tile((int)rows, cols, g->kn, a + (r - i0) * g->a_panel, 1, g->isa->mr, bp, b_step, c, g->ldc, g->alpha,
+                                 beta);
             }
         }
     }
@@ -4239,11 +4258,14 @@ static void peft__dots_block(const peft__dots_job *d, int64_t i, int64_t rows, i
     const void *b[4];
     for (int64_t q = 0; q < 4; q++) b[q] = peft__advance(d->type, d->b, (j + (q < cols ? q : 0)) * d->ldb);
     d->isa->dots((int)rows, d->type, d->k, d->a + i * d->lda, d->lda, b, out);
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t q = 0; q < cols; q++) {
-            float *c = d->c + (i + r) * d->ldc + j + q, v = d->alpha * out[r * 4 + q];
-            *c = d->beta == 0.0f ? v : v + d->beta * *c;
-        }
+    float *c = d->c + i * d->ldc + j;
+    if (cols == 4 && d->beta == 0.0f) {  // nearly all
+        const float *o = out;
+        for (int64_t r = 0; r < rows; r++, c += d->ldc, o += 4)
+            c[0] = d->alpha * o[0], c[1] = d->alpha * o[1], c[2] = d->alpha * o[2], c[3] = d->alpha * o[3];
+    } else {
+        for (int64_t r = 0; r < rows; r++) peft__gemv_put(c + r * d->ldc, out + r * 4, cols, d->alpha, d->beta);
+    }
 }
 
 // A task owns a range of columns (few rows), or of rows (few columns), in whole groups.
