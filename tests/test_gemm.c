@@ -111,7 +111,8 @@ static void test_products(peft_context *ctx) {
     }
     static const int64_t shapes[][3] = {{1, 300, 700}, {2, 257, 1100}, {300, 8, 700}, {8, 300, 600}, {150, 16, 513}, {200, 9, 50},
                                         {1, 600, 33}, {130, 150, 1030}, {40, 4200, 20}, {4200, 40, 20}, {4300, 4300, 2}, {17, 700, 8},
-                                        {700, 3, 100}, {90, 31, 520}, {5, 5, 3000}, {13, 60, 200}, {3, 1000, 40}, {256, 64, 256}};
+                                        {700, 3, 100}, {90, 31, 520}, {5, 5, 3000}, {13, 60, 200}, {3, 1000, 40}, {256, 64, 256},
+                                        {70, 90, 1024}, {33, 2100, 150}};  // rows of A that are packed
     for (int i = 0; i < (int)PEFT__COUNT(shapes); i++)
         for (int variant = i % every; variant < 16; variant += every)
             one(ctx, shapes[i][0], shapes[i][1], shapes[i][2], variant, variant & 8 ? PEFT_F32 : (peft_dtype)((i + variant) % 3),
@@ -120,7 +121,7 @@ static void test_products(peft_context *ctx) {
 
 static void test_threads(peft_simd simd) {
     static const int64_t shapes[][3] = {{1, 1000, 300}, {3, 700, 300}, {6, 900, 100}, {200, 8, 500}, {8, 700, 300}, {512, 512, 64},
-                                        {333, 777, 555}, {128, 1000, 700}, {1000, 100, 600}, {100, 16, 900}, {70, 70, 70}};
+                                        {333, 777, 555}, {128, 1000, 700}, {1000, 100, 600}, {100, 16, 900}, {70, 70, 70}, {150, 200, 1024}};
     static const int counts[] = {1, 2, 3, 8};
     peft_context *ctx[4];
     for (int t = 0; t < 4; t++) ctx[t] = make(simd, counts[t]);
