@@ -737,26 +737,27 @@ static const struct {
                {"gpt2_full_step", bench_gpt2_full_step}, {"llama_lora_step", bench_llama_lora_step}, {"tokenizer", bench_tokenizer}, {"rouge", bench_rouge}, {"bleu", bench_bleu},
                {"chrf", bench_chrf},           {"ter", bench_ter},       {"nist", bench_nist},     {"meteor", bench_meteor}, {"cider", bench_cider}};
 
-static int usage(void) {
-    fprintf(stderr, "usage: bench [NAME ...] [--threads N] [--simd NAME] [--shapes FILE] [--seconds S]\nnames:");
-    for (int i = 0; i < COUNT(benches); i++) fprintf(stderr, " %s", benches[i].name);
-    fputc('\n', stderr);
-    return EXIT_USAGE;
+static int usage(FILE *f, int status) {
+    fprintf(f, "usage: bench [NAME ...] [--threads N] [--simd NAME] [--shapes FILE] [--seconds S]\nnames:");
+    for (int i = 0; i < COUNT(benches); i++) fprintf(f, " %s", benches[i].name);
+    fputc('\n', f);
+    return status;
 }
 
 int main(int argc, char **argv) {
     texts names = {0};
     const option options[] = {{"threads", OPTION_INT, &thread_count, "N", ""}, {"simd", OPTION_TEXT, &simd_name, "NAME", ""},
                               {"shapes", OPTION_TEXT, &shapes_path, "FILE", ""}, {"seconds", OPTION_REAL, &seconds_each, "S", ""}};
-    if (!options_parse("bench", argc - 1, argv + 1, options, COUNT(options), &names) || thread_count < 1 || thread_count > 256) return usage();
+    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) return usage(stdout, EXIT_OK);
+    if (!options_parse("bench", argc - 1, argv + 1, options, COUNT(options), &names) || thread_count < 1 || thread_count > 256) return usage(stderr, EXIT_USAGE);
     peft_context_desc d = {.threads = (int)thread_count};
     for (int k = PEFT_SIMD_PORTABLE; simd_name && k <= PEFT_SIMD_AVX512; k++)
         if (strcmp(simd_name, peft_simd_name((peft_simd)k)) == 0) d.simd = (peft_simd)k;
-    if ((simd_name && !d.simd) || peft_context_create(&d, &ctx)) return usage();
+    if ((simd_name && !d.simd) || peft_context_create(&d, &ctx)) return usage(stderr, EXIT_USAGE);
     for (int n = 0; n < names.count; n++) {
         int i = 0;
         while (i < COUNT(benches) && strcmp(benches[i].name, names.items[n]) != 0) i++;
-        if (i == COUNT(benches)) return usage();
+        if (i == COUNT(benches)) return usage(stderr, EXIT_USAGE);
     }
     for (int i = 0; i < COUNT(benches); i++) {
         bool wanted = names.count == 0;

@@ -119,9 +119,10 @@ static void bench(const char *line) {
                 if (r >= 0) times[who][r] = 1e30;
                 continue;
             }
-            // Each library's idle threads spin for a while: let them fall asleep, or they take a core from the next one.
+            // Each library's idle threads spin for a while: let them fall asleep, or they take a core from the next one. Woken
+            // up, they stay on the caller's core until the kernel moves them, which takes it up to 30 ms.
             if (ctx->threads > 1) nanosleep(&(struct timespec){0, 40000000}, NULL);
-            for (t = now(); now() - t < (ctx->threads > 1 ? 2e-3 : 2e-5);) run(who, &s, a, b, c);
+            for (t = now(); now() - t < (ctx->threads > 1 ? 6e-2 : 2e-5);) run(who, &s, a, b, c);
             t = now();
             for (int i = 0; i < repeats; i++) run(who, &s, a, b, c);
             if (r >= 0) times[who][r] = (now() - t) / repeats;
