@@ -3653,7 +3653,7 @@ PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintp
                 PEFT__TILE_NEXT;                                                                                       \
             }                                                                                                          \
             if (i == R) break;                                                                                         \
-            PEFT__PREFETCH(row), PEFT__PREFETCH(row + PEFT__W_##V), PEFT__PREFETCH(row + cols - 1);                    \
+            PEFT__PREFETCH(row), PEFT__PREFETCH(row + cols / 2), PEFT__PREFETCH(row + cols - 1);                       \
         }                                                                                                              \
         if (cols == 2 * PEFT__W_##V) {                                                                                 \
             PEFT__REPEAT_##MR(PEFT__TILE_STORE, V)                                                                     \
