@@ -4053,6 +4053,7 @@ static void peft__row_softmax_lse(peft_context *ctx, float *x, int64_t n, float 
 #define PEFT__SHARED 1048576     // floats of the shared operand that are packed at once: they stay in the last-level cache
 #define PEFT__L1 6144            // floats that stay in the first-level cache beside other things
 #define PEFT__WIDE 2048          // columns beyond which packing A pays
+#define PEFT__SHORT 1024         // columns of short rows of B
 #define PEFT__PAGE 1024          // floats in a page: rows so far apart would push each other out of the first-level cache
 #define PEFT__FEW 16             // at most this many columns count as few
 #define PEFT__SERIAL_WORK 65536  // multiply-adds below which waking threads does not pay
@@ -4102,7 +4103,9 @@ static void peft__gemm_plan(peft__gemm_job *g, int64_t threads) {
     if (g->a_rs == 1) g->a_in_place = g->m <= 2 * isa->mr || g->n <= 2 * isa->nr;
     else g->a_in_place = g->n <= PEFT__WIDE && g->a_rs % PEFT__PAGE != 0;
     g->b_in_place = g->b->type == PEFT_F32 && !g->b->transposed && g->m <= 4 * isa->mr;
-    g->split_m = g->m >= g->n;
+    // One thread does better to pack all of a B with short rows: it reads them one after the other. Several would wait for each other.
+    bool short_rows = !g->b->transposed && g->n <= PEFT__SHORT && g->m >= 4 * isa->mr;
+    g->split_m = g->m >= g->n || (threads == 1 && short_rows);
     int64_t panels = g->split_m ? g->row_panels : g->col_panels, panel = g->split_m ? g->a_panel : g->b_panel;
     int64_t others = g->split_m ? g->col_panels : g->row_panels;
     int64_t most = PEFT__MAX(isa->l2 / (panel * (int64_t)sizeof(float)), 1);
