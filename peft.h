@@ -4060,9 +4060,9 @@ static void peft__row_softmax_lse(peft_context *ctx, float *x, int64_t n, float 
 
 // ---- the driver
 //
-// For each block of k: one operand is packed as a whole by all threads ("shared": the smaller one), then each thread takes
-// block after block of the other, packs it into a slot of its own and multiplies. An operand that already lies as the tile
-// reads it, and is used too little to pay for packing, is read in place.
+// For each block of k: one operand is packed as a whole by all threads ("shared": mostly the smaller one), then each thread
+// takes block after block of the other, packs it into a slot of its own and multiplies. An operand that the tile can read as
+// it lies, and that is used too little to pay for packing, is read in place.
 
 typedef struct peft__gemm_job {
     peft_context *ctx;  // NULL: serial
@@ -5428,8 +5428,7 @@ typedef struct peft__quant_gemv_job {
 static void peft__quant_gemv_put(const peft__quant_gemv_job *v, int64_t row, int64_t j, const float *sums, int64_t count) {
     float *y = v->y + row * v->ldy + j;
     if (v->beta == 0.0f && v->alpha == 1.0f) memcpy(y, sums, (size_t)count * sizeof(float));
-    else
-        for (int64_t i = 0; i < count; i++) y[i] = v->beta == 0.0f ? v->alpha * sums[i] : v->alpha * sums[i] + v->beta * y[i];
+    else peft__gemv_put(y, sums, count, v->alpha, v->beta);
 }
 
 // Row j of the weight times x, for rows that begin anywhere.
