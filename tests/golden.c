@@ -1,6 +1,8 @@
-// Compares peft.h with reference implementations:  build/golden [--threads N] [--simd NAME] CASE...
+// Compares peft.h with reference implementations:  build/golden [--threads N] [--simd NAME] [--again] CASE...
 // A case is a folder of a model (case.json, golden.safetensors, model/, adapters/), a folder of metrics, tokenizers.jsonl, or an
-// nf4.safetensors. Everything is read from the case. One line per comparison; what is not built yet is counted as skipped.
+// nf4.safetensors; or a folder of models and adapters as golden_hf.h has them. Everything is read from the case. One line per
+// comparison; what peft.h refuses is counted as skipped. --again: adapters are also saved, loaded again and compared.
+#define _DEFAULT_SOURCE  // mkdtemp, strdup
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 #include <stdio.h>
@@ -848,6 +850,8 @@ static void run_quantized_file(peft_context *ctx, const char *path) {
     peft__arena_free(&arena);
 }
 
+#include "golden_hf.h"
+
 // ---- which kind of case
 
 static bool has(peft_context *ctx, const char *folder, const char *name) {
@@ -856,14 +860,14 @@ static bool has(peft_context *ctx, const char *folder, const char *name) {
     return peft__file_exists(ctx, path);
 }
 
-static void run_case(peft_context *ctx, const char *path) {
+static void run_case(peft_context *ctx, const char *path, bool again) {
     const char *slash = strrchr(path, '/'), *label = slash && slash[1] ? slash + 1 : path;
     if (has(ctx, path, "case.json")) run_model_case(ctx, path, label);
     else if (has(ctx, path, "golden.json")) golden_metrics(ctx, path, &passed, &failed);
     else if (peft__ends_with(path, ".jsonl")) run_tokenizers(ctx, path);
     else if (peft__ends_with(path, ".safetensors")) run_quantized_file(ctx, path);
-    else {
-        printf("%-72s FAIL: not a case: no case.json, golden.json, .jsonl or .safetensors\n", path);
+    else if (!golden_hf(ctx, path, again)) {
+        printf("%-72s FAIL: not a case: no case.json, golden.json, expected.safetensors, .jsonl or .safetensors\n", path);
         failed++;
     }
 }
@@ -878,14 +882,16 @@ int main(int argc, char **argv) {
     peft_context_desc d;
     memset(&d, 0, sizeof(d));
     int i = 1;
-    for (; i + 1 < argc && argv[i][0] == '-'; i += 2) {
-        if (strcmp(argv[i], "--threads") == 0) d.threads = atoi(argv[i + 1]);
-        else if (strcmp(argv[i], "--simd") == 0) d.simd = simd_named(argv[i + 1]);
+    bool again = false;
+    for (; i + 1 < argc && argv[i][0] == '-'; i++) {
+        if (strcmp(argv[i], "--again") == 0) again = true;
+        else if (strcmp(argv[i], "--threads") == 0) d.threads = atoi(argv[++i]);
+        else if (strcmp(argv[i], "--simd") == 0) d.simd = simd_named(argv[++i]);
         else break;
     }
     peft_context *ctx = NULL;
     if (i >= argc || argv[i][0] == '-' || peft_context_create(&d, &ctx)) {
-        fprintf(stderr, "usage: golden [--threads N] [--simd portable|avx2|avx512|neon] CASE...\n");
+        fprintf(stderr, "usage: golden [--threads N] [--simd portable|avx2|avx512|neon] [--again] CASE...\n");
         return 2;
     }
     for (; i < argc; i++) {
@@ -893,7 +899,7 @@ int main(int argc, char **argv) {
         snprintf(path, sizeof(path), "%s", argv[i]);
         size_t n = strlen(path);
         if (n > 1 && path[n - 1] == '/') path[n - 1] = 0;
-        run_case(ctx, path);
+        run_case(ctx, path, again);
     }
     peft_context_destroy(ctx);
     printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);

@@ -1,0 +1,206 @@
+// Adapters and models as Hugging Face's libraries save them, with the logits that those libraries compute. One line per case: right,
+// refused (and peft.h's message), or FAIL. Three kinds of folders:
+//   case      config.json, model.safetensors, expected.safetensors: a model
+//   model     base/ (a model) and folders of adapters, each with adapter_config.json, adapter_model.safetensors, expected.safetensors
+//   other     folders of the kinds above
+// expected.safetensors: input_ids [1, n], T5 also decoder_input_ids [1, m] (I32 or I64), and logits [rows, vocab] (F32) without the rows of
+// virtual tokens. Included by golden.c.
+#include <dirent.h>
+#include <sys/stat.h>
+
+enum { HF_TOKENS = 4096 };
+
+typedef struct hf_count {
+    int right, refused, wrong;
+} hf_count;
+
+// What peft.h computes in another order than torch differs by 1e-7 to 2e-6 of the largest logit.
+static const double hf_tolerance = 3e-5;
+
+// The tensor `name` of type I32 or I64 from a safetensors file, which archives list without data: the number of values read, or -1.
+static int64_t hf_read_ids(peft_context *ctx, const char *path, const char *name, int32_t *out) {
+    char *text = NULL;
+    size_t n = 0;
+    int64_t count = -1;
+    peft__arena arena;
+    peft__json *header = NULL;
+    peft__arena_init(&arena, ctx);
+    if (peft__read_all(ctx, path, &text, &n) == PEFT_OK && n >= 8) {
+        uint64_t size = 0;
+        for (int i = 0; i < 8; i++) size |= (uint64_t)(unsigned char)text[i] << 8 * i;
+        if (size <= n - 8 && peft__json_parse(ctx, &arena, text + 8, (size_t)size, path, &header) == PEFT_OK) {
+            const peft__json *tensor = peft__json_get(header, name), *offsets = peft__json_get(tensor, "data_offsets");
+            uint64_t from = 1, to = 0, width = strcmp(peft__json_text(tensor, "dtype", ""), "I32") == 0 ? 4 : 8;
+            if (offsets && offsets->length == 2) {
+                from = (uint64_t)offsets->child->number;
+                to = (uint64_t)offsets->child->next->number;
+            }
+            if (from <= to && to <= n - 8 - size && (to - from) / width <= HF_TOKENS) {
+                count = (int64_t)((to - from) / width);  // ids are small: the low four bytes of either type
+                for (int64_t i = 0; i < count; i++) memcpy(&out[i], text + 8 + size + from + (uint64_t)i * width, 4);
+            }
+        }
+    }
+    peft__arena_free(&arena);
+    peft__free(ctx, text);
+    return count;
+}
+
+// The largest difference of our logits from the file's over the largest logit; -1: peft.h refused.
+static double hf_difference(peft_model *model, const peft_adapter *adapter, const char *expected, char *why, size_t size) {
+    static int32_t source[HF_TOKENS], decoder[HF_TOKENS], labels[HF_TOKENS];
+    peft_context *ctx = peft_model_context(model);
+    bool pairs = peft_model_config(model)->encoder_decoder;
+    int64_t s = pairs ? hf_read_ids(ctx, expected, "input_ids", source) : 0;
+    int64_t t = hf_read_ids(ctx, expected, pairs ? "decoder_input_ids" : "input_ids", decoder);
+    peft_archive *file = NULL;
+    const peft_tensor *want = peft_archive_open(ctx, expected, &file) == PEFT_OK ? peft_archive_find(file, "logits") : NULL;
+    double result = INFINITY;
+    snprintf(why, size, "%s", "expected.safetensors does not hold what a case needs");
+    if (want && want->data && want->type == PEFT_F32 && s >= 0 && t > 0) {
+        for (int64_t i = 0; i < t; i++) labels[i] = -100;
+        int64_t source_offsets[2] = {0, s}, target_offsets[2] = {0, t};
+        peft_batch b = {1, source, source_offsets, decoder, labels, target_offsets};
+        peft_active_adapter active = {adapter, 1, 0, 0};
+        int count = adapter ? 1 : 0;
+        peft_tape *tape = NULL;
+        peft_tensor *got = NULL;
+        if (peft_tape_create(ctx, &tape) == PEFT_OK) {
+            peft_tape_inference(tape, true);
+            got = peft_model_logits(model, tape, peft_model_hidden(model, tape, &b, &active, count), &active, count);
+        }
+        int64_t all = want->rows * want->cols, vocab = all / t;
+        if (!got) {
+            snprintf(why, size, "%s", peft_error(ctx));
+            result = -1;
+        } else if (got->cols != vocab || got->rows < t || vocab * t != all) {
+            snprintf(why, size, "logits [%d, %d], expected [%d, %d]", (int)got->rows, (int)got->cols, (int)t, (int)vocab);
+        } else {  // virtual tokens come first
+            difference((const float *)got->data + (got->rows - t) * vocab, (const float *)want->data, all, &result);
+            snprintf(why, size, "differs by %.1e of the largest logit", result);
+        }
+        peft_tape_destroy(tape);
+    }
+    peft_archive_close(file);
+    return result;
+}
+
+static void hf_line(hf_count *n, const char *name, double difference, const char *why) {
+    if (difference < 0) n->refused++, skipped++, printf("%-48s refused (%s)\n", name, why);
+    else if (difference <= hf_tolerance) n->right++, passed++, printf("%-48s right, %.1e\n", name, difference);
+    else n->wrong++, failed++, printf("%-48s FAIL: %s\n", name, why);
+}
+
+static bool hf_model(peft_context *ctx, const char *path, peft_model **model, char *why, size_t size) {
+    peft_model_desc d;
+    memset(&d, 0, sizeof(d));
+    d.context = ctx;
+    d.path = path;
+    if (peft_model_load(&d, model) == PEFT_OK) return true;
+    snprintf(why, size, "%s", peft_error(ctx));
+    return false;
+}
+
+// An adapter that was loaded and is saved gives the same logits when it is loaded again.
+static double hf_saved_again(peft_model *model, const peft_adapter *adapter, const char *expected, double first, char *why, size_t size) {
+    char folder[] = "/tmp/golden_hf_XXXXXX", file[64];
+    peft_adapter *again = NULL;
+    double result = INFINITY;
+    if (!mkdtemp(folder)) return first;
+    if (peft_adapter_save(adapter, folder) || peft_adapter_load(model, folder, &again)) {
+        snprintf(why, size, "saved again: %s", peft_error(peft_model_context(model)));
+    } else {
+        result = hf_difference(model, again, expected, why, size);
+        if (result < 0) result = INFINITY;
+    }
+    peft_adapter_destroy(again);
+    static const char *const names[] = {"adapter_config.json", "adapter_model.safetensors", "README.md"};
+    for (int i = 0; i < 3; i++) snprintf(file, sizeof(file), "%s/%s", folder, names[i]), remove(file);
+    rmdir(folder);
+    return result > first ? result : first;
+}
+
+static void hf_adapter_case(peft_context *ctx, const char *base, const char *folder, const char *name, bool again, hf_count *n) {
+    char why[1024], expected[1200];
+    peft_model *model = NULL;
+    peft_adapter *adapter = NULL;
+    double d = -1;
+    snprintf(expected, sizeof(expected), "%s/expected.safetensors", folder);
+    if (hf_model(ctx, base, &model, why, sizeof(why))) {
+        if (peft_adapter_load(model, folder, &adapter)) snprintf(why, sizeof(why), "%s", peft_error(ctx));
+        else d = hf_difference(model, adapter, expected, why, sizeof(why));
+        if (again && d >= 0 && d <= hf_tolerance) d = hf_saved_again(model, adapter, expected, d, why, sizeof(why));
+    }
+    hf_line(n, name, d, why);
+    peft_adapter_destroy(adapter);
+    peft_model_destroy(model);
+}
+
+static void hf_model_case(peft_context *ctx, const char *folder, const char *name, hf_count *n) {
+    char why[1024], expected[1200];
+    peft_model *model = NULL;
+    double d = -1;
+    snprintf(expected, sizeof(expected), "%s/expected.safetensors", folder);
+    if (hf_model(ctx, folder, &model, why, sizeof(why))) d = hf_difference(model, NULL, expected, why, sizeof(why));
+    hf_line(n, name, d, why);
+    peft_model_destroy(model);
+}
+
+static int hf_by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+// The names of the folders in `path`, sorted; the caller frees each and the list.
+static int64_t hf_folders(const char *path, char ***out) {
+    int64_t count = 0;
+    *out = NULL;
+    DIR *dir = opendir(path);
+    for (struct dirent *e = dir ? readdir(dir) : NULL; e; e = readdir(dir)) {
+        char full[1200];
+        struct stat s;
+        snprintf(full, sizeof(full), "%s/%s", path, e->d_name);
+        if (e->d_name[0] == '.' || stat(full, &s) || !S_ISDIR(s.st_mode)) continue;
+        *out = (char **)realloc(*out, (size_t)(count + 1) * sizeof(char *));
+        (*out)[count++] = strdup(e->d_name);
+    }
+    if (dir) closedir(dir);
+    if (count) qsort(*out, (size_t)count, sizeof(char *), hf_by_name);
+    return count;
+}
+
+static bool hf_has(const char *folder, const char *name) {
+    char path[1200];
+    struct stat s;
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    return stat(path, &s) == 0;
+}
+
+// False: there is no case in the folder. `name` is what lines call it.
+static bool hf_walk(peft_context *ctx, const char *path, const char *name, bool again, hf_count *n) {
+    if (hf_has(path, "config.json") && hf_has(path, "expected.safetensors")) {
+        hf_model_case(ctx, path, name, n);
+        return true;
+    }
+    bool any = false, base = hf_has(path, "base/config.json");
+    char **folders = NULL, base_path[1200];
+    int64_t count = hf_folders(path, &folders);
+    snprintf(base_path, sizeof(base_path), "%s/base", path);
+    for (int64_t i = 0; i < count; i++) {
+        char full[1000], label[1000];
+        snprintf(full, sizeof(full), "%.700s/%.250s", path, folders[i]);
+        snprintf(label, sizeof(label), "%.700s/%.250s", name, folders[i]);
+        if (base && hf_has(full, "adapter_config.json")) {
+            hf_adapter_case(ctx, base_path, full, label, again, n);
+            any = true;
+        } else if (hf_walk(ctx, full, label, again, n)) any = true;
+        free(folders[i]);
+    }
+    free(folders);
+    return any;
+}
+
+static bool golden_hf(peft_context *ctx, const char *path, bool again) {
+    hf_count n = {0, 0, 0};
+    const char *slash = strrchr(path, '/');
+    if (!hf_walk(ctx, path, slash ? slash + 1 : path, again, &n)) return false;
+    printf("%s: %d right, %d refused, %d wrong\n", path, n.right, n.refused, n.wrong);
+    return true;
+}
