@@ -1625,10 +1625,20 @@ PEFTDEF peft_status peft_text_copy(peft_context *ctx, const char *text, char **o
 
 #if !PEFT_NO_STDIO && (defined(__unix__) || defined(__APPLE__)) && !defined(__EMSCRIPTEN__)
 #define PEFT__MMAP 1
+#include <dirent.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
+#if defined(__STRICT_ANSI__) && !defined(__cplusplus)  // -std=c11 hides these from a program that defines no _POSIX_C_SOURCE
+extern int fsync(int);
+extern ssize_t readlink(const char *, char *, size_t);
+extern long syscall(long, ...);
+#endif
 #else
 #define PEFT__MMAP 0
 #endif
@@ -2105,6 +2115,16 @@ typedef struct peft__file {
     void *handle;               // FILE *
 } peft__file;
 
+static bool peft__is_directory(const char *path) {
+#if PEFT__MMAP
+    struct stat s;
+    return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
+#else
+    (void)path;
+    return false;
+#endif
+}
+
 #if !PEFT_NO_STDIO
 
 #if PEFT__MMAP
@@ -2119,20 +2139,14 @@ static void peft__file_map(peft__file *f) {
 }
 #endif
 
-static bool peft__is_directory(const char *path) {
-#if PEFT__MMAP
-    struct stat s;
-    return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
-#else
-    (void)path;
-    return false;
-#endif
-}
-
 static peft_status peft__file_open_stdio(peft__file *f) {
     if (peft__is_directory(f->path)) return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: is a directory", f->path);
     FILE *in = fopen(f->path, "rb");
-    if (!in) return peft__fail(f->ctx, errno == ENOENT ? PEFT_ERROR_MISSING : PEFT_ERROR_IO, "%s: %s", f->path, strerror(errno));
+    bool missing = errno == ENOENT;
+#if defined(ENOTDIR)
+    missing = missing || errno == ENOTDIR;
+#endif
+    if (!in) return peft__fail(f->ctx, missing ? PEFT_ERROR_MISSING : PEFT_ERROR_IO, "%s: %s", f->path, strerror(errno));
     // fseek to the end is the portable way to a size; beyond 2 GiB of a 32-bit long only the mapping of the platform helps.
     if (fseek(in, 0, SEEK_END) || ftell(in) < 0) {
         fclose(in);
@@ -2216,14 +2230,15 @@ static void peft__file_forget(peft__file *f, const void *data, size_t size) {
 #endif
 }
 
+// Whether there is something of that name. What cannot be read is there: the error comes when it is opened.
 static bool peft__file_exists(peft_context *ctx, const char *path) {
     char kept[PEFT__ERROR_SIZE];
     memcpy(kept, ctx->error, sizeof(kept));  // asking is not failing
     peft__file f;
-    bool there = peft__file_open(ctx, path, &f) == PEFT_OK;
-    if (there) peft__file_close(&f);
+    peft_status status = peft__file_open(ctx, path, &f);
+    if (!status) peft__file_close(&f);
     memcpy(ctx->error, kept, sizeof(kept));
-    return there;
+    return status != PEFT_ERROR_MISSING;
 }
 
 // The whole file, NUL-terminated, to be freed with peft__free. `size` may be NULL.
@@ -2280,7 +2295,62 @@ static void peft__scratch_unmap(void *data, size_t size) {
 #endif
 }
 
-// Writes to "<path>.part" and renames: a crash never leaves half a file under the final name.
+enum { PEFT__PATH_SIZE = 4096 };  // of paths that are made without an allocation, which might fail
+
+static char *peft__copy_text(peft_context *ctx, const char *text, size_t n, const char *end) {
+    size_t m = strlen(end);
+    char *copy = (char *)peft__alloc(ctx, n + m + 1);
+    if (!copy) return NULL;
+    memcpy(copy, text, n);
+    memcpy(copy + n, end, m + 1);
+    return copy;
+}
+
+// Where a path leads: what is renamed to the name of a symbolic link would replace the link, not the file. To be freed with peft__free.
+static peft_status peft__link_target(peft_context *ctx, const char *path, char **out) {
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/') n--;
+    *out = peft__copy_text(ctx, path, n, "");
+#if PEFT__MMAP
+    char target[PEFT__PATH_SIZE];
+    for (int hops = 0; *out; hops++) {
+        ssize_t size = readlink(*out, target, sizeof(target) - 1);
+        if (size < 0) return PEFT_OK;  // no link, or nothing yet
+        const char *slash = strrchr(*out, '/');
+        char *from = *out;
+        target[size] = 0;
+        *out = peft__copy_text(ctx, from, slash && *target != '/' ? (size_t)(slash - from) + 1 : 0, target);
+        peft__free(ctx, from);
+        if (hops < 40) continue;
+        peft__free(ctx, *out);
+        *out = NULL;
+        return peft__fail(ctx, PEFT_ERROR_IO, "%s: symbolic links without end", path);
+    }
+#endif
+    return *out ? PEFT_OK : PEFT_ERROR_MEMORY;
+}
+
+// Waits until a file, or the list of names of a folder, is on the disk. Not every file system can be asked to.
+static peft_status peft__sync(peft_context *ctx, const char *path) {
+#if PEFT__MMAP
+    int fd = open(path, O_RDONLY), failed = fd >= 0 && fsync(fd) ? errno : 0;
+    if (fd >= 0) close(fd);
+    if (failed == EIO || failed == ENOSPC) return peft__fail(ctx, PEFT_ERROR_IO, "%s: %s", path, strerror(failed));
+#else
+    (void)ctx, (void)path;
+#endif
+    return PEFT_OK;
+}
+
+static peft_status peft__sync_parent(peft_context *ctx, const char *path) {
+    char folder[PEFT__PATH_SIZE] = ".";
+    const char *slash = strrchr(path, '/');
+    size_t n = slash ? (size_t)(slash - path) + 1 : 0;
+    if (n && n < sizeof(folder)) memcpy(folder, path, n), folder[n] = 0;
+    return peft__sync(ctx, folder);
+}
+
+// Writes to "<path>.part" and renames: a crash never leaves half a file under the final name, and what has that name is on the disk.
 typedef struct peft__writer {
     peft_context *ctx;
     void *handle;
@@ -2313,20 +2383,12 @@ static peft_status peft__writer_commit(peft__writer *w) {
 static peft_status peft__writer_open(peft_context *ctx, const char *path, peft__writer *w) {
     memset(w, 0, sizeof(*w));
     w->ctx = ctx;
-    size_t n = strlen(path);
-    w->path = (char *)peft__alloc(ctx, n + 1);
-    w->part = (char *)peft__alloc(ctx, n + 6);
-    if (!w->path || !w->part) {
-        peft__free(ctx, w->path);
-        peft__free(ctx, w->part);
-        return w->status = PEFT_ERROR_MEMORY;
-    }
-    memcpy(w->path, path, n + 1);
-    memcpy(w->part, path, n);
-    memcpy(w->part + n, ".part", 6);
-    w->handle = fopen(w->part, "wb");
+    w->status = peft__link_target(ctx, path, &w->path);
+    w->part = w->path ? peft__copy_text(ctx, w->path, strlen(w->path), ".part") : NULL;
+    if (!w->status && !w->part) w->status = PEFT_ERROR_MEMORY;
+    if (!w->status) w->handle = fopen(w->part, "wb");
     if (w->handle) return PEFT_OK;
-    w->status = peft__fail(ctx, PEFT_ERROR_IO, "%s: %s", path, strerror(errno));
+    if (!w->status) w->status = peft__fail(ctx, PEFT_ERROR_IO, "%s: %s", path, strerror(errno));
     peft__free(ctx, w->path);
     peft__free(ctx, w->part);
     w->path = w->part = NULL;
@@ -2348,11 +2410,13 @@ static void peft__writer_end(peft__writer *w, bool keep) {
     if (!w->handle) return;
     if (fclose((FILE *)w->handle) && !w->status)
         w->status = peft__fail(w->ctx, PEFT_ERROR_IO, "%s: %s", w->path, strerror(errno));
+    if (keep && !w->status) w->status = peft__sync(w->ctx, w->part);
     if (keep && !w->status) {
 #if defined(_WIN32)
         remove(w->path);  // its rename does not replace
 #endif
         if (rename(w->part, w->path)) w->status = peft__fail(w->ctx, PEFT_ERROR_IO, "%s: %s", w->path, strerror(errno));
+        else w->status = peft__sync_parent(w->ctx, w->path);
     }
     if (!keep || w->status) remove(w->part);
     peft__free(w->ctx, w->path);
@@ -12296,8 +12360,10 @@ PEFTDEF peft_status peft_tokenizer_load(peft_context *ctx, const char *path, pef
     for (int i = 0; i < 128; i++) t->ascii[i] = -1;
     peft__arena_init(&t->arena, ctx);
     peft__map_init(&t->by_text, ctx);
-    const char *found = path;
-    peft_status status = peft__file_exists(ctx, path) ? PEFT_OK : peft__tokenizer_in(&t->arena, path, &found);
+    const char *found = NULL;
+    bool file = peft__file_exists(ctx, path) && !peft__is_directory(path);  // without stat a folder looks like a file that cannot be read
+    peft_status status = file && PEFT__MMAP ? PEFT_OK : peft__tokenizer_in(&t->arena, path, &found);
+    if (!status && !found && file) found = path;
     if (!status && !found)
         status = peft__fail(ctx, PEFT_ERROR_MISSING, "%s: no tokenizer (spiece.model, tokenizer.model, tokenizer.json, vocab.json with merges.txt)", path);
     if (!status) status = peft__tokenizer_read(t, found);
@@ -13303,29 +13369,129 @@ static peft_status peft__make_folder(peft_context *ctx, const char *path) {
     return PEFT_OK;
 }
 
-// The files of a folder: written under temporary names, then put in their places together, so that a full disk leaves none of them.
+// The files of a folder, all of one run: written into "<path>.peft-new", which then takes the folder's place in one step. What the old
+// folder has besides the files of this kind (`own`) moves over. A folder that cannot be replaced - the current one, a mounted one, one
+// in a folder that is not ours - gets its files one by one instead, after all of them were written.
 typedef struct peft__folder {
     peft_context *ctx;
-    const char *path;
-    bool there;  // before
+    char *path;
+    const char *stage;       // where files are written
+    char *beside, *aside;    // "<path>.peft-new", and "<path>.peft-old" for a moment where systems cannot exchange two names
+    const char *const *own;  // names, NULL behind the last; "model-*": what begins like that
+    bool there;              // before
+    int lock;                // on the stage, -1: none
     peft__arena names;
-    peft__writer files[12];  // more than any folder has
+    peft__writer files[24];  // more than any folder has
     int count;
 } peft__folder;
 
-static peft_status peft__folder_open(peft_context *ctx, const char *path, peft__folder *f) {
+#if PEFT__MMAP
+static bool peft__folder_owns(const peft__folder *f, const char *name) {
+    for (const char *const *own = f->own; *own; own++) {
+        size_t n = strlen(*own);
+        if ((*own)[n - 1] == '*' ? strncmp(*own, name, n - 1) == 0 : strcmp(*own, name) == 0) return true;
+    }
+    return peft__ends_with(name, ".part");
+}
+
+// Empties a folder: what is not of this kind moves to `to`, if that is not NULL and has nothing of the name; the rest is removed.
+static void peft__folder_clear(const peft__folder *f, const char *from, const char *to) {
+    DIR *list = opendir(from);
+    for (struct dirent *e; list && (e = readdir(list)) != NULL;) {
+        struct stat s;
+        char old[PEFT__PATH_SIZE], kept[PEFT__PATH_SIZE];
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
+        peft__string_into(old, sizeof(old), "%s/%s", from, e->d_name);
+        peft__string_into(kept, sizeof(kept), "%s/%s", to ? to : "", e->d_name);
+        bool moves = to && !peft__folder_owns(f, e->d_name) && stat(kept, &s) != 0;
+        if (moves ? rename(old, kept) : unlink(old)) continue;  // it stays, and so does the folder
+    }
+    if (list) closedir(list);
+}
+
+// Whether a folder has to stay where it is.
+static bool peft__folder_fixed(const peft__folder *f) {
+    struct stat self, other;
+    const char *slash = strrchr(f->path, '/'), *last = slash ? slash + 1 : f->path;
+    char parent[PEFT__PATH_SIZE];
+    peft__string_into(parent, sizeof(parent), "%s/..", f->path);
+    if (!*last || strcmp(last, ".") == 0 || strcmp(last, "..") == 0 || stat(f->path, &self)) return true;
+    if (stat(parent, &other) || self.st_dev != other.st_dev) return true;
+    return stat(".", &other) == 0 && self.st_dev == other.st_dev && self.st_ino == other.st_ino;
+}
+
+// Makes the stage, or takes over what a run that was killed has left of it: only that of a run which goes on is locked.
+static peft_status peft__folder_stage(peft__folder *f) {
+    struct stat held, named;
+    for (int tries = 0; tries < 100; tries++) {
+        if (peft__make_folder(f->ctx, f->beside)) {
+            bool elsewhere = f->there && (errno == EACCES || errno == EPERM || errno == EROFS);
+            return elsewhere ? PEFT_OK : peft__fail(f->ctx, PEFT_ERROR_IO, "%s: %s", f->path, strerror(errno));
+        }
+        f->lock = open(f->beside, O_RDONLY);
+        if (f->lock < 0 && errno != ENOENT) break;
+        if (f->lock < 0) continue;
+        if (flock(f->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+            return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: another run is writing it (%s)", f->path, f->beside);
+        bool ours = stat(f->beside, &named) == 0 && fstat(f->lock, &held) == 0 && held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+        if (ours && !S_ISDIR(held.st_mode)) break;
+        if (ours) {
+            f->stage = f->beside;
+            peft__folder_clear(f, f->stage, f->there ? f->path : NULL);
+            if (f->there && stat(f->path, &named) == 0) chmod(f->stage, (named.st_mode & 0777) | 0700);  // who may read it stays
+            return PEFT_OK;
+        }
+        close(f->lock);
+    }
+    return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: cannot be written: %s is in the way", f->path, f->beside);
+}
+
+// The new folder gets the name: in one step where the system can exchange two, else by way of "<path>.peft-old".
+static peft_status peft__folder_swap(peft__folder *f) {
+    const char *old = f->stage;
+    bool done = !f->there && rename(f->stage, f->path) == 0;
+#if defined(SYS_renameat2)
+    done = done || (f->there && syscall(SYS_renameat2, -100, f->stage, -100, f->path, 2) == 0);  // AT_FDCWD, RENAME_EXCHANGE
+#endif
+    if (!done && f->there) {
+        old = f->aside;
+        done = rename(f->path, old) == 0 && rename(f->stage, f->path) == 0;
+        if (!done && !peft__is_directory(f->path)) (void)(rename(old, f->path) == 0);
+    }
+    if (!done) return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: cannot be replaced: %s", f->path, strerror(errno));
+    if (f->there) {
+        peft__folder_clear(f, old, f->path);
+        rmdir(old);
+    }
+    return peft__sync_parent(f->ctx, f->path);
+}
+#endif
+
+static peft_status peft__folder_open(peft_context *ctx, const char *path, const char *const *own, peft__folder *f) {
     memset(f, 0, sizeof(*f));
     f->ctx = ctx;
-    f->path = path;
+    f->own = own;
+    f->lock = -1;
     peft__arena_init(&f->names, ctx);
+    peft_status status = peft__link_target(ctx, path, &f->path);
+    f->stage = f->path;
 #if PEFT__MMAP
-    f->there = peft__is_directory(path);
+    struct stat s;
+    f->beside = status ? NULL : peft__copy_text(ctx, f->path, strlen(f->path), ".peft-new");
+    f->aside = status ? NULL : peft__copy_text(ctx, f->path, strlen(f->path), ".peft-old");
+    if (!status && (!f->beside || !f->aside)) status = PEFT_ERROR_MEMORY;
+    if (status) return status;
+    if (stat(f->path, &s) && stat(f->aside, &s) == 0) (void)(rename(f->aside, f->path) == 0);  // of a run that was stopped between the two
+    f->there = stat(f->path, &s) == 0;
+    if (f->there && !S_ISDIR(s.st_mode)) return peft__fail(ctx, PEFT_ERROR_IO, "%s: is a file, not a folder", path);
+    if (f->there) peft__folder_clear(f, f->aside, f->path), rmdir(f->aside);
+    if (!f->there || !peft__folder_fixed(f)) status = peft__folder_stage(f);
 #endif
-    return peft__make_folder(ctx, path);
+    return status;
 }
 
 static peft_status peft__folder_file(peft__folder *f, const char *name, peft__writer **out) {
-    const char *path = peft__path_join(&f->names, f->path, name);
+    const char *path = peft__path_join(&f->names, f->stage, name);
     peft_status status = path ? peft__writer_open(f->ctx, path, &f->files[f->count]) : PEFT_ERROR_MEMORY;
     if (!status) *out = &f->files[f->count++];
     return status;
@@ -13337,7 +13503,7 @@ static peft_status peft__folder_write(peft__folder *f, const char *name, const v
     return status ? status : peft__write(w, data, n);
 }
 
-// After everything was written (`status` of that): keeps all files, or none.
+// After everything was written (`status` of that, or of opening): keeps all files, or none.
 static peft_status peft__folder_close(peft__folder *f, peft_status status) {
     for (int i = 0; i < f->count && !status; i++) status = peft__writer_flush(&f->files[i]);
     for (int i = 0; i < f->count; i++) {
@@ -13345,8 +13511,15 @@ static peft_status peft__folder_close(peft__folder *f, peft_status status) {
         else peft__writer_abort(&f->files[i]);
     }
 #if PEFT__MMAP
-    if (status && !f->there) rmdir(f->path);
+    if (f->lock >= 0 && f->stage != f->path) {
+        if (!status) status = peft__folder_swap(f);
+        if (status) peft__folder_clear(f, f->stage, NULL), rmdir(f->stage);
+    }
+    if (f->lock >= 0) close(f->lock);
 #endif
+    peft__free(f->ctx, f->path);
+    peft__free(f->ctx, f->beside);
+    peft__free(f->ctx, f->aside);
     peft__arena_free(&f->names);
     return status;
 }
@@ -13355,7 +13528,7 @@ static peft_status peft__copy_if_there(peft__folder *f, const char *from, const 
     char *source = peft__path_join(&f->names, from, name), *data = NULL;
     size_t n = 0;
     if (!source) return PEFT_ERROR_MEMORY;
-    if (strcmp(from, f->path) == 0 || !peft__file_exists(f->ctx, source)) return PEFT_OK;
+    if (!peft__file_exists(f->ctx, source)) return PEFT_OK;
     peft_status status = peft__read_all(f->ctx, source, &data, &n);
     if (!status) status = peft__folder_write(f, name, data, n);
     peft__free(f->ctx, data);
@@ -13564,9 +13737,14 @@ static peft_status peft__saved_as(const peft_model *m, peft__arena *a, const pef
     return status;
 }
 
+// What a saved model consists of. All behind PEFT__FIRST_COPIED is taken from the folder that the model was read from.
+enum { PEFT__FIRST_COPIED = 4 };
+static const char *const peft__model_files[] = {
+    "model.safetensors", "model.safetensors.index.json", "model-*", "config.json", "generation_config.json", "spiece.model", "tokenizer.model",
+    "sentencepiece.bpe.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
+    "encoder.json", "merges.txt", "vocab.bpe", "chat_template.jinja", "chat_template.json", NULL};
+
 PEFTDEF peft_status peft_model_save(peft_model *m, const char *folder, peft_dtype type) {
-    static const char *const copied[] = {"spiece.model", "tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-                                         "vocab.json", "encoder.json", "merges.txt", "vocab.bpe", "generation_config.json"};
     if (peft__ends_with(folder, ".gguf")) return peft__model_save_gguf(m, folder, type);
     if ((int)type < 0 || type > PEFT_FP4) return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "peft_model_save: type %d", (int)type);
     peft__arena a;
@@ -13585,11 +13763,11 @@ PEFTDEF peft_status peft_model_save(peft_model *m, const char *folder, peft_dtyp
     if (!status) {
         peft__folder f;
         peft__writer *weights = NULL;
-        status = peft__folder_open(m->ctx, folder, &f);
+        status = peft__folder_open(m->ctx, folder, peft__model_files, &f);
         if (!status) status = peft__folder_file(&f, "model.safetensors", &weights);
         if (!status) status = peft__safetensors_put(m->ctx, weights, list, m->tensor_count);
         if (!status) status = peft__save_config(m, &f, quantized);
-        for (int64_t i = 0; i < PEFT__COUNT(copied) && !status; i++) status = peft__copy_if_there(&f, m->folder, copied[i]);
+        for (int64_t i = PEFT__FIRST_COPIED; peft__model_files[i] && !status; i++) status = peft__copy_if_there(&f, m->folder, peft__model_files[i]);
         status = peft__folder_close(&f, status);
     }
     for (int64_t i = 0; made && i < m->tensor_count; i++) peft_tensor_destroy(m->ctx, made[i]);
@@ -15537,6 +15715,7 @@ static peft_status peft__saved_tensors(const peft_adapter *a, peft__arena *scrat
 }
 
 PEFTDEF peft_status peft_adapter_save(const peft_adapter *a, const char *folder) {
+    static const char *const files[] = {"adapter_model.*", "adapter_config.json", NULL};
     if (peft__ends_with(folder, ".gguf")) return peft__adapter_save_gguf(a, folder);
     peft__arena scratch;
     peft__arena_init(&scratch, a->ctx);
@@ -15549,7 +15728,7 @@ PEFTDEF peft_status peft_adapter_save(const peft_adapter *a, const char *folder)
     if (!status) {
         peft__folder f;
         peft__writer *weights = NULL;
-        status = peft__folder_open(a->ctx, folder, &f);
+        status = peft__folder_open(a->ctx, folder, files, &f);
         if (!status) status = peft__folder_file(&f, "adapter_model.safetensors", &weights);
         if (!status) status = peft__safetensors_put(a->ctx, weights, list, count);
         if (!status) status = peft__folder_write(&f, "adapter_config.json", config.data, config.size);

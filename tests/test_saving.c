@@ -1,0 +1,243 @@
+// What peft.h writes: folders that are new or old and never half, what Hugging Face needs beside the weights, vocabularies of every
+// source, growing a vocabulary. Files go to build/saving_test.
+//   cc -std=c11 -O2 -DPEFT_USE_PTHREADS -I. tests/test_saving.c -o build/test_saving -pthread -lm
+#define PEFT_IMPLEMENTATION
+#include "peft.h"
+#include <stdio.h>
+
+#if PEFT__MMAP
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <signal.h>
+extern int symlink(const char *, const char *);
+extern int kill(pid_t, int);
+extern int lstat(const char *, struct stat *);
+#endif
+
+#define FOLDER "build/saving_test"
+#define MODEL "tests/data/model"
+
+static int passed, failed, skipped;
+static peft_context *ctx;
+static char logged[4000];
+
+static void check(const char *what, bool ok) {
+    if (ok) passed++;
+    else failed++, printf("FAIL %s: %s\n", what, peft_error(ctx));
+}
+
+static void note_log(const char *line, void *user) {
+    (void)user;
+    size_t n = strlen(logged);
+    snprintf(logged + n, sizeof logged - n, "%s\n", line);
+}
+
+static peft_model *load(const char *path) {
+    peft_model *m = NULL;
+    peft_model_desc d;
+    memset(&d, 0, sizeof d);
+    d.context = ctx;
+    d.path = path;
+    peft_model_load(&d, &m);
+    return m;
+}
+
+static char *text_of(const char *path) {
+    char *text = NULL;
+    FILE *f = fopen(path, "rb");
+    if (!f) return NULL;
+    fseek(f, 0, SEEK_END);
+    long n = ftell(f);
+    fseek(f, 0, SEEK_SET);
+    text = (char *)calloc((size_t)n + 1, 1);
+    if (fread(text, 1, (size_t)n, f) != (size_t)n) text[0] = 0;
+    fclose(f);
+    return text;
+}
+
+static bool holds(const char *path, const char *what) {
+    char *text = text_of(path);
+    bool found = text && strstr(text, what);
+    free(text);
+    return found;
+}
+
+static bool same_files(const char *a, const char *b) {
+    char *x = NULL, *y = NULL;
+    size_t n = 0, m = 1;
+    bool same = !peft__read_all(ctx, a, &x, &n) && !peft__read_all(ctx, b, &y, &m) && n == m && memcmp(x, y, n) == 0;
+    peft_free(ctx, x), peft_free(ctx, y);
+    return same;
+}
+
+static void put(const char *path, const char *text) {
+    FILE *f = fopen(path, "wb");
+    if (!f) return;
+    fputs(text, f);
+    fclose(f);
+}
+
+static bool there(const char *path) {
+    FILE *f = fopen(path, "rb");
+    if (f) fclose(f);
+    return f != NULL;
+}
+
+// ---- folders are new or old
+
+#if PEFT__MMAP
+
+static peft_adapter *lora(peft_model *m, int64_t r) {
+    peft_adapter *a = NULL;
+    peft_adapter_desc d;
+    memset(&d, 0, sizeof d);
+    d.model = m;
+    d.r = r;
+    d.seed = (uint64_t)r;
+    peft_adapter_create(&d, &a);
+    return a;
+}
+
+static int64_t rank_of(peft_model *m, const char *folder) {
+    peft_adapter *a = NULL;
+    int64_t r = peft_adapter_load(m, folder, &a) ? -1 : peft_adapter_settings(a)->r;
+    peft_adapter_destroy(a);
+    return r;
+}
+
+static void test_folders(void) {
+    peft_model *m = load(MODEL);
+    peft_adapter *two = lora(m, 2), *four = lora(m, 4);
+    check("a new folder", !peft_adapter_save(two, FOLDER "/a") && rank_of(m, FOLDER "/a") == 2 && !peft__is_directory(FOLDER "/a.peft-new"));
+    put(FOLDER "/a/notes.txt", "mine"), mkdir(FOLDER "/a/more", 0777), put(FOLDER "/a/adapter_model.bin", "old"), chmod(FOLDER "/a", 0710);
+    check("a folder is replaced", !peft_adapter_save(four, FOLDER "/a") && rank_of(m, FOLDER "/a") == 4);
+    struct stat s;
+    check("what is not the adapter's stays", holds(FOLDER "/a/notes.txt", "mine") && peft__is_directory(FOLDER "/a/more"));
+    check("what was the adapter's goes", !there(FOLDER "/a/adapter_model.bin") && !peft__is_directory(FOLDER "/a.peft-new"));
+    check("who may read it stays", stat(FOLDER "/a", &s) == 0 && (s.st_mode & 0777) == 0710);
+    check("a slash at the end", !peft_adapter_save(two, FOLDER "/a/") && rank_of(m, FOLDER "/a") == 2);
+    put(FOLDER "/file", "x");
+    check("a file in the place", peft_adapter_save(two, FOLDER "/file") == PEFT_ERROR_IO && strstr(peft_error(ctx), "is a file") && holds(FOLDER "/file", "x"));
+
+    // links
+    check("link", !symlink("a", FOLDER "/link") && !peft_adapter_save(four, FOLDER "/link") && rank_of(m, FOLDER "/a") == 4 && lstat(FOLDER "/link", &s) == 0 && S_ISLNK(s.st_mode));
+    check("a link to nothing yet", !symlink("b", FOLDER "/dangling") && !peft_adapter_save(two, FOLDER "/dangling") && rank_of(m, FOLDER "/b") == 2 &&
+                                       lstat(FOLDER "/dangling", &s) == 0 && S_ISLNK(s.st_mode));
+    check("links in a circle", !symlink("y", FOLDER "/x") && !symlink("x", FOLDER "/y") && peft_adapter_save(two, FOLDER "/x") == PEFT_ERROR_IO);
+    check("a file behind a link", !symlink("c.gguf", FOLDER "/l.gguf") && !peft_model_save(m, FOLDER "/l.gguf", PEFT_F32) && there(FOLDER "/c.gguf") &&
+                                      lstat(FOLDER "/l.gguf", &s) == 0 && S_ISLNK(s.st_mode));
+
+    // what a killed run leaves: its stage, or both names
+    mkdir(FOLDER "/a.peft-new", 0777), put(FOLDER "/a.peft-new/adapter_config.json", "half"), put(FOLDER "/a.peft-new/letters.txt", "mine");
+    check("a stage that was left", !peft_adapter_save(two, FOLDER "/a") && rank_of(m, FOLDER "/a") == 2 && holds(FOLDER "/a/letters.txt", "mine") &&
+                                       !peft__is_directory(FOLDER "/a.peft-new"));
+    check("stopped between two names", !rename(FOLDER "/b", FOLDER "/b.peft-old") && !peft_adapter_save(four, FOLDER "/b") && rank_of(m, FOLDER "/b") == 4 &&
+                                           !peft__is_directory(FOLDER "/b.peft-old"));
+    mkdir(FOLDER "/a.peft-new", 0777);
+    int fd = open(FOLDER "/a.peft-new", O_RDONLY);
+    flock(fd, LOCK_EX);
+    check("two runs at once", peft_adapter_save(four, FOLDER "/a") == PEFT_ERROR_IO && strstr(peft_error(ctx), "another run") && rank_of(m, FOLDER "/a") == 2);
+    close(fd);
+
+    // a disk that is full
+    struct rlimit old, none;
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &old);
+    none = old, none.rlim_cur = 2048;
+    setrlimit(RLIMIT_FSIZE, &none);
+    peft_status status = peft_adapter_save(four, FOLDER "/a"), fresh = peft_adapter_save(four, FOLDER "/full");
+    setrlimit(RLIMIT_FSIZE, &old);
+    check("no room: the old one stays", status == PEFT_ERROR_IO && rank_of(m, FOLDER "/a") == 2 && !peft__is_directory(FOLDER "/a.peft-new"));
+    check("no room: nothing is left", fresh == PEFT_ERROR_IO && !peft__is_directory(FOLDER "/full") && !peft__is_directory(FOLDER "/full.peft-new"));
+
+    // the current folder cannot be replaced
+    mkdir(FOLDER "/here", 0777);
+    char home[1024] = "";
+    FILE *p = popen("pwd", "r");
+    if (p && fgets(home, sizeof home, p)) home[strcspn(home, "\n")] = 0;
+    if (p) pclose(p);
+    check("there", chdir(FOLDER "/here") == 0);
+    status = peft_adapter_save(two, ".");
+    fresh = peft_adapter_save(four, "../here");
+    check("back", chdir(home) == 0);
+    check("into the current folder", !status && !fresh && rank_of(m, FOLDER "/here") == 4);
+
+    // the folder that is being read
+    peft_adapter_destroy(two), peft_adapter_destroy(four);
+    check("save", !peft_model_save(m, FOLDER "/self", PEFT_F32));
+    peft_model *self = load(FOLDER "/self");
+    check("over the folder that it is read from", self && !peft_model_save(self, FOLDER "/self", PEFT_BF16) && !peft_model_save(self, FOLDER "/again", PEFT_F32));
+    peft_model_destroy(self);
+    check("as it was", !peft_model_save(m, FOLDER "/plain", PEFT_F32) && same_files(FOLDER "/plain/model.safetensors", FOLDER "/again/model.safetensors") &&
+                           same_files(FOLDER "/self/spiece.model", MODEL "/spiece.model"));
+    self = load(FOLDER "/self");
+    check("loads again", self && peft_model_tokenizer(self) && peft_model_tensor(self, 0)->type == PEFT_BF16);
+    peft_model_destroy(self), peft_model_destroy(m);
+}
+
+// A child that saves without end is killed at some time: what is there is of one run.
+static void test_kills(void) {
+    peft_model *m = load(MODEL);
+    peft_adapter *a[2] = {lora(m, 2), lora(m, 4)};
+    peft_adapter_save(a[0], FOLDER "/killed");
+    bool whole = true;
+    for (int i = 0; i < 20 && whole; i++) {
+        pid_t child = fork();
+        if (!child) {
+            for (int k = 0;; k++) peft_adapter_save(a[k & 1], FOLDER "/killed");
+        }
+        double until = (double)clock() / CLOCKS_PER_SEC + 0.003 + 0.0017 * i;
+        while ((double)clock() / CLOCKS_PER_SEC < until) {}
+        kill(child, 9);
+        waitpid(child, NULL, 0);
+        whole = rank_of(m, FOLDER "/killed") > 0;
+    }
+    check("killed while saving, 20 times", whole);
+    check("and saved again", !peft_adapter_save(a[1], FOLDER "/killed") && rank_of(m, FOLDER "/killed") == 4 && !peft__is_directory(FOLDER "/killed.peft-new"));
+    peft_adapter_destroy(a[0]), peft_adapter_destroy(a[1]), peft_model_destroy(m);
+}
+
+// What cannot be read is not missing: a folder in the place of each file that a model may have, and a link in a circle.
+static void test_unreadable(void) {
+    static const char *const names[] = {"spiece.model", "tokenizer.json", "config.json", "model.safetensors", "generation_config.json", "model.safetensors.index.json"};
+    for (int i = 0; i < 2 * (int)PEFT__COUNT(names); i++) {
+        const char *name = names[i / 2];
+        char path[256], what[256];
+        peft_model *m = load(MODEL);
+        check("save", !peft_model_save(m, FOLDER "/unreadable", PEFT_F32));
+        peft_model_destroy(m);
+        snprintf(path, sizeof path, FOLDER "/unreadable/%s", name);
+        if (strcmp(name, "tokenizer.json") == 0) unlink(FOLDER "/unreadable/spiece.model");
+        if (strcmp(name, "model.safetensors.index.json") == 0) unlink(FOLDER "/unreadable/model.safetensors");
+        unlink(path);
+        if (i % 2) (void)(symlink(name, path) == 0);
+        else mkdir(path, 0777);
+        m = load(FOLDER "/unreadable");
+        snprintf(what, sizeof what, "%s that is %s", name, i % 2 ? "a link to itself" : "a folder");
+        bool t5_needs = strcmp(name, "generation_config.json") != 0;
+        check(what, t5_needs ? !m && strstr(peft_error(ctx), name) : m != NULL || strstr(peft_error(ctx), name));
+        peft_model_destroy(m);
+        unlink(path), rmdir(path);
+    }
+}
+
+#endif
+
+int main(void) {
+    peft_context_desc cd;
+    memset(&cd, 0, sizeof cd);
+    cd.log = note_log;
+    if (peft_context_create(&cd, &ctx)) return 1;
+#if PEFT__MMAP
+    (void)(system("rm -rf " FOLDER) == 0);
+    mkdir("build", 0777), mkdir(FOLDER, 0777);
+    test_folders();
+    test_kills();
+    test_unreadable();
+#else
+    skipped++;
+#endif
+    peft_context_destroy(ctx);
+    printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
+    return failed != 0;
+}
