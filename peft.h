@@ -98,12 +98,12 @@ typedef struct peft_context_desc {
     peft_allocator allocator;  // default: PEFT_MALLOC and PEFT_FREE
     peft_log_fn log;           // default: silence
     void *log_user;
-    int threads;     // default 1; more needs PEFT_USE_PTHREADS. Results do not depend on it
+    int threads;     // 1 (the default) to 1024; more than one needs PEFT_USE_PTHREADS. Results do not depend on it
     peft_simd simd;  // default: chosen at run time. One that the machine lacks: PEFT_ERROR_UNSUPPORTED
 } peft_context_desc;
 
 // Everything belongs to a context: its memory, threads and last error. Two contexts may live in two threads; one context is
-// used by one thread at a time. `desc` may be NULL. On failure *out is NULL.
+// used by one thread at a time. `desc` may be NULL. On failure *out is NULL, and the reason goes to the log of the descriptor.
 PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_context **out);
 PEFTDEF void peft_context_destroy(peft_context *ctx);  // after everything made from it; NULL is fine
 
@@ -164,8 +164,8 @@ PEFTDEF peft_status peft_sgemm(peft_context *ctx, bool trans_a, bool trans_b, in
 //         if (peft_backward(t, loss)) puts(peft_error(ctx));
 //         peft_optimizer_step(...);
 //     }
-// An operation that fails returns NULL and every operation takes NULL for an answer, so only peft_backward (or
-// peft_tape_status) needs a check. Buffers are recycled: after the first step of a shape nothing is allocated.
+// An operation that fails returns NULL, and so does every operation after it: only peft_backward (or peft_tape_status)
+// needs a check. NULL that no operation has returned is an error that names the operation it was given to. Buffers are recycled: after the first step of a shape nothing is allocated.
 
 typedef struct peft_quant peft_quant;  // the scales of a quantized tensor
 
@@ -1752,6 +1752,8 @@ typedef struct peft__mounted {
 
 #define PEFT__ERROR_SIZE 512
 
+enum { PEFT__MAX_THREADS = 1024 };  // more is a mistake: a number of bytes, a variable that was never set
+
 typedef struct peft__pool peft__pool;
 
 struct peft_context {
@@ -1771,6 +1773,13 @@ struct peft_context {
 };
 
 static peft_status peft__fail(peft_context *ctx, peft_status status, const char *format, ...);
+static peft_status peft__null(peft_context *ctx, const char *call, const char *what);
+
+// What a public call cannot do without: its argument `name`. ctx may be NULL; then only the status tells.
+#define PEFT__NEED(ctx, argument, name)                                \
+    do {                                                               \
+        if (!(argument)) return peft__null((ctx), __func__, name);     \
+    } while (0)
 
 // ---- allocation
 
@@ -1967,8 +1976,9 @@ static peft_status peft__pool_create(peft_context *ctx) {
     ctx->pool = p;
     for (; p->thread_count < ctx->threads - 1; p->thread_count++)
         if (pthread_create(&p->threads[p->thread_count], NULL, peft__pool_thread, p)) {
+            int started = p->thread_count + 1;  // with the caller's own
             peft__pool_destroy(ctx);
-            return peft__fail(ctx, PEFT_ERROR_MEMORY, "could not start thread %d of %d", p->thread_count + 2, ctx->threads);
+            return peft__fail(ctx, PEFT_ERROR_MEMORY, "could not start thread %d of %d", started + 1, ctx->threads);
         }
     return PEFT_OK;
 }
@@ -2022,8 +2032,9 @@ PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_cont
     peft_context_desc d;
     memset(&d, 0, sizeof(d));
     if (desc) d = *desc;
-    *out = NULL;
-    if (!d.allocator.alloc != !d.allocator.free) return PEFT_ERROR_ARGUMENT;
+    if (out) *out = NULL;
+    if (!out || !d.allocator.alloc != !d.allocator.free || d.threads < 0 || d.threads > PEFT__MAX_THREADS)
+        return PEFT_ERROR_ARGUMENT;
     if (!d.allocator.alloc) {
         d.allocator.alloc = peft__default_alloc;
         d.allocator.free = peft__default_free;
@@ -2038,6 +2049,7 @@ PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_cont
     ctx->simd = d.simd == PEFT_SIMD_AUTO ? peft__simd_widest() : d.simd;
     peft_status status = peft__simd_available(ctx->simd) ? peft__pool_create(ctx) : PEFT_ERROR_UNSUPPORTED;
     if (status) {
+        if (d.log && ctx->error[0]) d.log(ctx->error, d.log_user);  // the text goes with the context
         peft_context_destroy(ctx);
         return status;
     }
@@ -2059,10 +2071,11 @@ PEFTDEF void peft_context_destroy(peft_context *ctx) {
 }
 
 PEFTDEF const char *peft_error(const peft_context *ctx) {
-    return ctx ? ctx->error : "no context";
+    return ctx ? ctx->error : "there is no context: peft_context_create failed or was not called";
 }
 
 PEFTDEF peft_simd peft_simd_in_use(const peft_context *ctx) {
+    if (!ctx) return PEFT_SIMD_PORTABLE;
     return ctx->simd;
 }
 
@@ -2077,24 +2090,31 @@ PEFTDEF const char *peft_dtype_name(peft_dtype type) {
 }
 
 PEFTDEF int peft_thread_count(const peft_context *ctx) {
+    if (!ctx) return 0;
     return ctx->threads;
 }
 
 PEFTDEF size_t peft_memory_in_use(const peft_context *ctx) {
+    if (!ctx) return 0;
     return ctx->memory;
 }
 
 PEFTDEF size_t peft_memory_peak(const peft_context *ctx) {
+    if (!ctx) return 0;
     return ctx->memory_peak;
 }
 
 PEFTDEF void peft_free(peft_context *ctx, void *block) {
+    if (!ctx) return;
     peft__free(ctx, block);
 }
 
 // ---- files
 
 PEFTDEF peft_status peft_mount(peft_context *ctx, const char *path, const void *data, size_t size) {
+    PEFT__NEED(ctx, ctx, "ctx");
+    PEFT__NEED(ctx, path, "path");
+    PEFT__NEED(ctx, data || !size, "data");
     size_t n = strlen(path);
     peft__mounted *m = (peft__mounted *)peft__alloc(ctx, sizeof(peft__mounted) + n);
     if (!m) return PEFT_ERROR_MEMORY;
@@ -2584,6 +2604,10 @@ static peft_status peft__fail(peft_context *ctx, peft_status status, const char 
     va_end(args);
     memcpy(ctx->error, text, sizeof(text));
     return status;
+}
+
+static peft_status peft__null(peft_context *ctx, const char *call, const char *what) {
+    return ctx ? peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s needs `%s`, which is NULL", call, what) : PEFT_ERROR_ARGUMENT;
 }
 
 static void peft__log(peft_context *ctx, const char *format, ...) {
@@ -6210,6 +6234,7 @@ PEFTDEF peft_status peft_quantize_compare(peft_context *ctx, const peft_tensor *
 }
 
 PEFTDEF size_t peft_tensor_bytes(const peft_tensor *t) {
+    if (!t) return 0;
     int64_t n = t->rows * t->cols;
     const peft_quant *q = t->quant;
     if (t->type <= PEFT_BF16) return (size_t)n * (t->type == PEFT_F32 ? 4 : 2);
@@ -6223,8 +6248,10 @@ PEFTDEF size_t peft_tensor_bytes(const peft_tensor *t) {
 // =====================================================================================================================
 
 PEFTDEF peft_status peft_tensor_create(peft_context *ctx, const char *name, int64_t rows, int64_t cols, peft_tensor **out) {
+    if (out) *out = NULL;
+    PEFT__NEED(ctx, ctx, "ctx");
+    PEFT__NEED(ctx, out, "out");
     int64_t count = 0;
-    *out = NULL;
     if (rows < 1 || cols < 1 || !peft__mul(rows, cols, &count))
         return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: a tensor of %lld x %lld", name, (long long)rows, (long long)cols);
     peft_tensor *t = (peft_tensor *)peft__calloc(ctx, 1, sizeof(peft_tensor));
@@ -6298,6 +6325,8 @@ static peft_status peft__make_f32(peft_context *ctx, peft_tensor *t) {
 }
 
 PEFTDEF peft_status peft_require_grad(peft_context *ctx, peft_tensor *t) {
+    PEFT__NEED(ctx, ctx, "ctx");
+    PEFT__NEED(ctx, t, "tensor");
     peft_status status = t->narrow ? PEFT_OK : peft__make_f32(ctx, t);
     if (status) return status;
     if (!t->grad) t->grad = (float *)peft__calloc(ctx, peft__size(t), sizeof(float));
@@ -6307,6 +6336,7 @@ PEFTDEF peft_status peft_require_grad(peft_context *ctx, peft_tensor *t) {
 }
 
 PEFTDEF void peft_freeze(peft_context *ctx, peft_tensor *t) {
+    if (!ctx || !t) return;
     peft__free(ctx, t->grad);
     t->grad = NULL;
     t->requires_grad = false;
@@ -6348,6 +6378,9 @@ struct peft_tape {
 };
 
 PEFTDEF peft_status peft_tape_create(peft_context *ctx, peft_tape **out) {
+    if (out) *out = NULL;
+    PEFT__NEED(ctx, ctx, "ctx");
+    PEFT__NEED(ctx, out, "out");
     peft_tape *t = (peft_tape *)peft__calloc(ctx, 1, sizeof(peft_tape));
     *out = t;
     if (!t) return PEFT_ERROR_MEMORY;
@@ -6379,6 +6412,7 @@ static void peft__release(peft__buffer *b) {
 }
 
 PEFTDEF void peft_tape_reset(peft_tape *t, uint64_t dropout_seed) {
+    if (!t) return;
     for (peft__buffer *b = t->all; b; b = b->next_all) {
         if (!b->free) peft__release(b);
         b->used = false;
@@ -6393,14 +6427,17 @@ PEFTDEF void peft_tape_reset(peft_tape *t, uint64_t dropout_seed) {
 }
 
 PEFTDEF peft_status peft_tape_status(const peft_tape *t) {
+    if (!t) return PEFT_ERROR_ARGUMENT;
     return t->status;
 }
 
 PEFTDEF void peft_tape_inference(peft_tape *t, bool on) {
+    if (!t) return;
     t->inference = on;
 }
 
 PEFTDEF void peft_tape_checkpoint_blocks(peft_tape *t, bool on) {
+    if (!t) return;
     t->checkpoint_blocks = on;
 }
 
@@ -6483,6 +6520,14 @@ static void peft__tape_fail(peft_tape *t, peft_status status) {
     if (!t->status) t->status = status;
 }
 
+// Whether an operation can begin: the tape has not failed, and the operands are there. Operands are NULL without a fault of
+// the caller's only behind an operation that failed, whose text stays.
+static bool peft__ready(peft_tape *t, bool operands, const char *operation) {
+    if (!t || t->status) return false;
+    if (!operands) peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "%s: an operand is NULL", operation));
+    return operands;
+}
+
 // The result of an operation: a tensor whose data is uninitialised. NULL after any failure on the tape.
 static peft_tensor *peft__result(peft_tape *t, int64_t rows, int64_t cols, bool requires_grad) {
     int64_t bytes = 0;
@@ -6551,6 +6596,7 @@ static void peft__walk_back(peft_tape *t, peft__node *last, const peft_tensor *k
 }
 
 PEFTDEF peft_status peft_backward(peft_tape *t, peft_tensor *loss) {
+    PEFT__NEED(NULL, t, "tape");
     if (t->status) return t->status;
     if (!loss || peft__size(loss) != 1) return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "backward: the loss is not one number");
     if (!loss->requires_grad) return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "backward: the loss depends on nothing trainable");
@@ -6672,7 +6718,7 @@ static void peft__segment_backward(peft_tape *t, peft__node *node) {
 }
 
 PEFTDEF peft_tensor *peft_recompute(peft_tape *t, peft_segment_fn fn, peft_tensor *const *inputs, int count, const void *user, size_t user_size) {
-    if (t->status) return NULL;
+    if (!peft__ready(t, fn && (inputs || count <= 0), "recompute")) return NULL;
     if (t->inference || t->segment) return fn(t, inputs, user);  // a segment within a segment is a part of it
     if (count < 0 || count > PEFT__SEGMENT_INPUTS) {
         peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "recompute: %d inputs; at most %d", count, (int)PEFT__SEGMENT_INPUTS));
@@ -6783,6 +6829,7 @@ static void peft__vexp_shifted(peft_context *ctx, float *x, float shift, int64_t
 // ---- inputs and embeddings
 
 PEFTDEF peft_tensor *peft_input(peft_tape *t, int64_t rows, int64_t cols, const float *values) {
+    if (!t) return NULL;
     peft_tensor *y = peft__result(t, rows, cols, false);
     if (!y) return NULL;
     if (values) peft__copy(t, y->data, values, rows * cols);
@@ -6804,7 +6851,7 @@ static void peft__embedding_backward(peft_tape *t, peft__node *node) {
 }
 
 PEFTDEF peft_tensor *peft_embedding(peft_tape *t, peft_tensor *table, const int32_t *ids, int64_t count) {
-    if (t->status || !table) return NULL;
+    if (!peft__ready(t, table && (ids || count <= 0), "embedding")) return NULL;
     for (int64_t i = 0; i < count; i++)
         if (ids[i] < 0 || ids[i] >= table->rows) {
             peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "token id %d is outside the vocabulary of %lld", ids[i],
@@ -7045,8 +7092,8 @@ static bool peft__linear_fits(peft_tape *t, const peft_linear_desc *d, int64_t o
 }
 
 PEFTDEF peft_tensor *peft_linear_with(peft_tape *t, const peft_linear_desc *d) {
-    peft_tensor *x = d->x, *w = d->weight;
-    if (t->status || !x || !w) return NULL;
+    peft_tensor *x = d ? d->x : NULL, *w = d ? d->weight : NULL;
+    if (!peft__ready(t, x && w, "linear")) return NULL;
     int64_t out = w->in_out ? w->cols : w->rows;
     if (!peft__linear_fits(t, d, out)) return NULL;
     bool grad = x->requires_grad || w->requires_grad || (d->bias && d->bias->requires_grad) || (d->residual && d->residual->requires_grad);
@@ -7199,7 +7246,7 @@ static void peft__norm_backward(peft_tape *t, peft__node *node) {
 }
 
 static peft_tensor *peft__norm(peft_tape *t, peft_tensor *x, peft_tensor *w, peft_tensor *b, float epsilon, bool center) {
-    if (t->status || !x || !w) return NULL;
+    if (!peft__ready(t, x && w, "norm")) return NULL;
     if (peft__size(w) != x->cols || w->type != PEFT_F32 || (b && (peft__size(b) != x->cols || b->type != PEFT_F32))) {
         peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "norm %s: %lld weights (f32) for %lld columns", w->name ? w->name : "",
                                       (long long)peft__size(w), (long long)x->cols));
@@ -7332,7 +7379,7 @@ static void peft__activation_backward(peft_tape *t, peft__node *node) {
 }
 
 PEFTDEF peft_tensor *peft_gated(peft_tape *t, peft_tensor *gate, peft_tensor *up, peft_activation_kind kind) {
-    if (t->status || !gate) return NULL;
+    if (!peft__ready(t, gate, "gated")) return NULL;
     if (up && (up->rows != gate->rows || up->cols != gate->cols)) {
         peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "gated: [%lld, %lld] and [%lld, %lld]", (long long)gate->rows,
                                       (long long)gate->cols, (long long)up->rows, (long long)up->cols));
@@ -7378,7 +7425,7 @@ static void peft__sum_backward(peft_tape *t, peft__node *node) {
 }
 
 PEFTDEF peft_tensor *peft_add(peft_tape *t, peft_tensor *a, peft_tensor *b) {
-    if (t->status || !a || !b) return NULL;
+    if (!peft__ready(t, a && b, "add")) return NULL;
     if (a->rows != b->rows || a->cols != b->cols) {
         peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "add: [%lld, %lld] and [%lld, %lld]", (long long)a->rows,
                                       (long long)a->cols, (long long)b->rows, (long long)b->cols));
@@ -7397,7 +7444,7 @@ PEFTDEF peft_tensor *peft_add(peft_tape *t, peft_tensor *a, peft_tensor *b) {
 }
 
 PEFTDEF peft_tensor *peft_scale(peft_tape *t, peft_tensor *x, float factor) {
-    if (t->status || !x) return NULL;
+    if (!peft__ready(t, x, "scale")) return NULL;
     peft_tensor *y = peft__result(t, x->rows, x->cols, x->requires_grad);
     if (!y) return NULL;
     peft__loop_scale(t->ctx, peft__f32(y), peft__f32(x), factor, 0, peft__size(x));
@@ -7430,7 +7477,7 @@ static void peft__multiply_backward(peft_tape *t, peft__node *node) {  // dx = d
 }
 
 PEFTDEF peft_tensor *peft_multiply(peft_tape *t, peft_tensor *x, peft_tensor *v, int64_t first, int64_t count) {
-    if (t->status || !x || !v) return NULL;
+    if (!peft__ready(t, x && v, "multiply")) return NULL;
     if (peft__size(v) != x->cols) {
         peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "multiply: %lld columns by a vector of %lld", (long long)x->cols, (long long)peft__size(v)));
         return NULL;
@@ -7472,7 +7519,7 @@ static void peft__columns_backward(peft_tape *t, peft__node *node) {
 }
 
 PEFTDEF peft_tensor *peft_columns(peft_tape *t, peft_tensor *x, int64_t first, int64_t groups, int64_t size, int64_t stride) {
-    if (t->status || !x) return NULL;
+    if (!peft__ready(t, x, "columns")) return NULL;
     int64_t reach = 0;  // of the last group
     if (first < 0 || groups < 1 || size < 1 || size > x->cols || first > x->cols - size || stride < 0 || !peft__mul(groups - 1, stride, &reach) ||
         reach > x->cols - size - first) {
@@ -7542,7 +7589,7 @@ static void peft__rotary_backward(peft_tape *t, peft__node *node) {  // a rotati
 }
 
 PEFTDEF peft_tensor *peft_rotary(peft_tape *t, peft_tensor *x, int64_t heads, int64_t dims, const float *turns, const int32_t *positions) {
-    if (t->status || !x) return NULL;
+    if (!peft__ready(t, x && turns, "rotary")) return NULL;
     if (heads < 1 || x->cols % heads || dims < 0 || dims % 2 || dims > x->cols / heads) {
         peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "rotary: %lld dimensions of %lld heads in %lld columns", (long long)dims, (long long)heads,
                                       (long long)x->cols));
@@ -7587,7 +7634,7 @@ static void peft__prepend_backward(peft_tape *t, peft__node *node) {
 }
 
 PEFTDEF peft_tensor *peft_prepend(peft_tape *t, peft_tensor *prefix, peft_tensor *x, const int64_t *offsets, int64_t sequences) {
-    if (t->status || !prefix || !x) return NULL;
+    if (!peft__ready(t, prefix && x && offsets, "prepend")) return NULL;
     bool fits = prefix->cols == x->cols && sequences > 0 && offsets[0] == 0 && offsets[sequences] == x->rows;
     for (int64_t s = 0; s < sequences && fits; s++) fits = offsets[s] <= offsets[s + 1];
     if (!fits) {
@@ -7683,7 +7730,7 @@ static void peft__add_row_backward(peft_tape *t, peft__node *node) {
 }
 
 static peft_tensor *peft__add_row(peft_tape *t, peft_tensor *x, peft_tensor *row) {
-    if (t->status || !x || !row) return NULL;
+    if (!peft__ready(t, x && row, "add row")) return NULL;
     peft_tensor *y = peft__result(t, x->rows, x->cols, x->requires_grad || row->requires_grad);
     if (!y) return NULL;
     peft__copy(t, y->data, x->data, peft__size(x));
@@ -7767,7 +7814,7 @@ static void peft__lstm_backward(peft_tape *t, peft__node *node) {
 }
 
 PEFTDEF peft_tensor *peft_lstm(peft_tape *t, peft_tensor *const gates[2], peft_tensor *const recurrent[2]) {
-    if (t->status || !gates[0] || !gates[1] || !recurrent[0] || !recurrent[1]) return NULL;
+    if (!peft__ready(t, gates && recurrent && gates[0] && gates[1] && recurrent[0] && recurrent[1], "lstm")) return NULL;
     int64_t rows = gates[0]->rows, h = recurrent[0]->cols;
     float *kept[2];
     bool needed = false;
@@ -7808,7 +7855,8 @@ static void peft__mse_backward(peft_tape *t, peft__node *node) {  // dx = 2 (x -
 }
 
 PEFTDEF peft_tensor *peft_mse(peft_tape *t, peft_tensor *x, const float *target) {
-    peft_tensor *y = x ? peft__result(t, 1, 1, x->requires_grad) : NULL;
+    if (!peft__ready(t, x && target, "mse")) return NULL;
+    peft_tensor *y = peft__result(t, 1, 1, x->requires_grad);
     if (!y) return NULL;
     double sum = 0;
     for (int64_t i = 0; i < peft__size(x); i++) {
@@ -8088,8 +8136,8 @@ static bool peft__attention_fits(peft_tape *t, const peft_attention_desc *d) {
 }
 
 PEFTDEF peft_tensor *peft_attention(peft_tape *t, const peft_attention_desc *desc) {
+    if (!peft__ready(t, desc && desc->q && desc->k && desc->v, "attention")) return NULL;
     peft_attention_desc d = *desc;
-    if (t->status || !d.q || !d.k || !d.v) return NULL;
     if (!d.kv_heads) d.kv_heads = d.heads;
     if (d.scale == 0) d.scale = 1;
     if (!peft__attention_fits(t, &d) || !peft__dropout_fits(t, d.dropout)) return NULL;
@@ -8189,7 +8237,7 @@ static double peft__loss_slice(peft_tape *t, peft__loss_job *j, const peft_tenso
 
 // The same of logits [rows, vocabulary] that exist already.
 static peft_tensor *peft__logits_cross_entropy(peft_tape *t, peft_tensor *z, const int32_t *labels, double denominator) {
-    if (t->status || !z) return NULL;
+    if (!peft__ready(t, z, "logits cross entropy")) return NULL;
     peft_tensor head;
     memset(&head, 0, sizeof(head));
     head.rows = z->cols;  // what labels are checked against
@@ -8223,7 +8271,7 @@ static peft_tensor *peft__logits_cross_entropy(peft_tape *t, peft_tensor *z, con
 }
 
 PEFTDEF peft_tensor *peft_cross_entropy(peft_tape *t, peft_tensor *x, peft_tensor *w, const int32_t *labels, double denominator) {
-    if (t->status || !x || !w) return NULL;
+    if (!peft__ready(t, x && w && labels, "cross entropy")) return NULL;
     if (x->cols != w->cols) {
         peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "cross-entropy: %lld columns for a head of %lld", (long long)x->cols, (long long)w->cols));
         return NULL;
@@ -8655,7 +8703,9 @@ static peft_status peft__archive_open_index(peft_archive *a, const char *index) 
 }
 
 PEFTDEF peft_status peft_archive_open(peft_context *ctx, const char *path, peft_archive **out) {
-    *out = NULL;
+    if (out) *out = NULL;
+    PEFT__NEED(ctx, ctx, "ctx");
+    PEFT__NEED(ctx, out, "out");
     if (!path) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_archive_open: no path");
     peft_archive *a = peft__archive_new(ctx);
     if (!a) return PEFT_ERROR_MEMORY;
@@ -8706,14 +8756,17 @@ static void peft__archive_forget(peft_archive *a, const peft_tensor *t) {
 }
 
 PEFTDEF int64_t peft_archive_count(const peft_archive *a) {
+    if (!a) return 0;
     return a->count;
 }
 
 PEFTDEF const peft_tensor *peft_archive_at(const peft_archive *a, int64_t i) {
+    if (!a) return NULL;
     return i >= 0 && i < a->count ? &a->tensors[i] : NULL;
 }
 
 PEFTDEF const peft_tensor *peft_archive_find(const peft_archive *a, const char *name) {
+    if (!a || !name) return NULL;
     return peft_archive_at(a, peft__map_get(&a->by_name, name, strlen(name), -1));
 }
 
@@ -8870,6 +8923,9 @@ static peft_status peft__safetensors_put(peft_context *ctx, peft__writer *w, con
 }
 
 PEFTDEF peft_status peft_safetensors_write(peft_context *ctx, const char *path, const peft_tensor *const *tensors, int64_t count) {
+    PEFT__NEED(ctx, ctx, "ctx");
+    PEFT__NEED(ctx, path, "path");
+    PEFT__NEED(ctx, tensors || !count, "tensors");
     peft__writer w;
     peft_status status = peft__writer_open(ctx, path, &w);
     if (status) return status;
@@ -9403,7 +9459,9 @@ static peft_status peft__gguf_read(peft_gguf *g) {
 }
 
 PEFTDEF peft_status peft_gguf_open(peft_context *ctx, const char *path, peft_gguf **out) {
-    *out = NULL;
+    if (out) *out = NULL;
+    PEFT__NEED(ctx, ctx, "ctx");
+    PEFT__NEED(ctx, out, "out");
     peft_gguf *g = (peft_gguf *)peft__calloc(ctx, 1, sizeof(peft_gguf));
     if (!g) return PEFT_ERROR_MEMORY;
     g->ctx = ctx;
@@ -9431,22 +9489,27 @@ PEFTDEF void peft_gguf_close(peft_gguf *g) {
 }
 
 PEFTDEF int64_t peft_gguf_count(const peft_gguf *g) {
+    if (!g) return 0;
     return g->count;
 }
 
 PEFTDEF const peft_gguf_tensor *peft_gguf_at(const peft_gguf *g, int64_t i) {
+    if (!g) return NULL;
     return i >= 0 && i < g->count ? &g->tensors[i] : NULL;
 }
 
 PEFTDEF const peft_gguf_tensor *peft_gguf_find(const peft_gguf *g, const char *name) {
+    if (!g || !name) return NULL;
     return peft_gguf_at(g, peft__map_get(&g->names, name, strlen(name), -1));
 }
 
 PEFTDEF int64_t peft_gguf_key_count(const peft_gguf *g) {
+    if (!g) return 0;
     return g->entry_count;
 }
 
 PEFTDEF const char *peft_gguf_key(const peft_gguf *g, int64_t i) {
+    if (!g) return NULL;
     return i >= 0 && i < g->entry_count ? g->entries[i].key : NULL;
 }
 
@@ -9456,26 +9519,31 @@ PEFT__NOINLINE const peft__gguf_entry *peft__gguf_entry_of(const peft_gguf *g, c
 }
 
 PEFTDEF const char *peft_gguf_string(const peft_gguf *g, const char *key, const char *missing) {
+    if (!g || !key) return missing;
     const peft__gguf_entry *e = peft__gguf_entry_of(g, key, false);
     return e && e->texts ? e->texts[0].data : missing;
 }
 
 PEFTDEF double peft_gguf_number(const peft_gguf *g, const char *key, double missing) {
+    if (!g || !key) return missing;
     const peft__gguf_entry *e = peft__gguf_entry_of(g, key, false);
     return e && e->data && e->type != PEFT_GGUF_BOOL ? peft__gguf_number_at(e->data, e->type) : missing;
 }
 
 PEFTDEF bool peft_gguf_bool(const peft_gguf *g, const char *key, bool missing) {
+    if (!g || !key) return missing;
     const peft__gguf_entry *e = peft__gguf_entry_of(g, key, false);
     return e && e->type == PEFT_GGUF_BOOL ? e->data[0] != 0 : missing;
 }
 
 PEFTDEF int64_t peft_gguf_array_count(const peft_gguf *g, const char *key) {
+    if (!g || !key) return -1;
     const peft__gguf_entry *e = peft__gguf_entry_of(g, key, true);
     return e ? e->count : -1;
 }
 
 PEFTDEF const char *peft_gguf_array_string(const peft_gguf *g, const char *key, int64_t i, size_t *size) {
+    if (!g || !key) return NULL;
     const peft__gguf_entry *e = peft__gguf_entry_of(g, key, true);
     bool there = e && e->texts && i >= 0 && i < e->count;
     *size = there ? e->texts[i].size : 0;
@@ -9483,6 +9551,7 @@ PEFTDEF const char *peft_gguf_array_string(const peft_gguf *g, const char *key, 
 }
 
 PEFTDEF double peft_gguf_array_number(const peft_gguf *g, const char *key, int64_t i, double missing) {
+    if (!g || !key) return missing;
     const peft__gguf_entry *e = peft__gguf_entry_of(g, key, true);
     if (!e || !e->data || i < 0 || i >= e->count) return missing;
     return peft__gguf_number_at(e->data + (size_t)i * peft__gguf_number_size(e->type), e->type);
@@ -9550,6 +9619,8 @@ static peft_status peft__gguf_decode(const peft_gguf *g, const peft_gguf_tensor 
 }
 
 PEFTDEF peft_status peft_gguf_to_f32(const peft_gguf *g, int64_t i, int64_t first_row, int64_t rows, float *out) {
+    PEFT__NEED(NULL, g, "gguf");
+    PEFT__NEED(g->ctx, out, "out");
     const peft_gguf_tensor *t = peft_gguf_at(g, i);
     if (!t) return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT, "%s: no tensor %lld", g->path, (long long)i);
     return peft__gguf_decode(g, t, first_row, rows, peft__same_order, out);
@@ -9576,7 +9647,9 @@ struct peft_gguf_writer {
 };
 
 PEFTDEF peft_status peft_gguf_writer_create(peft_context *ctx, peft_gguf_writer **out) {
-    *out = NULL;
+    if (out) *out = NULL;
+    PEFT__NEED(ctx, ctx, "ctx");
+    PEFT__NEED(ctx, out, "out");
     peft_gguf_writer *w = (peft_gguf_writer *)peft__calloc(ctx, 1, sizeof(peft_gguf_writer));
     if (!w) return PEFT_ERROR_MEMORY;
     w->ctx = ctx;
@@ -9647,12 +9720,18 @@ static peft_status peft__gguf_end(const peft_gguf_writer *w, peft_status status)
 }
 
 PEFTDEF peft_status peft_gguf_set_string(peft_gguf_writer *w, const char *key, const char *value) {
+    PEFT__NEED(NULL, w, "writer");
+    PEFT__NEED(w->ctx, key, "key");
+    PEFT__NEED(w->ctx, value, "value");
     peft_status status = peft__gguf_begin(w, key, PEFT_GGUF_STRING, -1);
     if (!status) peft__gguf_put_text(&w->metadata, value);
     return peft__gguf_end(w, status);
 }
 
 PEFTDEF peft_status peft_gguf_set_strings(peft_gguf_writer *w, const char *key, const char *const *values, int64_t count) {
+    PEFT__NEED(NULL, w, "writer");
+    PEFT__NEED(w->ctx, key, "key");
+    PEFT__NEED(w->ctx, values, "values");
     peft_status status = peft__gguf_begin(w, key, PEFT_GGUF_STRING, PEFT__MAX(count, 0));
     for (int64_t i = 0; i < count && !status; i++) peft__gguf_put_text(&w->metadata, values[i]);
     return peft__gguf_end(w, status);
@@ -9668,6 +9747,8 @@ static peft_status peft__gguf_check_numbers(peft_gguf_writer *w, const char *key
 }
 
 PEFTDEF peft_status peft_gguf_set_number(peft_gguf_writer *w, const char *key, peft_gguf_type type, double value) {
+    PEFT__NEED(NULL, w, "writer");
+    PEFT__NEED(w->ctx, key, "key");
     peft_status status = peft__gguf_check_numbers(w, key, (int)type, &value, 1);
     if (!status) status = peft__gguf_begin(w, key, (int)type, -1);
     if (!status) peft__gguf_put_number(&w->metadata, (int)type, value);
@@ -9676,6 +9757,9 @@ PEFTDEF peft_status peft_gguf_set_number(peft_gguf_writer *w, const char *key, p
 
 PEFTDEF peft_status peft_gguf_set_numbers(peft_gguf_writer *w, const char *key, peft_gguf_type type, const double *values,
                                           int64_t count) {
+    PEFT__NEED(NULL, w, "writer");
+    PEFT__NEED(w->ctx, key, "key");
+    PEFT__NEED(w->ctx, values, "values");
     peft_status status = peft__gguf_check_numbers(w, key, (int)type, values, count);
     if (!status) status = peft__gguf_begin(w, key, (int)type, PEFT__MAX(count, 0));
     for (int64_t i = 0; i < count && !status; i++) peft__gguf_put_number(&w->metadata, (int)type, values[i]);
@@ -9709,6 +9793,9 @@ static peft_status peft__gguf_add_ordered(peft_gguf_writer *w, const char *name,
 }
 
 PEFTDEF peft_status peft_gguf_add(peft_gguf_writer *w, const char *name, const peft_tensor *tensor, peft_ggml_type type) {
+    PEFT__NEED(NULL, w, "writer");
+    PEFT__NEED(w->ctx, name, "name");
+    PEFT__NEED(w->ctx, tensor, "tensor");
     return peft__gguf_add_ordered(w, name, tensor, (int)type, peft__same_order);
 }
 
@@ -9766,6 +9853,8 @@ static peft_status peft__gguf_write_source(peft__writer *w, const peft__gguf_sou
 }
 
 PEFTDEF peft_status peft_gguf_write(peft_gguf_writer *writer, const char *path) {
+    PEFT__NEED(NULL, writer, "writer");
+    PEFT__NEED(writer->ctx, path, "path");
     peft__string header;
     peft__writer w;
     peft__string_init(&header, writer->ctx);
@@ -10705,6 +10794,7 @@ struct peft_tokenizer {
 };
 
 PEFTDEF void peft_ids_free(peft_context *ctx, peft_ids *ids) {
+    if (!ctx || !ids) return;
     peft__free(ctx, ids->data);
     ids->data = NULL;
     ids->count = ids->capacity = 0;
@@ -11743,10 +11833,16 @@ static peft_status peft__encode(const peft_tokenizer *t, const char *text, size_
 }
 
 PEFTDEF peft_status peft_encode(const peft_tokenizer *t, const char *text, size_t n, peft_ids *ids) {
+    PEFT__NEED(NULL, t, "tokenizer");
+    PEFT__NEED(t->ctx, text || !n, "text");
+    PEFT__NEED(t->ctx, ids, "ids");
     return peft__encode(t, text, n, ids, &t->added);
 }
 
 PEFTDEF peft_status peft_encode_special(const peft_tokenizer *t, const char *text, size_t n, peft_ids *ids) {
+    PEFT__NEED(NULL, t, "tokenizer");
+    PEFT__NEED(t->ctx, text || !n, "text");
+    PEFT__NEED(t->ctx, ids, "ids");
     return peft__encode(t, text, n, ids, &t->special);
 }
 
@@ -11823,6 +11919,9 @@ static void peft__decode_bytes(const peft_tokenizer *t, const int32_t *ids, int6
 }
 
 PEFTDEF peft_status peft_decode(const peft_tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, char **text, size_t *size) {
+    PEFT__NEED(NULL, t, "tokenizer");
+    PEFT__NEED(t->ctx, ids || !n, "ids");
+    PEFT__NEED(t->ctx, text, "text");
     *text = NULL;
     for (int64_t i = 0; i < n; i++)
         if (ids[i] < 0) return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "token %lld has id %d", (long long)i, (int)ids[i]);
@@ -12350,7 +12449,9 @@ static peft_status peft__tokenizer_in(peft__arena *a, const char *folder, const 
 }
 
 PEFTDEF peft_status peft_tokenizer_load(peft_context *ctx, const char *path, peft_tokenizer **out) {
-    *out = NULL;
+    if (out) *out = NULL;
+    PEFT__NEED(ctx, ctx, "ctx");
+    PEFT__NEED(ctx, out, "out");
     if (!path || !*path) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_tokenizer_load: an empty path");
     peft_tokenizer *t = (peft_tokenizer *)peft__calloc(ctx, 1, sizeof(peft_tokenizer));
     if (!t) return PEFT_ERROR_MEMORY;
@@ -12386,19 +12487,23 @@ PEFTDEF void peft_tokenizer_destroy(peft_tokenizer *t) {
 }
 
 PEFTDEF int64_t peft_vocab_size(const peft_tokenizer *t) {
+    if (!t) return 0;
     return t->count;
 }
 
 PEFTDEF const char *peft_token_text(const peft_tokenizer *t, int32_t id) {
+    if (!t) return NULL;
     return id >= 0 && id < t->count ? t->pieces[id].text : NULL;
 }
 
 PEFTDEF int32_t peft_token_id(const peft_tokenizer *t, const char *text) {
+    if (!t || !text) return -1;
     return (int32_t)peft__map_get(&t->by_text, text, strlen(text), -1);
 }
 
 PEFTDEF peft_special_ids peft_tokenizer_special(const peft_tokenizer *t) {
-    return t->ids;
+    static const peft_special_ids none = {-1, -1, -1, -1};
+    return t ? t->ids : none;
 }
 
 // ---- the vocabulary of a GGUF file
@@ -13297,7 +13402,10 @@ static peft_status peft__model_begin(peft_context *ctx, const char *path, peft_m
 }
 
 PEFTDEF peft_status peft_model_load(const peft_model_desc *desc, peft_model **out) {
-    *out = NULL;
+    if (out) *out = NULL;
+    PEFT__NEED(NULL, desc, "desc");
+    PEFT__NEED(desc->context, desc->context, "context");
+    PEFT__NEED(desc->context, out, "out");
     peft_context *ctx = desc->context;
     if (!desc->path) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_model_load: no path");
     if ((int)desc->weights < 0 || desc->weights > PEFT_FP4 || (int)desc->embeddings < 0 || desc->embeddings > PEFT_FP4)
@@ -13333,28 +13441,34 @@ PEFTDEF const peft_config *peft_model_config(const peft_model *m) {
 }
 
 PEFTDEF const peft_tokenizer *peft_model_tokenizer(const peft_model *m) {
+    if (!m) return NULL;
     return m->tokenizer;
 }
 
 PEFTDEF peft_context *peft_model_context(const peft_model *m) {
+    if (!m) return NULL;
     return m->ctx;
 }
 
 PEFTDEF int64_t peft_model_tensor_count(const peft_model *m) {
+    if (!m) return 0;
     return m->tensor_count;
 }
 
 PEFTDEF int64_t peft_model_parameter_count(const peft_model *m) {
+    if (!m) return 0;
     int64_t n = 0;
     for (int64_t i = 0; i < m->tensor_count; i++) n += peft__size(&m->tensors[i]);
     return n;
 }
 
 PEFTDEF peft_tensor *peft_model_tensor(peft_model *m, int64_t i) {
+    if (!m) return NULL;
     return i >= 0 && i < m->tensor_count ? &m->tensors[i] : NULL;
 }
 
 PEFTDEF peft_tensor *peft_model_find(peft_model *m, const char *name) {
+    if (!m || !name) return NULL;
     return peft_model_tensor(m, peft__map_get(&m->by_name, name, strlen(name), -1));
 }
 
@@ -13745,6 +13859,8 @@ static const char *const peft__model_files[] = {
     "encoder.json", "merges.txt", "vocab.bpe", "chat_template.jinja", "chat_template.json", NULL};
 
 PEFTDEF peft_status peft_model_save(peft_model *m, const char *folder, peft_dtype type) {
+    PEFT__NEED(NULL, m, "model");
+    PEFT__NEED(m->ctx, folder, "folder");
     if (peft__ends_with(folder, ".gguf")) return peft__model_save_gguf(m, folder, type);
     if ((int)type < 0 || type > PEFT_FP4) return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "peft_model_save: type %d", (int)type);
     peft__arena a;
@@ -14276,6 +14392,18 @@ static peft_tensor *peft__run_decoder(peft__pass *p, const int32_t *ids, peft_te
     return x;
 }
 
+// Whether a pass can begin; a model and a tape that are there get to know what is missing.
+static bool peft__pass_ready(const peft_model *m, peft_tape *tape, bool operands, const peft_active_adapter *adapters, int count) {
+    bool given = operands && count >= 0 && (adapters || !count);
+    for (int i = 0; i < count && given; i++) given = adapters[i].adapter != NULL;
+    return m && peft__ready(tape, given, "a pass of the model");
+}
+
+static bool peft__batch_given(const peft_model *m, const peft_batch *b) {
+    bool pairs = m && m->config.encoder_decoder;
+    return b && b->decoder_input && b->target_offsets && (!pairs || (b->source && b->source_offsets));
+}
+
 static peft_tensor *peft__run_pass(peft__pass *p, const peft_batch *b) {
     p->source_offsets = b->source_offsets;
     p->offsets = b->target_offsets;
@@ -14296,12 +14424,14 @@ static peft_tensor *peft__run_pass(peft__pass *p, const peft_batch *b) {
 }
 
 PEFTDEF peft_tensor *peft_model_hidden(peft_model *m, peft_tape *tape, const peft_batch *b, const peft_active_adapter *adapters, int adapter_count) {
+    if (!peft__pass_ready(m, tape, peft__batch_given(m, b), adapters, adapter_count)) return NULL;
     peft__pass p;
     peft__pass_begin(&p, m, tape, adapters, adapter_count);
     return peft__run_pass(&p, b);
 }
 
 PEFTDEF peft_tensor *peft_model_logits(peft_model *m, peft_tape *tape, peft_tensor *hidden, const peft_active_adapter *adapters, int adapter_count) {
+    if (!peft__pass_ready(m, tape, hidden != NULL, adapters, adapter_count)) return NULL;
     peft__pass p;
     peft__pass_begin(&p, m, tape, adapters, adapter_count);
     for (int i = 0; i < adapter_count && hidden; i++) {
@@ -14341,6 +14471,8 @@ static const int32_t *peft__lengthened_labels(peft__pass *p, const peft_batch *b
 
 PEFTDEF peft_tensor *peft_model_loss(peft_model *m, peft_tape *tape, const peft_batch *b, const peft_active_adapter *adapters, int adapter_count,
                                      double denominator) {
+    bool given = peft__batch_given(m, b) && b->labels;
+    if (!peft__pass_ready(m, tape, given, adapters, adapter_count)) return NULL;
     peft__pass p;
     peft__pass_begin(&p, m, tape, adapters, adapter_count);
     peft_tensor *hidden = peft__run_pass(&p, b);
@@ -14777,6 +14909,7 @@ PEFTDEF const peft_method_info *peft_method_at(int64_t i) {
 }
 
 PEFTDEF const peft_method_info *peft_method_named(const char *name) {
+    if (!name) return NULL;
     for (int64_t i = 0; i < PEFT__COUNT(peft__methods); i++)
         if (strcmp(peft__methods[i].info.name, name) == 0) return &peft__methods[i].info;
     return NULL;
@@ -15121,7 +15254,7 @@ static peft_status peft__adapter_check(peft_context *ctx, const peft_adapter_des
     const struct {
         const char *name;
         double value, most;
-    } numbers[] = {{"r", (double)d->r, 1 << 16}, {"alpha", (double)d->alpha, 1e30}, {"dropout", (double)d->dropout, 0.9999},
+    } numbers[] = {{"method", (double)d->method, PEFT_SELECTED}, {"r", (double)d->r, 1 << 16}, {"alpha", (double)d->alpha, 1e30}, {"dropout", (double)d->dropout, 0.9999},
                    {"num_virtual_tokens", (double)d->num_virtual_tokens, 1 << 16}, {"encoder_hidden", (double)d->encoder_hidden, 1 << 20},
                    {"encoder_layers", (double)d->encoder_layers, 64}, {"bottleneck", (double)d->bottleneck, 1 << 20},
                    {"reduction_factor", (double)d->reduction_factor, 1e6}, {"prompt_place", (double)d->prompt_place, PEFT_PROMPT_BOTH},
@@ -15437,9 +15570,12 @@ static peft_status peft__prompt_init(peft_adapter *a, peft_rng *rng) {
 }
 
 PEFTDEF peft_status peft_adapter_create(const peft_adapter_desc *d, peft_adapter **out) {
+    if (out) *out = NULL;
+    PEFT__NEED(NULL, d, "desc");
+    PEFT__NEED(NULL, d->model, "model");
+    PEFT__NEED(d->model->ctx, out, "out");
     peft_adapter *a = NULL;
     peft_status status = peft__adapter_alloc(d, &a);
-    *out = NULL;
     if (status) return status;
     int kind = peft__method_row_of(a->d.method)->kind;
     status = peft__adapter_add_all(a, (kind & PEFT__ENCODED) || ((kind & PEFT__PREFIX) && a->d.prefix_projection));
@@ -15457,14 +15593,17 @@ PEFTDEF peft_status peft_adapter_create(const peft_adapter_desc *d, peft_adapter
 }
 
 PEFTDEF int64_t peft_adapter_tensor_count(const peft_adapter *a) {
+    if (!a) return 0;
     return a->count;
 }
 
 PEFTDEF peft_tensor *peft_adapter_tensor(const peft_adapter *a, int64_t i) {
+    if (!a) return NULL;
     return i >= 0 && i < a->count ? &a->tensors[i] : NULL;
 }
 
 PEFTDEF int64_t peft_adapter_parameter_count(const peft_adapter *a) {
+    if (!a) return 0;
     int64_t n = 0;
     for (int64_t i = 0; i < a->count; i++) n += peft__size(&a->tensors[i]);
     return n;
@@ -15716,6 +15855,8 @@ static peft_status peft__saved_tensors(const peft_adapter *a, peft__arena *scrat
 
 PEFTDEF peft_status peft_adapter_save(const peft_adapter *a, const char *folder) {
     static const char *const files[] = {"adapter_model.*", "adapter_config.json", NULL};
+    PEFT__NEED(NULL, a, "adapter");
+    PEFT__NEED(a->ctx, folder, "folder");
     if (peft__ends_with(folder, ".gguf")) return peft__adapter_save_gguf(a, folder);
     peft__arena scratch;
     peft__arena_init(&scratch, a->ctx);
@@ -15740,6 +15881,8 @@ PEFTDEF peft_status peft_adapter_save(const peft_adapter *a, const char *folder)
 }
 
 PEFTDEF peft_status peft_adapter_file_size(const peft_adapter *a, int64_t *bytes) {
+    PEFT__NEED(NULL, a, "adapter");
+    PEFT__NEED(a->ctx, bytes, "bytes");
     peft__arena scratch;
     peft__arena_init(&scratch, a->ctx);
     peft__string header;
@@ -15922,7 +16065,10 @@ static peft_status peft__adapter_read_tensors(peft_adapter *a, const char *path)
 }
 
 PEFTDEF peft_status peft_adapter_load(peft_model *m, const char *folder, peft_adapter **out) {
-    *out = NULL;
+    if (out) *out = NULL;
+    PEFT__NEED(NULL, m, "model");
+    PEFT__NEED(m->ctx, folder, "folder");
+    PEFT__NEED(m->ctx, out, "out");
     peft__arena scratch;
     peft__arena_init(&scratch, m->ctx);
     char *config = peft__path_join(&scratch, folder, "adapter_config.json");
@@ -16020,6 +16166,7 @@ static peft_status peft__check_merged(const peft_adapter *a, const char *caller)
 }
 
 PEFTDEF peft_status peft_adapter_unmerge(peft_adapter *a) {
+    PEFT__NEED(NULL, a, "adapter");
     peft_model *m = a->model;
     peft_status status = peft__check_merged(a, "unmerge");
     if (status) return status;
@@ -16036,6 +16183,8 @@ PEFTDEF peft_status peft_adapter_unmerge(peft_adapter *a) {
 }
 
 PEFTDEF peft_status peft_adapter_merge(peft_adapter *a, float scale) {
+    PEFT__NEED(NULL, a, "adapter");
+    if (!(scale > -1e30f && scale < 1e30f)) return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "scale: %g is not a number", (double)scale);
     peft_model *m = a->model;
     if (!peft__can_merge(a))
         return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "merge: %s has no weights to add it to", peft__method_row_of(a->d.method)->info.name);
@@ -16092,6 +16241,7 @@ static peft_status peft__requantize_one(peft_adapter *a, const peft__backup *b, 
 }
 
 PEFTDEF peft_status peft_adapter_requantize(peft_adapter *a, peft_requantize_error *error) {
+    PEFT__NEED(NULL, a, "adapter");
     peft__requantize_sums s;
     memset(&s, 0, sizeof(s));
     if (error) memset(error, 0, sizeof(*error));
@@ -16265,7 +16415,8 @@ static void peft__combine_cat(const peft_combine_desc *d, int64_t tensor, const 
 }
 
 PEFTDEF peft_status peft_adapter_combine(const peft_combine_desc *d, peft_adapter **out) {
-    *out = NULL;
+    if (out) *out = NULL;
+    PEFT__NEED(NULL, d, "desc");
     if (d->count < 1 || !d->adapters || !d->adapters[0]) return PEFT_ERROR_ARGUMENT;
     peft_adapter *a = NULL;
     peft_rng rng;
@@ -16287,6 +16438,9 @@ PEFTDEF peft_status peft_adapter_combine(const peft_combine_desc *d, peft_adapte
 // ---- reading a soft prompt
 
 PEFTDEF peft_status peft_prompt_nearest(const peft_adapter *a, int64_t token, int64_t k, int32_t *ids, float *distances) {
+    PEFT__NEED(NULL, a, "adapter");
+    PEFT__NEED(a->ctx, ids, "ids");
+    PEFT__NEED(a->ctx, distances, "distances");
     peft_context *ctx = a->ctx;
     const peft_tensor *vocabulary = a->model->shared;
     int64_t d = vocabulary->cols, found = 0;
@@ -16782,7 +16936,9 @@ struct peft_session {
 };
 
 PEFTDEF peft_status peft_session_create(peft_model *model, peft_session **out) {
-    *out = NULL;
+    if (out) *out = NULL;
+    PEFT__NEED(NULL, model, "model");
+    PEFT__NEED(model->ctx, out, "out");
     if (model->config.encoder_decoder) return peft__fail(model->ctx, PEFT_ERROR_UNSUPPORTED, "peft_session_create: %s has an encoder", model->config.model_type);
     peft_session *s = (peft_session *)peft__calloc(model->ctx, 1, sizeof(peft_session));
     if (!s) return PEFT_ERROR_MEMORY;
@@ -16793,6 +16949,7 @@ PEFTDEF peft_status peft_session_create(peft_model *model, peft_session **out) {
 }
 
 PEFTDEF void peft_session_clear(peft_session *s) {
+    if (!s) return;
     peft__cache_end(s->model, &s->cache);
     s->ids.count = s->reused = 0;
 }
@@ -16805,10 +16962,12 @@ PEFTDEF void peft_session_destroy(peft_session *s) {
 }
 
 PEFTDEF int64_t peft_session_tokens(const peft_session *s) {
+    if (!s) return 0;
     return s->ids.count;
 }
 
 PEFTDEF int64_t peft_session_reused(const peft_session *s) {
+    if (!s) return 0;
     return s->reused;
 }
 
@@ -16997,6 +17156,7 @@ PEFTDEF peft_status peft_generate(const peft_generate_desc *desc, const int32_t 
     peft_status status = peft__generator_begin(&g, desc);
     int64_t offsets[2] = {0, count};
     if (!status && (!ids || count < 1)) status = peft__fail(g.ctx, PEFT_ERROR_ARGUMENT, "peft_generate: the source is empty");
+    if (!status && !out) status = peft__null(g.ctx, "peft_generate", "out");
     if (!status) status = peft__group_run(&g, ids, offsets, 1);
     if (!status) status = peft__group_answer(&g, 0, out);
     peft__generator_end(&g);
@@ -17312,6 +17472,7 @@ static peft_status peft__score_all(const peft_score_desc *d, peft__scorer *s, in
 }
 
 PEFTDEF peft_status peft_score_completions(const peft_score_desc *d, double *log_probabilities) {
+    PEFT__NEED(NULL, d, "desc");
     peft__scorer s;
     if (d->token_log_probabilities) *d->token_log_probabilities = NULL;
     peft_status status = peft__scorer_begin(&s, d->model, d->adapters, d->adapter_count, d->adapter);
@@ -17346,6 +17507,7 @@ static peft_status peft__perplexity_windows(peft__scorer *s, const peft_ids *ids
 }
 
 PEFTDEF peft_status peft_text_perplexity(const peft_text_perplexity_desc *d, peft_perplexity_result *result) {
+    PEFT__NEED(NULL, d, "desc");
     peft__scorer s;
     peft_ids ids = {NULL, 0, 0};
     char *read = NULL;
@@ -17734,7 +17896,9 @@ static peft_status peft__dataset_create(peft_context *ctx, peft_dataset **out) {
 }
 
 PEFTDEF peft_status peft_dataset_load(const peft_dataset_desc *desc, peft_dataset **out) {
-    *out = NULL;
+    if (out) *out = NULL;
+    PEFT__NEED(NULL, desc, "desc");
+    PEFT__NEED(desc->context, out, "out");
     peft_context *ctx = desc->context;
     if (!ctx) return PEFT_ERROR_ARGUMENT;
     if (!desc->path) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: no path");
@@ -17774,14 +17938,17 @@ PEFTDEF int64_t peft_dataset_count(const peft_dataset *d) {
 }
 
 PEFTDEF const char *peft_dataset_prompt(const peft_dataset *d, int64_t i) {
+    if (!d) return NULL;
     return i >= 0 && i < d->count ? d->texts[2 * i] : NULL;
 }
 
 PEFTDEF const char *peft_dataset_completion(const peft_dataset *d, int64_t i) {
+    if (!d) return NULL;
     return i >= 0 && i < d->count ? d->texts[2 * i + 1] : NULL;
 }
 
 PEFTDEF const char *peft_dataset_task(const peft_dataset *d, int64_t i) {
+    if (!d) return NULL;
     return d->tasks && i >= 0 && i < d->count ? d->tasks[i] : NULL;
 }
 
@@ -17816,6 +17983,9 @@ static peft_status peft__dataset_divide(const peft_dataset *d, int64_t taken, ui
 }
 
 PEFTDEF peft_status peft_dataset_split(const peft_dataset *d, double fraction, uint64_t seed, peft_dataset **rest, peft_dataset **part) {
+    PEFT__NEED(NULL, d, "data");
+    PEFT__NEED(d->ctx, rest, "rest");
+    PEFT__NEED(d->ctx, part, "part");
     *rest = *part = NULL;
     if (!(fraction >= 0 && fraction <= 1)) return peft__fail(d->ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_split: fraction is %g, not in 0..1", fraction);
     peft_dataset *a = NULL, *b = NULL;
@@ -17884,7 +18054,8 @@ static peft_status peft__mix_fill(const peft_mix_desc *d, const int64_t *shares,
 }
 
 PEFTDEF peft_status peft_dataset_mix(const peft_mix_desc *d, peft_dataset **out) {
-    *out = NULL;
+    if (out) *out = NULL;
+    PEFT__NEED(NULL, d, "desc");
     if (!d->datasets || d->count < 1 || !d->datasets[0]) return PEFT_ERROR_ARGUMENT;
     peft_context *ctx = d->datasets[0]->ctx;
     double temperature = d->temperature == 0 ? 1 : d->temperature;
@@ -17913,6 +18084,10 @@ PEFTDEF peft_status peft_dataset_mix(const peft_mix_desc *d, peft_dataset **out)
 }
 
 PEFTDEF peft_status peft_template_fill(peft_context *ctx, const char *text, const char *json, char **out) {
+    PEFT__NEED(ctx, ctx, "ctx");
+    PEFT__NEED(ctx, text, "text");
+    PEFT__NEED(ctx, json, "json");
+    PEFT__NEED(ctx, out, "out");
     *out = NULL;
     if (!text || !json) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_template_fill: no %s", text ? "json" : "text");
     peft__arena scratch;
@@ -17980,6 +18155,9 @@ static void peft__chat_trim(peft__string *out, size_t start) {
 }
 
 PEFTDEF peft_status peft_chat_format(peft_context *ctx, peft_chat_kind kind, const peft_chat_message *messages, int64_t count, bool add_generation_prompt, char **text) {
+    PEFT__NEED(ctx, ctx, "ctx");
+    PEFT__NEED(ctx, messages, "messages");
+    PEFT__NEED(ctx, text, "text");
     *text = NULL;
     if ((int)kind < 0 || (int64_t)kind >= PEFT__COUNT(peft__chat_styles)) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: no kind %d", (int)kind);
     if (count < 1 || !messages) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: no messages");
@@ -18087,12 +18265,14 @@ static peft_status peft__shots_run(peft__shots *b, peft_few_shot_result *r) {
 }
 
 PEFTDEF void peft_few_shot_free(peft_context *ctx, peft_few_shot_result *r) {
+    if (!ctx || !r) return;
     peft__free(ctx, r->text);
     peft__free(ctx, r->indices);
     memset(r, 0, sizeof(*r));
 }
 
 PEFTDEF peft_status peft_few_shot(const peft_few_shot_desc *d, peft_few_shot_result *r) {
+    PEFT__NEED(NULL, d, "desc");
     peft__shots b;
     memset(r, 0, sizeof(*r));
     memset(&b, 0, sizeof(b));
@@ -18127,6 +18307,7 @@ PEFTDEF const char *peft_optimizer_name(peft_optimizer_kind kind) {
 }
 
 PEFTDEF bool peft_optimizer_named(const char *name, peft_optimizer_kind *out) {
+    if (!name || !out) return false;
     for (int64_t i = 0; i < PEFT__COUNT(peft__optimizer_names); i++) {
         if (strcmp(name, peft__optimizer_names[i]) != 0) continue;
         *out = (peft_optimizer_kind)i;
@@ -18247,7 +18428,10 @@ static peft_status peft__optimizer_alloc(peft_optimizer *o) {
 }
 
 PEFTDEF peft_status peft_optimizer_create(const peft_optimizer_desc *desc, peft_optimizer **out) {
-    *out = NULL;
+    if (out) *out = NULL;
+    PEFT__NEED(NULL, desc, "desc");
+    PEFT__NEED(NULL, desc->context, "context");
+    PEFT__NEED(desc->context, out, "out");
     peft_context *ctx = desc->context;
     if (desc->count < 1) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "optimizer: nothing to train");
     if ((uint64_t)desc->kind >= (uint64_t)PEFT__COUNT(peft__optimizer_names)) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "optimizer: kind %d", (int)desc->kind);
@@ -18269,6 +18453,7 @@ PEFTDEF peft_status peft_optimizer_create(const peft_optimizer_desc *desc, peft_
 }
 
 PEFTDEF double peft_optimizer_clip(peft_optimizer *o, double max_norm) {
+    if (!o) return 0;
     double sum = 0;
     for (int64_t i = 0; i < o->d.count; i++) {
         const float *g = o->tensors[i]->grad;
@@ -18467,6 +18652,7 @@ static void peft__lion_range(void *arg, int64_t begin, int64_t end) {
 }
 
 PEFTDEF void peft_optimizer_step(peft_optimizer *o, float learning_rate) {
+    if (!o) return;
     double t = (double)++o->step;
     double c1 = 1 - pow((double)o->d.beta1, t), c2 = 1 - pow((double)o->d.beta2, t);
     peft__step_job j;
@@ -18628,6 +18814,9 @@ static peft_status peft__check_inputs(const peft_model *m, const peft_adapter *a
 
 PEFTDEF peft_status peft_evaluate_loss(peft_model *m, const peft_adapter *adapter, const peft_dataset *data, int64_t max_source,
                                        int64_t max_target, double *loss) {
+    PEFT__NEED(NULL, m, "model");
+    PEFT__NEED(m->ctx, data, "data");
+    PEFT__NEED(m->ctx, loss, "loss");
     peft__encoded e;
     peft_tape *tape = NULL;
     *loss = 0;
@@ -18693,6 +18882,7 @@ static float peft__word_size(const peft_model *m) {
 }
 
 PEFTDEF float peft_default_learning_rate(const peft_model *m, const peft_adapter *a) {
+    if (!m) return 0;
     float rate = a ? peft__method_row_of(a->d.method)->info.learning_rate : 1e-4f, narrow = 512 / (float)m->config.d_model;
     if (a && a->d.method == PEFT_PROMPT_TUNING) return rate * peft__word_size(m);
     return rate * PEFT__MAX(1.0f, PEFT__MIN(4.0f, narrow));
@@ -18718,7 +18908,9 @@ static peft_status peft__train_check(peft_context *ctx, const peft_train_desc *d
                   {"beta2", (double)d->beta2, 0, 0.99999999},
                   {"epsilon", (double)d->epsilon, 0, 1e9},
                   {"max_gradient_norm", (double)d->max_gradient_norm, -1e30, 1e30},
-                  {"dropout", (double)d->dropout, 0, 0.9999}};
+                  {"dropout", (double)d->dropout, 0, 0.9999},
+                  {"schedule", (double)d->schedule, 0, PEFT_SCHEDULE_CONSTANT},
+                  {"optimizer", (double)d->optimizer, 0, PEFT_LION}};
     for (int64_t i = 0; i < PEFT__COUNT(fields); i++)
         if (!(fields[i].value >= fields[i].least && fields[i].value <= fields[i].most))
             return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "training: %s is %g, not %s %g", fields[i].name, fields[i].value,
@@ -18729,6 +18921,7 @@ static peft_status peft__train_check(peft_context *ctx, const peft_train_desc *d
 static peft_status peft__train_resolve(peft__trainer *t, const peft_train_desc *desc) {
     peft_train_desc *d = &t->d;
     *d = *desc;
+    PEFT__NEED(d->data ? d->data->ctx : NULL, d->model, "model");
     t->model = d->model;
     t->ctx = d->model->ctx;
     peft_status status = peft__check_inputs(d->model, d->adapter, d->data);
@@ -19066,6 +19259,7 @@ static peft_status peft__train_run(peft__trainer *t) {
 }
 
 PEFTDEF peft_status peft_train(const peft_train_desc *desc, peft_train_result *result) {
+    PEFT__NEED(NULL, desc, "desc");
     peft__trainer t;
     memset(&t, 0, sizeof(t));
     if (result) memset(result, 0, sizeof(*result));
@@ -19258,6 +19452,9 @@ static void peft__plan_end(peft__planner *p) {
 }
 
 PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_plan *plan) {
+    PEFT__NEED(NULL, desc, "desc");
+    PEFT__NEED(NULL, desc->context, "context");
+    PEFT__NEED(desc->context, plan, "plan");
     peft__planner p;
     memset(&p, 0, sizeof(p));
     memset(plan, 0, sizeof(*plan));
@@ -20189,6 +20386,8 @@ PEFTDEF peft_status peft_rouge(const peft_rouge_desc *desc, peft_rouge_result *r
 
 PEFTDEF peft_status peft_rouge_pair(peft_context *context, const char *prediction, const char *reference,
                                     bool use_stemmer, peft_rouge_scores *out) {
+    PEFT__NEED(context, context, "context");
+    PEFT__NEED(context, out, "out");
     peft_rouge_desc d;
     peft_rouge_result result;
     memset(&d, 0, sizeof d);

@@ -974,11 +974,26 @@ static void test_errors(peft_context *ctx) {
     fails(ctx, "cross-entropy, label", peft_cross_entropy(tape, w34, w44, labels, 0), PEFT_ERROR_ARGUMENT, "label 5");
     fails(ctx, "cross-entropy, no label", peft_cross_entropy(tape, w34, w44, ignored, 0), PEFT_ERROR_ARGUMENT, "every label is -100");
     check(peft_backward(tape, NULL) == PEFT_ERROR_ARGUMENT && peft_backward(tape, w34) == PEFT_ERROR_ARGUMENT, "backward", 0, "of what is no loss", 0);
-    check(!peft_linear(tape, NULL, w34, NULL) && !peft_linear(tape, w34, NULL, NULL) && !peft_rms_norm(tape, NULL, v3, 0) && !peft_gated(tape, NULL, w34, PEFT_RELU) &&
-              !peft_add(tape, w34, NULL) && !peft_multiply(tape, NULL, v3, 0, 0) && !peft_columns(tape, NULL, 0, 1, 1, 1) && !peft_prepend(tape, w34, NULL, short_of, 1) &&
-              !peft_rotary(tape, NULL, 1, 2, numbers, ids) && !peft_scale(tape, NULL, 1) && !peft_dropout(tape, NULL, 0.5f) && !peft_mse(tape, NULL, numbers) &&
-              !peft_embedding(tape, NULL, ids, 1) && !peft_cross_entropy(tape, NULL, w44, labels, 0) && !peft_tape_status(tape),
-          "NULL", 0, "NULL operands give NULL", 0);
+    peft_tape_reset(tape, 0);
+    static const char *const operations[] = {"linear", "norm", "gated", "add", "multiply", "columns", "prepend", "rotary",
+                                             "scale", "mse", "embedding", "cross entropy"};
+    for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
+        peft_tensor *y = i == 0    ? peft_linear(tape, w34, NULL, NULL)
+                         : i == 1  ? peft_rms_norm(tape, NULL, v3, 0)
+                         : i == 2  ? peft_gated(tape, NULL, w34, PEFT_RELU)
+                         : i == 3  ? peft_add(tape, w34, NULL)
+                         : i == 4  ? peft_multiply(tape, NULL, v3, 0, 0)
+                         : i == 5  ? peft_columns(tape, NULL, 0, 1, 1, 1)
+                         : i == 6  ? peft_prepend(tape, w34, NULL, short_of, 1)
+                         : i == 7  ? peft_rotary(tape, NULL, 1, 2, numbers, ids)
+                         : i == 8  ? peft_scale(tape, NULL, 1)
+                         : i == 9  ? peft_mse(tape, NULL, numbers)
+                         : i == 10 ? peft_embedding(tape, NULL, ids, 1)
+                                   : peft_cross_entropy(tape, NULL, w44, labels, 0);
+        char text[64];
+        snprintf(text, sizeof text, "%s: an operand is NULL", operations[i]);
+        fails(ctx, operations[i], y, PEFT_ERROR_ARGUMENT, text);
+    }
     peft_tensor *bad = w34;
     check(peft_tensor_create(ctx, "bad", 0, 1, &bad) == PEFT_ERROR_SHAPE && !bad, "tensor", 0, "of no rows", 0);
     check(peft_tensor_create(ctx, "bad", INT64_MAX, 2, &bad) == PEFT_ERROR_SHAPE && !bad, "tensor", 0, "that overflows", 0);
