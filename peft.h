@@ -780,24 +780,43 @@ PEFTDEF peft_status peft_text_perplexity(const peft_text_perplexity_desc *desc, 
 
 typedef struct peft_dataset peft_dataset;
 
-// A template's {{field}} (or {{ field }}) stands for that field of a line: strings as they are, other JSON values as their JSON
-// text. A field that is null counts as missing.
+// What a quote at the beginning of a table's value is.
+typedef enum peft_data_quotes {
+    // as RFC4180; but a quoted value of a TSV that goes on over the end of its line is an error
+    PEFT_QUOTES_AUTO = 0,
+    PEFT_QUOTES_RFC4180,   // opens a value up to the next quote, line ends and all; "" inside is a quote
+    PEFT_QUOTES_NONE       // a character like any other (Python's csv.QUOTE_NONE)
+} peft_data_quotes;
+
+// A template's {{field}} (or {{ field }}) stands for that field of a record: strings as they are, other JSON
+// values as their JSON text. {{answers.text[0]}}, {{messages[-1].content}} and {{answers['text']}} stand for
+// values inside of fields. What is null counts as missing.
 typedef struct peft_dataset_desc {
     peft_context *context;
-    const char *path;        // .jsonl (one object per line), .csv or .tsv (first line: column names; quotes as in RFC 4180)
+    // .jsonl, .ndjson, .json (an object per line, or an array of objects), .csv, .tsv
+    const char *path;
+                             //   (first line: column names); "-": standard input, whatever of them it is
     const char *prompt;      // template with {{field}}; default "{{prompt}}"
     const char *completion;  // default "{{completion}}"
     int64_t limit;           // read at most this many examples; 0: all
+    const char *format;      // "jsonl", "json", "ndjson", "csv", "tsv"; default: what the name says
+    peft_data_quotes quotes;
 } peft_dataset_desc;
 
-// UTF-8; blank lines are skipped. A bad line (PEFT_ERROR_FORMAT) or a missing field (PEFT_ERROR_MISSING) is an error that names
-// file, line and field; a template that does not close its {{ is PEFT_ERROR_ARGUMENT. A file without lines gives no examples.
+// UTF-8, with or without a byte order mark; lines end with LF, CR LF or CR; blank lines are skipped. A bad
+// line (PEFT_ERROR_FORMAT) or a missing field (PEFT_ERROR_MISSING) is an error that names file, line and
+// fields. PEFT_ERROR_ARGUMENT: a template that does not close its {{, that has no field though it is not
+// empty, or that holds a field in single braces or marks of other template languages ({%, {#, |||).
+// PEFT_ERROR_UNSUPPORTED: another format; the message has the line that converts .gz, .parquet and the like.
+// No records: no examples.
 PEFTDEF peft_status peft_dataset_load(const peft_dataset_desc *desc, peft_dataset **out);
 PEFTDEF void peft_dataset_destroy(peft_dataset *data);
 PEFTDEF int64_t peft_dataset_count(const peft_dataset *data);
 // Templates filled in; the dataset's own text, valid until it is destroyed. NULL: i is out of range.
 PEFTDEF const char *peft_dataset_prompt(const peft_dataset *data, int64_t i);
 PEFTDEF const char *peft_dataset_completion(const peft_dataset *data, int64_t i);
+// The names of the first record's fields, "dialogue, id, summary"; "": not from a file. The dataset's own.
+PEFTDEF const char *peft_dataset_fields(const peft_dataset *data);
 // Splits off a seeded random part of `fraction` (0..1) of the examples, rounded to the nearest count; both results keep the order
 // of the examples and are new datasets that share nothing with `data`.
 PEFTDEF peft_status peft_dataset_split(const peft_dataset *data, double fraction, uint64_t seed, peft_dataset **rest, peft_dataset **part);
@@ -925,8 +944,9 @@ typedef struct peft_train_desc {
     peft_model *model;
     peft_adapter *adapter;      // NULL: all weights of the model
     const peft_dataset *data, *validation;  // validation may be NULL
-    int64_t epochs;             // default 3
-    int64_t max_steps;          // default: epochs * examples / batch
+    // default 3. Each visits every example once: its last batch may be short, as in HF's Trainer
+    int64_t epochs;
+    int64_t max_steps;          // default: epochs * examples / batch, per epoch rounded up
     int64_t batch_size;         // default 8 examples per forward
     int64_t accumulation;       // default 1: batches per optimizer step
     peft_optimizer_kind optimizer;
@@ -941,7 +961,8 @@ typedef struct peft_train_desc {
     peft_schedule schedule;
     int64_t warmup_steps;
     float dropout;              // in the model; default 0 (HF's config value is not used unless given here)
-    int64_t max_source, max_target;  // tokens, longer texts are cut; default 512, 128
+    // tokens, longer texts are cut at their ends, and the log says so; default 512, 128
+    int64_t max_source, max_target;
     int64_t eval_every;         // steps; default: once per epoch, when there is validation data
     bool keep_best;             // put the best evaluated weights back at the end
     const char *checkpoint;     // file for resumable state; NULL: none
@@ -955,6 +976,8 @@ typedef struct peft_train_desc {
 typedef struct peft_train_result {
     int64_t steps, tokens, trainable, total;  // tokens: source and target together
     double loss, best_eval_loss, seconds;
+    // of `data`: what max_source, max_target and the context window took away; the log says more
+    int64_t cut_examples, cut_tokens;
 } peft_train_result;
 
 // `result` may be NULL. PEFT_CANCELLED when the callback stopped it: weights are those of the last step.
@@ -2159,8 +2182,19 @@ static void peft__file_map(peft__file *f) {
 }
 #endif
 
+static bool peft__is_pipe(const char *path) {  // whose opening might take forever
+#if PEFT__MMAP
+    struct stat s;
+    return stat(path, &s) == 0 && S_ISFIFO(s.st_mode);
+#else
+    (void)path;
+    return false;
+#endif
+}
+
 static peft_status peft__file_open_stdio(peft__file *f) {
     if (peft__is_directory(f->path)) return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: is a directory", f->path);
+    if (peft__is_pipe(f->path)) return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: is a pipe", f->path);
     FILE *in = fopen(f->path, "rb");
     bool missing = errno == ENOENT;
 #if defined(ENOTDIR)
@@ -3225,7 +3259,8 @@ typedef struct peft__json {
     peft__json_type type;
     bool boolean;
     double number;
-    const char *string;  // unescaped, NUL-terminated
+    // unescaped, NUL-terminated; of other types: where it begins in the text that was parsed
+    const char *string;
     size_t length;       // bytes of the string, or count of items
     const char *key;     // of a member of an object
     size_t key_length;
@@ -3404,6 +3439,7 @@ static peft_status peft__json_value(peft__json_reader *r, peft__json **out) {
     *out = v;
     peft__json_space(r);
     if (r->at >= r->end) return peft__json_error(r, "ends in the middle");
+    v->string = r->at;
     if (*r->at == '{' || *r->at == '[') {
         bool object = *r->at++ == '{';
         v->type = object ? PEFT__JSON_OBJECT : PEFT__JSON_ARRAY;
@@ -17185,32 +17221,40 @@ static bool peft__push_start(const peft_model *m, peft_ids *ids) {
     return !llama || m->config.bos_id < 0 || peft__ids_push(m->ctx, ids, m->config.bos_id);
 }
 
-// Appends one text, cut to `max` tokens. T5: both end with the end token, which a cut keeps, as in HF. Decoder-only: a prompt begins as
-// the model's texts begin and is never empty, a completion ends with the end token.
-static peft_status peft__encode_text(const peft_model *m, const char *text, bool prompt, int64_t max, peft_ids *ids) {
-    int64_t start = ids->count;
+// Appends one text as tokens; every prompt of training, evaluation, scoring and generation comes by here. T5:
+// both end with the end token. Decoder-only: a prompt begins as the model's texts begin and is never empty, a
+// completion ends with the end token. What goes beyond `max` tokens is cut off, but for an end token, as in
+// HF. Returns how many that were in *cut (NULL: nobody asks).
+static peft_status peft__encode_text(const peft_model *m, const char *text, bool prompt, int64_t max,
+                                     peft_ids *ids, int64_t *cut) {
+    int64_t start = ids->count, lost = 0;
     bool seq2seq = m->config.encoder_decoder, ends = (seq2seq || !prompt) && m->config.eos_id >= 0;
     if (prompt && !seq2seq && !peft__push_start(m, ids)) return PEFT_ERROR_MEMORY;
+    int64_t begun = ids->count;
     peft_status status = peft_encode_special(m->tokenizer, text, strlen(text), ids);
     if (status) return status;
-    if (ids->count - start > max - ends) ids->count = start + max - ends;
+    if (begun > start && ids->count > begun && ids->data[begun] == ids->data[start])
+        peft__log(m->ctx,
+                "warning: a prompt begins with %s, which is put before every prompt anyway: it stands there twice",
+                  peft_token_text(m->tokenizer, ids->data[start]));
+    lost = PEFT__MAX(0, ids->count - start - (max - ends));
+    ids->count -= lost;
+    if (cut) *cut = lost;
     int32_t first = m->config.bos_id >= 0 ? m->config.bos_id : PEFT__MAX(m->config.eos_id, 0);
     if (prompt && !seq2seq && ids->count == start) return peft__ids_push(m->ctx, ids, first) ? PEFT_OK : PEFT_ERROR_MEMORY;
     return !ends || peft__ids_push(m->ctx, ids, m->config.eos_id) ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
 static peft_status peft__texts_encode(const peft__generator *g, peft__texts *t) {
-    const peft_tokenizer *tokenizer = peft_model_tokenizer(g->d.model);
-    if (!tokenizer) return peft__fail(g->ctx, PEFT_ERROR_MISSING, "peft_generate: the model's folder has no tokenizer");
+    if (!peft_model_tokenizer(g->d.model))
+        return peft__fail(g->ctx, PEFT_ERROR_MISSING, "peft_generate: the model's folder has no tokenizer");
     t->order = (peft__prompt *)peft__calloc(g->ctx, t->count, sizeof(peft__prompt));
     if (!t->order) return PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < t->count; i++) {
         if (!t->prompts[i]) return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT, "peft_generate: prompt %lld is NULL", (long long)i);
         t->order[i].index = i;
         t->order[i].begin = t->ids.count;
-        peft_status status = peft__push_start(g->d.model, &t->ids) ? PEFT_OK : PEFT_ERROR_MEMORY;
-        if (!status) status = peft_encode_special(tokenizer, t->prompts[i], strlen(t->prompts[i]), &t->ids);
-        if (!status && g->config->encoder_decoder) status = peft__ids_push(g->ctx, &t->ids, g->config->eos_id) ? PEFT_OK : PEFT_ERROR_MEMORY;
+        peft_status status = peft__encode_text(g->d.model, t->prompts[i], true, INT64_MAX / 2, &t->ids, NULL);
         if (status) return status;
         t->order[i].count = t->ids.count - t->order[i].begin;
     }
@@ -17450,7 +17494,7 @@ static peft_status peft__score_check(const peft_score_desc *d, const peft__score
 static peft_status peft__completion_ids(const peft_score_desc *d, const peft__scorer *s, int64_t i, peft_ids *ids) {
     ids->count = 0;
     if (d->completion_ids) return peft__push_all(s->ctx, ids, d->completion_ids[i].data, d->completion_ids[i].count) ? PEFT_OK : PEFT_ERROR_MEMORY;
-    peft_status status = peft__encode_text(s->model, d->completions[i], false, INT64_MAX / 2, ids);
+    peft_status status = peft__encode_text(s->model, d->completions[i], false, INT64_MAX / 2, ids, NULL);
     if (!status && !d->with_end && s->model->config.eos_id >= 0) ids->count--;
     return status;
 }
@@ -17458,7 +17502,7 @@ static peft_status peft__completion_ids(const peft_score_desc *d, const peft__sc
 static peft_status peft__score_all(const peft_score_desc *d, peft__scorer *s, int64_t *counts) {
     peft_ids prompt = {NULL, 0, 0}, completion = {NULL, 0, 0};
     peft_status status = PEFT_OK;
-    if (d->prompt) status = peft__encode_text(s->model, d->prompt, true, INT64_MAX / 2, &prompt);
+    if (d->prompt) status = peft__encode_text(s->model, d->prompt, true, INT64_MAX / 2, &prompt, NULL);
     else if (!peft__push_all(s->ctx, &prompt, d->prompt_ids->data, d->prompt_ids->count)) status = PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < d->count && !status; i++) {
         status = peft__completion_ids(d, s, i, &completion);
@@ -17550,6 +17594,7 @@ struct peft_dataset {
     peft__arena arena;  // every text
     char **texts;       // prompt, completion, prompt, completion, ...
     const char **tasks; // of a mixture's examples [count], or NULL
+    const char *fields; // names, for messages; NULL: not read from a file
     int64_t count, capacity;
 };
 
@@ -17566,6 +17611,7 @@ typedef struct peft__data_record {
     int64_t line;
     peft__field *fields;
     int64_t count, capacity;
+    const peft__json *object;  // the same as JSON, for names of values inside of others; NULL: there are none
 } peft__data_record;
 
 static peft__field *peft__record_add(peft__data_record *r) {
@@ -17584,6 +17630,96 @@ PEFT__NOINLINE peft_status peft__record_fail(const peft__data_record *r, const c
 // Lengths fit an int wherever they go into a message: a name that long is cut.
 static int peft__shown(size_t n) {
     return (int)PEFT__MIN(n, (size_t)100);
+}
+
+// A name that occurs twice means its last value, as in Python's json and csv.
+PEFT__NOINLINE const peft__field *peft__record_find(const peft__data_record *r, const char *name, size_t n) {
+    for (int64_t i = r->count - 1; i >= 0; i--)
+        if (r->fields[i].name_size == n && memcmp(r->fields[i].name, name, n) == 0) return &r->fields[i];
+    return NULL;
+}
+
+// Past a value of text that has been parsed already, hence without checks of form.
+static const char *peft__json_skip(const char *p) {
+    int depth = 0;
+    for (bool quoted = false;; p++) {
+        if (*p == '"') quoted = !quoted;
+        else if (quoted) p += *p == '\\';
+        else if (*p == '{' || *p == '[') depth++;
+        else if ((*p == '}' || *p == ']') && --depth < 0) return p;
+        else if (!depth && *p == ',') return p;
+    }
+}
+
+// Strings become their content; all else keeps the text it has in the file (1.0 stays 1.0, a 64-bit id keeps
+// its digits).
+static void peft__field_from_json(peft__field *f, const peft__json *v) {
+    f->null = v->type == PEFT__JSON_NULL;
+    f->text = v->string;
+    f->size = v->length;
+    if (v->type == PEFT__JSON_STRING) return;
+    const char *stop = peft__json_skip(v->string);
+    while (strchr(" \t\r\n", stop[-1])) stop--;
+    f->size = (size_t)(stop - v->string);
+}
+
+// One step of a path: ".name", "[0]", "[-1]", "['name']". Moves *at behind it; NULL: there is no such value,
+// or no such step.
+static const peft__json *peft__json_step(const peft__json *v, const char **at, const char *end, bool first) {
+    const char *p = *at, *name = NULL;
+    size_t n = 0;
+    if (first || *p == '.') {
+        name = p + !first;
+        while (name + n < end && name[n] != '.' && name[n] != '[') n++;
+        *at = name + n;
+    } else if (end - p > 3 && *p == '[' && (p[1] == '"' || p[1] == '\'')) {
+        const char *quote = (const char *)memchr(p + 2, p[1], (size_t)(end - p - 2));
+        if (!quote || end - quote < 2 || quote[1] != ']') return NULL;
+        name = p + 2;
+        n = (size_t)(quote - name);
+        *at = quote + 2;
+    }
+    if (name) {
+        const peft__json *found = NULL;
+        for (const peft__json *c = v->type == PEFT__JSON_OBJECT ? v->child : NULL; c; c = c->next)
+            if (c->key_length == n && memcmp(c->key, name, n) == 0) found = c;
+        return found;
+    }
+    char *stop = NULL;
+    long i = *p == '[' ? strtol(p + 1, &stop, 10) : 0;
+    if (!stop || stop == p + 1 || stop >= end || *stop != ']' || v->type != PEFT__JSON_ARRAY) return NULL;
+    *at = stop + 1;
+    if (i < 0) i += (long)v->length;
+    const peft__json *c = i < 0 ? NULL : v->child;
+    while (c && i--) c = c->next;
+    return c;
+}
+
+// The value that a template names: a field, or a value inside of one ("answers.text", "messages[0].content").
+// False: there is none.
+static bool peft__record_value(const peft__data_record *r, const char *name, size_t n, peft__field *out) {
+    const peft__field *f = peft__record_find(r, name, n);
+    if (f) {
+        *out = *f;
+        return true;
+    }
+    const peft__json *v = r->object;
+    const char *at = name;
+    for (bool first = true; v && at < name + n; first = false) v = peft__json_step(v, &at, name + n, first);
+    if (!v || v == r->object) return false;
+    peft__field_from_json(out, v);
+    return true;
+}
+
+// The names of a record's fields, for messages: "dialogue, id, summary".
+static void peft__record_names(const peft__data_record *r, char *out, size_t size) {
+    size_t n = 0;
+    peft__string_into(out, size, "none");
+    for (int64_t i = 0; i < r->count && n + 1 < size; i++) {
+        peft__string_into(out + n, size - n, "%s%.*s", i ? ", " : "", peft__shown(r->fields[i].name_size),
+                          r->fields[i].name);
+        n += strlen(out + n);
+    }
 }
 
 // ---- templates
@@ -17630,51 +17766,74 @@ static peft_status peft__template_parse(peft_context *ctx, peft__arena *arena, c
     return PEFT_OK;
 }
 
-// A name that occurs twice means its last value, as in Python's json and csv.
-PEFT__NOINLINE const peft__field *peft__record_find(const peft__data_record *r, const char *name, size_t n) {
-    for (int64_t i = r->count - 1; i >= 0; i--)
-        if (r->fields[i].name_size == n && memcmp(r->fields[i].name, name, n) == 0) return &r->fields[i];
+// A literal part that was meant to be more: marks of other template languages, or a field of the record in
+// single braces.
+static const char *peft__template_doubt(const peft__data_record *r, const char *text, size_t n, int *size) {
+    static const char *const marks[] = {"{%", "{#", "|||"};
+    for (const char *p = text, *end = text + n; p < end; p++) {
+        *size = 0;
+        for (int64_t i = 0; i < PEFT__COUNT(marks) && !*size; i++)
+            if ((size_t)(end - p) >= strlen(marks[i]) && memcmp(p, marks[i], strlen(marks[i])) == 0)
+                *size = (int)strlen(marks[i]);
+        const char *close = *p == '{' ? (const char *)memchr(p, '}', (size_t)(end - p)) : NULL;
+        const char *name = p + 1;
+        size_t width = close ? (size_t)(close - name) : 0;
+        peft__trim(&name, &width);
+        if (!*size && width && peft__record_find(r, name, width)) *size = (int)(close + 1 - p);
+        if (*size) return p;
+    }
     return NULL;
 }
 
+// What would train on constants without a word, seen with the first record. The empty text is meant so.
+static peft_status peft__template_check(const peft__template *t, const peft__data_record *r) {
+    char names[300];
+    bool filled = !t->count;
+    peft__record_names(r, names, sizeof(names));
+    for (int64_t i = 0; i < t->count; i++) {
+        int n = 0;
+        const peft__part *p = &t->parts[i];
+        const char *doubt = p->field ? NULL : peft__template_doubt(r, p->text, p->size, &n);
+        if (doubt)
+            return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
+                              "%s template: \"%.*s\" would stand there as it is; "
+                              "a field is written {{name}}. Fields of %s: %s", t->what, PEFT__MIN(n, 100),
+                                  doubt,
+                              r->path, names);
+        filled = filled || p->field;
+    }
+    if (filled) return PEFT_OK;
+    return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
+                      "%s template: no {{field}} in it, every %s would be the same. "
+                      "Fields of %s: %s", t->what, t->what, r->path, names);
+}
+
 static peft_status peft__template_render(const peft__template *t, const peft__data_record *r, peft__string *out) {
+    char names[300];
     peft__string_append(out, "", 0);  // the empty text is a text
     for (int64_t i = 0; i < t->count; i++) {
         const peft__part *p = &t->parts[i];
-        const peft__field *f = p->field ? peft__record_find(r, p->text, p->size) : NULL;
-        if (p->field && (!f || f->null))
-            return peft__fail(r->ctx, PEFT_ERROR_MISSING, "%s:%lld: field \"%.*s\" of the %s template is %s", r->path, (long long)r->line,
-                              peft__shown(p->size), p->text, t->what, f ? "null" : "missing");
-        if (f && f->size && memchr(f->text, 0, f->size))
+        peft__field f;
+        memset(&f, 0, sizeof(f));
+        f.text = p->text;
+        f.size = p->size;
+        bool found = !p->field || peft__record_value(r, p->text, p->size, &f);
+        if (!found || f.null) {
+            peft__record_names(r, names, sizeof(names));
+            return peft__fail(r->ctx, PEFT_ERROR_MISSING, "%s:%lld: field \"%.*s\" of the %s template is %s; "
+                              "there are: %s", r->path, (long long)r->line, peft__shown(p->size), p->text,
+                                  t->what,
+                              found ? "null" : "missing", names);
+        }
+        if (p->field && f.size && memchr(f.text, 0, f.size))
             return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s:%lld: field \"%.*s\" holds a NUL character", r->path, (long long)r->line,
                               peft__shown(p->size), p->text);
-        if (!peft__string_append(out, f ? f->text : p->text, f ? f->size : p->size)) return PEFT_ERROR_MEMORY;
+        if (!peft__string_append(out, f.text, f.size)) return PEFT_ERROR_MEMORY;
     }
     return out->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
 // ---- JSON lines
-
-// Past a value of text that has been parsed already, hence without checks of form.
-static const char *peft__json_skip(const char *p, const char *end) {
-    int depth = 0;
-    bool quoted = false;
-    for (; p < end; p++) {
-        if (quoted) {
-            if (*p == '\\') p++;
-            else if (*p == '"') quoted = false;
-        } else if (*p == '"') {
-            quoted = true;
-        } else if (*p == '{' || *p == '[') {
-            depth++;
-        } else if (*p == '}' || *p == ']') {
-            if (--depth < 0) return p;
-        } else if (!depth && *p == ',') {
-            return p;
-        }
-    }
-    return p;
-}
 
 // A line that has to be an object.
 static peft_status peft__record_parse(const peft__data_record *r, peft__arena *scratch, const char *text, size_t n, peft__json **root) {
@@ -17684,29 +17843,16 @@ static peft_status peft__record_parse(const peft__data_record *r, peft__arena *s
     return status || (*root)->type == PEFT__JSON_OBJECT ? status : peft__record_fail(r, "not a JSON object");
 }
 
-// Strings become their content; all else keeps the text it has in the file (1.0 stays 1.0, a 64-bit id keeps its digits).
-static peft_status peft__record_from_json(peft__data_record *r, peft__arena *scratch, const char *text, size_t n) {
+static peft_status peft__record_from_json(peft__data_record *r, const peft__json *object) {
     r->count = 0;
-    peft__json *root = NULL;
-    peft_status status = peft__record_parse(r, scratch, text, n, &root);
-    if (status) return status;
-    const char *end = text + n, *p = (const char *)memchr(text, '{', n) + 1;
-    for (const peft__json *v = root->child; v; v = v->next) {
+    r->object = object;
+    if (object->type != PEFT__JSON_OBJECT) return peft__record_fail(r, "not a JSON object");
+    for (const peft__json *v = object->child; v; v = v->next) {
         peft__field *f = peft__record_add(r);
         if (!f) return PEFT_ERROR_MEMORY;
-        while (*p != '"') p++;
-        for (p++; *p != '"'; p++) p += *p == '\\';  // the name
-        while (*p != ':') p++;
-        const char *value = p + 1;
-        p = peft__json_skip(value, end);
-        const char *stop = p++;
-        while (strchr(" \t\r\n", *value)) value++;
-        while (strchr(" \t\r\n", stop[-1])) stop--;
         f->name = v->key;
         f->name_size = v->key_length;
-        f->null = v->type == PEFT__JSON_NULL;
-        f->text = v->type == PEFT__JSON_STRING ? v->string : value;
-        f->size = v->type == PEFT__JSON_STRING ? v->length : (size_t)(stop - value);
+        peft__field_from_json(f, v);
     }
     return PEFT_OK;
 }
@@ -17725,22 +17871,6 @@ static peft_status peft__dataset_add(peft_dataset *d, const char *prompt, size_t
     return PEFT_OK;
 }
 
-typedef struct peft__loader {
-    peft_dataset *data;
-    peft__template prompt, completion;
-    peft__string texts[2];  // the example being filled in
-    peft__arena scratch;    // templates' parts, then one line at a time
-    peft__data_record record;
-    int64_t limit;
-} peft__loader;
-
-static peft_status peft__load_record(peft__loader *l) {
-    l->texts[0].size = l->texts[1].size = 0;
-    peft_status status = peft__template_render(&l->prompt, &l->record, &l->texts[0]);
-    if (!status) status = peft__template_render(&l->completion, &l->record, &l->texts[1]);
-    return status ? status : peft__dataset_add(l->data, l->texts[0].data, l->texts[0].size, l->texts[1].data, l->texts[1].size);
-}
-
 static bool peft__utf8_valid(const char *s, size_t n) {
     uint32_t cp;
     for (size_t i = 0; i < n;) {
@@ -17756,58 +17886,44 @@ static bool peft__blank(const char *s, size_t n) {
     return true;
 }
 
-static peft_status peft__load_jsonl(peft__loader *l, char *text, size_t size) {
-    peft_status status = PEFT_OK;
-    peft__arena line;
-    peft__arena_init(&line, l->data->ctx);
-    for (char *at = text, *end = text + size; at < end && !status && l->data->count < l->limit;) {
-        char *stop = (char *)memchr(at, '\n', (size_t)(end - at));
-        if (!stop) stop = end;
-        size_t n = (size_t)(stop - at);
-        l->record.line++;
-        if (!peft__blank(at, n)) {
-            peft__arena_reset(&line);
-            if (!peft__utf8_valid(at, n)) status = peft__record_fail(&l->record, "not valid UTF-8");
-            if (!status) status = peft__record_from_json(&l->record, &line, at, n);
-            if (!status) status = peft__load_record(l);
-        }
-        at = stop + 1;
-    }
-    peft__arena_free(&line);
-    return status;
-}
-
 // ---- CSV and TSV
 
 typedef struct peft__csv {
     char *at, *end;
     char separator;
     int64_t next_line;
+    peft_data_quotes quotes;
 } peft__csv;
 
+// Lines end with "\n", "\r\n" or, in old files, "\r".
 static bool peft__csv_at_newline(const peft__csv *c) {
-    return *c->at == '\n' || (*c->at == '\r' && (c->at + 1 == c->end || c->at[1] == '\n'));
+    return *c->at == '\n' || *c->at == '\r';
 }
 
 static void peft__csv_skip_newline(peft__csv *c) {
-    if (c->at < c->end && *c->at == '\r') c->at++;
-    if (c->at < c->end) c->at++;
+    if (c->at < c->end) c->at += *c->at == '\r' && c->at + 1 < c->end && c->at[1] == '\n' ? 2 : 1;
     c->next_line++;
 }
+
+#define PEFT__QUOTES_HINT "; say whether quotes are RFC 4180's or (none) characters like any other"
 
 // Behind an opening quote: "" is a quote, all else stands for itself, line ends too. Unescaped in place.
 static peft_status peft__csv_quoted(peft__csv *c, const peft__data_record *r, peft__field *f) {
     char *put = ++c->at;
     f->text = put;
     for (;; *put++ = *c->at++) {
-        if (c->at == c->end) return peft__record_fail(r, "a quoted field without its closing quote");
-        if (*c->at == '\n') c->next_line++;
+        if (c->at == c->end)
+            return peft__record_fail(r, "a quoted field without its closing quote" PEFT__QUOTES_HINT);
+        if (peft__csv_at_newline(c) && c->separator == '\t' && c->quotes != PEFT_QUOTES_RFC4180)
+            return peft__record_fail(r, "a quoted field goes on over the end of the line" PEFT__QUOTES_HINT);
+        c->next_line += *c->at == '\n' || (*c->at == '\r' && c->at + 1 < c->end && c->at[1] != '\n');
         if (*c->at != '"') continue;
         c->at++;
         if (c->at == c->end || *c->at != '"') break;
     }
     f->size = (size_t)(put - f->text);
-    if (c->at < c->end && *c->at != c->separator && !peft__csv_at_newline(c)) return peft__record_fail(r, "text behind a closing quote");
+    if (c->at < c->end && *c->at != c->separator && !peft__csv_at_newline(c))
+        return peft__record_fail(r, "text behind a closing quote" PEFT__QUOTES_HINT);
     return PEFT_OK;
 }
 
@@ -17822,7 +17938,7 @@ static peft_status peft__csv_record(peft__csv *c, peft__data_record *r, bool hea
     for (;;) {
         peft__field value;
         memset(&value, 0, sizeof(value));
-        if (c->at < c->end && *c->at == '"') {
+        if (c->at < c->end && *c->at == '"' && c->quotes != PEFT_QUOTES_NONE) {
             peft_status status = peft__csv_quoted(c, r, &value);
             if (status) return status;
         } else {
@@ -17843,24 +17959,7 @@ static peft_status peft__csv_record(peft__csv *c, peft__data_record *r, bool hea
     return valid ? PEFT_OK : peft__record_fail(r, "not valid UTF-8");
 }
 
-static peft_status peft__load_csv(peft__loader *l, char *text, size_t size, char separator) {
-    peft__csv c = {text, text + size, separator, 1};
-    peft__data_record *r = &l->record;
-    int64_t n = 0;
-    peft_status status = peft__csv_record(&c, r, true, &n);
-    if (!status && !n) return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: empty: the first line has to name the columns", r->path);
-    while (!status && l->data->count < l->limit) {
-        status = peft__csv_record(&c, r, false, &n);
-        if (status || !n) break;
-        if (n != r->count)
-            return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s:%lld: %lld fields, the first line names %lld", r->path, (long long)r->line,
-                              (long long)n, (long long)r->count);
-        status = peft__load_record(l);
-    }
-    return status;
-}
-
-// ---- loading
+// ---- files of records
 
 static bool peft__has_extension(const char *path, const char *extension) {  // in lower case; that of the path may be in any
     size_t n = strlen(path), m = strlen(extension);
@@ -17869,21 +17968,235 @@ static bool peft__has_extension(const char *path, const char *extension) {  // i
     return true;
 }
 
-static peft_status peft__load_file(peft__loader *l) {
-    static const char *const extensions[] = {".jsonl", ".csv", ".tsv"};
-    peft__data_record *r = &l->record;
-    int64_t kind = 0;
-    while (kind < PEFT__COUNT(extensions) && !peft__has_extension(r->path, extensions[kind])) kind++;
-    if (kind == PEFT__COUNT(extensions))
-        return peft__fail(r->ctx, PEFT_ERROR_UNSUPPORTED, "%s: the name ends in none of .jsonl, .csv, .tsv", r->path);
-    char *text = NULL;
+typedef enum peft__records_kind { PEFT__JSON_RECORDS, PEFT__JSON_LIST, PEFT__TABLE } peft__records_kind;
+
+// The records of a file, one after the other.
+typedef struct peft__records {
+    peft__data_record record;  // the newest; valid until the next
+    peft__records_kind kind;
+    char *text;                // the whole file
+    peft__csv table;           // where we are; of JSON: the place and the line
+    peft__arena scratch;       // the newest record's
+    bool begun;                // of a list: there was an element
+} peft__records;
+
+static void peft__records_close(peft__records *s) {
+    if (!s->record.ctx) return;
+    peft__free(s->record.ctx, s->record.fields);
+    peft__free(s->record.ctx, s->text);
+    peft__arena_free(&s->scratch);
+}
+
+// "-" is standard input.
+static peft_status peft__read_input(peft_context *ctx, const char *path, char **text, size_t *size) {
+    if (strcmp(path, "-") != 0) return peft__read_all(ctx, path, text, size);
+#if PEFT_NO_STDIO
+    return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "standard input: built with PEFT_NO_STDIO");
+#else
+    peft__string all;
+    peft__string_init(&all, ctx);
+    char block[4096];
+    size_t n;
+    peft__string_append(&all, "", 0);
+    while ((n = fread(block, 1, sizeof(block), stdin)) > 0 && peft__string_append(&all, block, n)) {}
+    peft_status status = all.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
+    if (ferror(stdin)) status = peft__fail(ctx, PEFT_ERROR_IO, "standard input: %s", strerror(errno));
+    if (status) peft__string_free(&all);
+    *text = all.data;
+    *size = all.size;
+    return status;
+#endif
+}
+
+// Formats that others write and this library does not read: the line that turns them into one that it does.
+static peft_status peft__records_refuse(peft_context *ctx, const char *path) {
+    static const char *const formats[][3] = {
+        {".gz", "gunzip -k ", ""}, {".bz2", "bunzip2 -k ", ""}, {".xz", "unxz -k ", ""},
+            {".zst", "unzstd ", ""},
+        {".zip", "unzip ", ""},
+        {".parquet", "python3 -c \"import pandas; pandas.read_parquet('",
+         "').to_json('data.jsonl', orient='records', lines=True)\""},
+        {".arrow", "python3 -c \"import datasets; datasets.Dataset.from_file('",
+         "').to_json('data.jsonl')\""},
+        {".xlsx", "python3 -c \"import pandas; pandas.read_excel('", "').to_csv('data.csv', index=False)\""}};
+    for (int64_t i = 0; i < PEFT__COUNT(formats); i++)
+        if (peft__has_extension(path, formats[i][0]))
+            return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s files are not read; to convert it: %s%s%s",
+                              path, formats[i][0], formats[i][1], path, formats[i][2]);
+    return PEFT_OK;
+}
+
+// JSON, or a table and its separator: as it is said, else by the name's ending, else (standard input) by the
+// first characters.
+static peft_status peft__records_format(peft__records *s, const char *format, const char *begin) {
+    static const char *const endings[] = {".jsonl", ".json", ".ndjson", ".csv", ".tsv"};
+    const char *path = s->record.path;
+    char first = begin[strspn(begin, " \t\r\n")];
+    int64_t k = 0;
+    if (format) {
+        while (k < PEFT__COUNT(endings) && strcmp(format, endings[k] + 1) != 0) k++;
+        if (k == PEFT__COUNT(endings))
+            return peft__fail(s->record.ctx, PEFT_ERROR_ARGUMENT,
+                              "format is \"%s\", not jsonl, json, ndjson, csv or tsv", format);
+    } else if (strcmp(path, "-") == 0) {
+        size_t line = strcspn(begin, "\r\n");
+        k = first == '[' || first == '{' || !first ? 0 : memchr(begin, '\t', line) ? 4 : 3;
+    } else {
+        while (k < PEFT__COUNT(endings) && !peft__has_extension(path, endings[k])) k++;
+        if (k == PEFT__COUNT(endings))
+            return peft__fail(s->record.ctx, PEFT_ERROR_UNSUPPORTED, "%s: the name ends in none of .jsonl, "
+                              ".json, .ndjson, .csv, .tsv; say what format it is", path);
+    }
+    s->kind = k >= 3 ? PEFT__TABLE : first == '[' ? PEFT__JSON_LIST : PEFT__JSON_RECORDS;
+    s->table.separator = k == 4 ? '\t' : ',';
+    // the list's elements begin behind it
+    for (bool open = s->kind == PEFT__JSON_LIST; open; s->table.at++) {
+        open = *s->table.at != '[';
+        s->table.next_line += *s->table.at == '\n';
+    }
+    return PEFT_OK;
+}
+
+static peft_status peft__records_open(peft_context *ctx, const char *path, const char *format,
+                                      peft_data_quotes quotes, peft__records *s) {
+    memset(s, 0, sizeof(*s));
+    s->record.ctx = ctx;
+    s->record.path = path;
+    peft__arena_init(&s->scratch, ctx);
+    if ((int)quotes < 0 || quotes > PEFT_QUOTES_NONE)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "quotes is %d", (int)quotes);
     size_t size = 0;
-    peft_status status = peft__read_all(r->ctx, r->path, &text, &size);
+    peft_status status = format ? PEFT_OK : peft__records_refuse(ctx, path);
+    if (!status) status = peft__read_input(ctx, path, &s->text, &size);
     if (status) return status;
-    size_t mark = size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;  // spreadsheets put a byte order mark first
-    if (kind == 0) status = peft__load_jsonl(l, text + mark, size - mark);
-    else status = peft__load_csv(l, text + mark, size - mark, kind == 1 ? ',' : '\t');
-    peft__free(r->ctx, text);
+    // spreadsheets put a byte order mark first
+    size_t mark = size >= 3 && memcmp(s->text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+    peft__csv whole = {s->text + mark, s->text + size, ',', 1, quotes};
+    s->table = whole;
+    status = peft__records_format(s, format, s->text + mark);
+    if (status || s->kind != PEFT__TABLE) return status;
+    int64_t n = 0;
+    status = peft__csv_record(&s->table, &s->record, true, &n);
+    if (status || n) return status;
+    return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: empty: the first line has to name the columns", path);
+}
+
+static peft_status peft__records_line(peft__records *s, bool *more) {
+    peft__csv *c = &s->table;
+    *more = false;
+    while (c->at < c->end && !*more) {
+        char *at = c->at;
+        while (c->at < c->end && !peft__csv_at_newline(c)) c->at++;
+        size_t n = (size_t)(c->at - at);
+        s->record.line = c->next_line;
+        peft__csv_skip_newline(c);
+        if (peft__blank(at, n)) continue;
+        peft__json *object = NULL;
+        if (!peft__utf8_valid(at, n)) return peft__record_fail(&s->record, "not valid UTF-8");
+        peft_status status = peft__record_parse(&s->record, &s->scratch, at, n, &object);
+        if (!status) status = peft__record_from_json(&s->record, object);
+        if (status) return status;
+        *more = true;
+    }
+    return PEFT_OK;
+}
+
+// The next element of one JSON array.
+static peft_status peft__records_element(peft__records *s, bool *more) {
+    peft__data_record *r = &s->record;
+    peft__csv *c = &s->table;
+    peft__json_reader j = {r->ctx, &s->scratch, c->at, s->text, c->end, r->path, 0};
+    peft__json *object = NULL;
+    *more = false;
+    peft__json_space(&j);
+    char mark = j.at < j.end ? *j.at : 0;
+    if (mark == ']') {
+        j.at++;
+        peft__json_space(&j);
+        return j.at == j.end ? PEFT_OK : peft__json_error(&j, "something behind the end");
+    }
+    if (s->begun && mark != ',')
+        return peft__json_error(&j, mark ? "a ',' is missing" : "ends in the middle");
+    j.at += s->begun;
+    s->begun = true;
+    peft__json_space(&j);
+    const char *begin = j.at;
+    peft_status status = peft__json_value(&j, &object);
+    if (status) return status;
+    for (; c->at < begin; c->at++) c->next_line += *c->at == '\n';
+    r->line = c->next_line;
+    for (; c->at < j.at; c->at++) c->next_line += *c->at == '\n';
+    *more = true;
+    if (!peft__utf8_valid(begin, (size_t)(j.at - begin))) return peft__record_fail(r, "not valid UTF-8");
+    return peft__record_from_json(r, object);
+}
+
+static peft_status peft__records_row(peft__records *s, bool *more) {
+    peft__data_record *r = &s->record;
+    int64_t n = 0;
+    peft_status status = peft__csv_record(&s->table, r, false, &n);
+    *more = n > 0;
+    if (status || !n || n == r->count) return status;
+    return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s:%lld: %lld fields, the first line names %lld", r->path,
+                      (long long)r->line, (long long)n,
+                      (long long)r->count);
+}
+
+// Reads on to the next record. *more false: there is none.
+static peft_status peft__records_next(peft__records *s, bool *more) {
+    peft__arena_reset(&s->scratch);
+    if (s->kind == PEFT__TABLE) return peft__records_row(s, more);
+    return s->kind == PEFT__JSON_LIST ? peft__records_element(s, more) : peft__records_line(s, more);
+}
+
+// ---- loading
+
+typedef struct peft__loader {
+    peft_dataset *data;
+    const peft_dataset_desc *d;
+    peft__template templates[2];  // of prompt and completion
+    peft__string texts[2];        // the example being filled in
+    peft__arena parts;
+    peft__records records;
+} peft__loader;
+
+// Parsed with the first record at hand, whose fields every message can name.
+static peft_status peft__loader_templates(peft__loader *l) {
+    static const char *const names[] = {"prompt", "completion"}, *const usual[] = {"{{prompt}}",
+                                                                                   "{{completion}}"};
+    const char *const given[] = {l->d->prompt, l->d->completion};
+    peft__data_record *r = &l->records.record;
+    char fields[300];
+    peft__record_names(r, fields, sizeof(fields));
+    for (int i = 0; i < 2; i++) {
+        peft_status status = peft__template_parse(r->ctx, &l->parts, names[i], given[i] ? given[i] : usual[i],
+                                                  &l->templates[i]);
+        if (status == PEFT_ERROR_ARGUMENT)
+            status = peft__fail(r->ctx, status, "%s. Fields of %s: %s", r->ctx->error, r->path, fields);
+        if (!status && r->count) status = peft__template_check(&l->templates[i], r);
+        if (status) return status;
+    }
+    l->data->fields = peft__arena_strdup(&l->data->arena, fields, strlen(fields));
+    return l->data->fields ? PEFT_OK : PEFT_ERROR_MEMORY;
+}
+
+static peft_status peft__load_records(peft__loader *l) {
+    int64_t limit = l->d->limit ? l->d->limit : INT64_MAX;
+    bool more = true;
+    peft_status status = peft__records_open(l->data->ctx, l->d->path, l->d->format, l->d->quotes,
+                                            &l->records);
+    while (!status && more && l->data->count < limit) {
+        status = peft__records_next(&l->records, &more);
+        if (!status && !l->data->fields) status = peft__loader_templates(l);
+        for (int i = 0; i < 2 && !status && more; i++) {
+            l->texts[i].size = 0;
+            status = peft__template_render(&l->templates[i], &l->records.record, &l->texts[i]);
+        }
+        if (!status && more)
+            status = peft__dataset_add(l->data, l->texts[0].data, l->texts[0].size, l->texts[1].data,
+                                       l->texts[1].size);
+    }
+    peft__records_close(&l->records);
     return status;
 }
 
@@ -17905,21 +18218,15 @@ PEFTDEF peft_status peft_dataset_load(const peft_dataset_desc *desc, peft_datase
     if (desc->limit < 0) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: limit is %lld", (long long)desc->limit);
     peft__loader l;
     memset(&l, 0, sizeof(l));
-    l.record.ctx = ctx;
-    l.record.path = desc->path;
-    l.limit = desc->limit ? desc->limit : INT64_MAX;
+    l.d = desc;
     peft__string_init(&l.texts[0], ctx);
     peft__string_init(&l.texts[1], ctx);
-    peft__arena_init(&l.scratch, ctx);
+    peft__arena_init(&l.parts, ctx);
     peft_status status = peft__dataset_create(ctx, &l.data);
-    if (!status) status = peft__template_parse(ctx, &l.scratch, "prompt", desc->prompt ? desc->prompt : "{{prompt}}", &l.prompt);
-    if (!status)
-        status = peft__template_parse(ctx, &l.scratch, "completion", desc->completion ? desc->completion : "{{completion}}", &l.completion);
-    if (!status) status = peft__load_file(&l);
+    if (!status) status = peft__load_records(&l);
     peft__string_free(&l.texts[0]);
     peft__string_free(&l.texts[1]);
-    peft__arena_free(&l.scratch);
-    peft__free(ctx, l.record.fields);
+    peft__arena_free(&l.parts);
     if (status) peft_dataset_destroy(l.data);
     else *out = l.data;
     return status;
@@ -17945,6 +18252,10 @@ PEFTDEF const char *peft_dataset_prompt(const peft_dataset *d, int64_t i) {
 PEFTDEF const char *peft_dataset_completion(const peft_dataset *d, int64_t i) {
     if (!d) return NULL;
     return i >= 0 && i < d->count ? d->texts[2 * i + 1] : NULL;
+}
+
+PEFTDEF const char *peft_dataset_fields(const peft_dataset *d) {
+    return d && d->fields ? d->fields : "";
 }
 
 PEFTDEF const char *peft_dataset_task(const peft_dataset *d, int64_t i) {
@@ -18061,16 +18372,20 @@ PEFTDEF peft_status peft_dataset_mix(const peft_mix_desc *d, peft_dataset **out)
     double temperature = d->temperature == 0 ? 1 : d->temperature;
     if (d->cap < 0 || d->limit < 0 || d->limit > 1 << 30 || !(temperature > 0))
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_mix: cap %lld, limit %lld, temperature %g", (long long)d->cap, (long long)d->limit, temperature);
-    double *weights = (double *)peft__calloc(ctx, d->count, sizeof(double));
+    double *weights = (double *)peft__calloc(ctx, d->count, sizeof(double)), most = 0;
     int64_t *shares = (int64_t *)peft__calloc(ctx, d->count, sizeof(int64_t)), limit = 0;
     peft_status status = weights && shares ? PEFT_OK : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < d->count && !status; i++) {
         int64_t n = peft_dataset_count(d->datasets[i]);
         if (n < 1) status = peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_mix: task %lld%s%s has no examples", (long long)i, d->names ? " " : "", d->names ? d->names[i] : "");
         if (d->cap) n = PEFT__MIN(n, d->cap);
-        weights[i] = pow((double)n, 1 / temperature);
+        weights[i] = log((double)n);
+        most = PEFT__MAX(most, weights[i]);
         limit += n;
     }
+    // relative to the largest, which no temperature takes out of the range of numbers: n^(1/T) / most^(1/T)
+    for (int64_t i = 0; i < d->count && !status; i++)
+        weights[i] = weights[i] < most ? exp((weights[i] - most) / temperature) : 1;
     peft_dataset *mixed = NULL;
     if (!status) status = peft__dataset_create(ctx, &mixed);
     if (d->limit) limit = d->limit;
@@ -18094,10 +18409,12 @@ PEFTDEF peft_status peft_template_fill(peft_context *ctx, const char *text, cons
     peft__arena_init(&scratch, ctx);
     peft__string filled;
     peft__string_init(&filled, ctx);
-    peft__data_record r = {ctx, "values", 1, NULL, 0, 0};
+    peft__data_record r = {ctx, "values", 1, NULL, 0, 0, NULL};
     peft__template t;
+    peft__json *object = NULL;
     peft_status status = peft__template_parse(ctx, &scratch, "given", text, &t);
-    if (!status) status = peft__record_from_json(&r, &scratch, json, strlen(json));
+    if (!status) status = peft__record_parse(&r, &scratch, json, strlen(json), &object);
+    if (!status) status = peft__record_from_json(&r, object);
     if (!status) status = peft__template_render(&t, &r, &filled);
     if (status) peft__string_free(&filled);
     else *out = filled.data;
@@ -18212,7 +18529,7 @@ typedef struct peft__shots {
 
 static peft_status peft__render_pair(peft__shots *b, const peft__template *t, const char *prompt, const char *completion) {
     peft__field fields[2] = {{"prompt", prompt, 6, strlen(prompt), false}, {"completion", completion, 10, completion ? strlen(completion) : 0, !completion}};
-    peft__data_record r = {b->ctx, "few-shot prompt", 0, fields, 2, 2};
+    peft__data_record r = {b->ctx, "few-shot prompt", 0, fields, 2, 2, NULL};
     return peft__template_render(t, &r, &b->text);
 }
 
@@ -18254,7 +18571,17 @@ static peft_status peft__shots_run(peft__shots *b, peft_few_shot_result *r) {
     if (!status) status = peft__template_parse(b->ctx, &b->arena, "query", d->query ? d->query : "{{prompt}}", &b->question);
     if (!status) status = peft__shots_choose(b, r);
     if (!status) status = peft__shots_build(b, r, 0, &r->tokens);
-    while (!status && r->tokens > room && r->dropped < r->chosen) status = peft__shots_build(b, r, ++r->dropped, &r->tokens);
+    // halving: `dropped` less are too many still, `enough` less fit
+    if (!status && r->tokens > room && r->chosen) {
+        int64_t enough = r->chosen;
+        while (!status && enough - r->dropped > 1) {
+            int64_t middle = r->dropped + (enough - r->dropped) / 2;
+            status = peft__shots_build(b, r, middle, &r->tokens);
+            *(r->tokens > room ? &r->dropped : &enough) = middle;
+        }
+        r->dropped = enough;
+        if (!status) status = peft__shots_build(b, r, enough, &r->tokens);
+    }
     if (!status && r->tokens > room)
         return peft__fail(b->ctx, PEFT_ERROR_SHAPE, "peft_few_shot: without any example the prompt has %lld tokens; a window of %lld has room for %lld", (long long)r->tokens,
                           (long long)d->context_window, (long long)room);
@@ -18690,7 +19017,38 @@ typedef struct peft__encoded {
     peft_ids ids;                // all sources and targets, end to end
     int64_t *offsets;            // [2 * count + 1]: source i begins at 2i, target i at 2i + 1
     int64_t count, longest_source, longest_target;
+    int64_t cut_examples, cut_tokens;
 } peft__encoded;
+
+// Texts of a dataset that lost tokens to one limit.
+typedef struct peft__cuts {
+    const char *what, *limit;  // "prompts", "max_source"
+    int64_t most, examples, tokens;
+    const char *first;         // the first such text
+} peft__cuts;
+
+static void peft__cuts_add(peft__cuts *c, const char *text, int64_t tokens) {
+    if (tokens <= 0) return;
+    if (!c->examples++) c->first = text;
+    c->tokens += tokens;
+}
+
+// Says what was lost: how much, and the end of the first text, where an instruction may have stood.
+static void peft__cuts_tell(const peft__cuts *c, peft_context *ctx, int64_t count) {
+    char shown[100];
+    if (!c->examples) return;
+    size_t size = strlen(c->first), from = size > 40 ? size - 40 : 0, n = 0;
+    while (((unsigned char)c->first[from] & 0xC0) == 0x80) from++;
+    for (const char *p = c->first + from; *p; p++) {
+        if (*p == '\n') shown[n++] = '\\';
+        shown[n++] = *p == '\n' ? 'n' : *p;
+    }
+    shown[n] = 0;
+    peft__log(ctx,
+            "warning: %lld of %lld %s have more tokens than %s lets in (%lld): %lld tokens are cut off their ends; the first one's end is \"%s\"",
+              (long long)c->examples, (long long)count, c->what, c->limit, (long long)c->most,
+                  (long long)c->tokens, shown);
+}
 
 static void peft__encoded_free(peft_context *ctx, peft__encoded *e) {
     peft_ids_free(ctx, &e->ids);
@@ -18698,19 +19056,45 @@ static void peft__encoded_free(peft_context *ctx, peft__encoded *e) {
     memset(e, 0, sizeof(*e));
 }
 
-static peft_status peft__encode_dataset(const peft_model *m, const peft_dataset *data, int64_t max_source, int64_t max_target, peft__encoded *e) {
+// Where positions are a table of the model, a prompt and a completion have to fit into it together: the
+// prompt gives way.
+static int64_t peft__fit_window(peft__encoded *e, int64_t i, int64_t window) {
+    int64_t *at = e->offsets + 2 * i, lost = PEFT__MIN(at[2] - at[0] - 1 - window, at[1] - at[0] - 1);
+    if (!window || lost <= 0) return 0;
+    memmove(e->ids.data + at[1] - lost, e->ids.data + at[1], (size_t)(at[2] - at[1]) * sizeof(int32_t));
+    at[1] -= lost;
+    at[2] -= lost;
+    e->ids.count -= lost;
+    return lost;
+}
+
+static peft_status peft__encode_dataset(const peft_model *m, const peft_adapter *a, const peft_dataset *data,
+                                        int64_t max_source, int64_t max_target,
+                                        peft__encoded *e) {
     memset(e, 0, sizeof(*e));
     if (!m->tokenizer) return peft__fail(m->ctx, PEFT_ERROR_MISSING, "%s: no tokenizer (spiece.model) beside the model", m->folder);
+    int64_t window = m->positions ? m->config.max_positions - (a ? a->d.num_virtual_tokens : 0) : 0;
+    peft__cuts cuts[3] = {{"prompts", "max_source", max_source, 0, 0, NULL}, {"completions", "max_target",
+                                                                              max_target, 0, 0, NULL},
+                          {"examples", "the model's context window", window, 0, 0, NULL}};
     e->count = peft_dataset_count(data);
     e->offsets = (int64_t *)peft__calloc(m->ctx, 2 * e->count + 1, sizeof(int64_t));
     peft_status status = e->offsets ? PEFT_OK : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < 2 * e->count && !status; i++) {
-        const char *text = i % 2 ? peft_dataset_completion(data, i / 2) : peft_dataset_prompt(data, i / 2);
-        status = peft__encode_text(m, text, i % 2 == 0, i % 2 ? max_target : max_source, &e->ids);
-        e->offsets[i + 1] = e->ids.count;
-        int64_t *longest = i % 2 ? &e->longest_target : &e->longest_source;
-        *longest = PEFT__MAX(*longest, e->offsets[i + 1] - e->offsets[i]);
+    for (int64_t i = 0; i < e->count && !status; i++) {
+        const char *texts[2] = {peft_dataset_prompt(data, i), peft_dataset_completion(data, i)};
+        int64_t *at = e->offsets + 2 * i, cut = 0, before = cuts[0].tokens + cuts[1].tokens + cuts[2].tokens;
+        for (int k = 0; k < 2 && !status; k++) {
+            status = peft__encode_text(m, texts[k], k == 0, k ? max_target : max_source, &e->ids, &cut);
+            at[k + 1] = e->ids.count;
+            if (!status) peft__cuts_add(&cuts[k], texts[k], cut);
+        }
+        if (!status) peft__cuts_add(&cuts[2], texts[0], peft__fit_window(e, i, window));
+        e->longest_source = PEFT__MAX(e->longest_source, at[1] - at[0]);
+        e->longest_target = PEFT__MAX(e->longest_target, at[2] - at[1]);
+        e->cut_examples += cuts[0].tokens + cuts[1].tokens + cuts[2].tokens > before;
     }
+    e->cut_tokens = cuts[0].tokens + cuts[1].tokens + cuts[2].tokens;
+    for (int k = 0; k < 3 && !status; k++) peft__cuts_tell(&cuts[k], m->ctx, e->count);
     for (int64_t i = 0; i < e->ids.count && !status; i++)
         if (e->ids.data[i] >= m->config.vocab_size)
             status = peft__fail(m->ctx, PEFT_ERROR_SHAPE, "%s: the tokenizer gives id %d, the model's vocabulary has %lld", m->folder, e->ids.data[i],
@@ -18824,7 +19208,8 @@ PEFTDEF peft_status peft_evaluate_loss(peft_model *m, const peft_adapter *adapte
     if (status) return status;
     if (max_source < 0 || max_source == 1 || max_target < 0 || max_target == 1)
         return peft__fail(m->ctx, PEFT_ERROR_ARGUMENT, "evaluation: max_source %lld, max_target %lld: at least 2", (long long)max_source, (long long)max_target);
-    status = peft__encode_dataset(m, data, max_source ? max_source : 512, max_target ? max_target : 128, &e);
+    status = peft__encode_dataset(m, adapter, data, max_source ? max_source : 512, max_target ? max_target
+                                  : 128, &e);
     if (status) return status;
     status = peft_tape_create(m->ctx, &tape);
     if (!status) status = peft__evaluate_encoded(m, tape, adapter, &e, loss);
@@ -18848,7 +19233,7 @@ typedef struct peft__trainer {
     int64_t *picked;       // the examples of a batch
     int64_t *order;        // examples of the current epoch, shuffled
     int64_t order_epoch;   // which epoch that is; -1: none
-    int64_t step, steps, tokens, start_step;
+    int64_t step, steps, tokens, start_step, per_epoch;  // per_epoch: steps
     double loss, eval_loss, best_eval_loss, started;
     float **best;          // weights of the best evaluation, or NULL
 } peft__trainer;
@@ -18858,13 +19243,13 @@ static peft_status peft__train_count_steps(peft__trainer *t) {
     const peft_train_desc *d = &t->d;
     int64_t per_step = 0, positions = 0, n = peft_dataset_count(d->data);
     bool ok = peft__mul(d->batch_size, d->accumulation, &per_step) && per_step <= 1 << 30;
-    int64_t per_epoch = ok ? (n + per_step - 1) / per_step : 0;
+    t->per_epoch = ok ? (n + per_step - 1) / per_step : 0;
     t->steps = d->max_steps;
-    if (d->max_steps <= 0) ok = ok && peft__mul(d->epochs, per_epoch, &t->steps);
+    if (d->max_steps <= 0) ok = ok && peft__mul(d->epochs, t->per_epoch, &t->steps);
     if (!ok || !peft__mul(t->steps, per_step, &positions))
         return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "training: epochs %lld, max_steps %lld, batch_size %lld, accumulation %lld are too many",
                           (long long)d->epochs, (long long)d->max_steps, (long long)d->batch_size, (long long)d->accumulation);
-    if (d->eval_every <= 0) t->d.eval_every = per_epoch;
+    if (d->eval_every <= 0) t->d.eval_every = t->per_epoch;
     return PEFT_OK;
 }
 
@@ -18974,8 +19359,11 @@ static peft_status peft__train_tensors(peft__trainer *t) {
 }
 
 static peft_status peft__train_begin(peft__trainer *t) {
-    peft_status status = peft__encode_dataset(t->model, t->d.data, t->d.max_source, t->d.max_target, &t->data);
-    if (!status && t->d.validation) status = peft__encode_dataset(t->model, t->d.validation, t->d.max_source, t->d.max_target, &t->validation);
+    peft_status status = peft__encode_dataset(t->model, t->d.adapter, t->d.data, t->d.max_source,
+                                              t->d.max_target, &t->data);
+    if (!status && t->d.validation)
+        status = peft__encode_dataset(t->model, t->d.adapter, t->d.validation, t->d.max_source,
+                                      t->d.max_target, &t->validation);
     if (!status) status = peft__train_tensors(t);
     if (!status) status = peft_tape_create(t->ctx, &t->tape);
     if (!status) peft_tape_checkpoint_blocks(t->tape, t->d.checkpoint_blocks);
@@ -19006,17 +19394,16 @@ static void peft__train_end(peft__trainer *t) {
     t->model->dropout = 0;
 }
 
-// The example at a position of the endless sequence of epochs. Depends on seed and position only: that makes resuming exact.
-static int64_t peft__train_example(peft__trainer *t, int64_t position) {
-    int64_t epoch = position / t->data.count;
+// Example i of an epoch. Depends on the seed and these only: that makes resuming exact.
+static int64_t peft__train_example(peft__trainer *t, int64_t epoch, int64_t i) {
     if (epoch != t->order_epoch) {
         peft_rng rng;
         peft_rng_seed(&rng, peft__mix_seed(t->d.seed, 1, (uint64_t)epoch));
-        for (int64_t i = 0; i < t->data.count; i++) t->order[i] = i;
+        for (int64_t k = 0; k < t->data.count; k++) t->order[k] = k;
         peft__shuffle(&rng, t->order, t->data.count);
         t->order_epoch = epoch;
     }
-    return t->order[position % t->data.count];
+    return t->order[i];
 }
 
 static float peft__train_rate(const peft__trainer *t) {
@@ -19027,21 +19414,27 @@ static float peft__train_rate(const peft__trainer *t) {
     return (float)((double)t->d.learning_rate * f);
 }
 
-// Gradients of one optimizer step: `accumulation` batches, the loss a mean over all their labels.
+// Gradients of one optimizer step: `accumulation` batches, the loss a mean over all their labels. An epoch
+// visits every example once, so that its last step has fewer batches, and the last of them fewer examples,
+// where the numbers do not divide: as in HF's Trainer.
 static peft_status peft__train_gradients(peft__trainer *t) {
-    int64_t per_step = t->d.batch_size * t->d.accumulation, first = t->step * per_step;
+    int64_t per_step = t->d.batch_size * t->d.accumulation, epoch = t->step / t->per_epoch,
+        first = t->step % t->per_epoch * per_step;
+    int64_t end = PEFT__MIN(first + per_step, t->data.count);
     double labels = 0;
-    for (int64_t i = 0; i < per_step; i++) {
-        const int64_t *at = t->data.offsets + 2 * peft__train_example(t, first + i);
+    for (int64_t i = first; i < end; i++) {
+        const int64_t *at = t->data.offsets + 2 * peft__train_example(t, epoch, i);
         labels += (double)(at[2] - at[1]);
         t->tokens += at[2] - at[0];
     }
     peft_active_adapter active = {t->d.adapter, 1, 0, 0};
     t->loss = 0;
     t->model->dropout = t->d.dropout;
-    for (int64_t k = 0; k < t->d.accumulation; k++) {
-        for (int64_t i = 0; i < t->d.batch_size; i++) t->picked[i] = peft__train_example(t, first + k * t->d.batch_size + i);
-        peft__batch_fill(&t->batch, &t->data, t->picked, t->d.batch_size, &t->model->config);
+    for (int64_t k = 0; first < end; k++) {
+        int64_t n = PEFT__MIN(t->d.batch_size, end - first);
+        for (int64_t i = 0; i < n; i++) t->picked[i] = peft__train_example(t, epoch, first + i);
+        first += n;
+        peft__batch_fill(&t->batch, &t->data, t->picked, n, &t->model->config);
         peft_tape_reset(t->tape, peft__mix_seed(t->d.seed, 2 + (uint64_t)k, (uint64_t)t->step));
         peft_tape_inference(t->tape, false);
         peft_tensor *loss = peft_model_loss(t->model, t->tape, &t->batch.batch, &active, t->d.adapter ? 1 : 0, labels);
@@ -19221,7 +19614,7 @@ static bool peft__train_report(peft__trainer *t, double rate, double norm, bool 
     memset(&p, 0, sizeof(p));
     p.step = t->step;
     p.steps = t->steps;
-    p.epoch = (t->step * t->d.batch_size * t->d.accumulation - 1) / t->data.count;
+    p.epoch = (t->step - 1) / t->per_epoch;
     p.loss = t->loss;
     p.eval_loss = t->eval_loss;
     p.learning_rate = rate;
@@ -19271,6 +19664,8 @@ PEFTDEF peft_status peft_train(const peft_train_desc *desc, peft_train_result *r
     if (result && t.optimizer) {
         result->steps = t.step;
         result->tokens = t.tokens;
+        result->cut_examples = t.data.cut_examples;
+        result->cut_tokens = t.data.cut_tokens;
         for (int64_t i = 0; i < t.tensor_count; i++) result->trainable += peft__size(t.tensors[i]);
         result->total = peft_model_parameter_count(t.model) + (t.d.adapter ? result->trainable : 0);
         result->loss = t.loss;
@@ -24549,7 +24944,7 @@ static peft_status peft__bench_read_jsonl(peft__bench_loader *l, char *text, siz
 }
 
 static peft_status peft__bench_read_csv_summaries(peft__bench_loader *l, char *text, size_t size) {
-    peft__csv c = {text, text + size, ',', 1};
+    peft__csv c = {text, text + size, ',', 1, PEFT_QUOTES_AUTO};
     int64_t n = 0;
     peft_status status = peft__csv_record(&c, &l->record, true, &n);
     while (!status && l->t->count < l->limit) {
@@ -24586,7 +24981,7 @@ static const char *const peft__bench_letter_choices[] = {" A", " B", " C", " D"}
 
 static peft_status peft__bench_read_mmlu(peft__bench_loader *l, char *text, size_t size) {
     static const char *const columns[] = {"question", "A", "B", "C", "D", "label"};
-    peft__csv c = {text, text + size, ',', 1};
+    peft__csv c = {text, text + size, ',', 1, PEFT_QUOTES_AUTO};
     peft_benchmark_example *e = NULL;
     peft_status status = PEFT_OK;
     for (int64_t i = 0; i < PEFT__COUNT(columns) && !status; i++) status = peft__bench_field(l, columns[i], "", 0);

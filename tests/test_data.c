@@ -70,13 +70,14 @@ static void test_jsonl(void) {
     reads("other values as JSON text", "jsonl",
           "{ \"a\" : 1.0 , \"b\": 12345678901234567890, \"c\":true,\"d\":[1, \"],}\\\"\"], \"e\": {\"f\": [null]} }", "{{a}} {{b}} {{c}}", "{{d}} {{e}}",
           "1.0 12345678901234567890 true|[1, \"],}\\\"\"] {\"f\": [null]};");
-    reads("escapes", "jsonl", "{\"a\\\"\\u0062\": \"\\u00e9\\n\\ud83d\\ude00 \\\\\"}", "{{a\"b}}", "x", "\xC3\xA9\n\xF0\x9F\x98\x80 \\|x;");
+    reads("escapes", "jsonl", "{\"a\\\"\\u0062\": \"\\u00e9\\n\\ud83d\\ude00 \\\\\"}", "{{a\"b}}", "",
+          "\xC3\xA9\n\xF0\x9F\x98\x80 \\|;");
     reads("the last of two equal names", "jsonl", "{\"a\": 1, \"a\": 2}", "{{a}}", "", "2|;");
     reads("values are not templates", "jsonl", "{\"a\": \"{{b}}\", \"b\": \"{{\"}", "{{a}}", "{{b}}", "{{b}}|{{;");
     reads("no lines", "jsonl", "\n\n", NULL, NULL, "");
     FAILS("bad JSON", PEFT_ERROR_FORMAT, "jsonl", "{\"prompt\": \"\", \"completion\": 1}\n\n{\"prompt\": \n", NULL, ".jsonl:3: JSON: ends in the middle");
     FAILS("two objects", PEFT_ERROR_FORMAT, "jsonl", "{} {}", "", ".jsonl:1: JSON: something behind the end");
-    FAILS("not an object", PEFT_ERROR_FORMAT, "jsonl", "[]", "", ".jsonl:1: not a JSON object");
+    FAILS("not an object", PEFT_ERROR_FORMAT, "jsonl", "[1]", "", ".jsonl:1: not a JSON object");
     FAILS("invalid UTF-8", PEFT_ERROR_FORMAT, "jsonl", "{\"prompt\": \"\xC3\"}", "", ".jsonl:1: not valid UTF-8");
     FAILS("NUL in the file", PEFT_ERROR_FORMAT, "jsonl", "{\"prompt\": \0 1}", "", ".jsonl:1: JSON: not a value");
     FAILS("NUL in a field", PEFT_ERROR_FORMAT, "jsonl", "{\"prompt\": \"a\\u0000b\"}", NULL, "field \"prompt\" holds a NUL");
@@ -84,6 +85,25 @@ static void test_jsonl(void) {
     FAILS("missing field of the completion", PEFT_ERROR_MISSING, "jsonl", "{}", "x", ".jsonl:1: field \"completion\" of the completion template is missing");
     FAILS("null field", PEFT_ERROR_MISSING, "jsonl", "{\"a\": null}", "{{a}}", "field \"a\" of the prompt template is null");
     FAILS("unclosed template", PEFT_ERROR_ARGUMENT, "jsonl", "{}", "abc {{x} y", "prompt template: \"{{\" at byte 4 is not closed");
+    FAILS("FLAN's braces", PEFT_ERROR_ARGUMENT, "jsonl", "{\"dialogue\": 1, \"summary\": 2}",
+          "Sum: {dialogue}",
+          "\"{dialogue}\" would stand there as it is; a field is written {{name}}. Fields of");
+    FAILS("the fields that there are", PEFT_ERROR_ARGUMENT, "jsonl", "{\"dialogue\": 1, \"summary\": 2}",
+          "Sum: {dialogue}",
+          ".jsonl: dialogue, summary");
+    FAILS("Jinja's statements", PEFT_ERROR_ARGUMENT, "jsonl", "{\"a\": 1}", "{{a}}{% if a %}b{% endif %}",
+          "\"{%\" would stand");
+    FAILS("Jinja's comments", PEFT_ERROR_ARGUMENT, "jsonl", "{\"a\": 1}", "{{a}}{# b #}",
+          "\"{#\" would stand");
+    FAILS("promptsource's bars", PEFT_ERROR_ARGUMENT, "jsonl", "{\"a\": 1}", "{{a}} ||| b",
+          "\"|||\" would stand");
+    FAILS("no field", PEFT_ERROR_ARGUMENT, "jsonl", "{\"a\": 1, \"b\": 2}", "Summarize.",
+          "every prompt would be the same. Fields of");
+    FAILS("unclosed, with the fields", PEFT_ERROR_ARGUMENT, "jsonl", "{\"a\": 1, \"b\": 2}", "{{a",
+          ".jsonl: a, b");
+    FAILS("missing, with the fields", PEFT_ERROR_MISSING, "jsonl", "{\"a\": 1, \"b\": 2}", "{{c}}",
+          "is missing; there are: a, b");
+    reads("braces that are no field", "jsonl", "{\"a\": 1}", "{b} {\"x\": {{a}}}", "", "{b} {\"x\": 1}|;");
     FAILS("template without a name", PEFT_ERROR_ARGUMENT, "jsonl", "{}", "{{ }}", "no field name");
 }
 
@@ -103,7 +123,110 @@ static void test_csv(void) {
     FAILS("invalid UTF-8 in CSV", PEFT_ERROR_FORMAT, "csv", "prompt,completion\n\xE9t\xE9,1\n", NULL, ".csv:2: not valid UTF-8");
     FAILS("NUL in CSV", PEFT_ERROR_FORMAT, "csv", "prompt,completion\na\0b,1\n", NULL, ".csv:2: field \"prompt\" holds a NUL");
     FAILS("missing column", PEFT_ERROR_MISSING, "csv", "a,b\n1,2\n", "{{c}}", ".csv:2: field \"c\" of the prompt template is missing");
-    FAILS("unknown extension", PEFT_ERROR_UNSUPPORTED, "txt", "a", NULL, "none of .jsonl, .csv, .tsv");
+    FAILS("unknown extension", PEFT_ERROR_UNSUPPORTED, "txt", "a", NULL,
+          "none of .jsonl, .json, .ndjson, .csv, .tsv");
+}
+
+static void test_nested(void) {
+    static const char line[] = "{\"m\": [{\"c\": \"Hi\"}, {\"c\": \"Ho\"}], \"a\": {\"t\": [\"P\"], \"x y\": 1.50 }, \"a.t\": 0, \"n\": null}";
+    reads("an element of a list", "jsonl", line, "{{m[0].c}}{{ m[-1].c }}", "", "HiHo|;");
+    reads("a list inside", "jsonl", line, "{{a}} {{ a['x y'] }}", "{{m[1]}}",
+          "{\"t\": [\"P\"], \"x y\": 1.50 } 1.50|{\"c\": \"Ho\"};");
+    reads("a name with a dot comes first", "jsonl", line, "{{a.t}}", "", "0|;");
+    reads("every entry of squad", "jsonl", "{\"answers\": {\"text\": [\"Paris\"]}}", "{{answers.text}}",
+          "{{answers.text[0]}}", "[\"Paris\"]|Paris;");
+    FAILS("beyond the list", PEFT_ERROR_MISSING, "jsonl", "{\"m\": [1]}", "{{m[1]}}",
+          "\"m[1]\" of the prompt template is missing; there are: m");
+    FAILS("before the list", PEFT_ERROR_MISSING, "jsonl", "{\"m\": [1]}", "{{m[-2]}}", "is missing");
+    FAILS("no list", PEFT_ERROR_MISSING, "jsonl", "{\"m\": {\"0\": 1}}", "{{m[0]}}", "is missing");
+    FAILS("no object", PEFT_ERROR_MISSING, "jsonl", "{\"m\": [1]}", "{{m.x}}", "is missing");
+    FAILS("half a step", PEFT_ERROR_MISSING, "jsonl", "{\"m\": [1]}", "{{m[}}", "is missing");
+    FAILS("half a name", PEFT_ERROR_MISSING, "jsonl", "{\"m\": {\"x\": 1}}", "{{m['x}}", "is missing");
+    FAILS("a null inside", PEFT_ERROR_MISSING, "jsonl", "{\"m\": [null]}", "{{m[0]}}", "is null");
+    FAILS("no record at all", PEFT_ERROR_MISSING, "jsonl", "{\"m\": 1}", "{{.}}", "is missing");
+}
+
+static void test_files(void) {
+    reads("a list", "json",
+          " [\n{\"prompt\": 1, \"completion\": [2]} ,\r\n {\"prompt\": \"x\", \"completion\": {}}\n]\n", NULL,
+              NULL, "1|[2];x|{};");
+    reads("an empty list", "json", "[ ]", NULL, NULL, "");
+    reads("lines in .json", "json", "{\"prompt\": 1, \"completion\": 2}\n{\"prompt\": 3, \"completion\": 4}",
+          NULL, NULL, "1|2;3|4;");
+    reads("a list in .jsonl, with a mark", "JSONL", "\xEF\xBB\xBF[{\"prompt\": 1, \"completion\": 2}]", NULL,
+          NULL, "1|2;");
+    reads(".ndjson", "NDJSON", "{\"prompt\": 1, \"completion\": 2}", NULL, NULL, "1|2;");
+    FAILS("a list that stops", PEFT_ERROR_FORMAT, "json", "[{\"prompt\": 1, \"completion\": 2}\n", NULL,
+          ".json:2: JSON: ends in the middle");
+    FAILS("a list without commas", PEFT_ERROR_FORMAT, "json", "[{\"prompt\": 1, \"completion\": 2}\n{}]",
+          NULL, ".json:2: JSON: a ',' is missing");
+    FAILS("a list with a comma too many", PEFT_ERROR_FORMAT, "json", "[{\"prompt\": 1, \"completion\": 2},]",
+          NULL, "JSON: not a value");
+    FAILS("a list and more", PEFT_ERROR_FORMAT, "json", "[{\"prompt\": 1, \"completion\": 2}] x", NULL,
+          "something behind the end");
+    FAILS("a list's missing field", PEFT_ERROR_MISSING, "json", "[\n{\"prompt\": 1, \"completion\": 2},\n{}]",
+          NULL, ".json:3: field \"prompt\"");
+    FAILS("a list's bad UTF-8", PEFT_ERROR_FORMAT, "json", "[{\"prompt\": \"\xC3\"}]", NULL,
+          ".json:1: not valid UTF-8");
+    reads("lone CR in lines", "jsonl",
+          "{\"prompt\": 1, \"completion\": 2}\r{\"prompt\": 3, \"completion\": 4}\r", NULL, NULL, "1|2;3|4;");
+    reads("lone CR in a table", "csv", "prompt,completion\ra,b\rc,\"d\re\"\r", NULL, NULL, "a|b;c|d\re;");
+    FAILS("lines of lone CR", PEFT_ERROR_FORMAT, "csv", "prompt,completion\ra,\"b\rc\"\rx", NULL,
+          ".csv:4: 1 fields");
+    FAILS("a TSV whose rows would be merged", PEFT_ERROR_FORMAT, "tsv",
+          "prompt\tcompletion\n\"A\t1\nfine\t0\nB\"\t1\n", NULL,
+          ".tsv:2: a quoted field goes on over the end of the line; say whether");
+    FAILS("gzip", PEFT_ERROR_UNSUPPORTED, "jsonl.gz", "\x1f\x8b", NULL,
+          ".jsonl.gz: .gz files are not read; to convert it: gunzip -k mem");
+    FAILS("Parquet", PEFT_ERROR_UNSUPPORTED, "PARQUET", "PAR1", NULL, "pandas.read_parquet('mem");
+    peft_dataset *data = NULL;
+    peft_dataset_desc d;
+    char path[64];
+    memset(&d, 0, sizeof d);
+    d.context = ctx, d.path = path;
+    static const char rows[] = "prompt\tcompletion\n\"A\t1\nfine\t0\nB\"\t1\nthird\t0\n";
+    mount(path, "tsv", rows, sizeof rows - 1);
+    d.quotes = PEFT_QUOTES_NONE;
+    check("quotes that are none", peft_dataset_load(&d, &data) == PEFT_OK && peft_dataset_count(data) == 4 &&
+          strcmp(peft_dataset_prompt(data, 0), "\"A") == 0 &&
+                                      strcmp(peft_dataset_prompt(data, 2), "B\"") == 0 &&
+                                          strcmp(peft_dataset_fields(data), "prompt, completion") == 0);
+    peft_dataset_destroy(data);
+    d.quotes = PEFT_QUOTES_RFC4180;
+    check("quotes over lines where it is said", peft_dataset_load(&d, &data) == PEFT_OK &&
+          peft_dataset_count(data) == 2 && strcmp(peft_dataset_prompt(data, 0), "A\t1\nfine\t0\nB") == 0);
+    peft_dataset_destroy(data);
+    d.quotes = (peft_data_quotes)7;
+    check("quotes unknown", peft_dataset_load(&d, &data) == PEFT_ERROR_ARGUMENT && !data);
+    mount(path, "txt", "prompt,completion\n1,2\n", 22);
+    d.quotes = PEFT_QUOTES_AUTO, d.format = "csv";
+    check("a format that is said", peft_dataset_load(&d, &data) == PEFT_OK && peft_dataset_count(data) == 1);
+    peft_dataset_destroy(data);
+    d.format = "xml";
+    check("a format unknown", peft_dataset_load(&d, &data) == PEFT_ERROR_ARGUMENT && !data &&
+          strstr(peft_error(ctx), "\"xml\""));
+}
+
+static void test_mix(void) {
+    peft_dataset *small = load("jsonl", "{\"n\": 1}\n{\"n\": 2}", "{{n}}", ""),
+        *large = load("jsonl", "{\"n\": 3}\n{\"n\": 4}\n{\"n\": 5}\n{\"n\": 6}", "{{n}}", ""), *mixed = NULL;
+    const peft_dataset *both[] = {small, large};
+    peft_mix_desc d;
+    memset(&d, 0, sizeof d);
+    d.datasets = both, d.count = 2, d.limit = 60;
+    static const double temperatures[] = {1, 0.5, 0.001, 1e-300, 1e300};
+    static const int expected[] = {20, 12, 0, 0, 30};  // of 60, 2^(1/T) to 4^(1/T) are of the small one
+    for (int i = 0; i < 5; i++) {
+        int n = 0;
+        char name[64];
+        d.temperature = temperatures[i];
+        bool ok = peft_dataset_mix(&d, &mixed) == PEFT_OK && peft_dataset_count(mixed) == 60;
+        for (int64_t k = 0; ok && k < 60; k++) n += peft_dataset_prompt(mixed, k)[0] < '3';
+        snprintf(name, sizeof name, "mixture at temperature %g", temperatures[i]);
+        check(name, ok && n == expected[i]);
+        peft_dataset_destroy(mixed);
+    }
+    peft_dataset_destroy(small), peft_dataset_destroy(large);
 }
 
 static void test_arguments(void) {
@@ -181,8 +304,11 @@ static void test_fill(void) {
 
 // Damaged files give an error or data, never a crash (run under sanitizers, this finds out).
 static void test_noise(void) {
+    static const char *const endings[] = {"jsonl", "csv", "json", "tsv"};
     static const char *const seeds[] = {"{\"prompt\": \"a\\u00e9\", \"completion\": [1, {\"x\": \"y\"}]}\n{\"prompt\": 1, \"completion\": true}\n",
-                                        "prompt,completion\n\"a \"\"b\"\"\",\"c\nd\"\r\ne,f\n"};
+                                        "prompt,completion\n\"a \"\"b\"\"\",\"c\nd\"\r\ne,f\n",
+                                        "[{\"prompt\": \"a\", \"completion\": [1, {\"x\": \"y\"}]}, {\"prompt\": 1, \"completion\": true}]\n",
+                                        "prompt\tcompletion\n\"a \"\"b\"\"\"\tcd\r\ne\tf\n"};
     static const char letters[] = "\"\"{}[]:,\\\n\r\tu0e\xC3";
     static char texts[400][128];
     peft_rng rng;
@@ -191,12 +317,12 @@ static void test_noise(void) {
         char path[64], *text = texts[round];
         peft_dataset *data = NULL;
         peft_dataset_desc d;
-        size_t n = strlen(seeds[round % 2]);
-        memcpy(text, seeds[round % 2], n);
+        size_t n = strlen(seeds[round % 4]);
+        memcpy(text, seeds[round % 4], n);
         for (int k = 0; k < 3; k++) text[(size_t)(peft_rng_uniform(&rng) * (double)n)] = letters[(size_t)(peft_rng_uniform(&rng) * (double)(sizeof letters))];
-        mount(path, round % 2 ? "csv" : "jsonl", text, n - (size_t)(peft_rng_uniform(&rng) * 8));
+        mount(path, endings[round % 4], text, n - (size_t)(peft_rng_uniform(&rng) * 8));
         memset(&d, 0, sizeof d);
-        d.context = ctx, d.path = path;
+        d.context = ctx, d.path = path, d.completion = round % 3 ? NULL : "{{completion[1].x}}";
         if (peft_dataset_load(&d, &data) == PEFT_OK)
             for (int64_t i = 0; i < peft_dataset_count(data); i++) (void)strlen(peft_dataset_prompt(data, i));
         peft_dataset_destroy(data);
@@ -219,7 +345,9 @@ static void limited_free(void *p, void *user) {
 }
 
 static void test_memory(void) {
-    static const char text[] = "a,b\n\"x \"\"y\"\"\",1\n2,3\n", lines[] = "{\"a\": \"x\", \"b\": [1]}\n";
+    static const char text[] = "a,b\n\"x \"\"y\"\"\",1\n2,3\n", lines[] = "{\"a\": \"x\", \"b\": [1]}\n",
+        list[] = "[{\"a\": \"x\", \"b\": [1]}]\n";
+    static const char *const files[] = {"m.csv", "m.jsonl", "m.json"};
     peft_context_desc c;
     memset(&c, 0, sizeof c);
     c.allocator.alloc = limited_alloc, c.allocator.free = limited_free;
@@ -227,13 +355,14 @@ static void test_memory(void) {
     bool ok = peft_context_create(&c, &ctx) == PEFT_OK;
     peft_mount(ctx, "m.csv", text, sizeof text - 1);
     peft_mount(ctx, "m.jsonl", lines, sizeof lines - 1);
+    peft_mount(ctx, "m.json", list, sizeof list - 1);
     int64_t before = live;
-    for (int kind = 0; kind < 2; kind++)
+    for (int kind = 0; kind < 3; kind++)
         for (int64_t n = 0; n < 100; n++) {
             peft_dataset *data = NULL, *rest = NULL, *part = NULL;
             peft_dataset_desc d;
             memset(&d, 0, sizeof d);
-            d.context = ctx, d.path = kind ? "m.csv" : "m.jsonl", d.prompt = "{{a}}", d.completion = "{{b}}";
+            d.context = ctx, d.path = files[kind], d.prompt = "{{a}}", d.completion = "{{b}}";
             allowed = n;
             peft_status status = peft_dataset_load(&d, &data);
             if (!status) status = peft_dataset_split(data, 0.5, 1, &rest, &part);
@@ -253,6 +382,9 @@ int main(void) {
     if (peft_context_create(NULL, &ctx)) return 1;
     test_jsonl();
     test_csv();
+    test_nested();
+    test_files();
+    test_mix();
     test_arguments();
     test_split();
     test_fill();

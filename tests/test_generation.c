@@ -472,6 +472,8 @@ static void test_stop_and_stream(peft_model *m) {
     g.beams = 2, g.temperature = 0;
     check("no streaming of beams", peft_generate_text(&g, "x", &text) == PEFT_ERROR_ARGUMENT && strstr(peft_error(ctx), "beams"));
     g.beams = 0, g.on_text = NULL;
+    check("an empty prompt", peft_generate_text(&g, "", &text) == PEFT_OK);
+    peft_free(ctx, text);
     static const char *const empty[] = {""};
     g.stop = empty, g.stop_count = 1;
     check("an empty stop string", peft_generate_text(&g, "x", &text) == PEFT_ERROR_ARGUMENT && strstr(peft_error(ctx), "stop"));
@@ -741,6 +743,36 @@ static void test_chats(void) {
     no_chat("no kind", (peft_chat_kind)7, talk, 1, "no kind 7");
 }
 
+// An empty prompt of a decoder-only model is the token that its texts begin with.
+static void test_empty_prompt(void) {
+    if (!there(in_shared("cases/models/gpt2-tiny-with-tokenizer/config.json"))) {
+        printf("skipped: no GPT-2 with a tokenizer at %s (set PEFT_SHARED)\n", shared);
+        skipped++;
+        return;
+    }
+    peft_model *m = load(in_shared("cases/models/gpt2-tiny-with-tokenizer"));
+    peft_dataset *data = dataset("empty.jsonl", "{\"prompt\": \"\", \"completion\": \"a b\"}\n");
+    static const char *const prompts[] = {"", "hello", ""};
+    char *texts[3] = {NULL, NULL, NULL};
+    peft_generate_desc g;
+    peft_ids answer;
+    double loss = 0;
+    int32_t begin = m ? m->config.bos_id : 0;
+    memset(&g, 0, sizeof g), memset(&answer, 0, sizeof answer);
+    g.model = m, g.max_new_tokens = 3;
+    bool ok = m && peft_generate_texts(&g, prompts, 3, texts) == PEFT_OK && strcmp(texts[0], texts[2]) == 0;
+    char *first = NULL;
+    ok = ok && peft_generate(&g, &begin, 1, &answer) == PEFT_OK && peft_decode(peft_model_tokenizer(m),
+            answer.data + 1, answer.count - 1, true, &first, NULL) == PEFT_OK;
+    check("an empty prompt of a decoder-only model", ok && strcmp(first, texts[0]) == 0);
+    check("its loss", m && peft_evaluate_loss(m, NULL, data, 0, 0, &loss) == PEFT_OK && loss > 0);
+    for (int i = 0; i < 3; i++) peft_free(ctx, texts[i]);
+    peft_free(ctx, first);
+    peft_ids_free(ctx, &answer);
+    peft_dataset_destroy(data);
+    peft_model_destroy(m);
+}
+
 static void test_few_shot(void) {
     static const char lines[] = "{\"prompt\": \"1 + 1 =\", \"completion\": \"2\"}\n{\"prompt\": \"2 + 1 =\", \"completion\": \"3\"}\n"
                                 "{\"prompt\": \"1 + 3 =\", \"completion\": \"4\"}\n{\"prompt\": \"2 + 2 =\", \"completion\": \"4\"}\n";
@@ -769,6 +801,39 @@ static void test_few_shot(void) {
     d.context_window = least, d.reserve = least - 2;
     check("not even the question", peft_few_shot(&d, &r) == PEFT_ERROR_SHAPE && strstr(peft_error(ctx), "room for 2") && !r.text && !r.indices);
     peft_few_shot_free(ctx, &all);
+    // of a thousand, as few are dropped as the room demands, and in as many tries as halving takes
+    static char many[64000];
+    size_t at = 0;
+    for (int i = 0; i < 1000; i++)
+        at += (size_t)snprintf(many + at, sizeof many - at,
+                               "{\"prompt\": \"%d + 1 =\", \"completion\": \"%d\"}\n", i + 5, i + 6);
+    peft_dataset *thousand = dataset("thousand.jsonl", many);
+    d.examples = thousand, d.shots = 1000, d.reserve = 1;
+    bool exact = thousand != NULL;
+    for (int64_t room = 120; room < 126; room++) {
+        d.context_window = room + 1;
+        exact = exact && peft_few_shot(&d, &r) == PEFT_OK && r.chosen == 1000 && r.tokens <= room;
+        int64_t dropped = r.dropped;
+        peft_few_shot_free(ctx, &r);
+        // one more would not have fitted: the same examples, counted alone
+        d.shots = 1000 - dropped + 1, d.context_window = 0;
+        peft_dataset *rest = NULL;
+        at = 0;
+        for (int i = (int)dropped - 1; i < 1000; i++)
+            at += (size_t)snprintf(many + at, sizeof many - at,
+                                   "{\"prompt\": \"%d + 1 =\", \"completion\": \"%d\"}\n", i + 5, i + 6);
+        char name[32];
+        snprintf(name, sizeof name, "rest%d.jsonl", (int)room);
+        rest = dataset(name, many);
+        d.examples = rest;
+        exact = exact && peft_few_shot(&d, &r) == PEFT_OK && r.dropped == 0 && r.tokens > room;
+        peft_few_shot_free(ctx, &r);
+        peft_dataset_destroy(rest);
+        d.examples = thousand, d.shots = 1000;
+    }
+    check("as few dropped as possible", exact);
+    peft_dataset_destroy(thousand);
+    d.examples = data;
     d.context_window = 0, d.random = true, d.seed = 4, d.shots = 1;
     check("drawn", peft_few_shot(&d, &r) == PEFT_OK && peft_few_shot(&d, &all) == PEFT_OK && strcmp(r.text, all.text) == 0 && r.indices[0] != 1);
     peft_few_shot_free(ctx, &r);
@@ -994,6 +1059,7 @@ int main(void) {
     test_generation();
     test_chats();
     test_ends();
+    test_empty_prompt();
     test_few_shot();
     test_adapter_gguf();
     test_learning();

@@ -697,6 +697,55 @@ static void test_unused_tensors(void) {
     }
 }
 
+// Epochs as HF's Trainer counts them: every example once, the last batch short.
+static void test_epochs(void) {
+    static const struct {
+        int64_t examples, batch, accumulation, epochs, steps;
+    } cases[] = {{3, 8, 4, 2, 2}, {10, 8, 1, 3, 6}, {10, 2, 2, 2, 6}, {23, 4, 1, 1, 6}, {23, 23, 1, 2, 2},
+                 {23, 5, 2, 1, 3}};
+    world w = make_world(&tiny, 1, "q,v");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        peft_dataset *data = NULL;
+        peft_dataset_desc dd;
+        peft_train_result once, result;
+        memset(&dd, 0, sizeof dd);
+        dd.context = w.ctx, dd.path = "train.jsonl", dd.limit = cases[i].examples;
+        peft_train_desc d = describe(&w, 0);
+        bool ok = !peft_dataset_load(&dd, &data);
+        d.data = data, d.epochs = 1, d.batch_size = cases[i].examples;
+        ok = ok && !peft_train(&d, &once) && once.steps == 1;
+        d.epochs = cases[i].epochs, d.batch_size = cases[i].batch, d.accumulation = cases[i].accumulation;
+        ok = ok && !peft_train(&d, &result) && result.steps == cases[i].steps &&
+            result.tokens == once.tokens * cases[i].epochs;
+        check(ok, "an epoch visits every example once", w.ctx);
+        peft_dataset_destroy(data);
+    }
+    end_world(&w);
+}
+
+// Nothing is cut without a word.
+static void test_cuts(void) {
+    static const char lines[] = "{\"prompt\": \"a b c\\nsum it up\", \"completion\": \"abcdefgh\"}\n{\"prompt\": \"ab\", \"completion\": \"b\"}\n";
+    world w = make_world(&tiny, 1, "q,v");
+    peft_dataset *data = NULL;
+    double loss;
+    w.ctx->log = note_log;
+    logged[0] = 0;
+    peft_mount(w.ctx, "long.jsonl", lines, sizeof lines - 1);
+    check(!load_data(w.ctx, "long.jsonl", &data) && !peft_evaluate_loss(w.model, w.adapter, data, 0, 0,
+            &loss) && !logged[0], "nothing to be cut", w.ctx);
+    check(!peft_evaluate_loss(w.model, w.adapter, data, 5, 0, &loss) && strstr(logged,
+            "1 of 2 prompts have more tokens than max_source lets in (5): ") &&
+              strstr(logged, "tokens are cut off their ends; the first one's end is \"a b c\\nsum it up\""),
+                  "prompts that are cut", w.ctx);
+    if (failed) puts(logged);
+    check(!peft_evaluate_loss(w.model, w.adapter, data, 0, 4, &loss) && strstr(logged,
+            "1 of 2 completions have more tokens than max_target"), "completions that are cut", w.ctx);
+    w.ctx->log = NULL;
+    peft_dataset_destroy(data);
+    end_world(&w);
+}
+
 static void test_training_errors(void) {
     refuses_training("no data", no_data, PEFT_ERROR_ARGUMENT, "no examples");
     refuses_training("negative rate", negative_rate, PEFT_ERROR_ARGUMENT, "learning_rate is -1");
@@ -726,7 +775,8 @@ static void test_training_errors(void) {
     peft_train_result result;
     check(peft_train(&d, &result) == PEFT_ERROR_ARGUMENT, "a validation set without examples", w.ctx);
     d.validation = NULL, d.keep_best = false, d.max_source = d.max_target = 2, d.batch_size = 100;
-    check(!peft_train(&d, &result) && result.tokens == 2 * 100 * 4, "texts cut to two tokens, a batch larger than the data", w.ctx);
+    check(!peft_train(&d, &result) && result.tokens == 2 * 23 * 4 && result.cut_examples == 23 &&
+          result.cut_tokens > 46, "texts cut to two tokens, a batch larger than the data", w.ctx);
     peft_dataset_destroy(a), peft_dataset_destroy(b), peft_dataset_destroy(c);
     // Without a vocabulary there is no training.
     peft_context *ctx = make_context(NULL, 1, &tiny);
@@ -898,6 +948,8 @@ int main(void) {
     test_model_files(&tiny);
     test_model_files(&tied);
     test_unused_tensors();
+    test_epochs();
+    test_cuts();
     test_training_errors();
     for (int lora = 0; lora < 2; lora++) {
         test_no_allocation(lora, 4);
