@@ -266,6 +266,7 @@ typedef struct peft_attention_desc {
     const int64_t *q_offsets, *k_offsets;  // [sequences + 1]; kept until peft_backward
     float scale;                           // of q k^T; 0: 1. (T5 has none; others 1/sqrt(head_size))
     bool causal;                           // the last query of a sequence sees its last key
+    int64_t window;                        // causal: a query sees its own position's key and the window - 1 before it; 0: all
     peft_tensor *bias;                     // T5's relative positions [buckets, heads], or NULL
     bool bidirectional;                    // of the buckets
     int64_t max_distance;
@@ -505,18 +506,31 @@ typedef struct peft_model_desc {
 
 enum { PEFT_FUSED_NOT = 0, PEFT_FUSED_THIRDS, PEFT_FUSED_HEADS };  // [3, heads, size] and [heads, 3, size]
 
+// How the frequencies of rotary positions are stretched: rope_type of rope_parameters (transformers 5) or rope_scaling (before). "longrope"
+// and others are PEFT_ERROR_UNSUPPORTED by name. Dynamic scaling begins behind max_positions: longer texts are PEFT_ERROR_UNSUPPORTED.
+typedef enum peft_rope_kind { PEFT_ROPE_DEFAULT = 0, PEFT_ROPE_LINEAR, PEFT_ROPE_DYNAMIC, PEFT_ROPE_LLAMA3, PEFT_ROPE_YARN } peft_rope_kind;
+
 typedef struct peft_config {
-    const char *model_type;  // "t5", "gpt2", "gpt_neox", "llama", "mistral", "qwen2"
+    const char *model_type;  // "t5", "mt5", "umt5", "gpt2", "gpt_neox", "llama", "mistral", "qwen2"
     bool encoder_decoder;
     int64_t vocab_size, d_model, d_kv, d_ff, layers, decoder_layers, heads, kv_heads;  // layers: the encoder's; decoder-only: 0
     int64_t buckets, max_distance;  // of T5's relative positions
     int64_t max_positions;          // the context window; 0: no limit
+    int64_t window;                 // keys that a query sees at most, its own position's among them; 0: all before it
+    const bool *windowed;           // [decoder_layers] which layers have that window; NULL: all
     int64_t rotary;                 // dimensions of a head that rotary positions turn; 0: none
-    double rope_theta, rope_factor, rope_low, rope_high, rope_original;  // rope_original > 0: scaled as Llama 3
+    peft_rope_kind rope;
+    double rope_theta, rope_factor;                 // the base; what the frequencies of the other kinds are divided by
+    double rope_low, rope_high, rope_original;      // Llama 3: the two frequency factors, YaRN: beta_slow and beta_fast; the context before
+    double rope_attention;                          // YaRN: factor of the cosines and sines
+    bool rope_exact;                                // YaRN: its bounds are not rounded ("truncate": false)
     float epsilon, dropout, scale;  // scale: of q k^T
+    bool scale_by_layer;            // GPT-2: layer i divides `scale` by i + 1
+    bool scale_output;              // T5 v1.0: what the head reads is divided by sqrt(d_model)
+    bool bias_per_layer;            // UMT5: every block has its own table of relative positions
     bool gated, tied, rms;          // rms: RMSNorm, else LayerNorm
     bool parallel;                  // GPT-NeoX: attention and feed-forward side by side
-    bool query_bias, output_bias, feed_forward_bias;  // of the Llama family
+    bool query_bias, output_bias, feed_forward_bias;  // of the Llama family; the first two of GPT-NeoX, too
     int fused;                      // how q, k and v lie in one matrix, PEFT_FUSED_...
     peft_activation_kind activation;
     int32_t pad_id, eos_id, bos_id, decoder_start_id;  // -1: none
@@ -561,7 +575,7 @@ typedef struct peft_active_adapter {
     int64_t first_sequence, sequence_count;  // works on these sequences of the batch only; sequence_count 0: on all
 } peft_active_adapter;
 
-// The last hidden states of the decoder [rows, d_model], ready for the head (T5's tied heads: scaled). Rows are those of the batch; where an
+// The last hidden states of the decoder [rows, d_model], ready for the head (T5 v1.0: scaled). Rows are those of the batch; where an
 // adapter puts virtual tokens before a decoder-only model's input, every sequence has theirs first.
 PEFTDEF peft_tensor *peft_model_hidden(peft_model *model, peft_tape *tape, const peft_batch *batch,
                                        const peft_active_adapter *adapters, int adapter_count);
@@ -8005,6 +8019,7 @@ static int64_t peft__attention_scores(const peft__attention_job *j, const peft__
         if (d->bias) peft__axpy(j->ctx, s, 1, m->bias + (nq - 1) - (first + i), seen);
         if (d->causal)
             for (int64_t c = first + i + nk - nq + 1; c < seen; c++) s[c] = -INFINITY;
+        for (int64_t c = 0; d->window && c <= first + i + nk - nq - d->window; c++) s[c] = -INFINITY;
     }
     return seen;
 }
@@ -8156,7 +8171,7 @@ static bool peft__attention_fits(peft_tape *t, const peft_attention_desc *d) {
     if (d->bias) ok = ok && d->bias->cols == d->heads && d->bias->type == PEFT_F32;
     for (int64_t s = 0; ok && s < d->sequences; s++) {
         int64_t nq = d->q_offsets[s + 1] - d->q_offsets[s], nk = d->k_offsets[s + 1] - d->k_offsets[s];
-        ok = nq >= 0 && nk >= 1 && (!d->causal || nk >= nq);
+        ok = nq >= 0 && nk >= 1 && (!d->causal || nk >= nq) && d->window >= 0 && (d->causal || !d->window);
     }
     if (!ok)
         peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "attention: q [%lld, %lld], k [%lld, %lld], %lld heads, %lld key heads do not fit",
@@ -9912,14 +9927,14 @@ typedef struct peft__block_weights {
     peft_tensor *norm, *q, *k, *v, *qkv, *o;                          // self-attention; qkv: one matrix instead of three
     peft_tensor *cross_norm, *cross_q, *cross_k, *cross_v, *cross_o;  // T5's decoder: attention to the source
     peft_tensor *ff_norm, *wi, *wi_gate, *wo;                         // feed-forward; wi_gate: the second input matrix of gated ones
-    peft_tensor *bias;                                                // T5's relative positions, which its first block has for all
+    peft_tensor *bias;                                                // T5's relative positions, in its first block for all
 } peft__block_weights;
 
 typedef struct peft__rule {
     const char *name, *gguf;  // behind the block's name, before .weight or .bias
     char rows, cols;  // d: d_model, i: heads * d_kv, j: kv_heads * d_kv, 3: three times i, f: d_ff, h: heads, k: buckets, 1: one
     char bias;        // 0: none, b: always, q: if the queries' projections have one, o: if outputs, m: if the feed-forward
-    char only;        // g: gated feed-forward only, r: ungated only, 1: the first block only, -: in some files, of no use, 0: all
+    char only;        // g: gated feed-forward only, r: ungated only, 1: the first block only (UMT5: all), -: in some files, of no use, 0: all
     char order;       // of its rows in GGUF
     size_t slot;
 } peft__rule;
@@ -9968,8 +9983,8 @@ static const peft__rule peft__gpt2_rules[] = {
 static const peft__rule peft__neox_rules[] = {
     {"input_layernorm", "attn_norm", '1', 'd', 'b', 0, PEFT__ORDER_SAME, PEFT__SLOT(norm)},
     {"post_attention_layernorm", "ffn_norm", '1', 'd', 'b', 0, PEFT__ORDER_SAME, PEFT__SLOT(ff_norm)},
-    {"attention.query_key_value", "attn_qkv", '3', 'd', 'b', 0, PEFT__ORDER_FUSED, PEFT__SLOT(qkv)},
-    {"attention.dense", "attn_output", 'd', 'i', 'b', 0, PEFT__ORDER_SAME, PEFT__SLOT(o)},
+    {"attention.query_key_value", "attn_qkv", '3', 'd', 'q', 0, PEFT__ORDER_FUSED, PEFT__SLOT(qkv)},
+    {"attention.dense", "attn_output", 'd', 'i', 'o', 0, PEFT__ORDER_SAME, PEFT__SLOT(o)},
     {"mlp.dense_h_to_4h", "ffn_up", 'f', 'd', 'b', 0, PEFT__ORDER_SAME, PEFT__SLOT(wi)},
     {"mlp.dense_4h_to_h", "ffn_down", 'd', 'f', 'b', 0, PEFT__ORDER_SAME, PEFT__SLOT(wo)},
 };
@@ -9999,92 +10014,208 @@ typedef struct peft__family {
     const char *embedding, *positions, *encoder_norm, *decoder_norm, *head;  // names before .weight and .bias; NULL: none
     const char *targets;  // LoRA's default target_modules, as HF peft has them
     const char *ia3_targets, *ia3_feedforward;
+    const char *architectures;  // of config.json: models with this family's head, or checkpoints of the model below a tied one
+    const struct peft__setting *settings;
+    int64_t setting_count;
 } peft__family;
 
+// ---- settings: what config.json and GGUF's metadata call them, what they may be, and where they go
+
+typedef enum peft__setting_use {
+    PEFT__HARMLESS,   // without effect on the function: training, generation, other libraries, bookkeeping
+    PEFT__NOTED,      // the same, but worth a warning where it has a value
+    PEFT__SIZE,       // int64_t: 1 to 2^24; 0 where it is null or missing and "0" by default: the family's function fills it in
+    PEFT__FRACTION,   // float: from 0 to below 1
+    PEFT__FLAG,       // bool
+    PEFT__TOKEN,      // int32_t: an id, -1 for none
+    PEFT__ENDS,       // one id or a list of them
+    PEFT__READ,       // the family's function reads it
+    PEFT__FIXED       // any other value than this one (or null) would make it another function: an error
+} peft__setting_use;
+
+typedef struct peft__setting {
+    const char *types;  // model types that the row is for; NULL: all of the family. The first row that fits counts
+    const char *keys;   // of config.json, comma-separated; NULL: none
+    const char *gguf;   // metadata, behind the architecture's name unless it begins with "tokenizer."; NULL: none
+    int use;
+    size_t field;       // of peft_config
+    const char *value;  // JSON: what a missing key means, or the only value; NULL: the key is required
+} peft__setting;
+
+#define PEFT__FIELD(member) offsetof(peft_config, member)
+static const peft__setting peft__t5_settings[] = {
+    {NULL, "vocab_size", NULL, PEFT__SIZE, PEFT__FIELD(vocab_size), NULL},
+    {NULL, "d_model", "embedding_length", PEFT__SIZE, PEFT__FIELD(d_model), NULL},
+    {NULL, "d_kv", "attention.key_length", PEFT__SIZE, PEFT__FIELD(d_kv), NULL},
+    {NULL, "d_ff", "feed_forward_length", PEFT__SIZE, PEFT__FIELD(d_ff), NULL},
+    {NULL, "num_layers", "block_count", PEFT__SIZE, PEFT__FIELD(layers), NULL},
+    {NULL, "num_decoder_layers", "decoder_block_count", PEFT__SIZE, PEFT__FIELD(decoder_layers), "0"},
+    {NULL, "num_heads", "attention.head_count", PEFT__SIZE, PEFT__FIELD(heads), NULL},
+    {NULL, "relative_attention_num_buckets", "attention.relative_buckets_count", PEFT__SIZE, PEFT__FIELD(buckets), "32"},
+    {NULL, "relative_attention_max_distance", NULL, PEFT__SIZE, PEFT__FIELD(max_distance), "128"},
+    {NULL, "layer_norm_epsilon", "attention.layer_norm_rms_epsilon", PEFT__FRACTION, PEFT__FIELD(epsilon), "1e-6"},
+    {NULL, "dropout_rate", NULL, PEFT__FRACTION, PEFT__FIELD(dropout), "0.1"},
+    {NULL, "pad_token_id", "tokenizer.ggml.padding_token_id", PEFT__TOKEN, PEFT__FIELD(pad_id), "0"},
+    {NULL, "eos_token_id", "tokenizer.ggml.eos_token_id", PEFT__ENDS, PEFT__FIELD(eos_id), "1"},
+    {NULL, "decoder_start_token_id", "decoder_start_token_id", PEFT__TOKEN, PEFT__FIELD(decoder_start_id), "-1"},
+    {NULL, "n_positions", "context_length", PEFT__HARMLESS, 0, NULL},
+    {NULL, "feed_forward_proj,dense_act_fn,is_gated_act,tie_word_embeddings,scale_decoder_outputs", NULL, PEFT__READ, 0, NULL},
+    {NULL, "is_encoder_decoder", NULL, PEFT__FIXED, 0, "true"},
+    {NULL, "is_decoder", NULL, PEFT__FIXED, 0, "false"},
+    {NULL, "initializer_factor,chronos_config,chronos_pipeline_class,reg_token_id", "attention.layer_norm_epsilon,attention.head_count_kv",
+     PEFT__HARMLESS, 0, NULL},
+};
+static const peft__setting peft__gpt2_settings[] = {
+    {NULL, "vocab_size", NULL, PEFT__SIZE, PEFT__FIELD(vocab_size), "50257"},
+    {NULL, "n_embd", "embedding_length", PEFT__SIZE, PEFT__FIELD(d_model), "768"},
+    {NULL, "n_inner", "feed_forward_length", PEFT__SIZE, PEFT__FIELD(d_ff), "0"},
+    {NULL, "n_layer", "block_count", PEFT__SIZE, PEFT__FIELD(decoder_layers), "12"},
+    {NULL, "n_head", "attention.head_count", PEFT__SIZE, PEFT__FIELD(heads), "12"},
+    {NULL, "n_positions", "context_length", PEFT__SIZE, PEFT__FIELD(max_positions), "1024"},
+    {NULL, "layer_norm_epsilon", "attention.layer_norm_epsilon", PEFT__FRACTION, PEFT__FIELD(epsilon), "1e-5"},
+    {NULL, "resid_pdrop", NULL, PEFT__FRACTION, PEFT__FIELD(dropout), "0.1"},
+    {NULL, "tie_word_embeddings", NULL, PEFT__FLAG, PEFT__FIELD(tied), "true"},
+    {NULL, "scale_attn_by_inverse_layer_idx", NULL, PEFT__FLAG, PEFT__FIELD(scale_by_layer), "false"},
+    {NULL, "activation_function,scale_attn_weights", NULL, PEFT__READ, 0, NULL},
+    {NULL, "is_encoder_decoder", NULL, PEFT__FIXED, 0, "false"},
+    {NULL, "reorder_and_upcast_attn,attn_pdrop,embd_pdrop,summary_type,summary_use_proj,summary_activation,summary_proj_to_labels,n_ctx,n_special,"
+           "predict_special_tokens", "attention.head_count_kv", PEFT__HARMLESS, 0, NULL},
+};
+static const peft__setting peft__neox_settings[] = {
+    {NULL, "vocab_size", NULL, PEFT__SIZE, PEFT__FIELD(vocab_size), NULL},
+    {NULL, "hidden_size", "embedding_length", PEFT__SIZE, PEFT__FIELD(d_model), NULL},
+    {NULL, "intermediate_size", "feed_forward_length", PEFT__SIZE, PEFT__FIELD(d_ff), NULL},
+    {NULL, "num_hidden_layers", "block_count", PEFT__SIZE, PEFT__FIELD(decoder_layers), NULL},
+    {NULL, "num_attention_heads", "attention.head_count", PEFT__SIZE, PEFT__FIELD(heads), NULL},
+    {NULL, "max_position_embeddings", "context_length", PEFT__SIZE, PEFT__FIELD(max_positions), "2048"},
+    {NULL, "layer_norm_eps", "attention.layer_norm_epsilon", PEFT__FRACTION, PEFT__FIELD(epsilon), "1e-5"},
+    {NULL, "hidden_dropout", NULL, PEFT__FRACTION, PEFT__FIELD(dropout), "0"},
+    {NULL, "use_parallel_residual", "use_parallel_residual", PEFT__FLAG, PEFT__FIELD(parallel), "true"},
+    {NULL, "attention_bias", NULL, PEFT__FLAG, PEFT__FIELD(query_bias), "true"},
+    {NULL, "tie_word_embeddings", NULL, PEFT__FLAG, PEFT__FIELD(tied), "false"},
+    {NULL, "hidden_act,rotary_pct,rotary_emb_base,partial_rotary_factor,rope_theta,rope_scaling,rope_parameters", NULL, PEFT__READ, 0, NULL},
+    {NULL, "is_encoder_decoder", NULL, PEFT__FIXED, 0, "false"},
+    {NULL, "custom_pipelines", "attention.head_count_kv", PEFT__HARMLESS, 0, NULL},
+};
+static const peft__setting peft__llama_settings[] = {
+    {NULL, "vocab_size", NULL, PEFT__SIZE, PEFT__FIELD(vocab_size), NULL},
+    {NULL, "hidden_size", "embedding_length", PEFT__SIZE, PEFT__FIELD(d_model), NULL},
+    {NULL, "intermediate_size", "feed_forward_length", PEFT__SIZE, PEFT__FIELD(d_ff), NULL},
+    {NULL, "num_hidden_layers", "block_count", PEFT__SIZE, PEFT__FIELD(decoder_layers), NULL},
+    {NULL, "num_attention_heads", "attention.head_count", PEFT__SIZE, PEFT__FIELD(heads), NULL},
+    {"mistral", "num_key_value_heads", "attention.head_count_kv", PEFT__SIZE, PEFT__FIELD(kv_heads), "8"},
+    {"qwen2", "num_key_value_heads", "attention.head_count_kv", PEFT__SIZE, PEFT__FIELD(kv_heads), "32"},
+    {"llama", "num_key_value_heads", "attention.head_count_kv", PEFT__SIZE, PEFT__FIELD(kv_heads), "0"},
+    {NULL, "head_dim", "attention.key_length", PEFT__SIZE, PEFT__FIELD(d_kv), "0"},
+    {"mistral", "max_position_embeddings", "context_length", PEFT__SIZE, PEFT__FIELD(max_positions), "131072"},
+    {"qwen2", "max_position_embeddings", "context_length", PEFT__SIZE, PEFT__FIELD(max_positions), "32768"},
+    {"llama", "max_position_embeddings", "context_length", PEFT__SIZE, PEFT__FIELD(max_positions), "2048"},
+    {NULL, "rms_norm_eps", "attention.layer_norm_rms_epsilon", PEFT__FRACTION, PEFT__FIELD(epsilon), "1e-6"},
+    {NULL, "tie_word_embeddings", NULL, PEFT__FLAG, PEFT__FIELD(tied), "false"},
+    {"llama", "attention_bias", NULL, PEFT__FLAG, PEFT__FIELD(query_bias), "false"},
+    {"mistral", "attention_bias", NULL, PEFT__FIXED, 0, "false"},
+    {"qwen2", "attention_bias", NULL, PEFT__FIXED, 0, "true"},
+    {"llama", "mlp_bias", NULL, PEFT__FLAG, PEFT__FIELD(feed_forward_bias), "false"},
+    {NULL, "mlp_bias", NULL, PEFT__FIXED, 0, "false"},
+    {"mistral", "sliding_window", "attention.sliding_window", PEFT__SIZE, PEFT__FIELD(window), "4096"},
+    {"qwen2", "sliding_window", "attention.sliding_window", PEFT__SIZE, PEFT__FIELD(window), "4096"},
+    {"qwen2", "use_sliding_window,max_window_layers", NULL, PEFT__READ, 0, NULL},
+    {NULL, "hidden_act,layer_types,partial_rotary_factor,rope_theta,rope_scaling,rope_parameters", NULL, PEFT__READ, 0, NULL},
+    {NULL, "rope_interleaved,is_encoder_decoder", NULL, PEFT__FIXED, 0, "false"},
+    {NULL, "pretraining_tp,max_sequence_length,is_llama_config", NULL, PEFT__HARMLESS, 0, NULL},
+};
+// Of all families. Names that begin with an underscore or tell of dropout are harmless as well.
+static const peft__setting peft__common_settings[] = {
+    {NULL, "model_type,architectures,quantization_config", NULL, PEFT__READ, 0, NULL},
+    {NULL, "bos_token_id", "tokenizer.ggml.bos_token_id", PEFT__TOKEN, PEFT__FIELD(bos_id), "-1"},
+    {NULL, "eos_token_id", "tokenizer.ggml.eos_token_id", PEFT__ENDS, PEFT__FIELD(eos_id), "-1"},
+    {NULL, "eot_token_id", "tokenizer.ggml.eot_token_id", PEFT__ENDS, PEFT__FIELD(eos_id), "-1"},
+    {NULL, "pad_token_id", "tokenizer.ggml.padding_token_id", PEFT__TOKEN, PEFT__FIELD(pad_id), "-1"},
+    {NULL, "add_cross_attention,tie_encoder_decoder", "attention.clamp_kqv,attention.max_alibi_bias,rope.scaling.yarn_log_multiplier,expert_count,"
+           "expert_used_count,pooling_type", PEFT__FIXED, 0, "false"},
+    {NULL, "cross_attention_hidden_size,pruned_heads,per_layer_config", NULL, PEFT__FIXED, 0, "null"},
+    {NULL, NULL, "attention.causal,rope.scaling.yarn_ext_factor", PEFT__FIXED, 0, "true"},
+    {NULL, NULL, "attention.value_length,rope.dimension_count,rope.freq_base,rope.scaling.type,rope.scaling.factor,rope.scale_linear,"
+           "rope.scaling.original_context_length,rope.scaling.attn_factor,rope.scaling.yarn_attn_factor,rope.scaling.yarn_beta_fast,"
+           "rope.scaling.yarn_beta_slow", PEFT__READ, 0, NULL},
+    {NULL, "auto_map", NULL, PEFT__NOTED, 0, NULL},  // transformers, too, runs a folder's code only when told to
+    {NULL, "name_or_path,transformers_version,torch_dtype,dtype,use_cache,output_past,gradient_checkpointing,chunk_size_feed_forward,is_decoder,"
+           "return_dict,output_attentions,output_hidden_states,torchscript,use_bfloat16,tf_legacy_loss,xla_device,initializer_range,"
+           "tie_last_hidden_states,attn_implementation,use_flash_attention_2,unsloth_version,unsloth_fixed,transformers.js_config",
+     "vocab_size,tensor_data_layout,rope.scaling.finetuned", PEFT__HARMLESS, 0, NULL},
+    {NULL, "id2label,label2id,num_labels,problem_type,finetuning_task,task_specific_params,prefix,tokenizer_class,sep_token_id,cls_token_id,"
+           "decoder_start_token_id", NULL, PEFT__HARMLESS, 0, NULL},
+    // what generates has options of its own; transformers keeps these in generation_config.json today
+    {NULL, "max_length,min_length,max_new_tokens,do_sample,early_stopping,num_beams,num_beam_groups,diversity_penalty,temperature,top_k,top_p,min_p,"
+           "typical_p,epsilon_cutoff,eta_cutoff,repetition_penalty,length_penalty,no_repeat_ngram_size,encoder_no_repeat_ngram_size,"
+           "encoder_repetition_penalty,bad_words_ids,num_return_sequences,output_scores,return_dict_in_generate,forced_bos_token_id,"
+           "forced_eos_token_id,remove_invalid_values,exponential_decay_length_penalty,suppress_tokens,begin_suppress_tokens,"
+           "assistant_confidence_threshold,assistant_lookbehind,num_assistant_tokens,num_assistant_tokens_schedule,target_lookbehind",
+     NULL, PEFT__HARMLESS, 0, NULL},
+};
+
+#define PEFT__SETTINGS(table) table, (int64_t)PEFT__COUNT(table)
 static const peft__family peft__t5_family = {
     "t5,mt5,umt5", false, {"encoder.block.%lld.", "enc.blk.%lld.", PEFT__RULES(peft__t5_encoder_rules)},
     {"decoder.block.%lld.", "dec.blk.%lld.", PEFT__RULES(peft__t5_decoder_rules)}, "shared", NULL, "encoder.final_layer_norm",
-    "decoder.final_layer_norm", "lm_head", "q,v", "k,v,wo", "wo"};
+    "decoder.final_layer_norm", "lm_head", "q,v", "k,v,wo", "wo",
+    "T5ForConditionalGeneration,T5WithLMHeadModel,T5Model,MT5ForConditionalGeneration,MT5Model,UMT5ForConditionalGeneration,UMT5Model",
+    PEFT__SETTINGS(peft__t5_settings)};
 static const peft__family peft__gpt2_family = {
     "gpt2", true, {NULL, NULL, NULL, 0}, {"transformer.h.%lld.", "blk.%lld.", PEFT__RULES(peft__gpt2_rules)}, "transformer.wte", "transformer.wpe", NULL,
-    "transformer.ln_f", "lm_head", "c_attn", "c_attn,mlp.c_proj", "mlp.c_proj"};
+    "transformer.ln_f", "lm_head", "c_attn", "c_attn,mlp.c_proj", "mlp.c_proj", "GPT2LMHeadModel,GPT2Model", PEFT__SETTINGS(peft__gpt2_settings)};
 static const peft__family peft__neox_family = {
     "gpt_neox", false, {NULL, NULL, NULL, 0}, {"gpt_neox.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__neox_rules)}, "gpt_neox.embed_in", NULL, NULL,
-    "gpt_neox.final_layer_norm", "embed_out", "query_key_value", "query_key_value,dense_4h_to_h", "dense_4h_to_h"};
+    "gpt_neox.final_layer_norm", "embed_out", "query_key_value", "query_key_value,dense_4h_to_h", "dense_4h_to_h",
+    "GPTNeoXForCausalLM,GPTNeoXModel", PEFT__SETTINGS(peft__neox_settings)};
 static const peft__family peft__llama_family = {
     "llama,mistral,qwen2", false, {NULL, NULL, NULL, 0}, {"model.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__llama_rules)}, "model.embed_tokens", NULL,
-    NULL, "model.norm", "lm_head", "q_proj,v_proj", "k_proj,v_proj,down_proj", "down_proj"};
+    NULL, "model.norm", "lm_head", "q_proj,v_proj", "k_proj,v_proj,down_proj", "down_proj",
+    "LlamaForCausalLM,LLaMAForCausalLM,LlamaModel,MistralForCausalLM,MistralModel,Qwen2ForCausalLM,Qwen2Model",
+    PEFT__SETTINGS(peft__llama_settings)};
 
-// ---- the same for settings: what config.json and GGUF call them
+// The next name of a comma-separated list, without the spaces around it, and its size; 0: that was all. *list moves behind it.
+static size_t peft__next_name(const char **list, const char **name) {
+    *name = *list + strspn(*list, ", ");
+    size_t n = strcspn(*name, ",");
+    *list = *name + n;
+    while (n && (*name)[n - 1] == ' ') n--;
+    return n;
+}
+
+// Whether a comma-separated list (NULL: an empty one) has this name.
+static bool peft__is_listed(const char *list, const char *name) {
+    const char *item;
+    for (size_t n; list && (n = peft__next_name(&list, &item)) > 0;)
+        if (strlen(name) == n && memcmp(item, name, n) == 0) return true;
+    return false;
+}
+
+// The row of a key of config.json (or of GGUF, without the architecture) for a model type; NULL: it is unknown.
+static const peft__setting *peft__setting_of(const peft__family *f, const char *type, const char *key, bool gguf) {
+    for (int64_t i = 0; i < f->setting_count + (int64_t)PEFT__COUNT(peft__common_settings); i++) {
+        const peft__setting *row = i < f->setting_count ? &f->settings[i] : &peft__common_settings[i - f->setting_count];
+        if ((!row->types || peft__is_listed(row->types, type)) && peft__is_listed(gguf ? row->gguf : row->keys, key)) return row;
+    }
+    return NULL;
+}
 
 enum { PEFT__GGUF_NAME_SIZE = 160 };  // room for any name that the tables make
-
-typedef struct peft__gguf_field {
-    const char *hf, *key;  // in config.json, and in the metadata behind the architecture's name
-    char kind;             // i: a size, f: a positive number, b: true or false, t: a token; a capital may be missing
-} peft__gguf_field;
-
-static const peft__gguf_field peft__llama_fields[] = {
-    {"hidden_size", "embedding_length", 'i'},
-    {"intermediate_size", "feed_forward_length", 'i'},
-    {"num_hidden_layers", "block_count", 'i'},
-    {"num_attention_heads", "attention.head_count", 'i'},
-    {"head_dim", "attention.key_length", 'I'},
-    {"max_position_embeddings", "context_length", 'i'},
-    {"rms_norm_eps", "attention.layer_norm_rms_epsilon", 'f'},
-    {NULL, NULL, 0},
-};
-
-static const peft__gguf_field peft__gpt2_fields[] = {
-    {"n_embd", "embedding_length", 'i'},
-    {"n_inner", "feed_forward_length", 'I'},
-    {"n_layer", "block_count", 'i'},
-    {"n_head", "attention.head_count", 'i'},
-    {"n_positions", "context_length", 'i'},
-    {"layer_norm_epsilon", "attention.layer_norm_epsilon", 'f'},
-    {NULL, NULL, 0},
-};
-
-static const peft__gguf_field peft__gptneox_fields[] = {
-    {"hidden_size", "embedding_length", 'i'},
-    {"intermediate_size", "feed_forward_length", 'i'},
-    {"num_hidden_layers", "block_count", 'i'},
-    {"num_attention_heads", "attention.head_count", 'i'},
-    {"max_position_embeddings", "context_length", 'i'},
-    {"layer_norm_eps", "attention.layer_norm_epsilon", 'f'},
-    {"use_parallel_residual", "use_parallel_residual", 'B'},
-    {NULL, NULL, 0},
-};
-
-static const peft__gguf_field peft__t5_fields[] = {
-    {"d_model", "embedding_length", 'i'},
-    {"d_ff", "feed_forward_length", 'i'},
-    {"d_kv", "attention.key_length", 'i'},
-    {"num_layers", "block_count", 'i'},
-    {"num_decoder_layers", "decoder_block_count", 'I'},
-    {"num_heads", "attention.head_count", 'i'},
-    {"n_positions", "context_length", 'I'},
-    {"relative_attention_num_buckets", "attention.relative_buckets_count", 'i'},
-    {"layer_norm_epsilon", "attention.layer_norm_rms_epsilon", 'f'},
-    {"decoder_start_token_id", "decoder_start_token_id", 'T'},
-    {NULL, NULL, 0},
-};
 
 typedef struct peft__gguf_family {
     const char *architecture, *model_type;
     const peft__family *names;
-    const peft__gguf_field *fields;
     const char *constants;  // of config.json, which GGUF takes for granted
     bool interleaved;       // rotary pairs lie side by side in GGUF
 } peft__gguf_family;
 
 static const peft__gguf_family *peft__gguf_family_of(const char *architecture) {
     static const peft__gguf_family families[] = {
-        {"llama", "llama", &peft__llama_family, peft__llama_fields, "\"hidden_act\":\"silu\"", true},
-        {"qwen2", "qwen2", &peft__llama_family, peft__llama_fields, "\"hidden_act\":\"silu\"", false},
-        {"gpt2", "gpt2", &peft__gpt2_family, peft__gpt2_fields, "\"activation_function\":\"gelu_new\"", false},
-        {"gptneox", "gpt_neox", &peft__neox_family, peft__gptneox_fields, "\"hidden_act\":\"gelu\"", false},
-        {"t5", "t5", &peft__t5_family, peft__t5_fields, "\"is_encoder_decoder\":true,\"relative_attention_max_distance\":128", false},
+        {"llama", "llama", &peft__llama_family, "\"hidden_act\":\"silu\"", true},
+        {"qwen2", "qwen2", &peft__llama_family, "\"hidden_act\":\"silu\"", false},
+        {"gpt2", "gpt2", &peft__gpt2_family, "\"activation_function\":\"gelu_new\"", false},
+        {"gptneox", "gpt_neox", &peft__neox_family, "\"hidden_act\":\"gelu\"", false},
+        {"t5", "t5", &peft__t5_family, "\"is_encoder_decoder\":true,\"relative_attention_max_distance\":128", false},
     };
     for (int64_t i = 0; architecture && i < PEFT__COUNT(families); i++)
         if (strcmp(families[i].architecture, architecture) == 0) return &families[i];
@@ -10094,7 +10225,7 @@ static const peft__gguf_family *peft__gguf_family_of(const char *architecture) {
 // GGUF's architecture for Hugging Face's model_type, NULL: none that is known here.
 static const char *peft__gguf_architecture(const char *model_type) {
     static const char *const names[][2] = {{"llama", "llama"}, {"mistral", "llama"}, {"qwen2", "qwen2"}, {"gpt2", "gpt2"},
-                                           {"gpt_neox", "gptneox"}, {"t5", "t5"}, {"mt5", "t5"}};
+                                           {"gpt_neox", "gptneox"}, {"t5", "t5"}, {"mt5", "t5"}, {"umt5", "t5"}};
     for (int64_t i = 0; i < PEFT__COUNT(names); i++)
         if (strcmp(names[i][0], model_type) == 0) return names[i][1];
     return NULL;
@@ -10243,20 +10374,30 @@ static bool peft__gguf_tied(const peft_gguf *g) {
     return !out || (in && in->type == out->type && in->size == out->size && memcmp(in->data, out->data, (size_t)in->size) == 0);
 }
 
-static peft_status peft__gguf_config_field(const peft_gguf *g, const char *key, const char *hf, char kind, peft__string *json) {
-    bool optional = kind >= 'A' && kind <= 'Z', there = peft__map_get(&g->keys, key, strlen(key), -1) >= 0;
-    char k = optional ? (char)(kind - 'A' + 'a') : kind;
-    if (!there && optional) return PEFT_OK;
-    if (!there) return peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no key %s", g->path, key);
-    if (k == 'b') {
-        peft__string_format(json, ",\"%s\":%s", hf, peft_gguf_bool(g, key, true) ? "true" : "false");
+// A setting's key as the file has it. `key` has room for PEFT__GGUF_NAME_SIZE bytes.
+static void peft__gguf_key(const char *architecture, const char *name, char *key) {
+    bool whole = strncmp(name, "tokenizer.", 10) == 0;
+    peft__string_into(key, PEFT__GGUF_NAME_SIZE, "%s%s%s", whole ? "" : architecture, whole ? "" : ".", name);
+}
+
+// Appends the row's key of config.json, with what GGUF says.
+static peft_status peft__gguf_config_field(const peft_gguf *g, const char *architecture, const peft__setting *row, peft__string *json) {
+    char key[PEFT__GGUF_NAME_SIZE];
+    peft__gguf_key(architecture, row->gguf, key);
+    bool size = row->use == PEFT__SIZE, fraction = row->use == PEFT__FRACTION;
+    if (peft__map_get(&g->keys, key, strlen(key), -1) < 0) {
+        bool required = (size || fraction) && !row->types && !(row->value && strcmp(row->value, "0") == 0);
+        return required ? peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no key %s", g->path, key) : PEFT_OK;
+    }
+    peft__string_format(json, ",\"%s\":", row->keys);
+    if (row->use == PEFT__FLAG) {
+        peft__string_puts(json, peft_gguf_bool(g, key, true) ? "true" : "false");
         return PEFT_OK;
     }
     double v = peft_gguf_number(g, key, -1);
-    bool good = k == 'f' ? v > 0 && v - v == 0 : v >= (k == 't' ? 0 : 1) && v <= INT32_MAX && v == floor(v);
+    bool good = fraction ? v > 0 && v < 1 : v >= size && v <= INT32_MAX && v == floor(v);
     if (!good) return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: %s is no sensible number", g->path, key);
-    if (k == 'f') peft__string_format(json, ",\"%s\":%g", hf, v);
-    else peft__string_format(json, ",\"%s\":%lld", hf, (long long)v);
+    peft__string_format(json, fraction ? "%.9g" : "%.0f", v);
     return PEFT_OK;
 }
 
@@ -10283,73 +10424,108 @@ static peft_status peft__gguf_llama3_scaling(const peft_gguf *g, const peft_gguf
     return PEFT_OK;
 }
 
-static peft_status peft__gguf_rope_config(const peft_gguf *g, const peft__gguf_family *f, peft__string *json) {
-    double theta = peft__gguf_setting(g, f, "rope.freq_base", 10000), factor = peft__gguf_setting(g, f, "rope.scaling.factor", 0);
+// rope_scaling as config.json has it. Like llama.cpp: a factor without a type is a linear one, and type "none" has none.
+static peft_status peft__gguf_rope_config(const peft_gguf *g, const peft__gguf_family *f, double theta, peft__string *json) {
+    double factor = peft__gguf_setting(g, f, "rope.scaling.factor", peft__gguf_setting(g, f, "rope.scale_linear", 0));
     double old = peft__gguf_setting(g, f, "rope.scaling.original_context_length", 0);
     char key[PEFT__GGUF_NAME_SIZE];
-    peft__string_into(key, sizeof(key), "%s.rope.scaling.type", f->architecture);
-    const char *type = peft_gguf_string(g, key, "none");
-    if (!(theta > 0) || theta - theta != 0) return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: rope.freq_base is %g", g->path, theta);
-    peft__string_format(json, ",\"rope_theta\":%g", theta);
+    peft__gguf_key(f->architecture, "rope.scaling.type", key);
+    const char *type = peft_gguf_string(g, key, factor > 0 ? "linear" : "none");
+    bool yarn = strcmp(type, "yarn") == 0;
     const peft_gguf_tensor *divisors = peft_gguf_find(g, "rope_freqs.weight");
     if (divisors) return peft__gguf_llama3_scaling(g, divisors, theta, json);
-    if (strcmp(type, "none") == 0) return PEFT_OK;
-    if (!(factor > 0) || factor - factor != 0 || !(old >= 0) || old - old != 0 ||
-        (strcmp(type, "linear") != 0 && strcmp(type, "yarn") != 0))
+    if (strcmp(type, "none") == 0 || (strcmp(type, "linear") == 0 && (factor == 0 || factor == 1))) return PEFT_OK;
+    if (!(factor > 0) || factor - factor != 0 || !(old >= 0) || old - old != 0 || (strcmp(type, "linear") != 0 && !yarn))
         return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s %s with factor %g", g->path, key, type, factor);
-    peft__string_format(json, ",\"rope_scaling\":{\"rope_type\":\"%s\",\"factor\":%g", type, factor);
-    if (old > 0) peft__string_format(json, ",\"original_max_position_embeddings\":%g", old);
+    peft__string_format(json, ",\"rope_scaling\":{\"rope_type\":\"%s\",\"factor\":%.9g", type, factor);
+    if (yarn) {  // llama.cpp multiplies what HF calls the attention factor's default
+        double scale = peft__gguf_setting(g, f, "rope.scaling.yarn_attn_factor", peft__gguf_setting(g, f, "rope.scaling.attn_factor", 1));
+        double fast = peft__gguf_setting(g, f, "rope.scaling.yarn_beta_fast", 32), slow = peft__gguf_setting(g, f, "rope.scaling.yarn_beta_slow", 1);
+        peft__string_format(json, ",\"attention_factor\":%.9g,\"beta_fast\":%.9g,\"beta_slow\":%.9g",
+                            scale * (factor > 1 ? 0.1 * log(factor) + 1 : 1), fast, slow);
+        if (old > 0) peft__string_format(json, ",\"original_max_position_embeddings\":%.0f", old);
+    }
     peft__string_puts(json, "}");
     return PEFT_OK;
+}
+
+// The rotary embedding's settings, and that of a part of each head.
+static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf_family *f, int64_t head_size, peft__string *json) {
+    double theta = peft__gguf_setting(g, f, "rope.freq_base", 10000);
+    int64_t rotary = peft__gguf_size(g, f, "rope.dimension_count");
+    bool neox = f->names == &peft__neox_family;
+    if (!(theta > 0) || theta - theta != 0) return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: rope.freq_base is %g", g->path, theta);
+    if (!neox && rotary && rotary != head_size)
+        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: rotary embedding of %lld dimensions in heads of %lld", g->path,
+                          (long long)rotary, (long long)head_size);
+    if (neox && rotary && head_size) peft__string_format(json, ",\"rotary_pct\":%.17g", (double)rotary / (double)head_size);
+    peft__string_format(json, neox ? ",\"rotary_emb_base\":%.9g" : ",\"rope_theta\":%.9g", theta);
+    return peft__gguf_rope_config(g, f, theta, json);
 }
 
 // What stands in no single key.
 static peft_status peft__gguf_derived_config(const peft_gguf *g, const peft__gguf_family *f, peft__string *json) {
     int64_t heads = peft__gguf_size(g, f, "attention.head_count"), kv_heads = peft__gguf_size(g, f, "attention.head_count_kv");
-    int64_t width = peft__gguf_size(g, f, "embedding_length"), rotary = peft__gguf_size(g, f, "rope.dimension_count");
-    if (f->names == &peft__t5_family) {
+    int64_t width = peft__gguf_size(g, f, "embedding_length"), head_size = peft__gguf_size(g, f, "attention.key_length");
+    bool t5 = f->names == &peft__t5_family, llama = f->names == &peft__llama_family, neox = f->names == &peft__neox_family;
+    bool window = peft__gguf_size(g, f, "attention.sliding_window") > 0, qwen2 = strcmp(f->model_type, "qwen2") == 0;
+    if (!head_size && heads) head_size = width / heads;
+    int64_t value_size = peft__gguf_size(g, f, "attention.value_length");
+    if (value_size && value_size != head_size)
+        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s.attention.value_length %lld beside heads of %lld", g->path, f->architecture,
+                          (long long)value_size, (long long)head_size);
+    if (kv_heads && kv_heads != heads && !llama)
+        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s.attention.head_count_kv %lld of %lld heads", g->path, f->architecture,
+                          (long long)kv_heads, (long long)heads);
+    if (t5) {
         if (!peft__gguf_size(g, f, "decoder_block_count"))
             peft__string_format(json, ",\"num_decoder_layers\":%lld", (long long)peft__gguf_size(g, f, "block_count"));
         peft__string_format(json, ",\"feed_forward_proj\":\"%s\"", peft__gguf_is_gated(g) ? "gated-gelu" : "relu");
-    } else if (f->names == &peft__llama_family) {
-        if (peft__gguf_setting(g, f, "expert_count", 0) > 0)
-            return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: a mixture of experts", g->path);
-        int64_t head_size = peft__gguf_size(g, f, "attention.key_length");
-        if (!head_size && heads) head_size = width / heads;
-        if (rotary && rotary != head_size)
-            return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: rotary embedding of %lld dimensions in heads of %lld", g->path,
-                              (long long)rotary, (long long)head_size);
-        bool bias = peft_gguf_find(g, "blk.0.attn_q.bias") != NULL;
-        peft__string_format(json, ",\"num_key_value_heads\":%lld,\"attention_bias\":%s", (long long)(kv_heads ? kv_heads : heads),
-                            bias ? "true" : "false");
-        return peft__gguf_rope_config(g, f, json);
-    } else if (f->names == &peft__neox_family) {
-        if (rotary && width) peft__string_format(json, ",\"rotary_pct\":%g", (double)rotary / ((double)width / (double)heads));
-        peft__string_format(json, ",\"rotary_emb_base\":%g", peft__gguf_setting(g, f, "rope.freq_base", 10000));
+    }
+    if (llama && !kv_heads) peft__string_format(json, ",\"num_key_value_heads\":%lld", (long long)heads);
+    if (llama) peft__string_format(json, ",\"attention_bias\":%s", peft_gguf_find(g, "blk.0.attn_q.bias") ? "true" : "false");
+    if (qwen2 && window) peft__string_puts(json, ",\"use_sliding_window\":true,\"max_window_layers\":0");
+    return llama || neox ? peft__gguf_rotary_config(g, f, head_size, json) : PEFT_OK;
+}
+
+// Keys behind the architecture's name that are in no table and not empty could mean another function. Others - general, tokenizer, those
+// of programs that quantize - do not change it.
+static peft_status peft__gguf_check_keys(const peft_gguf *g, const peft__gguf_family *f, const char *type) {
+    size_t n = strlen(f->architecture);
+    for (int64_t i = 0; i < g->entry_count; i++) {
+        const peft__gguf_entry *e = &g->entries[i];
+        if (strncmp(e->key, f->architecture, n) != 0 || e->key[n] != '.') continue;
+        const peft__setting *row = peft__setting_of(f->names, type, e->key + n + 1, true);
+        double v = e->array || e->texts ? NAN : e->type == PEFT_GGUF_BOOL ? (double)e->data[0] : peft__gguf_number_at(e->data, e->type);
+        double wanted = row && row->use == PEFT__FIXED && strcmp(row->value, "true") == 0 ? 1 : 0;
+        if ((row && row->use != PEFT__FIXED) || v == wanted || (e->array && !e->count) || (!e->array && e->texts && !e->texts[0].size)) continue;
+        char value[64] = "a list";
+        if (!e->array && e->texts) peft__string_into(value, sizeof(value), "\"%.40s\"", e->texts[0].data);
+        else if (!e->array) peft__string_into(value, sizeof(value), "%g", v);
+        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: the key %s (%s) is %s", g->path, e->key, value,
+                          row ? "of another function than the one that is computed here" : "unknown, and may stand for another function");
     }
     return PEFT_OK;
 }
 
 // The settings as a config.json has them. What is written to `json` on failure is of no use.
 static peft_status peft__gguf_config(const peft_gguf *g, peft__string *json) {
-    static const peft__gguf_field tokens[] = {{"bos_token_id", "tokenizer.ggml.bos_token_id", 'T'},
-                                              {"eos_token_id", "tokenizer.ggml.eos_token_id", 'T'},
-                                              {"eot_token_id", "tokenizer.ggml.eot_token_id", 'T'},
-                                              {"pad_token_id", "tokenizer.ggml.padding_token_id", 'T'}};
     const peft__gguf_family *f;
     peft_status status = peft__gguf_model_family(g, &f);
     if (status) return status;
     const peft_gguf_tensor *embedding = peft_gguf_find(g, "token_embd.weight");
     if (!embedding) return peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no tensor token_embd.weight", g->path);
-    peft__string_format(json, "{\"model_type\":\"%s\",%s,\"vocab_size\":%lld,\"tie_word_embeddings\":%s", f->model_type, f->constants,
+    bool mistral = strcmp(f->model_type, "llama") == 0 && peft__gguf_size(g, f, "attention.sliding_window") > 0;
+    const char *type = mistral ? "mistral" : peft_gguf_find(g, "enc.blk.1.attn_rel_b.weight") ? "umt5" : f->model_type;
+    peft__string_format(json, "{\"model_type\":\"%s\",%s,\"vocab_size\":%lld,\"tie_word_embeddings\":%s", type, f->constants,
                         (long long)embedding->dims[1], peft__gguf_tied(g) ? "true" : "false");
-    for (const peft__gguf_field *e = f->fields; e->hf && !status; e++) {
-        char key[PEFT__GGUF_NAME_SIZE];
-        peft__string_into(key, sizeof(key), "%s.%s", f->architecture, e->key);
-        status = peft__gguf_config_field(g, key, e->hf, e->kind, json);
+    status = peft__gguf_check_keys(g, f, type);
+    int64_t common = (int64_t)PEFT__COUNT(peft__common_settings), count = f->names->setting_count;
+    for (int64_t i = 0; i < count + common && !status; i++) {
+        const peft__setting *row = i < count ? &f->names->settings[i] : &peft__common_settings[i - count];
+        bool plain = row->keys && row->gguf && !strchr(row->gguf, ',') && !strchr(row->keys, ',');
+        if (plain && peft__setting_of(f->names, type, row->keys, false) == row) status = peft__gguf_config_field(g, f->architecture, row, json);
     }
-    for (int64_t i = 0; i < PEFT__COUNT(tokens) && !status; i++)
-        status = peft__gguf_config_field(g, tokens[i].key, tokens[i].hf, tokens[i].kind, json);
     if (!status) status = peft__gguf_derived_config(g, f, json);
     peft__string_puts(json, "}");
     return status ? status : json->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
@@ -12803,7 +12979,7 @@ struct peft_model {
     peft__map by_name;
     peft_tensor *shared, *head;  // head == shared when tied
     peft_tensor *positions;      // learned ones (GPT-2), or NULL
-    peft_tensor *encoder_bias, *decoder_bias, *encoder_norm, *decoder_norm;
+    peft_tensor *encoder_norm, *decoder_norm;
     peft__block_weights *encoder, *decoder;
     float *frequencies;          // of rotary positions [rotary / 2]
     float *turns;                // their cosines and sines [turn_count, rotary / 2, 2]
@@ -12811,7 +12987,385 @@ struct peft_model {
     float dropout;  // while training
 };
 
-// ---- config.json
+// ---- config.json: read by chapter 6's tables of settings
+
+// A value as an error shows it.
+static const char *peft__json_show(const peft__json *v, char *text, size_t size) {
+    static const char *const names[] = {"null", "false", "true", "a list", "an object"};
+    int which = v->type == PEFT__JSON_BOOL ? 1 + v->boolean : v->type == PEFT__JSON_ARRAY ? 3 : v->type == PEFT__JSON_OBJECT ? 4 : 0;
+    if (v->type == PEFT__JSON_NUMBER) peft__string_into(text, size, "%.10g", v->number);
+    else if (v->type == PEFT__JSON_STRING) peft__string_into(text, size, "\"%.40s\"", v->string);
+    else peft__string_into(text, size, "%s", names[which]);
+    return text;
+}
+
+PEFT__NOINLINE peft_status peft__config_error(peft_context *ctx, const char *path, const char *key, const peft__json *v, const char *what) {
+    char text[64] = "missing";
+    bool wrong = v && v->type != PEFT__JSON_NULL;
+    if (wrong) peft__json_show(v, text, sizeof(text));
+    return peft__fail(ctx, wrong ? PEFT_ERROR_UNSUPPORTED : PEFT_ERROR_FORMAT, "%s: %s is %s: %s", path, key, text, what);
+}
+
+// Whether a value is the one that a table writes as `text`.
+static bool peft__json_is_text(const peft__json *v, const char *text) {
+    if (v->type == PEFT__JSON_BOOL) return strcmp(text, v->boolean ? "true" : "false") == 0;
+    if (v->type == PEFT__JSON_NUMBER) return v->number == strtod(text, NULL) && *text >= '0' && *text <= '9';
+    return v->type == PEFT__JSON_STRING && strcmp(v->string, text) == 0;
+}
+
+// Null, false, "", [] and {}: whatever it is, it is off.
+static bool peft__json_is_empty(const peft__json *v) {
+    return v->type == PEFT__JSON_NULL || (v->type == PEFT__JSON_BOOL && !v->boolean) || (v->type == PEFT__JSON_STRING && !v->length) ||
+           ((v->type == PEFT__JSON_ARRAY || v->type == PEFT__JSON_OBJECT) && !v->child);
+}
+
+// A key that is in no table, or has to have one value.
+static peft_status peft__config_check_key(peft_context *ctx, const char *path, const peft__setting *row, const peft__json *v) {
+    char text[64];
+    if (v->type == PEFT__JSON_NULL || v->key[0] == '_' || (row && row->use != PEFT__FIXED && row->use != PEFT__NOTED)) return PEFT_OK;
+    bool off = peft__json_is_empty(v);
+    if (row && row->use == PEFT__FIXED) {
+        if (peft__json_is_text(v, row->value) || (off && v->type != PEFT__JSON_BOOL)) return PEFT_OK;
+        return peft__config_error(ctx, path, v->key, v, "that is another function than the one that is computed here");
+    }
+    if (strstr(v->key, "dropout")) return PEFT_OK;
+    if (!row && !off)
+        return peft__config_error(ctx, path, v->key, v, "the key is unknown and may stand for another function; where it does not, take it out");
+    peft__log(ctx, "warning: %s: %s is %s, which is not used", path, v->key, peft__json_show(v, text, sizeof(text)));
+    return PEFT_OK;
+}
+
+// One number, flag or id into its field; v NULL: the default. `c` is the config as bytes.
+static peft_status peft__config_set(peft_context *ctx, const char *path, const peft__setting *row, const peft__json *v, char *c) {
+    bool given = v && v->type != PEFT__JSON_NULL, flag = row->use == PEFT__FLAG, number = v && v->type == PEFT__JSON_NUMBER;
+    double x = number ? v->number : !row->value || (v && !given) ? 0 : strtod(row->value, NULL);
+    if (given && (flag ? v->type != PEFT__JSON_BOOL : !number && !(row->use == PEFT__ENDS && v->type == PEFT__JSON_ARRAY)))
+        return peft__config_error(ctx, path, row->keys, v, flag ? "that is neither true nor false" : "that is no number");
+    if (flag) {
+        *(bool *)(void *)(c + row->field) = given ? v->boolean : strcmp(row->value, "true") == 0;
+    } else if (row->use == PEFT__FRACTION) {
+        if (!(x >= 0 && x < 1)) return peft__config_error(ctx, path, row->keys, v, "it has to be from 0 to below 1");
+        *(float *)(void *)(c + row->field) = (float)x;
+    } else if (row->use == PEFT__SIZE) {
+        if (!(x >= (given || !row->value) && x <= 1 << 24 && x == floor(x)))
+            return peft__config_error(ctx, path, row->keys, v, "it has to be a whole number from 1 to 16777216");
+        *(int64_t *)(void *)(c + row->field) = (int64_t)x;
+    } else if (row->use == PEFT__TOKEN) {
+        if (v && !given) x = -1;
+        if (!(x >= -1 && x <= INT32_MAX && x == floor(x))) return peft__config_error(ctx, path, row->keys, v, "that is no token");
+        *(int32_t *)(void *)(c + row->field) = (int32_t)x;
+    }
+    return PEFT_OK;
+}
+
+// Every key of the file against the tables, then every row of the tables against the file.
+static peft_status peft__config_apply(peft_context *ctx, const peft__family *f, const char *type, const peft__json *root, const char *path,
+                                      peft_config *c) {
+    peft_status status = PEFT_OK;
+    if (!peft__json_is(root, PEFT__JSON_OBJECT)) return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: not an object", path);
+    for (const peft__json *v = root->child; v && !status; v = v->next)
+        status = peft__config_check_key(ctx, path, peft__setting_of(f, type, v->key, false), v);
+    for (int64_t i = 0; i < f->setting_count + (int64_t)PEFT__COUNT(peft__common_settings) && !status; i++) {
+        const peft__setting *row = i < f->setting_count ? &f->settings[i] : &peft__common_settings[i - f->setting_count];
+        bool read = row->use >= PEFT__SIZE && row->use <= PEFT__ENDS;
+        if (read && peft__setting_of(f, type, row->keys, false) == row)
+            status = peft__config_set(ctx, path, row, peft__json_get(root, row->keys), (char *)c);
+    }
+    return status;
+}
+
+static peft_status peft__config_activation(peft_context *ctx, const char *path, const char *key, const char *name, peft_config *c) {
+    static const struct {
+        const char *names;
+        peft_activation_kind kind;
+    } table[] = {{"relu", PEFT_RELU}, {"gelu,gelu_python", PEFT_GELU}, {"silu,swish", PEFT_SILU}, {"tanh", PEFT_TANH},
+                 {"gelu_new,gelu_pytorch_tanh,gelu_python_tanh,gelu_fast,gelu_accurate", PEFT_GELU_TANH}};
+    for (int64_t i = 0; i < PEFT__COUNT(table); i++)
+        if (peft__is_listed(table[i].names, name)) {
+            c->activation = table[i].kind;
+            return PEFT_OK;
+        }
+    return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s is \"%.40s\": an activation function that is not computed here", path, key, name);
+}
+
+// The release of transformers that wrote the file: its first number, 0 where it does not say.
+static int64_t peft__config_release(const peft__json *root) {
+    return strtol(peft__json_text(root, "transformers_version", "0"), NULL, 10);
+}
+
+// Whether the head is the embedding, and whether its input is scaled. Transformers 5 ties every T5 whose checkpoint has no head of its own
+// and says `scale_decoder_outputs`; before, both were tie_word_embeddings, and mT5 was not scaled unless that was true.
+static void peft__t5_head(const peft__json *root, peft_config *c) {
+    bool mt5 = strcmp(c->model_type, "mt5") == 0;
+    c->tied = peft__json_bool(root, "tie_word_embeddings", !mt5);
+    c->scale_output = peft__json_bool(root, "scale_decoder_outputs", c->tied && !(mt5 && peft__config_release(root) >= 5));
+}
+
+static peft_status peft__t5_config(peft_context *ctx, const peft__json *root, const char *path, peft_config *c) {
+    c->rms = true;
+    c->scale = 1;
+    c->kv_heads = c->heads;
+    c->bias_per_layer = strcmp(c->model_type, "umt5") == 0;
+    if (!c->decoder_layers) c->decoder_layers = c->layers;
+    if (c->decoder_start_id < 0) c->decoder_start_id = c->pad_id;
+    if (c->buckets < 4 || c->buckets > 4096 || c->max_distance <= c->buckets / 2)
+        return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: %lld relative attention buckets up to distance %lld", path, (long long)c->buckets, (long long)c->max_distance);
+    peft__t5_head(root, c);
+    const char *text = peft__json_text(root, "feed_forward_proj", strcmp(c->model_type, "t5") == 0 ? "relu" : "gated-gelu");
+    bool gated = strncmp(text, "gated-", 6) == 0;
+    const char *name = strcmp(text, "gated-gelu") == 0 ? "gelu_new" : gated ? text + 6 : text;  // HF: "gated-gelu" is the tanh form
+    c->gated = peft__json_bool(root, "is_gated_act", gated);
+    return peft__config_activation(ctx, path, "the activation of feed_forward_proj or dense_act_fn", peft__json_text(root, "dense_act_fn", name), c);
+}
+
+// What ends an answer: `field`, a number or a list; the first is eos_id. Llama 3 has <|end_of_text|> and <|eot_id|>. An id outside of the
+// vocabulary (GPT-2's default in a smaller model) never comes.
+static peft_status peft__config_ends(peft_context *ctx, const peft__json *root, const char *field, const char *path, peft_config *c) {
+    const peft__json *eos = peft__json_get(root, field);
+    bool list = peft__json_is(eos, PEFT__JSON_ARRAY);
+    if (!list && !peft__json_is(eos, PEFT__JSON_NUMBER)) return PEFT_OK;
+    for (eos = list ? eos->child : eos; eos; eos = list ? eos->next : NULL) {  // a number's `next` is another field
+        bool token = peft__json_is(eos, PEFT__JSON_NUMBER) && eos->number == floor(eos->number) && eos->number >= -1 && eos->number <= INT32_MAX;
+        if (!token) return peft__config_error(ctx, path, field, eos, "that is no token");
+        int32_t id = (int32_t)eos->number;
+        if (id >= c->vocab_size)
+            peft__log(ctx, "warning: %s: %s %d is outside of the vocabulary of %lld", path, field, (int)id, (long long)c->vocab_size);
+        bool known = id == c->eos_id || id < 0 || id >= c->vocab_size;
+        for (int i = 0; i < c->more_end_count; i++) known = known || id == c->more_ends[i];
+        if (known) continue;
+        if (c->eos_id < 0) {
+            c->eos_id = id;
+            continue;
+        }
+        if (c->more_end_count == PEFT__COUNT(c->more_ends)) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: more than %d end tokens", path, c->more_end_count + 1);
+        c->more_ends[c->more_end_count++] = id;
+    }
+    return PEFT_OK;
+}
+
+// What all decoder-only families do.
+static peft_status peft__decoder_config(peft_context *ctx, const char *path, peft_config *c) {
+    if (c->d_kv == 0 && c->d_model % c->heads)
+        return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: %lld features do not divide into %lld heads", path, (long long)c->d_model, (long long)c->heads);
+    if (c->d_kv == 0) c->d_kv = c->d_model / c->heads;
+    if (c->kv_heads == 0) c->kv_heads = c->heads;
+    if (c->heads % c->kv_heads)
+        return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: %lld heads share %lld key heads unevenly", path, (long long)c->heads, (long long)c->kv_heads);
+    c->layers = 0;
+    c->scale = (float)(1 / sqrt((double)c->d_kv));
+    c->decoder_start_id = c->bos_id;
+    return PEFT_OK;
+}
+
+static peft_status peft__gpt2_config(peft_context *ctx, const peft__json *root, const char *path, peft_config *c) {
+    if (!c->d_ff) c->d_ff = 4 * c->d_model;
+    c->fused = PEFT_FUSED_THIRDS;
+    peft_status status = peft__decoder_config(ctx, path, c);
+    if (!peft__json_bool(root, "scale_attn_weights", true)) c->scale = 1;
+    const char *key = "activation_function";
+    return status ? status : peft__config_activation(ctx, path, key, peft__json_text(root, key, "gelu_new"), c);
+}
+
+// ---- rotary positions
+
+// What rope_parameters (transformers 5) or rope_scaling (before) may hold besides the type, rope_theta and partial_rotary_factor.
+static const struct peft__rope_row {
+    const char *type;
+    peft_rope_kind kind;
+    const char *required, *optional;  // numbers; null is as good as missing
+} peft__rope_rows[] = {
+    {"default", PEFT_ROPE_DEFAULT, "", ""},
+    {"linear", PEFT_ROPE_LINEAR, "factor", ""},
+    {"dynamic", PEFT_ROPE_DYNAMIC, "factor", "original_max_position_embeddings"},  // the latter is not read by transformers either
+    {"llama3", PEFT_ROPE_LLAMA3, "factor,low_freq_factor,high_freq_factor", "original_max_position_embeddings"},
+    {"yarn", PEFT_ROPE_YARN, "", "factor,original_max_position_embeddings,attention_factor,beta_fast,beta_slow,mscale,mscale_all_dim,truncate,finetuned"},
+};
+
+static peft_status peft__rope_check(peft_context *ctx, const struct peft__rope_row *row, const peft__json *rope, const char *path) {
+    const char *list = row->required, *name;
+    for (size_t n; (n = peft__next_name(&list, &name)) > 0;) {
+        char key[64];
+        peft__string_into(key, sizeof(key), "%.*s", (int)n, name);
+        if (!peft__json_is(peft__json_get(rope, key), PEFT__JSON_NUMBER))
+            return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: rotary positions of type \"%s\" need a number %s", path, row->type, key);
+    }
+    for (const peft__json *v = rope->child; v; v = v->next) {
+        bool known = peft__is_listed(row->required, v->key) || peft__is_listed(row->optional, v->key);
+        if (v->type == PEFT__JSON_NULL || peft__is_listed("rope_type,type,rope_theta,partial_rotary_factor", v->key)) continue;
+        bool one = v->type == PEFT__JSON_NUMBER && v->number == 1 && strcmp(v->key, "factor") == 0;
+        if (!known && !one) return peft__config_error(ctx, path, v->key, v, "rotary positions of this type have no such key");
+        if (known && v->type != PEFT__JSON_BOOL && !(v->type == PEFT__JSON_NUMBER && v->number > 0 && v->number < 1e9))
+            return peft__config_error(ctx, path, v->key, v, "rotary positions need a number above 0");
+    }
+    return PEFT_OK;
+}
+
+// YaRN's factor of cosines and sines (Peng et al. 2023): 0.1 ln(factor) + 1, or a ratio of two such.
+static double peft__yarn_attention(const peft__json *rope, double factor) {
+    double a = peft__json_double(rope, "mscale", 0), b = peft__json_double(rope, "mscale_all_dim", 0), grown = factor > 1 ? 0.1 * log(factor) : 0;
+    return peft__json_double(rope, "attention_factor", a && b ? (a * grown + 1) / (b * grown + 1) : grown + 1);
+}
+
+static peft_status peft__rope_scaling(peft_context *ctx, const peft__json *rope, const char *path, peft_config *c) {
+    const char *type = peft__json_text(rope, "rope_type", peft__json_text(rope, "type", "default"));
+    const struct peft__rope_row *row = NULL;
+    for (int64_t i = 0; i < PEFT__COUNT(peft__rope_rows); i++)
+        if (strcmp(peft__rope_rows[i].type, type) == 0) row = &peft__rope_rows[i];
+    if (!row) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: rotary positions of rope_type \"%.40s\" are not computed here", path, type);
+    peft_status status = peft__rope_check(ctx, row, rope, path);
+    bool yarn = row->kind == PEFT_ROPE_YARN;
+    if (status || row->kind == PEFT_ROPE_DEFAULT) return status;
+    c->rope = row->kind;
+    c->rope_original = peft__json_double(rope, "original_max_position_embeddings", (double)c->max_positions);
+    c->rope_factor = peft__json_double(rope, "factor", (double)c->max_positions / c->rope_original);
+    c->rope_low = peft__json_double(rope, yarn ? "beta_slow" : "low_freq_factor", 1);
+    c->rope_high = peft__json_double(rope, yarn ? "beta_fast" : "high_freq_factor", 32);
+    if (yarn) c->rope_attention = peft__yarn_attention(rope, c->rope_factor);
+    c->rope_exact = !peft__json_bool(rope, "truncate", true);
+    if (c->rope_high <= c->rope_low || (yarn && c->rope_theta <= 1))
+        return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: rotary positions of type \"%s\" with factors %g and %g and base %g", path, type, c->rope_low, c->rope_high, c->rope_theta);
+    return PEFT_OK;
+}
+
+// A key of rope_parameters, else the same at the top under this name. Two that differ are an error, as transformers' releases differ then.
+static peft_status peft__rope_number(peft_context *ctx, const peft__json *root, const peft__json *rope, const char *path, const char *key,
+                                     const char *top, double missing, double *out) {
+    const peft__json *inner = peft__json_get(rope, key), *outer = peft__json_get(root, top), *alias = peft__json_get(root, key);
+    bool in = inner && inner->type != PEFT__JSON_NULL, at_top = outer && outer->type != PEFT__JSON_NULL;
+    const peft__json *v = in ? inner : at_top ? outer : NULL;
+    *out = v ? v->number : missing;
+    if (v && !(v->type == PEFT__JSON_NUMBER && v->number >= 0 && v->number < 1e15)) return peft__config_error(ctx, path, v->key, v, "rotary positions cannot have that");
+    if (!in && alias && alias->type != PEFT__JSON_NULL && !(alias->type == PEFT__JSON_NUMBER && alias->number == *out)) {
+        char what[96];
+        peft__string_into(what, sizeof(what), "%s says %g, and that is what transformers goes by", top, *out);
+        return peft__config_error(ctx, path, key, alias, what);
+    }
+    return PEFT_OK;
+}
+
+// rope_theta and partial_rotary_factor have other names in GPT-NeoX's old files.
+static peft_status peft__rope_config(peft_context *ctx, const peft__json *root, const char *path, bool neox, peft_config *c) {
+    const peft__json *rope = peft__json_get(root, "rope_scaling");
+    double part = 1;
+    if (!rope || rope->type == PEFT__JSON_NULL || !rope->child) rope = peft__json_get(root, "rope_parameters");
+    if (rope && rope->type != PEFT__JSON_NULL && rope->type != PEFT__JSON_OBJECT) return peft__config_error(ctx, path, rope->key, rope, "it has to be an object");
+    if (!peft__json_is(rope, PEFT__JSON_OBJECT)) rope = NULL;
+    c->rope_factor = c->rope_attention = 1;
+    peft_status status = peft__rope_number(ctx, root, rope, path, "rope_theta", neox ? "rotary_emb_base" : "rope_theta", 10000, &c->rope_theta);
+    if (!status) status = peft__rope_number(ctx, root, rope, path, "partial_rotary_factor", neox ? "rotary_pct" : "partial_rotary_factor", neox ? 0.25 : 1, &part);
+    if (status) return status;
+    c->rotary = (int64_t)((double)c->d_kv * part);
+    if (!(part <= 1) || c->rotary % 2 || (!neox && part != 1) || !(c->rope_theta > 0))
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: rotary positions of base %g (rope_theta) in a part %g (partial_rotary_factor, rotary_pct) of heads of %lld%s", path,
+                          c->rope_theta, part, (long long)c->d_kv, part != 1 && !neox ? ": this family has them whole" : c->rotary % 2 ? ": the number has to be even" : "");
+    return rope ? peft__rope_scaling(ctx, rope, path, c) : PEFT_OK;
+}
+
+static peft_status peft__neox_config(peft_context *ctx, const peft__json *root, const char *path, peft_config *c) {
+    c->fused = PEFT_FUSED_HEADS;
+    c->output_bias = c->query_bias;
+    peft_status status = peft__decoder_config(ctx, path, c);
+    if (!status) status = peft__rope_config(ctx, root, path, true, c);
+    return status ? status : peft__config_activation(ctx, path, "hidden_act", peft__json_text(root, "hidden_act", "gelu"), c);
+}
+
+// Which layers see a window only: Mistral's all; Qwen2's by layer_types, else from max_window_layers on.
+static peft_status peft__window_config(peft_context *ctx, const peft__json *root, const char *path, peft__arena *arena, peft_config *c) {
+    bool qwen2 = strcmp(c->model_type, "qwen2") == 0;
+    const peft__json *types = peft__json_get(root, "layer_types"), *v = peft__json_is(types, PEFT__JSON_ARRAY) ? types->child : NULL;
+    if (qwen2 && !peft__json_bool(root, "use_sliding_window", false)) c->window = 0;
+    if (types && types->type != PEFT__JSON_NULL && (types->type != PEFT__JSON_ARRAY || (int64_t)types->length != c->decoder_layers))
+        return peft__config_error(ctx, path, "layer_types", types, "it has to have one item per layer");
+    double from = qwen2 ? peft__json_double(root, "max_window_layers", 28) : 0;
+    bool *windowed = (bool *)peft__arena_alloc(arena, (size_t)c->decoder_layers * sizeof(bool));
+    if (!windowed) return PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < c->decoder_layers; i++, v = v ? v->next : NULL) {
+        windowed[i] = c->window && (double)i >= from;
+        if (!v) continue;
+        bool sliding = v->type == PEFT__JSON_STRING && strcmp(v->string, "sliding_attention") == 0;
+        bool full = v->type == PEFT__JSON_STRING && strcmp(v->string, "full_attention") == 0;
+        // where transformers does not read layer_types, they have to say what it computes
+        if ((!sliding && !full) || (sliding && !c->window) || (!qwen2 && sliding != windowed[i]))
+            return peft__config_error(ctx, path, "an item of layer_types", v, "that does not go with the model's sliding_window");
+        windowed[i] = sliding;
+    }
+    c->windowed = c->window ? windowed : NULL;
+    return PEFT_OK;
+}
+
+static peft_status peft__llama_config(peft_context *ctx, const peft__json *root, const char *path, peft__arena *arena, peft_config *c) {
+    c->rms = c->gated = true;
+    c->output_bias = c->query_bias;
+    if (strcmp(c->model_type, "qwen2") == 0) c->query_bias = true;
+    peft_status status = peft__decoder_config(ctx, path, c);
+    if (!status) status = peft__rope_config(ctx, root, path, false, c);
+    if (!status) status = peft__window_config(ctx, root, path, arena, c);
+    return status ? status : peft__config_activation(ctx, path, "hidden_act", peft__json_text(root, "hidden_act", "silu"), c);
+}
+
+// Weights that bitsandbytes has packed into 4 bits say so themselves; what other methods pack cannot be read.
+static peft_status peft__config_quantization(peft_context *ctx, const peft__json *root, const char *path) {
+    const peft__json *q = peft__json_get(root, "quantization_config");
+    const char *method = peft__json_text(q, "quant_method", "bitsandbytes");
+    bool eight = peft__json_bool(q, "load_in_8bit", false) || peft__json_bool(q, "_load_in_8bit", false);
+    if (!q || q->type == PEFT__JSON_NULL || (strcmp(method, "bitsandbytes") == 0 && !eight)) return PEFT_OK;
+    return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: quantization_config: weights of quant_method %.40s%s cannot be read; only bitsandbytes in 4 bits", path, method,
+                      eight ? " in 8 bits (load_in_8bit)" : "");
+}
+
+// The first of `architectures` decides; no list: model_type does.
+static peft_status peft__config_architecture(peft_context *ctx, const peft__family *f, const peft__json *root, const char *path) {
+    const peft__json *list = peft__json_get(root, "architectures"), *v = peft__json_is(list, PEFT__JSON_ARRAY) ? list->child : NULL;
+    if (!v || (v->type == PEFT__JSON_STRING && peft__is_listed(f->architectures, v->string))) return PEFT_OK;
+    return peft__config_error(ctx, path, "architectures", v, "only models that continue a text are computed here");
+}
+
+static peft_status peft__family_config(peft_context *ctx, const peft__family *f, const peft__json *root, const char *path, peft__arena *arena,
+                                       peft_config *c) {
+    return f == &peft__t5_family     ? peft__t5_config(ctx, root, path, c)
+           : f == &peft__gpt2_family ? peft__gpt2_config(ctx, root, path, c)
+           : f == &peft__neox_family ? peft__neox_config(ctx, root, path, c)
+                                     : peft__llama_config(ctx, root, path, arena, c);
+}
+
+// Ids outside of the vocabulary are none: they cannot be said.
+static peft_status peft__config_tokens(peft_context *ctx, const peft__json *root, const char *path, peft_config *c) {
+    bool list = peft__json_is(peft__json_get(root, "eos_token_id"), PEFT__JSON_ARRAY);
+    if (list || c->eos_id >= c->vocab_size) c->eos_id = -1;
+    peft_status status = peft__config_ends(ctx, root, "eos_token_id", path, c);
+    if (!status) status = peft__config_ends(ctx, root, "eot_token_id", path, c);  // of a GGUF file
+    if (c->bos_id >= c->vocab_size) c->bos_id = -1;
+    if (c->pad_id >= c->vocab_size) c->pad_id = -1;
+    if (c->pad_id < 0) c->pad_id = c->eos_id;
+    if (!status && c->encoder_decoder && (c->eos_id < 0 || c->decoder_start_id < 0 || c->decoder_start_id >= c->vocab_size))
+        return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: no eos_token_id or decoder_start_token_id within the vocabulary of %lld", path, (long long)c->vocab_size);
+    return status;
+}
+
+static peft_status peft__config_parse(peft_context *ctx, const peft__json *root, const char *path, peft__arena *arena, peft_config *c,
+                                      const peft__family **family) {
+    static const peft__family *const families[] = {&peft__t5_family, &peft__gpt2_family, &peft__neox_family, &peft__llama_family};
+    const char *type = peft__json_text(root, "model_type", "");
+    memset(c, 0, sizeof(*c));
+    *family = NULL;
+    for (int64_t i = 0; i < PEFT__COUNT(families); i++)
+        if (peft__is_listed(families[i]->types, type)) *family = families[i];
+    if (!*family)
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: model_type \"%.40s\" is not one of t5, mt5, umt5, gpt2, gpt_neox, llama, mistral, qwen2", path, type);
+    c->model_type = type;
+    c->encoder_decoder = (*family)->encoder.block != NULL;
+    peft_status status = peft__config_architecture(ctx, *family, root, path);
+    if (!status) status = peft__config_quantization(ctx, root, path);
+    if (!status) status = peft__config_apply(ctx, *family, type, root, path, c);
+    if (!status && (c->layers > 1 << 14 || c->decoder_layers > 1 << 14 || c->d_kv > 1 << 16))
+        status = peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: %lld blocks with heads of %lld features: more than 16384 or 65536", path,
+                            (long long)PEFT__MAX(c->layers, c->decoder_layers), (long long)c->d_kv);
+    if (!status) status = peft__family_config(ctx, *family, root, path, arena, c);
+    if (!status) status = peft__config_tokens(ctx, root, path, c);
+    return status;
+}
+
+// ---- the list of parameters
 
 static int64_t peft__extent(const peft_config *c, char symbol) {
     switch (symbol) {
@@ -12829,240 +13383,6 @@ static int64_t peft__extent(const peft_config *c, char symbol) {
 static bool peft__rule_has_bias(const peft_config *c, char bias) {
     return bias == 'b' || (bias == 'q' && c->query_bias) || (bias == 'o' && c->output_bias) || (bias == 'm' && c->feed_forward_bias);
 }
-
-static peft_status peft__config_size(peft_context *ctx, const peft__json *root, const char *path, const char *key, int64_t fallback, int64_t *out) {
-    const peft__json *v = peft__json_get(root, key);
-    if (v && v->type != PEFT__JSON_NULL && (v->type != PEFT__JSON_NUMBER || v->number != floor(v->number)))
-        return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: %s is not a whole number", path, key);
-    *out = v && v->type == PEFT__JSON_NUMBER ? peft__json_int(root, key, INT64_MAX) : fallback;
-    if (*out >= 1 && *out <= 1 << 24) return PEFT_OK;
-    return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: %s is missing or out of range (%lld)", path, key, (long long)*out);
-}
-
-typedef struct peft__config_key {
-    const char *key;
-    int64_t fallback;
-    int64_t *into;
-} peft__config_key;
-
-static peft_status peft__config_sizes(peft_context *ctx, const peft__json *root, const char *path, const peft__config_key *keys, int64_t count) {
-    peft_status status = PEFT_OK;
-    for (int64_t i = 0; i < count && !status; i++) status = peft__config_size(ctx, root, path, keys[i].key, keys[i].fallback, keys[i].into);
-    return status;
-}
-
-static peft_status peft__config_activation(peft_context *ctx, const char *name, const char *path, peft_config *c) {
-    static const struct {
-        const char *name;
-        peft_activation_kind kind;
-    } table[] = {{"relu", PEFT_RELU}, {"gelu", PEFT_GELU}, {"gelu_new", PEFT_GELU_TANH}, {"gelu_pytorch_tanh", PEFT_GELU_TANH}, {"gelu_fast", PEFT_GELU_TANH},
-                 {"silu", PEFT_SILU}, {"swish", PEFT_SILU}, {"tanh", PEFT_TANH}};
-    for (int64_t i = 0; i < PEFT__COUNT(table); i++)
-        if (strcmp(name, table[i].name) == 0) {
-            c->activation = table[i].kind;
-            return PEFT_OK;
-        }
-    return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: activation \"%s\"", path, name);
-}
-
-static peft_status peft__t5_config(peft_context *ctx, const peft__json *root, const char *path, peft_config *c) {
-    c->model_type = "t5";
-    c->rms = true;
-    c->scale = 1;
-    const peft__config_key keys[] = {{"vocab_size", 0, &c->vocab_size},
-                                     {"d_model", 0, &c->d_model},
-                                     {"d_kv", 0, &c->d_kv},
-                                     {"d_ff", 0, &c->d_ff},
-                                     {"num_layers", 0, &c->layers},
-                                     {"num_decoder_layers", peft__json_int(root, "num_layers", 0), &c->decoder_layers},
-                                     {"num_heads", 0, &c->heads},
-                                     {"relative_attention_num_buckets", 32, &c->buckets},
-                                     {"relative_attention_max_distance", 128, &c->max_distance}};
-    peft_status status = peft__config_sizes(ctx, root, path, keys, PEFT__COUNT(keys));
-    if (status) return status;
-    c->kv_heads = c->heads;
-    if (c->buckets < 4 || c->buckets > 4096 || c->max_distance <= c->buckets / 2)
-        return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: %lld relative attention buckets up to distance %lld", path, (long long)c->buckets, (long long)c->max_distance);
-    c->epsilon = (float)peft__json_double(root, "layer_norm_epsilon", 1e-6);
-    c->dropout = (float)peft__json_double(root, "dropout_rate", 0.1);
-    c->tied = peft__json_bool(root, "tie_word_embeddings", true);
-    c->pad_id = (int32_t)peft__json_int(root, "pad_token_id", 0);
-    c->eos_id = (int32_t)peft__json_int(root, "eos_token_id", 1);
-    c->decoder_start_id = (int32_t)peft__json_int(root, "decoder_start_token_id", c->pad_id);
-    const char *text = peft__json_text(root, "feed_forward_proj", "relu");
-    c->gated = strncmp(text, "gated-", 6) == 0;
-    const char *name = c->gated ? text + 6 : text;
-    return peft__config_activation(ctx, c->gated && strcmp(name, "gelu") == 0 ? "gelu_new" : name, path, c);  // HF: "gated-gelu" is the tanh form
-}
-
-// Tokens that end an answer beside eos_id: those of the field, a number or a list. Llama 3 has <|end_of_text|> and <|eot_id|>.
-static peft_status peft__config_ends(peft_context *ctx, const peft__json *root, const char *field, const char *path, peft_config *c) {
-    const peft__json *eos = peft__json_get(root, field);
-    if (!peft__json_is(eos, PEFT__JSON_ARRAY) && !peft__json_is(eos, PEFT__JSON_NUMBER)) return PEFT_OK;
-    bool list = eos->type == PEFT__JSON_ARRAY;
-    for (eos = list ? eos->child : eos; eos; eos = list ? eos->next : NULL) {  // a number's `next` is another field
-        if (!peft__json_is(eos, PEFT__JSON_NUMBER)) continue;
-        if (!(eos->number >= 0 && eos->number < (double)c->vocab_size))
-            return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: %s %g is outside the vocabulary of %lld", path, field, eos->number, (long long)c->vocab_size);
-        int32_t id = (int32_t)eos->number;
-        bool known = id == c->eos_id;
-        for (int i = 0; i < c->more_end_count; i++) known = known || id == c->more_ends[i];
-        if (known) continue;
-        if (c->more_end_count == PEFT__COUNT(c->more_ends)) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: more than %d end tokens", path, c->more_end_count + 1);
-        c->more_ends[c->more_end_count++] = id;
-    }
-    return PEFT_OK;
-}
-
-// What all decoder-only families do.
-static peft_status peft__decoder_config(peft_context *ctx, const peft__json *root, const char *path, peft_config *c) {
-    if (c->d_model % c->heads && c->d_kv == 0)
-        return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: %lld features do not divide into %lld heads", path, (long long)c->d_model, (long long)c->heads);
-    if (c->d_kv == 0) c->d_kv = c->d_model / c->heads;
-    if (c->kv_heads == 0) c->kv_heads = c->heads;
-    if (c->heads % c->kv_heads)
-        return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: %lld heads share %lld key heads unevenly", path, (long long)c->heads, (long long)c->kv_heads);
-    c->layers = 0;
-    c->scale = (float)(1 / sqrt((double)c->d_kv));
-    const peft__json *eos = peft__json_get(root, "eos_token_id");
-    c->eos_id = (int32_t)(peft__json_is(eos, PEFT__JSON_ARRAY) && eos->child ? eos->child->number : (double)peft__json_int(root, "eos_token_id", -1));
-    c->bos_id = (int32_t)peft__json_int(root, "bos_token_id", -1);
-    c->pad_id = (int32_t)peft__json_int(root, "pad_token_id", c->eos_id);
-    c->decoder_start_id = c->bos_id;
-    peft_status status = peft__json_is(eos, PEFT__JSON_ARRAY) ? peft__config_ends(ctx, root, "eos_token_id", path, c) : PEFT_OK;
-    return status ? status : peft__config_ends(ctx, root, "eot_token_id", path, c);  // of a GGUF file
-}
-
-static peft_status peft__gpt2_config(peft_context *ctx, const peft__json *root, const char *path, peft_config *c) {
-    c->model_type = "gpt2";
-    int64_t width = peft__json_int(root, "n_embd", 768);
-    const peft__config_key keys[] = {{"vocab_size", 50257, &c->vocab_size}, {"n_embd", 768, &c->d_model}, {"n_layer", 12, &c->decoder_layers},
-                                     {"n_head", 12, &c->heads}, {"n_positions", 1024, &c->max_positions}};
-    peft_status status = peft__config_sizes(ctx, root, path, keys, PEFT__COUNT(keys));
-    if (status) return status;
-    const peft__json *inner = peft__json_get(root, "n_inner");
-    c->d_ff = peft__json_is(inner, PEFT__JSON_NUMBER) ? (int64_t)inner->number : 4 * width;
-    if (c->d_ff < 1 || c->d_ff > 1 << 24) return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: n_inner is out of range", path);
-    c->epsilon = (float)peft__json_double(root, "layer_norm_epsilon", 1e-5);
-    c->dropout = (float)peft__json_double(root, "resid_pdrop", 0.1);
-    c->tied = peft__json_bool(root, "tie_word_embeddings", true);
-    c->fused = PEFT_FUSED_THIRDS;
-    if (!peft__json_bool(root, "scale_attn_weights", true) || peft__json_bool(root, "scale_attn_by_inverse_layer_idx", false))
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: attention that is not scaled by 1/sqrt(head size)", path);
-    status = peft__decoder_config(ctx, root, path, c);
-    return status ? status : peft__config_activation(ctx, peft__json_text(root, "activation_function", "gelu_new"), path, c);
-}
-
-static peft_status peft__neox_config(peft_context *ctx, const peft__json *root, const char *path, peft_config *c) {
-    c->model_type = "gpt_neox";
-    const peft__config_key keys[] = {{"vocab_size", 0, &c->vocab_size}, {"hidden_size", 0, &c->d_model}, {"num_hidden_layers", 0, &c->decoder_layers},
-                                     {"num_attention_heads", 0, &c->heads}, {"intermediate_size", 0, &c->d_ff}, {"max_position_embeddings", 2048, &c->max_positions}};
-    peft_status status = peft__config_sizes(ctx, root, path, keys, PEFT__COUNT(keys));
-    if (!status) status = peft__decoder_config(ctx, root, path, c);
-    if (status) return status;
-    c->epsilon = (float)peft__json_double(root, "layer_norm_eps", 1e-5);
-    c->dropout = (float)peft__json_double(root, "hidden_dropout", 0);
-    c->tied = peft__json_bool(root, "tie_word_embeddings", false);
-    c->parallel = peft__json_bool(root, "use_parallel_residual", true);
-    c->fused = PEFT_FUSED_HEADS;
-    c->rotary = (int64_t)((double)c->d_kv * peft__json_double(root, "rotary_pct", 0.25)) / 2 * 2;
-    c->rope_theta = peft__json_double(root, "rotary_emb_base", 10000);
-    return peft__config_activation(ctx, peft__json_text(root, "hidden_act", "gelu"), path, c);
-}
-
-// Llama 3's stretching of low frequencies; linear scaling; others are refused by name.
-static peft_status peft__rope_scaling(peft_context *ctx, const peft__json *scaling, const char *path, peft_config *c) {
-    if (!peft__json_is(scaling, PEFT__JSON_OBJECT)) return PEFT_OK;
-    const char *type = peft__json_text(scaling, "rope_type", peft__json_text(scaling, "type", "default"));
-    c->rope_factor = peft__json_double(scaling, "factor", 1);
-    if (strcmp(type, "default") == 0) c->rope_factor = 1;
-    if (strcmp(type, "default") == 0 || strcmp(type, "linear") == 0) return PEFT_OK;
-    if (strcmp(type, "llama3") != 0) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: rope_scaling of type \"%s\"", path, type);
-    c->rope_low = peft__json_double(scaling, "low_freq_factor", 1);
-    c->rope_high = peft__json_double(scaling, "high_freq_factor", 4);
-    c->rope_original = peft__json_double(scaling, "original_max_position_embeddings", 8192);
-    if (!(c->rope_factor >= 1) || !(c->rope_high > c->rope_low) || !(c->rope_original > 0))
-        return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: rope_scaling makes no sense", path);
-    return PEFT_OK;
-}
-
-static peft_status peft__llama_config(peft_context *ctx, const peft__json *root, const char *path, peft_config *c) {
-    const char *type = peft__json_text(root, "model_type", "llama");
-    bool qwen2 = strcmp(type, "qwen2") == 0;
-    c->model_type = qwen2 ? "qwen2" : strcmp(type, "mistral") == 0 ? "mistral" : "llama";
-    c->rms = true;
-    c->gated = true;
-    const peft__config_key keys[] = {{"vocab_size", 0, &c->vocab_size},
-                                     {"hidden_size", 0, &c->d_model},
-                                     {"num_hidden_layers", 0, &c->decoder_layers},
-                                     {"num_attention_heads", 0, &c->heads},
-                                     {"num_key_value_heads", peft__json_int(root, "num_attention_heads", 0), &c->kv_heads},
-                                     {"intermediate_size", 0, &c->d_ff},
-                                     {"max_position_embeddings", 2048, &c->max_positions}};
-    peft_status status = peft__config_sizes(ctx, root, path, keys, PEFT__COUNT(keys));
-    const peft__json *size = peft__json_get(root, "head_dim");
-    if (!status && peft__json_is(size, PEFT__JSON_NUMBER)) status = peft__config_size(ctx, root, path, "head_dim", 0, &c->d_kv);
-    if (!status) status = peft__decoder_config(ctx, root, path, c);
-    if (status) return status;
-    c->epsilon = (float)peft__json_double(root, "rms_norm_eps", 1e-6);
-    c->tied = peft__json_bool(root, "tie_word_embeddings", false);
-    c->query_bias = peft__json_bool(root, "attention_bias", qwen2);
-    c->output_bias = !qwen2 && c->query_bias;
-    c->feed_forward_bias = peft__json_bool(root, "mlp_bias", false);
-    c->rotary = c->d_kv / 2 * 2;
-    c->rope_theta = peft__json_double(root, "rope_theta", 10000);
-    // a window that is shorter than the context would change the attention
-    const peft__json *window = peft__json_get(root, "sliding_window");
-    if (peft__json_is(window, PEFT__JSON_NUMBER) && (!qwen2 || peft__json_bool(root, "use_sliding_window", false)) && window->number >= 1)
-        c->max_positions = PEFT__MIN(c->max_positions, (int64_t)window->number);
-    status = peft__rope_scaling(ctx, peft__json_get(root, "rope_scaling"), path, c);
-    return status ? status : peft__config_activation(ctx, peft__json_text(root, "hidden_act", "silu"), path, c);
-}
-
-typedef struct peft__family_row {
-    const peft__family *family;
-    peft_status (*parse)(peft_context *ctx, const peft__json *root, const char *path, peft_config *c);
-} peft__family_row;
-
-static const peft__family_row peft__families[] = {
-    {&peft__t5_family, peft__t5_config}, {&peft__gpt2_family, peft__gpt2_config}, {&peft__neox_family, peft__neox_config}, {&peft__llama_family, peft__llama_config}};
-
-// The next name of a comma-separated list, without the spaces around it, and its size; 0: that was all. *list moves behind it.
-static size_t peft__next_name(const char **list, const char **name) {
-    *name = *list + strspn(*list, ", ");
-    size_t n = strcspn(*name, ",");
-    *list = *name + n;
-    while (n && (*name)[n - 1] == ' ') n--;
-    return n;
-}
-
-static bool peft__type_in(const char *types, const char *type) {
-    const char *name;
-    for (size_t n; (n = peft__next_name(&types, &name)) > 0;)
-        if (strlen(type) == n && memcmp(name, type, n) == 0) return true;
-    return false;
-}
-
-static peft_status peft__config_parse(peft_context *ctx, const peft__json *root, const char *path, peft_config *c, const peft__family **family) {
-    memset(c, 0, sizeof(*c));
-    const char *type = peft__json_text(root, "model_type", "");
-    c->bos_id = -1;
-    c->rope_factor = 1;
-    for (int64_t i = 0; i < PEFT__COUNT(peft__families); i++) {
-        if (!peft__type_in(peft__families[i].family->types, type)) continue;
-        *family = peft__families[i].family;
-        c->encoder_decoder = (*family)->encoder.block != NULL;
-        peft_status status = peft__families[i].parse(ctx, root, path, c);
-        if (status) return status;
-        if (c->eos_id >= c->vocab_size || c->pad_id >= c->vocab_size || c->decoder_start_id >= c->vocab_size || (c->encoder_decoder && (c->eos_id < 0 || c->decoder_start_id < 0)))
-            return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: a special token id is outside the vocabulary of %lld", path, (long long)c->vocab_size);
-        if (!(c->epsilon >= 0 && c->epsilon < 1)) return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: the epsilon of the norms is %g", path, (double)c->epsilon);
-        return PEFT_OK;
-    }
-    return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: model_type \"%s\" is not one of t5, mt5, gpt2, gpt_neox, llama, mistral, qwen2", path, type);
-}
-
-// ---- the list of parameters
 
 static peft_tensor *peft__model_add(peft_model *m, const char *name, int64_t rows, int64_t cols, int rank) {
     char *copy = peft__arena_strdup(&m->arena, name, strlen(name));
@@ -13092,12 +13412,16 @@ static peft_tensor *peft__model_add_pair(peft_model *m, const char *stem, int64_
     return t;
 }
 
+static bool peft__rule_applies(const peft_config *c, const peft__rule *r, int64_t layer) {
+    return r->only != '-' && (r->only != '1' || layer == 0 || c->bias_per_layer) && r->only != (c->gated ? 'r' : 'g');
+}
+
 static bool peft__add_block(peft_model *m, const peft__side *side, int64_t layer, peft__block_weights *block) {
     const peft_config *c = &m->config;
     char prefix[80], stem[160];
     peft__string_into(prefix, sizeof(prefix), side->block, (long long)layer);
     for (const peft__rule *r = side->rules; r < side->rules + side->count; r++) {
-        if (r->only == '-' || (r->only == '1' && layer > 0) || r->only == (c->gated ? 'r' : 'g')) continue;
+        if (!peft__rule_applies(c, r, layer)) continue;
         peft__string_into(stem, sizeof(stem), "%s%s", prefix, r->name);
         bool vector = r->rows == '1';
         peft_tensor *t = peft__model_add_pair(m, stem, peft__extent(c, r->rows), peft__extent(c, r->cols), vector,
@@ -13108,11 +13432,12 @@ static bool peft__add_block(peft_model *m, const peft__side *side, int64_t layer
     return true;
 }
 
-static bool peft__add_side(peft_model *m, const peft__side *side, int64_t layers, peft__block_weights *blocks, const char *norm_name, peft_tensor **norm,
-                           peft_tensor **bias) {
-    for (int64_t i = 0; i < layers; i++)
+static bool peft__add_side(peft_model *m, const peft__side *side, int64_t layers, peft__block_weights *blocks, const char *norm_name,
+                           peft_tensor **norm) {
+    for (int64_t i = 0; i < layers; i++) {
         if (!peft__add_block(m, side, i, &blocks[i])) return false;
-    *bias = blocks[0].bias;
+        if (!blocks[i].bias) blocks[i].bias = blocks[0].bias;
+    }
     *norm = peft__model_add_pair(m, norm_name, 1, m->config.d_model, true, false, !m->config.rms);
     return *norm != NULL;
 }
@@ -13129,35 +13454,50 @@ static bool peft__add_parameters(peft_model *m) {
     m->shared = peft__model_add_pair(m, f->embedding, c->vocab_size, c->d_model, false, false, false);
     m->positions = f->positions ? peft__model_add_pair(m, f->positions, c->max_positions, c->d_model, false, false, false) : NULL;
     if (!m->shared || (f->positions && !m->positions)) return false;
-    if (c->layers && !peft__add_side(m, &f->encoder, c->layers, m->encoder, f->encoder_norm, &m->encoder_norm, &m->encoder_bias)) return false;
-    if (!peft__add_side(m, &f->decoder, c->decoder_layers, m->decoder, f->decoder_norm, &m->decoder_norm, &m->decoder_bias)) return false;
+    if (c->layers && !peft__add_side(m, &f->encoder, c->layers, m->encoder, f->encoder_norm, &m->encoder_norm)) return false;
+    if (!peft__add_side(m, &f->decoder, c->decoder_layers, m->decoder, f->decoder_norm, &m->decoder_norm)) return false;
     m->head = c->tied ? m->shared : peft__model_add_pair(m, f->head, c->vocab_size, c->d_model, false, false, false);
     return m->head != NULL;
 }
 
-// inv_freq = theta^(-2i / dims), stretched as Llama 3 does where config.json asks for it.
+// The divisor of frequency i of rotary positions, f = theta^(-2i / dims). Llama 3 divides waves longer than low by the factor, those shorter
+// than high not at all; YaRN (Peng et al. 2023) those that turn less than beta_slow times in the old context, and not those that turn
+// more than beta_fast times. Between the two both go over smoothly.
+static double peft__rope_divisor(const peft_config *c, double f, int64_t i) {
+    const double tau = 6.283185307179586;
+    double kept = 0, dims = (double)c->rotary;  // kept: the part of f that is not divided
+    if (c->rope == PEFT_ROPE_DEFAULT || c->rope == PEFT_ROPE_DYNAMIC) return 1;
+    if (c->rope == PEFT_ROPE_LLAMA3) kept = (c->rope_original * f / tau - c->rope_low) / (c->rope_high - c->rope_low);
+    if (c->rope == PEFT_ROPE_YARN) {
+        double low = dims * log(c->rope_original / (c->rope_high * tau)) / (2 * log(c->rope_theta));
+        double high = dims * log(c->rope_original / (c->rope_low * tau)) / (2 * log(c->rope_theta));
+        low = PEFT__MAX(c->rope_exact ? low : floor(low), 0.0);
+        high = PEFT__MIN(c->rope_exact ? high : ceil(high), dims - 1);
+        kept = 1 - ((double)i - low) / (high == low ? 0.001 : high - low);
+    }
+    kept = PEFT__MIN(PEFT__MAX(kept, 0.0), 1.0);
+    return 1 / (kept + (1 - kept) / c->rope_factor);
+}
+
 static bool peft__make_frequencies(peft_model *m) {
     const peft_config *c = &m->config;
     if (!c->rotary) return true;
     m->frequencies = (float *)peft__calloc(m->ctx, c->rotary / 2, sizeof(float));
     for (int64_t i = 0; m->frequencies && i < c->rotary / 2; i++) {
         double f = pow(c->rope_theta, -2.0 * (double)i / (double)c->rotary);
-        if (c->rope_original > 0) {
-            double wave = 6.283185307179586 / f, low = c->rope_original / c->rope_low, high = c->rope_original / c->rope_high;
-            double smooth = (c->rope_original / wave - c->rope_low) / (c->rope_high - c->rope_low);
-            f = wave < high ? f : wave > low ? f / c->rope_factor : (1 - smooth) * f / c->rope_factor + smooth * f;
-        } else {
-            f /= c->rope_factor;
-        }
-        m->frequencies[i] = (float)f;
+        m->frequencies[i] = (float)(f / peft__rope_divisor(c, f, i));
     }
     return m->frequencies != NULL;
 }
 
 // ---- values: from the checkpoint, or random
 
+static bool peft__is_position_bias(const peft_tensor *t) {
+    return peft__ends_with(t->name, ".relative_attention_bias.weight");
+}
+
 static bool peft__is_linear(const peft_model *m, const peft_tensor *t) {
-    return t->rank == 2 && t != m->shared && t != m->positions && t != m->encoder_bias && t != m->decoder_bias;
+    return t->rank == 2 && t != m->shared && t != m->positions && !peft__is_position_bias(t);
 }
 
 // The format that a parameter is to be kept in; PEFT_F32: its own. bitsandbytes, too, leaves the output layer alone.
@@ -13244,22 +13584,85 @@ static peft_quantize_desc peft__kept_desc(const peft_model *m, const peft_tensor
     return q;
 }
 
-// The tensor under its full name, or as checkpoints of the bare model have it: without "transformer.", "model.", ...
+// ---- what a checkpoint has
+
+// The tensor <module>.weight, or as checkpoints of the bare model have it: without "transformer.", "model.", ...
+static const peft_tensor *peft__checkpoint_named(const peft_model *m, const char *name) {
+    const peft_tensor *s = peft_archive_find(m->archive, name);
+    const char *dot = strchr(name, '.');
+    return s || m->config.encoder_decoder || !dot ? s : peft_archive_find(m->archive, dot + 1);
+}
+
+// The embedding under its own name or T5's names for it; NULL: the checkpoint has a tied head only, or none.
+static const peft_tensor *peft__checkpoint_embedding(const peft_model *m) {
+    static const char *const names[] = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight"};
+    char name[96];
+    peft__string_into(name, sizeof(name), "%s.weight", m->family->embedding);
+    const peft_tensor *s = peft__checkpoint_named(m, name);
+    for (int i = 0; i < 2 && !s && m->config.encoder_decoder; i++) s = peft_archive_find(m->archive, names[i]);
+    return s;
+}
+
+static const peft_tensor *peft__checkpoint_head(const peft_model *m) {
+    char name[96];
+    peft__string_into(name, sizeof(name), "%s.weight", m->family->head);
+    return peft_archive_find(m->archive, name);
+}
+
 static const peft_tensor *peft__checkpoint_find(const peft_model *m, const peft_tensor *t) {
-    const peft_tensor *s = peft_archive_find(m->archive, t->name);
-    const char *dot = strchr(t->name, '.');
-    if (!s && t == m->shared && m->config.encoder_decoder) return peft_archive_find(m->archive, "encoder.embed_tokens.weight");
-    return s || m->config.encoder_decoder ? s : peft_archive_find(m->archive, dot + 1);
+    const peft_tensor *s = t == m->shared ? peft__checkpoint_embedding(m) : peft__checkpoint_named(m, t->name);
+    return !s && t == m->head ? peft__checkpoint_head(m) : s;  // tied, and saved under the head's name
+}
+
+static bool peft__same_values(const peft_tensor *a, const peft_tensor *b) {
+    if (a == b) return true;
+    if (!a->data || !b->data || a->quant || b->quant || a->type != b->type || a->rows != b->rows || a->cols != b->cols) return false;
+    return memcmp(a->data, b->data, (size_t)peft__size(a) * peft__dtype_size(a->type)) == 0;
+}
+
+// The head of a model that config.json calls tied: as in transformers 5, a checkpoint's own one counts where it is another matrix. T5's two
+// embeddings have to be one.
+static peft_status peft__model_settle_head(peft_model *m) {
+    static const char *const names[] = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight"};
+    peft_config *c = &m->config;
+    const peft_tensor *embedding = peft__checkpoint_embedding(m), *head = peft__checkpoint_head(m);
+    for (int i = 0; i < 2 && embedding && c->encoder_decoder; i++) {
+        const peft_tensor *other = peft_archive_find(m->archive, names[i]);
+        if (other && !peft__same_values(embedding, other))
+            return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s and %s differ; models with two embeddings are not computed here", m->folder,
+                              embedding->name, other->name);
+    }
+    if (!c->tied || !head || !embedding || peft__same_values(embedding, head)) return PEFT_OK;
+    c->tied = false;
+    if (!c->encoder_decoder) peft__log(m->ctx, "warning: %s: tie_word_embeddings is true, but %s is not %s: it is used", m->folder, head->name, embedding->name);
+    return PEFT_OK;
+}
+
+// Whether the file can hold so many blocks at all: before anything is built for them.
+static peft_status peft__model_check_blocks(const peft_model *m) {
+    const peft_config *c = &m->config;
+    for (int decoder = 0; decoder < 2; decoder++) {
+        const peft__side *side = decoder ? &m->family->decoder : &m->family->encoder;
+        int64_t layers = decoder ? c->decoder_layers : c->layers, each = 0;
+        for (int i = 0; i < side->count; i++) each += peft__rule_applies(c, &side->rules[i], 1);
+        if (layers * each <= m->archive->count) continue;
+        size_t field = decoder ? PEFT__FIELD(decoder_layers) : PEFT__FIELD(layers);
+        const peft__setting *row = m->family->settings;
+        while (row->field != field || row->use != PEFT__SIZE) row++;
+        return peft__fail(m->ctx, PEFT_ERROR_FORMAT, "%s: %s is %lld, but the checkpoint has only %lld tensors, and each block takes %lld", m->folder,
+                          row->keys, (long long)layers, (long long)m->archive->count, (long long)each);
+    }
+    return PEFT_OK;
 }
 
 static bool peft__reads_f32_only(const peft_model *m, const peft_tensor *t) {
-    return t->rank == 1 || t == m->encoder_bias || t == m->decoder_bias || t == m->positions;
+    return t->rank == 1 || peft__is_position_bias(t) || t == m->positions;
 }
 
 // Copies of tied weights and buffers, which HF's checkpoints hold beside their parameters.
 static bool peft__is_spare(const char *name) {
     static const char *const spare[] = {"embed_tokens.weight", "lm_head.weight", "EncDecAttention.relative_attention_bias.weight", ".attn.bias", ".attention.bias",
-                                        ".masked_bias", ".inv_freq"};
+                                        ".masked_bias", ".inv_freq", "embed_out.weight"};
     for (int64_t i = 0; i < PEFT__COUNT(spare); i++)
         if (peft__ends_with(name, spare[i])) return true;
     return false;
@@ -13281,7 +13684,9 @@ static peft_status peft__model_read_tensors(peft_model *m, const peft_model_desc
     for (int64_t i = 0; i < m->tensor_count && !status; i++) {
         peft_tensor *t = &m->tensors[i];
         const peft_tensor *s = peft__checkpoint_find(m, t);
-        if (!s) return peft__fail(m->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", m->folder, t->name);
+        if (!s)
+            return peft__fail(m->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing%s", m->folder, t->name,
+                              t == m->head ? ", and tie_word_embeddings is false: a checkpoint without head cannot continue texts" : "");
         if (!s->data) return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s is of a type that cannot be computed with", m->folder, t->name);
         used[s - m->archive->tensors] = true;
         if (s->quant && t->in_out) peft__turn(t);
@@ -13300,11 +13705,9 @@ static peft_status peft__model_read_tensors(peft_model *m, const peft_model_desc
 }
 
 static peft_status peft__model_read(peft_model *m, const peft_model_desc *d) {
-    peft_status status = m->archive ? PEFT_OK : peft_archive_open(m->ctx, m->folder, &m->archive);
-    if (status) return status;
     bool *used = (bool *)peft__calloc(m->ctx, PEFT__MAX((int64_t)1, m->archive->count), sizeof(bool));
     if (!used) return PEFT_ERROR_MEMORY;
-    status = peft__model_read_tensors(m, d, used);
+    peft_status status = peft__model_read_tensors(m, d, used);
     if (!status) peft__model_warn_unused(m, used);
     peft__free(m->ctx, used);
     return status;
@@ -13319,7 +13722,7 @@ static double peft__deviation(const peft_model *m, const peft_tensor *t) {
     if (t == m->shared) return 1;
     if (t == m->head) return 1 / sqrt((double)c->d_model);
     if (peft__ends_with(t->name, "Attention.q.weight")) return 1 / sqrt((double)(c->d_model * c->d_kv));
-    if (t == m->encoder_bias || t == m->decoder_bias) return 2;
+    if (peft__is_position_bias(t)) return 2;
     return 1 / sqrt((double)t->cols);
 }
 
@@ -13382,7 +13785,7 @@ static peft_status peft__model_load_config(peft_model *m) {
     peft_status status = one_file ? peft__model_open_file(m) : peft__read_all(m->ctx, path, &m->config_text, NULL);
     peft__json *root = NULL;
     if (!status) status = peft__json_parse(m->ctx, &m->arena, m->config_text, strlen(m->config_text), path, &root);
-    if (!status) status = peft__config_parse(m->ctx, root, path, &m->config, &m->family);
+    if (!status) status = peft__config_parse(m->ctx, root, path, &m->arena, &m->config, &m->family);
     return status || one_file || alone || m->config.encoder_decoder ? status : peft__model_load_ends(m);
 }
 
@@ -13424,8 +13827,23 @@ static void peft__model_special_ids(peft_model *m) {
     if (m->config.pad_id < 0) m->config.pad_id = m->config.eos_id;
 }
 
-// A model without values: what its config.json says, and its vocabulary.
-static peft_status peft__model_begin(peft_context *ctx, const char *path, peft_model **out) {
+enum { PEFT__NO_WEIGHTS, PEFT__WEIGHTS, PEFT__WEIGHTS_IF_THERE };
+
+static peft_status peft__model_open_weights(peft_model *m, int weights) {
+    static const char *const names[] = {"model.safetensors", "model.safetensors.index.json"};
+    bool open = weights == PEFT__WEIGHTS && !m->archive;
+    for (int i = 0; i < 2 && !open && !m->archive && weights == PEFT__WEIGHTS_IF_THERE; i++) {
+        const char *path = peft__path_join(&m->arena, m->folder, names[i]);
+        if (!path) return PEFT_ERROR_MEMORY;
+        open = peft__file_exists(m->ctx, path);
+    }
+    peft_status status = open ? peft_archive_open(m->ctx, m->folder, &m->archive) : PEFT_OK;
+    if (!status && m->archive) status = peft__model_check_blocks(m);
+    return status || !m->archive ? status : peft__model_settle_head(m);
+}
+
+// A model without values: what its config.json says, and which of it the checkpoint has.
+static peft_status peft__model_begin(peft_context *ctx, const char *path, int weights, peft_model **out) {
     peft_model *m = *out = (peft_model *)peft__calloc(ctx, 1, sizeof(peft_model));
     if (!m) return PEFT_ERROR_MEMORY;
     m->ctx = ctx;
@@ -13433,6 +13851,9 @@ static peft_status peft__model_begin(peft_context *ctx, const char *path, peft_m
     peft__map_init(&m->by_name, ctx);
     m->folder = peft__arena_strdup(&m->arena, path, strlen(path));
     peft_status status = m->folder ? peft__model_load_config(m) : PEFT_ERROR_MEMORY;
+    if (!status) status = peft__model_open_weights(m, weights);
+    // a T5 v1.1 has a head of its own, whatever transformers 5 says of it
+    if (!status && !m->archive && m->config.encoder_decoder) m->config.tied = m->config.tied && m->config.scale_output;
     if (!status && (!peft__add_parameters(m) || !peft__make_frequencies(m))) status = PEFT_ERROR_MEMORY;
     return status;
 }
@@ -13447,7 +13868,7 @@ PEFTDEF peft_status peft_model_load(const peft_model_desc *desc, peft_model **ou
     if ((int)desc->weights < 0 || desc->weights > PEFT_FP4 || (int)desc->embeddings < 0 || desc->embeddings > PEFT_FP4)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_model_load: weights as %s, embeddings as %s", peft_dtype_name(desc->weights), peft_dtype_name(desc->embeddings));
     peft_model *m = NULL;
-    peft_status status = peft__model_begin(ctx, desc->path, &m);
+    peft_status status = peft__model_begin(ctx, desc->path, desc->config_only ? PEFT__NO_WEIGHTS : PEFT__WEIGHTS, &m);
     if (!status) status = desc->config_only ? peft__model_randomize(m, desc) : peft__model_read(m, desc);
     if (!status) status = peft__model_load_tokenizer(m, desc->tokenizer);
     if (!status) peft__model_special_ids(m);
@@ -13778,6 +14199,12 @@ static peft_status peft__gguf_expressible(const peft_model *m, const char *archi
     if (c->feed_forward_bias) what = "mlp_bias";
     if (qwen2 && !c->query_bias) what = "queries without bias";
     if (c->encoder_decoder && c->max_distance != 128) what = "relative_attention_max_distance other than 128";
+    if (c->encoder_decoder && c->tied != c->scale_output) what = "tie_word_embeddings beside another scale_decoder_outputs";
+    if (c->scale_by_layer || (c->scale == 1 && !c->encoder_decoder)) what = "attention scores that are not divided by sqrt(head size) alone";
+    if (c->rope == PEFT_ROPE_DYNAMIC) what = "rope_type dynamic";
+    if (c->rope_exact && c->rope == PEFT_ROPE_YARN) what = "truncate false of rope_type yarn";
+    for (int64_t i = 0; c->windowed && i < c->decoder_layers; i++)
+        if (!c->windowed[i]) what = "a sliding_window of some layers only";
     return what ? peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "%s: a GGUF file of architecture %s has no place for %s", m->folder, architecture, what) : PEFT_OK;
 }
 
@@ -13790,40 +14217,45 @@ static peft_status peft__gguf_set(peft_gguf_writer *w, const char *architecture,
 
 static peft_status peft__gguf_set_config(peft_gguf_writer *w, const peft_model *m, const char *architecture) {
     const peft_config *c = &m->config;
-    bool t5 = c->encoder_decoder, linear = c->rotary && c->rope_original <= 0 && c->rope_factor > 1;
+    bool t5 = c->encoder_decoder, yarn = c->rope == PEFT_ROPE_YARN, linear = c->rope == PEFT_ROPE_LINEAR;
+    double grown = yarn && c->rope_factor > 1 ? 0.1 * log(c->rope_factor) + 1 : 1;  // what llama.cpp multiplies YaRN's attention factor with
+    char key[PEFT__GGUF_NAME_SIZE];
+    peft_status status = PEFT_OK;
+    int64_t common = (int64_t)PEFT__COUNT(peft__common_settings), count = m->family->setting_count;
+    for (int64_t i = 0; i < count + common && !status; i++) {  // what a model does not have (0, no token) is left out
+        const peft__setting *row = i < count ? &m->family->settings[i] : &peft__common_settings[i - count];
+        if (!row->gguf || !row->keys || peft__setting_of(m->family, c->model_type, row->keys, false) != row) continue;
+        const char *field = (const char *)c + row->field;
+        bool token = row->use == PEFT__TOKEN || row->use == PEFT__ENDS, flag = row->use == PEFT__FLAG;
+        double value = row->use == PEFT__SIZE       ? (double)*(const int64_t *)(const void *)field
+                       : row->use == PEFT__FRACTION ? (double)*(const float *)(const void *)field
+                       : token                      ? (double)*(const int32_t *)(const void *)field
+                       : flag                       ? (double)*(const bool *)(const void *)field
+                                                    : 0;
+        if (strcmp(row->keys, "eot_token_id") == 0) value = c->more_end_count ? c->more_ends[0] : -1;
+        if (strcmp(row->keys, "n_positions") == 0 && t5) value = 512;
+        if (token ? value < 0 : value == 0 && !flag) continue;
+        peft__gguf_key(architecture, row->gguf, key);
+        status = peft_gguf_set_number(w, key, row->use == PEFT__FRACTION ? PEFT_GGUF_F32 : flag ? PEFT_GGUF_BOOL : PEFT_GGUF_U32, value);
+    }
     const struct {
         const char *key;
         peft_gguf_type type;
         double value;
-    } settings[] = {{"context_length", PEFT_GGUF_U32, c->max_positions ? (double)c->max_positions : 512},
-                    {"embedding_length", PEFT_GGUF_U32, (double)c->d_model},
-                    {"feed_forward_length", PEFT_GGUF_U32, (double)c->d_ff},
-                    {"block_count", PEFT_GGUF_U32, (double)(t5 ? c->layers : c->decoder_layers)},
-                    {"decoder_block_count", PEFT_GGUF_U32, t5 ? (double)c->decoder_layers : 0},
-                    {"attention.head_count", PEFT_GGUF_U32, (double)c->heads},
-                    {"attention.head_count_kv", PEFT_GGUF_U32, (double)c->kv_heads},
-                    {"attention.key_length", PEFT_GGUF_U32, (double)c->d_kv},
+    } settings[] = {{"attention.key_length", PEFT_GGUF_U32, t5 || strcmp(architecture, "llama") == 0 || strcmp(architecture, "qwen2") == 0 ? 0 : (double)c->d_kv},
+                    {"attention.head_count_kv", PEFT_GGUF_U32, c->kv_heads && strcmp(architecture, "llama") && strcmp(architecture, "qwen2") ? (double)c->kv_heads : 0},
                     {"attention.value_length", PEFT_GGUF_U32, (double)c->d_kv},
-                    {c->rms ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon", PEFT_GGUF_F32, (double)c->epsilon},
-                    {"attention.relative_buckets_count", PEFT_GGUF_U32, (double)c->buckets},
                     {"rope.dimension_count", PEFT_GGUF_U32, (double)c->rotary},
                     {"rope.freq_base", PEFT_GGUF_F32, c->rotary ? c->rope_theta : 0},
-                    {"rope.scaling.factor", PEFT_GGUF_F32, linear ? c->rope_factor : 0}};
-    peft_status status = PEFT_OK;
-    char key[PEFT__GGUF_NAME_SIZE];
-    for (int64_t i = 0; i < PEFT__COUNT(settings) && !status; i++)  // those that a model does not have (0) are left out
+                    {"rope.scaling.factor", PEFT_GGUF_F32, linear || yarn ? c->rope_factor : 0},
+                    {"rope.scaling.original_context_length", PEFT_GGUF_U32, yarn ? c->rope_original : 0},
+                    {"rope.scaling.yarn_attn_factor", PEFT_GGUF_F32, yarn ? c->rope_attention / grown : 0},
+                    {"rope.scaling.yarn_beta_fast", PEFT_GGUF_F32, yarn ? c->rope_high : 0},
+                    {"rope.scaling.yarn_beta_slow", PEFT_GGUF_F32, yarn ? c->rope_low : 0}};
+    for (int64_t i = 0; i < PEFT__COUNT(settings) && !status; i++)
         if (settings[i].value != 0) status = peft__gguf_set(w, architecture, settings[i].key, settings[i].type, settings[i].value);
-    peft__string_into(key, sizeof(key), "%s.rope.scaling.type", architecture);
-    if (!status && linear) status = peft_gguf_set_string(w, key, "linear");
-    if (!status && strcmp(architecture, "gptneox") == 0) status = peft__gguf_set(w, architecture, "use_parallel_residual", PEFT_GGUF_BOOL, c->parallel);
-    if (!status && t5) status = peft__gguf_set(w, architecture, "decoder_start_token_id", PEFT_GGUF_U32, c->decoder_start_id);
-    const struct {
-        const char *key;
-        int32_t id;
-    } tokens[] = {{"tokenizer.ggml.bos_token_id", c->bos_id}, {"tokenizer.ggml.eos_token_id", c->eos_id}, {"tokenizer.ggml.padding_token_id", c->pad_id},
-                 {"tokenizer.ggml.eot_token_id", c->more_end_count ? c->more_ends[0] : -1}};
-    for (int64_t i = 0; i < PEFT__COUNT(tokens) && !status; i++)
-        if (tokens[i].id >= 0) status = peft_gguf_set_number(w, tokens[i].key, PEFT_GGUF_U32, tokens[i].id);
+    peft__gguf_key(architecture, "rope.scaling.type", key);
+    if (!status && (linear || yarn)) status = peft_gguf_set_string(w, key, linear ? "linear" : "yarn");
     return status;
 }
 
@@ -13838,13 +14270,13 @@ static peft_ggml_type peft__gguf_type_for(const peft_model *m, const peft_tensor
 // Llama 3's scaling: what each frequency of rotary positions is divided by.
 static peft_status peft__gguf_add_frequencies(peft_gguf_writer *w, const peft_model *m, peft__arena *a, peft_tensor *t) {
     const peft_config *c = &m->config;
-    if (c->rope_original <= 0) return PEFT_OK;
+    if (c->rope != PEFT_ROPE_LLAMA3) return PEFT_OK;
     memset(t, 0, sizeof(*t));
     t->rows = t->rank = 1;
     t->cols = c->rotary / 2;
     float *divisors = (float *)peft__arena_alloc(a, (size_t)t->cols * sizeof(float));
     if (!divisors) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < t->cols; i++) divisors[i] = (float)(pow(c->rope_theta, -2.0 * (double)i / (double)c->rotary) / (double)m->frequencies[i]);
+    for (int64_t i = 0; i < t->cols; i++) divisors[i] = (float)peft__rope_divisor(c, pow(c->rope_theta, -2.0 * (double)i / (double)c->rotary), i);
     t->data = divisors;
     return peft_gguf_add(w, "rope_freqs.weight", t, PEFT_GGML_F32);
 }
@@ -14169,7 +14601,16 @@ static peft_tensor *peft__feed_forward(const peft__pass *p, const int64_t *offse
 
 // ---- attention
 
-static peft_attention_desc peft__attention_of(const peft__pass *p, peft_tensor *q, peft_tensor *k, peft_tensor *v, const int64_t *q_offsets, const int64_t *k_offsets) {
+static float peft__attention_scale(const peft_config *c, int64_t layer) {
+    return c->scale_by_layer ? c->scale / (float)(layer + 1) : c->scale;
+}
+
+// How many keys a query of the decoder's layer sees; 0: all before it.
+static int64_t peft__attention_window(const peft_config *c, int64_t layer) {
+    return !c->windowed || c->windowed[layer] ? c->window : 0;
+}
+
+static peft_attention_desc peft__attention_of(const peft__pass *p, int64_t layer, peft_tensor *q, peft_tensor *k, peft_tensor *v, const int64_t *q_offsets, const int64_t *k_offsets) {
     const peft_config *c = &p->model->config;
     peft_attention_desc a;
     memset(&a, 0, sizeof(a));
@@ -14181,7 +14622,7 @@ static peft_attention_desc peft__attention_of(const peft__pass *p, peft_tensor *
     a.sequences = p->sequences;
     a.q_offsets = q_offsets;
     a.k_offsets = k_offsets;
-    a.scale = c->scale;
+    a.scale = peft__attention_scale(c, layer);
     a.max_distance = c->max_distance;
     a.dropout = p->model->dropout;
     return a;
@@ -14219,9 +14660,10 @@ static peft_tensor *peft__decoder_attention(const peft__pass *p, int64_t layer, 
     v = peft__with_prefix(p, layer, 1, v);
     if (p->cache && !peft__cache_store(p, layer, k, v)) return NULL;
     const int64_t *k_offsets = p->prefix ? peft__lengthened(p->tape, p->offsets, p->sequences, p->prefix_rows) : p->offsets;
-    peft_attention_desc a = peft__attention_of(p, q, k, v, p->offsets, k_offsets);
+    peft_attention_desc a = peft__attention_of(p, layer, q, k, v, p->offsets, k_offsets);
     a.causal = true;
-    a.bias = p->model->decoder_bias ? peft__use(p, p->model->decoder_bias) : NULL;
+    a.window = peft__attention_window(&p->model->config, layer);
+    a.bias = peft__use(p, p->model->decoder[layer].bias);
     return k_offsets ? peft_attention(p->tape, &a) : NULL;
 }
 
@@ -14230,9 +14672,9 @@ static peft_tensor *peft__decoder_attention(const peft__pass *p, int64_t layer, 
 static peft_tensor *peft__t5_encoder_block(const peft__pass *p, int64_t layer, peft_tensor *x) {
     const peft__block_weights *b = &p->model->encoder[layer];
     peft_tensor *h = peft__norm_of(p, x, b->norm);
-    peft_attention_desc a = peft__attention_of(p, peft__module_on(p, p->source_offsets, h, b->q, NULL), peft__module_on(p, p->source_offsets, h, b->k, NULL),
+    peft_attention_desc a = peft__attention_of(p, layer, peft__module_on(p, p->source_offsets, h, b->q, NULL), peft__module_on(p, p->source_offsets, h, b->k, NULL),
                                                peft__module_on(p, p->source_offsets, h, b->v, NULL), p->source_offsets, p->source_offsets);
-    a.bias = peft__use(p, p->model->encoder_bias);
+    a.bias = peft__use(p, b->bias);
     a.bidirectional = true;
     x = peft__module_on(p, p->source_offsets, peft_attention(p->tape, &a), b->o, x);
     return peft__feed_forward(p, p->source_offsets, b, peft__norm_of(p, x, b->ff_norm), x);
@@ -14250,13 +14692,13 @@ static peft_tensor *peft__t5_block(const peft__pass *p, int64_t layer, peft_tens
     return peft__feed_forward(p, p->offsets, w, peft__norm_of(p, x, w->ff_norm), x);
 }
 
-// The last step before the head: T5 v1.0 scales when the head is the embedding.
+// The last step before the head: T5 v1.0 scales.
 static peft_tensor *peft__finish(const peft__pass *p, peft_tensor *x) {
     const peft_config *c = &p->model->config;
     x = peft__norm_of(p, x, p->model->decoder_norm);
     if (!c->encoder_decoder) return x;
     x = peft_dropout(p->tape, x, p->model->dropout);
-    return c->tied ? peft_scale(p->tape, x, (float)(1 / sqrt((double)c->d_model))) : x;
+    return c->scale_output ? peft_scale(p->tape, x, (float)(1 / sqrt((double)c->d_model))) : x;
 }
 
 // ---- decoder-only models
@@ -14326,21 +14768,25 @@ static peft_tensor *peft__add_positions(const peft__pass *p, peft_tensor *x) {
 // ---- a whole pass
 
 // Cosines and sines for positions 0 .. count - 1. Tables that were too short stay in the arena: a tape may still point to them.
-static bool peft__make_turns(peft_model *m, int64_t count) {
+static peft_status peft__make_turns(peft_model *m, int64_t count) {
     int64_t half = m->config.rotary / 2;
-    if (!half || count <= m->turn_count) return true;
+    if (half && m->config.rope == PEFT_ROPE_DYNAMIC && count > m->config.max_positions)
+        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
+                          "a text of %lld tokens: rotary positions of type \"dynamic\" change behind max_position_embeddings (%lld), which is not done here",
+                          (long long)count, (long long)m->config.max_positions);
+    if (!half || count <= m->turn_count) return PEFT_OK;
     count = PEFT__MAX(PEFT__MAX(count, 2 * m->turn_count), (int64_t)256);
     float *turns = (float *)peft__arena_alloc(&m->arena, (size_t)(count * half * 2) * sizeof(float));
     for (int64_t p = 0; turns && p < count; p++)
         for (int64_t i = 0; i < half; i++) {
             float angle = (float)p * m->frequencies[i];
-            turns[2 * (p * half + i)] = cosf(angle);
-            turns[2 * (p * half + i) + 1] = sinf(angle);
+            turns[2 * (p * half + i)] = cosf(angle) * (float)m->config.rope_attention;
+            turns[2 * (p * half + i) + 1] = sinf(angle) * (float)m->config.rope_attention;
         }
-    if (!turns) return false;
+    if (!turns) return PEFT_ERROR_MEMORY;
     m->turns = turns;
     m->turn_count = count;
-    return true;
+    return PEFT_OK;
 }
 
 // Positions of the decoder's rows, behind a prefix.
@@ -14356,7 +14802,8 @@ static bool peft__set_positions(peft__pass *p, int64_t start) {
         for (int64_t r = p->offsets[s]; r < p->offsets[s + 1]; r++) p->positions[r] = (int32_t)(start + r - p->offsets[s]);
         longest = PEFT__MAX(longest, start + p->offsets[s + 1] - p->offsets[s]);
     }
-    if (!peft__make_turns(p->model, longest)) peft__tape_fail(p->tape, PEFT_ERROR_MEMORY);
+    peft_status status = peft__make_turns(p->model, longest);
+    if (status) peft__tape_fail(p->tape, status);
     return !p->tape->status;
 }
 
@@ -14719,19 +15166,21 @@ typedef struct peft__query_job {
     const float *q, *k, *v, *bias;  // bias [buckets, heads] for a query behind its keys, or NULL
     float *out, *scores;            // scores [rows * heads, longest]
     const int64_t *first, *count;
-    int64_t longest, kv_heads;
+    int64_t longest, kv_heads, window;  // window: of the last keys, 0: all
+    float scale;
 } peft__query_job;
 
 static void peft__query_task(void *arg, int64_t i) {
     const peft__query_job *j = (const peft__query_job *)arg;
-    int64_t heads = j->config->heads, size = j->config->d_kv, row = i / heads, head = i % heads, n = j->count[row];
+    int64_t heads = j->config->heads, size = j->config->d_kv, row = i / heads, head = i % heads;
+    int64_t n = j->window ? PEFT__MIN(j->window, j->count[row]) : j->count[row], start = j->first[row] + j->count[row] - n;
     int64_t inner = heads * size, kv_inner = j->kv_heads * size, kv_head = head / (heads / j->kv_heads);
-    const float *q = j->q + row * inner + head * size, *k = j->k + j->first[row] * kv_inner + kv_head * size;
-    const float *v = j->v + j->first[row] * kv_inner + kv_head * size;
+    const float *q = j->q + row * inner + head * size, *k = j->k + start * kv_inner + kv_head * size;
+    const float *v = j->v + start * kv_inner + kv_head * size;
     float *s = j->scores + i * j->longest, *out = j->out + row * inner + head * size, max = 0;
     double sum = 0;
     for (int64_t t = 0; t < n; t++) {
-        s[t] = j->config->scale * peft__dot(j->ctx, q, k + t * kv_inner, size);
+        s[t] = j->scale * peft__dot(j->ctx, q, k + t * kv_inner, size);
         if (j->bias) s[t] += j->bias[peft__bucket(t - (n - 1), j->config->buckets, j->config->max_distance, false) * heads + head];
     }
     peft__row_softmax_lse(j->ctx, s, n, &max, &sum);
@@ -14739,16 +15188,17 @@ static void peft__query_task(void *arg, int64_t i) {
     for (int64_t t = 0; t < n; t++) peft__axpy(j->ctx, out, (float)((double)s[t] / sum), v + t * kv_inner, size);
 }
 
-static peft_tensor *peft__query(const peft__pass *p, peft_tensor *q, const float *k, const float *v, const peft_tensor *bias, int64_t kv_heads,
-                                const int64_t *first, const int64_t *count) {
+static peft_tensor *peft__query(const peft__pass *p, int64_t layer, peft_tensor *q, const float *k, const float *v, const peft_tensor *bias,
+                                int64_t kv_heads, int64_t window, const int64_t *first, const int64_t *count) {
     if (!q) return NULL;
     int64_t longest = 1, heads = p->model->config.heads;
     for (int64_t r = 0; r < q->rows; r++) longest = PEFT__MAX(longest, count[r]);
     peft_tensor *out = peft__result(p->tape, q->rows, q->cols, false);
     float *scores = peft__take(p->tape, q->rows * heads * longest);
     if (!out || !scores) return NULL;
-    peft__query_job j = {p->model->ctx,  &p->model->config, peft__f32(q), k,     v,      bias ? peft__f32(bias) : NULL,
-                         peft__f32(out), scores,            first,        count, longest, kv_heads};
+    peft__query_job j = {p->model->ctx,  &p->model->config, peft__f32(q), k,     v,       bias ? peft__f32(bias) : NULL,
+                         peft__f32(out), scores,            first,        count, longest, kv_heads,
+                         window,         peft__attention_scale(&p->model->config, layer)};
     peft__parallel(p->model->ctx, q->rows * heads, peft__query_task, &j);
     peft__give(scores);
     return out;
@@ -14767,26 +15217,27 @@ static peft_tensor *peft__cached_attention(const peft__pass *p, int64_t layer, p
         memcpy(c->self_k[layer] + at, peft__f32(k) + r * inner, (size_t)inner * sizeof(float));
         memcpy(c->self_v[layer] + at, peft__f32(v) + r * inner, (size_t)inner * sizeof(float));
     }
-    const peft_tensor *bias = p->model->decoder_bias ? peft__use(p, p->model->decoder_bias) : NULL;
-    return peft__query(p, q, c->self_k[layer], c->self_v[layer], bias, p->model->config.kv_heads, first, count);
+    const peft_tensor *bias = peft__use(p, p->model->decoder[layer].bias);
+    return peft__query(p, layer, q, c->self_k[layer], c->self_v[layer], bias, p->model->config.kv_heads,
+                       peft__attention_window(&p->model->config, layer), first, count);
 }
 
 static peft_tensor *peft__t5_cross(const peft__pass *p, int64_t layer, peft_tensor *q, peft_tensor *memory) {
     const peft__block_weights *w = &p->model->decoder[layer];
     const peft__decoder_cache *c = p->cache;
     if (p->plan)
-        return peft__query(p, q, c->cross_k[layer], c->cross_v[layer], NULL, p->model->config.heads, p->plan + PEFT__PLAN_SOURCE_FIRST * c->rows,
+        return peft__query(p, layer, q, c->cross_k[layer], c->cross_v[layer], NULL, p->model->config.heads, 0, p->plan + PEFT__PLAN_SOURCE_FIRST * c->rows,
                            p->plan + PEFT__PLAN_SOURCE_COUNT * c->rows);
-    peft_attention_desc a = peft__attention_of(p, q, peft__module_on(p, p->source_offsets, memory, w->cross_k, NULL),
+    peft_attention_desc a = peft__attention_of(p, layer, q, peft__module_on(p, p->source_offsets, memory, w->cross_k, NULL),
                                                peft__module_on(p, p->source_offsets, memory, w->cross_v, NULL), p->offsets, p->source_offsets);
     return peft_attention(p->tape, &a);
 }
 
-static bool peft__make_plan(peft__pass *p) {
+static peft_status peft__make_plan(peft__pass *p) {
     peft__decoder_cache *c = p->cache;
     int64_t *plan = (int64_t *)peft__arena_alloc(&p->tape->arena, (size_t)(PEFT__PLAN_PARTS * c->rows) * sizeof(int64_t));
     p->positions = (int32_t *)peft__arena_alloc(&p->tape->arena, (size_t)c->rows * sizeof(int32_t));
-    if (!plan || !p->positions) return false;
+    if (!plan || !p->positions) return PEFT_ERROR_MEMORY;
     int64_t longest = 0;
     for (int64_t r = 0; r < c->rows; r++) {
         int64_t s = c->source_of_row[r];
@@ -14810,7 +15261,8 @@ static peft_status peft__cache_step(peft_model *m, peft_tape *tape, peft__decode
     p.sequences = c->rows;
     peft_tape_reset(tape, 0);
     peft_tape_inference(tape, true);
-    if (!peft__make_plan(&p)) return PEFT_ERROR_MEMORY;
+    peft_status status = peft__make_plan(&p);
+    if (status) return status;
     for (int64_t r = 0; r < c->rows; r++)
         if (p.plan[PEFT__PLAN_COUNT * c->rows + r] > c->capacity) return peft__fail(m->ctx, PEFT_ERROR_ARGUMENT, "the cache holds %lld tokens", (long long)c->capacity);
     p.prefix_layers = m->config.decoder_layers;
@@ -14851,8 +15303,9 @@ static peft_tensor *peft__attention_behind(const peft__pass *p, int64_t layer, p
     const int64_t *k_offsets = peft__lengthened(p->tape, p->offsets, 1, p->past);
     peft_tensor *keys = peft__cache_view(p, c->self_k[layer], p->past + rows), *values = peft__cache_view(p, c->self_v[layer], p->past + rows);
     if (!k_offsets || !keys || !values) return NULL;
-    peft_attention_desc a = peft__attention_of(p, q, keys, values, p->offsets, k_offsets);
+    peft_attention_desc a = peft__attention_of(p, layer, q, keys, values, p->offsets, k_offsets);
     a.causal = true;
+    a.window = peft__attention_window(&p->model->config, layer);
     return peft_attention(p->tape, &a);
 }
 
@@ -19752,13 +20205,10 @@ static void peft__plan_tensor(peft__planner *p, peft_tensor *t, const peft_tenso
 static peft_status peft__plan_model(peft__planner *p) {
     peft_context *ctx = p->ctx;
     if (!p->d->path) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_plan_memory: no path");
-    peft_status status = peft__model_begin(ctx, p->d->path, &p->model);
+    peft_status status = peft__model_begin(ctx, p->d->path, PEFT__WEIGHTS_IF_THERE, &p->model);
     if (status) return status;
     peft_model *m = p->model;
-    char *single = peft__path_join(&m->arena, m->folder, "model.safetensors"), *index = peft__path_join(&m->arena, m->folder, "model.safetensors.index.json");
-    if (!single || !index) return PEFT_ERROR_MEMORY;
-    if (peft__file_exists(ctx, single) || peft__file_exists(ctx, index)) status = peft_archive_open(ctx, m->folder, &m->archive);
-    if (!status) status = peft__model_load_tokenizer(m, NULL);
+    status = peft__model_load_tokenizer(m, NULL);
     for (int64_t i = 0; i < m->tensor_count && !status; i++) {
         peft_tensor *t = &m->tensors[i];
         const peft_tensor *s = m->archive ? peft__checkpoint_find(m, t) : NULL;
