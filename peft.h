@@ -10129,13 +10129,13 @@ static const peft__setting peft__common_settings[] = {
     {NULL, "model_type,architectures,quantization_config", NULL, PEFT__READ, 0, NULL},
     {NULL, "bos_token_id", "tokenizer.ggml.bos_token_id", PEFT__TOKEN, PEFT__FIELD(bos_id), "-1"},
     {NULL, "eos_token_id", "tokenizer.ggml.eos_token_id", PEFT__ENDS, PEFT__FIELD(eos_id), "-1"},
-    {NULL, "eot_token_id", "tokenizer.ggml.eot_token_id", PEFT__ENDS, PEFT__FIELD(eos_id), "-1"},
+    {NULL, "eot_token_id", "tokenizer.ggml.eot_token_id", PEFT__READ, 0, NULL},
     {NULL, "pad_token_id", "tokenizer.ggml.padding_token_id", PEFT__TOKEN, PEFT__FIELD(pad_id), "-1"},
     {NULL, "add_cross_attention,tie_encoder_decoder", "attention.clamp_kqv,attention.max_alibi_bias,rope.scaling.yarn_log_multiplier,expert_count,"
            "expert_used_count,pooling_type", PEFT__FIXED, 0, "false"},
     {NULL, "cross_attention_hidden_size,pruned_heads,per_layer_config", NULL, PEFT__FIXED, 0, "null"},
     {NULL, NULL, "attention.causal,rope.scaling.yarn_ext_factor", PEFT__FIXED, 0, "true"},
-    {NULL, NULL, "attention.value_length,rope.dimension_count,rope.freq_base,rope.scaling.type,rope.scaling.factor,rope.scale_linear,"
+    {NULL, NULL, "attention.key_length,attention.value_length,rope.dimension_count,rope.freq_base,rope.scaling.type,rope.scaling.factor,rope.scale_linear,"
            "rope.scaling.original_context_length,rope.scaling.attn_factor,rope.scaling.yarn_attn_factor,rope.scaling.yarn_beta_fast,"
            "rope.scaling.yarn_beta_slow", PEFT__READ, 0, NULL},
     {NULL, "auto_map", NULL, PEFT__NOTED, 0, NULL},  // transformers, too, runs a folder's code only when told to
@@ -10397,7 +10397,7 @@ static peft_status peft__gguf_config_field(const peft_gguf *g, const char *archi
     double v = peft_gguf_number(g, key, -1);
     bool good = fraction ? v > 0 && v < 1 : v >= size && v <= INT32_MAX && v == floor(v);
     if (!good) return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: %s is no sensible number", g->path, key);
-    peft__string_format(json, fraction ? "%.9g" : "%.0f", v);
+    peft__string_format(json, "%g", v);
     return PEFT_OK;
 }
 
@@ -10437,13 +10437,13 @@ static peft_status peft__gguf_rope_config(const peft_gguf *g, const peft__gguf_f
     if (strcmp(type, "none") == 0 || (strcmp(type, "linear") == 0 && (factor == 0 || factor == 1))) return PEFT_OK;
     if (!(factor > 0) || factor - factor != 0 || !(old >= 0) || old - old != 0 || (strcmp(type, "linear") != 0 && !yarn))
         return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s %s with factor %g", g->path, key, type, factor);
-    peft__string_format(json, ",\"rope_scaling\":{\"rope_type\":\"%s\",\"factor\":%.9g", type, factor);
+    peft__string_format(json, ",\"rope_scaling\":{\"rope_type\":\"%s\",\"factor\":%g", type, factor);
     if (yarn) {  // llama.cpp multiplies what HF calls the attention factor's default
         double scale = peft__gguf_setting(g, f, "rope.scaling.yarn_attn_factor", peft__gguf_setting(g, f, "rope.scaling.attn_factor", 1));
         double fast = peft__gguf_setting(g, f, "rope.scaling.yarn_beta_fast", 32), slow = peft__gguf_setting(g, f, "rope.scaling.yarn_beta_slow", 1);
-        peft__string_format(json, ",\"attention_factor\":%.9g,\"beta_fast\":%.9g,\"beta_slow\":%.9g",
+        peft__string_format(json, ",\"attention_factor\":%g,\"beta_fast\":%g,\"beta_slow\":%g",
                             scale * (factor > 1 ? 0.1 * log(factor) + 1 : 1), fast, slow);
-        if (old > 0) peft__string_format(json, ",\"original_max_position_embeddings\":%.0f", old);
+        if (old > 0) peft__string_format(json, ",\"original_max_position_embeddings\":%g", old);
     }
     peft__string_puts(json, "}");
     return PEFT_OK;
@@ -10458,8 +10458,8 @@ static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf
     if (!neox && rotary && rotary != head_size)
         return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: rotary embedding of %lld dimensions in heads of %lld", g->path,
                           (long long)rotary, (long long)head_size);
-    if (neox && rotary && head_size) peft__string_format(json, ",\"rotary_pct\":%.17g", (double)rotary / (double)head_size);
-    peft__string_format(json, neox ? ",\"rotary_emb_base\":%.9g" : ",\"rope_theta\":%.9g", theta);
+    if (neox && rotary && head_size) peft__string_format(json, ",\"rotary_pct\":%g", (double)rotary / (double)head_size);
+    peft__string_format(json, neox ? ",\"rotary_emb_base\":%g" : ",\"rope_theta\":%g", theta);
     return peft__gguf_rope_config(g, f, theta, json);
 }
 
@@ -10471,8 +10471,8 @@ static peft_status peft__gguf_derived_config(const peft_gguf *g, const peft__ggu
     bool window = peft__gguf_size(g, f, "attention.sliding_window") > 0, qwen2 = strcmp(f->model_type, "qwen2") == 0;
     if (!head_size && heads) head_size = width / heads;
     int64_t value_size = peft__gguf_size(g, f, "attention.value_length");
-    if (value_size && value_size != head_size)
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s.attention.value_length %lld beside heads of %lld", g->path, f->architecture,
+    if ((value_size && value_size != head_size) || (!llama && !t5 && head_size * heads != width))
+        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s.attention.value_length %lld with heads of %lld (attention.key_length)", g->path, f->architecture,
                           (long long)value_size, (long long)head_size);
     if (kv_heads && kv_heads != heads && !llama)
         return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s.attention.head_count_kv %lld of %lld heads", g->path, f->architecture,
@@ -10500,7 +10500,7 @@ static peft_status peft__gguf_check_keys(const peft_gguf *g, const peft__gguf_fa
         double wanted = row && row->use == PEFT__FIXED && strcmp(row->value, "true") == 0 ? 1 : 0;
         if ((row && row->use != PEFT__FIXED) || v == wanted || (e->array && !e->count) || (!e->array && e->texts && !e->texts[0].size)) continue;
         char value[64] = "a list";
-        if (!e->array && e->texts) peft__string_into(value, sizeof(value), "\"%.40s\"", e->texts[0].data);
+        if (!e->array && e->texts) peft__string_into(value, sizeof(value), "\"%s\"", e->texts[0].data);
         else if (!e->array) peft__string_into(value, sizeof(value), "%g", v);
         return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: the key %s (%s) is %s", g->path, e->key, value,
                           row ? "of another function than the one that is computed here" : "unknown, and may stand for another function");
@@ -12993,8 +12993,8 @@ struct peft_model {
 static const char *peft__json_show(const peft__json *v, char *text, size_t size) {
     static const char *const names[] = {"null", "false", "true", "a list", "an object"};
     int which = v->type == PEFT__JSON_BOOL ? 1 + v->boolean : v->type == PEFT__JSON_ARRAY ? 3 : v->type == PEFT__JSON_OBJECT ? 4 : 0;
-    if (v->type == PEFT__JSON_NUMBER) peft__string_into(text, size, "%.10g", v->number);
-    else if (v->type == PEFT__JSON_STRING) peft__string_into(text, size, "\"%.40s\"", v->string);
+    if (v->type == PEFT__JSON_NUMBER) peft__string_into(text, size, "%g", v->number);
+    else if (v->type == PEFT__JSON_STRING) peft__string_into(text, size, "\"%s\"", v->string);
     else peft__string_into(text, size, "%s", names[which]);
     return text;
 }
@@ -13050,8 +13050,8 @@ static peft_status peft__config_set(peft_context *ctx, const char *path, const p
         if (!(x >= (given || !row->value) && x <= 1 << 24 && x == floor(x)))
             return peft__config_error(ctx, path, row->keys, v, "it has to be a whole number from 1 to 16777216");
         *(int64_t *)(void *)(c + row->field) = (int64_t)x;
-    } else if (row->use == PEFT__TOKEN) {
-        if (v && !given) x = -1;
+    } else {
+        if ((v && !given) || (row->use == PEFT__ENDS && given)) x = -1;  // peft__config_ends reads those that are given
         if (!(x >= -1 && x <= INT32_MAX && x == floor(x))) return peft__config_error(ctx, path, row->keys, v, "that is no token");
         *(int32_t *)(void *)(c + row->field) = (int32_t)x;
     }
@@ -13085,7 +13085,7 @@ static peft_status peft__config_activation(peft_context *ctx, const char *path, 
             c->activation = table[i].kind;
             return PEFT_OK;
         }
-    return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s is \"%.40s\": an activation function that is not computed here", path, key, name);
+    return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s is \"%s\": an activation function that is not computed here", path, key, name);
 }
 
 // The release of transformers that wrote the file: its first number, 0 where it does not say.
@@ -13211,7 +13211,7 @@ static peft_status peft__rope_scaling(peft_context *ctx, const peft__json *rope,
     const struct peft__rope_row *row = NULL;
     for (int64_t i = 0; i < PEFT__COUNT(peft__rope_rows); i++)
         if (strcmp(peft__rope_rows[i].type, type) == 0) row = &peft__rope_rows[i];
-    if (!row) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: rotary positions of rope_type \"%.40s\" are not computed here", path, type);
+    if (!row) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: rotary positions of rope_type \"%s\" are not computed here", path, type);
     peft_status status = peft__rope_check(ctx, row, rope, path);
     bool yarn = row->kind == PEFT_ROPE_YARN;
     if (status || row->kind == PEFT_ROPE_DEFAULT) return status;
@@ -13309,7 +13309,7 @@ static peft_status peft__config_quantization(peft_context *ctx, const peft__json
     const char *method = peft__json_text(q, "quant_method", "bitsandbytes");
     bool eight = peft__json_bool(q, "load_in_8bit", false) || peft__json_bool(q, "_load_in_8bit", false);
     if (!q || q->type == PEFT__JSON_NULL || (strcmp(method, "bitsandbytes") == 0 && !eight)) return PEFT_OK;
-    return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: quantization_config: weights of quant_method %.40s%s cannot be read; only bitsandbytes in 4 bits", path, method,
+    return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: quantization_config: weights of quant_method %s%s cannot be read; only bitsandbytes in 4 bits", path, method,
                       eight ? " in 8 bits (load_in_8bit)" : "");
 }
 
@@ -13330,8 +13330,6 @@ static peft_status peft__family_config(peft_context *ctx, const peft__family *f,
 
 // Ids outside of the vocabulary are none: they cannot be said.
 static peft_status peft__config_tokens(peft_context *ctx, const peft__json *root, const char *path, peft_config *c) {
-    bool list = peft__json_is(peft__json_get(root, "eos_token_id"), PEFT__JSON_ARRAY);
-    if (list || c->eos_id >= c->vocab_size) c->eos_id = -1;
     peft_status status = peft__config_ends(ctx, root, "eos_token_id", path, c);
     if (!status) status = peft__config_ends(ctx, root, "eot_token_id", path, c);  // of a GGUF file
     if (c->bos_id >= c->vocab_size) c->bos_id = -1;
@@ -13351,7 +13349,7 @@ static peft_status peft__config_parse(peft_context *ctx, const peft__json *root,
     for (int64_t i = 0; i < PEFT__COUNT(families); i++)
         if (peft__is_listed(families[i]->types, type)) *family = families[i];
     if (!*family)
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: model_type \"%.40s\" is not one of t5, mt5, umt5, gpt2, gpt_neox, llama, mistral, qwen2", path, type);
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: model_type \"%s\" is not one of t5, mt5, umt5, gpt2, gpt_neox, llama, mistral, qwen2", path, type);
     c->model_type = type;
     c->encoder_decoder = (*family)->encoder.block != NULL;
     peft_status status = peft__config_architecture(ctx, *family, root, path);
@@ -14226,13 +14224,14 @@ static peft_status peft__gguf_set_config(peft_gguf_writer *w, const peft_model *
         const peft__setting *row = i < count ? &m->family->settings[i] : &peft__common_settings[i - count];
         if (!row->gguf || !row->keys || peft__setting_of(m->family, c->model_type, row->keys, false) != row) continue;
         const char *field = (const char *)c + row->field;
-        bool token = row->use == PEFT__TOKEN || row->use == PEFT__ENDS, flag = row->use == PEFT__FLAG;
+        bool eot = strcmp(row->keys, "eot_token_id") == 0, flag = row->use == PEFT__FLAG;
+        bool token = row->use == PEFT__TOKEN || row->use == PEFT__ENDS || eot;
         double value = row->use == PEFT__SIZE       ? (double)*(const int64_t *)(const void *)field
                        : row->use == PEFT__FRACTION ? (double)*(const float *)(const void *)field
+                       : eot                        ? (double)(c->more_end_count ? c->more_ends[0] : -1)
                        : token                      ? (double)*(const int32_t *)(const void *)field
                        : flag                       ? (double)*(const bool *)(const void *)field
                                                     : 0;
-        if (strcmp(row->keys, "eot_token_id") == 0) value = c->more_end_count ? c->more_ends[0] : -1;
         if (strcmp(row->keys, "n_positions") == 0 && t5) value = 512;
         if (token ? value < 0 : value == 0 && !flag) continue;
         peft__gguf_key(architecture, row->gguf, key);
@@ -14242,9 +14241,7 @@ static peft_status peft__gguf_set_config(peft_gguf_writer *w, const peft_model *
         const char *key;
         peft_gguf_type type;
         double value;
-    } settings[] = {{"attention.key_length", PEFT_GGUF_U32, t5 || strcmp(architecture, "llama") == 0 || strcmp(architecture, "qwen2") == 0 ? 0 : (double)c->d_kv},
-                    {"attention.head_count_kv", PEFT_GGUF_U32, c->kv_heads && strcmp(architecture, "llama") && strcmp(architecture, "qwen2") ? (double)c->kv_heads : 0},
-                    {"attention.value_length", PEFT_GGUF_U32, (double)c->d_kv},
+    } settings[] = {{"attention.value_length", PEFT_GGUF_U32, (double)c->d_kv},
                     {"rope.dimension_count", PEFT_GGUF_U32, (double)c->rotary},
                     {"rope.freq_base", PEFT_GGUF_F32, c->rotary ? c->rope_theta : 0},
                     {"rope.scaling.factor", PEFT_GGUF_F32, linear || yarn ? c->rope_factor : 0},

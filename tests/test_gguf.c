@@ -1022,7 +1022,7 @@ static void test_configs(void) {
     config_fails("a missing key", w, PEFT_ERROR_MISSING, "llama.attention.layer_norm_rms_epsilon");
     w = llama_writer(e, LLAMA_SETTINGS);
     peft_gguf_set_number(w, "llama.expert_count", PEFT_GGUF_U32, 8);
-    config_fails("experts", w, PEFT_ERROR_UNSUPPORTED, "experts");
+    config_fails("experts", w, PEFT_ERROR_UNSUPPORTED, "llama.expert_count (8)");
     w = llama_writer(e, 8);
     peft_gguf_set_number(w, "llama.rope.dimension_count", PEFT_GGUF_U32, 2);
     config_fails("half a head rotates", w, PEFT_ERROR_UNSUPPORTED, "rotary");
