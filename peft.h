@@ -60,7 +60,7 @@ extern "C" {
 
 typedef enum peft_status {
     PEFT_OK = 0,
-    PEFT_ERROR_MEMORY,       // an allocation failed; nothing is leaked and the call had no effect
+    PEFT_ERROR_MEMORY,       // an allocation failed; nothing is leaked and the call had no effect (peft_train: see there)
     PEFT_ERROR_IO,           // a file could not be opened, read or written
     PEFT_ERROR_FORMAT,       // a file's content is damaged or not of its format
     PEFT_ERROR_ARGUMENT,     // the caller's descriptor or argument makes no sense
@@ -981,7 +981,10 @@ typedef struct peft_train_desc {
     bool keep_best;             // put the best evaluated weights back at the end
     const char *checkpoint;     // file for resumable state; NULL: none
     int64_t checkpoint_every;   // steps; default: only when stopped
-    bool resume;                // go on from `checkpoint`, bit-exactly as if never stopped
+    // Go on from `checkpoint`, bit-exactly as if never stopped; from the beginning where the file is not there yet. A run that
+    // differs in data, base, adapter or settings is PEFT_ERROR_ARGUMENT and names the first difference; resume_anyway makes
+    // differences lines of the log (but not another optimizer or keep_best).
+    bool resume, resume_anyway;
     uint64_t seed;              // order of examples, dropout
     peft_progress_fn progress;
     void *progress_user;
@@ -994,7 +997,8 @@ typedef struct peft_train_result {
     int64_t cut_examples, cut_tokens;
 } peft_train_result;
 
-// `result` may be NULL. PEFT_CANCELLED when the callback stopped it: weights are those of the last step.
+// `result` may be NULL. PEFT_CANCELLED when the callback stopped it. After any failure, PEFT_ERROR_MEMORY too, the weights are
+// those of the last whole step; what training has widened to f32 stays so. Callbacks must return: a longjmp out of one leaks.
 PEFTDEF peft_status peft_train(const peft_train_desc *desc, peft_train_result *result);
 // Mean loss per label over a dataset, no gradients.
 PEFTDEF peft_status peft_evaluate_loss(peft_model *model, const peft_adapter *adapter, const peft_dataset *data, int64_t max_source,
@@ -19670,6 +19674,15 @@ PEFTDEF peft_status peft_evaluate_loss(peft_model *m, const peft_adapter *adapte
 
 // ---- the loop
 
+// What a run must have in common with the one that it goes on from, so that it ends where a run that was never stopped ends.
+typedef struct peft__run_setting {
+    const char *name;
+    double value;
+    bool number;  // else a checksum, which tells that two things differ, not how
+} peft__run_setting;
+
+enum { PEFT__RUN_SETTINGS = 25 };
+
 typedef struct peft__trainer {
     peft_train_desc d;  // defaults resolved
     peft_context *ctx;
@@ -19686,6 +19699,7 @@ typedef struct peft__trainer {
     int64_t step, steps, tokens, start_step, per_epoch;  // per_epoch: steps
     double loss, eval_loss, best_eval_loss, started;
     float **best;          // weights of the best evaluation, or NULL
+    peft__run_setting settings[PEFT__RUN_SETTINGS];  // with a checkpoint only: examples and base are read for it, once
 } peft__trainer;
 
 // How many steps there are; every position in the sequence of examples fits 63 bits.
@@ -19913,13 +19927,12 @@ typedef struct peft__checkpoint_header {
     char magic[8];
     uint64_t checksum;  // of all that follows
     uint64_t tensors;   // checksum of the names and shapes of what is trained
-    int64_t tensor_count, parameters, step, steps, tokens, batch, accumulation, examples;
-    int32_t has_best, optimizer;
-    uint64_t seed;
+    int64_t tensor_count, parameters, step, tokens;
+    double settings[PEFT__RUN_SETTINGS];
     double loss, eval_loss, best_eval_loss;
 } peft__checkpoint_header;
 
-static const char peft__checkpoint_magic[8] = {'P', 'E', 'F', 'T', 'c', 'k', 'p', '2'};
+static const char peft__checkpoint_magic[8] = {'P', 'E', 'F', 'T', 'c', 'k', 'p', '3'};
 
 #define PEFT__CHECKED (offsetof(peft__checkpoint_header, checksum) + sizeof(uint64_t))  // where the checked bytes begin
 
@@ -19954,6 +19967,80 @@ static int peft__checkpoint_parts(const peft__trainer *t, int64_t i, peft__check
     return t->best ? 3 : 2;
 }
 
+static uint64_t peft__text_checksum(uint64_t sum, const char *text) {
+    return text ? peft__checksum(sum ^ 1, text, strlen(text) + 1) : sum;
+}
+
+static uint64_t peft__encoded_checksum(const peft__encoded *e) {
+    uint64_t sum = peft__checksum(0, e->ids.data, (size_t)e->ids.count * sizeof(int32_t));
+    return e->count ? peft__checksum(sum, e->offsets, (size_t)(2 * e->count + 1) * sizeof(int64_t)) : 0;
+}
+
+// Of the weights that training leaves alone: none if all are trained.
+static uint64_t peft__base_checksum(const peft__trainer *t) {
+    const peft_model *m = t->model;
+    uint64_t sum = 0;
+    for (int64_t i = 0; t->d.adapter && i < m->tensor_count; i++) {
+        const peft_tensor *w = &m->tensors[i];
+        const peft_quant *q = w->quant;
+        int64_t n = peft__size(w);
+        sum = peft__checksum(sum, w->data, q ? (size_t)(q->map ? (n + 1) / 2 : n) : peft_tensor_bytes(w));
+        if (q && q->absmax) sum = peft__checksum(sum, q->absmax, (size_t)q->block_count * sizeof(float));
+        if (q && !q->absmax) sum = peft__checksum(sum, q->codes, (size_t)q->block_count);
+    }
+    return sum;
+}
+
+static uint64_t peft__adapter_checksum(const peft_adapter *a) {
+    if (!a) return 0;
+    const peft_adapter_desc *d = &a->d;
+    const int64_t numbers[] = {(int64_t)d->method, d->r, d->num_virtual_tokens, (int64_t)d->prompt_place, d->bottleneck,
+                               (int64_t)d->activation, d->pissa, d->pfeiffer, (int64_t)d->type};
+    uint64_t sum = peft__checksum(0, numbers, sizeof(numbers));
+    sum = peft__text_checksum(peft__text_checksum(sum, d->rank_pattern), d->alpha_pattern);
+    sum = peft__text_checksum(peft__text_checksum(sum, d->target_modules), d->feedforward_modules);
+    return peft__text_checksum(peft__text_checksum(sum, d->bias), d->layers_to_transform);
+}
+
+// A checksum as a number that a double holds.
+static double peft__as_number(uint64_t sum) {
+    return (double)(sum >> 12);
+}
+
+static void peft__run_settings(const peft__trainer *t, peft__run_setting *out) {
+    const peft_train_desc *d = &t->d;
+    const peft_optimizer_desc *o = &t->optimizer->d;
+    const peft_adapter_desc *a = d->adapter ? &d->adapter->d : NULL;
+    bool best = t->best != NULL;
+    const peft__run_setting list[PEFT__RUN_SETTINGS] = {
+        {"examples", (double)t->data.count, true},
+        {"steps", (double)t->steps, true},
+        {"batch_size", (double)d->batch_size, true},
+        {"accumulation", (double)d->accumulation, true},
+        {"seed", (double)(d->seed & ((1ull << 53) - 1)), true},
+        {"optimizer", (double)o->kind, true},
+        {"learning_rate", (double)d->learning_rate, true},
+        {"schedule", (double)d->schedule, true},
+        {"warmup_steps", (double)d->warmup_steps, true},
+        {"weight_decay", (double)o->weight_decay, true},
+        {"beta1", (double)o->beta1, true},
+        {"beta2", (double)o->beta2, true},
+        {"epsilon", (double)o->epsilon, true},
+        {"max_gradient_norm", (double)d->max_gradient_norm, true},
+        {"lora_plus_ratio", (double)d->lora_plus_ratio, true},
+        {"dropout", (double)d->dropout, true},
+        {"keep_best", (double)best, true},
+        {"eval_every", best ? (double)d->eval_every : 0, true},
+        {"alpha", a ? (double)a->alpha : 0, true},
+        {"the adapter's dropout", a ? (double)a->dropout : 0, true},
+        {"use_rslora", a ? (double)a->use_rslora : 0, true},
+        {"training examples (file, template, limits or tokenizer)", peft__as_number(peft__encoded_checksum(&t->data)), false},
+        {"validation examples", best ? peft__as_number(peft__encoded_checksum(&t->validation)) : 0, false},
+        {"weights of the base model", peft__as_number(peft__base_checksum(t)), false},
+        {"settings of the adapter", peft__as_number(peft__adapter_checksum(d->adapter)), false}};
+    memcpy(out, list, sizeof(list));
+}
+
 static peft__checkpoint_header peft__checkpoint_describe(const peft__trainer *t) {
     peft__checkpoint_header h;
     memset(&h, 0, sizeof(h));
@@ -19967,14 +20054,8 @@ static peft__checkpoint_header peft__checkpoint_describe(const peft__trainer *t)
         h.parameters += peft__size(w);
     }
     h.step = t->step;
-    h.steps = t->steps;
     h.tokens = t->tokens;
-    h.batch = t->d.batch_size;
-    h.accumulation = t->d.accumulation;
-    h.examples = t->data.count;
-    h.has_best = t->best != NULL;
-    h.optimizer = (int32_t)t->d.optimizer;
-    h.seed = t->d.seed;
+    for (int i = 0; i < PEFT__RUN_SETTINGS; i++) h.settings[i] = t->settings[i].value;
     h.loss = t->loss;
     h.eval_loss = t->eval_loss;
     h.best_eval_loss = t->best_eval_loss;
@@ -19998,6 +20079,27 @@ static peft_status peft__checkpoint_save(peft__trainer *t) {
     return peft__writer_commit(&w);
 }
 
+// The first setting in which the checkpoint's run differs is an error, or with resume_anyway each one is a line of the log.
+// The optimizer and keep_best decide what a checkpoint holds: they must be the same in any case.
+static peft_status peft__checkpoint_same_run(const peft__trainer *t, const char *path, const peft__checkpoint_header *h) {
+    for (int i = 0; i < PEFT__RUN_SETTINGS; i++) {
+        char what[160];
+        const char *name = t->settings[i].name;
+        if (h->settings[i] == t->settings[i].value) continue;
+        if (strcmp(name, "optimizer") == 0)
+            peft__string_into(what, sizeof(what), "optimizer %s, here it is %s", peft_optimizer_name((peft_optimizer_kind)(int)h->settings[i]),
+                              peft_optimizer_name(t->optimizer->d.kind));
+        else if (t->settings[i].number)
+            peft__string_into(what, sizeof(what), "%s %g, here it is %g", name, h->settings[i], t->settings[i].value);
+        else peft__string_into(what, sizeof(what), "other %s", name);
+        bool layout = strcmp(name, "optimizer") == 0 || strcmp(name, "keep_best") == 0;
+        if (layout || !t->d.resume_anyway)
+            return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "%s: made with %s%s", path, what, layout ? "" : " (resume_anyway goes on regardless)");
+        peft__log(t->ctx, "warning: %s: made with %s", path, what);
+    }
+    return PEFT_OK;
+}
+
 // Whether the checkpoint is one of this run.
 static peft_status peft__checkpoint_fits(const peft__trainer *t, const peft__file *f, const peft__checkpoint_header *h) {
     peft__checkpoint_header want = peft__checkpoint_describe(t);
@@ -20005,11 +20107,9 @@ static peft_status peft__checkpoint_fits(const peft__trainer *t, const peft__fil
     if (h->tensors != want.tensors || h->tensor_count != want.tensor_count || h->parameters != want.parameters)
         return peft__fail(t->ctx, PEFT_ERROR_SHAPE, "%s: of another model or adapter (%lld tensors, %lld parameters; here %lld, %lld)", f->path,
                           (long long)h->tensor_count, (long long)h->parameters, (long long)want.tensor_count, (long long)want.parameters);
-    if (h->batch != want.batch || h->accumulation != want.accumulation || h->examples != want.examples || h->has_best != want.has_best ||
-        h->seed != want.seed || h->steps != want.steps || h->step < 0 || h->step > h->steps || h->optimizer != want.optimizer)
-        return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "%s: made with other settings (examples %lld, batch %lld x %lld, steps %lld, seed %llu, %s%s)", f->path,
-                          (long long)h->examples, (long long)h->batch, (long long)h->accumulation, (long long)h->steps, (unsigned long long)h->seed,
-                          peft_optimizer_name((peft_optimizer_kind)h->optimizer), h->has_best ? ", keep_best" : "");
+    if (h->step < 0) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: damaged: step %lld", f->path, (long long)h->step);
+    peft_status status = peft__checkpoint_same_run(t, f->path, h);
+    if (status) return status;
     uint64_t size = sizeof(*h);
     peft__checkpoint_part parts[3];
     for (int64_t i = 0; i < t->tensor_count; i++)
@@ -20040,6 +20140,10 @@ static peft_status peft__checkpoint_load(peft__trainer *t) {
     peft__checkpoint_part parts[3];
     uint64_t at = sizeof(h);
     peft_status status = peft__file_open(t->ctx, t->d.checkpoint, &f);
+    if (status == PEFT_ERROR_MISSING) {  // a script that starts the same run again and again
+        peft__log(t->ctx, "%s: no checkpoint yet: training starts from the beginning", t->d.checkpoint);
+        return PEFT_OK;
+    }
     if (status) return status;
     status = peft__file_read(&f, 0, &h, sizeof(h));
     if (!status) status = peft__checkpoint_fits(t, &f, &h);
@@ -20109,6 +20213,7 @@ PEFTDEF peft_status peft_train(const peft_train_desc *desc, peft_train_result *r
     peft_status status = peft__train_resolve(&t, desc);
     if (status) return status;
     status = peft__train_begin(&t);
+    if (!status && t.d.checkpoint) peft__run_settings(&t, t.settings);
     if (!status && t.d.resume) status = peft__checkpoint_load(&t);
     if (!status) status = peft__train_run(&t);
     if (result && t.optimizer) {

@@ -390,6 +390,73 @@ static void no_name(peft_train_desc *d) {
 static void with_best(peft_train_desc *d) {
     d->keep_best = true, d->validation = d->data;
 }
+static void other_rate(peft_train_desc *d) {
+    d->learning_rate = 0.02f;
+}
+static void other_schedule(peft_train_desc *d) {
+    d->schedule = PEFT_SCHEDULE_CONSTANT;
+}
+static void other_warmup(peft_train_desc *d) {
+    d->warmup_steps = 3;
+}
+static void other_decay(peft_train_desc *d) {
+    d->weight_decay = 0.3f;
+}
+static void other_beta(peft_train_desc *d) {
+    d->beta2 = 0.5f;
+}
+static void other_clipping(peft_train_desc *d) {
+    d->max_gradient_norm = 0.25f;
+}
+static void other_dropout(peft_train_desc *d) {
+    d->dropout = 0.33f;
+}
+static void other_ratio(peft_train_desc *d) {
+    d->lora_plus_ratio = 3;
+}
+static void other_optimizer(peft_train_desc *d) {
+    d->optimizer = PEFT_SGD;
+}
+static void other_limit(peft_train_desc *d) {
+    d->max_source = 3;
+}
+static void other_base(peft_train_desc *d) {
+    ((float *)peft_model_find(d->model, "encoder.block.0.layer.0.SelfAttention.o.weight")->data)[0] += 1;
+}
+static void other_alpha(peft_train_desc *d) {
+    d->adapter->d.alpha *= 2;
+}
+
+static const struct {
+    const char *name;
+    void (*change)(peft_train_desc *);
+} changes[] = {{"seed", other_seed}, {"batch_size", other_batch}, {"steps", other_steps}, {"keep_best", with_best}, {"learning_rate", other_rate},
+               {"schedule", other_schedule}, {"warmup_steps", other_warmup}, {"weight_decay", other_decay}, {"beta2", other_beta},
+               {"max_gradient_norm", other_clipping}, {"dropout", other_dropout}, {"lora_plus_ratio", other_ratio}, {"optimizer", other_optimizer},
+               {"other training examples", other_limit}, {"alpha", other_alpha},
+               {"other weights of the base model", other_base}};
+
+// Another learning rate is let pass; another optimizer has another layout of its state, and is not.
+static void test_resume_anyway(void) {
+    world w = make_world(&tiny, 1, "q,v");
+    peft_train_desc d = describe(&w, 6);
+    peft_train_result r;
+    d.checkpoint = CHECKPOINT, d.resume = d.resume_anyway = true, d.learning_rate = 0.02f;
+    check(!peft_train(&d, &r) && r.steps == 6, "resume_anyway", w.ctx);
+    d.optimizer = PEFT_SGD;
+    check(peft_train(&d, NULL) == PEFT_ERROR_ARGUMENT, "resume_anyway with another optimizer", w.ctx);
+    end_world(&w);
+}
+
+// Without a checkpoint, resuming begins at the beginning. `whole`: trained for 4 steps without one.
+static void test_resume_from_nothing(const world *whole) {
+    world w = make_world(&tiny, 1, "q,v");
+    peft_train_desc d = describe(&w, 4);
+    d.checkpoint = CHECKPOINT, d.resume = true;
+    check(!peft_train(&d, NULL) && same_weights(&w, whole), "resuming where there is no checkpoint yet", w.ctx);
+    end_world(&w);
+    remove(CHECKPOINT);
+}
 
 static void test_bad_checkpoints(void) {
     world w = make_world(&tiny, 1, "q,v"), fresh = make_world(&tiny, 1, "q,v");
@@ -398,16 +465,17 @@ static void test_bad_checkpoints(void) {
     check(!peft_train(&d, NULL), "a checkpoint", w.ctx);
     size_t n = 0;
     char *good = read_file(w.ctx, CHECKPOINT, &n), *bad = (char *)malloc(n + 1);
-    refuses(&tiny, "q,v", "other seed", PEFT_ERROR_ARGUMENT, CHECKPOINT ": made with other settings", other_seed);
-    refuses(&tiny, "q,v", "other batch", PEFT_ERROR_ARGUMENT, CHECKPOINT ": made with other settings", other_batch);
-    refuses(&tiny, "q,v", "other steps", PEFT_ERROR_ARGUMENT, CHECKPOINT ": made with other settings", other_steps);
-    refuses(&tiny, "q,v", "with best weights", PEFT_ERROR_ARGUMENT, CHECKPOINT ": made with other settings", with_best);
+    for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+        char text[200];
+        snprintf(text, sizeof text, "%s: made with %s ", CHECKPOINT, changes[i].name);
+        refuses(&tiny, "q,v", changes[i].name, PEFT_ERROR_ARGUMENT, text, changes[i].change);
+    }
     refuses(&tiny, "q,v", "no name", PEFT_ERROR_ARGUMENT, "resume without a checkpoint", no_name);
     refuses(&tiny, "q,k", "other modules", PEFT_ERROR_SHAPE, CHECKPOINT ": of another model or adapter", NULL);
     refuses(&tiny, "q", "fewer modules", PEFT_ERROR_SHAPE, CHECKPOINT ": of another model or adapter", NULL);
     refuses(&tiny, NULL, "all weights", PEFT_ERROR_SHAPE, CHECKPOINT ": of another model or adapter", NULL);
     refuses(&tied, "q,v", "another model", PEFT_ERROR_SHAPE, CHECKPOINT ": of another model or adapter", NULL);
-    static const size_t cuts[] = {0, 1, 7, 8, 50, 127, 128, 129, 500};
+    static const size_t cuts[] = {0, 1, 7, 8, 50, sizeof(peft__checkpoint_header) - 1, sizeof(peft__checkpoint_header), sizeof(peft__checkpoint_header) + 1, 900};
     for (size_t i = 0; i <= PEFT__COUNT(cuts); i++) {
         write_file(CHECKPOINT, good, i < PEFT__COUNT(cuts) ? cuts[i] : n - 1);
         refuses(&tiny, "q,v", "truncated", PEFT_ERROR_FORMAT, CHECKPOINT, NULL);
@@ -421,7 +489,7 @@ static void test_bad_checkpoints(void) {
     memcpy(bad, other, 8);
     write_file(CHECKPOINT, bad, n);
     refuses(&tiny, "q,v", "another version", PEFT_ERROR_FORMAT, CHECKPOINT ": not a training checkpoint", NULL);
-    for (size_t i = 8; i < n; i += i < 130 ? 1 : 197) {  // every byte of the header, some of the weights
+    for (size_t i = 8; i < n; i += i < sizeof(peft__checkpoint_header) + 2 ? 1 : 197) {  // every byte of the header, some of the weights
         memcpy(bad, good, n);
         bad[i] = (char)(bad[i] ^ 0x40);
         write_file(CHECKPOINT, bad, n);
@@ -429,13 +497,15 @@ static void test_bad_checkpoints(void) {
         d = describe(&v, 4);
         d.checkpoint = CHECKPOINT, d.resume = true;
         peft_status status = peft_train(&d, NULL);
-        check((status == PEFT_ERROR_FORMAT || (i < 128 && (status == PEFT_ERROR_ARGUMENT || status == PEFT_ERROR_SHAPE))) && strstr(peft_error(v.ctx), CHECKPOINT), "a changed byte", v.ctx);
+        check((status == PEFT_ERROR_FORMAT || (i < sizeof(peft__checkpoint_header) && (status == PEFT_ERROR_ARGUMENT || status == PEFT_ERROR_SHAPE))) && strstr(peft_error(v.ctx), CHECKPOINT), "a changed byte", v.ctx);
         if (!status) printf("  byte %d\n", (int)i);
         check(same_weights(&fresh, &v), "a changed byte leaves the weights alone", v.ctx);
         end_world(&v);
     }
+    write_file(CHECKPOINT, good, n);
+    test_resume_anyway();
     remove(CHECKPOINT);
-    refuses(&tiny, "q,v", "no file", PEFT_ERROR_MISSING, CHECKPOINT, NULL);
+    test_resume_from_nothing(&w);
     peft_free(w.ctx, good);
     free(bad);
     end_world(&w), end_world(&fresh);
