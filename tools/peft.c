@@ -671,7 +671,7 @@ static struct {
     const char *out, *validation, *schedule, *report, *checkpoint, *type;
     int64_t epochs, max_steps, batch, accumulation, warmup, max_source, max_target, eval_every, checkpoint_every, samples;
     double lr, lora_plus, decay, norm, dropout, split;
-    bool keep_best, resume, init;
+    bool keep_best, resume, resume_anyway, init;
     const char *optimizer, *optimizer_file;
     bool checkpoint_blocks;
 } t;
@@ -712,7 +712,8 @@ static const option train_options[] = {
     {"keep-best", OPTION_FLAG, &t.keep_best, "", "save the weights of the best evaluation, not the last ones"},
     {"checkpoint", OPTION_TEXT, &t.checkpoint, "FILE", "where Ctrl-C and --checkpoint-every save (OUT.checkpoint)"},
     {"checkpoint-every", OPTION_INT, &t.checkpoint_every, "N", "steps (only on Ctrl-C)"},
-    {"resume", OPTION_FLAG, &t.resume, "", "go on from the checkpoint, bit for bit"},
+    {"resume", OPTION_FLAG, &t.resume, "", "go on from the checkpoint, bit for bit; from the beginning if there is none"},
+    {"resume-anyway", OPTION_FLAG, &t.resume_anyway, "", "the same with other data or settings, which are told"},
     {"report", OPTION_TEXT, &t.report, "FILE", "write an HTML page with curves, ROUGE and samples"},
     {"samples", OPTION_INT, &t.samples, "N", "held-out examples for ROUGE before and after (32; 0: none)"},
     {"init", OPTION_FLAG, &t.init, "", "start from random weights: MODEL needs only config.json and a tokenizer"},
@@ -849,7 +850,8 @@ static peft_status train_run(training *r) {
                             .lora_plus_ratio = (float)t.lora_plus,
                             .weight_decay = (float)t.decay, .max_gradient_norm = (float)t.norm, .schedule = r->schedule, .warmup_steps = t.warmup,
                             .dropout = (float)t.dropout, .max_source = t.max_source, .max_target = t.max_target, .eval_every = t.eval_every,
-                            .keep_best = t.keep_best, .checkpoint = r->checkpoint, .checkpoint_every = t.checkpoint_every, .resume = t.resume,
+                            .keep_best = t.keep_best, .checkpoint = r->checkpoint, .checkpoint_every = t.checkpoint_every, .resume = t.resume || t.resume_anyway,
+                            .resume_anyway = t.resume_anyway,
                             .seed = (uint64_t)s.seed, .progress = watch, .progress_user = &r->w};
     signal(SIGINT, on_interrupt);
     signal(SIGTERM, on_interrupt);
