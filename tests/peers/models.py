@@ -1,0 +1,229 @@
+"""Small random models of transformers' own classes, for the scripts beside this one.
+
+build(name, seed) -> a model whose sizes and weights depend on the seed; NAMES lists the names.
+"""
+
+import random
+
+import torch
+import transformers as tf
+
+VOCABULARY = 131  # no multiple of anything
+
+# what adapters are asked for: the module names of each family
+MODULES = {
+    "t5": dict(
+        attention=["q", "v"],
+        linear=["q", "k", "v", "o", "wi_0", "wi_1", "wo"],
+        out="wo",
+        up="wi_1",
+        embedding="shared",
+        head="lm_head",
+        norm="final_layer_norm",
+        layers="block",
+    ),
+    "gpt2": dict(
+        attention=["c_attn"],
+        linear=["c_attn", "c_proj", "c_fc"],
+        out="mlp.c_proj",
+        up="c_fc",
+        embedding="wte",
+        head="lm_head",
+        norm="ln_f",
+        layers="h",
+    ),
+    "gpt_neox": dict(
+        attention=["query_key_value"],
+        linear=["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"],
+        out="dense_4h_to_h",
+        up="dense_h_to_4h",
+        embedding="embed_in",
+        head="embed_out",
+        norm="final_layer_norm",
+        layers="layers",
+    ),
+    "llama": dict(
+        attention=["q_proj", "v_proj"],
+        out="down_proj",
+        up="up_proj",
+        linear=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+        embedding="embed_tokens",
+        head="lm_head",
+        norm="norm",
+        layers="layers",
+    ),
+}
+
+
+def family(model):
+    kind = model.config.model_type
+    return MODULES.get(kind, MODULES["llama"])
+
+
+def module_names(model):
+    """The family's names; what the model does not have (T5 v1.0: wi instead of wi_0 and wi_1) left out."""
+    f = dict(family(model))
+    ends = {name.split(".")[-1] for name, _ in model.named_modules()}
+    if "wi" in ends:
+        f["linear"], f["up"] = ["q", "k", "v", "o", "wi", "wo"], "wi"
+    return f
+
+
+def _t5(r, v11):
+    heads, d_kv = r.choice([(4, 12), (5, 8), (3, 16)])
+    width = r.choice([heads * d_kv, heads * d_kv, 44])  # peft's prefixes ask for the first
+    return tf.T5Config(
+        vocab_size=VOCABULARY,
+        d_model=width,
+        d_kv=d_kv,
+        num_heads=heads,
+        d_ff=r.choice([72, 80]),
+        num_layers=r.choice([2, 3]),
+        num_decoder_layers=r.choice([2, 3]),
+        relative_attention_num_buckets=r.choice([8, 16]),
+        relative_attention_max_distance=r.choice([20, 40]),
+        feed_forward_proj="gated-gelu" if v11 else "relu",
+        tie_word_embeddings=not v11,
+        pad_token_id=0,
+        eos_token_id=1,
+        decoder_start_token_id=0,
+    )
+
+
+def _rope(theta, kind="default", **more):
+    return dict(rope_parameters=dict(rope_type=kind, rope_theta=theta, **more))
+
+
+def _decoder(r):
+    return dict(
+        vocab_size=VOCABULARY,
+        max_position_embeddings=96,
+        hidden_size=48,
+        intermediate_size=r.choice([80, 88, 104]),
+        num_hidden_layers=r.choice([2, 3]),
+        rms_norm_eps=1e-6,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+
+
+def _gpt2(r):
+    return tf.GPT2Config(
+        vocab_size=VOCABULARY,
+        n_embd=r.choice([42, 48]),
+        n_head=6,
+        n_layer=r.choice([2, 3]),
+        n_positions=96,
+        bos_token_id=1,
+        eos_token_id=1,
+    )
+
+
+def _neox(r, parallel=True):
+    return tf.GPTNeoXConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=48,
+        num_attention_heads=r.choice([3, 4]),
+        num_hidden_layers=r.choice([2, 3]),
+        intermediate_size=104,
+        max_position_embeddings=96,
+        use_parallel_residual=parallel,
+        hidden_act="gelu",
+        tie_word_embeddings=False,
+        bos_token_id=1,
+        eos_token_id=1,
+        **_rope(r.choice([10000.0, 30000.0]), partial_rotary_factor=r.choice([0.25, 0.5])),
+    )
+
+
+def _llama(r, kv, **more):
+    more = dict(dict(tie_word_embeddings=False), **_rope(r.choice([10000.0, 50000.0])), **_decoder(r)) | more
+    return tf.LlamaConfig(num_attention_heads=6, num_key_value_heads=kv, head_dim=8, **more)
+
+
+def _mistral(r):
+    return tf.MistralConfig(
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=r.choice([12, 20]),
+        sliding_window=None,
+        tie_word_embeddings=False,
+        **_rope(10000.0),
+        **_decoder(r),
+    )
+
+
+def _qwen2(r, tied=True):
+    return tf.Qwen2Config(
+        num_attention_heads=4,
+        num_key_value_heads=r.choice([1, 2]),
+        use_sliding_window=False,
+        tie_word_embeddings=tied,
+        **_rope(r.choice([10000.0, 1000000.0])),
+        **_decoder(r),
+    )
+
+
+MAKERS = {
+    "t5_v10": lambda r: _t5(r, False),
+    "t5_v11": lambda r: _t5(r, True),
+    "gpt2": _gpt2,
+    "neox": _neox,
+    "neox_serial": lambda r: _neox(r, False),
+    "llama_mha": lambda r: _llama(r, 6),
+    "llama_gqa": lambda r: _llama(r, 2),
+    "llama_tied": lambda r: _llama(r, 3, tie_word_embeddings=True),
+    "llama_bias": lambda r: _llama(r, 2, attention_bias=True, mlp_bias=True),
+    "llama_scaled": lambda r: _llama(
+        r,
+        2,
+        **_rope(
+            10000.0,
+            "llama3",
+            factor=4.0,
+            low_freq_factor=1.0,
+            high_freq_factor=4.0,
+            original_max_position_embeddings=32,
+        ),
+    ),
+    "mistral": _mistral,
+    "qwen2": _qwen2,
+    "qwen2_untied": lambda r: _qwen2(r, False),
+}
+NAMES = list(MAKERS)
+
+
+def build(name, seed):
+    r = random.Random(f"{name} {seed}")
+    config = MAKERS[name](r)
+    torch.manual_seed(r.randrange(1 << 30))
+    model = (
+        tf.T5ForConditionalGeneration(config)
+        if config.model_type == "t5"
+        else tf.AutoModelForCausalLM.from_config(config)
+    )
+    with torch.no_grad():  # larger than a fresh model's: every part has a say in the logits
+        for key, p in model.named_parameters():
+            if p.dim() == 1:
+                p.add_(0.2 * torch.randn_like(p))
+            else:
+                p.copy_(torch.randn_like(p) * (0.9 / p.shape[-1] ** 0.5))
+    return model.float().eval()
+
+
+def inputs(model, seed):
+    """A text of 13 tokens; for T5 also 7 of the decoder's."""
+    g = torch.Generator().manual_seed(seed + 1)
+    x = {"input_ids": torch.randint(2, model.config.vocab_size, (1, 13), generator=g)}
+    if model.config.is_encoder_decoder:
+        answer = torch.randint(2, model.config.vocab_size, (1, 6), generator=g)
+        x["decoder_input_ids"] = torch.cat([torch.zeros(1, 1, dtype=torch.long), answer], 1)
+    return x
+
+
+@torch.no_grad()
+def logits(model, x):
+    """[1, T, V] of the given tokens; rows of virtual tokens are left out."""
+    y = model(**x).logits.float()
+    n = x.get("decoder_input_ids", x["input_ids"]).shape[1]
+    return y[:, y.shape[1] - n :]
