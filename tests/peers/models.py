@@ -167,6 +167,7 @@ def _qwen2(r, tied=True):
 MAKERS = {
     "t5_v10": lambda r: _t5(r, False),
     "t5_v11": lambda r: _t5(r, True),
+    "t5_v11_untied": lambda r: _t5(r, True),
     "gpt2": _gpt2,
     "neox": _neox,
     "neox_serial": lambda r: _neox(r, False),
@@ -208,6 +209,8 @@ def build(name, seed):
                 p.add_(0.2 * torch.randn_like(p))
             else:
                 p.copy_(torch.randn_like(p) * (0.9 / p.shape[-1] ** 0.5))
+    if name.endswith("_untied"):  # T5 v1.1 as it was published: a head of its own in the checkpoint
+        model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.lm_head.weight) / model.config.d_model**0.5)
     return model.float().eval()
 
 
