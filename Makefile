@@ -16,6 +16,7 @@ help:
 	@echo "make bench     speed, as JSON lines"
 	@echo "make four-bits what weights in few bits cost and save: the tables of the README (15 minutes)"
 	@echo "make golden    comparison with the reference cases in PEFT_SHARED"
+	@echo "make peers     comparison with today's Hugging Face libraries, both ways (installs them under build/peers with pip)"
 	@echo "make model     makes the project's own model anew (about an hour); the result is in build/model/out"
 	@echo "make wasm      own_network for WebAssembly (needs emcc): build/own_network.js, to be run by node or a page"
 	@echo "make install   peft.h and build/peft to PREFIX (/usr/local)"
@@ -58,6 +59,13 @@ bench: build/bench
 golden: build/golden
 	build/golden $(PEFT_SHARED)/golden/*
 
+build/peers/%: tests/peers/%.c peft.h
+	@mkdir -p build/peers
+	$(CC) $(STD) $(CFLAGS) -I. -o $@ $< $(LIBS)
+
+peers: build/golden build/peft build/peers/write_adapters
+	@sh tests/peers/run.sh
+
 model: build/peft build/make_data build/train_tokenizer
 	sh tools/make_model.sh build/model/out
 
@@ -75,4 +83,4 @@ clean:
 	rm -rf build
 
 .SECONDARY:
-.PHONY: all help examples demo four-bits test bench golden model wasm install clean
+.PHONY: all help examples demo four-bits test bench golden peers model wasm install clean

@@ -29,14 +29,6 @@ transformers.utils.logging.disable_progress_bar()
 TOLERANCE = 3e-5  # of the largest logit
 
 
-def load(path):
-    config = transformers.AutoConfig.from_pretrained(path)
-    kind = (
-        transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
-    )
-    return kind.from_pretrained(path, dtype=torch.float32).eval()
-
-
 def ids(t):
     return ",".join(str(int(i)) for i in t.flatten())
 
@@ -71,7 +63,7 @@ def check_adapter(base, path, x):
     ours = np.fromfile(os.path.join(path, "logits.f32"), np.float32)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model = peft.PeftModel.from_pretrained(load(base), path).eval()
+        model = peft.PeftModel.from_pretrained(models.load(base), path).eval()
         off = apart(ours, models.logits(model, x))
         amiss = saved_keys(model, path)
     said = warned(caught)
@@ -85,7 +77,7 @@ def check_adapter(base, path, x):
 def check_merged(path, x, ours):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        off = apart(ours, models.logits(load(path), x))
+        off = apart(ours, models.logits(models.load(path), x))
     return off, warned(caught)
 
 
@@ -101,7 +93,7 @@ def per_head(w, heads):
 
 def check_gguf(base, path, x, ours):
     """W + alpha / r B A, with the tensors and names of the file."""
-    file, model = gguf.GGUFReader(path), load(base)
+    file, model = gguf.GGUFReader(path), models.load(base)
     c = model.config
     alpha = file.get_field("adapter.lora.alpha").contents()
     architecture = file.get_field("general.architecture").contents()
@@ -140,7 +132,7 @@ def check_model(folder, name, program, seed, counts, base=None):
     if not base:
         base = os.path.join(folder, "base")
         models.build(name, seed).save_pretrained(base)
-    model = load(base)
+    model = models.load(base)
     x = models.inputs(model, seed)
     lines = subprocess.run(
         [program, base, folder, str(seed)] + [ids(v) for v in x.values()], capture_output=True, text=True
@@ -165,7 +157,7 @@ def check_model(folder, name, program, seed, counts, base=None):
         try:
             if case.endswith(".gguf"):
                 off, said = check_gguf(base, path, x, ours)
-            elif case.endswith(".merged"):
+            elif case.endswith(".merged") or case.startswith("model."):
                 off, said = check_merged(path, x, ours)
             elif case.startswith("own_"):
                 off, said = check_own(path)

@@ -162,7 +162,7 @@ def make(folder, base, name, seed):
         if "t5" in os.path.basename(folder)
         else transformers.AutoModelForCausalLM
     )
-    model = load.from_pretrained(base, dtype=torch.float32).eval()
+    model = models.load(base).eval()
     x = models.inputs(model, seed)
     try:
         made = peft.get_peft_model(model, CASES[name](Settings(model, r)))
@@ -170,7 +170,7 @@ def make(folder, base, name, seed):
         made.eval()
         before = models.logits(made, x) if name != "alora" else None
         made.save_pretrained(path)
-        again = peft.PeftModel.from_pretrained(load.from_pretrained(base, dtype=torch.float32), path).eval()
+        again = peft.PeftModel.from_pretrained(models.load(base), path).eval()
         after = models.logits(again, x)
     except Exception as e:
         shutil.rmtree(path, ignore_errors=True)

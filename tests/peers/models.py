@@ -5,6 +5,7 @@ build(name, seed) -> a model whose sizes and weights depend on the seed; NAMES l
 
 import random
 
+import bitsandbytes
 import torch
 import transformers as tf
 
@@ -210,8 +211,10 @@ def build(name, seed):
             else:
                 p.copy_(torch.randn_like(p) * (0.9 / p.shape[-1] ** 0.5))
     if name.endswith("_untied"):  # T5 v1.1 as it was published: a head of its own in the checkpoint
-        model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.lm_head.weight) / model.config.d_model**0.5)
-    return model.float().eval()
+        model.lm_head.weight = torch.nn.Parameter(
+            torch.randn_like(model.lm_head.weight) / model.config.d_model**0.5
+        )
+    return model.eval()
 
 
 def inputs(model, seed):
@@ -222,6 +225,33 @@ def inputs(model, seed):
         answer = torch.randint(2, model.config.vocab_size, (1, 6), generator=g)
         x["decoder_input_ids"] = torch.cat([torch.zeros(1, 1, dtype=torch.long), answer], 1)
     return x
+
+
+def expanded(weight):
+    """bitsandbytes' four bits as f32, from its codes, its code book and its scales. Its own kernel is not asked: that of 0.50 for CPUs
+    decodes matrices wrongly whose rows are no multiple of a block, and multiplies by small ones not at all.
+    """
+    state = weight.quant_state
+    absmax = state.absmax
+    if state.nested:
+        absmax = bitsandbytes.functional.dequantize_blockwise(absmax, state.state2) + state.offset
+    codes = torch.stack([weight.data.flatten() >> 4, weight.data.flatten() & 15], 1).flatten().long()
+    values = state.code[codes][: state.shape.numel()]
+    return (values * absmax.float().repeat_interleave(state.blocksize)[: len(values)]).reshape(state.shape)
+
+
+def load(path):
+    """A saved model in f32; what is in four bits is expanded."""
+    config = tf.AutoConfig.from_pretrained(path)
+    kind = tf.AutoModelForSeq2SeqLM if config.is_encoder_decoder else tf.AutoModelForCausalLM
+    model = kind.from_pretrained(path, dtype=torch.float32)
+    for name, module in list(model.named_modules()):
+        if isinstance(module, bitsandbytes.nn.Linear4bit):
+            plain = torch.nn.Linear(module.in_features, module.out_features, module.bias is not None)
+            plain.weight = torch.nn.Parameter(expanded(module.weight))
+            plain.bias = module.bias
+            model.get_submodule(name.rpartition(".")[0]).__setattr__(name.rpartition(".")[2], plain)
+    return model.eval()
 
 
 @torch.no_grad()

@@ -2,7 +2,8 @@
 //   build/peers/write_adapters MODEL OUT SEED IDS [DECODER_IDS]      IDS: "5,17,3"; an encoder-decoder model has both lists
 // For each case a folder OUT/<case> with the adapter and logits.f32, [positions, vocabulary] of the last sequence of tokens, rows of
 // virtual tokens left out. A LoRA case has OUT/<case>.gguf too, where GGUF can hold it, and OUT/<case>.merged, the model with the
-// adapter merged. check_adapters.py opens them with Hugging Face peft. One line per case: `saved CASE` or `refused CASE: why`.
+// adapter merged; OUT/model.<type> is the model as it is saved in each type. check_adapters.py opens all of them with Hugging
+// Face's libraries. One line per case: `saved CASE` or `refused CASE: why`.
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 #include <stdio.h>
@@ -182,6 +183,37 @@ static void run_others(const names *n, uint64_t seed) {
     d = base, d.method = PEFT_SELECTED, d.target_modules = n->out, run("own_selected", d, seed);
 }
 
+// ---- the model itself, in every format that transformers reads: OUT/model.<type>, with the logits of what was saved
+
+static peft_model *load_model(const char *path) {
+    peft_model *m = NULL;
+    peft_model_desc d;
+    memset(&d, 0, sizeof(d));
+    d.context = ctx;
+    d.path = path;
+    return peft_model_load(&d, &m) ? NULL : m;
+}
+
+static void save_models(void) {
+    static const peft_dtype types[] = {PEFT_F32, PEFT_F16, PEFT_BF16, PEFT_NF4, PEFT_FP4};
+    peft_model *given = model;
+    for (int i = 0; i < 5; i++) {
+        char path[MAX_PATH], logits[MAX_PATH + 16];
+        snprintf(path, sizeof(path), "%s/model.%s", out_folder, peft_dtype_name(types[i]));
+        if (peft_model_save(given, path, types[i])) {
+            printf("refused model.%s: %s\n", peft_dtype_name(types[i]), peft_error(ctx));
+            continue;
+        }
+        snprintf(logits, sizeof(logits), "%s/logits.f32", path);
+        model = load_model(path);
+        if (!model) die(path);
+        write_logits(logits, NULL);
+        peft_model_destroy(model);
+        printf("saved model.%s\n", peft_dtype_name(types[i]));
+    }
+    model = given;
+}
+
 static void log_line(const char *line, void *user) {
     (void)user;
     printf("log %s\n", line);
@@ -201,11 +233,8 @@ int main(int argc, char **argv) {
     memset(&c, 0, sizeof(c));
     c.log = log_line;
     if (peft_context_create(&c, &ctx)) die("context");
-    peft_model_desc d;
-    memset(&d, 0, sizeof(d));
-    d.context = ctx;
-    d.path = argv[1];
-    if (peft_model_load(&d, &model) || peft_tape_create(ctx, &tape)) die(argv[1]);
+    model = load_model(argv[1]);
+    if (!model || peft_tape_create(ctx, &tape)) die(argv[1]);
     bool pair = peft_model_config(model)->encoder_decoder;
     peft_batch b = {1, pair ? ids : NULL, pair ? ids_end : NULL, pair ? decoder : ids, labels, decoder_end};
     batch = b;
@@ -216,6 +245,7 @@ int main(int argc, char **argv) {
     const names *n = names_of(peft_model_config(model)->model_type);
     run_lora(n, strtoull(argv[3], NULL, 10));
     run_others(n, strtoull(argv[3], NULL, 10));
+    save_models();
     peft_tape_destroy(tape);
     peft_model_destroy(model);
     peft_context_destroy(ctx);
