@@ -792,6 +792,42 @@ PEFTDEF peft_status peft_text_perplexity(const peft_text_perplexity_desc *desc, 
 // ---------------------------------------------------------------------------------------------------------------------
 // >>data
 
+// A template in Jinja, as Jinja2 3.1 means it (https://jinja.palletsprojects.com): statements for, if, set,
+// macro, call, filter, with, break, continue, raw and `generation`; its expressions, filters, tests and loop
+// variables; methods of Python's strings, lists and dicts. What is not there (extends, include, import,
+// block, autoescape; the filters pprint, striptags, urlize, wordwrap) is an error.
+typedef struct peft_template peft_template;
+
+// A template from the net is not trusted. What goes beyond a limit is PEFT_ERROR_ARGUMENT.
+typedef struct peft_template_limits {
+    int64_t max_steps;  // terms computed, items visited, 64 bytes copied or searched; default 5,000,000
+    int max_depth;      // of brackets, blocks, and macros that call macros; default 400
+    size_t max_output;  // bytes of any text; default 16 MiB
+    size_t max_memory;  // bytes of all values of one rendering; default 64 MiB
+} peft_template_limits;
+
+typedef struct peft_template_desc {
+    peft_context *context;
+    const char *text;
+    size_t length;     // of the text; 0: up to its NUL
+    const char *name;  // for messages; default "template"
+    bool chat;         // the rules of transformers' chats: trim_blocks and lstrip_blocks; raise_exception and
+                // strftime_now; nothing that changes a list or a dict; its tojson. Default: promptsource's
+                // rules, with zip, choice and most_frequent
+    bool trim_blocks, lstrip_blocks, keep_trailing_newline;
+    peft_template_limits limits;
+    int64_t (*now)(void *user);  // seconds since 1970 for strftime_now; default: the system's clock, UTC
+    void *now_user;
+    uint64_t seed;  // of choice and random
+} peft_template_desc;
+
+PEFTDEF peft_status peft_template_create(const peft_template_desc *desc, peft_template **out);
+// `json`: an object whose members are the template's names. The text is the template's own, NUL-terminated,
+// until the next rendering. Errors name the template, the line and the expression. `size` may be NULL.
+PEFTDEF peft_status peft_template_render(peft_template *t, const char *json, size_t length, const char **text,
+                                         size_t *size);
+PEFTDEF void peft_template_destroy(peft_template *t);
+
 typedef struct peft_dataset peft_dataset;
 
 // What a quote at the beginning of a table's value is.
@@ -3186,6 +3222,82 @@ PEFT__INLINE bool peft__uc_white(uint32_t c) {
     return peft__uc_space(c) && (c < 28 || c > 31);
 }
 
+// What the final sigma depends on: letters with case, and characters that are looked over (marks, apostrophes, full stops), in order.
+// Only of scripts that a capital sigma may stand beside: Latin, Greek, Cyrillic, Armenian, Georgian, and what is common to all.
+static const uint16_t peft__uc_cased[][2] = {
+    {0x41, 0x5a}, {0x61, 0x7a}, {0xaa, 0xaa}, {0xb5, 0xb5}, {0xba, 0xba}, {0xc0, 0xd6}, {0xd8, 0xf6}, {0xf8, 0x1ba},
+    {0x1bc, 0x1bf}, {0x1c4, 0x293}, {0x295, 0x2af}, {0x370, 0x373}, {0x376, 0x377}, {0x37b, 0x37d}, {0x37f, 0x37f},
+    {0x386, 0x386}, {0x388, 0x3f5}, {0x3f7, 0x481}, {0x48a, 0x556}, {0x560, 0x588}, {0x10a0, 0x10fa},
+    {0x10fd, 0x10ff}, {0x1c80, 0x1cbf}, {0x1d00, 0x1d2b}, {0x1d6b, 0x1d77}, {0x1d79, 0x1d9a}, {0x1e00, 0x1fbc},
+    {0x1fbe, 0x1fbe}, {0x1fc2, 0x1fcc}, {0x1fd0, 0x1fdb}, {0x1fe0, 0x1fec}, {0x1ff2, 0x1ffc}, {0x2126, 0x2126},
+    {0x212a, 0x212b}, {0x2160, 0x217f}, {0x24b6, 0x24e9}, {0x2c00, 0x2c7b}, {0x2c7e, 0x2ce4}, {0x2ceb, 0x2cee}, {0x2cf2, 0x2cf3}, {0x2d00, 0x2d2d}, {0xa640, 0xa66d}, {0xa680, 0xa69b},
+    {0xa722, 0xa76f}, {0xa771, 0xa787}, {0xa78b, 0xa78e}, {0xa790, 0xa7d9}, {0xa7f5, 0xa7f6}, {0xa7fa, 0xa7fa},
+    {0xfb00, 0xfb17}, {0xff21, 0xff3a}, {0xff41, 0xff5a}};
+static const uint16_t peft__uc_case_ignorable[][2] = {
+    {0x27, 0x27}, {0x2e, 0x2e}, {0x3a, 0x3a}, {0x5e, 0x5e}, {0x60, 0x60}, {0xa8, 0xa8}, {0xad, 0xad}, {0xaf, 0xaf},
+    {0xb4, 0xb4}, {0xb7, 0xb8}, {0x2b0, 0x36f}, {0x374, 0x375}, {0x37a, 0x37a}, {0x384, 0x385}, {0x387, 0x387},
+    {0x483, 0x489}, {0x559, 0x559}, {0x55f, 0x55f}, {0x10fc, 0x10fc}, {0x1d2c, 0x1d6a}, {0x1d78, 0x1d78},
+    {0x1d9b, 0x1dff}, {0x1fbd, 0x1fbd}, {0x1fbf, 0x1fc1}, {0x1fcd, 0x1fcf}, {0x1fdd, 0x1fdf}, {0x1fed, 0x1fef},
+    {0x1ffd, 0x1ffe}, {0x200b, 0x200f}, {0x2018, 0x2019}, {0x2024, 0x2024}, {0x2027, 0x2027}, {0x202a, 0x202e},
+    {0x2060, 0x206f}, {0x2071, 0x2071}, {0x207f, 0x207f}, {0x2090, 0x209c}, {0x20d0, 0x20f0}, {0x2c7c, 0x2c7d},
+    {0x2cef, 0x2cf1}, {0x2d6f, 0x2d6f}, {0x2d7f, 0x2d7f}, {0x2de0, 0x2dff}, {0xa66f, 0xa672}, {0xa674, 0xa67d},
+    {0xa67f, 0xa67f}, {0xa69c, 0xa69f}, {0xa6f0, 0xa6f1}, {0xa700, 0xa721}, {0xa770, 0xa770}, {0xa788, 0xa78a},
+    {0xa7f2, 0xa7f4}, {0xa7f8, 0xa7f9}, {0xfb1e, 0xfb1e}, {0xfe00, 0xfe0f}, {0xfe13, 0xfe13}, {0xfe20, 0xfe2f},
+    {0xfe52, 0xfe52}, {0xfe55, 0xfe55}, {0xfeff, 0xfeff}, {0xff07, 0xff07}, {0xff0e, 0xff0e}, {0xff1a, 0xff1a},
+    {0xff3e, 0xff3e}, {0xff40, 0xff40}};
+
+static bool peft__uc_among(const uint16_t (*ranges)[2], int64_t count, uint32_t c) {
+    for (int64_t i = 0; i < count && c >= ranges[i][0]; i++)
+        if (c <= ranges[i][1]) return true;
+    return false;
+}
+
+static bool peft__uc_is_cased(uint32_t c) { return peft__uc_among(peft__uc_cased, PEFT__COUNT(peft__uc_cased), c); }
+static bool peft__uc_looked_over(uint32_t c) {
+    return peft__uc_among(peft__uc_case_ignorable, PEFT__COUNT(peft__uc_case_ignorable), c);
+}
+
+// Whether the sigma that ends before s[after] and begins at s[before] ends a word: a letter with case comes before it, none behind.
+static bool peft__uc_final_sigma(const char *s, size_t n, size_t before, size_t after) {
+    uint32_t c = 0;
+    bool cased = false;
+    while (before > 0 && !cased) {
+        size_t at = before - 1;
+        while (at > 0 && before - at < 4 && ((unsigned char)s[at] & 0xC0) == 0x80) at--;
+        size_t next = at;
+        if (!peft__utf8_next(s, n, &next, &c) || next != before) return false;
+        cased = peft__uc_is_cased(c);
+        if (!cased && !peft__uc_looked_over(c)) return false;
+        before = at;
+    }
+    while (cased && after < n)
+        if (!peft__utf8_next(s, n, &after, &c) || !peft__uc_looked_over(c)) return !peft__uc_is_cased(c);
+    return cased;
+}
+
+// Python's str.lower into out (room: twice n + 8); bytes that are not UTF-8 stay. Sigma at the end of a word is final.
+static size_t peft__uc_lower_text(const char *s, size_t n, char *out) {
+    size_t i = 0, size = 0;
+    while (i < n) {
+        unsigned char b = (unsigned char)s[i];
+        if (b < 0x80) {
+            out[size++] = peft__lower((char)b);
+            i++;
+            continue;
+        }
+        size_t start = i;
+        uint32_t c = 0;
+        if (!peft__utf8_next(s, n, &i, &c)) {
+            out[size++] = s[start];
+            continue;
+        }
+        bool final = c == 0x3A3 && peft__uc_final_sigma(s, n, start, i);
+        size += peft__utf8_put(out + size, c == 0x130 ? 'i' : final ? 0x3C2 : peft__uc_lower_of(c));
+        if (c == 0x130) size += peft__utf8_put(out + size, 0x307);
+    }
+    return size;
+}
+
 // ---- hash map: byte strings to integers; open addressing, keys not copied
 
 typedef struct peft__map_entry {
@@ -3276,7 +3388,9 @@ typedef enum peft__json_type {
 typedef struct peft__json {
     peft__json_type type;
     bool boolean;
+    char whole;          // of a number: written without point and exponent, so `integer` is it exactly; or PEFT__JSON_TOO_LONG
     double number;
+    int64_t integer;
     // unescaped, NUL-terminated; of other types: where it begins in the text that was parsed
     const char *string;
     size_t length;       // bytes of the string, or count of items
@@ -3292,6 +3406,7 @@ typedef struct peft__json_reader {
     int depth;
 } peft__json_reader;
 
+enum { PEFT__JSON_TOO_LONG = 2 };  // a whole number of more than 64 bits
 enum { PEFT__JSON_DEPTH = 128 };  // deeper than any config, shallower than any stack
 
 PEFT__NOINLINE peft_status peft__json_error(peft__json_reader *r, const char *what) {
@@ -3378,8 +3493,22 @@ static bool peft__json_char(peft__json_reader *r, char a, char b) {
     return true;
 }
 
-static peft_status peft__json_number(peft__json_reader *r, double *out) {
+// The digits of a whole number, with or without a minus.
+static void peft__json_whole(const char *s, const char *end, peft__json *out) {
+    bool negative = *s == '-';
+    uint64_t v = 0, most = (uint64_t)INT64_MAX + negative;
+    out->whole = 1;
+    for (s += negative; s < end; s++) {
+        unsigned d = (unsigned)(*s - '0');
+        if (v > (most - d) / 10) out->whole = PEFT__JSON_TOO_LONG;
+        v = v * 10 + d;
+    }
+    out->integer = negative ? (int64_t)(0 - v) : (int64_t)v;
+}
+
+static peft_status peft__json_number(peft__json_reader *r, peft__json *out) {
     const char *begin = r->at, *dot = NULL;
+    bool power = false;
     peft__json_char(r, '-', '-');
     bool ok = peft__json_char(r, '0', '0') || peft__json_digits(r);
     if (ok && peft__json_char(r, '.', '.')) {
@@ -3387,9 +3516,11 @@ static peft_status peft__json_number(peft__json_reader *r, double *out) {
         ok = peft__json_digits(r);
     }
     if (ok && peft__json_char(r, 'e', 'E')) {
+        power = true;
         peft__json_char(r, '+', '-');
         ok = peft__json_digits(r);
     }
+    if (ok && !dot && !power) peft__json_whole(begin, r->at, out);
     if (!ok) return peft__json_error(r, "not a value");
     // strtod wants a NUL, and the decimal point of the locale that the host program has set
     const char *point = localeconv()->decimal_point;
@@ -3403,7 +3534,7 @@ static peft_status peft__json_number(peft__json_reader *r, double *out) {
         n += m - 1;
     }
     text[n] = 0;
-    *out = strtod(text, NULL);
+    out->number = strtod(text, NULL);
     return PEFT_OK;
 }
 
@@ -3477,7 +3608,7 @@ static peft_status peft__json_value(peft__json_reader *r, peft__json **out) {
         return PEFT_OK;
     }
     v->type = PEFT__JSON_NUMBER;
-    return peft__json_number(r, &v->number);
+    return peft__json_number(r, v);
 }
 
 // `where` is the file's name, for messages. The tree lives in the arena.
@@ -18039,7 +18170,7 @@ PEFTDEF peft_status peft_text_perplexity(const peft_text_perplexity_desc *d, pef
 #endif
 // =====================================================================================================================
 // 11. DATA
-//     Holds: JSONL (jsonlines.org), CSV and TSV (RFC 4180), templates, splits, mixtures; formats of chats, prompts with examples.
+//     Holds: Jinja templates, JSONL (jsonlines.org), CSV and TSV (RFC 4180), templates, splits, mixtures; formats of chats, prompts with examples.
 //     Rests on: 2, 7.  Hands on: peft_dataset, pairs of prompt and completion.
 // =====================================================================================================================
 
@@ -18174,6 +18305,5923 @@ static void peft__record_names(const peft__data_record *r, char *out, size_t siz
                           r->fields[i].name);
         n += strlen(out + n);
     }
+}
+
+// ---- templates: Jinja as Jinja2 3.1 means it. First the values, which are Python's
+// A rendering's values live in one arena and are never freed before its end. Every failure is kept in
+// r->status: after one, functions return None, loops end, and the first message stays.
+
+typedef enum peft__kind {
+    PEFT__MISSING,  // in a slot or an argument: nothing was put there
+    PEFT__UNDEFINED,
+    PEFT__NONE,
+    PEFT__BOOLEAN,
+    PEFT__INTEGER,
+    PEFT__REAL,
+    PEFT__TEXT,
+    PEFT__LIST,
+    PEFT__TUPLE,
+    PEFT__DICT,
+    PEFT__RANGE,
+    PEFT__VIEW,  // d.keys(), d.values(), d.items()
+    PEFT__ITERATOR,
+    PEFT__NAMESPACE,
+    PEFT__LOOP,
+    PEFT__CYCLER,
+    PEFT__JOINER,
+    PEFT__MACRO,
+    PEFT__FUNCTION,
+    PEFT__METHOD
+} peft__kind;
+
+typedef struct peft__value {
+    peft__kind kind;
+    bool flag;  // the truth of a BOOLEAN; of a TEXT: marked as safe; of a TUPLE: of groupby
+    union {
+        int64_t integer;
+        double real;
+        struct peft__text *text;  // of UNDEFINED: what was not there, or NULL
+        struct peft__list *list;
+        struct peft__dict *dict;  // of DICT and NAMESPACE
+        struct peft__range *range;
+        struct peft__view *view;
+        struct peft__iterator *iterator;
+        struct peft__loop *loop;
+        struct peft__macro *macro;
+        const struct peft__builtin *builtin;  // of FUNCTION
+        struct peft__method *method;
+    } as;
+} peft__value;
+
+typedef struct peft__text {
+    const char *data;  // UTF-8, maybe a part of another text
+    size_t size;
+    int64_t count;  // code points; -1: not counted yet
+} peft__text;
+
+typedef struct peft__list {  // of LIST, TUPLE, CYCLER (the first item is its place) and JOINER (separator,
+                             // whether it was used)
+    peft__value *items;
+    int64_t count, capacity;
+} peft__list;
+
+typedef struct peft__entry {
+    peft__value key, value;
+    uint64_t hash;
+} peft__entry;
+
+typedef struct peft__dict {  // in the order of insertion
+    peft__entry *entries;
+    int64_t count, capacity;
+    int32_t *index;  // of more than 8 entries: 1 + the entry's place, in open addressing
+    int64_t index_size;
+} peft__dict;
+
+typedef struct peft__range {
+    int64_t start, stop, step, count;
+} peft__range;
+
+typedef struct peft__view {
+    peft__dict *dict;
+    int what;  // 0 keys, 1 values, 2 items
+} peft__view;
+
+typedef struct peft__render peft__render;
+typedef struct peft__term peft__term;
+
+typedef struct peft__cursor {  // goes through anything that can be iterated
+    peft__value source;
+    int64_t at;    // byte of a text, place in the others
+    int64_t size;  // of a dict: it must not change meanwhile
+} peft__cursor;
+
+typedef struct peft__iterator {  // what Python's generators are: each item comes once
+    bool (*next)(peft__render *r, struct peft__iterator *it, peft__value *out);
+    peft__cursor from;
+    struct peft__arguments *arguments;
+    const struct peft__builtin *builtin;  // the filter of map, the test of select
+    peft__value attribute, missing;
+    bool keep;
+    const peft__term *term;  // of a loop with a condition
+    struct peft__scope *scope;
+} peft__iterator;
+
+typedef struct peft__arguments {
+    peft__value *items;
+    int64_t count;
+    peft__value *names, *values;  // keywords
+    int64_t keywords;
+} peft__arguments;
+
+// A filter, test, method or function. `signature`: names of what comes behind the subject, "?" before those
+// that may be left out;
+// "*": anything. They arrive as v[1], v[2], ..., MISSING where they were not given.
+typedef struct peft__builtin {
+    const char *name;
+    peft__value (*run)(peft__render *r, peft__value *v, peft__arguments *a);
+    const char *signature;
+    unsigned kinds;  // of a method: bits of the kinds that have it
+    int mode;        // bits of PEFT__ANYWHERE ...
+} peft__builtin;
+
+enum {
+    PEFT__PLAIN_ONLY = 1,
+    PEFT__CHAT_ONLY = 2,
+    PEFT__CHANGES = 4
+};  // CHANGES: the subject; chats refuse it
+enum { PEFT__ARGUMENTS = 8 };
+
+typedef struct peft__method {
+    peft__value subject;
+    const peft__builtin *builtin;
+} peft__method;
+
+typedef struct peft__scope {
+    struct peft__scope *parent;
+    peft__value *slots;
+} peft__scope;
+
+typedef struct peft__macro {
+    const peft__term *term;
+    peft__scope *scope;  // where it was defined
+} peft__macro;
+
+typedef struct peft__loop {
+    peft__cursor cursor;
+    int64_t index, length, depth;                 // index from 0; length -1: not known yet
+    peft__value before, current, after, changed;  // after: MISSING, or the item that was looked at early
+    const peft__term *term;                       // recursive: its statement
+    peft__scope *scope;
+} peft__loop;
+
+struct peft_template {
+    peft_context *ctx;
+    peft__arena tree, values, input;  // terms; values of a rendering; its JSON
+    peft_template_limits limits;
+    peft_template_desc desc;
+    char *source, *name;
+    size_t size;
+    peft__term *body;
+    struct peft__frame *root;
+    peft__string out;
+    peft__string spans;  // of `generation` blocks: pairs of size_t
+    bool spans_inexact;
+};
+
+struct peft__render {
+    peft_template *t;
+    peft_context *ctx;
+    peft_status status;
+    char *room;  // of the arena, not used yet
+    size_t left, memory;
+    int64_t steps;
+    int depth, captures;
+    const peft__term *at;  // what is computed, for messages
+    peft__string out;      // the text so far, and behind it what is being captured
+    peft__dict *record;
+    peft_rng rng;
+    int flow;  // a break or continue on its way to its loop
+};
+
+static peft__value peft__refuse(peft__render *r, const char *format, ...);
+static peft__value peft__unable(peft__render *r, const char *format, ...);
+static peft__value peft__call_builtin(peft__render *r, const peft__builtin *b, peft__value subject,
+                                      peft__arguments *a);
+
+static peft__value peft__of_kind(peft__kind kind) {
+    peft__value v;
+    memset(&v, 0, sizeof(v));
+    v.kind = kind;
+    return v;
+}
+static peft__value peft__none(void) { return peft__of_kind(PEFT__NONE); }
+static peft__value peft__boolean(bool b) {
+    peft__value v = peft__of_kind(PEFT__BOOLEAN);
+    v.flag = b;
+    v.as.integer = b;
+    return v;
+}
+static peft__value peft__integer(int64_t i) {
+    peft__value v = peft__of_kind(PEFT__INTEGER);
+    v.as.integer = i;
+    return v;
+}
+static peft__value peft__real(double d) {
+    peft__value v = peft__of_kind(PEFT__REAL);
+    v.as.real = d;
+    return v;
+}
+
+static void *peft__render_alloc(peft__render *r, size_t size) {
+    if (r->status) return NULL;
+    size = (size + 15) / 16 * 16;
+    size_t limit = r->t->limits.max_memory;
+    if (size > limit || r->memory > limit - size) {
+        peft__refuse(r, "its values need more than %zu bytes (max_memory)", limit);
+        return NULL;
+    }
+    if (size > r->left) {
+        size_t want = PEFT__MAX(size, (size_t)16384);
+        r->room = (char *)peft__arena_alloc(&r->t->values, want);
+        r->left = r->room ? want : 0;
+        if (!r->room) {
+            r->status = PEFT_ERROR_MEMORY;
+            return NULL;
+        }
+    }
+    void *p = r->room;
+    r->room += size;
+    r->left -= size;
+    r->memory += size;
+    return p;
+}
+
+// Work that grows with a text's length costs steps too. False: there are none left.
+static bool peft__spend(peft__render *r, size_t bytes) {
+    r->steps -= 1 + (int64_t)(bytes / 64);
+    if (r->steps < 0 && !r->status)
+        peft__refuse(r, "it takes more than %lld steps (max_steps)", (long long)r->t->limits.max_steps);
+    return !r->status;
+}
+
+static bool peft__deeper(peft__render *r) {
+    if (++r->depth > r->t->limits.max_depth)
+        peft__refuse(r, "it is nested deeper than %d (max_depth)", r->t->limits.max_depth);
+    return !r->status;
+}
+
+// ---- texts
+
+static peft__value peft__text_at(peft__render *r, const char *data, size_t n) {  // not copied
+    peft__text *t = (peft__text *)peft__render_alloc(r, sizeof(peft__text));
+    if (!t) return peft__none();
+    t->data = data;
+    t->size = n;
+    t->count = -1;
+    peft__value v = peft__of_kind(PEFT__TEXT);
+    v.as.text = t;
+    return v;
+}
+
+static peft__value peft__text_of(peft__render *r, const char *text) {
+    return peft__text_at(r, text, strlen(text));
+}
+
+static void peft__put(peft__render *r, const char *data, size_t n) {
+    if (!peft__spend(r, n)) return;
+    size_t limit = r->t->limits.max_output;
+    if (n > limit || r->out.size > limit - n)
+        peft__refuse(r, "its text has more than %zu bytes (max_output)", limit);
+    else if (!peft__string_append(&r->out, data, n)) r->status = PEFT_ERROR_MEMORY;
+}
+
+static void peft__puts(peft__render *r, const char *text) { peft__put(r, text, strlen(text)); }
+
+static void peft__put_text(peft__render *r, peft__value v) {
+    if (v.kind == PEFT__TEXT) peft__put(r, v.as.text->data, v.as.text->size);
+}
+
+static void peft__put_times(peft__render *r, const char *data, size_t n, int64_t times) {
+    size_t limit = r->t->limits.max_output;
+    if (times > 0 && n && (uint64_t)times > limit / n)
+        peft__refuse(r, "its text has more than %zu bytes (max_output)", limit);
+    for (; times > 0 && !r->status; times--) peft__put(r, data, n);
+}
+
+// What was written behind `start` becomes a value.
+static peft__value peft__taken(peft__render *r, size_t start) {
+    size_t n = r->out.size - start;
+    char *copy = r->status ? NULL : (char *)peft__render_alloc(r, n + 1);
+    if (copy && n) memcpy(copy, r->out.data + start, n);
+    r->out.size = start;
+    return copy ? peft__text_at(r, copy, n) : peft__none();
+}
+
+static int64_t peft__text_count(peft__render *r, peft__text *t) {
+    if (t->count >= 0) return t->count;
+    peft__spend(r, t->size);
+    t->count = 0;
+    for (size_t i = 0; i < t->size; i++) t->count += ((unsigned char)t->data[i] & 0xC0) != 0x80;
+    return t->count;
+}
+
+// The byte where code point `index` begins; 0 <= index <= count.
+static size_t peft__text_byte(peft__render *r, peft__text *t, int64_t index) {
+    int64_t count = peft__text_count(r, t);
+    if ((size_t)count == t->size) return (size_t)index;
+    if (index >= count) return t->size;
+    peft__spend(r, (size_t)index);
+    size_t i = 0;
+    for (int64_t seen = 0; i < t->size; i++)
+        if (((unsigned char)t->data[i] & 0xC0) != 0x80 && seen++ == index) break;
+    return i;
+}
+
+static peft__value peft__text_part(peft__render *r, const peft__text *t, size_t from, size_t to) {
+    return peft__text_at(r, t->data + from, to - from);
+}
+
+static bool peft__text_is(peft__value v, const char *text) {
+    return v.kind == PEFT__TEXT && v.as.text->size == strlen(text) &&
+        memcmp(v.as.text->data, text, v.as.text->size) == 0;
+}
+
+// The first place of `b` in `a` at or behind `from`; SIZE_MAX: none.
+static size_t peft__text_find(peft__render *r, const peft__text *a, const char *b, size_t n, size_t from) {
+    if (n > a->size) return SIZE_MAX;
+    for (size_t i = from; i + n <= a->size; i++) {
+        const char *p = n ? (const char *)memchr(a->data + i, b[0], a->size - n - i + 1) : a->data + i;
+        size_t at = p ? (size_t)(p - a->data) : a->size;
+        if (!peft__spend(r, at - i) || !p) return SIZE_MAX;
+        i = at;
+        if (memcmp(p, b, n) == 0) return i;
+        if (!peft__spend(r, n)) return SIZE_MAX;
+    }
+    return SIZE_MAX;
+}
+
+// ---- lists and dicts
+
+static peft__value peft__list_new(peft__render *r, peft__kind kind, int64_t capacity) {
+    peft__value v = peft__of_kind(kind);
+    peft__list *l = (peft__list *)peft__render_alloc(r, sizeof(peft__list));
+    if (!l) return peft__none();
+    memset(l, 0, sizeof(*l));
+    if (capacity > 0) {
+        l->items = (size_t)capacity > SIZE_MAX / 32
+            ? NULL
+            : (peft__value *)peft__render_alloc(r, (size_t)capacity * sizeof(peft__value));
+        if (!l->items) {
+            peft__refuse(r, "a list of %lld items is too long", (long long)capacity);
+            return peft__none();
+        }
+        l->capacity = capacity;
+    }
+    v.as.list = l;
+    return v;
+}
+
+static void peft__list_add(peft__render *r, peft__value list, peft__value item) {
+    if (r->status) return;
+    peft__list *l = list.as.list;
+    if (l->count == l->capacity) {
+        int64_t more = PEFT__MAX(2 * l->capacity, 4);
+        peft__value *items = (peft__value *)peft__render_alloc(r, (size_t)more * sizeof(peft__value));
+        if (!items) return;
+        if (l->count) memcpy(items, l->items, (size_t)l->count * sizeof(peft__value));
+        l->items = items;
+        l->capacity = more;
+    }
+    l->items[l->count++] = item;
+}
+
+static peft__value peft__pair_of(peft__render *r, peft__value a, peft__value b) {
+    peft__value v = peft__list_new(r, PEFT__TUPLE, 2);
+    if (r->status) return v;
+    peft__list_add(r, v, a);
+    peft__list_add(r, v, b);
+    return v;
+}
+
+static const char *peft__kind_name(peft__value v) {
+    static const char *const names[] = {"nothing", "Undefined", "None",      "bool",      "int",
+                                        "float",   "str",       "list",      "tuple",     "dict",
+                                        "range",   "dict view", "generator", "Namespace", "LoopContext",
+                                        "Cycler",  "Joiner",    "Macro",     "function",  "method"};
+    return names[v.kind];
+}
+
+static bool peft__is_number(peft__value v) { return v.kind >= PEFT__BOOLEAN && v.kind <= PEFT__REAL; }
+static bool peft__is_whole(peft__value v) { return v.kind == PEFT__BOOLEAN || v.kind == PEFT__INTEGER; }
+static double peft__as_double(peft__value v) {
+    return v.kind == PEFT__REAL ? v.as.real : (double)v.as.integer;
+}
+
+static uint64_t peft__value_hash(peft__render *r, peft__value v) {
+    switch (v.kind) {
+    case PEFT__TEXT: peft__spend(r, v.as.text->size); return peft__hash(v.as.text->data, v.as.text->size);
+    case PEFT__REAL:
+        if (v.as.real == floor(v.as.real) && v.as.real >= -9e18 && v.as.real <= 9e18)
+            return (uint64_t)(int64_t)v.as.real * 0x9E3779B97F4A7C15ull;
+        return peft__hash(&v.as.real, sizeof(double));
+    case PEFT__BOOLEAN:
+    case PEFT__INTEGER: return (uint64_t)v.as.integer * 0x9E3779B97F4A7C15ull;
+    case PEFT__TUPLE: {
+        uint64_t h = 17;
+        if (!peft__deeper(r)) return 0;
+        for (int64_t i = 0; i < v.as.list->count && peft__spend(r, 0); i++)
+            h = h * 31 + peft__value_hash(r, v.as.list->items[i]);
+        r->depth--;
+        return h;
+    }
+    case PEFT__LIST:
+    case PEFT__DICT:
+    case PEFT__VIEW: peft__refuse(r, "unhashable type: '%s'", peft__kind_name(v)); return 0;
+    default: return (uint64_t)v.kind;
+    }
+}
+
+static bool peft__equal(peft__render *r, peft__value a, peft__value b);
+
+// The entry of a key, or -1.
+static int64_t peft__dict_find(peft__render *r, const peft__dict *d, peft__value key, uint64_t hash) {
+    if (!d->index) {
+        for (int64_t i = 0; i < d->count; i++)
+            if (d->entries[i].hash == hash && peft__equal(r, d->entries[i].key, key)) return i;
+        return -1;
+    }
+    for (int64_t i = (int64_t)((hash ^ hash >> 32) & (uint64_t)(d->index_size - 1));;
+         i = (i + 1) & (d->index_size - 1)) {
+        if (!d->index[i]) return -1;
+        const peft__entry *e = &d->entries[d->index[i] - 1];
+        if (e->hash == hash && peft__equal(r, e->key, key)) return d->index[i] - 1;
+        if (!peft__spend(r, 0)) return -1;
+    }
+}
+
+static void peft__dict_index(peft__render *r, peft__dict *d) {
+    if (d->capacity <= 8) return;
+    int64_t size = 16;
+    while (size < 2 * d->capacity) size *= 2;
+    if (size != d->index_size) d->index = (int32_t *)peft__render_alloc(r, (size_t)size * sizeof(int32_t));
+    if (!d->index) return;
+    d->index_size = size;
+    memset(d->index, 0, (size_t)size * sizeof(int32_t));
+    for (int64_t k = 0; k < d->count; k++) {
+        uint64_t hash = d->entries[k].hash;
+        int64_t i = (int64_t)((hash ^ hash >> 32) & (uint64_t)(size - 1));
+        while (d->index[i]) i = (i + 1) & (size - 1);
+        d->index[i] = (int32_t)(k + 1);
+    }
+}
+
+static void peft__dict_set(peft__render *r, peft__dict *d, peft__value key, peft__value value) {
+    uint64_t hash = peft__value_hash(r, key);
+    if (r->status) return;
+    int64_t at = peft__dict_find(r, d, key, hash);
+    if (at >= 0) {
+        d->entries[at].value = value;
+        return;
+    }
+    if (d->count == d->capacity) {
+        int64_t more = d->capacity ? 4 * d->capacity : 8;
+        peft__entry *grown =
+            more > 1 << 30 ? NULL : (peft__entry *)peft__render_alloc(r, (size_t)more * sizeof(peft__entry));
+        if (!grown) return;
+        if (d->count) memcpy(grown, d->entries, (size_t)d->count * sizeof(peft__entry));
+        d->entries = grown;
+        d->capacity = more;
+        peft__dict_index(r, d);
+        if (r->status) return;
+    }
+    peft__entry *e = &d->entries[d->count++];
+    e->key = key;
+    e->value = value;
+    e->hash = hash;
+    if (d->index) {
+        int64_t i = (int64_t)((hash ^ hash >> 32) & (uint64_t)(d->index_size - 1));
+        while (d->index[i]) i = (i + 1) & (d->index_size - 1);
+        d->index[i] = (int32_t)d->count;
+    }
+}
+
+static void peft__dict_remove(peft__render *r, peft__dict *d, int64_t at) {
+    memmove(d->entries + at, d->entries + at + 1, (size_t)(d->count - at - 1) * sizeof(peft__entry));
+    d->count--;
+    peft__spend(r, (size_t)d->count * sizeof(peft__entry));
+    peft__dict_index(r, d);
+}
+
+static peft__value peft__dict_new(peft__render *r) {
+    peft__value v = peft__of_kind(PEFT__DICT);
+    v.as.dict = (peft__dict *)peft__render_alloc(r, sizeof(peft__dict));
+    if (!v.as.dict) return peft__none();
+    memset(v.as.dict, 0, sizeof(peft__dict));
+    return v;
+}
+
+// The value of a key; MISSING: there is none.
+static peft__value peft__dict_get(peft__render *r, const peft__dict *d, peft__value key) {
+    uint64_t hash = peft__value_hash(r, key);
+    int64_t at = r->status ? -1 : peft__dict_find(r, d, key, hash);
+    return at >= 0 ? d->entries[at].value : peft__of_kind(PEFT__MISSING);
+}
+
+static void peft__dict_put(peft__render *r, peft__value d, const char *key, peft__value value) {
+    peft__value name = peft__text_of(r, key);
+    if (!r->status) peft__dict_set(r, d.as.dict, name, value);
+}
+
+// ---- comparison
+
+static bool peft__truth(peft__render *r, peft__value v) {
+    switch (v.kind) {
+    case PEFT__MISSING:
+    case PEFT__UNDEFINED:
+    case PEFT__NONE: return false;
+    case PEFT__BOOLEAN:
+    case PEFT__INTEGER: return v.as.integer != 0;
+    case PEFT__REAL: return v.as.real != 0;
+    case PEFT__TEXT: return v.as.text->size > 0;
+    case PEFT__LIST:
+    case PEFT__TUPLE: return v.as.list->count > 0;
+    case PEFT__DICT: return v.as.dict->count > 0;
+    case PEFT__RANGE: return v.as.range->count > 0;
+    case PEFT__VIEW: return v.as.view->dict->count > 0;
+    default: (void)r; return true;
+    }
+}
+
+static bool peft__equal(peft__render *r, peft__value a, peft__value b) {
+    if (r->status) return false;
+    if (peft__is_number(a) && peft__is_number(b))
+        return peft__is_whole(a) && peft__is_whole(b) ? a.as.integer == b.as.integer
+                                                      : peft__as_double(a) == peft__as_double(b);
+    if (a.kind != b.kind) return false;
+    switch (a.kind) {
+    case PEFT__UNDEFINED:
+    case PEFT__NONE: return true;
+    case PEFT__TEXT:
+        if (a.as.text->size != b.as.text->size) return false;
+        if (a.as.text->data == b.as.text->data) return true;
+        return peft__spend(r, a.as.text->size) &&
+            memcmp(a.as.text->data, b.as.text->data, a.as.text->size) == 0;
+    case PEFT__LIST:
+    case PEFT__TUPLE: {
+        bool same = a.as.list == b.as.list || a.as.list->count == b.as.list->count;
+        if (a.as.list == b.as.list || !same || !peft__deeper(r)) return same && !r->status;
+        for (int64_t i = 0; i < a.as.list->count && same && peft__spend(r, 0); i++)
+            same = peft__equal(r, a.as.list->items[i], b.as.list->items[i]);
+        r->depth--;
+        return same;
+    }
+    case PEFT__DICT: {
+        bool same = a.as.dict == b.as.dict || a.as.dict->count == b.as.dict->count;
+        if (a.as.dict == b.as.dict || !same || !peft__deeper(r)) return same && !r->status;
+        for (int64_t i = 0; i < a.as.dict->count && same && peft__spend(r, 0); i++) {
+            const peft__entry *e = &a.as.dict->entries[i];
+            int64_t at = peft__dict_find(r, b.as.dict, e->key, e->hash);
+            same = at >= 0 && peft__equal(r, e->value, b.as.dict->entries[at].value);
+        }
+        r->depth--;
+        return same;
+    }
+    case PEFT__RANGE:
+        return a.as.range->count == b.as.range->count &&
+            (!a.as.range->count ||
+             (a.as.range->start == b.as.range->start &&
+              (a.as.range->count == 1 || a.as.range->step == b.as.range->step)));
+    case PEFT__FUNCTION: return a.as.builtin == b.as.builtin;
+    default: return a.as.list == b.as.list;
+    }
+}
+
+static peft__value peft__undefined_error(peft__render *r, peft__value v) {
+    bool first = !r->status;
+    if (!v.as.text) peft__refuse(r, "the value is undefined");
+    else
+        peft__refuse(r, "%s\"%.*s\"%s", v.flag ? "there is no attribute or item " : "",
+                     peft__shown(v.as.text->size), v.as.text->data, v.flag ? "" : " is undefined");
+    if (first) r->status = PEFT_ERROR_MISSING;
+    return peft__none();
+}
+
+// -1, 0 or 1 as Python orders numbers, texts, lists and tuples; 2: not a number. Others cannot be ordered.
+static int peft__order(peft__render *r, peft__value a, peft__value b, const char *sign) {
+    if (r->status) return 0;
+    if (peft__is_number(a) && peft__is_number(b)) {
+        if (peft__is_whole(a) && peft__is_whole(b))
+            return (a.as.integer > b.as.integer) - (a.as.integer < b.as.integer);
+        double x = peft__as_double(a), y = peft__as_double(b);
+        return x < y ? -1 : x > y ? 1 : x == y ? 0 : 2;
+    }
+    if (a.kind == PEFT__TEXT && b.kind == PEFT__TEXT) {
+        size_t n = PEFT__MIN(a.as.text->size, b.as.text->size);
+        peft__spend(r, n);
+        int c = n ? memcmp(a.as.text->data, b.as.text->data, n) : 0;
+        return c ? (c > 0) - (c < 0)
+                 : (a.as.text->size > b.as.text->size) - (a.as.text->size < b.as.text->size);
+    }
+    if (a.kind == b.kind && (a.kind == PEFT__LIST || a.kind == PEFT__TUPLE)) {
+        const peft__list *x = a.as.list, *y = b.as.list;
+        int c = 0;
+        int64_t i = 0;
+        if (!peft__deeper(r)) return 0;
+        for (; i < x->count && i < y->count && peft__spend(r, 0); i++)
+            if (!peft__equal(r, x->items[i], y->items[i])) break;
+        if (i < x->count && i < y->count) c = peft__order(r, x->items[i], y->items[i], sign);
+        else c = (x->count > y->count) - (x->count < y->count);
+        r->depth--;
+        return c;
+    }
+    if (a.kind == PEFT__UNDEFINED || b.kind == PEFT__UNDEFINED)
+        peft__undefined_error(r, a.kind == PEFT__UNDEFINED ? a : b);
+    peft__refuse(r, "'%s' not supported between instances of '%s' and '%s'", sign, peft__kind_name(a),
+                 peft__kind_name(b));
+    return 0;
+}
+
+// ---- iteration
+
+static bool peft__can_iterate(peft__value v) {
+    return v.kind == PEFT__UNDEFINED || (v.kind >= PEFT__TEXT && v.kind <= PEFT__ITERATOR) ||
+        v.kind == PEFT__LOOP;
+}
+
+static peft__cursor peft__iterate(peft__render *r, peft__value v) {
+    peft__cursor c;
+    c.source = v;
+    c.at = 0;
+    c.size = v.kind == PEFT__DICT ? v.as.dict->count : v.kind == PEFT__VIEW ? v.as.view->dict->count : 0;
+    if (!peft__can_iterate(v)) peft__refuse(r, "'%s' object is not iterable", peft__kind_name(v));
+    return c;
+}
+
+static bool peft__loop_next(peft__render *r, peft__loop *l);
+
+static peft__value peft__view_item(peft__render *r, const peft__dict *d, int what, int64_t i) {
+    return what == 0 ? d->entries[i].key
+        : what == 1  ? d->entries[i].value
+                     : peft__pair_of(r, d->entries[i].key, d->entries[i].value);
+}
+
+static bool peft__next(peft__render *r, peft__cursor *c, peft__value *out) {
+    if (!peft__spend(r, 0)) return false;
+    const peft__dict *d = NULL;
+    switch (c->source.kind) {
+    case PEFT__TEXT: {
+        const peft__text *t = c->source.as.text;
+        size_t from = (size_t)c->at, to = from;
+        if (from >= t->size) return false;
+        do to++;
+        while (to < t->size && ((unsigned char)t->data[to] & 0xC0) == 0x80);
+        *out = peft__text_part(r, t, from, to);
+        c->at = (int64_t)to;
+        return !r->status;
+    }
+    case PEFT__LIST:
+    case PEFT__TUPLE:
+        if (c->at >= c->source.as.list->count) return false;
+        *out = c->source.as.list->items[c->at++];
+        return true;
+    case PEFT__DICT:
+    case PEFT__VIEW:
+        d = c->source.kind == PEFT__DICT ? c->source.as.dict : c->source.as.view->dict;
+        if (d->count != c->size) peft__refuse(r, "dictionary changed size during iteration");
+        if (r->status || c->at >= d->count) return false;
+        *out = peft__view_item(r, d, c->source.kind == PEFT__DICT ? 0 : c->source.as.view->what, c->at++);
+        return !r->status;
+    case PEFT__RANGE:
+        if (c->at >= c->source.as.range->count) return false;
+        *out = peft__integer(c->source.as.range->start + c->source.as.range->step * c->at++);
+        return true;
+    case PEFT__ITERATOR: return c->source.as.iterator->next(r, c->source.as.iterator, out);
+    case PEFT__LOOP:
+        if (!peft__loop_next(r, c->source.as.loop)) return false;
+        *out = peft__pair_of(r, c->source.as.loop->current, c->source);
+        return !r->status;
+    default: return false;
+    }
+}
+
+static bool peft__plain_next(peft__render *r, peft__iterator *it, peft__value *out) {
+    return peft__next(r, &it->from, out);
+}
+
+static peft__iterator *peft__iterator_new(peft__render *r, peft__value source, peft__value *out) {
+    peft__iterator *it = (peft__iterator *)peft__render_alloc(r, sizeof(peft__iterator));
+    *out = peft__none();
+    if (!it) return NULL;
+    memset(it, 0, sizeof(*it));
+    it->next = peft__plain_next;
+    it->from = peft__iterate(r, source);
+    *out = peft__of_kind(PEFT__ITERATOR);
+    out->as.iterator = it;
+    return it;
+}
+
+static peft__value peft__as_iterator(peft__render *r, peft__value list) {
+    peft__value v;
+    peft__iterator_new(r, list, &v);
+    return v;
+}
+
+static peft__value peft__to_list(peft__render *r, peft__value v) {
+    peft__cursor c = peft__iterate(r, v);
+    peft__value list = peft__list_new(r, PEFT__LIST,
+                                      v.kind == PEFT__LIST || v.kind == PEFT__TUPLE ? v.as.list->count : 0),
+                item;
+    while (!r->status && peft__next(r, &c, &item)) peft__list_add(r, list, item);
+    return r->status ? peft__none() : list;
+}
+
+// Python's len(); -1: it has none.
+static int64_t peft__length_of(peft__render *r, peft__value v) {
+    switch (v.kind) {
+    case PEFT__UNDEFINED: return 0;
+    case PEFT__TEXT: return peft__text_count(r, v.as.text);
+    case PEFT__LIST:
+    case PEFT__TUPLE: return v.as.list->count;
+    case PEFT__DICT: return v.as.dict->count;
+    case PEFT__RANGE: return v.as.range->count;
+    case PEFT__VIEW: return v.as.view->dict->count;
+    default: return -1;
+    }
+}
+
+static bool peft__contains(peft__render *r, peft__value v, peft__value item) {
+    if (v.kind == PEFT__TEXT) {
+        if (item.kind != PEFT__TEXT) {
+            peft__refuse(r, "'in <string>' requires string as left operand, not %s", peft__kind_name(item));
+            return false;
+        }
+        return peft__text_find(r, v.as.text, item.as.text->data, item.as.text->size, 0) != SIZE_MAX;
+    }
+    if (v.kind == PEFT__DICT || (v.kind == PEFT__VIEW && v.as.view->what == 0))
+        return peft__dict_get(r, v.kind == PEFT__DICT ? v.as.dict : v.as.view->dict, item).kind !=
+            PEFT__MISSING;
+    if (v.kind == PEFT__RANGE && peft__is_number(item)) {
+        double at = (peft__as_double(item) - (double)v.as.range->start) / (double)v.as.range->step;
+        return at == floor(at) && at >= 0 && at < (double)v.as.range->count;
+    }
+    peft__cursor c = peft__iterate(r, v);
+    peft__value each;
+    while (!r->status && peft__next(r, &c, &each))
+        if (peft__equal(r, each, item)) return true;
+    return false;
+}
+
+// ---- numbers as text
+
+// The exact decimal digits of a finite v > 0, which is 0.d1d2d3... * 10^*exponent. At most 770. -> how many
+static int peft__decimal(double v, char *digits, int *exponent) {
+    uint32_t limbs[140];  // of 9 digits, the lowest first
+    int e, n = 0, places = 0;
+    double m = frexp(v, &e);
+    uint64_t mantissa = (uint64_t)ldexp(m, 53);
+    for (e -= 53; e < 0 && mantissa % 2 == 0; e++) mantissa /= 2;
+    for (; mantissa; mantissa /= 1000000000u) limbs[n++] = (uint32_t)(mantissa % 1000000000u);
+    while (e) {  // times 2 to the e, or times 5 to the -e and that many decimal places
+        int k = e > 0 ? PEFT__MIN(e, 29) : PEFT__MIN(-e, 12);
+        uint64_t by = 1, carry = 0;
+        for (int i = 0; i < k; i++) by *= e > 0 ? 2 : 5;
+        for (int i = 0; i < n; i++, carry /= 1000000000u) {
+            carry += limbs[i] * by;
+            limbs[i] = (uint32_t)(carry % 1000000000u);
+        }
+        if (carry) limbs[n++] = (uint32_t)carry;
+        if (e < 0) places += k;
+        e += e > 0 ? -k : k;
+    }
+    int count = 0;
+    for (int i = n - 1; i >= 0; i--) {
+        uint32_t unit = 100000000u;
+        for (int k = 0; k < 9; k++, unit /= 10)
+            if (count || limbs[i] / unit % 10) digits[count++] = (char)('0' + limbs[i] / unit % 10);
+    }
+    *exponent = count - places;
+    while (count > 1 && digits[count - 1] == '0') count--;
+    return count;
+}
+
+// Leaves `keep` digits, rounded, halves to even. -> how many are left; 0: the number is rounded to 0
+static int peft__round_digits(char *digits, int count, int keep, int *exponent) {
+    if (keep >= count) return count;
+    if (keep < 0) return 0;
+    bool more = false;
+    for (int i = keep + 1; i < count; i++) more = more || digits[i] != '0';
+    bool up =
+        digits[keep] > '5' || (digits[keep] == '5' && (more || (keep > 0 && digits[keep - 1] % 2 == 1)));
+    int i = keep - 1;
+    if (!up) return keep;
+    for (; i >= 0 && digits[i] == '9'; i--) digits[i] = '0';
+    if (i >= 0) {
+        digits[i]++;
+        return keep;
+    }
+    digits[0] = '1';
+    for (i = 1; i <= keep; i++) digits[i] = '0';
+    ++*exponent;
+    return keep ? keep : 1;
+}
+
+// digits * 10^(exponent - count) without a decimal point, which would depend on the locale
+static double peft__from_digits(const char *digits, int count, int exponent) {
+    char text[840];
+    memcpy(text, digits, (size_t)count);
+    peft__string_into(text + count, 24, "e%d", exponent - count);
+    return strtod(text, NULL);
+}
+
+enum { PEFT__DIGITS = 800 };
+
+// Digits with a point behind the first `exponent` of them, at least `decimals` behind it.
+static void peft__put_fixed(peft__render *r, const char *digits, int count, int exponent, int decimals) {
+    if (exponent <= 0) peft__puts(r, "0");
+    for (int i = 0; i < exponent; i++) peft__put(r, i < count ? digits + i : "0", 1);
+    if (decimals > 0) peft__puts(r, ".");
+    for (int i = 0; i < decimals; i++)
+        peft__put(r, exponent + i >= 0 && exponent + i < count ? digits + exponent + i : "0", 1);
+}
+
+static void peft__put_integer(peft__render *r, int64_t i) {
+    char text[32];
+    peft__string_into(text, sizeof(text), "%lld", (long long)i);
+    peft__puts(r, text);
+}
+
+static void peft__put_exponent(peft__render *r, const char *digits, int count, int exponent, int decimals,
+                               char letter) {
+    char text[16];
+    peft__put(r, count ? digits : "0", 1);
+    if (decimals > 0) peft__puts(r, ".");
+    for (int i = 1; i <= decimals; i++) peft__put(r, i < count ? digits + i : "0", 1);
+    int e = count ? exponent - 1 : 0;
+    peft__string_into(text, sizeof(text), "%c%c%s%d", letter, e < 0 ? '-' : '+', e > -10 && e < 10 ? "0" : "",
+                      e < 0 ? -e : e);
+    peft__puts(r, text);
+}
+
+static bool peft__put_special(peft__render *r, double v, bool upper) {
+    if (v - v == 0) return false;
+    peft__puts(r, v != v ? (upper ? "NAN" : "nan") : upper ? "INF" : "inf");
+    return true;
+}
+
+// Python's repr: the fewest digits that read back as v.
+static void peft__put_real(peft__render *r, double v) {
+    char all[PEFT__DIGITS], digits[PEFT__DIGITS];
+    int exponent = 1, count = 0;
+    if (v < 0 || (v == 0 && 1 / v < 0)) peft__puts(r, "-");
+    if (peft__put_special(r, v, false)) return;
+    v = fabs(v);
+    if (v != 0) {
+        int e, n = peft__decimal(v, all, &e);
+        for (int keep = 1; keep <= 17; keep++) {
+            memcpy(digits, all, (size_t)PEFT__MIN(n, 20));
+            exponent = e;
+            if (n > 20) memcpy(digits + 20, all + 20, (size_t)n - 20);
+            count = peft__round_digits(digits, n, keep, &exponent);
+            if (keep == 17 || peft__from_digits(digits, count, exponent) == v) break;
+        }
+        while (count > 1 && digits[count - 1] == '0') count--;
+    }
+    if (exponent > 16 || exponent < -3) peft__put_exponent(r, digits, count, exponent, count - 1, 'e');
+    else peft__put_fixed(r, digits, count, exponent, PEFT__MAX(count - exponent, 1));
+}
+
+// As C's %f, %e and %g of v >= 0.
+static void peft__put_precise(peft__render *r, double v, char type, int precision, bool keep_zeros) {
+    char digits[PEFT__DIGITS];
+    int exponent = 1, count = 0;
+    bool upper = type == 'F' || type == 'E' || type == 'G';
+    if (peft__put_special(r, v, upper)) return;
+    if (v != 0) count = peft__decimal(v, digits, &exponent);
+    if (type == 'f' || type == 'F' || type == '%') {
+        count = peft__round_digits(digits, count, exponent + precision, &exponent);
+        peft__put_fixed(r, digits, count, count ? exponent : 1, precision);
+        return;
+    }
+    bool general = type == 'g' || type == 'G';
+    if (general) precision = PEFT__MAX(precision, 1) - 1;
+    count = peft__round_digits(digits, count, precision + 1, &exponent);
+    if (general && !keep_zeros) {
+        while (count > 1 && digits[count - 1] == '0') count--;
+        if (exponent - 1 >= -4 && exponent - 1 <= precision)
+            peft__put_fixed(r, digits, count, exponent, PEFT__MAX(count - exponent, 0) * (count > 0));
+        else peft__put_exponent(r, digits, count, exponent, count - 1, upper ? 'E' : 'e');
+    } else if (general && exponent - 1 >= -4 && exponent - 1 <= precision) {
+        peft__put_fixed(r, digits, count, exponent, precision + 1 - exponent);
+    } else {
+        peft__put_exponent(r, digits, count, exponent, precision, upper ? 'E' : 'e');
+    }
+}
+
+static void peft__strip_bounds(const peft__text *t, size_t *from, size_t *to) {  // white space off both ends
+    uint32_t c;
+    for (size_t i = *from; i < *to; *from = i)
+        if (peft__utf8_next(t->data, t->size, &i, &c), !peft__uc_space(c)) break;
+    while (*to > *from) {
+        size_t i = *to - 1;
+        while (i > *from && ((unsigned char)t->data[i] & 0xC0) == 0x80) i--;
+        size_t at = i;
+        peft__utf8_next(t->data, t->size, &at, &c);
+        if (!peft__uc_space(c)) break;
+        *to = i;
+    }
+}
+
+// Digits of a number in Python's writing: single underscores between digits go.
+static bool peft__read_digits(const char *s, size_t n, size_t *i, char *out, size_t *size) {
+    size_t begin = *i;
+    for (; *i < n && ((s[*i] >= '0' && s[*i] <= '9') || (s[*i] == '_' && *i > begin && s[*i - 1] != '_'));
+         ++*i)
+        if (s[*i] != '_') out[(*size)++] = s[*i];
+    return *i == begin || s[*i - 1] != '_';
+}
+
+static bool peft__same_word(const char *s, size_t n, const char *word) {
+    size_t i = 0;
+    while (i < n && word[i] && peft__lower(s[i]) == word[i]) i++;
+    return i == n && !word[i];
+}
+
+// Python's float(text).
+static bool peft__read_real(peft__render *r, const peft__text *t, double *out) {
+    size_t from = 0, to = t->size, size = 0, i = 0;
+    peft__strip_bounds(t, &from, &to);
+    const char *s = t->data + from;
+    size_t n = to - from;
+    bool negative = n && s[0] == '-';
+    if (n && (s[0] == '-' || s[0] == '+')) s++, n--;
+    if (peft__same_word(s, n, "inf") || peft__same_word(s, n, "infinity") || peft__same_word(s, n, "nan")) {
+        *out = peft__lower(s[0]) == 'n' ? (double)NAN : negative ? -HUGE_VAL : HUGE_VAL;
+        return true;
+    }
+    char *digits = (char *)peft__render_alloc(r, n + 32);
+    if (!digits) return false;
+    if (!peft__read_digits(s, n, &i, digits, &size)) return false;
+    int64_t shift = 0, e = 0;
+    if (i < n && s[i] == '.') {
+        size_t whole = size;
+        i++;
+        if (!peft__read_digits(s, n, &i, digits, &size)) return false;
+        shift = (int64_t)(size - whole);
+    }
+    if (!size) return false;
+    if (i < n && (s[i] == 'e' || s[i] == 'E')) {
+        bool down = ++i < n && s[i] == '-';
+        if (i < n && (s[i] == '-' || s[i] == '+')) i++;
+        char *power = digits + size;
+        size_t count = 0;
+        if (!peft__read_digits(s, n, &i, power, &count) || !count) return false;
+        for (size_t k = 0; k < count; k++) e = PEFT__MIN(e * 10 + (power[k] - '0'), (int64_t)1 << 40);
+        if (down) e = -e;
+    }
+    if (i != n) return false;
+    e = PEFT__MAX(PEFT__MIN(e - shift, (int64_t)1000000000), (int64_t)-1000000000);
+    peft__string_into(digits + size, 24, "e%lld", (long long)e);
+    *out = strtod(digits, NULL);
+    if (negative) *out = -*out;
+    return true;
+}
+
+// Python's int(text, base). `big`: it is one, but has more than 64 bits.
+static bool peft__read_integer(const peft__text *t, int base, int64_t *out, bool *big) {
+    size_t from = 0, to = t->size;
+    *big = false;
+    peft__strip_bounds(t, &from, &to);
+    const char *s = t->data + from, *end = t->data + to;
+    bool negative = s < end && *s == '-', any = false, bar = false;
+    if (s < end && (*s == '-' || *s == '+')) s++;
+    if (end - s > 1 && s[0] == '0') {
+        char letter = peft__lower(s[1]);
+        int meant = letter == 'x' ? 16 : letter == 'o' ? 8 : letter == 'b' ? 2 : 0;
+        if (meant && (base == meant || base == 0)) s += 2, base = meant, s += s < end && *s == '_';
+    }
+    if (base == 0) base = 10;
+    uint64_t v = 0;
+    for (; s < end; s++) {
+        char c = peft__lower(*s);
+        int d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'z' ? c - 'a' + 10 : 99;
+        if (c == '_' && any && !bar) {
+            bar = true;
+            continue;
+        }
+        if (d >= base) return false;
+        any = true;
+        bar = false;
+        if (v > (UINT64_MAX - (uint64_t)d) / (uint64_t)base) *big = true;
+        else v = v * (uint64_t)base + (uint64_t)d;
+    }
+    if (v > (uint64_t)INT64_MAX + negative) *big = true;
+    *out = negative ? (int64_t)(0 - v) : (int64_t)v;
+    return any && !bar;
+}
+
+// ---- values as text: Python's str and repr, and JSON
+
+static void peft__put_escape(peft__render *r, uint32_t c, const char *letter, int digits) {
+    char text[16];
+    size_t n = strlen(letter);
+    memcpy(text, letter, n);
+    for (int i = digits - 1; i >= 0; i--) text[n++] = "0123456789abcdef"[c >> 4 * i & 15];
+    peft__put(r, text, n);
+}
+
+static bool peft__printable(uint32_t c) {  // what repr does not escape
+    return c == ' ' || !(peft__uc_bit(c) & (PEFT__UC_C | PEFT__UC_Z));
+}
+
+static void peft__put_quoted(peft__render *r, const peft__text *t) {
+    bool single = memchr(t->data, '\'', t->size) != NULL, twice = memchr(t->data, '"', t->size) != NULL;
+    char quote = single && !twice ? '"' : '\'';
+    peft__put(r, &quote, 1);
+    for (size_t i = 0, from = 0; i < t->size && !r->status; from = i) {
+        uint32_t c;
+        peft__utf8_next(t->data, t->size, &i, &c);
+        if (c == (unsigned char)quote || c == '\\') peft__puts(r, "\\");
+        if (c == '\n' || c == '\r' || c == '\t') peft__puts(r, c == '\n' ? "\\n" : c == '\r' ? "\\r" : "\\t");
+        else if (peft__printable(c)) peft__put(r, t->data + from, i - from);
+        else
+            peft__put_escape(r, c,
+                             c < 256         ? "\\x"
+                                 : c < 65536 ? "\\u"
+                                             : "\\U",
+                             c < 256         ? 2
+                                 : c < 65536 ? 4
+                                             : 8);
+    }
+    peft__put(r, &quote, 1);
+}
+
+static void peft__put_value(peft__render *r, peft__value v);
+
+static void peft__put_repr(peft__render *r, peft__value v) {
+    if (v.kind == PEFT__TEXT && v.flag) peft__puts(r, "Markup(");
+    if (v.kind == PEFT__TEXT) peft__put_quoted(r, v.as.text);
+    else if (v.kind == PEFT__UNDEFINED) peft__puts(r, "Undefined");
+    else peft__put_value(r, v);
+    if (v.kind == PEFT__TEXT && v.flag) peft__puts(r, ")");
+}
+
+static void peft__put_items(peft__render *r, peft__value v, const char *open, const char *close) {
+    peft__cursor c = peft__iterate(r, v);
+    peft__value item;
+    peft__puts(r, open);
+    for (int64_t i = 0; !r->status && peft__next(r, &c, &item); i++) {
+        if (i) peft__puts(r, ", ");
+        peft__put_repr(r, item);
+        if (v.kind != PEFT__DICT && v.kind != PEFT__NAMESPACE) continue;
+        peft__puts(r, ": ");
+        peft__put_repr(r, v.as.dict->entries[i].value);
+    }
+    if (v.kind == PEFT__TUPLE && v.as.list->count == 1) peft__puts(r, ",");
+    peft__puts(r, close);
+}
+
+static int64_t peft__loop_length(peft__render *r, peft__loop *l);
+static void peft__put_macro_name(peft__render *r, peft__value v);
+
+// Python's str().
+static void peft__put_value(peft__render *r, peft__value v) {
+    static const char *const views[] = {"dict_keys([", "dict_values([", "dict_items(["};
+    const peft__range *range = v.as.range;
+    peft__value inner = v;
+    if (!peft__deeper(r)) return;
+    switch (v.kind) {
+    case PEFT__MISSING:
+    case PEFT__UNDEFINED: break;
+    case PEFT__NONE: peft__puts(r, "None"); break;
+    case PEFT__BOOLEAN: peft__puts(r, v.flag ? "True" : "False"); break;
+    case PEFT__INTEGER: peft__put_integer(r, v.as.integer); break;
+    case PEFT__REAL: peft__put_real(r, v.as.real); break;
+    case PEFT__TEXT: peft__put_text(r, v); break;
+    case PEFT__LIST: peft__put_items(r, v, "[", "]"); break;
+    case PEFT__TUPLE: peft__put_items(r, v, "(", ")"); break;
+    case PEFT__DICT: peft__put_items(r, v, "{", "}"); break;
+    case PEFT__VIEW: peft__put_items(r, v, views[v.as.view->what], "])"); break;
+    case PEFT__NAMESPACE:
+        inner.kind = PEFT__DICT;
+        peft__put_items(r, inner, "<Namespace {", "}>");
+        break;
+    case PEFT__MACRO:
+        peft__puts(r, "<Macro ");
+        peft__put_macro_name(r, v);
+        peft__puts(r, ">");
+        break;
+    case PEFT__RANGE:
+        peft__puts(r, "range(");
+        peft__put_integer(r, range->start);
+        peft__puts(r, ", ");
+        peft__put_integer(r, range->stop);
+        if (range->step != 1) peft__puts(r, ", ");
+        if (range->step != 1) peft__put_integer(r, range->step);
+        peft__puts(r, ")");
+        break;
+    case PEFT__LOOP:
+        peft__puts(r, "<LoopContext ");
+        peft__put_integer(r, v.as.loop->index + 1);
+        peft__puts(r, "/");
+        peft__put_integer(r, peft__loop_length(r, v.as.loop));
+        peft__puts(r, ">");
+        break;
+    default:
+        peft__unable(r, "a %s has no text%s", peft__kind_name(v),
+                     v.kind == PEFT__ITERATOR ? ": join it or make a list of it" : "");
+    }
+    r->depth--;
+}
+
+static peft__value peft__to_text(peft__render *r, peft__value v) {
+    if (v.kind == PEFT__TEXT) return v;
+    size_t start = r->out.size;
+    peft__put_value(r, v);
+    return peft__taken(r, start);
+}
+
+typedef struct peft__json_style {
+    bool ascii, sort, html;
+    peft__value indent;  // NONE, or the text of one level
+    peft__value between, colon;
+} peft__json_style;
+
+static void peft__put_json_text(peft__render *r, const peft__text *t, const peft__json_style *s) {
+    static const char from[] = "\"\\\n\r\t\f\b", to[] = "\"\\nrtfb";
+    peft__puts(r, "\"");
+    for (size_t i = 0, at = 0, plain = 0; at < t->size && !r->status; at = i) {
+        uint32_t c;
+        peft__utf8_next(t->data, t->size, &i, &c);
+        const char *short_form = c && c < 128 ? strchr(from, (int)c) : NULL;
+        bool as_is = !short_form && c >= 32 && (c < 127 || !s->ascii) &&
+            !(s->html && (c == '<' || c == '>' || c == '&' || c == '\''));
+        if (as_is && i < t->size) continue;
+        peft__put(r, t->data + plain, (as_is ? i : at) - plain);
+        plain = i;
+        if (as_is) break;
+        char escape[2] = {'\\', short_form ? to[short_form - from] : 'u'};
+        if (short_form) peft__put(r, escape, 2);
+        else if (c >= 0x10000)
+            peft__put_escape(r, 0xD800 + ((c - 0x10000) >> 10), "\\u", 4),
+                peft__put_escape(r, 0xDC00 + ((c - 0x10000) & 1023), "\\u", 4);
+        else peft__put_escape(r, c, "\\u", 4);
+    }
+    peft__puts(r, "\"");
+}
+
+static void peft__put_json_line(peft__render *r, const peft__json_style *s, int level) {
+    if (s->indent.kind != PEFT__TEXT) return;
+    peft__puts(r, "\n");
+    for (int i = 0; i < level; i++) peft__put_text(r, s->indent);
+}
+
+static peft__value peft__sorted(peft__render *r, peft__value list, peft__value keys, bool reverse);
+
+static void peft__put_json(peft__render *r, peft__value v, const peft__json_style *s, int level) {
+    if (!peft__deeper(r)) return;
+    switch (v.kind) {
+    case PEFT__NONE: peft__puts(r, "null"); break;
+    case PEFT__BOOLEAN: peft__puts(r, v.flag ? "true" : "false"); break;
+    case PEFT__REAL:
+        if (v.as.real - v.as.real != 0)
+            peft__puts(r, v.as.real != v.as.real ? "NaN" : v.as.real > 0 ? "Infinity" : "-Infinity");
+        else peft__put_real(r, v.as.real);
+        break;
+    case PEFT__INTEGER: peft__put_integer(r, v.as.integer); break;
+    case PEFT__TEXT: peft__put_json_text(r, v.as.text, s); break;
+    case PEFT__LIST:
+    case PEFT__TUPLE:
+    case PEFT__DICT: {
+        bool dict = v.kind == PEFT__DICT;
+        int64_t count = dict ? v.as.dict->count : v.as.list->count;
+        peft__value keys = peft__none();
+        if (dict) keys = peft__to_list(r, v);
+        if (dict && s->sort) keys = peft__sorted(r, keys, keys, false);
+        peft__puts(r, dict ? "{" : "[");
+        for (int64_t i = 0; i < count && !r->status; i++) {
+            if (i) peft__put_text(r, s->between);
+            peft__put_json_line(r, s, level + 1);
+            peft__value item = dict ? keys.as.list->items[i] : v.as.list->items[i];
+            if (dict) {
+                bool text = item.kind == PEFT__TEXT;
+                if (!text && item.kind != PEFT__NONE && !peft__is_number(item))
+                    peft__refuse(r, "JSON: a key is a %s", peft__kind_name(item));
+                if (!text) peft__puts(r, "\"");
+                peft__put_json(r, item, s, 0);
+                if (!text) peft__puts(r, "\"");
+                peft__put_text(r, s->colon);
+                item = peft__dict_get(r, v.as.dict, item);
+            }
+            peft__put_json(r, item, s, level + 1);
+        }
+        if (count) peft__put_json_line(r, s, level);
+        peft__puts(r, dict ? "}" : "]");
+        break;
+    }
+    default: peft__refuse(r, "Object of type %s is not JSON serializable", peft__kind_name(v));
+    }
+    r->depth--;
+}
+
+static void peft__put_html(peft__render *r, peft__value v) {  // as Markup escapes
+    static const char signs[] = "&<>\"'";
+    static const char *const names[] = {"&amp;", "&lt;", "&gt;", "&#34;", "&#39;"};
+    v = peft__to_text(r, v);
+    if (r->status) return;
+    if (v.flag) {
+        peft__put_text(r, v);
+        return;
+    }
+    for (size_t i = 0; i < v.as.text->size && !r->status; i++) {
+        const char *c = v.as.text->data + i, *found = *c ? strchr(signs, *c) : NULL;
+        if (found) peft__puts(r, names[found - signs]);
+        else peft__put(r, c, 1);
+    }
+}
+
+static peft__value peft__escaped(peft__render *r, peft__value v) {
+    size_t start = r->out.size;
+    peft__put_html(r, v);
+    v = peft__taken(r, start);
+    v.flag = v.kind == PEFT__TEXT;
+    return v;
+}
+
+// ---- formats: one field of "%5.2f" % x and of "{:>5.2f}".format(x)
+
+typedef struct peft__field_style {
+    char fill[5], align, sign, group, type;  // 0: not given
+    bool zero, alternate;
+    int64_t width, precision;  // -1: not given
+} peft__field_style;
+
+// Writes the sign, then the digits, filled up to the width.
+static void peft__put_padded(peft__render *r, const peft__field_style *f, size_t start, const char *prefix,
+                             char align) {
+    peft__value body = peft__taken(r, start);
+    if (r->status) return;
+    int64_t n = peft__text_count(r, body.as.text) + (int64_t)strlen(prefix),
+            pad = PEFT__MAX(f->width - n, (int64_t)0);
+    const char *fill = f->fill[0] ? f->fill : " ";
+    if (f->align) align = f->align;
+    int64_t before = align == '>' ? pad : align == '^' ? pad / 2 : 0;
+    if (align != '=') peft__put_times(r, fill, strlen(fill), before);
+    peft__puts(r, prefix);
+    if (align == '=') peft__put_times(r, fill, strlen(fill), pad);
+    peft__put_text(r, body);
+    if (align != '=') peft__put_times(r, fill, strlen(fill), pad - before);
+}
+
+static void peft__put_groups(peft__render *r, size_t start, char sign,
+                             int size) {  // 1234567 -> 1,234,567, of what begins at start
+    peft__value body = peft__taken(r, start);
+    if (r->status || !sign) {
+        peft__put_text(r, body);
+        return;
+    }
+    const peft__text *t = body.as.text;
+    size_t whole = 0;
+    while (whole < t->size && t->data[whole] != '.' && t->data[whole] != 'e' && t->data[whole] != '%')
+        whole++;
+    for (size_t i = 0; i < t->size; i++) {
+        if (i && i < whole && (whole - i) % (size_t)size == 0) peft__put(r, &sign, 1);
+        peft__put(r, t->data + i, 1);
+    }
+}
+
+static void peft__put_in_base(peft__render *r, uint64_t v, unsigned base, bool upper) {
+    char text[72];
+    size_t i = sizeof(text);
+    do text[--i] = (upper ? "0123456789ABCDEF" : "0123456789abcdef")[v % base];
+    while (v /= base);
+    peft__put(r, text + i, sizeof(text) - i);
+}
+
+static void peft__put_number(peft__render *r, peft__value v, peft__field_style *f) {
+    bool negative =
+        peft__is_whole(v) ? v.as.integer < 0 : v.as.real < 0 || (v.as.real == 0 && 1 / v.as.real < 0);
+    char prefix[4] = {0};
+    size_t n = 0, start = r->out.size;
+    if (negative || f->sign == '+' || f->sign == ' ') prefix[n++] = negative ? '-' : f->sign;
+    char type = f->type;
+    if (f->zero && !f->align) {
+        f->align = '=';
+        if (!f->fill[0]) f->fill[0] = '0';
+    }
+    if (f->precision > 500) peft__unable(r, "a precision of %lld digits", (long long)f->precision);
+    if (peft__is_whole(v) && (!type || strchr("bcdnoxX", type))) {
+        uint64_t m = negative ? 0 - (uint64_t)v.as.integer : (uint64_t)v.as.integer;
+        char letter = type == 'X' ? 'X' : type;
+        if (f->precision >= 0) peft__refuse(r, "Precision not allowed in integer format specifier");
+        if (f->alternate && type && strchr("boxX", type)) prefix[n++] = '0', prefix[n++] = letter;
+        unsigned base = type == 'b' ? 2 : type == 'o' ? 8 : type == 'x' || type == 'X' ? 16 : 10;
+        peft__put_in_base(r, m, base, type == 'X');
+        peft__put_groups(r, start, f->group, base == 10 ? 3 : 4);
+        peft__put_padded(r, f, start, prefix, '>');
+        return;
+    }
+    double x = fabs(peft__as_double(v));
+    int precision = f->precision < 0 ? 6 : (int)f->precision;
+    if (!type && f->precision < 0 && !peft__is_whole(v)) peft__put_real(r, x);
+    else if (!type) {
+        // as g, but with at least one digit behind the point
+        peft__put_precise(r, x, 'g', precision, false);
+        peft__value body = peft__taken(r, start);
+        peft__put_text(r, body);
+        if (!r->status && !memchr(body.as.text->data, '.', body.as.text->size) &&
+            !memchr(body.as.text->data, 'e', body.as.text->size) && x - x == 0)
+            peft__puts(r, ".0");
+    } else if (strchr("eEfFgG%", type)) {
+        peft__put_precise(r, type == '%' ? x * 100 : x, type, precision, f->alternate);
+        if (type == '%') peft__puts(r, "%");
+    } else peft__refuse(r, "Unknown format code '%c' for object of type '%s'", type, peft__kind_name(v));
+    peft__put_groups(r, start, f->group, 3);
+    peft__put_padded(r, f, start, prefix, '>');
+}
+
+static void peft__put_cut(peft__render *r, peft__value v, const peft__field_style *f,
+                          char align) {  // a text field
+    size_t start = r->out.size;
+    v = peft__to_text(r, v);
+    if (r->status) return;
+    size_t n = f->precision >= 0 && f->precision < peft__text_count(r, v.as.text)
+        ? peft__text_byte(r, v.as.text, f->precision)
+        : v.as.text->size;
+    peft__put(r, v.as.text->data, n);
+    peft__put_padded(r, f, start, "", align);
+}
+
+static bool peft__read_count(const char **s, const char *end, int64_t *out) {
+    bool any = false;
+    for (*out = 0; *s < end && **s >= '0' && **s <= '9'; ++*s, any = true)
+        *out = PEFT__MIN(*out * 10 + (**s - '0'), (int64_t)1 << 40);
+    return any;
+}
+
+// Python's format(v, spec).
+static void peft__put_format(peft__render *r, peft__value v, const char *s, size_t n) {
+    peft__field_style f;
+    const char *end = s + n;
+    size_t next = 0;
+    uint32_t c;
+    memset(&f, 0, sizeof(f));
+    f.precision = -1;
+    if (n) peft__utf8_next(s, n, &next, &c);
+    if (n > next && next < sizeof(f.fill) && strchr("<>=^", s[next])) {
+        memcpy(f.fill, s, next);
+        f.align = s[next];
+        s += next + 1;
+    } else if (n && strchr("<>=^", *s)) f.align = *s++;
+    if (s < end && strchr("+- ", *s)) f.sign = *s++;
+    if (s < end && *s == '#') f.alternate = true, s++;
+    if (s < end && *s == '0') f.zero = true, s++;
+    if (f.zero && f.align && !f.fill[0]) f.fill[0] = '0';
+    peft__read_count(&s, end, &f.width);
+    if (s < end && (*s == ',' || *s == '_')) f.group = *s++;
+    if (s < end && *s == '.') {
+        s++;
+        if (!peft__read_count(&s, end, &f.precision)) peft__refuse(r, "Format specifier missing precision");
+    }
+    if (s < end) f.type = *s++;
+    if (s < end) peft__refuse(r, "Invalid format specifier '%.*s'", peft__shown(n), end - n);
+    else if (f.group && f.zero) peft__unable(r, "zeros and separators of thousands in one format");
+    else if (v.kind == PEFT__BOOLEAN && !f.type && n) f.type = 'd', peft__put_number(r, v, &f);
+    else if (v.kind != PEFT__BOOLEAN && peft__is_number(v)) peft__put_number(r, v, &f);
+    else if (v.kind == PEFT__BOOLEAN && f.type) peft__put_number(r, v, &f);
+    else if (v.kind != PEFT__TEXT && n && v.kind != PEFT__BOOLEAN)
+        peft__refuse(r, "unsupported format string passed to %s.__format__", peft__kind_name(v));
+    else if (f.type && f.type != 's')
+        peft__refuse(r, "Unknown format code '%c' for object of type '%s'", f.type, peft__kind_name(v));
+    else if (f.align == '=' || f.sign || f.alternate || f.group)
+        peft__refuse(r, "a format of numbers for a '%s'", peft__kind_name(v));
+    else peft__put_cut(r, v, &f, '<');
+}
+
+// Python's text % values.
+static peft__value peft__percent(peft__render *r, peft__value text, peft__value values) {
+    const char *s = text.as.text->data, *end = s + text.as.text->size;
+    size_t start = r->out.size;
+    bool tuple = values.kind == PEFT__TUPLE, named = false, escape = text.flag;
+    int64_t at = 0, given = tuple ? values.as.list->count : 1;
+    while (s < end && !r->status) {
+        const char *sign = (const char *)memchr(s, '%', (size_t)(end - s));
+        peft__put(r, s, (size_t)((sign ? sign : end) - s));
+        if (!sign) break;
+        s = sign + 1;
+        peft__field_style f;
+        memset(&f, 0, sizeof(f));
+        f.precision = -1;
+        peft__value v = peft__of_kind(PEFT__MISSING);
+        if (s < end && *s == '(') {
+            const char *close = (const char *)memchr(s, ')', (size_t)(end - s));
+            if (!close || values.kind != PEFT__DICT) return peft__refuse(r, "format requires a mapping");
+            peft__value key = peft__text_at(r, s + 1, (size_t)(close - s) - 1);
+            if (!r->status) v = peft__dict_get(r, values.as.dict, key);
+            if (v.kind == PEFT__MISSING)
+                return peft__refuse(r, "no '%.*s' for the format", peft__shown((size_t)(close - s) - 1),
+                                    s + 1);
+            s = close + 1;
+            named = true;
+        }
+        for (; s < end && strchr("-+ #0", *s); s++) {
+            if (*s == '-') f.align = '<';
+            if (*s == '+' || (*s == ' ' && !f.sign)) f.sign = *s;
+            if (*s == '#') f.alternate = true;
+            if (*s == '0') f.zero = true;
+        }
+        if (s < end && *s == '*') return peft__unable(r, "a '*' in a format");
+        peft__read_count(&s, end, &f.width);
+        if (s < end && *s == '.') s++, peft__read_count(&s, end, &f.precision);
+        if (s >= end) return peft__refuse(r, "incomplete format");
+        f.type = *s++;
+        if (f.type == '%') {
+            peft__puts(r, "%");
+            continue;
+        }
+        if (v.kind == PEFT__MISSING && at >= given)
+            return peft__refuse(r, "not enough arguments for format string");
+        if (v.kind == PEFT__MISSING) v = tuple ? values.as.list->items[at++] : (at++, values);
+        if (escape && (f.type == 's' || f.type == 'r')) v = peft__escaped(r, v);
+        size_t field = r->out.size;
+        if (f.type == 's' || f.type == 'r' || f.type == 'a') {
+            if (f.type == 'r') peft__put_repr(r, v), v = peft__taken(r, field);
+            peft__put_cut(r, v, &f, '>');
+        } else if (f.type == 'c') {
+            if (v.kind == PEFT__TEXT ? peft__text_count(r, v.as.text) != 1
+                                     : !peft__is_whole(v) || v.as.integer < 0 || v.as.integer > 0x10FFFF)
+                return peft__refuse(r, "%%c requires int or char");
+            char one[4];
+            if (v.kind != PEFT__TEXT)
+                peft__put(r, one, peft__utf8_put(one, (uint32_t)v.as.integer)), v = peft__taken(r, field);
+            peft__put_cut(r, v, &f, '>');
+        } else {
+            bool whole = strchr("diuoxX", f.type) != NULL;
+            if (!peft__is_number(v) || (strchr("oxX", f.type) && v.kind == PEFT__REAL) ||
+                (!whole && !strchr("eEfFgG", f.type)))
+                return peft__refuse(r, "%%%c format: a number is required, not %s", f.type,
+                                    peft__kind_name(v));
+            if (whole && v.kind == PEFT__REAL) {
+                if (!(fabs(v.as.real) < 9.2e18))
+                    return peft__unable(r, "a whole number of more than 64 bits");
+                v = peft__integer((int64_t)v.as.real);
+            }
+            if (whole && f.precision > 0) return peft__unable(r, "a precision for %%%c", f.type);
+            if (whole) f.precision = -1;
+            if (f.type == 'i' || f.type == 'u') f.type = 'd';
+            if (f.align) f.zero = false;
+            peft__put_number(r, v, &f);
+        }
+    }
+    if (!r->status && at < given && !named &&
+        !(values.kind == PEFT__DICT || values.kind == PEFT__LIST || values.kind == PEFT__UNDEFINED))
+        return peft__refuse(r, "not all arguments converted during string formatting");
+    text = peft__taken(r, start);
+    text.flag = escape && !r->status;
+    return text;
+}
+
+// ---- from text to tokens
+
+typedef enum peft__token_type {
+    PEFT__TOKEN_DATA,
+    PEFT__TOKEN_PRINT,  // {{
+    PEFT__TOKEN_PRINT_END,
+    PEFT__TOKEN_BLOCK,  // {%
+    PEFT__TOKEN_BLOCK_END,
+    PEFT__TOKEN_NAME,
+    PEFT__TOKEN_TEXT,
+    PEFT__TOKEN_NUMBER,
+    PEFT__TOKEN_SIGN,
+    PEFT__TOKEN_END
+} peft__token_type;
+
+typedef struct peft__token {
+    peft__token_type type;
+    const char *at;
+    size_t size;
+    peft__value value;  // of a text or number
+} peft__token;
+
+typedef enum peft__term_kind {
+    PEFT__TERM_CONSTANT,  // value
+    PEFT__TERM_NAME,      // use: how
+    PEFT__TERM_LIST,      // list
+    PEFT__TERM_TUPLE,
+    PEFT__TERM_DICT,    // list of PAIR
+    PEFT__TERM_PAIR,    // a: b
+    PEFT__TERM_NEGATE,  // a
+    PEFT__TERM_PLUS,
+    PEFT__TERM_NOT,
+    PEFT__TERM_BINARY,  // a sign b
+    PEFT__TERM_AND,
+    PEFT__TERM_OR,
+    PEFT__TERM_COMPARE,       // a, list of OPERAND
+    PEFT__TERM_OPERAND,       // sign a
+    PEFT__TERM_CONCAT,        // list
+    PEFT__TERM_CONDITION,     // b if a else c
+    PEFT__TERM_ATTRIBUTE,     // a.name
+    PEFT__TERM_ITEM,          // a[b]
+    PEFT__TERM_SLICE,         // a:b:c, each may be NULL
+    PEFT__TERM_CALL,          // a(list)
+    PEFT__TERM_KEYWORD,       // name=a
+    PEFT__TERM_SPREAD,        // *a
+    PEFT__TERM_SPREAD_NAMES,  // **a
+    PEFT__TERM_FILTER,        // a|name(list); a NULL: what the block holds
+    PEFT__TERM_TEST,          // a is name(list)
+    PEFT__TERM_DATA,          // value
+    PEFT__TERM_PRINT,         // a
+    PEFT__TERM_FOR,           // a in b if c: body, else other
+    PEFT__TERM_IF,            // list of ARM
+    PEFT__TERM_ARM,           // a (NULL: else): body
+    PEFT__TERM_SET,           // a = b
+    PEFT__TERM_SET_BLOCK,     // a = body, through the filters b
+    PEFT__TERM_MACRO,         // a: its name; list of parameters, b of each: its default; body
+    PEFT__TERM_CALL_BLOCK,    // a: the call; list and body as of a macro
+    PEFT__TERM_FILTER_BLOCK,  // body through b
+    PEFT__TERM_WITH,          // list of SET; body
+    PEFT__TERM_GENERATION,    // body
+    PEFT__TERM_BREAK,
+    PEFT__TERM_CONTINUE
+} peft__term_kind;
+
+enum { PEFT__USE_LOAD, PEFT__USE_STORE, PEFT__USE_PARAMETER };
+
+struct peft__term {
+    peft__term_kind kind;
+    uint8_t use;
+    bool recursive, takes_caller, takes_varargs, takes_kwargs, has_loop;
+    int sign;           // of an operator: its characters, the first one highest
+    const char *begin;  // its text in the source
+    size_t size;
+    const char *body_begin, *body_end;
+    peft__value value;  // a constant; as a text, a name
+    int up, slot;       // of a NAME: so many scopes further out
+    int slots[3];       // of a MACRO or CALL_BLOCK: where caller, varargs and kwargs live; of a FOR: [0] loop
+    const peft__builtin *builtin;
+    peft__term *a, *b, *c, *list, *body, *other, *next;
+    peft__term *earlier;  // all NAME terms
+    struct peft__frame *frame, *test_frame, *other_frame;
+};
+
+typedef enum peft__slot_load { PEFT__FROM_RECORD, PEFT__FROM_OUTSIDE, PEFT__FROM_NOWHERE } peft__slot_load;
+
+typedef struct peft__slot {
+    const peft__text *name;
+    peft__slot_load load;          // what it holds when the scope is entered
+    int up, slot;                  // FROM_OUTSIDE
+    const peft__builtin *builtin;  // FROM_RECORD, where the record has no such name
+} peft__slot;
+
+typedef struct peft__frame {  // the names of a scope: of the template, of the body of a loop, macro, ...
+    struct peft__frame *parent;
+    peft__slot *slots;
+    int count, capacity;
+} peft__frame;
+
+typedef struct peft__parser {
+    peft_template *t;
+    peft_status status;
+    peft__token *tokens;
+    int64_t count, capacity, at;
+    int depth, sealed;  // sealed: no break or continue reaches a loop from here
+    peft__term *names;
+    peft__term spare;  // what is written to when memory has run out
+} peft__parser;
+
+static int64_t peft__template_line(const peft_template *t, const char *at) {
+    int64_t line = 1;
+    for (const char *p = t->source; p < at; p++) line += *p == '\n';
+    return line;
+}
+
+static void peft__template_fail(const peft_template *t, peft_status status, const char *at, size_t n,
+                                const char *what) {
+    const char *cut = n > 80 ? "..." : "";
+    n = PEFT__MIN(n, (size_t)80);
+    while (n && ((unsigned char)at[n] & 0xC0) == 0x80) n--;
+    peft__fail(t->ctx, status, "%s:%lld: %s, in: %.*s%s", t->name, (long long)peft__template_line(t, at),
+               what, (int)n, at, cut);
+}
+
+static void peft__parse_error(peft__parser *p, const char *at, size_t n, const char *format, ...) {
+    if (p->status) return;
+    char what[PEFT__ERROR_SIZE / 2];
+    va_list args;
+    va_start(args, format);
+    peft__vformat(what, sizeof(what), format, args);
+    va_end(args);
+    p->status = strstr(what, "not supported") ? PEFT_ERROR_UNSUPPORTED : PEFT_ERROR_ARGUMENT;
+    peft__template_fail(p->t, p->status, at, n, what);
+}
+
+static void peft__add_token(peft__parser *p, peft__token_type type, const char *from, const char *to) {
+    void *grown = peft__one_more(p->t->ctx, p->tokens, p->count, &p->capacity, sizeof(*p->tokens));
+    if (!grown) p->status = PEFT_ERROR_MEMORY;
+    if (p->status) return;
+    p->tokens = (peft__token *)grown;
+    peft__token *t = &p->tokens[p->count++];
+    memset(t, 0, sizeof(*t));
+    t->type = type;
+    t->at = from;
+    t->size = (size_t)(to - from);
+}
+
+static const char *peft__after_space(const char *s, const char *end) {
+    for (size_t i = 0; s < end; s += i) {
+        uint32_t c;
+        i = 0;
+        peft__utf8_next(s, (size_t)(end - s), &i, &c);
+        if (!peft__uc_space(c)) break;
+    }
+    return s;
+}
+
+static const char *peft__before_space(const char *begin, const char *end) {
+    peft__text t = {begin, (size_t)(end - begin), -1};
+    size_t from = 0, to = t.size;
+    peft__strip_bounds(&t, &from, &to);
+    return from == t.size ? begin : begin + to;
+}
+
+static bool peft__starts(const char *s, const char *end, const char *with) {
+    size_t n = strlen(with);
+    return (size_t)(end - s) >= n && memcmp(s, with, n) == 0;
+}
+
+static peft__value peft__tree_text(peft__parser *p, const char *data, size_t n) {
+    peft__value v = peft__of_kind(PEFT__TEXT);
+    peft__text *t = (peft__text *)peft__arena_alloc(&p->t->tree, sizeof(peft__text));
+    if (!t) {
+        p->status = PEFT_ERROR_MEMORY;
+        return peft__none();
+    }
+    t->data = data;
+    t->size = n;
+    t->count = 0;
+    for (size_t i = 0; i < n; i++) t->count += ((unsigned char)data[i] & 0xC0) != 0x80;
+    v.as.text = t;
+    return v;
+}
+
+// The text between the quotes, its escapes resolved as in Python.
+static peft__value peft__unescape(peft__parser *p, const char *s, size_t n) {
+    const char *end = s + n, *begin = s;
+    if (!memchr(s, '\\', n)) return peft__tree_text(p, s, n);
+    char *out = (char *)peft__arena_alloc(&p->t->tree, 2 * n + 4);
+    if (!out) p->status = PEFT_ERROR_MEMORY;
+    size_t size = 0;
+    while (!p->status && s < end) {
+        static const char from[] = "\\'\"abfnrtv", to[] = "\\'\"\a\b\f\n\r\t\v";
+        if (*s != '\\' || s + 1 == end) {
+            out[size++] = *s++;
+            continue;
+        }
+        char c = s[1];
+        const char *found = strchr(from, c);
+        uint32_t v = 0;
+        int wanted = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0, got = 0;
+        s += 2;
+        if (c && found) out[size++] = to[found - from];
+        else if (c == '\n') continue;
+        else if (c >= '0' && c <= '7') {
+            for (v = (uint32_t)(c - '0'); got < 2 && s < end && *s >= '0' && *s <= '7'; got++)
+                v = v * 8 + (uint32_t)(*s++ - '0');
+            size += peft__utf8_put(out + size, v);
+        } else if (wanted) {
+            for (; got < wanted && s < end; got++, s++) {
+                char h = peft__lower(*s);
+                int d = h >= '0' && h <= '9' ? h - '0' : h >= 'a' && h <= 'f' ? h - 'a' + 10 : -1;
+                if (d < 0) break;
+                v = v << 4 | (uint32_t)d;
+            }
+            if (got < wanted || v > 0x10FFFF || (v >= 0xD800 && v < 0xE000))
+                peft__parse_error(p, begin, n, "a bad \\%c escape", c);
+            else size += peft__utf8_put(out + size, v);
+        } else if (c == 'N') peft__parse_error(p, begin, n, "\\N{...} escapes are not supported");
+        else out[size++] = '\\', out[size++] = c;
+    }
+    return p->status ? peft__none() : peft__tree_text(p, out, size);
+}
+
+static bool peft__name_char(char c, bool first) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (unsigned char)c >= 128 ||
+        (!first && c >= '0' && c <= '9');
+}
+
+static const char *peft__digits_end(const char *s, const char *end) {  // (\d+_)*\d+
+    const char *stop = s;
+    for (; s < end && ((*s >= '0' && *s <= '9') || (*s == '_' && s > stop - 1 && s == stop)); s++)
+        if (*s != '_') stop = s + 1;
+    return stop;
+}
+
+// A number at s, its end returned.
+static const char *peft__lex_number(peft__parser *p, const char *s, const char *end) {
+    const char *stop = peft__digits_end(s, end);
+    bool real = false, big = false;
+    if (s == p->t->source || s[-1] != '.') {
+        if (stop + 1 < end && *stop == '.' && stop[1] >= '0' && stop[1] <= '9')
+            stop = peft__digits_end(stop + 1, end), real = true;
+        if (stop < end && (*stop == 'e' || *stop == 'E')) {
+            const char *power = stop + 1 + (stop + 1 < end && (stop[1] == '+' || stop[1] == '-'));
+            if (power < end && *power >= '0' && *power <= '9')
+                stop = peft__digits_end(power, end), real = true;
+        }
+    }
+    if (!real && *s == '0') {  // 0x1f 0o17 0b11, or zeros only
+        char base = stop == s + 1 && stop < end ? peft__lower(*stop) : (char)0;
+        if (base == 'x' || base == 'o' || base == 'b') {
+            const char *q = stop + 1;
+            while (q < end &&
+                   (*q == '_' ||
+                    (*q >= '0' &&
+                     *q <= (base == 'x'       ? '9'
+                                : base == 'o' ? '7'
+                                              : '1')) ||
+                    (base == 'x' && peft__lower(*q) >= 'a' && peft__lower(*q) <= 'f')))
+                q++;
+            stop = q[-1] == '_' ? q - 1 : q;
+        } else {
+            const char *q = s;
+            while (q < stop && (*q == '0' || *q == '_')) q++;
+            stop = q;
+        }
+    }
+    peft__text t = {s, (size_t)(stop - s), -1};
+    peft__value v = peft__integer(0);
+    if (real) {
+        char buffer[80];  // long enough for any that means something
+        size_t n = 0;
+        for (const char *q = s; q < stop && n + 1 < sizeof(buffer); q++)
+            if (*q != '_') buffer[n++] = *q;
+        peft__render r;
+        char room[192];
+        memset(&r, 0, sizeof(r));
+        r.t = p->t;
+        r.room = room;
+        r.left = sizeof(room);
+        r.steps = 100;
+        t.data = buffer;
+        t.size = n;
+        v = peft__real(0);
+        if (stop - s >= 70 || !peft__read_real(&r, &t, &v.as.real))
+            peft__parse_error(p, s, (size_t)(stop - s), "a number that cannot be read");
+    } else if (!peft__read_integer(&t, 0, &v.as.integer, &big) || big)
+        peft__parse_error(p, s, (size_t)(stop - s), "a whole number of more than 64 bits");
+    peft__add_token(p, PEFT__TOKEN_NUMBER, s, stop);
+    if (!p->status) p->tokens[p->count - 1].value = v;
+    return stop;
+}
+
+// The tokens of a tag, behind its opening. -> behind its end
+static const char *peft__lex_tag(peft__parser *p, const char *open, const char *s, bool print) {
+    const char *end = p->t->source + p->t->size, *close = print ? "}}" : "%}";
+    char brackets[256];
+    int depth = 0;
+    while (!p->status) {
+        s = peft__after_space(s, end);
+        if (s >= end) break;
+        bool minus = *s == '-' && peft__starts(s + 1, end, close),
+             plus = !print && *s == '+' && peft__starts(s + 1, end, close);
+        if (!depth && (minus || plus || peft__starts(s, end, close))) {
+            const char *stop = s + 2 + (minus || plus);
+            peft__add_token(p, print ? PEFT__TOKEN_PRINT_END : PEFT__TOKEN_BLOCK_END, s, stop);
+            if (minus) return peft__after_space(stop, end);
+            return !print && !plus && p->t->desc.trim_blocks && stop < end && *stop == '\n' ? stop + 1 : stop;
+        }
+        if (*s >= '0' && *s <= '9') s = peft__lex_number(p, s, end);
+        else if (peft__name_char(*s, true)) {
+            const char *from = s;
+            while (s < end && peft__name_char(*s, false)) s++;
+            peft__add_token(p, PEFT__TOKEN_NAME, from, s);
+        } else if (*s == '"' || *s == '\'') {
+            const char *from = s++;
+            while (s < end && *s != *from) s += *s == '\\' ? 2 : 1;
+            if (s >= end) {
+                peft__parse_error(p, from, (size_t)(end - from), "a string without its closing quote");
+                break;
+            }
+            peft__value v = peft__unescape(p, from + 1, (size_t)(s - from) - 1);
+            peft__add_token(p, PEFT__TOKEN_TEXT, from, ++s);
+            if (!p->status) p->tokens[p->count - 1].value = v;
+        } else {
+            static const char *const twos[] = {"//", "**", "==", "!=", "<=", ">="};
+            size_t n = 1;
+            for (int i = 0; i < 6; i++)
+                if (peft__starts(s, end, twos[i])) n = 2;
+            const char *found = n == 1 ? strchr("+-/*%~[](){}<>=.:|,;", *s) : s;
+            if (!*s || !found) {
+                peft__parse_error(p, s, (size_t)(end - s), "unexpected character");
+                break;
+            }
+            if (n == 1 && strchr("([{", *s)) {
+                if (depth >= (int)sizeof(brackets))
+                    peft__parse_error(p, open, (size_t)(end - open), "nested deeper than %d",
+                                      (int)sizeof(brackets));
+                else brackets[depth++] = *s == '(' ? ')' : *s == '[' ? ']' : '}';
+            } else if (n == 1 && strchr(")]}", *s) && (!depth || brackets[--depth] != *s))
+                peft__parse_error(p, s, 1, "unexpected '%c'", *s);
+            peft__add_token(p, PEFT__TOKEN_SIGN, s, s + n);
+            s += n;
+        }
+    }
+    peft__parse_error(p, open, (size_t)(end - open), "a tag that is not closed");
+    return end;
+}
+
+// {% raw %} or {% endraw %} at s: behind it, before its white space is taken; *minus: it takes that behind
+// it. Else NULL.
+static const char *peft__lex_raw(const char *s, const char *end, const char *word, char *sign, bool *minus,
+                                 bool *plus) {
+    if (!peft__starts(s, end, "{%")) return NULL;
+    s += 2;
+    *sign = s < end && (*s == '-' || *s == '+') ? *s++ : (char)0;
+    s = peft__after_space(s, end);
+    if (!peft__starts(s, end, word)) return NULL;
+    s = peft__after_space(s + strlen(word), end);
+    *minus = s < end && *s == '-';
+    *plus = s < end && *s == '+';
+    s += *minus || *plus;
+    return peft__starts(s, end, "%}") ? s + 2 : NULL;
+}
+
+// Data before a tag: cut as the tag's sign and lstrip_blocks say.
+static void peft__lex_data(peft__parser *p, const char *from, const char *to, char sign, bool print) {
+    if (sign == '-') to = peft__before_space(from, to);
+    else if (sign != '+' && p->t->desc.lstrip_blocks && !print) {
+        const char *line = to;
+        while (line > from && line[-1] != '\n') line--;
+        bool starts = line > from || line == p->t->source || line[-1] == '\n';
+        if (starts && peft__after_space(line, to) == to) to = line;
+    }
+    if (to > from) peft__add_token(p, PEFT__TOKEN_DATA, from, to);
+}
+
+static void peft__lex(peft__parser *p) {
+    const char *s = p->t->source, *end = s + p->t->size, *from = s;
+    while (!p->status && (s = (const char *)memchr(s, '{', (size_t)(end - s))) != NULL) {
+        char sign, kind = s + 1 < end ? s[1] : (char)0;
+        bool minus, plus;
+        if (kind != '{' && kind != '%' && kind != '#') {
+            s++;
+            continue;
+        }
+        const char *tag = s, *after = s + 2, *raw = peft__lex_raw(s, end, "raw", &sign, &minus, &plus);
+        if (raw && !plus) {
+            peft__lex_data(p, from, s, sign, false);
+            const char *stop = NULL;
+            from = s = minus ? peft__after_space(raw, end) : raw;
+            for (; s < end && (stop = peft__lex_raw(s, end, "endraw", &sign, &minus, &plus)) == NULL;) s++;
+            if (!stop && from < end)
+                peft__parse_error(p, tag, (size_t)(end - tag), "{%% raw %%} without its {%% endraw %%}");
+            if (stop) peft__lex_data(p, from, s, sign, false);
+            if (stop && minus) stop = peft__after_space(stop, end);
+            else if (stop && !plus && p->t->desc.trim_blocks && stop < end && *stop == '\n') stop++;
+            from = s = stop ? stop : end;
+            continue;
+        }
+        sign = after < end && (*after == '-' || *after == '+') ? *after++ : (char)0;
+        peft__lex_data(p, from, s, sign, kind == '{');
+        if (kind == '#') {
+            for (s = after; s < end && !peft__starts(s, end, "#}"); s++) {}
+            if (s >= end && after < end)
+                peft__parse_error(p, tag, (size_t)(end - tag), "a comment that is not closed");
+            minus = s > after && s[-1] == '-';
+            plus = s > after && s[-1] == '+';
+            s = s < end ? s + 2 : end;
+            if (minus) s = peft__after_space(s, end);
+            else if (!plus && p->t->desc.trim_blocks && s < end && *s == '\n') s++;
+        } else {
+            peft__add_token(p, kind == '{' ? PEFT__TOKEN_PRINT : PEFT__TOKEN_BLOCK, tag, after);
+            s = peft__lex_tag(p, tag, after, kind == '{');
+        }
+        from = s;
+    }
+    if (from < end) peft__add_token(p, PEFT__TOKEN_DATA, from, end);
+    peft__add_token(p, PEFT__TOKEN_END, end, end);
+}
+
+// ---- from tokens to terms
+
+static const peft__token *peft__token_at(const peft__parser *p, int64_t ahead) {
+    return &p->tokens[p->status ? p->count - 1 : PEFT__MIN(p->at + ahead, p->count - 1)];
+}
+
+static bool peft__token_is(const peft__parser *p, int64_t ahead, peft__token_type type, const char *text) {
+    const peft__token *t = peft__token_at(p, ahead);
+    return t->type == type && t->size == strlen(text) && memcmp(t->at, text, t->size) == 0;
+}
+static bool peft__sign_is(const peft__parser *p, const char *text) {
+    return peft__token_is(p, 0, PEFT__TOKEN_SIGN, text);
+}
+static bool peft__name_is(const peft__parser *p, const char *text) {
+    return peft__token_is(p, 0, PEFT__TOKEN_NAME, text);
+}
+static bool peft__skip_sign(peft__parser *p, const char *text) {
+    bool is = peft__sign_is(p, text);
+    p->at += is;
+    return is;
+}
+static bool peft__skip_name(peft__parser *p, const char *text) {
+    bool is = peft__name_is(p, text);
+    p->at += is;
+    return is;
+}
+
+static void peft__unexpected(peft__parser *p, const char *wanted) {
+    const peft__token *t = peft__token_at(p, 0);
+    int64_t first = p->at;
+    while (first > 0 && p->tokens[first].type != PEFT__TOKEN_PRINT &&
+           p->tokens[first].type != PEFT__TOKEN_BLOCK)
+        first--;
+    const char *tag = p->tokens[first].at;
+    size_t n = t->type == PEFT__TOKEN_END ? 0 : (size_t)(t->at - tag) + t->size;
+    if (t->type == PEFT__TOKEN_END)
+        peft__parse_error(p, tag, n, "the template ends where %s is expected", wanted);
+    else peft__parse_error(p, tag, n, "%s expected, not \"%.*s\"", wanted, peft__shown(t->size), t->at);
+}
+
+static void peft__expect_sign(peft__parser *p, const char *text) {
+    if (!peft__skip_sign(p, text)) peft__unexpected(p, text);
+}
+
+static peft__term *peft__term_new(peft__parser *p, peft__term_kind kind) {
+    peft__term *t = p->status ? NULL : (peft__term *)peft__arena_alloc(&p->t->tree, sizeof(peft__term));
+    if (!t && !p->status) p->status = PEFT_ERROR_MEMORY;
+    if (!t) t = &p->spare;
+    memset(t, 0, sizeof(*t));
+    t->kind = kind;
+    t->begin = peft__token_at(p, 0)->at;
+    return t;
+}
+
+// Its text reaches to the last token that was taken.
+static peft__term *peft__ended(peft__parser *p, peft__term *t) {
+    const peft__token *last = p->at > 0 && p->at <= p->count ? &p->tokens[p->at - 1] : p->tokens;
+    t->size = last->at + last->size > t->begin ? (size_t)(last->at + last->size - t->begin) : 0;
+    return t;
+}
+
+static peft__term *peft__term_over(peft__parser *p, peft__term_kind kind, peft__term *a, peft__term *b) {
+    peft__term *t = peft__term_new(p, kind);
+    t->a = a;
+    t->b = b;
+    if (a) t->begin = a->begin;
+    return peft__ended(p, t);
+}
+
+static peft__value peft__take_name(peft__parser *p) {
+    const peft__token *t = peft__token_at(p, 0);
+    if (t->type != PEFT__TOKEN_NAME) {
+        peft__unexpected(p, "a name");
+        return peft__tree_text(p, "", 0);
+    }
+    p->at++;
+    return peft__tree_text(p, t->at, t->size);
+}
+
+static peft__term *peft__parse_expression(peft__parser *p);
+static peft__term *peft__parse_binary(peft__parser *p, int least);
+static peft__term *peft__parse_filter(peft__parser *p, peft__term *on);
+
+static peft__term *peft__name_term(peft__parser *p, uint8_t use) {
+    peft__term *t = peft__term_new(p, PEFT__TERM_NAME);
+    t->value = peft__take_name(p);
+    t->use = use;
+    t->earlier = p->names;
+    if (t != &p->spare) p->names = t;
+    return peft__ended(p, t);
+}
+
+// a, b, c up to `close`.
+static peft__term *peft__parse_items(peft__parser *p, peft__term_kind kind, const char *close) {
+    peft__term *t = peft__term_new(p, kind), **tail = &t->list;
+    p->at++;
+    while (!p->status && !peft__sign_is(p, close)) {
+        peft__term *item = peft__parse_expression(p);
+        if (kind == PEFT__TERM_DICT) {
+            peft__expect_sign(p, ":");
+            item = peft__term_over(p, PEFT__TERM_PAIR, item, peft__parse_expression(p));
+        }
+        *tail = item;
+        tail = &item->next;
+        if (!peft__sign_is(p, close)) peft__expect_sign(p, ",");
+    }
+    peft__expect_sign(p, close);
+    return peft__ended(p, t);
+}
+
+enum { PEFT__TUPLE_PLAIN = 1, PEFT__TUPLE_TARGET = 2, PEFT__TUPLE_BRACKETS = 4, PEFT__TUPLE_NAMESPACE = 8 };
+
+static peft__term *peft__parse_primary(peft__parser *p, bool target);
+
+static bool peft__tuple_ends(const peft__parser *p) {
+    peft__token_type type = peft__token_at(p, 0)->type;
+    return type == PEFT__TOKEN_PRINT_END || type == PEFT__TOKEN_BLOCK_END || peft__sign_is(p, ")");
+}
+
+// One expression, or several with commas between. PLAIN: without "x if y"; TARGET: names that are assigned
+// to.
+static peft__term *peft__parse_tuple(peft__parser *p, int how) {
+    peft__term *t = peft__term_new(p, PEFT__TERM_TUPLE), **tail = &t->list;
+    bool comma = false;
+    for (int64_t n = 0; !p->status; n++) {
+        if (n) peft__expect_sign(p, ",");
+        if (peft__tuple_ends(p)) break;
+        *tail = how & PEFT__TUPLE_TARGET ? peft__parse_primary(p, (how & PEFT__TUPLE_NAMESPACE) != 0)
+            : how & PEFT__TUPLE_PLAIN    ? peft__parse_binary(p, 0)
+                                         : peft__parse_expression(p);
+        tail = &(*tail)->next;
+        if (!peft__sign_is(p, ",")) break;
+        comma = true;
+    }
+    if (!comma && t->list) return t->list;
+    if (!comma && !(how & PEFT__TUPLE_BRACKETS)) peft__unexpected(p, "an expression");
+    return peft__ended(p, t);
+}
+
+static peft__term *peft__parse_primary(peft__parser *p, bool target) {
+    const peft__token *t = peft__token_at(p, 0);
+    if (t->type == PEFT__TOKEN_NAME) {
+        static const char *const words[] = {"true", "True", "false", "False", "none", "None"};
+        for (int i = 0; i < 6; i++)
+            if (peft__name_is(p, words[i])) {
+                peft__term *word = peft__term_new(p, PEFT__TERM_CONSTANT);
+                word->value = i < 4 ? peft__boolean(i < 2) : peft__none();
+                p->at++;
+                return peft__ended(p, word);
+            }
+        peft__term *name = peft__name_term(p, PEFT__USE_LOAD);
+        if (!target || !peft__skip_sign(p, ".")) return name;
+        peft__term *attribute = peft__term_over(p, PEFT__TERM_ATTRIBUTE, name, NULL);
+        attribute->value = peft__take_name(p);
+        return peft__ended(p, attribute);
+    }
+    if (t->type == PEFT__TOKEN_TEXT || t->type == PEFT__TOKEN_NUMBER) {
+        peft__term *constant = peft__term_new(p, PEFT__TERM_CONSTANT);
+        constant->value = t->value;
+        p->at++;
+        while (t->type == PEFT__TOKEN_TEXT && peft__token_at(p, 0)->type == PEFT__TOKEN_TEXT &&
+               !p->status) {  // "a" "b"
+            const peft__text *a = constant->value.as.text, *b = peft__token_at(p, 0)->value.as.text;
+            char *both = (char *)peft__arena_alloc(&p->t->tree, a->size + b->size + 1);
+            if (!both) p->status = PEFT_ERROR_MEMORY;
+            if (p->status) break;
+            memcpy(both, a->data, a->size);
+            memcpy(both + a->size, b->data, b->size);
+            constant->value = peft__tree_text(p, both, a->size + b->size);
+            p->at++;
+        }
+        return peft__ended(p, constant);
+    }
+    if (peft__skip_sign(p, "(")) {
+        peft__term *inner = peft__parse_tuple(p, PEFT__TUPLE_BRACKETS);
+        peft__expect_sign(p, ")");
+        inner->begin = t->at;
+        return peft__ended(p, inner);
+    }
+    if (peft__sign_is(p, "[")) return peft__parse_items(p, PEFT__TERM_LIST, "]");
+    if (peft__sign_is(p, "{")) return peft__parse_items(p, PEFT__TERM_DICT, "}");
+    peft__unexpected(p, "an expression");
+    return peft__term_new(p, PEFT__TERM_CONSTANT);
+}
+
+// Behind "(": arguments, up to and with ")".
+static peft__term *peft__parse_arguments(peft__parser *p) {
+    peft__term *first = NULL, **tail = &first;
+    int stage = 0;  // 1: a keyword has come; 2: *x; 3: **x
+    p->at++;
+    while (!p->status && !peft__sign_is(p, ")")) {
+        bool keyword =
+            peft__token_at(p, 0)->type == PEFT__TOKEN_NAME && peft__token_is(p, 1, PEFT__TOKEN_SIGN, "=");
+        peft__term *t = peft__term_new(p, PEFT__TERM_KEYWORD);
+        int own = 0;
+        if (peft__skip_sign(p, "**")) t->kind = PEFT__TERM_SPREAD_NAMES, own = 3;
+        else if (peft__skip_sign(p, "*")) t->kind = PEFT__TERM_SPREAD, own = 2;
+        else if (keyword) t->value = peft__take_name(p), own = 1, p->at++;
+        if ((own == 0 && stage > 0) || (own >= 2 && stage >= own) || (own == 1 && stage == 3))
+            peft__unexpected(p, "another order of arguments");
+        if (own) t->a = peft__parse_expression(p);
+        else t = peft__parse_expression(p);
+        stage = PEFT__MAX(stage, own);
+        *tail = t;
+        tail = &t->next;
+        if (!peft__sign_is(p, ")")) peft__expect_sign(p, ",");
+    }
+    peft__expect_sign(p, ")");
+    return first;
+}
+
+static peft__term *peft__parse_call(peft__parser *p, peft__term *a) {
+    peft__term *t = peft__term_over(p, PEFT__TERM_CALL, a, NULL);
+    t->list = peft__parse_arguments(p);
+    return peft__ended(p, t);
+}
+
+static peft__term *peft__parse_subscribed(peft__parser *p) {
+    peft__term *t = peft__term_new(p, PEFT__TERM_SLICE), **parts[] = {&t->a, &t->b, &t->c};
+    for (int i = 0; i < 3; i++) {
+        if (!peft__sign_is(p, ":") && !peft__sign_is(p, "]") && !peft__sign_is(p, ","))
+            *parts[i] = peft__parse_expression(p);
+        else if (i == 0 && !peft__sign_is(p, ":")) peft__unexpected(p, "an expression");
+        if (i == 0 && !peft__sign_is(p, ":")) return t->a ? t->a : t;
+        if (i == 2 || !peft__skip_sign(p, ":")) break;
+    }
+    return peft__ended(p, t);
+}
+
+static peft__term *peft__parse_postfix(peft__parser *p, peft__term *a) {
+    while (!p->status) {
+        if (peft__skip_sign(p, ".")) {
+            const peft__token *t = peft__token_at(p, 0);
+            bool number = t->type == PEFT__TOKEN_NUMBER && t->value.kind == PEFT__INTEGER;
+            peft__term *term = peft__term_over(p, number ? PEFT__TERM_ITEM : PEFT__TERM_ATTRIBUTE, a, NULL);
+            if (number) term->b = peft__parse_primary(p, false);
+            else term->value = peft__take_name(p);
+            a = peft__ended(p, term);
+        } else if (peft__skip_sign(p, "[")) {
+            peft__term *term = peft__term_over(p, PEFT__TERM_ITEM, a, NULL),
+                       *list = peft__term_new(p, PEFT__TERM_TUPLE), **tail = &list->list;
+            while (!p->status && !peft__sign_is(p, "]")) {
+                if (list->list) peft__expect_sign(p, ",");
+                *tail = peft__parse_subscribed(p);
+                tail = &(*tail)->next;
+            }
+            peft__expect_sign(p, "]");
+            term->b = list->list && !list->list->next ? list->list : list;
+            a = peft__ended(p, term);
+        } else if (peft__sign_is(p, "(")) a = peft__parse_call(p, a);
+        else break;
+    }
+    return a;
+}
+
+static peft__value peft__take_dotted(peft__parser *p) {
+    const char *begin = peft__token_at(p, 0)->at;
+    peft__value name = peft__take_name(p);
+    while (peft__skip_sign(p, ".")) peft__take_name(p);
+    const peft__token *last = p->at > 0 ? &p->tokens[p->at - 1] : p->tokens;
+    return p->status ? name : peft__tree_text(p, begin, (size_t)(last->at - begin) + last->size);
+}
+
+static peft__term *peft__parse_test(peft__parser *p, peft__term *a) {
+    bool negated = peft__skip_name(p, "not");
+    peft__term *t = peft__term_over(p, PEFT__TERM_TEST, a, NULL);
+    t->value = peft__take_dotted(p);
+    const peft__token *next = peft__token_at(p, 0);
+    if (peft__sign_is(p, "(")) t->list = peft__parse_arguments(p);
+    else if ((next->type == PEFT__TOKEN_NAME && !peft__name_is(p, "else") && !peft__name_is(p, "or") &&
+              !peft__name_is(p, "and")) ||
+             next->type == PEFT__TOKEN_TEXT || next->type == PEFT__TOKEN_NUMBER || peft__sign_is(p, "[") ||
+             peft__sign_is(p, "{")) {
+        if (peft__name_is(p, "is")) peft__unexpected(p, "no second \"is\"");
+        t->list = peft__parse_postfix(p, peft__parse_primary(p, false));
+    }
+    peft__ended(p, t);
+    return negated ? peft__term_over(p, PEFT__TERM_NOT, t, NULL) : t;
+}
+
+static peft__term *peft__parse_unary(peft__parser *p, bool filters) {
+    peft__term *t;
+    if (++p->depth > p->t->limits.max_depth)
+        peft__parse_error(p, peft__token_at(p, 0)->at, 0, "it is nested deeper than %d (max_depth)",
+                          p->t->limits.max_depth);
+    if (!p->status && (peft__sign_is(p, "-") || peft__sign_is(p, "+"))) {
+        peft__term *sign = peft__term_new(p, peft__sign_is(p, "-") ? PEFT__TERM_NEGATE : PEFT__TERM_PLUS);
+        p->at++;
+        sign->a = peft__parse_unary(p, false);
+        t = peft__ended(p, sign);
+    } else t = peft__parse_primary(p, false);
+    t = peft__parse_postfix(p, t);
+    while (filters && !p->status) {
+        if (peft__sign_is(p, "|")) t = peft__parse_filter(p, t);
+        else if (peft__skip_name(p, "is")) t = peft__parse_test(p, t);
+        else if (peft__sign_is(p, "(")) t = peft__parse_call(p, t);
+        else break;
+    }
+    p->depth--;
+    return t;
+}
+
+// on|name(...)|name(...); `on` NULL: the name stands at once.
+static peft__term *peft__parse_filter(peft__parser *p, peft__term *on) {
+    for (bool first = !on; first || peft__sign_is(p, "|"); first = false) {
+        if (!first) p->at++;
+        peft__term *t = peft__term_over(p, PEFT__TERM_FILTER, on, NULL);
+        t->value = peft__take_dotted(p);
+        if (peft__sign_is(p, "(")) t->list = peft__parse_arguments(p);
+        on = peft__ended(p, t);
+    }
+    return on;
+}
+
+enum {
+    PEFT__LEVEL_OR,
+    PEFT__LEVEL_AND,
+    PEFT__LEVEL_NOT,
+    PEFT__LEVEL_COMPARE,
+    PEFT__LEVEL_SUM,
+    PEFT__LEVEL_CONCAT,
+    PEFT__LEVEL_PRODUCT,
+    PEFT__LEVEL_POWER
+};
+
+// The operator that comes next: how tightly it binds, or -1.
+static int peft__next_operator(const peft__parser *p, int *sign) {
+    static const struct {
+        const char *text;
+        int level;
+    } signs[] = {{"==", PEFT__LEVEL_COMPARE}, {"!=", PEFT__LEVEL_COMPARE}, {"<=", PEFT__LEVEL_COMPARE},
+                 {">=", PEFT__LEVEL_COMPARE}, {"<", PEFT__LEVEL_COMPARE},  {">", PEFT__LEVEL_COMPARE},
+                 {"+", PEFT__LEVEL_SUM},      {"-", PEFT__LEVEL_SUM},      {"~", PEFT__LEVEL_CONCAT},
+                 {"*", PEFT__LEVEL_PRODUCT},  {"/", PEFT__LEVEL_PRODUCT},  {"//", PEFT__LEVEL_PRODUCT},
+                 {"%", PEFT__LEVEL_PRODUCT},  {"**", PEFT__LEVEL_POWER}};
+    for (int64_t i = 0; i < PEFT__COUNT(signs); i++)
+        if (peft__sign_is(p, signs[i].text)) {
+            *sign = signs[i].text[1] ? signs[i].text[0] << 8 | signs[i].text[1] : signs[i].text[0];
+            return signs[i].level;
+        }
+    if (peft__name_is(p, "or")) return PEFT__LEVEL_OR;
+    if (peft__name_is(p, "and")) return PEFT__LEVEL_AND;
+    *sign = peft__name_is(p, "in") ? 'i' : 'n';
+    bool in = *sign == 'i' || (peft__name_is(p, "not") && peft__token_is(p, 1, PEFT__TOKEN_NAME, "in"));
+    return in ? (int)PEFT__LEVEL_COMPARE : -1;
+}
+
+static peft__term *peft__parse_binary(peft__parser *p, int least) {
+    peft__term *left;
+    if (++p->depth > p->t->limits.max_depth)
+        peft__parse_error(p, peft__token_at(p, 0)->at, 0, "it is nested deeper than %d (max_depth)",
+                          p->t->limits.max_depth);
+    if (least <= PEFT__LEVEL_NOT && peft__name_is(p, "not")) {
+        left = peft__term_new(p, PEFT__TERM_NOT);
+        p->at++;
+        left->a = peft__parse_binary(p, PEFT__LEVEL_NOT);
+        peft__ended(p, left);
+    } else left = peft__parse_unary(p, true);
+    int sign = 0, level = 0;
+    while (!p->status && (level = peft__next_operator(p, &sign)) >= least) {
+        peft__term_kind kind = level == PEFT__LEVEL_OR ? PEFT__TERM_OR
+            : level == PEFT__LEVEL_AND                 ? PEFT__TERM_AND
+            : level == PEFT__LEVEL_COMPARE             ? PEFT__TERM_COMPARE
+            : level == PEFT__LEVEL_CONCAT              ? PEFT__TERM_CONCAT
+                                                       : PEFT__TERM_BINARY;
+        peft__term *t = peft__term_over(p, kind, left, NULL), **tail = &t->list;
+        if (kind == PEFT__TERM_COMPARE || kind == PEFT__TERM_CONCAT) {  // chains
+            if (kind == PEFT__TERM_CONCAT) *tail = left, tail = &left->next, t->a = NULL;
+            while (!p->status && peft__next_operator(p, &sign) == level) {
+                p->at += sign == 'n' ? 2 : 1;
+                peft__term *right = peft__parse_binary(p, level + 1);
+                if (kind == PEFT__TERM_COMPARE) {
+                    right = peft__term_over(p, PEFT__TERM_OPERAND, right, NULL);
+                    right->sign = sign;
+                }
+                *tail = right;
+                tail = &right->next;
+            }
+        } else {
+            t->sign = sign;
+            p->at++;
+            t->b = peft__parse_binary(p, level + 1);
+        }
+        left = peft__ended(p, t);
+    }
+    p->depth--;
+    return left;
+}
+
+static peft__term *peft__parse_expression(peft__parser *p) {
+    peft__term *t = peft__parse_binary(p, 0);
+    while (peft__skip_name(p, "if")) {
+        peft__term *whole = peft__term_over(p, PEFT__TERM_CONDITION, NULL, t);
+        whole->begin = t->begin;
+        whole->a = peft__parse_binary(p, 0);
+        if (peft__skip_name(p, "else")) {
+            if (++p->depth > p->t->limits.max_depth)
+                peft__parse_error(p, t->begin, 0, "it is nested deeper than %d (max_depth)",
+                                  p->t->limits.max_depth);
+            whole->c = peft__parse_expression(p);
+            p->depth--;
+        }
+        t = peft__ended(p, whole);
+    }
+    return t;
+}
+
+// ---- statements
+
+static peft__term *peft__parse_body(peft__parser *p, const char *const *ends);
+
+// The end of a tag, then statements up to the tag of one of the names, which is current then.
+static void peft__parse_block(peft__parser *p, peft__term *t, peft__term **body, const char *const *ends) {
+    peft__skip_sign(p, ":");
+    if (peft__token_at(p, 0)->type != PEFT__TOKEN_BLOCK_END) peft__unexpected(p, "the end of the tag");
+    p->at++;
+    t->body_begin = peft__token_at(p, 0)->at;
+    *body = peft__parse_body(p, ends);
+    t->body_end = peft__token_at(p, 0)->at;
+    if (peft__token_at(p, 0)->type == PEFT__TOKEN_END)
+        peft__parse_error(p, t->begin, t->size, "\"%s\" is missing", ends[0]);
+}
+
+static void peft__parse_last_block(peft__parser *p, peft__term *t, peft__term **body, const char *end) {
+    const char *ends[] = {end, NULL};
+    peft__parse_block(p, t, body, ends);
+    p->at++;
+}
+
+static void peft__make_target(peft__parser *p, peft__term *t, uint8_t use) {
+    if (t->kind == PEFT__TERM_NAME) t->use = use;
+    else if (t->kind == PEFT__TERM_TUPLE)
+        for (peft__term *i = t->list; i && !p->status; i = i->next) peft__make_target(p, i, use);
+    else if (t->kind != PEFT__TERM_ATTRIBUTE)
+        peft__parse_error(p, t->begin, t->size, "nothing can be assigned to this");
+}
+
+static peft__term *peft__parse_target(peft__parser *p, int how, uint8_t use) {
+    peft__term *t = peft__parse_tuple(p, how | PEFT__TUPLE_TARGET);
+    peft__make_target(p, t, use);
+    return t;
+}
+
+static void peft__parse_for(peft__parser *p, peft__term *t) {
+    static const char *const ends[] = {"endfor", "else", NULL};
+    const peft__term *names = p->names;
+    t->a = peft__parse_target(p, 0, PEFT__USE_PARAMETER);
+    if (!peft__skip_name(p, "in")) peft__unexpected(p, "in");
+    t->b = peft__parse_tuple(p, PEFT__TUPLE_PLAIN);
+    if (peft__skip_name(p, "if")) t->c = peft__parse_expression(p);
+    t->recursive = peft__skip_name(p, "recursive");
+    peft__ended(p, t);
+    peft__parse_block(p, t, &t->body, ends);
+    t->has_loop = t->recursive;
+    for (const peft__term *n = p->names; n && n != names && !p->status; n = n->earlier) {
+        if (!peft__text_is(n->value, "loop") || (n->use == PEFT__USE_LOAD && n->begin < t->body_begin))
+            continue;
+        if (n->use != PEFT__USE_LOAD)
+            peft__parse_error(p, n->begin, n->size, "\"loop\" cannot be assigned to in a loop");
+        t->has_loop = true;
+    }
+    bool with_else = peft__name_is(p, "else");
+    p->at++;
+    if (with_else) {
+        const char *begin = t->body_begin, *end = t->body_end;
+        peft__parse_last_block(p, t, &t->other, "endfor");
+        t->body_begin = begin;
+        t->body_end = end;
+    }
+}
+
+static void peft__parse_if(peft__parser *p, peft__term *t) {
+    static const char *const ends[] = {"endif", "elif", "else", NULL};
+    peft__term **tail = &t->list;
+    for (bool last = false; !p->status;) {
+        peft__term *arm = peft__term_new(p, PEFT__TERM_ARM);
+        *tail = arm;
+        tail = &arm->next;
+        if (!last) arm->a = peft__parse_tuple(p, PEFT__TUPLE_PLAIN);
+        peft__ended(p, arm);
+        if (last) peft__parse_last_block(p, arm, &arm->body, "endif");
+        else peft__parse_block(p, arm, &arm->body, ends);
+        if (last) break;
+        bool more = peft__name_is(p, "elif");
+        last = peft__name_is(p, "else");
+        p->at++;
+        if (!more && !last) break;
+    }
+}
+
+static void peft__parse_set(peft__parser *p, peft__term *t) {
+    t->a = peft__parse_target(p, PEFT__TUPLE_NAMESPACE, PEFT__USE_STORE);
+    if (peft__skip_sign(p, "=")) {
+        t->b = peft__parse_tuple(p, 0);
+        return;
+    }
+    t->kind = PEFT__TERM_SET_BLOCK;
+    if (peft__skip_sign(p, "|")) t->b = peft__parse_filter(p, NULL);
+    peft__ended(p, t);
+    peft__parse_last_block(p, t, &t->body, "endset");
+}
+
+static void peft__parse_signature(peft__parser *p, peft__term *t) {
+    peft__term **tail = &t->list;
+    bool defaults = false;
+    peft__expect_sign(p, "(");
+    while (!p->status && !peft__sign_is(p, ")")) {
+        if (t->list) peft__expect_sign(p, ",");
+        peft__term *name = peft__name_term(p, PEFT__USE_PARAMETER);
+        if (peft__skip_sign(p, "=")) name->b = peft__parse_expression(p), defaults = true;
+        else if (defaults)
+            peft__parse_error(p, name->begin, name->size,
+                              "a parameter without a default behind one that has it");
+        if (peft__text_is(name->value, "caller") && !name->b)
+            peft__parse_error(p, name->begin, name->size, "the parameter \"caller\" needs a default");
+        *tail = name;
+        tail = &name->next;
+    }
+    peft__expect_sign(p, ")");
+}
+
+// Which of caller, varargs and kwargs the body of a macro reads.
+static void peft__macro_uses(const peft__parser *p, peft__term *t, const peft__term *names) {
+    for (const peft__term *n = p->names; n && n != names && !p->status; n = n->earlier) {
+        if (n->begin < t->body_begin || n->use != PEFT__USE_LOAD) continue;
+        if (peft__text_is(n->value, "caller")) t->takes_caller = true;
+        if (peft__text_is(n->value, "varargs")) t->takes_varargs = true;
+        if (peft__text_is(n->value, "kwargs")) t->takes_kwargs = true;
+    }
+    for (const peft__term *a = t->list; a; a = a->next) {
+        if (peft__text_is(a->value, "caller")) t->takes_caller = false;
+        if (peft__text_is(a->value, "varargs")) t->takes_varargs = false;
+        if (peft__text_is(a->value, "kwargs")) t->takes_kwargs = false;
+    }
+}
+
+static void peft__parse_macro(peft__parser *p, peft__term *t) {
+    peft__term *names = p->names;
+    if (t->kind == PEFT__TERM_MACRO) {
+        t->a = peft__name_term(p, PEFT__USE_STORE);
+        peft__parse_signature(p, t);
+    } else {
+        if (peft__sign_is(p, "(")) peft__parse_signature(p, t);
+        t->a = peft__parse_expression(p);
+        if (t->a->kind != PEFT__TERM_CALL) peft__parse_error(p, t->a->begin, t->a->size, "a call expected");
+    }
+    peft__ended(p, t);
+    peft__parse_last_block(p, t, &t->body, t->kind == PEFT__TERM_MACRO ? "endmacro" : "endcall");
+    peft__macro_uses(p, t, names);
+}
+
+static void peft__parse_filter_block(peft__parser *p, peft__term *t) {
+    t->b = peft__parse_filter(p, NULL);
+    peft__ended(p, t);
+    peft__parse_last_block(p, t, &t->body, "endfilter");
+}
+
+static void peft__parse_with(peft__parser *p, peft__term *t) {
+    peft__term **tail = &t->list;
+    while (!p->status && peft__token_at(p, 0)->type != PEFT__TOKEN_BLOCK_END) {
+        if (t->list) peft__expect_sign(p, ",");
+        peft__term *set = peft__term_new(p, PEFT__TERM_SET);
+        set->a = peft__parse_target(p, 0, PEFT__USE_PARAMETER);
+        peft__expect_sign(p, "=");
+        set->b = peft__parse_expression(p);
+        *tail = peft__ended(p, set);
+        tail = &set->next;
+    }
+    peft__ended(p, t);
+    peft__parse_last_block(p, t, &t->body, "endwith");
+}
+
+static void peft__parse_generation(peft__parser *p, peft__term *t) {
+    peft__parse_last_block(p, t, &t->body, "endgeneration");
+}
+
+static void peft__parse_print(peft__parser *p, peft__term *t) {  // {% print a, b %}
+    t->kind = PEFT__TERM_CONCAT;
+    peft__term **tail = &t->list;
+    while (!p->status && peft__token_at(p, 0)->type != PEFT__TOKEN_BLOCK_END) {
+        if (t->list) peft__expect_sign(p, ",");
+        *tail = peft__parse_expression(p);
+        tail = &(*tail)->next;
+    }
+    peft__term *inner = peft__term_over(p, PEFT__TERM_CONCAT, NULL, NULL);
+    inner->begin = t->begin;
+    inner->list = t->list;
+    t->kind = PEFT__TERM_PRINT;
+    t->list = NULL;
+    t->a = peft__ended(p, inner);
+}
+
+static void peft__parse_nothing(peft__parser *p, peft__term *t) { (void)p, (void)t; }
+
+static const struct {
+    const char *name;
+    peft__term_kind kind;
+    void (*parse)(peft__parser *p, peft__term *t);  // NULL: known to Jinja, not supported here
+} peft__statements[] = {
+    {"for", PEFT__TERM_FOR, peft__parse_for},
+    {"if", PEFT__TERM_IF, peft__parse_if},
+    {"set", PEFT__TERM_SET, peft__parse_set},
+    {"macro", PEFT__TERM_MACRO, peft__parse_macro},
+    {"call", PEFT__TERM_CALL_BLOCK, peft__parse_macro},
+    {"filter", PEFT__TERM_FILTER_BLOCK, peft__parse_filter_block},
+    {"with", PEFT__TERM_WITH, peft__parse_with},
+    {"generation", PEFT__TERM_GENERATION, peft__parse_generation},
+    {"print", PEFT__TERM_PRINT, peft__parse_print},
+    {"break", PEFT__TERM_BREAK, peft__parse_nothing},
+    {"continue", PEFT__TERM_CONTINUE, peft__parse_nothing},
+    {"block", PEFT__TERM_DATA, NULL},
+    {"extends", PEFT__TERM_DATA, NULL},
+    {"include", PEFT__TERM_DATA, NULL},
+    {"import", PEFT__TERM_DATA, NULL},
+    {"from", PEFT__TERM_DATA, NULL},
+    {"autoescape", PEFT__TERM_DATA, NULL},
+};
+
+static peft__term *peft__parse_statement(peft__parser *p) {
+    const peft__token *name = peft__token_at(p, 0);
+    for (int64_t i = 0; i < PEFT__COUNT(peft__statements); i++) {
+        if (!peft__name_is(p, peft__statements[i].name)) continue;
+        peft__term *t = peft__term_new(p, peft__statements[i].kind);
+        if (!peft__statements[i].parse)
+            peft__parse_error(p, name->at, name->size,
+                              "the statement \"%s\" is not supported: a template stands alone",
+                              peft__statements[i].name);
+        else {
+            p->at++;
+            peft__ended(p, t);
+            peft__statements[i].parse(p, t);
+        }
+        if (peft__token_at(p, 0)->type != PEFT__TOKEN_BLOCK_END) peft__unexpected(p, "the end of the tag");
+        p->at++;
+        return t;
+    }
+    peft__parse_error(p, name->at, name->size,
+                      name->type == PEFT__TOKEN_NAME ? "unknown statement \"%.*s\""
+                                                     : "the name of a statement expected, not \"%.*s\"",
+                      peft__shown(name->size), name->at);
+    return peft__term_new(p, PEFT__TERM_DATA);
+}
+
+static peft__term *peft__parse_body(peft__parser *p, const char *const *ends) {
+    peft__term *first = NULL, **tail = &first;
+    if (++p->depth > p->t->limits.max_depth)
+        peft__parse_error(p, peft__token_at(p, 0)->at, 0, "it is nested deeper than %d (max_depth)",
+                          p->t->limits.max_depth);
+    while (!p->status && peft__token_at(p, 0)->type != PEFT__TOKEN_END) {
+        const peft__token *token = peft__token_at(p, 0);
+        peft__term *t = NULL;
+        p->at++;
+        if (token->type == PEFT__TOKEN_DATA) {
+            p->at--;
+            t = peft__term_new(p, PEFT__TERM_DATA);
+            t->value = peft__tree_text(p, token->at, token->size);
+            p->at++;
+        } else if (token->type == PEFT__TOKEN_PRINT) {
+            t = peft__term_new(p, PEFT__TERM_PRINT);
+            t->a = peft__parse_tuple(p, 0);
+            if (peft__token_at(p, 0)->type != PEFT__TOKEN_PRINT_END)
+                peft__unexpected(p, "the end of the tag");
+            p->at++;
+        } else {
+            bool ended = false;
+            for (int i = 0; ends && ends[i] && !ended; i++) ended = peft__name_is(p, ends[i]);
+            if (ended) break;
+            t = peft__parse_statement(p);
+        }
+        if (t == &p->spare) break;
+        *tail = t;
+        tail = &t->next;
+    }
+    p->depth--;
+    return first;
+}
+
+// ---- names: which scope each lives in, as Jinja compiles them
+
+static const peft__builtin *peft__find_builtin(const peft_template *t, const peft__builtin *table,
+                                               int64_t count, const peft__text *name);
+static const peft__builtin *peft__find_filter(const peft_template *t, const peft__text *name);
+static const peft__builtin *peft__find_test(const peft_template *t, const peft__text *name);
+static const peft__builtin *peft__find_global(const peft_template *t, const peft__text *name);
+
+static int peft__frame_own(const peft__frame *f, const peft__text *name) {
+    for (int i = 0; f && i < f->count; i++)
+        if (f->slots[i].name->size == name->size &&
+            memcmp(f->slots[i].name->data, name->data, name->size) == 0)
+            return i;
+    return -1;
+}
+
+static bool peft__frame_find(const peft__frame *f, const peft__text *name, int *up, int *slot) {
+    for (*up = 0; f; f = f->parent, ++*up)
+        if ((*slot = peft__frame_own(f, name)) >= 0) return true;
+    return false;
+}
+
+static peft__frame *peft__frame_new(peft__parser *p, peft__frame *parent) {
+    peft__frame *f = (peft__frame *)peft__arena_alloc(&p->t->tree, sizeof(peft__frame));
+    if (!f) {
+        p->status = PEFT_ERROR_MEMORY;
+        return NULL;
+    }
+    memset(f, 0, sizeof(*f));
+    f->parent = parent;
+    return f;
+}
+
+static int peft__frame_add(peft__parser *p, peft__frame *f, const peft__text *name, peft__slot_load load) {
+    if (p->status) return 0;
+    if (f->count == f->capacity) {
+        int more = PEFT__MAX(2 * f->capacity, 8);
+        peft__slot *grown = (peft__slot *)peft__arena_alloc(&p->t->tree, (size_t)more * sizeof(peft__slot));
+        if (!grown) {
+            p->status = PEFT_ERROR_MEMORY;
+            return 0;
+        }
+        if (f->count) memcpy(grown, f->slots, (size_t)f->count * sizeof(peft__slot));
+        f->slots = grown;
+        f->capacity = more;
+    }
+    peft__slot *s = &f->slots[f->count];
+    memset(s, 0, sizeof(*s));
+    s->name = name;
+    s->load = load;
+    if (load == PEFT__FROM_RECORD) s->builtin = peft__find_global(p->t, name);
+    return f->count++;
+}
+
+static int peft__frame_parameter(peft__parser *p, peft__frame *f, const char *name) {
+    peft__value text = peft__tree_text(p, name, strlen(name));
+    if (p->status) return 0;
+    int own = peft__frame_own(f, text.as.text);
+    return own >= 0 ? own : peft__frame_add(p, f, text.as.text, PEFT__FROM_NOWHERE);
+}
+
+// A name is first met. Stored in every way that leads here: its slot is empty before; only in a branch: the
+// slot holds what is outside. `branch`: within an if.
+static void peft__declare_name(peft__parser *p, peft__frame *f, const peft__term *t, bool branch) {
+    const peft__text *name = t->value.as.text;
+    int up, slot;
+    if (peft__frame_own(f, name) >= 0) return;
+    if (t->use == PEFT__USE_PARAMETER) peft__frame_add(p, f, name, PEFT__FROM_NOWHERE);
+    else if (t->use == PEFT__USE_STORE) {
+        bool outside = peft__frame_find(f->parent, name, &up, &slot);
+        int own = peft__frame_add(p, f, name,
+                                  outside      ? PEFT__FROM_OUTSIDE
+                                      : branch ? PEFT__FROM_RECORD
+                                               : PEFT__FROM_NOWHERE);
+        if (outside && !p->status) f->slots[own].up = up, f->slots[own].slot = slot;
+    } else if (!peft__frame_find(f->parent, name, &up, &slot)) {
+        if (peft__text_is(t->value, "self"))
+            peft__parse_error(p, t->begin, t->size, "\"self\" is not supported");
+        peft__frame_add(p, f, name, PEFT__FROM_RECORD);
+    }
+}
+
+enum { PEFT__DECLARE, PEFT__RESOLVE };
+
+static void peft__scan_all(peft__parser *p, peft__term *t, peft__frame *f, int pass, bool soft, bool branch);
+static void peft__scan(peft__parser *p, peft__term *t, peft__frame *f, int pass, bool soft, bool branch);
+
+static void peft__scan_scope(peft__parser *p, peft__frame *f, peft__term *first, peft__term *then) {
+    for (int pass = PEFT__DECLARE; pass <= PEFT__RESOLVE && !p->status; pass++) {
+        peft__scan(p, first, f, pass, false, false);
+        peft__scan_all(p, then, f, pass, false, false);
+    }
+}
+
+static void peft__scan_macro(peft__parser *p, peft__term *t, peft__frame *outside) {
+    peft__frame *f = t->frame = peft__frame_new(p, outside);
+    int sealed = p->sealed;
+    p->sealed = 1;
+    for (int pass = PEFT__DECLARE; pass <= PEFT__RESOLVE && !p->status; pass++) {
+        for (peft__term *a = t->list; a; a = a->next) peft__scan(p, a, f, pass, false, false);
+        if (t->takes_caller) t->slots[0] = peft__frame_parameter(p, f, "caller");
+        if (t->takes_kwargs) t->slots[2] = peft__frame_parameter(p, f, "kwargs");
+        if (t->takes_varargs) t->slots[1] = peft__frame_parameter(p, f, "varargs");
+        for (peft__term *a = t->list; a; a = a->next) peft__scan(p, a->b, f, pass, false, false);
+        peft__scan_all(p, t->body, f, pass, false, false);
+    }
+    p->sealed = sealed;
+}
+
+static void peft__scan_for(peft__parser *p, peft__term *t, peft__frame *outside) {
+    int sealed = p->sealed;
+    peft__frame *f = t->frame = peft__frame_new(p, outside);
+    if (t->c) {
+        t->test_frame = peft__frame_new(p, outside);
+        for (int pass = PEFT__DECLARE; pass <= PEFT__RESOLVE && !p->status; pass++) {
+            peft__scan(p, t->a, t->test_frame, pass, false, false);
+            peft__scan(p, t->c, t->test_frame, pass, false, false);
+        }
+    }
+    if (t->other) {
+        t->other_frame = peft__frame_new(p, outside);
+        if (t->recursive) p->sealed = 1;
+        peft__scan_scope(p, t->other_frame, NULL, t->other);
+    }
+    peft__scan(p, t->a, f, PEFT__DECLARE, false,
+               false);  // first: their slots are those of the condition's frame
+    if (t->has_loop) t->slots[0] = peft__frame_parameter(p, f, "loop");
+    p->sealed = 0;
+    peft__scan_scope(p, f, t->a, t->body);
+    p->sealed = sealed;
+}
+
+// Finds the slot of every name in a term and in what it holds, and the functions of filters and tests. A
+// filter that is not there is an error at once, but under an if ("soft") only when it is reached.
+static void peft__scan(peft__parser *p, peft__term *t, peft__frame *f, int pass, bool soft, bool branch) {
+    if (!t || p->status) return;
+    if (++p->depth > p->t->limits.max_depth)
+        peft__parse_error(p, t->begin, t->size, "it is nested deeper than %d (max_depth)",
+                          p->t->limits.max_depth);
+    bool scope = pass == PEFT__RESOLVE && !p->status;
+    switch (t->kind) {
+    case PEFT__TERM_NAME:
+        if (pass == PEFT__DECLARE) peft__declare_name(p, f, t, branch);
+        else peft__frame_find(f, t->value.as.text, &t->up, &t->slot);
+        break;
+    case PEFT__TERM_FOR:
+        peft__scan(p, t->b, f, pass, soft, branch);
+        if (scope) peft__scan_for(p, t, f);
+        break;
+    case PEFT__TERM_IF:
+        for (peft__term *arm = t->list; arm; arm = arm->next) {
+            peft__scan(p, arm->a, f, pass, true, branch || arm != t->list);
+            peft__scan_all(p, arm->body, f, pass, true, true);
+        }
+        break;
+    case PEFT__TERM_SET:
+        peft__scan(p, t->b, f, pass, soft, branch);
+        peft__scan(p, t->a, f, pass, soft, branch);
+        break;
+    case PEFT__TERM_SET_BLOCK:
+        peft__scan(p, t->a, f, pass, soft, branch);
+        if (scope) peft__scan_scope(p, t->frame = peft__frame_new(p, f), t->b, t->body);
+        break;
+    case PEFT__TERM_FILTER_BLOCK:
+        peft__scan(p, t->b, f, pass, soft, branch);
+        if (scope) peft__scan_scope(p, t->frame = peft__frame_new(p, f), t->b, t->body);
+        break;
+    case PEFT__TERM_MACRO:
+        peft__scan(p, t->a, f, pass, soft, branch);
+        if (scope) peft__scan_macro(p, t, f);
+        break;
+    case PEFT__TERM_GENERATION:
+        if (scope) peft__scan_macro(p, t, f);
+        break;
+    case PEFT__TERM_CALL_BLOCK:
+        peft__scan(p, t->a, f, pass, soft, branch);
+        if (scope) peft__scan_macro(p, t, f);
+        break;
+    case PEFT__TERM_WITH:
+        for (peft__term *s = t->list; s; s = s->next) peft__scan(p, s->b, f, pass, soft, branch);
+        if (!scope) break;
+        t->frame = peft__frame_new(p, f);
+        for (int inner = PEFT__DECLARE; inner <= PEFT__RESOLVE && !p->status; inner++) {
+            for (peft__term *s = t->list; s; s = s->next) peft__scan(p, s->a, t->frame, inner, false, false);
+            peft__scan_all(p, t->body, t->frame, inner, false, false);
+        }
+        break;
+    case PEFT__TERM_BREAK:
+    case PEFT__TERM_CONTINUE:
+        if (p->sealed) peft__parse_error(p, t->begin, t->size, "it is not within a loop");
+        break;
+    case PEFT__TERM_FILTER:
+    case PEFT__TERM_TEST: {
+        bool filter = t->kind == PEFT__TERM_FILTER;
+        t->builtin =
+            filter ? peft__find_filter(p->t, t->value.as.text) : peft__find_test(p->t, t->value.as.text);
+        if (!t->builtin && !soft)
+            peft__parse_error(p, t->begin, t->size, "there is no %s \"%.*s\"", filter ? "filter" : "test",
+                              peft__shown(t->value.as.text->size), t->value.as.text->data);
+        peft__scan(p, t->a, f, pass, soft, branch);
+        peft__scan_all(p, t->list, f, pass, soft, branch);
+        break;
+    }
+    default: {
+        bool inner = soft || t->kind == PEFT__TERM_CONDITION;
+        peft__scan(p, t->a, f, pass, inner, branch);
+        peft__scan(p, t->b, f, pass, inner, branch);
+        peft__scan(p, t->c, f, pass, inner, branch);
+        peft__scan_all(p, t->list, f, pass, inner, branch);
+    }
+    }
+    p->depth--;
+}
+
+static void peft__scan_all(peft__parser *p, peft__term *t, peft__frame *f, int pass, bool soft, bool branch) {
+    for (; t && !p->status; t = t->next) peft__scan(p, t, f, pass, soft, branch);
+}
+
+// ---- evaluation
+
+static peft__value peft__render_error(peft__render *r, peft_status status, const char *format, va_list args) {
+    char what[PEFT__ERROR_SIZE / 2];
+    if (r->status) return peft__none();
+    peft__vformat(what, sizeof(what), format, args);
+    r->status = status;
+    peft__template_fail(r->t, status, r->at ? r->at->begin : r->t->source, r->at ? r->at->size : 0, what);
+    return peft__none();
+}
+
+static peft__value peft__refuse(peft__render *r, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    peft__render_error(r, PEFT_ERROR_ARGUMENT, format, args);
+    va_end(args);
+    return peft__none();
+}
+
+static peft__value peft__unable(peft__render *r, const char *format, ...) {  // what Jinja can do
+    va_list args;
+    va_start(args, format);
+    peft__render_error(r, PEFT_ERROR_UNSUPPORTED, format, args);
+    va_end(args);
+    return peft__none();
+}
+
+static peft__value peft__undefined(const peft__text *name, bool attribute) {
+    peft__value v = peft__of_kind(PEFT__UNDEFINED);
+    v.as.text = (peft__text *)(uintptr_t)name;
+    v.flag = attribute;
+    return v;
+}
+
+static peft__value peft__eval(peft__render *r, const peft__term *t, peft__scope *s);
+static void peft__run_terms(peft__render *r, const peft__term *t, peft__scope *s);
+
+static peft__scope *peft__enter(peft__render *r, const peft__frame *f, peft__scope *parent) {
+    peft__scope *s =
+        (peft__scope *)peft__render_alloc(r, sizeof(peft__scope) + (size_t)f->count * sizeof(peft__value));
+    if (!s) return NULL;
+    s->parent = parent;
+    s->slots = (peft__value *)(void *)(s + 1);
+    for (int i = 0; i < f->count; i++) {
+        const peft__slot *slot = &f->slots[i];
+        s->slots[i] = peft__of_kind(PEFT__MISSING);
+        if (slot->load == PEFT__FROM_OUTSIDE) {
+            const peft__scope *from = parent;
+            for (int up = slot->up; up > 0; up--) from = from->parent;
+            s->slots[i] = from->slots[slot->slot];
+        } else if (slot->load == PEFT__FROM_RECORD) {
+            peft__value key = peft__of_kind(PEFT__TEXT);
+            key.as.text = (peft__text *)(uintptr_t)slot->name;
+            s->slots[i] = peft__dict_get(r, r->record, key);
+            if (s->slots[i].kind == PEFT__MISSING && slot->builtin) {
+                s->slots[i].kind = PEFT__FUNCTION;
+                s->slots[i].as.builtin = slot->builtin;
+            }
+        }
+    }
+    return r->status ? NULL : s;
+}
+
+static peft__value peft__big_number(peft__render *r) {
+    return peft__unable(r, "a whole number of more than 64 bits");
+}
+
+static bool peft__whole_product(int64_t a, int64_t b, int64_t *out) {
+    uint64_t x = a < 0 ? 0 - (uint64_t)a : (uint64_t)a, y = b < 0 ? 0 - (uint64_t)b : (uint64_t)b;
+    bool negative = (a < 0) != (b < 0);
+    if (y && x > UINT64_MAX / y) return false;
+    uint64_t m = x * y;
+    if (m > (uint64_t)INT64_MAX + negative) return false;
+    *out = negative ? (int64_t)(0 - m) : (int64_t)m;
+    return true;
+}
+
+static peft__value peft__whole_power(peft__render *r, int64_t base, int64_t exponent) {
+    int64_t result = 1;
+    bool fits = true;
+    for (; exponent > 0 && fits; exponent /= 2) {
+        if (exponent % 2) fits = peft__whole_product(result, base, &result);
+        if (exponent > 1) fits = fits && peft__whole_product(base, base, &base);
+    }
+    return fits ? peft__integer(result) : peft__big_number(r);
+}
+
+static double peft__floor_mod(double x, double y, double *quotient) {  // as Python's // and %
+    double mod = fmod(x, y), div = (x - mod) / y;
+    if (mod != 0 && (y < 0) != (mod < 0)) mod += y, div -= 1;
+    else if (mod == 0) mod = copysign(0, y);
+    double whole = floor(div);
+    if (div - whole > 0.5) whole += 1;
+    *quotient = div != 0 ? whole : copysign(0, x / y);
+    return mod;
+}
+
+static peft__value peft__arithmetic(peft__render *r, int sign, peft__value a, peft__value b) {
+    double x = peft__as_double(a), y = peft__as_double(b), quotient;
+    int64_t i = a.as.integer, j = b.as.integer, k = 0;
+    bool whole = peft__is_whole(a) && peft__is_whole(b),
+         division = sign == '/' || sign == '%' || sign == ('/' << 8 | '/');
+    if (division && y == 0) return peft__refuse(r, "division by zero");
+    switch (sign) {
+    case '+':
+        if (!whole) return peft__real(x + y);
+        return (j > 0 ? i > INT64_MAX - j : i < INT64_MIN - j) ? peft__big_number(r) : peft__integer(i + j);
+    case '-':
+        if (!whole) return peft__real(x - y);
+        return (j < 0 ? i > INT64_MAX + j : i < INT64_MIN + j) ? peft__big_number(r) : peft__integer(i - j);
+    case '*':
+        if (!whole) return peft__real(x * y);
+        return peft__whole_product(i, j, &k) ? peft__integer(k) : peft__big_number(r);
+    case '/': return peft__real(x / y);
+    case '%':
+        if (!whole) return peft__real(peft__floor_mod(x, y, &quotient));
+        if (j == -1) return peft__integer(0);
+        k = i % j;
+        return peft__integer(k && (k < 0) != (j < 0) ? k + j : k);
+    case '/' << 8 | '/':
+        if (!whole) return peft__floor_mod(x, y, &quotient), peft__real(quotient);
+        if (j == -1) return i == INT64_MIN ? peft__big_number(r) : peft__integer(-i);
+        k = i / j;
+        return peft__integer(i % j && (i < 0) != (j < 0) ? k - 1 : k);
+    default:  // **
+        if (x == 0 && y < 0) return peft__refuse(r, "0 cannot be raised to a negative power");
+        if (whole && j >= 0) return peft__whole_power(r, i, j);
+        if (x < 0 && y != floor(y)) return peft__unable(r, "complex numbers");
+        quotient = pow(x, y);
+        if (quotient - quotient != 0 && x - x == 0 && y - y == 0)
+            return peft__refuse(r, "the result is too large");
+        return peft__real(quotient);
+    }
+}
+
+static peft__value peft__repeated(peft__render *r, peft__value v, int64_t times) {
+    if (v.kind == PEFT__TEXT) {
+        size_t start = r->out.size;
+        peft__put_times(r, v.as.text->data, v.as.text->size, times);
+        peft__value text = peft__taken(r, start);
+        text.flag = v.flag && !r->status;
+        return text;
+    }
+    int64_t n = v.as.list->count, total = 0;
+    if (times < 0) times = 0;
+    if (!peft__mul(n, times, &total)) total = INT64_MAX / 64;
+    peft__value list = peft__list_new(r, v.kind, total);
+    for (int64_t i = 0; i < total && !r->status; i++) {
+        if (!peft__spend(r, 0)) break;
+        peft__list_add(r, list, v.as.list->items[i % n]);
+    }
+    return list;
+}
+
+static peft__value peft__joined(peft__render *r, peft__value a, peft__value b) {
+    size_t start = r->out.size;
+    bool safe = a.flag || b.flag;
+    if (safe) peft__put_html(r, a), peft__put_html(r, b);
+    else peft__put_text(r, a), peft__put_text(r, b);
+    peft__value text = peft__taken(r, start);
+    text.flag = safe && !r->status;
+    return text;
+}
+
+static const char *peft__sign_text(int sign, char *out) {
+    size_t n = 0;
+    if (sign > 255) out[n++] = (char)(sign >> 8);
+    out[n++] = (char)(sign & 255);
+    out[n] = 0;
+    return out;
+}
+
+static peft__value peft__binary(peft__render *r, int sign, peft__value a, peft__value b) {
+    char text[4];
+    bool list = (a.kind == PEFT__LIST || a.kind == PEFT__TUPLE);
+    if (r->status) return peft__none();
+    if (a.kind == PEFT__UNDEFINED) return peft__undefined_error(r, a);
+    if (sign == '%' && a.kind == PEFT__TEXT) return peft__percent(r, a, b);
+    if (b.kind == PEFT__UNDEFINED) return peft__undefined_error(r, b);
+    if (peft__is_number(a) && peft__is_number(b)) return peft__arithmetic(r, sign, a, b);
+    if (sign == '*' && peft__is_whole(b) && (a.kind == PEFT__TEXT || list))
+        return peft__repeated(r, a, b.as.integer);
+    if (sign == '*' && peft__is_whole(a) && (b.kind >= PEFT__TEXT && b.kind <= PEFT__TUPLE))
+        return peft__repeated(r, b, a.as.integer);
+    if (sign == '+' && a.kind == PEFT__TEXT && b.kind == PEFT__TEXT) return peft__joined(r, a, b);
+    if (sign == '+' && list && a.kind == b.kind) {
+        peft__value sum = peft__list_new(r, a.kind, a.as.list->count + b.as.list->count);
+        peft__spend(r, (size_t)(a.as.list->count + b.as.list->count) * sizeof(peft__value));
+        for (int64_t i = 0; i < a.as.list->count && !r->status; i++)
+            peft__list_add(r, sum, a.as.list->items[i]);
+        for (int64_t i = 0; i < b.as.list->count && !r->status; i++)
+            peft__list_add(r, sum, b.as.list->items[i]);
+        return sum;
+    }
+    return peft__refuse(r, "unsupported operand type(s) for %s: '%s' and '%s'", peft__sign_text(sign, text),
+                        peft__kind_name(a), peft__kind_name(b));
+}
+
+static bool peft__compare(peft__render *r, int sign, peft__value a, peft__value b) {
+    char text[4];
+    int c;
+    switch (sign) {
+    case '=' << 8 | '=': return peft__equal(r, a, b);
+    case '!' << 8 | '=': return !peft__equal(r, a, b);
+    case 'i': return peft__contains(r, b, a);
+    case 'n': return !peft__contains(r, b, a);
+    default: break;
+    }
+    c = peft__order(r, a, b, peft__sign_text(sign, text));
+    return c != 2 && (sign == '<' ? c < 0 : sign == '>' ? c > 0 : sign == ('<' << 8 | '=') ? c <= 0 : c >= 0);
+}
+
+// ---- attributes and items
+
+static const peft__builtin *peft__find_method(peft__value v, const peft__text *name, bool *known);
+static peft__value peft__loop_attribute(peft__render *r, peft__value loop, const peft__text *name);
+
+static peft__value peft__bound(peft__render *r, peft__value subject, const peft__builtin *b) {
+    peft__method *m = (peft__method *)peft__render_alloc(r, sizeof(peft__method));
+    if (!m) return peft__none();
+    m->subject = subject;
+    m->builtin = b;
+    peft__value v = peft__of_kind(PEFT__METHOD);
+    v.as.method = m;
+    return v;
+}
+
+// Python's getattr, MISSING where there is no such attribute.
+static peft__value peft__attribute_only(peft__render *r, peft__value v, const peft__text *name) {
+    peft__value key = peft__of_kind(PEFT__TEXT);
+    bool known = false;
+    key.as.text = (peft__text *)(uintptr_t)name;
+    if (v.kind == PEFT__UNDEFINED) return peft__undefined_error(r, v);
+    if (v.kind == PEFT__NAMESPACE) return peft__dict_get(r, v.as.dict, key);
+    const peft__builtin *b = peft__find_method(v, name, &known);
+    if (b && (b->mode & PEFT__CHANGES) && r->t->desc.chat) return peft__undefined(name, true);
+    if (b) return peft__bound(r, v, b);
+    if (v.kind == PEFT__LOOP) return peft__loop_attribute(r, v, name);
+    if (v.kind == PEFT__CYCLER && peft__text_is(key, "current"))
+        return v.as.list->items[1 + v.as.list->items[0].as.integer];
+    if (v.kind == PEFT__TUPLE && v.flag && peft__text_is(key, "grouper")) return v.as.list->items[0];
+    if (v.kind == PEFT__TUPLE && v.flag && peft__text_is(key, "list")) return v.as.list->items[1];
+    if (v.kind == PEFT__MACRO && peft__text_is(key, "name"))
+        return v.as.macro->term->kind == PEFT__TERM_MACRO ? v.as.macro->term->a->value : peft__none();
+    if (known || (name->size > 1 && name->data[0] == '_' && name->data[1] == '_' && !r->t->desc.chat)) {
+        if (v.kind == PEFT__DICT && peft__dict_get(r, v.as.dict, key).kind != PEFT__MISSING)
+            return peft__of_kind(PEFT__MISSING);
+        return peft__unable(r, "the attribute \"%.*s\" of a %s is not supported", peft__shown(name->size),
+                            name->data, peft__kind_name(v));
+    }
+    return peft__of_kind(PEFT__MISSING);
+}
+
+// a.name of a template: the attribute, else the item.
+static peft__value peft__attribute(peft__render *r, peft__value v, const peft__text *name) {
+    peft__value key = peft__of_kind(PEFT__TEXT), found = peft__attribute_only(r, v, name);
+    key.as.text = (peft__text *)(uintptr_t)name;
+    if (found.kind == PEFT__MISSING && v.kind == PEFT__DICT) found = peft__dict_get(r, v.as.dict, key);
+    return found.kind == PEFT__MISSING ? peft__undefined(name, true) : found;
+}
+
+static peft__value peft__item_of(peft__render *r, peft__value v, peft__value key) {
+    peft__value found = peft__of_kind(PEFT__MISSING);
+    if (r->status) return peft__none();
+    if (v.kind == PEFT__UNDEFINED) return peft__undefined_error(r, v);
+    int64_t n = v.kind == PEFT__TEXT || v.kind == PEFT__RANGE || v.kind == PEFT__LIST || v.kind == PEFT__TUPLE
+        ? peft__length_of(r, v)
+        : -1;
+    if (n >= 0 && peft__is_whole(key)) {
+        int64_t i = key.as.integer < 0 ? key.as.integer + n : key.as.integer;
+        if (i < 0 || i >= n) return peft__undefined(NULL, true);
+        if (v.kind == PEFT__RANGE) return peft__integer(v.as.range->start + i * v.as.range->step);
+        if (v.kind != PEFT__TEXT) return v.as.list->items[i];
+        peft__cursor c = peft__iterate(r, v);
+        c.at = (int64_t)peft__text_byte(r, v.as.text, i);
+        peft__next(r, &c, &found);
+        found.flag = v.flag;
+        return r->status ? peft__none() : found;
+    }
+    bool hashable = key.kind != PEFT__LIST && key.kind != PEFT__DICT && key.kind != PEFT__VIEW;
+    if (v.kind == PEFT__DICT && hashable) found = peft__dict_get(r, v.as.dict, key);
+    if (found.kind == PEFT__MISSING && key.kind == PEFT__TEXT)
+        found = peft__attribute_only(r, v, key.as.text);
+    return found.kind == PEFT__MISSING ? peft__undefined(key.kind == PEFT__TEXT ? key.as.text : NULL, true)
+                                       : found;
+}
+
+// One end of a slice, as Python's slice.indices: NONE takes the default.
+static int64_t peft__slice_end(peft__render *r, peft__value v, int64_t n, bool backwards, int64_t standard) {
+    if (v.kind == PEFT__NONE || v.kind == PEFT__MISSING) return standard;
+    if (!peft__is_whole(v)) {
+        if (v.kind == PEFT__UNDEFINED) peft__undefined_error(r, v);
+        peft__refuse(r, "slice indices must be integers or None");
+        return 0;
+    }
+    int64_t i = v.as.integer < 0 ? PEFT__MAX(v.as.integer + n, (int64_t)(backwards ? -1 : 0)) : v.as.integer;
+    return PEFT__MIN(i, backwards ? n - 1 : n);
+}
+
+static peft__value peft__range_new(peft__render *r, int64_t start, int64_t stop, int64_t step) {
+    peft__value v = peft__of_kind(PEFT__RANGE);
+    peft__range *g = (peft__range *)peft__render_alloc(r, sizeof(peft__range));
+    if (!g) return peft__none();
+    uint64_t width = step > 0 ? (stop > start ? (uint64_t)stop - (uint64_t)start : 0)
+        : start > stop        ? (uint64_t)start - (uint64_t)stop
+                              : 0;
+    uint64_t by = step > 0 ? (uint64_t)step : 0 - (uint64_t)step, count = width ? (width - 1) / by + 1 : 0;
+    g->start = start;
+    g->stop = stop;
+    g->step = step;
+    g->count = (int64_t)PEFT__MIN(count, (uint64_t)INT64_MAX);
+    v.as.range = g;
+    return v;
+}
+
+static peft__value peft__slice(peft__render *r, peft__value v, peft__value first, peft__value last,
+                               peft__value by) {
+    if (v.kind == PEFT__UNDEFINED) return peft__undefined_error(r, v);
+    if (v.kind != PEFT__TEXT && v.kind != PEFT__LIST && v.kind != PEFT__TUPLE && v.kind != PEFT__RANGE)
+        return peft__refuse(r, "a %s has no slices", peft__kind_name(v));
+    int64_t n = peft__length_of(r, v), step = peft__slice_end(r, by, 0, false, 1);
+    if (peft__is_whole(by)) step = by.as.integer;
+    if (step == 0) return peft__refuse(r, "slice step cannot be zero");
+    bool backwards = step < 0;
+    int64_t from = peft__slice_end(r, first, n, backwards, backwards ? n - 1 : 0),
+            to = peft__slice_end(r, last, n, backwards, backwards ? -1 : n);
+    if (r->status) return peft__none();
+    if (v.kind == PEFT__RANGE) {
+        const peft__range *g = v.as.range;
+        int64_t wide;
+        if (!peft__whole_product(g->step, step, &wide)) return peft__big_number(r);
+        return peft__range_new(r, g->start + from * g->step, g->start + to * g->step, wide);
+    }
+    if (v.kind == PEFT__TEXT && step == 1) {
+        size_t begin = peft__text_byte(r, v.as.text, from),
+               end = to > from ? peft__text_byte(r, v.as.text, to) : begin;
+        peft__value part = peft__text_part(r, v.as.text, begin, end);
+        part.flag = v.flag;
+        return part;
+    }
+    peft__value places = peft__range_new(r, from, to, step), at;
+    if (r->status) return places;
+    size_t start = r->out.size;
+    peft__value list = v.kind == PEFT__TEXT ? v : peft__list_new(r, v.kind, places.as.range->count);
+    peft__cursor c = peft__iterate(r, places);
+    while (!r->status && peft__next(r, &c, &at)) {
+        peft__value item = peft__item_of(r, v, at);
+        if (v.kind == PEFT__TEXT) peft__put_text(r, item);
+        else peft__list_add(r, list, item);
+    }
+    if (v.kind != PEFT__TEXT) return list;
+    at = peft__taken(r, start);
+    at.flag = v.flag && !r->status;
+    return at;
+}
+
+// ---- calls
+
+static void peft__argument_add(peft__render *r, peft__arguments *a, int64_t *room, peft__value name,
+                               peft__value value) {
+    if (r->status) return;
+    if (a->count + a->keywords == *room) {
+        int64_t more = PEFT__MAX(2 * *room, 4);
+        peft__value *all = (peft__value *)peft__render_alloc(r, 3 * (size_t)more * sizeof(peft__value));
+        if (!all) return;
+        if (a->count) memcpy(all, a->items, (size_t)a->count * sizeof(peft__value));
+        if (a->keywords) memcpy(all + more, a->names, (size_t)a->keywords * sizeof(peft__value));
+        if (a->keywords) memcpy(all + 2 * more, a->values, (size_t)a->keywords * sizeof(peft__value));
+        a->items = all;
+        a->names = all + more;
+        a->values = all + 2 * more;
+        *room = more;
+    }
+    if (name.kind != PEFT__TEXT) {
+        a->items[a->count++] = value;
+        return;
+    }
+    for (int64_t i = 0; i < a->keywords; i++)
+        if (peft__equal(r, a->names[i], name))
+            peft__refuse(r, "the argument \"%.*s\" is given twice", peft__shown(name.as.text->size),
+                         name.as.text->data);
+    a->names[a->keywords] = name;
+    a->values[a->keywords++] = value;
+}
+
+static peft__arguments *peft__arguments_of(peft__render *r, const peft__term *list, peft__scope *s) {
+    peft__arguments *a = (peft__arguments *)peft__render_alloc(r, sizeof(peft__arguments));
+    int64_t room = 0;
+    if (!a) return NULL;
+    memset(a, 0, sizeof(*a));
+    for (const peft__term *t = list; t && !r->status; t = t->next) {
+        bool wrapped = t->kind == PEFT__TERM_KEYWORD || t->kind == PEFT__TERM_SPREAD ||
+            t->kind == PEFT__TERM_SPREAD_NAMES;
+        peft__value v = peft__eval(r, wrapped ? t->a : t, s), item;
+        if (t->kind == PEFT__TERM_SPREAD_NAMES && v.kind != PEFT__DICT && !r->status)
+            peft__refuse(r, "argument after ** must be a mapping, not %s", peft__kind_name(v));
+        if (r->status) break;
+        if (t->kind == PEFT__TERM_SPREAD || t->kind == PEFT__TERM_SPREAD_NAMES) {
+            peft__cursor c = peft__iterate(r, v);
+            for (int64_t i = 0; !r->status && peft__next(r, &c, &item); i++) {
+                bool named = t->kind == PEFT__TERM_SPREAD_NAMES;
+                if (named && item.kind != PEFT__TEXT) peft__refuse(r, "keywords must be strings");
+                peft__argument_add(r, a, &room, named ? item : peft__none(),
+                                   named ? v.as.dict->entries[i].value : item);
+            }
+        } else peft__argument_add(r, a, &room, wrapped ? t->value : peft__none(), v);
+    }
+    return r->status ? NULL : a;
+}
+
+static peft__value peft__call_builtin(peft__render *r, const peft__builtin *b, peft__value subject,
+                                      peft__arguments *a) {
+    peft__value v[PEFT__ARGUMENTS];
+    if (!a || r->status) return peft__none();
+    for (int i = 0; i < PEFT__ARGUMENTS; i++) v[i] = peft__of_kind(PEFT__MISSING);
+    v[0] = subject;
+    if (b->signature[0] == '*') return b->run(r, v, a);
+    int64_t at = 0, used = 0;
+    const char *s = b->signature;
+    for (int slot = 1; *s; slot++) {
+        bool optional = *s == '?';
+        s += optional;
+        size_t n = strcspn(s, " ");
+        if (at < a->count) v[slot] = a->items[at++];
+        else
+            for (int64_t k = 0; k < a->keywords; k++)
+                if (a->names[k].as.text->size == n && memcmp(a->names[k].as.text->data, s, n) == 0)
+                    v[slot] = a->values[k], used++;
+        if (v[slot].kind == PEFT__MISSING && !optional)
+            return peft__refuse(r, "%s needs the argument \"%.*s\"", b->name, (int)n, s);
+        s += n + (s[n] == ' ');
+    }
+    if (at < a->count)
+        return peft__refuse(r, "%s takes %lld arguments, not %lld", b->name, (long long)at,
+                            (long long)a->count);
+    if (used < a->keywords) return peft__refuse(r, "%s does not take all of the named arguments", b->name);
+    return b->run(r, v, a);
+}
+
+static peft__value peft__new_macro(peft__render *r, const peft__term *t, peft__scope *s) {
+    peft__value v = peft__of_kind(PEFT__MACRO);
+    v.as.macro = (peft__macro *)peft__render_alloc(r, sizeof(peft__macro));
+    if (!v.as.macro) return peft__none();
+    v.as.macro->term = t;
+    v.as.macro->scope = s;
+    return v;
+}
+
+// Gives the macro's parameters their values.
+static void peft__bind_macro(peft__render *r, const peft__term *t, peft__scope *s, const peft__arguments *a) {
+    static const char *const unnamed = "(caller)";
+    const peft__text *name = t->kind == PEFT__TERM_MACRO ? t->a->value.as.text : NULL;
+    const char *called = name ? name->data : unnamed;
+    int shown = name ? peft__shown(name->size) : 8;
+    int64_t at = 0, used = 0;
+    peft__value extra = peft__none(), rest = peft__none();
+    bool used_now = false;
+    for (const peft__term *p = t->list; p && !r->status; p = p->next) {
+        peft__value *slot = &s->slots[p->slot];
+        if (at < a->count) *slot = a->items[at++];
+        else
+            for (int64_t k = 0; k < a->keywords; k++)
+                if (peft__equal(r, a->names[k], p->value)) *slot = a->values[k], used++;
+    }
+    if (t->takes_kwargs) extra = peft__dict_new(r);
+    if (t->takes_varargs) rest = peft__list_new(r, PEFT__TUPLE, PEFT__MAX(a->count - at, (int64_t)0));
+    if (r->status) return;
+    for (int64_t k = 0; k < a->keywords; k++) {  // those that are no parameter's
+        used_now = t->takes_caller && peft__text_is(a->names[k], "caller");
+        if (used_now) s->slots[t->slots[0]] = a->values[k], used++;
+        int64_t position = 0;
+        for (const peft__term *p = t->list; p && !used_now; p = p->next, position++)
+            used_now = position >= a->count && peft__equal(r, a->names[k], p->value);
+        if (!used_now && t->takes_kwargs) peft__dict_set(r, extra.as.dict, a->names[k], a->values[k]);
+        else if (!used_now)
+            peft__refuse(r, "macro '%.*s' takes no keyword argument '%.*s'", shown, called,
+                         peft__shown(a->names[k].as.text->size), a->names[k].as.text->data);
+    }
+    if (t->takes_kwargs) s->slots[t->slots[2]] = extra;
+    if (t->takes_varargs) s->slots[t->slots[1]] = rest;
+    for (; at < a->count && t->takes_varargs; at++) peft__list_add(r, rest, a->items[at]);
+    if (at < a->count)
+        peft__refuse(r, "macro '%.*s' takes not more than %lld argument(s)", shown, called, (long long)at);
+    for (const peft__term *p = t->list; p && !r->status; p = p->next)
+        if (s->slots[p->slot].kind == PEFT__MISSING && p->b) s->slots[p->slot] = peft__eval(r, p->b, s);
+}
+
+static void peft__put_macro_name(peft__render *r, peft__value v) {
+    const peft__term *t = v.as.macro->term;
+    if (t->kind == PEFT__TERM_MACRO) peft__put_repr(r, t->a->value);
+    else peft__puts(r, "anonymous");
+}
+
+static peft__value peft__call_macro(peft__render *r, const peft__macro *m, const peft__arguments *a) {
+    peft__scope *s = peft__enter(r, m->term->frame, m->scope);
+    const peft__term *at = r->at;
+    if (!s || !a) return peft__none();
+    peft__bind_macro(r, m->term, s, a);
+    size_t start = r->out.size;
+    r->captures++;
+    peft__run_terms(r, m->term->body, s);
+    r->captures--;
+    if (!r->status) r->at = at;
+    return peft__taken(r, start);
+}
+
+static void peft__run_loop(peft__render *r, const peft__term *t, peft__value over, peft__scope *s,
+                           int64_t depth);
+
+static peft__value peft__call_value(peft__render *r, peft__value f, peft__arguments *a) {
+    if (r->status || !a) return peft__none();
+    switch (f.kind) {
+    case PEFT__UNDEFINED: return peft__undefined_error(r, f);
+    case PEFT__FUNCTION: return peft__call_builtin(r, f.as.builtin, peft__of_kind(PEFT__MISSING), a);
+    case PEFT__METHOD: return peft__call_builtin(r, f.as.method->builtin, f.as.method->subject, a);
+    case PEFT__MACRO: return peft__call_macro(r, f.as.macro, a);
+    case PEFT__LOOP: {
+        const peft__loop *l = f.as.loop;
+        if (!l->term || a->count != 1)
+            return peft__refuse(r, "only a loop marked \"recursive\" can be called, with one argument");
+        size_t start = r->out.size;
+        r->captures++;
+        peft__run_loop(r, l->term, a->items[0], l->scope, l->depth + 1);
+        r->captures--;
+        return peft__taken(r, start);
+    }
+    case PEFT__JOINER: {
+        peft__list *l = f.as.list;
+        peft__value text = l->items[1].flag ? l->items[0] : peft__text_of(r, "");
+        l->items[1] = peft__boolean(true);
+        return text;
+    }
+    default: return peft__refuse(r, "'%s' object is not callable", peft__kind_name(f));
+    }
+}
+
+static peft__value peft__no_builtin(peft__render *r, const peft__term *t) {
+    const peft__text *name = t->value.as.text;
+    return peft__refuse(r, "there is no %s \"%.*s\"", t->kind == PEFT__TERM_FILTER ? "filter" : "test",
+                        peft__shown(name->size), name->data);
+}
+
+// value|filter|filter, where the innermost one takes `v`.
+static peft__value peft__eval_filters(peft__render *r, const peft__term *t, peft__value v, peft__scope *s) {
+    if (t->a) v = peft__eval_filters(r, t->a, v, s);
+    r->at = t;
+    if (!t->builtin) return peft__no_builtin(r, t);
+    return peft__call_builtin(r, t->builtin, v, peft__arguments_of(r, t->list, s));
+}
+
+// What costs no step and no recursion: a constant or a name.
+static bool peft__eval_simple(const peft__term *t, const peft__scope *s, peft__value *out) {
+    if (t->kind == PEFT__TERM_CONSTANT) {
+        *out = t->value;
+        return true;
+    }
+    if (t->kind != PEFT__TERM_NAME) return false;
+    for (int up = t->up; up > 0; up--) s = s->parent;
+    *out = s->slots[t->slot];
+    if (out->kind == PEFT__MISSING) *out = peft__undefined(t->value.as.text, false);
+    return true;
+}
+
+static peft__value peft__eval_compound(peft__render *r, const peft__term *t, peft__scope *s);
+
+static peft__value peft__eval(peft__render *r, const peft__term *t, peft__scope *s) {
+    peft__value v;
+    const peft__term *before = r->at;
+    if (r->status) return peft__none();
+    if (peft__eval_simple(t, s, &v)) return v;
+    r->at = t;
+    if (!peft__spend(r, 0) || !peft__deeper(r)) return peft__none();
+    v = peft__eval_compound(r, t, s);
+    r->depth--;
+    if (r->status) return peft__none();
+    r->at = before;
+    return v;
+}
+
+static peft__value peft__eval_list(peft__render *r, const peft__term *t, peft__scope *s) {
+    int64_t n = 0;
+    for (const peft__term *i = t->list; i; i = i->next) n++;
+    peft__value list = peft__list_new(r, t->kind == PEFT__TERM_LIST ? PEFT__LIST : PEFT__TUPLE, n);
+    for (const peft__term *i = t->list; i && !r->status; i = i->next) {
+        peft__value item = peft__eval(r, i, s);
+        peft__list_add(r, list, item);
+    }
+    return list;
+}
+
+static peft__value peft__eval_compound(peft__render *r, const peft__term *t, peft__scope *s) {
+    peft__value a, b, c;
+    size_t start = r->out.size;
+    switch (t->kind) {
+    case PEFT__TERM_LIST:
+    case PEFT__TERM_TUPLE: return peft__eval_list(r, t, s);
+    case PEFT__TERM_DICT:
+        a = peft__dict_new(r);
+        for (const peft__term *i = t->list; i && !r->status; i = i->next) {
+            b = peft__eval(r, i->a, s);
+            c = peft__eval(r, i->b, s);
+            if (!r->status) peft__dict_set(r, a.as.dict, b, c);
+        }
+        return a;
+    case PEFT__TERM_NEGATE:
+    case PEFT__TERM_PLUS:
+        a = peft__eval(r, t->a, s);
+        if (r->status) return a;
+        if (a.kind == PEFT__UNDEFINED) return peft__undefined_error(r, a);
+        if (!peft__is_number(a))
+            return peft__refuse(r, "bad operand type for unary %c: '%s'",
+                                t->kind == PEFT__TERM_NEGATE ? '-' : '+', peft__kind_name(a));
+        if (a.kind == PEFT__REAL) return t->kind == PEFT__TERM_NEGATE ? peft__real(-a.as.real) : a;
+        if (t->kind == PEFT__TERM_PLUS) return peft__integer(a.as.integer);
+        return a.as.integer == INT64_MIN ? peft__big_number(r) : peft__integer(-a.as.integer);
+    case PEFT__TERM_NOT: a = peft__eval(r, t->a, s); return peft__boolean(!peft__truth(r, a));
+    case PEFT__TERM_BINARY:
+        a = peft__eval(r, t->a, s);
+        b = peft__eval(r, t->b, s);
+        return peft__binary(r, t->sign, a, b);
+    case PEFT__TERM_AND:
+    case PEFT__TERM_OR:
+        a = peft__eval(r, t->a, s);
+        return peft__truth(r, a) == (t->kind == PEFT__TERM_OR) ? a : peft__eval(r, t->b, s);
+    case PEFT__TERM_COMPARE:
+        a = peft__eval(r, t->a, s);
+        for (const peft__term *o = t->list; o && !r->status; o = o->next) {
+            b = peft__eval(r, o->a, s);
+            if (r->status || !peft__compare(r, o->sign, a, b)) return peft__boolean(false);
+            a = b;
+        }
+        return peft__boolean(true);
+    case PEFT__TERM_CONCAT:
+        for (const peft__term *i = t->list; i && !r->status; i = i->next) {
+            a = peft__eval(r, i, s);
+            if (!r->status) peft__put_value(r, a);
+        }
+        return peft__taken(r, start);
+    case PEFT__TERM_CONDITION:
+        a = peft__eval(r, t->a, s);
+        if (peft__truth(r, a)) return peft__eval(r, t->b, s);
+        return t->c ? peft__eval(r, t->c, s) : peft__undefined(NULL, false);
+    case PEFT__TERM_ATTRIBUTE:
+        a = peft__eval(r, t->a, s);
+        return r->status ? a : peft__attribute(r, a, t->value.as.text);
+    case PEFT__TERM_ITEM:
+        a = peft__eval(r, t->a, s);
+        if (t->b->kind != PEFT__TERM_SLICE) return peft__item_of(r, a, peft__eval(r, t->b, s));
+        b = t->b->a ? peft__eval(r, t->b->a, s) : peft__none();
+        c = t->b->b ? peft__eval(r, t->b->b, s) : peft__none();
+        return r->status ? a : peft__slice(r, a, b, c, t->b->c ? peft__eval(r, t->b->c, s) : peft__none());
+    case PEFT__TERM_CALL:
+        a = peft__eval(r, t->a, s);
+        return peft__call_value(r, a, peft__arguments_of(r, t->list, s));
+    case PEFT__TERM_FILTER:
+        a = t->a ? peft__eval(r, t->a, s) : peft__none();
+        if (!t->builtin) return peft__no_builtin(r, t);
+        return peft__call_builtin(r, t->builtin, a, peft__arguments_of(r, t->list, s));
+    case PEFT__TERM_TEST:
+        a = peft__eval(r, t->a, s);
+        if (!t->builtin) return peft__no_builtin(r, t);
+        return peft__call_builtin(r, t->builtin, a, peft__arguments_of(r, t->list, s));
+    default: return peft__refuse(r, "a slice where none can be");
+    }
+}
+
+// ---- statements
+
+static void peft__assign(peft__render *r, const peft__term *t, peft__value v, peft__scope *s) {
+    if (r->status) return;
+    if (t->kind == PEFT__TERM_NAME) s->slots[t->slot] = v;
+    else if (t->kind == PEFT__TERM_ATTRIBUTE) {
+        peft__value space = peft__eval(r, t->a, s);
+        r->at = t;
+        if (space.kind != PEFT__NAMESPACE) peft__refuse(r, "cannot assign attribute on non-namespace object");
+        else if (r->t->desc.chat && t->value.as.text->data[0] == '_')
+            peft__refuse(r, "a namespace takes no names that begin with _");
+        else peft__dict_set(r, space.as.dict, t->value, v);
+    } else {
+        peft__cursor c = peft__iterate(r, v);
+        peft__value item;
+        const peft__term *i = t->list;
+        bool more = true;
+        for (; i && !r->status; i = i->next) {
+            more = peft__next(r, &c, &item);
+            if (!more) break;
+            peft__assign(r, i, item, s);
+        }
+        if (!r->status && (!more || peft__next(r, &c, &item)))
+            peft__refuse(r, "%s values to unpack", more ? "too many" : "not enough");
+    }
+}
+
+static int64_t peft__loop_length(peft__render *r, peft__loop *l) {
+    if (l->length >= 0) return l->length;
+    l->length = peft__length_of(r, l->cursor.source);
+    if (l->length >= 0) return l->length;
+    peft__value rest = peft__list_new(r, PEFT__LIST, 0), item;
+    while (!r->status && peft__next(r, &l->cursor, &item)) peft__list_add(r, rest, item);
+    if (r->status) return 0;
+    l->cursor = peft__iterate(r, rest);
+    l->length = rest.as.list->count + l->index + 1 + (l->after.kind != PEFT__MISSING);
+    return l->length;
+}
+
+static bool peft__loop_next(peft__render *r, peft__loop *l) {
+    peft__value item = l->after;
+    l->after = peft__of_kind(PEFT__MISSING);
+    if (item.kind == PEFT__MISSING && !peft__next(r, &l->cursor, &item)) return false;
+    l->index++;
+    l->before = l->current;
+    l->current = item;
+    return true;
+}
+
+static bool peft__loop_peek(peft__render *r, peft__loop *l) {
+    return l->after.kind != PEFT__MISSING || peft__next(r, &l->cursor, &l->after);
+}
+
+static peft__value peft__loop_attribute(peft__render *r, peft__value loop, const peft__text *name) {
+    peft__value key = peft__of_kind(PEFT__TEXT);
+    peft__loop *l = loop.as.loop;
+    key.as.text = (peft__text *)(uintptr_t)name;
+    if (peft__text_is(key, "index")) return peft__integer(l->index + 1);
+    if (peft__text_is(key, "index0")) return peft__integer(l->index);
+    if (peft__text_is(key, "first")) return peft__boolean(l->index == 0);
+    if (peft__text_is(key, "last")) return peft__boolean(!peft__loop_peek(r, l));
+    if (peft__text_is(key, "length")) return peft__integer(peft__loop_length(r, l));
+    if (peft__text_is(key, "revindex")) return peft__integer(peft__loop_length(r, l) - l->index);
+    if (peft__text_is(key, "revindex0")) return peft__integer(peft__loop_length(r, l) - l->index - 1);
+    if (peft__text_is(key, "depth")) return peft__integer(l->depth + 1);
+    if (peft__text_is(key, "depth0")) return peft__integer(l->depth);
+    if (peft__text_is(key, "previtem")) return l->index ? l->before : peft__undefined(name, true);
+    if (peft__text_is(key, "nextitem")) return peft__loop_peek(r, l) ? l->after : peft__undefined(name, true);
+    return peft__of_kind(PEFT__MISSING);
+}
+
+// The next item that the loop's condition lets through.
+static bool peft__wanted_next(peft__render *r, peft__iterator *it, peft__value *out) {
+    while (peft__next(r, &it->from, out)) {
+        peft__scope *s = peft__enter(r, it->term->test_frame, it->scope);
+        if (!s) return false;
+        peft__assign(r, it->term->a, *out, s);
+        peft__value wanted = peft__eval(r, it->term->c, s);
+        if (r->status) return false;
+        if (peft__truth(r, wanted)) return true;
+    }
+    return false;
+}
+
+enum { PEFT__FLOW_BREAK = 1, PEFT__FLOW_CONTINUE };
+
+static void peft__run_loop(peft__render *r, const peft__term *t, peft__value over, peft__scope *outside,
+                           int64_t depth) {
+    peft__loop *l = (peft__loop *)peft__render_alloc(r, sizeof(peft__loop));
+    if (!l || !peft__deeper(r)) return;
+    if (t->c) {
+        peft__iterator *it = peft__iterator_new(r, over, &over);
+        if (!it || r->status) return;
+        it->next = peft__wanted_next;
+        it->term = t;
+        it->scope = outside;
+    }
+    memset(l, 0, sizeof(*l));
+    l->cursor = peft__iterate(r, over);
+    l->index = l->length = -1;
+    l->depth = depth;
+    l->term = t->recursive ? t : NULL;
+    l->scope = outside;
+    peft__value loop = peft__of_kind(PEFT__LOOP);
+    bool completed =
+        false;  // a body that ran to its end: without one, by break and continue too, `else` has its turn
+    loop.as.loop = l;
+    while (!r->status && peft__loop_next(r, l)) {
+        peft__scope *s = peft__enter(r, t->frame, outside);
+        if (!s) break;
+        if (t->has_loop) s->slots[t->slots[0]] = loop;
+        peft__assign(r, t->a, l->current, s);
+        peft__run_terms(r, t->body, s);
+        int flow = r->flow;
+        r->flow = 0;
+        completed = completed || !flow;
+        if (flow == PEFT__FLOW_BREAK) break;
+    }
+    peft__scope *s = !r->status && t->other && !completed ? peft__enter(r, t->other_frame, outside) : NULL;
+    if (s) peft__run_terms(r, t->other, s);
+    r->depth--;
+}
+
+static peft__value peft__captured(peft__render *r, const peft__term *t, const peft__term *filters,
+                                  peft__scope *s) {
+    size_t start = r->out.size;
+    peft__scope *inner = peft__enter(r, t->frame, s);
+    if (!inner) return peft__none();
+    r->captures++;
+    peft__run_terms(r, t->body, inner);
+    r->captures--;
+    peft__value v = peft__taken(r, start);
+    return filters && !r->flow && !r->status ? peft__eval_filters(r, filters, v, inner) : v;
+}
+
+static void peft__run_call_block(peft__render *r, const peft__term *t, peft__scope *s) {
+    peft__value f = peft__eval(r, t->a->a, s), name;
+    peft__arguments *a = peft__arguments_of(r, t->a->list, s);
+    int64_t room = a ? a->count + a->keywords : 0;
+    if (!a) return;
+    name = peft__text_of(r, "caller");
+    peft__argument_add(r, a, &room, name, peft__new_macro(r, t, s));
+    r->at = t->a;
+    f = peft__call_value(r, f, a);
+    if (!r->status) peft__put_value(r, f);
+}
+
+static void peft__run_generation(peft__render *r, const peft__term *t, peft__scope *s) {
+    peft__scope *inner = peft__enter(r, t->frame, s);
+    size_t span[2] = {r->out.size, 0};
+    if (!inner) return;
+    peft__run_terms(r, t->body, inner);
+    span[1] = r->out.size;
+    if (r->captures) r->t->spans_inexact = true;
+    else if (!peft__string_append(&r->t->spans, (const char *)span, sizeof(span)))
+        r->status = PEFT_ERROR_MEMORY;
+}
+
+static void peft__run_terms(peft__render *r, const peft__term *t, peft__scope *s) {
+    if (!peft__deeper(r)) return;
+    for (; t && !r->status && !r->flow; t = t->next) {
+        peft__value v;
+        peft__scope *inner = NULL;
+        if (!peft__spend(r, 0)) break;
+        r->at = t;
+        switch (t->kind) {
+        case PEFT__TERM_DATA: peft__put_text(r, t->value); break;
+        case PEFT__TERM_PRINT:
+            v = peft__eval(r, t->a, s);
+            r->at = r->status ? r->at : t->a;
+            if (!r->status) peft__put_value(r, v);
+            break;
+        case PEFT__TERM_IF:
+            for (const peft__term *arm = t->list; arm; arm = arm->next) {
+                if (arm->a) v = peft__eval(r, arm->a, s);
+                if (r->status || (arm->a && !peft__truth(r, v))) continue;
+                peft__run_terms(r, arm->body, s);
+                break;
+            }
+            break;
+        case PEFT__TERM_FOR:
+            v = peft__eval(r, t->b, s);
+            if (!r->status) peft__run_loop(r, t, v, s, 0);
+            break;
+        case PEFT__TERM_SET:
+            v = peft__eval(r, t->b, s);
+            peft__assign(r, t->a, v, s);
+            break;
+        case PEFT__TERM_SET_BLOCK:
+            v = peft__captured(r, t, t->b, s);
+            if (!r->flow) peft__assign(r, t->a, v, s);
+            break;
+        case PEFT__TERM_FILTER_BLOCK:
+            v = peft__captured(r, t, t->b, s);
+            if (!r->status && !r->flow) peft__put_value(r, v);
+            break;
+        case PEFT__TERM_MACRO: s->slots[t->a->slot] = peft__new_macro(r, t, s); break;
+        case PEFT__TERM_CALL_BLOCK: peft__run_call_block(r, t, s); break;
+        case PEFT__TERM_GENERATION: peft__run_generation(r, t, s); break;
+        case PEFT__TERM_WITH:
+            inner = peft__enter(r, t->frame, s);
+            for (const peft__term *i = t->list; i && inner && !r->status; i = i->next) {
+                v = peft__eval(r, i->b, s);
+                peft__assign(r, i->a, v, inner);
+            }
+            if (inner) peft__run_terms(r, t->body, inner);
+            break;
+        default: r->flow = t->kind == PEFT__TERM_BREAK ? PEFT__FLOW_BREAK : PEFT__FLOW_CONTINUE;
+        }
+    }
+    r->depth--;
+}
+
+// ---- letters
+
+static uint32_t peft__upper_of(uint32_t c) {
+    static const uint16_t others[][2] = {
+        // whose capital has another small letter
+        {0xB5, 0x39C},  {0x131, 'I'},   {0x17F, 'S'},   {0x1C5, 0x1C4}, {0x1C8, 0x1C7},   {0x1CB, 0x1CA},
+        {0x1F2, 0x1F1}, {0x345, 0x399}, {0x3C2, 0x3A3}, {0x3D0, 0x392}, {0x3D1, 0x398},   {0x3D5, 0x3A6},
+        {0x3D6, 0x3A0}, {0x3F0, 0x39A}, {0x3F1, 0x3A1}, {0x3F5, 0x395}, {0x1E9B, 0x1E60}, {0x1FBE, 0x399}};
+    if (c < 128) return c >= 'a' && c <= 'z' ? c - 32 : c;
+    for (int64_t i = 0; i < PEFT__COUNT(others); i++)
+        if (others[i][0] == c) return others[i][1];
+    for (int64_t i = 0; i < PEFT__COUNT(peft__uc_lower); i++) {
+        const int32_t *e = peft__uc_lower[i], u = (int32_t)c - e[3];
+        if (u >= e[0] && u <= e[0] + (e[1] - 1) * e[2] && (u - e[0]) % e[2] == 0) return (uint32_t)u;
+    }
+    return c;
+}
+
+static void peft__put_upper(peft__render *r, uint32_t c, bool title) {
+    static const struct {
+        uint32_t c;
+        const char *upper, *title;
+    } longer[] = {{0xDF, "SS", "Ss"},   {0xFB00, "FF", "Ff"},   {0xFB01, "FI", "Fi"},
+                  {0xFB02, "FL", "Fl"}, {0xFB03, "FFI", "Ffi"}, {0xFB04, "FFL", "Ffl"}};
+    char text[4];
+    for (int64_t i = 0; i < PEFT__COUNT(longer) && c >= 0xDF; i++)
+        if (longer[i].c == c) {
+            peft__puts(r, title ? longer[i].title : longer[i].upper);
+            return;
+        }
+    peft__put(r, text, peft__utf8_put(text, peft__upper_of(c)));
+}
+
+static bool peft__is_upper(uint32_t c) { return peft__uc_lower_of(c) != c || (c >= 'A' && c <= 'Z'); }
+static bool peft__is_cased(uint32_t c) {
+    return (c < 128 && peft__lower((char)c) >= 'a' && peft__lower((char)c) <= 'z') ||
+        (c >= 128 && (peft__is_upper(c) || peft__uc_is_cased(c)));
+}
+
+static void peft__put_lower(peft__render *r, const char *s, size_t n) {
+    char *room = (char *)peft__render_alloc(r, 2 * n + 8);
+    if (room) peft__put(r, room, peft__uc_lower_text(s, n, room));
+}
+
+enum { PEFT__UPPER, PEFT__LOWER, PEFT__CAPITALIZE, PEFT__TITLE_METHOD, PEFT__TITLE_FILTER, PEFT__SWAP };
+
+static peft__value peft__cased(peft__render *r, peft__value v, int how) {
+    v = peft__to_text(r, v);
+    if (r->status) return v;
+    const peft__text *t = v.as.text;
+    size_t start = r->out.size;
+    bool inside = false;  // a word, or the rest of the text
+    for (size_t i = 0, from = 0; i < t->size && !r->status; from = i) {
+        uint32_t c;
+        bool valid = peft__utf8_next(t->data, t->size, &i, &c);
+        if (how == PEFT__LOWER) {
+            peft__put_lower(r, t->data, t->size);
+            break;
+        }
+        bool up = how == PEFT__UPPER || (how == PEFT__SWAP ? !peft__is_upper(c) : !inside);
+        if (!valid) peft__put(r, t->data + from, i - from);
+        else if (up) peft__put_upper(r, c, how != PEFT__UPPER && how != PEFT__SWAP);
+        else peft__put_lower(r, t->data + from, i - from);
+        if (how == PEFT__CAPITALIZE) inside = true;
+        if (how == PEFT__TITLE_METHOD) inside = peft__is_cased(c);
+        if (how == PEFT__TITLE_FILTER)
+            inside = !(peft__uc_space(c) || (c < 128 && strchr("-({[<", (int)c) && c));
+    }
+    peft__value out = peft__taken(r, start);
+    out.flag = v.flag && how != PEFT__TITLE_FILTER && !r->status;
+    return out;
+}
+
+static peft__value peft__ignore_case(peft__render *r, peft__value v) {
+    return v.kind == PEFT__TEXT ? peft__cased(r, v, PEFT__LOWER) : v;
+}
+
+// ---- what several builtins need
+
+static bool peft__given(peft__value v) { return v.kind != PEFT__MISSING; }
+
+static int64_t peft__whole_or(peft__render *r, peft__value v, int64_t standard) {
+    if (!peft__given(v) || v.kind == PEFT__NONE) return standard;
+    if (v.kind == PEFT__UNDEFINED) peft__undefined_error(r, v);
+    if (!peft__is_whole(v)) peft__refuse(r, "a whole number is needed, not '%s'", peft__kind_name(v));
+    return peft__is_whole(v) ? v.as.integer : standard;
+}
+
+static bool peft__true_or(peft__render *r, peft__value v, bool standard) {
+    return peft__given(v) ? peft__truth(r, v) : standard;
+}
+
+static const peft__text *peft__text_needed(peft__render *r, peft__value v) {
+    static const peft__text empty = {"", 0, 0};
+    if (v.kind == PEFT__UNDEFINED) peft__undefined_error(r, v);
+    if (v.kind != PEFT__TEXT) peft__refuse(r, "a string is needed, not '%s'", peft__kind_name(v));
+    return v.kind == PEFT__TEXT ? v.as.text : &empty;
+}
+
+// item.a.b.0 as filters take it: "a.b.0", a number, or nothing. `missing`: in place of what is undefined.
+static peft__value peft__get_path(peft__render *r, peft__value item, peft__value path, peft__value missing) {
+    if (!peft__given(path) || path.kind == PEFT__NONE) return item;
+    bool replace = peft__given(missing) && missing.kind != PEFT__NONE;
+    if (path.kind != PEFT__TEXT) {
+        item = peft__item_of(r, item, path);
+        return item.kind == PEFT__UNDEFINED && replace ? missing : item;
+    }
+    const peft__text *t = path.as.text;
+    for (size_t from = 0; from <= t->size && !r->status;) {
+        const char *dot = t->size > from ? (const char *)memchr(t->data + from, '.', t->size - from) : NULL;
+        size_t to = dot ? (size_t)(dot - t->data) : t->size;
+        peft__text part = {t->data + from, to - from, -1};
+        int64_t number = 0;
+        bool big = false, digits = to > from;
+        for (size_t i = from; i < to; i++) digits = digits && t->data[i] >= '0' && t->data[i] <= '9';
+        peft__value key = digits && peft__read_integer(&part, 10, &number, &big) && !big
+            ? peft__integer(number)
+            : peft__text_part(r, t, from, to);
+        item = peft__item_of(r, item, key);
+        if (item.kind == PEFT__UNDEFINED && replace) item = missing;
+        from = to + 1;
+    }
+    return item;
+}
+
+// Merge sort by `keys`, stable; reverse too keeps the order of equals.
+static peft__value peft__sorted(peft__render *r, peft__value list, peft__value keys, bool reverse) {
+    if (r->status) return list;
+    int64_t n = list.as.list->count;
+    peft__value out = peft__list_new(r, PEFT__LIST, n);
+    int64_t *from = (int64_t *)peft__render_alloc(r, 2 * (size_t)(n + 1) * sizeof(int64_t)), *to = from + n;
+    if (!from || r->status) return out;
+    for (int64_t i = 0; i < n; i++) from[i] = i;
+    for (int64_t width = 1; width < n && !r->status; width *= 2) {
+        for (int64_t begin = 0; begin < n && !r->status; begin += 2 * width) {
+            int64_t a = begin, middle = PEFT__MIN(begin + width, n), b = middle,
+                    end = PEFT__MIN(begin + 2 * width, n);
+            for (int64_t i = begin; i < end && peft__spend(r, 0); i++) {
+                bool right = a >= middle;
+                if (!right && b < end) {
+                    peft__value x = keys.as.list->items[from[b]], y = keys.as.list->items[from[a]];
+                    right = (reverse ? peft__order(r, y, x, "<") : peft__order(r, x, y, "<")) == -1;
+                }
+                to[i] = right ? from[b++] : from[a++];
+            }
+        }
+        int64_t *other = from;
+        from = to;
+        to = other;
+    }
+    for (int64_t i = 0; i < n && !r->status; i++) peft__list_add(r, out, list.as.list->items[from[i]]);
+    return out;
+}
+
+// ---- filters
+
+#define PEFT__BUILTIN(name) static peft__value name(peft__render *r, peft__value *v, peft__arguments *a)
+#define PEFT__UNUSED_ARGUMENTS (void)r, (void)v, (void)a
+
+PEFT__BUILTIN(peft__filter_upper) {
+    PEFT__UNUSED_ARGUMENTS;
+    return peft__cased(r, v[0], PEFT__UPPER);
+}
+PEFT__BUILTIN(peft__filter_lower) {
+    PEFT__UNUSED_ARGUMENTS;
+    return peft__cased(r, v[0], PEFT__LOWER);
+}
+PEFT__BUILTIN(peft__filter_capitalize) {
+    PEFT__UNUSED_ARGUMENTS;
+    return peft__cased(r, v[0], PEFT__CAPITALIZE);
+}
+PEFT__BUILTIN(peft__filter_title) {
+    PEFT__UNUSED_ARGUMENTS;
+    return peft__cased(r, v[0], PEFT__TITLE_FILTER);
+}
+PEFT__BUILTIN(peft__method_title) {
+    PEFT__UNUSED_ARGUMENTS;
+    return peft__cased(r, v[0], PEFT__TITLE_METHOD);
+}
+PEFT__BUILTIN(peft__method_swapcase) {
+    PEFT__UNUSED_ARGUMENTS;
+    return peft__cased(r, v[0], PEFT__SWAP);
+}
+PEFT__BUILTIN(peft__filter_string) {
+    PEFT__UNUSED_ARGUMENTS;
+    return peft__to_text(r, v[0]);
+}
+PEFT__BUILTIN(peft__filter_list) {
+    PEFT__UNUSED_ARGUMENTS;
+    return peft__to_list(r, v[0]);
+}
+PEFT__BUILTIN(peft__filter_attr) {
+    PEFT__UNUSED_ARGUMENTS;
+    const peft__text *name = peft__text_needed(r, v[1]);
+    peft__value found = r->status ? peft__none() : peft__attribute_only(r, v[0], name);
+    return found.kind == PEFT__MISSING ? peft__undefined(name, true) : found;
+}
+
+PEFT__BUILTIN(peft__filter_abs) {
+    (void)a;
+    if (v[0].kind == PEFT__REAL) return peft__real(fabs(v[0].as.real));
+    if (v[0].kind == PEFT__UNDEFINED || !peft__is_whole(v[0]))
+        return peft__refuse(r, "bad operand type for abs(): '%s'", peft__kind_name(v[0]));
+    if (v[0].as.integer == INT64_MIN) return peft__big_number(r);
+    return peft__integer(v[0].as.integer < 0 ? -v[0].as.integer : v[0].as.integer);
+}
+
+PEFT__BUILTIN(peft__filter_length) {
+    (void)a;
+    int64_t n = v[0].kind == PEFT__LOOP ? peft__loop_length(r, v[0].as.loop) : peft__length_of(r, v[0]);
+    return n < 0 ? peft__refuse(r, "object of type '%s' has no len()", peft__kind_name(v[0]))
+                 : peft__integer(n);
+}
+
+PEFT__BUILTIN(peft__filter_default) {
+    (void)a;
+    bool use = v[0].kind == PEFT__UNDEFINED || (peft__true_or(r, v[2], false) && !peft__truth(r, v[0]));
+    return !use ? v[0] : peft__given(v[1]) ? v[1] : peft__text_of(r, "");
+}
+
+PEFT__BUILTIN(peft__filter_first) {
+    (void)a;
+    peft__cursor c = peft__iterate(r, v[0]);
+    peft__value item;
+    return !r->status && peft__next(r, &c, &item) ? item : peft__undefined(NULL, false);
+}
+
+PEFT__BUILTIN(peft__filter_last) {
+    (void)a;
+    if (v[0].kind == PEFT__ITERATOR || v[0].kind == PEFT__LOOP)
+        return peft__refuse(r, "'%s' object is not reversible", peft__kind_name(v[0]));
+    peft__value list = peft__to_list(r, v[0]);
+    if (r->status) return list;
+    return list.as.list->count ? list.as.list->items[list.as.list->count - 1] : peft__undefined(NULL, false);
+}
+
+PEFT__BUILTIN(peft__filter_join) {
+    (void)a;
+    peft__cursor c = peft__iterate(r, v[0]);
+    peft__value item;
+    size_t start = r->out.size;
+    for (int64_t i = 0; !r->status && peft__next(r, &c, &item); i++) {
+        if (i && peft__given(v[1])) peft__put_value(r, v[1]);
+        peft__put_value(r, peft__get_path(r, item, v[2], peft__none()));
+    }
+    return peft__taken(r, start);
+}
+
+static peft__value peft__replaced(peft__render *r, const peft__text *t, const peft__text *old,
+                                  const peft__text *fresh, int64_t count) {
+    size_t start = r->out.size, from = 0, at;
+    for (; count != 0 && !r->status; count--) {
+        if (!old->size && from > t->size) break;
+        at = old->size ? peft__text_find(r, t, old->data, old->size, from) : from;
+        if (at == SIZE_MAX) break;
+        peft__put(r, t->data + from, at - from);
+        peft__put(r, fresh->data, fresh->size);
+        from = at + old->size;
+        if (old->size) continue;
+        at = from++;  // between all characters
+        while (from < t->size && ((unsigned char)t->data[from] & 0xC0) == 0x80) from++;
+        if (at < t->size) peft__put(r, t->data + at, from - at);
+    }
+    if (from < t->size) peft__put(r, t->data + from, t->size - from);
+    return peft__taken(r, start);
+}
+
+PEFT__BUILTIN(peft__filter_replace) {
+    (void)a;
+    peft__value text = peft__to_text(r, v[0]), old = peft__to_text(r, v[1]), fresh = peft__to_text(r, v[2]);
+    int64_t count = peft__whole_or(r, v[3], -1);
+    return r->status ? text : peft__replaced(r, text.as.text, old.as.text, fresh.as.text, count);
+}
+
+PEFT__BUILTIN(peft__method_replace) {
+    (void)a;
+    for (int i = 1; i <= 2 && v[0].flag; i++) v[i] = peft__escaped(r, v[i]);
+    const peft__text *old = peft__text_needed(r, v[1]), *fresh = peft__text_needed(r, v[2]);
+    int64_t count = peft__whole_or(r, v[3], -1);
+    peft__value text = r->status ? peft__none() : peft__replaced(r, v[0].as.text, old, fresh, count);
+    text.flag = v[0].flag && !r->status;
+    return text;
+}
+
+static peft__value peft__stripped(peft__render *r, peft__value v, peft__value chars, bool left, bool right) {
+    const peft__text *t = v.as.text,
+                     *set =
+                         chars.kind == PEFT__NONE || !peft__given(chars) ? NULL : peft__text_needed(r, chars);
+    size_t from = 0, to = t->size;
+    if (r->status) return peft__none();
+    if (!set) {
+        size_t first = 0, last = t->size;
+        peft__strip_bounds(t, &first, &last);
+        if (left) from = first;
+        if (right) to = PEFT__MAX(last, from);
+        if (right && !left && first == t->size) to = 0;
+    }
+    while (set && left && from < to) {
+        size_t next = from + 1;
+        while (next < to && ((unsigned char)t->data[next] & 0xC0) == 0x80) next++;
+        if (peft__text_find(r, set, t->data + from, next - from, 0) == SIZE_MAX) break;
+        from = next;
+    }
+    while (set && right && to > from) {
+        size_t last = to - 1;
+        while (last > from && ((unsigned char)t->data[last] & 0xC0) == 0x80) last--;
+        if (peft__text_find(r, set, t->data + last, to - last, 0) == SIZE_MAX) break;
+        to = last;
+    }
+    peft__value part = peft__text_part(r, t, from, to);
+    part.flag = v.flag && !r->status;
+    return part;
+}
+
+PEFT__BUILTIN(peft__filter_trim) {
+    (void)a;
+    peft__value text = peft__to_text(r, v[0]);
+    return r->status ? text : peft__stripped(r, text, v[1], true, true);
+}
+PEFT__BUILTIN(peft__method_lstrip) {
+    (void)a;
+    return peft__stripped(r, v[0], v[1], true, false);
+}
+PEFT__BUILTIN(peft__method_rstrip) {
+    (void)a;
+    return peft__stripped(r, v[0], v[1], false, true);
+}
+
+static peft__value peft__real_to_whole(peft__render *r, double d, peft__value failing) {
+    if (d != d) return failing;
+    if (d - d != 0) return peft__refuse(r, "cannot convert float infinity to integer");
+    if (!(d > -9.2233720368547758e18 && d < 9.2233720368547758e18)) return peft__big_number(r);
+    return peft__integer((int64_t)d);
+}
+
+PEFT__BUILTIN(peft__filter_int) {
+    (void)a;
+    peft__value failing = peft__given(v[1]) ? v[1] : peft__integer(0);
+    int64_t base = peft__whole_or(r, v[2], 10), i;
+    bool big;
+    double d;
+    if (peft__is_whole(v[0])) return peft__integer(v[0].as.integer);
+    if (v[0].kind == PEFT__REAL) return peft__real_to_whole(r, v[0].as.real, failing);
+    if (v[0].kind == PEFT__UNDEFINED) return peft__undefined_error(r, v[0]);
+    if (v[0].kind != PEFT__TEXT || r->status) return failing;
+    if ((base >= 2 && base <= 36) || base == 0) {
+        if (peft__read_integer(v[0].as.text, (int)base, &i, &big))
+            return big ? peft__big_number(r) : peft__integer(i);
+    }
+    if (!peft__read_real(r, v[0].as.text, &d) || d - d != 0) return failing;
+    return peft__real_to_whole(r, d, failing);
+}
+
+PEFT__BUILTIN(peft__filter_float) {
+    (void)a;
+    double d;
+    if (peft__is_number(v[0])) return peft__real(peft__as_double(v[0]));
+    if (v[0].kind == PEFT__UNDEFINED) return peft__undefined_error(r, v[0]);
+    if (v[0].kind == PEFT__TEXT && peft__read_real(r, v[0].as.text, &d)) return peft__real(d);
+    return peft__given(v[1]) ? v[1] : peft__real(0);
+}
+
+PEFT__BUILTIN(peft__filter_round) {
+    (void)a;
+    int64_t places = peft__whole_or(r, v[1], 0);
+    bool common = !peft__given(v[2]) || peft__text_is(v[2], "common"), up = peft__text_is(v[2], "ceil");
+    if (!common && !up && !peft__text_is(v[2], "floor"))
+        return peft__refuse(r, "method must be common, ceil or floor");
+    if (v[0].kind == PEFT__UNDEFINED) return peft__undefined_error(r, v[0]);
+    if (!peft__is_number(v[0])) return peft__refuse(r, "a '%s' cannot be rounded", peft__kind_name(v[0]));
+    double d = peft__as_double(v[0]);
+    if (!common) {
+        if (places > 300 || places < -300)
+            return peft__unable(r, "rounding to %lld places", (long long)places);
+        peft__value power = places >= 0 && places <= 18 ? peft__whole_power(r, 10, places)
+                                                        : peft__real(pow(10, (double)places));
+        peft__value scaled = peft__arithmetic(r, '*', v[0], power);
+        if (r->status) return scaled;
+        d = peft__as_double(scaled);
+        if (d - d != 0) return peft__refuse(r, "cannot convert float to integer");
+        return peft__real((up ? ceil(d) : floor(d)) / peft__as_double(power));
+    }
+    if (peft__is_whole(v[0])) {
+        if (places >= 0) return peft__integer(v[0].as.integer);
+        if (places < -18) return peft__integer(0);
+        int64_t unit = peft__whole_power(r, 10, -places).as.integer, i = v[0].as.integer, rest = i % unit;
+        if (rest < 0) rest += unit;
+        int64_t low = i - rest;
+        bool odd = low / unit % 2 != 0;
+        return rest > unit - rest || (rest == unit - rest && odd)
+            ? peft__arithmetic(r, '+', peft__integer(low), peft__integer(unit))
+            : peft__integer(low);
+    }
+    char digits[PEFT__DIGITS];
+    int exponent = 0;
+    if (d - d != 0 || d == 0 || places > 400) return v[0];
+    int count = peft__decimal(fabs(d), digits, &exponent);
+    count = places < -400 ? 0 : peft__round_digits(digits, count, exponent + (int)places, &exponent);
+    double back = count ? peft__from_digits(digits, count, exponent) : 0;
+    return peft__real(d < 0 ? -back : back);
+}
+
+PEFT__BUILTIN(peft__filter_format) {
+    (void)v;
+    peft__value values, text = peft__to_text(r, v[0]);
+    if (a->count && a->keywords)
+        return peft__refuse(r, "can't handle positional and keyword arguments at the same time");
+    values = a->keywords ? peft__dict_new(r) : peft__list_new(r, PEFT__TUPLE, a->count);
+    for (int64_t i = 0; i < a->count && !r->status; i++) peft__list_add(r, values, a->items[i]);
+    for (int64_t i = 0; i < a->keywords && !r->status; i++)
+        peft__dict_set(r, values.as.dict, a->names[i], a->values[i]);
+    return r->status ? values : peft__percent(r, text, values);
+}
+
+PEFT__BUILTIN(peft__filter_items) {
+    (void)a;
+    if (v[0].kind == PEFT__UNDEFINED) return peft__as_iterator(r, v[0]);
+    if (v[0].kind != PEFT__DICT) return peft__refuse(r, "Can only get item pairs from a mapping.");
+    peft__value view = peft__of_kind(PEFT__VIEW);
+    view.as.view = (peft__view *)peft__render_alloc(r, sizeof(peft__view));
+    if (!view.as.view) return peft__none();
+    view.as.view->dict = v[0].as.dict;
+    view.as.view->what = 2;
+    return peft__as_iterator(r, view);
+}
+
+static peft__value peft__pairs_of(peft__render *r, peft__value v) {
+    peft__value list = peft__list_new(r, PEFT__LIST, v.as.dict->count);
+    for (int64_t i = 0; i < v.as.dict->count && !r->status && peft__spend(r, 0); i++)
+        peft__list_add(r, list, peft__view_item(r, v.as.dict, 2, i));
+    return list;
+}
+
+PEFT__BUILTIN(peft__filter_dictsort) {
+    (void)a;
+    bool by_value = peft__text_is(v[2], "value");
+    if (v[0].kind == PEFT__UNDEFINED) return peft__undefined_error(r, v[0]);
+    if (v[0].kind != PEFT__DICT)
+        return peft__refuse(r, "dictsort needs a dict, not '%s'", peft__kind_name(v[0]));
+    if (peft__given(v[2]) && !by_value && !peft__text_is(v[2], "key"))
+        return peft__refuse(r, "You can only sort by either \"key\" or \"value\"");
+    peft__value pairs = peft__pairs_of(r, v[0]), keys = peft__list_new(r, PEFT__LIST, v[0].as.dict->count);
+    bool exact = peft__true_or(r, v[1], false);
+    for (int64_t i = 0; !r->status && i < pairs.as.list->count; i++) {
+        peft__value key = pairs.as.list->items[i].as.list->items[by_value];
+        peft__list_add(r, keys, exact ? key : peft__ignore_case(r, key));
+    }
+    return peft__sorted(r, pairs, keys, peft__true_or(r, v[3], false));
+}
+
+PEFT__BUILTIN(peft__filter_sort) {  // reverse, case_sensitive, attribute
+    (void)a;
+    bool exact = peft__true_or(r, v[2], false);
+    peft__value list = peft__to_list(r, v[0]), keys = peft__list_new(r, PEFT__LIST, 0);
+    for (int64_t i = 0; !r->status && i < list.as.list->count; i++) {
+        peft__value item = list.as.list->items[i], key = item;
+        const peft__text *t = v[3].kind == PEFT__TEXT ? v[3].as.text : NULL;  // several, with commas
+        key = peft__list_new(r, PEFT__LIST, 1);
+        for (size_t from = 0; from <= (t ? t->size : 0) && !r->status;) {
+            const char *comma =
+                t && t->size > from ? (const char *)memchr(t->data + from, ',', t->size - from) : NULL;
+            size_t to = comma ? (size_t)(comma - t->data) : t ? t->size : 0;
+            peft__value part =
+                peft__get_path(r, item, t ? peft__text_part(r, t, from, to) : v[3], peft__none());
+            peft__list_add(r, key, exact ? part : peft__ignore_case(r, part));
+            from = to + 1;
+        }
+        peft__list_add(r, keys, key);
+    }
+    return peft__sorted(r, list, keys, peft__true_or(r, v[1], false));
+}
+
+PEFT__BUILTIN(peft__filter_unique) {  // case_sensitive, attribute
+    (void)a;
+    bool exact = peft__true_or(r, v[1], false);
+    peft__cursor c = peft__iterate(r, v[0]);
+    peft__value seen = peft__dict_new(r), list = peft__list_new(r, PEFT__LIST, 0), item;
+    while (!r->status && peft__next(r, &c, &item)) {
+        peft__value key = peft__get_path(r, item, v[2], peft__none());
+        if (!exact) key = peft__ignore_case(r, key);
+        int64_t before = r->status ? 0 : seen.as.dict->count;
+        if (!r->status) peft__dict_set(r, seen.as.dict, key, peft__none());
+        if (!r->status && seen.as.dict->count > before) peft__list_add(r, list, item);
+    }
+    return r->status ? peft__none() : peft__as_iterator(r, list);
+}
+
+static peft__value peft__extreme(peft__render *r, peft__value *v, const char *sign) {
+    bool exact = peft__true_or(r, v[1], false), any = false;
+    peft__cursor c = peft__iterate(r, v[0]);
+    peft__value item, best = peft__undefined(NULL, false), best_key = best;
+    while (!r->status && peft__next(r, &c, &item)) {
+        peft__value key = peft__get_path(r, item, v[2], peft__none());
+        if (!exact) key = peft__ignore_case(r, key);
+        if (any && !peft__compare(r, sign[0], key, best_key)) continue;
+        best = item;
+        best_key = key;
+        any = true;
+    }
+    return best;
+}
+PEFT__BUILTIN(peft__filter_min) {
+    (void)a;
+    return peft__extreme(r, v, "<");
+}
+PEFT__BUILTIN(peft__filter_max) {
+    (void)a;
+    return peft__extreme(r, v, ">");
+}
+
+PEFT__BUILTIN(peft__filter_sum) {  // attribute, start
+    (void)a;
+    peft__cursor c = peft__iterate(r, v[0]);
+    peft__value item, sum = peft__given(v[2]) ? v[2] : peft__integer(0);
+    if (sum.kind == PEFT__TEXT) return peft__refuse(r, "sum() can't sum strings");
+    while (!r->status && peft__next(r, &c, &item)) {
+        item = peft__get_path(r, item, v[1], peft__none());
+        sum = peft__binary(r, '+', sum, item);
+    }
+    return sum;
+}
+
+static peft__value peft__reversed(peft__render *r, peft__value list) {
+    if (r->status) return list;
+    peft__list *l = list.as.list;
+    for (int64_t i = 0; i < l->count / 2; i++) {
+        peft__value swap = l->items[i];
+        l->items[i] = l->items[l->count - 1 - i];
+        l->items[l->count - 1 - i] = swap;
+    }
+    return list;
+}
+
+PEFT__BUILTIN(peft__filter_reverse) {
+    (void)a;
+    peft__value back = peft__none();
+    if (v[0].kind == PEFT__TEXT) {
+        back = peft__slice(r, v[0], back, back, peft__integer(-1));
+        return back;
+    }
+    if (!peft__can_iterate(v[0])) return peft__refuse(r, "argument must be iterable");
+    bool list = v[0].kind == PEFT__UNDEFINED || v[0].kind == PEFT__ITERATOR ||
+        v[0].kind == PEFT__LOOP;  // no reversed() of these
+    back = peft__reversed(r, peft__to_list(r, v[0]));
+    return list || r->status ? back : peft__as_iterator(r, back);
+}
+
+PEFT__BUILTIN(peft__filter_slice) {
+    (void)a;
+    peft__value list = peft__to_list(r, v[0]), out = peft__list_new(r, PEFT__LIST, 0);
+    int64_t slices = peft__whole_or(r, v[1], 0), at = 0;
+    if (r->status) return out;
+    if (slices == 0) return peft__refuse(r, "slice into no parts");
+    int64_t each = slices > 0 ? list.as.list->count / slices : 0,
+            longer = slices > 0 ? list.as.list->count % slices : 0;
+    for (int64_t i = 0; i < slices && !r->status; i++) {
+        int64_t n = each + (i < longer);
+        peft__value part = peft__list_new(r, PEFT__LIST, n + 1);
+        for (; n > 0 && !r->status; n--) peft__list_add(r, part, list.as.list->items[at++]);
+        if (peft__given(v[2]) && v[2].kind != PEFT__NONE && i >= longer) peft__list_add(r, part, v[2]);
+        peft__list_add(r, out, part);
+        peft__spend(r, 0);
+    }
+    return r->status ? out : peft__as_iterator(r, out);
+}
+
+PEFT__BUILTIN(peft__filter_batch) {
+    (void)a;
+    peft__cursor c = peft__iterate(r, v[0]);
+    peft__value out = peft__list_new(r, PEFT__LIST, 0), part = peft__of_kind(PEFT__MISSING), item;
+    int64_t size = peft__whole_or(r, v[1], 0);
+    while (!r->status && peft__next(r, &c, &item)) {
+        if (!peft__given(part) || part.as.list->count == size) {
+            part = peft__list_new(r, PEFT__LIST, 0);
+            if (!r->status) peft__list_add(r, out, part);
+        }
+        if (!r->status) peft__list_add(r, part, item);
+    }
+    while (!r->status && peft__given(part) && peft__given(v[2]) && v[2].kind != PEFT__NONE &&
+           part.as.list->count < size && peft__spend(r, 0))
+        peft__list_add(r, part, v[2]);
+    return r->status ? out : peft__as_iterator(r, out);
+}
+
+PEFT__BUILTIN(peft__filter_groupby) {  // attribute, default, case_sensitive
+    (void)a;
+    bool exact = peft__true_or(r, v[3], false);
+    peft__value list = peft__to_list(r, v[0]), keys = peft__list_new(r, PEFT__LIST, 0),
+                out = peft__list_new(r, PEFT__LIST, 0), last = peft__none(), group = last;
+    for (int64_t i = 0; !r->status && i < list.as.list->count; i++) {
+        peft__value key = peft__get_path(r, list.as.list->items[i], v[1], v[2]);
+        peft__list_add(r, keys, exact ? key : peft__ignore_case(r, key));
+    }
+    list = peft__sorted(r, list, keys, false);
+    for (int64_t i = 0; !r->status && i < list.as.list->count; i++) {
+        peft__value item = list.as.list->items[i], shown = peft__get_path(r, item, v[1], v[2]),
+                    key = exact ? shown : peft__ignore_case(r, shown);
+        if (i == 0 || !peft__equal(r, key, last)) {
+            group = peft__list_new(r, PEFT__LIST, 0);
+            peft__value pair = r->status ? group : peft__pair_of(r, shown, group);
+            pair.flag = true;
+            if (!r->status) peft__list_add(r, out, pair);
+            last = key;
+        }
+        if (!r->status) peft__list_add(r, group, item);
+    }
+    return out;
+}
+
+PEFT__BUILTIN(peft__filter_tojson) {
+    (void)a;
+    peft__json_style s;
+    bool chat = r->t->desc.chat;
+    memset(&s, 0, sizeof(s));
+    s.html = !chat;
+    s.sort = chat ? peft__true_or(r, v[4], false) : true;
+    s.ascii = chat ? peft__true_or(r, v[1], false) : true;
+    peft__value indent = chat ? v[2] : v[1];
+    size_t start = r->out.size;
+    if (!chat && (peft__given(v[2]) || peft__given(v[3]) || peft__given(v[4])))
+        return peft__refuse(r, "tojson takes only indent");
+    s.indent = peft__none();
+    if (peft__is_whole(indent)) {
+        peft__put_times(r, " ", 1, indent.as.integer);
+        s.indent = peft__taken(r, start);
+    } else if (peft__given(indent) && indent.kind != PEFT__NONE) {
+        peft__text_needed(r, indent);
+        s.indent = indent;
+    }
+    s.between = peft__text_of(r, s.indent.kind == PEFT__TEXT ? "," : ", ");
+    s.colon = peft__text_of(r, ": ");
+    if (chat && peft__given(v[3]) && v[3].kind != PEFT__NONE) {
+        peft__value parts = peft__to_list(r, v[3]);
+        if (!r->status &&
+            (parts.as.list->count != 2 || parts.as.list->items[0].kind != PEFT__TEXT ||
+             parts.as.list->items[1].kind != PEFT__TEXT))
+            peft__refuse(r, "separators are two strings");
+        if (r->status) return parts;
+        s.between = parts.as.list->items[0];
+        s.colon = parts.as.list->items[1];
+    }
+    if (!r->status) peft__put_json(r, v[0], &s, 0);
+    peft__value text = peft__taken(r, start);
+    text.flag = !chat && !r->status;
+    return text;
+}
+
+PEFT__BUILTIN(peft__filter_safe) {
+    (void)a;
+    peft__value text = peft__to_text(r, v[0]);
+    text.flag = !r->status;
+    return text;
+}
+PEFT__BUILTIN(peft__filter_escape) {
+    (void)a;
+    return peft__escaped(r, v[0]);
+}
+PEFT__BUILTIN(peft__filter_forceescape) {
+    (void)a;
+    peft__value text = peft__to_text(r, v[0]);
+    text.flag = false;
+    return peft__escaped(r, text);
+}
+
+// Lines as Python's splitlines cuts them; the end of one, and where the next begins.
+static size_t peft__line_end(const peft__text *t, size_t from, size_t *next) {
+    for (size_t i = from; i < t->size;) {
+        uint32_t c;
+        size_t at = i;
+        peft__utf8_next(t->data, t->size, &i, &c);
+        if (!((c >= 10 && c <= 13) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029))
+            continue;
+        *next = c == '\r' && i < t->size && t->data[i] == '\n' ? i + 1 : i;
+        return at;
+    }
+    *next = t->size;
+    return t->size;
+}
+
+PEFT__BUILTIN(peft__filter_indent) {  // width, first, blank
+    (void)a;
+    const peft__text *t = peft__text_needed(r, v[0]);
+    bool first = peft__true_or(r, v[2], false), blank = peft__true_or(r, v[3], false);
+    size_t start = r->out.size;
+    if (v[1].kind != PEFT__TEXT) {
+        peft__put_times(r, " ", 1, peft__whole_or(r, v[1], 4));
+        v[1] = peft__taken(r, start);
+    }
+    size_t from = 0, next = 0;
+    for (int64_t i = 0; !r->status; i++, from = next) {
+        size_t end = peft__line_end(t, from, &next);
+        if (i) peft__puts(r, "\n");
+        if (i ? blank || end > from : first) peft__put_text(r, v[1]);
+        peft__put(r, t->data + from, end - from);
+        if (next >= t->size && end == next) break;
+    }
+    return peft__taken(r, start);
+}
+
+PEFT__BUILTIN(peft__filter_truncate) {  // length, killwords, end, leeway
+    (void)a;
+    if (!peft__given(v[3])) v[3] = peft__text_of(r, "...");
+    const peft__text *end = peft__text_needed(r, v[3]);
+    int64_t length = peft__whole_or(r, v[1], 255), leeway = peft__whole_or(r, v[4], 5);
+    if (r->status) return v[0];
+    int64_t tail = peft__text_count(r, v[3].as.text);
+    if (length < tail || leeway < 0)
+        return peft__refuse(r, "expected length >= %lld and leeway >= 0", (long long)tail);
+    int64_t n = peft__length_of(r, v[0]);
+    if (n >= 0 && (leeway > INT64_MAX - length || n <= length + leeway)) return v[0];
+    const peft__text *t = peft__text_needed(r, v[0]);
+    if (r->status) return v[0];
+    size_t cut = peft__text_byte(r, v[0].as.text, length - tail), start = r->out.size;
+    if (!peft__true_or(r, v[2], false))
+        for (size_t i = cut; i > 0; i--)
+            if (t->data[i - 1] == ' ') {
+                cut = i - 1;
+                break;
+            }
+    peft__put(r, t->data, cut);
+    peft__put(r, end->data, end->size);
+    return peft__taken(r, start);
+}
+
+static peft__value peft__centered(peft__render *r, peft__value v, int64_t width, peft__value fill,
+                                  int how) {  // how: '<', '>' or '^'
+    peft__field_style f;
+    size_t start = r->out.size;
+    const peft__text *sign = peft__given(fill) ? peft__text_needed(r, fill) : NULL;
+    memset(&f, 0, sizeof(f));
+    if (sign && (sign->size >= sizeof(f.fill) || peft__text_count(r, fill.as.text) != 1))
+        return peft__refuse(r, "the fill character must be exactly one character long");
+    if (r->status) return v;
+    if (sign) memcpy(f.fill, sign->data, sign->size);
+    int64_t pad = width - peft__text_count(r, v.as.text), left = pad / 2 + (pad & width & 1);
+    const char *with = f.fill[0] ? f.fill : " ";
+    if (pad <= 0) return v;
+    if (how == '>') left = pad;
+    if (how == '<') left = 0;
+    peft__put_times(r, with, strlen(with), left);
+    peft__put_text(r, v);
+    peft__put_times(r, with, strlen(with), pad - left);
+    peft__value text = peft__taken(r, start);
+    text.flag = v.flag && !r->status;
+    return text;
+}
+
+PEFT__BUILTIN(peft__filter_center) {
+    (void)a;
+    peft__value text = peft__to_text(r, v[0]);
+    return r->status
+        ? text
+        : peft__centered(r, text, peft__whole_or(r, v[1], 80), peft__of_kind(PEFT__MISSING), '^');
+}
+
+PEFT__BUILTIN(peft__filter_wordcount) {
+    (void)a;
+    int64_t n = 0;
+    bool inside = false;
+    peft__value text = peft__to_text(r, v[0]);
+    if (r->status) return text;
+    const peft__text *t = text.as.text;
+    peft__spend(r, t->size);
+    for (size_t i = 0; i < t->size;) {
+        uint32_t c;
+        peft__utf8_next(t->data, t->size, &i, &c);
+        bool word = c == '_' || (peft__uc_bit(c) & (PEFT__UC_L | PEFT__UC_N));
+        n += word && !inside;
+        inside = word;
+    }
+    return peft__integer(n);
+}
+
+PEFT__BUILTIN(peft__filter_filesizeformat) {
+    double d, base = peft__true_or(r, v[1], false) ? 1024 : 1000, unit = base;
+    size_t start = r->out.size;
+    peft__value arguments[2] = {v[0], peft__none()}, number = peft__filter_float(r, arguments, a);
+    if (number.kind != PEFT__REAL)
+        return peft__refuse(r, "could not convert '%s' to float", peft__kind_name(v[0]));
+    d = number.as.real;
+    if (d == 1) return peft__text_of(r, "1 Byte");
+    if (d < base) peft__put_integer(r, (int64_t)d), peft__puts(r, " Bytes");
+    else {
+        const char *letters = base == 1000 ? "kMGTPEZY" : "KMGTPEZY";
+        int i = 0;
+        while (i < 7 && d >= unit * base) unit *= base, i++;
+        peft__put_precise(r, d / unit, 'f', 1, false);
+        peft__puts(r, " ");
+        peft__put(r, letters + i, 1);
+        peft__puts(r, base == 1000 ? "B" : "iB");
+    }
+    return peft__taken(r, start);
+}
+
+static void peft__put_url(peft__render *r, peft__value v, bool query) {
+    v = peft__to_text(r, v);
+    for (size_t i = 0; !r->status && i < v.as.text->size; i++) {
+        unsigned char c = (unsigned char)v.as.text->data[i];
+        char escape[3] = {'%', "0123456789ABCDEF"[c >> 4], "0123456789ABCDEF"[c & 15]};
+        if (peft__name_char((char)c, false) && c < 128) peft__put(r, (const char *)&c, 1);
+        else if (c == '-' || c == '.' || c == '~' || (c == '/' && !query)) peft__put(r, (const char *)&c, 1);
+        else if (c == ' ' && query) peft__puts(r, "+");
+        else peft__put(r, escape, 3);
+    }
+}
+
+PEFT__BUILTIN(peft__filter_urlencode) {
+    (void)a;
+    size_t start = r->out.size;
+    if (v[0].kind == PEFT__TEXT || !peft__can_iterate(v[0])) {
+        peft__put_url(r, v[0], false);
+        return peft__taken(r, start);
+    }
+    peft__value pairs = v[0].kind == PEFT__DICT ? peft__pairs_of(r, v[0]) : v[0], item;
+    peft__cursor c = peft__iterate(r, pairs);
+    for (int64_t i = 0; !r->status && peft__next(r, &c, &item); i++) {
+        item = peft__to_list(r, item);
+        if (!r->status && item.as.list->count != 2) peft__refuse(r, "urlencode takes pairs");
+        if (r->status) break;
+        if (i) peft__puts(r, "&");
+        peft__put_url(r, item.as.list->items[0], true);
+        peft__puts(r, "=");
+        peft__put_url(r, item.as.list->items[1], true);
+    }
+    return peft__taken(r, start);
+}
+
+PEFT__BUILTIN(peft__filter_xmlattr) {
+    (void)a;
+    size_t start = r->out.size;
+    if (v[0].kind != PEFT__DICT) return peft__refuse(r, "xmlattr needs a dict");
+    for (int64_t i = 0; i < v[0].as.dict->count && !r->status; i++) {
+        const peft__entry *e = &v[0].as.dict->entries[i];
+        if (e->value.kind == PEFT__NONE || e->value.kind == PEFT__UNDEFINED) continue;
+        const peft__text *key = peft__text_needed(r, e->key);
+        for (size_t k = 0; k < key->size; k++)
+            if (strchr(" \t\n\r\f\v/>=", key->data[k]))
+                return peft__refuse(r, "Invalid character in attribute name");
+        if (r->out.size > start || peft__true_or(r, v[1], true)) peft__puts(r, " ");
+        peft__put_html(r, e->key);
+        peft__puts(r, "=\"");
+        peft__put_html(r, e->value);
+        peft__puts(r, "\"");
+    }
+    return peft__taken(r, start);
+}
+
+PEFT__BUILTIN(peft__filter_random) {
+    (void)a;
+    peft__value at = peft__integer(0);
+    int64_t n = v[0].kind == PEFT__DICT || v[0].kind == PEFT__VIEW ? -1 : peft__length_of(r, v[0]);
+    if (n < 0) return peft__refuse(r, "nothing can be chosen of a '%s'", peft__kind_name(v[0]));
+    if (n == 0) return peft__undefined(NULL, false);
+    at.as.integer = peft__rng_below(&r->rng, n);
+    return peft__item_of(r, v[0], at);
+}
+
+PEFT__BUILTIN(peft__filter_choice) {
+    if (peft__length_of(r, v[0]) == 0) return peft__refuse(r, "Cannot choose from an empty sequence");
+    return peft__filter_random(r, v, a);
+}
+
+PEFT__BUILTIN(peft__filter_most_frequent) {  // those that come most often, in the order in which they came
+    (void)a;
+    if (!peft__truth(r, v[0])) return peft__none();
+    peft__cursor c = peft__iterate(r, v[0]);
+    peft__value counts = peft__dict_new(r), list = peft__list_new(r, PEFT__LIST, 0), item;
+    int64_t most = 0;
+    while (!r->status && peft__next(r, &c, &item)) {
+        peft__value count = peft__dict_get(r, counts.as.dict, item);
+        int64_t n = peft__given(count) ? count.as.integer + 1 : 1;
+        if (!r->status) peft__dict_set(r, counts.as.dict, item, peft__integer(n));
+        most = PEFT__MAX(most, n);
+    }
+    for (int64_t i = 0; !r->status && i < counts.as.dict->count; i++)
+        if (counts.as.dict->entries[i].value.as.integer == most)
+            peft__list_add(r, list, counts.as.dict->entries[i].key);
+    return list;
+}
+
+PEFT__BUILTIN(peft__filter_highlight) {
+    (void)a;
+    size_t start = r->out.size;
+    const peft__text *t = peft__text_needed(r, v[0]);
+    peft__puts(r, "<span style='color: #F08080'>");
+    peft__put(r, t->data, t->size);
+    peft__puts(r, "</span>");
+    return peft__taken(r, start);
+}
+
+// The generators of map, select and kin.
+static bool peft__map_next(peft__render *r, peft__iterator *it, peft__value *out) {
+    if (!peft__next(r, &it->from, out)) return false;
+    *out = it->builtin ? peft__call_builtin(r, it->builtin, *out, it->arguments)
+                       : peft__get_path(r, *out, it->attribute, it->missing);
+    return !r->status;
+}
+
+static bool peft__select_next(peft__render *r, peft__iterator *it, peft__value *out) {
+    while (peft__next(r, &it->from, out)) {
+        peft__value seen = peft__get_path(r, *out, it->attribute, peft__none());
+        if (it->builtin) seen = peft__call_builtin(r, it->builtin, seen, it->arguments);
+        if (r->status) return false;
+        if (peft__truth(r, seen) == it->keep) return true;
+    }
+    return false;
+}
+
+// The arguments behind the first `n`.
+static peft__arguments *peft__arguments_after(peft__render *r, const peft__arguments *a, int64_t n) {
+    peft__arguments *rest = (peft__arguments *)peft__render_alloc(r, sizeof(peft__arguments));
+    if (!rest) return NULL;
+    *rest = *a;
+    rest->items += n;
+    rest->count -= n;
+    return rest;
+}
+
+static peft__value peft__lazy(peft__render *r, peft__value v, const peft__arguments *a, bool map,
+                              bool attribute, bool keep) {
+    peft__value out, name = peft__of_kind(PEFT__MISSING);
+    peft__iterator *it = peft__iterator_new(r, peft__truth(r, v) ? v : peft__undefined(NULL, false), &out);
+    if (!it || r->status) return out;
+    it->next = map ? peft__map_next : peft__select_next;
+    it->keep = keep;
+    it->attribute = it->missing = peft__of_kind(PEFT__MISSING);
+    if (map && !a->count) {
+        for (int64_t i = 0; i < a->keywords; i++) {
+            if (peft__text_is(a->names[i], "attribute")) it->attribute = a->values[i];
+            else if (peft__text_is(a->names[i], "default")) it->missing = a->values[i];
+            else return peft__refuse(r, "map does not take all of the named arguments");
+        }
+        if (!peft__given(it->attribute)) return peft__refuse(r, "map requires a filter argument");
+        return out;
+    }
+    if (attribute && !a->count) return peft__refuse(r, "Missing parameter for attribute name");
+    if (attribute) it->attribute = a->items[0];
+    if (a->count > attribute) name = a->items[attribute];
+    it->arguments = peft__arguments_after(r, a, PEFT__MIN(a->count, (int64_t)attribute + 1));
+    if (!peft__given(name)) return out;
+    const peft__text *t = peft__text_needed(r, name);
+    if (r->status) return out;
+    it->builtin = map ? peft__find_filter(r->t, t) : peft__find_test(r->t, t);
+    if (!it->builtin)
+        return peft__refuse(r, "there is no %s \"%.*s\"", map ? "filter" : "test", peft__shown(t->size),
+                            t->data);
+    return out;
+}
+PEFT__BUILTIN(peft__filter_map) { return peft__lazy(r, v[0], a, true, false, true); }
+PEFT__BUILTIN(peft__filter_select) { return peft__lazy(r, v[0], a, false, false, true); }
+PEFT__BUILTIN(peft__filter_reject) { return peft__lazy(r, v[0], a, false, false, false); }
+PEFT__BUILTIN(peft__filter_selectattr) { return peft__lazy(r, v[0], a, false, true, true); }
+PEFT__BUILTIN(peft__filter_rejectattr) { return peft__lazy(r, v[0], a, false, true, false); }
+
+PEFT__BUILTIN(peft__unsupported) {
+    PEFT__UNUSED_ARGUMENTS;
+    return peft__unable(r, "this is Jinja's, but not supported here");
+}
+
+static const peft__builtin peft__filters[] = {
+    {"abs", peft__filter_abs, "", 0, 0},
+    {"attr", peft__filter_attr, "name", 0, 0},
+    {"batch", peft__filter_batch, "linecount ?fill_with", 0, 0},
+    {"capitalize", peft__filter_capitalize, "", 0, 0},
+    {"center", peft__filter_center, "?width", 0, 0},
+    {"choice", peft__filter_choice, "", 0, PEFT__PLAIN_ONLY},
+    {"count", peft__filter_length, "", 0, 0},
+    {"d", peft__filter_default, "?default_value ?boolean", 0, 0},
+    {"default", peft__filter_default, "?default_value ?boolean", 0, 0},
+    {"dictsort", peft__filter_dictsort, "?case_sensitive ?by ?reverse", 0, 0},
+    {"e", peft__filter_escape, "", 0, 0},
+    {"escape", peft__filter_escape, "", 0, 0},
+    {"filesizeformat", peft__filter_filesizeformat, "?binary", 0, 0},
+    {"first", peft__filter_first, "", 0, 0},
+    {"float", peft__filter_float, "?default", 0, 0},
+    {"forceescape", peft__filter_forceescape, "", 0, 0},
+    {"format", peft__filter_format, "*", 0, 0},
+    {"groupby", peft__filter_groupby, "attribute ?default ?case_sensitive", 0, 0},
+    {"highlight", peft__filter_highlight, "", 0, PEFT__PLAIN_ONLY},
+    {"indent", peft__filter_indent, "?width ?first ?blank", 0, 0},
+    {"int", peft__filter_int, "?default ?base", 0, 0},
+    {"items", peft__filter_items, "", 0, 0},
+    {"join", peft__filter_join, "?d ?attribute", 0, 0},
+    {"last", peft__filter_last, "", 0, 0},
+    {"length", peft__filter_length, "", 0, 0},
+    {"list", peft__filter_list, "", 0, 0},
+    {"lower", peft__filter_lower, "", 0, 0},
+    {"map", peft__filter_map, "*", 0, 0},
+    {"max", peft__filter_max, "?case_sensitive ?attribute", 0, 0},
+    {"min", peft__filter_min, "?case_sensitive ?attribute", 0, 0},
+    {"most_frequent", peft__filter_most_frequent, "", 0, PEFT__PLAIN_ONLY},
+    {"pprint", peft__unsupported, "*", 0, 0},
+    {"random", peft__filter_random, "", 0, 0},
+    {"reject", peft__filter_reject, "*", 0, 0},
+    {"rejectattr", peft__filter_rejectattr, "*", 0, 0},
+    {"replace", peft__filter_replace, "old new ?count", 0, 0},
+    {"reverse", peft__filter_reverse, "", 0, 0},
+    {"round", peft__filter_round, "?precision ?method", 0, 0},
+    {"safe", peft__filter_safe, "", 0, 0},
+    {"select", peft__filter_select, "*", 0, 0},
+    {"selectattr", peft__filter_selectattr, "*", 0, 0},
+    {"slice", peft__filter_slice, "slices ?fill_with", 0, 0},
+    {"sort", peft__filter_sort, "?reverse ?case_sensitive ?attribute", 0, 0},
+    {"string", peft__filter_string, "", 0, 0},
+    {"striptags", peft__unsupported, "*", 0, 0},
+    {"sum", peft__filter_sum, "?attribute ?start", 0, 0},
+    {"title", peft__filter_title, "", 0, 0},
+    {"tojson", peft__filter_tojson, "?ensure_ascii ?indent ?separators ?sort_keys", 0, PEFT__CHAT_ONLY},
+    {"tojson", peft__filter_tojson, "?indent", 0, PEFT__PLAIN_ONLY},
+    {"trim", peft__filter_trim, "?chars", 0, 0},
+    {"truncate", peft__filter_truncate, "?length ?killwords ?end ?leeway", 0, 0},
+    {"unique", peft__filter_unique, "?case_sensitive ?attribute", 0, 0},
+    {"upper", peft__filter_upper, "", 0, 0},
+    {"urlencode", peft__filter_urlencode, "", 0, 0},
+    {"urlize", peft__unsupported, "*", 0, 0},
+    {"wordcount", peft__filter_wordcount, "", 0, 0},
+    {"wordwrap", peft__unsupported, "*", 0, 0},
+    {"xmlattr", peft__filter_xmlattr, "?autospace", 0, 0},
+};
+
+// ---- tests
+
+static const char *const peft__comparisons[][2] = {
+    {"==", "=="}, {"eq", "=="}, {"equalto", "=="},    {"!=", "!="}, {"ne", "!="},
+    {">", ">"},   {"gt", ">"},  {"greaterthan", ">"}, {">=", ">="}, {"ge", ">="},
+    {"<", "<"},   {"lt", "<"},  {"lessthan", "<"},    {"<=", "<="}, {"le", "<="}};
+
+static peft__value peft__remainder(peft__render *r, peft__value *v, peft__value by, int64_t wanted) {
+    peft__value rest = peft__binary(r, '%', v[0], by);
+    return r->status ? rest : peft__boolean(peft__equal(r, rest, peft__integer(wanted)));
+}
+PEFT__BUILTIN(peft__is_odd) {
+    (void)a;
+    return peft__remainder(r, v, peft__integer(2), 1);
+}
+PEFT__BUILTIN(peft__is_even) {
+    (void)a;
+    return peft__remainder(r, v, peft__integer(2), 0);
+}
+PEFT__BUILTIN(peft__is_divisibleby) {
+    (void)a;
+    return peft__remainder(r, v, v[1], 0);
+}
+PEFT__BUILTIN(peft__is_defined) {
+    PEFT__UNUSED_ARGUMENTS;
+    return peft__boolean(v[0].kind != PEFT__UNDEFINED);
+}
+PEFT__BUILTIN(peft__is_undefined) {
+    PEFT__UNUSED_ARGUMENTS;
+    return peft__boolean(v[0].kind == PEFT__UNDEFINED);
+}
+PEFT__BUILTIN(peft__is_none) {
+    PEFT__UNUSED_ARGUMENTS;
+    return peft__boolean(v[0].kind == PEFT__NONE);
+}
+PEFT__BUILTIN(peft__is_boolean) {
+    PEFT__UNUSED_ARGUMENTS;
+    return peft__boolean(v[0].kind == PEFT__BOOLEAN);
+}
+PEFT__BUILTIN(peft__is_true) {
+    PEFT__UNUSED_ARGUMENTS;
+    return peft__boolean(v[0].kind == PEFT__BOOLEAN && v[0].flag);
+}
+PEFT__BUILTIN(peft__is_false) {
+    PEFT__UNUSED_ARGUMENTS;
+    return peft__boolean(v[0].kind == PEFT__BOOLEAN && !v[0].flag);
+}
+PEFT__BUILTIN(peft__is_integer) {
+    PEFT__UNUSED_ARGUMENTS;
+    return peft__boolean(v[0].kind == PEFT__INTEGER);
+}
+PEFT__BUILTIN(peft__is_float) {
+    PEFT__UNUSED_ARGUMENTS;
+    return peft__boolean(v[0].kind == PEFT__REAL);
+}
+PEFT__BUILTIN(peft__is_a_number) {
+    PEFT__UNUSED_ARGUMENTS;
+    return peft__boolean(peft__is_number(v[0]));
+}
+PEFT__BUILTIN(peft__is_string) {
+    PEFT__UNUSED_ARGUMENTS;
+    return peft__boolean(v[0].kind == PEFT__TEXT);
+}
+PEFT__BUILTIN(peft__is_mapping) {
+    PEFT__UNUSED_ARGUMENTS;
+    return peft__boolean(v[0].kind == PEFT__DICT);
+}
+PEFT__BUILTIN(peft__is_iterable) {
+    PEFT__UNUSED_ARGUMENTS;
+    return peft__boolean(peft__can_iterate(v[0]));
+}
+PEFT__BUILTIN(peft__is_sequence) {
+    PEFT__UNUSED_ARGUMENTS;
+    return peft__boolean(v[0].kind == PEFT__UNDEFINED ||
+                         (v[0].kind >= PEFT__TEXT && v[0].kind <= PEFT__RANGE));
+}
+PEFT__BUILTIN(peft__is_callable) {
+    PEFT__UNUSED_ARGUMENTS;
+    return peft__boolean(v[0].kind == PEFT__UNDEFINED || v[0].kind == PEFT__LOOP ||
+                         v[0].kind >= PEFT__JOINER);
+}
+PEFT__BUILTIN(peft__is_escaped) {
+    PEFT__UNUSED_ARGUMENTS;
+    return peft__boolean(v[0].kind == PEFT__TEXT && v[0].flag);
+}
+PEFT__BUILTIN(peft__is_in) {
+    (void)a;
+    return peft__boolean(peft__contains(r, v[1], v[0]));
+}
+PEFT__BUILTIN(peft__is_sameas) {
+    PEFT__UNUSED_ARGUMENTS;
+    if (v[0].kind != v[1].kind) return peft__boolean(false);
+    if (v[0].kind <= PEFT__REAL || v[0].kind == PEFT__TEXT) {
+        if (v[0].kind == PEFT__REAL || v[0].kind == PEFT__TEXT ||
+            (v[0].kind == PEFT__INTEGER && (v[0].as.integer < -5 || v[0].as.integer > 256) &&
+             peft__equal(r, v[0], v[1])))
+            return peft__unable(r, "whether two '%s' are the same object is not known here",
+                                peft__kind_name(v[0]));
+        return peft__boolean(v[0].kind != PEFT__UNDEFINED && peft__equal(r, v[0], v[1]));
+    }
+    return peft__boolean(v[0].as.list == v[1].as.list);
+}
+static peft__value peft__case_is(peft__render *r, peft__value v, bool upper) {
+    bool any = false, all = true;
+    v = peft__to_text(r, v);
+    if (r->status) return v;
+    for (size_t i = 0; i < v.as.text->size;) {
+        uint32_t c;
+        peft__utf8_next(v.as.text->data, v.as.text->size, &i, &c);
+        if (!peft__is_cased(c)) continue;
+        any = true;
+        all = all && peft__is_upper(c) == upper;
+    }
+    return peft__boolean(any && all && peft__spend(r, v.as.text->size));
+}
+PEFT__BUILTIN(peft__is_lower_text) {
+    (void)a;
+    return peft__case_is(r, v[0], false);
+}
+PEFT__BUILTIN(peft__is_upper_text) {
+    (void)a;
+    return peft__case_is(r, v[0], true);
+}
+PEFT__BUILTIN(peft__is_filter) {
+    (void)a;
+    return (peft__value_hash(r, v[0]),
+            peft__boolean(v[0].kind == PEFT__TEXT && peft__find_filter(r->t, v[0].as.text)));
+}
+PEFT__BUILTIN(peft__is_test) {
+    (void)a;
+    return (peft__value_hash(r, v[0]),
+            peft__boolean(v[0].kind == PEFT__TEXT && peft__find_test(r->t, v[0].as.text)));
+}
+#define PEFT__COMPARISON(name, sign)                  \
+    PEFT__BUILTIN(name) {                             \
+        (void)a;                                      \
+        bool is = peft__compare(r, sign, v[0], v[1]); \
+        return peft__boolean(is);                     \
+    }
+PEFT__COMPARISON(peft__is_eq, '=' << 8 | '=')
+PEFT__COMPARISON(peft__is_ne, '!' << 8 | '=')
+PEFT__COMPARISON(peft__is_gt, '>')
+PEFT__COMPARISON(peft__is_ge, '>' << 8 | '=')
+PEFT__COMPARISON(peft__is_lt, '<')
+PEFT__COMPARISON(peft__is_le, '<' << 8 | '=')
+
+static const peft__builtin peft__tests[] = {
+    {"!=", peft__is_ne, "other", 0, 0},
+    {"<", peft__is_lt, "other", 0, 0},
+    {"<=", peft__is_le, "other", 0, 0},
+    {"==", peft__is_eq, "other", 0, 0},
+    {">", peft__is_gt, "other", 0, 0},
+    {">=", peft__is_ge, "other", 0, 0},
+    {"boolean", peft__is_boolean, "", 0, 0},
+    {"callable", peft__is_callable, "", 0, 0},
+    {"defined", peft__is_defined, "", 0, 0},
+    {"divisibleby", peft__is_divisibleby, "num", 0, 0},
+    {"eq", peft__is_eq, "other", 0, 0},
+    {"equalto", peft__is_eq, "other", 0, 0},
+    {"escaped", peft__is_escaped, "", 0, 0},
+    {"even", peft__is_even, "", 0, 0},
+    {"false", peft__is_false, "", 0, 0},
+    {"filter", peft__is_filter, "", 0, 0},
+    {"float", peft__is_float, "", 0, 0},
+    {"ge", peft__is_ge, "other", 0, 0},
+    {"greaterthan", peft__is_gt, "other", 0, 0},
+    {"gt", peft__is_gt, "other", 0, 0},
+    {"in", peft__is_in, "seq", 0, 0},
+    {"integer", peft__is_integer, "", 0, 0},
+    {"iterable", peft__is_iterable, "", 0, 0},
+    {"le", peft__is_le, "other", 0, 0},
+    {"lessthan", peft__is_lt, "other", 0, 0},
+    {"lower", peft__is_lower_text, "", 0, 0},
+    {"lt", peft__is_lt, "other", 0, 0},
+    {"mapping", peft__is_mapping, "", 0, 0},
+    {"ne", peft__is_ne, "other", 0, 0},
+    {"none", peft__is_none, "", 0, 0},
+    {"number", peft__is_a_number, "", 0, 0},
+    {"odd", peft__is_odd, "", 0, 0},
+    {"sameas", peft__is_sameas, "other", 0, 0},
+    {"sequence", peft__is_sequence, "", 0, 0},
+    {"string", peft__is_string, "", 0, 0},
+    {"test", peft__is_test, "", 0, 0},
+    {"true", peft__is_true, "", 0, 0},
+    {"undefined", peft__is_undefined, "", 0, 0},
+    {"upper", peft__is_upper_text, "", 0, 0},
+};
+
+// ---- methods of texts
+
+// text[start:end] of the arguments of find, count, startswith and kin.
+static peft__text peft__window(peft__render *r, peft__value v, peft__value start, peft__value end,
+                               size_t *offset) {
+    peft__text *t = v.as.text, w = {t->data, 0, -1};
+    int64_t n = peft__text_count(r, t), from = peft__slice_end(r, start, INT64_MAX / 4, false, 0),
+            to = peft__slice_end(r, end, n, false, n);
+    if (peft__is_whole(start))
+        from = start.as.integer < 0 ? PEFT__MAX(start.as.integer + n, (int64_t)0) : start.as.integer;
+    *offset = SIZE_MAX;
+    if (r->status || from > n || from > to) return w;  // nothing, not even an empty text, is in it
+    *offset = peft__text_byte(r, t, from);
+    w.data = t->data + *offset;
+    w.size = peft__text_byte(r, t, to) - *offset;
+    return w;
+}
+
+static peft__value peft__found(peft__render *r, peft__value *v, bool last, bool needed) {
+    size_t offset, at = SIZE_MAX;
+    const peft__text *what = peft__text_needed(r, v[1]);
+    peft__text w = peft__window(r, v[0], v[2], v[3], &offset);
+    if (offset != SIZE_MAX) at = peft__text_find(r, &w, what->data, what->size, 0);
+    while (last && at != SIZE_MAX && !r->status) {
+        size_t next = peft__text_find(r, &w, what->data, what->size, at + 1);
+        if (next == SIZE_MAX) break;
+        at = next;
+    }
+    if (at == SIZE_MAX && needed) return peft__refuse(r, "substring not found");
+    if (at == SIZE_MAX || r->status) return peft__integer(-1);
+    peft__text before = {v[0].as.text->data, offset + at, -1};
+    return peft__integer(peft__text_count(r, &before));
+}
+PEFT__BUILTIN(peft__method_find) {
+    (void)a;
+    return peft__found(r, v, false, false);
+}
+PEFT__BUILTIN(peft__method_rfind) {
+    (void)a;
+    return peft__found(r, v, true, false);
+}
+PEFT__BUILTIN(peft__method_index) {
+    (void)a;
+    return peft__found(r, v, false, true);
+}
+PEFT__BUILTIN(peft__method_rindex) {
+    (void)a;
+    return peft__found(r, v, true, true);
+}
+
+PEFT__BUILTIN(peft__method_count) {
+    (void)a;
+    size_t offset, at = 0;
+    int64_t n = 0;
+    const peft__text *what = peft__text_needed(r, v[1]);
+    peft__text w = peft__window(r, v[0], v[2], v[3], &offset);
+    if (r->status || offset == SIZE_MAX) return peft__integer(0);
+    if (!what->size) return peft__integer(peft__text_count(r, &w) + 1);
+    for (; (at = peft__text_find(r, &w, what->data, what->size, at)) != SIZE_MAX; at += what->size) n++;
+    return peft__integer(n);
+}
+
+static peft__value peft__begins(peft__render *r, peft__value *v, bool at_end) {
+    size_t offset;
+    peft__text w = peft__window(r, v[0], v[2], v[3], &offset);
+    bool tuple = v[1].kind == PEFT__TUPLE, is = false;
+    for (int64_t i = 0; i < (tuple ? v[1].as.list->count : 1) && !r->status && !is; i++) {
+        const peft__text *t = peft__text_needed(r, tuple ? v[1].as.list->items[i] : v[1]);
+        is = offset != SIZE_MAX && t->size <= w.size && peft__spend(r, t->size) &&
+            memcmp(at_end ? w.data + w.size - t->size : w.data, t->data, t->size) == 0;
+    }
+    return peft__boolean(is);
+}
+PEFT__BUILTIN(peft__method_startswith) {
+    (void)a;
+    return peft__begins(r, v, false);
+}
+PEFT__BUILTIN(peft__method_endswith) {
+    (void)a;
+    return peft__begins(r, v, true);
+}
+
+static peft__value peft__without(peft__render *r, peft__value *v, bool at_end) {
+    peft__value given[4] = {v[0], v[1], peft__of_kind(PEFT__MISSING), peft__of_kind(PEFT__MISSING)}, is;
+    const peft__text *t = v[0].as.text, *part = peft__text_needed(r, v[1]);
+    is = peft__begins(r, given, at_end);
+    if (r->status || !is.flag) return v[0];
+    return at_end ? peft__text_part(r, t, 0, t->size - part->size)
+                  : peft__text_part(r, t, part->size, t->size);
+}
+PEFT__BUILTIN(peft__method_removeprefix) {
+    (void)a;
+    return peft__without(r, v, false);
+}
+PEFT__BUILTIN(peft__method_removesuffix) {
+    (void)a;
+    return peft__without(r, v, true);
+}
+
+// The texts of a list are marked as safe, as the text was that they are parts of.
+static peft__value peft__marked(peft__value list, bool safe) {
+    for (int64_t i = 0; safe && list.kind != PEFT__NONE && i < list.as.list->count; i++)
+        list.as.list->items[i].flag = true;
+    return list;
+}
+
+// Words between white space.
+static peft__value peft__split_space(peft__render *r, const peft__text *t, int64_t most, bool from_right) {
+    peft__value list = peft__list_new(r, PEFT__LIST, 0);
+    size_t from = 0, to = t->size;
+    peft__spend(r, t->size);
+    for (; !r->status; most--) {
+        peft__text rest = {t->data + from, to - from, -1};
+        size_t first = 0, last = rest.size;
+        peft__strip_bounds(&rest, &first, &last);
+        if (first >= last) break;
+        if (most == 0) {
+            peft__list_add(r, list,
+                           from_right ? peft__text_part(r, t, from, from + last)
+                                      : peft__text_part(r, t, from + first, to));
+            break;
+        }
+        size_t i = from_right ? last : first, end = i;
+        uint32_t c = 0;
+        while (from_right ? i > 0 : i < rest.size) {
+            if (from_right) {
+                do i--;
+                while (i > 0 && ((unsigned char)rest.data[i] & 0xC0) == 0x80);
+                size_t at = i;
+                peft__utf8_next(rest.data, rest.size, &at, &c);
+            } else peft__utf8_next(rest.data, rest.size, &i, &c);
+            if (peft__uc_space(c)) break;
+            end = i;
+        }
+        if (from_right) {
+            peft__list_add(r, list, peft__text_part(r, t, from + end, from + last));
+            to = from + end;
+        } else {
+            peft__list_add(r, list, peft__text_part(r, t, from + first, from + end));
+            from += end;
+        }
+        peft__spend(r, end);
+    }
+    return from_right ? peft__reversed(r, list) : list;
+}
+
+static size_t peft__text_find_last(peft__render *r, const peft__text *t, const peft__text *what,
+                                   size_t before) {
+    for (size_t i = before >= what->size ? before - what->size + 1 : 0; i > 0; i--) {
+        if (memcmp(t->data + i - 1, what->data, what->size) == 0) return i - 1;
+        if (!peft__spend(r, 0)) break;
+    }
+    return SIZE_MAX;
+}
+
+static peft__value peft__split_at(peft__render *r, peft__value *v, bool from_right) {
+    int64_t most = peft__whole_or(r, v[2], -1);
+    const peft__text *t = v[0].as.text;
+    if (r->status) return peft__none();
+    if (!peft__given(v[1]) || v[1].kind == PEFT__NONE) return peft__split_space(r, t, most, from_right);
+    const peft__text *by = peft__text_needed(r, v[1]);
+    if (!by->size) return peft__refuse(r, "empty separator");
+    peft__value list = peft__list_new(r, PEFT__LIST, 0);
+    size_t from = 0, to = t->size, at;
+    for (; most != 0 && !r->status; most--) {
+        at =
+            from_right ? peft__text_find_last(r, t, by, to) : peft__text_find(r, t, by->data, by->size, from);
+        if (at == SIZE_MAX) break;
+        peft__list_add(
+            r, list, from_right ? peft__text_part(r, t, at + by->size, to) : peft__text_part(r, t, from, at));
+        if (from_right) to = at;
+        else from = at + by->size;
+    }
+    peft__list_add(r, list, peft__text_part(r, t, from, to));
+    return from_right ? peft__reversed(r, list) : list;
+}
+PEFT__BUILTIN(peft__method_split) {
+    (void)a;
+    return peft__marked(peft__split_at(r, v, false), v[0].flag);
+}
+PEFT__BUILTIN(peft__method_rsplit) {
+    (void)a;
+    return peft__marked(peft__split_at(r, v, true), v[0].flag);
+}
+
+PEFT__BUILTIN(peft__method_splitlines) {
+    (void)a;
+    const peft__text *t = v[0].as.text;
+    bool keep = peft__true_or(r, v[1], false);
+    peft__value list = peft__list_new(r, PEFT__LIST, 0);
+    for (size_t from = 0, next; from < t->size && !r->status; from = next) {
+        size_t end = peft__line_end(t, from, &next);
+        peft__list_add(r, list, peft__text_part(r, t, from, keep ? next : end));
+        peft__spend(r, next - from);
+    }
+    return peft__marked(list, v[0].flag);
+}
+
+static peft__value peft__parted(peft__render *r, peft__value *v, bool last) {
+    const peft__text *t = v[0].as.text, *by = peft__text_needed(r, v[1]);
+    peft__value three = peft__list_new(r, PEFT__TUPLE, 3);
+    if (!r->status && !by->size) return peft__refuse(r, "empty separator");
+    size_t at = r->status ? SIZE_MAX
+        : last            ? peft__text_find_last(r, t, by, t->size)
+                          : peft__text_find(r, t, by->data, by->size, 0);
+    if (r->status) return three;
+    if (at == SIZE_MAX) {
+        for (int i = 0; i < 3; i++)
+            peft__list_add(r, three, i == (last ? 2 : 0) ? v[0] : peft__text_of(r, ""));
+        return three;
+    }
+    peft__list_add(r, three, peft__text_part(r, t, 0, at));
+    peft__list_add(r, three, v[1]);
+    peft__list_add(r, three, peft__text_part(r, t, at + by->size, t->size));
+    return three;
+}
+PEFT__BUILTIN(peft__method_partition) {
+    (void)a;
+    return peft__marked(peft__parted(r, v, false), v[0].flag);
+}
+PEFT__BUILTIN(peft__method_rpartition) {
+    (void)a;
+    return peft__marked(peft__parted(r, v, true), v[0].flag);
+}
+
+PEFT__BUILTIN(peft__method_join) {
+    (void)a;
+    peft__cursor c = peft__iterate(r, v[1]);
+    peft__value item;
+    size_t start = r->out.size;
+    for (int64_t i = 0; !r->status && peft__next(r, &c, &item); i++) {
+        if (i) peft__put_text(r, v[0]);
+        if (v[0].flag) peft__put_html(r, item);
+        else if (item.kind == PEFT__TEXT) peft__put_text(r, item);
+        else
+            peft__refuse(r, "sequence item %lld: expected str instance, %s found", (long long)i,
+                         peft__kind_name(item));
+    }
+    item = peft__taken(r, start);
+    item.flag = v[0].flag && !r->status;
+    return item;
+}
+
+PEFT__BUILTIN(peft__method_center) {
+    (void)a;
+    return peft__centered(r, v[0], peft__whole_or(r, v[1], 0), v[2], '^');
+}
+PEFT__BUILTIN(peft__method_ljust) {
+    (void)a;
+    return peft__centered(r, v[0], peft__whole_or(r, v[1], 0), v[2], '<');
+}
+PEFT__BUILTIN(peft__method_rjust) {
+    (void)a;
+    return peft__centered(r, v[0], peft__whole_or(r, v[1], 0), v[2], '>');
+}
+
+PEFT__BUILTIN(peft__method_zfill) {
+    (void)a;
+    const peft__text *t = v[0].as.text;
+    int64_t pad = peft__whole_or(r, v[1], 0) - peft__text_count(r, v[0].as.text);
+    size_t start = r->out.size, sign = t->size && (t->data[0] == '-' || t->data[0] == '+');
+    if (pad <= 0) return v[0];
+    peft__put(r, t->data, sign);
+    peft__put_times(r, "0", 1, pad);
+    peft__put(r, t->data + sign, t->size - sign);
+    return peft__taken(r, start);
+}
+
+PEFT__BUILTIN(peft__method_expandtabs) {
+    (void)a;
+    int64_t width = peft__whole_or(r, v[1], 8), column = 0;
+    size_t start = r->out.size;
+    for (size_t i = 0; i < v[0].as.text->size && !r->status; i++) {
+        const char *c = v[0].as.text->data + i;
+        int64_t pad = width > 0 ? width - column % width : 0;
+        if (*c == '\t') peft__put_times(r, " ", 1, pad), column += pad;
+        else
+            peft__put(r, c, 1),
+                column = *c == '\n' || *c == '\r' ? 0 : column + (((unsigned char)*c & 0xC0) != 0x80);
+    }
+    return peft__taken(r, start);
+}
+
+enum {
+    PEFT__ALL_ALNUM,
+    PEFT__ALL_ALPHA,
+    PEFT__ALL_DECIMAL,
+    PEFT__ALL_DIGIT,
+    PEFT__ALL_NUMERIC,
+    PEFT__ALL_SPACE,
+    PEFT__ALL_ASCII
+};
+
+// Digits that are no decimals: superscripts, subscripts, those in circles.
+static bool peft__raised_digit(uint32_t c) {
+    return c == 0xB2 || c == 0xB3 || c == 0xB9 || (c >= 0x1369 && c <= 0x1371) || c == 0x19DA ||
+        c == 0x2070 || (c >= 0x2074 && c <= 0x2079) || (c >= 0x2080 && c <= 0x2089) ||
+        (c >= 0x2460 && c <= 0x2468) || (c >= 0x2474 && c <= 0x247C) || (c >= 0x2488 && c <= 0x2490) ||
+        c == 0x24EA || (c >= 0x24F5 && c <= 0x24FD) || c == 0x24FF || (c >= 0x2776 && c <= 0x277E) ||
+        (c >= 0x2780 && c <= 0x2788) || (c >= 0x278A && c <= 0x2792) || (c >= 0x1F100 && c <= 0x1F10A);
+}
+
+static peft__value peft__all_are(peft__render *r, const peft__text *t, int what) {
+    bool all = t->size > 0 || what == PEFT__ALL_ASCII;
+    peft__spend(r, t->size);
+    for (size_t i = 0; i < t->size && all;) {
+        uint32_t c, bit;
+        peft__utf8_next(t->data, t->size, &i, &c);
+        bit = peft__uc_bit(c);
+        switch (what) {
+        case PEFT__ALL_ALNUM: all = (bit & (PEFT__UC_L | PEFT__UC_N)) != 0; break;
+        case PEFT__ALL_ALPHA: all = (bit & PEFT__UC_L) != 0; break;
+        case PEFT__ALL_DECIMAL: all = (bit & PEFT__UC_ND) != 0; break;
+        case PEFT__ALL_DIGIT: all = (bit & PEFT__UC_ND) || peft__raised_digit(c); break;
+        case PEFT__ALL_NUMERIC: all = (bit & PEFT__UC_N) != 0; break;
+        case PEFT__ALL_SPACE: all = peft__uc_space(c); break;
+        default: all = c < 128;
+        }
+    }
+    return peft__boolean(all);
+}
+#define PEFT__ALL_METHOD(name, what)                 \
+    PEFT__BUILTIN(name) {                            \
+        (void)a;                                     \
+        return peft__all_are(r, v[0].as.text, what); \
+    }
+PEFT__ALL_METHOD(peft__method_isalnum, PEFT__ALL_ALNUM)
+PEFT__ALL_METHOD(peft__method_isalpha, PEFT__ALL_ALPHA)
+PEFT__ALL_METHOD(peft__method_isdecimal, PEFT__ALL_DECIMAL)
+PEFT__ALL_METHOD(peft__method_isdigit, PEFT__ALL_DIGIT)
+PEFT__ALL_METHOD(peft__method_isnumeric, PEFT__ALL_NUMERIC)
+PEFT__ALL_METHOD(peft__method_isspace, PEFT__ALL_SPACE)
+PEFT__ALL_METHOD(peft__method_isascii, PEFT__ALL_ASCII)
+PEFT__BUILTIN(peft__method_istitle) {
+    (void)a;
+    bool any = false, before = false;
+    for (size_t i = 0; i < v[0].as.text->size;) {
+        uint32_t c;
+        peft__utf8_next(v[0].as.text->data, v[0].as.text->size, &i, &c);
+        bool cased = peft__is_cased(c);
+        if (cased && peft__is_upper(c) == before) return peft__boolean(false);
+        any = any || cased;
+        before = cased;
+    }
+    return peft__boolean(any && peft__spend(r, v[0].as.text->size));
+}
+
+// "{0.name[key]!r:>5}".format(...)
+static peft__value peft__format_field(peft__render *r, const char **s, const char *end,
+                                      const peft__arguments *a, int64_t *next) {
+    const char *from = *s;
+    peft__value v = peft__of_kind(PEFT__MISSING), key;
+    while (*s < end && !strchr(".[!:}", **s)) ++*s;
+    size_t n = (size_t)(*s - from);
+    int64_t at = 0;
+    const char *digits = from;
+    bool number = n > 0 && peft__read_count(&digits, *s, &at) && digits == *s;
+    if (!n || number) {
+        if ((!n && *next < 0) || (n && *next > 0))
+            return peft__refuse(r, "cannot switch between automatic and manual field numbering");
+        if (!n) at = (*next)++;
+        else *next = -1;
+        if (at >= a->count)
+            return peft__refuse(r, "Replacement index %lld out of range for positional args tuple",
+                                (long long)at);
+        v = a->items[at];
+    } else {
+        key = peft__text_at(r, from, n);
+        for (int64_t i = 0; i < a->keywords && !r->status; i++)
+            if (peft__equal(r, a->names[i], key)) v = a->values[i];
+        if (!peft__given(v)) return peft__refuse(r, "no '%.*s' for the format", peft__shown(n), from);
+    }
+    while (*s < end && (**s == '.' || **s == '[') && !r->status) {
+        bool item = **s == '[';
+        from = ++*s;
+        while (*s < end && (item ? **s != ']' : !strchr(".[!:}", **s))) ++*s;
+        n = (size_t)(*s - from);
+        digits = from;
+        key = item && peft__read_count(&digits, *s, &at) && digits == *s ? peft__integer(at)
+                                                                         : peft__text_at(r, from, n);
+        if (item && *s < end) ++*s;
+        v = r->status ? v : item ? peft__item_of(r, v, key) : peft__attribute(r, v, key.as.text);
+        if (v.kind == PEFT__UNDEFINED) return peft__undefined_error(r, v);
+    }
+    return v;
+}
+
+PEFT__BUILTIN(peft__method_format) {
+    if (v[0].flag) return peft__unable(r, "format of a text that is marked as safe");
+    const char *s = v[0].as.text->data, *end = s + v[0].as.text->size;
+    size_t start = r->out.size;
+    int64_t next = 0;
+    while (s < end && !r->status) {
+        char c = *s++;
+        bool twice = s < end && *s == c;
+        if ((c == '{' || c == '}') && !twice && c == '}')
+            return peft__refuse(r, "Single '}' encountered in format string");
+        if ((c != '{' && c != '}') || twice) {
+            peft__put(r, &c, 1);
+            s += (c == '{' || c == '}') && twice;
+            continue;
+        }
+        peft__value field = peft__format_field(r, &s, end, a, &next);
+        size_t at = r->out.size;
+        if (s < end && *s == '!' && s + 1 < end) {
+            if (s[1] == 'r') peft__put_repr(r, field), field = peft__taken(r, at);
+            else if (s[1] == 's') field = peft__to_text(r, field);
+            else return peft__unable(r, "the conversion '!%c'", s[1]);
+            s += 2;
+        }
+        const char *spec = s < end && *s == ':' ? ++s : s;
+        while (s < end && *s != '}' && *s != '{') s++;
+        if (s < end && *s == '{') return peft__unable(r, "a field within a format");
+        if (s >= end) return peft__refuse(r, "expected '}' before end of string");
+        if (!r->status) peft__put_format(r, field, spec, (size_t)(s - spec));
+        s++;
+    }
+    return peft__taken(r, start);
+}
+
+// ---- methods of lists and dicts
+
+PEFT__BUILTIN(peft__method_append) {
+    (void)a;
+    peft__list_add(r, v[0], v[1]);
+    return peft__none();
+}
+PEFT__BUILTIN(peft__method_clear_list) {
+    PEFT__UNUSED_ARGUMENTS;
+    v[0].as.list->count = 0;
+    return peft__none();
+}
+PEFT__BUILTIN(peft__method_extend) {
+    (void)a;
+    peft__value more = peft__to_list(r, v[1]);
+    for (int64_t i = 0; !r->status && i < more.as.list->count; i++)
+        peft__list_add(r, v[0], more.as.list->items[i]);
+    return peft__none();
+}
+PEFT__BUILTIN(peft__method_insert) {
+    (void)a;
+    peft__list *l = v[0].as.list;
+    int64_t at = peft__slice_end(r, v[1], l->count, false, 0);
+    if (r->status) return peft__none();
+    peft__list_add(r, v[0], v[2]);
+    peft__spend(r, (size_t)l->count * sizeof(peft__value));
+    if (r->status) return peft__none();
+    memmove(l->items + at + 1, l->items + at, (size_t)(l->count - 1 - at) * sizeof(peft__value));
+    l->items[at] = v[2];
+    return peft__none();
+}
+static peft__value peft__take_item(peft__render *r, peft__list *l, int64_t at) {
+    peft__value item = l->items[at];
+    memmove(l->items + at, l->items + at + 1, (size_t)(l->count - 1 - at) * sizeof(peft__value));
+    l->count--;
+    peft__spend(r, (size_t)(l->count - at) * sizeof(peft__value));
+    return item;
+}
+PEFT__BUILTIN(peft__method_pop_list) {
+    (void)a;
+    peft__list *l = v[0].as.list;
+    int64_t at = peft__whole_or(r, v[1], -1);
+    if (at < 0) at += l->count;
+    if (at < 0 || at >= l->count) return peft__refuse(r, "pop index out of range");
+    return peft__take_item(r, l, at);
+}
+static int64_t peft__place_in(peft__render *r, peft__value list, peft__value item) {
+    for (int64_t i = 0; i < list.as.list->count && peft__spend(r, 0); i++)
+        if (peft__equal(r, list.as.list->items[i], item)) return i;
+    peft__refuse(r, "the value is not in the list");
+    return -1;
+}
+PEFT__BUILTIN(peft__method_remove) {
+    (void)a;
+    int64_t at = peft__place_in(r, v[0], v[1]);
+    if (!r->status) peft__take_item(r, v[0].as.list, at);
+    return peft__none();
+}
+PEFT__BUILTIN(peft__method_index_list) {
+    (void)a;
+    int64_t at = peft__place_in(r, v[0], v[1]);
+    return peft__integer(at);
+}
+PEFT__BUILTIN(peft__method_count_list) {
+    (void)a;
+    int64_t n = 0;
+    for (int64_t i = 0; i < v[0].as.list->count && peft__spend(r, 0); i++)
+        n += peft__equal(r, v[0].as.list->items[i], v[1]);
+    return peft__integer(n);
+}
+PEFT__BUILTIN(peft__method_reverse) {
+    (void)a;
+    peft__reversed(r, v[0]);
+    return peft__none();
+}
+PEFT__BUILTIN(peft__method_sort) {
+    (void)a;
+    if (peft__given(v[1]) && v[1].kind != PEFT__NONE) return peft__unable(r, "sort with a key");
+    peft__value sorted = peft__sorted(r, v[0], v[0], peft__true_or(r, v[2], false));
+    if (!r->status) *v[0].as.list = *sorted.as.list;
+    return peft__none();
+}
+PEFT__BUILTIN(peft__method_get) {
+    (void)a;
+    peft__value found = peft__dict_get(r, v[0].as.dict, v[1]);
+    return peft__given(found) ? found : peft__given(v[2]) ? v[2] : peft__none();
+}
+static peft__value peft__view_of(peft__render *r, peft__value v, int what) {
+    peft__value view = peft__of_kind(PEFT__VIEW);
+    view.as.view = (peft__view *)peft__render_alloc(r, sizeof(peft__view));
+    if (!view.as.view) return peft__none();
+    view.as.view->dict = v.as.dict;
+    view.as.view->what = what;
+    return view;
+}
+PEFT__BUILTIN(peft__method_keys) {
+    (void)a;
+    return peft__view_of(r, v[0], 0);
+}
+PEFT__BUILTIN(peft__method_values) {
+    (void)a;
+    return peft__view_of(r, v[0], 1);
+}
+PEFT__BUILTIN(peft__method_items) {
+    (void)a;
+    return peft__view_of(r, v[0], 2);
+}
+
+// Adds what dict(...) and update(...) take: a dict or pairs, then keywords.
+static void peft__dict_update(peft__render *r, peft__value d, const peft__arguments *a) {
+    if (a->count > 1) peft__refuse(r, "expected at most 1 argument, got %lld", (long long)a->count);
+    if (a->count && a->items[0].kind == PEFT__DICT) {
+        peft__value from = a->items[0];
+        for (int64_t i = 0; !r->status && i < from.as.dict->count && peft__spend(r, 0); i++)
+            peft__dict_set(r, d.as.dict, from.as.dict->entries[i].key, from.as.dict->entries[i].value);
+    } else if (a->count) {
+        peft__cursor c = peft__iterate(r, a->items[0]);
+        peft__value item;
+        while (!r->status && peft__next(r, &c, &item)) {
+            item = peft__to_list(r, item);
+            if (!r->status && item.as.list->count != 2) peft__refuse(r, "a dict is made of pairs");
+            if (!r->status) peft__dict_set(r, d.as.dict, item.as.list->items[0], item.as.list->items[1]);
+        }
+    }
+    for (int64_t i = 0; i < a->keywords && !r->status; i++)
+        peft__dict_set(r, d.as.dict, a->names[i], a->values[i]);
+}
+PEFT__BUILTIN(peft__method_update) {
+    peft__dict_update(r, v[0], a);
+    return peft__none();
+}
+PEFT__BUILTIN(peft__method_copy) {
+    (void)a;
+    if (v[0].kind == PEFT__LIST) return peft__to_list(r, v[0]);
+    peft__value copy = peft__dict_new(r);
+    for (int64_t i = 0; !r->status && i < v[0].as.dict->count && peft__spend(r, 0); i++)
+        peft__dict_set(r, copy.as.dict, v[0].as.dict->entries[i].key, v[0].as.dict->entries[i].value);
+    return copy;
+}
+PEFT__BUILTIN(peft__method_pop_dict) {
+    (void)a;
+    peft__dict *d = v[0].as.dict;
+    uint64_t hash = peft__value_hash(r, v[1]);
+    int64_t at = r->status ? -1 : peft__dict_find(r, d, v[1], hash);
+    if (at < 0) return peft__given(v[2]) ? v[2] : peft__refuse(r, "the key is not in the dict");
+    peft__value found = d->entries[at].value;
+    peft__dict_remove(r, d, at);
+    return found;
+}
+PEFT__BUILTIN(peft__method_popitem) {
+    (void)a;
+    peft__dict *d = v[0].as.dict;
+    if (!d->count) return peft__refuse(r, "popitem(): dictionary is empty");
+    peft__value pair = peft__view_item(r, d, 2, d->count - 1);
+    peft__dict_remove(r, d, d->count - 1);
+    return pair;
+}
+PEFT__BUILTIN(peft__method_setdefault) {
+    (void)a;
+    peft__value found = peft__dict_get(r, v[0].as.dict, v[1]),
+                fresh = peft__given(v[2]) ? v[2] : peft__none();
+    if (peft__given(found) || r->status) return found;
+    peft__dict_set(r, v[0].as.dict, v[1], fresh);
+    return fresh;
+}
+PEFT__BUILTIN(peft__method_clear_dict) {
+    (void)a;
+    v[0].as.dict->count = 0;
+    peft__dict_index(r, v[0].as.dict);
+    return peft__none();
+}
+
+PEFT__BUILTIN(peft__method_cycle) {
+    if (!a->count) return peft__refuse(r, "no items for cycling given");
+    return a->items[v[0].as.loop->index % a->count];
+}
+PEFT__BUILTIN(peft__method_changed) {
+    peft__value now = peft__list_new(r, PEFT__TUPLE, a->count);
+    for (int64_t i = 0; i < a->count && !r->status; i++) peft__list_add(r, now, a->items[i]);
+    bool same = r->status || peft__equal(r, v[0].as.loop->changed, now);
+    v[0].as.loop->changed = now;
+    return peft__boolean(!same);
+}
+PEFT__BUILTIN(peft__method_next) {
+    PEFT__UNUSED_ARGUMENTS;
+    peft__list *l = v[0].as.list;
+    int64_t at = l->items[0].as.integer;
+    l->items[0] = peft__integer((at + 1) % (l->count - 1));
+    return l->items[1 + at];
+}
+PEFT__BUILTIN(peft__method_reset) {
+    PEFT__UNUSED_ARGUMENTS;
+    v[0].as.list->items[0] = peft__integer(0);
+    return peft__none();
+}
+PEFT__BUILTIN(peft__method_is_integer) {
+    PEFT__UNUSED_ARGUMENTS;
+    return peft__boolean(v[0].as.real == floor(v[0].as.real));
+}
+
+#define PEFT__OF(kind) (1u << PEFT__##kind)
+#define PEFT__OF_LISTS (PEFT__OF(LIST) | PEFT__OF(TUPLE))
+
+static const peft__builtin peft__value_methods[] = {
+    {"capitalize", peft__filter_capitalize, "", PEFT__OF(TEXT), 0},
+    {"center", peft__method_center, "width ?fillchar", PEFT__OF(TEXT), 0},
+    {"count", peft__method_count, "sub ?start ?end", PEFT__OF(TEXT), 0},
+    {"endswith", peft__method_endswith, "suffix ?start ?end", PEFT__OF(TEXT), 0},
+    {"expandtabs", peft__method_expandtabs, "?tabsize", PEFT__OF(TEXT), 0},
+    {"find", peft__method_find, "sub ?start ?end", PEFT__OF(TEXT), 0},
+    {"format", peft__method_format, "*", PEFT__OF(TEXT), 0},
+    {"index", peft__method_index, "sub ?start ?end", PEFT__OF(TEXT), 0},
+    {"isalnum", peft__method_isalnum, "", PEFT__OF(TEXT), 0},
+    {"isalpha", peft__method_isalpha, "", PEFT__OF(TEXT), 0},
+    {"isascii", peft__method_isascii, "", PEFT__OF(TEXT), 0},
+    {"isdecimal", peft__method_isdecimal, "", PEFT__OF(TEXT), 0},
+    {"isdigit", peft__method_isdigit, "", PEFT__OF(TEXT), 0},
+    {"islower", peft__is_lower_text, "", PEFT__OF(TEXT), 0},
+    {"isnumeric", peft__method_isnumeric, "", PEFT__OF(TEXT), 0},
+    {"isspace", peft__method_isspace, "", PEFT__OF(TEXT), 0},
+    {"istitle", peft__method_istitle, "", PEFT__OF(TEXT), 0},
+    {"isupper", peft__is_upper_text, "", PEFT__OF(TEXT), 0},
+    {"join", peft__method_join, "iterable", PEFT__OF(TEXT), 0},
+    {"ljust", peft__method_ljust, "width ?fillchar", PEFT__OF(TEXT), 0},
+    {"lower", peft__filter_lower, "", PEFT__OF(TEXT), 0},
+    {"lstrip", peft__method_lstrip, "?chars", PEFT__OF(TEXT), 0},
+    {"partition", peft__method_partition, "sep", PEFT__OF(TEXT), 0},
+    {"removeprefix", peft__method_removeprefix, "prefix", PEFT__OF(TEXT), 0},
+    {"removesuffix", peft__method_removesuffix, "suffix", PEFT__OF(TEXT), 0},
+    {"replace", peft__method_replace, "old new ?count", PEFT__OF(TEXT), 0},
+    {"rfind", peft__method_rfind, "sub ?start ?end", PEFT__OF(TEXT), 0},
+    {"rindex", peft__method_rindex, "sub ?start ?end", PEFT__OF(TEXT), 0},
+    {"rjust", peft__method_rjust, "width ?fillchar", PEFT__OF(TEXT), 0},
+    {"rpartition", peft__method_rpartition, "sep", PEFT__OF(TEXT), 0},
+    {"rsplit", peft__method_rsplit, "?sep ?maxsplit", PEFT__OF(TEXT), 0},
+    {"rstrip", peft__method_rstrip, "?chars", PEFT__OF(TEXT), 0},
+    {"split", peft__method_split, "?sep ?maxsplit", PEFT__OF(TEXT), 0},
+    {"splitlines", peft__method_splitlines, "?keepends", PEFT__OF(TEXT), 0},
+    {"startswith", peft__method_startswith, "prefix ?start ?end", PEFT__OF(TEXT), 0},
+    {"strip", peft__filter_trim, "?chars", PEFT__OF(TEXT), 0},
+    {"swapcase", peft__method_swapcase, "", PEFT__OF(TEXT), 0},
+    {"title", peft__method_title, "", PEFT__OF(TEXT), 0},
+    {"upper", peft__filter_upper, "", PEFT__OF(TEXT), 0},
+    {"zfill", peft__method_zfill, "width", PEFT__OF(TEXT), 0},
+    {"append", peft__method_append, "object", PEFT__OF(LIST), PEFT__CHANGES},
+    {"clear", peft__method_clear_list, "", PEFT__OF(LIST), PEFT__CHANGES},
+    {"copy", peft__method_copy, "", PEFT__OF(LIST) | PEFT__OF(DICT), 0},
+    {"count", peft__method_count_list, "value", PEFT__OF_LISTS, 0},
+    {"extend", peft__method_extend, "iterable", PEFT__OF(LIST), PEFT__CHANGES},
+    {"index", peft__method_index_list, "value", PEFT__OF_LISTS, 0},
+    {"insert", peft__method_insert, "index object", PEFT__OF(LIST), PEFT__CHANGES},
+    {"pop", peft__method_pop_list, "?index", PEFT__OF(LIST), PEFT__CHANGES},
+    {"remove", peft__method_remove, "value", PEFT__OF(LIST), PEFT__CHANGES},
+    {"reverse", peft__method_reverse, "", PEFT__OF(LIST), PEFT__CHANGES},
+    {"sort", peft__method_sort, "?key ?reverse", PEFT__OF(LIST), PEFT__CHANGES},
+    {"clear", peft__method_clear_dict, "", PEFT__OF(DICT), PEFT__CHANGES},
+    {"get", peft__method_get, "key ?default", PEFT__OF(DICT), 0},
+    {"items", peft__method_items, "", PEFT__OF(DICT), 0},
+    {"keys", peft__method_keys, "", PEFT__OF(DICT), 0},
+    {"pop", peft__method_pop_dict, "key ?default", PEFT__OF(DICT), PEFT__CHANGES},
+    {"popitem", peft__method_popitem, "", PEFT__OF(DICT), PEFT__CHANGES},
+    {"setdefault", peft__method_setdefault, "key ?default", PEFT__OF(DICT), PEFT__CHANGES},
+    {"update", peft__method_update, "*", PEFT__OF(DICT), PEFT__CHANGES},
+    {"values", peft__method_values, "", PEFT__OF(DICT), 0},
+    {"cycle", peft__method_cycle, "*", PEFT__OF(LOOP), 0},
+    {"changed", peft__method_changed, "*", PEFT__OF(LOOP), 0},
+    {"next", peft__method_next, "", PEFT__OF(CYCLER), 0},
+    {"reset", peft__method_reset, "", PEFT__OF(CYCLER), 0},
+    {"is_integer", peft__method_is_integer, "", PEFT__OF(REAL), 0},
+};
+
+// Attributes that Python's values have and these do not: to use one is an error, not undefined.
+static const struct {
+    unsigned kinds;
+    const char *names;
+} peft__missing_methods[] = {
+    {PEFT__OF(TEXT), " casefold encode format_map isidentifier isprintable maketrans translate "},
+    {PEFT__OF(DICT), " fromkeys "},
+    {PEFT__OF(RANGE), " count index start stop step "},
+    {PEFT__OF(VIEW), " isdisjoint mapping "},
+    {PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER),
+     " as_integer_ratio bit_count bit_length conjugate denominator from_bytes imag numerator real to_bytes "},
+    {PEFT__OF(REAL), " as_integer_ratio conjugate fromhex hex imag real "},
+    {PEFT__OF(MACRO), " arguments caller catch_kwargs catch_varargs explicit_caller "},
+    {PEFT__OF(CYCLER), " items pos "},
+    {PEFT__OF(JOINER), " sep used "},
+};
+
+static bool peft__has_name(const peft__builtin *b, const peft__text *name) {
+    return strlen(b->name) == name->size && memcmp(b->name, name->data, name->size) == 0;
+}
+
+static const peft__builtin *peft__find_method(peft__value v, const peft__text *name, bool *known) {
+    unsigned kind = 1u << v.kind;
+    for (int64_t i = 0; i < PEFT__COUNT(peft__value_methods); i++)
+        if ((peft__value_methods[i].kinds & kind) && peft__has_name(&peft__value_methods[i], name))
+            return &peft__value_methods[i];
+    for (int64_t i = 0; i < PEFT__COUNT(peft__missing_methods); i++) {
+        if (!(peft__missing_methods[i].kinds & kind)) continue;
+        for (const char *s = peft__missing_methods[i].names; *++s;) {
+            size_t n = strcspn(s, " ");
+            *known = *known || (n == name->size && memcmp(s, name->data, n) == 0);
+            s += n;
+        }
+    }
+    return NULL;
+}
+
+// ---- functions
+
+PEFT__BUILTIN(peft__global_range) {
+    (void)v;
+    int64_t n = a->count, step = n > 2 ? peft__whole_or(r, a->items[2], 1) : 1;
+    if (n < 1 || n > 3 || a->keywords) return peft__refuse(r, "range takes one to three numbers");
+    for (int64_t i = 0; i < n; i++)
+        if (!peft__is_whole(a->items[i]))
+            return a->items[i].kind == PEFT__UNDEFINED
+                ? peft__undefined_error(r, a->items[i])
+                : peft__refuse(r, "'%s' object cannot be interpreted as an integer",
+                               peft__kind_name(a->items[i]));
+    if (step == 0) return peft__refuse(r, "range() arg 3 must not be zero");
+    peft__value range =
+        peft__range_new(r, n > 1 ? a->items[0].as.integer : 0, a->items[n > 1].as.integer, step);
+    if (!r->status && r->t->desc.chat && range.as.range->count > 100000)
+        return peft__refuse(r, "Range too big. The sandbox blocks ranges larger than 100000");
+    return range;
+}
+
+PEFT__BUILTIN(peft__global_dict) {
+    (void)v;
+    peft__value d = peft__dict_new(r);
+    if (!r->status) peft__dict_update(r, d, a);
+    return d;
+}
+
+PEFT__BUILTIN(peft__global_namespace) {
+    peft__value d = peft__global_dict(r, v, a);
+    for (int64_t i = 0; !r->status && r->t->desc.chat && i < d.as.dict->count; i++) {
+        peft__value key = d.as.dict->entries[i].key;
+        if (key.kind == PEFT__TEXT && key.as.text->size && key.as.text->data[0] == '_')
+            peft__refuse(r, "a namespace takes no names that begin with _");
+    }
+    d.kind = r->status ? PEFT__NONE : PEFT__NAMESPACE;
+    return d;
+}
+
+PEFT__BUILTIN(peft__global_cycler) {
+    (void)v;
+    peft__value c = peft__list_new(r, PEFT__CYCLER, a->count + 1);
+    if (!a->count) return peft__refuse(r, "at least one item has to be provided");
+    peft__list_add(r, c, peft__integer(0));
+    for (int64_t i = 0; i < a->count; i++) peft__list_add(r, c, a->items[i]);
+    return c;
+}
+
+PEFT__BUILTIN(peft__global_joiner) {
+    (void)a;
+    peft__value j = peft__list_new(r, PEFT__JOINER, 2);
+    peft__list_add(r, j, peft__given(v[1]) ? v[1] : peft__text_of(r, ", "));
+    peft__list_add(r, j, peft__boolean(false));
+    return j;
+}
+
+PEFT__BUILTIN(peft__global_zip) {
+    (void)v;
+    peft__value out = peft__list_new(r, PEFT__LIST, 0);
+    peft__cursor *cursors =
+        (peft__cursor *)peft__render_alloc(r, (size_t)(a->count + 1) * sizeof(peft__cursor));
+    if (!cursors) return out;
+    for (int64_t i = 0; i < a->count; i++) cursors[i] = peft__iterate(r, a->items[i]);
+    for (bool more = a->count > 0; more && !r->status;) {
+        peft__value row = peft__list_new(r, PEFT__TUPLE, a->count), item;
+        for (int64_t i = 0; i < a->count && more; i++) {
+            more = peft__next(r, &cursors[i], &item);
+            if (more) peft__list_add(r, row, item);
+        }
+        if (more) peft__list_add(r, out, row);
+    }
+    return r->status ? out : peft__as_iterator(r, out);
+}
+
+PEFT__BUILTIN(peft__global_raise_exception) {
+    (void)a;
+    peft__value text = peft__to_text(r, v[1]);
+    return r->status ? text
+                     : peft__refuse(r, "the template raises: %.*s",
+                                    (int)PEFT__MIN(text.as.text->size, (size_t)200), text.as.text->data);
+}
+
+// The proleptic Gregorian calendar: days since 1970-01-01 to year, month and day (Hinnant's civil_from_days).
+static void peft__civil(int64_t days, int64_t *year, int *month, int *day) {
+    days += 719468;
+    int64_t era = (days >= 0 ? days : days - 146096) / 146097, of_era = days - era * 146097;
+    int64_t y = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365,
+            of_year = of_era - (365 * y + y / 4 - y / 100);
+    int64_t m = (5 * of_year + 2) / 153;
+    *day = (int)(of_year - (153 * m + 2) / 5 + 1);
+    *month = (int)(m < 10 ? m + 3 : m - 9);
+    *year = y + era * 400 + (*month <= 2);
+}
+
+PEFT__BUILTIN(peft__global_strftime_now) {
+    static const char *const days[] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
+                                       "Thursday", "Friday", "Saturday"};
+    static const char *const months[] = {"January",   "February", "March",    "April",
+                                         "May",       "June",     "July",     "August",
+                                         "September", "October",  "November", "December"};
+    static const int before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
+    (void)a;
+    const peft__text *f = peft__text_needed(r, v[1]);
+    int64_t now = r->t->desc.now ? r->t->desc.now(r->t->desc.now_user) : (int64_t)time(NULL), year;
+    int64_t of_day = (now % 86400 + 86400) % 86400, date = (now - of_day) / 86400;
+    int month, day, weekday = (int)(((date + 4) % 7 + 7) % 7);
+    peft__civil(date, &year, &month, &day);
+    bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    int hour = (int)(of_day / 3600), half = hour % 12 ? hour % 12 : 12;
+    size_t start = r->out.size;
+    for (size_t i = 0; i < f->size && !r->status; i++) {
+        char text[32];
+        bool bare = i + 2 < f->size && f->data[i] == '%' && f->data[i + 1] == '-';
+        if (f->data[i] != '%' || i + 1 >= f->size) {
+            peft__put(r, f->data + i, 1);
+            continue;
+        }
+        i += bare ? 2 : 1;
+        int64_t number = -1;
+        int digits = 2;
+        switch (f->data[i]) {
+        case 'Y': number = year, digits = 1; break;
+        case 'y': number = year % 100; break;
+        case 'm': number = month; break;
+        case 'd': number = day; break;
+        case 'H': number = hour; break;
+        case 'I': number = half; break;
+        case 'M': number = of_day / 60 % 60; break;
+        case 'S': number = of_day % 60; break;
+        case 'f': number = 0, digits = 6; break;
+        case 'j': number = before[month - 1] + day + (leap && month > 2), digits = 3; break;
+        case 'w': number = weekday, digits = 1; break;
+        case 'e':
+            if (day < 10 && !bare) peft__puts(r, " ");
+            number = day, digits = 1;
+            break;
+        case 'A': peft__puts(r, days[weekday]); break;
+        case 'a': peft__put(r, days[weekday], 3); break;
+        case 'B': peft__puts(r, months[month - 1]); break;
+        case 'b':
+        case 'h': peft__put(r, months[month - 1], 3); break;
+        case 'p': peft__puts(r, hour < 12 ? "AM" : "PM"); break;
+        case '%': peft__puts(r, "%"); break;
+        case 'n': peft__puts(r, "\n"); break;
+        case 't': peft__puts(r, "\t"); break;
+        case 'F':
+            peft__string_into(text, sizeof(text), "%lld-%s%d-%s%d", (long long)year, month < 10 ? "0" : "",
+                              month, day < 10 ? "0" : "", day),
+                peft__puts(r, text);
+            break;
+        case 'T':
+            peft__string_into(text, sizeof(text), "%s%d:%s%d:%s%d", hour < 10 ? "0" : "", hour,
+                              of_day / 60 % 60 < 10 ? "0" : "", (int)(of_day / 60 % 60),
+                              of_day % 60 < 10 ? "0" : "", (int)(of_day % 60)),
+                peft__puts(r, text);
+            break;
+        case 'Z':
+        case 'z': break;
+        default: return peft__unable(r, "strftime_now: %%%c is not supported", f->data[i]);
+        }
+        if (number < 0) continue;
+        peft__string_into(text, sizeof(text), "%lld", (long long)number);
+        for (int k = (int)strlen(text); k < digits && !bare; k++) peft__puts(r, "0");
+        peft__puts(r, text);
+    }
+    return peft__taken(r, start);
+}
+
+static const peft__builtin peft__globals[] = {
+    {"cycler", peft__global_cycler, "*", 0, 0},
+    {"dict", peft__global_dict, "*", 0, 0},
+    {"joiner", peft__global_joiner, "?sep", 0, 0},
+    {"lipsum", peft__unsupported, "*", 0, 0},
+    {"namespace", peft__global_namespace, "*", 0, 0},
+    {"raise_exception", peft__global_raise_exception, "message", 0, PEFT__CHAT_ONLY},
+    {"range", peft__global_range, "*", 0, 0},
+    {"strftime_now", peft__global_strftime_now, "format", 0, PEFT__CHAT_ONLY},
+    {"zip", peft__global_zip, "*", 0, PEFT__PLAIN_ONLY},
+};
+
+static const peft__builtin *peft__find_builtin(const peft_template *t, const peft__builtin *table,
+                                               int64_t count, const peft__text *name) {
+    int hidden = t->desc.chat ? PEFT__PLAIN_ONLY : PEFT__CHAT_ONLY;
+    for (int64_t i = 0; i < count; i++)
+        if (!(table[i].mode & hidden) && peft__has_name(&table[i], name)) return &table[i];
+    return NULL;
+}
+static const peft__builtin *peft__find_filter(const peft_template *t, const peft__text *name) {
+    return peft__find_builtin(t, peft__filters, PEFT__COUNT(peft__filters), name);
+}
+static const peft__builtin *peft__find_test(const peft_template *t, const peft__text *name) {
+    return peft__find_builtin(t, peft__tests, PEFT__COUNT(peft__tests), name);
+}
+static const peft__builtin *peft__find_global(const peft_template *t, const peft__text *name) {
+    return peft__find_builtin(t, peft__globals, PEFT__COUNT(peft__globals), name);
+}
+
+// ---- the interface
+
+static peft__value peft__value_of_json(peft__render *r, const peft__json *j) {
+    peft__value v = peft__none();
+    switch (j->type) {
+    case PEFT__JSON_BOOL: return peft__boolean(j->boolean);
+    case PEFT__JSON_NUMBER:
+        if (j->whole == PEFT__JSON_TOO_LONG) return peft__big_number(r);
+        return j->whole ? peft__integer(j->integer) : peft__real(j->number);
+    case PEFT__JSON_STRING: return peft__text_at(r, j->string, j->length);
+    case PEFT__JSON_ARRAY:
+        v = peft__list_new(r, PEFT__LIST, (int64_t)j->length);
+        for (const peft__json *i = j->child; i && !r->status; i = i->next)
+            peft__list_add(r, v, peft__value_of_json(r, i));
+        break;
+    case PEFT__JSON_OBJECT:
+        v = peft__dict_new(r);
+        for (const peft__json *i = j->child; i && !r->status; i = i->next) {
+            peft__value key = peft__text_at(r, i->key, i->key_length), item = peft__value_of_json(r, i);
+            if (!r->status) peft__dict_set(r, v.as.dict, key, item);
+        }
+        break;
+    default: break;
+    }
+    return v;
+}
+
+// Line ends become \n; one at the end goes, as Jinja does it.
+static size_t peft__normal_lines(char *out, const char *text, size_t n, bool keep_last) {
+    size_t size = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] == '\r' && i + 1 < n && text[i + 1] == '\n') continue;
+        out[size++] = text[i] == '\r' ? '\n' : text[i];
+    }
+    if (size && out[size - 1] == '\n' && !keep_last) size--;
+    out[size] = 0;
+    return size;
+}
+
+static peft_status peft__template_compile(peft_template *t) {
+    peft__parser p;
+    memset(&p, 0, sizeof(p));
+    p.t = t;
+    p.sealed = 1;
+    peft__lex(&p);
+    if (!p.status) t->body = peft__parse_body(&p, NULL);
+    if (!p.status) t->root = peft__frame_new(&p, NULL);
+    if (!p.status) peft__scan_scope(&p, t->root, NULL, t->body);
+    peft__free(t->ctx, p.tokens);
+    return p.status;
+}
+
+PEFTDEF void peft_template_destroy(peft_template *t) {
+    if (!t) return;
+    peft__arena_free(&t->tree);
+    peft__arena_free(&t->values);
+    peft__arena_free(&t->input);
+    peft__string_free(&t->out);
+    peft__string_free(&t->spans);
+    peft__free(t->ctx, t);
+}
+
+PEFTDEF peft_status peft_template_create(const peft_template_desc *d, peft_template **out) {
+    *out = NULL;
+    if (!d->context) return PEFT_ERROR_ARGUMENT;
+    if (!d->text) return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "peft_template_create: no text");
+    peft_context *ctx = d->context;
+    size_t n = d->length ? d->length : strlen(d->text);
+    const char *name = d->name ? d->name : "template";
+    const peft_template_limits *l = &d->limits;
+    if (l->max_steps < 0 || l->max_depth < 0)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: a limit is negative", name);
+    peft_template *t = (peft_template *)peft__calloc(ctx, 1, sizeof(peft_template));
+    if (!t) return PEFT_ERROR_MEMORY;
+    t->ctx = ctx;
+    t->desc = *d;
+    t->desc.trim_blocks = t->desc.trim_blocks || d->chat;
+    t->desc.lstrip_blocks = t->desc.lstrip_blocks || d->chat;
+    t->limits.max_steps = l->max_steps ? l->max_steps : 5000000;
+    t->limits.max_depth = l->max_depth ? l->max_depth : 400;
+    t->limits.max_output = l->max_output ? l->max_output : (size_t)16 << 20;
+    t->limits.max_memory = l->max_memory ? l->max_memory : (size_t)64 << 20;
+    peft__arena_init(&t->tree, ctx);
+    peft__arena_init(&t->values, ctx);
+    peft__arena_init(&t->input, ctx);
+    peft__string_init(&t->out, ctx);
+    peft__string_init(&t->spans, ctx);
+    t->name = peft__arena_strdup(&t->tree, name, strlen(name));
+    t->source = t->name ? (char *)peft__arena_alloc(&t->tree, n + 1) : NULL;
+    peft_status status = t->source ? PEFT_OK : PEFT_ERROR_MEMORY;
+    if (!status) t->size = peft__normal_lines(t->source, d->text, n, d->keep_trailing_newline);
+    if (!status) status = peft__template_compile(t);
+    if (status) peft_template_destroy(t);
+    else *out = t;
+    return status;
+}
+
+static peft_status peft__template_run(peft_template *t, const peft__json *record) {
+    peft__render r;
+    memset(&r, 0, sizeof(r));
+    r.t = t;
+    r.ctx = t->ctx;
+    r.steps = t->limits.max_steps;
+    r.out = t->out;
+    r.out.size = 0;
+    r.out.failed = false;
+    t->spans.size = 0;
+    t->spans_inexact = false;
+    peft_rng_seed(&r.rng, t->desc.seed);
+    peft__arena_reset(&t->values);
+    peft__value dict = peft__value_of_json(&r, record);
+    if (!r.status && dict.kind != PEFT__DICT) peft__refuse(&r, "the values are not a JSON object");
+    r.record = r.status ? NULL : dict.as.dict;
+    peft__scope *s = r.status ? NULL : peft__enter(&r, t->root, NULL);
+    if (s) peft__run_terms(&r, t->body, s);
+    if (!r.status && !peft__string_append(&r.out, "", 0)) r.status = PEFT_ERROR_MEMORY;
+    t->out = r.out;
+    return r.status;
+}
+
+PEFTDEF peft_status peft_template_render(peft_template *t, const char *json, size_t length, const char **text,
+                                         size_t *size) {
+    peft__json *record = NULL;
+    *text = NULL;
+    if (size) *size = 0;
+    if (!t || !json)
+        return t ? peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "%s: no values", t->name) : PEFT_ERROR_ARGUMENT;
+    peft__arena_reset(&t->input);
+    peft_status status =
+        peft__json_parse(t->ctx, &t->input, json, length ? length : strlen(json), t->name, &record);
+    if (!status) status = peft__template_run(t, record);
+    if (status) return status;
+    *text = t->out.data;
+    if (size) *size = t->out.size;
+    return PEFT_OK;
 }
 
 // ---- templates
@@ -21372,82 +27420,6 @@ PEFTDEF peft_status peft_rouge_n(peft_context *context, const char *prediction, 
 static int peft__uc_class_of(uint32_t c) {
     uint32_t bit = peft__uc_bit(c);
     return bit & PEFT__UC_P ? 1 : bit & PEFT__UC_S ? 2 : bit & PEFT__UC_N ? 3 : 0;
-}
-
-// What the final sigma depends on: letters with case, and characters that are looked over (marks, apostrophes, full stops), in order.
-// Only of scripts that a capital sigma may stand beside: Latin, Greek, Cyrillic, Armenian, Georgian, and what is common to all.
-static const uint16_t peft__uc_cased[][2] = {
-    {0x41, 0x5a}, {0x61, 0x7a}, {0xaa, 0xaa}, {0xb5, 0xb5}, {0xba, 0xba}, {0xc0, 0xd6}, {0xd8, 0xf6}, {0xf8, 0x1ba},
-    {0x1bc, 0x1bf}, {0x1c4, 0x293}, {0x295, 0x2af}, {0x370, 0x373}, {0x376, 0x377}, {0x37b, 0x37d}, {0x37f, 0x37f},
-    {0x386, 0x386}, {0x388, 0x3f5}, {0x3f7, 0x481}, {0x48a, 0x556}, {0x560, 0x588}, {0x10a0, 0x10fa},
-    {0x10fd, 0x10ff}, {0x1c80, 0x1cbf}, {0x1d00, 0x1d2b}, {0x1d6b, 0x1d77}, {0x1d79, 0x1d9a}, {0x1e00, 0x1fbc},
-    {0x1fbe, 0x1fbe}, {0x1fc2, 0x1fcc}, {0x1fd0, 0x1fdb}, {0x1fe0, 0x1fec}, {0x1ff2, 0x1ffc}, {0x2126, 0x2126},
-    {0x212a, 0x212b}, {0x2160, 0x217f}, {0x24b6, 0x24e9}, {0x2c00, 0x2c7b}, {0x2c7e, 0x2ce4}, {0x2ceb, 0x2cee}, {0x2cf2, 0x2cf3}, {0x2d00, 0x2d2d}, {0xa640, 0xa66d}, {0xa680, 0xa69b},
-    {0xa722, 0xa76f}, {0xa771, 0xa787}, {0xa78b, 0xa78e}, {0xa790, 0xa7d9}, {0xa7f5, 0xa7f6}, {0xa7fa, 0xa7fa},
-    {0xfb00, 0xfb17}, {0xff21, 0xff3a}, {0xff41, 0xff5a}};
-static const uint16_t peft__uc_case_ignorable[][2] = {
-    {0x27, 0x27}, {0x2e, 0x2e}, {0x3a, 0x3a}, {0x5e, 0x5e}, {0x60, 0x60}, {0xa8, 0xa8}, {0xad, 0xad}, {0xaf, 0xaf},
-    {0xb4, 0xb4}, {0xb7, 0xb8}, {0x2b0, 0x36f}, {0x374, 0x375}, {0x37a, 0x37a}, {0x384, 0x385}, {0x387, 0x387},
-    {0x483, 0x489}, {0x559, 0x559}, {0x55f, 0x55f}, {0x10fc, 0x10fc}, {0x1d2c, 0x1d6a}, {0x1d78, 0x1d78},
-    {0x1d9b, 0x1dff}, {0x1fbd, 0x1fbd}, {0x1fbf, 0x1fc1}, {0x1fcd, 0x1fcf}, {0x1fdd, 0x1fdf}, {0x1fed, 0x1fef},
-    {0x1ffd, 0x1ffe}, {0x200b, 0x200f}, {0x2018, 0x2019}, {0x2024, 0x2024}, {0x2027, 0x2027}, {0x202a, 0x202e},
-    {0x2060, 0x206f}, {0x2071, 0x2071}, {0x207f, 0x207f}, {0x2090, 0x209c}, {0x20d0, 0x20f0}, {0x2c7c, 0x2c7d},
-    {0x2cef, 0x2cf1}, {0x2d6f, 0x2d6f}, {0x2d7f, 0x2d7f}, {0x2de0, 0x2dff}, {0xa66f, 0xa672}, {0xa674, 0xa67d},
-    {0xa67f, 0xa67f}, {0xa69c, 0xa69f}, {0xa6f0, 0xa6f1}, {0xa700, 0xa721}, {0xa770, 0xa770}, {0xa788, 0xa78a},
-    {0xa7f2, 0xa7f4}, {0xa7f8, 0xa7f9}, {0xfb1e, 0xfb1e}, {0xfe00, 0xfe0f}, {0xfe13, 0xfe13}, {0xfe20, 0xfe2f},
-    {0xfe52, 0xfe52}, {0xfe55, 0xfe55}, {0xfeff, 0xfeff}, {0xff07, 0xff07}, {0xff0e, 0xff0e}, {0xff1a, 0xff1a},
-    {0xff3e, 0xff3e}, {0xff40, 0xff40}};
-
-static bool peft__uc_among(const uint16_t (*ranges)[2], int64_t count, uint32_t c) {
-    for (int64_t i = 0; i < count && c >= ranges[i][0]; i++)
-        if (c <= ranges[i][1]) return true;
-    return false;
-}
-
-static bool peft__uc_is_cased(uint32_t c) { return peft__uc_among(peft__uc_cased, PEFT__COUNT(peft__uc_cased), c); }
-static bool peft__uc_looked_over(uint32_t c) {
-    return peft__uc_among(peft__uc_case_ignorable, PEFT__COUNT(peft__uc_case_ignorable), c);
-}
-
-// Whether the sigma that ends before s[after] and begins at s[before] ends a word: a letter with case comes before it, none behind.
-static bool peft__uc_final_sigma(const char *s, size_t n, size_t before, size_t after) {
-    uint32_t c = 0;
-    bool cased = false;
-    while (before > 0 && !cased) {
-        size_t at = before - 1;
-        while (at > 0 && before - at < 4 && ((unsigned char)s[at] & 0xC0) == 0x80) at--;
-        size_t next = at;
-        if (!peft__utf8_next(s, n, &next, &c) || next != before) return false;
-        cased = peft__uc_is_cased(c);
-        if (!cased && !peft__uc_looked_over(c)) return false;
-        before = at;
-    }
-    while (cased && after < n)
-        if (!peft__utf8_next(s, n, &after, &c) || !peft__uc_looked_over(c)) return !peft__uc_is_cased(c);
-    return cased;
-}
-
-// Python's str.lower into out (room: twice n + 8); bytes that are not UTF-8 stay. Sigma at the end of a word is final.
-static size_t peft__uc_lower_text(const char *s, size_t n, char *out) {
-    size_t i = 0, size = 0;
-    while (i < n) {
-        unsigned char b = (unsigned char)s[i];
-        if (b < 0x80) {
-            out[size++] = peft__lower((char)b);
-            i++;
-            continue;
-        }
-        size_t start = i;
-        uint32_t c = 0;
-        if (!peft__utf8_next(s, n, &i, &c)) {
-            out[size++] = s[start];
-            continue;
-        }
-        bool final = c == 0x3A3 && peft__uc_final_sigma(s, n, start, i);
-        size += peft__utf8_put(out + size, c == 0x130 ? 'i' : final ? 0x3C2 : peft__uc_lower_of(c));
-        if (c == 0x130) size += peft__utf8_put(out + size, 0x307);
-    }
-    return size;
 }
 
 // How a text is cut into words; the first five are peft_tokenizer_kind.

@@ -1,6 +1,6 @@
 // Compares peft.h with reference implementations:  build/golden [--threads N] [--simd NAME] [--again] CASE...
-// A case is a folder of a model (case.json, golden.safetensors, model/, adapters/), a folder of metrics, tokenizers.jsonl, or an
-// nf4.safetensors; or a folder of models and adapters as golden_hf.h has them. Everything is read from the case. One line per
+// A case is a folder of a model (case.json, golden.safetensors, model/, adapters/), a folder of metrics, a folder of templates (promptsource.jsonl,
+// chat.jsonl), tokenizers.jsonl, or an nf4.safetensors; or a folder of models and adapters as golden_hf.h has them. Everything is read from the case. One line per
 // comparison; what peft.h refuses is counted as skipped. --again: adapters are also saved, loaded again and compared.
 #define _DEFAULT_SOURCE  // mkdtemp, strdup
 #define PEFT_IMPLEMENTATION
@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <unistd.h>
 #include "golden_metrics.h"
+#include "golden_templates.h"
 
 static int passed, failed, skipped;
 
@@ -864,6 +865,7 @@ static void run_case(peft_context *ctx, const char *path, bool again) {
     const char *slash = strrchr(path, '/'), *label = slash && slash[1] ? slash + 1 : path;
     if (has(ctx, path, "case.json")) run_model_case(ctx, path, label);
     else if (has(ctx, path, "golden.json")) golden_metrics(ctx, path, &passed, &failed);
+    else if (has(ctx, path, "promptsource.jsonl") || has(ctx, path, "chat.jsonl")) golden_templates(ctx, path, &passed, &failed);
     else if (peft__ends_with(path, ".jsonl")) run_tokenizers(ctx, path);
     else if (peft__ends_with(path, ".safetensors")) run_quantized_file(ctx, path);
     else if (!golden_hf(ctx, path, again)) {
