@@ -10159,7 +10159,8 @@ typedef struct peft__family {
 typedef enum peft__setting_use {
     PEFT__HARMLESS,   // without effect on the function: training, generation, other libraries, bookkeeping
     PEFT__NOTED,      // the same, but worth a warning where it has a value
-    PEFT__SIZE,       // int64_t: 1 to 2^24; 0 where it is null or missing and "0" by default: the family's function fills it in
+    PEFT__SIZE,       // int64_t: 1 to 2^24
+    PEFT__SIZE_OR_NONE,  // the same, or null: 0, which the family's function fills in or takes as "none"
     PEFT__FRACTION,   // float: from 0 to below 1
     PEFT__FLAG,       // bool
     PEFT__TOKEN,      // int32_t: an id, -1 for none
@@ -10184,7 +10185,7 @@ static const peft__setting peft__t5_settings[] = {
     {NULL, "d_kv", "attention.key_length", PEFT__SIZE, PEFT__FIELD(d_kv), NULL},
     {NULL, "d_ff", "feed_forward_length", PEFT__SIZE, PEFT__FIELD(d_ff), NULL},
     {NULL, "num_layers", "block_count", PEFT__SIZE, PEFT__FIELD(layers), NULL},
-    {NULL, "num_decoder_layers", "decoder_block_count", PEFT__SIZE, PEFT__FIELD(decoder_layers), "0"},
+    {NULL, "num_decoder_layers", "decoder_block_count", PEFT__SIZE_OR_NONE, PEFT__FIELD(decoder_layers), "0"},
     {NULL, "num_heads", "attention.head_count", PEFT__SIZE, PEFT__FIELD(heads), NULL},
     {NULL, "relative_attention_num_buckets", "attention.relative_buckets_count", PEFT__SIZE, PEFT__FIELD(buckets), "32"},
     {NULL, "relative_attention_max_distance", NULL, PEFT__SIZE, PEFT__FIELD(max_distance), "128"},
@@ -10203,7 +10204,7 @@ static const peft__setting peft__t5_settings[] = {
 static const peft__setting peft__gpt2_settings[] = {
     {NULL, "vocab_size", NULL, PEFT__SIZE, PEFT__FIELD(vocab_size), "50257"},
     {NULL, "n_embd", "embedding_length", PEFT__SIZE, PEFT__FIELD(d_model), "768"},
-    {NULL, "n_inner", "feed_forward_length", PEFT__SIZE, PEFT__FIELD(d_ff), "0"},
+    {NULL, "n_inner", "feed_forward_length", PEFT__SIZE_OR_NONE, PEFT__FIELD(d_ff), "0"},
     {NULL, "n_layer", "block_count", PEFT__SIZE, PEFT__FIELD(decoder_layers), "12"},
     {NULL, "n_head", "attention.head_count", PEFT__SIZE, PEFT__FIELD(heads), "12"},
     {NULL, "n_positions", "context_length", PEFT__SIZE, PEFT__FIELD(max_positions), "1024"},
@@ -10238,10 +10239,10 @@ static const peft__setting peft__llama_settings[] = {
     {NULL, "intermediate_size", "feed_forward_length", PEFT__SIZE, PEFT__FIELD(d_ff), NULL},
     {NULL, "num_hidden_layers", "block_count", PEFT__SIZE, PEFT__FIELD(decoder_layers), NULL},
     {NULL, "num_attention_heads", "attention.head_count", PEFT__SIZE, PEFT__FIELD(heads), NULL},
-    {"mistral", "num_key_value_heads", "attention.head_count_kv", PEFT__SIZE, PEFT__FIELD(kv_heads), "8"},
-    {"qwen2", "num_key_value_heads", "attention.head_count_kv", PEFT__SIZE, PEFT__FIELD(kv_heads), "32"},
-    {"llama", "num_key_value_heads", "attention.head_count_kv", PEFT__SIZE, PEFT__FIELD(kv_heads), "0"},
-    {NULL, "head_dim", "attention.key_length", PEFT__SIZE, PEFT__FIELD(d_kv), "0"},
+    {"mistral", "num_key_value_heads", "attention.head_count_kv", PEFT__SIZE_OR_NONE, PEFT__FIELD(kv_heads), "8"},
+    {"qwen2", "num_key_value_heads", "attention.head_count_kv", PEFT__SIZE_OR_NONE, PEFT__FIELD(kv_heads), "32"},
+    {"llama", "num_key_value_heads", "attention.head_count_kv", PEFT__SIZE_OR_NONE, PEFT__FIELD(kv_heads), "0"},
+    {NULL, "head_dim", "attention.key_length", PEFT__SIZE_OR_NONE, PEFT__FIELD(d_kv), "0"},
     {"mistral", "max_position_embeddings", "context_length", PEFT__SIZE, PEFT__FIELD(max_positions), "131072"},
     {"qwen2", "max_position_embeddings", "context_length", PEFT__SIZE, PEFT__FIELD(max_positions), "32768"},
     {"llama", "max_position_embeddings", "context_length", PEFT__SIZE, PEFT__FIELD(max_positions), "2048"},
@@ -10252,11 +10253,11 @@ static const peft__setting peft__llama_settings[] = {
     {"qwen2", "attention_bias", NULL, PEFT__FIXED, 0, "true"},
     {"llama", "mlp_bias", NULL, PEFT__FLAG, PEFT__FIELD(feed_forward_bias), "false"},
     {NULL, "mlp_bias", NULL, PEFT__FIXED, 0, "false"},
-    {"mistral", "sliding_window", "attention.sliding_window", PEFT__SIZE, PEFT__FIELD(window), "4096"},
-    {"qwen2", "sliding_window", "attention.sliding_window", PEFT__SIZE, PEFT__FIELD(window), "4096"},
+    {"mistral", "sliding_window", "attention.sliding_window", PEFT__SIZE_OR_NONE, PEFT__FIELD(window), "4096"},
+    {"qwen2", "sliding_window", "attention.sliding_window", PEFT__SIZE_OR_NONE, PEFT__FIELD(window), "4096"},
     {"qwen2", "use_sliding_window,max_window_layers", NULL, PEFT__READ, 0, NULL},
     {NULL, "hidden_act,layer_types,partial_rotary_factor,rope_theta,rope_scaling,rope_parameters", NULL, PEFT__READ, 0, NULL},
-    {NULL, "rope_interleaved,is_encoder_decoder", NULL, PEFT__FIXED, 0, "false"},
+    {NULL, "rope_interleaved,use_mrope,is_encoder_decoder", NULL, PEFT__FIXED, 0, "false"},
     {NULL, "pretraining_tp,max_sequence_length,is_llama_config", NULL, PEFT__HARMLESS, 0, NULL},
 };
 // Of all families. Names that begin with an underscore or tell of dropout are harmless as well.
@@ -10519,9 +10520,9 @@ static void peft__gguf_key(const char *architecture, const char *name, char *key
 static peft_status peft__gguf_config_field(const peft_gguf *g, const char *architecture, const peft__setting *row, peft__string *json) {
     char key[PEFT__GGUF_NAME_SIZE];
     peft__gguf_key(architecture, row->gguf, key);
-    bool size = row->use == PEFT__SIZE, fraction = row->use == PEFT__FRACTION;
+    bool size = row->use == PEFT__SIZE || row->use == PEFT__SIZE_OR_NONE, fraction = row->use == PEFT__FRACTION;
     if (peft__map_get(&g->keys, key, strlen(key), -1) < 0) {
-        bool required = (size || fraction) && !row->types && !(row->value && strcmp(row->value, "0") == 0);
+        bool required = (row->use == PEFT__SIZE || fraction) && !row->types;
         return required ? peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no key %s", g->path, key) : PEFT_OK;
     }
     peft__string_format(json, ",\"%s\":", row->keys);
@@ -13173,7 +13174,8 @@ static peft_status peft__config_check_key(peft_context *ctx, const char *path, c
 // One number, flag or id into its field; v NULL: the default. `c` is the config as bytes.
 static peft_status peft__config_set(peft_context *ctx, const char *path, const peft__setting *row, const peft__json *v, char *c) {
     bool given = v && v->type != PEFT__JSON_NULL, flag = row->use == PEFT__FLAG, number = v && v->type == PEFT__JSON_NUMBER;
-    double x = number ? v->number : !row->value || (v && !given) ? 0 : strtod(row->value, NULL);
+    bool none = row->use == PEFT__SIZE_OR_NONE;
+    double x = number ? v->number : !row->value || (v && none) ? 0 : strtod(row->value, NULL);
     if (given && (flag ? v->type != PEFT__JSON_BOOL : !number && !(row->use == PEFT__ENDS && v->type == PEFT__JSON_ARRAY)))
         return peft__config_error(ctx, path, row->keys, v, flag ? "that is neither true nor false" : "that is no number");
     if (flag) {
@@ -13181,8 +13183,8 @@ static peft_status peft__config_set(peft_context *ctx, const char *path, const p
     } else if (row->use == PEFT__FRACTION) {
         if (!(x >= 0 && x < 1)) return peft__config_error(ctx, path, row->keys, v, "it has to be from 0 to below 1");
         *(float *)(void *)(c + row->field) = (float)x;
-    } else if (row->use == PEFT__SIZE) {
-        if (!(x >= (given || !row->value) && x <= 1 << 24 && x == floor(x)))
+    } else if (row->use == PEFT__SIZE || none) {
+        if (!(x >= (given || !none) && x <= 1 << 24 && x == floor(x)))
             return peft__config_error(ctx, path, row->keys, v, "it has to be a whole number from 1 to 16777216");
         *(int64_t *)(void *)(c + row->field) = (int64_t)x;
     } else {
@@ -13781,7 +13783,7 @@ static peft_status peft__model_check_blocks(const peft_model *m) {
         if (layers * each <= m->archive->count) continue;
         size_t field = decoder ? PEFT__FIELD(decoder_layers) : PEFT__FIELD(layers);
         const peft__setting *row = m->family->settings;
-        while (row->field != field || row->use != PEFT__SIZE) row++;
+            while (row->field != field) row++;
         return peft__fail(m->ctx, PEFT_ERROR_FORMAT, "%s: %s is %lld, but the checkpoint has only %lld tensors, and each block takes %lld", m->folder,
                           row->keys, (long long)layers, (long long)m->archive->count, (long long)each);
     }
@@ -14361,7 +14363,8 @@ static peft_status peft__gguf_set_config(peft_gguf_writer *w, const peft_model *
         const char *field = (const char *)c + row->field;
         bool eot = strcmp(row->keys, "eot_token_id") == 0, flag = row->use == PEFT__FLAG;
         bool token = row->use == PEFT__TOKEN || row->use == PEFT__ENDS || eot;
-        double value = row->use == PEFT__SIZE       ? (double)*(const int64_t *)(const void *)field
+        bool size = row->use == PEFT__SIZE || row->use == PEFT__SIZE_OR_NONE;
+        double value = size                         ? (double)*(const int64_t *)(const void *)field
                        : row->use == PEFT__FRACTION ? (double)*(const float *)(const void *)field
                        : eot                        ? (double)(c->more_end_count ? c->more_ends[0] : -1)
                        : token                      ? (double)*(const int32_t *)(const void *)field

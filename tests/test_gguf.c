@@ -911,6 +911,15 @@ static void config_fails(const char *name, peft_gguf_writer *w, peft_status expe
     peft_gguf_close(g);
 }
 
+static void config_holds(const char *name, peft_gguf_writer *w, const char *text) {
+    peft_gguf *g = write_open(w);
+    peft__string json;
+    peft__string_init(&json, ctx);
+    check(name, g && peft__gguf_config(g, &json) == PEFT_OK && strstr(json.data, text));
+    peft__string_free(&json);
+    peft_gguf_close(g);
+}
+
 static const setting llama_settings[] = {
     {"embedding_length", 16},       {"feed_forward_length", 48}, {"block_count", 2},
     {"attention.head_count", 4},    {"context_length", 128},     {"attention.layer_norm_rms_epsilon", 1e-5},
@@ -1029,6 +1038,49 @@ static void test_configs(void) {
     w = llama_writer(e, LLAMA_SETTINGS);
     peft_gguf_set_string(w, "llama.rope.scaling.type", "longrope");
     config_fails("another scaling", w, PEFT_ERROR_UNSUPPORTED, "longrope");
+    // keys that llama.cpp's converter writes today, and those of programs that quantize: harmless
+    w = llama_writer(e, LLAMA_SETTINGS);
+    peft_gguf_set_number(w, "llama.vocab_size", PEFT_GGUF_U32, 20);
+    peft_gguf_set_number(w, "llama.attention.value_length", PEFT_GGUF_U32, 4);
+    peft_gguf_set_number(w, "llama.expert_count", PEFT_GGUF_U32, 0);
+    peft_gguf_set_number(w, "llama.attention.causal", PEFT_GGUF_BOOL, 1);
+    peft_gguf_set_number(w, "llama.attention.clamp_kqv", PEFT_GGUF_F32, 0);
+    peft_gguf_set_number(w, "llama.rope.scaling.finetuned", PEFT_GGUF_BOOL, 1);
+    peft_gguf_set_string(w, "llama.tensor_data_layout", "Meta AI original pth");
+    peft_gguf_set_number(w, "quantize.imatrix.entries_count", PEFT_GGUF_U32, 3);
+    peft_gguf_set_string(w, "somebody.quantize_version", "2");
+    config_is("harmless keys", w, "{\"model_type\":\"llama\",\"hidden_size\":16}");
+    static const struct {
+        const char *key, *error;
+        double value;
+    } others[] = {{"llama.attention.clamp_kqv", "llama.attention.clamp_kqv (8)", 8}, {"llama.logit_scale", "llama.logit_scale (0.5)", 0.5},
+                  {"llama.attention.causal", "llama.attention.causal (0)", 0}, {"llama.residual_scale", "llama.residual_scale (2)", 2},
+                  {"llama.attention.value_length", "value_length 8", 8}, {"llama.rope.scaling.yarn_ext_factor", "yarn_ext_factor (0)", 0}};
+    for (int64_t i = 0; i < PEFT__COUNT(others); i++) {
+        w = llama_writer(e, LLAMA_SETTINGS);
+        peft_gguf_set_number(w, others[i].key, PEFT_GGUF_F32, others[i].value);
+        config_fails(others[i].key, w, PEFT_ERROR_UNSUPPORTED, others[i].error);
+    }
+    static const double layers[] = {4, 2};
+    w = llama_writer(e, 6);
+    peft_gguf_set_numbers(w, "llama.attention.head_count_kv", PEFT_GGUF_U32, layers, 2);
+    config_fails("key heads per layer", w, PEFT_ERROR_FORMAT, "llama.attention.head_count_kv");
+    w = llama_writer(e, LLAMA_SETTINGS);
+    peft_gguf_set_number(w, "llama.rope.scale_linear", PEFT_GGUF_F32, 4);
+    config_holds("the old key of linear scaling", w, "\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":4}");
+    w = llama_writer(e, LLAMA_SETTINGS);
+    peft_gguf_set_string(w, "llama.rope.scaling.type", "none");
+    peft_gguf_set_number(w, "llama.rope.scaling.factor", PEFT_GGUF_F32, 4);
+    config_is("a factor of no scaling", w, "{\"rope_theta\":500000}");
+    w = llama_writer(e, LLAMA_SETTINGS);
+    peft_gguf_set_string(w, "llama.rope.scaling.type", "yarn");
+    peft_gguf_set_number(w, "llama.rope.scaling.factor", PEFT_GGUF_F32, 4);
+    peft_gguf_set_number(w, "llama.rope.scaling.original_context_length", PEFT_GGUF_U32, 32);
+    config_holds("YaRN", w, "\"rope_type\":\"yarn\",\"factor\":4,\"attention_factor\":1.138629");
+    w = llama_writer(e, LLAMA_SETTINGS);
+    peft_gguf_set_number(w, "llama.attention.sliding_window", PEFT_GGUF_U32, 4096);
+    config_is("a sliding window", w, "{\"model_type\":\"mistral\",\"sliding_window\":4096}");
+
     w = llama_writer(e, LLAMA_SETTINGS);
     peft_gguf_set_number(w, "split.count", PEFT_GGUF_U16, 3);
     config_fails("a part of a model", w, PEFT_ERROR_UNSUPPORTED, "3 parts");

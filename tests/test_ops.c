@@ -540,22 +540,26 @@ typedef struct attention_variant {
     int64_t heads, kv_heads, sequences;
     bool causal, bias, bidirectional, cross;
     float scale, dropout;
+    int64_t window;
 } attention_variant;
 
 static const attention_variant attention_variants[] = {
-    {2, 0, 3, false, false, false, false, 0, 0},
-    {2, 0, 3, true, false, false, false, 0.5f, 0},
-    {2, 0, 3, false, false, false, true, 0.5f, 0},
-    {2, 0, 3, true, false, false, true, 0.5f, 0},   // more keys than queries: the last query sees the last key
-    {2, 0, 3, false, true, true, false, 0, 0},
-    {2, 0, 3, true, true, false, false, 0, 0},
-    {2, 0, 2, false, true, true, true, 0.7f, 0},
-    {2, 0, 2, true, true, false, true, 0.7f, 0},
-    {4, 2, 2, true, false, false, false, 0.5f, 0},
-    {4, 1, 2, false, true, true, false, 0.5f, 0.2f},
-    {6, 2, 3, true, true, false, true, 0.5f, 0.3f},
-    {2, 0, 3, true, false, false, false, 0.5f, 0.4f},
-    {1, 0, 1, false, false, false, false, 0.5f, 0},
+    {2, 0, 3, false, false, false, false, 0, 0, 0},
+    {2, 0, 3, true, false, false, false, 0.5f, 0, 0},
+    {2, 0, 3, false, false, false, true, 0.5f, 0, 0},
+    {2, 0, 3, true, false, false, true, 0.5f, 0, 0},   // more keys than queries: the last query sees the last key
+    {2, 0, 3, false, true, true, false, 0, 0, 0},
+    {2, 0, 3, true, true, false, false, 0, 0, 0},
+    {2, 0, 2, false, true, true, true, 0.7f, 0, 0},
+    {2, 0, 2, true, true, false, true, 0.7f, 0, 0},
+    {4, 2, 2, true, false, false, false, 0.5f, 0, 0},
+    {4, 1, 2, false, true, true, false, 0.5f, 0.2f, 0},
+    {6, 2, 3, true, true, false, true, 0.5f, 0.3f, 0},
+    {2, 0, 3, true, false, false, false, 0.5f, 0.4f, 0},
+    {1, 0, 1, false, false, false, false, 0.5f, 0, 0},
+    {2, 0, 3, true, false, false, false, 0.5f, 0, 2},
+    {2, 0, 3, true, true, false, true, 0.5f, 0, 1},
+    {6, 2, 3, true, true, false, true, 0.5f, 0.3f, 3},
 };
 enum { HEAD = 4 };
 
@@ -582,7 +586,7 @@ static peft_tensor *build_attention(setup *s, peft_tensor *const *in) {
     d.q = in[0], d.k = in[1], d.v = in[2];
     d.heads = v->heads, d.kv_heads = v->kv_heads, d.sequences = v->sequences;
     d.q_offsets = s->q_offsets, d.k_offsets = s->k_offsets;
-    d.scale = v->scale, d.causal = v->causal, d.dropout = v->dropout;
+    d.scale = v->scale, d.causal = v->causal, d.dropout = v->dropout, d.window = v->window;
     if (v->bias) d.bias = in[3], d.bidirectional = v->bidirectional, d.max_distance = 20;
     return peft_attention(s->tape, &d);
 }
@@ -761,7 +765,8 @@ static void plain_attention(const setup *s, double *y) {
                     double score = 0;
                     for (int64_t c = 0; c < hs; c++) score += scale * value(q, i, h * hs + c) * value(k, k0 + j, h / group * hs + c);
                     if (bias) score += value(bias, plain_bucket(j - position, 8, 20, v->bidirectional), h);
-                    total += p[j] = v->causal && j > position ? 0 : exp(score);
+                    bool hidden = v->causal && (j > position || (v->window && j <= position - v->window));
+                    total += p[j] = hidden ? 0 : exp(score);
                 }
                 for (int64_t c = 0; c < hs; c++) {
                     double sum = 0;
