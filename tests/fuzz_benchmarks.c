@@ -1,5 +1,6 @@
-// Random damage to small files of every benchmark's layout: loading and scoring may fail, but never crash or leak.
-// Usage: fuzz_benchmarks [rounds] [seed]; build it with -fsanitize=address,undefined.
+// Damage to small files of every benchmark's layout: loading and scoring may fail, but never crash or leak.
+// The input chooses a file (first byte), how it is used (second), and edits it: four bytes each, what, where (two) and a value.
+//   clang -g -O1 -DPEFT_NO_SIMD -fsanitize=fuzzer,address,undefined -o fuzz tests/fuzz_benchmarks.c -lm && ./fuzz
 #define PEFT_IMPLEMENTATION
 #include "../peft.h"
 
@@ -34,21 +35,17 @@ static const sample samples[] = {
 
 static const char cot[] = "canary\n-----\nIntro.\n\nQ: A?\nA: Let's think step by step.\nSo the answer is No.\n\nQ: B?\nA: Think. So the answer is Yes.\n";
 
-static size_t damage(peft_rng *rng, char *text, size_t n, size_t capacity) {
-    static const char spice[] = "\"\\{}[]:,\t\n\r\0 01-9eE.|<>@";
-    for (int k = 1 + (int)peft__rng_below(rng, 4); k > 0 && n > 0; k--) {
-        size_t at = (size_t)peft__rng_below(rng, (int64_t)n), size = (size_t)(1 + peft__rng_below(rng, 8));
-        switch (peft__rng_below(rng, 5)) {
-        case 0: text[at] = spice[peft__rng_below(rng, sizeof spice - 1)]; break;
-        case 1: text[at] = (char)peft__rng_below(rng, 256); break;
-        case 2: n = at; break;
-        case 3:
-            size = PEFT__MIN(size, n - at);
+static size_t damage(const uint8_t *edits, size_t count, char *text, size_t n, size_t capacity) {
+    for (; count >= 4 && n > 0; edits += 4, count -= 4) {
+        size_t at = (size_t)(edits[1] << 8 | edits[2]) % n, size = PEFT__MIN(1 + (size_t)(edits[3] & 15), n - at);
+        switch (edits[0] % 4) {
+        case 0: text[at] = (char)edits[3]; break;
+        case 1: n = at; break;
+        case 2:
             memmove(text + at, text + at + size, n - at - size);
             n -= size;
             break;
         default:
-            size = PEFT__MIN(size, n - at);
             if (n + size > capacity) break;
             memmove(text + at + size, text + at, n - at);
             n += size;
@@ -68,47 +65,45 @@ static peft_status say(const char *prompt, int64_t most, const char *stop, char 
     return peft_text_copy((peft_context *)user, strlen(prompt) % 2 ? "So the answer is 3." : "", text);
 }
 
-int main(int argc, char **argv) {
-    int64_t rounds = argc > 1 ? atoll(argv[1]) : 2000, loaded = 0, leaks = 0;
-    peft_rng rng;
-    peft_rng_seed(&rng, argc > 2 ? (uint64_t)atoll(argv[2]) : 1);
-    for (int64_t r = 0; r < rounds; r++) {
-        const sample *s = &samples[r % (int64_t)(sizeof samples / sizeof samples[0])];
-        char text[2048], prompts[512];
-        peft_context *ctx = NULL;
-        peft_benchmark *b = NULL;
-        if (peft_context_create(NULL, &ctx) != PEFT_OK) return 1;
-        size_t n = strlen(s->text), m = sizeof cot - 1;
-        memcpy(text, s->text, n);
-        memcpy(prompts, cot, m);
-        n = damage(&rng, text, n, sizeof text);
-        m = damage(&rng, prompts, m, sizeof prompts);
-        peft_mount(ctx, s->path, text, n);
-        peft_mount(ctx, "f/cot-prompts/navigate.txt", prompts, m);
-        size_t before = peft_memory_in_use(ctx);
-        peft_benchmark_desc d;
-        memset(&d, 0, sizeof d);
-        d.context = ctx, d.name = s->benchmark, d.folder = "f", d.tasks = s->tasks, d.direct = r % 3 == 0;
-        d.style = r % 2 ? PEFT_PROMPT_T5 : PEFT_PROMPT_PLAIN;
-        d.shots = strcmp(s->benchmark, "bbh") == 0 ? 2 : strcmp(s->benchmark, "bigbench") == 0 ? 1 : -1;
-        if (peft_benchmark_load(&d, &b) == PEFT_OK) {
-            peft_benchmark_runner run;
-            peft_benchmark_results results;
-            peft_perturbation p;
-            char *table = NULL;
-            memset(&run, 0, sizeof run);
-            memset(&p, 0, sizeof p);
-            p.kind = PEFT_PERTURB_TYPOS;
-            run.loglikelihood = r % 5 ? any : NULL, run.generate = say, run.user = ctx, run.perturbations = &p, run.perturbation_count = 1;
-            if (peft_benchmark_run(b, &run, &results) == PEFT_OK) peft_benchmark_table(&results, 1, (peft_table_format)(r % 4), &table);
-            peft_free(ctx, table);
-            peft_benchmark_results_free(&results);
-            loaded++;
-        }
-        peft_benchmark_destroy(b);
-        leaks += peft_memory_in_use(ctx) != before;
-        peft_context_destroy(ctx);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (size < 2) return 0;
+    const sample *s = &samples[data[0] % (sizeof samples / sizeof samples[0])];
+    unsigned r = data[1];
+    char text[2048], prompts[512];
+    peft_context *ctx = NULL;
+    peft_benchmark *b = NULL;
+    if (peft_context_create(NULL, &ctx) != PEFT_OK) return 0;
+    size_t n = strlen(s->text), m = sizeof cot - 1;
+    memcpy(text, s->text, n);
+    memcpy(prompts, cot, m);
+    n = damage(data + 2, size - 2, text, n, sizeof text);
+    if (r & 128) m = damage(data + 2, size - 2, prompts, m, sizeof prompts);
+    peft_mount(ctx, s->path, text, n);
+    peft_mount(ctx, "f/cot-prompts/navigate.txt", prompts, m);
+    size_t before = peft_memory_in_use(ctx);
+    peft_benchmark_desc d;
+    memset(&d, 0, sizeof d);
+    d.context = ctx, d.name = s->benchmark, d.folder = "f", d.tasks = s->tasks, d.direct = r % 3 == 0;
+    d.style = r % 2 ? PEFT_PROMPT_T5 : PEFT_PROMPT_PLAIN;
+    d.shots = strcmp(s->benchmark, "bbh") == 0 ? 2 : strcmp(s->benchmark, "bigbench") == 0 ? 1 : -1;
+    if (peft_benchmark_load(&d, &b) == PEFT_OK) {
+        peft_benchmark_runner run;
+        peft_benchmark_results results;
+        peft_perturbation p;
+        char *table = NULL;
+        memset(&run, 0, sizeof run);
+        memset(&p, 0, sizeof p);
+        p.kind = PEFT_PERTURB_TYPOS;
+        run.loglikelihood = r % 5 ? any : NULL, run.generate = say, run.user = ctx;
+        run.perturbations = &p, run.perturbation_count = 1;
+        if (peft_benchmark_run(b, &run, &results) == PEFT_OK)
+            peft_benchmark_table(&results, 1, (peft_table_format)(r % 4), &table);
+        peft_free(ctx, table);
+        peft_benchmark_results_free(&results);
     }
-    printf("%lld rounds, %lld loaded in spite of damage\n%lld passed, %lld failed\n", (long long)rounds, (long long)loaded, (long long)(rounds - leaks), (long long)leaks);
-    return leaks != 0;
+    peft_benchmark_destroy(b);
+    if (peft_memory_in_use(ctx) != before) abort();
+    peft_context_destroy(ctx);
+    return 0;
 }
