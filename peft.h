@@ -884,6 +884,8 @@ typedef struct peft_mix_desc {
 } peft_mix_desc;
 PEFTDEF peft_status peft_dataset_mix(const peft_mix_desc *desc, peft_dataset **out);
 PEFTDEF const char *peft_dataset_task(const peft_dataset *data, int64_t i);  // of a mixture (or a part of one); else NULL
+// The examples of several datasets one after the other, in a new one that shares nothing with them.
+PEFTDEF peft_status peft_dataset_join(const peft_dataset *const *datasets, int64_t count, peft_dataset **out);
 // Fills {{field}} from "field" -> value pairs given as one JSON object. To be freed with peft_free.
 PEFTDEF peft_status peft_template_fill(peft_context *ctx, const char *text, const char *json, char **out);
 
@@ -24816,6 +24818,20 @@ PEFTDEF peft_status peft_dataset_split(const peft_dataset *d, double fraction, u
     *rest = a;
     *part = b;
     return PEFT_OK;
+}
+
+PEFTDEF peft_status peft_dataset_join(const peft_dataset *const *datasets, int64_t count,
+                                      peft_dataset **out) {
+    *out = NULL;
+    if (!datasets || count < 1 || !datasets[0]) return PEFT_ERROR_ARGUMENT;
+    peft_dataset *all = NULL;
+    peft_status status = peft__dataset_create(datasets[0]->ctx, &all);
+    for (int64_t i = 0; i < count && !status; i++)
+        for (int64_t k = 0; k < peft_dataset_count(datasets[i]) && !status; k++)
+            status = peft__dataset_take(all, datasets[i], k, NULL);
+    if (status) peft_dataset_destroy(all);
+    else *out = all;
+    return status;
 }
 
 // ---- mixtures

@@ -75,7 +75,7 @@ if [ $got -eq 130 ]; then
 else bad "interrupted: exit status $got"; fi
 if cmp -s $work/whole/adapter_model.safetensors $work/parts/adapter_model.safetensors; then ok; else bad "the resumed adapter differs"; fi
 if [ -e $work/parts.checkpoint ]; then bad "the checkpoint was left behind"; else ok; fi
-runs "resume without a checkpoint" 0 $peft train $common --out $work/parts --resume; has "resume without a checkpoint" "parts.checkpoint"
+runs "resume without a checkpoint" 0 $peft train $common --out $work/none --resume; has "resume without a checkpoint" "none.checkpoint"
 
 runs "eval" 0 $peft eval $model --adapter $work/lora --data $work/test.jsonl $summary --output $work/predictions.jsonl; has "eval" "ROUGE"
 runs "score jsonl" 0 $peft score rouge bleu --predictions $work/predictions.jsonl --references $work/predictions.jsonl --json; has "score jsonl" rougeLsum
@@ -89,15 +89,15 @@ runs "adapter of another model" 1 $peft eval $model --adapter $model --data $wor
 try() {  # NAME EXIT_STATUS TEXT options...
     name=$1 want=$2 text=$3
     shift 3
-    runs "$name" $want $peft train $model --data $work/train.jsonl $summary --max-steps 1 --batch 2 --out $work/x "$@"
+    runs "$name" $want $peft train $model --data $work/train.jsonl $summary --batch 2 --out $work/x "$@"
     has "$name" "$text"
     if [ -e $work/x ]; then bad "$name left $work/x"; rm -rf $work/x; else ok; fi
 }
 try "no examples" 1 "empty.jsonl: no examples" --data $work/empty.jsonl
 try "ragged CSV" 1 "ragged.csv:3: 1 fields" --data $work/ragged.csv --prompt '{{a}}' --completion '{{b}}'
 try "bad UTF-8" 1 "latin.jsonl:1: not valid UTF-8" --data $work/latin.jsonl
-try "out is a file" 1 "$work/file: Not a directory" --out $work/file
-try "out in nothing" 1 "$work/no/where: No such file" --out $work/no/where
+runs "out is a file" 2 $peft train $model --data $work/train.jsonl $summary --out $work/file; has "out is a file" "$work/file is there already; --force"
+runs "out in nothing" 1 $peft train $model --data $work/train.jsonl $summary --out $work/no/where; has "out in nothing" "$work/no/where: No such file"
 try "report in nothing" 1 "$work/no/report.html: No such file" --report $work/no/report.html
 try "negative epochs" 2 "epochs is -1" --epochs -1
 try "endless rate" 2 "learning_rate is inf" --lr inf
@@ -127,16 +127,16 @@ for line in sys.stdin.buffer: json.loads(line.decode(), parse_constant=lambda na
     json info $peft info $model --json --tensors --adapter $work/lora
     json tokenize $peft tokenize $model --json "$latin"
     json generate $peft generate $model --json "$latin" --max-new-tokens 3
-    json train $peft train $model --data $work/train.jsonl $summary --out $work/lora2 --max-steps 2 --json --split 0.1 --samples 2
+    json train $peft train $model --data $work/train.jsonl $summary --out $work/lora2 --force --max-steps 2 --json --split 0.1 --samples 2
     json eval $peft eval $model --data $work/test.jsonl $summary --json --limit 2 --max-new-tokens 3
-    json merge $peft merge $model $work/lora $work/merged --json
+    json merge $peft merge $model $work/lora $work/merged --force --json
     json score $peft score rouge bleu pearson spearman --predictions $work/ones --references $work/ones --json
     json methods $peft methods $model --json
     json memory $peft memory $model --json
 fi
 # a bar on a terminal, lines elsewhere
 if command -v script > /dev/null; then
-    script -q -e -c "$peft train $model --data $work/train.jsonl $summary --out $work/lora2 --max-steps 2" $work/out > /dev/null 2> $work/err < /dev/null
+    script -q -e -c "$peft train $model --data $work/train.jsonl $summary --out $work/lora2 --force --max-steps 2" $work/out > /dev/null 2> $work/err < /dev/null
     has "on a terminal" "\\[###"
 fi
 

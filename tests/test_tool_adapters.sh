@@ -43,7 +43,7 @@ runs "train pissa" 0 $peft train $model --data $work/copy.jsonl --pissa --lora-p
 runs "info of pissa" 0 $peft info $model --adapter $work/pissa --tensors; has "info of pissa" "lora_A.weight *16 x"
 
 for o in "ptuning --encoder-lstm --encoder-layers 1" "prompt --prompt-place both" "bottleneck --reduction-factor 8 --pfeiffer" "lora --target-modules shared,q"; do
-    runs "train $o" 0 $peft train $model --data $work/copy.jsonl --method $o --max-steps 2 --batch 4 --samples 0 --out $work/variant
+    runs "train $o" 0 $peft train $model --data $work/copy.jsonl --method $o --max-steps 2 --batch 4 --samples 0 --out $work/variant --force
     runs "generate with $o" 0 $peft generate $model --adapter $work/variant "Repeat: Anna met Ben." --max-new-tokens 4
 done
 runs "prompt at no place" 2 $peft train $model --data $work/copy.jsonl --method prompt --prompt-place front --out $work/x; has "prompt at no place" front
@@ -55,22 +55,22 @@ runs "prompt of a LoRA" 4 $peft prompt $work/lora $model; has "prompt of a LoRA"
 runs "prompt of a prefix" 4 $peft prompt $work/prefix $model
 
 for k in linear cat ties dare_linear; do
-    runs "combine $k" 0 $peft combine $model $work/lora $work/lora --kind $k --weights 0.5,0.5 --out $work/combined
+    runs "combine $k" 0 $peft combine $model $work/lora $work/lora --kind $k --scale 0.5,0.5 --out $work/combined --force
 done
 runs "combined" 0 $peft generate $model --adapter $work/combined "Repeat: Anna met Ben." --max-new-tokens 4
 runs "combine others" 2 $peft combine $model $work/lora $work/ia3 --out $work/x; has "combine others" "no plain LoRA"
 runs "combine unequal ranks" 1 $peft combine $model $work/lora $work/pissa --out $work/x; has "combine unequal ranks" "rank"
-runs "too few weights" 2 $peft combine $model $work/lora $work/lora --weights 1 --out $work/x
+runs "too few weights" 2 $peft combine $model $work/lora $work/lora --scale 1 --out $work/x
 
 runs "sweep" 0 $peft sweep $model --data $work/copy.jsonl --test $work/copy.test.jsonl --r 1,2 --seeds 2 $short --report $work/sweep.html
 has "sweep" "r = 2"; has "sweep" "CIDEr"; has "sweep" "+-"
 cp $work/sweep.html $work/out; has "sweep's page" "<svg"
 runs "sweep of no ranks" 2 $peft sweep $model --data $work/copy.jsonl --r 1,x
 runs "sweep of a rankless method" 2 $peft sweep $model --data $work/copy.jsonl --method ia3
-runs "compare" 0 $peft compare $model --data $work/copy.jsonl --test $work/copy.test.jsonl --methods norms,full --seeds 1 $short --markdown
+runs "compare" 0 $peft compare $model --data $work/copy.jsonl --test $work/copy.test.jsonl --method norms,full --seeds 1 $short --markdown
 has "compare" "| norms | 2,816 |"; has "compare" "| full |"; has "compare" "base model"
-runs "compare --json" 0 $peft compare $model --data $work/copy.jsonl --test $work/copy.test.jsonl --methods ia3 --seeds 1 $short --json; has "compare --json" '"METEOR"'
-runs "compare what is not there" 2 $peft compare $model --data $work/copy.jsonl --methods lora,lore
+runs "compare --json" 0 $peft compare $model --data $work/copy.jsonl --test $work/copy.test.jsonl --method ia3 --seeds 1 $short --json; has "compare --json" '"METEOR"'
+runs "compare what is not there" 2 $peft compare $model --data $work/copy.jsonl --method lora,lore
 runs "forget" 0 $peft forget $model copy=$work/copy.jsonl,$work/copy.test.jsonl sums=$work/sums.jsonl,$work/sums.test.jsonl $short --report $work/forget.html
 has "forget" "full, all tasks"; has "forget" "exact match"; has "forget" "mean of others"
 cp $work/forget.html $work/out; has "forget's page" "<svg"

@@ -24,7 +24,7 @@ for c in perplexity export; do runs "$c --help" 0 $peft $c --help; has "$c --hel
 runs "generate" 0 $peft generate $model "Repeat: Anna met Ben." --max-new-tokens 12; cp $work/out $work/plain
 runs "stream" 0 $peft generate $model "Repeat: Anna met Ben." --max-new-tokens 12 --stream; cp $work/out $work/streamed
 same "stream" plain streamed
-runs "bad min-p" 2 $peft generate $model hello --min-p 2; has "bad min-p" min_p
+runs "bad min-p" 2 $peft generate $model hello --temperature 1 --min-p 2; has "bad min-p" min_p
 runs "stop with beams" 2 $peft generate $model hello --stop x --beams 2; has "stop with beams" beams
 word=$(head -c 4 $work/plain | tail -c 2)
 runs "stop" 0 $peft generate $model "Repeat: Anna met Ben." --max-new-tokens 12 --stop "$word"

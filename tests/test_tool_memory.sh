@@ -42,25 +42,25 @@ runs "generate --weights" 0 $peft generate $model --weights i8 --embeddings bf16
 runs "unknown weights" 2 $peft generate $model --weights nf5 hello; has "unknown weights" nf5
 
 for o in adamw adamw8bit adafactor sgd lion; do
-    runs "train --optimizer $o" 0 $peft train $model --data $work/train.jsonl $summary --out $work/lora --weights nf4 --double-quant --target-modules all-linear \
+    runs "train --optimizer $o" 0 $peft train $model --data $work/train.jsonl $summary --out $work/lora --force --weights nf4 --double-quant --target-modules all-linear \
         --optimizer $o --checkpoint-blocks --max-steps 3 --batch 4
 done
-runs "train on a quantized model" 0 $peft train $work/fp4 --data $work/train.jsonl $summary --out $work/lora --optimizer-file $work/scratch --max-steps 2
+runs "train on a quantized model" 0 $peft train $work/fp4 --data $work/train.jsonl $summary --out $work/lora --force --optimizer-file $work/scratch --max-steps 2
 if [ -e $work/scratch ]; then bad "the scratch file was left behind"; else ok; fi
 runs "train --adapter-type" 0 $peft train $work/nf4 --data $work/train.jsonl $summary --out $work/half --adapter-type bf16 --max-steps 2
-runs "compare on 4 bits" 0 $peft compare $model --methods lora --data $work/train.jsonl --test $work/test.jsonl $summary --weights nf4 --optimizer adamw8bit \
+runs "compare on 4 bits" 0 $peft compare $model --method lora --data $work/train.jsonl --test $work/test.jsonl $summary --weights nf4 --optimizer adamw8bit \
     --checkpoint-blocks --max-steps 2 --seeds 1 --max-new-tokens 4
 runs "unknown adapter type" 2 $peft train $model --data $work/train.jsonl $summary --out $work/x --adapter-type bf15; has "unknown adapter type" bf15
 runs "unknown optimizer" 2 $peft train $model --data $work/train.jsonl --out $work/x --optimizer adam; has "unknown optimizer" adamw8bit
 runs "merge into 4 bits" 0 $peft merge $work/fp4 $work/lora $work/merged --type fp4; has "merge into 4 bits" "of what the adapter had added"
-runs "merge --json" 0 $peft merge $work/fp4 $work/lora $work/merged --type fp4 --json; has "merge --json" '"relative_error":0\.[01]'
+runs "merge --json" 0 $peft merge $work/fp4 $work/lora $work/merged --type fp4 --force --json; has "merge --json" '"relative_error":0\.[01]'
 runs "merged" 0 $peft generate $work/merged "Repeat: Anna met Ben." --max-new-tokens 6
 
-runs "memory" 0 $peft memory $model --batch 2 --source 64 --target 16 --svg $work/m.svg; has "memory" qlora; has "memory" "to allocate"
+runs "memory" 0 $peft memory $model --batch 2 --max-source 64 --max-target 16 --svg $work/m.svg; has "memory" qlora; has "memory" "to allocate"
 cp $work/m.svg $work/out; has "picture" "</svg>"; has "picture" "activations"
 runs "memory of config.json" 0 $peft memory $model/config.json --json; has "memory of config.json" '"method":"prompt"'
-runs "memory --measure" 0 $peft memory $model --method qlora --batch 2 --source 64 --target 16 --measure --json; has "memory --measure" '"resident":'
-runs "memory --measure --init" 0 $peft memory $model --method full --optimizer adafactor --batch 1 --source 64 --target 16 --measure --init; has "measure --init" "measured in two steps"
+runs "memory --measure" 0 $peft memory $model --method qlora --batch 2 --max-source 64 --max-target 16 --measure --json; has "memory --measure" '"resident":'
+runs "memory --measure --init" 0 $peft memory $model --method full --optimizer adafactor --batch 1 --max-source 64 --max-target 16 --measure --init; has "measure --init" "measured in two steps"
 runs "memory of nothing" 1 $peft memory $work/nothing; has "memory of nothing" "config.json"
 runs "unknown method" 2 $peft memory $model --method dora; has "unknown method" "full, lora, qlora or prompt"
 runs "measure all" 2 $peft memory $model --measure; has "measure all" "needs a --method"

@@ -32,7 +32,9 @@ static inline int exit_code_of(peft_status status) {
 
 // ---- options
 
-typedef enum option_kind { OPTION_FLAG, OPTION_INT, OPTION_REAL, OPTION_TEXT, OPTION_TEXTS } option_kind;
+// OPTION_WORD is a name out of a list, whose case does not matter; OPTION_TEXTS can be given more than once.
+typedef enum option_kind { OPTION_FLAG, OPTION_INT, OPTION_REAL, OPTION_TEXT, OPTION_TEXTS,
+                          OPTION_WORD } option_kind;
 
 typedef struct texts {
     const char **items;
@@ -73,11 +75,135 @@ static inline int distance(const char *a, const char *b) {
     return row[m];
 }
 
-static inline bool option_set(const char *command, const option *o, const char *value) {
+// A and B being neighbors whose places were swapped ("trian") counts as one edit, not two.
+static inline int likeness(const char *a, const char *b) {
+    char swapped[64];
+    int least = distance(a, b);
+    size_t n = strlen(a);
+    for (size_t i = 0; i + 1 < n && n < sizeof(swapped); i++) {
+        memcpy(swapped, a, n + 1);
+        swapped[i] = a[i + 1];
+        swapped[i + 1] = a[i];
+        int d = distance(swapped, b) + 1;
+        if (d < least) least = d;
+    }
+    return least;
+}
+
+// What was typed as option names have it: lower case, dashes.
+static inline void option_plain(char *out, size_t size, const char *name, size_t n) {
+    size_t i = 0;
+    for (; i < n && i + 1 < size; i++) out[i] = name[i] == '_' ? '-' : (char)tolower((unsigned char)name[i]);
+    out[i] = 0;
+}
+
+// What other tools call the same thing; of the names on the right, the first that the command has is meant.
+static const char *const option_synonyms[][2] = {
+    {"batch-size", "batch"}, {"per-device-train-batch-size", "batch"}, {"train-batch-size", "batch"},
+        {"bs", "batch"},
+    {"micro-batch-size", "batch"}, {"b", "batch"}, {"gradient-accumulation-steps", "accumulation"},
+    {"grad-accum", "accumulation"}, {"learning-rate", "lr"}, {"output-dir", "out|output"},
+        {"out-dir", "out|output"},
+    {"save-dir", "out|output"}, {"save", "out|output"}, {"o", "out|output"}, {"outfile", "out|output"},
+    {"output", "out"}, {"out", "output"}, {"rank", "r"}, {"lora-r", "r"}, {"lora-rank", "r"},
+        {"lora-alpha", "alpha"},
+    {"dropout", "lora-dropout"}, {"num-train-epochs", "epochs"}, {"num-epochs", "epochs"},
+        {"epoch", "epochs"},
+    {"steps", "max-steps"}, {"iters", "max-steps"}, {"num-steps", "max-steps"}, {"warmup-steps", "warmup"},
+    {"lr-scheduler-type", "schedule"}, {"scheduler", "schedule"}, {"train-file", "data"},
+        {"train-data", "data"},
+    {"train", "data"}, {"dataset", "data"}, {"d", "data"}, {"file", "data"}, {"data", "file"},
+        {"input", "data|file"},
+    {"validation-file", "validation|test"}, {"valid", "validation|test"}, {"eval-file", "validation|test"},
+    {"val", "validation|test"}, {"dev", "validation|test"}, {"test-file", "test|validation"},
+        {"test", "validation"},
+    {"validation", "test"}, {"max-source-length", "max-source"}, {"max-seq-length", "max-source"},
+    {"max-length", "max-source|max-new-tokens"}, {"cutoff-len", "max-source"}, {"source", "max-source"},
+    {"max-target-length", "max-target"}, {"target", "max-target"}, {"virtual-tokens", "num-virtual-tokens"},
+    {"methods", "method"}, {"weights", "scale"}, {"virtual", "num-virtual-tokens"}, {"peft-type", "method"},
+        {"tuner", "method"}, {"load-in-4bit", "weights"},
+    {"load-in-8bit", "weights"}, {"quantization", "weights|type"}, {"bits", "weights|type"},
+        {"dtype", "weights|type"},
+    {"outtype", "type"}, {"num-beams", "beams"}, {"max-tokens", "max-new-tokens"},
+        {"n-predict", "max-new-tokens"},
+    {"n", "max-new-tokens|limit"}, {"max-new", "max-new-tokens"}, {"temp", "temperature"},
+    {"no-repeat-ngram-size", "no-repeat-ngram"}, {"stop-sequence", "stop"}, {"lora", "adapter"},
+        {"peft-model", "adapter"},
+    {"adapter-path", "adapter"}, {"overwrite", "force"}, {"overwrite-output-dir", "force"},
+        {"f", "force|prompt-text"},
+    {"gradient-checkpointing", "checkpoint-blocks"}, {"optim", "optimizer"}, {"max-norm", "max-grad-norm"},
+    {"clip", "max-grad-norm"}, {"random-seed", "seed"}, {"num-threads", "threads"}, {"t", "threads"},
+        {"j", "threads"},
+    {"p", "prompt-text|prompt"}, {"prompt", "prompt-text"}, {"text", "prompt-text|file"},
+        {"target-template", "completion"},
+    {"answer", "completion"}, {"preds", "predictions"}, {"hypotheses", "predictions"}, {"refs", "references"},
+    {"samples", "limit"}, {"max-samples", "limit"}, {"num-samples", "limit"}, {"q", "quiet"},
+        {"html", "report"}};
+
+static inline const option *option_named(const option *options, int count, const char *name, size_t n) {
+    for (int i = 0; i < count; i++)
+        if (strlen(options[i].name) == n && memcmp(options[i].name, name, n) == 0) return &options[i];
+    return NULL;
+}
+
+// The option that was meant: the same with dashes, another tool's name for it, or one that is spelled nearly
+// so. NULL: none.
+static inline const option *option_meant(const option *options, int count, const char *asked) {
+    const option *nearest = option_named(options, count, asked, strlen(asked));
+    for (int i = 0; i < COUNT(option_synonyms) && !nearest; i++)
+        for (const char *p = option_synonyms[i][1]; *p && !nearest && strcmp(option_synonyms[i][0],
+                                                                             asked) == 0;) {
+            size_t m = strcspn(p, "|");
+            nearest = option_named(options, count, p, m);
+            p += m + (p[m] == '|');
+        }
+    if (nearest || !asked[0] || !asked[1]) return nearest;
+    int least = (int)strlen(asked) / 3 + 2;
+    for (int i = 0; i < count; i++) {
+        int d = likeness(asked, options[i].name);
+        if (d < least && d < 4) least = d, nearest = &options[i];
+    }
+    return nearest;
+}
+
+static inline const option *option_find(const char *command, const option *options, int count,
+                                        const char *name, size_t n) {
+    const option *found = option_named(options, count, name, n);
+    if (found) return found;
+    char asked[64];
+    option_plain(asked, sizeof(asked), name, n);
+    found = option_meant(options, count, asked);
+    fprintf(stderr, "peft %s: there is no option --%.*s", command, (int)n, name);
+    if (found) fprintf(stderr, " (did you mean --%s?)", found->name);
+    else if (strcmp(asked, "model") == 0 || strncmp(asked, "model-", 6) == 0 || strcmp(asked, "m") == 0)
+        fprintf(stderr, " (the model is the first argument)");
+    fprintf(stderr, "; see peft %s --help\n", command);
+    return NULL;
+}
+
+// The names of the options that were given, in their order.
+static texts options_given;
+
+static inline bool option_given(const char *name) {
+    for (int i = 0; i < options_given.count; i++)
+        if (strcmp(options_given.items[i], name) == 0) return true;
+    return false;
+}
+
+static inline bool option_set(const char *command, const option *o, char *value) {
     char *end = NULL;
     errno = 0;
+    if (o->kind != OPTION_TEXTS && option_given(o->name)) {
+        fprintf(stderr, "peft %s: --%s is given twice\n", command, o->name);
+        return false;
+    }
+    if (!texts_add(&options_given, o->name)) return false;
     switch (o->kind) {
     case OPTION_FLAG: *(bool *)o->into = true; return true;
+    case OPTION_WORD:
+        for (char *p = value; *p; p++) *p = (char)tolower((unsigned char)*p);
+        *(const char **)o->into = value;
+        return true;
     case OPTION_TEXT: *(const char **)o->into = value; return true;
     case OPTION_TEXTS: return texts_add((texts *)o->into, value);
     case OPTION_INT: *(int64_t *)o->into = strtoll(value, &end, 10); break;
@@ -88,39 +214,37 @@ static inline bool option_set(const char *command, const option *o, const char *
     return false;
 }
 
-static inline const option *option_find(const char *command, const option *options, int count, const char *name, size_t n) {
-    const option *nearest = NULL;
-    int least = 4;
-    char asked[64] = {0};
-    memcpy(asked, name, n < 63 ? n : 63);
-    for (int i = 0; i < count; i++) {
-        if (strlen(options[i].name) == n && memcmp(options[i].name, name, n) == 0) return &options[i];
-        int d = distance(asked, options[i].name);
-        if (d < least) least = d, nearest = &options[i];
-    }
-    fprintf(stderr, "peft %s: there is no option --%s", command, asked);
-    if (nearest) fprintf(stderr, " (did you mean --%s?)", nearest->name);
-    fprintf(stderr, "; see peft %s --help\n", command);
-    return NULL;
-}
-
-// Splits the arguments into options and the rest. False: a message was printed.
+// Splits the arguments into options and the rest: what does not begin with a dash, what is "-" or a negative
+// number, and all behind "--". False: a message was printed.
 static inline bool options_parse(const char *command, int argc, char **argv, const option *options, int count, texts *rest) {
+    static char nothing[1];
     bool only_rest = false;
     for (int i = 0; i < argc; i++) {
-        const char *a = argv[i];
-        if (!only_rest && strcmp(a, "-h") == 0) a = "--help";
-        if (only_rest || a[0] != '-' || a[1] != '-') {
+        char *a = argv[i];
+        static char help[] = "--help";
+        if (!only_rest && strcmp(a, "-h") == 0) a = help;
+        if (only_rest || a[0] != '-' || (a[1] != '-' && !isalpha((unsigned char)a[1]))) {
             if (!texts_add(rest, a)) return false;
             continue;
         }
-        if (!a[2]) {
+        if (!a[1 + (a[1] == '-')]) {
             only_rest = true;
             continue;
         }
-        const char *equals = strchr(a, '=');
-        size_t n = equals ? (size_t)(equals - a - 2) : strlen(a) - 2;
-        const option *o = option_find(command, options, count, a + 2, n);
+        char *name = a + 1 + (a[1] == '-'), *equals = strchr(name, '=');
+        size_t n = equals ? (size_t)(equals - name) : strlen(name);
+        if (a[1] != '-') {  // there are no short ones
+            const option *meant = NULL;
+            char asked[64];
+            option_plain(asked, sizeof(asked), name, n);
+            meant = option_meant(options, count, asked);
+            fprintf(stderr, "peft %s: there is no option %s", command, a);
+            if (meant) fprintf(stderr, " (did you mean --%s?)", meant->name);
+            fprintf(stderr, "; what is no option but begins with a dash goes behind --; see peft %s --help\n",
+                    command);
+            return false;
+        }
+        const option *o = option_find(command, options, count, name, n);
         if (!o) return false;
         if (o->kind == OPTION_FLAG && equals) {
             fprintf(stderr, "peft %s: --%s takes no value\n", command, o->name);
@@ -130,7 +254,7 @@ static inline bool options_parse(const char *command, int argc, char **argv, con
             fprintf(stderr, "peft %s: --%s needs a value (%s)\n", command, o->name, o->value);
             return false;
         }
-        const char *value = o->kind == OPTION_FLAG ? "" : equals ? equals + 1 : argv[++i];
+        char *value = o->kind == OPTION_FLAG ? nothing : equals ? equals + 1 : argv[++i];
         if (!option_set(command, o, value)) return false;
     }
     return true;
@@ -210,7 +334,7 @@ static inline int cores(void) {
 
 static inline bool is_terminal(FILE *f) {
 #if defined(__unix__) || defined(__APPLE__)
-    return isatty(f == stderr ? 2 : 1);  // standard error or output
+    return isatty(f == stderr ? 2 : f == stdin ? 0 : 1);
 #else
     (void)f;
     return false;
@@ -314,6 +438,61 @@ static inline int output_check_folder(const char *command, const char *path) {
     else fclose(f), remove(probe);
     free(probe);
     return f ? EXIT_OK : EXIT_DATA;
+}
+
+// ---- what is there already
+
+// The same file or folder, whatever it is called.
+static inline bool same_file(const char *a, const char *b) {
+#if defined(__unix__) || defined(__APPLE__)
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+#else
+    return strcmp(a, b) == 0;
+#endif
+}
+
+static inline bool file_is_there(const char *path) {
+#if defined(__unix__) || defined(__APPLE__)
+    struct stat st;
+    return stat(path, &st) == 0;
+#else
+    FILE *f = fopen(path, "rb");
+    if (f) fclose(f);
+    return f != NULL;
+#endif
+}
+
+// A file, or a folder with a model or an adapter in it.
+static inline bool output_is_there(const char *path) {
+    static const char *const names[] = {"config.json", "adapter_config.json", "model.safetensors",
+                                        "adapter_model.safetensors"};
+    bool there = false;
+    for (int i = 0; i < COUNT(names) && !there; i++) {
+        char *inside = (char *)malloc(strlen(path) + 32);
+        if (inside) sprintf(inside, "%s/%s", path, names[i]);
+        there = inside && file_is_there(inside);
+        free(inside);
+    }
+#if defined(__unix__) || defined(__APPLE__)
+    struct stat st;
+    return there || (stat(path, &st) == 0 && S_ISREG(st.st_mode));
+#else
+    return there;
+#endif
+}
+
+// What a command writes must be none of what it reads, and replaces what is there only where that is wanted.
+static inline int output_may_go(const char *command, const char *path, bool force, const char *const *read,
+                                int count) {
+    for (int i = 0; i < count; i++)
+        if (read[i] && (strcmp(read[i], path) == 0 || same_file(read[i], path))) {
+            fprintf(stderr, "peft %s: %s is being read: give another place for the result\n", command, path);
+            return EXIT_USAGE;
+        }
+    if (force || !output_is_there(path)) return EXIT_OK;
+    fprintf(stderr, "peft %s: %s is there already; --force replaces it\n", command, path);
+    return EXIT_USAGE;
 }
 
 // The lines of a text, cut in place; "\r\n" counts as one end. The last line needs none.

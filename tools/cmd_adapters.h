@@ -33,6 +33,28 @@ static peft_status plain_adapter(peft_model *m, const peft_method_info *info, ui
     return peft_adapter_create(&desc, out);
 }
 
+// Whether a list of names between commas has this one; NULL has all.
+static bool named_in(const char *list, const char *name) {
+    size_t n = strlen(name);
+    for (const char *p = list; p && *p;) {
+        size_t m = strcspn(p, ",");
+        if (m == n && strncmp(p, name, n) == 0) return true;
+        p += m + (p[m] == ',');
+    }
+    return !list;
+}
+
+static int check_methods(const char *list) {
+    for (const char *p = list; p && *p;) {
+        char name[32];
+        size_t m = strcspn(p, ",");
+        snprintf(name, sizeof(name), "%.*s", (int)m, p);
+        if (check_method(name)) return EXIT_USAGE;
+        p += m + (p[m] == ',');
+    }
+    return EXIT_OK;
+}
+
 static void methods_row_print(const method_row *r, int64_t total) {
     double share = 100.0 * (double)r->parameters / (double)total;
     if (s.json) {
@@ -53,13 +75,14 @@ static void methods_row_print(const method_row *r, int64_t total) {
 static int run_methods(void) {
     if (s.rest.count != 1) return wrong("give one model folder");
     peft_model *m;
-    int code = open_model(s.rest.items[0], false, &m);
+    int code = check_methods(ad.method);
+    if (!code) code = open_model(s.rest.items[0], false, &m);
     if (code) return code;
     int64_t total = peft_model_parameter_count(m);
     if (!s.json) printf("%s: %lld parameters\n  %-11s %-23s %-47s %11s %10s %8s %12s  %s\n", s.rest.items[0], (long long)total, "method", "family", "trains", "parameters", "share", "rate", "bytes on disk", "begins as");
     for (int64_t i = 0; peft_method_at(i); i++) {
         const peft_method_info *info = peft_method_at(i);
-        if (ad.method && strcmp(ad.method, info->name) != 0) continue;
+        if (!named_in(ad.method, info->name)) continue;
         method_row r = {info->name, info->family, info->trains, info->initial, 0, 0, 0, NULL};
         peft_adapter *a = NULL;
         peft_status status = plain_adapter(m, info, (uint64_t)s.seed, &a);
@@ -71,7 +94,7 @@ static int run_methods(void) {
         peft_adapter_destroy(a);
     }
     method_row full = {"full", "full fine-tuning", "every weight", "the model's own", total, 4 * total, (double)peft_default_learning_rate(m, NULL), NULL};
-    if (!ad.method || strcmp(ad.method, "full") == 0) methods_row_print(&full, total);
+    if (named_in(ad.method, "full")) methods_row_print(&full, total);
     if (!s.json && !ad.method)
         printf("\nWhy a low rank saves: a 512 x 64 matrix has 32,768 weights; B (512 x 8) and A (8 x 64) have 4,608 together, 86 %% fewer.\n"
                "Rates are the defaults of peft train for this model.\n");
@@ -166,8 +189,11 @@ static struct {
     double density;
 } cb;
 static const option combine_options[] = {{"out", OPTION_TEXT, &cb.out, "DIR", "where the result goes"},
-                                         {"kind", OPTION_TEXT, &cb.kind, "NAME", "linear (default), cat, ties, dare_linear"},
-                                         {"weights", OPTION_TEXT, &cb.weights, "LIST", "e.g. 0.7,0.3 (all 1)"},
+                                         {"kind", OPTION_WORD, &cb.kind, "NAME",
+                                          "linear (default), cat, ties, dare_linear"},
+                                         {"scale", OPTION_TEXT, &cb.weights, "LIST",
+                                          "strength of each adapter, e.g. 0.7,0.3 (all 1)"},
+                                         FORCE_OPTION,
                                          {"density", OPTION_REAL, &cb.density, "X", "ties, dare_linear: the part that is kept (0.5)"},
                                          {"seed", OPTION_INT, &s.seed, "N", "of dare_linear"},
                                          COMMON_OPTIONS};
@@ -196,10 +222,12 @@ static int run_combine(void) {
     if (count < 1 || count > MOST_COMBINED || !cb.out) return wrong("give MODEL ADAPTER ... and --out DIR");
     while (cb.kind && kind < COUNT(kinds) && strcmp(cb.kind, kinds[kind]) != 0) kind++;
     if (kind == COUNT(kinds)) return wrong("--kind %s is not linear, cat, ties or dare_linear", cb.kind);
-    if (cb.weights && parse_numbers(cb.weights, numbers) != count) return wrong("--weights %s: %d numbers are needed", cb.weights, count);
+    if (cb.weights && parse_numbers(cb.weights, numbers) != count)
+        return wrong("--scale %s: %d numbers are needed", cb.weights, count);
     for (int i = 0; i < count; i++) weights[i] = cb.weights ? (float)numbers[i] : 1;
     peft_model *m = NULL;
-    int code = open_model(s.rest.items[0], false, &m);
+    int code = output_may_go("combine", cb.out, s.force, s.rest.items, s.rest.count);
+    if (!code) code = open_model(s.rest.items[0], false, &m);
     for (int i = 0; i < count && !code; i++) code = open_adapter(m, s.rest.items[1 + i], &adapters[i]);
     if (!code) {
         peft_combine_desc desc = {.adapters = (const peft_adapter *const *)adapters, .weights = weights, .count = count, .kind = (peft_combine_kind)kind,
@@ -222,7 +250,8 @@ enum { SCORES = 7 };
 static const char *const score_names[SCORES] = {"loss", "ROUGE-L", "BLEU", "NIST", "METEOR", "CIDEr", "exact"};
 
 static struct {
-    const char *test, *report, *methods, *ranks, *work;
+    const char *report, *ranks;
+    texts test;
     int64_t seeds;
     double rate_factor;
     bool markdown;
@@ -245,10 +274,17 @@ static peft_status trial_scores(peft_model *m, const peft_adapter *a, const peft
     int64_t n = peft_dataset_count(data);
     char **texts = (char **)calloc((size_t)n + 1, sizeof(char *));
     const char **prompts = (const char **)calloc((size_t)n + 1, sizeof(char *)), **references = (const char **)calloc((size_t)n + 1, sizeof(char *));
+    phase("loss of examples", 0, n);
     peft_status status = texts && prompts && references ? peft_evaluate_loss(m, a, data, t.max_source, t.max_target, &out[0]) : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < n && !status; i++) prompts[i] = peft_dataset_prompt(data, i), references[i] = peft_dataset_completion(data, i);
     peft_generate_desc g_desc = generation(m, a);
-    if (!status) status = peft_generate_texts(&g_desc, prompts, n, texts);
+    for (int64_t i = 0; i < n && !status && !interrupted; i += PHASE_PROMPTS) {
+        phase("answers", i, n);
+        status = peft_generate_texts(&g_desc, prompts + i, n - i < PHASE_PROMPTS ? n - i : PHASE_PROMPTS,
+                                     texts + i);
+    }
+    phase("answers", n, n);
+    if (!status && interrupted) status = PEFT_CANCELLED;
     const char *const *predictions = (const char *const *)texts;
     peft_rouge_result rouge = {0};
     peft_bleu_result bleu = {0};
@@ -433,14 +469,14 @@ static int trials_report(const trials *rows, int count, const char *title, const
 // Training and test data of compare and sweep.
 static int experiment_data(peft_dataset **all, peft_dataset **data, peft_dataset **test) {
     *all = *data = *test = NULL;
-    if (s.rest.count != 1 || !d.data) return wrong("give a model folder and --data FILE");
+    if (s.rest.count != 1 || !d.data.count) return wrong("give a model folder and --data FILE");
     if (ex.seeds < 1 || ex.seeds > 100) return wrong("--seeds %lld is not 1 to 100", (long long)ex.seeds);
     peft_optimizer_kind optimizer;
     if (parse_optimizer(&optimizer)) return EXIT_USAGE;
     signal(SIGINT, on_interrupt);
-    int code = open_dataset(d.data, d.limit, all);
-    if (!code && ex.test) {
-        code = open_dataset(ex.test, 0, test);
+    int code = open_lessons(&d.data, d.limit, all);
+    if (!code && ex.test.count) {
+        code = open_datasets(&ex.test, "test", 0, test);
         if (!code) *data = *all, *all = NULL;
     } else if (!code) {
         peft_status status = peft_dataset_split(*all, 0.1, (uint64_t)s.seed, data, test);
@@ -453,8 +489,10 @@ static int experiment_data(peft_dataset **all, peft_dataset **data, peft_dataset
 
 static const option sweep_options[] = {{"r", OPTION_TEXT, &ex.ranks, "LIST", "ranks (1,2,4,8,16)"},
                                        {"seeds", OPTION_INT, &ex.seeds, "N", "runs of each rank (3)"},
-                                       {"test", OPTION_TEXT, &ex.test, "FILE", "held-out examples (default: a tenth of --data)"},
+                                       {"test", OPTION_TEXTS, &ex.test, "FILE",
+                                        "held-out examples (default: a tenth of --data)"},
                                        DATA_OPTIONS,
+                                       COMPLETION_OPTION,
                                        EXPERIMENT_OPTIONS,
                                        {"markdown", OPTION_FLAG, &ex.markdown, "", "the table in Markdown"},
                                        ADAPTER_OPTIONS,
@@ -493,10 +531,11 @@ static int run_sweep(void) {
 
 // ---- compare: every method, the same budget
 
-static const option compare_options[] = {{"methods", OPTION_TEXT, &ex.methods, "NAMES", "e.g. lora,ia3,full (all)"},
-                                         {"seeds", OPTION_INT, &ex.seeds, "N", "runs of each method (3)"},
-                                         {"test", OPTION_TEXT, &ex.test, "FILE", "held-out examples (default: a tenth of --data)"},
+static const option compare_options[] = {{"seeds", OPTION_INT, &ex.seeds, "N", "runs of each method (3)"},
+                                         {"test", OPTION_TEXTS, &ex.test, "FILE",
+                                          "held-out examples (default: a tenth of --data)"},
                                          DATA_OPTIONS,
+                                         COMPLETION_OPTION,
                                          EXPERIMENT_OPTIONS,
                                          {"markdown", OPTION_FLAG, &ex.markdown, "", "the table in Markdown"},
                                          ADAPTER_OPTIONS,
@@ -505,16 +544,6 @@ static const option compare_options[] = {{"methods", OPTION_TEXT, &ex.methods, "
                                          SAVING_OPTIONS,
                                          GENERATION_OPTIONS,
                                          COMMON_OPTIONS};
-
-static bool named_in(const char *list, const char *name) {
-    size_t n = strlen(name);
-    for (const char *p = list; p && *p;) {
-        size_t m = strcspn(p, ",");
-        if (m == n && strncmp(p, name, n) == 0) return true;
-        p += m + (p[m] == ',');
-    }
-    return !list;
-}
 
 // The base model as the first row.
 static int compare_base(const peft_dataset *test, trials *r) {
@@ -536,22 +565,16 @@ static int run_compare(void) {
     peft_dataset *all, *data, *test;
     int count = 0;
     if (!ex.seeds) ex.seeds = 3;
-    for (const char *p = ex.methods; p && *p;) {
-        char name[32];
-        size_t m = strcspn(p, ",");
-        snprintf(name, sizeof(name), "%.*s", (int)m, p);
-        if (check_method(name)) return EXIT_USAGE;
-        p += m + (p[m] == ',');
-    }
+    if (check_methods(ad.method)) return EXIT_USAGE;
     int code = experiment_data(&all, &data, &test);
     memset(rows, 0, sizeof(rows));
     if (!code) code = compare_base(test, &rows[count++]);
     for (int64_t i = 0; peft_method_at(i) && !code; i++) {
-        if (!named_in(ex.methods, peft_method_at(i)->name)) continue;
+        if (!named_in(ad.method, peft_method_at(i)->name)) continue;
         snprintf(rows[count].name, sizeof(rows[count].name), "%s", peft_method_at(i)->name);
         code = trials_run(s.rest.items[0], peft_method_at(i), data, test, &rows[count++]);
     }
-    if (!code && named_in(ex.methods, "full")) {
+    if (!code && named_in(ad.method, "full")) {
         snprintf(rows[count].name, sizeof(rows[count].name), "full");
         code = trials_run(s.rest.items[0], NULL, data, test, &rows[count++]);
     }
@@ -569,11 +592,14 @@ static struct {
     int64_t cap;
     double temperature;
 } fg;
-static const option forget_options[] = {{"method", OPTION_TEXT, &ad.method, "NAME", "the adapter that is compared (lora)"},
+static const option forget_options[] = {{"method", OPTION_WORD, &ad.method, "NAME",
+                                         "the adapter that is compared (lora)"},
                                         {"target-modules", OPTION_TEXT, &ad.target, "NAMES", "of it"},
                                         RANK_OPTION,
-                                        {"prompt", OPTION_TEXT, &d.prompt, "TEXT", "template of the first task's input ({{prompt}})"},
-                                        {"completion", OPTION_TEXT, &d.completion, "TEXT", "template of its answer ({{completion}})"},
+                                        {"prompt", OPTION_TEXTS, &d.prompts, "TEXT",
+                                         "template of the first task's input ({{prompt}}), or one for each task in order"},
+                                        {"completion", OPTION_TEXTS, &d.completions, "TEXT",
+                                         "template of its answer ({{completion}})"},
                                         {"limit", OPTION_INT, &d.limit, "N", "only the first N examples of each training file"},
                                         {"cap", OPTION_INT, &fg.cap, "N", "a task counts for at most N examples of the mixture (none)"},
                                         {"temperature-mix", OPTION_REAL, &fg.temperature, "X", "above 1: small tasks get more of the mixture (1)"},
@@ -601,9 +627,11 @@ static int forget_open(forgetting *r, int i, const char *text) {
     snprintf(r->names[i], sizeof(r->names[i]), "%.*s", (int)(equals - text), text);
     snprintf(path[0], sizeof(path[0]), "%.*s", (int)(comma - equals - 1), equals + 1);
     snprintf(path[1], sizeof(path[1]), "%s", comma + 1);
-    if (i > 0) d.prompt = d.completion = NULL;  // the templates are the first task's
-    int code = open_dataset(path[0], d.limit, &r->train[i]);
-    return code ? code : open_dataset(path[1], 0, &r->test[i]);
+    if (i > 0 && d.prompts.count == 1) d.prompts.count = 0;  // a single template is the first task's
+    if (i > 0 && d.completions.count == 1) d.completions.count = 0;
+    int code = open_dataset(path[0], d.limit, i, r->count, &r->train[i]);
+    if (!code) code = check_lessons(r->train[i]);
+    return code ? code : open_dataset(path[1], 0, i, r->count, &r->test[i]);
 }
 
 static peft_status forget_run(forgetting *r, int run, int64_t seed, peft_model *m, peft_adapter *a) {
@@ -687,6 +715,10 @@ static int forget_report(const forgetting *r) {
 static int forget_all(forgetting *r) {
     const char *names[MOST_TASKS];
     int code = EXIT_OK;
+    if ((d.prompts.count > 1 && d.prompts.count != r->count) || (d.completions.count > 1 &&
+                                                                 d.completions.count != r->count))
+        return wrong("give one --prompt and --completion for the first task, or one for each of the %d",
+                     r->count);
     for (int i = 0; i < r->count && !code; i++) {
         code = forget_open(r, i, s.rest.items[1 + i]);
         names[i] = r->names[i];
@@ -740,12 +772,12 @@ static int run_forget(void) {
     {"prompt", "ADAPTER MODEL", "what a soft prompt says: the nearest words", "  peft prompt my-prompt flan-t5-small --nearest 5 --report prompt.html\n", \
      prompt_options, COUNT(prompt_options), run_prompt},                                                                                                \
     {"combine", "MODEL ADAPTER ... --out DIR", "one LoRA made of several: linear, cat, TIES, DARE",                                                      \
-     "  peft combine flan-t5-small english german --weights 0.5,0.5 --kind ties --density 0.3 --out both\n", combine_options, COUNT(combine_options), run_combine}, \
+     "  peft combine flan-t5-small english german --scale 0.5,0.5 --kind ties --density 0.3 --out both\n", combine_options, COUNT(combine_options), run_combine}, \
     {"sweep", "MODEL --data FILE", "train several ranks with one budget and score them",                                                                \
      "  peft sweep flan-t5-small --data train.jsonl --prompt 'Summarize.\\n\\n{{dialogue}}' --completion '{{summary}}' --r 1,2,4,8 --seeds 3\n",         \
      sweep_options, COUNT(sweep_options), run_sweep},                                                                                                   \
     {"compare", "MODEL --data FILE", "train every method with one budget and score them",                                                               \
-     "  peft compare flan-t5-small --data train.jsonl --test test.jsonl --seeds 3 --markdown\n  peft compare gpt2 --data train.jsonl --methods lora,ia3,full\n", \
+     "  peft compare flan-t5-small --data train.jsonl --test test.jsonl --seeds 3 --markdown\n  peft compare gpt2 --data train.jsonl --method lora,ia3,full\n", \
      compare_options, COUNT(compare_options), run_compare},                                                                                             \
     {"forget", "MODEL NAME=TRAIN,TEST ...", "what is forgotten of other tasks while the first is learned",                                              \
      "  peft forget flan-t5-small sums=sums.jsonl,sums.test.jsonl copy=copy.jsonl,copy.test.jsonl --report forget.html\n", forget_options,               \

@@ -36,8 +36,10 @@ static int run_perplexity(void) {
 // ---- export
 
 static const char *export_adapter, *export_type;
-static const option export_options[] = {{"type", OPTION_TEXT, &export_type, "NAME", "of the weights: f32 (default), f16, bf16; in .gguf also q8_0"},
+static const option export_options[] = {{"type", OPTION_WORD, &export_type, "NAME",
+                                         "of the weights: f32 (default), f16, bf16; in .gguf also q8_0"},
                                         {"adapter", OPTION_TEXT, &export_adapter, "DIR", "write this LoRA adapter instead of the model"},
+                                        FORCE_OPTION,
                                         COMMON_OPTIONS};
 
 static int run_export(void) {
@@ -50,7 +52,8 @@ static int run_export(void) {
     bool q8_0 = export_type && strcmp(export_type, "q8_0") == 0;
     if (q8_0 && !ends_with(path, ".gguf")) return wrong("--type q8_0 is for paths that end in .gguf");
     int code = q8_0 ? EXIT_OK : parse_weights("type", export_type ? export_type : "f32", &type);
-    if (!code && strcmp(s.rest.items[0], path) == 0) return wrong("a model is not written over itself");
+    const char *const read[] = {s.rest.items[0], export_adapter};
+    if (!code) code = output_may_go("export", path, s.force, read, 2);
     if (!code) code = open_model(s.rest.items[0], false, &m);
     if (!code) code = open_adapter(m, export_adapter, &a);
     if (!code) {

@@ -14,10 +14,11 @@ static struct {
     bool double_quant, tensors;
 } q;
 
-static const option quantize_options[] = {{"type", OPTION_TEXT, &q.type, "NAME", "nf4 (default), fp4 or i8"},
+static const option quantize_options[] = {{"type", OPTION_WORD, &q.type, "NAME", "nf4 (default), fp4 or i8"},
                                           {"block", OPTION_INT, &q.block, "N", "weights that share a scale: 32, 64 (default), ... 4096"},
                                           {"double-quant", OPTION_FLAG, &q.double_quant, "", "the scales in 8 bits too (nf4, fp4)"},
                                           {"tensors", OPTION_FLAG, &q.tensors, "", "the error of every tensor, not only of all"},
+                                          FORCE_OPTION,
                                           COMMON_OPTIONS};
 
 typedef struct quantize_total {
@@ -87,7 +88,7 @@ static int run_quantize(void) {
     if (s.rest.count != 2) return wrong("give MODEL and OUT");
     int code = parse_weights("type", q.type ? q.type : "nf4", &type);
     if (!code && type < PEFT_I8) code = wrong("--type %s is not nf4, fp4 or i8", q.type);
-    if (!code && strcmp(s.rest.items[0], s.rest.items[1]) == 0) code = wrong("OUT is the model itself");
+    if (!code) code = output_may_go("quantize", s.rest.items[1], s.force, s.rest.items, 1);
     if (!code) code = open_model(s.rest.items[0], false, &from);
     if (!code) {
         peft_status status = peft_model_load(&(peft_model_desc){.context = s.ctx, .path = s.rest.items[0], .weights = type, .block = q.block, .double_quant = q.double_quant}, &to);
@@ -109,17 +110,17 @@ static struct {
 } y;
 
 static const option memory_options[] = {
-    {"method", OPTION_TEXT, &y.method, "NAME", "only one of full, lora, qlora, prompt"},
+    {"method", OPTION_WORD, &y.method, "NAME", "only one of full, lora, qlora, prompt"},
     WEIGHT_OPTIONS,
     {"batch", OPTION_INT, &y.batch, "N", "examples per batch (8)"},
-    {"source", OPTION_INT, &y.source, "N", "tokens of the input (512)"},
-    {"target", OPTION_INT, &y.tokens, "N", "tokens of the answer (128)"},
-    {"optimizer", OPTION_TEXT, &y.optimizer, "NAME", "adamw (default), adamw8bit, adafactor, sgd, lion"},
+    {"max-source", OPTION_INT, &y.source, "N", "tokens of the input (512)"},
+    {"max-target", OPTION_INT, &y.tokens, "N", "tokens of the answer (128)"},
+    {"optimizer", OPTION_WORD, &y.optimizer, "NAME", "adamw (default), adamw8bit, adafactor, sgd, lion"},
     {"checkpoint-blocks", OPTION_FLAG, &y.blocks, "", "compute blocks again on the way back (qlora does)"},
     {"r", OPTION_INT, &y.r, "N", "rank of the adapters (8)"},
     {"target-modules", OPTION_TEXT, &y.target, "NAMES", "of the adapters (all-linear)"},
-    {"virtual-tokens", OPTION_INT, &y.virtual_tokens, "N", "of prompt tuning (20)"},
-    {"dropout", OPTION_REAL, &y.dropout, "X", "of the adapter's input (0)"},
+    {"num-virtual-tokens", OPTION_INT, &y.virtual_tokens, "N", "of prompt tuning (20)"},
+    {"lora-dropout", OPTION_REAL, &y.dropout, "X", "of the adapter's input (0)"},
     {"svg", OPTION_TEXT, &y.svg, "FILE", "a picture of the table"},
     {"measure", OPTION_FLAG, &y.measure, "", "take one step of --method and tell what it took"},
     {"init", OPTION_FLAG, &y.init, "", "measure with random weights: MODEL needs only config.json"},

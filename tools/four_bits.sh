@@ -28,7 +28,7 @@ quality() {
 training() {
     for weights in "" "--weights nf4 --double-quant --optimizer adamw8bit --checkpoint-blocks"; do
         echo "LoRA r 8 on all linear layers $weights"
-        $peft compare tests/data/model --methods lora --target-modules all-linear --alpha 32 --lr 3e-3 --epochs 2 --batch 16 --warmup 10 --seeds 5 --seed 1 \
+        $peft compare tests/data/model --method lora --target-modules all-linear --alpha 32 --lr 3e-3 --epochs 2 --batch 16 --warmup 10 --seeds 5 --seed 1 \
             --data $demo/train.jsonl --test $demo/test.jsonl --prompt "$prompt" $summary $weights --markdown
     done
 }
@@ -43,7 +43,7 @@ END
     options=
     for saving in "" "--weights nf4" --double-quant --checkpoint-blocks "--optimizer adamw8bit" "--embeddings bf16"; do
         options="$options $saving"
-        $peft memory $work --init --measure --method lora --batch 1 --source 256 --target 64 $options --json > $work/measured
+        $peft memory $work --init --measure --method lora --batch 1 --max-source 256 --max-target 64 $options --json > $work/measured
         mega() { awk "BEGIN { printf \"%.0f\", $(field $1 $work/measured) / 1e6 }"; }
         echo "| ${saving:-f32 weights, AdamW} | $(mega planned) | $(mega allocated) | $(mega resident) |"
     done
