@@ -17820,13 +17820,8 @@ static peft_status peft__encode_text(const peft_model *m, const char *text, bool
     int64_t start = ids->count, lost = 0;
     bool seq2seq = m->config.encoder_decoder, ends = (seq2seq || !prompt) && m->config.eos_id >= 0;
     if (prompt && !seq2seq && !peft__push_start(m, ids)) return PEFT_ERROR_MEMORY;
-    int64_t begun = ids->count;
     peft_status status = peft_encode_special(m->tokenizer, text, strlen(text), ids);
     if (status) return status;
-    if (begun > start && ids->count > begun && ids->data[begun] == ids->data[start])
-        peft__log(m->ctx,
-                "warning: a prompt begins with %s, which is put before every prompt anyway: it stands there twice",
-                  peft_token_text(m->tokenizer, ids->data[start]));
     lost = PEFT__MAX(0, ids->count - start - (max - ends));
     ids->count -= lost;
     if (cut) *cut = lost;
@@ -17835,7 +17830,31 @@ static peft_status peft__encode_text(const peft_model *m, const char *text, bool
     return !ends || peft__ids_push(m->ctx, ids, m->config.eos_id) ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
+// Prompts that work, but hardly as they were meant; told once for all of them.
+typedef struct peft__doubts {
+    int64_t longer, twice;  // beyond the window; with the beginning that is put before every prompt anyway
+} peft__doubts;
+
+// A prompt at `start` of ids, and `tokens` in all with what follows it.
+static void peft__doubts_add(peft__doubts *d, const peft_model *m, const peft_ids *ids, int64_t start, int64_t tokens) {
+    const peft_config *c = &m->config;
+    if (c->encoder_decoder) return;
+    const int32_t *p = ids->data + start;
+    d->longer += !m->positions && c->max_positions && tokens > c->max_positions;  // rotary positions have no end
+    d->twice += ids->count > start + 1 && p[0] == c->bos_id && p[1] == c->bos_id;
+}
+
+static void peft__doubts_tell(const peft__doubts *d, const peft_model *m, int64_t count) {
+    if (d->longer)
+        peft__log(m->ctx, "warning: %lld of %lld prompts have, with their answers, more tokens than the window of %lld that "
+                  "the model was trained with", (long long)d->longer, (long long)count, (long long)m->config.max_positions);
+    if (d->twice)
+        peft__log(m->ctx, "warning: %lld of %lld prompts begin with %s, which is put before every prompt anyway: it is there "
+                  "twice", (long long)d->twice, (long long)count, peft_token_text(m->tokenizer, m->config.bos_id));
+}
+
 static peft_status peft__texts_encode(const peft__generator *g, peft__texts *t) {
+    peft__doubts doubts = {0, 0};
     if (!peft_model_tokenizer(g->d.model))
         return peft__fail(g->ctx, PEFT_ERROR_MISSING, "peft_generate: the model's folder has no tokenizer");
     t->order = (peft__prompt *)peft__calloc(g->ctx, t->count, sizeof(peft__prompt));
@@ -17847,7 +17866,9 @@ static peft_status peft__texts_encode(const peft__generator *g, peft__texts *t) 
         peft_status status = peft__encode_text(g->d.model, t->prompts[i], true, INT64_MAX / 2, &t->ids, NULL);
         if (status) return status;
         t->order[i].count = t->ids.count - t->order[i].begin;
+        peft__doubts_add(&doubts, g->d.model, &t->ids, t->order[i].begin, t->order[i].count + g->d.max_new_tokens);
     }
+    peft__doubts_tell(&doubts, g->d.model, t->count);
     bool ranges = false;  // adapters for some prompts only: these have to stay neighbors
     for (int i = 0; i < g->d.adapter_count; i++) ranges = ranges || g->adapters[i].sequence_count;
     if (t->count > 1 && !ranges) qsort(t->order, (size_t)t->count, sizeof(peft__prompt), peft__prompt_order);
@@ -25594,7 +25615,9 @@ static peft_status peft__encode_dataset(const peft_model *m, const peft_adapter 
                                         peft__encoded *e) {
     memset(e, 0, sizeof(*e));
     if (!m->tokenizer) return peft__fail(m->ctx, PEFT_ERROR_MISSING, "%s: no tokenizer (spiece.model) beside the model", m->folder);
-    int64_t window = m->positions ? m->config.max_positions - (a ? a->d.num_virtual_tokens : 0) : 0;
+    int64_t virtual_tokens = a && a->prompt ? a->d.num_virtual_tokens : 0;
+    int64_t window = m->positions ? m->config.max_positions - virtual_tokens : 0;
+    peft__doubts doubts = {0, 0};
     peft__cuts cuts[3] = {{"prompts", "max_source", max_source, 0, 0, NULL}, {"completions", "max_target",
                                                                               max_target, 0, 0, NULL},
                           {"examples", "the model's context window", window, 0, 0, NULL}};
@@ -25610,12 +25633,14 @@ static peft_status peft__encode_dataset(const peft_model *m, const peft_adapter 
             if (!status) peft__cuts_add(&cuts[k], texts[k], cut);
         }
         if (!status) peft__cuts_add(&cuts[2], texts[0], peft__fit_window(e, i, window));
+        if (!status) peft__doubts_add(&doubts, m, &e->ids, at[0], at[2] - at[0] - 1);
         e->longest_source = PEFT__MAX(e->longest_source, at[1] - at[0]);
         e->longest_target = PEFT__MAX(e->longest_target, at[2] - at[1]);
         e->cut_examples += cuts[0].tokens + cuts[1].tokens + cuts[2].tokens > before;
     }
     e->cut_tokens = cuts[0].tokens + cuts[1].tokens + cuts[2].tokens;
     for (int k = 0; k < 3 && !status; k++) peft__cuts_tell(&cuts[k], m->ctx, e->count);
+    if (!status) peft__doubts_tell(&doubts, m, e->count);
     for (int64_t i = 0; i < e->ids.count && !status; i++)
         if (e->ids.data[i] >= m->config.vocab_size)
             status = peft__fail(m->ctx, PEFT_ERROR_SHAPE, "%s: the tokenizer gives id %d, the model's vocabulary has %lld", m->folder, e->ids.data[i],

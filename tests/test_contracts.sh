@@ -176,6 +176,16 @@ c_window_cuts_are_told() {
     printf '{"prompt": "%s", "completion": "a b"}\n' "$long" > $work/long.jsonl
     gives 0 "1 of 1 examples have more tokens than the model's context window lets in" $peft eval $cases/models/gpt2-tiny-with-tokenizer --data $work/long.jsonl --loss-only
 }
+c_doubtful_prompts_are_told() {
+    stories=$shared/models/stories260K/stories260K.bin
+    if [ ! -f "$stories" ]; then skip=1; return; fi
+    from data/tiny_bos.jsonl || return
+    gives 0 'prompts begin with <s>, which is put before every prompt anyway' $peft eval $stories --data $cases/data/tiny_bos.jsonl --loss-only
+    if [ "$(grep -c anyway $work/err)" -ne 1 ]; then wrong=1; echo "  not told once"; fi
+    gives 0 '' $peft eval $stories --data $cases/data/tiny.jsonl --loss-only
+    lacks anyway
+    gives 0 '1 of 1 prompts have, with their answers, more tokens than the window' $peft generate $stories hello --max-new-tokens 600 --stop .
+}
 c_info_shows_the_window() {
     gives 0 'window .*no limit' $peft info $model
     gives 0 '"window":null' $peft info $model --json

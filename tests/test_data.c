@@ -226,6 +226,10 @@ static void test_mix(void) {
         check(name, ok && n == expected[i]);
         peft_dataset_destroy(mixed);
     }
+    check("joined in order", peft_dataset_join(both, 2, &mixed) == PEFT_OK && peft_dataset_count(mixed) == 6 &&
+                                 peft_dataset_prompt(mixed, 0)[0] == '1' && peft_dataset_prompt(mixed, 5)[0] == '6');
+    peft_dataset_destroy(mixed);
+    check("nothing to join", peft_dataset_join(both, 0, &mixed) == PEFT_ERROR_ARGUMENT && !mixed);
     peft_dataset_destroy(small), peft_dataset_destroy(large);
 }
 
@@ -359,16 +363,18 @@ static void test_memory(void) {
     int64_t before = live;
     for (int kind = 0; kind < 3; kind++)
         for (int64_t n = 0; n < 100; n++) {
-            peft_dataset *data = NULL, *rest = NULL, *part = NULL;
+            peft_dataset *data = NULL, *rest = NULL, *part = NULL, *joined = NULL;
             peft_dataset_desc d;
             memset(&d, 0, sizeof d);
             d.context = ctx, d.path = files[kind], d.prompt = "{{a}}", d.completion = "{{b}}";
             allowed = n;
             peft_status status = peft_dataset_load(&d, &data);
             if (!status) status = peft_dataset_split(data, 0.5, 1, &rest, &part);
+            const peft_dataset *both[2] = {data, part};
+            if (!status) status = peft_dataset_join(both, 2, &joined);
             allowed = INT64_MAX;
             ok = ok && (status == PEFT_ERROR_MEMORY || status == PEFT_OK);
-            peft_dataset_destroy(data), peft_dataset_destroy(rest), peft_dataset_destroy(part);
+            peft_dataset_destroy(data), peft_dataset_destroy(rest), peft_dataset_destroy(part), peft_dataset_destroy(joined);
             ok = ok && live == before;
             if (n == 99) ok = ok && status == PEFT_OK;
         }

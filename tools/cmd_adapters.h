@@ -307,8 +307,8 @@ static peft_status trial_scores(peft_model *m, const peft_adapter *a, const peft
 
 static bool watch_quietly(const peft_progress *p, void *user) {
     (void)user;
-    if (!s.quiet && is_terminal(stderr) && p->step % 10 == 0) fprintf(stderr, "\r  step %lld/%lld  loss %.3f   ", (long long)p->step, (long long)p->steps, p->loss);
-    if (!s.quiet && is_terminal(stderr) && p->step == p->steps) fprintf(stderr, "\r                                     \r");
+    if (!s.quiet && is_terminal(stderr) && p->step % 10 == 0) fprintf(stderr, "\r  step %lld/%lld  loss of this step %.3f   ", (long long)p->step, (long long)p->steps, p->loss);
+    if (!s.quiet && is_terminal(stderr) && p->step == p->steps) fprintf(stderr, "\r%*s\r", 60, "");
     return !interrupted;
 }
 
@@ -364,7 +364,7 @@ static int trials_run(const char *model_path, const peft_method_info *method, co
         peft_model_destroy(m);
         if (status) return fail(status);
         trials_add(r, scores);
-        if (!s.quiet) fprintf(stderr, "%s, seed %lld: loss %.4f, ROUGE-L %.2f, %.1f s\n", r->name, (long long)(s.seed + k), scores[0], scores[1], result.seconds);
+        if (!s.quiet) fprintf(stderr, "%s, seed %lld: held-out loss %.4f, ROUGE-L %.2f, %.1f s\n", r->name, (long long)(s.seed + k), scores[0], scores[1], result.seconds);
     }
     trials_end(r);
     return EXIT_OK;

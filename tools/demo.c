@@ -35,7 +35,7 @@ static bool watch(const peft_progress *p, void *user) {
     curve_add(&r->training, (double)p->step, r->smooth);
     if (p->evaluated) curve_add(&r->validation, (double)p->step, p->eval_loss);
     if (is_terminal(stderr) && (p->step % 5 == 0 || p->step == p->steps))
-        fprintf(stderr, "\r  step %lld/%lld  loss %.3f  %.0f tok/s  %.0f s left   %s", (long long)p->step, (long long)p->steps, r->smooth, p->tokens_per_second,
+        fprintf(stderr, "\r  step %lld/%lld  loss (smoothed) %.3f  %.0f tok/s  %.0f s left   %s", (long long)p->step, (long long)p->steps, r->smooth, p->tokens_per_second,
                 p->seconds_left, p->step == p->steps ? "\r                                                             \r" : "");
     r->loss = p->eval_loss;
     return true;
@@ -44,6 +44,7 @@ static bool watch(const peft_progress *p, void *user) {
 static peft_status score(run *r, peft_model *m, const peft_adapter *a) {
     r->texts = (char **)calloc((size_t)count, sizeof(char *));
     if (!r->texts) return PEFT_ERROR_MEMORY;
+    if (is_terminal(stderr)) fprintf(stderr, "\r  %lld answers ...   \r", (long long)count);
     peft_generate_desc g = {.model = m, .adapter = a, .max_new_tokens = 60};
     peft_status status = peft_generate_texts(&g, prompts, count, r->texts);
     if (status) return status;

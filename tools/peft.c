@@ -277,8 +277,10 @@ static int info_adapter_folder(const char *folder, const char *config, bool list
     if (s.json) {
         printf("{");
         json_pair(stdout, "adapter", folder, ",");
-        printf("\"parameters\":%lld,\"tensors\":%lld,\"config\":%s}\n", (long long)parameters,
-               (long long)count, config);
+        printf("\"parameters\":%lld,\"tensors\":%lld,\"config\":", (long long)parameters, (long long)count);
+        for (const char *p = config; *p; p++)  // on one line: JSON has line ends between values only
+            if (*p != '\n' && *p != '\r') putchar(*p);
+        printf("}\n");
     } else {
         printf("%s: an adapter of %lld parameters in %lld tensors\n", folder, (long long)parameters,
                (long long)count);
@@ -788,7 +790,6 @@ static int run_eval(void) {
     int code = open_model(s.rest.items[0], false, &m);
     if (!code) code = open_adapter(m, eval_adapter, &a);
     if (!code) code = open_datasets(&d.data, "data", d.limit, &data);
-    signal(SIGINT, on_interrupt);
     if (!code) {
         phase("loss of examples", 0, peft_dataset_count(data));
         peft_status status = peft_evaluate_loss(m, a, data, eval_source, eval_target, &loss);
@@ -1309,7 +1310,6 @@ static int train_all(training *r) {
     if (code) return code;
     train_announce(r);
     bool sample = r->validation && t.samples > 0;
-    signal(SIGINT, on_interrupt);
     if (sample)
         code = outcome_make(r->model, NULL, r->validation, t.samples, "answers before training", &r->before);
     if (code) return code;
