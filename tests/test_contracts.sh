@@ -199,6 +199,8 @@ c_info_of_an_adapter() {
     gives 0 'lora_A.weight' $peft info $work/one --tensors
     gives 0 '"peft_type": *"LORA"' $peft info $work/one --json
     gives 0 'lora, r 8, alpha 16, modules q,v' $peft info $model --adapter $work/one
+    gives 1 'no/where' $peft info $model --adapter $work/no/where --json
+    lacks '"model"'
     gives 0 '"method":"lora","r":8' $peft info $model --adapter $work/one --json
 }
 
@@ -247,6 +249,7 @@ c_outputs_only_with_force() {
     gives 0 '' $peft export $model $work/model.gguf
     gives 2 'is there already' $peft export $model $work/model.gguf
     gives 0 '' $peft export $model $work/model.gguf --force
+    gives 0 '' $peft train $model --data $work/plain.jsonl --out $work/slashed// --max-steps 1
     mkdir -p $work/empty && gives 0 '' $peft merge $model $work/kept $work/empty
 }
 c_never_what_is_being_read() {

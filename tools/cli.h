@@ -431,7 +431,9 @@ static inline int output_check_folder(const char *command, const char *path) {
     sprintf(probe, "%s/.probe", path);
     FILE *f = *path ? fopen(probe, "wb") : NULL;
     if (!f && *path && errno == ENOENT) {  // the folder will be made
-        sprintf(probe, "%s.probe", path);
+        size_t n = strlen(path);
+        while (n > 1 && path[n - 1] == '/') n--;
+        sprintf(probe, "%.*s.probe", (int)n, path);
         f = fopen(probe, "wb");
     }
     if (!f) fprintf(stderr, "peft %s: %s: %s\n", command, *path ? path : "an empty path", *path ? strerror(errno) : "no folder");

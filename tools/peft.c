@@ -353,20 +353,20 @@ static int run_info(void) {
         free(config);
         return done;
     }
-    peft_model *m;
-    int code = open_model(path, false, &m);
-    if (code) return code;
-    if (!s.json) info_print(m, path, info_list);
-    else info_json(m, path, info_list);
+    peft_model *m = NULL;
+    peft_adapter **adapters = (peft_adapter **)calloc((size_t)info_adapters.count + 1, sizeof(peft_adapter *));
+    int code = adapters ? open_model(path, false, &m) : EXIT_MEMORY;
+    for (int i = 0; i < info_adapters.count && !code; i++) code = open_adapter(m, info_adapters.items[i], &adapters[i]);
+    if (!code && s.json) info_json(m, path, info_list);
+    else if (!code) info_print(m, path, info_list);
     for (int i = 0; i < info_adapters.count && !code; i++) {
-        peft_adapter *a = NULL;
-        code = open_adapter(m, info_adapters.items[i], &a);
         if (s.json) printf("%s", i ? "," : ",\"adapters\":[");
-        if (!code && s.json) info_adapter_json(a, info_adapters.items[i]);
-        else if (!code) info_adapter_print(m, a, info_adapters.items[i]);
-        peft_adapter_destroy(a);
+        if (s.json) info_adapter_json(adapters[i], info_adapters.items[i]);
+        else info_adapter_print(m, adapters[i], info_adapters.items[i]);
     }
-    if (s.json) printf("%s}\n", info_adapters.count ? "]" : "");
+    if (!code && s.json) printf("%s}\n", info_adapters.count ? "]" : "");
+    for (int i = 0; adapters && i < info_adapters.count; i++) peft_adapter_destroy(adapters[i]);
+    free(adapters);
     peft_model_destroy(m);
     return code;
 }
