@@ -2896,7 +2896,7 @@ static size_t peft__utf8_put(char *out, uint32_t cp) {
 
 enum {  // the categories in the order of peft__uc_names; what a pattern or a tokenizer asks for is a set of bits 1 << category
     PEFT__UC_LU = 1 << 0, PEFT__UC_LL = 1 << 1, PEFT__UC_L = 31 << 0, PEFT__UC_M = 7 << 5, PEFT__UC_ND = 1 << 8,
-    PEFT__UC_N = 7 << 8, PEFT__UC_PC = 1 << 11, PEFT__UC_P = 127 << 11, PEFT__UC_S = 15 << 18, PEFT__UC_ZS = 1 << 22,
+    PEFT__UC_NL = 1 << 9, PEFT__UC_N = 7 << 8, PEFT__UC_PC = 1 << 11, PEFT__UC_P = 127 << 11, PEFT__UC_S = 15 << 18, PEFT__UC_ZS = 1 << 22,
     PEFT__UC_Z = 7 << 22, PEFT__UC_CN = 1 << 29, PEFT__UC_C = 31 << 25
 };
 static const char peft__uc_names[] = "LuLlLtLmLoMnMcMeNdNlNoPcPdPsPePiPfPoSmScSkSoZsZlZpCcCfCsCoCn";
@@ -3161,9 +3161,9 @@ static uint32_t peft__uc_bit(uint32_t c) {
     return 1u << (category < 30 ? category : (c ^ category) & 1);
 }
 
-// Lower case beyond ASCII: first code point, how many, step between them, what to add.
+// Lower case: first code point, how many, step between them, what to add.
 static const int32_t peft__uc_lower[][4] = {
-    {0xc0, 23, 1, 32}, {0xd8, 7, 1, 32}, {0x100, 24, 2, 1}, {0x132, 3, 2, 1}, {0x139, 8, 2, 1}, {0x14a, 23, 2, 1},
+    {0x41, 26, 1, 32}, {0xc0, 23, 1, 32}, {0xd8, 7, 1, 32}, {0x100, 24, 2, 1}, {0x132, 3, 2, 1}, {0x139, 8, 2, 1}, {0x14a, 23, 2, 1},
     {0x178, 1, 1, -121}, {0x179, 3, 2, 1}, {0x181, 1, 1, 210}, {0x182, 2, 2, 1}, {0x186, 1, 1, 206}, {0x187, 1, 1, 1},
     {0x189, 2, 1, 205}, {0x18b, 1, 1, 1}, {0x18e, 1, 1, 79}, {0x18f, 1, 1, 202}, {0x190, 1, 1, 203}, {0x191, 1, 1, 1},
     {0x193, 1, 1, 205}, {0x194, 1, 1, 207}, {0x196, 1, 1, 211}, {0x197, 1, 1, 209}, {0x198, 1, 1, 1},
@@ -3682,6 +3682,987 @@ static void peft__json_quote(peft__string *out, const char *s, size_t n) {
         }
     }
     peft__string_append(out, "\"", 1);
+}
+
+// ---- regular expressions: what they mean to Python's re, or to the Oniguruma of tokenizer.json, in time linear in pattern x text
+//
+// A pattern becomes a program of splits and single characters. All ways through it walk over the text side by side, at most one
+// per instruction and in the order in which a backtracking matcher would try them (Thompson 1968, Pike 1987; Cox 2007 explains both).
+// What a lookaround finds at each position is worked out before, over the whole text.
+// Jumps are relative, so that blocks of code can be moved and copied.
+// How to add one: an escape is a case of peft__regex_escape; a zero-width test is a letter of PEFT__REGEX_AT.
+
+enum {  // flags of peft__regex_compile
+    PEFT__REGEX_ONIGURUMA = 1,  // as the `tokenizers` library reads a pattern (Ruby's syntax): \p{...}, nested classes, ^ and $ at lines
+    PEFT__REGEX_NO_GROUPS = 2   // nobody asks for groups: they cost nothing and may stand in a lookahead
+};
+enum {  // modes of peft__regex_match
+    PEFT__REGEX_SEARCH, PEFT__REGEX_MATCH, PEFT__REGEX_FULLMATCH,
+    PEFT__REGEX_NOT_EMPTY = 4   // added: nothing empty at the start, as the next turn of findall wants it behind an empty one
+};
+enum {  // bounds on what a pattern of unknown origin may cost
+    PEFT__REGEX_LONGEST = 1 << 16, PEFT__REGEX_LARGEST = 100000, PEFT__REGEX_SLOTS = 1 << 20, PEFT__REGEX_DEPTH = 200,
+    PEFT__REGEX_LOOKS = 32, PEFT__REGEX_REACH = 1000
+};
+#define PEFT__REGEX_NONE UINT32_MAX  // in the place of a character: the text begins or ends here
+
+typedef enum peft__regex_op {
+    PEFT__REGEX_CHAR,    // the code point `arg`, then on at `jump`; the same for the next two
+    PEFT__REGEX_SET,     // one of the set `arg`
+    PEFT__REGEX_ANY,     // any character; without `flag` no line feed
+    PEFT__REGEX_SPLIT,   // on at the next one or at `jump`; with `flag` the jump comes first
+    PEFT__REGEX_JUMP,
+    PEFT__REGEX_SAVE,    // the position goes into slot `arg`
+    PEFT__REGEX_AT,      // zero-width test `arg`: A ^ m Z $ e b B, see peft__regex_at
+    PEFT__REGEX_AHEAD,   // the next instruction, one character, would match the next character (not, with `flag`)
+    PEFT__REGEX_BEHIND,  // the same of the character before
+    PEFT__REGEX_LOOK,    // the table `arg` says that the body up to `jump` matches from here (not, with `flag`); `behind`: up to here
+    PEFT__REGEX_END
+} peft__regex_op;
+
+typedef struct peft__regex_code {
+    unsigned char op;
+    bool flag, behind;
+    int32_t arg, jump;
+} peft__regex_code;
+
+typedef struct peft__regex_item {  // of a set, which is: ( item ... [& item ...] )
+    char kind;                     // - range low..high; p categories `low`; s w W \\s and \\w and White_Space; ( & ) brackets
+    bool negated, fold;
+    uint32_t low, high;
+} peft__regex_item;
+
+typedef struct peft__regex_set {
+    uint32_t ascii[4];  // the answer for the first 128 characters
+    int32_t first;      // item behind the opening bracket, for the others
+    bool negated, fold;
+} peft__regex_set;
+
+typedef struct peft__regex {
+    peft_context *ctx;
+    peft__regex_code *code;
+    peft__regex_item *items;
+    peft__regex_set *sets;
+    int64_t count, code_room, item_count, item_room, set_count, set_room;
+    int flags, slots, looks;  // slots: 2 for the whole match and 2 for each group
+} peft__regex;
+
+static void peft__regex_free(peft__regex *re) {
+    if (!re) return;
+    peft__free(re->ctx, re->code);
+    peft__free(re->ctx, re->items);
+    peft__free(re->ctx, re->sets);
+    peft__free(re->ctx, re);
+}
+
+// Lower-case characters that match each other beside their capitals (Python's list; the first row not in Oniguruma).
+static const uint16_t peft__regex_equal[][3] = {
+    {0x69, 0x131, 0x130}, {0x73, 0x17f, 0x17f}, {0xb5, 0x3bc, 0x3bc}, {0x345, 0x3b9, 0x1fbe}, {0x390, 0x1fd3, 0x1fd3},
+    {0x3b0, 0x1fe3, 0x1fe3}, {0x3b2, 0x3d0, 0x3d0}, {0x3b5, 0x3f5, 0x3f5}, {0x3b8, 0x3d1, 0x3d1}, {0x3ba, 0x3f0, 0x3f0},
+    {0x3c0, 0x3d6, 0x3d6}, {0x3c1, 0x3f1, 0x3f1}, {0x3c2, 0x3c3, 0x3c3}, {0x3c6, 0x3d5, 0x3d5}, {0x432, 0x1c80, 0x1c80},
+    {0x434, 0x1c81, 0x1c81}, {0x43e, 0x1c82, 0x1c82}, {0x441, 0x1c83, 0x1c83}, {0x442, 0x1c84, 0x1c85},
+    {0x44a, 0x1c86, 0x1c86}, {0x463, 0x1c87, 0x1c87}, {0x1c88, 0xa64b, 0xa64b}, {0x1e61, 0x1e9b, 0x1e9b},
+    {0xfb05, 0xfb06, 0xfb06}};
+
+// All characters that (?i) holds equal to c, c first -> how many.
+static int peft__regex_variants(const peft__regex *re, uint32_t c, uint32_t out[16]) {
+    bool ruby = re->flags & PEFT__REGEX_ONIGURUMA;
+    uint32_t small[4] = {c == 0x130 && !ruby ? (uint32_t)'i' : peft__uc_lower_of(c)};
+    int n = 0, count = 1;
+    out[n++] = c;
+    for (int64_t k = ruby; k < PEFT__COUNT(peft__regex_equal); k++) {
+        const uint16_t *e = peft__regex_equal[k];
+        if (e[0] == small[0] || e[1] == small[0] || e[2] == small[0])
+            for (int j = 0; j < 3; j++) small[count++] = e[j];
+    }
+    for (int j = 0; j < count; j++) {
+        out[n++] = small[j];
+        for (int64_t k = 0; k < PEFT__COUNT(peft__uc_lower) && n < 16; k++) {
+            const int32_t *row = peft__uc_lower[k], capital = (int32_t)small[j] - row[3], off = capital - row[0];
+            if (off >= 0 && off <= (row[1] - 1) * row[2] && off % row[2] == 0) out[n++] = (uint32_t)capital;
+        }
+        if (n > 12) break;
+    }
+    return n;
+}
+
+// \w: letters, numbers and _ in Python. In Ruby Alphabetic (which has letters in circles and boxes), marks, digits and connectors.
+static bool peft__regex_word(bool ruby, uint32_t c) {
+    uint32_t bit = peft__uc_bit(c);
+    if (!ruby) return c == '_' || (bit & (PEFT__UC_L | PEFT__UC_N));
+    return (bit & (PEFT__UC_L | PEFT__UC_M | PEFT__UC_ND | PEFT__UC_NL | PEFT__UC_PC)) || (c >= 0x24b6 && c <= 0x24e9) ||
+           (c >= 0x1f130 && c <= 0x1f189 && (c < 0x1f14a || c > 0x1f14f) && (c < 0x1f16a || c > 0x1f16f));
+}
+
+// Whether a set, from the item behind its opening bracket on, holds one of the characters c [n]. *at moves behind the set.
+static bool peft__regex_holds(const peft__regex_item *items, int32_t *at, const uint32_t *c, int n) {
+    bool all = true, any = false;  // of the parts before &&, and of this part
+    for (;;) {
+        const peft__regex_item *e = &items[(*at)++];
+        if (e->kind == ')') return all && any;
+        if (e->kind == '&') {
+            all = all && any;
+            any = false;
+            continue;
+        }
+        bool in = false;
+        if (e->kind == '(') in = peft__regex_holds(items, at, c, n);
+        for (int k = 0; k < (e->fold ? n : 1) && !in; k++)
+            in = e->kind == '-'   ? c[k] >= e->low && c[k] <= e->high
+                 : e->kind == 'p' ? (peft__uc_bit(c[k]) & e->low) != 0
+                 : e->kind == 's' ? peft__uc_space(c[k])
+                 : e->kind == 'W' ? peft__uc_white(c[k])
+                 : e->kind == 'w' ? peft__regex_word(e->low != 0, c[k])
+                                  : false;
+        any = any || in != e->negated;
+    }
+}
+
+static bool peft__regex_in_set(const peft__regex *re, const peft__regex_set *set, uint32_t c) {
+    uint32_t all[16] = {c};
+    int32_t at = set->first;
+    int n = set->fold ? peft__regex_variants(re, c, all) : 1;
+    return peft__regex_holds(re->items, &at, all, n) != set->negated;
+}
+
+// Whether an instruction for one character matches c.
+PEFT__INLINE bool peft__regex_takes(const peft__regex *re, const peft__regex_code *code, uint32_t c) {
+    if (c == PEFT__REGEX_NONE) return false;
+    if (code->op == PEFT__REGEX_CHAR) return c == (uint32_t)code->arg;
+    if (code->op == PEFT__REGEX_ANY) return code->flag || c != '\n';
+    const peft__regex_set *set = &re->sets[code->arg];
+    return c < 128 ? set->ascii[c >> 5] >> (c & 31) & 1 : peft__regex_in_set(re, set, c);
+}
+
+// ---- from the pattern to the program
+
+typedef struct peft__regex_parser {
+    peft__regex *re;
+    const char *pattern;
+    size_t n, at, head;  // head: where (?i) may stand, which is behind others of its kind at the beginning
+    int depth;
+    bool fold, dotall, lines;       // (?i) (?s) (?m)
+    bool around, backward;          // in a lookaround; in a lookbehind, where what comes last is written first
+    int64_t behind;                 // where the code of the lookbehind begins
+    peft_status status;
+} peft__regex_parser;
+
+typedef struct peft__regex_width {  // how many characters a part matches, at least and at most
+    int64_t min, max;
+} peft__regex_width;
+
+static bool peft__regex_error(peft__regex_parser *p, peft_status status, size_t at, const char *what) {
+    size_t characters = 0;
+    for (size_t i = 0; i < at; i++) characters += ((unsigned char)p->pattern[i] & 0xC0) != 0x80;
+    if (!p->status)
+        p->status = peft__fail(p->re->ctx, status, "regular expression %.*s: %s at position %zu", (int)PEFT__MIN(p->n, (size_t)120),
+                               p->pattern, what, characters);
+    return false;
+}
+
+static bool peft__regex_wrong(peft__regex_parser *p, size_t at, const char *what) {
+    return peft__regex_error(p, PEFT_ERROR_FORMAT, at, what);
+}
+
+static bool peft__regex_cannot(peft__regex_parser *p, size_t at, const char *what) {
+    return peft__regex_error(p, PEFT_ERROR_UNSUPPORTED, at, what);
+}
+
+static int peft__regex_peek(const peft__regex_parser *p) { return p->at < p->n ? (unsigned char)p->pattern[p->at] : -1; }
+
+static bool peft__regex_eat(peft__regex_parser *p, const char *text) {
+    size_t n = strlen(text);
+    if (p->n - p->at < n || memcmp(p->pattern + p->at, text, n) != 0) return false;
+    p->at += n;
+    return true;
+}
+
+static bool peft__regex_next(peft__regex_parser *p, uint32_t *c) {
+    size_t at = p->at;
+    return at < p->n && peft__utf8_next(p->pattern, p->n, &p->at, c) ? true : peft__regex_wrong(p, at, "a text that is not UTF-8");
+}
+
+// Room for `more` elements of `size` bytes behind the `count` of *list.
+static bool peft__regex_room(peft__regex_parser *p, void **list, int64_t *room, int64_t count, int64_t more, size_t size) {
+    if (count + more <= *room) return true;
+    int64_t wanted = PEFT__MAX(2 * *room, PEFT__MAX(count + more, (int64_t)16));
+    void *grown = p->status ? NULL : peft__realloc(p->re->ctx, *list, (size_t)wanted * size);
+    if (!grown) {
+        if (!p->status) p->status = PEFT_ERROR_MEMORY;
+        return false;
+    }
+    *list = grown;
+    *room = wanted;
+    return true;
+}
+
+// Opens a gap of n instructions at `at`.
+static bool peft__regex_insert(peft__regex_parser *p, int64_t at, int64_t n) {
+    peft__regex *re = p->re;
+    void *code = re->code;
+    if (re->count + n > PEFT__REGEX_LARGEST) return peft__regex_cannot(p, p->at, "too large a program");
+    if (!peft__regex_room(p, &code, &re->code_room, re->count, n, sizeof(*re->code))) return false;
+    re->code = (peft__regex_code *)code;
+    memmove(re->code + at + n, re->code + at, (size_t)(re->count - at) * sizeof(*re->code));
+    memset(re->code + at, 0, (size_t)n * sizeof(*re->code));
+    re->count += n;
+    return true;
+}
+
+static bool peft__regex_put(peft__regex_parser *p, int64_t at, peft__regex_op op, bool flag, int32_t arg, int64_t jump) {
+    if (!peft__regex_insert(p, at, 1)) return false;
+    peft__regex_code *code = &p->re->code[at];
+    code->op = (unsigned char)op;
+    code->flag = flag;
+    code->arg = arg;
+    code->jump = (int32_t)jump;
+    return true;
+}
+
+static bool peft__regex_emit(peft__regex_parser *p, peft__regex_op op, bool flag, int32_t arg, int64_t jump) {
+    return peft__regex_put(p, p->re->count, op, flag, arg, jump);
+}
+
+static bool peft__regex_item_put(peft__regex_parser *p, char kind, bool negated, uint32_t low, uint32_t high) {
+    peft__regex *re = p->re;
+    void *items = re->items;
+    if (!peft__regex_room(p, &items, &re->item_room, re->item_count, 1, sizeof(*re->items))) return false;
+    re->items = (peft__regex_item *)items;
+    peft__regex_item e = {kind, negated, p->fold && kind != '(', low, high};
+    re->items[re->item_count++] = e;
+    return true;
+}
+
+// The items from `first` on become a set, and the set an instruction.
+static bool peft__regex_set_put(peft__regex_parser *p, int64_t first, bool negated) {
+    peft__regex *re = p->re;
+    void *sets = re->sets;
+    if (!peft__regex_item_put(p, ')', false, 0, 0) ||
+        !peft__regex_room(p, &sets, &re->set_room, re->set_count, 1, sizeof(*re->sets)))
+        return false;
+    re->sets = (peft__regex_set *)sets;
+    peft__regex_set set = {{0}, (int32_t)first, negated, p->fold};
+    for (uint32_t c = 0; c < 128; c++) set.ascii[c >> 5] |= (uint32_t)peft__regex_in_set(re, &set, c) << (c & 31);
+    re->sets[re->set_count++] = set;
+    return peft__regex_emit(p, PEFT__REGEX_SET, false, (int32_t)(re->set_count - 1), 1);
+}
+
+// Ruby's (?i) knows letters that equal several (the German sharp s is ss), which no instruction for one character can mean.
+static bool peft__regex_folds(peft__regex_parser *p, size_t begin, uint32_t c) {
+    static const char pairs[] = "ss\1ff\1fi\1fl\1st";
+    if (!p->fold || !(p->re->flags & PEFT__REGEX_ONIGURUMA)) return true;
+    char pair[3] = {begin ? peft__lower(p->pattern[begin - 1]) : ' ', c < 128 ? peft__lower((char)c) : ' ', 0};
+    return (c < 128 && !strstr(pairs, pair)) || peft__regex_cannot(p, begin, "(?i) and a letter that may equal several");
+}
+
+static bool peft__regex_literal(peft__regex_parser *p, size_t begin, uint32_t c) {
+    uint32_t all[16];
+    bool cased = false;
+    if (!peft__regex_folds(p, begin, c)) return false;
+    for (int n = p->fold ? peft__regex_variants(p->re, c, all) : 0; n > 0; n--) cased = cased || all[n - 1] != c;
+    int64_t first = p->re->item_count;
+    return cased ? peft__regex_item_put(p, '-', false, c, c) && peft__regex_set_put(p, first, false)
+                 : peft__regex_emit(p, PEFT__REGEX_CHAR, false, (int32_t)c, 1);
+}
+
+static int peft__regex_digit(int c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : 99;
+}
+
+// A number of `least` to `most` digits -> whether there is one, not above U+10FFFF.
+static bool peft__regex_number(peft__regex_parser *p, int base, int least, int most, uint32_t *c) {
+    int n = 0;
+    for (*c = 0; n < most && peft__regex_digit(peft__regex_peek(p)) < base && *c <= 0x10FFFF; n++, p->at++)
+        *c = *c * (uint32_t)base + (uint32_t)peft__regex_digit(peft__regex_peek(p));
+    return n >= least && *c <= 0x10FFFF;
+}
+
+// Scripts that published patterns name, as Unicode 14 has them: ranges, of which what is assigned.
+static const struct peft__regex_script {
+    const char *name;
+    uint32_t ranges[16][2];
+} peft__regex_scripts[] = {
+    {"Han", {{0x2e80, 0x2fd5}, {0x3005, 0x3005}, {0x3007, 0x3007}, {0x3021, 0x3029}, {0x3038, 0x303b}, {0x3400, 0x4dbf},
+             {0x4e00, 0x9fff}, {0xf900, 0xfad9}, {0x16fe2, 0x16fe3}, {0x16ff0, 0x16ff1}, {0x20000, 0x323af}}},
+    {"Hiragana", {{0x3041, 0x3096}, {0x309d, 0x309f}, {0x1b001, 0x1b11f}, {0x1b150, 0x1b152}, {0x1f200, 0x1f200}}},
+    {"Katakana", {{0x30a1, 0x30fa}, {0x30fd, 0x30ff}, {0x31f0, 0x31ff}, {0x32d0, 0x32fe}, {0x3300, 0x3357}, {0xff66, 0xff6f},
+                  {0xff71, 0xff9d}, {0x1aff0, 0x1b000}, {0x1b120, 0x1b122}, {0x1b164, 0x1b167}}},
+    {"Hangul", {{0x1100, 0x11ff}, {0x302e, 0x302f}, {0x3131, 0x318e}, {0x3200, 0x321e}, {0x3260, 0x327e}, {0xa960, 0xa97c},
+                {0xac00, 0xd7fb}, {0xffa0, 0xffdc}}},
+    {"Thai", {{0xe01, 0xe3a}, {0xe40, 0xe5b}}}};
+
+// \p{...}, behind the p, as one item.
+static bool peft__regex_property(peft__regex_parser *p, size_t begin, bool negated) {
+    char name[16] = "";
+    size_t n = 0;
+    if (!(p->re->flags & PEFT__REGEX_ONIGURUMA) || !peft__regex_eat(p, "{")) return peft__regex_wrong(p, begin, "a bad escape");
+    if (peft__regex_eat(p, "^")) negated = !negated;
+    while (n < 15 && peft__regex_peek(p) > ' ' && peft__regex_peek(p) != '}') name[n++] = p->pattern[p->at++];
+    if (!peft__regex_eat(p, "}")) return peft__regex_cannot(p, begin, "an unknown property");
+    uint32_t bits = 0;
+    for (int k = 0; k < 30 && n <= 2; k++)
+        if (name[0] == peft__uc_names[2 * k] && (!name[1] || name[1] == peft__uc_names[2 * k + 1])) bits |= 1u << k;
+    if (bits && n) return peft__regex_item_put(p, 'p', negated, bits, 0);
+    for (int64_t k = 0; k < PEFT__COUNT(peft__regex_scripts); k++) {
+        const struct peft__regex_script *s = &peft__regex_scripts[k];
+        if (strcmp(s->name, name) != 0) continue;
+        bool ok = peft__regex_item_put(p, '(', negated, 0, 0);
+        for (int j = 0; ok && j < 16 && s->ranges[j][1]; j++) ok = peft__regex_item_put(p, '-', false, s->ranges[j][0], s->ranges[j][1]);
+        return ok && peft__regex_item_put(p, '&', false, 0, 0) && peft__regex_item_put(p, 'p', true, PEFT__UC_CN, 0) &&
+               peft__regex_item_put(p, ')', false, 0, 0);
+    }
+    return peft__regex_cannot(p, begin, "an unknown property");
+}
+
+// \d \w \s \h and their capitals as an item -> whether c is one of them.
+static bool peft__regex_kind(peft__regex_parser *p, int c, bool *ok) {
+    bool ruby = p->re->flags & PEFT__REGEX_ONIGURUMA, negated = c < 'a';
+    switch (c | 32) {
+    case 'd': *ok = peft__regex_item_put(p, 'p', negated, PEFT__UC_ND, 0); break;
+    case 's': *ok = peft__regex_item_put(p, ruby ? 'W' : 's', negated, 0, 0); break;
+    case 'w': *ok = peft__regex_item_put(p, 'w', negated, ruby, 0); break;
+    case 'h':
+        if (!ruby) return false;
+        *ok = peft__regex_item_put(p, '(', negated, 0, 0) && peft__regex_item_put(p, '-', false, '0', '9') &&
+              peft__regex_item_put(p, '-', false, 'a', 'f') && peft__regex_item_put(p, '-', false, 'A', 'F') &&
+              peft__regex_item_put(p, ')', false, 0, 0);
+        break;
+    default: return false;
+    }
+    return true;
+}
+
+// An escape behind its backslash, in a class or outside: an item is put (*item), or *c is the character that is meant.
+static bool peft__regex_escape(peft__regex_parser *p, bool in_class, bool *item, uint32_t *c) {
+    static const char from[] = "abfnrtv", to[] = "\a\b\f\n\r\t\v";
+    size_t begin = p->at - 1;
+    bool ok = true, ruby = p->re->flags & PEFT__REGEX_ONIGURUMA;
+    *item = false;
+    if (p->at >= p->n) return peft__regex_wrong(p, begin, "a backslash at the end");
+    int e = peft__regex_peek(p);
+    if (e >= 0x80) return peft__regex_next(p, c);
+    p->at++;
+    if (peft__regex_kind(p, e, &ok)) {
+        *item = true;
+        return ok;
+    }
+    if (e == 'p' || e == 'P') {
+        *item = true;
+        return peft__regex_property(p, begin, e == 'P');
+    }
+    if (e == 'x' && ruby && peft__regex_eat(p, "{")) ok = peft__regex_number(p, 16, 1, 8, c) && peft__regex_eat(p, "}");
+    else if (e == 'x') ok = peft__regex_number(p, 16, ruby ? 1 : 2, 2, c);
+    else if (e == 'u') ok = peft__regex_number(p, 16, 4, 4, c);
+    else if (e == 'U' && !ruby) ok = peft__regex_number(p, 16, 8, 8, c);
+    else if (e == 'e' && ruby) *c = 27;
+    else if (e >= '0' && e <= '9') {  // octal: \0, three digits, or any in a class; else the number of a group
+        bool octal = p->n - p->at >= 2 && e < '4' && peft__regex_digit(p->pattern[p->at]) < 8 && peft__regex_digit(p->pattern[p->at + 1]) < 8;
+        if (e != '0' && !octal && !in_class) return peft__regex_cannot(p, begin, "a backreference, which takes more than linear time,");
+        p->at--;
+        ok = peft__regex_number(p, 8, 1, e == '0' || octal || in_class ? 3 : 1, c) && *c < 256;
+    } else if (strchr(from, e) && (e != 'b' || in_class)) *c = (unsigned char)to[strchr(from, e) - from];
+    else if ((e | 32) >= 'a' && (e | 32) <= 'z' && (!ruby || strchr("GKNORXykgcCM", e))) ok = false;
+    else *c = (uint32_t)e;
+    return ok || peft__regex_wrong(p, begin, "a bad escape");
+}
+
+static bool peft__regex_class_items(peft__regex_parser *p, size_t begin);
+
+// One character, range, escape or nested class of [...].
+static bool peft__regex_class_item(peft__regex_parser *p) {
+    bool ruby = p->re->flags & PEFT__REGEX_ONIGURUMA, item = false;
+    uint32_t low = 0, high = 0;
+    size_t at = p->at;
+    if (ruby && peft__regex_eat(p, "[:")) return peft__regex_cannot(p, at, "a POSIX bracket");
+    if (ruby && peft__regex_eat(p, "[")) {
+        bool negated = peft__regex_eat(p, "^");
+        if (++p->depth > PEFT__REGEX_DEPTH) return peft__regex_cannot(p, at, "nesting too deep");
+        bool ok = peft__regex_item_put(p, '(', negated, 0, 0) && peft__regex_class_items(p, at) && peft__regex_item_put(p, ')', false, 0, 0);
+        p->depth--;
+        return ok;
+    }
+    if (ruby && peft__regex_eat(p, "&&")) return peft__regex_item_put(p, '&', false, 0, 0);
+    if (peft__regex_eat(p, "\\") ? !peft__regex_escape(p, true, &item, &low) : !peft__regex_next(p, &low)) return false;
+    bool range = p->n - p->at >= 2 && p->pattern[p->at] == '-' && p->pattern[p->at + 1] != ']';
+    if (ruby && range && item) return true;  // the - is itself
+    if (!range) return item || (peft__regex_folds(p, 0, low) && peft__regex_item_put(p, '-', false, low, low));
+    p->at++;
+    bool second = false;
+    if (peft__regex_eat(p, "\\") ? !peft__regex_escape(p, true, &second, &high) : !peft__regex_next(p, &high)) return false;
+    if (item || second || high < low) return peft__regex_wrong(p, at, "a bad range of characters");
+    return peft__regex_folds(p, 0, high) && peft__regex_item_put(p, '-', false, low, high);
+}
+
+// The items of a class up to and with its closing bracket; a ] that comes first is itself.
+static bool peft__regex_class_items(peft__regex_parser *p, size_t begin) {
+    for (bool first = true; first || !peft__regex_eat(p, "]"); first = false) {
+        if (p->at >= p->n) return peft__regex_wrong(p, begin, "a class without its ]");
+        if (!peft__regex_class_item(p)) return false;
+    }
+    return true;
+}
+
+static bool peft__regex_class(peft__regex_parser *p, size_t begin) {
+    bool negated = peft__regex_eat(p, "^");
+    int64_t first = p->re->item_count;
+    return peft__regex_class_items(p, begin) && peft__regex_set_put(p, first, negated);
+}
+
+static bool peft__regex_either(peft__regex_parser *p, peft__regex_width *w);
+
+// (?=...) (?!...) (?<=...) (?<!...), behind its sign. A body of one character is tested in place, any other gets a table.
+static bool peft__regex_around(peft__regex_parser *p, size_t begin, bool behind, bool negated) {
+    peft__regex *re = p->re;
+    peft__regex_parser outer = *p;
+    int64_t start = re->count;
+    peft__regex_width w;
+    p->around = true;
+    p->backward = behind;
+    if (behind && !outer.backward) p->behind = start;
+    bool ok = peft__regex_either(p, &w);
+    p->around = outer.around;
+    p->backward = outer.backward;
+    p->behind = outer.behind;
+    if (!ok) return false;
+    if (behind && w.min != w.max && !(re->flags & PEFT__REGEX_ONIGURUMA))
+        return peft__regex_wrong(p, begin, "a lookbehind whose width is not fixed");
+    if (re->count == start + 1 && re->code[start].op <= PEFT__REGEX_ANY)
+        return peft__regex_put(p, start, behind ? PEFT__REGEX_BEHIND : PEFT__REGEX_AHEAD, negated, 0, 2);
+    if (re->looks == PEFT__REGEX_LOOKS) return peft__regex_cannot(p, begin, "one lookaround too many");
+    ok = peft__regex_emit(p, PEFT__REGEX_END, false, 0, 0) &&
+         peft__regex_put(p, start, PEFT__REGEX_LOOK, negated, re->looks++, re->count + 1 - start);
+    if (ok) re->code[start].behind = behind;
+    return ok;
+}
+
+// Flags up to : or ), behind "(?"; *rest: they hold for the rest of the pattern.
+static bool peft__regex_flags(peft__regex_parser *p, size_t begin, bool *rest) {
+    bool on = true, ruby = p->re->flags & PEFT__REGEX_ONIGURUMA;
+    for (;;) {
+        int c = peft__regex_peek(p);
+        p->at++;
+        if (c == ':' || c == ')') {
+            *rest = c == ')';
+            if (*rest && begin != p->head) return peft__regex_wrong(p, begin, "flags that are not at the start");
+            if (*rest) p->head = p->at;
+            return true;
+        }
+        if (c == '-' && on) on = false;
+        else if (c == 'i') p->fold = on;
+        else if (c == 's' && !ruby) p->dotall = on;
+        else if (c == 'm' && ruby) p->dotall = on;
+        else if (c == 'm') p->lines = on;
+        else if (c != 'u' || ruby) return peft__regex_cannot(p, begin, "a group or flag that is not supported");
+    }
+}
+
+// A name up to > in front of a group.
+static bool peft__regex_name(peft__regex_parser *p, size_t begin) {
+    size_t n = 0;
+    for (; p->at < p->n && p->pattern[p->at] != '>'; n++, p->at++)
+        if (strchr("()[]{}<=!|", p->pattern[p->at]) && p->pattern[p->at]) break;
+    return (n && peft__regex_eat(p, ">")) || peft__regex_wrong(p, begin, "a bad name of a group");
+}
+
+// A group behind its opening parenthesis.
+static bool peft__regex_group(peft__regex_parser *p, peft__regex_width *w) {
+    size_t begin = p->at - 1;
+    bool ruby = p->re->flags & PEFT__REGEX_ONIGURUMA, capture = true, rest = false, ok = true;
+    bool fold = p->fold, dotall = p->dotall, lines = p->lines;
+    w->min = w->max = 0;
+    int look = peft__regex_eat(p, "?=") ? 1 : peft__regex_eat(p, "?!") ? 2 : peft__regex_eat(p, "?<=") ? 3 : peft__regex_eat(p, "?<!") ? 4 : 0;
+    if (peft__regex_eat(p, "?#")) {
+        while (p->at < p->n && p->pattern[p->at] != ')') p->at++;
+    } else if (look) {
+        ok = peft__regex_around(p, begin, look > 2, look % 2 == 0);
+    } else {
+        if (peft__regex_eat(p, "?:")) capture = false;
+        else if (peft__regex_eat(p, "?P=")) return peft__regex_cannot(p, begin, "a backreference, which takes more than linear time,");
+        else if (peft__regex_eat(p, "?(")) return peft__regex_cannot(p, begin, "a conditional, which takes more than linear time,");
+        else if (peft__regex_eat(p, "?>")) return peft__regex_cannot(p, begin, "an atomic group");
+        else if (ruby ? peft__regex_eat(p, "?<") : peft__regex_eat(p, "?P<")) ok = peft__regex_name(p, begin);
+        else if (peft__regex_eat(p, "?")) ok = peft__regex_flags(p, begin, &rest), capture = false;
+        if (!ok || rest) return ok;
+        capture = capture && !(p->re->flags & PEFT__REGEX_NO_GROUPS);
+        if (capture && p->around) return peft__regex_cannot(p, begin, "a capturing group in a lookaround (write (?:...))");
+        int32_t slot = p->re->slots;
+        if (capture) p->re->slots += 2;
+        ok = (!capture || peft__regex_emit(p, PEFT__REGEX_SAVE, false, slot, 0)) && peft__regex_either(p, w) &&
+             (!capture || peft__regex_emit(p, PEFT__REGEX_SAVE, false, slot + 1, 0));
+    }
+    p->fold = fold;
+    p->dotall = dotall;
+    p->lines = lines;
+    return ok && (peft__regex_eat(p, ")") || peft__regex_wrong(p, begin, "a parenthesis that is not closed"));
+}
+
+// One character, class, group or zero-width test. *repeats: a quantifier may follow.
+static bool peft__regex_atom(peft__regex_parser *p, peft__regex_width *w, bool *repeats) {
+    bool ruby = p->re->flags & PEFT__REGEX_ONIGURUMA, item = false;
+    size_t begin = p->at;
+    uint32_t c = 0;
+    *repeats = true;
+    w->min = w->max = 1;
+    if (!peft__regex_next(p, &c)) return false;
+    if (c == '(') return peft__regex_group(p, w);
+    if (c == '[') return peft__regex_class(p, begin);
+    if (c == '.') return peft__regex_emit(p, PEFT__REGEX_ANY, p->dotall, 0, 1);
+    int e = peft__regex_peek(p);
+    bool end = c == '\\' && (e == 'Z' || e == 'z') && (ruby || e == 'Z');
+    if (c == '^' || c == '$' || end || (c == '\\' && (e == 'A' || e == 'b' || e == 'B'))) {
+        p->at += c == '\\';
+        *repeats = false;
+        w->min = w->max = 0;
+        if (c == '\\') c = (uint32_t)(e == 'Z' && ruby ? '$' : e == 'z' ? 'Z' : e);
+        else if (p->lines || ruby) c = c == '$' ? 'e' : ruby ? 'r' : 'm';
+        else if (c == '^') c = 'A';
+        return peft__regex_emit(p, PEFT__REGEX_AT, false, (int32_t)c, 1);
+    }
+    if (c != '\\') return peft__regex_literal(p, begin, c);
+    int64_t first = p->re->item_count;
+    if (!peft__regex_escape(p, false, &item, &c)) return false;
+    return item ? peft__regex_set_put(p, first, false) : peft__regex_literal(p, begin, c);
+}
+
+enum { PEFT__REGEX_ENDLESS = 1 << 30 };
+
+// The quantifier that begins here -> whether there is one. A { that is none is a character.
+static bool peft__regex_counts(peft__regex_parser *p, int64_t *min, int64_t *max) {
+    size_t begin = p->at;
+    uint32_t low = 0, high = 0;
+    *min = 0;
+    *max = PEFT__REGEX_ENDLESS;
+    if (peft__regex_eat(p, "*")) return true;
+    if (peft__regex_eat(p, "+")) return (*min = 1) != 0;
+    if (peft__regex_eat(p, "?")) return (*max = 1) != 0;
+    if (!peft__regex_eat(p, "{")) return false;
+    bool some = peft__regex_digit(peft__regex_peek(p)) < 10, comma = false, more = false;
+    peft__regex_number(p, 10, 1, 7, &low);
+    comma = peft__regex_eat(p, ",");
+    more = comma && peft__regex_digit(peft__regex_peek(p)) < 10;
+    if (more) peft__regex_number(p, 10, 1, 7, &high);
+    if ((!some && !comma) || (!some && !more && p->re->flags & PEFT__REGEX_ONIGURUMA) || !peft__regex_eat(p, "}")) {
+        while (p->at < p->n && peft__regex_digit(p->pattern[p->at]) < 10) p->at++;
+        bool huge = peft__regex_peek(p) == '}' || (peft__regex_peek(p) == ',' && some && !comma);
+        p->at = begin;
+        return huge && (some || more) ? peft__regex_cannot(p, begin, "too large a count") : false;
+    }
+    *min = low;
+    *max = more ? (int64_t)high : comma ? PEFT__REGEX_ENDLESS : *min;
+    return *max >= *min || peft__regex_wrong(p, begin, "a least count above the greatest");
+}
+
+// Appends a copy of a block of code. Behind a character it goes on `shift` instructions later than the block itself.
+static bool peft__regex_copy(peft__regex_parser *p, const peft__regex_code *block, int64_t n, int64_t shift) {
+    int64_t at = p->re->count;
+    if (!peft__regex_insert(p, at, n)) return false;
+    peft__regex_code *to = p->re->code + at;
+    memcpy(to, block, (size_t)n * sizeof(*block));
+    for (int64_t k = 0; shift && k < n; k += to[k].op == PEFT__REGEX_LOOK ? to[k].jump : 1)
+        if (to[k].op <= PEFT__REGEX_ANY) to[k].jump += (int32_t)shift;
+    return true;
+}
+
+// A block n long, repeated: x{2,4} is xx(x(x)?)?, x{2,} is xx+, x{0,} is (x)* with a jump back. In Python a turn that took nothing
+// is the last one. So where x can be empty, each turn that another may follow begins in a first copy, whose characters lead into
+// the second one, and whose end leads out.
+static bool peft__regex_turns(peft__regex_parser *p, const peft__regex_code *block, int64_t n, int64_t min, int64_t max, bool lazy,
+                              bool nullable) {
+    peft__regex *re = p->re;
+    bool endless = max == PEFT__REGEX_ENDLESS;
+    int64_t turns = endless ? 1 : max - min;
+    if (min + turns > PEFT__REGEX_LARGEST / n) return peft__regex_cannot(p, p->at, "too large a program");
+    for (int64_t k = 0; k < min; k++)
+        if (!peft__regex_copy(p, block, n, 0)) return false;
+    if (endless && min > 0 && !nullable) return peft__regex_emit(p, PEFT__REGEX_SPLIT, !lazy, 0, -n);
+    int64_t twice = nullable ? turns - !endless : 0, end = re->count + turns * (n + 1) + twice * (n + 1) + endless, first = re->count;
+    for (int64_t k = 0; k < turns; k++) {
+        if (!peft__regex_emit(p, PEFT__REGEX_SPLIT, lazy, 0, end - re->count)) return false;
+        if (k < twice && (!peft__regex_copy(p, block, n, n + 1) || !peft__regex_emit(p, PEFT__REGEX_JUMP, false, 0, end - re->count)))
+            return false;
+        if (!peft__regex_copy(p, block, n, 0)) return false;
+    }
+    return !endless || peft__regex_emit(p, PEFT__REGEX_JUMP, false, 0, first - re->count);
+}
+
+// Repeats the code from `start` on. Possessive, for one character x: an endless run is followed by (?!x), and so is the way out of
+// a bounded one that stops early.
+static bool peft__regex_repeat(peft__regex_parser *p, int64_t start, int64_t min, int64_t max, bool lazy, bool possessive, bool nullable) {
+    peft__regex *re = p->re;
+    int64_t n = re->count - start;
+    if (n == 0) return true;
+    peft__regex_code *block = (peft__regex_code *)peft__alloc(re->ctx, (size_t)n * sizeof(*block)), one = re->code[start];
+    if (!block) p->status = PEFT_ERROR_MEMORY;
+    else memcpy(block, re->code + start, (size_t)n * sizeof(*block));
+    re->count = start;
+    bool ok = block && peft__regex_turns(p, block, n, min, max, lazy, nullable);
+    peft__free(re->ctx, block);
+    if (!ok || !possessive || min == max) return ok;
+    if (max != PEFT__REGEX_ENDLESS) {  // who has had all turns jumps over the test
+        if (!peft__regex_emit(p, PEFT__REGEX_JUMP, false, 0, 3)) return false;
+        for (int64_t k = start; k < re->count - 1; k++) re->code[k].jump += re->code[k].op == PEFT__REGEX_SPLIT;
+    }
+    return peft__regex_emit(p, PEFT__REGEX_AHEAD, true, 0, 2) &&
+           peft__regex_emit(p, (peft__regex_op)one.op, one.flag, one.arg, 1);
+}
+
+// An atom and its quantifiers.
+static bool peft__regex_piece(peft__regex_parser *p, peft__regex_width *w) {
+    int64_t start = p->re->count, min = 0, max = 0;
+    size_t begin = p->at;
+    bool ruby = p->re->flags & PEFT__REGEX_ONIGURUMA, repeats = true;
+    if (peft__regex_counts(p, &min, &max)) return peft__regex_wrong(p, begin, "nothing to repeat");
+    if (!peft__regex_atom(p, w, &repeats)) return false;
+    for (int turns = 0;; turns++) {
+        size_t at = p->at;
+        if (p->head == at && p->re->count == start) return true;  // flags
+        if (!peft__regex_counts(p, &min, &max)) return !p->status;
+        if (!repeats) return peft__regex_wrong(p, at, "nothing to repeat");
+        if (turns && !ruby) return peft__regex_wrong(p, at, "a repeat of a repeat");
+        bool braces = ruby && p->pattern[at] == '{', fixed = braces && min == max;  // there x{2}? is (x{2})?, x{2,3}+ is (x{2,3})+
+        bool lazy = !fixed && peft__regex_eat(p, "?"), possessive = !lazy && !braces && peft__regex_eat(p, "+");
+        bool one = p->re->count == start + 1 && p->re->code[start].op <= PEFT__REGEX_ANY;
+        if (possessive && (!one || p->backward)) return peft__regex_cannot(p, begin, "a possessive quantifier of more than one character");
+        if (!peft__regex_repeat(p, start, min, max, lazy, possessive, w->min == 0)) return false;
+        w->min = PEFT__MIN(w->min * min, (int64_t)PEFT__REGEX_ENDLESS);
+        w->max = PEFT__MIN(w->max * max, (int64_t)PEFT__REGEX_ENDLESS);
+    }
+}
+
+static void peft__regex_reverse(peft__regex_code *code, int64_t n) {
+    for (int64_t i = 0; i < n / 2; i++) {
+        peft__regex_code t = code[i];
+        code[i] = code[n - 1 - i];
+        code[n - 1 - i] = t;
+    }
+}
+
+// Pieces one after the other; in a lookbehind each goes in front of those before it.
+static bool peft__regex_sequence(peft__regex_parser *p, peft__regex_width *w) {
+    int64_t start = p->re->count;
+    w->min = w->max = 0;
+    while (p->at < p->n && peft__regex_peek(p) != '|' && peft__regex_peek(p) != ')') {
+        peft__regex_width one;
+        int64_t piece = p->re->count;
+        if (!peft__regex_piece(p, &one)) return false;
+        w->min = PEFT__MIN(w->min + one.min, (int64_t)PEFT__REGEX_ENDLESS);
+        w->max = PEFT__MIN(w->max + one.max, (int64_t)PEFT__REGEX_ENDLESS);
+        if (!p->backward) continue;
+        peft__regex_code *code = p->re->code;
+        if (p->re->count - p->behind > PEFT__REGEX_REACH) return peft__regex_cannot(p, p->at, "too long a lookbehind");
+        peft__regex_reverse(code + start, piece - start);
+        peft__regex_reverse(code + piece, p->re->count - piece);
+        peft__regex_reverse(code + start, p->re->count - start);
+    }
+    return true;
+}
+
+// Alternatives, up to a parenthesis that closes or the end.
+static bool peft__regex_either(peft__regex_parser *p, peft__regex_width *w) {
+    peft__regex *re = p->re;
+    int64_t jumps = -1;  // the last jump to the end, each of which holds the one before
+    if (++p->depth > PEFT__REGEX_DEPTH) return peft__regex_cannot(p, p->at, "nesting too deep");
+    for (bool first = true;; first = false) {
+        int64_t start = re->count;
+        peft__regex_width one;
+        if (!peft__regex_sequence(p, &one)) return false;
+        w->min = first ? one.min : PEFT__MIN(w->min, one.min);
+        w->max = first ? one.max : PEFT__MAX(w->max, one.max);
+        if (!peft__regex_eat(p, "|")) break;
+        if (!peft__regex_put(p, start, PEFT__REGEX_SPLIT, false, 0, re->count + 2 - start) ||
+            !peft__regex_emit(p, PEFT__REGEX_JUMP, false, 0, jumps))
+            return false;
+        jumps = re->count - 1;
+    }
+    while (jumps >= 0) {
+        int64_t before = re->code[jumps].jump;
+        re->code[jumps].jump = (int32_t)(re->count - jumps);
+        jumps = before;
+    }
+    p->depth--;
+    return true;
+}
+
+// `pattern` need not outlive the call. An error names the construct and its position, counted in characters.
+static peft_status peft__regex_compile(peft_context *ctx, const char *pattern, size_t n, int flags, peft__regex **out) {
+    *out = NULL;
+    peft__regex *re = (peft__regex *)peft__calloc(ctx, 1, sizeof(*re));
+    if (!re) return PEFT_ERROR_MEMORY;
+    peft__regex_parser p;
+    memset(&p, 0, sizeof(p));
+    re->ctx = ctx;
+    re->flags = flags;
+    re->slots = 2;
+    p.re = re;
+    p.pattern = pattern;
+    p.n = n;
+    peft__regex_width w;
+    bool ok = n <= PEFT__REGEX_LONGEST || peft__regex_cannot(&p, 0, "more than 65536 bytes");
+    ok = ok && peft__regex_either(&p, &w) && (p.at == n || peft__regex_wrong(&p, p.at, "a ) without its ("));
+    ok = ok && peft__regex_emit(&p, PEFT__REGEX_END, false, 0, 0);
+    ok = ok && (re->count * re->slots <= PEFT__REGEX_SLOTS || peft__regex_cannot(&p, n, "too many groups for a pattern of this size"));
+    if (ok) *out = re;
+    else peft__regex_free(re);
+    return p.status;
+}
+
+// ---- from the program to the match
+
+typedef struct peft__regex_visit {  // what is still to do while a thread branches out
+    int32_t code, slot;             // code -1: slot gets `old` back
+    size_t old;
+} peft__regex_visit;
+
+typedef struct peft__regex_place {  // a position in the text, and the characters around it
+    size_t at, size;                // size: bytes of the character after
+    uint32_t before, after;
+} peft__regex_place;
+
+// What matching needs beside the program: one per thread of the program, reused from text to text.
+typedef struct peft__regex_scratch {
+    peft_context *ctx;
+    const peft__regex *re;
+    const char *text;
+    size_t n;
+    void *block;  // holds all that follows
+    size_t capacity;
+    size_t *slots[2], *mark, round, *now;  // slots [code, re->slots] of the waiting threads; mark [code]: the round that was there last
+    peft__regex_visit *stack;
+    int32_t *threads[2], waiting[2];
+    unsigned char *looks, *holds[2];  // looks [re->looks, n + 1] bits; holds [code]
+    long long steps;                  // instructions visited since the scratch was made
+} peft__regex_scratch;
+
+static void peft__regex_scratch_init(peft__regex_scratch *s, peft_context *ctx) {
+    memset(s, 0, sizeof(*s));
+    s->ctx = ctx;
+}
+
+static void peft__regex_scratch_free(peft__regex_scratch *s) {
+    peft__free(s->ctx, s->block);
+    s->block = NULL;
+    s->capacity = 0;
+}
+
+static uint32_t peft__regex_char_at(const peft__regex_scratch *s, size_t i, size_t *size) {
+    uint32_t c = PEFT__REGEX_NONE;
+    size_t end = i;
+    if (i < s->n && (unsigned char)s->text[i] < 0x80) c = (unsigned char)s->text[end++];
+    else if (i < s->n) peft__utf8_next(s->text, s->n, &end, &c);
+    *size = end - i;
+    return c;
+}
+
+// The character that ends at i; a byte that belongs to none is one of its own.
+static uint32_t peft__regex_char_before(const peft__regex_scratch *s, size_t i, size_t *size) {
+    for (*size = 1; i > 0 && *size <= PEFT__MIN(i, (size_t)4); ++*size) {
+        size_t end = i - *size;
+        uint32_t c;
+        if (peft__utf8_next(s->text, s->n, &end, &c) && end == i) return c;
+    }
+    *size = i > 0;
+    return i > 0 ? 0xFFFD : PEFT__REGEX_NONE;
+}
+
+// A zero-width test: A the text begins, m a line begins, r the same but not at the end (Ruby); Z the text ends, $ it ends but for a
+// line feed, e a line ends; b a word begins or ends, B not. Python's \B is false in an empty text.
+static bool peft__regex_at(const peft__regex_scratch *s, int kind, const peft__regex_place *w) {
+    bool begins = w->before == PEFT__REGEX_NONE, ends = w->after == PEFT__REGEX_NONE, ruby = s->re->flags & PEFT__REGEX_ONIGURUMA;
+    switch (kind) {
+    case 'A': return begins;
+    case 'm': return begins || w->before == '\n';
+    case 'r': return begins || (w->before == '\n' && !ends);
+    case 'Z': return ends;
+    case '$': return ends || (w->after == '\n' && w->at + 1 == s->n);
+    case 'e': return ends || w->after == '\n';
+    default:
+        if (s->n == 0 && !ruby) return false;
+        return (peft__regex_word(ruby, w->before) != peft__regex_word(ruby, w->after)) == (kind == 'b');
+    }
+}
+
+// Whether the zero-width instruction at pc holds.
+static bool peft__regex_passes(const peft__regex_scratch *s, int64_t pc, const peft__regex_place *w) {
+    const peft__regex_code *code = &s->re->code[pc];
+    if (code->op == PEFT__REGEX_AT) return peft__regex_at(s, code->arg, w);
+    if (code->op != PEFT__REGEX_LOOK)
+        return peft__regex_takes(s->re, code + 1, code->op == PEFT__REGEX_AHEAD ? w->after : w->before) != code->flag;
+    size_t bit = (size_t)code->arg * (s->n + 1) + w->at;
+    return (s->looks[bit >> 3] >> (bit & 7) & 1) != code->flag;
+}
+
+// The table of the lookaround at pc. From the end of the text to its beginning (of a lookbehind, whose code is written backwards, the
+// other way round): instruction k leads to the end of the body if a way on from it does, behind the character that it takes.
+static void peft__regex_look(peft__regex_scratch *s, int64_t pc) {
+    const peft__regex_code *code = s->re->code, *look = &code[pc];
+    unsigned char *now = s->holds[0], *then = s->holds[1];
+    int64_t first = pc + 1, end = pc + look->jump;
+    peft__regex_place w = {look->behind ? 0 : s->n, 0, PEFT__REGEX_NONE, PEFT__REGEX_NONE};
+    memset(then + first, 0, (size_t)(end - first));
+    for (;;) {
+        size_t back = 0, size = 0;
+        w.after = peft__regex_char_at(s, w.at, &w.size);
+        w.before = peft__regex_char_before(s, w.at, &back);
+        memset(now + first, 0, (size_t)(end - first));
+        for (bool changed = true; changed;) {  // again only where a loop leads back: at most as often as loops are nested
+            changed = false;
+            for (int64_t k = end - 1; k >= first; k--) {
+                const peft__regex_code *c = &code[k];
+                if (now[k]) continue;
+                s->steps++;
+                switch (c->op) {
+                case PEFT__REGEX_CHAR:
+                case PEFT__REGEX_SET:
+                case PEFT__REGEX_ANY: now[k] = then[k + c->jump] && peft__regex_takes(s->re, c, look->behind ? w.before : w.after); break;
+                case PEFT__REGEX_SPLIT: now[k] = now[k + 1] || now[k + c->jump]; break;
+                case PEFT__REGEX_JUMP: now[k] = now[k + c->jump]; break;
+                case PEFT__REGEX_END: now[k] = k == end - 1; break;
+                default: now[k] = now[k + c->jump] && peft__regex_passes(s, k, &w); break;
+                }
+                changed = changed || now[k];
+            }
+        }
+        size_t bit = (size_t)look->arg * (s->n + 1) + w.at;
+        if (now[first]) s->looks[bit >> 3] |= (unsigned char)(1 << (bit & 7));
+        size = look->behind ? w.size : back;
+        if (size == 0) return;
+        w.at = look->behind ? w.at + size : w.at - size;
+        unsigned char *t = now;
+        now = then;
+        then = t;
+    }
+}
+
+// Makes the scratch ready for a text, which must stay until the last match in it. Allocates where this one needs more than those before.
+static peft_status peft__regex_begin(peft__regex_scratch *s, const peft__regex *re, const char *text, size_t n) {
+    size_t count = (size_t)re->count, slots = count * (size_t)re->slots, bits = (size_t)re->looks * (n + 1) / 8 + 1;
+    size_t sizes[] = {slots * sizeof(size_t), slots * sizeof(size_t), count * sizeof(size_t), (size_t)re->slots * sizeof(size_t),
+                      (count + 1) * sizeof(peft__regex_visit), count * 4, count * 4, count, count, bits};
+    size_t total = 0, at[PEFT__COUNT(sizes)];
+    if (n > SIZE_MAX / 64) return peft__fail(s->ctx, PEFT_ERROR_MEMORY, "out of memory: %zu bytes of text", n);
+    for (int64_t k = 0; k < PEFT__COUNT(sizes); k++) {
+        at[k] = total;
+        total += (sizes[k] + 7) / 8 * 8;
+    }
+    if (total > s->capacity) {
+        peft__regex_scratch_free(s);
+        s->block = peft__alloc(s->ctx, total);
+        if (!s->block) return PEFT_ERROR_MEMORY;
+        s->capacity = total;
+    }
+    char *b = (char *)s->block;
+    for (int k = 0; k < 2; k++) {
+        s->slots[k] = (size_t *)(void *)(b + at[k]);
+        s->threads[k] = (int32_t *)(void *)(b + at[5 + k]);
+        s->holds[k] = (unsigned char *)(b + at[7 + k]);
+    }
+    s->mark = (size_t *)(void *)(b + at[2]);
+    s->now = (size_t *)(void *)(b + at[3]);
+    s->stack = (peft__regex_visit *)(void *)(b + at[4]);
+    s->looks = (unsigned char *)(b + at[9]);
+    s->re = re;
+    s->text = text;
+    s->n = n;
+    s->round = 0;
+    memset(s->mark, 0, sizes[2]);
+    memset(s->looks, 0, bits);
+    uint32_t done = 0;
+    for (int64_t pc = re->count - 1; pc >= 0 && re->looks; pc--) {  // inner ones stand behind the outer ones that ask for them
+        if (re->code[pc].op != PEFT__REGEX_LOOK || done >> re->code[pc].arg & 1) continue;
+        peft__regex_look(s, pc);
+        done |= 1u << re->code[pc].arg;
+    }
+    return PEFT_OK;
+}
+
+// A thread at pc goes on, without taking a character, to all instructions that take one; these wait in list `to`, the preferred first.
+// s->now holds the thread's slots, and is as it was afterwards.
+static void peft__regex_add(peft__regex_scratch *s, int to, int32_t pc, const peft__regex_place *w) {
+    size_t slots = (size_t)s->re->slots;
+    int64_t top = 0;
+    for (;;) {
+        bool alive = s->mark[pc] != s->round;
+        while (alive) {
+            const peft__regex_code *code = &s->re->code[pc];
+            s->mark[pc] = s->round;
+            s->steps++;
+            if (code->op <= PEFT__REGEX_ANY || code->op == PEFT__REGEX_END) {
+                memcpy(s->slots[to] + (size_t)s->waiting[to] * slots, s->now, slots * sizeof(size_t));
+                s->threads[to][s->waiting[to]++] = pc;
+                break;
+            }
+            int32_t on = pc + code->jump;
+            if (code->op == PEFT__REGEX_SPLIT) {
+                peft__regex_visit later = {code->flag ? pc + 1 : on, 0, 0};
+                s->stack[top++] = later;
+                if (!code->flag) on = pc + 1;
+            } else if (code->op == PEFT__REGEX_SAVE) {
+                peft__regex_visit later = {-1, code->arg, s->now[code->arg]};
+                s->stack[top++] = later;
+                s->now[code->arg] = w->at;
+                on = pc + 1;
+            } else if (code->op != PEFT__REGEX_JUMP && !peft__regex_passes(s, pc, w)) {
+                break;
+            }
+            pc = on;
+            alive = s->mark[pc] != s->round;
+        }
+        while (top > 0 && s->stack[top - 1].code < 0) {
+            top--;
+            s->now[s->stack[top].slot] = s->stack[top].old;
+        }
+        if (top == 0) return;
+        pc = s->stack[--top].code;
+    }
+}
+
+// The match that Python's search, match or fullmatch finds at or behind byte `start`. groups [2 * count of groups + 2] gets the first
+// and the last byte + 1 of the match and of each group, SIZE_MAX where a group took no part; may be NULL.
+static bool peft__regex_match(peft__regex_scratch *s, size_t start, int mode, size_t *groups) {
+    const peft__regex *re = s->re;
+    bool not_empty = mode & PEFT__REGEX_NOT_EMPTY, search = (mode & 3) == PEFT__REGEX_SEARCH, found = false;
+    size_t slots = (size_t)re->slots, back = 0;
+    peft__regex_place here = {start, 0, PEFT__REGEX_NONE, PEFT__REGEX_NONE};
+    if (start > s->n) return false;
+    here.before = peft__regex_char_before(s, start, &back);
+    here.after = peft__regex_char_at(s, start, &here.size);
+    s->waiting[0] = s->waiting[1] = 0;
+    s->round++;
+    for (int list = 0;; list ^= 1) {
+        if (!found && (search || here.at == start)) {
+            for (size_t k = 0; k < slots; k++) s->now[k] = SIZE_MAX;
+            s->now[0] = here.at;
+            peft__regex_add(s, list, 0, &here);
+        }
+        peft__regex_place next = {here.at + here.size, 0, here.after, PEFT__REGEX_NONE};
+        next.after = peft__regex_char_at(s, next.at, &next.size);
+        s->round++;
+        s->waiting[list ^ 1] = 0;
+        for (int32_t t = 0; t < s->waiting[list]; t++) {
+            const peft__regex_code *code = &re->code[s->threads[list][t]];
+            const size_t *of = s->slots[list] + (size_t)t * slots;
+            if (code->op == PEFT__REGEX_END) {
+                if ((mode & 3) == PEFT__REGEX_FULLMATCH && here.at != s->n) continue;
+                if (not_empty && here.at == start && of[0] == start) continue;
+                if (groups) memcpy(groups, of, slots * sizeof(size_t));
+                if (groups) groups[1] = here.at;
+                found = true;
+                break;  // those behind it are second choice
+            }
+            if (!peft__regex_takes(re, code, here.after)) continue;
+            memcpy(s->now, of, slots * sizeof(size_t));
+            peft__regex_add(s, list ^ 1, s->threads[list][t] + code->jump, &next);
+        }
+        if (here.size == 0 || (s->waiting[list ^ 1] == 0 && (found || !search))) return found;
+        here = next;
+    }
+}
+
+// begin and match in one call, for a text that is asked about once.
+static peft_status peft__regex_test(peft__regex_scratch *s, const peft__regex *re, const char *text, size_t n, int mode, bool *found) {
+    peft_status status = peft__regex_begin(s, re, text, n);
+    *found = !status && peft__regex_match(s, 0, mode, NULL);
+    return status;
 }
 
 // ---- random numbers
