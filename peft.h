@@ -4248,7 +4248,8 @@ static bool peft__regex_counts(peft__regex_parser *p, int64_t *min, int64_t *max
         return huge && (some || more) ? peft__regex_cannot(p, begin, "too large a count") : false;
     }
     *min = low;
-    *max = more ? (int64_t)high : comma ? PEFT__REGEX_ENDLESS : *min;
+    if (more) *max = high;
+    else if (!comma) *max = *min;
     return *max >= *min || peft__regex_wrong(p, begin, "a least count above the greatest");
 }
 
