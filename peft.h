@@ -1083,6 +1083,9 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
 // their reference implementation: ROUGE, METEOR, CIDEr and classification 0..1 (CIDEr 0..10), BLEU, chrF and TER 0..100.
 // Wrong input (a NULL text, mismatched counts) gives PEFT_ERROR_ARGUMENT and a text naming the culprit.
 //
+// 0 itself, in a field whose 0 means the default: beta = PEFT_ZERO. Fields that take it say so.
+#define PEFT_ZERO (-1)
+
 // Several references: references_per_prediction = R (0 means 1), and references[i * R + r] is reference r of prediction
 // i. reference_count, if not 0, is the number of references the caller has: when it is not count * R the call fails and
 // names both numbers (so that files of different length are never scored silently).
@@ -1161,7 +1164,7 @@ typedef struct peft_bleu_desc {
     int references_per_prediction;
     peft_tokenizer_kind tokenizer;
     peft_bleu_smoothing smoothing;
-    double smooth_value;    // 0: the default of the method
+    double smooth_value;    // 0: the default of the method; PEFT_ZERO: 0
     int max_order;          // 0: 4; at most PEFT_BLEU_ORDERS
     bool lowercase;
     bool effective_order;   // average over the orders that the prediction is long enough for
@@ -1189,9 +1192,9 @@ typedef struct peft_chrf_desc {
     int64_t count;
     int64_t reference_count;
     int references_per_prediction;
-    int char_order;         // 0: 6
+    int char_order;         // 0: 6; PEFT_ZERO: none, words only
     int word_order;         // 0: none; 2: chrF++
-    double beta;            // 0: 2; recall counts beta^2 times
+    double beta;            // 0: 2; recall counts beta^2 times. PEFT_ZERO: precision alone
     bool lowercase;
     bool whitespace;        // keep white space in character n-grams
     bool eps_smoothing;     // as chrF++.py
@@ -1235,7 +1238,7 @@ typedef struct peft_text_desc {
     bool keep_case;
     int max_order;              // longest n-gram; 0: 5 for NIST, 4 for CIDEr and coco_bleu
     double *pairs;
-    // METEOR only; 0 means the default. Any two words for which `synonyms` is true match after exact and stem matches.
+    // METEOR only; 0 means the default, PEFT_ZERO 0. Any two words for which `synonyms` is true match after exact and stem matches.
     double alpha, beta, gamma;  // 0.9, 3, 0.5
     bool (*synonyms)(const char *a, size_t a_size, const char *b, size_t b_size, void *user);
     void *user;
@@ -1266,7 +1269,7 @@ typedef struct peft_class_desc {
     int64_t count;
     int64_t label_count;    // 0, or what to check against count
     int classes;            // 0: one more than the largest label or prediction
-    int positive;           // class of `binary`; 0: class 1
+    int positive;           // class of `binary`; 0: class 1; PEFT_ZERO: class 0
     int64_t *confusion;
 } peft_class_desc;
 
@@ -1287,7 +1290,7 @@ PEFTDEF peft_status peft_spearman(peft_context *context, const double *x, const 
 PEFTDEF peft_status peft_auc(peft_context *context, const double *scores, const int32_t *labels, int64_t count,
                              double *out);
 
-// Calibration of confidences 0..1 of answers that were right (nonzero) or wrong.
+// Calibration of confidences 0..1 of answers that were right (nonzero) or wrong, as the package uncertainty-calibration.
 typedef struct peft_calibration_desc {
     peft_context *context;
     const double *confidence;
@@ -1299,10 +1302,10 @@ typedef struct peft_calibration_desc {
 
 typedef struct peft_calibration_result {
     double ece_width;           // expected calibration error, bins ((k-1)/bins, k/bins]
-    double ece_mass;            // the same over bins of equal size (the first count % bins have one more)
+    double ece_mass;            // the same over bins of about equal size; equal confidences are in the same one
     double brier;               // mean of (confidence - correct)^2
     double accuracy;
-    double selective_accuracy;  // of the ceil(coverage * count) most confident answers
+    double selective_accuracy;  // of the floor(coverage * count) + 1 most confident answers, as HELM
     double selective_area;      // mean of the selective accuracy over all coverages
     char signature[128];
 } peft_calibration_result;
@@ -1354,9 +1357,11 @@ PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *te
                                     int64_t count, peft_perplexity_result *result);
 
 // Is one system better than another, or lucky? Both are scored on the same lines, as sacreBLEU's paired tests define it:
-// bootstrap (Koehn 2004): lines are drawn with replacement; p = share of samples whose |difference| exceeds its mean by more than the
-// observed difference. Randomization (Riezler & Maxwell 2005): each line's two outputs are swapped or not; p = share of trials whose
-// |difference| exceeds the observed one. Both shares are (c + 1) / (samples + 1).
+// bootstrap (Koehn 2004): lines are drawn with replacement; p = share of samples whose |difference| exceeds its mean by the observed
+// difference or more. Randomization (Riezler & Maxwell 2005): each line's two outputs are swapped or not; p = share of trials whose
+// |difference| is the observed one or more (sacreBLEU leaves equal ones out, which makes p of a few lines far too small). Both shares
+// are (c + 1) / (samples + 1). Below PEFT_PAIRED_FEW lines neither p nor interval means much: `few` says so.
+#define PEFT_PAIRED_FEW 30
 typedef enum peft_paired_test { PEFT_PAIRED_BOOTSTRAP = 0, PEFT_PAIRED_RANDOMIZATION } peft_paired_test;
 typedef enum peft_paired_metric {
     PEFT_PAIRED_BLEU = 0,
@@ -1366,8 +1371,13 @@ typedef enum peft_paired_metric {
     PEFT_PAIRED_ROUGE_2,
     PEFT_PAIRED_ROUGE_L,
     PEFT_PAIRED_ROUGE_LSUM,
-    PEFT_PAIRED_VALUES    // any values per line (correct or not, F1, ...), compared by their mean
+    PEFT_PAIRED_VALUES,   // any values per line (correct or not, F1, ...), compared by their mean
+    PEFT_PAIRED_SCORE     // a callback scores each resampled list: for metrics that are no mean
 } peft_paired_metric;
+
+// The score of a list: line[i] is a line, side[i] tells whose output of it is meant: 0 the baseline's, 1 the system's. False: such a
+// list has no score (a class is missing in it, ...); it is left out.
+typedef bool (*peft_paired_score)(const int64_t *line, const unsigned char *side, int64_t count, double *score, void *user);
 
 typedef struct peft_paired_desc {
     peft_context *context;
@@ -1381,7 +1391,10 @@ typedef struct peft_paired_desc {
     int references_per_prediction;
     const double *baseline_values;  // PEFT_PAIRED_VALUES: instead of texts
     const double *system_values;
-    int64_t samples;                // 0: 1000 (bootstrap), 10000 (randomization)
+    peft_paired_score score;        // PEFT_PAIRED_SCORE: instead of texts; not called from several threads
+    void *user;
+    const char *name;               // PEFT_PAIRED_SCORE: the metric's, in the signature
+    int64_t samples;                // 0: 1000 (bootstrap, and PEFT_PAIRED_SCORE), 10000 (randomization)
     uint64_t seed;                  // 0: 12345
     const peft_bleu_desc *bleu;     // settings of the metric; NULL: its defaults. Texts and outputs in them are not used
     const peft_chrf_desc *chrf;
@@ -1394,6 +1407,7 @@ typedef struct peft_paired_result {
     double p_value;
     double baseline_mean, baseline_ci;   // bootstrap: mean of the resampled scores, half the width of their 95 % interval
     double system_mean, system_ci;
+    bool few;                            // lines
     char signature[192];
 } peft_paired_result;
 
@@ -1405,7 +1419,8 @@ PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result
 PEFTDEF peft_status peft_platt_fit(peft_context *context, const double *scores, const int32_t *correct, int64_t count, bool smooth,
                                    double *a, double *b);
 PEFTDEF double peft_platt_apply(double score, double a, double b);
-// The calibration after Platt scaling of the log-odds of the confidences (as HELM's platt_ece); a and b may be NULL.
+// The calibration after Platt scaling of the log-odds of the confidences (as HELM's platt_ece); a and b may be NULL. Where all answers
+// are right, or all are wrong, there is nothing to fit: the errors are 0, and so are a and b.
 PEFTDEF peft_status peft_platt_calibration(const peft_calibration_desc *desc, peft_calibration_result *result, double *a, double *b);
 
 // Changed versions of a text: HELM's robustness (typos, case, contractions, spaces) and fairness (dialect, names, gender).
@@ -27633,6 +27648,11 @@ static int32_t peft__mt_common(const int32_t *a, int32_t n, const int32_t *b, in
     return common;
 }
 
+// What a field means whose 0 is a default and whose PEFT_ZERO is 0.
+static double peft__or_default(double value, double missing) {
+    return value == PEFT_ZERO ? 0 : value == 0 ? missing : value;
+}
+
 // ---- input shared by all text metrics
 
 typedef struct peft__mt_input {
@@ -28019,6 +28039,7 @@ typedef struct peft__rouge_work {
     uint64_t *masks;        // per token id; all zero between calls
     unsigned char *carry;   // per token of the second sequence
     unsigned char *hit;     // Lsum: tokens of the reference sentence that some LCS uses
+    int32_t *head, *next, *of, *done;  // Lsum: see peft__rouge_union
     uint64_t *rows;         // Lsum: bit rows of an LCS table
     bool stem, split;
 } peft__rouge_work;
@@ -28048,6 +28069,10 @@ static bool peft__rouge_work_init(peft__rouge_work *w, peft_context *ctx, int64_
     w->masks = (uint64_t *)peft__mt_get(&w->pool, 2 * n, sizeof(uint64_t));
     w->carry = (unsigned char *)peft__mt_get(&w->pool, n, 1);
     w->hit = (unsigned char *)peft__mt_get(&w->pool, n, 1);
+    w->head = (int32_t *)peft__mt_get(&w->pool, rows ? 2 * n : 0, sizeof(int32_t));
+    w->next = (int32_t *)peft__mt_get(&w->pool, rows ? n : 0, sizeof(int32_t));
+    w->of = (int32_t *)peft__mt_get(&w->pool, rows ? n : 0, sizeof(int32_t));
+    w->done = (int32_t *)peft__mt_get(&w->pool, rows ? n : 0, sizeof(int32_t));
     w->rows = (uint64_t *)peft__mt_get(&w->pool, rows, sizeof(uint64_t));
     return !w->pool.failed;
 }
@@ -28204,7 +28229,9 @@ static void peft__lcs_mark(peft__rouge_work *w, const int32_t *r, int32_t n, con
 }
 
 // Summary level: for every reference sentence the union of its LCSs with all predicted sentences; a token counts at most
-// as often as it occurs in each of the two summaries.
+// as often as it occurs in each of the two summaries. An LCS with a sentence can only add a token that is in it. So each token looks,
+// until it is found, through the sentences that have it: from `head` of its id along `next`, places in the prediction whose
+// sentence is `of`. done: the last reference sentence that a predicted sentence was compared with.
 static int32_t peft__rouge_union(peft__rouge_work *w) {
     peft__rouge_text *p = &w->prediction, *r = &w->reference;
     size_t size = (size_t)w->tokens.used * sizeof(int32_t);
@@ -28213,12 +28240,28 @@ static int32_t peft__rouge_union(peft__rouge_work *w) {
     memset(r->left, 0, size);
     for (int32_t i = 0; i < p->count; i++) p->left[p->ids[i]]++;
     for (int32_t i = 0; i < r->count; i++) r->left[r->ids[i]]++;
+    memset(w->head, 0xFF, size);
+    for (int32_t b = p->sentences - 1; b >= 0; b--) {
+        w->done[b] = -1;
+        for (int32_t i = p->sentence[b + 1] - 1; i >= p->sentence[b]; i--) {
+            w->of[i] = b;
+            w->next[i] = w->head[p->ids[i]];
+            w->head[p->ids[i]] = i;
+        }
+    }
     for (int32_t a = 0; a < r->sentences; a++) {
         const int32_t *ids = r->ids + r->sentence[a];
         int32_t n = r->sentence[a + 1] - r->sentence[a];
         memset(w->hit, 0, (size_t)n);
-        for (int32_t b = 0; b < p->sentences; b++)
-            peft__lcs_mark(w, ids, n, p->ids + p->sentence[b], p->sentence[b + 1] - p->sentence[b]);
+        for (int32_t i = 0; i < n; i++) {
+            if (p->left[ids[i]] == 0) continue;  // it would not count
+            for (int32_t at = w->head[ids[i]]; at >= 0 && !w->hit[i]; at = w->next[at]) {
+                int32_t b = w->of[at];
+                if (w->done[b] == a) continue;
+                w->done[b] = a;
+                peft__lcs_mark(w, ids, n, p->ids + p->sentence[b], p->sentence[b + 1] - p->sentence[b]);
+            }
+        }
         for (int32_t i = 0; i < n; i++) {
             if (w->hit[i] && p->left[ids[i]] > 0 && r->left[ids[i]] > 0) {
                 hits++;
@@ -28451,6 +28494,7 @@ static int peft__uc_class_of(uint32_t c) {
 // How a text is cut into words; the first five are peft_tokenizer_kind.
 #define PEFT__WORDS_TERCOM 5
 #define PEFT__WORDS_CHRF 6
+#define PEFT__WORDS_BLANKS 7  // Python's split(" "): two blanks have an empty word between them
 
 // Replaces every `what` in s by `with` (not longer), in place.
 static size_t peft__mt_replace(char *s, size_t n, const char *what, const char *with) {
@@ -28657,6 +28701,15 @@ static int32_t peft__words_read(peft__words *w, const char *text, peft__mt_token
         s = copy;
         w->used += n;
     }
+    if (w->kind == PEFT__WORDS_BLANKS) {
+        int32_t count = 0;
+        for (const char *end = s + n, *next;; s = next + 1) {
+            next = (const char *)memchr(s, ' ', (size_t)(end - s));
+            peft__mt_token word = {s, (int32_t)((next ? next : end) - s)};
+            out[count++] = word;
+            if (!next) return count;
+        }
+    }
     n = peft__words_strip(s, n);
     for (size_t at = 0; w->kind == PEFT_TOKENIZE_ZH && n > 0; at = 0) {     // this tokenizer strips the front too
         uint32_t c = 0;
@@ -28826,7 +28879,7 @@ static void peft__bleu_count(peft__bleu_work *w, const char *prediction, const c
 }
 
 static double peft__bleu_smooth_value(const peft_bleu_desc *d) {
-    return d->smooth_value != 0 ? d->smooth_value : d->smoothing == PEFT_SMOOTH_ADD_K ? 1 : 0.1;
+    return peft__or_default(d->smooth_value, d->smoothing == PEFT_SMOOTH_ADD_K ? 1 : 0.1);
 }
 
 // score = BP * exp(mean over orders of log precision), BP = exp(1 - r / c) for c < r
@@ -28932,7 +28985,7 @@ static const char *peft__bleu_settings(const peft_bleu_desc *d, int *orders) {
     return *orders < 1 || *orders > PEFT_BLEU_ORDERS                     ? "max_order is not 1..8"
            : (unsigned)d->tokenizer > (unsigned)PEFT_TOKENIZE_NONE      ? "unknown tokenizer"
            : (unsigned)d->smoothing > (unsigned)PEFT_SMOOTH_NONE        ? "unknown smoothing"
-           : !(d->smooth_value >= 0 && d->smooth_value < 1e9)           ? "smooth_value is out of range"
+           : !(peft__or_default(d->smooth_value, 1) >= 0 && d->smooth_value < 1e9) ? "smooth_value is out of range"
                                                                         : NULL;
 }
 
@@ -29068,7 +29121,7 @@ static double peft__chrf_score(const int64_t *s, int orders, double beta, bool e
     }
     if (eps_smoothing) return 100 * sum / orders;
     double p = used ? p_sum / used : 0, r = used ? r_sum / used : 0;
-    return p + r > 0 ? 100 * (1 + factor) * p * r / (factor * p + r) : 0;
+    return factor * p + r > 0 ? 100 * (1 + factor) * p * r / (factor * p + r) : 0;
 }
 
 // A segment counts with the reference that gives it the best score.
@@ -29113,11 +29166,13 @@ static peft_status peft__chrf_all(peft__chrf_run *run, peft_metric_result *resul
 static const char *peft__chrf_settings(peft__chrf_run *run, const peft_chrf_desc *d) {
     memset(run, 0, sizeof *run);
     run->desc = d;
-    run->letters = d->char_order == 0 ? 6 : d->char_order;
-    run->beta = d->beta == 0 ? 2 : d->beta;
+    run->letters = (int)peft__or_default(d->char_order, 6);
+    run->beta = peft__or_default(d->beta, 2);
     run->orders = run->letters + d->word_order;
-    bool fits = run->letters > 0 && run->letters <= 16 && d->word_order >= 0 && d->word_order <= 16;
-    return !fits ? "orders are not within 16" : !(run->beta > 0 && run->beta < 1e6) ? "beta is out of range" : NULL;
+    bool fits = run->letters >= 0 && run->letters <= 16 && d->word_order >= 0 && d->word_order <= 16;
+    return !fits               ? "orders are not within 16"
+           : run->orders == 0 ? "neither characters nor words are counted"
+           : !(run->beta >= 0 && run->beta < 1e6) ? "beta is out of range" : NULL;
 }
 
 PEFTDEF peft_status peft_chrf(const peft_chrf_desc *desc, peft_metric_result *result) {
@@ -29578,7 +29633,7 @@ static int64_t peft__corpus_most(const char *s) {
     return most;
 }
 
-static bool peft__corpus_read(peft__corpus *c, const peft__mt_input *in, bool lower) {
+static bool peft__corpus_read(peft__corpus *c, const peft__mt_input *in, int kind, bool lower) {
     int64_t bytes = 0, most = 0;
     memset(c, 0, sizeof *c);
     peft__mt_pool_init(&c->pool, in->ctx);
@@ -29599,7 +29654,7 @@ static bool peft__corpus_read(peft__corpus *c, const peft__mt_input *in, bool lo
     peft__mt_get_words(&c->pool, &c->tokens, 64);   // the vocabulary is much smaller than the corpus: it grows
     peft__mt_get_table(&c->pool, &c->grams, most);
     if (c->pool.failed) return false;
-    peft__words_init(&reader, PEFT__WORDS_CHRF, lower, copy);
+    peft__words_init(&reader, kind, lower, copy);
     for (int64_t t = 0; t < c->texts; t++) {
         int32_t n = peft__words_read(&reader, peft__corpus_text(in, t), words);
         if (!peft__mt_grow(&c->pool, &c->tokens, (int64_t)c->tokens.used + n)) return false;
@@ -29626,6 +29681,7 @@ static int64_t peft__corpus_count(const peft__corpus *c, int64_t t, int n) {
 }
 
 typedef peft_status (*peft__text_fn)(const peft_text_desc *d, peft__corpus *c, int orders, peft_metric_result *r);
+static peft_status peft__coco_rouge(const peft_text_desc *d, peft__corpus *c, int orders, peft_metric_result *r);
 
 // Checks, reads the corpus, runs the metric, signs.
 static peft_status peft__text_metric(const peft_text_desc *d, const char *name, int orders, peft__text_fn fn,
@@ -29639,7 +29695,7 @@ static peft_status peft__text_metric(const peft_text_desc *d, const char *name, 
     memset(result, 0, sizeof *result);
     peft_status s = PEFT__MT_INPUT(&in, name, d);
     if (s != PEFT_OK) return s;
-    s = peft__corpus_read(&c, &in, !d->keep_case) ? fn(d, &c, orders, result) : PEFT_ERROR_MEMORY;
+    s = peft__corpus_read(&c, &in, fn == peft__coco_rouge ? PEFT__WORDS_BLANKS : PEFT__WORDS_CHRF, !d->keep_case) ? fn(d, &c, orders, result) : PEFT_ERROR_MEMORY;
     if (s == PEFT_OK && c.pool.failed) s = PEFT_ERROR_MEMORY;
     peft__mt_pool_free(&c.pool);
     char settings[80];
@@ -29859,9 +29915,11 @@ static peft_status peft__meteor_all(const peft_text_desc *d, peft__corpus *c, in
     m.c = c;
     m.stems = stems;
     m.stem_text = text;
-    m.alpha = d->alpha == 0 ? 0.9 : d->alpha;
-    m.beta = d->beta == 0 ? 3 : d->beta;
-    m.gamma = d->gamma == 0 ? 0.5 : d->gamma;
+    m.alpha = peft__or_default(d->alpha, 0.9);
+    m.beta = peft__or_default(d->beta, 3);
+    m.gamma = peft__or_default(d->gamma, 0.5);
+    if (!(m.alpha >= 0 && m.alpha <= 1 && m.beta >= 0 && m.beta < 1e6 && m.gamma >= 0 && m.gamma <= 1))
+        return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "meteor: alpha %g, beta %g or gamma %g is out of range", m.alpha, m.beta, m.gamma);
     for (int64_t i = 0; i < d->count; i++) {
         int64_t t = i * (c->per + 1);
         double best = 0;
@@ -30008,8 +30066,6 @@ static peft_status peft__coco_rouge(const peft_text_desc *d, peft__corpus *c, in
             double common = peft__lcs_length(c->ids + c->start[t], n, c->ids + c->start[k], m, masks, carry);
             p = n > 0 ? PEFT__MAX(p, common / n) : p;
             q = m > 0 ? PEFT__MAX(q, common / m) : q;
-            p = n == 0 && m == 0 ? 1 : p;   // pycocoevalcap finds one word in an empty text, the empty one
-            q = n == 0 && m == 0 ? 1 : q;
         }
         double f = p > 0 && q > 0 ? (1 + b2) * p * q / (q + b2 * p) : 0;
         r->score += f / (double)d->count;
@@ -30069,6 +30125,8 @@ static peft_status peft__class_check(const peft_class_desc *d, int *classes) {
     if (d->label_count != 0 && d->label_count != d->count)
         return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: %lld predictions but %lld labels",
                           (long long)d->count, (long long)d->label_count);
+    if (peft__or_default(d->positive, 1) < 0)
+        return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: positive is %d, not a class", d->positive);
     if (d->count <= 0 || !d->predictions || !d->labels || d->classes < 0)
         return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: %s",
                           d->count <= 0 ? "no predictions" : d->classes < 0 ? "classes is negative"
@@ -30096,7 +30154,7 @@ static void peft__prf_add(peft_prf *sum, const peft_prf *p, double weight) {
 static void peft__class_scores(const peft_class_desc *d, const double *hit, const double *predicted, const double *expected,
                                int classes, peft_class_result *r) {
     double right = 0, used = 0, s = (double)d->count, pt = 0, pp = 0, tt = 0;
-    int positive = d->positive > 0 ? d->positive : 1;
+    int positive = (int)peft__or_default(d->positive, 1);
     for (int k = 0; k < classes; k++) used += predicted[k] + expected[k] > 0;
     for (int k = 0; k < classes; k++) {
         peft_prf p = peft__class_prf(hit[k], predicted[k], expected[k]);
@@ -30137,7 +30195,7 @@ PEFTDEF peft_status peft_classification(const peft_class_desc *desc, peft_class_
     peft__class_scores(desc, counts, counts + classes, counts + 2 * classes, classes, result);
     peft__free(desc->context, counts);
     peft__string_into(result->signature, sizeof result->signature, "classification|n:%lld|classes:%d|positive:%d|zero:0",
-                    (long long)desc->count, classes, desc->positive > 0 ? desc->positive : 1);
+                    (long long)desc->count, classes, (int)peft__or_default(desc->positive, 1));
     return PEFT_OK;
 }
 
@@ -30276,27 +30334,35 @@ static double peft__ece_width(const peft_calibration_desc *d, int bins, double *
     return ece / (double)d->count;
 }
 
+// The sorted confidences are cut into `bins` parts, the first count % bins of which have one more; a bin ends half-way between the last of
+// a part and the first of the next, and holds what is not above its end.
 static double peft__ece_mass(const peft_calibration_desc *d, int bins, const peft__ranked *sorted) {
     double ece = 0;
-    for (int k = 0; k < bins; k++) {
+    int64_t i = 0, parts = PEFT__MIN((int64_t)bins, d->count);
+    for (int64_t k = 0; k < parts; k++) {
         double sum = 0;
         int64_t first, last;
-        peft__mt_range(d->count, bins, k, &first, &last);
-        for (int64_t i = first; i < last; i++) sum += sorted[i].value - (d->correct[sorted[i].index] != 0);
+        peft__mt_range(d->count, (int)parts, (int)k, &first, &last);
+        double end = k + 1 < parts ? (sorted[last - 1].value + sorted[last].value) / 2 : 1;
+        for (; i < d->count && sorted[i].value <= end; i++) sum += sorted[i].value - (d->correct[sorted[i].index] != 0);
         ece += fabs(sum);
     }
     return ece / (double)d->count;
 }
 
+// From the most confident answer on; of equally confident ones the first comes first.
 static void peft__selective(const peft_calibration_desc *d, double coverage, const peft__ranked *sorted,
                             peft_calibration_result *r) {
     double right = 0;
-    int64_t n = d->count, most = (int64_t)ceil(coverage * (double)n - 1e-9);
-    most = PEFT__MAX(PEFT__MIN(most, n), 1);
-    for (int64_t k = 1; k <= n; k++) {
-        right += d->correct[sorted[n - k].index] != 0;
-        r->selective_area += right / (double)k / (double)n;
-        if (k == most) r->selective_accuracy = right / (double)k;
+    int64_t n = d->count, most = PEFT__MIN((int64_t)(coverage * (double)n) + 1, n), done = 0;
+    for (int64_t end = n, first; end > 0; end = first) {
+        for (first = end - 1; first > 0 && sorted[first - 1].value == sorted[end - 1].value;) first--;
+        for (int64_t i = first; i < end; i++) {
+            right += d->correct[sorted[i].index] != 0;
+            done++;
+            r->selective_area += right / (double)done / (double)n;
+            if (done == most) r->selective_accuracy = right / (double)done;
+        }
     }
     r->accuracy = right / (double)n;
 }
@@ -30378,14 +30444,6 @@ PEFTDEF peft_status peft_multirc(peft_context *context, const int32_t *predictio
     return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
-// Whether a character is outside the words that a regular expression's \b sees: white space, punctuation, symbols, and of combining marks
-// and invisible characters those that any script may use.
-static bool peft__squad_between(uint32_t c) {
-    int k = peft__uc_class_of(c);
-    return k == 1 || k == 2 || c <= ' ' || peft__uc_space(c) || (c >= 0x300 && c <= 0x36F) || (c >= 0x200B && c <= 0x200F) ||
-           (c >= 0x2060 && c <= 0x2064) || c == 0xFEFF;
-}
-
 // SQuAD's normalization of a lower-case text, in place: ASCII punctuation goes, then the words a, an, the. A word is a
 // run of letters and digits; the caller splits at white space.
 static size_t peft__squad_clean(char *s, size_t n) {
@@ -30401,7 +30459,7 @@ static size_t peft__squad_clean(char *s, size_t n) {
         uint32_t c = ' ';
         if (i < n) peft__utf8_next(s, n, &i, &c);
         else i++;
-        bool between = peft__squad_between(c);
+        bool between = !peft__regex_word(false, c);  // as Python's \b: a combining mark is no part of a word
         size_t length = out - start;
         const char *w = s + start;
         if (between && ((length == 1 && w[0] == 'a') || (length == 2 && memcmp(w, "an", 2) == 0) ||
@@ -30460,19 +30518,21 @@ static double peft__squad_set_f1(peft__squad_work *w) {
     return peft__mt_prf((double)sizes[3], (double)(sizes[1] + sizes[3]), (double)(sizes[2] + sizes[3])).f1;
 }
 
-static void peft__squad_pair(peft__squad_work *w, const char *prediction, const char *reference, bool sets, double *exact, double *f1) {
+static void peft__squad_pair(peft__squad_work *w, const char *prediction, const char *reference, bool helm, double *exact,
+                             double *f1) {
     peft__mt_table_clear(&w->tokens, (int64_t)(strlen(prediction) + strlen(reference)) + 2);
     peft__squad_read(w, 0, prediction);
     peft__squad_read(w, 1, reference);
     int32_t n = w->count[0], m = w->count[1];
     *exact = n == m && memcmp(w->ids[0], w->ids[1], (size_t)n * sizeof(int32_t)) == 0;
-    if (sets) *f1 = peft__squad_set_f1(w);
+    if (helm) *exact = *exact && *prediction;
+    if (helm) *f1 = peft__squad_set_f1(w);
     else if (n == 0 || m == 0) *f1 = *exact;
     else *f1 = peft__mt_prf(peft__mt_common(w->ids[0], n, w->ids[1], m, w->counts, w->tokens.used), n, m).f1;
 }
 
-// Means of the best values over the references. sets: F1 of sets of words.
-static peft_status peft__squad_all(const peft__mt_input *in, bool sets, double *pairs, peft_answer_result *result) {
+// Means of the best values over the references. helm: F1 of sets of words, and an empty prediction is never right.
+static peft_status peft__squad_all(const peft__mt_input *in, bool helm, double *pairs, peft_answer_result *result) {
     peft__squad_work w;
     bool ok = peft__squad_init(&w, in);
     memset(result, 0, sizeof *result);
@@ -30480,7 +30540,7 @@ static peft_status peft__squad_all(const peft__mt_input *in, bool sets, double *
         double best_exact = 0, best_f1 = 0;
         for (int r = 0; r < in->per; r++) {
             double exact, f1;
-            peft__squad_pair(&w, in->predictions[i], in->references[i * in->per + r], sets, &exact, &f1);
+            peft__squad_pair(&w, in->predictions[i], in->references[i * in->per + r], helm, &exact, &f1);
             best_exact = PEFT__MAX(best_exact, exact);
             best_f1 = PEFT__MAX(best_f1, f1);
         }
@@ -30540,7 +30600,7 @@ PEFTDEF peft_status peft_diversity(peft_context *context, const char *const *tex
     if (s != PEFT_OK) return s;
     memset(result, 0, sizeof *result);
     in.per = 0;
-    bool ok = peft__corpus_read(&c, &in, !keep_case) && peft__diversity(&c, result);
+    bool ok = peft__corpus_read(&c, &in, PEFT__WORDS_CHRF, !keep_case) && peft__diversity(&c, result);
     peft__mt_pool_free(&c.pool);
     peft__string_into(result->signature, sizeof result->signature, "diversity|case:%s|tok:none", keep_case ? "mixed" : "lc");
     return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
@@ -30565,7 +30625,7 @@ PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *te
         result->bytes += (int64_t)strlen(texts[i]);
     }
     in.per = 0;
-    bool ok = peft__corpus_read(&c, &in, false);
+    bool ok = peft__corpus_read(&c, &in, PEFT__WORDS_CHRF, false);
     result->words = c.words;
     peft__mt_pool_free(&c.pool);
     if (!ok) return PEFT_ERROR_MEMORY;
@@ -30596,6 +30656,8 @@ typedef struct peft__paired {
     uint64_t seed;
     double *rows[2];            // of the baseline, of the system: count * width
     double *scores[2];          // per sample
+    int64_t *line;              // of PEFT_PAIRED_SCORE: the list under way, for the baseline and for the system
+    unsigned char *side[2];
     peft__mt_pool pool;
 } peft__paired;
 
@@ -30628,28 +30690,49 @@ static void peft__paired_add(const peft__paired *p, int side, int64_t line, doub
 
 #define PEFT__PAIRED_WIDTH (3 * PEFT__CHRF_ORDERS)
 
+// The scores of the lists that the callback knows, NaN where it has none.
+static void peft__paired_call(const peft__paired *p, double out[2]) {
+    for (int k = 0; k < 2; k++)
+        if (!p->desc->score(p->line, p->side[k], p->count, &out[k], p->desc->user)) out[k] = NAN;
+}
+
+// Line i of a list: the output of `line` by the other system if `swap`.
+static void peft__paired_take(const peft__paired *p, int64_t i, int64_t line, bool swap, double sum[2][PEFT__PAIRED_WIDTH]) {
+    if (p->desc->metric == PEFT_PAIRED_SCORE) {
+        p->line[i] = line;
+        p->side[0][i] = swap;
+        p->side[1][i] = !swap;
+    } else {
+        peft__paired_add(p, swap, line, sum[0]);
+        peft__paired_add(p, !swap, line, sum[1]);
+    }
+}
+
+static void peft__paired_scores(const peft__paired *p, double sum[2][PEFT__PAIRED_WIDTH], double out[2]) {
+    if (p->desc->metric == PEFT_PAIRED_SCORE) {
+        peft__paired_call(p, out);
+        return;
+    }
+    out[0] = peft__paired_score(p, sum[0]);
+    out[1] = peft__paired_score(p, sum[1]);
+}
+
 // One sample: lines drawn with replacement, the same ones for both; or the two outputs of a line swapped by a coin.
 static void peft__paired_sample(void *arg, int64_t sample) {
     peft__paired *p = (peft__paired *)arg;
-    double sum[2][PEFT__PAIRED_WIDTH];
+    double sum[2][PEFT__PAIRED_WIDTH], out[2];
     uint64_t coins = 0;
     peft_rng rng;
     memset(sum, 0, sizeof sum);
     peft_rng_seed(&rng, peft__mix_seed(p->seed, (uint64_t)sample, 0));
     for (int64_t i = 0; i < p->count; i++) {
-        bool swap = false;
-        int64_t line = i;
-        if (p->desc->test == PEFT_PAIRED_BOOTSTRAP) {
-            line = peft__rng_below(&rng, p->count);
-        } else {
-            coins = i % 64 ? coins >> 1 : peft__rng_next(&rng);
-            swap = coins & 1;
-        }
-        peft__paired_add(p, swap, line, sum[0]);
-        peft__paired_add(p, !swap, line, sum[1]);
+        bool bootstrap = p->desc->test == PEFT_PAIRED_BOOTSTRAP;
+        coins = i % 64 || bootstrap ? coins >> 1 : peft__rng_next(&rng);
+        peft__paired_take(p, i, bootstrap ? peft__rng_below(&rng, p->count) : i, !bootstrap && (coins & 1), sum);
     }
-    p->scores[0][sample] = peft__paired_score(p, sum[0]);
-    p->scores[1][sample] = peft__paired_score(p, sum[1]);
+    peft__paired_scores(p, sum, out);
+    p->scores[0][sample] = out[0];
+    p->scores[1][sample] = out[1];
 }
 
 static peft_status peft__paired_bleu(peft__paired *p, int side, const peft__mt_input *in) {
@@ -30706,6 +30789,7 @@ static peft_status peft__paired_rows(peft__paired *p, int side) {
     peft__mt_input in;
     double score;
     peft_status s = PEFT_OK;
+    if (d->metric == PEFT_PAIRED_SCORE) return s;
     if (d->metric == PEFT_PAIRED_VALUES)
         s = peft__series_check(d->context, side ? "paired: system_values" : "paired: baseline_values", values, p->count);
     else if (d->metric < PEFT_PAIRED_ROUGE_1)
@@ -30731,27 +30815,45 @@ static void peft__paired_interval(double *scores, int64_t n, double *mean, doubl
     *ci = (scores[n - n / 40 - 1] - scores[n / 40]) / 2;
 }
 
-static void peft__paired_test(peft__paired *p, peft_paired_result *r) {
-    double sum[2][PEFT__PAIRED_WIDTH], mean = 0;
+// Samples without a score are left out.
+static void peft__paired_draw(peft__paired *p) {
+    int64_t kept = 0;
+    if (p->desc->metric != PEFT_PAIRED_SCORE) {
+        peft__parallel(p->desc->context, p->samples, peft__paired_sample, p);
+        return;
+    }
+    for (int64_t i = 0; i < p->samples; i++) {
+        peft__paired_sample(p, i);
+        p->scores[0][kept] = p->scores[0][i];
+        p->scores[1][kept] = p->scores[1][i];
+        kept += fabs(p->scores[0][i]) < HUGE_VAL && fabs(p->scores[1][i]) < HUGE_VAL;
+    }
+    p->samples = kept;
+}
+
+static peft_status peft__paired_test(peft__paired *p, peft_paired_result *r) {
+    double sum[2][PEFT__PAIRED_WIDTH], out[2], mean = 0;
     int64_t beyond = 0;
     memset(sum, 0, sizeof sum);
-    for (int64_t i = 0; i < p->count; i++) {
-        peft__paired_add(p, 0, i, sum[0]);
-        peft__paired_add(p, 1, i, sum[1]);
-    }
-    r->baseline = peft__paired_score(p, sum[0]);
-    r->system = peft__paired_score(p, sum[1]);
-    peft__parallel(p->desc->context, p->samples, peft__paired_sample, p);
+    for (int64_t i = 0; i < p->count; i++) peft__paired_take(p, i, i, false, sum);
+    peft__paired_scores(p, sum, out);
+    r->baseline = out[0];
+    r->system = out[1];
+    if (!(fabs(out[0]) < HUGE_VAL && fabs(out[1]) < HUGE_VAL))
+        return peft__fail(p->desc->context, PEFT_ERROR_NUMERIC, "paired: the %s has no score", fabs(out[0]) < HUGE_VAL ? "system" : "baseline");
+    peft__paired_draw(p);
     bool bootstrap = p->desc->test == PEFT_PAIRED_BOOTSTRAP;
     for (int64_t i = 0; bootstrap && i < p->samples; i++)
         mean += fabs(p->scores[1][i] - p->scores[0][i]) / (double)p->samples;
-    for (int64_t i = 0; i < p->samples; i++)
-        beyond += fabs(p->scores[1][i] - p->scores[0][i]) - mean > fabs(r->system - r->baseline);
+    double observed = fabs(r->system - r->baseline) * (1 - 1e-12);  // sums in another order may differ in their last digits
+    for (int64_t i = 0; i < p->samples; i++) beyond += fabs(p->scores[1][i] - p->scores[0][i]) - mean >= observed;
     r->p_value = (double)(beyond + 1) / (double)(p->samples + 1);
-    if (bootstrap) {
+    if (bootstrap && p->samples > 0) {
         peft__paired_interval(p->scores[0], p->samples, &r->baseline_mean, &r->baseline_ci);
         peft__paired_interval(p->scores[1], p->samples, &r->system_mean, &r->system_ci);
     }
+    r->few = p->count < PEFT_PAIRED_FEW;
+    return PEFT_OK;
 }
 
 // The metric's settings, checked as the metric itself would.
@@ -30764,7 +30866,8 @@ static peft_status peft__paired_settings(peft__paired *p) {
     p->bleu.sentences = p->chrf.sentences = p->ter.sentences = NULL;
     p->orders = p->width = 1;
     const char *bad = d->count <= 0 ? "no lines" : d->samples < 0 ? "samples is negative"
-                      : (unsigned)d->metric > (unsigned)PEFT_PAIRED_VALUES ? "unknown metric"
+                      : (unsigned)d->metric > (unsigned)PEFT_PAIRED_SCORE ? "unknown metric"
+                      : d->metric == PEFT_PAIRED_SCORE && !d->score ? "score is NULL"
                       : (unsigned)d->test > (unsigned)PEFT_PAIRED_RANDOMIZATION ? "unknown test" : NULL;
     const char *wrong = NULL;
     if (d->metric == PEFT_PAIRED_BLEU) {
@@ -30780,14 +30883,14 @@ static peft_status peft__paired_settings(peft__paired *p) {
         p->width = 2;
     }
     p->count = d->count;
-    p->samples = d->samples ? d->samples : d->test == PEFT_PAIRED_BOOTSTRAP ? 1000 : 10000;
+    p->samples = d->samples ? d->samples : d->test == PEFT_PAIRED_BOOTSTRAP || d->metric == PEFT_PAIRED_SCORE ? 1000 : 10000;
     p->seed = d->seed ? d->seed : 12345;
     bad = bad ? bad : wrong;
     return bad ? peft__fail(d->context, PEFT_ERROR_ARGUMENT, "paired: %s", bad) : PEFT_OK;
 }
 
 PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result *result) {
-    static const char *const names[] = {"bleu", "chrf", "ter", "rouge1", "rouge2", "rougeL", "rougeLsum", "values"};
+    static const char *const names[] = {"bleu", "chrf", "ter", "rouge1", "rouge2", "rougeL", "rougeLsum", "values", "score"};
     if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
     if (!result) return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "paired: result is NULL");
     peft__paired p;
@@ -30800,12 +30903,14 @@ PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result
     s = s == PEFT_OK ? peft__paired_rows(&p, 1) : s;
     for (int side = 0; s == PEFT_OK && side < 2; side++) {
         p.scores[side] = (double *)peft__mt_get(&p.pool, p.samples, sizeof(double));
+        p.side[side] = (unsigned char *)peft__mt_get(&p.pool, desc->metric == PEFT_PAIRED_SCORE ? p.count : 1, 1);
+        p.line = (int64_t *)peft__mt_get(&p.pool, desc->metric == PEFT_PAIRED_SCORE ? p.count : 1, sizeof(int64_t));
         s = p.pool.failed ? PEFT_ERROR_MEMORY : s;
     }
+    s = s == PEFT_OK ? peft__paired_test(&p, result) : s;
     if (s == PEFT_OK) {
-        peft__paired_test(&p, result);
-        peft__string_into(result->signature, sizeof result->signature, "paired|%s|%s:%lld|seed:%llu|n:%lld|like:sacrebleu-2.6.0",
-                        names[desc->metric],
+        peft__string_into(result->signature, sizeof result->signature, "paired|%s|%s:%lld|seed:%llu|n:%lld|ties:counted",
+                        desc->metric == PEFT_PAIRED_SCORE && desc->name ? desc->name : names[desc->metric],
                         desc->test == PEFT_PAIRED_BOOTSTRAP ? "bs" : "ar", (long long)p.samples, (unsigned long long)p.seed, (long long)p.count);
     }
     peft__mt_pool_free(&p.pool);
@@ -30895,6 +31000,12 @@ PEFTDEF peft_status peft_platt_calibration(const peft_calibration_desc *desc, pe
     if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
     peft_context *ctx = desc->context;
     peft_status s = peft_calibration(desc, result);     // checks everything
+    if (s == PEFT_OK && (result->accuracy == 0 || result->accuracy == 1)) {
+        result->ece_width = result->ece_mass = result->brier = 0;
+        if (a) *a = 0;
+        if (b) *b = 0;
+        return s;
+    }
     double *odds = s == PEFT_OK ? (double *)peft__calloc(ctx, desc->count, sizeof(double)) : NULL, slope = 0, offset = 0;
     if (!odds) return s == PEFT_OK ? PEFT_ERROR_MEMORY : s;
     for (int64_t i = 0; i < desc->count; i++) {
@@ -31854,7 +31965,7 @@ typedef struct peft__bench_task {
     int64_t choice_count;
     int64_t max_new_tokens;
     const char *stop;
-    const char *excluded;         // BIG-bench: an answer ends before any of these characters; NULL: nowhere
+    peft__regex *output;          // BIG-bench: the answer is what this finds first; NULL: the whole text
     int64_t groups;               // different values of the examples' group
 } peft__bench_task;
 
@@ -32561,22 +32672,26 @@ static peft_status peft__bench_mmlu_intro(peft__bench_loader *l) {
 
 // ---- BIG-Bench Hard: {"examples": [{"input", "target"}]} and a file of three worked examples
 
-// What an answer is in a generated text. BBH: the last "answer is ..." before the next question, up to the end of its line, without
-// the full stop; a text that never says so is the answer itself.
+// What an answer is in a generated text. BBH: the last "answer is ..." or "answer is: ..." before the next question, up to the end of
+// its line, without the full stop and the stars of Markdown; a text that never says so is the answer itself.
 static void peft__bench_bbh_answer(const char **text, size_t *n) {
-    static const char phrase[] = "answer is ";
+    static const char phrase[] = "answer is";
     const char *begin = *text, *end = begin + *n, *next = strstr(begin, "\n\nQ:");
     if (next && next < end) end = next;
     const char *found = NULL;
-    for (const char *p = begin; (p = strstr(p, phrase)) != NULL && p + strlen(phrase) <= end;) found = p += strlen(phrase);
-    if (!found) {
-        for (found = begin; found < end && peft__bench_white(*found);) found++;
+    for (const char *p = begin; (p = strstr(p, phrase)) != NULL && p + strlen(phrase) < end;) {
+        p += strlen(phrase);
+        if (*p == ' ' || *p == ':' || *p == '*') found = p;
     }
+    if (!found) found = begin;
+    while (found < end && (peft__bench_white(*found) || *found == '*' || (*found == ':' && found > begin))) found++;
     const char *line = (const char *)memchr(found, '\n', (size_t)(end - found));
     *text = found;
     *n = (size_t)((line ? line : end) - found);
     peft__bench_strip(text, n);
+    while (*n && (*text)[*n - 1] == '*') --*n;
     if (*n && (*text)[*n - 1] == '.') --*n;
+    while (*n && (*text)[*n - 1] == '*') --*n;
 }
 
 // One worked example; `direct`: its question and the answer alone.
@@ -32637,26 +32752,20 @@ static peft_status peft__bench_bbh_example(peft__bench_loader *l, const peft__js
 
 // ---- BIG-bench's JSON tasks
 
-// Python's re.search(output_regex): of regular expressions, "[^...]+" only, which is what nearly all tasks have, is known here.
+// output_regex, by default what comes before the end of a sentence.
 static peft_status peft__bench_output_regex(peft__bench_loader *l, const peft__json *root) {
     const char *regex = peft__json_text(root, "output_regex", NULL), *stop = peft__json_text(root, "stop_string", NULL);
     if (stop) l->t->stop = peft__bench_keep(l, stop, strlen(stop));
     if (stop && !l->t->stop) return PEFT_ERROR_MEMORY;
-    if (!regex && !stop) l->t->excluded = ".?!;\n";
-    size_t n = regex ? strlen(regex) : 0;
-    if (!n) return PEFT_OK;
-    if (n < 5 || strncmp(regex, "[^", 2) != 0 || strcmp(regex + n - 2, "]+") != 0) {
-        peft__log(l->b->ctx, "%s: output_regex \"%s\" is not applied", l->record.path, regex);
-        return PEFT_OK;
-    }
-    char *set = peft__arena_strdup(&l->b->arena, regex + 2, n - 4), *put = set;
-    for (const char *p = set; p && *p; p++) {
-        if (*p == '\\' && p[1]) p++, *put++ = *p == 'n' ? '\n' : *p == 't' ? '\t' : *p == 'r' ? '\r' : *p;
-        else *put++ = *p;
-    }
-    if (set) *put = 0;
-    l->t->excluded = set;
-    return set ? PEFT_OK : PEFT_ERROR_MEMORY;
+    if (!regex) regex = stop ? "" : "[^.?!;\n]+";
+    if (!*regex) return PEFT_OK;
+    peft_status status = peft__regex_compile(l->b->ctx, regex, strlen(regex), 0, &l->t->output);
+    char why[PEFT__ERROR_SIZE];
+    memcpy(why, l->b->ctx->error, sizeof(why));
+    if (status && status != PEFT_ERROR_MEMORY) return peft__fail(l->b->ctx, status, "%s: output_regex: %s", l->record.path, why);
+    if (!status && l->t->output->slots > 4)
+        return peft__fail(l->b->ctx, PEFT_ERROR_FORMAT, "%s: output_regex has more than one group: which is the answer?", l->record.path);
+    return status;
 }
 
 static bool peft__bench_has_metric(const peft__json *root, const char *name) {
@@ -32695,6 +32804,64 @@ typedef struct peft__bench_affixes {
     bool append, graded;
 } peft__bench_affixes;
 
+// numpy's RandomState: the Mersenne Twister MT19937 (Matsumoto & Nishimura 1998), its first 624 numbers.
+typedef struct peft__bench_twister {
+    uint32_t state[624];
+    int used;
+} peft__bench_twister;
+
+static void peft__bench_twister_seed(peft__bench_twister *t, uint32_t seed) {
+    for (uint32_t i = 0; i < 624; i++, seed = 1812433253u * (seed ^ seed >> 30) + i) t->state[i] = seed;
+    t->used = 624;
+}
+
+static uint32_t peft__bench_twister_next(peft__bench_twister *t) {
+    uint32_t *s = t->state;
+    for (int i = 0; t->used == 624 && i < 624; i++) {
+        uint32_t y = (s[i] & 0x80000000u) | (s[(i + 1) % 624] & 0x7fffffffu);
+        s[i] = s[(i + 397) % 624] ^ y >> 1 ^ (y & 1 ? 0x9908b0dfu : 0);
+    }
+    uint32_t y = s[t->used = t->used % 624];
+    t->used++;
+    y ^= y >> 11;
+    y ^= y << 7 & 0x9d2c5680u;
+    y ^= y << 15 & 0xefc60000u;
+    return y ^ y >> 18;
+}
+
+static int peft__bench_key_order(const void *x, const void *y) {
+    const peft__json *a = *(const peft__json *const *)x, *b = *(const peft__json *const *)y;
+    int order = memcmp(a->key, b->key, PEFT__MIN(a->key_length, b->key_length));
+    return order ? order : a->key_length < b->key_length ? -1 : a->key_length > b->key_length;
+}
+
+// The choices behind the question, in BIG-bench's order: numpy's RandomState(42).permutation(sorted(choices)). The shuffle goes
+// from the last one down; its numbers below a bound are the next ones under the mask that are not above it.
+static peft_status peft__bench_append_choices(peft__bench_loader *l, const char *prefix, const peft__json *scores) {
+    peft__bench_twister twister;
+    size_t n = 0;
+    const peft__json **order = (const peft__json **)peft__calloc(l->b->ctx, (int64_t)scores->length + 1, sizeof(*order));
+    if (!order) return PEFT_ERROR_MEMORY;
+    for (const peft__json *v = scores->child; v; v = v->next) order[n++] = v;
+    qsort((void *)order, n, sizeof(*order), peft__bench_key_order);
+    peft__bench_twister_seed(&twister, 42);
+    for (size_t i = n; i-- > 1;) {
+        uint32_t mask = (uint32_t)i, j;
+        for (int k = 1; k < 32; k *= 2) mask |= mask >> k;
+        do j = peft__bench_twister_next(&twister) & mask;
+        while (j > i);
+        const peft__json *t = order[i];
+        order[i] = order[j];
+        order[j] = t;
+    }
+    for (size_t i = 0; i < n; i++) {
+        peft__string_puts(&l->text, prefix);
+        peft__string_append(&l->text, order[i]->key, order[i]->key_length);
+    }
+    peft__free(l->b->ctx, (void *)order);
+    return PEFT_OK;
+}
+
 static peft_status peft__bench_json_question(peft__bench_loader *l, const peft__bench_affixes *a, const peft__json *example) {
     const peft__json *input, *scores = peft__json_get(example, "target_scores");
     peft_status status = peft__bench_input(l, example, &input);
@@ -32702,10 +32869,8 @@ static peft_status peft__bench_json_question(peft__bench_loader *l, const peft__
     l->text.size = 0;
     peft__string_puts(&l->text, a->input);
     peft__string_append(&l->text, input->string, input->length);
-    for (const peft__json *v = scores && a->append ? scores->child : NULL; v; v = v->next) {
-        peft__string_puts(&l->text, a->choice);
-        peft__string_append(&l->text, v->key, v->key_length);
-    }
+    if (scores && a->append) status = peft__bench_append_choices(l, a->choice, scores);
+    if (status) return status;
     peft__string_puts(&l->text, a->output);
     if (!l->text.failed && memchr(l->text.data, 0, l->text.size))
         return peft__fail(l->b->ctx, PEFT_ERROR_FORMAT, "%s: a NUL character", l->record.path);
@@ -33063,7 +33228,10 @@ PEFTDEF peft_status peft_benchmark_load(const peft_benchmark_desc *desc, peft_be
 
 PEFTDEF void peft_benchmark_destroy(peft_benchmark *b) {
     if (!b) return;
-    for (int64_t i = 0; i < b->count; i++) peft__free(b->ctx, b->tasks[i].examples);
+    for (int64_t i = 0; i < b->count; i++) {
+        peft__free(b->ctx, b->tasks[i].examples);
+        peft__regex_free(b->tasks[i].output);
+    }
     peft__free(b->ctx, b->tasks);
     peft__arena_free(&b->arena);
     peft__free(b->ctx, b);
@@ -33138,24 +33306,36 @@ PEFTDEF peft_status peft_text_copy(peft_context *ctx, const char *text, char **o
     return peft__bench_copy(ctx, text, strlen(text), out);
 }
 
+// As Python's re.findall(output, text)[0]: the match, or its group if there is one; nothing where nothing matches.
+static peft_status peft__bench_find_output(const peft__bench_task *t, const char **text, size_t *n) {
+    size_t at[4] = {0, 0, 0, 0};
+    peft__regex_scratch scratch;
+    peft__regex_scratch_init(&scratch, t->output->ctx);
+    peft_status status = peft__regex_begin(&scratch, t->output, *text, *n);
+    bool found = !status && peft__regex_match(&scratch, 0, PEFT__REGEX_SEARCH, at);
+    const size_t *part = t->output->slots == 4 ? at + 2 : at;
+    *n = found && part[0] != SIZE_MAX ? part[1] - part[0] : 0;
+    if (*n) *text += part[0];
+    peft__regex_scratch_free(&scratch);
+    return status;
+}
+
 // The part of a generated text that counts as the answer.
-static void peft__bench_answer(const peft__bench_task *t, const char **text, size_t *n) {
+static peft_status peft__bench_answer(const peft__bench_task *t, const char **text, size_t *n) {
+    peft_status status = PEFT_OK;
     if (t->spec.metric == PEFT__BENCH_ANSWER) {
         peft__bench_bbh_answer(text, n);
-        return;
+        return PEFT_OK;
     }
     const char *stop = t->stop && *t->stop ? strstr(*text, t->stop) : NULL;
     size_t lead = 0;
     while (lead < *n && peft__bench_white((*text)[lead])) lead++;
     if (stop && stop < *text + lead) stop = strstr(*text + lead, t->stop);  // an answer on the next line
     if (stop) *n = (size_t)(stop - *text);
-    if (t->excluded) {
-        while (*n && strchr(t->excluded, **text)) ++*text, --*n;
-        size_t kept = 0;
-        while (kept < *n && !strchr(t->excluded, (*text)[kept])) kept++;
-        *n = kept;
-    }
     peft__bench_strip(text, n);
+    if (t->output) status = peft__bench_find_output(t, text, n);
+    peft__bench_strip(text, n);
+    return status;
 }
 
 PEFTDEF peft_status peft_benchmark_extract(const peft_benchmark *b, int64_t task, const char *generated, char **answer) {
@@ -33164,8 +33344,8 @@ PEFTDEF peft_status peft_benchmark_extract(const peft_benchmark *b, int64_t task
     if (!t || !generated) return b ? peft__fail(b->ctx, PEFT_ERROR_ARGUMENT, "no task %lld", (long long)task) : PEFT_ERROR_ARGUMENT;
     const char *text = generated;
     size_t n = strlen(text);
-    peft__bench_answer(t, &text, &n);
-    return peft__bench_copy(b->ctx, text, n, answer);
+    peft_status status = peft__bench_answer(t, &text, &n);
+    return status ? status : peft__bench_copy(b->ctx, text, n, answer);
 }
 
 // ---- scoring
@@ -33265,7 +33445,7 @@ static peft_status peft__bench_collect(peft__bench_answers *a, const char *const
         if (!peft__bench_known(t, e)) continue;
         const char *text = predictions[i] ? predictions[i] : "";
         size_t size = strlen(text);
-        peft__bench_answer(t, &text, &size);
+        status = peft__bench_answer(t, &text, &size);
         int64_t chosen = predictions[i] && e->choice_count ? peft__bench_choice(e, text, size) : -1;
         // no answer, or one that is no choice, counts as a wrong choice
         if (chosen < 0 && e->label >= 0 && e->choice_count > 1) a->predicted[n] = (int32_t)((e->label + 1) % e->choice_count);
@@ -33279,7 +33459,7 @@ static peft_status peft__bench_collect(peft__bench_answers *a, const char *const
         a->texts[n] = peft__arena_strdup(&a->arena, text, size);
         if (e->choices && chosen >= 0)
             a->texts[n] = e->names && t->spec.metric < PEFT__BENCH_RECIPROCAL_RANK ? e->names[chosen] : a->texts[n];
-        if (!a->texts[n]) status = PEFT_ERROR_MEMORY;
+        if (!a->texts[n]) status = status ? status : PEFT_ERROR_MEMORY;
         for (int64_t k = 0; k < a->per; k++)  // examples with fewer references repeat the last
             a->references[n * a->per + k] = e->reference_count ? e->references[PEFT__MIN(k, e->reference_count - 1)] : "";
         n++;
@@ -33346,15 +33526,10 @@ static peft_status peft__bench_score_correlation(const peft__bench_answers *a, p
 // ReCoRD's F1 and exact match; HELM's quasi-exact match.
 static peft_status peft__bench_score_squad(const peft__bench_answers *a, peft_benchmark_result *r) {
     bool record = a->t->spec.metric == PEFT__BENCH_RECORD;
-    peft_text_desc d;
+    peft__mt_input in;
     peft_answer_result answers;
-    memset(&d, 0, sizeof(d));
-    d.context = a->ctx;
-    d.predictions = a->texts;
-    d.references = a->references;
-    d.count = a->count;
-    d.references_per_prediction = (int)a->per;
-    peft_status status = peft_squad(&d, &answers);
+    peft_status status = peft__mt_input_set(&in, "squad", a->ctx, a->texts, a->references, a->count, 0, (int)a->per);
+    if (!status) status = peft__squad_all(&in, !record, NULL, &answers);
     if (status) return status;
     if (record) peft__bench_metric(r, "f1", answers.f1);
     peft__bench_metric(r, record ? "exact_match" : "quasi_exact_match", answers.exact_match);
@@ -33362,7 +33537,7 @@ static peft_status peft__bench_score_squad(const peft__bench_answers *a, peft_be
     return PEFT_OK;
 }
 
-// Texts that equal a reference byte for byte, white space around apart.
+// Texts that equal a reference byte for byte, white space around apart. No text is no answer.
 static double peft__bench_equal(const peft__bench_answers *a) {
     double right = 0;
     for (int64_t i = 0; i < a->count; i++) {
@@ -33372,7 +33547,7 @@ static double peft__bench_equal(const peft__bench_answers *a) {
             size_t m = strlen(reference), n = strlen(text);
             peft__bench_strip(&reference, &m);
             peft__bench_strip(&text, &n);
-            equal = equal || (m == n && memcmp(reference, text, n) == 0);
+            equal = equal || (n > 0 && m == n && memcmp(reference, text, n) == 0);
         }
         right += equal;
     }
@@ -34048,10 +34223,10 @@ PEFTDEF peft_status peft_benchmark_score_files(const peft_benchmark *b, const ch
 
 // What a leaderboard takes for a prediction: the choice's name, else the answer's part of the text.
 static void peft__bench_submitted(const peft__bench_task *t, const peft_benchmark_example *e, const char *prediction,
-                                  const char **text, size_t *n) {
+                                  const char **text, size_t *n, peft__string *out) {
     *text = prediction;
     *n = strlen(prediction);
-    peft__bench_answer(t, text, n);
+    out->failed = peft__bench_answer(t, text, n) || out->failed;
     int64_t chosen = e->names && e->choice_count ? peft__bench_choice(e, *text, *n) : -1;
     if (chosen < 0) return;
     *text = e->names[chosen];
@@ -34063,7 +34238,7 @@ static void peft__bench_write_multirc(const peft__bench_task *t, char **predicti
     for (int64_t i = 0; i < t->count; i++) {
         const char *id = t->examples[i].id, *text, *first = strchr(id, '/'), *second = strrchr(id, '/');
         size_t n, p = (size_t)(first - id), q = (size_t)(second - id);
-        peft__bench_submitted(t, &t->examples[i], predictions[i], &text, &n);
+        peft__bench_submitted(t, &t->examples[i], predictions[i], &text, &n, out);
         bool passage = strncmp(before, id, p + 1) == 0, question = passage && strncmp(before, id, q + 1) == 0;
         if (*before) peft__string_puts(out, question ? ", " : passage ? "]}, " : "]}]}}\n");
         if (!passage) peft__string_format(out, "{\"idx\": %.*s, \"passage\": {\"questions\": [", (int)p, id);
@@ -34085,7 +34260,7 @@ static void peft__bench_write_task(const peft__bench_task *t, char **predictions
     for (int64_t i = 0; i < t->count; i++) {
         const char *text, *id = t->examples[i].id;
         size_t n;
-        peft__bench_submitted(t, &t->examples[i], predictions[i], &text, &n);
+        peft__bench_submitted(t, &t->examples[i], predictions[i], &text, &n, out);
         if (reader == PEFT__BENCH_TSV) {
             peft__string_format(out, "%s\t", id);
             if (t->spec.metric == PEFT__BENCH_CORRELATION) peft__string_format(out, "%g", peft__bench_number(text, n));

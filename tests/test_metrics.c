@@ -65,6 +65,58 @@ static void test_rouge(void) {
     check("union LCS", near(s.rougeLsum.recall, 0.8) && near(s.rougeLsum.precision, 0.4));
 }
 
+// rougeLsum against its definition: the union over all pairs of sentences, which is what the library leaves out pairs of.
+static void test_lsum(void) {
+    enum { MOST = 400 };
+    peft_rng rng;
+    bool ok = true;
+    peft_rng_seed(&rng, 21);
+    for (int round = 0; round < 200; round++) {
+        char text[2][MOST];
+        peft_rouge_scores s;
+        for (int side = 0; side < 2; side++) {
+            int n = 0, words = 1 + (int)(peft_rng_uniform(&rng) * 40), letters = 2 + round % 9;
+            for (int w = 0; w < words; w++) {
+                text[side][n++] = (char)('a' + (int)(peft_rng_uniform(&rng) * letters));
+                text[side][n++] = peft_rng_uniform(&rng) < 0.3 ? '\n' : ' ';
+            }
+            text[side][n] = 0;
+        }
+        peft__rouge_work w;
+        if (!peft__rouge_work_init(&w, ctx, MOST, 4000, false, false)) exit(1);
+        peft__rouge_read_pair(&w, text[0], text[1]);
+        const peft__rouge_text *p = &w.prediction, *r = &w.reference;
+        int left[2][26], hits = 0;
+        memset(left, 0, sizeof left);
+        for (int32_t i = 0; i < p->count; i++) left[0][p->ids[i]]++;
+        for (int32_t i = 0; i < r->count; i++) left[1][r->ids[i]]++;
+        for (int32_t a = 0; a < r->sentences; a++) {
+            int32_t n = r->sentence[a + 1] - r->sentence[a];
+            memset(w.hit, 0, (size_t)n);
+            for (int32_t b = 0; b < p->sentences; b++)
+                peft__lcs_mark(&w, r->ids + r->sentence[a], n, p->ids + p->sentence[b], p->sentence[b + 1] - p->sentence[b]);
+            for (int32_t i = 0; i < n; i++) {
+                int32_t id = r->ids[r->sentence[a] + i];
+                if (w.hit[i] && left[0][id] > 0 && left[1][id] > 0) hits++, left[0][id]--, left[1][id]--;
+            }
+        }
+        ok = ok && peft_rouge_pair(ctx, text[0], text[1], false, &s) == PEFT_OK;
+        if (p->sentences + r->sentences > 2) ok = ok && near(s.rougeLsum.recall, (double)hits / r->count) && near(s.rougeLsum.precision, (double)hits / p->count);
+        peft__mt_pool_free(&w.pool);
+    }
+    check("rougeLsum is the union over all pairs of sentences", ok);
+    // 50,000 lines on either side: all pairs would be 2,500,000,000
+    enum { LINES = 50000 };
+    char *many = (char *)malloc(LINES * 16 + 1);
+    size_t n = 0;
+    for (int i = 0; i < LINES; i++) n += (size_t)sprintf(many + n, "the w%d x\n", i % 30000);
+    peft_rouge_scores s;
+    clock_t begun = clock();
+    check("many lines", peft_rouge_pair(ctx, many, many, false, &s) == PEFT_OK && near(s.rougeLsum.f1, 1));
+    check("in time", (double)(clock() - begun) / CLOCKS_PER_SEC < 60);
+    free(many);
+}
+
 // A plain LCS table against the bit-parallel one, across the 64-bit boundaries.
 static void test_lcs(void) {
     enum { N = 300 };
@@ -280,6 +332,17 @@ static void test_answers(void) {
     memset(&d, 0, sizeof d);
     d.context = ctx, d.predictions = &marked, d.references = &unmarked, d.count = 1;
     check("an article ends before a combining mark", peft_squad(&d, &a) == PEFT_OK && a.exact_match == 1);
+    const char *vowel = "a\xE0\xA4\xBE b", *bare = "\xE0\xA4\xBE b", *joined = "the_cat an\xC2\xB2";
+    d.predictions = &vowel, d.references = &bare;  // of any script: U+093E
+    check("before a vowel sign", peft_squad(&d, &a) == PEFT_OK && a.exact_match == 1);
+    d.predictions = &joined, d.references = &joined;
+    const char *apart = "thecat";
+    d.references = &apart;
+    check("no article before a number", peft_squad(&d, &a) == PEFT_OK && a.exact_match == 0 && near(a.f1, 2.0 / 3));
+    const char *blanks = "a  b", *single = "a b";  // Python's split(" "): a, an empty word, b
+    peft_metric_result coco;
+    d.predictions = &blanks, d.references = &single;
+    check("coco_rouge of two blanks", peft_coco_rouge(&d, &coco) == PEFT_OK && near(coco.score, 2.44 * (2.0 / 3) / (1 + 1.44 * 2 / 3)));
     memset(&d, 0, sizeof d);
     d.context = ctx, d.predictions = p, d.references = r, d.count = 5, d.pairs = f1;
     check("squad", peft_squad(&d, &a) == PEFT_OK && near(a.exact_match, 3.0 / 5) && near(f1[1], 2.0 / 3) && f1[0] == 1 && f1[2] == 1);
@@ -480,6 +543,7 @@ int main(void) {
     snprintf(folder, sizeof folder, "%.900s/golden/metrics", shared ? shared : "../shared");
     golden_metrics(ctx, folder, &passed, &failed);
     test_rouge();
+    test_lsum();
     test_lcs();
     test_lcs_mark();
     test_stemmer();

@@ -188,6 +188,46 @@ static void test_paired_metric(peft_paired_metric metric, peft_paired_test test)
     check("mean and interval", close_to(result.system_mean, sum, 1e-9) && close_to(result.system_ci, (scores[1][SAMPLES - 3] - scores[1][2]) / 2, 1e-9));
 }
 
+// The mean of values by a callback is what PEFT_PAIRED_VALUES makes of them; a list without a score is left out.
+typedef struct callback_values {
+    double values[2][40];
+    int calls, refused;
+    bool refuses;
+} callback_values;
+
+static bool mean_of(const int64_t *line, const unsigned char *side, int64_t count, double *out, void *user) {
+    callback_values *v = (callback_values *)user;
+    double sum = 0;
+    for (int64_t i = 0; i < count; i++) sum += v->values[side[i]][line[i]];
+    *out = sum / (double)count;
+    v->calls++;
+    bool refused = v->refuses && line[0] == 7;
+    v->refused += refused;
+    return !refused;
+}
+
+static void test_paired_callback(void) {
+    static callback_values v;
+    for (int i = 0; i < 40; i++) v.values[0][i] = (i * 7) % 11, v.values[1][i] = (i * 7) % 11 + (i % 3 == 0) - 0.25 * (i % 5 == 1);
+    peft_paired_desc d;
+    peft_paired_result a, b;
+    memset(&d, 0, sizeof d);
+    d.context = ctx, d.count = 40, d.samples = 500, d.seed = 9;
+    for (int test = 0; test < 2; test++) {
+        d.test = (peft_paired_test)test;
+        d.metric = PEFT_PAIRED_VALUES, d.baseline_values = v.values[0], d.system_values = v.values[1];
+        check("by values", peft_paired(&d, &a) == PEFT_OK);
+        d.metric = PEFT_PAIRED_SCORE, d.score = mean_of, d.user = &v, d.name = "mine";
+        check("by callback", peft_paired(&d, &b) == PEFT_OK && strstr(b.signature, "paired|mine|"));
+        check("the same scores and p", near(a.p_value, b.p_value) && near(a.system, b.system) && near(a.baseline, b.baseline) && close_to(a.system_ci, b.system_ci, 1e-9));
+    }
+    check("called for the lists and for the whole", v.calls == 2 * 2 * 501);
+    v.refuses = true, v.refused = 0, d.test = PEFT_PAIRED_BOOTSTRAP;
+    check("lists without a score", peft_paired(&d, &b) == PEFT_OK && v.refused > 2 && b.p_value > 0 && b.system_ci > 0);
+    v.refuses = false, d.score = NULL;
+    check("no callback", peft_paired(&d, &b) == PEFT_ERROR_ARGUMENT && strstr(peft_error(ctx), "score is NULL"));
+}
+
 static void test_paired(void) {
     make_lines();
     for (int metric = PEFT_PAIRED_BLEU; metric <= PEFT_PAIRED_ROUGE_LSUM; metric++) {
@@ -204,8 +244,20 @@ static void test_paired(void) {
     check("the same again", peft_paired(&d, &again) == PEFT_OK && memcmp(&r, &again, sizeof r) == 0);
     d.test = PEFT_PAIRED_RANDOMIZATION;
     check("by randomization", peft_paired(&d, &r) == PEFT_OK && near(r.p_value, 1.0 / 10001));
-    d.baseline_values = mixed, d.system_values = turned, d.count = 2;  // |difference| is 1 when exactly one line is swapped
-    check("no difference: half of the trials exceed it", peft_paired(&d, &r) == PEFT_OK && close_to(r.p_value, 0.5, 0.02) && near(r.baseline, r.system));
+    d.baseline_values = mixed, d.system_values = turned, d.count = 2;
+    check("no difference: every trial is as large", peft_paired(&d, &r) == PEFT_OK && near(r.p_value, 1) && near(r.baseline, r.system));
+    // two lines that both are better: of the four ways to swap them, none and both give the difference that was seen
+    d.baseline_values = zeros, d.system_values = ones;
+    check("two lines: p is one half", peft_paired(&d, &r) == PEFT_OK && close_to(r.p_value, 0.5, 0.02) && r.few);
+    d.count = 3;  // all or none of three: 2 of 8
+    check("three lines: p is a quarter", peft_paired(&d, &r) == PEFT_OK && close_to(r.p_value, 0.25, 0.02));
+    // sums of tenths in another order differ in their last digits and are ties all the same: of the 20 ways to swap 3 of 6, and none
+    double tenth[2][6] = {{0.1, 0.7, 0.2, 0.9, 0.3, 0.6}, {0.2, 0.8, 0.3, 1.0, 0.4, 0.7}};
+    d.baseline_values = tenth[0], d.system_values = tenth[1], d.count = 6;
+    check("ties of rounded sums", peft_paired(&d, &r) == PEFT_OK && close_to(r.p_value, 2.0 / 64, 0.01));
+    d.baseline_values = zeros, d.system_values = ones, d.count = 30;
+    check("thirty lines are not few", peft_paired(&d, &r) == PEFT_OK && !r.few);
+    test_paired_callback();
     d.metric = PEFT_PAIRED_BLEU, d.baseline = base, d.system = sys_, d.references = reference, d.count = LINES, d.reference_count = LINES + 1;
     check("mismatched counts", peft_paired(&d, &r) == PEFT_ERROR_ARGUMENT && strstr(peft_error(ctx), "40 predictions") && strstr(peft_error(ctx), "41"));
     d.count = 0, d.reference_count = 0;
@@ -247,6 +299,84 @@ static void test_platt(void) {
     d.context = ctx, d.confidence = confidence, d.correct = correct, d.count = 20;
     check("calibration", peft_calibration(&d, &before) == PEFT_OK && near(before.ece_width, (0.4 + 0.2) / 2));
     check("after Platt scaling", peft_platt_calibration(&d, &after, &a, &b) == PEFT_OK && close_to(after.ece_width, 0, 1e-6) && near(after.accuracy, before.accuracy));
+}
+
+// uncertainty-calibration's values: bins end half-way between the parts of np.array_split and hold what is not above; the accuracy of
+// the floor(n / 10) + 1 most confident.
+static void test_calibration(void) {
+    double confidence[37], tied[20];
+    int32_t correct[37], first[20], turns[20], all[20];
+    for (int i = 0; i < 37; i++) confidence[i] = i * 7 % 11 / 11.0, correct[i] = i * 5 % 7 < 4;
+    for (int i = 0; i < 20; i++) tied[i] = 0.9, first[i] = i < 10, turns[i] = i % 2 == 0, all[i] = 1;
+    peft_calibration_desc d;
+    peft_calibration_result r;
+    memset(&d, 0, sizeof d);
+    d.context = ctx, d.confidence = confidence, d.correct = correct, d.count = 37;
+    check("10 bins with ties", peft_calibration(&d, &r) == PEFT_OK && near(r.ece_mass, 0.33906633906633904));
+    check("selective accuracy", near(r.selective_accuracy, 0.5) && near(r.selective_area, 0.6511951442020483));
+    d.bins = 4;
+    check("4 bins", peft_calibration(&d, &r) == PEFT_OK && near(r.ece_mass, 0.24570024570024568));
+    d.bins = 0, d.count = 7;
+    check("fewer answers than bins", peft_calibration(&d, &r) == PEFT_OK && near(r.ece_mass, 0.48051948051948046));
+    d.confidence = tied, d.correct = first, d.count = 20;
+    check("all alike, right ones first", peft_calibration(&d, &r) == PEFT_OK && near(r.ece_mass, 0.4));
+    d.correct = turns;
+    check("all alike, in turns", peft_calibration(&d, &r) == PEFT_OK && near(r.ece_mass, 0.4));
+    double a = 1, b = 1;
+    d.correct = all;
+    check("all right: nothing is left", peft_platt_calibration(&d, &r, &a, &b) == PEFT_OK && r.ece_mass == 0 && r.ece_width == 0 && a == 0 && b == 0 && near(r.accuracy, 1));
+}
+
+// PEFT_ZERO is 0 where 0 means the default. The values are sacreBLEU's and scikit-learn's.
+static void test_zero(void) {
+    static const char *const said[] = {"the cat sat on the mat today", "a b c d"}, *const right[] = {"the cat is on a mat today", "a b x d"};
+    static const char *const part[] = {"a b"}, *const whole[] = {"a b c"}, *const turned[] = {"b a c"};
+    peft_bleu_desc bleu_d;
+    peft_bleu_result br;
+    peft_chrf_desc c;
+    peft_metric_result r;
+    memset(&bleu_d, 0, sizeof bleu_d);
+    bleu_d.context = ctx, bleu_d.predictions = said, bleu_d.references = right, bleu_d.count = 2, bleu_d.smoothing = PEFT_SMOOTH_FLOOR;
+    check("floor 0.1", peft_bleu(&bleu_d, &br) == PEFT_OK && close_to(br.score, 9.122775775916443, 1e-9));
+    bleu_d.smooth_value = PEFT_ZERO;
+    check("floor 0", peft_bleu(&bleu_d, &br) == PEFT_OK && br.score == 0 && strstr(br.signature, "floor[0.00]"));
+    bleu_d.smoothing = PEFT_SMOOTH_ADD_K;
+    check("add 0", peft_bleu(&bleu_d, &br) == PEFT_OK && br.score == 0);
+    bleu_d.smooth_value = 0;
+    check("add 1", peft_bleu(&bleu_d, &br) == PEFT_OK && close_to(br.score, 27.901593935858266, 1e-9));
+    bleu_d.smooth_value = -2;
+    check("a negative value", peft_bleu(&bleu_d, &br) == PEFT_ERROR_ARGUMENT);
+    memset(&c, 0, sizeof c);
+    c.context = ctx, c.predictions = said, c.references = right, c.count = 2, c.beta = PEFT_ZERO;
+    check("beta 0", peft_chrf(&c, &r) == PEFT_OK && close_to(r.score, 46.90330910919147, 1e-9));
+    c.word_order = 2;
+    check("beta 0 with words", peft_chrf(&c, &r) == PEFT_OK && close_to(r.score, 48.43505758946935, 1e-9));
+    c.beta = 0, c.char_order = PEFT_ZERO;
+    check("words alone", peft_chrf(&c, &r) == PEFT_OK && close_to(r.score, 53.03030303030303, 1e-9));
+    c.word_order = 0;
+    check("neither", peft_chrf(&c, &r) == PEFT_ERROR_ARGUMENT && strstr(peft_error(ctx), "neither"));
+    c.char_order = 0, c.beta = PEFT_ZERO, c.predictions = part, c.references = whole, c.count = 1;
+    check("all of it is in the reference", peft_chrf(&c, &r) == PEFT_OK && near(r.score, 100));
+    peft_text_desc t;
+    memset(&t, 0, sizeof t);
+    t.context = ctx, t.predictions = turned, t.references = whole, t.count = 1;
+    check("METEOR in another order", peft_meteor(&t, &r) == PEFT_OK && near(r.score, 0.5));
+    t.gamma = PEFT_ZERO;
+    check("without a penalty", peft_meteor(&t, &r) == PEFT_OK && near(r.score, 1));
+    t.predictions = part, t.alpha = PEFT_ZERO;  // P R / R: precision alone
+    check("alpha 0", peft_meteor(&t, &r) == PEFT_OK && near(r.score, 1));
+    t.gamma = 2;
+    check("a penalty above 1", peft_meteor(&t, &r) == PEFT_ERROR_ARGUMENT);
+    static const int32_t zeros[] = {0, 0, 1}, labels[] = {0, 1, 1};
+    peft_class_desc k;
+    peft_class_result kr;
+    memset(&k, 0, sizeof k);
+    k.context = ctx, k.predictions = zeros, k.labels = labels, k.count = 3, k.positive = PEFT_ZERO;
+    check("class 0 is the positive one", peft_classification(&k, &kr) == PEFT_OK && near(kr.binary.precision, 0.5) && near(kr.binary.recall, 1));
+    k.count = 1, k.predictions = labels, k.classes = 1;
+    check("and the only one", peft_classification(&k, &kr) == PEFT_OK && near(kr.binary.f1, 1));
+    k.positive = -3;
+    check("no class", peft_classification(&k, &kr) == PEFT_ERROR_ARGUMENT);
 }
 
 // ---- perturbations
@@ -542,6 +672,8 @@ int main(void) {
     test_perplexity();
     test_paired();
     test_platt();
+    test_calibration();
+    test_zero();
     test_perturb();
     test_harms();
     test_wordnet();

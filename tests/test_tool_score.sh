@@ -108,5 +108,56 @@ runs "METEOR" 0 $peft score meteor --predictions $work/a --references $work/b; h
 runs "METEOR with synonyms" 0 $peft score meteor --predictions $work/a --references $work/b --wordnet $work/dict; has "METEOR with synonyms" "^meteor  *0.9922"
 runs "no WordNet there" 1 $peft score meteor --predictions $work/a --references $work/b --wordnet $work/none; has "no WordNet there" "none/"
 
+# a file is what it is, whatever its name
+line='{"prediction":"completely wrong answer here","reference":"the cat sat on the mat"}'
+for name in a.json a.ndjson A.JSONL a.txt; do
+    printf '%s\n' "$line" > $work/$name
+    runs "records in $name" 0 $peft score bleu --predictions $work/$name --references $work/$name --json; has "records in $name" '"score":0,'
+done
+printf '[%s,\n %s]\n' "$line" "$line" > $work/list.json
+runs "an array of records" 0 $peft score accuracy --predictions $work/list.json --references $work/list.json --json; has "an array" '"score":0,'; has "an array" "n:2"
+printf 'prediction,reference\ncompletely wrong,right\n' > $work/p.csv
+runs "a table" 0 $peft score accuracy --predictions $work/p.csv --references $work/p.csv; has "a table" "^accuracy  *0.0000"
+printf 'prediction\treference\nwrong\tright\n' > $work/P.TSV
+runs "a table with tabs" 0 $peft score accuracy --predictions $work/P.TSV --references $work/P.TSV; has "a table with tabs" "^accuracy  *0.0000"
+printf '[laughs]\n{not JSON}\n' > $work/plain
+runs "texts in brackets" 0 $peft score accuracy --predictions $work/plain --references $work/plain; has "texts in brackets" "^accuracy  *1.0000"
+runs "a field that is missing" 1 $peft score accuracy --predictions $work/a.json --field said --references $work/a.json; has "its name" '"said"'; has "those that are there" "prediction reference"
+# a list of references is a list of references
+printf '{"prediction":"the cat sat on the mat","reference":["a","the cat sat on the mat"]}\n' > $work/refs.jsonl
+runs "a list" 0 $peft score bleu --predictions $work/refs.jsonl --references $work/refs.jsonl; has "a list" "^bleu  *100.0000   nrefs:2"
+printf '{"prediction":"Paris","answers":{"text":["Paris","Paris, France"],"answer_start":[1,1]}}\n{"prediction":"","answers":{"text":[],"answer_start":[]}}\n' > $work/squad.jsonl
+runs "SQuAD's layout" 0 $peft score squad --predictions $work/squad.jsonl --references $work/squad.jsonl; has "SQuAD's layout" "^exact_match  *1.0000"
+runs "the same, named" 0 $peft score squad --predictions $work/squad.jsonl --references $work/squad.jsonl --reference-field answers.text; has "named" "^exact_match  *1.0000"
+runs "no references for BLEU" 1 $peft score bleu --predictions $work/squad.jsonl --references $work/squad.jsonl; has "no references" "empty list"
+printf '{"prediction":"a b c d","reference":["a b c e","a b c d"]}\n{"prediction":"x y z w","reference":["x y z w"]}\n' > $work/uneven.jsonl
+runs "lists of different length" 2 $peft score cider --predictions $work/uneven.jsonl --references $work/uneven.jsonl; has "of different length" "as many references"
+# a field for each file
+printf '{"p":"a b c d","r1":"a b c d","r2":"x y z w"}\n' > $work/two.jsonl
+runs "two fields" 0 $peft score bleu --predictions $work/two.jsonl --field p --references $work/two.jsonl --reference-field r1 --references $work/two.jsonl --reference-field r2
+has "two fields" "^bleu  *100.0000   nrefs:2"
+runs "two fields, three files" 2 $peft score bleu --predictions $work/two.jsonl --field p --references $work/two.jsonl --references $work/two.jsonl --references $work/two.jsonl --reference-field r1 --reference-field r2
+has "two fields, three files" "once for each"
+# p-values of two lines; no star
+printf 'a b c d\nx y z w\n' > $work/nn; printf 'a b q d\nx y q w\n' > $work/oo
+runs "two lines" 0 $peft score bleu chrf nist meteor accuracy --predictions $work/nn --baseline $work/oo --references $work/nn; has "a warning" "2 lines are few"
+for m in bleu chrf meteor accuracy; do has "$m of two lines: one half" "^$m .* randomization p = 0\.[45][0-9]*   "; done
+# an explicit 0 is 0
+echo "b a c" > $work/h; echo "a b c" > $work/r1; echo "a b" > $work/h2
+runs "METEOR without its penalty" 0 $peft score meteor --gamma 0 --predictions $work/h --references $work/r1; has "without its penalty" "^meteor  *1.0000"
+runs "chrF's precision" 0 $peft score chrf --beta 0 --predictions $work/h2 --references $work/r1; has "precision" "^chrf  *100.0000"
+runs "words only" 0 $peft score chrf++ --char-order 0 --predictions $work/h2 --references $work/r1; has "words only" "nc:0|nw:2"
+runs "no smoothing" 0 $peft score bleu --smoothing floor --smooth-value 0 --predictions $work/h2 --references $work/r1; has "no smoothing" "floor\[0.00\]"
+runs "order 0" 2 $peft score bleu --max-order 0 --predictions $work/h2 --references $work/r1
+runs "a negative beta" 2 $peft score chrf --beta -1 --predictions $work/h2 --references $work/r1
+# only the positive label; more labels than a table of classes would hold
+printf '1\n1\n' > $work/ones
+runs "ones" 0 $peft score f1 --predictions $work/ones --references $work/ones; has "ones" "^f1  *1.0000"
+i=0; while [ $i -lt 1500 ]; do echo "answer $i"; i=$((i + 1)); done > $work/many
+runs "1500 different texts" 0 $peft score accuracy mcc --predictions $work/many --references $work/many; has "1500" "^accuracy  *1.0000 .*classes:1500"
+printf 'A cat. A dog.\n' > $work/split; printf 'A dog. A cat.\n' > $work/other
+runs "summaries as lines" 0 $peft score rouge --predictions $work/split --references $work/other; has "as lines" "^rougeLsum  *0.5000"
+runs "summaries in sentences" 0 $peft score rouge --split-summaries --predictions $work/split --references $work/other; has "in sentences" "^rougeLsum  *1.0000"
+
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]

@@ -6,23 +6,33 @@
 #include <math.h>
 
 static struct {
-    const char *predictions, *field, *reference_field, *baseline, *tokenizer, *smoothing, *wordnet, *positive, *words, *lines;
-    texts references;
-    bool stemmer, lower, effective, average, whitespace, normalized, no_punct, case_sensitive, asian;
+    const char *predictions, *field, *baseline, *tokenizer, *smoothing, *wordnet, *positive, *words, *lines;
+    texts references, reference_fields;
+    bool stemmer, split_summaries, lower, effective, average, whitespace, normalized, no_punct, case_sensitive, asian;
     int64_t bootstrap, samples, order, char_order, bins;
     double smooth_value, beta, alpha, gamma;
-} sc;
+} sc = {.order = INT64_MIN, .char_order = INT64_MIN, .bins = INT64_MIN, .smooth_value = NAN, .beta = NAN, .alpha = NAN, .gamma = NAN};
+
+// What was not given stays the library's default, and a 0 that was given is 0.
+static double real_setting(double v) {
+    return isnan(v) ? 0 : v == 0 ? PEFT_ZERO : v;
+}
+
+static int count_setting(int64_t v) {
+    return v == INT64_MIN ? 0 : v == 0 ? PEFT_ZERO : (int)v;
+}
 
 static const option score_options[] = {
-    {"predictions", OPTION_TEXT, &sc.predictions, "FILE", "one text per line, or .jsonl"},
+    {"predictions", OPTION_TEXT, &sc.predictions, "FILE", "one text per line, or records: .jsonl, .json, .ndjson, .csv, .tsv"},
     {"references", OPTION_TEXTS, &sc.references, "FILE", "the same; give it again for further references of each line"},
-    {"field", OPTION_TEXT, &sc.field, "NAME", "of JSON lines: the prediction (prediction)"},
-    {"reference-field", OPTION_TEXT, &sc.reference_field, "NAME", "of JSON lines: the reference (reference)"},
+    {"field", OPTION_TEXT, &sc.field, "NAME", "of records: the prediction (prediction)"},
+    {"reference-field", OPTION_TEXTS, &sc.reference_fields, "NAME", "of records: the reference, or a list of them (reference); once, or once for each --references"},
     {"baseline", OPTION_TEXT, &sc.baseline, "FILE", "another system's predictions: is the difference more than luck?"},
     {"samples", OPTION_INT, &sc.samples, "N", "of the paired tests (bootstrap 1000, randomization 10000)"},
     {"bootstrap", OPTION_INT, &sc.bootstrap, "N", "resamplings for a 95 % interval of each score (0: none)"},
     {"lines", OPTION_TEXT, &sc.lines, "FILE", "write the scores of every line too, as JSON lines"},
     {"stemmer", OPTION_FLAG, &sc.stemmer, "", "ROUGE with Porter stems"},
+    {"split-summaries", OPTION_FLAG, &sc.split_summaries, "", "rougeLsum: a sentence also ends behind . ! or ?"},
     {"lowercase", OPTION_FLAG, &sc.lower, "", "BLEU and chrF without case"},
     {"tokenizer", OPTION_TEXT, &sc.tokenizer, "NAME", "BLEU's words: 13a (default), intl, char, zh, none"},
     {"smoothing", OPTION_TEXT, &sc.smoothing, "NAME", "of BLEU: exp (default), floor, add-k, none"},
@@ -51,6 +61,8 @@ typedef struct pairs {
     const char **baseline;  // NULL: no other system to compare with
     int64_t count;
     int per;                // references per prediction; 0: none
+    bool uneven;            // some have fewer references than others, and repeat one
+    int64_t without;        // lines whose list of references is empty
 } pairs;
 
 // ---- output
@@ -84,7 +96,7 @@ static void print_paired(const char *name, const char *test, const peft_paired_r
         return;
     }
     printf("%-12s baseline %.4f, this %.4f (%+.4f), %s p = %.4f%s", name, r->baseline, r->system, r->system - r->baseline, test, r->p_value,
-           r->p_value < 0.05 && r->system != r->baseline ? " *" : "");
+           r->p_value < 0.05 && r->system != r->baseline && !r->few ? " *" : "");
     if (r->baseline_ci > 0 || r->system_ci > 0) printf("   95 %%: %.4f +- %.4f, %.4f +- %.4f", r->baseline_mean, r->baseline_ci, r->system_mean, r->system_ci);
     printf("   %s\n", r->signature);
 }
@@ -174,103 +186,15 @@ static peft_status score_mean(const pairs *p, const char *name, mean_metric metr
     return status;
 }
 
-// The same for metrics of a whole list that are no mean: each resampled list is scored anew.
-typedef struct drawn {
-    const int64_t *line;        // the list: which line,
-    const unsigned char *side;  // and whose prediction of it: 0 the baseline's, 1 the system's
-    int64_t count;
-} drawn;
-
-typedef bool (*score_drawn)(void *user, const drawn *list, double *out);  // false: such a list has no score
-
-typedef struct resampling {
-    int64_t *line;
-    unsigned char *side[2];
-    double *scores[2];
-    int64_t samples, kept;
-} resampling;
-
-static void resample(const pairs *p, peft_paired_test test, peft_rng *rng, resampling *w) {
-    for (int64_t i = 0; i < p->count; i++) {
-        double u = peft_rng_uniform(rng);
-        bool swap = test == PEFT_PAIRED_RANDOMIZATION && u < 0.5;
-        w->line[i] = test == PEFT_PAIRED_RANDOMIZATION ? i : (int64_t)(u * (double)p->count);
-        w->side[0][i] = swap;
-        w->side[1][i] = !swap;
-    }
-}
-
-static bool resampled_scores(const pairs *p, const resampling *w, score_drawn score, void *user, double out[2]) {
-    for (int k = 0; k < 2; k++) {
-        const drawn list = {w->line, w->side[k], p->count};
-        if (!score(user, &list, &out[k])) return false;
-    }
-    return true;
-}
-
-static int double_order(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static void resampled_interval(double *scores, int64_t n, double *mean, double *ci) {
-    *mean = 0;
-    for (int64_t i = 0; i < n; i++) *mean += scores[i] / (double)n;
-    qsort(scores, (size_t)n, sizeof(double), double_order);
-    *ci = (scores[n - n / 40 - 1] - scores[n / 40]) / 2;
-}
-
-// As peft_paired counts: of the bootstrap, differences beyond their mean.
-static void resampled_test(const pairs *p, peft_paired_test test, resampling *w, score_drawn score, void *user, peft_paired_result *r) {
-    peft_rng rng;
-    peft_rng_seed(&rng, s.seed ? (uint64_t)s.seed : 12345);
-    w->kept = 0;
-    for (int64_t k = 0; k < w->samples; k++) {
-        double out[2];
-        resample(p, test, &rng, w);
-        if (resampled_scores(p, w, score, user, out)) w->scores[0][w->kept] = out[0], w->scores[1][w->kept++] = out[1];
-    }
-    double mean = 0;
-    int64_t beyond = 0;
-    for (int64_t k = 0; k < w->kept && test == PEFT_PAIRED_BOOTSTRAP; k++) mean += fabs(w->scores[1][k] - w->scores[0][k]) / (double)w->kept;
-    for (int64_t k = 0; k < w->kept; k++) beyond += fabs(w->scores[1][k] - w->scores[0][k]) - mean > fabs(r->system - r->baseline);
-    r->p_value = (double)(beyond + 1) / (double)(w->kept + 1);
-    if (test == PEFT_PAIRED_BOOTSTRAP && w->kept > 0) {
-        resampled_interval(w->scores[0], w->kept, &r->baseline_mean, &r->baseline_ci);
-        resampled_interval(w->scores[1], w->kept, &r->system_mean, &r->system_ci);
-    }
-}
-
-static peft_status score_resampled(const pairs *p, const char *name, score_drawn score, void *user) {
-    static const char *const tests[] = {"bootstrap", "randomization"}, *const shorter[] = {"bs", "ar"};
-    if (!p->baseline && sc.bootstrap <= 0) return PEFT_OK;
-    size_t n = (size_t)p->count + 1;
-    resampling w = {.samples = !p->baseline ? sc.bootstrap : sc.samples > 0 ? sc.samples : 1000};
-    w.line = (int64_t *)malloc(n * sizeof(int64_t));
-    for (int k = 0; k < 2; k++) w.side[k] = (unsigned char *)malloc(n), w.scores[k] = (double *)malloc((size_t)(w.samples + 1) * sizeof(double));
-    bool ok = w.line && w.side[0] && w.side[1] && w.scores[0] && w.scores[1];
-    for (int64_t i = 0; ok && i < p->count; i++) w.line[i] = i, w.side[0][i] = 0, w.side[1][i] = 1;
-    double whole[2] = {0, 0};
-    if (ok && resampled_scores(p, &w, score, user, whole)) {
-        for (int k = 0; k < (p->baseline ? 2 : 1); k++) {
-            peft_paired_result r = {.baseline = whole[0], .system = whole[1]};
-            resampled_test(p, (peft_paired_test)k, &w, score, user, &r);
-            snprintf(r.signature, sizeof(r.signature), "paired|%s|%s:%lld|seed:%lld|n:%lld", name, shorter[k], (long long)w.kept, s.seed ? (long long)s.seed : 12345LL,
-                     (long long)p->count);
-            if (p->baseline) print_paired(name, tests[k], &r);
-            else print_interval(name, &r);
-        }
-    } else if (ok) {
-        fprintf(stderr, "peft score: %s has no value for the baseline: no test\n", name);
-    }
-    free(w.line);
-    for (int k = 0; k < 2; k++) free(w.side[k]), free(w.scores[k]);
-    return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
+// The same for metrics of a whole list that are no mean: `score` gives that of each resampled list.
+static peft_status score_resampled(const pairs *p, const char *name, peft_paired_score score, void *user) {
+    return score_versus(p, name, (peft_paired_desc){.metric = PEFT_PAIRED_SCORE, .score = score, .user = user, .name = name});
 }
 
 static peft_text_desc text_desc(const pairs *p, const char *const *predictions, double *values) {
     return (peft_text_desc){.context = s.ctx, .predictions = predictions, .references = p->references, .count = p->count, .references_per_prediction = p->per,
-                            .max_order = (int)sc.order, .alpha = sc.alpha, .beta = sc.beta, .gamma = sc.gamma, .pairs = values};
+                            .max_order = count_setting(sc.order), .alpha = real_setting(sc.alpha), .beta = real_setting(sc.beta),
+                            .gamma = real_setting(sc.gamma), .pairs = values};
 }
 
 typedef peft_status (*text_metric)(const peft_text_desc *desc, peft_metric_result *result);
@@ -282,14 +206,14 @@ typedef struct drawn_texts {
     text_metric metric;
 } drawn_texts;
 
-static bool texts_drawn(void *user, const drawn *list, double *out) {
+static bool texts_drawn(const int64_t *line, const unsigned char *side, int64_t count, double *out, void *user) {
     const drawn_texts *t = (const drawn_texts *)user;
     const pairs *p = t->p;
-    for (int64_t i = 0; i < list->count; i++) {
-        t->predictions[i] = (list->side[i] || !p->baseline ? p->predictions : p->baseline)[list->line[i]];
-        for (int k = 0; k < p->per; k++) t->references[i * p->per + k] = p->references[list->line[i] * p->per + k];
+    for (int64_t i = 0; i < count; i++) {
+        t->predictions[i] = side[i] || !p->baseline ? p->predictions[line[i]] : p->baseline[line[i]];
+        for (int k = 0; k < p->per; k++) t->references[i * p->per + k] = p->references[line[i] * p->per + k];
     }
-    const pairs sample = {.predictions = t->predictions, .references = t->references, .count = list->count, .per = p->per};
+    const pairs sample = {.predictions = t->predictions, .references = t->references, .count = count, .per = p->per};
     const peft_text_desc desc = text_desc(&sample, sample.predictions, NULL);
     peft_metric_result r;
     if (t->metric(&desc, &r)) return false;
@@ -313,7 +237,7 @@ static peft_status score_rouge(const pairs *p) {
     peft_rouge_result r;
     peft_rouge_scores *each = sc.lines ? (peft_rouge_scores *)malloc((size_t)(p->count + 1) * sizeof(peft_rouge_scores)) : NULL;
     peft_status status = peft_rouge(&(peft_rouge_desc){.context = s.ctx, .predictions = p->predictions, .references = p->references, .count = p->count,
-                                                       .references_per_prediction = p->per, .use_stemmer = sc.stemmer,
+                                                       .references_per_prediction = p->per, .use_stemmer = sc.stemmer, .split_summaries = sc.split_summaries,
                                                        .bootstrap_samples = (int)sc.bootstrap, .seed = (uint64_t)s.seed, .pairs = each}, &r);
     const peft_prf *mean[] = {&r.mean.rouge1, &r.mean.rouge2, &r.mean.rougeL, &r.mean.rougeLsum}, *low[] = {&r.low.rouge1, &r.low.rouge2, &r.low.rougeL, &r.low.rougeLsum},
                    *high[] = {&r.high.rouge1, &r.high.rouge2, &r.high.rougeL, &r.high.rougeLsum};
@@ -334,7 +258,7 @@ static peft_status score_rouge(const pairs *p) {
         }
     }
     free(each);
-    const peft_rouge_desc settings = {.use_stemmer = sc.stemmer};
+    const peft_rouge_desc settings = {.use_stemmer = sc.stemmer, .split_summaries = sc.split_summaries};
     for (int i = 0; i < 4 && !status && p->baseline; i++)
         status = score_versus(p, names[i], (peft_paired_desc){.metric = (peft_paired_metric)(PEFT_PAIRED_ROUGE_1 + i), .rouge = &settings});
     return status;
@@ -350,7 +274,7 @@ static const char *const bleu_tokenizers[] = {"13a", "intl", "char", "zh", "none
 
 static peft_bleu_desc bleu_desc(const pairs *p) {
     return (peft_bleu_desc){.context = s.ctx, .predictions = p->predictions, .references = p->references, .count = p->count, .references_per_prediction = p->per,
-                            .lowercase = sc.lower, .smooth_value = sc.smooth_value, .max_order = (int)sc.order, .effective_order = sc.effective,
+                            .lowercase = sc.lower, .smooth_value = real_setting(sc.smooth_value), .max_order = count_setting(sc.order), .effective_order = sc.effective,
                             .average_precision = sc.average, .tokenizer = (peft_tokenizer_kind)choice_of(sc.tokenizer, bleu_tokenizers, COUNT(bleu_tokenizers)),
                             .smoothing = (peft_bleu_smoothing)choice_of(sc.smoothing, bleu_smoothings, COUNT(bleu_smoothings))};
 }
@@ -381,8 +305,8 @@ static peft_status score_bleu(const pairs *p) {
 static peft_status score_chrf_words(const pairs *p, const char *name, int word_order) {
     peft_metric_result r;
     const peft_chrf_desc desc = {.context = s.ctx, .predictions = p->predictions, .references = p->references, .count = p->count,
-                                 .references_per_prediction = p->per, .lowercase = sc.lower, .word_order = word_order, .char_order = (int)sc.char_order,
-                                 .beta = sc.beta, .whitespace = sc.whitespace, .sentences = line_column(p, name)};
+                                 .references_per_prediction = p->per, .lowercase = sc.lower, .word_order = word_order, .char_order = count_setting(sc.char_order),
+                                 .beta = real_setting(sc.beta), .whitespace = sc.whitespace, .sentences = line_column(p, name)};
     peft_status status = peft_chrf(&desc, &r);
     if (!status) score_line(name, r.score, r.signature);
     return status ? status : score_versus(p, name, (peft_paired_desc){.metric = PEFT_PAIRED_CHRF, .chrf = &desc});
@@ -401,8 +325,16 @@ static peft_status score_ter(const pairs *p) {
     return status ? status : score_versus(p, "ter", (peft_paired_desc){.metric = PEFT_PAIRED_TER, .ter = &desc});
 }
 
+// For metrics that a reference changes which is there twice.
+static peft_status even_references(const pairs *p, const char *metric) {
+    if (!p->uneven) return PEFT_OK;
+    fprintf(stderr, "peft score: %s needs as many references for each line\n", metric);
+    return PEFT_ERROR_ARGUMENT;
+}
+
 static peft_status score_nist(const pairs *p) {
     peft_metric_result r;
+    if (even_references(p, "nist")) return PEFT_ERROR_ARGUMENT;
     peft_text_desc desc = text_desc(p, p->predictions, NULL);
     peft_status status = peft_nist(&desc, &r);
     if (!status) score_line("nist", r.score, r.signature);
@@ -450,7 +382,10 @@ static peft_status mean_squad(const pairs *p, const char *const *predictions, do
 }
 
 static peft_status score_meteor(const pairs *p) { return score_mean(p, "meteor", mean_meteor); }
-static peft_status score_cider(const pairs *p) { return score_mean(p, "cider", mean_cider); }
+static peft_status score_cider(const pairs *p) {
+    peft_status status = even_references(p, "cider");
+    return status ? status : score_mean(p, "cider", mean_cider);
+}
 static peft_status score_coco_rouge(const pairs *p) { return score_mean(p, "coco_rouge", mean_coco_rouge); }
 static peft_status score_squad(const pairs *p) { return score_mean(p, "token_f1", mean_squad); }
 
@@ -468,13 +403,11 @@ static peft_status score_coco_bleu(const pairs *p) {
 
 // ---- labels
 
-enum { LABEL_CLASSES = 1000 };
-
 typedef struct labels {
     int32_t *side[2], *references;  // of the baseline (the predictions again where there is none) and of the system
     int32_t *drawn, *expected;      // of a resampled list
     const char **names;             // of the classes: in order (numbers as numbers), the positive one last
-    int classes, positive;          // positive -1: there is none
+    int classes, sorted, positive;  // sorted: how many of the names are in order; positive -1: there is none
     bool mcc;                       // what a resampled list is asked for: this, or F1 (of the positive class, else macro)
 } labels;
 
@@ -491,24 +424,16 @@ static int label_order(const void *a, const void *b) {
     const char *x = *(const char *const *)a, *y = *(const char *const *)b;
     char *end_x, *end_y;
     double p = strtod(x, &end_x), q = strtod(y, &end_y);
-    if (*x && *y && !*end_x && !*end_y && p != q) return p < q ? -1 : 1;
+    bool number_x = *x && !*end_x && p == p, number_y = *y && !*end_y && q == q;
+    if (number_x != number_y) return number_x ? -1 : 1;
+    if (number_x && p != q) return p < q ? -1 : 1;
     return strcmp(x, y);
 }
 
 static int32_t label_index(const labels *l, const char *name) {
-    for (int k = 0; k < l->classes; k++)
-        if (strcmp(l->names[k], name) == 0) return k;
-    return -1;
-}
-
-static peft_status labels_add(labels *l, const char *name) {
-    if (label_index(l, name) >= 0) return PEFT_OK;
-    if (l->classes == LABEL_CLASSES) {
-        fprintf(stderr, "peft score: more than %d different labels: are these labels?\n", LABEL_CLASSES);
-        return PEFT_ERROR_ARGUMENT;
-    }
-    l->names[l->classes++] = name;
-    return PEFT_OK;
+    const char **at = (const char **)bsearch(&name, (void *)l->names, (size_t)l->sorted, sizeof(char *), label_order);
+    if (at) return (int32_t)(at - l->names);
+    return l->classes > l->sorted && strcmp(l->names[l->sorted], name) == 0 ? l->sorted : -1;
 }
 
 static peft_status labels_alloc(labels *l, int64_t count) {
@@ -518,7 +443,7 @@ static peft_status labels_alloc(labels *l, int64_t count) {
         *lists[k] = (int32_t *)malloc((size_t)(count + 1) * sizeof(int32_t));
         ok = ok && *lists[k];
     }
-    l->names = (const char **)malloc(LABEL_CLASSES * sizeof(char *));
+    l->names = (const char **)malloc((size_t)(3 * count + 1) * sizeof(char *));
     return ok && l->names ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
@@ -526,13 +451,16 @@ static peft_status labels_alloc(labels *l, int64_t count) {
 static peft_status labels_read(const pairs *p, labels *l) {
     const char **baseline = p->baseline ? p->baseline : p->predictions;
     peft_status status = labels_alloc(l, p->count);
-    for (int64_t i = 0; i < p->count && !status; i++) {
-        status = labels_add(l, p->references[i]);
-        if (!status) status = labels_add(l, p->predictions[i]);
-        if (!status) status = labels_add(l, baseline[i]);
-    }
     if (status) return status;
-    qsort((void *)l->names, (size_t)l->classes, sizeof(char *), label_order);
+    for (int64_t i = 0; i < p->count; i++) {
+        l->names[3 * i] = p->references[i];
+        l->names[3 * i + 1] = p->predictions[i];
+        l->names[3 * i + 2] = baseline[i];
+    }
+    qsort((void *)l->names, 3 * (size_t)p->count, sizeof(char *), label_order);
+    for (int64_t i = 0; i < 3 * p->count; i++)
+        if (i == 0 || strcmp(l->names[i], l->names[l->classes - 1]) != 0) l->names[l->classes++] = l->names[i];
+    l->sorted = l->classes;
     l->positive = label_index(l, sc.positive ? sc.positive : "1");
     if (sc.positive && l->positive < 0) {
         fprintf(stderr, "peft score: no line is \"%s\"\n", sc.positive);
@@ -542,6 +470,7 @@ static peft_status labels_read(const pairs *p, labels *l) {
         const char *name = l->names[l->positive];
         memmove((void *)(l->names + l->positive), (void *)(l->names + l->positive + 1), (size_t)(l->classes - 1 - l->positive) * sizeof(char *));
         l->names[l->positive = l->classes - 1] = name;
+        l->sorted--;
     }
     for (int64_t i = 0; i < p->count; i++) {
         l->side[0][i] = label_index(l, baseline[i]);
@@ -558,20 +487,21 @@ static peft_status one_reference(const pairs *p, const char *metric) {
 }
 
 static peft_status labels_score(const labels *l, const int32_t *predictions, const int32_t *references, int64_t count, peft_class_result *r) {
-    int positive = l->positive > 0 ? l->positive : 1;
+    int positive = l->positive >= 0 ? l->positive : 1;
     return peft_classification(&(peft_class_desc){.context = s.ctx, .predictions = predictions, .labels = references, .count = count,
-                                                  .classes = l->classes > positive ? l->classes : positive + 1, .positive = positive}, r);
+                                                  .classes = l->classes > positive ? l->classes : positive + 1,
+                                                  .positive = positive ? positive : PEFT_ZERO}, r);
 }
 
-static bool labels_drawn(void *user, const drawn *list, double *out) {
+static bool labels_drawn(const int64_t *line, const unsigned char *side, int64_t count, double *out, void *user) {
     const labels *l = (const labels *)user;
     peft_class_result r;
-    for (int64_t i = 0; i < list->count; i++) {
-        l->drawn[i] = l->side[list->side[i]][list->line[i]];
-        l->expected[i] = l->references[list->line[i]];
+    for (int64_t i = 0; i < count; i++) {
+        l->drawn[i] = l->side[side[i]][line[i]];
+        l->expected[i] = l->references[line[i]];
     }
-    if (labels_score(l, l->drawn, l->expected, list->count, &r)) return false;
-    *out = l->mcc ? r.mcc : l->positive > 0 ? r.binary.f1 : r.macro.f1;
+    if (labels_score(l, l->drawn, l->expected, count, &r)) return false;
+    *out = l->mcc ? r.mcc : l->positive >= 0 ? r.binary.f1 : r.macro.f1;
     return true;
 }
 
@@ -591,7 +521,7 @@ static peft_status score_labels(const pairs *p, label_metric metric) {
     peft_status status = one_reference(p, names[metric]);
     if (!status) status = labels_read(p, &l);
     if (!status) status = labels_score(&l, l.side[1], l.references, p->count, &r);
-    bool binary = l.positive > 0;
+    bool binary = l.positive >= 0;
     if (!status && metric == LABEL_F1) {
         if (binary) print_f1("f1", &r.binary, r.signature);
         print_f1("f1_micro", &r.micro, r.signature);
@@ -662,23 +592,23 @@ static peft_status numbers_score(const numbers *n, const double *x, const double
     for (int64_t i = 0; i < count; i++) n->truth[i] = y[i] != 0;
     if (n->metric == NUMBER_AUC) return peft_auc(s.ctx, x, n->truth, count, out);
     peft_calibration_result r;
-    peft_status status = peft_calibration(&(peft_calibration_desc){.context = s.ctx, .confidence = x, .correct = n->truth, .count = count, .bins = (int)sc.bins}, &r);
+    peft_status status = peft_calibration(&(peft_calibration_desc){.context = s.ctx, .confidence = x, .correct = n->truth, .count = count, .bins = count_setting(sc.bins)}, &r);
     *out = r.ece_width;
     return status;
 }
 
-static bool numbers_drawn(void *user, const drawn *list, double *out) {
+static bool numbers_drawn(const int64_t *line, const unsigned char *side, int64_t count, double *out, void *user) {
     const numbers *n = (const numbers *)user;
-    for (int64_t i = 0; i < list->count; i++) {
-        n->drawn[i] = n->side[list->side[i]][list->line[i]];
-        n->expected[i] = n->references[list->line[i]];
+    for (int64_t i = 0; i < count; i++) {
+        n->drawn[i] = n->side[side[i]][line[i]];
+        n->expected[i] = n->references[line[i]];
     }
-    return numbers_score(n, n->drawn, n->expected, list->count, out) == PEFT_OK;
+    return numbers_score(n, n->drawn, n->expected, count, out) == PEFT_OK;
 }
 
 static void calibration_print(const numbers *n, int64_t count) {
     peft_calibration_result r;
-    peft_calibration_desc desc = {.context = s.ctx, .confidence = n->side[1], .correct = n->truth, .count = count, .bins = (int)sc.bins};
+    peft_calibration_desc desc = {.context = s.ctx, .confidence = n->side[1], .correct = n->truth, .count = count, .bins = count_setting(sc.bins)};
     if (peft_calibration(&desc, &r)) return;
     score_line("ece_mass", r.ece_mass, r.signature);
     score_line("brier", r.brier, r.signature);
@@ -698,7 +628,7 @@ static peft_status score_numbers(const pairs *p, number_metric metric) {
     if (!status) status = numbers_open(p, &n);
     if (!status) status = numbers_score(&n, n.side[1], n.references, p->count, &value);
     snprintf(signature, sizeof(signature), "%s|n:%lld", name, (long long)p->count);
-    if (metric == NUMBER_ECE) snprintf(signature, sizeof(signature), "calibration|n:%lld|bins:%d", (long long)p->count, sc.bins ? (int)sc.bins : 10);
+    if (metric == NUMBER_ECE) snprintf(signature, sizeof(signature), "calibration|n:%lld|bins:%d", (long long)p->count, sc.bins > 0 ? (int)sc.bins : 10);
     if (!status) score_line(name, value, signature);
     if (!status && metric == NUMBER_ECE) calibration_print(&n, p->count);
     if (!status) status = score_resampled(p, name, numbers_drawn, &n);
@@ -777,31 +707,234 @@ static const struct {
                {"calibration", score_calibration, false}, {"diversity", score_diversity, true}, {"bias", score_bias, true},
                {"toxicity", score_toxicity, true}};
 
-// A file that must have as many texts as the predictions.
-static int score_read_like(const char *path, const char *field, int64_t count, text_list *out) {
-    int code = read_texts(path, field, out);
-    if (code || out->count == count) return code;
-    fprintf(stderr, "peft score: %s has %lld texts, %s has %lld\n", sc.predictions, (long long)count, path, (long long)out->count);
+// ---- files: lines, or records by their names or by what is in them; a value may be a list of texts
+
+typedef struct column {
+    peft__arena arena;
+    const char **items;
+    int64_t *ends, count, size, room;  // texts of line i: ends[i - 1] .. ends[i]; size: of all lines
+} column;
+
+static bool column_add(column *c, const char *text, size_t n) {
+    if (c->size == c->room) {
+        int64_t room = 2 * c->room + 64;
+        const char **items = (const char **)realloc((void *)c->items, (size_t)room * sizeof(char *));
+        if (!items) return false;
+        c->items = items;
+        c->room = room;
+    }
+    c->items[c->size] = peft__arena_strdup(&c->arena, text, n);
+    return c->items[c->size++] != NULL;
+}
+
+static void column_free(column *c) {
+    if (c->arena.ctx) peft__arena_free(&c->arena);
+    free((void *)c->items);
+    free(c->ends);
+    memset(c, 0, sizeof(*c));
+}
+
+// The value that a record has under the first of the names that it knows.
+static const peft__json *column_value(const peft__json *record, const char *const *names) {
+    for (int k = 0; names[k]; k++) {
+        const peft__json *v = peft__json_get(record, names[k]);
+        const char *at = names[k], *end = at + strlen(at);
+        if (!v) v = record;
+        else at = end;
+        for (bool first = true; v && at < end; first = false) v = peft__json_step(v, &at, end, first);
+        if (v && v->type == PEFT__JSON_OBJECT && peft__json_get(v, "text")) v = peft__json_get(v, "text");  // SQuAD's answers
+        if (v && v != record) return v;
+    }
+    return NULL;
+}
+
+static int column_record(column *c, const char *path, int64_t line, const peft__json *record, const char *const *names) {
+    const peft__json *v = column_value(record, names);
+    if (!v || v->type == PEFT__JSON_OBJECT || v->type == PEFT__JSON_NULL) {
+        fprintf(stderr, "peft score: %s, record %lld has no text \"%s\"; its fields:", path, (long long)line, names[0]);
+        for (const peft__json *f = record->type == PEFT__JSON_OBJECT ? record->child : NULL; f; f = f->next) fprintf(stderr, " %.*s", (int)f->key_length, f->key);
+        fprintf(stderr, "\n");
+        return EXIT_DATA;
+    }
+    bool list = v->type == PEFT__JSON_ARRAY;
+    for (const peft__json *e = list ? v->child : v; e; e = list ? e->next : NULL) {
+        peft__field f;
+        memset(&f, 0, sizeof(f));
+        peft__field_from_json(&f, e);
+        if (e->type == PEFT__JSON_ARRAY || e->type == PEFT__JSON_OBJECT || e->type == PEFT__JSON_NULL || memchr(f.text, 0, f.size)) {
+            fprintf(stderr, "peft score: %s, record %lld: \"%s\" is not a text or a list of texts\n", path, (long long)line, names[0]);
+            return EXIT_DATA;
+        }
+        if (!column_add(c, f.text, f.size)) return EXIT_MEMORY;
+    }
+    c->ends[c->count++] = c->size;
+    return EXIT_OK;
+}
+
+// Whether every line that is not blank is an object with such a field: a file of records that is named otherwise.
+static bool column_is_records(char *const *lines, int64_t count, const char *const *names) {
+    bool any = false, all = true;
+    for (int64_t i = 0; i < count && all; i++) {
+        peft__arena a;
+        peft__json *record = NULL;
+        const char *text = lines[i] + strspn(lines[i], " \t");
+        if (!*text) continue;
+        if (*text != '{') return false;
+        peft__arena_init(&a, s.ctx);
+        all = !peft__json_parse(s.ctx, &a, text, strlen(text), "", &record) && column_value(record, names);
+        any = any || all;
+        peft__arena_free(&a);
+    }
+    return any && all;
+}
+
+// JSON: an object per line, or an array of objects.
+static int column_json(column *c, const char *path, char *text, size_t size, char *const *lines, int64_t count, const char *const *names) {
+    peft__json *root = NULL;
+    int code = EXIT_OK;
+    if (text[strspn(text, " \t\r\n")] == '[') {
+        if (peft__json_parse(s.ctx, &c->arena, text, size, path, &root)) return fail(PEFT_ERROR_FORMAT);
+        if (!(c->ends = (int64_t *)malloc((root->length + 1) * sizeof(int64_t)))) return EXIT_MEMORY;
+        for (const peft__json *v = root->child; v && !code; v = v->next) code = column_record(c, path, c->count + 1, v, names);
+        return code;
+    }
+    for (int64_t i = 0; i < count && !code; i++) {
+        if (!lines[i][strspn(lines[i], " \t")]) continue;
+        if (peft__json_parse(s.ctx, &c->arena, lines[i], strlen(lines[i]), path, &root)) {
+            fprintf(stderr, "peft score: %s, line %lld: %s\n", path, (long long)i + 1, peft_error(s.ctx));
+            return EXIT_DATA;
+        }
+        code = column_record(c, path, c->count + 1, root, names);
+    }
+    return code;
+}
+
+static int column_table(column *c, const char *path, const char *name) {
+    char pattern[256];
+    peft_dataset *data;
+    snprintf(pattern, sizeof(pattern), "{{%s}}", name);
+    peft_status status = peft_dataset_load(&(peft_dataset_desc){.context = s.ctx, .path = path, .prompt = pattern, .completion = ""}, &data);
+    if (status) return fail(status);
+    int64_t n = peft_dataset_count(data);
+    bool ok = (c->ends = (int64_t *)malloc((size_t)(n + 1) * sizeof(int64_t))) != NULL;
+    for (; ok && c->count < n; c->ends[c->count++] = c->size) ok = column_add(c, peft_dataset_prompt(data, c->count), strlen(peft_dataset_prompt(data, c->count)));
+    peft_dataset_destroy(data);
+    return ok ? EXIT_OK : EXIT_MEMORY;
+}
+
+static bool suffix_is(const char *path, const char *const *suffixes) {
+    for (int k = 0; suffixes[k]; k++) {
+        size_t n = strlen(path), m = strlen(suffixes[k]), i = 0;
+        while (n >= m && i < m && peft__lower(path[n - m + i]) == suffixes[k][i]) i++;
+        if (n >= m && i == m) return true;
+    }
+    return false;
+}
+
+// names: of the field, the usual ones where the user names none; NULL behind the last.
+static int column_read(const char *path, const char *field, const char *const *usual, column *c) {
+    static const char *const json[] = {".jsonl", ".ndjson", ".json", NULL}, *const table[] = {".csv", ".tsv", NULL};
+    const char *const given[] = {field, NULL}, *const *names = field ? given : usual;
+    memset(c, 0, sizeof(*c));
+    peft__arena_init(&c->arena, s.ctx);
+    if (suffix_is(path, table)) return column_table(c, path, names[0]);
+    size_t size = 0;
+    int64_t count = 0;
+    char *text = read_file(path, &size), *copy = text ? (char *)malloc(size + 1) : NULL, **lines = NULL;
+    int code = text ? EXIT_OK : EXIT_DATA;
+    size_t mark = text && size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;  // some editors begin UTF-8 with a mark
+    if (!code && memchr(text, 0, size)) {
+        fprintf(stderr, "peft score: %s: a NUL byte: not a text file\n", path);
+        code = EXIT_DATA;
+    }
+    if (copy) memcpy(copy, text, size), copy[size] = 0;
+    if (!code && (!copy || !(lines = split_lines(text + mark, size - mark, &count)))) code = EXIT_MEMORY;
+    if (!code && (suffix_is(path, json) || field || column_is_records(lines, count, names))) {
+        c->ends = (int64_t *)malloc((size_t)(count + 1) * sizeof(int64_t));
+        bool array = copy[mark + strspn(copy + mark, " \t\r\n")] == '[';
+        if (array) free(c->ends), c->ends = NULL;
+        code = c->ends || array ? column_json(c, path, copy + mark, size - mark, lines, count, names) : EXIT_MEMORY;
+    } else if (!code) {
+        c->ends = (int64_t *)malloc((size_t)(count + 1) * sizeof(int64_t));
+        for (int64_t i = 0; i < count && !code; i++) {
+            code = c->ends && column_add(c, lines[i], strlen(lines[i])) ? EXIT_OK : EXIT_MEMORY;
+            if (!code) c->ends[c->count++] = c->size;
+        }
+    }
+    free(lines);
+    free(text);
+    free(copy);
+    return code;
+}
+
+// Of predictions: one text a line.
+static int column_single(const char *path, const column *c) {
+    for (int64_t i = 0; i < c->count; i++)
+        if (c->ends[i] != i + 1) {
+            fprintf(stderr, "peft score: %s, record %lld: a prediction is one text, not a list\n", path, (long long)i + 1);
+            return EXIT_DATA;
+        }
+    return EXIT_OK;
+}
+
+static int same_count(const char *path, int64_t count, const column *c) {
+    if (c->count == count) return EXIT_OK;
+    fprintf(stderr, "peft score: %s has %lld texts, %s has %lld\n", sc.predictions, (long long)count, path, (long long)c->count);
     return EXIT_DATA;
 }
 
-static int score_read(text_list *predictions, text_list *baseline, text_list *references, pairs *p) {
-    int code = read_texts(sc.predictions, sc.field, predictions);
-    if (!code && sc.baseline) code = score_read_like(sc.baseline, sc.field, predictions->count, baseline);
-    for (int r = 0; r < sc.references.count && !code; r++) {
-        const char *path = sc.references.items[r];
-        code = score_read_like(path, sc.reference_field ? sc.reference_field : ends_with(path, ".jsonl") ? "reference" : NULL, predictions->count, &references[r]);
+// References of all files side by side. Where a list is shorter than another one its last text comes again, and an empty one is
+// the empty text: SQuAD's question without an answer.
+static int score_references(column *files, pairs *p) {
+    for (int r = 0; r < sc.references.count; r++) {
+        int64_t longest = 1, shortest = INT64_MAX, begin = 0;
+        for (int64_t i = 0; i < p->count; begin = files[r].ends[i++]) {
+            int64_t n = files[r].ends[i] - begin;
+            longest = n > longest ? n : longest;
+            shortest = n < shortest ? n : shortest;
+            p->without += n == 0;
+        }
+        if (longest > 1000) {
+            fprintf(stderr, "peft score: %s: %lld references of one line\n", sc.references.items[r], (long long)longest);
+            return EXIT_DATA;
+        }
+        p->uneven = p->uneven || (p->count > 0 && shortest != longest);
+        p->per += (int)longest;
     }
-    if (code) return code;
-    p->count = predictions->count;
-    p->per = sc.references.count;
-    p->predictions = (const char **)predictions->items;
-    p->baseline = sc.baseline ? (const char **)baseline->items : NULL;
-    p->references = (const char **)calloc((size_t)(p->count * p->per) + 1, sizeof(char *));
+    p->references = (const char **)calloc((size_t)p->count * (size_t)p->per + 1, sizeof(char *));
     if (!p->references) return EXIT_MEMORY;
-    for (int64_t i = 0; i < p->count; i++)
-        for (int r = 0; r < p->per; r++) p->references[i * p->per + r] = references[r].items[i];
+    int at = 0;
+    for (int r = 0; r < sc.references.count; r++) {
+        int64_t longest = 1, begin = 0;
+        for (int64_t i = 0; i < p->count; begin = files[r].ends[i++]) longest = files[r].ends[i] - begin > longest ? files[r].ends[i] - begin : longest;
+        begin = 0;
+        for (int64_t i = 0; i < p->count; begin = files[r].ends[i++])
+            for (int64_t k = 0, n = files[r].ends[i] - begin; k < longest; k++)
+                p->references[i * p->per + at + k] = n ? files[r].items[begin + (k < n ? k : n - 1)] : "";
+        at += (int)longest;
+    }
     return EXIT_OK;
+}
+
+static int score_read(column *predictions, column *baseline, column *references, pairs *p) {
+    static const char *const usual[] = {"prediction", NULL}, *const usual_references[] = {"reference", "references", "answers", NULL};
+    int code = column_read(sc.predictions, sc.field, usual, predictions);
+    if (!code) code = column_single(sc.predictions, predictions);
+    p->count = predictions->count;
+    if (!code && sc.baseline) {
+        code = column_read(sc.baseline, sc.field, usual, baseline);
+        if (!code) code = column_single(sc.baseline, baseline);
+        if (!code) code = same_count(sc.baseline, p->count, baseline);
+    }
+    for (int r = 0; r < sc.references.count && !code; r++) {
+        const texts *fields = &sc.reference_fields;
+        const char *field = fields->count == 0 ? NULL : fields->items[fields->count == 1 ? 0 : r];
+        code = column_read(sc.references.items[r], field, usual_references, &references[r]);
+        if (!code) code = same_count(sc.references.items[r], p->count, &references[r]);
+    }
+    p->predictions = predictions->items;
+    p->baseline = sc.baseline ? baseline->items : NULL;
+    return code ? code : score_references(references, p);
 }
 
 static int score_check(void) {
@@ -815,9 +948,12 @@ static int score_check(void) {
         if (!metrics[i].alone && !sc.references.count) return wrong("%s needs --references FILE", metrics[i].name);
         if (metrics[i].alone && sc.baseline) return wrong("%s has no paired test: leave out --baseline", metrics[i].name);
     }
-    if (sc.order < 0 || sc.order > PEFT_BLEU_ORDERS) return wrong("--max-order %lld is not 1..%d", (long long)sc.order, PEFT_BLEU_ORDERS);
-    if (sc.char_order < 0 || sc.char_order > 16) return wrong("--char-order %lld is not 1..16", (long long)sc.char_order);
-    if (sc.bins < 0 || sc.bins > 100000) return wrong("--bins %lld is not 1..100000", (long long)sc.bins);
+    if (sc.order != INT64_MIN && (sc.order < 1 || sc.order > PEFT_BLEU_ORDERS)) return wrong("--max-order %lld is not 1..%d", (long long)sc.order, PEFT_BLEU_ORDERS);
+    if (sc.char_order != INT64_MIN && (sc.char_order < 0 || sc.char_order > 16)) return wrong("--char-order %lld is not 0..16", (long long)sc.char_order);
+    if (sc.smooth_value < 0 || sc.beta < 0 || sc.alpha < 0 || sc.gamma < 0) return wrong("--smooth-value, --beta, --alpha and --gamma are not negative");
+    if (sc.reference_fields.count > 1 && sc.reference_fields.count != sc.references.count)
+        return wrong("--reference-field is given %d times for %d files: give it once, or once for each", sc.reference_fields.count, sc.references.count);
+    if (sc.bins != INT64_MIN && (sc.bins < 1 || sc.bins > 100000)) return wrong("--bins %lld is not 1..100000", (long long)sc.bins);
     if (sc.samples < 0 || sc.bootstrap < 0 || sc.samples > INT32_MAX || sc.bootstrap > INT32_MAX) return wrong("--samples and --bootstrap are numbers of samples");
     if (choice_of(sc.tokenizer, bleu_tokenizers, COUNT(bleu_tokenizers)) < 0) return wrong("--tokenizer %s is not 13a, intl, char, zh or none", sc.tokenizer);
     if (choice_of(sc.smoothing, bleu_smoothings, COUNT(bleu_smoothings)) < 0) return wrong("--smoothing %s is not exp, floor, add-k or none", sc.smoothing);
@@ -827,21 +963,28 @@ static int score_check(void) {
 static int run_score(void) {
     int code = score_check();
     if (code) return code;
-    text_list predictions = {0}, baseline = {0}, *references = (text_list *)calloc((size_t)sc.references.count + 1, sizeof(text_list));
+    column predictions = {0}, baseline = {0}, *references = (column *)calloc((size_t)sc.references.count + 1, sizeof(column));
     pairs p = {0};
     code = references ? score_read(&predictions, &baseline, references, &p) : EXIT_MEMORY;
+    if (!code && (sc.baseline || sc.bootstrap > 0) && p.count < PEFT_PAIRED_FEW && !s.quiet)
+        fprintf(stderr, "peft score: %lld lines are few: below %d neither p-values nor intervals mean much\n", (long long)p.count, PEFT_PAIRED_FEW);
     for (int k = 0; k < s.rest.count && !code; k++)
         for (int i = 0; i < COUNT(metrics) && !code; i++)
             if (strcmp(metrics[i].name, s.rest.items[k]) == 0) {
+                if (p.without && metrics[i].run != score_squad && !metrics[i].alone) {
+                    fprintf(stderr, "peft score: %s: %lld lines have an empty list of references\n", metrics[i].name, (long long)p.without);
+                    code = EXIT_DATA;
+                    break;
+                }
                 peft_status status = metrics[i].run(&p);
                 if (status) code = *peft_error(s.ctx) ? fail(status) : exit_code_of(status);
             }
     if (!code) code = lines_write(&p);
     for (int k = 0; k < line_count; k++) free(line_columns[k].values);
     free((void *)p.references);
-    text_list_free(&predictions);
-    text_list_free(&baseline);
-    for (int r = 0; references && r < sc.references.count; r++) text_list_free(&references[r]);
+    column_free(&predictions);
+    column_free(&baseline);
+    for (int r = 0; references && r < sc.references.count; r++) column_free(&references[r]);
     free(references);
     return code;
 }
