@@ -1238,7 +1238,8 @@ typedef struct peft_text_desc {
     bool keep_case;
     int max_order;              // longest n-gram; 0: 5 for NIST, 4 for CIDEr and coco_bleu
     double *pairs;
-    // METEOR only; 0 means the default, PEFT_ZERO 0. Any two words for which `synonyms` is true match after exact and stem matches.
+    // METEOR only; 0 means the default, PEFT_ZERO 0. Any two words for which `synonyms` is true match after
+    // exact and stem matches.
     double alpha, beta, gamma;  // 0.9, 3, 0.5
     bool (*synonyms)(const char *a, size_t a_size, const char *b, size_t b_size, void *user);
     void *user;
@@ -1290,7 +1291,8 @@ PEFTDEF peft_status peft_spearman(peft_context *context, const double *x, const 
 PEFTDEF peft_status peft_auc(peft_context *context, const double *scores, const int32_t *labels, int64_t count,
                              double *out);
 
-// Calibration of confidences 0..1 of answers that were right (nonzero) or wrong, as the package uncertainty-calibration.
+// Calibration of confidences 0..1 of answers that were right (nonzero) or wrong, as the package
+// uncertainty-calibration.
 typedef struct peft_calibration_desc {
     peft_context *context;
     const double *confidence;
@@ -1302,7 +1304,8 @@ typedef struct peft_calibration_desc {
 
 typedef struct peft_calibration_result {
     double ece_width;           // expected calibration error, bins ((k-1)/bins, k/bins]
-    double ece_mass;            // the same over bins of about equal size; equal confidences are in the same one
+    // the same over bins of about equal size; equal confidences are in the same one
+    double ece_mass;
     double brier;               // mean of (confidence - correct)^2
     double accuracy;
     double selective_accuracy;  // of the floor(coverage * count) + 1 most confident answers, as HELM
@@ -1357,10 +1360,11 @@ PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *te
                                     int64_t count, peft_perplexity_result *result);
 
 // Is one system better than another, or lucky? Both are scored on the same lines, as sacreBLEU's paired tests define it:
-// bootstrap (Koehn 2004): lines are drawn with replacement; p = share of samples whose |difference| exceeds its mean by the observed
-// difference or more. Randomization (Riezler & Maxwell 2005): each line's two outputs are swapped or not; p = share of trials whose
-// |difference| is the observed one or more (sacreBLEU leaves equal ones out, which makes p of a few lines far too small). Both shares
-// are (c + 1) / (samples + 1). Below PEFT_PAIRED_FEW lines neither p nor interval means much: `few` says so.
+// bootstrap (Koehn 2004): lines are drawn with replacement; p = share of samples whose |difference| exceeds
+// its mean by the observed difference or more. Randomization (Riezler & Maxwell 2005): each line's two
+// outputs are swapped or not; p = share of trials whose |difference| is the observed one or more (sacreBLEU
+// leaves equal ones out, which makes p of a few lines far too small). Both shares are (c + 1) / (samples +
+// 1). Below PEFT_PAIRED_FEW lines neither p nor interval means much: `few` says so.
 #define PEFT_PAIRED_FEW 30
 typedef enum peft_paired_test { PEFT_PAIRED_BOOTSTRAP = 0, PEFT_PAIRED_RANDOMIZATION } peft_paired_test;
 typedef enum peft_paired_metric {
@@ -1375,9 +1379,10 @@ typedef enum peft_paired_metric {
     PEFT_PAIRED_SCORE     // a callback scores each resampled list: for metrics that are no mean
 } peft_paired_metric;
 
-// The score of a list: line[i] is a line, side[i] tells whose output of it is meant: 0 the baseline's, 1 the system's. False: such a
-// list has no score (a class is missing in it, ...); it is left out.
-typedef bool (*peft_paired_score)(const int64_t *line, const unsigned char *side, int64_t count, double *score, void *user);
+// The score of a list: line[i] is a line, side[i] tells whose output of it is meant: 0 the baseline's, 1 the
+// system's. False: such a list has no score (a class is missing in it, ...); it is left out.
+typedef bool (*peft_paired_score)(const int64_t *line, const unsigned char *side, int64_t count,
+                                  double *score, void *user);
 
 typedef struct peft_paired_desc {
     peft_context *context;
@@ -1419,8 +1424,9 @@ PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result
 PEFTDEF peft_status peft_platt_fit(peft_context *context, const double *scores, const int32_t *correct, int64_t count, bool smooth,
                                    double *a, double *b);
 PEFTDEF double peft_platt_apply(double score, double a, double b);
-// The calibration after Platt scaling of the log-odds of the confidences (as HELM's platt_ece); a and b may be NULL. Where all answers
-// are right, or all are wrong, there is nothing to fit: the errors are 0, and so are a and b.
+// The calibration after Platt scaling of the log-odds of the confidences (as HELM's platt_ece); a and b may
+// be NULL. Where all answers are right, or all are wrong, there is nothing to fit: the errors are 0, and so
+// are a and b.
 PEFTDEF peft_status peft_platt_calibration(const peft_calibration_desc *desc, peft_calibration_result *result, double *a, double *b);
 
 // Changed versions of a text: HELM's robustness (typos, case, contractions, spaces) and fairness (dialect, names, gender).
@@ -2911,7 +2917,8 @@ static size_t peft__utf8_put(char *out, uint32_t cp) {
 
 enum {  // the categories in the order of peft__uc_names; what a pattern or a tokenizer asks for is a set of bits 1 << category
     PEFT__UC_LU = 1 << 0, PEFT__UC_LL = 1 << 1, PEFT__UC_L = 31 << 0, PEFT__UC_M = 7 << 5, PEFT__UC_ND = 1 << 8,
-    PEFT__UC_NL = 1 << 9, PEFT__UC_N = 7 << 8, PEFT__UC_PC = 1 << 11, PEFT__UC_P = 127 << 11, PEFT__UC_S = 15 << 18, PEFT__UC_ZS = 1 << 22,
+    PEFT__UC_NL = 1 << 9, PEFT__UC_N = 7 << 8, PEFT__UC_PC = 1 << 11, PEFT__UC_P = 127 << 11,
+    PEFT__UC_S = 15 << 18, PEFT__UC_ZS = 1 << 22,
     PEFT__UC_Z = 7 << 22, PEFT__UC_CN = 1 << 29, PEFT__UC_C = 31 << 25
 };
 static const char peft__uc_names[] = "LuLlLtLmLoMnMcMeNdNlNoPcPdPsPePiPfPoSmScSkSoZsZlZpCcCfCsCoCn";
@@ -3178,7 +3185,8 @@ static uint32_t peft__uc_bit(uint32_t c) {
 
 // Lower case: first code point, how many, step between them, what to add.
 static const int32_t peft__uc_lower[][4] = {
-    {0x41, 26, 1, 32}, {0xc0, 23, 1, 32}, {0xd8, 7, 1, 32}, {0x100, 24, 2, 1}, {0x132, 3, 2, 1}, {0x139, 8, 2, 1}, {0x14a, 23, 2, 1},
+    {0x41, 26, 1, 32}, {0xc0, 23, 1, 32}, {0xd8, 7, 1, 32}, {0x100, 24, 2, 1}, {0x132, 3, 2, 1},
+    {0x139, 8, 2, 1}, {0x14a, 23, 2, 1},
     {0x178, 1, 1, -121}, {0x179, 3, 2, 1}, {0x181, 1, 1, 210}, {0x182, 2, 2, 1}, {0x186, 1, 1, 206}, {0x187, 1, 1, 1},
     {0x189, 2, 1, 205}, {0x18b, 1, 1, 1}, {0x18e, 1, 1, 79}, {0x18f, 1, 1, 202}, {0x190, 1, 1, 203}, {0x191, 1, 1, 1},
     {0x193, 1, 1, 205}, {0x194, 1, 1, 207}, {0x196, 1, 1, 211}, {0x197, 1, 1, 209}, {0x198, 1, 1, 1},
@@ -3699,24 +3707,28 @@ static void peft__json_quote(peft__string *out, const char *s, size_t n) {
     peft__string_append(out, "\"", 1);
 }
 
-// ---- regular expressions: what they mean to Python's re, or to the Oniguruma of tokenizer.json, in time linear in pattern x text
+// ---- regular expressions: as Python's re, or as the Oniguruma of tokenizer.json; linear in pattern x text
 //
-// A pattern becomes a program of splits and single characters. All ways through it walk over the text side by side, at most one
-// per instruction and in the order in which a backtracking matcher would try them (Thompson 1968, Pike 1987; Cox 2007 explains both).
-// What a lookaround finds at each position is worked out before, over the whole text.
+// A pattern becomes a program of splits and single characters. All ways through it walk over the text side by
+// side, at most one per instruction and in the order in which a backtracking matcher would try them (Thompson
+// 1968, Pike 1987; Cox 2007 explains both). What a lookaround finds at each position is worked out before,
+// over the whole text.
 // Jumps are relative, so that blocks of code can be moved and copied.
 // How to add one: an escape is a case of peft__regex_escape; a zero-width test is a letter of PEFT__REGEX_AT.
 
 enum {  // flags of peft__regex_compile
-    PEFT__REGEX_ONIGURUMA = 1,  // as the `tokenizers` library reads a pattern (Ruby's syntax): \p{...}, nested classes, ^ and $ at lines
+    // as the `tokenizers` library reads a pattern (Ruby's syntax): \p{...}, nested classes, ^ and $ at lines
+    PEFT__REGEX_ONIGURUMA = 1,
     PEFT__REGEX_NO_GROUPS = 2   // nobody asks for groups: they cost nothing and may stand in a lookahead
 };
 enum {  // modes of peft__regex_match
     PEFT__REGEX_SEARCH, PEFT__REGEX_MATCH, PEFT__REGEX_FULLMATCH,
-    PEFT__REGEX_NOT_EMPTY = 4   // added: nothing empty at the start, as the next turn of findall wants it behind an empty one
+    // added: nothing empty at the start, as the next turn of findall wants it behind an empty one
+    PEFT__REGEX_NOT_EMPTY = 4
 };
 enum {  // bounds on what a pattern of unknown origin may cost
-    PEFT__REGEX_LONGEST = 1 << 16, PEFT__REGEX_LARGEST = 100000, PEFT__REGEX_SLOTS = 1 << 20, PEFT__REGEX_DEPTH = 200,
+    PEFT__REGEX_LONGEST = 1 << 16, PEFT__REGEX_LARGEST = 100000, PEFT__REGEX_SLOTS = 1 << 20,
+    PEFT__REGEX_DEPTH = 200,
     PEFT__REGEX_LOOKS = 32, PEFT__REGEX_REACH = 1000
 };
 #define PEFT__REGEX_NONE UINT32_MAX  // in the place of a character: the text begins or ends here
@@ -3729,9 +3741,12 @@ typedef enum peft__regex_op {
     PEFT__REGEX_JUMP,
     PEFT__REGEX_SAVE,    // the position goes into slot `arg`
     PEFT__REGEX_AT,      // zero-width test `arg`: A ^ m Z $ e b B, see peft__regex_at
-    PEFT__REGEX_AHEAD,   // the next instruction, one character, would match the next character (not, with `flag`)
+    // the next instruction, one character, would match the next character (not, with `flag`)
+    PEFT__REGEX_AHEAD,
     PEFT__REGEX_BEHIND,  // the same of the character before
-    PEFT__REGEX_LOOK,    // the table `arg` says that the body up to `jump` matches from here (not, with `flag`); `behind`: up to here
+    // the table `arg` says that the body up to `jump` matches from here (not, with `flag`); `behind`: up to
+    // here
+    PEFT__REGEX_LOOK,
     PEFT__REGEX_END
 } peft__regex_op;
 
@@ -3742,7 +3757,8 @@ typedef struct peft__regex_code {
 } peft__regex_code;
 
 typedef struct peft__regex_item {  // of a set, which is: ( item ... [& item ...] )
-    char kind;                     // - range low..high; p categories `low`; s w W \\s and \\w and White_Space; ( & ) brackets
+    // - range low..high; p categories `low`; s w W \s, \w and White_Space; ( & ) brackets
+    char kind;
     bool negated, fold;
     uint32_t low, high;
 } peft__regex_item;
@@ -3770,11 +3786,15 @@ static void peft__regex_free(peft__regex *re) {
     peft__free(re->ctx, re);
 }
 
-// Lower-case characters that match each other beside their capitals (Python's list; the first row not in Oniguruma).
+// Lower-case characters that match each other beside their capitals (Python's list; the first row not in
+// Oniguruma).
 static const uint16_t peft__regex_equal[][3] = {
-    {0x69, 0x131, 0x130}, {0x73, 0x17f, 0x17f}, {0xb5, 0x3bc, 0x3bc}, {0x345, 0x3b9, 0x1fbe}, {0x390, 0x1fd3, 0x1fd3},
-    {0x3b0, 0x1fe3, 0x1fe3}, {0x3b2, 0x3d0, 0x3d0}, {0x3b5, 0x3f5, 0x3f5}, {0x3b8, 0x3d1, 0x3d1}, {0x3ba, 0x3f0, 0x3f0},
-    {0x3c0, 0x3d6, 0x3d6}, {0x3c1, 0x3f1, 0x3f1}, {0x3c2, 0x3c3, 0x3c3}, {0x3c6, 0x3d5, 0x3d5}, {0x432, 0x1c80, 0x1c80},
+    {0x69, 0x131, 0x130}, {0x73, 0x17f, 0x17f}, {0xb5, 0x3bc, 0x3bc}, {0x345, 0x3b9, 0x1fbe},
+    {0x390, 0x1fd3, 0x1fd3},
+    {0x3b0, 0x1fe3, 0x1fe3}, {0x3b2, 0x3d0, 0x3d0}, {0x3b5, 0x3f5, 0x3f5}, {0x3b8, 0x3d1, 0x3d1},
+    {0x3ba, 0x3f0, 0x3f0},
+    {0x3c0, 0x3d6, 0x3d6}, {0x3c1, 0x3f1, 0x3f1}, {0x3c2, 0x3c3, 0x3c3}, {0x3c6, 0x3d5, 0x3d5},
+    {0x432, 0x1c80, 0x1c80},
     {0x434, 0x1c81, 0x1c81}, {0x43e, 0x1c82, 0x1c82}, {0x441, 0x1c83, 0x1c83}, {0x442, 0x1c84, 0x1c85},
     {0x44a, 0x1c86, 0x1c86}, {0x463, 0x1c87, 0x1c87}, {0x1c88, 0xa64b, 0xa64b}, {0x1e61, 0x1e9b, 0x1e9b},
     {0xfb05, 0xfb06, 0xfb06}};
@@ -3793,7 +3813,8 @@ static int peft__regex_variants(const peft__regex *re, uint32_t c, uint32_t out[
     for (int j = 0; j < count; j++) {
         out[n++] = small[j];
         for (int64_t k = 0; k < PEFT__COUNT(peft__uc_lower) && n < 16; k++) {
-            const int32_t *row = peft__uc_lower[k], capital = (int32_t)small[j] - row[3], off = capital - row[0];
+            const int32_t *row = peft__uc_lower[k], capital = (int32_t)small[j] - row[3],
+                off = capital - row[0];
             if (off >= 0 && off <= (row[1] - 1) * row[2] && off % row[2] == 0) out[n++] = (uint32_t)capital;
         }
         if (n > 12) break;
@@ -3801,15 +3822,18 @@ static int peft__regex_variants(const peft__regex *re, uint32_t c, uint32_t out[
     return n;
 }
 
-// \w: letters, numbers and _ in Python. In Ruby Alphabetic (which has letters in circles and boxes), marks, digits and connectors.
+// \w: letters, numbers and _ in Python. In Ruby Alphabetic (which has letters in circles and boxes), marks,
+// digits and connectors.
 static bool peft__regex_word(bool ruby, uint32_t c) {
     uint32_t bit = peft__uc_bit(c);
     if (!ruby) return c == '_' || (bit & (PEFT__UC_L | PEFT__UC_N));
-    return (bit & (PEFT__UC_L | PEFT__UC_M | PEFT__UC_ND | PEFT__UC_NL | PEFT__UC_PC)) || (c >= 0x24b6 && c <= 0x24e9) ||
+    return (bit & (PEFT__UC_L | PEFT__UC_M | PEFT__UC_ND | PEFT__UC_NL | PEFT__UC_PC)) ||
+           (c >= 0x24b6 && c <= 0x24e9) ||
            (c >= 0x1f130 && c <= 0x1f189 && (c < 0x1f14a || c > 0x1f14f) && (c < 0x1f16a || c > 0x1f16f));
 }
 
-// Whether a set, from the item behind its opening bracket on, holds one of the characters c [n]. *at moves behind the set.
+// Whether a set, from the item behind its opening bracket on, holds one of the characters c [n]. *at moves
+// behind the set.
 static bool peft__regex_holds(const peft__regex_item *items, int32_t *at, const uint32_t *c, int n) {
     bool all = true, any = false;  // of the parts before &&, and of this part
     for (;;) {
@@ -3857,7 +3881,8 @@ typedef struct peft__regex_parser {
     size_t n, at, head;  // head: where (?i) may stand, which is behind others of its kind at the beginning
     int depth;
     bool fold, dotall, lines;       // (?i) (?s) (?m)
-    bool around, backward;          // in a lookaround; in a lookbehind, where what comes last is written first
+    // in a lookaround; in a lookbehind, where what comes last is written first
+    bool around, backward;
     int64_t behind;                 // where the code of the lookbehind begins
     peft_status status;
 } peft__regex_parser;
@@ -3870,7 +3895,8 @@ static bool peft__regex_error(peft__regex_parser *p, peft_status status, size_t 
     size_t characters = 0;
     for (size_t i = 0; i < at; i++) characters += ((unsigned char)p->pattern[i] & 0xC0) != 0x80;
     if (!p->status)
-        p->status = peft__fail(p->re->ctx, status, "regular expression %.*s: %s at position %zu", (int)PEFT__MIN(p->n, (size_t)120),
+        p->status = peft__fail(p->re->ctx, status, "regular expression %.*s: %s at position %zu",
+                               (int)PEFT__MIN(p->n, (size_t)120),
                                p->pattern, what, characters);
     return false;
 }
@@ -3883,7 +3909,9 @@ static bool peft__regex_cannot(peft__regex_parser *p, size_t at, const char *wha
     return peft__regex_error(p, PEFT_ERROR_UNSUPPORTED, at, what);
 }
 
-static int peft__regex_peek(const peft__regex_parser *p) { return p->at < p->n ? (unsigned char)p->pattern[p->at] : -1; }
+static int peft__regex_peek(const peft__regex_parser *p) {
+    return p->at < p->n ? (unsigned char)p->pattern[p->at] : -1;
+}
 
 static bool peft__regex_eat(peft__regex_parser *p, const char *text) {
     size_t n = strlen(text);
@@ -3894,11 +3922,13 @@ static bool peft__regex_eat(peft__regex_parser *p, const char *text) {
 
 static bool peft__regex_next(peft__regex_parser *p, uint32_t *c) {
     size_t at = p->at;
-    return at < p->n && peft__utf8_next(p->pattern, p->n, &p->at, c) ? true : peft__regex_wrong(p, at, "a text that is not UTF-8");
+    return at < p->n && peft__utf8_next(p->pattern, p->n, &p->at, c) ? true
+           : peft__regex_wrong(p, at, "a text that is not UTF-8");
 }
 
 // Room for `more` elements of `size` bytes behind the `count` of *list.
-static bool peft__regex_room(peft__regex_parser *p, void **list, int64_t *room, int64_t count, int64_t more, size_t size) {
+static bool peft__regex_room(peft__regex_parser *p, void **list, int64_t *room, int64_t count, int64_t more,
+                             size_t size) {
     if (count + more <= *room) return true;
     int64_t wanted = PEFT__MAX(2 * *room, PEFT__MAX(count + more, (int64_t)16));
     void *grown = p->status ? NULL : peft__realloc(p->re->ctx, *list, (size_t)wanted * size);
@@ -3924,7 +3954,8 @@ static bool peft__regex_insert(peft__regex_parser *p, int64_t at, int64_t n) {
     return true;
 }
 
-static bool peft__regex_put(peft__regex_parser *p, int64_t at, peft__regex_op op, bool flag, int32_t arg, int64_t jump) {
+static bool peft__regex_put(peft__regex_parser *p, int64_t at, peft__regex_op op, bool flag, int32_t arg,
+                            int64_t jump) {
     if (!peft__regex_insert(p, at, 1)) return false;
     peft__regex_code *code = &p->re->code[at];
     code->op = (unsigned char)op;
@@ -3938,7 +3969,8 @@ static bool peft__regex_emit(peft__regex_parser *p, peft__regex_op op, bool flag
     return peft__regex_put(p, p->re->count, op, flag, arg, jump);
 }
 
-static bool peft__regex_item_put(peft__regex_parser *p, char kind, bool negated, uint32_t low, uint32_t high) {
+static bool peft__regex_item_put(peft__regex_parser *p, char kind, bool negated, uint32_t low,
+                                 uint32_t high) {
     peft__regex *re = p->re;
     void *items = re->items;
     if (!peft__regex_room(p, &items, &re->item_room, re->item_count, 1, sizeof(*re->items))) return false;
@@ -3957,31 +3989,37 @@ static bool peft__regex_set_put(peft__regex_parser *p, int64_t first, bool negat
         return false;
     re->sets = (peft__regex_set *)sets;
     peft__regex_set set = {{0}, (int32_t)first, negated, p->fold};
-    for (uint32_t c = 0; c < 128; c++) set.ascii[c >> 5] |= (uint32_t)peft__regex_in_set(re, &set, c) << (c & 31);
+    for (uint32_t c = 0; c < 128; c++)
+        set.ascii[c >> 5] |= (uint32_t)peft__regex_in_set(re, &set, c) << (c & 31);
     re->sets[re->set_count++] = set;
     return peft__regex_emit(p, PEFT__REGEX_SET, false, (int32_t)(re->set_count - 1), 1);
 }
 
-// Ruby's (?i) knows letters that equal several (the German sharp s is ss), which no instruction for one character can mean.
+// Ruby's (?i) knows letters that equal several (the German sharp s is ss), which no instruction for one
+// character can mean.
 static bool peft__regex_folds(peft__regex_parser *p, size_t begin, uint32_t c) {
     static const char pairs[] = "ss\1ff\1fi\1fl\1st";
     if (!p->fold || !(p->re->flags & PEFT__REGEX_ONIGURUMA)) return true;
-    char pair[3] = {begin ? peft__lower(p->pattern[begin - 1]) : ' ', c < 128 ? peft__lower((char)c) : ' ', 0};
-    return (c < 128 && !strstr(pairs, pair)) || peft__regex_cannot(p, begin, "(?i) and a letter that may equal several");
+    char before = begin ? peft__lower(p->pattern[begin - 1]) : ' ', pair[3] = {before, ' ', 0};
+    if (c < 128) pair[1] = peft__lower((char)c);
+    return (c < 128 && !strstr(pairs, pair)) ||
+           peft__regex_cannot(p, begin, "(?i) and a letter that may equal several");
 }
 
 static bool peft__regex_literal(peft__regex_parser *p, size_t begin, uint32_t c) {
     uint32_t all[16];
     bool cased = false;
     if (!peft__regex_folds(p, begin, c)) return false;
-    for (int n = p->fold ? peft__regex_variants(p->re, c, all) : 0; n > 0; n--) cased = cased || all[n - 1] != c;
+    for (int n = p->fold ? peft__regex_variants(p->re, c, all) : 0; n > 0; n--)
+        cased = cased || all[n - 1] != c;
     int64_t first = p->re->item_count;
     return cased ? peft__regex_item_put(p, '-', false, c, c) && peft__regex_set_put(p, first, false)
                  : peft__regex_emit(p, PEFT__REGEX_CHAR, false, (int32_t)c, 1);
 }
 
 static int peft__regex_digit(int c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : 99;
+    int small = c | 32;
+    return c >= '0' && c <= '9' ? c - '0' : small >= 'a' && small <= 'f' ? small - 'a' + 10 : 99;
 }
 
 // A number of `least` to `most` digits -> whether there is one, not above U+10FFFF.
@@ -3997,12 +4035,16 @@ static const struct peft__regex_script {
     const char *name;
     uint32_t ranges[16][2];
 } peft__regex_scripts[] = {
-    {"Han", {{0x2e80, 0x2fd5}, {0x3005, 0x3005}, {0x3007, 0x3007}, {0x3021, 0x3029}, {0x3038, 0x303b}, {0x3400, 0x4dbf},
+    {"Han", {{0x2e80, 0x2fd5}, {0x3005, 0x3005}, {0x3007, 0x3007}, {0x3021, 0x3029}, {0x3038, 0x303b},
+             {0x3400, 0x4dbf},
              {0x4e00, 0x9fff}, {0xf900, 0xfad9}, {0x16fe2, 0x16fe3}, {0x16ff0, 0x16ff1}, {0x20000, 0x323af}}},
-    {"Hiragana", {{0x3041, 0x3096}, {0x309d, 0x309f}, {0x1b001, 0x1b11f}, {0x1b150, 0x1b152}, {0x1f200, 0x1f200}}},
-    {"Katakana", {{0x30a1, 0x30fa}, {0x30fd, 0x30ff}, {0x31f0, 0x31ff}, {0x32d0, 0x32fe}, {0x3300, 0x3357}, {0xff66, 0xff6f},
+    {"Hiragana", {{0x3041, 0x3096}, {0x309d, 0x309f}, {0x1b001, 0x1b11f}, {0x1b150, 0x1b152},
+                  {0x1f200, 0x1f200}}},
+    {"Katakana", {{0x30a1, 0x30fa}, {0x30fd, 0x30ff}, {0x31f0, 0x31ff}, {0x32d0, 0x32fe}, {0x3300, 0x3357},
+                  {0xff66, 0xff6f},
                   {0xff71, 0xff9d}, {0x1aff0, 0x1b000}, {0x1b120, 0x1b122}, {0x1b164, 0x1b167}}},
-    {"Hangul", {{0x1100, 0x11ff}, {0x302e, 0x302f}, {0x3131, 0x318e}, {0x3200, 0x321e}, {0x3260, 0x327e}, {0xa960, 0xa97c},
+    {"Hangul", {{0x1100, 0x11ff}, {0x302e, 0x302f}, {0x3131, 0x318e}, {0x3200, 0x321e}, {0x3260, 0x327e},
+                {0xa960, 0xa97c},
                 {0xac00, 0xd7fb}, {0xffa0, 0xffdc}}},
     {"Thai", {{0xe01, 0xe3a}, {0xe40, 0xe5b}}}};
 
@@ -4010,20 +4052,24 @@ static const struct peft__regex_script {
 static bool peft__regex_property(peft__regex_parser *p, size_t begin, bool negated) {
     char name[16] = "";
     size_t n = 0;
-    if (!(p->re->flags & PEFT__REGEX_ONIGURUMA) || !peft__regex_eat(p, "{")) return peft__regex_wrong(p, begin, "a bad escape");
+    if (!(p->re->flags & PEFT__REGEX_ONIGURUMA) || !peft__regex_eat(p, "{"))
+        return peft__regex_wrong(p, begin, "a bad escape");
     if (peft__regex_eat(p, "^")) negated = !negated;
     while (n < 15 && peft__regex_peek(p) > ' ' && peft__regex_peek(p) != '}') name[n++] = p->pattern[p->at++];
     if (!peft__regex_eat(p, "}")) return peft__regex_cannot(p, begin, "an unknown property");
     uint32_t bits = 0;
     for (int k = 0; k < 30 && n <= 2; k++)
-        if (name[0] == peft__uc_names[2 * k] && (!name[1] || name[1] == peft__uc_names[2 * k + 1])) bits |= 1u << k;
+        if (name[0] == peft__uc_names[2 * k] && (!name[1] || name[1] == peft__uc_names[2 * k + 1]))
+            bits |= 1u << k;
     if (bits && n) return peft__regex_item_put(p, 'p', negated, bits, 0);
     for (int64_t k = 0; k < PEFT__COUNT(peft__regex_scripts); k++) {
         const struct peft__regex_script *s = &peft__regex_scripts[k];
         if (strcmp(s->name, name) != 0) continue;
         bool ok = peft__regex_item_put(p, '(', negated, 0, 0);
-        for (int j = 0; ok && j < 16 && s->ranges[j][1]; j++) ok = peft__regex_item_put(p, '-', false, s->ranges[j][0], s->ranges[j][1]);
-        return ok && peft__regex_item_put(p, '&', false, 0, 0) && peft__regex_item_put(p, 'p', true, PEFT__UC_CN, 0) &&
+        for (int j = 0; ok && j < 16 && s->ranges[j][1]; j++)
+            ok = peft__regex_item_put(p, '-', false, s->ranges[j][0], s->ranges[j][1]);
+        return ok && peft__regex_item_put(p, '&', false, 0, 0) &&
+               peft__regex_item_put(p, 'p', true, PEFT__UC_CN, 0) &&
                peft__regex_item_put(p, ')', false, 0, 0);
     }
     return peft__regex_cannot(p, begin, "an unknown property");
@@ -4039,7 +4085,8 @@ static bool peft__regex_kind(peft__regex_parser *p, int c, bool *ok) {
     case 'h':
         if (!ruby) return false;
         *ok = peft__regex_item_put(p, '(', negated, 0, 0) && peft__regex_item_put(p, '-', false, '0', '9') &&
-              peft__regex_item_put(p, '-', false, 'a', 'f') && peft__regex_item_put(p, '-', false, 'A', 'F') &&
+              peft__regex_item_put(p, '-', false, 'a', 'f') &&
+                  peft__regex_item_put(p, '-', false, 'A', 'F') &&
               peft__regex_item_put(p, ')', false, 0, 0);
         break;
     default: return false;
@@ -4047,7 +4094,8 @@ static bool peft__regex_kind(peft__regex_parser *p, int c, bool *ok) {
     return true;
 }
 
-// An escape behind its backslash, in a class or outside: an item is put (*item), or *c is the character that is meant.
+// An escape behind its backslash, in a class or outside: an item is put (*item), or *c is the character that
+// is meant.
 static bool peft__regex_escape(peft__regex_parser *p, bool in_class, bool *item, uint32_t *c) {
     static const char from[] = "abfnrtv", to[] = "\a\b\f\n\r\t\v";
     size_t begin = p->at - 1;
@@ -4065,14 +4113,18 @@ static bool peft__regex_escape(peft__regex_parser *p, bool in_class, bool *item,
         *item = true;
         return peft__regex_property(p, begin, e == 'P');
     }
-    if (e == 'x' && ruby && peft__regex_eat(p, "{")) ok = peft__regex_number(p, 16, 1, 8, c) && peft__regex_eat(p, "}");
+    if (e == 'x' && ruby && peft__regex_eat(p, "{"))
+        ok = peft__regex_number(p, 16, 1, 8, c) && peft__regex_eat(p, "}");
     else if (e == 'x') ok = peft__regex_number(p, 16, ruby ? 1 : 2, 2, c);
     else if (e == 'u') ok = peft__regex_number(p, 16, 4, 4, c);
     else if (e == 'U' && !ruby) ok = peft__regex_number(p, 16, 8, 8, c);
     else if (e == 'e' && ruby) *c = 27;
-    else if (e >= '0' && e <= '9') {  // octal: \0, three digits, or any in a class; else the number of a group
-        bool octal = p->n - p->at >= 2 && e < '4' && peft__regex_digit(p->pattern[p->at]) < 8 && peft__regex_digit(p->pattern[p->at + 1]) < 8;
-        if (e != '0' && !octal && !in_class) return peft__regex_cannot(p, begin, "a backreference, which takes more than linear time,");
+    // octal: \0, three digits, or any in a class; else the number of a group
+    else if (e >= '0' && e <= '9') {
+        bool octal = p->n - p->at >= 2 && e < '4' && peft__regex_digit(p->pattern[p->at]) < 8 &&
+                     peft__regex_digit(p->pattern[p->at + 1]) < 8;
+        if (e != '0' && !octal && !in_class)
+            return peft__regex_cannot(p, begin, "a backreference, which takes more than linear time,");
         p->at--;
         ok = peft__regex_number(p, 8, 1, e == '0' || octal || in_class ? 3 : 1, c) && *c < 256;
     } else if (strchr(from, e) && (e != 'b' || in_class)) *c = (unsigned char)to[strchr(from, e) - from];
@@ -4092,18 +4144,22 @@ static bool peft__regex_class_item(peft__regex_parser *p) {
     if (ruby && peft__regex_eat(p, "[")) {
         bool negated = peft__regex_eat(p, "^");
         if (++p->depth > PEFT__REGEX_DEPTH) return peft__regex_cannot(p, at, "nesting too deep");
-        bool ok = peft__regex_item_put(p, '(', negated, 0, 0) && peft__regex_class_items(p, at) && peft__regex_item_put(p, ')', false, 0, 0);
+        bool ok = peft__regex_item_put(p, '(', negated, 0, 0) && peft__regex_class_items(p, at) &&
+                  peft__regex_item_put(p, ')', false, 0, 0);
         p->depth--;
         return ok;
     }
     if (ruby && peft__regex_eat(p, "&&")) return peft__regex_item_put(p, '&', false, 0, 0);
-    if (peft__regex_eat(p, "\\") ? !peft__regex_escape(p, true, &item, &low) : !peft__regex_next(p, &low)) return false;
+    if (peft__regex_eat(p, "\\") ? !peft__regex_escape(p, true, &item, &low) : !peft__regex_next(p, &low))
+        return false;
     bool range = p->n - p->at >= 2 && p->pattern[p->at] == '-' && p->pattern[p->at + 1] != ']';
     if (ruby && range && item) return true;  // the - is itself
-    if (!range) return item || (peft__regex_folds(p, 0, low) && peft__regex_item_put(p, '-', false, low, low));
+    if (!range)
+        return item || (peft__regex_folds(p, 0, low) && peft__regex_item_put(p, '-', false, low, low));
     p->at++;
     bool second = false;
-    if (peft__regex_eat(p, "\\") ? !peft__regex_escape(p, true, &second, &high) : !peft__regex_next(p, &high)) return false;
+    if (peft__regex_eat(p, "\\") ? !peft__regex_escape(p, true, &second, &high) : !peft__regex_next(p, &high))
+        return false;
     if (item || second || high < low) return peft__regex_wrong(p, at, "a bad range of characters");
     return peft__regex_folds(p, 0, high) && peft__regex_item_put(p, '-', false, low, high);
 }
@@ -4125,7 +4181,8 @@ static bool peft__regex_class(peft__regex_parser *p, size_t begin) {
 
 static bool peft__regex_either(peft__regex_parser *p, peft__regex_width *w);
 
-// (?=...) (?!...) (?<=...) (?<!...), behind its sign. A body of one character is tested in place, any other gets a table.
+// (?=...) (?!...) (?<=...) (?<!...), behind its sign. A body of one character is tested in place, any other
+// gets a table.
 static bool peft__regex_around(peft__regex_parser *p, size_t begin, bool behind, bool negated) {
     peft__regex *re = p->re;
     peft__regex_parser outer = *p;
@@ -4158,7 +4215,8 @@ static bool peft__regex_flags(peft__regex_parser *p, size_t begin, bool *rest) {
         p->at++;
         if (c == ':' || c == ')') {
             *rest = c == ')';
-            if (*rest && begin != p->head) return peft__regex_wrong(p, begin, "flags that are not at the start");
+            if (*rest && begin != p->head)
+                return peft__regex_wrong(p, begin, "flags that are not at the start");
             if (*rest) p->head = p->at;
             return true;
         }
@@ -4167,7 +4225,8 @@ static bool peft__regex_flags(peft__regex_parser *p, size_t begin, bool *rest) {
         else if (c == 's' && !ruby) p->dotall = on;
         else if (c == 'm' && ruby) p->dotall = on;
         else if (c == 'm') p->lines = on;
-        else if (c != 'u' || ruby) return peft__regex_cannot(p, begin, "a group or flag that is not supported");
+        else if (c != 'u' || ruby)
+            return peft__regex_cannot(p, begin, "a group or flag that is not supported");
     }
 }
 
@@ -4185,24 +4244,29 @@ static bool peft__regex_group(peft__regex_parser *p, peft__regex_width *w) {
     bool ruby = p->re->flags & PEFT__REGEX_ONIGURUMA, capture = true, rest = false, ok = true;
     bool fold = p->fold, dotall = p->dotall, lines = p->lines;
     w->min = w->max = 0;
-    int look = peft__regex_eat(p, "?=") ? 1 : peft__regex_eat(p, "?!") ? 2 : peft__regex_eat(p, "?<=") ? 3 : peft__regex_eat(p, "?<!") ? 4 : 0;
+    int look = peft__regex_eat(p, "?=") ? 1 : peft__regex_eat(p, "?!") ? 2 : peft__regex_eat(p, "?<=") ? 3
+               : peft__regex_eat(p, "?<!") ? 4 : 0;
     if (peft__regex_eat(p, "?#")) {
         while (p->at < p->n && p->pattern[p->at] != ')') p->at++;
     } else if (look) {
         ok = peft__regex_around(p, begin, look > 2, look % 2 == 0);
     } else {
         if (peft__regex_eat(p, "?:")) capture = false;
-        else if (peft__regex_eat(p, "?P=")) return peft__regex_cannot(p, begin, "a backreference, which takes more than linear time,");
-        else if (peft__regex_eat(p, "?(")) return peft__regex_cannot(p, begin, "a conditional, which takes more than linear time,");
+        else if (peft__regex_eat(p, "?P="))
+            return peft__regex_cannot(p, begin, "a backreference, which takes more than linear time,");
+        else if (peft__regex_eat(p, "?("))
+            return peft__regex_cannot(p, begin, "a conditional, which takes more than linear time,");
         else if (peft__regex_eat(p, "?>")) return peft__regex_cannot(p, begin, "an atomic group");
         else if (ruby ? peft__regex_eat(p, "?<") : peft__regex_eat(p, "?P<")) ok = peft__regex_name(p, begin);
         else if (peft__regex_eat(p, "?")) ok = peft__regex_flags(p, begin, &rest), capture = false;
         if (!ok || rest) return ok;
         capture = capture && !(p->re->flags & PEFT__REGEX_NO_GROUPS);
-        if (capture && p->around) return peft__regex_cannot(p, begin, "a capturing group in a lookaround (write (?:...))");
+        if (capture && p->around)
+            return peft__regex_cannot(p, begin, "a capturing group in a lookaround (write (?:...))");
         int32_t slot = p->re->slots;
         if (capture) p->re->slots += 2;
-        ok = (!capture || peft__regex_emit(p, PEFT__REGEX_SAVE, false, slot, 0)) && peft__regex_either(p, w) &&
+        ok = (!capture || peft__regex_emit(p, PEFT__REGEX_SAVE, false, slot, 0)) &&
+             peft__regex_either(p, w) &&
              (!capture || peft__regex_emit(p, PEFT__REGEX_SAVE, false, slot + 1, 0));
     }
     p->fold = fold;
@@ -4256,7 +4320,8 @@ static bool peft__regex_counts(peft__regex_parser *p, int64_t *min, int64_t *max
     comma = peft__regex_eat(p, ",");
     more = comma && peft__regex_digit(peft__regex_peek(p)) < 10;
     if (more) peft__regex_number(p, 10, 1, 7, &high);
-    if ((!some && !comma) || (!some && !more && p->re->flags & PEFT__REGEX_ONIGURUMA) || !peft__regex_eat(p, "}")) {
+    if ((!some && !comma) || (!some && !more && p->re->flags & PEFT__REGEX_ONIGURUMA) ||
+        !peft__regex_eat(p, "}")) {
         while (p->at < p->n && peft__regex_digit(p->pattern[p->at]) < 10) p->at++;
         bool huge = peft__regex_peek(p) == '}' || (peft__regex_peek(p) == ',' && some && !comma);
         p->at = begin;
@@ -4268,7 +4333,8 @@ static bool peft__regex_counts(peft__regex_parser *p, int64_t *min, int64_t *max
     return *max >= *min || peft__regex_wrong(p, begin, "a least count above the greatest");
 }
 
-// Appends a copy of a block of code. Behind a character it goes on `shift` instructions later than the block itself.
+// Appends a copy of a block of code. Behind a character it goes on `shift` instructions later than the block
+// itself.
 static bool peft__regex_copy(peft__regex_parser *p, const peft__regex_code *block, int64_t n, int64_t shift) {
     int64_t at = p->re->count;
     if (!peft__regex_insert(p, at, n)) return false;
@@ -4279,10 +4345,11 @@ static bool peft__regex_copy(peft__regex_parser *p, const peft__regex_code *bloc
     return true;
 }
 
-// A block n long, repeated: x{2,4} is xx(x(x)?)?, x{2,} is xx+, x{0,} is (x)* with a jump back. In Python a turn that took nothing
-// is the last one. So where x can be empty, each turn that another may follow begins in a first copy, whose characters lead into
-// the second one, and whose end leads out.
-static bool peft__regex_turns(peft__regex_parser *p, const peft__regex_code *block, int64_t n, int64_t min, int64_t max, bool lazy,
+// A block n long, repeated: x{2,4} is xx(x(x)?)?, x{2,} is xx+, x{0,} is (x)* with a jump back. In Python a
+// turn that took nothing is the last one. So where x can be empty, each turn that another may follow begins
+// in a first copy, whose characters lead into the second one, and whose end leads out.
+static bool peft__regex_turns(peft__regex_parser *p, const peft__regex_code *block, int64_t n, int64_t min,
+                              int64_t max, bool lazy,
                               bool nullable) {
     peft__regex *re = p->re;
     bool endless = max == PEFT__REGEX_ENDLESS;
@@ -4291,23 +4358,27 @@ static bool peft__regex_turns(peft__regex_parser *p, const peft__regex_code *blo
     for (int64_t k = 0; k < min; k++)
         if (!peft__regex_copy(p, block, n, 0)) return false;
     if (endless && min > 0 && !nullable) return peft__regex_emit(p, PEFT__REGEX_SPLIT, !lazy, 0, -n);
-    int64_t twice = nullable ? turns - !endless : 0, end = re->count + turns * (n + 1) + twice * (n + 1) + endless, first = re->count;
+    int64_t twice = nullable ? turns - !endless : 0,
+        end = re->count + turns * (n + 1) + twice * (n + 1) + endless, first = re->count;
     for (int64_t k = 0; k < turns; k++) {
         if (!peft__regex_emit(p, PEFT__REGEX_SPLIT, lazy, 0, end - re->count)) return false;
-        if (k < twice && (!peft__regex_copy(p, block, n, n + 1) || !peft__regex_emit(p, PEFT__REGEX_JUMP, false, 0, end - re->count)))
+        if (k < twice && (!peft__regex_copy(p, block, n, n + 1) ||
+                          !peft__regex_emit(p, PEFT__REGEX_JUMP, false, 0, end - re->count)))
             return false;
         if (!peft__regex_copy(p, block, n, 0)) return false;
     }
     return !endless || peft__regex_emit(p, PEFT__REGEX_JUMP, false, 0, first - re->count);
 }
 
-// Repeats the code from `start` on. Possessive, for one character x: an endless run is followed by (?!x), and so is the way out of
-// a bounded one that stops early.
-static bool peft__regex_repeat(peft__regex_parser *p, int64_t start, int64_t min, int64_t max, bool lazy, bool possessive, bool nullable) {
+// Repeats the code from `start` on. Possessive, for one character x: an endless run is followed by (?!x), and
+// so is the way out of a bounded one that stops early.
+static bool peft__regex_repeat(peft__regex_parser *p, int64_t start, int64_t min, int64_t max, bool lazy,
+                               bool possessive, bool nullable) {
     peft__regex *re = p->re;
     int64_t n = re->count - start;
     if (n == 0) return true;
-    peft__regex_code *block = (peft__regex_code *)peft__alloc(re->ctx, (size_t)n * sizeof(*block)), one = re->code[start];
+    peft__regex_code *block = (peft__regex_code *)peft__alloc(re->ctx, (size_t)n * sizeof(*block)),
+        one = re->code[start];
     if (!block) p->status = PEFT_ERROR_MEMORY;
     else memcpy(block, re->code + start, (size_t)n * sizeof(*block));
     re->count = start;
@@ -4316,7 +4387,8 @@ static bool peft__regex_repeat(peft__regex_parser *p, int64_t start, int64_t min
     if (!ok || !possessive || min == max) return ok;
     if (max != PEFT__REGEX_ENDLESS) {  // who has had all turns jumps over the test
         if (!peft__regex_emit(p, PEFT__REGEX_JUMP, false, 0, 3)) return false;
-        for (int64_t k = start; k < re->count - 1; k++) re->code[k].jump += re->code[k].op == PEFT__REGEX_SPLIT;
+        for (int64_t k = start; k < re->count - 1; k++)
+            re->code[k].jump += re->code[k].op == PEFT__REGEX_SPLIT;
     }
     return peft__regex_emit(p, PEFT__REGEX_AHEAD, true, 0, 2) &&
            peft__regex_emit(p, (peft__regex_op)one.op, one.flag, one.arg, 1);
@@ -4335,10 +4407,13 @@ static bool peft__regex_piece(peft__regex_parser *p, peft__regex_width *w) {
         if (!peft__regex_counts(p, &min, &max)) return !p->status;
         if (!repeats) return peft__regex_wrong(p, at, "nothing to repeat");
         if (turns && !ruby) return peft__regex_wrong(p, at, "a repeat of a repeat");
-        bool braces = ruby && p->pattern[at] == '{', fixed = braces && min == max;  // there x{2}? is (x{2})?, x{2,3}+ is (x{2,3})+
-        bool lazy = !fixed && peft__regex_eat(p, "?"), possessive = !lazy && !braces && peft__regex_eat(p, "+");
+        // there x{2}? is (x{2})?, x{2,3}+ is (x{2,3})+
+        bool braces = ruby && p->pattern[at] == '{', fixed = braces && min == max;
+        bool lazy = !fixed && peft__regex_eat(p, "?");
+        bool possessive = !lazy && !braces && peft__regex_eat(p, "+");
         bool one = p->re->count == start + 1 && p->re->code[start].op <= PEFT__REGEX_ANY;
-        if (possessive && (!one || p->backward)) return peft__regex_cannot(p, begin, "a possessive quantifier of more than one character");
+        if (possessive && (!one || p->backward))
+            return peft__regex_cannot(p, begin, "a possessive quantifier of more than one character");
         if (!peft__regex_repeat(p, start, min, max, lazy, possessive, w->min == 0)) return false;
         w->min = PEFT__MIN(w->min * min, (int64_t)PEFT__REGEX_ENDLESS);
         w->max = PEFT__MIN(w->max * max, (int64_t)PEFT__REGEX_ENDLESS);
@@ -4365,7 +4440,8 @@ static bool peft__regex_sequence(peft__regex_parser *p, peft__regex_width *w) {
         w->max = PEFT__MIN(w->max + one.max, (int64_t)PEFT__REGEX_ENDLESS);
         if (!p->backward) continue;
         peft__regex_code *code = p->re->code;
-        if (p->re->count - p->behind > PEFT__REGEX_REACH) return peft__regex_cannot(p, p->at, "too long a lookbehind");
+        if (p->re->count - p->behind > PEFT__REGEX_REACH)
+            return peft__regex_cannot(p, p->at, "too long a lookbehind");
         peft__regex_reverse(code + start, piece - start);
         peft__regex_reverse(code + piece, p->re->count - piece);
         peft__regex_reverse(code + start, p->re->count - start);
@@ -4400,7 +4476,8 @@ static bool peft__regex_either(peft__regex_parser *p, peft__regex_width *w) {
 }
 
 // `pattern` need not outlive the call. An error names the construct and its position, counted in characters.
-static peft_status peft__regex_compile(peft_context *ctx, const char *pattern, size_t n, int flags, peft__regex **out) {
+static peft_status peft__regex_compile(peft_context *ctx, const char *pattern, size_t n, int flags,
+                                       peft__regex **out) {
     *out = NULL;
     peft__regex *re = (peft__regex *)peft__calloc(ctx, 1, sizeof(*re));
     if (!re) return PEFT_ERROR_MEMORY;
@@ -4416,7 +4493,8 @@ static peft_status peft__regex_compile(peft_context *ctx, const char *pattern, s
     bool ok = n <= PEFT__REGEX_LONGEST || peft__regex_cannot(&p, 0, "more than 65536 bytes");
     ok = ok && peft__regex_either(&p, &w) && (p.at == n || peft__regex_wrong(&p, p.at, "a ) without its ("));
     ok = ok && peft__regex_emit(&p, PEFT__REGEX_END, false, 0, 0);
-    ok = ok && (re->count * re->slots <= PEFT__REGEX_SLOTS || peft__regex_cannot(&p, n, "too many groups for a pattern of this size"));
+    ok = ok && (re->count * re->slots <= PEFT__REGEX_SLOTS ||
+                peft__regex_cannot(&p, n, "too many groups for a pattern of this size"));
     if (ok) *out = re;
     else peft__regex_free(re);
     return p.status;
@@ -4442,7 +4520,8 @@ typedef struct peft__regex_scratch {
     size_t n;
     void *block;  // holds all that follows
     size_t capacity;
-    size_t *slots[2], *mark, round, *now;  // slots [code, re->slots] of the waiting threads; mark [code]: the round that was there last
+    // slots [code, re->slots] of the waiting threads; mark [code]: the round that was there last
+    size_t *slots[2], *mark, round, *now;
     peft__regex_visit *stack;
     int32_t *threads[2], waiting[2];
     unsigned char *looks, *holds[2];  // looks [re->looks, n + 1] bits; holds [code]
@@ -4480,10 +4559,12 @@ static uint32_t peft__regex_char_before(const peft__regex_scratch *s, size_t i, 
     return i > 0 ? 0xFFFD : PEFT__REGEX_NONE;
 }
 
-// A zero-width test: A the text begins, m a line begins, r the same but not at the end (Ruby); Z the text ends, $ it ends but for a
-// line feed, e a line ends; b a word begins or ends, B not. Python's \B is false in an empty text.
+// A zero-width test: A the text begins, m a line begins, r the same but not at the end (Ruby); Z the text
+// ends, $ it ends but for a line feed, e a line ends; b a word begins or ends, B not. Python's \B is false in
+// an empty text.
 static bool peft__regex_at(const peft__regex_scratch *s, int kind, const peft__regex_place *w) {
-    bool begins = w->before == PEFT__REGEX_NONE, ends = w->after == PEFT__REGEX_NONE, ruby = s->re->flags & PEFT__REGEX_ONIGURUMA;
+    bool begins = w->before == PEFT__REGEX_NONE, ends = w->after == PEFT__REGEX_NONE,
+        ruby = s->re->flags & PEFT__REGEX_ONIGURUMA;
     switch (kind) {
     case 'A': return begins;
     case 'm': return begins || w->before == '\n';
@@ -4500,15 +4581,17 @@ static bool peft__regex_at(const peft__regex_scratch *s, int kind, const peft__r
 // Whether the zero-width instruction at pc holds.
 static bool peft__regex_passes(const peft__regex_scratch *s, int64_t pc, const peft__regex_place *w) {
     const peft__regex_code *code = &s->re->code[pc];
+    uint32_t beside = code->op == PEFT__REGEX_AHEAD ? w->after : w->before;
     if (code->op == PEFT__REGEX_AT) return peft__regex_at(s, code->arg, w);
     if (code->op != PEFT__REGEX_LOOK)
-        return peft__regex_takes(s->re, code + 1, code->op == PEFT__REGEX_AHEAD ? w->after : w->before) != code->flag;
+        return peft__regex_takes(s->re, code + 1, beside) != code->flag;
     size_t bit = (size_t)code->arg * (s->n + 1) + w->at;
     return (s->looks[bit >> 3] >> (bit & 7) & 1) != code->flag;
 }
 
-// The table of the lookaround at pc. From the end of the text to its beginning (of a lookbehind, whose code is written backwards, the
-// other way round): instruction k leads to the end of the body if a way on from it does, behind the character that it takes.
+// The table of the lookaround at pc. From the end of the text to its beginning (of a lookbehind, whose code
+// is written backwards, the other way round): instruction k leads to the end of the body if a way on from it
+// does, behind the character that it takes.
 static void peft__regex_look(peft__regex_scratch *s, int64_t pc) {
     const peft__regex_code *code = s->re->code, *look = &code[pc];
     unsigned char *now = s->holds[0], *then = s->holds[1];
@@ -4520,7 +4603,9 @@ static void peft__regex_look(peft__regex_scratch *s, int64_t pc) {
         w.after = peft__regex_char_at(s, w.at, &w.size);
         w.before = peft__regex_char_before(s, w.at, &back);
         memset(now + first, 0, (size_t)(end - first));
-        for (bool changed = true; changed;) {  // again only where a loop leads back: at most as often as loops are nested
+        uint32_t taken = look->behind ? w.before : w.after;
+        // again only where a loop leads back: at most as often as loops are nested
+        for (bool changed = true; changed;) {
             changed = false;
             for (int64_t k = end - 1; k >= first; k--) {
                 const peft__regex_code *c = &code[k];
@@ -4529,7 +4614,7 @@ static void peft__regex_look(peft__regex_scratch *s, int64_t pc) {
                 switch (c->op) {
                 case PEFT__REGEX_CHAR:
                 case PEFT__REGEX_SET:
-                case PEFT__REGEX_ANY: now[k] = then[k + c->jump] && peft__regex_takes(s->re, c, look->behind ? w.before : w.after); break;
+                case PEFT__REGEX_ANY: now[k] = then[k + c->jump] && peft__regex_takes(s->re, c, taken); break;
                 case PEFT__REGEX_SPLIT: now[k] = now[k + 1] || now[k + c->jump]; break;
                 case PEFT__REGEX_JUMP: now[k] = now[k + c->jump]; break;
                 case PEFT__REGEX_END: now[k] = k == end - 1; break;
@@ -4549,13 +4634,18 @@ static void peft__regex_look(peft__regex_scratch *s, int64_t pc) {
     }
 }
 
-// Makes the scratch ready for a text, which must stay until the last match in it. Allocates where this one needs more than those before.
-static peft_status peft__regex_begin(peft__regex_scratch *s, const peft__regex *re, const char *text, size_t n) {
-    size_t count = (size_t)re->count, slots = count * (size_t)re->slots, bits = (size_t)re->looks * (n + 1) / 8 + 1;
-    size_t sizes[] = {slots * sizeof(size_t), slots * sizeof(size_t), count * sizeof(size_t), (size_t)re->slots * sizeof(size_t),
+// Makes the scratch ready for a text, which must stay until the last match in it. Allocates where this one
+// needs more than those before.
+static peft_status peft__regex_begin(peft__regex_scratch *s, const peft__regex *re, const char *text,
+                                     size_t n) {
+    size_t count = (size_t)re->count, slots = count * (size_t)re->slots,
+        bits = (size_t)re->looks * (n + 1) / 8 + 1;
+    size_t sizes[] = {slots * sizeof(size_t), slots * sizeof(size_t), count * sizeof(size_t),
+                      (size_t)re->slots * sizeof(size_t),
                       (count + 1) * sizeof(peft__regex_visit), count * 4, count * 4, count, count, bits};
     size_t total = 0, at[PEFT__COUNT(sizes)];
-    if (n > SIZE_MAX / 64) return peft__fail(s->ctx, PEFT_ERROR_MEMORY, "out of memory: %zu bytes of text", n);
+    if (n > SIZE_MAX / 64)
+        return peft__fail(s->ctx, PEFT_ERROR_MEMORY, "out of memory: %zu bytes of text", n);
     for (int64_t k = 0; k < PEFT__COUNT(sizes); k++) {
         at[k] = total;
         total += (sizes[k] + 7) / 8 * 8;
@@ -4583,7 +4673,8 @@ static peft_status peft__regex_begin(peft__regex_scratch *s, const peft__regex *
     memset(s->mark, 0, sizes[2]);
     memset(s->looks, 0, bits);
     uint32_t done = 0;
-    for (int64_t pc = re->count - 1; pc >= 0 && re->looks; pc--) {  // inner ones stand behind the outer ones that ask for them
+    // inner ones stand behind the outer ones that ask for them
+    for (int64_t pc = re->count - 1; pc >= 0 && re->looks; pc--) {
         if (re->code[pc].op != PEFT__REGEX_LOOK || done >> re->code[pc].arg & 1) continue;
         peft__regex_look(s, pc);
         done |= 1u << re->code[pc].arg;
@@ -4591,8 +4682,8 @@ static peft_status peft__regex_begin(peft__regex_scratch *s, const peft__regex *
     return PEFT_OK;
 }
 
-// A thread at pc goes on, without taking a character, to all instructions that take one; these wait in list `to`, the preferred first.
-// s->now holds the thread's slots, and is as it was afterwards.
+// A thread at pc goes on, without taking a character, to all instructions that take one; these wait in list
+// `to`, the preferred first. s->now holds the thread's slots, and is as it was afterwards.
 static void peft__regex_add(peft__regex_scratch *s, int to, int32_t pc, const peft__regex_place *w) {
     size_t slots = (size_t)s->re->slots;
     int64_t top = 0;
@@ -4632,8 +4723,9 @@ static void peft__regex_add(peft__regex_scratch *s, int to, int32_t pc, const pe
     }
 }
 
-// The match that Python's search, match or fullmatch finds at or behind byte `start`. groups [2 * count of groups + 2] gets the first
-// and the last byte + 1 of the match and of each group, SIZE_MAX where a group took no part; may be NULL.
+// The match that Python's search, match or fullmatch finds at or behind byte `start`. groups [2 * count of
+// groups + 2] gets the first and the last byte + 1 of the match and of each group, SIZE_MAX where a group
+// took no part; may be NULL.
 static bool peft__regex_match(peft__regex_scratch *s, size_t start, int mode, size_t *groups) {
     const peft__regex *re = s->re;
     bool not_empty = mode & PEFT__REGEX_NOT_EMPTY, search = (mode & 3) == PEFT__REGEX_SEARCH, found = false;
@@ -4675,7 +4767,8 @@ static bool peft__regex_match(peft__regex_scratch *s, size_t start, int mode, si
 }
 
 // begin and match in one call, for a text that is asked about once.
-static peft_status peft__regex_test(peft__regex_scratch *s, const peft__regex *re, const char *text, size_t n, int mode, bool *found) {
+static peft_status peft__regex_test(peft__regex_scratch *s, const peft__regex *re, const char *text, size_t n,
+                                    int mode, bool *found) {
     peft_status status = peft__regex_begin(s, re, text, n);
     *found = !status && peft__regex_match(s, 0, mode, NULL);
     return status;
@@ -28229,9 +28322,10 @@ static void peft__lcs_mark(peft__rouge_work *w, const int32_t *r, int32_t n, con
 }
 
 // Summary level: for every reference sentence the union of its LCSs with all predicted sentences; a token counts at most
-// as often as it occurs in each of the two summaries. An LCS with a sentence can only add a token that is in it. So each token looks,
-// until it is found, through the sentences that have it: from `head` of its id along `next`, places in the prediction whose
-// sentence is `of`. done: the last reference sentence that a predicted sentence was compared with.
+// as often as it occurs in each of the two summaries. An LCS with a sentence can only add a token that is in
+// it. So each token looks, until it is found, through the sentences that have it: from `head` of its id along
+// `next`, places in the prediction whose sentence is `of`. done: the last reference sentence that a predicted
+// sentence was compared with.
 static int32_t peft__rouge_union(peft__rouge_work *w) {
     peft__rouge_text *p = &w->prediction, *r = &w->reference;
     size_t size = (size_t)w->tokens.used * sizeof(int32_t);
@@ -28985,7 +29079,8 @@ static const char *peft__bleu_settings(const peft_bleu_desc *d, int *orders) {
     return *orders < 1 || *orders > PEFT_BLEU_ORDERS                     ? "max_order is not 1..8"
            : (unsigned)d->tokenizer > (unsigned)PEFT_TOKENIZE_NONE      ? "unknown tokenizer"
            : (unsigned)d->smoothing > (unsigned)PEFT_SMOOTH_NONE        ? "unknown smoothing"
-           : !(peft__or_default(d->smooth_value, 1) >= 0 && d->smooth_value < 1e9) ? "smooth_value is out of range"
+           : !(peft__or_default(d->smooth_value, 1) >= 0 && d->smooth_value < 1e9)
+               ? "smooth_value is out of range"
                                                                         : NULL;
 }
 
@@ -29681,7 +29776,8 @@ static int64_t peft__corpus_count(const peft__corpus *c, int64_t t, int n) {
 }
 
 typedef peft_status (*peft__text_fn)(const peft_text_desc *d, peft__corpus *c, int orders, peft_metric_result *r);
-static peft_status peft__coco_rouge(const peft_text_desc *d, peft__corpus *c, int orders, peft_metric_result *r);
+static peft_status peft__coco_rouge(const peft_text_desc *d, peft__corpus *c, int orders,
+                                    peft_metric_result *r);
 
 // Checks, reads the corpus, runs the metric, signs.
 static peft_status peft__text_metric(const peft_text_desc *d, const char *name, int orders, peft__text_fn fn,
@@ -29695,7 +29791,10 @@ static peft_status peft__text_metric(const peft_text_desc *d, const char *name, 
     memset(result, 0, sizeof *result);
     peft_status s = PEFT__MT_INPUT(&in, name, d);
     if (s != PEFT_OK) return s;
-    s = peft__corpus_read(&c, &in, fn == peft__coco_rouge ? PEFT__WORDS_BLANKS : PEFT__WORDS_CHRF, !d->keep_case) ? fn(d, &c, orders, result) : PEFT_ERROR_MEMORY;
+    s = peft__corpus_read(&c, &in, fn == peft__coco_rouge ? PEFT__WORDS_BLANKS : PEFT__WORDS_CHRF,
+                          !d->keep_case)
+            ? fn(d, &c, orders, result)
+            : PEFT_ERROR_MEMORY;
     if (s == PEFT_OK && c.pool.failed) s = PEFT_ERROR_MEMORY;
     peft__mt_pool_free(&c.pool);
     char settings[80];
@@ -29919,7 +30018,8 @@ static peft_status peft__meteor_all(const peft_text_desc *d, peft__corpus *c, in
     m.beta = peft__or_default(d->beta, 3);
     m.gamma = peft__or_default(d->gamma, 0.5);
     if (!(m.alpha >= 0 && m.alpha <= 1 && m.beta >= 0 && m.beta < 1e6 && m.gamma >= 0 && m.gamma <= 1))
-        return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "meteor: alpha %g, beta %g or gamma %g is out of range", m.alpha, m.beta, m.gamma);
+        return peft__fail(d->context, PEFT_ERROR_ARGUMENT,
+                          "meteor: alpha %g, beta %g or gamma %g is out of range", m.alpha, m.beta, m.gamma);
     for (int64_t i = 0; i < d->count; i++) {
         int64_t t = i * (c->per + 1);
         double best = 0;
@@ -30126,7 +30226,8 @@ static peft_status peft__class_check(const peft_class_desc *d, int *classes) {
         return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: %lld predictions but %lld labels",
                           (long long)d->count, (long long)d->label_count);
     if (peft__or_default(d->positive, 1) < 0)
-        return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: positive is %d, not a class", d->positive);
+        return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: positive is %d, not a class",
+                          d->positive);
     if (d->count <= 0 || !d->predictions || !d->labels || d->classes < 0)
         return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: %s",
                           d->count <= 0 ? "no predictions" : d->classes < 0 ? "classes is negative"
@@ -30334,8 +30435,8 @@ static double peft__ece_width(const peft_calibration_desc *d, int bins, double *
     return ece / (double)d->count;
 }
 
-// The sorted confidences are cut into `bins` parts, the first count % bins of which have one more; a bin ends half-way between the last of
-// a part and the first of the next, and holds what is not above its end.
+// The sorted confidences are cut into `bins` parts, the first count % bins of which have one more; a bin ends
+// half-way between the last of a part and the first of the next, and holds what is not above its end.
 static double peft__ece_mass(const peft_calibration_desc *d, int bins, const peft__ranked *sorted) {
     double ece = 0;
     int64_t i = 0, parts = PEFT__MIN((int64_t)bins, d->count);
@@ -30344,7 +30445,8 @@ static double peft__ece_mass(const peft_calibration_desc *d, int bins, const pef
         int64_t first, last;
         peft__mt_range(d->count, (int)parts, (int)k, &first, &last);
         double end = k + 1 < parts ? (sorted[last - 1].value + sorted[last].value) / 2 : 1;
-        for (; i < d->count && sorted[i].value <= end; i++) sum += sorted[i].value - (d->correct[sorted[i].index] != 0);
+        for (; i < d->count && sorted[i].value <= end; i++)
+            sum += sorted[i].value - (d->correct[sorted[i].index] != 0);
         ece += fabs(sum);
     }
     return ece / (double)d->count;
@@ -30518,7 +30620,8 @@ static double peft__squad_set_f1(peft__squad_work *w) {
     return peft__mt_prf((double)sizes[3], (double)(sizes[1] + sizes[3]), (double)(sizes[2] + sizes[3])).f1;
 }
 
-static void peft__squad_pair(peft__squad_work *w, const char *prediction, const char *reference, bool helm, double *exact,
+static void peft__squad_pair(peft__squad_work *w, const char *prediction, const char *reference, bool helm,
+                             double *exact,
                              double *f1) {
     peft__mt_table_clear(&w->tokens, (int64_t)(strlen(prediction) + strlen(reference)) + 2);
     peft__squad_read(w, 0, prediction);
@@ -30531,8 +30634,10 @@ static void peft__squad_pair(peft__squad_work *w, const char *prediction, const 
     else *f1 = peft__mt_prf(peft__mt_common(w->ids[0], n, w->ids[1], m, w->counts, w->tokens.used), n, m).f1;
 }
 
-// Means of the best values over the references. helm: F1 of sets of words, and an empty prediction is never right.
-static peft_status peft__squad_all(const peft__mt_input *in, bool helm, double *pairs, peft_answer_result *result) {
+// Means of the best values over the references. helm: F1 of sets of words, and an empty prediction is never
+// right.
+static peft_status peft__squad_all(const peft__mt_input *in, bool helm, double *pairs,
+                                   peft_answer_result *result) {
     peft__squad_work w;
     bool ok = peft__squad_init(&w, in);
     memset(result, 0, sizeof *result);
@@ -30656,7 +30761,8 @@ typedef struct peft__paired {
     uint64_t seed;
     double *rows[2];            // of the baseline, of the system: count * width
     double *scores[2];          // per sample
-    int64_t *line;              // of PEFT_PAIRED_SCORE: the list under way, for the baseline and for the system
+    // of PEFT_PAIRED_SCORE: the list under way, for the baseline and for the system
+    int64_t *line;
     unsigned char *side[2];
     peft__mt_pool pool;
 } peft__paired;
@@ -30697,7 +30803,8 @@ static void peft__paired_call(const peft__paired *p, double out[2]) {
 }
 
 // Line i of a list: the output of `line` by the other system if `swap`.
-static void peft__paired_take(const peft__paired *p, int64_t i, int64_t line, bool swap, double sum[2][PEFT__PAIRED_WIDTH]) {
+static void peft__paired_take(const peft__paired *p, int64_t i, int64_t line, bool swap,
+                              double sum[2][PEFT__PAIRED_WIDTH]) {
     if (p->desc->metric == PEFT_PAIRED_SCORE) {
         p->line[i] = line;
         p->side[0][i] = swap;
@@ -30728,7 +30835,8 @@ static void peft__paired_sample(void *arg, int64_t sample) {
     for (int64_t i = 0; i < p->count; i++) {
         bool bootstrap = p->desc->test == PEFT_PAIRED_BOOTSTRAP;
         coins = i % 64 || bootstrap ? coins >> 1 : peft__rng_next(&rng);
-        peft__paired_take(p, i, bootstrap ? peft__rng_below(&rng, p->count) : i, !bootstrap && (coins & 1), sum);
+        peft__paired_take(p, i, bootstrap ? peft__rng_below(&rng, p->count) : i, !bootstrap && (coins & 1),
+                          sum);
     }
     peft__paired_scores(p, sum, out);
     p->scores[0][sample] = out[0];
@@ -30840,13 +30948,16 @@ static peft_status peft__paired_test(peft__paired *p, peft_paired_result *r) {
     r->baseline = out[0];
     r->system = out[1];
     if (!(fabs(out[0]) < HUGE_VAL && fabs(out[1]) < HUGE_VAL))
-        return peft__fail(p->desc->context, PEFT_ERROR_NUMERIC, "paired: the %s has no score", fabs(out[0]) < HUGE_VAL ? "system" : "baseline");
+        return peft__fail(p->desc->context, PEFT_ERROR_NUMERIC, "paired: the %s has no score",
+                          fabs(out[0]) < HUGE_VAL ? "system" : "baseline");
     peft__paired_draw(p);
     bool bootstrap = p->desc->test == PEFT_PAIRED_BOOTSTRAP;
     for (int64_t i = 0; bootstrap && i < p->samples; i++)
         mean += fabs(p->scores[1][i] - p->scores[0][i]) / (double)p->samples;
-    double observed = fabs(r->system - r->baseline) * (1 - 1e-12);  // sums in another order may differ in their last digits
-    for (int64_t i = 0; i < p->samples; i++) beyond += fabs(p->scores[1][i] - p->scores[0][i]) - mean >= observed;
+    // sums in another order may differ in their last digits
+    double observed = fabs(r->system - r->baseline) * (1 - 1e-12);
+    for (int64_t i = 0; i < p->samples; i++)
+        beyond += fabs(p->scores[1][i] - p->scores[0][i]) - mean >= observed;
     r->p_value = (double)(beyond + 1) / (double)(p->samples + 1);
     if (bootstrap && p->samples > 0) {
         peft__paired_interval(p->scores[0], p->samples, &r->baseline_mean, &r->baseline_ci);
@@ -30883,14 +30994,16 @@ static peft_status peft__paired_settings(peft__paired *p) {
         p->width = 2;
     }
     p->count = d->count;
-    p->samples = d->samples ? d->samples : d->test == PEFT_PAIRED_BOOTSTRAP || d->metric == PEFT_PAIRED_SCORE ? 1000 : 10000;
+    p->samples = d->samples ? d->samples : d->test == PEFT_PAIRED_BOOTSTRAP || d->metric == PEFT_PAIRED_SCORE
+                 ? 1000 : 10000;
     p->seed = d->seed ? d->seed : 12345;
     bad = bad ? bad : wrong;
     return bad ? peft__fail(d->context, PEFT_ERROR_ARGUMENT, "paired: %s", bad) : PEFT_OK;
 }
 
 PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result *result) {
-    static const char *const names[] = {"bleu", "chrf", "ter", "rouge1", "rouge2", "rougeL", "rougeLsum", "values", "score"};
+    static const char *const names[] = {"bleu", "chrf", "ter", "rouge1", "rouge2", "rougeL", "rougeLsum",
+                                        "values", "score"};
     if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
     if (!result) return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "paired: result is NULL");
     peft__paired p;
@@ -30903,13 +31016,16 @@ PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result
     s = s == PEFT_OK ? peft__paired_rows(&p, 1) : s;
     for (int side = 0; s == PEFT_OK && side < 2; side++) {
         p.scores[side] = (double *)peft__mt_get(&p.pool, p.samples, sizeof(double));
-        p.side[side] = (unsigned char *)peft__mt_get(&p.pool, desc->metric == PEFT_PAIRED_SCORE ? p.count : 1, 1);
-        p.line = (int64_t *)peft__mt_get(&p.pool, desc->metric == PEFT_PAIRED_SCORE ? p.count : 1, sizeof(int64_t));
+        p.side[side] = (unsigned char *)peft__mt_get(&p.pool, desc->metric == PEFT_PAIRED_SCORE ? p.count : 1,
+                                                     1);
+        p.line = (int64_t *)peft__mt_get(&p.pool, desc->metric == PEFT_PAIRED_SCORE ? p.count : 1,
+                                         sizeof(int64_t));
         s = p.pool.failed ? PEFT_ERROR_MEMORY : s;
     }
     s = s == PEFT_OK ? peft__paired_test(&p, result) : s;
     if (s == PEFT_OK) {
-        peft__string_into(result->signature, sizeof result->signature, "paired|%s|%s:%lld|seed:%llu|n:%lld|ties:counted",
+        peft__string_into(result->signature, sizeof result->signature,
+                          "paired|%s|%s:%lld|seed:%llu|n:%lld|ties:counted",
                         desc->metric == PEFT_PAIRED_SCORE && desc->name ? desc->name : names[desc->metric],
                         desc->test == PEFT_PAIRED_BOOTSTRAP ? "bs" : "ar", (long long)p.samples, (unsigned long long)p.seed, (long long)p.count);
     }
@@ -32672,8 +32788,9 @@ static peft_status peft__bench_mmlu_intro(peft__bench_loader *l) {
 
 // ---- BIG-Bench Hard: {"examples": [{"input", "target"}]} and a file of three worked examples
 
-// What an answer is in a generated text. BBH: the last "answer is ..." or "answer is: ..." before the next question, up to the end of
-// its line, without the full stop and the stars of Markdown; a text that never says so is the answer itself.
+// What an answer is in a generated text. BBH: the last "answer is ..." or "answer is: ..." before the next
+// question, up to the end of its line, without the full stop and the stars of Markdown; a text that never
+// says so is the answer itself.
 static void peft__bench_bbh_answer(const char **text, size_t *n) {
     static const char phrase[] = "answer is";
     const char *begin = *text, *end = begin + *n, *next = strstr(begin, "\n\nQ:");
@@ -32684,7 +32801,8 @@ static void peft__bench_bbh_answer(const char **text, size_t *n) {
         if (*p == ' ' || *p == ':' || *p == '*') found = p;
     }
     if (!found) found = begin;
-    while (found < end && (peft__bench_white(*found) || *found == '*' || (*found == ':' && found > begin))) found++;
+    while (found < end && (peft__bench_white(*found) || *found == '*' || (*found == ':' && found > begin)))
+        found++;
     const char *line = (const char *)memchr(found, '\n', (size_t)(end - found));
     *text = found;
     *n = (size_t)((line ? line : end) - found);
@@ -32762,9 +32880,11 @@ static peft_status peft__bench_output_regex(peft__bench_loader *l, const peft__j
     peft_status status = peft__regex_compile(l->b->ctx, regex, strlen(regex), 0, &l->t->output);
     char why[PEFT__ERROR_SIZE];
     memcpy(why, l->b->ctx->error, sizeof(why));
-    if (status && status != PEFT_ERROR_MEMORY) return peft__fail(l->b->ctx, status, "%s: output_regex: %s", l->record.path, why);
+    if (status && status != PEFT_ERROR_MEMORY)
+        return peft__fail(l->b->ctx, status, "%s: output_regex: %s", l->record.path, why);
     if (!status && l->t->output->slots > 4)
-        return peft__fail(l->b->ctx, PEFT_ERROR_FORMAT, "%s: output_regex has more than one group: which is the answer?", l->record.path);
+        return peft__fail(l->b->ctx, PEFT_ERROR_FORMAT,
+                          "%s: output_regex has more than one group: which is the answer?", l->record.path);
     return status;
 }
 
@@ -32835,12 +32955,15 @@ static int peft__bench_key_order(const void *x, const void *y) {
     return order ? order : a->key_length < b->key_length ? -1 : a->key_length > b->key_length;
 }
 
-// The choices behind the question, in BIG-bench's order: numpy's RandomState(42).permutation(sorted(choices)). The shuffle goes
-// from the last one down; its numbers below a bound are the next ones under the mask that are not above it.
-static peft_status peft__bench_append_choices(peft__bench_loader *l, const char *prefix, const peft__json *scores) {
+// The choices behind the question, in BIG-bench's order: numpy's
+// RandomState(42).permutation(sorted(choices)). The shuffle goes from the last one down; its numbers below a
+// bound are the next ones under the mask that are not above it.
+static peft_status peft__bench_append_choices(peft__bench_loader *l, const char *prefix,
+                                              const peft__json *scores) {
     peft__bench_twister twister;
     size_t n = 0;
-    const peft__json **order = (const peft__json **)peft__calloc(l->b->ctx, (int64_t)scores->length + 1, sizeof(*order));
+    const peft__json **order = (const peft__json **)peft__calloc(l->b->ctx, (int64_t)scores->length + 1,
+                                                                 sizeof(*order));
     if (!order) return PEFT_ERROR_MEMORY;
     for (const peft__json *v = scores->child; v; v = v->next) order[n++] = v;
     qsort((void *)order, n, sizeof(*order), peft__bench_key_order);
@@ -33306,7 +33429,8 @@ PEFTDEF peft_status peft_text_copy(peft_context *ctx, const char *text, char **o
     return peft__bench_copy(ctx, text, strlen(text), out);
 }
 
-// As Python's re.findall(output, text)[0]: the match, or its group if there is one; nothing where nothing matches.
+// As Python's re.findall(output, text)[0]: the match, or its group if there is one; nothing where nothing
+// matches.
 static peft_status peft__bench_find_output(const peft__bench_task *t, const char **text, size_t *n) {
     size_t at[4] = {0, 0, 0, 0};
     peft__regex_scratch scratch;
@@ -33528,7 +33652,8 @@ static peft_status peft__bench_score_squad(const peft__bench_answers *a, peft_be
     bool record = a->t->spec.metric == PEFT__BENCH_RECORD;
     peft__mt_input in;
     peft_answer_result answers;
-    peft_status status = peft__mt_input_set(&in, "squad", a->ctx, a->texts, a->references, a->count, 0, (int)a->per);
+    peft_status status = peft__mt_input_set(&in, "squad", a->ctx, a->texts, a->references, a->count, 0,
+                                            (int)a->per);
     if (!status) status = peft__squad_all(&in, !record, NULL, &answers);
     if (status) return status;
     if (record) peft__bench_metric(r, "f1", answers.f1);

@@ -1,7 +1,8 @@
-// Any bytes as flags, a regular expression, and behind the first NUL a text: it compiles or says why not; what matches lies in the text,
-// a match of the whole text begins at its beginning, and the steps are bounded by program x text.
-//   clang -O1 -g -fsanitize=fuzzer,address,undefined -DPEFT_NO_SIMD -I. tests/fuzz_regex.c -lm -o fuzz_regex
-//   cc -DPEFT_FUZZ_MAIN -DPEFT_NO_SIMD -I. tests/fuzz_regex.c -lm -o fuzz_regex && ./fuzz_regex FILE ...
+// Any bytes as flags, a regular expression, and behind the first NUL a text: it compiles or says why not;
+// what matches lies in the text, a match of the whole text begins at its beginning, and the steps are bounded
+// by program x text. clang -O1 -g -fsanitize=fuzzer,address,undefined -DPEFT_NO_SIMD -I. tests/fuzz_regex.c
+// -lm -o fuzz_regex cc -DPEFT_FUZZ_MAIN -DPEFT_NO_SIMD -I. tests/fuzz_regex.c -lm -o fuzz_regex &&
+// ./fuzz_regex FILE ...
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 
@@ -14,10 +15,12 @@ static void match_all(peft__regex_scratch *s, const peft__regex *re, const char 
     size_t *groups = (size_t *)malloc((size_t)re->slots * sizeof(size_t)), at = 0;
     s->steps = 0;
     if (peft__regex_begin(s, re, text, n)) abort();
-    // a lookaround's table takes one pass more for each loop in a loop: at most as many as brackets may be nested
+    // a lookaround's table takes one pass more for each loop in a loop: at most as many as brackets may be
+    // nested
     if (s->steps > (long long)re->count * (long long)(n + 1) * (re->looks ? re->looks * 200 : 0)) abort();
     for (int more = 0; peft__regex_match(s, at, PEFT__REGEX_SEARCH | more, groups);) {
-        if (groups[0] < at || groups[1] < groups[0] || groups[1] > n || (more && groups[0] == at && groups[1] == at)) abort();
+        if (groups[0] < at || groups[1] < groups[0] || groups[1] > n ||
+            (more && groups[0] == at && groups[1] == at)) abort();
         for (int k = 2; k < re->slots; k += 2)
             if (groups[k] != SIZE_MAX && (groups[k] > groups[k + 1] || groups[k + 1] > n)) abort();
         at = groups[1];

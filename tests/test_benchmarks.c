@@ -459,46 +459,62 @@ static void test_bigbench(void) {
 
 // ---- HELM
 
-// output_regex as Python's re.findall(...)[0] applies it, the choices in the order of numpy's RandomState(42).permutation(sorted(...)).
+// output_regex as Python's re.findall(...)[0] applies it, the choices in the order of numpy's
+// RandomState(42).permutation(sorted(...)).
 static void test_bigbench_regex(void) {
-    file("b/reg/task.json", "{\"metrics\": [\"exact_str_match\"], \"output_regex\": \"[-+]?\\\\d+\", \"examples\": [{\"input\": \"2+2\", \"target\": \"4\"}, "
+    file("b/reg/task.json",
+         "{\"metrics\": [\"exact_str_match\"], \"output_regex\": \"[-+]?\\\\d+\", \"examples\": [{\"input\": \"2+2\", \"target\": \"4\"}, "
                             "{\"input\": \"5-7\", \"target\": \"-2\"}, {\"input\": \"?\", \"target\": \"7\"}]}");
-    file("b/group/task.json", "{\"metrics\": [\"exact_str_match\"], \"output_regex\": \"answer: (\\\\w+)\", \"examples\": [{\"input\": \"q\", \"target\": \"yes\"}]}");
-    file("b/bad/task.json", "{\"metrics\": [\"exact_str_match\"], \"output_regex\": \"(a)\\\\1\", \"examples\": [{\"input\": \"q\", \"target\": \"yes\"}]}");
-    file("b/two/task.json", "{\"metrics\": [\"exact_str_match\"], \"output_regex\": \"(a)(b)\", \"examples\": [{\"input\": \"q\", \"target\": \"yes\"}]}");
-    file("b/many/task.json", "{\"metrics\": [\"multiple_choice_grade\"], \"examples\": [{\"input\": \"q\", \"target_scores\": {\"k\": 0, \"j\": 0, \"i\": 0, \"h\": 1, \"g\": 0, "
+    file("b/group/task.json",
+         "{\"metrics\": [\"exact_str_match\"], \"output_regex\": \"answer: (\\\\w+)\", \"examples\": [{\"input\": \"q\", \"target\": \"yes\"}]}");
+    file("b/bad/task.json",
+         "{\"metrics\": [\"exact_str_match\"], \"output_regex\": \"(a)\\\\1\", \"examples\": [{\"input\": \"q\", \"target\": \"yes\"}]}");
+    file("b/two/task.json",
+         "{\"metrics\": [\"exact_str_match\"], \"output_regex\": \"(a)(b)\", \"examples\": [{\"input\": \"q\", \"target\": \"yes\"}]}");
+    file("b/many/task.json",
+         "{\"metrics\": [\"multiple_choice_grade\"], \"examples\": [{\"input\": \"q\", \"target_scores\": {\"k\": 0, \"j\": 0, \"i\": 0, \"h\": 1, \"g\": 0, "
                              "\"f\": 0, \"e\": 0, \"d\": 0, \"c\": 0, \"b\": 0, \"a\": 0}}, {\"input\": \"r\", \"target_scores\": {\"pear\": 1, \"brick\": 0, \"axe\": 0}}]}");
     peft_benchmark *b = load("bigbench", "b", "reg,group,many", 0, PEFT_PROMPT_PLAIN);
     const char *numbers[] = {"The sum is 4.", "-2 of course", "seven"}, *said[] = {"My answer: yes!"};
     check("the number in a text", near(score(b, "reg", numbers, 3).score, 2.0 / 3));
     check("the group of a match", near(score(b, "group", said, 1).score, 1));
     char *text = NULL;
-    check("nothing where nothing matches", peft_benchmark_extract(b, find(b, "reg"), "none", &text) == PEFT_OK && !*text);
+    check("nothing where nothing matches",
+          peft_benchmark_extract(b, find(b, "reg"), "none", &text) == PEFT_OK && !*text);
     peft_free(ctx, text);
-    check("eleven choices in numpy's order", prompt_is(b, "many", 0, "\nQ: q\n  choice: f\n  choice: a\n  choice: j\n  choice: k\n  choice: c\n  choice: b\n  choice: i\n"
+    check("eleven choices in numpy's order",
+          prompt_is(b, "many", 0,
+              "\nQ: q\n  choice: f\n  choice: a\n  choice: j\n  choice: k\n  choice: c\n  choice: b\n  choice: i\n"
                                                                      "  choice: e\n  choice: h\n  choice: d\n  choice: g\nA: "));
-    check("three choices", prompt_is(b, "many", 1, "\nQ: r\n  choice: axe\n  choice: brick\n  choice: pear\nA: "));
+    check("three choices", prompt_is(b, "many", 1,
+                                     "\nQ: r\n  choice: axe\n  choice: brick\n  choice: pear\nA: "));
     peft_benchmark_destroy(b);
     peft_benchmark_desc d;
     memset(&d, 0, sizeof d);
     d.context = ctx, d.name = "bigbench", d.folder = "b", d.tasks = "bad";
-    check("what is not linear is refused", peft_benchmark_load(&d, &b) == PEFT_ERROR_UNSUPPORTED && strstr(peft_error(ctx), "bad/task.json: output_regex") &&
+    check("what is not linear is refused", peft_benchmark_load(&d, &b) == PEFT_ERROR_UNSUPPORTED &&
+          strstr(peft_error(ctx), "bad/task.json: output_regex") &&
                                            strstr(peft_error(ctx), "a backreference"));
     d.tasks = "two";
-    check("two groups: which one?", peft_benchmark_load(&d, &b) == PEFT_ERROR_FORMAT && strstr(peft_error(ctx), "more than one group"));
+    check("two groups: which one?", peft_benchmark_load(&d, &b) == PEFT_ERROR_FORMAT &&
+          strstr(peft_error(ctx), "more than one group"));
 }
 
 // What people's models write around BBH's answers.
 static void test_bbh_answers(void) {
     file("bb/bbh/navigate.json", "{\"examples\": [{\"input\": \"q\", \"target\": \"(B)\"}]}");
     file("bb/cot-prompts/navigate.txt", "canary\n-----\nIntro.\n\nQ: a\nA: So the answer is (A).\n");
-    static const char *const said[][2] = {{"So the answer is (B).", "(B)"}, {"The answer is: (B)", "(B)"}, {"**(B)**", "(B)"}, {"answer is **(B)**.", "(B)"},
-                                          {"the answer is:\n(B)", "(B)"}, {"**The answer is: (B).**", "(B)"}, {"(B)", "(B)"}, {" 2 * 3 ", "2 * 3"},
-                                          {"The answer isn't clear", "The answer isn't clear"}, {"The answer is", "The answer is"}, {"**", ""}, {"", ""}};
+    static const char *const said[][2] = {{"So the answer is (B).", "(B)"}, {"The answer is: (B)", "(B)"},
+                                          {"**(B)**", "(B)"}, {"answer is **(B)**.", "(B)"},
+                                          {"the answer is:\n(B)", "(B)"}, {"**The answer is: (B).**", "(B)"},
+                                              {"(B)", "(B)"}, {" 2 * 3 ", "2 * 3"},
+                                          {"The answer isn't clear", "The answer isn't clear"},
+                                              {"The answer is", "The answer is"}, {"**", ""}, {"", ""}};
     peft_benchmark *b = load("bbh", "bb", "navigate", -1, PEFT_PROMPT_PLAIN);
     for (int i = 0; b && i < (int)(sizeof said / sizeof said[0]); i++) {
         char *text = NULL;
-        check(said[i][0], peft_benchmark_extract(b, 0, said[i][0], &text) == PEFT_OK && strcmp(text, said[i][1]) == 0);
+        check(said[i][0], peft_benchmark_extract(b, 0, said[i][0], &text) == PEFT_OK &&
+              strcmp(text, said[i][1]) == 0);
         peft_free(ctx, text);
     }
     peft_benchmark_destroy(b);
@@ -515,9 +531,11 @@ static void test_helm(void) {
     check("16 scenarios", peft_benchmark_task_count(b) == 16);
     const char *boolq[] = {"yes.", "no way"}, *king[] = {"Old king of all"}, *ran[] = {"ran."};
     check("quasi exact match", near(score(b, "boolq", boolq, 2).score, 0.5));
-    file("h2/boolq.jsonl", "{\"input\": \"q\", \"references\": [\"A\"]}\n{\"input\": \"q\", \"references\": [\"A\"]}\n");
+    file("h2/boolq.jsonl",
+         "{\"input\": \"q\", \"references\": [\"A\"]}\n{\"input\": \"q\", \"references\": [\"A\"]}\n");
     peft_benchmark *articles = load("helm", "h2", "boolq", 0, PEFT_PROMPT_PLAIN);
-    const char *nothing[] = {"", "the"};  // normalized, A is empty too: equal to "the", but no text is no answer
+    // normalized, A is empty too: equal to "the", but no text is no answer
+    const char *nothing[] = {"", "the"};
     check("an empty prediction is wrong", near(score(articles, "boolq", nothing, 2).score, 0.5));
     peft_benchmark_destroy(articles);
     check("F1 of sets of words", near(score(b, "narrative_qa", king, 1).score, 2.0 * 2 / (4 + 2)));

@@ -65,7 +65,8 @@ static void test_rouge(void) {
     check("union LCS", near(s.rougeLsum.recall, 0.8) && near(s.rougeLsum.precision, 0.4));
 }
 
-// rougeLsum against its definition: the union over all pairs of sentences, which is what the library leaves out pairs of.
+// rougeLsum against its definition: the union over all pairs of sentences, which is what the library leaves
+// out pairs of.
 static void test_lsum(void) {
     enum { MOST = 400 };
     peft_rng rng;
@@ -94,14 +95,17 @@ static void test_lsum(void) {
             int32_t n = r->sentence[a + 1] - r->sentence[a];
             memset(w.hit, 0, (size_t)n);
             for (int32_t b = 0; b < p->sentences; b++)
-                peft__lcs_mark(&w, r->ids + r->sentence[a], n, p->ids + p->sentence[b], p->sentence[b + 1] - p->sentence[b]);
+                peft__lcs_mark(&w, r->ids + r->sentence[a], n, p->ids + p->sentence[b],
+                               p->sentence[b + 1] - p->sentence[b]);
             for (int32_t i = 0; i < n; i++) {
                 int32_t id = r->ids[r->sentence[a] + i];
                 if (w.hit[i] && left[0][id] > 0 && left[1][id] > 0) hits++, left[0][id]--, left[1][id]--;
             }
         }
         ok = ok && peft_rouge_pair(ctx, text[0], text[1], false, &s) == PEFT_OK;
-        if (p->sentences + r->sentences > 2) ok = ok && near(s.rougeLsum.recall, (double)hits / r->count) && near(s.rougeLsum.precision, (double)hits / p->count);
+        if (p->sentences + r->sentences > 2)
+            ok = ok && near(s.rougeLsum.recall, (double)hits / r->count) &&
+                 near(s.rougeLsum.precision, (double)hits / p->count);
         peft__mt_pool_free(&w.pool);
     }
     check("rougeLsum is the union over all pairs of sentences", ok);
@@ -338,11 +342,13 @@ static void test_answers(void) {
     d.predictions = &joined, d.references = &joined;
     const char *apart = "thecat";
     d.references = &apart;
-    check("no article before a number", peft_squad(&d, &a) == PEFT_OK && a.exact_match == 0 && near(a.f1, 2.0 / 3));
+    check("no article before a number", peft_squad(&d, &a) == PEFT_OK && a.exact_match == 0 &&
+          near(a.f1, 2.0 / 3));
     const char *blanks = "a  b", *single = "a b";  // Python's split(" "): a, an empty word, b
     peft_metric_result coco;
     d.predictions = &blanks, d.references = &single;
-    check("coco_rouge of two blanks", peft_coco_rouge(&d, &coco) == PEFT_OK && near(coco.score, 2.44 * (2.0 / 3) / (1 + 1.44 * 2 / 3)));
+    check("coco_rouge of two blanks", peft_coco_rouge(&d, &coco) == PEFT_OK &&
+          near(coco.score, 2.44 * (2.0 / 3) / (1 + 1.44 * 2 / 3)));
     memset(&d, 0, sizeof d);
     d.context = ctx, d.predictions = p, d.references = r, d.count = 5, d.pairs = f1;
     check("squad", peft_squad(&d, &a) == PEFT_OK && near(a.exact_match, 3.0 / 5) && near(f1[1], 2.0 / 3) && f1[0] == 1 && f1[2] == 1);

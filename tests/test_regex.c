@@ -1,5 +1,5 @@
-// Regular expressions (chapter 2): answers of Python 3.11's re, bounds, steps, failing allocations, Oniguruma's dialect.
-//   cc -std=c11 -O1 -I. tests/test_regex.c -o build/test_regex -lm
+// Regular expressions (chapter 2): answers of Python 3.11's re, bounds, steps, failing allocations,
+// Oniguruma's dialect. cc -std=c11 -O1 -I. tests/test_regex.c -o build/test_regex -lm
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 #include <stdio.h>
@@ -13,8 +13,8 @@ static void check(bool ok, const char *what, const char *of) {
     else if (failed++ < 60) printf("FAIL %s: %s (%s)\n", what, of, peft_error(ctx));
 }
 
-// What re.search (s), re.match (m), re.fullmatch (f) or all of re.finditer (a) find: first and last byte of the match and of each
-// group; - is a group that took no part. The answers were written by Python 3.11.
+// What re.search (s), re.match (m), re.fullmatch (f) or all of re.finditer (a) find: first and last byte of
+// the match and of each group; - is a group that took no part. The answers were written by Python 3.11.
 static const struct {
     const char *pattern, *text;
     size_t n;
@@ -30,7 +30,8 @@ static const struct {
     {".*\\.(q|v)_proj", "model.layers.1.self_attn.q_proj.lora", 36, 'f', "no"},
     {".*decoder.*(SelfAttention|EncDecAttention).*(q|v)$", "model.layers.0.self_attn.q_proj", 31, 'f', "no"},
     {".*decoder.*(SelfAttention|EncDecAttention).*(q|v)$", "model.layers.11.mlp.down_proj", 29, 'f', "no"},
-    {".*decoder.*(SelfAttention|EncDecAttention).*(q|v)$", "encoder.block.3.layer.0.SelfAttention.q", 39, 'f', ""
+    {".*decoder.*(SelfAttention|EncDecAttention).*(q|v)$", "encoder.block.3.layer.0.SelfAttention.q", 39, 'f',
+     ""
      "no"},
     {".*decoder.*(SelfAttention|EncDecAttention).*(q|v)$", "lm_head", 7, 'f', "no"},
     {".*decoder.*(SelfAttention|EncDecAttention).*(q|v)$", "visual.blocks.2.attn.qkv", 24, 'f', "no"},
@@ -62,7 +63,8 @@ static const struct {
      "15-24"},
     {".*layers\\.\\d{1,2}\\.(self_attn|mlp)\\.[qd]\\w*", "model.layers.11.mlp.down_proj", 29, 'f', "0-29 16"
      "-19"},
-    {".*layers\\.\\d{1,2}\\.(self_attn|mlp)\\.[qd]\\w*", "encoder.block.3.layer.0.SelfAttention.q", 39, 'f', ""
+    {".*layers\\.\\d{1,2}\\.(self_attn|mlp)\\.[qd]\\w*", "encoder.block.3.layer.0.SelfAttention.q", 39, 'f',
+     ""
      "no"},
     {".*layers\\.\\d{1,2}\\.(self_attn|mlp)\\.[qd]\\w*", "lm_head", 7, 'f', "no"},
     {".*layers\\.\\d{1,2}\\.(self_attn|mlp)\\.[qd]\\w*", "visual.blocks.2.attn.qkv", 24, 'f', "no"},
@@ -379,7 +381,8 @@ static void spans(peft__string *out, const size_t *groups, int slots) {
 // The answer of this library in the notation of the table.
 static void answer(const peft__regex *re, const char *text, size_t n, char mode, peft__string *out) {
     size_t groups[64], at = 0;
-    int how = mode == 'm' ? PEFT__REGEX_MATCH : mode == 'f' ? PEFT__REGEX_FULLMATCH : PEFT__REGEX_SEARCH, more = 0;
+    int how = mode == 'm' ? PEFT__REGEX_MATCH : mode == 'f' ? PEFT__REGEX_FULLMATCH : PEFT__REGEX_SEARCH,
+        more = 0;
     out->size = 0;
     peft__string_puts(out, "");
     check(re->slots <= 64 && !peft__regex_begin(&scratch, re, text, n), "begin", text);
@@ -413,7 +416,8 @@ static void test_cases(void) {
     peft__string_free(&got);
 }
 
-// What Python refuses is a fault of the pattern; what cannot be linear is refused by name. Each with its position.
+// What Python refuses is a fault of the pattern; what cannot be linear is refused by name. Each with its
+// position.
 static void test_errors(void) {
     static const struct {
         const char *pattern, *says;
@@ -440,13 +444,18 @@ static void test_errors(void) {
         {"(?<=a|bc)b", "a lookbehind whose width is not fixed at position 0", PEFT_ERROR_FORMAT},
         {"a(?i)b", "flags that are not at the start at position 1", PEFT_ERROR_FORMAT},
         {"a\377", "a text that is not UTF-8 at position 1", PEFT_ERROR_FORMAT},
-        {"(a)\\1", "a backreference, which takes more than linear time, at position 3", PEFT_ERROR_UNSUPPORTED},
-        {"(?P<x>a)(?P=x)", "a backreference, which takes more than linear time, at position 8", PEFT_ERROR_UNSUPPORTED},
-        {"(a)?(?(1)b|c)", "a conditional, which takes more than linear time, at position 4", PEFT_ERROR_UNSUPPORTED},
+        {"(a)\\1", "a backreference, which takes more than linear time, at position 3",
+         PEFT_ERROR_UNSUPPORTED},
+        {"(?P<x>a)(?P=x)", "a backreference, which takes more than linear time, at position 8",
+         PEFT_ERROR_UNSUPPORTED},
+        {"(a)?(?(1)b|c)", "a conditional, which takes more than linear time, at position 4",
+         PEFT_ERROR_UNSUPPORTED},
         {"(?>ab)c", "an atomic group at position 0", PEFT_ERROR_UNSUPPORTED},
-        {"(?:ab)*+c", "a possessive quantifier of more than one character at position 0", PEFT_ERROR_UNSUPPORTED},
+        {"(?:ab)*+c", "a possessive quantifier of more than one character at position 0",
+         PEFT_ERROR_UNSUPPORTED},
         {"(?x)a b", "a group or flag that is not supported at position 0", PEFT_ERROR_UNSUPPORTED},
-        {"(?=(a))a", "a capturing group in a lookaround (write (?:...)) at position 3", PEFT_ERROR_UNSUPPORTED},
+        {"(?=(a))a", "a capturing group in a lookaround (write (?:...)) at position 3",
+         PEFT_ERROR_UNSUPPORTED},
         {"a{4294967296}", "too large a count at position 1", PEFT_ERROR_UNSUPPORTED},
         {"(?:a{1000}){1000}", "too large a program at position", PEFT_ERROR_UNSUPPORTED},
         {"(?:(?:a{0,300}){0,300}){0,300}", "too large a program at position", PEFT_ERROR_UNSUPPORTED},
@@ -454,11 +463,13 @@ static void test_errors(void) {
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         peft__regex *re;
         peft_status status = peft__regex_compile(ctx, wrong[i].pattern, strlen(wrong[i].pattern), 0, &re);
-        check(status == wrong[i].status && !re && strstr(peft_error(ctx), wrong[i].says), "refused", wrong[i].pattern);
+        check(status == wrong[i].status && !re && strstr(peft_error(ctx), wrong[i].says), "refused",
+              wrong[i].pattern);
         peft__regex_free(re);
     }
     peft__regex *re;
-    check(!peft__regex_compile(ctx, "(?=.*(a|b)).*", 13, PEFT__REGEX_NO_GROUPS, &re), "groups that nobody asks for", "(?=.*(a|b)).*");
+    check(!peft__regex_compile(ctx, "(?=.*(a|b)).*", 13, PEFT__REGEX_NO_GROUPS, &re),
+          "groups that nobody asks for", "(?=.*(a|b)).*");
     check(re && re->slots == 2, "no slots for them", "(?=.*(a|b)).*");
     peft__regex_free(re);
 }
@@ -472,26 +483,34 @@ static char *repeated(const char *unit, size_t n, const char *tail) {
     return s;
 }
 
-// Patterns that make a backtracking matcher take exponential time: here the steps for a text twice as long are twice as many.
+// Patterns that make a backtracking matcher take exponential time: here the steps for a text twice as long
+// are twice as many.
 static void test_steps(void) {
-    static const char *const hostile[][3] = {{"(a*)*b", "a", "c"},       {"(a|aa)+$", "a", "b"},         {"(a|a)*b", "a", "c"},
-                                             {"(.*)(.*)(.*)x", "ab", ""}, {".*(?:a?){20}a{20}b", "a", "c"},  {"(x+x+)+y", "x", "z"},
-                                             {"((a*)*)*b", "a", ""},     {"(?=(?:a|aa)+$).*b", "a", "b"}, {"(?:.*,){9}P", "1,", "x"},
+    static const char *const hostile[][3] = {{"(a*)*b", "a", "c"},       {"(a|aa)+$", "a", "b"},
+                                             {"(a|a)*b", "a", "c"},
+                                             {"(.*)(.*)(.*)x", "ab", ""}, {".*(?:a?){20}a{20}b", "a", "c"},
+                                                 {"(x+x+)+y", "x", "z"},
+                                             {"((a*)*)*b", "a", ""},     {"(?=(?:a|aa)+$).*b", "a", "b"},
+                                                 {"(?:.*,){9}P", "1,", "x"},
                                              {"(?<!a{9})(?:a|b|ab)*c", "ab", ""}};
     for (size_t i = 0; i < sizeof(hostile) / sizeof(hostile[0]); i++) {
         peft__regex *re;
         long long steps[2] = {0, 0};
-        check(!peft__regex_compile(ctx, hostile[i][0], strlen(hostile[i][0]), PEFT__REGEX_NO_GROUPS, &re), "compile", hostile[i][0]);
+        check(!peft__regex_compile(ctx, hostile[i][0], strlen(hostile[i][0]), PEFT__REGEX_NO_GROUPS, &re),
+              "compile", hostile[i][0]);
         for (int k = 0; re && k < 2; k++) {
             char *text = repeated(hostile[i][1], (size_t)2000 << k, hostile[i][2]);
             bool found = true;
             scratch.steps = 0;
-            check(!peft__regex_test(&scratch, re, text, strlen(text), PEFT__REGEX_FULLMATCH, &found) && !found, "no match", hostile[i][0]);
+            check(!peft__regex_test(&scratch, re, text, strlen(text), PEFT__REGEX_FULLMATCH, &found) &&
+                  !found, "no match", hostile[i][0]);
             steps[k] = scratch.steps;
-            check(steps[k] <= 3 * re->count * (long long)(strlen(text) + 1), "steps at most 3 x program x text", hostile[i][0]);
+            check(steps[k] <= 3 * re->count * (long long)(strlen(text) + 1),
+                  "steps at most 3 x program x text", hostile[i][0]);
             free(text);
         }
-        check(steps[1] > steps[0] && steps[1] < steps[0] * 21 / 10, "twice the text, twice the steps", hostile[i][0]);
+        check(steps[1] > steps[0] && steps[1] < steps[0] * 21 / 10, "twice the text, twice the steps",
+              hostile[i][0]);
         peft__regex_free(re);
     }
 }
@@ -501,14 +520,17 @@ static void test_bounds(void) {
     peft__regex *re;
     bool found = false;
     char *deep = repeated("(", 50000, "");
-    check(peft__regex_compile(ctx, deep, strlen(deep), 0, &re) == PEFT_ERROR_UNSUPPORTED && strstr(peft_error(ctx), "nesting too deep"),
+    check(peft__regex_compile(ctx, deep, strlen(deep), 0, &re) == PEFT_ERROR_UNSUPPORTED &&
+          strstr(peft_error(ctx), "nesting too deep"),
           "depth", "((((");
     free(deep);
     deep = repeated("[a", 30000, "");
-    check(peft__regex_compile(ctx, deep, strlen(deep), PEFT__REGEX_ONIGURUMA, &re) && strstr(peft_error(ctx), "nesting too deep"), "depth", "[a[a");
+    check(peft__regex_compile(ctx, deep, strlen(deep), PEFT__REGEX_ONIGURUMA, &re) &&
+          strstr(peft_error(ctx), "nesting too deep"), "depth", "[a[a");
     free(deep);
     char *groups = repeated("()", 20000, "");
-    check(peft__regex_compile(ctx, groups, strlen(groups), 0, &re) && strstr(peft_error(ctx), "too many groups"), "groups", "()()");
+    check(peft__regex_compile(ctx, groups, strlen(groups), 0, &re) &&
+          strstr(peft_error(ctx), "too many groups"), "groups", "()()");
     check(!peft__regex_compile(ctx, groups, strlen(groups), PEFT__REGEX_NO_GROUPS, &re), "no groups", "()()");
     peft__regex_free(re);
     free(groups);
@@ -518,13 +540,16 @@ static void test_bounds(void) {
     full = (char *)malloc(strlen(loops) + 60 * 2 + 1);
     strcpy(full, loops);
     for (int i = 0; i < 60; i++) strcat(full, ")*");
-    check(peft__regex_compile(ctx, full, strlen(full), 0, &re) && strstr(peft_error(ctx), "too large a program"), "loops in loops", "((a*)*)*");
+    check(peft__regex_compile(ctx, full, strlen(full), 0, &re) &&
+          strstr(peft_error(ctx), "too large a program"), "loops in loops", "((a*)*)*");
     free(full);
     free(loops);
     char *longer = repeated("a", 70000, "");
-    check(peft__regex_compile(ctx, longer, 70000, 0, &re) && strstr(peft_error(ctx), "more than 65536 bytes"), "length", "aaaa");
+    check(peft__regex_compile(ctx, longer, 70000, 0, &re) && strstr(peft_error(ctx), "more than 65536 bytes"),
+          "length", "aaaa");
     check(!peft__regex_compile(ctx, longer, 65536, 0, &re), "the greatest length", "aaaa");
-    check(re && !peft__regex_test(&scratch, re, longer, 65536, PEFT__REGEX_FULLMATCH, &found) && found, "and its match", "aaaa");
+    check(re && !peft__regex_test(&scratch, re, longer, 65536, PEFT__REGEX_FULLMATCH, &found) && found,
+          "and its match", "aaaa");
     peft__regex_free(re);
     free(longer);
 }
@@ -1168,7 +1193,8 @@ static void test_oniguruma(void) {
         peft__regex *re;
         size_t g[64], at = 0, n = strlen(split[i].text);
         char got[1024] = "";
-        if (peft__regex_compile(ctx, split[i].pattern, strlen(split[i].pattern), PEFT__REGEX_ONIGURUMA | PEFT__REGEX_NO_GROUPS, &re) ||
+        if (peft__regex_compile(ctx, split[i].pattern, strlen(split[i].pattern),
+                                PEFT__REGEX_ONIGURUMA | PEFT__REGEX_NO_GROUPS, &re) ||
             peft__regex_begin(&scratch, re, split[i].text, n)) {
             check(false, split[i].pattern, split[i].text);
             continue;
@@ -1177,7 +1203,9 @@ static void test_oniguruma(void) {
             size_t k = strlen(got), after = g[1];
             uint32_t c;
             at = g[1];
-            if (g[1] > g[0]) peft__string_into(got + k, sizeof(got) - k, "%.*s|", (int)(g[1] - g[0]), split[i].text + g[0]);
+            if (g[1] > g[0])
+                peft__string_into(got + k, sizeof(got) - k, "%.*s|", (int)(g[1] - g[0]),
+                                  split[i].text + g[0]);
             else if (at == n) break;
             else peft__utf8_next(split[i].text, n, &after, &c);
             at = after;
@@ -1185,10 +1213,12 @@ static void test_oniguruma(void) {
         check(strcmp(got, split[i].pieces) == 0, split[i].pattern, got);
         peft__regex_free(re);
     }
-    static const char *const refused[] = {"\\p{Foo}", "[[:alpha:]]", "\\R", "(?<n>a)\\k<n>", "(?>ab)", "(?~a)", "\\K", "(?i)stra\303\237e", "(?i:ss)", "(?i)[\303\237]"};
+    static const char *const refused[] = {"\\p{Foo}", "[[:alpha:]]", "\\R", "(?<n>a)\\k<n>", "(?>ab)",
+                                          "(?~a)", "\\K", "(?i)stra\303\237e", "(?i:ss)", "(?i)[\303\237]"};
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
         peft__regex *re;
-        check(peft__regex_compile(ctx, refused[i], strlen(refused[i]), PEFT__REGEX_ONIGURUMA, &re) != PEFT_OK, "refused", refused[i]);
+        check(peft__regex_compile(ctx, refused[i], strlen(refused[i]), PEFT__REGEX_ONIGURUMA, &re) != PEFT_OK,
+              "refused", refused[i]);
         peft__regex_free(re);
     }
 }
@@ -1219,7 +1249,8 @@ static void test_memory(void) {
         fail_at = k;
         if (peft_context_create(&d, &c)) continue;
         peft__regex_scratch_init(&s, c);
-        peft_status status = peft__regex_compile(c, pattern, strlen(pattern), PEFT__REGEX_ONIGURUMA | PEFT__REGEX_NO_GROUPS, &re);
+        peft_status status = peft__regex_compile(c, pattern, strlen(pattern),
+                                                 PEFT__REGEX_ONIGURUMA | PEFT__REGEX_NO_GROUPS, &re);
         if (!status) status = peft__regex_test(&s, re, "abcabc", 6, PEFT__REGEX_SEARCH, &found);
         done = status == PEFT_OK;
         check(done ? found : status == PEFT_ERROR_MEMORY, "a failing allocation", pattern);

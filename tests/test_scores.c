@@ -188,7 +188,8 @@ static void test_paired_metric(peft_paired_metric metric, peft_paired_test test)
     check("mean and interval", close_to(result.system_mean, sum, 1e-9) && close_to(result.system_ci, (scores[1][SAMPLES - 3] - scores[1][2]) / 2, 1e-9));
 }
 
-// The mean of values by a callback is what PEFT_PAIRED_VALUES makes of them; a list without a score is left out.
+// The mean of values by a callback is what PEFT_PAIRED_VALUES makes of them; a list without a score is left
+// out.
 typedef struct callback_values {
     double values[2][40];
     int calls, refused;
@@ -208,7 +209,8 @@ static bool mean_of(const int64_t *line, const unsigned char *side, int64_t coun
 
 static void test_paired_callback(void) {
     static callback_values v;
-    for (int i = 0; i < 40; i++) v.values[0][i] = (i * 7) % 11, v.values[1][i] = (i * 7) % 11 + (i % 3 == 0) - 0.25 * (i % 5 == 1);
+    for (int i = 0; i < 40; i++)
+        v.values[0][i] = (i * 7) % 11, v.values[1][i] = (i * 7) % 11 + (i % 3 == 0) - 0.25 * (i % 5 == 1);
     peft_paired_desc d;
     peft_paired_result a, b;
     memset(&d, 0, sizeof d);
@@ -219,13 +221,16 @@ static void test_paired_callback(void) {
         check("by values", peft_paired(&d, &a) == PEFT_OK);
         d.metric = PEFT_PAIRED_SCORE, d.score = mean_of, d.user = &v, d.name = "mine";
         check("by callback", peft_paired(&d, &b) == PEFT_OK && strstr(b.signature, "paired|mine|"));
-        check("the same scores and p", near(a.p_value, b.p_value) && near(a.system, b.system) && near(a.baseline, b.baseline) && close_to(a.system_ci, b.system_ci, 1e-9));
+        check("the same scores and p", near(a.p_value, b.p_value) && near(a.system, b.system) &&
+              near(a.baseline, b.baseline) && close_to(a.system_ci, b.system_ci, 1e-9));
     }
     check("called for the lists and for the whole", v.calls == 2 * 2 * 501);
     v.refuses = true, v.refused = 0, d.test = PEFT_PAIRED_BOOTSTRAP;
-    check("lists without a score", peft_paired(&d, &b) == PEFT_OK && v.refused > 2 && b.p_value > 0 && b.system_ci > 0);
+    check("lists without a score", peft_paired(&d, &b) == PEFT_OK && v.refused > 2 && b.p_value > 0 &&
+          b.system_ci > 0);
     v.refuses = false, d.score = NULL;
-    check("no callback", peft_paired(&d, &b) == PEFT_ERROR_ARGUMENT && strstr(peft_error(ctx), "score is NULL"));
+    check("no callback", peft_paired(&d, &b) == PEFT_ERROR_ARGUMENT &&
+          strstr(peft_error(ctx), "score is NULL"));
 }
 
 static void test_paired(void) {
@@ -245,13 +250,17 @@ static void test_paired(void) {
     d.test = PEFT_PAIRED_RANDOMIZATION;
     check("by randomization", peft_paired(&d, &r) == PEFT_OK && near(r.p_value, 1.0 / 10001));
     d.baseline_values = mixed, d.system_values = turned, d.count = 2;
-    check("no difference: every trial is as large", peft_paired(&d, &r) == PEFT_OK && near(r.p_value, 1) && near(r.baseline, r.system));
-    // two lines that both are better: of the four ways to swap them, none and both give the difference that was seen
+    check("no difference: every trial is as large", peft_paired(&d, &r) == PEFT_OK && near(r.p_value, 1) &&
+          near(r.baseline, r.system));
+    // two lines that both are better: of the four ways to swap them, none and both give the difference that
+    // was seen
     d.baseline_values = zeros, d.system_values = ones;
-    check("two lines: p is one half", peft_paired(&d, &r) == PEFT_OK && close_to(r.p_value, 0.5, 0.02) && r.few);
+    check("two lines: p is one half", peft_paired(&d, &r) == PEFT_OK && close_to(r.p_value, 0.5, 0.02) &&
+          r.few);
     d.count = 3;  // all or none of three: 2 of 8
     check("three lines: p is a quarter", peft_paired(&d, &r) == PEFT_OK && close_to(r.p_value, 0.25, 0.02));
-    // sums of tenths in another order differ in their last digits and are ties all the same: of the 20 ways to swap 3 of 6, and none
+    // sums of tenths in another order differ in their last digits and are ties all the same: of the 20 ways
+    // to swap 3 of 6, and none
     double tenth[2][6] = {{0.1, 0.7, 0.2, 0.9, 0.3, 0.6}, {0.2, 0.8, 0.3, 1.0, 0.4, 0.7}};
     d.baseline_values = tenth[0], d.system_values = tenth[1], d.count = 6;
     check("ties of rounded sums", peft_paired(&d, &r) == PEFT_OK && close_to(r.p_value, 2.0 / 64, 0.01));
@@ -301,8 +310,8 @@ static void test_platt(void) {
     check("after Platt scaling", peft_platt_calibration(&d, &after, &a, &b) == PEFT_OK && close_to(after.ece_width, 0, 1e-6) && near(after.accuracy, before.accuracy));
 }
 
-// uncertainty-calibration's values: bins end half-way between the parts of np.array_split and hold what is not above; the accuracy of
-// the floor(n / 10) + 1 most confident.
+// uncertainty-calibration's values: bins end half-way between the parts of np.array_split and hold what is
+// not above; the accuracy of the floor(n / 10) + 1 most confident.
 static void test_calibration(void) {
     double confidence[37], tied[20];
     int32_t correct[37], first[20], turns[20], all[20];
@@ -313,33 +322,39 @@ static void test_calibration(void) {
     memset(&d, 0, sizeof d);
     d.context = ctx, d.confidence = confidence, d.correct = correct, d.count = 37;
     check("10 bins with ties", peft_calibration(&d, &r) == PEFT_OK && near(r.ece_mass, 0.33906633906633904));
-    check("selective accuracy", near(r.selective_accuracy, 0.5) && near(r.selective_area, 0.6511951442020483));
+    check("selective accuracy", near(r.selective_accuracy, 0.5) &&
+          near(r.selective_area, 0.6511951442020483));
     d.bins = 4;
     check("4 bins", peft_calibration(&d, &r) == PEFT_OK && near(r.ece_mass, 0.24570024570024568));
     d.bins = 0, d.count = 7;
-    check("fewer answers than bins", peft_calibration(&d, &r) == PEFT_OK && near(r.ece_mass, 0.48051948051948046));
+    check("fewer answers than bins", peft_calibration(&d, &r) == PEFT_OK &&
+          near(r.ece_mass, 0.48051948051948046));
     d.confidence = tied, d.correct = first, d.count = 20;
     check("all alike, right ones first", peft_calibration(&d, &r) == PEFT_OK && near(r.ece_mass, 0.4));
     d.correct = turns;
     check("all alike, in turns", peft_calibration(&d, &r) == PEFT_OK && near(r.ece_mass, 0.4));
     double a = 1, b = 1;
     d.correct = all;
-    check("all right: nothing is left", peft_platt_calibration(&d, &r, &a, &b) == PEFT_OK && r.ece_mass == 0 && r.ece_width == 0 && a == 0 && b == 0 && near(r.accuracy, 1));
+    check("all right: nothing is left", peft_platt_calibration(&d, &r, &a, &b) == PEFT_OK &&
+          r.ece_mass == 0 && r.ece_width == 0 && a == 0 && b == 0 && near(r.accuracy, 1));
 }
 
 // PEFT_ZERO is 0 where 0 means the default. The values are sacreBLEU's and scikit-learn's.
 static void test_zero(void) {
-    static const char *const said[] = {"the cat sat on the mat today", "a b c d"}, *const right[] = {"the cat is on a mat today", "a b x d"};
+    static const char *const said[] = {"the cat sat on the mat today", "a b c d"},
+        *const right[] = {"the cat is on a mat today", "a b x d"};
     static const char *const part[] = {"a b"}, *const whole[] = {"a b c"}, *const turned[] = {"b a c"};
     peft_bleu_desc bleu_d;
     peft_bleu_result br;
     peft_chrf_desc c;
     peft_metric_result r;
     memset(&bleu_d, 0, sizeof bleu_d);
-    bleu_d.context = ctx, bleu_d.predictions = said, bleu_d.references = right, bleu_d.count = 2, bleu_d.smoothing = PEFT_SMOOTH_FLOOR;
+    bleu_d.context = ctx, bleu_d.predictions = said, bleu_d.references = right, bleu_d.count = 2,
+        bleu_d.smoothing = PEFT_SMOOTH_FLOOR;
     check("floor 0.1", peft_bleu(&bleu_d, &br) == PEFT_OK && close_to(br.score, 9.122775775916443, 1e-9));
     bleu_d.smooth_value = PEFT_ZERO;
-    check("floor 0", peft_bleu(&bleu_d, &br) == PEFT_OK && br.score == 0 && strstr(br.signature, "floor[0.00]"));
+    check("floor 0", peft_bleu(&bleu_d, &br) == PEFT_OK && br.score == 0 &&
+          strstr(br.signature, "floor[0.00]"));
     bleu_d.smoothing = PEFT_SMOOTH_ADD_K;
     check("add 0", peft_bleu(&bleu_d, &br) == PEFT_OK && br.score == 0);
     bleu_d.smooth_value = 0;
@@ -372,7 +387,8 @@ static void test_zero(void) {
     peft_class_result kr;
     memset(&k, 0, sizeof k);
     k.context = ctx, k.predictions = zeros, k.labels = labels, k.count = 3, k.positive = PEFT_ZERO;
-    check("class 0 is the positive one", peft_classification(&k, &kr) == PEFT_OK && near(kr.binary.precision, 0.5) && near(kr.binary.recall, 1));
+    check("class 0 is the positive one", peft_classification(&k, &kr) == PEFT_OK &&
+          near(kr.binary.precision, 0.5) && near(kr.binary.recall, 1));
     k.count = 1, k.predictions = labels, k.classes = 1;
     check("and the only one", peft_classification(&k, &kr) == PEFT_OK && near(kr.binary.f1, 1));
     k.positive = -3;

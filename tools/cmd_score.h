@@ -8,10 +8,12 @@
 static struct {
     const char *predictions, *field, *baseline, *tokenizer, *smoothing, *wordnet, *positive, *words, *lines;
     texts references, reference_fields;
-    bool stemmer, split_summaries, lower, effective, average, whitespace, normalized, no_punct, case_sensitive, asian;
+    bool stemmer, split_summaries, lower, effective, average, whitespace, normalized, no_punct,
+        case_sensitive, asian;
     int64_t bootstrap, samples, order, char_order, bins;
     double smooth_value, beta, alpha, gamma;
-} sc = {.order = INT64_MIN, .char_order = INT64_MIN, .bins = INT64_MIN, .smooth_value = NAN, .beta = NAN, .alpha = NAN, .gamma = NAN};
+} sc = {.order = INT64_MIN, .char_order = INT64_MIN, .bins = INT64_MIN, .smooth_value = NAN, .beta = NAN,
+        .alpha = NAN, .gamma = NAN};
 
 // What was not given stays the library's default, and a 0 that was given is 0.
 static double real_setting(double v) {
@@ -23,16 +25,19 @@ static int count_setting(int64_t v) {
 }
 
 static const option score_options[] = {
-    {"predictions", OPTION_TEXT, &sc.predictions, "FILE", "one text per line, or records: .jsonl, .json, .ndjson, .csv, .tsv"},
+    {"predictions", OPTION_TEXT, &sc.predictions, "FILE",
+     "one text per line, or records: .jsonl, .json, .ndjson, .csv, .tsv"},
     {"references", OPTION_TEXTS, &sc.references, "FILE", "the same; give it again for further references of each line"},
     {"field", OPTION_TEXT, &sc.field, "NAME", "of records: the prediction (prediction)"},
-    {"reference-field", OPTION_TEXTS, &sc.reference_fields, "NAME", "of records: the reference, or a list of them (reference); once, or once for each --references"},
+    {"reference-field", OPTION_TEXTS, &sc.reference_fields, "NAME",
+     "of records: the reference, or a list of them (reference); once, or once for each --references"},
     {"baseline", OPTION_TEXT, &sc.baseline, "FILE", "another system's predictions: is the difference more than luck?"},
     {"samples", OPTION_INT, &sc.samples, "N", "of the paired tests (bootstrap 1000, randomization 10000)"},
     {"bootstrap", OPTION_INT, &sc.bootstrap, "N", "resamplings for a 95 % interval of each score (0: none)"},
     {"lines", OPTION_TEXT, &sc.lines, "FILE", "write the scores of every line too, as JSON lines"},
     {"stemmer", OPTION_FLAG, &sc.stemmer, "", "ROUGE with Porter stems"},
-    {"split-summaries", OPTION_FLAG, &sc.split_summaries, "", "rougeLsum: a sentence also ends behind . ! or ?"},
+    {"split-summaries", OPTION_FLAG, &sc.split_summaries, "",
+     "rougeLsum: a sentence also ends behind . ! or ?"},
     {"lowercase", OPTION_FLAG, &sc.lower, "", "BLEU and chrF without case"},
     {"tokenizer", OPTION_TEXT, &sc.tokenizer, "NAME", "BLEU's words: 13a (default), intl, char, zh, none"},
     {"smoothing", OPTION_TEXT, &sc.smoothing, "NAME", "of BLEU: exp (default), floor, add-k, none"},
@@ -188,12 +193,14 @@ static peft_status score_mean(const pairs *p, const char *name, mean_metric metr
 
 // The same for metrics of a whole list that are no mean: `score` gives that of each resampled list.
 static peft_status score_resampled(const pairs *p, const char *name, peft_paired_score score, void *user) {
-    return score_versus(p, name, (peft_paired_desc){.metric = PEFT_PAIRED_SCORE, .score = score, .user = user, .name = name});
+    return score_versus(p, name, (peft_paired_desc){.metric = PEFT_PAIRED_SCORE, .score = score, .user = user,
+                                                    .name = name});
 }
 
 static peft_text_desc text_desc(const pairs *p, const char *const *predictions, double *values) {
     return (peft_text_desc){.context = s.ctx, .predictions = predictions, .references = p->references, .count = p->count, .references_per_prediction = p->per,
-                            .max_order = count_setting(sc.order), .alpha = real_setting(sc.alpha), .beta = real_setting(sc.beta),
+                            .max_order = count_setting(sc.order), .alpha = real_setting(sc.alpha),
+                                .beta = real_setting(sc.beta),
                             .gamma = real_setting(sc.gamma), .pairs = values};
 }
 
@@ -206,14 +213,16 @@ typedef struct drawn_texts {
     text_metric metric;
 } drawn_texts;
 
-static bool texts_drawn(const int64_t *line, const unsigned char *side, int64_t count, double *out, void *user) {
+static bool texts_drawn(const int64_t *line, const unsigned char *side, int64_t count, double *out,
+                        void *user) {
     const drawn_texts *t = (const drawn_texts *)user;
     const pairs *p = t->p;
     for (int64_t i = 0; i < count; i++) {
         t->predictions[i] = side[i] || !p->baseline ? p->predictions[line[i]] : p->baseline[line[i]];
         for (int k = 0; k < p->per; k++) t->references[i * p->per + k] = p->references[line[i] * p->per + k];
     }
-    const pairs sample = {.predictions = t->predictions, .references = t->references, .count = count, .per = p->per};
+    const pairs sample = {.predictions = t->predictions, .references = t->references, .count = count,
+                          .per = p->per};
     const peft_text_desc desc = text_desc(&sample, sample.predictions, NULL);
     peft_metric_result r;
     if (t->metric(&desc, &r)) return false;
@@ -237,7 +246,9 @@ static peft_status score_rouge(const pairs *p) {
     peft_rouge_result r;
     peft_rouge_scores *each = sc.lines ? (peft_rouge_scores *)malloc((size_t)(p->count + 1) * sizeof(peft_rouge_scores)) : NULL;
     peft_status status = peft_rouge(&(peft_rouge_desc){.context = s.ctx, .predictions = p->predictions, .references = p->references, .count = p->count,
-                                                       .references_per_prediction = p->per, .use_stemmer = sc.stemmer, .split_summaries = sc.split_summaries,
+                                                       .references_per_prediction = p->per,
+                                                           .use_stemmer = sc.stemmer,
+                                                               .split_summaries = sc.split_summaries,
                                                        .bootstrap_samples = (int)sc.bootstrap, .seed = (uint64_t)s.seed, .pairs = each}, &r);
     const peft_prf *mean[] = {&r.mean.rouge1, &r.mean.rouge2, &r.mean.rougeL, &r.mean.rougeLsum}, *low[] = {&r.low.rouge1, &r.low.rouge2, &r.low.rougeL, &r.low.rougeLsum},
                    *high[] = {&r.high.rouge1, &r.high.rouge2, &r.high.rougeL, &r.high.rougeLsum};
@@ -274,7 +285,8 @@ static const char *const bleu_tokenizers[] = {"13a", "intl", "char", "zh", "none
 
 static peft_bleu_desc bleu_desc(const pairs *p) {
     return (peft_bleu_desc){.context = s.ctx, .predictions = p->predictions, .references = p->references, .count = p->count, .references_per_prediction = p->per,
-                            .lowercase = sc.lower, .smooth_value = real_setting(sc.smooth_value), .max_order = count_setting(sc.order), .effective_order = sc.effective,
+                            .lowercase = sc.lower, .smooth_value = real_setting(sc.smooth_value),
+                                .max_order = count_setting(sc.order), .effective_order = sc.effective,
                             .average_precision = sc.average, .tokenizer = (peft_tokenizer_kind)choice_of(sc.tokenizer, bleu_tokenizers, COUNT(bleu_tokenizers)),
                             .smoothing = (peft_bleu_smoothing)choice_of(sc.smoothing, bleu_smoothings, COUNT(bleu_smoothings))};
 }
@@ -305,8 +317,10 @@ static peft_status score_bleu(const pairs *p) {
 static peft_status score_chrf_words(const pairs *p, const char *name, int word_order) {
     peft_metric_result r;
     const peft_chrf_desc desc = {.context = s.ctx, .predictions = p->predictions, .references = p->references, .count = p->count,
-                                 .references_per_prediction = p->per, .lowercase = sc.lower, .word_order = word_order, .char_order = count_setting(sc.char_order),
-                                 .beta = real_setting(sc.beta), .whitespace = sc.whitespace, .sentences = line_column(p, name)};
+                                 .references_per_prediction = p->per, .lowercase = sc.lower,
+                                     .word_order = word_order, .char_order = count_setting(sc.char_order),
+                                 .beta = real_setting(sc.beta), .whitespace = sc.whitespace,
+                                     .sentences = line_column(p, name)};
     peft_status status = peft_chrf(&desc, &r);
     if (!status) score_line(name, r.score, r.signature);
     return status ? status : score_versus(p, name, (peft_paired_desc){.metric = PEFT_PAIRED_CHRF, .chrf = &desc});
@@ -431,7 +445,8 @@ static int label_order(const void *a, const void *b) {
 }
 
 static int32_t label_index(const labels *l, const char *name) {
-    const char **at = (const char **)bsearch(&name, (void *)l->names, (size_t)l->sorted, sizeof(char *), label_order);
+    const char **at = (const char **)bsearch(&name, (void *)l->names, (size_t)l->sorted, sizeof(char *),
+                                             label_order);
     if (at) return (int32_t)(at - l->names);
     return l->classes > l->sorted && strcmp(l->names[l->sorted], name) == 0 ? l->sorted : -1;
 }
@@ -459,7 +474,8 @@ static peft_status labels_read(const pairs *p, labels *l) {
     }
     qsort((void *)l->names, 3 * (size_t)p->count, sizeof(char *), label_order);
     for (int64_t i = 0; i < 3 * p->count; i++)
-        if (i == 0 || strcmp(l->names[i], l->names[l->classes - 1]) != 0) l->names[l->classes++] = l->names[i];
+        if (i == 0 || strcmp(l->names[i], l->names[l->classes - 1]) != 0)
+            l->names[l->classes++] = l->names[i];
     l->sorted = l->classes;
     l->positive = label_index(l, sc.positive ? sc.positive : "1");
     if (sc.positive && l->positive < 0) {
@@ -489,11 +505,13 @@ static peft_status one_reference(const pairs *p, const char *metric) {
 static peft_status labels_score(const labels *l, const int32_t *predictions, const int32_t *references, int64_t count, peft_class_result *r) {
     int positive = l->positive >= 0 ? l->positive : 1;
     return peft_classification(&(peft_class_desc){.context = s.ctx, .predictions = predictions, .labels = references, .count = count,
-                                                  .classes = l->classes > positive ? l->classes : positive + 1,
+                                                  .classes = l->classes > positive ? l->classes
+                                                      : positive + 1,
                                                   .positive = positive ? positive : PEFT_ZERO}, r);
 }
 
-static bool labels_drawn(const int64_t *line, const unsigned char *side, int64_t count, double *out, void *user) {
+static bool labels_drawn(const int64_t *line, const unsigned char *side, int64_t count, double *out,
+                         void *user) {
     const labels *l = (const labels *)user;
     peft_class_result r;
     for (int64_t i = 0; i < count; i++) {
@@ -592,12 +610,15 @@ static peft_status numbers_score(const numbers *n, const double *x, const double
     for (int64_t i = 0; i < count; i++) n->truth[i] = y[i] != 0;
     if (n->metric == NUMBER_AUC) return peft_auc(s.ctx, x, n->truth, count, out);
     peft_calibration_result r;
-    peft_status status = peft_calibration(&(peft_calibration_desc){.context = s.ctx, .confidence = x, .correct = n->truth, .count = count, .bins = count_setting(sc.bins)}, &r);
+    peft_status status = peft_calibration(&(peft_calibration_desc){.context = s.ctx, .confidence = x,
+                                                                   .correct = n->truth, .count = count,
+                                                                       .bins = count_setting(sc.bins)}, &r);
     *out = r.ece_width;
     return status;
 }
 
-static bool numbers_drawn(const int64_t *line, const unsigned char *side, int64_t count, double *out, void *user) {
+static bool numbers_drawn(const int64_t *line, const unsigned char *side, int64_t count, double *out,
+                          void *user) {
     const numbers *n = (const numbers *)user;
     for (int64_t i = 0; i < count; i++) {
         n->drawn[i] = n->side[side[i]][line[i]];
@@ -608,7 +629,8 @@ static bool numbers_drawn(const int64_t *line, const unsigned char *side, int64_
 
 static void calibration_print(const numbers *n, int64_t count) {
     peft_calibration_result r;
-    peft_calibration_desc desc = {.context = s.ctx, .confidence = n->side[1], .correct = n->truth, .count = count, .bins = count_setting(sc.bins)};
+    peft_calibration_desc desc = {.context = s.ctx, .confidence = n->side[1], .correct = n->truth,
+                                  .count = count, .bins = count_setting(sc.bins)};
     if (peft_calibration(&desc, &r)) return;
     score_line("ece_mass", r.ece_mass, r.signature);
     score_line("brier", r.brier, r.signature);
@@ -628,7 +650,9 @@ static peft_status score_numbers(const pairs *p, number_metric metric) {
     if (!status) status = numbers_open(p, &n);
     if (!status) status = numbers_score(&n, n.side[1], n.references, p->count, &value);
     snprintf(signature, sizeof(signature), "%s|n:%lld", name, (long long)p->count);
-    if (metric == NUMBER_ECE) snprintf(signature, sizeof(signature), "calibration|n:%lld|bins:%d", (long long)p->count, sc.bins > 0 ? (int)sc.bins : 10);
+    if (metric == NUMBER_ECE)
+        snprintf(signature, sizeof(signature), "calibration|n:%lld|bins:%d", (long long)p->count, sc.bins > 0
+                 ? (int)sc.bins : 10);
     if (!status) score_line(name, value, signature);
     if (!status && metric == NUMBER_ECE) calibration_print(&n, p->count);
     if (!status) status = score_resampled(p, name, numbers_drawn, &n);
@@ -742,17 +766,21 @@ static const peft__json *column_value(const peft__json *record, const char *cons
         if (!v) v = record;
         else at = end;
         for (bool first = true; v && at < end; first = false) v = peft__json_step(v, &at, end, first);
-        if (v && v->type == PEFT__JSON_OBJECT && peft__json_get(v, "text")) v = peft__json_get(v, "text");  // SQuAD's answers
+        // SQuAD's answers
+        if (v && v->type == PEFT__JSON_OBJECT && peft__json_get(v, "text")) v = peft__json_get(v, "text");
         if (v && v != record) return v;
     }
     return NULL;
 }
 
-static int column_record(column *c, const char *path, int64_t line, const peft__json *record, const char *const *names) {
+static int column_record(column *c, const char *path, int64_t line, const peft__json *record,
+                         const char *const *names) {
     const peft__json *v = column_value(record, names);
     if (!v || v->type == PEFT__JSON_OBJECT || v->type == PEFT__JSON_NULL) {
-        fprintf(stderr, "peft score: %s, record %lld has no text \"%s\"; its fields:", path, (long long)line, names[0]);
-        for (const peft__json *f = record->type == PEFT__JSON_OBJECT ? record->child : NULL; f; f = f->next) fprintf(stderr, " %.*s", (int)f->key_length, f->key);
+        fprintf(stderr, "peft score: %s, record %lld has no text \"%s\"; its fields:", path, (long long)line,
+                names[0]);
+        for (const peft__json *f = record->type == PEFT__JSON_OBJECT ? record->child : NULL; f; f = f->next)
+            fprintf(stderr, " %.*s", (int)f->key_length, f->key);
         fprintf(stderr, "\n");
         return EXIT_DATA;
     }
@@ -761,8 +789,10 @@ static int column_record(column *c, const char *path, int64_t line, const peft__
         peft__field f;
         memset(&f, 0, sizeof(f));
         peft__field_from_json(&f, e);
-        if (e->type == PEFT__JSON_ARRAY || e->type == PEFT__JSON_OBJECT || e->type == PEFT__JSON_NULL || memchr(f.text, 0, f.size)) {
-            fprintf(stderr, "peft score: %s, record %lld: \"%s\" is not a text or a list of texts\n", path, (long long)line, names[0]);
+        if (e->type == PEFT__JSON_ARRAY || e->type == PEFT__JSON_OBJECT || e->type == PEFT__JSON_NULL ||
+            memchr(f.text, 0, f.size)) {
+            fprintf(stderr, "peft score: %s, record %lld: \"%s\" is not a text or a list of texts\n", path,
+                    (long long)line, names[0]);
             return EXIT_DATA;
         }
         if (!column_add(c, f.text, f.size)) return EXIT_MEMORY;
@@ -771,7 +801,8 @@ static int column_record(column *c, const char *path, int64_t line, const peft__
     return EXIT_OK;
 }
 
-// Whether every line that is not blank is an object with such a field: a file of records that is named otherwise.
+// Whether every line that is not blank is an object with such a field: a file of records that is named
+// otherwise.
 static bool column_is_records(char *const *lines, int64_t count, const char *const *names) {
     bool any = false, all = true;
     for (int64_t i = 0; i < count && all; i++) {
@@ -789,13 +820,15 @@ static bool column_is_records(char *const *lines, int64_t count, const char *con
 }
 
 // JSON: an object per line, or an array of objects.
-static int column_json(column *c, const char *path, char *text, size_t size, char *const *lines, int64_t count, const char *const *names) {
+static int column_json(column *c, const char *path, char *text, size_t size, char *const *lines,
+                       int64_t count, const char *const *names) {
     peft__json *root = NULL;
     int code = EXIT_OK;
     if (text[strspn(text, " \t\r\n")] == '[') {
         if (peft__json_parse(s.ctx, &c->arena, text, size, path, &root)) return fail(PEFT_ERROR_FORMAT);
         if (!(c->ends = (int64_t *)malloc((root->length + 1) * sizeof(int64_t)))) return EXIT_MEMORY;
-        for (const peft__json *v = root->child; v && !code; v = v->next) code = column_record(c, path, c->count + 1, v, names);
+        for (const peft__json *v = root->child; v && !code; v = v->next)
+            code = column_record(c, path, c->count + 1, v, names);
         return code;
     }
     for (int64_t i = 0; i < count && !code; i++) {
@@ -813,11 +846,13 @@ static int column_table(column *c, const char *path, const char *name) {
     char pattern[256];
     peft_dataset *data;
     snprintf(pattern, sizeof(pattern), "{{%s}}", name);
-    peft_status status = peft_dataset_load(&(peft_dataset_desc){.context = s.ctx, .path = path, .prompt = pattern, .completion = ""}, &data);
+    peft_status status = peft_dataset_load(&(peft_dataset_desc){.context = s.ctx, .path = path,
+                                                                .prompt = pattern, .completion = ""}, &data);
     if (status) return fail(status);
     int64_t n = peft_dataset_count(data);
     bool ok = (c->ends = (int64_t *)malloc((size_t)(n + 1) * sizeof(int64_t))) != NULL;
-    for (; ok && c->count < n; c->ends[c->count++] = c->size) ok = column_add(c, peft_dataset_prompt(data, c->count), strlen(peft_dataset_prompt(data, c->count)));
+    for (; ok && c->count < n; c->ends[c->count++] = c->size)
+        ok = column_add(c, peft_dataset_prompt(data, c->count), strlen(peft_dataset_prompt(data, c->count)));
     peft_dataset_destroy(data);
     return ok ? EXIT_OK : EXIT_MEMORY;
 }
@@ -833,7 +868,8 @@ static bool suffix_is(const char *path, const char *const *suffixes) {
 
 // names: of the field, the usual ones where the user names none; NULL behind the last.
 static int column_read(const char *path, const char *field, const char *const *usual, column *c) {
-    static const char *const json[] = {".jsonl", ".ndjson", ".json", NULL}, *const table[] = {".csv", ".tsv", NULL};
+    static const char *const json[] = {".jsonl", ".ndjson", ".json", NULL},
+        *const table[] = {".csv", ".tsv", NULL};
     const char *const given[] = {field, NULL}, *const *names = field ? given : usual;
     memset(c, 0, sizeof(*c));
     peft__arena_init(&c->arena, s.ctx);
@@ -842,7 +878,8 @@ static int column_read(const char *path, const char *field, const char *const *u
     int64_t count = 0;
     char *text = read_file(path, &size), *copy = text ? (char *)malloc(size + 1) : NULL, **lines = NULL;
     int code = text ? EXIT_OK : EXIT_DATA;
-    size_t mark = text && size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;  // some editors begin UTF-8 with a mark
+    // some editors begin UTF-8 with a mark
+    size_t mark = text && size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
     if (!code && memchr(text, 0, size)) {
         fprintf(stderr, "peft score: %s: a NUL byte: not a text file\n", path);
         code = EXIT_DATA;
@@ -853,7 +890,8 @@ static int column_read(const char *path, const char *field, const char *const *u
         c->ends = (int64_t *)malloc((size_t)(count + 1) * sizeof(int64_t));
         bool array = copy[mark + strspn(copy + mark, " \t\r\n")] == '[';
         if (array) free(c->ends), c->ends = NULL;
-        code = c->ends || array ? column_json(c, path, copy + mark, size - mark, lines, count, names) : EXIT_MEMORY;
+        code = c->ends || array ? column_json(c, path, copy + mark, size - mark, lines, count, names)
+               : EXIT_MEMORY;
     } else if (!code) {
         c->ends = (int64_t *)malloc((size_t)(count + 1) * sizeof(int64_t));
         for (int64_t i = 0; i < count && !code; i++) {
@@ -871,7 +909,8 @@ static int column_read(const char *path, const char *field, const char *const *u
 static int column_single(const char *path, const column *c) {
     for (int64_t i = 0; i < c->count; i++)
         if (c->ends[i] != i + 1) {
-            fprintf(stderr, "peft score: %s, record %lld: a prediction is one text, not a list\n", path, (long long)i + 1);
+            fprintf(stderr, "peft score: %s, record %lld: a prediction is one text, not a list\n", path,
+                    (long long)i + 1);
             return EXIT_DATA;
         }
     return EXIT_OK;
@@ -879,12 +918,13 @@ static int column_single(const char *path, const column *c) {
 
 static int same_count(const char *path, int64_t count, const column *c) {
     if (c->count == count) return EXIT_OK;
-    fprintf(stderr, "peft score: %s has %lld texts, %s has %lld\n", sc.predictions, (long long)count, path, (long long)c->count);
+    fprintf(stderr, "peft score: %s has %lld texts, %s has %lld\n", sc.predictions, (long long)count, path,
+            (long long)c->count);
     return EXIT_DATA;
 }
 
-// References of all files side by side. Where a list is shorter than another one its last text comes again, and an empty one is
-// the empty text: SQuAD's question without an answer.
+// References of all files side by side. Where a list is shorter than another one its last text comes again,
+// and an empty one is the empty text: SQuAD's question without an answer.
 static int score_references(column *files, pairs *p) {
     for (int r = 0; r < sc.references.count; r++) {
         int64_t longest = 1, shortest = INT64_MAX, begin = 0;
@@ -895,7 +935,8 @@ static int score_references(column *files, pairs *p) {
             p->without += n == 0;
         }
         if (longest > 1000) {
-            fprintf(stderr, "peft score: %s: %lld references of one line\n", sc.references.items[r], (long long)longest);
+            fprintf(stderr, "peft score: %s: %lld references of one line\n", sc.references.items[r],
+                    (long long)longest);
             return EXIT_DATA;
         }
         p->uneven = p->uneven || (p->count > 0 && shortest != longest);
@@ -906,7 +947,8 @@ static int score_references(column *files, pairs *p) {
     int at = 0;
     for (int r = 0; r < sc.references.count; r++) {
         int64_t longest = 1, begin = 0;
-        for (int64_t i = 0; i < p->count; begin = files[r].ends[i++]) longest = files[r].ends[i] - begin > longest ? files[r].ends[i] - begin : longest;
+        for (int64_t i = 0; i < p->count; begin = files[r].ends[i++])
+            longest = files[r].ends[i] - begin > longest ? files[r].ends[i] - begin : longest;
         begin = 0;
         for (int64_t i = 0; i < p->count; begin = files[r].ends[i++])
             for (int64_t k = 0, n = files[r].ends[i] - begin; k < longest; k++)
@@ -917,7 +959,8 @@ static int score_references(column *files, pairs *p) {
 }
 
 static int score_read(column *predictions, column *baseline, column *references, pairs *p) {
-    static const char *const usual[] = {"prediction", NULL}, *const usual_references[] = {"reference", "references", "answers", NULL};
+    static const char *const usual[] = {"prediction", NULL},
+        *const usual_references[] = {"reference", "references", "answers", NULL};
     int code = column_read(sc.predictions, sc.field, usual, predictions);
     if (!code) code = column_single(sc.predictions, predictions);
     p->count = predictions->count;
@@ -948,12 +991,17 @@ static int score_check(void) {
         if (!metrics[i].alone && !sc.references.count) return wrong("%s needs --references FILE", metrics[i].name);
         if (metrics[i].alone && sc.baseline) return wrong("%s has no paired test: leave out --baseline", metrics[i].name);
     }
-    if (sc.order != INT64_MIN && (sc.order < 1 || sc.order > PEFT_BLEU_ORDERS)) return wrong("--max-order %lld is not 1..%d", (long long)sc.order, PEFT_BLEU_ORDERS);
-    if (sc.char_order != INT64_MIN && (sc.char_order < 0 || sc.char_order > 16)) return wrong("--char-order %lld is not 0..16", (long long)sc.char_order);
-    if (sc.smooth_value < 0 || sc.beta < 0 || sc.alpha < 0 || sc.gamma < 0) return wrong("--smooth-value, --beta, --alpha and --gamma are not negative");
+    if (sc.order != INT64_MIN && (sc.order < 1 || sc.order > PEFT_BLEU_ORDERS))
+        return wrong("--max-order %lld is not 1..%d", (long long)sc.order, PEFT_BLEU_ORDERS);
+    if (sc.char_order != INT64_MIN && (sc.char_order < 0 || sc.char_order > 16))
+        return wrong("--char-order %lld is not 0..16", (long long)sc.char_order);
+    if (sc.smooth_value < 0 || sc.beta < 0 || sc.alpha < 0 || sc.gamma < 0)
+        return wrong("--smooth-value, --beta, --alpha and --gamma are not negative");
     if (sc.reference_fields.count > 1 && sc.reference_fields.count != sc.references.count)
-        return wrong("--reference-field is given %d times for %d files: give it once, or once for each", sc.reference_fields.count, sc.references.count);
-    if (sc.bins != INT64_MIN && (sc.bins < 1 || sc.bins > 100000)) return wrong("--bins %lld is not 1..100000", (long long)sc.bins);
+        return wrong("--reference-field is given %d times for %d files: give it once, or once for each",
+                     sc.reference_fields.count, sc.references.count);
+    if (sc.bins != INT64_MIN && (sc.bins < 1 || sc.bins > 100000))
+        return wrong("--bins %lld is not 1..100000", (long long)sc.bins);
     if (sc.samples < 0 || sc.bootstrap < 0 || sc.samples > INT32_MAX || sc.bootstrap > INT32_MAX) return wrong("--samples and --bootstrap are numbers of samples");
     if (choice_of(sc.tokenizer, bleu_tokenizers, COUNT(bleu_tokenizers)) < 0) return wrong("--tokenizer %s is not 13a, intl, char, zh or none", sc.tokenizer);
     if (choice_of(sc.smoothing, bleu_smoothings, COUNT(bleu_smoothings)) < 0) return wrong("--smoothing %s is not exp, floor, add-k or none", sc.smoothing);
@@ -963,16 +1011,19 @@ static int score_check(void) {
 static int run_score(void) {
     int code = score_check();
     if (code) return code;
-    column predictions = {0}, baseline = {0}, *references = (column *)calloc((size_t)sc.references.count + 1, sizeof(column));
+    column predictions = {0}, baseline = {0},
+        *references = (column *)calloc((size_t)sc.references.count + 1, sizeof(column));
     pairs p = {0};
     code = references ? score_read(&predictions, &baseline, references, &p) : EXIT_MEMORY;
     if (!code && (sc.baseline || sc.bootstrap > 0) && p.count < PEFT_PAIRED_FEW && !s.quiet)
-        fprintf(stderr, "peft score: %lld lines are few: below %d neither p-values nor intervals mean much\n", (long long)p.count, PEFT_PAIRED_FEW);
+        fprintf(stderr, "peft score: %lld lines are few: below %d neither p-values nor intervals mean much\n",
+                (long long)p.count, PEFT_PAIRED_FEW);
     for (int k = 0; k < s.rest.count && !code; k++)
         for (int i = 0; i < COUNT(metrics) && !code; i++)
             if (strcmp(metrics[i].name, s.rest.items[k]) == 0) {
                 if (p.without && metrics[i].run != score_squad && !metrics[i].alone) {
-                    fprintf(stderr, "peft score: %s: %lld lines have an empty list of references\n", metrics[i].name, (long long)p.without);
+                    fprintf(stderr, "peft score: %s: %lld lines have an empty list of references\n",
+                            metrics[i].name, (long long)p.without);
                     code = EXIT_DATA;
                     break;
                 }
