@@ -3823,11 +3823,12 @@ static int peft__regex_variants(const peft__regex *re, uint32_t c, uint32_t out[
 }
 
 // \w: letters, numbers and _ in Python. In Ruby Alphabetic (which has letters in circles and boxes), marks,
-// digits and connectors.
+// digits and connectors, and of other numbers those of Latin-1.
 static bool peft__regex_word(bool ruby, uint32_t c) {
     uint32_t bit = peft__uc_bit(c);
     if (!ruby) return c == '_' || (bit & (PEFT__UC_L | PEFT__UC_N));
     return (bit & (PEFT__UC_L | PEFT__UC_M | PEFT__UC_ND | PEFT__UC_NL | PEFT__UC_PC)) ||
+           (c < 0x100 && (bit & PEFT__UC_N)) ||
            (c >= 0x24b6 && c <= 0x24e9) ||
            (c >= 0x1f130 && c <= 0x1f189 && (c < 0x1f14a || c > 0x1f14f) && (c < 0x1f16a || c > 0x1f16f));
 }
@@ -3975,7 +3976,8 @@ static bool peft__regex_item_put(peft__regex_parser *p, char kind, bool negated,
     void *items = re->items;
     if (!peft__regex_room(p, &items, &re->item_room, re->item_count, 1, sizeof(*re->items))) return false;
     re->items = (peft__regex_item *)items;
-    peft__regex_item e = {kind, negated, p->fold && kind != '(', low, high};
+    bool fold = p->fold && (kind == '-' || (kind != '(' && p->re->flags & PEFT__REGEX_ONIGURUMA));
+    peft__regex_item e = {kind, negated, fold, low, high};
     re->items[re->item_count++] = e;
     return true;
 }
@@ -4299,8 +4301,11 @@ static bool peft__regex_atom(peft__regex_parser *p, peft__regex_width *w, bool *
     }
     if (c != '\\') return peft__regex_literal(p, begin, c);
     int64_t first = p->re->item_count;
-    if (!peft__regex_escape(p, false, &item, &c)) return false;
-    return item ? peft__regex_set_put(p, first, false) : peft__regex_literal(p, begin, c);
+    bool fold = p->fold;
+    p->fold = false;  // (?i) is about characters: \p{Lu} outside of brackets stays what it is
+    bool ok = peft__regex_escape(p, false, &item, &c) && (!item || peft__regex_set_put(p, first, false));
+    p->fold = fold;
+    return ok && (item || peft__regex_literal(p, begin, c));
 }
 
 enum { PEFT__REGEX_ENDLESS = 1 << 30 };
@@ -34264,7 +34269,8 @@ static peft_status peft__bench_parse(peft__bench_slots *s, char *text, size_t si
     peft_status status = PEFT_OK;
     int64_t position = 0;
     peft__arena_init(&scratch, s->b->ctx);
-    for (char *at = text, *end = text + size; at < end && !status;) {
+    size_t mark = size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+    for (char *at = text + mark, *end = text + size; at < end && !status;) {
         char *stop = (char *)memchr(at, '\n', (size_t)(end - at)), *next = stop ? stop + 1 : end;
         if (!stop) stop = end;
         s->place.line++;

@@ -517,6 +517,10 @@ static void test_bbh_answers(void) {
               strcmp(text, said[i][1]) == 0);
         peft_free(ctx, text);
     }
+    peft_benchmark_results r;
+    file("bbp/navigate.txt", "\xEF\xBB\xBF(B)\n");
+    check("a byte order mark", peft_benchmark_score_files(b, "bbp", NULL, &r) == PEFT_OK && near(r.tasks[0].score, 1));
+    peft_benchmark_results_free(&r);
     peft_benchmark_destroy(b);
 }
 
