@@ -541,8 +541,8 @@ typedef struct peft_config {
 PEFTDEF peft_status peft_model_load(const peft_model_desc *desc, peft_model **out);
 PEFTDEF void peft_model_destroy(peft_model *model);
 // Weights and config.json: a folder that peft_model_load and HF read. Saved under a temporary name first. PEFT_F32, PEFT_F16, PEFT_BF16:
-// everything in that format. PEFT_NF4, PEFT_FP4, PEFT_I8: linear weights that are quantized already as they are, the others quantized
-// (blocks of 64), the rest as it is; config.json then says how, as bitsandbytes wants it (4 bits; the 8-bit format is this library's).
+// everything in that format. PEFT_NF4, PEFT_FP4, PEFT_I8: linear weights that have this type already as they are, the others quantized
+// (blocks of 64; in 4 bits without T5's wo, which transformers keeps wide), the rest as it is; config.json then says how, as bitsandbytes wants it (4 bits; the 8-bit format is this library's).
 // A path that ends in .gguf: one file with the tokenizer, which llama.cpp reads too. PEFT_I8 is its Q8_0 there (matrices whose rows do
 // not divide into blocks of 32 stay f16). What GGUF has no place for is PEFT_ERROR_UNSUPPORTED by name.
 PEFTDEF peft_status peft_model_save(peft_model *model, const char *folder, peft_dtype type);
@@ -14732,9 +14732,16 @@ static bool peft__is_linear(const peft_model *m, const peft_tensor *t) {
     return t->rank == 2 && t != m->shared && t != m->positions && !peft__is_position_bias(t);
 }
 
+// T5's second feed-forward matrices have large activations before them: transformers keeps them out of four bits, and in f32 where all
+// else is f16 (its _keep_in_fp32_modules). A file that has them in four bits it does not open.
+static bool peft__stays_wide(const peft_model *m, const peft_tensor *t) {
+    return m->config.encoder_decoder && peft__ends_with(t->name, ".wo.weight");
+}
+
 // The format that a parameter is to be kept in; PEFT_F32: its own. bitsandbytes, too, leaves the output layer alone.
 static peft_dtype peft__kept_type(const peft_model *m, const peft_tensor *t, const peft_model_desc *d) {
     if (t == m->shared || t == m->head) return d->embeddings;
+    if (d->weights > PEFT_I8 && peft__stays_wide(m, t)) return PEFT_F32;
     return peft__is_linear(m, t) ? d->weights : PEFT_F32;
 }
 
@@ -15366,43 +15373,78 @@ static bool peft__json_member(const char *text, const char *key, size_t *begin, 
     return false;
 }
 
-// What transformers reads and writes for bitsandbytes. `q`: a quantized weight of the model.
+// What transformers writes for bitsandbytes: all of BitsAndBytesConfig. `q`: a quantized weight of the model.
 static void peft__quantization_config(peft__string *s, const peft_tensor *q) {
-    peft__string_format(s, ",\n  \"quantization_config\": {\n    \"bnb_4bit_compute_dtype\": \"float32\",\n    \"bnb_4bit_quant_storage\": \"uint8\",\n"
-                           "    \"bnb_4bit_quant_type\": \"%s\",\n    \"bnb_4bit_use_double_quant\": %s,\n    \"llm_int8_skip_modules\": [\"lm_head\"],\n"
-                           "    \"load_in_4bit\": true,\n    \"load_in_8bit\": false,\n    \"quant_method\": \"bitsandbytes\"\n  }",
+    peft__string_format(s, "{\n    \"_load_in_4bit\": true,\n    \"_load_in_8bit\": false,\n    \"bnb_4bit_compute_dtype\": \"float32\",\n"
+                           "    \"bnb_4bit_quant_storage\": \"uint8\",\n    \"bnb_4bit_quant_type\": \"%s\",\n    \"bnb_4bit_use_double_quant\": %s,\n"
+                           "    \"llm_int8_enable_fp32_cpu_offload\": false,\n    \"llm_int8_has_fp16_weight\": false,\n    \"llm_int8_skip_modules\": null,\n"
+                           "    \"llm_int8_threshold\": 6.0,\n    \"load_in_4bit\": true,\n    \"load_in_8bit\": false,\n    \"quant_method\": \"bitsandbytes\"\n  }",
                         peft_dtype_name(q->type), q->quant->absmax ? "false" : "true");
 }
 
-static peft_status peft__save_config(const peft_model *m, peft__folder *f, const peft_tensor *quantized) {
-    peft__string s;
-    peft__string_init(&s, m->ctx);
-    size_t n = strlen(m->config_text), begin = n, end = n;
-    peft__json_member(m->config_text, "quantization_config", &begin, &end);
-    peft__string_append(&s, m->config_text, begin);
-    peft__string_append(&s, m->config_text + end, n - end);
-    if (quantized && quantized->quant->map && !s.failed) {
-        while (s.size && s.data[s.size - 1] != '}') s.size--;
-        s.size -= s.size > 0;
-        while (s.size && strchr(" \t\r\n", s.data[s.size - 1])) s.size--;
-        peft__quantization_config(&s, quantized);
-        peft__string_puts(&s, "\n}\n");
+// Sets a member of the object that the text is, or removes it (value NULL).
+static void peft__json_set(peft__string *s, const char *key, const char *value) {
+    size_t begin, end;
+    if (!s->failed && peft__json_member(s->data, key, &begin, &end)) {
+        memmove(s->data + begin, s->data + end, s->size - end + 1);
+        s->size -= end - begin;
     }
-    peft_status status = s.failed ? PEFT_ERROR_MEMORY : peft__folder_write(f, "config.json", s.data, s.size);
+    if (s->failed || !value) return;
+    while (s->size && s->data[s->size - 1] != '}') s->size--;
+    s->size -= s->size > 0;
+    while (s->size && strchr(" \t\r\n", s->data[s->size - 1])) s->size--;
+    peft__string_format(s, "%s\n  \"%s\": %s\n}\n", s->size && s->data[s->size - 1] == '{' ? "" : ",", key, value);
+}
+
+// The class that transformers makes of a config.json.
+static const char *peft__architecture_of(const char *model_type) {
+    static const char *const classes[][2] = {{"t5", "T5ForConditionalGeneration"},   {"mt5", "MT5ForConditionalGeneration"},
+                                             {"umt5", "UMT5ForConditionalGeneration"}, {"gpt2", "GPT2LMHeadModel"},
+                                             {"gpt_neox", "GPTNeoXForCausalLM"},     {"llama", "LlamaForCausalLM"},
+                                             {"mistral", "MistralForCausalLM"},      {"qwen2", "Qwen2ForCausalLM"}};
+    for (int64_t i = 0; i < PEFT__COUNT(classes); i++)
+        if (strcmp(classes[i][0], model_type) == 0) return classes[i][1];
+    return NULL;
+}
+
+// The config.json that the model was read from, and what of it has become different. `type`: of the weights that are floats.
+static peft_status peft__save_config(const peft_model *m, peft__folder *f, peft_dtype type, const peft_tensor *quantized) {
+    static const char *const types[] = {"\"float32\"", "\"float16\"", "\"bfloat16\""};
+    peft__string s, value;
+    size_t begin, end;
+    const char *text = m->config_text, *class_name = peft__architecture_of(m->config.model_type);
+    bool dtype = peft__json_member(text, "dtype", &begin, &end);
+    peft__string_init(&s, m->ctx);
+    peft__string_init(&value, m->ctx);
+    peft__string_puts(&s, text);
+    peft__json_set(&s, "quantization_config", NULL);
+    if (dtype) peft__json_set(&s, "dtype", types[type]);
+    if (!dtype || peft__json_member(text, "torch_dtype", &begin, &end)) peft__json_set(&s, "torch_dtype", types[type]);  // the name that all versions know
+    if (class_name && !peft__json_member(text, "architectures", &begin, &end)) {
+        peft__string_format(&value, "[\"%s\"]", class_name);
+        if (!value.failed) peft__json_set(&s, "architectures", value.data);
+        value.size = 0;
+    }
+    if (quantized && quantized->quant->map) {
+        peft__quantization_config(&value, quantized);
+        if (!value.failed) peft__json_set(&s, "quantization_config", value.data);
+    }
+    peft_status status = s.failed || value.failed ? PEFT_ERROR_MEMORY : peft__folder_write(f, "config.json", s.data, s.size);
     peft__string_free(&s);
+    peft__string_free(&value);
     return status;
 }
 
 // A copy of t's values in another float format, in the arena; as the family stores it, where quantizing has turned it.
-static bool peft__converted(const peft_model *m, peft__arena *a, const peft_tensor *t, peft_dtype type, peft_tensor *out) {
+static peft_status peft__converted(const peft_model *m, peft__arena *a, const peft_tensor *t, peft_dtype type, peft_tensor *out) {
     int64_t n = peft__size(t);
     bool turn = m->family->in_out && peft__is_linear(m, t) && t != m->head && !t->in_out;
     *out = *t;
-    if (t->type == type && !turn) return true;
+    if (t->type == type && !turn) return PEFT_OK;
     out->type = PEFT_F32;
     out->quant = NULL;
     out->data = peft__arena_alloc(a, (size_t)n * (turn ? sizeof(float) : peft__dtype_size(type)));
-    if (!out->data) return false;
+    if (!out->data) return PEFT_ERROR_MEMORY;
     if (turn) {
         peft__transpose(t, peft__f32(out));
         peft__turn(out);
@@ -15410,13 +15452,15 @@ static bool peft__converted(const peft_model *m, peft__arena *a, const peft_tens
     } else if (type == PEFT_F32) {
         peft__to_f32(t, 0, n, peft__f32(out));
     }
-    for (int64_t i = 0; type != PEFT_F32 && i < n; i++) {  // narrower than what it is read from: in place will do
-        float f;
-        peft__to_f32(t, i, 1, &f);
-        peft__from_f32(type, &f, 1, (uint16_t *)out->data + i);
+    peft_status status = PEFT_OK;
+    float x[256];
+    for (int64_t i = 0, count; type != PEFT_F32 && i < n && !status; i += count) {  // narrower than what it is read from: in place will do
+        count = PEFT__MIN((int64_t)256, n - i);
+        peft__to_f32(t, i, count, x);
+        status = peft__store_half(m->ctx, t->name, x, i, count, type, (uint16_t *)out->data);
     }
     out->type = type;
-    return true;
+    return status;
 }
 
 // ---- saving as GGUF
@@ -15542,9 +15586,10 @@ static peft_status peft__model_save_gguf(peft_model *m, const char *path, peft_d
 // What a tensor is to be saved as; *made is to be destroyed afterwards.
 static peft_status peft__saved_as(const peft_model *m, peft__arena *a, const peft_tensor *t, peft_dtype type, peft_tensor *out, peft_tensor **made) {
     if (t->quant && (t == m->shared || t == m->head)) type = type > PEFT_BF16 ? t->quant->source : type;  // others expect floats there
-    if (type <= PEFT_BF16) return peft__converted(m, a, t, type, out) ? PEFT_OK : PEFT_ERROR_MEMORY;
+    if (type > PEFT_I8 && peft__stays_wide(m, t)) type = t->type == PEFT_BF16 ? PEFT_BF16 : PEFT_F32;
+    if (type <= PEFT_BF16) return peft__converted(m, a, t, type, out);
     *out = *t;
-    if ((t->quant && t->type != PEFT_Q4) || t == m->head || !peft__is_linear(m, t)) return PEFT_OK;
+    if (t->type == type || t == m->head || !peft__is_linear(m, t)) return PEFT_OK;
     peft_quantize_desc d = {type, 0, false};
     peft_status status = peft__store_quantized(m->ctx, t, &d, made);
     if (!status) *out = **made;
@@ -15582,7 +15627,7 @@ PEFTDEF peft_status peft_model_save(peft_model *m, const char *folder, peft_dtyp
         status = peft__folder_open(m->ctx, folder, peft__model_files, &f);
         if (!status) status = peft__folder_file(&f, "model.safetensors", &weights);
         if (!status) status = peft__safetensors_put(m->ctx, weights, list, m->tensor_count);
-        if (!status) status = peft__save_config(m, &f, quantized);
+        if (!status) status = peft__save_config(m, &f, tensors[m->shared - m->tensors].type, quantized);
         for (int64_t i = PEFT__FIRST_COPIED; peft__model_files[i] && !status; i++) status = peft__copy_if_there(&f, m->folder, peft__model_files[i]);
         status = peft__folder_close(&f, status);
     }

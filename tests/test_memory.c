@@ -103,7 +103,7 @@ static void test_load_types(int which) {
         peft_model *random = load(ctx, folders[which], true, types[k], nested), *stored = load(ctx, FOLDER "/float", false, types[k], nested);
         for (int64_t i = 0; random && stored && i < peft_model_tensor_count(f); i++) {
             const peft_tensor *t = peft_model_tensor(f, i), *r = peft_model_tensor(random, i), *s = peft_model_tensor(stored, i);
-            bool linear = peft__is_linear(f, t) && t != f->head;
+            bool linear = peft__is_linear(f, t) && t != f->head && !(types[k] > PEFT_I8 && peft__stays_wide(f, t));
             check(r->type == (linear ? types[k] : PEFT_F32) && s->type == r->type && same(r, s), t->name, NULL);
             check(!linear || types[k] < PEFT_I8 || (!r->in_out && (r->quant->absmax == NULL) == nested), "always [out, in]", NULL);
             if (!linear || types[k] < PEFT_I8 || t->in_out) continue;
@@ -133,7 +133,7 @@ static void test_load_memory(void) {  // no more than one matrix exists twice
 static void test_load_errors(void) {
     peft_context *ctx = make_context(1);
     peft_model *m = load(ctx, folders[T5], true, PEFT_F32, false), *bad = NULL;
-    peft_tensor *w = peft_model_find(m, "decoder.block.1.layer.2.DenseReluDense.wo.weight");
+    peft_tensor *w = peft_model_find(m, "decoder.block.1.layer.0.SelfAttention.o.weight");
     peft__f32(w)[70] = NAN;
     check(!peft_model_save(m, FOLDER "/nan", PEFT_F32), "saving", ctx);
     peft_model_desc d;
@@ -141,7 +141,7 @@ static void test_load_errors(void) {
     d.context = ctx, d.path = FOLDER "/nan";
     for (int type = PEFT_F16; type <= PEFT_FP4; type++) {
         d.weights = (peft_dtype)type;
-        check(peft_model_load(&d, &bad) == PEFT_ERROR_NUMERIC && !bad && strstr(peft_error(ctx), "decoder.block.1.layer.2.DenseReluDense.wo.weight"), "a NaN", ctx);
+        check(peft_model_load(&d, &bad) == PEFT_ERROR_NUMERIC && !bad && strstr(peft_error(ctx), "decoder.block.1.layer.0.SelfAttention.o.weight"), "a NaN", ctx);
     }
     peft__f32(w)[70] = 70000;
     check(!peft_model_save(m, FOLDER "/nan", PEFT_F32), "saving", ctx);

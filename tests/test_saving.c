@@ -223,6 +223,69 @@ static void test_unreadable(void) {
 
 #endif
 
+// ---- config.json and the formats
+
+static const char t5_config[] =
+    "{\"model_type\": \"t5\", \"d_model\": 32, \"d_kv\": 8, \"num_heads\": 4, \"d_ff\": 64, \"num_layers\": 1, \"vocab_size\": 40,\n"
+    " \"feed_forward_proj\": \"gated-gelu\", \"torch_dtype\": \"bfloat16\", \"tie_word_embeddings\": true, \"relative_attention_num_buckets\": 8}\n";
+static const char llama_config[] =
+    "{\"model_type\": \"llama\", \"hidden_size\": 32, \"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"num_hidden_layers\": 1, \"intermediate_size\": 64,\n"
+    " \"vocab_size\": 40, \"max_position_embeddings\": 64, \"tie_word_embeddings\": false, \"dtype\": \"float16\", \"eos_token_id\": 1, \"bos_token_id\": 0}";
+
+static peft_model *make(const char *config) {
+    peft_model *m = NULL;
+    peft_model_desc d;
+    memset(&d, 0, sizeof d);
+    d.context = ctx;
+    d.config_only = true;
+    d.path = config == t5_config ? "t5" : "llama";
+    d.seed = 3;
+    peft_model_load(&d, &m);
+    return m;
+}
+
+static void test_formats(void) {
+    static const char *const names[] = {"float32", "float16", "bfloat16"};
+    peft_mount(ctx, "t5/config.json", t5_config, strlen(t5_config)), peft_mount(ctx, "llama/config.json", llama_config, strlen(llama_config));
+    for (int i = 0; i < 6; i++) {
+        peft_model *m = make(i % 2 ? t5_config : llama_config);
+        char wanted[64];
+        snprintf(wanted, sizeof wanted, i % 2 ? "\"torch_dtype\": \"%s\"" : "\"dtype\": \"%s\"", names[i / 2]);
+        check("saved", m && !peft_model_save(m, FOLDER "/formats", (peft_dtype)(i / 2)));
+        check(wanted, holds(FOLDER "/formats/config.json", wanted) && !holds(FOLDER "/formats/config.json", i / 2 == 1 ? "bfloat16\"" : "half"));
+        check("architectures", holds(FOLDER "/formats/config.json", i % 2 ? "[\"T5ForConditionalGeneration\"]" : "[\"LlamaForCausalLM\"]"));
+        peft_model_destroy(m);
+        m = load(FOLDER "/formats");
+        check("loads", m && peft_model_tensor(m, 0)->type == (peft_dtype)(i / 2));
+        peft_model_destroy(m);
+    }
+    // what f16 cannot hold
+    peft_model *m = make(llama_config);
+    peft_tensor *t = peft_model_find(m, "model.layers.0.mlp.up_proj.weight");
+    ((float *)t->data)[300] = 70000;
+    check("f16 overflow", peft_model_save(m, FOLDER "/over", PEFT_F16) == PEFT_ERROR_NUMERIC && strstr(peft_error(ctx), "up_proj.weight") && strstr(peft_error(ctx), "70000") &&
+                              !there(FOLDER "/over/config.json"));
+    check("bf16 holds it", !peft_model_save(m, FOLDER "/over", PEFT_BF16));
+    peft_model_destroy(m);
+    // T5's wo stays wide in four bits, whatever it was
+    for (int i = 0; i < 4; i++) {
+        peft_dtype sources[] = {PEFT_F32, PEFT_F16, PEFT_BF16, PEFT_I8}, want = i == 2 ? PEFT_BF16 : PEFT_F32;
+        m = make(t5_config);
+        check("source", m && !peft_model_save(m, FOLDER "/wide", sources[i]));
+        peft_model_destroy(m);
+        m = load(FOLDER "/wide");
+        check("four bits", m && !peft_model_save(m, FOLDER "/four", PEFT_NF4));
+        peft_model_destroy(m);
+        m = load(FOLDER "/four");
+        peft_tensor *wo = m ? peft_model_find(m, "decoder.block.0.layer.2.DenseReluDense.wo.weight") : NULL;
+        peft_tensor *wi = m ? peft_model_find(m, "decoder.block.0.layer.2.DenseReluDense.wi_1.weight") : NULL;
+        check("wo is not quantized", wo && !wo->quant && wo->type == want);
+        check("wi is", wi && wi->quant && wi->type == PEFT_NF4);
+        peft_model_destroy(m);
+    }
+    check("all keys of bitsandbytes", holds(FOLDER "/four/config.json", "\"llm_int8_skip_modules\": null"));
+}
+
 int main(void) {
     peft_context_desc cd;
     memset(&cd, 0, sizeof cd);
@@ -234,6 +297,7 @@ int main(void) {
     test_folders();
     test_kills();
     test_unreadable();
+    test_formats();
 #else
     skipped++;
 #endif

@@ -61,6 +61,8 @@ static int quantize_all(peft_model *from, peft_model *to, const char *out) {
         const peft_tensor *a = peft_model_tensor(from, i), *b = peft_model_tensor(to, i);
         sum.before += peft_tensor_bytes(a);
         sum.after += peft_tensor_bytes(b);
+        if (a->quant && (q.block || q.double_quant))
+            return wrong("%s is of type %s already: --block and --double-quant are for weights that are floats", a->name, peft_dtype_name(a->type));
         if (b->quant && !a->quant && a->rows == b->rows && a->in_out == b->in_out) code = quantize_compare(a, b, &sum);
     }
     peft_dtype type = PEFT_NF4;
