@@ -12215,6 +12215,7 @@ struct peft_tokenizer {
     peft__piece *pieces;
     int64_t count, capacity;
     peft__map by_text;
+    const char *source;  // the file that it was read from
     peft__trie trie;     // of the pieces that text is cut into
     peft__trie user;     // SentencePiece's user-defined symbols: kept as they are by the normalizer
     peft__trie added;    // Hugging Face's added tokens that are not special: the text is split at them
@@ -13912,6 +13913,7 @@ PEFTDEF peft_status peft_tokenizer_load(peft_context *ctx, const char *path, pef
     if (!status && !found && file) found = path;
     if (!status && !found)
         status = peft__fail(ctx, PEFT_ERROR_MISSING, "%s: no tokenizer (spiece.model, tokenizer.model, tokenizer.json, vocab.json with merges.txt)", path);
+    if (!status && !(t->source = peft__arena_strdup(&t->arena, found, strlen(found)))) status = PEFT_ERROR_MEMORY;
     if (!status) status = peft__tokenizer_read(t, found);
     if (status) peft_tokenizer_destroy(t);
     else *out = t;
@@ -14132,20 +14134,31 @@ static peft_status peft__gguf_set_pieces(peft_gguf_writer *w, const peft_tokeniz
 
 static int peft__merge_by_rank(const void *a, const void *b) {
     const peft__merge *x = (const peft__merge *)a, *y = (const peft__merge *)b;
-    return x->rank < y->rank ? -1 : x->rank > y->rank;
+    if (x->rank != y->rank) return x->rank < y->rank ? -1 : 1;
+    return x->key < y->key ? -1 : x->key > y->key;
+}
+
+// The merges in the order of their ranks, to be freed; those of characters that are no pieces cannot be named and are left out.
+static peft__merge *peft__merges_in_order(const peft_tokenizer *t, int64_t *count) {
+    peft__merge *order = (peft__merge *)peft__calloc(t->ctx, PEFT__MAX(t->merge_count, 1), sizeof(peft__merge));
+    *count = 0;
+    for (int64_t i = 0; order && i < t->merge_capacity; i++) {
+        const peft__merge *m = &t->merges[i];
+        bool named = (int64_t)(m->key >> 32) < t->count && (int64_t)(m->key & 0xFFFFFFFFu) < t->count;
+        if (m->result >= 0 && named && *count < t->merge_count) order[(*count)++] = *m;
+    }
+    if (*count) qsort(order, (size_t)*count, sizeof(*order), peft__merge_by_rank);
+    return order;
 }
 
 // "left right" in the order of the ranks.
 static peft_status peft__gguf_set_merges(peft_gguf_writer *w, const peft_tokenizer *t) {
-    peft__merge *order = (peft__merge *)peft__calloc(t->ctx, PEFT__MAX(t->merge_count, 1), sizeof(peft__merge));
-    const char **lines = (const char **)peft__calloc(t->ctx, PEFT__MAX(t->merge_count, 1), sizeof(char *));
+    int64_t n;
+    peft__merge *order = peft__merges_in_order(t, &n);
+    const char **lines = (const char **)peft__calloc(t->ctx, PEFT__MAX(n, 1), sizeof(char *));
     peft__arena texts;
     peft__arena_init(&texts, t->ctx);
     peft_status status = order && lines ? PEFT_OK : PEFT_ERROR_MEMORY;
-    int64_t n = 0;
-    for (int64_t i = 0; i < t->merge_capacity && !status; i++)
-        if (t->merges[i].result >= 0 && n < t->merge_count) order[n++] = t->merges[i];
-    if (n) qsort(order, (size_t)n, sizeof(*order), peft__merge_by_rank);
     for (int64_t i = 0; i < n && !status; i++) {
         const peft__piece *left = &t->pieces[order[i].key >> 32], *right = &t->pieces[order[i].key & 0xFFFFFFFFu];
         char *line = (char *)peft__arena_alloc(&texts, (size_t)left->size + right->size + 2);
@@ -14190,6 +14203,211 @@ static peft_status peft__gguf_set_tokenizer(peft_gguf_writer *w, const peft_toke
     if (!status && !bytes) status = peft_gguf_set_number(w, "tokenizer.ggml.remove_extra_whitespaces", PEFT_GGUF_BOOL, t->squeeze_spaces);
     if (!status && t->ids.unk >= 0) status = peft_gguf_set_number(w, "tokenizer.ggml.unknown_token_id", PEFT_GGUF_U32, t->ids.unk);
     return status;
+}
+
+// ---- a vocabulary written as tokenizer.json, where it came from a file that Hugging Face does not read: GGUF's, llama2.c's
+
+static void peft__json_base64(peft__string *s, const unsigned char *data, size_t n) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < n; i += 3) {
+        uint32_t bits = (uint32_t)data[i] << 16 | (i + 1 < n ? (uint32_t)data[i + 1] << 8 : 0) | (i + 2 < n ? data[i + 2] : 0);
+        char four[4];
+        for (int k = 0; k < 4; k++) four[k] = i + (size_t)k > n ? '=' : digits[bits >> (18 - 6 * k) & 63];
+        peft__string_append(s, four, 4);
+    }
+}
+
+static void peft__json_charsmap(peft__string *s, const peft_tokenizer *t) {
+    size_t array = 4 * (size_t)t->charsmap_count, n = 4 + array + t->replacements_size;
+    unsigned char *bytes = (unsigned char *)peft__alloc(t->ctx, n);
+    if (!bytes) {
+        s->failed = true;
+        return;
+    }
+    for (int i = 0; i < 4; i++) bytes[i] = (unsigned char)(array >> 8 * i);
+    for (size_t i = 0; i < array; i++) bytes[4 + i] = (unsigned char)(t->charsmap[i / 4] >> 8 * (i % 4));
+    memcpy(bytes + 4 + array, t->replacements, t->replacements_size);
+    peft__string_puts(s, "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"");
+    peft__json_base64(s, bytes, n);
+    peft__string_puts(s, "\"},");
+    peft__free(t->ctx, bytes);
+}
+
+static void peft__json_text_of(peft__string *s, const peft_tokenizer *t, int32_t id) {
+    peft__json_quote(s, t->pieces[id].text, t->pieces[id].size);
+}
+
+// A token that the text is split at, before it is normalized. SentencePiece's user-defined ones are those of a vocabulary without lattice.
+static bool peft__piece_is_added(const peft_tokenizer *t, const peft__piece *p) {
+    bool user = p->type == PEFT__PIECE_USER && t->kind != PEFT__UNIGRAM;
+    return p->size && (user || p->type == PEFT__PIECE_CONTROL || p->type == PEFT__PIECE_UNKNOWN);
+}
+
+static void peft__json_added_tokens(peft__string *s, const peft_tokenizer *t) {
+    const char *before = "";
+    peft__string_puts(s, "\"added_tokens\":[");
+    for (int32_t i = 0; i < t->count; i++) {
+        const peft__piece *p = &t->pieces[i];
+        if (!peft__piece_is_added(t, p)) continue;
+        peft__string_format(s, "%s\n{\"id\":%d,\"content\":", before, (int)i);
+        peft__json_text_of(s, t, i);
+        peft__string_format(s, ",\"single_word\":false,\"lstrip\":%s,\"rstrip\":%s,\"normalized\":false,\"special\":%s}", p->strip_left ? "true" : "false",
+                            p->strip_right ? "true" : "false", p->type == PEFT__PIECE_USER ? "false" : "true");
+        before = ",";
+    }
+    peft__string_puts(s, "],\n");
+}
+
+// What SentencePiece does to a text, as steps: its character map, spaces squeezed, one put before, all of them made visible.
+static void peft__json_sp_steps(peft__string *s, const peft_tokenizer *t) {
+    static const char replace[] = "{\"type\":\"Replace\",\"pattern\":{\"%s\":\"%s\"},\"content\":\"%s\"}%s";
+    peft__string_puts(s, "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[");
+    if (t->charsmap) peft__json_charsmap(s, t);
+    if (t->squeeze_spaces) {
+        peft__string_format(s, replace, "Regex", "^ +| +$", "", ",");
+        peft__string_format(s, replace, "Regex", " {2,}", " ", ",");
+    }
+    if (t->dummy_prefix) peft__string_format(s, "{\"type\":\"Prepend\",\"prepend\":\"%s\"},", peft__space);
+    peft__string_format(s, replace, "String", " ", peft__space, "]},\n\"pre_tokenizer\":null,\n");
+    peft__string_puts(s, "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[");
+    peft__string_format(s, replace, "String", peft__space, " ", ",");
+    peft__string_puts(s, "{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"}");
+    if (t->dummy_prefix) peft__string_puts(s, ",{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}");
+    peft__string_puts(s, "]},\n");
+}
+
+static void peft__json_byte_steps(peft__string *s, const peft_tokenizer *t) {
+    const char *space = t->prefix_space ? "true" : "false", *regex = t->split == PEFT__SPLIT_LLAMA3 ? peft__regex_llama3 : peft__regex_qwen2;
+    static const char bytes[] = "{\"type\":\"ByteLevel\",\"add_prefix_space\":%s,\"trim_offsets\":true,\"use_regex\":%s}";
+    peft__string_puts(s, "\"normalizer\":null,\n\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[");
+    if (t->digits_apart) peft__string_puts(s, "{\"type\":\"Digits\",\"individual_digits\":true},");
+    if (t->split != PEFT__SPLIT_GPT2) {
+        peft__string_puts(s, "{\"type\":\"Split\",\"pattern\":{\"Regex\":");
+        peft__json_quote(s, regex, strlen(regex));
+        peft__string_puts(s, "},\"behavior\":\"Isolated\",\"invert\":false},");
+    }
+    peft__string_format(s, bytes, space, t->split == PEFT__SPLIT_GPT2 ? "true" : "false");
+    peft__string_puts(s, "]},\n\"decoder\":");
+    peft__string_format(s, bytes, "true", "true");
+    peft__string_puts(s, ",\n");
+}
+
+// What comes before or behind each text, -1: nothing.
+static void peft__json_around(peft__string *s, const peft_tokenizer *t, int32_t front, int32_t behind) {
+    static const char *const sequences[] = {"A", "B"};
+    const int32_t ids[2] = {front, behind};
+    peft__string_puts(s, "\"post_processor\":{\"type\":\"TemplateProcessing\"");
+    for (int pair = 0; pair < 2; pair++) {
+        const char *before = "";
+        peft__string_puts(s, pair ? "],\"pair\":[" : ",\"single\":[");
+        for (int i = 0; i <= pair; i++)
+            for (int at = 0; at < 3; at++) {
+                int32_t id = at == 1 ? -1 : ids[at / 2];
+                if (at != 1 && id < 0) continue;
+                peft__string_format(s, at == 1 ? "%s{\"Sequence\":{\"id\":" : "%s{\"SpecialToken\":{\"id\":", before);
+                if (at == 1) peft__string_format(s, "\"%s\"", sequences[i]);
+                else peft__json_text_of(s, t, id);
+                peft__string_format(s, ",\"type_id\":%d}}", i);
+                before = ",";
+            }
+    }
+    peft__string_puts(s, "],\"special_tokens\":{");
+    for (int i = 0; i < 2; i++) {
+        if (ids[i] < 0) continue;
+        if (i && front >= 0) peft__string_puts(s, ",");
+        for (int k = 0; k < 3; k++) {
+            static const char *const parts[] = {"", ":{\"id\":", ",\"tokens\":["};
+            if (k == 2) peft__string_format(s, ",\"ids\":[%d]", (int)ids[i]);
+            peft__string_puts(s, parts[k]);
+            peft__json_text_of(s, t, ids[i]);
+        }
+        peft__string_puts(s, "]}");
+    }
+    peft__string_puts(s, "}},\n");
+}
+
+// Pairs of text and score. SentencePiece prefers its user-defined pieces by their length.
+static void peft__json_unigram(peft__string *s, const peft_tokenizer *t) {
+    peft__string_format(s, "\"model\":{\"type\":\"Unigram\",\"unk_id\":%d,\"byte_fallback\":%s,\"vocab\":[", (int)t->ids.unk, t->byte_fallback ? "true" : "false");
+    for (int32_t i = 0; i < t->count; i++) {
+        const peft__piece *p = &t->pieces[i];
+        double score = p->type == PEFT__PIECE_NORMAL ? (double)p->score : p->type == PEFT__PIECE_UNUSED ? (double)t->min_score : 0;
+        if (p->type == PEFT__PIECE_USER) score = (double)((float)p->size * t->max_score) - 0.1;
+        peft__string_puts(s, i ? ",\n[" : "\n[");
+        peft__json_text_of(s, t, i);
+        peft__string_puts(s, ",");
+        peft__python_float(s, score);
+        peft__string_puts(s, "]");
+    }
+    peft__string_puts(s, "]}");
+}
+
+static void peft__json_bpe(peft__string *s, const peft_tokenizer *t) {
+    bool bytes = t->kind == PEFT__BYTE_BPE;
+    peft__string_puts(s, "\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":");
+    if (bytes || t->ids.unk < 0) peft__string_puts(s, "null");
+    else peft__json_text_of(s, t, t->ids.unk);
+    peft__string_format(s, ",\"continuing_subword_prefix\":%s,\"end_of_word_suffix\":%s,\"fuse_unk\":%s,\"byte_fallback\":%s,\"ignore_merges\":%s,\"vocab\":{",
+                        bytes ? "\"\"" : "null", bytes ? "\"\"" : "null", bytes ? "false" : "true", t->byte_fallback ? "true" : "false",
+                        t->ignore_merges ? "true" : "false");
+    const char *before = "\n";
+    for (int32_t i = 0; i < t->count; i++) {
+        const peft__piece *p = &t->pieces[i];
+        if (!p->size || peft__map_get(&t->by_text, p->text, p->size, -1) != i) continue;  // no token, or one that is there already
+        peft__string_puts(s, before);
+        peft__json_text_of(s, t, i);
+        peft__string_format(s, ":%d", (int)i);
+        before = ",\n";
+    }
+    peft__string_puts(s, "},\"merges\":[");
+    int64_t count;
+    peft__merge *order = peft__merges_in_order(t, &count);
+    if (!order) s->failed = true;
+    if (count < t->merge_count)
+        peft__log(t->ctx, "warning: %s: %lld of %lld merges are of characters that are no tokens; tokenizer.json has no place for them", t->source,
+                  (long long)(t->merge_count - count), (long long)t->merge_count);
+    for (int64_t i = 0; i < count; i++) {
+        const peft__piece *left = &t->pieces[order[i].key >> 32], *right = &t->pieces[order[i].key & 0xFFFFFFFFu];
+        peft__string pair;
+        peft__string_init(&pair, t->ctx);
+        peft__string_format(&pair, "%s %s", left->text, right->text);
+        peft__string_puts(s, i ? ",\n" : "\n");
+        if (pair.failed) s->failed = true;
+        else peft__json_quote(s, pair.data, pair.size);
+        peft__string_free(&pair);
+    }
+    peft__free(t->ctx, order);
+    peft__string_puts(s, "]}");
+}
+
+// `front`, `behind`: ids that every text gets there, -1: none.
+static void peft__tokenizer_json(peft__string *s, const peft_tokenizer *t, int32_t front, int32_t behind) {
+    bool users = t->has_user && t->kind == PEFT__BPE && t->dummy_prefix;
+    if (users) peft__log(t->ctx, "warning: %s: behind a user-defined token, tokenizer.json puts a space that SentencePiece does not", t->source);
+    peft__string_puts(s, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\n");
+    peft__json_added_tokens(s, t);
+    if (t->kind == PEFT__BYTE_BPE) peft__json_byte_steps(s, t);
+    else peft__json_sp_steps(s, t);
+    if (front < 0 && behind < 0) peft__string_puts(s, "\"post_processor\":null,\n");
+    else peft__json_around(s, t, front, behind);
+    if (t->kind == PEFT__UNIGRAM) peft__json_unigram(s, t);
+    else peft__json_bpe(s, t);
+    peft__string_puts(s, "}\n");
+}
+
+// tokenizer_config.json: which class of transformers reads tokenizer.json as it is, and what the special tokens are for.
+static void peft__tokenizer_config(peft__string *s, const peft_tokenizer *t, int64_t longest) {
+    static const char *const roles[] = {"bos_token", "eos_token", "pad_token", "unk_token"};
+    const int32_t ids[] = {t->ids.bos, t->ids.eos, t->ids.pad, t->ids.unk};
+    peft__string_puts(s, "{\n  \"clean_up_tokenization_spaces\": false,\n");
+    if (longest) peft__string_format(s, "  \"model_max_length\": %lld,\n", (long long)longest);
+    for (int i = 0; i < 4; i++) {
+        if (ids[i] < 0 || ids[i] >= t->count) continue;
+        peft__string_format(s, "  \"%s\": ", roles[i]);
+        peft__json_text_of(s, t, ids[i]);
+        peft__string_puts(s, ",\n");
+    }
+    peft__string_puts(s, "  \"tokenizer_class\": \"PreTrainedTokenizerFast\"\n}\n");
 }
 // =====================================================================================================================
 // 8. MODELS
@@ -15596,12 +15814,78 @@ static peft_status peft__saved_as(const peft_model *m, peft__arena *a, const pef
     return status;
 }
 
-// What a saved model consists of. All behind PEFT__FIRST_COPIED is taken from the folder that the model was read from.
-enum { PEFT__FIRST_COPIED = 4 };
+// Llama's texts begin with a token of their own; GPT-2's do not.
+static bool peft__begins_with_bos(const peft_config *c) {
+    return c->bos_id >= 0 && (strcmp(c->model_type, "llama") == 0 || strcmp(c->model_type, "mistral") == 0);
+}
+
+// What a saved model consists of. All behind PEFT__FIRST_COPIED is the tokenizer's and lies beside its file.
+enum { PEFT__FIRST_COPIED = 5 };
 static const char *const peft__model_files[] = {
     "model.safetensors", "model.safetensors.index.json", "model-*", "config.json", "generation_config.json", "spiece.model", "tokenizer.model",
     "sentencepiece.bpe.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
     "encoder.json", "merges.txt", "vocab.bpe", "chat_template.jinja", "chat_template.json", NULL};
+
+// The source's, or what a file without one says of where answers end.
+static peft_status peft__save_generation_config(const peft_model *m, peft__folder *f) {
+    const peft_config *c = &m->config;
+    if (!peft__model_in_one_file(m)) return peft__copy_if_there(f, m->folder, "generation_config.json");
+    if (!c->more_end_count) return PEFT_OK;
+    peft__string s;
+    peft__string_init(&s, m->ctx);
+    peft__string_format(&s, "{\n  \"_from_model_config\": true,\n  \"eos_token_id\": [%d", (int)c->eos_id);
+    for (int i = 0; i < c->more_end_count; i++) peft__string_format(&s, ", %d", (int)c->more_ends[i]);
+    peft__string_puts(&s, "]");
+    if (c->bos_id >= 0) peft__string_format(&s, ",\n  \"bos_token_id\": %d", (int)c->bos_id);
+    peft__string_puts(&s, "\n}\n");
+    peft_status status = s.failed ? PEFT_ERROR_MEMORY : peft__folder_write(f, "generation_config.json", s.data, s.size);
+    peft__string_free(&s);
+    return status;
+}
+
+// A file of GGUF holds the template of chats too.
+static peft_status peft__save_chat_template(const peft_tokenizer *t, peft__folder *f) {
+    if (!peft__ends_with(t->source, ".gguf")) return PEFT_OK;
+    peft_gguf *g;
+    peft_status status = peft_gguf_open(t->ctx, t->source, &g);
+    if (status) return status;
+    const char *text = peft_gguf_string(g, "tokenizer.chat_template", NULL);
+    if (text) status = peft__folder_write(f, "chat_template.jinja", text, strlen(text));
+    peft_gguf_close(g);
+    return status;
+}
+
+static peft_status peft__write_tokenizer(const peft_model *m, peft__folder *f) {
+    const peft_tokenizer *t = m->tokenizer;
+    peft__string s;
+    peft__string_init(&s, m->ctx);
+    int32_t front = peft__begins_with_bos(&m->config) ? m->config.bos_id : -1, behind = m->config.encoder_decoder ? m->config.eos_id : -1;
+    peft__tokenizer_json(&s, t, front < t->count ? front : -1, behind < t->count ? behind : -1);
+    peft_status status = s.failed ? PEFT_ERROR_MEMORY : peft__folder_write(f, "tokenizer.json", s.data, s.size);
+    s.size = 0;
+    peft__tokenizer_config(&s, t, m->config.max_positions);
+    if (!status) status = s.failed ? PEFT_ERROR_MEMORY : peft__folder_write(f, "tokenizer_config.json", s.data, s.size);
+    peft__string_free(&s);
+    return status ? status : peft__save_chat_template(t, f);
+}
+
+// The tokenizer's files, or what they would be.
+static peft_status peft__save_tokenizer(const peft_model *m, peft__folder *f) {
+    const peft_tokenizer *t = m->tokenizer;
+    if (!t) {
+        peft__log(m->ctx, "warning: %s: no tokenizer is written: %s has none", f->path, m->folder);
+        return PEFT_OK;
+    }
+    const char *slash = strrchr(t->source, '/'), *name = slash ? slash + 1 : t->source;
+    char *folder = peft__arena_strdup(&f->names, slash ? t->source : ".", slash ? (size_t)(slash - t->source) + 1 : 1);
+    bool known = false;
+    for (int64_t i = PEFT__FIRST_COPIED; peft__model_files[i]; i++) known = known || strcmp(peft__model_files[i], name) == 0;
+    if (!folder) return PEFT_ERROR_MEMORY;
+    if (!known) return peft__write_tokenizer(m, f);
+    peft_status status = PEFT_OK;
+    for (int64_t i = PEFT__FIRST_COPIED; peft__model_files[i] && !status; i++) status = peft__copy_if_there(f, folder, peft__model_files[i]);
+    return status;
+}
 
 PEFTDEF peft_status peft_model_save(peft_model *m, const char *folder, peft_dtype type) {
     PEFT__NEED(NULL, m, "model");
@@ -15628,7 +15912,8 @@ PEFTDEF peft_status peft_model_save(peft_model *m, const char *folder, peft_dtyp
         if (!status) status = peft__folder_file(&f, "model.safetensors", &weights);
         if (!status) status = peft__safetensors_put(m->ctx, weights, list, m->tensor_count);
         if (!status) status = peft__save_config(m, &f, tensors[m->shared - m->tensors].type, quantized);
-        for (int64_t i = PEFT__FIRST_COPIED; peft__model_files[i] && !status; i++) status = peft__copy_if_there(&f, m->folder, peft__model_files[i]);
+        if (!status) status = peft__save_generation_config(m, &f);
+        if (!status) status = peft__save_tokenizer(m, &f);
         status = peft__folder_close(&f, status);
     }
     for (int64_t i = 0; made && i < m->tensor_count; i++) peft_tensor_destroy(m->ctx, made[i]);
@@ -18945,10 +19230,8 @@ typedef struct peft__texts {
     peft_ids ids, group, answer;
 } peft__texts;
 
-// Llama's texts begin with a token of their own; GPT-2's do not.
 static bool peft__push_start(const peft_model *m, peft_ids *ids) {
-    bool llama = strcmp(m->config.model_type, "llama") == 0 || strcmp(m->config.model_type, "mistral") == 0;
-    return !llama || m->config.bos_id < 0 || peft__ids_push(m->ctx, ids, m->config.bos_id);
+    return !peft__begins_with_bos(&m->config) || peft__ids_push(m->ctx, ids, m->config.bos_id);
 }
 
 // Appends one text as tokens; every prompt of training, evaluation, scoring and generation comes by here. T5:
