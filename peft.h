@@ -14264,7 +14264,7 @@ static void peft__json_sp_steps(peft__string *s, const peft_tokenizer *t) {
     peft__string_puts(s, "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[");
     if (t->charsmap) peft__json_charsmap(s, t);
     if (t->squeeze_spaces) {
-        peft__string_format(s, replace, "Regex", "^ +| +$", "", ",");
+        peft__string_format(s, replace, "Regex", "\\\\A +| +\\\\z", "", ",");
         peft__string_format(s, replace, "Regex", " {2,}", " ", ",");
     }
     if (t->dummy_prefix) peft__string_format(s, "{\"type\":\"Prepend\",\"prepend\":\"%s\"},", peft__space);
@@ -15552,15 +15552,19 @@ static peft_status peft__folder_close(peft__folder *f, peft_status status) {
     return status;
 }
 
-static peft_status peft__copy_if_there(peft__folder *f, const char *from, const char *name) {
-    char *source = peft__path_join(&f->names, from, name), *data = NULL;
+static peft_status peft__copy_as(peft__folder *f, const char *source, const char *name) {
+    char *data = NULL;
     size_t n = 0;
-    if (!source) return PEFT_ERROR_MEMORY;
-    if (!peft__file_exists(f->ctx, source)) return PEFT_OK;
     peft_status status = peft__read_all(f->ctx, source, &data, &n);
     if (!status) status = peft__folder_write(f, name, data, n);
     peft__free(f->ctx, data);
     return status;
+}
+
+static peft_status peft__copy_if_there(peft__folder *f, const char *from, const char *name) {
+    char *source = peft__path_join(&f->names, from, name);
+    if (!source) return PEFT_ERROR_MEMORY;
+    return peft__file_exists(f->ctx, source) ? peft__copy_as(f, source, name) : PEFT_OK;
 }
 
 // ---- config.json of a saved model says whether its weights are quantized: {"quantization_config": {...}}
@@ -15857,6 +15861,8 @@ static peft_status peft__save_chat_template(const peft_tokenizer *t, peft__folde
 
 static peft_status peft__write_tokenizer(const peft_model *m, peft__folder *f) {
     const peft_tokenizer *t = m->tokenizer;
+    if (strcmp(m->config.model_type, "qwen2") == 0 && t->split != PEFT__SPLIT_QWEN2)
+        peft__log(m->ctx, "warning: %s: transformers 5 reads every vocabulary of a qwen2 as Qwen2's own, with its normalizer and words; this one differs", f->path);
     peft__string s;
     peft__string_init(&s, m->ctx);
     int32_t front = peft__begins_with_bos(&m->config) ? m->config.bos_id : -1, behind = m->config.encoder_decoder ? m->config.eos_id : -1;
@@ -15881,8 +15887,9 @@ static peft_status peft__save_tokenizer(const peft_model *m, peft__folder *f) {
     bool known = false;
     for (int64_t i = PEFT__FIRST_COPIED; peft__model_files[i]; i++) known = known || strcmp(peft__model_files[i], name) == 0;
     if (!folder) return PEFT_ERROR_MEMORY;
-    if (!known) return peft__write_tokenizer(m, f);
-    peft_status status = PEFT_OK;
+    bool sentencepiece = !known && peft__ends_with(name, ".model");  // under a name that nobody looks for
+    peft_status status = known ? PEFT_OK : peft__write_tokenizer(m, f);
+    if (!known) return status || !sentencepiece ? status : peft__copy_as(f, t->source, m->config.encoder_decoder ? "spiece.model" : "tokenizer.model");
     for (int64_t i = PEFT__FIRST_COPIED; peft__model_files[i] && !status; i++) status = peft__copy_if_there(f, folder, peft__model_files[i]);
     return status;
 }

@@ -286,6 +286,74 @@ static void test_formats(void) {
     check("all keys of bitsandbytes", holds(FOLDER "/four/config.json", "\"llm_int8_skip_modules\": null"));
 }
 
+// ---- vocabularies
+
+static const char *const sentences[] = {"Hello world", " a  b ", "", "Tom said: \"It's 3.14!\"", "na\xC3\xAFve\n\nline", "<s> a </s>", "x<extra_id_0>y", "tab\there  "};
+
+static bool same_ids(const peft_tokenizer *a, const peft_tokenizer *b) {
+    bool same = a && b;
+    for (int i = 0; i < (int)PEFT__COUNT(sentences) && same; i++) {
+        peft_ids x = {0}, y = {0};
+        same = !peft_encode_special(a, sentences[i], strlen(sentences[i]), &x) && !peft_encode_special(b, sentences[i], strlen(sentences[i]), &y) && x.count == y.count &&
+               (!x.count || memcmp(x.data, y.data, (size_t)x.count * sizeof(int32_t)) == 0);
+        peft_ids_free(ctx, &x), peft_ids_free(ctx, &y);
+    }
+    return same;
+}
+
+static const char *shared(const char *path) {
+    static char text[512];
+    const char *folder = getenv("PEFT_SHARED");
+    snprintf(text, sizeof text, "%s/%s", folder && *folder ? folder : "../shared", path);
+    return text;
+}
+
+// Saved as a folder, the vocabulary of a file comes with the model.
+static void saves_vocabulary(const char *path) {
+    peft_model *m = load(path);
+    check(path, m && peft_model_tokenizer(m) && !peft_model_save(m, FOLDER "/vocabulary", PEFT_F32));
+    peft_model *again = load(FOLDER "/vocabulary");
+    check("its vocabulary, saved", again && same_ids(peft_model_tokenizer(m), peft_model_tokenizer(again)));
+    check("and what the parts of it are for", holds(FOLDER "/vocabulary/tokenizer_config.json", "\"tokenizer_class\": \"PreTrainedTokenizerFast\"") &&
+                                                  holds(FOLDER "/vocabulary/tokenizer.json", "\"post_processor\":{\"type\":\"TemplateProcessing\""));
+    peft_model_destroy(m), peft_model_destroy(again);
+}
+
+static void test_vocabularies(void) {
+    peft_model *m = load(MODEL);
+    check("as GGUF", m && !peft_model_save(m, FOLDER "/vocabulary.gguf", PEFT_F32));
+    peft_model_destroy(m);
+    saves_vocabulary(FOLDER "/vocabulary.gguf");
+    static const char *const models[] = {"models/stories260K/stories260K.bin", "models/babyllama-tok105/model5000.bin"};
+    for (int i = 0; i < 2; i++) {
+        if (there(shared(models[i]))) saves_vocabulary(shared(models[i]));
+        else skipped++, printf("skipped: no %s\n", shared(models[i]));
+    }
+    // beside the weights, whatever else there is of the tokenizer
+    static const char *const names[] = {"added_tokens.json", "special_tokens_map.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"};
+    m = load(MODEL);
+    check("a folder", m && !peft_model_save(m, FOLDER "/with", PEFT_F32));
+    peft_model_destroy(m);
+    for (int i = 0; i < 5; i++) {
+        char path[200];
+        snprintf(path, sizeof path, FOLDER "/with/%s", names[i]);
+        put(path, "{}");
+    }
+    m = load(FOLDER "/with");
+    check("saved again", m && !peft_model_save(m, FOLDER "/with2", PEFT_F32));
+    for (int i = 0; i < 5; i++) {
+        char path[200];
+        snprintf(path, sizeof path, FOLDER "/with2/%s", names[i]);
+        check(names[i], holds(path, "{}"));
+    }
+    peft_model_destroy(m);
+    // none is said
+    logged[0] = 0;
+    m = make(llama_config);
+    check("a model without one", m && !peft_model_save(m, FOLDER "/none", PEFT_F32) && strstr(logged, "no tokenizer is written"));
+    peft_model_destroy(m);
+}
+
 int main(void) {
     peft_context_desc cd;
     memset(&cd, 0, sizeof cd);
@@ -298,6 +366,7 @@ int main(void) {
     test_kills();
     test_unreadable();
     test_formats();
+    test_vocabularies();
 #else
     skipped++;
 #endif
