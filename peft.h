@@ -266,7 +266,8 @@ typedef struct peft_attention_desc {
     const int64_t *q_offsets, *k_offsets;  // [sequences + 1]; kept until peft_backward
     float scale;                           // of q k^T; 0: 1. (T5 has none; others 1/sqrt(head_size))
     bool causal;                           // the last query of a sequence sees its last key
-    int64_t window;                        // causal: a query sees its own position's key and the window - 1 before it; 0: all
+    // causal: a query sees its own position's key and the window - 1 before it; 0: all
+    int64_t window;
     peft_tensor *bias;                     // T5's relative positions [buckets, heads], or NULL
     bool bidirectional;                    // of the buckets
     int64_t max_distance;
@@ -488,6 +489,9 @@ typedef struct peft_model peft_model;
 
 typedef struct peft_model_desc {
     peft_context *context;
+    // Every key of config.json (and every one of GGUF's) is computed, known to be without effect on the
+    // function, or an error that names it with its value. Unknown ones that are null, false or empty are
+    // warnings.
     const char *path;          // folder with config.json, model.safetensors (or its sharded index) and, if there, the tokenizer; or a
                                // file in itself: .gguf, or a .bin checkpoint of llama2.c with its vocabulary beside it. Of GGUF's formats
                                // Q8_0, Q6_K and Q5_0 become PEFT_I8, Q4_0 and IQ4_NL PEFT_Q4, bit for bit; those with minima (Q4_K) f32
@@ -506,9 +510,11 @@ typedef struct peft_model_desc {
 
 enum { PEFT_FUSED_NOT = 0, PEFT_FUSED_THIRDS, PEFT_FUSED_HEADS };  // [3, heads, size] and [heads, 3, size]
 
-// How the frequencies of rotary positions are stretched: rope_type of rope_parameters (transformers 5) or rope_scaling (before). "longrope"
-// and others are PEFT_ERROR_UNSUPPORTED by name. Dynamic scaling begins behind max_positions: longer texts are PEFT_ERROR_UNSUPPORTED.
-typedef enum peft_rope_kind { PEFT_ROPE_DEFAULT = 0, PEFT_ROPE_LINEAR, PEFT_ROPE_DYNAMIC, PEFT_ROPE_LLAMA3, PEFT_ROPE_YARN } peft_rope_kind;
+// How the frequencies of rotary positions are stretched: rope_type of rope_parameters (transformers 5) or
+// rope_scaling (before). "longrope" and others are PEFT_ERROR_UNSUPPORTED by name. Dynamic scaling begins
+// behind max_positions: longer texts are PEFT_ERROR_UNSUPPORTED.
+typedef enum peft_rope_kind { PEFT_ROPE_DEFAULT = 0, PEFT_ROPE_LINEAR, PEFT_ROPE_DYNAMIC, PEFT_ROPE_LLAMA3,
+                             PEFT_ROPE_YARN } peft_rope_kind;
 
 typedef struct peft_config {
     const char *model_type;  // "t5", "mt5", "umt5", "gpt2", "gpt_neox", "llama", "mistral", "qwen2"
@@ -516,12 +522,15 @@ typedef struct peft_config {
     int64_t vocab_size, d_model, d_kv, d_ff, layers, decoder_layers, heads, kv_heads;  // layers: the encoder's; decoder-only: 0
     int64_t buckets, max_distance;  // of T5's relative positions
     int64_t max_positions;          // the context window; 0: no limit
-    int64_t window;                 // keys that a query sees at most, its own position's among them; 0: all before it
+    // keys that a query sees at most, its own position's among them; 0: all before it
+    int64_t window;
     const bool *windowed;           // [decoder_layers] which layers have that window; NULL: all
     int64_t rotary;                 // dimensions of a head that rotary positions turn; 0: none
     peft_rope_kind rope;
-    double rope_theta, rope_factor;                 // the base; what the frequencies of the other kinds are divided by
-    double rope_low, rope_high, rope_original;      // Llama 3: the two frequency factors, YaRN: beta_slow and beta_fast; the context before
+    // the base; what the frequencies of the other kinds are divided by
+    double rope_theta, rope_factor;
+    // Llama 3: the two frequency factors, YaRN: beta_slow and beta_fast; the context before
+    double rope_low, rope_high, rope_original;
     double rope_attention;                          // YaRN: factor of the cosines and sines
     bool rope_exact;                                // YaRN: its bounds are not rounded ("truncate": false)
     float epsilon, dropout, scale;  // scale: of q k^T
@@ -575,7 +584,8 @@ typedef struct peft_active_adapter {
     int64_t first_sequence, sequence_count;  // works on these sequences of the batch only; sequence_count 0: on all
 } peft_active_adapter;
 
-// The last hidden states of the decoder [rows, d_model], ready for the head (T5 v1.0: scaled). Rows are those of the batch; where an
+// The last hidden states of the decoder [rows, d_model], ready for the head (T5 v1.0: scaled). Rows are those
+// of the batch; where an
 // adapter puts virtual tokens before a decoder-only model's input, every sequence has theirs first.
 PEFTDEF peft_tensor *peft_model_hidden(peft_model *model, peft_tape *tape, const peft_batch *batch,
                                        const peft_active_adapter *adapters, int adapter_count);
@@ -11159,14 +11169,17 @@ typedef struct peft__block_weights {
     peft_tensor *norm, *q, *k, *v, *qkv, *o;                          // self-attention; qkv: one matrix instead of three
     peft_tensor *cross_norm, *cross_q, *cross_k, *cross_v, *cross_o;  // T5's decoder: attention to the source
     peft_tensor *ff_norm, *wi, *wi_gate, *wo;                         // feed-forward; wi_gate: the second input matrix of gated ones
-    peft_tensor *bias;                                                // T5's relative positions, in its first block for all
+    // T5's relative positions, in its first block for all
+    peft_tensor *bias;
 } peft__block_weights;
 
 typedef struct peft__rule {
     const char *name, *gguf;  // behind the block's name, before .weight or .bias
     char rows, cols;  // d: d_model, i: heads * d_kv, j: kv_heads * d_kv, 3: three times i, f: d_ff, h: heads, k: buckets, 1: one
     char bias;        // 0: none, b: always, q: if the queries' projections have one, o: if outputs, m: if the feed-forward
-    char only;        // g: gated feed-forward only, r: ungated only, 1: the first block only (UMT5: all), -: in some files, of no use, 0: all
+    // g: gated feed-forward only, r: ungated only, 1: the first block only (UMT5: all), -: in some files, of
+    // no use, 0: all
+    char only;
     char order;       // of its rows in GGUF
     size_t slot;
 } peft__rule;
@@ -11246,7 +11259,8 @@ typedef struct peft__family {
     const char *embedding, *positions, *encoder_norm, *decoder_norm, *head;  // names before .weight and .bias; NULL: none
     const char *targets;  // LoRA's default target_modules, as HF peft has them
     const char *ia3_targets, *ia3_feedforward;
-    const char *architectures;  // of config.json: models with this family's head, or checkpoints of the model below a tied one
+    // of config.json: models with this family's head, or checkpoints of the model below a tied one
+    const char *architectures;
     const struct peft__setting *settings;
     int64_t setting_count;
 } peft__family;
@@ -11267,7 +11281,8 @@ typedef enum peft__setting_use {
 } peft__setting_use;
 
 typedef struct peft__setting {
-    const char *types;  // model types that the row is for; NULL: all of the family. The first row that fits counts
+    // model types that the row is for; NULL: all of the family. The first row that fits counts
+    const char *types;
     const char *keys;   // of config.json, comma-separated; NULL: none
     const char *gguf;   // metadata, behind the architecture's name unless it begins with "tokenizer."; NULL: none
     int use;
@@ -11284,18 +11299,23 @@ static const peft__setting peft__t5_settings[] = {
     {NULL, "num_layers", "block_count", PEFT__SIZE, PEFT__FIELD(layers), NULL},
     {NULL, "num_decoder_layers", "decoder_block_count", PEFT__SIZE_OR_NONE, PEFT__FIELD(decoder_layers), "0"},
     {NULL, "num_heads", "attention.head_count", PEFT__SIZE, PEFT__FIELD(heads), NULL},
-    {NULL, "relative_attention_num_buckets", "attention.relative_buckets_count", PEFT__SIZE, PEFT__FIELD(buckets), "32"},
+    {NULL, "relative_attention_num_buckets", "attention.relative_buckets_count", PEFT__SIZE,
+     PEFT__FIELD(buckets), "32"},
     {NULL, "relative_attention_max_distance", NULL, PEFT__SIZE, PEFT__FIELD(max_distance), "128"},
-    {NULL, "layer_norm_epsilon", "attention.layer_norm_rms_epsilon", PEFT__FRACTION, PEFT__FIELD(epsilon), "1e-6"},
+    {NULL, "layer_norm_epsilon", "attention.layer_norm_rms_epsilon", PEFT__FRACTION, PEFT__FIELD(epsilon),
+     "1e-6"},
     {NULL, "dropout_rate", NULL, PEFT__FRACTION, PEFT__FIELD(dropout), "0.1"},
     {NULL, "pad_token_id", "tokenizer.ggml.padding_token_id", PEFT__TOKEN, PEFT__FIELD(pad_id), "0"},
     {NULL, "eos_token_id", "tokenizer.ggml.eos_token_id", PEFT__ENDS, PEFT__FIELD(eos_id), "1"},
-    {NULL, "decoder_start_token_id", "decoder_start_token_id", PEFT__TOKEN, PEFT__FIELD(decoder_start_id), "-1"},
+    {NULL, "decoder_start_token_id", "decoder_start_token_id", PEFT__TOKEN, PEFT__FIELD(decoder_start_id),
+     "-1"},
     {NULL, "n_positions", "context_length", PEFT__HARMLESS, 0, NULL},
-    {NULL, "feed_forward_proj,dense_act_fn,is_gated_act,tie_word_embeddings,scale_decoder_outputs", NULL, PEFT__READ, 0, NULL},
+    {NULL, "feed_forward_proj,dense_act_fn,is_gated_act,tie_word_embeddings,scale_decoder_outputs", NULL,
+     PEFT__READ, 0, NULL},
     {NULL, "is_encoder_decoder", NULL, PEFT__FIXED, 0, "true"},
     {NULL, "is_decoder", NULL, PEFT__FIXED, 0, "false"},
-    {NULL, "initializer_factor,chronos_config,chronos_pipeline_class,reg_token_id", "attention.layer_norm_epsilon,attention.head_count_kv",
+    {NULL, "initializer_factor,chronos_config,chronos_pipeline_class,reg_token_id",
+     "attention.layer_norm_epsilon,attention.head_count_kv",
      PEFT__HARMLESS, 0, NULL},
 };
 static const peft__setting peft__gpt2_settings[] = {
@@ -11305,7 +11325,8 @@ static const peft__setting peft__gpt2_settings[] = {
     {NULL, "n_layer", "block_count", PEFT__SIZE, PEFT__FIELD(decoder_layers), "12"},
     {NULL, "n_head", "attention.head_count", PEFT__SIZE, PEFT__FIELD(heads), "12"},
     {NULL, "n_positions", "context_length", PEFT__SIZE, PEFT__FIELD(max_positions), "1024"},
-    {NULL, "layer_norm_epsilon", "attention.layer_norm_epsilon", PEFT__FRACTION, PEFT__FIELD(epsilon), "1e-5"},
+    {NULL, "layer_norm_epsilon", "attention.layer_norm_epsilon", PEFT__FRACTION, PEFT__FIELD(epsilon),
+     "1e-5"},
     {NULL, "resid_pdrop", NULL, PEFT__FRACTION, PEFT__FIELD(dropout), "0.1"},
     {NULL, "tie_word_embeddings", NULL, PEFT__FLAG, PEFT__FIELD(tied), "true"},
     {NULL, "scale_attn_by_inverse_layer_idx", NULL, PEFT__FLAG, PEFT__FIELD(scale_by_layer), "false"},
@@ -11336,11 +11357,15 @@ static const peft__setting peft__llama_settings[] = {
     {NULL, "intermediate_size", "feed_forward_length", PEFT__SIZE, PEFT__FIELD(d_ff), NULL},
     {NULL, "num_hidden_layers", "block_count", PEFT__SIZE, PEFT__FIELD(decoder_layers), NULL},
     {NULL, "num_attention_heads", "attention.head_count", PEFT__SIZE, PEFT__FIELD(heads), NULL},
-    {"mistral", "num_key_value_heads", "attention.head_count_kv", PEFT__SIZE_OR_NONE, PEFT__FIELD(kv_heads), "8"},
-    {"qwen2", "num_key_value_heads", "attention.head_count_kv", PEFT__SIZE_OR_NONE, PEFT__FIELD(kv_heads), "32"},
-    {"llama", "num_key_value_heads", "attention.head_count_kv", PEFT__SIZE_OR_NONE, PEFT__FIELD(kv_heads), "0"},
+    {"mistral", "num_key_value_heads", "attention.head_count_kv", PEFT__SIZE_OR_NONE, PEFT__FIELD(kv_heads),
+     "8"},
+    {"qwen2", "num_key_value_heads", "attention.head_count_kv", PEFT__SIZE_OR_NONE, PEFT__FIELD(kv_heads),
+     "32"},
+    {"llama", "num_key_value_heads", "attention.head_count_kv", PEFT__SIZE_OR_NONE, PEFT__FIELD(kv_heads),
+     "0"},
     {NULL, "head_dim", "attention.key_length", PEFT__SIZE_OR_NONE, PEFT__FIELD(d_kv), "0"},
-    {"mistral", "max_position_embeddings", "context_length", PEFT__SIZE, PEFT__FIELD(max_positions), "131072"},
+    {"mistral", "max_position_embeddings", "context_length", PEFT__SIZE, PEFT__FIELD(max_positions),
+     "131072"},
     {"qwen2", "max_position_embeddings", "context_length", PEFT__SIZE, PEFT__FIELD(max_positions), "32768"},
     {"llama", "max_position_embeddings", "context_length", PEFT__SIZE, PEFT__FIELD(max_positions), "2048"},
     {NULL, "rms_norm_eps", "attention.layer_norm_rms_epsilon", PEFT__FRACTION, PEFT__FIELD(epsilon), "1e-6"},
@@ -11350,10 +11375,12 @@ static const peft__setting peft__llama_settings[] = {
     {"qwen2", "attention_bias", NULL, PEFT__FIXED, 0, "true"},
     {"llama", "mlp_bias", NULL, PEFT__FLAG, PEFT__FIELD(feed_forward_bias), "false"},
     {NULL, "mlp_bias", NULL, PEFT__FIXED, 0, "false"},
-    {"mistral", "sliding_window", "attention.sliding_window", PEFT__SIZE_OR_NONE, PEFT__FIELD(window), "4096"},
+    {"mistral", "sliding_window", "attention.sliding_window", PEFT__SIZE_OR_NONE, PEFT__FIELD(window),
+     "4096"},
     {"qwen2", "sliding_window", "attention.sliding_window", PEFT__SIZE_OR_NONE, PEFT__FIELD(window), "4096"},
     {"qwen2", "use_sliding_window,max_window_layers", NULL, PEFT__READ, 0, NULL},
-    {NULL, "hidden_act,layer_types,partial_rotary_factor,rope_theta,rope_scaling,rope_parameters", NULL, PEFT__READ, 0, NULL},
+    {NULL, "hidden_act,layer_types,partial_rotary_factor,rope_theta,rope_scaling,rope_parameters", NULL,
+     PEFT__READ, 0, NULL},
     {NULL, "rope_interleaved,use_mrope,is_encoder_decoder", NULL, PEFT__FIXED, 0, "false"},
     {NULL, "pretraining_tp,max_sequence_length,is_llama_config", NULL, PEFT__HARMLESS, 0, NULL},
 };
@@ -11364,14 +11391,16 @@ static const peft__setting peft__common_settings[] = {
     {NULL, "eos_token_id", "tokenizer.ggml.eos_token_id", PEFT__ENDS, PEFT__FIELD(eos_id), "-1"},
     {NULL, "eot_token_id", "tokenizer.ggml.eot_token_id", PEFT__READ, 0, NULL},
     {NULL, "pad_token_id", "tokenizer.ggml.padding_token_id", PEFT__TOKEN, PEFT__FIELD(pad_id), "-1"},
-    {NULL, "add_cross_attention,tie_encoder_decoder", "attention.clamp_kqv,attention.max_alibi_bias,rope.scaling.yarn_log_multiplier,expert_count,"
+    {NULL, "add_cross_attention,tie_encoder_decoder",
+     "attention.clamp_kqv,attention.max_alibi_bias,rope.scaling.yarn_log_multiplier,expert_count,"
            "expert_used_count,pooling_type", PEFT__FIXED, 0, "false"},
     {NULL, "cross_attention_hidden_size,pruned_heads,per_layer_config", NULL, PEFT__FIXED, 0, "null"},
     {NULL, NULL, "attention.causal,rope.scaling.yarn_ext_factor", PEFT__FIXED, 0, "true"},
     {NULL, NULL, "attention.key_length,attention.value_length,rope.dimension_count,rope.freq_base,rope.scaling.type,rope.scaling.factor,rope.scale_linear,"
            "rope.scaling.original_context_length,rope.scaling.attn_factor,rope.scaling.yarn_attn_factor,rope.scaling.yarn_beta_fast,"
            "rope.scaling.yarn_beta_slow", PEFT__READ, 0, NULL},
-    {NULL, "auto_map", NULL, PEFT__NOTED, 0, NULL},  // transformers, too, runs a folder's code only when told to
+    // transformers, too, runs a folder's code only when told to
+    {NULL, "auto_map", NULL, PEFT__NOTED, 0, NULL},
     {NULL, "name_or_path,transformers_version,torch_dtype,dtype,use_cache,output_past,gradient_checkpointing,chunk_size_feed_forward,is_decoder,"
            "return_dict,output_attentions,output_hidden_states,torchscript,use_bfloat16,tf_legacy_loss,xla_device,initializer_range,"
            "tie_last_hidden_states,attn_implementation,use_flash_attention_2,unsloth_version,unsloth_fixed,transformers.js_config",
@@ -11396,10 +11425,12 @@ static const peft__family peft__t5_family = {
     PEFT__SETTINGS(peft__t5_settings)};
 static const peft__family peft__gpt2_family = {
     "gpt2", true, {NULL, NULL, NULL, 0}, {"transformer.h.%lld.", "blk.%lld.", PEFT__RULES(peft__gpt2_rules)}, "transformer.wte", "transformer.wpe", NULL,
-    "transformer.ln_f", "lm_head", "c_attn", "c_attn,mlp.c_proj", "mlp.c_proj", "GPT2LMHeadModel,GPT2Model", PEFT__SETTINGS(peft__gpt2_settings)};
+    "transformer.ln_f", "lm_head", "c_attn", "c_attn,mlp.c_proj", "mlp.c_proj", "GPT2LMHeadModel,GPT2Model",
+        PEFT__SETTINGS(peft__gpt2_settings)};
 static const peft__family peft__neox_family = {
     "gpt_neox", false, {NULL, NULL, NULL, 0}, {"gpt_neox.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__neox_rules)}, "gpt_neox.embed_in", NULL, NULL,
-    "gpt_neox.final_layer_norm", "embed_out", "query_key_value", "query_key_value,dense_4h_to_h", "dense_4h_to_h",
+    "gpt_neox.final_layer_norm", "embed_out", "query_key_value", "query_key_value,dense_4h_to_h",
+        "dense_4h_to_h",
     "GPTNeoXForCausalLM,GPTNeoXModel", PEFT__SETTINGS(peft__neox_settings)};
 static const peft__family peft__llama_family = {
     "llama,mistral,qwen2", false, {NULL, NULL, NULL, 0}, {"model.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__llama_rules)}, "model.embed_tokens", NULL,
@@ -11407,7 +11438,8 @@ static const peft__family peft__llama_family = {
     "LlamaForCausalLM,LLaMAForCausalLM,LlamaModel,MistralForCausalLM,MistralModel,Qwen2ForCausalLM,Qwen2Model",
     PEFT__SETTINGS(peft__llama_settings)};
 
-// The next name of a comma-separated list, without the spaces around it, and its size; 0: that was all. *list moves behind it.
+// The next name of a comma-separated list, without the spaces around it, and its size; 0: that was all. *list
+// moves behind it.
 static size_t peft__next_name(const char **list, const char **name) {
     *name = *list + strspn(*list, ", ");
     size_t n = strcspn(*name, ",");
@@ -11424,11 +11456,15 @@ static bool peft__is_listed(const char *list, const char *name) {
     return false;
 }
 
-// The row of a key of config.json (or of GGUF, without the architecture) for a model type; NULL: it is unknown.
-static const peft__setting *peft__setting_of(const peft__family *f, const char *type, const char *key, bool gguf) {
+// The row of a key of config.json (or of GGUF, without the architecture) for a model type; NULL: it is
+// unknown.
+static const peft__setting *peft__setting_of(const peft__family *f, const char *type, const char *key,
+                                             bool gguf) {
     for (int64_t i = 0; i < f->setting_count + (int64_t)PEFT__COUNT(peft__common_settings); i++) {
-        const peft__setting *row = i < f->setting_count ? &f->settings[i] : &peft__common_settings[i - f->setting_count];
-        if ((!row->types || peft__is_listed(row->types, type)) && peft__is_listed(gguf ? row->gguf : row->keys, key)) return row;
+        const peft__setting *row = i < f->setting_count ? &f->settings[i]
+            : &peft__common_settings[i - f->setting_count];
+        if ((!row->types || peft__is_listed(row->types, type)) &&
+            peft__is_listed(gguf ? row->gguf : row->keys, key)) return row;
     }
     return NULL;
 }
@@ -11448,7 +11484,8 @@ static const peft__gguf_family *peft__gguf_family_of(const char *architecture) {
         {"qwen2", "qwen2", &peft__llama_family, "\"hidden_act\":\"silu\"", false},
         {"gpt2", "gpt2", &peft__gpt2_family, "\"activation_function\":\"gelu_new\"", false},
         {"gptneox", "gpt_neox", &peft__neox_family, "\"hidden_act\":\"gelu\"", false},
-        {"t5", "t5", &peft__t5_family, "\"is_encoder_decoder\":true,\"relative_attention_max_distance\":128", false},
+        {"t5", "t5", &peft__t5_family, "\"is_encoder_decoder\":true,\"relative_attention_max_distance\":128",
+         false},
     };
     for (int64_t i = 0; architecture && i < PEFT__COUNT(families); i++)
         if (strcmp(families[i].architecture, architecture) == 0) return &families[i];
@@ -11458,7 +11495,8 @@ static const peft__gguf_family *peft__gguf_family_of(const char *architecture) {
 // GGUF's architecture for Hugging Face's model_type, NULL: none that is known here.
 static const char *peft__gguf_architecture(const char *model_type) {
     static const char *const names[][2] = {{"llama", "llama"}, {"mistral", "llama"}, {"qwen2", "qwen2"}, {"gpt2", "gpt2"},
-                                           {"gpt_neox", "gptneox"}, {"t5", "t5"}, {"mt5", "t5"}, {"umt5", "t5"}};
+                                           {"gpt_neox", "gptneox"}, {"t5", "t5"}, {"mt5", "t5"},
+                                               {"umt5", "t5"}};
     for (int64_t i = 0; i < PEFT__COUNT(names); i++)
         if (strcmp(names[i][0], model_type) == 0) return names[i][1];
     return NULL;
@@ -11614,10 +11652,12 @@ static void peft__gguf_key(const char *architecture, const char *name, char *key
 }
 
 // Appends the row's key of config.json, with what GGUF says.
-static peft_status peft__gguf_config_field(const peft_gguf *g, const char *architecture, const peft__setting *row, peft__string *json) {
+static peft_status peft__gguf_config_field(const peft_gguf *g, const char *architecture,
+                                           const peft__setting *row, peft__string *json) {
     char key[PEFT__GGUF_NAME_SIZE];
     peft__gguf_key(architecture, row->gguf, key);
-    bool size = row->use == PEFT__SIZE || row->use == PEFT__SIZE_OR_NONE, fraction = row->use == PEFT__FRACTION;
+    bool size = row->use == PEFT__SIZE || row->use == PEFT__SIZE_OR_NONE,
+        fraction = row->use == PEFT__FRACTION;
     if (peft__map_get(&g->keys, key, strlen(key), -1) < 0) {
         bool required = (row->use == PEFT__SIZE || fraction) && !row->types;
         return required ? peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no key %s", g->path, key) : PEFT_OK;
@@ -11657,9 +11697,12 @@ static peft_status peft__gguf_llama3_scaling(const peft_gguf *g, const peft_gguf
     return PEFT_OK;
 }
 
-// rope_scaling as config.json has it. Like llama.cpp: a factor without a type is a linear one, and type "none" has none.
-static peft_status peft__gguf_rope_config(const peft_gguf *g, const peft__gguf_family *f, double theta, peft__string *json) {
-    double factor = peft__gguf_setting(g, f, "rope.scaling.factor", peft__gguf_setting(g, f, "rope.scale_linear", 0));
+// rope_scaling as config.json has it. Like llama.cpp: a factor without a type is a linear one, and type
+// "none" has none.
+static peft_status peft__gguf_rope_config(const peft_gguf *g, const peft__gguf_family *f, double theta,
+                                          peft__string *json) {
+    double factor = peft__gguf_setting(g, f, "rope.scaling.factor",
+                                       peft__gguf_setting(g, f, "rope.scale_linear", 0));
     double old = peft__gguf_setting(g, f, "rope.scaling.original_context_length", 0);
     char key[PEFT__GGUF_NAME_SIZE];
     peft__gguf_key(f->architecture, "rope.scaling.type", key);
@@ -11667,13 +11710,17 @@ static peft_status peft__gguf_rope_config(const peft_gguf *g, const peft__gguf_f
     bool yarn = strcmp(type, "yarn") == 0;
     const peft_gguf_tensor *divisors = peft_gguf_find(g, "rope_freqs.weight");
     if (divisors) return peft__gguf_llama3_scaling(g, divisors, theta, json);
-    if (strcmp(type, "none") == 0 || (strcmp(type, "linear") == 0 && (factor == 0 || factor == 1))) return PEFT_OK;
-    if (!(factor > 0) || factor - factor != 0 || !(old >= 0) || old - old != 0 || (strcmp(type, "linear") != 0 && !yarn))
+    if (strcmp(type, "none") == 0 || (strcmp(type, "linear") == 0 && (factor == 0 || factor == 1)))
+        return PEFT_OK;
+    if (!(factor > 0) || factor - factor != 0 || !(old >= 0) || old - old != 0 ||
+        (strcmp(type, "linear") != 0 && !yarn))
         return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s %s with factor %g", g->path, key, type, factor);
     peft__string_format(json, ",\"rope_scaling\":{\"rope_type\":\"%s\",\"factor\":%g", type, factor);
     if (yarn) {  // llama.cpp multiplies what HF calls the attention factor's default
-        double scale = peft__gguf_setting(g, f, "rope.scaling.yarn_attn_factor", peft__gguf_setting(g, f, "rope.scaling.attn_factor", 1));
-        double fast = peft__gguf_setting(g, f, "rope.scaling.yarn_beta_fast", 32), slow = peft__gguf_setting(g, f, "rope.scaling.yarn_beta_slow", 1);
+        double scale = peft__gguf_setting(g, f, "rope.scaling.yarn_attn_factor",
+                                          peft__gguf_setting(g, f, "rope.scaling.attn_factor", 1));
+        double fast = peft__gguf_setting(g, f, "rope.scaling.yarn_beta_fast", 32),
+            slow = peft__gguf_setting(g, f, "rope.scaling.yarn_beta_slow", 1);
         peft__string_format(json, ",\"attention_factor\":%g,\"beta_fast\":%g,\"beta_slow\":%g",
                             scale * (factor > 1 ? 0.1 * log(factor) + 1 : 1), fast, slow);
         if (old > 0) peft__string_format(json, ",\"original_max_position_embeddings\":%g", old);
@@ -11683,15 +11730,19 @@ static peft_status peft__gguf_rope_config(const peft_gguf *g, const peft__gguf_f
 }
 
 // The rotary embedding's settings, and that of a part of each head.
-static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf_family *f, int64_t head_size, peft__string *json) {
+static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf_family *f, int64_t head_size,
+                                            peft__string *json) {
     double theta = peft__gguf_setting(g, f, "rope.freq_base", 10000);
     int64_t rotary = peft__gguf_size(g, f, "rope.dimension_count");
     bool neox = f->names == &peft__neox_family;
-    if (!(theta > 0) || theta - theta != 0) return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: rope.freq_base is %g", g->path, theta);
+    if (!(theta > 0) || theta - theta != 0)
+        return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: rope.freq_base is %g", g->path, theta);
     if (!neox && rotary && rotary != head_size)
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: rotary embedding of %lld dimensions in heads of %lld", g->path,
+        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED,
+                          "%s: rotary embedding of %lld dimensions in heads of %lld", g->path,
                           (long long)rotary, (long long)head_size);
-    if (neox && rotary && head_size) peft__string_format(json, ",\"rotary_pct\":%g", (double)rotary / (double)head_size);
+    if (neox && rotary && head_size)
+        peft__string_format(json, ",\"rotary_pct\":%g", (double)rotary / (double)head_size);
     peft__string_format(json, neox ? ",\"rotary_emb_base\":%g" : ",\"rope_theta\":%g", theta);
     return peft__gguf_rope_config(g, f, theta, json);
 }
@@ -11699,16 +11750,22 @@ static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf
 // What stands in no single key.
 static peft_status peft__gguf_derived_config(const peft_gguf *g, const peft__gguf_family *f, peft__string *json) {
     int64_t heads = peft__gguf_size(g, f, "attention.head_count"), kv_heads = peft__gguf_size(g, f, "attention.head_count_kv");
-    int64_t width = peft__gguf_size(g, f, "embedding_length"), head_size = peft__gguf_size(g, f, "attention.key_length");
-    bool t5 = f->names == &peft__t5_family, llama = f->names == &peft__llama_family, neox = f->names == &peft__neox_family;
-    bool window = peft__gguf_size(g, f, "attention.sliding_window") > 0, qwen2 = strcmp(f->model_type, "qwen2") == 0;
+    int64_t width = peft__gguf_size(g, f, "embedding_length"),
+        head_size = peft__gguf_size(g, f, "attention.key_length");
+    bool t5 = f->names == &peft__t5_family, llama = f->names == &peft__llama_family,
+        neox = f->names == &peft__neox_family;
+    bool window = peft__gguf_size(g, f, "attention.sliding_window") > 0,
+        qwen2 = strcmp(f->model_type, "qwen2") == 0;
     if (!head_size && heads) head_size = width / heads;
     int64_t value_size = peft__gguf_size(g, f, "attention.value_length");
     if ((value_size && value_size != head_size) || (!llama && !t5 && head_size * heads != width))
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s.attention.value_length %lld with heads of %lld (attention.key_length)", g->path, f->architecture,
+        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED,
+                          "%s: %s.attention.value_length %lld with heads of %lld (attention.key_length)",
+                          g->path, f->architecture,
                           (long long)value_size, (long long)head_size);
     if (kv_heads && kv_heads != heads && !llama)
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s.attention.head_count_kv %lld of %lld heads", g->path, f->architecture,
+        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s.attention.head_count_kv %lld of %lld heads",
+                          g->path, f->architecture,
                           (long long)kv_heads, (long long)heads);
     if (t5) {
         if (!peft__gguf_size(g, f, "decoder_block_count"))
@@ -11716,27 +11773,32 @@ static peft_status peft__gguf_derived_config(const peft_gguf *g, const peft__ggu
         peft__string_format(json, ",\"feed_forward_proj\":\"%s\"", peft__gguf_is_gated(g) ? "gated-gelu" : "relu");
     }
     if (llama && !kv_heads) peft__string_format(json, ",\"num_key_value_heads\":%lld", (long long)heads);
-    if (llama) peft__string_format(json, ",\"attention_bias\":%s", peft_gguf_find(g, "blk.0.attn_q.bias") ? "true" : "false");
+    if (llama)
+        peft__string_format(json, ",\"attention_bias\":%s",
+                            peft_gguf_find(g, "blk.0.attn_q.bias") ? "true" : "false");
     if (qwen2 && window) peft__string_puts(json, ",\"use_sliding_window\":true,\"max_window_layers\":0");
     return llama || neox ? peft__gguf_rotary_config(g, f, head_size, json) : PEFT_OK;
 }
 
-// Keys behind the architecture's name that are in no table and not empty could mean another function. Others - general, tokenizer, those
-// of programs that quantize - do not change it.
+// Keys behind the architecture's name that are in no table and not empty could mean another function. Others
+// - general, tokenizer, those of programs that quantize - do not change it.
 static peft_status peft__gguf_check_keys(const peft_gguf *g, const peft__gguf_family *f, const char *type) {
     size_t n = strlen(f->architecture);
     for (int64_t i = 0; i < g->entry_count; i++) {
         const peft__gguf_entry *e = &g->entries[i];
         if (strncmp(e->key, f->architecture, n) != 0 || e->key[n] != '.') continue;
         const peft__setting *row = peft__setting_of(f->names, type, e->key + n + 1, true);
-        double v = e->array || e->texts ? NAN : e->type == PEFT_GGUF_BOOL ? (double)e->data[0] : peft__gguf_number_at(e->data, e->type);
+        double v = e->array || e->texts ? NAN : e->type == PEFT_GGUF_BOOL ? (double)e->data[0]
+            : peft__gguf_number_at(e->data, e->type);
         double wanted = row && row->use == PEFT__FIXED && strcmp(row->value, "true") == 0 ? 1 : 0;
-        if ((row && row->use != PEFT__FIXED) || v == wanted || (e->array && !e->count) || (!e->array && e->texts && !e->texts[0].size)) continue;
+        if ((row && row->use != PEFT__FIXED) || v == wanted || (e->array && !e->count) ||
+            (!e->array && e->texts && !e->texts[0].size)) continue;
         char value[64] = "a list";
         if (!e->array && e->texts) peft__string_into(value, sizeof(value), "\"%s\"", e->texts[0].data);
         else if (!e->array) peft__string_into(value, sizeof(value), "%g", v);
         return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: the key %s (%s) is %s", g->path, e->key, value,
-                          row ? "of another function than the one that is computed here" : "unknown, and may stand for another function");
+                          row ? "of another function than the one that is computed here"
+                              : "unknown, and may stand for another function");
     }
     return PEFT_OK;
 }
@@ -11748,16 +11810,20 @@ static peft_status peft__gguf_config(const peft_gguf *g, peft__string *json) {
     if (status) return status;
     const peft_gguf_tensor *embedding = peft_gguf_find(g, "token_embd.weight");
     if (!embedding) return peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no tensor token_embd.weight", g->path);
-    bool mistral = strcmp(f->model_type, "llama") == 0 && peft__gguf_size(g, f, "attention.sliding_window") > 0;
-    const char *type = mistral ? "mistral" : peft_gguf_find(g, "enc.blk.1.attn_rel_b.weight") ? "umt5" : f->model_type;
-    peft__string_format(json, "{\"model_type\":\"%s\",%s,\"vocab_size\":%lld,\"tie_word_embeddings\":%s", type, f->constants,
+    bool mistral = strcmp(f->model_type, "llama") == 0 &&
+        peft__gguf_size(g, f, "attention.sliding_window") > 0;
+    const char *type = mistral ? "mistral" : peft_gguf_find(g, "enc.blk.1.attn_rel_b.weight") ? "umt5"
+        : f->model_type;
+    peft__string_format(json, "{\"model_type\":\"%s\",%s,\"vocab_size\":%lld,\"tie_word_embeddings\":%s",
+                        type, f->constants,
                         (long long)embedding->dims[1], peft__gguf_tied(g) ? "true" : "false");
     status = peft__gguf_check_keys(g, f, type);
     int64_t common = (int64_t)PEFT__COUNT(peft__common_settings), count = f->names->setting_count;
     for (int64_t i = 0; i < count + common && !status; i++) {
         const peft__setting *row = i < count ? &f->names->settings[i] : &peft__common_settings[i - count];
         bool plain = row->keys && row->gguf && !strchr(row->gguf, ',') && !strchr(row->keys, ',');
-        if (plain && peft__setting_of(f->names, type, row->keys, false) == row) status = peft__gguf_config_field(g, f->architecture, row, json);
+        if (plain && peft__setting_of(f->names, type, row->keys, false) == row)
+            status = peft__gguf_config_field(g, f->architecture, row, json);
     }
     if (!status) status = peft__gguf_derived_config(g, f, json);
     peft__string_puts(json, "}");
@@ -14443,18 +14509,21 @@ struct peft_model {
 // A value as an error shows it.
 static const char *peft__json_show(const peft__json *v, char *text, size_t size) {
     static const char *const names[] = {"null", "false", "true", "a list", "an object"};
-    int which = v->type == PEFT__JSON_BOOL ? 1 + v->boolean : v->type == PEFT__JSON_ARRAY ? 3 : v->type == PEFT__JSON_OBJECT ? 4 : 0;
+    int which = v->type == PEFT__JSON_BOOL ? 1 + v->boolean : v->type == PEFT__JSON_ARRAY ? 3
+        : v->type == PEFT__JSON_OBJECT ? 4 : 0;
     if (v->type == PEFT__JSON_NUMBER) peft__string_into(text, size, "%g", v->number);
     else if (v->type == PEFT__JSON_STRING) peft__string_into(text, size, "\"%s\"", v->string);
     else peft__string_into(text, size, "%s", names[which]);
     return text;
 }
 
-PEFT__NOINLINE peft_status peft__config_error(peft_context *ctx, const char *path, const char *key, const peft__json *v, const char *what) {
+PEFT__NOINLINE peft_status peft__config_error(peft_context *ctx, const char *path, const char *key,
+                                              const peft__json *v, const char *what) {
     char text[64] = "missing";
     bool wrong = v && v->type != PEFT__JSON_NULL;
     if (wrong) peft__json_show(v, text, sizeof(text));
-    return peft__fail(ctx, wrong ? PEFT_ERROR_UNSUPPORTED : PEFT_ERROR_FORMAT, "%s: %s is %s: %s", path, key, text, what);
+    return peft__fail(ctx, wrong ? PEFT_ERROR_UNSUPPORTED : PEFT_ERROR_FORMAT, "%s: %s is %s: %s", path, key,
+                      text, what);
 }
 
 // Whether a value is the one that a table writes as `text`.
@@ -14466,59 +14535,77 @@ static bool peft__json_is_text(const peft__json *v, const char *text) {
 
 // Null, false, "", [] and {}: whatever it is, it is off.
 static bool peft__json_is_empty(const peft__json *v) {
-    return v->type == PEFT__JSON_NULL || (v->type == PEFT__JSON_BOOL && !v->boolean) || (v->type == PEFT__JSON_STRING && !v->length) ||
+    return v->type == PEFT__JSON_NULL || (v->type == PEFT__JSON_BOOL && !v->boolean) ||
+        (v->type == PEFT__JSON_STRING && !v->length) ||
            ((v->type == PEFT__JSON_ARRAY || v->type == PEFT__JSON_OBJECT) && !v->child);
 }
 
 // A key that is in no table, or has to have one value.
-static peft_status peft__config_check_key(peft_context *ctx, const char *path, const peft__setting *row, const peft__json *v) {
+static peft_status peft__config_check_key(peft_context *ctx, const char *path, const peft__setting *row,
+                                          const peft__json *v) {
     char text[64];
-    if (v->type == PEFT__JSON_NULL || v->key[0] == '_' || (row && row->use != PEFT__FIXED && row->use != PEFT__NOTED)) return PEFT_OK;
+    if (v->type == PEFT__JSON_NULL || v->key[0] == '_' ||
+        (row && row->use != PEFT__FIXED && row->use != PEFT__NOTED)) return PEFT_OK;
     bool off = peft__json_is_empty(v);
     if (row && row->use == PEFT__FIXED) {
         if (peft__json_is_text(v, row->value) || (off && v->type != PEFT__JSON_BOOL)) return PEFT_OK;
-        return peft__config_error(ctx, path, v->key, v, "that is another function than the one that is computed here");
+        return peft__config_error(ctx, path, v->key, v,
+                                  "that is another function than the one that is computed here");
     }
     if (strstr(v->key, "dropout")) return PEFT_OK;
     if (!row && !off)
-        return peft__config_error(ctx, path, v->key, v, "the key is unknown and may stand for another function; where it does not, take it out");
-    peft__log(ctx, "warning: %s: %s is %s, which is not used", path, v->key, peft__json_show(v, text, sizeof(text)));
+        return peft__config_error(ctx, path, v->key, v,
+                                  "the key is unknown and may stand for another function; where it does not, "
+                                  "take it out");
+    peft__log(ctx, "warning: %s: %s is %s, which is not used", path, v->key,
+              peft__json_show(v, text, sizeof(text)));
     return PEFT_OK;
 }
 
 // One number, flag or id into its field; v NULL: the default. `c` is the config as bytes.
-static peft_status peft__config_set(peft_context *ctx, const char *path, const peft__setting *row, const peft__json *v, char *c) {
-    bool given = v && v->type != PEFT__JSON_NULL, flag = row->use == PEFT__FLAG, number = v && v->type == PEFT__JSON_NUMBER;
+static peft_status peft__config_set(peft_context *ctx, const char *path, const peft__setting *row,
+                                    const peft__json *v, char *c) {
+    bool given = v && v->type != PEFT__JSON_NULL, flag = row->use == PEFT__FLAG, number = v &&
+        v->type == PEFT__JSON_NUMBER;
     bool none = row->use == PEFT__SIZE_OR_NONE;
     double x = number ? v->number : !row->value || (v && none) ? 0 : strtod(row->value, NULL);
-    if (given && (flag ? v->type != PEFT__JSON_BOOL : !number && !(row->use == PEFT__ENDS && v->type == PEFT__JSON_ARRAY)))
-        return peft__config_error(ctx, path, row->keys, v, flag ? "that is neither true nor false" : "that is no number");
+    if (given && (flag ? v->type != PEFT__JSON_BOOL : !number &&
+                  !(row->use == PEFT__ENDS && v->type == PEFT__JSON_ARRAY)))
+        return peft__config_error(ctx, path, row->keys, v,
+                                  flag ? "that is neither true nor false" : "that is no number");
     if (flag) {
         *(bool *)(void *)(c + row->field) = given ? v->boolean : strcmp(row->value, "true") == 0;
     } else if (row->use == PEFT__FRACTION) {
-        if (!(x >= 0 && x < 1)) return peft__config_error(ctx, path, row->keys, v, "it has to be from 0 to below 1");
+        if (!(x >= 0 && x < 1))
+            return peft__config_error(ctx, path, row->keys, v, "it has to be from 0 to below 1");
         *(float *)(void *)(c + row->field) = (float)x;
     } else if (row->use == PEFT__SIZE || none) {
         if (!(x >= (given || !none) && x <= 1 << 24 && x == floor(x)))
-            return peft__config_error(ctx, path, row->keys, v, "it has to be a whole number from 1 to 16777216");
+            return peft__config_error(ctx, path, row->keys, v,
+                                      "it has to be a whole number from 1 to 16777216");
         *(int64_t *)(void *)(c + row->field) = (int64_t)x;
     } else {
-        if ((v && !given) || (row->use == PEFT__ENDS && given)) x = -1;  // peft__config_ends reads those that are given
-        if (!(x >= -1 && x <= INT32_MAX && x == floor(x))) return peft__config_error(ctx, path, row->keys, v, "that is no token");
+        // peft__config_ends reads those that are given
+        if ((v && !given) || (row->use == PEFT__ENDS && given)) x = -1;
+        if (!(x >= -1 && x <= INT32_MAX && x == floor(x)))
+            return peft__config_error(ctx, path, row->keys, v, "that is no token");
         *(int32_t *)(void *)(c + row->field) = (int32_t)x;
     }
     return PEFT_OK;
 }
 
 // Every key of the file against the tables, then every row of the tables against the file.
-static peft_status peft__config_apply(peft_context *ctx, const peft__family *f, const char *type, const peft__json *root, const char *path,
+static peft_status peft__config_apply(peft_context *ctx, const peft__family *f, const char *type,
+                                      const peft__json *root, const char *path,
                                       peft_config *c) {
     peft_status status = PEFT_OK;
-    if (!peft__json_is(root, PEFT__JSON_OBJECT)) return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: not an object", path);
+    if (!peft__json_is(root, PEFT__JSON_OBJECT))
+        return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: not an object", path);
     for (const peft__json *v = root->child; v && !status; v = v->next)
         status = peft__config_check_key(ctx, path, peft__setting_of(f, type, v->key, false), v);
     for (int64_t i = 0; i < f->setting_count + (int64_t)PEFT__COUNT(peft__common_settings) && !status; i++) {
-        const peft__setting *row = i < f->setting_count ? &f->settings[i] : &peft__common_settings[i - f->setting_count];
+        const peft__setting *row = i < f->setting_count ? &f->settings[i]
+            : &peft__common_settings[i - f->setting_count];
         bool read = row->use >= PEFT__SIZE && row->use <= PEFT__ENDS;
         if (read && peft__setting_of(f, type, row->keys, false) == row)
             status = peft__config_set(ctx, path, row, peft__json_get(root, row->keys), (char *)c);
@@ -14526,18 +14613,21 @@ static peft_status peft__config_apply(peft_context *ctx, const peft__family *f, 
     return status;
 }
 
-static peft_status peft__config_activation(peft_context *ctx, const char *path, const char *key, const char *name, peft_config *c) {
+static peft_status peft__config_activation(peft_context *ctx, const char *path, const char *key,
+                                           const char *name, peft_config *c) {
     static const struct {
         const char *names;
         peft_activation_kind kind;
-    } table[] = {{"relu", PEFT_RELU}, {"gelu,gelu_python", PEFT_GELU}, {"silu,swish", PEFT_SILU}, {"tanh", PEFT_TANH},
+    } table[] = {{"relu", PEFT_RELU}, {"gelu,gelu_python", PEFT_GELU}, {"silu,swish", PEFT_SILU},
+                 {"tanh", PEFT_TANH},
                  {"gelu_new,gelu_pytorch_tanh,gelu_python_tanh,gelu_fast,gelu_accurate", PEFT_GELU_TANH}};
     for (int64_t i = 0; i < PEFT__COUNT(table); i++)
         if (peft__is_listed(table[i].names, name)) {
             c->activation = table[i].kind;
             return PEFT_OK;
         }
-    return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s is \"%s\": an activation function that is not computed here", path, key, name);
+    return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
+                      "%s: %s is \"%s\": an activation function that is not computed here", path, key, name);
 }
 
 // The release of transformers that wrote the file: its first number, 0 where it does not say.
@@ -14545,12 +14635,14 @@ static int64_t peft__config_release(const peft__json *root) {
     return strtol(peft__json_text(root, "transformers_version", "0"), NULL, 10);
 }
 
-// Whether the head is the embedding, and whether its input is scaled. Transformers 5 ties every T5 whose checkpoint has no head of its own
-// and says `scale_decoder_outputs`; before, both were tie_word_embeddings, and mT5 was not scaled unless that was true.
+// Whether the head is the embedding, and whether its input is scaled. Transformers 5 ties every T5 whose
+// checkpoint has no head of its own and says `scale_decoder_outputs`; before, both were tie_word_embeddings,
+// and mT5 was not scaled unless that was true.
 static void peft__t5_head(const peft__json *root, peft_config *c) {
     bool mt5 = strcmp(c->model_type, "mt5") == 0;
     c->tied = peft__json_bool(root, "tie_word_embeddings", !mt5);
-    c->scale_output = peft__json_bool(root, "scale_decoder_outputs", c->tied && !(mt5 && peft__config_release(root) >= 5));
+    c->scale_output = peft__json_bool(root, "scale_decoder_outputs", c->tied &&
+                                      !(mt5 && peft__config_release(root) >= 5));
 }
 
 static peft_status peft__t5_config(peft_context *ctx, const peft__json *root, const char *path, peft_config *c) {
@@ -14563,25 +14655,30 @@ static peft_status peft__t5_config(peft_context *ctx, const peft__json *root, co
     if (c->buckets < 4 || c->buckets > 4096 || c->max_distance <= c->buckets / 2)
         return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: %lld relative attention buckets up to distance %lld", path, (long long)c->buckets, (long long)c->max_distance);
     peft__t5_head(root, c);
-    const char *text = peft__json_text(root, "feed_forward_proj", strcmp(c->model_type, "t5") == 0 ? "relu" : "gated-gelu");
+    const char *text = peft__json_text(root, "feed_forward_proj",
+                                       strcmp(c->model_type, "t5") == 0 ? "relu" : "gated-gelu");
     bool gated = strncmp(text, "gated-", 6) == 0;
-    const char *name = strcmp(text, "gated-gelu") == 0 ? "gelu_new" : gated ? text + 6 : text;  // HF: "gated-gelu" is the tanh form
+    const char *name = strcmp(text, "gated-gelu") == 0 ? "gelu_new" : gated ? text + 6 : text;
+     // HF: "gated-gelu" is the tanh form
     c->gated = peft__json_bool(root, "is_gated_act", gated);
-    return peft__config_activation(ctx, path, "the activation of feed_forward_proj or dense_act_fn", peft__json_text(root, "dense_act_fn", name), c);
+    return peft__config_activation(ctx, path, "the activation of feed_forward_proj or dense_act_fn",
+                                   peft__json_text(root, "dense_act_fn", name), c);
 }
 
-// What ends an answer: `field`, a number or a list; the first is eos_id. Llama 3 has <|end_of_text|> and <|eot_id|>. An id outside of the
-// vocabulary (GPT-2's default in a smaller model) never comes.
+// What ends an answer: `field`, a number or a list; the first is eos_id. Llama 3 has <|end_of_text|> and
+// <|eot_id|>. An id outside of the vocabulary (GPT-2's default in a smaller model) never comes.
 static peft_status peft__config_ends(peft_context *ctx, const peft__json *root, const char *field, const char *path, peft_config *c) {
     const peft__json *eos = peft__json_get(root, field);
     bool list = peft__json_is(eos, PEFT__JSON_ARRAY);
     if (!list && !peft__json_is(eos, PEFT__JSON_NUMBER)) return PEFT_OK;
     for (eos = list ? eos->child : eos; eos; eos = list ? eos->next : NULL) {  // a number's `next` is another field
-        bool token = peft__json_is(eos, PEFT__JSON_NUMBER) && eos->number == floor(eos->number) && eos->number >= -1 && eos->number <= INT32_MAX;
+        bool token = peft__json_is(eos, PEFT__JSON_NUMBER) && eos->number == floor(eos->number) &&
+            eos->number >= -1 && eos->number <= INT32_MAX;
         if (!token) return peft__config_error(ctx, path, field, eos, "that is no token");
         int32_t id = (int32_t)eos->number;
         if (id >= c->vocab_size)
-            peft__log(ctx, "warning: %s: %s %d is outside of the vocabulary of %lld", path, field, (int)id, (long long)c->vocab_size);
+            peft__log(ctx, "warning: %s: %s %d is outside of the vocabulary of %lld", path, field, (int)id,
+                      (long long)c->vocab_size);
         bool known = id == c->eos_id || id < 0 || id >= c->vocab_size;
         for (int i = 0; i < c->more_end_count; i++) known = known || id == c->more_ends[i];
         if (known) continue;
@@ -14615,12 +14712,14 @@ static peft_status peft__gpt2_config(peft_context *ctx, const peft__json *root, 
     peft_status status = peft__decoder_config(ctx, path, c);
     if (!peft__json_bool(root, "scale_attn_weights", true)) c->scale = 1;
     const char *key = "activation_function";
-    return status ? status : peft__config_activation(ctx, path, key, peft__json_text(root, key, "gelu_new"), c);
+    return status ? status : peft__config_activation(ctx, path, key, peft__json_text(root, key, "gelu_new"),
+                                                     c);
 }
 
 // ---- rotary positions
 
-// What rope_parameters (transformers 5) or rope_scaling (before) may hold besides the type, rope_theta and partial_rotary_factor.
+// What rope_parameters (transformers 5) or rope_scaling (before) may hold besides the type, rope_theta and
+// partial_rotary_factor.
 static const struct peft__rope_row {
     const char *type;
     peft_rope_kind kind;
@@ -14628,25 +14727,34 @@ static const struct peft__rope_row {
 } peft__rope_rows[] = {
     {"default", PEFT_ROPE_DEFAULT, "", ""},
     {"linear", PEFT_ROPE_LINEAR, "factor", ""},
-    {"dynamic", PEFT_ROPE_DYNAMIC, "factor", "original_max_position_embeddings"},  // the latter is not read by transformers either
-    {"llama3", PEFT_ROPE_LLAMA3, "factor,low_freq_factor,high_freq_factor", "original_max_position_embeddings"},
-    {"yarn", PEFT_ROPE_YARN, "", "factor,original_max_position_embeddings,attention_factor,beta_fast,beta_slow,mscale,mscale_all_dim,truncate,finetuned"},
+    // the latter is not read by transformers either
+    {"dynamic", PEFT_ROPE_DYNAMIC, "factor", "original_max_position_embeddings"},
+    {"llama3", PEFT_ROPE_LLAMA3, "factor,low_freq_factor,high_freq_factor",
+     "original_max_position_embeddings"},
+    {"yarn", PEFT_ROPE_YARN, "",
+     "factor,original_max_position_embeddings,attention_factor,beta_fast,beta_slow,mscale,mscale_all_dim,"
+     "truncate,finetuned"},
 };
 
-static peft_status peft__rope_check(peft_context *ctx, const struct peft__rope_row *row, const peft__json *rope, const char *path) {
+static peft_status peft__rope_check(peft_context *ctx, const struct peft__rope_row *row,
+                                    const peft__json *rope, const char *path) {
     const char *list = row->required, *name;
     for (size_t n; (n = peft__next_name(&list, &name)) > 0;) {
         char key[64];
         peft__string_into(key, sizeof(key), "%.*s", (int)n, name);
         if (!peft__json_is(peft__json_get(rope, key), PEFT__JSON_NUMBER))
-            return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: rotary positions of type \"%s\" need a number %s", path, row->type, key);
+            return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: rotary positions of type \"%s\" need a number %s",
+                              path, row->type, key);
     }
     for (const peft__json *v = rope->child; v; v = v->next) {
         bool known = peft__is_listed(row->required, v->key) || peft__is_listed(row->optional, v->key);
-        if (v->type == PEFT__JSON_NULL || peft__is_listed("rope_type,type,rope_theta,partial_rotary_factor", v->key)) continue;
+        if (v->type == PEFT__JSON_NULL ||
+            peft__is_listed("rope_type,type,rope_theta,partial_rotary_factor", v->key)) continue;
         bool one = v->type == PEFT__JSON_NUMBER && v->number == 1 && strcmp(v->key, "factor") == 0;
-        if (!known && !one) return peft__config_error(ctx, path, v->key, v, "rotary positions of this type have no such key");
-        if (known && v->type != PEFT__JSON_BOOL && !(v->type == PEFT__JSON_NUMBER && v->number > 0 && v->number < 1e9))
+        if (!known && !one)
+            return peft__config_error(ctx, path, v->key, v, "rotary positions of this type have no such key");
+        if (known && v->type != PEFT__JSON_BOOL &&
+            !(v->type == PEFT__JSON_NUMBER && v->number > 0 && v->number < 1e9))
             return peft__config_error(ctx, path, v->key, v, "rotary positions need a number above 0");
     }
     return PEFT_OK;
@@ -14654,16 +14762,21 @@ static peft_status peft__rope_check(peft_context *ctx, const struct peft__rope_r
 
 // YaRN's factor of cosines and sines (Peng et al. 2023): 0.1 ln(factor) + 1, or a ratio of two such.
 static double peft__yarn_attention(const peft__json *rope, double factor) {
-    double a = peft__json_double(rope, "mscale", 0), b = peft__json_double(rope, "mscale_all_dim", 0), grown = factor > 1 ? 0.1 * log(factor) : 0;
-    return peft__json_double(rope, "attention_factor", a && b ? (a * grown + 1) / (b * grown + 1) : grown + 1);
+    double a = peft__json_double(rope, "mscale", 0), b = peft__json_double(rope, "mscale_all_dim", 0),
+        grown = factor > 1 ? 0.1 * log(factor) : 0;
+    return peft__json_double(rope, "attention_factor", a &&
+                             b ? (a * grown + 1) / (b * grown + 1) : grown + 1);
 }
 
-static peft_status peft__rope_scaling(peft_context *ctx, const peft__json *rope, const char *path, peft_config *c) {
+static peft_status peft__rope_scaling(peft_context *ctx, const peft__json *rope, const char *path,
+                                      peft_config *c) {
     const char *type = peft__json_text(rope, "rope_type", peft__json_text(rope, "type", "default"));
     const struct peft__rope_row *row = NULL;
     for (int64_t i = 0; i < PEFT__COUNT(peft__rope_rows); i++)
         if (strcmp(peft__rope_rows[i].type, type) == 0) row = &peft__rope_rows[i];
-    if (!row) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: rotary positions of rope_type \"%s\" are not computed here", path, type);
+    if (!row)
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
+                          "%s: rotary positions of rope_type \"%s\" are not computed here", path, type);
     peft_status status = peft__rope_check(ctx, row, rope, path);
     bool yarn = row->kind == PEFT_ROPE_YARN;
     if (status || row->kind == PEFT_ROPE_DEFAULT) return status;
@@ -14675,58 +14788,85 @@ static peft_status peft__rope_scaling(peft_context *ctx, const peft__json *rope,
     if (yarn) c->rope_attention = peft__yarn_attention(rope, c->rope_factor);
     c->rope_exact = !peft__json_bool(rope, "truncate", true);
     if (c->rope_high <= c->rope_low || (yarn && c->rope_theta <= 1))
-        return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: rotary positions of type \"%s\" with factors %g and %g and base %g", path, type, c->rope_low, c->rope_high, c->rope_theta);
+        return peft__fail(ctx, PEFT_ERROR_FORMAT,
+                          "%s: rotary positions of type \"%s\" with factors %g and %g and base %g", path,
+                          type, c->rope_low, c->rope_high, c->rope_theta);
     return PEFT_OK;
 }
 
-// A key of rope_parameters, else the same at the top under this name. Two that differ are an error, as transformers' releases differ then.
-static peft_status peft__rope_number(peft_context *ctx, const peft__json *root, const peft__json *rope, const char *path, const char *key,
-                                     const char *top, double missing, double *out) {
-    const peft__json *inner = peft__json_get(rope, key), *outer = peft__json_get(root, top), *alias = peft__json_get(root, key);
-    bool in = inner && inner->type != PEFT__JSON_NULL, at_top = outer && outer->type != PEFT__JSON_NULL;
-    const peft__json *v = in ? inner : at_top ? outer : NULL;
-    *out = v ? v->number : missing;
-    if (v && !(v->type == PEFT__JSON_NUMBER && v->number >= 0 && v->number < 1e15)) return peft__config_error(ctx, path, v->key, v, "rotary positions cannot have that");
-    if (!in && alias && alias->type != PEFT__JSON_NULL && !(alias->type == PEFT__JSON_NUMBER && alias->number == *out)) {
+// A key of rope_parameters, else the same at the top under the name `top`. Where the file says it twice and
+// not alike it is an error: transformers' releases differ in which one they go by.
+static peft_status peft__rope_number(peft_context *ctx, const peft__json *root, const peft__json *rope,
+                                     const char *path, const char *key, const char *top, double missing,
+                                     double *out) {
+    const peft__json *said[3] = {peft__json_get(rope, key), peft__json_get(root, top),
+                                 peft__json_get(root, key)};
+    const peft__json *v = NULL;
+    for (int i = 0; i < 3; i++) {
+        if (!said[i] || said[i]->type == PEFT__JSON_NULL) continue;
+        if (!v && i < 2) v = said[i];
+        if (!(said[i]->type == PEFT__JSON_NUMBER && said[i]->number >= 0 && said[i]->number < 1e15))
+            return peft__config_error(ctx, path, said[i]->key, said[i], "rotary positions cannot have that");
+        *out = v ? v->number : missing;
+        if (said[i]->number == *out) continue;
         char what[96];
-        peft__string_into(what, sizeof(what), "%s says %g, and that is what transformers goes by", top, *out);
-        return peft__config_error(ctx, path, key, alias, what);
+        peft__string_into(what, sizeof(what), "transformers takes %g, from %s", *out, v ? v->key : top);
+        return peft__config_error(ctx, path, said[i]->key, said[i], what);
     }
+    *out = v ? v->number : missing;
     return PEFT_OK;
 }
 
 // rope_theta and partial_rotary_factor have other names in GPT-NeoX's old files.
-static peft_status peft__rope_config(peft_context *ctx, const peft__json *root, const char *path, bool neox, peft_config *c) {
-    const peft__json *rope = peft__json_get(root, "rope_scaling");
+static peft_status peft__rope_config(peft_context *ctx, const peft__json *root, const char *path, bool neox,
+                                     peft_config *c) {
+    const peft__json *rope = peft__json_get(root, "rope_scaling"),
+        *now = peft__json_get(root, "rope_parameters");
     double part = 1;
-    if (!rope || rope->type == PEFT__JSON_NULL || !rope->child) rope = peft__json_get(root, "rope_parameters");
-    if (rope && rope->type != PEFT__JSON_NULL && rope->type != PEFT__JSON_OBJECT) return peft__config_error(ctx, path, rope->key, rope, "it has to be an object");
+    if (rope && now && rope->child && now->child)
+        return peft__config_error(ctx, path, "rope_scaling", rope,
+                                  "rope_parameters says the same; take one out");
+    if (!rope || peft__json_is_empty(rope)) rope = now;
+    if (rope && rope->type != PEFT__JSON_NULL && rope->type != PEFT__JSON_OBJECT)
+        return peft__config_error(ctx, path, rope->key, rope, "it has to be an object");
     if (!peft__json_is(rope, PEFT__JSON_OBJECT)) rope = NULL;
     c->rope_factor = c->rope_attention = 1;
-    peft_status status = peft__rope_number(ctx, root, rope, path, "rope_theta", neox ? "rotary_emb_base" : "rope_theta", 10000, &c->rope_theta);
-    if (!status) status = peft__rope_number(ctx, root, rope, path, "partial_rotary_factor", neox ? "rotary_pct" : "partial_rotary_factor", neox ? 0.25 : 1, &part);
+    peft_status status = peft__rope_number(ctx, root, rope, path, "rope_theta",
+                                           neox ? "rotary_emb_base" : "rope_theta", 10000, &c->rope_theta);
+    if (!status)
+        status = peft__rope_number(ctx, root, rope, path, "partial_rotary_factor",
+                                   neox ? "rotary_pct" : "partial_rotary_factor", neox ? 0.25 : 1, &part);
     if (status) return status;
     c->rotary = (int64_t)((double)c->d_kv * part);
     if (!(part <= 1) || c->rotary % 2 || (!neox && part != 1) || !(c->rope_theta > 0))
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: rotary positions of base %g (rope_theta) in a part %g (partial_rotary_factor, rotary_pct) of heads of %lld%s", path,
-                          c->rope_theta, part, (long long)c->d_kv, part != 1 && !neox ? ": this family has them whole" : c->rotary % 2 ? ": the number has to be even" : "");
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
+                          "%s: rotary positions of base %g (rope_theta) in a part %g (partial_rotary_factor, "
+                          "rotary_pct) of heads of %lld: %s",
+                          path, c->rope_theta, part, (long long)c->d_kv,
+                          !neox && part != 1 ? "this family has them whole"
+                              : "it has to be an even number of each");
     return rope ? peft__rope_scaling(ctx, rope, path, c) : PEFT_OK;
 }
 
-static peft_status peft__neox_config(peft_context *ctx, const peft__json *root, const char *path, peft_config *c) {
+static peft_status peft__neox_config(peft_context *ctx, const peft__json *root, const char *path,
+                                     peft_config *c) {
     c->fused = PEFT_FUSED_HEADS;
     c->output_bias = c->query_bias;
     peft_status status = peft__decoder_config(ctx, path, c);
     if (!status) status = peft__rope_config(ctx, root, path, true, c);
-    return status ? status : peft__config_activation(ctx, path, "hidden_act", peft__json_text(root, "hidden_act", "gelu"), c);
+    return status ? status : peft__config_activation(ctx, path, "hidden_act",
+                                                     peft__json_text(root, "hidden_act", "gelu"), c);
 }
 
 // Which layers see a window only: Mistral's all; Qwen2's by layer_types, else from max_window_layers on.
-static peft_status peft__window_config(peft_context *ctx, const peft__json *root, const char *path, peft__arena *arena, peft_config *c) {
+static peft_status peft__window_config(peft_context *ctx, const peft__json *root, const char *path,
+                                       peft__arena *arena, peft_config *c) {
     bool qwen2 = strcmp(c->model_type, "qwen2") == 0;
-    const peft__json *types = peft__json_get(root, "layer_types"), *v = peft__json_is(types, PEFT__JSON_ARRAY) ? types->child : NULL;
+    const peft__json *types = peft__json_get(root, "layer_types"),
+        *v = peft__json_is(types, PEFT__JSON_ARRAY) ? types->child : NULL;
     if (qwen2 && !peft__json_bool(root, "use_sliding_window", false)) c->window = 0;
-    if (types && types->type != PEFT__JSON_NULL && (types->type != PEFT__JSON_ARRAY || (int64_t)types->length != c->decoder_layers))
+    if (types && types->type != PEFT__JSON_NULL &&
+        (types->type != PEFT__JSON_ARRAY || (int64_t)types->length != c->decoder_layers))
         return peft__config_error(ctx, path, "layer_types", types, "it has to have one item per layer");
     double from = qwen2 ? peft__json_double(root, "max_window_layers", 28) : 0;
     bool *windowed = (bool *)peft__arena_alloc(arena, (size_t)c->decoder_layers * sizeof(bool));
@@ -14738,21 +14878,24 @@ static peft_status peft__window_config(peft_context *ctx, const peft__json *root
         bool full = v->type == PEFT__JSON_STRING && strcmp(v->string, "full_attention") == 0;
         // where transformers does not read layer_types, they have to say what it computes
         if ((!sliding && !full) || (sliding && !c->window) || (!qwen2 && sliding != windowed[i]))
-            return peft__config_error(ctx, path, "an item of layer_types", v, "that does not go with the model's sliding_window");
+            return peft__config_error(ctx, path, "an item of layer_types", v,
+                                      "that does not go with the model's sliding_window");
         windowed[i] = sliding;
     }
     c->windowed = c->window ? windowed : NULL;
     return PEFT_OK;
 }
 
-static peft_status peft__llama_config(peft_context *ctx, const peft__json *root, const char *path, peft__arena *arena, peft_config *c) {
+static peft_status peft__llama_config(peft_context *ctx, const peft__json *root, const char *path,
+                                      peft__arena *arena, peft_config *c) {
     c->rms = c->gated = true;
     c->output_bias = c->query_bias;
     if (strcmp(c->model_type, "qwen2") == 0) c->query_bias = true;
     peft_status status = peft__decoder_config(ctx, path, c);
     if (!status) status = peft__rope_config(ctx, root, path, false, c);
     if (!status) status = peft__window_config(ctx, root, path, arena, c);
-    return status ? status : peft__config_activation(ctx, path, "hidden_act", peft__json_text(root, "hidden_act", "silu"), c);
+    return status ? status : peft__config_activation(ctx, path, "hidden_act",
+                                                     peft__json_text(root, "hidden_act", "silu"), c);
 }
 
 // Weights that bitsandbytes has packed into 4 bits say so themselves; what other methods pack cannot be read.
@@ -14761,18 +14904,24 @@ static peft_status peft__config_quantization(peft_context *ctx, const peft__json
     const char *method = peft__json_text(q, "quant_method", "bitsandbytes");
     bool eight = peft__json_bool(q, "load_in_8bit", false) || peft__json_bool(q, "_load_in_8bit", false);
     if (!q || q->type == PEFT__JSON_NULL || (strcmp(method, "bitsandbytes") == 0 && !eight)) return PEFT_OK;
-    return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: quantization_config: weights of quant_method %s%s cannot be read; only bitsandbytes in 4 bits", path, method,
+    return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
+                      "%s: quantization_config: weights of quant_method %s%s cannot be read; only bitsandbytes "
+                      "in 4 bits", path, method,
                       eight ? " in 8 bits (load_in_8bit)" : "");
 }
 
 // The first of `architectures` decides; no list: model_type does.
-static peft_status peft__config_architecture(peft_context *ctx, const peft__family *f, const peft__json *root, const char *path) {
-    const peft__json *list = peft__json_get(root, "architectures"), *v = peft__json_is(list, PEFT__JSON_ARRAY) ? list->child : NULL;
+static peft_status peft__config_architecture(peft_context *ctx, const peft__family *f, const peft__json *root,
+                                             const char *path) {
+    const peft__json *list = peft__json_get(root, "architectures"),
+        *v = peft__json_is(list, PEFT__JSON_ARRAY) ? list->child : NULL;
     if (!v || (v->type == PEFT__JSON_STRING && peft__is_listed(f->architectures, v->string))) return PEFT_OK;
-    return peft__config_error(ctx, path, "architectures", v, "only models that continue a text are computed here");
+    return peft__config_error(ctx, path, "architectures", v,
+                              "only models that continue a text are computed here");
 }
 
-static peft_status peft__family_config(peft_context *ctx, const peft__family *f, const peft__json *root, const char *path, peft__arena *arena,
+static peft_status peft__family_config(peft_context *ctx, const peft__family *f, const peft__json *root,
+                                       const char *path, peft__arena *arena,
                                        peft_config *c) {
     return f == &peft__t5_family     ? peft__t5_config(ctx, root, path, c)
            : f == &peft__gpt2_family ? peft__gpt2_config(ctx, root, path, c)
@@ -14781,34 +14930,43 @@ static peft_status peft__family_config(peft_context *ctx, const peft__family *f,
 }
 
 // Ids outside of the vocabulary are none: they cannot be said.
-static peft_status peft__config_tokens(peft_context *ctx, const peft__json *root, const char *path, peft_config *c) {
+static peft_status peft__config_tokens(peft_context *ctx, const peft__json *root, const char *path,
+                                       peft_config *c) {
     peft_status status = peft__config_ends(ctx, root, "eos_token_id", path, c);
     if (!status) status = peft__config_ends(ctx, root, "eot_token_id", path, c);  // of a GGUF file
     if (c->bos_id >= c->vocab_size) c->bos_id = -1;
     if (c->pad_id >= c->vocab_size) c->pad_id = -1;
     if (c->pad_id < 0) c->pad_id = c->eos_id;
-    if (!status && c->encoder_decoder && (c->eos_id < 0 || c->decoder_start_id < 0 || c->decoder_start_id >= c->vocab_size))
-        return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: no eos_token_id or decoder_start_token_id within the vocabulary of %lld", path, (long long)c->vocab_size);
+    if (!status && c->encoder_decoder &&
+        (c->eos_id < 0 || c->decoder_start_id < 0 || c->decoder_start_id >= c->vocab_size))
+        return peft__fail(ctx, PEFT_ERROR_FORMAT,
+                          "%s: no eos_token_id or decoder_start_token_id within the vocabulary of %lld", path,
+                          (long long)c->vocab_size);
     return status;
 }
 
-static peft_status peft__config_parse(peft_context *ctx, const peft__json *root, const char *path, peft__arena *arena, peft_config *c,
+static peft_status peft__config_parse(peft_context *ctx, const peft__json *root, const char *path,
+                                      peft__arena *arena, peft_config *c,
                                       const peft__family **family) {
-    static const peft__family *const families[] = {&peft__t5_family, &peft__gpt2_family, &peft__neox_family, &peft__llama_family};
+    static const peft__family *const families[] = {&peft__t5_family, &peft__gpt2_family, &peft__neox_family,
+                                                   &peft__llama_family};
     const char *type = peft__json_text(root, "model_type", "");
     memset(c, 0, sizeof(*c));
     *family = NULL;
     for (int64_t i = 0; i < PEFT__COUNT(families); i++)
         if (peft__is_listed(families[i]->types, type)) *family = families[i];
     if (!*family)
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: model_type \"%s\" is not one of t5, mt5, umt5, gpt2, gpt_neox, llama, mistral, qwen2", path, type);
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
+                          "%s: model_type \"%s\" is not one of t5, mt5, umt5, gpt2, gpt_neox, llama, mistral, "
+                          "qwen2", path, type);
     c->model_type = type;
     c->encoder_decoder = (*family)->encoder.block != NULL;
     peft_status status = peft__config_architecture(ctx, *family, root, path);
     if (!status) status = peft__config_quantization(ctx, root, path);
     if (!status) status = peft__config_apply(ctx, *family, type, root, path, c);
     if (!status && (c->layers > 1 << 14 || c->decoder_layers > 1 << 14 || c->d_kv > 1 << 16))
-        status = peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: %lld blocks with heads of %lld features: more than 16384 or 65536", path,
+        status = peft__fail(ctx, PEFT_ERROR_FORMAT,
+                            "%s: %lld blocks with heads of %lld features: more than 16384 or 65536", path,
                             (long long)PEFT__MAX(c->layers, c->decoder_layers), (long long)c->d_kv);
     if (!status) status = peft__family_config(ctx, *family, root, path, arena, c);
     if (!status) status = peft__config_tokens(ctx, root, path, c);
@@ -14831,7 +14989,8 @@ static int64_t peft__extent(const peft_config *c, char symbol) {
 }
 
 static bool peft__rule_has_bias(const peft_config *c, char bias) {
-    return bias == 'b' || (bias == 'q' && c->query_bias) || (bias == 'o' && c->output_bias) || (bias == 'm' && c->feed_forward_bias);
+    return bias == 'b' || (bias == 'q' && c->query_bias) || (bias == 'o' && c->output_bias) ||
+        (bias == 'm' && c->feed_forward_bias);
 }
 
 static peft_tensor *peft__model_add(peft_model *m, const char *name, int64_t rows, int64_t cols, int rank) {
@@ -14863,7 +15022,8 @@ static peft_tensor *peft__model_add_pair(peft_model *m, const char *stem, int64_
 }
 
 static bool peft__rule_applies(const peft_config *c, const peft__rule *r, int64_t layer) {
-    return r->only != '-' && (r->only != '1' || layer == 0 || c->bias_per_layer) && r->only != (c->gated ? 'r' : 'g');
+    return r->only != '-' && (r->only != '1' || layer == 0 || c->bias_per_layer) &&
+        r->only != (c->gated ? 'r' : 'g');
 }
 
 static bool peft__add_block(peft_model *m, const peft__side *side, int64_t layer, peft__block_weights *block) {
@@ -14882,7 +15042,8 @@ static bool peft__add_block(peft_model *m, const peft__side *side, int64_t layer
     return true;
 }
 
-static bool peft__add_side(peft_model *m, const peft__side *side, int64_t layers, peft__block_weights *blocks, const char *norm_name,
+static bool peft__add_side(peft_model *m, const peft__side *side, int64_t layers, peft__block_weights *blocks,
+                           const char *norm_name,
                            peft_tensor **norm) {
     for (int64_t i = 0; i < layers; i++) {
         if (!peft__add_block(m, side, i, &blocks[i])) return false;
@@ -14904,20 +15065,24 @@ static bool peft__add_parameters(peft_model *m) {
     m->shared = peft__model_add_pair(m, f->embedding, c->vocab_size, c->d_model, false, false, false);
     m->positions = f->positions ? peft__model_add_pair(m, f->positions, c->max_positions, c->d_model, false, false, false) : NULL;
     if (!m->shared || (f->positions && !m->positions)) return false;
-    if (c->layers && !peft__add_side(m, &f->encoder, c->layers, m->encoder, f->encoder_norm, &m->encoder_norm)) return false;
-    if (!peft__add_side(m, &f->decoder, c->decoder_layers, m->decoder, f->decoder_norm, &m->decoder_norm)) return false;
+    if (c->layers && !peft__add_side(m, &f->encoder, c->layers, m->encoder, f->encoder_norm,
+                                     &m->encoder_norm)) return false;
+    if (!peft__add_side(m, &f->decoder, c->decoder_layers, m->decoder, f->decoder_norm, &m->decoder_norm))
+        return false;
     m->head = c->tied ? m->shared : peft__model_add_pair(m, f->head, c->vocab_size, c->d_model, false, false, false);
     return m->head != NULL;
 }
 
-// The divisor of frequency i of rotary positions, f = theta^(-2i / dims). Llama 3 divides waves longer than low by the factor, those shorter
-// than high not at all; YaRN (Peng et al. 2023) those that turn less than beta_slow times in the old context, and not those that turn
-// more than beta_fast times. Between the two both go over smoothly.
+// The divisor of frequency i of rotary positions, f = theta^(-2i / dims). Llama 3 divides waves longer than
+// low by the factor, those shorter than high not at all; YaRN (Peng et al. 2023) those that turn less than
+// beta_slow times in the old context, and not those that turn more than beta_fast times. Between the two both
+// go over smoothly.
 static double peft__rope_divisor(const peft_config *c, double f, int64_t i) {
     const double tau = 6.283185307179586;
     double kept = 0, dims = (double)c->rotary;  // kept: the part of f that is not divided
     if (c->rope == PEFT_ROPE_DEFAULT || c->rope == PEFT_ROPE_DYNAMIC) return 1;
-    if (c->rope == PEFT_ROPE_LLAMA3) kept = (c->rope_original * f / tau - c->rope_low) / (c->rope_high - c->rope_low);
+    if (c->rope == PEFT_ROPE_LLAMA3)
+        kept = (c->rope_original * f / tau - c->rope_low) / (c->rope_high - c->rope_low);
     if (c->rope == PEFT_ROPE_YARN) {
         double low = dims * log(c->rope_original / (c->rope_high * tau)) / (2 * log(c->rope_theta));
         double high = dims * log(c->rope_original / (c->rope_low * tau)) / (2 * log(c->rope_theta));
@@ -15043,7 +15208,8 @@ static peft_quantize_desc peft__kept_desc(const peft_model *m, const peft_tensor
 
 // ---- what a checkpoint has
 
-// The tensor <module>.weight, or as checkpoints of the bare model have it: without "transformer.", "model.", ...
+// The tensor <module>.weight, or as checkpoints of the bare model have it: without "transformer.", "model.",
+// ...
 static const peft_tensor *peft__checkpoint_named(const peft_model *m, const char *name) {
     const peft_tensor *s = peft_archive_find(m->archive, name);
     const char *dot = strchr(name, '.');
@@ -15056,7 +15222,8 @@ static const peft_tensor *peft__checkpoint_embedding(const peft_model *m) {
     char name[96];
     peft__string_into(name, sizeof(name), "%s.weight", m->family->embedding);
     const peft_tensor *s = peft__checkpoint_named(m, name);
-    for (int i = 0; i < 2 && !s && m->config.encoder_decoder; i++) s = peft_archive_find(m->archive, names[i]);
+    for (int i = 0; i < 2 && !s && m->config.encoder_decoder; i++)
+        s = peft_archive_find(m->archive, names[i]);
     return s;
 }
 
@@ -15067,18 +15234,20 @@ static const peft_tensor *peft__checkpoint_head(const peft_model *m) {
 }
 
 static const peft_tensor *peft__checkpoint_find(const peft_model *m, const peft_tensor *t) {
-    const peft_tensor *s = t == m->shared ? peft__checkpoint_embedding(m) : peft__checkpoint_named(m, t->name);
+    const peft_tensor *s = t == m->shared ? peft__checkpoint_embedding(m) : peft__checkpoint_named(m,
+            t->name);
     return !s && t == m->head ? peft__checkpoint_head(m) : s;  // tied, and saved under the head's name
 }
 
 static bool peft__same_values(const peft_tensor *a, const peft_tensor *b) {
     if (a == b) return true;
-    if (!a->data || !b->data || a->quant || b->quant || a->type != b->type || a->rows != b->rows || a->cols != b->cols) return false;
+    if (!a->data || !b->data || a->quant || b->quant || a->type != b->type || a->rows != b->rows ||
+        a->cols != b->cols) return false;
     return memcmp(a->data, b->data, (size_t)peft__size(a) * peft__dtype_size(a->type)) == 0;
 }
 
-// The head of a model that config.json calls tied: as in transformers 5, a checkpoint's own one counts where it is another matrix. T5's two
-// embeddings have to be one.
+// The head of a model that config.json calls tied: as in transformers 5, a checkpoint's own one counts where
+// it is another matrix. T5's two embeddings have to be one.
 static peft_status peft__model_settle_head(peft_model *m) {
     static const char *const names[] = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight"};
     peft_config *c = &m->config;
@@ -15086,12 +15255,16 @@ static peft_status peft__model_settle_head(peft_model *m) {
     for (int i = 0; i < 2 && embedding && c->encoder_decoder; i++) {
         const peft_tensor *other = peft_archive_find(m->archive, names[i]);
         if (other && !peft__same_values(embedding, other))
-            return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s and %s differ; models with two embeddings are not computed here", m->folder,
+            return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
+                              "%s: %s and %s differ; models with two embeddings are not computed here",
+                              m->folder,
                               embedding->name, other->name);
     }
     if (!c->tied || !head || !embedding || peft__same_values(embedding, head)) return PEFT_OK;
     c->tied = false;
-    if (!c->encoder_decoder) peft__log(m->ctx, "warning: %s: tie_word_embeddings is true, but %s is not %s: it is used", m->folder, head->name, embedding->name);
+    if (!c->encoder_decoder)
+        peft__log(m->ctx, "warning: %s: tie_word_embeddings is true, but %s is not %s: it is used", m->folder,
+                  head->name, embedding->name);
     return PEFT_OK;
 }
 
@@ -15106,7 +15279,9 @@ static peft_status peft__model_check_blocks(const peft_model *m) {
         size_t field = decoder ? PEFT__FIELD(decoder_layers) : PEFT__FIELD(layers);
         const peft__setting *row = m->family->settings;
             while (row->field != field) row++;
-        return peft__fail(m->ctx, PEFT_ERROR_FORMAT, "%s: %s is %lld, but the checkpoint has only %lld tensors, and each block takes %lld", m->folder,
+        return peft__fail(m->ctx, PEFT_ERROR_FORMAT,
+                          "%s: %s is %lld, but the checkpoint has only %lld tensors, and each block takes %lld",
+                          m->folder,
                           row->keys, (long long)layers, (long long)m->archive->count, (long long)each);
     }
     return PEFT_OK;
@@ -15310,7 +15485,8 @@ static peft_status peft__model_begin(peft_context *ctx, const char *path, int we
     peft_status status = m->folder ? peft__model_load_config(m) : PEFT_ERROR_MEMORY;
     if (!status) status = peft__model_open_weights(m, weights);
     // a T5 v1.1 has a head of its own, whatever transformers 5 says of it
-    if (!status && !m->archive && m->config.encoder_decoder) m->config.tied = m->config.tied && m->config.scale_output;
+    if (!status && !m->archive && m->config.encoder_decoder)
+        m->config.tied = m->config.tied && m->config.scale_output;
     if (!status && (!peft__add_parameters(m) || !peft__make_frequencies(m))) status = PEFT_ERROR_MEMORY;
     return status;
 }
@@ -15325,7 +15501,8 @@ PEFTDEF peft_status peft_model_load(const peft_model_desc *desc, peft_model **ou
     if ((int)desc->weights < 0 || desc->weights > PEFT_FP4 || (int)desc->embeddings < 0 || desc->embeddings > PEFT_FP4)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_model_load: weights as %s, embeddings as %s", peft_dtype_name(desc->weights), peft_dtype_name(desc->embeddings));
     peft_model *m = NULL;
-    peft_status status = peft__model_begin(ctx, desc->path, desc->config_only ? PEFT__NO_WEIGHTS : PEFT__WEIGHTS, &m);
+    peft_status status = peft__model_begin(ctx, desc->path,
+                                           desc->config_only ? PEFT__NO_WEIGHTS : PEFT__WEIGHTS, &m);
     if (!status) status = desc->config_only ? peft__model_randomize(m, desc) : peft__model_read(m, desc);
     if (!status) status = peft__model_load_tokenizer(m, desc->tokenizer);
     if (!status) peft__model_special_ids(m);
@@ -15697,8 +15874,10 @@ static peft_status peft__gguf_expressible(const peft_model *m, const char *archi
     if (c->feed_forward_bias) what = "mlp_bias";
     if (qwen2 && !c->query_bias) what = "queries without bias";
     if (c->encoder_decoder && c->max_distance != 128) what = "relative_attention_max_distance other than 128";
-    if (c->encoder_decoder && c->tied != c->scale_output) what = "tie_word_embeddings beside another scale_decoder_outputs";
-    if (c->scale_by_layer || (c->scale == 1 && !c->encoder_decoder)) what = "attention scores that are not divided by sqrt(head size) alone";
+    if (c->encoder_decoder && c->tied != c->scale_output)
+        what = "tie_word_embeddings beside another scale_decoder_outputs";
+    if (c->scale_by_layer || (c->scale == 1 && !c->encoder_decoder))
+        what = "attention scores that are not divided by sqrt(head size) alone";
     if (c->rope == PEFT_ROPE_DYNAMIC) what = "rope_type dynamic";
     if (c->rope_exact && c->rope == PEFT_ROPE_YARN) what = "truncate false of rope_type yarn";
     for (int64_t i = 0; c->windowed && i < c->decoder_layers; i++)
@@ -15716,13 +15895,16 @@ static peft_status peft__gguf_set(peft_gguf_writer *w, const char *architecture,
 static peft_status peft__gguf_set_config(peft_gguf_writer *w, const peft_model *m, const char *architecture) {
     const peft_config *c = &m->config;
     bool t5 = c->encoder_decoder, yarn = c->rope == PEFT_ROPE_YARN, linear = c->rope == PEFT_ROPE_LINEAR;
-    double grown = yarn && c->rope_factor > 1 ? 0.1 * log(c->rope_factor) + 1 : 1;  // what llama.cpp multiplies YaRN's attention factor with
+    // what llama.cpp multiplies YaRN's attention factor with
+    double grown = yarn && c->rope_factor > 1 ? 0.1 * log(c->rope_factor) + 1 : 1;
     char key[PEFT__GGUF_NAME_SIZE];
     peft_status status = PEFT_OK;
     int64_t common = (int64_t)PEFT__COUNT(peft__common_settings), count = m->family->setting_count;
-    for (int64_t i = 0; i < count + common && !status; i++) {  // what a model does not have (0, no token) is left out
+    // what a model does not have (0, no token) is left out
+    for (int64_t i = 0; i < count + common && !status; i++) {
         const peft__setting *row = i < count ? &m->family->settings[i] : &peft__common_settings[i - count];
-        if (!row->gguf || !row->keys || peft__setting_of(m->family, c->model_type, row->keys, false) != row) continue;
+        if (!row->gguf || !row->keys || peft__setting_of(m->family, c->model_type, row->keys, false) != row)
+            continue;
         const char *field = (const char *)c + row->field;
         bool eot = strcmp(row->keys, "eot_token_id") == 0, flag = row->use == PEFT__FLAG;
         bool token = row->use == PEFT__TOKEN || row->use == PEFT__ENDS || eot;
@@ -15736,7 +15918,9 @@ static peft_status peft__gguf_set_config(peft_gguf_writer *w, const peft_model *
         if (strcmp(row->keys, "n_positions") == 0 && t5) value = 512;
         if (token ? value < 0 : value == 0 && !flag) continue;
         peft__gguf_key(architecture, row->gguf, key);
-        status = peft_gguf_set_number(w, key, row->use == PEFT__FRACTION ? PEFT_GGUF_F32 : flag ? PEFT_GGUF_BOOL : PEFT_GGUF_U32, value);
+        status = peft_gguf_set_number(w, key,
+                                      row->use == PEFT__FRACTION ? PEFT_GGUF_F32 : flag ? PEFT_GGUF_BOOL
+                                      : PEFT_GGUF_U32, value);
     }
     const struct {
         const char *key;
@@ -15774,7 +15958,9 @@ static peft_status peft__gguf_add_frequencies(peft_gguf_writer *w, const peft_mo
     t->cols = c->rotary / 2;
     float *divisors = (float *)peft__arena_alloc(a, (size_t)t->cols * sizeof(float));
     if (!divisors) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < t->cols; i++) divisors[i] = (float)peft__rope_divisor(c, pow(c->rope_theta, -2.0 * (double)i / (double)c->rotary), i);
+    for (int64_t i = 0; i < t->cols; i++)
+        divisors[i] = (float)peft__rope_divisor(c, pow(c->rope_theta, -2.0 * (double)i / (double)c->rotary),
+                                                i);
     t->data = divisors;
     return peft_gguf_add(w, "rope_freqs.weight", t, PEFT_GGML_F32);
 }
@@ -16179,7 +16365,9 @@ static int64_t peft__attention_window(const peft_config *c, int64_t layer) {
     return !c->windowed || c->windowed[layer] ? c->window : 0;
 }
 
-static peft_attention_desc peft__attention_of(const peft__pass *p, int64_t layer, peft_tensor *q, peft_tensor *k, peft_tensor *v, const int64_t *q_offsets, const int64_t *k_offsets) {
+static peft_attention_desc peft__attention_of(const peft__pass *p, int64_t layer, peft_tensor *q,
+                                              peft_tensor *k, peft_tensor *v, const int64_t *q_offsets,
+                                              const int64_t *k_offsets) {
     const peft_config *c = &p->model->config;
     peft_attention_desc a;
     memset(&a, 0, sizeof(a));
@@ -16241,7 +16429,8 @@ static peft_tensor *peft__decoder_attention(const peft__pass *p, int64_t layer, 
 static peft_tensor *peft__t5_encoder_block(const peft__pass *p, int64_t layer, peft_tensor *x) {
     const peft__block_weights *b = &p->model->encoder[layer];
     peft_tensor *h = peft__norm_of(p, x, b->norm);
-    peft_attention_desc a = peft__attention_of(p, layer, peft__module_on(p, p->source_offsets, h, b->q, NULL), peft__module_on(p, p->source_offsets, h, b->k, NULL),
+    peft_attention_desc a = peft__attention_of(p, layer, peft__module_on(p, p->source_offsets, h, b->q, NULL),
+                                               peft__module_on(p, p->source_offsets, h, b->k, NULL),
                                                peft__module_on(p, p->source_offsets, h, b->v, NULL), p->source_offsets, p->source_offsets);
     a.bias = peft__use(p, b->bias);
     a.bidirectional = true;
@@ -16742,7 +16931,8 @@ typedef struct peft__query_job {
 static void peft__query_task(void *arg, int64_t i) {
     const peft__query_job *j = (const peft__query_job *)arg;
     int64_t heads = j->config->heads, size = j->config->d_kv, row = i / heads, head = i % heads;
-    int64_t n = j->window ? PEFT__MIN(j->window, j->count[row]) : j->count[row], start = j->first[row] + j->count[row] - n;
+    int64_t n = j->window ? PEFT__MIN(j->window, j->count[row]) : j->count[row],
+        start = j->first[row] + j->count[row] - n;
     int64_t inner = heads * size, kv_inner = j->kv_heads * size, kv_head = head / (heads / j->kv_heads);
     const float *q = j->q + row * inner + head * size, *k = j->k + start * kv_inner + kv_head * size;
     const float *v = j->v + start * kv_inner + kv_head * size;
@@ -16757,15 +16947,18 @@ static void peft__query_task(void *arg, int64_t i) {
     for (int64_t t = 0; t < n; t++) peft__axpy(j->ctx, out, (float)((double)s[t] / sum), v + t * kv_inner, size);
 }
 
-static peft_tensor *peft__query(const peft__pass *p, int64_t layer, peft_tensor *q, const float *k, const float *v, const peft_tensor *bias,
-                                int64_t kv_heads, int64_t window, const int64_t *first, const int64_t *count) {
+static peft_tensor *peft__query(const peft__pass *p, int64_t layer, peft_tensor *q, const float *k,
+                                const float *v, const peft_tensor *bias,
+                                int64_t kv_heads, int64_t window, const int64_t *first,
+                                    const int64_t *count) {
     if (!q) return NULL;
     int64_t longest = 1, heads = p->model->config.heads;
     for (int64_t r = 0; r < q->rows; r++) longest = PEFT__MAX(longest, count[r]);
     peft_tensor *out = peft__result(p->tape, q->rows, q->cols, false);
     float *scores = peft__take(p->tape, q->rows * heads * longest);
     if (!out || !scores) return NULL;
-    peft__query_job j = {p->model->ctx,  &p->model->config, peft__f32(q), k,     v,       bias ? peft__f32(bias) : NULL,
+    peft__query_job j = {p->model->ctx,  &p->model->config, peft__f32(q), k,     v,
+                               bias ? peft__f32(bias) : NULL,
                          peft__f32(out), scores,            first,        count, longest, kv_heads,
                          window,         peft__attention_scale(&p->model->config, layer)};
     peft__parallel(p->model->ctx, q->rows * heads, peft__query_task, &j);
@@ -16795,9 +16988,12 @@ static peft_tensor *peft__t5_cross(const peft__pass *p, int64_t layer, peft_tens
     const peft__block_weights *w = &p->model->decoder[layer];
     const peft__decoder_cache *c = p->cache;
     if (p->plan)
-        return peft__query(p, layer, q, c->cross_k[layer], c->cross_v[layer], NULL, p->model->config.heads, 0, p->plan + PEFT__PLAN_SOURCE_FIRST * c->rows,
+        return peft__query(p, layer, q, c->cross_k[layer], c->cross_v[layer], NULL, p->model->config.heads, 0,
+                           p->plan + PEFT__PLAN_SOURCE_FIRST * c->rows,
                            p->plan + PEFT__PLAN_SOURCE_COUNT * c->rows);
-    peft_attention_desc a = peft__attention_of(p, layer, q, peft__module_on(p, p->source_offsets, memory, w->cross_k, NULL),
+    peft_attention_desc a = peft__attention_of(p, layer, q,
+                                               peft__module_on(p, p->source_offsets, memory, w->cross_k,
+                                                               NULL),
                                                peft__module_on(p, p->source_offsets, memory, w->cross_v, NULL), p->offsets, p->source_offsets);
     return peft_attention(p->tape, &a);
 }

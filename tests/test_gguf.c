@@ -1053,9 +1053,12 @@ static void test_configs(void) {
     static const struct {
         const char *key, *error;
         double value;
-    } others[] = {{"llama.attention.clamp_kqv", "llama.attention.clamp_kqv (8)", 8}, {"llama.logit_scale", "llama.logit_scale (0.5)", 0.5},
-                  {"llama.attention.causal", "llama.attention.causal (0)", 0}, {"llama.residual_scale", "llama.residual_scale (2)", 2},
-                  {"llama.attention.value_length", "value_length 8", 8}, {"llama.rope.scaling.yarn_ext_factor", "yarn_ext_factor (0)", 0}};
+    } others[] = {{"llama.attention.clamp_kqv", "llama.attention.clamp_kqv (8)", 8},
+                  {"llama.logit_scale", "llama.logit_scale (0.5)", 0.5},
+                  {"llama.attention.causal", "llama.attention.causal (0)", 0},
+                      {"llama.residual_scale", "llama.residual_scale (2)", 2},
+                  {"llama.attention.value_length", "value_length 8", 8},
+                      {"llama.rope.scaling.yarn_ext_factor", "yarn_ext_factor (0)", 0}};
     for (int64_t i = 0; i < PEFT__COUNT(others); i++) {
         w = llama_writer(e, LLAMA_SETTINGS);
         peft_gguf_set_number(w, others[i].key, PEFT_GGUF_F32, others[i].value);
@@ -1067,7 +1070,8 @@ static void test_configs(void) {
     config_fails("key heads per layer", w, PEFT_ERROR_FORMAT, "llama.attention.head_count_kv");
     w = llama_writer(e, LLAMA_SETTINGS);
     peft_gguf_set_number(w, "llama.rope.scale_linear", PEFT_GGUF_F32, 4);
-    config_holds("the old key of linear scaling", w, "\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":4}");
+    config_holds("the old key of linear scaling", w,
+                 "\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":4}");
     w = llama_writer(e, LLAMA_SETTINGS);
     peft_gguf_set_string(w, "llama.rope.scaling.type", "none");
     peft_gguf_set_number(w, "llama.rope.scaling.factor", PEFT_GGUF_F32, 4);

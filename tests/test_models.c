@@ -1,4 +1,5 @@
-// Models: what a config.json or a GGUF file says is computed, or refused with an error that names it; logits of transformers.
+// Models: what a config.json or a GGUF file says is computed, or refused with an error that names it; logits
+// of transformers.
 //   cc -std=c11 -O2 -DPEFT_USE_PTHREADS -I. -Itests tests/test_models.c -o build/test_models -pthread -lm
 #define _POSIX_C_SOURCE 200809L
 #define PEFT_IMPLEMENTATION
@@ -59,15 +60,21 @@ static peft_status load_config(peft_context *ctx, const char *json, peft_model *
 
 // ---- families, in the least that they need; %s: more keys
 
-static const char t5[] = "{\"model_type\":\"t5\",\"vocab_size\":32,\"d_model\":16,\"d_kv\":4,\"d_ff\":20,\"num_layers\":2,\"num_heads\":2%s}";
-static const char gpt2[] = "{\"model_type\":\"gpt2\",\"vocab_size\":32,\"n_embd\":16,\"n_layer\":2,\"n_head\":2,\"n_positions\":32%s}";
-static const char neox[] = "{\"model_type\":\"gpt_neox\",\"vocab_size\":32,\"hidden_size\":16,\"intermediate_size\":20,\"num_hidden_layers\":2,"
+static const char t5[] =
+    "{\"model_type\":\"t5\",\"vocab_size\":32,\"d_model\":16,\"d_kv\":4,\"d_ff\":20,\"num_layers\":2,\"num_heads\":2%s}";
+static const char gpt2[] =
+    "{\"model_type\":\"gpt2\",\"vocab_size\":32,\"n_embd\":16,\"n_layer\":2,\"n_head\":2,\"n_positions\":32%s}";
+static const char neox[] =
+    "{\"model_type\":\"gpt_neox\",\"vocab_size\":32,\"hidden_size\":16,\"intermediate_size\":20,\"num_hidden_layers\":2,"
                            "\"num_attention_heads\":2%s}";
-static const char llama[] = "{\"model_type\":\"llama\",\"vocab_size\":32,\"hidden_size\":16,\"intermediate_size\":20,\"num_hidden_layers\":2,"
+static const char llama[] =
+    "{\"model_type\":\"llama\",\"vocab_size\":32,\"hidden_size\":16,\"intermediate_size\":20,\"num_hidden_layers\":2,"
                             "\"num_attention_heads\":4%s}";
-static const char mistral[] = "{\"model_type\":\"mistral\",\"vocab_size\":32,\"hidden_size\":16,\"intermediate_size\":20,\"num_hidden_layers\":2,"
+static const char mistral[] =
+    "{\"model_type\":\"mistral\",\"vocab_size\":32,\"hidden_size\":16,\"intermediate_size\":20,\"num_hidden_layers\":2,"
                               "\"num_attention_heads\":4,\"num_key_value_heads\":2%s}";
-static const char qwen2[] = "{\"model_type\":\"qwen2\",\"vocab_size\":32,\"hidden_size\":16,\"intermediate_size\":20,\"num_hidden_layers\":2,"
+static const char qwen2[] =
+    "{\"model_type\":\"qwen2\",\"vocab_size\":32,\"hidden_size\":16,\"intermediate_size\":20,\"num_hidden_layers\":2,"
                             "\"num_attention_heads\":4,\"num_key_value_heads\":2%s}";
 
 typedef struct key_case {
@@ -106,7 +113,8 @@ static const key_case key_cases[] = {
     {llama, ",\"rope_parameters\":{\"rope_type\":\"su\"}", "\"su\"", NULL},
     {llama, ",\"rope_parameters\":{\"rope_type\":\"linear\"}", "factor", NULL},
     {llama, ",\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":-2}", "factor is -2", NULL},
-    {llama, ",\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":2,\"mrope_section\":[1,1]}", "mrope_section", NULL},
+    {llama, ",\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":2,\"mrope_section\":[1,1]}",
+     "mrope_section", NULL},
     {llama, ",\"rope_parameters\":{\"full_attention\":{\"rope_theta\":2}}", "full_attention", NULL},
     {llama, ",\"rope_parameters\":{\"rope_type\":\"llama3\",\"factor\":2}", "low_freq_factor", NULL},
     {llama, ",\"rope_parameters\":{\"rope_type\":\"default\",\"factor\":4}", "factor is 4", NULL},
@@ -114,25 +122,36 @@ static const key_case key_cases[] = {
     {llama, ",\"rope_theta\":-1", "rope_theta is -1", NULL},
     {llama, ",\"partial_rotary_factor\":0.5", "partial_rotary_factor", NULL},
     {neox, ",\"partial_rotary_factor\":0.5", "partial_rotary_factor is 0.5", NULL},
-    {neox, ",\"rotary_pct\":0.5,\"partial_rotary_factor\":0.5,\"rotary_emb_base\":10000,\"rope_theta\":10000", NULL, NULL},
+    {neox, ",\"rotary_pct\":0.5,\"partial_rotary_factor\":0.5,\"rotary_emb_base\":10000,\"rope_theta\":10000",
+     NULL, NULL},
     {neox, ",\"rope_theta\":500", "rope_theta is 500", NULL},
     {neox, ",\"rotary_pct\":0.7", "even", NULL},
     {neox, ",\"rotary_pct\":2", "rotary_pct", NULL},
+    {llama, ",\"rope_theta\":500,\"rope_parameters\":{\"rope_theta\":700}", "rope_theta is 500", NULL},
+    {llama, ",\"rope_theta\":500,\"rope_parameters\":{\"rope_theta\":500}", NULL, NULL},
+    {neox, ",\"rotary_pct\":0.5,\"rope_parameters\":{\"partial_rotary_factor\":0.25}", "rotary_pct is 0.5",
+     NULL},
+    {llama, ",\"rope_scaling\":{\"rope_type\":\"default\"},\"rope_parameters\":{\"rope_type\":\"default\"}",
+     "rope_scaling is an object", NULL},
     // windows
     {mistral, ",\"sliding_window\":0", "sliding_window is 0", NULL},
-    {mistral, ",\"sliding_window\":4,\"layer_types\":[\"sliding_attention\",\"full_attention\"]", "layer_types is \"full_attention\"", NULL},
-    {mistral, ",\"sliding_window\":4,\"layer_types\":[\"sliding_attention\",\"sliding_attention\"]", NULL, NULL},
+    {mistral, ",\"sliding_window\":4,\"layer_types\":[\"sliding_attention\",\"full_attention\"]",
+     "layer_types is \"full_attention\"", NULL},
+    {mistral, ",\"sliding_window\":4,\"layer_types\":[\"sliding_attention\",\"sliding_attention\"]", NULL,
+     NULL},
     {qwen2, ",\"layer_types\":[\"sliding_attention\",\"full_attention\"]", "layer_types", NULL},
     {qwen2, ",\"layer_types\":[\"full_attention\"]", "layer_types", NULL},
     {qwen2, ",\"use_sliding_window\":true,\"sliding_window\":4,\"layer_types\":[\"chunked_attention\",\"full_attention\"]", "chunked_attention", NULL},
     // architectures, quantization, activations
-    {llama, ",\"architectures\":[\"LlamaForSequenceClassification\"]", "LlamaForSequenceClassification", NULL},
+    {llama, ",\"architectures\":[\"LlamaForSequenceClassification\"]", "LlamaForSequenceClassification",
+     NULL},
     {t5, ",\"architectures\":[\"T5EncoderModel\"]", "T5EncoderModel", NULL},
     {t5, ",\"architectures\":[\"T5WithLMHeadModel\"]", NULL, NULL},
     {mistral, ",\"architectures\":[\"MistralModel\"]", NULL, NULL},
     {llama, ",\"quantization_config\":{\"quant_method\":\"gptq\",\"bits\":4}", "quant_method gptq", NULL},
     {llama, ",\"quantization_config\":{\"quant_method\":\"fp8\"}", "quant_method fp8", NULL},
-    {llama, ",\"quantization_config\":{\"quant_method\":\"bitsandbytes\",\"load_in_8bit\":true}", "load_in_8bit", NULL},
+    {llama, ",\"quantization_config\":{\"quant_method\":\"bitsandbytes\",\"load_in_8bit\":true}",
+     "load_in_8bit", NULL},
     {llama, ",\"quantization_config\":{\"quant_method\":\"bitsandbytes\",\"load_in_4bit\":true}", NULL, NULL},
     {llama, ",\"hidden_act\":\"mish\"", "hidden_act is \"mish\"", NULL},
     {t5, ",\"feed_forward_proj\":\"gated-quick_gelu\"", "quick_gelu", NULL},
@@ -163,9 +182,12 @@ static void test_keys(void) {
         peft_model *m = NULL;
         peft_status status = load_config(ctx, json, &m);
         const char *said = status ? peft_error(ctx) : "it loads";
-        if (k->error) check(status && !m && strstr(said, k->error) && strstr(said, "m/config.json"), json, said);
+        if (k->error)
+            check(status && !m && strstr(said, k->error) && strstr(said, "m/config.json"), json, said);
         else check(status == PEFT_OK, json, said);
-        if (!k->error) check(k->log ? strstr(logged, k->log) != NULL : !logged[0], json, logged[0] ? logged : "no warning");
+        if (!k->error)
+            check(k->log ? strstr(logged, k->log) != NULL : !logged[0], json,
+                  logged[0] ? logged : "no warning");
         peft_model_destroy(m);
         peft_context_destroy(ctx);
     }
@@ -245,11 +267,13 @@ static void test_published(void) {
 
 // Any number, and anything else, at any key that the tables know: an error or a model, never a crash.
 static void test_any_value(void) {
-    static const char *const values[] = {"-1", "0", "0.5", "3", "2147483648", "16777217", "1e300", "-1e300", "null", "true", "\"x\"", "[]", "[3]", "{}"};
+    static const char *const values[] = {"-1", "0", "0.5", "3", "2147483648", "16777217", "1e300", "-1e300",
+                                         "null", "true", "\"x\"", "[]", "[3]", "{}"};
     static const struct {
         const peft__family *family;
         const char *config;
-    } families[] = {{&peft__t5_family, t5}, {&peft__gpt2_family, gpt2}, {&peft__neox_family, neox}, {&peft__llama_family, llama},
+    } families[] = {{&peft__t5_family, t5}, {&peft__gpt2_family, gpt2}, {&peft__neox_family, neox},
+                    {&peft__llama_family, llama},
                     {&peft__llama_family, mistral}, {&peft__llama_family, qwen2}};
     int64_t tried = 0, loaded = 0;
     for (int64_t f = 0; f < PEFT__COUNT(families); f++)
@@ -301,11 +325,13 @@ static void test_blocks(void) {
         peft_model *m = NULL;
         char json[512], more[64];
         snprintf(json, sizeof(json), llama, "");
-        bool saved = load_config(ctx, json, &m) == PEFT_OK && peft_model_save(m, "build/models_blocks", PEFT_F32) == PEFT_OK;
+        bool saved = load_config(ctx, json, &m) == PEFT_OK &&
+            peft_model_save(m, "build/models_blocks", PEFT_F32) == PEFT_OK;
         peft_model_destroy(m);
         m = NULL;
         char *number = strstr(json, "\"num_hidden_layers\":2");
-        snprintf(more, sizeof(more), "\"num_hidden_layers\":%s%s", layers[i], number + strlen("\"num_hidden_layers\":2"));
+        snprintf(more, sizeof(more), "\"num_hidden_layers\":%s%s", layers[i],
+                 number + strlen("\"num_hidden_layers\":2"));
         strcpy(number, more);
         peft_mount(ctx, "build/models_blocks/config.json", json, strlen(json));
         peft_model_desc md;
@@ -313,7 +339,8 @@ static void test_blocks(void) {
         md.context = ctx, md.path = "build/models_blocks";
         used.total = 0;
         peft_status status = peft_model_load(&md, &m);
-        bool told = status && (strstr(peft_error(ctx), "num_hidden_layers is") || strstr(peft_error(ctx), "blocks"));
+        bool told = status &&
+            (strstr(peft_error(ctx), "num_hidden_layers is") || strstr(peft_error(ctx), "blocks"));
         check(saved && told && !m && used.total < 1 << 20, layers[i], peft_error(ctx));
         peft_model_destroy(m);
         peft_context_destroy(ctx);
@@ -324,12 +351,15 @@ static void test_blocks(void) {
 
 // ---- generation, which has attention of its own, against whole passes
 
-// Whether each token behind the prompt is the likeliest one, the end of the text, which min_new_tokens forbids, aside.
-static bool follows(peft_model *m, peft_tape *tape, const int32_t *ids, int64_t count, int64_t prompt) {
-    int64_t offsets[2] = {0, count - 1};
+// Whether each token behind the prompt is the likeliest one, the end of the text, which min_new_tokens
+// forbids, aside.
+static bool follows(peft_model *m, peft_tape *tape, const int32_t *source, int64_t source_count,
+                    const int32_t *ids,
+                    int64_t count, int64_t prompt) {
+    int64_t offsets[2] = {0, count - 1}, source_offsets[2] = {0, source_count};
     int32_t labels[64];
     for (int i = 0; i < 64; i++) labels[i] = -100;
-    peft_batch b = {1, NULL, NULL, ids, labels, offsets};
+    peft_batch b = {1, source, source_offsets, ids, labels, offsets};
     peft_tape_reset(tape, 0);
     peft_tensor *y = peft_model_logits(m, tape, peft_model_hidden(m, tape, &b, NULL, 0), NULL, 0);
     for (int64_t r = prompt - 1; y && r < count - 1; r++) {
@@ -348,7 +378,7 @@ static void test_generation(const char *path, const char *name) {
     peft_tape *tape = NULL;
     peft_session *session = NULL;
     char why[1024];
-    if (!hf_model(ctx, path, &m, why, sizeof(why)) || peft_model_config(m)->encoder_decoder) {
+    if (!hf_model(ctx, path, &m, why, sizeof(why))) {
         peft_model_destroy(m);
         peft_context_destroy(ctx);
         return;
@@ -358,18 +388,25 @@ static void test_generation(const char *path, const char *name) {
     g.model = m, g.max_new_tokens = 12, g.min_new_tokens = 12;
     peft_tape_create(ctx, &tape);
     peft_tape_inference(tape, true);
-    for (int with_session = 0; with_session < 2; with_session++) {
+    bool pairs = peft_model_config(m)->encoder_decoder;
+    for (int with_session = 0; with_session < 1 + !pairs; with_session++) {
         peft_ids out = {NULL, 0, 0};
         if (with_session) peft_session_create(m, &session), g.session = session;
         bool ok = true;
-        for (int part = 0; part < 1 + with_session; part++) {  // the second call goes on behind what the session holds
+        // the second call goes on behind what the session holds
+        for (int part = 0; part < 1 + with_session; part++) {
             out.count = 0;
             ok = ok && peft_generate(&g, ids, prompt + part * 6, &out) == PEFT_OK;
+            if (pairs) {  // the decoder begins with its start token
+                ok = ok && out.count == 13 && follows(m, tape, ids, prompt, out.data, out.count, 1);
+                break;
+            }
             ok = ok && out.count == prompt + part * 6 + 12;  // the prompt comes first
             for (int64_t i = 0; ok && i < out.count; i++) ids[i] = out.data[i];
-            ok = ok && follows(m, tape, ids, out.count, prompt + part * 6);
+            ok = ok && follows(m, tape, NULL, 0, ids, out.count, prompt + part * 6);
         }
-        check(ok, name, with_session ? "a session differs from whole passes" : "generation differs from whole passes");
+        check(ok, name, with_session ? "a session differs from whole passes"
+              : "generation differs from whole passes");
         peft_ids_free(ctx, &out);
     }
     peft_session_destroy(session);
@@ -384,7 +421,8 @@ static void test_reference(void) {
     hf_count n = {0, 0, 0};
     peft_context *ctx = make_context();
     if (!hf_walk(ctx, root, "reference", false, &n)) skipped++, printf("skipped: no %s here\n", root);
-    else check(n.wrong == 0 && n.refused == 1 && n.right > 20, root, "one case, longrope, is refused; all others are right");
+    else check(n.wrong == 0 && n.refused == 1 && n.right > 20, root,
+               "one case, longrope, is refused; all others are right");
     peft_context_destroy(ctx);
     char **folders = NULL, path[1200];
     int64_t count = hf_folders(root, &folders);
@@ -400,11 +438,17 @@ static void test_reference(void) {
 static void test_gguf(void) {
     static const struct {
         const char *name, *refused;
-    } cases[] = {{"llama_yarn", NULL}, {"llama_old_keys", NULL}, {"neox_linear", NULL}, {"mistral_window", NULL}, {"umt5", "relative_attention_max_distance"}, {"mt5", "scale_decoder_outputs"},
-                 {"neox_old_keys", NULL}, {"llama_head_dim", NULL}, {"llama_tied_head_only", NULL}, {"t5_scaled_head", "scale_decoder_outputs"},
-                 {"t5_unscaled_tied", "scale_decoder_outputs"}, {"llama_dynamic", "dynamic"}, {"gpt2_unscaled", "attention scores"},
-                 {"gpt2_inverse_layer", "attention scores"}, {"qwen2_window_layers", "sliding_window of some layers"},
-                 {"llama_llama3", "not as Llama 3 has it"}};  // GGUF holds divisors, which are known of the published ones only
+    } cases[] = {{"llama_yarn", NULL}, {"llama_old_keys", NULL}, {"neox_linear", NULL},
+                 {"mistral_window", NULL}, {"umt5", "relative_attention_max_distance"},
+                 {"mt5", "scale_decoder_outputs"},
+                 {"neox_old_keys", NULL}, {"llama_head_dim", NULL}, {"llama_tied_head_only", NULL},
+                     {"t5_scaled_head", "scale_decoder_outputs"},
+                 {"t5_unscaled_tied", "scale_decoder_outputs"}, {"llama_dynamic", "dynamic"},
+                     {"gpt2_unscaled", "attention scores"},
+                 {"gpt2_inverse_layer", "attention scores"},
+                     {"qwen2_window_layers", "sliding_window of some layers"},
+                 // GGUF holds divisors, which are known of the published ones only
+                 {"llama_llama3", "not as Llama 3 has it"}};
     for (int64_t i = 0; i < PEFT__COUNT(cases); i++) {
         char folder[256], expected[300], why[1024] = "";
         snprintf(folder, sizeof(folder), "tests/data/reference/hf_config/%s", cases[i].name);
@@ -412,25 +456,29 @@ static void test_gguf(void) {
         peft_context *ctx = make_context();
         peft_model *m = NULL, *again = NULL;
         if (!hf_has(folder, "config.json")) break;
-        bool ok = hf_model(ctx, folder, &m, why, sizeof(why)) && peft_model_save(m, "build/models.gguf", PEFT_F32) == PEFT_OK;
+        bool ok = hf_model(ctx, folder, &m, why, sizeof(why)) &&
+            peft_model_save(m, "build/models.gguf", PEFT_F32) == PEFT_OK;
         if (m && !ok) snprintf(why, sizeof(why), "%s", peft_error(ctx));
         ok = ok && hf_model(ctx, "build/models.gguf", &again, why, sizeof(why));
         double d = ok ? hf_difference(again, NULL, expected, why, sizeof(why)) : -1;
-        check(cases[i].refused ? !ok && strstr(why, cases[i].refused) : ok && d >= 0 && d < hf_tolerance, cases[i].name, why);
+        check(cases[i].refused ? !ok && strstr(why, cases[i].refused) : ok && d >= 0 && d < hf_tolerance,
+              cases[i].name, why);
         peft_model_destroy(m), peft_model_destroy(again);
         peft_context_destroy(ctx);
     }
     remove("build/models.gguf");
 }
 
-// Tied weights that a checkpoint has twice: one where they are equal, both where they are not, and T5's embeddings have to be one.
+// Tied weights that a checkpoint has twice: one where they are equal, both where they are not, and T5's
+// embeddings have to be one.
 static void test_two_names(void) {
     static const struct {
         const char *base, *second;
         bool equal, tied;
         const char *error, *log;
     } cases[] = {{"llama_tied_head_only", "model.embed_tokens.weight", true, true, NULL, NULL},
-                 {"llama_tied_head_only", "model.embed_tokens.weight", false, false, NULL, "tie_word_embeddings is true"},
+                 {"llama_tied_head_only", "model.embed_tokens.weight", false, false, NULL,
+                  "tie_word_embeddings is true"},
                  {"t5_decoder_embedding_only", "lm_head.weight", true, true, NULL, NULL},
                  {"t5_decoder_embedding_only", "lm_head.weight", false, false, NULL, NULL},
                  {"t5_decoder_embedding_only", "encoder.embed_tokens.weight", true, true, NULL, NULL},
@@ -456,11 +504,13 @@ static void test_two_names(void) {
         if (!hf_has("build", "models_twice")) mkdir("build/models_twice", 0777);
         strcat(path, "/config.json");
         bool ok = peft__read_all(ctx, path, &json, &n) == PEFT_OK &&
-                  peft_safetensors_write(ctx, "build/models_twice/model.safetensors", list, peft_archive_count(a) + 1) == PEFT_OK;
+                  peft_safetensors_write(ctx, "build/models_twice/model.safetensors", list,
+                                         peft_archive_count(a) + 1) == PEFT_OK;
         peft_mount(ctx, "build/models_twice/config.json", json, n);
         bool loaded = ok && hf_model(ctx, "build/models_twice", &m, why, sizeof(why));
         if (cases[i].error) check(ok && !loaded && strstr(why, cases[i].error), cases[i].second, why);
-        else check(loaded && peft_model_config(m)->tied == cases[i].tied, cases[i].second, loaded ? "tied or not" : why);
+        else check(loaded && peft_model_config(m)->tied == cases[i].tied, cases[i].second,
+                   loaded ? "tied or not" : why);
         check(cases[i].log ? strstr(logged, cases[i].log) != NULL : !logged[0], cases[i].second, logged);
         peft_model_destroy(m);
         peft_archive_close(a);
@@ -481,11 +531,13 @@ static void test_dynamic(void) {
     peft_context *ctx = make_context();
     peft_model *m = NULL;
     peft_tape *tape = NULL;
-    snprintf(json, sizeof(json), llama, ",\"max_position_embeddings\":32,\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":2}");
+    snprintf(json, sizeof(json), llama,
+             ",\"max_position_embeddings\":32,\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":2}");
     peft_tape_create(ctx, &tape);
     if (load_config(ctx, json, &m) == PEFT_OK) {
         peft_batch b = {1, NULL, NULL, ids, labels, offsets};
-        check(!peft_model_hidden(m, tape, &b, NULL, 0) && strstr(peft_error(ctx), "dynamic"), "a long text", peft_error(ctx));
+        check(!peft_model_hidden(m, tape, &b, NULL, 0) && strstr(peft_error(ctx), "dynamic"), "a long text",
+              peft_error(ctx));
         peft_tape_reset(tape, 0);
         offsets[1] = 32;
         check(peft_model_hidden(m, tape, &b, NULL, 0) != NULL, "a text that fits", peft_error(ctx));
@@ -493,7 +545,8 @@ static void test_dynamic(void) {
         memset(&g, 0, sizeof(g));
         g.model = m, g.max_new_tokens = 9;
         peft_ids out = {NULL, 0, 0};
-        check(peft_generate(&g, ids, 30, &out) != PEFT_OK && strstr(peft_error(ctx), "dynamic"), "generation that becomes long", peft_error(ctx));
+        check(peft_generate(&g, ids, 30, &out) != PEFT_OK && strstr(peft_error(ctx), "dynamic"),
+              "generation that becomes long", peft_error(ctx));
         peft_ids_free(ctx, &out);
     }
     peft_tape_destroy(tape);
