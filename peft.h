@@ -20055,7 +20055,7 @@ typedef struct peft__iterator {  // what Python's generators are: each item come
     peft__value attribute, missing;
     bool keep;
     const peft__term *term;  // of a loop with a condition
-    struct peft__scope *scope;
+    struct peft__scope *scope, *round;
 } peft__iterator;
 
 typedef struct peft__arguments {
@@ -20300,13 +20300,9 @@ static peft__value peft__list_new(peft__render *r, peft__kind kind, int64_t capa
     if (!l) return peft__none();
     memset(l, 0, sizeof(*l));
     if (capacity > 0) {
-        l->items = (size_t)capacity > SIZE_MAX / 32
-            ? NULL
-            : (peft__value *)peft__render_alloc(r, (size_t)capacity * sizeof(peft__value));
-        if (!l->items) {
-            peft__refuse(r, "a list of %lld items is too long", (long long)capacity);
-            return peft__none();
-        }
+        size_t size = (uint64_t)capacity < SIZE_MAX / sizeof(peft__value) ? (size_t)capacity * sizeof(peft__value) : SIZE_MAX / 2;
+        l->items = (peft__value *)peft__render_alloc(r, size);
+        if (!l->items) return peft__none();
         l->capacity = capacity;
     }
     v.as.list = l;
@@ -21508,6 +21504,7 @@ typedef struct peft__frame {  // the names of a scope: of the template, of the b
     struct peft__frame *parent;
     peft__slot *slots;
     int count, capacity;
+    bool kept;  // a macro within it may outlive a round of its loop: each round needs a scope of its own
 } peft__frame;
 
 typedef struct peft__parser {
@@ -21548,9 +21545,9 @@ static void peft__parse_error(peft__parser *p, const char *at, size_t n, const c
 
 static void peft__add_token(peft__parser *p, peft__token_type type, const char *from, const char *to) {
     void *grown = peft__one_more(p->t->ctx, p->tokens, p->count, &p->capacity, sizeof(*p->tokens));
-    if (!grown) p->status = PEFT_ERROR_MEMORY;
+    if (grown) p->tokens = (peft__token *)grown;
+    else p->status = PEFT_ERROR_MEMORY;
     if (p->status) return;
-    p->tokens = (peft__token *)grown;
     peft__token *t = &p->tokens[p->count++];
     memset(t, 0, sizeof(*t));
     t->type = type;
@@ -22605,6 +22602,7 @@ static void peft__scan_scope(peft__parser *p, peft__frame *f, peft__term *first,
 }
 
 static void peft__scan_macro(peft__parser *p, peft__term *t, peft__frame *outside) {
+    for (peft__frame *f = outside; f && t->kind != PEFT__TERM_GENERATION; f = f->parent) f->kept = true;
     peft__frame *f = t->frame = peft__frame_new(p, outside);
     int sealed = p->sealed;
     p->sealed = 1;
@@ -22765,9 +22763,10 @@ static peft__value peft__undefined(const peft__text *name, bool attribute) {
 static peft__value peft__eval(peft__render *r, const peft__term *t, peft__scope *s);
 static void peft__run_terms(peft__render *r, const peft__term *t, peft__scope *s);
 
-static peft__scope *peft__enter(peft__render *r, const peft__frame *f, peft__scope *parent) {
-    peft__scope *s =
-        (peft__scope *)peft__render_alloc(r, sizeof(peft__scope) + (size_t)f->count * sizeof(peft__value));
+// A scope; `again`: one of the same frame that is over, or NULL.
+static peft__scope *peft__enter(peft__render *r, const peft__frame *f, peft__scope *parent, peft__scope *again) {
+    size_t size = sizeof(peft__scope) + (size_t)f->count * sizeof(peft__value);
+    peft__scope *s = again && !f->kept ? again : (peft__scope *)peft__render_alloc(r, size);
     if (!s) return NULL;
     s->parent = parent;
     s->slots = (peft__value *)(void *)(s + 1);
@@ -23222,7 +23221,7 @@ static void peft__put_macro_name(peft__render *r, peft__value v) {
 }
 
 static peft__value peft__call_macro(peft__render *r, const peft__macro *m, const peft__arguments *a) {
-    peft__scope *s = peft__enter(r, m->term->frame, m->scope);
+    peft__scope *s = peft__enter(r, m->term->frame, m->scope, NULL);
     const peft__term *at = r->at;
     if (!s || !a) return peft__none();
     peft__bind_macro(r, m->term, s, a);
@@ -23468,7 +23467,8 @@ static peft__value peft__loop_attribute(peft__render *r, peft__value loop, const
 // The next item that the loop's condition lets through.
 static bool peft__wanted_next(peft__render *r, peft__iterator *it, peft__value *out) {
     while (peft__next(r, &it->from, out)) {
-        peft__scope *s = peft__enter(r, it->term->test_frame, it->scope);
+        peft__scope *s = peft__enter(r, it->term->test_frame, it->scope, it->round);
+        it->round = s;
         if (!s) return false;
         peft__assign(r, it->term->a, *out, s);
         peft__value wanted = peft__eval(r, it->term->c, s);
@@ -23501,8 +23501,8 @@ static void peft__run_loop(peft__render *r, const peft__term *t, peft__value ove
     bool completed =
         false;  // a body that ran to its end: without one, by break and continue too, `else` has its turn
     loop.as.loop = l;
-    while (!r->status && peft__loop_next(r, l)) {
-        peft__scope *s = peft__enter(r, t->frame, outside);
+    for (peft__scope *s = NULL; !r->status && peft__loop_next(r, l);) {
+        s = peft__enter(r, t->frame, outside, t->recursive ? NULL : s);
         if (!s) break;
         if (t->has_loop) s->slots[t->slots[0]] = loop;
         peft__assign(r, t->a, l->current, s);
@@ -23512,7 +23512,7 @@ static void peft__run_loop(peft__render *r, const peft__term *t, peft__value ove
         completed = completed || !flow;
         if (flow == PEFT__FLOW_BREAK) break;
     }
-    peft__scope *s = !r->status && t->other && !completed ? peft__enter(r, t->other_frame, outside) : NULL;
+    peft__scope *s = !r->status && t->other && !completed ? peft__enter(r, t->other_frame, outside, NULL) : NULL;
     if (s) peft__run_terms(r, t->other, s);
     r->depth--;
 }
@@ -23520,7 +23520,7 @@ static void peft__run_loop(peft__render *r, const peft__term *t, peft__value ove
 static peft__value peft__captured(peft__render *r, const peft__term *t, const peft__term *filters,
                                   peft__scope *s) {
     size_t start = r->out.size;
-    peft__scope *inner = peft__enter(r, t->frame, s);
+    peft__scope *inner = peft__enter(r, t->frame, s, NULL);
     if (!inner) return peft__none();
     r->captures++;
     peft__run_terms(r, t->body, inner);
@@ -23542,7 +23542,7 @@ static void peft__run_call_block(peft__render *r, const peft__term *t, peft__sco
 }
 
 static void peft__run_generation(peft__render *r, const peft__term *t, peft__scope *s) {
-    peft__scope *inner = peft__enter(r, t->frame, s);
+    peft__scope *inner = peft__enter(r, t->frame, s, NULL);
     size_t span[2] = {r->out.size, 0};
     if (!inner) return;
     peft__run_terms(r, t->body, inner);
@@ -23594,7 +23594,7 @@ static void peft__run_terms(peft__render *r, const peft__term *t, peft__scope *s
         case PEFT__TERM_CALL_BLOCK: peft__run_call_block(r, t, s); break;
         case PEFT__TERM_GENERATION: peft__run_generation(r, t, s); break;
         case PEFT__TERM_WITH:
-            inner = peft__enter(r, t->frame, s);
+            inner = peft__enter(r, t->frame, s, NULL);
             for (const peft__term *i = t->list; i && inner && !r->status; i = i->next) {
                 v = peft__eval(r, i->b, s);
                 peft__assign(r, i->a, v, inner);
@@ -25846,13 +25846,14 @@ static peft_status peft__template_run(peft_template *t, const peft__json *record
     r.out.size = 0;
     r.out.failed = false;
     t->spans.size = 0;
+    t->spans.failed = false;
     t->spans_inexact = false;
     peft_rng_seed(&r.rng, t->desc.seed);
     peft__arena_reset(&t->values);
     peft__value dict = peft__value_of_json(&r, record);
     if (!r.status && dict.kind != PEFT__DICT) peft__refuse(&r, "the values are not a JSON object");
     r.record = r.status ? NULL : dict.as.dict;
-    peft__scope *s = r.status ? NULL : peft__enter(&r, t->root, NULL);
+    peft__scope *s = r.status ? NULL : peft__enter(&r, t->root, NULL, NULL);
     if (s) peft__run_terms(&r, t->body, s);
     if (!r.status && !peft__string_append(&r.out, "", 0)) r.status = PEFT_ERROR_MEMORY;
     t->out = r.out;

@@ -1,0 +1,313 @@
+// Chapter 11, templates: what Jinja2 makes of them (tests/data/reference/templates.jsonl, written by tests/peers/check_templates.py),
+// messages, limits, memory.
+//   cc -std=c11 -O2 -DPEFT_USE_PTHREADS -I. tests/test_template.c -o build/test_template -pthread -lm
+#define PEFT_IMPLEMENTATION
+#include "peft.h"
+#include <stdio.h>
+
+static int passed, failed;
+static peft_context *ctx;
+
+static void check(bool ok, const char *what) {
+    if (ok) passed++;
+    else if (failed++ < 40) printf("FAIL %s (%s)\n", what, peft_error(ctx));
+}
+
+static int64_t noon(void *user) {
+    (void)user;
+    return 1796040000;  // 2026-11-30 12:00:00
+}
+
+static peft_template_desc described(peft_context *c, const char *text, bool chat) {
+    peft_template_desc d;
+    memset(&d, 0, sizeof(d));
+    d.context = c;
+    d.text = text;
+    d.chat = chat;
+    d.now = noon;
+    return d;
+}
+
+// The text of a template, or NULL; to be freed.
+static char *rendered(peft_template_desc d, const char *json) {
+    peft_template *t = NULL;
+    const char *text = NULL;
+    size_t n = 0;
+    char *copy = NULL;
+    if (!peft_template_create(&d, &t) && !peft_template_render(t, json, 0, &text, &n)) {
+        copy = (char *)malloc(n + 1);
+        memcpy(copy, text, n + 1);
+    }
+    peft_template_destroy(t);
+    return copy;
+}
+
+static void gives(const char *text, bool chat, const char *json, const char *want) {
+    char *got = rendered(described(ctx, text, chat), json);
+    check(got && strcmp(got, want) == 0, text);
+    if (got && strcmp(got, want) != 0 && failed < 40) printf("  got  %s\n  want %s\n", got, want);
+    free(got);
+}
+
+// ---- what Jinja2 gives
+
+static void test_reference(void) {
+    static const char path[] = "tests/data/reference/templates.jsonl";
+    char *text = NULL;
+    int cases = 0;
+    peft__arena arena, line;
+    peft__json *first = NULL, *c = NULL;
+    peft__arena_init(&arena, ctx);
+    peft__arena_init(&line, ctx);
+    bool read = peft__read_all(ctx, path, &text, NULL) == PEFT_OK;
+    check(read, path);
+    for (char *at = read ? text : NULL, *end; at && *at; at = end + (*end != 0)) {
+        end = at + strcspn(at, "\n");
+        if (!first) {  // the record of all cases
+            check(!peft__json_parse(ctx, &arena, at, (size_t)(end - at), path, &first), "the record");
+            if (!first) break;
+            continue;
+        }
+        peft__arena_reset(&line);
+        if (peft__json_parse(ctx, &line, at, (size_t)(end - at), path, &c)) {
+            check(false, path);
+            continue;
+        }
+        const peft__json *jinja = peft__json_get(c, "jinja"), *want = peft__json_get(c, "text");
+        peft_template_desc d = described(ctx, jinja->string, peft__json_bool(c, "chat", false));
+        peft_template *t = NULL;
+        peft_status status = peft_template_create(&d, &t);
+        if (!status) status = peft__template_run(t, first);
+        bool ok = want ? !status && t->out.size == want->length && memcmp(t->out.data, want->string, want->length) == 0 : status && *peft_error(ctx);
+        check(ok, jinja->string);
+        if (!ok && want && !status && failed < 40) printf("  got  %s\n  want %s\n", t->out.data, want->string);
+        peft_template_destroy(t);
+        cases++;
+    }
+    check(cases >= 200, "number of cases");
+    peft__free(ctx, text);
+    peft__arena_free(&arena);
+    peft__arena_free(&line);
+}
+
+// ---- messages
+
+static void refuses(const char *text, bool chat, peft_status status, const char *message) {
+    peft_template *t = NULL;
+    peft_template_desc d = described(ctx, text, chat);
+    const char *out = "";
+    d.name = "my.jinja";
+    peft_status got = peft_template_create(&d, &t);
+    if (!got) got = peft_template_render(t, "{\"x\": 1, \"d\": {}, \"s\": \"a\"}", 0, &out, NULL);
+    check(got == status && strstr(peft_error(ctx), message) && strstr(peft_error(ctx), "my.jinja:") == peft_error(ctx), message);
+    peft_template_destroy(t);
+}
+
+static void test_messages(void) {
+    refuses("a\n{{ x|nofilter }}", false, PEFT_ERROR_ARGUMENT, "my.jinja:2: there is no filter \"nofilter\", in: x|nofilter");
+    refuses("{{ x is notest }}", false, PEFT_ERROR_ARGUMENT, "my.jinja:1: there is no test \"notest\", in: x is notest");
+    refuses("{% if x %}\n{% bogus %}{% endif %}", false, PEFT_ERROR_ARGUMENT, "my.jinja:2: unknown statement \"bogus\"");
+    refuses("\n\n{{ s.nomethod() }}", false, PEFT_ERROR_MISSING, "my.jinja:3: there is no attribute or item \"nomethod\", in: s.nomethod()");
+    refuses("{{ y.z }}", false, PEFT_ERROR_MISSING, "my.jinja:1: \"y\" is undefined, in: y.z");
+    refuses("{{ x + 'a' }}", false, PEFT_ERROR_ARGUMENT, "my.jinja:1: unsupported operand type(s) for +: 'int' and 'str', in: x + 'a'");
+    refuses("{{ raise_exception('only ' ~ x) }}", true, PEFT_ERROR_ARGUMENT, "the template raises: only 1");
+    refuses("{% if x %}", false, PEFT_ERROR_ARGUMENT, "\"endif\" is missing");
+    refuses("{{ x", false, PEFT_ERROR_ARGUMENT, "a tag that is not closed");
+    refuses("{{ 9223372036854775807 + x }}", false, PEFT_ERROR_UNSUPPORTED, "a whole number of more than 64 bits");
+    refuses("{{ 99999999999999999999 }}", false, PEFT_ERROR_ARGUMENT, "a whole number of more than 64 bits");
+    refuses("{% include 'x' %}", false, PEFT_ERROR_UNSUPPORTED, "\"include\" is not supported");
+    refuses("{{ s|pprint }}", false, PEFT_ERROR_UNSUPPORTED, "not supported");
+    refuses("{{ s.encode('x') }}", false, PEFT_ERROR_UNSUPPORTED, "the attribute \"encode\" of a str is not supported");
+    refuses("{{ d.update({'a': 1}) }}", true, PEFT_ERROR_MISSING, "update");
+    refuses("{{ s.__class__ }}", false, PEFT_ERROR_UNSUPPORTED, "__class__");
+    refuses("{{ s.__class__.__mro__ }}", true, PEFT_ERROR_MISSING, "__class__");
+    refuses("{% for a, b in [1] %}{% endfor %}", false, PEFT_ERROR_ARGUMENT, "'int' object is not iterable");
+}
+
+// ---- limits: each ends in an error, and soon
+
+static void limited(const char *text, const char *message) {
+    double begin = peft__seconds();
+    char *got = rendered(described(ctx, text, true), "{\"s\": \"abc\", \"xs\": [1, 2, 3]}");
+    double took = peft__seconds() - begin;
+    check(!got && strstr(peft_error(ctx), message), text);
+    check(took < 5, "a limit within a few seconds, on a slow machine too");
+    free(got);
+    got = rendered(described(ctx, text, false), "{\"s\": \"abc\", \"xs\": [1, 2, 3]}");
+    check(!got && strstr(peft_error(ctx), message), text);
+    free(got);
+}
+
+static char *repeated(const char *open, int times, const char *middle, const char *close) {
+    size_t a = strlen(open), b = strlen(close), m = strlen(middle);
+    char *s = (char *)malloc((a + b) * (size_t)times + m + 1), *p = s;
+    for (int i = 0; i < times; i++, p += a) memcpy(p, open, a);
+    memcpy(p, middle, m);
+    p += m;
+    for (int i = 0; i < times; i++, p += b) memcpy(p, close, b);
+    *p = 0;
+    return s;
+}
+
+static void deep(const char *before, const char *open, const char *middle, const char *close) {
+    char *inner = repeated(open, 20000, middle, close), *all = (char *)malloc(strlen(before) + strlen(inner) + 16);
+    sprintf(all, "%s%s%s", before, inner, *before == '{' ? " }}" : "");
+    char *got = rendered(described(ctx, all, false), "{}");
+    check(!got && (strstr(peft_error(ctx), "nested deeper") || strstr(peft_error(ctx), "max_depth")), open);
+    free(got);
+    free(all);
+    free(inner);
+}
+
+static void test_limits(void) {
+    limited("{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}", "max_steps");
+    limited("{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{% endfor %}", "max_steps");
+    limited("{% set ns = namespace(t='ab') %}{% for a in range(60) %}{% set ns.t = ns.t ~ ns.t %}{% endfor %}", "max_");
+    limited("{% set ns = namespace(t=[1]) %}{% for a in range(60) %}{% set ns.t = ns.t + ns.t %}{% endfor %}", "max_memory");
+    limited("{{ 'x' * 10**9 }}", "max_output");
+    limited("{{ 'x' * 10**18 }}", "max_output");
+    limited("{{ [1] * 10**9 }}", "max_memory");
+    limited("{{ [1] * 10**18 }}", "max_memory");
+    limited("{{ s|center(10**9) }}", "max_output");
+    limited("{{ s.ljust(10**12) }}{{ s.zfill(10**12) }}", "max_output");
+    limited("{{ '%1000000000d' % 5 }}", "max_output");
+    limited("{{ '{:1000000000}'.format(5) }}", "max_output");
+    limited("{{ s|indent(10**10) }}", "max_output");
+    limited("{% set b = s * 1000000 %}{{ b.replace('a', b) }}", "max_output");
+    limited("{% set b = s * 1000000 %}{% for a in range(100000) %}{% if b == b ~ '' %}{% endif %}{% endfor %}", "max_");
+    limited("{% set b = s * 1000000 %}{% for a in range(100000) %}{{ 'zzz' in b }}{% endfor %}", "max_steps");
+    limited("{% set b = s * 1000000 %}{% for a in range(100000) %}{{ b.split('a')|length }}{% endfor %}", "max_");
+    limited("{% set b = 'a' * 100000 %}{{ (b ~ 'b') in (b ~ b) }}{% for i in range(1000) %}{{ (b ~ 'b') in (b ~ b) }}{% endfor %}", "max_");
+    limited("{% macro m(x) %}{{ m(x) }}{% endmacro %}{{ m(1) }}", "max_depth");
+    limited("{% macro m(x) %}{{ m(x) ~ m(x) }}{% endmacro %}{{ m(1) }}", "max_depth");
+    limited("{% for x in [xs] recursive %}{{ loop([xs]) }}{% endfor %}", "max_depth");
+    limited("{{ xs|batch(10**9, 1)|list }}", "max_");
+    limited("{{ xs|slice(10**9)|list }}", "max_");
+    limited("{% for a in range(100000) %}{{ range(100000)|sort|length }}{% endfor %}", "max_");
+    limited("{% set ns = namespace(l=[]) %}{% for i in range(500) %}{% set ns.l = [ns.l] %}{% endfor %}{{ ns.l }}", "max_depth");
+    limited("{% set ns = namespace(l=[]) %}{% for i in range(500) %}{% set ns.l = [ns.l] %}{% endfor %}{{ ns.l == [ns.l] }}{{ ns.l|tojson }}", "max_depth");
+    gives("{% set l = [] %}{% for i in range(3) %}{{ l.append(l) or '' }}{% endfor %}{{ l|length }}", false, "{}", "3");
+    char *got = rendered(described(ctx, "{% set l = [] %}{{ l.append(l) or '' }}{{ l }}", false), "{}");
+    check(!got && strstr(peft_error(ctx), "max_depth"), "a list within itself");
+    free(got);
+    deep("{{ ", "(", "1", ")");
+    deep("{{ ", "[", "1", "]");
+    deep("{{ ", "-", "1", "");
+    deep("{{ ", "not ", "1", "");
+    deep("{{ ", "1 + ", "1", "");
+    deep("{{ ", "1 if ", "1", "");
+    deep("{{ ", "a.", "a", "");
+    deep("{{ a", "|upper", "", "");
+    deep("", "{% if 1 %}", "x", "{% endif %}");
+    deep("", "{% for a in [1] %}", "x", "{% endfor %}");
+    deep("", "{% macro m() %}", "x", "{% endmacro %}");
+    peft_template_desc d = described(ctx, "{{ 'abcdef' }}", false);
+    d.limits.max_output = 5;
+    check(!rendered(d, "{}") && strstr(peft_error(ctx), "more than 5 bytes"), "max_output");
+    d.limits.max_output = 6;
+    got = rendered(d, "{}");
+    check(got && strcmp(got, "abcdef") == 0, "max_output that suffices");
+    free(got);
+    d.limits.max_memory = 16;
+    check(!rendered(d, "{}") && strstr(peft_error(ctx), "max_memory"), "max_memory");
+    d.limits.max_memory = 0;
+    d.limits.max_steps = -1;
+    check(!rendered(d, "{}") && strstr(peft_error(ctx), "negative"), "a negative limit");
+}
+
+// ---- memory, arguments, seeds
+
+typedef struct counter {
+    long calls, live, fail_at;
+} counter;
+
+static void *count_alloc(size_t size, void *user) {
+    counter *c = (counter *)user;
+    if (++c->calls == c->fail_at) return NULL;
+    void *p = malloc(size);
+    c->live += p != NULL;
+    return p;
+}
+static void count_free(void *block, void *user) {
+    ((counter *)user)->live--;
+    free(block);
+}
+
+static void test_memory(void) {
+    static const char text[] = "{% macro m(a, b=[1]) %}{{ a }}{{ b|join('-') }}{% endmacro %}{% for x in xs|sort if x %}{% set y %}{{ x * 3 }}{% endset %}{{ m(y, b=xs) }}{{ {'a': x}|tojson(indent=2) }}"
+                               "{% generation %}{{ loop.index ~ '%5.2f' % x }}{% endgeneration %}{% endfor %}{{ '{:>9}'.format(xs|length) }}{{ ('ab' * 3000)|upper|length }}";
+    long fail = 1;
+    for (bool done = false; !done && fail < 1000; fail++) {
+        counter c = {0, 0, 0};
+        peft_context_desc d;
+        peft_context *own = NULL;
+        peft_template *t = NULL;
+        const char *out = NULL;
+        memset(&d, 0, sizeof(d));
+        d.allocator.alloc = count_alloc, d.allocator.free = count_free, d.allocator.user = &c;
+        if (peft_context_create(&d, &own)) return;
+        c.fail_at = c.calls + fail;
+        peft_template_desc td = described(own, text, true);
+        peft_status status = peft_template_create(&td, &t);
+        check(!status == (t != NULL), "a template or none");
+        if (!status) status = peft_template_render(t, "{\"xs\": [3, 1, 2.5]}", 0, &out, NULL);
+        check(status == PEFT_OK || (status == PEFT_ERROR_MEMORY && !out), "memory runs out");
+        done = !status;
+        if (t && status) {
+            bool well = !peft_template_render(t, "{\"xs\": [3, 1, 2.5]}", 0, &out, NULL);
+            check(well && out, "and then does not");
+            if (!well) printf("  %s\n", peft_error(own));
+        }
+        peft_template_destroy(t);
+        check(peft_memory_in_use(own) == 0, "nothing leaked");
+        peft_context_destroy(own);
+        check(c.live == 0, "every block freed");
+    }
+    check(fail > 10 && fail < 1000, "as many failures as allocations");
+}
+
+static void test_arguments(void) {
+    peft_template *t = NULL;
+    peft_template_desc d = described(ctx, NULL, false);
+    const char *out;
+    size_t n = 9, before = peft_memory_in_use(ctx);
+    check(peft_template_create(&d, &t) == PEFT_ERROR_ARGUMENT && !t, "no text");
+    d.context = NULL;
+    check(peft_template_create(&d, &t) == PEFT_ERROR_ARGUMENT, "no context");
+    check(peft_template_render(NULL, "{}", 0, &out, &n) == PEFT_ERROR_ARGUMENT && !out && !n, "no template");
+    peft_template_destroy(NULL);
+    d = described(ctx, "{{ a }}", false);
+    check(!peft_template_create(&d, &t), "create");
+    check(peft_template_render(t, NULL, 0, &out, &n) == PEFT_ERROR_ARGUMENT, "no values");
+    check(peft_template_render(t, "[1]", 0, &out, &n) == PEFT_ERROR_ARGUMENT, "values that are no object");
+    check(peft_template_render(t, "{\"a\": ", 0, &out, &n) == PEFT_ERROR_FORMAT, "broken JSON");
+    check(peft_template_render(t, "{\"a\": 12345678901234567890}", 0, &out, &n) == PEFT_ERROR_UNSUPPORTED, "a number of more than 64 bits");
+    check(!peft_template_render(t, "{\"a\": \"x\"}yz", 10, &out, &n) && n == 1 && strcmp(out, "x") == 0, "a length");
+    peft_template_destroy(t);
+    check(peft_memory_in_use(ctx) == before, "nothing is left");
+    gives("{{ a }} {{ b }} {{ c }} {{ e }}", false, "{\"a\": 9007199254740993, \"b\": 1.0, \"c\": -9223372036854775808, \"e\": 1e2}", "9007199254740993 1.0 -9223372036854775808 100.0");
+}
+
+static void test_seeds(void) {
+    peft_template_desc d = described(ctx, "{% for i in range(40) %}{{ ['a', 'b', 'c']|choice }}{% endfor %}", false);
+    char *first = rendered(d, "{}"), *again = rendered(d, "{}");
+    d.seed = 1;
+    char *other = rendered(d, "{}");
+    check(first && again && other && strcmp(first, again) == 0 && strcmp(first, other) != 0, "choices of a seed");
+    check(first && strchr(first, 'a') && strchr(first, 'b') && strchr(first, 'c') && strlen(first) == 40, "all are chosen");
+    free(first), free(again), free(other);
+}
+
+int main(void) {
+    if (peft_context_create(NULL, &ctx)) return 1;
+    test_reference();
+    test_messages();
+    test_limits();
+    test_memory();
+    test_arguments();
+    test_seeds();
+    check(peft_memory_in_use(ctx) == 0, "nothing is left at the end");
+    peft_context_destroy(ctx);
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed ? 1 : 0;
+}
