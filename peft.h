@@ -848,16 +848,31 @@ typedef enum peft_data_quotes {
     PEFT_QUOTES_NONE       // a character like any other (Python's csv.QUOTE_NONE)
 } peft_data_quotes;
 
-// A template's {{field}} (or {{ field }}) stands for that field of a record: strings as they are, other JSON
-// values as their JSON text. {{answers.text[0]}}, {{messages[-1].content}} and {{answers['text']}} stand for
-// values inside of fields. What is null counts as missing.
+// How the texts of prompt and completion are meant.
+typedef enum peft_template_style {
+    PEFT_STYLE_JINJA = 0,
+    PEFT_STYLE_FLAN  // {field} stands for that field, {{ and }} for braces
+} peft_template_style;
+
+// A template whose tags are names of fields only, {{field}} or {{ field }}: strings stand there as they are,
+// other JSON values as their JSON text. {{answers.text[0]}}, {{messages[-1].content}} and {{answers['text']}}
+// stand for values inside of fields. What is null counts as missing.
+// A template with anything more of Jinja in it is Jinja's, as promptsource has it: lists and truths stand there
+// in Python's writing. What it prints must be there: to print what is undefined or None is PEFT_ERROR_MISSING.
 typedef struct peft_dataset_desc {
     peft_context *context;
     // .jsonl, .ndjson, .json (an object per line, or an array of objects), .csv, .tsv
     const char *path;
                              //   (first line: column names); "-": standard input, whatever of them it is
-    const char *prompt;      // template with {{field}}; default "{{prompt}}"
-    const char *completion;  // default "{{completion}}"
+    // template; default "{{prompt}}". Without a completion it may be promptsource's whole form: the prompt, |||
+    // and the completion, both without white space around them. A record that gives an empty text is left out
+    const char *prompt;
+    const char *completion;  // template; default "{{completion}}"
+    // template of the texts that an answer is chosen from, ||| between them; the other templates see them as the
+    // list answer_choices. Default: none
+    const char *answer_choices;
+    peft_template_style style;
+    uint64_t seed;           // of Jinja's choice and random, with the number of the record
     int64_t limit;           // read at most this many examples; 0: all
     const char *format;      // "jsonl", "json", "ndjson", "csv", "tsv"; default: what the name says
     peft_data_quotes quotes;
@@ -866,7 +881,7 @@ typedef struct peft_dataset_desc {
 // UTF-8, with or without a byte order mark; lines end with LF, CR LF or CR; blank lines are skipped. A bad
 // line (PEFT_ERROR_FORMAT) or a missing field (PEFT_ERROR_MISSING) is an error that names file, line and
 // fields. PEFT_ERROR_ARGUMENT: a template that does not close its {{, that has no field though it is not
-// empty, or that holds a field in single braces or marks of other template languages ({%, {#, |||).
+// empty, or that holds a field in single braces (not with PEFT_STYLE_FLAN).
 // PEFT_ERROR_UNSUPPORTED: another format; the message has the line that converts .gz, .parquet and the like.
 // No records: no examples.
 PEFTDEF peft_status peft_dataset_load(const peft_dataset_desc *desc, peft_dataset **out);
@@ -875,6 +890,8 @@ PEFTDEF int64_t peft_dataset_count(const peft_dataset *data);
 // Templates filled in; the dataset's own text, valid until it is destroyed. NULL: i is out of range.
 PEFTDEF const char *peft_dataset_prompt(const peft_dataset *data, int64_t i);
 PEFTDEF const char *peft_dataset_completion(const peft_dataset *data, int64_t i);
+// The k-th of the texts that answer_choices gave for example i; NULL: there are no more, or none at all.
+PEFTDEF const char *peft_dataset_choice(const peft_dataset *data, int64_t i, int64_t k);
 // The names of the first record's fields, "dialogue, id, summary"; "": not from a file. The dataset's own.
 PEFTDEF const char *peft_dataset_fields(const peft_dataset *data);
 // Splits off a seeded random part of `fraction` (0..1) of the examples, rounded to the nearest count; both results keep the order
@@ -896,7 +913,7 @@ PEFTDEF peft_status peft_dataset_mix(const peft_mix_desc *desc, peft_dataset **o
 PEFTDEF const char *peft_dataset_task(const peft_dataset *data, int64_t i);  // of a mixture (or a part of one); else NULL
 // The examples of several datasets one after the other, in a new one that shares nothing with them.
 PEFTDEF peft_status peft_dataset_join(const peft_dataset *const *datasets, int64_t count, peft_dataset **out);
-// Fills {{field}} from "field" -> value pairs given as one JSON object. To be freed with peft_free.
+// Fills a template, as a dataset's are filled, from "field" -> value pairs of one JSON object. To be freed with peft_free.
 PEFTDEF peft_status peft_template_fill(peft_context *ctx, const char *text, const char *json, char **out);
 
 // Conversations as instruction-tuned models were trained on them.
@@ -19830,6 +19847,8 @@ struct peft_dataset {
     peft_context *ctx;
     peft__arena arena;  // every text
     char **texts;       // prompt, completion, prompt, completion, ...
+    const char *const **choices;  // of each example, ended by NULL; NULL: no example has any
+    int64_t choices_capacity;
     const char **tasks; // of a mixture's examples [count], or NULL
     const char *fields; // names, for messages; NULL: not read from a file
     int64_t count, capacity;
@@ -20118,6 +20137,8 @@ struct peft_template {
     peft__string out;
     peft__string spans;  // of `generation` blocks: pairs of size_t
     bool spans_inexact;
+    bool strict;        // to print what is undefined or None is an error
+    peft__term *names;  // every name in it, linked by `earlier`
 };
 
 struct peft__render {
@@ -23552,6 +23573,13 @@ static void peft__run_generation(peft__render *r, const peft__term *t, peft__sco
         r->status = PEFT_ERROR_MEMORY;
 }
 
+static void peft__print_nothing(peft__render *r, peft__value v) {
+    bool first = !r->status;
+    if (v.kind == PEFT__UNDEFINED) peft__undefined_error(r, v);
+    else peft__refuse(r, "it is null");
+    if (first) r->status = PEFT_ERROR_MISSING;
+}
+
 static void peft__run_terms(peft__render *r, const peft__term *t, peft__scope *s) {
     if (!peft__deeper(r)) return;
     for (; t && !r->status && !r->flow; t = t->next) {
@@ -23564,6 +23592,7 @@ static void peft__run_terms(peft__render *r, const peft__term *t, peft__scope *s
         case PEFT__TERM_PRINT:
             v = peft__eval(r, t->a, s);
             r->at = r->status ? r->at : t->a;
+            if (r->t->strict && (v.kind == PEFT__UNDEFINED || v.kind == PEFT__NONE)) peft__print_nothing(r, v);
             if (!r->status) peft__put_value(r, v);
             break;
         case PEFT__TERM_IF:
@@ -25788,6 +25817,7 @@ static peft_status peft__template_compile(peft_template *t) {
     if (!p.status) t->root = peft__frame_new(&p, NULL);
     if (!p.status) peft__scan_scope(&p, t->root, NULL, t->body);
     peft__free(t->ctx, p.tokens);
+    t->names = p.names;
     return p.status;
 }
 
@@ -25886,9 +25916,10 @@ typedef struct peft__part {
 } peft__part;
 
 typedef struct peft__template {
-    const char *what;  // "prompt" or "completion", for messages
+    const char *what;      // "prompt" or "completion", for messages
     peft__part *parts;
     int64_t count;
+    peft_template *jinja;  // not fields only: to be destroyed
 } peft__template;
 
 static void peft__trim(const char **text, size_t *n) {
@@ -25901,6 +25932,7 @@ static peft_status peft__template_parse(peft_context *ctx, peft__arena *arena, c
     for (const char *p = text; (p = strstr(p, "{{")) != NULL; p += 2) opened++;
     out->what = what;
     out->count = 0;
+    out->jinja = NULL;
     out->parts = (peft__part *)peft__arena_alloc(arena, (2 * opened + 1) * sizeof(peft__part));
     if (!out->parts) return PEFT_ERROR_MEMORY;
     for (const char *at = text; *at;) {
@@ -25921,20 +25953,38 @@ static peft_status peft__template_parse(peft_context *ctx, peft__arena *arena, c
     return PEFT_OK;
 }
 
-// A literal part that was meant to be more: marks of other template languages, or a field of the record in
-// single braces.
+// FLAN's writing: {field}, and {{ and }} for braces.
+static peft_status peft__template_parse_flan(peft_context *ctx, peft__arena *arena, const char *what, const char *text,
+                                             peft__template *out) {
+    out->what = what;
+    out->count = 0;
+    out->jinja = NULL;
+    out->parts = (peft__part *)peft__arena_alloc(arena, (strlen(text) + 1) * sizeof(peft__part));
+    if (!out->parts) return PEFT_ERROR_MEMORY;
+    for (const char *at = text; *at;) {
+        size_t n = strcspn(at, "{}");
+        bool twice = n == 0 && at[1] == at[0], opens = n == 0 && *at == '{' && !twice;
+        const char *close = opens ? strchr(at, '}') : NULL;
+        if (n == 0 && !twice && !close)
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s template: the brace at byte %lld has no other", what,
+                              (long long)(at - text));
+        peft__part part = {opens ? at + 1 : at, opens ? (size_t)(close - at) - 1 : twice ? 1 : n, opens};
+        if (opens) peft__trim(&part.text, &part.size);
+        out->parts[out->count++] = part;
+        at = opens ? close + 1 : at + (twice ? 2 : n);
+    }
+    return PEFT_OK;
+}
+
+// A field of the record in single braces, which was meant to be filled.
 static const char *peft__template_doubt(const peft__data_record *r, const char *text, size_t n, int *size) {
-    static const char *const marks[] = {"{%", "{#", "|||"};
     for (const char *p = text, *end = text + n; p < end; p++) {
         *size = 0;
-        for (int64_t i = 0; i < PEFT__COUNT(marks) && !*size; i++)
-            if ((size_t)(end - p) >= strlen(marks[i]) && memcmp(p, marks[i], strlen(marks[i])) == 0)
-                *size = (int)strlen(marks[i]);
         const char *close = *p == '{' ? (const char *)memchr(p, '}', (size_t)(end - p)) : NULL;
         const char *name = p + 1;
         size_t width = close ? (size_t)(close - name) : 0;
         peft__trim(&name, &width);
-        if (!*size && width && peft__record_find(r, name, width)) *size = (int)(close + 1 - p);
+        if (width && peft__record_find(r, name, width)) *size = (int)(close + 1 - p);
         if (*size) return p;
     }
     return NULL;
@@ -25943,8 +25993,12 @@ static const char *peft__template_doubt(const peft__data_record *r, const char *
 // What would train on constants without a word, seen with the first record. The empty text is meant so.
 static peft_status peft__template_check(const peft__template *t, const peft__data_record *r) {
     char names[300];
-    bool filled = !t->count;
+    bool filled = !t->count && !t->jinja;
     peft__record_names(r, names, sizeof(names));
+    for (const peft__term *n = t->jinja ? t->jinja->names : NULL; n && !filled; n = n->earlier) {
+        const peft__text *name = n->value.as.text;
+        filled = n->use == PEFT__USE_LOAD && (peft__text_is(n->value, "answer_choices") || peft__record_find(r, name->data, name->size));
+    }
     for (int64_t i = 0; i < t->count; i++) {
         int n = 0;
         const peft__part *p = &t->parts[i];
@@ -25961,6 +26015,113 @@ static peft_status peft__template_check(const peft__template *t, const peft__dat
     return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
                       "%s template: no {{field}} in it, every %s would be the same. "
                       "Fields of %s: %s", t->what, t->what, r->path, names);
+}
+
+// Whether {{name}} is more than a field's name or the way to a value inside of one.
+static bool peft__more_than_field(const peft__data_record *r, const char *name, size_t n) {
+    static const char *const words[] = {" if ", " in ", " is ", " and ", " or ", " not "};
+    peft__field f;
+    peft__trim(&name, &n);
+    if (!n || peft__record_value(r, name, n, &f)) return false;
+    if (strchr("\"'-0123456789", *name)) return true;
+    for (size_t i = 0; i < n; i++) {
+        if (name[i] && strchr("|()+*/%~=<>:,!{}", name[i])) return true;
+        if (name[i] == '[' && i + 1 < n && peft__name_char(name[i + 1], true)) return true;
+        for (int64_t k = 0; k < PEFT__COUNT(words); k++)
+            if (n - i > strlen(words[k]) && memcmp(name + i, words[k], strlen(words[k])) == 0) return true;
+    }
+    return false;
+}
+
+// Whether a template has more in it than fields: then all of it is Jinja's.
+static bool peft__is_jinja(const peft__data_record *r, const char *text) {
+    if (strstr(text, "{%") || strstr(text, "{#") || strstr(text, "|||")) return true;
+    for (const char *at = text, *close; (at = strstr(at, "{{")) != NULL; at = close + 2) {
+        close = strstr(at, "}}");
+        if (!close) return false;
+        if (peft__more_than_field(r, at + 2, (size_t)(close - at) - 2)) return true;
+    }
+    return false;
+}
+
+static peft_status peft__template_open(const peft__data_record *r, peft__arena *arena, const char *what, const char *text,
+                                       const peft_dataset_desc *d, peft__template *out) {
+    memset(out, 0, sizeof(*out));
+    if (d && d->style == PEFT_STYLE_FLAN) return peft__template_parse_flan(r->ctx, arena, what, text, out);
+    if (!peft__is_jinja(r, text)) return peft__template_parse(r->ctx, arena, what, text, out);
+    peft_template_desc j;
+    char name[64];
+    memset(&j, 0, sizeof(j));
+    peft__string_into(name, sizeof(name), "%s template", what);
+    j.context = r->ctx;
+    j.text = text;
+    j.name = name;
+    j.seed = d ? d->seed : 0;
+    out->what = what;
+    peft_status status = peft_template_create(&j, &out->jinja);
+    if (!status) out->jinja->strict = true;
+    return status;
+}
+
+static void peft__template_close(peft__template *t) {
+    peft_template_destroy(t->jinja);
+    t->jinja = NULL;
+}
+
+static const char peft__bars[] = "3ed2dface8203c4c9dfb1a5dc58e41e0";  // stands for ||| in a record's texts, as in promptsource
+
+static const char *peft__swapped(peft__arena *a, const char *text, size_t n, const char *from, const char *to, size_t *size) {
+    char *out = (char *)peft__arena_alloc(a, n / strlen(from) * strlen(to) + n + 1);
+    *size = 0;
+    for (size_t i = 0, m = strlen(from); out && i < n;) {
+        bool found = n - i >= m && memcmp(text + i, from, m) == 0;
+        memcpy(out + *size, found ? to : text + i, found ? strlen(to) : 1);
+        *size += found ? strlen(to) : 1;
+        i += found ? m : 1;
+    }
+    if (out) out[*size] = 0;
+    return out;
+}
+
+// The record as a JSON object of its own, ||| in its texts put away; `choices` (may be NULL) as its answer_choices.
+static peft__json *peft__record_object(const peft__data_record *r, peft__arena *a, peft__json *choices) {
+    peft__json *object = (peft__json *)peft__arena_alloc(a, sizeof(peft__json)), **tail = &object->child;
+    if (!object) return NULL;
+    memset(object, 0, sizeof(*object));
+    tail = &object->child;
+    object->type = PEFT__JSON_OBJECT;
+    const peft__json *from = r->object ? r->object->child : NULL;
+    for (int64_t i = 0; r->object ? from != NULL : i < r->count; i++, from = from ? from->next : NULL) {
+        peft__json *m = (peft__json *)peft__arena_alloc(a, sizeof(peft__json));
+        if (!m) return NULL;
+        memset(m, 0, sizeof(*m));
+        if (from) *m = *from;
+        else {
+            const peft__field *f = &r->fields[i];
+            m->type = f->null ? PEFT__JSON_NULL : PEFT__JSON_STRING;
+            m->key = f->name, m->key_length = f->name_size;
+            m->string = f->text, m->length = f->size;
+        }
+        if (m->type == PEFT__JSON_STRING && m->length >= 3 && memchr(m->string, '|', m->length)) m->string = peft__swapped(a, m->string, m->length, "|||", peft__bars, &m->length);
+        if (m->type == PEFT__JSON_STRING && !m->string) return NULL;
+        m->next = NULL;
+        *tail = m;
+        tail = &m->next;
+    }
+    *tail = choices;
+    return object;
+}
+
+// Renders a template of Jinja's. -> its text, valid until it is rendered again
+static peft_status peft__jinja_render(const peft__template *t, const peft__data_record *r, peft__arena *a, peft__json *choices) {
+    char names[300];
+    peft__json *object = peft__record_object(r, a, choices);
+    peft_status status = object ? peft__template_run(t->jinja, object) : PEFT_ERROR_MEMORY;
+    if (!status && memchr(t->jinja->out.data, 0, t->jinja->out.size))
+        status = peft__fail(r->ctx, PEFT_ERROR_FORMAT, "the %s holds a NUL character", t->what);
+    if (!status || status == PEFT_ERROR_MEMORY) return status;
+    peft__record_names(r, names, sizeof(names));
+    return peft__fail(r->ctx, status, "%s:%lld: %s; there are: %s", r->path, (long long)r->line, r->ctx->error, names);
 }
 
 static peft_status peft__template_render(const peft__template *t, const peft__data_record *r, peft__string *out) {
@@ -26310,29 +26471,140 @@ typedef struct peft__loader {
     peft_dataset *data;
     const peft_dataset_desc *d;
     peft__template templates[2];  // of prompt and completion
+    peft__template choices;       // of answer_choices
+    bool whole;                   // the prompt's template has the completion in it, behind |||
     peft__string texts[2];        // the example being filled in
-    peft__arena parts;
+    peft__arena parts, scratch;   // of the templates; of one record
     peft__records records;
+    int64_t empty;                // records that gave an empty text
 } peft__loader;
 
 // Parsed with the first record at hand, whose fields every message can name.
 static peft_status peft__loader_templates(peft__loader *l) {
-    static const char *const names[] = {"prompt", "completion"}, *const usual[] = {"{{prompt}}",
-                                                                                   "{{completion}}"};
-    const char *const given[] = {l->d->prompt, l->d->completion};
+    static const char *const names[] = {"prompt", "completion", "answer_choices"};
+    const peft_dataset_desc *d = l->d;
+    const char *const given[] = {d->prompt ? d->prompt : "{{prompt}}", d->completion ? d->completion : "{{completion}}", d->answer_choices};
+    peft__template *const into[] = {&l->templates[0], &l->templates[1], &l->choices};
     peft__data_record *r = &l->records.record;
     char fields[300];
     peft__record_names(r, fields, sizeof(fields));
-    for (int i = 0; i < 2; i++) {
-        peft_status status = peft__template_parse(r->ctx, &l->parts, names[i], given[i] ? given[i] : usual[i],
-                                                  &l->templates[i]);
+    l->whole = d->style != PEFT_STYLE_FLAN && strstr(given[0], "|||") != NULL;
+    if (l->whole && d->completion) return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT, "the prompt template has ||| in it, and there is a completion template too");
+    for (int i = 0; i < 3; i++) {
+        if (!given[i] || (i == 1 && l->whole)) continue;
+        peft_status status = i == 2 && !strchr(given[i], '{') ? PEFT_OK : peft__template_open(r, &l->parts, names[i], given[i], d, into[i]);
         if (status == PEFT_ERROR_ARGUMENT)
             status = peft__fail(r->ctx, status, "%s. Fields of %s: %s", r->ctx->error, r->path, fields);
-        if (!status && r->count) status = peft__template_check(&l->templates[i], r);
+        if (!status && r->count && i < 2) status = peft__template_check(into[i], r);
         if (status) return status;
     }
+    if (d->answer_choices && peft__record_find(r, "answer_choices", 14))
+        return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT, "%s has a field answer_choices: no template of that name can be given", r->path);
     l->data->fields = peft__arena_strdup(&l->data->arena, fields, strlen(fields));
     return l->data->fields ? PEFT_OK : PEFT_ERROR_MEMORY;
+}
+
+// The next of the parts between |||, without white space around it and with the record's own ||| back.
+static const char *peft__next_part(peft__arena *a, const char **at, size_t *size) {
+    const char *bar = strstr(*at, "|||");
+    peft__text part = {*at, bar ? (size_t)(bar - *at) : strlen(*at), -1};
+    size_t from = 0, to = part.size;
+    peft__strip_bounds(&part, &from, &to);
+    *at = bar ? bar + 3 : NULL;
+    return peft__swapped(a, part.data + from, to > from ? to - from : 0, peft__bars, "|||", size);
+}
+
+// Renders a template and gives its text, with |||.
+static peft_status peft__loader_text(peft__loader *l, const peft__template *t, peft__json *choices, const char **text) {
+    const peft__data_record *r = &l->records.record;
+    if (t->jinja) {
+        peft_status status = peft__jinja_render(t, r, &l->scratch, choices);
+        *text = t->jinja->out.data;
+        return status;
+    }
+    int i = t == &l->templates[1];
+    l->texts[i].size = 0;
+    peft_status status = peft__template_render(t, r, &l->texts[i]);
+    *text = l->texts[i].data;
+    return status;
+}
+
+// The texts that an answer is chosen from: as JSON for the templates, as a list for the dataset.
+static peft_status peft__loader_choices(peft__loader *l, peft__json **json, const char *const **list) {
+    const char *text = l->d->answer_choices, *at;
+    peft_status status = l->choices.what ? peft__loader_text(l, &l->choices, NULL, &text) : PEFT_OK;
+    int64_t n = 1, i = 0;
+    for (at = status ? NULL : text; at && (at = strstr(at, "|||")) != NULL; at += 3) n++;
+    const char **out = status ? NULL : (const char **)peft__arena_alloc(&l->data->arena, (size_t)(n + 1) * sizeof(char *));
+    peft__json *nodes = (peft__json *)peft__arena_alloc(&l->scratch, (size_t)(n + 1) * sizeof(peft__json));
+    if (status || !out || !nodes) return status ? status : PEFT_ERROR_MEMORY;
+    memset(nodes, 0, (size_t)(n + 1) * sizeof(peft__json));
+    nodes->type = PEFT__JSON_ARRAY;
+    nodes->key = "answer_choices";
+    nodes->key_length = 14;
+    nodes->child = nodes + 1;
+    nodes->length = (size_t)n;
+    for (at = text; at; i++) {
+        peft__json *item = nodes + 1 + i;
+        item->type = PEFT__JSON_STRING;
+        item->string = peft__next_part(&l->data->arena, &at, &item->length);
+        if (!item->string) return PEFT_ERROR_MEMORY;
+        item->next = at ? item + 1 : NULL;
+        out[i] = item->string;
+    }
+    out[n] = NULL;
+    *json = nodes;
+    *list = out;
+    return PEFT_OK;
+}
+
+static peft_status peft__dataset_set_choices(peft_dataset *d, const char *const *list) {
+    if (d->choices_capacity < d->count) {
+        int64_t more = PEFT__MAX(d->capacity, d->count);
+        const char *const **grown = (const char *const **)peft__calloc(d->ctx, more, sizeof(*grown));
+        if (!grown) return PEFT_ERROR_MEMORY;
+        if (d->choices) memcpy((void *)grown, (const void *)d->choices, (size_t)d->choices_capacity * sizeof(*grown));
+        peft__free(d->ctx, (void *)d->choices);
+        d->choices = grown;
+        d->choices_capacity = more;
+    }
+    d->choices[d->count - 1] = list;
+    return PEFT_OK;
+}
+
+static peft_status peft__load_example(peft__loader *l) {
+    const char *texts[2] = {"", ""}, *at = NULL;
+    const char *const *list = NULL;
+    peft__json *choices = NULL;
+    size_t sizes[2] = {0, 0}, rest = 0;
+    peft__data_record *r = &l->records.record;
+    peft__arena_reset(&l->scratch);
+    for (int i = 0; i < 2; i++)
+        if (l->templates[i].jinja) l->templates[i].jinja->desc.seed = peft__mix_seed(l->d->seed, (uint64_t)r->line, (uint64_t)i);
+    peft_status status = l->d->answer_choices ? peft__loader_choices(l, &choices, &list) : PEFT_OK;
+    if (!status) status = peft__loader_text(l, &l->templates[0], choices, &texts[0]);
+    if (!status && l->whole) {
+        at = texts[0];
+        texts[0] = peft__next_part(&l->scratch, &at, &sizes[0]);
+        if (!at && texts[0] && !sizes[0]) {
+            l->empty++;
+            return PEFT_OK;
+        }
+        if (texts[0] && !at) return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT, "%s:%lld: the template gives no ||| for this record", r->path, (long long)r->line);
+        texts[1] = at ? peft__next_part(&l->scratch, &at, &sizes[1]) : NULL;
+        if (!texts[0] || !texts[1]) return PEFT_ERROR_MEMORY;
+        if (at) return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT, "%s:%lld: the template gives more than one ||| for this record", r->path, (long long)r->line);
+    } else {
+        if (!status) status = peft__loader_text(l, &l->templates[1], choices, &texts[1]);
+        for (int i = 0; i < 2 && !status; i++) {
+            if (l->templates[i].jinja) texts[i] = peft__swapped(&l->scratch, texts[i], strlen(texts[i]), peft__bars, "|||", &rest);
+            if (!texts[i]) return PEFT_ERROR_MEMORY;
+            sizes[i] = strlen(texts[i]);
+        }
+    }
+    if (!status) status = peft__dataset_add(l->data, texts[0], sizes[0], texts[1], sizes[1]);
+    if (!status && list) status = peft__dataset_set_choices(l->data, list);
+    return status;
 }
 
 static peft_status peft__load_records(peft__loader *l) {
@@ -26343,14 +26615,10 @@ static peft_status peft__load_records(peft__loader *l) {
     while (!status && more && l->data->count < limit) {
         status = peft__records_next(&l->records, &more);
         if (!status && !l->data->fields) status = peft__loader_templates(l);
-        for (int i = 0; i < 2 && !status && more; i++) {
-            l->texts[i].size = 0;
-            status = peft__template_render(&l->templates[i], &l->records.record, &l->texts[i]);
-        }
-        if (!status && more)
-            status = peft__dataset_add(l->data, l->texts[0].data, l->texts[0].size, l->texts[1].data,
-                                       l->texts[1].size);
+        if (!status && more) status = peft__load_example(l);
     }
+    if (!status && l->empty)
+        peft__log(l->data->ctx, "%s: %lld records are left out, the template gives nothing for them", l->d->path, (long long)l->empty);
     peft__records_close(&l->records);
     return status;
 }
@@ -26377,11 +26645,17 @@ PEFTDEF peft_status peft_dataset_load(const peft_dataset_desc *desc, peft_datase
     peft__string_init(&l.texts[0], ctx);
     peft__string_init(&l.texts[1], ctx);
     peft__arena_init(&l.parts, ctx);
+    peft__arena_init(&l.scratch, ctx);
+    if ((int)desc->style < 0 || desc->style > PEFT_STYLE_FLAN) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: style is %d", (int)desc->style);
     peft_status status = peft__dataset_create(ctx, &l.data);
     if (!status) status = peft__load_records(&l);
     peft__string_free(&l.texts[0]);
     peft__string_free(&l.texts[1]);
+    peft__template_close(&l.templates[0]);
+    peft__template_close(&l.templates[1]);
+    peft__template_close(&l.choices);
     peft__arena_free(&l.parts);
+    peft__arena_free(&l.scratch);
     if (status) peft_dataset_destroy(l.data);
     else *out = l.data;
     return status;
@@ -26392,6 +26666,7 @@ PEFTDEF void peft_dataset_destroy(peft_dataset *d) {
     peft__arena_free(&d->arena);
     peft__free(d->ctx, d->texts);
     peft__free(d->ctx, d->tasks);
+    peft__free(d->ctx, (void *)d->choices);
     peft__free(d->ctx, d);
 }
 
@@ -26409,6 +26684,13 @@ PEFTDEF const char *peft_dataset_completion(const peft_dataset *d, int64_t i) {
     return i >= 0 && i < d->count ? d->texts[2 * i + 1] : NULL;
 }
 
+PEFTDEF const char *peft_dataset_choice(const peft_dataset *d, int64_t i, int64_t k) {
+    if (!d || i < 0 || i >= d->count || i >= d->choices_capacity || !d->choices[i]) return NULL;
+    for (int64_t at = 0; at < k && d->choices[i][at]; at++)
+        if (!d->choices[i][at + 1]) return NULL;
+    return k < 0 ? NULL : d->choices[i][k];
+}
+
 PEFTDEF const char *peft_dataset_fields(const peft_dataset *d) {
     return d && d->fields ? d->fields : "";
 }
@@ -26424,7 +26706,18 @@ static peft_status peft__dataset_take(peft_dataset *to, const peft_dataset *from
     char *name = to->tasks && task ? peft__arena_strdup(&to->arena, task, strlen(task)) : NULL;
     if (to->tasks && task && !name) return PEFT_ERROR_MEMORY;
     if (to->tasks) to->tasks[to->count] = name;
-    return peft__dataset_add(to, p, strlen(p), c, strlen(c));
+    peft_status status = peft__dataset_add(to, p, strlen(p), c, strlen(c));
+    int64_t n = 0;
+    while (peft_dataset_choice(from, i, n)) n++;
+    if (status || !n) return status;
+    const char **list = (const char **)peft__arena_alloc(&to->arena, (size_t)(n + 1) * sizeof(char *));
+    for (int64_t k = 0; k < n && list; k++) {
+        list[k] = peft__arena_strdup(&to->arena, from->choices[i][k], strlen(from->choices[i][k]));
+        if (!list[k]) return PEFT_ERROR_MEMORY;
+    }
+    if (!list) return PEFT_ERROR_MEMORY;
+    list[n] = NULL;
+    return peft__dataset_set_choices(to, list);
 }
 
 // The first `taken` places of a shuffled list are the part; both results keep the examples in the order that they had.
@@ -26581,10 +26874,14 @@ PEFTDEF peft_status peft_template_fill(peft_context *ctx, const char *text, cons
     peft__data_record r = {ctx, "values", 1, NULL, 0, 0, NULL};
     peft__template t;
     peft__json *object = NULL;
-    peft_status status = peft__template_parse(ctx, &scratch, "given", text, &t);
-    if (!status) status = peft__record_parse(&r, &scratch, json, strlen(json), &object);
+    memset(&t, 0, sizeof(t));
+    peft_status status = peft__record_parse(&r, &scratch, json, strlen(json), &object);
     if (!status) status = peft__record_from_json(&r, object);
-    if (!status) status = peft__template_render(&t, &r, &filled);
+    if (!status) status = peft__template_open(&r, &scratch, "given", text, NULL, &t);
+    if (!status && !t.jinja) status = peft__template_render(&t, &r, &filled);
+    if (!status && t.jinja) status = peft__jinja_render(&t, &r, &scratch, NULL);
+    if (!status && t.jinja && !peft__string_append(&filled, t.jinja->out.data, t.jinja->out.size)) status = PEFT_ERROR_MEMORY;
+    peft__template_close(&t);
     if (status) peft__string_free(&filled);
     else *out = filled.data;
     peft__free(ctx, r.fields);
@@ -26690,7 +26987,7 @@ PEFTDEF peft_status peft_chat_format(peft_context *ctx, peft_chat_kind kind, con
 typedef struct peft__shots {
     const peft_few_shot_desc *d;
     peft_context *ctx;
-    peft__arena arena;
+    peft__arena arena, scratch;
     peft__template shot, question;
     peft__string text;
     peft_ids ids;
@@ -26699,7 +26996,19 @@ typedef struct peft__shots {
 static peft_status peft__render_pair(peft__shots *b, const peft__template *t, const char *prompt, const char *completion) {
     peft__field fields[2] = {{"prompt", prompt, 6, strlen(prompt), false}, {"completion", completion, 10, completion ? strlen(completion) : 0, !completion}};
     peft__data_record r = {b->ctx, "few-shot prompt", 0, fields, 2, 2, NULL};
-    return peft__template_render(t, &r, &b->text);
+    if (!t->jinja) return peft__template_render(t, &r, &b->text);
+    peft__arena_reset(&b->scratch);
+    peft_status status = peft__jinja_render(t, &r, &b->scratch, NULL);
+    size_t n = 0;
+    const char *text = status ? NULL : peft__swapped(&b->scratch, t->jinja->out.data, t->jinja->out.size, peft__bars, "|||", &n);
+    if (!status && (!text || !peft__string_append(&b->text, text, n))) status = PEFT_ERROR_MEMORY;
+    return status;
+}
+
+static peft_status peft__shots_template(peft__shots *b, const char *what, const char *text, peft__template *out) {
+    peft__field fields[2] = {{"prompt", "", 6, 0, false}, {"completion", "", 10, 0, false}};
+    peft__data_record r = {b->ctx, "few-shot prompt", 0, fields, 2, 2, NULL};
+    return peft__template_open(&r, &b->arena, what, text, NULL, out);
 }
 
 // The prompt with the chosen examples from `first` on, and how many tokens it has.
@@ -26736,8 +27045,8 @@ static peft_status peft__shots_choose(const peft__shots *b, peft_few_shot_result
 static peft_status peft__shots_run(peft__shots *b, peft_few_shot_result *r) {
     const peft_few_shot_desc *d = b->d;
     int64_t room = d->context_window ? d->context_window - (d->reserve ? d->reserve : 64) : INT64_MAX;
-    peft_status status = peft__template_parse(b->ctx, &b->arena, "shot", d->shot ? d->shot : "{{prompt}} {{completion}}\n\n", &b->shot);
-    if (!status) status = peft__template_parse(b->ctx, &b->arena, "query", d->query ? d->query : "{{prompt}}", &b->question);
+    peft_status status = peft__shots_template(b, "shot", d->shot ? d->shot : "{{prompt}} {{completion}}\n\n", &b->shot);
+    if (!status) status = peft__shots_template(b, "query", d->query ? d->query : "{{prompt}}", &b->question);
     if (!status) status = peft__shots_choose(b, r);
     if (!status) status = peft__shots_build(b, r, 0, &r->tokens);
     // halving: `dropped` less are too many still, `enough` less fit
@@ -26780,9 +27089,13 @@ PEFTDEF peft_status peft_few_shot(const peft_few_shot_desc *d, peft_few_shot_res
                           !d->question ? "no question" : d->shots && !d->examples ? "shots without examples" : "shots, context_window or reserve is negative");
     if (d->context_window && !d->tokenizer) return peft__fail(b.ctx, PEFT_ERROR_ARGUMENT, "peft_few_shot: a context_window needs a tokenizer to count with");
     peft__arena_init(&b.arena, b.ctx);
+    peft__arena_init(&b.scratch, b.ctx);
     peft__string_init(&b.text, b.ctx);
     peft_status status = peft__shots_run(&b, r);
     peft__string_free(&b.text);
+    peft__template_close(&b.shot);
+    peft__template_close(&b.question);
+    peft__arena_free(&b.scratch);
     peft__arena_free(&b.arena);
     peft_ids_free(b.ctx, &b.ids);
     if (status) peft_few_shot_free(b.ctx, r);
