@@ -632,6 +632,21 @@ static void run_metric(const char *name, void (*once)(void *)) {
     emit(name, PAIRS / median_time(once, &t), "pairs/s", "");
     free(t.memory);
 }
+static void template_once(void *argument) {
+    static const char record[] = "{\"article\": \"The river rose over its banks on Tuesday night and two streets of the old town were under water. Nobody was hurt. The mayor "
+                                 "said that the new wall will stand by the end of the year, and thanked those who had filled sandbags until the morning.\", "
+                                 "\"questions\": [\"Who was hurt?\", \"What rose?\", \"When will the wall stand?\"], \"label\": 1, \"id\": \"a-17\"}";
+    const char *text;
+    check(peft_template_render((peft_template *)argument, record, sizeof(record) - 1, &text, NULL));
+}
+static void bench_template(void) {
+    peft_template *t = NULL;
+    check(peft_template_create(&(peft_template_desc){.context = ctx, .text =
+        "{% set choices = ['no', 'yes'] %}{% if article|length > 20 %}Read this and answer.\n\n{{ article }}\n\n{% for q in questions %}{{ loop.index }}. {{ q|trim }}\n{% endfor %}"
+        "Answer with {{ choices | join(' or ') }}. ||| {{ choices[label] | capitalize }}{% endif %}"}, &t));
+    emit("template", t ? 1 / median_time(template_once, t) : 0, "renderings/s", "");
+    peft_template_destroy(t);
+}
 static void bench_rouge(void) { run_metric("rouge", rouge_once); }
 static void bench_bleu(void) { run_metric("bleu", bleu_once); }
 static void bench_chrf(void) { run_metric("chrf", chrf_once); }
@@ -734,7 +749,7 @@ static const struct {
                {"quant_gemv", bench_quant_gemv}, {"dequantize", bench_dequantize}, {"quantize", bench_quantize}, {"lora_step", bench_lora_step},
                {"qlora_step", bench_qlora_step},
                {"full_step", bench_full_step}, {"decode", bench_decode}, {"llama_decode", bench_llama_decode}, {"llama_prompt", bench_llama_prompt},
-               {"gpt2_full_step", bench_gpt2_full_step}, {"llama_lora_step", bench_llama_lora_step}, {"tokenizer", bench_tokenizer}, {"rouge", bench_rouge}, {"bleu", bench_bleu},
+               {"gpt2_full_step", bench_gpt2_full_step}, {"llama_lora_step", bench_llama_lora_step}, {"tokenizer", bench_tokenizer}, {"template", bench_template}, {"rouge", bench_rouge}, {"bleu", bench_bleu},
                {"chrf", bench_chrf},           {"ter", bench_ter},       {"nist", bench_nist},     {"meteor", bench_meteor}, {"cider", bench_cider}};
 
 static int usage(FILE *f, int status) {
