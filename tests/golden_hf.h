@@ -1,7 +1,7 @@
 // Adapters and models as Hugging Face's libraries save them, with the logits that those libraries compute. One line per case: right,
 // refused (and peft.h's message), or FAIL. Three kinds of folders:
 //   case      config.json, model.safetensors, expected.safetensors: a model
-//   model     base/ (a model) and folders of adapters, each with adapter_config.json, adapter_model.safetensors, expected.safetensors
+//   model     base/ (a model), or base.txt with the path from here to one, and folders of adapters, each with adapter_config.json, adapter_model.safetensors, expected.safetensors
 //   other     folders of the kinds above
 // expected.safetensors: input_ids [1, n], T5 also decoder_input_ids [1, m] (I32 or I64), and logits [rows, vocab] (F32) without the rows of
 // virtual tokens. Included by golden.c.
@@ -173,16 +173,27 @@ static bool hf_has(const char *folder, const char *name) {
     return stat(path, &s) == 0;
 }
 
+// Where the base of a folder of adapters lies.
+static bool hf_base(const char *path, char *out, size_t size) {
+    char line[256] = "base", text[1200];
+    snprintf(text, sizeof(text), "%s/base.txt", path);
+    FILE *f = fopen(text, "r");
+    if (f && fgets(line, sizeof(line), f)) line[strcspn(line, "\r\n")] = 0;
+    if (f) fclose(f);
+    snprintf(out, size, "%.900s/%s", path, line);
+    return hf_has(out, "config.json");
+}
+
 // False: there is no case in the folder. `name` is what lines call it.
 static bool hf_walk(peft_context *ctx, const char *path, const char *name, bool again, hf_count *n) {
     if (hf_has(path, "config.json") && hf_has(path, "expected.safetensors")) {
         hf_model_case(ctx, path, name, n);
         return true;
     }
-    bool any = false, base = hf_has(path, "base/config.json");
+    bool any = false;
     char **folders = NULL, base_path[1200];
     int64_t count = hf_folders(path, &folders);
-    snprintf(base_path, sizeof(base_path), "%s/base", path);
+    bool base = hf_base(path, base_path, sizeof(base_path));
     for (int64_t i = 0; i < count; i++) {
         char full[1000], label[1000];
         snprintf(full, sizeof(full), "%.700s/%.250s", path, folders[i]);

@@ -37,7 +37,9 @@ cases() {
 for t in "$@"; do run "$(basename "$t")" "$t"; done
 for t in tests/test_*.sh; do [ -f "$t" ] && run "$(basename "$t" .sh)" sh "$t"; done
 if [ -x build/golden ]; then
-    for folder in tests/data/reference/*/; do [ -d "$folder" ] && cases "reference $(basename "$folder")" "$folder"; done
+    here=tests/data/reference
+    cases "reference training" $here/golden/*
+    cases "reference" $here/hf $here/metrics $here/nf4.safetensors $here/tokenizers.jsonl
     cases golden "$shared"/golden/*
     for folder in hf hf_config templates; do cases "shared $folder" "$shared/reference/$folder"; done
 fi

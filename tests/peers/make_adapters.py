@@ -41,7 +41,7 @@ class Settings:
 
     def lora(self, **more):
         d = dict(
-            r=self.r.randint(1, 7),
+            r=self.r.randint(1, 7 if models.WIDTH == 48 else 2),
             lora_alpha=self.r.choice([3, 7, 16, 2.5]),
             target_modules=list(self.f["attention"]),
         )
@@ -69,9 +69,6 @@ LORA = {
         rank_pattern={s.f["attention"][0]: 6}, alpha_pattern={s.f["attention"][-1]: 20}
     ),
     "rank_pattern_regex": lambda s: s.all(rank_pattern={s.second: 2}, alpha_pattern={s.first: 30}),
-    "rank_pattern_order": lambda s: s.all(
-        rank_pattern={s.f["up"]: 3, s.second: 2}, alpha_pattern={"^" + s.second: 9.5, s.f["up"]: 4}
-    ),
     "rank_pattern_rslora": lambda s: s.all(use_rslora=True, rank_pattern={s.f["out"]: 5}),
     "target_regex": lambda s: s.lora(
         target_modules=rf".*{s.f['layers']}\.[01]\..*({'|'.join(s.f['attention'] + [s.f['up']])})"
@@ -82,7 +79,7 @@ LORA = {
     "exclude": lambda s: s.all(exclude_modules=[s.f["up"]]),
     "exclude_regex": lambda s: s.all(exclude_modules=s.first),
     "layers": lambda s: s.lora(layers_to_transform=[1], layers_pattern=s.f["layers"]),
-    "layers_number": lambda s: s.all(layers_to_transform=0, layers_pattern=[s.f["layers"]]),
+    "layers_number": lambda s: s.lora(layers_to_transform=0, layers_pattern=[s.f["layers"]]),
     "lora_embedding": lambda s: s.lora(target_modules=s.f["attention"] + [s.f["embedding"]]),
     "lora_head": lambda s: s.lora(target_modules=s.f["attention"] + [s.f["head"]]),
     "lora_embedding_head": lambda s: s.lora(
@@ -93,7 +90,7 @@ LORA = {
     "save_both": lambda s: s.lora(modules_to_save=[s.f["embedding"], s.f["head"]]),
     "save_norm": lambda s: s.lora(modules_to_save=[s.f["norm"]]),
     "save_linear": lambda s: s.lora(modules_to_save=[s.f["up"]]),
-    "tokens": lambda s: s.lora(trainable_token_indices=sorted(s.r.sample(range(3, 120), 3))),
+    "tokens": lambda s: s.lora(trainable_token_indices=sorted(s.r.sample(range(3, 60), 3))),
     "tokens_named": lambda s: s.lora(trainable_token_indices={s.f["embedding"]: [5, 9]}),
     "init_gaussian": lambda s: s.lora(init_lora_weights="gaussian"),
     "init_orthogonal": lambda s: s.lora(init_lora_weights="orthogonal", r=4),

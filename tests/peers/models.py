@@ -9,7 +9,14 @@ import bitsandbytes
 import torch
 import transformers as tf
 
-VOCABULARY = 131  # no multiple of anything
+VOCABULARY, WIDTH = 131, 48  # no multiple of anything
+
+
+def small():
+    """Models of a quarter of the size, for files that are kept."""
+    global VOCABULARY, WIDTH
+    VOCABULARY, WIDTH = 61, 24
+
 
 # what adapters are asked for: the module names of each family
 MODULES = {
@@ -71,16 +78,16 @@ def module_names(model):
 
 
 def _t5(r, v11):
-    heads, d_kv = r.choice([(4, 12), (5, 8), (3, 16)])
-    width = r.choice([heads * d_kv, heads * d_kv, 44])  # peft's prefixes ask for the first
+    heads, d_kv = r.choice([(4, 12), (5, 8), (3, 16)] if WIDTH == 48 else [(3, 8)])
+    width = r.choice([heads * d_kv, heads * d_kv, WIDTH - 4])  # peft's prefixes ask for the first
     return tf.T5Config(
         vocab_size=VOCABULARY,
         d_model=width,
         d_kv=d_kv,
         num_heads=heads,
-        d_ff=r.choice([72, 80]),
-        num_layers=r.choice([2, 3]),
-        num_decoder_layers=r.choice([2, 3]),
+        d_ff=r.choice([72, 80]) * WIDTH // 48,
+        num_layers=(r.choice([2, 3]) if WIDTH == 48 else 2),
+        num_decoder_layers=(r.choice([2, 3]) if WIDTH == 48 else 2),
         relative_attention_num_buckets=r.choice([8, 16]),
         relative_attention_max_distance=r.choice([20, 40]),
         feed_forward_proj="gated-gelu" if v11 else "relu",
@@ -99,9 +106,9 @@ def _decoder(r):
     return dict(
         vocab_size=VOCABULARY,
         max_position_embeddings=96,
-        hidden_size=48,
-        intermediate_size=r.choice([80, 88, 104]),
-        num_hidden_layers=r.choice([2, 3]),
+        hidden_size=WIDTH,
+        intermediate_size=r.choice([80, 88, 104]) * WIDTH // 48,
+        num_hidden_layers=(r.choice([2, 3]) if WIDTH == 48 else 2),
         rms_norm_eps=1e-6,
         bos_token_id=1,
         eos_token_id=2,
@@ -111,9 +118,9 @@ def _decoder(r):
 def _gpt2(r):
     return tf.GPT2Config(
         vocab_size=VOCABULARY,
-        n_embd=r.choice([42, 48]),
+        n_embd=r.choice([42, 48]) if WIDTH == 48 else 24,
         n_head=6,
-        n_layer=r.choice([2, 3]),
+        n_layer=(r.choice([2, 3]) if WIDTH == 48 else 2),
         n_positions=96,
         bos_token_id=1,
         eos_token_id=1,
@@ -123,30 +130,32 @@ def _gpt2(r):
 def _neox(r, parallel=True):
     return tf.GPTNeoXConfig(
         vocab_size=VOCABULARY,
-        hidden_size=48,
-        num_attention_heads=r.choice([3, 4]),
-        num_hidden_layers=r.choice([2, 3]),
-        intermediate_size=104,
+        hidden_size=WIDTH,
+        num_attention_heads=r.choice([3, 4]) if WIDTH == 48 else 3,
+        num_hidden_layers=(r.choice([2, 3]) if WIDTH == 48 else 2),
+        intermediate_size=104 * WIDTH // 48,
         max_position_embeddings=96,
         use_parallel_residual=parallel,
         hidden_act="gelu",
         tie_word_embeddings=False,
         bos_token_id=1,
         eos_token_id=1,
-        **_rope(r.choice([10000.0, 30000.0]), partial_rotary_factor=r.choice([0.25, 0.5])),
+        **_rope(
+            r.choice([10000.0, 30000.0]), partial_rotary_factor=r.choice([0.25, 0.5]) if WIDTH == 48 else 0.5
+        ),
     )
 
 
 def _llama(r, kv, **more):
     more = dict(dict(tie_word_embeddings=False), **_rope(r.choice([10000.0, 50000.0])), **_decoder(r)) | more
-    return tf.LlamaConfig(num_attention_heads=6, num_key_value_heads=kv, head_dim=8, **more)
+    return tf.LlamaConfig(num_attention_heads=6, num_key_value_heads=kv, head_dim=8 * WIDTH // 48, **more)
 
 
 def _mistral(r):
     return tf.MistralConfig(
         num_attention_heads=4,
         num_key_value_heads=2,
-        head_dim=r.choice([12, 20]),
+        head_dim=r.choice([12, 20]) * WIDTH // 48,
         sliding_window=None,
         tie_word_embeddings=False,
         **_rope(10000.0),
