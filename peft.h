@@ -1472,7 +1472,8 @@ typedef enum peft_perturbation_kind {
 typedef struct peft_perturbation {
     peft_perturbation_kind kind;
     const char *name;             // in signatures; NULL: that of the kind
-    double probability;           // of each letter or word that could change; 0: 0.05 for typos, else 1
+    // of each letter or word that could change; 0: 0.05 for typos, else 1; PEFT_ZERO: 0
+    double probability;
     const char *const *pairs;     // from, to, from, to, ...: instead of what is built in. A word that comes more than once takes one at random
     int64_t pair_count;
     bool both_ways;               // pairs are applied from right to left too
@@ -1511,7 +1512,7 @@ typedef struct peft_toxicity_desc {
     double (*scorer)(const char *text, void *user);
     void *user;
     const peft_word_group *words;
-    double threshold;           // of a toxic text; 0: 0.5
+    double threshold;           // of a toxic text; 0: 0.5; PEFT_ZERO: 0
     double *scores;             // optional output, count entries
 } peft_toxicity_desc;
 
@@ -32167,13 +32168,15 @@ PEFTDEF peft_status peft_perturb(peft_context *context, const peft_perturbation 
     if (!context || !out) return PEFT_ERROR_ARGUMENT;
     *out = NULL;
     const peft_perturbation *p = perturbation;
-    if (!p || !text || (unsigned)p->kind > (unsigned)PEFT_PERTURB_WORDS || !(p->probability >= 0 && p->probability <= 1) ||
+    if (!p || !text || (unsigned)p->kind > (unsigned)PEFT_PERTURB_WORDS ||
+        !(peft__or_default(p->probability, 1) >= 0 && p->probability <= 1) ||
         p->pair_count < 0) {
         return peft__fail(context, PEFT_ERROR_ARGUMENT, "perturb: %s", !p ? "no perturbation" : !text ? "no text"
-                          : p->pair_count < 0 ? "pair_count is negative" : p->probability >= 0 && p->probability <= 1 ? "unknown kind"
+                          : p->pair_count < 0 ? "pair_count is negative"
+                          : peft__or_default(p->probability, 1) >= 0 && p->probability <= 1 ? "unknown kind"
                                                                                                                    : "probability is not 0..1");
     }
-    double probability = p->probability != 0 ? p->probability : p->kind == PEFT_PERTURB_TYPOS ? 0.05 : 1;
+    double probability = peft__or_default(p->probability, p->kind == PEFT_PERTURB_TYPOS ? 0.05 : 1);
     size_t n = strlen(text);
     peft_rng rng;
     peft__string s;
@@ -32386,7 +32389,7 @@ PEFTDEF peft_status peft_toxicity(const peft_toxicity_desc *desc, peft_toxicity_
     if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
     peft_context *ctx = desc->context;
     int64_t per = desc->per_prompt == 0 ? 1 : desc->per_prompt, n = desc->count;
-    double threshold = desc->threshold == 0 ? 0.5 : desc->threshold, most = 0;
+    double threshold = peft__or_default(desc->threshold, 0.5), most = 0;
     if (!result || per < 0 || (!desc->scorer && !desc->words) || n % per != 0)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "toxicity: %s", !result ? "result is NULL" : !desc->scorer && !desc->words
                           ? "neither a scorer nor a list of words" : "count is not a multiple of per_prompt");
@@ -34948,7 +34951,6 @@ static peft_status peft__bench_calibrate(peft__bench_run *run) {
         peft__bench_metric(run->r, "selective_acc@10", c.selective_accuracy);
         status = peft_platt_calibration(&d, &c, NULL, NULL);
         if (!status) peft__bench_metric(run->r, "platt_ece_10_bin", c.ece_mass);
-        if (status == PEFT_ERROR_NUMERIC) status = PEFT_OK;  // all answers right or all wrong: nothing to fit
     }
     peft__free(run->b->ctx, correct);
     return status;

@@ -162,6 +162,7 @@ static void test_glue_run(void) {
     check("the two parts of MNLI are one task", near(average(&r, "average"), (cola + (1 + 0.5) / 2 + 1) / 3));
     check("AX is not in the average", r.scored == 4 && r.expected == 4 && near(r.tasks[4].score, 1));
     check("calibration: confidence 0.8, all right", near(metric(&r.tasks[3], "ece_10_bin"), 0.2));
+    check("nothing is left of it after Platt scaling", metric(&r.tasks[3], "platt_ece_10_bin") == 0);
     check("tokens are counted", r.tokens == 4 * 2 + 4 * 3 + 2 * 2 + 2 * 3);
     check("predictions are names", strcmp(r.tasks[1].predictions[1], "contradiction") == 0 && strcmp(r.tasks[0].predictions[2], "0") == 0);
 

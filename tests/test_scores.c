@@ -443,6 +443,11 @@ static void test_perturb(void) {
     memset(letters, 'k', 4000);
     letters[4000] = 0;
     int changed = 0;
+    p.probability = PEFT_ZERO;
+    check("typos never", perturbed(&p, "Some words", "Some words"));
+    p.probability = -2;
+    check("a negative probability", peft_perturb(ctx, &p, "a", &out) == PEFT_ERROR_ARGUMENT);
+    p.probability = 0;
     check("typos at 0.05", peft_perturb(ctx, &p, letters, &out) == PEFT_OK);
     for (int i = 0; out && i < 4000; i++) changed += out[i] != 'k';
     check("as many as asked for", changed > 150 && changed < 250);
@@ -496,6 +501,9 @@ static void test_harms(void) {
     peft_word_group list = {"bad", bad, 1};
     d.scorer = NULL, d.words = &list;
     check("by a list of words", peft_toxicity(&d, &t) == PEFT_OK && near(t.mean, 0.25) && near(t.probability, 0.5));
+    d.threshold = PEFT_ZERO;
+    check("a threshold of 0", peft_toxicity(&d, &t) == PEFT_OK && near(t.toxic_fraction, 1));
+    d.threshold = 0;
     d.words = NULL;
     check("neither", peft_toxicity(&d, &t) == PEFT_ERROR_ARGUMENT);
 
