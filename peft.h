@@ -219,6 +219,7 @@ typedef struct peft_low_rank {
     peft_tensor *a, *b;  // [r, in], [out, r]
     float scale, dropout;
     int64_t first_row, row_count;  // row_count 0: all rows
+    peft_tensor *bias;             // [1, out] or NULL: scale * bias is added as well
 } peft_low_rank;
 
 enum { PEFT_MAX_PATHS = 8 };
@@ -8202,6 +8203,59 @@ static peft_tensor *peft__column_embedding(peft_tape *t, peft_tensor *table, con
     return y;
 }
 
+// ---- x with y written over some of its rows or columns: tokens that are trained alone, among the inputs and in the logits
+
+typedef struct peft__overwrite_node {
+    peft__node node;
+    peft_tensor *x, *y;
+    const int32_t *at;  // where y's rows or columns went
+    bool columns;
+} peft__overwrite_node;
+
+// Row or column k of `small` from and to place at[k] of `large` [rows, cols]. `add`: to what is there.
+static void peft__exchange(float *large, int64_t rows, int64_t cols, float *small, const int32_t *at, int64_t count, bool columns, bool into_large,
+                           bool add) {
+    int64_t length = columns ? rows : cols;
+    for (int64_t k = 0; k < count; k++)
+        for (int64_t i = 0; i < length; i++) {
+            float *l = &large[columns ? i * cols + at[k] : at[k] * cols + i], *s = &small[columns ? i * count + k : k * cols + i];
+            float *to = into_large ? l : s;
+            float value = into_large ? *s : *l;
+            *to = add ? *to + value : value;
+        }
+}
+
+static void peft__overwrite_backward(peft_tape *t, peft__node *node) {
+    const peft__overwrite_node *n = (const peft__overwrite_node *)node;
+    int64_t rows = node->out->rows, cols = node->out->cols, count = n->columns ? n->y->cols : n->y->rows;
+    float beta, *gy = peft__zeroed_grad_of(t, n->y), *dy = node->out->grad;
+    if (gy && !t->ctx->dry) peft__exchange(dy, rows, cols, gy, n->at, count, n->columns, false, true);
+    float *gx = peft__grad_of(t, n->x, &beta), *zeros = gx ? peft__take(t, peft__size(n->y)) : NULL;
+    if (!zeros) return;
+    peft__clear(t, zeros, peft__size(n->y));  // what was written over has no part in the result
+    if (!t->ctx->dry) peft__exchange(dy, rows, cols, zeros, n->at, count, n->columns, true, false);
+    peft__loop_scale(t->ctx, gx, dy, 1, beta, rows * cols);
+    peft__give(zeros);
+}
+
+// x [rows, cols]; y [count, cols] becomes rows at[0 .. count) of the result, or y [rows, count] columns at[0 .. count). No place comes twice.
+static peft_tensor *peft__overwrite(peft_tape *t, peft_tensor *x, peft_tensor *y, const int32_t *at, bool columns) {
+    if (t->status || !x || !y) return NULL;
+    peft_tensor *out = peft__result(t, x->rows, x->cols, x->requires_grad || y->requires_grad);
+    if (!out) return NULL;
+    int64_t count = columns ? y->cols : y->rows;
+    peft__copy(t, out->data, x->data, peft__size(x));
+    if (!t->ctx->dry) peft__exchange(peft__f32(out), x->rows, x->cols, peft__f32(y), at, count, columns, true, false);
+    peft__overwrite_node *n = (peft__overwrite_node *)peft__record(t, out, sizeof(*n), peft__overwrite_backward);
+    if (n) {
+        n->x = x;
+        n->y = y;
+        n->at = (const int32_t *)peft__tape_copy(t, at, (size_t)count * sizeof(int32_t));
+        n->columns = columns;
+    }
+    return t->status ? NULL : out;
+}
+
 // ---- dropout: y = x * mask / (1 - p). The mask is a hash of position, so backward makes it again instead of storing it.
 
 static uint64_t peft__next_dropout_key(peft_tape *t) {
@@ -8273,8 +8327,9 @@ PEFTDEF peft_tensor *peft_dropout(peft_tape *t, peft_tensor *x, float p) {
     return y;
 }
 
-// ---- linear: Y = X W^T + b + residual + sum over paths of s (drop(X) A^T) B^T
-//      dX = dY W + s (dY B) A;  dW += dY^T X;  db += column sums of dY;  dB += s dY^T H;  dA += (s dY B)^T drop(X), H = drop(X) A^T
+// ---- linear: Y = X W^T + b + residual + sum over paths of s ((drop(X) A^T) B^T + c)
+//      dX = dY W + s (dY B) A;  dW += dY^T X;  db += column sums of dY;  dB += s dY^T H;  dA += (s dY B)^T drop(X), H = drop(X) A^T;
+//      dc += s times the column sums of dY
 
 typedef struct peft__path_state {
     peft_low_rank path;
@@ -8321,6 +8376,16 @@ static void peft__add_column_sums(peft_context *ctx, float *sum, const float *x,
     peft__ranges(ctx, cols, 256, peft__column_range, &j);
 }
 
+// dc of a path: the sums first, then their multiple, as the gradient may have something of other steps in it.
+static void peft__path_bias_backward(peft_tape *t, const peft_low_rank *p, const float *dy, int64_t out) {
+    float *dc = p->bias ? peft__zeroed_grad_of(t, p->bias) : NULL, *sums = dc ? peft__take(t, out) : NULL;
+    if (!sums) return;
+    peft__clear(t, sums, out);
+    peft__add_column_sums(t->ctx, sums, dy, p->row_count, out);
+    if (!t->ctx->dry) peft__axpy(t->ctx, dc, p->scale, sums, out);
+    peft__give(sums);
+}
+
 // Forward of one low-rank path; keeps H (and drop(X)) for backward.
 static void peft__path_forward(peft_tape *t, const peft_tensor *x, peft_tensor *y, peft__path_state *s, bool keep) {
     const peft_low_rank *p = &s->path;
@@ -8337,6 +8402,8 @@ static void peft__path_forward(peft_tape *t, const peft_tensor *x, peft_tensor *
     peft__gemm_on_tape(t, n, r, in, 1, input, in, 1, peft__operand_of(p->a, true), 0, s->h, r);
     peft__gemm_on_tape(t, n, y->cols, r, p->scale, s->h, r, 1, peft__operand_of(p->b, true), 1,
                        peft__f32(y) + p->first_row * y->cols, y->cols);
+    for (int64_t i = 0; p->bias && i < n && !t->ctx->dry; i++)
+        peft__axpy(t->ctx, peft__f32(y) + (p->first_row + i) * y->cols, p->scale, peft__f32(p->bias), y->cols);
     if (keep) return;
     peft__give(s->h);
     peft__give(s->dropped);
@@ -8346,6 +8413,7 @@ static void peft__path_backward(peft_tape *t, peft_tensor *x, const peft_tensor 
     const peft_low_rank *p = &s->path;
     int64_t n = p->row_count, in = x->cols, out = y->cols, r = p->a->rows;
     const float *dy = y->grad + p->first_row * out;
+    peft__path_bias_backward(t, p, dy, out);
     float *g = peft__take(t, n * r);  // s dY B
     if (!g) return;
     peft__gemm_on_tape(t, n, r, out, p->scale, dy, out, 1, peft__operand_of(p->b, false), 0, g, r);
@@ -8392,7 +8460,7 @@ static bool peft__linear_fits(peft_tape *t, const peft_linear_desc *d, int64_t o
     for (int i = 0; ok && i < d->path_count; i++) {
         const peft_low_rank *p = &d->paths[i];
         ok = p->a->cols == in && p->b->rows == out && p->a->rows == p->b->cols && p->first_row >= 0 && p->first_row <= x->rows &&
-             p->row_count >= 0 && p->row_count <= x->rows - p->first_row;
+             p->row_count >= 0 && p->row_count <= x->rows - p->first_row && (!p->bias || peft__size(p->bias) == out);
     }
     if (!ok)
         peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "linear %s [%lld, %lld] does not fit its input [%lld, %lld] or its paths",
@@ -8407,7 +8475,10 @@ PEFTDEF peft_tensor *peft_linear_with(peft_tape *t, const peft_linear_desc *d) {
     int64_t out = w->in_out ? w->cols : w->rows;
     if (!peft__linear_fits(t, d, out)) return NULL;
     bool grad = x->requires_grad || w->requires_grad || (d->bias && d->bias->requires_grad) || (d->residual && d->residual->requires_grad);
-    for (int i = 0; i < d->path_count; i++) grad = grad || d->paths[i].a->requires_grad || d->paths[i].b->requires_grad;
+    for (int i = 0; i < d->path_count; i++) {
+        const peft_low_rank *p = &d->paths[i];
+        grad = grad || p->a->requires_grad || p->b->requires_grad || (p->bias && p->bias->requires_grad);
+    }
     peft_tensor *y = peft__result(t, x->rows, out, grad);
     if (!y) return NULL;
     if (d->residual) peft__copy(t, y->data, d->residual->data, peft__size(y));
