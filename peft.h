@@ -625,7 +625,9 @@ PEFTDEF const peft_method_info *peft_method_named(const char *name);  // NULL: n
 // files have as many rows for a decoder that it does not give them to; before the decoder's; or each half before its own.
 typedef enum peft_prompt_place { PEFT_PROMPT_ENCODER = 0, PEFT_PROMPT_DECODER, PEFT_PROMPT_BOTH } peft_prompt_place;
 
-// Texts are copied. Lists of names are comma-separated and match as in HF peft: the whole module path or its end behind a dot.
+// Texts are copied. Lists of names are comma-separated and match as in HF peft: the whole module path or its
+// end behind a dot. "re:" and a Python regular expression stands for the names that match it from end to end.
+// In expressions of a list a comma is written "\,".
 typedef struct peft_adapter_desc {
     peft_model *model;
     peft_method method;
@@ -634,13 +636,24 @@ typedef struct peft_adapter_desc {
     float dropout;               // of the low-rank paths' input
     bool use_rslora;             // scale alpha / sqrt(r) instead of alpha / r
     bool pissa;                  // LoRA: A and B begin as the weight's r largest singular directions (Meng et al. 2024), see below
-    const char *target_modules;  // names, or "all-linear"; default: the architecture's (T5: "q,v"). LoRA: embeddings, too, when named
-                                 // ("shared", "wte"). PEFT_SELECTED: names of parameters, of modules, of branches ("decoder.block.3"), or "*"
+    // names, or "all-linear"; default: the architecture's (T5: "q,v"). LoRA: embeddings, too, when named
+    // ("wte", T5: "embed_tokens"), and heads, tied or not. PEFT_SELECTED: names of parameters, of modules, of
+    // branches ("decoder.block.3"), or "*"
+    const char *target_modules;
+    const char *target_parameters;    // LoRA: parameters by name ("up_proj.weight"), beside target_modules
+    const char *exclude_modules;      // LoRA, DoRA, IA3: names that are no targets
     const char *feedforward_modules;  // IA3: those of target_modules whose input is scaled
-    const char *bias;            // LoRA: "none" (default), "all", "lora_only"
-    const char *modules_to_save; // LoRA: modules that are trained whole
+    const char *bias;                 // LoRA: "none" (default), "all", "lora_only"
+    bool lora_bias;                   // LoRA: B has a bias
+    // LoRA, DoRA, IA3: modules that are trained whole; as in HF peft every path that ends so, at a dot or not
+    const char *modules_to_save;
     const char *layers_to_transform;  // "0,2,5": only these blocks; default: all
-    const char *rank_pattern, *alpha_pattern;  // "name=number,...": other than r and alpha for modules of these names
+    const char *layers_pattern;       // before a block's number: "layers"; default: a path's first number
+    const char *rank_pattern, *alpha_pattern;  // "expression=number,...": other r and alpha for these modules
+    // LoRA, DoRA, IA3: "3,77": these rows of the embedding are trained, of a tied head as well;
+    // "embed_tokens:3,77;lm_head:5": of these modules
+    const char *trainable_token_indices;
+    const char *base_model_name_or_path;  // for adapter_config.json; default: what the model was loaded from
     int64_t num_virtual_tokens;  // soft prompts: default 20
     peft_prompt_place prompt_place;
     bool random_init;            // prompt tuning: normal noise instead of sampled vocabulary rows
@@ -8203,7 +8216,8 @@ static peft_tensor *peft__column_embedding(peft_tape *t, peft_tensor *table, con
     return y;
 }
 
-// ---- x with y written over some of its rows or columns: tokens that are trained alone, among the inputs and in the logits
+// ---- x with y written over some of its rows or columns: tokens that are trained alone, among the inputs and
+// in the logits
 
 typedef struct peft__overwrite_node {
     peft__node node;
@@ -8213,12 +8227,13 @@ typedef struct peft__overwrite_node {
 } peft__overwrite_node;
 
 // Row or column k of `small` from and to place at[k] of `large` [rows, cols]. `add`: to what is there.
-static void peft__exchange(float *large, int64_t rows, int64_t cols, float *small, const int32_t *at, int64_t count, bool columns, bool into_large,
-                           bool add) {
+static void peft__exchange(float *large, int64_t rows, int64_t cols, float *small, const int32_t *at,
+                           int64_t count, bool columns, bool into_large, bool add) {
     int64_t length = columns ? rows : cols;
     for (int64_t k = 0; k < count; k++)
         for (int64_t i = 0; i < length; i++) {
-            float *l = &large[columns ? i * cols + at[k] : at[k] * cols + i], *s = &small[columns ? i * count + k : k * cols + i];
+            float *l = &large[columns ? i * cols + at[k] : at[k] * cols + i],
+                  *s = &small[columns ? i * count + k : k * cols + i];
             float *to = into_large ? l : s;
             float value = into_large ? *s : *l;
             *to = add ? *to + value : value;
@@ -8238,15 +8253,19 @@ static void peft__overwrite_backward(peft_tape *t, peft__node *node) {
     peft__give(zeros);
 }
 
-// x [rows, cols]; y [count, cols] becomes rows at[0 .. count) of the result, or y [rows, count] columns at[0 .. count). No place comes twice.
-static peft_tensor *peft__overwrite(peft_tape *t, peft_tensor *x, peft_tensor *y, const int32_t *at, bool columns) {
+// x [rows, cols]; y [count, cols] becomes rows at[0 .. count) of the result, or y [rows, count] columns at[0
+// .. count). No place comes twice.
+static peft_tensor *peft__overwrite(peft_tape *t, peft_tensor *x, peft_tensor *y, const int32_t *at,
+                                    bool columns) {
     if (t->status || !x || !y) return NULL;
     peft_tensor *out = peft__result(t, x->rows, x->cols, x->requires_grad || y->requires_grad);
     if (!out) return NULL;
     int64_t count = columns ? y->cols : y->rows;
     peft__copy(t, out->data, x->data, peft__size(x));
-    if (!t->ctx->dry) peft__exchange(peft__f32(out), x->rows, x->cols, peft__f32(y), at, count, columns, true, false);
-    peft__overwrite_node *n = (peft__overwrite_node *)peft__record(t, out, sizeof(*n), peft__overwrite_backward);
+    if (!t->ctx->dry)
+        peft__exchange(peft__f32(out), x->rows, x->cols, peft__f32(y), at, count, columns, true, false);
+    peft__overwrite_node *n =
+        (peft__overwrite_node *)peft__record(t, out, sizeof(*n), peft__overwrite_backward);
     if (n) {
         n->x = x;
         n->y = y;
@@ -8328,8 +8347,8 @@ PEFTDEF peft_tensor *peft_dropout(peft_tape *t, peft_tensor *x, float p) {
 }
 
 // ---- linear: Y = X W^T + b + residual + sum over paths of s ((drop(X) A^T) B^T + c)
-//      dX = dY W + s (dY B) A;  dW += dY^T X;  db += column sums of dY;  dB += s dY^T H;  dA += (s dY B)^T drop(X), H = drop(X) A^T;
-//      dc += s times the column sums of dY
+//      dX = dY W + s (dY B) A;  dW += dY^T X;  db += column sums of dY;  dB += s dY^T H;  H = drop(X) A^T;
+//      dA += (s dY B)^T drop(X);  dc += s times the column sums of dY
 
 typedef struct peft__path_state {
     peft_low_rank path;
@@ -8403,7 +8422,8 @@ static void peft__path_forward(peft_tape *t, const peft_tensor *x, peft_tensor *
     peft__gemm_on_tape(t, n, y->cols, r, p->scale, s->h, r, 1, peft__operand_of(p->b, true), 1,
                        peft__f32(y) + p->first_row * y->cols, y->cols);
     for (int64_t i = 0; p->bias && i < n && !t->ctx->dry; i++)
-        peft__axpy(t->ctx, peft__f32(y) + (p->first_row + i) * y->cols, p->scale, peft__f32(p->bias), y->cols);
+        peft__axpy(t->ctx, peft__f32(y) + (p->first_row + i) * y->cols, p->scale, peft__f32(p->bias),
+                   y->cols);
     if (keep) return;
     peft__give(s->h);
     peft__give(s->dropped);
@@ -8459,8 +8479,9 @@ static bool peft__linear_fits(peft_tape *t, const peft_linear_desc *d, int64_t o
     if (d->residual) ok = ok && d->residual->rows == x->rows && d->residual->cols == out;
     for (int i = 0; ok && i < d->path_count; i++) {
         const peft_low_rank *p = &d->paths[i];
-        ok = p->a->cols == in && p->b->rows == out && p->a->rows == p->b->cols && p->first_row >= 0 && p->first_row <= x->rows &&
-             p->row_count >= 0 && p->row_count <= x->rows - p->first_row && (!p->bias || peft__size(p->bias) == out);
+        ok = p->a->cols == in && p->b->rows == out && p->a->rows == p->b->cols && p->first_row >= 0 &&
+             p->first_row <= x->rows && p->row_count >= 0 && p->row_count <= x->rows - p->first_row &&
+             (!p->bias || peft__size(p->bias) == out);
     }
     if (!ok)
         peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "linear %s [%lld, %lld] does not fit its input [%lld, %lld] or its paths",
@@ -16205,16 +16226,61 @@ PEFTDEF peft_status peft_model_save(peft_model *m, const char *folder, peft_dtyp
 
 // ---- what adapters do in a pass
 
-// What an adapter has at one of the model's tensors. Slots that its method does not use stay NULL.
+// An adapter has a site for each of the model's tensors and, behind those, one for each of HF's modules that
+// read the embedding's tensor under a name of their own: the inputs of T5's two halves, and a tied head. What
+// stands at the embedding itself holds for decoder-only models' input; T5's module `shared` is asked by
+// nothing, and a tied head has its own module.
+enum { PEFT__USE_ENCODER = 0, PEFT__USE_DECODER, PEFT__USE_HEAD, PEFT__USES };
+
+static int64_t peft__site_count(const peft_model *m) {
+    return m->tensor_count + PEFT__USES;
+}
+
+// The tensor that a site's module reads; NULL: this model has no such module.
+static peft_tensor *peft__site_tensor(const peft_model *m, int64_t site) {
+    if (site < m->tensor_count) return &m->tensors[site];
+    bool there = site - m->tensor_count == PEFT__USE_HEAD ? m->head == m->shared : m->config.encoder_decoder;
+    return there ? m->shared : NULL;
+}
+
+// The path of a site's module in HF's model, and its size: a tensor's name without its last part.
+static const char *peft__site_path(const peft_model *m, int64_t site, size_t *size) {
+    static const char *const inputs[] = {"encoder.embed_tokens", "decoder.embed_tokens"};
+    const int64_t use = site - m->tensor_count;
+    const char *path = use < 0                 ? m->tensors[site].name
+                       : use == PEFT__USE_HEAD ? m->family->head
+                                               : inputs[use];
+    const char *dot = use < 0 ? strrchr(path, '.') : NULL;
+    *size = dot ? (size_t)(dot - path) : strlen(path);
+    return path;
+}
+
+static int64_t peft__head_site(const peft_model *m) {
+    return m->head == m->shared ? m->tensor_count + PEFT__USE_HEAD : m->head - m->tensors;
+}
+
+static int64_t peft__input_site(const peft_model *m, bool encoder) {
+    return !m->config.encoder_decoder ? m->shared - m->tensors
+                                      : m->tensor_count + (encoder ? PEFT__USE_ENCODER : PEFT__USE_DECODER);
+}
+
+// What an adapter has at one of its sites. Slots that its method does not use stay NULL.
 typedef struct peft__site {
     bool used;                  // it has something of what follows
     peft_tensor *a, *b;         // LoRA: [r, in], [out, r]
+    peft_tensor *path_bias;  // lora_bias: [1, out]
+    // of target_parameters, which HF takes as they are stored: beside a weight [in, out] its A and B are B^T and A^T
+    bool turned;
     peft_tensor *embedding_a, *embedding_b;  // LoRA beside an embedding: [r, entries], [width, r]
+    peft_tensor *rows;  // tokens that are trained alone: [count, width] instead of the entries row_ids
+    const int32_t *row_ids;
     peft_tensor *a0, *b0;       // PiSSA: what they began with, subtracted
     peft_tensor *magnitude;     // DoRA: [1, out]
     peft_tensor *scale;         // IA3: [1, in] of the input or [1, out] of the output
     bool scales_input;
+    float alpha;  // LoRA: of this module
     peft_tensor *replacement;   // selective methods, modules_to_save, biases: used instead of the model's tensor
+    bool everywhere;  // by all modules that share the tensor
     peft_tensor *down, *down_bias, *up, *up_bias;  // bottleneck behind the module
 } peft__site;
 
@@ -16241,20 +16307,22 @@ struct peft_adapter {
     peft_tensor *tensors;    // what is trained, in the model's order
     int64_t count, capacity;
     bool failed;             // memory ran out where one was to be added
-    peft__site *sites;       // [model's tensors]
+    peft__site *sites;  // [peft__site_count]
     peft_tensor *prompt;     // rows of virtual tokens, or what an encoder makes them from
     peft_tensor *encoder[6]; // weight and bias of up to three layers of a prompt encoder; NULL: none
     peft_tensor *lstm;       // before them: per layer and direction weights of the input, of the state, their biases; in `tensors`
     int64_t prompt_layers;   // of a prefix
     int64_t prompt_parts;    // of num_virtual_tokens rows each: T5's encoder and decoder, HF peft's num_transformer_submodules
-    peft_tensor *initial;    // PiSSA's beginnings, frozen
+    peft_tensor
+        *initial;  // not trained: PiSSA's beginnings, and what a file has instead of the base's tensors
     int64_t initial_count;
+    bool starts;  // some of those are beginnings
     peft__backup *backups;
     int64_t backup_count;
 };
 
-static const peft__site *peft__adapter_site(const peft_adapter *a, int64_t tensor) {
-    return a->sites[tensor].used ? &a->sites[tensor] : NULL;
+static const peft__site *peft__adapter_site(const peft_adapter *a, int64_t site) {
+    return a->sites[site].used ? &a->sites[site] : NULL;
 }
 
 static peft__prompting peft__adapter_prompting(const peft_adapter *a) {
@@ -16309,13 +16377,19 @@ static bool peft__active_rows(const peft__pass *p, const peft_active_adapter *a,
     return true;
 }
 
-// The tensor itself, or what the last active adapter puts in its place.
-static peft_tensor *peft__use(const peft__pass *p, peft_tensor *t) {
+// A module's tensor itself, or what the last active adapter puts in its place.
+static peft_tensor *peft__use_at(const peft__pass *p, peft_tensor *t, int64_t site) {
     for (int i = p->adapter_count - 1; i >= 0 && t; i--) {
-        const peft__site *s = peft__adapter_site(p->adapters[i].adapter, t - p->model->tensors);
-        if (s && s->replacement) return s->replacement;
+        const peft__site *own = peft__adapter_site(p->adapters[i].adapter, site);
+        const peft__site *shared = peft__adapter_site(p->adapters[i].adapter, t - p->model->tensors);
+        if (own && own->replacement) return own->replacement;
+        if (shared && shared->replacement && shared->everywhere) return shared->replacement;
     }
     return t;
+}
+
+static peft_tensor *peft__use(const peft__pass *p, peft_tensor *t) {
+    return t ? peft__use_at(p, t, t - p->model->tensors) : NULL;
 }
 
 static peft_tensor *peft__bias_of(const peft__pass *p, const peft_tensor *weight) {
@@ -16346,27 +16420,29 @@ typedef struct peft__at_work {
 } peft__at_work;
 
 // Fills `work`, which has room for every active adapter. Returns whether something stands between the product and the residual.
-static bool peft__gather_work(const peft__pass *p, const int64_t *offsets, const peft_tensor *weight, peft__at_work *work) {
+static bool peft__gather_work(const peft__pass *p, const int64_t *offsets, int64_t site,
+                              peft__at_work *work) {
     bool late = p->model->dropout > 0;
     for (int i = 0; i < p->adapter_count; i++) {
         const peft_active_adapter *a = &p->adapters[i];
         peft__at_work *w = &work[i];
         w->adapter = a->adapter;
-        w->site = peft__adapter_site(a->adapter, weight - p->model->tensors);
-        if (w->site && w->site->embedding_a) w->site = NULL;  // of the embedding, which may be the output layer, too
+        w->site = peft__adapter_site(a->adapter, site);
         if (w->site && !peft__active_rows(p, a, offsets, &w->first, &w->count)) w->site = NULL;
         const peft__site *s = w->site;
         if (!s) continue;
         w->scale = s->a ? peft__adapter_scale(a->adapter, s) * (a->scale == 0 ? 1 : a->scale) : 0;
-        late = late || s->magnitude || (s->scale && !s->scales_input) || s->down;
+        late = late || s->magnitude || (s->scale && !s->scales_input) || s->down || s->rows;
     }
     return late;
 }
 
-static void peft__add_path(peft_linear_desc *d, peft_low_rank *paths, const peft__at_work *w, peft_tensor *a, peft_tensor *b, float scale) {
+static void peft__add_path(peft_linear_desc *d, peft_low_rank *paths, const peft__at_work *w, peft_tensor *a,
+                           peft_tensor *b, peft_tensor *bias, float scale) {
     peft_low_rank *path = &paths[d->path_count++];
     path->a = a;
     path->b = b;
+    path->bias = bias;
     path->scale = scale;
     path->dropout = w->adapter->d.dropout;
     path->first_row = w->first;
@@ -16374,20 +16450,21 @@ static void peft__add_path(peft_linear_desc *d, peft_low_rank *paths, const peft
 }
 
 // A linear module with its adapters; `residual` NULL or what to add to. `offsets`: whose rows x has.
-static peft_tensor *peft__module_on(const peft__pass *p, const int64_t *offsets, peft_tensor *x, peft_tensor *weight, peft_tensor *residual) {
+static peft_tensor *peft__module_at(const peft__pass *p, const int64_t *offsets, peft_tensor *x,
+                                    peft_tensor *weight, int64_t site, peft_tensor *residual) {
     peft_low_rank paths[PEFT_MAX_PATHS];
     peft__at_work work[PEFT_MAX_PATHS];
-    bool late = peft__gather_work(p, offsets, weight, work), dora = false;
+    bool late = peft__gather_work(p, offsets, site, work), dora = false;
     peft_linear_desc d;
     memset(&d, 0, sizeof(d));
-    d.weight = peft__use(p, weight);
+    d.weight = peft__use_at(p, weight, site);
     d.bias = peft__bias_of(p, weight);
     d.paths = paths;
     for (int i = 0; i < p->adapter_count; i++) {
         const peft__site *s = work[i].site;
         if (!s) continue;
-        if (s->a) peft__add_path(&d, paths, &work[i], s->a, s->b, work[i].scale);
-        if (s->a0) peft__add_path(&d, paths, &work[i], s->a0, s->b0, -work[i].scale);
+        if (s->a) peft__add_path(&d, paths, &work[i], s->a, s->b, s->path_bias, work[i].scale);
+        if (s->a0) peft__add_path(&d, paths, &work[i], s->a0, s->b0, NULL, -work[i].scale);
         if (s->scale && s->scales_input) x = peft_multiply(p->tape, x, s->scale, work[i].first, work[i].count);
         dora = dora || s->magnitude;
     }
@@ -16407,25 +16484,63 @@ static peft_tensor *peft__module_on(const peft__pass *p, const int64_t *offsets,
         const peft__site *s = work[i].site;
         if (s && s->scale && !s->scales_input) y = peft_multiply(p->tape, y, s->scale, work[i].first, work[i].count);
         if (s && s->down) y = peft__bottleneck(p, work[i].adapter, s, y, work[i].first, work[i].count);
+        if (s && s->rows)
+            y = peft__overwrite(p->tape, y, peft_linear(p->tape, x, s->rows, NULL), s->row_ids, true);
     }
     return residual ? peft_add(p->tape, residual, peft_dropout(p->tape, y, p->model->dropout)) : y;
+}
+
+static peft_tensor *peft__module_on(const peft__pass *p, const int64_t *offsets, peft_tensor *x,
+                                    peft_tensor *weight, peft_tensor *residual) {
+    return peft__module_at(p, offsets, x, weight, weight - p->model->tensors, residual);
 }
 
 static peft_tensor *peft__module(const peft__pass *p, peft_tensor *x, peft_tensor *weight, peft_tensor *residual) {
     return peft__module_on(p, p->offsets, x, weight, residual);
 }
 
-// Entries of an embedding with its adapters: E[id] + s B A[:, id]. `offsets`: whose rows the ids are.
-static peft_tensor *peft__embedded(const peft__pass *p, const int64_t *offsets, peft_tensor *table, const int32_t *ids, int64_t count) {
-    peft_tensor *x = peft_embedding(p->tape, peft__use(p, table), ids, count);
+static peft_tensor *peft__head_logits(const peft__pass *p, const int64_t *offsets, peft_tensor *hidden) {
+    return peft__module_at(p, offsets, hidden, p->model->head, peft__head_site(p->model), NULL);
+}
+
+// x with the trained rows of those ids that have some.
+static peft_tensor *peft__trained_rows(const peft__pass *p, const peft__site *s, peft_tensor *x,
+                                       const int32_t *ids) {
+    int64_t room = x ? x->rows : 0, count = 0;
+    int32_t *which = (int32_t *)peft__arena_alloc(&p->tape->arena, (size_t)(2 * room + 1) * sizeof(int32_t)),
+            *at = which + room;
+    if (!which) peft__tape_fail(p->tape, PEFT_ERROR_MEMORY);
+    for (int64_t i = 0; which && i < room; i++)
+        for (int64_t k = 0; k < s->rows->rows; k++)
+            if (s->row_ids[k] == ids[i]) {
+                which[count] = (int32_t)k;
+                at[count++] = (int32_t)i;
+                break;
+            }
+    return count ? peft__overwrite(p->tape, x, peft_embedding(p->tape, s->rows, which, count), at, false) : x;
+}
+
+// Entries of an embedding with its adapters: E[id] + s B A[:, id], with DoRA times its direction. `offsets`:
+// whose rows the ids are.
+static peft_tensor *peft__embedded(const peft__pass *p, const int64_t *offsets, peft_tensor *table,
+                                   int64_t site, const int32_t *ids, int64_t count) {
+    peft_tensor *weight = peft__use_at(p, table, site), *x = peft_embedding(p->tape, weight, ids, count);
     for (int i = 0; i < p->adapter_count && x; i++) {
         const peft_active_adapter *active = &p->adapters[i];
-        const peft__site *s = peft__adapter_site(active->adapter, table - p->model->tensors);
+        const peft__site *s = peft__adapter_site(active->adapter, site);
         int64_t first, rows;
-        if (!s || !s->embedding_a || !peft__active_rows(p, active, offsets, &first, &rows)) continue;
+        if (s && s->rows) x = peft__trained_rows(p, s, x, ids);
+        if (!x || !s || !s->embedding_a || !peft__active_rows(p, active, offsets, &first, &rows)) continue;
         peft_tensor *y = peft_linear(p->tape, peft__column_embedding(p->tape, s->embedding_a, ids, count), s->embedding_b, NULL);
         float scale = peft__adapter_scale(active->adapter, s) * (active->scale == 0 ? 1 : active->scale);
         x = peft_add(p->tape, x, peft__only_rows(p->tape, peft_scale(p->tape, y, scale), first, rows));
+        if (!s->magnitude) continue;
+        peft_tensor turned = *weight;  // [entries, width] is a weight [in, out] of one-hot rows
+        turned.in_out = true;
+        x = peft_multiply(
+            p->tape, x,
+            peft__dora_direction(p->tape, &turned, s->embedding_a, s->embedding_b, scale, s->magnitude),
+            first, rows);
     }
     return x;
 }
@@ -16596,7 +16711,7 @@ static peft_tensor *peft__run_block(const peft__pass *p, bool encoder, int64_t l
 
 static peft_tensor *peft__token_inputs(const peft__pass *p, const int32_t *ids, int64_t count) {
     const peft_model *m = p->model;
-    peft_tensor *x = peft__embedded(p, p->offsets, m->shared, ids, count);
+    peft_tensor *x = peft__embedded(p, p->offsets, m->shared, peft__input_site(m, false), ids, count);
     return m->config.encoder_decoder ? peft_dropout(p->tape, x, m->dropout) : x;
 }
 
@@ -16608,7 +16723,10 @@ static peft_tensor *peft__add_positions(const peft__pass *p, peft_tensor *x) {
             peft__tape_fail(p->tape, peft__fail(m->ctx, PEFT_ERROR_ARGUMENT, "a sequence has more tokens than the model's context of %lld", (long long)m->config.max_positions));
             return NULL;
         }
-    if (m->positions) x = peft_add(p->tape, x, peft__embedded(p, p->offsets, m->positions, p->positions, x->rows));
+    if (m->positions)
+        x = peft_add(
+            p->tape, x,
+            peft__embedded(p, p->offsets, m->positions, m->positions - m->tensors, p->positions, x->rows));
     return peft_dropout(p->tape, x, m->dropout);
 }
 
@@ -16666,12 +16784,16 @@ static peft_status peft__pass_check(const peft__pass *p) {
         const peft_active_adapter *a = &p->adapters[i];
         if (!a->adapter) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter %d is NULL", i);
         if (a->adapter->model != p->model) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter %d was made for another model", i);
+        if (a->adapter->backup_count)
+            return peft__fail(
+                ctx, PEFT_ERROR_ARGUMENT,
+                "adapter %d is merged: the base has it already; pass the base alone, or unmerge", i);
         if (a->first_sequence < 0 || a->sequence_count < 0 || a->first_sequence + a->sequence_count > p->sequences)
             return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter %d is for sequences %lld to %lld of %lld", i, (long long)a->first_sequence,
                               (long long)(a->first_sequence + a->sequence_count), (long long)p->sequences);
         bool prompting = peft__adapter_prompting(a->adapter).tokens > 0;
         prompts += prompting;
-        paths += a->adapter->initial_count ? 2 : 1;  // PiSSA takes away what it began with
+        paths += a->adapter->starts ? 2 : 1;  // PiSSA takes away what it began with
         if (a->sequence_count && (prompting || peft__adapter_replaces(a->adapter)))
             return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "adapter %d is for some sequences of a batch, but its %s hold for all", i,
                               prompting ? "virtual tokens" : "weights");
@@ -16707,7 +16829,9 @@ static void peft__begin_prefix(peft__pass *p) {
 // The encoder's last states, virtual tokens included; p->source_offsets becomes what its rows are.
 static peft_tensor *peft__run_encoder(peft__pass *p, const int32_t *source) {
     const peft_model *m = p->model;
-    peft_tensor *x = peft__embedded(p, p->source_offsets, m->shared, source, p->source_offsets[p->sequences]);
+    int64_t tokens = p->source_offsets[p->sequences];
+    peft_tensor *x =
+        peft__embedded(p, p->source_offsets, m->shared, peft__input_site(m, true), source, tokens);
     x = peft__with_prompt(p, false, peft_dropout(p->tape, x, m->dropout), &p->source_offsets);
     for (int64_t i = 0; i < m->config.layers && x && p->source_offsets; i++) x = peft__run_block(p, true, i, x, NULL);
     return x && p->source_offsets ? peft_dropout(p->tape, peft__norm_of(p, x, m->encoder_norm), m->dropout) : NULL;
@@ -16765,20 +16889,19 @@ PEFTDEF peft_tensor *peft_model_logits(peft_model *m, peft_tape *tape, peft_tens
     peft__pass p;
     peft__pass_begin(&p, m, tape, adapters, adapter_count);
     for (int i = 0; i < adapter_count && hidden; i++) {
-        const peft__site *s = peft__adapter_site(adapters[i].adapter, m->head - m->tensors);
-        if (s && !s->embedding_a && adapters[i].sequence_count) {
+        if (peft__adapter_site(adapters[i].adapter, peft__head_site(m)) && adapters[i].sequence_count) {
             peft__tape_fail(tape, peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "peft_model_logits: adapter %d at the head is for some sequences only", i));
             return NULL;
         }
     }
-    return hidden ? peft__module_on(&p, NULL, hidden, m->head, NULL) : NULL;
+    return hidden ? peft__head_logits(&p, NULL, hidden) : NULL;
 }
 
 // Whether the head is more than a matrix: the loss needs its logits then.
 static bool peft__head_adapted(const peft__pass *p) {
     for (int i = 0; i < p->adapter_count; i++) {
-        const peft__site *s = peft__adapter_site(p->adapters[i].adapter, p->model->head - p->model->tensors);
-        if (s && (s->a || s->scale)) return true;
+        const peft__site *s = peft__adapter_site(p->adapters[i].adapter, peft__head_site(p->model));
+        if (s && (s->a || s->scale || s->rows)) return true;
     }
     return false;
 }
@@ -16808,8 +16931,11 @@ PEFTDEF peft_tensor *peft_model_loss(peft_model *m, peft_tape *tape, const peft_
     peft_tensor *hidden = peft__run_pass(&p, b);
     const int32_t *labels = hidden ? peft__lengthened_labels(&p, b) : NULL;
     if (labels && peft__head_adapted(&p))
-        return peft__logits_cross_entropy(tape, peft__module_on(&p, p.offsets, hidden, m->head, NULL), labels, denominator);
-    return labels ? peft_cross_entropy(tape, hidden, peft__use(&p, m->head), labels, denominator) : NULL;
+        return peft__logits_cross_entropy(tape, peft__head_logits(&p, p.offsets, hidden), labels,
+                                          denominator);
+    return labels ? peft_cross_entropy(tape, hidden, peft__use_at(&p, m->head, peft__head_site(m)), labels,
+                                       denominator)
+                  : NULL;
 }
 
 // ---- decoding with a cache of keys and values: one token per row and step
@@ -17126,7 +17252,7 @@ static peft_status peft__cache_step(peft_model *m, peft_tape *tape, peft__decode
     }
     peft_tensor *x = peft__add_positions(&p, peft__token_inputs(&p, tokens, c->rows));
     for (int64_t i = 0; i < p.prefix_layers && x; i++) x = m->config.encoder_decoder ? peft__t5_block(&p, i, x, NULL) : peft__decoder_block(&p, i, x);
-    peft_tensor *y = x ? peft__module(&p, peft__finish(&p, x), m->head, NULL) : NULL;
+    peft_tensor *y = x ? peft__head_logits(&p, p.offsets, peft__finish(&p, x)) : NULL;
     if (!y) return tape->status;
     memcpy(logits, y->data, (size_t)peft__size(y) * sizeof(float));
     c->length++;
@@ -17210,7 +17336,16 @@ static peft_status peft__cache_reorder(peft_model *m, peft__decoder_cache *c, co
 
 // ---- the table of methods
 
-enum { PEFT__LOW_RANK = 1, PEFT__SCALES = 2, PEFT__VIRTUAL = 4, PEFT__PREFIX = 8, PEFT__REPLACES = 16, PEFT__BOTTLENECKS = 32, PEFT__ENCODED = 64 };
+enum {
+    PEFT__LOW_RANK = 1,
+    PEFT__SCALES = 2,
+    PEFT__VIRTUAL = 4,
+    PEFT__PREFIX = 8,
+    PEFT__REPLACES = 16,
+    PEFT__BOTTLENECKS = 32,
+    PEFT__ENCODED = 64,
+    PEFT__SAMPLED = 128  // virtual tokens that are not made by a network
+};
 
 typedef struct peft__method_row {
     peft_method_info info;
@@ -17218,29 +17353,47 @@ typedef struct peft__method_row {
     int kind;
 } peft__method_row;
 
-static const peft__method_row peft__methods[] = {  // by peft_method
-    {{PEFT_LORA, "lora", "reparameterization", "low-rank matrices beside linear weights", 1e-3f, "A uniform, B 0"},
-     "LORA", PEFT__LOW_RANK},
-    {{PEFT_DORA, "dora", "reparameterization", "low-rank matrices and a magnitude per output", 1e-3f, "A uniform, B 0, magnitudes of the weights"},
-     "LORA", PEFT__LOW_RANK},
+static const peft__method_row peft__methods[] = {
+    // by peft_method
+    {{PEFT_LORA, "lora", "reparameterization", "low-rank matrices beside linear weights", 1e-3f,
+      "A uniform, B 0"},
+     "LORA",
+     PEFT__LOW_RANK},
+    {{PEFT_DORA, "dora", "reparameterization", "low-rank matrices and a magnitude per output", 1e-3f,
+      "A uniform, B 0, magnitudes of the weights"},
+     "LORA",
+     PEFT__LOW_RANK},
     {{PEFT_IA3, "ia3", "additive", "one factor per key, value and feed-forward feature", 3e-2f, "1"},
-     "IA3", PEFT__SCALES},
-    {{PEFT_PROMPT_TUNING, "prompt", "additive, soft prompt", "virtual tokens before the input", 5e-1f, "random words"},
-     "PROMPT_TUNING", PEFT__VIRTUAL},
-    {{PEFT_PREFIX_TUNING, "prefix", "additive, soft prompt", "virtual keys and values in every decoder layer", 3e-2f, "normal, 0.02"},
-     "PREFIX_TUNING", PEFT__VIRTUAL | PEFT__PREFIX},
-    {{PEFT_P_TUNING, "ptuning", "additive, soft prompt", "virtual tokens made by a small network", 3e-3f, "normal"},
-     "P_TUNING", PEFT__VIRTUAL | PEFT__ENCODED},
-    {{PEFT_BOTTLENECK, "bottleneck", "additive, adapter", "a narrow network behind each sublayer", 2e-3f, "down normal, up 0"},
-     "BOTTLENECK", PEFT__BOTTLENECKS},
+     "IA3",
+     PEFT__SCALES},
+    {{PEFT_PROMPT_TUNING, "prompt", "additive, soft prompt", "virtual tokens before the input", 5e-1f,
+      "random words"},
+     "PROMPT_TUNING",
+     PEFT__VIRTUAL | PEFT__SAMPLED},
+    {{PEFT_PREFIX_TUNING, "prefix", "additive, soft prompt", "virtual keys and values in every decoder layer",
+      3e-2f, "normal, 0.02"},
+     "PREFIX_TUNING",
+     PEFT__VIRTUAL | PEFT__PREFIX},
+    {{PEFT_P_TUNING, "ptuning", "additive, soft prompt", "virtual tokens made by a small network", 3e-3f,
+      "normal"},
+     "P_TUNING",
+     PEFT__VIRTUAL | PEFT__ENCODED},
+    {{PEFT_BOTTLENECK, "bottleneck", "additive, adapter", "a narrow network behind each sublayer", 2e-3f,
+      "down normal, up 0"},
+     "BOTTLENECK",
+     PEFT__BOTTLENECKS},
     {{PEFT_BITFIT, "bitfit", "selective", "biases; where there are none, norms", 5e-3f, "the model's own"},
-     "SELECTIVE", PEFT__REPLACES},
+     "SELECTIVE",
+     PEFT__REPLACES},
     {{PEFT_NORMS, "norms", "selective", "the norms' weights", 5e-3f, "the model's own"},
-     "SELECTIVE", PEFT__REPLACES},
+     "SELECTIVE",
+     PEFT__REPLACES},
     {{PEFT_HEAD, "head", "selective", "the output layer", 1e-3f, "the model's own"},
-     "SELECTIVE", PEFT__REPLACES},
+     "SELECTIVE",
+     PEFT__REPLACES},
     {{PEFT_SELECTED, "selected", "selective", "parameters by name", 3e-4f, "the model's own"},
-     "SELECTIVE", PEFT__REPLACES},
+     "SELECTIVE",
+     PEFT__REPLACES},
 };
 
 static const peft__method_row *peft__method_row_of(peft_method method) {
@@ -17260,50 +17413,226 @@ PEFTDEF const peft_method_info *peft_method_named(const char *name) {
 
 // ---- which modules
 
+// A list of the descriptor, taken apart. Entries are names, or Python regular expressions: what follows
+// "re:", and the keys of patterns.
+typedef struct peft__entry {
+    const char *text;
+    size_t size;
+    double value;  // rank_pattern, alpha_pattern
+    peft__regex *regex;  // NULL: a name
+    bool matched;  // by some module
+} peft__entry;
+
+// What matching needs, and whether memory ran out in it.
+typedef struct peft__matching {
+    peft__regex_scratch scratch;
+    peft_status status;
+} peft__matching;
+
+typedef struct peft__names {
+    peft__matching *with;
+    const char *key;  // in adapter_config.json
+    peft__entry *entries;
+    int64_t count;
+    bool whole;  // an expression for the whole path
+} peft__names;
+
+// What an adapter's descriptor chooses among the modules.
+typedef struct peft__chosen {
+    peft_adapter *adapter;
+    peft__arena scratch;
+    peft__matching matching;
+    peft__names targets, parameters, excluded, saved, feedforward, layer_names, ranks, alphas, tokens;
+    bool all_linear, missed_layer;
+} peft__chosen;
+
+// How a list is written: names, or "re:" and an expression; expressions with "=number"; the expressions of
+// layers_pattern; "name:id,id;...".
+typedef enum { PEFT__LIST_NAMES, PEFT__LIST_NUMBERS, PEFT__LIST_LAYERS, PEFT__LIST_TOKENS } peft__list_kind;
+
+// HF puts patterns into others: what stands before and behind them.
+static peft_status peft__entry_expression(peft__chosen *c, const peft__names *names, peft__entry *e,
+                                          const char *before, const char *behind) {
+    peft_context *ctx = c->adapter->ctx;
+    peft__string s;
+    peft__string_init(&s, ctx);
+    peft__string_puts(&s, before);
+    peft__string_append(&s, e->text, e->size);
+    peft__string_puts(&s, behind);
+    peft_status status = s.failed
+                             ? PEFT_ERROR_MEMORY
+                             : peft__regex_compile(ctx, s.data, s.size, PEFT__REGEX_NO_GROUPS, &e->regex);
+    peft__string_free(&s);
+    if (!status || status == PEFT_ERROR_MEMORY) return status;
+    return peft__fail(ctx, status, "adapter: %s: \"%.*s\": %s", names->key, (int)e->size, e->text,
+                      ctx->error);
+}
+
+// A comma within an expression is written "\,", as no module's name has one.
+static size_t peft__next_entry(peft__arena *a, const char **list, char separator, char **entry) {
+    const char *p = *list + strspn(*list, ", ");
+    size_t n = 0;
+    *entry = (char *)peft__arena_alloc(a, strlen(p) + 1);
+    while (*entry && *p && *p != separator) {
+        if (p[0] == '\\' && p[1] == ',') p++;
+        (*entry)[n++] = *p++;
+    }
+    while (n && (*entry)[n - 1] == ' ') n--;
+    if (*entry) (*entry)[n] = 0;
+    *list = p + (*p != 0);
+    return n;
+}
+
+// "key=number": ranks are whole.
+static bool peft__entry_number(const peft__names *names, peft__entry *e) {
+    const char *equals = strrchr(e->text, '=');
+    char *end = NULL;
+    if (!equals || equals == e->text) return false;
+    e->size = (size_t)(equals - e->text);
+    e->value = strtod(equals + 1, &end);
+    if (end == equals + 1 || *end || !(e->value >= 0 && e->value <= 1 << 24)) return false;
+    return strcmp(names->key, "rank_pattern") != 0 || (e->value >= 1 && e->value == floor(e->value));
+}
+
+static peft_status peft__names_parse(peft__chosen *c, const char *key, const char *list, peft__list_kind kind,
+                                     peft__names *names) {
+    names->key = key;
+    names->with = &c->matching;
+    if (!list || !*list) return PEFT_OK;
+    names->entries =
+        (peft__entry *)peft__arena_alloc(&c->scratch, (strlen(list) / 2 + 1) * sizeof(peft__entry));
+    names->whole = kind == PEFT__LIST_NAMES && strncmp(list, "re:", 3) == 0;
+    if (!names->entries) return PEFT_ERROR_MEMORY;
+    peft_status status = PEFT_OK;
+    for (char *text; *list && !status;) {
+        peft__entry *e = &names->entries[names->count];
+        memset(e, 0, sizeof(*e));
+        if (names->whole) {
+            e->text = list + 3;
+            e->size = strlen(e->text);
+            list = "";
+        } else {
+            e->size = peft__next_entry(&c->scratch, &list, kind == PEFT__LIST_TOKENS ? ';' : ',', &text);
+            e->text = text;
+            if (!text) return PEFT_ERROR_MEMORY;
+            if (!e->size) continue;
+        }
+        names->count++;
+        if (kind == PEFT__LIST_NUMBERS && !peft__entry_number(names, e))
+            return peft__fail(c->adapter->ctx, PEFT_ERROR_ARGUMENT,
+                              "adapter: %s has \"%s\", not like \"q=4\"", key, e->text);
+        if (names->whole) status = peft__entry_expression(c, names, e, "", "");
+        else if (kind == PEFT__LIST_NUMBERS) status = peft__entry_expression(c, names, e, "(.*\\.)?(", ")");
+        else if (kind == PEFT__LIST_LAYERS)
+            status = peft__entry_expression(c, names, e, "(?:.*\\.)?(?:", ")");
+    }
+    return status;
+}
+
+static void peft__chosen_end(peft__chosen *c) {
+    peft__names *const all[] = {&c->targets,     &c->parameters, &c->excluded, &c->saved, &c->feedforward,
+                                &c->layer_names, &c->ranks,      &c->alphas,   &c->tokens};
+    for (int64_t i = 0; i < PEFT__COUNT(all); i++)
+        for (int64_t k = 0; k < all[i]->count; k++) peft__regex_free(all[i]->entries[k].regex);
+    peft__regex_scratch_free(&c->matching.scratch);
+    peft__arena_free(&c->scratch);
+}
+
+static peft_status peft__chosen_begin(peft__chosen *c, peft_adapter *a) {
+    const peft_adapter_desc *d = &a->d;
+    memset(c, 0, sizeof(*c));
+    c->adapter = a;
+    c->all_linear = d->target_modules && strcmp(d->target_modules, "all-linear") == 0;
+    peft__arena_init(&c->scratch, a->ctx);
+    peft__regex_scratch_init(&c->matching.scratch, a->ctx);
+    const struct {
+        const char *key, *list;
+        peft__list_kind kind;
+        peft__names *into;
+    } lists[] = {{"target_modules", c->all_linear ? NULL : d->target_modules, PEFT__LIST_NAMES, &c->targets},
+                 {"target_parameters", d->target_parameters, PEFT__LIST_NAMES, &c->parameters},
+                 {"exclude_modules", d->exclude_modules, PEFT__LIST_NAMES, &c->excluded},
+                 {"modules_to_save", d->modules_to_save, PEFT__LIST_NAMES, &c->saved},
+                 {"feedforward_modules", d->feedforward_modules, PEFT__LIST_NAMES, &c->feedforward},
+                 {"layers_pattern", d->layers_pattern, PEFT__LIST_LAYERS, &c->layer_names},
+                 {"rank_pattern", d->rank_pattern, PEFT__LIST_NUMBERS, &c->ranks},
+                 {"alpha_pattern", d->alpha_pattern, PEFT__LIST_NUMBERS, &c->alphas},
+                 {"trainable_token_indices", d->trainable_token_indices, PEFT__LIST_TOKENS, &c->tokens}};
+    peft_status status = PEFT_OK;
+    for (int64_t i = 0; i < PEFT__COUNT(lists) && !status; i++)
+        status = peft__names_parse(c, lists[i].key, lists[i].list, lists[i].kind, lists[i].into);
+    return status;
+}
+
 // HF peft: a name matches when it is the whole module path or the end of it, behind a dot.
 static bool peft__module_matches(const char *path, size_t n, const char *target, size_t m) {
     if (m > n || memcmp(path + n - m, target, m) != 0) return false;
     return m == n || path[n - m - 1] == '.';
 }
 
-static bool peft__list_matches(const char *list, const char *path, size_t n) {
-    const char *name;
-    for (size_t m; (m = peft__next_name(&list, &name)) > 0;)
-        if (peft__module_matches(path, n, name, m)) return true;
+// The first entry that matches a module's path, NULL: none.
+static peft__entry *peft__names_find(const peft__names *names, const char *path, size_t n) {
+    for (int64_t i = 0; i < names->count; i++) {
+        peft__entry *e = &names->entries[i];
+        bool found = false;
+        if (!e->regex) found = peft__module_matches(path, n, e->text, e->size);
+        else if (!names->with->status)
+            names->with->status =
+                peft__regex_test(&names->with->scratch, e->regex, path, n, PEFT__REGEX_FULLMATCH, &found);
+        if (!found) continue;
+        e->matched = true;
+        return e;
+    }
+    return NULL;
+}
+
+// Whether a path has these parts somewhere between its dots.
+static bool peft__has_parts(const char *path, size_t n, const char *parts, size_t m) {
+    for (size_t at = 0; at + m <= n; at++)
+        if (memcmp(path + at, parts, m) == 0 && (at == 0 || path[at - 1] == '.') &&
+            (at + m == n || path[at + m] == '.'))
+            return true;
     return false;
 }
 
 // PEFT_SELECTED: the name, or some of its parts between dots ("decoder.block.3", "wo", "layer_norm.weight"), or "*".
 static bool peft__list_selects(const char *list, const char *name) {
-    size_t n = strlen(name);
     const char *p;
-    for (size_t m; (m = peft__next_name(&list, &p)) > 0;) {
-        if (m == 1 && *p == '*') return true;
-        for (size_t at = 0; at + m <= n; at++)
-            if (memcmp(name + at, p, m) == 0 && (at == 0 || name[at - 1] == '.') && (at + m == n || name[at + m] == '.')) return true;
-    }
+    for (size_t m; (m = peft__next_name(&list, &p)) > 0;)
+        if ((m == 1 && *p == '*') || peft__has_parts(name, strlen(name), p, m)) return true;
     return false;
 }
 
-// The path of the module whose weight t is: its name without ".weight".
-PEFT__NOINLINE size_t peft__module_path_size(const peft_tensor *t) {
-    size_t n = strlen(t->name);
-    return peft__ends_with(t->name, ".weight") ? n - 7 : n;
+// modules_to_save: HF takes every module whose path ends with a name, with all that is inside of it, whether
+// a dot stands before the name or not.
+static bool peft__is_saved(const peft__chosen *c, const char *path, size_t n) {
+    bool found = false;
+    for (size_t end = 1; end <= n; end++)
+        for (int64_t i = 0; i < c->saved.count && (end == n || path[end] == '.'); i++) {
+            peft__entry *e = &c->saved.entries[i];
+            if (e->size > end || memcmp(path + end - e->size, e->text, e->size) != 0) continue;
+            e->matched = found = true;
+        }
+    return found;
 }
 
-// The number of the block that a parameter belongs to, -1: none. HF's layers_pattern: "layers.3.", "h.3.", "block.3."
-static int64_t peft__layer_of(const char *name) {
-    static const char *const marks[] = {"layers.", ".h.", "block."};
-    for (int64_t i = 0; i < PEFT__COUNT(marks); i++) {
-        const char *p = strstr(name, marks[i]);
-        if (p && p[strlen(marks[i])] >= '0' && p[strlen(marks[i])] <= '9') return strtoll(p + strlen(marks[i]), NULL, 10);
+// The number of the block that a parameter belongs to, -1: none. HF: the first number that stands behind two
+// parts ("model.layers.3."), or behind layers_pattern.
+static int64_t peft__layer_of(const peft__names *patterns, const char *path, size_t n) {
+    for (size_t at = 0; at < n; at++) {
+        size_t digits = 0;
+        if (path[at] != '.') continue;
+        while (at + 1 + digits < n && path[at + 1 + digits] >= '0' && path[at + 1 + digits] <= '9') digits++;
+        if (!digits || at + 1 + digits >= n || path[at + 1 + digits] != '.') continue;
+        if (patterns && patterns->count ? peft__names_find(patterns, path, at) != NULL
+                                        : memchr(path, '.', at) != NULL)
+            return strtoll(path + at + 1, NULL, 10);
     }
     return -1;
 }
 
-static bool peft__layer_chosen(const char *layers, const char *name) {
+static bool peft__layer_chosen(const char *layers, int64_t layer) {
     if (!layers) return true;
-    int64_t layer = peft__layer_of(name);
     for (const char *p = layers; *p;) {
         char *end;
         int64_t i = strtoll(p, &end, 10);
@@ -17313,17 +17642,36 @@ static bool peft__layer_chosen(const char *layers, const char *name) {
     return false;
 }
 
-static bool peft__is_target(const peft_adapter *a, const peft_tensor *t) {
-    const peft_model *m = a->model;
-    if (!peft__is_linear(m, t) || !peft__layer_chosen(a->d.layers_to_transform, t->name)) return false;
-    if (strcmp(a->d.target_modules, "all-linear") == 0) return t != m->head;  // HF: all but the output layer
-    return peft__list_matches(a->d.target_modules, t->name, peft__module_path_size(t));
+static bool peft__is_head_site(const peft_model *m, int64_t site) {
+    return site == peft__head_site(m);
 }
 
-// LoRA beside an embedding: only where its module is named.
-static bool peft__is_embedding_target(const peft_adapter *a, const peft_tensor *t) {
+static bool peft__is_linear_site(const peft_model *m, int64_t site) {
+    return peft__is_head_site(m, site) || (site < m->tensor_count && peft__is_linear(m, &m->tensors[site]));
+}
+
+static bool peft__is_embedding_site(const peft_model *m, int64_t site) {
+    const peft_tensor *t = peft__site_tensor(m, site);
+    return !peft__is_head_site(m, site) && (t == m->shared || t == m->positions);
+}
+
+// What HF peft's check_target_module_exists decides.
+static bool peft__is_target(peft__chosen *c, int64_t site) {
+    const peft_adapter *a = c->adapter;
     const peft_model *m = a->model;
-    return (t == m->shared || t == m->positions) && a->d.method == PEFT_LORA && peft__list_matches(a->d.target_modules, t->name, peft__module_path_size(t));
+    size_t n;
+    const char *path = peft__site_path(m, site, &n);
+    if (peft__names_find(&c->excluded, path, n)) return false;
+    for (int64_t i = 0; i < c->saved.count; i++)
+        if (peft__has_parts(path, n, c->saved.entries[i].text, c->saved.entries[i].size)) return false;
+    if (c->all_linear)
+        return peft__is_linear_site(m, site) && !peft__is_head_site(m, site) &&
+               peft__layer_chosen(a->d.layers_to_transform, peft__layer_of(&c->layer_names, path, n));
+    const peft__entry *e = peft__names_find(&c->targets, path, n);
+    if (!e || c->targets.whole || !a->d.layers_to_transform || e->size == n) return e != NULL;
+    bool chosen = peft__layer_chosen(a->d.layers_to_transform, peft__layer_of(&c->layer_names, path, n));
+    c->missed_layer = c->missed_layer || !chosen;
+    return chosen;
 }
 
 // Whether a selective method trains a parameter of the base.
@@ -17331,21 +17679,29 @@ static bool peft__is_selected(const peft_adapter *a, const peft_tensor *t) {
     const peft_model *m = a->model;
     bool bias = peft__ends_with(t->name, ".bias"), any_bias = false;
     for (int64_t i = 0; i < m->tensor_count && !any_bias; i++) any_bias = m->bias_of[i] >= 0;
-    if (!peft__layer_chosen(a->d.layers_to_transform, t->name)) return false;
+    if (!peft__layer_chosen(a->d.layers_to_transform, peft__layer_of(NULL, t->name, strlen(t->name))))
+        return false;
     switch (a->d.method) {
     case PEFT_BITFIT: return any_bias ? bias : t->rank == 1;
     case PEFT_NORMS: return t->rank == 1 && strstr(t->name, "norm") != NULL ? true : t->rank == 1 && strstr(t->name, "ln_") != NULL;
     case PEFT_HEAD: return t == m->head;
     case PEFT_SELECTED: return peft__list_selects(a->d.target_modules, t->name);
-    default: break;
+    default: return false;
     }
-    if (a->d.modules_to_save && peft__list_matches(a->d.modules_to_save, t->name, peft__module_path_size(t))) return true;
-    if (!bias || !a->d.bias) return false;
-    if (strcmp(a->d.bias, "all") == 0) return true;
-    if (strcmp(a->d.bias, "lora_only") != 0) return false;
-    for (int64_t i = 0; i < m->tensor_count; i++)
-        if (m->bias_of[i] == t - m->tensors) return peft__is_target(a, &m->tensors[i]);
-    return false;
+}
+
+// `bias` of LoRA: whether a bias of the base is trained, and whether its module has a LoRA, where HF's name
+// for it has "base_layer" in it.
+static bool peft__is_trained_bias(peft__chosen *c, int64_t site, bool *beside_lora) {
+    const peft_model *m = c->adapter->model;
+    const char *bias = c->adapter->d.bias;
+    *beside_lora = false;
+    if (!bias || strcmp(bias, "none") == 0 || site >= m->tensor_count ||
+        !peft__ends_with(m->tensors[site].name, ".bias"))
+        return false;
+    for (int64_t i = 0; i < m->tensor_count && !*beside_lora; i++)
+        *beside_lora = m->bias_of[i] == site && peft__is_linear_site(m, i) && peft__is_target(c, i);
+    return *beside_lora || strcmp(bias, "all") == 0;
 }
 
 // ---- making and freeing
@@ -17377,8 +17733,11 @@ static peft_tensor *peft__adapter_add(peft_adapter *a, int64_t rows, int64_t col
     return t;
 }
 
-static peft_tensor *peft__add_part(peft_adapter *a, const peft_tensor *t, const char *part, int64_t rows, int64_t cols, int rank) {
-    return peft__adapter_add(a, rows, cols, rank, "base_model.model.%.*s.%s", (int)peft__module_path_size(t), t->name, part);
+static peft_tensor *peft__add_part(peft_adapter *a, int64_t site, const char *part, int64_t rows,
+                                   int64_t cols, int rank) {
+    size_t n;
+    const char *path = peft__site_path(a->model, site, &n);
+    return peft__adapter_add(a, rows, cols, rank, "base_model.model.%.*s.%s", (int)n, path, part);
 }
 
 static int64_t peft__inputs(const peft_tensor *t) {
@@ -17393,52 +17752,166 @@ static float peft__lora_scaling(const peft_adapter *a, int64_t r, float alpha) {
     return alpha / (a->d.use_rslora ? (float)sqrt((double)r) : (float)r);
 }
 
-// "name=value,..." of rank_pattern and alpha_pattern: the first name that ends the module's path counts.
-static double peft__pattern_value(const char *pattern, const peft_tensor *t, double otherwise) {
-    const char *p;
-    for (size_t n; pattern && (n = peft__next_name(&pattern, &p)) > 0;) {
-        size_t key = strcspn(p, "=");
-        if (key < n && peft__module_matches(t->name, peft__module_path_size(t), p, key)) return strtod(p + key + 1, NULL);
+// HF looks for a parameter by its own name, for a module by its path.
+static double peft__pattern_value(const peft__names *pattern, const peft_model *m, int64_t site, bool parameter,
+                                  double otherwise) {
+    size_t n;
+    const char *path = peft__site_path(m, site, &n);
+    if (parameter && site < m->tensor_count) n = strlen(path);
+    const peft__entry *e = peft__names_find(pattern, path, n);
+    return e ? e->value : otherwise;
+}
+
+// target_parameters: a name, or the end of one behind a dot; "up_proj.weight".
+static bool peft__is_parameter(const peft__chosen *c, int64_t site) {
+    const peft_model *m = c->adapter->model;
+    const char *last = peft__ends_with(peft__site_tensor(m, site)->name, ".bias") ? "bias" : "weight";
+    size_t n, behind = strlen(last);
+    const char *path = peft__site_path(m, site, &n);
+    for (int64_t i = 0; i < c->parameters.count; i++) {
+        peft__entry *e = &c->parameters.entries[i];
+        if (e->size < behind || memcmp(e->text + e->size - behind, last, behind) != 0) continue;
+        size_t module = e->size - behind;
+        if (module && (e->text[module - 1] != '.' || !peft__module_matches(path, n, e->text, module - 1))) continue;
+        return e->matched = true;
     }
-    return otherwise;
+    return false;
 }
 
-static int64_t peft__rank_at(const peft_adapter *a, const peft_tensor *t) {
-    return (int64_t)peft__pattern_value(a->d.rank_pattern, t, (double)a->d.r);
+static void peft__add_lora(peft__chosen *c, int64_t site, peft__site *s, bool parameter) {
+    peft_adapter *a = c->adapter;
+    const peft_tensor *t = peft__site_tensor(a->model, site);
+    int64_t r = (int64_t)peft__pattern_value(&c->ranks, a->model, site, parameter, (double)a->d.r);
+    bool embedding = peft__is_embedding_site(a->model, site);
+    s->alpha = (float)peft__pattern_value(&c->alphas, a->model, site, parameter, (double)a->d.alpha);
+    s->turned = parameter && (embedding || t->in_out);
+    if (s->turned) {
+        peft_tensor *low = peft__add_part(a, site, "lora_B.weight", r, embedding ? t->rows : peft__inputs(t), 2);
+        peft_tensor *high = peft__add_part(a, site, "lora_A.weight", t->cols, r, 2);
+        *(embedding ? &s->embedding_a : &s->a) = low;
+        *(embedding ? &s->embedding_b : &s->b) = high;
+    } else if (embedding) {
+        s->embedding_a = peft__add_part(a, site, "lora_embedding_A", r, t->rows, 2);
+        s->embedding_b = peft__add_part(a, site, "lora_embedding_B", t->cols, r, 2);
+    } else {
+        s->a = peft__add_part(a, site, "lora_A.weight", r, peft__inputs(t), 2);
+        s->b = peft__add_part(a, site, "lora_B.weight", peft__outputs(t), r, 2);
+        if (a->d.lora_bias) s->path_bias = peft__add_part(a, site, "lora_B.bias", 1, peft__outputs(t), 1);
+    }
+    if (a->d.method == PEFT_DORA)
+        s->magnitude =
+            peft__add_part(a, site, "lora_magnitude_vector", 1, embedding ? t->cols : peft__outputs(t), 1);
 }
 
-static void peft__add_lora(peft_adapter *a, const peft_tensor *t, peft__site *s) {
-    int64_t r = peft__rank_at(a, t);
-    s->a = peft__add_part(a, t, "lora_A.weight", r, peft__inputs(t), 2);
-    s->b = peft__add_part(a, t, "lora_B.weight", peft__outputs(t), r, 2);
-    if (a->d.method == PEFT_DORA) s->magnitude = peft__add_part(a, t, "lora_magnitude_vector", 1, peft__outputs(t), 1);
+// HF: a list of names holds for every path that ends with one, with a dot before it or not.
+static bool peft__is_feed_forward(const peft__chosen *c, int64_t site) {
+    size_t n;
+    const char *path = peft__site_path(c->adapter->model, site, &n);
+    if (c->feedforward.whole) return peft__names_find(&c->feedforward, path, n) != NULL;
+    for (int64_t i = 0; i < c->feedforward.count; i++) {
+        const peft__entry *e = &c->feedforward.entries[i];
+        if (e->size <= n && memcmp(path + n - e->size, e->text, e->size) == 0) return true;
+    }
+    return false;
 }
 
-static void peft__add_embedding_lora(peft_adapter *a, const peft_tensor *t, peft__site *s) {
-    int64_t r = peft__rank_at(a, t);
-    s->embedding_a = peft__add_part(a, t, "lora_embedding_A", r, t->rows, 2);
-    s->embedding_b = peft__add_part(a, t, "lora_embedding_B", t->cols, r, 2);
-}
-
-static void peft__add_ia3(peft_adapter *a, const peft_tensor *t, peft__site *s) {
-    s->scales_input = peft__list_matches(a->d.feedforward_modules, t->name, peft__module_path_size(t));
-    s->scale = s->scales_input ? peft__add_part(a, t, "ia3_l", 1, peft__inputs(t), 2) : peft__add_part(a, t, "ia3_l", peft__outputs(t), 1, 2);
+static void peft__add_ia3(peft__chosen *c, int64_t site, peft__site *s) {
+    peft_adapter *a = c->adapter;
+    const peft_tensor *t = peft__site_tensor(a->model, site);
+    s->scales_input = peft__is_feed_forward(c, site);
+    s->scale = s->scales_input ? peft__add_part(a, site, "ia3_l", 1, peft__inputs(t), 2)
+                               : peft__add_part(a, site, "ia3_l", peft__outputs(t), 1, 2);
     for (int64_t i = 0; s->scale && i < peft__size(s->scale) && !a->ctx->dry; i++) peft__f32(s->scale)[i] = 1;
 }
 
-static void peft__add_bottleneck(peft_adapter *a, const peft_tensor *t, peft__site *s) {
+static void peft__add_bottleneck(peft_adapter *a, int64_t site, peft__site *s) {
     int64_t d = a->model->config.d_model, n = a->d.bottleneck;
-    s->down = peft__add_part(a, t, "adapter_down.weight", n, d, 2);
-    s->down_bias = peft__add_part(a, t, "adapter_down.bias", 1, n, 1);
-    s->up = peft__add_part(a, t, "adapter_up.weight", d, n, 2);
-    s->up_bias = peft__add_part(a, t, "adapter_up.bias", 1, d, 1);
+    s->down = peft__add_part(a, site, "adapter_down.weight", n, d, 2);
+    s->down_bias = peft__add_part(a, site, "adapter_down.bias", 1, n, 1);
+    s->up = peft__add_part(a, site, "adapter_up.weight", d, n, 2);
+    s->up_bias = peft__add_part(a, site, "adapter_up.bias", 1, d, 1);
 }
 
-static void peft__add_replacement(peft_adapter *a, const peft_tensor *t, peft__site *s) {
-    s->replacement = peft__adapter_add(a, t->rows, t->cols, t->rank, "base_model.model.%s", t->name);
+// `inside`: what HF's name has before "weight" or "bias".
+static void peft__add_replacement(peft_adapter *a, int64_t site, const char *inside, peft__site *s) {
+    const peft_tensor *t = peft__site_tensor(a->model, site);
+    peft__string part;
+    peft__string_init(&part, a->ctx);
+    peft__string_format(&part, "%s%s", inside, peft__ends_with(t->name, ".bias") ? "bias" : "weight");
+    s->replacement = part.failed ? NULL : peft__add_part(a, site, part.data, t->rows, t->cols, t->rank);
+    a->failed = a->failed || part.failed;
+    peft__string_free(&part);
     if (!s->replacement) return;
     s->replacement->in_out = t->in_out;
     if (!a->ctx->dry) peft__to_f32(t, 0, peft__size(t), peft__f32(s->replacement));
+}
+
+// trainable_token_indices: the entry for a module ("3,77" alone: the embedding's), NULL: none. HF takes any
+// path that ends with the name.
+static const peft__entry *peft__token_entry(const peft__chosen *c, int64_t site, const char **ids) {
+    const peft_model *m = c->adapter->model;
+    size_t n;
+    const char *path = peft__site_path(m, site, &n);
+    for (int64_t i = 0; i < c->tokens.count; i++) {
+        peft__entry *e = &c->tokens.entries[i];
+        const char *colon = strchr(e->text, ':');
+        size_t name = colon ? (size_t)(colon - e->text) : 0;
+        *ids = colon ? colon + 1 : e->text;
+        if (colon ? name > n || memcmp(path + n - name, e->text, name) != 0 : site != m->shared - m->tensors)
+            continue;
+        e->matched = true;
+        return e;
+    }
+    return NULL;
+}
+
+// Tokens that are trained alone begin as the base has them.
+static peft_status peft__add_rows(peft__chosen *c, int64_t site, const char *ids, peft__site *s) {
+    peft_adapter *a = c->adapter;
+    const peft_tensor *t = peft__site_tensor(a->model, site);
+    int32_t *list = (int32_t *)peft__arena_alloc(&a->arena, (strlen(ids) / 2 + 1) * sizeof(int32_t));
+    int64_t count = 0;
+    char *end;
+    if (!list) return PEFT_ERROR_MEMORY;
+    for (const char *p = ids; *p; p = end) {
+        while (*p == ' ' || *p == ',') p++;
+        if (!*p) break;
+        long long id = strtoll(p, &end, 10);
+        for (int64_t i = 0; i < count; i++)
+            if (list[i] == id)
+                return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT,
+                                  "adapter: trainable_token_indices has %lld twice", id);
+        if (end == p || id < 0 || id >= t->rows)
+            return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT,
+                              "adapter: trainable_token_indices \"%s\": not ids below %lld, the rows of %s",
+                              ids, (long long)t->rows, t->name);
+        list[count++] = (int32_t)id;
+    }
+    if (!count)
+        return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "adapter: trainable_token_indices \"%s\" has no ids",
+                          c->tokens.entries[0].text);
+    s->rows = peft__add_part(a, site, "token_adapter.trainable_tokens_delta", count, t->cols, 2);
+    s->row_ids = list;
+    for (int64_t i = 0; s->rows && i < count && !a->ctx->dry; i++)
+        peft__to_f32(t, list[i] * t->cols, t->cols, peft__f32(s->rows) + i * t->cols);
+    return PEFT_OK;
+}
+
+// Where the embedding's tensor is shared, HF lets all modules that share it have the embedding's trained
+// tokens, unless some have others.
+static void peft__share_rows(peft__chosen *c) {
+    peft_adapter *a = c->adapter;
+    const peft_model *m = a->model;
+    const peft__site *from = &a->sites[m->shared - m->tensors];
+    if (!from->rows || m->head != m->shared) return;
+    for (int64_t i = m->tensor_count; i < peft__site_count(m); i++)
+        if (a->sites[i].rows) return;
+    for (int64_t i = m->tensor_count; i < peft__site_count(m); i++) {
+        if (!peft__site_tensor(m, i)) continue;
+        a->sites[i].used = true;
+        a->sites[i].rows = from->rows;
+        a->sites[i].row_ids = from->row_ids;
+    }
 }
 
 // Houlsby: behind both sublayers; Pfeiffer: behind the feed-forward only.
@@ -17452,19 +17925,73 @@ static bool peft__has_bottleneck(const peft_adapter *a, const peft_tensor *t) {
     return false;
 }
 
-// What the method has at one of the model's tensors.
-static void peft__add_site(peft_adapter *a, int64_t i, int kind) {
-    const peft_tensor *t = &a->model->tensors[i];
-    peft__site *s = &a->sites[i];
-    bool target = (kind & (PEFT__LOW_RANK | PEFT__SCALES)) && peft__is_target(a, t), embedding = peft__is_embedding_target(a, t);
-    bool selected = (kind & (PEFT__REPLACES | PEFT__LOW_RANK)) && peft__is_selected(a, t);
-    bool bottleneck = (kind & PEFT__BOTTLENECKS) && peft__layer_chosen(a->d.layers_to_transform, t->name) && peft__has_bottleneck(a, t);
-    s->used = target || embedding || selected || bottleneck;
-    if (embedding) peft__add_embedding_lora(a, t, s);
-    if (target && (kind & PEFT__LOW_RANK)) peft__add_lora(a, t, s);
-    if (target && (kind & PEFT__SCALES)) peft__add_ia3(a, t, s);
-    if (bottleneck) peft__add_bottleneck(a, t, s);
-    if (selected) peft__add_replacement(a, t, s);
+// LoRA and its kin, and IA3: the modules that are targets, those that are saved whole, biases, tokens.
+static peft_status peft__add_targets(peft__chosen *c, int64_t site, int kind) {
+    peft_adapter *a = c->adapter;
+    const peft_model *m = a->model;
+    const peft_tensor *t = peft__site_tensor(m, site);
+    peft__site *s = &a->sites[site];
+    size_t n;
+    const char *path = peft__site_path(m, site, &n), *ids = NULL;
+    bool weight = !peft__ends_with(t->name, ".bias"), target = weight && peft__is_target(c, site),
+         saved = peft__is_saved(c, path, n), beside = false;
+    bool possible =
+        peft__is_linear_site(m, site) || ((kind & PEFT__LOW_RANK) && peft__is_embedding_site(m, site));
+    if (target && saved)
+        return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT,
+                          "adapter: %.*s is a target and named by modules_to_save", (int)n, path);
+    if (target && !possible && c->targets.whole)
+        target = false;  // an expression goes over what has no weights to adapt
+    if (target && !possible)
+        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
+                          "%s: \"%.*s\" of target_modules is no linear module%s",
+                          peft__method_row_of(a->d.method)->info.name, (int)n, path,
+                          kind & PEFT__LOW_RANK ? " and no embedding of tokens" : "");
+    bool parameter = (kind & PEFT__LOW_RANK) && peft__is_parameter(c, site);
+    if (parameter && (target || saved || !possible || a->d.dropout > 0 || a->d.lora_bias || a->d.method != PEFT_LORA))
+        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
+                          "adapter: %.*s of target_parameters: a matrix, that is no target otherwise, without dropout, "
+                          "lora_bias and DoRA, is needed", (int)n, path);
+    if ((target || parameter) && (kind & PEFT__LOW_RANK)) peft__add_lora(c, site, s, parameter);
+    if (target && (kind & PEFT__SCALES)) peft__add_ia3(c, site, s);
+    if (saved) peft__add_replacement(a, site, "", s);
+    else if ((s->everywhere = peft__is_trained_bias(c, site, &beside)))
+        peft__add_replacement(a, site, beside ? "base_layer." : "", s);
+    peft_status status = PEFT_OK;
+    if (weight && peft__token_entry(c, site, &ids)) {
+        if (!peft__is_head_site(m, site) && t != m->shared)
+            return peft__fail(
+                a->ctx, PEFT_ERROR_UNSUPPORTED,
+                "adapter: trainable_token_indices of %.*s, which is no embedding of tokens and no head",
+                (int)n, path);
+        if (saved || target)
+            return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT,
+                              "adapter: %.*s has trainable tokens and is a target or saved whole", (int)n,
+                              path);
+        status = peft__add_rows(c, site, ids, s);
+    }
+    s->used = s->a || s->embedding_a || s->scale || s->replacement || s->rows;
+    return a->failed ? PEFT_ERROR_MEMORY : c->matching.status ? c->matching.status : status;
+}
+
+// What the method has at one of the model's modules.
+static peft_status peft__add_site(peft__chosen *c, int64_t site, int kind) {
+    peft_adapter *a = c->adapter;
+    const peft_tensor *t = peft__site_tensor(a->model, site);
+    peft__site *s = &a->sites[site];
+    if (!t) return PEFT_OK;
+    if (kind & (PEFT__LOW_RANK | PEFT__SCALES)) return peft__add_targets(c, site, kind);
+    if (site >= a->model->tensor_count) return PEFT_OK;
+    bool bottleneck = (kind & PEFT__BOTTLENECKS) && peft__has_bottleneck(a, t);
+    if (bottleneck &&
+        peft__layer_chosen(a->d.layers_to_transform, peft__layer_of(NULL, t->name, strlen(t->name))))
+        peft__add_bottleneck(a, site, s);
+    if ((kind & PEFT__REPLACES) && peft__is_selected(a, t)) {
+        peft__add_replacement(a, site, "", s);
+        s->everywhere = true;
+    }
+    s->used = s->down || s->replacement;
+    return a->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
 // torch's LSTM, both directions.
@@ -17504,54 +18031,85 @@ static void peft__add_prompt(peft_adapter *a, int kind, bool encoded) {
     }
 }
 
-// As in HF peft, a name that matches nothing is no error where others do; it is likely to be a slip, though.
-static void peft__warn_unmatched(const peft_adapter *a, const char *key, const char *list) {
+// As in HF peft, a name or an expression that matches nothing is no error where others do; it is likely to be
+// a slip, though.
+static void peft__warn_unmatched(const peft__chosen *c, const peft__names *names) {
+    for (int64_t i = 0; i < names->count; i++)
+        if (!names->entries[i].matched)
+            peft__log(c->adapter->ctx, "warning: \"%.*s\" of %s matches nothing in the model",
+                      (int)names->entries[i].size, names->entries[i].text, names->key);
+}
+
+static peft_status peft__nothing_matched(const peft__chosen *c, const char *method) {
+    const peft_adapter *a = c->adapter;
     const peft_model *m = a->model;
-    const char *name;
-    if (!list || strcmp(list, "all-linear") == 0) return;
-    for (size_t n; (n = peft__next_name(&list, &name)) > 0;) {
-        bool found = false;
-        for (int64_t i = 0; i < m->tensor_count && !found; i++) found = peft__module_matches(m->tensors[i].name, peft__module_path_size(&m->tensors[i]), name, n);
-        if (!found) peft__log(a->ctx, "warning: \"%.*s\" of %s matches nothing in the model", (int)n, name, key);
+    peft__string names;  // what could have been meant
+    peft__string_init(&names, a->ctx);
+    for (int64_t i = 0;
+         i < m->tensor_count && peft__layer_of(NULL, m->tensors[i].name, strlen(m->tensors[i].name)) <= 0;
+         i++) {
+        size_t n;
+        const char *path = peft__site_path(m, i, &n), *last = path + n;
+        while (last > path && last[-1] != '.') last--;
+        if (peft__is_linear(m, &m->tensors[i]))
+            peft__string_format(&names, " %.*s", (int)(path + n - last), last);
     }
+    const char *layers = a->d.layers_to_transform;
+    peft_status status = peft__fail(
+        a->ctx, PEFT_ERROR_ARGUMENT, "%s: \"%s\"%s%s%s%s matches nothing in the model; block 0 has%s", method,
+        a->d.target_modules ? a->d.target_modules : "", layers ? " in layers " : "", layers ? layers : "",
+        a->d.exclude_modules ? " without " : "", a->d.exclude_modules ? a->d.exclude_modules : "",
+        names.failed ? "" : names.data);
+    peft__string_free(&names);
+    return status;
+}
+
+static peft_status peft__add_chosen(peft__chosen *c, bool encoded) {
+    peft_adapter *a = c->adapter;
+    const peft_model *m = a->model;
+    const peft__method_row *row = peft__method_row_of(a->d.method);
+    peft_status status = PEFT_OK;
+    for (int64_t i = 0; i < peft__site_count(m) && !status; i++) status = peft__add_site(c, i, row->kind);
+    if (status) return status;
+    peft__share_rows(c);
+    if (row->kind & PEFT__VIRTUAL) peft__add_prompt(a, row->kind, encoded);
+    if (a->failed) return PEFT_ERROR_MEMORY;
+    bool any = !(row->kind & (PEFT__LOW_RANK | PEFT__SCALES));
+    for (int64_t i = 0; i < peft__site_count(m) && !any; i++)
+        any = a->sites[i].a || a->sites[i].embedding_a || a->sites[i].scale;
+    if (!a->count || !any) return peft__nothing_matched(c, row->info.name);
+    if (!(row->kind & (PEFT__LOW_RANK | PEFT__SCALES))) return PEFT_OK;
+    for (int64_t i = 0; i < c->tokens.count; i++)
+        if (!c->tokens.entries[i].matched)
+            return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT,
+                              "adapter: \"%s\" of trainable_token_indices matches nothing in the model",
+                              c->tokens.entries[i].text);
+    const peft__names *const lists[] = {&c->targets, &c->parameters, &c->excluded, &c->saved, &c->ranks, &c->alphas};
+    for (int64_t i = 0; i < PEFT__COUNT(lists); i++) peft__warn_unmatched(c, lists[i]);
+    return PEFT_OK;
 }
 
 static peft_status peft__adapter_add_all(peft_adapter *a, bool encoded) {
-    peft_model *m = a->model;
-    const peft__method_row *row = peft__method_row_of(a->d.method);
-    a->capacity = 5 * m->tensor_count + 8 + 8 * a->d.encoder_layers;
+    peft__chosen c;
+    a->capacity = 5 * peft__site_count(a->model) + 8 + 8 * a->d.encoder_layers;
     a->tensors = (peft_tensor *)peft__calloc(a->ctx, a->capacity, sizeof(peft_tensor));
-    a->sites = (peft__site *)peft__calloc(a->ctx, m->tensor_count, sizeof(peft__site));
+    a->sites = (peft__site *)peft__calloc(a->ctx, peft__site_count(a->model), sizeof(peft__site));
     if (!a->tensors || !a->sites) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < m->tensor_count && !a->failed; i++) peft__add_site(a, i, row->kind);
-    if (row->kind & PEFT__VIRTUAL) peft__add_prompt(a, row->kind, encoded);
-    if (a->failed) return PEFT_ERROR_MEMORY;
-    bool low_rank = !(row->kind & (PEFT__LOW_RANK | PEFT__SCALES));
-    for (int64_t i = 0; i < m->tensor_count && !low_rank; i++) low_rank = a->sites[i].a || a->sites[i].embedding_a || a->sites[i].scale;
-    if (a->count && low_rank) {
-        if (row->kind & (PEFT__LOW_RANK | PEFT__SCALES)) peft__warn_unmatched(a, "target_modules", a->d.target_modules);
-        peft__warn_unmatched(a, "modules_to_save", a->d.modules_to_save);
-        return PEFT_OK;
-    }
-    peft__string names;  // what could have been meant
-    peft__string_init(&names, a->ctx);
-    for (int64_t i = 0; i < m->tensor_count && peft__layer_of(m->tensors[i].name) <= 0; i++) {
-        const char *path = m->tensors[i].name, *end = path + peft__module_path_size(&m->tensors[i]), *last = end;
-        while (last > path && last[-1] != '.') last--;
-        if (peft__is_linear(m, &m->tensors[i])) peft__string_format(&names, " %.*s", (int)(end - last), last);
-    }
-    const char *layers = a->d.layers_to_transform;
-    peft_status status = peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "%s: \"%s\"%s%s matches nothing in the model; block 0 has%s", row->info.name,
-                                    a->d.target_modules ? a->d.target_modules : "", layers ? " in layers " : "", layers ? layers : "", names.failed ? "" : names.data);
-    peft__string_free(&names);
+    peft_status status = peft__chosen_begin(&c, a);
+    if (!status) status = peft__add_chosen(&c, encoded);
+    peft__chosen_end(&c);
     return status;
 }
 
 // The descriptor's texts become the adapter's own. False: memory ran out.
 static bool peft__copy_texts(peft_adapter *a) {
     peft_adapter_desc *d = &a->d;
-    const char **const texts[] = {&d->target_modules, &d->feedforward_modules, &d->bias, &d->modules_to_save,
-                                  &d->layers_to_transform, &d->rank_pattern, &d->alpha_pattern, &d->init_text};
+    const char **const texts[] = {&d->target_modules, &d->target_parameters,      &d->exclude_modules,
+                                  &d->feedforward_modules, &d->bias,
+                                  &d->modules_to_save,     &d->layers_to_transform,
+                                  &d->layers_pattern,      &d->rank_pattern,
+                                  &d->alpha_pattern,       &d->trainable_token_indices,
+                                  &d->init_text,           &d->base_model_name_or_path};
     for (int64_t i = 0; i < PEFT__COUNT(texts); i++)
         if (*texts[i] && !(*texts[i] = peft__arena_strdup(&a->arena, *texts[i], strlen(*texts[i])))) return false;
     return true;
@@ -17575,14 +18133,9 @@ static void peft__adapter_defaults(peft_adapter *a) {
     a->prompt_parts = a->model->config.encoder_decoder ? 2 : 1;
 }
 
-// Lists of numbers ("0,2,5") and of numbers by name ("q=4,v=16").
-static bool peft__numbers_valid(const char *list, bool named) {
+// A list of numbers: "0,2,5".
+static bool peft__numbers_valid(const char *list) {
     for (const char *p = list; p && *p;) {
-        if (named) {
-            size_t name = strcspn(p, "=,");
-            if (!name || p[name] != '=') return false;
-            p += name + 1;
-        }
         char *end;
         double v = strtod(p, &end);
         if (end == p || !(v >= 0 && v <= 1 << 24)) return false;
@@ -17602,17 +18155,14 @@ static peft_status peft__adapter_check(peft_context *ctx, const peft_adapter_des
                    {"encoder_layers", (double)d->encoder_layers, 64}, {"bottleneck", (double)d->bottleneck, 1 << 20},
                    {"reduction_factor", (double)d->reduction_factor, 1e6}, {"prompt_place", (double)d->prompt_place, PEFT_PROMPT_BOTH},
                    {"activation", (double)d->activation, PEFT_TANH}};
-    const struct {
-        const char *name, *list;
-        bool named;
-    } lists[] = {{"layers_to_transform", d->layers_to_transform, false}, {"rank_pattern", d->rank_pattern, true}, {"alpha_pattern", d->alpha_pattern, true}};
     for (int64_t i = 0; i < PEFT__COUNT(numbers); i++)
         if (!(numbers[i].value >= 0 && numbers[i].value <= numbers[i].most))
             return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: %s is %g, not in 0..%g", numbers[i].name, numbers[i].value, numbers[i].most);
     if (d->reduction_factor > 0 && d->reduction_factor < 1) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: reduction_factor is %g, below 1", (double)d->reduction_factor);
-    for (int64_t i = 0; i < PEFT__COUNT(lists); i++)
-        if (!peft__numbers_valid(lists[i].list, lists[i].named))
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: %s is \"%s\", not like \"%s\"", lists[i].name, lists[i].list, lists[i].named ? "q=4,v=16" : "0,2,5");
+    if (!peft__numbers_valid(d->layers_to_transform))
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
+                          "adapter: layers_to_transform is \"%s\", not like \"0,2,5\"",
+                          d->layers_to_transform);
     const char *bias = d->bias ? d->bias : "none";
     if (strcmp(bias, "none") != 0 && strcmp(bias, "all") != 0 && strcmp(bias, "lora_only") != 0)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: bias is \"%s\", not none, all or lora_only", bias);
@@ -17675,7 +18225,7 @@ static void peft__fill_normal(peft_rng *rng, peft_tensor *t, double deviation) {
 
 // The low-rank matrices in 16 bits, if that is asked for. Of a plan, there is only the type.
 static peft_status peft__adapter_narrow(peft_adapter *a) {
-    for (int64_t i = 0; i < 2 * a->model->tensor_count && a->d.type != PEFT_F32; i++) {
+    for (int64_t i = 0; i < 2 * peft__site_count(a->model) && a->d.type != PEFT_F32; i++) {
         const peft__site *s = &a->sites[i / 2];
         peft_tensor *t = i % 2 ? s->b : s->a;
         if (!t) continue;
@@ -17692,7 +18242,7 @@ static peft_status peft__adapter_narrow(peft_adapter *a) {
 
 // A: kaiming_uniform(a = sqrt(5)), which is U(-1/sqrt(in), 1/sqrt(in)); B: 0. Beside an embedding A: 0, B: normal, as HF peft has it.
 static void peft__lora_init(peft_adapter *a, peft_rng *rng) {
-    for (int64_t i = 0; i < a->model->tensor_count; i++) {
+    for (int64_t i = 0; i < peft__site_count(a->model); i++) {
         if (a->sites[i].a) peft__fill_uniform(rng, a->sites[i].a, 1 / sqrt((double)a->sites[i].a->cols));
         if (a->sites[i].embedding_b) peft__fill_normal(rng, a->sites[i].embedding_b, 1);
     }
@@ -17734,65 +18284,168 @@ static void peft__eigen(double *g, double *e, int64_t k) {
     }
 }
 
-// Randomized SVD (Halko et al. 2011) of w [m, n]: rows of u [k, m] and v [k, n] are singular directions, sigma [k] descending. Four rounds
-// of power iteration; the directions behind the first k - 8 are there to make those good.
-static peft_status peft__svd(peft_context *ctx, const float *w, int64_t m, int64_t n, int64_t k, peft_rng *rng, float *u, float *sigma, float *v) {
-    peft__operand whole = peft__operand_f32(w, n, false), turned = peft__operand_f32(w, n, true), right = peft__operand_f32(v, n, true);
-    peft_status status = PEFT_OK;
-    double *g = (double *)peft__calloc(ctx, 2 * k * k, sizeof(double)), *e = g ? g + k * k : NULL;
-    float *small = (float *)peft__calloc(ctx, k * k + k * PEFT__MAX(m, n), sizeof(float)), *mixed = small ? small + k * k : NULL;
-    if (!g || !small) status = PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < k * n; i++) v[i] = (float)peft_rng_normal(rng);
-    for (int round = 0; round < 4 && !status; round++) {
-        peft__orthonormalize(ctx, v, k, n);
-        status = peft__gemm(ctx, k, m, n, 1, v, n, 1, &turned, 0, u, m);  // U = V W^T
-        peft__orthonormalize(ctx, u, k, m);
-        if (!status) status = peft__gemm(ctx, k, n, m, 1, u, m, 1, &whole, 0, v, n);  // V = U W, [k, n]: W seen from U
-    }
-    if (!status) status = peft__gemm(ctx, k, k, n, 1, v, n, 1, &right, 0, small, k);
-    for (int64_t i = 0; i < k * k && !status; i++) g[i] = (double)small[i];
-    if (!status) peft__eigen(g, e, k);
-    for (int64_t i = 0; i < k && !status; i++) {  // sorted: the largest eigenvalue left goes to place i
+// How A and B begin, by HF's names (init_lora_weights): as ever, or with something that is taken out of the
+// base's weights.
+typedef enum { PEFT__START_PLAIN, PEFT__START_PISSA, PEFT__START_OLORA } peft__lora_start;
+
+static const struct {
+    const char *name;
+    peft__lora_start start;
+} peft__lora_starts[] = {
+    {"true", PEFT__START_PLAIN},  {"pissa", PEFT__START_PISSA},    {"olora", PEFT__START_OLORA},
+    {"false", PEFT__START_PLAIN}, {"gaussian", PEFT__START_PLAIN}, {"orthogonal", PEFT__START_PLAIN},
+    {"eva", PEFT__START_PLAIN},   {"lora_ga", PEFT__START_PLAIN},  {"mica", PEFT__START_PLAIN}};
+
+// Rows of q [k, n] times the rows of other [m, n]: out [k, m], summed in double.
+static void peft__row_products(const float *q, int64_t k, const float *other, int64_t m, int64_t n,
+                               double *out) {
+    for (int64_t i = 0; i < k; i++)
+        for (int64_t j = 0; j < m; j++) {
+            double sum = 0;
+            for (int64_t c = 0; c < n; c++) sum += (double)q[i * n + c] * (double)other[j * n + c];
+            out[i * m + j] = sum;
+        }
+}
+
+// Of v [k, n], which is u [k, m] times W for orthonormal u: both are turned so that row i belongs to the i-th
+// largest singular value, and v's rows become unit vectors. `g` [2, k, k] is scratch.
+static void peft__singular_rows(float *u, int64_t m, float *v, int64_t n, int64_t k, double *g, float *row,
+                                float *sigma) {
+    double *e = g + k * k;
+    peft__row_products(v, k, v, k, n, g);
+    peft__eigen(g, e, k);
+    for (int64_t i = 0; i < k; i++) {  // sorted: the largest eigenvalue left goes to column i
         int64_t best = i;
         for (int64_t j = i + 1; j < k; j++)
             if (g[j * k + j] > g[best * k + best]) best = j;
         double value = g[best * k + best];
         g[best * k + best] = g[i * k + i];
+        g[i * k + i] = value;
         sigma[i] = (float)sqrt(PEFT__MAX(value, 0.0));
         for (int64_t j = 0; j < k; j++) {
             double vector = e[j * k + best];
             e[j * k + best] = e[j * k + i];
-            small[i * k + j] = (float)vector;
+            e[j * k + i] = vector;
         }
     }
-    const peft__operand old_u = peft__operand_f32(u, m, false), old_v = peft__operand_f32(v, n, false);
-    if (!status) status = peft__gemm(ctx, k, m, k, 1, small, k, 1, &old_u, 0, mixed, m);
-    if (!status) memcpy(u, mixed, (size_t)(k * m) * sizeof(float));
-    if (!status) status = peft__gemm(ctx, k, n, k, 1, small, k, 1, &old_v, 0, mixed, n);
-    for (int64_t i = 0; i < k && !status; i++)
-        for (int64_t j = 0; j < n; j++) v[i * n + j] = sigma[i] > 0 ? mixed[i * n + j] / sigma[i] : 0;
+    for (int side = 0; side < 2; side++) {
+        float *x = side ? v : u;
+        int64_t width = side ? n : m;
+        for (int64_t c = 0; c < width; c++) {  // column c of x, by the transpose of e
+            for (int64_t i = 0; i < k; i++) {
+                double sum = 0;
+                for (int64_t j = 0; j < k; j++) sum += e[j * k + i] * (double)x[j * width + c];
+                row[i] = (float)sum;
+            }
+            for (int64_t i = 0; i < k; i++)
+                x[i * width + c] = !side ? row[i] : sigma[i] > 0 ? row[i] / sigma[i] : 0;
+        }
+    }
+}
+
+// How far the first r rows of u [*, m] are from the space of `before`'s: the root of the mean square of what
+// sticks out.
+static double peft__turned_away(peft_context *ctx, const float *u, const float *before, int64_t r, int64_t m,
+                                float *row) {
+    double sum = 0;
+    for (int64_t i = 0; i < r; i++) {
+        memcpy(row, u + i * m, (size_t)m * sizeof(float));
+        for (int64_t j = 0; j < r; j++)
+            peft__axpy(ctx, row, -peft__dot(ctx, row, before + j * m, m), before + j * m, m);
+        sum += (double)peft__dot(ctx, row, row, m);
+    }
+    return sqrt(sum / (double)r);
+}
+
+enum { PEFT__SVD_ROUNDS = 64 };
+
+// Randomized SVD (Halko et al. 2011) of w [m, n]: rows of u [k, m] and v [k, n] are singular directions,
+// sigma [k] descending. Rounds of power iteration until the first r left directions stay where they are;
+// those behind them are there to make them good.
+static peft_status peft__svd(peft_context *ctx, const float *w, int64_t m, int64_t n, int64_t r, int64_t k,
+                             peft_rng *rng, float *u, float *sigma, float *v) {
+    peft__operand whole = peft__operand_f32(w, n, false), turned = peft__operand_f32(w, n, true);
+    double *g = (double *)peft__calloc(ctx, 2 * k * k, sizeof(double));
+    float *before = (float *)peft__calloc(ctx, r * m + PEFT__MAX(m, k), sizeof(float)),
+          *row = before ? before + r * m : NULL;
+    peft_status status = g && before ? PEFT_OK : PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < k * n; i++) v[i] = (float)peft_rng_normal(rng);
+    double away = 1;
+    for (int round = 0; round < PEFT__SVD_ROUNDS && !status && (round < 4 || away > 2e-6); round++) {
+        peft__orthonormalize(ctx, v, k, n);
+        status = peft__gemm(ctx, k, m, n, 1, v, n, 1, &turned, 0, u, m);  // U = V W^T
+        peft__orthonormalize(ctx, u, k, m);
+        if (!status)
+            status = peft__gemm(ctx, k, n, m, 1, u, m, 1, &whole, 0, v, n);  // V = U W, [k, n]: W seen from U
+        if (status || (round % 4 != 3 && round + 1 < PEFT__SVD_ROUNDS)) continue;
+        peft__singular_rows(u, m, v, n, k, g, row, sigma);
+        away = peft__turned_away(ctx, u, before, r, m, row);
+        memcpy(before, u, (size_t)(r * m) * sizeof(float));
+    }
     peft__free(ctx, g);
-    peft__free(ctx, small);
+    peft__free(ctx, before);
     return status;
 }
 
-// PiSSA: A = sqrt(S / s) V^T and B = U sqrt(S / s) of the r largest singular values S, so that s B A is the best rank-r image of W.
-static peft_status peft__pissa_site(peft_adapter *a, peft_rng *rng, int64_t tensor) {
-    const peft_tensor *t = &a->model->tensors[tensor];
-    peft__site *s = &a->sites[tensor];
-    int64_t out = s->b->rows, in = s->a->cols, r = s->a->rows, k = PEFT__MIN(r + 8, PEFT__MIN(in, out));
-    if (r > k) return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "pissa: r %lld is more than %s [%lld, %lld] has", (long long)r, t->name, (long long)out, (long long)in);
-    float *w = (float *)peft__calloc(a->ctx, out * in + k * (in + out + 1), sizeof(float));
-    if (!w) return PEFT_ERROR_MEMORY;
-    float *u = w + out * in, *v = u + k * out, *sigma = v + k * in, scale = peft__adapter_scale(a, s);
-    peft__to_f32(t, 0, out * in, w);
-    // a weight stored [in, out] is W^T: its left directions are W's right ones
-    peft_status status = t->in_out ? peft__svd(a->ctx, w, in, out, k, rng, v, sigma, u) : peft__svd(a->ctx, w, out, in, k, rng, u, sigma, v);
+// PiSSA (Meng et al. 2024): A = sqrt(S / s) V^T and B = U sqrt(S / s) of the r largest singular values S, so
+// that s B A is the best rank-r image of W. w [out, in] is W; scratch.
+static peft_status peft__pissa_start(peft_adapter *a, peft_rng *rng, const float *w, const peft__site *s) {
+    int64_t out = s->b->rows, in = s->a->cols, r = s->a->rows, k = PEFT__MIN(2 * r + 24, PEFT__MIN(in, out));
+    float *u = (float *)peft__calloc(a->ctx, k * (in + out + 1), sizeof(float));
+    if (!u) return PEFT_ERROR_MEMORY;
+    float *v = u + k * out, *sigma = v + k * in, scale = peft__adapter_scale(a, s);
+    peft_status status = peft__svd(a->ctx, w, out, in, r, k, rng, u, sigma, v);
     for (int64_t i = 0; i < r && !status; i++) {
         float root = sqrtf(sigma[i] / scale);
         for (int64_t j = 0; j < in; j++) peft__f32(s->a)[i * in + j] = root * v[i * in + j];
         for (int64_t j = 0; j < out; j++) peft__f32(s->b)[j * r + i] = root * u[i * out + j];
     }
+    peft__free(a->ctx, u);
+    return status;
+}
+
+// OLoRA (Buyukakyuz 2024): of W = Q R, B is the first r columns of Q and A the first r rows of R. `w` [rows,
+// cols] is the weight as it is stored: HF does not turn it, so that where that is [in, out] B and A change
+// their places.
+static peft_status peft__olora_start(peft_adapter *a, const float *w, int64_t rows, int64_t cols, bool in_out,
+                                     const peft__site *s) {
+    int64_t r = s->a->rows;
+    float *q = (float *)peft__calloc(a->ctx, r * (rows + cols), sizeof(float)),
+          *upper = q ? q + r * rows : NULL;
+    if (!q) return PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < r; i++)
+        for (int64_t j = 0; j < rows; j++) q[i * rows + j] = w[j * cols + i];
+    peft__orthonormalize(a->ctx, q, r, rows);
+    peft__operand whole = peft__operand_f32(w, cols, false);
+    peft_status status =
+        peft__gemm(a->ctx, r, cols, rows, 1, q, rows, 1, &whole, 0, upper, cols);  // R = Q^T W
+    float *left = peft__f32(s->b), *right = peft__f32(s->a);
+    for (int64_t i = 0; i < r && !status; i++) {
+        for (int64_t j = 0; j < rows; j++)
+            *(in_out ? &right[i * rows + j] : &left[j * r + i]) = q[i * rows + j];
+        for (int64_t j = 0; j < cols; j++)
+            *(in_out ? &left[j * r + i] : &right[i * cols + j]) = upper[i * cols + j];
+    }
+    peft__free(a->ctx, q);
+    return status;
+}
+
+// A and B of a module become what the start asks for, of the base's weight.
+static peft_status peft__start_site(peft_adapter *a, peft__lora_start start, peft_rng *rng, int64_t site) {
+    const peft_tensor *t = peft__site_tensor(a->model, site);
+    const peft__site *s = &a->sites[site];
+    int64_t out = s->b->rows, in = s->a->cols, r = s->a->rows;
+    if (r > PEFT__MIN(in, out))
+        return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "%s: r %lld is more than %s [%lld, %lld] has",
+                          peft__lora_starts[start].name, (long long)r, t->name, (long long)out,
+                          (long long)in);
+    float *w = (float *)peft__calloc(a->ctx, 2 * out * in, sizeof(float)), *turned = w ? w + out * in : NULL;
+    if (!w) return PEFT_ERROR_MEMORY;
+    peft__to_f32(t, 0, out * in, w);
+    for (int64_t i = 0; i < in && t->in_out && start == PEFT__START_PISSA; i++)
+        for (int64_t j = 0; j < out; j++) turned[j * in + i] = w[i * out + j];
+    peft_status status = start == PEFT__START_OLORA ? peft__olora_start(a, w, t->rows, t->cols, t->in_out, s)
+                                                    : peft__pissa_start(a, rng, t->in_out ? turned : w, s);
     peft__free(a->ctx, w);
     return status;
 }
@@ -17810,27 +18463,69 @@ static peft_tensor *peft__initial_copy(peft_adapter *a, const peft_tensor *of) {
     return t;
 }
 
-static peft_status peft__pissa_init(peft_adapter *a, peft_rng *rng) {
-    if (a->d.method != PEFT_LORA || !(a->d.alpha > 0)) return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "pissa: is for LoRA with an alpha above 0");
-    a->initial = (peft_tensor *)peft__calloc(a->ctx, a->count, sizeof(peft_tensor));
-    peft_status status = a->initial ? PEFT_OK : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < a->model->tensor_count && !status; i++) {
+// Room for frozen tensors: two beginnings for each pair, and `more`.
+static peft_status peft__initial_room(peft_adapter *a, int64_t more) {
+    if (!a->initial)
+        a->initial = (peft_tensor *)peft__calloc(a->ctx, a->count + more + 1, sizeof(peft_tensor));
+    return a->initial ? PEFT_OK : PEFT_ERROR_MEMORY;
+}
+
+// Whether a tensor came with the file instead of the base's.
+static bool peft__is_frozen(const peft_adapter *a, const peft_tensor *t) {
+    return t && t >= a->initial && t < a->initial + a->initial_count;
+}
+
+// Every A and B begins as the start has it, and what they begin with is subtracted. An embedding's begin as
+// ever, as in HF peft.
+static peft_status peft__start_all(peft_adapter *a, peft__lora_start start, peft_rng *rng) {
+    const char *name = peft__lora_starts[start].name;
+    if (a->d.target_parameters) return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: with target_parameters", name);
+    if (a->d.method != PEFT_LORA || !(a->d.alpha > 0))
+        return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "%s: is for LoRA with an alpha above 0", name);
+    peft_status status = peft__initial_room(a, 0);
+    a->starts = true;
+    for (int64_t i = 0; i < peft__site_count(a->model) && !status; i++) {
         peft__site *s = &a->sites[i];
-        if (s->embedding_a) status = peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "pissa: %s is an embedding", a->model->tensors[i].name);
-        if (!s->a || status) continue;
-        status = peft__pissa_site(a, rng, i);
+        if (!s->a) continue;
+        const peft__site *shared = &a->sites[peft__site_tensor(a->model, i) - a->model->tensors];
+        if (peft__is_frozen(a, shared->replacement)) continue;  // the file has what is left of the base's
+        status = peft__start_site(a, start, rng, i);
         if (!status && (!(s->a0 = peft__initial_copy(a, s->a)) || !(s->b0 = peft__initial_copy(a, s->b)))) status = PEFT_ERROR_MEMORY;
     }
+    return status;
+}
+
+// After loading: the beginnings are made of the base again, while the file's A and B stay as they are.
+static peft_status peft__restart(peft_adapter *a, peft__lora_start start) {
+    peft_rng rng;
+    peft_rng_seed(&rng, 0);
+    float **kept = (float **)peft__calloc(a->ctx, a->count, sizeof(float *));
+    peft_status status = kept ? PEFT_OK : PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < a->count && !status; i++) {
+        size_t bytes = (size_t)peft__size(&a->tensors[i]) * sizeof(float);
+        if (!(kept[i] = (float *)peft__alloc(a->ctx, bytes))) status = PEFT_ERROR_MEMORY;
+        else memcpy(kept[i], a->tensors[i].data, bytes);
+    }
+    if (!status) status = peft__start_all(a, start, &rng);
+    for (int64_t i = 0; kept && i < a->count; i++) {
+        if (kept[i]) memcpy(a->tensors[i].data, kept[i], (size_t)peft__size(&a->tensors[i]) * sizeof(float));
+        peft__free(a->ctx, kept[i]);
+    }
+    peft__free(a->ctx, kept);
     return status;
 }
 
 static peft_status peft__dora_init(peft_adapter *a) {  // magnitude = ||W + s B A||, so that nothing changes at first
     peft_tape *tape = NULL;
     peft_status status = peft_tape_create(a->ctx, &tape);
-    for (int64_t i = 0; i < a->model->tensor_count && !status; i++) {
+    for (int64_t i = 0; i < peft__site_count(a->model) && !status; i++) {
         const peft__site *s = &a->sites[i];
-        if (s->magnitude && !peft__dora_norms(tape, &a->model->tensors[i], s->a, s->b, 0, peft__f32(s->magnitude))) status = tape->status;
-        if (s->magnitude) peft_tape_reset(tape, 0);
+        if (!s->magnitude) continue;
+        peft_tensor w = *peft__site_tensor(a->model, i);
+        w.in_out = w.in_out || s->embedding_a;
+        const peft_tensor *low = s->a ? s->a : s->embedding_a, *high = s->a ? s->b : s->embedding_b;
+        if (!peft__dora_norms(tape, &w, low, high, 0, peft__f32(s->magnitude))) status = tape->status;
+        peft_tape_reset(tape, 0);
     }
     peft_tape_destroy(tape);
     return status;
@@ -17912,6 +18607,25 @@ static peft_status peft__prompt_init(peft_adapter *a, peft_rng *rng) {
     return PEFT_OK;
 }
 
+// What HF peft reads, or does not ask, without a word.
+static peft_status peft__check_created(const peft_adapter *a) {
+    const peft_model *m = a->model;
+    const peft__site *shared = &a->sites[m->shared - m->tensors];
+    bool lora = a->d.method == PEFT_LORA || a->d.method == PEFT_DORA;
+    bool alone = shared->rows && !a->sites[peft__input_site(m, false)].rows;
+    if (m->config.encoder_decoder && (shared->embedding_a || (shared->replacement && lora) || alone))
+        return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT,
+                          "adapter: HF's T5 does not ask its module \"shared\"; name embed_tokens, or "
+                          "encoder.embed_tokens");
+    if (a->d.method == PEFT_DORA && a->d.lora_bias)
+        return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "adapter: DoRA has no lora_bias");
+    for (int64_t i = 0; i < peft__site_count(m) && a->d.pissa; i++)
+        if (a->sites[i].embedding_a)
+            return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "pissa: %s is an embedding",
+                              peft__site_tensor(m, i)->name);
+    return PEFT_OK;
+}
+
 PEFTDEF peft_status peft_adapter_create(const peft_adapter_desc *d, peft_adapter **out) {
     if (out) *out = NULL;
     PEFT__NEED(NULL, d, "desc");
@@ -17922,10 +18636,11 @@ PEFTDEF peft_status peft_adapter_create(const peft_adapter_desc *d, peft_adapter
     if (status) return status;
     int kind = peft__method_row_of(a->d.method)->kind;
     status = peft__adapter_add_all(a, (kind & PEFT__ENCODED) || ((kind & PEFT__PREFIX) && a->d.prefix_projection));
+    if (!status) status = peft__check_created(a);
     peft_rng rng;
     peft_rng_seed(&rng, d->seed);
     if (!status) peft__lora_init(a, &rng);
-    if (!status && a->d.pissa) status = peft__pissa_init(a, &rng);
+    if (!status && a->d.pissa) status = peft__start_all(a, PEFT__START_PISSA, &rng);
     if (!status) peft__bottleneck_init(a, &rng);
     if (!status && a->d.method == PEFT_DORA) status = peft__dora_init(a);
     if (!status && a->prompt) status = peft__prompt_init(a, &rng);
@@ -17959,13 +18674,12 @@ PEFTDEF const peft_adapter_desc *peft_adapter_settings(const peft_adapter *a) {
 // ---- what chapter 8 asks
 
 static float peft__adapter_scale(const peft_adapter *a, const peft__site *s) {
-    double alpha = peft__pattern_value(a->d.alpha_pattern, &a->model->tensors[s - a->sites], (double)a->d.alpha);
-    return peft__lora_scaling(a, s->a ? s->a->rows : s->embedding_a->rows, (float)alpha);
+    return peft__lora_scaling(a, s->a ? s->a->rows : s->embedding_a->rows, s->alpha);
 }
 
 static bool peft__adapter_replaces(const peft_adapter *a) {
-    for (int64_t i = 0; i < a->model->tensor_count; i++)
-        if (a->sites[i].replacement) return true;
+    for (int64_t i = 0; i < peft__site_count(a->model); i++)
+        if (a->sites[i].replacement || a->sites[i].rows) return true;
     return false;
 }
 
@@ -18001,105 +18715,440 @@ static peft_tensor *peft__adapter_prompt(const peft_adapter *a, peft_tape *tape,
     return peft__prompt_rows(a, tape, decoder && a->model->config.encoder_decoder && a->d.method != PEFT_PREFIX_TUNING ? n : 0, n);
 }
 
-// ---- files
+// ---- files: the settings of adapter_config.json
 
-static void peft__config_list(peft__string *s, const char *key, const char *list) {
-    peft__string_format(s, "  \"%s\": ", key);
-    if (!list || !*list) {
-        peft__string_puts(s, "null,\n");
-        return;
-    }
-    if (strcmp(list, "all-linear") == 0) {
-        peft__string_puts(s, "\"all-linear\",\n");
-        return;
-    }
-    const char *name, *before = "[";
-    for (size_t n; (n = peft__next_name(&list, &name)) > 0; before = ",") {
-        peft__string_format(s, "%s\n    ", before);
-        peft__json_quote(s, name, n);
-    }
-    peft__string_puts(s, *before == '[' ? "[\n  ],\n" : "\n  ],\n");
-}
+// What a configuration says: the descriptor, and what it does not have.
+typedef struct peft__adapter_settings {
+    peft_adapter_desc d;
+    const char *peft_type, *task_type, *start, *selection, *prompt_init, *tokenizer;
+    int64_t heads, layers, parts, width;
+    int64_t activation;
+    bool dora, in_out, trained;
+} peft__adapter_settings;
 
-static void peft__config_numbers(peft__string *s, const char *key, const char *list) {
-    peft__string_format(s, "  \"%s\": ", key);
-    if (list) peft__string_format(s, "[%s],\n", list);
-    else peft__string_puts(s, "null,\n");
-}
+// One key. A new method is its row of peft__methods and the keys that it has here.
+typedef struct peft__adapter_key {
+    const char *key;
+    int kinds;  // of the methods that have it; 0: all
+    char type;  // b: bool, i: whole number, f: number, t: text, w: text or bool, l: names or an expression,
+                // o: names, p: expressions, n: whole numbers, m: numbers by expression, k: tokens, c: one of
+                // `choices`, d: the same as a bool; -: in no descriptor
+    size_t offset;  // in peft__adapter_settings
+    const char *missing;  // HF's default, as JSON: what a file without the key says
+    char rule;  // of reading: u: used, h: harmless, r: another value than the default is refused
+    char written;  // a: always, s: if it says something else than the default; 0: never
+    const char *choices;  // comma-separated
+} peft__adapter_key;
 
-static void peft__config_pattern(peft__string *s, const char *key, const char *pattern, double factor) {
-    if (!pattern) return;
-    const char *p, *before = "";
-    peft__string_format(s, "  \"%s\": {", key);
-    for (; peft__next_name(&pattern, &p) > 0; before = ", ") {  // "name=value", as was checked
-        size_t name = strcspn(p, "=");
+#define PEFT__AT(member) offsetof(peft__adapter_settings, member)
+enum { PEFT__ADAPTS = PEFT__LOW_RANK | PEFT__SCALES, PEFT__OURS = PEFT__BOTTLENECKS | PEFT__REPLACES };
+
+static const peft__adapter_key peft__adapter_keys[] = {
+    {"auto_mapping", 0, '-', 0, "null", 'h', 'a', NULL},
+    {"base_model_name_or_path", 0, 't', PEFT__AT(d.base_model_name_or_path), "null", 'u', 'a', NULL},
+    {"inference_mode", 0, 'b', PEFT__AT(trained), "true", 'h', 'a', NULL},
+    {"revision", 0, '-', 0, "null", 'h', 'a', NULL},
+    {"peft_version", 0, '-', 0, "null", 'h', 0, NULL},
+    {"runtime_config", 0, '-', 0, "null", 'h', 0, NULL},
+    // LoRA
+    {"bias", PEFT__LOW_RANK, 't', PEFT__AT(d.bias), "\"none\"", 'u', 'a', NULL},
+    {"fan_in_fan_out", PEFT__ADAPTS, 'b', PEFT__AT(in_out), "false", 'h', 'a', NULL},  // HF corrects it, too
+    {"init_lora_weights", PEFT__LOW_RANK, 'w', PEFT__AT(start), "true", 'u', 'a', NULL},
+    {"layers_pattern", PEFT__LOW_RANK, 'p', PEFT__AT(d.layers_pattern), "null", 'u', 'a', NULL},
+    {"layers_to_transform", PEFT__LOW_RANK | PEFT__OURS,
+     'n', PEFT__AT(d.layers_to_transform), "null", 'u', 'a', NULL},
+    {"lora_alpha", PEFT__LOW_RANK, 'f', PEFT__AT(d.alpha), "8", 'u', 'a', NULL},
+    {"lora_dropout", PEFT__LOW_RANK, 'f', PEFT__AT(d.dropout), "0", 'u', 'a', NULL},
+    {"modules_to_save", PEFT__ADAPTS, 'o', PEFT__AT(d.modules_to_save), "null", 'u', 'a', NULL},
+    {"r", PEFT__LOW_RANK, 'i', PEFT__AT(d.r), "8", 'u', 'a', NULL},
+    {"rank_pattern", PEFT__LOW_RANK, 'm', PEFT__AT(d.rank_pattern), "{}", 'u', 's', NULL},
+    {"alpha_pattern", PEFT__LOW_RANK, 'm', PEFT__AT(d.alpha_pattern), "{}", 'u', 's', NULL},
+    {"target_modules", PEFT__ADAPTS | PEFT__REPLACES, 'l', PEFT__AT(d.target_modules), "null",
+     'u', 'a', NULL},
+    {"exclude_modules", PEFT__ADAPTS, 'l', PEFT__AT(d.exclude_modules), "null", 'u', 's', NULL},
+    {"use_rslora", PEFT__LOW_RANK, 'b', PEFT__AT(d.use_rslora), "false", 'u', 's', NULL},
+    {"use_dora", PEFT__LOW_RANK, 'b', PEFT__AT(dora), "false", 'u', 's', NULL},
+    {"lora_bias", PEFT__LOW_RANK, 'b', PEFT__AT(d.lora_bias), "false", 'u', 's', NULL},
+    {"trainable_token_indices", PEFT__ADAPTS, 'k', PEFT__AT(d.trainable_token_indices), "null",
+     'u', 's', NULL},
+    {"alora_invocation_tokens", PEFT__LOW_RANK, '-', 0, "null", 'r', 0, NULL},
+    {"arrow_config", PEFT__LOW_RANK, '-', 0, "null", 'r', 0, NULL},
+    {"ensure_weight_tying", PEFT__ADAPTS, '-', 0, "false", 'r', 0, NULL},
+    {"kasa_config", PEFT__LOW_RANK, '-', 0, "null", 'r', 0, NULL},
+    {"layer_replication", PEFT__LOW_RANK, '-', 0, "null", 'r', 0, NULL},
+    {"megatron_config", PEFT__LOW_RANK, '-', 0, "null", 'r', 0, NULL},
+    {"monteclora_config", PEFT__LOW_RANK, '-', 0, "null", 'r', 0, NULL},
+    {"target_parameters", PEFT__LOW_RANK, 'o', PEFT__AT(d.target_parameters), "null", 'u', 's', NULL},
+    {"use_bdlora", PEFT__LOW_RANK, '-', 0, "null", 'r', 0, NULL},
+    {"use_qalora", PEFT__LOW_RANK, '-', 0, "false", 'r', 0, NULL},
+    {"velora_config", PEFT__LOW_RANK, '-', 0, "null", 'r', 0, NULL},
+    {"corda_config", PEFT__LOW_RANK, '-', 0, "null", 'h', 0, NULL},  // these belong to ways to begin
+    {"eva_config", PEFT__LOW_RANK, '-', 0, "null", 'h', 0, NULL},
+    {"loftq_config", PEFT__LOW_RANK, '-', 0, "{}", 'h', 0, NULL},
+    {"lora_ga_config", PEFT__LOW_RANK, '-', 0, "null", 'h', 0, NULL},
+    {"megatron_core", PEFT__LOW_RANK, '-', 0, "null", 'h', 0, NULL},  // these to what would be refused
+    {"qalora_group_size", PEFT__LOW_RANK, '-', 0, "16", 'h', 0, NULL},
+    // IA3
+    {"feedforward_modules", PEFT__SCALES, 'l', PEFT__AT(d.feedforward_modules), "null", 'u', 'a', NULL},
+    {"init_ia3_weights", PEFT__SCALES, '-', 0, "true", 'h', 'a', NULL},
+    // soft prompts
+    {"num_attention_heads", PEFT__VIRTUAL, 'i', PEFT__AT(heads), "null", 'h', 'a', NULL},
+    {"num_layers", PEFT__VIRTUAL, 'i', PEFT__AT(layers), "null", 'u', 'a', NULL},
+    {"num_transformer_submodules", PEFT__VIRTUAL, 'i', PEFT__AT(parts), "null", 'u', 'a', NULL},
+    {"num_virtual_tokens", PEFT__VIRTUAL, 'i', PEFT__AT(d.num_virtual_tokens), "null", 'u', 'a', NULL},
+    {"token_dim", PEFT__VIRTUAL, 'i', PEFT__AT(width), "null", 'h', 'a', NULL},
+    {"modules_to_save", PEFT__VIRTUAL, '-', 0, "null", 'r', 0, NULL},
+    {"prompt_place", PEFT__VIRTUAL, 'c', PEFT__AT(d.prompt_place), "\"encoder\"", 'u',
+     's', "encoder,decoder,both"},
+    {"encoder_hidden_size", PEFT__PREFIX | PEFT__ENCODED,
+     'i', PEFT__AT(d.encoder_hidden), "null", 'u', 'a', NULL},
+    {"prefix_projection", PEFT__PREFIX, 'b', PEFT__AT(d.prefix_projection), "false", 'h', 'a', NULL},
+    {"init_weights", PEFT__PREFIX, '-', 0, "null", 'h', 0, NULL},
+    {"encoder_dropout", PEFT__ENCODED, '-', 0, "0.0", 'h', 'a', NULL},
+    {"encoder_num_layers", PEFT__ENCODED, 'i', PEFT__AT(d.encoder_layers), "2", 'u', 'a', NULL},
+    {"encoder_reparameterization_type", PEFT__ENCODED, 'd', PEFT__AT(d.encoder_lstm), "\"MLP\"",
+     'u', 'a', "MLP,LSTM"},
+    {"prompt_tuning_init", PEFT__SAMPLED, 't', PEFT__AT(prompt_init), "\"RANDOM\"", 'h', 'a', NULL},
+    {"prompt_tuning_init_text", PEFT__SAMPLED, 't', PEFT__AT(d.init_text), "null", 'u', 'a', NULL},
+    {"tokenizer_name_or_path", PEFT__SAMPLED, 't', PEFT__AT(tokenizer), "null", 'h', 'a', NULL},
+    {"tokenizer_kwargs", PEFT__SAMPLED, '-', 0, "null", 'h', 0, NULL},
+    // methods that HF peft does not have
+    {"bottleneck_size", PEFT__BOTTLENECKS, 'i', PEFT__AT(d.bottleneck), "null", 'u', 'a', NULL},
+    {"activation", PEFT__BOTTLENECKS, 'i', PEFT__AT(activation), "0", 'u', 'a', NULL},
+    {"pfeiffer", PEFT__BOTTLENECKS, 'b', PEFT__AT(d.pfeiffer), "false", 'u', 'a', NULL},
+    {"selection", PEFT__REPLACES, 't', PEFT__AT(selection), "null", 'h', 'a', NULL},
+    {"peft_type", 0, 't', PEFT__AT(peft_type), "null", 'u', 'a', NULL},
+    {"task_type", 0, 't', PEFT__AT(task_type), "null", 'u', 'a', NULL}};
+
+// The text of a value, as JSON.
+static void peft__json_print(peft__string *s, const peft__json *v) {
+    bool object = v->type == PEFT__JSON_OBJECT;
+    const char *before = "";
+    switch (v->type) {
+    case PEFT__JSON_BOOL: peft__string_puts(s, v->boolean ? "true" : "false"); return;
+    case PEFT__JSON_NUMBER: peft__string_format(s, "%g", v->number); return;
+    case PEFT__JSON_STRING: peft__json_quote(s, v->string, v->length); return;
+    case PEFT__JSON_NULL: peft__string_puts(s, "null"); return;
+    default: break;
+    }
+    peft__string_puts(s, object ? "{" : "[");
+    for (const peft__json *e = v->child; e; e = e->next, before = ", ") {
         peft__string_puts(s, before);
-        peft__json_quote(s, p, name);
-        peft__string_format(s, ": %g", factor * strtod(p + name + 1, NULL));
+        if (object) peft__json_quote(s, e->key, e->key_length);
+        if (object) peft__string_puts(s, ": ");
+        peft__json_print(s, e);
     }
-    peft__string_puts(s, "},\n");
+    peft__string_puts(s, object ? "}" : "]");
 }
 
-static void peft__config_lora(const peft_adapter *a, peft__string *s) {
-    peft__string_format(s, "  \"bias\": \"%s\",\n  \"fan_in_fan_out\": %s,\n  \"init_lora_weights\": true,\n  \"layers_pattern\": null,\n",
-                        a->d.bias ? a->d.bias : "none", a->model->family->in_out ? "true" : "false");
-    peft__config_numbers(s, "layers_to_transform", a->d.layers_to_transform);
-    double ranks = a->initial ? 2 : 1, alphas = a->initial && a->d.use_rslora ? sqrt(2.0) : ranks;  // PiSSA: the same s at twice the rank
-    peft__string_format(s, "  \"lora_alpha\": %g,\n  \"lora_dropout\": %g,\n", alphas * (double)a->d.alpha, (double)a->d.dropout);
-    peft__config_list(s, "modules_to_save", a->d.modules_to_save);
-    peft__string_format(s, "  \"r\": %lld,\n", (long long)ranks * (long long)a->d.r);
-    peft__config_pattern(s, "rank_pattern", a->d.rank_pattern, ranks);
-    peft__config_pattern(s, "alpha_pattern", a->d.alpha_pattern, alphas);
-    peft__config_list(s, "target_modules", a->d.target_modules);
-    if (a->d.use_rslora) peft__string_puts(s, "  \"use_rslora\": true,\n");
-    if (a->d.method == PEFT_DORA) peft__string_puts(s, "  \"use_dora\": true,\n");
+// null, false, and what is empty.
+static bool peft__json_says_nothing(const peft__json *v) {
+    return v->type == PEFT__JSON_NULL || (v->type == PEFT__JSON_BOOL && !v->boolean) ||
+           (v->type == PEFT__JSON_STRING && !v->length) ||
+           ((v->type == PEFT__JSON_ARRAY || v->type == PEFT__JSON_OBJECT) && !v->child);
 }
 
-static void peft__config_prompt(const peft_adapter *a, peft__string *s) {
-    const peft_config *c = &a->model->config;
-    bool both = c->encoder_decoder, rows = a->d.method != PEFT_PREFIX_TUNING;
-    static const char *const places[] = {"encoder", "decoder", "both"};
-    peft__string_format(s, "  \"num_attention_heads\": %lld,\n  \"num_layers\": %lld,\n  \"num_transformer_submodules\": %d,\n  \"num_virtual_tokens\": %lld,\n"
-                           "  \"token_dim\": %lld,\n",
-                        (long long)c->heads, (long long)(both && rows ? c->layers : a->prompt_layers), (int)a->prompt_parts,
-                        (long long)a->d.num_virtual_tokens, (long long)c->d_model);
-    if (both && rows && a->d.prompt_place) peft__string_format(s, "  \"prompt_place\": \"%s\",\n", places[a->d.prompt_place]);
-    if (a->d.method == PEFT_PREFIX_TUNING)
-        peft__string_format(s, "  \"encoder_hidden_size\": %lld,\n  \"prefix_projection\": %s,\n", (long long)a->d.encoder_hidden, a->encoder[0] ? "true" : "false");
-    if (a->d.method == PEFT_P_TUNING)
-        peft__string_format(s, "  \"encoder_dropout\": 0.0,\n  \"encoder_hidden_size\": %lld,\n  \"encoder_num_layers\": %lld,\n"
-                               "  \"encoder_reparameterization_type\": \"%s\",\n",
-                            (long long)a->d.encoder_hidden, (long long)a->d.encoder_layers, a->d.encoder_lstm ? "LSTM" : "MLP");
-    if (a->d.method != PEFT_PROMPT_TUNING) return;
-    peft__string_format(s, "  \"prompt_tuning_init\": \"%s\",\n  \"prompt_tuning_init_text\": ", a->d.init_text ? "TEXT" : "RANDOM");
-    if (a->d.init_text) peft__json_quote(s, a->d.init_text, strlen(a->d.init_text));
-    else peft__string_puts(s, "null");
-    peft__string_puts(s, ",\n  \"tokenizer_name_or_path\": null,\n");
+typedef struct peft__settings_reader {
+    peft_context *ctx;
+    peft__arena *arena;
+    const char *path;  // of the file
+    peft__adapter_settings *out;
+} peft__settings_reader;
+
+static peft_status peft__adapter_key_wrong(const peft__settings_reader *r, const char *key, const peft__json *v,
+                                       const char *what) {
+    peft__string s;
+    peft__string_init(&s, r->ctx);
+    peft__json_print(&s, v);
+    peft_status status =
+        peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: %s is %s%s", r->path, key, what, s.failed ? "" : s.data);
+    peft__string_free(&s);
+    return status;
 }
 
-// The keys that old and new versions of HF peft read. target_modules is written as the names that were given.
-static bool peft__adapter_config_text(const peft_adapter *a, peft__string *s) {
+// A list, an object of numbers or of lists, as the descriptor's text: peft__list_kind.
+static void peft__adapter_key_put_list(peft__string *s, const peft__json *v) {
+    bool object = v->type == PEFT__JSON_OBJECT;
+    for (const peft__json *e = v->child; e; e = e->next) {
+        bool list = e->type == PEFT__JSON_ARRAY;
+        const char *text = object ? e->key : e->string;
+        size_t n = object ? e->key_length : e->type == PEFT__JSON_STRING ? e->length : 0;
+        if (e != v->child) peft__string_puts(s, list ? ";" : ",");
+        for (size_t i = 0; i < n; i++) {
+            if (text[i] == ',') peft__string_puts(s, "\\");
+            peft__string_append(s, &text[i], 1);
+        }
+        if (object) peft__string_puts(s, list ? ":" : "=");
+        if (list) peft__adapter_key_put_list(s, e);
+        else if (e->type == PEFT__JSON_NUMBER) peft__string_format(s, "%g", e->number);
+    }
+}
+
+// Whether a list's items are what its type has: names, whole numbers, numbers by name, lists of whole numbers
+// by name.
+static bool peft__adapter_key_list_fits(char type, const peft__json *v) {
+    bool object = v->type == PEFT__JSON_OBJECT;
+    if (!object && v->type != PEFT__JSON_ARRAY) return false;
+    if (object != (type == 'm') && type != 'k') return false;
+    for (const peft__json *e = v->child; e; e = e->next) {
+        bool number = e->type == PEFT__JSON_NUMBER && (type == 'm' || e->number == floor(e->number));
+        bool name = e->type == PEFT__JSON_STRING && e->length && strncmp(e->string, "re:", 3) != 0 &&
+                    strcmp(e->string, "all-linear") != 0;
+        if (type == 'k' && object ? !peft__adapter_key_list_fits('n', e) : strchr("lop", type) ? !name : !number)
+            return false;
+    }
+    return true;
+}
+
+static peft_status peft__adapter_key_read_list(const peft__settings_reader *r, const peft__adapter_key *row,
+                                           const peft__json *v, const char **out) {
+    peft__string s;
+    peft__string_init(&s, r->ctx);
+    bool one = (strchr("lp", row->type) && v->type == PEFT__JSON_STRING) ||
+               (row->type == 'n' && v->type == PEFT__JSON_NUMBER);
+    if (!one && !peft__adapter_key_list_fits(row->type, v)) {
+        peft__string_free(&s);
+        return peft__adapter_key_wrong(r, row->key, v, "not as it should be: ");
+    }
+    bool plain =
+        row->type == 'p' || (one && v->type == PEFT__JSON_STRING && strcmp(v->string, "all-linear") == 0);
+    if (!one) peft__adapter_key_put_list(&s, v);
+    else if (v->type == PEFT__JSON_NUMBER) peft__string_format(&s, "%g", v->number);
+    else peft__string_format(&s, "%s%s", plain ? "" : "re:", v->string);
+    *out = s.failed ? NULL : peft__arena_strdup(r->arena, s.data, s.size);
+    peft__string_free(&s);
+    return *out ? PEFT_OK : PEFT_ERROR_MEMORY;
+}
+
+// A value into its place.
+static peft_status peft__adapter_key_read(const peft__settings_reader *r, const peft__adapter_key *row,
+                                      const peft__json *v) {
+    char *to = (char *)r->out + row->offset;
+    const char type = row->type, *name, *choices = row->choices;
+    bool text = v->type == PEFT__JSON_STRING,
+         number = v->type == PEFT__JSON_NUMBER && v->number - v->number == 0,
+         boolean = v->type == PEFT__JSON_BOOL;
+    if (type == '-' || v->type == PEFT__JSON_NULL) return PEFT_OK;
+    if (strchr("lopnmk", type))
+        return peft__json_says_nothing(v) ? PEFT_OK
+                                          : peft__adapter_key_read_list(r, row, v, (const char **)(void *)to);
+    if (type == 'b' && boolean) return *(bool *)(void *)to = v->boolean, PEFT_OK;
+    if (type == 'i' && number && v->number == floor(v->number) && fabs(v->number) < 1e15)
+        return *(int64_t *)(void *)to = (int64_t)v->number, PEFT_OK;
+    if (type == 'f' && number) return *(float *)(void *)to = (float)v->number, PEFT_OK;
+    if ((type == 't' || type == 'w') && text) return *(const char **)(void *)to = v->string, PEFT_OK;
+    if (type == 'w' && boolean) return *(const char **)(void *)to = v->boolean ? "true" : "false", PEFT_OK;
+    size_t n = 1;
+    for (int i = 0; choices && text && (n = peft__next_name(&choices, &name)) > 0; i++) {
+        if (n != v->length || memcmp(name, v->string, n) != 0) continue;
+        if (type == 'd') *(bool *)(void *)to = i == 1;
+        else memcpy(to, &i, sizeof(i));
+        return PEFT_OK;
+    }
+    if (strchr("cd", type)) return peft__adapter_key_wrong(r, row->key, v, "not known: ");
+    return peft__adapter_key_wrong(r, row->key, v,
+                               type == 'i'   ? "not a whole number: "
+                               : type == 'f' ? "not a number: "
+                               : type == 'b' ? "not true or false: "
+                                             : "not a text: ");
+}
+
+static const peft__adapter_key *peft__adapter_key_of(const char *key, int kind) {
+    for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys); i++)
+        if (strcmp(peft__adapter_keys[i].key, key) == 0 &&
+            (!peft__adapter_keys[i].kinds || (peft__adapter_keys[i].kinds & kind)))
+            return &peft__adapter_keys[i];
+    return NULL;
+}
+
+// A key that no row has: nothing is lost with null, false and what is empty. Numbers and texts are settings
+// of something that is switched on by another key, as far as HF peft's go.
+static peft_status peft__adapter_key_unknown(const peft__settings_reader *r, const peft__json *v) {
+    if (peft__json_says_nothing(v)) return PEFT_OK;
+    if (v->type == PEFT__JSON_NUMBER || v->type == PEFT__JSON_STRING) {
+        peft__log(r->ctx, "warning: %s: unknown key \"%s\" ignored", r->path, v->key);
+        return PEFT_OK;
+    }
+    return peft__adapter_key_wrong(r, v->key, v,
+                               "a key that is not known, and it may change what the adapter does: ");
+}
+
+static peft_status peft__settings_read(const peft__settings_reader *r, const peft__json *root, int kind) {
+    peft_status status = PEFT_OK;
+    for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys) && !status; i++) {
+        peft__json *missing = NULL;
+        const peft__adapter_key *row = &peft__adapter_keys[i];
+        if (row->kinds && !(row->kinds & kind)) continue;
+        status = peft__json_parse(r->ctx, r->arena, row->missing, strlen(row->missing), row->key, &missing);
+        if (!status) status = peft__adapter_key_read(r, row, missing);
+    }
+    for (const peft__json *v = root->child; v && !status; v = v->next) {
+        const peft__adapter_key *row = peft__adapter_key_of(v->key, kind);
+        if (!row) status = peft__adapter_key_unknown(r, v);
+        else if (row->rule == 'u') status = peft__adapter_key_read(r, row, v);
+        else if (row->rule == 'r' && !peft__json_says_nothing(v)) {
+            status =
+                peft__adapter_key_wrong(r, v->key, v, "not supported, for it changes what the adapter does: ");
+            if (status == PEFT_ERROR_FORMAT) status = PEFT_ERROR_UNSUPPORTED;
+        }
+    }
+    return status;
+}
+
+// Names or an expression as JSON.
+static void peft__adapter_key_write_list(peft__string *s, char type, const char *list) {
+    const char *before = "", *open = type == 'm' || (type == 'k' && strchr(list, ':')) ? "{}" : "[]";
+    peft__arena scratch;
+    peft__arena_init(&scratch, s->ctx);
+    if (type == 'l' && strncmp(list, "re:", 3) == 0) {
+        peft__json_quote(s, list + 3, strlen(list + 3));
+        return;
+    }
+    peft__string_append(s, open, 1);
+    for (char *entry; *list; before = ", ") {
+        size_t n = peft__next_entry(&scratch, &list, *open == '{' && type == 'k' ? ';' : ',', &entry);
+        const char *value = entry && *open == '{' ? strrchr(entry, type == 'k' ? ':' : '=') : NULL;
+        s->failed = s->failed || !entry;
+        if (s->failed) break;
+        if (!n) continue;
+        peft__string_puts(s, before);
+        if (strchr("lop", type)) peft__json_quote(s, entry, n);
+        else if (!value) peft__string_puts(s, entry);
+        else {
+            peft__json_quote(s, entry, (size_t)(value - entry));
+            if (type == 'k') peft__string_format(s, ": [%s]", value + 1);
+            else peft__string_format(s, ": %g", strtod(value + 1, NULL));
+        }
+    }
+    peft__string_append(s, open + 1, 1);
+    peft__arena_free(&scratch);
+}
+
+static void peft__adapter_key_write(peft__string *s, const peft__adapter_key *row, const peft__adapter_settings *in) {
+    const char *from = (const char *)in + row->offset,
+               *text = strchr("twlopnmk", row->type) ? *(const char *const *)(const void *)from : NULL;
+    const char *name = NULL, *choices = row->choices;
+    size_t n = 0;
+    int choice = 0;
+    if (row->type == 'c') memcpy(&choice, from, sizeof(choice));
+    if (row->type == 'd') choice = *(const bool *)(const void *)from;
+    switch (row->type) {
+    case '-': peft__string_puts(s, row->missing); return;
+    case 'b': peft__string_puts(s, *(const bool *)(const void *)from ? "true" : "false"); return;
+    case 'i': peft__string_format(s, "%lld", (long long)*(const int64_t *)(const void *)from); return;
+    case 'f': peft__string_format(s, "%g", (double)*(const float *)(const void *)from); return;
+    case 'c':
+    case 'd':
+        for (int i = 0; i <= choice; i++) n = peft__next_name(&choices, &name);
+        peft__json_quote(s, name, n);
+        return;
+    default: break;
+    }
+    if (!text) peft__string_puts(s, row->missing);
+    else if (row->type == 't') peft__json_quote(s, text, strlen(text));
+    else if (row->type == 'w' && (strcmp(text, "true") == 0 || strcmp(text, "false") == 0))
+        peft__string_puts(s, text);
+    else if (row->type == 'w') peft__json_quote(s, text, strlen(text));
+    else peft__adapter_key_write_list(s, row->type, text);
+}
+
+// Where an adapter has twice the rank, as what takes its beginning away stands beside it, the same factor s
+// needs another alpha.
+static bool peft__doubled_pattern(peft__arena *scratch, const char **pattern, double factor) {
+    peft__string s;
+    peft__string_init(&s, scratch->ctx);
+    for (const char *p = *pattern, *end; p && *p; p = end) {  // behind every '=' that ends an entry, a number
+        size_t n = strcspn(p, "=");
+        peft__string_append(&s, p, n);
+        end = p + n;
+        if (!*end) break;
+        char *behind;
+        double value = strtod(end + 1, &behind);
+        if (behind == end + 1 || (*behind && *behind != ',')) peft__string_append(&s, end++, 1);
+        else {
+            peft__string_format(&s, "=%g", factor * value);
+            end = behind;
+        }
+    }
+    bool ok = !s.failed && (!*pattern || (*pattern = peft__arena_strdup(scratch, s.data, s.size)) != NULL);
+    peft__string_free(&s);
+    return ok;
+}
+
+// "all-linear" as the last parts of the names that it means.
+static bool peft__resolved_targets(const peft_adapter *a, peft__arena *scratch, const char **out) {
+    const peft_model *m = a->model;
+    peft__string s;
+    peft__string_init(&s, a->ctx);
+    for (int64_t i = 0; i < m->tensor_count; i++) {
+        size_t n;
+        const char *path = peft__site_path(m, i, &n), *last = path + n, *name;
+        if (!a->sites[i].a && !a->sites[i].scale) continue;
+        while (last > path && last[-1] != '.') last--;
+        size_t size = (size_t)(path + n - last);
+        const char *list = s.data ? s.data : "";
+        bool known = false;
+        for (size_t k; (k = peft__next_name(&list, &name)) > 0;)
+            known = known || (k == size && memcmp(name, last, k) == 0);
+        if (!known) peft__string_format(&s, "%s%.*s", s.size ? "," : "", (int)size, last);
+    }
+    *out = s.failed ? NULL : peft__arena_strdup(scratch, s.data, s.size);
+    peft__string_free(&s);
+    return *out != NULL;
+}
+
+// The keys that old and new versions of HF peft read.
+static bool peft__adapter_config_text(const peft_adapter *a, peft__arena *scratch, peft__string *out) {
     const peft__method_row *row = peft__method_row_of(a->d.method);
-    peft__string_puts(s, "{\n  \"auto_mapping\": null,\n  \"base_model_name_or_path\": \"\",\n  \"inference_mode\": true,\n  \"revision\": null,\n");
-    if (row->kind & PEFT__LOW_RANK) peft__config_lora(a, s);
-    if (row->kind & PEFT__VIRTUAL) peft__config_prompt(a, s);
-    if (row->kind & PEFT__SCALES) {
-        peft__string_format(s, "  \"fan_in_fan_out\": %s,\n  \"init_ia3_weights\": true,\n  \"modules_to_save\": null,\n", a->model->family->in_out ? "true" : "false");
-        peft__config_list(s, "feedforward_modules", a->d.feedforward_modules);
-        peft__config_list(s, "target_modules", a->d.target_modules);
+    const peft_config *c = &a->model->config;
+    peft__adapter_settings s;
+    memset(&s, 0, sizeof(s));
+    s.d = a->d;
+    bool rows = a->d.method != PEFT_PREFIX_TUNING, ok = true;
+    double ranks = a->starts ? 2 : 1,
+           alphas = a->starts && a->d.use_rslora ? sqrt(2.0) : ranks;  // PiSSA: the same s at twice the rank
+    s.peft_type = row->peft_type;
+    s.task_type = c->encoder_decoder ? "SEQ_2_SEQ_LM" : "CAUSAL_LM";
+    s.start = "true";
+    s.selection = row->info.name;
+    s.heads = c->heads;
+    s.layers = c->encoder_decoder && rows ? c->layers : a->prompt_layers;
+    s.parts = a->prompt_parts;
+    s.activation = (int64_t)a->d.activation;
+    s.width = c->d_model;
+    s.dora = a->d.method == PEFT_DORA;
+    s.in_out = a->model->family->in_out && !s.d.target_parameters;  // HF has one or the other
+    s.trained = true;
+    s.d.r *= (int64_t)ranks;
+    s.d.alpha = (float)(alphas * (double)s.d.alpha);
+    s.d.prefix_projection = a->encoder[0] != NULL;
+    if (!c->encoder_decoder) s.d.prompt_place = PEFT_PROMPT_ENCODER;
+    if (!s.d.base_model_name_or_path) s.d.base_model_name_or_path = a->model->folder;
+    if (s.d.init_text && *s.d.base_model_name_or_path)
+        s.prompt_init = "TEXT", s.tokenizer = s.d.base_model_name_or_path;
+    else s.d.init_text = NULL;
+    if (a->starts)
+        ok = peft__doubled_pattern(scratch, &s.d.rank_pattern, ranks) &&
+             peft__doubled_pattern(scratch, &s.d.alpha_pattern, alphas);
+    if (s.d.target_modules && strcmp(s.d.target_modules, "all-linear") == 0)
+        ok = ok && peft__resolved_targets(a, scratch, &s.d.target_modules);
+    if (a->d.method != PEFT_SELECTED && (row->kind & PEFT__REPLACES)) s.d.target_modules = NULL;
+    const char *before = "{\n";
+    for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys) && ok; i++) {
+        const peft__adapter_key *key = &peft__adapter_keys[i];
+        if (!key->written || (key->kinds && !(key->kinds & row->kind))) continue;
+        peft__string value;
+        peft__string_init(&value, a->ctx);
+        peft__adapter_key_write(&value, key, &s);
+        ok = !value.failed;
+        if (ok && (key->written == 'a' || strcmp(value.data, key->missing) != 0)) {
+            peft__string_format(out, "%s  \"%s\": %s", before, key->key, value.data);
+            before = ",\n";
+        }
+        peft__string_free(&value);
     }
-    if (row->kind & PEFT__BOTTLENECKS) {
-        peft__string_format(s, "  \"bottleneck_size\": %lld,\n  \"activation\": %d,\n  \"pfeiffer\": %s,\n", (long long)a->d.bottleneck, (int)a->d.activation,
-                            a->d.pfeiffer ? "true" : "false");
-        peft__config_numbers(s, "layers_to_transform", a->d.layers_to_transform);
-    }
-    if (row->kind & PEFT__REPLACES) {
-        peft__string_format(s, "  \"selection\": \"%s\",\n", row->info.name);
-        peft__config_numbers(s, "layers_to_transform", a->d.layers_to_transform);
-        peft__config_list(s, "target_modules", a->d.method == PEFT_SELECTED ? a->d.target_modules : NULL);
-    }
-    peft__string_format(s, "  \"peft_type\": \"%s\",\n  \"task_type\": \"%s\"\n}\n", row->peft_type, a->model->config.encoder_decoder ? "SEQ_2_SEQ_LM" : "CAUSAL_LM");
-    return !s->failed;
+    peft__string_puts(out, "\n}\n");
+    return ok && !out->failed;
 }
 
 // What an encoder makes of its rows: HF saves that and not the encoder.
@@ -18132,17 +19181,24 @@ static peft_status peft__adapter_save_gguf(const peft_adapter *a, const char *pa
     peft__arena_init(&names, a->ctx);
     peft__gguf_lora_module *modules = (peft__gguf_lora_module *)peft__calloc(a->ctx, m->tensor_count, sizeof(peft__gguf_lora_module));
     peft_status status = modules ? PEFT_OK : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < m->tensor_count && !status; i++) {
+    for (int64_t i = 0; i < peft__site_count(m) && !status; i++) {
         const peft__site *s = peft__adapter_site(a, i);
-        const peft_tensor *t = &m->tensors[i];
+        size_t n;
+        const char *module_path = peft__site_path(m, i, &n);
         if (!s) continue;
-        if (!s->a || s->a0) {
-            status = peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF has no place for %s %s", path,
-                                s->a ? "what PiSSA takes from" : s->embedding_a ? "a LoRA beside" : "a trained", t->name);
+        if (!s->a || s->a0 || s->path_bias || i >= m->tensor_count || s->replacement) {
+            const char *what = s->a0            ? "what PiSSA or OLoRA takes from"
+                               : s->path_bias   ? "the bias of a LoRA beside"
+                               : s->rows        ? "trained tokens of"
+                               : s->replacement ? "a trained"
+                               : s->embedding_a ? "a LoRA beside"
+                                                : "a LoRA beside the tied";
+            status = peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF has no place for %s %.*s", path,
+                                what, (int)n, module_path);
             break;
         }
         peft__gguf_lora_module *module = &modules[lora.count++];
-        module->name = peft__arena_strdup(&names, t->name, peft__module_path_size(t));
+        module->name = peft__arena_strdup(&names, module_path, n);
         module->a = s->a;
         module->b = s->b;
         module->scale = (double)peft__adapter_scale(a, s);
@@ -18172,21 +19228,48 @@ static bool peft__doubled(peft__arena *scratch, const peft_tensor *now, const pe
     return true;
 }
 
-// The tensors of a file: those that are trained, or what they amount to.
+static bool peft__is_turned(const peft_adapter *a, const peft_tensor *t) {
+    for (int64_t i = 0; i < peft__site_count(a->model); i++) {
+        const peft__site *s = &a->sites[i];
+        if (s->turned && (t == s->a || t == s->b || t == s->embedding_a || t == s->embedding_b)) return true;
+    }
+    return false;
+}
+
+// to [n, m] = from [m, n]^T
+static void peft__put_turned(const peft_tensor *from, peft_tensor *to) {
+    for (int64_t i = 0; i < from->rows; i++)
+        for (int64_t k = 0; k < from->cols; k++) peft__f32(to)[k * from->rows + i] = peft__f32(from)[i * from->cols + k];
+}
+
+// The tensors of a file: those that are trained, or what they amount to, and those that it had instead of the
+// base's.
 static peft_status peft__saved_tensors(const peft_adapter *a, peft__arena *scratch, const peft_tensor ***list, int64_t *count) {
     peft_tensor *made = (peft_tensor *)peft__arena_alloc(scratch, (size_t)a->count * sizeof(peft_tensor));
-    *list = (const peft_tensor **)peft__arena_alloc(scratch, (size_t)a->count * sizeof(peft_tensor *));
+    *list = (const peft_tensor **)peft__arena_alloc(
+        scratch, (size_t)(a->count + a->initial_count) * sizeof(peft_tensor *));
     *count = a->count;
     if (!made || !*list) return PEFT_ERROR_MEMORY;
     memset(made, 0, (size_t)a->count * sizeof(peft_tensor));
-    for (int64_t i = 0; i < a->count; i++) (*list)[i] = &a->tensors[i];
+    for (int64_t i = 0; i < a->count; i++) {
+        (*list)[i] = &a->tensors[i];
+        if (!peft__is_turned(a, &a->tensors[i])) continue;
+        made[i] = a->tensors[i];
+        made[i].rows = a->tensors[i].cols;
+        made[i].cols = a->tensors[i].rows;
+        made[i].data = peft__arena_alloc(scratch, (size_t)peft__size(&made[i]) * sizeof(float));
+        if (!made[i].data) return PEFT_ERROR_MEMORY;
+        peft__put_turned(&a->tensors[i], &made[i]);
+        (*list)[i] = &made[i];
+    }
     if (a->encoder[0]) {
         (*list)[0] = made;
         *count = 1;
         return peft__prompt_result(a, scratch, made);
     }
-    for (int64_t i = 0; i < a->model->tensor_count; i++) {
+    for (int64_t i = 0; i < peft__site_count(a->model); i++) {
         const peft__site *s = &a->sites[i];
+        if (peft__is_frozen(a, s->replacement)) (*list)[(*count)++] = s->replacement;
         if (!s->a0) continue;
         int64_t at = s->a - a->tensors;
         if (!peft__doubled(scratch, s->a, s->a0, true, &made[at]) || !peft__doubled(scratch, s->b, s->b0, false, &made[at + 1])) return PEFT_ERROR_MEMORY;
@@ -18207,7 +19290,7 @@ PEFTDEF peft_status peft_adapter_save(const peft_adapter *a, const char *folder)
     peft__string_init(&config, a->ctx);
     const peft_tensor **list = NULL;
     int64_t count = 0;
-    peft_status status = peft__adapter_config_text(a, &config) ? PEFT_OK : PEFT_ERROR_MEMORY;
+    peft_status status = peft__adapter_config_text(a, &scratch, &config) ? PEFT_OK : PEFT_ERROR_MEMORY;
     if (!status) status = peft__saved_tensors(a, &scratch, &list, &count);
     if (!status) {
         peft__folder f;
@@ -18244,80 +19327,6 @@ PEFTDEF peft_status peft_adapter_file_size(const peft_adapter *a, int64_t *bytes
     return status;
 }
 
-static void peft__adapter_warn_unknown(peft_context *ctx, const peft__json *root, const char *path) {
-    static const char *const known[] = {"auto_mapping", "base_model_name_or_path", "bias", "fan_in_fan_out", "inference_mode", "init_lora_weights",
-                                        "init_ia3_weights", "feedforward_modules", "layers_pattern", "layers_to_transform", "lora_alpha", "lora_dropout",
-                                        "modules_to_save", "peft_type", "r", "revision", "target_modules", "task_type", "use_rslora", "use_dora", "rank_pattern",
-                                        "alpha_pattern", "num_attention_heads", "num_layers", "num_transformer_submodules", "num_virtual_tokens", "token_dim",
-                                        "encoder_hidden_size", "prefix_projection", "encoder_dropout", "encoder_num_layers", "encoder_reparameterization_type",
-                                        "prompt_tuning_init", "prompt_tuning_init_text", "prompt_place", "tokenizer_name_or_path", "bottleneck_size", "activation", "pfeiffer",
-                                        "selection"};
-    for (const peft__json *v = root->child; v; v = v->next) {
-        bool found = false;
-        for (int64_t i = 0; i < PEFT__COUNT(known) && !found; i++) found = strcmp(v->key, known[i]) == 0;
-        if (!found) peft__log(ctx, "warning: %s: unknown key \"%s\" ignored", path, v->key);
-    }
-}
-
-static bool peft__is_expression(const char *text) {
-    return strcspn(text, "*+?()[]{}|^$\\") != strlen(text);
-}
-
-// HF peft also takes a regular expression for target_modules. Which modules it chose is what the file has tensors of.
-static peft_status peft__targets_of_file(peft_context *ctx, peft__arena *scratch, const char *weights, const char **out) {
-    static const char before[] = "base_model.model.";
-    static const char *const marks[] = {".lora_A.weight", ".ia3_l"};
-    peft_archive *file = NULL;
-    peft_status status = peft_archive_open(ctx, weights, &file);
-    if (status) return status;
-    peft__string s;
-    peft__string_init(&s, ctx);
-    for (int64_t i = 0; i < file->count; i++)
-        for (int64_t k = 0; k < PEFT__COUNT(marks); k++) {
-            const char *name = file->tensors[i].name;
-            if (strncmp(name, before, sizeof(before) - 1) != 0 || !peft__ends_with(name, marks[k])) continue;
-            if (s.size) peft__string_puts(&s, ",");
-            peft__string_append(&s, name + sizeof(before) - 1, strlen(name) - (sizeof(before) - 1) - strlen(marks[k]));
-        }
-    if (!s.failed && s.size) *out = peft__arena_strdup(scratch, s.data, s.size);
-    status = s.failed || (s.size && !*out) ? PEFT_ERROR_MEMORY : PEFT_OK;
-    peft__string_free(&s);
-    peft_archive_close(file);
-    return status;
-}
-
-// A list of names, of numbers, or an object of numbers, as the text that descriptors have. *out NULL: the key is null or empty.
-static peft_status peft__config_names(peft_context *ctx, peft__arena *scratch, const peft__json *root, const char *path, const char *key, const char **out) {
-    const peft__json *v = peft__json_get(root, key);
-    peft__string s;
-    peft__string_init(&s, ctx);
-    *out = NULL;
-    if (peft__json_is(v, PEFT__JSON_STRING)) {
-        if (peft__is_expression(v->string) && strcmp(key, "target_modules") != 0)
-            return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s is a regular expression; give a list of names", path, key);
-        peft__string_puts(&s, v->string);
-    } else if (peft__json_is(v, PEFT__JSON_NUMBER)) {
-        peft__string_format(&s, "%g", v->number);
-    }
-    bool named = peft__json_is(v, PEFT__JSON_OBJECT);
-    for (const peft__json *e = named || peft__json_is(v, PEFT__JSON_ARRAY) ? v->child : NULL; e; e = e->next) {
-        if (s.size) peft__string_puts(&s, ",");
-        if (named) peft__string_format(&s, "%s=%g", e->key, e->number);
-        else if (e->type == PEFT__JSON_STRING) peft__string_append(&s, e->string, e->length);
-        else peft__string_format(&s, "%g", e->number);
-        bool numbers = named || strcmp(key, "layers_to_transform") == 0;
-        if (e->type != (numbers ? PEFT__JSON_NUMBER : PEFT__JSON_STRING)) {
-            peft__string_free(&s);
-            return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: %s holds something that is no %s", path, key, numbers ? "number" : "name");
-        }
-    }
-    bool failed = s.failed;
-    if (s.size && !failed) *out = peft__arena_strdup(scratch, s.data, s.size);
-    failed = failed || (s.size && !*out);
-    peft__string_free(&s);
-    return failed ? PEFT_ERROR_MEMORY : PEFT_OK;
-}
-
 static peft_status peft__config_method(peft_context *ctx, const peft__json *root, const char *path, peft_method *out) {
     const char *type = peft__json_text(root, "peft_type", ""), *selection = peft__json_text(root, "selection", "");
     for (int64_t i = 0; i < PEFT__COUNT(peft__methods); i++) {
@@ -18331,78 +19340,213 @@ static peft_status peft__config_method(peft_context *ctx, const peft__json *root
     return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: peft_type \"%s\"", path, type);
 }
 
-static peft_status peft__adapter_from_config(peft_model *m, peft__arena *scratch, const peft__json *root, const char *path, const char *weights, peft_adapter **out) {
-    peft_context *ctx = m->ctx;
-    peft_adapter_desc d;
-    memset(&d, 0, sizeof(d));
-    d.model = m;
-    peft_status status = peft__config_method(ctx, root, path, &d.method);
+// What HF peft does on loading: for these it takes the start out of the base again; the others leave the base
+// as it is.
+static peft_status peft__start_of(peft_context *ctx, const char *path, const char *name,
+                                  peft__lora_start *out) {
+    for (int64_t i = 0; i < PEFT__COUNT(peft__lora_starts); i++)
+        if (strcmp(peft__lora_starts[i].name, name) == 0) return *out = peft__lora_starts[i].start, PEFT_OK;
+    return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
+                      "%s: init_lora_weights is \"%s\": what that took out of the base's weights cannot be "
+                      "made again; convert it to a "
+                      "plain LoRA (save_pretrained's path_initial_model_for_weight_conversion)",
+                      path, name);
+}
+
+// What the configuration says, as far as it has to be sane before anything is built from it.
+static peft_status peft__settings_check(const peft__settings_reader *r, const peft_model *m,
+                                        const peft__json *root, int kind) {
+    const peft__adapter_settings *s = r->out;
+    const peft__json *targets = peft__json_get(root, "target_modules");
+    if ((kind & PEFT__LOW_RANK) && (s->d.r < 1 || !(s->d.alpha >= 0 && s->d.alpha < 1e30f)))
+        return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: r is %lld, lora_alpha %g", r->path,
+                          (long long)s->d.r, (double)s->d.alpha);
+    bool none = targets && targets->type != PEFT__JSON_NULL && !s->d.target_modules;
+    if ((kind & PEFT__ADAPTS) && none && s->d.target_parameters) r->out->d.target_modules = "";  // not the default
+    else if ((kind & PEFT__ADAPTS) && none)
+        return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: target_modules names nothing", r->path);
+    if (!(kind & PEFT__VIRTUAL)) return PEFT_OK;
+    int64_t parts = m->config.encoder_decoder ? 2 : 1;
+    if (s->d.num_virtual_tokens < 1)
+        return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: num_virtual_tokens is missing", r->path);
+    if (s->layers < 0 || s->layers > 1 << 16)
+        return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: num_layers is out of range", r->path);
+    if (s->parts && s->parts != parts && (s->parts != 1 || s->d.prompt_place))
+        return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: num_transformer_submodules is %lld", r->path,
+                          (long long)s->parts);
+    return PEFT_OK;
+}
+
+static peft_status peft__adapter_from_config(peft_model *m, peft__arena *scratch, const peft__json *root,
+                                             const char *path, peft__lora_start *start, peft_adapter **out) {
+    peft__adapter_settings s;
+    memset(&s, 0, sizeof(s));
+    peft__settings_reader r = {m->ctx, scratch, path, &s};
+    peft_status status = peft__config_method(m->ctx, root, path, &s.d.method);
+    int kind = peft__method_row_of(s.d.method)->kind;
+    if (!status) status = peft__settings_read(&r, root, kind);
+    if (!status) status = peft__settings_check(&r, m, root, kind);
+    if (!status && (kind & PEFT__LOW_RANK)) status = peft__start_of(m->ctx, path, s.start, start);
     if (status) return status;
-    peft__adapter_warn_unknown(ctx, root, path);
-    const struct {
-        const char *key;
-        const char **into;
-    } lists[] = {{"target_modules", &d.target_modules}, {"feedforward_modules", &d.feedforward_modules}, {"modules_to_save", &d.modules_to_save},
-                 {"layers_to_transform", &d.layers_to_transform}, {"rank_pattern", &d.rank_pattern}, {"alpha_pattern", &d.alpha_pattern}};
-    for (int64_t i = 0; i < PEFT__COUNT(lists) && !status; i++) status = peft__config_names(ctx, scratch, root, path, lists[i].key, lists[i].into);
-    if (!status && peft__json_is(peft__json_get(root, "target_modules"), PEFT__JSON_STRING) && d.target_modules && peft__is_expression(d.target_modules))
-        status = peft__targets_of_file(ctx, scratch, weights, &d.target_modules);
+    s.d.model = m;
+    s.d.activation =
+        (peft_activation_kind)PEFT__MAX(PEFT__MIN(s.activation, (int64_t)PEFT_TANH + 1), (int64_t)-1);
+    status = peft__adapter_alloc(&s.d, out);
+    if (status == PEFT_ERROR_ARGUMENT)
+        return peft__fail(m->ctx, PEFT_ERROR_FORMAT, "%s: %s", path, m->ctx->error);
     if (status) return status;
-    d.bias = peft__json_text(root, "bias", NULL);
-    d.r = peft__json_int(root, "r", 8);
-    d.alpha = (float)peft__json_double(root, "lora_alpha", 8);
-    d.dropout = (float)peft__json_double(root, "lora_dropout", 0);
-    d.use_rslora = peft__json_bool(root, "use_rslora", false);
-    d.num_virtual_tokens = peft__json_int(root, "num_virtual_tokens", 0);
-    d.encoder_hidden = peft__json_int(root, "encoder_hidden_size", 0);
-    d.encoder_layers = peft__json_int(root, "encoder_num_layers", 0);
-    d.encoder_lstm = strcmp(peft__json_text(root, "encoder_reparameterization_type", "MLP"), "LSTM") == 0;
-    d.bottleneck = peft__json_int(root, "bottleneck_size", 0);
-    d.activation = (peft_activation_kind)peft__json_int(root, "activation", 0);
-    d.pfeiffer = peft__json_bool(root, "pfeiffer", false);
-    d.init_text = peft__json_text(root, "prompt_tuning_init_text", NULL);
-    const char *place = peft__json_text(root, "prompt_place", "encoder");
-    d.prompt_place = strcmp(place, "both") == 0 ? PEFT_PROMPT_BOTH : strcmp(place, "decoder") == 0 ? PEFT_PROMPT_DECODER : PEFT_PROMPT_ENCODER;
-    static const char *const numbers[] = {"r", "lora_alpha", "lora_dropout", "num_virtual_tokens", "encoder_hidden_size", "bottleneck_size", "num_layers"};
-    for (int64_t i = 0; i < PEFT__COUNT(numbers); i++) {
-        const peft__json *v = peft__json_get(root, numbers[i]);
-        if (v && v->type != PEFT__JSON_NUMBER && v->type != PEFT__JSON_NULL) return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: %s is not a number", path, numbers[i]);
-    }
-    if (d.r < 1 || !(d.alpha >= 0 && d.alpha < 1e30f)) return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: r is %lld, lora_alpha %g", path, (long long)d.r, (double)d.alpha);
-    status = peft__adapter_alloc(&d, out);
-    if (status == PEFT_ERROR_ARGUMENT) return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: %s", path, ctx->error);
-    if (status) return status;
-    (*out)->prompt_layers = peft__json_int(root, "num_layers", m->config.decoder_layers);
-    if ((*out)->prompt_layers < 1 || (*out)->prompt_layers > 1 << 16) return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: num_layers is out of range", path);
-    int64_t parts = peft__json_int(root, "num_transformer_submodules", (*out)->prompt_parts);
-    if (parts != (*out)->prompt_parts && (parts != 1 || d.prompt_place))
-        return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: num_transformer_submodules is %lld", path, (long long)parts);
-    (*out)->prompt_parts = parts;
+    (*out)->d.alpha = s.d.alpha;  // 0 is 0 here
+    if (s.layers) (*out)->prompt_layers = s.layers;
+    if (s.parts) (*out)->prompt_parts = s.parts;
     return peft__adapter_add_all(*out, false);
 }
+
+// ---- files: the tensors of adapter_model.safetensors
 
 // HF saves buffers of GPT-2's and GPT-NeoX's attention (a triangle of ones, a very small number) with bias "all".
 static bool peft__is_mask_buffer(const char *name) {
     return peft__ends_with(name, ".attn.bias") || peft__ends_with(name, ".attention.bias") || peft__ends_with(name, ".masked_bias");
 }
 
-static peft_status peft__adapter_read_tensors(peft_adapter *a, const char *path) {
+// `name` without the first `part` in it, NULL: it has none, or memory ran out.
+static const char *peft__name_without(peft__arena *a, const char *name, const char *part) {
+    const char *at = strstr(name, part);
+    char *out = at ? (char *)peft__arena_alloc(a, strlen(name) + 1) : NULL;
+    if (!out) return NULL;
+    memcpy(out, name, (size_t)(at - name));
+    memcpy(out + (at - name), at + strlen(part), strlen(at + strlen(part)) + 1);
+    return out;
+}
+
+static peft_status peft__adapter_shape_error(const peft_adapter *a, const char *path, const peft_tensor *s,
+                                             const peft_tensor *t) {
+    const peft_model *m = a->model;
+    bool vocabulary = t->rows == m->config.vocab_size && s->rows != t->rows && s->cols == t->cols;
+    return peft__fail(
+        a->ctx, PEFT_ERROR_SHAPE,
+        "%s: tensor %s is [%lld, %lld], the model and the configuration ask for [%lld, %lld]%s", path,
+        s->name, (long long)s->rows, (long long)s->cols, (long long)t->rows, (long long)t->cols,
+        vocabulary ? ": it was made for a base whose vocabulary was enlarged; enlarge this one as far first"
+                   : "");
+}
+
+// A trained tensor from the file. Before peft 0.7 biases had no "base_layer" in their names.
+static peft_status peft__adapter_read_one(peft_adapter *a, peft__arena *scratch, const peft_archive *file,
+                                          const char *path, peft_tensor *t, bool *used) {
+    const peft_tensor *s = peft_archive_find(file, t->name);
+    const char *older = s ? NULL : peft__name_without(scratch, t->name, ".base_layer");
+    if (older) s = peft_archive_find(file, older);
+    if (!s || !s->data)
+        return peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", path, t->name);
+    used[s - file->tensors] = true;
+    peft_tensor read = *t;
+    bool turned = peft__is_turned(a, t);
+    read.rows = turned ? t->cols : t->rows;
+    read.cols = turned ? t->rows : t->cols;
+    read.data = turned ? peft__arena_alloc(scratch, (size_t)peft__size(t) * sizeof(float)) : t->data;
+    if (!read.data) return PEFT_ERROR_MEMORY;
+    if (s->rows != read.rows || s->cols != read.cols) return peft__adapter_shape_error(a, path, s, &read);
+    peft__to_f32(s, 0, peft__size(s), peft__f32(&read));
+    if (turned) peft__put_turned(&read, t);
+    return PEFT_OK;
+}
+
+// The site whose module has this tensor of the base, -1: none.
+static int64_t peft__site_named(const peft_model *m, const char *name) {
+    for (int64_t i = 0; i < peft__site_count(m); i++) {
+        size_t n;
+        const peft_tensor *t = peft__site_tensor(m, i);
+        const char *path = t ? peft__site_path(m, i, &n) : NULL;
+        if (!path || strncmp(name, path, n) != 0 || name[n] != '.') continue;
+        if (strcmp(name + n, peft__ends_with(t->name, ".bias") ? ".bias" : ".weight") == 0) return i;
+    }
+    return -1;
+}
+
+// Of two tensors of one shape and of any types.
+static bool peft__same_numbers(const peft_tensor *x, const peft_tensor *y) {
+    float a[512], b[512];
+    int64_t n = peft__size(x);
+    for (int64_t at = 0; at < n; at += 512) {
+        int64_t count = PEFT__MIN(512, n - at);
+        peft__to_f32(x, at, count, a);
+        peft__to_f32(y, at, count, b);
+        for (int64_t i = 0; i < count; i++)
+            if (!(a[i] == b[i])) return false;
+    }
+    return true;
+}
+
+// A tensor of the base that stands in the file: HF loads it over the base's, and so over all that share it.
+// Where it says the same, nothing is kept. A module that is saved whole may have its original beside it,
+// which has no part in the result.
+static peft_status peft__adapter_read_base(peft_adapter *a, const char *path, const peft_tensor *s,
+                                           int64_t site) {
+    const peft_tensor *t = peft__site_tensor(a->model, site);
+    peft__site *at = &a->sites[t - a->model->tensors];
+    if (!s->data)
+        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
+                          "%s: tensor %s is of a type that cannot be computed with", path, s->name);
+    if (s->rows != t->rows || s->cols != t->cols) return peft__adapter_shape_error(a, path, s, t);
+    if (a->sites[site].replacement || peft__same_numbers(s, t)) return PEFT_OK;
+    if (at->replacement || strstr(s->name, ".original_module."))
+        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
+                          "%s: tensor %s is not the base's, which other modules of the adapter share", path,
+                          s->name);
+    peft_tensor *kept = &a->initial[a->initial_count];
+    memset(kept, 0, sizeof(*kept));
+    kept->name = peft__arena_strdup(&a->arena, s->name, strlen(s->name));
+    kept->rows = t->rows, kept->cols = t->cols, kept->rank = t->rank;
+    kept->in_out = t->in_out;
+    kept->data = kept->name ? peft__alloc(a->ctx, (size_t)peft__size(t) * sizeof(float)) : NULL;
+    if (!kept->data) return PEFT_ERROR_MEMORY;
+    kept->owned = true;
+    a->initial_count++;
+    peft__to_f32(s, 0, peft__size(s), peft__f32(kept));
+    at->replacement = kept;
+    at->used = at->everywhere = true;
+    peft__log(a->ctx, "warning: %s: %s is not as the base has it; the file's is used", path, s->name);
+    return PEFT_OK;
+}
+
+// What is left in the file. Parts of adapters that the configuration does not have are an error, though HF
+// would pass over them.
+static peft_status peft__adapter_read_left(peft_adapter *a, peft__arena *scratch, const char *path,
+                                           const peft_tensor *s) {
+    static const char *const inside[] = {".base_layer", ".original_module"};
+    static const char *const marks[] = {
+        ".lora_", ".ia3_l", "prompt_embeddings", ".trainable_tokens_delta", ".adapter_", ".modules_to_save."};
+    static const char before[] = "base_model.model.";
+    if (peft__is_mask_buffer(s->name)) return PEFT_OK;
+    for (int64_t i = 0; i < PEFT__COUNT(marks); i++)
+        if (strstr(s->name, marks[i]))
+            return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
+                              "%s: tensor %s belongs to no module of this model", path, s->name);
+    const char *name = strncmp(s->name, before, sizeof(before) - 1) == 0 ? s->name + sizeof(before) - 1 : "";
+    for (int64_t i = 0; i < PEFT__COUNT(inside); i++) {
+        const char *shorter = peft__name_without(scratch, name, inside[i]);
+        if (shorter) name = shorter;
+    }
+    int64_t site = peft__site_named(a->model, name);
+    if (site >= 0) return peft__adapter_read_base(a, path, s, site);
+    peft__log(a->ctx, "warning: %s: tensor %s belongs to no module of this model, and is ignored", path,
+              s->name);
+    return PEFT_OK;
+}
+
+static peft_status peft__adapter_read_tensors(peft_adapter *a, peft__arena *scratch, const char *path,
+                                              peft__lora_start start) {
     peft_archive *file = NULL;
     peft_status status = peft_archive_open(a->ctx, path, &file);
-    for (int64_t i = 0; i < a->count && !status; i++) {
-        peft_tensor *t = &a->tensors[i];
-        const peft_tensor *s = peft_archive_find(file, t->name);
-        if (!s || !s->data) status = peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", path, t->name);
-        else if (s->rows != t->rows || s->cols != t->cols)
-            status = peft__fail(a->ctx, PEFT_ERROR_SHAPE, "%s: tensor %s is [%lld, %lld], the model and the configuration ask for [%lld, %lld]", path, t->name,
-                                (long long)s->rows, (long long)s->cols, (long long)t->rows, (long long)t->cols);
-        else peft__to_f32(s, 0, peft__size(s), peft__f32(t));
-    }
-    for (int64_t i = 0; !status && i < file->count; i++) {
-        bool used = peft__is_mask_buffer(file->tensors[i].name);
-        for (int64_t k = 0; k < a->count && !used; k++) used = strcmp(a->tensors[k].name, file->tensors[i].name) == 0;
-        if (!used) status = peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s belongs to no module of this model", path, file->tensors[i].name);
-    }
+    bool *used = status ? NULL : (bool *)peft__arena_alloc(scratch, (size_t)file->count + 1);
+    if (!status && !used) status = PEFT_ERROR_MEMORY;
+    if (!status) memset(used, 0, (size_t)file->count);
+    if (!status) status = peft__initial_room(a, file->count);
+    for (int64_t i = 0; i < a->count && !status; i++)
+        status = peft__adapter_read_one(a, scratch, file, path, &a->tensors[i], used);
+    for (int64_t i = 0; !status && i < file->count; i++)
+        if (!used[i]) status = peft__adapter_read_left(a, scratch, path, &file->tensors[i]);
+    if (!status && start != PEFT__START_PLAIN) status = peft__restart(a, start);
     peft_archive_close(file);
     return status;
 }
@@ -18418,9 +19562,10 @@ PEFTDEF peft_status peft_adapter_load(peft_model *m, const char *folder, peft_ad
     char *weights = peft__path_join(&scratch, folder, "adapter_model.safetensors");
     peft_adapter *a = NULL;
     peft__json *root = NULL;
+    peft__lora_start start = PEFT__START_PLAIN;
     peft_status status = weights ? peft__json_read(&scratch, config, &root) : PEFT_ERROR_MEMORY;
-    if (!status) status = peft__adapter_from_config(m, &scratch, root, config, weights, &a);
-    if (!status) status = peft__adapter_read_tensors(a, weights);
+    if (!status) status = peft__adapter_from_config(m, &scratch, root, config, &start, &a);
+    if (!status) status = peft__adapter_read_tensors(a, &scratch, weights, start);
     peft__arena_free(&scratch);
     if (status) peft_adapter_destroy(a);
     else *out = a;
@@ -18449,13 +19594,16 @@ static void peft__scale_weight(peft_tensor *w, const float *v, bool by_input) {
         for (int64_t k = 0; k < w->cols; k++) peft__f32(w)[i * w->cols + k] *= v[by_row ? i : k];
 }
 
-static peft_status peft__merge_dora(peft_adapter *a, peft_tensor *w, const peft__site *s) {
+static peft_status peft__merge_dora(peft_adapter *a, const peft_tensor *w, const peft__site *s) {
     peft_tape *tape = NULL;
     peft_status status = peft_tape_create(a->ctx, &tape);
-    peft_tensor zero = *w;
-    const peft_tensor *direction = status ? NULL : peft__dora_direction(tape, &zero, s->a, s->b, 0, s->magnitude);  // of w as it is now
+    peft_tensor now = *w;
+    now.in_out = w->in_out || s->embedding_a;
+    const peft_tensor *low = s->a ? s->a : s->embedding_a, *high = s->a ? s->b : s->embedding_b;
+    const peft_tensor *direction =
+        status ? NULL : peft__dora_direction(tape, &now, low, high, 0, s->magnitude);  // of w as it is now
     if (!status && !direction) status = tape->status;
-    if (!status) peft__scale_weight(w, peft__f32(direction), false);
+    if (!status) peft__scale_weight(&now, peft__f32(direction), false);
     peft_tape_destroy(tape);
     return status;
 }
@@ -18486,11 +19634,16 @@ static peft_status peft__merge_site(peft_adapter *a, int64_t i, float scale) {
     peft_tensor *w = &m->tensors[i];
     const peft__site *s = &a->sites[i];
     peft_status status = PEFT_OK;
-    if (s->replacement) memcpy(w->data, s->replacement->data, (size_t)peft__size(w) * sizeof(float));
     if (s->a) status = peft__add_product(a->ctx, w, w->in_out, s->a, s->b, scale * peft__adapter_scale(a, s));
     if (s->a0 && !status) status = peft__add_product(a->ctx, w, w->in_out, s->a0, s->b0, -scale * peft__adapter_scale(a, s));
     if (s->embedding_a && !status) status = peft__add_product(a->ctx, w, true, s->embedding_a, s->embedding_b, scale * peft__adapter_scale(a, s));
     if (!status && s->magnitude) status = peft__merge_dora(a, w, s);
+    for (int64_t k = 0; s->rows && k < s->rows->rows; k++)
+        memcpy(peft__f32(w) + s->row_ids[k] * w->cols, peft__f32(s->rows) + k * w->cols,
+               (size_t)w->cols * sizeof(float));
+    if (s->path_bias)
+        peft__axpy(a->ctx, peft__f32(&m->tensors[m->bias_of[i]]), scale * peft__adapter_scale(a, s),
+                   peft__f32(s->path_bias), s->b->rows);
     if (s->scale) peft__scale_weight(w, peft__f32(s->scale), s->scales_input);
     if (s->scale && !s->scales_input && m->bias_of[i] >= 0) {
         peft_tensor *bias = &m->tensors[m->bias_of[i]];
@@ -18525,6 +19678,39 @@ PEFTDEF peft_status peft_adapter_unmerge(peft_adapter *a) {
     return PEFT_OK;
 }
 
+// Whether a tensor changes by what stands at its site. T5's module `shared` is asked by nothing.
+static bool peft__merges(const peft_adapter *a, int64_t i) {
+    const peft_model *m = a->model;
+    const peft__site *s = &a->sites[i];
+    bool unasked = m->config.encoder_decoder && &m->tensors[i] == m->shared && !s->everywhere &&
+                   !a->sites[m->tensor_count].rows;
+    return s->used && !unasked;
+}
+
+// Modules that share a tensor can only change together: by rows that they share, too, or by what holds for
+// all.
+static peft_status peft__merge_check(const peft_adapter *a) {
+    const peft_model *m = a->model;
+    const int64_t own = m->shared - m->tensors;
+    const peft__site *s = &a->sites[own];
+    bool for_all = !peft__merges(a, own) || (s->everywhere && !s->a && !s->embedding_a && !s->rows);
+    for (int64_t i = 0; i < peft__site_count(m); i++) {
+        const peft__site *at = &a->sites[i];
+        size_t n;
+        const char *path = peft__site_path(m, i, &n);
+        if (at->path_bias && (i >= m->tensor_count || m->bias_of[i] < 0))
+            return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
+                              "merge: %.*s has no bias to take that of lora_bias", (int)n, path);
+        if (i < m->tensor_count || !peft__site_tensor(m, i) ||
+            (at->used ? at->rows && at->rows == s->rows : for_all))
+            continue;
+        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
+                          "merge: %s is the weight of %.*s, too, which this adapter %s", m->shared->name,
+                          (int)n, path, at->used ? "changes in its own way" : "leaves alone");
+    }
+    return PEFT_OK;
+}
+
 PEFTDEF peft_status peft_adapter_merge(peft_adapter *a, float scale) {
     PEFT__NEED(NULL, a, "adapter");
     if (!(scale > -1e30f && scale < 1e30f)) return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "scale: %g is not a number", (double)scale);
@@ -18532,17 +19718,23 @@ PEFTDEF peft_status peft_adapter_merge(peft_adapter *a, float scale) {
     if (!peft__can_merge(a))
         return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "merge: %s has no weights to add it to", peft__method_row_of(a->d.method)->info.name);
     if (a->backup_count) return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "merge: this adapter is merged already");
-    if (m->shared == m->head && a->sites[m->head - m->tensors].embedding_a)
-        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "merge: %s is the output layer, too, which this adapter leaves alone", m->head->name);
+    peft_status status = peft__merge_check(a);
+    if (status) return status;
     a->backups = (peft__backup *)peft__calloc(a->ctx, m->tensor_count, sizeof(peft__backup));
-    peft_status status = a->backups ? PEFT_OK : PEFT_ERROR_MEMORY;
+    if (!a->backups) status = PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < m->tensor_count && !status; i++) {
-        bool scaled_bias = false;
-        for (int64_t k = 0; k < m->tensor_count && !scaled_bias; k++) scaled_bias = m->bias_of[k] == i && a->sites[k].scale && !a->sites[k].scales_input;
-        if (a->sites[i].used || scaled_bias) status = peft__merge_prepare(a, i);
+        bool bias = false;  // that changes with its weight
+        for (int64_t k = 0; k < m->tensor_count && !bias; k++)
+            bias = m->bias_of[k] == i &&
+                   (a->sites[k].path_bias || (a->sites[k].scale && !a->sites[k].scales_input));
+        if (peft__merges(a, i) || bias) status = peft__merge_prepare(a, i);
     }
     for (int64_t i = 0; i < m->tensor_count && !status; i++)
-        if (a->sites[i].used) status = peft__merge_site(a, i, scale == 0 ? 1 : scale);
+        if (a->sites[i].replacement)
+            memcpy(m->tensors[i].data, a->sites[i].replacement->data,
+                   (size_t)peft__size(&m->tensors[i]) * sizeof(float));
+    for (int64_t i = 0; i < m->tensor_count && !status; i++)
+        if (peft__merges(a, i)) status = peft__merge_site(a, i, scale == 0 ? 1 : scale);
     if (status) peft_adapter_unmerge(a);
     return status;
 }
@@ -18632,13 +19824,18 @@ static peft_status peft__combine_check(const peft_combine_desc *d) {
         if (!a || a->model != first->model || a->d.method != PEFT_LORA || a->initial || a->d.type != PEFT_F32)
             return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "combine: adapter %lld is no plain LoRA in f32 of the same model", (long long)k);
         if (!(weight - weight == 0)) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "combine: weight %lld is no number", (long long)k);
-        for (int64_t i = 0; i < a->model->tensor_count; i++) {
+        for (int64_t i = 0; i < peft__site_count(a->model); i++) {
             const peft__site *s = &a->sites[i], *f = &first->sites[i];
-            if (s->replacement || s->embedding_a)
-                return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "combine: adapter %lld has more than a LoRA of linear layers: %s", (long long)k,
-                                  a->model->tensors[i].name);
+            size_t n;
+            const char *path = peft__site_path(a->model, i, &n);
+            if (s->replacement || s->embedding_a || s->path_bias || s->rows)
+                return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
+                                  "combine: adapter %lld has more than a LoRA of linear layers: %.*s",
+                                  (long long)k, (int)n, path);
             if ((s->a != NULL) != (f->a != NULL) || (s->a && d->kind != PEFT_COMBINE_CAT && s->a->rows != f->a->rows))
-                return peft__fail(ctx, PEFT_ERROR_SHAPE, "combine: adapters 0 and %lld have not the same rank at %s", (long long)k, a->model->tensors[i].name);
+                return peft__fail(ctx, PEFT_ERROR_SHAPE,
+                                  "combine: adapters 0 and %lld have not the same rank at %.*s", (long long)k,
+                                  (int)n, path);
         }
     }
     return PEFT_OK;
@@ -18660,12 +19857,14 @@ static peft_status peft__combined_alloc(const peft_combine_desc *d, peft_adapter
     peft__string_init(&ranks, first->ctx);
     bool same = true;
     desc.r = 0;
-    for (int64_t i = 0; i < m->tensor_count; i++) {
+    for (int64_t i = 0; i < peft__site_count(m); i++) {
         if (!first->sites[i].a) continue;
+        size_t n;
+        const char *path = peft__site_path(m, i, &n);
         int64_t r = peft__combined_rank(d, i);
         same = same && (!desc.r || desc.r == r);
         desc.r = r;
-        peft__string_format(&ranks, "%s%.*s=%lld", ranks.size ? "," : "", (int)peft__module_path_size(&m->tensors[i]), m->tensors[i].name, (long long)r);
+        peft__string_format(&ranks, "%s%.*s=%lld", ranks.size ? "," : "", (int)n, path, (long long)r);
     }
     desc.alpha = (float)desc.r;
     desc.use_rslora = false;
@@ -18766,7 +19965,7 @@ PEFTDEF peft_status peft_adapter_combine(const peft_combine_desc *d, peft_adapte
     peft_rng_seed(&rng, d->seed);
     peft_status status = peft__combine_check(d);
     if (!status) status = peft__combined_alloc(d, &a);
-    for (int64_t i = 0; !status && i < a->model->tensor_count; i++) {
+    for (int64_t i = 0; !status && i < peft__site_count(a->model); i++) {
         const peft__site *s = &a->sites[i];
         if (!s->a) continue;
         if (d->kind == PEFT_COMBINE_CAT) peft__combine_cat(d, i, s);

@@ -33,26 +33,35 @@ typedef struct family {
 
 static const family families[] = {
     {"t5",
-     "{\"model_type\": \"t5\", \"d_model\": 24, \"d_kv\": 6, \"num_heads\": 4, \"d_ff\": 40, \"num_layers\": 2, \"vocab_size\": 32,\n"
-     " \"feed_forward_proj\": \"gated-gelu\", \"tie_word_embeddings\": false, \"relative_attention_num_buckets\": 8,\n"
+     "{\"model_type\": \"t5\", \"d_model\": 24, \"d_kv\": 6, \"num_heads\": 4, \"d_ff\": 40, \"num_layers\": "
+     "2, \"vocab_size\": 32,\n"
+     " \"feed_forward_proj\": \"gated-gelu\", \"tie_word_embeddings\": false, "
+     "\"relative_attention_num_buckets\": 8,\n"
      " \"relative_attention_max_distance\": 16}\n",
-     "decoder.block.1", "shared,q"},
+     "decoder.block.1", "embed_tokens,q"},
     {"gpt2",
-     "{\"model_type\": \"gpt2\", \"n_embd\": 24, \"n_head\": 4, \"n_layer\": 2, \"n_positions\": 64, \"vocab_size\": 32, \"eos_token_id\": 1, \"bos_token_id\": 1}\n",
+     "{\"model_type\": \"gpt2\", \"n_embd\": 24, \"n_head\": 4, \"n_layer\": 2, \"n_positions\": 64, "
+     "\"vocab_size\": 32, \"eos_token_id\": 1, \"bos_token_id\": 1}\n",
      "transformer.h.1", "wte,wpe"},
     {"gpt_neox",
-     "{\"model_type\": \"gpt_neox\", \"hidden_size\": 24, \"num_attention_heads\": 4, \"num_hidden_layers\": 2, \"intermediate_size\": 40, \"vocab_size\": 32,\n"
-     " \"max_position_embeddings\": 64, \"rotary_pct\": 0.67, \"use_parallel_residual\": true, \"hidden_act\": \"gelu\", \"tie_word_embeddings\": false,\n"
+     "{\"model_type\": \"gpt_neox\", \"hidden_size\": 24, \"num_attention_heads\": 4, \"num_hidden_layers\": "
+     "2, \"intermediate_size\": 40, \"vocab_size\": 32,\n"
+     " \"max_position_embeddings\": 64, \"rotary_pct\": 0.67, \"use_parallel_residual\": true, "
+     "\"hidden_act\": \"gelu\", \"tie_word_embeddings\": false,\n"
      " \"eos_token_id\": 1, \"bos_token_id\": 1}\n",
      "layers.1", "embed_in"},
     {"llama",
-     "{\"model_type\": \"llama\", \"hidden_size\": 24, \"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"num_hidden_layers\": 2, \"intermediate_size\": 40,\n"
-     " \"vocab_size\": 32, \"max_position_embeddings\": 64, \"hidden_act\": \"silu\", \"tie_word_embeddings\": false, \"rms_norm_eps\": 1e-6,\n"
+     "{\"model_type\": \"llama\", \"hidden_size\": 24, \"num_attention_heads\": 4, \"num_key_value_heads\": "
+     "2, \"num_hidden_layers\": 2, \"intermediate_size\": 40,\n"
+     " \"vocab_size\": 32, \"max_position_embeddings\": 64, \"hidden_act\": \"silu\", "
+     "\"tie_word_embeddings\": false, \"rms_norm_eps\": 1e-6,\n"
      " \"eos_token_id\": 1, \"bos_token_id\": 0}\n",
      "layers.1", "embed_tokens"},
     {"qwen2",
-     "{\"model_type\": \"qwen2\", \"hidden_size\": 24, \"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"num_hidden_layers\": 2, \"intermediate_size\": 40,\n"
-     " \"vocab_size\": 32, \"max_position_embeddings\": 64, \"hidden_act\": \"silu\", \"tie_word_embeddings\": true, \"rms_norm_eps\": 1e-6,\n"
+     "{\"model_type\": \"qwen2\", \"hidden_size\": 24, \"num_attention_heads\": 4, \"num_key_value_heads\": "
+     "2, \"num_hidden_layers\": 2, \"intermediate_size\": 40,\n"
+     " \"vocab_size\": 32, \"max_position_embeddings\": 64, \"hidden_act\": \"silu\", "
+     "\"tie_word_embeddings\": true, \"rms_norm_eps\": 1e-6,\n"
      " \"eos_token_id\": 1, \"bos_token_id\": 1}\n",
      "layers.1", "embed_tokens"},
 };
@@ -141,7 +150,7 @@ typedef struct variant {
     peft_adapter_desc desc;
 } variant;
 
-enum { VARIANTS = 25, OTHERS = 14 };
+enum { VARIANTS = 33, OTHERS = 22 };
 static int make_variants(const family *f, variant *v) {
     memset(v, 0, VARIANTS * sizeof *v);
     int n = 0;
@@ -151,8 +160,28 @@ static int make_variants(const family *f, variant *v) {
     }
     v[10].desc.target_modules = f->linear;  // selected
     for (int i = 0; i < n; i++) v[i].desc.r = 3, v[i].desc.num_virtual_tokens = 4, v[i].desc.encoder_hidden = 10, v[i].desc.bottleneck = 5, v[i].desc.activation = PEFT_SILU;
-    static const char *const names[] = {"lora all-linear rs", "lora bias layers", "pissa", "lora patterns", "prefix projection", "prompt text", "bottleneck pfeiffer", "dora all-linear",
-                                        "lora embeddings", "ptuning lstm", "prompt decoder", "prompt both", "prefix text", "lora modules_to_save"};
+    static const char *const names[] = {"lora all-linear rs",
+                                        "lora bias layers",
+                                        "pissa",
+                                        "lora patterns",
+                                        "prefix projection",
+                                        "prompt text",
+                                        "bottleneck pfeiffer",
+                                        "dora all-linear",
+                                        "lora embeddings",
+                                        "ptuning lstm",
+                                        "prompt decoder",
+                                        "prompt both",
+                                        "prefix text",
+                                        "lora modules_to_save",
+                                        "lora of the head",
+                                        "lora_bias",
+                                        "tokens",
+                                        "tokens of the head",
+                                        "dora embeddings",
+                                        "expressions",
+                                        "norms and attention saved",
+                                        "ia3 by expressions"};
     for (int i = 0; i < OTHERS; i++) v[n + i].name = names[i], v[n + i].desc.r = 2;
     for (int i = 0; i < n + OTHERS; i++) v[i].desc.alpha = 3;
     v[n].desc.target_modules = "all-linear", v[n].desc.use_rslora = true, n++;
@@ -170,6 +199,21 @@ static int make_variants(const family *f, variant *v) {
     v[n].desc.method = PEFT_PROMPT_TUNING, v[n].desc.prompt_place = PEFT_PROMPT_BOTH, v[n].desc.num_virtual_tokens = 3, n++;
     v[n].desc.method = PEFT_PREFIX_TUNING, v[n].desc.init_text = "dog", v[n].desc.num_virtual_tokens = 4, n++;
     v[n].desc.bias = "lora_only", v[n].desc.modules_to_save = "lm_head, embed_out,embed_tokens", n++;
+    v[n].desc.target_modules = "lm_head,embed_out,wo,c_proj,dense", n++;
+    v[n].desc.target_modules = "all-linear", v[n].desc.lora_bias = true, n++;
+    v[n].desc.trainable_token_indices = strcmp(f->name, "t5") == 0 ? "embed_tokens:5,9,28" : "5,9,28", n++;
+    v[n].desc.trainable_token_indices = strcmp(f->name, "gpt_neox") == 0 ? "embed_out:7,28" : "lm_head:7,28",
+    n++;
+    v[n].desc.method = PEFT_DORA, v[n].desc.target_modules = f->embeddings, n++;
+    v[n].desc.target_modules = "re:.*\\.(q|v|wo|c_[a-z]+|dense.*|[a-z]+_proj)",
+    v[n].desc.exclude_modules = "re:.*\\.0\\..*(wo|mlp).*";
+    v[n].desc.rank_pattern = ".*\\.1\\..*=1,v{1\\,2}=4", v[n].desc.alpha_pattern = "(q|.*_proj|dense)=5", n++;
+    v[n].desc.modules_to_save = "norm,ln_f,ln_1,SelfAttention,self_attn,layers.1.attention",
+    v[n].desc.bias = "all", v[n].desc.exclude_modules = "xyz";
+    v[n].desc.target_modules = "wo,c_proj,down_proj,dense_4h_to_h", n++;
+    v[n].desc.method = PEFT_IA3,
+    v[n].desc.target_modules = "re:.*(wo|k|v|_proj|c_attn|query_key_value|4h_to_h)";
+    v[n].desc.feedforward_modules = "re:.*(wo|mlp.*)", n++;
     return n;
 }
 
@@ -250,10 +294,13 @@ typedef struct dora_state {
 
 static void dora_norms_of(const peft_adapter *a, peft_tape *tape, float *out) {
     peft_tape_reset(tape, 0);
-    for (int64_t i = 0; i < a->model->tensor_count; i++) {
+    for (int64_t i = 0; i < peft__site_count(a->model); i++) {
         const peft__site *s = &a->sites[i];
         if (!s->magnitude) continue;
-        peft__dora_norms(tape, &a->model->tensors[i], s->a, s->b, peft__adapter_scale(a, s), out);
+        peft_tensor w = *peft__site_tensor(a->model, i);
+        w.in_out = w.in_out || s->embedding_a;
+        peft__dora_norms(tape, &w, s->a ? s->a : s->embedding_a, s->a ? s->b : s->embedding_b,
+                         peft__adapter_scale(a, s), out);
         out += s->magnitude->cols;
     }
 }
@@ -261,7 +308,7 @@ static void dora_norms_of(const peft_adapter *a, peft_tape *tape, float *out) {
 static void dora_follow(const peft_adapter *a, peft_tape *tape, const dora_state *d, float *now) {
     dora_norms_of(a, tape, now);
     int64_t at = 0;
-    for (int64_t i = 0; i < a->model->tensor_count; i++)
+    for (int64_t i = 0; i < peft__site_count(a->model); i++)
         for (int64_t k = 0; a->sites[i].magnitude && k < a->sites[i].magnitude->cols; k++, at++)
             peft__f32(a->sites[i].magnitude)[k] = d->magnitudes[at] * now[at] / d->norms[at];
 }
@@ -317,7 +364,7 @@ static void test_gradients(const family *f, peft_model *m, const variant *v) {
     dora_state d = {norms + 2048, norms + 3072};
     bool dora = v->desc.method == PEFT_DORA;
     if (dora) dora_norms_of(a, tape, d.norms);
-    for (int64_t i = 0, at = 0; i < m->tensor_count; i++)
+    for (int64_t i = 0, at = 0; i < peft__site_count(m); i++)
         for (int64_t k = 0; a->sites[i].magnitude && k < a->sites[i].magnitude->cols; k++) d.magnitudes[at++] = peft__f32(a->sites[i].magnitude)[k];
     peft_rng rng;
     peft_rng_seed(&rng, 11);
@@ -345,6 +392,17 @@ static uint64_t model_checksum(const peft_model *m) {
     return sum;
 }
 
+// Merging would change other modules, too, or has no place to go to.
+static bool stays_apart(const peft_adapter *a) {
+    const peft_model *m = a->model;
+    const peft__site *own = &a->sites[m->shared - m->tensors];
+    for (int64_t i = 0; i < peft__site_count(m); i++)
+        if (a->sites[i].path_bias && (i >= m->tensor_count || m->bias_of[i] < 0)) return true;
+    for (int64_t i = m->tensor_count; i < peft__site_count(m); i++)
+        if (a->sites[i].used && !(own->rows && a->sites[i].rows == own->rows)) return true;
+    return m->config.tied && own->used && !own->everywhere && !own->rows;
+}
+
 static void test_merge(const family *f, peft_model *m, const variant *v, peft_tape *tape) {
     peft_adapter *a = make_adapter(m, v, 3);
     if (!a) return;
@@ -356,8 +414,7 @@ static void test_merge(const family *f, peft_model *m, const variant *v, peft_ta
         uint64_t before = model_checksum(m);
         float *adapted = logits_of(m, tape, 0, SEQUENCES, &active, 1, &rows);
         peft_status status = peft_adapter_merge(a, scale);
-        bool tied = m->config.tied && a->sites[m->shared - m->tensors].embedding_a;
-        if (is_virtual(a) || v->desc.method == PEFT_BOTTLENECK || tied) {
+        if (is_virtual(a) || v->desc.method == PEFT_BOTTLENECK || stays_apart(a)) {
             check(status == PEFT_ERROR_UNSUPPORTED, "%s %s: merging is refused", f->name, v->name);
         } else {
             float *merged = logits_of(m, tape, 0, SEQUENCES, NULL, 0, &rows);
@@ -383,7 +440,9 @@ static void test_mixed(const family *f, peft_model *m, const variant *v, peft_ta
     int64_t rows = 0, n = m->config.vocab_size;
     float *mixed = logits_of(m, tape, 0, SEQUENCES, active, 2, &rows);
     bool replaces = peft__adapter_replaces(a);
-    if (is_virtual(a) || replaces) {
+    bool head = a->sites[peft__head_site(m)].a !=
+                NULL;  // peft_model_logits does not know whose rows it has; generation does
+    if (is_virtual(a) || replaces || head) {
         check(!mixed && peft_tape_status(tape) == PEFT_ERROR_UNSUPPORTED, "%s %s: for some sequences only", f->name, v->name);
     } else {
         for (int64_t s = 0; s < SEQUENCES; s++) {
@@ -779,14 +838,17 @@ static void test_prompt_place(peft_model *m, peft_tape *tape) {
     for (int i = 0; i < 3; i++) free(logits[i]);
 }
 
-// HF peft's names and shapes of a LoRA beside an embedding; DoRA and PiSSA have none.
+// HF peft's names and shapes of a LoRA beside an embedding; PiSSA has none. T5's halves have their own; its
+// module `shared` is asked by nothing.
 static void test_embedding_lora(const family *f, peft_model *m) {
     variant v = {"lora of an embedding", {0}};
     v.desc.target_modules = f->embeddings, v.desc.r = 2;
     peft_adapter *a = make_adapter(m, &v, 1);
     char name[128];
-    snprintf(name, sizeof name, "base_model.model.%.*s.lora_embedding_A", (int)peft__module_path_size(m->shared), m->shared->name);
-    const peft__site *s = a ? &a->sites[m->shared - m->tensors] : NULL;
+    size_t n;
+    const char *module = peft__site_path(m, peft__input_site(m, false), &n);
+    snprintf(name, sizeof name, "base_model.model.%.*s.lora_embedding_A", (int)n, module);
+    const peft__site *s = a ? &a->sites[peft__input_site(m, false)] : NULL;
     check(s && s->embedding_a && strcmp(s->embedding_a->name, name) == 0 && s->embedding_a->rows == 2 && s->embedding_a->cols == m->config.vocab_size &&
               s->embedding_b->rows == m->config.d_model && s->embedding_b->cols == 2,
           "%s: %s", f->name, name);
@@ -794,6 +856,13 @@ static void test_embedding_lora(const family *f, peft_model *m) {
     peft_adapter_desc d = v.desc;
     d.model = m, d.pissa = true;
     check(peft_adapter_create(&d, &a) == PEFT_ERROR_UNSUPPORTED, "%s: pissa of an embedding", f->name);
+    d.pissa = false, d.target_modules = "shared";
+    check(peft_adapter_create(&d, &a) == PEFT_ERROR_ARGUMENT, "%s: a module `shared`", f->name);
+    d.target_modules = NULL, d.trainable_token_indices = m->config.encoder_decoder ? "3" : "3,4,3";
+    check(peft_adapter_create(&d, &a) == PEFT_ERROR_ARGUMENT, "%s: tokens that nothing asks for, or twice",
+          f->name);
+    d.trainable_token_indices = "embed_tokens:3,32;wte:32;embed_in:32";
+    check(peft_adapter_create(&d, &a) == PEFT_ERROR_ARGUMENT, "%s: a token that is not there", f->name);
 }
 
 static void test_nearest(peft_model *m) {
@@ -861,12 +930,48 @@ static void test_mix(void) {
 // ---- lists of names
 
 static void test_lists(void) {
-    peft_tensor t;
-    memset(&t, 0, sizeof(t));
-    t.name = "decoder.block.0.layer.0.SelfAttention.v.weight";
-    check(peft__pattern_value("q=4, v=16", &t, 8) == 16 && peft__pattern_value("q=4,k=2", &t, 8) == 8, "ranks by name, a space behind the comma");
-    check(peft__list_matches(" q , v,", t.name, peft__module_path_size(&t)) && !peft__list_matches("q,,k", t.name, peft__module_path_size(&t)), "modules of a list");
-    check(peft__list_selects("wo, v", t.name) && peft__list_selects("decoder.block.0", t.name) && !peft__list_selects("layer.1", t.name), "parameters by a part of their names");
+    static const char path[] = "decoder.block.3.layer.0.SelfAttention.v",
+                      parameter[] = "decoder.block.0.layer.0.SelfAttention.v.weight";
+    const struct {
+        const char *list;
+        peft__list_kind kind;
+        const char *path;
+        double want;  // -1: no match
+    } lists[] = {{"q=4, v=16", PEFT__LIST_NUMBERS, path, 16},
+                 {"q=4,k=2", PEFT__LIST_NUMBERS, path, -1},
+                 {".*\\.3\\..*v=5,v=6", PEFT__LIST_NUMBERS, path, 5},
+                 {"[uv]{1\\,2}=7", PEFT__LIST_NUMBERS, path, 7},
+                 {"ttention.v=1", PEFT__LIST_NUMBERS, path, -1},
+                 {" q , v,", PEFT__LIST_NAMES, path, 0},
+                 {"q,,k", PEFT__LIST_NAMES, path, -1},
+                 {"ttention.v", PEFT__LIST_NAMES, path, -1},
+                 {"re:.*(q|v)", PEFT__LIST_NAMES, path, 0},
+                 {"re:q|v", PEFT__LIST_NAMES, path, -1}};
+    peft_adapter blank;
+    memset(&blank, 0, sizeof blank);
+    blank.ctx = ctx;
+    for (int i = 0; i < (int)(sizeof lists / sizeof lists[0]); i++) {
+        peft__chosen c;
+        check(!peft__chosen_begin(&c, &blank) &&
+                  !peft__names_parse(&c, "list", lists[i].list, lists[i].kind, &c.targets),
+              "a list: %s", lists[i].list);
+        const peft__entry *e = peft__names_find(&c.targets, lists[i].path, strlen(lists[i].path));
+        check((e ? e->value : -1) == lists[i].want, "%s of \"%s\"", lists[i].path, lists[i].list);
+        peft__chosen_end(&c);
+    }
+    peft__chosen c;
+    check(!peft__chosen_begin(&c, &blank) &&
+              !peft__names_parse(&c, "list", "block", PEFT__LIST_LAYERS, &c.layer_names),
+          "layers_pattern");
+    check(peft__layer_of(&c.layer_names, path, strlen(path)) == 3 &&
+              peft__layer_of(NULL, path, strlen(path)) == 3,
+          "the number of a block");
+    check(peft__layer_of(NULL, "a.4.b", 5) == -1 && peft__layer_of(NULL, "model.norm", 10) == -1,
+          "no number of a block");
+    peft__chosen_end(&c);
+    check(peft__list_selects("wo, v", parameter) && peft__list_selects("decoder.block.0", parameter) &&
+              !peft__list_selects("layer.1", parameter),
+          "parameters by a part of their names");
     for (int i = 0; i <= PEFT_SELECTED; i++) check(peft__method_row_of((peft_method)i)->info.method == (peft_method)i, "row %d of the methods", i);
 }
 
@@ -989,7 +1094,9 @@ static peft_status exercise(peft_model *m, const peft_adapter_desc *desc) {
     peft_dataset_destroy(data), peft_dataset_destroy(mixed);
     if (!status && d.method == PEFT_P_TUNING) status = peft_prompt_nearest(a, 0, 2, ids, distances);
     const peft_adapter *list[2] = {a, a};
-    bool combined = !status && d.method == PEFT_LORA && !d.pissa && !d.bias && !a->sites[m->shared - m->tensors].embedding_a;
+    bool combined = !status && d.method == PEFT_LORA && !d.pissa && !d.bias && !d.lora_bias &&
+                    !d.trainable_token_indices && !d.modules_to_save;
+    for (int64_t i = 0; combined && i < peft__site_count(m); i++) combined = !a->sites[i].embedding_a;
     for (int kind = 0; kind < 4 && !status && combined; kind++) {
         peft_combine_desc c;
         memset(&c, 0, sizeof c);
@@ -998,7 +1105,7 @@ static peft_status exercise(peft_model *m, const peft_adapter_desc *desc) {
         peft_adapter_destroy(b);
         b = NULL;
     }
-    bool mergeable = d.method <= PEFT_IA3 && !(m->config.tied && a && a->sites[m->shared - m->tensors].embedding_a);
+    bool mergeable = d.method <= PEFT_IA3 && a && !stays_apart(a);
     if (!status && mergeable) status = peft_adapter_merge(a, 1);
     if (!status && mergeable) status = peft_adapter_unmerge(a);
     peft_adapter_destroy(a);
