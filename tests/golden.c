@@ -190,6 +190,8 @@ static void compare_gradients(run *r, peft_tensor *const *tensors, int64_t count
     for (int64_t i = 0; i < count; i++) {
         char key[400], name[512];
         gradient_key(key, sizeof(key), prefix, tensors[i]->name, peft_names);
+        char *newer = strstr(key, ".base_layer.");  // peft 0.5 had no such part in its names
+        if (newer) memmove(newer, newer + 11, strlen(newer + 11) + 1);
         name_of(name, r, other_step ? "%s, last step%s" : "%s%s", key, "");
         const peft_tensor *want = peft_archive_find(r->golden, key);
         int64_t n = tensors[i]->rows * tensors[i]->cols;
@@ -451,6 +453,16 @@ static const char *scratch_folder(void) {
     return path;
 }
 
+// A tensor by the name that peft 0.5 gave it: since 0.7 the biases of modules with a LoRA have "base_layer" in theirs.
+static const peft_tensor *find_saved(const peft_archive *file, const char *name) {
+    const peft_tensor *t = peft_archive_find(file, name);
+    size_t n = strlen(name);
+    char newer[512];
+    if (t || n < 5 || strcmp(name + n - 5, ".bias") != 0) return t;
+    snprintf(newer, sizeof(newer), "%.*s.base_layer.bias", (int)(n - 5), name);
+    return peft_archive_find(file, newer);
+}
+
 // What we save after the steps, beside what HF saved. `chance`: the squared distance that a rounding error at the start makes.
 static void compare_saved(run *r, const peft_adapter *a, const char *method, double chance) {
     char path[1024], name[512];
@@ -466,7 +478,7 @@ static void compare_saved(run *r, const peft_adapter *a, const char *method, dou
     double apart = 0, moved = 0;
     int64_t matched = 0, wanted = 0;
     for (int64_t i = 0; ok && i < peft_archive_count(want); i++) {
-        const peft_tensor *w = peft_archive_at(want, i), *t = peft_archive_find(got, w->name), *z = peft_archive_find(start, w->name);
+        const peft_tensor *w = peft_archive_at(want, i), *t = find_saved(got, w->name), *z = peft_archive_find(start, w->name);
         if (peft__is_mask_buffer(w->name)) continue;  // no parameters
         wanted++;
         if (!t || !z || t->rows != w->rows || t->cols != w->cols || t->type != w->type || t->rank != w->rank) continue;
