@@ -17415,13 +17415,13 @@ PEFTDEF const peft_method_info *peft_method_named(const char *name) {
 
 // A list of the descriptor, taken apart. Entries are names, or Python regular expressions: what follows
 // "re:", and the keys of patterns.
-typedef struct peft__entry {
+typedef struct peft__name_entry {
     const char *text;
     size_t size;
     double value;  // rank_pattern, alpha_pattern
     peft__regex *regex;  // NULL: a name
     bool matched;  // by some module
-} peft__entry;
+} peft__name_entry;
 
 // What matching needs, and whether memory ran out in it.
 typedef struct peft__matching {
@@ -17432,7 +17432,7 @@ typedef struct peft__matching {
 typedef struct peft__names {
     peft__matching *with;
     const char *key;  // in adapter_config.json
-    peft__entry *entries;
+    peft__name_entry *entries;
     int64_t count;
     bool whole;  // an expression for the whole path
 } peft__names;
@@ -17451,7 +17451,7 @@ typedef struct peft__chosen {
 typedef enum { PEFT__LIST_NAMES, PEFT__LIST_NUMBERS, PEFT__LIST_LAYERS, PEFT__LIST_TOKENS } peft__list_kind;
 
 // HF puts patterns into others: what stands before and behind them.
-static peft_status peft__entry_expression(peft__chosen *c, const peft__names *names, peft__entry *e,
+static peft_status peft__name_expression(peft__chosen *c, const peft__names *names, peft__name_entry *e,
                                           const char *before, const char *behind) {
     peft_context *ctx = c->adapter->ctx;
     peft__string s;
@@ -17484,7 +17484,7 @@ static size_t peft__next_entry(peft__arena *a, const char **list, char separator
 }
 
 // "key=number": ranks are whole.
-static bool peft__entry_number(const peft__names *names, peft__entry *e) {
+static bool peft__name_number(const peft__names *names, peft__name_entry *e) {
     const char *equals = strrchr(e->text, '=');
     char *end = NULL;
     if (!equals || equals == e->text) return false;
@@ -17500,12 +17500,12 @@ static peft_status peft__names_parse(peft__chosen *c, const char *key, const cha
     names->with = &c->matching;
     if (!list || !*list) return PEFT_OK;
     names->entries =
-        (peft__entry *)peft__arena_alloc(&c->scratch, (strlen(list) / 2 + 1) * sizeof(peft__entry));
+        (peft__name_entry *)peft__arena_alloc(&c->scratch, (strlen(list) / 2 + 1) * sizeof(peft__name_entry));
     names->whole = kind == PEFT__LIST_NAMES && strncmp(list, "re:", 3) == 0;
     if (!names->entries) return PEFT_ERROR_MEMORY;
     peft_status status = PEFT_OK;
     for (char *text; *list && !status;) {
-        peft__entry *e = &names->entries[names->count];
+        peft__name_entry *e = &names->entries[names->count];
         memset(e, 0, sizeof(*e));
         if (names->whole) {
             e->text = list + 3;
@@ -17518,13 +17518,13 @@ static peft_status peft__names_parse(peft__chosen *c, const char *key, const cha
             if (!e->size) continue;
         }
         names->count++;
-        if (kind == PEFT__LIST_NUMBERS && !peft__entry_number(names, e))
+        if (kind == PEFT__LIST_NUMBERS && !peft__name_number(names, e))
             return peft__fail(c->adapter->ctx, PEFT_ERROR_ARGUMENT,
                               "adapter: %s has \"%s\", not like \"q=4\"", key, e->text);
-        if (names->whole) status = peft__entry_expression(c, names, e, "", "");
-        else if (kind == PEFT__LIST_NUMBERS) status = peft__entry_expression(c, names, e, "(.*\\.)?(", ")");
+        if (names->whole) status = peft__name_expression(c, names, e, "", "");
+        else if (kind == PEFT__LIST_NUMBERS) status = peft__name_expression(c, names, e, "(.*\\.)?(", ")");
         else if (kind == PEFT__LIST_LAYERS)
-            status = peft__entry_expression(c, names, e, "(?:.*\\.)?(?:", ")");
+            status = peft__name_expression(c, names, e, "(?:.*\\.)?(?:", ")");
     }
     return status;
 }
@@ -17571,9 +17571,9 @@ static bool peft__module_matches(const char *path, size_t n, const char *target,
 }
 
 // The first entry that matches a module's path, NULL: none.
-static peft__entry *peft__names_find(const peft__names *names, const char *path, size_t n) {
+static peft__name_entry *peft__names_find(const peft__names *names, const char *path, size_t n) {
     for (int64_t i = 0; i < names->count; i++) {
-        peft__entry *e = &names->entries[i];
+        peft__name_entry *e = &names->entries[i];
         bool found = false;
         if (!e->regex) found = peft__module_matches(path, n, e->text, e->size);
         else if (!names->with->status)
@@ -17609,7 +17609,7 @@ static bool peft__is_saved(const peft__chosen *c, const char *path, size_t n) {
     bool found = false;
     for (size_t end = 1; end <= n; end++)
         for (int64_t i = 0; i < c->saved.count && (end == n || path[end] == '.'); i++) {
-            peft__entry *e = &c->saved.entries[i];
+            peft__name_entry *e = &c->saved.entries[i];
             if (e->size > end || memcmp(path + end - e->size, e->text, e->size) != 0) continue;
             e->matched = found = true;
         }
@@ -17667,7 +17667,7 @@ static bool peft__is_target(peft__chosen *c, int64_t site) {
     if (c->all_linear)
         return peft__is_linear_site(m, site) && !peft__is_head_site(m, site) &&
                peft__layer_chosen(a->d.layers_to_transform, peft__layer_of(&c->layer_names, path, n));
-    const peft__entry *e = peft__names_find(&c->targets, path, n);
+    const peft__name_entry *e = peft__names_find(&c->targets, path, n);
     if (!e || c->targets.whole || !a->d.layers_to_transform || e->size == n) return e != NULL;
     bool chosen = peft__layer_chosen(a->d.layers_to_transform, peft__layer_of(&c->layer_names, path, n));
     c->missed_layer = c->missed_layer || !chosen;
@@ -17758,7 +17758,7 @@ static double peft__pattern_value(const peft__names *pattern, const peft_model *
     size_t n;
     const char *path = peft__site_path(m, site, &n);
     if (parameter && site < m->tensor_count) n = strlen(path);
-    const peft__entry *e = peft__names_find(pattern, path, n);
+    const peft__name_entry *e = peft__names_find(pattern, path, n);
     return e ? e->value : otherwise;
 }
 
@@ -17769,7 +17769,7 @@ static bool peft__is_parameter(const peft__chosen *c, int64_t site) {
     size_t n, behind = strlen(last);
     const char *path = peft__site_path(m, site, &n);
     for (int64_t i = 0; i < c->parameters.count; i++) {
-        peft__entry *e = &c->parameters.entries[i];
+        peft__name_entry *e = &c->parameters.entries[i];
         if (e->size < behind || memcmp(e->text + e->size - behind, last, behind) != 0) continue;
         size_t module = e->size - behind;
         if (module && (e->text[module - 1] != '.' || !peft__module_matches(path, n, e->text, module - 1))) continue;
@@ -17809,7 +17809,7 @@ static bool peft__is_feed_forward(const peft__chosen *c, int64_t site) {
     const char *path = peft__site_path(c->adapter->model, site, &n);
     if (c->feedforward.whole) return peft__names_find(&c->feedforward, path, n) != NULL;
     for (int64_t i = 0; i < c->feedforward.count; i++) {
-        const peft__entry *e = &c->feedforward.entries[i];
+        const peft__name_entry *e = &c->feedforward.entries[i];
         if (e->size <= n && memcmp(path + n - e->size, e->text, e->size) == 0) return true;
     }
     return false;
@@ -17848,12 +17848,12 @@ static void peft__add_replacement(peft_adapter *a, int64_t site, const char *ins
 
 // trainable_token_indices: the entry for a module ("3,77" alone: the embedding's), NULL: none. HF takes any
 // path that ends with the name.
-static const peft__entry *peft__token_entry(const peft__chosen *c, int64_t site, const char **ids) {
+static const peft__name_entry *peft__token_entry(const peft__chosen *c, int64_t site, const char **ids) {
     const peft_model *m = c->adapter->model;
     size_t n;
     const char *path = peft__site_path(m, site, &n);
     for (int64_t i = 0; i < c->tokens.count; i++) {
-        peft__entry *e = &c->tokens.entries[i];
+        peft__name_entry *e = &c->tokens.entries[i];
         const char *colon = strchr(e->text, ':');
         size_t name = colon ? (size_t)(colon - e->text) : 0;
         *ids = colon ? colon + 1 : e->text;
@@ -17897,21 +17897,27 @@ static peft_status peft__add_rows(peft__chosen *c, int64_t site, const char *ids
     return PEFT_OK;
 }
 
-// Where the embedding's tensor is shared, HF lets all modules that share it have the embedding's trained
-// tokens, unless some have others.
-static void peft__share_rows(peft__chosen *c) {
+// Where config.json ties head and embedding, HF lets all modules that share the embedding's tensor, and the head in any
+// case, have the embedding's trained tokens, unless some have others.
+static peft_status peft__share_rows(peft__chosen *c) {
     peft_adapter *a = c->adapter;
     const peft_model *m = a->model;
     const peft__site *from = &a->sites[m->shared - m->tensors];
-    if (!from->rows || m->head != m->shared) return;
-    for (int64_t i = m->tensor_count; i < peft__site_count(m); i++)
-        if (a->sites[i].rows) return;
-    for (int64_t i = m->tensor_count; i < peft__site_count(m); i++) {
-        if (!peft__site_tensor(m, i)) continue;
+    peft__json *config = NULL;
+    peft_status status = PEFT_OK;
+    if (from->rows && m->config_text)
+        status = peft__json_parse(a->ctx, &c->scratch, m->config_text, strlen(m->config_text), "config.json", &config);
+    bool tied = m->head == m->shared || (config && peft__json_bool(config, "tie_word_embeddings", false));
+    int64_t head = peft__head_site(m), others = 0;
+    for (int64_t i = m->tensor_count; i < peft__site_count(m); i++) others += a->sites[i].rows != NULL;
+    if (status || !from->rows || !tied || others || a->sites[head].rows) return status;
+    for (int64_t i = 0; i < peft__site_count(m); i++) {
+        if ((i < m->tensor_count && i != head) || !peft__site_tensor(m, i)) continue;
         a->sites[i].used = true;
         a->sites[i].rows = from->rows;
         a->sites[i].row_ids = from->row_ids;
     }
+    return PEFT_OK;
 }
 
 // Houlsby: behind both sublayers; Pfeiffer: behind the feed-forward only.
@@ -18071,7 +18077,8 @@ static peft_status peft__add_chosen(peft__chosen *c, bool encoded) {
     peft_status status = PEFT_OK;
     for (int64_t i = 0; i < peft__site_count(m) && !status; i++) status = peft__add_site(c, i, row->kind);
     if (status) return status;
-    peft__share_rows(c);
+    status = peft__share_rows(c);
+    if (status) return status;
     if (row->kind & PEFT__VIRTUAL) peft__add_prompt(a, row->kind, encoded);
     if (a->failed) return PEFT_ERROR_MEMORY;
     bool any = !(row->kind & (PEFT__LOW_RANK | PEFT__SCALES));

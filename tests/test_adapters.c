@@ -955,7 +955,7 @@ static void test_lists(void) {
         check(!peft__chosen_begin(&c, &blank) &&
                   !peft__names_parse(&c, "list", lists[i].list, lists[i].kind, &c.targets),
               "a list: %s", lists[i].list);
-        const peft__entry *e = peft__names_find(&c.targets, lists[i].path, strlen(lists[i].path));
+        const peft__name_entry *e = peft__names_find(&c.targets, lists[i].path, strlen(lists[i].path));
         check((e ? e->value : -1) == lists[i].want, "%s of \"%s\"", lists[i].path, lists[i].list);
         peft__chosen_end(&c);
     }
