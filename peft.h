@@ -439,7 +439,7 @@ PEFTDEF peft_status peft_gguf_add(peft_gguf_writer *writer, const char *name, co
 // PEFT_ERROR_NUMERIC: a value that F16, Q8_0 or Q4_0 cannot hold, by tensor name.
 PEFTDEF peft_status peft_gguf_write(peft_gguf_writer *writer, const char *path);
 // ---------------------------------------------------------------------------------------------------------------------
-// >>tokenizers: SentencePiece unigram (T5) and BPE (Llama 2), byte-level BPE (GPT-2, Llama 3, Qwen2, SmolLM)
+// >>tokenizers: SentencePiece unigram (T5) and BPE (Llama 2), byte-level BPE (GPT-2, Llama 3, Qwen2), all of tokenizer.json
 
 typedef struct peft_tokenizer peft_tokenizer;
 
@@ -474,6 +474,8 @@ PEFTDEF void peft_tokenizer_destroy(peft_tokenizer *tokenizer);
 PEFTDEF peft_status peft_encode(const peft_tokenizer *tokenizer, const char *text, size_t n, peft_ids *ids);
 // The same, but </s>, <pad>, <unk>, <extra_id_0>, <|eot_id|>, ... in the text become their ids, as in Hugging Face: for templates.
 PEFTDEF peft_status peft_encode_special(const peft_tokenizer *tokenizer, const char *text, size_t n, peft_ids *ids);
+// The same with the ids around the text that Hugging Face's add_special_tokens=True gives: those of tokenizer.json's post_processor.
+PEFTDEF peft_status peft_encode_full(const peft_tokenizer *tokenizer, const char *text, size_t n, peft_ids *ids);
 // NUL-terminated text, to be freed with peft_free; `size` (may be NULL) without the NUL. skip_special leaves out control tokens and
 // sentinels. The unknown token prints as " ⁇ "; ids behind the vocabulary (padding of the embedding) as nothing.
 PEFTDEF peft_status peft_decode(const peft_tokenizer *tokenizer, const int32_t *ids, int64_t n, bool skip_special, char **text,
@@ -12347,9 +12349,9 @@ static peft_status peft__archive_open_llama2c(peft_context *ctx, const char *pat
 // =====================================================================================================================
 
 enum { PEFT__PIECE_NORMAL = 1, PEFT__PIECE_UNKNOWN, PEFT__PIECE_CONTROL, PEFT__PIECE_USER, PEFT__PIECE_UNUSED, PEFT__PIECE_BYTE };
-enum { PEFT__UNIGRAM = 1, PEFT__BPE = 2, PEFT__BYTE_BPE };           // the first two as in SentencePiece's TrainerSpec
+enum { PEFT__UNIGRAM = 1, PEFT__BPE = 2, PEFT__BYTE_BPE, PEFT__WORD_PIECE, PEFT__WORD_LEVEL };  // the first two as in TrainerSpec
 enum { PEFT__SPLIT_GPT2 = 1, PEFT__SPLIT_LLAMA3, PEFT__SPLIT_QWEN2 };  // pre-tokenizers
-enum { PEFT__SENTINELS = 100, PEFT__MERGE_LENGTH = 512 };
+enum { PEFT__SENTINELS = 100, PEFT__MERGE_LENGTH = 512, PEFT__AFFIX_LENGTH = 64, PEFT__AROUND = 16 };
 
 static const char peft__space[] = "\xE2\x96\x81";  // U+2581, how SentencePiece writes a space
 static const char peft__replacement[] = "\xEF\xBF\xBD";
@@ -12361,8 +12363,8 @@ typedef struct peft__piece {
     float score;
     int32_t left, right;      // BPE: a pair that it is made of; -1: none
     unsigned char type;
-    bool strip_left, strip_right;  // a special token that swallows the white space before, behind it
-    bool whole;                    // BPE: a word that is just this piece stays it
+    bool whole;     // BPE: a word that is just this piece stays it
+    bool in_model;  // tokenizer.json: it is of the model's vocabulary
 } peft__piece;
 
 // A double array (Aoe 1989): the child of a node for a byte is nodes[base + byte], if that one's check names the node.
@@ -12382,6 +12384,15 @@ typedef struct peft__merge {
     int32_t rank, result;
 } peft__merge;
 
+// A token that text is cut at before anything else, Hugging Face's AddedToken. SentencePiece's control tokens are such, too.
+typedef struct peft__added {
+    const char *text;
+    uint32_t size;
+    int32_t id;
+    bool special, single_word, normalized;  // normalized: looked for in the normalized text
+    bool strip_left, strip_right;           // it swallows the white space before, behind it
+} peft__added;
+
 struct peft_tokenizer {
     peft_context *ctx;
     peft__arena arena;
@@ -12394,18 +12405,24 @@ struct peft_tokenizer {
     const char *source;  // the file that it was read from
     peft__trie trie;     // of the pieces that text is cut into
     peft__trie user;     // SentencePiece's user-defined symbols: kept as they are by the normalizer
-    peft__trie added;    // Hugging Face's added tokens that are not special: the text is split at them
-    peft__trie special;  // the same of peft_encode_special
+    peft__added *added_tokens;
+    int64_t added_count, added_capacity;
+    peft__map added_by_text;
+    peft__trie added, added_normal;  // those that are looked for in the text, in the normalized text; values are places in added_tokens
     peft_special_ids ids;
+    int32_t around[PEFT__AROUND];  // ids before (front_count) and behind a text, see peft_encode_full
+    int front_count, around_count;
     // SentencePiece: normalization
     const uint32_t *charsmap;  // a double array of Yata's darts-clone
     int64_t charsmap_count;
     const char *replacements;
     size_t replacements_size;
-    bool dummy_prefix, squeeze_spaces, escape_spaces, byte_fallback, has_user, space_begins;
+    bool strips;  // special tokens swallow the white space around them
+    bool dummy_prefix, first_only, squeeze_spaces, escape_spaces, byte_fallback, has_user, space_begins;
     const char *bos_text, *eos_text, *pad_text;
     signed char ascii[128];  // what the character becomes; -1: needs the full rules
-    float min_score, max_score;
+    double min_score;
+    float max_score;
     int32_t byte_id[256];  // <0x00> ..., or the symbol of a byte; -1: none
     // BPE
     peft__merge *merges;
@@ -12413,6 +12430,16 @@ struct peft_tokenizer {
     int64_t symbol_count;                 // pieces, then the characters that occur in pieces only
     int split;
     bool digits_apart, prefix_space, ignore_merges;
+    // tokenizer.json
+    bool json, takes_bytes, asks_first, fuse_unk, unk_missing;  // takes_bytes: invalid UTF-8 passes as its bytes
+    int32_t model_unk;                                          // -1: unknown characters are left out
+    struct peft__step *steps[3];                                // normalizers, pre-tokenizers, decoders
+    int64_t step_count[3], step_capacity[3];
+    int64_t model_count;                                        // entries of the vocabulary
+    const struct peft__nf *nf;
+    double *scores;                                             // where f32 cannot hold those of the vocabulary
+    const char *prefix, *suffix;                                // of pieces inside of a word, of the last one
+    int64_t prefix_size, suffix_size, max_word;
 };
 
 PEFTDEF void peft_ids_free(peft_context *ctx, peft_ids *ids) {
@@ -12446,7 +12473,8 @@ typedef struct peft__trie_range {  // keys [from, to) share their first `depth` 
 static int peft__trie_compare(const void *a, const void *b) {
     const peft__trie_key *x = (const peft__trie_key *)a, *y = (const peft__trie_key *)b;
     int order = memcmp(x->text, y->text, PEFT__MIN(x->size, y->size));
-    return order ? order : x->size < y->size ? -1 : x->size > y->size;
+    if (!order) order = x->size < y->size ? -1 : x->size > y->size;
+    return order ? order : x->value > y->value ? -1 : x->value < y->value;  // of equal texts the last one first
 }
 
 static bool peft__trie_reserve(peft_context *ctx, peft__trie *t, int64_t want) {
@@ -12486,7 +12514,7 @@ static peft__trie_range *peft__trie_push(peft_context *ctx, peft__trie_range *qu
     return (peft__trie_range *)grown;
 }
 
-// Keys must be sorted; of equal ones the first counts. Breadth first, with a queue: a key's length is not to be trusted.
+// Keys must be sorted; of equal ones the first counts. `pieces`, where scores are from, may be NULL. Breadth first, with a queue: a key's length is not to be trusted.
 static peft_status peft__trie_build(peft_context *ctx, peft__trie *t, const peft__trie_key *keys, int64_t n, const peft__piece *pieces) {
     if (!n) return PEFT_OK;
     int64_t capacity = 0, head = 0, tail = 0, first_free = 257, end = 257;
@@ -12501,7 +12529,7 @@ static peft_status peft__trie_build(peft_context *ctx, peft__trie *t, const peft
             peft__trie_node *node = &t->nodes[r.node];
             if (node->value < 0) {
                 node->value = keys[r.from].value;
-                node->score = pieces[node->value].score;
+                if (pieces) node->score = pieces[node->value].score;
             }
             r.from++;
         }
@@ -12788,9 +12816,7 @@ static peft_status peft__sp_add_sentinels(peft_tokenizer *t) {
         peft__string_into(name, sizeof(name), "<extra_id_%d>", i);
         status = peft__tokenizer_add(t, name, strlen(name), 0, PEFT__PIECE_CONTROL);
     }
-    for (int64_t i = 0; i < t->count; i++)
-        if (t->pieces[i].type == PEFT__PIECE_CONTROL || t->pieces[i].type == PEFT__PIECE_UNKNOWN)
-            t->pieces[i].strip_left = t->pieces[i].strip_right = true;
+    t->strips = true;
     return status;
 }
 
@@ -12822,10 +12848,426 @@ static peft_status peft__sp_read(peft_tokenizer *t, const char *data, size_t n, 
     return status ? status : peft__sp_finish(t, path);
 }
 
+// ---- Unicode's normalization forms (UAX 15): tables of tools/normalization_tables.py, Unicode 12.0 as in the tokenizers library
+
+static const char *const peft__nf_data[] = {
+    "%k&e$+*#hF%$z%+'y%*&%#H+#I(%#TM+%SMq$%#F#t%1$s%]b*`%###&#'#'-$@}c*##%##%##%##-##'-$'_$#'r$##%##%##/#+2#",
+    "#%##%##/-$-,#%(##%##%##%##--%/2##%##%##/#+0-%3$##%##%##%##-##'-$'_$#'r$##%##%##/#+2##%##%##/-$-,#%(##%#",
+    "#%##%##--%/2##%##%##/#+0-$#1#g%*#e$##d$'#e$##d$i$#e$##`$r$#e$##d$%#e$##d$-#e$##d$-#e$##b$##e$#-%b$2#e$#",
+    "#d$'#e$##d$%#e$##d$g$#e$##d$[$#e$##`$6#e$##d$+#e$##d$%#e$##d$e$#e$##b$n$#e$#-%b$%#e$##d$%#e$##d$'#e$##d",
+    "$i$#e$##d$f$+$#WC#e$e$-#b$iA#e$##b$o$#e$#-$b$p$#e$##d$q$#e$##d$Y$#e$#+#d$i=#e$#-%`$S=#e$##d$q$#e$##d$Y$",
+    "#e$#+#[=tA-%l>eA#e$##d$'#e$##d$-#e$#-%^$6#e$##d$q$#e$##d$Y$#e$##b$8#e$##d$%#e$##d$o$#e$##d$Y$#e$##b$Z$#",
+    "e$##d$Y$#e$#-%b$4#e$##d$%#e$##d$'#e$##d$+#e$##d$%#e$##d$_$#e$##`$p$#e$##`$##e$##d$/#%0#e$##d$/#e$##d$-#",
+    "e$#%#0-Dl$B#e$#-0W$##e$#+6X%c5##%#e$##S$p0##e$#e$##`$d$##e$#e$#-#~$}A#e$##S$##e$##W$##e$##W$##e$##l'2#e",
+    "$##d$(#e$##d$9#e$##d$:#e$#-$g%+#e$#$#`1##p2##e$#-%S*3#e$##[$##e$##[$]$#e$#$#x3l$#_%3#s,##i;#+#p$oB##e$#",
+    "e$#-#^$t@#e$#-%U$$#e$##y&%#e$##b$##e$##>##e$##V+@#e$##d$'#e$##[$&#e$##d$'#e$##[$&#e$##d$'#e$##W$&#e$##d",
+    "$'#e$##^$&#e$##d$'#e$##^$&#e$##d$'#e$##h$N#e$##b$##e$#-%|$W$#e$#-)r$,#e$##[$e$#e$##R(j$#e$##f$##e$##b*)",
+    "#e$#$#y6(#y7##e$#%t%E#p9#k9#3#T:#'#/#Y:#'+C|&'##%##)##a$##n$##3%%s<#a9#1#-#S;*R%#t')$H/#86)S$h&+(jAR&)&",
+    "Z$+(Y$Q&-#S)##VE#)#eD-#nD##'##'#-$/#-$/##+##g$#-<X%1#;##;0#+##'##'##H#-<G1#;##.0#/##+#%$Q$#/#I-#Q%###1%",
+    "#:#.%<.$#1%$x$#_$%&G-)T(2##3-$&0-&<1-'L0#&$#9/--8#-Ce$#-9(.##3-$&0-&k$1-'[$0#&$#9/.:#Y%5-n$Z'4#e$#-0p$#",
+    "#e$##d$'#e$#-%Y$&#e$#.%#]*'#o+##e$##b$##e$#-%b$*#e$##d$+#e$##W$##e$#.%#k*##a+##e$##x$*#e$##d$+#e$##d$)#",
+    "e$##[$(#e$#-%[$##e$#+W&j/Y@-e&n+_,##%#g$##f$%#k$$+s$j$e$#g$##o(##j(#-l$Y)d$-$K#-3F#-^0l=TE-*3#-%)#0G$`$",
+    "##-#$#-##5##+#-c%t)u(##V$02#p$Y$/$=#/x$w(q(/%/#0F#h$##-#/%B#-Y(n/j/-%#S$##V$02#p$Y$-Z$~'z).Y$#`%U$#$V$-",
+    "s%q(o(-o%c(o(-)1###%-$#K#+J.v%#i(p'#$V$-W&j)V(-$#-#),#(N+y$X(q&+w%q(q(+Lh$U$##3%R$^'/Z$f%b//,7#/'-#/'-#",
+    "/'-#//Y$&/,Y%}%/$#'#z%;+##%/#%$+##%/*{%$/4g$f%/,7#/'-#/'-#/'-#//Y$&-d%n)c(%s'W+-U^$mk%gu%-$'#-$'#-$'#-$",
+    "'#-&+#-Lw$#-$'#.%#'#-$)#%x-[w)#{(#x(&$#'#n1$)i1%$%#t7#q7#'$#'#'#7$#Q9#qs)#p[*$#'#[9$#'#]9%$+#'#y,#t,#k8",
+    "$#ft)#~[*$#+#S]*#js)#e9#b]*$$je)$#H#_J#5$#)$#vH#@$#-%0](%Fv8#~8#W9#x2#Y3#_9#f9#'#+$$)#}w)#pu)#V%#^x)#Rv",
+    ")#R%#$$%'#)$#7#l,$#y,#`r)$#]r)#j:$$s:#T0-e$dKtT)#e$##b$`$#e$##d$]$#e$##d$@#e$##h'V%#e$##[*/#e$##d$]$#e$",
+    "##d$@#e$##d$6#e$##d$/#e$#$#s*~$$#$%#W,}$#e$##d$)#e$#$#S7x$#f8%#e$##b$(#e$##b$)#e$##d$]$#e$##d$Y$#e$##d$",
+    "c$#e$##d$1#e$##b$'#e$##j'T%#e$##^*##e$##d$i$#e$##d$@#e$##b$>#e$#$#|i*b$#ck*Q%#e$##d$*#e$##b$|$#e$##d$/#",
+    "e$##d$]$#e$##b$[$#e$##d$]$#e$##d$@#e$##d$*#e$##l'|$#e$##d$1#e$#$#y&2$#$%#[.##e$##d$/#e$##`$##e$##d$]$#e",
+    "$#$#^k*b$#rl*Q%#e$##b$x$#e$##d$]$#e$#$#^-[$$#-#$#Qa*##~l*##e$##d$]$#e$##d$@#e$##d$*#e$##b$4#e$##d$;#e$#",
+    "#d$(#e$#$#v-|$$#%1#_/,#e$##d$e$#e$##b$j$#e$##d$%#e$##d$1#e$##d$$#e$##d$]$#e$##b$[$#e$##d$%#e$##b$$#e$##",
+    "b$,#e$##d$g$#e$##d$@#e$##G##;v$#)'#'#+#S$b&-#r/]&-'V1]$#e$##d$W$#e$##`'2#e$##d$$#e$##d$5#e$##d$.#e$#$#d",
+    "i*$$#Qh*$$#$$$#$5$#$.$#|g*)#dp*_$#e$##d$W$#e$##d$.#e$##h'&#e$##d$$#e$##d$5#e$##d$.#e$#$#Vj*$#_q*1#e$##d",
+    "$X$#e$##W$##e$##d$W$#e$##h'2#e$##d$$#e$##d$5#e$##d$.#e$#$#kj*$$#|b*$$#$$$#$5$#$.$#$e$#s1##e$##d$W$#e$#$",
+    "#}02$#$$$#$5$#$.$#$e$#[2j$#e$##d$k$#e$##d$W$#e$##d$.#e$#-)nHD##%$#rz)K$#$%$#$z%#X|)T%##%$#h|)K$#$%$#$z%",
+    "#{z)T%##%$#]{)K$#$%-%q|)H##%$#R})K$#$%-%j{)H##%$#y{)K$#$%$#$z%#`})T%##%$#o})K$#$%$#$z%#X|)T%##%$#h|)K$#",
+    "$%$#$z%#|})T%##%$#^~)K$#$%$#$z%#m|)T%##%$#||)K$#$%-%c~)H##%$#r~)K$#$%-%S})H##%$#c})K$#$%$#$z%-$w~)R%-$Z",
+    "Q*K-$#%-$#z%#l})T%##%$#{})K$#$%$#$z%#bQ*T%##%$#qQ*K$#$%$#$z%#bQ*{%)#,-#5#)#2-#7#)#4-#9#)#6-#D#)#=-#0#)#",
+    "3-#*#)#-.%1ey)T&$1F#$1Y%##nQ*u%##&#qQ*z%#pQ*##,#-$-(#vT*)#ZV*u%##&##*)#8-#9T&+#WKZ%)#|L+#{L###U%-#S)##d",
+    "u*)#lQ*##4#-$5(#]U*)#sV*S&)#<-#B#)#>-#@T&#bV*S&##%##z%#wT*o%##&#F*)#k%-%w$|%#F##X%o%##&##*)#A-$sY*###%#",
+    "#z%#UW*o%##&#/*)#Y$-#FJ##%#+S%#/##p$o%##&##*)#Q$-#JL#vEK)#lD#tG-%}x*T&#WQ*##-#-$,(#lV*)#eX*S&)#I-#_$#)#",
+    "W$-#X$T&)#nE+#k)X%*$#tS+%#uS+################%)cT++(bT+c$%/@+##aF1###.%+>+&zU+^U+1###^U++$))1###)+'}U+}",
+    "U++$$zD++c$jC##`$#`$a$70xU+iT+(`W+%*yU+%3D#j%&%'a%#>#sk+#{j+$#M#T&$+s%#>#sk+#{j+$#M%$h%#+#7#5#c8#T9$%)#",
+    "'$#)+.h$YR+1|$BQ&zR+###D%#`$+#x'L1$d&K*###/%#c0+$|,R$%#[&#b$#####e$#h+#x,###)#e$%$`$+##w$&%$'####+%%h$1",
+    "#%2v$+##3%$/)$oI%$nI)$A#e(&##v(%$i$$#d$%$1#i$$%Zb$#lb$1$j$:;%#kK#<#d$#=#bq*%'kj+$#e$$#+1)i%[U+f$###'7##",
+    "#2XU+2####'$%$#'#(#%#+###*#'#'###'###'##+#.#%#T$+##xT+1###F+##=%#=+##<1####7####V$+#<B%#B+##A1####%#:$#",
+    "4#5#]$+##e$1###e$+##=%#=+##<1####7####e$+#<B%#B+##A1####%#:$#4#51,q%fS+c%-3se+ga*#'#-5'#-Bp%##+##&#-X$Y",
+    "%#-'-#-%)#-:T$#-$'#+(/Ww*1###hl++$))1###)-3@]w*-%1#-%'#-$)#-9`m+#-$fn+#--K##lm+##'#$#jn+#.%#=#.%#)#.)#)",
+    "#.%#1#.%#)#-FZ$#$#/##'#.T$#T%#$#L#.)%e$#*`$#mb&&y)*aU/+#2gF##%##%##%##%##%##%##%##%##%#%41#6%Sm+##%###%",
+    "###%###%###%###%###%###%#7##21w%###%####%####%####%####%####%####%####%####%###%4#,#*5*1#2'&##%###%###%",
+    "###%###%###%###%###%###%##%4##6Y%,##%###%###%###%###%###%###%###%###%###%###%###%###%###%###%###%###%##",
+    "#%###%###%###%###%###%###%###%#&#;V$$;1#^&7YAnl+ai+|l+|l+1_%Xl+Xl+Rl++#))1####/]%~t-{E%[,}r-#K%b(hc.%s)",
+    "[u2%x$mU0%/on7#u$#@#5#X$#}$#1#L#X$#p@#q$#/#R$#L#N#b%#N#9#z)#Y'#]$#-#a$#5#Z$#=#V$#`%#H#Z$#mE#Z&#f7#R$#3#",
+    "9#H#c&#Z8#W%#a(#R$#J#P#d%#)#U3#7#;#=#X(#3#-#Z(#7#=#3#r%#F#H#k&#w<#S%#N#zD#-#q&#D#=#N#s$#-#y.#T$#e$#XQ$#",
+    "|%#R$#l%#T$#5#1#`%#-#e$#}S$#y6#;#-#+#3#H#'#m&#m,#-#T2#7#[%#1#5#3#S'#1#W-#1#Y%#F#U%#j-#1#F#j1#m(#/#U+#y&",
+    "#S%#v3#{(#i<#Z$#j%#^%#R&#9#/#g$#c&#7#c2#1#5#5#D#B#+#i&#+#/#mO#a$#x7#;#R$#l/#=#X&#S%#Z<#B#B#k$#o$#x+#;#~",
+    "%#R.#c$#_,#N#-#u,#Y+#k(#/#-#iM#5#|)#x)#)#U%#p'#=#+#1#b'#i$#/#@#e*#^%#+#W+#)#J#Z.#W%#1#V&#7#)#7#a$#k4#u4",
+    "#7#q$#P#3#7#+#u$#+#F#-#=#Z$#B#3#n%#B#+%Ns`L%Y$iV/%$`z+$#)-4|w+`g.-$'#-$'#-$'#-$'#-$'#-$'#-$'#-$'#-$'#-$",
+    "'#-$'#-%)#-$'#-$'#-)1###%-$)$##%-$)$##%-$)$##%-$)$##%-9a%$+)vX/###%-$q]/$+#MA-/k$B-$'#-$'#-$'#-$'#-$'#-",
+    "$'#-$'#-$'#-$'#-$'#-$'#-%)#-$'#-$'#-)1###%-$)$##%-$)$##%-$)$##%-$)$##%-9a%$.%%]&#-&9#+#^&U%&U$#oQ+#i*#f",
+    "*$#k*$$j*$'m*#y)$$K#V$$+S$$6i&#M$#b&$#{*#+#'#-#+#'#c+#l+#'$#m+#'$#'#+#'$&'#)#+#7#1#-$#a*$$y)$#{$#)$#5#'",
+    "#7#)%&z]2#[)#v(#b[%#_[%#k$#h$#gz,#~v,#w%#S$#|v%#e9#]W%1W%|x6lR+K##'###%###'###%###%###'###'###%###'###%",
+    "###%###%###%#7##G{a'{l+##'####%####'####%####%####'####'####%####'####%####%####%####%####.=#J##$,W^'{c",
+    "'Rg'w$D####/5Ye'1$#kd2]b'##[)###v(###b[%###XU%###dD###wJ###tJ###sF###o[$###RQ(###vb%###|S$###d^$###cu-#",
+    "##vw1###Us&###w<###w/###Xm'###Wd,###Wq*###mm)###Yy'###xt,###dO###qd$###ps$###t|)###tT-###xm2###ni1###gn",
+    ",###|q-###jx/###5#%#xi8#d`%#Wu$#pk(1+]XCutD]$+#`$j$##%##%##%##%##%##%##%##%#%4##%##%##%##%##%%#X]'$#'$$",
+    "'#'$#'$&'+#Gca'$#'#$$'##'#$#'#$&'#=#*#hd'G,7#&=n*X(+#$#%$kd2#[)#v(#b[%#XU%#dD#wJ#tJ#sF#o[$#RQ(#vb%#|S$#",
+    "d^$#cu-#vw1#Us&#w<#w/#Xm'#Wd,#Wq*#mm)#Yy'#xt,#az,#oX$#zQ*#az0#l~2#y<#ue)#jz-#Rf5#v@#ei)#zd*#k$#h$#dQ'#Y",
+    "i%#X+#VV%#X%#t|)#tT-#xm2#ni1#uf$+#lg9za'##%##%##%#%4##%##%##%##%##%##%##%##%##%#%4$**WQ=1#2VQ=bs8##%###",
+    "%#+#R$b%1#_$9p|<+##[$1#U$&j$%#}Z/#'#'#'$#'#'#'#'#'#'#'#'#'#'#'#'#)#'#'$''#)#)#)#)$&)#'#'$''$%'7$j&q]/``",
+    "/f{*##X$r$r$##3-%1##5F7#'X%3@1##u$Z%#'^&[%=#'DQ&c&~{*7##~%*#1#'4@##5s$#%z&77##T&r$_%##+s$`%1#%#5##/M+#'",
+    "W&1##c$a$7#$X$G##%/x$#+#$'=###CIR$D###Y%JS$t`/=###@i%#1#)*A=####-{$#$'l$l$.7##'x%w$1#'B}%#'EF##FJ7#'z&R",
+    "%a$=##i&HF<7#'4[%b&1#+5Z%###1#-5A+#1S&#'`%#$3#'n$1#+8B#%b$*=#'{&4~%S$1###57#$#u$2=#+~&]%j$k$1##=[%+##+#",
+    "$h%=#'^&&,h$7##'J-=#%e$S&f$i$1#$q$p%=#)k%_%u&#+#'@1##@J#&e$>#'38##5$#$#17#+z&`%_%1#$X&z$+#$31#'#%#&5i$#",
+    "##37#)z&Q&o$1###p%##c$[$##u$d$=##33.37#%Q&d%;+##n%=###^$52+#'s%7###24##k&#21#)#%###i$#'~&37#+g$z$#+##q$",
+    "1#%M`%7##u$p$#+#%[$=##J>i%31#)V%#,#+m`/sX31#2cf@iX3##%###%###%###%###%###%###%###%###%##%4###%###%###%#",
+    "##%##d%]$Zd@+#*F#j$:1#g$;F+#=8#%=#:71###x%###%+#Y$S$#cv:}q;#{|$td&#X_&yt(#v]&_27#Q;jf&Sw6ea5+#X[=o}:#&#",
+    "#mI##nI##&##d$%#'##.#1#]$c$Yz67#3'8ojB+#-^$#&##mI###g$#nI##&##j$J1#k$Z%V$#`$###.###=##+#tJV_+#nI##4##1#",
+    "#,f]+#3##mI##nI##6##3#1#'#h%#6##+#7T&1#&S&##'#%#6##+#7V&1#&U&##'|h+w%7####V&+#^$fi+1#Z$EG#`$###.###{$F)",
+    "=####ye+v]/D######oY/+#&H#&##mI##nI##)^$#&##mI##nI##&##`$##k$%#&##mI##nI##&##`$##a$uI#`$#7#LlK5rk++#b$~",
+    "%#g$>##%7#d$ai+&j%1##wh+q%+#g$~$#^$f%#g$S$#d$E#g$a$#`$j$##'#e$s$#%0##%1##%j%+##5#%O1##1-##/#+#^$r$7#e$W",
+    "$%i%1#d$i$d$+##'#k$e$#d$+#+K1#$ei+e$#M##,#*CkW41#2Yr<ho<##%###%###%###%###%###%###%###%###%##%4###%###%",
+    "###%###%###%###%###%###%###%##%4###%##`%W%io<%Qh1[P#'%p'W]M%Q&|RN#Q%%]6t{M#[R$#ipN#sqN)mv,Wx*#qe,#]T-#w",
+    "9#{k*#W]+#xe$#gW6###tt4#x^1#|[2#rN#tY%#pX(#o_%#jq$#x3#W1#b{$#ms,#]G#lN#bF#^W'#{`&#RX%#]T6#`]$#S}(#pu$#b",
+    "T(#dS)#`c3#qq'#~i(#xL#[t,#cx*#el$#]f-#fU%#}l$#cd$#_j*#sh3#|;#V0#oi'#|i$#bw$#T[$#k_%#hi$#w&#Y{$#ca%#[T$#",
+    "|@#xf,#v-#~R$#Uk$#_x&#nz%#p}'#gn/#{j$#Se*#xR$#ik&#zm$#ZS(#Wl%#uq2#^L#uf&#~N#s0#rk&#s.#}T)#pS4#[k.#Wv.#C",
+    "#pY-#aM#jk$#pp'#ot%#}^-#{v$#_a+#db2#of&#eS$#c{'#s8#up+#Vl,#We-#TR'#af'#wt*#bx$#]~(#qf-#dX$#ls*#Vb&#lm$#",
+    "~v*#XU,#~y+#id%#~S+#tz*#Yh'#gu,#TC#^'#hs(#UX(#|c$#eV%#it$#Uz2#v1#T`$#^c$#{r$#`l%#b`%#dZ*#{Y$#iS$#f%#}]6",
+    "#gU(#cY$#pT,#qb/#cG#~'#mA#yo%#f;#~H#u`$#cS$#[@#er&#]l%#iw%#yG#vg3#[)#{:#TU*#vS)#q8#[U.#a0#UL#_T%#fY'#|Z",
+    "%#R],#}R%#U]$#t7#V>#x|'#W+#aw%#o*#Qj'#WZ$#o&#],#fa5#eo-#aT)#T^$#km0#wn'#h=#Sv%#m&#db%#YV$#r}$#pV$#kr&#x",
+    "z%#ev&#sd1#WS/#nU4#`_(#a(#ba$#e2#sb$#|1#|F#xX$#pz)#W|4#n['#|Z0#xt4#V^&#a]'#`d+#vR/#m6#or$#Wz%#Yx+#v^4#m",
+    "8#xU%#Wf%#Q1#c2#[T$#Vv$#X8#Ve%#[b%#H#g]%#y^$#jU4#p|)#ur)#{h*#oC#uc'#kZ'#ze$#}<#V{0#lk$#xT(#{u$#u&#f3#rg",
+    "%#g;#`t)#d`2#z]0#`c/#]%#mY&#iS$#}k)#Se+#[f'#}m$#V]-#ys$#aj&#W[&#Rv-#ee&#ZW$)%mA)$fk&)%ZZ(#xd+#]M#w>#i$#",
+    "1#y$#vi*#kr)#UF)$Sm$)$s[$)%s`$#t+)&dQ%#=#}$#sW$#R]&#jg$#Z}4#{0#j'#z3#Z$#x'#W=#p'#b'#~7#n'#hN#7#ZS$#e,#q",
+    "$#f'#^J#j)#u*#[9#^]$#]*#s.#W=#d+#b9#fV$#q*#9#$#3#/#1$#W%#{*#z%#Y1#T<#N#h%#k0#j)#q8#[)###]8#sY$#}(#W3#h%",
+    "#[5#b%#hB#u(#yp$#n/#p%#kU1#g~q%#sgi%)%QW0#hL#d&#p8#W7#n%#j1#^%#QB#Y&#R&#]&#U@#}&#f)#D#Q/#v+#qM#1#d)#R&#",
+    "_0#](#U&#}(#R%#h)#|%#u4#{&#d%#k.#r/#]*#+#n%#TS$#z%#c4#[5#C#y&#Z.#|1#vk$#|b$#e(#g(#j1#n)#b%#S-#'#m*#F#V$",
+    "#w&#6#m4#k8#S/#`+#},#v)#p1#x+#kI#~)#^L#^7#T&#D#Z0#j%#~$#d%#(#E#c&#m&#~3#z;#}0#V0#w,#uQ$#l'#V(#{(#m$#;#W",
+    "%#`D#oW$#w^Z%#.#m{%#ygw%#~V$#g$#|Q~%#uo%#~l+#a]q%#a&+Jw[L-##)##)1##.(###)+#h/@#z.#+/|]$~]$##E##/#79#64/",
+    "(h'X&/$V$)%#C#G$#)$$1#9#'#bf$/#af$7##%#wRc$$##%#{Sc$8##%$(#+0$&'#/$'#0$#'#0$#'#0$&'##M(#*/#7##5#+#K_$%#",
+    "X*###7#######)#######'#######.#######-#######.#######{$#######'#######h$#######$#######)####$#########/",
+    "###$###'###.###D###0###T$#######/#######+#######&#######5$#########-$#########(#######L$####%Ep$#######",
+    "X$###$###'###l&#s&###.###+###1#######~(##+#j$a&#####s*#####])#####o(#####$#####'#####3########~(######%",
+    "#c*######+#b*^$##%##T$##+##%#'`$##%##%##R$##+##%#'`$##%##%##R$##+##%#%`$##V$##+##%#%^$##T$#%U$##V$#%U$#",
+    "#%##T$#-U$##%##%##R$#'S$##T$#%U$##%##%##R$#%S$$##T$#%U$##V$#%U$##V$#1U$##%##%##R$##+##%#%^$##T$##+##%#%",
+    "j$##-##%##%##P##%##+##%#%`$##%##%##R$##+##%#%`$##%##%##R$##+##%#%`$##%##%##R$##+##%#%`$##V$##+##%#)`$##",
+    "%##%##R$##+##%$#W$q$#T$#1#Tk$l$Th$##%###%###%###%###%c$+#ji$d$##%##J##%##)##%#'U$##%##J##%##)##%#'U$##%",
+    "##J##%##)##%#%U$##%##J##%##)##%#P$##%#%$##%#%j$##_$##%##+##%#%,##+##%#%j$##a$#%K##%##J##%##)##%#)q$#%u%",
+    "##%##J##%##)##%#l$`$##%##%##R$##'#'Y$##%##%##R$##'#'Y$##%##%##R$##'#%&#%S$##T$#%U$##V$#%U$##V$#-U$##%##",
+    "%##R$#'S$##%##R$#%U$##%##%##R$#%S$#%T$#%U$##V$#%U$##V$#1U$##%##%##R$#%S$##T$#%U$##%##%##P##%#%U$##%##%#",
+    "#R$##'#%Y$##%##%##R$#%U$##%##%##R$##'#%Y$##V$##{$#)Q&##%##%##R$##'#l$&##'#'&##'#'&##'#%&##'#3&##'#%&##'",
+    "#B($##%#'###'#+&##'1#61b$##%###%#+#40##%#'$##%#%$##%#0$##%#%$##%#0$##%#$$##%#'$##%#1$##%#%$##%#&`$##%##",
+    "%##R$##K#$#$#'##%T$##%#'$##%#%$##%#0$##%#%$##%#0$##%#$$##%#'$##%#1$##%#%$##%#&`$##%##%##R$##K#$#$#'##&,",
+    "##%##%##R$$#$'#)&#*U$##%##%#%&##%##%$#)R$#E/###15)b$:##%U$#######V$##%###R$U$###%###%#'#$#####%#_$###$#",
+    "/S$^$##$%###]$##V$[$#######$###V$#####'S$S$######T$T$#$S$#######$-##V$[$#######R$#####'S$+##%*#####%R$S",
+    "$#######T$###-#'U$,##V$########+#%#*###-###$#1Q$*#####%R$S$###T$#'S$####-###$##$^$######'V$######R$S$##",
+    "###%S$$###V$###-##$^$###T$##'U$###V$1%#&Q$#'V$&###V$#$S$####+##$*#######+##V$%###$#+#*#####h$Q$-#'&####",
+    "$##'%###$##R$%###$#'#%##S$$##T$##1Q$##'$%#$###'###@$###V$##/S$###$###V$##,###(###+S$##*T$^$#'S$T$#8T$-#",
+    "7###)U$^$#$'_$#$&,#$V$##%U$##'#S$#W$%_$#%$##T$###*V$##U$S$##Z$T$,#6U$##*V$##&Q$-#J&#1LET$S)#=##7#Y$#_)c",
+    "j$##$[$O#a$O_$&#CR$:P#*EB$#3F')#BE.&1#IF-`%####zj$ze$cd$gj$el$e$vk$_l$kl$el$e$gl$jk$_l$al$P#4#Tk$vi$_$^",
+    "$##7#-S)li$T$%6gi$$#[U/$#nT/#W$#a$$#`U/#bR'%9$#E#$#qQ+##$#e%#o&#'$#gR/$#,$#0$#($%)%%sS/#'#rS+#######mS+",
+    "#####]%#[U/#VU/%$=#$#-#`$#iT+$#YT+#o&#'$#gR/#hV/#)$#+#'#B#'#$%$c$$#g%#Z$+'d$r(#qj$##pj$%+$#%+$#%#qj$##p",
+    "j$%#qj$##pj$%#qj$##pj$%#qj$##pj$%#qj$#&##b$$##$##$##$######$##$######$##$######$######$######$######$##",
+    "####$##$##$##$##$######$######$######$######$######$######$######$#########1####$######$######$######$#",
+    "#####$######$######$##$##$########+#.V%#####%#####'#####'###&'S%vj$$#vb-#un$$#7#:#V.#4#l&#'#'#'#'#l%#'#",
+    "'#l$#j%#~&#'#'#'$#'#'#'#'#'#'#'#'#'#'#'#'#)#'#'$''#)#)#)#)$&)#'#'$''#'#+$#~&#~+$@]%&&'%&%'%&%'%&%$%&&#q",
+    "`/#5#)#4#$#^U+%$gU$$%YK#UR$#{$-wU%kb`$Rdh$-$'#-17#.z%#[)x'-~.q:u:##V$-W+f3u2##6-$#=.l(#a.t-0er:#peS$sfS",
+    "$#15##%##%##%##%0{$#Q'<$#%5$#$%&u/;Vqm%$;1$;i%$(1&$3'$;i%$;1#i%&$#'%%)&%#)&%%)&$)'$%1%$'&$('&$,'$;i%$;1",
+    "$#i%&$%'&%))&$('&$;3$#i%&$%'&$&'%$'&&(+&$;3$;i%$;1$;i%$;1$;i%$;1$;i%$;1$;i%$;1$;i%$;1#W+#o.&%2c2#q&$(l&",
+    "#ip*$:Wp*#yn*#zl*#l$#c$#Y$#]$#Y$$2S&#q&$(l&#ip*$:Wp*#yn*#zl*#l$#c$#Y$#]$#Y$$2S&#q&$(l&#ip*$:Wp*#yn*#zl*",
+    "#l$#c$#Y$#]$#Y$$2S&#q&$(l&#ip*$:Wp*#yn*#zl*#l$#c$#Y$#]$#Y$$2S&#q&$(l&#ip*$:Wp*#yn*#zl*#l$#c$#Y$#]$#Y$$#",
+    "/&%+vM$+4$+4$+4$+4&Xu%#gh$#+#)%$V$#O#,#7#J$%0#I#/#3#:#=#E#)$#6#)#'#/#'#'#`%#c&#U$#Z%%$W&#+%$Z$%%W$%$_$$",
+    "%0#I#/#3#:#=%$>$#6#)%$3%$+%)>%'%%$_$%$.%$'#I#/%$*#=%$>%%.%$3%$+%$q(%$`&%$W&#+%$Z$%%W$#7#J#0&$#'#I#/#3#:",
+    "#=%$>$#6#)%$3#'#'#`%%$^%&$#d(#+#)$#T$#O#,#7#J&$$.#I#/#3#:#=#E#)$#6#)#'#/#'#'%(G#+#)%$V$#O#,#7#J&$$.#I#/",
+    "#3#:#=#E#)$#6#)#'#/#'#'+z/qi$jnm%$+#&1(ENXi$##%###%###%###%###%###%###%###%###%###%###%###%###%###%###%",
+    "###%###%###%###%###%###%###%###%###%###%##]V/0]V/%#RU/#B+#AA#LP&$;O+#G*#-##/G##B1#(([T/+#1<+=6###%+H4/+",
+    "g%lY/YW/#h%n'%#'%0Yj/#Ut$#vz$#ex+#ri*#Up%#Ta/#c`/#po%#Z|(#Zu%#Y{%#jy'#ra&#[j&#VU(#q|'#zz-#kS%#w|(#gT0#n",
+    "Y$#ku)#XX&#j+#qc(#5#ws3#`s/#y}&#qf$#kv&#jr-#iz-#sx(#T.#dr,#Xq)#{y$#$#Zl&#du+#XI#QT21'Xl;ut0]T/##~a)###w",
+    "(###u^&###Tb(###vn&###eY(###`U,###[p'#%*lQ/#m|%)pTEue$#,#5#}|e%#Ype%#g&#=#X&#a(#c$#g&#S$#sV*#mrm%#[gf%#",
+    "1#D#J#pWf%#pdm%#`]*#q$#uXf%#`Xf%#=#aD#rD#5#gp[&#mm[&#@#jb*#Se*#9#}$#-#_e*#yh*#'#Z$#P$#9#F#[%#3#5#V$#7#'",
+    "#####X{f%#xl_%#|[*#N#rVg%#XVg%#/#N#t)#i'#D#e$#l%#s&#X$#~%#D#g$###N#H#3#B#V2#T/#W/#u+#k$#aV$#js$#u/#q$#V",
+    "$#t(#e*#$#g(#[`h%#U]h%#-#B#L#3#x%#[lh%#|%#Qih%#U%#;#h&#`)#j}+#@#WV,#d%###nzh%#qth%#N#B#;#iSi%#}Ri%#1#kI",
+    "#_H#s],#i`,#@#o&#]%#hmi%#cei%#hei%#kci%#(#F$#h'#{i,#Wk,#{$#N#}$#om,#Zps%#Ros%#po,#)#)#L#Qx]&#pu]&#Raj%#",
+    "##oga%#sv+###cq,#h{w%#^{.#hTz%#5#cs,#hu,#^%#7#i$#S)#y{,#`$#T~,#bxj%#Tvj%#s(#+#'#&#S%#L#m$#>#9#U%#L#+#X$",
+    "#9#|%#s&#k$#i(#][k%#T]k%#y%#v'#Z$#`'#x_k%#T]k%#V'#[$#|g-#hp-#N#c$#p$#an-#}w-#_$#S}k%#swk%#`/#t*#b{-#l~-",
+    "#`Q.#l$#Ss(#)#qd(#e'#ll)#Tc2#~z+#+#/#r%#8#tdl%#vjw%#h_.#Y(#V,#^%#r^l%#_^l%#{'#z-#^h.#aj.#`'#X&#f+#k_l%#",
+    "^]l%#Rw.#Xz.#Vql%#wnl%#Qz.#b{.#Q%$#Z$#yQm%#rf*#lk*#X~l%#Yem%#W`m%#@#i'#u*#u$#j%#c%#u$#B#=#rZm%#__m%#X.#",
+    "v%#Vf/#^j/#*#s`m%#yim%#l3#l_m%#W%#u]m%#V(#Y$#(#ut/#zv/#^%#.#d%#}]^%#YV^%#Qmm%#Vim%#rwm%#gqm%#=#Z$#m]n%#",
+    "fZn%#N#{gn%#{,#ngn%#F#jb0#rc0#Xc0###cj0#N#N#L#T&#uk0#vo0#sUo%#kTo%#pXo%#eVo%#u]d%#oUd%#Wso%#R$#[)#ok}%#",
+    ";#zy0#Rxo%#$#s$#X$$#~xo%###{$#i{0#e~0#w}0#k&#mc~%#n_p%#t%#x%#VW1#aw~%#Skp%#[pp%#{$#lop%#U'#ha1#_e1#7#-#",
+    "}Wq%#_0###X_q%#nc1#c|Q&#Vaq%#)#rk1#ZVR&#p^q%#Vr1#Vs1#,#_$#SQr%#nzq%#]t1#rx1#n%#~%#R|1#m^S&#c$#`^S&#wdS&",
+    "#pZr%#Y`r%#}^r%#h'#9#`lr%#]&#hkr%#eqr%#qpr%#l}e%#V_u%#hc2#m&#pd2#`g2#es,#rr|%#@#WY0#5#fne%#)#te&#lQ6#Vr",
+    "2#.#H#WV/#SW/#'#7#w$#Ygs%#Zgs%#h%#V&#_&#V)#x)#y$#~'#j.#_(#'#D#bgs%#s0#o)#qgU&#mV3#'#k$#nTu%#WQu%#nws%#U",
+    "RV&#+#xWV&#x/#[eV&#bd3#;#9#'#x%#f$#}(#|$#r)#l&#~%#Z$#`m3#cq3#e$#^q3#iu3#)#vzt%#nut%#1#ex3#qy3#i_8#jn]&#",
+    "Y+#t]X&#5#}W4#e&#~)#R,#Thu%#[du%#P#Q'#U'#|wu%#xVB#`nV%#A#`%#cvV%#[lV%#f'#hTw%#Z$#Ztv%#W'#e$#||v%#g|v%#p",
+    "/$#T*#T'#|3#]$#Zdw%#kRw%#]Z6#[]6#kbw%#Xj]&#je6#^e1#ki1#p}w%#g,#yk^&#3#vk6#ugx%#z~^&#WW_&#Tlx%###a$#kwx%",
+    "#`ox%#xn6#Rr6#m(#Z$#p%#lt6#ni`&#sgy%#e0#d+#_^7#c$#oa7#W`z%#^oa&#sqa&#u.#w(#Sez%#Tl7#xn7#-#1#7#1#o$#fX{%",
+    NULL};
+static const char *const peft__nf_classes[] = {
+    "T47V(##X(#&z'##X(##v'#'z'#$h'#&z'#$h'#-z'#'$#&z'#*V(##a(##V(#%z'#%V(#$z'$%V(#&z'##V(##X(#$z'##V(##Y(#$Z",
+    "(##Y(#$Z(##Y(#/V(V)'V(z(#z'#&V(##z'#%V(##|'##z'#(V(#(z'#$V(##z'#$V(##|'##T(##V(##-##.##/##0##1##2##3##4",
+    "##5#$6##7##8##9$#:$#;##<$#V(##z'$#5m$*V(##B##C##DT$#>##@##A##B##C##D##E##F#$V(#$z'#'V(##z'#$V(##z'3#G]%",
+    ")V(%&V(##z'##V(%$V($#z'#$V(##z'G#HB#V(##z'#$V(##z'#$V(#%z'##V(#$z'##V(##z'#%V(##z'##V(##z'##V(##z'##V(#",
+    "#z'#$V(k&)V(##z'##V(F&V($+V($%V($'V(O%z'p%0V($#z'#$V(##z'#$V(##z'#%V(#%z'##>##@##A#%V(##z'#$V(#$z'#'V(a",
+    "$#*3#,&#V(##z'#$V(_%#*3#,f%#*3#,f%#*3#,f%#*3#,w%#,w%#,*#y$##R%]%#*3#,w%#,t%#,e%$_%##,0&c%d%$n%1&r%q$$z'",
+    ">#z'$#z'$#v'[$#y%##z%$#|%(&z%%#z%$$V(##,$$V(c$#z'h%#*$$,w$#z'~2%V(T8#,C#,h&#,-#V(i'#T(Y&#|'##V(##z'y'#V",
+    "(##z'l$#,7*V(%#z'T$'V(#(z'#$V(##z'n%#*2#,J#V(##z'#)V(Z$$,_$#*.$,h$#*c&%V($#$#'z'#$V(#&z'##V($)$'#z')#V(",
+    "&$V(d'$V(##z'#)V(##z'#$V(##Z(##t'##z'##h'#HV((#V(##Y(##z'##V(##z'Q3$V(#$$#&V(#%$#$V('#V(&$$##V(##z'##V(",
+    "#$$#&z'##V([i$%V(W&#,W%CV(`/#x'##T(##X(##|'#$~'a%$+`z1#V(',V(D$V(u$$V(W)#,Z'#,>4V(^$%z'I#,V%#*/#,`(#V($",
+    "$V(##z'%$V(($V($#V(X$#,g(#,hQ-#=U4)V(#)z'#$V(n8#z'R(#z'`&'V(cI#z'$#V(L#V(##$##z''#,p&#V(##z'kB#,]$#,^$#",
+    ",##*j$%V(T$$,c$#*q$#,,#*b%#,##*}&#*##,v$#*3#,;)V(&'V(k'#,&#*s%#,##*l(#,##*v%#,n%#,##*k%#,y@#,o|,'$`$)V(",
+    "U_-#$Yn%$v'#%$&#R(#'v'+*z'%'V(#$z'B&V(_&%V(Vs$)V($3V(%)V($$V($'V(YU$)z'e%(V(##*",
+    NULL};
+
+typedef struct peft__nf {
+    uint32_t *codes, *starts;  // ascending code points that decompose; where in `parts`, 2 * start + (1: compatibility)
+    uint32_t *parts;           // one step of decomposition; `starts` has one more item than `codes`
+    uint64_t *pairs;           // first << 42 | second << 21 | what the two compose to, ascending
+    uint32_t *marks;           // code point * 256 + combining class, ascending
+    int64_t count, pair_count, mark_count;
+    uint8_t busy[0x30000 / 64];  // 1: of these 64 code points some decompose, compose with what is before, or have a class
+} peft__nf;
+
+typedef struct peft__digits {
+    const char *const *line;
+    size_t at;
+} peft__digits;
+
+// A number, see tools/normalization_tables.py; -1: the end.
+static int32_t peft__nf_number(peft__digits *d) {
+    int32_t value = 0, scale = 1, digit;
+    do {
+        if (*d->line && !(*d->line)[d->at]) d->line++, d->at = 0;
+        if (!*d->line) return -1;
+        char c = (*d->line)[d->at++];
+        digit = c - '#' - (c > '?') - (c > '\\');
+        value += scale * (digit % 45);
+        scale *= 45;
+    } while (digit >= 45);
+    return value;
+}
+
+static int peft__compare_u64(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static void peft__nf_mark_busy(peft__nf *f, uint32_t c) {
+    if (c < 0x30000) f->busy[c / 64] = 1;
+}
+
+// Reads the runs; without arrays (f->codes NULL) it counts. Returns how many parts there are.
+static int64_t peft__nf_read(peft__nf *f) {
+    peft__digits d = {peft__nf_data, 0};
+    int32_t code = -1, shape = 0, before[32] = {0};
+    int64_t parts = 0;
+    f->count = f->pair_count = 0;
+    for (int32_t header; (header = peft__nf_number(&d)) >= 0;) {
+        if (header >= 2) {
+            shape = (header - 2) / 2;
+            code += peft__nf_number(&d);
+        }
+        int32_t run = header & 1 ? 2 + peft__nf_number(&d) : 1, length = shape / 3 + 1;
+        for (int32_t i = 0; i < length && i < 32; i++) {
+            int32_t v = peft__nf_number(&d);
+            before[i] += v & 1 ? -(v + 1) / 2 : v / 2;
+        }
+        for (int32_t k = 0; k < run; k++, parts += length) {
+            code++;
+            if (shape % 3 == 1) f->pair_count++;
+            if (f->codes) {
+                f->codes[f->count] = (uint32_t)code;
+                f->starts[f->count] = (uint32_t)parts * 2 + (shape % 3 == 0);
+                for (int32_t i = 0; i < length; i++) f->parts[parts + i] = (uint32_t)(before[i] + (i ? 0 : k));
+                if (shape % 3 == 1)
+                    f->pairs[f->pair_count - 1] = (uint64_t)f->parts[parts] << 42 | (uint64_t)f->parts[parts + 1] << 21 | (uint64_t)code;
+                peft__nf_mark_busy(f, (uint32_t)code);
+                if (shape % 3 == 1) peft__nf_mark_busy(f, f->parts[parts + 1]);
+            }
+            f->count++;
+        }
+        before[0] += run - 1;
+    }
+    if (f->codes) f->starts[f->count] = (uint32_t)parts * 2;
+    return parts;
+}
+
+static int64_t peft__nf_read_marks(peft__nf *f) {
+    peft__digits d = {peft__nf_classes, 0};
+    int32_t code = -1, distance;
+    f->mark_count = 0;
+    while ((distance = peft__nf_number(&d)) >= 0) {
+        int32_t count = peft__nf_number(&d) + 1, class_of_all = peft__nf_number(&d);
+        for (code += distance; count > 0; count--) {
+            code++;
+            if (f->marks) f->marks[f->mark_count] = (uint32_t)code << 8 | (uint32_t)class_of_all;
+            if (f->marks) peft__nf_mark_busy(f, (uint32_t)code);
+            f->mark_count++;
+        }
+    }
+    return f->mark_count;
+}
+
+static const peft__nf *peft__nf_build(peft__arena *a) {
+    peft__nf *f = (peft__nf *)peft__arena_alloc(a, sizeof(peft__nf));
+    if (!f) return NULL;
+    memset(f, 0, sizeof(*f));
+    int64_t parts = peft__nf_read(f), marks = peft__nf_read_marks(f);
+    uint32_t *room = (uint32_t *)peft__arena_alloc(a, (size_t)(2 * f->count + 1 + parts + marks) * sizeof(uint32_t));
+    f->pairs = (uint64_t *)peft__arena_alloc(a, (size_t)f->pair_count * sizeof(uint64_t));
+    if (!room || !f->pairs) return NULL;
+    f->codes = room, f->starts = room + f->count, f->parts = f->starts + f->count + 1, f->marks = f->parts + parts;
+    peft__nf_read(f);
+    peft__nf_read_marks(f);
+    qsort(f->pairs, (size_t)f->pair_count, sizeof(uint64_t), peft__compare_u64);
+    memset(f->busy + 0x1100 / 64, 1, 0x100 / 64);  // Hangul's vowels and last consonants
+    return f;
+}
+
+enum { PEFT__HANGUL = 0xAC00, PEFT__HANGUL_COUNT = 11172, PEFT__LEAD = 0x1100, PEFT__VOWEL = 0x1161, PEFT__TAIL = 0x11A7 };
+
+// How many of the ascending keys are below `key`.
+static int64_t peft__below(const uint32_t *keys, int64_t n, uint32_t key) {
+    int64_t low = 0, high = n;
+    while (low < high) {
+        int64_t middle = (low + high) / 2;
+        if (keys[middle] < key) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+static uint32_t peft__nf_class(const peft__nf *f, uint32_t c) {
+    if (c < 0x300 || (c < 0x30000 && !f->busy[c / 64])) return 0;
+    int64_t at = peft__below(f->marks, f->mark_count, c << 8);
+    return at < f->mark_count && f->marks[at] >> 8 == c ? f->marks[at] & 255 : 0;
+}
+
+static uint32_t peft__nf_compose(const peft__nf *f, uint32_t a, uint32_t b) {
+    if (a - PEFT__LEAD < 19 && b - PEFT__VOWEL < 21) return PEFT__HANGUL + ((a - PEFT__LEAD) * 21 + (b - PEFT__VOWEL)) * 28;
+    if (a - PEFT__HANGUL < PEFT__HANGUL_COUNT && (a - PEFT__HANGUL) % 28 == 0 && b - PEFT__TAIL - 1 < 27) return a + (b - PEFT__TAIL);
+    uint64_t key = (uint64_t)a << 42 | (uint64_t)b << 21;
+    int64_t low = 0, high = f->pair_count;
+    while (low < high) {
+        int64_t middle = (low + high) / 2;
+        if (f->pairs[middle] < key) low = middle + 1;
+        else high = middle;
+    }
+    return low < f->pair_count && f->pairs[low] >> 21 == key >> 21 ? (uint32_t)(f->pairs[low] & 0x1FFFFF) : 0;
+}
+
+typedef struct peft__points {  // code points of a text, each with its combining class: class << 24 | code point
+    uint32_t *data;
+    int64_t count, capacity;
+} peft__points;
+
+static bool peft__points_push(peft_context *ctx, peft__points *p, uint32_t value) {
+    void *grown = peft__one_more(ctx, p->data, p->count, &p->capacity, sizeof(uint32_t));
+    if (!grown) return false;
+    p->data = (uint32_t *)grown;
+    p->data[p->count++] = value;
+    return true;
+}
+
+// Decompositions of decompositions: the tables hold one step, and no chain is longer than a few.
+static bool peft__nf_decompose(peft_context *ctx, const peft__nf *f, uint32_t c, bool compatibility, peft__points *out) {
+    if (c - PEFT__HANGUL < PEFT__HANGUL_COUNT) {
+        uint32_t k = c - PEFT__HANGUL, tail = k % 28;
+        return peft__points_push(ctx, out, PEFT__LEAD + k / 588) && peft__points_push(ctx, out, PEFT__VOWEL + k % 588 / 28) &&
+               (!tail || peft__points_push(ctx, out, PEFT__TAIL + tail));
+    }
+    int64_t at = c >= 0xA0 && (c >= 0x30000 || f->busy[c / 64]) ? peft__below(f->codes, f->count, c) : f->count;
+    if (at == f->count || f->codes[at] != c || (!compatibility && (f->starts[at] & 1)))
+        return peft__points_push(ctx, out, peft__nf_class(f, c) << 24 | c);
+    for (uint32_t i = f->starts[at] / 2; i < f->starts[at + 1] / 2; i++)
+        if (!peft__nf_decompose(ctx, f, f->parts[i], compatibility, out)) return false;
+    return true;
+}
+
+// Marks that follow each other are put in the order of their classes, those of one class staying as they are.
+static bool peft__nf_order(peft_context *ctx, peft__points *p) {
+    for (int64_t i = 0, end; i < p->count; i = end + 1) {
+        for (end = i; end < p->count && p->data[end] >> 24;) end++;
+        if (end - i < 2) continue;
+        if (end - i <= 32) {
+            for (int64_t k = i + 1; k < end; k++) {
+                uint32_t v = p->data[k];
+                int64_t j = k;
+                for (; j > i && p->data[j - 1] >> 24 > v >> 24; j--) p->data[j] = p->data[j - 1];
+                p->data[j] = v;
+            }
+            continue;
+        }
+        uint64_t *keys = (uint64_t *)peft__alloc(ctx, (size_t)(end - i) * sizeof(uint64_t));
+        if (!keys) return false;
+        for (int64_t k = i; k < end; k++) keys[k - i] = (uint64_t)(p->data[k] >> 24) << 56 | (uint64_t)(k - i) << 24 | (p->data[k] & 0xFFFFFF);
+        qsort(keys, (size_t)(end - i), sizeof(uint64_t), peft__compare_u64);
+        for (int64_t k = i; k < end; k++) p->data[k] = (uint32_t)(keys[k - i] >> 56) << 24 | (uint32_t)(keys[k - i] & 0xFFFFFF);
+        peft__free(ctx, keys);
+    }
+    return true;
+}
+
+static void peft__nf_recompose(const peft__nf *f, peft__points *p) {
+    int64_t starter = -1, n = 0, last = -1;  // last: the class of what is between the starter and here, -1: nothing
+    for (int64_t i = 0; i < p->count; i++) {
+        uint32_t c = p->data[i] & 0xFFFFFF, one = p->data[i] >> 24;
+        uint32_t both = starter >= 0 && last < (int64_t)one ? peft__nf_compose(f, p->data[starter] & 0xFFFFFF, c) : 0;
+        if (both) {
+            p->data[starter] = both;
+            continue;
+        }
+        if (!one) starter = n;
+        last = one ? (int64_t)one : -1;
+        p->data[n++] = p->data[i];
+    }
+    p->count = n;
+}
+
+// Whether the character at s[i] takes no part in anything that is before it, and stands for itself. An invalid byte is such a one.
+static bool peft__nf_quiet(const peft__nf *f, const char *s, size_t n, size_t i, bool compatibility, bool compose, size_t *next) {
+    uint32_t c;
+    *next = i;
+    if (!peft__utf8_next(s, n, next, &c) || c < 0xA0) return true;
+    if (compose && c < 0x300 && !compatibility) return true;
+    return c < 0x30000 && !f->busy[c / 64] && (compose || c - PEFT__HANGUL >= PEFT__HANGUL_COUNT);
+}
+
+// Appends the form of n bytes of text. Invalid bytes pass as they are.
+static bool peft__nf_text(peft_context *ctx, const peft__nf *f, const char *s, size_t n, bool compatibility, bool compose,
+                          peft__string *out) {
+    peft__points p = {NULL, 0, 0};
+    bool ok = true;
+    for (size_t i = 0; i < n && ok;) {
+        size_t end = i, last = i, next;
+        while (end < n && peft__nf_quiet(f, s, n, end, compatibility, compose, &next)) last = end, end = next;
+        if (end == n) last = n;
+        peft__string_append(out, s + i, last - i);  // the last quiet one may be joined by what follows
+        for (i = last, end = PEFT__MAX(end, last); i < n && ok && (i < end || !peft__nf_quiet(f, s, n, i, compatibility, compose, &next));) {
+            uint32_t c;
+            size_t start = i;
+            if (peft__utf8_next(s, n, &i, &c)) ok = peft__nf_decompose(ctx, f, c, compatibility, &p);
+            else peft__string_append(out, s + start, 1);
+        }
+        ok = ok && peft__nf_order(ctx, &p);
+        if (compose && ok) peft__nf_recompose(f, &p);
+        for (int64_t k = 0; k < p.count; k++) {
+            char text[4];
+            peft__string_append(out, text, peft__utf8_put(text, p.data[k] & 0xFFFFFF));
+        }
+        p.count = 0;
+    }
+    peft__free(ctx, p.data);
+    return ok && !out->failed;
+}
+
 // ---- normalization: the longest prefix that the character map knows is replaced, spaces are squeezed and made visible
 
-// The longest match at s: its length (0: none), and its replacement. Unit: leaf flag at bit 8, offset from bit 10, scaled by bit 9.
-static size_t peft__charsmap_match(const peft_tokenizer *t, const char *s, size_t n, const char **replacement) {
+// The longest match at s, or the shortest: its length (0: none), and its replacement. Unit: leaf flag at bit 8, offset from bit 10,
+// scaled by bit 9.
+static size_t peft__charsmap_match(const peft_tokenizer *t, const char *s, size_t n, bool shortest, const char **replacement) {
     if (!t->charsmap_count) return 0;
     size_t best = 0;
     uint32_t unit = t->charsmap[0];
@@ -12833,7 +13275,7 @@ static size_t peft__charsmap_match(const peft_tokenizer *t, const char *s, size_
     for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)s[i];
         at ^= c;
-        if (at >= t->charsmap_count) break;
+        if (at >= t->charsmap_count || (shortest && !c)) break;
         unit = t->charsmap[at];
         if ((unit & 0x800000FFu) != c) break;
         at ^= (int64_t)(unit >> 10) << ((unit & 512u) >> 6);
@@ -12843,6 +13285,7 @@ static size_t peft__charsmap_match(const peft_tokenizer *t, const char *s, size_
         if (value >= t->replacements_size) continue;
         best = i + 1;
         *replacement = t->replacements + value;
+        if (shortest) break;
     }
     return best;
 }
@@ -12854,7 +13297,7 @@ static size_t peft__normalize_step(const peft_tokenizer *t, const char *s, size_
     *out = s;
     *size = used;
     if (used) return used;
-    used = peft__charsmap_match(t, s, n, out);
+    used = peft__charsmap_match(t, s, n, false, out);
     if (used) {
         *size = strlen(*out);
         return used;
@@ -12883,7 +13326,7 @@ static void peft__ascii_table(peft_tokenizer *t) {
     }
 }
 
-static bool peft__normalize(const peft_tokenizer *t, const char *s, size_t n, peft__string *out) {
+static bool peft__normalize(const peft_tokenizer *t, const char *s, size_t n, bool prefix, peft__string *out) {
     const char *mark = t->escape_spaces ? peft__space : " ", *p;
     size_t mark_size = strlen(mark), size, i = 0;
     out->size = 0;
@@ -12893,7 +13336,7 @@ static bool peft__normalize(const peft_tokenizer *t, const char *s, size_t n, pe
         i += used;
     }
     if (i == n) return true;
-    if (t->dummy_prefix) peft__string_append(out, mark, mark_size);
+    if (prefix) peft__string_append(out, mark, mark_size);
     bool after_space = t->squeeze_spaces;
     while (i < n) {
         char one[64];
@@ -12923,7 +13366,7 @@ static bool peft__normalize(const peft_tokenizer *t, const char *s, size_t n, pe
 // ---- encoding: scratch of one call
 
 typedef struct peft__best {  // the best way to reach a byte: its score, where its last piece begins (-1: not reached), which piece
-    float score;
+    double score;
     int32_t start, id, next;
 } peft__best;
 
@@ -12950,6 +13393,15 @@ typedef struct peft__encoder {
     peft__candidate *heap;
     int64_t heap_count, heap_capacity;
     bool after_unknown;  // a run of unknown characters is one unknown token
+    bool special;        // special tokens that the text writes out count
+    peft_status status;  // of a failure
+    // tokenizer.json
+    peft__string other, normal[2], repaired;
+    struct peft__word_span *spans, *cuts;  // of `text`: the words so far, those of the next step
+    int64_t span_count, span_capacity, cut_count, cut_capacity;
+    size_t most;          // bytes that the text may grow to
+    const char *unknown;  // a run of characters that are in no piece
+    int64_t unknown_size;
 } peft__encoder;
 
 static bool peft__emit(peft__encoder *e, int32_t id, const char *s, int64_t n) {
@@ -12971,6 +13423,18 @@ static bool peft__emit(peft__encoder *e, int32_t id, const char *s, int64_t n) {
     return again || id < 0 || peft__ids_push(e->ctx, e->ids, id);
 }
 
+static bool peft__no_unknown(peft__encoder *e) {
+    e->status = peft__fail(e->ctx, PEFT_ERROR_FORMAT, "the text has a character that the vocabulary lacks, and there is no unknown token");
+    return false;
+}
+
+// The ids of the bytes of a text that is in no piece. False: some byte has none.
+static bool peft__has_bytes(const peft_tokenizer *t, const char *s, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        if (t->byte_id[(unsigned char)s[i]] < 0) return false;
+    return true;
+}
+
 // ---- unigram: of all ways to cut the text into pieces, the one of the largest sum of scores (log probabilities); Viterbi
 
 #define PEFT__UNKNOWN_PENALTY 10.0f  // below the least likely piece
@@ -12990,22 +13454,49 @@ static bool peft__best_reserve(peft__encoder *e, int64_t count) {
     return true;
 }
 
+// A run of unknown characters of tokenizer.json's unigram is one token: the unknown one, unless the vocabulary happens to have it.
+static bool peft__emit_unknown(peft__encoder *e) {
+    const peft_tokenizer *t = e->t;
+    const char *s = e->unknown;
+    int64_t n = e->unknown_size;
+    e->unknown_size = 0;
+    if (!n) return true;
+    int32_t id = peft__trie_exact(&t->trie, s, (size_t)n);
+    if (id < 0 && t->byte_fallback && peft__has_bytes(t, s, n)) {
+        bool ok = true;
+        for (int64_t i = 0; i < n && ok; i++) ok = peft__ids_push(e->ctx, e->ids, t->byte_id[(unsigned char)s[i]]);
+        return ok;
+    }
+    return peft__ids_push(e->ctx, e->ids, id < 0 ? t->model_unk : id);
+}
+
+static bool peft__emit_json(peft__encoder *e, int32_t id, const char *s, int64_t n) {
+    if (id < 0) return peft__no_unknown(e);
+    if (id != e->t->model_unk) return peft__emit_unknown(e) && peft__ids_push(e->ctx, e->ids, id);
+    if (!e->unknown_size) e->unknown = s;
+    e->unknown_size += n;
+    return true;
+}
+
 // Every path goes through `end` bytes behind `s`, so the best one up to there is settled. It leaves the table clean.
 static bool peft__viterbi_settle(peft__encoder *e, const char *s, int32_t end) {
     peft__best *b = e->best;
     for (int32_t i = end; i > 0; i = b[i].start) b[b[i].start].next = i;
     bool ok = true;
-    for (int32_t i = 0; i < end && ok; i = b[i].next) ok = peft__emit(e, b[b[i].next].id, s + i, b[i].next - i);
+    for (int32_t i = 0; i < end && ok; i = b[i].next) {
+        int32_t id = b[b[i].next].id;
+        ok = e->t->json ? peft__emit_json(e, id, s + i, b[i].next - i) : peft__emit(e, id, s + i, b[i].next - i);
+    }
     for (int32_t i = 0; i <= end; i++) b[i].start = -1;
     return ok;
 }
 
-// Sums are rounded to f32 at every piece, from the start of the text on: that decides ties the way sentencepiece does.
+// sentencepiece rounds sums to f32 at every piece, from the start of the text on, and the tokenizers library does not: that decides ties.
 static bool peft__encode_unigram(peft__encoder *e, const char *s, int64_t n) {
     const peft_tokenizer *t = e->t;
     const peft__trie_node *nodes = t->trie.nodes;
     if (!peft__best_reserve(e, 512)) return false;
-    float unknown = t->min_score - PEFT__UNKNOWN_PENALTY, score = 0;
+    double unknown = t->json ? t->min_score - PEFT__UNKNOWN_PENALTY : (double)((float)t->min_score - PEFT__UNKNOWN_PENALTY), score = 0;
     int64_t origin = 0, reach = 0;
     for (int64_t i = 0; i < n;) {
         if (i == reach) {
@@ -13025,16 +13516,16 @@ static bool peft__encode_unigram(peft__encoder *e, const char *s, int64_t n) {
             k++;
             int32_t id = nodes[node].value;
             if (id < 0) continue;
-            double gain = nodes[node].score;
+            double gain = t->scores ? t->scores[id] : (double)nodes[node].score;
             if (t->has_user && t->pieces[id].type == PEFT__PIECE_USER) gain = (float)(k - i) * t->max_score - 0.1;
             if (k > reach) {
                 reach = k;
                 if (k - origin >= e->best_capacity && !peft__best_reserve(e, k - origin + 1)) return false;
             }
             peft__best *b = &e->best[k - origin];
-            double sum = gain + (double)score;
-            if (b->start < 0 || sum > (double)b->score) {
-                b->score = (float)sum;
+            double sum = gain + score;
+            if (b->start < 0 || sum > b->score) {
+                b->score = t->json ? sum : (double)(float)sum;
                 b->start = (int32_t)(i - origin);
                 b->id = id;
             }
@@ -13044,11 +13535,11 @@ static bool peft__encode_unigram(peft__encoder *e, const char *s, int64_t n) {
             reach = PEFT__MAX(reach, i + one);
             if (!peft__best_reserve(e, reach - origin + 1)) return false;
             peft__best *b = &e->best[i + one - origin];
-            float sum = unknown + score;
+            double sum = t->json ? unknown + score : (double)((float)unknown + (float)score);
             if (b->start < 0 || sum > b->score) {
                 b->score = sum;
                 b->start = (int32_t)(i - origin);
-                b->id = t->ids.unk;
+                b->id = t->model_unk;
             }
         }
         i += one;
@@ -13083,7 +13574,7 @@ static peft_status peft__merge_reserve(peft_tokenizer *t, int64_t count) {
     return PEFT_OK;
 }
 
-// The first rank of a pair counts.
+// Of a pair that is there twice the last rank counts.
 static peft_status peft__merge_add(peft_tokenizer *t, int32_t left, int32_t right, int32_t rank, int32_t result) {
     if (t->merge_count * 2 >= t->merge_capacity) {
         peft_status status = peft__merge_reserve(t, PEFT__MAX(t->merge_count * 2, 512));
@@ -13091,11 +13582,10 @@ static peft_status peft__merge_add(peft_tokenizer *t, int32_t left, int32_t righ
     }
     uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
     peft__merge *m = peft__merge_slot(t, key);
-    if (m->result >= 0) return PEFT_OK;
+    if (m->result < 0) t->merge_count++;
     m->key = key;
     m->rank = rank;
     m->result = result;
-    t->merge_count++;
     t->pieces[result].left = left;
     t->pieces[result].right = right;
     return PEFT_OK;
@@ -13369,9 +13859,21 @@ static int64_t peft__word_llama3(const char *s, int64_t n, int64_t i, int64_t di
     return line ? line : peft__white_run(s, n, i);
 }
 
+// Which of them a regular expression is; 0: none.
+static int peft__split_of(const char *regex) {
+    return strcmp(regex, peft__regex_gpt2) == 0     ? (int)PEFT__SPLIT_GPT2
+           : strcmp(regex, peft__regex_llama3) == 0 ? (int)PEFT__SPLIT_LLAMA3
+           : strcmp(regex, peft__regex_qwen2) == 0  ? (int)PEFT__SPLIT_QWEN2
+                                                    : 0;
+}
+
+static int64_t peft__word_of(int split, const char *s, int64_t n, int64_t i) {
+    if (split == PEFT__SPLIT_GPT2) return peft__word_gpt2(s, n, i);
+    return peft__word_llama3(s, n, i, split == PEFT__SPLIT_LLAMA3 ? 3 : 1);
+}
+
 static int64_t peft__next_word(const peft_tokenizer *t, const char *s, int64_t n, int64_t i) {
-    if (t->split == PEFT__SPLIT_GPT2) return peft__word_gpt2(s, n, i);
-    return peft__word_llama3(s, n, i, t->split == PEFT__SPLIT_LLAMA3 ? 3 : 1);
+    return peft__word_of(t->split, s, n, i);
 }
 
 static bool peft__encode_byte_bpe(peft__encoder *e, const char *s, int64_t n) {
@@ -13389,9 +13891,664 @@ static bool peft__encode_byte_bpe(peft__encoder *e, const char *s, int64_t n) {
     return true;
 }
 
-// ---- encoding
+// ---- tokenizer.json: its steps, as the tokenizers library (0.23) takes them
 
-static bool peft__encode_chunk(peft__encoder *e, const char *s, size_t n) {
+enum { PEFT__NORMALIZERS, PEFT__PRE_TOKENIZERS, PEFT__DECODERS, PEFT__STEP_LISTS };
+enum { PEFT__ISOLATED, PEFT__REMOVED, PEFT__CONTIGUOUS, PEFT__WITH_PREVIOUS, PEFT__WITH_NEXT };  // what becomes of a delimiter
+enum { PEFT__PREFIX_ALWAYS, PEFT__PREFIX_FIRST, PEFT__PREFIX_NEVER };
+enum {
+    PEFT__STEP_SEQUENCE, PEFT__STEP_NFC, PEFT__STEP_NFD, PEFT__STEP_NFKC, PEFT__STEP_NFKD, PEFT__STEP_LOWERCASE, PEFT__STEP_STRIP,
+    PEFT__STEP_STRIP_ACCENTS, PEFT__STEP_REPLACE, PEFT__STEP_PREPEND, PEFT__STEP_PRECOMPILED, PEFT__STEP_NMT, PEFT__STEP_BERT,
+    PEFT__STEP_BYTES, PEFT__STEP_METASPACE, PEFT__STEP_DIGITS, PEFT__STEP_PUNCTUATION, PEFT__STEP_WORDS, PEFT__STEP_WHITE,
+    PEFT__STEP_SPLIT, PEFT__STEP_DELIMITER, PEFT__STEP_LENGTH, PEFT__STEP_WORD_PIECE, PEFT__STEP_SUFFIX, PEFT__STEP_BYTE_FALLBACK,
+    PEFT__STEP_FUSE
+};
+
+typedef struct peft__step {
+    int kind, behavior, scheme, split;  // split: a pattern that is cut by hand, PEFT__SPLIT_...
+    const char *text, *content;         // a pattern, prefix or character; what it becomes
+    size_t text_size, content_size;
+    bool invert, left, right, prefix_space, use_regex, individual, cleanup, lowercase, chinese, cut, raw;
+    signed char accents;                // BertNormalizer: -1 as lowercase says
+    int64_t start, stop;
+    uint32_t ascii[4];                  // the characters below 128 that are delimiters, a bit each
+} peft__step;
+
+// Keys of the steps. Kind: b a truth value, t text, c one character, p a pattern, n a count, v a behavior, s a prefix_scheme, m the
+// character map, o a truth value or null, - known to be without effect on ids. `missing`: what an absent key means, -2: it must be there.
+static const struct {
+    const char *step, *key;
+    char kind;
+    int missing;
+    size_t offset;
+} peft__step_keys[] = {
+    {"Strip", "strip_left", 'b', 0, offsetof(peft__step, left)},
+    {"Strip", "strip_right", 'b', 0, offsetof(peft__step, right)},
+    {"Strip", "content", 'c', 0, offsetof(peft__step, text)},
+    {"Strip", "start", 'n', 0, offsetof(peft__step, start)},
+    {"Strip", "stop", 'n', 0, offsetof(peft__step, stop)},
+    {"Replace", "pattern", 'p', -2, 0},
+    {"Replace", "content", 't', -2, offsetof(peft__step, content)},
+    {"Prepend", "prepend", 't', -2, offsetof(peft__step, text)},
+    {"Precompiled", "precompiled_charsmap", 'm', 0, 0},
+    {"BertNormalizer", "clean_text", 'b', -2, offsetof(peft__step, cleanup)},
+    {"BertNormalizer", "handle_chinese_chars", 'b', -2, offsetof(peft__step, chinese)},
+    {"BertNormalizer", "strip_accents", 'o', -1, offsetof(peft__step, accents)},
+    {"BertNormalizer", "lowercase", 'b', -2, offsetof(peft__step, lowercase)},
+    {"ByteLevel", "add_prefix_space", 'b', 1, offsetof(peft__step, prefix_space)},
+    {"ByteLevel", "trim_offsets", '-', 0, 0},  // of offsets into the text, which are not handed out
+    {"ByteLevel", "use_regex", 'b', 1, offsetof(peft__step, use_regex)},
+    {"Metaspace", "replacement", 'c', -2, offsetof(peft__step, text)},
+    {"Metaspace", "add_prefix_space", 'b', 1, offsetof(peft__step, prefix_space)},
+    {"Metaspace", "prepend_scheme", 's', PEFT__PREFIX_ALWAYS, offsetof(peft__step, scheme)},
+    {"Metaspace", "split", 'b', 1, offsetof(peft__step, cut)},
+    {"Metaspace", "str_rep", '-', 0, 0},  // the replacement again
+    {"Digits", "individual_digits", 'b', 0, offsetof(peft__step, individual)},
+    {"Punctuation", "behavior", 'v', PEFT__ISOLATED, offsetof(peft__step, behavior)},
+    {"Split", "pattern", 'p', -2, 0},
+    {"Split", "behavior", 'v', -2, offsetof(peft__step, behavior)},
+    {"Split", "invert", 'b', -2, offsetof(peft__step, invert)},
+    {"CharDelimiterSplit", "delimiter", 'c', -2, offsetof(peft__step, text)},
+    {"FixedLength", "length", 'n', 5, offsetof(peft__step, start)},
+    {"WordPiece", "prefix", 't', -2, offsetof(peft__step, text)},
+    {"WordPiece", "cleanup", 'b', -2, offsetof(peft__step, cleanup)},
+    {"BPEDecoder", "suffix", 't', -2, offsetof(peft__step, text)},
+};
+
+// Which steps there are, in which of the three lists (a set of bits).
+static const struct {
+    const char *name;
+    int kind, lists;
+} peft__step_kinds[] = {
+    {"Sequence", PEFT__STEP_SEQUENCE, 7},         {"NFC", PEFT__STEP_NFC, 1},
+    {"NFD", PEFT__STEP_NFD, 1},                   {"NFKC", PEFT__STEP_NFKC, 1},
+    {"NFKD", PEFT__STEP_NFKD, 1},                 {"Lowercase", PEFT__STEP_LOWERCASE, 1},
+    {"Strip", PEFT__STEP_STRIP, 5},               {"StripAccents", PEFT__STEP_STRIP_ACCENTS, 1},
+    {"Replace", PEFT__STEP_REPLACE, 5},           {"Prepend", PEFT__STEP_PREPEND, 1},
+    {"Precompiled", PEFT__STEP_PRECOMPILED, 1},   {"Nmt", PEFT__STEP_NMT, 1},
+    {"BertNormalizer", PEFT__STEP_BERT, 1},       {"ByteLevel", PEFT__STEP_BYTES, 7},
+    {"Metaspace", PEFT__STEP_METASPACE, 6},       {"Digits", PEFT__STEP_DIGITS, 2},
+    {"Punctuation", PEFT__STEP_PUNCTUATION, 2},   {"BertPreTokenizer", PEFT__STEP_PUNCTUATION, 2},
+    {"Whitespace", PEFT__STEP_WORDS, 2},          {"WhitespaceSplit", PEFT__STEP_WHITE, 2},
+    {"Split", PEFT__STEP_SPLIT, 2},               {"CharDelimiterSplit", PEFT__STEP_DELIMITER, 2},
+    {"FixedLength", PEFT__STEP_LENGTH, 2},        {"WordPiece", PEFT__STEP_WORD_PIECE, 4},
+    {"BPEDecoder", PEFT__STEP_SUFFIX, 4},         {"ByteFallback", PEFT__STEP_BYTE_FALLBACK, 4},
+    {"Fuse", PEFT__STEP_FUSE, 4},
+};
+
+static const char *const peft__step_lists[][2] = {
+    {"normalizer", "normalizers"}, {"pre_tokenizer", "pretokenizers"}, {"decoder", "decoders"}};
+
+// ---- what a normalizer makes of a text
+
+// White space of UTF-8 text: its size at s[i], 0: something else.
+static size_t peft__white_at(const char *s, size_t n, size_t i) {
+    uint32_t c;
+    size_t next = i;
+    return i < n && peft__utf8_next(s, n, &next, &c) && peft__uc_white(c) ? next - i : 0;
+}
+
+// [*from, *to) without the white space at its ends.
+static void peft__strip_white(const char *s, size_t *from, size_t *to, bool left, bool right) {
+    size_t size, end = *from;
+    while (left && (size = peft__white_at(s, *to, *from)) > 0) *from += size;
+    for (size_t i = end = *from; right && i < *to; i += size ? size : peft__utf8_size((unsigned char)s[i]))
+        if (!(size = peft__white_at(s, *to, i))) end = PEFT__MIN(*to, i + peft__utf8_size((unsigned char)s[i]));
+    if (right) *to = end;
+}
+
+static bool peft__cjk_ideograph(uint32_t c) {
+    return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) || (c >= 0x20000 && c <= 0x2A6DF) || (c >= 0x2A700 && c <= 0x2B73F) ||
+           (c >= 0x2B740 && c <= 0x2B81F) || (c >= 0x2B920 && c <= 0x2CEAF) || (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x2F800 && c <= 0x2FA1F);
+}
+
+// SentencePiece's NMT rules: control characters vanish (0), unusual spaces become spaces.
+static uint32_t peft__nmt_char(uint32_t c) {
+    if ((c >= 1 && c <= 8) || c == 0xB || (c >= 0xE && c <= 0x1F) || c == 0x7F || c == 0x8F || c == 0x9F) return 0;
+    bool space = c == 9 || c == 0xA || c == 0xC || c == 0xD || c == 0x1680 || (c >= 0x200B && c <= 0x200F) || c == 0x2028 || c == 0x2029 ||
+                 c == 0x2581 || c == 0xFEFF || c == 0xFFFD;
+    return space ? ' ' : c;
+}
+
+// One character: what it becomes (at most 2), how many these are.
+static int peft__map_char(int kind, uint32_t c, uint32_t out[2]) {
+    uint32_t bit = c < 128 ? 0 : peft__uc_bit(c);
+    out[0] = c;
+    if (kind == PEFT__STEP_LOWERCASE) {
+        out[0] = c < 128 ? (uint32_t)(unsigned char)peft__lower((char)c) : c == 0x130 ? 'i' : peft__uc_lower_of(c);
+        out[1] = 0x307;
+        return c == 0x130 ? 2 : 1;
+    }
+    if (kind == PEFT__STEP_STRIP_ACCENTS) return !(bit & PEFT__UC_M);
+    out[0] = peft__nmt_char(c);
+    return c == 0 || out[0];
+}
+
+// The length of the grapheme cluster at s[i], as far as it matters here: clusters of up to five bytes, which are all pieced together
+// by marks, by characters that prepend themselves, or are a line break of two characters.
+static size_t peft__cluster(const char *s, size_t n, size_t i) {
+    size_t end = i, next;
+    uint32_t c, after;
+    if (!peft__utf8_next(s, n, &end, &c)) return 1;
+    if (c == '\r') return end < n && s[end] == '\n' ? 2 : 1;
+    bool prepends = (c >= 0x600 && c <= 0x605) || c == 0x6DD || c == 0x70F || c == 0x8E2 || c == 0xD4E || c == 0x110BD || c == 0x110CD;
+    bool alone = c < 32 || (c >= 0x7F && (peft__uc_bit(c) & ((PEFT__UC_C & ~PEFT__UC_CN) | 3u << 23)) && !prepends && c != 0x200C && c != 0x200D);
+    for (; !alone && end < n && (unsigned char)s[end] >= 0x80; end = next) {
+        next = end;
+        if (!peft__utf8_next(s, n, &next, &after)) break;
+        bool jamo = (c - 0x1100 < 0x100 || c - PEFT__HANGUL < PEFT__HANGUL_COUNT) && after - 0x1160 < 0xA0;
+        bool mark = (peft__uc_bit(after) & PEFT__UC_M) || after == 0x200C || after == 0x200D || after == 0xFF9E || after == 0xFF9F ||
+                    after == 0xE33 || after == 0xEB3 || after - 0x1F3FB < 5 || after - 0xE0020 < 0x60;
+        if (!mark && !jamo && !prepends) break;
+        prepends = prepends && !mark && !jamo ? false : prepends;
+    }
+    if (prepends && end < n && (unsigned char)s[end] < 0x80 && (unsigned char)s[end] >= 32) end++;
+    return end - i;
+}
+
+// SentencePiece's map as the library applies it: to whole clusters where these are short, else to characters; of several entries that
+// a text begins with the shortest counts.
+static bool peft__precompiled(const peft_tokenizer *t, const char *s, size_t n, peft__string *out) {
+    const char *r = NULL;
+    for (size_t i = 0; i < n && !out->failed;) {
+        char run[64];
+        size_t size = 0;
+        for (; size < sizeof(run) && i + 1 < n; i++) {  // a character of ASCII before another one
+            unsigned char c = (unsigned char)s[i];
+            if (c >= 128 || (unsigned char)s[i + 1] >= 128 || t->ascii[c] < 0) break;
+            run[size++] = (char)t->ascii[c];
+        }
+        if (size) {
+            peft__string_append(out, run, size);
+            continue;
+        }
+        size = peft__cluster(s, n, i);
+        if (size < 6 && peft__charsmap_match(t, s + i, size, true, &r)) {
+            peft__string_puts(out, r);
+            i += size;
+            continue;
+        }
+        for (size_t end = i + size, one; i < end; i += one) {
+            one = PEFT__MIN(peft__utf8_size((unsigned char)s[i]), end - i);
+            if (peft__charsmap_match(t, s + i, one, true, &r)) peft__string_puts(out, r);
+            else peft__string_append(out, s + i, one);
+        }
+    }
+    return !out->failed;
+}
+
+// What a character of ASCII before another one becomes, in every text; -1: that has to be looked at.
+static void peft__precompiled_ascii(peft_tokenizer *t) {
+    for (int c = 0; c < 128; c++) {
+        char text[2] = {(char)c, 0};
+        const char *r = text;
+        bool mapped = peft__charsmap_match(t, text, 1, true, &r) > 0;
+        t->ascii[c] = c == '\r' || (mapped && (!r[0] || r[1] || (unsigned char)r[0] >= 128)) ? (signed char)-1 : (signed char)r[0];
+    }
+}
+
+static bool peft__step_find(const peft__step *p, const char *s, size_t n, size_t from, size_t *begin, size_t *end);
+
+static bool peft__replace(const peft__step *p, const char *s, size_t n, size_t most, peft__string *out) {
+    size_t at = 0, begin, end;
+    while (at <= n && out->size <= most && peft__step_find(p, s, n, at, &begin, &end)) {
+        peft__string_append(out, s + at, begin - at);
+        peft__string_append(out, p->content, p->content_size);
+        at = end;
+        if (begin == end && at < n) {
+            size_t one = PEFT__MIN(peft__utf8_size((unsigned char)s[at]), n - at);
+            peft__string_append(out, s + at, one);
+            at += one;
+        } else if (begin == end) {
+            break;
+        }
+    }
+    if (at < n) peft__string_append(out, s + at, n - at);
+    return !out->failed;
+}
+
+// Appends every byte as the character that stands for it in byte-level vocabularies.
+static void peft__append_letters(peft__string *out, const char *s, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        char text[4];
+        unsigned char b = (unsigned char)s[i];
+        bool printable = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
+        uint32_t hidden = b <= 32 ? b : b <= 160 ? (uint32_t)b - 127 + 33 : 67;  // those that are not, counted
+        peft__string_append(out, text, peft__utf8_put(text, printable ? b : 256 + hidden));
+    }
+}
+
+// BERT's: control characters go, white space becomes spaces, ideographs stand apart; then accents, then capitals.
+static bool peft__bert_normalize(const peft_tokenizer *t, const peft__step *p, const char *s, size_t n, peft__string *out) {
+    bool accents = p->accents < 0 ? p->lowercase : p->accents > 0;
+    peft__string clean, flat;
+    peft__string_init(&clean, t->ctx);
+    peft__string_init(&flat, t->ctx);
+    for (size_t i = 0; i < n;) {
+        uint32_t c;
+        size_t start = i;
+        peft__utf8_next(s, n, &i, &c);
+        bool space = peft__uc_white(c), line = c == '\t' || c == '\n' || c == '\r';
+        bool control = !line && (c < 32 || (c >= 127 && (peft__uc_bit(c) & PEFT__UC_C & ~PEFT__UC_CN)));
+        if (p->cleanup && (c == 0 || c == 0xFFFD || control)) continue;
+        bool apart = p->chinese && peft__cjk_ideograph(c);
+        if (apart) peft__string_append(&clean, " ", 1);
+        peft__string_append(&clean, p->cleanup && space ? " " : s + start, p->cleanup && space ? 1 : i - start);
+        if (apart) peft__string_append(&clean, " ", 1);
+    }
+    bool ok = !clean.failed;
+    if (accents) ok = ok && peft__nf_text(t->ctx, t->nf, clean.data, clean.size, false, false, &flat);
+    const peft__string *from = accents ? &flat : &clean;
+    for (size_t i = 0; i < from->size && ok;) {
+        uint32_t c, low[2] = {0, 0};
+        char text[8];
+        size_t size = 0;
+        peft__utf8_next(from->data, from->size, &i, &c);
+        if (accents && c >= 128 && (peft__uc_bit(c) & 1u << 5)) continue;  // nonspacing marks
+        low[0] = c;
+        int count = p->lowercase ? peft__map_char(PEFT__STEP_LOWERCASE, c, low) : 1;
+        for (int k = 0; k < count; k++) size += peft__utf8_put(text + size, low[k]);
+        peft__string_append(out, text, size);
+    }
+    peft__string_free(&clean);
+    peft__string_free(&flat);
+    return ok && !out->failed;
+}
+
+// Appends what step p makes of n bytes. No text grows beyond `most` bytes.
+static bool peft__normalize_by(const peft_tokenizer *t, const peft__step *p, const char *s, size_t n, size_t most, peft__string *out) {
+    size_t from = 0, to = n;
+    switch (p->kind) {
+    case PEFT__STEP_NFC: case PEFT__STEP_NFD: case PEFT__STEP_NFKC: case PEFT__STEP_NFKD:
+        return peft__nf_text(t->ctx, t->nf, s, n, p->kind == PEFT__STEP_NFKC || p->kind == PEFT__STEP_NFKD,
+                             p->kind == PEFT__STEP_NFC || p->kind == PEFT__STEP_NFKC, out);
+    case PEFT__STEP_PRECOMPILED: return peft__precompiled(t, s, n, out);
+    case PEFT__STEP_REPLACE: return peft__replace(p, s, n, most, out);
+    case PEFT__STEP_BERT: return peft__bert_normalize(t, p, s, n, out);
+    case PEFT__STEP_BYTES: peft__append_letters(out, s, n); break;
+    case PEFT__STEP_PREPEND:
+        if (n) peft__string_append(out, p->text, p->text_size);
+        peft__string_append(out, s, n);
+        break;
+    case PEFT__STEP_STRIP:
+        peft__strip_white(s, &from, &to, p->left, p->right);
+        peft__string_append(out, s + from, to - from);
+        break;
+    default:
+        for (size_t i = 0, start; i < n;) {
+            uint32_t c, becomes[2];
+            char text[8];
+            size_t size = 0;
+            bool valid = peft__utf8_next(s, n, (start = i, &i), &c);
+            int count = valid ? peft__map_char(p->kind, c, becomes) : 0;
+            for (int k = 0; k < count; k++) size += peft__utf8_put(text + size, becomes[k]);
+            peft__string_append(out, valid ? text : s + start, valid ? size : 1);
+        }
+    }
+    return !out->failed;
+}
+
+// ---- where a pre-tokenizer cuts
+
+typedef struct peft__word_span {
+    int32_t from, to;
+    int32_t first;  // so many of its bytes come from the first character of the whole text
+} peft__word_span;
+
+// The next match of a pattern at or behind `from`.
+static bool peft__step_find(const peft__step *p, const char *s, size_t n, size_t from, size_t *begin, size_t *end) {
+    for (size_t i = from; i + p->text_size <= n; i++) {
+        const char *hit = (const char *)memchr(s + i, p->text[0], n - i - p->text_size + 1);
+        if (!hit) return false;
+        i = (size_t)(hit - s);
+        if (memcmp(hit, p->text, p->text_size) != 0) continue;
+        *begin = i;
+        *end = i + p->text_size;
+        return true;
+    }
+    return false;
+}
+
+static bool peft__ascii_punctuation(uint32_t c) {
+    return (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) || (c >= 123 && c <= 126);
+}
+
+// \w of the regex library for Rust: letters, marks, decimal digits, connectors, and what Unicode calls alphabetic besides.
+static bool peft__word_char(uint32_t c) {
+    return (peft__uc_bit(c) & (PEFT__UC_L | PEFT__UC_M | PEFT__UC_ND | PEFT__UC_PC | 1u << 9)) || c == 0x200C || c == 0x200D ||
+           c - 0x24B6 < 52 || c - 0x1F130 < 26 || c - 0x1F150 < 26 || c - 0x1F170 < 26;
+}
+
+static bool peft__step_takes(const peft__step *p, uint32_t c) {
+    uint32_t one = 0;
+    size_t i = 0;
+    switch (p->kind) {
+    case PEFT__STEP_DIGITS: return (peft__uc_bit(c) & PEFT__UC_N) != 0;
+    case PEFT__STEP_PUNCTUATION: return peft__ascii_punctuation(c) || (peft__uc_bit(c) & PEFT__UC_P) != 0;
+    case PEFT__STEP_WHITE: return peft__uc_white(c);
+    default: return p->text_size && peft__utf8_next(p->text, p->text_size, &i, &one) && one == c;
+    }
+}
+
+// The cuts of one span, part by part.
+typedef struct peft__cutter {
+    peft__encoder *e;
+    int behavior;
+    bool previous, any, failed;
+    int32_t from, first, pending;  // where the span begins, how much of it is first, a delimiter that waits for what follows (-1: none)
+} peft__cutter;
+
+static void peft__cut_push(peft__cutter *c, int32_t from, int32_t to) {
+    peft__encoder *e = c->e;
+    if (from >= to) return;
+    void *grown = peft__one_more(e->ctx, e->cuts, e->cut_count, &e->cut_capacity, sizeof(peft__word_span));
+    if (!grown) {
+        c->failed = true;
+        return;
+    }
+    e->cuts = (peft__word_span *)grown;
+    peft__word_span *span = &e->cuts[e->cut_count++];
+    span->from = from;
+    span->to = to;
+    span->first = PEFT__MAX(0, PEFT__MIN(c->first - (from - c->from), to - from));
+    c->any = true;
+}
+
+// A part of the span, which is a match or what lies between two.
+static void peft__cut_part(peft__cutter *c, int32_t from, int32_t to, bool match) {
+    peft__word_span *last = c->any ? &c->e->cuts[c->e->cut_count - 1] : NULL;
+    bool joins = (c->behavior == PEFT__CONTIGUOUS && match == c->previous) || (c->behavior == PEFT__WITH_PREVIOUS && match && !c->previous);
+    if (c->behavior == PEFT__WITH_NEXT) {
+        if (match && c->pending >= 0) peft__cut_push(c, c->pending, from);
+        if (!match) peft__cut_push(c, c->pending >= 0 ? c->pending : from, to);
+        c->pending = match ? from : -1;
+    } else if (joins && last) {
+        last->to = to;
+    } else if (!(match && c->behavior == PEFT__REMOVED)) {
+        peft__cut_push(c, from, to);
+    }
+    c->previous = match;
+}
+
+// Words and what is neither word nor space, each a run; a published pattern, word by word; so many characters.
+static void peft__cut_runs(const peft__step *p, peft__cutter *c, const char *s, int32_t to) {
+    for (int32_t i = c->from, start; i < to;) {
+        size_t next = (size_t)i;
+        uint32_t cp;
+        start = i;
+        if (p->kind == PEFT__STEP_LENGTH) {
+            for (int64_t k = 0; k < p->start && next < (size_t)to; k++) peft__utf8_next(s, (size_t)to, &next, &cp);
+            peft__cut_push(c, start, i = (int32_t)next);
+            continue;
+        }
+        if (p->kind != PEFT__STEP_WORDS) {
+            i = (int32_t)(c->from + peft__word_of(p->split, s + c->from, to - c->from, i - c->from));
+            peft__cut_push(c, start, i);
+            continue;
+        }
+        int kind = -1;
+        for (; i < to; i = (int32_t)next) {
+            next = (size_t)i;
+            peft__utf8_next(s, (size_t)to, &next, &cp);
+            int now = peft__word_char(cp) ? 1 : peft__uc_white(cp) ? 2 : 0;
+            if (kind >= 0 && now != kind) break;
+            kind = now;
+        }
+        if (kind != 2) peft__cut_push(c, start, i);
+    }
+}
+
+static void peft__cut_chars(const peft__step *p, peft__cutter *c, const char *s, int32_t to) {
+    int32_t between = c->from;
+    for (int32_t i = c->from; i < to;) {
+        unsigned char b = (unsigned char)s[i];
+        size_t next = (size_t)i + 1;
+        uint32_t cp = b;
+        if (b < 128 ? !(p->ascii[b >> 5] >> (b & 31) & 1)
+                    : !(next = (size_t)i, peft__utf8_next(s, (size_t)to, &next, &cp) && peft__step_takes(p, cp))) {
+            i = (int32_t)next;
+            continue;
+        }
+        if (between < i) peft__cut_part(c, between, i, false);
+        peft__cut_part(c, i, (int32_t)next, true);
+        between = i = (int32_t)next;
+    }
+    if (between < to) peft__cut_part(c, between, to, false);
+}
+
+static void peft__cut_matches(const peft__step *p, peft__cutter *c, const char *s, int32_t to) {
+    size_t n = (size_t)(to - c->from), from = 0, at = 0, begin, end;
+    s += c->from;
+    while (at <= n && !c->failed && peft__step_find(p, s, n, at, &begin, &end)) {
+        if (from < begin) peft__cut_part(c, c->from + (int32_t)from, c->from + (int32_t)begin, p->invert);
+        peft__cut_part(c, c->from + (int32_t)begin, c->from + (int32_t)end, !p->invert);
+        from = at = end;
+        if (begin == end) at += at < n ? PEFT__MIN(peft__utf8_size((unsigned char)s[at]), n - at) : 1;
+    }
+    if (from < n) peft__cut_part(c, c->from + (int32_t)from, to, p->invert);
+}
+
+static bool peft__cut(peft__encoder *e, const peft__step *p) {
+    e->cut_count = 0;
+    for (int64_t i = 0; i < e->span_count; i++) {
+        const peft__word_span *span = &e->spans[i];
+        peft__cutter c = {e, p->behavior, false, false, false, span->from, span->first, -1};
+        if (p->split || p->kind == PEFT__STEP_WORDS || p->kind == PEFT__STEP_LENGTH) peft__cut_runs(p, &c, e->text.data, span->to);
+        else if (p->kind == PEFT__STEP_SPLIT) peft__cut_matches(p, &c, e->text.data, span->to);
+        else peft__cut_chars(p, &c, e->text.data, span->to);
+        if (c.pending >= 0) peft__cut_push(&c, c.pending, span->to);
+        if (c.failed) return false;
+    }
+    peft__word_span *spans = e->spans;
+    int64_t capacity = e->span_capacity;
+    e->spans = e->cuts, e->span_count = e->cut_count, e->span_capacity = e->cut_capacity;
+    e->cuts = spans, e->cut_capacity = capacity;
+    return true;
+}
+
+// Every span is written anew: with a prefix where the step wants one, spaces as the replacement (Metaspace), bytes as letters
+// (ByteLevel).
+static bool peft__rewrite(peft__encoder *e, const peft__step *p, bool letters) {
+    peft__string *out = &e->other;
+    bool meta = p->kind == PEFT__STEP_METASPACE;
+    const char *mark = meta ? p->text : " ";
+    size_t mark_size = meta ? p->text_size : 1;
+    out->size = 0;
+    for (int64_t i = 0; i < e->span_count && !out->failed; i++) {
+        peft__word_span *span = &e->spans[i];
+        const char *s = e->text.data + span->from;
+        size_t n = (size_t)(span->to - span->from), begin = out->size, first = 0;
+        bool begins = (meta && s[0] == ' ') || (n >= mark_size && memcmp(s, mark, mark_size) == 0);
+        bool wanted = !meta ? p->prefix_space : p->scheme == PEFT__PREFIX_ALWAYS || (p->scheme == PEFT__PREFIX_FIRST && span->first > 0);
+        if (letters) {
+            peft__append_letters(out, s, n);
+        } else {
+            if (wanted && !begins) peft__string_append(out, mark, mark_size);
+            for (size_t k = 0, end; k < n; k = end) {
+                for (end = k; end < n && !(meta && s[end] == ' ');) end++;
+                if (k < (size_t)span->first) first = out->size - begin + PEFT__MIN(end, (size_t)span->first) - k;
+                peft__string_append(out, s + k, end - k);
+                if (end == n) break;
+                peft__string_append(out, mark, mark_size);
+                if (end < (size_t)span->first) first = out->size - begin;
+                end++;
+            }
+        }
+        if (out->size > e->most) break;
+        span->first = (int32_t)(letters ? 2 * (size_t)span->first : first);
+        span->from = (int32_t)begin;
+        span->to = (int32_t)out->size;
+    }
+    peft__string text = e->text;
+    e->text = e->other;
+    e->other = text;
+    return !e->text.failed;
+}
+
+static bool peft__pre_tokenize(peft__encoder *e, const peft__step *p) {
+    peft__step cut = *p;
+    if (p->kind == PEFT__STEP_METASPACE) {
+        cut.kind = PEFT__STEP_DELIMITER;
+        cut.behavior = PEFT__WITH_NEXT;
+        return peft__rewrite(e, p, false) && (!p->cut || peft__cut(e, &cut));
+    }
+    if (p->kind != PEFT__STEP_BYTES) return peft__cut(e, p);
+    cut.split = PEFT__SPLIT_GPT2;
+    if (p->prefix_space && !peft__rewrite(e, p, false)) return false;
+    return (!p->use_regex || peft__cut(e, &cut)) && (p->raw || peft__rewrite(e, p, true));
+}
+
+// ---- tokenizer.json's models
+
+// Appends a character's symbol with the prefix of those inside of a word and the suffix of the last one.
+static bool peft__json_symbol(peft__encoder *e, const char *s, int64_t n, int64_t *count, int64_t *unknown) {
+    const peft_tokenizer *t = e->t;
+    int32_t id = peft__trie_exact(&t->trie, s, (size_t)n);
+    bool fallback = id < 0 && t->byte_fallback && peft__has_bytes(t, s, n);
+    if (id < 0 && !fallback) {
+        if (t->model_unk < 0) return !t->unk_missing || peft__no_unknown(e);
+        if (*unknown && t->fuse_unk) return true;
+        if (*unknown) e->symbols[(*count)++].id = t->model_unk;
+        *unknown = 1;
+        return true;
+    }
+    if (id >= 0 && *unknown) {
+        e->symbols[(*count)++].id = t->model_unk;
+        *unknown = 0;
+    }
+    for (int64_t i = 0; i < (fallback ? n : 1); i++) e->symbols[(*count)++].id = fallback ? t->byte_id[(unsigned char)s[i]] : id;
+    return true;
+}
+
+static bool peft__json_bpe_word(peft__encoder *e, const char *s, int64_t n) {
+    const peft_tokenizer *t = e->t;
+    enum { AFFIX = PEFT__AFFIX_LENGTH };
+    char affixed[2 * AFFIX + 4];
+    int32_t whole = peft__trie_exact(&t->trie, s, (size_t)n);
+    if (whole >= 0 && t->pieces[whole].whole) return peft__ids_push(e->ctx, e->ids, whole);
+    int64_t count = 0, unknown = 0, prefix = t->prefix_size, suffix = t->suffix_size;
+    if (!peft__symbols_reserve(e, (n + 1) * (1 + prefix) + suffix + 8)) return false;
+    for (int64_t i = 0, one; i < n; i += one) {
+        one = PEFT__MIN((int64_t)peft__utf8_size((unsigned char)s[i]), n - i);
+        int64_t before = i ? prefix : 0, behind = i + one == n ? suffix : 0;
+        if (!before && !behind) {
+            if (!peft__json_symbol(e, s + i, one, &count, &unknown)) return false;
+            continue;
+        }
+        memcpy(affixed, t->prefix, (size_t)before);
+        memcpy(affixed + before, s + i, (size_t)one);
+        memcpy(affixed + before + one, t->suffix, (size_t)behind);
+        if (!peft__json_symbol(e, affixed, before + one + behind, &count, &unknown)) return false;
+    }
+    if (unknown) e->symbols[count++].id = t->model_unk;
+    for (int64_t i = 0; i < count; i++) {
+        e->symbols[i].start = e->symbols[i].end = 0;
+        e->symbols[i].rank = INT32_MAX;
+    }
+    bool ok = peft__merge_symbols(e, &count);
+    for (int64_t i = 0; i < count && ok; i++) ok = peft__ids_push(e->ctx, e->ids, e->symbols[i].id);
+    return ok;
+}
+
+// Where no piece has a space behind another character, every space that follows one begins a stretch of its own.
+static bool peft__json_bpe(peft__encoder *e, const char *s, int64_t n) {
+    int64_t from = 0;
+    for (int64_t i = 3; i + 3 <= n && e->t->space_begins; i++) {
+        if (s[i] != peft__space[0] || memcmp(s + i, peft__space, 3) != 0 || memcmp(s + i - 3, peft__space, 3) == 0) continue;
+        if (!peft__json_bpe_word(e, s + from, i - from)) return false;
+        from = i;
+    }
+    return peft__json_bpe_word(e, s + from, n - from);
+}
+
+// The longest piece that the rest of the word begins with, then the same with the prefix before it; a word that does not come out even
+// is unknown as a whole.
+static bool peft__word_piece(peft__encoder *e, const char *s, int64_t n) {
+    const peft_tokenizer *t = e->t;
+    int64_t chars = 0, before = e->ids->count, end = 0;
+    for (int64_t i = 0; i < n; i++) chars += ((unsigned char)s[i] & 0xC0) != 0x80;
+    for (int64_t i = 0; i < n && chars <= t->max_word; i = end) {
+        int32_t node = 0, best = -1;
+        for (int64_t k = 0; i && k < t->prefix_size; k++)
+            if (!(node = peft__trie_step(&t->trie, node, (unsigned char)t->prefix[k]))) break;
+        for (int64_t k = i; k < n && t->trie.nodes && (node || !i || !t->prefix_size); k++) {
+            if (!(node = peft__trie_step(&t->trie, node, (unsigned char)s[k]))) break;
+            if (t->trie.nodes[node].value >= 0) best = t->trie.nodes[node].value, end = k + 1;
+        }
+        if (best < 0) chars = INT64_MAX;
+        else if (!peft__ids_push(e->ctx, e->ids, best)) return false;
+    }
+    if (chars <= t->max_word) return true;
+    e->ids->count = before;
+    return t->model_unk >= 0 ? peft__ids_push(e->ctx, e->ids, t->model_unk) : peft__no_unknown(e);
+}
+
+static bool peft__model_word(peft__encoder *e, const char *s, int64_t n) {
+    const peft_tokenizer *t = e->t;
+    if (t->kind == PEFT__BYTE_BPE) return peft__bpe_word(e, s, n);
+    if (t->kind == PEFT__BPE) return peft__json_bpe(e, s, n);
+    if (t->kind == PEFT__WORD_PIECE) return peft__word_piece(e, s, n);
+    if (t->kind == PEFT__UNIGRAM) return peft__encode_unigram(e, s, n) && peft__emit_unknown(e);
+    int32_t id = peft__trie_exact(&t->trie, s, (size_t)n);
+    if (id < 0) id = t->model_unk;
+    return id >= 0 ? peft__ids_push(e->ctx, e->ids, id) : peft__no_unknown(e);
+}
+
+// Normalized text between added tokens: cut into words, each of which goes through the model.
+static bool peft__json_words(peft__encoder *e, const char *s, size_t n, size_t first) {
+    const peft_tokenizer *t = e->t;
+    if (!n) return true;
+    if (t->split) {
+        if (!t->prefix_space || s[0] == ' ') return peft__encode_byte_bpe(e, s, (int64_t)n);
+        e->text.size = 0;
+        return peft__string_append(&e->text, " ", 1) && peft__string_append(&e->text, s, n) &&
+               peft__encode_byte_bpe(e, e->text.data, (int64_t)e->text.size);
+    }
+    if (!t->step_count[PEFT__PRE_TOKENIZERS]) return peft__model_word(e, s, (int64_t)n);
+    e->text.size = 0;
+    if (!peft__string_append(&e->text, s, n)) return false;
+    peft__cutter c = {e, PEFT__ISOLATED, false, false, false, 0, (int32_t)first, -1};
+    e->cut_count = 0;
+    peft__cut_push(&c, 0, (int32_t)n);
+    if (c.failed) return false;
+    peft__word_span *spans = e->spans;
+    int64_t capacity = e->span_capacity;
+    e->spans = e->cuts, e->span_count = e->cut_count, e->span_capacity = e->cut_capacity;
+    e->cuts = spans, e->cut_capacity = capacity;
+    for (int64_t i = 0; i < t->step_count[PEFT__PRE_TOKENIZERS]; i++)
+        if (!peft__pre_tokenize(e, &t->steps[PEFT__PRE_TOKENIZERS][i])) return false;
+    for (int64_t i = 0; i < e->span_count; i++)
+        if (!peft__model_word(e, e->text.data + e->spans[i].from, e->spans[i].to - e->spans[i].from)) return false;
+    return true;
+}
+
+// n bytes through all normalizers; *out points at the result, which is `s` itself where there are none. `first`: so many of the bytes
+// come from the first character of the text; it is measured by normalizing them alone.
+static bool peft__json_normalize(peft__encoder *e, const char *s, size_t n, const char **out, size_t *size, size_t *first) {
+    const peft_tokenizer *t = e->t;
+    *out = s;
+    *size = n;
+    for (int64_t i = 0; i < t->step_count[PEFT__NORMALIZERS]; i++) {
+        const peft__step *p = &t->steps[PEFT__NORMALIZERS][i];
+        peft__string *to = *out == e->normal[0].data ? &e->normal[1] : &e->normal[0];
+        to->size = 0;
+        if (*first && t->asks_first) {
+            if (!peft__normalize_by(t, p, *out, *first, e->most, to)) return false;
+            *first = to->size;
+            to->size = 0;
+        }
+        if (!peft__string_append(to, "", 0) || !peft__normalize_by(t, p, *out, *size, e->most, to)) return false;
+        *out = to->data;
+        *size = to->size;
+        if (to->size > e->most) return false;
+    }
+    return true;
+}
+
+// ---- encoding: the text between the added tokens that it writes out
+
+// The text between two added tokens, which has its own normalization and words.
+static bool peft__encode_chunk(peft__encoder *e, const char *s, size_t n, size_t first) {
     const peft_tokenizer *t = e->t;
     if (!n) return true;
     e->after_unknown = false;
@@ -13401,71 +14558,132 @@ static bool peft__encode_chunk(peft__encoder *e, const char *s, size_t n) {
         if (!peft__string_append(&e->text, " ", 1) || !peft__string_append(&e->text, s, n)) return false;
         return peft__encode_byte_bpe(e, e->text.data, (int64_t)e->text.size);
     }
-    if (!peft__normalize(t, s, n, &e->text)) return false;
+    if (!peft__normalize(t, s, n, t->dummy_prefix && (first || !t->first_only), &e->text)) return false;
     if (!e->text.size) return true;
     if (t->kind == PEFT__UNIGRAM) return peft__encode_unigram(e, e->text.data, (int64_t)e->text.size);
     return peft__encode_sp_bpe(e, e->text.data, (int64_t)e->text.size);
 }
 
-// The text between special tokens, cut where those swallow the white space around them.
-static bool peft__encode_between(peft__encoder *e, const char *s, int64_t from, int64_t to, bool cut_start, bool cut_end) {
-    int64_t size, last = from;
-    while (cut_start && peft__class_at(s, to, from, &size) == PEFT__WHITE) from += size;
-    for (int64_t i = from; cut_end && i < to; i += size)
-        if (peft__class_at(s, to, i, &size) != PEFT__WHITE) last = i + size;
-    if (cut_end) to = last;
-    return to <= from || peft__encode_chunk(e, s + from, (size_t)(to - from));
+typedef bool (*peft__encode_part)(peft__encoder *e, const char *s, size_t n, size_t first);
+
+// Is the character before s[i], or at it, one of a word?
+static bool peft__word_before(const char *s, size_t i) {
+    size_t start = i;
+    uint32_t c;
+    while (start > 0 && i - start < 4 && ((unsigned char)s[--start] & 0xC0) == 0x80) {}
+    return i > 0 && peft__utf8_next(s, i, &start, &c) && peft__word_char(c);
+}
+static bool peft__word_at(const char *s, size_t n, size_t i) {
+    uint32_t c;
+    return i < n && peft__utf8_next(s, n, &i, &c) && peft__word_char(c);
 }
 
-static bool peft__encode_split(peft__encoder *e, const peft__trie *at, const char *s, size_t n) {
+// Cuts n bytes at the tokens of one trie, the leftmost first and of these the longest; `part` gets what lies between. `first` is as in
+// peft__json_normalize.
+static bool peft__encode_split(peft__encoder *e, const peft__trie *at, const char *s, size_t n, size_t first, peft__encode_part part) {
     size_t from = 0;
-    bool cut = false;
     for (size_t i = 0; i < n && at->nodes;) {
-        int32_t id = -1;
-        size_t size = peft__trie_longest(at, s + i, n - i, &id);
+        int32_t k = -1;
+        size_t size = peft__trie_longest(at, s + i, n - i, &k), begin = i, end = i + size;
         if (!size) {
             i++;
             continue;
         }
-        const peft__piece *p = &e->t->pieces[id];
-        if (!peft__encode_between(e, s, (int64_t)from, (int64_t)i, cut, p->strip_left)) return false;
-        if (!peft__ids_push(e->ctx, e->ids, id)) return false;
-        from = i += size;
-        cut = p->strip_right;
+        i = end;
+        const peft__added *a = &e->t->added_tokens[k];
+        if ((a->special && !e->special) || (a->single_word && (peft__word_before(s, begin) || peft__word_at(s, n, end)))) continue;
+        if (a->strip_left) {
+            size_t start = PEFT__MIN(from, begin), stop = begin;
+            peft__strip_white(s, &start, &stop, false, true);
+            begin = stop;
+        }
+        for (size_t one; a->strip_right && (one = peft__white_at(s, n, end)) > 0;) end += one;
+        if (begin > from && !part(e, s + from, begin - from, first > from ? first - from : 0)) return false;
+        if (!peft__ids_push(e->ctx, e->ids, a->id)) return false;
+        from = PEFT__MAX(from, end);
+        i = PEFT__MAX(i, from);
     }
-    return peft__encode_between(e, s, (int64_t)from, (int64_t)n, cut, false);
+    return from >= n || part(e, s + from, n - from, first > from ? first - from : 0);
 }
 
-static peft_status peft__encode(const peft_tokenizer *t, const char *text, size_t n, peft_ids *ids, const peft__trie *at) {
+static bool peft__json_segment(peft__encoder *e, const char *s, size_t n, size_t first) {
+    size_t size;
+    return peft__json_normalize(e, s, n, &s, &size, &first) && peft__encode_split(e, &e->t->added_normal, s, size, first, peft__json_words);
+}
+
+// Texts of tokenizers that know no bytes: what is not UTF-8 becomes U+FFFD. Returns s where nothing has to change, NULL: no memory.
+static const char *peft__repaired(peft__encoder *e, const char *s, size_t *n) {
+    size_t i = 0;
+    uint32_t c;
+    bool ok = true;
+    while (i < *n && ok) ok = (unsigned char)s[i] < 0x80 ? (i++, true) : peft__utf8_next(s, *n, &i, &c);
+    if (ok) return s;
+    for (i = 0; i < *n;) {
+        size_t start = i;
+        bool valid = peft__utf8_next(s, *n, &i, &c);
+        peft__string_append(&e->repaired, valid ? s + start : peft__replacement, valid ? i - start : 3);
+    }
+    *n = e->repaired.size;
+    return e->repaired.failed ? NULL : e->repaired.data;
+}
+
+static peft_status peft__encode(const peft_tokenizer *t, const char *text, size_t n, peft_ids *ids, bool special) {
     if (n > INT32_MAX / 32) return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "a text of %zu bytes; cut it into lines", n);
     peft__encoder e;
     memset(&e, 0, sizeof(e));
     e.t = t;
     e.ctx = t->ctx;
     e.ids = ids;
-    peft__string_init(&e.text, t->ctx);
+    e.special = special;
+    e.most = PEFT__MIN((size_t)1 << 20, (size_t)INT32_MAX / 4) + 32 * n;
+    e.status = PEFT_ERROR_MEMORY;
+    peft__string *strings[] = {&e.text, &e.other, &e.normal[0], &e.normal[1], &e.repaired};
+    for (int i = 0; i < PEFT__COUNT(strings); i++) peft__string_init(strings[i], t->ctx);
     int64_t before = ids->count;
-    bool ok = peft__encode_split(&e, at, text, n);
+    if (t->json && !t->takes_bytes) text = peft__repaired(&e, text, &n);
+    size_t first = text && n ? PEFT__MIN(peft__utf8_size((unsigned char)text[0]), n) : 0;
+    bool ok = text && peft__encode_split(&e, &t->added, text, n, first, t->json ? peft__json_segment : peft__encode_chunk);
     if (!ok) ids->count = before;
-    peft__string_free(&e.text);
+    size_t largest = 0;
+    for (int i = 0; i < PEFT__COUNT(strings); i++) {
+        largest = PEFT__MAX(largest, strings[i]->size);
+        peft__string_free(strings[i]);
+    }
     peft__free(t->ctx, e.best);
     peft__free(t->ctx, e.symbols);
     peft__free(t->ctx, e.heap);
-    return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
+    peft__free(t->ctx, e.spans);
+    peft__free(t->ctx, e.cuts);
+    if (!ok && largest > e.most) return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "a text of %zu bytes that the normalizer makes too long", n);
+    return ok ? PEFT_OK : e.status;
 }
 
 PEFTDEF peft_status peft_encode(const peft_tokenizer *t, const char *text, size_t n, peft_ids *ids) {
     PEFT__NEED(NULL, t, "tokenizer");
     PEFT__NEED(t->ctx, text || !n, "text");
     PEFT__NEED(t->ctx, ids, "ids");
-    return peft__encode(t, text, n, ids, &t->added);
+    return peft__encode(t, text, n, ids, false);
 }
 
 PEFTDEF peft_status peft_encode_special(const peft_tokenizer *t, const char *text, size_t n, peft_ids *ids) {
     PEFT__NEED(NULL, t, "tokenizer");
     PEFT__NEED(t->ctx, text || !n, "text");
     PEFT__NEED(t->ctx, ids, "ids");
-    return peft__encode(t, text, n, ids, &t->special);
+    return peft__encode(t, text, n, ids, true);
+}
+
+PEFTDEF peft_status peft_encode_full(const peft_tokenizer *t, const char *text, size_t n, peft_ids *ids) {
+    PEFT__NEED(NULL, t, "tokenizer");
+    PEFT__NEED(t->ctx, text || !n, "text");
+    PEFT__NEED(t->ctx, ids, "ids");
+    int64_t before = ids->count;
+    bool ok = true;
+    for (int64_t i = 0; i < t->front_count && ok; i++) ok = peft__ids_push(t->ctx, ids, t->around[i]);
+    peft_status status = ok ? peft__encode(t, text, n, ids, true) : PEFT_ERROR_MEMORY;
+    for (int64_t i = t->front_count; i < t->around_count && !status; i++)
+        if (!peft__ids_push(t->ctx, ids, t->around[i])) status = PEFT_ERROR_MEMORY;
+    if (status) ids->count = before;
+    return status;
 }
 
 // ---- decoding
@@ -13540,6 +14758,175 @@ static void peft__decode_bytes(const peft_tokenizer *t, const int32_t *ids, int6
     peft__string_free(&bytes);
 }
 
+// ---- byte-level vocabularies write every byte as a printable character: themselves, or from U+0100 on those that are not
+
+static void peft__byte_characters(short *byte_of_char) {
+    int next = 256;
+    for (int i = 0; i < 324; i++) byte_of_char[i] = -1;
+    for (int b = 0; b < 256; b++) {
+        bool printable = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
+        byte_of_char[printable ? b : next++] = (short)b;
+    }
+}
+
+// Appends the bytes that letters stand for; a text with anything else stays as it is.
+static bool peft__letters_to_bytes(const char *s, size_t n, peft__string *out) {
+    short byte_of_char[324];
+    size_t before = out->size;
+    peft__byte_characters(byte_of_char);
+    for (size_t i = 0; i < n;) {
+        uint32_t c;
+        bool valid = peft__utf8_next(s, n, &i, &c);
+        char byte = valid && c < 324 ? (char)byte_of_char[c] : (char)0;
+        if (!valid || c >= 324 || byte_of_char[c] < 0) {
+            out->size = before;
+            return peft__string_append(out, s, n);
+        }
+        peft__string_append(out, &byte, 1);
+    }
+    return !out->failed;
+}
+
+// Texts one behind the other: what the steps of a decoder take and give.
+typedef struct peft__token_texts {
+    peft__string text;
+    size_t *ends;
+    int64_t count, capacity;
+} peft__token_texts;
+
+static bool peft__token_close(peft_context *ctx, peft__token_texts *x) {
+    void *grown = peft__one_more(ctx, x->ends, x->count, &x->capacity, sizeof(size_t));
+    if (!grown || x->text.failed) return false;
+    x->ends = (size_t *)grown;
+    x->ends[x->count++] = x->text.size;
+    return true;
+}
+
+// Replaces every `what` in the bytes behind `from`.
+static bool peft__substitute(peft__string *s, size_t from, const char *what, const char *by) {
+    peft__step p;
+    memset(&p, 0, sizeof(p));
+    p.text = what, p.text_size = strlen(what), p.content = by, p.content_size = strlen(by);
+    peft__string out;
+    peft__string_init(&out, s->ctx);
+    bool ok = peft__replace(&p, s->data + from, s->size - from, SIZE_MAX, &out) && peft__string_append(&out, "", 0);
+    if (ok) {
+        s->size = from;
+        ok = peft__string_append(s, out.data, out.size);
+    }
+    peft__string_free(&out);
+    return ok;
+}
+
+static bool peft__decode_word_piece(const peft__step *p, const char *s, size_t n, bool front, peft__string *out) {
+    static const char *const cleaned[][2] = {{" .", "."}, {" ?", "?"}, {" !", "!"}, {" ,", ","}, {" ' ", "'"}, {" n't", "n't"},
+                                             {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+    size_t from = out->size, skip = !front && n >= p->text_size && memcmp(s, p->text, p->text_size) == 0 ? p->text_size : 0;
+    bool joined = skip || (!front && !p->text_size);
+    bool ok = (front || joined || peft__string_append(out, " ", 1)) && peft__string_append(out, s + skip, n - skip);
+    for (int64_t i = 0; i < PEFT__COUNT(cleaned) && ok && p->cleanup; i++)
+        if (out->size > from) ok = peft__substitute(out, from, cleaned[i][0], cleaned[i][1]);
+    return ok;
+}
+
+static void peft__decode_strip(const peft__step *p, const char *s, size_t n, peft__string *out) {
+    size_t from = 0, to = n, size = p->text_size;
+    for (int64_t k = 0; k < p->start && n - from >= size && memcmp(s + from, p->text, size) == 0; k++) from += size;
+    for (int64_t k = 0; k < p->stop && to - from >= size && memcmp(s + to - size, p->text, size) == 0; k++) to -= size;
+    peft__string_append(out, s + from, to - from);
+}
+
+// A run of byte tokens gives the text that they spell, or U+FFFD for each of them.
+static bool peft__close_bytes(peft_context *ctx, peft__token_texts *out, peft__string *bytes) {
+    bool valid = true;
+    uint32_t c;
+    for (size_t i = 0; i < bytes->size && valid;) valid = peft__utf8_next(bytes->data, bytes->size, &i, &c);
+    bool ok = !bytes->failed;
+    if (valid && bytes->size) ok = peft__string_append(&out->text, bytes->data, bytes->size) && peft__token_close(ctx, out);
+    for (size_t i = 0; i < bytes->size && !valid && ok; i++) ok = peft__string_append(&out->text, peft__replacement, 3) && peft__token_close(ctx, out);
+    bytes->size = 0;
+    return ok;
+}
+
+static bool peft__decode_fallback(peft_context *ctx, const peft__token_texts *in, peft__token_texts *out) {
+    peft__string bytes;
+    bool ok = true;
+    peft__string_init(&bytes, ctx);
+    for (int64_t i = 0; i < in->count && ok; i++) {
+        size_t from = i ? in->ends[i - 1] : 0, n = in->ends[i] - from;
+        int byte = peft__byte_piece(in->text.data + from, n);
+        char one = (char)byte;
+        if (byte >= 0) ok = peft__string_append(&bytes, &one, 1);
+        else ok = peft__close_bytes(ctx, out, &bytes) && peft__string_append(&out->text, in->text.data + from, n) && peft__token_close(ctx, out);
+    }
+    ok = ok && peft__close_bytes(ctx, out, &bytes);
+    peft__string_free(&bytes);
+    return ok;
+}
+
+static bool peft__decode_step(const peft_tokenizer *t, const peft__step *p, const peft__token_texts *in, peft__token_texts *out, size_t most) {
+    peft__string raw;
+    bool ok = true;
+    if (p->kind == PEFT__STEP_BYTE_FALLBACK) return peft__decode_fallback(t->ctx, in, out);
+    peft__string_init(&raw, t->ctx);
+    for (int64_t i = 0; i < in->count && ok; i++) {
+        size_t from = i ? in->ends[i - 1] : 0, n = in->ends[i] - from;
+        const char *s = in->text.data + from;
+        peft__string *o = &out->text;
+        switch (p->kind) {
+        case PEFT__STEP_FUSE: peft__string_append(o, s, n); break;
+        case PEFT__STEP_REPLACE: peft__replace(p, s, n, most, o); break;
+        case PEFT__STEP_STRIP: peft__decode_strip(p, s, n, o); break;
+        case PEFT__STEP_WORD_PIECE: ok = peft__decode_word_piece(p, s, n, i == 0, o); break;
+        case PEFT__STEP_BYTES: ok = peft__letters_to_bytes(s, n, &raw); break;
+        default: {  // Metaspace's and BPE's: spaces for what stands for them, none at the one end
+            bool meta = p->kind == PEFT__STEP_METASPACE, end = meta ? i == 0 && p->scheme != PEFT__PREFIX_NEVER : i + 1 == in->count;
+            peft__step q = *p;
+            q.content = " ";
+            q.content_size = end ? 0 : 1;
+            peft__replace(&q, s, n, most, o);
+        }
+        }
+        ok = ok && !o->failed && o->size <= most;
+        if (ok && p->kind != PEFT__STEP_FUSE && p->kind != PEFT__STEP_BYTES) ok = peft__token_close(t->ctx, out);
+    }
+    if (p->kind == PEFT__STEP_BYTES && ok) peft__append_utf8(&out->text, raw.data, raw.size, false);
+    if (ok && (p->kind == PEFT__STEP_BYTES || p->kind == PEFT__STEP_FUSE)) ok = peft__token_close(t->ctx, out);
+    peft__string_free(&raw);
+    return ok && !out->text.failed;
+}
+
+static bool peft__decode_json(const peft_tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, peft__string *out) {
+    peft__token_texts texts[2];
+    int at = 0;
+    bool ok = true;
+    memset(texts, 0, sizeof(texts));
+    for (int i = 0; i < 2; i++) {
+        peft__string_init(&texts[i].text, t->ctx);
+        peft__string_append(&texts[i].text, "", 0);
+    }
+    for (int64_t i = 0; i < n && ok; i++) {
+        const peft__piece *p = ids[i] < t->count ? &t->pieces[ids[i]] : NULL;
+        if (!p || (!p->size && p->type == PEFT__PIECE_UNUSED) || (skip_special && p->type == PEFT__PIECE_CONTROL)) continue;
+        if (!t->step_count[PEFT__DECODERS] && texts[0].count) peft__string_append(&texts[0].text, " ", 1);
+        bool spelled = t->kind == PEFT__BYTE_BPE;
+        ok = peft__string_append(&texts[0].text, spelled ? p->text : p->bytes, spelled ? p->size : p->byte_size) &&
+             peft__token_close(t->ctx, &texts[0]);
+    }
+    size_t most = ((size_t)1 << 20) + 64 * texts[0].text.size;
+    for (int64_t i = 0; i < t->step_count[PEFT__DECODERS] && ok && texts[at].count; i++, at = !at) {
+        texts[!at].text.size = 0;
+        texts[!at].count = 0;
+        ok = peft__decode_step(t, &t->steps[PEFT__DECODERS][i], &texts[at], &texts[!at], most);
+    }
+    if (!ok || !peft__string_append(out, texts[at].text.data, texts[at].text.size)) out->failed = true;
+    for (int i = 0; i < 2; i++) {
+        peft__string_free(&texts[i].text);
+        peft__free(t->ctx, texts[i].ends);
+    }
+    return ok;
+}
+
 PEFTDEF peft_status peft_decode(const peft_tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, char **text, size_t *size) {
     PEFT__NEED(NULL, t, "tokenizer");
     PEFT__NEED(t->ctx, ids || !n, "ids");
@@ -13550,7 +14937,10 @@ PEFTDEF peft_status peft_decode(const peft_tokenizer *t, const int32_t *ids, int
     peft__string out;
     peft__string_init(&out, t->ctx);
     peft__string_append(&out, "", 0);
-    if (t->kind == PEFT__BYTE_BPE) peft__decode_bytes(t, ids, n, skip_special, &out);
+    bool bytes = t->kind == PEFT__BYTE_BPE;  // the usual decoder of these, [ByteLevel], has its own short way
+    if (t->json && !(bytes && t->step_count[PEFT__DECODERS] == 1 && t->steps[PEFT__DECODERS][0].kind == PEFT__STEP_BYTES))
+        peft__decode_json(t, ids, n, skip_special, &out);
+    else if (bytes) peft__decode_bytes(t, ids, n, skip_special, &out);
     else peft__decode_sp(t, ids, n, skip_special, &out);
     if (out.failed) {
         peft__string_free(&out);
@@ -13574,7 +14964,8 @@ static peft_status peft__bpe_mark_whole(peft_tokenizer *t) {
     int64_t n = 0;
     for (int64_t i = 0; i < t->count && n >= 0; i++) {
         peft__piece *p = &t->pieces[i];
-        if (p->type != PEFT__PIECE_NORMAL || !p->byte_size) continue;
+        if ((p->type != PEFT__PIECE_NORMAL && !p->in_model) || !p->byte_size) continue;
+        if ((t->prefix_size || t->suffix_size) && !t->ignore_merges) continue;
         n = t->ignore_merges ? 1 : peft__bpe_symbols(&e, p->bytes, (int64_t)p->byte_size);
         p->whole = t->ignore_merges || (n == 1 && e.symbols[0].id == i);
     }
@@ -13665,13 +15056,13 @@ static bool peft__spaces_begin_pieces(const peft_tokenizer *t) {
 
 // All but what vocabularies from elsewhere have of their own: merges, and which tokens are special.
 static peft_status peft__sp_prepare(peft_tokenizer *t, const char *path) {
-    t->min_score = 3.402823466e38f;
+    t->min_score = 3.402823466e38;
     t->max_score = 1.175494351e-38f;  // sentencepiece's own start: above all log probabilities
     for (int64_t i = 0; i < t->count; i++) {
         const peft__piece *p = &t->pieces[i];
         if (p->type == PEFT__PIECE_USER) t->has_user = true;
         if (p->type != PEFT__PIECE_NORMAL) continue;
-        t->min_score = PEFT__MIN(t->min_score, p->score);
+        t->min_score = PEFT__MIN(t->min_score, (double)p->score);
         t->max_score = PEFT__MAX(t->max_score, p->score);
     }
     for (int i = 0; i < 256 && t->byte_fallback; i++)
@@ -13682,9 +15073,12 @@ static peft_status peft__sp_prepare(peft_tokenizer *t, const char *path) {
     return status ? status : peft__tokenizer_trie(t, &t->trie, used);
 }
 
+static peft_status peft__added_of_pieces(peft_tokenizer *t, unsigned special, unsigned plain);
+
 static peft_status peft__sp_finish(peft_tokenizer *t, const char *path) {
     peft_status status = peft__sp_prepare(t, path);
-    if (!status) status = peft__tokenizer_trie(t, &t->special, PEFT__BIT(CONTROL) | PEFT__BIT(UNKNOWN));
+    t->model_unk = t->ids.unk;
+    if (!status) status = peft__added_of_pieces(t, PEFT__BIT(CONTROL) | PEFT__BIT(UNKNOWN), 0);
     if (!status) status = peft__tokenizer_trie(t, &t->user, PEFT__BIT(USER));
     if (!status && t->kind == PEFT__BPE) status = peft__sp_build_merges(t, path);
     if (!status && t->kind == PEFT__BPE) status = peft__bpe_mark_whole(t);
@@ -13692,16 +15086,7 @@ static peft_status peft__sp_finish(peft_tokenizer *t, const char *path) {
     return status;
 }
 
-// ---- byte-level vocabularies write every byte as a printable character: themselves, or from U+0100 on those that are not
-
-static void peft__byte_characters(short *byte_of_char) {
-    int next = 256;
-    for (int i = 0; i < 324; i++) byte_of_char[i] = -1;
-    for (int b = 0; b < 256; b++) {
-        bool printable = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
-        byte_of_char[printable ? b : next++] = (short)b;
-    }
-}
+// ---- what the pieces of a byte-level vocabulary stand for
 
 // Sets what the normal pieces stand for. One that is written in other characters never arises from text; it decodes as it is.
 static peft_status peft__bytes_of_pieces(peft_tokenizer *t) {
@@ -13787,16 +15172,15 @@ static peft_status peft__read_merges_json(peft_tokenizer *t, const peft__json *m
 typedef struct peft__named {
     const char *text;  // NULL: no token has this id
     size_t size;
-    float score;
+    double score;
 } peft__named;
 
-// Tokens by id, from {"text": id, ...} or [["text", score], ...], and the added tokens behind them. Freed by the caller.
-static peft_status peft__json_vocabulary(peft_tokenizer *t, const peft__json *vocab, const peft__json *added, const char *path,
-                                         peft__named **out, int64_t *count) {
+// Tokens by id, from {"text": id, ...} or [["text", score], ...]. Freed by the caller.
+static peft_status peft__json_vocabulary(peft_tokenizer *t, const peft__json *vocab, const char *path, peft__named **out, int64_t *count) {
     *out = NULL;
     bool object = peft__json_is(vocab, PEFT__JSON_OBJECT);
     if (!object && !peft__json_is(vocab, PEFT__JSON_ARRAY)) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: no vocabulary", path);
-    int64_t most = (int64_t)vocab->length + 65536 + (peft__json_is(added, PEFT__JSON_ARRAY) ? (int64_t)added->length : 0), at = 0;
+    int64_t most = (int64_t)vocab->length + 65536, at = 0;
     peft__named *names = (peft__named *)peft__calloc(t->ctx, most, sizeof(peft__named));
     if (!names) return PEFT_ERROR_MEMORY;
     *out = names;
@@ -13811,96 +15195,62 @@ static peft_status peft__json_vocabulary(peft_tokenizer *t, const peft__json *vo
         peft__named *name = &names[(int64_t)id];
         name->text = object ? v->key : text->string;
         name->size = object ? v->key_length : text->length;
-        name->score = object ? 0 : (float)score->number;
+        name->score = object ? 0 : score->number;
         *count = PEFT__MAX(*count, (int64_t)id + 1);
     }
-    for (const peft__json *v = peft__json_is(added, PEFT__JSON_ARRAY) ? added->child : NULL; v; v = v->next) {
-        const peft__json *text = peft__json_get(v, "content");
-        int64_t id = peft__json_int(v, "id", -1);
-        if (!peft__json_is(text, PEFT__JSON_STRING) || !text->length || id < 0 || id >= most)
-            return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: an added token is damaged", path);
-        if (!names[id].text) {
-            names[id].text = text->string;
-            names[id].size = text->length;
-        }
-        *count = PEFT__MAX(*count, id + 1);
-    }
     return PEFT_OK;
 }
 
-static peft_status peft__read_json_pieces(peft_tokenizer *t, const peft__json *vocab, const peft__json *added, const char *path) {
+static peft_status peft__read_json_pieces(peft_tokenizer *t, const peft__json *vocab, const char *path) {
     peft__named *names = NULL;
     int64_t count = 0;
-    peft_status status = peft__json_vocabulary(t, vocab, added, path, &names, &count);
-    for (int64_t i = 0; i < count && !status; i++)
-        status = peft__tokenizer_add(t, names[i].text ? names[i].text : "", names[i].size, names[i].score,
+    bool narrow = true;
+    peft_status status = peft__json_vocabulary(t, vocab, path, &names, &count);
+    t->min_score = 3.402823466e38;
+    for (int64_t i = 0; i < count && !status; i++) {
+        status = peft__tokenizer_add(t, names[i].text ? names[i].text : "", names[i].size, (float)names[i].score,
                                      names[i].text ? PEFT__PIECE_NORMAL : PEFT__PIECE_UNUSED);
-    peft__free(t->ctx, names);
-    for (const peft__json *v = peft__json_is(added, PEFT__JSON_ARRAY) && !status ? added->child : NULL; v; v = v->next) {
-        peft__piece *p = &t->pieces[peft__json_int(v, "id", 0)];
-        p->type = peft__json_bool(v, "special", false) ? PEFT__PIECE_CONTROL : PEFT__PIECE_USER;
-        p->strip_left = peft__json_bool(v, "lstrip", false);
-        p->strip_right = peft__json_bool(v, "rstrip", false);
+        if (status || !names[i].text) continue;
+        t->pieces[i].in_model = true;  // of a text that is there twice the last id counts
+        if (names[i].size && !peft__map_set(&t->by_text, t->pieces[i].text, names[i].size, i)) status = PEFT_ERROR_MEMORY;
+        t->min_score = PEFT__MIN(t->min_score, names[i].score);
+        narrow = narrow && (double)(float)names[i].score == names[i].score;
+        t->model_count++;
     }
+    if (!status && !narrow) {
+        t->scores = (double *)peft__arena_alloc(&t->arena, (size_t)count * sizeof(double));
+        if (!t->scores) status = PEFT_ERROR_MEMORY;
+        for (int64_t i = 0; i < count && !status; i++) t->scores[i] = names[i].score;
+    }
+    peft__free(t->ctx, names);
     return status;
-}
-
-// The item of a "Sequence" (or the thing itself) that has this type.
-static const peft__json *peft__json_typed(const peft__json *v, const char *items, const char *type) {
-    if (strcmp(peft__json_text(v, "type", ""), type) == 0) return v;
-    const peft__json *list = peft__json_get(v, items);
-    for (const peft__json *i = peft__json_is(list, PEFT__JSON_ARRAY) ? list->child : NULL; i; i = i->next)
-        if (strcmp(peft__json_text(i, "type", ""), type) == 0) return i;
-    return NULL;
-}
-
-static peft_status peft__read_pre_tokenizer(peft_tokenizer *t, const peft__json *pre, const char *path) {
-    const peft__json *bytes = peft__json_typed(pre, "pretokenizers", "ByteLevel");
-    const peft__json *split = peft__json_typed(pre, "pretokenizers", "Split");
-    const peft__json *digits = peft__json_typed(pre, "pretokenizers", "Digits");
-    const peft__json *list = peft__json_get(pre, "pretokenizers");
-    int64_t known = (bytes ? 1 : 0) + (split ? 1 : 0) + (digits ? 1 : 0);
-    t->prefix_space = peft__json_bool(bytes, "add_prefix_space", true);
-    t->digits_apart = digits && peft__json_bool(digits, "individual_digits", false);
-    t->split = PEFT__SPLIT_GPT2;
-    if ((peft__json_is(list, PEFT__JSON_ARRAY) && (int64_t)list->length != known) || (digits && (split || !t->digits_apart)))
-        return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: this sequence of pre-tokenizers", path);
-    if (!split && peft__json_bool(bytes, "use_regex", true)) return PEFT_OK;
-    const char *regex = peft__json_text(peft__json_get(split, "pattern"), "Regex", "(none)");
-    if (strcmp(regex, peft__regex_gpt2) == 0) t->split = PEFT__SPLIT_GPT2;
-    else if (strcmp(regex, peft__regex_llama3) == 0) t->split = PEFT__SPLIT_LLAMA3;
-    else if (strcmp(regex, peft__regex_qwen2) == 0) t->split = PEFT__SPLIT_QWEN2;
-    else return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: the pre-tokenizer's regular expression %s", path, regex);
-    return PEFT_OK;
 }
 
 static void peft__special_ids_by_name(peft_tokenizer *t) {
     static const char *const bos[] = {"<s>", "<|begin_of_text|>", "<|endoftext|>"};
     static const char *const eos[] = {"</s>", "<|end_of_text|>", "<|endoftext|>"};
-    static const char *const unk[] = {"<unk>", "<|endoftext|>"};
     for (int i = 2; i >= 0; i--) {
         if (peft_token_id(t, bos[i]) >= 0) t->ids.bos = peft_token_id(t, bos[i]);
         if (peft_token_id(t, eos[i]) >= 0) t->ids.eos = peft_token_id(t, eos[i]);
-        if (i < 1 && t->ids.unk < 0) t->ids.unk = peft_token_id(t, unk[i]);
     }
+    if (t->ids.unk < 0) t->ids.unk = peft_token_id(t, "<unk>");
     t->ids.pad = peft_token_id(t, "<pad>");
 }
 
+// The vocabulary of a byte-level GGUF file.
 static peft_status peft__byte_level_finish(peft_tokenizer *t) {
     t->kind = PEFT__BYTE_BPE;
     peft_status status = peft__bytes_of_pieces(t);
     if (!status) status = peft__tokenizer_trie(t, &t->trie, PEFT__BIT(NORMAL));
     if (!status) status = peft__bpe_mark_whole(t);
-    if (!status) status = peft__tokenizer_trie(t, &t->added, PEFT__BIT(USER));
-    if (!status) status = peft__tokenizer_trie(t, &t->special, PEFT__BIT(USER) | PEFT__BIT(CONTROL));
-    return status;
+    return status ? status : peft__added_of_pieces(t, PEFT__BIT(CONTROL), PEFT__BIT(USER));
 }
 
-// "precompiled_charsmap" is SentencePiece's, in base64.
+// "precompiled_charsmap" is SentencePiece's, in base64. Null and empty change nothing.
 static peft_status peft__read_charsmap_base64(peft_tokenizer *t, const peft__json *text, const char *path) {
-    if (!peft__json_is(text, PEFT__JSON_STRING)) return PEFT_OK;
-    unsigned char *data = (unsigned char *)peft__alloc(t->ctx, text->length + 1);
-    if (!data) return PEFT_ERROR_MEMORY;
+    if (!text || text->type == PEFT__JSON_NULL) return PEFT_OK;
+    unsigned char *data = text->type == PEFT__JSON_STRING ? (unsigned char *)peft__alloc(t->ctx, text->length + 1) : NULL;
+    if (!data) return text->type == PEFT__JSON_STRING ? PEFT_ERROR_MEMORY : peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: precompiled_charsmap", path);
     size_t n = 0;
     uint32_t bits = 0;
     int count = 0;
@@ -13922,59 +15272,498 @@ static peft_status peft__read_charsmap_base64(peft_tokenizer *t, const peft__jso
     return status;
 }
 
-// Vocabularies that came from SentencePiece: spaces are written U+2581, by a normalizer or by a pre-tokenizer.
-static peft_status peft__read_sp_style(peft_tokenizer *t, const peft__json *root, const peft__json *model, const char *path) {
-    const peft__json *normalizer = peft__json_get(root, "normalizer"), *pre = peft__json_get(root, "pre_tokenizer");
-    const peft__json *meta = peft__json_typed(pre, "pretokenizers", "Metaspace");
-    const peft__json *prepend = peft__json_typed(normalizer, "normalizers", "Prepend");
-    const peft__json *map = peft__json_typed(normalizer, "normalizers", "Precompiled");
-    if (!meta && !prepend) return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: this pre-tokenizer", path);
-    t->escape_spaces = true;
-    t->dummy_prefix = prepend || (peft__json_bool(meta, "add_prefix_space", true) &&
-                                  strcmp(peft__json_text(meta, "prepend_scheme", "always"), "never") != 0);
-    t->squeeze_spaces = peft__json_typed(pre, "pretokenizers", "WhitespaceSplit") ||
-                        (map && peft__json_typed(normalizer, "normalizers", "Replace"));
-    t->byte_fallback = peft__json_bool(model, "byte_fallback", false);
-    for (int64_t i = 0; i < t->count && t->byte_fallback; i++) {
-        int byte = peft__byte_piece(t->pieces[i].text, t->pieces[i].size);
-        if (byte < 0) continue;
-        t->pieces[i].type = PEFT__PIECE_BYTE;
-        t->byte_id[byte] = (int32_t)i;
+// An object may have these keys only, which are in a list with spaces between them.
+static peft_status peft__json_only(peft_context *ctx, const peft__json *v, const char *keys, const char *what, const char *path) {
+    for (const peft__json *k = peft__json_is(v, PEFT__JSON_OBJECT) ? v->child : NULL; k; k = k->next) {
+        const char *hit = k->key_length ? strstr(keys, k->key) : NULL;
+        while (hit && ((hit > keys && hit[-1] != ' ') || (hit[k->key_length] && hit[k->key_length] != ' '))) hit = strstr(hit + 1, k->key);
+        if (!hit) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s: the key %s is not known", path, what, k->key);
     }
-    if (t->ids.unk >= 0) t->pieces[t->ids.unk].type = PEFT__PIECE_UNKNOWN;
-    peft_status status = peft__read_charsmap_base64(t, peft__json_get(map, "precompiled_charsmap"), path);
-    // Added tokens split the text; they are no pieces for Viterbi.
-    for (int64_t i = 0; i < t->count; i++)
-        if (t->pieces[i].type == PEFT__PIECE_USER) t->pieces[i].type = 0;
-    if (!status) status = peft__sp_prepare(t, path);
-    for (int64_t i = 0; i < t->count; i++)
-        if (t->pieces[i].type == 0) t->pieces[i].type = PEFT__PIECE_USER;
-    if (!status) status = peft__tokenizer_trie(t, &t->added, PEFT__BIT(USER));
-    if (!status) status = peft__tokenizer_trie(t, &t->special, PEFT__BIT(USER) | PEFT__BIT(CONTROL) | PEFT__BIT(UNKNOWN));
-    if (status || t->kind == PEFT__UNIGRAM) return status;
-    status = peft__read_merges_json(t, peft__json_get(model, "merges"), path);
-    return status ? status : peft__bpe_mark_whole(t);
+    return PEFT_OK;
+}
+
+// ---- added tokens
+
+// Puts a token beside the vocabulary, or changes the one of this text. One that the vocabulary lacks gets the id *next, which is moved.
+static peft_status peft__add_token(peft_tokenizer *t, peft__added a, int64_t *next, const char *path) {
+    if (!a.size) return PEFT_OK;
+    int64_t known = peft__map_get(&t->added_by_text, a.text, a.size, -1), id = peft__map_get(&t->by_text, a.text, a.size, -1);
+    if (known < 0) {
+        void *grown = peft__one_more(t->ctx, t->added_tokens, t->added_count, &t->added_capacity, sizeof(peft__added));
+        if (!grown) return PEFT_ERROR_MEMORY;
+        t->added_tokens = (peft__added *)grown;
+        a.text = peft__tokenizer_text(t, a.text, a.size);
+        if (!a.text || !peft__map_set(&t->added_by_text, a.text, a.size, t->added_count)) return PEFT_ERROR_MEMORY;
+        known = t->added_count;
+    } else {
+        a.text = t->added_tokens[known].text;
+        id = t->added_tokens[known].id;
+    }
+    if (id < 0) {
+        id = (*next)++;
+        if (id < t->count && (t->pieces[id].size || t->pieces[id].type != PEFT__PIECE_UNUSED))
+            return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: the added token %s gets id %lld, which the vocabulary has for %s", path, a.text,
+                              (long long)id, t->pieces[id].text);
+        if (id > t->count + 65536) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: the added token %s has id %lld", path, a.text, (long long)id);
+        while (t->count < id) {
+            peft_status status = peft__tokenizer_add(t, "", 0, 0, PEFT__PIECE_UNUSED);
+            if (status) return status;
+        }
+        if (id == t->count) {
+            peft_status status = peft__tokenizer_add(t, a.text, a.size, 0, PEFT__PIECE_USER);
+            if (status) return status;
+        } else {
+            t->pieces[id].text = t->pieces[id].bytes = a.text;
+            t->pieces[id].size = t->pieces[id].byte_size = a.size;
+            if (!peft__map_set(&t->by_text, a.text, a.size, id)) return PEFT_ERROR_MEMORY;
+        }
+    }
+    a.id = (int32_t)id;
+    t->pieces[id].type = a.special ? PEFT__PIECE_CONTROL : PEFT__PIECE_USER;
+    if (known == t->added_count) t->added_count++;
+    t->added_tokens[known] = a;
+    return PEFT_OK;
+}
+
+// The tries of the added tokens: those that the text itself is searched for, and those that are looked for when it is normalized.
+static peft_status peft__added_tries(peft_tokenizer *t) {
+    peft__trie_key *keys = (peft__trie_key *)peft__calloc(t->ctx, t->added_count + 1, sizeof(peft__trie_key));
+    peft_status status = keys ? PEFT_OK : PEFT_ERROR_MEMORY;
+    peft__encoder e;
+    memset(&e, 0, sizeof(e));
+    e.t = t, e.ctx = t->ctx, e.most = (size_t)1 << 24;
+    for (int i = 0; i < 2; i++) peft__string_init(&e.normal[i], t->ctx);
+    for (int normal = 0; normal < 2 && !status; normal++) {
+        int64_t n = 0;
+        for (int64_t i = 0; i < t->added_count && !status; i++) {
+            const peft__added *a = &t->added_tokens[i];
+            size_t first = 0, size = a->size;
+            const char *text = a->text;
+            if (a->normalized != (normal == 1)) continue;
+            if (normal && !peft__json_normalize(&e, a->text, a->size, &text, &size, &first)) status = PEFT_ERROR_MEMORY;
+            if (!status && text != a->text && !(text = peft__tokenizer_text(t, text, size))) status = PEFT_ERROR_MEMORY;
+            if (status || !size) continue;
+            keys[n].text = text, keys[n].size = (uint32_t)size, keys[n++].value = (int32_t)i;
+            if (t->kind != PEFT__BYTE_BPE && t->json) t->pieces[a->id].bytes = text, t->pieces[a->id].byte_size = (uint32_t)size;
+        }
+        qsort(keys, (size_t)n, sizeof(*keys), peft__trie_compare);
+        peft__trie *trie = normal ? &t->added_normal : &t->added;
+        peft__free(t->ctx, trie->nodes);
+        trie->nodes = NULL, trie->count = 0;
+        if (!status) status = peft__trie_build(t->ctx, trie, keys, n, NULL);
+    }
+    for (int i = 0; i < 2; i++) peft__string_free(&e.normal[i]);
+    peft__free(t->ctx, keys);
+    return status;
+}
+
+// One of a list of added tokens, {"content": ..., "lstrip": ...}, or just its text, which is then special.
+static peft_status peft__json_added(peft_tokenizer *t, const peft__json *v, peft__added *a, const char *path) {
+    const peft__json *text = peft__json_is(v, PEFT__JSON_OBJECT) ? peft__json_get(v, "content") : v;
+    memset(a, 0, sizeof(*a));
+    if (!peft__json_is(text, PEFT__JSON_STRING) || text->length > INT32_MAX / 4)
+        return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: an added token is damaged", path);
+    if (text != v) {
+        peft_status status = peft__json_only(t->ctx, v, "id content single_word lstrip rstrip normalized special __type", "an added token", path);
+        if (status) return status;
+    }
+    a->text = text->string;
+    a->size = (uint32_t)text->length;
+    a->special = text == v || peft__json_bool(v, "special", false);
+    a->single_word = peft__json_bool(v, "single_word", false);
+    a->strip_left = peft__json_bool(v, "lstrip", false);
+    a->strip_right = peft__json_bool(v, "rstrip", false);
+    a->normalized = peft__json_bool(v, "normalized", !a->special);
+    return PEFT_OK;
+}
+
+// The id of the next token that the vocabulary does not have: the one behind all.
+static int64_t peft__next_added(const peft_tokenizer *t) {
+    int64_t next = t->model_count;
+    for (int64_t i = 0; i < t->added_count; i++) next = PEFT__MAX(next, (int64_t)t->added_tokens[i].id + 1);
+    return next;
+}
+
+// ---- reading tokenizer.json
+
+static peft_status peft__step_pattern(peft_tokenizer *t, peft__step *p, const peft__json *v, const char *step, const char *path) {
+    const peft__json *text = peft__json_get(v, "String"), *regex = peft__json_get(v, "Regex");
+    if (peft__json_is(text, PEFT__JSON_STRING) && text->length) {
+        p->text = text->string;
+        p->text_size = text->length;
+        return PEFT_OK;
+    }
+    if (!peft__json_is(regex, PEFT__JSON_STRING)) return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s: a pattern that is empty", path, step);
+    bool words = p->kind == PEFT__STEP_SPLIT && (p->behavior == PEFT__ISOLATED ? !p->invert : p->behavior == PEFT__REMOVED && p->invert);
+    if (words) p->split = peft__split_of(regex->string);
+    if (p->split) return PEFT_OK;
+    return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s: the regular expression %s", path, step, regex->string);
+}
+
+static int peft__word_index(const char *const *words, int count, const char *word) {
+    for (int i = 0; i < count; i++)
+        if (strcmp(words[i], word) == 0) return i;
+    return -1;
+}
+
+// One key of a step, put where the table says. False: the value is not of its kind.
+static bool peft__step_value(peft__step *p, const peft__json *v, char kind, int missing, size_t offset) {
+    static const char *const behaviors[] = {"Isolated", "Removed", "Contiguous", "MergedWithPrevious", "MergedWithNext"};
+    static const char *const schemes[] = {"always", "first", "never"};
+    char *at = (char *)p + offset;
+    bool null = !v || v->type == PEFT__JSON_NULL;
+    uint32_t c;
+    if (null && missing == -2) return false;
+    if (kind == 'b') {
+        bool value = null ? missing != 0 : v->boolean;
+        memcpy(at, &value, sizeof(value));
+        return null || v->type == PEFT__JSON_BOOL;
+    }
+    if (kind == 'o') {
+        *(signed char *)at = null ? (signed char)-1 : (signed char)v->boolean;
+        return null || v->type == PEFT__JSON_BOOL;
+    }
+    if (kind == 'v' || kind == 's') {
+        const char *word = null || v->type != PEFT__JSON_STRING ? "" : v->string;
+        int found = kind == 'v' ? peft__word_index(behaviors, 5, word) : peft__word_index(schemes, 3, word);
+        if (null) found = missing;
+        memcpy(at, &found, sizeof(found));
+        return found >= 0;
+    }
+    if (kind == 'n') {
+        double number = null ? (double)missing : v->number;
+        int64_t count = number >= 0 && number < 1e9 ? (int64_t)number : -1;
+        memcpy(at, &count, sizeof(count));
+        return count >= 0 && (null || v->type == PEFT__JSON_NUMBER) && (double)count == number;
+    }
+    if (null || v->type != PEFT__JSON_STRING) return null && missing != -2;
+    size_t i = 0, *size = at == (char *)&p->content ? &p->content_size : &p->text_size;
+    memcpy(at, &v->string, sizeof(v->string));
+    *size = v->length;
+    return kind != 'c' || (v->length && peft__utf8_next(v->string, v->length, &i, &c) && i == v->length);
+}
+
+static peft_status peft__read_step(peft_tokenizer *t, peft__step *p, const peft__json *v, const char *name, const char *path) {
+    peft_status status = PEFT_OK;
+    for (const peft__json *k = v->child; k; k = k->next) {
+        bool known = strcmp(k->key, "type") == 0;
+        for (int64_t i = 0; i < PEFT__COUNT(peft__step_keys) && !known; i++)
+            known = strcmp(peft__step_keys[i].step, name) == 0 && strcmp(peft__step_keys[i].key, k->key) == 0;
+        if (!known) return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s: the key %s is not known", path, name, k->key);
+    }
+    const peft__json *pattern = NULL;
+    for (int64_t i = 0; i < PEFT__COUNT(peft__step_keys) && !status; i++) {
+        if (strcmp(peft__step_keys[i].step, name) != 0 || peft__step_keys[i].kind == '-') continue;
+        const peft__json *value = peft__json_get(v, peft__step_keys[i].key);
+        if (peft__step_keys[i].kind == 'p') pattern = value;
+        else if (peft__step_keys[i].kind == 'm') status = peft__read_charsmap_base64(t, value, path);
+        else if (!peft__step_value(p, value, peft__step_keys[i].kind, peft__step_keys[i].missing, peft__step_keys[i].offset))
+            status = peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: %s: the key %s is missing or damaged", path, name, peft__step_keys[i].key);
+    }
+    if (status) return status;
+    const char *text = p->text, *content = p->content;  // of a tree that goes
+    if (p->kind == PEFT__STEP_REPLACE || p->kind == PEFT__STEP_SPLIT) status = peft__step_pattern(t, p, pattern, name, path);
+    if (p->text) text = p->text = peft__tokenizer_text(t, p->text, p->text_size);
+    if (p->content) content = p->content = peft__tokenizer_text(t, p->content, p->content_size);
+    return status ? status : (p->text && !text) || (p->content && !content) ? PEFT_ERROR_MEMORY : PEFT_OK;
+}
+
+// What is left to settle when the keys of a step are read.
+static peft_status peft__settle_step(peft_tokenizer *t, peft__step *p, int list, const char *name, const char *path) {
+    if (p->kind == PEFT__STEP_METASPACE && !p->prefix_space) {
+        if (p->scheme != PEFT__PREFIX_NEVER && p->scheme != PEFT__PREFIX_ALWAYS)
+            return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: %s: add_prefix_space does not fit prepend_scheme", path, name);
+        p->scheme = PEFT__PREFIX_NEVER;
+    }
+    if (p->kind == PEFT__STEP_LENGTH && !p->start) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: %s: a length of 0", path, name);
+    if (p->kind == PEFT__STEP_DIGITS) p->behavior = p->individual ? PEFT__ISOLATED : PEFT__CONTIGUOUS;
+    if (p->kind == PEFT__STEP_WHITE || p->kind == PEFT__STEP_DELIMITER) p->behavior = PEFT__REMOVED;
+    if (list == PEFT__DECODERS && p->kind == PEFT__STEP_SUFFIX && !p->text_size) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: %s: an empty suffix", path, name);
+    for (uint32_t c = 0; c < 128 && list == PEFT__PRE_TOKENIZERS; c++)
+        if (peft__step_takes(p, c)) p->ascii[c >> 5] |= 1u << (c & 31);
+    bool forms = p->kind >= PEFT__STEP_NFC && p->kind <= PEFT__STEP_NFKD;
+    if ((forms || p->kind == PEFT__STEP_BERT) && !t->nf && !(t->nf = peft__nf_build(&t->arena))) return PEFT_ERROR_MEMORY;
+    if (p->kind == PEFT__STEP_PRECOMPILED) peft__precompiled_ascii(t);
+    if (list == PEFT__PRE_TOKENIZERS && p->kind == PEFT__STEP_METASPACE && p->scheme == PEFT__PREFIX_FIRST) t->asks_first = true;
+    if (list != PEFT__DECODERS && p->kind == PEFT__STEP_BYTES) t->takes_bytes = true;
+    return PEFT_OK;
+}
+
+static peft_status peft__add_step(peft_tokenizer *t, const peft__step *p, int list) {
+    void *grown = peft__one_more(t->ctx, t->steps[list], t->step_count[list], &t->step_capacity[list], sizeof(peft__step));
+    if (!grown) return PEFT_ERROR_MEMORY;
+    t->steps[list] = (peft__step *)grown;
+    t->steps[list][t->step_count[list]++] = *p;
+    return PEFT_OK;
+}
+
+// Appends a step, or those of a sequence, to one of the lists.
+static peft_status peft__read_steps(peft_tokenizer *t, const peft__json *v, int list, const char *path) {
+    if (!v || v->type == PEFT__JSON_NULL) return PEFT_OK;
+    const char *name = peft__json_text(v, "type", "");
+    int64_t row = 0;
+    while (row < PEFT__COUNT(peft__step_kinds) && (strcmp(peft__step_kinds[row].name, name) != 0 || !(peft__step_kinds[row].lists >> list & 1))) row++;
+    if (row == PEFT__COUNT(peft__step_kinds))
+        return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: a %s of type %s", path, peft__step_lists[list][0], *name ? name : "(none)");
+    peft_status status = PEFT_OK;
+    peft__step p;
+    memset(&p, 0, sizeof(p));
+    p.kind = peft__step_kinds[row].kind;
+    if (p.kind == PEFT__STEP_SEQUENCE) {
+        const peft__json *items = peft__json_get(v, peft__step_lists[list][1]);
+        if (!peft__json_is(items, PEFT__JSON_ARRAY)) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: a Sequence without %s", path, peft__step_lists[list][1]);
+        status = peft__json_only(t->ctx, v, "type normalizers pretokenizers decoders", name, path);
+        for (const peft__json *i = items->child; i && !status; i = i->next) status = peft__read_steps(t, i, list, path);
+        return status;
+    }
+    if (list == PEFT__PRE_TOKENIZERS && strcmp(name, "BertPreTokenizer") == 0) {  // two steps in one
+        peft__step white = p;
+        white.kind = PEFT__STEP_WHITE;
+        status = peft__settle_step(t, &white, list, name, path);
+        if (!status) status = peft__add_step(t, &white, list);
+    }
+    bool had_map = t->charsmap_count > 0;
+    if (!status) status = peft__read_step(t, &p, v, name, path);
+    if (!status && p.kind == PEFT__STEP_PRECOMPILED && had_map) status = peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: two normalizers of type Precompiled", path);
+    if (!status) status = peft__settle_step(t, &p, list, name, path);
+    return status ? status : peft__add_step(t, &p, list);
+}
+
+// Ids before or behind the text, from the inner ones outwards.
+static bool peft__put_around(peft_tokenizer *t, int at, int32_t id) {
+    if (id < 0 || id >= t->count || t->around_count == PEFT__AROUND) return false;
+    memmove(t->around + at + 1, t->around + at, (size_t)(t->around_count - at) * sizeof(int32_t));
+    t->around[at] = id;
+    t->around_count++;
+    return true;
+}
+
+// The item of a template, {"SpecialToken": {"id": ..}}: all ids that special_tokens lists for it.
+static bool peft__put_template_token(peft_tokenizer *t, const peft__json *tokens, const char *name, int *at) {
+    const peft__json *ids = peft__json_get(peft__json_get(tokens, name), "ids");
+    if (!peft__json_is(ids, PEFT__JSON_ARRAY)) return false;
+    for (const peft__json *id = ids->child; id; id = id->next, ++*at)
+        if (id->type != PEFT__JSON_NUMBER || !(id->number >= 0) || id->number > INT32_MAX || !peft__put_around(t, *at, (int32_t)id->number)) return false;
+    return true;
+}
+
+static peft_status peft__read_post_processor(peft_tokenizer *t, const peft__json *v, const char *path) {
+    const char *type = peft__json_text(v, "type", "");
+    const peft__json *single = peft__json_get(v, "single"), *list = peft__json_get(v, "processors");
+    bool bert = strcmp(type, "BertProcessing") == 0 || strcmp(type, "RobertaProcessing") == 0, good = true, behind = false;
+    peft_status status = PEFT_OK;
+    if (!v || v->type == PEFT__JSON_NULL) return PEFT_OK;
+    if (strcmp(type, "Sequence") == 0 && peft__json_is(list, PEFT__JSON_ARRAY)) {
+        for (const peft__json *i = list->child; i && !status; i = i->next) status = peft__read_post_processor(t, i, path);
+        return status ? status : peft__json_only(t->ctx, v, "type processors", type, path);
+    }
+    if (strcmp(type, "ByteLevel") == 0)  // it moves offsets only
+        return peft__json_only(t->ctx, v, "type add_prefix_space trim_offsets use_regex", type, path);
+    if (bert) {
+        const peft__json *first = peft__json_get(v, "cls"), *last = peft__json_get(v, "sep");
+        for (int i = 0; i < 2 && good; i++) {
+            const peft__json *pair = i ? last : first, *id = peft__json_is(pair, PEFT__JSON_ARRAY) && pair->child ? pair->child->next : NULL;
+            good = peft__json_is(id, PEFT__JSON_NUMBER) && id->number >= 0 && id->number < 1e9 && peft__put_around(t, i ? t->around_count : 0, (int32_t)id->number);
+            if (!i) t->front_count++;
+        }
+        status = peft__json_only(t->ctx, v, "type sep cls trim_offsets add_prefix_space", type, path);
+    } else if (strcmp(type, "TemplateProcessing") == 0 && peft__json_is(single, PEFT__JSON_ARRAY)) {
+        int at = 0;
+        status = peft__json_only(t->ctx, v, "type single pair special_tokens", type, path);
+        for (const peft__json *i = single->child; i && good; i = i->next) {
+            const peft__json *token = peft__json_get(i, "SpecialToken");
+            int before = at;
+            if (token) {
+                good = peft__put_template_token(t, peft__json_get(v, "special_tokens"), peft__json_text(token, "id", ""), &at);
+                if (!behind) t->front_count += at - before;
+                continue;
+            }
+            if (behind || strcmp(peft__json_text(peft__json_get(i, "Sequence"), "id", ""), "A") != 0)
+                return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: post_processor: a template that is not one text and tokens around it", path);
+            behind = true;
+            at = t->around_count;
+        }
+        if (!behind) good = false;
+    } else {
+        return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: a post_processor of type %s", path, *type ? type : "(none)");
+    }
+    return status || good ? status : peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: post_processor: %s is damaged", path, type);
+}
+
+// Reads the text of a model's setting of at most `most` bytes; NULL and absent are empty.
+static peft_status peft__model_text(peft_tokenizer *t, const peft__json *model, const char *key, size_t most, const char **text, int64_t *size,
+                                    const char *path) {
+    const peft__json *v = peft__json_get(model, key);
+    *size = 0;
+    *text = "";
+    if (!v || v->type == PEFT__JSON_NULL) return PEFT_OK;
+    if (v->type != PEFT__JSON_STRING || v->length > most) return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: model: %s", path, key);
+    *size = (int64_t)v->length;
+    *text = peft__tokenizer_text(t, v->string, v->length);
+    return *text ? PEFT_OK : PEFT_ERROR_MEMORY;
+}
+
+static const struct {
+    const char *type, *keys;
+    int kind;
+} peft__models_of_json[] = {
+    {"BPE", "type vocab merges dropout unk_token continuing_subword_prefix end_of_word_suffix fuse_unk byte_fallback ignore_merges", PEFT__BPE},
+    {"Unigram", "type vocab unk_id byte_fallback", PEFT__UNIGRAM},
+    {"WordPiece", "type vocab unk_token continuing_subword_prefix max_input_chars_per_word", PEFT__WORD_PIECE},
+    {"WordLevel", "type vocab unk_token", PEFT__WORD_LEVEL},
+};
+
+// The settings of the model, and the unknown token that it names.
+static peft_status peft__read_model_settings(peft_tokenizer *t, const peft__json *model, const char *path) {
+    const peft__json *vocab = peft__json_get(model, "vocab");
+    bool list = peft__json_is(vocab, PEFT__JSON_ARRAY), merges = peft__json_get(model, "merges") != NULL;
+    const char *guess = merges ? "BPE" : list ? "Unigram" : peft__json_get(model, "max_input_chars_per_word") ? "WordPiece" : "WordLevel";
+    const char *type = peft__json_text(model, "type", guess), *unk = "";
+    int64_t row = 0, unk_size = 0;
+    while (row < PEFT__COUNT(peft__models_of_json) && strcmp(peft__models_of_json[row].type, type) != 0) row++;
+    if (row == PEFT__COUNT(peft__models_of_json)) return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: a model of type %s", path, type);
+    t->kind = peft__models_of_json[row].kind;
+    peft_status status = peft__json_only(t->ctx, model, peft__models_of_json[row].keys, "model", path);
+    if (!status && peft__json_double(model, "dropout", 0) != 0)
+        status = peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: model: dropout %g: the same text would get other ids every time", path,
+                            peft__json_double(model, "dropout", 0));
+    if (!status) status = peft__model_text(t, model, "unk_token", INT32_MAX / 4, &unk, &unk_size, path);
+    if (!status) status = peft__model_text(t, model, "continuing_subword_prefix", PEFT__AFFIX_LENGTH, &t->prefix, &t->prefix_size, path);
+    if (!status) status = peft__model_text(t, model, "end_of_word_suffix", PEFT__AFFIX_LENGTH, &t->suffix, &t->suffix_size, path);
+    t->fuse_unk = peft__json_bool(model, "fuse_unk", false);
+    t->byte_fallback = peft__json_bool(model, "byte_fallback", false);
+    t->ignore_merges = peft__json_bool(model, "ignore_merges", false);
+    t->max_word = peft__json_int(model, "max_input_chars_per_word", 100);
+    int64_t id = t->kind == PEFT__UNIGRAM ? peft__json_int(model, "unk_id", -1) : peft__map_get(&t->by_text, unk, (size_t)unk_size, -1);
+    if (!status && (id >= t->count || (t->kind == PEFT__UNIGRAM && id < -1)))
+        status = peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: model: unk_id %lld of %lld", path, (long long)id, (long long)t->count);
+    t->model_unk = (int32_t)id;
+    t->unk_missing = id < 0 && (t->kind != PEFT__BPE || unk_size);
+    if (id >= 0) t->ids.unk = t->model_unk;
+    return status;
+}
+
+// Do the pieces and the last pre-tokenizer allow to work on bytes instead of the letters that stand for them? That is the fast way.
+static bool peft__byte_level(const peft_tokenizer *t) {
+    int64_t n = t->step_count[PEFT__PRE_TOKENIZERS], letters = 0;
+    short byte_of_char[324];
+    bool seen[256] = {false};
+    if (t->kind != PEFT__BPE || !n || t->steps[PEFT__PRE_TOKENIZERS][n - 1].kind != PEFT__STEP_BYTES || t->prefix_size || t->suffix_size) return false;
+    for (int64_t i = 0; i < n - 1; i++)
+        if (t->steps[PEFT__PRE_TOKENIZERS][i].kind == PEFT__STEP_BYTES) return false;
+    for (int64_t i = 0; i < t->step_count[PEFT__NORMALIZERS]; i++)
+        if (t->steps[PEFT__NORMALIZERS][i].kind == PEFT__STEP_BYTES) return false;
+    peft__byte_characters(byte_of_char);
+    for (int64_t i = 0; i < t->count; i++) {
+        uint32_t c;
+        size_t k = 0;
+        const peft__piece *p = &t->pieces[i];
+        if (!p->in_model || !p->size || p->size > 2 || !peft__utf8_next(p->text, p->size, &k, &c) || k != p->size) continue;
+        if (c < 324 && byte_of_char[c] >= 0 && !seen[byte_of_char[c]]) letters++, seen[byte_of_char[c]] = true;
+    }
+    return letters == 256;
+}
+
+// The patterns that are cut by hand, word by word, without lists of spans.
+static void peft__choose_split(peft_tokenizer *t) {
+    const peft__step *p = t->steps[PEFT__PRE_TOKENIZERS];
+    int64_t n = t->step_count[PEFT__PRE_TOKENIZERS];
+    t->split = 0;
+    t->prefix_space = p[n - 1].prefix_space;
+    if (n == 1 && p[0].use_regex) t->split = PEFT__SPLIT_GPT2;
+    if (n == 2 && p[1].prefix_space) return;
+    if (n == 2 && p[0].split && !p[1].use_regex) t->split = p[0].split;
+    if (n == 2 && p[0].kind == PEFT__STEP_DIGITS && p[0].individual && p[1].use_regex) {
+        t->split = PEFT__SPLIT_GPT2;
+        t->digits_apart = true;
+    }
+}
+
+// "<0x1F>" and its like.
+static void peft__find_byte_pieces(peft_tokenizer *t) {
+    for (int64_t i = 0; i < t->count; i++) {
+        int byte = t->pieces[i].in_model ? peft__byte_piece(t->pieces[i].text, t->pieces[i].size) : -1;
+        if (byte >= 0) t->byte_id[byte] = (int32_t)i;
+    }
+}
+
+// The trie of the model. Special tokens are kept out of it, so that text from outside cannot spell one, unless they are one character.
+static peft_status peft__model_trie(peft_tokenizer *t) {
+    peft__trie_key *keys = (peft__trie_key *)peft__calloc(t->ctx, t->count + 1, sizeof(peft__trie_key));
+    if (!keys) return PEFT_ERROR_MEMORY;
+    int64_t n = 0;
+    for (int64_t i = 0; i < t->count; i++) {
+        const peft__piece *p = &t->pieces[i];
+        if (!p->in_model || !p->byte_size || p->type == PEFT__PIECE_UNUSED) continue;
+        int64_t named = peft__map_get(&t->by_text, p->text, p->size, i);
+        if (t->pieces[named].type == PEFT__PIECE_CONTROL && p->size > peft__utf8_size((unsigned char)p->text[0])) continue;
+        keys[n].text = t->kind == PEFT__BYTE_BPE ? p->bytes : p->text;
+        keys[n].size = t->kind == PEFT__BYTE_BPE ? p->byte_size : p->size;
+        keys[n++].value = (int32_t)i;
+    }
+    qsort(keys, (size_t)n, sizeof(*keys), peft__trie_compare);
+    peft_status status = peft__trie_build(t->ctx, &t->trie, keys, n, t->pieces);
+    peft__free(t->ctx, keys);
+    return status;
+}
+
+// Everything behind the vocabulary, the steps and the merges, which are read.
+static peft_status peft__json_finish(peft_tokenizer *t) {
+    peft_status status = PEFT_OK;
+    if (t->byte_fallback) peft__find_byte_pieces(t);
+    if (peft__byte_level(t)) {
+        t->kind = PEFT__BYTE_BPE;
+        t->byte_fallback = false;
+        for (int i = 0; i < 256; i++) t->byte_id[i] = -1;
+        t->steps[PEFT__PRE_TOKENIZERS][t->step_count[PEFT__PRE_TOKENIZERS] - 1].raw = true;
+        peft__choose_split(t);
+        status = peft__bytes_of_pieces(t);
+    }
+    if (!status) status = peft__model_trie(t);
+    t->space_begins = t->kind == PEFT__BPE && !t->ignore_merges && !t->prefix_size && !t->suffix_size &&
+                      peft__trie_exact(&t->trie, peft__space, 3) >= 0 && peft__spaces_begin_pieces(t);
+    if (!status && (t->kind == PEFT__BPE || t->kind == PEFT__BYTE_BPE)) status = peft__bpe_mark_whole(t);
+    return status ? status : peft__added_tries(t);
+}
+
+// Takes over the steps, which are everything but the vocabulary.
+static peft_status peft__read_pipeline(peft_tokenizer *t, const peft__json *root, const char *path) {
+    peft_status status = PEFT_OK;
+    for (int list = 0; list < PEFT__STEP_LISTS && !status; list++)
+        status = peft__read_steps(t, peft__json_get(root, peft__step_lists[list][0]), list, path);
+    return status;
+}
+
+// The order in which the library takes them: tokens that the vocabulary has keep their ids, the others are counted up behind it.
+static peft_status peft__read_added_tokens(peft_tokenizer *t, const peft__json *list, const char *path) {
+    peft_status status = PEFT_OK;
+    int64_t next = peft__next_added(t);
+    for (const peft__json *v = peft__json_is(list, PEFT__JSON_ARRAY) ? list->child : NULL; v && !status; v = v->next) {
+        peft__added a;
+        status = peft__json_added(t, v, &a, path);
+        if (!status) status = peft__add_token(t, a, &next, path);
+        int64_t said = peft__json_int(v, "id", -1), is = status ? -1 : peft__map_get(&t->by_text, a.text, a.size, -1);
+        if (!status && is != said && a.size)
+            peft__log(t->ctx, "warning: %s: the added token %.*s has id %lld, not %lld as the file says: the tokenizers library counts them up too", path,
+                      (int)a.size, a.text, (long long)is, (long long)said);
+    }
+    return status;
 }
 
 static peft_status peft__read_tokenizer_json(peft_tokenizer *t, const peft__json *root, const char *path) {
-    const peft__json *model = peft__json_get(root, "model"), *vocab = peft__json_get(model, "vocab");
-    const char *type = peft__json_text(model, "type", peft__json_get(model, "merges") ? "BPE" : "(none)");
-    bool unigram = strcmp(type, "Unigram") == 0;
-    if (!unigram && strcmp(type, "BPE") != 0) return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: a model of type %s", path, type);
-    peft_status status = peft__read_json_pieces(t, vocab, peft__json_get(root, "added_tokens"), path);
-    if (status) return status;
-    t->kind = unigram ? PEFT__UNIGRAM : PEFT__BPE;
-    int64_t unk = peft__json_int(model, "unk_id", -1);
-    t->ids.unk = unk >= 0 && unk < t->count ? (int32_t)unk : peft_token_id(t, peft__json_text(model, "unk_token", ""));
-    peft__special_ids_by_name(t);
-    const peft__json *pre = peft__json_get(root, "pre_tokenizer"), *normalizer = peft__json_get(root, "normalizer");
-    if (unigram || !peft__json_typed(pre, "pretokenizers", "ByteLevel")) return peft__read_sp_style(t, root, model, path);
-    if (peft__json_is(normalizer, PEFT__JSON_OBJECT) && strcmp(peft__json_text(normalizer, "type", ""), "NFC") != 0)
-        return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: a normalizer of type %s", path, peft__json_text(normalizer, "type", "?"));
-    t->ignore_merges = peft__json_bool(model, "ignore_merges", false);
-    status = peft__read_pre_tokenizer(t, pre, path);
-    if (!status) status = peft__read_merges_json(t, peft__json_get(model, "merges"), path);
-    return status ? status : peft__byte_level_finish(t);
+    const peft__json *model = peft__json_get(root, "model");
+    t->json = true;
+    // Truncation and padding are left out: Hugging Face's tokenizers turn both off unless a call asks for them.
+    peft_status status = peft__json_only(t->ctx, root, "version truncation padding added_tokens normalizer pre_tokenizer post_processor decoder model",
+                                         "the file", path);
+    if (!status) status = peft__read_json_pieces(t, peft__json_get(model, "vocab"), path);
+    if (!status) status = peft__read_model_settings(t, model, path);
+    if (!status) status = peft__read_pipeline(t, root, path);
+    if (!status && t->kind == PEFT__BPE) status = peft__read_merges_json(t, peft__json_get(model, "merges"), path);
+    if (!status) status = peft__read_added_tokens(t, peft__json_get(root, "added_tokens"), path);
+    if (!status) status = peft__read_post_processor(t, peft__json_get(root, "post_processor"), path);
+    if (!status) peft__special_ids_by_name(t);
+    return status;
 }
 
 // ---- loading
@@ -13990,53 +15779,209 @@ static const char *peft__beside(peft__arena *a, const char *path, const char *na
     return beside;
 }
 
-// GPT-2's two files. It has one special token.
+// A JSON file beside the vocabulary. *root NULL: it is not there.
+static peft_status peft__read_beside(peft_tokenizer *t, peft__arena *a, const char *path, const char *name, peft__json **root) {
+    const char *file = peft__beside(a, path, name);
+    *root = NULL;
+    if (!file) return PEFT_ERROR_MEMORY;
+    return peft__file_exists(t->ctx, file) ? peft__json_read(a, file, root) : PEFT_OK;
+}
+
+// What a folder of vocab.json and merges.txt means is in the code of the class that its config names: these are the classes' steps.
+static const struct {
+    const char *name, *steps;  // tokenizer_class, or model_type where there is none
+} peft__vocab_json_kinds[] = {
+    {"GPT2", "{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"decoder\":{\"type\":\"ByteLevel\"}}"},
+    {"GPTNeoX", "{\"normalizer\":{\"type\":\"NFC\"},\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},"
+                "\"decoder\":{\"type\":\"ByteLevel\"}}"},
+    {"Qwen2", "{\"normalizer\":{\"type\":\"NFC\"},\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\","
+              "\"pattern\":{\"Regex\":\"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}| "
+              "?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+\"},\"behavior\":\"Isolated\",\"invert\":false},"
+              "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}]},\"decoder\":{\"type\":\"ByteLevel\"}}"},
+};
+
+static const struct {
+    const char *name, *kind;
+} peft__vocab_json_names[] = {
+    {"GPT2Tokenizer", "GPT2"},       {"gpt2", "GPT2"},          {"gptj", "GPT2"},      {"gpt_neo", "GPT2"},     {"codegen", "GPT2"},
+    {"GPTNeoXTokenizer", "GPTNeoX"}, {"gpt_neox", "GPTNeoX"},   {"", "GPT2"},          {"opt", "GPT2"},         {"starcoder2", "GPT2"},
+    {"Qwen2Tokenizer", "Qwen2"},     {"qwen2", "Qwen2"},        {"qwen3", "Qwen2"},    {"qwen2_moe", "Qwen2"},  {"qwen3_moe", "Qwen2"},
+    {"phi", "GPT2"},                 {"gpt_bigcode", "GPT2"},   {"mpt", "GPTNeoX"},
+};
+
+// tokenizer_class of tokenizer_config.json without "Fast", or model_type of config.json.
+static const char *peft__tokenizer_class(peft__arena *a, const peft__json *config, const peft__json *model) {
+    const char *name = peft__json_text(config, "tokenizer_class", "");
+    size_t n = strlen(name);
+    if (n > 4 && strcmp(name + n - 4, "Fast") == 0) name = peft__arena_strdup(a, name, n - 4);
+    bool general = name && (!*name || strcmp(name, "PreTrainedTokenizer") == 0 || strcmp(name, "TokenizersBackend") == 0);
+    return general ? peft__json_text(model, "model_type", "") : name;
+}
+
 static peft_status peft__read_vocab_json(peft_tokenizer *t, peft__arena *a, const peft__json *root, const char *path) {
-    peft_status status = peft__read_json_pieces(t, root, NULL, path);
-    if (status) return status;
-    peft__special_ids_by_name(t);
-    if (t->ids.eos >= 0) t->pieces[t->ids.eos].type = PEFT__PIECE_CONTROL;
-    if (t->ids.bos >= 0) t->pieces[t->ids.bos].type = PEFT__PIECE_CONTROL;
-    t->split = PEFT__SPLIT_GPT2;
-    char *text = NULL;
+    peft__json *config = NULL, *model = NULL, *steps = NULL;
+    t->json = true;
+    t->kind = PEFT__BPE;
+    peft_status status = peft__read_beside(t, a, path, "tokenizer_config.json", &config);
+    if (!status) status = peft__read_beside(t, a, path, "config.json", &model);
+    const char *name = status ? NULL : peft__tokenizer_class(a, config, model), *text = NULL;
+    if (!status && !name) status = PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < PEFT__COUNT(peft__vocab_json_names) && !status; i++)
+        for (int64_t k = 0; k < PEFT__COUNT(peft__vocab_json_kinds); k++)
+            if (strcmp(peft__vocab_json_names[i].name, name) == 0 && strcmp(peft__vocab_json_names[i].kind, peft__vocab_json_kinds[k].name) == 0)
+                text = peft__vocab_json_kinds[k].steps;
+    if (!status && !text)
+        status = peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: what %s does with it is not known; AutoTokenizer's save_pretrained writes a tokenizer.json", path, name);
+    if (!status) status = peft__json_parse(t->ctx, a, text, strlen(text), path, &steps);
+    if (!status) status = peft__read_json_pieces(t, root, path);
+    if (!status) status = peft__read_pipeline(t, steps, path);
+    t->model_unk = -1;
+    char *lines = NULL;
     size_t n = 0;
     const char *merges = peft__beside(a, path, "merges.txt");
     if (merges && !peft__file_exists(t->ctx, merges)) merges = peft__beside(a, path, "vocab.bpe");
-    status = merges ? peft__read_all(t->ctx, merges, &text, &n) : PEFT_ERROR_MEMORY;
-    if (!status) status = peft__read_merges_text(t, text, n, merges);
-    peft__free(t->ctx, text);
-    return status ? status : peft__byte_level_finish(t);
+    if (!status) status = merges ? peft__read_all(t->ctx, merges, &lines, &n) : PEFT_ERROR_MEMORY;
+    if (!status) status = peft__read_merges_text(t, lines, n, merges);
+    peft__free(t->ctx, lines);
+    if (!status) peft__special_ids_by_name(t);
+    int64_t next = peft__next_added(t);
+    for (int i = 0; i < 2 && !status; i++) {  // its one special token
+        int32_t id = i ? t->ids.eos : t->ids.bos;
+        peft__added special = {NULL, 0, 0, true, false, false, false, false};
+        if (id < 0) continue;
+        special.text = t->pieces[id].text, special.size = t->pieces[id].size;
+        status = peft__add_token(t, special, &next, path);
+    }
+    return status;
 }
 
-// tokenizer_config.json, where there is one, names the special tokens.
-static peft_status peft__read_token_roles(peft_tokenizer *t, peft__arena *a, const char *path) {
-    static const char *const keys[] = {"bos_token", "eos_token", "pad_token", "unk_token"};
-    int32_t *ids[4] = {&t->ids.bos, &t->ids.eos, &t->ids.pad, &t->ids.unk};
-    const char *config = peft__beside(a, path, "tokenizer_config.json");
-    peft__json *root = NULL;
-    if (config && !peft__file_exists(t->ctx, config)) return PEFT_OK;
-    peft_status status = peft__json_read(a, config, &root);
+// The tokens of a SentencePiece or GGUF vocabulary that the text is cut at; of two sets of types, those that are special and those
+// that are not.
+static peft_status peft__added_of_pieces(peft_tokenizer *t, unsigned special, unsigned plain) {
+    peft_status status = PEFT_OK;
+    int64_t next = t->count;
+    t->model_count = t->count;
+    for (int64_t i = 0; i < t->model_count && !status; i++) {
+        const peft__piece *p = &t->pieces[i];
+        bool is_special = special >> p->type & 1;
+        peft__added a = {p->text, p->size, 0, is_special, false, false, t->strips, t->strips};
+        if ((is_special || plain >> p->type & 1) && p->size) status = peft__add_token(t, a, &next, "the vocabulary");
+    }
+    return status;
+}
+
+// A token of special_tokens_map.json or tokenizer_config.json that is not among the added ones yet: it becomes one, as a special token.
+static peft_status peft__add_named(peft_tokenizer *t, const peft__json *v, int64_t *next, const char *path) {
+    peft__added a;
+    if (!v || (v->type != PEFT__JSON_STRING && v->type != PEFT__JSON_OBJECT)) return PEFT_OK;
+    peft_status status = peft__json_added(t, v, &a, path);
+    a.special = true;
+    if (v->type == PEFT__JSON_STRING || !peft__json_get(v, "normalized")) a.normalized = false;
+    if (status || peft__map_get(&t->added_by_text, a.text, a.size, -1) >= 0) return status;
+    return peft__add_token(t, a, next, path);
+}
+
+static bool peft__json_lists(const peft__json *list, const char *text, size_t n) {
+    for (const peft__json *v = peft__json_is(list, PEFT__JSON_ARRAY) ? list->child : NULL; v; v = v->next) {
+        const peft__json *s = peft__json_is(v, PEFT__JSON_OBJECT) ? peft__json_get(v, "content") : v;
+        if (peft__json_is(s, PEFT__JSON_STRING) && s->length == n && memcmp(s->string, text, n) == 0) return true;
+    }
+    return false;
+}
+
+static const char *const peft__role_keys[] = {"bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"};
+
+// The files of tokens beside a vocabulary, and which of them wins.
+typedef struct peft__token_files {
+    peft__json *config, *map, *added;  // tokenizer_config.json, special_tokens_map.json, added_tokens.json; NULL: not there
+} peft__token_files;
+
+// A key that special_tokens_map.json has, or else tokenizer_config.json.
+static const peft__json *peft__token_of(const peft__token_files *f, const char *key) {
+    const peft__json *v = peft__json_get(f->map, key);
+    return v ? v : peft__json_get(f->config, key);
+}
+
+static const peft__json *peft__extra_tokens(const peft__token_files *f) {
+    const peft__json *v = peft__token_of(f, "extra_special_tokens");
+    return peft__json_is(v, PEFT__JSON_ARRAY) && v->child ? v : peft__token_of(f, "additional_special_tokens");
+}
+
+// added_tokens.json: {"text": id, ...}. Special are those that are named so elsewhere.
+static peft_status peft__read_added_file(peft_tokenizer *t, const peft__token_files *f, const char *path) {
+    peft_status status = PEFT_OK;
+    int64_t next = peft__next_added(t), count = 0;
+    const peft__json **order = (const peft__json **)peft__calloc(t->ctx, f->added ? (int64_t)f->added->length + 1 : 1, sizeof(peft__json *));
+    if (!order) return PEFT_ERROR_MEMORY;
+    for (const peft__json *v = peft__json_is(f->added, PEFT__JSON_OBJECT) ? f->added->child : NULL; v; v = v->next) {
+        int64_t i = count++;  // by id; files have them in order, or nearly
+        for (; i > 0 && order[i - 1]->number > v->number; i--) order[i] = order[i - 1];
+        order[i] = v;
+    }
+    for (int64_t i = 0; i < count && !status; i++) {
+        const peft__json *v = order[i];
+        peft__added a = {v->key, (uint32_t)v->key_length, 0, false, false, true, false, false};
+        for (int64_t k = 0; k < PEFT__COUNT(peft__role_keys) && !a.special; k++) {
+            const peft__json *role = peft__token_of(f, peft__role_keys[k]), *text = peft__json_is(role, PEFT__JSON_OBJECT) ? peft__json_get(role, "content") : role;
+            a.special = peft__json_is(text, PEFT__JSON_STRING) && text->length == a.size && memcmp(text->string, a.text, a.size) == 0;
+        }
+        a.special = a.special || peft__json_lists(peft__extra_tokens(f), a.text, a.size);
+        a.normalized = !a.special;
+        if (v->type != PEFT__JSON_NUMBER || v->key_length > INT32_MAX / 4)
+            status = peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: added_tokens.json: the id of %s", path, v->key);
+        else if (peft__map_get(&t->added_by_text, a.text, a.size, -1) < 0) status = peft__add_token(t, a, &next, path);
+        int64_t is = status ? -1 : peft__map_get(&t->by_text, a.text, a.size, -1);
+        if (!status && a.size && (double)is != v->number)
+            status = peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: added_tokens.json: %s has id %g, which is %lld in this vocabulary", path, v->key, v->number, (long long)is);
+    }
+    peft__free(t->ctx, order);
+    return status;
+}
+
+// tokenizer_config.json's {"id": {"content": ..}, ..}: they replace what the vocabulary says of the same token.
+static peft_status peft__read_added_decoder(peft_tokenizer *t, const peft__json *decoder, const char *path) {
+    peft_status status = PEFT_OK;
+    int64_t next = peft__next_added(t);
+    for (const peft__json *v = decoder->child; v && !status; v = v->next) {
+        peft__added a;
+        status = peft__json_added(t, v, &a, path);
+        if (!status) status = peft__add_token(t, a, &next, path);
+    }
+    return status;
+}
+
+// What a folder's JSON files say beside the vocabulary: more tokens, and which of them begin, end, pad and stand for the unknown.
+static peft_status peft__read_token_files(peft_tokenizer *t, peft__arena *a, const char *path) {
+    peft__token_files f = {NULL, NULL, NULL};
+    int32_t *ids[4] = {&t->ids.bos, &t->ids.eos, &t->ids.unk, &t->ids.pad};
+    peft_status status = peft__read_beside(t, a, path, "tokenizer_config.json", &f.config);
+    const peft__json *decoder = peft__json_get(f.config, "added_tokens_decoder");
+    bool listed = peft__json_is(decoder, PEFT__JSON_OBJECT);  // then the two older files do not count
+    if (!status && !listed) status = peft__read_beside(t, a, path, "special_tokens_map.json", &f.map);
+    if (!status && !listed) status = peft__read_beside(t, a, path, "added_tokens.json", &f.added);
+    if (!status && listed) status = peft__read_added_decoder(t, decoder, path);
+    if (!status && f.added) status = peft__read_added_file(t, &f, path);
+    int64_t next = peft__next_added(t);
+    for (int64_t i = 0; i < PEFT__COUNT(peft__role_keys) && !status; i++) status = peft__add_named(t, peft__token_of(&f, peft__role_keys[i]), &next, path);
+    const peft__json *extra = peft__extra_tokens(&f);
+    for (const peft__json *v = peft__json_is(extra, PEFT__JSON_ARRAY) ? extra->child : NULL; v && !status; v = v->next) status = peft__add_named(t, v, &next, path);
     for (int i = 0; i < 4 && !status; i++) {
-        const peft__json *v = peft__json_get(root, keys[i]);
+        const peft__json *v = peft__token_of(&f, peft__role_keys[i]);
+        bool none = peft__json_is(v, PEFT__JSON_NULL);
         if (peft__json_is(v, PEFT__JSON_OBJECT)) v = peft__json_get(v, "content");
         int32_t id = peft__json_is(v, PEFT__JSON_STRING) ? peft_token_id(t, v->string) : -1;
-        if (id >= 0 && !(i == 3 && t->kind != PEFT__BYTE_BPE)) *ids[i] = id;
+        if (id >= 0 || (none && i != 2)) *ids[i] = id;
     }
     return status;
 }
 
-static peft_status peft__read_json_file(peft_tokenizer *t, const char *data, size_t n, const char *path) {
-    peft__arena a;
-    peft__arena_init(&a, t->ctx);
+static peft_status peft__read_json_file(peft_tokenizer *t, peft__arena *a, const char *data, size_t n, const char *path) {
     peft__json *root = NULL;
-    peft_status status = peft__json_parse(t->ctx, &a, data, n, path, &root);
-    if (!status) {
-        bool whole = peft__json_is(peft__json_get(root, "model"), PEFT__JSON_OBJECT);
-        status = whole ? peft__read_tokenizer_json(t, root, path) : peft__read_vocab_json(t, &a, root, path);
-    }
-    if (!status) status = peft__read_token_roles(t, &a, path);
-    peft__arena_free(&a);
-    return status;
+    peft_status status = peft__json_parse(t->ctx, a, data, n, path, &root);
+    bool whole = peft__json_is(peft__json_get(root, "model"), PEFT__JSON_OBJECT);
+    if (!status) status = whole ? peft__read_tokenizer_json(t, root, path) : peft__read_vocab_json(t, a, root, path);
+    if (!status) status = peft__read_token_files(t, a, path);
+    return status ? status : peft__json_finish(t);
 }
 
 static peft_status peft__gguf_read_tokenizer(peft_tokenizer *t, const char *path);
@@ -14048,17 +15993,27 @@ static peft_status peft__tokenizer_read(peft_tokenizer *t, const char *path) {
     if (peft__ends_with(path, ".gguf")) return peft__gguf_read_tokenizer(t, path);
     peft_status status = peft__read_all(t->ctx, path, &data, &n);
     if (status) return status;
+    peft__arena a;
+    peft__arena_init(&a, t->ctx);
     while (i < n && (data[i] == ' ' || data[i] == '\t' || data[i] == '\r')) i++;
     // A SentencePiece model begins with a newline: the tag of its first piece.
-    if (peft__ends_with(path, ".bin")) status = peft__llama2c_read_tokenizer(t, (const unsigned char *)data, n, path);
-    else status = i < n && data[i] == '{' ? peft__read_json_file(t, data, n, path) : peft__sp_read(t, data, n, path);
+    if (peft__ends_with(path, ".bin")) {
+        status = peft__llama2c_read_tokenizer(t, (const unsigned char *)data, n, path);
+    } else if (i < n && data[i] == '{') {
+        status = peft__read_json_file(t, &a, data, n, path);
+    } else {
+        status = peft__sp_read(t, data, n, path);
+        if (!status) status = peft__read_token_files(t, &a, path);
+        if (!status) status = peft__added_tries(t);
+    }
+    peft__arena_free(&a);
     peft__free(t->ctx, data);
     return status;
 }
 
 // The first of the known names in a folder. *found NULL: none is there.
 static peft_status peft__tokenizer_in(peft__arena *a, const char *folder, const char **found) {
-    static const char *const names[] = {"spiece.model", "tokenizer.model", "sentencepiece.bpe.model", "tokenizer.json", "vocab.json", "encoder.json"};
+    static const char *const names[] = {"tokenizer.json", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model", "vocab.json", "encoder.json"};
     *found = NULL;
     for (int64_t i = 0; i < PEFT__COUNT(names); i++) {
         const char *path = peft__path_join(a, folder, names[i]);
@@ -14083,6 +16038,8 @@ PEFTDEF peft_status peft_tokenizer_load(peft_context *ctx, const char *path, pef
     for (int i = 0; i < 128; i++) t->ascii[i] = -1;
     peft__arena_init(&t->arena, ctx);
     peft__map_init(&t->by_text, ctx);
+    peft__map_init(&t->added_by_text, ctx);
+    t->model_unk = -1;
     const char *found = NULL;
     bool file = peft__file_exists(ctx, path) && !peft__is_directory(path);  // without stat a folder looks like a file that cannot be read
     peft_status status = file && PEFT__MMAP ? PEFT_OK : peft__tokenizer_in(&t->arena, path, &found);
@@ -14103,7 +16060,10 @@ PEFTDEF void peft_tokenizer_destroy(peft_tokenizer *t) {
     peft__free(t->ctx, t->trie.nodes);
     peft__free(t->ctx, t->user.nodes);
     peft__free(t->ctx, t->added.nodes);
-    peft__free(t->ctx, t->special.nodes);
+    peft__free(t->ctx, t->added_normal.nodes);
+    peft__free(t->ctx, t->added_tokens);
+    for (int i = 0; i < 3; i++) peft__free(t->ctx, t->steps[i]);
+    peft__map_free(&t->added_by_text);
     peft__map_free(&t->by_text);
     peft__arena_free(&t->arena);
     peft__free(t->ctx, t);
