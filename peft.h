@@ -15741,7 +15741,7 @@ static peft_status peft__json_finish(peft_tokenizer *t) {
     t->space_begins = t->kind == PEFT__BPE && !t->ignore_merges && !t->prefix_size && !t->suffix_size &&
                       peft__trie_exact(&t->trie, peft__space, 3) >= 0 && peft__spaces_begin_pieces(t);
     if (!status && (t->kind == PEFT__BPE || t->kind == PEFT__BYTE_BPE)) status = peft__bpe_mark_whole(t);
-    return status ? status : peft__added_tries(t);
+    return status;
 }
 
 // Takes over the steps, which are everything but the vocabulary.
@@ -16022,7 +16022,6 @@ static peft_status peft__tokenizer_read(peft_tokenizer *t, const char *path) {
     } else {
         status = peft__sp_read(t, data, n, path);
         if (!status) status = peft__read_token_files(t, &a, path);
-        if (!status) status = peft__added_tries(t);
     }
     peft__arena_free(&a);
     peft__free(t->ctx, data);
@@ -16066,6 +16065,7 @@ PEFTDEF peft_status peft_tokenizer_load(peft_context *ctx, const char *path, pef
         status = peft__fail(ctx, PEFT_ERROR_MISSING, "%s: no tokenizer (spiece.model, tokenizer.model, tokenizer.json, vocab.json with merges.txt)", path);
     if (!status && !(t->source = peft__arena_strdup(&t->arena, found, strlen(found)))) status = PEFT_ERROR_MEMORY;
     if (!status) status = peft__tokenizer_read(t, found);
+    if (!status) status = peft__added_tries(t);
     if (status) peft_tokenizer_destroy(t);
     else *out = t;
     return status;
