@@ -12824,7 +12824,9 @@ static peft_status peft__sp_add_sentinels(peft_tokenizer *t) {
 
 static peft_status peft__sp_finish(peft_tokenizer *t, const char *path);
 
-static peft_status peft__sp_read(peft_tokenizer *t, const char *data, size_t n, const char *path) {
+static peft_status peft__sp_as_class(peft_tokenizer *t, peft__arena *a, const char *path, bool *done);
+
+static peft_status peft__sp_read(peft_tokenizer *t, peft__arena *a, const char *data, size_t n, const char *path) {
     peft__proto p = peft__proto_open(data, n);
     peft_status status = PEFT_OK;
     bool kind_known = false;
@@ -12846,8 +12848,10 @@ static peft_status peft__sp_read(peft_tokenizer *t, const char *data, size_t n, 
     t->ids.bos = peft__control_id(t, t->bos_text);
     t->ids.eos = peft__control_id(t, t->eos_text);
     t->ids.pad = peft__control_id(t, t->pad_text);
+    bool done = false;
     status = peft__sp_add_sentinels(t);
-    return status ? status : peft__sp_finish(t, path);
+    if (!status) status = peft__sp_as_class(t, a, path, &done);
+    return status || done ? status : peft__sp_finish(t, path);
 }
 
 // ---- Unicode's normalization forms (UAX 15): tables of tools/normalization_tables.py, Unicode 12.0 as in the tokenizers library
@@ -15024,20 +15028,21 @@ static peft_status peft__bpe_add_characters(peft_tokenizer *t) {
     return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
-// SentencePiece keeps no list of merges: any two symbols that form a piece may merge, the piece of the highest score first.
-static peft_status peft__sp_build_merges(peft_tokenizer *t, const char *path) {
+// SentencePiece keeps no list of merges: any two symbols that form a piece may merge, the piece of the highest score first. Hugging Face
+// takes the order of the ids, and of several ways to make a piece the one with the shortest left part (`by_id`).
+static peft_status peft__sp_build_merges(peft_tokenizer *t, bool by_id, const char *path) {
     peft__ranked_merge *order = (peft__ranked_merge *)peft__calloc(t->ctx, t->count, sizeof(peft__ranked_merge));
     if (!order) return PEFT_ERROR_MEMORY;
     int64_t n = 0;
     for (int64_t i = 0; i < t->count; i++) {
         if (t->pieces[i].type != PEFT__PIECE_NORMAL && t->pieces[i].type != PEFT__PIECE_UNUSED) continue;
-        order[n].score = t->pieces[i].score;
+        order[n].score = by_id ? 0 : t->pieces[i].score;
         order[n++].id = (int32_t)i;
     }
     qsort(order, (size_t)n, sizeof(*order), peft__ranked_merge_compare);
     peft_status status = PEFT_OK;
     for (int64_t i = 0, rank = 0; i < n && !status; i++) {
-        if (i && order[i].score != order[i - 1].score) rank = i;
+        if (!by_id && i && order[i].score != order[i - 1].score) rank = i;
         const char *text = t->pieces[order[i].id].text;
         size_t size = t->pieces[order[i].id].size;
         if (size > PEFT__MERGE_LENGTH)
@@ -15049,6 +15054,7 @@ static peft_status peft__sp_build_merges(peft_tokenizer *t, const char *path) {
             if (((unsigned char)text[k] & 0xC0) == 0x80 || t->trie.nodes[node].value < 0) continue;
             int32_t right = peft__trie_exact(&t->trie, text + k, size - k);
             if (right >= 0) status = peft__merge_add(t, t->trie.nodes[node].value, right, (int32_t)rank, order[i].id);
+            if (right >= 0 && by_id) rank++;
         }
     }
     peft__free(t->ctx, order);
@@ -15096,7 +15102,7 @@ static peft_status peft__sp_finish(peft_tokenizer *t, const char *path) {
     t->model_unk = t->ids.unk;
     if (!status) status = peft__added_of_pieces(t, PEFT__BIT(CONTROL) | PEFT__BIT(UNKNOWN), 0);
     if (!status) status = peft__tokenizer_trie(t, &t->user, PEFT__BIT(USER));
-    if (!status && t->kind == PEFT__BPE) status = peft__sp_build_merges(t, path);
+    if (!status && t->kind == PEFT__BPE) status = peft__sp_build_merges(t, false, path);
     if (!status && t->kind == PEFT__BPE) status = peft__bpe_mark_whole(t);
     if (!status) peft__ascii_table(t);
     return status;
@@ -15805,27 +15811,52 @@ static peft_status peft__read_beside(peft_tokenizer *t, peft__arena *a, const ch
     return peft__file_exists(t->ctx, file) ? peft__json_read(a, file, root) : PEFT_OK;
 }
 
-// What a folder of vocab.json and merges.txt means is in the code of the class that its config names: these are the classes' steps.
+// What a folder without tokenizer.json means is in the code of the class that its config names: these are the classes' steps.
+#define PEFT__MARK "\xE2\x96\x81"
+#define PEFT__SP_DECODER "{\"type\":\"Replace\",\"pattern\":{\"String\":\"" PEFT__MARK "\"},\"content\":\" \"},{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"}"
+#define PEFT__META(scheme, split) "{\"type\":\"Metaspace\",\"replacement\":\"" PEFT__MARK "\",\"prepend_scheme\":\"" scheme "\",\"split\":" split "}"
 static const struct {
-    const char *name, *steps;  // tokenizer_class, or model_type where there is none
-} peft__vocab_json_kinds[] = {
-    {"GPT2", "{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"decoder\":{\"type\":\"ByteLevel\"}}"},
+    const char *name, *steps;
+    bool sp;  // of a SentencePiece model, else of vocab.json and merges.txt
+} peft__class_steps[] = {
+    {"GPT2", "{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"decoder\":{\"type\":\"ByteLevel\"}}", false},
     {"GPTNeoX", "{\"normalizer\":{\"type\":\"NFC\"},\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},"
-                "\"decoder\":{\"type\":\"ByteLevel\"}}"},
+                "\"decoder\":{\"type\":\"ByteLevel\"}}", false},
     {"Qwen2", "{\"normalizer\":{\"type\":\"NFC\"},\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\","
               "\"pattern\":{\"Regex\":\"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}| "
               "?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+\"},\"behavior\":\"Isolated\",\"invert\":false},"
-              "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}]},\"decoder\":{\"type\":\"ByteLevel\"}}"},
+              "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}]},\"decoder\":{\"type\":\"ByteLevel\"}}", false},
+    {"T5", "{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"WhitespaceSplit\"}," PEFT__META("always", "true") "]},"
+           "\"decoder\":" PEFT__META("always", "true") "}", true},
+    {"Llama", "{\"pre_tokenizer\":" PEFT__META("first", "false") ",\"decoder\":{\"type\":\"Sequence\",\"decoders\":[" PEFT__SP_DECODER
+              ",{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}]}}", true},
+    {"Llama legacy", "{\"pre_tokenizer\":" PEFT__META("always", "false") ",\"decoder\":{\"type\":\"Sequence\",\"decoders\":[" PEFT__SP_DECODER
+                     ",{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}]}}", true},
+    {"Llama bare", "{\"pre_tokenizer\":" PEFT__META("never", "false") ",\"decoder\":{\"type\":\"Sequence\",\"decoders\":[" PEFT__SP_DECODER "]}}", true},
+    {"Gemma", "{\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"" PEFT__MARK "\"},\"pre_tokenizer\":{\"type\":\"Split\","
+              "\"pattern\":{\"String\":\" \"},\"behavior\":\"MergedWithPrevious\",\"invert\":false},"
+              "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[" PEFT__SP_DECODER "]}}", true},
 };
 
+// Classes, and model_types where no class is named.
 static const struct {
-    const char *name, *kind;
-} peft__vocab_json_names[] = {
-    {"GPT2Tokenizer", "GPT2"},       {"gpt2", "GPT2"},          {"gptj", "GPT2"},      {"gpt_neo", "GPT2"},     {"codegen", "GPT2"},
-    {"GPTNeoXTokenizer", "GPTNeoX"}, {"gpt_neox", "GPTNeoX"},   {"", "GPT2"},          {"opt", "GPT2"},         {"starcoder2", "GPT2"},
-    {"Qwen2Tokenizer", "Qwen2"},     {"qwen2", "Qwen2"},        {"qwen3", "Qwen2"},    {"qwen2_moe", "Qwen2"},  {"qwen3_moe", "Qwen2"},
-    {"phi", "GPT2"},                 {"gpt_bigcode", "GPT2"},   {"mpt", "GPTNeoX"},
+    const char *name, *steps;
+} peft__class_names[] = {
+    {"GPT2Tokenizer", "GPT2"}, {"gpt2", "GPT2"},   {"gptj", "GPT2"},      {"gpt_neo", "GPT2"},    {"codegen", "GPT2"},
+    {"", "GPT2"},              {"opt", "GPT2"},    {"starcoder2", "GPT2"}, {"phi", "GPT2"},        {"gpt_bigcode", "GPT2"},
+    {"GPTNeoXTokenizer", "GPTNeoX"}, {"gpt_neox", "GPTNeoX"}, {"mpt", "GPTNeoX"}, {"Qwen2Tokenizer", "Qwen2"}, {"qwen2", "Qwen2"},
+    {"qwen3", "Qwen2"},        {"qwen2_moe", "Qwen2"}, {"qwen3_moe", "Qwen2"}, {"T5Tokenizer", "T5"}, {"t5", "T5"}, {"mt5", "T5"},
+    {"LlamaTokenizer", "Llama"}, {"GemmaTokenizer", "Gemma"}, {"gemma", "Gemma"}, {"gemma2", "Gemma"}, {"gemma3_text", "Gemma"},
 };
+
+static const char *peft__steps_of_class(const char *name, bool sp) {
+    const char *steps = name;
+    for (int64_t i = 0; i < PEFT__COUNT(peft__class_names); i++)
+        if (strcmp(peft__class_names[i].name, name) == 0) steps = peft__class_names[i].steps;
+    for (int64_t k = 0; k < PEFT__COUNT(peft__class_steps); k++)
+        if (peft__class_steps[k].sp == sp && strcmp(peft__class_steps[k].name, steps) == 0) return peft__class_steps[k].steps;
+    return NULL;
+}
 
 // tokenizer_class of tokenizer_config.json without "Fast", or model_type of config.json.
 static const char *peft__tokenizer_class(peft__arena *a, const peft__json *config, const peft__json *model) {
@@ -15836,6 +15867,55 @@ static const char *peft__tokenizer_class(peft__arena *a, const peft__json *confi
     return general ? peft__json_text(model, "model_type", "") : name;
 }
 
+// add_bos_token and add_eos_token of the config, which count where no tokenizer.json says what is around a text.
+static void peft__read_around(peft_tokenizer *t, const peft__json *config) {
+    if (peft__json_bool(config, "add_bos_token", false) && peft__put_around(t, 0, t->ids.bos)) t->front_count = 1;
+    if (peft__json_bool(config, "add_eos_token", false)) peft__put_around(t, t->around_count, t->ids.eos);
+}
+
+// A SentencePiece model in a folder of Hugging Face's: what its class makes of it, which differs from sentencepiece in spaces and at
+// added tokens. *done false: no class is named, or one that does as sentencepiece does.
+static peft_status peft__sp_as_class(peft_tokenizer *t, peft__arena *a, const char *path, bool *done) {
+    peft__json *config = NULL, *model = NULL, *root = NULL;
+    peft_status status = peft__read_beside(t, a, path, "tokenizer_config.json", &config);
+    if (!status) status = peft__read_beside(t, a, path, "config.json", &model);
+    const char *name = status ? NULL : peft__tokenizer_class(a, config, model), *steps = name ? peft__steps_of_class(name, true) : NULL;
+    if (status || !name) return status ? status : PEFT_ERROR_MEMORY;
+    bool llama = strcmp(name, "LlamaTokenizer") == 0, t5 = t->kind == PEFT__UNIGRAM;
+    if (llama && !peft__json_bool(config, "add_prefix_space", true)) steps = peft__steps_of_class("Llama bare", true);
+    else if (llama && peft__json_bool(config, "legacy", false)) steps = peft__steps_of_class("Llama legacy", true);
+    if (!steps || t5 != (steps == peft__steps_of_class("T5", true))) return PEFT_OK;
+    *done = true;
+    t->json = true;
+    t->byte_fallback = !t5;
+    t->fuse_unk = true;
+    t->model_count = t->count;
+    t->model_unk = llama ? -1 : t->ids.unk;
+    t->min_score = 3.402823466e38;
+    if (!t5) status = peft__tokenizer_trie(t, &t->trie, PEFT__BIT(NORMAL) | PEFT__BIT(USER) | PEFT__BIT(UNUSED));
+    if (!status && !t5) status = peft__sp_build_merges(t, true, path);
+    peft__free(t->ctx, t->trie.nodes);
+    memset(&t->trie, 0, sizeof(t->trie));
+    if (!status) status = peft__added_of_pieces(t, PEFT__BIT(CONTROL) | PEFT__BIT(UNKNOWN), PEFT__BIT(USER));
+    for (int64_t i = 0; i < t->count; i++) {
+        peft__piece *p = &t->pieces[i];
+        p->in_model = true;
+        if (p->type == PEFT__PIECE_UNKNOWN) p->type = PEFT__PIECE_CONTROL;
+        if (p->type == PEFT__PIECE_UNUSED || p->type == PEFT__PIECE_BYTE) p->type = PEFT__PIECE_NORMAL;
+        t->min_score = PEFT__MIN(t->min_score, (double)p->score);
+    }
+    peft__step map;
+    memset(&map, 0, sizeof(map));
+    map.kind = PEFT__STEP_PRECOMPILED;
+    if (!status && t->charsmap_count && t5) status = peft__settle_step(t, &map, PEFT__NORMALIZERS, "Precompiled", path);
+    if (!status && t->charsmap_count && t5) status = peft__add_step(t, &map, PEFT__NORMALIZERS);
+    if (!status) status = peft__json_parse(t->ctx, a, steps, strlen(steps), path, &root);
+    if (!status) status = peft__read_pipeline(t, root, path);
+    if (!status && t5) peft__put_around(t, 0, t->ids.eos);
+    else if (!status) peft__read_around(t, config);
+    return status;
+}
+
 static peft_status peft__read_vocab_json(peft_tokenizer *t, peft__arena *a, const peft__json *root, const char *path) {
     peft__json *config = NULL, *model = NULL, *steps = NULL;
     t->json = true;
@@ -15844,10 +15924,7 @@ static peft_status peft__read_vocab_json(peft_tokenizer *t, peft__arena *a, cons
     if (!status) status = peft__read_beside(t, a, path, "config.json", &model);
     const char *name = status ? NULL : peft__tokenizer_class(a, config, model), *text = NULL;
     if (!status && !name) status = PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < PEFT__COUNT(peft__vocab_json_names) && !status; i++)
-        for (int64_t k = 0; k < PEFT__COUNT(peft__vocab_json_kinds); k++)
-            if (strcmp(peft__vocab_json_names[i].name, name) == 0 && strcmp(peft__vocab_json_names[i].kind, peft__vocab_json_kinds[k].name) == 0)
-                text = peft__vocab_json_kinds[k].steps;
+    if (!status) text = peft__steps_of_class(name, false);
     if (!status && !text)
         status = peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: what %s does with it is not known; AutoTokenizer's save_pretrained writes a tokenizer.json", path, name);
     if (!status) status = peft__json_parse(t->ctx, a, text, strlen(text), path, &steps);
@@ -15870,6 +15947,7 @@ static peft_status peft__read_vocab_json(peft_tokenizer *t, peft__arena *a, cons
         special.text = t->pieces[id].text, special.size = t->pieces[id].size;
         status = peft__add_token(t, special, &next, path);
     }
+    if (!status) peft__read_around(t, config);
     return status;
 }
 
@@ -15882,7 +15960,7 @@ static peft_status peft__added_of_pieces(peft_tokenizer *t, unsigned special, un
     for (int64_t i = 0; i < t->model_count && !status; i++) {
         const peft__piece *p = &t->pieces[i];
         bool is_special = special >> p->type & 1;
-        peft__added a = {p->text, p->size, 0, is_special, false, false, t->strips, t->strips};
+        peft__added a = {p->text, p->size, 0, is_special, false, false, t->strips && !t->json, t->strips && !t->json};
         if ((is_special || plain >> p->type & 1) && p->size) status = peft__add_token(t, a, &next, "the vocabulary");
     }
     return status;
@@ -16020,8 +16098,9 @@ static peft_status peft__tokenizer_read(peft_tokenizer *t, const char *path) {
     } else if (i < n && data[i] == '{') {
         status = peft__read_json_file(t, &a, data, n, path);
     } else {
-        status = peft__sp_read(t, data, n, path);
+        status = peft__sp_read(t, &a, data, n, path);
         if (!status) status = peft__read_token_files(t, &a, path);
+        if (!status && t->json) status = peft__json_finish(t);
     }
     peft__arena_free(&a);
     peft__free(t->ctx, data);
