@@ -12431,6 +12431,7 @@ struct peft_tokenizer {
     int split;
     bool digits_apart, prefix_space, ignore_merges;
     // tokenizer.json
+    bool folder;  // it was read from a folder: the files beside it count
     bool json, takes_bytes, asks_first, fuse_unk, unk_missing;  // takes_bytes: invalid UTF-8 passes as its bytes
     int32_t model_unk;                                          // -1: unknown characters are left out
     struct peft__step *steps[3];                                // normalizers, pre-tokenizers, decoders
@@ -12850,7 +12851,7 @@ static peft_status peft__sp_read(peft_tokenizer *t, peft__arena *a, const char *
     t->ids.pad = peft__control_id(t, t->pad_text);
     bool done = false;
     status = peft__sp_add_sentinels(t);
-    if (!status) status = peft__sp_as_class(t, a, path, &done);
+    if (!status && t->folder) status = peft__sp_as_class(t, a, path, &done);
     return status || done ? status : peft__sp_finish(t, path);
 }
 
@@ -15308,8 +15309,9 @@ static peft_status peft__json_only(peft_context *ctx, const peft__json *v, const
 // ---- added tokens
 
 // Puts a token beside the vocabulary, or changes the one of this text. One that the vocabulary lacks gets the id *next, which is moved.
-static peft_status peft__add_token(peft_tokenizer *t, peft__added a, int64_t *next, const char *path) {
+static peft_status peft__put_added(peft_tokenizer *t, peft__added a, int64_t *next, const char *path) {
     if (!a.size) return PEFT_OK;
+    if (!t->json) a.normalized = false;  // SentencePiece's normalizer is not run before the text is cut
     int64_t known = peft__map_get(&t->added_by_text, a.text, a.size, -1), id = peft__map_get(&t->by_text, a.text, a.size, -1);
     if (known < 0) {
         void *grown = peft__one_more(t->ctx, t->added_tokens, t->added_count, &t->added_capacity, sizeof(peft__added));
@@ -15765,7 +15767,7 @@ static peft_status peft__read_added_tokens(peft_tokenizer *t, const peft__json *
     for (const peft__json *v = peft__json_is(list, PEFT__JSON_ARRAY) ? list->child : NULL; v && !status; v = v->next) {
         peft__added a;
         status = peft__json_added(t, v, &a, path);
-        if (!status) status = peft__add_token(t, a, &next, path);
+        if (!status) status = peft__put_added(t, a, &next, path);
         int64_t said = peft__json_int(v, "id", -1), is = status ? -1 : peft__map_get(&t->by_text, a.text, a.size, -1);
         if (!status && is != said && a.size)
             peft__log(t->ctx, "warning: %s: the added token %.*s has id %lld, not %lld as the file says: the tokenizers library counts them up too", path,
@@ -15945,7 +15947,7 @@ static peft_status peft__read_vocab_json(peft_tokenizer *t, peft__arena *a, cons
         peft__added special = {NULL, 0, 0, true, false, false, false, false};
         if (id < 0) continue;
         special.text = t->pieces[id].text, special.size = t->pieces[id].size;
-        status = peft__add_token(t, special, &next, path);
+        status = peft__put_added(t, special, &next, path);
     }
     if (!status) peft__read_around(t, config);
     return status;
@@ -15961,7 +15963,7 @@ static peft_status peft__added_of_pieces(peft_tokenizer *t, unsigned special, un
         const peft__piece *p = &t->pieces[i];
         bool is_special = special >> p->type & 1;
         peft__added a = {p->text, p->size, 0, is_special, false, false, t->strips && !t->json, t->strips && !t->json};
-        if ((is_special || plain >> p->type & 1) && p->size) status = peft__add_token(t, a, &next, "the vocabulary");
+        if ((is_special || plain >> p->type & 1) && p->size) status = peft__put_added(t, a, &next, "the vocabulary");
     }
     return status;
 }
@@ -15974,7 +15976,7 @@ static peft_status peft__add_named(peft_tokenizer *t, const peft__json *v, int64
     a.special = true;
     if (v->type == PEFT__JSON_STRING || !peft__json_get(v, "normalized")) a.normalized = false;
     if (status || peft__map_get(&t->added_by_text, a.text, a.size, -1) >= 0) return status;
-    return peft__add_token(t, a, next, path);
+    return peft__put_added(t, a, next, path);
 }
 
 static bool peft__json_lists(const peft__json *list, const char *text, size_t n) {
@@ -16025,7 +16027,7 @@ static peft_status peft__read_added_file(peft_tokenizer *t, const peft__token_fi
         a.normalized = !a.special;
         if (v->type != PEFT__JSON_NUMBER || v->key_length > INT32_MAX / 4)
             status = peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: added_tokens.json: the id of %s", path, v->key);
-        else if (peft__map_get(&t->added_by_text, a.text, a.size, -1) < 0) status = peft__add_token(t, a, &next, path);
+        else if (peft__map_get(&t->added_by_text, a.text, a.size, -1) < 0) status = peft__put_added(t, a, &next, path);
         int64_t is = status ? -1 : peft__map_get(&t->by_text, a.text, a.size, -1);
         if (!status && a.size && (double)is != v->number)
             status = peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: added_tokens.json: %s has id %g, which is %lld in this vocabulary", path, v->key, v->number, (long long)is);
@@ -16041,7 +16043,7 @@ static peft_status peft__read_added_decoder(peft_tokenizer *t, const peft__json 
     for (const peft__json *v = decoder->child; v && !status; v = v->next) {
         peft__added a;
         status = peft__json_added(t, v, &a, path);
-        if (!status) status = peft__add_token(t, a, &next, path);
+        if (!status) status = peft__put_added(t, a, &next, path);
     }
     return status;
 }
@@ -16099,7 +16101,7 @@ static peft_status peft__tokenizer_read(peft_tokenizer *t, const char *path) {
         status = peft__read_json_file(t, &a, data, n, path);
     } else {
         status = peft__sp_read(t, &a, data, n, path);
-        if (!status) status = peft__read_token_files(t, &a, path);
+        if (!status && t->folder) status = peft__read_token_files(t, &a, path);
         if (!status && t->json) status = peft__json_finish(t);
     }
     peft__arena_free(&a);
@@ -16143,6 +16145,7 @@ PEFTDEF peft_status peft_tokenizer_load(peft_context *ctx, const char *path, pef
     if (!status && !found)
         status = peft__fail(ctx, PEFT_ERROR_MISSING, "%s: no tokenizer (spiece.model, tokenizer.model, tokenizer.json, vocab.json with merges.txt)", path);
     if (!status && !(t->source = peft__arena_strdup(&t->arena, found, strlen(found)))) status = PEFT_ERROR_MEMORY;
+    t->folder = found != path;
     if (!status) status = peft__tokenizer_read(t, found);
     if (!status) status = peft__added_tries(t);
     if (status) peft_tokenizer_destroy(t);
