@@ -13404,6 +13404,7 @@ typedef struct peft__encoder {
     peft_status status;  // of a failure
     // tokenizer.json
     peft__string other, normal[2], repaired;
+    peft__regex_scratch scratch;
     struct peft__word_span *spans, *cuts;  // of `text`: the words so far, those of the next step
     int64_t span_count, span_capacity, cut_count, cut_capacity;
     size_t most;          // bytes that the text may grow to
@@ -13926,6 +13927,7 @@ typedef struct peft__step {
     int kind, behavior, scheme, split;  // split: a pattern that is cut by hand, PEFT__SPLIT_...
     const char *text, *content;         // a pattern, prefix or character; what it becomes
     size_t text_size, content_size;
+    peft__regex *regex;                 // of a pattern that is one; NULL: `text` itself
     bool invert, left, right, prefix_space, use_regex, individual, cleanup, lowercase, chinese, cut, raw;
     signed char accents;                // BertNormalizer: -1 as lowercase says
     int64_t start, stop;
@@ -14105,23 +14107,27 @@ static void peft__precompiled_ascii(peft_tokenizer *t) {
     }
 }
 
-static bool peft__step_find(const peft__step *p, const char *s, size_t n, size_t from, size_t *begin, size_t *end);
+static bool peft__step_find(const peft__step *p, peft__regex_scratch *scratch, const char *s, size_t n, size_t from, size_t *begin,
+                            size_t *end);
 
 static bool peft__replace(const peft__step *p, const char *s, size_t n, size_t most, peft__string *out) {
     size_t at = 0, begin, end;
-    while (at <= n && out->size <= most && peft__step_find(p, s, n, at, &begin, &end)) {
+    peft__regex_scratch scratch;
+    memset(&scratch, 0, sizeof(scratch));
+    scratch.ctx = out->ctx;
+    if (p->regex && n && peft__regex_begin(&scratch, p->regex, s, n)) out->failed = true;
+    while (n && at <= n && out->size <= most && !out->failed && peft__step_find(p, &scratch, s, n, at, &begin, &end)) {
         peft__string_append(out, s + at, begin - at);
         peft__string_append(out, p->content, p->content_size);
         at = end;
-        if (begin == end && at < n) {
-            size_t one = PEFT__MIN(peft__utf8_size((unsigned char)s[at]), n - at);
-            peft__string_append(out, s + at, one);
-            at += one;
-        } else if (begin == end) {
-            break;
-        }
+        if (begin < end) continue;
+        if (at == n) break;
+        size_t one = PEFT__MIN(peft__utf8_size((unsigned char)s[at]), n - at);
+        peft__string_append(out, s + at, one);
+        at += one;
     }
     if (at < n) peft__string_append(out, s + at, n - at);
+    peft__regex_scratch_free(&scratch);
     return !out->failed;
 }
 
@@ -14213,8 +14219,16 @@ typedef struct peft__word_span {
     int32_t first;  // so many of its bytes come from the first character of the whole text
 } peft__word_span;
 
-// The next match of a pattern at or behind `from`.
-static bool peft__step_find(const peft__step *p, const char *s, size_t n, size_t from, size_t *begin, size_t *end) {
+// The next match of a pattern at or behind `from`. For a regular expression the scratch has begun on this text.
+static bool peft__step_find(const peft__step *p, peft__regex_scratch *scratch, const char *s, size_t n, size_t from, size_t *begin,
+                            size_t *end) {
+    size_t groups[2];
+    if (p->regex) {
+        if (!peft__regex_match(scratch, from, PEFT__REGEX_SEARCH, groups)) return false;
+        *begin = groups[0];
+        *end = groups[1];
+        return true;
+    }
     for (size_t i = from; i + p->text_size <= n; i++) {
         const char *hit = (const char *)memchr(s + i, p->text[0], n - i - p->text_size + 1);
         if (!hit) return false;
@@ -14337,7 +14351,8 @@ static void peft__cut_chars(const peft__step *p, peft__cutter *c, const char *s,
 static void peft__cut_matches(const peft__step *p, peft__cutter *c, const char *s, int32_t to) {
     size_t n = (size_t)(to - c->from), from = 0, at = 0, begin, end;
     s += c->from;
-    while (at <= n && !c->failed && peft__step_find(p, s, n, at, &begin, &end)) {
+    c->failed = p->regex && peft__regex_begin(&c->e->scratch, p->regex, s, n) != PEFT_OK;
+    while (at <= n && !c->failed && peft__step_find(p, &c->e->scratch, s, n, at, &begin, &end)) {
         if (from < begin) peft__cut_part(c, c->from + (int32_t)from, c->from + (int32_t)begin, p->invert);
         peft__cut_part(c, c->from + (int32_t)begin, c->from + (int32_t)end, !p->invert);
         from = at = end;
@@ -14656,6 +14671,7 @@ static peft_status peft__encode(const peft_tokenizer *t, const char *text, size_
     e.special = special;
     e.most = PEFT__MIN((size_t)1 << 20, (size_t)INT32_MAX / 4) + 32 * n;
     e.status = PEFT_ERROR_MEMORY;
+    e.scratch.ctx = t->ctx;
     peft__string *strings[] = {&e.text, &e.other, &e.normal[0], &e.normal[1], &e.repaired};
     for (int i = 0; i < PEFT__COUNT(strings); i++) peft__string_init(strings[i], t->ctx);
     int64_t before = ids->count;
@@ -14673,6 +14689,7 @@ static peft_status peft__encode(const peft_tokenizer *t, const char *text, size_
     peft__free(t->ctx, e.heap);
     peft__free(t->ctx, e.spans);
     peft__free(t->ctx, e.cuts);
+    peft__regex_scratch_free(&e.scratch);
     if (!ok && largest > e.most) return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "a text of %zu bytes that the normalizer makes too long", n);
     return ok ? PEFT_OK : e.status;
 }
@@ -15422,7 +15439,11 @@ static peft_status peft__step_pattern(peft_tokenizer *t, peft__step *p, const pe
     bool words = p->kind == PEFT__STEP_SPLIT && (p->behavior == PEFT__ISOLATED ? !p->invert : p->behavior == PEFT__REMOVED && p->invert);
     if (words) p->split = peft__split_of(regex->string);
     if (p->split) return PEFT_OK;
-    return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s: the regular expression %s", path, step, regex->string);
+    peft_status status = peft__regex_compile(t->ctx, regex->string, regex->length, PEFT__REGEX_ONIGURUMA | PEFT__REGEX_NO_GROUPS, &p->regex);
+    if (!status || status == PEFT_ERROR_MEMORY) return status;
+    char why[512];
+    peft__string_into(why, sizeof(why), "%s", peft_error(t->ctx));
+    return peft__fail(t->ctx, status, "%s: %s: the regular expression %s: %s", path, step, regex->string, why);
 }
 
 static int peft__word_index(const char *const *words, int count, const char *word) {
@@ -15551,7 +15572,9 @@ static peft_status peft__read_steps(peft_tokenizer *t, const peft__json *v, int 
     if (!status) status = peft__read_step(t, &p, v, name, path);
     if (!status && p.kind == PEFT__STEP_PRECOMPILED && had_map) status = peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: two normalizers of type Precompiled", path);
     if (!status) status = peft__settle_step(t, &p, list, name, path);
-    return status ? status : peft__add_step(t, &p, list);
+    if (!status) status = peft__add_step(t, &p, list);
+    if (status && p.regex) peft__regex_free(p.regex);
+    return status;
 }
 
 // Ids before or behind the text, from the inner ones outwards.
@@ -16162,7 +16185,11 @@ PEFTDEF void peft_tokenizer_destroy(peft_tokenizer *t) {
     peft__free(t->ctx, t->added.nodes);
     peft__free(t->ctx, t->added_normal.nodes);
     peft__free(t->ctx, t->added_tokens);
-    for (int i = 0; i < 3; i++) peft__free(t->ctx, t->steps[i]);
+    for (int i = 0; i < 3; i++) {
+        for (int64_t k = 0; k < t->step_count[i]; k++)
+            if (t->steps[i][k].regex) peft__regex_free(t->steps[i][k].regex);
+        peft__free(t->ctx, t->steps[i]);
+    }
     peft__map_free(&t->added_by_text);
     peft__map_free(&t->by_text);
     peft__arena_free(&t->arena);
@@ -16206,6 +16233,15 @@ static bool peft__is_sentinel(const char *text, size_t n) {
     return n > 10 && memcmp(text, "<extra_id_", 10) == 0;
 }
 
+// Tokens that end a text or a turn by their name. Converters have called some of them user-defined, and llama.cpp overrides that, too.
+static bool peft__looks_like_control(const char *text, size_t n) {
+    static const char *const names[] = {"</s>", "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|end_of_text|>", "<EOT>",
+                                        "_<EOT>", "<|eom_id|>", "[EOT]", "<end_of_utterance>", "<|return|>", "<|call|>"};
+    for (int64_t i = 0; i < PEFT__COUNT(names); i++)
+        if (strlen(names[i]) == n && memcmp(names[i], text, n) == 0) return true;
+    return false;
+}
+
 static peft_status peft__gguf_read_piece(peft_tokenizer *t, const peft_gguf *g, const peft__gguf_vocab *v, int64_t i,
                                          const char *path) {
     size_t size;
@@ -16220,7 +16256,7 @@ static peft_status peft__gguf_read_piece(peft_tokenizer *t, const peft_gguf *g, 
         t->byte_id[byte] = (int32_t)i;
         t->byte_fallback = true;
     }
-    if (type == PEFT__PIECE_USER && peft__is_sentinel(text, size)) type = PEFT__PIECE_CONTROL;
+    if (type == PEFT__PIECE_USER && (peft__is_sentinel(text, size) || peft__looks_like_control(text, size))) type = PEFT__PIECE_CONTROL;
     if (i == v->unk && type == PEFT__PIECE_NORMAL) type = PEFT__PIECE_UNKNOWN;
     return peft__tokenizer_add(t, text, size, (float)score, type);
 }
@@ -16358,6 +16394,12 @@ static peft_status peft__gguf_set_pieces(peft_gguf_writer *w, const peft_tokeniz
         texts[i] = p ? p->text : padding[i - t->count];
         scores[i] = p ? (double)p->score : -1000;
         types[i] = !p ? (double)PEFT__PIECE_UNUSED : peft__is_sentinel(p->text, p->size) ? (double)PEFT__PIECE_USER : (double)p->type;
+        if (p && t->json && i == t->ids.unk && t->kind != PEFT__BYTE_BPE) types[i] = PEFT__PIECE_UNKNOWN;
+        if (p && t->json && t->byte_fallback && peft__byte_piece(p->text, p->size) >= 0) types[i] = PEFT__PIECE_BYTE;
+    }
+    for (int64_t i = 0; i < t->merge_capacity && !status && t->json && t->kind == PEFT__BPE; i++) {  // SentencePiece ranks merges by score
+        const peft__merge *m = &t->merges[i];
+        if (m->result >= 0 && m->result < count && (scores[m->result] == 0 || scores[m->result] < -1.0 - m->rank)) scores[m->result] = -1.0 - m->rank;
     }
     if (!status) status = peft_gguf_set_strings(w, "tokenizer.ggml.tokens", texts, count);
     if (!status) status = peft_gguf_set_numbers(w, "tokenizer.ggml.scores", PEFT_GGUF_F32, scores, count);
@@ -16421,11 +16463,38 @@ static peft_status peft__gguf_set_charsmap(peft_gguf_writer *w, const peft_token
     return status;
 }
 
+// Whether GGUF has words for what a tokenizer.json does; it has for GPT-2's, Llama's and T5's kinds. Sets the two settings of the latter.
+static bool peft__gguf_says(const peft_tokenizer *t, bool *prefix, bool *squeeze) {
+    const peft__step *n = t->steps[PEFT__NORMALIZERS], *p = t->steps[PEFT__PRE_TOKENIZERS];
+    int64_t normal = t->step_count[PEFT__NORMALIZERS], pre = t->step_count[PEFT__PRE_TOKENIZERS];
+    *prefix = t->dummy_prefix;
+    *squeeze = t->squeeze_spaces;
+    if (!t->json) return true;
+    if (t->kind == PEFT__BYTE_BPE) return t->split && (!normal || (normal == 1 && n[0].kind == PEFT__STEP_NFC));
+    bool meta = pre && p[pre - 1].kind == PEFT__STEP_METASPACE && p[pre - 1].text_size == 3 && memcmp(p[pre - 1].text, peft__space, 3) == 0;
+    if (t->kind == PEFT__UNIGRAM) {
+        *prefix = *squeeze = true;
+        return meta && p[pre - 1].scheme == PEFT__PREFIX_ALWAYS && pre == 2 && p[0].kind == PEFT__STEP_WHITE && !t->scores &&
+               (!normal || (normal == 1 && n[0].kind == PEFT__STEP_PRECOMPILED));
+    }
+    if (t->kind != PEFT__BPE || !t->byte_fallback || t->prefix_size || t->suffix_size || t->ignore_merges) return false;
+    bool mark = normal && n[normal - 1].kind == PEFT__STEP_REPLACE && !n[normal - 1].regex && n[normal - 1].text_size == 1 &&
+                *n[normal - 1].text == ' ' && n[normal - 1].content_size == 3 && memcmp(n[normal - 1].content, peft__space, 3) == 0;
+    *prefix = meta ? p[0].scheme != PEFT__PREFIX_NEVER : normal == 2;
+    *squeeze = false;
+    if (meta) return pre == 1 && !p[0].cut && !normal;
+    bool nothing = pre == 0 || (pre == 1 && p[0].kind == PEFT__STEP_SPLIT && !p[0].regex && p[0].text_size == 1 && *p[0].text == ' ');
+    return mark && nothing && (normal == 1 || (normal == 2 && n[0].kind == PEFT__STEP_PREPEND));
+}
+
 // What peft__gguf_read_tokenizer reads, and llama.cpp.
 static peft_status peft__gguf_set_tokenizer(peft_gguf_writer *w, const peft_tokenizer *t, int64_t count) {
     static const char *const pre[] = {"gpt-2", "smollm", "llama-bpe", "qwen2"};
     bool bytes = t->kind == PEFT__BYTE_BPE;
     int split = t->split == PEFT__SPLIT_LLAMA3 ? 2 : t->split == PEFT__SPLIT_QWEN2 ? 3 : t->digits_apart ? 1 : 0;
+    bool prefix, squeeze;
+    if (!peft__gguf_says(t, &prefix, &squeeze))
+        return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "GGUF has no words for what this tokenizer.json does with a text");
     if (bytes && t->prefix_space)
         return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "a byte-level vocabulary that puts a space before texts has no place in GGUF");
     if (t->count > count)
@@ -16435,8 +16504,8 @@ static peft_status peft__gguf_set_tokenizer(peft_gguf_writer *w, const peft_toke
     if (!status) status = peft__gguf_set_pieces(w, t, count);
     if (!status && bytes) status = peft__gguf_set_merges(w, t);
     if (!status && t->charsmap) status = peft__gguf_set_charsmap(w, t);
-    if (!status && !bytes) status = peft_gguf_set_number(w, "tokenizer.ggml.add_space_prefix", PEFT_GGUF_BOOL, t->dummy_prefix);
-    if (!status && !bytes) status = peft_gguf_set_number(w, "tokenizer.ggml.remove_extra_whitespaces", PEFT_GGUF_BOOL, t->squeeze_spaces);
+    if (!status && !bytes) status = peft_gguf_set_number(w, "tokenizer.ggml.add_space_prefix", PEFT_GGUF_BOOL, prefix);
+    if (!status && !bytes) status = peft_gguf_set_number(w, "tokenizer.ggml.remove_extra_whitespaces", PEFT_GGUF_BOOL, squeeze);
     if (!status && t->ids.unk >= 0) status = peft_gguf_set_number(w, "tokenizer.ggml.unknown_token_id", PEFT_GGUF_U32, t->ids.unk);
     return status;
 }

@@ -191,7 +191,7 @@ static void test_json(void) {
     check(same_ids(t, "abc abcb", ids, 4, false), "byte-level merges");
     check(same_ids(t, "abc<|end|>ab", special, 3, true), "an added token");
     peft_tokenizer_destroy(t);
-    static const char unknown[] = "{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\"x+\"},\"behavior\":\"Isolated\",\"invert\":false},"
+    static const char unknown[] = "{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(x+)\\\\1\"},\"behavior\":\"Isolated\",\"invert\":false},"
                                   "{\"type\":\"ByteLevel\",\"use_regex\":false}]},\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}}";
     peft_mount(ctx, "regex.json", unknown, sizeof unknown - 1);
     check(peft_tokenizer_load(ctx, "regex.json", &t) == PEFT_ERROR_UNSUPPORTED && strstr(peft_error(ctx), "x+"), "an unknown regex is named");

@@ -27,6 +27,18 @@ LLAMA3 = (
 )
 QWEN2 = LLAMA3.replace("{1,3}", "")
 
+GPT4O = "|".join(
+    [
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+        r"\p{N}{1,3}", r" ?[^\s\p{L}\p{N}]+[\r\n/]*", r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+",
+    ]
+)
+DEEPSEEK3 = [
+    r"\p{N}{1,3}", "[一-龥぀-ゟ゠-ヿ]+",
+    r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+]
+
 # Words of many scripts; texts are these words, and marks, spaces, controls and emoji between them.
 WORDS = """the quick brown fox it's don't we'LL café naïve Œuvre Straße İstanbul ẞ große ŁÓDŹ příliš żółć người đường ﬁn ﬂow
 привет Ёлка Київ καλημέρα ΣΊΣΥΦΟΣ Ὀδυσσεύς مرحبا كتاب ١٢٣ שלום עִבְרִית नमस्ते किताब में বাংলা ਪੰਜਾਬੀ தமிழ் తెలుగు ಕನ್ನಡ മലയാളം
@@ -174,6 +186,15 @@ def published(texts):
         pre=P.Sequence([P.Split("\n", "isolated"), P.Digits(individual_digits=True), P.Punctuation("isolated"), P.ByteLevel(add_prefix_space=False)]),
         decoder=D.ByteLevel(), post=template(["<bos>"], []),
     )
+    yield "deepseek-v3", trained(
+        models.BPE(), bytes_bpe(["<bos>", "<eos>"]), texts,
+        pre=P.Sequence([P.Split(Regex(x), "isolated") for x in DEEPSEEK3] + [P.ByteLevel(add_prefix_space=False, use_regex=False)]), decoder=D.ByteLevel(),
+    )
+    yield "gpt-4o", trained(models.BPE(), bytes_bpe(["<|endoftext|>"]), texts, pre=split(GPT4O), decoder=D.ByteLevel())
+    yield "gpt-4 (removed, inverted)", trained(
+        models.BPE(), bytes_bpe(["<|endoftext|>"]), texts,
+        pre=P.Sequence([P.Split(Regex(LLAMA3), "removed", True), P.ByteLevel(add_prefix_space=False, use_regex=False)]), decoder=D.ByteLevel(),
+    )
     llama = sp_bpe(normalizer=N.Sequence([N.Prepend("▁"), N.Replace(" ", "▁")]), decoder=sp_decoder(True), post=template(["<s>"], []))
     llama.add_tokens([AddedToken("<|x|>", normalized=True), AddedToken("foo", single_word=True, normalized=True)])
     yield "llama2 (legacy)", llama
@@ -223,6 +244,7 @@ def random_tokenizer(rng, texts, charsmap):
         return rng.choice(
             [N.NFC, N.NFD, N.NFKC, N.NFKD, N.Lowercase, N.StripAccents, N.Nmt, lambda: N.Strip(rng.random() < 0.7, rng.random() < 0.7),
              lambda: N.Prepend(rng.choice(["▁", "x", "ab"])), lambda: N.Replace(rng.choice(words), rng.choice(["▁", "", "x", "é"])), N.ByteLevel,
+             lambda: N.Replace(Regex(rng.choice([r"\s+", r"\d", "a|b", " {2,}", "e*"])), rng.choice(["▁", "", "x y"])),
              lambda: N.BertNormalizer(*[rng.random() < 0.5 for _ in range(4)]), lambda: charsmap or N.NFKC()]
         )()
 
@@ -231,6 +253,7 @@ def random_tokenizer(rng, texts, charsmap):
             [lambda: P.Metaspace(rng.choice("▁▁_"), rng.choice(["first", "always", "never"]), rng.random() < 0.6), lambda: P.Digits(rng.random() < 0.5),
              lambda: P.Punctuation(rng.choice(behaviors)), P.Whitespace, P.WhitespaceSplit, P.BertPreTokenizer,
              lambda: P.Split(rng.choice(words), rng.choice(behaviors), rng.random() < 0.3), lambda: P.Split(Regex(rng.choice([GPT2, LLAMA3, QWEN2])), "isolated"),
+             lambda: P.Split(Regex(rng.choice([r"\d+", r"\s+", r"[A-Z]?[a-z]+", r"(?=\d)", GPT4O])), rng.choice(behaviors), rng.random() < 0.3),
              lambda: P.ByteLevel(rng.random() < 0.4, use_regex=rng.random() < 0.6), lambda: P.CharDelimiterSplit(rng.choice(" e-é")),
              lambda: P.FixedLength(rng.randrange(1, 6))]
         )()
