@@ -14484,7 +14484,7 @@ static bool peft__json_bpe_word(peft__encoder *e, const char *s, int64_t n) {
 }
 
 // Where no piece has a space behind another character, every space that follows one begins a stretch of its own.
-static bool peft__json_bpe(peft__encoder *e, const char *s, int64_t n) {
+static bool peft__model_bpe(peft__encoder *e, const char *s, int64_t n) {
     int64_t from = 0;
     for (int64_t i = 3; i + 3 <= n && e->t->space_begins; i++) {
         if (s[i] != peft__space[0] || memcmp(s + i, peft__space, 3) != 0 || memcmp(s + i - 3, peft__space, 3) == 0) continue;
@@ -14520,7 +14520,7 @@ static bool peft__word_piece(peft__encoder *e, const char *s, int64_t n) {
 static bool peft__model_word(peft__encoder *e, const char *s, int64_t n) {
     const peft_tokenizer *t = e->t;
     if (t->kind == PEFT__BYTE_BPE) return peft__bpe_word(e, s, n);
-    if (t->kind == PEFT__BPE) return peft__json_bpe(e, s, n);
+    if (t->kind == PEFT__BPE) return peft__model_bpe(e, s, n);
     if (t->kind == PEFT__WORD_PIECE) return peft__word_piece(e, s, n);
     if (t->kind == PEFT__UNIGRAM) return peft__encode_unigram(e, s, n) && peft__emit_unknown(e);
     int32_t id = peft__model_piece(e, s, n);
@@ -16556,8 +16556,8 @@ static void peft__json_added_tokens(peft__string *s, const peft_tokenizer *t) {
         if (!peft__piece_is_added(t, p)) continue;
         peft__string_format(s, "%s\n{\"id\":%d,\"content\":", before, (int)i);
         peft__json_text_of(s, t, i);
-        peft__string_format(s, ",\"single_word\":false,\"lstrip\":%s,\"rstrip\":%s,\"normalized\":false,\"special\":%s}", p->strip_left ? "true" : "false",
-                            p->strip_right ? "true" : "false", p->type == PEFT__PIECE_USER ? "false" : "true");
+        peft__string_format(s, ",\"single_word\":false,\"lstrip\":%s,\"rstrip\":%s,\"normalized\":false,\"special\":%s}", t->strips ? "true" : "false",
+                            t->strips ? "true" : "false", p->type == PEFT__PIECE_USER ? "false" : "true");
         before = ",";
     }
     peft__string_puts(s, "],\n");
