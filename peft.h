@@ -23227,6 +23227,10 @@ PEFTDEF peft_status peft_text_perplexity(const peft_text_perplexity_desc *d, pef
     size_t size = d->text ? strlen(d->text) : 0;
     if (!status && d->path) status = peft__read_all(s.ctx, d->path, &read, &size);
     const char *text = d->path ? read : d->text;
+    // some editors begin UTF-8 with it
+    size_t mark = !status && size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+    text += mark;
+    size -= mark;
     if (!status && strlen(text) < size)
         status = peft__fail(s.ctx, PEFT_ERROR_FORMAT, "peft_text_perplexity: %s is not text: byte %lld is NUL", d->path, (long long)strlen(text));
     if (!status && !peft__push_start(s.model, &ids)) status = PEFT_ERROR_MEMORY;
@@ -29751,7 +29755,7 @@ static peft_status peft__records_refuse(peft_context *ctx, const char *path) {
 
 // JSON, or a table and its separator: as it is said, else by the name's ending, else (standard input) by the
 // first characters.
-static peft_status peft__records_format(peft__records *s, const char *format, const char *begin) {
+static peft_status peft__records_format(peft__records *s, const char *format, bool input, const char *begin) {
     static const char *const endings[] = {".jsonl", ".json", ".ndjson", ".csv", ".tsv"};
     const char *path = s->record.path;
     char first = begin[strspn(begin, " \t\r\n")];
@@ -29761,7 +29765,7 @@ static peft_status peft__records_format(peft__records *s, const char *format, co
         if (k == PEFT__COUNT(endings))
             return peft__fail(s->record.ctx, PEFT_ERROR_ARGUMENT,
                               "format is \"%s\", not jsonl, json, ndjson, csv or tsv", format);
-    } else if (strcmp(path, "-") == 0) {
+    } else if (input) {
         size_t line = strcspn(begin, "\r\n");
         k = first == '[' || first == '{' || !first ? 0 : memchr(begin, '\t', line) ? 4 : 3;
     } else {
@@ -29783,8 +29787,9 @@ static peft_status peft__records_format(peft__records *s, const char *format, co
 static peft_status peft__records_open(peft_context *ctx, const char *path, const char *format,
                                       peft_data_quotes quotes, peft__records *s) {
     memset(s, 0, sizeof(*s));
+    bool input = strcmp(path, "-") == 0;
     s->record.ctx = ctx;
-    s->record.path = path;
+    s->record.path = input ? "standard input" : path;
     peft__arena_init(&s->scratch, ctx);
     if ((int)quotes < 0 || quotes > PEFT_QUOTES_NONE)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "quotes is %d", (int)quotes);
@@ -29796,7 +29801,7 @@ static peft_status peft__records_open(peft_context *ctx, const char *path, const
     size_t mark = size >= 3 && memcmp(s->text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
     peft__csv whole = {s->text + mark, s->text + size, ',', 1, quotes};
     s->table = whole;
-    status = peft__records_format(s, format, s->text + mark);
+    status = peft__records_format(s, format, input, s->text + mark);
     if (status || s->kind != PEFT__TABLE) return status;
     int64_t n = 0;
     status = peft__csv_record(&s->table, &s->record, true, &n);

@@ -138,6 +138,14 @@ c_line_breaks_in_prompts() {
     gives 0 '"prompt":"a\\nb"' $peft generate $model 'a\nb' --json --max-new-tokens 1
     gives 0 '"prompt":"a\\nb"' $peft generate $model --prompt-text 'a\nb' --json --max-new-tokens 1
 }
+c_line_breaks_in_stop_strings() {
+    stories=$shared/models/stories260K/stories260K.bin
+    if [ ! -f "$stories" ]; then skip=1; return; fi
+    gives 0 '' $peft generate $stories 'Once upon a time' --max-new-tokens 120
+    if [ "$(wc -l < $work/out)" -lt 2 ]; then wrong=1; echo "  no line break to stop at"; fi
+    gives 0 '' $peft generate $stories 'Once upon a time' --max-new-tokens 120 --stop '\n'
+    if [ "$(wc -l < $work/out)" -ne 1 ]; then wrong=1; echo "  not stopped at the line break"; fi
+}
 c_standard_input_is_one_prompt() {
     printf 'Tom: hi\nAnn: hello\n' > $work/dialogue
     gives 0 '"prompt":"Tom: hi\\nAnn: hello"' $peft generate $model --json --max-new-tokens 1 < $work/dialogue
@@ -281,6 +289,7 @@ c_data_on_standard_input() {
     gives 0 '^3 examples' $peft eval $model --data - --loss-only < $work/three.tsv
     gives 0 '^3 examples' $peft eval $model --data - --data-format csv --loss-only < $work/three.csv
     gives 0 '^2 examples' $peft eval $model --data - --loss-only < $work/list.json
+    gives 1 'standard input:1: field "x" of the prompt template is missing; there are: prompt, completion' $peft eval $model --data - --prompt '{{x}}' < $work/plain.jsonl
 }
 c_a_format_that_is_said() {
     cp $work/three.csv $work/three.txt
@@ -289,6 +298,8 @@ c_a_format_that_is_said() {
 }
 c_lone_carriage_returns() {
     from data/cr_only.csv && gives 0 '^2 examples' $peft eval $model --data $cases/data/cr_only.csv --loss-only
+    printf 'a\rb\r' > $work/mac.txt && gives 0 '' $peft generate $model --lines --max-new-tokens 1 < $work/mac.txt
+    if [ "$(wc -l < $work/out)" -ne 2 ]; then wrong=1; echo "  --lines: not two answers"; fi
     printf 'prompt,completion\ra,b\rc,d\r' > $work/mac.csv
     gives 0 '^2 examples' $peft eval $model --data $work/mac.csv --loss-only
 }
@@ -297,6 +308,13 @@ c_byte_order_marks() {
         { printf '\357\273\277'; cat $work/$f; } > $work/marked.${f#*.}
         gives 0 'examples: loss' $peft eval $model --data $work/marked.${f#*.} --loss-only
     done
+    gpt2=$cases/models/gpt2-tiny-with-tokenizer
+    if from models/gpt2-tiny-with-tokenizer; then
+        printf 'hello there\n' > $work/text && gives 0 'perplexity' $peft perplexity $gpt2 --file $work/text
+        cp $work/out $work/without && { printf '\357\273\277'; cat $work/text; } > $work/text.marked
+        gives 0 'perplexity' $peft perplexity $gpt2 --file $work/text.marked
+        cp $work/out $work/with && same $work/without $work/with
+    fi
     printf '\357\273\277hello\n' > $work/marked
     gives 0 '"prompt":"hello"' $peft generate $model --json --max-new-tokens 1 < $work/marked
 }

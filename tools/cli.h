@@ -497,12 +497,14 @@ static inline int output_may_go(const char *command, const char *path, bool forc
     return EXIT_USAGE;
 }
 
-// The lines of a text, cut in place; "\r\n" counts as one end. The last line needs none.
+// The lines of a text, cut in place; "\r\n" counts as one end, in a text without "\n" also "\r". The last
+// line needs none.
 static inline char **split_lines(char *text, size_t size, int64_t *count) {
     int64_t n = 0, capacity = 256;
-    char **lines = (char **)malloc((size_t)capacity * sizeof(char *));
+    char **lines = (char **)malloc((size_t)capacity * sizeof(char *)), mark = memchr(text, '\n', size) ? '\n'
+        : '\r';
     for (char *p = text, *end = text + size; lines && p < end;) {
-        char *stop = (char *)memchr(p, '\n', (size_t)(end - p));
+        char *stop = (char *)memchr(p, mark, (size_t)(end - p));
         if (!stop) stop = end;
         if (n == capacity) {
             char **grown = (char **)realloc(lines, (size_t)(capacity *= 2) * sizeof(char *));

@@ -92,6 +92,17 @@ static struct {
     {"block", OPTION_INT, &w.block, "N", "weights that share a scale: 32, 64 (default), ... 4096"},                       \
     {"embeddings", OPTION_WORD, &w.embeddings, "NAME", "the same for the embedding and the output layer"}
 
+// "\n" in a text given on the command line is a line break.
+static char *unescape(const char *text) {
+    char *out = text ? (char *)malloc(strlen(text) + 1) : NULL, *o = out;
+    for (const char *p = text; out && *p; p++) {
+        if (p[0] == '\\' && p[1] == 'n') *o++ = '\n', p++;
+        else *o++ = *p;
+    }
+    if (out) *o = 0;
+    return out;
+}
+
 static int parse_weights(const char *option, const char *name, peft_dtype *out) {
     static const char *const names[] = {"f32", "f16", "bf16", "i8", "nf4", "fp4"};
     *out = PEFT_F32;
@@ -463,11 +474,17 @@ static struct {
     {"min-p", OPTION_REAL, &g.min_p, "X", "sample among those with X of the likeliest one's probability (0: off)"}, \
     {"stop", OPTION_TEXTS, &g.stop, "TEXT", "the text ends before this; can be given more than once"}
 
+static texts stops;  // --stop with its line breaks
+
 static peft_generate_desc generation(peft_model *m, const peft_adapter *a) {
+    while (stops.count < g.stop.count) {
+        const char *text = unescape(g.stop.items[stops.count]);
+        if (!text || !texts_add(&stops, text)) break;
+    }
     return (peft_generate_desc){.model = m, .adapter = a, .max_new_tokens = g.max_new, .min_new_tokens = g.min_new, .beams = g.beams,
                                 .length_penalty = (float)g.length_penalty, .early_stopping = g.early, .no_repeat_ngram = g.no_repeat,
                                 .repetition_penalty = (float)g.repetition_penalty, .temperature = (float)g.temperature, .top_k = g.top_k,
-                                .top_p = (float)g.top_p, .min_p = (float)g.min_p, .stop = g.stop.items, .stop_count = g.stop.count,
+                                .top_p = (float)g.top_p, .min_p = (float)g.min_p, .stop = stops.items, .stop_count = stops.count,
                                 .seed = (uint64_t)s.seed};
 }
 
@@ -493,16 +510,6 @@ static struct {
     {"data-format", OPTION_WORD, &d.format, "NAME", "jsonl, json, csv or tsv (what the file's name says)"},    \
     {"quotes", OPTION_WORD, &d.quotes, "NAME", "of tables: rfc4180 (default), or none: characters like others"}
 
-// "\n" in a template given on the command line is a line break.
-static char *unescape(const char *text) {
-    char *out = text ? (char *)malloc(strlen(text) + 1) : NULL, *o = out;
-    for (const char *p = text; out && *p; p++) {
-        if (p[0] == '\\' && p[1] == 'n') *o++ = '\n', p++;
-        else *o++ = *p;
-    }
-    if (out) *o = 0;
-    return out;
-}
 
 // The template of file i out of `count`.
 static const char *template_of(const texts *t, int i, int count) {
@@ -1632,6 +1639,8 @@ static int run_command(const command *c, int argc, char **argv) {
     texts *const lists[] = {&s.rest, &sc.references, &g.stop, &d.data, &d.prompts, &d.completions,
                             &t.validation, &ex.test, &generate_adapters, &info_adapters, &options_given};
     for (int i = 0; i < COUNT(lists); i++) free((void *)lists[i]->items);
+    for (int i = 0; i < stops.count; i++) free((void *)(uintptr_t)stops.items[i]);
+    free((void *)stops.items);
     free(init_text);
     return finish(code);
 }
