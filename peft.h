@@ -854,6 +854,48 @@ PEFTDEF peft_status peft_template_render(peft_template *t, const char *json, siz
                                          size_t *size);
 PEFTDEF void peft_template_destroy(peft_template *t);
 
+// The chat template that a model brings, as transformers applies it.
+typedef struct peft_chat peft_chat;
+
+typedef struct peft_chat_desc {
+    peft_context *context;
+    // A folder: tokenizer_config.json's chat_template (a text, or a list of named ones), else chat_template.jinja.
+    // A .gguf: its tokenizer.chat_template. Special tokens come from tokenizer_config.json and
+    // special_tokens_map.json, or from the GGUF
+    const char *path;
+    const char *name;  // which of several templates; default "default"
+    const char *text;  // a template in place of the model's
+    // of the model: a message that holds one of its special tokens is refused. Default: one that holds bos_token,
+    // eos_token or another token named beside the template
+    const peft_tokenizer *tokenizer;
+    peft_template_limits limits;
+    int64_t (*now)(void *user);  // as peft_template_desc
+    void *now_user;
+} peft_chat_desc;
+
+// PEFT_ERROR_MISSING: the model has no template (peft_chat_format knows three formats by heart); a list of named ones
+// without that name, whose names the message has.
+PEFTDEF peft_status peft_chat_open(const peft_chat_desc *desc, peft_chat **out);
+PEFTDEF void peft_chat_close(peft_chat *chat);
+// `json`: a conversation. {"messages": [{"role", "content"}, ...]} (OpenAI, TRL) or the list alone; {"conversations":
+// [{"from", "value"}]} (ShareGPT); {"instruction", "input", "output"} (Alpaca). Other members (tools, documents,
+// enable_thinking, ...) are names of the template. The text is exactly that of transformers, the chat's own until
+// the next call.
+PEFTDEF peft_status peft_chat_text(peft_chat *chat, const char *json, bool add_generation_prompt, const char **text,
+                                   size_t *size);
+
+// Which parts of a conversation are learned.
+typedef enum peft_chat_turns {
+    PEFT_TURNS_ASSISTANT = 0,  // every answer of the assistant, with the mark that ends it
+    PEFT_TURNS_LAST,           // the last one
+    PEFT_TURNS_ALL             // everything
+} peft_chat_turns;
+
+// A conversation as tokens, appended to `ids` and `mask`: 1 for those that are learned, else 0. The answers are what the
+// template's `generation` blocks hold; without such blocks, what an answer adds behind the generation prompt of the
+// messages before it. PEFT_ERROR_UNSUPPORTED: they cannot be found exactly so. Needs the chat's tokenizer.
+PEFTDEF peft_status peft_chat_tokens(peft_chat *chat, const char *json, peft_chat_turns turns, peft_ids *ids, peft_ids *mask);
+
 typedef struct peft_dataset peft_dataset;
 
 // What a quote at the beginning of a table's value is.
@@ -888,6 +930,11 @@ typedef struct peft_dataset_desc {
     // list answer_choices. Default: none
     const char *answer_choices;
     peft_template_style style;
+    // Records are conversations, as peft_chat_text takes them, and no template is given: each of the chosen turns
+    // becomes an example, the text before it its prompt. A beginning that the model's prompts get anyway, and an end
+    // token that completions get anyway, are not in the texts
+    peft_chat *chat;
+    peft_chat_turns turns;
     uint64_t seed;           // of Jinja's choice and random, with the number of the record
     int64_t limit;           // read at most this many examples; 0: all
     const char *format;      // "jsonl", "json", "ndjson", "csv", "tsv"; default: what the name says
@@ -29877,6 +29924,459 @@ static peft_status peft__records_next(peft__records *s, bool *more) {
     return s->kind == PEFT__JSON_LIST ? peft__records_element(s, more) : peft__records_line(s, more);
 }
 
+// ---- a model's own chat template
+
+struct peft_chat {
+    peft_context *ctx;
+    peft__arena arena;    // special tokens; the template's name
+    peft__arena scratch;  // one conversation
+    peft_template *jinja;
+    const peft_tokenizer *tokenizer;
+    peft__json *tokens;   // members bos_token, eos_token, ..., linked
+    bool begins;          // the model's prompts get bos_token anyway
+};
+
+static peft__json *peft__json_new(peft__arena *a, peft__json_type type, const char *key) {
+    peft__json *j = (peft__json *)peft__arena_alloc(a, sizeof(peft__json));
+    if (!j) return NULL;
+    memset(j, 0, sizeof(*j));
+    j->type = type;
+    j->key = key;
+    j->key_length = key ? strlen(key) : 0;
+    return j;
+}
+
+static peft__json *peft__json_new_text(peft__arena *a, const char *key, const char *text, size_t n) {
+    peft__json *j = peft__json_new(a, PEFT__JSON_STRING, key);
+    if (!j) return NULL;
+    j->string = text;
+    j->length = n;
+    return j;
+}
+
+static peft_status peft__chat_token(peft_chat *c, const char *key, const char *text, size_t n) {
+    const char *copy = peft__arena_strdup(&c->arena, text, n), *name = peft__arena_strdup(&c->arena, key, strlen(key));
+    peft__json *j = copy && name ? peft__json_new_text(&c->arena, name, copy, n) : NULL;
+    if (!j) return PEFT_ERROR_MEMORY;
+    for (peft__json *m = c->tokens; m; m = m->next)
+        if (strcmp(m->key, key) == 0) return PEFT_OK;  // the first file that names it
+    j->next = c->tokens;
+    c->tokens = j;
+    return PEFT_OK;
+}
+
+// bos_token, eos_token, ... of tokenizer_config.json or special_tokens_map.json: a text, or an object with its content.
+static peft_status peft__chat_read_tokens(peft_chat *c, const peft__json *root) {
+    static const char *const keys[] = {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
+    peft_status status = PEFT_OK;
+    for (int64_t i = 0; i < PEFT__COUNT(keys) && !status; i++) {
+        const peft__json *v = peft__json_get(root, keys[i]);
+        if (peft__json_is(v, PEFT__JSON_OBJECT)) v = peft__json_get(v, "content");
+        if (peft__json_is(v, PEFT__JSON_STRING)) status = peft__chat_token(c, keys[i], v->string, v->length);
+    }
+    return status;
+}
+
+// The template of that name in a chat_template that is a text or a list of {"name", "template"}.
+static peft_status peft__chat_named(peft_chat *c, const peft__json *v, const char *name, const char *where, const peft__json **out) {
+    char names[200];
+    size_t n = 0;
+    if (!v || v->type == PEFT__JSON_NULL || v->type == PEFT__JSON_STRING) {
+        *out = v && v->type == PEFT__JSON_STRING ? v : NULL;
+        return PEFT_OK;
+    }
+    names[0] = 0;
+    if (v->type != PEFT__JSON_ARRAY) return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "%s: chat_template is neither a text nor a list", where);
+    for (const peft__json *i = v->child; i; i = i->next) {
+        const char *own = peft__json_text(i, "name", NULL);
+        const peft__json *text = peft__json_get(i, "template");
+        if (!own || !peft__json_is(text, PEFT__JSON_STRING)) return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "%s: chat_template has an item without name and template", where);
+        if (strcmp(own, name) == 0) *out = text;
+        peft__string_into(names + n, sizeof(names) - n, "%s%s", n ? ", " : "", own);
+        n += strlen(names + n);
+    }
+    return *out ? PEFT_OK : peft__fail(c->ctx, PEFT_ERROR_MISSING, "%s: no chat template is called \"%s\"; there are: %s", where, name, names);
+}
+
+static peft_status peft__chat_compile(peft_chat *c, const peft_chat_desc *d, const char *text, size_t n, const char *name) {
+    peft_template_desc t;
+    memset(&t, 0, sizeof(t));
+    t.context = c->ctx;
+    t.text = n ? text : " ";
+    t.length = n ? n : 1;
+    t.name = name;
+    t.chat = true;
+    t.limits = d->limits;
+    t.now = d->now;
+    t.now_user = d->now_user;
+    return peft_template_create(&t, &c->jinja);
+}
+
+static peft_status peft__chat_from_folder(peft_chat *c, const peft_chat_desc *d) {
+    const char *config = peft__path_join(&c->arena, d->path, "tokenizer_config.json");
+    const char *map = peft__path_join(&c->arena, d->path, "special_tokens_map.json"), *model = peft__path_join(&c->arena, d->path, "config.json");
+    const char *jinja = peft__path_join(&c->arena, d->path, "chat_template.jinja"), *type = "";
+    peft__json *root = NULL, *tokens = NULL, *settings = NULL;
+    const peft__json *text = NULL;
+    if (!config || !map || !model || !jinja) return PEFT_ERROR_MEMORY;
+    peft_status status = PEFT_OK;
+    if (peft__file_exists(c->ctx, config)) status = peft__json_read(&c->scratch, config, &root);
+    if (!status && root) status = peft__chat_read_tokens(c, root);
+    if (!status && peft__file_exists(c->ctx, map)) status = peft__json_read(&c->scratch, map, &tokens);
+    if (!status && tokens) status = peft__chat_read_tokens(c, tokens);
+    if (!status && peft__file_exists(c->ctx, model)) status = peft__json_read(&c->scratch, model, &settings);
+    if (settings) type = peft__json_text(settings, "model_type", "");
+    c->begins = strcmp(type, "llama") == 0 || strcmp(type, "mistral") == 0;
+    if (status) return status;
+    if (d->text) return peft__chat_compile(c, d, d->text, strlen(d->text), "chat template");
+    if (peft__file_exists(c->ctx, jinja) && (!d->name || strcmp(d->name, "default") == 0)) {  // as transformers: the file goes first
+        char *file = NULL;
+        size_t n = 0;
+        status = peft__read_all(c->ctx, jinja, &file, &n);
+        if (!status) status = peft__chat_compile(c, d, file, n, jinja);
+        peft__free(c->ctx, file);
+        return status;
+    }
+    status = peft__chat_named(c, peft__json_get(root, "chat_template"), d->name ? d->name : "default", config, &text);
+    if (!status && text) return peft__chat_compile(c, d, text->string, text->length, config);
+    return status ? status : peft__fail(c->ctx, PEFT_ERROR_MISSING, "%s: the model brings no chat template (no chat_template in tokenizer_config.json, no chat_template.jinja)", d->path);
+}
+
+static peft_status peft__chat_from_gguf(peft_chat *c, const peft_chat_desc *d) {
+    static const char *const keys[][2] = {{"bos_token", "tokenizer.ggml.bos_token_id"}, {"eos_token", "tokenizer.ggml.eos_token_id"},
+                                          {"unk_token", "tokenizer.ggml.unknown_token_id"}, {"pad_token", "tokenizer.ggml.padding_token_id"}};
+    peft_gguf *g = NULL;
+    char key[96];
+    peft_status status = peft_gguf_open(c->ctx, d->path, &g);
+    for (int i = 0; i < 4 && !status; i++) {
+        size_t n = 0;
+        double id = peft_gguf_number(g, keys[i][1], -1);
+        const char *text = id >= 0 ? peft_gguf_array_string(g, "tokenizer.ggml.tokens", (int64_t)id, &n) : NULL;
+        if (text) status = peft__chat_token(c, keys[i][0], text, n);
+    }
+    bool usual = !d->name || strcmp(d->name, "default") == 0;
+    peft__string_into(key, sizeof(key), "tokenizer.chat_template%s%s", usual ? "" : ".", usual ? "" : d->name);
+    const char *text = status ? NULL : d->text ? d->text : peft_gguf_string(g, key, NULL);
+    if (!status && !text) status = peft__fail(c->ctx, PEFT_ERROR_MISSING, "%s: no %s", d->path, key);
+    c->begins = !status && strcmp(peft_gguf_string(g, "general.architecture", ""), "llama") == 0;
+    if (!status) status = peft__chat_compile(c, d, text, strlen(text), d->path);
+    peft_gguf_close(g);
+    return status;
+}
+
+PEFTDEF void peft_chat_close(peft_chat *c) {
+    if (!c) return;
+    peft_template_destroy(c->jinja);
+    peft__arena_free(&c->arena);
+    peft__arena_free(&c->scratch);
+    peft__free(c->ctx, c);
+}
+
+PEFTDEF peft_status peft_chat_open(const peft_chat_desc *d, peft_chat **out) {
+    if (out) *out = NULL;
+    PEFT__NEED(NULL, d, "desc");
+    PEFT__NEED(d->context, out, "out");
+    if (!d->context) return PEFT_ERROR_ARGUMENT;
+    if (!d->path && !d->text) return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "peft_chat_open: neither path nor text");
+    peft_chat *c = (peft_chat *)peft__calloc(d->context, 1, sizeof(peft_chat));
+    if (!c) return PEFT_ERROR_MEMORY;
+    c->ctx = d->context;
+    c->tokenizer = d->tokenizer;
+    peft__arena_init(&c->arena, c->ctx);
+    peft__arena_init(&c->scratch, c->ctx);
+    peft_status status = !d->path ? peft__chat_compile(c, d, d->text, strlen(d->text), "chat template")
+        : peft__ends_with(d->path, ".gguf") ? peft__chat_from_gguf(c, d) : peft__chat_from_folder(c, d);
+    if (status) peft_chat_close(c);
+    else *out = c;
+    return status;
+}
+
+static const char *peft__chat_token_text(const peft_chat *c, const char *key) {
+    for (const peft__json *m = c->tokens; m; m = m->next)
+        if (strcmp(m->key, key) == 0) return m->string;
+    return NULL;
+}
+
+// A text of a message that would stand for a token of the format is refused.
+static peft_status peft__chat_forged(peft_chat *c, const peft__json *v) {
+    peft_status status = PEFT_OK;
+    for (const peft__json *i = v->child; i && !status; i = i->next) status = peft__chat_forged(c, i);
+    if (status || v->type != PEFT__JSON_STRING) return status;
+    for (const peft__json *m = c->tokens; m; m = m->next)
+        if (m->length && strstr(v->string, m->string) && (strcmp(m->key, "unk_token") != 0 || c->tokenizer))
+            return peft__fail(c->ctx, PEFT_ERROR_ARGUMENT, "a message holds %s, which only the format may", m->string);
+    if (!c->tokenizer) return PEFT_OK;
+    peft_ids plain, special;
+    memset(&plain, 0, sizeof(plain));
+    memset(&special, 0, sizeof(special));
+    status = peft_encode(c->tokenizer, v->string, v->length, &plain);
+    if (!status) status = peft_encode_special(c->tokenizer, v->string, v->length, &special);
+    bool same = plain.count == special.count && (!plain.count || memcmp(plain.data, special.data, (size_t)plain.count * sizeof(int32_t)) == 0);
+    int64_t at = 0;
+    while (!status && !same && at < plain.count && at < special.count && plain.data[at] == special.data[at]) at++;
+    if (!status && !same)
+        status = peft__fail(c->ctx, PEFT_ERROR_ARGUMENT, "a message holds %s, which only the format may", at < special.count ? peft_token_text(c->tokenizer, special.data[at]) : "a special token");
+    peft_ids_free(c->ctx, &plain);
+    peft_ids_free(c->ctx, &special);
+    return status;
+}
+
+static peft__json *peft__message(peft__arena *a, const char *role, const peft__json *content) {
+    peft__json *m = peft__json_new(a, PEFT__JSON_OBJECT, NULL), *r = peft__json_new_text(a, "role", role, strlen(role));
+    peft__json *t = peft__json_new(a, PEFT__JSON_NULL, NULL);
+    if (!m || !r || !t) return NULL;
+    *t = *content;
+    t->key = "content";
+    t->key_length = 7;
+    t->next = NULL;
+    r->next = t;
+    m->child = r;
+    m->length = 2;
+    return m;
+}
+
+// ShareGPT's {"from", "value"} as a message.
+static peft_status peft__sharegpt(peft_chat *c, const peft__json *turn, peft__json **out) {
+    static const char *const roles[][2] = {{"human", "user"}, {"user", "user"}, {"gpt", "assistant"}, {"assistant", "assistant"},
+                                           {"chatgpt", "assistant"}, {"model", "assistant"}, {"system", "system"}, {"tool", "tool"}};
+    const char *from = peft__json_text(turn, "from", NULL);
+    const peft__json *value = peft__json_get(turn, "value");
+    if (!from || !peft__json_is(value, PEFT__JSON_STRING)) return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a turn of conversations has no from or no value");
+    for (int64_t i = 0; i < PEFT__COUNT(roles); i++)
+        if (strcmp(from, roles[i][0]) == 0) {
+            *out = peft__message(&c->scratch, roles[i][1], value);
+            return *out ? PEFT_OK : PEFT_ERROR_MEMORY;
+        }
+    return peft__fail(c->ctx, PEFT_ERROR_UNSUPPORTED, "a turn of conversations is from \"%s\": not human, gpt, system or tool", from);
+}
+
+// Alpaca's instruction, input and output as messages.
+static peft_status peft__alpaca(peft_chat *c, const peft__json *record, peft__json *list) {
+    static const char *const keys[] = {"system", "instruction", "input", "output"}, *const roles[] = {"system", "user", NULL, "assistant"};
+    const peft__json *parts[4];
+    peft__json **tail = &list->child;
+    for (int i = 0; i < 4; i++) {
+        parts[i] = peft__json_get(record, keys[i]);
+        if (parts[i] && parts[i]->type != PEFT__JSON_STRING && parts[i]->type != PEFT__JSON_NULL) return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "%s is not a text", keys[i]);
+        if (peft__json_is(parts[i], PEFT__JSON_NULL) || (parts[i] && !parts[i]->length && i != 3)) parts[i] = NULL;
+    }
+    if (!parts[1] || !parts[3]) return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "no %s", parts[1] ? "output" : "instruction");
+    for (int i = 0; i < 4; i++) {
+        if (!roles[i] || !parts[i]) continue;
+        peft__json *m = peft__message(&c->scratch, roles[i], parts[i]);
+        if (!m) return PEFT_ERROR_MEMORY;
+        if (i == 1 && parts[2]) {  // the input stands behind the instruction
+            size_t n = parts[1]->length + parts[2]->length + 2;
+            char *both = (char *)peft__arena_alloc(&c->scratch, n + 1);
+            if (!both) return PEFT_ERROR_MEMORY;
+            peft__string_into(both, n + 1, "%s\n\n%s", parts[1]->string, parts[2]->string);
+            m->child->next->string = both;
+            m->child->next->length = n;
+        }
+        *tail = m;
+        tail = &m->next;
+        list->length++;
+    }
+    return PEFT_OK;
+}
+
+// What the template sees: messages, the special tokens, and the record's other members. *messages: the list.
+static peft_status peft__chat_values(peft_chat *c, const peft__json *record, peft__json **values, peft__json **messages) {
+    peft__json *object = peft__json_new(&c->scratch, PEFT__JSON_OBJECT, NULL), *list = peft__json_new(&c->scratch, PEFT__JSON_ARRAY, "messages"), **tail;
+    const peft__json *given = record->type == PEFT__JSON_ARRAY ? record : peft__json_get(record, "messages"), *shared = peft__json_get(record, "conversations");
+    peft_status status = PEFT_OK;
+    if (!object || !list) return PEFT_ERROR_MEMORY;
+    if (given || shared) {
+        if ((given ? given : shared)->type != PEFT__JSON_ARRAY) return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "%s is not a list", given ? "messages" : "conversations");
+        tail = &list->child;
+        for (const peft__json *m = (given ? given : shared)->child; m && !status; m = m->next) {
+            peft__json *own = NULL;
+            if (m->type != PEFT__JSON_OBJECT) return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a message is not an object");
+            if (given && !peft__json_text(m, "role", NULL)) return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a message has no role");
+            if (given) {  // without what is null, as in transformers
+                peft__json **inner;
+                own = peft__json_new(&c->scratch, PEFT__JSON_OBJECT, NULL);
+                if (!own) return PEFT_ERROR_MEMORY;
+                inner = &own->child;
+                for (const peft__json *f = m->child; f; f = f->next) {
+                    if (f->type == PEFT__JSON_NULL) continue;
+                    *inner = peft__json_new(&c->scratch, f->type, NULL);
+                    if (!*inner) return PEFT_ERROR_MEMORY;
+                    **inner = *f;
+                    (*inner)->next = NULL;
+                    inner = &(*inner)->next;
+                    own->length++;
+                }
+            } else status = peft__sharegpt(c, m, &own);
+            if (status) break;
+            status = peft__chat_forged(c, own);
+            *tail = own;
+            tail = &own->next;
+            list->length++;
+        }
+    } else {
+        if (record->type != PEFT__JSON_OBJECT || !peft__json_get(record, "instruction"))
+            return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "not a conversation: no messages, conversations or instruction");
+        status = peft__alpaca(c, record, list);
+        if (!status) status = peft__chat_forged(c, list);
+    }
+    if (!status && !list->length) status = peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a conversation without messages");
+    object->child = list;
+    tail = &list->next;
+    static const char *const taken[] = {"messages", "conversations", "instruction", "input", "output", "system", "add_generation_prompt"};
+    for (const peft__json *m = record->type == PEFT__JSON_OBJECT ? record->child : NULL; m && !status; m = m->next) {
+        bool known = false;
+        for (int64_t i = 0; i < PEFT__COUNT(taken); i++) known = known || strcmp(m->key, taken[i]) == 0;
+        peft__json *copy = known ? NULL : peft__json_new(&c->scratch, m->type, NULL);
+        if (known) continue;
+        if (!copy) return PEFT_ERROR_MEMORY;
+        *copy = *m;
+        copy->next = NULL;
+        *tail = copy;
+        tail = &copy->next;
+    }
+    static const char *const absent[] = {"tools", "documents"};
+    for (int i = 0; i < 2 && !status; i++) {
+        if (peft__json_get(object, absent[i])) continue;
+        *tail = peft__json_new(&c->scratch, PEFT__JSON_NULL, absent[i]);
+        if (!*tail) return PEFT_ERROR_MEMORY;
+        tail = &(*tail)->next;
+    }
+    for (const peft__json *t = c->tokens; t && !status; t = t->next) {
+        if (peft__json_get(object, t->key)) continue;
+        *tail = peft__json_new_text(&c->scratch, t->key, t->string, t->length);
+        if (!*tail) return PEFT_ERROR_MEMORY;
+        tail = &(*tail)->next;
+    }
+    *tail = peft__json_new(&c->scratch, PEFT__JSON_BOOL, "add_generation_prompt");
+    if (!*tail) return PEFT_ERROR_MEMORY;
+    *values = object;
+    *messages = list;
+    return status;
+}
+
+// The text of the first `count` messages, in the scratch memory.
+static peft_status peft__chat_render(peft_chat *c, peft__json *values, peft__json *messages, int64_t count, bool generation, peft__text *out) {
+    peft__json *last = messages->child, *rest = NULL, *flag = values->child;
+    while (flag->next) flag = flag->next;
+    flag->boolean = generation;
+    int64_t all = (int64_t)messages->length;
+    for (int64_t i = 1; last && i < count; i++) last = last->next;
+    if (count > 0) rest = last->next, last->next = NULL;
+    peft__json *first = messages->child;
+    if (!count) messages->child = NULL;
+    messages->length = (size_t)count;
+    peft_status status = peft__template_run(c->jinja, values);
+    messages->child = first;
+    messages->length = (size_t)all;
+    if (count > 0) last->next = rest;
+    if (status) return status;
+    out->size = c->jinja->out.size;
+    out->count = -1;
+    out->data = peft__arena_strdup(&c->scratch, c->jinja->out.data, out->size);
+    return out->data ? PEFT_OK : PEFT_ERROR_MEMORY;
+}
+
+PEFTDEF peft_status peft_chat_text(peft_chat *c, const char *json, bool add_generation_prompt, const char **text, size_t *size) {
+    if (text) *text = NULL;
+    PEFT__NEED(NULL, c, "chat");
+    PEFT__NEED(c->ctx, json, "json");
+    PEFT__NEED(c->ctx, text, "text");
+    peft__json *record = NULL, *values = NULL, *messages = NULL;
+    peft__text all = {NULL, 0, -1};
+    peft__arena_reset(&c->scratch);
+    peft_status status = peft__json_parse(c->ctx, &c->scratch, json, strlen(json), "conversation", &record);
+    if (!status) status = peft__chat_values(c, record, &values, &messages);
+    if (!status) status = peft__chat_render(c, values, messages, (int64_t)messages->length, add_generation_prompt, &all);
+    if (status) return status;
+    *text = all.data;
+    if (size) *size = all.size;
+    return PEFT_OK;
+}
+
+typedef struct peft__turns {
+    peft__text all;     // the whole conversation
+    size_t *begin, *end;  // [count] the learned parts of it, in order
+    int64_t count;
+} peft__turns;
+
+static bool peft__begins_with(const peft__text *text, const peft__text *with) {
+    return with->size <= text->size && memcmp(text->data, with->data, with->size) == 0;
+}
+
+static peft_status peft__chat_turns(peft_chat *c, const peft__json *record, peft_chat_turns turns, peft__turns *out) {
+    peft__json *values = NULL, *messages = NULL;
+    peft_status status = peft__chat_values(c, record, &values, &messages);
+    int64_t n = status ? 0 : (int64_t)messages->length, answers = 0, at = 0, i = 0;
+    memset(out, 0, sizeof(*out));
+    if (!status) status = peft__chat_render(c, values, messages, n, false, &out->all);
+    if (status) return status;
+    out->begin = (size_t *)peft__arena_alloc(&c->scratch, 2 * ((size_t)n + 1) * sizeof(size_t));
+    if (!out->begin) return PEFT_ERROR_MEMORY;
+    out->end = out->begin + n + 1;
+    if (turns == PEFT_TURNS_ALL) {
+        out->begin[0] = 0, out->end[0] = out->all.size, out->count = 1;
+        return PEFT_OK;
+    }
+    for (const peft__json *m = messages->child; m; m = m->next) answers += strcmp(peft__json_text(m, "role", ""), "assistant") == 0;
+    if (!answers) return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a conversation without an answer of the assistant");
+    const size_t *spans = (const size_t *)(const void *)c->jinja->spans.data;
+    int64_t blocks = (int64_t)(c->jinja->spans.size / (2 * sizeof(size_t)));
+    if (c->jinja->spans_inexact || (blocks && blocks != answers))
+        return peft__fail(c->ctx, PEFT_ERROR_UNSUPPORTED, "%s: its generation blocks gave %lld parts for %lld answers: the answers cannot be found exactly", c->jinja->name, (long long)blocks, (long long)answers);
+    for (i = 0; i < blocks; i++) out->begin[i] = spans[2 * i], out->end[i] = spans[2 * i + 1];
+    out->count = blocks;
+    for (const peft__json *m = blocks ? NULL : messages->child; m; m = m->next, at++) {
+        peft__text before, with;
+        bool last = out->count + 1 == answers;
+        if (strcmp(peft__json_text(m, "role", ""), "assistant") != 0) continue;
+        if (turns == PEFT_TURNS_LAST && !last) {
+            out->count++;
+            continue;
+        }
+        status = peft__chat_render(c, values, messages, at, true, &before);
+        if (!status) status = peft__chat_render(c, values, messages, at + 1, false, &with);
+        if (status) return status;
+        if (!peft__begins_with(&with, &before) || !peft__begins_with(&out->all, &before) || (!last && !peft__begins_with(&out->all, &with)) || (last && at + 1 < n && !peft__begins_with(&out->all, &with)))
+            return peft__fail(c->ctx, PEFT_ERROR_UNSUPPORTED, "%s: answer %lld does not begin where the generation prompt ends, or changes with what follows: the answers cannot be found exactly%s",
+                              c->jinja->name, (long long)out->count + 1, turns == PEFT_TURNS_LAST ? "" : "; the last one alone may be");
+        out->begin[out->count] = before.size;
+        out->end[out->count++] = with.size;
+    }
+    if (turns == PEFT_TURNS_LAST) {
+        out->begin += out->count - 1, out->end += out->count - 1;
+        out->count = 1;
+    }
+    return PEFT_OK;
+}
+
+PEFTDEF peft_status peft_chat_tokens(peft_chat *c, const char *json, peft_chat_turns turns, peft_ids *ids, peft_ids *mask) {
+    PEFT__NEED(NULL, c, "chat");
+    PEFT__NEED(c->ctx, json, "json");
+    PEFT__NEED(c->ctx, ids, "ids");
+    PEFT__NEED(c->ctx, mask, "mask");
+    if (!c->tokenizer) return peft__fail(c->ctx, PEFT_ERROR_ARGUMENT, "peft_chat_tokens: the chat has no tokenizer");
+    if ((int)turns < 0 || turns > PEFT_TURNS_ALL) return peft__fail(c->ctx, PEFT_ERROR_ARGUMENT, "peft_chat_tokens: turns is %d", (int)turns);
+    peft__json *record = NULL;
+    peft__turns t;
+    int64_t before = ids->count, masked = mask->count;
+    peft__arena_reset(&c->scratch);
+    peft_status status = peft__json_parse(c->ctx, &c->scratch, json, strlen(json), "conversation", &record);
+    if (!status) status = peft__chat_turns(c, record, turns, &t);
+    size_t from = 0;
+    for (int64_t i = 0; !status && i <= t.count; i++) {  // what lies before a part, then the part
+        size_t ends[2] = {i < t.count ? t.begin[i] : t.all.size, i < t.count ? t.end[i] : t.all.size};
+        for (int learned = 0; learned < 2 && !status; learned++) {
+            if (ends[learned] > from) status = peft_encode_special(c->tokenizer, t.all.data + from, ends[learned] - from, ids);
+            from = PEFT__MAX(from, ends[learned]);
+            while (!status && mask->count - masked < ids->count - before)
+                if (!peft__ids_push(c->ctx, mask, learned)) status = PEFT_ERROR_MEMORY;
+        }
+    }
+    if (status) ids->count = before, mask->count = masked;
+    return status;
+}
+
 // ---- loading
 
 typedef struct peft__loader {
@@ -29984,6 +30484,29 @@ static peft_status peft__dataset_set_choices(peft_dataset *d, const char *const 
     return PEFT_OK;
 }
 
+// Each of the turns that are learned is an example.
+static peft_status peft__load_conversation(peft__loader *l) {
+    const peft__data_record *r = &l->records.record;
+    peft_chat *c = l->d->chat;
+    peft__turns t;
+    peft__arena_reset(&c->scratch);
+    peft__arena_reset(&l->scratch);
+    const peft__json *record = r->object ? r->object : peft__record_object(r, &l->scratch, NULL);
+    peft_status status = record ? peft__chat_turns(c, record, l->d->turns, &t) : PEFT_ERROR_MEMORY;
+    if (status && status != PEFT_ERROR_MEMORY) return peft__fail(r->ctx, status, "%s:%lld: %s", r->path, (long long)r->line, r->ctx->error);
+    if (!status && memchr(t.all.data, 0, t.all.size)) return peft__record_fail(r, "the conversation holds a NUL character");
+    const char *bos = peft__chat_token_text(c, "bos_token"), *eos = peft__chat_token_text(c, "eos_token");
+    for (int64_t i = 0; !status && i < t.count; i++) {
+        const char *prompt = t.all.data, *answer = t.all.data + t.begin[i];
+        size_t n = t.begin[i], m = t.end[i] - t.begin[i], b = bos ? strlen(bos) : 0, e = eos ? strlen(eos) : 0, end = m;
+        if (c->begins && b && n >= b && memcmp(prompt, bos, b) == 0) prompt += b, n -= b;
+        while (end > 0 && strchr(" \t\r\n", answer[end - 1])) end--;
+        if (e && end >= e && memcmp(answer + end - e, eos, e) == 0) m = end - e;  // completions get it anyway
+        status = peft__dataset_add(l->data, prompt, n, answer, m);
+    }
+    return status;
+}
+
 static peft_status peft__load_example(peft__loader *l) {
     const char *texts[2] = {"", ""}, *at = NULL;
     const char *const *list = NULL;
@@ -30026,8 +30549,8 @@ static peft_status peft__load_records(peft__loader *l) {
                                             &l->records);
     while (!status && more && l->data->count < limit) {
         status = peft__records_next(&l->records, &more);
-        if (!status && !l->data->fields) status = peft__loader_templates(l);
-        if (!status && more) status = peft__load_example(l);
+        if (!status && !l->data->fields && !l->d->chat) status = peft__loader_templates(l);
+        if (!status && more) status = l->d->chat ? peft__load_conversation(l) : peft__load_example(l);
     }
     if (!status && l->empty)
         peft__log(l->data->ctx, "%s: %lld records are left out, the template gives nothing for them", l->d->path, (long long)l->empty);
@@ -30058,6 +30581,8 @@ PEFTDEF peft_status peft_dataset_load(const peft_dataset_desc *desc, peft_datase
     peft__string_init(&l.texts[1], ctx);
     peft__arena_init(&l.parts, ctx);
     peft__arena_init(&l.scratch, ctx);
+    if (desc->chat && (desc->prompt || desc->completion || desc->answer_choices)) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: a chat and templates too");
+    if ((int)desc->turns < 0 || desc->turns > PEFT_TURNS_ALL) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: turns is %d", (int)desc->turns);
     if ((int)desc->style < 0 || desc->style > PEFT_STYLE_FLAN) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: style is %d", (int)desc->style);
     peft_status status = peft__dataset_create(ctx, &l.data);
     if (!status) status = peft__load_records(&l);
