@@ -859,30 +859,31 @@ typedef struct peft_chat peft_chat;
 
 typedef struct peft_chat_desc {
     peft_context *context;
-    // A folder: tokenizer_config.json's chat_template (a text, or a list of named ones), else chat_template.jinja.
-    // A .gguf: its tokenizer.chat_template. Special tokens come from tokenizer_config.json and
-    // special_tokens_map.json, or from the GGUF
+    // A folder: tokenizer_config.json's chat_template (a text, or a list of named ones), else
+    // chat_template.jinja. A .gguf: its tokenizer.chat_template. Special tokens come from
+    // tokenizer_config.json and special_tokens_map.json, or from the GGUF
     const char *path;
     const char *name;  // which of several templates; default "default"
     const char *text;  // a template in place of the model's
-    // of the model: a message that holds one of its special tokens is refused. Default: one that holds bos_token,
-    // eos_token or another token named beside the template
+    // of the model: a message that holds one of its special tokens is refused. Default: one that holds
+    // bos_token, eos_token or another token named beside the template
     const peft_tokenizer *tokenizer;
     peft_template_limits limits;
     int64_t (*now)(void *user);  // as peft_template_desc
     void *now_user;
 } peft_chat_desc;
 
-// PEFT_ERROR_MISSING: the model has no template (peft_chat_format knows three formats by heart); a list of named ones
-// without that name, whose names the message has.
+// PEFT_ERROR_MISSING: the model has no template (peft_chat_format knows three formats by heart); a list of
+// named ones without that name, whose names the message has.
 PEFTDEF peft_status peft_chat_open(const peft_chat_desc *desc, peft_chat **out);
 PEFTDEF void peft_chat_close(peft_chat *chat);
-// `json`: a conversation. {"messages": [{"role", "content"}, ...]} (OpenAI, TRL) or the list alone; {"conversations":
-// [{"from", "value"}]} (ShareGPT); {"instruction", "input", "output"} (Alpaca). Other members (tools, documents,
-// enable_thinking, ...) are names of the template. The text is exactly that of transformers, the chat's own until
-// the next call.
-PEFTDEF peft_status peft_chat_text(peft_chat *chat, const char *json, bool add_generation_prompt, const char **text,
-                                   size_t *size);
+// `json`: a conversation. {"messages": [{"role", "content"}, ...]} (OpenAI, TRL) or the list alone;
+// {"conversations":
+// [{"from", "value"}]} (ShareGPT); {"instruction", "input", "output"} (Alpaca). Other members (tools,
+// documents, enable_thinking, ...) are names of the template. The text is exactly that of transformers, the
+// chat's own until the next call.
+PEFTDEF peft_status peft_chat_text(peft_chat *chat, const char *json, bool add_generation_prompt,
+                                   const char **text, size_t *size);
 
 // Which parts of a conversation are learned.
 typedef enum peft_chat_turns {
@@ -891,10 +892,12 @@ typedef enum peft_chat_turns {
     PEFT_TURNS_ALL             // everything
 } peft_chat_turns;
 
-// A conversation as tokens, appended to `ids` and `mask`: 1 for those that are learned, else 0. The answers are what the
-// template's `generation` blocks hold; without such blocks, what an answer adds behind the generation prompt of the
-// messages before it. PEFT_ERROR_UNSUPPORTED: they cannot be found exactly so. Needs the chat's tokenizer.
-PEFTDEF peft_status peft_chat_tokens(peft_chat *chat, const char *json, peft_chat_turns turns, peft_ids *ids, peft_ids *mask);
+// A conversation as tokens, appended to `ids` and `mask`: 1 for those that are learned, else 0. The answers
+// are what the template's `generation` blocks hold; without such blocks, what an answer adds behind the
+// generation prompt of the messages before it. PEFT_ERROR_UNSUPPORTED: they cannot be found exactly so. Needs
+// the chat's tokenizer.
+PEFTDEF peft_status peft_chat_tokens(peft_chat *chat, const char *json, peft_chat_turns turns, peft_ids *ids,
+                                     peft_ids *mask);
 
 typedef struct peft_dataset peft_dataset;
 
@@ -915,24 +918,25 @@ typedef enum peft_template_style {
 // A template whose tags are names of fields only, {{field}} or {{ field }}: strings stand there as they are,
 // other JSON values as their JSON text. {{answers.text[0]}}, {{messages[-1].content}} and {{answers['text']}}
 // stand for values inside of fields. What is null counts as missing.
-// A template with anything more of Jinja in it is Jinja's, as promptsource has it: lists and truths stand there
-// in Python's writing. What it prints must be there: to print what is undefined or None is PEFT_ERROR_MISSING.
+// A template with anything more of Jinja in it is Jinja's, as promptsource has it: lists and truths stand
+// there in Python's writing. To print what is undefined or None is PEFT_ERROR_MISSING.
 typedef struct peft_dataset_desc {
     peft_context *context;
     // .jsonl, .ndjson, .json (an object per line, or an array of objects), .csv, .tsv
     const char *path;
                              //   (first line: column names); "-": standard input, whatever of them it is
-    // template; default "{{prompt}}". Without a completion it may be promptsource's whole form: the prompt, |||
-    // and the completion, both without white space around them. A record that gives an empty text is left out
+    // template; default "{{prompt}}". Without a completion it may be promptsource's whole form: the prompt,
+    // ||| and the completion, both without white space around them. A record that gives an empty text is left
+    // out, and told in the log
     const char *prompt;
     const char *completion;  // template; default "{{completion}}"
-    // template of the texts that an answer is chosen from, ||| between them; the other templates see them as the
-    // list answer_choices. Default: none
+    // template of the texts that an answer is chosen from, ||| between them; the other templates see them as
+    // the list answer_choices. Default: none
     const char *answer_choices;
     peft_template_style style;
-    // Records are conversations, as peft_chat_text takes them, and no template is given: each of the chosen turns
-    // becomes an example, the text before it its prompt. A beginning that the model's prompts get anyway, and an end
-    // token that completions get anyway, are not in the texts
+    // Records are conversations, as peft_chat_text takes them, and no template is given: each of the chosen
+    // turns becomes an example, the text before it its prompt. A beginning that the model's prompts get anyway,
+    // and an end token that completions get anyway, are not in the texts
     peft_chat *chat;
     peft_chat_turns turns;
     uint64_t seed;           // of Jinja's choice and random, with the number of the record
@@ -976,7 +980,8 @@ PEFTDEF peft_status peft_dataset_mix(const peft_mix_desc *desc, peft_dataset **o
 PEFTDEF const char *peft_dataset_task(const peft_dataset *data, int64_t i);  // of a mixture (or a part of one); else NULL
 // The examples of several datasets one after the other, in a new one that shares nothing with them.
 PEFTDEF peft_status peft_dataset_join(const peft_dataset *const *datasets, int64_t count, peft_dataset **out);
-// Fills a template, as a dataset's are filled, from "field" -> value pairs of one JSON object. To be freed with peft_free.
+// Fills a template, as a dataset's are filled, from "field" -> value pairs of one JSON object. To be freed with
+// peft_free.
 PEFTDEF peft_status peft_template_fill(peft_context *ctx, const char *text, const char *json, char **out);
 
 // Conversations as instruction-tuned models were trained on them.
@@ -26243,7 +26248,8 @@ static peft__value peft__eval(peft__render *r, const peft__term *t, peft__scope 
 static void peft__run_terms(peft__render *r, const peft__term *t, peft__scope *s);
 
 // A scope; `again`: one of the same frame that is over, or NULL.
-static peft__scope *peft__enter(peft__render *r, const peft__frame *f, peft__scope *parent, peft__scope *again) {
+static peft__scope *peft__enter(peft__render *r, const peft__frame *f, peft__scope *parent,
+                                peft__scope *again) {
     size_t size = sizeof(peft__scope) + (size_t)f->count * sizeof(peft__value);
     peft__scope *s = again && !f->kept ? again : (peft__scope *)peft__render_alloc(r, size);
     if (!s) return NULL;
@@ -29412,8 +29418,8 @@ static peft_status peft__template_parse(peft_context *ctx, peft__arena *arena, c
 }
 
 // FLAN's writing: {field}, and {{ and }} for braces.
-static peft_status peft__template_parse_flan(peft_context *ctx, peft__arena *arena, const char *what, const char *text,
-                                             peft__template *out) {
+static peft_status peft__template_parse_flan(peft_context *ctx, peft__arena *arena, const char *what,
+                                             const char *text, peft__template *out) {
     out->what = what;
     out->count = 0;
     out->jinja = NULL;
@@ -29424,8 +29430,8 @@ static peft_status peft__template_parse_flan(peft_context *ctx, peft__arena *are
         bool twice = n == 0 && at[1] == at[0], opens = n == 0 && *at == '{' && !twice;
         const char *close = opens ? strchr(at, '}') : NULL;
         if (n == 0 && !twice && !close)
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s template: the brace at byte %lld has no other", what,
-                              (long long)(at - text));
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s template: the brace at byte %lld has no other",
+                              what, (long long)(at - text));
         peft__part part = {opens ? at + 1 : at, opens ? (size_t)(close - at) - 1 : twice ? 1 : n, opens};
         if (opens) peft__trim(&part.text, &part.size);
         out->parts[out->count++] = part;
@@ -29455,7 +29461,8 @@ static peft_status peft__template_check(const peft__template *t, const peft__dat
     peft__record_names(r, names, sizeof(names));
     for (const peft__term *n = t->jinja ? t->jinja->names : NULL; n && !filled; n = n->earlier) {
         const peft__text *name = n->value.as.text;
-        filled = n->use == PEFT__USE_LOAD && (peft__text_is(n->value, "answer_choices") || peft__record_find(r, name->data, name->size));
+        filled = n->use == PEFT__USE_LOAD &&
+            (peft__text_is(n->value, "answer_choices") || peft__record_find(r, name->data, name->size));
     }
     for (int64_t i = 0; i < t->count; i++) {
         int n = 0;
@@ -29464,15 +29471,15 @@ static peft_status peft__template_check(const peft__template *t, const peft__dat
         if (doubt)
             return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
                               "%s template: \"%.*s\" would stand there as it is; "
-                              "a field is written {{name}}. Fields of %s: %s", t->what, PEFT__MIN(n, 100),
-                                  doubt,
-                              r->path, names);
+                              "a field is written {{name}}. Fields of %s: %s",
+                              t->what, PEFT__MIN(n, 100), doubt, r->path, names);
         filled = filled || p->field;
     }
     if (filled) return PEFT_OK;
     return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
                       "%s template: no {{field}} in it, every %s would be the same. "
-                      "Fields of %s: %s", t->what, t->what, r->path, names);
+                      "Fields of %s: %s",
+                      t->what, t->what, r->path, names);
 }
 
 // Whether {{name}} is more than a field's name or the way to a value inside of one.
@@ -29502,8 +29509,8 @@ static bool peft__is_jinja(const peft__data_record *r, const char *text) {
     return false;
 }
 
-static peft_status peft__template_open(const peft__data_record *r, peft__arena *arena, const char *what, const char *text,
-                                       const peft_dataset_desc *d, peft__template *out) {
+static peft_status peft__template_open(const peft__data_record *r, peft__arena *arena, const char *what,
+                                       const char *text, const peft_dataset_desc *d, peft__template *out) {
     memset(out, 0, sizeof(*out));
     if (d && d->style == PEFT_STYLE_FLAN) return peft__template_parse_flan(r->ctx, arena, what, text, out);
     if (!peft__is_jinja(r, text)) return peft__template_parse(r->ctx, arena, what, text, out);
@@ -29526,9 +29533,11 @@ static void peft__template_close(peft__template *t) {
     t->jinja = NULL;
 }
 
-static const char peft__bars[] = "3ed2dface8203c4c9dfb1a5dc58e41e0";  // stands for ||| in a record's texts, as in promptsource
+static const char peft__bars[] =
+    "3ed2dface8203c4c9dfb1a5dc58e41e0";  // stands for ||| in a record's texts, as in promptsource
 
-static const char *peft__swapped(peft__arena *a, const char *text, size_t n, const char *from, const char *to, size_t *size) {
+static const char *peft__swapped(peft__arena *a, const char *text, size_t n, const char *from, const char *to,
+                                 size_t *size) {
     char *out = (char *)peft__arena_alloc(a, n / strlen(from) * strlen(to) + n + 1);
     *size = 0;
     for (size_t i = 0, m = strlen(from); out && i < n;) {
@@ -29541,7 +29550,8 @@ static const char *peft__swapped(peft__arena *a, const char *text, size_t n, con
     return out;
 }
 
-// The record as a JSON object of its own, ||| in its texts put away; `choices` (may be NULL) as its answer_choices.
+// The record as a JSON object of its own, ||| in its texts put away; `choices` (may be NULL) as its
+// answer_choices.
 static peft__json *peft__record_object(const peft__data_record *r, peft__arena *a, peft__json *choices) {
     peft__json *object = (peft__json *)peft__arena_alloc(a, sizeof(peft__json)), **tail = &object->child;
     if (!object) return NULL;
@@ -29560,7 +29570,8 @@ static peft__json *peft__record_object(const peft__data_record *r, peft__arena *
             m->key = f->name, m->key_length = f->name_size;
             m->string = f->text, m->length = f->size;
         }
-        if (m->type == PEFT__JSON_STRING && m->length >= 3 && memchr(m->string, '|', m->length)) m->string = peft__swapped(a, m->string, m->length, "|||", peft__bars, &m->length);
+        if (m->type == PEFT__JSON_STRING && m->length >= 3 && memchr(m->string, '|', m->length))
+            m->string = peft__swapped(a, m->string, m->length, "|||", peft__bars, &m->length);
         if (m->type == PEFT__JSON_STRING && !m->string) return NULL;
         m->next = NULL;
         *tail = m;
@@ -29571,7 +29582,8 @@ static peft__json *peft__record_object(const peft__data_record *r, peft__arena *
 }
 
 // Renders a template of Jinja's. -> its text, valid until it is rendered again
-static peft_status peft__jinja_render(const peft__template *t, const peft__data_record *r, peft__arena *a, peft__json *choices) {
+static peft_status peft__jinja_render(const peft__template *t, const peft__data_record *r, peft__arena *a,
+                                      peft__json *choices) {
     char names[300];
     peft__json *object = peft__record_object(r, a, choices);
     peft_status status = object ? peft__template_run(t->jinja, object) : PEFT_ERROR_MEMORY;
@@ -29579,7 +29591,8 @@ static peft_status peft__jinja_render(const peft__template *t, const peft__data_
         status = peft__fail(r->ctx, PEFT_ERROR_FORMAT, "the %s holds a NUL character", t->what);
     if (!status || status == PEFT_ERROR_MEMORY) return status;
     peft__record_names(r, names, sizeof(names));
-    return peft__fail(r->ctx, status, "%s:%lld: %s; there are: %s", r->path, (long long)r->line, r->ctx->error, names);
+    return peft__fail(r->ctx, status, "%s:%lld: %s; there are: %s", r->path, (long long)r->line,
+                      r->ctx->error, names);
 }
 
 static peft_status peft__template_render(const peft__template *t, const peft__data_record *r, peft__string *out) {
@@ -29932,8 +29945,8 @@ struct peft_chat {
     peft__arena scratch;  // one conversation
     peft_template *jinja;
     const peft_tokenizer *tokenizer;
-    peft__json *tokens;   // members bos_token, eos_token, ..., linked
-    bool begins;          // the model's prompts get bos_token anyway
+    peft__json *tokens;  // members bos_token, eos_token, ..., linked
+    bool begins;         // the model's prompts get bos_token anyway
 };
 
 static peft__json *peft__json_new(peft__arena *a, peft__json_type type, const char *key) {
@@ -29955,7 +29968,8 @@ static peft__json *peft__json_new_text(peft__arena *a, const char *key, const ch
 }
 
 static peft_status peft__chat_token(peft_chat *c, const char *key, const char *text, size_t n) {
-    const char *copy = peft__arena_strdup(&c->arena, text, n), *name = peft__arena_strdup(&c->arena, key, strlen(key));
+    const char *copy = peft__arena_strdup(&c->arena, text, n),
+               *name = peft__arena_strdup(&c->arena, key, strlen(key));
     peft__json *j = copy && name ? peft__json_new_text(&c->arena, name, copy, n) : NULL;
     if (!j) return PEFT_ERROR_MEMORY;
     for (peft__json *m = c->tokens; m; m = m->next)
@@ -29965,9 +29979,11 @@ static peft_status peft__chat_token(peft_chat *c, const char *key, const char *t
     return PEFT_OK;
 }
 
-// bos_token, eos_token, ... of tokenizer_config.json or special_tokens_map.json: a text, or an object with its content.
+// bos_token, eos_token, ... of tokenizer_config.json or special_tokens_map.json: a text, or an object with
+// its content.
 static peft_status peft__chat_read_tokens(peft_chat *c, const peft__json *root) {
-    static const char *const keys[] = {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
+    static const char *const keys[] = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                       "pad_token", "cls_token", "mask_token"};
     peft_status status = PEFT_OK;
     for (int64_t i = 0; i < PEFT__COUNT(keys) && !status; i++) {
         const peft__json *v = peft__json_get(root, keys[i]);
@@ -29978,7 +29994,8 @@ static peft_status peft__chat_read_tokens(peft_chat *c, const peft__json *root) 
 }
 
 // The template of that name in a chat_template that is a text or a list of {"name", "template"}.
-static peft_status peft__chat_named(peft_chat *c, const peft__json *v, const char *name, const char *where, const peft__json **out) {
+static peft_status peft__chat_named(peft_chat *c, const peft__json *v, const char *name, const char *where,
+                                    const peft__json **out) {
     char names[200];
     size_t n = 0;
     if (!v || v->type == PEFT__JSON_NULL || v->type == PEFT__JSON_STRING) {
@@ -29986,19 +30003,25 @@ static peft_status peft__chat_named(peft_chat *c, const peft__json *v, const cha
         return PEFT_OK;
     }
     names[0] = 0;
-    if (v->type != PEFT__JSON_ARRAY) return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "%s: chat_template is neither a text nor a list", where);
+    if (v->type != PEFT__JSON_ARRAY)
+        return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "%s: chat_template is neither a text nor a list", where);
     for (const peft__json *i = v->child; i; i = i->next) {
         const char *own = peft__json_text(i, "name", NULL);
         const peft__json *text = peft__json_get(i, "template");
-        if (!own || !peft__json_is(text, PEFT__JSON_STRING)) return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "%s: chat_template has an item without name and template", where);
+        if (!own || !peft__json_is(text, PEFT__JSON_STRING))
+            return peft__fail(c->ctx, PEFT_ERROR_FORMAT,
+                              "%s: chat_template has an item without name and template", where);
         if (strcmp(own, name) == 0) *out = text;
         peft__string_into(names + n, sizeof(names) - n, "%s%s", n ? ", " : "", own);
         n += strlen(names + n);
     }
-    return *out ? PEFT_OK : peft__fail(c->ctx, PEFT_ERROR_MISSING, "%s: no chat template is called \"%s\"; there are: %s", where, name, names);
+    return *out ? PEFT_OK
+                : peft__fail(c->ctx, PEFT_ERROR_MISSING,
+                             "%s: no chat template is called \"%s\"; there are: %s", where, name, names);
 }
 
-static peft_status peft__chat_compile(peft_chat *c, const peft_chat_desc *d, const char *text, size_t n, const char *name) {
+static peft_status peft__chat_compile(peft_chat *c, const peft_chat_desc *d, const char *text, size_t n,
+                                      const char *name) {
     peft_template_desc t;
     memset(&t, 0, sizeof(t));
     t.context = c->ctx;
@@ -30014,7 +30037,8 @@ static peft_status peft__chat_compile(peft_chat *c, const peft_chat_desc *d, con
 
 static peft_status peft__chat_from_folder(peft_chat *c, const peft_chat_desc *d) {
     const char *config = peft__path_join(&c->arena, d->path, "tokenizer_config.json");
-    const char *map = peft__path_join(&c->arena, d->path, "special_tokens_map.json"), *model = peft__path_join(&c->arena, d->path, "config.json");
+    const char *map = peft__path_join(&c->arena, d->path, "special_tokens_map.json"),
+               *model = peft__path_join(&c->arena, d->path, "config.json");
     const char *jinja = peft__path_join(&c->arena, d->path, "chat_template.jinja"), *type = "";
     peft__json *root = NULL, *tokens = NULL, *settings = NULL;
     const peft__json *text = NULL;
@@ -30029,7 +30053,8 @@ static peft_status peft__chat_from_folder(peft_chat *c, const peft_chat_desc *d)
     c->begins = strcmp(type, "llama") == 0 || strcmp(type, "mistral") == 0;
     if (status) return status;
     if (d->text) return peft__chat_compile(c, d, d->text, strlen(d->text), "chat template");
-    if (peft__file_exists(c->ctx, jinja) && (!d->name || strcmp(d->name, "default") == 0)) {  // as transformers: the file goes first
+    if (peft__file_exists(c->ctx, jinja) &&
+        (!d->name || strcmp(d->name, "default") == 0)) {  // as transformers: the file goes first
         char *file = NULL;
         size_t n = 0;
         status = peft__read_all(c->ctx, jinja, &file, &n);
@@ -30037,25 +30062,34 @@ static peft_status peft__chat_from_folder(peft_chat *c, const peft_chat_desc *d)
         peft__free(c->ctx, file);
         return status;
     }
-    status = peft__chat_named(c, peft__json_get(root, "chat_template"), d->name ? d->name : "default", config, &text);
+    status = peft__chat_named(c, peft__json_get(root, "chat_template"), d->name ? d->name : "default", config,
+                              &text);
     if (!status && text) return peft__chat_compile(c, d, text->string, text->length, config);
-    return status ? status : peft__fail(c->ctx, PEFT_ERROR_MISSING, "%s: the model brings no chat template (no chat_template in tokenizer_config.json, no chat_template.jinja)", d->path);
+    return status ? status
+                  : peft__fail(c->ctx, PEFT_ERROR_MISSING,
+                               "%s: the model brings no chat template (no chat_template in "
+                               "tokenizer_config.json, no chat_template.jinja)",
+                               d->path);
 }
 
 static peft_status peft__chat_from_gguf(peft_chat *c, const peft_chat_desc *d) {
-    static const char *const keys[][2] = {{"bos_token", "tokenizer.ggml.bos_token_id"}, {"eos_token", "tokenizer.ggml.eos_token_id"},
-                                          {"unk_token", "tokenizer.ggml.unknown_token_id"}, {"pad_token", "tokenizer.ggml.padding_token_id"}};
+    static const char *const keys[][2] = {{"bos_token", "tokenizer.ggml.bos_token_id"},
+                                          {"eos_token", "tokenizer.ggml.eos_token_id"},
+                                          {"unk_token", "tokenizer.ggml.unknown_token_id"},
+                                          {"pad_token", "tokenizer.ggml.padding_token_id"}};
     peft_gguf *g = NULL;
     char key[96];
     peft_status status = peft_gguf_open(c->ctx, d->path, &g);
     for (int i = 0; i < 4 && !status; i++) {
         size_t n = 0;
         double id = peft_gguf_number(g, keys[i][1], -1);
-        const char *text = id >= 0 ? peft_gguf_array_string(g, "tokenizer.ggml.tokens", (int64_t)id, &n) : NULL;
+        const char *text =
+            id >= 0 ? peft_gguf_array_string(g, "tokenizer.ggml.tokens", (int64_t)id, &n) : NULL;
         if (text) status = peft__chat_token(c, keys[i][0], text, n);
     }
     bool usual = !d->name || strcmp(d->name, "default") == 0;
-    peft__string_into(key, sizeof(key), "tokenizer.chat_template%s%s", usual ? "" : ".", usual ? "" : d->name);
+    peft__string_into(key, sizeof(key), "tokenizer.chat_template%s%s", usual ? "" : ".",
+                      usual ? "" : d->name);
     const char *text = status ? NULL : d->text ? d->text : peft_gguf_string(g, key, NULL);
     if (!status && !text) status = peft__fail(c->ctx, PEFT_ERROR_MISSING, "%s: no %s", d->path, key);
     c->begins = !status && strcmp(peft_gguf_string(g, "general.architecture", ""), "llama") == 0;
@@ -30077,7 +30111,8 @@ PEFTDEF peft_status peft_chat_open(const peft_chat_desc *d, peft_chat **out) {
     PEFT__NEED(NULL, d, "desc");
     PEFT__NEED(d->context, out, "out");
     if (!d->context) return PEFT_ERROR_ARGUMENT;
-    if (!d->path && !d->text) return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "peft_chat_open: neither path nor text");
+    if (!d->path && !d->text)
+        return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "peft_chat_open: neither path nor text");
     peft_chat *c = (peft_chat *)peft__calloc(d->context, 1, sizeof(peft_chat));
     if (!c) return PEFT_ERROR_MEMORY;
     c->ctx = d->context;
@@ -30085,7 +30120,8 @@ PEFTDEF peft_status peft_chat_open(const peft_chat_desc *d, peft_chat **out) {
     peft__arena_init(&c->arena, c->ctx);
     peft__arena_init(&c->scratch, c->ctx);
     peft_status status = !d->path ? peft__chat_compile(c, d, d->text, strlen(d->text), "chat template")
-        : peft__ends_with(d->path, ".gguf") ? peft__chat_from_gguf(c, d) : peft__chat_from_folder(c, d);
+        : peft__ends_with(d->path, ".gguf") ? peft__chat_from_gguf(c, d)
+                                            : peft__chat_from_folder(c, d);
     if (status) peft_chat_close(c);
     else *out = c;
     return status;
@@ -30104,25 +30140,31 @@ static peft_status peft__chat_forged(peft_chat *c, const peft__json *v) {
     if (status || v->type != PEFT__JSON_STRING) return status;
     for (const peft__json *m = c->tokens; m; m = m->next)
         if (m->length && strstr(v->string, m->string) && (strcmp(m->key, "unk_token") != 0 || c->tokenizer))
-            return peft__fail(c->ctx, PEFT_ERROR_ARGUMENT, "a message holds %s, which only the format may", m->string);
+            return peft__fail(c->ctx, PEFT_ERROR_ARGUMENT, "a message holds %s, which only the format may",
+                              m->string);
     if (!c->tokenizer) return PEFT_OK;
     peft_ids plain, special;
     memset(&plain, 0, sizeof(plain));
     memset(&special, 0, sizeof(special));
     status = peft_encode(c->tokenizer, v->string, v->length, &plain);
     if (!status) status = peft_encode_special(c->tokenizer, v->string, v->length, &special);
-    bool same = plain.count == special.count && (!plain.count || memcmp(plain.data, special.data, (size_t)plain.count * sizeof(int32_t)) == 0);
+    bool same = plain.count == special.count &&
+        (!plain.count || memcmp(plain.data, special.data, (size_t)plain.count * sizeof(int32_t)) == 0);
     int64_t at = 0;
-    while (!status && !same && at < plain.count && at < special.count && plain.data[at] == special.data[at]) at++;
+    while (!status && !same && at < plain.count && at < special.count && plain.data[at] == special.data[at])
+        at++;
     if (!status && !same)
-        status = peft__fail(c->ctx, PEFT_ERROR_ARGUMENT, "a message holds %s, which only the format may", at < special.count ? peft_token_text(c->tokenizer, special.data[at]) : "a special token");
+        status = peft__fail(
+            c->ctx, PEFT_ERROR_ARGUMENT, "a message holds %s, which only the format may",
+            at < special.count ? peft_token_text(c->tokenizer, special.data[at]) : "a special token");
     peft_ids_free(c->ctx, &plain);
     peft_ids_free(c->ctx, &special);
     return status;
 }
 
 static peft__json *peft__message(peft__arena *a, const char *role, const peft__json *content) {
-    peft__json *m = peft__json_new(a, PEFT__JSON_OBJECT, NULL), *r = peft__json_new_text(a, "role", role, strlen(role));
+    peft__json *m = peft__json_new(a, PEFT__JSON_OBJECT, NULL),
+               *r = peft__json_new_text(a, "role", role, strlen(role));
     peft__json *t = peft__json_new(a, PEFT__JSON_NULL, NULL);
     if (!m || !r || !t) return NULL;
     *t = *content;
@@ -30137,30 +30179,37 @@ static peft__json *peft__message(peft__arena *a, const char *role, const peft__j
 
 // ShareGPT's {"from", "value"} as a message.
 static peft_status peft__sharegpt(peft_chat *c, const peft__json *turn, peft__json **out) {
-    static const char *const roles[][2] = {{"human", "user"}, {"user", "user"}, {"gpt", "assistant"}, {"assistant", "assistant"},
-                                           {"chatgpt", "assistant"}, {"model", "assistant"}, {"system", "system"}, {"tool", "tool"}};
+    static const char *const roles[][2] = {
+        {"human", "user"},        {"user", "user"},       {"gpt", "assistant"}, {"assistant", "assistant"},
+        {"chatgpt", "assistant"}, {"model", "assistant"}, {"system", "system"}, {"tool", "tool"}};
     const char *from = peft__json_text(turn, "from", NULL);
     const peft__json *value = peft__json_get(turn, "value");
-    if (!from || !peft__json_is(value, PEFT__JSON_STRING)) return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a turn of conversations has no from or no value");
+    if (!from || !peft__json_is(value, PEFT__JSON_STRING))
+        return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a turn of conversations has no from or no value");
     for (int64_t i = 0; i < PEFT__COUNT(roles); i++)
         if (strcmp(from, roles[i][0]) == 0) {
             *out = peft__message(&c->scratch, roles[i][1], value);
             return *out ? PEFT_OK : PEFT_ERROR_MEMORY;
         }
-    return peft__fail(c->ctx, PEFT_ERROR_UNSUPPORTED, "a turn of conversations is from \"%s\": not human, gpt, system or tool", from);
+    return peft__fail(c->ctx, PEFT_ERROR_UNSUPPORTED,
+                      "a turn of conversations is from \"%s\": not human, gpt, system or tool", from);
 }
 
 // Alpaca's instruction, input and output as messages.
 static peft_status peft__alpaca(peft_chat *c, const peft__json *record, peft__json *list) {
-    static const char *const keys[] = {"system", "instruction", "input", "output"}, *const roles[] = {"system", "user", NULL, "assistant"};
+    static const char *const keys[] = {"system", "instruction", "input", "output"},
+                             *const roles[] = {"system", "user", NULL, "assistant"};
     const peft__json *parts[4];
     peft__json **tail = &list->child;
     for (int i = 0; i < 4; i++) {
         parts[i] = peft__json_get(record, keys[i]);
-        if (parts[i] && parts[i]->type != PEFT__JSON_STRING && parts[i]->type != PEFT__JSON_NULL) return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "%s is not a text", keys[i]);
-        if (peft__json_is(parts[i], PEFT__JSON_NULL) || (parts[i] && !parts[i]->length && i != 3)) parts[i] = NULL;
+        if (parts[i] && parts[i]->type != PEFT__JSON_STRING && parts[i]->type != PEFT__JSON_NULL)
+            return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "%s is not a text", keys[i]);
+        if (peft__json_is(parts[i], PEFT__JSON_NULL) || (parts[i] && !parts[i]->length && i != 3))
+            parts[i] = NULL;
     }
-    if (!parts[1] || !parts[3]) return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "no %s", parts[1] ? "output" : "instruction");
+    if (!parts[1] || !parts[3])
+        return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "no %s", parts[1] ? "output" : "instruction");
     for (int i = 0; i < 4; i++) {
         if (!roles[i] || !parts[i]) continue;
         peft__json *m = peft__message(&c->scratch, roles[i], parts[i]);
@@ -30181,18 +30230,25 @@ static peft_status peft__alpaca(peft_chat *c, const peft__json *record, peft__js
 }
 
 // What the template sees: messages, the special tokens, and the record's other members. *messages: the list.
-static peft_status peft__chat_values(peft_chat *c, const peft__json *record, peft__json **values, peft__json **messages) {
-    peft__json *object = peft__json_new(&c->scratch, PEFT__JSON_OBJECT, NULL), *list = peft__json_new(&c->scratch, PEFT__JSON_ARRAY, "messages"), **tail;
-    const peft__json *given = record->type == PEFT__JSON_ARRAY ? record : peft__json_get(record, "messages"), *shared = peft__json_get(record, "conversations");
+static peft_status peft__chat_values(peft_chat *c, const peft__json *record, peft__json **values,
+                                     peft__json **messages) {
+    peft__json *object = peft__json_new(&c->scratch, PEFT__JSON_OBJECT, NULL),
+               *list = peft__json_new(&c->scratch, PEFT__JSON_ARRAY, "messages"), **tail;
+    const peft__json *given = record->type == PEFT__JSON_ARRAY ? record : peft__json_get(record, "messages"),
+                     *shared = peft__json_get(record, "conversations");
     peft_status status = PEFT_OK;
     if (!object || !list) return PEFT_ERROR_MEMORY;
     if (given || shared) {
-        if ((given ? given : shared)->type != PEFT__JSON_ARRAY) return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "%s is not a list", given ? "messages" : "conversations");
+        if ((given ? given : shared)->type != PEFT__JSON_ARRAY)
+            return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "%s is not a list",
+                              given ? "messages" : "conversations");
         tail = &list->child;
         for (const peft__json *m = (given ? given : shared)->child; m && !status; m = m->next) {
             peft__json *own = NULL;
-            if (m->type != PEFT__JSON_OBJECT) return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a message is not an object");
-            if (given && !peft__json_text(m, "role", NULL)) return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a message has no role");
+            if (m->type != PEFT__JSON_OBJECT)
+                return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a message is not an object");
+            if (given && !peft__json_text(m, "role", NULL))
+                return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a message has no role");
             if (given) {  // without what is null, as in transformers
                 peft__json **inner;
                 own = peft__json_new(&c->scratch, PEFT__JSON_OBJECT, NULL);
@@ -30216,15 +30272,19 @@ static peft_status peft__chat_values(peft_chat *c, const peft__json *record, pef
         }
     } else {
         if (record->type != PEFT__JSON_OBJECT || !peft__json_get(record, "instruction"))
-            return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "not a conversation: no messages, conversations or instruction");
+            return peft__fail(c->ctx, PEFT_ERROR_FORMAT,
+                              "not a conversation: no messages, conversations or instruction");
         status = peft__alpaca(c, record, list);
         if (!status) status = peft__chat_forged(c, list);
     }
-    if (!status && !list->length) status = peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a conversation without messages");
+    if (!status && !list->length)
+        status = peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a conversation without messages");
     object->child = list;
     tail = &list->next;
-    static const char *const taken[] = {"messages", "conversations", "instruction", "input", "output", "system", "add_generation_prompt"};
-    for (const peft__json *m = record->type == PEFT__JSON_OBJECT ? record->child : NULL; m && !status; m = m->next) {
+    static const char *const taken[] = {"messages", "conversations", "instruction",          "input",
+                                        "output",   "system",        "add_generation_prompt"};
+    for (const peft__json *m = record->type == PEFT__JSON_OBJECT ? record->child : NULL; m && !status;
+         m = m->next) {
         bool known = false;
         for (int64_t i = 0; i < PEFT__COUNT(taken); i++) known = known || strcmp(m->key, taken[i]) == 0;
         peft__json *copy = known ? NULL : peft__json_new(&c->scratch, m->type, NULL);
@@ -30256,7 +30316,8 @@ static peft_status peft__chat_values(peft_chat *c, const peft__json *record, pef
 }
 
 // The text of the first `count` messages, in the scratch memory.
-static peft_status peft__chat_render(peft_chat *c, peft__json *values, peft__json *messages, int64_t count, bool generation, peft__text *out) {
+static peft_status peft__chat_render(peft_chat *c, peft__json *values, peft__json *messages, int64_t count,
+                                     bool generation, peft__text *out) {
     peft__json *last = messages->child, *rest = NULL, *flag = values->child;
     while (flag->next) flag = flag->next;
     flag->boolean = generation;
@@ -30277,7 +30338,8 @@ static peft_status peft__chat_render(peft_chat *c, peft__json *values, peft__jso
     return out->data ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
-PEFTDEF peft_status peft_chat_text(peft_chat *c, const char *json, bool add_generation_prompt, const char **text, size_t *size) {
+PEFTDEF peft_status peft_chat_text(peft_chat *c, const char *json, bool add_generation_prompt,
+                                   const char **text, size_t *size) {
     if (text) *text = NULL;
     PEFT__NEED(NULL, c, "chat");
     PEFT__NEED(c->ctx, json, "json");
@@ -30287,7 +30349,9 @@ PEFTDEF peft_status peft_chat_text(peft_chat *c, const char *json, bool add_gene
     peft__arena_reset(&c->scratch);
     peft_status status = peft__json_parse(c->ctx, &c->scratch, json, strlen(json), "conversation", &record);
     if (!status) status = peft__chat_values(c, record, &values, &messages);
-    if (!status) status = peft__chat_render(c, values, messages, (int64_t)messages->length, add_generation_prompt, &all);
+    if (!status)
+        status =
+            peft__chat_render(c, values, messages, (int64_t)messages->length, add_generation_prompt, &all);
     if (status) return status;
     *text = all.data;
     if (size) *size = all.size;
@@ -30295,7 +30359,7 @@ PEFTDEF peft_status peft_chat_text(peft_chat *c, const char *json, bool add_gene
 }
 
 typedef struct peft__turns {
-    peft__text all;     // the whole conversation
+    peft__text all;       // the whole conversation
     size_t *begin, *end;  // [count] the learned parts of it, in order
     int64_t count;
 } peft__turns;
@@ -30304,7 +30368,8 @@ static bool peft__begins_with(const peft__text *text, const peft__text *with) {
     return with->size <= text->size && memcmp(text->data, with->data, with->size) == 0;
 }
 
-static peft_status peft__chat_turns(peft_chat *c, const peft__json *record, peft_chat_turns turns, peft__turns *out) {
+static peft_status peft__chat_turns(peft_chat *c, const peft__json *record, peft_chat_turns turns,
+                                    peft__turns *out) {
     peft__json *values = NULL, *messages = NULL;
     peft_status status = peft__chat_values(c, record, &values, &messages);
     int64_t n = status ? 0 : (int64_t)messages->length, answers = 0, at = 0, i = 0;
@@ -30318,12 +30383,17 @@ static peft_status peft__chat_turns(peft_chat *c, const peft__json *record, peft
         out->begin[0] = 0, out->end[0] = out->all.size, out->count = 1;
         return PEFT_OK;
     }
-    for (const peft__json *m = messages->child; m; m = m->next) answers += strcmp(peft__json_text(m, "role", ""), "assistant") == 0;
-    if (!answers) return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a conversation without an answer of the assistant");
+    for (const peft__json *m = messages->child; m; m = m->next)
+        answers += strcmp(peft__json_text(m, "role", ""), "assistant") == 0;
+    if (!answers)
+        return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a conversation without an answer of the assistant");
     const size_t *spans = (const size_t *)(const void *)c->jinja->spans.data;
     int64_t blocks = (int64_t)(c->jinja->spans.size / (2 * sizeof(size_t)));
     if (c->jinja->spans_inexact || (blocks && blocks != answers))
-        return peft__fail(c->ctx, PEFT_ERROR_UNSUPPORTED, "%s: its generation blocks gave %lld parts for %lld answers: the answers cannot be found exactly", c->jinja->name, (long long)blocks, (long long)answers);
+        return peft__fail(
+            c->ctx, PEFT_ERROR_UNSUPPORTED,
+            "%s: its generation blocks gave %lld parts for %lld answers: the answers cannot be found exactly",
+            c->jinja->name, (long long)blocks, (long long)answers);
     for (i = 0; i < blocks; i++) out->begin[i] = spans[2 * i], out->end[i] = spans[2 * i + 1];
     out->count = blocks;
     for (const peft__json *m = blocks ? NULL : messages->child; m; m = m->next, at++) {
@@ -30337,9 +30407,14 @@ static peft_status peft__chat_turns(peft_chat *c, const peft__json *record, peft
         status = peft__chat_render(c, values, messages, at, true, &before);
         if (!status) status = peft__chat_render(c, values, messages, at + 1, false, &with);
         if (status) return status;
-        if (!peft__begins_with(&with, &before) || !peft__begins_with(&out->all, &before) || (!last && !peft__begins_with(&out->all, &with)) || (last && at + 1 < n && !peft__begins_with(&out->all, &with)))
-            return peft__fail(c->ctx, PEFT_ERROR_UNSUPPORTED, "%s: answer %lld does not begin where the generation prompt ends, or changes with what follows: the answers cannot be found exactly%s",
-                              c->jinja->name, (long long)out->count + 1, turns == PEFT_TURNS_LAST ? "" : "; the last one alone may be");
+        if (!peft__begins_with(&with, &before) || !peft__begins_with(&out->all, &before) ||
+            (!last && !peft__begins_with(&out->all, &with)) ||
+            (last && at + 1 < n && !peft__begins_with(&out->all, &with)))
+            return peft__fail(c->ctx, PEFT_ERROR_UNSUPPORTED,
+                              "%s: answer %lld does not begin where the generation prompt ends, or changes "
+                              "with what follows: the answers cannot be found exactly%s",
+                              c->jinja->name, (long long)out->count + 1,
+                              turns == PEFT_TURNS_LAST ? "" : "; the last one alone may be");
         out->begin[out->count] = before.size;
         out->end[out->count++] = with.size;
     }
@@ -30350,13 +30425,16 @@ static peft_status peft__chat_turns(peft_chat *c, const peft__json *record, peft
     return PEFT_OK;
 }
 
-PEFTDEF peft_status peft_chat_tokens(peft_chat *c, const char *json, peft_chat_turns turns, peft_ids *ids, peft_ids *mask) {
+PEFTDEF peft_status peft_chat_tokens(peft_chat *c, const char *json, peft_chat_turns turns, peft_ids *ids,
+                                     peft_ids *mask) {
     PEFT__NEED(NULL, c, "chat");
     PEFT__NEED(c->ctx, json, "json");
     PEFT__NEED(c->ctx, ids, "ids");
     PEFT__NEED(c->ctx, mask, "mask");
-    if (!c->tokenizer) return peft__fail(c->ctx, PEFT_ERROR_ARGUMENT, "peft_chat_tokens: the chat has no tokenizer");
-    if ((int)turns < 0 || turns > PEFT_TURNS_ALL) return peft__fail(c->ctx, PEFT_ERROR_ARGUMENT, "peft_chat_tokens: turns is %d", (int)turns);
+    if (!c->tokenizer)
+        return peft__fail(c->ctx, PEFT_ERROR_ARGUMENT, "peft_chat_tokens: the chat has no tokenizer");
+    if ((int)turns < 0 || turns > PEFT_TURNS_ALL)
+        return peft__fail(c->ctx, PEFT_ERROR_ARGUMENT, "peft_chat_tokens: turns is %d", (int)turns);
     peft__json *record = NULL;
     peft__turns t;
     int64_t before = ids->count, masked = mask->count;
@@ -30367,7 +30445,8 @@ PEFTDEF peft_status peft_chat_tokens(peft_chat *c, const char *json, peft_chat_t
     for (int64_t i = 0; !status && i <= t.count; i++) {  // what lies before a part, then the part
         size_t ends[2] = {i < t.count ? t.begin[i] : t.all.size, i < t.count ? t.end[i] : t.all.size};
         for (int learned = 0; learned < 2 && !status; learned++) {
-            if (ends[learned] > from) status = peft_encode_special(c->tokenizer, t.all.data + from, ends[learned] - from, ids);
+            if (ends[learned] > from)
+                status = peft_encode_special(c->tokenizer, t.all.data + from, ends[learned] - from, ids);
             from = PEFT__MAX(from, ends[learned]);
             while (!status && mask->count - masked < ids->count - before)
                 if (!peft__ids_push(c->ctx, mask, learned)) status = PEFT_ERROR_MEMORY;
@@ -30388,30 +30467,36 @@ typedef struct peft__loader {
     peft__string texts[2];        // the example being filled in
     peft__arena parts, scratch;   // of the templates; of one record
     peft__records records;
-    int64_t empty;                // records that gave an empty text
+    int64_t empty;  // records that gave an empty text
 } peft__loader;
 
 // Parsed with the first record at hand, whose fields every message can name.
 static peft_status peft__loader_templates(peft__loader *l) {
     static const char *const names[] = {"prompt", "completion", "answer_choices"};
     const peft_dataset_desc *d = l->d;
-    const char *const given[] = {d->prompt ? d->prompt : "{{prompt}}", d->completion ? d->completion : "{{completion}}", d->answer_choices};
+    const char *const given[] = {d->prompt ? d->prompt : "{{prompt}}",
+                                 d->completion ? d->completion : "{{completion}}", d->answer_choices};
     peft__template *const into[] = {&l->templates[0], &l->templates[1], &l->choices};
     peft__data_record *r = &l->records.record;
     char fields[300];
     peft__record_names(r, fields, sizeof(fields));
     l->whole = d->style != PEFT_STYLE_FLAN && strstr(given[0], "|||") != NULL;
-    if (l->whole && d->completion) return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT, "the prompt template has ||| in it, and there is a completion template too");
+    if (l->whole && d->completion)
+        return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
+                          "the prompt template has ||| in it, and there is a completion template too");
     for (int i = 0; i < 3; i++) {
         if (!given[i] || (i == 1 && l->whole)) continue;
-        peft_status status = i == 2 && !strchr(given[i], '{') ? PEFT_OK : peft__template_open(r, &l->parts, names[i], given[i], d, into[i]);
+        peft_status status = i == 2 && !strchr(given[i], '{')
+            ? PEFT_OK
+            : peft__template_open(r, &l->parts, names[i], given[i], d, into[i]);
         if (status == PEFT_ERROR_ARGUMENT)
             status = peft__fail(r->ctx, status, "%s. Fields of %s: %s", r->ctx->error, r->path, fields);
         if (!status && r->count && i < 2) status = peft__template_check(into[i], r);
         if (status) return status;
     }
     if (d->answer_choices && peft__record_find(r, "answer_choices", 14))
-        return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT, "%s has a field answer_choices: no template of that name can be given", r->path);
+        return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
+                          "%s has a field answer_choices: no template of that name can be given", r->path);
     l->data->fields = peft__arena_strdup(&l->data->arena, fields, strlen(fields));
     return l->data->fields ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
@@ -30427,7 +30512,8 @@ static const char *peft__next_part(peft__arena *a, const char **at, size_t *size
 }
 
 // Renders a template and gives its text, with |||.
-static peft_status peft__loader_text(peft__loader *l, const peft__template *t, peft__json *choices, const char **text) {
+static peft_status peft__loader_text(peft__loader *l, const peft__template *t, peft__json *choices,
+                                     const char **text) {
     const peft__data_record *r = &l->records.record;
     if (t->jinja) {
         peft_status status = peft__jinja_render(t, r, &l->scratch, choices);
@@ -30447,7 +30533,8 @@ static peft_status peft__loader_choices(peft__loader *l, peft__json **json, cons
     peft_status status = l->choices.what ? peft__loader_text(l, &l->choices, NULL, &text) : PEFT_OK;
     int64_t n = 1, i = 0;
     for (at = status ? NULL : text; at && (at = strstr(at, "|||")) != NULL; at += 3) n++;
-    const char **out = status ? NULL : (const char **)peft__arena_alloc(&l->data->arena, (size_t)(n + 1) * sizeof(char *));
+    const char **out =
+        status ? NULL : (const char **)peft__arena_alloc(&l->data->arena, (size_t)(n + 1) * sizeof(char *));
     peft__json *nodes = (peft__json *)peft__arena_alloc(&l->scratch, (size_t)(n + 1) * sizeof(peft__json));
     if (status || !out || !nodes) return status ? status : PEFT_ERROR_MEMORY;
     memset(nodes, 0, (size_t)(n + 1) * sizeof(peft__json));
@@ -30475,7 +30562,8 @@ static peft_status peft__dataset_set_choices(peft_dataset *d, const char *const 
         int64_t more = PEFT__MAX(d->capacity, d->count);
         const char *const **grown = (const char *const **)peft__calloc(d->ctx, more, sizeof(*grown));
         if (!grown) return PEFT_ERROR_MEMORY;
-        if (d->choices) memcpy((void *)grown, (const void *)d->choices, (size_t)d->choices_capacity * sizeof(*grown));
+        if (d->choices)
+            memcpy((void *)grown, (const void *)d->choices, (size_t)d->choices_capacity * sizeof(*grown));
         peft__free(d->ctx, (void *)d->choices);
         d->choices = grown;
         d->choices_capacity = more;
@@ -30493,12 +30581,15 @@ static peft_status peft__load_conversation(peft__loader *l) {
     peft__arena_reset(&l->scratch);
     const peft__json *record = r->object ? r->object : peft__record_object(r, &l->scratch, NULL);
     peft_status status = record ? peft__chat_turns(c, record, l->d->turns, &t) : PEFT_ERROR_MEMORY;
-    if (status && status != PEFT_ERROR_MEMORY) return peft__fail(r->ctx, status, "%s:%lld: %s", r->path, (long long)r->line, r->ctx->error);
-    if (!status && memchr(t.all.data, 0, t.all.size)) return peft__record_fail(r, "the conversation holds a NUL character");
+    if (status && status != PEFT_ERROR_MEMORY)
+        return peft__fail(r->ctx, status, "%s:%lld: %s", r->path, (long long)r->line, r->ctx->error);
+    if (!status && memchr(t.all.data, 0, t.all.size))
+        return peft__record_fail(r, "the conversation holds a NUL character");
     const char *bos = peft__chat_token_text(c, "bos_token"), *eos = peft__chat_token_text(c, "eos_token");
     for (int64_t i = 0; !status && i < t.count; i++) {
         const char *prompt = t.all.data, *answer = t.all.data + t.begin[i];
-        size_t n = t.begin[i], m = t.end[i] - t.begin[i], b = bos ? strlen(bos) : 0, e = eos ? strlen(eos) : 0, end = m;
+        size_t n = t.begin[i], m = t.end[i] - t.begin[i], b = bos ? strlen(bos) : 0,
+               e = eos ? strlen(eos) : 0, end = m;
         if (c->begins && b && n >= b && memcmp(prompt, bos, b) == 0) prompt += b, n -= b;
         while (end > 0 && strchr(" \t\r\n", answer[end - 1])) end--;
         if (e && end >= e && memcmp(answer + end - e, eos, e) == 0) m = end - e;  // completions get it anyway
@@ -30515,7 +30606,8 @@ static peft_status peft__load_example(peft__loader *l) {
     peft__data_record *r = &l->records.record;
     peft__arena_reset(&l->scratch);
     for (int i = 0; i < 2; i++)
-        if (l->templates[i].jinja) l->templates[i].jinja->desc.seed = peft__mix_seed(l->d->seed, (uint64_t)r->line, (uint64_t)i);
+        if (l->templates[i].jinja)
+            l->templates[i].jinja->desc.seed = peft__mix_seed(l->d->seed, (uint64_t)r->line, (uint64_t)i);
     peft_status status = l->d->answer_choices ? peft__loader_choices(l, &choices, &list) : PEFT_OK;
     if (!status) status = peft__loader_text(l, &l->templates[0], choices, &texts[0]);
     if (!status && l->whole) {
@@ -30525,14 +30617,21 @@ static peft_status peft__load_example(peft__loader *l) {
             l->empty++;
             return PEFT_OK;
         }
-        if (texts[0] && !at) return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT, "%s:%lld: the template gives no ||| for this record", r->path, (long long)r->line);
+        if (texts[0] && !at)
+            return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
+                              "%s:%lld: the template gives no ||| for this record", r->path,
+                              (long long)r->line);
         texts[1] = at ? peft__next_part(&l->scratch, &at, &sizes[1]) : NULL;
         if (!texts[0] || !texts[1]) return PEFT_ERROR_MEMORY;
-        if (at) return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT, "%s:%lld: the template gives more than one ||| for this record", r->path, (long long)r->line);
+        if (at)
+            return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
+                              "%s:%lld: the template gives more than one ||| for this record", r->path,
+                              (long long)r->line);
     } else {
         if (!status) status = peft__loader_text(l, &l->templates[1], choices, &texts[1]);
         for (int i = 0; i < 2 && !status; i++) {
-            if (l->templates[i].jinja) texts[i] = peft__swapped(&l->scratch, texts[i], strlen(texts[i]), peft__bars, "|||", &rest);
+            if (l->templates[i].jinja)
+                texts[i] = peft__swapped(&l->scratch, texts[i], strlen(texts[i]), peft__bars, "|||", &rest);
             if (!texts[i]) return PEFT_ERROR_MEMORY;
             sizes[i] = strlen(texts[i]);
         }
@@ -30545,15 +30644,16 @@ static peft_status peft__load_example(peft__loader *l) {
 static peft_status peft__load_records(peft__loader *l) {
     int64_t limit = l->d->limit ? l->d->limit : INT64_MAX;
     bool more = true;
-    peft_status status = peft__records_open(l->data->ctx, l->d->path, l->d->format, l->d->quotes,
-                                            &l->records);
+    peft_status status =
+        peft__records_open(l->data->ctx, l->d->path, l->d->format, l->d->quotes, &l->records);
     while (!status && more && l->data->count < limit) {
         status = peft__records_next(&l->records, &more);
         if (!status && !l->data->fields && !l->d->chat) status = peft__loader_templates(l);
         if (!status && more) status = l->d->chat ? peft__load_conversation(l) : peft__load_example(l);
     }
     if (!status && l->empty)
-        peft__log(l->data->ctx, "%s: %lld records are left out, the template gives nothing for them", l->d->path, (long long)l->empty);
+        peft__log(l->data->ctx, "%s: %lld records are left out, the template gives nothing for them",
+                  l->d->path, (long long)l->empty);
     peft__records_close(&l->records);
     return status;
 }
@@ -30581,9 +30681,12 @@ PEFTDEF peft_status peft_dataset_load(const peft_dataset_desc *desc, peft_datase
     peft__string_init(&l.texts[1], ctx);
     peft__arena_init(&l.parts, ctx);
     peft__arena_init(&l.scratch, ctx);
-    if (desc->chat && (desc->prompt || desc->completion || desc->answer_choices)) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: a chat and templates too");
-    if ((int)desc->turns < 0 || desc->turns > PEFT_TURNS_ALL) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: turns is %d", (int)desc->turns);
-    if ((int)desc->style < 0 || desc->style > PEFT_STYLE_FLAN) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: style is %d", (int)desc->style);
+    if (desc->chat && (desc->prompt || desc->completion || desc->answer_choices))
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: a chat and templates too");
+    if ((int)desc->turns < 0 || desc->turns > PEFT_TURNS_ALL)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: turns is %d", (int)desc->turns);
+    if ((int)desc->style < 0 || desc->style > PEFT_STYLE_FLAN)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: style is %d", (int)desc->style);
     peft_status status = peft__dataset_create(ctx, &l.data);
     if (!status) status = peft__load_records(&l);
     peft__string_free(&l.texts[0]);
@@ -30817,7 +30920,8 @@ PEFTDEF peft_status peft_template_fill(peft_context *ctx, const char *text, cons
     if (!status) status = peft__template_open(&r, &scratch, "given", text, NULL, &t);
     if (!status && !t.jinja) status = peft__template_render(&t, &r, &filled);
     if (!status && t.jinja) status = peft__jinja_render(&t, &r, &scratch, NULL);
-    if (!status && t.jinja && !peft__string_append(&filled, t.jinja->out.data, t.jinja->out.size)) status = PEFT_ERROR_MEMORY;
+    bool added = status || !t.jinja || peft__string_append(&filled, t.jinja->out.data, t.jinja->out.size);
+    if (!added) status = PEFT_ERROR_MEMORY;
     peft__template_close(&t);
     if (status) peft__string_free(&filled);
     else *out = filled.data;
@@ -30930,19 +31034,25 @@ typedef struct peft__shots {
     peft_ids ids;
 } peft__shots;
 
-static peft_status peft__render_pair(peft__shots *b, const peft__template *t, const char *prompt, const char *completion) {
-    peft__field fields[2] = {{"prompt", prompt, 6, strlen(prompt), false}, {"completion", completion, 10, completion ? strlen(completion) : 0, !completion}};
+static peft_status peft__render_pair(peft__shots *b, const peft__template *t, const char *prompt,
+                                     const char *completion) {
+    peft__field fields[2] = {
+        {"prompt", prompt, 6, strlen(prompt), false},
+        {"completion", completion, 10, completion ? strlen(completion) : 0, !completion}};
     peft__data_record r = {b->ctx, "few-shot prompt", 0, fields, 2, 2, NULL};
     if (!t->jinja) return peft__template_render(t, &r, &b->text);
     peft__arena_reset(&b->scratch);
     peft_status status = peft__jinja_render(t, &r, &b->scratch, NULL);
     size_t n = 0;
-    const char *text = status ? NULL : peft__swapped(&b->scratch, t->jinja->out.data, t->jinja->out.size, peft__bars, "|||", &n);
+    const char *text = status
+        ? NULL
+        : peft__swapped(&b->scratch, t->jinja->out.data, t->jinja->out.size, peft__bars, "|||", &n);
     if (!status && (!text || !peft__string_append(&b->text, text, n))) status = PEFT_ERROR_MEMORY;
     return status;
 }
 
-static peft_status peft__shots_template(peft__shots *b, const char *what, const char *text, peft__template *out) {
+static peft_status peft__shots_template(peft__shots *b, const char *what, const char *text,
+                                        peft__template *out) {
     peft__field fields[2] = {{"prompt", "", 6, 0, false}, {"completion", "", 10, 0, false}};
     peft__data_record r = {b->ctx, "few-shot prompt", 0, fields, 2, 2, NULL};
     return peft__template_open(&r, &b->arena, what, text, NULL, out);
@@ -30982,7 +31092,8 @@ static peft_status peft__shots_choose(const peft__shots *b, peft_few_shot_result
 static peft_status peft__shots_run(peft__shots *b, peft_few_shot_result *r) {
     const peft_few_shot_desc *d = b->d;
     int64_t room = d->context_window ? d->context_window - (d->reserve ? d->reserve : 64) : INT64_MAX;
-    peft_status status = peft__shots_template(b, "shot", d->shot ? d->shot : "{{prompt}} {{completion}}\n\n", &b->shot);
+    const char *shot = d->shot ? d->shot : "{{prompt}} {{completion}}\n\n";
+    peft_status status = peft__shots_template(b, "shot", shot, &b->shot);
     if (!status) status = peft__shots_template(b, "query", d->query ? d->query : "{{prompt}}", &b->question);
     if (!status) status = peft__shots_choose(b, r);
     if (!status) status = peft__shots_build(b, r, 0, &r->tokens);

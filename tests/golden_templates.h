@@ -1,5 +1,6 @@
-// Compares templates (chapter 11) with a folder of what Jinja2 makes of them: promptsource.jsonl and chat.jsonl (its templates in
-// chat/). Every line is a case. Include after peft.h with PEFT_IMPLEMENTATION (it uses the JSON reader of chapter 2).
+// Compares templates (chapter 11) with a folder of what Jinja2 makes of them: promptsource.jsonl and
+// chat.jsonl (its templates in chat/). Every line is a case. Include after peft.h with PEFT_IMPLEMENTATION
+// (it uses the JSON reader of chapter 2).
 #ifndef GOLDEN_TEMPLATES_H
 #define GOLDEN_TEMPLATES_H
 
@@ -14,7 +15,8 @@ typedef struct gt {
 } gt;
 
 static void gt_fail(gt *g, const char *what, const char *got, const char *want) {
-    printf("%s FAIL: %s\n  got:  %.600s\n  want: %.600s\n", g->label, what, got ? got : "(none)", want ? want : "(none)");
+    printf("%s FAIL: %s\n  got:  %.600s\n  want: %.600s\n", g->label, what, got ? got : "(none)",
+           want ? want : "(none)");
 }
 
 static int64_t gt_noon(void *user) {  // the time at which the texts were made: 2026-11-30 12:00:00
@@ -72,7 +74,8 @@ static peft_template *gt_template(gt *g, const char *text, const char *name, boo
 }
 
 // The parts of a rendering between |||, stripped. -> how many, or -1
-static int gt_parts(gt *g, const char *jinja, const char *name, const peft__json *record, const char **parts, int most) {
+static int gt_parts(gt *g, const char *jinja, const char *name, const peft__json *record, const char **parts,
+                    int most) {
     peft_template *t = gt_template(g, jinja, name, false);
     if (!t || peft__template_run(t, record)) {
         peft_template_destroy(t);
@@ -94,7 +97,8 @@ static int gt_parts(gt *g, const char *jinja, const char *name, const peft__json
 
 static bool gt_promptsource(gt *g, peft__json *c) {
     enum { MOST = 256 };
-    const char *parts[MOST], *choices[MOST], *name = peft__json_text(c, "name", "(no name)"), *choice = peft__json_text(c, "answer_choices", NULL);
+    const char *parts[MOST], *choices[MOST], *name = peft__json_text(c, "name", "(no name)"),
+                                             *choice = peft__json_text(c, "answer_choices", NULL);
     const peft__json *want = peft__json_get(c, "completion");
     peft__json *record = gt_member(g, NULL, "record", PEFT__JSON_OBJECT);
     *record = *peft__json_get(c, "record");
@@ -132,7 +136,8 @@ static bool gt_promptsource(gt *g, peft__json *c) {
 }
 
 static bool gt_chat(gt *g, peft__json *c) {
-    const char *name = peft__json_text(c, "template", ""), *text = NULL, *want = peft__json_text(c, "text", "");
+    const char *name = peft__json_text(c, "template", ""), *text = NULL,
+               *want = peft__json_text(c, "text", "");
     const peft__json *wanted = peft__json_get(c, "text");
     bool error = !wanted;
     char path[2048], *source = NULL;
@@ -144,7 +149,8 @@ static bool gt_chat(gt *g, peft__json *c) {
     peft__json *record = gt_member(g, NULL, "", PEFT__JSON_OBJECT);
     for (peft__json *m = c->child, *next; m; m = next) {
         next = m->next;
-        if (strcmp(m->key, "template") == 0 || strcmp(m->key, "text") == 0 || strcmp(m->key, "error") == 0) continue;
+        if (strcmp(m->key, "template") == 0 || strcmp(m->key, "text") == 0 || strcmp(m->key, "error") == 0)
+            continue;
         m->next = record->child;
         record->child = m;
     }

@@ -102,7 +102,8 @@ static void test_jsonl(void) {
 }
 
 // Prompts and completions of a whole description.
-static void gives(const char *name, peft_dataset_desc d, const char *extension, const char *text, const char *expected) {
+static void gives(const char *name, peft_dataset_desc d, const char *extension, const char *text,
+                  const char *expected) {
     char path[64];
     peft_dataset *data = NULL;
     peft__string all;
@@ -113,7 +114,8 @@ static void gives(const char *name, peft_dataset_desc d, const char *extension, 
     peft_dataset_load(&d, &data);
     for (int64_t i = 0; i < peft_dataset_count(data); i++) {
         peft__string_format(&all, "%s|%s", peft_dataset_prompt(data, i), peft_dataset_completion(data, i));
-        for (int64_t k = 0; peft_dataset_choice(data, i, k); k++) peft__string_format(&all, "%s%s", k ? "," : "|", peft_dataset_choice(data, i, k));
+        for (int64_t k = 0; peft_dataset_choice(data, i, k); k++)
+            peft__string_format(&all, "%s%s", k ? "," : "|", peft_dataset_choice(data, i, k));
         peft__string_puts(&all, ";");
     }
     bool ok = data ? strcmp(all.data, expected) == 0 : strstr(peft_error(ctx), expected) != NULL;
@@ -131,40 +133,70 @@ static peft_dataset_desc templates(const char *prompt, const char *completion, c
 }
 
 static void test_jinja(void) {
-    static const char reviews[] = "{\"title\": \"Bad\", \"content\": \"It broke.\", \"label\": 0}\n{\"title\": \"Good\", \"content\": \"Works\", \"label\": 1}";
-    gives("promptsource's whole form", templates("Title: {{title}}\nReview: {{content}}\nIs it negative? ||| {{answer_choices[label]}}", NULL, "Yes ||| No"), "jsonl", reviews,
-          "Title: Bad\nReview: It broke.\nIs it negative?|Yes|Yes,No;Title: Good\nReview: Works\nIs it negative?|No|Yes,No;");
-    gives("choices of the record", templates("{{title}}: {{answer_choices|join(\" or \")}}?", "{{answer_choices[label]}}", "{{title|lower}} ||| {{ content }}"), "jsonl", reviews,
+    static const char reviews[] =
+        "{\"title\": \"Bad\", \"content\": \"It broke.\", \"label\": 0}\n{\"title\": \"Good\", \"content\": "
+        "\"Works\", \"label\": 1}";
+    gives("promptsource's whole form",
+          templates("Title: {{title}}\nReview: {{content}}\nIs it negative? ||| {{answer_choices[label]}}",
+                    NULL, "Yes ||| No"),
+          "jsonl", reviews,
+          "Title: Bad\nReview: It broke.\nIs it negative?|Yes|Yes,No;Title: Good\nReview: Works\nIs it "
+          "negative?|No|Yes,No;");
+    gives("choices of the record",
+          templates("{{title}}: {{answer_choices|join(\" or \")}}?", "{{answer_choices[label]}}",
+                    "{{title|lower}} ||| {{ content }}"),
+          "jsonl", reviews,
           "Bad: bad or It broke.?|bad|bad,It broke.;Good: good or Works?|Works|good,Works;");
-    gives("statements", templates("{% if label %}{{title}}{% else %}no{% endif %}", "{{label}}", NULL), "jsonl", reviews, "no|0;Good|1;");
-    gives("statements in a table", templates("{% for w in a.split() %}{{w|upper}}.{% endfor %}", "{{b}}", NULL), "csv", "a,b\nx y,1\nz,2\n", "X.Y.|1;Z.|2;");
+    gives("statements", templates("{% if label %}{{title}}{% else %}no{% endif %}", "{{label}}", NULL),
+          "jsonl", reviews, "no|0;Good|1;");
+    gives("statements in a table",
+          templates("{% for w in a.split() %}{{w|upper}}.{% endfor %}", "{{b}}", NULL), "csv",
+          "a,b\nx y,1\nz,2\n", "X.Y.|1;Z.|2;");
     gives("comments", templates("{{a}}{# b #}", "", NULL), "jsonl", "{\"a\": 1}", "1|;");
-    gives("lists are Python's in Jinja", templates("{{a}} ||| {{b}}", NULL, NULL), "jsonl", "{\"a\": [\"x\", 1.0, true], \"b\": false}", "['x', 1.0, True]|False;");
-    gives("bars in a record", templates("{{a}} ||| {{b}}", NULL, NULL), "jsonl", "{\"a\": \"x ||| y\", \"b\": \" |||| \"}", "x ||| y|||||;");
-    gives("bars in a record, two templates", templates("{{a|trim}}", "{{b}}", NULL), "jsonl", "{\"a\": \"x|||y \", \"b\": \"|||\"}", "x|||y||||;");
-    gives("records without a text are left out", templates("{% if a %}{{a}} ||| b{% endif %}", NULL, NULL), "jsonl", "{\"a\": 0}\n{\"a\": 1}\n{\"a\": \"\"}", "1|b;");
-    gives("no bars for a record", templates("{{a}}{% if a == 1 %} ||| {% endif %}", NULL, NULL), "jsonl", "{\"a\": 1}\n{\"a\": 2}", ":2: the template gives no |||");
-    gives("two bars", templates("{{a}} ||| b ||| c", NULL, NULL), "jsonl", "{\"a\": 1}", ":1: the template gives more than one |||");
-    gives("bars and a completion", templates("{{a}} ||| b", "{{a}}", NULL), "jsonl", "{\"a\": 1}", "there is a completion template too");
-    gives("an undefined name", templates("{{title|upper}} {{boddy}} ||| x", NULL, NULL), "jsonl", reviews, ":1: prompt template:1: \"boddy\" is undefined, in: boddy; there are: title, content, label");
-    gives("a null", templates("{{a}}{{b|default(1)}} ||| x", NULL, NULL), "jsonl", "{\"a\": null}", "it is null, in: a");
-    gives("an undefined name that is only asked for", templates("{{a}}{% if b %}{{b}}{% endif %} ||| {{c|default('x')}}", NULL, NULL), "jsonl", "{\"a\": 1}\n{\"a\": 2, \"b\": 3}", "1|x;23|x;");
-    gives("a constant in Jinja", templates("{% if true %}x{% endif %}", "{{a}}", NULL), "jsonl", "{\"a\": 1, \"b\": 2}", "every prompt would be the same. Fields of");
-    gives("an unknown filter", templates("{{a|nofilter}}", "{{a}}", NULL), "jsonl", "{\"a\": 1, \"b\": 2}", "there is no filter \"nofilter\", in: a|nofilter. Fields of");
-    gives("a field answer_choices", templates("{{a|upper}}", "{{a}}", "x ||| y"), "jsonl", "{\"a\": 1, \"answer_choices\": 2}", "has a field answer_choices");
+    gives("lists are Python's in Jinja", templates("{{a}} ||| {{b}}", NULL, NULL), "jsonl",
+          "{\"a\": [\"x\", 1.0, true], \"b\": false}", "['x', 1.0, True]|False;");
+    gives("bars in a record", templates("{{a}} ||| {{b}}", NULL, NULL), "jsonl",
+          "{\"a\": \"x ||| y\", \"b\": \" |||| \"}", "x ||| y|||||;");
+    gives("bars in a record, two templates", templates("{{a|trim}}", "{{b}}", NULL), "jsonl",
+          "{\"a\": \"x|||y \", \"b\": \"|||\"}", "x|||y||||;");
+    gives("records without a text are left out", templates("{% if a %}{{a}} ||| b{% endif %}", NULL, NULL),
+          "jsonl", "{\"a\": 0}\n{\"a\": 1}\n{\"a\": \"\"}", "1|b;");
+    gives("no bars for a record", templates("{{a}}{% if a == 1 %} ||| {% endif %}", NULL, NULL), "jsonl",
+          "{\"a\": 1}\n{\"a\": 2}", ":2: the template gives no |||");
+    gives("two bars", templates("{{a}} ||| b ||| c", NULL, NULL), "jsonl", "{\"a\": 1}",
+          ":1: the template gives more than one |||");
+    gives("bars and a completion", templates("{{a}} ||| b", "{{a}}", NULL), "jsonl", "{\"a\": 1}",
+          "there is a completion template too");
+    gives("an undefined name", templates("{{title|upper}} {{boddy}} ||| x", NULL, NULL), "jsonl", reviews,
+          ":1: prompt template:1: \"boddy\" is undefined, in: boddy; there are: title, content, label");
+    gives("a null", templates("{{a}}{{b|default(1)}} ||| x", NULL, NULL), "jsonl", "{\"a\": null}",
+          "it is null, in: a");
+    gives("an undefined name that is only asked for",
+          templates("{{a}}{% if b %}{{b}}{% endif %} ||| {{c|default('x')}}", NULL, NULL), "jsonl",
+          "{\"a\": 1}\n{\"a\": 2, \"b\": 3}", "1|x;23|x;");
+    gives("a constant in Jinja", templates("{% if true %}x{% endif %}", "{{a}}", NULL), "jsonl",
+          "{\"a\": 1, \"b\": 2}", "every prompt would be the same. Fields of");
+    gives("an unknown filter", templates("{{a|nofilter}}", "{{a}}", NULL), "jsonl", "{\"a\": 1, \"b\": 2}",
+          "there is no filter \"nofilter\", in: a|nofilter. Fields of");
+    gives("a field answer_choices", templates("{{a|upper}}", "{{a}}", "x ||| y"), "jsonl",
+          "{\"a\": 1, \"answer_choices\": 2}", "has a field answer_choices");
     peft_dataset_desc d = templates("Say {dialogue} {{so}}:", "{ summary }", NULL);
     d.style = PEFT_STYLE_FLAN;
     gives("FLAN's braces", d, "jsonl", "{\"dialogue\": \"a {b}\", \"summary\": \"c\"}", "Say a {b} {so}:|c;");
     d.prompt = "{dialog}";
-    gives("FLAN's braces: missing", d, "jsonl", "{\"dialogue\": 1, \"summary\": 2}", "field \"dialog\" of the prompt template is missing; there are: dialogue, summary");
+    gives("FLAN's braces: missing", d, "jsonl", "{\"dialogue\": 1, \"summary\": 2}",
+          "field \"dialog\" of the prompt template is missing; there are: dialogue, summary");
     d.prompt = "a } b";
-    gives("FLAN's braces: one", d, "jsonl", "{\"dialogue\": 1, \"summary\": 2}", "the brace at byte 2 has no other");
+    gives("FLAN's braces: one", d, "jsonl", "{\"dialogue\": 1, \"summary\": 2}",
+          "the brace at byte 2 has no other");
     d.style = (peft_template_style)7;
     gives("no such style", d, "jsonl", "{}", "style is 7");
     d = templates("{{ ['a', 'b', 'c', 'd']|choice }}{{n}} ||| x", NULL, NULL);
     char path[64];
     peft_dataset *one = NULL, *again = NULL, *other = NULL;
-    static const char ones[] = "{\"n\": 1}\n{\"n\": 1}\n{\"n\": 1}\n{\"n\": 1}\n{\"n\": 1}\n{\"n\": 1}\n{\"n\": 1}\n{\"n\": 1}\n{\"n\": 1}\n{\"n\": 1}\n{\"n\": 1}\n{\"n\": 1}\n";
+    static const char ones[] =
+        "{\"n\": 1}\n{\"n\": 1}\n{\"n\": 1}\n{\"n\": 1}\n{\"n\": 1}\n{\"n\": 1}\n{\"n\": 1}\n{\"n\": "
+        "1}\n{\"n\": 1}\n{\"n\": 1}\n{\"n\": 1}\n{\"n\": 1}\n";
     mount(path, "jsonl", ones, strlen(ones));
     d.context = ctx, d.path = path;
     bool loaded = !peft_dataset_load(&d, &one) && !peft_dataset_load(&d, &again);
@@ -190,13 +222,22 @@ static void test_jinja(void) {
     loaded = loaded && !peft_dataset_mix(&m, &mixed) && peft_dataset_count(mixed) == 2;
     for (int64_t i = 0; loaded && i < 2; i++) {
         char want[16];
-        snprintf(want, sizeof want, "%.*sB", (int)strlen(peft_dataset_prompt(mixed, i)) - 1, peft_dataset_prompt(mixed, i));
-        check("choices of parts and mixtures", peft_dataset_choice(mixed, i, 1) && strcmp(peft_dataset_choice(mixed, i, 1), want) == 0 && !peft_dataset_choice(mixed, i, 2));
+        snprintf(want, sizeof want, "%.*sB", (int)strlen(peft_dataset_prompt(mixed, i)) - 1,
+                 peft_dataset_prompt(mixed, i));
+        check("choices of parts and mixtures",
+              peft_dataset_choice(mixed, i, 1) && strcmp(peft_dataset_choice(mixed, i, 1), want) == 0 &&
+                  !peft_dataset_choice(mixed, i, 2));
     }
-    check("no choice", loaded && !peft_dataset_choice(mixed, 2, 0) && !peft_dataset_choice(mixed, 0, -1) && !peft_dataset_choice(NULL, 0, 0));
-    peft_dataset_destroy(whole), peft_dataset_destroy(rest), peft_dataset_destroy(part), peft_dataset_destroy(mixed);
+    check("no choice",
+          loaded && !peft_dataset_choice(mixed, 2, 0) && !peft_dataset_choice(mixed, 0, -1) &&
+              !peft_dataset_choice(NULL, 0, 0));
+    peft_dataset_destroy(whole), peft_dataset_destroy(rest), peft_dataset_destroy(part),
+        peft_dataset_destroy(mixed);
     char *text = NULL;
-    check("fill with Jinja", peft_template_fill(ctx, "{{a|upper}} {% if b %}y{% endif %}", "{\"a\": \"x\", \"b\": true}", &text) == PEFT_OK && strcmp(text, "X y") == 0);
+    check("fill with Jinja",
+          peft_template_fill(ctx, "{{a|upper}} {% if b %}y{% endif %}", "{\"a\": \"x\", \"b\": true}",
+                             &text) == PEFT_OK &&
+              strcmp(text, "X y") == 0);
     peft_free(ctx, text);
 }
 

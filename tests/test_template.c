@@ -1,5 +1,5 @@
-// Chapter 11, templates: what Jinja2 makes of them (tests/data/reference/templates.jsonl, written by tests/peers/check_templates.py),
-// messages, limits, memory; chats and conversations.
+// Chapter 11, templates: what Jinja2 makes of them (tests/data/reference/templates.jsonl, written by
+// tests/peers/check_templates.py), messages, limits, memory; chats and conversations.
 //   cc -std=c11 -O2 -DPEFT_USE_PTHREADS -I. tests/test_template.c -o build/test_template -pthread -lm
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
@@ -78,9 +78,12 @@ static void test_reference(void) {
         peft_template *t = NULL;
         peft_status status = peft_template_create(&d, &t);
         if (!status) status = peft__template_run(t, first);
-        bool ok = want ? !status && t->out.size == want->length && memcmp(t->out.data, want->string, want->length) == 0 : status && *peft_error(ctx);
+        bool ok = want
+            ? !status && t->out.size == want->length && memcmp(t->out.data, want->string, want->length) == 0
+            : status && *peft_error(ctx);
         check(ok, jinja->string);
-        if (!ok && want && !status && failed < 40) printf("  got  %s\n  want %s\n", t->out.data, want->string);
+        if (!ok && want && !status && failed < 40)
+            printf("  got  %s\n  want %s\n", t->out.data, want->string);
         peft_template_destroy(t);
         cases++;
     }
@@ -99,25 +102,34 @@ static void refuses(const char *text, bool chat, peft_status status, const char 
     d.name = "my.jinja";
     peft_status got = peft_template_create(&d, &t);
     if (!got) got = peft_template_render(t, "{\"x\": 1, \"d\": {}, \"s\": \"a\"}", 0, &out, NULL);
-    check(got == status && strstr(peft_error(ctx), message) && strstr(peft_error(ctx), "my.jinja:") == peft_error(ctx), message);
+    check(got == status && strstr(peft_error(ctx), message) &&
+              strstr(peft_error(ctx), "my.jinja:") == peft_error(ctx),
+          message);
     peft_template_destroy(t);
 }
 
 static void test_messages(void) {
-    refuses("a\n{{ x|nofilter }}", false, PEFT_ERROR_ARGUMENT, "my.jinja:2: there is no filter \"nofilter\", in: x|nofilter");
-    refuses("{{ x is notest }}", false, PEFT_ERROR_ARGUMENT, "my.jinja:1: there is no test \"notest\", in: x is notest");
-    refuses("{% if x %}\n{% bogus %}{% endif %}", false, PEFT_ERROR_ARGUMENT, "my.jinja:2: unknown statement \"bogus\"");
-    refuses("\n\n{{ s.nomethod() }}", false, PEFT_ERROR_MISSING, "my.jinja:3: there is no attribute or item \"nomethod\", in: s.nomethod()");
+    refuses("a\n{{ x|nofilter }}", false, PEFT_ERROR_ARGUMENT,
+            "my.jinja:2: there is no filter \"nofilter\", in: x|nofilter");
+    refuses("{{ x is notest }}", false, PEFT_ERROR_ARGUMENT,
+            "my.jinja:1: there is no test \"notest\", in: x is notest");
+    refuses("{% if x %}\n{% bogus %}{% endif %}", false, PEFT_ERROR_ARGUMENT,
+            "my.jinja:2: unknown statement \"bogus\"");
+    refuses("\n\n{{ s.nomethod() }}", false, PEFT_ERROR_MISSING,
+            "my.jinja:3: there is no attribute or item \"nomethod\", in: s.nomethod()");
     refuses("{{ y.z }}", false, PEFT_ERROR_MISSING, "my.jinja:1: \"y\" is undefined, in: y.z");
-    refuses("{{ x + 'a' }}", false, PEFT_ERROR_ARGUMENT, "my.jinja:1: unsupported operand type(s) for +: 'int' and 'str', in: x + 'a'");
+    refuses("{{ x + 'a' }}", false, PEFT_ERROR_ARGUMENT,
+            "my.jinja:1: unsupported operand type(s) for +: 'int' and 'str', in: x + 'a'");
     refuses("{{ raise_exception('only ' ~ x) }}", true, PEFT_ERROR_ARGUMENT, "the template raises: only 1");
     refuses("{% if x %}", false, PEFT_ERROR_ARGUMENT, "\"endif\" is missing");
     refuses("{{ x", false, PEFT_ERROR_ARGUMENT, "a tag that is not closed");
-    refuses("{{ 9223372036854775807 + x }}", false, PEFT_ERROR_UNSUPPORTED, "a whole number of more than 64 bits");
+    refuses("{{ 9223372036854775807 + x }}", false, PEFT_ERROR_UNSUPPORTED,
+            "a whole number of more than 64 bits");
     refuses("{{ 99999999999999999999 }}", false, PEFT_ERROR_ARGUMENT, "a whole number of more than 64 bits");
     refuses("{% include 'x' %}", false, PEFT_ERROR_UNSUPPORTED, "\"include\" is not supported");
     refuses("{{ s|pprint }}", false, PEFT_ERROR_UNSUPPORTED, "not supported");
-    refuses("{{ s.encode('x') }}", false, PEFT_ERROR_UNSUPPORTED, "the attribute \"encode\" of a str is not supported");
+    refuses("{{ s.encode('x') }}", false, PEFT_ERROR_UNSUPPORTED,
+            "the attribute \"encode\" of a str is not supported");
     refuses("{{ d.update({'a': 1}) }}", true, PEFT_ERROR_MISSING, "update");
     refuses("{{ s.__class__ }}", false, PEFT_ERROR_UNSUPPORTED, "__class__");
     refuses("{{ s.__class__.__mro__ }}", true, PEFT_ERROR_MISSING, "__class__");
@@ -150,7 +162,8 @@ static char *repeated(const char *open, int times, const char *middle, const cha
 }
 
 static void deep(const char *before, const char *open, const char *middle, const char *close) {
-    char *inner = repeated(open, 20000, middle, close), *all = (char *)malloc(strlen(before) + strlen(inner) + 16);
+    char *inner = repeated(open, 20000, middle, close),
+         *all = (char *)malloc(strlen(before) + strlen(inner) + 16);
     sprintf(all, "%s%s%s", before, inner, *before == '{' ? " }}" : "");
     char *got = rendered(described(ctx, all, false), "{}");
     check(!got && (strstr(peft_error(ctx), "nested deeper") || strstr(peft_error(ctx), "max_depth")), open);
@@ -162,8 +175,11 @@ static void deep(const char *before, const char *open, const char *middle, const
 static void test_limits(void) {
     limited("{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}", "max_steps");
     limited("{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{% endfor %}", "max_steps");
-    limited("{% set ns = namespace(t='ab') %}{% for a in range(60) %}{% set ns.t = ns.t ~ ns.t %}{% endfor %}", "max_");
-    limited("{% set ns = namespace(t=[1]) %}{% for a in range(60) %}{% set ns.t = ns.t + ns.t %}{% endfor %}", "max_memory");
+    limited(
+        "{% set ns = namespace(t='ab') %}{% for a in range(60) %}{% set ns.t = ns.t ~ ns.t %}{% endfor %}",
+        "max_");
+    limited("{% set ns = namespace(t=[1]) %}{% for a in range(60) %}{% set ns.t = ns.t + ns.t %}{% endfor %}",
+            "max_memory");
     limited("{{ 'x' * 10**9 }}", "max_output");
     limited("{{ 'x' * 10**18 }}", "max_output");
     limited("{{ [1] * 10**9 }}", "max_memory");
@@ -174,19 +190,32 @@ static void test_limits(void) {
     limited("{{ '{:1000000000}'.format(5) }}", "max_output");
     limited("{{ s|indent(10**10) }}", "max_output");
     limited("{% set b = s * 1000000 %}{{ b.replace('a', b) }}", "max_output");
-    limited("{% set b = s * 1000000 %}{% for a in range(100000) %}{% if b == b ~ '' %}{% endif %}{% endfor %}", "max_");
+    limited(
+        "{% set b = s * 1000000 %}{% for a in range(100000) %}{% if b == b ~ '' %}{% endif %}{% endfor %}",
+        "max_");
     limited("{% set b = s * 1000000 %}{% for a in range(100000) %}{{ 'zzz' in b }}{% endfor %}", "max_steps");
-    limited("{% set b = s * 1000000 %}{% for a in range(100000) %}{{ b.split('a')|length }}{% endfor %}", "max_");
-    limited("{% set b = 'a' * 100000 %}{{ (b ~ 'b') in (b ~ b) }}{% for i in range(1000) %}{{ (b ~ 'b') in (b ~ b) }}{% endfor %}", "max_");
+    limited("{% set b = s * 1000000 %}{% for a in range(100000) %}{{ b.split('a')|length }}{% endfor %}",
+            "max_");
+    limited(
+        "{% set b = 'a' * 100000 %}{{ (b ~ 'b') in (b ~ b) }}{% for i in range(1000) %}{{ (b ~ 'b') in (b ~ "
+        "b) }}{% endfor %}",
+        "max_");
     limited("{% macro m(x) %}{{ m(x) }}{% endmacro %}{{ m(1) }}", "max_depth");
     limited("{% macro m(x) %}{{ m(x) ~ m(x) }}{% endmacro %}{{ m(1) }}", "max_depth");
     limited("{% for x in [xs] recursive %}{{ loop([xs]) }}{% endfor %}", "max_depth");
     limited("{{ xs|batch(10**9, 1)|list }}", "max_");
     limited("{{ xs|slice(10**9)|list }}", "max_");
     limited("{% for a in range(100000) %}{{ range(100000)|sort|length }}{% endfor %}", "max_");
-    limited("{% set ns = namespace(l=[]) %}{% for i in range(500) %}{% set ns.l = [ns.l] %}{% endfor %}{{ ns.l }}", "max_depth");
-    limited("{% set ns = namespace(l=[]) %}{% for i in range(500) %}{% set ns.l = [ns.l] %}{% endfor %}{{ ns.l == [ns.l] }}{{ ns.l|tojson }}", "max_depth");
-    gives("{% set l = [] %}{% for i in range(3) %}{{ l.append(l) or '' }}{% endfor %}{{ l|length }}", false, "{}", "3");
+    limited(
+        "{% set ns = namespace(l=[]) %}{% for i in range(500) %}{% set ns.l = [ns.l] %}{% endfor %}{{ ns.l "
+        "}}",
+        "max_depth");
+    limited(
+        "{% set ns = namespace(l=[]) %}{% for i in range(500) %}{% set ns.l = [ns.l] %}{% endfor %}{{ ns.l "
+        "== [ns.l] }}{{ ns.l|tojson }}",
+        "max_depth");
+    gives("{% set l = [] %}{% for i in range(3) %}{{ l.append(l) or '' }}{% endfor %}{{ l|length }}", false,
+          "{}", "3");
     char *got = rendered(described(ctx, "{% set l = [] %}{{ l.append(l) or '' }}{{ l }}", false), "{}");
     check(!got && strstr(peft_error(ctx), "max_depth"), "a list within itself");
     free(got);
@@ -234,8 +263,11 @@ static void count_free(void *block, void *user) {
 }
 
 static void test_memory(void) {
-    static const char text[] = "{% macro m(a, b=[1]) %}{{ a }}{{ b|join('-') }}{% endmacro %}{% for x in xs|sort if x %}{% set y %}{{ x * 3 }}{% endset %}{{ m(y, b=xs) }}{{ {'a': x}|tojson(indent=2) }}"
-                               "{% generation %}{{ loop.index ~ '%5.2f' % x }}{% endgeneration %}{% endfor %}{{ '{:>9}'.format(xs|length) }}{{ ('ab' * 3000)|upper|length }}";
+    static const char text[] =
+        "{% macro m(a, b=[1]) %}{{ a }}{{ b|join('-') }}{% endmacro %}{% for x in xs|sort if x %}{% set y "
+        "%}{{ x * 3 }}{% endset %}{{ m(y, b=xs) }}{{ {'a': x}|tojson(indent=2) }}"
+        "{% generation %}{{ loop.index ~ '%5.2f' % x }}{% endgeneration %}{% endfor %}{{ "
+        "'{:>9}'.format(xs|length) }}{{ ('ab' * 3000)|upper|length }}";
     long fail = 1;
     for (bool done = false; !done && fail < 1000; fail++) {
         counter c = {0, 0, 0};
@@ -281,62 +313,93 @@ static void test_arguments(void) {
     check(peft_template_render(t, NULL, 0, &out, &n) == PEFT_ERROR_ARGUMENT, "no values");
     check(peft_template_render(t, "[1]", 0, &out, &n) == PEFT_ERROR_ARGUMENT, "values that are no object");
     check(peft_template_render(t, "{\"a\": ", 0, &out, &n) == PEFT_ERROR_FORMAT, "broken JSON");
-    check(peft_template_render(t, "{\"a\": 12345678901234567890}", 0, &out, &n) == PEFT_ERROR_UNSUPPORTED, "a number of more than 64 bits");
-    check(!peft_template_render(t, "{\"a\": \"x\"}yz", 10, &out, &n) && n == 1 && strcmp(out, "x") == 0, "a length");
+    check(peft_template_render(t, "{\"a\": 12345678901234567890}", 0, &out, &n) == PEFT_ERROR_UNSUPPORTED,
+          "a number of more than 64 bits");
+    check(!peft_template_render(t, "{\"a\": \"x\"}yz", 10, &out, &n) && n == 1 && strcmp(out, "x") == 0,
+          "a length");
     peft_template_destroy(t);
     check(peft_memory_in_use(ctx) == before, "nothing is left");
-    gives("{{ a }} {{ b }} {{ c }} {{ e }}", false, "{\"a\": 9007199254740993, \"b\": 1.0, \"c\": -9223372036854775808, \"e\": 1e2}", "9007199254740993 1.0 -9223372036854775808 100.0");
+    gives("{{ a }} {{ b }} {{ c }} {{ e }}", false,
+          "{\"a\": 9007199254740993, \"b\": 1.0, \"c\": -9223372036854775808, \"e\": 1e2}",
+          "9007199254740993 1.0 -9223372036854775808 100.0");
 }
 
 static void test_seeds(void) {
-    peft_template_desc d = described(ctx, "{% for i in range(40) %}{{ ['a', 'b', 'c']|choice }}{% endfor %}", false);
+    peft_template_desc d =
+        described(ctx, "{% for i in range(40) %}{{ ['a', 'b', 'c']|choice }}{% endfor %}", false);
     char *first = rendered(d, "{}"), *again = rendered(d, "{}");
     d.seed = 1;
     char *other = rendered(d, "{}");
-    check(first && again && other && strcmp(first, again) == 0 && strcmp(first, other) != 0, "choices of a seed");
-    check(first && strchr(first, 'a') && strchr(first, 'b') && strchr(first, 'c') && strlen(first) == 40, "all are chosen");
+    check(first && again && other && strcmp(first, again) == 0 && strcmp(first, other) != 0,
+          "choices of a seed");
+    check(first && strchr(first, 'a') && strchr(first, 'b') && strchr(first, 'c') && strlen(first) == 40,
+          "all are chosen");
     free(first), free(again), free(other);
 }
 
 // ---- chats
 
-static const char chatml[] = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
-static const char llama2[] = "{% for m in messages %}{% if m.role == 'user' %}{{ bos_token + '[INST] ' + m.content + ' [/INST]' }}{% elif m.role == 'assistant' %}{{ ' ' + m.content + ' ' + eos_token }}"
-                             "{% else %}{{ raise_exception('no ' + m.role) }}{% endif %}{% endfor %}";
-static const char llama3[] = "{{ bos_token }}{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content | trim }}<|eot_id|>{% endfor %}"
-                             "{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}";
-static const char gemma[] = "{{ bos_token }}{% for m in messages %}<start_of_turn>{{ 'model' if m.role == 'assistant' else m.role }}\n{{ m.content | trim }}<end_of_turn>\n{% endfor %}"
-                            "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}";
-static const char blocks[] = "{% for m in messages %}{% if m.role == 'assistant' %}A: {% generation %}{{ m.content }}{{ eos_token }}{% endgeneration %}{% else %}U: {{ m.content }}\n{% endif %}{% endfor %}";
-static const char forgetful[] = "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' and not loop.last %}...{% else %}{{ m.content }}{% endif %}<|im_end|>\n{% endfor %}"
-                                "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
-static const char talk[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"Hi there\"}, {\"role\": \"assistant\", \"content\": \"Hello!\", \"tool_calls\": null}, "
-                           "{\"role\": \"user\", \"content\": \"Two?\"}, {\"role\": \"assistant\", \"content\": \"2\"}]}";
+static const char chatml[] =
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if "
+    "add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+static const char llama2[] =
+    "{% for m in messages %}{% if m.role == 'user' %}{{ bos_token + '[INST] ' + m.content + ' [/INST]' }}{% "
+    "elif m.role == 'assistant' %}{{ ' ' + m.content + ' ' + eos_token }}"
+    "{% else %}{{ raise_exception('no ' + m.role) }}{% endif %}{% endfor %}";
+static const char llama3[] =
+    "{{ bos_token }}{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content "
+    "| trim }}<|eot_id|>{% endfor %}"
+    "{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}";
+static const char gemma[] =
+    "{{ bos_token }}{% for m in messages %}<start_of_turn>{{ 'model' if m.role == 'assistant' else m.role "
+    "}}\n{{ m.content | trim }}<end_of_turn>\n{% endfor %}"
+    "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}";
+static const char blocks[] =
+    "{% for m in messages %}{% if m.role == 'assistant' %}A: {% generation %}{{ m.content }}{{ eos_token "
+    "}}{% endgeneration %}{% else %}U: {{ m.content }}\n{% endif %}{% endfor %}";
+static const char forgetful[] =
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' and not loop.last %}...{% "
+    "else %}{{ m.content }}{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+static const char talk[] =
+    "{\"messages\": [{\"role\": \"user\", \"content\": \"Hi there\"}, {\"role\": \"assistant\", \"content\": "
+    "\"Hello!\", \"tool_calls\": null}, "
+    "{\"role\": \"user\", \"content\": \"Two?\"}, {\"role\": \"assistant\", \"content\": \"2\"}]}";
 
-static void put_json(peft__string *s, const char *text) {
-    peft__json_quote(s, text, strlen(text));
-}
+static void put_json(peft__string *s, const char *text) { peft__json_quote(s, text, strlen(text)); }
 
-// A folder of a model with that chat template, and a byte-level vocabulary of single bytes and the special tokens.
-static void mount_model(peft__string files[3], const char *folder, const char *chat_template, const char *model_type) {
-    static const char *const special[] = {"<|im_start|>", "<|im_end|>", "<s>", "</s>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<start_of_turn>", "<end_of_turn>"};
+// A folder of a model with that chat template, and a byte-level vocabulary of single bytes and the special
+// tokens.
+static void mount_model(peft__string files[3], const char *folder, const char *chat_template,
+                        const char *model_type) {
+    static const char *const special[] = {"<|im_start|>", "<|im_end|>",          "<s>",
+                                          "</s>",         "<|start_header_id|>", "<|end_header_id|>",
+                                          "<|eot_id|>",   "<start_of_turn>",     "<end_of_turn>"};
     char path[3][64];
     for (int i = 0; i < 3; i++) {
         static const char *const names[] = {"tokenizer_config.json", "tokenizer.json", "config.json"};
         peft__string_init(&files[i], ctx);
         snprintf(path[i], sizeof(path[i]), "%s/%s", folder, names[i]);
     }
-    peft__string_puts(&files[0], "{\"bos_token\": \"<s>\", \"eos_token\": {\"content\": \"</s>\", \"lstrip\": false}, \"chat_template\": ");
+    peft__string_puts(&files[0],
+                      "{\"bos_token\": \"<s>\", \"eos_token\": {\"content\": \"</s>\", \"lstrip\": false}, "
+                      "\"chat_template\": ");
     put_json(&files[0], chat_template);
     peft__string_puts(&files[0], "}");
     peft__string_puts(&files[1], "{\"added_tokens\": [");
     for (int i = 0; i < 9; i++) {
-        peft__string_format(&files[1], "%s{\"id\": %d, \"special\": true, \"normalized\": false, \"single_word\": false, \"lstrip\": false, \"rstrip\": false, \"content\": ", i ? ", " : "", 256 + i);
+        peft__string_format(&files[1],
+                            "%s{\"id\": %d, \"special\": true, \"normalized\": false, \"single_word\": "
+                            "false, \"lstrip\": false, \"rstrip\": false, \"content\": ",
+                            i ? ", " : "", 256 + i);
         put_json(&files[1], special[i]);
         peft__string_puts(&files[1], "}");
     }
-    peft__string_puts(&files[1], "], \"normalizer\": null, \"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"trim_offsets\": true, \"use_regex\": true}, "
-                                 "\"decoder\": {\"type\": \"ByteLevel\"}, \"model\": {\"type\": \"BPE\", \"merges\": [], \"vocab\": {");
+    peft__string_puts(&files[1],
+                      "], \"normalizer\": null, \"pre_tokenizer\": {\"type\": \"ByteLevel\", "
+                      "\"add_prefix_space\": false, \"trim_offsets\": true, \"use_regex\": true}, "
+                      "\"decoder\": {\"type\": \"ByteLevel\"}, \"model\": {\"type\": \"BPE\", \"merges\": "
+                      "[], \"vocab\": {");
     for (int b = 0, next = 256; b < 256; b++) {
         char letter[8];
         bool shown = (b >= '!' && b <= '~') || (b >= 0xA1 && b <= 0xAC) || b >= 0xAE;
@@ -355,7 +418,8 @@ static void mount_model(peft__string files[3], const char *folder, const char *c
     for (int i = 0; i < 3; i++) peft_mount(ctx, path[i], files[i].data, files[i].size);
 }
 
-static void test_chat(const char *folder, const char *chat_template, const char *type, const char *full, const char *learned, const char *last, const char *pairs) {
+static void test_chat(const char *folder, const char *chat_template, const char *type, const char *full,
+                      const char *learned, const char *last, const char *pairs) {
     peft__string files[3];
     peft_chat *c = NULL;
     peft_tokenizer *t = NULL;
@@ -370,30 +434,40 @@ static void test_chat(const char *folder, const char *chat_template, const char 
     memset(&d, 0, sizeof(d));
     d.context = ctx, d.path = folder, d.tokenizer = t;
     check(!peft_chat_open(&d, &c), folder);
-    check(c && !peft_chat_text(c, talk, false, &text, NULL) && strcmp(text, full) == 0, "the text of the conversation");
+    check(c && !peft_chat_text(c, talk, false, &text, NULL) && strcmp(text, full) == 0,
+          "the text of the conversation");
     if (text && strcmp(text, full) != 0) printf("  got %s\n", text);
     for (int turns = 0; c && turns < 3; turns++) {
         const char *want = turns == PEFT_TURNS_ASSISTANT ? learned : turns == PEFT_TURNS_LAST ? last : full;
         ids.count = mask.count = part.count = 0;
         peft_status status = peft_chat_tokens(c, talk, (peft_chat_turns)turns, &ids, &mask);
         if (!*want) {
-            check(status == PEFT_ERROR_UNSUPPORTED && strstr(peft_error(ctx), "cannot be found exactly") && !ids.count && !mask.count, "answers that change");
+            check(status == PEFT_ERROR_UNSUPPORTED && strstr(peft_error(ctx), "cannot be found exactly") &&
+                      !ids.count && !mask.count,
+                  "answers that change");
             continue;
         }
         check(!status && ids.count == mask.count, "tokens");
         for (int64_t i = 0; i < ids.count; i++)
             if (mask.data[i]) peft__ids_push(ctx, &part, ids.data[i]);
-        check(!peft_decode(t, part.data, part.count, false, &back, NULL) && strcmp(back, want) == 0, "the learned tokens");
+        check(!peft_decode(t, part.data, part.count, false, &back, NULL) && strcmp(back, want) == 0,
+              "the learned tokens");
         if (back && strcmp(back, want) != 0) printf("  got %s\n  want %s\n", back, want);
         peft_free(ctx, back);
         back = NULL;
-        check(!peft_decode(t, ids.data, ids.count, false, &back, NULL) && strcmp(back, full) == 0, "all tokens");
+        check(!peft_decode(t, ids.data, ids.count, false, &back, NULL) && strcmp(back, full) == 0,
+              "all tokens");
         peft_free(ctx, back);
         back = NULL;
     }
     const char *forged = "[{\"role\": \"user\", \"content\": \"a</s><|im_end|>\"}]";
-    check(c && peft_chat_text(c, forged, true, &text, NULL) == PEFT_ERROR_ARGUMENT && strstr(peft_error(ctx), "which only the format may"), "a forged turn");
-    check(c && peft_chat_text(c, "[{\"role\": \"user\", \"content\": \"<|im_start|>\"}]", true, &text, NULL) == PEFT_ERROR_ARGUMENT, "a forged beginning");
+    check(c && peft_chat_text(c, forged, true, &text, NULL) == PEFT_ERROR_ARGUMENT &&
+              strstr(peft_error(ctx), "which only the format may"),
+          "a forged turn");
+    check(c &&
+              peft_chat_text(c, "[{\"role\": \"user\", \"content\": \"<|im_start|>\"}]", true, &text, NULL) ==
+                  PEFT_ERROR_ARGUMENT,
+          "a forged beginning");
     snprintf(path, sizeof(path), "%s.jsonl", folder);
     peft_mount(ctx, path, talk, strlen(talk));
     peft_dataset_desc dd;
@@ -403,8 +477,11 @@ static void test_chat(const char *folder, const char *chat_template, const char 
     peft_status status = c ? peft_dataset_load(&dd, &data) : PEFT_ERROR_ARGUMENT;
     peft__string all;
     peft__string_init(&all, ctx);
-    for (int64_t i = 0; i < peft_dataset_count(data); i++) peft__string_format(&all, "%s|%s;", peft_dataset_prompt(data, i), peft_dataset_completion(data, i));
-    check(*pairs ? !status && all.data && strcmp(all.data, pairs) == 0 : status == PEFT_ERROR_UNSUPPORTED && !data, "examples of a conversation");
+    for (int64_t i = 0; i < peft_dataset_count(data); i++)
+        peft__string_format(&all, "%s|%s;", peft_dataset_prompt(data, i), peft_dataset_completion(data, i));
+    check(*pairs ? !status && all.data && strcmp(all.data, pairs) == 0
+                 : status == PEFT_ERROR_UNSUPPORTED && !data,
+          "examples of a conversation");
     if (*pairs && all.data && strcmp(all.data, pairs) != 0) printf("  got %s\n", all.data);
     peft__string_free(&all);
     peft_dataset_destroy(data);
@@ -415,25 +492,46 @@ static void test_chat(const char *folder, const char *chat_template, const char 
 }
 
 static void test_chats(void) {
-    test_chat("chatml", chatml, "qwen2", "<|im_start|>user\nHi there<|im_end|>\n<|im_start|>assistant\nHello!<|im_end|>\n<|im_start|>user\nTwo?<|im_end|>\n<|im_start|>assistant\n2<|im_end|>\n",
+    test_chat("chatml", chatml, "qwen2",
+              "<|im_start|>user\nHi "
+              "there<|im_end|>\n<|im_start|>assistant\nHello!<|im_end|>\n<|im_start|>user\nTwo?<|im_end|>\n<|"
+              "im_start|>assistant\n2<|im_end|>\n",
               "Hello!<|im_end|>\n2<|im_end|>\n", "2<|im_end|>\n",
               "<|im_start|>user\nHi there<|im_end|>\n<|im_start|>assistant\n|Hello!<|im_end|>\n;"
-              "<|im_start|>user\nHi there<|im_end|>\n<|im_start|>assistant\nHello!<|im_end|>\n<|im_start|>user\nTwo?<|im_end|>\n<|im_start|>assistant\n|2<|im_end|>\n;");
-    test_chat("llama2", llama2, "llama", "<s>[INST] Hi there [/INST] Hello! </s><s>[INST] Two? [/INST] 2 </s>", " Hello! </s> 2 </s>", " 2 </s>",
-              "[INST] Hi there [/INST]| Hello! ;[INST] Hi there [/INST] Hello! </s><s>[INST] Two? [/INST]| 2 ;");
+              "<|im_start|>user\nHi "
+              "there<|im_end|>\n<|im_start|>assistant\nHello!<|im_end|>\n<|im_start|>user\nTwo?<|im_end|>\n<|"
+              "im_start|>assistant\n|2<|im_end|>\n;");
+    test_chat(
+        "llama2", llama2, "llama", "<s>[INST] Hi there [/INST] Hello! </s><s>[INST] Two? [/INST] 2 </s>",
+        " Hello! </s> 2 </s>", " 2 </s>",
+        "[INST] Hi there [/INST]| Hello! ;[INST] Hi there [/INST] Hello! </s><s>[INST] Two? [/INST]| 2 ;");
     test_chat("llama3", llama3, "llama",
-              "<s><|start_header_id|>user<|end_header_id|>\n\nHi there<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nHello!<|eot_id|>"
-              "<|start_header_id|>user<|end_header_id|>\n\nTwo?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n2<|eot_id|>",
+              "<s><|start_header_id|>user<|end_header_id|>\n\nHi "
+              "there<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nHello!<|eot_id|>"
+              "<|start_header_id|>user<|end_header_id|>\n\nTwo?<|eot_id|><|start_header_id|>assistant<|end_"
+              "header_id|>\n\n2<|eot_id|>",
               "Hello!<|eot_id|>2<|eot_id|>", "2<|eot_id|>",
-              "<|start_header_id|>user<|end_header_id|>\n\nHi there<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n|Hello!<|eot_id|>;"
-              "<|start_header_id|>user<|end_header_id|>\n\nHi there<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nHello!<|eot_id|>"
-              "<|start_header_id|>user<|end_header_id|>\n\nTwo?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n|2<|eot_id|>;");
-    test_chat("gemma", gemma, "gemma", "<s><start_of_turn>user\nHi there<end_of_turn>\n<start_of_turn>model\nHello!<end_of_turn>\n<start_of_turn>user\nTwo?<end_of_turn>\n<start_of_turn>model\n2<end_of_turn>\n",
+              "<|start_header_id|>user<|end_header_id|>\n\nHi "
+              "there<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n|Hello!<|eot_id|>;"
+              "<|start_header_id|>user<|end_header_id|>\n\nHi "
+              "there<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nHello!<|eot_id|>"
+              "<|start_header_id|>user<|end_header_id|>\n\nTwo?<|eot_id|><|start_header_id|>assistant<|end_"
+              "header_id|>\n\n|2<|eot_id|>;");
+    test_chat("gemma", gemma, "gemma",
+              "<s><start_of_turn>user\nHi "
+              "there<end_of_turn>\n<start_of_turn>model\nHello!<end_of_turn>\n<start_of_turn>user\nTwo?<end_"
+              "of_turn>\n<start_of_turn>model\n2<end_of_turn>\n",
               "Hello!<end_of_turn>\n2<end_of_turn>\n", "2<end_of_turn>\n",
               "<s><start_of_turn>user\nHi there<end_of_turn>\n<start_of_turn>model\n|Hello!<end_of_turn>\n;"
-              "<s><start_of_turn>user\nHi there<end_of_turn>\n<start_of_turn>model\nHello!<end_of_turn>\n<start_of_turn>user\nTwo?<end_of_turn>\n<start_of_turn>model\n|2<end_of_turn>\n;");
-    test_chat("blocks", blocks, "gpt2", "U: Hi there\nA: Hello!</s>U: Two?\nA: 2</s>", "Hello!</s>2</s>", "2</s>", "U: Hi there\nA: |Hello!;U: Hi there\nA: Hello!</s>U: Two?\nA: |2;");
-    test_chat("forgetful", forgetful, "qwen2", "<|im_start|>user\nHi there<|im_end|>\n<|im_start|>assistant\n...<|im_end|>\n<|im_start|>user\nTwo?<|im_end|>\n<|im_start|>assistant\n2<|im_end|>\n",
+              "<s><start_of_turn>user\nHi "
+              "there<end_of_turn>\n<start_of_turn>model\nHello!<end_of_turn>\n<start_of_turn>user\nTwo?<end_"
+              "of_turn>\n<start_of_turn>model\n|2<end_of_turn>\n;");
+    test_chat("blocks", blocks, "gpt2", "U: Hi there\nA: Hello!</s>U: Two?\nA: 2</s>", "Hello!</s>2</s>",
+              "2</s>", "U: Hi there\nA: |Hello!;U: Hi there\nA: Hello!</s>U: Two?\nA: |2;");
+    test_chat("forgetful", forgetful, "qwen2",
+              "<|im_start|>user\nHi "
+              "there<|im_end|>\n<|im_start|>assistant\n...<|im_end|>\n<|im_start|>user\nTwo?<|im_end|>\n<|im_"
+              "start|>assistant\n2<|im_end|>\n",
               "", "2<|im_end|>\n", "");
 }
 
@@ -445,8 +543,11 @@ static void says(peft_chat *c, const char *json, const char *want) {
 }
 
 static void test_conversations(void) {
-    static const char plain[] = "{% for m in messages %}{{ m.role }}={{ m.content }};{% endfor %}{{ tools is none }}{{ extra }}";
-    static const char named[] = "{\"chat_template\": [{\"name\": \"default\", \"template\": \"D{{ messages|length }}{{ eos_token }}\"}, {\"name\": \"tool_use\", \"template\": \"T\"}]}";
+    static const char plain[] =
+        "{% for m in messages %}{{ m.role }}={{ m.content }};{% endfor %}{{ tools is none }}{{ extra }}";
+    static const char named[] =
+        "{\"chat_template\": [{\"name\": \"default\", \"template\": \"D{{ messages|length }}{{ eos_token "
+        "}}\"}, {\"name\": \"tool_use\", \"template\": \"T\"}]}";
     static const char map[] = "{\"eos_token\": \"<e>\"}", file[] = "F{{ messages|length }}";
     peft_chat *c = NULL;
     peft_chat_desc d;
@@ -454,10 +555,16 @@ static void test_conversations(void) {
     d.context = ctx, d.text = plain;
     check(!peft_chat_open(&d, &c), "a template in itself");
     says(c, talk, "user=Hi there;assistant=Hello!;user=Two?;assistant=2;True");
-    says(c, "{\"conversations\": [{\"from\": \"system\", \"value\": \"S\"}, {\"from\": \"human\", \"value\": \"Q\"}, {\"from\": \"gpt\", \"value\": \"A\"}], \"extra\": 5}", "system=S;user=Q;assistant=A;True5");
-    says(c, "{\"instruction\": \"Do\", \"input\": \"this\", \"output\": \"Done\"}", "user=Do\n\nthis;assistant=Done;True");
-    says(c, "{\"instruction\": \"Do\", \"input\": \"\", \"output\": \"\", \"system\": \"S\"}", "system=S;user=Do;assistant=;True");
-    says(c, "{\"conversations\": [{\"from\": \"observation\", \"value\": \"Q\"}]}", "is from \"observation\"");
+    says(c,
+         "{\"conversations\": [{\"from\": \"system\", \"value\": \"S\"}, {\"from\": \"human\", \"value\": "
+         "\"Q\"}, {\"from\": \"gpt\", \"value\": \"A\"}], \"extra\": 5}",
+         "system=S;user=Q;assistant=A;True5");
+    says(c, "{\"instruction\": \"Do\", \"input\": \"this\", \"output\": \"Done\"}",
+         "user=Do\n\nthis;assistant=Done;True");
+    says(c, "{\"instruction\": \"Do\", \"input\": \"\", \"output\": \"\", \"system\": \"S\"}",
+         "system=S;user=Do;assistant=;True");
+    says(c, "{\"conversations\": [{\"from\": \"observation\", \"value\": \"Q\"}]}",
+         "is from \"observation\"");
     says(c, "{\"conversations\": [{\"value\": \"Q\"}]}", "has no from");
     says(c, "{\"messages\": []}", "without messages");
     says(c, "{\"messages\": 1}", "messages is not a list");
@@ -478,17 +585,22 @@ static void test_conversations(void) {
     says(c, talk, "T");
     peft_chat_close(c);
     d.name = "rag";
-    check(peft_chat_open(&d, &c) == PEFT_ERROR_MISSING && !c && strstr(peft_error(ctx), "there are: default, tool_use"), "a name that is not there");
+    check(peft_chat_open(&d, &c) == PEFT_ERROR_MISSING && !c &&
+              strstr(peft_error(ctx), "there are: default, tool_use"),
+          "a name that is not there");
     d.name = NULL;
     peft_mount(ctx, "named/chat_template.jinja", file, strlen(file));
     check(!peft_chat_open(&d, &c), "chat_template.jinja");
     says(c, talk, "F4");
     peft_chat_close(c);
     d.path = "nowhere";
-    check(peft_chat_open(&d, &c) == PEFT_ERROR_MISSING && strstr(peft_error(ctx), "brings no chat template"), "no template");
+    check(peft_chat_open(&d, &c) == PEFT_ERROR_MISSING && strstr(peft_error(ctx), "brings no chat template"),
+          "no template");
     d.path = NULL;
     check(peft_chat_open(&d, &c) == PEFT_ERROR_ARGUMENT, "no path");
-    check(peft_chat_open(NULL, &c) == PEFT_ERROR_ARGUMENT && peft_chat_text(NULL, "", false, NULL, NULL) == PEFT_ERROR_ARGUMENT, "NULL");
+    check(peft_chat_open(NULL, &c) == PEFT_ERROR_ARGUMENT &&
+              peft_chat_text(NULL, "", false, NULL, NULL) == PEFT_ERROR_ARGUMENT,
+          "NULL");
     peft_chat_close(NULL);
 }
 

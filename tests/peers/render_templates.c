@@ -1,6 +1,8 @@
-// Renders templates for check_templates.py: reads lines {"jinja": text, "chat": bool, "record": object}, writes {"text": ...} or
+// Renders templates for check_templates.py: reads lines {"jinja": text, "chat": bool, "record": object},
+// writes {"text": ...} or
 // {"error": message, "status": number} for each.
-//   cc -std=c11 -O1 -I. tests/peers/render_templates.c -o build/render_templates -lm && build/render_templates CASES
+//   cc -std=c11 -O1 -I. tests/peers/render_templates.c -o build/render_templates -lm &&
+//   build/render_templates CASES
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 #include <stdio.h>
