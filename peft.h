@@ -25341,9 +25341,14 @@ static bool peft__skip_name(peft__parser *p, const char *text) {
     return is;
 }
 
+// The token that was taken last.
+static const peft__token *peft__last_token(const peft__parser *p) {
+    return &p->tokens[PEFT__MAX(PEFT__MIN(p->at, p->count) - 1, (int64_t)0)];
+}
+
 static void peft__unexpected(peft__parser *p, const char *wanted) {
     const peft__token *t = peft__token_at(p, 0);
-    int64_t first = p->at;
+    int64_t first = PEFT__MIN(p->at, p->count - 1);
     while (first > 0 && p->tokens[first].type != PEFT__TOKEN_PRINT &&
            p->tokens[first].type != PEFT__TOKEN_BLOCK)
         first--;
@@ -25370,7 +25375,7 @@ static peft__term *peft__term_new(peft__parser *p, peft__term_kind kind) {
 
 // Its text reaches to the last token that was taken.
 static peft__term *peft__ended(peft__parser *p, peft__term *t) {
-    const peft__token *last = p->at > 0 && p->at <= p->count ? &p->tokens[p->at - 1] : p->tokens;
+    const peft__token *last = peft__last_token(p);
     t->size = last->at + last->size > t->begin ? (size_t)(last->at + last->size - t->begin) : 0;
     return t;
 }
@@ -25573,7 +25578,7 @@ static peft__value peft__take_dotted(peft__parser *p) {
     const char *begin = peft__token_at(p, 0)->at;
     peft__value name = peft__take_name(p);
     while (peft__skip_sign(p, ".")) peft__take_name(p);
-    const peft__token *last = p->at > 0 ? &p->tokens[p->at - 1] : p->tokens;
+    const peft__token *last = peft__last_token(p);
     return p->status ? name : peft__tree_text(p, begin, (size_t)(last->at - begin) + last->size);
 }
 
@@ -27230,8 +27235,9 @@ static peft__value peft__sorted(peft__render *r, peft__value list, peft__value k
     if (r->status) return list;
     int64_t n = list.as.list->count;
     peft__value out = peft__list_new(r, PEFT__LIST, n);
-    int64_t *from = (int64_t *)peft__render_alloc(r, 2 * (size_t)(n + 1) * sizeof(int64_t)), *to = from + n;
+    int64_t *from = (int64_t *)peft__render_alloc(r, 2 * (size_t)(n + 1) * sizeof(int64_t));
     if (!from || r->status) return out;
+    int64_t *to = from + n;
     for (int64_t i = 0; i < n; i++) from[i] = i;
     for (int64_t width = 1; width < n && !r->status; width *= 2) {
         for (int64_t begin = 0; begin < n && !r->status; begin += 2 * width) {
@@ -28013,7 +28019,7 @@ static peft__arguments *peft__arguments_after(peft__render *r, const peft__argum
     peft__arguments *rest = (peft__arguments *)peft__render_alloc(r, sizeof(peft__arguments));
     if (!rest) return NULL;
     *rest = *a;
-    rest->items += n;
+    if (n) rest->items += n;
     rest->count -= n;
     return rest;
 }

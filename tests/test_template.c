@@ -108,6 +108,21 @@ static void refuses(const char *text, bool chat, peft_status status, const char 
     peft_template_destroy(t);
 }
 
+// Templates that end too early, of every number of tokens around the sizes at which a list of them grows.
+static void test_endings(void) {
+    for (int n = 0; n < 140; n++) {
+        size_t size = (size_t)n * 4 + 64;
+        char *all = (char *)malloc(size);
+        sprintf(all, "{%% for x in [1] %%}{%% if x %%}{{ [");
+        for (int i = 0; i < n; i++) strcat(all, "1, ");
+        strcat(all, "] }}");
+        char *got = rendered(described(ctx, all, false), "{}");
+        check(!got && strstr(peft_error(ctx), "is missing"), "a template that ends too early");
+        free(got);
+        free(all);
+    }
+}
+
 static void test_messages(void) {
     refuses("a\n{{ x|nofilter }}", false, PEFT_ERROR_ARGUMENT,
             "my.jinja:2: there is no filter \"nofilter\", in: x|nofilter");
@@ -608,6 +623,7 @@ int main(void) {
     if (peft_context_create(NULL, &ctx)) return 1;
     test_reference();
     test_messages();
+    test_endings();
     test_limits();
     test_memory();
     test_arguments();
