@@ -3958,7 +3958,13 @@ static bool peft__regex_in_set(const peft__regex *re, const peft__regex_set *set
     uint32_t all[16] = {c};
     int32_t at = set->first;
     int n = set->fold ? peft__regex_variants(re, c, all) : 1;
-    return peft__regex_holds(re->items, &at, all, n) != set->negated;
+    bool in = peft__regex_holds(re->items, &at, all, n);
+    // Ruby's (?i) adds the other case to the whole of a set, Python's to its characters and ranges
+    for (int k = 1; k < n && !in && re->flags & PEFT__REGEX_ONIGURUMA; k++) {
+        at = set->first;
+        in = peft__regex_holds(re->items, &at, all + k, 1);
+    }
+    return in != set->negated;
 }
 
 // Whether an instruction for one character matches c.
@@ -4072,7 +4078,7 @@ static bool peft__regex_item_put(peft__regex_parser *p, char kind, bool negated,
     void *items = re->items;
     if (!peft__regex_room(p, &items, &re->item_room, re->item_count, 1, sizeof(*re->items))) return false;
     re->items = (peft__regex_item *)items;
-    bool fold = p->fold && (kind == '-' || (kind != '(' && p->re->flags & PEFT__REGEX_ONIGURUMA));
+    bool fold = p->fold && kind == '-' && !(p->re->flags & PEFT__REGEX_ONIGURUMA);
     peft__regex_item e = {kind, negated, fold, low, high};
     re->items[re->item_count++] = e;
     return true;
@@ -4094,20 +4100,25 @@ static bool peft__regex_set_put(peft__regex_parser *p, int64_t first, bool negat
 }
 
 // Ruby's (?i) knows letters that equal several (the German sharp s is ss), which no instruction for one
-// character can mean.
-static bool peft__regex_folds(peft__regex_parser *p, size_t begin, uint32_t c) {
+// character can mean: none of those, and none that may be a part of what they equal, from low to high.
+static bool peft__regex_folds(peft__regex_parser *p, size_t begin, uint32_t low, uint32_t high) {
     static const char pairs[] = "ss\1ff\1fi\1fl\1st";
+    static const uint16_t several[][2] = {
+        {0xdf, 0xdf},   {0x149, 0x149}, {0x1f0, 0x1f0}, {0x2bc, 0x2be},   {0x300, 0x36f},   {0x390, 0x390},
+        {0x3b0, 0x3b0}, {0x3b9, 0x3b9}, {0x530, 0x58f}, {0x1e96, 0x1e9e}, {0x1f00, 0x1fff}, {0xfb00, 0xfb17}};
     if (!p->fold || !(p->re->flags & PEFT__REGEX_ONIGURUMA)) return true;
     char before = begin ? peft__lower(p->pattern[begin - 1]) : ' ', pair[3] = {before, ' ', 0};
-    if (c < 128) pair[1] = peft__lower((char)c);
-    return (c < 128 && !strstr(pairs, pair)) ||
-           peft__regex_cannot(p, begin, "(?i) and a letter that may equal several");
+    if (low < 128) pair[1] = peft__lower((char)low);
+    bool clear = !strstr(pairs, pair);
+    for (int64_t k = 0; k < PEFT__COUNT(several); k++)
+        clear = clear && (high < several[k][0] || low > several[k][1]);
+    return clear || peft__regex_cannot(p, begin, "(?i) and a letter that may equal several");
 }
 
 static bool peft__regex_literal(peft__regex_parser *p, size_t begin, uint32_t c) {
     uint32_t all[16];
     bool cased = false;
-    if (!peft__regex_folds(p, begin, c)) return false;
+    if (!peft__regex_folds(p, begin, c, c)) return false;
     for (int n = p->fold ? peft__regex_variants(p->re, c, all) : 0; n > 0; n--)
         cased = cased || all[n - 1] != c;
     int64_t first = p->re->item_count;
@@ -4253,13 +4264,13 @@ static bool peft__regex_class_item(peft__regex_parser *p) {
     bool range = p->n - p->at >= 2 && p->pattern[p->at] == '-' && p->pattern[p->at + 1] != ']';
     if (ruby && range && item) return true;  // the - is itself
     if (!range)
-        return item || (peft__regex_folds(p, 0, low) && peft__regex_item_put(p, '-', false, low, low));
+        return item || (peft__regex_folds(p, 0, low, low) && peft__regex_item_put(p, '-', false, low, low));
     p->at++;
     bool second = false;
     if (peft__regex_eat(p, "\\") ? !peft__regex_escape(p, true, &second, &high) : !peft__regex_next(p, &high))
         return false;
     if (item || second || high < low) return peft__regex_wrong(p, at, "a bad range of characters");
-    return peft__regex_folds(p, 0, high) && peft__regex_item_put(p, '-', false, low, high);
+    return peft__regex_folds(p, 0, low, high) && peft__regex_item_put(p, '-', false, low, high);
 }
 
 // The items of a class up to and with its closing bracket; a ] that comes first is itself.
