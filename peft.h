@@ -1691,8 +1691,9 @@ PEFTDEF peft_benchmark_task peft_benchmark_task_at(const peft_benchmark *bench, 
 PEFTDEF const peft_benchmark_example *peft_benchmark_example_at(const peft_benchmark *bench, int64_t task, int64_t i);  // NULL: none
 // The whole prompt with at most `shots` shots (negative: as many as were loaded). To be freed with peft_free.
 PEFTDEF peft_status peft_benchmark_prompt(const peft_benchmark *bench, int64_t task, int64_t i, int64_t shots, char **prompt);
-// What counts of a generated text: behind "the answer is" and without the full stop in BBH, up to the end of the sentence in BIG-bench,
-// the first number in STS-B, else all of it without white space around. To be freed with peft_free.
+// What counts of a generated text: in BBH what is behind "the answer is", without the full stop and Markdown's
+// stars; in BIG-bench what the task's output_regex finds (a sentence, if it has none); in STS-B the first
+// number; else all of it without white space around. To be freed with peft_free.
 PEFTDEF peft_status peft_benchmark_extract(const peft_benchmark *bench, int64_t task, const char *generated, char **answer);
 
 #define PEFT_BENCHMARK_METRICS 16
