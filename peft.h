@@ -17581,11 +17581,10 @@ static peft_status peft__model_check_blocks(const peft_model *m) {
         if (layers * each <= m->archive->count) continue;
         size_t field = decoder ? PEFT__FIELD(decoder_layers) : PEFT__FIELD(layers);
         const peft__setting *row = m->family->settings;
-            while (row->field != field) row++;
+        while (row->field != field) row++;
         return peft__fail(m->ctx, PEFT_ERROR_FORMAT,
                           "%s: %s is %lld, but the checkpoint has only %lld tensors, and each block takes %lld",
-                          m->folder,
-                          row->keys, (long long)layers, (long long)m->archive->count, (long long)each);
+                          m->folder, row->keys, (long long)layers, (long long)m->archive->count, (long long)each);
     }
     return PEFT_OK;
 }

@@ -558,7 +558,7 @@ static const attention_variant attention_variants[] = {
     {2, 0, 3, true, false, false, false, 0.5f, 0.4f, 0},
     {1, 0, 1, false, false, false, false, 0.5f, 0, 0},
     {2, 0, 3, true, false, false, false, 0.5f, 0, 2},
-    {2, 0, 3, true, true, false, true, 0.5f, 0, 1},
+    {2, 0, 3, true, true, false, true, 0.5f, 0, 2},
     {6, 2, 3, true, true, false, true, 0.5f, 0.3f, 3},
 };
 enum { HEAD = 4 };
