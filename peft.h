@@ -558,6 +558,23 @@ PEFTDEF void peft_model_destroy(peft_model *model);
 // A path that ends in .gguf: one file with the tokenizer, which llama.cpp reads too. PEFT_I8 is its Q8_0 there (matrices whose rows do
 // not divide into blocks of 32 stay f16). What GGUF has no place for is PEFT_ERROR_UNSUPPORTED by name.
 PEFTDEF peft_status peft_model_save(peft_model *model, const char *folder, peft_dtype type);
+
+// More tokens than the vocabulary has, as Hugging Face's add_tokens and resize_token_embeddings add them.
+typedef struct peft_grow_desc {
+    peft_model *model;
+    const char *const *tokens;  // their texts, token_count of them; what is in the vocabulary already is passed over
+    int64_t token_count;
+    bool special;               // they are control tokens: decoding can leave them out
+    int64_t vocab_size;         // rows of the embedding afterwards; default: as many as there are tokens, but never fewer than now
+    float noise;                // a new row is the mean of the old ones and so much of their deviations; 0: sqrt(1e-9), as transformers has
+                                // it; below 0: the mean itself
+    uint64_t seed;
+} peft_grow_desc;
+
+// The embedding and the output layer get rows, the tokenizer the tokens, which it then finds in texts; saved, both are as Hugging Face
+// has them. Tokens take the ids behind the tokenizer's last one: where the embedding has spare rows (T5: 28), those come first, as they
+// are. Before adapters are made or loaded. All of it or, on failure, nothing; no embedding in few bits (PEFT_ERROR_UNSUPPORTED).
+PEFTDEF peft_status peft_model_grow(const peft_grow_desc *desc);
 PEFTDEF const peft_config *peft_model_config(const peft_model *model);
 PEFTDEF const peft_tokenizer *peft_model_tokenizer(const peft_model *model);  // NULL: the folder has none
 PEFTDEF peft_context *peft_model_context(const peft_model *model);
@@ -12405,6 +12422,48 @@ static peft_status peft__archive_open_llama2c(peft_context *ctx, const char *pat
     else *out = a;
     return status;
 }
+
+// ---- texts of JSON that are changed in one place and stay as they are elsewhere
+
+// Where the member begins and ends in the text of an object, its comma included. False: it has none.
+static bool peft__json_member(const char *text, const char *key, size_t *begin, size_t *end) {
+    size_t n = strlen(key), comma = 0, start = 0;
+    int depth = 0;
+    for (size_t i = 0; text[i]; i++) {
+        char c = text[i];
+        if (c == '"') {
+            size_t quote = i;
+            for (i++; text[i] && text[i] != '"'; i++) i += text[i] == '\\' && text[i + 1];
+            if (!text[i]) return false;
+            bool named = depth == 1 && i - quote - 1 == n && memcmp(text + quote + 1, key, n) == 0 && text[i + 1 + strspn(text + i + 1, " \t\r\n")] == ':';
+            if (named && !start) start = quote;
+            continue;
+        }
+        if (c == '{' || c == '[') depth++;
+        if (depth == 1 && start && (c == ',' || c == '}')) {
+            *begin = c == '}' && comma ? comma : start;  // the last member takes the comma before it along
+            *end = c == ',' ? i + 1 + strspn(text + i + 1, " \t\r\n") : i;
+            return true;
+        }
+        if (depth == 1 && c == ',') comma = i;
+        if (c == '}' || c == ']') depth--;
+    }
+    return false;
+}
+
+// Sets a member of the object that the text is, or removes it (value NULL).
+static void peft__json_set(peft__string *s, const char *key, const char *value) {
+    size_t begin, end;
+    if (!s->failed && peft__json_member(s->data, key, &begin, &end)) {
+        memmove(s->data + begin, s->data + end, s->size - end + 1);
+        s->size -= end - begin;
+    }
+    if (s->failed || !value) return;
+    while (s->size && s->data[s->size - 1] != '}') s->size--;
+    s->size -= s->size > 0;
+    while (s->size && strchr(" \t\r\n", s->data[s->size - 1])) s->size--;
+    peft__string_format(s, "%s\n  \"%s\": %s\n}\n", s->size && s->data[s->size - 1] == '{' ? "" : ",", key, value);
+}
 // =====================================================================================================================
 // 7. TOKENIZERS
 //    Holds: SentencePiece's model file, normalizer, unigram (Kudo 2018) and BPE segmentation; byte-level BPE (GPT-2 and after),
@@ -16778,6 +16837,87 @@ static void peft__tokenizer_config(peft__string *s, const peft_tokenizer *t, int
     }
     peft__string_puts(s, "  \"tokenizer_class\": \"PreTrainedTokenizerFast\"\n}\n");
 }
+
+// ---- more tokens: they are written into the text of tokenizer.json, which is then read like any other
+
+static peft_status peft__grown_text(const peft_tokenizer *t, const char *const *tokens, int64_t count, bool special, bool normalized, peft__string *json,
+                                     int64_t *added) {
+    size_t begin, end;
+    bool open = false;
+    peft__string entries;
+    peft__string_init(&entries, t->ctx);
+    *added = 0;
+    for (int64_t i = 0; i < count; i++) {
+        bool known = peft_token_id(t, tokens[i]) >= 0;
+        for (int64_t k = 0; k < i && !known; k++) known = strcmp(tokens[i], tokens[k]) == 0;
+        if (known) continue;
+        peft__string_format(&entries, "%s\n{\"id\":%lld,\"content\":", *added ? "," : "", (long long)(t->count + *added));
+        peft__json_quote(&entries, tokens[i], strlen(tokens[i]));
+        peft__string_format(&entries, ",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":%s,\"special\":%s}", normalized ? "true" : "false",
+                            special ? "true" : "false");
+        ++*added;
+    }
+    if (!entries.failed && !json->failed && *added && !peft__json_member(json->data, "added_tokens", &begin, &end)) {
+        peft__json_set(json, "added_tokens", "[]");
+        if (!json->failed && !peft__json_member(json->data, "added_tokens", &begin, &end)) begin = end = 0;
+    }
+    peft_status status = entries.failed || json->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
+    if (!status && *added) {
+        while (end > begin && json->data[end - 1] != ']') end--;
+        size_t at = end > begin ? end - 1 : begin, last = at;
+        while (last > begin && strchr(" \t\r\n", json->data[last - 1])) last--;
+        open = last > begin && json->data[last - 1] == '[';
+        if (last == begin) status = peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: added_tokens is no list", t->source);
+        peft__string whole;
+        peft__string_init(&whole, t->ctx);
+        peft__string_append(&whole, json->data, at);
+        peft__string_puts(&whole, open ? "" : ",");
+        peft__string_append(&whole, entries.data, entries.size);
+        peft__string_append(&whole, json->data + at, json->size - at);
+        if (whole.failed && !status) status = PEFT_ERROR_MEMORY;
+        peft__string_free(json);
+        *json = whole;
+    }
+    peft__string_free(&entries);
+    return status;
+}
+
+// Reads a text as if it were the file.
+static peft_status peft__tokenizer_of_text(const peft_tokenizer *old, const char *path, const char *text, size_t n, const char *config, peft_tokenizer **out) {
+    peft_context *ctx = old->ctx;
+    peft__mounted *before = ctx->mounted;
+    const char *beside = config ? peft__beside(&((peft_tokenizer *)(uintptr_t)old)->arena, path, "tokenizer_config.json") : NULL;
+    peft_status status = peft_mount(ctx, path, text, n);
+    if (!status && config) status = beside ? peft_mount(ctx, beside, config, strlen(config)) : PEFT_ERROR_MEMORY;
+    if (!status) status = peft_tokenizer_load(ctx, path, out);
+    while (ctx->mounted != before) {
+        peft__mounted *next = ctx->mounted->next;
+        peft__free(ctx, ctx->mounted);
+        ctx->mounted = next;
+    }
+    if (status) return status;
+    (*out)->source = peft__arena_strdup(&(*out)->arena, old->source, strlen(old->source));
+    if ((*out)->source) return PEFT_OK;
+    peft_tokenizer_destroy(*out);
+    *out = NULL;
+    return PEFT_ERROR_MEMORY;
+}
+
+// Whether the file is a whole tokenizer.json, and then its text.
+static peft_status peft__tokenizer_source_json(const peft_tokenizer *t, peft__string *s, bool *whole) {
+    char *text = NULL;
+    size_t n = 0, begin, end;
+    *whole = false;
+    if (peft__ends_with(t->source, ".gguf") || peft__ends_with(t->source, ".bin")) return PEFT_OK;
+    peft_status status = peft__read_all(t->ctx, t->source, &text, &n);
+    if (!status && n && text[strspn(text, " \t\r\n")] == '{' && peft__json_member(text, "model", &begin, &end)) {
+        const char *value = strchr(text + begin, ':');
+        *whole = value && value[1 + strspn(value + 1, " \t\r\n")] == '{';
+    }
+    if (*whole) peft__string_append(s, text, n);
+    peft__free(t->ctx, text);
+    return status ? status : s->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
+}
 // =====================================================================================================================
 // 8. MODELS
 //    Holds: T5 (Raffel et al. 2020; v1.1: Shazeer 2020), GPT-2, GPT-NeoX and the Llama family, each one of chapter 6's tables of
@@ -16790,6 +16930,8 @@ struct peft_model {
     peft_config config;
     peft__arena arena;  // names, config text
     char *config_text, *folder;
+    char *tokenizer_text;  // tokenizer.json of a grown vocabulary, else NULL
+    bool grown;
     const struct peft__family *family;
     peft_archive *archive;  // mapped weights live in it
     peft_tokenizer *tokenizer;
@@ -17822,6 +17964,7 @@ PEFTDEF void peft_model_destroy(peft_model *m) {
     peft__free(m->ctx, m->decoder);
     peft__free(m->ctx, m->frequencies);
     peft__free(m->ctx, m->config_text);
+    peft__free(m->ctx, m->tokenizer_text);
     peft_tokenizer_destroy(m->tokenizer);
     peft_archive_close(m->archive);
     peft__map_free(&m->by_name);
@@ -18048,32 +18191,6 @@ static peft_status peft__copy_if_there(peft__folder *f, const char *from, const 
 
 // ---- config.json of a saved model says whether its weights are quantized: {"quantization_config": {...}}
 
-// Where the member begins and ends in the text of an object, its comma included. False: it has none.
-static bool peft__json_member(const char *text, const char *key, size_t *begin, size_t *end) {
-    size_t n = strlen(key), comma = 0, start = 0;
-    int depth = 0;
-    for (size_t i = 0; text[i]; i++) {
-        char c = text[i];
-        if (c == '"') {
-            size_t quote = i;
-            for (i++; text[i] && text[i] != '"'; i++) i += text[i] == '\\' && text[i + 1];
-            if (!text[i]) return false;
-            bool named = depth == 1 && i - quote - 1 == n && memcmp(text + quote + 1, key, n) == 0 && text[i + 1 + strspn(text + i + 1, " \t\r\n")] == ':';
-            if (named && !start) start = quote;
-            continue;
-        }
-        if (c == '{' || c == '[') depth++;
-        if (depth == 1 && start && (c == ',' || c == '}')) {
-            *begin = c == '}' && comma ? comma : start;  // the last member takes the comma before it along
-            *end = c == ',' ? i + 1 + strspn(text + i + 1, " \t\r\n") : i;
-            return true;
-        }
-        if (depth == 1 && c == ',') comma = i;
-        if (c == '}' || c == ']') depth--;
-    }
-    return false;
-}
-
 // What transformers writes for bitsandbytes: all of BitsAndBytesConfig. `q`: a quantized weight of the model.
 static void peft__quantization_config(peft__string *s, const peft_tensor *q) {
     peft__string_format(s, "{\n    \"_load_in_4bit\": true,\n    \"_load_in_8bit\": false,\n    \"bnb_4bit_compute_dtype\": \"float32\",\n"
@@ -18081,20 +18198,6 @@ static void peft__quantization_config(peft__string *s, const peft_tensor *q) {
                            "    \"llm_int8_enable_fp32_cpu_offload\": false,\n    \"llm_int8_has_fp16_weight\": false,\n    \"llm_int8_skip_modules\": null,\n"
                            "    \"llm_int8_threshold\": 6.0,\n    \"load_in_4bit\": true,\n    \"load_in_8bit\": false,\n    \"quant_method\": \"bitsandbytes\"\n  }",
                         peft_dtype_name(q->type), q->quant->absmax ? "false" : "true");
-}
-
-// Sets a member of the object that the text is, or removes it (value NULL).
-static void peft__json_set(peft__string *s, const char *key, const char *value) {
-    size_t begin, end;
-    if (!s->failed && peft__json_member(s->data, key, &begin, &end)) {
-        memmove(s->data + begin, s->data + end, s->size - end + 1);
-        s->size -= end - begin;
-    }
-    if (s->failed || !value) return;
-    while (s->size && s->data[s->size - 1] != '}') s->size--;
-    s->size -= s->size > 0;
-    while (s->size && strchr(" \t\r\n", s->data[s->size - 1])) s->size--;
-    peft__string_format(s, "%s\n  \"%s\": %s\n}\n", s->size && s->data[s->size - 1] == '{' ? "" : ",", key, value);
 }
 
 // The class that transformers makes of a config.json.
@@ -18119,6 +18222,11 @@ static peft_status peft__save_config(const peft_model *m, peft__folder *f, peft_
     peft__string_init(&value, m->ctx);
     peft__string_puts(&s, text);
     peft__json_set(&s, "quantization_config", NULL);
+    if (m->grown) {
+        char rows[32];
+        peft__string_into(rows, sizeof(rows), "%lld", (long long)m->config.vocab_size);
+        peft__json_set(&s, "vocab_size", rows);
+    }
     if (dtype) peft__json_set(&s, "dtype", types[type]);
     if (!dtype || peft__json_member(text, "torch_dtype", &begin, &end)) peft__json_set(&s, "torch_dtype", types[type]);  // the name that all versions know
     if (class_name && !peft__json_member(text, "architectures", &begin, &end)) {
@@ -18355,12 +18463,25 @@ static peft_status peft__write_tokenizer(const peft_model *m, peft__folder *f) {
     peft__string_init(&s, m->ctx);
     int32_t front = peft__begins_with_bos(&m->config) ? m->config.bos_id : -1, behind = m->config.encoder_decoder ? m->config.eos_id : -1;
     peft__tokenizer_json(&s, t, front < t->count ? front : -1, behind < t->count ? behind : -1);
+    if (m->tokenizer_text) {
+        s.size = 0;
+        peft__string_puts(&s, m->tokenizer_text);
+    }
     peft_status status = s.failed ? PEFT_ERROR_MEMORY : peft__folder_write(f, "tokenizer.json", s.data, s.size);
     s.size = 0;
     peft__tokenizer_config(&s, t, m->config.max_positions);
     if (!status) status = s.failed ? PEFT_ERROR_MEMORY : peft__folder_write(f, "tokenizer_config.json", s.data, s.size);
     peft__string_free(&s);
     return status ? status : peft__save_chat_template(t, f);
+}
+
+// tokenizer.json with the new tokens, and the files that say what it does not; those of the old vocabulary stay behind.
+static peft_status peft__save_grown_tokenizer(const peft_model *m, peft__folder *f, const char *folder) {
+    static const char *const kept[] = {"tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "chat_template.json"};
+    if (!peft__ends_with(m->tokenizer->source, "tokenizer.json")) return peft__write_tokenizer(m, f);
+    peft_status status = peft__folder_write(f, "tokenizer.json", m->tokenizer_text, strlen(m->tokenizer_text));
+    for (int64_t i = 0; i < PEFT__COUNT(kept) && !status; i++) status = peft__copy_if_there(f, folder, kept[i]);
+    return status;
 }
 
 // The tokenizer's files, or what they would be.
@@ -18374,7 +18495,9 @@ static peft_status peft__save_tokenizer(const peft_model *m, peft__folder *f) {
     char *folder = peft__arena_strdup(&f->names, slash ? t->source : ".", slash ? (size_t)(slash - t->source) + 1 : 1);
     bool known = false;
     for (int64_t i = PEFT__FIRST_COPIED; peft__model_files[i]; i++) known = known || strcmp(peft__model_files[i], name) == 0;
+    known = known && strcmp(name, "encoder.json") != 0;  // GPT-2's first names, which transformers does not look for
     if (!folder) return PEFT_ERROR_MEMORY;
+    if (m->tokenizer_text) return peft__save_grown_tokenizer(m, f, folder);
     bool sentencepiece = !known && peft__ends_with(name, ".model");  // under a name that nobody looks for
     peft_status status = known ? PEFT_OK : peft__write_tokenizer(m, f);
     if (!known) return status || !sentencepiece ? status : peft__copy_as(f, t->source, m->config.encoder_decoder ? "spiece.model" : "tokenizer.model");
@@ -18414,6 +18537,126 @@ PEFTDEF peft_status peft_model_save(peft_model *m, const char *folder, peft_dtyp
     for (int64_t i = 0; made && i < m->tensor_count; i++) peft_tensor_destroy(m->ctx, made[i]);
     peft__arena_free(&a);
     return status;
+}
+
+// ---- growing the vocabulary
+
+// The values of t with rows behind them: their mean, and deviations from it as the old rows have them, x = mean + noise / sqrt(n) sum of
+// g_i (e_i - mean) with normal g_i, whose covariance is noise^2 times that of the rows e_i.
+static peft_status peft__grown_rows(peft_model *m, const peft_tensor *t, int64_t rows, int64_t cols, int64_t more, double noise, peft_rng *rng, void **out) {
+    size_t size = peft__dtype_size(t->type);
+    int64_t total;
+    *out = NULL;
+    if (t->quant || t->type > PEFT_BF16)
+        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "peft_model_grow: %s is of type %s: grow it before it is quantized", t->name, peft_dtype_name(t->type));
+    if (t->grad) return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "peft_model_grow: %s is being trained: grow it before", t->name);
+    if (!peft__mul(rows + more, cols, &total)) return PEFT_ERROR_MEMORY;
+    char *data = (char *)peft__calloc(m->ctx, total, size);
+    double *mean = (double *)peft__calloc(m->ctx, 2 * cols, sizeof(double)), *row = mean ? mean + cols : NULL;
+    float *x = (float *)peft__calloc(m->ctx, cols, sizeof(float));
+    peft_status status = data && mean && x ? PEFT_OK : PEFT_ERROR_MEMORY;
+    if (!status) memcpy(data, t->data, (size_t)(rows * cols) * size);
+    for (int64_t i = 0; i < rows && !status; i++) {
+        peft__to_f32(t, i * cols, cols, x);
+        for (int64_t k = 0; k < cols; k++) mean[k] += (double)x[k] / (double)rows;
+    }
+    for (int64_t r = rows; r < rows + more && !status; r++) {
+        memcpy(row, mean, (size_t)cols * sizeof(double));
+        for (int64_t i = 0; i < rows && noise > 0; i++) {
+            double g = noise / sqrt((double)rows) * (double)peft_rng_normal(rng);
+            peft__to_f32(t, i * cols, cols, x);
+            for (int64_t k = 0; k < cols; k++) row[k] += g * ((double)x[k] - mean[k]);
+        }
+        for (int64_t k = 0; k < cols; k++) x[k] = (float)row[k];
+        if (t->type == PEFT_F32) memcpy((float *)(void *)data + r * cols, x, (size_t)cols * sizeof(float));
+        else status = peft__store_half(m->ctx, t->name, x, 0, cols, t->type, (uint16_t *)(void *)data + r * cols);
+    }
+    peft__free(m->ctx, mean);
+    peft__free(m->ctx, x);
+    if (status) peft__free(m->ctx, data);
+    else *out = data;
+    return status;
+}
+
+// A new tokenizer with the tokens, and its tokenizer.json.
+static peft_status peft__grown_tokenizer(const peft_grow_desc *d, peft_tokenizer **out, peft__string *json) {
+    const peft_model *m = d->model;
+    const peft_tokenizer *t = m->tokenizer;
+    bool whole = false;
+    int64_t added = 0;
+    peft__string config;
+    peft__string_init(&config, m->ctx);
+    if (!t) return peft__fail(m->ctx, PEFT_ERROR_MISSING, "peft_model_grow: %s has no tokenizer that could get tokens; vocab_size adds rows alone", m->folder);
+    peft_status status = m->tokenizer_text ? PEFT_OK : peft__tokenizer_source_json(t, json, &whole);
+    if (m->tokenizer_text) peft__string_puts(json, m->tokenizer_text), whole = peft__ends_with(t->source, "tokenizer.json");
+    else if (!status && !whole) {
+        int32_t front = peft__begins_with_bos(&m->config) ? m->config.bos_id : -1, behind = m->config.encoder_decoder ? m->config.eos_id : -1;
+        peft__tokenizer_json(json, t, front < t->count ? front : -1, behind < t->count ? behind : -1);
+    }
+    if (!whole) peft__tokenizer_config(&config, t, m->config.max_positions);
+    if (!status && (json->failed || config.failed)) status = PEFT_ERROR_MEMORY;
+    if (!status) status = peft__grown_text(t, d->tokens, d->token_count, d->special, whole && !d->special, json, &added);
+    if (!status && added) status = peft__tokenizer_of_text(t, whole ? t->source : "grown vocabulary/tokenizer.json", json->data, json->size, whole ? NULL : config.data, out);
+    for (int64_t i = 0; !status && added && i < d->token_count; i++)
+        if (peft_token_id(*out, d->tokens[i]) < 0) status = peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "%s: the token %s cannot be added", t->source, d->tokens[i]);
+    peft__string_free(&config);
+    return status;
+}
+
+static peft_status peft__grow_check(const peft_grow_desc *d) {
+    peft_context *ctx = d->model->ctx;
+    if (d->token_count < 0 || (d->token_count && !d->tokens) || !(d->noise - d->noise == 0) || d->vocab_size < 0 || d->vocab_size > 1 << 24)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_model_grow: %lld tokens, vocab_size %lld, noise %g", (long long)d->token_count, (long long)d->vocab_size,
+                          (double)d->noise);
+    for (int64_t i = 0; i < d->token_count; i++)
+        if (!d->tokens[i] || !*d->tokens[i]) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_model_grow: token %lld is empty", (long long)i);
+    return PEFT_OK;
+}
+
+PEFTDEF peft_status peft_model_grow(const peft_grow_desc *desc) {
+    if (!desc || !desc->model) return PEFT_ERROR_ARGUMENT;
+    peft_model *m = desc->model;
+    peft_status status = peft__grow_check(desc);
+    if (status) return status;
+    peft_tokenizer *tokenizer = NULL;
+    peft__string json;
+    peft__string_init(&json, m->ctx);
+    if (desc->token_count) status = peft__grown_tokenizer(desc, &tokenizer, &json);
+    int64_t old = m->config.vocab_size, rows = PEFT__MAX(old, tokenizer ? tokenizer->count : 0), bias = m->bias_of[m->head - m->tensors];
+    if (!status && desc->vocab_size && desc->vocab_size < rows)
+        status = peft__fail(m->ctx, PEFT_ERROR_ARGUMENT, "peft_model_grow: vocab_size %lld, but there are %lld tokens and rows", (long long)desc->vocab_size, (long long)rows);
+    rows = PEFT__MAX(rows, desc->vocab_size);
+    peft_tensor *const grown[3] = {m->shared, m->head == m->shared ? NULL : m->head, bias >= 0 ? &m->tensors[bias] : NULL};
+    void *data[3] = {NULL, NULL, NULL};
+    double noise = desc->noise ? (double)desc->noise : sqrt(1e-9);
+    peft_rng rng;
+    peft_rng_seed(&rng, desc->seed);
+    for (int i = 0; i < 3 && rows > old && !status; i++)
+        if (grown[i]) status = peft__grown_rows(m, grown[i], old, i < 2 ? m->config.d_model : 1, rows - old, noise, &rng, &data[i]);
+    for (int i = 0; i < 3; i++) {
+        peft_tensor *t = grown[i];
+        if (status || !data[i]) {
+            peft__free(m->ctx, data[i]);
+            continue;
+        }
+        if (t->owned) peft__free(m->ctx, t->data);
+        *(i < 2 ? &t->rows : &t->cols) = rows;
+        t->data = data[i];
+        t->owned = true;
+    }
+    if (status || !tokenizer) {
+        peft_tokenizer_destroy(tokenizer);
+        peft__string_free(&json);
+    } else {
+        peft_tokenizer_destroy(m->tokenizer);
+        peft__free(m->ctx, m->tokenizer_text);
+        m->tokenizer = tokenizer;
+        m->tokenizer_text = json.data;
+    }
+    if (status) return status;
+    m->grown = m->grown || rows > old;
+    m->config.vocab_size = rows;
+    return PEFT_OK;
 }
 
 // ---- what adapters do in a pass
@@ -21620,13 +21863,14 @@ static const char *peft__name_without(peft__arena *a, const char *name, const ch
 static peft_status peft__adapter_shape_error(const peft_adapter *a, const char *path, const peft_tensor *s,
                                              const peft_tensor *t) {
     const peft_model *m = a->model;
-    bool vocabulary = t->rows == m->config.vocab_size && s->rows != t->rows && s->cols == t->cols;
+    char more[192] = "";
+    if (t->rows == m->config.vocab_size && s->rows > t->rows && s->cols == t->cols)
+        peft__string_into(more, sizeof(more), ": the vocabulary of its base was enlarged by %lld tokens; enlarge this one with peft_model_grow "
+                          "(peft grow MODEL OUT --rows %lld, or --token TEXT for each)", (long long)(s->rows - t->rows), (long long)s->rows);
     return peft__fail(
         a->ctx, PEFT_ERROR_SHAPE,
         "%s: tensor %s is [%lld, %lld], the model and the configuration ask for [%lld, %lld]%s", path,
-        s->name, (long long)s->rows, (long long)s->cols, (long long)t->rows, (long long)t->cols,
-        vocabulary ? ": it was made for a base whose vocabulary was enlarged; enlarge this one as far first"
-                   : "");
+        s->name, (long long)s->rows, (long long)s->cols, (long long)t->rows, (long long)t->cols, more);
 }
 
 // A trained tensor from the file. Before peft 0.7 biases had no "base_layer" in their names.

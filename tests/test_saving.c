@@ -354,6 +354,108 @@ static void test_vocabularies(void) {
     peft_model_destroy(m);
 }
 
+// ---- growing
+
+static peft_status grow(peft_model *m, const char *const *tokens, int64_t count, int64_t rows, float noise) {
+    peft_grow_desc d;
+    memset(&d, 0, sizeof d);
+    d.model = m, d.tokens = tokens, d.token_count = count, d.vocab_size = rows, d.noise = noise;
+    return peft_model_grow(&d);
+}
+
+// The old rows are as they were; each new one is the mean, give or take.
+static bool grew(const peft_tensor *t, const float *old, int64_t rows, double most) {
+    bool good = t->rows > rows;
+    for (int64_t k = 0; k < t->cols && good; k++) {
+        double mean = 0;
+        for (int64_t i = 0; i < rows; i++) mean += (double)old[i * t->cols + k] / (double)rows;
+        for (int64_t i = 0; i < t->rows && good; i++) {
+            float x;
+            peft__to_f32(t, i * t->cols + k, 1, &x);
+            good = i < rows ? x == old[i * t->cols + k] : fabs((double)x - mean) <= most;
+        }
+    }
+    return good;
+}
+
+static void test_rows(void) {
+    for (int i = 0; i < 4; i++) {
+        peft_model *m = make(i % 2 ? t5_config : llama_config);
+        peft_tensor *in = peft_model_find(m, i % 2 ? "shared.weight" : "model.embed_tokens.weight"), *out = i % 2 ? in : peft_model_find(m, "lm_head.weight");
+        float *old[2] = {NULL, NULL};
+        for (int k = 0; k < 2; k++) {
+            old[k] = (float *)malloc((size_t)peft__size(in) * sizeof(float));
+            memcpy(old[k], k ? out->data : in->data, (size_t)peft__size(in) * sizeof(float));
+        }
+        check("rows", !grow(m, NULL, 0, 43, i < 2 ? -1.0f : 0) && peft_model_config(m)->vocab_size == 43 && in->rows == 43 && out->rows == 43);
+        double most = i < 2 ? 1e-6 : 1e-3;
+        check("the mean, or near it", grew(in, old[0], 40, most) && grew(out, old[1], 40, most) && (i < 2) == (memcmp(peft__f32(in) + 40 * in->cols, peft__f32(in) + 41 * in->cols, (size_t)in->cols * sizeof(float)) == 0));
+        check("saved", !peft_model_save(m, FOLDER "/rows", PEFT_F32) && holds(FOLDER "/rows/config.json", "\"vocab_size\": 43") && !holds(FOLDER "/rows/config.json", "40"));
+        peft_model_destroy(m);
+        m = load(FOLDER "/rows");
+        check("and loaded", m && peft_model_config(m)->vocab_size == 43 && peft_model_tensor(m, 0)->rows == 43);
+        check("not fewer", grow(m, NULL, 0, 42, 0) == PEFT_ERROR_ARGUMENT && peft_model_config(m)->vocab_size == 43);
+        peft_model_destroy(m);
+        free(old[0]), free(old[1]);
+    }
+    static const char *const none[] = {"a", ""};
+    peft_model *m = make(t5_config);
+    check("no tokenizer", grow(m, none, 1, 0, 0) == PEFT_ERROR_MISSING && strstr(peft_error(ctx), "no tokenizer"));
+    check("an empty token", grow(m, none, 2, 0, 0) == PEFT_ERROR_ARGUMENT && strstr(peft_error(ctx), "token 1 is empty"));
+    check("a noise that is none", grow(m, NULL, 0, 50, NAN) == PEFT_ERROR_ARGUMENT && grow(m, NULL, 0, INT64_MAX, 0) == PEFT_ERROR_ARGUMENT && grow(m, NULL, 3, 0, 0) == PEFT_ERROR_ARGUMENT &&
+                                      peft_model_grow(NULL) == PEFT_ERROR_ARGUMENT);
+    peft_model_destroy(m);
+    peft_model_desc d;
+    memset(&d, 0, sizeof d);
+    d.context = ctx, d.path = "t5", d.config_only = true, d.embeddings = PEFT_I8;
+    check("few bits", !peft_model_load(&d, &m) && grow(m, NULL, 0, 50, 0) == PEFT_ERROR_UNSUPPORTED && strstr(peft_error(ctx), "shared.weight") &&
+                          peft_model_config(m)->vocab_size == 40);
+    peft_model_destroy(m);
+}
+
+static int64_t count_ids(const peft_tokenizer *t, const char *text, int32_t last) {
+    peft_ids ids = {0};
+    peft_encode_special(t, text, strlen(text), &ids);
+    int64_t n = ids.count && ids.data[ids.count - 1] == last ? ids.count : -1;
+    peft_ids_free(ctx, &ids);
+    return n;
+}
+
+// New tokens in a SentencePiece vocabulary, then more in the tokenizer.json that was written.
+static void test_tokens(void) {
+    static const char *const tokens[] = {"<sep>", "<sep>", "a \"quoted\" one", "</s>"}, *const more[] = {"<b>", "<sep>"};
+    peft_model *m = load(MODEL);
+    const int64_t had = peft_vocab_size(peft_model_tokenizer(m));
+    int64_t rows = peft_model_config(m)->vocab_size;
+    check("tokens", !grow(m, tokens, 4, 0, 0) && peft_vocab_size(peft_model_tokenizer(m)) == had + 2 && peft_token_id(peft_model_tokenizer(m), "<sep>") == had);
+    check("rows for them", peft_model_config(m)->vocab_size == PEFT__MAX(rows, had + 2));
+    check("found in a text", count_ids(peft_model_tokenizer(m), "<sep>", (int32_t)had) == 1 && count_ids(peft_model_tokenizer(m), "a \"quoted\" one", (int32_t)had + 1) == 1);
+    check("saved", !peft_model_save(m, FOLDER "/tokens", PEFT_F32) && there(FOLDER "/tokens/tokenizer.json") && !there(FOLDER "/tokens/spiece.model"));
+    peft_model *again = load(FOLDER "/tokens");
+    check("and loaded", again && same_ids(peft_model_tokenizer(m), peft_model_tokenizer(again)) && peft_token_id(peft_model_tokenizer(again), "<sep>") == had);
+    check("more of them", again && !grow(again, more, 2, 0, 0) && peft_vocab_size(peft_model_tokenizer(again)) == had + 3);
+    check("saved again", again && !peft_model_save(again, FOLDER "/tokens2", PEFT_F32));
+    peft_model_destroy(m);
+    m = load(FOLDER "/tokens2");
+    check("all are there", m && count_ids(peft_model_tokenizer(m), "<b>", (int32_t)had + 2) == 1 && count_ids(peft_model_tokenizer(m), "<sep>", (int32_t)had) == 1);
+    check("GGUF has them too", m && !peft_model_save(m, FOLDER "/tokens.gguf", PEFT_F32));
+    peft_model_destroy(again), peft_model_destroy(m);
+    m = load(FOLDER "/tokens.gguf");
+    check("and keeps them", m && peft_token_id(peft_model_tokenizer(m), "<b>") == had + 2);
+    peft_model_destroy(m);
+    // an adapter of an enlarged base
+    if (!there(shared("cases/adapters/two-added-tokens/adapter_config.json"))) {
+        skipped++, printf("skipped: no %s\n", shared("cases/adapters/two-added-tokens"));
+        return;
+    }
+    peft_adapter *a = NULL;
+    m = load(shared("golden/llama_mha/model"));
+    check("its base is too small", m && peft_adapter_load(m, shared("cases/adapters/two-added-tokens"), &a) == PEFT_ERROR_SHAPE && strstr(peft_error(ctx), "peft_model_grow") &&
+                                       strstr(peft_error(ctx), "2 tokens"));
+    check("enlarged, it works", m && !grow(m, NULL, 0, 322, 0) && !peft_adapter_load(m, shared("cases/adapters/two-added-tokens"), &a));
+    peft_adapter_destroy(a), peft_model_destroy(m);
+}
+
 int main(void) {
     peft_context_desc cd;
     memset(&cd, 0, sizeof cd);
@@ -367,6 +469,8 @@ int main(void) {
     test_unreadable();
     test_formats();
     test_vocabularies();
+    test_rows();
+    test_tokens();
 #else
     skipped++;
 #endif

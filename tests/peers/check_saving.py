@@ -15,7 +15,7 @@ os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 import torch
 import transformers
 from safetensors.torch import load_file
-from transformers import (AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel, GPTNeoXConfig,
+from transformers import (AddedToken, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel, GPTNeoXConfig,
                           GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, T5Config,
                           T5ForConditionalGeneration)
 
@@ -137,6 +137,8 @@ def byte_level(name, pattern):
         t.add_special_tokens(["<|endoftext|>"])
         os.makedirs(folder)
         t.save(f"{folder}/tokenizer.json")
+        with open(f"{folder}/tokenizer_config.json", "w") as f:
+            json.dump({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|endoftext|>"}, f)
     return folder
 
 
@@ -218,10 +220,54 @@ def check_four_bits():
             check(f"{what}: opened, the same logits", close(logits(theirs, kind), logits(mine, kind), 2e-2 if double else 1e-6))
 
 
+def check_grow():
+    new = ["<sep>", "<speaker one>", "▲▲", "foo"]
+    for name, kind, source, vocab in (
+            ("GPT-2", "gpt2", f"{shared}/tokenizers/gpt2", 50257), ("T5", "t5", f"{shared}/tokenizers/t5", 32128), ("T5 of 32,100 rows", "t5", f"{shared}/tokenizers/t5", 32100),
+            ("Llama", "llama", f"{shared}/tokenizers/llama", 32000), ("Qwen2", "qwen2", byte_level("qwen2", LLAMA3.replace("{1,3}", "")), 50257),
+            ("NeoX", "neox", byte_level("smollm", None), 50257), ("llama2c", None, f"{shared}/models/stories260K/stories260K.bin", 0)):
+        if not os.path.exists(source):
+            print("skip", name, source)
+            continue
+        folder = make(kind, vocab, source) if kind else source
+        saved, plain = out(f"grown-{name}"), out(f"plain-{name}")
+        code, said = run("grow", folder, saved, *sum((["--token", x] for x in new), []), "--json")
+        check(f"{name}: grown", code == 0, said)
+        if code:
+            continue
+        says = json.loads([x for x in said.splitlines() if x.startswith("{")][0])
+        run("export", folder, plain)
+        a, b = load_file(f"{plain}/model.safetensors"), load_file(f"{saved}/model.safetensors")
+        longer = [n for n in a if a[n].shape != b[n].shape]
+        check(f"{name}: rows only where the vocabulary is", all(torch.equal(a[n], b[n][:len(a[n])]) for n in a) and len(longer) <= 2 and
+              all(b[n].shape[0] == says["rows"] for n in longer), str(longer))
+        for n in longer:  # transformers' distribution: the mean, and 1e-9 of the covariance
+            old, fresh = a[n].double(), b[n][len(a[n]):].double()
+            far = (fresh - old.mean(0)).norm(dim=1) / (1e-9 * old.var(0, unbiased=False).sum()).sqrt()
+            check(f"{name}: new rows of {n}", ((far > 0.4) & (far < 2)).all(), str(far))
+        t = same_ids(f"{name}, grown", saved, saved, new)
+        if t is not None:
+            first = says["tokens"] - sum(t.convert_tokens_to_ids(x) >= says["tokens_before"] for x in new)
+            ids = [t(x, add_special_tokens=False)["input_ids"] for x in new]
+            check(f"{name}: new tokens are tokens", all(len(i) in (1, 2) and i[-1] < says["rows"] for i in ids) and first == says["tokens_before"], f"{ids} {says}")
+            # as add_tokens would have it
+            plain_t = AutoTokenizer.from_pretrained(plain)
+            size = len(plain_t)
+            # where a normalizer puts a space before each text, a token that is normalized too is found only behind a space
+            plain_t.add_tokens([AddedToken(x, normalized=kind is not None) for x in new if x not in plain_t.get_vocab()])
+            lines = [w + g + x for x in new for g in ("", " ") for w in ("a", "Hello world", "foo")]
+            want = [plain_t(x, add_special_tokens=False)["input_ids"] for x in lines]
+            got = [t(x, add_special_tokens=False)["input_ids"] for x in lines]
+            check(f"{name}: as add_tokens", want == got and size == says["tokens_before"], f"{size} {says} {[(x, w, g) for x, w, g in zip(lines, want, got) if w != g][:3]}")
+        kind = kind or "llama"
+        x, y = logits(plain, kind), logits(saved, kind)
+        check(f"{name}: the same logits", y.shape[-1] == says["rows"] and close(x, y[..., :x.shape[-1]], 1e-5))
+
+
 if __name__ == "__main__":
     print("torch", torch.__version__, "transformers", transformers.__version__)
     os.makedirs(scratch, exist_ok=True)
-    for part in sys.argv[4:] or ("tokenizers", "formats", "four_bits"):
+    for part in sys.argv[4:] or ("tokenizers", "formats", "four_bits", "grow"):
         globals()["check_" + part]()
     print(f"{passed} passed, {failed} failed")
     sys.exit(failed != 0)
