@@ -1964,7 +1964,7 @@ typedef struct peft__mounted {
     char path[1];  // NUL-terminated, allocated with the struct
 } peft__mounted;
 
-#define PEFT__ERROR_SIZE 512
+#define PEFT__ERROR_SIZE 1024
 
 enum { PEFT__MAX_THREADS = 1024 };  // more is a mistake: a number of bytes, a variable that was never set
 
@@ -10188,6 +10188,51 @@ static peft_status peft__archive_open_index(peft_archive *a, const char *index) 
     return status;
 }
 
+// Weights in formats that are not read: what they are, and what makes safetensors of them. %s: the folder, then the file to be made.
+typedef struct peft__foreign {
+    const char *name, *format, *line;
+} peft__foreign;
+
+#define PEFT__FROM_TORCH(files)                                                                                    \
+    "python -c \"import glob, torch, safetensors.torch as s; s.save_file({k: v.contiguous().clone() for f in "      \
+    "glob.glob('%s" files "') for k, v in torch.load(f, 'cpu', weights_only=True).items()}, '%s', {'format': 'pt'})\""
+#define PEFT__FROM_TRANSFORMERS(from)                                                                              \
+    "python -c \"from transformers import AutoConfig as C, AutoModelForCausalLM as D, AutoModelForSeq2SeqLM as E; f = '%s'; "  \
+    "(E if C.from_pretrained(f).is_encoder_decoder else D).from_pretrained(f, " from "=True).save_pretrained(f)\" (transformers 4; makes %s)"
+
+static const peft__foreign peft__foreign_files[] = {
+    {"adapter_model.bin", "PyTorch's pickle", PEFT__FROM_TORCH("adapter_model.bin")},
+    {"pytorch_model.bin", "PyTorch's pickle", PEFT__FROM_TORCH("pytorch_model*.bin")},
+    {"pytorch_model.bin.index.json", "PyTorch's pickle in parts", PEFT__FROM_TORCH("pytorch_model-*.bin")},
+    {"tf_model.h5", "TensorFlow's HDF5", PEFT__FROM_TRANSFORMERS("from_tf")},
+    {"flax_model.msgpack", "Flax's MessagePack", PEFT__FROM_TRANSFORMERS("from_flax")},
+    {"consolidated.00.pth", "Meta's PyTorch pickle",
+     "python -m transformers.models.llama.convert_llama_weights_to_hf --input_dir %s --output_dir OUT (makes OUT with %s)"},
+    {"model.onnx", "ONNX", "there is no way back (%s): take the model that it was exported from, with %s"},
+    {"weights.npz", "NumPy's archive",
+     "python -c \"import numpy, safetensors.numpy as s; s.save_file(dict(numpy.load('%sweights.npz')), '%s')\""},
+    {"adapters.npz", "NumPy's archive",
+     "python -c \"import numpy, safetensors.numpy as s; s.save_file(dict(numpy.load('%sadapters.npz')), '%s')\""}};
+
+// `path`, a safetensors file, is missing: says what lies in its place, if that is known.
+static peft_status peft__archive_missing(peft_context *ctx, const char *path, peft_status status) {
+    char folder[PEFT__PATH_SIZE] = "", name[PEFT__PATH_SIZE], line[PEFT__PATH_SIZE];
+    const char *slash = strrchr(path, '/');
+    size_t n = slash ? (size_t)(slash - path) + 1 : 0;
+    if (status != PEFT_ERROR_MISSING || n >= sizeof(folder)) return status;
+    memcpy(folder, path, n);
+    folder[n] = 0;
+    bool adapter = peft__ends_with(path, "adapter_model.safetensors");
+    for (int64_t i = 0; i < PEFT__COUNT(peft__foreign_files); i++) {
+        const peft__foreign *f = &peft__foreign_files[i];
+        peft__string_into(name, sizeof(name), "%s%s", folder, f->name);
+        if (adapter != (strncmp(f->name, "adapter", 7) == 0) || !peft__file_exists(ctx, name)) continue;
+        peft__string_into(line, sizeof(line), f->line, folder, path);
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s is not read; this converts it: %s", name, f->format, line);
+    }
+    return status;
+}
+
 PEFTDEF peft_status peft_archive_open(peft_context *ctx, const char *path, peft_archive **out) {
     if (out) *out = NULL;
     PEFT__NEED(ctx, ctx, "ctx");
@@ -10207,6 +10252,7 @@ PEFTDEF peft_status peft_archive_open(peft_context *ctx, const char *path, peft_
     } else {
         bool file = peft__ends_with(path, ".safetensors");
         status = peft__archive_add_shard(a, file ? peft__arena_strdup(&a->arena, path, strlen(path)) : single);
+        status = peft__archive_missing(ctx, file ? path : single, status);
     }
     if (!status) status = peft__archive_join(a);
     if (status) peft_archive_close(a);
@@ -12336,6 +12382,9 @@ static peft_status peft__llama2c_header(peft__llama2c *l, const unsigned char *b
     l->vocab = l->vocab < 0 ? -l->vocab : l->vocab;
     for (int i = 0; i < 7 && good; i++) good = *into[i] >= 1 && *into[i] <= 1 << 22;
     good = good && l->layers <= 4096 && l->width % l->heads == 0 && l->heads % l->kv_heads == 0 && l->width / l->heads % 2 == 0;
+    bool pickle = size >= 4 && (memcmp(bytes, "PK\3\4", 4) == 0 || (bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5));
+    if (pickle)
+        return peft__fail(l->ctx, PEFT_ERROR_UNSUPPORTED, "%s: PyTorch's pickle, not a checkpoint of llama2.c; give the folder of its model", l->path);
     if (!good) return peft__fail(l->ctx, PEFT_ERROR_FORMAT, "%s: not a checkpoint of llama2.c's first format", l->path);
     int64_t head = l->width / l->heads;
     double layer = (double)l->width * (2.0 * (double)l->width + 2.0 * (double)(head * l->kv_heads) + 3.0 * (double)l->hidden + 2);

@@ -456,6 +456,31 @@ static void test_tokens(void) {
     peft_adapter_destroy(a), peft_model_destroy(m);
 }
 
+// ---- weights in formats that are not read
+
+static void test_foreign(void) {
+    static const char *const files[][2] = {{"pytorch_model.bin", "torch.load"}, {"pytorch_model.bin.index.json", "torch.load"}, {"tf_model.h5", "from_tf"},
+                                           {"flax_model.msgpack", "from_flax"}, {"consolidated.00.pth", "convert_llama_weights_to_hf"}, {"model.onnx", "ONNX"},
+                                           {"weights.npz", "numpy.load"}, {"adapter_model.bin", "torch.load"}};
+    mkdir(FOLDER "/foreign", 0777);
+    put(FOLDER "/foreign/config.json", llama_config), put(FOLDER "/foreign/adapter_config.json", "{\"peft_type\": \"LORA\", \"target_modules\": [\"q_proj\"]}");
+    check("nothing there", !load(FOLDER "/foreign") && strstr(peft_error(ctx), "model.safetensors"));
+    for (int i = 0; i < 8; i++) {
+        char path[200];
+        snprintf(path, sizeof path, FOLDER "/foreign/%s", files[i][0]);
+        put(path, "x");
+        peft_adapter *a = NULL;
+        peft_model *m = i == 7 ? make(llama_config) : load(FOLDER "/foreign");
+        peft_status status = i == 7 ? peft_adapter_load(m, FOLDER "/foreign", &a) : PEFT_ERROR_UNSUPPORTED;
+        check(files[i][0], !m == (i < 7) && status == PEFT_ERROR_UNSUPPORTED && strstr(peft_error(ctx), files[i][0]) && strstr(peft_error(ctx), files[i][1]) &&
+                               strstr(peft_error(ctx), FOLDER "/foreign/"));
+        peft_model_destroy(m);
+        remove(path);
+    }
+    put(FOLDER "/torch.bin", "PK\3\4 and so on, long enough for a header of llama2.c");
+    check("a pickle as a model", !load(FOLDER "/torch.bin") && strstr(peft_error(ctx), "pickle"));
+}
+
 int main(void) {
     peft_context_desc cd;
     memset(&cd, 0, sizeof cd);
@@ -471,6 +496,7 @@ int main(void) {
     test_vocabularies();
     test_rows();
     test_tokens();
+    test_foreign();
 #else
     skipped++;
 #endif
