@@ -16735,6 +16735,19 @@ static void peft__json_added_tokens(peft__string *s, const peft_tokenizer *t) {
     peft__string_puts(s, "],\n");
 }
 
+// The same as Hugging Face writes it for T5, whose pieces have spaces at their beginning only.
+static void peft__json_word_steps(peft__string *s, const peft_tokenizer *t) {
+    static const char meta[] = "{\"type\":\"Metaspace\",\"replacement\":\"%s\",\"prepend_scheme\":\"always\",\"split\":true}";
+    peft__string_puts(s, "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[");
+    peft__json_charsmap(s, t);
+    if (!s->failed) s->size--;  // its comma
+    peft__string_puts(s, "]},\n\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"WhitespaceSplit\"},");
+    peft__string_format(s, meta, peft__space);
+    peft__string_puts(s, "]},\n\"decoder\":");
+    peft__string_format(s, meta, peft__space);
+    peft__string_puts(s, ",\n");
+}
+
 // What SentencePiece does to a text, as steps: its character map, spaces squeezed, one put before, all of them made visible.
 static void peft__json_sp_steps(peft__string *s, const peft_tokenizer *t) {
     static const char replace[] = "{\"type\":\"Replace\",\"pattern\":{\"%s\":\"%s\"},\"content\":\"%s\"}%s";
@@ -16864,6 +16877,8 @@ static void peft__tokenizer_json(peft__string *s, const peft_tokenizer *t, int32
     peft__string_puts(s, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\n");
     peft__json_added_tokens(s, t);
     if (t->kind == PEFT__BYTE_BPE) peft__json_byte_steps(s, t);
+    else if (t->kind == PEFT__UNIGRAM && t->charsmap && t->squeeze_spaces && t->dummy_prefix && t->space_begins && !t->byte_fallback)
+        peft__json_word_steps(s, t);
     else peft__json_sp_steps(s, t);
     if (front < 0 && behind < 0) peft__string_puts(s, "\"post_processor\":null,\n");
     else peft__json_around(s, t, front, behind);
