@@ -1,20 +1,23 @@
-// Any bytes as an adapter's files, for a tiny model: loading may fail, nothing else may happen; what loads can be used, saved, loaded again,
-// merged and taken out. The input is a configuration, a zero byte, and the header of a safetensors file; without the zero byte it is a
-// configuration beside tensors that fit a plain LoRA.
-//   clang -O1 -g -fsanitize=fuzzer,address,undefined -DPEFT_NO_SIMD -I. tests/fuzz_adapter.c -lm -o fuzz_adapter
-//   cc -DPEFT_FUZZ_MAIN -DPEFT_NO_SIMD -I. tests/fuzz_adapter.c -lm -o fuzz_adapter && ./fuzz_adapter FILE ...
+// Any bytes as an adapter's files, for a tiny model: loading may fail, nothing else may happen; what loads
+// can be used, saved, loaded again, merged and taken out. The input is a configuration, a zero byte, and the
+// header of a safetensors file; without the zero byte it is a configuration beside tensors that fit a plain
+// LoRA.
+//   clang -O1 -g -fsanitize=fuzzer,address,undefined -DPEFT_NO_SIMD -I. tests/fuzz_adapter.c -lm -o
+//   fuzz_adapter cc -DPEFT_FUZZ_MAIN -DPEFT_NO_SIMD -I. tests/fuzz_adapter.c -lm -o fuzz_adapter &&
+//   ./fuzz_adapter FILE ...
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 
 #ifdef __cplusplus
 extern "C"
 #endif
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+    int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char config[] =
     "{\"model_type\": \"llama\", \"hidden_size\": 4, \"num_attention_heads\": 2, \"num_key_value_heads\": 1,"
     " \"num_hidden_layers\": 2, \"intermediate_size\": 6, \"vocab_size\": 8, \"max_position_embeddings\": 16,"
-    " \"hidden_act\": \"silu\", \"tie_word_embeddings\": true, \"attention_bias\": true, \"rms_norm_eps\": 1e-6,"
+    " \"hidden_act\": \"silu\", \"tie_word_embeddings\": true, \"attention_bias\": true, \"rms_norm_eps\": "
+    "1e-6,"
     " \"eos_token_id\": 1, \"bos_token_id\": 0}\n";
 
 static peft_model *tiny_model(peft_context *ctx) {
@@ -48,7 +51,8 @@ static void load_one(peft_model *m, const char *folder, const char *again) {
         return;
     }
     use(m, a, 1);
-    if (again && peft_adapter_save(a, again) == PEFT_OK && peft_adapter_load(m, again, &b)) abort();  // what we write, we read
+    if (again && peft_adapter_save(a, again) == PEFT_OK && peft_adapter_load(m, again, &b))
+        abort();  // what we write, we read
     peft_adapter_destroy(b);
     if (peft_adapter_merge(a, 0.5f) == PEFT_OK) {
         use(m, a, 0);

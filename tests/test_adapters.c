@@ -1000,6 +1000,248 @@ static bool counting_context(counter *c) {
     return peft_context_create(&d, &ctx) == PEFT_OK;
 }
 
+// ---- what configurations say: done, harmless, or refused by name
+
+static int lines_logged;
+
+static void count_lines(const char *line, void *user) {
+    (void)line, (void)user;
+    lines_logged++;
+}
+
+// A saved LoRA with other settings; `more` goes before its own keys, of which the first counts no more.
+static peft_status load_with(peft_model *m, const char *settings, peft_adapter **out) {
+    static const char folder[] = "build/adapters_test/settings";
+    char text[2000], path[300];
+    snprintf(path, sizeof path, "%s/adapter_config.json", folder);
+    snprintf(text, sizeof text,
+             "{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 2, \"target_modules\": [\"q_proj\"], %s}\n",
+             settings);
+    FILE *f = fopen(path, "wb");
+    if (!f) return PEFT_ERROR_IO;
+    fputs(text, f);
+    fclose(f);
+    return peft_adapter_load(m, folder, out);
+}
+
+static void save_plain(peft_model *m, uint64_t seed, const char *more, peft_adapter **out) {
+    peft_adapter_desc d;
+    memset(&d, 0, sizeof d);
+    d.model = m, d.r = 2, d.alpha = 2, d.target_modules = "q_proj", d.modules_to_save = more, d.seed = seed;
+    check(!peft_adapter_create(&d, out), "a plain LoRA");
+    if (!*out) return;
+    shake(*out, seed);
+    check(!peft_adapter_save(*out, "build/adapters_test/settings"), "a plain LoRA saved");
+}
+
+static void test_settings(void) {
+    static const char peft_020[] =
+        "\"alora_invocation_tokens\": null, \"alpha_pattern\": {}, \"arrow_config\": null, \"auto_mapping\": "
+        "null, "
+        "\"base_model_name_or_path\": \"base\", \"bias\": \"none\", \"corda_config\": null, "
+        "\"ensure_weight_tying\": false, \"eva_config\": null, \"exclude_modules\": null, "
+        "\"fan_in_fan_out\": false, "
+        "\"inference_mode\": true, \"init_lora_weights\": true, \"kasa_config\": null, "
+        "\"layer_replication\": null, "
+        "\"layers_pattern\": null, \"layers_to_transform\": null, \"loftq_config\": {}, \"lora_bias\": "
+        "false, "
+        "\"lora_dropout\": 0.0, \"lora_ga_config\": null, \"megatron_config\": null, "
+        "\"megatron_core\": \"megatron.core\", \"modules_to_save\": null, \"monteclora_config\": null, "
+        "\"peft_version\": \"0.20.1\", \"qalora_group_size\": 16, \"rank_pattern\": {}, \"revision\": null, "
+        "\"target_parameters\": null, \"task_type\": \"CAUSAL_LM\", \"trainable_token_indices\": null, "
+        "\"use_bdlora\": null, \"use_dora\": false, \"use_qalora\": false, \"use_rslora\": false, "
+        "\"velora_config\": null, \"a_later_switch\": false";
+    static const struct {
+        const char *settings, *named;
+    } refused[] = {{"\"layer_replication\": [[0, 2]]", "layer_replication"},
+                   {"\"alora_invocation_tokens\": [13, 9]", "alora_invocation_tokens"},
+                   {"\"use_qalora\": true", "use_qalora"},
+                   {"\"use_bdlora\": {\"nblocks\": 2}", "use_bdlora"},
+                   {"\"velora_config\": {\"rank\": 2}", "velora_config"},
+                   {"\"kasa_config\": {\"beta\": 1}", "kasa_config"},
+                   {"\"arrow_config\": {\"top_k\": 1}", "arrow_config"},
+                   {"\"ensure_weight_tying\": true", "ensure_weight_tying"},
+                   {"\"init_lora_weights\": \"pissa_niter_4\"", "pissa_niter_4"},
+                   {"\"init_lora_weights\": \"corda\"", "corda"},
+                   {"\"init_lora_weights\": \"loftq\"", "loftq"},
+                   {"\"a_later_method\": {\"size\": 3}", "a_later_method"},
+                   {"\"a_later_switch\": true", "a_later_switch"},
+                   {"\"bias\": \"some\"", "some"},
+                   {"\"rank_pattern\": {\"q_proj\": 0}", "rank_pattern"},
+                   {"\"rank_pattern\": {\"(\": 2}", "rank_pattern"},
+                   {"\"exclude_modules\": \"[\"", "exclude_modules"},
+                   {"\"modules_to_save\": \"lm_head\"", "modules_to_save"},
+                   {"\"layers_to_transform\": [\"one\"]", "layers_to_transform"},
+                   {"\"trainable_token_indices\": [4000]", "trainable_token_indices"},
+                   {"\"lora_dropout\": \"none\"", "lora_dropout"},
+                   {"\"target_parameters\": [\"norm.weight\"]", "target_parameters"}};
+    counter c = {0, 0, 0};
+    peft_context *outer = ctx;
+    peft_context_desc cd;
+    memset(&cd, 0, sizeof cd);
+    cd.allocator.alloc = count_alloc, cd.allocator.free = count_free, cd.allocator.user = &c,
+    cd.log = count_lines;
+    if (peft_context_create(&cd, &ctx) || !mount_all()) return;
+    peft_model *m = make_model(&families[4]);  // tied, with biases
+    peft_adapter *a = NULL, *b = NULL;
+    save_plain(m, 5, NULL, &a);
+    lines_logged = 0;
+    check(!load_with(m, peft_020, &b) && lines_logged == 0, "what peft 0.20 writes of a plain LoRA: %d lines",
+          lines_logged);
+    peft_adapter_destroy(b);
+    for (int i = 0; i < (int)(sizeof refused / sizeof refused[0]); i++) {
+        long live = c.live;
+        b = NULL;
+        peft_status status = load_with(m, refused[i].settings, &b);
+        check(status && !b && strstr(peft_error(ctx), refused[i].named), "%s: status %d", refused[i].settings,
+              (int)status);
+        check(c.live == live, "%s: %ld blocks stay", refused[i].settings, c.live - live);
+        peft_adapter_destroy(b);
+    }
+    lines_logged = 0;
+    check(!load_with(m, "\"exclude_modules\": [\"zzz\"]", &b) && lines_logged == 1,
+          "a name that matches nothing is told");
+    peft_adapter_destroy(b);
+    b = NULL;
+    check(load_with(m, "\"exclude_modules\": \".*\\\\.1\\\\..*\"", &b) && strstr(peft_error(ctx), "lora_A"),
+          "tensors that the configuration has no module for");
+    // alpha 0 is 0, and not what a descriptor's 0 stands for
+    check(!load_with(m, "\"alpha_pattern\": {\".*0.*\": 0}", &b) && b->sites[0].used == a->sites[0].used,
+          "an alpha of 0");
+    for (int64_t i = 0; b && i < m->tensor_count; i++)
+        if (b->sites[i].a)
+            check(b->sites[i].alpha == (strstr(m->tensors[i].name, "layers.0") ? 0 : 2), "alpha of %s",
+                  m->tensors[i].name);
+    peft_adapter_destroy(b);
+    peft_adapter_destroy(a);
+    peft_model_destroy(m);
+    peft_context_destroy(ctx);
+    check(c.live == 0, "settings: %ld blocks left", c.live);
+    ctx = outer;
+}
+
+// PiSSA and OLoRA: what a file's A and B began with is taken out of the base again.
+static void test_starts(const family *f, peft_model *m, peft_tape *tape) {
+    peft_adapter *plain = NULL, *a = NULL;
+    peft_adapter_desc d;
+    memset(&d, 0, sizeof d);
+    d.model = m, d.r = 2, d.alpha = 2, d.seed = 4, d.base_model_name_or_path = "base";
+    check(!peft_adapter_create(&d, &plain), "%s: a LoRA", f->name);
+    if (!plain) return;
+    shake(plain, 4);
+    static const char folder[] = "build/adapters_test/starts";
+    char path[300], text[4000];
+    snprintf(path, sizeof path, "%s/adapter_config.json", folder);
+    for (int way = 0; way < 2; way++) {
+        check(!peft_adapter_save(plain, folder), "%s: saved", f->name);
+        FILE *file = fopen(path, "rb");
+        size_t n = file ? fread(text, 1, sizeof text - 1, file) : 0;
+        if (file) fclose(file);
+        text[n] = 0;
+        char *at = strstr(text, "\"init_lora_weights\": true");
+        file = at ? fopen(path, "wb") : NULL;
+        if (!file) continue;
+        fprintf(file, "%.*s\"init_lora_weights\": \"%s\"%s", (int)(at - text), text, way ? "olora" : "pissa",
+                at + 25);
+        fclose(file);
+        check(!peft_adapter_load(m, folder, &a), "%s: a start", f->name);
+        for (int64_t i = 0; a && i < m->tensor_count; i++) {
+            const peft__site *s = &a->sites[i];
+            const peft_tensor *w = &m->tensors[i];
+            if (!s->a) continue;
+            check(memcmp(s->a->data, plain->sites[i].a->data, (size_t)peft__size(s->a) * 4) == 0,
+                  "%s: A as in the file", f->name);
+            check(s->a0 && s->b0, "%s: a beginning at %s", f->name, w->name);
+            // OLoRA, s = 1: the first r columns of the stored weight are gone; PiSSA: nothing of the rest
+            // lies along B
+            double most = 0;
+            int64_t out = s->b->rows, in = s->a->cols, r = s->a->rows;
+            for (int64_t k = 0; s->a0 && k < r; k++)
+                for (int64_t o = 0; o < (way ? w->rows : in); o++) {
+                    double along = 0;
+                    for (int64_t j = 0; j < (way ? 1 : out); j++) {
+                        int64_t row = way ? w->in_out ? k : o : j, col = way ? w->in_out ? o : k : o;
+                        double v =
+                            (double)peft__f32(w)[w->in_out ? col * w->cols + row : row * w->cols + col];
+                        for (int64_t q = 0; q < r; q++)
+                            v -= (double)peft__f32(s->b0)[row * r + q] *
+                                 (double)peft__f32(s->a0)[q * in + col];
+                        along += v * (way ? 1 : (double)peft__f32(s->b0)[j * r + k]);
+                    }
+                    most = fmax(most, fabs(along));
+                }
+            check(most < 1e-5, "%s %s: %g is left at %s", f->name, way ? "olora" : "pissa", most, w->name);
+        }
+        peft_adapter *again = NULL;
+        int64_t rows = 0;
+        check(a && !peft_adapter_save(a, folder) && !peft_adapter_load(m, folder, &again),
+              "%s: saved and loaded again", f->name);
+        if (a && again) {
+            peft_active_adapter x = {a, 1, 0, 0}, y = {again, 1, 0, 0};
+            float *p = logits_of(m, tape, 0, SEQUENCES, &x, 1, &rows),
+                  *q = logits_of(m, tape, 0, SEQUENCES, &y, 1, &rows);
+            check(farthest(p, q, rows * m->config.vocab_size) < 2e-5,
+                  "%s: the same function from a file of twice the rank", f->name);
+            free(p), free(q);
+        }
+        peft_adapter_destroy(a), peft_adapter_destroy(again);
+        a = NULL;
+    }
+    peft_adapter_destroy(plain);
+}
+
+// A merged adapter passed again would count twice.
+static void test_merged_twice(const family *f, peft_model *m, peft_tape *tape) {
+    variant v = {"merged", {0}};
+    peft_adapter *a = make_adapter(m, &v, 2);
+    peft_active_adapter active = {a, 1, 0, 0};
+    int64_t rows = 0;
+    if (!a) return;
+    check(!peft_adapter_merge(a, 1) && peft_adapter_merge(a, 1) == PEFT_ERROR_ARGUMENT, "%s: merged twice",
+          f->name);
+    float *y = logits_of(m, tape, 0, 1, &active, 1, &rows);
+    check(!y && peft_tape_status(tape) == PEFT_ERROR_ARGUMENT && strstr(peft_error(ctx), "merged"),
+          "%s: merged and passed", f->name);
+    free(y);
+    check(!peft_adapter_unmerge(a), "%s: taken out", f->name);
+    y = logits_of(m, tape, 0, 1, &active, 1, &rows);
+    check(y != NULL, "%s: passed when it is not merged", f->name);
+    free(y);
+    peft_adapter_destroy(a);
+}
+
+// HF replaces the input side of a tied embedding alone, and the head alone.
+static void test_tied_apart(const family *f, peft_model *m, peft_tape *tape) {
+    bool neox = strcmp(f->name, "gpt_neox") == 0, t5 = strcmp(f->name, "t5") == 0;
+    for (int head = 0; head < 2; head++) {
+        variant v = {"saved apart", {0}};
+        v.desc.modules_to_save = head ? (neox ? "embed_out" : "lm_head")
+                                 : t5 ? "embed_tokens"
+                                      : f->embeddings;
+        if (strchr(v.desc.modules_to_save, ',')) v.desc.modules_to_save = "wte";
+        peft_adapter *a = make_adapter(m, &v, 2);
+        if (!a) continue;
+        peft_active_adapter active = {a, 1, 0, 0};
+        int64_t rows = 0, n = m->config.vocab_size, width = m->config.d_model;
+        float *before = logits_of(m, tape, 0, SEQUENCES, &active, 1, &rows);
+        for (int64_t i = 0; i < a->count; i++)
+            if (a->tensors[i].rows == n && a->tensors[i].cols == width)
+                for (int64_t k = 0; k < width; k++)
+                    peft__f32(&a->tensors[i])[30 * width + k] += 1;  // no sequence has token 30
+        float *after = logits_of(m, tape, 0, SEQUENCES, &active, 1, &rows);
+        double moved = 0, others = 0;
+        for (int64_t i = 0; before && after && i < rows * n; i++) {
+            double *most = i % n == 30 ? &moved : &others;
+            *most = fmax(*most, fabs((double)before[i] - (double)after[i]));
+        }
+        check(others == 0 && (head ? moved > 0 : moved == 0),
+              "%s %s: the logit of token 30 moves by %g, others by %g", f->name, v.desc.modules_to_save,
+              moved, others);
+        free(before), free(after);
+        peft_adapter_destroy(a);
+    }
+}
+
 // ---- the walk back: nothing is recorded before the first trained parameter has a say; no step but the first allocates
 
 static int64_t recorded(peft_model *m, peft_tape *tape, const peft_adapter_desc *desc) {
@@ -1168,12 +1410,16 @@ int main(void) {
         if (m) test_pissa(m, tape);
         if (m && f == 0) test_combine(m), test_prompt_place(m, tape);
         if (m) test_embedding_lora(&families[f], m);
+        if (m)
+            test_starts(&families[f], m, tape), test_merged_twice(&families[f], m, tape),
+                test_tied_apart(&families[f], m, tape);
         test_real_prefix(&families[f], tape);
         if (m) test_lora_plus(m), test_nearest(m);
         peft_model_destroy(m);
         test_learning(&families[f]);
         test_no_allocation(&families[f]);
     }
+    test_settings();
     test_defaults();
     test_mix();
     test_memory(&families[0]);
