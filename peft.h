@@ -694,8 +694,10 @@ typedef struct peft_adapter_desc {
 // adapter remembers its beginning and subtracts it, W + s (B A - B0 A0), which is the same function. Files hold it as a plain LoRA of
 // rank 2 r, [A; A0] and [B, -B0], as HF peft's conversion of PiSSA does; loaded again it is one.
 PEFTDEF peft_status peft_adapter_create(const peft_adapter_desc *desc, peft_adapter **out);
-// A folder with adapter_config.json and adapter_model.safetensors. Unknown configuration keys are logged and ignored. target_modules may
-// be a regular expression: the modules that it chose are those in the file.
+// A folder with adapter_config.json and adapter_model.safetensors, as Hugging Face peft saves it. Every key is used,
+// known to be harmless, or refused by name; a number or a text under an unknown key is a warning. While the adapter is
+// at work, tensors of the base that the file has stand for the base's, and for init_lora_weights "pissa" and "olora" the
+// start is taken out of the base again, as HF peft does on loading.
 PEFTDEF peft_status peft_adapter_load(peft_model *model, const char *folder, peft_adapter **out);
 // A path that ends in .gguf: LoRA as llama.cpp loads it, the scale folded into its alpha, and into B where modules differ. What it cannot
 // express - other methods, DoRA, trained biases - is PEFT_ERROR_UNSUPPORTED by name.
@@ -22067,10 +22069,15 @@ PEFTDEF peft_status peft_adapter_load(peft_model *m, const char *folder, peft_ad
     peft__arena_init(&scratch, m->ctx);
     char *config = peft__path_join(&scratch, folder, "adapter_config.json");
     char *weights = peft__path_join(&scratch, folder, "adapter_model.safetensors");
+    char *pickled = peft__path_join(&scratch, folder, "adapter_model.bin");
     peft_adapter *a = NULL;
     peft__json *root = NULL;
     peft__lora_start start = PEFT__START_PLAIN;
-    peft_status status = weights ? peft__json_read(&scratch, config, &root) : PEFT_ERROR_MEMORY;
+    peft_status status = weights && pickled ? peft__json_read(&scratch, config, &root) : PEFT_ERROR_MEMORY;
+    if (!status && !peft__file_exists(m->ctx, weights) && peft__file_exists(m->ctx, pickled))
+        status = peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
+                            "%s is in PyTorch's pickle format; convert it with Python: import torch, safetensors.torch; "
+                            "safetensors.torch.save_file(torch.load(\"%s\"), \"%s\")", pickled, pickled, weights);
     if (!status) status = peft__adapter_from_config(m, &scratch, root, config, &start, &a);
     if (!status) status = peft__adapter_read_tensors(a, &scratch, weights, start);
     peft__arena_free(&scratch);

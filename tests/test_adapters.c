@@ -1105,6 +1105,17 @@ static void test_settings(void) {
     b = NULL;
     check(load_with(m, "\"exclude_modules\": \".*\\\\.1\\\\..*\"", &b) && strstr(peft_error(ctx), "lora_A"),
           "tensors that the configuration has no module for");
+    peft__make_folder(ctx, "build/adapters_test/pickled");
+    static const char *const pickled[] = {"adapter_config.json", "adapter_model.bin"};
+    for (int i = 0; i < 2; i++) {
+        char path[100];
+        snprintf(path, sizeof path, "build/adapters_test/pickled/%s", pickled[i]);
+        FILE *f = fopen(path, "wb");
+        if (f) fputs("{\"peft_type\": \"LORA\"}", f), fclose(f);
+    }
+    check(peft_adapter_load(m, "build/adapters_test/pickled", &b) == PEFT_ERROR_UNSUPPORTED &&
+              strstr(peft_error(ctx), "save_file"),
+          "adapter_model.bin alone");
     // alpha 0 is 0, and not what a descriptor's 0 stands for
     check(!load_with(m, "\"alpha_pattern\": {\".*0.*\": 0}", &b) && b->sites[0].used == a->sites[0].used,
           "an alpha of 0");
