@@ -619,6 +619,39 @@ static void test_conversations(void) {
     peft_chat_close(NULL);
 }
 
+static void test_gguf_chat(void) {
+    static const char *const tokens[] = {"<unk>", "<s>", "</s>", "a"};
+    static const char path[] = "test_template_chat.gguf";
+    peft_gguf_writer *w = NULL;
+    peft_chat *c = NULL;
+    peft_chat_desc d;
+    memset(&d, 0, sizeof(d));
+    d.context = ctx, d.path = path;
+    bool made = !peft_gguf_writer_create(ctx, &w) &&
+        !peft_gguf_set_string(w, "general.architecture", "llama") &&
+        !peft_gguf_set_strings(w, "tokenizer.ggml.tokens", tokens, 4) &&
+        !peft_gguf_set_number(w, "tokenizer.ggml.bos_token_id", PEFT_GGUF_U32, 1) &&
+        !peft_gguf_set_number(w, "tokenizer.ggml.eos_token_id", PEFT_GGUF_U32, 2) &&
+        !peft_gguf_set_string(w, "tokenizer.chat_template",
+                              "{{ bos_token }}{{ messages|length }}{{ eos_token }}") &&
+        !peft_gguf_set_string(w, "tokenizer.chat_template.rag", "R{{ unk_token is defined }}") &&
+        !peft_gguf_write(w, path);
+    peft_gguf_writer_destroy(w);
+    check(made, "a GGUF file");
+    check(!peft_chat_open(&d, &c), "the template of a GGUF file");
+    says(c, talk, "<s>4</s>");
+    peft_chat_close(c);
+    d.name = "rag";
+    check(!peft_chat_open(&d, &c), "one of several of a GGUF file");
+    says(c, talk, "RFalse");
+    peft_chat_close(c);
+    d.name = "none";
+    check(peft_chat_open(&d, &c) == PEFT_ERROR_MISSING &&
+              strstr(peft_error(ctx), "no tokenizer.chat_template.none"),
+          "a name that a GGUF file has not");
+    remove(path);
+}
+
 int main(void) {
     if (peft_context_create(NULL, &ctx)) return 1;
     test_reference();
@@ -630,6 +663,7 @@ int main(void) {
     test_seeds();
     test_chats();
     test_conversations();
+    test_gguf_chat();
     size_t mounted = 0;  // what peft_mount keeps, of which the context takes care
     for (peft__mounted *m = ctx->mounted; m; m = m->next) mounted += sizeof(peft__mounted) + strlen(m->path);
     check(peft_memory_in_use(ctx) == mounted, "nothing is left at the end");
