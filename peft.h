@@ -12329,6 +12329,42 @@ static peft_status peft__gguf_lora_add(peft_gguf_writer *w, const peft__gguf_lor
     return status;
 }
 
+// Which matrix of which of HF's modules a tensor of such a file is: own->other is the name of the module's
+// weight. `gated`: of the base.
+static peft_status peft__gguf_lora_part(const peft_gguf *g, const peft__gguf_family *f, bool gated,
+                                        const peft_gguf_tensor *t, peft__gguf_name *own, bool *is_b) {
+    char base[PEFT__GGUF_NAME_SIZE];
+    size_t n = strlen(t->name);
+    *is_b = peft__ends_with(t->name, ".lora_b");
+    if ((!*is_b && !peft__ends_with(t->name, ".lora_a")) || n >= sizeof(base))
+        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s is no .lora_a and no .lora_b", g->path,
+                          t->name);
+    peft__string_into(base, sizeof(base), "%.*s", (int)n - 7, t->name);
+    if (!peft__gguf_translate(f->names, false, base, gated, own) || !peft__ends_with(own->other, ".weight"))
+        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s belongs to no module of %s", g->path,
+                          t->name, f->model_type);
+    return PEFT_OK;
+}
+
+// Reads such a tensor into `out`, which has HF's shape.
+static peft_status peft__gguf_lora_read(const peft_gguf *g, const peft__gguf_family *f, int64_t heads,
+                                        int64_t kv_heads, const peft_gguf_tensor *t, const peft__gguf_name *own,
+                                        bool is_b, const peft_tensor *out) {
+    peft__gguf_view v = {t, peft__same_order, 2, t->dims[1], t->dims[0]};
+    if (is_b) v.order = peft__gguf_order(f, own->order, heads, kv_heads ? kv_heads : heads);
+    if (v.order.kind == PEFT__ORDER_TRANSPOSED) v.order.kind = PEFT__ORDER_SAME;  // B's rows are outputs
+    if (!is_b && strcmp(own->gguf, "token_embd") == 0) {  // a vocabulary's A is stored by token
+        v.order.kind = PEFT__ORDER_TRANSPOSED;
+        v.rows = t->dims[0];
+        v.cols = t->dims[1];
+    }
+    if (t->rank > 2 || v.rows != out->rows || v.cols != out->cols || !peft__row_order_fits(&v.order, v.rows))
+        return peft__fail(g->ctx, PEFT_ERROR_SHAPE, "%s: tensor %s is %lld x %lld, the model asks for %lld x %lld",
+                          g->path, t->name, (long long)v.rows, (long long)v.cols, (long long)out->rows,
+                          (long long)out->cols);
+    return peft__gguf_hf_load(g, &v, (float *)out->data);
+}
+
 static peft_status peft__gguf_write_lora(peft_context *ctx, const peft__gguf_lora *l) {
     const peft__gguf_family *f = peft__gguf_family_of(l->architecture);
     if (!f) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: a GGUF adapter for architecture %s", l->path, l->architecture);
@@ -21619,11 +21655,12 @@ static bool peft__adapter_config_text(const peft_adapter *a, peft__arena *scratc
     s.task_type = c->encoder_decoder ? "SEQ_2_SEQ_LM" : "CAUSAL_LM";
     s.start = "true";
     s.selection = row->info.name;
-    s.heads = c->heads;
+    bool grouped = !rows && !c->encoder_decoder;  // HF counts the heads that keys and values have
+    s.heads = grouped ? c->kv_heads : c->heads;
     s.layers = c->encoder_decoder && rows ? c->layers : a->prompt_layers;
     s.parts = a->prompt_parts;
     s.activation = (int64_t)a->d.activation;
-    s.width = c->d_model;
+    s.width = grouped ? c->kv_heads * c->d_kv : c->d_model;
     s.dora = a->d.method == PEFT_DORA;
     s.in_out = a->model->family->in_out && !s.d.target_parameters;  // HF has one or the other
     s.trained = true;
@@ -21678,47 +21715,6 @@ static peft_status peft__prompt_result(const peft_adapter *a, peft__arena *scrat
     return status;
 }
 
-static peft_status peft__adapter_save_gguf(const peft_adapter *a, const char *path) {
-    const peft_model *m = a->model;
-    const char *architecture = peft__gguf_architecture(m->config.model_type);
-    if (peft__method_row_of(a->d.method)->kind != PEFT__LOW_RANK || !architecture)
-        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF holds LoRA adapters, not %s of %s", path, peft__method_row_of(a->d.method)->info.name,
-                          m->config.model_type);
-    peft__gguf_lora lora = {path, architecture, m->config.heads, m->config.kv_heads, m->config.tied, NULL, 0};
-    peft__arena names;
-    peft__arena_init(&names, a->ctx);
-    peft__gguf_lora_module *modules = (peft__gguf_lora_module *)peft__calloc(a->ctx, m->tensor_count, sizeof(peft__gguf_lora_module));
-    peft_status status = modules ? PEFT_OK : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < peft__site_count(m) && !status; i++) {
-        const peft__site *s = peft__adapter_site(a, i);
-        size_t n;
-        const char *module_path = peft__site_path(m, i, &n);
-        if (!s) continue;
-        if (!s->a || s->a0 || s->path_bias || i >= m->tensor_count || s->replacement) {
-            const char *what = s->a0            ? "what PiSSA or OLoRA takes from"
-                               : s->path_bias   ? "the bias of a LoRA beside"
-                               : s->rows        ? "trained tokens of"
-                               : s->replacement ? "a trained"
-                               : s->embedding_a ? "a LoRA beside"
-                                                : "a LoRA beside the tied";
-            status = peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF has no place for %s %.*s", path,
-                                what, (int)n, module_path);
-            break;
-        }
-        peft__gguf_lora_module *module = &modules[lora.count++];
-        module->name = peft__arena_strdup(&names, module_path, n);
-        module->a = s->a;
-        module->b = s->b;
-        module->scale = (double)peft__adapter_scale(a, s);
-        module->magnitude = s->magnitude;
-        if (!module->name) status = PEFT_ERROR_MEMORY;
-    }
-    lora.modules = modules;
-    if (!status) status = peft__gguf_write_lora(a->ctx, &lora);
-    peft__free(a->ctx, modules);
-    peft__arena_free(&names);
-    return status;
-}
 
 // A and its beginning one below the other, B and minus its beginning side by side: PiSSA as a plain LoRA of twice the rank.
 static bool peft__doubled(peft__arena *scratch, const peft_tensor *now, const peft_tensor *then, bool below, peft_tensor *out) {
@@ -21785,6 +21781,60 @@ static peft_status peft__saved_tensors(const peft_adapter *a, peft__arena *scrat
         (*list)[at + 1] = &made[at + 1];
     }
     return PEFT_OK;
+}
+
+// How GGUF has what an adapter has at a site; what it has no place for is an error.
+static peft_status peft__gguf_module_of(const peft_adapter *a, const char *path, int64_t site,
+                                        const peft_tensor *const *saved, peft__gguf_lora_module *out) {
+    const peft_model *m = a->model;
+    const peft__site *s = &a->sites[site];
+    size_t n;
+    const char *module = peft__site_path(m, site, &n);
+    const char *what = s->path_bias                            ? "the bias of a LoRA beside"
+                       : s->rows                               ? "trained tokens of"
+                       : s->replacement                        ? "a trained"
+                       : site >= m->tensor_count               ? "a LoRA beside the tied"
+                       : s->embedding_a && m->positions &&
+                                 peft__site_tensor(m, site) == m->positions ? "a LoRA beside"
+                                                                            : NULL;
+    if (what)
+        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF has no place for %s %.*s", path, what, (int)n,
+                          module);
+    const peft_tensor *low = s->a ? s->a : s->embedding_a, *high = s->a ? s->b : s->embedding_b;
+    out->a = saved[low - a->tensors];  // of a start that is subtracted: both, at twice the rank
+    out->b = saved[high - a->tensors];
+    out->scale = (double)peft__adapter_scale(a, s);
+    out->magnitude = s->magnitude;
+    return PEFT_OK;
+}
+
+static peft_status peft__adapter_save_gguf(const peft_adapter *a, const char *path) {
+    const peft_model *m = a->model;
+    const char *architecture = peft__gguf_architecture(m->config.model_type);
+    if (peft__method_row_of(a->d.method)->kind != PEFT__LOW_RANK || !architecture)
+        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF holds LoRA adapters, not %s of %s", path,
+                          peft__method_row_of(a->d.method)->info.name, m->config.model_type);
+    peft__gguf_lora lora = {path, architecture, m->config.heads, m->config.kv_heads, m->config.tied, NULL, 0};
+    peft__arena scratch;
+    peft__arena_init(&scratch, a->ctx);
+    int64_t sites = peft__site_count(m), count = 0;
+    const peft_tensor **saved = NULL;
+    peft__gguf_lora_module *modules =
+        (peft__gguf_lora_module *)peft__arena_alloc(&scratch, (size_t)sites * sizeof(peft__gguf_lora_module));
+    peft_status status = modules ? peft__saved_tensors(a, &scratch, &saved, &count) : PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < sites && !status; i++) {
+        size_t n;
+        if (!peft__adapter_site(a, i)) continue;
+        peft__gguf_lora_module *module = &modules[lora.count++];
+        memset(module, 0, sizeof(*module));
+        const char *name = peft__site_path(m, i, &n);
+        module->name = peft__arena_strdup(&scratch, name, n);
+        status = module->name ? peft__gguf_module_of(a, path, i, saved, module) : PEFT_ERROR_MEMORY;
+    }
+    lora.modules = modules;
+    if (!status) status = peft__gguf_write_lora(a->ctx, &lora);
+    peft__arena_free(&scratch);
+    return status;
 }
 
 PEFTDEF peft_status peft_adapter_save(const peft_adapter *a, const char *folder) {
@@ -22060,11 +22110,115 @@ static peft_status peft__adapter_read_tensors(peft_adapter *a, peft__arena *scra
     return status;
 }
 
+// ---- a LoRA in GGUF: the modules and ranks are those of its tensors
+
+static peft_status peft__gguf_adapter_check(const peft_model *m, const peft_gguf *g) {
+    const char *known[][2] = {{"general.type", "adapter"}, {"adapter.type", "lora"}, {"general.architecture", NULL}};
+    known[2][1] = peft__gguf_architecture(m->config.model_type);
+    for (int64_t i = 0; i < PEFT__COUNT(known); i++) {
+        const char *value = peft_gguf_string(g, known[i][0], "(none)");
+        if (!known[i][1] || strcmp(value, known[i][1]) != 0)
+            return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s is %s, not %s", g->path, known[i][0], value,
+                              known[i][1] ? known[i][1] : "one that GGUF has for this model");
+    }
+    for (int64_t i = 0; i < peft_gguf_key_count(g); i++) {
+        const char *key = peft_gguf_key(g, i);
+        if (strncmp(key, "adapter.", 8) == 0 && strcmp(key, "adapter.type") != 0 &&
+            strcmp(key, "adapter.lora.alpha") != 0)
+            return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s is not supported", g->path, key);
+    }
+    return PEFT_OK;
+}
+
+// target_modules, r, alpha and their patterns, from the tensors. llama.cpp: alpha 0 stands for that of each rank.
+static peft_status peft__gguf_adapter_desc(const peft_gguf *g, const peft__gguf_family *f, peft__arena *scratch,
+                                           peft_adapter_desc *d) {
+    const char **const into[] = {&d->target_modules, &d->rank_pattern, &d->alpha_pattern};
+    peft__string lists[3];
+    for (int i = 0; i < 3; i++) peft__string_init(&lists[i], g->ctx);
+    double alpha = peft_gguf_number(g, "adapter.lora.alpha", 0);
+    peft_status status = PEFT_OK;
+    for (int64_t i = 0; i < peft_gguf_count(g) && !status; i++) {
+        const peft_gguf_tensor *t = peft_gguf_at(g, i);
+        peft__gguf_name own;
+        bool is_b;
+        status = peft__gguf_lora_part(g, f, d->model->config.gated, t, &own, &is_b);
+        if (status || !is_b) continue;
+        int64_t r = t->dims[0];
+        if (!d->r) d->r = r;
+        int n = (int)strlen(own.other) - 7;  // the module's path, without ".weight"
+        peft__string_format(&lists[0], "%s%.*s", lists[0].size ? "," : "", n, own.other);
+        if (r != d->r)
+            peft__string_format(&lists[1], "%s%.*s=%lld", lists[1].size ? "," : "", n, own.other, (long long)r);
+        if (alpha == 0)
+            peft__string_format(&lists[2], "%s%.*s=%lld", lists[2].size ? "," : "", n, own.other, (long long)r);
+    }
+    d->alpha = (float)alpha;
+    if (!status && (!lists[0].size || d->r < 1 || !isfinite(alpha)))
+        status = peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: %lld tensors, rank %lld, adapter.lora.alpha %g", g->path,
+                            (long long)peft_gguf_count(g), (long long)d->r, alpha);
+    for (int i = 0; i < 3; i++) {
+        if (!status && lists[i].size)
+            *into[i] = lists[i].failed ? NULL : peft__arena_strdup(scratch, lists[i].data, lists[i].size);
+        if (!status && lists[i].size && !*into[i]) status = PEFT_ERROR_MEMORY;
+        if (lists[i].failed) status = PEFT_ERROR_MEMORY;
+        peft__string_free(&lists[i]);
+    }
+    return status;
+}
+
+static peft_status peft__gguf_adapter_read(peft_adapter *a, const peft_gguf *g, const peft__gguf_family *f) {
+    const peft_config *c = &a->model->config;
+    int64_t filled = 0;
+    for (int64_t i = 0; i < peft_gguf_count(g); i++) {
+        const peft_gguf_tensor *t = peft_gguf_at(g, i);
+        peft__gguf_name own;
+        bool is_b;
+        peft_status status = peft__gguf_lora_part(g, f, c->gated, t, &own, &is_b);
+        int64_t site = status ? -1 : peft__site_named(a->model, own.other);
+        const peft__site *s = site < 0 ? NULL : peft__adapter_site(a, site);
+        const peft_tensor *to = !s ? NULL : is_b ? (s->a ? s->b : s->embedding_b) : s->a ? s->a : s->embedding_a;
+        if (!status && !to)
+            status = peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s belongs to no module of this model",
+                                g->path, t->name);
+        if (!status) status = peft__gguf_lora_read(g, f, c->heads, c->kv_heads, t, &own, is_b, to);
+        if (status) return status;
+        filled++;
+    }
+    if (filled == a->count) return PEFT_OK;
+    return peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: %lld tensors, its modules have %lld", g->path,
+                      (long long)filled, (long long)a->count);
+}
+
+static peft_status peft__adapter_load_gguf(peft_model *m, const char *path, peft_adapter **out) {
+    peft_gguf *g = NULL;
+    peft_adapter *a = NULL;
+    peft_adapter_desc d;
+    memset(&d, 0, sizeof(d));
+    d.model = m;
+    peft__arena scratch;
+    peft__arena_init(&scratch, m->ctx);
+    peft_status status = peft_gguf_open(m->ctx, path, &g);
+    if (!status) status = peft__gguf_adapter_check(m, g);
+    const peft__gguf_family *f = status ? NULL : peft__gguf_family_of(peft__gguf_architecture(m->config.model_type));
+    if (!status) status = peft__gguf_adapter_desc(g, f, &scratch, &d);
+    if (!status) status = peft__adapter_alloc(&d, &a);
+    if (!status && d.alpha == 0) a->d.alpha = 0;  // the pattern has all
+    if (!status) status = peft__adapter_add_all(a, false);
+    if (!status) status = peft__gguf_adapter_read(a, g, f);
+    peft_gguf_close(g);
+    peft__arena_free(&scratch);
+    if (status) peft_adapter_destroy(a);
+    else *out = a;
+    return status;
+}
+
 PEFTDEF peft_status peft_adapter_load(peft_model *m, const char *folder, peft_adapter **out) {
     if (out) *out = NULL;
     PEFT__NEED(NULL, m, "model");
     PEFT__NEED(m->ctx, folder, "folder");
     PEFT__NEED(m->ctx, out, "out");
+    if (peft__ends_with(folder, ".gguf")) return peft__adapter_load_gguf(m, folder, out);
     peft__arena scratch;
     peft__arena_init(&scratch, m->ctx);
     char *config = peft__path_join(&scratch, folder, "adapter_config.json");

@@ -503,6 +503,75 @@ static void test_files(const family *f, peft_model *m, const variant *v, peft_ta
     peft_adapter_destroy(a), peft_adapter_destroy(b);
 }
 
+// ---- the same in GGUF: what it holds comes back, what it cannot hold is refused
+
+static bool gguf_holds(const family *f, const variant *v) {
+    bool tied = strcmp(f->name, "gpt2") == 0 || strcmp(f->name, "qwen2") == 0, t5 = strcmp(f->name, "t5") == 0;
+    bool biases = !t5 && strcmp(f->name, "llama") != 0;
+    const peft_adapter_desc *d = &v->desc;
+    if (d->method != PEFT_LORA || (d->bias && biases) || d->modules_to_save || d->lora_bias || d->trainable_token_indices)
+        return false;
+    if (strcmp(v->name, "lora embeddings") == 0) return !tied && !t5;
+    return strcmp(v->name, "lora of the head") != 0 || !tied;
+}
+
+static void test_gguf_file(const family *f, peft_model *m, const variant *v, peft_tape *tape) {
+    const char *path = "build/adapters_test/adapter.gguf";
+    peft_adapter *a = make_adapter(m, v, 3), *b = NULL;
+    if (!a) return;
+    shake(a, 8);
+    peft_status status = peft_adapter_save(a, path);
+    if (!gguf_holds(f, v)) {
+        check(status == PEFT_ERROR_UNSUPPORTED, "%s %s: in GGUF: %d", f->name, v->name, (int)status);
+    } else {
+        check(!status && !peft_adapter_load(m, path, &b), "%s %s: GGUF", f->name, v->name);
+        peft_active_adapter x = {a, 1, 0, 0}, y = {b, 1, 0, 0};
+        int64_t rows = 0;
+        float *before = logits_of(m, tape, 0, SEQUENCES, &x, 1, &rows);
+        float *after = b ? logits_of(m, tape, 0, SEQUENCES, &y, 1, &rows) : NULL;
+        double off = after ? farthest(before, after, rows * m->config.vocab_size) : 1;
+        check(off < 2e-5, "%s %s: logits after loading from GGUF are off by %g", f->name, v->name, off);
+        free(before), free(after);
+    }
+    peft_adapter_destroy(a), peft_adapter_destroy(b);
+}
+
+typedef struct bad_gguf {
+    const char *architecture, *type, *first, *second, *extra, *message;
+    int64_t out;
+} bad_gguf;
+
+static void test_bad_gguf(peft_model *m) {  // of the family llama
+    static const bad_gguf bad[] = {
+        {"gpt2", "lora", "blk.0.attn_q.weight.lora_a", "blk.0.attn_q.weight.lora_b", NULL, "general.architecture", 24},
+        {"llama", "other", "blk.0.attn_q.weight.lora_a", "blk.0.attn_q.weight.lora_b", NULL, "adapter.type", 24},
+        {"llama", "lora", "blk.0.attn_q.weight.lora_a", "blk.1.attn_q.weight.lora_b", NULL, "attn_q", 24},
+        {"llama", "lora", "blk.0.attn_q.weight.lora_a", "blk.0.attn_q.weight.lora_c", NULL, "lora_c", 24},
+        {"llama", "lora", "blk.9.attn_q.weight.lora_a", "blk.9.attn_q.weight.lora_b", NULL, "layers.9", 24},
+        {"llama", "lora", "blk.0.attn_z.weight.lora_a", "blk.0.attn_z.weight.lora_b", NULL, "attn_z", 24},
+        {"llama", "lora", "blk.0.attn_q.weight.lora_a", "blk.0.attn_q.weight.lora_b", NULL, "attn_q", 20},
+        {"llama", "lora", "blk.0.attn_q.weight.lora_a", "blk.0.attn_q.weight.lora_b", "adapter.alora.invocation_tokens", "alora", 24},
+    };
+    const char *path = "build/adapters_test/bad.gguf";
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        const bad_gguf *c = &bad[i];
+        peft_gguf_writer *w = NULL;
+        peft_tensor *a = NULL, *b = NULL;
+        peft_adapter *out = NULL;
+        bool made = !peft_tensor_create(ctx, NULL, 2, 24, &a) && !peft_tensor_create(ctx, NULL, c->out, 2, &b) &&
+                    !peft_gguf_writer_create(ctx, &w) && !peft_gguf_set_string(w, "general.architecture", c->architecture) &&
+                    !peft_gguf_set_string(w, "general.type", "adapter") && !peft_gguf_set_string(w, "adapter.type", c->type) &&
+                    (!c->extra || !peft_gguf_set_number(w, c->extra, PEFT_GGUF_U32, 7)) &&
+                    !peft_gguf_set_number(w, "adapter.lora.alpha", PEFT_GGUF_F32, 4) &&
+                    !peft_gguf_add(w, c->first, a, PEFT_GGML_F32) && !peft_gguf_add(w, c->second, b, PEFT_GGML_F32) &&
+                    !peft_gguf_write(w, path);
+        check(made, "bad GGUF adapter %d is made", (int)i);
+        check(peft_adapter_load(m, path, &out) && !out && strstr(peft_error(ctx), c->message), "bad GGUF adapter %d", (int)i);
+        peft_gguf_writer_destroy(w);
+        peft_tensor_destroy(ctx, a), peft_tensor_destroy(ctx, b);
+    }
+}
+
 // ---- generation against whole passes
 
 static void test_generation(const family *f, peft_model *m, const variant *v, peft_tape *tape) {
@@ -1414,9 +1483,11 @@ int main(void) {
             test_merge(&families[f], m, &v[i], tape);
             test_mixed(&families[f], m, &v[i], tape);
             test_files(&families[f], m, &v[i], tape);
+            test_gguf_file(&families[f], m, &v[i], tape);
             test_generation(&families[f], m, &v[i], tape);
         }
         if (m) test_head(&families[f], m);
+        if (m && strcmp(families[f].name, "llama") == 0) test_bad_gguf(m);
         if (m) test_walk_back(&families[f], m);
         if (m) test_pissa(m, tape);
         if (m && f == 0) test_combine(m), test_prompt_place(m, tape);
