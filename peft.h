@@ -18780,6 +18780,10 @@ static peft_tensor *peft__site_tensor(const peft_model *m, int64_t site) {
     return there ? m->shared : NULL;
 }
 
+// transformers 5 calls NeoX's head as it calls all others; its checkpoints and older adapters keep the old name.
+#define PEFT__OLD_HEAD "embed_out"
+#define PEFT__HEAD "lm_head"
+
 // The path of a site's module in HF's model, and its size: a tensor's name without its last part.
 static const char *peft__site_path(const peft_model *m, int64_t site, size_t *size) {
     static const char *const inputs[] = {"encoder.embed_tokens", "decoder.embed_tokens"};
@@ -18789,7 +18793,9 @@ static const char *peft__site_path(const peft_model *m, int64_t site, size_t *si
                                                : inputs[use];
     const char *dot = use < 0 ? strrchr(path, '.') : NULL;
     *size = dot ? (size_t)(dot - path) : strlen(path);
-    return path;
+    if (*size != 9 || memcmp(path, PEFT__OLD_HEAD, 9) != 0) return path;
+    *size = strlen(PEFT__HEAD);
+    return PEFT__HEAD;
 }
 
 static int64_t peft__head_site(const peft_model *m) {
@@ -20646,14 +20652,32 @@ static peft_status peft__adapter_add_all(peft_adapter *a, bool encoded) {
 }
 
 // The descriptor's texts become the adapter's own. False: memory ran out.
+// `name` with the first `part` in it replaced; NULL: it is not there, or memory ran out.
+static const char *peft__name_replaced(peft__arena *a, const char *name, const char *part, const char *with) {
+    const char *at = strstr(name, part);
+    size_t n = strlen(with);
+    char *out = at ? (char *)peft__arena_alloc(a, strlen(name) + n + 1) : NULL;
+    if (!out) return NULL;
+    memcpy(out, name, (size_t)(at - name));
+    memcpy(out + (at - name), with, n);
+    memcpy(out + (at - name) + n, at + strlen(part), strlen(at + strlen(part)) + 1);
+    return out;
+}
+
 static bool peft__copy_texts(peft_adapter *a) {
     peft_adapter_desc *d = &a->d;
-    const char **const texts[] = {&d->target_modules, &d->target_parameters,      &d->exclude_modules,
-                                  &d->feedforward_modules, &d->bias,
-                                  &d->modules_to_save,     &d->layers_to_transform,
-                                  &d->layers_pattern,      &d->rank_pattern,
-                                  &d->alpha_pattern,       &d->trainable_token_indices,
-                                  &d->init_text,           &d->base_model_name_or_path};
+    const char **const names[] = {&d->target_modules,  &d->target_parameters, &d->exclude_modules,
+                                  &d->modules_to_save, &d->rank_pattern,      &d->alpha_pattern,
+                                  &d->trainable_token_indices};
+    const char **const texts[] = {&d->feedforward_modules, &d->bias, &d->layers_to_transform, &d->layers_pattern, &d->init_text,
+                                  &d->base_model_name_or_path};
+    bool parameters = peft__method_row_of(d->method)->kind & PEFT__REPLACES;  // by their own names
+    for (int64_t i = 0; i < PEFT__COUNT(names); i++) {
+        if (!*names[i]) continue;
+        const char *old = parameters ? NULL : peft__name_replaced(&a->arena, *names[i], PEFT__OLD_HEAD, PEFT__HEAD);
+        *names[i] = old ? old : peft__arena_strdup(&a->arena, *names[i], strlen(*names[i]));
+        if (!*names[i]) return false;
+    }
     for (int64_t i = 0; i < PEFT__COUNT(texts); i++)
         if (*texts[i] && !(*texts[i] = peft__arena_strdup(&a->arena, *texts[i], strlen(*texts[i])))) return false;
     return true;
@@ -21261,6 +21285,9 @@ static peft_tensor *peft__adapter_prompt(const peft_adapter *a, peft_tape *tape,
 
 // ---- files: the settings of adapter_config.json
 
+#define PEFT__PLACED_PROMPT "PROMPT_TUNING_BY_PLACE"  // with prompt_place; before, this was PROMPT_TUNING
+#define PEFT__PLACED_P_TUNING "P_TUNING_BY_PLACE"
+
 // What a configuration says: the descriptor, and what it does not have.
 typedef struct peft__adapter_settings {
     peft_adapter_desc d;
@@ -21641,6 +21668,34 @@ static bool peft__resolved_targets(const peft_adapter *a, peft__arena *scratch, 
     return *out != NULL;
 }
 
+// IA3: HF asks that feedforward_modules are among target_modules as they are written.
+static bool peft__names_among(const char *names, const char *list) {
+    const char *name, *other;
+    for (size_t n; names && (n = peft__next_name(&names, &name)) > 0;) {
+        bool found = false;
+        const char *rest = list;
+        for (size_t k; rest && (k = peft__next_name(&rest, &other)) > 0;)
+            found = found || (k == n && memcmp(name, other, n) == 0);
+        if (!found) return false;
+    }
+    return true;
+}
+
+// The paths of all modules that an IA3 scales, or of those whose input it scales.
+static bool peft__scaled_paths(const peft_adapter *a, peft__arena *scratch, bool inputs, const char **out) {
+    peft__string s;
+    peft__string_init(&s, a->ctx);
+    for (int64_t i = 0; i < peft__site_count(a->model); i++) {
+        size_t n;
+        const char *path = peft__site_path(a->model, i, &n);
+        if (!a->sites[i].scale || (inputs && !a->sites[i].scales_input)) continue;
+        peft__string_format(&s, "%s%.*s", s.size ? "," : "", (int)n, path);
+    }
+    *out = s.failed ? NULL : peft__arena_strdup(scratch, s.size ? s.data : "", s.size);
+    peft__string_free(&s);
+    return *out != NULL;
+}
+
 // The keys that old and new versions of HF peft read.
 static bool peft__adapter_config_text(const peft_adapter *a, peft__arena *scratch, peft__string *out) {
     const peft__method_row *row = peft__method_row_of(a->d.method);
@@ -21651,7 +21706,9 @@ static bool peft__adapter_config_text(const peft_adapter *a, peft__arena *scratc
     bool rows = a->d.method != PEFT_PREFIX_TUNING, ok = true;
     double ranks = a->starts ? 2 : 1,
            alphas = a->starts && a->d.use_rslora ? sqrt(2.0) : ranks;  // PiSSA: the same s at twice the rank
-    s.peft_type = row->peft_type;
+    // HF has no places of prompts, and would give the rows to the encoder: it shall not know the type
+    bool placed = s.d.prompt_place && c->encoder_decoder && rows;
+    s.peft_type = !placed ? row->peft_type : a->d.method == PEFT_P_TUNING ? PEFT__PLACED_P_TUNING : PEFT__PLACED_PROMPT;
     s.task_type = c->encoder_decoder ? "SEQ_2_SEQ_LM" : "CAUSAL_LM";
     s.start = "true";
     s.selection = row->info.name;
@@ -21675,6 +21732,9 @@ static bool peft__adapter_config_text(const peft_adapter *a, peft__arena *scratc
     if (a->starts)
         ok = peft__doubled_pattern(scratch, &s.d.rank_pattern, ranks) &&
              peft__doubled_pattern(scratch, &s.d.alpha_pattern, alphas);
+    if ((row->kind & PEFT__SCALES) && !peft__names_among(s.d.feedforward_modules, s.d.target_modules))
+        ok = ok && peft__scaled_paths(a, scratch, false, &s.d.target_modules) &&
+             peft__scaled_paths(a, scratch, true, &s.d.feedforward_modules);
     if (s.d.target_modules && strcmp(s.d.target_modules, "all-linear") == 0)
         ok = ok && peft__resolved_targets(a, scratch, &s.d.target_modules);
     if (a->d.method != PEFT_SELECTED && (row->kind & PEFT__REPLACES)) s.d.target_modules = NULL;
@@ -21827,8 +21887,9 @@ static peft_status peft__adapter_save_gguf(const peft_adapter *a, const char *pa
         if (!peft__adapter_site(a, i)) continue;
         peft__gguf_lora_module *module = &modules[lora.count++];
         memset(module, 0, sizeof(*module));
-        const char *name = peft__site_path(m, i, &n);
-        module->name = peft__arena_strdup(&scratch, name, n);
+        const char *name = peft__site_path(m, i, &n), *own = i < m->tensor_count ? m->tensors[i].name : NULL;
+        const char *dot = own ? strrchr(own, '.') : NULL;  // the checkpoint's name, where HF's module has another
+        module->name = peft__arena_strdup(&scratch, dot ? own : name, dot ? (size_t)(dot - own) : n);
         status = module->name ? peft__gguf_module_of(a, path, i, saved, module) : PEFT_ERROR_MEMORY;
     }
     lora.modules = modules;
@@ -21887,6 +21948,8 @@ PEFTDEF peft_status peft_adapter_file_size(const peft_adapter *a, int64_t *bytes
 
 static peft_status peft__config_method(peft_context *ctx, const peft__json *root, const char *path, peft_method *out) {
     const char *type = peft__json_text(root, "peft_type", ""), *selection = peft__json_text(root, "selection", "");
+    if (strcmp(type, PEFT__PLACED_PROMPT) == 0) type = "PROMPT_TUNING";
+    if (strcmp(type, PEFT__PLACED_P_TUNING) == 0) type = "P_TUNING";
     for (int64_t i = 0; i < PEFT__COUNT(peft__methods); i++) {
         const peft__method_row *row = &peft__methods[i];
         if (strcmp(row->peft_type, type) != 0) continue;
@@ -21966,16 +22029,6 @@ static bool peft__is_mask_buffer(const char *name) {
     return peft__ends_with(name, ".attn.bias") || peft__ends_with(name, ".attention.bias") || peft__ends_with(name, ".masked_bias");
 }
 
-// `name` without the first `part` in it, NULL: it has none, or memory ran out.
-static const char *peft__name_without(peft__arena *a, const char *name, const char *part) {
-    const char *at = strstr(name, part);
-    char *out = at ? (char *)peft__arena_alloc(a, strlen(name) + 1) : NULL;
-    if (!out) return NULL;
-    memcpy(out, name, (size_t)(at - name));
-    memcpy(out + (at - name), at + strlen(part), strlen(at + strlen(part)) + 1);
-    return out;
-}
-
 static peft_status peft__adapter_shape_error(const peft_adapter *a, const char *path, const peft_tensor *s,
                                              const peft_tensor *t) {
     const peft_model *m = a->model;
@@ -21993,7 +22046,8 @@ static peft_status peft__adapter_shape_error(const peft_adapter *a, const char *
 static peft_status peft__adapter_read_one(peft_adapter *a, peft__arena *scratch, const peft_archive *file,
                                           const char *path, peft_tensor *t, bool *used) {
     const peft_tensor *s = peft_archive_find(file, t->name);
-    const char *older = s ? NULL : peft__name_without(scratch, t->name, ".base_layer");
+    const char *older = s ? NULL : peft__name_replaced(scratch, t->name, ".base_layer", "");
+    if (!older) older = s ? NULL : peft__name_replaced(scratch, t->name, PEFT__HEAD, PEFT__OLD_HEAD);
     if (older) s = peft_archive_find(file, older);
     if (!s || !s->data)
         return peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", path, t->name);
@@ -22016,6 +22070,7 @@ static int64_t peft__site_named(const peft_model *m, const char *name) {
         size_t n;
         const peft_tensor *t = peft__site_tensor(m, i);
         const char *path = t ? peft__site_path(m, i, &n) : NULL;
+        if (t && i < m->tensor_count && strcmp(t->name, name) == 0) return i;
         if (!path || strncmp(name, path, n) != 0 || name[n] != '.') continue;
         if (strcmp(name + n, peft__ends_with(t->name, ".bias") ? ".bias" : ".weight") == 0) return i;
     }
@@ -22083,7 +22138,7 @@ static peft_status peft__adapter_read_left(peft_adapter *a, peft__arena *scratch
                               "%s: tensor %s belongs to no module of this model", path, s->name);
     const char *name = strncmp(s->name, before, sizeof(before) - 1) == 0 ? s->name + sizeof(before) - 1 : "";
     for (int64_t i = 0; i < PEFT__COUNT(inside); i++) {
-        const char *shorter = peft__name_without(scratch, name, inside[i]);
+        const char *shorter = peft__name_replaced(scratch, name, inside[i], "");
         if (shorter) name = shorter;
     }
     int64_t site = peft__site_named(a->model, name);

@@ -54,9 +54,10 @@ def saved_keys(model, path):
 
 
 def warned(caught):
-    """Without what peft also says of files of its own: of calls that will go, and of tied weights, for which the logits speak."""
+    """Without what peft also says of files of its own: of calls that will go, and of tied weights and transposed ones, for which the logits speak."""
     lines = [str(w.message).splitlines()[0] for w in caught]
-    return [line for line in lines if "deprecated" not in line and "ensure_weight_tying" not in line]
+    known = ("deprecated", "ensure_weight_tying", "fan_in_fan_out is set to")
+    return [line for line in lines if not any(k in line for k in known)]
 
 
 def check_adapter(base, path, x):

@@ -46,7 +46,7 @@ MODULES = {
         out="dense_4h_to_h",
         up="dense_h_to_4h",
         embedding="embed_in",
-        head="embed_out",
+        head="lm_head",
         norm="final_layer_norm",
         layers="layers",
     ),

@@ -34,7 +34,7 @@ typedef struct names {
 } names;
 
 static const names of_family[] = {
-    {"t5", "q,v", "q,k,v,o,wi,wi_0,wi_1,wo", "wo", "wi,wi_1", "shared", "lm_head", "final_layer_norm"},
+    {"t5", "q,v", "q,k,v,o,wi,wi_0,wi_1,wo", "wo", "wo", "embed_tokens", "lm_head", "final_layer_norm"},
     {"gpt2", "c_attn", "c_attn,c_proj,c_fc", "mlp.c_proj", "c_fc", "wte", "lm_head", "ln_f"},
     {"gpt_neox", "query_key_value", "query_key_value,dense,dense_h_to_4h,dense_4h_to_h", "dense_4h_to_h", "dense_h_to_4h", "embed_in",
      "embed_out", "final_layer_norm"},
@@ -175,7 +175,8 @@ static void run_others(const names *n, uint64_t seed) {
     d = base, d.method = PEFT_P_TUNING, run("ptuning", d, seed);
     d.encoder_lstm = true, run("ptuning_lstm", d, seed);
     // what Hugging Face peft does not have: its files say so by their peft_type
-    d = base, d.method = PEFT_PROMPT_TUNING, d.prompt_place = PEFT_PROMPT_BOTH, run("own_prompt_both", d, seed);
+    d = base, d.method = PEFT_PROMPT_TUNING, d.prompt_place = PEFT_PROMPT_BOTH;
+    if (peft_model_config(model)->encoder_decoder) run("own_prompt_both", d, seed);
     d = base, d.method = PEFT_BOTTLENECK, d.bottleneck = 5, run("own_bottleneck", d, seed);
     d = base, d.method = PEFT_BITFIT, run("own_bitfit", d, seed);
     d = base, d.method = PEFT_NORMS, run("own_norms", d, seed);
