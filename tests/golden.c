@@ -172,6 +172,8 @@ static void gradient_key(char *key, size_t size, const char *prefix, const char 
     else if (peft_names && strcmp(tensor, "prompt_embeddings") == 0) snprintf(key, size, "%sprompt_encoder.default.embedding.weight", prefix);
     else if (peft_names && strncmp(tensor, encoder, strlen(encoder)) == 0) snprintf(key, size, "%sprompt_encoder.default.%s", prefix, tensor + strlen(encoder));
     else snprintf(key, size, "%s%s", prefix, tensor);
+    char *newer = strstr(key, ".base_layer.");  // peft 0.5 had no such part in its names
+    if (newer) memmove(newer, newer + 11, strlen(newer + 11) + 1);
 }
 
 static void copy_gradients(peft_tensor *const *tensors, int64_t count, float **out) {
@@ -190,8 +192,6 @@ static void compare_gradients(run *r, peft_tensor *const *tensors, int64_t count
     for (int64_t i = 0; i < count; i++) {
         char key[400], name[512];
         gradient_key(key, sizeof(key), prefix, tensors[i]->name, peft_names);
-        char *newer = strstr(key, ".base_layer.");  // peft 0.5 had no such part in its names
-        if (newer) memmove(newer, newer + 11, strlen(newer + 11) + 1);
         name_of(name, r, other_step ? "%s, last step%s" : "%s%s", key, "");
         const peft_tensor *want = peft_archive_find(r->golden, key);
         int64_t n = tensors[i]->rows * tensors[i]->cols;

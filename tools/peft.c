@@ -832,7 +832,7 @@ static int run_eval(void) {
 // ---- the adapter to be trained, shared by train, methods, sweep, compare and forget
 
 static struct {
-    const char *method, *target, *feedforward, *bias, *modules_to_save, *layers, *rank_pattern, *alpha_pattern, *init_text, *activation, *place, *type;
+    const char *method, *target, *feedforward, *bias, *modules_to_save, *layers, *rank_pattern, *alpha_pattern, *init_text, *activation, *place, *type, *base_name;
     int64_t r, tokens, hidden, encoder_layers, bottleneck;
     double alpha, dropout, reduction;
     bool rslora, pissa, random_init, projection, lstm, pfeiffer;
@@ -853,6 +853,7 @@ static struct {
     {"layers", OPTION_TEXT, &ad.layers, "LIST", "only these blocks, e.g. 0,1"},                                                   \
     {"rank-pattern", OPTION_TEXT, &ad.rank_pattern, "LIST", "lora: other ranks, e.g. q=4,v=16"},                                  \
     {"alpha-pattern", OPTION_TEXT, &ad.alpha_pattern, "LIST", "lora: other alphas"},                                              \
+    {"base-name", OPTION_TEXT, &ad.base_name, "NAME", "the base's name in adapter_config.json (where it was loaded from)"},       \
     {"num-virtual-tokens", OPTION_INT, &ad.tokens, "N", "prompt, prefix, ptuning: how many (20)"},                                \
     {"init-text", OPTION_TEXT, &ad.init_text, "TEXT", "prompt, prefix: start from this text (prompt: from random words)"},        \
     {"random-init", OPTION_FLAG, &ad.random_init, "", "prompt: start from noise"},                                                \
@@ -916,7 +917,8 @@ static int adapter_settings(peft_model *model, const peft_method_info *info, pef
                                .alpha_pattern = ad.alpha_pattern, .num_virtual_tokens = ad.tokens, .random_init = ad.random_init, .init_text = init_text,
                                .prefix_projection = ad.projection, .prompt_place = place, .encoder_hidden = ad.hidden, .encoder_lstm = ad.lstm,
                                .encoder_layers = ad.encoder_layers, .bottleneck = ad.bottleneck, .reduction_factor = (float)ad.reduction,
-                               .activation = activation, .pfeiffer = ad.pfeiffer, .seed = (uint64_t)s.seed, .type = type};
+                               .activation = activation, .pfeiffer = ad.pfeiffer, .seed = (uint64_t)s.seed, .type = type,
+                               .base_model_name_or_path = ad.base_name};
     return EXIT_OK;
 }
 

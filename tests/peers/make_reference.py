@@ -194,7 +194,8 @@ def train_adapter(folder, base, name, b, prompt, tensors):
         y.loss.backward()
         if step == 0:
             tensors[f"{name}.logits"] = y.logits.detach().clone()
-            tensors.update({f"{name}.grad.{k}": p.grad.clone() for k, p in trained.items()})
+            grads = {k.replace(".base_layer.bias", ".bias"): p.grad.clone() for k, p in trained.items()}
+            tensors.update({f"{name}.grad.{k}": g for k, g in grads.items()})
         losses.append(y.loss.item())
         opt.step()
     y = run(model, b)
