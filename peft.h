@@ -12641,7 +12641,8 @@ struct peft_tokenizer {
     int split;
     bool digits_apart, prefix_space, ignore_merges;
     // tokenizer.json
-    bool folder;  // it was read from a folder: the files beside it count
+    bool folder;            // it was read from a folder: the files beside it count
+    bool around_by_config;  // add_bos_token and add_eos_token do
     bool json, takes_bytes, asks_first, fuse_unk, unk_missing;  // takes_bytes: invalid UTF-8 passes as its bytes
     int32_t model_unk;                                          // -1: unknown characters are left out
     struct peft__step *steps[3];                                // normalizers, pre-tokenizers, decoders
@@ -16102,12 +16103,6 @@ static const char *peft__tokenizer_class(peft__arena *a, const peft__json *confi
     return general ? peft__json_text(model, "model_type", "") : name;
 }
 
-// add_bos_token and add_eos_token of the config, which count where no tokenizer.json says what is around a text.
-static void peft__read_around(peft_tokenizer *t, const peft__json *config) {
-    if (peft__json_bool(config, "add_bos_token", false) && peft__put_around(t, 0, t->ids.bos)) t->front_count = 1;
-    if (peft__json_bool(config, "add_eos_token", false)) peft__put_around(t, t->around_count, t->ids.eos);
-}
-
 // A SentencePiece model in a folder of Hugging Face's: what its class makes of it, which differs from sentencepiece in spaces and at
 // added tokens. *done false: no class is named, or one that does as sentencepiece does.
 static peft_status peft__sp_as_class(peft_tokenizer *t, peft__arena *a, const char *path, bool *done) {
@@ -16147,7 +16142,7 @@ static peft_status peft__sp_as_class(peft_tokenizer *t, peft__arena *a, const ch
     if (!status) status = peft__json_parse(t->ctx, a, steps, strlen(steps), path, &root);
     if (!status) status = peft__read_pipeline(t, root, path);
     if (!status && t5) peft__put_around(t, 0, t->ids.eos);
-    else if (!status) peft__read_around(t, config);
+    t->around_by_config = !t5;
     return status;
 }
 
@@ -16182,7 +16177,7 @@ static peft_status peft__read_vocab_json(peft_tokenizer *t, peft__arena *a, cons
         special.text = t->pieces[id].text, special.size = t->pieces[id].size;
         status = peft__put_added(t, special, &next, path);
     }
-    if (!status) peft__read_around(t, config);
+    t->around_by_config = true;
     return status;
 }
 
@@ -16281,6 +16276,12 @@ static peft_status peft__read_added_decoder(peft_tokenizer *t, const peft__json 
     return status;
 }
 
+// add_bos_token and add_eos_token of the config, which count where no tokenizer.json says what is around a text.
+static void peft__read_around(peft_tokenizer *t, const peft__json *config) {
+    if (peft__json_bool(config, "add_bos_token", false) && peft__put_around(t, 0, t->ids.bos)) t->front_count = 1;
+    if (peft__json_bool(config, "add_eos_token", false)) peft__put_around(t, t->around_count, t->ids.eos);
+}
+
 // What a folder's JSON files say beside the vocabulary: more tokens, and which of them begin, end, pad and stand for the unknown.
 static peft_status peft__read_token_files(peft_tokenizer *t, peft__arena *a, const char *path) {
     peft__token_files f = {NULL, NULL, NULL};
@@ -16303,6 +16304,7 @@ static peft_status peft__read_token_files(peft_tokenizer *t, peft__arena *a, con
         int32_t id = peft__json_is(v, PEFT__JSON_STRING) ? peft_token_id(t, v->string) : -1;
         if (id >= 0 || (none && i != 2)) *ids[i] = id;
     }
+    if (!status && t->around_by_config) peft__read_around(t, f.config);
     return status;
 }
 

@@ -203,6 +203,78 @@ static void test_json(void) {
     }
 }
 
+// ---- tests/data/tokenizers.jsonl: every step and key of tokenizer.json, with what the tokenizers library makes of some texts
+
+static bool ids_are(const peft_ids *ids, const peft__json *want) {
+    bool same = ids->count == (int64_t)want->length;
+    int64_t i = 0;
+    for (const peft__json *id = want->child; id && same; id = id->next) same = ids->data[i++] == (int32_t)id->number;
+    return same;
+}
+
+static void check_result(const peft_tokenizer *t, const char *name, const peft__json *result) {
+    const peft__json *text = result->child, *want = text->next, *full = want->next, *back = full->next;
+    peft_ids ids[2];
+    char *out = NULL;
+    size_t size = 0;
+    memset(ids, 0, sizeof ids);
+    bool ok = !peft_encode_special(t, text->string, text->length, &ids[0]) && ids_are(&ids[0], want);
+    if (!ok) printf("  %s: ids of '%s'\n", name, text->string);
+    check(ok, "ids of a tokenizer.json");
+    ok = !peft_encode_full(t, text->string, text->length, &ids[1]) && ids_are(&ids[1], full);
+    if (!ok) printf("  %s: ids around '%s'\n", name, text->string);
+    check(ok, "ids around a text");
+    ok = !peft_decode(t, ids[0].data, ids[0].count, true, &out, &size) && size == back->length && memcmp(out, back->string, size) == 0;
+    if (!ok) printf("  %s: '%s' for '%s'\n", name, out ? out : "(nothing)", back->string);
+    check(ok, "text of a tokenizer.json");
+    peft_free(ctx, out);
+    for (int i = 0; i < 2; i++) peft_ids_free(ctx, &ids[i]);
+}
+
+// The text of the tokenizer of a line: the value of its key "tokenizer".
+static const char *tokenizer_text(const char *line, size_t n, const char *next, size_t *size) {
+    const char *from = strstr(line, "\"tokenizer\":") + strlen("\"tokenizer\":"), *to = from, *hit;
+    while ((hit = strstr(to, next)) != NULL && hit < line + n) to = hit + 1;
+    *size = (size_t)(to - 1 - from);
+    return from;
+}
+
+static void test_cases(void) {
+    char *lines = NULL;
+    size_t n = 0;
+    int cases = 0;
+    peft__arena a;
+    peft__arena_init(&a, ctx);
+    check(!peft__read_all(ctx, "tests/data/tokenizers.jsonl", &lines, &n), "tests/data/tokenizers.jsonl is there");
+    for (char *p = lines, *end; lines && p < lines + n; p = end + 1) {
+        peft__json *v = NULL;
+        peft_tokenizer *t = NULL;
+        size_t size;
+        char path[32];
+        end = strchr(p, '\n');
+        *end = 0;
+        if (peft__json_parse(ctx, &a, p, (size_t)(end - p), "tokenizers.jsonl", &v)) {
+            check(false, peft_error(ctx));
+            break;
+        }
+        const char *name = peft__json_text(v, "name", ""), *error = peft__json_text(v, "error", NULL);
+        const char *text = tokenizer_text(p, (size_t)(end - p), error ? ",\"error\":" : ",\"results\":", &size);
+        snprintf(path, sizeof path, "case%d.json", cases++);
+        peft_mount(ctx, path, text, size);
+        peft_status status = peft_tokenizer_load(ctx, path, &t);
+        bool named = error && status && strstr(peft_error(ctx), error) && strstr(peft_error(ctx), path);
+        if (error ? !named : status != PEFT_OK) printf("  %s: %s\n", name, status ? peft_error(ctx) : "it loads");
+        check(error ? named : !status, error ? "refused by name" : "a tokenizer.json loads");
+        const peft__json *results = peft__json_get(v, "results");
+        for (const peft__json *r = t && results ? results->child : NULL; r; r = r->next) check_result(t, name, r);
+        peft_tokenizer_destroy(t);
+        peft__arena_reset(&a);
+    }
+    check(cases > 80, "all cases were there");
+    peft__free(ctx, lines);
+    peft__arena_free(&a);
+}
+
 // Words of the Llama 3 and Qwen2 pre-tokenizers, '|' between them.
 static void test_words(void) {
     static const struct {
@@ -238,6 +310,111 @@ static void test_words(void) {
         check(strcmp(words, cases[k].words) == 0, "words of a pre-tokenizer");
         if (strcmp(words, cases[k].words) != 0) printf("  %s\n", words);
     }
+}
+
+// ---- folders: which file counts, and what the files beside it add
+
+static const char unigram_json[] =
+    "{\"added_tokens\":[{\"id\":0,\"content\":\"<pad>\",\"special\":true}],\"pre_tokenizer\":{\"type\":\"WhitespaceSplit\"},"
+    "\"model\":{\"type\":\"Unigram\",\"unk_id\":1,\"vocab\":[[\"<pad>\",0],[\"?\",-9],[\"a\",-1],[\"b\",-2],[\"c\",-3]]}}";
+
+static void put_file(const char *folder, const char *name, const char *text, size_t n) {
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    peft_mount(ctx, path, text, n);
+}
+
+static void test_folders(void) {
+    static const char vocab[] = "{\"a\":0,\"b\":1,\"ab\":2,\"<|endoftext|>\":3}", merges[] = "#version: 0.2\na b\n", added[] = "{\"<|sep|>\":4}";
+    static const char wrong[] = "{\"<|sep|>\":7}", config[] = "{\"tokenizer_class\":\"GPT2Tokenizer\",\"pad_token\":\"<|pad|>\",\"bos_token\":null}";
+    static const char decoder[] = "{\"tokenizer_class\":\"T5Tokenizer\",\"added_tokens_decoder\":{\"114\":{\"content\":\"a b\",\"lstrip\":false,\"rstrip\":true,"
+                                  "\"normalized\":false,\"single_word\":false,\"special\":false}}}";
+    static const char odd[] = "{\"tokenizer_class\":\"LayoutTokenizer\"}";
+    peft__string model;
+    peft_tokenizer *t = NULL;
+    small_model(&model, 1, false);
+    put_file("both", "spiece.model", model.data, model.size);
+    put_file("both", "tokenizer.json", unigram_json, sizeof unigram_json - 1);
+    check(!peft_tokenizer_load(ctx, "both", &t) && peft_vocab_size(t) == 5, "tokenizer.json comes before spiece.model");
+    peft_tokenizer_destroy(t);
+    put_file("gpt", "vocab.json", vocab, sizeof vocab - 1);
+    put_file("gpt", "merges.txt", merges, sizeof merges - 1);
+    put_file("gpt", "added_tokens.json", added, sizeof added - 1);
+    put_file("gpt", "tokenizer_config.json", config, sizeof config - 1);
+    const int32_t sep[] = {2, 4, 2};
+    check(!peft_tokenizer_load(ctx, "gpt", &t), "vocab.json with added tokens");
+    if (t) {
+        check(same_ids(t, "ab<|sep|>ab", sep, 3, false), "added_tokens.json counts");
+        check(peft_tokenizer_special(t).pad == 5 && peft_tokenizer_special(t).bos == -1, "a named token gets the next id; null is none");
+    }
+    peft_tokenizer_destroy(t);
+    put_file("bad", "vocab.json", vocab, sizeof vocab - 1);
+    put_file("bad", "merges.txt", merges, sizeof merges - 1);
+    put_file("bad", "added_tokens.json", wrong, sizeof wrong - 1);
+    check(peft_tokenizer_load(ctx, "bad", &t) == PEFT_ERROR_FORMAT && strstr(peft_error(ctx), "<|sep|>"), "an id that cannot be is named");
+    put_file("odd", "vocab.json", vocab, sizeof vocab - 1);
+    put_file("odd", "merges.txt", merges, sizeof merges - 1);
+    put_file("odd", "tokenizer_config.json", odd, sizeof odd - 1);
+    check(peft_tokenizer_load(ctx, "odd", &t) == PEFT_ERROR_UNSUPPORTED && strstr(peft_error(ctx), "LayoutTokenizer"), "a class that is not known is named");
+    put_file("t5", "spiece.model", model.data, model.size);
+    put_file("t5", "tokenizer_config.json", decoder, sizeof decoder - 1);
+    const int32_t t5[] = {9, 114, 9, 113, 1}, plain[] = {9, 114, 9};
+    check(!peft_tokenizer_load(ctx, "t5", &t), "spiece.model with added tokens");
+    if (t) {
+        check(same_ids(t, "a a b  a<extra_id_0></s>", t5, 5, true) && same_ids(t, "a a b a", plain, 3, false), "added_tokens_decoder counts");
+        peft_ids ids = {NULL, 0, 0};
+        check(!peft_encode_full(t, "a", 1, &ids) && ids.count == 2 && ids.data[1] == 1, "T5's texts end with </s>");
+        peft_ids_free(ctx, &ids);
+    }
+    peft_tokenizer_destroy(t);
+    peft__string_free(&model);
+}
+
+// Llama's class: no space before what follows a special token, one before the text, unless it has it.
+static void test_llama_class(void) {
+    static const char config[] = "{\"tokenizer_class\":\"LlamaTokenizer\",\"add_bos_token\":true,\"bos_token\":\"</s>\"}";
+    static const char legacy[] = "{\"tokenizer_class\":\"LlamaTokenizer\",\"legacy\":true}";
+    peft__string model;
+    peft_tokenizer *t = NULL;
+    small_model(&model, 2, true);
+    put_file("llama", "tokenizer.model", model.data, model.size);
+    put_file("llama", "tokenizer_config.json", config, sizeof config - 1);
+    const int32_t now[] = {9, 1, 4}, spaced[] = {9}, before[] = {9, 1, 9}, full[] = {1, 9};
+    peft_ids ids = {NULL, 0, 0};
+    check(!peft_tokenizer_load(ctx, "llama", &t), "Llama's class");
+    if (t) {
+        check(same_ids(t, "a</s>a", now, 3, true) && same_ids(t, " a", spaced, 1, false), "a space before the text only, and not twice");
+        check(!peft_encode_full(t, "a", 1, &ids) && ids.count == 2 && memcmp(ids.data, full, sizeof full) == 0, "add_bos_token");
+        peft_ids_free(ctx, &ids);
+    }
+    peft_tokenizer_destroy(t);
+    put_file("legacy", "tokenizer.model", model.data, model.size);
+    put_file("legacy", "tokenizer_config.json", legacy, sizeof legacy - 1);
+    check(!peft_tokenizer_load(ctx, "legacy", &t), "Llama's class before");
+    if (t) check(same_ids(t, "a</s>a", before, 3, true), "legacy puts a space behind special tokens");
+    peft_tokenizer_destroy(t);
+    peft__string_free(&model);
+}
+
+// A replacement that is long, of a space: the text may not grow without bound.
+static void test_growth(void) {
+    peft__string json, text;
+    peft_tokenizer *t = NULL;
+    peft__string_init(&json, ctx);
+    peft__string_init(&text, ctx);
+    peft__string_puts(&json, "{\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"");
+    for (int i = 0; i < 100000; i++) peft__string_puts(&json, "a");
+    peft__string_puts(&json, "\"},\"model\":{\"type\":\"WordLevel\",\"unk_token\":\"a\",\"vocab\":{\"a\":0}}}");
+    for (int i = 0; i < 20000; i++) peft__string_puts(&text, " ");
+    peft_mount(ctx, "long.json", json.data, json.size);
+    check(!peft_tokenizer_load(ctx, "long.json", &t), "a long replacement loads");
+    peft_ids ids = {NULL, 0, 0};
+    size_t peak = peft_memory_in_use(ctx);
+    if (t) check(peft_encode(t, text.data, text.size, &ids) == PEFT_ERROR_ARGUMENT && !ids.count, "a text that grows too much is an error");
+    check(peft_memory_in_use(ctx) == peak, "nothing is kept of it");
+    peft_tokenizer_destroy(t);
+    peft__string_free(&json);
+    peft__string_free(&text);
 }
 
 // ---- golden
@@ -370,6 +547,10 @@ int main(void) {
     test_memory();
     test_json();
     test_words();
+    test_cases();
+    test_folders();
+    test_llama_class();
+    test_growth();
     char *lines = NULL;
     size_t n = 0;
     if (peft__read_all(ctx, shared("golden/tokenizers.jsonl"), &lines, &n)) {
