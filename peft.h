@@ -455,16 +455,20 @@ typedef struct peft_special_ids {
 } peft_special_ids;
 
 // `path` is one of
+//   tokenizer.json                  Hugging Face: everything that the tokenizers library (0.23) does with it, except
+//                                   dropout, UnicodeScripts, CTC and templates with more than one text, which are
+//                                   errors that name the step; a key that is not known is an error, too
 //   spiece.model, tokenizer.model   SentencePiece's ModelProto: unigram, or BPE with or without byte fallback
-//   tokenizer.json                  Hugging Face: BPE (GPT-2's, Llama 3's, Qwen2's and SmolLM's pre-tokenizers, or SentencePiece
-//                                   style) and Unigram
 //   vocab.json or encoder.json      GPT-2's, with merges.txt or vocab.bpe beside it
 //   a path that ends in .gguf       the vocabulary within (llama, gpt2 or t5)
 //   a path that ends in .bin        llama2.c's: tokenizer.bin, tok512.bin, ...
-// or a directory that holds one, tried in this order. The file is checked as it is read; nothing of it is kept open.
+// or a directory that holds one, tried in this order. In a directory tokenizer_config.json, special_tokens_map.json
+// and added_tokens.json count too, and a SentencePiece model is what the class named there (T5Tokenizer,
+// LlamaTokenizer, GemmaTokenizer) makes of it: the ids are those of AutoTokenizer (transformers 5). By itself it is
+// what sentencepiece makes of it. The file is checked as it is read; nothing of it is kept open.
 // A T5 vocabulary without sentinels gets <extra_id_99> .. <extra_id_0> behind its pieces, as Hugging Face does.
-// Limits: an NFC normalizer (Qwen2) is not applied, text is taken to be in NFC already; WordPiece is PEFT_ERROR_UNSUPPORTED, and
-// so is a pre-tokenizer that is not one of those above.
+// Character classes are those of Unicode 14, normalization forms of Unicode 12 as in that library. Its own tables
+// are of several versions (punctuation 8, accents 9, lower case 16): younger characters may be cut in other places.
 PEFTDEF peft_status peft_tokenizer_load(peft_context *ctx, const char *path, peft_tokenizer **out);
 PEFTDEF void peft_tokenizer_destroy(peft_tokenizer *tokenizer);
 
@@ -476,8 +480,9 @@ PEFTDEF peft_status peft_encode(const peft_tokenizer *tokenizer, const char *tex
 PEFTDEF peft_status peft_encode_special(const peft_tokenizer *tokenizer, const char *text, size_t n, peft_ids *ids);
 // The same with the ids around the text that Hugging Face's add_special_tokens=True gives: those of tokenizer.json's post_processor.
 PEFTDEF peft_status peft_encode_full(const peft_tokenizer *tokenizer, const char *text, size_t n, peft_ids *ids);
-// NUL-terminated text, to be freed with peft_free; `size` (may be NULL) without the NUL. skip_special leaves out control tokens and
-// sentinels. The unknown token prints as " ⁇ "; ids behind the vocabulary (padding of the embedding) as nothing.
+// NUL-terminated text, to be freed with peft_free; `size` (may be NULL) without the NUL. skip_special leaves out control
+// tokens and sentinels. The unknown token prints as " ⁇ " (SentencePiece, GGUF), or is a special token as any other
+// (tokenizer.json, directories); ids behind the vocabulary (padding of the embedding) as nothing.
 PEFTDEF peft_status peft_decode(const peft_tokenizer *tokenizer, const int32_t *ids, int64_t n, bool skip_special, char **text,
                                 size_t *size);
 
