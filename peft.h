@@ -558,8 +558,10 @@ typedef struct peft_config {
 PEFTDEF peft_status peft_model_load(const peft_model_desc *desc, peft_model **out);
 PEFTDEF void peft_model_destroy(peft_model *model);
 // Weights and config.json: a folder that peft_model_load and HF read. Saved under a temporary name first. PEFT_F32, PEFT_F16, PEFT_BF16:
-// everything in that format. PEFT_NF4, PEFT_FP4, PEFT_I8: linear weights that have this type already as they are, the others quantized
-// (blocks of 64; in 4 bits without T5's wo, which transformers keeps wide), the rest as it is; config.json then says how, as bitsandbytes wants it (4 bits; the 8-bit format is this library's).
+// everything in that format. PEFT_NF4, PEFT_FP4, PEFT_I8: linear weights that have this type already as they
+// are, the others quantized
+// (blocks of 64; in 4 bits without T5's wo, which transformers keeps wide), the rest as it is; config.json
+// then says how, as bitsandbytes wants it (4 bits; the 8-bit format is this library's).
 // A path that ends in .gguf: one file with the tokenizer, which llama.cpp reads too. PEFT_I8 is its Q8_0 there (matrices whose rows do
 // not divide into blocks of 32 stay f16). What GGUF has no place for is PEFT_ERROR_UNSUPPORTED by name.
 PEFTDEF peft_status peft_model_save(peft_model *model, const char *folder, peft_dtype type);
@@ -576,9 +578,12 @@ typedef struct peft_grow_desc {
     uint64_t seed;
 } peft_grow_desc;
 
-// The embedding and the output layer get rows, the tokenizer the tokens, which it then finds in texts; saved, both are as Hugging Face
-// has them. Tokens take the ids behind the tokenizer's last one: where the embedding has spare rows (T5: 28), those come first, as they
-// are. Before adapters are made or loaded. All of it or, on failure, nothing; no embedding in few bits (PEFT_ERROR_UNSUPPORTED).
+// The embedding and the output layer get rows, the tokenizer the tokens, which it then finds in texts; saved,
+// both are as Hugging Face
+// has them. Tokens take the ids behind the tokenizer's last one: where the embedding has spare rows (T5: 28),
+// those come first, as they
+// are. Before adapters are made or loaded. All of it or, on failure, nothing; no embedding in few bits
+// (PEFT_ERROR_UNSUPPORTED).
 PEFTDEF peft_status peft_model_grow(const peft_grow_desc *desc);
 PEFTDEF const peft_config *peft_model_config(const peft_model *model);
 PEFTDEF const peft_tokenizer *peft_model_tokenizer(const peft_model *model);  // NULL: the folder has none
@@ -1855,7 +1860,8 @@ PEFTDEF peft_status peft_text_copy(peft_context *ctx, const char *text, char **o
 #if defined(__linux__)
 #include <sys/syscall.h>
 #endif
-#if defined(__STRICT_ANSI__) && !defined(__cplusplus)  // -std=c11 hides these from a program that defines no _POSIX_C_SOURCE
+#if defined(__STRICT_ANSI__) && !defined(__cplusplus)
+// -std=c11 hides these from a program that defines no _POSIX_C_SOURCE
 extern int fsync(int);
 extern ssize_t readlink(const char *, char *, size_t);
 extern long syscall(long, ...);
@@ -2398,7 +2404,8 @@ static peft_status peft__file_open_stdio(peft__file *f) {
 #if defined(ENOTDIR)
     missing = missing || errno == ENOTDIR;
 #endif
-    if (!in) return peft__fail(f->ctx, missing ? PEFT_ERROR_MISSING : PEFT_ERROR_IO, "%s: %s", f->path, strerror(errno));
+    if (!in) return peft__fail(f->ctx, missing ? PEFT_ERROR_MISSING : PEFT_ERROR_IO, "%s: %s", f->path,
+                               strerror(errno));
     // fseek to the end is the portable way to a size; beyond 2 GiB of a 32-bit long only the mapping of the platform helps.
     if (fseek(in, 0, SEEK_END) || ftell(in) < 0) {
         fclose(in);
@@ -2558,7 +2565,8 @@ static char *peft__copy_text(peft_context *ctx, const char *text, size_t n, cons
     return copy;
 }
 
-// Where a path leads: what is renamed to the name of a symbolic link would replace the link, not the file. To be freed with peft__free.
+// Where a path leads: what is renamed to the name of a symbolic link would replace the link, not the file. To
+// be freed with peft__free.
 static peft_status peft__link_target(peft_context *ctx, const char *path, char **out) {
     size_t n = strlen(path);
     while (n > 1 && path[n - 1] == '/') n--;
@@ -2582,12 +2590,14 @@ static peft_status peft__link_target(peft_context *ctx, const char *path, char *
     return *out ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
-// Waits until a file, or the list of names of a folder, is on the disk. Not every file system can be asked to.
+// Waits until a file, or the list of names of a folder, is on the disk. Not every file system can be asked
+// to.
 static peft_status peft__sync(peft_context *ctx, const char *path) {
 #if PEFT__MMAP
     int fd = open(path, O_RDONLY), failed = fd >= 0 && fsync(fd) ? errno : 0;
     if (fd >= 0) close(fd);
-    if (failed == EIO || failed == ENOSPC) return peft__fail(ctx, PEFT_ERROR_IO, "%s: %s", path, strerror(failed));
+    if (failed == EIO || failed == ENOSPC) return peft__fail(ctx, PEFT_ERROR_IO, "%s: %s", path,
+                                                             strerror(failed));
 #else
     (void)ctx, (void)path;
 #endif
@@ -2602,7 +2612,8 @@ static peft_status peft__sync_parent(peft_context *ctx, const char *path) {
     return peft__sync(ctx, folder);
 }
 
-// Writes to "<path>.part" and renames: a crash never leaves half a file under the final name, and what has that name is on the disk.
+// Writes to "<path>.part" and renames: a crash never leaves half a file under the final name, and what has
+// that name is on the disk.
 typedef struct peft__writer {
     peft_context *ctx;
     void *handle;
@@ -10195,7 +10206,8 @@ static peft_status peft__archive_open_index(peft_archive *a, const char *index) 
     return status;
 }
 
-// Weights in formats that are not read: what they are, and what makes safetensors of them. %s: the folder, then the file to be made.
+// Weights in formats that are not read: what they are, and what makes safetensors of them. %s: the folder,
+// then the file to be made.
 typedef struct peft__foreign {
     const char *name, *format, *line;
 } peft__foreign;
@@ -10235,7 +10247,8 @@ static peft_status peft__archive_missing(peft_context *ctx, const char *path, pe
         peft__string_into(name, sizeof(name), "%s%s", folder, f->name);
         if (adapter != (strncmp(f->name, "adapter", 7) == 0) || !peft__file_exists(ctx, name)) continue;
         peft__string_into(line, sizeof(line), f->line, folder, path);
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s is not read; this converts it: %s", name, f->format, line);
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s is not read; this converts it: %s", name,
+                          f->format, line);
     }
     return status;
 }
@@ -12425,9 +12438,12 @@ static peft_status peft__llama2c_header(peft__llama2c *l, const unsigned char *b
     l->vocab = l->vocab < 0 ? -l->vocab : l->vocab;
     for (int i = 0; i < 7 && good; i++) good = *into[i] >= 1 && *into[i] <= 1 << 22;
     good = good && l->layers <= 4096 && l->width % l->heads == 0 && l->heads % l->kv_heads == 0 && l->width / l->heads % 2 == 0;
-    bool pickle = size >= 4 && (memcmp(bytes, "PK\3\4", 4) == 0 || (bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5));
+    bool pickle = size >= 4 && (memcmp(bytes, "PK\3\4", 4) == 0 || (bytes[0] == 0x80 && bytes[1] >= 2 &&
+        bytes[1] <= 5));
     if (pickle)
-        return peft__fail(l->ctx, PEFT_ERROR_UNSUPPORTED, "%s: PyTorch's pickle, not a checkpoint of llama2.c; give the folder of its model", l->path);
+        return peft__fail(l->ctx, PEFT_ERROR_UNSUPPORTED,
+                          "%s: PyTorch's pickle, not a checkpoint of llama2.c; give the folder of its model",
+            l->path);
     if (!good) return peft__fail(l->ctx, PEFT_ERROR_FORMAT, "%s: not a checkpoint of llama2.c's first format", l->path);
     int64_t head = l->width / l->heads;
     double layer = (double)l->width * (2.0 * (double)l->width + 2.0 * (double)(head * l->kv_heads) + 3.0 * (double)l->hidden + 2);
@@ -12527,7 +12543,8 @@ static bool peft__json_member(const char *text, const char *key, size_t *begin, 
             size_t quote = i;
             for (i++; text[i] && text[i] != '"'; i++) i += text[i] == '\\' && text[i + 1];
             if (!text[i]) return false;
-            bool named = depth == 1 && i - quote - 1 == n && memcmp(text + quote + 1, key, n) == 0 && text[i + 1 + strspn(text + i + 1, " \t\r\n")] == ':';
+            bool named = depth == 1 && i - quote - 1 == n && memcmp(text + quote + 1, key, n) == 0 &&
+                text[i + 1 + strspn(text + i + 1, " \t\r\n")] == ':';
             if (named && !start) start = quote;
             continue;
         }
@@ -12554,7 +12571,8 @@ static void peft__json_set(peft__string *s, const char *key, const char *value) 
     while (s->size && s->data[s->size - 1] != '}') s->size--;
     s->size -= s->size > 0;
     while (s->size && strchr(" \t\r\n", s->data[s->size - 1])) s->size--;
-    peft__string_format(s, "%s\n  \"%s\": %s\n}\n", s->size && s->data[s->size - 1] == '{' ? "" : ",", key, value);
+    peft__string_format(s, "%s\n  \"%s\": %s\n}\n", s->size && s->data[s->size - 1] == '{' ? "" : ",", key,
+                        value);
 }
 // =====================================================================================================================
 // 7. TOKENIZERS
@@ -16379,12 +16397,14 @@ PEFTDEF peft_status peft_tokenizer_load(peft_context *ctx, const char *path, pef
     peft__map_init(&t->added_by_text, ctx);
     t->model_unk = -1;
     const char *found = NULL;
-    bool file = peft__file_exists(ctx, path) && !peft__is_directory(path);  // without stat a folder looks like a file that cannot be read
+    bool file = peft__file_exists(ctx, path) &&
+        !peft__is_directory(path);  // without stat a folder looks like a file that cannot be read
     peft_status status = file && PEFT__MMAP ? PEFT_OK : peft__tokenizer_in(&t->arena, path, &found);
     if (!status && !found && file) found = path;
     if (!status && !found)
         status = peft__fail(ctx, PEFT_ERROR_MISSING, "%s: no tokenizer (spiece.model, tokenizer.model, tokenizer.json, vocab.json with merges.txt)", path);
-    if (!status && !(t->source = peft__arena_strdup(&t->arena, found, strlen(found)))) status = PEFT_ERROR_MEMORY;
+    if (!status && !(t->source = peft__arena_strdup(&t->arena, found, strlen(found)))) status =
+        PEFT_ERROR_MEMORY;
     t->folder = found != path;
     if (!status) status = peft__tokenizer_read(t, found);
     if (!status) status = peft__added_tries(t);
@@ -16633,9 +16653,11 @@ static int peft__merge_by_rank(const void *a, const void *b) {
     return x->key < y->key ? -1 : x->key > y->key;
 }
 
-// The merges in the order of their ranks, to be freed; those of characters that are no pieces cannot be named and are left out.
+// The merges in the order of their ranks, to be freed; those of characters that are no pieces cannot be named
+// and are left out.
 static peft__merge *peft__merges_in_order(const peft_tokenizer *t, int64_t *count) {
-    peft__merge *order = (peft__merge *)peft__calloc(t->ctx, PEFT__MAX(t->merge_count, 1), sizeof(peft__merge));
+    peft__merge *order = (peft__merge *)peft__calloc(t->ctx, PEFT__MAX(t->merge_count, 1),
+                                                     sizeof(peft__merge));
     *count = 0;
     for (int64_t i = 0; order && i < t->merge_capacity; i++) {
         const peft__merge *m = &t->merges[i];
@@ -16727,12 +16749,14 @@ static peft_status peft__gguf_set_tokenizer(peft_gguf_writer *w, const peft_toke
     return status;
 }
 
-// ---- a vocabulary written as tokenizer.json, where it came from a file that Hugging Face does not read: GGUF's, llama2.c's
+// ---- a vocabulary written as tokenizer.json, where it came from a file that Hugging Face does not read:
+// GGUF's, llama2.c's
 
 static void peft__json_base64(peft__string *s, const unsigned char *data, size_t n) {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (size_t i = 0; i < n; i += 3) {
-        uint32_t bits = (uint32_t)data[i] << 16 | (i + 1 < n ? (uint32_t)data[i + 1] << 8 : 0) | (i + 2 < n ? data[i + 2] : 0);
+        uint32_t bits = (uint32_t)data[i] << 16 | (i + 1 < n ? (uint32_t)data[i + 1] << 8 : 0) | (i + 2 < n
+            ? data[i + 2] : 0);
         char four[4];
         for (int k = 0; k < 4; k++) four[k] = i + (size_t)k > n ? '=' : digits[bits >> (18 - 6 * k) & 63];
         peft__string_append(s, four, 4);
@@ -16759,7 +16783,8 @@ static void peft__json_text_of(peft__string *s, const peft_tokenizer *t, int32_t
     peft__json_quote(s, t->pieces[id].text, t->pieces[id].size);
 }
 
-// A token that the text is split at, before it is normalized. SentencePiece's user-defined ones are those of a vocabulary without lattice.
+// A token that the text is split at, before it is normalized. SentencePiece's user-defined ones are those of
+// a vocabulary without lattice.
 static bool peft__piece_is_added(const peft_tokenizer *t, const peft__piece *p) {
     bool user = p->type == PEFT__PIECE_USER && t->kind != PEFT__UNIGRAM;
     return p->size && (user || p->type == PEFT__PIECE_CONTROL || p->type == PEFT__PIECE_UNKNOWN);
@@ -16782,18 +16807,21 @@ static void peft__json_added_tokens(peft__string *s, const peft_tokenizer *t) {
 
 // The same as Hugging Face writes it for T5, whose pieces have spaces at their beginning only.
 static void peft__json_word_steps(peft__string *s, const peft_tokenizer *t) {
-    static const char meta[] = "{\"type\":\"Metaspace\",\"replacement\":\"%s\",\"prepend_scheme\":\"always\",\"split\":true}";
+    static const char meta[] =
+        "{\"type\":\"Metaspace\",\"replacement\":\"%s\",\"prepend_scheme\":\"always\",\"split\":true}";
     peft__string_puts(s, "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[");
     peft__json_charsmap(s, t);
     if (!s->failed) s->size--;  // its comma
-    peft__string_puts(s, "]},\n\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"WhitespaceSplit\"},");
+    peft__string_puts(s,
+                      "]},\n\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"WhitespaceSplit\"},");
     peft__string_format(s, meta, peft__space);
     peft__string_puts(s, "]},\n\"decoder\":");
     peft__string_format(s, meta, peft__space);
     peft__string_puts(s, ",\n");
 }
 
-// What SentencePiece does to a text, as steps: its character map, spaces squeezed, one put before, all of them made visible.
+// What SentencePiece does to a text, as steps: its character map, spaces squeezed, one put before, all of
+// them made visible.
 static void peft__json_sp_steps(peft__string *s, const peft_tokenizer *t) {
     static const char replace[] = "{\"type\":\"Replace\",\"pattern\":{\"%s\":\"%s\"},\"content\":\"%s\"}%s";
     peft__string_puts(s, "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[");
@@ -16807,14 +16835,18 @@ static void peft__json_sp_steps(peft__string *s, const peft_tokenizer *t) {
     peft__string_puts(s, "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[");
     peft__string_format(s, replace, "String", peft__space, " ", ",");
     peft__string_puts(s, "{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"}");
-    if (t->dummy_prefix) peft__string_puts(s, ",{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}");
+    if (t->dummy_prefix) peft__string_puts(s,
+                                           ",{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}");
     peft__string_puts(s, "]},\n");
 }
 
 static void peft__json_byte_steps(peft__string *s, const peft_tokenizer *t) {
-    const char *space = t->prefix_space ? "true" : "false", *regex = t->split == PEFT__SPLIT_LLAMA3 ? peft__regex_llama3 : peft__regex_qwen2;
-    static const char bytes[] = "{\"type\":\"ByteLevel\",\"add_prefix_space\":%s,\"trim_offsets\":true,\"use_regex\":%s}";
-    peft__string_puts(s, "\"normalizer\":null,\n\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[");
+    const char *space = t->prefix_space ? "true" : "false", *regex = t->split == PEFT__SPLIT_LLAMA3
+        ? peft__regex_llama3 : peft__regex_qwen2;
+    static const char bytes[] =
+        "{\"type\":\"ByteLevel\",\"add_prefix_space\":%s,\"trim_offsets\":true,\"use_regex\":%s}";
+    peft__string_puts(s,
+                      "\"normalizer\":null,\n\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[");
     if (t->digits_apart) peft__string_puts(s, "{\"type\":\"Digits\",\"individual_digits\":true},");
     if (t->split != PEFT__SPLIT_GPT2) {
         peft__string_puts(s, "{\"type\":\"Split\",\"pattern\":{\"Regex\":");
@@ -16839,7 +16871,8 @@ static void peft__json_around(peft__string *s, const peft_tokenizer *t, int32_t 
             for (int at = 0; at < 3; at++) {
                 int32_t id = at == 1 ? -1 : ids[at / 2];
                 if (at != 1 && id < 0) continue;
-                peft__string_format(s, at == 1 ? "%s{\"Sequence\":{\"id\":" : "%s{\"SpecialToken\":{\"id\":", before);
+                peft__string_format(s, at == 1 ? "%s{\"Sequence\":{\"id\":" : "%s{\"SpecialToken\":{\"id\":",
+                                    before);
                 if (at == 1) peft__string_format(s, "\"%s\"", sequences[i]);
                 else peft__json_text_of(s, t, id);
                 peft__string_format(s, ",\"type_id\":%d}}", i);
@@ -16863,10 +16896,12 @@ static void peft__json_around(peft__string *s, const peft_tokenizer *t, int32_t 
 
 // Pairs of text and score. SentencePiece prefers its user-defined pieces by their length.
 static void peft__json_unigram(peft__string *s, const peft_tokenizer *t) {
-    peft__string_format(s, "\"model\":{\"type\":\"Unigram\",\"unk_id\":%d,\"byte_fallback\":%s,\"vocab\":[", (int)t->ids.unk, t->byte_fallback ? "true" : "false");
+    peft__string_format(s, "\"model\":{\"type\":\"Unigram\",\"unk_id\":%d,\"byte_fallback\":%s,\"vocab\":[",
+                        (int)t->ids.unk, t->byte_fallback ? "true" : "false");
     for (int32_t i = 0; i < t->count; i++) {
         const peft__piece *p = &t->pieces[i];
-        double score = p->type == PEFT__PIECE_NORMAL ? (double)p->score : p->type == PEFT__PIECE_UNUSED ? (double)t->min_score : 0;
+        double score = p->type == PEFT__PIECE_NORMAL ? (double)p->score : p->type == PEFT__PIECE_UNUSED
+            ? (double)t->min_score : 0;
         if (p->type == PEFT__PIECE_USER) score = (double)((float)p->size * t->max_score) - 0.1;
         peft__string_puts(s, i ? ",\n[" : "\n[");
         peft__json_text_of(s, t, i);
@@ -16882,13 +16917,16 @@ static void peft__json_bpe(peft__string *s, const peft_tokenizer *t) {
     peft__string_puts(s, "\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":");
     if (bytes || t->ids.unk < 0) peft__string_puts(s, "null");
     else peft__json_text_of(s, t, t->ids.unk);
-    peft__string_format(s, ",\"continuing_subword_prefix\":%s,\"end_of_word_suffix\":%s,\"fuse_unk\":%s,\"byte_fallback\":%s,\"ignore_merges\":%s,\"vocab\":{",
-                        bytes ? "\"\"" : "null", bytes ? "\"\"" : "null", bytes ? "false" : "true", t->byte_fallback ? "true" : "false",
+    peft__string_format(s,
+                        ",\"continuing_subword_prefix\":%s,\"end_of_word_suffix\":%s,\"fuse_unk\":%s,\"byte_fallback\":%s,\"ignore_merges\":%s,\"vocab\":{",
+                        bytes ? "\"\"" : "null", bytes ? "\"\"" : "null", bytes ? "false" : "true",
+                            t->byte_fallback ? "true" : "false",
                         t->ignore_merges ? "true" : "false");
     const char *before = "\n";
     for (int32_t i = 0; i < t->count; i++) {
         const peft__piece *p = &t->pieces[i];
-        if (!p->size || peft__map_get(&t->by_text, p->text, p->size, -1) != i) continue;  // no token, or one that is there already
+        if (!p->size || peft__map_get(&t->by_text, p->text, p->size,
+                                      -1) != i) continue;  // no token, or one that is there already
         peft__string_puts(s, before);
         peft__json_text_of(s, t, i);
         peft__string_format(s, ":%d", (int)i);
@@ -16902,7 +16940,8 @@ static void peft__json_bpe(peft__string *s, const peft_tokenizer *t) {
         peft__log(t->ctx, "warning: %s: %lld of %lld merges are of characters that are no tokens; tokenizer.json has no place for them", t->source,
                   (long long)(t->merge_count - count), (long long)t->merge_count);
     for (int64_t i = 0; i < count; i++) {
-        const peft__piece *left = &t->pieces[order[i].key >> 32], *right = &t->pieces[order[i].key & 0xFFFFFFFFu];
+        const peft__piece *left = &t->pieces[order[i].key >> 32],
+            *right = &t->pieces[order[i].key & 0xFFFFFFFFu];
         peft__string pair;
         peft__string_init(&pair, t->ctx);
         peft__string_format(&pair, "%s %s", left->text, right->text);
@@ -16918,11 +16957,13 @@ static void peft__json_bpe(peft__string *s, const peft_tokenizer *t) {
 // `front`, `behind`: ids that every text gets there, -1: none.
 static void peft__tokenizer_json(peft__string *s, const peft_tokenizer *t, int32_t front, int32_t behind) {
     bool users = t->has_user && t->kind == PEFT__BPE && t->dummy_prefix;
-    if (users) peft__log(t->ctx, "warning: %s: behind a user-defined token, tokenizer.json puts a space that SentencePiece does not", t->source);
+    if (users) peft__log(t->ctx,
+                         "warning: %s: behind a user-defined token, tokenizer.json puts a space that SentencePiece does not", t->source);
     peft__string_puts(s, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\n");
     peft__json_added_tokens(s, t);
     if (t->kind == PEFT__BYTE_BPE) peft__json_byte_steps(s, t);
-    else if (t->kind == PEFT__UNIGRAM && t->charsmap && t->squeeze_spaces && t->dummy_prefix && t->space_begins && !t->byte_fallback)
+    else if (t->kind == PEFT__UNIGRAM && t->charsmap && t->squeeze_spaces && t->dummy_prefix &&
+             t->space_begins && !t->byte_fallback)
         peft__json_word_steps(s, t);
     else peft__json_sp_steps(s, t);
     if (front < 0 && behind < 0) peft__string_puts(s, "\"post_processor\":null,\n");
@@ -16932,7 +16973,8 @@ static void peft__tokenizer_json(peft__string *s, const peft_tokenizer *t, int32
     peft__string_puts(s, "}\n");
 }
 
-// tokenizer_config.json: which class of transformers reads tokenizer.json as it is, and what the special tokens are for.
+// tokenizer_config.json: which class of transformers reads tokenizer.json as it is, and what the special
+// tokens are for.
 static void peft__tokenizer_config(peft__string *s, const peft_tokenizer *t, int64_t longest) {
     static const char *const roles[] = {"bos_token", "eos_token", "pad_token", "unk_token"};
     const int32_t ids[] = {t->ids.bos, t->ids.eos, t->ids.pad, t->ids.unk};
@@ -16949,7 +16991,8 @@ static void peft__tokenizer_config(peft__string *s, const peft_tokenizer *t, int
 
 // ---- more tokens: they are written into the text of tokenizer.json, which is then read like any other
 
-static peft_status peft__grown_text(const peft_tokenizer *t, const char *const *tokens, int64_t count, bool special, bool normalized, peft__string *json,
+static peft_status peft__grown_text(const peft_tokenizer *t, const char *const *tokens, int64_t count,
+                                    bool special, bool normalized, peft__string *json,
                                      int64_t *added) {
     size_t begin, end;
     bool open = false;
@@ -16960,13 +17003,16 @@ static peft_status peft__grown_text(const peft_tokenizer *t, const char *const *
         bool known = peft_token_id(t, tokens[i]) >= 0;
         for (int64_t k = 0; k < i && !known; k++) known = strcmp(tokens[i], tokens[k]) == 0;
         if (known) continue;
-        peft__string_format(&entries, "%s\n{\"id\":%lld,\"content\":", *added ? "," : "", (long long)(t->count + *added));
+        peft__string_format(&entries, "%s\n{\"id\":%lld,\"content\":", *added ? "," : "",
+                            (long long)(t->count + *added));
         peft__json_quote(&entries, tokens[i], strlen(tokens[i]));
-        peft__string_format(&entries, ",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":%s,\"special\":%s}", normalized ? "true" : "false",
+        peft__string_format(&entries,
+                            ",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":%s,\"special\":%s}", normalized ? "true" : "false",
                             special ? "true" : "false");
         ++*added;
     }
-    if (!entries.failed && !json->failed && *added && !peft__json_member(json->data, "added_tokens", &begin, &end)) {
+    if (!entries.failed && !json->failed && *added && !peft__json_member(json->data, "added_tokens", &begin,
+        &end)) {
         peft__json_set(json, "added_tokens", "[]");
         if (!json->failed && !peft__json_member(json->data, "added_tokens", &begin, &end)) begin = end = 0;
     }
@@ -16976,7 +17022,8 @@ static peft_status peft__grown_text(const peft_tokenizer *t, const char *const *
         size_t at = end > begin ? end - 1 : begin, last = at;
         while (last > begin && strchr(" \t\r\n", json->data[last - 1])) last--;
         open = last > begin && json->data[last - 1] == '[';
-        if (last == begin) status = peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: added_tokens is no list", t->source);
+        if (last == begin) status = peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: added_tokens is no list",
+                                               t->source);
         peft__string whole;
         peft__string_init(&whole, t->ctx);
         peft__string_append(&whole, json->data, at);
@@ -16992,12 +17039,15 @@ static peft_status peft__grown_text(const peft_tokenizer *t, const char *const *
 }
 
 // Reads a text as if it were the file.
-static peft_status peft__tokenizer_of_text(const peft_tokenizer *old, const char *path, const char *text, size_t n, const char *config, peft_tokenizer **out) {
+static peft_status peft__tokenizer_of_text(const peft_tokenizer *old, const char *path, const char *text,
+                                           size_t n, const char *config, peft_tokenizer **out) {
     peft_context *ctx = old->ctx;
     peft__mounted *before = ctx->mounted;
-    const char *beside = config ? peft__beside(&((peft_tokenizer *)(uintptr_t)old)->arena, path, "tokenizer_config.json") : NULL;
+    const char *beside = config ? peft__beside(&((peft_tokenizer *)(uintptr_t)old)->arena, path,
+                                               "tokenizer_config.json") : NULL;
     peft_status status = peft_mount(ctx, path, text, n);
-    if (!status && config) status = beside ? peft_mount(ctx, beside, config, strlen(config)) : PEFT_ERROR_MEMORY;
+    if (!status && config) status = beside ? peft_mount(ctx, beside, config, strlen(config))
+        : PEFT_ERROR_MEMORY;
     if (!status) status = peft_tokenizer_load(ctx, path, out);
     while (ctx->mounted != before) {
         peft__mounted *next = ctx->mounted->next;
@@ -17019,7 +17069,8 @@ static peft_status peft__tokenizer_source_json(const peft_tokenizer *t, peft__st
     *whole = false;
     if (peft__ends_with(t->source, ".gguf") || peft__ends_with(t->source, ".bin")) return PEFT_OK;
     peft_status status = peft__read_all(t->ctx, t->source, &text, &n);
-    if (!status && n && text[strspn(text, " \t\r\n")] == '{' && peft__json_member(text, "model", &begin, &end)) {
+    if (!status && n && text[strspn(text, " \t\r\n")] == '{' &&
+        peft__json_member(text, "model", &begin, &end)) {
         const char *value = strchr(text + begin, ':');
         *whole = value && value[1 + strspn(value + 1, " \t\r\n")] == '{';
     }
@@ -17669,7 +17720,8 @@ static bool peft__is_linear(const peft_model *m, const peft_tensor *t) {
     return t->rank == 2 && t != m->shared && t != m->positions && !peft__is_position_bias(t);
 }
 
-// T5's second feed-forward matrices have large activations before them: transformers keeps them out of four bits, and in f32 where all
+// T5's second feed-forward matrices have large activations before them: transformers keeps them out of four
+// bits, and in f32 where all
 // else is f16 (its _keep_in_fp32_modules). A file that has them in four bits it does not open.
 static bool peft__stays_wide(const peft_model *m, const peft_tensor *t) {
     return m->config.encoder_decoder && peft__ends_with(t->name, ".wo.weight");
@@ -18128,8 +18180,10 @@ static peft_status peft__make_folder(peft_context *ctx, const char *path) {
     return PEFT_OK;
 }
 
-// The files of a folder, all of one run: written into "<path>.peft-new", which then takes the folder's place in one step. What the old
-// folder has besides the files of this kind (`own`) moves over. A folder that cannot be replaced - the current one, a mounted one, one
+// The files of a folder, all of one run: written into "<path>.peft-new", which then takes the folder's place
+// in one step. What the old
+// folder has besides the files of this kind (`own`) moves over. A folder that cannot be replaced - the
+// current one, a mounted one, one
 // in a folder that is not ours - gets its files one by one instead, after all of them were written.
 typedef struct peft__folder {
     peft_context *ctx;
@@ -18153,7 +18207,8 @@ static bool peft__folder_owns(const peft__folder *f, const char *name) {
     return peft__ends_with(name, ".part");
 }
 
-// Empties a folder: what is not of this kind moves to `to`, if that is not NULL and has nothing of the name; the rest is removed.
+// Empties a folder: what is not of this kind moves to `to`, if that is not NULL and has nothing of the name;
+// the rest is removed.
 static void peft__folder_clear(const peft__folder *f, const char *from, const char *to) {
     DIR *list = opendir(from);
     for (struct dirent *e; list && (e = readdir(list)) != NULL;) {
@@ -18179,25 +18234,30 @@ static bool peft__folder_fixed(const peft__folder *f) {
     return stat(".", &other) == 0 && self.st_dev == other.st_dev && self.st_ino == other.st_ino;
 }
 
-// Makes the stage, or takes over what a run that was killed has left of it: only that of a run which goes on is locked.
+// Makes the stage, or takes over what a run that was killed has left of it: only that of a run which goes on
+// is locked.
 static peft_status peft__folder_stage(peft__folder *f) {
     struct stat held, named;
     for (int tries = 0; tries < 100; tries++) {
         if (peft__make_folder(f->ctx, f->beside)) {
             bool elsewhere = f->there && (errno == EACCES || errno == EPERM || errno == EROFS);
-            return elsewhere ? PEFT_OK : peft__fail(f->ctx, PEFT_ERROR_IO, "%s: %s", f->path, strerror(errno));
+            return elsewhere ? PEFT_OK : peft__fail(f->ctx, PEFT_ERROR_IO, "%s: %s", f->path,
+                                                    strerror(errno));
         }
         f->lock = open(f->beside, O_RDONLY);
         if (f->lock < 0 && errno != ENOENT) break;
         if (f->lock < 0) continue;
         if (flock(f->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
-            return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: another run is writing it (%s)", f->path, f->beside);
-        bool ours = stat(f->beside, &named) == 0 && fstat(f->lock, &held) == 0 && held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+            return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: another run is writing it (%s)", f->path,
+                              f->beside);
+        bool ours = stat(f->beside, &named) == 0 && fstat(f->lock, &held) == 0 &&
+            held.st_dev == named.st_dev && held.st_ino == named.st_ino;
         if (ours && !S_ISDIR(held.st_mode)) break;
         if (ours) {
             f->stage = f->beside;
             peft__folder_clear(f, f->stage, f->there ? f->path : NULL);
-            if (f->there && stat(f->path, &named) == 0) chmod(f->stage, (named.st_mode & 0777) | 0700);  // who may read it stays
+            if (f->there && stat(f->path, &named) == 0) chmod(f->stage,
+                                                              (named.st_mode & 0777) | 0700);  // who may read it stays
             return PEFT_OK;
         }
         close(f->lock);
@@ -18205,19 +18265,22 @@ static peft_status peft__folder_stage(peft__folder *f) {
     return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: cannot be written: %s is in the way", f->path, f->beside);
 }
 
-// The new folder gets the name: in one step where the system can exchange two, else by way of "<path>.peft-old".
+// The new folder gets the name: in one step where the system can exchange two, else by way of
+// "<path>.peft-old".
 static peft_status peft__folder_swap(peft__folder *f) {
     const char *old = f->stage;
     bool done = !f->there && rename(f->stage, f->path) == 0;
 #if defined(SYS_renameat2)
-    done = done || (f->there && syscall(SYS_renameat2, -100, f->stage, -100, f->path, 2) == 0);  // AT_FDCWD, RENAME_EXCHANGE
+    done = done || (f->there && syscall(SYS_renameat2, -100, f->stage, -100, f->path,
+                                        2) == 0);  // AT_FDCWD, RENAME_EXCHANGE
 #endif
     if (!done && f->there) {
         old = f->aside;
         done = rename(f->path, old) == 0 && rename(f->stage, f->path) == 0;
         if (!done && !peft__is_directory(f->path)) (void)(rename(old, f->path) == 0);
     }
-    if (!done) return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: cannot be replaced: %s", f->path, strerror(errno));
+    if (!done) return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: cannot be replaced: %s", f->path,
+                                 strerror(errno));
     if (f->there) {
         peft__folder_clear(f, old, f->path);
         rmdir(old);
@@ -18226,7 +18289,8 @@ static peft_status peft__folder_swap(peft__folder *f) {
 }
 #endif
 
-static peft_status peft__folder_open(peft_context *ctx, const char *path, const char *const *own, peft__folder *f) {
+static peft_status peft__folder_open(peft_context *ctx, const char *path, const char *const *own,
+                                     peft__folder *f) {
     memset(f, 0, sizeof(*f));
     f->ctx = ctx;
     f->own = own;
@@ -18240,9 +18304,11 @@ static peft_status peft__folder_open(peft_context *ctx, const char *path, const 
     f->aside = status ? NULL : peft__copy_text(ctx, f->path, strlen(f->path), ".peft-old");
     if (!status && (!f->beside || !f->aside)) status = PEFT_ERROR_MEMORY;
     if (status) return status;
-    if (stat(f->path, &s) && stat(f->aside, &s) == 0) (void)(rename(f->aside, f->path) == 0);  // of a run that was stopped between the two
+    if (stat(f->path, &s) && stat(f->aside, &s) == 0) (void)(rename(f->aside,
+        f->path) == 0);  // of a run that was stopped between the two
     f->there = stat(f->path, &s) == 0;
-    if (f->there && !S_ISDIR(s.st_mode)) return peft__fail(ctx, PEFT_ERROR_IO, "%s: is a file, not a folder", path);
+    if (f->there && !S_ISDIR(s.st_mode)) return peft__fail(ctx, PEFT_ERROR_IO, "%s: is a file, not a folder",
+                                                           path);
     if (f->there) peft__folder_clear(f, f->aside, f->path), rmdir(f->aside);
     if (!f->there || !peft__folder_fixed(f)) status = peft__folder_stage(f);
 #endif
@@ -18302,7 +18368,8 @@ static peft_status peft__copy_if_there(peft__folder *f, const char *from, const 
 
 // What transformers writes for bitsandbytes: all of BitsAndBytesConfig. `q`: a quantized weight of the model.
 static void peft__quantization_config(peft__string *s, const peft_tensor *q) {
-    peft__string_format(s, "{\n    \"_load_in_4bit\": true,\n    \"_load_in_8bit\": false,\n    \"bnb_4bit_compute_dtype\": \"float32\",\n"
+    peft__string_format(s,
+                        "{\n    \"_load_in_4bit\": true,\n    \"_load_in_8bit\": false,\n    \"bnb_4bit_compute_dtype\": \"float32\",\n"
                            "    \"bnb_4bit_quant_storage\": \"uint8\",\n    \"bnb_4bit_quant_type\": \"%s\",\n    \"bnb_4bit_use_double_quant\": %s,\n"
                            "    \"llm_int8_enable_fp32_cpu_offload\": false,\n    \"llm_int8_has_fp16_weight\": false,\n    \"llm_int8_skip_modules\": null,\n"
                            "    \"llm_int8_threshold\": 6.0,\n    \"load_in_4bit\": true,\n    \"load_in_8bit\": false,\n    \"quant_method\": \"bitsandbytes\"\n  }",
@@ -18311,17 +18378,23 @@ static void peft__quantization_config(peft__string *s, const peft_tensor *q) {
 
 // The class that transformers makes of a config.json.
 static const char *peft__architecture_of(const char *model_type) {
-    static const char *const classes[][2] = {{"t5", "T5ForConditionalGeneration"},   {"mt5", "MT5ForConditionalGeneration"},
-                                             {"umt5", "UMT5ForConditionalGeneration"}, {"gpt2", "GPT2LMHeadModel"},
-                                             {"gpt_neox", "GPTNeoXForCausalLM"},     {"llama", "LlamaForCausalLM"},
-                                             {"mistral", "MistralForCausalLM"},      {"qwen2", "Qwen2ForCausalLM"}};
+    static const char *const classes[][2] = {{"t5", "T5ForConditionalGeneration"},
+                                               {"mt5", "MT5ForConditionalGeneration"},
+                                             {"umt5", "UMT5ForConditionalGeneration"},
+                                                 {"gpt2", "GPT2LMHeadModel"},
+                                             {"gpt_neox", "GPTNeoXForCausalLM"},
+                                                     {"llama", "LlamaForCausalLM"},
+                                             {"mistral", "MistralForCausalLM"},
+                                                      {"qwen2", "Qwen2ForCausalLM"}};
     for (int64_t i = 0; i < PEFT__COUNT(classes); i++)
         if (strcmp(classes[i][0], model_type) == 0) return classes[i][1];
     return NULL;
 }
 
-// The config.json that the model was read from, and what of it has become different. `type`: of the weights that are floats.
-static peft_status peft__save_config(const peft_model *m, peft__folder *f, peft_dtype type, const peft_tensor *quantized) {
+// The config.json that the model was read from, and what of it has become different. `type`: of the weights
+// that are floats.
+static peft_status peft__save_config(const peft_model *m, peft__folder *f, peft_dtype type,
+                                     const peft_tensor *quantized) {
     static const char *const types[] = {"\"float32\"", "\"float16\"", "\"bfloat16\""};
     peft__string s, value;
     size_t begin, end;
@@ -18337,7 +18410,8 @@ static peft_status peft__save_config(const peft_model *m, peft__folder *f, peft_
         peft__json_set(&s, "vocab_size", rows);
     }
     if (dtype) peft__json_set(&s, "dtype", types[type]);
-    if (!dtype || peft__json_member(text, "torch_dtype", &begin, &end)) peft__json_set(&s, "torch_dtype", types[type]);  // the name that all versions know
+    if (!dtype || peft__json_member(text, "torch_dtype", &begin, &end)) peft__json_set(&s, "torch_dtype",
+        types[type]);  // the name that all versions know
     if (class_name && !peft__json_member(text, "architectures", &begin, &end)) {
         peft__string_format(&value, "[\"%s\"]", class_name);
         if (!value.failed) peft__json_set(&s, "architectures", value.data);
@@ -18347,14 +18421,16 @@ static peft_status peft__save_config(const peft_model *m, peft__folder *f, peft_
         peft__quantization_config(&value, quantized);
         if (!value.failed) peft__json_set(&s, "quantization_config", value.data);
     }
-    peft_status status = s.failed || value.failed ? PEFT_ERROR_MEMORY : peft__folder_write(f, "config.json", s.data, s.size);
+    peft_status status = s.failed || value.failed ? PEFT_ERROR_MEMORY
+        : peft__folder_write(f, "config.json", s.data, s.size);
     peft__string_free(&s);
     peft__string_free(&value);
     return status;
 }
 
 // A copy of t's values in another float format, in the arena; as the family stores it, where quantizing has turned it.
-static peft_status peft__converted(const peft_model *m, peft__arena *a, const peft_tensor *t, peft_dtype type, peft_tensor *out) {
+static peft_status peft__converted(const peft_model *m, peft__arena *a, const peft_tensor *t, peft_dtype type,
+                                   peft_tensor *out) {
     int64_t n = peft__size(t);
     bool turn = m->family->in_out && peft__is_linear(m, t) && t != m->head && !t->in_out;
     *out = *t;
@@ -18372,7 +18448,8 @@ static peft_status peft__converted(const peft_model *m, peft__arena *a, const pe
     }
     peft_status status = PEFT_OK;
     float x[256];
-    for (int64_t i = 0, count; type != PEFT_F32 && i < n && !status; i += count) {  // narrower than what it is read from: in place will do
+    for (int64_t i = 0, count; type != PEFT_F32 && i < n &&
+         !status; i += count) {  // narrower than what it is read from: in place will do
         count = PEFT__MIN((int64_t)256, n - i);
         peft__to_f32(t, i, count, x);
         status = peft__store_half(m->ctx, t->name, x, i, count, type, (uint16_t *)out->data);
@@ -18531,8 +18608,10 @@ static bool peft__begins_with_bos(const peft_config *c) {
 // What a saved model consists of. All behind PEFT__FIRST_COPIED is the tokenizer's and lies beside its file.
 enum { PEFT__FIRST_COPIED = 5 };
 static const char *const peft__model_files[] = {
-    "model.safetensors", "model.safetensors.index.json", "model-*", "config.json", "generation_config.json", "spiece.model", "tokenizer.model",
-    "sentencepiece.bpe.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
+    "model.safetensors", "model.safetensors.index.json", "model-*", "config.json", "generation_config.json",
+        "spiece.model", "tokenizer.model",
+    "sentencepiece.bpe.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+        "added_tokens.json", "vocab.json",
     "encoder.json", "merges.txt", "vocab.bpe", "chat_template.jinja", "chat_template.json", NULL};
 
 // The source's, or what a file without one says of where answers end.
@@ -18547,7 +18626,8 @@ static peft_status peft__save_generation_config(const peft_model *m, peft__folde
     peft__string_puts(&s, "]");
     if (c->bos_id >= 0) peft__string_format(&s, ",\n  \"bos_token_id\": %d", (int)c->bos_id);
     peft__string_puts(&s, "\n}\n");
-    peft_status status = s.failed ? PEFT_ERROR_MEMORY : peft__folder_write(f, "generation_config.json", s.data, s.size);
+    peft_status status = s.failed ? PEFT_ERROR_MEMORY : peft__folder_write(f, "generation_config.json",
+        s.data, s.size);
     peft__string_free(&s);
     return status;
 }
@@ -18570,26 +18650,33 @@ static peft_status peft__write_tokenizer(const peft_model *m, peft__folder *f) {
         peft__log(m->ctx, "warning: %s: transformers 5 reads every vocabulary of a qwen2 as Qwen2's own, with its normalizer and words; this one differs", f->path);
     peft__string s;
     peft__string_init(&s, m->ctx);
-    int32_t front = peft__begins_with_bos(&m->config) ? m->config.bos_id : -1, behind = m->config.encoder_decoder ? m->config.eos_id : -1;
+    int32_t front = peft__begins_with_bos(&m->config) ? m->config.bos_id : -1,
+        behind = m->config.encoder_decoder ? m->config.eos_id : -1;
     peft__tokenizer_json(&s, t, front < t->count ? front : -1, behind < t->count ? behind : -1);
     if (m->tokenizer_text) {
         s.size = 0;
         peft__string_puts(&s, m->tokenizer_text);
     }
-    peft_status status = s.failed ? PEFT_ERROR_MEMORY : peft__folder_write(f, "tokenizer.json", s.data, s.size);
+    peft_status status = s.failed ? PEFT_ERROR_MEMORY : peft__folder_write(f, "tokenizer.json", s.data,
+        s.size);
     s.size = 0;
     peft__tokenizer_config(&s, t, m->config.max_positions);
-    if (!status) status = s.failed ? PEFT_ERROR_MEMORY : peft__folder_write(f, "tokenizer_config.json", s.data, s.size);
+    if (!status) status = s.failed ? PEFT_ERROR_MEMORY : peft__folder_write(f, "tokenizer_config.json",
+        s.data, s.size);
     peft__string_free(&s);
     return status ? status : peft__save_chat_template(t, f);
 }
 
-// tokenizer.json with the new tokens, and the files that say what it does not; those of the old vocabulary stay behind.
+// tokenizer.json with the new tokens, and the files that say what it does not; those of the old vocabulary
+// stay behind.
 static peft_status peft__save_grown_tokenizer(const peft_model *m, peft__folder *f, const char *folder) {
-    static const char *const kept[] = {"tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "chat_template.json"};
+    static const char *const kept[] = {"tokenizer_config.json", "special_tokens_map.json",
+                                       "chat_template.jinja", "chat_template.json"};
     if (!peft__ends_with(m->tokenizer->source, "tokenizer.json")) return peft__write_tokenizer(m, f);
-    peft_status status = peft__folder_write(f, "tokenizer.json", m->tokenizer_text, strlen(m->tokenizer_text));
-    for (int64_t i = 0; i < PEFT__COUNT(kept) && !status; i++) status = peft__copy_if_there(f, folder, kept[i]);
+    peft_status status = peft__folder_write(f, "tokenizer.json", m->tokenizer_text,
+                                            strlen(m->tokenizer_text));
+    for (int64_t i = 0; i < PEFT__COUNT(kept) && !status; i++) status = peft__copy_if_there(f, folder,
+        kept[i]);
     return status;
 }
 
@@ -18601,16 +18688,21 @@ static peft_status peft__save_tokenizer(const peft_model *m, peft__folder *f) {
         return PEFT_OK;
     }
     const char *slash = strrchr(t->source, '/'), *name = slash ? slash + 1 : t->source;
-    char *folder = peft__arena_strdup(&f->names, slash ? t->source : ".", slash ? (size_t)(slash - t->source) + 1 : 1);
+    char *folder = peft__arena_strdup(&f->names, slash ? t->source : ".", slash
+                                      ? (size_t)(slash - t->source) + 1 : 1);
     bool known = false;
-    for (int64_t i = PEFT__FIRST_COPIED; peft__model_files[i]; i++) known = known || strcmp(peft__model_files[i], name) == 0;
-    known = known && strcmp(name, "encoder.json") != 0;  // GPT-2's first names, which transformers does not look for
+    for (int64_t i = PEFT__FIRST_COPIED; peft__model_files[i]; i++) known = known ||
+        strcmp(peft__model_files[i], name) == 0;
+    known = known && strcmp(name,
+                            "encoder.json") != 0;  // GPT-2's first names, which transformers does not look for
     if (!folder) return PEFT_ERROR_MEMORY;
     if (m->tokenizer_text) return peft__save_grown_tokenizer(m, f, folder);
     bool sentencepiece = !known && peft__ends_with(name, ".model");  // under a name that nobody looks for
     peft_status status = known ? PEFT_OK : peft__write_tokenizer(m, f);
-    if (!known) return status || !sentencepiece ? status : peft__copy_as(f, t->source, m->config.encoder_decoder ? "spiece.model" : "tokenizer.model");
-    for (int64_t i = PEFT__FIRST_COPIED; peft__model_files[i] && !status; i++) status = peft__copy_if_there(f, folder, peft__model_files[i]);
+    if (!known) return status || !sentencepiece ? status : peft__copy_as(f, t->source,
+        m->config.encoder_decoder ? "spiece.model" : "tokenizer.model");
+    for (int64_t i = PEFT__FIRST_COPIED; peft__model_files[i] && !status; i++) status = peft__copy_if_there(f,
+        folder, peft__model_files[i]);
     return status;
 }
 
@@ -18650,15 +18742,20 @@ PEFTDEF peft_status peft_model_save(peft_model *m, const char *folder, peft_dtyp
 
 // ---- growing the vocabulary
 
-// The values of t with rows behind them: their mean, and deviations from it as the old rows have them, x = mean + noise / sqrt(n) sum of
+// The values of t with rows behind them: their mean, and deviations from it as the old rows have them, x =
+// mean + noise / sqrt(n) sum of
 // g_i (e_i - mean) with normal g_i, whose covariance is noise^2 times that of the rows e_i.
-static peft_status peft__grown_rows(peft_model *m, const peft_tensor *t, int64_t rows, int64_t cols, int64_t more, double noise, peft_rng *rng, void **out) {
+static peft_status peft__grown_rows(peft_model *m, const peft_tensor *t, int64_t rows, int64_t cols,
+                                    int64_t more, double noise, peft_rng *rng, void **out) {
     size_t size = peft__dtype_size(t->type);
     int64_t total;
     *out = NULL;
     if (t->quant || t->type > PEFT_BF16)
-        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "peft_model_grow: %s is of type %s: grow it before it is quantized", t->name, peft_dtype_name(t->type));
-    if (t->grad) return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "peft_model_grow: %s is being trained: grow it before", t->name);
+        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
+                          "peft_model_grow: %s is of type %s: grow it before it is quantized", t->name,
+            peft_dtype_name(t->type));
+    if (t->grad) return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
+                                   "peft_model_grow: %s is being trained: grow it before", t->name);
     if (!peft__mul(rows + more, cols, &total)) return PEFT_ERROR_MEMORY;
     char *data = (char *)peft__calloc(m->ctx, total, size);
     double *mean = (double *)peft__calloc(m->ctx, 2 * cols, sizeof(double)), *row = mean ? mean + cols : NULL;
@@ -18678,7 +18775,8 @@ static peft_status peft__grown_rows(peft_model *m, const peft_tensor *t, int64_t
         }
         for (int64_t k = 0; k < cols; k++) x[k] = (float)row[k];
         if (t->type == PEFT_F32) memcpy((float *)(void *)data + r * cols, x, (size_t)cols * sizeof(float));
-        else status = peft__store_half(m->ctx, t->name, x, 0, cols, t->type, (uint16_t *)(void *)data + r * cols);
+        else status = peft__store_half(m->ctx, t->name, x, 0, cols, t->type,
+                                       (uint16_t *)(void *)data + r * cols);
     }
     peft__free(m->ctx, mean);
     peft__free(m->ctx, x);
@@ -18695,30 +18793,41 @@ static peft_status peft__grown_tokenizer(const peft_grow_desc *d, peft_tokenizer
     int64_t added = 0;
     peft__string config;
     peft__string_init(&config, m->ctx);
-    if (!t) return peft__fail(m->ctx, PEFT_ERROR_MISSING, "peft_model_grow: %s has no tokenizer that could get tokens; vocab_size adds rows alone", m->folder);
+    if (!t) return peft__fail(m->ctx, PEFT_ERROR_MISSING,
+                              "peft_model_grow: %s has no tokenizer that could get tokens; vocab_size adds rows alone", m->folder);
     peft_status status = m->tokenizer_text ? PEFT_OK : peft__tokenizer_source_json(t, json, &whole);
-    if (m->tokenizer_text) peft__string_puts(json, m->tokenizer_text), whole = peft__ends_with(t->source, "tokenizer.json");
+    if (m->tokenizer_text) peft__string_puts(json, m->tokenizer_text),
+        whole = peft__ends_with(t->source, "tokenizer.json");
     else if (!status && !whole) {
-        int32_t front = peft__begins_with_bos(&m->config) ? m->config.bos_id : -1, behind = m->config.encoder_decoder ? m->config.eos_id : -1;
+        int32_t front = peft__begins_with_bos(&m->config) ? m->config.bos_id : -1,
+            behind = m->config.encoder_decoder ? m->config.eos_id : -1;
         peft__tokenizer_json(json, t, front < t->count ? front : -1, behind < t->count ? behind : -1);
     }
     if (!whole) peft__tokenizer_config(&config, t, m->config.max_positions);
     if (!status && (json->failed || config.failed)) status = PEFT_ERROR_MEMORY;
-    if (!status) status = peft__grown_text(t, d->tokens, d->token_count, d->special, whole && !d->special, json, &added);
-    if (!status && added) status = peft__tokenizer_of_text(t, whole ? t->source : "grown vocabulary/tokenizer.json", json->data, json->size, whole ? NULL : config.data, out);
+    if (!status) status = peft__grown_text(t, d->tokens, d->token_count, d->special, whole && !d->special,
+                                           json, &added);
+    if (!status && added) status = peft__tokenizer_of_text(t, whole ? t->source
+                                                           : "grown vocabulary/tokenizer.json", json->data,
+        json->size, whole ? NULL : config.data, out);
     for (int64_t i = 0; !status && added && i < d->token_count; i++)
-        if (peft_token_id(*out, d->tokens[i]) < 0) status = peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "%s: the token %s cannot be added", t->source, d->tokens[i]);
+        if (peft_token_id(*out, d->tokens[i]) < 0) status = peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
+            "%s: the token %s cannot be added", t->source, d->tokens[i]);
     peft__string_free(&config);
     return status;
 }
 
 static peft_status peft__grow_check(const peft_grow_desc *d) {
     peft_context *ctx = d->model->ctx;
-    if (d->token_count < 0 || (d->token_count && !d->tokens) || !(d->noise - d->noise == 0) || d->vocab_size < 0 || d->vocab_size > 1 << 24)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_model_grow: %lld tokens, vocab_size %lld, noise %g", (long long)d->token_count, (long long)d->vocab_size,
+    if (d->token_count < 0 || (d->token_count && !d->tokens) || !(d->noise - d->noise == 0) ||
+        d->vocab_size < 0 || d->vocab_size > 1 << 24)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_model_grow: %lld tokens, vocab_size %lld, noise %g",
+                          (long long)d->token_count, (long long)d->vocab_size,
                           (double)d->noise);
     for (int64_t i = 0; i < d->token_count; i++)
-        if (!d->tokens[i] || !*d->tokens[i]) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_model_grow: token %lld is empty", (long long)i);
+        if (!d->tokens[i] || !*d->tokens[i]) return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
+                                                               "peft_model_grow: token %lld is empty",
+            (long long)i);
     return PEFT_OK;
 }
 
@@ -18731,17 +18840,22 @@ PEFTDEF peft_status peft_model_grow(const peft_grow_desc *desc) {
     peft__string json;
     peft__string_init(&json, m->ctx);
     if (desc->token_count) status = peft__grown_tokenizer(desc, &tokenizer, &json);
-    int64_t old = m->config.vocab_size, rows = PEFT__MAX(old, tokenizer ? tokenizer->count : 0), bias = m->bias_of[m->head - m->tensors];
+    int64_t old = m->config.vocab_size, rows = PEFT__MAX(old, tokenizer ? tokenizer->count : 0),
+        bias = m->bias_of[m->head - m->tensors];
     if (!status && desc->vocab_size && desc->vocab_size < rows)
-        status = peft__fail(m->ctx, PEFT_ERROR_ARGUMENT, "peft_model_grow: vocab_size %lld, but there are %lld tokens and rows", (long long)desc->vocab_size, (long long)rows);
+        status = peft__fail(m->ctx, PEFT_ERROR_ARGUMENT,
+                            "peft_model_grow: vocab_size %lld, but there are %lld tokens and rows",
+            (long long)desc->vocab_size, (long long)rows);
     rows = PEFT__MAX(rows, desc->vocab_size);
-    peft_tensor *const grown[3] = {m->shared, m->head == m->shared ? NULL : m->head, bias >= 0 ? &m->tensors[bias] : NULL};
+    peft_tensor *const grown[3] = {m->shared, m->head == m->shared ? NULL : m->head, bias >= 0
+                                   ? &m->tensors[bias] : NULL};
     void *data[3] = {NULL, NULL, NULL};
     double noise = desc->noise ? (double)desc->noise : sqrt(1e-9);
     peft_rng rng;
     peft_rng_seed(&rng, desc->seed);
     for (int i = 0; i < 3 && rows > old && !status; i++)
-        if (grown[i]) status = peft__grown_rows(m, grown[i], old, i < 2 ? m->config.d_model : 1, rows - old, noise, &rng, &data[i]);
+        if (grown[i]) status = peft__grown_rows(m, grown[i], old, i < 2 ? m->config.d_model : 1, rows - old,
+                                                noise, &rng, &data[i]);
     for (int i = 0; i < 3; i++) {
         peft_tensor *t = grown[i];
         if (status || !data[i]) {
@@ -22041,8 +22155,10 @@ static peft_status peft__adapter_shape_error(const peft_adapter *a, const char *
     const peft_model *m = a->model;
     char more[192] = "";
     if (t->rows == m->config.vocab_size && s->rows > t->rows && s->cols == t->cols)
-        peft__string_into(more, sizeof(more), ": the vocabulary of its base was enlarged by %lld tokens; enlarge this one with peft_model_grow "
-                          "(peft grow MODEL OUT --rows %lld, or --token TEXT for each)", (long long)(s->rows - t->rows), (long long)s->rows);
+        peft__string_into(more, sizeof(more),
+                          ": the vocabulary of its base was enlarged by %lld tokens; enlarge this one with peft_model_grow "
+                          "(peft grow MODEL OUT --rows %lld, or --token TEXT for each)",
+                              (long long)(s->rows - t->rows), (long long)s->rows);
     return peft__fail(
         a->ctx, PEFT_ERROR_SHAPE,
         "%s: tensor %s is [%lld, %lld], the model and the configuration ask for [%lld, %lld]%s", path,

@@ -1,4 +1,5 @@
-// What peft.h writes: folders that are new or old and never half, what Hugging Face needs beside the weights, vocabularies of every
+// What peft.h writes: folders that are new or old and never half, what Hugging Face needs beside the weights,
+// vocabularies of every
 // source, growing a vocabulary. Files go to build/saving_test.
 //   cc -std=c11 -O2 -DPEFT_USE_PTHREADS -I. tests/test_saving.c -o build/test_saving -pthread -lm
 #define PEFT_IMPLEMENTATION
@@ -65,7 +66,8 @@ static bool holds(const char *path, const char *what) {
 static bool same_files(const char *a, const char *b) {
     char *x = NULL, *y = NULL;
     size_t n = 0, m = 1;
-    bool same = !peft__read_all(ctx, a, &x, &n) && !peft__read_all(ctx, b, &y, &m) && n == m && memcmp(x, y, n) == 0;
+    bool same = !peft__read_all(ctx, a, &x, &n) && !peft__read_all(ctx, b, &y, &m) && n == m &&
+        memcmp(x, y, n) == 0;
     peft_free(ctx, x), peft_free(ctx, y);
     return same;
 }
@@ -108,35 +110,48 @@ static int64_t rank_of(peft_model *m, const char *folder) {
 static void test_folders(void) {
     peft_model *m = load(MODEL);
     peft_adapter *two = lora(m, 2), *four = lora(m, 4);
-    check("a new folder", !peft_adapter_save(two, FOLDER "/a") && rank_of(m, FOLDER "/a") == 2 && !peft__is_directory(FOLDER "/a.peft-new"));
-    put(FOLDER "/a/notes.txt", "mine"), mkdir(FOLDER "/a/more", 0777), put(FOLDER "/a/adapter_model.bin", "old"), chmod(FOLDER "/a", 0710);
+    check("a new folder", !peft_adapter_save(two, FOLDER "/a") && rank_of(m, FOLDER "/a") == 2 &&
+          !peft__is_directory(FOLDER "/a.peft-new"));
+    put(FOLDER "/a/notes.txt", "mine"), mkdir(FOLDER "/a/more", 0777),
+        put(FOLDER "/a/adapter_model.bin", "old"), chmod(FOLDER "/a", 0710);
     check("a folder is replaced", !peft_adapter_save(four, FOLDER "/a") && rank_of(m, FOLDER "/a") == 4);
     struct stat s;
-    check("what is not the adapter's stays", holds(FOLDER "/a/notes.txt", "mine") && peft__is_directory(FOLDER "/a/more"));
-    check("what was the adapter's goes", !there(FOLDER "/a/adapter_model.bin") && !peft__is_directory(FOLDER "/a.peft-new"));
+    check("what is not the adapter's stays", holds(FOLDER "/a/notes.txt", "mine") &&
+          peft__is_directory(FOLDER "/a/more"));
+    check("what was the adapter's goes", !there(FOLDER "/a/adapter_model.bin") &&
+          !peft__is_directory(FOLDER "/a.peft-new"));
     check("who may read it stays", stat(FOLDER "/a", &s) == 0 && (s.st_mode & 0777) == 0710);
     check("a slash at the end", !peft_adapter_save(two, FOLDER "/a/") && rank_of(m, FOLDER "/a") == 2);
     put(FOLDER "/file", "x");
-    check("a file in the place", peft_adapter_save(two, FOLDER "/file") == PEFT_ERROR_IO && strstr(peft_error(ctx), "is a file") && holds(FOLDER "/file", "x"));
+    check("a file in the place", peft_adapter_save(two, FOLDER "/file") == PEFT_ERROR_IO &&
+          strstr(peft_error(ctx), "is a file") && holds(FOLDER "/file", "x"));
 
     // links
-    check("link", !symlink("a", FOLDER "/link") && !peft_adapter_save(four, FOLDER "/link") && rank_of(m, FOLDER "/a") == 4 && lstat(FOLDER "/link", &s) == 0 && S_ISLNK(s.st_mode));
-    check("a link to nothing yet", !symlink("b", FOLDER "/dangling") && !peft_adapter_save(two, FOLDER "/dangling") && rank_of(m, FOLDER "/b") == 2 &&
+    check("link", !symlink("a", FOLDER "/link") && !peft_adapter_save(four, FOLDER "/link") &&
+          rank_of(m, FOLDER "/a") == 4 && lstat(FOLDER "/link", &s) == 0 && S_ISLNK(s.st_mode));
+    check("a link to nothing yet", !symlink("b", FOLDER "/dangling") &&
+          !peft_adapter_save(two, FOLDER "/dangling") && rank_of(m, FOLDER "/b") == 2 &&
                                        lstat(FOLDER "/dangling", &s) == 0 && S_ISLNK(s.st_mode));
-    check("links in a circle", !symlink("y", FOLDER "/x") && !symlink("x", FOLDER "/y") && peft_adapter_save(two, FOLDER "/x") == PEFT_ERROR_IO);
-    check("a file behind a link", !symlink("c.gguf", FOLDER "/l.gguf") && !peft_model_save(m, FOLDER "/l.gguf", PEFT_F32) && there(FOLDER "/c.gguf") &&
+    check("links in a circle", !symlink("y", FOLDER "/x") && !symlink("x", FOLDER "/y") &&
+          peft_adapter_save(two, FOLDER "/x") == PEFT_ERROR_IO);
+    check("a file behind a link", !symlink("c.gguf", FOLDER "/l.gguf") &&
+          !peft_model_save(m, FOLDER "/l.gguf", PEFT_F32) && there(FOLDER "/c.gguf") &&
                                       lstat(FOLDER "/l.gguf", &s) == 0 && S_ISLNK(s.st_mode));
 
     // what a killed run leaves: its stage, or both names
-    mkdir(FOLDER "/a.peft-new", 0777), put(FOLDER "/a.peft-new/adapter_config.json", "half"), put(FOLDER "/a.peft-new/letters.txt", "mine");
-    check("a stage that was left", !peft_adapter_save(two, FOLDER "/a") && rank_of(m, FOLDER "/a") == 2 && holds(FOLDER "/a/letters.txt", "mine") &&
+    mkdir(FOLDER "/a.peft-new", 0777), put(FOLDER "/a.peft-new/adapter_config.json", "half"),
+        put(FOLDER "/a.peft-new/letters.txt", "mine");
+    check("a stage that was left", !peft_adapter_save(two, FOLDER "/a") && rank_of(m, FOLDER "/a") == 2 &&
+          holds(FOLDER "/a/letters.txt", "mine") &&
                                        !peft__is_directory(FOLDER "/a.peft-new"));
-    check("stopped between two names", !rename(FOLDER "/b", FOLDER "/b.peft-old") && !peft_adapter_save(four, FOLDER "/b") && rank_of(m, FOLDER "/b") == 4 &&
+    check("stopped between two names", !rename(FOLDER "/b", FOLDER "/b.peft-old") &&
+          !peft_adapter_save(four, FOLDER "/b") && rank_of(m, FOLDER "/b") == 4 &&
                                            !peft__is_directory(FOLDER "/b.peft-old"));
     mkdir(FOLDER "/a.peft-new", 0777);
     int fd = open(FOLDER "/a.peft-new", O_RDONLY);
     flock(fd, LOCK_EX);
-    check("two runs at once", peft_adapter_save(four, FOLDER "/a") == PEFT_ERROR_IO && strstr(peft_error(ctx), "another run") && rank_of(m, FOLDER "/a") == 2);
+    check("two runs at once", peft_adapter_save(four, FOLDER "/a") == PEFT_ERROR_IO &&
+          strstr(peft_error(ctx), "another run") && rank_of(m, FOLDER "/a") == 2);
     close(fd);
 
     // a disk that is full
@@ -145,10 +160,13 @@ static void test_folders(void) {
     getrlimit(RLIMIT_FSIZE, &old);
     none = old, none.rlim_cur = 2048;
     setrlimit(RLIMIT_FSIZE, &none);
-    peft_status status = peft_adapter_save(four, FOLDER "/a"), fresh = peft_adapter_save(four, FOLDER "/full");
+    peft_status status = peft_adapter_save(four, FOLDER "/a"),
+        fresh = peft_adapter_save(four, FOLDER "/full");
     setrlimit(RLIMIT_FSIZE, &old);
-    check("no room: the old one stays", status == PEFT_ERROR_IO && rank_of(m, FOLDER "/a") == 2 && !peft__is_directory(FOLDER "/a.peft-new"));
-    check("no room: nothing is left", fresh == PEFT_ERROR_IO && !peft__is_directory(FOLDER "/full") && !peft__is_directory(FOLDER "/full.peft-new"));
+    check("no room: the old one stays", status == PEFT_ERROR_IO && rank_of(m, FOLDER "/a") == 2 &&
+          !peft__is_directory(FOLDER "/a.peft-new"));
+    check("no room: nothing is left", fresh == PEFT_ERROR_IO && !peft__is_directory(FOLDER "/full") &&
+          !peft__is_directory(FOLDER "/full.peft-new"));
 
     // the current folder cannot be replaced
     mkdir(FOLDER "/here", 0777);
@@ -166,9 +184,11 @@ static void test_folders(void) {
     peft_adapter_destroy(two), peft_adapter_destroy(four);
     check("save", !peft_model_save(m, FOLDER "/self", PEFT_F32));
     peft_model *self = load(FOLDER "/self");
-    check("over the folder that it is read from", self && !peft_model_save(self, FOLDER "/self", PEFT_BF16) && !peft_model_save(self, FOLDER "/again", PEFT_F32));
+    check("over the folder that it is read from", self && !peft_model_save(self, FOLDER "/self", PEFT_BF16) &&
+          !peft_model_save(self, FOLDER "/again", PEFT_F32));
     peft_model_destroy(self);
-    check("as it was", !peft_model_save(m, FOLDER "/plain", PEFT_F32) && same_files(FOLDER "/plain/model.safetensors", FOLDER "/again/model.safetensors") &&
+    check("as it was", !peft_model_save(m, FOLDER "/plain", PEFT_F32) &&
+          same_files(FOLDER "/plain/model.safetensors", FOLDER "/again/model.safetensors") &&
                            same_files(FOLDER "/self/spiece.model", MODEL "/spiece.model"));
     self = load(FOLDER "/self");
     check("loads again", self && peft_model_tokenizer(self) && peft_model_tensor(self, 0)->type == PEFT_BF16);
@@ -193,13 +213,16 @@ static void test_kills(void) {
         whole = rank_of(m, FOLDER "/killed") > 0;
     }
     check("killed while saving, 20 times", whole);
-    check("and saved again", !peft_adapter_save(a[1], FOLDER "/killed") && rank_of(m, FOLDER "/killed") == 4 && !peft__is_directory(FOLDER "/killed.peft-new"));
+    check("and saved again", !peft_adapter_save(a[1], FOLDER "/killed") &&
+          rank_of(m, FOLDER "/killed") == 4 && !peft__is_directory(FOLDER "/killed.peft-new"));
     peft_adapter_destroy(a[0]), peft_adapter_destroy(a[1]), peft_model_destroy(m);
 }
 
-// What cannot be read is not missing: a folder in the place of each file that a model may have, and a link in a circle.
+// What cannot be read is not missing: a folder in the place of each file that a model may have, and a link in
+// a circle.
 static void test_unreadable(void) {
-    static const char *const names[] = {"spiece.model", "tokenizer.json", "config.json", "model.safetensors", "generation_config.json", "model.safetensors.index.json"};
+    static const char *const names[] = {"spiece.model", "tokenizer.json", "config.json", "model.safetensors",
+                                        "generation_config.json", "model.safetensors.index.json"};
     for (int i = 0; i < 2 * (int)PEFT__COUNT(names); i++) {
         const char *name = names[i / 2];
         char path[256], what[256];
@@ -215,7 +238,8 @@ static void test_unreadable(void) {
         m = load(FOLDER "/unreadable");
         snprintf(what, sizeof what, "%s that is %s", name, i % 2 ? "a link to itself" : "a folder");
         bool t5_needs = strcmp(name, "generation_config.json") != 0;
-        check(what, t5_needs ? !m && strstr(peft_error(ctx), name) : m != NULL || strstr(peft_error(ctx), name));
+        check(what, t5_needs ? !m && strstr(peft_error(ctx), name) : m != NULL ||
+              strstr(peft_error(ctx), name));
         peft_model_destroy(m);
         unlink(path), rmdir(path);
     }
@@ -246,14 +270,18 @@ static peft_model *make(const char *config) {
 
 static void test_formats(void) {
     static const char *const names[] = {"float32", "float16", "bfloat16"};
-    peft_mount(ctx, "t5/config.json", t5_config, strlen(t5_config)), peft_mount(ctx, "llama/config.json", llama_config, strlen(llama_config));
+    peft_mount(ctx, "t5/config.json", t5_config, strlen(t5_config)),
+        peft_mount(ctx, "llama/config.json", llama_config, strlen(llama_config));
     for (int i = 0; i < 6; i++) {
         peft_model *m = make(i % 2 ? t5_config : llama_config);
         char wanted[64];
-        snprintf(wanted, sizeof wanted, i % 2 ? "\"torch_dtype\": \"%s\"" : "\"dtype\": \"%s\"", names[i / 2]);
+        snprintf(wanted, sizeof wanted, i % 2 ? "\"torch_dtype\": \"%s\"" : "\"dtype\": \"%s\"",
+                 names[i / 2]);
         check("saved", m && !peft_model_save(m, FOLDER "/formats", (peft_dtype)(i / 2)));
-        check(wanted, holds(FOLDER "/formats/config.json", wanted) && !holds(FOLDER "/formats/config.json", i / 2 == 1 ? "bfloat16\"" : "half"));
-        check("architectures", holds(FOLDER "/formats/config.json", i % 2 ? "[\"T5ForConditionalGeneration\"]" : "[\"LlamaForCausalLM\"]"));
+        check(wanted, holds(FOLDER "/formats/config.json", wanted) &&
+              !holds(FOLDER "/formats/config.json", i / 2 == 1 ? "bfloat16\"" : "half"));
+        check("architectures", holds(FOLDER "/formats/config.json", i % 2 ? "[\"T5ForConditionalGeneration\"]"
+                                     : "[\"LlamaForCausalLM\"]"));
         peft_model_destroy(m);
         m = load(FOLDER "/formats");
         check("loads", m && peft_model_tensor(m, 0)->type == (peft_dtype)(i / 2));
@@ -263,7 +291,8 @@ static void test_formats(void) {
     peft_model *m = make(llama_config);
     peft_tensor *t = peft_model_find(m, "model.layers.0.mlp.up_proj.weight");
     ((float *)t->data)[300] = 70000;
-    check("f16 overflow", peft_model_save(m, FOLDER "/over", PEFT_F16) == PEFT_ERROR_NUMERIC && strstr(peft_error(ctx), "up_proj.weight") && strstr(peft_error(ctx), "70000") &&
+    check("f16 overflow", peft_model_save(m, FOLDER "/over", PEFT_F16) == PEFT_ERROR_NUMERIC &&
+          strstr(peft_error(ctx), "up_proj.weight") && strstr(peft_error(ctx), "70000") &&
                               !there(FOLDER "/over/config.json"));
     check("bf16 holds it", !peft_model_save(m, FOLDER "/over", PEFT_BF16));
     peft_model_destroy(m);
@@ -288,13 +317,16 @@ static void test_formats(void) {
 
 // ---- vocabularies
 
-static const char *const sentences[] = {"Hello world", " a  b ", "", "Tom said: \"It's 3.14!\"", "na\xC3\xAFve\n\nline", "<s> a </s>", "x<extra_id_0>y", "tab\there  "};
+static const char *const sentences[] = {"Hello world", " a  b ", "", "Tom said: \"It's 3.14!\"",
+                                        "na\xC3\xAFve\n\nline", "<s> a </s>", "x<extra_id_0>y",
+    "tab\there  "};
 
 static bool same_ids(const peft_tokenizer *a, const peft_tokenizer *b) {
     bool same = a && b;
     for (int i = 0; i < (int)PEFT__COUNT(sentences) && same; i++) {
         peft_ids x = {0}, y = {0};
-        same = !peft_encode_special(a, sentences[i], strlen(sentences[i]), &x) && !peft_encode_special(b, sentences[i], strlen(sentences[i]), &y) && x.count == y.count &&
+        same = !peft_encode_special(a, sentences[i], strlen(sentences[i]), &x) &&
+            !peft_encode_special(b, sentences[i], strlen(sentences[i]), &y) && x.count == y.count &&
                (!x.count || memcmp(x.data, y.data, (size_t)x.count * sizeof(int32_t)) == 0);
         peft_ids_free(ctx, &x), peft_ids_free(ctx, &y);
     }
@@ -314,8 +346,10 @@ static void saves_vocabulary(const char *path) {
     check(path, m && peft_model_tokenizer(m) && !peft_model_save(m, FOLDER "/vocabulary", PEFT_F32));
     peft_model *again = load(FOLDER "/vocabulary");
     check("its vocabulary, saved", again && same_ids(peft_model_tokenizer(m), peft_model_tokenizer(again)));
-    check("and what the parts of it are for", holds(FOLDER "/vocabulary/tokenizer_config.json", "\"tokenizer_class\": \"PreTrainedTokenizerFast\"") &&
-                                                  holds(FOLDER "/vocabulary/tokenizer.json", "\"post_processor\":{\"type\":\"TemplateProcessing\""));
+    check("and what the parts of it are for", holds(FOLDER "/vocabulary/tokenizer_config.json",
+                                                    "\"tokenizer_class\": \"PreTrainedTokenizerFast\"") &&
+                                                  holds(FOLDER "/vocabulary/tokenizer.json",
+                                                        "\"post_processor\":{\"type\":\"TemplateProcessing\""));
     peft_model_destroy(m), peft_model_destroy(again);
 }
 
@@ -324,13 +358,16 @@ static void test_vocabularies(void) {
     check("as GGUF", m && !peft_model_save(m, FOLDER "/vocabulary.gguf", PEFT_F32));
     peft_model_destroy(m);
     saves_vocabulary(FOLDER "/vocabulary.gguf");
-    static const char *const models[] = {"models/stories260K/stories260K.bin", "models/babyllama-tok105/model5000.bin"};
+    static const char *const models[] = {"models/stories260K/stories260K.bin",
+                                         "models/babyllama-tok105/model5000.bin"};
     for (int i = 0; i < 2; i++) {
         if (there(shared(models[i]))) saves_vocabulary(shared(models[i]));
         else skipped++, printf("skipped: no %s\n", shared(models[i]));
     }
     // beside the weights, whatever else there is of the tokenizer
-    static const char *const names[] = {"added_tokens.json", "special_tokens_map.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"};
+    static const char *const names[] = {"added_tokens.json", "special_tokens_map.json",
+                                        "tokenizer_config.json", "chat_template.jinja",
+        "generation_config.json"};
     m = load(MODEL);
     check("a folder", m && !peft_model_save(m, FOLDER "/with", PEFT_F32));
     peft_model_destroy(m);
@@ -350,7 +387,8 @@ static void test_vocabularies(void) {
     // none is said
     logged[0] = 0;
     m = make(llama_config);
-    check("a model without one", m && !peft_model_save(m, FOLDER "/none", PEFT_F32) && strstr(logged, "no tokenizer is written"));
+    check("a model without one", m && !peft_model_save(m, FOLDER "/none", PEFT_F32) &&
+          strstr(logged, "no tokenizer is written"));
     peft_model_destroy(m);
 }
 
@@ -381,34 +419,47 @@ static bool grew(const peft_tensor *t, const float *old, int64_t rows, double mo
 static void test_rows(void) {
     for (int i = 0; i < 4; i++) {
         peft_model *m = make(i % 2 ? t5_config : llama_config);
-        peft_tensor *in = peft_model_find(m, i % 2 ? "shared.weight" : "model.embed_tokens.weight"), *out = i % 2 ? in : peft_model_find(m, "lm_head.weight");
+        peft_tensor *in = peft_model_find(m, i % 2 ? "shared.weight" : "model.embed_tokens.weight"),
+            *out = i % 2 ? in : peft_model_find(m, "lm_head.weight");
         float *old[2] = {NULL, NULL};
         for (int k = 0; k < 2; k++) {
             old[k] = (float *)malloc((size_t)peft__size(in) * sizeof(float));
             memcpy(old[k], k ? out->data : in->data, (size_t)peft__size(in) * sizeof(float));
         }
-        check("rows", !grow(m, NULL, 0, 43, i < 2 ? -1.0f : 0) && peft_model_config(m)->vocab_size == 43 && in->rows == 43 && out->rows == 43);
+        check("rows", !grow(m, NULL, 0, 43, i < 2 ? -1.0f : 0) && peft_model_config(m)->vocab_size == 43 &&
+              in->rows == 43 && out->rows == 43);
         double most = i < 2 ? 1e-6 : 1e-3;
-        check("the mean, or near it", grew(in, old[0], 40, most) && grew(out, old[1], 40, most) && (i < 2) == (memcmp(peft__f32(in) + 40 * in->cols, peft__f32(in) + 41 * in->cols, (size_t)in->cols * sizeof(float)) == 0));
-        check("saved", !peft_model_save(m, FOLDER "/rows", PEFT_F32) && holds(FOLDER "/rows/config.json", "\"vocab_size\": 43") && !holds(FOLDER "/rows/config.json", "40"));
+        check("the mean, or near it", grew(in, old[0], 40, most) && grew(out, old[1], 40, most) &&
+              (i < 2) == (memcmp(peft__f32(in) + 40 * in->cols, peft__f32(in) + 41 * in->cols,
+                                 (size_t)in->cols * sizeof(float)) == 0));
+        check("saved", !peft_model_save(m, FOLDER "/rows", PEFT_F32) &&
+              holds(FOLDER "/rows/config.json", "\"vocab_size\": 43") &&
+            !holds(FOLDER "/rows/config.json", "40"));
         peft_model_destroy(m);
         m = load(FOLDER "/rows");
-        check("and loaded", m && peft_model_config(m)->vocab_size == 43 && peft_model_tensor(m, 0)->rows == 43);
-        check("not fewer", grow(m, NULL, 0, 42, 0) == PEFT_ERROR_ARGUMENT && peft_model_config(m)->vocab_size == 43);
+        check("and loaded", m && peft_model_config(m)->vocab_size == 43 &&
+              peft_model_tensor(m, 0)->rows == 43);
+        check("not fewer", grow(m, NULL, 0, 42, 0) == PEFT_ERROR_ARGUMENT &&
+              peft_model_config(m)->vocab_size == 43);
         peft_model_destroy(m);
         free(old[0]), free(old[1]);
     }
     static const char *const none[] = {"a", ""};
     peft_model *m = make(t5_config);
-    check("no tokenizer", grow(m, none, 1, 0, 0) == PEFT_ERROR_MISSING && strstr(peft_error(ctx), "no tokenizer"));
-    check("an empty token", grow(m, none, 2, 0, 0) == PEFT_ERROR_ARGUMENT && strstr(peft_error(ctx), "token 1 is empty"));
-    check("a noise that is none", grow(m, NULL, 0, 50, NAN) == PEFT_ERROR_ARGUMENT && grow(m, NULL, 0, INT64_MAX, 0) == PEFT_ERROR_ARGUMENT && grow(m, NULL, 3, 0, 0) == PEFT_ERROR_ARGUMENT &&
+    check("no tokenizer", grow(m, none, 1, 0, 0) == PEFT_ERROR_MISSING &&
+          strstr(peft_error(ctx), "no tokenizer"));
+    check("an empty token", grow(m, none, 2, 0, 0) == PEFT_ERROR_ARGUMENT &&
+          strstr(peft_error(ctx), "token 1 is empty"));
+    check("a noise that is none", grow(m, NULL, 0, 50, NAN) == PEFT_ERROR_ARGUMENT &&
+          grow(m, NULL, 0, INT64_MAX, 0) == PEFT_ERROR_ARGUMENT &&
+        grow(m, NULL, 3, 0, 0) == PEFT_ERROR_ARGUMENT &&
                                       peft_model_grow(NULL) == PEFT_ERROR_ARGUMENT);
     peft_model_destroy(m);
     peft_model_desc d;
     memset(&d, 0, sizeof d);
     d.context = ctx, d.path = "t5", d.config_only = true, d.embeddings = PEFT_I8;
-    check("few bits", !peft_model_load(&d, &m) && grow(m, NULL, 0, 50, 0) == PEFT_ERROR_UNSUPPORTED && strstr(peft_error(ctx), "shared.weight") &&
+    check("few bits", !peft_model_load(&d, &m) && grow(m, NULL, 0, 50, 0) == PEFT_ERROR_UNSUPPORTED &&
+          strstr(peft_error(ctx), "shared.weight") &&
                           peft_model_config(m)->vocab_size == 40);
     peft_model_destroy(m);
 }
@@ -423,21 +474,28 @@ static int64_t count_ids(const peft_tokenizer *t, const char *text, int32_t last
 
 // New tokens in a SentencePiece vocabulary, then more in the tokenizer.json that was written.
 static void test_tokens(void) {
-    static const char *const tokens[] = {"<sep>", "<sep>", "a \"quoted\" one", "</s>"}, *const more[] = {"<b>", "<sep>"};
+    static const char *const tokens[] = {"<sep>", "<sep>", "a \"quoted\" one", "</s>"},
+        *const more[] = {"<b>", "<sep>"};
     peft_model *m = load(MODEL);
     const int64_t had = peft_vocab_size(peft_model_tokenizer(m));
     int64_t rows = peft_model_config(m)->vocab_size;
-    check("tokens", !grow(m, tokens, 4, 0, 0) && peft_vocab_size(peft_model_tokenizer(m)) == had + 2 && peft_token_id(peft_model_tokenizer(m), "<sep>") == had);
+    check("tokens", !grow(m, tokens, 4, 0, 0) && peft_vocab_size(peft_model_tokenizer(m)) == had + 2 &&
+          peft_token_id(peft_model_tokenizer(m), "<sep>") == had);
     check("rows for them", peft_model_config(m)->vocab_size == PEFT__MAX(rows, had + 2));
-    check("found in a text", count_ids(peft_model_tokenizer(m), "<sep>", (int32_t)had) == 1 && count_ids(peft_model_tokenizer(m), "a \"quoted\" one", (int32_t)had + 1) == 1);
-    check("saved", !peft_model_save(m, FOLDER "/tokens", PEFT_F32) && there(FOLDER "/tokens/tokenizer.json") && !there(FOLDER "/tokens/spiece.model"));
+    check("found in a text", count_ids(peft_model_tokenizer(m), "<sep>", (int32_t)had) == 1 &&
+          count_ids(peft_model_tokenizer(m), "a \"quoted\" one", (int32_t)had + 1) == 1);
+    check("saved", !peft_model_save(m, FOLDER "/tokens", PEFT_F32) &&
+          there(FOLDER "/tokens/tokenizer.json") && !there(FOLDER "/tokens/spiece.model"));
     peft_model *again = load(FOLDER "/tokens");
-    check("and loaded", again && same_ids(peft_model_tokenizer(m), peft_model_tokenizer(again)) && peft_token_id(peft_model_tokenizer(again), "<sep>") == had);
-    check("more of them", again && !grow(again, more, 2, 0, 0) && peft_vocab_size(peft_model_tokenizer(again)) == had + 3);
+    check("and loaded", again && same_ids(peft_model_tokenizer(m), peft_model_tokenizer(again)) &&
+          peft_token_id(peft_model_tokenizer(again), "<sep>") == had);
+    check("more of them", again && !grow(again, more, 2, 0, 0) &&
+          peft_vocab_size(peft_model_tokenizer(again)) == had + 3);
     check("saved again", again && !peft_model_save(again, FOLDER "/tokens2", PEFT_F32));
     peft_model_destroy(m);
     m = load(FOLDER "/tokens2");
-    check("all are there", m && count_ids(peft_model_tokenizer(m), "<b>", (int32_t)had + 2) == 1 && count_ids(peft_model_tokenizer(m), "<sep>", (int32_t)had) == 1);
+    check("all are there", m && count_ids(peft_model_tokenizer(m), "<b>", (int32_t)had + 2) == 1 &&
+          count_ids(peft_model_tokenizer(m), "<sep>", (int32_t)had) == 1);
     check("GGUF has them too", m && !peft_model_save(m, FOLDER "/tokens.gguf", PEFT_F32));
     peft_model_destroy(again), peft_model_destroy(m);
     m = load(FOLDER "/tokens.gguf");
@@ -450,20 +508,29 @@ static void test_tokens(void) {
     }
     peft_adapter *a = NULL;
     m = load(shared("golden/llama_mha/model"));
-    check("its base is too small", m && peft_adapter_load(m, shared("cases/adapters/two-added-tokens"), &a) == PEFT_ERROR_SHAPE && strstr(peft_error(ctx), "peft_model_grow") &&
+    check("its base is too small", m && peft_adapter_load(m, shared("cases/adapters/two-added-tokens"),
+                                                          &a) == PEFT_ERROR_SHAPE &&
+        strstr(peft_error(ctx), "peft_model_grow") &&
                                        strstr(peft_error(ctx), "2 tokens"));
-    check("enlarged, it works", m && !grow(m, NULL, 0, 322, 0) && !peft_adapter_load(m, shared("cases/adapters/two-added-tokens"), &a));
+    check("enlarged, it works", m && !grow(m, NULL, 0, 322, 0) &&
+          !peft_adapter_load(m, shared("cases/adapters/two-added-tokens"), &a));
     peft_adapter_destroy(a), peft_model_destroy(m);
 }
 
 // ---- weights in formats that are not read
 
 static void test_foreign(void) {
-    static const char *const files[][2] = {{"pytorch_model.bin", "torch.load"}, {"pytorch_model.bin.index.json", "torch.load"}, {"tf_model.h5", "from_tf"},
-                                           {"flax_model.msgpack", "from_flax"}, {"consolidated.00.pth", "convert_llama_weights_to_hf"}, {"model.onnx", "ONNX"},
-                                           {"weights.npz", "numpy.load"}, {"adapter_model.bin", "torch.load"}};
+    static const char *const files[][2] = {{"pytorch_model.bin", "torch.load"},
+                                           {"pytorch_model.bin.index.json", "torch.load"},
+        {"tf_model.h5", "from_tf"},
+                                           {"flax_model.msgpack", "from_flax"},
+                                               {"consolidated.00.pth", "convert_llama_weights_to_hf"},
+                                               {"model.onnx", "ONNX"},
+                                           {"weights.npz", "numpy.load"},
+                                               {"adapter_model.bin", "torch.load"}};
     mkdir(FOLDER "/foreign", 0777);
-    put(FOLDER "/foreign/config.json", llama_config), put(FOLDER "/foreign/adapter_config.json", "{\"peft_type\": \"LORA\", \"target_modules\": [\"q_proj\"]}");
+    put(FOLDER "/foreign/config.json", llama_config), put(FOLDER "/foreign/adapter_config.json",
+                                                          "{\"peft_type\": \"LORA\", \"target_modules\": [\"q_proj\"]}");
     check("nothing there", !load(FOLDER "/foreign") && strstr(peft_error(ctx), "model.safetensors"));
     for (int i = 0; i < 8; i++) {
         char path[200];
@@ -472,7 +539,8 @@ static void test_foreign(void) {
         peft_adapter *a = NULL;
         peft_model *m = i == 7 ? make(llama_config) : load(FOLDER "/foreign");
         peft_status status = i == 7 ? peft_adapter_load(m, FOLDER "/foreign", &a) : PEFT_ERROR_UNSUPPORTED;
-        check(files[i][0], !m == (i < 7) && status == PEFT_ERROR_UNSUPPORTED && strstr(peft_error(ctx), files[i][0]) && strstr(peft_error(ctx), files[i][1]) &&
+        check(files[i][0], !m == (i < 7) && status == PEFT_ERROR_UNSUPPORTED &&
+              strstr(peft_error(ctx), files[i][0]) && strstr(peft_error(ctx), files[i][1]) &&
                                strstr(peft_error(ctx), FOLDER "/foreign/"));
         peft_model_destroy(m);
         remove(path);

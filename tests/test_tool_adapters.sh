@@ -32,6 +32,14 @@ runs "methods --json" 0 $peft methods $model --json; has "methods --json" '"meth
 runs "methods --r" 0 $peft methods $model --method lora --r 4 --json; has "methods --r" '"parameters":24576'
 runs "methods of nothing" 1 $peft methods $work
 
+runs "grow" 0 $peft grow $model $work/grown --token '<sep>' --token '<a b>' --json; has "grow" '"tokens":'
+runs "a grown token" 0 $peft tokenize $work/grown 'x<sep>' --json
+runs "rows of a grown model" 0 $peft info $work/grown
+runs "grow by nothing" 2 $peft grow $model $work/x; has "grow by nothing" "token TEXT"
+runs "grow over itself" 2 $peft grow $model $model --rows 99999
+runs "grow to fewer" 2 $peft grow $model $work/x --rows 3
+runs "grow in four bits" 2 $peft grow $model $work/x --rows 99999 --type nf4
+
 runs "unknown method" 2 $peft train $model --data $work/copy.jsonl --method lore --out $work/x; has "unknown method" "lore"
 runs "selected without names" 2 $peft train $model --data $work/copy.jsonl --method selected --out $work/x; has "selected without names" target_modules
 for m in lora dora ia3 prompt prefix ptuning bottleneck bitfit norms head; do

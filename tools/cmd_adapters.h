@@ -775,11 +775,16 @@ static struct {
     double noise;
     bool special;
 } gr;
-static const option grow_options[] = {{"token", OPTION_TEXTS, &gr.tokens, "TEXT", "a new token; may be given again"},
-                                      {"special", OPTION_FLAG, &gr.special, "", "they are control tokens, which decoding leaves out"},
-                                      {"rows", OPTION_INT, &gr.rows, "N", "rows of the embedding afterwards (as many as there are tokens)"},
-                                      {"noise", OPTION_REAL, &gr.noise, "X", "of new rows around the mean of the old ones, in their deviations (3.2e-5); below 0: none"},
-                                      {"type", OPTION_TEXT, &gr.type, "NAME", "of the weights: f32 (default), f16, bf16"},
+static const option grow_options[] = {{"token", OPTION_TEXTS, &gr.tokens, "TEXT",
+                                       "a new token; may be given again"},
+                                      {"special", OPTION_FLAG, &gr.special, "",
+                                       "they are control tokens, which decoding leaves out"},
+                                      {"rows", OPTION_INT, &gr.rows, "N",
+                                       "rows of the embedding afterwards (as many as there are tokens)"},
+                                      {"noise", OPTION_REAL, &gr.noise, "X",
+                                       "of new rows around the mean of the old ones, in their deviations (3.2e-5); below 0: none"},
+                                      {"type", OPTION_TEXT, &gr.type, "NAME",
+                                       "of the weights: f32 (default), f16, bf16"},
                                       COMMON_OPTIONS};
 
 static int run_grow(void) {
@@ -788,21 +793,29 @@ static int run_grow(void) {
     if (s.rest.count != 2) return wrong("give MODEL and OUT");
     if (!gr.tokens.count && !gr.rows) return wrong("give --token TEXT or --rows N");
     int code = gr.type ? parse_weights("type", gr.type, &type) : EXIT_OK;
-    if (!code && type > PEFT_BF16) code = wrong("--type %s: a vocabulary is grown before the model is quantized", gr.type);
+    if (!code && type > PEFT_BF16) code =
+        wrong("--type %s: a vocabulary is grown before the model is quantized", gr.type);
     if (!code && strcmp(s.rest.items[0], s.rest.items[1]) == 0) code = wrong("OUT is the model itself");
     if (!code) code = open_model(s.rest.items[0], false, &m);
     if (code) return code;
-    int64_t before = peft_model_config(m)->vocab_size, had = peft_model_tokenizer(m) ? peft_vocab_size(peft_model_tokenizer(m)) : 0;
-    peft_status status = peft_model_grow(&(peft_grow_desc){.model = m, .tokens = gr.tokens.items, .token_count = gr.tokens.count, .special = gr.special,
-                                                           .vocab_size = gr.rows, .noise = (float)gr.noise, .seed = (uint64_t)s.seed});
-    int64_t rows = peft_model_config(m)->vocab_size, has = peft_model_tokenizer(m) ? peft_vocab_size(peft_model_tokenizer(m)) : 0;
+    int64_t before = peft_model_config(m)->vocab_size, had = peft_model_tokenizer(m)
+        ? peft_vocab_size(peft_model_tokenizer(m)) : 0;
+    peft_status status = peft_model_grow(&(peft_grow_desc){.model = m, .tokens = gr.tokens.items,
+                                                           .token_count = gr.tokens.count,
+        .special = gr.special,
+                                                           .vocab_size = gr.rows, .noise = (float)gr.noise,
+                                                               .seed = (uint64_t)s.seed});
+    int64_t rows = peft_model_config(m)->vocab_size, has = peft_model_tokenizer(m)
+        ? peft_vocab_size(peft_model_tokenizer(m)) : 0;
     if (!status) status = peft_model_save(m, s.rest.items[1], type);
     if (!status && s.json) {
         printf("{");
         json_pair(stdout, "out", s.rest.items[1], ",");
-        printf("\"tokens\":%lld,\"tokens_before\":%lld,\"rows\":%lld,\"rows_before\":%lld}\n", (long long)has, (long long)had, (long long)rows, (long long)before);
+        printf("\"tokens\":%lld,\"tokens_before\":%lld,\"rows\":%lld,\"rows_before\":%lld}\n", (long long)has,
+               (long long)had, (long long)rows, (long long)before);
     } else if (!status && !s.quiet) {
-        printf("%lld tokens (%lld new), %lld rows (%lld new): %s\n", (long long)has, (long long)(has - had), (long long)rows, (long long)(rows - before), s.rest.items[1]);
+        printf("%lld tokens (%lld new), %lld rows (%lld new): %s\n", (long long)has, (long long)(has - had),
+               (long long)rows, (long long)(rows - before), s.rest.items[1]);
     }
     peft_model_destroy(m);
     return status ? fail(status) : EXIT_OK;

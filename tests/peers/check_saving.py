@@ -91,13 +91,13 @@ MAKERS = {
 }
 
 
-def make(kind, vocab, tokenizer=None):
-    folder = os.path.join(scratch, f"{kind}-{vocab}" + ("-" + os.path.basename(tokenizer) if tokenizer else ""))
+def make(kind, vocab, tokenizer=None, pieces=False):
+    folder = os.path.join(scratch, f"{kind}-{vocab}" + ("-pieces" if pieces else "") + ("-" + os.path.basename(tokenizer) if tokenizer else ""))
     if not os.path.isdir(folder):
         torch.manual_seed(0)
         MAKERS[kind](vocab).save_pretrained(folder)
         for name in os.listdir(tokenizer) if tokenizer else ():
-            if name != "config.json":
+            if name != "config.json" and not (pieces and name == "tokenizer.json"):
                 shutil.copy(os.path.join(tokenizer, name), folder)
     return folder
 
@@ -156,7 +156,7 @@ def check_tokenizers():
             print("skip", name, source)
             continue
         if kind:
-            folder, gguf = make(kind, vocab, source), out(name.replace(" ", "_") + ".gguf")
+            folder, gguf = make(kind, vocab, source, kind == "t5"), out(name.replace(" ", "_") + ".gguf")
             code, said = run("export", folder, gguf)
             check(f"{name}: written", code == 0, said)
             source = gguf
