@@ -11283,7 +11283,7 @@ PEFTDEF peft_status peft_gguf_set_string(peft_gguf_writer *w, const char *key, c
 PEFTDEF peft_status peft_gguf_set_strings(peft_gguf_writer *w, const char *key, const char *const *values, int64_t count) {
     PEFT__NEED(NULL, w, "writer");
     PEFT__NEED(w->ctx, key, "key");
-    PEFT__NEED(w->ctx, values, "values");
+    PEFT__NEED(w->ctx, values || !count, "values");
     peft_status status = peft__gguf_begin(w, key, PEFT_GGUF_STRING, PEFT__MAX(count, 0));
     for (int64_t i = 0; i < count && !status; i++) peft__gguf_put_text(&w->metadata, values[i]);
     return peft__gguf_end(w, status);
@@ -11311,7 +11311,7 @@ PEFTDEF peft_status peft_gguf_set_numbers(peft_gguf_writer *w, const char *key, 
                                           int64_t count) {
     PEFT__NEED(NULL, w, "writer");
     PEFT__NEED(w->ctx, key, "key");
-    PEFT__NEED(w->ctx, values, "values");
+    PEFT__NEED(w->ctx, values || !count, "values");
     peft_status status = peft__gguf_check_numbers(w, key, (int)type, values, count);
     if (!status) status = peft__gguf_begin(w, key, (int)type, PEFT__MAX(count, 0));
     for (int64_t i = 0; i < count && !status; i++) peft__gguf_put_number(&w->metadata, (int)type, values[i]);

@@ -526,7 +526,7 @@ static void test_quantized_models(void) {
         check("in a format that files have", peft_model_save(q, folder, PEFT_NF4) == PEFT_OK);
         again = load(folder, false);
         for (int64_t i = 0; i < q->tensor_count; i++) {
-            peft_dtype kept = q->tensors[i].type == PEFT_Q4 ? PEFT_NF4 : q->tensors[i].type;
+            peft_dtype kept = q->tensors[i].type == PEFT_F32 ? PEFT_F32 : PEFT_NF4;
             bool embedding = &q->tensors[i] == q->shared || &q->tensors[i] == q->head;
             check("types of what is saved", again->tensors[i].type == (embedding ? PEFT_F32 : kept));
         }
