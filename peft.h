@@ -22667,7 +22667,7 @@ static peft_status peft__combine_check(const peft_combine_desc *d) {
     for (int64_t k = 0; k < d->count; k++) {
         const peft_adapter *a = d->adapters[k];
         float weight = d->weights ? d->weights[k] : 1;
-        if (!a || a->model != first->model || a->d.method != PEFT_LORA || a->initial || a->d.type != PEFT_F32)
+        if (!a || a->model != first->model || a->d.method != PEFT_LORA || a->initial_count || a->d.type != PEFT_F32)
             return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "combine: adapter %lld is no plain LoRA in f32 of the same model", (long long)k);
         if (!(weight - weight == 0)) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "combine: weight %lld is no number", (long long)k);
         for (int64_t i = 0; i < peft__site_count(a->model); i++) {

@@ -833,9 +833,10 @@ static int run_eval(void) {
 
 static struct {
     const char *method, *target, *feedforward, *bias, *modules_to_save, *layers, *rank_pattern, *alpha_pattern, *init_text, *activation, *place, *type, *base_name;
+    const char *exclude, *parameters, *layers_pattern, *tokens_trained;
     int64_t r, tokens, hidden, encoder_layers, bottleneck;
     double alpha, dropout, reduction;
-    bool rslora, pissa, random_init, projection, lstm, pfeiffer;
+    bool rslora, pissa, random_init, projection, lstm, pfeiffer, lora_bias;
 } ad;
 
 #define RANK_OPTION {"r", OPTION_INT, &ad.r, "N", "lora, dora: rank (8)"}
@@ -849,7 +850,12 @@ static struct {
     {"target-modules", OPTION_TEXT, &ad.target, "NAMES", "e.g. q,v or all-linear (the architecture's default); lora: embeddings by name; selected: parameters"}, \
     {"feedforward-modules", OPTION_TEXT, &ad.feedforward, "NAMES", "ia3: target modules whose input is scaled"},                  \
     {"bias", OPTION_WORD, &ad.bias, "NAME", "lora: train biases, too: none (default), all, lora_only"},                           \
-    {"modules-to-save", OPTION_TEXT, &ad.modules_to_save, "NAMES", "lora: modules trained whole"},                                \
+    {"lora-bias", OPTION_FLAG, &ad.lora_bias, "", "lora: B has a bias"},                                                          \
+    {"exclude-modules", OPTION_TEXT, &ad.exclude, "NAMES", "lora, dora, ia3: no targets"},                                        \
+    {"target-parameters", OPTION_TEXT, &ad.parameters, "NAMES", "lora: parameters beside the target modules"},                    \
+    {"modules-to-save", OPTION_TEXT, &ad.modules_to_save, "NAMES", "lora, dora, ia3: modules trained whole"},                     \
+    {"trainable-token-indices", OPTION_TEXT, &ad.tokens_trained, "LIST", "lora, dora, ia3: these rows of the embedding"},         \
+    {"layers-pattern", OPTION_TEXT, &ad.layers_pattern, "NAME", "what stands before a block's number"},                           \
     {"layers", OPTION_TEXT, &ad.layers, "LIST", "only these blocks, e.g. 0,1"},                                                   \
     {"rank-pattern", OPTION_TEXT, &ad.rank_pattern, "LIST", "lora: other ranks, e.g. q=4,v=16"},                                  \
     {"alpha-pattern", OPTION_TEXT, &ad.alpha_pattern, "LIST", "lora: other alphas"},                                              \
@@ -916,7 +922,9 @@ static int adapter_settings(peft_model *model, const peft_method_info *info, pef
                                .modules_to_save = ad.modules_to_save, .layers_to_transform = ad.layers, .rank_pattern = ad.rank_pattern,
                                .alpha_pattern = ad.alpha_pattern, .num_virtual_tokens = ad.tokens, .random_init = ad.random_init, .init_text = init_text,
                                .prefix_projection = ad.projection, .prompt_place = place, .encoder_hidden = ad.hidden, .encoder_lstm = ad.lstm,
-                               .encoder_layers = ad.encoder_layers, .bottleneck = ad.bottleneck, .reduction_factor = (float)ad.reduction,
+                               .encoder_layers = ad.encoder_layers, .lora_bias = ad.lora_bias,
+                               .exclude_modules = ad.exclude, .target_parameters = ad.parameters, .layers_pattern = ad.layers_pattern,
+                               .trainable_token_indices = ad.tokens_trained, .bottleneck = ad.bottleneck, .reduction_factor = (float)ad.reduction,
                                .activation = activation, .pfeiffer = ad.pfeiffer, .seed = (uint64_t)s.seed, .type = type,
                                .base_model_name_or_path = ad.base_name};
     return EXIT_OK;
@@ -1414,7 +1422,9 @@ static int run_merge(void) {
 static const char *const method_options[][2] = {
     {"r", "lora,dora"}, {"alpha", "lora,dora"}, {"use-rslora", "lora,dora"}, {"lora-dropout", "lora,dora"},
         {"lora-plus", "lora,dora"},
-    {"bias", "lora,dora"}, {"modules-to-save", "lora,dora"}, {"rank-pattern", "lora,dora"},
+    {"bias", "lora,dora"}, {"modules-to-save", "lora,dora,ia3"}, {"lora-bias", "lora"},
+    {"exclude-modules", "lora,dora,ia3"}, {"target-parameters", "lora"}, {"trainable-token-indices", "lora,dora,ia3"},
+    {"layers-pattern", "lora,dora,ia3"}, {"rank-pattern", "lora,dora"},
         {"alpha-pattern", "lora,dora"},
     {"pissa", "lora"}, {"adapter-type", "lora"}, {"target-modules", "lora,dora,ia3,selected"},
         {"feedforward-modules", "ia3"},
