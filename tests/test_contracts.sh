@@ -86,7 +86,7 @@ c_method_does_not_use_it() {
     gives 2 '\-\-method ia3 does not use --r' $peft methods $model --method ia3 --r 4
     train 2 '\-\-method prefix does not use --exclude-modules' --data $work/plain.jsonl --method prefix --exclude-modules q
     train 0 '' --data $work/plain.jsonl --method dora --r 2 --alpha 4
-    train 0 '' --data $work/plain.jsonl --exclude-modules v --lora-bias --trainable-token-indices 3,4
+    train 0 '' --data $work/plain.jsonl --exclude-modules v --lora-bias --trainable-token-indices embed_tokens:3,4
     train 0 '' --data $work/plain.jsonl --method ia3 --exclude-modules v --modules-to-save lm_head
 }
 c_command_does_not_use_it() {
