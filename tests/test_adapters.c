@@ -4,23 +4,19 @@
 //   cc -std=c11 -O2 -DPEFT_USE_PTHREADS -I. tests/test_adapters.c -o build/test_adapters -pthread -lm
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
+#include "check.h"
 #include <stdio.h>
 
 static int passed, failed;
 static peft_context *ctx;
 
 static void check(bool ok, const char *format, ...) {
-    if (ok) {
-        passed++;
-        return;
-    }
-    if (failed++ >= 60) return;
     char text[512];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    printf("FAIL %s: %s\n", text, ctx ? peft_error(ctx) : "");
+    if (test_count(&passed, &failed, ok, text)) printf("FAIL %s: %s\n", text, ctx ? peft_error(ctx) : "");
 }
 
 // ---- tiny models of every family, a vocabulary of letters, examples

@@ -3,17 +3,14 @@
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 #include <locale.h>
+#include "check.h"
 #include <stdio.h>
 
 static int passed, failed, skipped;
 static peft_context *ctx;
 
 static void check(bool ok, const char *what) {
-    if (ok) {
-        passed++;
-        return;
-    }
-    if (failed++ < 60) printf("FAIL %s (%s)\n", what, peft_error(ctx));
+    if (test_count(&passed, &failed, ok, what)) printf("FAIL %s (%s)\n", what, peft_error(ctx));
 }
 
 // ---- contexts

@@ -3,6 +3,7 @@
 #define PEFT_IMPLEMENTATION
 #include "../peft.h"
 
+#include "check.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,8 +11,7 @@ static int passed, failed, skipped;
 static peft_context *ctx;
 
 static bool check(const char *name, bool ok) {
-    if (!ok) printf("%-58s FAIL (last error: %s)\n", name, peft_error(ctx));
-    ++*(ok ? &passed : &failed);
+    if (test_count(&passed, &failed, ok, name)) printf("%-58s FAIL (last error: %s)\n", name, peft_error(ctx));
     return ok;
 }
 

@@ -2,6 +2,7 @@
 #define PEFT_IMPLEMENTATION
 #include "../peft.h"
 
+#include "check.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -9,8 +10,7 @@ static int passed, failed;
 static peft_context *ctx;
 
 static void check(const char *name, bool ok) {
-    if (!ok) printf("%-58s FAIL %s\n", name, peft_error(ctx));
-    ++*(ok ? &passed : &failed);
+    if (test_count(&passed, &failed, ok, name)) printf("%-58s FAIL %s\n", name, peft_error(ctx));
 }
 
 static int file_count;

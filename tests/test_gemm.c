@@ -3,6 +3,7 @@
 //   cc -O2 -DPEFT_USE_PTHREADS -I. tests/test_gemm.c -o test_gemm -lm -pthread
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
+#include "check.h"
 #include <stdio.h>
 #ifdef PEFT_TEST_QUANT_STUB
 #include "quant_stub.h"
@@ -13,11 +14,7 @@ static int passed, failed;
 static int every = 1;  // with an argument N: only every N-th case, for emulators
 
 static void check(bool ok, const char *what, peft_simd simd, int64_t m, int64_t n, int64_t k, int variant) {
-    if (ok) {
-        passed++;
-        return;
-    }
-    if (failed++ < 40)
+    if (test_count(&passed, &failed, ok, what))
         printf("FAIL %s %s m %d n %d k %d variant %d\n", what, peft_simd_name(simd), (int)m, (int)n, (int)k, variant);
 }
 

@@ -3,6 +3,7 @@
 //   cc -O2 -I. tests/test_generation.c -o test_generation -lm && ./test_generation      (PEFT_SHARED: where the models lie)
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
+#include "check.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -26,8 +27,7 @@ static void count_free(void *p, void *user) {
 }
 
 static void check(const char *name, bool ok) {
-    if (!ok && failed < 60) printf("%-60s FAIL %s\n", name, ctx ? peft_error(ctx) : "");
-    ++*(ok ? &passed : &failed);
+    if (test_count(&passed, &failed, ok, name)) printf("%-60s FAIL %s\n", name, ctx ? peft_error(ctx) : "");
 }
 
 static char *in_shared(const char *name) {

@@ -3,6 +3,7 @@
 //   cc -O2 -I. tests/test_gguf.c -o test_gguf -lm && ./test_gguf      (PEFT_SHARED: where the vocabularies lie)
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
+#include "check.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,8 +11,7 @@ static int passed, failed, skipped;
 static peft_context *ctx;
 
 static void check(const char *name, bool ok) {
-    if (!ok && failed < 60) printf("%-60s FAIL %s\n", name, peft_error(ctx));
-    ++*(ok ? &passed : &failed);
+    if (test_count(&passed, &failed, ok, name)) printf("%-60s FAIL %s\n", name, peft_error(ctx));
 }
 
 // Where the tests write. A file of the last run is replaced.

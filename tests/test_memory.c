@@ -4,16 +4,13 @@
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 
+#include "check.h"
 #include <stdio.h>
 
 static int passed, failed;
 
 static void check(bool ok, const char *what, const peft_context *ctx) {
-    if (ok) {
-        passed++;
-        return;
-    }
-    if (failed++ < 60) printf("FAIL %s: %s\n", what, ctx ? peft_error(ctx) : "");
+    if (test_count(&passed, &failed, ok, what)) printf("FAIL %s: %s\n", what, ctx ? peft_error(ctx) : "");
 }
 
 #define FOLDER "build/memory_test"

@@ -5,18 +5,14 @@
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 
+#include "check.h"
 #include <stdio.h>
 
 static int passed, failed, skipped;
 static char logged[4096];
 
 static void check(bool ok, const char *what, const char *why) {
-    if (ok) {
-        passed++;
-        return;
-    }
-    failed++;
-    printf("FAIL %s: %s\n", what, why ? why : "");
+    if (test_count(&passed, &failed, ok, what)) printf("FAIL %s: %s\n", what, why ? why : "");
 }
 
 static double difference(const float *got, const float *want, int64_t n, double *relative) {

@@ -3,16 +3,13 @@
 //   cc -std=c11 -O2 -DPEFT_USE_PTHREADS -I. tests/test_ops.c -o build/test_ops -pthread -lm
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
+#include "check.h"
 #include <stdio.h>
 
 static int passed, failed;
 
 static void check(bool ok, const char *op, int variant, const char *what, double value) {
-    if (ok) {
-        passed++;
-        return;
-    }
-    if (failed++ < 60) printf("FAIL %s (variant %d): %s, %g\n", op, variant, what, value);
+    if (test_count(&passed, &failed, ok, what)) printf("FAIL %s (variant %d): %s, %g\n", op, variant, what, value);
 }
 
 // ---- an allocator that counts

@@ -3,6 +3,7 @@
 #define PEFT_IMPLEMENTATION
 #include "../peft.h"
 
+#include "check.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,8 +12,7 @@ static peft_context *ctx;
 static peft_rng rng;
 
 static void check(const char *name, bool ok) {
-    if (!ok && failed < 40) printf("%-58s FAIL %s\n", name, peft_error(ctx));
-    ++*(ok ? &passed : &failed);
+    if (test_count(&passed, &failed, ok, name)) printf("%-58s FAIL %s\n", name, peft_error(ctx));
 }
 
 static const peft_simd all_simd[] = {PEFT_SIMD_PORTABLE, PEFT_SIMD_NEON, PEFT_SIMD_WASM, PEFT_SIMD_AVX2, PEFT_SIMD_AVX512};

@@ -2,6 +2,7 @@
 // Oniguruma's dialect. cc -std=c11 -O1 -I. tests/test_regex.c -o build/test_regex -lm
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
+#include "check.h"
 #include <stdio.h>
 
 static int passed, failed;
@@ -9,8 +10,7 @@ static peft_context *ctx;
 static peft__regex_scratch scratch;
 
 static void check(bool ok, const char *what, const char *of) {
-    if (ok) passed++;
-    else if (failed++ < 60) printf("FAIL %s: %s (%s)\n", what, of, peft_error(ctx));
+    if (test_count(&passed, &failed, ok, what)) printf("FAIL %s: %s (%s)\n", what, of, peft_error(ctx));
 }
 
 // What re.search (s), re.match (m), re.fullmatch (f) or all of re.finditer (a) find: first and last byte of

@@ -4,6 +4,7 @@
 //   cc -std=c11 -O2 -DPEFT_USE_PTHREADS -I. tests/test_saving.c -o build/test_saving -pthread -lm
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
+#include "check.h"
 #include <stdio.h>
 
 #if PEFT__MMAP
@@ -23,8 +24,7 @@ static peft_context *ctx;
 static char logged[4000];
 
 static void check(const char *what, bool ok) {
-    if (ok) passed++;
-    else failed++, printf("FAIL %s: %s\n", what, peft_error(ctx));
+    if (test_count(&passed, &failed, ok, what)) printf("FAIL %s: %s\n", what, peft_error(ctx));
 }
 
 static void note_log(const char *line, void *user) {

@@ -3,14 +3,14 @@
 //   cc -std=c11 -O2 -DPEFT_USE_PTHREADS -I. tests/test_template.c -o build/test_template -pthread -lm
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
+#include "check.h"
 #include <stdio.h>
 
 static int passed, failed;
 static peft_context *ctx;
 
 static void check(bool ok, const char *what) {
-    if (ok) passed++;
-    else if (failed++ < 40) printf("FAIL %s (%s)\n", what, peft_error(ctx));
+    if (test_count(&passed, &failed, ok, what)) printf("FAIL %s (%s)\n", what, peft_error(ctx));
 }
 
 static int64_t noon(void *user) {

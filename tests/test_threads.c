@@ -1,5 +1,6 @@
 // Threads that cannot be started, and numbers of threads that make no sense.
 #include <pthread.h>
+#include "check.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -18,8 +19,7 @@ static int passed, failed;
 static char logged[512];
 
 static void check(bool ok, const char *what) {
-    if (ok) passed++;
-    else failed++, printf("FAIL: %s\n", what);
+    if (test_count(&passed, &failed, ok, what)) printf("FAIL: %s\n", what);
 }
 
 static void keep(const char *line, void *user) {

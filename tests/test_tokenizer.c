@@ -2,16 +2,13 @@
 //   cc -O2 -I. tests/test_tokenizer.c -o test_tokenizer -lm && ./test_tokenizer      (PEFT_SHARED: where the vocabularies lie)
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
+#include "check.h"
 #include <stdio.h>
 
 static int passed, failed;
 
 static void check(bool ok, const char *what) {
-    if (ok) {
-        passed++;
-        return;
-    }
-    if (failed++ < 40) printf("FAIL %s\n", what);
+    if (test_count(&passed, &failed, ok, what)) printf("FAIL %s\n", what);
 }
 
 static peft_context *ctx;

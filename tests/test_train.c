@@ -3,16 +3,13 @@
 //   cc -std=c11 -O2 -DPEFT_USE_PTHREADS -I. tests/test_train.c -o build/test_train -pthread -lm
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
+#include "check.h"
 #include <stdio.h>
 
 static int passed, failed;
 
 static void check(bool ok, const char *what, const peft_context *ctx) {
-    if (ok) {
-        passed++;
-        return;
-    }
-    if (failed++ < 60) printf("FAIL %s: %s\n", what, ctx ? peft_error(ctx) : "");
+    if (test_count(&passed, &failed, ok, what)) printf("FAIL %s: %s\n", what, ctx ? peft_error(ctx) : "");
 }
 
 // ---- an allocator that fails on request and knows what is still out
