@@ -30217,7 +30217,7 @@ static const char *peft__swapped(peft__arena *a, const char *text, size_t n, con
 // The record as a JSON object of its own, ||| in its texts put away; `choices` (may be NULL) as its
 // answer_choices.
 static peft__json *peft__record_object(const peft__data_record *r, peft__arena *a, peft__json *choices) {
-    peft__json *object = (peft__json *)peft__arena_alloc(a, sizeof(peft__json)), **tail = &object->child;
+    peft__json *object = (peft__json *)peft__arena_alloc(a, sizeof(peft__json)), **tail;
     if (!object) return NULL;
     memset(object, 0, sizeof(*object));
     tail = &object->child;

@@ -619,6 +619,50 @@ static void test_conversations(void) {
     peft_chat_close(NULL);
 }
 
+// A dataset of Jinja's templates, and one of conversations, whatever allocation fails.
+static void test_data_memory(void) {
+    static const char rows[] = "{\"a\": \"x ||| y\", \"n\": 1}\n{\"a\": \"z\", \"n\": 0}\n";
+    for (int kind = 0; kind < 2; kind++) {
+        long fail = 1;
+        for (bool done = false; !done && fail < 2000; fail++) {
+            counter n = {0, 0, 0};
+            peft_context_desc d;
+            peft_context *own = NULL;
+            peft_chat *c = NULL;
+            peft_dataset *data = NULL;
+            peft_chat_desc cd;
+            peft_dataset_desc dd;
+            memset(&d, 0, sizeof(d));
+            memset(&cd, 0, sizeof(cd));
+            memset(&dd, 0, sizeof(dd));
+            d.allocator.alloc = count_alloc, d.allocator.free = count_free, d.allocator.user = &n;
+            if (peft_context_create(&d, &own)) return;
+            peft_mount(own, "rows.jsonl", kind ? talk : rows, strlen(kind ? talk : rows));
+            size_t before = peft_memory_in_use(own);
+            cd.context = own, cd.text = chatml;
+            dd.context = own, dd.path = "rows.jsonl";
+            if (!kind)
+                dd.prompt = "{{ a|upper }} ||| {{ answer_choices[n] }}",
+                dd.answer_choices = "no {{a}} ||| yes";
+            n.fail_at = n.calls + fail;
+            peft_status status = kind ? peft_chat_open(&cd, &c) : PEFT_OK;
+            check(!status || !c, "a chat or none");
+            dd.chat = c;
+            if (!status) status = peft_dataset_load(&dd, &data);
+            check(status == PEFT_OK || (status == PEFT_ERROR_MEMORY && !data),
+                  "memory runs out while data is read");
+            check(status || peft_dataset_count(data) == 2, "both examples");
+            done = !status;
+            peft_dataset_destroy(data);
+            peft_chat_close(c);
+            check(peft_memory_in_use(own) == before, "nothing leaked by data");
+            peft_context_destroy(own);
+            check(n.live == 0, "every block freed by data");
+        }
+        check(fail > 10 && fail < 2000, "as many failures as allocations of data");
+    }
+}
+
 static void test_gguf_chat(void) {
     static const char *const tokens[] = {"<unk>", "<s>", "</s>", "a"};
     static const char path[] = "test_template_chat.gguf";
@@ -664,6 +708,7 @@ int main(void) {
     test_chats();
     test_conversations();
     test_gguf_chat();
+    test_data_memory();
     size_t mounted = 0;  // what peft_mount keeps, of which the context takes care
     for (peft__mounted *m = ctx->mounted; m; m = m->next) mounted += sizeof(peft__mounted) + strlen(m->path);
     check(peft_memory_in_use(ctx) == mounted, "nothing is left at the end");
