@@ -106,7 +106,7 @@ try "split of NaN" 2 "split nan" --split nan
 try "split too small" 2 "0 held out" --split 0.001
 try "bias" 2 'bias is "some"' --bias some
 try "layers" 2 'layers_to_transform is "x"' --layers x
-try "rank pattern" 2 'rank_pattern is "q"' --rank-pattern q
+try "rank pattern" 2 'rank_pattern has "q"' --rank-pattern q
 runs "a name that matches nothing" 0 $peft train $model --data $work/train.jsonl $summary --max-steps 1 --batch 2 --target-modules q,zz --out $work/x
 has "a name that matches nothing" '"zz" of target_modules matches nothing'
 if [ -c /dev/full ]; then
