@@ -7,39 +7,39 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct test_name {
+typedef struct test_case_name {
     char *text;
     bool failed;
-} test_name;
+} test_case_name;
 
-static test_name *test_names;  // open addressing; never more than half full
-static size_t test_capacity, test_names_count;
-static int test_shown;
+static test_case_name *test_cases;  // open addressing; never more than half full
+static size_t test_case_capacity, test_case_count;
+static int test_cases_shown;
 
-static test_name *test_slot(test_name *names, size_t capacity, const char *text) {
+static test_case_name *test_case_slot(test_case_name *names, size_t capacity, const char *text) {
     size_t h = 1469598103u;
     for (const char *p = text; *p; p++) h = (h ^ (unsigned char)*p) * 16777619u;
     while (names[h % capacity].text && strcmp(names[h % capacity].text, text) != 0) h++;
     return &names[h % capacity];
 }
 
-static void test_grow(void) {
-    size_t capacity = test_capacity ? 2 * test_capacity : 1024;
-    test_name *names = (test_name *)calloc(capacity, sizeof(test_name));
-    for (size_t i = 0; i < test_capacity; i++)
-        if (test_names[i].text) *test_slot(names, capacity, test_names[i].text) = test_names[i];
-    free(test_names);
-    test_names = names;
-    test_capacity = capacity;
+static void test_case_grow(void) {
+    size_t capacity = test_case_capacity ? 2 * test_case_capacity : 1024;
+    test_case_name *names = (test_case_name *)calloc(capacity, sizeof(test_case_name));
+    for (size_t i = 0; i < test_case_capacity; i++)
+        if (test_cases[i].text) *test_case_slot(names, capacity, test_cases[i].text) = test_cases[i];
+    free(test_cases);
+    test_cases = names;
+    test_case_capacity = capacity;
 }
 
 static bool test_count(int *passed, int *failed, bool ok, const char *name) {
-    if (2 * test_names_count >= test_capacity) test_grow();
-    test_name *t = test_slot(test_names, test_capacity, name);
+    if (2 * test_case_count >= test_case_capacity) test_case_grow();
+    test_case_name *t = test_case_slot(test_cases, test_case_capacity, name);
     if (!t->text) {
         t->text = (char *)malloc(strlen(name) + 1);
         strcpy(t->text, name);
-        test_names_count++;
+        test_case_count++;
         ++*(ok ? passed : failed);
     } else if (!ok && !t->failed) {
         --*passed;
@@ -47,6 +47,6 @@ static bool test_count(int *passed, int *failed, bool ok, const char *name) {
     }
     if (ok) return false;
     t->failed = true;
-    return test_shown++ < 60;
+    return test_cases_shown++ < 60;
 }
 #endif

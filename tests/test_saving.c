@@ -1,7 +1,6 @@
-// What peft.h writes: folders that are new or old and never half, what Hugging Face needs beside the weights,
-// vocabularies of every
-// source, growing a vocabulary. Files go to build/saving_test.
-//   cc -std=c11 -O2 -DPEFT_USE_PTHREADS -I. tests/test_saving.c -o build/test_saving -pthread -lm
+// What peft.h writes: folders that are new or old and never half, what Hugging Face needs beside the weights, vocabularies
+// of every source, growing a vocabulary. Files go to build/saving_test.
+#define _DEFAULT_SOURCE  // popen
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 #include "check.h"
