@@ -12,7 +12,7 @@ typedef struct test_case_name {
     bool failed;
 } test_case_name;
 
-static test_case_name *test_cases;  // open addressing; never more than half full
+static test_case_name *test_all_cases;  // open addressing; never more than half full
 static size_t test_case_capacity, test_case_count;
 static int test_cases_shown;
 
@@ -27,15 +27,15 @@ static void test_case_grow(void) {
     size_t capacity = test_case_capacity ? 2 * test_case_capacity : 1024;
     test_case_name *names = (test_case_name *)calloc(capacity, sizeof(test_case_name));
     for (size_t i = 0; i < test_case_capacity; i++)
-        if (test_cases[i].text) *test_case_slot(names, capacity, test_cases[i].text) = test_cases[i];
-    free(test_cases);
-    test_cases = names;
+        if (test_all_cases[i].text) *test_case_slot(names, capacity, test_all_cases[i].text) = test_all_cases[i];
+    free(test_all_cases);
+    test_all_cases = names;
     test_case_capacity = capacity;
 }
 
 static bool test_count(int *passed, int *failed, bool ok, const char *name) {
     if (2 * test_case_count >= test_case_capacity) test_case_grow();
-    test_case_name *t = test_case_slot(test_cases, test_case_capacity, name);
+    test_case_name *t = test_case_slot(test_all_cases, test_case_capacity, name);
     if (!t->text) {
         t->text = (char *)malloc(strlen(name) + 1);
         strcpy(t->text, name);
