@@ -63,7 +63,7 @@ build/peers/%: tests/peers/%.c peft.h
 	@mkdir -p build/peers
 	$(CC) $(STD) $(CFLAGS) -I. -o $@ $< $(LIBS)
 
-peers: build/golden build/peft build/peers/write_adapters
+peers: build/golden build/peft build/peers/write_adapters build/peers/encode_texts build/peers/render_templates
 	@sh tests/peers/run.sh
 
 model: build/peft build/make_data build/train_tokenizer

@@ -219,7 +219,7 @@ def build(name, seed):
                 p.add_(0.2 * torch.randn_like(p))
             else:
                 p.copy_(torch.randn_like(p) * (0.9 / p.shape[-1] ** 0.5))
-    if name.endswith("_untied"):  # T5 v1.1 as it was published: a head of its own in the checkpoint
+    if name == "t5_v11_untied":  # T5 v1.1 as it was published: a head of its own in the checkpoint
         model.lm_head.weight = torch.nn.Parameter(
             torch.randn_like(model.lm_head.weight) / model.config.d_model**0.5
         )

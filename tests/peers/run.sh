@@ -8,7 +8,7 @@ models=${PEERS_MODELS:+--models $PEERS_MODELS}
 python=${PEERS_PYTHON:-$out/venv/bin/python}
 HF_HUB_OFFLINE=1 PYTHONWARNINGS=ignore
 export HF_HUB_OFFLINE PYTHONWARNINGS
-packages="transformers peft tokenizers safetensors bitsandbytes sentencepiece protobuf accelerate gguf"
+packages="transformers peft tokenizers safetensors bitsandbytes sentencepiece protobuf accelerate gguf jinja2"
 mkdir -p $out
 
 if [ -z "$PEERS_PYTHON" ] && [ ! -x $out/venv/bin/python ]; then
@@ -42,12 +42,27 @@ begin "adapters and models of peft.h, opened by Hugging Face's libraries"
 $python tests/peers/check_adapters.py $out/ours $out/write_adapters --seed $seed $models --base tests/data/model > $log 2>&1 || failed=1
 lines
 
-for script in check_saving check_tokenizers; do
-    [ -f tests/peers/$script.py ] || continue
-    begin "$script"
-    $python tests/peers/$script.py > $log 2>&1 || failed=1
-    lines
-done
+# check SCRIPT ARGUMENT...
+check() {
+    [ -f tests/peers/$1.py ] || return
+    begin "$1"
+    script=$1
+    shift
+    $python tests/peers/$script.py "$@" > $log 2>&1 || failed=1
+    grep FAIL $log | head -n 20
+    echo "$script: $(tail -n 1 $log)" >> $out/table
+}
+check check_saving build/peft $out/saving ${PEFT_SHARED:-../shared}
+check check_tokenizers $out/encode_texts --seed $seed
+check check_templates $out/render_templates $seed
+if [ -f tests/peers/make_configs.py ]; then
+    begin "config.json of every family"
+    rm -rf $out/configs
+    $python tests/peers/make_configs.py $out/configs --all > $log 2>&1 || { failed=1; tail -n 3 $log; }
+    build/golden $out/configs > $log 2>&1 || failed=1
+    grep FAIL $log
+    awk '/ right, .* refused, .* wrong/ { line = $0 } END { print "configurations: " line }' $log >> $out/table
+fi
 echo "== in short"
 cat $out/table
 exit $failed
