@@ -24209,18 +24209,21 @@ typedef struct peft__arguments {
 // that may be left out;
 // "*": anything. They arrive as v[1], v[2], ..., MISSING where they were not given.
 typedef struct peft__builtin {
-    const char *name;
-    peft__value (*run)(peft__render *r, peft__value *v, peft__arguments *a);
+    const char *name;  // or several, with spaces between
+    peft__value (*run)(peft__render *r, peft__value *v);
     const char *signature;
-    unsigned kinds;  // of a method: bits of the kinds that have it
-    int mode;        // bits of PEFT__ANYWHERE ...
+    unsigned kinds;  // PEFT__FILTER ..., and bits of the kinds that have it as a method
+    int how;         // tells those apart that share a function
 } peft__builtin;
 
 enum {
-    PEFT__PLAIN_ONLY = 1,
-    PEFT__CHAT_ONLY = 2,
-    PEFT__CHANGES = 4
-};  // CHANGES: the subject; chats refuse it
+    PEFT__FILTER = 1 << 20,
+    PEFT__TEST = 1 << 21,
+    PEFT__GLOBAL = 1 << 22,
+    PEFT__PLAIN_ONLY = 1 << 23,
+    PEFT__CHAT_ONLY = 1 << 24,
+    PEFT__CHANGES = 1 << 25  // the subject; chats refuse it
+};
 enum { PEFT__ARGUMENTS = 8 };
 
 typedef struct peft__method {
@@ -24275,6 +24278,10 @@ struct peft__render {
     peft__dict *record;
     peft_rng rng;
     int flow;  // a break or continue on its way to its loop
+    int how;   // of the builtin that is called, with `given`
+    const peft__arguments *given;
+    peft__list no_list;  // what a function returns after a failure; nothing is added to them
+    peft__dict no_dict;
 };
 
 static peft__value peft__refuse(peft__render *r, const char *format, ...);
@@ -24346,14 +24353,16 @@ static bool peft__deeper(peft__render *r) {
 
 // ---- texts
 
+static const peft__text peft__no_text = {"", 0, 0};
+
 static peft__value peft__text_at(peft__render *r, const char *data, size_t n) {  // not copied
+    peft__value v = peft__of_kind(PEFT__TEXT);
     peft__text *t = (peft__text *)peft__render_alloc(r, sizeof(peft__text));
-    if (!t) return peft__none();
+    v.as.text = t ? t : (peft__text *)(uintptr_t)&peft__no_text;
+    if (!t) return v;
     t->data = data;
     t->size = n;
     t->count = -1;
-    peft__value v = peft__of_kind(PEFT__TEXT);
-    v.as.text = t;
     return v;
 }
 
@@ -24388,7 +24397,12 @@ static peft__value peft__taken(peft__render *r, size_t start) {
     char *copy = r->status ? NULL : (char *)peft__render_alloc(r, n + 1);
     if (copy && n) memcpy(copy, r->out.data + start, n);
     r->out.size = start;
-    return copy ? peft__text_at(r, copy, n) : peft__none();
+    return peft__text_at(r, copy, n);
+}
+static peft__value peft__taken_as(peft__render *r, size_t start, bool safe) {
+    peft__value v = peft__taken(r, start);
+    v.flag = safe;
+    return v;
 }
 
 static int64_t peft__text_count(peft__render *r, peft__text *t) {
@@ -24415,6 +24429,12 @@ static peft__value peft__text_part(peft__render *r, const peft__text *t, size_t 
     return peft__text_at(r, t->data + from, to - from);
 }
 
+static peft__value peft__part_of(peft__render *r, peft__value v, size_t from, size_t to) {  // as safe as v is
+    peft__value part = peft__text_part(r, v.as.text, from, to);
+    part.flag = v.flag;
+    return part;
+}
+
 static bool peft__text_is(peft__value v, const char *text) {
     return v.kind == PEFT__TEXT && v.as.text->size == strlen(text) &&
         memcmp(v.as.text->data, text, v.as.text->size) == 0;
@@ -24439,15 +24459,15 @@ static size_t peft__text_find(peft__render *r, const peft__text *a, const char *
 static peft__value peft__list_new(peft__render *r, peft__kind kind, int64_t capacity) {
     peft__value v = peft__of_kind(kind);
     peft__list *l = (peft__list *)peft__render_alloc(r, sizeof(peft__list));
-    if (!l) return peft__none();
+    v.as.list = l ? l : &r->no_list;
+    if (!l) return v;
     memset(l, 0, sizeof(*l));
     if (capacity > 0) {
-        size_t size = (uint64_t)capacity < SIZE_MAX / sizeof(peft__value) ? (size_t)capacity * sizeof(peft__value) : SIZE_MAX / 2;
+        size_t size = (uint64_t)capacity < SIZE_MAX / sizeof(peft__value)
+            ? (size_t)capacity * sizeof(peft__value) : SIZE_MAX / 2;
         l->items = (peft__value *)peft__render_alloc(r, size);
-        if (!l->items) return peft__none();
-        l->capacity = capacity;
+        l->capacity = l->items ? capacity : 0;
     }
-    v.as.list = l;
     return v;
 }
 
@@ -24467,7 +24487,6 @@ static void peft__list_add(peft__render *r, peft__value list, peft__value item) 
 
 static peft__value peft__pair_of(peft__render *r, peft__value a, peft__value b) {
     peft__value v = peft__list_new(r, PEFT__TUPLE, 2);
-    if (r->status) return v;
     peft__list_add(r, v, a);
     peft__list_add(r, v, b);
     return v;
@@ -24585,7 +24604,7 @@ static void peft__dict_remove(peft__render *r, peft__dict *d, int64_t at) {
 static peft__value peft__dict_new(peft__render *r) {
     peft__value v = peft__of_kind(PEFT__DICT);
     v.as.dict = (peft__dict *)peft__render_alloc(r, sizeof(peft__dict));
-    if (!v.as.dict) return peft__none();
+    if (!v.as.dict) v.as.dict = &r->no_dict;
     memset(v.as.dict, 0, sizeof(peft__dict));
     return v;
 }
@@ -24802,7 +24821,7 @@ static peft__value peft__to_list(peft__render *r, peft__value v) {
                                       v.kind == PEFT__LIST || v.kind == PEFT__TUPLE ? v.as.list->count : 0),
                 item;
     while (!r->status && peft__next(r, &c, &item)) peft__list_add(r, list, item);
-    return r->status ? peft__none() : list;
+    return list;
 }
 
 // Python's len(); -1: it has none.
@@ -26656,11 +26675,8 @@ static peft__term *peft__parse_body(peft__parser *p, const char *const *ends) {
 
 // ---- names: which scope each lives in, as Jinja compiles them
 
-static const peft__builtin *peft__find_builtin(const peft_template *t, const peft__builtin *table,
-                                               int64_t count, const peft__text *name);
-static const peft__builtin *peft__find_filter(const peft_template *t, const peft__text *name);
-static const peft__builtin *peft__find_test(const peft_template *t, const peft__text *name);
-static const peft__builtin *peft__find_global(const peft_template *t, const peft__text *name);
+static const peft__builtin *peft__find_builtin(const peft_template *t, unsigned kinds,
+    const peft__text *name);
 
 static int peft__frame_own(const peft__frame *f, const peft__text *name) {
     for (int i = 0; f && i < f->count; i++)
@@ -26704,7 +26720,7 @@ static int peft__frame_add(peft__parser *p, peft__frame *f, const peft__text *na
     memset(s, 0, sizeof(*s));
     s->name = name;
     s->load = load;
-    if (load == PEFT__FROM_RECORD) s->builtin = peft__find_global(p->t, name);
+    if (load == PEFT__FROM_RECORD) s->builtin = peft__find_builtin(p->t, PEFT__GLOBAL, name);
     return f->count++;
 }
 
@@ -26849,8 +26865,7 @@ static void peft__scan(peft__parser *p, peft__term *t, peft__frame *f, int pass,
     case PEFT__TERM_FILTER:
     case PEFT__TERM_TEST: {
         bool filter = t->kind == PEFT__TERM_FILTER;
-        t->builtin =
-            filter ? peft__find_filter(p->t, t->value.as.text) : peft__find_test(p->t, t->value.as.text);
+        t->builtin = peft__find_builtin(p->t, filter ? PEFT__FILTER : PEFT__TEST, t->value.as.text);
         if (!t->builtin && !soft)
             peft__parse_error(p, t->begin, t->size, "there is no %s \"%.*s\"", filter ? "filter" : "test",
                               peft__shown(t->value.as.text->size), t->value.as.text->data);
@@ -27089,7 +27104,7 @@ static bool peft__compare(peft__render *r, int sign, peft__value a, peft__value 
 
 // ---- attributes and items
 
-static const peft__builtin *peft__find_method(peft__value v, const peft__text *name, bool *known);
+static bool peft__lacks(peft__value v, const peft__text *name);
 static peft__value peft__loop_attribute(peft__render *r, peft__value loop, const peft__text *name);
 
 static peft__value peft__bound(peft__render *r, peft__value subject, const peft__builtin *b) {
@@ -27105,12 +27120,11 @@ static peft__value peft__bound(peft__render *r, peft__value subject, const peft_
 // Python's getattr, MISSING where there is no such attribute.
 static peft__value peft__attribute_only(peft__render *r, peft__value v, const peft__text *name) {
     peft__value key = peft__of_kind(PEFT__TEXT);
-    bool known = false;
     key.as.text = (peft__text *)(uintptr_t)name;
     if (v.kind == PEFT__UNDEFINED) return peft__undefined_error(r, v);
     if (v.kind == PEFT__NAMESPACE) return peft__dict_get(r, v.as.dict, key);
-    const peft__builtin *b = peft__find_method(v, name, &known);
-    if (b && (b->mode & PEFT__CHANGES) && r->t->desc.chat) return peft__undefined(name, true);
+    const peft__builtin *b = peft__find_builtin(r->t, 1u << v.kind, name);
+    if (b && (b->kinds & PEFT__CHANGES) && r->t->desc.chat) return peft__undefined(name, true);
     if (b) return peft__bound(r, v, b);
     if (v.kind == PEFT__LOOP) return peft__loop_attribute(r, v, name);
     if (v.kind == PEFT__CYCLER && peft__text_is(key, "current"))
@@ -27119,7 +27133,8 @@ static peft__value peft__attribute_only(peft__render *r, peft__value v, const pe
     if (v.kind == PEFT__TUPLE && v.flag && peft__text_is(key, "list")) return v.as.list->items[1];
     if (v.kind == PEFT__MACRO && peft__text_is(key, "name"))
         return v.as.macro->term->kind == PEFT__TERM_MACRO ? v.as.macro->term->a->value : peft__none();
-    if (known || (name->size > 1 && name->data[0] == '_' && name->data[1] == '_' && !r->t->desc.chat)) {
+    if (peft__lacks(v, name) || (name->size > 1 && name->data[0] == '_' && name->data[1] == '_' &&
+        !r->t->desc.chat)) {
         if (v.kind == PEFT__DICT && peft__dict_get(r, v.as.dict, key).kind != PEFT__MISSING)
             return peft__of_kind(PEFT__MISSING);
         return peft__unable(r, "the attribute \"%.*s\" of a %s is not supported", peft__shown(name->size),
@@ -27291,10 +27306,11 @@ static peft__value peft__call_builtin(peft__render *r, const peft__builtin *b, p
     if (!a || r->status) return peft__none();
     for (int i = 0; i < PEFT__ARGUMENTS; i++) v[i] = peft__of_kind(PEFT__MISSING);
     v[0] = subject;
-    if (b->signature[0] == '*') return b->run(r, v, a);
     int64_t at = 0, used = 0;
     const char *s = b->signature;
-    for (int slot = 1; *s; slot++) {
+    bool any = *s == '*';
+    int shown = (int)strcspn(b->name, " ");
+    for (int slot = 1; *s && !any; slot++) {
         bool optional = *s == '?';
         s += optional;
         size_t n = strcspn(s, " ");
@@ -27304,14 +27320,17 @@ static peft__value peft__call_builtin(peft__render *r, const peft__builtin *b, p
                 if (a->names[k].as.text->size == n && memcmp(a->names[k].as.text->data, s, n) == 0)
                     v[slot] = a->values[k], used++;
         if (v[slot].kind == PEFT__MISSING && !optional)
-            return peft__refuse(r, "%s needs the argument \"%.*s\"", b->name, (int)n, s);
+            return peft__refuse(r, "%.*s needs the argument \"%.*s\"", shown, b->name, (int)n, s);
         s += n + (s[n] == ' ');
     }
-    if (at < a->count)
-        return peft__refuse(r, "%s takes %lld arguments, not %lld", b->name, (long long)at,
+    if (at < a->count && !any)
+        return peft__refuse(r, "%.*s takes %lld arguments, not %lld", shown, b->name, (long long)at,
                             (long long)a->count);
-    if (used < a->keywords) return peft__refuse(r, "%s does not take all of the named arguments", b->name);
-    return b->run(r, v, a);
+    if (used < a->keywords && !any)
+        return peft__refuse(r, "%.*s does not take all of the named arguments", shown, b->name);
+    r->how = b->how;
+    r->given = a;
+    return b->run(r, v);
 }
 
 static peft__value peft__new_macro(peft__render *r, const peft__term *t, peft__scope *s) {
@@ -27660,7 +27679,8 @@ static void peft__run_loop(peft__render *r, const peft__term *t, peft__value ove
         completed = completed || !flow;
         if (flow == PEFT__FLOW_BREAK) break;
     }
-    peft__scope *s = !r->status && t->other && !completed ? peft__enter(r, t->other_frame, outside, NULL) : NULL;
+    peft__scope *s = !r->status && t->other && !completed ? peft__enter(r, t->other_frame, outside, NULL)
+        : NULL;
     if (s) peft__run_terms(r, t->other, s);
     r->depth--;
 }
@@ -27719,7 +27739,8 @@ static void peft__run_terms(peft__render *r, const peft__term *t, peft__scope *s
         case PEFT__TERM_PRINT:
             v = peft__eval(r, t->a, s);
             r->at = r->status ? r->at : t->a;
-            if (r->t->strict && (v.kind == PEFT__UNDEFINED || v.kind == PEFT__NONE)) peft__print_nothing(r, v);
+            if (r->t->strict && (v.kind == PEFT__UNDEFINED || v.kind == PEFT__NONE)) peft__print_nothing(r,
+                v);
             if (!r->status) peft__put_value(r, v);
             break;
         case PEFT__TERM_IF:
@@ -27782,18 +27803,12 @@ static uint32_t peft__upper_of(uint32_t c) {
 }
 
 static void peft__put_upper(peft__render *r, uint32_t c, bool title) {
-    static const struct {
-        uint32_t c;
-        const char *upper, *title;
-    } longer[] = {{0xDF, "SS", "Ss"},   {0xFB00, "FF", "Ff"},   {0xFB01, "FI", "Fi"},
-                  {0xFB02, "FL", "Fl"}, {0xFB03, "FFI", "Ffi"}, {0xFB04, "FFL", "Ffl"}};
+    static const char *const longer[] = {"FFFf", "FIFi", "FLFl", "FFIFfi", "FFLFfl"};  // U+FB00 on
+    const char *l = c == 0xDF ? "SSSs" : c >= 0xFB00 && c <= 0xFB04 ? longer[c - 0xFB00] : NULL;
     char text[4];
-    for (int64_t i = 0; i < PEFT__COUNT(longer) && c >= 0xDF; i++)
-        if (longer[i].c == c) {
-            peft__puts(r, title ? longer[i].title : longer[i].upper);
-            return;
-        }
-    peft__put(r, text, peft__utf8_put(text, peft__upper_of(c)));
+    size_t half = l ? strlen(l) / 2 : 0;
+    if (l) peft__put(r, l + (title ? half : 0), half);
+    else peft__put(r, text, peft__utf8_put(text, peft__upper_of(c)));
 }
 
 static bool peft__is_upper(uint32_t c) { return peft__uc_lower_of(c) != c || (c >= 'A' && c <= 'Z'); }
@@ -27807,33 +27822,27 @@ static void peft__put_lower(peft__render *r, const char *s, size_t n) {
     if (room) peft__put(r, room, peft__uc_lower_text(s, n, room));
 }
 
-enum { PEFT__UPPER, PEFT__LOWER, PEFT__CAPITALIZE, PEFT__TITLE_METHOD, PEFT__TITLE_FILTER, PEFT__SWAP };
+enum { PEFT__UPPER, PEFT__LOWER, PEFT__CAPITALIZE, PEFT__TITLE, PEFT__TITLE_FILTER, PEFT__SWAP };
 
 static peft__value peft__cased(peft__render *r, peft__value v, int how) {
     v = peft__to_text(r, v);
-    if (r->status) return v;
     const peft__text *t = v.as.text;
     size_t start = r->out.size;
     bool inside = false;  // a word, or the rest of the text
-    for (size_t i = 0, from = 0; i < t->size && !r->status; from = i) {
+    if (how == PEFT__LOWER && t->size) peft__put_lower(r, t->data, t->size);
+    for (size_t i = 0, from = 0; i < t->size && !r->status && how != PEFT__LOWER; from = i) {
         uint32_t c;
         bool valid = peft__utf8_next(t->data, t->size, &i, &c);
-        if (how == PEFT__LOWER) {
-            peft__put_lower(r, t->data, t->size);
-            break;
-        }
         bool up = how == PEFT__UPPER || (how == PEFT__SWAP ? !peft__is_upper(c) : !inside);
         if (!valid) peft__put(r, t->data + from, i - from);
         else if (up) peft__put_upper(r, c, how != PEFT__UPPER && how != PEFT__SWAP);
         else peft__put_lower(r, t->data + from, i - from);
         if (how == PEFT__CAPITALIZE) inside = true;
-        if (how == PEFT__TITLE_METHOD) inside = peft__is_cased(c);
+        if (how == PEFT__TITLE) inside = peft__is_cased(c);
         if (how == PEFT__TITLE_FILTER)
             inside = !(peft__uc_space(c) || (c < 128 && strchr("-({[<", (int)c) && c));
     }
-    peft__value out = peft__taken(r, start);
-    out.flag = v.flag && how != PEFT__TITLE_FILTER && !r->status;
-    return out;
+    return peft__taken_as(r, start, v.flag && how != PEFT__TITLE_FILTER);
 }
 
 static peft__value peft__ignore_case(peft__render *r, peft__value v) {
@@ -27843,58 +27852,59 @@ static peft__value peft__ignore_case(peft__render *r, peft__value v) {
 // ---- what several builtins need
 
 static bool peft__given(peft__value v) { return v.kind != PEFT__MISSING; }
+static bool peft__some(peft__value v) { return v.kind != PEFT__MISSING && v.kind != PEFT__NONE; }
 
 static int64_t peft__whole_or(peft__render *r, peft__value v, int64_t standard) {
-    if (!peft__given(v) || v.kind == PEFT__NONE) return standard;
+    if (!peft__some(v)) return standard;
     if (v.kind == PEFT__UNDEFINED) peft__undefined_error(r, v);
     if (!peft__is_whole(v)) peft__refuse(r, "a whole number is needed, not '%s'", peft__kind_name(v));
     return peft__is_whole(v) ? v.as.integer : standard;
 }
 
-static bool peft__true_or(peft__render *r, peft__value v, bool standard) {
-    return peft__given(v) ? peft__truth(r, v) : standard;
-}
-
 static const peft__text *peft__text_needed(peft__render *r, peft__value v) {
-    static const peft__text empty = {"", 0, 0};
     if (v.kind == PEFT__UNDEFINED) peft__undefined_error(r, v);
     if (v.kind != PEFT__TEXT) peft__refuse(r, "a string is needed, not '%s'", peft__kind_name(v));
-    return v.kind == PEFT__TEXT ? v.as.text : &empty;
+    return v.kind == PEFT__TEXT ? v.as.text : &peft__no_text;
+}
+
+static size_t peft__until(const peft__text *t, char sign, size_t from) {  // where the next sign or the end is
+    const char *p = t->size > from ? (const char *)memchr(t->data + from, sign, t->size - from) : NULL;
+    return p ? (size_t)(p - t->data) : t->size;
 }
 
 // item.a.b.0 as filters take it: "a.b.0", a number, or nothing. `missing`: in place of what is undefined.
 static peft__value peft__get_path(peft__render *r, peft__value item, peft__value path, peft__value missing) {
-    if (!peft__given(path) || path.kind == PEFT__NONE) return item;
-    bool replace = peft__given(missing) && missing.kind != PEFT__NONE;
-    if (path.kind != PEFT__TEXT) {
-        item = peft__item_of(r, item, path);
-        return item.kind == PEFT__UNDEFINED && replace ? missing : item;
-    }
-    const peft__text *t = path.as.text;
-    for (size_t from = 0; from <= t->size && !r->status;) {
-        const char *dot = t->size > from ? (const char *)memchr(t->data + from, '.', t->size - from) : NULL;
-        size_t to = dot ? (size_t)(dot - t->data) : t->size;
+    if (!peft__some(path)) return item;
+    bool text = path.kind == PEFT__TEXT;
+    const peft__text *t = text ? path.as.text : &peft__no_text;
+    for (size_t from = 0, to; from <= t->size && !r->status; from = to + 1) {
+        to = peft__until(t, '.', from);
         peft__text part = {t->data + from, to - from, -1};
         int64_t number = 0;
         bool big = false, digits = to > from;
         for (size_t i = from; i < to; i++) digits = digits && t->data[i] >= '0' && t->data[i] <= '9';
-        peft__value key = digits && peft__read_integer(&part, 10, &number, &big) && !big
-            ? peft__integer(number)
-            : peft__text_part(r, t, from, to);
-        item = peft__item_of(r, item, key);
-        if (item.kind == PEFT__UNDEFINED && replace) item = missing;
-        from = to + 1;
+        digits = digits && peft__read_integer(&part, 10, &number, &big) && !big;
+        item = peft__item_of(r, item, !text ? path
+                                 : digits   ? peft__integer(number)
+                                            : peft__text_part(r, t, from, to));
+        if (item.kind == PEFT__UNDEFINED && peft__some(missing)) item = missing;
     }
     return item;
 }
 
+// What sort, unique, groupby, min and max compare.
+static peft__value peft__key_of(peft__render *r, peft__value item, peft__value path, peft__value missing,
+                                peft__value exact) {
+    peft__value key = peft__get_path(r, item, path, missing);
+    return peft__truth(r, exact) ? key : peft__ignore_case(r, key);
+}
+
 // Merge sort by `keys`, stable; reverse too keeps the order of equals.
 static peft__value peft__sorted(peft__render *r, peft__value list, peft__value keys, bool reverse) {
-    if (r->status) return list;
     int64_t n = list.as.list->count;
     peft__value out = peft__list_new(r, PEFT__LIST, n);
     int64_t *from = (int64_t *)peft__render_alloc(r, 2 * (size_t)(n + 1) * sizeof(int64_t));
-    if (!from || r->status) return out;
+    if (!from) return out;
     int64_t *to = from + n;
     for (int64_t i = 0; i < n; i++) from[i] = i;
     for (int64_t width = 1; width < n && !r->status; width *= 2) {
@@ -27918,90 +27928,94 @@ static peft__value peft__sorted(peft__render *r, peft__value list, peft__value k
     return out;
 }
 
-// ---- filters
+static void peft__list_add_all(peft__render *r, peft__value list, const peft__value *items, int64_t n) {
+    for (int64_t i = 0; i < n && !r->status; i++) peft__list_add(r, list, items[i]);
+}
 
-#define PEFT__BUILTIN(name) static peft__value name(peft__render *r, peft__value *v, peft__arguments *a)
-#define PEFT__UNUSED_ARGUMENTS (void)r, (void)v, (void)a
+static peft__value peft__reversed(peft__value list) {
+    peft__list *l = list.as.list;
+    for (int64_t i = 0; i < l->count / 2; i++) {
+        peft__value swap = l->items[i];
+        l->items[i] = l->items[l->count - 1 - i];
+        l->items[l->count - 1 - i] = swap;
+    }
+    return list;
+}
 
-PEFT__BUILTIN(peft__filter_upper) {
-    PEFT__UNUSED_ARGUMENTS;
-    return peft__cased(r, v[0], PEFT__UPPER);
+static peft__value peft__view_of(peft__render *r, peft__value dict, int what) {
+    peft__value view = peft__of_kind(PEFT__VIEW);
+    view.as.view = (peft__view *)peft__render_alloc(r, sizeof(peft__view));
+    if (!view.as.view) return peft__none();
+    view.as.view->dict = dict.as.dict;
+    view.as.view->what = what;
+    return view;
 }
-PEFT__BUILTIN(peft__filter_lower) {
-    PEFT__UNUSED_ARGUMENTS;
-    return peft__cased(r, v[0], PEFT__LOWER);
+
+static bool peft__two_of(peft__render *r, peft__value pair, peft__value *a, peft__value *b) {
+    const peft__list *l = peft__to_list(r, pair).as.list;
+    if (l->count != 2) peft__refuse(r, "a pair is needed, not %lld items", (long long)l->count);
+    if (r->status) return false;
+    *a = l->items[0];
+    *b = l->items[1];
+    return true;
 }
-PEFT__BUILTIN(peft__filter_capitalize) {
-    PEFT__UNUSED_ARGUMENTS;
-    return peft__cased(r, v[0], PEFT__CAPITALIZE);
+static bool peft__next_pair(peft__render *r, peft__cursor *c, peft__value *a, peft__value *b) {
+    peft__value item;
+    return !r->status && peft__next(r, c, &item) && peft__two_of(r, item, a, b);
 }
-PEFT__BUILTIN(peft__filter_title) {
-    PEFT__UNUSED_ARGUMENTS;
-    return peft__cased(r, v[0], PEFT__TITLE_FILTER);
+
+// ---- builtins: v[0] is the subject, then come the arguments. `how` of a row is r->how, all that was given
+// r->given;
+// both hold until something else is called.
+
+#define PEFT__BUILTIN(name) static peft__value peft__do_##name(peft__render *r, peft__value *v)
+
+PEFT__BUILTIN(unsupported) {
+    (void)v;
+    return peft__unable(r, "this is Jinja's, but not supported here");
 }
-PEFT__BUILTIN(peft__method_title) {
-    PEFT__UNUSED_ARGUMENTS;
-    return peft__cased(r, v[0], PEFT__TITLE_METHOD);
-}
-PEFT__BUILTIN(peft__method_swapcase) {
-    PEFT__UNUSED_ARGUMENTS;
-    return peft__cased(r, v[0], PEFT__SWAP);
-}
-PEFT__BUILTIN(peft__filter_string) {
-    PEFT__UNUSED_ARGUMENTS;
-    return peft__to_text(r, v[0]);
-}
-PEFT__BUILTIN(peft__filter_list) {
-    PEFT__UNUSED_ARGUMENTS;
-    return peft__to_list(r, v[0]);
-}
-PEFT__BUILTIN(peft__filter_attr) {
-    PEFT__UNUSED_ARGUMENTS;
+PEFT__BUILTIN(case) { return peft__cased(r, v[0], r->how); }
+PEFT__BUILTIN(string) { return peft__to_text(r, v[0]); }
+PEFT__BUILTIN(list) { return peft__to_list(r, v[0]); }
+PEFT__BUILTIN(attr) {
     const peft__text *name = peft__text_needed(r, v[1]);
     peft__value found = r->status ? peft__none() : peft__attribute_only(r, v[0], name);
     return found.kind == PEFT__MISSING ? peft__undefined(name, true) : found;
 }
 
-PEFT__BUILTIN(peft__filter_abs) {
-    (void)a;
+PEFT__BUILTIN(abs) {
     if (v[0].kind == PEFT__REAL) return peft__real(fabs(v[0].as.real));
-    if (v[0].kind == PEFT__UNDEFINED || !peft__is_whole(v[0]))
-        return peft__refuse(r, "bad operand type for abs(): '%s'", peft__kind_name(v[0]));
+    if (!peft__is_whole(v[0])) return peft__refuse(r, "bad operand type for abs(): '%s'",
+        peft__kind_name(v[0]));
     if (v[0].as.integer == INT64_MIN) return peft__big_number(r);
     return peft__integer(v[0].as.integer < 0 ? -v[0].as.integer : v[0].as.integer);
 }
 
-PEFT__BUILTIN(peft__filter_length) {
-    (void)a;
+PEFT__BUILTIN(length) {
     int64_t n = v[0].kind == PEFT__LOOP ? peft__loop_length(r, v[0].as.loop) : peft__length_of(r, v[0]);
     return n < 0 ? peft__refuse(r, "object of type '%s' has no len()", peft__kind_name(v[0]))
                  : peft__integer(n);
 }
 
-PEFT__BUILTIN(peft__filter_default) {
-    (void)a;
-    bool use = v[0].kind == PEFT__UNDEFINED || (peft__true_or(r, v[2], false) && !peft__truth(r, v[0]));
+PEFT__BUILTIN(default) {
+    bool use = v[0].kind == PEFT__UNDEFINED || (peft__truth(r, v[2]) && !peft__truth(r, v[0]));
     return !use ? v[0] : peft__given(v[1]) ? v[1] : peft__text_of(r, "");
 }
 
-PEFT__BUILTIN(peft__filter_first) {
-    (void)a;
+PEFT__BUILTIN(first) {
     peft__cursor c = peft__iterate(r, v[0]);
     peft__value item;
     return !r->status && peft__next(r, &c, &item) ? item : peft__undefined(NULL, false);
 }
 
-PEFT__BUILTIN(peft__filter_last) {
-    (void)a;
+PEFT__BUILTIN(last) {
     if (v[0].kind == PEFT__ITERATOR || v[0].kind == PEFT__LOOP)
         return peft__refuse(r, "'%s' object is not reversible", peft__kind_name(v[0]));
-    peft__value list = peft__to_list(r, v[0]);
-    if (r->status) return list;
-    return list.as.list->count ? list.as.list->items[list.as.list->count - 1] : peft__undefined(NULL, false);
+    const peft__list *l = peft__to_list(r, v[0]).as.list;
+    return l->count ? l->items[l->count - 1] : peft__undefined(NULL, false);
 }
 
-PEFT__BUILTIN(peft__filter_join) {
-    (void)a;
+PEFT__BUILTIN(join) {
     peft__cursor c = peft__iterate(r, v[0]);
     peft__value item;
     size_t start = r->out.size;
@@ -28012,10 +28026,29 @@ PEFT__BUILTIN(peft__filter_join) {
     return peft__taken(r, start);
 }
 
-static peft__value peft__replaced(peft__render *r, const peft__text *t, const peft__text *old,
-                                  const peft__text *fresh, int64_t count) {
+PEFT__BUILTIN(join_method) {
+    peft__cursor c = peft__iterate(r, v[1]);
+    peft__value item;
+    size_t start = r->out.size;
+    for (int64_t i = 0; !r->status && peft__next(r, &c, &item); i++) {
+        if (i) peft__put_text(r, v[0]);
+        if (v[0].flag) peft__put_html(r, item);
+        else if (item.kind == PEFT__TEXT) peft__put_text(r, item);
+        else
+            peft__refuse(r, "sequence item %lld: expected str instance, %s found", (long long)i,
+                         peft__kind_name(item));
+    }
+    return peft__taken_as(r, start, v[0].flag);
+}
+
+PEFT__BUILTIN(replace) {  // how: 1 as a filter, 0 as a method
+    bool filter = r->how;
+    for (int i = 0; i <= 2; i++)
+        v[i] = filter ? peft__to_text(r, v[i]) : i && v[0].flag ? peft__escaped(r, v[i]) : v[i];
+    const peft__text *t = v[0].as.text, *old = peft__text_needed(r, v[1]),
+        *fresh = peft__text_needed(r, v[2]);
     size_t start = r->out.size, from = 0, at;
-    for (; count != 0 && !r->status; count--) {
+    for (int64_t count = peft__whole_or(r, v[3], -1); count != 0 && !r->status; count--) {
         if (!old->size && from > t->size) break;
         at = old->size ? peft__text_find(r, t, old->data, old->size, from) : from;
         if (at == SIZE_MAX) break;
@@ -28028,68 +28061,33 @@ static peft__value peft__replaced(peft__render *r, const peft__text *t, const pe
         if (at < t->size) peft__put(r, t->data + at, from - at);
     }
     if (from < t->size) peft__put(r, t->data + from, t->size - from);
-    return peft__taken(r, start);
+    return peft__taken_as(r, start, v[0].flag && !filter);
 }
 
-PEFT__BUILTIN(peft__filter_replace) {
-    (void)a;
-    peft__value text = peft__to_text(r, v[0]), old = peft__to_text(r, v[1]), fresh = peft__to_text(r, v[2]);
-    int64_t count = peft__whole_or(r, v[3], -1);
-    return r->status ? text : peft__replaced(r, text.as.text, old.as.text, fresh.as.text, count);
-}
-
-PEFT__BUILTIN(peft__method_replace) {
-    (void)a;
-    for (int i = 1; i <= 2 && v[0].flag; i++) v[i] = peft__escaped(r, v[i]);
-    const peft__text *old = peft__text_needed(r, v[1]), *fresh = peft__text_needed(r, v[2]);
-    int64_t count = peft__whole_or(r, v[3], -1);
-    peft__value text = r->status ? peft__none() : peft__replaced(r, v[0].as.text, old, fresh, count);
-    text.flag = v[0].flag && !r->status;
-    return text;
-}
-
-static peft__value peft__stripped(peft__render *r, peft__value v, peft__value chars, bool left, bool right) {
-    const peft__text *t = v.as.text,
-                     *set =
-                         chars.kind == PEFT__NONE || !peft__given(chars) ? NULL : peft__text_needed(r, chars);
+PEFT__BUILTIN(strip) {  // how: 1 on the left, 2 on the right
+    int how = r->how;
+    v[0] = peft__to_text(r, v[0]);
+    const peft__text *t = v[0].as.text, *set = peft__some(v[1]) ? peft__text_needed(r, v[1]) : NULL;
     size_t from = 0, to = t->size;
-    if (r->status) return peft__none();
     if (!set) {
         size_t first = 0, last = t->size;
         peft__strip_bounds(t, &first, &last);
-        if (left) from = first;
-        if (right) to = PEFT__MAX(last, from);
-        if (right && !left && first == t->size) to = 0;
+        if (how & 1) from = first;
+        if (how & 2) to = how == 2 && first == t->size ? 0 : PEFT__MAX(last, from);
     }
-    while (set && left && from < to) {
+    while (set && how & 1 && from < to) {
         size_t next = from + 1;
         while (next < to && ((unsigned char)t->data[next] & 0xC0) == 0x80) next++;
         if (peft__text_find(r, set, t->data + from, next - from, 0) == SIZE_MAX) break;
         from = next;
     }
-    while (set && right && to > from) {
+    while (set && how & 2 && to > from) {
         size_t last = to - 1;
         while (last > from && ((unsigned char)t->data[last] & 0xC0) == 0x80) last--;
         if (peft__text_find(r, set, t->data + last, to - last, 0) == SIZE_MAX) break;
         to = last;
     }
-    peft__value part = peft__text_part(r, t, from, to);
-    part.flag = v.flag && !r->status;
-    return part;
-}
-
-PEFT__BUILTIN(peft__filter_trim) {
-    (void)a;
-    peft__value text = peft__to_text(r, v[0]);
-    return r->status ? text : peft__stripped(r, text, v[1], true, true);
-}
-PEFT__BUILTIN(peft__method_lstrip) {
-    (void)a;
-    return peft__stripped(r, v[0], v[1], true, false);
-}
-PEFT__BUILTIN(peft__method_rstrip) {
-    (void)a;
-    return peft__stripped(r, v[0], v[1], false, true);
+    return peft__part_of(r, v[0], from, to);
 }
 
 static peft__value peft__real_to_whole(peft__render *r, double d, peft__value failing) {
@@ -28099,8 +28097,7 @@ static peft__value peft__real_to_whole(peft__render *r, double d, peft__value fa
     return peft__integer((int64_t)d);
 }
 
-PEFT__BUILTIN(peft__filter_int) {
-    (void)a;
+PEFT__BUILTIN(int) {
     peft__value failing = peft__given(v[1]) ? v[1] : peft__integer(0);
     int64_t base = peft__whole_or(r, v[2], 10), i;
     bool big;
@@ -28109,16 +28106,13 @@ PEFT__BUILTIN(peft__filter_int) {
     if (v[0].kind == PEFT__REAL) return peft__real_to_whole(r, v[0].as.real, failing);
     if (v[0].kind == PEFT__UNDEFINED) return peft__undefined_error(r, v[0]);
     if (v[0].kind != PEFT__TEXT || r->status) return failing;
-    if ((base >= 2 && base <= 36) || base == 0) {
-        if (peft__read_integer(v[0].as.text, (int)base, &i, &big))
-            return big ? peft__big_number(r) : peft__integer(i);
-    }
+    if (((base >= 2 && base <= 36) || base == 0) && peft__read_integer(v[0].as.text, (int)base, &i, &big))
+        return big ? peft__big_number(r) : peft__integer(i);
     if (!peft__read_real(r, v[0].as.text, &d) || d - d != 0) return failing;
     return peft__real_to_whole(r, d, failing);
 }
 
-PEFT__BUILTIN(peft__filter_float) {
-    (void)a;
+PEFT__BUILTIN(float) {
     double d;
     if (peft__is_number(v[0])) return peft__real(peft__as_double(v[0]));
     if (v[0].kind == PEFT__UNDEFINED) return peft__undefined_error(r, v[0]);
@@ -28126,8 +28120,17 @@ PEFT__BUILTIN(peft__filter_float) {
     return peft__given(v[1]) ? v[1] : peft__real(0);
 }
 
-PEFT__BUILTIN(peft__filter_round) {
-    (void)a;
+static peft__value peft__round_whole(peft__render *r, int64_t i, int64_t places) {
+    if (places >= 0) return peft__integer(i);
+    if (places < -18) return peft__integer(0);
+    int64_t unit = peft__whole_power(r, 10, -places).as.integer, rest = i % unit;
+    if (rest < 0) rest += unit;
+    int64_t low = i - rest;
+    bool up = rest > unit - rest || (rest == unit - rest && low / unit % 2 != 0);
+    return up ? peft__arithmetic(r, '+', peft__integer(low), peft__integer(unit)) : peft__integer(low);
+}
+
+PEFT__BUILTIN(round) {
     int64_t places = peft__whole_or(r, v[1], 0);
     bool common = !peft__given(v[2]) || peft__text_is(v[2], "common"), up = peft__text_is(v[2], "ceil");
     if (!common && !up && !peft__text_is(v[2], "floor"))
@@ -28141,22 +28144,11 @@ PEFT__BUILTIN(peft__filter_round) {
         peft__value power = places >= 0 && places <= 18 ? peft__whole_power(r, 10, places)
                                                         : peft__real(pow(10, (double)places));
         peft__value scaled = peft__arithmetic(r, '*', v[0], power);
-        if (r->status) return scaled;
         d = peft__as_double(scaled);
         if (d - d != 0) return peft__refuse(r, "cannot convert float to integer");
         return peft__real((up ? ceil(d) : floor(d)) / peft__as_double(power));
     }
-    if (peft__is_whole(v[0])) {
-        if (places >= 0) return peft__integer(v[0].as.integer);
-        if (places < -18) return peft__integer(0);
-        int64_t unit = peft__whole_power(r, 10, -places).as.integer, i = v[0].as.integer, rest = i % unit;
-        if (rest < 0) rest += unit;
-        int64_t low = i - rest;
-        bool odd = low / unit % 2 != 0;
-        return rest > unit - rest || (rest == unit - rest && odd)
-            ? peft__arithmetic(r, '+', peft__integer(low), peft__integer(unit))
-            : peft__integer(low);
-    }
+    if (peft__is_whole(v[0])) return peft__round_whole(r, v[0].as.integer, places);
     char digits[PEFT__DIGITS];
     int exponent = 0;
     if (d - d != 0 || d == 0 || places > 400) return v[0];
@@ -28166,267 +28158,184 @@ PEFT__BUILTIN(peft__filter_round) {
     return peft__real(d < 0 ? -back : back);
 }
 
-PEFT__BUILTIN(peft__filter_format) {
-    (void)v;
+PEFT__BUILTIN(format_filter) {
+    const peft__arguments *a = r->given;
     peft__value values, text = peft__to_text(r, v[0]);
     if (a->count && a->keywords)
         return peft__refuse(r, "can't handle positional and keyword arguments at the same time");
     values = a->keywords ? peft__dict_new(r) : peft__list_new(r, PEFT__TUPLE, a->count);
-    for (int64_t i = 0; i < a->count && !r->status; i++) peft__list_add(r, values, a->items[i]);
+    peft__list_add_all(r, values, a->items, a->count);
     for (int64_t i = 0; i < a->keywords && !r->status; i++)
         peft__dict_set(r, values.as.dict, a->names[i], a->values[i]);
     return r->status ? values : peft__percent(r, text, values);
 }
 
-PEFT__BUILTIN(peft__filter_items) {
-    (void)a;
+PEFT__BUILTIN(items) {
     if (v[0].kind == PEFT__UNDEFINED) return peft__as_iterator(r, v[0]);
     if (v[0].kind != PEFT__DICT) return peft__refuse(r, "Can only get item pairs from a mapping.");
-    peft__value view = peft__of_kind(PEFT__VIEW);
-    view.as.view = (peft__view *)peft__render_alloc(r, sizeof(peft__view));
-    if (!view.as.view) return peft__none();
-    view.as.view->dict = v[0].as.dict;
-    view.as.view->what = 2;
-    return peft__as_iterator(r, view);
+    return peft__as_iterator(r, peft__view_of(r, v[0], 2));
 }
 
-static peft__value peft__pairs_of(peft__render *r, peft__value v) {
-    peft__value list = peft__list_new(r, PEFT__LIST, v.as.dict->count);
-    for (int64_t i = 0; i < v.as.dict->count && !r->status && peft__spend(r, 0); i++)
-        peft__list_add(r, list, peft__view_item(r, v.as.dict, 2, i));
-    return list;
-}
-
-PEFT__BUILTIN(peft__filter_dictsort) {
-    (void)a;
+PEFT__BUILTIN(dictsort) {  // case_sensitive, by, reverse
     bool by_value = peft__text_is(v[2], "value");
     if (v[0].kind == PEFT__UNDEFINED) return peft__undefined_error(r, v[0]);
     if (v[0].kind != PEFT__DICT)
         return peft__refuse(r, "dictsort needs a dict, not '%s'", peft__kind_name(v[0]));
     if (peft__given(v[2]) && !by_value && !peft__text_is(v[2], "key"))
         return peft__refuse(r, "You can only sort by either \"key\" or \"value\"");
-    peft__value pairs = peft__pairs_of(r, v[0]), keys = peft__list_new(r, PEFT__LIST, v[0].as.dict->count);
-    bool exact = peft__true_or(r, v[1], false);
-    for (int64_t i = 0; !r->status && i < pairs.as.list->count; i++) {
-        peft__value key = pairs.as.list->items[i].as.list->items[by_value];
-        peft__list_add(r, keys, exact ? key : peft__ignore_case(r, key));
-    }
-    return peft__sorted(r, pairs, keys, peft__true_or(r, v[3], false));
+    peft__value pairs = peft__to_list(r, peft__view_of(r, v[0], 2)), keys = peft__list_new(r, PEFT__LIST, 0);
+    for (int64_t i = 0; !r->status && i < pairs.as.list->count; i++)
+        peft__list_add(r, keys, peft__key_of(r, pairs.as.list->items[i], peft__integer(by_value),
+                                             peft__none(), v[1]));
+    return peft__sorted(r, pairs, keys, peft__truth(r, v[3]));
 }
 
-PEFT__BUILTIN(peft__filter_sort) {  // reverse, case_sensitive, attribute
-    (void)a;
-    bool exact = peft__true_or(r, v[2], false);
+PEFT__BUILTIN(sort) {  // reverse, case_sensitive, attribute
     peft__value list = peft__to_list(r, v[0]), keys = peft__list_new(r, PEFT__LIST, 0);
+    const peft__text *t = v[3].kind == PEFT__TEXT ? v[3].as.text : NULL;  // several, with commas
     for (int64_t i = 0; !r->status && i < list.as.list->count; i++) {
-        peft__value item = list.as.list->items[i], key = item;
-        const peft__text *t = v[3].kind == PEFT__TEXT ? v[3].as.text : NULL;  // several, with commas
-        key = peft__list_new(r, PEFT__LIST, 1);
-        for (size_t from = 0; from <= (t ? t->size : 0) && !r->status;) {
-            const char *comma =
-                t && t->size > from ? (const char *)memchr(t->data + from, ',', t->size - from) : NULL;
-            size_t to = comma ? (size_t)(comma - t->data) : t ? t->size : 0;
-            peft__value part =
-                peft__get_path(r, item, t ? peft__text_part(r, t, from, to) : v[3], peft__none());
-            peft__list_add(r, key, exact ? part : peft__ignore_case(r, part));
-            from = to + 1;
+        peft__value key = peft__list_new(r, PEFT__LIST, 1);
+        for (size_t from = 0, to; from <= (t ? t->size : 0) && !r->status; from = to + 1) {
+            to = t ? peft__until(t, ',', from) : 0;
+            peft__value path = t ? peft__text_part(r, t, from, to) : v[3];
+            peft__list_add(r, key, peft__key_of(r, list.as.list->items[i], path, peft__none(), v[2]));
         }
         peft__list_add(r, keys, key);
     }
-    return peft__sorted(r, list, keys, peft__true_or(r, v[1], false));
+    return peft__sorted(r, list, keys, peft__truth(r, v[1]));
 }
 
-PEFT__BUILTIN(peft__filter_unique) {  // case_sensitive, attribute
-    (void)a;
-    bool exact = peft__true_or(r, v[1], false);
+PEFT__BUILTIN(unique) {  // case_sensitive, attribute
     peft__cursor c = peft__iterate(r, v[0]);
     peft__value seen = peft__dict_new(r), list = peft__list_new(r, PEFT__LIST, 0), item;
     while (!r->status && peft__next(r, &c, &item)) {
-        peft__value key = peft__get_path(r, item, v[2], peft__none());
-        if (!exact) key = peft__ignore_case(r, key);
-        int64_t before = r->status ? 0 : seen.as.dict->count;
-        if (!r->status) peft__dict_set(r, seen.as.dict, key, peft__none());
-        if (!r->status && seen.as.dict->count > before) peft__list_add(r, list, item);
+        int64_t before = seen.as.dict->count;
+        peft__dict_set(r, seen.as.dict, peft__key_of(r, item, v[2], peft__none(), v[1]), peft__none());
+        if (seen.as.dict->count > before) peft__list_add(r, list, item);
     }
-    return r->status ? peft__none() : peft__as_iterator(r, list);
+    return peft__as_iterator(r, list);
 }
 
-static peft__value peft__extreme(peft__render *r, peft__value *v, const char *sign) {
-    bool exact = peft__true_or(r, v[1], false), any = false;
+PEFT__BUILTIN(extreme) {  // case_sensitive, attribute; how: the sign
+    int sign = r->how;
+    bool any = false;
     peft__cursor c = peft__iterate(r, v[0]);
     peft__value item, best = peft__undefined(NULL, false), best_key = best;
     while (!r->status && peft__next(r, &c, &item)) {
-        peft__value key = peft__get_path(r, item, v[2], peft__none());
-        if (!exact) key = peft__ignore_case(r, key);
-        if (any && !peft__compare(r, sign[0], key, best_key)) continue;
+        peft__value key = peft__key_of(r, item, v[2], peft__none(), v[1]);
+        if (any && !peft__compare(r, sign, key, best_key)) continue;
         best = item;
         best_key = key;
         any = true;
     }
     return best;
 }
-PEFT__BUILTIN(peft__filter_min) {
-    (void)a;
-    return peft__extreme(r, v, "<");
-}
-PEFT__BUILTIN(peft__filter_max) {
-    (void)a;
-    return peft__extreme(r, v, ">");
-}
 
-PEFT__BUILTIN(peft__filter_sum) {  // attribute, start
-    (void)a;
+PEFT__BUILTIN(sum) {  // attribute, start
     peft__cursor c = peft__iterate(r, v[0]);
     peft__value item, sum = peft__given(v[2]) ? v[2] : peft__integer(0);
     if (sum.kind == PEFT__TEXT) return peft__refuse(r, "sum() can't sum strings");
-    while (!r->status && peft__next(r, &c, &item)) {
-        item = peft__get_path(r, item, v[1], peft__none());
-        sum = peft__binary(r, '+', sum, item);
-    }
+    while (!r->status && peft__next(r, &c, &item))
+        sum = peft__binary(r, '+', sum, peft__get_path(r, item, v[1], peft__none()));
     return sum;
 }
 
-static peft__value peft__reversed(peft__render *r, peft__value list) {
-    if (r->status) return list;
-    peft__list *l = list.as.list;
-    for (int64_t i = 0; i < l->count / 2; i++) {
-        peft__value swap = l->items[i];
-        l->items[i] = l->items[l->count - 1 - i];
-        l->items[l->count - 1 - i] = swap;
-    }
-    return list;
-}
-
-PEFT__BUILTIN(peft__filter_reverse) {
-    (void)a;
-    peft__value back = peft__none();
-    if (v[0].kind == PEFT__TEXT) {
-        back = peft__slice(r, v[0], back, back, peft__integer(-1));
-        return back;
-    }
+PEFT__BUILTIN(reverse) {
+    peft__kind k = v[0].kind;
+    if (k == PEFT__TEXT) return peft__slice(r, v[0], peft__none(), peft__none(), peft__integer(-1));
     if (!peft__can_iterate(v[0])) return peft__refuse(r, "argument must be iterable");
-    bool list = v[0].kind == PEFT__UNDEFINED || v[0].kind == PEFT__ITERATOR ||
-        v[0].kind == PEFT__LOOP;  // no reversed() of these
-    back = peft__reversed(r, peft__to_list(r, v[0]));
-    return list || r->status ? back : peft__as_iterator(r, back);
+    bool list = k == PEFT__UNDEFINED || k == PEFT__ITERATOR || k == PEFT__LOOP;  // no reversed() of these
+    peft__value back = peft__reversed(peft__to_list(r, v[0]));
+    return list ? back : peft__as_iterator(r, back);
 }
 
-PEFT__BUILTIN(peft__filter_slice) {
-    (void)a;
+PEFT__BUILTIN(slice) {
     peft__value list = peft__to_list(r, v[0]), out = peft__list_new(r, PEFT__LIST, 0);
     int64_t slices = peft__whole_or(r, v[1], 0), at = 0;
-    if (r->status) return out;
     if (slices == 0) return peft__refuse(r, "slice into no parts");
     int64_t each = slices > 0 ? list.as.list->count / slices : 0,
             longer = slices > 0 ? list.as.list->count % slices : 0;
-    for (int64_t i = 0; i < slices && !r->status; i++) {
+    for (int64_t i = 0; i < slices && peft__spend(r, 0); i++) {
         int64_t n = each + (i < longer);
         peft__value part = peft__list_new(r, PEFT__LIST, n + 1);
-        for (; n > 0 && !r->status; n--) peft__list_add(r, part, list.as.list->items[at++]);
-        if (peft__given(v[2]) && v[2].kind != PEFT__NONE && i >= longer) peft__list_add(r, part, v[2]);
+        peft__list_add_all(r, part, list.as.list->items + at, n);
+        at += n;
+        if (peft__some(v[2]) && i >= longer) peft__list_add(r, part, v[2]);
         peft__list_add(r, out, part);
-        peft__spend(r, 0);
     }
-    return r->status ? out : peft__as_iterator(r, out);
+    return peft__as_iterator(r, out);
 }
 
-PEFT__BUILTIN(peft__filter_batch) {
-    (void)a;
+PEFT__BUILTIN(batch) {
     peft__cursor c = peft__iterate(r, v[0]);
     peft__value out = peft__list_new(r, PEFT__LIST, 0), part = peft__of_kind(PEFT__MISSING), item;
     int64_t size = peft__whole_or(r, v[1], 0);
     while (!r->status && peft__next(r, &c, &item)) {
         if (!peft__given(part) || part.as.list->count == size) {
             part = peft__list_new(r, PEFT__LIST, 0);
-            if (!r->status) peft__list_add(r, out, part);
+            peft__list_add(r, out, part);
         }
-        if (!r->status) peft__list_add(r, part, item);
+        peft__list_add(r, part, item);
     }
-    while (!r->status && peft__given(part) && peft__given(v[2]) && v[2].kind != PEFT__NONE &&
-           part.as.list->count < size && peft__spend(r, 0))
+    while (peft__given(part) && peft__some(v[2]) && part.as.list->count < size && peft__spend(r, 0))
         peft__list_add(r, part, v[2]);
-    return r->status ? out : peft__as_iterator(r, out);
+    return peft__as_iterator(r, out);
 }
 
-PEFT__BUILTIN(peft__filter_groupby) {  // attribute, default, case_sensitive
-    (void)a;
-    bool exact = peft__true_or(r, v[3], false);
+PEFT__BUILTIN(groupby) {  // attribute, default, case_sensitive
     peft__value list = peft__to_list(r, v[0]), keys = peft__list_new(r, PEFT__LIST, 0),
                 out = peft__list_new(r, PEFT__LIST, 0), last = peft__none(), group = last;
-    for (int64_t i = 0; !r->status && i < list.as.list->count; i++) {
-        peft__value key = peft__get_path(r, list.as.list->items[i], v[1], v[2]);
-        peft__list_add(r, keys, exact ? key : peft__ignore_case(r, key));
-    }
+    for (int64_t i = 0; !r->status && i < list.as.list->count; i++)
+        peft__list_add(r, keys, peft__key_of(r, list.as.list->items[i], v[1], v[2], v[3]));
     list = peft__sorted(r, list, keys, false);
     for (int64_t i = 0; !r->status && i < list.as.list->count; i++) {
-        peft__value item = list.as.list->items[i], shown = peft__get_path(r, item, v[1], v[2]),
-                    key = exact ? shown : peft__ignore_case(r, shown);
+        peft__value item = list.as.list->items[i], key = peft__key_of(r, item, v[1], v[2], v[3]);
         if (i == 0 || !peft__equal(r, key, last)) {
             group = peft__list_new(r, PEFT__LIST, 0);
-            peft__value pair = r->status ? group : peft__pair_of(r, shown, group);
+            peft__value pair = peft__pair_of(r, peft__get_path(r, item, v[1], v[2]), group);
             pair.flag = true;
-            if (!r->status) peft__list_add(r, out, pair);
+            peft__list_add(r, out, pair);
             last = key;
         }
-        if (!r->status) peft__list_add(r, group, item);
+        peft__list_add(r, group, item);
     }
     return out;
 }
 
-PEFT__BUILTIN(peft__filter_tojson) {
-    (void)a;
+PEFT__BUILTIN(tojson) {  // ensure_ascii, indent, separators, sort_keys; plain templates give indent only
     peft__json_style s;
     bool chat = r->t->desc.chat;
-    memset(&s, 0, sizeof(s));
-    s.html = !chat;
-    s.sort = chat ? peft__true_or(r, v[4], false) : true;
-    s.ascii = chat ? peft__true_or(r, v[1], false) : true;
-    peft__value indent = chat ? v[2] : v[1];
     size_t start = r->out.size;
-    if (!chat && (peft__given(v[2]) || peft__given(v[3]) || peft__given(v[4])))
-        return peft__refuse(r, "tojson takes only indent");
+    s.html = !chat;
+    s.sort = chat ? peft__truth(r, v[4]) : true;
+    s.ascii = chat ? peft__truth(r, v[1]) : true;
+    peft__value indent = chat ? v[2] : v[1];
     s.indent = peft__none();
     if (peft__is_whole(indent)) {
         peft__put_times(r, " ", 1, indent.as.integer);
         s.indent = peft__taken(r, start);
-    } else if (peft__given(indent) && indent.kind != PEFT__NONE) {
+    } else if (peft__some(indent)) {
         peft__text_needed(r, indent);
         s.indent = indent;
     }
     s.between = peft__text_of(r, s.indent.kind == PEFT__TEXT ? "," : ", ");
     s.colon = peft__text_of(r, ": ");
-    if (chat && peft__given(v[3]) && v[3].kind != PEFT__NONE) {
-        peft__value parts = peft__to_list(r, v[3]);
-        if (!r->status &&
-            (parts.as.list->count != 2 || parts.as.list->items[0].kind != PEFT__TEXT ||
-             parts.as.list->items[1].kind != PEFT__TEXT))
-            peft__refuse(r, "separators are two strings");
-        if (r->status) return parts;
-        s.between = parts.as.list->items[0];
-        s.colon = parts.as.list->items[1];
+    if (chat && peft__some(v[3])) {
+        if (!peft__two_of(r, v[3], &s.between, &s.colon)) return peft__none();
+        if (s.between.kind != PEFT__TEXT || s.colon.kind != PEFT__TEXT)
+            return peft__refuse(r, "separators are two strings");
     }
-    if (!r->status) peft__put_json(r, v[0], &s, 0);
-    peft__value text = peft__taken(r, start);
-    text.flag = !chat && !r->status;
-    return text;
+    peft__put_json(r, v[0], &s, 0);
+    return peft__taken_as(r, start, !chat);
 }
 
-PEFT__BUILTIN(peft__filter_safe) {
-    (void)a;
+PEFT__BUILTIN(safe) {  // how: what becomes of the mark
+    bool mark = r->how;
     peft__value text = peft__to_text(r, v[0]);
-    text.flag = !r->status;
-    return text;
+    text.flag = mark;
+    return mark ? text : peft__escaped(r, text);
 }
-PEFT__BUILTIN(peft__filter_escape) {
-    (void)a;
-    return peft__escaped(r, v[0]);
-}
-PEFT__BUILTIN(peft__filter_forceescape) {
-    (void)a;
-    peft__value text = peft__to_text(r, v[0]);
-    text.flag = false;
-    return peft__escaped(r, text);
-}
+PEFT__BUILTIN(escape) { return peft__escaped(r, v[0]); }
 
 // Lines as Python's splitlines cuts them; the end of one, and where the next begins.
 static size_t peft__line_end(const peft__text *t, size_t from, size_t *next) {
@@ -28443,10 +28352,9 @@ static size_t peft__line_end(const peft__text *t, size_t from, size_t *next) {
     return t->size;
 }
 
-PEFT__BUILTIN(peft__filter_indent) {  // width, first, blank
-    (void)a;
+PEFT__BUILTIN(indent) {  // width, first, blank
     const peft__text *t = peft__text_needed(r, v[0]);
-    bool first = peft__true_or(r, v[2], false), blank = peft__true_or(r, v[3], false);
+    bool first = peft__truth(r, v[2]), blank = peft__truth(r, v[3]);
     size_t start = r->out.size;
     if (v[1].kind != PEFT__TEXT) {
         peft__put_times(r, " ", 1, peft__whole_or(r, v[1], 4));
@@ -28463,8 +28371,7 @@ PEFT__BUILTIN(peft__filter_indent) {  // width, first, blank
     return peft__taken(r, start);
 }
 
-PEFT__BUILTIN(peft__filter_truncate) {  // length, killwords, end, leeway
-    (void)a;
+PEFT__BUILTIN(truncate) {  // length, killwords, end, leeway
     if (!peft__given(v[3])) v[3] = peft__text_of(r, "...");
     const peft__text *end = peft__text_needed(r, v[3]);
     int64_t length = peft__whole_or(r, v[1], 255), leeway = peft__whole_or(r, v[4], 5);
@@ -28476,56 +28383,35 @@ PEFT__BUILTIN(peft__filter_truncate) {  // length, killwords, end, leeway
     if (n >= 0 && (leeway > INT64_MAX - length || n <= length + leeway)) return v[0];
     const peft__text *t = peft__text_needed(r, v[0]);
     if (r->status) return v[0];
-    size_t cut = peft__text_byte(r, v[0].as.text, length - tail), start = r->out.size;
-    if (!peft__true_or(r, v[2], false))
-        for (size_t i = cut; i > 0; i--)
-            if (t->data[i - 1] == ' ') {
-                cut = i - 1;
-                break;
-            }
+    size_t cut = peft__text_byte(r, v[0].as.text, length - tail), start = r->out.size, word = cut;
+    while (word > 0 && t->data[word - 1] != ' ') word--;
+    if (word > 0 && !peft__truth(r, v[2])) cut = word - 1;
     peft__put(r, t->data, cut);
     peft__put(r, end->data, end->size);
     return peft__taken(r, start);
 }
 
-static peft__value peft__centered(peft__render *r, peft__value v, int64_t width, peft__value fill,
-                                  int how) {  // how: '<', '>' or '^'
-    peft__field_style f;
+PEFT__BUILTIN(center) {  // width, fillchar; how: the sign of the alignment, 'f' for the filter
+    int how = r->how;
+    v[0] = peft__to_text(r, v[0]);
+    const peft__text *fill = peft__given(v[2]) ? peft__text_needed(r, v[2]) : peft__text_of(r, " ").as.text;
+    int64_t width = peft__whole_or(r, v[1], how == 'f' ? 80 : 0),
+        pad = width - peft__text_count(r, v[0].as.text);
     size_t start = r->out.size;
-    const peft__text *sign = peft__given(fill) ? peft__text_needed(r, fill) : NULL;
-    memset(&f, 0, sizeof(f));
-    if (sign && (sign->size >= sizeof(f.fill) || peft__text_count(r, fill.as.text) != 1))
+    if (peft__given(v[2]) && !r->status && peft__text_count(r, v[2].as.text) != 1)
         return peft__refuse(r, "the fill character must be exactly one character long");
-    if (r->status) return v;
-    if (sign) memcpy(f.fill, sign->data, sign->size);
-    int64_t pad = width - peft__text_count(r, v.as.text), left = pad / 2 + (pad & width & 1);
-    const char *with = f.fill[0] ? f.fill : " ";
-    if (pad <= 0) return v;
-    if (how == '>') left = pad;
-    if (how == '<') left = 0;
-    peft__put_times(r, with, strlen(with), left);
-    peft__put_text(r, v);
-    peft__put_times(r, with, strlen(with), pad - left);
-    peft__value text = peft__taken(r, start);
-    text.flag = v.flag && !r->status;
-    return text;
+    if (pad <= 0) return v[0];
+    int64_t left = how == '>' ? pad : how == '<' ? 0 : pad / 2 + (pad & width & 1);
+    peft__put_times(r, fill->data, fill->size, left);
+    peft__put_text(r, v[0]);
+    peft__put_times(r, fill->data, fill->size, pad - left);
+    return peft__taken_as(r, start, v[0].flag);
 }
 
-PEFT__BUILTIN(peft__filter_center) {
-    (void)a;
-    peft__value text = peft__to_text(r, v[0]);
-    return r->status
-        ? text
-        : peft__centered(r, text, peft__whole_or(r, v[1], 80), peft__of_kind(PEFT__MISSING), '^');
-}
-
-PEFT__BUILTIN(peft__filter_wordcount) {
-    (void)a;
+PEFT__BUILTIN(wordcount) {
     int64_t n = 0;
     bool inside = false;
-    peft__value text = peft__to_text(r, v[0]);
-    if (r->status) return text;
-    const peft__text *t = text.as.text;
+    const peft__text *t = peft__to_text(r, v[0]).as.text;
     peft__spend(r, t->size);
     for (size_t i = 0; i < t->size;) {
         uint32_t c;
@@ -28537,22 +28423,21 @@ PEFT__BUILTIN(peft__filter_wordcount) {
     return peft__integer(n);
 }
 
-PEFT__BUILTIN(peft__filter_filesizeformat) {
-    double d, base = peft__true_or(r, v[1], false) ? 1024 : 1000, unit = base;
+PEFT__BUILTIN(filesizeformat) {
+    double d, base = peft__truth(r, v[1]) ? 1024 : 1000, unit = base;
     size_t start = r->out.size;
-    peft__value arguments[2] = {v[0], peft__none()}, number = peft__filter_float(r, arguments, a);
+    peft__value arguments[2] = {v[0], peft__none()}, number = peft__do_float(r, arguments);
     if (number.kind != PEFT__REAL)
         return peft__refuse(r, "could not convert '%s' to float", peft__kind_name(v[0]));
     d = number.as.real;
     if (d == 1) return peft__text_of(r, "1 Byte");
     if (d < base) peft__put_integer(r, (int64_t)d), peft__puts(r, " Bytes");
     else {
-        const char *letters = base == 1000 ? "kMGTPEZY" : "KMGTPEZY";
         int i = 0;
         while (i < 7 && d >= unit * base) unit *= base, i++;
         peft__put_precise(r, d / unit, 'f', 1, false);
         peft__puts(r, " ");
-        peft__put(r, letters + i, 1);
+        peft__put(r, (base == 1000 ? "kMGTPEZY" : "KMGTPEZY") + i, 1);
         peft__puts(r, base == 1000 ? "B" : "iB");
     }
     return peft__taken(r, start);
@@ -28563,36 +28448,31 @@ static void peft__put_url(peft__render *r, peft__value v, bool query) {
     for (size_t i = 0; !r->status && i < v.as.text->size; i++) {
         unsigned char c = (unsigned char)v.as.text->data[i];
         char escape[3] = {'%', "0123456789ABCDEF"[c >> 4], "0123456789ABCDEF"[c & 15]};
-        if (peft__name_char((char)c, false) && c < 128) peft__put(r, (const char *)&c, 1);
-        else if (c == '-' || c == '.' || c == '~' || (c == '/' && !query)) peft__put(r, (const char *)&c, 1);
-        else if (c == ' ' && query) peft__puts(r, "+");
-        else peft__put(r, escape, 3);
+        bool plain = (peft__name_char((char)c, false) && c < 128) || c == '-' || c == '.' || c == '~' ||
+            (c == '/' && !query);
+        if (c == ' ' && query) peft__puts(r, "+");
+        else peft__put(r, plain ? (const char *)&c : escape, plain ? 1 : 3);
     }
 }
 
-PEFT__BUILTIN(peft__filter_urlencode) {
-    (void)a;
+PEFT__BUILTIN(urlencode) {
     size_t start = r->out.size;
+    peft__value key, value;
     if (v[0].kind == PEFT__TEXT || !peft__can_iterate(v[0])) {
         peft__put_url(r, v[0], false);
         return peft__taken(r, start);
     }
-    peft__value pairs = v[0].kind == PEFT__DICT ? peft__pairs_of(r, v[0]) : v[0], item;
-    peft__cursor c = peft__iterate(r, pairs);
-    for (int64_t i = 0; !r->status && peft__next(r, &c, &item); i++) {
-        item = peft__to_list(r, item);
-        if (!r->status && item.as.list->count != 2) peft__refuse(r, "urlencode takes pairs");
-        if (r->status) break;
+    peft__cursor c = peft__iterate(r, v[0].kind == PEFT__DICT ? peft__view_of(r, v[0], 2) : v[0]);
+    for (int64_t i = 0; peft__next_pair(r, &c, &key, &value); i++) {
         if (i) peft__puts(r, "&");
-        peft__put_url(r, item.as.list->items[0], true);
+        peft__put_url(r, key, true);
         peft__puts(r, "=");
-        peft__put_url(r, item.as.list->items[1], true);
+        peft__put_url(r, value, true);
     }
     return peft__taken(r, start);
 }
 
-PEFT__BUILTIN(peft__filter_xmlattr) {
-    (void)a;
+PEFT__BUILTIN(xmlattr) {
     size_t start = r->out.size;
     if (v[0].kind != PEFT__DICT) return peft__refuse(r, "xmlattr needs a dict");
     for (int64_t i = 0; i < v[0].as.dict->count && !r->status; i++) {
@@ -28602,7 +28482,7 @@ PEFT__BUILTIN(peft__filter_xmlattr) {
         for (size_t k = 0; k < key->size; k++)
             if (strchr(" \t\n\r\f\v/>=", key->data[k]))
                 return peft__refuse(r, "Invalid character in attribute name");
-        if (r->out.size > start || peft__true_or(r, v[1], true)) peft__puts(r, " ");
+        if (r->out.size > start || !peft__given(v[1]) || peft__truth(r, v[1])) peft__puts(r, " ");
         peft__put_html(r, e->key);
         peft__puts(r, "=\"");
         peft__put_html(r, e->value);
@@ -28611,23 +28491,15 @@ PEFT__BUILTIN(peft__filter_xmlattr) {
     return peft__taken(r, start);
 }
 
-PEFT__BUILTIN(peft__filter_random) {
-    (void)a;
-    peft__value at = peft__integer(0);
+PEFT__BUILTIN(random) {  // how: 1 where nothing to choose from is an error
     int64_t n = v[0].kind == PEFT__DICT || v[0].kind == PEFT__VIEW ? -1 : peft__length_of(r, v[0]);
+    if (n == 0 && r->how) return peft__refuse(r, "Cannot choose from an empty sequence");
     if (n < 0) return peft__refuse(r, "nothing can be chosen of a '%s'", peft__kind_name(v[0]));
-    if (n == 0) return peft__undefined(NULL, false);
-    at.as.integer = peft__rng_below(&r->rng, n);
-    return peft__item_of(r, v[0], at);
+    return n ? peft__item_of(r, v[0], peft__integer(peft__rng_below(&r->rng, n)))
+        : peft__undefined(NULL, false);
 }
 
-PEFT__BUILTIN(peft__filter_choice) {
-    if (peft__length_of(r, v[0]) == 0) return peft__refuse(r, "Cannot choose from an empty sequence");
-    return peft__filter_random(r, v, a);
-}
-
-PEFT__BUILTIN(peft__filter_most_frequent) {  // those that come most often, in the order in which they came
-    (void)a;
+PEFT__BUILTIN(most_frequent) {  // those that come most often, in the order in which they came
     if (!peft__truth(r, v[0])) return peft__none();
     peft__cursor c = peft__iterate(r, v[0]);
     peft__value counts = peft__dict_new(r), list = peft__list_new(r, PEFT__LIST, 0), item;
@@ -28635,7 +28507,7 @@ PEFT__BUILTIN(peft__filter_most_frequent) {  // those that come most often, in t
     while (!r->status && peft__next(r, &c, &item)) {
         peft__value count = peft__dict_get(r, counts.as.dict, item);
         int64_t n = peft__given(count) ? count.as.integer + 1 : 1;
-        if (!r->status) peft__dict_set(r, counts.as.dict, item, peft__integer(n));
+        peft__dict_set(r, counts.as.dict, item, peft__integer(n));
         most = PEFT__MAX(most, n);
     }
     for (int64_t i = 0; !r->status && i < counts.as.dict->count; i++)
@@ -28644,8 +28516,7 @@ PEFT__BUILTIN(peft__filter_most_frequent) {  // those that come most often, in t
     return list;
 }
 
-PEFT__BUILTIN(peft__filter_highlight) {
-    (void)a;
+PEFT__BUILTIN(highlight) {
     size_t start = r->out.size;
     const peft__text *t = peft__text_needed(r, v[0]);
     peft__puts(r, "<span style='color: #F08080'>");
@@ -28672,21 +28543,15 @@ static bool peft__select_next(peft__render *r, peft__iterator *it, peft__value *
     return false;
 }
 
-// The arguments behind the first `n`.
-static peft__arguments *peft__arguments_after(peft__render *r, const peft__arguments *a, int64_t n) {
-    peft__arguments *rest = (peft__arguments *)peft__render_alloc(r, sizeof(peft__arguments));
-    if (!rest) return NULL;
-    *rest = *a;
-    if (n) rest->items += n;
-    rest->count -= n;
-    return rest;
-}
+enum { PEFT__MAPS = 1, PEFT__OF_ATTRIBUTE = 2, PEFT__KEEPS = 4 };
 
-static peft__value peft__lazy(peft__render *r, peft__value v, const peft__arguments *a, bool map,
-                              bool attribute, bool keep) {
-    peft__value out, name = peft__of_kind(PEFT__MISSING);
-    peft__iterator *it = peft__iterator_new(r, peft__truth(r, v) ? v : peft__undefined(NULL, false), &out);
-    if (!it || r->status) return out;
+PEFT__BUILTIN(lazy) {  // map, select, reject, selectattr, rejectattr: bits of `how`
+    const peft__arguments *a = r->given;
+    bool map = r->how & PEFT__MAPS, attribute = r->how & PEFT__OF_ATTRIBUTE, keep = r->how & PEFT__KEEPS;
+    peft__value out;
+    peft__iterator *it = peft__iterator_new(r, peft__truth(r, v[0]) ? v[0] : peft__undefined(NULL, false),
+        &out);
+    if (r->status) return out;
     it->next = map ? peft__map_next : peft__select_next;
     it->keep = keep;
     it->attribute = it->missing = peft__of_kind(PEFT__MISSING);
@@ -28696,281 +28561,66 @@ static peft__value peft__lazy(peft__render *r, peft__value v, const peft__argume
             else if (peft__text_is(a->names[i], "default")) it->missing = a->values[i];
             else return peft__refuse(r, "map does not take all of the named arguments");
         }
-        if (!peft__given(it->attribute)) return peft__refuse(r, "map requires a filter argument");
-        return out;
+        return peft__given(it->attribute) ? out : peft__refuse(r, "map requires a filter argument");
     }
     if (attribute && !a->count) return peft__refuse(r, "Missing parameter for attribute name");
     if (attribute) it->attribute = a->items[0];
-    if (a->count > attribute) name = a->items[attribute];
-    it->arguments = peft__arguments_after(r, a, PEFT__MIN(a->count, (int64_t)attribute + 1));
-    if (!peft__given(name)) return out;
-    const peft__text *t = peft__text_needed(r, name);
-    if (r->status) return out;
-    it->builtin = map ? peft__find_filter(r->t, t) : peft__find_test(r->t, t);
+    if (a->count <= attribute) return out;
+    const peft__text *t = peft__text_needed(r, a->items[attribute]);
+    it->builtin = peft__find_builtin(r->t, map ? PEFT__FILTER : PEFT__TEST, t);
     if (!it->builtin)
         return peft__refuse(r, "there is no %s \"%.*s\"", map ? "filter" : "test", peft__shown(t->size),
                             t->data);
+    it->arguments = (peft__arguments *)peft__render_alloc(r, sizeof(peft__arguments));
+    if (!it->arguments) return out;
+    *it->arguments = *a;
+    it->arguments->items += 1 + attribute;
+    it->arguments->count -= 1 + attribute;
     return out;
 }
-PEFT__BUILTIN(peft__filter_map) { return peft__lazy(r, v[0], a, true, false, true); }
-PEFT__BUILTIN(peft__filter_select) { return peft__lazy(r, v[0], a, false, false, true); }
-PEFT__BUILTIN(peft__filter_reject) { return peft__lazy(r, v[0], a, false, false, false); }
-PEFT__BUILTIN(peft__filter_selectattr) { return peft__lazy(r, v[0], a, false, true, true); }
-PEFT__BUILTIN(peft__filter_rejectattr) { return peft__lazy(r, v[0], a, false, true, false); }
-
-PEFT__BUILTIN(peft__unsupported) {
-    PEFT__UNUSED_ARGUMENTS;
-    return peft__unable(r, "this is Jinja's, but not supported here");
-}
-
-static const peft__builtin peft__filters[] = {
-    {"abs", peft__filter_abs, "", 0, 0},
-    {"attr", peft__filter_attr, "name", 0, 0},
-    {"batch", peft__filter_batch, "linecount ?fill_with", 0, 0},
-    {"capitalize", peft__filter_capitalize, "", 0, 0},
-    {"center", peft__filter_center, "?width", 0, 0},
-    {"choice", peft__filter_choice, "", 0, PEFT__PLAIN_ONLY},
-    {"count", peft__filter_length, "", 0, 0},
-    {"d", peft__filter_default, "?default_value ?boolean", 0, 0},
-    {"default", peft__filter_default, "?default_value ?boolean", 0, 0},
-    {"dictsort", peft__filter_dictsort, "?case_sensitive ?by ?reverse", 0, 0},
-    {"e", peft__filter_escape, "", 0, 0},
-    {"escape", peft__filter_escape, "", 0, 0},
-    {"filesizeformat", peft__filter_filesizeformat, "?binary", 0, 0},
-    {"first", peft__filter_first, "", 0, 0},
-    {"float", peft__filter_float, "?default", 0, 0},
-    {"forceescape", peft__filter_forceescape, "", 0, 0},
-    {"format", peft__filter_format, "*", 0, 0},
-    {"groupby", peft__filter_groupby, "attribute ?default ?case_sensitive", 0, 0},
-    {"highlight", peft__filter_highlight, "", 0, PEFT__PLAIN_ONLY},
-    {"indent", peft__filter_indent, "?width ?first ?blank", 0, 0},
-    {"int", peft__filter_int, "?default ?base", 0, 0},
-    {"items", peft__filter_items, "", 0, 0},
-    {"join", peft__filter_join, "?d ?attribute", 0, 0},
-    {"last", peft__filter_last, "", 0, 0},
-    {"length", peft__filter_length, "", 0, 0},
-    {"list", peft__filter_list, "", 0, 0},
-    {"lower", peft__filter_lower, "", 0, 0},
-    {"map", peft__filter_map, "*", 0, 0},
-    {"max", peft__filter_max, "?case_sensitive ?attribute", 0, 0},
-    {"min", peft__filter_min, "?case_sensitive ?attribute", 0, 0},
-    {"most_frequent", peft__filter_most_frequent, "", 0, PEFT__PLAIN_ONLY},
-    {"pprint", peft__unsupported, "*", 0, 0},
-    {"random", peft__filter_random, "", 0, 0},
-    {"reject", peft__filter_reject, "*", 0, 0},
-    {"rejectattr", peft__filter_rejectattr, "*", 0, 0},
-    {"replace", peft__filter_replace, "old new ?count", 0, 0},
-    {"reverse", peft__filter_reverse, "", 0, 0},
-    {"round", peft__filter_round, "?precision ?method", 0, 0},
-    {"safe", peft__filter_safe, "", 0, 0},
-    {"select", peft__filter_select, "*", 0, 0},
-    {"selectattr", peft__filter_selectattr, "*", 0, 0},
-    {"slice", peft__filter_slice, "slices ?fill_with", 0, 0},
-    {"sort", peft__filter_sort, "?reverse ?case_sensitive ?attribute", 0, 0},
-    {"string", peft__filter_string, "", 0, 0},
-    {"striptags", peft__unsupported, "*", 0, 0},
-    {"sum", peft__filter_sum, "?attribute ?start", 0, 0},
-    {"title", peft__filter_title, "", 0, 0},
-    {"tojson", peft__filter_tojson, "?ensure_ascii ?indent ?separators ?sort_keys", 0, PEFT__CHAT_ONLY},
-    {"tojson", peft__filter_tojson, "?indent", 0, PEFT__PLAIN_ONLY},
-    {"trim", peft__filter_trim, "?chars", 0, 0},
-    {"truncate", peft__filter_truncate, "?length ?killwords ?end ?leeway", 0, 0},
-    {"unique", peft__filter_unique, "?case_sensitive ?attribute", 0, 0},
-    {"upper", peft__filter_upper, "", 0, 0},
-    {"urlencode", peft__filter_urlencode, "", 0, 0},
-    {"urlize", peft__unsupported, "*", 0, 0},
-    {"wordcount", peft__filter_wordcount, "", 0, 0},
-    {"wordwrap", peft__unsupported, "*", 0, 0},
-    {"xmlattr", peft__filter_xmlattr, "?autospace", 0, 0},
-};
 
 // ---- tests
 
-static const char *const peft__comparisons[][2] = {
-    {"==", "=="}, {"eq", "=="}, {"equalto", "=="},    {"!=", "!="}, {"ne", "!="},
-    {">", ">"},   {"gt", ">"},  {"greaterthan", ">"}, {">=", ">="}, {"ge", ">="},
-    {"<", "<"},   {"lt", "<"},  {"lessthan", "<"},    {"<=", "<="}, {"le", "<="}};
-
-static peft__value peft__remainder(peft__render *r, peft__value *v, peft__value by, int64_t wanted) {
-    peft__value rest = peft__binary(r, '%', v[0], by);
-    return r->status ? rest : peft__boolean(peft__equal(r, rest, peft__integer(wanted)));
-}
-PEFT__BUILTIN(peft__is_odd) {
-    (void)a;
-    return peft__remainder(r, v, peft__integer(2), 1);
-}
-PEFT__BUILTIN(peft__is_even) {
-    (void)a;
-    return peft__remainder(r, v, peft__integer(2), 0);
-}
-PEFT__BUILTIN(peft__is_divisibleby) {
-    (void)a;
-    return peft__remainder(r, v, v[1], 0);
-}
-PEFT__BUILTIN(peft__is_defined) {
-    PEFT__UNUSED_ARGUMENTS;
-    return peft__boolean(v[0].kind != PEFT__UNDEFINED);
-}
-PEFT__BUILTIN(peft__is_undefined) {
-    PEFT__UNUSED_ARGUMENTS;
-    return peft__boolean(v[0].kind == PEFT__UNDEFINED);
-}
-PEFT__BUILTIN(peft__is_none) {
-    PEFT__UNUSED_ARGUMENTS;
-    return peft__boolean(v[0].kind == PEFT__NONE);
-}
-PEFT__BUILTIN(peft__is_boolean) {
-    PEFT__UNUSED_ARGUMENTS;
-    return peft__boolean(v[0].kind == PEFT__BOOLEAN);
-}
-PEFT__BUILTIN(peft__is_true) {
-    PEFT__UNUSED_ARGUMENTS;
-    return peft__boolean(v[0].kind == PEFT__BOOLEAN && v[0].flag);
-}
-PEFT__BUILTIN(peft__is_false) {
-    PEFT__UNUSED_ARGUMENTS;
-    return peft__boolean(v[0].kind == PEFT__BOOLEAN && !v[0].flag);
-}
-PEFT__BUILTIN(peft__is_integer) {
-    PEFT__UNUSED_ARGUMENTS;
-    return peft__boolean(v[0].kind == PEFT__INTEGER);
-}
-PEFT__BUILTIN(peft__is_float) {
-    PEFT__UNUSED_ARGUMENTS;
-    return peft__boolean(v[0].kind == PEFT__REAL);
-}
-PEFT__BUILTIN(peft__is_a_number) {
-    PEFT__UNUSED_ARGUMENTS;
-    return peft__boolean(peft__is_number(v[0]));
-}
-PEFT__BUILTIN(peft__is_string) {
-    PEFT__UNUSED_ARGUMENTS;
-    return peft__boolean(v[0].kind == PEFT__TEXT);
-}
-PEFT__BUILTIN(peft__is_mapping) {
-    PEFT__UNUSED_ARGUMENTS;
-    return peft__boolean(v[0].kind == PEFT__DICT);
-}
-PEFT__BUILTIN(peft__is_iterable) {
-    PEFT__UNUSED_ARGUMENTS;
-    return peft__boolean(peft__can_iterate(v[0]));
-}
-PEFT__BUILTIN(peft__is_sequence) {
-    PEFT__UNUSED_ARGUMENTS;
-    return peft__boolean(v[0].kind == PEFT__UNDEFINED ||
-                         (v[0].kind >= PEFT__TEXT && v[0].kind <= PEFT__RANGE));
-}
-PEFT__BUILTIN(peft__is_callable) {
-    PEFT__UNUSED_ARGUMENTS;
-    return peft__boolean(v[0].kind == PEFT__UNDEFINED || v[0].kind == PEFT__LOOP ||
-                         v[0].kind >= PEFT__JOINER);
-}
-PEFT__BUILTIN(peft__is_escaped) {
-    PEFT__UNUSED_ARGUMENTS;
+PEFT__BUILTIN(is_kind) { return peft__boolean(1u << v[0].kind & (unsigned)r->how); }
+PEFT__BUILTIN(is_boolean) { return peft__boolean(v[0].kind == PEFT__BOOLEAN && v[0].flag == (bool)r->how); }
+PEFT__BUILTIN(is_escaped) {
+    (void)r;
     return peft__boolean(v[0].kind == PEFT__TEXT && v[0].flag);
 }
-PEFT__BUILTIN(peft__is_in) {
-    (void)a;
-    return peft__boolean(peft__contains(r, v[1], v[0]));
+PEFT__BUILTIN(is_in) { return peft__boolean(peft__contains(r, v[1], v[0])); }
+PEFT__BUILTIN(is_compared) { return peft__boolean(peft__compare(r, r->how, v[0], v[1])); }
+PEFT__BUILTIN(is_remainder) {  // how: what v[0] leaves when divided by v[1] or 2
+    int64_t wanted = r->how;
+    peft__value rest = peft__binary(r, '%', v[0], peft__given(v[1]) ? v[1] : peft__integer(2));
+    return peft__boolean(peft__equal(r, rest, peft__integer(wanted)));
 }
-PEFT__BUILTIN(peft__is_sameas) {
-    PEFT__UNUSED_ARGUMENTS;
-    if (v[0].kind != v[1].kind) return peft__boolean(false);
-    if (v[0].kind <= PEFT__REAL || v[0].kind == PEFT__TEXT) {
-        if (v[0].kind == PEFT__REAL || v[0].kind == PEFT__TEXT ||
-            (v[0].kind == PEFT__INTEGER && (v[0].as.integer < -5 || v[0].as.integer > 256) &&
-             peft__equal(r, v[0], v[1])))
-            return peft__unable(r, "whether two '%s' are the same object is not known here",
-                                peft__kind_name(v[0]));
-        return peft__boolean(v[0].kind != PEFT__UNDEFINED && peft__equal(r, v[0], v[1]));
-    }
-    return peft__boolean(v[0].as.list == v[1].as.list);
+PEFT__BUILTIN(is_sameas) {
+    peft__kind k = v[0].kind;
+    if (k != v[1].kind) return peft__boolean(false);
+    if (k > PEFT__REAL && k != PEFT__TEXT) return peft__boolean(v[0].as.list == v[1].as.list);
+    if (k == PEFT__REAL || k == PEFT__TEXT ||
+        (k == PEFT__INTEGER && (v[0].as.integer < -5 || v[0].as.integer > 256) && peft__equal(r, v[0], v[1])))
+        return peft__unable(r, "whether two '%s' are the same object is not known here",
+            peft__kind_name(v[0]));
+    return peft__boolean(k != PEFT__UNDEFINED && peft__equal(r, v[0], v[1]));
 }
-static peft__value peft__case_is(peft__render *r, peft__value v, bool upper) {
-    bool any = false, all = true;
-    v = peft__to_text(r, v);
-    if (r->status) return v;
-    for (size_t i = 0; i < v.as.text->size;) {
+PEFT__BUILTIN(is_cased) {  // how: 1 all capitals, 0 none
+    bool any = false, all = true, upper = r->how;
+    const peft__text *t = peft__to_text(r, v[0]).as.text;
+    for (size_t i = 0; i < t->size;) {
         uint32_t c;
-        peft__utf8_next(v.as.text->data, v.as.text->size, &i, &c);
+        peft__utf8_next(t->data, t->size, &i, &c);
         if (!peft__is_cased(c)) continue;
         any = true;
         all = all && peft__is_upper(c) == upper;
     }
-    return peft__boolean(any && all && peft__spend(r, v.as.text->size));
+    return peft__boolean(any && all && peft__spend(r, t->size));
 }
-PEFT__BUILTIN(peft__is_lower_text) {
-    (void)a;
-    return peft__case_is(r, v[0], false);
+PEFT__BUILTIN(is_builtin) {  // how: PEFT__FILTER or PEFT__TEST
+    unsigned what = (unsigned)r->how;
+    peft__value_hash(r, v[0]);
+    return peft__boolean(v[0].kind == PEFT__TEXT && peft__find_builtin(r->t, what, v[0].as.text));
 }
-PEFT__BUILTIN(peft__is_upper_text) {
-    (void)a;
-    return peft__case_is(r, v[0], true);
-}
-PEFT__BUILTIN(peft__is_filter) {
-    (void)a;
-    return (peft__value_hash(r, v[0]),
-            peft__boolean(v[0].kind == PEFT__TEXT && peft__find_filter(r->t, v[0].as.text)));
-}
-PEFT__BUILTIN(peft__is_test) {
-    (void)a;
-    return (peft__value_hash(r, v[0]),
-            peft__boolean(v[0].kind == PEFT__TEXT && peft__find_test(r->t, v[0].as.text)));
-}
-#define PEFT__COMPARISON(name, sign)                  \
-    PEFT__BUILTIN(name) {                             \
-        (void)a;                                      \
-        bool is = peft__compare(r, sign, v[0], v[1]); \
-        return peft__boolean(is);                     \
-    }
-PEFT__COMPARISON(peft__is_eq, '=' << 8 | '=')
-PEFT__COMPARISON(peft__is_ne, '!' << 8 | '=')
-PEFT__COMPARISON(peft__is_gt, '>')
-PEFT__COMPARISON(peft__is_ge, '>' << 8 | '=')
-PEFT__COMPARISON(peft__is_lt, '<')
-PEFT__COMPARISON(peft__is_le, '<' << 8 | '=')
-
-static const peft__builtin peft__tests[] = {
-    {"!=", peft__is_ne, "other", 0, 0},
-    {"<", peft__is_lt, "other", 0, 0},
-    {"<=", peft__is_le, "other", 0, 0},
-    {"==", peft__is_eq, "other", 0, 0},
-    {">", peft__is_gt, "other", 0, 0},
-    {">=", peft__is_ge, "other", 0, 0},
-    {"boolean", peft__is_boolean, "", 0, 0},
-    {"callable", peft__is_callable, "", 0, 0},
-    {"defined", peft__is_defined, "", 0, 0},
-    {"divisibleby", peft__is_divisibleby, "num", 0, 0},
-    {"eq", peft__is_eq, "other", 0, 0},
-    {"equalto", peft__is_eq, "other", 0, 0},
-    {"escaped", peft__is_escaped, "", 0, 0},
-    {"even", peft__is_even, "", 0, 0},
-    {"false", peft__is_false, "", 0, 0},
-    {"filter", peft__is_filter, "", 0, 0},
-    {"float", peft__is_float, "", 0, 0},
-    {"ge", peft__is_ge, "other", 0, 0},
-    {"greaterthan", peft__is_gt, "other", 0, 0},
-    {"gt", peft__is_gt, "other", 0, 0},
-    {"in", peft__is_in, "seq", 0, 0},
-    {"integer", peft__is_integer, "", 0, 0},
-    {"iterable", peft__is_iterable, "", 0, 0},
-    {"le", peft__is_le, "other", 0, 0},
-    {"lessthan", peft__is_lt, "other", 0, 0},
-    {"lower", peft__is_lower_text, "", 0, 0},
-    {"lt", peft__is_lt, "other", 0, 0},
-    {"mapping", peft__is_mapping, "", 0, 0},
-    {"ne", peft__is_ne, "other", 0, 0},
-    {"none", peft__is_none, "", 0, 0},
-    {"number", peft__is_a_number, "", 0, 0},
-    {"odd", peft__is_odd, "", 0, 0},
-    {"sameas", peft__is_sameas, "other", 0, 0},
-    {"sequence", peft__is_sequence, "", 0, 0},
-    {"string", peft__is_string, "", 0, 0},
-    {"test", peft__is_test, "", 0, 0},
-    {"true", peft__is_true, "", 0, 0},
-    {"undefined", peft__is_undefined, "", 0, 0},
-    {"upper", peft__is_upper_text, "", 0, 0},
-};
 
 // ---- methods of texts
 
@@ -28990,40 +28640,29 @@ static peft__text peft__window(peft__render *r, peft__value v, peft__value start
     return w;
 }
 
-static peft__value peft__found(peft__render *r, peft__value *v, bool last, bool needed) {
+static size_t peft__text_find_last(peft__render *r, const peft__text *t, const peft__text *what,
+                                   size_t before) {
+    for (size_t i = before >= what->size ? before - what->size + 1 : 0; i > 0; i--) {
+        if (memcmp(t->data + i - 1, what->data, what->size) == 0) return i - 1;
+        if (!peft__spend(r, what->size)) break;
+    }
+    return SIZE_MAX;
+}
+
+PEFT__BUILTIN(find) {  // how: 1 the last one, 2 it has to be there
+    int how = r->how;
     size_t offset, at = SIZE_MAX;
     const peft__text *what = peft__text_needed(r, v[1]);
     peft__text w = peft__window(r, v[0], v[2], v[3], &offset);
-    if (offset != SIZE_MAX) at = peft__text_find(r, &w, what->data, what->size, 0);
-    while (last && at != SIZE_MAX && !r->status) {
-        size_t next = peft__text_find(r, &w, what->data, what->size, at + 1);
-        if (next == SIZE_MAX) break;
-        at = next;
-    }
-    if (at == SIZE_MAX && needed) return peft__refuse(r, "substring not found");
-    if (at == SIZE_MAX || r->status) return peft__integer(-1);
+    if (offset != SIZE_MAX && !r->status)
+        at = how & 1 ? peft__text_find_last(r, &w, what, w.size)
+            : peft__text_find(r, &w, what->data, what->size, 0);
+    if (at == SIZE_MAX) return how & 2 ? peft__refuse(r, "substring not found") : peft__integer(-1);
     peft__text before = {v[0].as.text->data, offset + at, -1};
     return peft__integer(peft__text_count(r, &before));
 }
-PEFT__BUILTIN(peft__method_find) {
-    (void)a;
-    return peft__found(r, v, false, false);
-}
-PEFT__BUILTIN(peft__method_rfind) {
-    (void)a;
-    return peft__found(r, v, true, false);
-}
-PEFT__BUILTIN(peft__method_index) {
-    (void)a;
-    return peft__found(r, v, false, true);
-}
-PEFT__BUILTIN(peft__method_rindex) {
-    (void)a;
-    return peft__found(r, v, true, true);
-}
 
-PEFT__BUILTIN(peft__method_count) {
-    (void)a;
+PEFT__BUILTIN(count) {
     size_t offset, at = 0;
     int64_t n = 0;
     const peft__text *what = peft__text_needed(r, v[1]);
@@ -29034,7 +28673,8 @@ PEFT__BUILTIN(peft__method_count) {
     return peft__integer(n);
 }
 
-static peft__value peft__begins(peft__render *r, peft__value *v, bool at_end) {
+PEFT__BUILTIN(begins) {  // how: 1 at the end
+    int at_end = r->how;
     size_t offset;
     peft__text w = peft__window(r, v[0], v[2], v[3], &offset);
     bool tuple = v[1].kind == PEFT__TUPLE, is = false;
@@ -29045,42 +28685,20 @@ static peft__value peft__begins(peft__render *r, peft__value *v, bool at_end) {
     }
     return peft__boolean(is);
 }
-PEFT__BUILTIN(peft__method_startswith) {
-    (void)a;
-    return peft__begins(r, v, false);
-}
-PEFT__BUILTIN(peft__method_endswith) {
-    (void)a;
-    return peft__begins(r, v, true);
-}
 
-static peft__value peft__without(peft__render *r, peft__value *v, bool at_end) {
-    peft__value given[4] = {v[0], v[1], peft__of_kind(PEFT__MISSING), peft__of_kind(PEFT__MISSING)}, is;
-    const peft__text *t = v[0].as.text, *part = peft__text_needed(r, v[1]);
-    is = peft__begins(r, given, at_end);
-    if (r->status || !is.flag) return v[0];
-    return at_end ? peft__text_part(r, t, 0, t->size - part->size)
-                  : peft__text_part(r, t, part->size, t->size);
-}
-PEFT__BUILTIN(peft__method_removeprefix) {
-    (void)a;
-    return peft__without(r, v, false);
-}
-PEFT__BUILTIN(peft__method_removesuffix) {
-    (void)a;
-    return peft__without(r, v, true);
-}
-
-// The texts of a list are marked as safe, as the text was that they are parts of.
-static peft__value peft__marked(peft__value list, bool safe) {
-    for (int64_t i = 0; safe && list.kind != PEFT__NONE && i < list.as.list->count; i++)
-        list.as.list->items[i].flag = true;
-    return list;
+PEFT__BUILTIN(without) {  // how: 1 at the end
+    bool at_end = r->how;
+    size_t n = v[0].as.text->size, cut = peft__text_needed(r, v[1])->size;
+    peft__value is = peft__do_begins(r, v), part = v[0];
+    if (!r->status && is.flag) part = peft__text_part(r, v[0].as.text, at_end ? 0 : cut, at_end ? n - cut
+        : n);
+    return part;
 }
 
 // Words between white space.
-static peft__value peft__split_space(peft__render *r, const peft__text *t, int64_t most, bool from_right) {
+static peft__value peft__split_space(peft__render *r, peft__value v, int64_t most, bool from_right) {
     peft__value list = peft__list_new(r, PEFT__LIST, 0);
+    const peft__text *t = v.as.text;
     size_t from = 0, to = t->size;
     peft__spend(r, t->size);
     for (; !r->status; most--) {
@@ -29088,148 +28706,79 @@ static peft__value peft__split_space(peft__render *r, const peft__text *t, int64
         size_t first = 0, last = rest.size;
         peft__strip_bounds(&rest, &first, &last);
         if (first >= last) break;
-        if (most == 0) {
-            peft__list_add(r, list,
-                           from_right ? peft__text_part(r, t, from, from + last)
-                                      : peft__text_part(r, t, from + first, to));
-            break;
-        }
         size_t i = from_right ? last : first, end = i;
         uint32_t c = 0;
-        while (from_right ? i > 0 : i < rest.size) {
+        while (most != 0 && (from_right ? i > 0 : i < rest.size)) {
+            size_t at = i;
             if (from_right) {
-                do i--;
+                do at = --i;
                 while (i > 0 && ((unsigned char)rest.data[i] & 0xC0) == 0x80);
-                size_t at = i;
                 peft__utf8_next(rest.data, rest.size, &at, &c);
             } else peft__utf8_next(rest.data, rest.size, &i, &c);
             if (peft__uc_space(c)) break;
             end = i;
         }
-        if (from_right) {
-            peft__list_add(r, list, peft__text_part(r, t, from + end, from + last));
-            to = from + end;
-        } else {
-            peft__list_add(r, list, peft__text_part(r, t, from + first, from + end));
-            from += end;
-        }
+        if (most == 0) end = from_right ? 0 : rest.size;
+        peft__list_add(r, list, from_right ? peft__part_of(r, v, from + end, from + last)
+                                           : peft__part_of(r, v, from + first, from + end));
+        if (most == 0) break;
+        if (from_right) to = from + end;
+        else from += end;
         peft__spend(r, end);
     }
-    return from_right ? peft__reversed(r, list) : list;
+    return from_right ? peft__reversed(list) : list;
 }
 
-static size_t peft__text_find_last(peft__render *r, const peft__text *t, const peft__text *what,
-                                   size_t before) {
-    for (size_t i = before >= what->size ? before - what->size + 1 : 0; i > 0; i--) {
-        if (memcmp(t->data + i - 1, what->data, what->size) == 0) return i - 1;
-        if (!peft__spend(r, 0)) break;
-    }
-    return SIZE_MAX;
-}
-
-static peft__value peft__split_at(peft__render *r, peft__value *v, bool from_right) {
+PEFT__BUILTIN(split) {  // how: 1 from the right
+    bool from_right = r->how;
     int64_t most = peft__whole_or(r, v[2], -1);
     const peft__text *t = v[0].as.text;
-    if (r->status) return peft__none();
-    if (!peft__given(v[1]) || v[1].kind == PEFT__NONE) return peft__split_space(r, t, most, from_right);
+    if (!peft__some(v[1])) return peft__split_space(r, v[0], most, from_right);
     const peft__text *by = peft__text_needed(r, v[1]);
     if (!by->size) return peft__refuse(r, "empty separator");
     peft__value list = peft__list_new(r, PEFT__LIST, 0);
     size_t from = 0, to = t->size, at;
     for (; most != 0 && !r->status; most--) {
-        at =
-            from_right ? peft__text_find_last(r, t, by, to) : peft__text_find(r, t, by->data, by->size, from);
+        at = from_right ? peft__text_find_last(r, t, by, to)
+                        : peft__text_find(r, t, by->data, by->size, from);
         if (at == SIZE_MAX) break;
-        peft__list_add(
-            r, list, from_right ? peft__text_part(r, t, at + by->size, to) : peft__text_part(r, t, from, at));
+        peft__list_add(r, list, from_right ? peft__part_of(r, v[0], at + by->size, to)
+                                           : peft__part_of(r, v[0], from, at));
         if (from_right) to = at;
         else from = at + by->size;
     }
-    peft__list_add(r, list, peft__text_part(r, t, from, to));
-    return from_right ? peft__reversed(r, list) : list;
-}
-PEFT__BUILTIN(peft__method_split) {
-    (void)a;
-    return peft__marked(peft__split_at(r, v, false), v[0].flag);
-}
-PEFT__BUILTIN(peft__method_rsplit) {
-    (void)a;
-    return peft__marked(peft__split_at(r, v, true), v[0].flag);
+    peft__list_add(r, list, peft__part_of(r, v[0], from, to));
+    return from_right ? peft__reversed(list) : list;
 }
 
-PEFT__BUILTIN(peft__method_splitlines) {
-    (void)a;
+PEFT__BUILTIN(splitlines) {
     const peft__text *t = v[0].as.text;
-    bool keep = peft__true_or(r, v[1], false);
     peft__value list = peft__list_new(r, PEFT__LIST, 0);
     for (size_t from = 0, next; from < t->size && !r->status; from = next) {
         size_t end = peft__line_end(t, from, &next);
-        peft__list_add(r, list, peft__text_part(r, t, from, keep ? next : end));
+        peft__list_add(r, list, peft__part_of(r, v[0], from, peft__truth(r, v[1]) ? next : end));
         peft__spend(r, next - from);
     }
-    return peft__marked(list, v[0].flag);
+    return list;
 }
 
-static peft__value peft__parted(peft__render *r, peft__value *v, bool last) {
+PEFT__BUILTIN(partition) {  // how: 1 at the last one
+    bool last = r->how;
     const peft__text *t = v[0].as.text, *by = peft__text_needed(r, v[1]);
-    peft__value three = peft__list_new(r, PEFT__TUPLE, 3);
-    if (!r->status && !by->size) return peft__refuse(r, "empty separator");
-    size_t at = r->status ? SIZE_MAX
-        : last            ? peft__text_find_last(r, t, by, t->size)
-                          : peft__text_find(r, t, by->data, by->size, 0);
-    if (r->status) return three;
-    if (at == SIZE_MAX) {
-        for (int i = 0; i < 3; i++)
-            peft__list_add(r, three, i == (last ? 2 : 0) ? v[0] : peft__text_of(r, ""));
-        return three;
-    }
-    peft__list_add(r, three, peft__text_part(r, t, 0, at));
-    peft__list_add(r, three, v[1]);
-    peft__list_add(r, three, peft__text_part(r, t, at + by->size, t->size));
-    return three;
-}
-PEFT__BUILTIN(peft__method_partition) {
-    (void)a;
-    return peft__marked(peft__parted(r, v, false), v[0].flag);
-}
-PEFT__BUILTIN(peft__method_rpartition) {
-    (void)a;
-    return peft__marked(peft__parted(r, v, true), v[0].flag);
+    if (!by->size) return peft__refuse(r, "empty separator");
+    size_t at = last ? peft__text_find_last(r, t, by, t->size) : peft__text_find(r, t, by->data, by->size, 0);
+    peft__value three[3] = {v[0], v[0], v[0]}, out = peft__list_new(r, PEFT__TUPLE, 3);
+    if (at != SIZE_MAX) {
+        three[0] = peft__part_of(r, v[0], 0, at);
+        three[1] = v[1];
+        three[2] = peft__part_of(r, v[0], at + by->size, t->size);
+    } else three[1] = three[last ? 0 : 2] = peft__text_of(r, "");
+    for (int i = 0; i < 3; i++) three[i].flag = three[i].flag || v[0].flag;
+    peft__list_add_all(r, out, three, 3);
+    return out;
 }
 
-PEFT__BUILTIN(peft__method_join) {
-    (void)a;
-    peft__cursor c = peft__iterate(r, v[1]);
-    peft__value item;
-    size_t start = r->out.size;
-    for (int64_t i = 0; !r->status && peft__next(r, &c, &item); i++) {
-        if (i) peft__put_text(r, v[0]);
-        if (v[0].flag) peft__put_html(r, item);
-        else if (item.kind == PEFT__TEXT) peft__put_text(r, item);
-        else
-            peft__refuse(r, "sequence item %lld: expected str instance, %s found", (long long)i,
-                         peft__kind_name(item));
-    }
-    item = peft__taken(r, start);
-    item.flag = v[0].flag && !r->status;
-    return item;
-}
-
-PEFT__BUILTIN(peft__method_center) {
-    (void)a;
-    return peft__centered(r, v[0], peft__whole_or(r, v[1], 0), v[2], '^');
-}
-PEFT__BUILTIN(peft__method_ljust) {
-    (void)a;
-    return peft__centered(r, v[0], peft__whole_or(r, v[1], 0), v[2], '<');
-}
-PEFT__BUILTIN(peft__method_rjust) {
-    (void)a;
-    return peft__centered(r, v[0], peft__whole_or(r, v[1], 0), v[2], '>');
-}
-
-PEFT__BUILTIN(peft__method_zfill) {
-    (void)a;
+PEFT__BUILTIN(zfill) {
     const peft__text *t = v[0].as.text;
     int64_t pad = peft__whole_or(r, v[1], 0) - peft__text_count(r, v[0].as.text);
     size_t start = r->out.size, sign = t->size && (t->data[0] == '-' || t->data[0] == '+');
@@ -29240,94 +28789,48 @@ PEFT__BUILTIN(peft__method_zfill) {
     return peft__taken(r, start);
 }
 
-PEFT__BUILTIN(peft__method_expandtabs) {
-    (void)a;
-    int64_t width = peft__whole_or(r, v[1], 8), column = 0;
-    size_t start = r->out.size;
-    for (size_t i = 0; i < v[0].as.text->size && !r->status; i++) {
-        const char *c = v[0].as.text->data + i;
-        int64_t pad = width > 0 ? width - column % width : 0;
-        if (*c == '\t') peft__put_times(r, " ", 1, pad), column += pad;
-        else
-            peft__put(r, c, 1),
-                column = *c == '\n' || *c == '\r' ? 0 : column + (((unsigned char)*c & 0xC0) != 0x80);
-    }
-    return peft__taken(r, start);
-}
-
-enum {
-    PEFT__ALL_ALNUM,
-    PEFT__ALL_ALPHA,
-    PEFT__ALL_DECIMAL,
-    PEFT__ALL_DIGIT,
-    PEFT__ALL_NUMERIC,
-    PEFT__ALL_SPACE,
-    PEFT__ALL_ASCII
-};
-
 // Digits that are no decimals: superscripts, subscripts, those in circles.
 static bool peft__raised_digit(uint32_t c) {
-    return c == 0xB2 || c == 0xB3 || c == 0xB9 || (c >= 0x1369 && c <= 0x1371) || c == 0x19DA ||
-        c == 0x2070 || (c >= 0x2074 && c <= 0x2079) || (c >= 0x2080 && c <= 0x2089) ||
-        (c >= 0x2460 && c <= 0x2468) || (c >= 0x2474 && c <= 0x247C) || (c >= 0x2488 && c <= 0x2490) ||
-        c == 0x24EA || (c >= 0x24F5 && c <= 0x24FD) || c == 0x24FF || (c >= 0x2776 && c <= 0x277E) ||
-        (c >= 0x2780 && c <= 0x2788) || (c >= 0x278A && c <= 0x2792) || (c >= 0x1F100 && c <= 0x1F10A);
+    static const uint32_t ranges[][2] = {
+        {0xB2, 0xB3},     {0xB9, 0xB9},     {0x1369, 0x1371}, {0x19DA, 0x19DA}, {0x2070, 0x2070},
+        {0x2074, 0x2079}, {0x2080, 0x2089}, {0x2460, 0x2468}, {0x2474, 0x247C}, {0x2488, 0x2490},
+        {0x24EA, 0x24EA}, {0x24F5, 0x24FD}, {0x24FF, 0x24FF}, {0x2776, 0x277E}, {0x2780, 0x2788},
+        {0x278A, 0x2792}, {0x1F100, 0x1F10A}};
+    for (int64_t i = 0; i < PEFT__COUNT(ranges); i++)
+        if (c >= ranges[i][0] && c <= ranges[i][1]) return true;
+    return false;
 }
 
-static peft__value peft__all_are(peft__render *r, const peft__text *t, int what) {
-    bool all = t->size > 0 || what == PEFT__ALL_ASCII;
+PEFT__BUILTIN(all_are) {  // how: a letter
+    int how = r->how;
+    const peft__text *t = v[0].as.text;
+    bool all = t->size > 0 || how == 'c';
     peft__spend(r, t->size);
     for (size_t i = 0; i < t->size && all;) {
         uint32_t c, bit;
         peft__utf8_next(t->data, t->size, &i, &c);
         bit = peft__uc_bit(c);
-        switch (what) {
-        case PEFT__ALL_ALNUM: all = (bit & (PEFT__UC_L | PEFT__UC_N)) != 0; break;
-        case PEFT__ALL_ALPHA: all = (bit & PEFT__UC_L) != 0; break;
-        case PEFT__ALL_DECIMAL: all = (bit & PEFT__UC_ND) != 0; break;
-        case PEFT__ALL_DIGIT: all = (bit & PEFT__UC_ND) || peft__raised_digit(c); break;
-        case PEFT__ALL_NUMERIC: all = (bit & PEFT__UC_N) != 0; break;
-        case PEFT__ALL_SPACE: all = peft__uc_space(c); break;
-        default: all = c < 128;
+        switch (how) {
+        case 'a': all = (bit & PEFT__UC_L) != 0; break;
+        case 'b': all = (bit & (PEFT__UC_L | PEFT__UC_N)) != 0; break;
+        case 'c': all = c < 128; break;
+        case 'd': all = (bit & PEFT__UC_ND) || peft__raised_digit(c); break;
+        case 'e': all = (bit & PEFT__UC_ND) != 0; break;
+        case 'n': all = (bit & PEFT__UC_N) != 0; break;
+        default: all = peft__uc_space(c);
         }
     }
     return peft__boolean(all);
 }
-#define PEFT__ALL_METHOD(name, what)                 \
-    PEFT__BUILTIN(name) {                            \
-        (void)a;                                     \
-        return peft__all_are(r, v[0].as.text, what); \
-    }
-PEFT__ALL_METHOD(peft__method_isalnum, PEFT__ALL_ALNUM)
-PEFT__ALL_METHOD(peft__method_isalpha, PEFT__ALL_ALPHA)
-PEFT__ALL_METHOD(peft__method_isdecimal, PEFT__ALL_DECIMAL)
-PEFT__ALL_METHOD(peft__method_isdigit, PEFT__ALL_DIGIT)
-PEFT__ALL_METHOD(peft__method_isnumeric, PEFT__ALL_NUMERIC)
-PEFT__ALL_METHOD(peft__method_isspace, PEFT__ALL_SPACE)
-PEFT__ALL_METHOD(peft__method_isascii, PEFT__ALL_ASCII)
-PEFT__BUILTIN(peft__method_istitle) {
-    (void)a;
-    bool any = false, before = false;
-    for (size_t i = 0; i < v[0].as.text->size;) {
-        uint32_t c;
-        peft__utf8_next(v[0].as.text->data, v[0].as.text->size, &i, &c);
-        bool cased = peft__is_cased(c);
-        if (cased && peft__is_upper(c) == before) return peft__boolean(false);
-        any = any || cased;
-        before = cased;
-    }
-    return peft__boolean(any && peft__spend(r, v[0].as.text->size));
-}
 
-// "{0.name[key]!r:>5}".format(...)
+// The value of "0.name[key]" in "{0.name[key]!r:>5}".format(...)
 static peft__value peft__format_field(peft__render *r, const char **s, const char *end,
                                       const peft__arguments *a, int64_t *next) {
-    const char *from = *s;
+    const char *from = *s, *digits = from;
     peft__value v = peft__of_kind(PEFT__MISSING), key;
     while (*s < end && !strchr(".[!:}", **s)) ++*s;
     size_t n = (size_t)(*s - from);
     int64_t at = 0;
-    const char *digits = from;
     bool number = n > 0 && peft__read_count(&digits, *s, &at) && digits == *s;
     if (!n || number) {
         if ((!n && *next < 0) || (n && *next > 0))
@@ -29348,10 +28851,10 @@ static peft__value peft__format_field(peft__render *r, const char **s, const cha
         bool item = **s == '[';
         from = ++*s;
         while (*s < end && (item ? **s != ']' : !strchr(".[!:}", **s))) ++*s;
-        n = (size_t)(*s - from);
         digits = from;
-        key = item && peft__read_count(&digits, *s, &at) && digits == *s ? peft__integer(at)
-                                                                         : peft__text_at(r, from, n);
+        key = item && peft__read_count(&digits, *s, &at) && digits == *s
+            ? peft__integer(at)
+            : peft__text_at(r, from, (size_t)(*s - from));
         if (item && *s < end) ++*s;
         v = r->status ? v : item ? peft__item_of(r, v, key) : peft__attribute(r, v, key.as.text);
         if (v.kind == PEFT__UNDEFINED) return peft__undefined_error(r, v);
@@ -29359,21 +28862,21 @@ static peft__value peft__format_field(peft__render *r, const char **s, const cha
     return v;
 }
 
-PEFT__BUILTIN(peft__method_format) {
+PEFT__BUILTIN(format) {
+    const peft__arguments *a = r->given;
     if (v[0].flag) return peft__unable(r, "format of a text that is marked as safe");
     const char *s = v[0].as.text->data, *end = s + v[0].as.text->size;
     size_t start = r->out.size;
     int64_t next = 0;
     while (s < end && !r->status) {
         char c = *s++;
-        bool twice = s < end && *s == c;
-        if ((c == '{' || c == '}') && !twice && c == '}')
-            return peft__refuse(r, "Single '}' encountered in format string");
-        if ((c != '{' && c != '}') || twice) {
+        bool brace = c == '{' || c == '}', twice = brace && s < end && *s == c;
+        if (!brace || twice) {
             peft__put(r, &c, 1);
-            s += (c == '{' || c == '}') && twice;
+            s += twice;
             continue;
         }
+        if (c == '}') return peft__refuse(r, "Single '}' encountered in format string");
         peft__value field = peft__format_field(r, &s, end, a, &next);
         size_t at = r->out.size;
         if (s < end && *s == '!' && s + 1 < end) {
@@ -29394,145 +28897,93 @@ PEFT__BUILTIN(peft__method_format) {
 
 // ---- methods of lists and dicts
 
-PEFT__BUILTIN(peft__method_append) {
-    (void)a;
+static void peft__move_items(peft__render *r, peft__list *l, int64_t to, int64_t from, int64_t n) {
+    memmove(l->items + to, l->items + from, (size_t)n * sizeof(peft__value));
+    peft__spend(r, (size_t)n * sizeof(peft__value));
+}
+
+PEFT__BUILTIN(append) {
     peft__list_add(r, v[0], v[1]);
     return peft__none();
 }
-PEFT__BUILTIN(peft__method_clear_list) {
-    PEFT__UNUSED_ARGUMENTS;
-    v[0].as.list->count = 0;
-    return peft__none();
-}
-PEFT__BUILTIN(peft__method_extend) {
-    (void)a;
+PEFT__BUILTIN(extend) {
     peft__value more = peft__to_list(r, v[1]);
-    for (int64_t i = 0; !r->status && i < more.as.list->count; i++)
-        peft__list_add(r, v[0], more.as.list->items[i]);
+    peft__list_add_all(r, v[0], more.as.list->items, more.as.list->count);
     return peft__none();
 }
-PEFT__BUILTIN(peft__method_insert) {
-    (void)a;
+PEFT__BUILTIN(insert) {
     peft__list *l = v[0].as.list;
     int64_t at = peft__slice_end(r, v[1], l->count, false, 0);
-    if (r->status) return peft__none();
     peft__list_add(r, v[0], v[2]);
-    peft__spend(r, (size_t)l->count * sizeof(peft__value));
     if (r->status) return peft__none();
-    memmove(l->items + at + 1, l->items + at, (size_t)(l->count - 1 - at) * sizeof(peft__value));
+    peft__move_items(r, l, at + 1, at, l->count - 1 - at);
     l->items[at] = v[2];
     return peft__none();
 }
-static peft__value peft__take_item(peft__render *r, peft__list *l, int64_t at) {
-    peft__value item = l->items[at];
-    memmove(l->items + at, l->items + at + 1, (size_t)(l->count - 1 - at) * sizeof(peft__value));
-    l->count--;
-    peft__spend(r, (size_t)(l->count - at) * sizeof(peft__value));
-    return item;
-}
-PEFT__BUILTIN(peft__method_pop_list) {
-    (void)a;
+PEFT__BUILTIN(pop_item) {
     peft__list *l = v[0].as.list;
     int64_t at = peft__whole_or(r, v[1], -1);
     if (at < 0) at += l->count;
     if (at < 0 || at >= l->count) return peft__refuse(r, "pop index out of range");
-    return peft__take_item(r, l, at);
+    peft__value item = l->items[at];
+    peft__move_items(r, l, at, at + 1, --l->count - at);
+    return item;
 }
-static int64_t peft__place_in(peft__render *r, peft__value list, peft__value item) {
-    for (int64_t i = 0; i < list.as.list->count && peft__spend(r, 0); i++)
-        if (peft__equal(r, list.as.list->items[i], item)) return i;
-    peft__refuse(r, "the value is not in the list");
-    return -1;
-}
-PEFT__BUILTIN(peft__method_remove) {
-    (void)a;
-    int64_t at = peft__place_in(r, v[0], v[1]);
-    if (!r->status) peft__take_item(r, v[0].as.list, at);
+PEFT__BUILTIN(place) {  // how: 1 removes what it finds
+    bool removes = r->how;
+    peft__list *l = v[0].as.list;
+    int64_t at = 0;
+    while (at < l->count && peft__spend(r, 0) && !peft__equal(r, l->items[at], v[1])) at++;
+    if (at >= l->count) return peft__refuse(r, "the value is not in the list");
+    if (!removes) return peft__integer(at);
+    if (!r->status) peft__move_items(r, l, at, at + 1, --l->count - at);
     return peft__none();
 }
-PEFT__BUILTIN(peft__method_index_list) {
-    (void)a;
-    int64_t at = peft__place_in(r, v[0], v[1]);
-    return peft__integer(at);
-}
-PEFT__BUILTIN(peft__method_count_list) {
-    (void)a;
+PEFT__BUILTIN(count_items) {
     int64_t n = 0;
     for (int64_t i = 0; i < v[0].as.list->count && peft__spend(r, 0); i++)
         n += peft__equal(r, v[0].as.list->items[i], v[1]);
     return peft__integer(n);
 }
-PEFT__BUILTIN(peft__method_reverse) {
-    (void)a;
-    peft__reversed(r, v[0]);
+PEFT__BUILTIN(reverse_in_place) {
+    (void)r;
+    peft__reversed(v[0]);
     return peft__none();
 }
-PEFT__BUILTIN(peft__method_sort) {
-    (void)a;
-    if (peft__given(v[1]) && v[1].kind != PEFT__NONE) return peft__unable(r, "sort with a key");
-    peft__value sorted = peft__sorted(r, v[0], v[0], peft__true_or(r, v[2], false));
+PEFT__BUILTIN(sort_in_place) {
+    if (peft__some(v[1])) return peft__unable(r, "sort with a key");
+    peft__value sorted = peft__sorted(r, v[0], v[0], peft__truth(r, v[2]));
     if (!r->status) *v[0].as.list = *sorted.as.list;
     return peft__none();
 }
-PEFT__BUILTIN(peft__method_get) {
-    (void)a;
+PEFT__BUILTIN(get) {
     peft__value found = peft__dict_get(r, v[0].as.dict, v[1]);
     return peft__given(found) ? found : peft__given(v[2]) ? v[2] : peft__none();
 }
-static peft__value peft__view_of(peft__render *r, peft__value v, int what) {
-    peft__value view = peft__of_kind(PEFT__VIEW);
-    view.as.view = (peft__view *)peft__render_alloc(r, sizeof(peft__view));
-    if (!view.as.view) return peft__none();
-    view.as.view->dict = v.as.dict;
-    view.as.view->what = what;
-    return view;
-}
-PEFT__BUILTIN(peft__method_keys) {
-    (void)a;
-    return peft__view_of(r, v[0], 0);
-}
-PEFT__BUILTIN(peft__method_values) {
-    (void)a;
-    return peft__view_of(r, v[0], 1);
-}
-PEFT__BUILTIN(peft__method_items) {
-    (void)a;
-    return peft__view_of(r, v[0], 2);
-}
+PEFT__BUILTIN(view) { return peft__view_of(r, v[0], r->how); }
 
 // Adds what dict(...) and update(...) take: a dict or pairs, then keywords.
-static void peft__dict_update(peft__render *r, peft__value d, const peft__arguments *a) {
+PEFT__BUILTIN(update) {
+    const peft__arguments *a = r->given;
+    peft__dict *d = v[0].as.dict;
+    peft__value key, value;
     if (a->count > 1) peft__refuse(r, "expected at most 1 argument, got %lld", (long long)a->count);
-    if (a->count && a->items[0].kind == PEFT__DICT) {
-        peft__value from = a->items[0];
-        for (int64_t i = 0; !r->status && i < from.as.dict->count && peft__spend(r, 0); i++)
-            peft__dict_set(r, d.as.dict, from.as.dict->entries[i].key, from.as.dict->entries[i].value);
-    } else if (a->count) {
-        peft__cursor c = peft__iterate(r, a->items[0]);
-        peft__value item;
-        while (!r->status && peft__next(r, &c, &item)) {
-            item = peft__to_list(r, item);
-            if (!r->status && item.as.list->count != 2) peft__refuse(r, "a dict is made of pairs");
-            if (!r->status) peft__dict_set(r, d.as.dict, item.as.list->items[0], item.as.list->items[1]);
-        }
+    if (a->count) {
+        bool dict = a->items[0].kind == PEFT__DICT && !r->status;
+        peft__cursor c = peft__iterate(r, dict ? peft__view_of(r, a->items[0], 2) : a->items[0]);
+        while (peft__next_pair(r, &c, &key, &value)) peft__dict_set(r, d, key, value);
     }
-    for (int64_t i = 0; i < a->keywords && !r->status; i++)
-        peft__dict_set(r, d.as.dict, a->names[i], a->values[i]);
-}
-PEFT__BUILTIN(peft__method_update) {
-    peft__dict_update(r, v[0], a);
+    for (int64_t i = 0; i < a->keywords && !r->status; i++) peft__dict_set(r, d, a->names[i], a->values[i]);
     return peft__none();
 }
-PEFT__BUILTIN(peft__method_copy) {
-    (void)a;
+PEFT__BUILTIN(copy) {
     if (v[0].kind == PEFT__LIST) return peft__to_list(r, v[0]);
     peft__value copy = peft__dict_new(r);
-    for (int64_t i = 0; !r->status && i < v[0].as.dict->count && peft__spend(r, 0); i++)
+    for (int64_t i = 0; i < v[0].as.dict->count && peft__spend(r, 0); i++)
         peft__dict_set(r, copy.as.dict, v[0].as.dict->entries[i].key, v[0].as.dict->entries[i].value);
     return copy;
 }
-PEFT__BUILTIN(peft__method_pop_dict) {
-    (void)a;
+PEFT__BUILTIN(pop_key) {
     peft__dict *d = v[0].as.dict;
     uint64_t hash = peft__value_hash(r, v[1]);
     int64_t at = r->status ? -1 : peft__dict_find(r, d, v[1], hash);
@@ -29541,168 +28992,54 @@ PEFT__BUILTIN(peft__method_pop_dict) {
     peft__dict_remove(r, d, at);
     return found;
 }
-PEFT__BUILTIN(peft__method_popitem) {
-    (void)a;
+PEFT__BUILTIN(popitem) {
     peft__dict *d = v[0].as.dict;
     if (!d->count) return peft__refuse(r, "popitem(): dictionary is empty");
     peft__value pair = peft__view_item(r, d, 2, d->count - 1);
     peft__dict_remove(r, d, d->count - 1);
     return pair;
 }
-PEFT__BUILTIN(peft__method_setdefault) {
-    (void)a;
-    peft__value found = peft__dict_get(r, v[0].as.dict, v[1]),
-                fresh = peft__given(v[2]) ? v[2] : peft__none();
-    if (peft__given(found) || r->status) return found;
+PEFT__BUILTIN(setdefault) {
+    peft__value found = peft__dict_get(r, v[0].as.dict, v[1]), fresh = peft__given(v[2]) ? v[2]
+        : peft__none();
+    if (peft__given(found)) return found;
     peft__dict_set(r, v[0].as.dict, v[1], fresh);
     return fresh;
 }
-PEFT__BUILTIN(peft__method_clear_dict) {
-    (void)a;
+PEFT__BUILTIN(clear) {
+    if (v[0].kind == PEFT__LIST) return v[0].as.list->count = 0, peft__none();
     v[0].as.dict->count = 0;
     peft__dict_index(r, v[0].as.dict);
     return peft__none();
 }
 
-PEFT__BUILTIN(peft__method_cycle) {
-    if (!a->count) return peft__refuse(r, "no items for cycling given");
-    return a->items[v[0].as.loop->index % a->count];
+PEFT__BUILTIN(cycle) {
+    if (!r->given->count) return peft__refuse(r, "no items for cycling given");
+    return r->given->items[v[0].as.loop->index % r->given->count];
 }
-PEFT__BUILTIN(peft__method_changed) {
+PEFT__BUILTIN(changed) {
+    const peft__arguments *a = r->given;
     peft__value now = peft__list_new(r, PEFT__TUPLE, a->count);
-    for (int64_t i = 0; i < a->count && !r->status; i++) peft__list_add(r, now, a->items[i]);
-    bool same = r->status || peft__equal(r, v[0].as.loop->changed, now);
+    peft__list_add_all(r, now, a->items, a->count);
+    bool same = peft__equal(r, v[0].as.loop->changed, now);
     v[0].as.loop->changed = now;
     return peft__boolean(!same);
 }
-PEFT__BUILTIN(peft__method_next) {
-    PEFT__UNUSED_ARGUMENTS;
+PEFT__BUILTIN(next) {  // how: 1 begins anew
     peft__list *l = v[0].as.list;
     int64_t at = l->items[0].as.integer;
-    l->items[0] = peft__integer((at + 1) % (l->count - 1));
-    return l->items[1 + at];
+    l->items[0] = peft__integer(r->how ? 0 : (at + 1) % (l->count - 1));
+    return r->how ? peft__none() : l->items[1 + at];
 }
-PEFT__BUILTIN(peft__method_reset) {
-    PEFT__UNUSED_ARGUMENTS;
-    v[0].as.list->items[0] = peft__integer(0);
-    return peft__none();
-}
-PEFT__BUILTIN(peft__method_is_integer) {
-    PEFT__UNUSED_ARGUMENTS;
+PEFT__BUILTIN(is_integer) {
+    (void)r;
     return peft__boolean(v[0].as.real == floor(v[0].as.real));
-}
-
-#define PEFT__OF(kind) (1u << PEFT__##kind)
-#define PEFT__OF_LISTS (PEFT__OF(LIST) | PEFT__OF(TUPLE))
-
-static const peft__builtin peft__value_methods[] = {
-    {"capitalize", peft__filter_capitalize, "", PEFT__OF(TEXT), 0},
-    {"center", peft__method_center, "width ?fillchar", PEFT__OF(TEXT), 0},
-    {"count", peft__method_count, "sub ?start ?end", PEFT__OF(TEXT), 0},
-    {"endswith", peft__method_endswith, "suffix ?start ?end", PEFT__OF(TEXT), 0},
-    {"expandtabs", peft__method_expandtabs, "?tabsize", PEFT__OF(TEXT), 0},
-    {"find", peft__method_find, "sub ?start ?end", PEFT__OF(TEXT), 0},
-    {"format", peft__method_format, "*", PEFT__OF(TEXT), 0},
-    {"index", peft__method_index, "sub ?start ?end", PEFT__OF(TEXT), 0},
-    {"isalnum", peft__method_isalnum, "", PEFT__OF(TEXT), 0},
-    {"isalpha", peft__method_isalpha, "", PEFT__OF(TEXT), 0},
-    {"isascii", peft__method_isascii, "", PEFT__OF(TEXT), 0},
-    {"isdecimal", peft__method_isdecimal, "", PEFT__OF(TEXT), 0},
-    {"isdigit", peft__method_isdigit, "", PEFT__OF(TEXT), 0},
-    {"islower", peft__is_lower_text, "", PEFT__OF(TEXT), 0},
-    {"isnumeric", peft__method_isnumeric, "", PEFT__OF(TEXT), 0},
-    {"isspace", peft__method_isspace, "", PEFT__OF(TEXT), 0},
-    {"istitle", peft__method_istitle, "", PEFT__OF(TEXT), 0},
-    {"isupper", peft__is_upper_text, "", PEFT__OF(TEXT), 0},
-    {"join", peft__method_join, "iterable", PEFT__OF(TEXT), 0},
-    {"ljust", peft__method_ljust, "width ?fillchar", PEFT__OF(TEXT), 0},
-    {"lower", peft__filter_lower, "", PEFT__OF(TEXT), 0},
-    {"lstrip", peft__method_lstrip, "?chars", PEFT__OF(TEXT), 0},
-    {"partition", peft__method_partition, "sep", PEFT__OF(TEXT), 0},
-    {"removeprefix", peft__method_removeprefix, "prefix", PEFT__OF(TEXT), 0},
-    {"removesuffix", peft__method_removesuffix, "suffix", PEFT__OF(TEXT), 0},
-    {"replace", peft__method_replace, "old new ?count", PEFT__OF(TEXT), 0},
-    {"rfind", peft__method_rfind, "sub ?start ?end", PEFT__OF(TEXT), 0},
-    {"rindex", peft__method_rindex, "sub ?start ?end", PEFT__OF(TEXT), 0},
-    {"rjust", peft__method_rjust, "width ?fillchar", PEFT__OF(TEXT), 0},
-    {"rpartition", peft__method_rpartition, "sep", PEFT__OF(TEXT), 0},
-    {"rsplit", peft__method_rsplit, "?sep ?maxsplit", PEFT__OF(TEXT), 0},
-    {"rstrip", peft__method_rstrip, "?chars", PEFT__OF(TEXT), 0},
-    {"split", peft__method_split, "?sep ?maxsplit", PEFT__OF(TEXT), 0},
-    {"splitlines", peft__method_splitlines, "?keepends", PEFT__OF(TEXT), 0},
-    {"startswith", peft__method_startswith, "prefix ?start ?end", PEFT__OF(TEXT), 0},
-    {"strip", peft__filter_trim, "?chars", PEFT__OF(TEXT), 0},
-    {"swapcase", peft__method_swapcase, "", PEFT__OF(TEXT), 0},
-    {"title", peft__method_title, "", PEFT__OF(TEXT), 0},
-    {"upper", peft__filter_upper, "", PEFT__OF(TEXT), 0},
-    {"zfill", peft__method_zfill, "width", PEFT__OF(TEXT), 0},
-    {"append", peft__method_append, "object", PEFT__OF(LIST), PEFT__CHANGES},
-    {"clear", peft__method_clear_list, "", PEFT__OF(LIST), PEFT__CHANGES},
-    {"copy", peft__method_copy, "", PEFT__OF(LIST) | PEFT__OF(DICT), 0},
-    {"count", peft__method_count_list, "value", PEFT__OF_LISTS, 0},
-    {"extend", peft__method_extend, "iterable", PEFT__OF(LIST), PEFT__CHANGES},
-    {"index", peft__method_index_list, "value", PEFT__OF_LISTS, 0},
-    {"insert", peft__method_insert, "index object", PEFT__OF(LIST), PEFT__CHANGES},
-    {"pop", peft__method_pop_list, "?index", PEFT__OF(LIST), PEFT__CHANGES},
-    {"remove", peft__method_remove, "value", PEFT__OF(LIST), PEFT__CHANGES},
-    {"reverse", peft__method_reverse, "", PEFT__OF(LIST), PEFT__CHANGES},
-    {"sort", peft__method_sort, "?key ?reverse", PEFT__OF(LIST), PEFT__CHANGES},
-    {"clear", peft__method_clear_dict, "", PEFT__OF(DICT), PEFT__CHANGES},
-    {"get", peft__method_get, "key ?default", PEFT__OF(DICT), 0},
-    {"items", peft__method_items, "", PEFT__OF(DICT), 0},
-    {"keys", peft__method_keys, "", PEFT__OF(DICT), 0},
-    {"pop", peft__method_pop_dict, "key ?default", PEFT__OF(DICT), PEFT__CHANGES},
-    {"popitem", peft__method_popitem, "", PEFT__OF(DICT), PEFT__CHANGES},
-    {"setdefault", peft__method_setdefault, "key ?default", PEFT__OF(DICT), PEFT__CHANGES},
-    {"update", peft__method_update, "*", PEFT__OF(DICT), PEFT__CHANGES},
-    {"values", peft__method_values, "", PEFT__OF(DICT), 0},
-    {"cycle", peft__method_cycle, "*", PEFT__OF(LOOP), 0},
-    {"changed", peft__method_changed, "*", PEFT__OF(LOOP), 0},
-    {"next", peft__method_next, "", PEFT__OF(CYCLER), 0},
-    {"reset", peft__method_reset, "", PEFT__OF(CYCLER), 0},
-    {"is_integer", peft__method_is_integer, "", PEFT__OF(REAL), 0},
-};
-
-// Attributes that Python's values have and these do not: to use one is an error, not undefined.
-static const struct {
-    unsigned kinds;
-    const char *names;
-} peft__missing_methods[] = {
-    {PEFT__OF(TEXT), " casefold encode format_map isidentifier isprintable maketrans translate "},
-    {PEFT__OF(DICT), " fromkeys "},
-    {PEFT__OF(RANGE), " count index start stop step "},
-    {PEFT__OF(VIEW), " isdisjoint mapping "},
-    {PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER),
-     " as_integer_ratio bit_count bit_length conjugate denominator from_bytes imag numerator real to_bytes "},
-    {PEFT__OF(REAL), " as_integer_ratio conjugate fromhex hex imag real "},
-    {PEFT__OF(MACRO), " arguments caller catch_kwargs catch_varargs explicit_caller "},
-    {PEFT__OF(CYCLER), " items pos "},
-    {PEFT__OF(JOINER), " sep used "},
-};
-
-static bool peft__has_name(const peft__builtin *b, const peft__text *name) {
-    return strlen(b->name) == name->size && memcmp(b->name, name->data, name->size) == 0;
-}
-
-static const peft__builtin *peft__find_method(peft__value v, const peft__text *name, bool *known) {
-    unsigned kind = 1u << v.kind;
-    for (int64_t i = 0; i < PEFT__COUNT(peft__value_methods); i++)
-        if ((peft__value_methods[i].kinds & kind) && peft__has_name(&peft__value_methods[i], name))
-            return &peft__value_methods[i];
-    for (int64_t i = 0; i < PEFT__COUNT(peft__missing_methods); i++) {
-        if (!(peft__missing_methods[i].kinds & kind)) continue;
-        for (const char *s = peft__missing_methods[i].names; *++s;) {
-            size_t n = strcspn(s, " ");
-            *known = *known || (n == name->size && memcmp(s, name->data, n) == 0);
-            s += n;
-        }
-    }
-    return NULL;
 }
 
 // ---- functions
 
-PEFT__BUILTIN(peft__global_range) {
+PEFT__BUILTIN(range) {
+    const peft__arguments *a = r->given;
     (void)v;
     int64_t n = a->count, step = n > 2 ? peft__whole_or(r, a->items[2], 1) : 1;
     if (n < 1 || n > 3 || a->keywords) return peft__refuse(r, "range takes one to three numbers");
@@ -29720,42 +29057,37 @@ PEFT__BUILTIN(peft__global_range) {
     return range;
 }
 
-PEFT__BUILTIN(peft__global_dict) {
-    (void)v;
-    peft__value d = peft__dict_new(r);
-    if (!r->status) peft__dict_update(r, d, a);
-    return d;
-}
-
-PEFT__BUILTIN(peft__global_namespace) {
-    peft__value d = peft__global_dict(r, v, a);
-    for (int64_t i = 0; !r->status && r->t->desc.chat && i < d.as.dict->count; i++) {
-        peft__value key = d.as.dict->entries[i].key;
+PEFT__BUILTIN(dict) {  // how: 1 a namespace
+    bool names = r->how;
+    v[0] = peft__dict_new(r);
+    peft__do_update(r, v);
+    for (int64_t i = 0; names && !r->status && r->t->desc.chat && i < v[0].as.dict->count; i++) {
+        peft__value key = v[0].as.dict->entries[i].key;
         if (key.kind == PEFT__TEXT && key.as.text->size && key.as.text->data[0] == '_')
             peft__refuse(r, "a namespace takes no names that begin with _");
     }
-    d.kind = r->status ? PEFT__NONE : PEFT__NAMESPACE;
-    return d;
+    if (names) v[0].kind = PEFT__NAMESPACE;
+    return v[0];
 }
 
-PEFT__BUILTIN(peft__global_cycler) {
+PEFT__BUILTIN(cycler) {
+    const peft__arguments *a = r->given;
     (void)v;
     peft__value c = peft__list_new(r, PEFT__CYCLER, a->count + 1);
     if (!a->count) return peft__refuse(r, "at least one item has to be provided");
     peft__list_add(r, c, peft__integer(0));
-    for (int64_t i = 0; i < a->count; i++) peft__list_add(r, c, a->items[i]);
+    peft__list_add_all(r, c, a->items, a->count);
     return c;
 }
 
-PEFT__BUILTIN(peft__global_joiner) {
-    (void)a;
-    peft__value j = peft__list_new(r, PEFT__JOINER, 2);
-    peft__list_add(r, j, peft__given(v[1]) ? v[1] : peft__text_of(r, ", "));
-    peft__list_add(r, j, peft__boolean(false));
+PEFT__BUILTIN(joiner) {
+    peft__value j = peft__pair_of(r, peft__given(v[1]) ? v[1] : peft__text_of(r, ", "), peft__boolean(false));
+    j.kind = PEFT__JOINER;
     return j;
 }
 
-PEFT__BUILTIN(peft__global_zip) {
+PEFT__BUILTIN(zip) {
+    const peft__arguments *a = r->given;
     (void)v;
     peft__value out = peft__list_new(r, PEFT__LIST, 0);
     peft__cursor *cursors =
@@ -29770,15 +29102,12 @@ PEFT__BUILTIN(peft__global_zip) {
         }
         if (more) peft__list_add(r, out, row);
     }
-    return r->status ? out : peft__as_iterator(r, out);
+    return peft__as_iterator(r, out);
 }
 
-PEFT__BUILTIN(peft__global_raise_exception) {
-    (void)a;
-    peft__value text = peft__to_text(r, v[1]);
-    return r->status ? text
-                     : peft__refuse(r, "the template raises: %.*s",
-                                    (int)PEFT__MIN(text.as.text->size, (size_t)200), text.as.text->data);
+PEFT__BUILTIN(raise_exception) {
+    const peft__text *t = peft__to_text(r, v[1]).as.text;
+    return peft__refuse(r, "the template raises: %.*s", (int)PEFT__MIN(t->size, (size_t)200), t->data);
 }
 
 // The proleptic Gregorian calendar: days since 1970-01-01 to year, month and day (Hinnant's civil_from_days).
@@ -29793,48 +29122,39 @@ static void peft__civil(int64_t days, int64_t *year, int *month, int *day) {
     *year = y + era * 400 + (*month <= 2);
 }
 
-PEFT__BUILTIN(peft__global_strftime_now) {
+static void peft__put_time(peft__render *r, const char *s, size_t n, int64_t now) {
     static const char *const days[] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
                                        "Thursday", "Friday", "Saturday"};
     static const char *const months[] = {"January",   "February", "March",    "April",
                                          "May",       "June",     "July",     "August",
                                          "September", "October",  "November", "December"};
     static const int before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
-    (void)a;
-    const peft__text *f = peft__text_needed(r, v[1]);
-    int64_t now = r->t->desc.now ? r->t->desc.now(r->t->desc.now_user) : (int64_t)time(NULL), year;
-    int64_t of_day = (now % 86400 + 86400) % 86400, date = (now - of_day) / 86400;
-    int month, day, weekday = (int)(((date + 4) % 7 + 7) % 7);
+    static const char letters[] = "YymdHIMSfjwe", widths[] = "122222226311";
+    int64_t of_day = (now % 86400 + 86400) % 86400, date = (now - of_day) / 86400, year;
+    int month, day, weekday = (int)(((date + 4) % 7 + 7) % 7), hour = (int)(of_day / 3600);
     peft__civil(date, &year, &month, &day);
     bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    int hour = (int)(of_day / 3600), half = hour % 12 ? hour % 12 : 12;
-    size_t start = r->out.size;
-    for (size_t i = 0; i < f->size && !r->status; i++) {
-        char text[32];
-        bool bare = i + 2 < f->size && f->data[i] == '%' && f->data[i + 1] == '-';
-        if (f->data[i] != '%' || i + 1 >= f->size) {
-            peft__put(r, f->data + i, 1);
+    int64_t numbers[] = {year, year % 100, month, day, hour, hour % 12 ? hour % 12 : 12,
+                         of_day / 60 % 60, of_day % 60, 0, before[month - 1] + day + (leap && month > 2),
+                         weekday, day};
+    for (size_t i = 0; i < n && !r->status; i++) {
+        bool bare = i + 2 < n && s[i] == '%' && s[i + 1] == '-';
+        if (s[i] != '%' || i + 1 >= n) {
+            peft__put(r, s + i, 1);
             continue;
         }
         i += bare ? 2 : 1;
-        int64_t number = -1;
-        int digits = 2;
-        switch (f->data[i]) {
-        case 'Y': number = year, digits = 1; break;
-        case 'y': number = year % 100; break;
-        case 'm': number = month; break;
-        case 'd': number = day; break;
-        case 'H': number = hour; break;
-        case 'I': number = half; break;
-        case 'M': number = of_day / 60 % 60; break;
-        case 'S': number = of_day % 60; break;
-        case 'f': number = 0, digits = 6; break;
-        case 'j': number = before[month - 1] + day + (leap && month > 2), digits = 3; break;
-        case 'w': number = weekday, digits = 1; break;
-        case 'e':
-            if (day < 10 && !bare) peft__puts(r, " ");
-            number = day, digits = 1;
-            break;
+        const char *known = s[i] ? strchr(letters, s[i]) : NULL;
+        if (known) {
+            char text[32];
+            peft__string_into(text, sizeof(text), "%lld", (long long)numbers[known - letters]);
+            if (s[i] == 'e' && day < 10 && !bare) peft__puts(r, " ");
+            for (int k = (int)strlen(text); k < widths[known - letters] - '0' && !bare; k++) peft__puts(r,
+                "0");
+            peft__puts(r, text);
+            continue;
+        }
+        switch (s[i]) {
         case 'A': peft__puts(r, days[weekday]); break;
         case 'a': peft__put(r, days[weekday], 3); break;
         case 'B': peft__puts(r, months[month - 1]); break;
@@ -29844,56 +29164,229 @@ PEFT__BUILTIN(peft__global_strftime_now) {
         case '%': peft__puts(r, "%"); break;
         case 'n': peft__puts(r, "\n"); break;
         case 't': peft__puts(r, "\t"); break;
-        case 'F':
-            peft__string_into(text, sizeof(text), "%lld-%s%d-%s%d", (long long)year, month < 10 ? "0" : "",
-                              month, day < 10 ? "0" : "", day),
-                peft__puts(r, text);
-            break;
-        case 'T':
-            peft__string_into(text, sizeof(text), "%s%d:%s%d:%s%d", hour < 10 ? "0" : "", hour,
-                              of_day / 60 % 60 < 10 ? "0" : "", (int)(of_day / 60 % 60),
-                              of_day % 60 < 10 ? "0" : "", (int)(of_day % 60)),
-                peft__puts(r, text);
-            break;
+        case 'F': peft__put_time(r, "%Y-%m-%d", 8, now); break;
+        case 'T': peft__put_time(r, "%H:%M:%S", 8, now); break;
         case 'Z':
         case 'z': break;
-        default: return peft__unable(r, "strftime_now: %%%c is not supported", f->data[i]);
+        default: peft__unable(r, "strftime_now: %%%c is not supported", s[i]);
         }
-        if (number < 0) continue;
-        peft__string_into(text, sizeof(text), "%lld", (long long)number);
-        for (int k = (int)strlen(text); k < digits && !bare; k++) peft__puts(r, "0");
-        peft__puts(r, text);
     }
+}
+
+PEFT__BUILTIN(strftime_now) {
+    size_t start = r->out.size;
+    const peft__text *t = peft__text_needed(r, v[1]);
+    peft__put_time(r, t->data, t->size,
+                   r->t->desc.now ? r->t->desc.now(r->t->desc.now_user) : (int64_t)time(NULL));
     return peft__taken(r, start);
 }
 
-static const peft__builtin peft__globals[] = {
-    {"cycler", peft__global_cycler, "*", 0, 0},
-    {"dict", peft__global_dict, "*", 0, 0},
-    {"joiner", peft__global_joiner, "?sep", 0, 0},
-    {"lipsum", peft__unsupported, "*", 0, 0},
-    {"namespace", peft__global_namespace, "*", 0, 0},
-    {"raise_exception", peft__global_raise_exception, "message", 0, PEFT__CHAT_ONLY},
-    {"range", peft__global_range, "*", 0, 0},
-    {"strftime_now", peft__global_strftime_now, "format", 0, PEFT__CHAT_ONLY},
-    {"zip", peft__global_zip, "*", 0, PEFT__PLAIN_ONLY},
+// ---- the table. A name may be several.
+
+#define PEFT__OF(kind) (1u << PEFT__##kind)
+#define PEFT__TEXT_OR_FILTER (PEFT__OF(TEXT) | PEFT__FILTER)
+#define PEFT__LIST_CHANGES (PEFT__OF(LIST) | PEFT__CHANGES)
+#define PEFT__DICT_CHANGES (PEFT__OF(DICT) | PEFT__CHANGES)
+#define PEFT__TWO(a, b) ((a) << 8 | (b))
+
+static const peft__builtin peft__builtins[] = {
+    {"abs", peft__do_abs, "", PEFT__FILTER, 0},
+    {"attr", peft__do_attr, "name", PEFT__FILTER, 0},
+    {"batch", peft__do_batch, "linecount ?fill_with", PEFT__FILTER, 0},
+    {"capitalize", peft__do_case, "", PEFT__TEXT_OR_FILTER, PEFT__CAPITALIZE},
+    {"center", peft__do_center, "?width", PEFT__FILTER, 'f'},
+    {"choice", peft__do_random, "", PEFT__FILTER | PEFT__PLAIN_ONLY, 1},
+    {"default d", peft__do_default, "?default_value ?boolean", PEFT__FILTER, 0},
+    {"dictsort", peft__do_dictsort, "?case_sensitive ?by ?reverse", PEFT__FILTER, 0},
+    {"escape e", peft__do_escape, "", PEFT__FILTER, 0},
+    {"filesizeformat", peft__do_filesizeformat, "?binary", PEFT__FILTER, 0},
+    {"first", peft__do_first, "", PEFT__FILTER, 0},
+    {"float", peft__do_float, "?default", PEFT__FILTER, 0},
+    {"forceescape", peft__do_safe, "", PEFT__FILTER, 0},
+    {"format", peft__do_format_filter, "*", PEFT__FILTER, 0},
+    {"groupby", peft__do_groupby, "attribute ?default ?case_sensitive", PEFT__FILTER, 0},
+    {"highlight", peft__do_highlight, "", PEFT__FILTER | PEFT__PLAIN_ONLY, 0},
+    {"indent", peft__do_indent, "?width ?first ?blank", PEFT__FILTER, 0},
+    {"int", peft__do_int, "?default ?base", PEFT__FILTER, 0},
+    {"items", peft__do_items, "", PEFT__FILTER, 0},
+    {"join", peft__do_join, "?d ?attribute", PEFT__FILTER, 0},
+    {"last", peft__do_last, "", PEFT__FILTER, 0},
+    {"length count", peft__do_length, "", PEFT__FILTER, 0},
+    {"list", peft__do_list, "", PEFT__FILTER, 0},
+    {"lower", peft__do_case, "", PEFT__TEXT_OR_FILTER, PEFT__LOWER},
+    {"map", peft__do_lazy, "*", PEFT__FILTER, PEFT__MAPS},
+    {"max", peft__do_extreme, "?case_sensitive ?attribute", PEFT__FILTER, '>'},
+    {"min", peft__do_extreme, "?case_sensitive ?attribute", PEFT__FILTER, '<'},
+    {"most_frequent", peft__do_most_frequent, "", PEFT__FILTER | PEFT__PLAIN_ONLY, 0},
+    {"pprint striptags urlize wordwrap", peft__do_unsupported, "*", PEFT__FILTER, 0},
+    {"random", peft__do_random, "", PEFT__FILTER, 0},
+    {"reject", peft__do_lazy, "*", PEFT__FILTER, 0},
+    {"rejectattr", peft__do_lazy, "*", PEFT__FILTER, PEFT__OF_ATTRIBUTE},
+    {"replace", peft__do_replace, "old new ?count", PEFT__FILTER, 1},
+    {"reverse", peft__do_reverse, "", PEFT__FILTER, 0},
+    {"round", peft__do_round, "?precision ?method", PEFT__FILTER, 0},
+    {"safe", peft__do_safe, "", PEFT__FILTER, 1},
+    {"select", peft__do_lazy, "*", PEFT__FILTER, PEFT__KEEPS},
+    {"selectattr", peft__do_lazy, "*", PEFT__FILTER, PEFT__KEEPS | PEFT__OF_ATTRIBUTE},
+    {"slice", peft__do_slice, "slices ?fill_with", PEFT__FILTER, 0},
+    {"sort", peft__do_sort, "?reverse ?case_sensitive ?attribute", PEFT__FILTER, 0},
+    {"string", peft__do_string, "", PEFT__FILTER, 0},
+    {"sum", peft__do_sum, "?attribute ?start", PEFT__FILTER, 0},
+    {"title", peft__do_case, "", PEFT__FILTER, PEFT__TITLE_FILTER},
+    {"tojson", peft__do_tojson, "?ensure_ascii ?indent ?separators ?sort_keys",
+        PEFT__FILTER | PEFT__CHAT_ONLY, 0},
+    {"tojson", peft__do_tojson, "?indent", PEFT__FILTER | PEFT__PLAIN_ONLY, 0},
+    {"trim", peft__do_strip, "?chars", PEFT__FILTER, 3},
+    {"truncate", peft__do_truncate, "?length ?killwords ?end ?leeway", PEFT__FILTER, 0},
+    {"unique", peft__do_unique, "?case_sensitive ?attribute", PEFT__FILTER, 0},
+    {"upper", peft__do_case, "", PEFT__TEXT_OR_FILTER, PEFT__UPPER},
+    {"urlencode", peft__do_urlencode, "", PEFT__FILTER, 0},
+    {"wordcount", peft__do_wordcount, "", PEFT__FILTER, 0},
+    {"xmlattr", peft__do_xmlattr, "?autospace", PEFT__FILTER, 0},
+    {"== eq equalto", peft__do_is_compared, "other", PEFT__TEST, PEFT__TWO('=', '=')},
+    {"!= ne", peft__do_is_compared, "other", PEFT__TEST, PEFT__TWO('!', '=')},
+    {"< lt lessthan", peft__do_is_compared, "other", PEFT__TEST, '<'},
+    {"<= le", peft__do_is_compared, "other", PEFT__TEST, PEFT__TWO('<', '=')},
+    {"> gt greaterthan", peft__do_is_compared, "other", PEFT__TEST, '>'},
+    {">= ge", peft__do_is_compared, "other", PEFT__TEST, PEFT__TWO('>', '=')},
+    {"boolean", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(BOOLEAN)},
+    {"callable", peft__do_is_kind, "", PEFT__TEST,
+     PEFT__OF(UNDEFINED) | PEFT__OF(LOOP) | PEFT__OF(JOINER) | PEFT__OF(MACRO) | PEFT__OF(FUNCTION) |
+         PEFT__OF(METHOD)},
+    {"defined", peft__do_is_kind, "", PEFT__TEST, 0xFFFFF & ~PEFT__OF(UNDEFINED)},
+    {"divisibleby", peft__do_is_remainder, "num", PEFT__TEST, 0},
+    {"escaped", peft__do_is_escaped, "", PEFT__TEST, 0},
+    {"even", peft__do_is_remainder, "", PEFT__TEST, 0},
+    {"false", peft__do_is_boolean, "", PEFT__TEST, 0},
+    {"filter", peft__do_is_builtin, "", PEFT__TEST, PEFT__FILTER},
+    {"float", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(REAL)},
+    {"in", peft__do_is_in, "seq", PEFT__TEST, 0},
+    {"integer", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(INTEGER)},
+    {"iterable", peft__do_is_kind, "", PEFT__TEST,
+     PEFT__OF(UNDEFINED) | PEFT__OF(TEXT) | PEFT__OF(LIST) | PEFT__OF(TUPLE) | PEFT__OF(DICT) |
+         PEFT__OF(RANGE) | PEFT__OF(VIEW) | PEFT__OF(ITERATOR) | PEFT__OF(LOOP)},
+    {"lower", peft__do_is_cased, "", PEFT__TEST, 0},
+    {"mapping", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(DICT)},
+    {"none", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(NONE)},
+    {"number", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER) | PEFT__OF(REAL)},
+    {"odd", peft__do_is_remainder, "", PEFT__TEST, 1},
+    {"sameas", peft__do_is_sameas, "other", PEFT__TEST, 0},
+    {"sequence", peft__do_is_kind, "", PEFT__TEST,
+     PEFT__OF(UNDEFINED) | PEFT__OF(TEXT) | PEFT__OF(LIST) | PEFT__OF(TUPLE) | PEFT__OF(DICT) |
+         PEFT__OF(RANGE)},
+    {"string", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(TEXT)},
+    {"test", peft__do_is_builtin, "", PEFT__TEST, PEFT__TEST},
+    {"true", peft__do_is_boolean, "", PEFT__TEST, 1},
+    {"undefined", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(UNDEFINED)},
+    {"upper", peft__do_is_cased, "", PEFT__TEST, 1},
+    {"center", peft__do_center, "width ?fillchar", PEFT__OF(TEXT), '^'},
+    {"count", peft__do_count, "sub ?start ?end", PEFT__OF(TEXT), 0},
+    {"endswith", peft__do_begins, "suffix ?start ?end", PEFT__OF(TEXT), 1},
+    {"find", peft__do_find, "sub ?start ?end", PEFT__OF(TEXT), 0},
+    {"format", peft__do_format, "*", PEFT__OF(TEXT), 0},
+    {"index", peft__do_find, "sub ?start ?end", PEFT__OF(TEXT), 2},
+    {"isalnum", peft__do_all_are, "", PEFT__OF(TEXT), 'b'},
+    {"isalpha", peft__do_all_are, "", PEFT__OF(TEXT), 'a'},
+    {"isascii", peft__do_all_are, "", PEFT__OF(TEXT), 'c'},
+    {"isdecimal", peft__do_all_are, "", PEFT__OF(TEXT), 'e'},
+    {"isdigit", peft__do_all_are, "", PEFT__OF(TEXT), 'd'},
+    {"islower", peft__do_is_cased, "", PEFT__OF(TEXT), 0},
+    {"isnumeric", peft__do_all_are, "", PEFT__OF(TEXT), 'n'},
+    {"isspace", peft__do_all_are, "", PEFT__OF(TEXT), 's'},
+    {"isupper", peft__do_is_cased, "", PEFT__OF(TEXT), 1},
+    {"join", peft__do_join_method, "iterable", PEFT__OF(TEXT), 0},
+    {"ljust", peft__do_center, "width ?fillchar", PEFT__OF(TEXT), '<'},
+    {"lstrip", peft__do_strip, "?chars", PEFT__OF(TEXT), 1},
+    {"partition", peft__do_partition, "sep", PEFT__OF(TEXT), 0},
+    {"removeprefix", peft__do_without, "prefix", PEFT__OF(TEXT), 0},
+    {"removesuffix", peft__do_without, "suffix", PEFT__OF(TEXT), 1},
+    {"replace", peft__do_replace, "old new ?count", PEFT__OF(TEXT), 0},
+    {"rfind", peft__do_find, "sub ?start ?end", PEFT__OF(TEXT), 1},
+    {"rindex", peft__do_find, "sub ?start ?end", PEFT__OF(TEXT), 3},
+    {"rjust", peft__do_center, "width ?fillchar", PEFT__OF(TEXT), '>'},
+    {"rpartition", peft__do_partition, "sep", PEFT__OF(TEXT), 1},
+    {"rsplit", peft__do_split, "?sep ?maxsplit", PEFT__OF(TEXT), 1},
+    {"rstrip", peft__do_strip, "?chars", PEFT__OF(TEXT), 2},
+    {"split", peft__do_split, "?sep ?maxsplit", PEFT__OF(TEXT), 0},
+    {"splitlines", peft__do_splitlines, "?keepends", PEFT__OF(TEXT), 0},
+    {"startswith", peft__do_begins, "prefix ?start ?end", PEFT__OF(TEXT), 0},
+    {"strip", peft__do_strip, "?chars", PEFT__OF(TEXT), 3},
+    {"swapcase", peft__do_case, "", PEFT__OF(TEXT), PEFT__SWAP},
+    {"title", peft__do_case, "", PEFT__OF(TEXT), PEFT__TITLE},
+    {"zfill", peft__do_zfill, "width", PEFT__OF(TEXT), 0},
+    {"append", peft__do_append, "object", PEFT__LIST_CHANGES, 0},
+    {"clear", peft__do_clear, "", PEFT__LIST_CHANGES | PEFT__OF(DICT), 0},
+    {"copy", peft__do_copy, "", PEFT__OF(LIST) | PEFT__OF(DICT), 0},
+    {"count", peft__do_count_items, "value", PEFT__OF(LIST) | PEFT__OF(TUPLE), 0},
+    {"extend", peft__do_extend, "iterable", PEFT__LIST_CHANGES, 0},
+    {"index", peft__do_place, "value", PEFT__OF(LIST) | PEFT__OF(TUPLE), 0},
+    {"insert", peft__do_insert, "index object", PEFT__LIST_CHANGES, 0},
+    {"pop", peft__do_pop_item, "?index", PEFT__LIST_CHANGES, 0},
+    {"remove", peft__do_place, "value", PEFT__LIST_CHANGES, 1},
+    {"reverse", peft__do_reverse_in_place, "", PEFT__LIST_CHANGES, 0},
+    {"sort", peft__do_sort_in_place, "?key ?reverse", PEFT__LIST_CHANGES, 0},
+    {"get", peft__do_get, "key ?default", PEFT__OF(DICT), 0},
+    {"items", peft__do_view, "", PEFT__OF(DICT), 2},
+    {"keys", peft__do_view, "", PEFT__OF(DICT), 0},
+    {"pop", peft__do_pop_key, "key ?default", PEFT__DICT_CHANGES, 0},
+    {"popitem", peft__do_popitem, "", PEFT__DICT_CHANGES, 0},
+    {"setdefault", peft__do_setdefault, "key ?default", PEFT__DICT_CHANGES, 0},
+    {"update", peft__do_update, "*", PEFT__DICT_CHANGES, 0},
+    {"values", peft__do_view, "", PEFT__OF(DICT), 1},
+    {"cycle", peft__do_cycle, "*", PEFT__OF(LOOP), 0},
+    {"changed", peft__do_changed, "*", PEFT__OF(LOOP), 0},
+    {"next", peft__do_next, "", PEFT__OF(CYCLER), 0},
+    {"reset", peft__do_next, "", PEFT__OF(CYCLER), 1},
+    {"is_integer", peft__do_is_integer, "", PEFT__OF(REAL), 0},
+    {"cycler", peft__do_cycler, "*", PEFT__GLOBAL, 0},
+    {"dict", peft__do_dict, "*", PEFT__GLOBAL, 0},
+    {"joiner", peft__do_joiner, "?sep", PEFT__GLOBAL, 0},
+    {"lipsum", peft__do_unsupported, "*", PEFT__GLOBAL, 0},
+    {"namespace", peft__do_dict, "*", PEFT__GLOBAL, 1},
+    {"raise_exception", peft__do_raise_exception, "message", PEFT__GLOBAL | PEFT__CHAT_ONLY, 0},
+    {"range", peft__do_range, "*", PEFT__GLOBAL, 0},
+    {"strftime_now", peft__do_strftime_now, "format", PEFT__GLOBAL | PEFT__CHAT_ONLY, 0},
+    {"zip", peft__do_zip, "*", PEFT__GLOBAL | PEFT__PLAIN_ONLY, 0},
 };
 
-static const peft__builtin *peft__find_builtin(const peft_template *t, const peft__builtin *table,
-                                               int64_t count, const peft__text *name) {
-    int hidden = t->desc.chat ? PEFT__PLAIN_ONLY : PEFT__CHAT_ONLY;
-    for (int64_t i = 0; i < count; i++)
-        if (!(table[i].mode & hidden) && peft__has_name(&table[i], name)) return &table[i];
+// Attributes that Python's values have and these do not: to use one is an error, not undefined.
+static const peft__builtin peft__lacking[] = {
+    {"casefold encode expandtabs format_map isidentifier isprintable istitle maketrans translate", NULL, "",
+     PEFT__OF(TEXT), 0},
+    {"fromkeys", NULL, "", PEFT__OF(DICT), 0},
+    {"count index start stop step", NULL, "", PEFT__OF(RANGE), 0},
+    {"isdisjoint mapping", NULL, "", PEFT__OF(VIEW), 0},
+    {"as_integer_ratio bit_count bit_length conjugate denominator from_bytes imag numerator real to_bytes",
+        NULL,
+     "", PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER), 0},
+    {"as_integer_ratio conjugate fromhex hex imag real", NULL, "", PEFT__OF(REAL), 0},
+    {"arguments caller catch_kwargs catch_varargs explicit_caller", NULL, "", PEFT__OF(MACRO), 0},
+    {"items pos", NULL, "", PEFT__OF(CYCLER), 0},
+    {"sep used", NULL, "", PEFT__OF(JOINER), 0},
+};
+
+static const peft__builtin *peft__find_row(const peft__builtin *table, int64_t count, unsigned kinds,
+                                           unsigned hidden, const peft__text *name) {
+    for (const peft__builtin *b = table; b < table + count; b++) {
+        if (!(b->kinds & kinds) || b->kinds & hidden) continue;
+        for (const char *s = b->name; *s; s += *s == ' ') {
+            size_t n = strcspn(s, " ");
+            if (n == name->size && memcmp(s, name->data, n) == 0) return b;
+            s += n;
+        }
+    }
     return NULL;
 }
-static const peft__builtin *peft__find_filter(const peft_template *t, const peft__text *name) {
-    return peft__find_builtin(t, peft__filters, PEFT__COUNT(peft__filters), name);
+
+// A row of the table for PEFT__FILTER, PEFT__TEST, PEFT__GLOBAL or the bit of a kind, whose methods are
+// meant.
+static const peft__builtin *peft__find_builtin(const peft_template *t, unsigned kinds,
+    const peft__text *name) {
+    return peft__find_row(peft__builtins, PEFT__COUNT(peft__builtins), kinds,
+                          t->desc.chat ? PEFT__PLAIN_ONLY : PEFT__CHAT_ONLY, name);
 }
-static const peft__builtin *peft__find_test(const peft_template *t, const peft__text *name) {
-    return peft__find_builtin(t, peft__tests, PEFT__COUNT(peft__tests), name);
-}
-static const peft__builtin *peft__find_global(const peft_template *t, const peft__text *name) {
-    return peft__find_builtin(t, peft__globals, PEFT__COUNT(peft__globals), name);
+static bool peft__lacks(peft__value v, const peft__text *name) {
+    return peft__find_row(peft__lacking, PEFT__COUNT(peft__lacking), 1u << v.kind, 0, name) != NULL;
 }
 
 // ---- the interface

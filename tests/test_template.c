@@ -145,6 +145,10 @@ static void test_messages(void) {
     refuses("{{ s|pprint }}", false, PEFT_ERROR_UNSUPPORTED, "not supported");
     refuses("{{ s.encode('x') }}", false, PEFT_ERROR_UNSUPPORTED,
             "the attribute \"encode\" of a str is not supported");
+    refuses("{{ s.istitle() }}", false, PEFT_ERROR_UNSUPPORTED,
+            "the attribute \"istitle\" of a str is not supported");
+    refuses("{{ s.expandtabs(4) }}", false, PEFT_ERROR_UNSUPPORTED,
+            "the attribute \"expandtabs\" of a str is not supported");
     refuses("{{ d.update({'a': 1}) }}", true, PEFT_ERROR_MISSING, "update");
     refuses("{{ s.__class__ }}", false, PEFT_ERROR_UNSUPPORTED, "__class__");
     refuses("{{ s.__class__.__mro__ }}", true, PEFT_ERROR_MISSING, "__class__");
