@@ -1368,7 +1368,7 @@ static void test_no_allocation(const family *f) {
     if (!counting_context(&c) || !mount_all()) return;
     static char same[2000];
     same[0] = 0;
-    for (int i = 0; i < 20; i++) strcat(same, "{\"prompt\": \"abcdef\", \"completion\": \"fed\"}\n");  // every step of one shape
+    for (int i = 0; i < 30; i++) strcat(same, "{\"prompt\": \"abcdef\", \"completion\": \"fed\"}\n");  // five steps of six: all of one shape
     peft_mount(ctx, "same.jsonl", same, strlen(same));
     peft_model *m = make_model(f);
     peft_dataset *data = load_data("same.jsonl");
