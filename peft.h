@@ -8,14 +8,17 @@ implementation below it. MIT licence (at the end of this file).
 
 QUICK START
 
-    peft_context *ctx;    peft_context_create(NULL, &ctx);
-    peft_model *model;    peft_model_load(&(peft_model_desc){ .context = ctx, .path = "flan-t5-small" }, &model);
-    peft_dataset *data;   peft_dataset_load(&(peft_dataset_desc){ .context = ctx, .path = "train.jsonl",
-                              .prompt = "Summarize.\n\n{{dialogue}}\n\nSummary:", .completion = "{{summary}}" }, &data);
-    peft_adapter *lora;   peft_adapter_create(&(peft_adapter_desc){ .model = model, .r = 8 }, &lora);
-    peft_train(&(peft_train_desc){ .model = model, .adapter = lora, .data = data, .epochs = 3 }, NULL);
-    peft_adapter_save(lora, "my-lora");      // opens in Hugging Face peft
-    char *text;           peft_generate_text(&(peft_generate_desc){ .model = model, .adapter = lora }, "Summarize. ...", &text);
+    #define TRY(call) do { if (call) { puts(peft_error(ctx)); return 1; } } while (0)
+
+    peft_context *ctx = NULL;  peft_model *model;  peft_dataset *data;  peft_adapter *lora;  char *text;
+    TRY(peft_context_create(NULL, &ctx));
+    TRY(peft_model_load(&(peft_model_desc){ .context = ctx, .path = "flan-t5-small" }, &model));
+    TRY(peft_dataset_load(&(peft_dataset_desc){ .context = ctx, .path = "train.jsonl",
+                              .prompt = "Summarize.\n\n{{dialogue}}\n\nSummary:", .completion = "{{summary}}" }, &data));
+    TRY(peft_adapter_create(&(peft_adapter_desc){ .model = model, .r = 8 }, &lora));
+    TRY(peft_train(&(peft_train_desc){ .model = model, .adapter = lora, .data = data, .epochs = 3 }, NULL));
+    TRY(peft_adapter_save(lora, "my-lora"));      // opens in Hugging Face peft
+    TRY(peft_generate_text(&(peft_generate_desc){ .model = model, .adapter = lora }, "Summarize. ...", &text));
 
     Every call returns a peft_status: 0 is success, and peft_error(ctx) says what went wrong.
     cc -O2 program.c -lm          (threads: add -DPEFT_USE_PTHREADS -pthread)
