@@ -24428,6 +24428,12 @@ static size_t peft__text_byte(peft__render *r, peft__text *t, int64_t index) {
     return i;
 }
 
+static peft__value peft__name_value(const peft__text *name) {
+    peft__value v = peft__of_kind(PEFT__TEXT);
+    v.as.text = (peft__text *)(uintptr_t)name;
+    return v;
+}
+
 static peft__value peft__text_part(peft__render *r, const peft__text *t, size_t from, size_t to) {
     return peft__text_at(r, t->data + from, to - from);
 }
@@ -24486,6 +24492,10 @@ static void peft__list_add(peft__render *r, peft__value list, peft__value item) 
         l->capacity = more;
     }
     l->items[l->count++] = item;
+}
+
+static void peft__list_add_all(peft__render *r, peft__value list, const peft__value *items, int64_t n) {
+    for (int64_t i = 0; i < n && !r->status; i++) peft__list_add(r, list, items[i]);
 }
 
 static peft__value peft__pair_of(peft__render *r, peft__value a, peft__value b) {
@@ -24983,30 +24993,21 @@ static void peft__put_real(peft__render *r, double v) {
 }
 
 // As C's %f, %e and %g of v >= 0.
-static void peft__put_precise(peft__render *r, double v, char type, int precision, bool keep_zeros) {
-    char digits[PEFT__DIGITS];
+static void peft__put_precise(peft__render *r, double v, char type, int precision) {
+    char digits[PEFT__DIGITS], t = peft__lower(type);
     int exponent = 1, count = 0;
-    bool upper = type == 'F' || type == 'E' || type == 'G';
+    bool upper = t != type, fixed = t == 'f' || t == '%';
     if (peft__put_special(r, v, upper)) return;
     if (v != 0) count = peft__decimal(v, digits, &exponent);
-    if (type == 'f' || type == 'F' || type == '%') {
-        count = peft__round_digits(digits, count, exponent + precision, &exponent);
-        peft__put_fixed(r, digits, count, count ? exponent : 1, precision);
-        return;
-    }
-    bool general = type == 'g' || type == 'G';
-    if (general) precision = PEFT__MAX(precision, 1) - 1;
-    count = peft__round_digits(digits, count, precision + 1, &exponent);
-    if (general && !keep_zeros) {
+    if (t == 'g') precision = PEFT__MAX(precision, 1) - 1;
+    count = peft__round_digits(digits, count, fixed ? exponent + precision : precision + 1, &exponent);
+    if (t == 'g') {
         while (count > 1 && digits[count - 1] == '0') count--;
-        if (exponent - 1 >= -4 && exponent - 1 <= precision)
-            peft__put_fixed(r, digits, count, exponent, PEFT__MAX(count - exponent, 0) * (count > 0));
-        else peft__put_exponent(r, digits, count, exponent, count - 1, upper ? 'E' : 'e');
-    } else if (general && exponent - 1 >= -4 && exponent - 1 <= precision) {
-        peft__put_fixed(r, digits, count, exponent, precision + 1 - exponent);
-    } else {
-        peft__put_exponent(r, digits, count, exponent, precision, upper ? 'E' : 'e');
+        fixed = exponent - 1 >= -4 && exponent - 1 <= precision;
+        precision = !fixed ? count - 1 : count ? PEFT__MAX(count - exponent, 0) : 0;
     }
+    if (fixed) peft__put_fixed(r, digits, count, count ? exponent : 1, precision);
+    else peft__put_exponent(r, digits, count, exponent, precision, upper ? 'E' : 'e');
 }
 
 static void peft__strip_bounds(const peft__text *t, size_t *from, size_t *to) {  // white space off both ends
@@ -25136,13 +25137,8 @@ static void peft__put_quoted(peft__render *r, const peft__text *t) {
         if (c == '\n' || c == '\r' || c == '\t') peft__puts(r, c == '\n' ? "\\n" : c == '\r' ? "\\r" : "\\t");
         else if (peft__printable(c)) peft__put(r, t->data + from, i - from);
         else
-            peft__put_escape(r, c,
-                             c < 256         ? "\\x"
-                                 : c < 65536 ? "\\u"
-                                             : "\\U",
-                             c < 256         ? 2
-                                 : c < 65536 ? 4
-                                             : 8);
+            peft__put_escape(r, c, c < 256 ? "\\x" : c < 65536 ? "\\u" : "\\U",
+                             c < 256 ? 2 : c < 65536 ? 4 : 8);
     }
     peft__put(r, &quote, 1);
 }
@@ -25319,12 +25315,8 @@ static void peft__put_html(peft__render *r, peft__value v) {  // as Markup escap
     static const char signs[] = "&<>\"'";
     static const char *const names[] = {"&amp;", "&lt;", "&gt;", "&#34;", "&#39;"};
     v = peft__to_text(r, v);
-    if (r->status) return;
-    if (v.flag) {
-        peft__put_text(r, v);
-        return;
-    }
-    for (size_t i = 0; i < v.as.text->size && !r->status; i++) {
+    if (v.flag) peft__put_text(r, v);
+    for (size_t i = 0; !v.flag && i < v.as.text->size && !r->status; i++) {
         const char *c = v.as.text->data + i, *found = *c ? strchr(signs, *c) : NULL;
         if (found) peft__puts(r, names[found - signs]);
         else peft__put(r, c, 1);
@@ -25334,112 +25326,87 @@ static void peft__put_html(peft__render *r, peft__value v) {  // as Markup escap
 static peft__value peft__escaped(peft__render *r, peft__value v) {
     size_t start = r->out.size;
     peft__put_html(r, v);
-    v = peft__taken(r, start);
-    v.flag = v.kind == PEFT__TEXT;
-    return v;
+    return peft__taken_as(r, start, true);
 }
 
 // ---- formats: one field of "%5.2f" % x and of "{:>5.2f}".format(x)
 
 typedef struct peft__field_style {
     char fill[5], align, sign, group, type;  // 0: not given
-    bool zero, alternate;
-    int64_t width, precision;  // -1: not given
+    bool zero;
+    int64_t width, precision;  // precision -1: not given
 } peft__field_style;
 
-// Writes the sign, then the digits, filled up to the width.
+// Puts the prefix before what begins at start, and fills up to the width.
 static void peft__put_padded(peft__render *r, const peft__field_style *f, size_t start, const char *prefix,
                              char align) {
     peft__value body = peft__taken(r, start);
-    if (r->status) return;
     int64_t n = peft__text_count(r, body.as.text) + (int64_t)strlen(prefix),
             pad = PEFT__MAX(f->width - n, (int64_t)0);
     const char *fill = f->fill[0] ? f->fill : " ";
     if (f->align) align = f->align;
-    int64_t before = align == '>' ? pad : align == '^' ? pad / 2 : 0;
-    if (align != '=') peft__put_times(r, fill, strlen(fill), before);
+    int64_t before = align == '>' ? pad : align == '^' ? pad / 2 : 0, inside = align == '=' ? pad : 0;
+    peft__put_times(r, fill, strlen(fill), before);
     peft__puts(r, prefix);
-    if (align == '=') peft__put_times(r, fill, strlen(fill), pad);
+    peft__put_times(r, fill, strlen(fill), inside);
     peft__put_text(r, body);
-    if (align != '=') peft__put_times(r, fill, strlen(fill), pad - before);
+    peft__put_times(r, fill, strlen(fill), pad - before - inside);
 }
 
-static void peft__put_groups(peft__render *r, size_t start, char sign,
-                             int size) {  // 1234567 -> 1,234,567, of what begins at start
-    peft__value body = peft__taken(r, start);
-    if (r->status || !sign) {
-        peft__put_text(r, body);
-        return;
-    }
-    const peft__text *t = body.as.text;
+// 1234567 -> 1,234,567, of what begins at start.
+static void peft__put_groups(peft__render *r, size_t start) {
+    const peft__text *t = peft__taken(r, start).as.text;
     size_t whole = 0;
-    while (whole < t->size && t->data[whole] != '.' && t->data[whole] != 'e' && t->data[whole] != '%')
-        whole++;
+    while (whole < t->size && !strchr(".e%", t->data[whole])) whole++;
     for (size_t i = 0; i < t->size; i++) {
-        if (i && i < whole && (whole - i) % (size_t)size == 0) peft__put(r, &sign, 1);
+        if (i && i < whole && (whole - i) % 3 == 0) peft__puts(r, ",");
         peft__put(r, t->data + i, 1);
     }
 }
 
-static void peft__put_in_base(peft__render *r, uint64_t v, unsigned base, bool upper) {
-    char text[72];
-    size_t i = sizeof(text);
-    do text[--i] = (upper ? "0123456789ABCDEF" : "0123456789abcdef")[v % base];
-    while (v /= base);
-    peft__put(r, text + i, sizeof(text) - i);
+static peft__value peft__no_format(peft__render *r, char type) {
+    return peft__unable(r, "the format code '%c'", type);
 }
 
 static void peft__put_number(peft__render *r, peft__value v, peft__field_style *f) {
-    bool negative =
-        peft__is_whole(v) ? v.as.integer < 0 : v.as.real < 0 || (v.as.real == 0 && 1 / v.as.real < 0);
-    char prefix[4] = {0};
-    size_t n = 0, start = r->out.size;
-    if (negative || f->sign == '+' || f->sign == ' ') prefix[n++] = negative ? '-' : f->sign;
-    char type = f->type;
+    bool whole = peft__is_whole(v),
+         negative = whole ? v.as.integer < 0 : v.as.real < 0 || (v.as.real == 0 && 1 / v.as.real < 0);
+    char prefix[2] = {negative ? '-' : f->sign == '-' ? (char)0 : f->sign, 0}, text[32], type = f->type;
+    size_t start = r->out.size;
     if (f->zero && !f->align) {
         f->align = '=';
         if (!f->fill[0]) f->fill[0] = '0';
     }
     if (f->precision > 500) peft__unable(r, "a precision of %lld digits", (long long)f->precision);
-    if (peft__is_whole(v) && (!type || strchr("bcdnoxX", type))) {
-        uint64_t m = negative ? 0 - (uint64_t)v.as.integer : (uint64_t)v.as.integer;
-        char letter = type == 'X' ? 'X' : type;
-        if (f->precision >= 0) peft__refuse(r, "Precision not allowed in integer format specifier");
-        if (f->alternate && type && strchr("boxX", type)) prefix[n++] = '0', prefix[n++] = letter;
-        unsigned base = type == 'b' ? 2 : type == 'o' ? 8 : type == 'x' || type == 'X' ? 16 : 10;
-        peft__put_in_base(r, m, base, type == 'X');
-        peft__put_groups(r, start, f->group, base == 10 ? 3 : 4);
-        peft__put_padded(r, f, start, prefix, '>');
-        return;
-    }
     double x = fabs(peft__as_double(v));
     int precision = f->precision < 0 ? 6 : (int)f->precision;
-    if (!type && f->precision < 0 && !peft__is_whole(v)) peft__put_real(r, x);
-    else if (!type) {
-        // as g, but with at least one digit behind the point
-        peft__put_precise(r, x, 'g', precision, false);
+    if (whole && (!type || type == 'd')) {
+        if (f->precision >= 0) peft__refuse(r, "Precision not allowed in integer format specifier");
+        peft__string_into(text, sizeof(text), "%lld", (long long)v.as.integer);
+        peft__puts(r, text + negative);
+    } else if (!type && f->precision < 0) peft__put_real(r, x);
+    else if (!type) {  // as g, but with at least one digit behind the point
+        peft__put_precise(r, x, 'g', precision);
         peft__value body = peft__taken(r, start);
         peft__put_text(r, body);
-        if (!r->status && !memchr(body.as.text->data, '.', body.as.text->size) &&
+        if (!memchr(body.as.text->data, '.', body.as.text->size) &&
             !memchr(body.as.text->data, 'e', body.as.text->size) && x - x == 0)
             peft__puts(r, ".0");
     } else if (strchr("eEfFgG%", type)) {
-        peft__put_precise(r, type == '%' ? x * 100 : x, type, precision, f->alternate);
+        peft__put_precise(r, type == '%' ? x * 100 : x, type, precision);
         if (type == '%') peft__puts(r, "%");
-    } else peft__refuse(r, "Unknown format code '%c' for object of type '%s'", type, peft__kind_name(v));
-    peft__put_groups(r, start, f->group, 3);
+    } else if (strchr("bcnoxX", type)) peft__no_format(r, type);
+    else peft__refuse(r, "Unknown format code '%c' for object of type '%s'", type, peft__kind_name(v));
+    if (f->group) peft__put_groups(r, start);
     peft__put_padded(r, f, start, prefix, '>');
 }
 
 static void peft__put_cut(peft__render *r, peft__value v, const peft__field_style *f,
                           char align) {  // a text field
     size_t start = r->out.size;
-    v = peft__to_text(r, v);
-    if (r->status) return;
-    size_t n = f->precision >= 0 && f->precision < peft__text_count(r, v.as.text)
-        ? peft__text_byte(r, v.as.text, f->precision)
-        : v.as.text->size;
-    peft__put(r, v.as.text->data, n);
+    peft__text *t = peft__to_text(r, v).as.text;
+    bool cut = f->precision >= 0 && f->precision < peft__text_count(r, t);
+    peft__put(r, t->data, cut ? peft__text_byte(r, t, f->precision) : t->size);
     peft__put_padded(r, f, start, "", align);
 }
 
@@ -25459,41 +25426,64 @@ static void peft__put_format(peft__render *r, peft__value v, const char *s, size
     memset(&f, 0, sizeof(f));
     f.precision = -1;
     if (n) peft__utf8_next(s, n, &next, &c);
-    if (n > next && next < sizeof(f.fill) && strchr("<>=^", s[next])) {
+    if (n > next && next < sizeof(f.fill) && s[next] && strchr("<>=^", s[next])) {
         memcpy(f.fill, s, next);
         f.align = s[next];
         s += next + 1;
-    } else if (n && strchr("<>=^", *s)) f.align = *s++;
-    if (s < end && strchr("+- ", *s)) f.sign = *s++;
-    if (s < end && *s == '#') f.alternate = true, s++;
+    } else if (n && *s && strchr("<>=^", *s)) f.align = *s++;
+    if (s < end && *s && strchr("+- ", *s)) f.sign = *s++;
+    if (s < end && *s == '#') peft__no_format(r, *s++);
     if (s < end && *s == '0') f.zero = true, s++;
     if (f.zero && f.align && !f.fill[0]) f.fill[0] = '0';
     peft__read_count(&s, end, &f.width);
-    if (s < end && (*s == ',' || *s == '_')) f.group = *s++;
+    if (s < end && *s == '_') peft__no_format(r, *s++);
+    if (s < end && *s == ',') f.group = *s++;
     if (s < end && *s == '.') {
         s++;
         if (!peft__read_count(&s, end, &f.precision)) peft__refuse(r, "Format specifier missing precision");
     }
     if (s < end) f.type = *s++;
+    bool boolean = v.kind == PEFT__BOOLEAN;
     if (s < end) peft__refuse(r, "Invalid format specifier '%.*s'", peft__shown(n), end - n);
     else if (f.group && f.zero) peft__unable(r, "zeros and separators of thousands in one format");
-    else if (v.kind == PEFT__BOOLEAN && !f.type && n) f.type = 'd', peft__put_number(r, v, &f);
-    else if (v.kind != PEFT__BOOLEAN && peft__is_number(v)) peft__put_number(r, v, &f);
-    else if (v.kind == PEFT__BOOLEAN && f.type) peft__put_number(r, v, &f);
-    else if (v.kind != PEFT__TEXT && n && v.kind != PEFT__BOOLEAN)
+    else if (peft__is_number(v) && (!boolean || n)) {
+        if (boolean && !f.type) f.type = 'd';
+        peft__put_number(r, v, &f);
+    } else if (v.kind != PEFT__TEXT && n)
         peft__refuse(r, "unsupported format string passed to %s.__format__", peft__kind_name(v));
     else if (f.type && f.type != 's')
         peft__refuse(r, "Unknown format code '%c' for object of type '%s'", f.type, peft__kind_name(v));
-    else if (f.align == '=' || f.sign || f.alternate || f.group)
+    else if (f.align == '=' || f.sign || f.group)
         peft__refuse(r, "a format of numbers for a '%s'", peft__kind_name(v));
     else peft__put_cut(r, v, &f, '<');
+}
+
+// One field of text % values, whose value is v.
+static void peft__put_percent(peft__render *r, peft__value v, peft__field_style *f) {
+    size_t start = r->out.size;
+    bool whole = strchr("diu", f->type) != NULL;
+    if (strchr("acoxX", f->type)) peft__no_format(r, f->type);
+    else if (f->type == 's' || f->type == 'r') {
+        if (f->type == 'r') peft__put_repr(r, v), v = peft__taken(r, start);
+        peft__put_cut(r, v, f, '>');
+    } else if (!peft__is_number(v) || (!whole && !strchr("eEfFgG", f->type)))
+        peft__refuse(r, "%%%c format: a number is required, not %s", f->type, peft__kind_name(v));
+    else if (whole && v.kind == PEFT__REAL && !(fabs(v.as.real) < 9.2e18))
+        peft__unable(r, "a whole number of more than 64 bits");
+    else if (whole && f->precision > 0) peft__unable(r, "a precision for %%%c", f->type);
+    else {
+        if (whole) f->precision = -1, f->type = 'd';
+        if (whole && v.kind == PEFT__REAL) v = peft__integer((int64_t)v.as.real);
+        if (f->align) f->zero = false;
+        peft__put_number(r, v, f);
+    }
 }
 
 // Python's text % values.
 static peft__value peft__percent(peft__render *r, peft__value text, peft__value values) {
     const char *s = text.as.text->data, *end = s + text.as.text->size;
     size_t start = r->out.size;
-    bool tuple = values.kind == PEFT__TUPLE, named = false, escape = text.flag;
+    bool tuple = values.kind == PEFT__TUPLE, named = false;
     int64_t at = 0, given = tuple ? values.as.list->count : 1;
     while (s < end && !r->status) {
         const char *sign = (const char *)memchr(s, '%', (size_t)(end - s));
@@ -25507,21 +25497,19 @@ static peft__value peft__percent(peft__render *r, peft__value text, peft__value 
         if (s < end && *s == '(') {
             const char *close = (const char *)memchr(s, ')', (size_t)(end - s));
             if (!close || values.kind != PEFT__DICT) return peft__refuse(r, "format requires a mapping");
-            peft__value key = peft__text_at(r, s + 1, (size_t)(close - s) - 1);
-            if (!r->status) v = peft__dict_get(r, values.as.dict, key);
+            v = peft__dict_get(r, values.as.dict, peft__text_at(r, s + 1, (size_t)(close - s) - 1));
             if (v.kind == PEFT__MISSING)
                 return peft__refuse(r, "no '%.*s' for the format", peft__shown((size_t)(close - s) - 1),
                                     s + 1);
             s = close + 1;
             named = true;
         }
-        for (; s < end && strchr("-+ #0", *s); s++) {
+        for (; s < end && *s && strchr("-+ 0", *s); s++) {
             if (*s == '-') f.align = '<';
             if (*s == '+' || (*s == ' ' && !f.sign)) f.sign = *s;
-            if (*s == '#') f.alternate = true;
             if (*s == '0') f.zero = true;
         }
-        if (s < end && *s == '*') return peft__unable(r, "a '*' in a format");
+        if (s < end && (*s == '*' || *s == '#')) return peft__unable(r, "a '%c' in a format", *s);
         peft__read_count(&s, end, &f.width);
         if (s < end && *s == '.') s++, peft__read_count(&s, end, &f.precision);
         if (s >= end) return peft__refuse(r, "incomplete format");
@@ -25533,43 +25521,13 @@ static peft__value peft__percent(peft__render *r, peft__value text, peft__value 
         if (v.kind == PEFT__MISSING && at >= given)
             return peft__refuse(r, "not enough arguments for format string");
         if (v.kind == PEFT__MISSING) v = tuple ? values.as.list->items[at++] : (at++, values);
-        if (escape && (f.type == 's' || f.type == 'r')) v = peft__escaped(r, v);
-        size_t field = r->out.size;
-        if (f.type == 's' || f.type == 'r' || f.type == 'a') {
-            if (f.type == 'r') peft__put_repr(r, v), v = peft__taken(r, field);
-            peft__put_cut(r, v, &f, '>');
-        } else if (f.type == 'c') {
-            if (v.kind == PEFT__TEXT ? peft__text_count(r, v.as.text) != 1
-                                     : !peft__is_whole(v) || v.as.integer < 0 || v.as.integer > 0x10FFFF)
-                return peft__refuse(r, "%%c requires int or char");
-            char one[4];
-            if (v.kind != PEFT__TEXT)
-                peft__put(r, one, peft__utf8_put(one, (uint32_t)v.as.integer)), v = peft__taken(r, field);
-            peft__put_cut(r, v, &f, '>');
-        } else {
-            bool whole = strchr("diuoxX", f.type) != NULL;
-            if (!peft__is_number(v) || (strchr("oxX", f.type) && v.kind == PEFT__REAL) ||
-                (!whole && !strchr("eEfFgG", f.type)))
-                return peft__refuse(r, "%%%c format: a number is required, not %s", f.type,
-                                    peft__kind_name(v));
-            if (whole && v.kind == PEFT__REAL) {
-                if (!(fabs(v.as.real) < 9.2e18))
-                    return peft__unable(r, "a whole number of more than 64 bits");
-                v = peft__integer((int64_t)v.as.real);
-            }
-            if (whole && f.precision > 0) return peft__unable(r, "a precision for %%%c", f.type);
-            if (whole) f.precision = -1;
-            if (f.type == 'i' || f.type == 'u') f.type = 'd';
-            if (f.align) f.zero = false;
-            peft__put_number(r, v, &f);
-        }
+        if (text.flag && (f.type == 's' || f.type == 'r')) v = peft__escaped(r, v);
+        peft__put_percent(r, v, &f);
     }
-    if (!r->status && at < given && !named &&
+    if (at < given && !named &&
         !(values.kind == PEFT__DICT || values.kind == PEFT__LIST || values.kind == PEFT__UNDEFINED))
         return peft__refuse(r, "not all arguments converted during string formatting");
-    text = peft__taken(r, start);
-    text.flag = escape && !r->status;
-    return text;
+    return peft__taken_as(r, start, text.flag);
 }
 
 // ---- from text to tokens
@@ -25705,6 +25663,11 @@ static void peft__parse_error(peft__parser *p, const char *at, size_t n, const c
     va_end(args);
     p->status = strstr(what, "not supported") ? PEFT_ERROR_UNSUPPORTED : PEFT_ERROR_ARGUMENT;
     peft__template_fail(p->t, p->status, at, n, what);
+}
+
+static void peft__parse_deeper(peft__parser *p, const char *at, size_t n) {
+    int most = p->t->limits.max_depth;
+    if (++p->depth > most) peft__parse_error(p, at, n, "it is nested deeper than %d (max_depth)", most);
 }
 
 static void peft__add_token(peft__parser *p, peft__token_type type, const char *from, const char *to) {
@@ -26281,9 +26244,7 @@ static peft__term *peft__parse_test(peft__parser *p, peft__term *a) {
 
 static peft__term *peft__parse_unary(peft__parser *p, bool filters) {
     peft__term *t;
-    if (++p->depth > p->t->limits.max_depth)
-        peft__parse_error(p, peft__token_at(p, 0)->at, 0, "it is nested deeper than %d (max_depth)",
-                          p->t->limits.max_depth);
+    peft__parse_deeper(p, peft__token_at(p, 0)->at, 0);
     if (!p->status && (peft__sign_is(p, "-") || peft__sign_is(p, "+"))) {
         peft__term *sign = peft__term_new(p, peft__sign_is(p, "-") ? PEFT__TERM_NEGATE : PEFT__TERM_PLUS);
         p->at++;
@@ -26348,9 +26309,7 @@ static int peft__next_operator(const peft__parser *p, int *sign) {
 
 static peft__term *peft__parse_binary(peft__parser *p, int least) {
     peft__term *left;
-    if (++p->depth > p->t->limits.max_depth)
-        peft__parse_error(p, peft__token_at(p, 0)->at, 0, "it is nested deeper than %d (max_depth)",
-                          p->t->limits.max_depth);
+    peft__parse_deeper(p, peft__token_at(p, 0)->at, 0);
     if (least <= PEFT__LEVEL_NOT && peft__name_is(p, "not")) {
         left = peft__term_new(p, PEFT__TERM_NOT);
         p->at++;
@@ -26395,9 +26354,7 @@ static peft__term *peft__parse_expression(peft__parser *p) {
         whole->begin = t->begin;
         whole->a = peft__parse_binary(p, 0);
         if (peft__skip_name(p, "else")) {
-            if (++p->depth > p->t->limits.max_depth)
-                peft__parse_error(p, t->begin, 0, "it is nested deeper than %d (max_depth)",
-                                  p->t->limits.max_depth);
+            peft__parse_deeper(p, t->begin, 0);
             whole->c = peft__parse_expression(p);
             p->depth--;
         }
@@ -26644,9 +26601,7 @@ static peft__term *peft__parse_statement(peft__parser *p) {
 
 static peft__term *peft__parse_body(peft__parser *p, const char *const *ends) {
     peft__term *first = NULL, **tail = &first;
-    if (++p->depth > p->t->limits.max_depth)
-        peft__parse_error(p, peft__token_at(p, 0)->at, 0, "it is nested deeper than %d (max_depth)",
-                          p->t->limits.max_depth);
+    peft__parse_deeper(p, peft__token_at(p, 0)->at, 0);
     while (!p->status && peft__token_at(p, 0)->type != PEFT__TOKEN_END) {
         const peft__token *token = peft__token_at(p, 0);
         peft__term *t = NULL;
@@ -26810,9 +26765,7 @@ static void peft__scan_for(peft__parser *p, peft__term *t, peft__frame *outside)
 // filter that is not there is an error at once, but under an if ("soft") only when it is reached.
 static void peft__scan(peft__parser *p, peft__term *t, peft__frame *f, int pass, bool soft, bool branch) {
     if (!t || p->status) return;
-    if (++p->depth > p->t->limits.max_depth)
-        peft__parse_error(p, t->begin, t->size, "it is nested deeper than %d (max_depth)",
-                          p->t->limits.max_depth);
+    peft__parse_deeper(p, t->begin, t->size);
     bool scope = pass == PEFT__RESOLVE && !p->status;
     switch (t->kind) {
     case PEFT__TERM_NAME:
@@ -26834,20 +26787,12 @@ static void peft__scan(peft__parser *p, peft__term *t, peft__frame *f, int pass,
         peft__scan(p, t->a, f, pass, soft, branch);
         break;
     case PEFT__TERM_SET_BLOCK:
-        peft__scan(p, t->a, f, pass, soft, branch);
-        if (scope) peft__scan_scope(p, t->frame = peft__frame_new(p, f), t->b, t->body);
-        break;
     case PEFT__TERM_FILTER_BLOCK:
-        peft__scan(p, t->b, f, pass, soft, branch);
+        peft__scan(p, t->kind == PEFT__TERM_SET_BLOCK ? t->a : t->b, f, pass, soft, branch);
         if (scope) peft__scan_scope(p, t->frame = peft__frame_new(p, f), t->b, t->body);
         break;
     case PEFT__TERM_MACRO:
-        peft__scan(p, t->a, f, pass, soft, branch);
-        if (scope) peft__scan_macro(p, t, f);
-        break;
     case PEFT__TERM_GENERATION:
-        if (scope) peft__scan_macro(p, t, f);
-        break;
     case PEFT__TERM_CALL_BLOCK:
         peft__scan(p, t->a, f, pass, soft, branch);
         if (scope) peft__scan_macro(p, t, f);
@@ -26944,9 +26889,7 @@ static peft__scope *peft__enter(peft__render *r, const peft__frame *f, peft__sco
             for (int up = slot->up; up > 0; up--) from = from->parent;
             s->slots[i] = from->slots[slot->slot];
         } else if (slot->load == PEFT__FROM_RECORD) {
-            peft__value key = peft__of_kind(PEFT__TEXT);
-            key.as.text = (peft__text *)(uintptr_t)slot->name;
-            s->slots[i] = peft__dict_get(r, r->record, key);
+            s->slots[i] = peft__dict_get(r, r->record, peft__name_value(slot->name));
             if (s->slots[i].kind == PEFT__MISSING && slot->builtin) {
                 s->slots[i].kind = PEFT__FUNCTION;
                 s->slots[i].as.builtin = slot->builtin;
@@ -27032,9 +26975,7 @@ static peft__value peft__repeated(peft__render *r, peft__value v, int64_t times)
     if (v.kind == PEFT__TEXT) {
         size_t start = r->out.size;
         peft__put_times(r, v.as.text->data, v.as.text->size, times);
-        peft__value text = peft__taken(r, start);
-        text.flag = v.flag && !r->status;
-        return text;
+        return peft__taken_as(r, start, v.flag);
     }
     int64_t n = v.as.list->count, total = 0;
     if (times < 0) times = 0;
@@ -27052,9 +26993,7 @@ static peft__value peft__joined(peft__render *r, peft__value a, peft__value b) {
     bool safe = a.flag || b.flag;
     if (safe) peft__put_html(r, a), peft__put_html(r, b);
     else peft__put_text(r, a), peft__put_text(r, b);
-    peft__value text = peft__taken(r, start);
-    text.flag = safe && !r->status;
-    return text;
+    return peft__taken_as(r, start, safe);
 }
 
 static const char *peft__sign_text(int sign, char *out) {
@@ -27081,10 +27020,8 @@ static peft__value peft__binary(peft__render *r, int sign, peft__value a, peft__
     if (sign == '+' && list && a.kind == b.kind) {
         peft__value sum = peft__list_new(r, a.kind, a.as.list->count + b.as.list->count);
         peft__spend(r, (size_t)(a.as.list->count + b.as.list->count) * sizeof(peft__value));
-        for (int64_t i = 0; i < a.as.list->count && !r->status; i++)
-            peft__list_add(r, sum, a.as.list->items[i]);
-        for (int64_t i = 0; i < b.as.list->count && !r->status; i++)
-            peft__list_add(r, sum, b.as.list->items[i]);
+        peft__list_add_all(r, sum, a.as.list->items, a.as.list->count);
+        peft__list_add_all(r, sum, b.as.list->items, b.as.list->count);
         return sum;
     }
     return peft__refuse(r, "unsupported operand type(s) for %s: '%s' and '%s'", peft__sign_text(sign, text),
@@ -27122,8 +27059,7 @@ static peft__value peft__bound(peft__render *r, peft__value subject, const peft_
 
 // Python's getattr, MISSING where there is no such attribute.
 static peft__value peft__attribute_only(peft__render *r, peft__value v, const peft__text *name) {
-    peft__value key = peft__of_kind(PEFT__TEXT);
-    key.as.text = (peft__text *)(uintptr_t)name;
+    peft__value key = peft__name_value(name);
     if (v.kind == PEFT__UNDEFINED) return peft__undefined_error(r, v);
     if (v.kind == PEFT__NAMESPACE) return peft__dict_get(r, v.as.dict, key);
     const peft__builtin *b = peft__find_builtin(r->t, 1u << v.kind, name);
@@ -27148,9 +27084,9 @@ static peft__value peft__attribute_only(peft__render *r, peft__value v, const pe
 
 // a.name of a template: the attribute, else the item.
 static peft__value peft__attribute(peft__render *r, peft__value v, const peft__text *name) {
-    peft__value key = peft__of_kind(PEFT__TEXT), found = peft__attribute_only(r, v, name);
-    key.as.text = (peft__text *)(uintptr_t)name;
-    if (found.kind == PEFT__MISSING && v.kind == PEFT__DICT) found = peft__dict_get(r, v.as.dict, key);
+    peft__value found = peft__attribute_only(r, v, name);
+    if (found.kind == PEFT__MISSING && v.kind == PEFT__DICT)
+        found = peft__dict_get(r, v.as.dict, peft__name_value(name));
     return found.kind == PEFT__MISSING ? peft__undefined(name, true) : found;
 }
 
@@ -27229,9 +27165,7 @@ static peft__value peft__slice(peft__render *r, peft__value v, peft__value first
     if (v.kind == PEFT__TEXT && step == 1) {
         size_t begin = peft__text_byte(r, v.as.text, from),
                end = to > from ? peft__text_byte(r, v.as.text, to) : begin;
-        peft__value part = peft__text_part(r, v.as.text, begin, end);
-        part.flag = v.flag;
-        return part;
+        return peft__part_of(r, v, begin, end);
     }
     peft__value places = peft__range_new(r, from, to, step), at;
     if (r->status) return places;
@@ -27243,10 +27177,7 @@ static peft__value peft__slice(peft__render *r, peft__value v, peft__value first
         if (v.kind == PEFT__TEXT) peft__put_text(r, item);
         else peft__list_add(r, list, item);
     }
-    if (v.kind != PEFT__TEXT) return list;
-    at = peft__taken(r, start);
-    at.flag = v.flag && !r->status;
-    return at;
+    return v.kind != PEFT__TEXT ? list : peft__taken_as(r, start, v.flag);
 }
 
 // ---- calls
@@ -27552,11 +27483,8 @@ static peft__value peft__eval_compound(peft__render *r, const peft__term *t, pef
         a = peft__eval(r, t->a, s);
         return peft__call_value(r, a, peft__arguments_of(r, t->list, s));
     case PEFT__TERM_FILTER:
-        a = t->a ? peft__eval(r, t->a, s) : peft__none();
-        if (!t->builtin) return peft__no_builtin(r, t);
-        return peft__call_builtin(r, t->builtin, a, peft__arguments_of(r, t->list, s));
     case PEFT__TERM_TEST:
-        a = peft__eval(r, t->a, s);
+        a = t->a ? peft__eval(r, t->a, s) : peft__none();
         if (!t->builtin) return peft__no_builtin(r, t);
         return peft__call_builtin(r, t->builtin, a, peft__arguments_of(r, t->list, s));
     default: return peft__refuse(r, "a slice where none can be");
@@ -27617,9 +27545,8 @@ static bool peft__loop_peek(peft__render *r, peft__loop *l) {
 }
 
 static peft__value peft__loop_attribute(peft__render *r, peft__value loop, const peft__text *name) {
-    peft__value key = peft__of_kind(PEFT__TEXT);
+    peft__value key = peft__name_value(name);
     peft__loop *l = loop.as.loop;
-    key.as.text = (peft__text *)(uintptr_t)name;
     if (peft__text_is(key, "index")) return peft__integer(l->index + 1);
     if (peft__text_is(key, "index0")) return peft__integer(l->index);
     if (peft__text_is(key, "first")) return peft__boolean(l->index == 0);
@@ -27929,10 +27856,6 @@ static peft__value peft__sorted(peft__render *r, peft__value list, peft__value k
     }
     for (int64_t i = 0; i < n && !r->status; i++) peft__list_add(r, out, list.as.list->items[from[i]]);
     return out;
-}
-
-static void peft__list_add_all(peft__render *r, peft__value list, const peft__value *items, int64_t n) {
-    for (int64_t i = 0; i < n && !r->status; i++) peft__list_add(r, list, items[i]);
 }
 
 static peft__value peft__reversed(peft__value list) {
@@ -28409,89 +28332,6 @@ PEFT__BUILTIN(center) {  // width, fillchar; how: the sign of the alignment, 'f'
     peft__put_text(r, v[0]);
     peft__put_times(r, fill->data, fill->size, pad - left);
     return peft__taken_as(r, start, v[0].flag);
-}
-
-PEFT__BUILTIN(wordcount) {
-    int64_t n = 0;
-    bool inside = false;
-    const peft__text *t = peft__to_text(r, v[0]).as.text;
-    peft__spend(r, t->size);
-    for (size_t i = 0; i < t->size;) {
-        uint32_t c;
-        peft__utf8_next(t->data, t->size, &i, &c);
-        bool word = c == '_' || (peft__uc_bit(c) & (PEFT__UC_L | PEFT__UC_N));
-        n += word && !inside;
-        inside = word;
-    }
-    return peft__integer(n);
-}
-
-PEFT__BUILTIN(filesizeformat) {
-    double d, base = peft__truth(r, v[1]) ? 1024 : 1000, unit = base;
-    size_t start = r->out.size;
-    peft__value arguments[2] = {v[0], peft__none()}, number = peft__do_float(r, arguments);
-    if (number.kind != PEFT__REAL)
-        return peft__refuse(r, "could not convert '%s' to float", peft__kind_name(v[0]));
-    d = number.as.real;
-    if (d == 1) return peft__text_of(r, "1 Byte");
-    if (d < base) peft__put_integer(r, (int64_t)d), peft__puts(r, " Bytes");
-    else {
-        int i = 0;
-        while (i < 7 && d >= unit * base) unit *= base, i++;
-        peft__put_precise(r, d / unit, 'f', 1, false);
-        peft__puts(r, " ");
-        peft__put(r, (base == 1000 ? "kMGTPEZY" : "KMGTPEZY") + i, 1);
-        peft__puts(r, base == 1000 ? "B" : "iB");
-    }
-    return peft__taken(r, start);
-}
-
-static void peft__put_url(peft__render *r, peft__value v, bool query) {
-    v = peft__to_text(r, v);
-    for (size_t i = 0; !r->status && i < v.as.text->size; i++) {
-        unsigned char c = (unsigned char)v.as.text->data[i];
-        char escape[3] = {'%', "0123456789ABCDEF"[c >> 4], "0123456789ABCDEF"[c & 15]};
-        bool plain = (peft__name_char((char)c, false) && c < 128) || c == '-' || c == '.' || c == '~' ||
-            (c == '/' && !query);
-        if (c == ' ' && query) peft__puts(r, "+");
-        else peft__put(r, plain ? (const char *)&c : escape, plain ? 1 : 3);
-    }
-}
-
-PEFT__BUILTIN(urlencode) {
-    size_t start = r->out.size;
-    peft__value key, value;
-    if (v[0].kind == PEFT__TEXT || !peft__can_iterate(v[0])) {
-        peft__put_url(r, v[0], false);
-        return peft__taken(r, start);
-    }
-    peft__cursor c = peft__iterate(r, v[0].kind == PEFT__DICT ? peft__view_of(r, v[0], 2) : v[0]);
-    for (int64_t i = 0; peft__next_pair(r, &c, &key, &value); i++) {
-        if (i) peft__puts(r, "&");
-        peft__put_url(r, key, true);
-        peft__puts(r, "=");
-        peft__put_url(r, value, true);
-    }
-    return peft__taken(r, start);
-}
-
-PEFT__BUILTIN(xmlattr) {
-    size_t start = r->out.size;
-    if (v[0].kind != PEFT__DICT) return peft__refuse(r, "xmlattr needs a dict");
-    for (int64_t i = 0; i < v[0].as.dict->count && !r->status; i++) {
-        const peft__entry *e = &v[0].as.dict->entries[i];
-        if (e->value.kind == PEFT__NONE || e->value.kind == PEFT__UNDEFINED) continue;
-        const peft__text *key = peft__text_needed(r, e->key);
-        for (size_t k = 0; k < key->size; k++)
-            if (strchr(" \t\n\r\f\v/>=", key->data[k]))
-                return peft__refuse(r, "Invalid character in attribute name");
-        if (r->out.size > start || !peft__given(v[1]) || peft__truth(r, v[1])) peft__puts(r, " ");
-        peft__put_html(r, e->key);
-        peft__puts(r, "=\"");
-        peft__put_html(r, e->value);
-        peft__puts(r, "\"");
-    }
-    return peft__taken(r, start);
 }
 
 PEFT__BUILTIN(random) {  // how: 1 where nothing to choose from is an error
@@ -29202,7 +29042,6 @@ static const peft__builtin peft__builtins[] = {
     {"default d", peft__do_default, "?default_value ?boolean", PEFT__FILTER, 0},
     {"dictsort", peft__do_dictsort, "?case_sensitive ?by ?reverse", PEFT__FILTER, 0},
     {"escape e", peft__do_escape, "", PEFT__FILTER, 0},
-    {"filesizeformat", peft__do_filesizeformat, "?binary", PEFT__FILTER, 0},
     {"first", peft__do_first, "", PEFT__FILTER, 0},
     {"float", peft__do_float, "?default", PEFT__FILTER, 0},
     {"forceescape", peft__do_safe, "", PEFT__FILTER, 0},
@@ -29221,7 +29060,8 @@ static const peft__builtin peft__builtins[] = {
     {"max", peft__do_extreme, "?case_sensitive ?attribute", PEFT__FILTER, '>'},
     {"min", peft__do_extreme, "?case_sensitive ?attribute", PEFT__FILTER, '<'},
     {"most_frequent", peft__do_most_frequent, "", PEFT__FILTER | PEFT__PLAIN_ONLY, 0},
-    {"pprint striptags urlize wordwrap", peft__do_unsupported, "*", PEFT__FILTER, 0},
+    {"filesizeformat pprint striptags urlencode urlize wordcount wordwrap xmlattr", peft__do_unsupported,
+     "*", PEFT__FILTER, 0},
     {"random", peft__do_random, "", PEFT__FILTER, 0},
     {"reject", peft__do_lazy, "*", PEFT__FILTER, 0},
     {"rejectattr", peft__do_lazy, "*", PEFT__FILTER, PEFT__OF_ATTRIBUTE},
@@ -29243,9 +29083,6 @@ static const peft__builtin peft__builtins[] = {
     {"truncate", peft__do_truncate, "?length ?killwords ?end ?leeway", PEFT__FILTER, 0},
     {"unique", peft__do_unique, "?case_sensitive ?attribute", PEFT__FILTER, 0},
     {"upper", peft__do_case, "", PEFT__TEXT_OR_FILTER, PEFT__UPPER},
-    {"urlencode", peft__do_urlencode, "", PEFT__FILTER, 0},
-    {"wordcount", peft__do_wordcount, "", PEFT__FILTER, 0},
-    {"xmlattr", peft__do_xmlattr, "?autospace", PEFT__FILTER, 0},
     {"== eq equalto", peft__do_is_compared, "other", PEFT__TEST, PEFT__TWO('=', '=')},
     {"!= ne", peft__do_is_compared, "other", PEFT__TEST, PEFT__TWO('!', '=')},
     {"< lt lessthan", peft__do_is_compared, "other", PEFT__TEST, '<'},

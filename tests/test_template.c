@@ -145,6 +145,14 @@ static void test_messages(void) {
     refuses("{{ s|pprint }}", false, PEFT_ERROR_UNSUPPORTED, "not supported");
     refuses("{{ s.encode('x') }}", false, PEFT_ERROR_UNSUPPORTED,
             "the attribute \"encode\" of a str is not supported");
+    static const char *const left_out[] = {"1|filesizeformat", "s|urlencode",     "s|wordcount",  "{}|xmlattr",
+                                           "'%x' % 255",       "'%c' % 97",       "'%o' % 8",     "'%#x' % 8",
+                                           "'{:x}'.format(1)", "'{:#}'.format(1)", "'{:_}'.format(1)"};
+    for (size_t i = 0; i < sizeof(left_out) / sizeof(left_out[0]); i++) {
+        char text[64];
+        sprintf(text, "{{ %s }}", left_out[i]);
+        refuses(text, false, PEFT_ERROR_UNSUPPORTED, left_out[i]);
+    }
     refuses("{{ s.istitle() }}", false, PEFT_ERROR_UNSUPPORTED,
             "the attribute \"istitle\" of a str is not supported");
     refuses("{{ s.expandtabs(4) }}", false, PEFT_ERROR_UNSUPPORTED,
