@@ -5,6 +5,7 @@
 //   clang -O1 -g -fsanitize=fuzzer,address,undefined -DPEFT_NO_SIMD -I. tests/fuzz_adapter.c -lm -o
 //   fuzz_adapter cc -DPEFT_FUZZ_MAIN -DPEFT_NO_SIMD -I. tests/fuzz_adapter.c -lm -o fuzz_adapter &&
 //   ./fuzz_adapter FILE ...
+#define PEFT_NO_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 

@@ -1,6 +1,7 @@
 // Any bytes as a GGUF file: metadata, tensors, config, archive, vocabulary. Opening may fail, nothing else may happen.
 //   clang -O1 -g -fsanitize=fuzzer,address,undefined -I. tests/fuzz_gguf.c -lm -o fuzz_gguf
 //   cc -DPEFT_FUZZ_MAIN -I. tests/fuzz_gguf.c -lm -o fuzz_gguf && ./fuzz_gguf FILE ...
+#define PEFT_NO_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 

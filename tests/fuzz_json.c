@@ -1,6 +1,7 @@
 // Any bytes as JSON. What is parsed is written out, parsed again and written again: both texts are equal.
 //   clang -O1 -g -fsanitize=fuzzer,address,undefined -DPEFT_NO_SIMD -I. tests/fuzz_json.c -lm -o fuzz_json
 //   cc -DPEFT_FUZZ_MAIN -DPEFT_NO_SIMD -I. tests/fuzz_json.c -lm -o fuzz_json && ./fuzz_json FILE ...
+#define PEFT_NO_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 

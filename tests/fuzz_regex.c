@@ -3,6 +3,7 @@
 // by program x text. clang -O1 -g -fsanitize=fuzzer,address,undefined -DPEFT_NO_SIMD -I. tests/fuzz_regex.c
 // -lm -o fuzz_regex cc -DPEFT_FUZZ_MAIN -DPEFT_NO_SIMD -I. tests/fuzz_regex.c -lm -o fuzz_regex &&
 // ./fuzz_regex FILE ...
+#define PEFT_ONLY_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 

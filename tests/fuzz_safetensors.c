@@ -1,6 +1,7 @@
 // Any bytes as a safetensors file: opening may fail, nothing else may happen; what opens can be read, written and read again.
 //   clang -O1 -g -fsanitize=fuzzer,address,undefined -DPEFT_NO_SIMD -I. tests/fuzz_safetensors.c -lm -o fuzz_safetensors
 //   cc -DPEFT_FUZZ_MAIN -DPEFT_NO_SIMD -I. tests/fuzz_safetensors.c -lm -o fuzz_safetensors && ./fuzz_safetensors FILE ...
+#define PEFT_NO_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 

@@ -4,6 +4,7 @@
 //   clang -O1 -g -fsanitize=fuzzer,address,undefined -DPEFT_NO_SIMD -I. tests/fuzz_template.c -lm -o
 //   fuzz_template cc -DPEFT_FUZZ_MAIN -DPEFT_NO_SIMD -I. tests/fuzz_template.c -lm -o fuzz_template &&
 //   ./fuzz_template FILE ...
+#define PEFT_NO_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 

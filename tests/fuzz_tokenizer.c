@@ -2,6 +2,7 @@
 // happen. Good seeds are the tokenizers of tests/data/tokenizers.jsonl.
 //   clang -O1 -g -fsanitize=fuzzer,address,undefined -I. tests/fuzz_tokenizer.c -lm -o fuzz_tokenizer
 //   cc -DPEFT_FUZZ_MAIN -I. tests/fuzz_tokenizer.c -lm -o fuzz_tokenizer && ./fuzz_tokenizer FILE ...
+#define PEFT_NO_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 

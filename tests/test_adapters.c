@@ -2,6 +2,7 @@
 // in one batch, files, learning with the defaults, generation against whole passes; combinations, PiSSA, LoRA+, soft prompts read.
 // Models are tiny, with weights made here; files go to build/adapters_test.
 //   cc -std=c11 -O2 -DPEFT_USE_PTHREADS -I. tests/test_adapters.c -o build/test_adapters -pthread -lm
+#define PEFT_NO_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 #include "check.h"

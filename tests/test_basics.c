@@ -1,5 +1,6 @@
 // Chapters 1, 2 and 6: contexts, memory, files, threads, text, JSON, half floats, random numbers, safetensors.
 //   cc -std=c11 -O2 -DPEFT_USE_PTHREADS -I. tests/test_basics.c -o build/test_basics -pthread -lm
+#define PEFT_NO_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 #include <locale.h>

@@ -1,4 +1,5 @@
 // Chapter 11: datasets and templates. Files are mounted from memory. Prints failures and a final "N passed, N failed".
+#define PEFT_NO_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
 #include "../peft.h"
 

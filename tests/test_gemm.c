@@ -1,6 +1,7 @@
 // Chapter 3: every path of the matrix product against a reference in f64, on every instruction set of this machine, all
 // storage formats, strides, edges, NaN in C, thread counts; and the vector math.
 //   cc -O2 -DPEFT_USE_PTHREADS -I. tests/test_gemm.c -o test_gemm -lm -pthread
+#define PEFT_NO_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 #include "check.h"

@@ -1,6 +1,7 @@
 // Chapter 6, GGUF: files written and read back, ggml's block formats against decoders written here, damaged files, names and orders of
 // the architectures, configs, vocabularies, LoRA adapters, failing allocations.
 //   cc -O2 -I. tests/test_gguf.c -o test_gguf -lm && ./test_gguf      (PEFT_SHARED: where the vocabularies lie)
+#define PEFT_NO_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 #include "check.h"

@@ -1,6 +1,7 @@
 // Memory: weights in few bits at load and in files, LoRA on such a base, optimizers with less state, blocks that are computed again on the
 // way back, and the plan of all this against what is measured.
 //   cc -std=c11 -O2 -DPEFT_USE_PTHREADS -I. tests/test_memory.c -o build/test_memory -pthread -lm
+#define PEFT_NO_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 

@@ -2,6 +2,7 @@
 // of transformers.
 //   cc -std=c11 -O2 -DPEFT_USE_PTHREADS -I. -Itests tests/test_models.c -o build/test_models -pthread -lm
 #define _POSIX_C_SOURCE 200809L
+#define PEFT_NO_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 

@@ -1,6 +1,7 @@
 // Chapter 5: every operation of the tape. Gradients against finite differences, every instruction set against the portable
 // code, every thread count against one thread, accumulation, frozen leaves, and that a second step allocates nothing.
 //   cc -std=c11 -O2 -DPEFT_USE_PTHREADS -I. tests/test_ops.c -o build/test_ops -pthread -lm
+#define PEFT_NO_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 #include "check.h"

@@ -1,5 +1,6 @@
 // Chapter 4: quantized weights. Encoding against a plain search, every instruction set against the portable one bit for bit, packing
 // and products in all shapes, thread counts, bitsandbytes' checkpoints there and back, damaged files, failing allocations.
+#define PEFT_NO_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
 #include "../peft.h"
 

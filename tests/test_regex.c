@@ -1,5 +1,6 @@
 // Regular expressions (chapter 2): answers of Python 3.11's re, bounds, steps, failing allocations,
 // Oniguruma's dialect. cc -std=c11 -O1 -I. tests/test_regex.c -o build/test_regex -lm
+#define PEFT_ONLY_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 #include "check.h"

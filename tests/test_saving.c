@@ -1,6 +1,7 @@
 // What peft.h writes: folders that are new or old and never half, what Hugging Face needs beside the weights, vocabularies
 // of every source, growing a vocabulary. Files go to build/saving_test.
 #define _DEFAULT_SOURCE  // popen
+#define PEFT_NO_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 #include "check.h"

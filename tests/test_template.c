@@ -1,6 +1,7 @@
 // Chapter 11, templates: what Jinja2 makes of them (tests/data/reference/templates.jsonl, written by
 // tests/peers/check_templates.py), messages, limits, memory; chats and conversations.
 //   cc -std=c11 -O2 -DPEFT_USE_PTHREADS -I. tests/test_template.c -o build/test_template -pthread -lm
+#define PEFT_NO_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 #include "check.h"

@@ -1,5 +1,6 @@
 // Chapter 7: golden ids of sentencepiece and Hugging Face, sentinels, round trips, damaged files, failing allocations.
 //   cc -O2 -I. tests/test_tokenizer.c -o test_tokenizer -lm && ./test_tokenizer      (PEFT_SHARED: where the vocabularies lie)
+#define PEFT_NO_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 #include "check.h"

@@ -1,6 +1,7 @@
 // Chapters 8, 9 and 12 together, on tiny models with random weights: training, resuming, adapters, saving, and every
 // allocation failing once. Inputs are mounted from memory; what is written goes to build/train_test.
 //   cc -std=c11 -O2 -DPEFT_USE_PTHREADS -I. tests/test_train.c -o build/test_train -pthread -lm
+#define PEFT_NO_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
 #include "check.h"
