@@ -27234,6 +27234,8 @@ static peft__arguments *peft__arguments_of(peft__render *r, const peft__term *li
     return r->status ? NULL : a;
 }
 
+static int peft__first_word(const char *s) { return (int)strcspn(s, " "); }
+
 static peft__value peft__call_builtin(peft__render *r, const peft__builtin *b, peft__value subject,
                                       peft__arguments *a) {
     peft__value v[PEFT__ARGUMENTS];
@@ -27243,7 +27245,6 @@ static peft__value peft__call_builtin(peft__render *r, const peft__builtin *b, p
     int64_t at = 0, used = 0;
     const char *s = b->signature;
     bool any = *s == '*';
-    int shown = (int)strcspn(b->name, " ");
     for (int slot = 1; *s && !any; slot++) {
         bool optional = *s == '?';
         s += optional;
@@ -27254,14 +27255,16 @@ static peft__value peft__call_builtin(peft__render *r, const peft__builtin *b, p
                 if (a->names[k].as.text->size == n && memcmp(a->names[k].as.text->data, s, n) == 0)
                     v[slot] = a->values[k], used++;
         if (v[slot].kind == PEFT__MISSING && !optional)
-            return peft__refuse(r, "%.*s needs the argument \"%.*s\"", shown, b->name, (int)n, s);
+            return peft__refuse(r, "%.*s needs the argument \"%.*s\"", peft__first_word(b->name), b->name,
+                (int)n, s);
         s += n + (s[n] == ' ');
     }
     if (at < a->count && !any)
-        return peft__refuse(r, "%.*s takes %lld arguments, not %lld", shown, b->name, (long long)at,
-                            (long long)a->count);
+        return peft__refuse(r, "%.*s takes %lld arguments, not %lld", peft__first_word(b->name), b->name,
+                            (long long)at, (long long)a->count);
     if (used < a->keywords && !any)
-        return peft__refuse(r, "%.*s does not take all of the named arguments", shown, b->name);
+        return peft__refuse(r, "%.*s does not take all of the named arguments", peft__first_word(b->name),
+            b->name);
     r->how = b->how;
     r->given = a;
     return b->run(r, v);
@@ -29030,95 +29033,13 @@ PEFT__BUILTIN(strftime_now) {
 #define PEFT__TEXT_OR_FILTER (PEFT__OF(TEXT) | PEFT__FILTER)
 #define PEFT__LIST_CHANGES (PEFT__OF(LIST) | PEFT__CHANGES)
 #define PEFT__DICT_CHANGES (PEFT__OF(DICT) | PEFT__CHANGES)
+#define PEFT__NO_METHOD (PEFT__TEST | PEFT__GLOBAL)
 #define PEFT__TWO(a, b) ((a) << 8 | (b))
 
 static const peft__builtin peft__builtins[] = {
-    {"abs", peft__do_abs, "", PEFT__FILTER, 0},
-    {"attr", peft__do_attr, "name", PEFT__FILTER, 0},
-    {"batch", peft__do_batch, "linecount ?fill_with", PEFT__FILTER, 0},
     {"capitalize", peft__do_case, "", PEFT__TEXT_OR_FILTER, PEFT__CAPITALIZE},
-    {"center", peft__do_center, "?width", PEFT__FILTER, 'f'},
-    {"choice", peft__do_random, "", PEFT__FILTER | PEFT__PLAIN_ONLY, 1},
-    {"default d", peft__do_default, "?default_value ?boolean", PEFT__FILTER, 0},
-    {"dictsort", peft__do_dictsort, "?case_sensitive ?by ?reverse", PEFT__FILTER, 0},
-    {"escape e", peft__do_escape, "", PEFT__FILTER, 0},
-    {"first", peft__do_first, "", PEFT__FILTER, 0},
-    {"float", peft__do_float, "?default", PEFT__FILTER, 0},
-    {"forceescape", peft__do_safe, "", PEFT__FILTER, 0},
-    {"format", peft__do_format_filter, "*", PEFT__FILTER, 0},
-    {"groupby", peft__do_groupby, "attribute ?default ?case_sensitive", PEFT__FILTER, 0},
-    {"highlight", peft__do_highlight, "", PEFT__FILTER | PEFT__PLAIN_ONLY, 0},
-    {"indent", peft__do_indent, "?width ?first ?blank", PEFT__FILTER, 0},
-    {"int", peft__do_int, "?default ?base", PEFT__FILTER, 0},
-    {"items", peft__do_items, "", PEFT__FILTER, 0},
-    {"join", peft__do_join, "?d ?attribute", PEFT__FILTER, 0},
-    {"last", peft__do_last, "", PEFT__FILTER, 0},
-    {"length count", peft__do_length, "", PEFT__FILTER, 0},
-    {"list", peft__do_list, "", PEFT__FILTER, 0},
     {"lower", peft__do_case, "", PEFT__TEXT_OR_FILTER, PEFT__LOWER},
-    {"map", peft__do_lazy, "*", PEFT__FILTER, PEFT__MAPS},
-    {"max", peft__do_extreme, "?case_sensitive ?attribute", PEFT__FILTER, '>'},
-    {"min", peft__do_extreme, "?case_sensitive ?attribute", PEFT__FILTER, '<'},
-    {"most_frequent", peft__do_most_frequent, "", PEFT__FILTER | PEFT__PLAIN_ONLY, 0},
-    {"filesizeformat pprint striptags urlencode urlize wordcount wordwrap xmlattr", peft__do_unsupported,
-     "*", PEFT__FILTER, 0},
-    {"random", peft__do_random, "", PEFT__FILTER, 0},
-    {"reject", peft__do_lazy, "*", PEFT__FILTER, 0},
-    {"rejectattr", peft__do_lazy, "*", PEFT__FILTER, PEFT__OF_ATTRIBUTE},
-    {"replace", peft__do_replace, "old new ?count", PEFT__FILTER, 1},
-    {"reverse", peft__do_reverse, "", PEFT__FILTER, 0},
-    {"round", peft__do_round, "?precision ?method", PEFT__FILTER, 0},
-    {"safe", peft__do_safe, "", PEFT__FILTER, 1},
-    {"select", peft__do_lazy, "*", PEFT__FILTER, PEFT__KEEPS},
-    {"selectattr", peft__do_lazy, "*", PEFT__FILTER, PEFT__KEEPS | PEFT__OF_ATTRIBUTE},
-    {"slice", peft__do_slice, "slices ?fill_with", PEFT__FILTER, 0},
-    {"sort", peft__do_sort, "?reverse ?case_sensitive ?attribute", PEFT__FILTER, 0},
-    {"string", peft__do_string, "", PEFT__FILTER, 0},
-    {"sum", peft__do_sum, "?attribute ?start", PEFT__FILTER, 0},
-    {"title", peft__do_case, "", PEFT__FILTER, PEFT__TITLE_FILTER},
-    {"tojson", peft__do_tojson, "?ensure_ascii ?indent ?separators ?sort_keys",
-        PEFT__FILTER | PEFT__CHAT_ONLY, 0},
-    {"tojson", peft__do_tojson, "?indent", PEFT__FILTER | PEFT__PLAIN_ONLY, 0},
-    {"trim", peft__do_strip, "?chars", PEFT__FILTER, 3},
-    {"truncate", peft__do_truncate, "?length ?killwords ?end ?leeway", PEFT__FILTER, 0},
-    {"unique", peft__do_unique, "?case_sensitive ?attribute", PEFT__FILTER, 0},
     {"upper", peft__do_case, "", PEFT__TEXT_OR_FILTER, PEFT__UPPER},
-    {"== eq equalto", peft__do_is_compared, "other", PEFT__TEST, PEFT__TWO('=', '=')},
-    {"!= ne", peft__do_is_compared, "other", PEFT__TEST, PEFT__TWO('!', '=')},
-    {"< lt lessthan", peft__do_is_compared, "other", PEFT__TEST, '<'},
-    {"<= le", peft__do_is_compared, "other", PEFT__TEST, PEFT__TWO('<', '=')},
-    {"> gt greaterthan", peft__do_is_compared, "other", PEFT__TEST, '>'},
-    {">= ge", peft__do_is_compared, "other", PEFT__TEST, PEFT__TWO('>', '=')},
-    {"boolean", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(BOOLEAN)},
-    {"callable", peft__do_is_kind, "", PEFT__TEST,
-     PEFT__OF(UNDEFINED) | PEFT__OF(LOOP) | PEFT__OF(JOINER) | PEFT__OF(MACRO) | PEFT__OF(FUNCTION) |
-         PEFT__OF(METHOD)},
-    {"defined", peft__do_is_kind, "", PEFT__TEST, 0xFFFFF & ~PEFT__OF(UNDEFINED)},
-    {"divisibleby", peft__do_is_remainder, "num", PEFT__TEST, 0},
-    {"escaped", peft__do_is_escaped, "", PEFT__TEST, 0},
-    {"even", peft__do_is_remainder, "", PEFT__TEST, 0},
-    {"false", peft__do_is_boolean, "", PEFT__TEST, 0},
-    {"filter", peft__do_is_builtin, "", PEFT__TEST, PEFT__FILTER},
-    {"float", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(REAL)},
-    {"in", peft__do_is_in, "seq", PEFT__TEST, 0},
-    {"integer", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(INTEGER)},
-    {"iterable", peft__do_is_kind, "", PEFT__TEST,
-     PEFT__OF(UNDEFINED) | PEFT__OF(TEXT) | PEFT__OF(LIST) | PEFT__OF(TUPLE) | PEFT__OF(DICT) |
-         PEFT__OF(RANGE) | PEFT__OF(VIEW) | PEFT__OF(ITERATOR) | PEFT__OF(LOOP)},
-    {"lower", peft__do_is_cased, "", PEFT__TEST, 0},
-    {"mapping", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(DICT)},
-    {"none", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(NONE)},
-    {"number", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER) | PEFT__OF(REAL)},
-    {"odd", peft__do_is_remainder, "", PEFT__TEST, 1},
-    {"sameas", peft__do_is_sameas, "other", PEFT__TEST, 0},
-    {"sequence", peft__do_is_kind, "", PEFT__TEST,
-     PEFT__OF(UNDEFINED) | PEFT__OF(TEXT) | PEFT__OF(LIST) | PEFT__OF(TUPLE) | PEFT__OF(DICT) |
-         PEFT__OF(RANGE)},
-    {"string", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(TEXT)},
-    {"test", peft__do_is_builtin, "", PEFT__TEST, PEFT__TEST},
-    {"true", peft__do_is_boolean, "", PEFT__TEST, 1},
-    {"undefined", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(UNDEFINED)},
-    {"upper", peft__do_is_cased, "", PEFT__TEST, 1},
     {"center", peft__do_center, "width ?fillchar", PEFT__OF(TEXT), '^'},
     {"count", peft__do_count, "sub ?start ?end", PEFT__OF(TEXT), 0},
     {"endswith", peft__do_begins, "suffix ?start ?end", PEFT__OF(TEXT), 1},
@@ -29178,6 +29099,42 @@ static const peft__builtin peft__builtins[] = {
     {"next", peft__do_next, "", PEFT__OF(CYCLER), 0},
     {"reset", peft__do_next, "", PEFT__OF(CYCLER), 1},
     {"is_integer", peft__do_is_integer, "", PEFT__OF(REAL), 0},
+    {"== eq equalto", peft__do_is_compared, "other", PEFT__TEST, PEFT__TWO('=', '=')},
+    {"!= ne", peft__do_is_compared, "other", PEFT__TEST, PEFT__TWO('!', '=')},
+    {"< lt lessthan", peft__do_is_compared, "other", PEFT__TEST, '<'},
+    {"<= le", peft__do_is_compared, "other", PEFT__TEST, PEFT__TWO('<', '=')},
+    {"> gt greaterthan", peft__do_is_compared, "other", PEFT__TEST, '>'},
+    {">= ge", peft__do_is_compared, "other", PEFT__TEST, PEFT__TWO('>', '=')},
+    {"boolean", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(BOOLEAN)},
+    {"callable", peft__do_is_kind, "", PEFT__TEST,
+     PEFT__OF(UNDEFINED) | PEFT__OF(LOOP) | PEFT__OF(JOINER) | PEFT__OF(MACRO) | PEFT__OF(FUNCTION) |
+         PEFT__OF(METHOD)},
+    {"defined", peft__do_is_kind, "", PEFT__TEST, 0xFFFFF & ~PEFT__OF(UNDEFINED)},
+    {"divisibleby", peft__do_is_remainder, "num", PEFT__TEST, 0},
+    {"escaped", peft__do_is_escaped, "", PEFT__TEST, 0},
+    {"even", peft__do_is_remainder, "", PEFT__TEST, 0},
+    {"false", peft__do_is_boolean, "", PEFT__TEST, 0},
+    {"filter", peft__do_is_builtin, "", PEFT__TEST, PEFT__FILTER},
+    {"float", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(REAL)},
+    {"in", peft__do_is_in, "seq", PEFT__TEST, 0},
+    {"integer", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(INTEGER)},
+    {"iterable", peft__do_is_kind, "", PEFT__TEST,
+     PEFT__OF(UNDEFINED) | PEFT__OF(TEXT) | PEFT__OF(LIST) | PEFT__OF(TUPLE) | PEFT__OF(DICT) |
+         PEFT__OF(RANGE) | PEFT__OF(VIEW) | PEFT__OF(ITERATOR) | PEFT__OF(LOOP)},
+    {"lower", peft__do_is_cased, "", PEFT__TEST, 0},
+    {"mapping", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(DICT)},
+    {"none", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(NONE)},
+    {"number", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER) | PEFT__OF(REAL)},
+    {"odd", peft__do_is_remainder, "", PEFT__TEST, 1},
+    {"sameas", peft__do_is_sameas, "other", PEFT__TEST, 0},
+    {"sequence", peft__do_is_kind, "", PEFT__TEST,
+     PEFT__OF(UNDEFINED) | PEFT__OF(TEXT) | PEFT__OF(LIST) | PEFT__OF(TUPLE) | PEFT__OF(DICT) |
+         PEFT__OF(RANGE)},
+    {"string", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(TEXT)},
+    {"test", peft__do_is_builtin, "", PEFT__TEST, PEFT__TEST},
+    {"true", peft__do_is_boolean, "", PEFT__TEST, 1},
+    {"undefined", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(UNDEFINED)},
+    {"upper", peft__do_is_cased, "", PEFT__TEST, 1},
     {"cycler", peft__do_cycler, "*", PEFT__GLOBAL, 0},
     {"dict", peft__do_dict, "*", PEFT__GLOBAL, 0},
     {"joiner", peft__do_joiner, "?sep", PEFT__GLOBAL, 0},
@@ -29187,6 +29144,53 @@ static const peft__builtin peft__builtins[] = {
     {"range", peft__do_range, "*", PEFT__GLOBAL, 0},
     {"strftime_now", peft__do_strftime_now, "format", PEFT__GLOBAL | PEFT__CHAT_ONLY, 0},
     {"zip", peft__do_zip, "*", PEFT__GLOBAL | PEFT__PLAIN_ONLY, 0},
+    {"abs", peft__do_abs, "", PEFT__FILTER, 0},
+    {"attr", peft__do_attr, "name", PEFT__FILTER, 0},
+    {"batch", peft__do_batch, "linecount ?fill_with", PEFT__FILTER, 0},
+    {"center", peft__do_center, "?width", PEFT__FILTER, 'f'},
+    {"choice", peft__do_random, "", PEFT__FILTER | PEFT__PLAIN_ONLY, 1},
+    {"default d", peft__do_default, "?default_value ?boolean", PEFT__FILTER, 0},
+    {"dictsort", peft__do_dictsort, "?case_sensitive ?by ?reverse", PEFT__FILTER, 0},
+    {"escape e", peft__do_escape, "", PEFT__FILTER, 0},
+    {"first", peft__do_first, "", PEFT__FILTER, 0},
+    {"float", peft__do_float, "?default", PEFT__FILTER, 0},
+    {"forceescape", peft__do_safe, "", PEFT__FILTER, 0},
+    {"format", peft__do_format_filter, "*", PEFT__FILTER, 0},
+    {"groupby", peft__do_groupby, "attribute ?default ?case_sensitive", PEFT__FILTER, 0},
+    {"highlight", peft__do_highlight, "", PEFT__FILTER | PEFT__PLAIN_ONLY, 0},
+    {"indent", peft__do_indent, "?width ?first ?blank", PEFT__FILTER, 0},
+    {"int", peft__do_int, "?default ?base", PEFT__FILTER, 0},
+    {"items", peft__do_items, "", PEFT__FILTER, 0},
+    {"join", peft__do_join, "?d ?attribute", PEFT__FILTER, 0},
+    {"last", peft__do_last, "", PEFT__FILTER, 0},
+    {"length count", peft__do_length, "", PEFT__FILTER, 0},
+    {"list", peft__do_list, "", PEFT__FILTER, 0},
+    {"map", peft__do_lazy, "*", PEFT__FILTER, PEFT__MAPS},
+    {"max", peft__do_extreme, "?case_sensitive ?attribute", PEFT__FILTER, '>'},
+    {"min", peft__do_extreme, "?case_sensitive ?attribute", PEFT__FILTER, '<'},
+    {"most_frequent", peft__do_most_frequent, "", PEFT__FILTER | PEFT__PLAIN_ONLY, 0},
+    {"filesizeformat pprint striptags urlencode urlize wordcount wordwrap xmlattr", peft__do_unsupported,
+     "*", PEFT__FILTER, 0},
+    {"random", peft__do_random, "", PEFT__FILTER, 0},
+    {"reject", peft__do_lazy, "*", PEFT__FILTER, 0},
+    {"rejectattr", peft__do_lazy, "*", PEFT__FILTER, PEFT__OF_ATTRIBUTE},
+    {"replace", peft__do_replace, "old new ?count", PEFT__FILTER, 1},
+    {"reverse", peft__do_reverse, "", PEFT__FILTER, 0},
+    {"round", peft__do_round, "?precision ?method", PEFT__FILTER, 0},
+    {"safe", peft__do_safe, "", PEFT__FILTER, 1},
+    {"select", peft__do_lazy, "*", PEFT__FILTER, PEFT__KEEPS},
+    {"selectattr", peft__do_lazy, "*", PEFT__FILTER, PEFT__KEEPS | PEFT__OF_ATTRIBUTE},
+    {"slice", peft__do_slice, "slices ?fill_with", PEFT__FILTER, 0},
+    {"sort", peft__do_sort, "?reverse ?case_sensitive ?attribute", PEFT__FILTER, 0},
+    {"string", peft__do_string, "", PEFT__FILTER, 0},
+    {"sum", peft__do_sum, "?attribute ?start", PEFT__FILTER, 0},
+    {"title", peft__do_case, "", PEFT__FILTER, PEFT__TITLE_FILTER},
+    {"tojson", peft__do_tojson, "?ensure_ascii ?indent ?separators ?sort_keys",
+        PEFT__FILTER | PEFT__CHAT_ONLY, 0},
+    {"tojson", peft__do_tojson, "?indent", PEFT__FILTER | PEFT__PLAIN_ONLY, 0},
+    {"trim", peft__do_strip, "?chars", PEFT__FILTER, 3},
+    {"truncate", peft__do_truncate, "?length ?killwords ?end ?leeway", PEFT__FILTER, 0},
+    {"unique", peft__do_unique, "?case_sensitive ?attribute", PEFT__FILTER, 0},
 };
 
 // Attributes that Python's values have and these do not: to use one is an error, not undefined.
@@ -29208,12 +29212,12 @@ static const peft__builtin peft__lacking[] = {
 static const peft__builtin *peft__find_row(const peft__builtin *table, int64_t count, unsigned kinds,
                                            unsigned hidden, const peft__text *name) {
     for (const peft__builtin *b = table; b < table + count; b++) {
+        if (kinds < PEFT__FILTER && b->kinds & PEFT__NO_METHOD) break;  // methods come first
         if (!(b->kinds & kinds) || b->kinds & hidden) continue;
-        for (const char *s = b->name; *s; s += *s == ' ') {
-            size_t n = strcspn(s, " ");
-            if (n == name->size && memcmp(s, name->data, n) == 0) return b;
-            s += n;
-        }
+        for (const char *s = b->name; s; s = strchr(s, ' '), s += s != NULL)
+            if (name->size && *s == name->data[0] && strcspn(s, " ") == name->size &&
+                memcmp(s, name->data, name->size) == 0)
+                return b;
     }
     return NULL;
 }
