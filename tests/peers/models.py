@@ -260,6 +260,8 @@ def load(path):
             plain.weight = torch.nn.Parameter(expanded(module.weight))
             plain.bias = module.bias
             model.get_submodule(name.rpartition(".")[0]).__setattr__(name.rpartition(".")[2], plain)
+    for p in model.parameters():  # what lies beside four bits keeps the type of the file
+        p.data = p.data.float()
     return model.eval()
 
 
