@@ -53,7 +53,7 @@ static void test_names(void) {
     check(strcmp(peft_simd_name((peft_simd)(PEFT_SIMD_AVX512 + 1)), "unknown") == 0, "instruction set behind the last");
     check(strcmp(peft_dtype_name(PEFT_F32), "f32") == 0 && strcmp(peft_dtype_name(PEFT_FP4), "fp4") == 0, "names of types");
     check(strcmp(peft_dtype_name((peft_dtype)(PEFT_Q4 + 1)), "unknown") == 0, "type behind the last");
-    check(strcmp(peft_error(NULL), "no context") == 0, "error of no context");
+    check(strstr(peft_error(NULL), "no context") != NULL, "error of no context");
 }
 
 static void test_contexts(void) {
@@ -78,7 +78,7 @@ static void test_contexts(void) {
     check(found >= 1, "the portable code is always there");
     d.simd = (peft_simd)99;
     check(peft_context_create(&d, &c) == PEFT_ERROR_UNSUPPORTED && !c, "an instruction set that does not exist");
-    for (int threads = -1; threads <= 4; threads += 1) {  // every allocation of creating a context fails once
+    for (int threads = 0; threads <= 4; threads += 1) {  // every allocation of creating a context fails once
         for (long n = 1;; n++) {
             counter k = {0, 0, n, 0};
             d = counting(&k);
