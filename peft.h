@@ -29214,10 +29214,12 @@ static const peft__builtin *peft__find_row(const peft__builtin *table, int64_t c
     for (const peft__builtin *b = table; b < table + count; b++) {
         if (kinds < PEFT__FILTER && b->kinds & PEFT__NO_METHOD) break;  // methods come first
         if (!(b->kinds & kinds) || b->kinds & hidden) continue;
-        for (const char *s = b->name; s; s = strchr(s, ' '), s += s != NULL)
+        for (const char *s = b->name, *space; s; s = space ? space + 1 : NULL) {
+            space = strchr(s, ' ');
             if (name->size && *s == name->data[0] && strcspn(s, " ") == name->size &&
                 memcmp(s, name->data, name->size) == 0)
                 return b;
+        }
     }
     return NULL;
 }
