@@ -20775,12 +20775,12 @@ static peft_status peft__adapter_add_all(peft_adapter *a, bool encoded) {
     return status;
 }
 
-// The descriptor's texts become the adapter's own. False: memory ran out.
-// `name` with the first `part` in it replaced; NULL: it is not there, or memory ran out.
+// `name` with the first `part` in it replaced; `name` itself where there is none; NULL: memory ran out.
 static const char *peft__name_replaced(peft__arena *a, const char *name, const char *part, const char *with) {
     const char *at = strstr(name, part);
     size_t n = strlen(with);
-    char *out = at ? (char *)peft__arena_alloc(a, strlen(name) + n + 1) : NULL;
+    if (!at) return name;
+    char *out = (char *)peft__arena_alloc(a, strlen(name) + n + 1);
     if (!out) return NULL;
     memcpy(out, name, (size_t)(at - name));
     memcpy(out + (at - name), with, n);
@@ -20788,6 +20788,7 @@ static const char *peft__name_replaced(peft__arena *a, const char *name, const c
     return out;
 }
 
+// The descriptor's texts become the adapter's own. False: memory ran out.
 static bool peft__copy_texts(peft_adapter *a) {
     peft_adapter_desc *d = &a->d;
     const char **const names[] = {&d->target_modules,  &d->target_parameters, &d->exclude_modules,
@@ -20798,8 +20799,9 @@ static bool peft__copy_texts(peft_adapter *a) {
     bool parameters = peft__method_row_of(d->method)->kind & PEFT__REPLACES;  // by their own names
     for (int64_t i = 0; i < PEFT__COUNT(names); i++) {
         if (!*names[i]) continue;
-        const char *old = parameters ? NULL : peft__name_replaced(&a->arena, *names[i], PEFT__OLD_HEAD, PEFT__HEAD);
-        *names[i] = old ? old : peft__arena_strdup(&a->arena, *names[i], strlen(*names[i]));
+        bool old = !parameters && strstr(*names[i], PEFT__OLD_HEAD);
+        *names[i] = old ? peft__name_replaced(&a->arena, *names[i], PEFT__OLD_HEAD, PEFT__HEAD)
+                        : peft__arena_strdup(&a->arena, *names[i], strlen(*names[i]));
         if (!*names[i]) return false;
     }
     for (int64_t i = 0; i < PEFT__COUNT(texts); i++)
@@ -22172,9 +22174,10 @@ static peft_status peft__adapter_shape_error(const peft_adapter *a, const char *
 static peft_status peft__adapter_read_one(peft_adapter *a, peft__arena *scratch, const peft_archive *file,
                                           const char *path, peft_tensor *t, bool *used) {
     const peft_tensor *s = peft_archive_find(file, t->name);
-    const char *older = s ? NULL : peft__name_replaced(scratch, t->name, ".base_layer", "");
-    if (!older) older = s ? NULL : peft__name_replaced(scratch, t->name, PEFT__HEAD, PEFT__OLD_HEAD);
-    if (older) s = peft_archive_find(file, older);
+    const char *older = s ? t->name : peft__name_replaced(scratch, t->name, ".base_layer", "");
+    if (!s && older == t->name) older = peft__name_replaced(scratch, t->name, PEFT__HEAD, PEFT__OLD_HEAD);
+    if (!older) return PEFT_ERROR_MEMORY;
+    if (!s) s = peft_archive_find(file, older);
     if (!s || !s->data)
         return peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", path, t->name);
     used[s - file->tensors] = true;
@@ -22264,8 +22267,8 @@ static peft_status peft__adapter_read_left(peft_adapter *a, peft__arena *scratch
                               "%s: tensor %s belongs to no module of this model", path, s->name);
     const char *name = strncmp(s->name, before, sizeof(before) - 1) == 0 ? s->name + sizeof(before) - 1 : "";
     for (int64_t i = 0; i < PEFT__COUNT(inside); i++) {
-        const char *shorter = peft__name_replaced(scratch, name, inside[i], "");
-        if (shorter) name = shorter;
+        name = peft__name_replaced(scratch, name, inside[i], "");
+        if (!name) return PEFT_ERROR_MEMORY;
     }
     int64_t site = peft__site_named(a->model, name);
     if (site >= 0) return peft__adapter_read_base(a, path, s, site);

@@ -732,7 +732,10 @@ static void run_tokenizer_line(peft_context *ctx, const peft_tokenizer *t, const
     memset(&got, 0, sizeof(got));
     if (!text || !ids) return;
     snprintf(label, sizeof(label), "tokenizer %s line %d encode", name, number);
-    if (peft_encode(t, text->string, text->length, &got)) fail(ctx, label);
+    // the tokenizers library, which tokenizers by path are compared with, finds special tokens that a text writes
+    bool special = strchr(name, '/') != NULL;
+    peft_status status = (special ? peft_encode_special : peft_encode)(t, text->string, text->length, &got);
+    if (status) fail(ctx, label);
     else compare_ids(label, &got, ids);
     snprintf(label, sizeof(label), "tokenizer %s line %d decode", name, number);
     if (decoded && peft_decode(t, got.data, got.count, false, &back, NULL)) fail(ctx, label);

@@ -155,7 +155,7 @@ static double hf_saved_again(peft_model *model, const peft_adapter *adapter, con
     double result = INFINITY;
     if (!mkdtemp(folder)) return first;
     if (peft_adapter_save(adapter, folder) || peft_adapter_load(model, folder, &again)) {
-        snprintf(why, size, "saved again: %s", peft_error(peft_model_context(model)));
+        snprintf(why, size, "saved again: %.900s", peft_error(peft_model_context(model)));
     } else {
         result = hf_difference(model, again, expected, why, size);
         if (result < 0) result = INFINITY;
