@@ -18137,7 +18137,7 @@ PEFTDEF void peft_model_destroy(peft_model *m) {
 }
 
 PEFTDEF const peft_config *peft_model_config(const peft_model *m) {
-    return &m->config;
+    return m ? &m->config : NULL;
 }
 
 PEFTDEF const peft_tokenizer *peft_model_tokenizer(const peft_model *m) {
@@ -21362,7 +21362,7 @@ PEFTDEF int64_t peft_adapter_parameter_count(const peft_adapter *a) {
 }
 
 PEFTDEF const peft_adapter_desc *peft_adapter_settings(const peft_adapter *a) {
-    return &a->d;
+    return a ? &a->d : NULL;
 }
 
 // ---- what chapter 8 asks
