@@ -7,17 +7,17 @@ mkdir -p build/logs
 
 # run NAME command...
 run() {
-    log=build/logs/$1.log name=$1
+    log="build/logs/$(echo "$1" | tr ' ' '_').log" name=$1
     shift
-    "$@" > $log 2>&1
+    "$@" > "$log" 2>&1
     code=$?
-    grep -a -E 'FAIL|^skipped' $log | head -n 60 | cut -c1-300
-    line=$(sed -n 's/^\([a-z_]*: \)\{0,1\}\([0-9][0-9]* passed, [0-9][0-9]* failed\)/\2/p' $log | tail -n 1)
+    grep -a -E 'FAIL|^skipped' "$log" | head -n 60 | cut -c1-300
+    line=$(sed -n 's/^\([a-z_]*: \)\{0,1\}\([0-9][0-9]* passed, [0-9][0-9]* failed\)/\2/p' "$log" | tail -n 1)
     echo "== $name: ${line:-no closing line}"
     set -- $line
     if [ -z "$line" ]; then
         echo "FAIL $name: no closing line (exit status $code); its last lines:"
-        tail -n 20 $log | cut -c1-300
+        tail -n 20 "$log" | cut -c1-300
         broken=$((broken + 1))
         return
     fi
@@ -39,7 +39,7 @@ for t in tests/test_*.sh; do [ -f "$t" ] && run "$(basename "$t" .sh)" sh "$t"; 
 if [ -x build/golden ]; then
     here=tests/data/reference
     cases "reference training" $here/golden/*
-    cases "reference" $here/hf $here/metrics $here/nf4.safetensors $here/tokenizers.jsonl
+    cases "reference" $here/hf $here/hf_config $here/metrics $here/nf4.safetensors $here/tokenizers.jsonl
     cases golden "$shared"/golden/*
     for folder in hf hf_config templates; do cases "shared $folder" "$shared/reference/$folder"; done
 fi
