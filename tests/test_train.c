@@ -533,7 +533,11 @@ static void test_adapter_files(const shape *s, const char *targets) {
     // As newer versions of HF peft may save it: target_modules as a regular expression.
     check(!peft_adapter_save(w.adapter, FOLDER "/expression"), "saving an adapter", w.ctx);
     FILE *f = fopen(FOLDER "/expression/adapter_config.json", "wb");
-    if (f) fputs("{\"peft_type\": \"LORA\", \"r\": 3, \"lora_alpha\": 6, \"target_modules\": \"(en|de)coder[.].*\"}", f);
+    char names[64];
+    snprintf(names, sizeof names, "%s", targets);
+    for (char *p = names; *p; p++)
+        if (*p == ',') *p = '|';
+    if (f) fprintf(f, "{\"peft_type\": \"LORA\", \"r\": 3, \"lora_alpha\": 6, \"target_modules\": \"(en|de)coder[.].*[.](%s)\"}", names);
     check(f && !fclose(f), "an adapter with a regular expression", NULL);
     peft_adapter_destroy(v.adapter);
     check(!peft_adapter_load(v.model, FOLDER "/expression", &v.adapter) && same_weights(&w, &v), "loading an adapter with a regular expression", v.ctx);
@@ -659,7 +663,10 @@ static void test_model_files(const shape *s) {
                 }
             }
             check(ok, "weights after a round trip", v.ctx);
-            check(memcmp(&w.model->config, &v.model->config, offsetof(peft_config, pad_id)) == 0, "the config after a round trip", v.ctx);
+            const peft_config *one = &w.model->config, *two = &v.model->config;
+            check(strcmp(one->model_type, two->model_type) == 0 && one->vocab_size == two->vocab_size && one->d_model == two->d_model &&
+                      one->d_kv == two->d_kv && one->d_ff == two->d_ff && one->layers == two->layers && one->heads == two->heads &&
+                      one->tied == two->tied && one->gated == two->gated && one->scale_output == two->scale_output, "the config after a round trip", v.ctx);
             double difference = fabs(loss_of(&w, NULL) - loss_of(&v, NULL));
             check(i ? difference < 0.05 : difference == 0, "the loss after a round trip", v.ctx);
             // Loaded weights are trained as well, with or without an adapter, and saved over their own file.
@@ -757,7 +764,7 @@ static void test_unused_tensors(void) {
         peft_model *m = NULL;
         peft_status status = load_saved(ctx, FOLDER "/deep", &m);
         if (i == 0) check(!status && strstr(logged, "tensors are not used, such as") && strstr(logged, ".block.1."), "blocks that are left over", ctx);
-        if (i == 1 || i == 2) check(status == PEFT_ERROR_FORMAT && strstr(peft_error(ctx), "num_layers is not a whole number"), "a number of layers that is none", ctx);
+        if (i == 1 || i == 2) check(status == PEFT_ERROR_FORMAT && strstr(peft_error(ctx), "num_layers is "), "a number of layers that is none", ctx);
         if (i == 3) check(!status && !logged[0], "nothing is left over", ctx);
         peft_free(ctx, config);
         peft_model_destroy(m);
