@@ -17125,13 +17125,18 @@ static const char *peft__json_show(const peft__json *v, char *text, size_t size)
     return text;
 }
 
-PEFT__NOINLINE peft_status peft__config_error(peft_context *ctx, const char *path, const char *key,
-                                              const peft__json *v, const char *what) {
+PEFT__NOINLINE peft_status peft__config_malformed(peft_context *ctx, const char *path, const char *key,
+                                                  const peft__json *v, const char *what) {
     char text[64] = "missing";
-    bool wrong = v && v->type != PEFT__JSON_NULL;
-    if (wrong) peft__json_show(v, text, sizeof(text));
-    return peft__fail(ctx, wrong ? PEFT_ERROR_UNSUPPORTED : PEFT_ERROR_FORMAT, "%s: %s is %s: %s", path, key,
-                      text, what);
+    if (v && v->type != PEFT__JSON_NULL) peft__json_show(v, text, sizeof(text));
+    return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: %s is %s: %s", path, key, text, what);
+}
+
+// The same of a value that is well formed: what it asks for is not done here.
+static peft_status peft__config_error(peft_context *ctx, const char *path, const char *key, const peft__json *v,
+                                      const char *what) {
+    peft_status status = peft__config_malformed(ctx, path, key, v, what);
+    return v && v->type != PEFT__JSON_NULL ? PEFT_ERROR_UNSUPPORTED : status;
 }
 
 // Whether a value is the one that a table writes as `text`.
@@ -17179,24 +17184,24 @@ static peft_status peft__config_set(peft_context *ctx, const char *path, const p
     double x = number ? v->number : !row->value || (v && none) ? 0 : strtod(row->value, NULL);
     if (given && (flag ? v->type != PEFT__JSON_BOOL : !number &&
                   !(row->use == PEFT__ENDS && v->type == PEFT__JSON_ARRAY)))
-        return peft__config_error(ctx, path, row->keys, v,
+        return peft__config_malformed(ctx, path, row->keys, v,
                                   flag ? "that is neither true nor false" : "that is no number");
     if (flag) {
         *(bool *)(void *)(c + row->field) = given ? v->boolean : strcmp(row->value, "true") == 0;
     } else if (row->use == PEFT__FRACTION) {
         if (!(x >= 0 && x < 1))
-            return peft__config_error(ctx, path, row->keys, v, "it has to be from 0 to below 1");
+            return peft__config_malformed(ctx, path, row->keys, v, "it has to be from 0 to below 1");
         *(float *)(void *)(c + row->field) = (float)x;
     } else if (row->use == PEFT__SIZE || none) {
         if (!(x >= (given || !none) && x <= 1 << 24 && x == floor(x)))
-            return peft__config_error(ctx, path, row->keys, v,
+            return peft__config_malformed(ctx, path, row->keys, v,
                                       "it has to be a whole number from 1 to 16777216");
         *(int64_t *)(void *)(c + row->field) = (int64_t)x;
     } else {
         // peft__config_ends reads those that are given
         if ((v && !given) || (row->use == PEFT__ENDS && given)) x = -1;
         if (!(x >= -1 && x <= INT32_MAX && x == floor(x)))
-            return peft__config_error(ctx, path, row->keys, v, "that is no token");
+            return peft__config_malformed(ctx, path, row->keys, v, "that is no token");
         *(int32_t *)(void *)(c + row->field) = (int32_t)x;
     }
     return PEFT_OK;
@@ -17282,7 +17287,7 @@ static peft_status peft__config_ends(peft_context *ctx, const peft__json *root, 
     for (eos = list ? eos->child : eos; eos; eos = list ? eos->next : NULL) {  // a number's `next` is another field
         bool token = peft__json_is(eos, PEFT__JSON_NUMBER) && eos->number == floor(eos->number) &&
             eos->number >= -1 && eos->number <= INT32_MAX;
-        if (!token) return peft__config_error(ctx, path, field, eos, "that is no token");
+        if (!token) return peft__config_malformed(ctx, path, field, eos, "that is no token");
         int32_t id = (int32_t)eos->number;
         if (id >= c->vocab_size)
             peft__log(ctx, "warning: %s: %s %d is outside of the vocabulary of %lld", path, field, (int)id,
@@ -17363,7 +17368,7 @@ static peft_status peft__rope_check(peft_context *ctx, const struct peft__rope_r
             return peft__config_error(ctx, path, v->key, v, "rotary positions of this type have no such key");
         if (known && v->type != PEFT__JSON_BOOL &&
             !(v->type == PEFT__JSON_NUMBER && v->number > 0 && v->number < 1e9))
-            return peft__config_error(ctx, path, v->key, v, "rotary positions need a number above 0");
+            return peft__config_malformed(ctx, path, v->key, v, "rotary positions need a number above 0");
     }
     return PEFT_OK;
 }
@@ -17436,7 +17441,7 @@ static peft_status peft__rope_config(peft_context *ctx, const peft__json *root, 
                                   "rope_parameters says the same; take one out");
     if (!rope || peft__json_is_empty(rope)) rope = now;
     if (rope && rope->type != PEFT__JSON_NULL && rope->type != PEFT__JSON_OBJECT)
-        return peft__config_error(ctx, path, rope->key, rope, "it has to be an object");
+        return peft__config_malformed(ctx, path, rope->key, rope, "it has to be an object");
     if (!peft__json_is(rope, PEFT__JSON_OBJECT)) rope = NULL;
     c->rope_factor = c->rope_attention = 1;
     peft_status status = peft__rope_number(ctx, root, rope, path, "rope_theta",
@@ -17475,7 +17480,7 @@ static peft_status peft__window_config(peft_context *ctx, const peft__json *root
     if (qwen2 && !peft__json_bool(root, "use_sliding_window", false)) c->window = 0;
     if (types && types->type != PEFT__JSON_NULL &&
         (types->type != PEFT__JSON_ARRAY || (int64_t)types->length != c->decoder_layers))
-        return peft__config_error(ctx, path, "layer_types", types, "it has to have one item per layer");
+        return peft__config_malformed(ctx, path, "layer_types", types, "it has to have one item per layer");
     double from = qwen2 ? peft__json_double(root, "max_window_layers", 28) : 0;
     bool *windowed = (bool *)peft__arena_alloc(arena, (size_t)c->decoder_layers * sizeof(bool));
     if (!windowed) return PEFT_ERROR_MEMORY;

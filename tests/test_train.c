@@ -526,7 +526,8 @@ static void test_adapter_files(const shape *s, const char *targets) {
     check(!peft_adapter_load(v.model, FOLDER "/adapter", &v.adapter), "loading an adapter", v.ctx);
     if (v.adapter) {
         check(same_weights(&w, &v), "an adapter's weights after a round trip", v.ctx);
-        check(v.adapter->d.r == 3 && v.adapter->d.alpha == 6 && v.adapter->d.dropout == 0.2f && (strcmp(targets, "all-linear") == 0 || strcmp(v.adapter->d.target_modules, w.adapter->d.target_modules) == 0), "an adapter's settings", v.ctx);
+        check(v.adapter->d.r == 3 && v.adapter->d.alpha == 6 && v.adapter->d.dropout == 0.2f && strcmp(v.adapter->d.target_modules, strcmp(targets, "all-linear") == 0 ? "q,k,v,o,wi,wo" : w.adapter->d.target_modules) == 0,
+              "an adapter's settings", v.ctx);
         for (int64_t i = 0; i < v.adapter->count; i++) check(strcmp(v.adapter->tensors[i].name, w.adapter->tensors[i].name) == 0, "names in the file", v.ctx);
         check(loss_of(&w, w.adapter) == loss_of(&v, v.adapter) && loss_of(&v, v.adapter) != loss_of(&v, NULL), "the loss with a loaded adapter", v.ctx);
     }
@@ -583,8 +584,8 @@ static void test_adapter_errors(void) {
     check(make_adapter(w.model, "q", 1, 1, &a) == PEFT_ERROR_ARGUMENT && !a, "dropout 1", w.ctx);
     check(make_adapter(w.model, "q", NAN, 1, &a) == PEFT_ERROR_ARGUMENT && !a, "dropout NaN", w.ctx);
     for (int i = 0; i < 6; i++) {
-        static const char *const texts[] = {"bias is \"everything\"", "layers_to_transform is \"x\"", "layers_to_transform is \"0,-1\"", "rank_pattern is \"q\"",
-                                            "alpha_pattern is \"q=x\"", "\"q\" in layers 7"};
+        static const char *const texts[] = {"bias is \"everything\"", "layers_to_transform is \"x\"", "layers_to_transform is \"0,-1\"", "rank_pattern has \"q\", not like \"q=4\"",
+                                            "alpha_pattern has \"q=x\", not like \"q=4\"", "\"q\" in layers 7"};
         peft_adapter_desc d;
         memset(&d, 0, sizeof d);
         d.model = w.model, d.target_modules = "q";
@@ -611,8 +612,8 @@ static void test_adapter_errors(void) {
                {"{\"peft_type\": \"LORA\", \"lora_alpha\": 1e99}", PEFT_ERROR_FORMAT, "lora_alpha"},
                {"{\"peft_type\": \"LORA\", \"target_modules\": [1]}", PEFT_ERROR_FORMAT, "target_modules"},
                {"{\"peft_type\": \"LORA\", \"target_modules\": \".*\"}", PEFT_ERROR_MISSING, "adapter_model.safetensors"},
-               {"{\"peft_type\": \"LORA\", \"modules_to_save\": \"lm.*\"}", PEFT_ERROR_UNSUPPORTED, "modules_to_save is a regular expression"},
-               {"{\"peft_type\": \"LORA\", \"r\": \"8\"}", PEFT_ERROR_FORMAT, "r is not a number"},
+               {"{\"peft_type\": \"LORA\", \"modules_to_save\": \"lm.*\"}", PEFT_ERROR_FORMAT, "modules_to_save is not as it should be: \"lm.*\""},
+               {"{\"peft_type\": \"LORA\", \"r\": \"8\"}", PEFT_ERROR_FORMAT, "r is not a whole number: \"8\""},
                {"{\"peft_type\": \"LORA\", \"bias\": \"some\"}", PEFT_ERROR_FORMAT, "bias is \"some\""},
                {"{\"peft_type\": \"LORA\", \"target_modules\": [\"nope\"]}", PEFT_ERROR_ARGUMENT, "nope"},
                {"{\"peft_type\": \"LORA\", \"rank_pattern\": {\"q\": \"two\"}}", PEFT_ERROR_FORMAT, "rank_pattern"},
@@ -663,10 +664,10 @@ static void test_model_files(const shape *s) {
                 }
             }
             check(ok, "weights after a round trip", v.ctx);
-            const peft_config *one = &w.model->config, *two = &v.model->config;
-            check(strcmp(one->model_type, two->model_type) == 0 && one->vocab_size == two->vocab_size && one->d_model == two->d_model &&
-                      one->d_kv == two->d_kv && one->d_ff == two->d_ff && one->layers == two->layers && one->heads == two->heads &&
-                      one->tied == two->tied && one->gated == two->gated && one->scale_output == two->scale_output, "the config after a round trip", v.ctx);
+            peft_config one = w.model->config, two = v.model->config;
+            bool same_type = strcmp(one.model_type, two.model_type) == 0;
+            one.model_type = two.model_type = NULL;  // texts in two places
+            check(same_type && memcmp(&one, &two, offsetof(peft_config, pad_id)) == 0, "the config after a round trip", v.ctx);
             double difference = fabs(loss_of(&w, NULL) - loss_of(&v, NULL));
             check(i ? difference < 0.05 : difference == 0, "the loss after a round trip", v.ctx);
             // Loaded weights are trained as well, with or without an adapter, and saved over their own file.
@@ -764,7 +765,7 @@ static void test_unused_tensors(void) {
         peft_model *m = NULL;
         peft_status status = load_saved(ctx, FOLDER "/deep", &m);
         if (i == 0) check(!status && strstr(logged, "tensors are not used, such as") && strstr(logged, ".block.1."), "blocks that are left over", ctx);
-        if (i == 1 || i == 2) check(status == PEFT_ERROR_FORMAT && strstr(peft_error(ctx), "num_layers is "), "a number of layers that is none", ctx);
+        if (i == 1 || i == 2) check(status == PEFT_ERROR_FORMAT && strstr(peft_error(ctx), i == 1 ? "num_layers is 1.5: it has to be a whole number" : "num_layers is \"2\": that is no number"), "a number of layers that is none", ctx);
         if (i == 3) check(!status && !logged[0], "nothing is left over", ctx);
         peft_free(ctx, config);
         peft_model_destroy(m);
