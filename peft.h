@@ -3048,6 +3048,11 @@ static size_t peft__utf8_put(char *out, uint32_t cp) {
     return n;
 }
 
+// How many bytes of a byte order mark a text begins with: some editors and spreadsheets put one before UTF-8.
+PEFT__INLINE size_t peft__utf8_mark(const char *text, size_t size) {
+    return size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+}
+
 // ---- Unicode 14.0.0: general categories, lower case, white space
 
 enum {  // the categories in the order of peft__uc_names; what a pattern or a tokenizer asks for is a set of bits 1 << category
@@ -23948,8 +23953,7 @@ PEFTDEF peft_status peft_text_perplexity(const peft_text_perplexity_desc *d, pef
     size_t size = d->text ? strlen(d->text) : 0;
     if (!status && d->path) status = peft__read_all(s.ctx, d->path, &read, &size);
     const char *text = d->path ? read : d->text;
-    // some editors begin UTF-8 with it
-    size_t mark = !status && size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+    size_t mark = status ? 0 : peft__utf8_mark(text, size);
     text += mark;
     size -= mark;
     if (!status && strlen(text) < size)
@@ -29868,8 +29872,7 @@ static peft_status peft__records_open(peft_context *ctx, const char *path, const
     peft_status status = format ? PEFT_OK : peft__records_refuse(ctx, path);
     if (!status) status = peft__read_input(ctx, path, &s->text, &size);
     if (status) return status;
-    // spreadsheets put a byte order mark first
-    size_t mark = size >= 3 && memcmp(s->text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+    size_t mark = peft__utf8_mark(s->text, size);
     peft__csv whole = {s->text + mark, s->text + size, ',', 1, quotes};
     s->table = whole;
     status = peft__records_format(s, format, input, s->text + mark);
@@ -37989,7 +37992,7 @@ static peft_status peft__bench_read(peft__bench_loader *l, const char *path) {
     size_t size = 0;
     peft_status status = peft__read_all(l->b->ctx, path, &text, &size);
     if (status) return status;
-    size_t mark = size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+    size_t mark = peft__utf8_mark(text, size);
     l->record.path = path;
     l->record.line = 0;
     l->record.count = 0;
@@ -39174,7 +39177,7 @@ static peft_status peft__bench_parse(peft__bench_slots *s, char *text, size_t si
     peft_status status = PEFT_OK;
     int64_t position = 0;
     peft__arena_init(&scratch, s->b->ctx);
-    size_t mark = size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+    size_t mark = peft__utf8_mark(text, size);
     for (char *at = text + mark, *end = text + size; at < end && !status;) {
         char *stop = (char *)memchr(at, '\n', (size_t)(end - at)), *next = stop ? stop + 1 : end;
         if (!stop) stop = end;

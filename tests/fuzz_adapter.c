@@ -2,9 +2,8 @@
 // can be used, saved, loaded again, merged and taken out. The input is a configuration, a zero byte, and the
 // header of a safetensors file; without the zero byte it is a configuration beside tensors that fit a plain
 // LoRA.
-//   clang -O1 -g -fsanitize=fuzzer,address,undefined -DPEFT_NO_SIMD -I. tests/fuzz_adapter.c -lm -o
-//   fuzz_adapter cc -DPEFT_FUZZ_MAIN -DPEFT_NO_SIMD -I. tests/fuzz_adapter.c -lm -o fuzz_adapter &&
-//   ./fuzz_adapter FILE ...
+//   clang -O1 -g -fsanitize=fuzzer,address,undefined -DPEFT_NO_SIMD -I. tests/fuzz_adapter.c -lm -o fuzz_adapter
+//   cc -DPEFT_FUZZ_MAIN -DPEFT_NO_SIMD -I. tests/fuzz_adapter.c -lm -o fuzz_adapter && ./fuzz_adapter FILE ...
 #define PEFT_NO_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
@@ -98,19 +97,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     return 0;
 }
 
-#ifdef PEFT_FUZZ_MAIN
-#include <stdio.h>
-int main(int argc, char **argv) {
-    for (int i = 1; i < argc; i++) {
-        peft_context *ctx;
-        char *data;
-        size_t size;
-        if (peft_context_create(NULL, &ctx)) return 1;
-        if (peft__read_all(ctx, argv[i], &data, &size)) printf("%s\n", peft_error(ctx));
-        else LLVMFuzzerTestOneInput((const uint8_t *)data, size);
-        peft_free(ctx, data);
-        peft_context_destroy(ctx);
-    }
-    return 0;
-}
-#endif
+#include "fuzz_main.h"

@@ -107,3 +107,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     peft_context_destroy(ctx);
     return 0;
 }
+
+#include "fuzz_main.h"

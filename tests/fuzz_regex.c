@@ -1,8 +1,8 @@
 // Any bytes as flags, a regular expression, and behind the first NUL a text: it compiles or says why not;
 // what matches lies in the text, a match of the whole text begins at its beginning, and the steps are bounded
-// by program x text. clang -O1 -g -fsanitize=fuzzer,address,undefined -DPEFT_NO_SIMD -I. tests/fuzz_regex.c
-// -lm -o fuzz_regex cc -DPEFT_FUZZ_MAIN -DPEFT_NO_SIMD -I. tests/fuzz_regex.c -lm -o fuzz_regex &&
-// ./fuzz_regex FILE ...
+// by program x text.
+//   clang -O1 -g -fsanitize=fuzzer,address,undefined -DPEFT_NO_SIMD -I. tests/fuzz_regex.c -lm -o fuzz_regex
+//   cc -DPEFT_FUZZ_MAIN -DPEFT_NO_SIMD -I. tests/fuzz_regex.c -lm -o fuzz_regex && ./fuzz_regex FILE ...
 #define PEFT_ONLY_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
@@ -61,19 +61,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     return 0;
 }
 
-#ifdef PEFT_FUZZ_MAIN
-#include <stdio.h>
-int main(int argc, char **argv) {
-    for (int i = 1; i < argc; i++) {
-        peft_context *ctx;
-        char *data;
-        size_t size;
-        if (peft_context_create(NULL, &ctx)) return 1;
-        if (peft__read_all(ctx, argv[i], &data, &size)) printf("%s\n", peft_error(ctx));
-        else LLVMFuzzerTestOneInput((const uint8_t *)data, size);
-        peft_free(ctx, data);
-        peft_context_destroy(ctx);
-    }
-    return 0;
-}
-#endif
+#include "fuzz_main.h"

@@ -1,9 +1,8 @@
 // Any bytes as a template and its values: up to the first NUL the template, behind it the JSON. The first
 // byte chooses the rules. Both kinds of result are right, an error with a message or a text; what is rendered
 // twice is equal.
-//   clang -O1 -g -fsanitize=fuzzer,address,undefined -DPEFT_NO_SIMD -I. tests/fuzz_template.c -lm -o
-//   fuzz_template cc -DPEFT_FUZZ_MAIN -DPEFT_NO_SIMD -I. tests/fuzz_template.c -lm -o fuzz_template &&
-//   ./fuzz_template FILE ...
+//   clang -O1 -g -fsanitize=fuzzer,address,undefined -DPEFT_NO_SIMD -I. tests/fuzz_template.c -lm -o fuzz_template
+//   cc -DPEFT_FUZZ_MAIN -DPEFT_NO_SIMD -I. tests/fuzz_template.c -lm -o fuzz_template && ./fuzz_template FILE ...
 #define PEFT_NO_METRICS  // what this program needs of the header
 #define PEFT_IMPLEMENTATION
 #include "peft.h"
@@ -72,19 +71,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     return 0;
 }
 
-#ifdef PEFT_FUZZ_MAIN
-#include <stdio.h>
-int main(int argc, char **argv) {
-    for (int i = 1; i < argc; i++) {
-        peft_context *ctx;
-        char *data;
-        size_t size;
-        if (peft_context_create(NULL, &ctx)) return 1;
-        if (peft__read_all(ctx, argv[i], &data, &size)) printf("%s\n", peft_error(ctx));
-        else LLVMFuzzerTestOneInput((const uint8_t *)data, size);
-        peft_free(ctx, data);
-        peft_context_destroy(ctx);
-    }
-    return 0;
-}
-#endif
+#include "fuzz_main.h"

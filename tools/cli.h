@@ -270,6 +270,11 @@ static inline void options_print(const option *options, int count) {
 
 // ---- JSON
 
+// How many bytes of a byte order mark a text begins with: some editors put one before UTF-8.
+static inline size_t utf8_mark(const char *text, size_t size) {
+    return size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+}
+
 // Bytes of the UTF-8 character at s, 0: it is none.
 static inline int utf8_size(const char *s) {
     const unsigned char *c = (const unsigned char *)s;

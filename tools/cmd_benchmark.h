@@ -205,7 +205,7 @@ static struct {
 
 static int benchmark_words(void) {
     text_list *lines = &perturb_words.lines;
-    int code = b.perturb_words ? read_texts(b.perturb_words, NULL, lines) : EXIT_OK;
+    int code = b.perturb_words ? read_texts(b.perturb_words, lines) : EXIT_OK;
     if (!code) perturb_words.pairs = (const char **)calloc((size_t)lines->count * 2 + 1, sizeof(char *));
     if (!code && !perturb_words.pairs) code = EXIT_MEMORY;
     for (int64_t i = 0; i < lines->count && !code; i++) {

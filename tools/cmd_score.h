@@ -702,7 +702,7 @@ static peft_status score_toxicity(const pairs *p) {
         return PEFT_ERROR_ARGUMENT;
     }
     text_list words;
-    int code = read_texts(sc.words, NULL, &words);
+    int code = read_texts(sc.words, &words);
     if (code) {
         text_list_free(&words);
         return code == EXIT_MEMORY ? PEFT_ERROR_MEMORY : PEFT_ERROR_IO;
@@ -878,8 +878,7 @@ static int column_read(const char *path, const char *field, const char *const *u
     int64_t count = 0;
     char *text = read_file(path, &size), *copy = text ? (char *)malloc(size + 1) : NULL, **lines = NULL;
     int code = text ? EXIT_OK : EXIT_DATA;
-    // some editors begin UTF-8 with a mark
-    size_t mark = text && size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+    size_t mark = text ? utf8_mark(text, size) : 0;
     if (!code && memchr(text, 0, size)) {
         fprintf(stderr, "peft score: %s: a NUL byte: not a text file\n", path);
         code = EXIT_DATA;

@@ -156,7 +156,7 @@ static bool ends_with(const char *text, const char *end) {
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-static int read_texts(const char *path, const char *field, text_list *t) {
+static int read_texts(const char *path, text_list *t) {
     memset(t, 0, sizeof(*t));
     size_t size = 0;
     t->memory = read_file(path, &size);
@@ -165,19 +165,17 @@ static int read_texts(const char *path, const char *field, text_list *t) {
         fprintf(stderr, "peft %s: %s: a NUL byte: not a text file\n", s.command, path);
         return EXIT_DATA;
     }
-    size_t mark = size >= 3 && memcmp(t->memory, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;  // some editors begin UTF-8 with a mark
+    size_t mark = utf8_mark(t->memory, size);
     t->items = split_lines(t->memory + mark, size - mark, &t->count);
     if (!t->items) return EXIT_MEMORY;
-    if (!field && !ends_with(path, ".jsonl")) return EXIT_OK;
-    char pattern[256];
-    snprintf(pattern, sizeof(pattern), "{{%s}}", field ? field : "prediction");
+    if (!ends_with(path, ".jsonl")) return EXIT_OK;
     t->separate = true;
     int64_t lines = t->count;
     t->count = 0;
     for (int64_t i = 0; i < lines; i++) {
         if (!*t->items[i]) continue;
         char *text = NULL;
-        peft_status status = peft_template_fill(s.ctx, pattern, t->items[i], &text);
+        peft_status status = peft_template_fill(s.ctx, "{{prediction}}", t->items[i], &text);
         if (status) {
             fprintf(stderr, "peft %s: %s, line %lld: %s\n", s.command, path, (long long)i + 1, peft_error(s.ctx));
             return exit_code_of(status);
@@ -444,7 +442,7 @@ static int run_tokenize(void) {
     int code = EXIT_OK;
     for (int i = 1; i < s.rest.count && !code; i++) code = tokenize_decode ? detokenize_one(t, s.rest.items[i]) : tokenize_one(t, s.rest.items[i]);
     text_list lines = {0};
-    if (s.rest.count == 1) code = read_texts("-", NULL, &lines);
+    if (s.rest.count == 1) code = read_texts("-", &lines);
     for (int64_t i = 0; i < lines.count && !code; i++) code = tokenize_decode ? detokenize_one(t, lines.items[i]) : tokenize_one(t, lines.items[i]);
     text_list_free(&lines);
     peft_tokenizer_destroy(t);
@@ -636,7 +634,7 @@ static int generate_stdin(const peft_generate_desc *desc) {
     text_list lines = {0};
     int code = EXIT_OK;
     if (generate_lines) {
-        code = read_texts("-", NULL, &lines);
+        code = read_texts("-", &lines);
         if (!code) code = generate_print(desc, (const char *const *)lines.items, lines.count);
         text_list_free(&lines);
         return code;
@@ -648,7 +646,7 @@ static int generate_stdin(const peft_generate_desc *desc) {
         fprintf(stderr, "peft generate: standard input: a NUL byte: not a text\n");
         code = EXIT_DATA;
     }
-    char *begin = size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? text + 3 : text;
+    char *begin = text + utf8_mark(text, size);
     if (size && text[size - 1] == '\n') text[--size] = 0;
     if (size && text + size > begin && text[size - 1] == '\r') text[--size] = 0;
     const char *prompt = begin;
