@@ -17733,9 +17733,8 @@ static bool peft__is_linear(const peft_model *m, const peft_tensor *t) {
     return t->rank == 2 && t != m->shared && t != m->positions && !peft__is_position_bias(t);
 }
 
-// T5's second feed-forward matrices have large activations before them: transformers keeps them out of four
-// bits, and in f32 where all
-// else is f16 (its _keep_in_fp32_modules). A file that has them in four bits it does not open.
+// transformers keeps T5's second feed-forward matrices in f32, as f16 overflows there (_keep_in_fp32_modules), and
+// does not open a file that has them in four bits. Here all sums are f32: in memory they are quantized like the rest.
 static bool peft__stays_wide(const peft_model *m, const peft_tensor *t) {
     return m->config.encoder_decoder && peft__ends_with(t->name, ".wo.weight");
 }
@@ -17743,7 +17742,6 @@ static bool peft__stays_wide(const peft_model *m, const peft_tensor *t) {
 // The format that a parameter is to be kept in; PEFT_F32: its own. bitsandbytes, too, leaves the output layer alone.
 static peft_dtype peft__kept_type(const peft_model *m, const peft_tensor *t, const peft_model_desc *d) {
     if (t == m->shared || t == m->head) return d->embeddings;
-    if (d->weights > PEFT_I8 && peft__stays_wide(m, t)) return PEFT_F32;
     return peft__is_linear(m, t) ? d->weights : PEFT_F32;
 }
 
