@@ -3690,66 +3690,66 @@ enum {  // modes of peft__regex_match
     PEFT__REGEX_NOT_EMPTY = 4
 };
 enum {  // bounds on what a pattern of unknown origin may cost
-    PEFT__REGEX_LONGEST = 1 << 16, PEFT__REGEX_LARGEST = 100000, PEFT__REGEX_SLOTS = 1 << 20,
-    PEFT__REGEX_DEPTH = 200, PEFT__REGEX_LOOKS = 32, PEFT__REGEX_ENDLESS = 1 << 30
+    PEFT__RE_LONGEST = 1 << 16, PEFT__RE_LARGEST = 100000, PEFT__RE_SLOTS = 1 << 20,
+    PEFT__RE_DEPTH = 200, PEFT__RE_LOOKS = 32, PEFT__RE_ENDLESS = 1 << 30
 };
-#define PEFT__REGEX_NONE UINT32_MAX  // in the place of a character: the text begins or ends here
+#define PEFT__RE_NONE UINT32_MAX  // in the place of a character: the text begins or ends here
 
-typedef enum peft__regex_op {  // of an instruction, and of a node of the tree
-    PEFT__REGEX_CHAR,    // the code point `arg`, then on at `jump`; the same for the next two
-    PEFT__REGEX_SET,     // one of the set `arg`
-    PEFT__REGEX_ANY,     // any character; without `flag` no line feed
-    PEFT__REGEX_SPLIT,   // on at the next instruction or at `jump`; with `flag` the jump is preferred
-    PEFT__REGEX_JUMP,
-    PEFT__REGEX_SAVE,    // the position goes into slot `arg`; as a node: a capturing group
-    PEFT__REGEX_ASSERT,  // the zero-width test `arg`, a peft__regex_assertion
+typedef enum peft__re_op {  // of an instruction, and of a node of the tree
+    PEFT__RE_CHAR,    // the code point `arg`, then on at `jump`; the same for the next two
+    PEFT__RE_SET,     // one of the set `arg`
+    PEFT__RE_ANY,     // any character; without `flag` no line feed
+    PEFT__RE_SPLIT,   // on at the next instruction or at `jump`; with `flag` the jump is preferred
+    PEFT__RE_JUMP,
+    PEFT__RE_SAVE,    // the position goes into slot `arg`; as a node: a capturing group
+    PEFT__RE_ASSERT,  // the zero-width test `arg`, a peft__re_assertion
     // the next instruction, of one character, matches the character after (or before) this position;
     // with `flag` it does not
-    PEFT__REGEX_AHEAD, PEFT__REGEX_BEHIND,
+    PEFT__RE_AHEAD, PEFT__RE_BEHIND,
     // the table `arg` says that the body up to `jump` matches from here (`behind`: up to here); not, with `flag`
-    PEFT__REGEX_LOOK,
-    PEFT__REGEX_END,
-    PEFT__REGEX_SEQUENCE, PEFT__REGEX_EITHER, PEFT__REGEX_REPEAT  // nodes only
-} peft__regex_op;
+    PEFT__RE_LOOK,
+    PEFT__RE_END,
+    PEFT__RE_SEQUENCE, PEFT__RE_EITHER, PEFT__RE_REPEAT  // nodes only
+} peft__re_op;
 
-typedef enum peft__regex_assertion {
-    PEFT__REGEX_TEXT_BEGINS, PEFT__REGEX_LINE_BEGINS,
-    PEFT__REGEX_LINE_BEGINS_RUBY,  // not behind a line feed that ends the text
-    PEFT__REGEX_TEXT_ENDS,
-    PEFT__REGEX_LAST_LINE_ENDS,    // the text ends, but for a line feed
-    PEFT__REGEX_LINE_ENDS, PEFT__REGEX_WORD_EDGE, PEFT__REGEX_NO_WORD_EDGE
-} peft__regex_assertion;
+typedef enum peft__re_assertion {
+    PEFT__RE_TEXT_BEGINS, PEFT__RE_LINE_BEGINS,
+    PEFT__RE_LINE_BEGINS_RUBY,  // not behind a line feed that ends the text
+    PEFT__RE_TEXT_ENDS,
+    PEFT__RE_LAST_LINE_ENDS,    // the text ends, but for a line feed
+    PEFT__RE_LINE_ENDS, PEFT__RE_WORD_EDGE, PEFT__RE_NO_WORD_EDGE
+} peft__re_assertion;
 
-typedef struct peft__regex_code {
+typedef struct peft__re_code {
     unsigned char op;
     bool flag, behind;
     int32_t arg, jump;
-} peft__regex_code;
+} peft__re_code;
 
-typedef enum peft__regex_item_kind {  // a set is OPEN item ... [AND item ...] CLOSE, as && has it
-    PEFT__REGEX_RANGE,     // low..high
-    PEFT__REGEX_CATEGORY,  // general categories, the bits `low`
-    PEFT__REGEX_SPACE, PEFT__REGEX_WHITE, PEFT__REGEX_WORD,  // Python's \s, Ruby's \s, \w
-    PEFT__REGEX_OPEN, PEFT__REGEX_AND, PEFT__REGEX_CLOSE
-} peft__regex_item_kind;
+typedef enum peft__re_item_kind {  // a set is OPEN item ... [AND item ...] CLOSE, as && has it
+    PEFT__RE_RANGE,     // low..high
+    PEFT__RE_CATEGORY,  // general categories, the bits `low`
+    PEFT__RE_SPACE, PEFT__RE_WHITE, PEFT__RE_WORD,  // Python's \s, Ruby's \s, \w
+    PEFT__RE_OPEN, PEFT__RE_AND, PEFT__RE_CLOSE
+} peft__re_item_kind;
 
-typedef struct peft__regex_item {
+typedef struct peft__re_item {
     unsigned char kind;
     bool negated, fold;
     uint32_t low, high;
-} peft__regex_item;
+} peft__re_item;
 
-typedef struct peft__regex_set {
+typedef struct peft__re_set {
     uint32_t ascii[4];  // the answer for the first 128 characters
     int32_t first;      // the item behind the opening bracket, for the other characters
     bool negated, fold;
-} peft__regex_set;
+} peft__re_set;
 
 typedef struct peft__regex {
     peft_context *ctx;
-    peft__regex_code *code;
-    peft__regex_item *items;
-    peft__regex_set *sets;
+    peft__re_code *code;
+    peft__re_item *items;
+    peft__re_set *sets;
     int64_t count, code_room, item_count, item_room, set_count, set_room;
     int slots, looks;  // slots: 2 for the whole match and 2 for each group
     bool ruby, groups;
@@ -3764,7 +3764,7 @@ static void peft__regex_free(peft__regex *re) {
 }
 
 // Lower-case characters that (?i) holds equal beside their capitals. Oniguruma lacks the first row.
-static const uint16_t peft__regex_equal[][3] = {
+static const uint16_t peft__re_equal[][3] = {
     {0x69, 0x131, 0x130}, {0x73, 0x17f, 0}, {0xb5, 0x3bc, 0}, {0x345, 0x3b9, 0x1fbe}, {0x390, 0x1fd3, 0},
     {0x3b0, 0x1fe3, 0}, {0x3b2, 0x3d0, 0}, {0x3b5, 0x3f5, 0}, {0x3b8, 0x3d1, 0}, {0x3ba, 0x3f0, 0},
     {0x3c0, 0x3d6, 0}, {0x3c1, 0x3f1, 0}, {0x3c2, 0x3c3, 0}, {0x3c6, 0x3d5, 0}, {0x432, 0x1c80, 0},
@@ -3773,12 +3773,12 @@ static const uint16_t peft__regex_equal[][3] = {
 
 // All characters that (?i) holds equal to c, c first -> how many. They are the lower case of c, what the table
 // holds equal to that, and the capitals of these.
-static int peft__regex_variants(const peft__regex *re, uint32_t c, uint32_t out[16]) {
+static int peft__re_variants(const peft__regex *re, uint32_t c, uint32_t out[16]) {
     uint32_t small[4] = {c == 0x130 && !re->ruby ? (uint32_t)'i' : peft__uc_lower_of(c)};
     int n = 0, count = 1;
     out[n++] = c;
-    for (int64_t k = re->ruby; k < PEFT__COUNT(peft__regex_equal); k++) {
-        const uint16_t *e = peft__regex_equal[k];
+    for (int64_t k = re->ruby; k < PEFT__COUNT(peft__re_equal); k++) {
+        const uint16_t *e = peft__re_equal[k];
         if (e[0] != small[0] && e[1] != small[0] && e[2] != small[0]) continue;
         for (int j = 0; j < 3 && e[j]; j++) small[count++] = e[j];
         break;
@@ -3804,117 +3804,117 @@ static bool peft__regex_word(bool ruby, uint32_t c) {
 
 // Whether a set, from the item behind its opening bracket on, holds one of the characters c [n]. *at moves
 // behind the set.
-static bool peft__regex_holds(const peft__regex *re, int32_t *at, const uint32_t *c, int n) {
+static bool peft__re_holds(const peft__regex *re, int32_t *at, const uint32_t *c, int n) {
     bool all = true, any = false;  // of the parts before &&, and of this part
     for (;;) {
-        const peft__regex_item *e = &re->items[(*at)++];
-        if (e->kind == PEFT__REGEX_CLOSE) return all && any;
-        if (e->kind == PEFT__REGEX_AND) {
+        const peft__re_item *e = &re->items[(*at)++];
+        if (e->kind == PEFT__RE_CLOSE) return all && any;
+        if (e->kind == PEFT__RE_AND) {
             all = all && any;
             any = false;
             continue;
         }
-        bool in = e->kind == PEFT__REGEX_OPEN && peft__regex_holds(re, at, c, n);
+        bool in = e->kind == PEFT__RE_OPEN && peft__re_holds(re, at, c, n);
         for (int k = 0; k < (e->fold ? n : 1) && !in; k++)
-            in = e->kind == PEFT__REGEX_RANGE      ? c[k] >= e->low && c[k] <= e->high
-                 : e->kind == PEFT__REGEX_CATEGORY ? (peft__uc_bit(c[k]) & e->low) != 0
-                 : e->kind == PEFT__REGEX_SPACE    ? peft__uc_space(c[k])
-                 : e->kind == PEFT__REGEX_WHITE    ? peft__uc_white(c[k])
-                                                   : e->kind == PEFT__REGEX_WORD && peft__regex_word(re->ruby, c[k]);
+            in = e->kind == PEFT__RE_RANGE      ? c[k] >= e->low && c[k] <= e->high
+                 : e->kind == PEFT__RE_CATEGORY ? (peft__uc_bit(c[k]) & e->low) != 0
+                 : e->kind == PEFT__RE_SPACE    ? peft__uc_space(c[k])
+                 : e->kind == PEFT__RE_WHITE    ? peft__uc_white(c[k])
+                                                   : e->kind == PEFT__RE_WORD && peft__regex_word(re->ruby, c[k]);
         any = any || in != e->negated;
     }
 }
 
-static bool peft__regex_in_set(const peft__regex *re, const peft__regex_set *set, uint32_t c) {
+static bool peft__re_in_set(const peft__regex *re, const peft__re_set *set, uint32_t c) {
     uint32_t all[16] = {c};
     int32_t at = set->first;
-    int n = set->fold ? peft__regex_variants(re, c, all) : 1;
-    bool in = peft__regex_holds(re, &at, all, n);
+    int n = set->fold ? peft__re_variants(re, c, all) : 1;
+    bool in = peft__re_holds(re, &at, all, n);
     // Ruby's (?i) adds the other case to the whole of a set, Python's to its characters and ranges
     for (int k = 1; k < n && !in && re->ruby; k++) {
         at = set->first;
-        in = peft__regex_holds(re, &at, all + k, 1);
+        in = peft__re_holds(re, &at, all + k, 1);
     }
     return in != set->negated;
 }
 
 // Whether an instruction for one character matches c.
-PEFT__INLINE bool peft__regex_takes(const peft__regex *re, const peft__regex_code *code, uint32_t c) {
-    if (c == PEFT__REGEX_NONE) return false;
-    if (code->op == PEFT__REGEX_CHAR) return c == (uint32_t)code->arg;
-    if (code->op == PEFT__REGEX_ANY) return code->flag || c != '\n';
-    const peft__regex_set *set = &re->sets[code->arg];
-    return c < 128 ? set->ascii[c >> 5] >> (c & 31) & 1 : peft__regex_in_set(re, set, c);
+PEFT__INLINE bool peft__re_takes(const peft__regex *re, const peft__re_code *code, uint32_t c) {
+    if (c == PEFT__RE_NONE) return false;
+    if (code->op == PEFT__RE_CHAR) return c == (uint32_t)code->arg;
+    if (code->op == PEFT__RE_ANY) return code->flag || c != '\n';
+    const peft__re_set *set = &re->sets[code->arg];
+    return c < 128 ? set->ascii[c >> 5] >> (c & 31) & 1 : peft__re_in_set(re, set, c);
 }
 
 // ---- from the pattern to the tree
 
-typedef struct peft__regex_node {
-    struct peft__regex_node *child, *next;  // of SAVE, LOOK, SEQUENCE, EITHER, REPEAT: what stands inside
-    peft__regex_code code;
+typedef struct peft__re_node {
+    struct peft__re_node *child, *next;  // of SAVE, LOOK, SEQUENCE, EITHER, REPEAT: what stands inside
+    peft__re_code code;
     bool lazy, possessive;  // of REPEAT, like the next line
     int64_t min, max;
     int64_t least, most;    // how many characters the node matches
-} peft__regex_node;
+} peft__re_node;
 
 // Remembers its first failure and then is at the end of the pattern: nothing is left to be parsed.
-typedef struct peft__regex_parser {
+typedef struct peft__re_parser {
     peft__regex *re;
     peft__arena arena;       // of the nodes
-    peft__regex_node spare;  // stands for a node that there is no memory for
+    peft__re_node spare;  // stands for a node that there is no memory for
     const char *pattern;
     size_t n, at, head;      // head: where (?i) may stand, which is behind others of its kind at the beginning
     int depth;
     bool fold, dotall, lines;  // (?i) (?s) (?m)
     bool around, backward;     // in a lookaround; in a lookbehind, where what comes last is matched first
     peft_status status;
-} peft__regex_parser;
+} peft__re_parser;
 
-static void peft__regex_stop(peft__regex_parser *p, peft_status status) {
+static void peft__re_stop(peft__re_parser *p, peft_status status) {
     if (!p->status) p->status = status;
     p->at = p->n;
 }
 
-static void peft__regex_error(peft__regex_parser *p, peft_status status, size_t at, const char *what) {
+static void peft__re_error(peft__re_parser *p, peft_status status, size_t at, const char *what) {
     size_t characters = 0;
     for (size_t i = 0; i < at; i++) characters += ((unsigned char)p->pattern[i] & 0xC0) != 0x80;
     if (!p->status)
         peft__fail(p->re->ctx, status, "regular expression %.*s: %s at position %zu",
                    (int)PEFT__MIN(p->n, (size_t)120), p->pattern, what, characters);
-    peft__regex_stop(p, status);
+    peft__re_stop(p, status);
 }
 
-static void peft__regex_wrong(peft__regex_parser *p, size_t at, const char *what) {
-    peft__regex_error(p, PEFT_ERROR_FORMAT, at, what);
+static void peft__re_wrong(peft__re_parser *p, size_t at, const char *what) {
+    peft__re_error(p, PEFT_ERROR_FORMAT, at, what);
 }
 
-static void peft__regex_cannot(peft__regex_parser *p, size_t at, const char *what) {
-    peft__regex_error(p, PEFT_ERROR_UNSUPPORTED, at, what);
+static void peft__re_cannot(peft__re_parser *p, size_t at, const char *what) {
+    peft__re_error(p, PEFT_ERROR_UNSUPPORTED, at, what);
 }
 
-static int peft__regex_peek(const peft__regex_parser *p) {
+static int peft__re_peek(const peft__re_parser *p) {
     return p->at < p->n ? (unsigned char)p->pattern[p->at] : -1;
 }
 
-static bool peft__regex_eat(peft__regex_parser *p, const char *text) {
+static bool peft__re_eat(peft__re_parser *p, const char *text) {
     size_t n = strlen(text);
     if (p->n - p->at < n || memcmp(p->pattern + p->at, text, n) != 0) return false;
     p->at += n;
     return true;
 }
 
-static uint32_t peft__regex_next(peft__regex_parser *p) {
+static uint32_t peft__re_next(peft__re_parser *p) {
     size_t at = p->at;
     uint32_t c = 0;
     if (at >= p->n || !peft__utf8_next(p->pattern, p->n, &p->at, &c))
-        peft__regex_wrong(p, at, "a text that is not UTF-8");
+        peft__re_wrong(p, at, "a text that is not UTF-8");
     return c;
 }
 
-static peft__regex_node *peft__regex_node_new(peft__regex_parser *p, peft__regex_op op, int64_t arg, int64_t width) {
-    peft__regex_node *d = (peft__regex_node *)peft__arena_alloc(&p->arena, sizeof(*d));
+static peft__re_node *peft__re_node_new(peft__re_parser *p, peft__re_op op, int64_t arg, int64_t width) {
+    peft__re_node *d = (peft__re_node *)peft__arena_alloc(&p->arena, sizeof(*d));
     if (!d) {
-        peft__regex_stop(p, PEFT_ERROR_MEMORY);
+        peft__re_stop(p, PEFT_ERROR_MEMORY);
         d = &p->spare;
     }
     memset(d, 0, sizeof(*d));
@@ -3925,36 +3925,36 @@ static peft__regex_node *peft__regex_node_new(peft__regex_parser *p, peft__regex
     return d;
 }
 
-static void peft__regex_item_put(peft__regex_parser *p, int kind, bool negated, uint32_t low, uint32_t high) {
+static void peft__re_item_put(peft__re_parser *p, int kind, bool negated, uint32_t low, uint32_t high) {
     peft__regex *re = p->re;
     void *items = peft__one_more(re->ctx, re->items, re->item_count, &re->item_room, sizeof(*re->items));
     if (!items) {
-        peft__regex_stop(p, PEFT_ERROR_MEMORY);
+        peft__re_stop(p, PEFT_ERROR_MEMORY);
         return;
     }
-    re->items = (peft__regex_item *)items;
-    peft__regex_item e = {(unsigned char)kind, negated, p->fold && kind == PEFT__REGEX_RANGE && !re->ruby, low, high};
+    re->items = (peft__re_item *)items;
+    peft__re_item e = {(unsigned char)kind, negated, p->fold && kind == PEFT__RE_RANGE && !re->ruby, low, high};
     re->items[re->item_count++] = e;
 }
 
 // The items from `first` on become a set.
-static peft__regex_node *peft__regex_set_put(peft__regex_parser *p, int64_t first, bool negated) {
+static peft__re_node *peft__re_set_put(peft__re_parser *p, int64_t first, bool negated) {
     peft__regex *re = p->re;
-    peft__regex_item_put(p, PEFT__REGEX_CLOSE, false, 0, 0);
+    peft__re_item_put(p, PEFT__RE_CLOSE, false, 0, 0);
     void *sets = peft__one_more(re->ctx, re->sets, re->set_count, &re->set_room, sizeof(*re->sets));
-    if (!sets) peft__regex_stop(p, PEFT_ERROR_MEMORY);
-    else re->sets = (peft__regex_set *)sets;
+    if (!sets) peft__re_stop(p, PEFT_ERROR_MEMORY);
+    else re->sets = (peft__re_set *)sets;
     if (p->status) return &p->spare;
-    peft__regex_set set = {{0}, (int32_t)first, negated, p->fold};
+    peft__re_set set = {{0}, (int32_t)first, negated, p->fold};
     for (uint32_t c = 0; c < 128; c++)
-        set.ascii[c >> 5] |= (uint32_t)peft__regex_in_set(re, &set, c) << (c & 31);
+        set.ascii[c >> 5] |= (uint32_t)peft__re_in_set(re, &set, c) << (c & 31);
     re->sets[re->set_count] = set;
-    return peft__regex_node_new(p, PEFT__REGEX_SET, re->set_count++, 1);
+    return peft__re_node_new(p, PEFT__RE_SET, re->set_count++, 1);
 }
 
 // Ruby's (?i) knows letters that equal several (the German sharp s is ss), which no instruction for one
 // character can mean: the characters low to high may be none of those, nor a part of what they equal.
-static void peft__regex_check_fold(peft__regex_parser *p, size_t begin, uint32_t low, uint32_t high) {
+static void peft__re_check_fold(peft__re_parser *p, size_t begin, uint32_t low, uint32_t high) {
     static const char pairs[] = "ss\1ff\1fi\1fl\1st";
     static const uint16_t several[][2] = {
         {0xdf, 0xdf}, {0x149, 0x149}, {0x1f0, 0x1f0}, {0x2bc, 0x2be}, {0x300, 0x36f}, {0x390, 0x390},
@@ -3962,54 +3962,54 @@ static void peft__regex_check_fold(peft__regex_parser *p, size_t begin, uint32_t
     char pair[3] = {begin ? peft__lower(p->pattern[begin - 1]) : ' ', low < 128 ? peft__lower((char)low) : ' ', 0};
     bool clear = !strstr(pairs, pair);
     for (int64_t k = 0; k < PEFT__COUNT(several); k++) clear = clear && (high < several[k][0] || low > several[k][1]);
-    if (p->fold && p->re->ruby && !clear) peft__regex_cannot(p, begin, "(?i) and a letter that may equal several");
+    if (p->fold && p->re->ruby && !clear) peft__re_cannot(p, begin, "(?i) and a letter that may equal several");
 }
 
-static peft__regex_node *peft__regex_literal(peft__regex_parser *p, size_t begin, uint32_t c) {
+static peft__re_node *peft__re_literal(peft__re_parser *p, size_t begin, uint32_t c) {
     uint32_t all[16];
     bool cased = false;
-    peft__regex_check_fold(p, begin, c, c);
-    for (int n = p->fold ? peft__regex_variants(p->re, c, all) : 0; n > 0; n--) cased = cased || all[n - 1] != c;
-    if (!cased) return peft__regex_node_new(p, PEFT__REGEX_CHAR, c, 1);
-    peft__regex_item_put(p, PEFT__REGEX_RANGE, false, c, c);
-    return peft__regex_set_put(p, p->re->item_count - 1, false);
+    peft__re_check_fold(p, begin, c, c);
+    for (int n = p->fold ? peft__re_variants(p->re, c, all) : 0; n > 0; n--) cased = cased || all[n - 1] != c;
+    if (!cased) return peft__re_node_new(p, PEFT__RE_CHAR, c, 1);
+    peft__re_item_put(p, PEFT__RE_RANGE, false, c, c);
+    return peft__re_set_put(p, p->re->item_count - 1, false);
 }
 
-static uint32_t peft__regex_digit(int c) {
+static uint32_t peft__re_digit(int c) {
     int small = c | 32;
     return (uint32_t)(c >= '0' && c <= '9' ? c - '0' : small >= 'a' && small <= 'f' ? small - 'a' + 10 : 99);
 }
 
 // A code point of `least` to `most` digits -> whether there is one.
-static bool peft__regex_number(peft__regex_parser *p, uint32_t base, int least, int most, uint32_t *c) {
+static bool peft__re_number(peft__re_parser *p, uint32_t base, int least, int most, uint32_t *c) {
     int n = 0;
-    for (*c = 0; n < most && peft__regex_digit(peft__regex_peek(p)) < base && *c <= 0x10FFFF; n++, p->at++)
-        *c = *c * base + peft__regex_digit(peft__regex_peek(p));
+    for (*c = 0; n < most && peft__re_digit(peft__re_peek(p)) < base && *c <= 0x10FFFF; n++, p->at++)
+        *c = *c * base + peft__re_digit(peft__re_peek(p));
     return n >= least && *c <= 0x10FFFF;
 }
 
 // A set of ranges as one item, of which what is assigned.
-static void peft__regex_ranges(peft__regex_parser *p, bool negated, const uint32_t (*ranges)[2], int64_t count) {
-    peft__regex_item_put(p, PEFT__REGEX_OPEN, negated, 0, 0);
-    for (int64_t j = 0; j < count; j++) peft__regex_item_put(p, PEFT__REGEX_RANGE, false, ranges[j][0], ranges[j][1]);
-    peft__regex_item_put(p, PEFT__REGEX_AND, false, 0, 0);
-    peft__regex_item_put(p, PEFT__REGEX_CATEGORY, true, PEFT__UC_CN, 0);
-    peft__regex_item_put(p, PEFT__REGEX_CLOSE, false, 0, 0);
+static void peft__re_ranges(peft__re_parser *p, bool negated, const uint32_t (*ranges)[2], int64_t count) {
+    peft__re_item_put(p, PEFT__RE_OPEN, negated, 0, 0);
+    for (int64_t j = 0; j < count; j++) peft__re_item_put(p, PEFT__RE_RANGE, false, ranges[j][0], ranges[j][1]);
+    peft__re_item_put(p, PEFT__RE_AND, false, 0, 0);
+    peft__re_item_put(p, PEFT__RE_CATEGORY, true, PEFT__UC_CN, 0);
+    peft__re_item_put(p, PEFT__RE_CLOSE, false, 0, 0);
 }
 
 // \p{...}, behind the p, as one item: a general category, its first letter alone, or the script Han (the only
 // one that published patterns name).
-static void peft__regex_property(peft__regex_parser *p, size_t begin, bool negated) {
+static void peft__re_property(peft__re_parser *p, size_t begin, bool negated) {
     static const uint32_t han[][2] = {{0x2e80, 0x2fd5}, {0x3005, 0x3005}, {0x3007, 0x3007}, {0x3021, 0x3029},
                                       {0x3038, 0x303b}, {0x3400, 0x4dbf}, {0x4e00, 0x9fff}, {0xf900, 0xfad9},
                                       {0x16fe2, 0x16fe3}, {0x16ff0, 0x16ff1}, {0x20000, 0x323af}};
-    if (!p->re->ruby || !peft__regex_eat(p, "{")) {
-        peft__regex_wrong(p, begin, "a bad escape");
+    if (!p->re->ruby || !peft__re_eat(p, "{")) {
+        peft__re_wrong(p, begin, "a bad escape");
         return;
     }
-    if (peft__regex_eat(p, "^")) negated = !negated;
-    if (peft__regex_eat(p, "Han}")) {
-        peft__regex_ranges(p, negated, han, PEFT__COUNT(han));
+    if (peft__re_eat(p, "^")) negated = !negated;
+    if (peft__re_eat(p, "Han}")) {
+        peft__re_ranges(p, negated, han, PEFT__COUNT(han));
         return;
     }
     size_t n = p->n - p->at > 1 && p->pattern[p->at + 1] == '}' ? 1 : 2;
@@ -4017,20 +4017,20 @@ static void peft__regex_property(peft__regex_parser *p, size_t begin, bool negat
     for (int k = 0; k < 30 && p->n - p->at > n && p->pattern[p->at + n] == '}'; k++)
         if (memcmp(p->pattern + p->at, peft__uc_names + 2 * k, n) == 0) bits |= 1u << k;
     p->at += bits ? n + 1 : 0;
-    if (bits) peft__regex_item_put(p, PEFT__REGEX_CATEGORY, negated, bits, 0);
-    else peft__regex_cannot(p, begin, "an unknown property");
+    if (bits) peft__re_item_put(p, PEFT__RE_CATEGORY, negated, bits, 0);
+    else peft__re_cannot(p, begin, "an unknown property");
 }
 
 // \d \w \s \h and their capitals as an item. False: c is none of them.
-static bool peft__regex_shorthand(peft__regex_parser *p, int c) {
+static bool peft__re_shorthand(peft__re_parser *p, int c) {
     static const uint32_t hex[][2] = {{'0', '9'}, {'a', 'f'}, {'A', 'F'}};
     bool negated = c < 'a';
     switch (c | 32) {
-    case 'd': peft__regex_item_put(p, PEFT__REGEX_CATEGORY, negated, PEFT__UC_ND, 0); return true;
-    case 's': peft__regex_item_put(p, p->re->ruby ? PEFT__REGEX_WHITE : PEFT__REGEX_SPACE, negated, 0, 0); return true;
-    case 'w': peft__regex_item_put(p, PEFT__REGEX_WORD, negated, 0, 0); return true;
+    case 'd': peft__re_item_put(p, PEFT__RE_CATEGORY, negated, PEFT__UC_ND, 0); return true;
+    case 's': peft__re_item_put(p, p->re->ruby ? PEFT__RE_WHITE : PEFT__RE_SPACE, negated, 0, 0); return true;
+    case 'w': peft__re_item_put(p, PEFT__RE_WORD, negated, 0, 0); return true;
     case 'h':
-        if (p->re->ruby) peft__regex_ranges(p, negated, hex, 3);
+        if (p->re->ruby) peft__re_ranges(p, negated, hex, 3);
         return p->re->ruby;
     default: return false;
     }
@@ -4038,121 +4038,121 @@ static bool peft__regex_shorthand(peft__regex_parser *p, int c) {
 
 // An escape behind its backslash, in a class or outside: either an item is put (-> true), or *c is the
 // character that is meant.
-static bool peft__regex_escape(peft__regex_parser *p, bool in_class, uint32_t *c) {
+static bool peft__re_escape(peft__re_parser *p, bool in_class, uint32_t *c) {
     static const char from[] = "abfnrtv", to[] = "\a\b\f\n\r\t\v";
     size_t begin = p->at - 1;
     bool ok = true, ruby = p->re->ruby;
-    int e = peft__regex_peek(p);
+    int e = peft__re_peek(p);
     if (e >= 0x80) {
-        *c = peft__regex_next(p);
+        *c = peft__re_next(p);
         return false;
     }
     if (e < 0) {
-        peft__regex_wrong(p, begin, "a backslash at the end");
+        peft__re_wrong(p, begin, "a backslash at the end");
         return false;
     }
     p->at++;
-    if (peft__regex_shorthand(p, e)) return true;
+    if (peft__re_shorthand(p, e)) return true;
     if (e == 'p' || e == 'P') {
-        peft__regex_property(p, begin, e == 'P');
+        peft__re_property(p, begin, e == 'P');
         return true;
     }
-    if (e == 'x' && ruby && peft__regex_eat(p, "{"))
-        ok = peft__regex_number(p, 16, 1, 8, c) && peft__regex_eat(p, "}");
-    else if (e == 'x') ok = peft__regex_number(p, 16, ruby ? 1 : 2, 2, c);
-    else if (e == 'u') ok = peft__regex_number(p, 16, 4, 4, c);
-    else if (e == 'U' && !ruby) ok = peft__regex_number(p, 16, 8, 8, c);
+    if (e == 'x' && ruby && peft__re_eat(p, "{"))
+        ok = peft__re_number(p, 16, 1, 8, c) && peft__re_eat(p, "}");
+    else if (e == 'x') ok = peft__re_number(p, 16, ruby ? 1 : 2, 2, c);
+    else if (e == 'u') ok = peft__re_number(p, 16, 4, 4, c);
+    else if (e == 'U' && !ruby) ok = peft__re_number(p, 16, 8, 8, c);
     else if (e == 'e' && ruby) *c = 27;
     else if (e >= '0' && e <= '9') {  // octal: \0, three digits, or any in a class; else the number of a group
-        bool octal = p->n - p->at >= 2 && e < '4' && peft__regex_digit(p->pattern[p->at]) < 8 &&
-                     peft__regex_digit(p->pattern[p->at + 1]) < 8;
+        bool octal = p->n - p->at >= 2 && e < '4' && peft__re_digit(p->pattern[p->at]) < 8 &&
+                     peft__re_digit(p->pattern[p->at + 1]) < 8;
         if (e != '0' && !octal && !in_class)
-            peft__regex_cannot(p, begin, "a backreference, which takes more than linear time,");
+            peft__re_cannot(p, begin, "a backreference, which takes more than linear time,");
         else p->at--;
-        ok = peft__regex_number(p, 8, 1, e == '0' || octal || in_class ? 3 : 1, c) && *c < 256;
+        ok = peft__re_number(p, 8, 1, e == '0' || octal || in_class ? 3 : 1, c) && *c < 256;
     } else if (strchr(from, e) && (e != 'b' || in_class)) *c = (unsigned char)to[strchr(from, e) - from];
     else if ((e | 32) >= 'a' && (e | 32) <= 'z' && (!ruby || strchr("GKNORXykgcCM", e))) ok = false;
     else *c = (uint32_t)e;
-    if (!ok) peft__regex_wrong(p, begin, "a bad escape");
+    if (!ok) peft__re_wrong(p, begin, "a bad escape");
     return false;
 }
 
-static void peft__regex_class_items(peft__regex_parser *p, size_t begin);
+static void peft__re_class_items(peft__re_parser *p, size_t begin);
 
-static bool peft__regex_class_char(peft__regex_parser *p, uint32_t *c) {  // -> whether it is an item instead
-    if (peft__regex_eat(p, "\\")) return peft__regex_escape(p, true, c);
-    *c = peft__regex_next(p);
+static bool peft__re_class_char(peft__re_parser *p, uint32_t *c) {  // -> whether it is an item instead
+    if (peft__re_eat(p, "\\")) return peft__re_escape(p, true, c);
+    *c = peft__re_next(p);
     return false;
 }
 
 // One character, range, escape or nested class of [...].
-static void peft__regex_class_item(peft__regex_parser *p) {
+static void peft__re_class_item(peft__re_parser *p) {
     bool ruby = p->re->ruby;
     uint32_t low = 0, high = 0;
     size_t at = p->at;
-    if (ruby && peft__regex_eat(p, "[:")) {
-        peft__regex_cannot(p, at, "a POSIX bracket");
-    } else if (ruby && peft__regex_eat(p, "[")) {
-        peft__regex_item_put(p, PEFT__REGEX_OPEN, peft__regex_eat(p, "^"), 0, 0);
-        if (++p->depth > PEFT__REGEX_DEPTH) peft__regex_cannot(p, at, "nesting too deep");
-        peft__regex_class_items(p, at);
+    if (ruby && peft__re_eat(p, "[:")) {
+        peft__re_cannot(p, at, "a POSIX bracket");
+    } else if (ruby && peft__re_eat(p, "[")) {
+        peft__re_item_put(p, PEFT__RE_OPEN, peft__re_eat(p, "^"), 0, 0);
+        if (++p->depth > PEFT__RE_DEPTH) peft__re_cannot(p, at, "nesting too deep");
+        peft__re_class_items(p, at);
         p->depth--;
-        peft__regex_item_put(p, PEFT__REGEX_CLOSE, false, 0, 0);
-    } else if (ruby && peft__regex_eat(p, "&&")) {
-        peft__regex_item_put(p, PEFT__REGEX_AND, false, 0, 0);
+        peft__re_item_put(p, PEFT__RE_CLOSE, false, 0, 0);
+    } else if (ruby && peft__re_eat(p, "&&")) {
+        peft__re_item_put(p, PEFT__RE_AND, false, 0, 0);
     } else {
-        bool item = peft__regex_class_char(p, &low), second = false;
+        bool item = peft__re_class_char(p, &low), second = false;
         bool range = p->n - p->at >= 2 && p->pattern[p->at] == '-' && p->pattern[p->at + 1] != ']';
         if (item && (ruby || !range)) return;  // a - behind an item is itself in Ruby
         high = low;
-        if (range) p->at++, second = peft__regex_class_char(p, &high);
-        if (item || second || high < low) peft__regex_wrong(p, at, "a bad range of characters");
-        peft__regex_check_fold(p, 0, low, high);
-        peft__regex_item_put(p, PEFT__REGEX_RANGE, false, low, high);
+        if (range) p->at++, second = peft__re_class_char(p, &high);
+        if (item || second || high < low) peft__re_wrong(p, at, "a bad range of characters");
+        peft__re_check_fold(p, 0, low, high);
+        peft__re_item_put(p, PEFT__RE_RANGE, false, low, high);
     }
 }
 
 // The items of a class up to and with its closing bracket; a ] that comes first is itself.
-static void peft__regex_class_items(peft__regex_parser *p, size_t begin) {
-    for (bool first = true; first || !peft__regex_eat(p, "]"); first = false) {
+static void peft__re_class_items(peft__re_parser *p, size_t begin) {
+    for (bool first = true; first || !peft__re_eat(p, "]"); first = false) {
         if (p->at >= p->n) {
-            peft__regex_wrong(p, begin, "a class without its ]");
+            peft__re_wrong(p, begin, "a class without its ]");
             return;
         }
-        peft__regex_class_item(p);
+        peft__re_class_item(p);
     }
 }
 
-static peft__regex_node *peft__regex_either(peft__regex_parser *p);
+static peft__re_node *peft__re_either(peft__re_parser *p);
 
 // (?=...) (?!...) (?<=...) (?<!...), behind its sign. A body of one character needs no table.
-static peft__regex_node *peft__regex_around(peft__regex_parser *p, size_t begin, bool behind, bool negated) {
+static peft__re_node *peft__re_around(peft__re_parser *p, size_t begin, bool behind, bool negated) {
     bool around = p->around, backward = p->backward;
-    peft__regex_node *d = peft__regex_node_new(p, PEFT__REGEX_LOOK, 0, 0);
+    peft__re_node *d = peft__re_node_new(p, PEFT__RE_LOOK, 0, 0);
     p->around = true;
     p->backward = behind;
-    d->child = peft__regex_either(p);
+    d->child = peft__re_either(p);
     p->around = around;
     p->backward = backward;
     d->code.behind = behind;
     d->code.flag = negated;
     if (behind && d->child->least != d->child->most && !p->re->ruby)
-        peft__regex_wrong(p, begin, "a lookbehind whose width is not fixed");
-    if (d->child->code.op <= PEFT__REGEX_ANY) d->code.op = behind ? PEFT__REGEX_BEHIND : PEFT__REGEX_AHEAD;
-    else if (p->re->looks == PEFT__REGEX_LOOKS) peft__regex_cannot(p, begin, "one lookaround too many");
+        peft__re_wrong(p, begin, "a lookbehind whose width is not fixed");
+    if (d->child->code.op <= PEFT__RE_ANY) d->code.op = behind ? PEFT__RE_BEHIND : PEFT__RE_AHEAD;
+    else if (p->re->looks == PEFT__RE_LOOKS) peft__re_cannot(p, begin, "one lookaround too many");
     else d->code.arg = p->re->looks++;
     return d;
 }
 
 // Flags up to : or ), behind "(?" -> whether they hold for the rest of the pattern.
-static bool peft__regex_flags(peft__regex_parser *p, size_t begin) {
+static bool peft__re_flags(peft__re_parser *p, size_t begin) {
     bool ruby = p->re->ruby;
     for (bool on = true;;) {
-        int c = peft__regex_peek(p);
+        int c = peft__re_peek(p);
         p->at += c >= 0;
         if (c == ':') return false;
         if (c == ')') {
-            if (begin != p->head) peft__regex_wrong(p, begin, "flags that are not at the start");
+            if (begin != p->head) peft__re_wrong(p, begin, "flags that are not at the start");
             p->head = p->at;
             return true;
         }
@@ -4161,172 +4161,172 @@ static bool peft__regex_flags(peft__regex_parser *p, size_t begin) {
         else if (c == (ruby ? 'm' : 's')) p->dotall = on;
         else if (c == 'm') p->lines = on;
         else if (c != 'u' || ruby) {
-            peft__regex_cannot(p, begin, "a group or flag that is not supported");
+            peft__re_cannot(p, begin, "a group or flag that is not supported");
             return true;
         }
     }
 }
 
 // A name up to > in front of a group.
-static void peft__regex_name(peft__regex_parser *p, size_t begin) {
+static void peft__re_name(peft__re_parser *p, size_t begin) {
     size_t first = p->at;
     while (p->at < p->n && p->pattern[p->at] && !strchr("()[]{}<>=!|", p->pattern[p->at])) p->at++;
-    if (p->at == first || !peft__regex_eat(p, ">")) peft__regex_wrong(p, begin, "a bad name of a group");
+    if (p->at == first || !peft__re_eat(p, ">")) peft__re_wrong(p, begin, "a bad name of a group");
 }
 
 // A group behind its opening parenthesis. *repeats: a quantifier may follow.
-static peft__regex_node *peft__regex_group(peft__regex_parser *p, bool *repeats) {
+static peft__re_node *peft__re_group(peft__re_parser *p, bool *repeats) {
     static const char *const looks[] = {"?=", "?!", "?<=", "?<!"};
     static const char *const refused[][2] = {{"?P=", "a backreference, which takes more than linear time,"},
                                              {"?(", "a conditional, which takes more than linear time,"},
                                              {"?>", "an atomic group"}};
     size_t begin = p->at - 1;
     bool fold = p->fold, dotall = p->dotall, lines = p->lines, capture = true;
-    peft__regex_node *d = NULL;
+    peft__re_node *d = NULL;
     for (int k = 0; k < 4 && !d; k++)
-        if (peft__regex_eat(p, looks[k])) d = peft__regex_around(p, begin, k > 1, k % 2 == 1);
+        if (peft__re_eat(p, looks[k])) d = peft__re_around(p, begin, k > 1, k % 2 == 1);
     for (int k = 0; k < 3 && !d; k++)
-        if (peft__regex_eat(p, refused[k][0])) peft__regex_cannot(p, begin, refused[k][1]);
-    if (!d && peft__regex_eat(p, "?#")) {
+        if (peft__re_eat(p, refused[k][0])) peft__re_cannot(p, begin, refused[k][1]);
+    if (!d && peft__re_eat(p, "?#")) {
         while (p->at < p->n && p->pattern[p->at] != ')') p->at++;
-        d = peft__regex_node_new(p, PEFT__REGEX_SEQUENCE, 0, 0);
+        d = peft__re_node_new(p, PEFT__RE_SEQUENCE, 0, 0);
     }
     if (!d) {
-        if (peft__regex_eat(p, "?:")) capture = false;
-        else if (peft__regex_eat(p, p->re->ruby ? "?<" : "?P<")) peft__regex_name(p, begin);
-        else if (peft__regex_eat(p, "?")) {
+        if (peft__re_eat(p, "?:")) capture = false;
+        else if (peft__re_eat(p, p->re->ruby ? "?<" : "?P<")) peft__re_name(p, begin);
+        else if (peft__re_eat(p, "?")) {
             capture = *repeats = false;
-            if (peft__regex_flags(p, begin)) return peft__regex_node_new(p, PEFT__REGEX_SEQUENCE, 0, 0);
+            if (peft__re_flags(p, begin)) return peft__re_node_new(p, PEFT__RE_SEQUENCE, 0, 0);
             *repeats = true;
         }
         capture = capture && p->re->groups;
         if (capture && p->around)
-            peft__regex_cannot(p, begin, "a capturing group in a lookaround (write (?:...))");
+            peft__re_cannot(p, begin, "a capturing group in a lookaround (write (?:...))");
         if (capture) {
-            d = peft__regex_node_new(p, PEFT__REGEX_SAVE, p->re->slots, 0);
+            d = peft__re_node_new(p, PEFT__RE_SAVE, p->re->slots, 0);
             p->re->slots += 2;
-            d->child = peft__regex_either(p);
+            d->child = peft__re_either(p);
             d->least = d->child->least;
             d->most = d->child->most;
         } else {
-            d = peft__regex_either(p);
+            d = peft__re_either(p);
         }
     }
     p->fold = fold;
     p->dotall = dotall;
     p->lines = lines;
-    if (!peft__regex_eat(p, ")")) peft__regex_wrong(p, begin, "a parenthesis that is not closed");
+    if (!peft__re_eat(p, ")")) peft__re_wrong(p, begin, "a parenthesis that is not closed");
     return d;
 }
 
 // The zero-width test that a character, or one behind a backslash, stands for; -1: it is none.
-static int peft__regex_assertion_of(const peft__regex_parser *p, uint32_t c, int escaped) {
+static int peft__re_assertion_of(const peft__re_parser *p, uint32_t c, int escaped) {
     bool ruby = p->re->ruby;
     if (c == '^')
-        return ruby ? PEFT__REGEX_LINE_BEGINS_RUBY : p->lines ? PEFT__REGEX_LINE_BEGINS : PEFT__REGEX_TEXT_BEGINS;
-    if (c == '$') return ruby || p->lines ? PEFT__REGEX_LINE_ENDS : PEFT__REGEX_LAST_LINE_ENDS;
+        return ruby ? PEFT__RE_LINE_BEGINS_RUBY : p->lines ? PEFT__RE_LINE_BEGINS : PEFT__RE_TEXT_BEGINS;
+    if (c == '$') return ruby || p->lines ? PEFT__RE_LINE_ENDS : PEFT__RE_LAST_LINE_ENDS;
     if (c != '\\') return -1;
-    return escaped == 'A'           ? (int)PEFT__REGEX_TEXT_BEGINS
-           : escaped == 'b'         ? (int)PEFT__REGEX_WORD_EDGE
-           : escaped == 'B'         ? (int)PEFT__REGEX_NO_WORD_EDGE
-           : escaped == 'Z' && ruby ? (int)PEFT__REGEX_LAST_LINE_ENDS
-           : escaped == 'Z' || (escaped == 'z' && ruby) ? (int)PEFT__REGEX_TEXT_ENDS : -1;
+    return escaped == 'A'           ? (int)PEFT__RE_TEXT_BEGINS
+           : escaped == 'b'         ? (int)PEFT__RE_WORD_EDGE
+           : escaped == 'B'         ? (int)PEFT__RE_NO_WORD_EDGE
+           : escaped == 'Z' && ruby ? (int)PEFT__RE_LAST_LINE_ENDS
+           : escaped == 'Z' || (escaped == 'z' && ruby) ? (int)PEFT__RE_TEXT_ENDS : -1;
 }
 
 // One character, class, group or zero-width test. *repeats: a quantifier may follow.
-static peft__regex_node *peft__regex_atom(peft__regex_parser *p, bool *repeats) {
+static peft__re_node *peft__re_atom(peft__re_parser *p, bool *repeats) {
     size_t begin = p->at;
-    uint32_t c = peft__regex_next(p);
+    uint32_t c = peft__re_next(p);
     int64_t first = p->re->item_count;
-    int assertion = peft__regex_assertion_of(p, c, peft__regex_peek(p));
+    int assertion = peft__re_assertion_of(p, c, peft__re_peek(p));
     *repeats = assertion < 0;
     if (assertion >= 0) {
         p->at += c == '\\';
-        return peft__regex_node_new(p, PEFT__REGEX_ASSERT, assertion, 0);
+        return peft__re_node_new(p, PEFT__RE_ASSERT, assertion, 0);
     }
-    if (c == '(') return peft__regex_group(p, repeats);
+    if (c == '(') return peft__re_group(p, repeats);
     if (c == '.') {
-        peft__regex_node *d = peft__regex_node_new(p, PEFT__REGEX_ANY, 0, 1);
+        peft__re_node *d = peft__re_node_new(p, PEFT__RE_ANY, 0, 1);
         d->code.flag = p->dotall;
         return d;
     }
     if (c == '[') {
-        bool negated = peft__regex_eat(p, "^");
-        peft__regex_class_items(p, begin);
-        return peft__regex_set_put(p, first, negated);
+        bool negated = peft__re_eat(p, "^");
+        peft__re_class_items(p, begin);
+        return peft__re_set_put(p, first, negated);
     }
     bool fold = p->fold, item = c == '\\';
     p->fold = false;  // (?i) is about characters: \p{Lu} outside of brackets stays what it is
-    item = item && peft__regex_escape(p, false, &c);
-    peft__regex_node *set = item ? peft__regex_set_put(p, first, false) : NULL;
+    item = item && peft__re_escape(p, false, &c);
+    peft__re_node *set = item ? peft__re_set_put(p, first, false) : NULL;
     p->fold = fold;
-    return set ? set : peft__regex_literal(p, begin, c);
+    return set ? set : peft__re_literal(p, begin, c);
 }
 
 // The quantifier that begins here -> whether there is one. A { that is none is a character.
-static bool peft__regex_quantifier(peft__regex_parser *p, int64_t *min, int64_t *max) {
+static bool peft__re_quantifier(peft__re_parser *p, int64_t *min, int64_t *max) {
     size_t begin = p->at;
-    int64_t bound[2] = {0, PEFT__REGEX_ENDLESS};
+    int64_t bound[2] = {0, PEFT__RE_ENDLESS};
     bool given[2] = {false, false}, comma = false;
-    int c = peft__regex_peek(p);
+    int c = peft__re_peek(p);
     *min = c == '+';
-    *max = c == '?' ? 1 : PEFT__REGEX_ENDLESS;
+    *max = c == '?' ? 1 : PEFT__RE_ENDLESS;
     if (c == '*' || c == '+' || c == '?') return p->at++, true;
-    if (!peft__regex_eat(p, "{")) return false;
+    if (!peft__re_eat(p, "{")) return false;
     for (int k = 0; k <= comma; k++) {
         int64_t v = 0;
-        for (; peft__regex_digit(peft__regex_peek(p)) < 10; given[k] = true, p->at++)
-            v = PEFT__MIN(v * 10 + peft__regex_digit(peft__regex_peek(p)), (int64_t)PEFT__REGEX_ENDLESS);
+        for (; peft__re_digit(peft__re_peek(p)) < 10; given[k] = true, p->at++)
+            v = PEFT__MIN(v * 10 + peft__re_digit(peft__re_peek(p)), (int64_t)PEFT__RE_ENDLESS);
         if (given[k]) bound[k] = v;
-        comma = comma || peft__regex_eat(p, ",");
+        comma = comma || peft__re_eat(p, ",");
     }
-    if (!(given[0] || (comma && (given[1] || !p->re->ruby))) || !peft__regex_eat(p, "}")) {
+    if (!(given[0] || (comma && (given[1] || !p->re->ruby))) || !peft__re_eat(p, "}")) {
         p->at = begin;
         return false;
     }
     *min = bound[0];
     *max = comma ? bound[1] : bound[0];
-    if (*min > PEFT__REGEX_LARGEST || (given[1] && *max > PEFT__REGEX_LARGEST))
-        peft__regex_cannot(p, begin, "too large a count");
-    if (*max < *min) peft__regex_wrong(p, begin, "a least count above the greatest");
+    if (*min > PEFT__RE_LARGEST || (given[1] && *max > PEFT__RE_LARGEST))
+        peft__re_cannot(p, begin, "too large a count");
+    if (*max < *min) peft__re_wrong(p, begin, "a least count above the greatest");
     return true;
 }
 
 // An atom and its quantifiers.
-static peft__regex_node *peft__regex_piece(peft__regex_parser *p) {
+static peft__re_node *peft__re_piece(peft__re_parser *p) {
     size_t begin = p->at;
     int64_t min = 0, max = 0;
     bool repeats = true;
-    if (peft__regex_quantifier(p, &min, &max)) peft__regex_wrong(p, begin, "nothing to repeat");
-    peft__regex_node *d = peft__regex_atom(p, &repeats);
+    if (peft__re_quantifier(p, &min, &max)) peft__re_wrong(p, begin, "nothing to repeat");
+    peft__re_node *d = peft__re_atom(p, &repeats);
     for (bool first = true;; first = false) {
         size_t at = p->at;
-        if (!peft__regex_quantifier(p, &min, &max)) return d;
-        if (!repeats) peft__regex_wrong(p, at, "nothing to repeat");
-        if (!first && !p->re->ruby) peft__regex_wrong(p, at, "a repeat of a repeat");
+        if (!peft__re_quantifier(p, &min, &max)) return d;
+        if (!repeats) peft__re_wrong(p, at, "nothing to repeat");
+        if (!first && !p->re->ruby) peft__re_wrong(p, at, "a repeat of a repeat");
         // in Ruby x{2}? is (x{2})?, and x{2,3}+ is (x{2,3})+
         bool braces = p->re->ruby && p->pattern[at] == '{';
-        peft__regex_node *loop = peft__regex_node_new(p, PEFT__REGEX_REPEAT, 0, 0);
-        loop->lazy = !(braces && min == max) && peft__regex_eat(p, "?");
-        loop->possessive = !loop->lazy && !braces && peft__regex_eat(p, "+");
-        if (loop->possessive && (d->code.op > PEFT__REGEX_ANY || p->backward))
-            peft__regex_cannot(p, begin, "a possessive quantifier of more than one character");
+        peft__re_node *loop = peft__re_node_new(p, PEFT__RE_REPEAT, 0, 0);
+        loop->lazy = !(braces && min == max) && peft__re_eat(p, "?");
+        loop->possessive = !loop->lazy && !braces && peft__re_eat(p, "+");
+        if (loop->possessive && (d->code.op > PEFT__RE_ANY || p->backward))
+            peft__re_cannot(p, begin, "a possessive quantifier of more than one character");
         loop->child = d;
         loop->min = min;
         loop->max = max;
-        loop->least = PEFT__MIN(d->least * min, (int64_t)PEFT__REGEX_ENDLESS);
-        loop->most = PEFT__MIN(d->most * max, (int64_t)PEFT__REGEX_ENDLESS);
+        loop->least = PEFT__MIN(d->least * min, (int64_t)PEFT__RE_ENDLESS);
+        loop->most = PEFT__MIN(d->most * max, (int64_t)PEFT__RE_ENDLESS);
         d = loop;
     }
 }
 
 // Pieces one after the other; in a lookbehind each goes in front of those before it.
-static peft__regex_node *peft__regex_sequence(peft__regex_parser *p) {
-    peft__regex_node *all = peft__regex_node_new(p, PEFT__REGEX_SEQUENCE, 0, 0), *last = NULL;
-    while (p->at < p->n && peft__regex_peek(p) != '|' && peft__regex_peek(p) != ')') {
-        peft__regex_node *d = peft__regex_piece(p);
-        all->least = PEFT__MIN(all->least + d->least, (int64_t)PEFT__REGEX_ENDLESS);
-        all->most = PEFT__MIN(all->most + d->most, (int64_t)PEFT__REGEX_ENDLESS);
+static peft__re_node *peft__re_sequence(peft__re_parser *p) {
+    peft__re_node *all = peft__re_node_new(p, PEFT__RE_SEQUENCE, 0, 0), *last = NULL;
+    while (p->at < p->n && peft__re_peek(p) != '|' && peft__re_peek(p) != ')') {
+        peft__re_node *d = peft__re_piece(p);
+        all->least = PEFT__MIN(all->least + d->least, (int64_t)PEFT__RE_ENDLESS);
+        all->most = PEFT__MIN(all->most + d->most, (int64_t)PEFT__RE_ENDLESS);
         if (p->backward || !last) {
             d->next = all->child;
             all->child = d;
@@ -4339,13 +4339,13 @@ static peft__regex_node *peft__regex_sequence(peft__regex_parser *p) {
 }
 
 // Alternatives, up to a parenthesis that closes or the end.
-static peft__regex_node *peft__regex_either(peft__regex_parser *p) {
-    if (++p->depth > PEFT__REGEX_DEPTH) peft__regex_cannot(p, p->at, "nesting too deep");
-    peft__regex_node *first = peft__regex_sequence(p), *all = first, *last = first;
-    while (peft__regex_eat(p, "|")) {
-        peft__regex_node *d = peft__regex_sequence(p);
+static peft__re_node *peft__re_either(peft__re_parser *p) {
+    if (++p->depth > PEFT__RE_DEPTH) peft__re_cannot(p, p->at, "nesting too deep");
+    peft__re_node *first = peft__re_sequence(p), *all = first, *last = first;
+    while (peft__re_eat(p, "|")) {
+        peft__re_node *d = peft__re_sequence(p);
         if (all == first) {
-            all = peft__regex_node_new(p, PEFT__REGEX_EITHER, 0, 0);
+            all = peft__re_node_new(p, PEFT__RE_EITHER, 0, 0);
             all->child = first;
             all->least = first->least;
             all->most = first->most;
@@ -4361,114 +4361,114 @@ static peft__regex_node *peft__regex_either(peft__regex_parser *p) {
 // ---- from the tree to the program
 
 // Appends an instruction. A split or jump of 0 leads to the end of the construct that it stands in, see
-// peft__regex_land.
-static void peft__regex_emit(peft__regex_parser *p, peft__regex_op op, bool flag, int64_t arg, int64_t jump) {
+// peft__re_land.
+static void peft__re_emit(peft__re_parser *p, peft__re_op op, bool flag, int64_t arg, int64_t jump) {
     peft__regex *re = p->re;
-    if (re->count == PEFT__REGEX_LARGEST) peft__regex_cannot(p, p->n, "too large a program");
+    if (re->count == PEFT__RE_LARGEST) peft__re_cannot(p, p->n, "too large a program");
     if (p->status) return;
     void *code = peft__one_more(re->ctx, re->code, re->count, &re->code_room, sizeof(*re->code));
     if (!code) {
-        peft__regex_stop(p, PEFT_ERROR_MEMORY);
+        peft__re_stop(p, PEFT_ERROR_MEMORY);
         return;
     }
-    re->code = (peft__regex_code *)code;
-    peft__regex_code c = {(unsigned char)op, flag, false, (int32_t)arg, (int32_t)jump};
+    re->code = (peft__re_code *)code;
+    peft__re_code c = {(unsigned char)op, flag, false, (int32_t)arg, (int32_t)jump};
     re->code[re->count++] = c;
 }
 
 // Jumps from `begin` on that are still open lead to here.
-static void peft__regex_land(peft__regex *re, int64_t begin) {
+static void peft__re_land(peft__regex *re, int64_t begin) {
     for (int64_t k = begin; k < re->count; k++) {
-        peft__regex_code *c = &re->code[k];
-        if ((c->op == PEFT__REGEX_SPLIT || c->op == PEFT__REGEX_JUMP) && !c->jump) c->jump = (int32_t)(re->count - k);
+        peft__re_code *c = &re->code[k];
+        if ((c->op == PEFT__RE_SPLIT || c->op == PEFT__RE_JUMP) && !c->jump) c->jump = (int32_t)(re->count - k);
     }
 }
 
-static void peft__regex_generate(peft__regex_parser *p, const peft__regex_node *d);
+static void peft__re_generate(peft__re_parser *p, const peft__re_node *d);
 
 // x{2,4} is xx(x(x)?)?, x{2,} is xx+, x{0,} is (x)* with a jump back. In Python a repeat that took nothing is
 // the last one. So where x can be empty, each repeat that another may follow begins in a first copy, whose
 // characters lead into the second copy, and whose end leads out.
-static void peft__regex_loop(peft__regex_parser *p, const peft__regex_node *d) {
+static void peft__re_loop(peft__re_parser *p, const peft__re_node *d) {
     peft__regex *re = p->re;
-    bool endless = d->max == PEFT__REGEX_ENDLESS, nullable = d->child->least == 0;
+    bool endless = d->max == PEFT__RE_ENDLESS, nullable = d->child->least == 0;
     int64_t begin = re->count, last = begin, more = endless ? 1 : d->max - d->min;
     for (int64_t k = 0; k < d->min && !p->status; k++) {
         last = re->count;
-        peft__regex_generate(p, d->child);
+        peft__re_generate(p, d->child);
         if (re->count == last) return;  // an empty group
     }
     if (endless && d->min > 0 && !nullable) {
-        peft__regex_emit(p, PEFT__REGEX_SPLIT, !d->lazy, 0, last - re->count);
+        peft__re_emit(p, PEFT__RE_SPLIT, !d->lazy, 0, last - re->count);
         return;
     }
     int64_t loop = re->count;
     for (int64_t k = 0; k < more && !p->status; k++) {
-        peft__regex_emit(p, PEFT__REGEX_SPLIT, d->lazy, 0, 0);
+        peft__re_emit(p, PEFT__RE_SPLIT, d->lazy, 0, 0);
         int64_t copy = re->count;
         if (nullable && (endless || k < more - 1)) {
-            peft__regex_generate(p, d->child);
-            peft__regex_emit(p, PEFT__REGEX_JUMP, false, 0, 0);
-            for (int64_t i = copy; i < re->count; i += re->code[i].op == PEFT__REGEX_LOOK ? re->code[i].jump : 1)
-                if (re->code[i].op <= PEFT__REGEX_ANY) re->code[i].jump += (int32_t)(re->count - copy);
+            peft__re_generate(p, d->child);
+            peft__re_emit(p, PEFT__RE_JUMP, false, 0, 0);
+            for (int64_t i = copy; i < re->count; i += re->code[i].op == PEFT__RE_LOOK ? re->code[i].jump : 1)
+                if (re->code[i].op <= PEFT__RE_ANY) re->code[i].jump += (int32_t)(re->count - copy);
         }
         int64_t body = re->count;
-        peft__regex_generate(p, d->child);
+        peft__re_generate(p, d->child);
         if (re->count > body) continue;
         re->count = begin;  // an empty group
         return;
     }
-    if (endless) peft__regex_emit(p, PEFT__REGEX_JUMP, false, 0, loop - re->count);
+    if (endless) peft__re_emit(p, PEFT__RE_JUMP, false, 0, loop - re->count);
 }
 
-static void peft__regex_generate(peft__regex_parser *p, const peft__regex_node *d) {
+static void peft__re_generate(peft__re_parser *p, const peft__re_node *d) {
     peft__regex *re = p->re;
     int64_t begin = re->count;
-    const peft__regex_node *child = d->child;
+    const peft__re_node *child = d->child;
     switch (d->code.op) {
-    case PEFT__REGEX_SEQUENCE:
-        for (; child && !p->status; child = child->next) peft__regex_generate(p, child);
+    case PEFT__RE_SEQUENCE:
+        for (; child && !p->status; child = child->next) peft__re_generate(p, child);
         break;
-    case PEFT__REGEX_EITHER:
+    case PEFT__RE_EITHER:
         for (; child && !p->status; child = child->next) {
             int64_t split = re->count;
-            if (child->next) peft__regex_emit(p, PEFT__REGEX_SPLIT, false, 0, 0);
-            peft__regex_generate(p, child);
+            if (child->next) peft__re_emit(p, PEFT__RE_SPLIT, false, 0, 0);
+            peft__re_generate(p, child);
             if (!child->next) break;
-            peft__regex_emit(p, PEFT__REGEX_JUMP, false, 0, 0);
+            peft__re_emit(p, PEFT__RE_JUMP, false, 0, 0);
             if (!p->status) re->code[split].jump = (int32_t)(re->count - split);
         }
         break;
-    case PEFT__REGEX_SAVE:
-        peft__regex_emit(p, PEFT__REGEX_SAVE, false, d->code.arg, 1);
-        peft__regex_generate(p, child);
-        peft__regex_emit(p, PEFT__REGEX_SAVE, false, d->code.arg + 1, 1);
+    case PEFT__RE_SAVE:
+        peft__re_emit(p, PEFT__RE_SAVE, false, d->code.arg, 1);
+        peft__re_generate(p, child);
+        peft__re_emit(p, PEFT__RE_SAVE, false, d->code.arg + 1, 1);
         break;
-    case PEFT__REGEX_AHEAD:
-    case PEFT__REGEX_BEHIND:
-        peft__regex_emit(p, (peft__regex_op)d->code.op, d->code.flag, 0, 2);
-        peft__regex_generate(p, child);
+    case PEFT__RE_AHEAD:
+    case PEFT__RE_BEHIND:
+        peft__re_emit(p, (peft__re_op)d->code.op, d->code.flag, 0, 2);
+        peft__re_generate(p, child);
         break;
-    case PEFT__REGEX_LOOK:
-        peft__regex_emit(p, PEFT__REGEX_LOOK, d->code.flag, d->code.arg, 0);
-        peft__regex_generate(p, child);
-        peft__regex_emit(p, PEFT__REGEX_END, false, 0, 0);
+    case PEFT__RE_LOOK:
+        peft__re_emit(p, PEFT__RE_LOOK, d->code.flag, d->code.arg, 0);
+        peft__re_generate(p, child);
+        peft__re_emit(p, PEFT__RE_END, false, 0, 0);
         if (p->status) return;
         re->code[begin].behind = d->code.behind;
         re->code[begin].jump = (int32_t)(re->count - begin);
         break;
-    case PEFT__REGEX_REPEAT:
-        peft__regex_loop(p, d);
+    case PEFT__RE_REPEAT:
+        peft__re_loop(p, d);
         // possessive: no further x follows, except where the greatest count was reached, which jumps over that test
         if (!d->possessive || d->min == d->max) break;
-        if (d->max != PEFT__REGEX_ENDLESS) peft__regex_emit(p, PEFT__REGEX_JUMP, false, 0, 3);
-        peft__regex_land(re, begin);
-        peft__regex_emit(p, PEFT__REGEX_AHEAD, true, 0, 2);
-        peft__regex_generate(p, child);
+        if (d->max != PEFT__RE_ENDLESS) peft__re_emit(p, PEFT__RE_JUMP, false, 0, 3);
+        peft__re_land(re, begin);
+        peft__re_emit(p, PEFT__RE_AHEAD, true, 0, 2);
+        peft__re_generate(p, child);
         break;
-    default: peft__regex_emit(p, (peft__regex_op)d->code.op, d->code.flag, d->code.arg, 1); break;
+    default: peft__re_emit(p, (peft__re_op)d->code.op, d->code.flag, d->code.arg, 1); break;
     }
-    if (!p->status) peft__regex_land(re, begin);
+    if (!p->status) peft__re_land(re, begin);
 }
 
 // `pattern` need not outlive the call. An error names the construct and its position, counted in characters.
@@ -4477,7 +4477,7 @@ static peft_status peft__regex_compile(peft_context *ctx, const char *pattern, s
     *out = NULL;
     peft__regex *re = (peft__regex *)peft__calloc(ctx, 1, sizeof(*re));
     if (!re) return PEFT_ERROR_MEMORY;
-    peft__regex_parser p;
+    peft__re_parser p;
     memset(&p, 0, sizeof(p));
     peft__arena_init(&p.arena, ctx);
     re->ctx = ctx;
@@ -4487,13 +4487,13 @@ static peft_status peft__regex_compile(peft_context *ctx, const char *pattern, s
     p.re = re;
     p.pattern = pattern;
     p.n = n;
-    if (n > PEFT__REGEX_LONGEST) peft__regex_cannot(&p, 0, "more than 65536 bytes");
-    peft__regex_node *tree = peft__regex_either(&p);
-    if (p.at < n) peft__regex_wrong(&p, p.at, "a ) without its (");
-    if (!p.status) peft__regex_generate(&p, tree);
-    peft__regex_emit(&p, PEFT__REGEX_END, false, 0, 0);
-    if (!p.status && re->count * re->slots > PEFT__REGEX_SLOTS)
-        peft__regex_cannot(&p, n, "too many groups for a pattern of this size");
+    if (n > PEFT__RE_LONGEST) peft__re_cannot(&p, 0, "more than 65536 bytes");
+    peft__re_node *tree = peft__re_either(&p);
+    if (p.at < n) peft__re_wrong(&p, p.at, "a ) without its (");
+    if (!p.status) peft__re_generate(&p, tree);
+    peft__re_emit(&p, PEFT__RE_END, false, 0, 0);
+    if (!p.status && re->count * re->slots > PEFT__RE_SLOTS)
+        peft__re_cannot(&p, n, "too many groups for a pattern of this size");
     peft__arena_free(&p.arena);
     if (p.status) peft__regex_free(re);
     else *out = re;
@@ -4502,15 +4502,15 @@ static peft_status peft__regex_compile(peft_context *ctx, const char *pattern, s
 
 // ---- from the program to the match
 
-typedef struct peft__regex_visit {  // what is still to do while a thread branches out
+typedef struct peft__re_visit {  // what is still to do while a thread branches out
     int32_t code, slot;             // code -1: the slot gets its old value back
     size_t old;
-} peft__regex_visit;
+} peft__re_visit;
 
-typedef struct peft__regex_position {  // in the text, with the characters around it
+typedef struct peft__re_position {  // in the text, with the characters around it
     size_t at, size;                   // size: bytes of the character after
     uint32_t before, after;
-} peft__regex_position;
+} peft__re_position;
 
 // What matching needs beside the program, reused from text to text.
 typedef struct peft__regex_scratch {
@@ -4522,7 +4522,7 @@ typedef struct peft__regex_scratch {
     size_t capacity;
     // slots [code, re->slots] of the waiting threads; mark [code]: the round that was there last
     size_t *slots[2], *mark, round, *now;
-    peft__regex_visit *stack;
+    peft__re_visit *stack;
     int32_t *threads[2], waiting[2];
     unsigned char *looks, *holds[2];  // looks [re->looks, n + 1] bits; holds [code]
     long long steps;                  // instructions visited since the scratch was made
@@ -4539,8 +4539,8 @@ static void peft__regex_scratch_free(peft__regex_scratch *s) {
     s->capacity = 0;
 }
 
-static uint32_t peft__regex_char_at(const peft__regex_scratch *s, size_t i, size_t *size) {
-    uint32_t c = PEFT__REGEX_NONE;
+static uint32_t peft__re_char_at(const peft__regex_scratch *s, size_t i, size_t *size) {
+    uint32_t c = PEFT__RE_NONE;
     size_t end = i;
     if (i < s->n && (unsigned char)s->text[i] < 0x80) c = (unsigned char)s->text[end++];
     else if (i < s->n) peft__utf8_next(s->text, s->n, &end, &c);
@@ -4549,38 +4549,38 @@ static uint32_t peft__regex_char_at(const peft__regex_scratch *s, size_t i, size
 }
 
 // The character that ends at i; a byte that belongs to none is one of its own.
-static uint32_t peft__regex_char_before(const peft__regex_scratch *s, size_t i, size_t *size) {
+static uint32_t peft__re_char_before(const peft__regex_scratch *s, size_t i, size_t *size) {
     for (*size = 1; i > 0 && *size <= PEFT__MIN(i, (size_t)4); ++*size) {
         size_t end = i - *size;
         uint32_t c;
         if (peft__utf8_next(s->text, s->n, &end, &c) && end == i) return c;
     }
     *size = i > 0;
-    return i > 0 ? 0xFFFD : PEFT__REGEX_NONE;
+    return i > 0 ? 0xFFFD : PEFT__RE_NONE;
 }
 
-static bool peft__regex_asserts(const peft__regex_scratch *s, int assertion, const peft__regex_position *w) {
-    bool begins = w->before == PEFT__REGEX_NONE, ends = w->after == PEFT__REGEX_NONE, ruby = s->re->ruby;
+static bool peft__re_asserts(const peft__regex_scratch *s, int assertion, const peft__re_position *w) {
+    bool begins = w->before == PEFT__RE_NONE, ends = w->after == PEFT__RE_NONE, ruby = s->re->ruby;
     switch (assertion) {
-    case PEFT__REGEX_TEXT_BEGINS: return begins;
-    case PEFT__REGEX_LINE_BEGINS: return begins || w->before == '\n';
-    case PEFT__REGEX_LINE_BEGINS_RUBY: return begins || (w->before == '\n' && !ends);
-    case PEFT__REGEX_TEXT_ENDS: return ends;
-    case PEFT__REGEX_LAST_LINE_ENDS: return ends || (w->after == '\n' && w->at + 1 == s->n);
-    case PEFT__REGEX_LINE_ENDS: return ends || w->after == '\n';
+    case PEFT__RE_TEXT_BEGINS: return begins;
+    case PEFT__RE_LINE_BEGINS: return begins || w->before == '\n';
+    case PEFT__RE_LINE_BEGINS_RUBY: return begins || (w->before == '\n' && !ends);
+    case PEFT__RE_TEXT_ENDS: return ends;
+    case PEFT__RE_LAST_LINE_ENDS: return ends || (w->after == '\n' && w->at + 1 == s->n);
+    case PEFT__RE_LINE_ENDS: return ends || w->after == '\n';
     default:
         if (s->n == 0 && !ruby) return false;  // Python's \B is false in an empty text
         return (peft__regex_word(ruby, w->before) != peft__regex_word(ruby, w->after)) ==
-               (assertion == PEFT__REGEX_WORD_EDGE);
+               (assertion == PEFT__RE_WORD_EDGE);
     }
 }
 
 // Whether the zero-width instruction at pc holds.
-static bool peft__regex_passes(const peft__regex_scratch *s, int64_t pc, const peft__regex_position *w) {
-    const peft__regex_code *code = &s->re->code[pc];
-    if (code->op == PEFT__REGEX_ASSERT) return peft__regex_asserts(s, code->arg, w);
-    if (code->op != PEFT__REGEX_LOOK)
-        return peft__regex_takes(s->re, code + 1, code->op == PEFT__REGEX_AHEAD ? w->after : w->before) != code->flag;
+static bool peft__re_passes(const peft__regex_scratch *s, int64_t pc, const peft__re_position *w) {
+    const peft__re_code *code = &s->re->code[pc];
+    if (code->op == PEFT__RE_ASSERT) return peft__re_asserts(s, code->arg, w);
+    if (code->op != PEFT__RE_LOOK)
+        return peft__re_takes(s->re, code + 1, code->op == PEFT__RE_AHEAD ? w->after : w->before) != code->flag;
     size_t bit = (size_t)code->arg * (s->n + 1) + w->at;
     return (s->looks[bit >> 3] >> (bit & 7) & 1) != code->flag;
 }
@@ -4588,29 +4588,29 @@ static bool peft__regex_passes(const peft__regex_scratch *s, int64_t pc, const p
 // The table of the lookaround at pc. From the end of the text to its beginning (of a lookbehind, whose code
 // is written backwards, the other way round): instruction k leads to the end of the body if a way on from it
 // does, behind the character that it takes.
-static void peft__regex_look(peft__regex_scratch *s, int64_t pc) {
-    const peft__regex_code *code = s->re->code, *look = &code[pc];
+static void peft__re_look(peft__regex_scratch *s, int64_t pc) {
+    const peft__re_code *code = s->re->code, *look = &code[pc];
     unsigned char *now = s->holds[0], *then = s->holds[1];
     int64_t first = pc + 1, end = pc + look->jump;
-    peft__regex_position w = {look->behind ? 0 : s->n, 0, PEFT__REGEX_NONE, PEFT__REGEX_NONE};
+    peft__re_position w = {look->behind ? 0 : s->n, 0, PEFT__RE_NONE, PEFT__RE_NONE};
     memset(then + first, 0, (size_t)(end - first));
     for (;;) {
         size_t back = 0;
-        w.after = peft__regex_char_at(s, w.at, &w.size);
-        w.before = peft__regex_char_before(s, w.at, &back);
+        w.after = peft__re_char_at(s, w.at, &w.size);
+        w.before = peft__re_char_before(s, w.at, &back);
         memset(now + first, 0, (size_t)(end - first));
         // again only where a loop leads back: at most as often as loops are nested
         for (bool changed = true; changed;) {
             changed = false;
             for (int64_t k = end - 1; k >= first; k--) {
-                const peft__regex_code *c = &code[k];
+                const peft__re_code *c = &code[k];
                 if (now[k]) continue;
                 s->steps++;
-                if (c->op == PEFT__REGEX_END) now[k] = k == end - 1;
-                else if (c->op <= PEFT__REGEX_ANY)
-                    now[k] = then[k + c->jump] && peft__regex_takes(s->re, c, look->behind ? w.before : w.after);
-                else if (c->op == PEFT__REGEX_SPLIT) now[k] = now[k + 1] || now[k + c->jump];
-                else now[k] = now[k + c->jump] && (c->op == PEFT__REGEX_JUMP || peft__regex_passes(s, k, &w));
+                if (c->op == PEFT__RE_END) now[k] = k == end - 1;
+                else if (c->op <= PEFT__RE_ANY)
+                    now[k] = then[k + c->jump] && peft__re_takes(s->re, c, look->behind ? w.before : w.after);
+                else if (c->op == PEFT__RE_SPLIT) now[k] = now[k + 1] || now[k + c->jump];
+                else now[k] = now[k + c->jump] && (c->op == PEFT__RE_JUMP || peft__re_passes(s, k, &w));
                 changed = changed || now[k];
             }
         }
@@ -4625,23 +4625,23 @@ static void peft__regex_look(peft__regex_scratch *s, int64_t pc) {
 }
 
 // The part of `size` bytes of the scratch's block that begins at *total, which moves behind it.
-static void *peft__regex_part(const peft__regex_scratch *s, size_t *total, size_t size) {
+static void *peft__re_part(const peft__regex_scratch *s, size_t *total, size_t size) {
     size_t at = *total;
     *total += (size + 7) / 8 * 8;
     return s->block ? (char *)s->block + at : NULL;
 }
 
-static size_t peft__regex_lay_out(peft__regex_scratch *s, const peft__regex *re, size_t n) {
+static size_t peft__re_lay_out(peft__regex_scratch *s, const peft__regex *re, size_t n) {
     size_t count = (size_t)re->count, slots = (size_t)re->slots * sizeof(size_t), total = 0;
     for (int k = 0; k < 2; k++) {
-        s->slots[k] = (size_t *)peft__regex_part(s, &total, count * slots);
-        s->threads[k] = (int32_t *)peft__regex_part(s, &total, count * sizeof(int32_t));
-        s->holds[k] = (unsigned char *)peft__regex_part(s, &total, count);
+        s->slots[k] = (size_t *)peft__re_part(s, &total, count * slots);
+        s->threads[k] = (int32_t *)peft__re_part(s, &total, count * sizeof(int32_t));
+        s->holds[k] = (unsigned char *)peft__re_part(s, &total, count);
     }
-    s->mark = (size_t *)peft__regex_part(s, &total, count * sizeof(size_t));
-    s->now = (size_t *)peft__regex_part(s, &total, slots);
-    s->stack = (peft__regex_visit *)peft__regex_part(s, &total, (count + 1) * sizeof(peft__regex_visit));
-    s->looks = (unsigned char *)peft__regex_part(s, &total, (size_t)re->looks * (n + 1) / 8 + 1);
+    s->mark = (size_t *)peft__re_part(s, &total, count * sizeof(size_t));
+    s->now = (size_t *)peft__re_part(s, &total, slots);
+    s->stack = (peft__re_visit *)peft__re_part(s, &total, (count + 1) * sizeof(peft__re_visit));
+    s->looks = (unsigned char *)peft__re_part(s, &total, (size_t)re->looks * (n + 1) / 8 + 1);
     return total;
 }
 
@@ -4649,13 +4649,13 @@ static size_t peft__regex_lay_out(peft__regex_scratch *s, const peft__regex *re,
 // needs more than those before.
 static peft_status peft__regex_begin(peft__regex_scratch *s, const peft__regex *re, const char *text, size_t n) {
     if (n > SIZE_MAX / 64) return peft__fail(s->ctx, PEFT_ERROR_MEMORY, "out of memory: %zu bytes of text", n);
-    size_t total = peft__regex_lay_out(s, re, n);
+    size_t total = peft__re_lay_out(s, re, n);
     if (total > s->capacity) {
         peft__regex_scratch_free(s);
         s->block = peft__alloc(s->ctx, total);
         if (!s->block) return PEFT_ERROR_MEMORY;
         s->capacity = total;
-        peft__regex_lay_out(s, re, n);
+        peft__re_lay_out(s, re, n);
     }
     s->re = re;
     s->text = text;
@@ -4666,8 +4666,8 @@ static peft_status peft__regex_begin(peft__regex_scratch *s, const peft__regex *
     uint32_t done = 0;
     // inner lookarounds stand behind the outer ones that ask for them
     for (int64_t pc = re->count - 1; pc >= 0 && re->looks; pc--) {
-        if (re->code[pc].op != PEFT__REGEX_LOOK || done >> re->code[pc].arg & 1) continue;
-        peft__regex_look(s, pc);
+        if (re->code[pc].op != PEFT__RE_LOOK || done >> re->code[pc].arg & 1) continue;
+        peft__re_look(s, pc);
         done |= 1u << re->code[pc].arg;
     }
     return PEFT_OK;
@@ -4675,29 +4675,29 @@ static peft_status peft__regex_begin(peft__regex_scratch *s, const peft__regex *
 
 // A thread at pc goes on, without taking a character, to all instructions that take one; these wait in list
 // `to`, the preferred first. s->now holds the thread's slots, and is as it was afterwards.
-static void peft__regex_add(peft__regex_scratch *s, int to, int32_t pc, const peft__regex_position *w) {
+static void peft__re_add(peft__regex_scratch *s, int to, int32_t pc, const peft__re_position *w) {
     size_t slots = (size_t)s->re->slots;
     int64_t top = 0;
     for (;;) {
         while (s->mark[pc] != s->round) {
-            const peft__regex_code *code = &s->re->code[pc];
+            const peft__re_code *code = &s->re->code[pc];
             s->mark[pc] = s->round;
             s->steps++;
-            if (code->op <= PEFT__REGEX_ANY || code->op == PEFT__REGEX_END) {
+            if (code->op <= PEFT__RE_ANY || code->op == PEFT__RE_END) {
                 memcpy(s->slots[to] + (size_t)s->waiting[to] * slots, s->now, slots * sizeof(size_t));
                 s->threads[to][s->waiting[to]++] = pc;
                 break;
             }
             int32_t on = pc + code->jump;
-            if (code->op == PEFT__REGEX_SPLIT) {
-                peft__regex_visit later = {code->flag ? pc + 1 : on, 0, 0};
+            if (code->op == PEFT__RE_SPLIT) {
+                peft__re_visit later = {code->flag ? pc + 1 : on, 0, 0};
                 s->stack[top++] = later;
                 if (!code->flag) on = pc + 1;
-            } else if (code->op == PEFT__REGEX_SAVE) {
-                peft__regex_visit later = {-1, code->arg, s->now[code->arg]};
+            } else if (code->op == PEFT__RE_SAVE) {
+                peft__re_visit later = {-1, code->arg, s->now[code->arg]};
                 s->stack[top++] = later;
                 s->now[code->arg] = w->at;
-            } else if (code->op != PEFT__REGEX_JUMP && !peft__regex_passes(s, pc, w)) {
+            } else if (code->op != PEFT__RE_JUMP && !peft__re_passes(s, pc, w)) {
                 break;
             }
             pc = on;
@@ -4718,26 +4718,26 @@ static bool peft__regex_match(peft__regex_scratch *s, size_t start, int mode, si
     const peft__regex *re = s->re;
     bool search = (mode & 3) == PEFT__REGEX_SEARCH, found = false;
     size_t slots = (size_t)re->slots, back = 0;
-    peft__regex_position here = {start, 0, PEFT__REGEX_NONE, PEFT__REGEX_NONE};
+    peft__re_position here = {start, 0, PEFT__RE_NONE, PEFT__RE_NONE};
     if (start > s->n) return false;
-    here.before = peft__regex_char_before(s, start, &back);
-    here.after = peft__regex_char_at(s, start, &here.size);
+    here.before = peft__re_char_before(s, start, &back);
+    here.after = peft__re_char_at(s, start, &here.size);
     s->waiting[0] = s->waiting[1] = 0;
     s->round++;
     for (int list = 0;; list ^= 1) {
         if (!found && (search || here.at == start)) {
             for (size_t k = 0; k < slots; k++) s->now[k] = SIZE_MAX;
             s->now[0] = here.at;
-            peft__regex_add(s, list, 0, &here);
+            peft__re_add(s, list, 0, &here);
         }
-        peft__regex_position next = {here.at + here.size, 0, here.after, PEFT__REGEX_NONE};
-        next.after = peft__regex_char_at(s, next.at, &next.size);
+        peft__re_position next = {here.at + here.size, 0, here.after, PEFT__RE_NONE};
+        next.after = peft__re_char_at(s, next.at, &next.size);
         s->round++;
         s->waiting[list ^ 1] = 0;
         for (int32_t t = 0; t < s->waiting[list]; t++) {
-            const peft__regex_code *code = &re->code[s->threads[list][t]];
+            const peft__re_code *code = &re->code[s->threads[list][t]];
             const size_t *of = s->slots[list] + (size_t)t * slots;
-            if (code->op == PEFT__REGEX_END) {
+            if (code->op == PEFT__RE_END) {
                 if ((mode & 3) == PEFT__REGEX_FULLMATCH && here.at != s->n) continue;
                 if (mode & PEFT__REGEX_NOT_EMPTY && here.at == start && of[0] == start) continue;
                 if (groups) memcpy(groups, of, slots * sizeof(size_t));
@@ -4745,9 +4745,9 @@ static bool peft__regex_match(peft__regex_scratch *s, size_t start, int mode, si
                 found = true;
                 break;  // the threads behind this one are second choice
             }
-            if (!peft__regex_takes(re, code, here.after)) continue;
+            if (!peft__re_takes(re, code, here.after)) continue;
             memcpy(s->now, of, slots * sizeof(size_t));
-            peft__regex_add(s, list ^ 1, s->threads[list][t] + code->jump, &next);
+            peft__re_add(s, list ^ 1, s->threads[list][t] + code->jump, &next);
         }
         if (here.size == 0 || (s->waiting[list ^ 1] == 0 && (found || !search))) return found;
         here = next;
