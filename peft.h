@@ -464,7 +464,6 @@ typedef struct peft_special_ids {
 //   spiece.model, tokenizer.model   SentencePiece's ModelProto: unigram, or BPE with or without byte fallback
 //   vocab.json or encoder.json      GPT-2's, with merges.txt or vocab.bpe beside it
 //   a path that ends in .gguf       the vocabulary within (llama, gpt2 or t5)
-//   a path that ends in .bin        llama2.c's: tokenizer.bin, tok512.bin, ...
 // or a directory that holds one, tried in this order. In a directory tokenizer_config.json, special_tokens_map.json
 // and added_tokens.json count too, and a SentencePiece model is what the class named there (T5Tokenizer,
 // LlamaTokenizer, GemmaTokenizer) makes of it: the ids are those of AutoTokenizer (transformers 5). By itself it is
@@ -504,7 +503,7 @@ typedef struct peft_model_desc {
     // function, or an error that names it with its value. Unknown ones that are null, false or empty are
     // warnings.
     const char *path;          // folder with config.json, model.safetensors (or its sharded index) and, if there, the tokenizer; or a
-                               // file in itself: .gguf, or a .bin checkpoint of llama2.c with its vocabulary beside it. Of GGUF's formats
+                               // file in itself, .gguf. Of its formats
                                // Q8_0, Q6_K and Q5_0 become PEFT_I8, Q4_0 and IQ4_NL PEFT_Q4, bit for bit; those with minima (Q4_K) f32
     const char *tokenizer;     // from here instead, as peft_tokenizer_load
     bool config_only;          // build the architecture from config.json with random weights (tests, benchmarks)
@@ -3230,7 +3229,7 @@ static bool peft__uc_among(const uint16_t (*ranges)[2], int64_t count, uint32_t 
 }
 
 // What the final sigma depends on: letters with case, and characters that are looked over (marks, apostrophes, ...).
-static bool peft__uc_cased(uint32_t c) {
+static bool peft__uc_is_cased(uint32_t c) {
     return (peft__uc_bit(c) & (PEFT__UC_LU | PEFT__UC_LL | PEFT__UC_LT)) || c == 0xaa || c == 0xba ||
            (c >= 0x2160 && c <= 0x217f) || peft__uc_enclosed(c);
 }
@@ -3256,9 +3255,9 @@ static bool peft__uc_final_sigma(const char *s, size_t n, size_t before, size_t 
         if (!peft__utf8_next(s, n, &next, &c) || next != before) return false;
         before = at;
     } while (peft__uc_case_ignorable(c));
-    if (!peft__uc_cased(c)) return false;
+    if (!peft__uc_is_cased(c)) return false;
     while (after < n)
-        if (!peft__utf8_next(s, n, &after, &c) || !peft__uc_case_ignorable(c)) return !peft__uc_cased(c);
+        if (!peft__utf8_next(s, n, &after, &c) || !peft__uc_case_ignorable(c)) return !peft__uc_is_cased(c);
     return true;
 }
 
@@ -12254,121 +12253,18 @@ static peft_status peft__gguf_add_hf(peft_gguf_writer *w, const char *architectu
     return peft__gguf_add_ordered(w, own.other, t, t->rank == 1 ? (int)PEFT_GGML_F32 : (int)type, order);
 }
 
-// ---- llama2.c's checkpoints (its first format): seven i32 - width, feed-forward width, layers, heads, key heads, vocabulary (negative:
-//      the output matrix is not the embedding), context - then f32 weights, each kind for all layers in turn
-
-typedef struct peft__llama2c {
-    peft_context *ctx;
-    const char *path;
-    peft_archive *archive;
-    const float *at, *end;
-    int64_t width, hidden, layers, heads, kv_heads, vocab, context;
-    bool tied;
-} peft__llama2c;
-
-static int32_t peft__i32_at(const unsigned char *p) {
-    return (int32_t)peft__u32_at(p);
-}
-
-static peft_status peft__llama2c_header(peft__llama2c *l, const unsigned char *bytes, uint64_t size) {
-    int64_t *const into[7] = {&l->width, &l->hidden, &l->layers, &l->heads, &l->kv_heads, &l->vocab, &l->context};
-    bool good = size >= 28;
-    for (int i = 0; i < 7 && good; i++) *into[i] = peft__i32_at(bytes + 4 * i);
-    l->tied = l->vocab > 0;
-    l->vocab = l->vocab < 0 ? -l->vocab : l->vocab;
-    for (int i = 0; i < 7 && good; i++) good = *into[i] >= 1 && *into[i] <= 1 << 22;
-    good = good && l->layers <= 4096 && l->width % l->heads == 0 && l->heads % l->kv_heads == 0 && l->width / l->heads % 2 == 0;
-    bool pickle = size >= 4 && (memcmp(bytes, "PK\3\4", 4) == 0 || (bytes[0] == 0x80 && bytes[1] >= 2 &&
-        bytes[1] <= 5));
-    if (pickle)
-        return peft__fail(l->ctx, PEFT_ERROR_UNSUPPORTED,
-                          "%s: PyTorch's pickle, not a checkpoint of llama2.c; give the folder of its model",
-            l->path);
-    if (!good) return peft__fail(l->ctx, PEFT_ERROR_FORMAT, "%s: not a checkpoint of llama2.c's first format", l->path);
-    int64_t head = l->width / l->heads;
-    double layer = (double)l->width * (2.0 * (double)l->width + 2.0 * (double)(head * l->kv_heads) + 3.0 * (double)l->hidden + 2);
-    double values = (double)l->vocab * (double)l->width * (l->tied ? 1 : 2) + (double)l->layers * layer + (double)l->width + (double)l->context * (double)head;
-    if (28 + 4 * values != (double)size)
-        return peft__fail(l->ctx, PEFT_ERROR_FORMAT, "%s: %llu bytes where its header asks for %g", l->path, (unsigned long long)size, 28 + 4 * values);
-    l->at = (const float *)(const void *)(bytes + 28);
-    l->end = l->at + (size - 28) / 4;
-    return PEFT_OK;
-}
-
-// The next [rows, cols] of the file under this name. `heads` not 0: rotary pairs that lie side by side become Hugging Face's halves.
-static peft_status peft__llama2c_add(peft__llama2c *l, const char *name, int64_t rows, int64_t cols, int64_t heads) {
-    peft_tensor *t = peft__archive_add(l->archive, name, strlen(name));
-    if (!t) return PEFT_ERROR_MEMORY;
-    t->rows = rows, t->cols = cols, t->rank = rows == 1 ? 1 : 2;
-    t->data = (void *)(uintptr_t)l->at;
-    const float *from = l->at;
-    l->at += rows * cols;
-    if (!heads) return PEFT_OK;
-    peft__row_order order = {PEFT__ORDER_ROTARY_Q, heads, rows / heads};
-    float *to = (float *)peft__arena_alloc(&l->archive->arena, (size_t)(rows * cols) * sizeof(float));
-    if (!to) return PEFT_ERROR_MEMORY;
-    for (int64_t r = 0; r < rows; r++) memcpy(to + peft__hf_row(&order, r) * cols, from + r * cols, (size_t)cols * sizeof(float));
-    t->data = to;
-    return PEFT_OK;
-}
-
-static peft_status peft__llama2c_read(peft__llama2c *l) {
-    int64_t kv = l->width / l->heads * l->kv_heads;
-    const struct {
-        const char *name;
-        int64_t rows, cols, heads;
-    } kinds[] = {{"input_layernorm", 1, l->width, 0},
-                 {"self_attn.q_proj", l->width, l->width, l->heads},
-                 {"self_attn.k_proj", kv, l->width, l->kv_heads},
-                 {"self_attn.v_proj", kv, l->width, 0},
-                 {"self_attn.o_proj", l->width, l->width, 0},
-                 {"post_attention_layernorm", 1, l->width, 0},
-                 {"mlp.gate_proj", l->hidden, l->width, 0},
-                 {"mlp.down_proj", l->width, l->hidden, 0},
-                 {"mlp.up_proj", l->hidden, l->width, 0}};
-    peft_status status = peft__llama2c_add(l, "model.embed_tokens.weight", l->vocab, l->width, 0);
-    for (int64_t k = 0; k < PEFT__COUNT(kinds); k++)
-        for (int64_t i = 0; i < l->layers && !status; i++) {
-            char name[96];
-            peft__string_into(name, sizeof(name), "model.layers.%lld.%s.weight", (long long)i, kinds[k].name);
-            status = peft__llama2c_add(l, name, kinds[k].rows, kinds[k].cols, kinds[k].heads);
-        }
-    if (!status) status = peft__llama2c_add(l, "model.norm.weight", 1, l->width, 0);
-    l->at += l->context * (l->width / l->heads);  // tables of cosines and sines
-    if (!status && !l->tied) status = peft__llama2c_add(l, "lm_head.weight", l->vocab, l->width, 0);
-    return status;
-}
-
-// A checkpoint as an archive of Hugging Face's tensors; `config` receives what config.json would say. These models are trained on texts
-// that follow one another behind <s>, so that is where generation ends.
-static peft_status peft__archive_open_llama2c(peft_context *ctx, const char *path, peft_archive **out, peft__string *config) {
-    *out = NULL;
-    peft_archive *a = peft__archive_new(ctx);
-    if (!a) return PEFT_ERROR_MEMORY;
-    peft__shard *shard = a->shards;
-    peft__llama2c l;
-    memset(&l, 0, sizeof(l));
-    l.ctx = ctx;
-    l.archive = a;
-    l.path = shard->path = peft__arena_strdup(&a->arena, path, strlen(path));
-    peft_status status = shard->path ? peft__file_open(ctx, shard->path, &shard->file) : PEFT_ERROR_MEMORY;
-    const unsigned char *bytes = NULL;
-    if (!status) {
-        a->shard_count = 1;
-        status = peft__file_whole(&shard->file, &a->arena, sizeof(float), &bytes);
-    }
-    if (!status) status = peft__llama2c_header(&l, bytes, shard->file.size);
-    if (!status) status = peft__llama2c_read(&l);
-    peft__string_format(config, "{\"model_type\":\"llama\",\"hidden_act\":\"silu\",\"vocab_size\":%lld,\"hidden_size\":%lld,\"intermediate_size\":%lld,"
-                        "\"num_hidden_layers\":%lld,\"num_attention_heads\":%lld,\"num_key_value_heads\":%lld,\"max_position_embeddings\":%lld,",
-                        (long long)l.vocab, (long long)l.width, (long long)l.hidden, (long long)l.layers, (long long)l.heads, (long long)l.kv_heads,
-                        (long long)l.context);
-    peft__string_format(config, "\"rms_norm_eps\":1e-5,\"rope_theta\":10000,\"tie_word_embeddings\":%s,\"bos_token_id\":1,\"eos_token_id\":1}",
-                        l.tied ? "true" : "false");
-    if (!status && config->failed) status = PEFT_ERROR_MEMORY;
-    if (status) peft_archive_close(a);
-    else *out = a;
-    return status;
+// A path that ends in .bin holds PyTorch's pickle or llama2.c's own format: neither is read.
+static peft_status peft__refuse_bin(peft_context *ctx, const char *path) {
+    unsigned char b[4] = {0};
+    peft__file f;
+    peft_status status = peft__file_open(ctx, path, &f);
+    if (status) return status;
+    status = f.size >= sizeof(b) ? peft__file_read(&f, 0, b, sizeof(b)) : PEFT_OK;
+    peft__file_close(&f);
+    bool pickle = memcmp(b, "PK\3\4", 4) == 0 || (b[0] == 0x80 && b[1] >= 2 && b[1] <= 5);
+    return status ? status : peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, pickle
+        ? "%s: PyTorch's pickle is not read; give the folder of its model"
+        : "%s: if this is llama2.c's, `peft convert %s FOLDER` makes a folder of it that is read", path, path);
 }
 
 // ---- texts of JSON that are changed in one place and stay as they are elsewhere
@@ -16181,21 +16077,19 @@ static peft_status peft__read_json_file(peft_tokenizer *t, peft__arena *a, const
 }
 
 static peft_status peft__gguf_read_tokenizer(peft_tokenizer *t, const char *path);
-static peft_status peft__llama2c_read_tokenizer(peft_tokenizer *t, const unsigned char *data, size_t n, const char *path);
 
 static peft_status peft__tokenizer_read(peft_tokenizer *t, const char *path) {
     char *data = NULL;
     size_t n = 0, i = 0;
     if (peft__ends_with(path, ".gguf")) return peft__gguf_read_tokenizer(t, path);
+    if (peft__ends_with(path, ".bin")) return peft__refuse_bin(t->ctx, path);
     peft_status status = peft__read_all(t->ctx, path, &data, &n);
     if (status) return status;
     peft__arena a;
     peft__arena_init(&a, t->ctx);
     while (i < n && (data[i] == ' ' || data[i] == '\t' || data[i] == '\r')) i++;
     // A SentencePiece model begins with a newline: the tag of its first piece.
-    if (peft__ends_with(path, ".bin")) {
-        status = peft__llama2c_read_tokenizer(t, (const unsigned char *)data, n, path);
-    } else if (i < n && data[i] == '{') {
+    if (i < n && data[i] == '{') {
         status = peft__read_json_file(t, &a, data, n, path);
     } else {
         status = peft__sp_read(t, &a, data, n, path);
@@ -16414,49 +16308,6 @@ static peft_status peft__gguf_read_tokenizer(peft_tokenizer *t, const char *path
     return status;
 }
 
-// ---- llama2.c's vocabularies: i32 length of the longest piece, then f32 score, i32 length and bytes of each
-
-// Spaces are written as such there, and the control tokens between line breaks.
-static peft_status peft__llama2c_piece(peft_tokenizer *t, const char *text, size_t n, float score) {
-    static const char *const controls[] = {"<unk>", "<s>", "</s>"};
-    if (t->count < 3)
-        return peft__tokenizer_add(t, controls[t->count], strlen(controls[t->count]), score, t->count ? PEFT__PIECE_CONTROL : PEFT__PIECE_UNKNOWN);
-    int byte = peft__byte_piece(text, n);
-    if (byte >= 0) {
-        t->byte_id[byte] = (int32_t)t->count;
-        t->byte_fallback = true;
-        return peft__tokenizer_add(t, text, n, score, PEFT__PIECE_BYTE);
-    }
-    peft__string s;
-    peft__string_init(&s, t->ctx);
-    for (size_t i = 0; i < n; i++) {
-        if (text[i] == ' ') peft__string_puts(&s, peft__space);
-        else peft__string_append(&s, text + i, 1);
-    }
-    peft_status status = s.failed ? PEFT_ERROR_MEMORY : peft__tokenizer_add(t, s.data, s.size, score, PEFT__PIECE_NORMAL);
-    peft__string_free(&s);
-    return status;
-}
-
-static peft_status peft__llama2c_read_tokenizer(peft_tokenizer *t, const unsigned char *data, size_t n, const char *path) {
-    int64_t longest = n >= 4 ? (int64_t)peft__i32_at(data) : 0;
-    peft_status status = PEFT_OK;
-    for (size_t at = 4; at < n && !status; at += 8) {
-        int64_t size = n - at >= 8 ? (int64_t)peft__i32_at(data + at + 4) : 0;
-        float score = n - at >= 8 ? peft__bits_float(peft__u32_at(data + at)) : 0;
-        if (size < 1 || size > longest || (uint64_t)size > n - at - 8 || !(score - score == 0))
-            return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: not a vocabulary of llama2.c, or damaged at piece %lld", path, (long long)t->count);
-        status = peft__llama2c_piece(t, (const char *)data + at + 8, (size_t)size, score);
-        at += (size_t)size;
-    }
-    if (status) return status;
-    if (t->count < 4) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: not a vocabulary of llama2.c", path);
-    t->kind = PEFT__BPE;
-    t->dummy_prefix = t->escape_spaces = true;
-    t->ids.unk = 0, t->ids.bos = 1, t->ids.eos = 2;
-    return peft__sp_finish(t, path);
-}
-
 // ---- a vocabulary written into a GGUF file
 
 // `count`: rows of the embedding, which may be more than there are pieces.
@@ -16590,7 +16441,7 @@ static peft_status peft__gguf_set_tokenizer(peft_gguf_writer *w, const peft_toke
 }
 
 // ---- a vocabulary written as tokenizer.json, where it came from a file that Hugging Face does not read:
-// GGUF's, llama2.c's
+// GGUF's
 
 static void peft__json_base64(peft__string *s, const unsigned char *data, size_t n) {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -17836,15 +17687,14 @@ static peft_status peft__model_randomize(peft_model *m, const peft_model_desc *d
 }
 
 static bool peft__model_in_one_file(const peft_model *m) {
-    return peft__ends_with(m->folder, ".gguf") || peft__ends_with(m->folder, ".bin");
+    return peft__ends_with(m->folder, ".gguf");
 }
 
-// GGUF and llama2.c: what config.json would say comes from the file.
+// GGUF: what config.json would say comes from the file.
 static peft_status peft__model_open_file(peft_model *m) {
     peft__string config;
     peft__string_init(&config, m->ctx);
-    peft_status status = peft__ends_with(m->folder, ".gguf") ? peft__archive_open_gguf(m->ctx, m->folder, &m->archive, &config)
-                                                             : peft__archive_open_llama2c(m->ctx, m->folder, &m->archive, &config);
+    peft_status status = peft__archive_open_gguf(m->ctx, m->folder, &m->archive, &config);
     m->config_text = config.data;
     return status;
 }
@@ -17862,6 +17712,7 @@ static peft_status peft__model_load_config(peft_model *m) {
     bool one_file = peft__model_in_one_file(m), alone = peft__ends_with(m->folder, ".json");  // a config.json: the planner needs no more
     const char *path = one_file || alone ? m->folder : peft__path_join(&m->arena, m->folder, "config.json");
     if (!path) return PEFT_ERROR_MEMORY;
+    if (peft__ends_with(m->folder, ".bin") && !peft__is_directory(m->folder)) return peft__refuse_bin(m->ctx, m->folder);
     peft_status status = one_file ? peft__model_open_file(m) : peft__read_all(m->ctx, path, &m->config_text, NULL);
     peft__json *root = NULL;
     if (!status) status = peft__json_parse(m->ctx, &m->arena, m->config_text, strlen(m->config_text), path, &root);
@@ -17869,27 +17720,14 @@ static peft_status peft__model_load_config(peft_model *m) {
     return status || one_file || alone || m->config.encoder_decoder ? status : peft__model_load_ends(m);
 }
 
-// Within a GGUF file, or beside a checkpoint of llama2.c, whose vocabularies are named after their size there.
+// The vocabulary within a GGUF file, if it has one.
 static peft_status peft__model_load_file_tokenizer(peft_model *m) {
-    static const char *const names[] = {"tok%lld.bin", "tok%lld.model", "tokenizer.bin", "tokenizer.model"};
-    if (peft__ends_with(m->folder, ".gguf")) {
-        peft_gguf *g;
-        peft_status status = peft_gguf_open(m->ctx, m->folder, &g);
-        if (status) return status;
-        bool there = peft_gguf_array_count(g, "tokenizer.ggml.tokens") > 0;
-        peft_gguf_close(g);
-        return there ? peft_tokenizer_load(m->ctx, m->folder, &m->tokenizer) : PEFT_OK;
-    }
-    const char *slash = strrchr(m->folder, '/');
-    char *folder = peft__arena_strdup(&m->arena, m->folder, slash ? (size_t)(slash - m->folder) : 0);
-    for (int64_t i = 0; i < PEFT__COUNT(names); i++) {
-        char name[64];
-        peft__string_into(name, sizeof(name), names[i], (long long)m->config.vocab_size);
-        char *path = !folder ? NULL : slash ? peft__path_join(&m->arena, folder, name) : peft__arena_strdup(&m->arena, name, strlen(name));
-        if (!path) return PEFT_ERROR_MEMORY;
-        if (peft__file_exists(m->ctx, path)) return peft_tokenizer_load(m->ctx, path, &m->tokenizer);
-    }
-    return PEFT_OK;
+    peft_gguf *g;
+    peft_status status = peft_gguf_open(m->ctx, m->folder, &g);
+    if (status) return status;
+    bool there = peft_gguf_array_count(g, "tokenizer.ggml.tokens") > 0;
+    peft_gguf_close(g);
+    return there ? peft_tokenizer_load(m->ctx, m->folder, &m->tokenizer) : PEFT_OK;
 }
 
 static peft_status peft__model_load_tokenizer(peft_model *m, const char *given) {
