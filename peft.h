@@ -9654,195 +9654,42 @@ PEFTDEF peft_tensor *peft_cross_entropy(peft_tape *t, peft_tensor *x, peft_tenso
 }
 // =====================================================================================================================
 // 6. CHECKPOINTS
-//    Holds: the safetensors reader and writer, GGUF, what each family's parameters are called in both. Format of safetensors: u64
-//    little-endian header size, JSON header {name: {dtype, shape, data_offsets}}, data. What a file claims is checked before it is used.
-//    Rests on: 2, 5.  Hands on: peft_archive.
+//    Reads and writes files of weights: safetensors (sharded too, and bitsandbytes' quantized weights in them) and GGUF,
+//    which is presented as if it were a Hugging Face checkpoint. It also holds the tables of what each family of models
+//    calls its parameters and settings in both kinds of file; chapter 8 builds models from them. What a file claims is
+//    checked before it is used. Rests on 2, 4 and 5.
+//    To know: peft_archive_open, peft_safetensors_write, peft_gguf_open, peft__gguf_translate, peft__archive_open_gguf.
+//
+//    A safetensors file is a u64 little-endian header size, a JSON header and the data. A vector of two floats, w = [1, 2]:
+//        38 00 00 00 00 00 00 00  {"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}__  00 00 80 3F 00 00 00 40
+//    is 8 + 56 + 8 bytes, with two spaces behind the header's 54, so that the data begins at a multiple of 8.
 // =====================================================================================================================
 
-typedef struct peft__shard {
-    peft__file file;
-    char *path;
-} peft__shard;
+// What safetensors calls types, with their bits at the end. The first ones are those of peft_dtype.
+static const char *const peft__dtypes[] = {"F32", "F16", "BF16", "U8", "I8", "F64", "I64", "U64", "I32", "U32", "I16", "U16", "BOOL"};
+enum { PEFT__DTYPE_U8 = 3, PEFT__DTYPE_I8 = 4 };
+enum { PEFT__MAX_HEADER = 100 * 1000 * 1000 };  // the limit of the reference implementation
 
-typedef struct peft__raw {  // beside each tensor: what the file holds of it
-    const void *data;       // NULL: of a type that is not read
+typedef struct peft__stored {  // beside each tensor of an archive: what the file holds of it
+    const void *data;          // NULL: of a type that is not read
     int64_t bytes;
-    char kind;    // first letter of its dtype; F16: H
-    bool hidden;  // a part of a quantized weight
-} peft__raw;
+    int dtype;                 // index of peft__dtypes
+    bool hidden;               // a part of a quantized weight
+} peft__stored;
 
 struct peft_archive {
     peft_context *ctx;
     peft__arena arena;
-    peft__shard *shards;
-    int64_t shard_count;
+    peft__file *files;
+    int64_t file_count;
     peft_tensor *tensors;
-    peft__raw *raw;  // as many as tensors
-    int64_t count, capacity;
+    peft__stored *stored;  // as many as tensors
+    int64_t count, tensor_room, stored_room;
     peft__map by_name;
 };
 
-enum { PEFT__MAX_HEADER = 100 * 1000 * 1000 };  // the limit of the reference implementation
-
 static size_t peft__dtype_size(peft_dtype type) {
     return type == PEFT_F32 ? 4 : type == PEFT_F16 || type == PEFT_BF16 ? 2 : 1;
-}
-
-// Bytes per item of a safetensors dtype, 0 for an unknown one; *type is its peft_dtype or -1.
-static int64_t peft__safetensors_dtype(const char *name, int *type) {
-    static const struct {
-        const char *name;
-        int size, type;
-    } table[] = {{"F32", 4, PEFT_F32}, {"F16", 2, PEFT_F16}, {"BF16", 2, PEFT_BF16}, {"F64", 8, -1}, {"I64", 8, -1}, {"U64", 8, -1},
-                 {"I32", 4, -1},       {"U32", 4, -1},       {"I16", 2, -1},         {"U16", 2, -1}, {"I8", 1, -1},  {"U8", 1, -1},
-                 {"BOOL", 1, -1}};
-    for (int64_t i = 0; i < PEFT__COUNT(table); i++)
-        if (strcmp(name, table[i].name) == 0) {
-            *type = table[i].type;
-            return table[i].size;
-        }
-    return 0;
-}
-
-// An empty archive with room for one file.
-static peft_archive *peft__archive_new(peft_context *ctx) {
-    peft_archive *a = (peft_archive *)peft__calloc(ctx, 1, sizeof(peft_archive));
-    if (!a) return NULL;
-    a->ctx = ctx;
-    peft__arena_init(&a->arena, ctx);
-    peft__map_init(&a->by_name, ctx);
-    a->shards = (peft__shard *)peft__calloc(ctx, 1, sizeof(peft__shard));
-    if (a->shards) return a;
-    peft__free(ctx, a);
-    return NULL;
-}
-
-// All of a file: where it is mapped, if that is aligned, or else in the arena.
-static peft_status peft__file_whole(peft__file *f, peft__arena *a, size_t alignment, const unsigned char **bytes) {
-    *bytes = f->data;
-    if (f->data && (uintptr_t)f->data % alignment == 0) return PEFT_OK;
-    unsigned char *copy = f->size < SIZE_MAX ? (unsigned char *)peft__arena_alloc(a, (size_t)f->size + 1) : NULL;
-    *bytes = copy;
-    return copy ? peft__file_read(f, 0, copy, (size_t)f->size) : PEFT_ERROR_MEMORY;
-}
-
-static peft_tensor *peft__archive_add(peft_archive *a, const char *name, size_t n) {
-    if (a->count == a->capacity) {
-        int64_t capacity = a->capacity ? 2 * a->capacity : 64;
-        peft_tensor *grown = (peft_tensor *)peft__realloc(a->ctx, a->tensors, (size_t)capacity * sizeof(peft_tensor));
-        if (!grown) return NULL;
-        a->tensors = grown;
-        peft__raw *raw = (peft__raw *)peft__realloc(a->ctx, a->raw, (size_t)capacity * sizeof(peft__raw));
-        if (!raw) return NULL;
-        a->raw = raw;
-        a->capacity = capacity;
-    }
-    char *copy = peft__arena_strdup(&a->arena, name, n);
-    if (!copy || !peft__map_set(&a->by_name, copy, n, a->count)) return NULL;
-    memset(&a->raw[a->count], 0, sizeof(a->raw[0]));
-    peft_tensor *t = &a->tensors[a->count++];
-    memset(t, 0, sizeof(*t));
-    t->name = copy;
-    return t;
-}
-
-// The shape as [first, rest]. False: an item that is no size, or a product that overflows.
-static bool peft__safetensors_shape(const peft__json *shape, peft_tensor *t) {
-    t->rows = t->cols = 1;
-    t->rank = shape->length == 1 ? 1 : 2;
-    int64_t axis = 0;
-    for (const peft__json *v = shape->child; v; v = v->next, axis++) {
-        if (v->type != PEFT__JSON_NUMBER || v->number < 0 || v->number > 9e15 || v->number != floor(v->number)) return false;
-        int64_t *into = axis == 0 && shape->length > 1 ? &t->rows : &t->cols;
-        if (!peft__mul(*into, (int64_t)v->number, into)) return false;
-    }
-    int64_t total;
-    return peft__mul(t->rows, t->cols, &total);
-}
-
-typedef struct peft__span {  // bytes of a file that a tensor claims
-    uint64_t begin, end;
-    const char *name;
-} peft__span;
-
-static int peft__span_compare(const void *a, const void *b) {
-    const peft__span *x = (const peft__span *)a, *y = (const peft__span *)b;
-    if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
-    return x->end < y->end ? -1 : x->end > y->end;
-}
-
-static peft_status peft__safetensors_overlap(peft_archive *a, const peft__shard *s, peft__span *spans, int64_t count) {
-    if (count > 1) qsort(spans, (size_t)count, sizeof(*spans), peft__span_compare);
-    for (int64_t i = 1; i < count; i++)
-        if (spans[i].begin < spans[i - 1].end)
-            return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: tensors %s and %s overlap", s->path, spans[i - 1].name, spans[i].name);
-    return PEFT_OK;
-}
-
-static peft_status peft__safetensors_entry(peft_archive *a, peft__shard *s, const peft__json *e, uint64_t data_start, peft__span *span) {
-    const char *dtype = peft__json_text(e, "dtype", NULL);
-    const peft__json *shape = peft__json_get(e, "shape"), *offsets = peft__json_get(e, "data_offsets");
-    if (!dtype || !peft__json_is(shape, PEFT__JSON_ARRAY) || !peft__json_is(offsets, PEFT__JSON_ARRAY) || offsets->length != 2 ||
-        offsets->child->type != PEFT__JSON_NUMBER || offsets->child->next->type != PEFT__JSON_NUMBER)
-        return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: tensor %s lacks dtype, shape or data_offsets", s->path, e->key);
-    if (peft__map_get(&a->by_name, e->key, e->key_length, -1) >= 0)
-        return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: tensor %s is there twice", s->path, e->key);
-    peft_tensor *t = peft__archive_add(a, e->key, e->key_length);
-    if (!t) return PEFT_ERROR_MEMORY;
-    int type = -1;
-    int64_t item = peft__safetensors_dtype(dtype, &type), bytes = 0;
-    if (!item) return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: tensor %s has the unknown dtype %s", s->path, e->key, dtype);
-    if (!peft__safetensors_shape(shape, t) || !peft__mul(t->rows * t->cols, item, &bytes))
-        return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: tensor %s has an impossible shape", s->path, e->key);
-    double begin = offsets->child->number, end = offsets->child->next->number;
-    uint64_t room = s->file.size - data_start;
-    if (!(begin >= 0 && end >= begin && end <= (double)room) || begin != floor(begin) || end - begin != (double)bytes)
-        return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: tensor %s of %lld bytes claims offsets %g to %g of %llu", s->path, e->key,
-                          (long long)bytes, begin, end, (unsigned long long)room);
-    span->begin = (uint64_t)begin;
-    span->end = (uint64_t)end;
-    span->name = t->name;
-    // codes of quantized weights are no type of their own: their bytes wait for peft__archive_join
-    bool codes = strcmp(dtype, "U8") == 0 || strcmp(dtype, "I8") == 0;
-    if ((type < 0 && !codes) || !bytes) return PEFT_OK;
-    uint64_t at = data_start + (uint64_t)begin;
-    // Straight from the file where it is addressable and aligned for its type.
-    bool direct = s->file.data && ((uintptr_t)(s->file.data + at) % (uintptr_t)item) == 0;
-    void *data = direct ? (void *)(uintptr_t)(s->file.data + at) : peft__arena_alloc(&a->arena, (size_t)bytes);
-    if (!data) return PEFT_ERROR_MEMORY;
-    peft__raw raw = {data, bytes, type == PEFT_F16 ? 'H' : *dtype, false};
-    a->raw[t - a->tensors] = raw;
-    if (type >= 0) t->type = (peft_dtype)type, t->data = data;
-    return direct ? PEFT_OK : peft__file_read(&s->file, at, data, (size_t)bytes);
-}
-
-static peft_status peft__safetensors_read(peft_archive *a, peft__shard *s) {
-    unsigned char size[8];
-    if (s->file.size < 8) return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: too short for a safetensors file", s->path);
-    peft_status status = peft__file_read(&s->file, 0, size, 8);
-    if (status) return status;
-    uint64_t n = 0;
-    for (int i = 7; i >= 0; i--) n = n << 8 | size[i];
-    if (n > s->file.size - 8 || n > PEFT__MAX_HEADER || n < 2)
-        return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: not a safetensors file: a header of %llu bytes in a file of %llu", s->path,
-                          (unsigned long long)n, (unsigned long long)s->file.size);
-    char *text = (char *)peft__alloc(a->ctx, (size_t)n);
-    if (!text) return PEFT_ERROR_MEMORY;
-    peft__arena scratch;
-    peft__arena_init(&scratch, a->ctx);
-    peft__json *header = NULL;
-    status = peft__file_read(&s->file, 8, text, (size_t)n);
-    if (!status) status = peft__json_parse(a->ctx, &scratch, text, (size_t)n, s->path, &header);
-    if (!status && header->type != PEFT__JSON_OBJECT) status = peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: the header is no object", s->path);
-    peft__span *spans = status ? NULL : (peft__span *)peft__arena_alloc(&scratch, (header->length + 1) * sizeof(peft__span));
-    int64_t count = 0;
-    if (!status && !spans) status = PEFT_ERROR_MEMORY;
-    for (const peft__json *e = status ? NULL : header->child; e && !status; e = e->next)
-        if (strcmp(e->key, "__metadata__") != 0) status = peft__safetensors_entry(a, s, e, 8 + n, &spans[count++]);
-    if (!status) status = peft__safetensors_overlap(a, s, spans, count);
-    peft__arena_free(&scratch);
-    peft__free(a->ctx, text);
-    return status;
 }
 
 static char *peft__path_join(peft__arena *a, const char *folder, const char *name) {
@@ -9861,159 +9708,328 @@ PEFT__NOINLINE bool peft__ends_with(const char *s, const char *end) {
     return n >= m && strcmp(s + n - m, end) == 0;
 }
 
-// ---- quantized weights in safetensors
-// bitsandbytes stores a weight <p> of 4 bits as <p> (U8, two codes per byte), <p>.absmax (F32, or U8 with <p>.nested_absmax and
-// <p>.nested_quant_map), <p>.quant_map and <p>.quant_state.bitsandbytes__nf4 or __fp4: bytes of JSON. Ours of 8 bits is <p> (I8),
-// <p>.scale (F32, one per block) and <p>.quant_state.peft__int8. Either is presented as one tensor <p>; the rest is hidden.
+static uint64_t peft__little_endian(const unsigned char *b, int bytes) {
+    uint64_t v = 0;
+    while (bytes-- > 0) v = v << 8 | b[bytes];
+    return v;
+}
 
-typedef struct peft__quant_format {
+static peft_status peft__file_error(const peft__file *f, peft_status status, const char *format, va_list args) {
+    char text[PEFT__ERROR_SIZE];
+    peft__vformat(text, sizeof(text), format, args);
+    return peft__fail(f->ctx, status, "%s: %s", f->path, text);
+}
+
+// PEFT_ERROR_FORMAT with the file's path before the message.
+static peft_status peft__file_bad(const peft__file *f, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    peft_status status = peft__file_error(f, PEFT_ERROR_FORMAT, format, args);
+    va_end(args);
+    return status;
+}
+
+// The same with PEFT_ERROR_UNSUPPORTED.
+static peft_status peft__file_cannot(const peft__file *f, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    peft_status status = peft__file_error(f, PEFT_ERROR_UNSUPPORTED, format, args);
+    va_end(args);
+    return status;
+}
+
+// An empty archive with room for so many files.
+static peft_archive *peft__archive_new(peft_context *ctx, int64_t files) {
+    peft_archive *a = (peft_archive *)peft__calloc(ctx, 1, sizeof(peft_archive));
+    if (!a) return NULL;
+    a->ctx = ctx;
+    peft__arena_init(&a->arena, ctx);
+    peft__map_init(&a->by_name, ctx);
+    a->files = (peft__file *)peft__calloc(ctx, files, sizeof(peft__file));
+    if (a->files) return a;
+    peft__free(ctx, a);
+    return NULL;
+}
+
+static peft_tensor *peft__archive_add(peft_archive *a, const char *name, size_t n) {
+    void *tensors = peft__one_more(a->ctx, a->tensors, a->count, &a->tensor_room, sizeof(peft_tensor));
+    if (tensors) a->tensors = (peft_tensor *)tensors;
+    void *stored = peft__one_more(a->ctx, a->stored, a->count, &a->stored_room, sizeof(peft__stored));
+    if (stored) a->stored = (peft__stored *)stored;
+    char *copy = peft__arena_strdup(&a->arena, name, n);
+    if (!tensors || !stored || !copy || !peft__map_set(&a->by_name, copy, n, a->count)) return NULL;
+    memset(&a->stored[a->count], 0, sizeof(a->stored[0]));
+    peft_tensor *t = &a->tensors[a->count++];
+    memset(t, 0, sizeof(*t));
+    t->name = copy;
+    return t;
+}
+
+// ---- reading safetensors
+
+// The shape as [first, rest]. False: an item that is no size, or a product that overflows.
+static bool peft__safetensors_shape(const peft__json *shape, peft_tensor *t) {
+    int64_t total, axis = 0;
+    t->rows = t->cols = 1;
+    t->rank = shape->length == 1 ? 1 : 2;
+    for (const peft__json *v = shape->child; v; v = v->next, axis++) {
+        if (v->type != PEFT__JSON_NUMBER || v->number < 0 || v->number > 9e15 || v->number != floor(v->number)) return false;
+        int64_t *into = axis == 0 && shape->length > 1 ? &t->rows : &t->cols;
+        if (!peft__mul(*into, (int64_t)v->number, into)) return false;
+    }
+    return peft__mul(t->rows, t->cols, &total);
+}
+
+typedef struct peft__span {  // bytes of a file that a tensor claims
+    uint64_t begin, end;
+    const char *name;
+} peft__span;
+
+static int peft__span_compare(const void *a, const void *b) {
+    const peft__span *x = (const peft__span *)a, *y = (const peft__span *)b;
+    if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
+    return x->end < y->end ? -1 : x->end > y->end;
+}
+
+// One member of the header. Codes of quantized weights are no type of their own: their bytes wait for peft__archive_join.
+static peft_status peft__safetensors_entry(peft_archive *a, peft__file *f, const peft__json *e, uint64_t start, peft__span *span) {
+    const char *dtype = peft__json_text(e, "dtype", NULL);
+    const peft__json *shape = peft__json_get(e, "shape"), *offsets = peft__json_get(e, "data_offsets");
+    if (!dtype || !peft__json_is(shape, PEFT__JSON_ARRAY) || !peft__json_is(offsets, PEFT__JSON_ARRAY) || offsets->length != 2 ||
+        offsets->child->type != PEFT__JSON_NUMBER || offsets->child->next->type != PEFT__JSON_NUMBER)
+        return peft__file_bad(f, "tensor %s lacks dtype, shape or data_offsets", e->key);
+    if (peft__map_get(&a->by_name, e->key, e->key_length, -1) >= 0)
+        return peft__file_bad(f, "tensor %s is there twice", e->key);
+    peft_tensor *t = peft__archive_add(a, e->key, e->key_length);
+    if (!t) return PEFT_ERROR_MEMORY;
+    int type = 0;
+    while (type < PEFT__COUNT(peft__dtypes) && strcmp(dtype, peft__dtypes[type]) != 0) type++;
+    if (type == PEFT__COUNT(peft__dtypes))
+        return peft__file_bad(f, "tensor %s has the unknown dtype %s", e->key, dtype);
+    const char *bits = strpbrk(dtype, "0123456789");
+    int64_t item = bits ? strtol(bits, NULL, 10) / 8 : 1, bytes = 0;
+    if (!peft__safetensors_shape(shape, t) || !peft__mul(t->rows * t->cols, item, &bytes))
+        return peft__file_bad(f, "tensor %s has an impossible shape", e->key);
+    double begin = offsets->child->number, end = offsets->child->next->number;
+    uint64_t room = f->size - start;
+    if (!(begin >= 0 && end >= begin && end <= (double)room) || begin != floor(begin) || end - begin != (double)bytes)
+        return peft__file_bad(f, "tensor %s of %lld bytes claims offsets %g to %g of %llu", e->key,
+                          (long long)bytes, begin, end, (unsigned long long)room);
+    span->begin = (uint64_t)begin;
+    span->end = (uint64_t)end;
+    span->name = t->name;
+    if (type > PEFT__DTYPE_I8 || !bytes) return PEFT_OK;
+    // straight from the file where it is addressable and aligned for its type
+    const unsigned char *at = f->data ? f->data + start + span->begin : NULL;
+    bool direct = at && (uintptr_t)at % (uintptr_t)item == 0;
+    void *data = direct ? (void *)(uintptr_t)at : peft__arena_alloc(&a->arena, (size_t)bytes);
+    peft__stored stored = {data, bytes, type, false};
+    if (!data) return PEFT_ERROR_MEMORY;
+    a->stored[t - a->tensors] = stored;
+    if (type < PEFT__DTYPE_U8) t->type = (peft_dtype)type, t->data = data;
+    return direct ? PEFT_OK : peft__file_read(f, start + span->begin, data, (size_t)bytes);
+}
+
+static peft_status peft__safetensors_entries(peft_archive *a, peft__file *f, const peft__json *header, uint64_t start, peft__span *spans) {
+    int64_t count = 0;
+    if (header->type != PEFT__JSON_OBJECT) return peft__file_bad(f, "the header is no object");
+    for (const peft__json *e = header->child; e; e = e->next) {
+        if (strcmp(e->key, "__metadata__") == 0) continue;
+        peft_status status = peft__safetensors_entry(a, f, e, start, &spans[count++]);
+        if (status) return status;
+    }
+    if (count > 1) qsort(spans, (size_t)count, sizeof(*spans), peft__span_compare);
+    for (int64_t i = 1; i < count; i++)
+        if (spans[i].begin < spans[i - 1].end)
+            return peft__file_bad(f, "tensors %s and %s overlap", spans[i - 1].name, spans[i].name);
+    return PEFT_OK;
+}
+
+static peft_status peft__safetensors_read(peft_archive *a, peft__file *f) {
+    unsigned char size[8];
+    if (f->size < 8) return peft__file_bad(f, "too short for a safetensors file");
+    peft_status status = peft__file_read(f, 0, size, 8);
+    if (status) return status;
+    uint64_t n = peft__little_endian(size, 8);
+    if (n > f->size - 8 || n > PEFT__MAX_HEADER || n < 2)
+        return peft__file_bad(f, "not a safetensors file: a header of %llu bytes in a file of %llu",
+                          (unsigned long long)n, (unsigned long long)f->size);
+    peft__arena scratch;
+    peft__arena_init(&scratch, a->ctx);
+    peft__json *header = NULL;
+    peft__span *spans = NULL;
+    char *text = (char *)peft__arena_alloc(&scratch, (size_t)n);
+    status = text ? peft__file_read(f, 8, text, (size_t)n) : PEFT_ERROR_MEMORY;
+    if (!status) status = peft__json_parse(a->ctx, &scratch, text, (size_t)n, f->path, &header);
+    if (!status) spans = (peft__span *)peft__arena_alloc(&scratch, (header->length + 1) * sizeof(peft__span));
+    if (!status) status = spans ? peft__safetensors_entries(a, f, header, 8 + n, spans) : PEFT_ERROR_MEMORY;
+    peft__arena_free(&scratch);
+    return status;
+}
+
+// ---- quantized weights in safetensors
+// bitsandbytes stores a weight <p> of 4 bits as codes <p> (two per byte), <p>.absmax (F32, or U8 with nested scales),
+// <p>.quant_map and <p>.quant_state.bitsandbytes__nf4 or __fp4: bytes of JSON. Ours of 8 bits is <p> (I8), <p>.scale (F32, one
+// per block) and <p>.quant_state.peft__int8. Each is presented as one tensor <p>; the parts are hidden.
+
+static const struct peft__quant_format {
     const char *state, *name;  // the end of the state's key, "quant_type" in it
     peft_dtype type;
-} peft__quant_format;
-
-static const peft__quant_format peft__quant_formats[] = {{".quant_state.bitsandbytes__nf4", "nf4", PEFT_NF4},
-                                                         {".quant_state.bitsandbytes__fp4", "fp4", PEFT_FP4},
-                                                         {".quant_state.peft__int8", "int8", PEFT_I8}};
+} peft__quant_formats[] = {{".quant_state.bitsandbytes__nf4", "nf4", PEFT_NF4},
+                           {".quant_state.bitsandbytes__fp4", "fp4", PEFT_FP4},
+                           {".quant_state.peft__int8", "int8", PEFT_I8}};
 
 static const char *const peft__torch_names[] = {"float32", "float16", "bfloat16"};  // by peft_dtype
+
+// The parts of a quantized weight beside its codes, read and written by this one list.
+enum { PEFT__BITS_4 = 1, PEFT__BITS_4_NESTED = 2, PEFT__BITS_8 = 4 };
+enum { PEFT__PER_BLOCK = -1, PEFT__PER_256_BLOCKS = -2 };
+static const struct peft__quant_part {
+    const char *suffix;
+    int kinds, dtype;
+    int64_t count;  // values
+    size_t field;   // of peft_quant
+} peft__quant_parts[] = {
+    {".absmax", PEFT__BITS_4, PEFT_F32, PEFT__PER_BLOCK, offsetof(peft_quant, absmax)},
+    {".scale", PEFT__BITS_8, PEFT_F32, PEFT__PER_BLOCK, offsetof(peft_quant, absmax)},
+    {".absmax", PEFT__BITS_4_NESTED, PEFT__DTYPE_U8, PEFT__PER_BLOCK, offsetof(peft_quant, codes)},
+    {".nested_absmax", PEFT__BITS_4_NESTED, PEFT_F32, PEFT__PER_256_BLOCKS, offsetof(peft_quant, nested_absmax)},
+    {".nested_quant_map", PEFT__BITS_4_NESTED, PEFT_F32, 256, offsetof(peft_quant, nested_map)},
+    {".quant_map", PEFT__BITS_4 | PEFT__BITS_4_NESTED, PEFT_F32, 16, offsetof(peft_quant, map)}};
+
+static int64_t peft__quant_part_count(const struct peft__quant_part *part, const peft_quant *q) {
+    return part->count > 0 ? part->count : part->count == PEFT__PER_BLOCK ? q->block_count : (q->block_count - 1) / 256 + 1;
+}
 
 typedef struct peft__quant_reader {
     peft_archive *archive;
     const char *path;    // for messages
     const char *weight;  // its name
-    peft_quant *q;
-    int64_t count;  // weights
+    int64_t count;       // weights
+    peft_status status;  // the first failure; nothing happens after it
 } peft__quant_reader;
 
-// The tensor <weight><suffix> of exactly that many bytes; kinds: what peft__raw.kind may be. It is hidden from then on.
-static peft_status peft__quant_part(peft__quant_reader *r, const char *suffix, const char *kinds, int64_t bytes, const void **data) {
+static void peft__quant_state_error(peft__quant_reader *r, const char *field) {
+    if (!r->status)
+        r->status = peft__fail(r->archive->ctx, PEFT_ERROR_FORMAT, "%s: the quant_state of %s: %s is missing or makes no sense", r->path,
+                               r->weight, field);
+}
+
+// The tensor <weight><suffix> of exactly that many bytes. It is hidden from then on. Bytes of 4-bit codes may be disguised
+// as floats (bitsandbytes' quant_storage): `any`.
+static const void *peft__quant_part_data(peft__quant_reader *r, const char *suffix, int dtype, bool any, int64_t bytes) {
     peft_archive *a = r->archive;
-    char *name = (char *)peft__arena_alloc(&a->arena, strlen(r->weight) + strlen(suffix) + 1);
-    if (!name) return PEFT_ERROR_MEMORY;
-    memcpy(name, r->weight, strlen(r->weight));
-    memcpy(name + strlen(r->weight), suffix, strlen(suffix) + 1);
-    int64_t i = peft__map_get(&a->by_name, name, strlen(name), -1);
-    if (i < 0) return peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", r->path, name);
-    peft__raw *raw = &a->raw[i];
-    if (!raw->data || !strchr(kinds, raw->kind) || raw->bytes != bytes || raw->hidden)
-        return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: tensor %s: %lld bytes of type %c, the %lld weights of %s need %lld of %s", r->path,
-                          name, (long long)raw->bytes, raw->kind ? raw->kind : '-', (long long)r->count, r->weight, (long long)bytes, kinds);
-    raw->hidden = *suffix != 0;
-    *data = raw->data;
-    return PEFT_OK;
+    char name[512];
+    peft__string_into(name, sizeof(name), "%s%s", r->weight, suffix);
+    int64_t i = r->status ? -1 : peft__map_get(&a->by_name, name, strlen(name), -1);
+    peft__stored *s = i < 0 ? NULL : &a->stored[i];
+    if (!s && !r->status) r->status = peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", r->path, name);
+    if (r->status) return NULL;
+    if (!s->data || (s->dtype != dtype && !(any && s->dtype < PEFT__DTYPE_U8)) || s->bytes != bytes || s->hidden)
+        r->status = peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: tensor %s: %lld bytes of type %s, the %lld weights of %s need %lld of %s",
+                               r->path, name, (long long)s->bytes, s->data ? peft__dtypes[s->dtype] : "none", (long long)r->count,
+                               r->weight, (long long)bytes, peft__dtypes[dtype]);
+    s->hidden = *suffix != 0;
+    return s->data;
 }
 
-static peft_status peft__quant_floats(peft__quant_reader *r, const char *suffix, int64_t count, const float **out) {
-    const void *data = NULL;
-    peft_status status = peft__quant_part(r, suffix, "F", count * (int64_t)sizeof(float), &data);
-    if (status) return status;
-    *out = (const float *)data;
-    for (int64_t i = 0; i < count; i++)
-        if (!((*out)[i] - (*out)[i] == 0.0f))
-            return peft__fail(r->archive->ctx, PEFT_ERROR_NUMERIC, "%s: tensor %s%s: value %lld is %g", r->path, r->weight, suffix, (long long)i,
-                              (double)(*out)[i]);
-    return PEFT_OK;
+static void peft__quant_read_part(peft__quant_reader *r, const struct peft__quant_part *part, peft_quant *q) {
+    int64_t count = peft__quant_part_count(part, q);
+    bool floats = part->dtype == PEFT_F32;
+    const void *data = peft__quant_part_data(r, part->suffix, part->dtype, false, count * (floats ? 4 : 1));
+    memcpy((char *)q + part->field, &data, sizeof(data));
+    for (int64_t i = 0; i < count && floats && !r->status; i++) {
+        float v = ((const float *)data)[i];
+        if (!(v - v == 0.0f))
+            r->status = peft__fail(r->archive->ctx, PEFT_ERROR_NUMERIC, "%s: tensor %s%s: value %lld is %g", r->path, r->weight, part->suffix,
+                                   (long long)i, (double)v);
+    }
 }
 
-static peft_status peft__quant_state_error(const peft__quant_reader *r, const char *field) {
-    return peft__fail(r->archive->ctx, PEFT_ERROR_FORMAT, "%s: the quant_state of %s: %s is missing or makes no sense", r->path, r->weight, field);
-}
-
-// What the JSON says: sizes and types.
-static peft_status peft__quant_state(peft__quant_reader *r, const peft__quant_format *f, const peft__json *state, peft_tensor *t) {
+// What the state's JSON says: sizes and types.
+static void peft__quant_state(peft__quant_reader *r, const struct peft__quant_format *f, const peft__json *state, peft_tensor *t, peft_quant *q) {
     const peft__json *shape = peft__json_get(state, "shape");
     const char *dtype = peft__json_text(state, "dtype", "");
-    peft_quant *q = r->q;
-    if (strcmp(peft__json_text(state, "quant_type", ""), f->name) != 0) return peft__quant_state_error(r, "quant_type");
-    if (!peft__json_is(shape, PEFT__JSON_ARRAY) || !shape->length || !peft__safetensors_shape(shape, t) || t->rows < 1 || t->cols < 1)
-        return peft__quant_state_error(r, "shape");
-    r->count = t->rows * t->cols;
-    q->block = peft__json_int(state, "blocksize", 0);
-    if (q->block < (f->type == PEFT_I8 ? 16 : 32) || q->block > PEFT__QUANT_MAX_BLOCK || (q->block & (q->block - 1))) return peft__quant_state_error(r, "blocksize");
-    while ((int64_t)1 << q->block_shift < q->block) q->block_shift++;
-    q->block_count = (r->count - 1) / q->block + 1;
     int source = 0;
     while (source < PEFT__COUNT(peft__torch_names) && strcmp(dtype, peft__torch_names[source]) != 0) source++;
-    if (source == PEFT__COUNT(peft__torch_names)) return peft__quant_state_error(r, "dtype");
+    if (strcmp(peft__json_text(state, "quant_type", ""), f->name) != 0) peft__quant_state_error(r, "quant_type");
+    if (!peft__json_is(shape, PEFT__JSON_ARRAY) || !shape->length || !peft__safetensors_shape(shape, t) || t->rows < 1 || t->cols < 1) {
+        peft__quant_state_error(r, "shape");
+        return;
+    }
+    r->count = t->rows * t->cols;
+    q->block = peft__json_int(state, "blocksize", 0);
+    if (q->block < (f->type == PEFT_I8 ? 16 : 32) || q->block > PEFT__QUANT_MAX_BLOCK || (q->block & (q->block - 1))) {
+        peft__quant_state_error(r, "blocksize");
+        return;
+    }
+    while ((int64_t)1 << q->block_shift < q->block) q->block_shift++;
+    q->block_count = (r->count - 1) / q->block + 1;
     q->source = (peft_dtype)source;
-    return PEFT_OK;
-}
-
-static peft_status peft__quant_nested_parts(peft__quant_reader *r, const peft__json *state) {
-    peft_quant *q = r->q;
-    const void *codes = NULL;
+    if (source == PEFT__COUNT(peft__torch_names)) peft__quant_state_error(r, "dtype");
+    if (!peft__json_get(state, "nested_offset")) return;
     q->nested_offset = (float)peft__json_double(state, "nested_offset", (double)NAN);
-    if (!(q->nested_offset - q->nested_offset == 0.0f)) return peft__quant_state_error(r, "nested_offset");
-    if (peft__json_int(state, "nested_blocksize", 0) != 256) return peft__quant_state_error(r, "nested_blocksize");
-    peft_status status = peft__quant_part(r, ".absmax", "U", q->block_count, &codes);
-    if (!status) status = peft__quant_floats(r, ".nested_absmax", (q->block_count - 1) / 256 + 1, &q->nested_absmax);
-    if (!status) status = peft__quant_floats(r, ".nested_quant_map", 256, &q->nested_map);
-    q->codes = (const uint8_t *)codes;
-    return status;
+    if (!(q->nested_offset - q->nested_offset == 0.0f)) peft__quant_state_error(r, "nested_offset");
+    if (peft__json_int(state, "nested_blocksize", 0) != 256) peft__quant_state_error(r, "nested_blocksize");
 }
 
 // Tensor `i` holds the state of a quantized weight, its name being the weight's and f->state.
-static peft_status peft__archive_join_weight(peft_archive *a, int64_t i, const peft__quant_format *f) {
+static peft_status peft__archive_join_weight(peft_archive *a, int64_t i, const struct peft__quant_format *f) {
     const char *name = a->tensors[i].name;
-    peft__quant_reader r = {a, a->shards[0].path, NULL, (peft_quant *)peft__arena_alloc(&a->arena, sizeof(peft_quant)), 0};
-    r.weight = peft__arena_strdup(&a->arena, name, strlen(name) - strlen(f->state));
-    if (!r.weight || !r.q) return PEFT_ERROR_MEMORY;
-    memset(r.q, 0, sizeof(*r.q));
+    peft__stored *s = &a->stored[i];
+    peft__quant_reader r = {a, a->files[0].path, peft__arena_strdup(&a->arena, name, strlen(name) - strlen(f->state)), 0, PEFT_OK};
+    peft_quant *q = (peft_quant *)peft__arena_alloc(&a->arena, sizeof(peft_quant));
+    if (!r.weight || !q) return PEFT_ERROR_MEMORY;
+    memset(q, 0, sizeof(*q));
     int64_t at = peft__map_get(&a->by_name, r.weight, strlen(r.weight), -1);
     peft_tensor *t = at < 0 ? NULL : &a->tensors[at];
     if (!t) return peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing, its quant_state is there", r.path, r.weight);
     if (t->quant) return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: tensor %s has two quant_states", r.path, r.weight);
-    if (a->raw[i].kind != 'U' || !a->raw[i].data) return peft__quant_state_error(&r, "the text");
     peft__json *state = NULL;
-    peft_status status = peft__json_parse(a->ctx, &a->arena, (const char *)a->raw[i].data, (size_t)a->raw[i].bytes, name, &state);
-    if (!status) status = peft__quant_state(&r, f, state, t);
-    if (status) return status;
-    a->raw[i].hidden = true;
-    const void *codes = NULL;
+    if (s->dtype != PEFT__DTYPE_U8 || !s->data) peft__quant_state_error(&r, "the text");
+    else r.status = peft__json_parse(a->ctx, &a->arena, (const char *)s->data, (size_t)s->bytes, name, &state);
+    if (!r.status) peft__quant_state(&r, f, state, t, q);
+    s->hidden = true;
     bool four = f->type != PEFT_I8;
-    // bytes of codes may be disguised as floats (bitsandbytes' quant_storage)
-    status = peft__quant_part(&r, "", four ? "UHBF" : "I", four ? r.count / 2 + r.count % 2 : r.count, &codes);
-    if (!status && four) status = peft__quant_floats(&r, ".quant_map", 16, &r.q->map);
-    if (!status && peft__json_get(state, "nested_offset")) status = peft__quant_nested_parts(&r, state);
-    else if (!status) status = peft__quant_floats(&r, four ? ".absmax" : ".scale", r.q->block_count, &r.q->absmax);
+    int kind = !four ? PEFT__BITS_8 : peft__json_get(state, "nested_offset") ? PEFT__BITS_4_NESTED : PEFT__BITS_4;
+    const void *codes = peft__quant_part_data(&r, "", four ? PEFT__DTYPE_U8 : PEFT__DTYPE_I8, four,
+                                              four ? r.count / 2 + r.count % 2 : r.count);
+    for (int64_t k = 0; k < PEFT__COUNT(peft__quant_parts) && !r.status; k++)
+        if (peft__quant_parts[k].kinds & kind) peft__quant_read_part(&r, &peft__quant_parts[k], q);
     t->type = f->type;
     t->data = (void *)(uintptr_t)codes;
-    t->quant = r.q;
-    return status;
+    t->quant = q;
+    return r.status;
 }
 
 // Turns the parts of quantized weights into single tensors. Names are kept until all are joined, then looked up anew.
 static peft_status peft__archive_join(peft_archive *a) {
     peft_status status = PEFT_OK;
-    bool any = false;
+    int64_t kept = 0;
     for (int64_t i = 0; i < a->count && !status; i++)
         for (int64_t f = 0; f < PEFT__COUNT(peft__quant_formats) && !status; f++)
-            if (peft__ends_with(a->tensors[i].name, peft__quant_formats[f].state)) {
+            if (peft__ends_with(a->tensors[i].name, peft__quant_formats[f].state))
                 status = peft__archive_join_weight(a, i, &peft__quant_formats[f]);
-                any = true;
-            }
-    if (status || !any) return status;
-    int64_t kept = 0;
     peft__map_free(&a->by_name);
-    peft__map_init(&a->by_name, a->ctx);
-    for (int64_t i = 0; i < a->count; i++) {
-        if (a->raw[i].hidden) continue;
+    for (int64_t i = 0; i < a->count && !status; i++) {
+        if (a->stored[i].hidden) continue;
         a->tensors[kept] = a->tensors[i];
-        if (!peft__map_set(&a->by_name, a->tensors[kept].name, strlen(a->tensors[kept].name), kept)) return PEFT_ERROR_MEMORY;
+        if (!peft__map_set(&a->by_name, a->tensors[kept].name, strlen(a->tensors[kept].name), kept)) status = PEFT_ERROR_MEMORY;
         kept++;
     }
     a->count = kept;
-    return PEFT_OK;
+    return status;
 }
 
-static peft_status peft__archive_add_shard(peft_archive *a, char *path) {
+// ---- archives: one file, or the files of an index
+
+static peft_status peft__archive_add_file(peft_archive *a, const char *path) {
     if (!path) return PEFT_ERROR_MEMORY;
-    peft__shard *s = &a->shards[a->shard_count];
-    s->path = path;
-    peft_status status = peft__file_open(a->ctx, path, &s->file);
+    peft__file *f = &a->files[a->file_count];
+    peft_status status = peft__file_open(a->ctx, path, f);
     if (status) return status;
-    a->shard_count++;
-    return peft__safetensors_read(a, s);
+    a->file_count++;
+    return peft__safetensors_read(a, f);
 }
 
 // model.safetensors.index.json: {"weight_map": {tensor name: file name}}. Each file named there is opened once.
@@ -10025,18 +10041,17 @@ static peft_status peft__archive_open_index(peft_archive *a, const char *index) 
     if (!peft__json_is(map, PEFT__JSON_OBJECT)) return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: no weight_map", index);
     const char *slash = strrchr(index, '/');
     char *folder = peft__arena_strdup(&a->arena, index, slash ? (size_t)(slash - index) + 1 : 0);
-    peft__free(a->ctx, a->shards);
-    a->shards = (peft__shard *)peft__calloc(a->ctx, PEFT__MAX((int64_t)map->length, 1), sizeof(peft__shard));
-    if (!folder || !a->shards) return PEFT_ERROR_MEMORY;
+    peft__free(a->ctx, a->files);
+    a->files = (peft__file *)peft__calloc(a->ctx, PEFT__MAX((int64_t)map->length, 1), sizeof(peft__file));
+    if (!folder || !a->files) return PEFT_ERROR_MEMORY;
     peft__map files;
     peft__map_init(&files, a->ctx);
     for (const peft__json *e = map->child; e && !status; e = e->next) {
-        if (e->type != PEFT__JSON_STRING || strchr(e->string, '/') || strchr(e->string, '\\')) {
+        if (e->type != PEFT__JSON_STRING || strchr(e->string, '/') || strchr(e->string, '\\'))
             status = peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: weight_map of %s is not a file name", index, e->key);
-        } else if (peft__map_get(&files, e->string, e->length, -1) < 0) {
-            if (!peft__map_set(&files, e->string, e->length, 1)) status = PEFT_ERROR_MEMORY;
-            else status = peft__archive_add_shard(a, peft__path_join(&a->arena, folder, e->string));
-        }
+        else if (peft__map_get(&files, e->string, e->length, -1) >= 0) continue;
+        else if (!peft__map_set(&files, e->string, e->length, 1)) status = PEFT_ERROR_MEMORY;
+        else status = peft__archive_add_file(a, peft__path_join(&a->arena, folder, e->string));
     }
     for (const peft__json *e = map->child; e && !status; e = e->next)
         if (peft__map_get(&a->by_name, e->key, e->key_length, -1) < 0)
@@ -10045,20 +10060,20 @@ static peft_status peft__archive_open_index(peft_archive *a, const char *index) 
     return status;
 }
 
-// Weights in formats that are not read: what they are, and what makes safetensors of them. %s: the folder,
-// then the file to be made.
-typedef struct peft__foreign {
-    const char *name, *format, *line;
-} peft__foreign;
-
-#define PEFT__FROM_TORCH(files)                                                                                    \
-    "python -c \"import glob, torch, safetensors.torch as s; s.save_file({k: v.contiguous().clone() for f in "      \
+// Weights in formats that are not read: what they are, and what makes safetensors of them. %s: the folder, then the file to be
+// made.
+#define PEFT__FROM_TORCH(files)                                                                                \
+    "python -c \"import glob, torch, safetensors.torch as s; s.save_file({k: v.contiguous().clone() for f in " \
     "glob.glob('%s" files "') for k, v in torch.load(f, 'cpu', weights_only=True).items()}, '%s', {'format': 'pt'})\""
-#define PEFT__FROM_TRANSFORMERS(from)                                                                              \
-    "python -c \"from transformers import AutoConfig as C, AutoModelForCausalLM as D, AutoModelForSeq2SeqLM as E; f = '%s'; "  \
-    "(E if C.from_pretrained(f).is_encoder_decoder else D).from_pretrained(f, " from "=True).save_pretrained(f)\" (transformers 4; makes %s)"
-
-static const peft__foreign peft__foreign_files[] = {
+#define PEFT__FROM_TRANSFORMERS(from)                                                                          \
+    "python -c \"from transformers import AutoConfig as C, AutoModelForCausalLM as D, AutoModelForSeq2SeqLM "  \
+    "as E; f = '%s'; (E if C.from_pretrained(f).is_encoder_decoder else D).from_pretrained(f, " from           \
+    "=True).save_pretrained(f)\" (transformers 4; makes %s)"
+#define PEFT__FROM_NUMPY(file)                                                                                 \
+    "python -c \"import numpy, safetensors.numpy as s; s.save_file(dict(numpy.load('%s" file "')), '%s')\""
+static const struct peft__foreign {
+    const char *name, *format, *line;
+} peft__foreign_files[] = {
     {"adapter_model.bin", "PyTorch's pickle", PEFT__FROM_TORCH("adapter_model.bin")},
     {"pytorch_model.bin", "PyTorch's pickle", PEFT__FROM_TORCH("pytorch_model*.bin")},
     {"pytorch_model.bin.index.json", "PyTorch's pickle in parts", PEFT__FROM_TORCH("pytorch_model-*.bin")},
@@ -10067,27 +10082,22 @@ static const peft__foreign peft__foreign_files[] = {
     {"consolidated.00.pth", "Meta's PyTorch pickle",
      "python -m transformers.models.llama.convert_llama_weights_to_hf --input_dir %s --output_dir OUT (makes OUT with %s)"},
     {"model.onnx", "ONNX", "there is no way back (%s): take the model that it was exported from, with %s"},
-    {"weights.npz", "NumPy's archive",
-     "python -c \"import numpy, safetensors.numpy as s; s.save_file(dict(numpy.load('%sweights.npz')), '%s')\""},
-    {"adapters.npz", "NumPy's archive",
-     "python -c \"import numpy, safetensors.numpy as s; s.save_file(dict(numpy.load('%sadapters.npz')), '%s')\""}};
+    {"weights.npz", "NumPy's archive", PEFT__FROM_NUMPY("weights.npz")},
+    {"adapters.npz", "NumPy's archive", PEFT__FROM_NUMPY("adapters.npz")}};
 
 // `path`, a safetensors file, is missing: says what lies in its place, if that is known.
 static peft_status peft__archive_missing(peft_context *ctx, const char *path, peft_status status) {
-    char folder[PEFT__PATH_SIZE] = "", name[PEFT__PATH_SIZE], line[PEFT__PATH_SIZE];
+    char name[PEFT__PATH_SIZE], line[PEFT__PATH_SIZE];
     const char *slash = strrchr(path, '/');
-    size_t n = slash ? (size_t)(slash - path) + 1 : 0;
-    if (status != PEFT_ERROR_MISSING || n >= sizeof(folder)) return status;
-    memcpy(folder, path, n);
-    folder[n] = 0;
+    int n = slash ? (int)(slash - path) + 1 : 0;
     bool adapter = peft__ends_with(path, "adapter_model.safetensors");
-    for (int64_t i = 0; i < PEFT__COUNT(peft__foreign_files); i++) {
-        const peft__foreign *f = &peft__foreign_files[i];
-        peft__string_into(name, sizeof(name), "%s%s", folder, f->name);
+    for (int64_t i = 0; i < PEFT__COUNT(peft__foreign_files) && status == PEFT_ERROR_MISSING && n < PEFT__PATH_SIZE; i++) {
+        const struct peft__foreign *f = &peft__foreign_files[i];
+        peft__string_into(name, sizeof(name), "%.*s%s", n, path, f->name);
         if (adapter != (strncmp(f->name, "adapter", 7) == 0) || !peft__file_exists(ctx, name)) continue;
-        peft__string_into(line, sizeof(line), f->line, folder, path);
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s is not read; this converts it: %s", name,
-                          f->format, line);
+        name[n] = 0;
+        peft__string_into(line, sizeof(line), f->line, name, path);
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s%s: %s is not read; this converts it: %s", name, f->name, f->format, line);
     }
     return status;
 }
@@ -10097,22 +10107,15 @@ PEFTDEF peft_status peft_archive_open(peft_context *ctx, const char *path, peft_
     PEFT__NEED(ctx, ctx, "ctx");
     PEFT__NEED(ctx, out, "out");
     if (!path) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_archive_open: no path");
-    peft_archive *a = peft__archive_new(ctx);
+    peft_archive *a = peft__archive_new(ctx, 1);
     if (!a) return PEFT_ERROR_MEMORY;
-    peft_status status = PEFT_OK;
-    char *single = peft__path_join(&a->arena, path, "model.safetensors");
-    char *index = peft__path_join(&a->arena, path, "model.safetensors.index.json");
-    if (!single || !index) {
-        status = PEFT_ERROR_MEMORY;
-    } else if (peft__ends_with(path, ".json")) {
-        status = peft__archive_open_index(a, path);
-    } else if (!peft__ends_with(path, ".safetensors") && !peft__file_exists(ctx, single) && peft__file_exists(ctx, index)) {
-        status = peft__archive_open_index(a, index);
-    } else {
-        bool file = peft__ends_with(path, ".safetensors");
-        status = peft__archive_add_shard(a, file ? peft__arena_strdup(&a->arena, path, strlen(path)) : single);
-        status = peft__archive_missing(ctx, file ? path : single, status);
-    }
+    peft_status status = PEFT_ERROR_MEMORY;
+    bool file = peft__ends_with(path, ".safetensors"), json = peft__ends_with(path, ".json");
+    const char *single = file || json ? peft__arena_strdup(&a->arena, path, strlen(path)) : peft__path_join(&a->arena, path, "model.safetensors");
+    const char *index = json ? single : peft__path_join(&a->arena, path, "model.safetensors.index.json");
+    bool sharded = json || (!file && single && index && !peft__file_exists(ctx, single) && peft__file_exists(ctx, index));
+    if (single && index) status = sharded ? peft__archive_open_index(a, index) : peft__archive_add_file(a, single);
+    if (status && !sharded && single) status = peft__archive_missing(ctx, single, status);
     if (!status) status = peft__archive_join(a);
     if (status) peft_archive_close(a);
     else *out = a;
@@ -10121,10 +10124,10 @@ PEFTDEF peft_status peft_archive_open(peft_context *ctx, const char *path, peft_
 
 PEFTDEF void peft_archive_close(peft_archive *a) {
     if (!a) return;
-    for (int64_t i = 0; i < a->shard_count; i++) peft__file_close(&a->shards[i].file);
-    peft__free(a->ctx, a->shards);
+    for (int64_t i = 0; i < a->file_count; i++) peft__file_close(&a->files[i]);
+    peft__free(a->ctx, a->files);
     peft__free(a->ctx, a->tensors);
-    peft__free(a->ctx, a->raw);
+    peft__free(a->ctx, a->stored);
     peft__map_free(&a->by_name);
     peft__arena_free(&a->arena);
     peft__free(a->ctx, a);
@@ -10133,10 +10136,8 @@ PEFTDEF void peft_archive_close(peft_archive *a) {
 // The file whose bytes are the tensor's data; NULL: they were copied or converted into memory of the archive.
 static peft__file *peft__archive_file_of(const peft_archive *a, const peft_tensor *t) {
     uintptr_t data = (uintptr_t)t->data;
-    for (int64_t i = 0; i < a->shard_count; i++) {
-        peft__file *f = &a->shards[i].file;
+    for (peft__file *f = a->files; f < a->files + a->file_count; f++)
         if (f->data && data >= (uintptr_t)f->data && data - (uintptr_t)f->data < f->size) return f;
-    }
     return NULL;
 }
 
@@ -10147,25 +10148,23 @@ static void peft__archive_forget(peft_archive *a, const peft_tensor *t) {
 }
 
 PEFTDEF int64_t peft_archive_count(const peft_archive *a) {
-    if (!a) return 0;
-    return a->count;
+    return a ? a->count : 0;
 }
 
 PEFTDEF const peft_tensor *peft_archive_at(const peft_archive *a, int64_t i) {
-    if (!a) return NULL;
-    return i >= 0 && i < a->count ? &a->tensors[i] : NULL;
+    return a && i >= 0 && i < a->count ? &a->tensors[i] : NULL;
 }
 
 PEFTDEF const peft_tensor *peft_archive_find(const peft_archive *a, const char *name) {
-    if (!a || !name) return NULL;
-    return peft_archive_at(a, peft__map_get(&a->by_name, name, strlen(name), -1));
+    return a && name ? peft_archive_at(a, peft__map_get(&a->by_name, name, strlen(name), -1)) : NULL;
 }
 
-// ---- writing: a tensor is one item of the file, a quantized one several
+// ---- writing safetensors: a tensor is one item of the file, a quantized one several
 
 typedef struct peft__item {
     const peft_tensor *tensor;
-    const char *suffix, *dtype;
+    const char *suffix;
+    int dtype;            // index of peft__dtypes
     int64_t width, count;  // bytes of a value, values
     int64_t cols;         // 0: a vector
     const void *data;
@@ -10181,19 +10180,12 @@ static void peft__python_float(peft__string *s, double v) {
 // As Python's repr: the shortest digits that read back as v, in scientific notation below 1e-4 and from 1e16.
 static void peft__python_float(peft__string *s, double v) {
     char text[40] = "", plain[64];
-    for (int digits = 0; digits < 17; digits++) {
-        snprintf(text, sizeof(text), "%.*e", digits, v);
-        if (strtod(text, NULL) == v) break;
-    }
-    char *e = strchr(text, 'e');
-    int exponent = atoi(e + 1), places = (int)(e - text) - (v < 0) - 1;  // digits behind the first, and a point if there are any
-    places = places > 0 ? places - 1 : 0;
-    if (exponent < -4 || exponent >= 16) {
-        peft__string_puts(s, text);
-        return;
-    }
-    snprintf(plain, sizeof(plain), "%.*f", PEFT__MAX(places - exponent, 1), v);
-    peft__string_puts(s, plain);
+    int digits = 0;
+    do snprintf(text, sizeof(text), "%.*e", digits, v);
+    while (strtod(text, NULL) != v && ++digits < 17);
+    int exponent = atoi(strchr(text, 'e') + 1);
+    snprintf(plain, sizeof(plain), "%.*f", PEFT__MAX(digits - exponent, 1), v);
+    peft__string_puts(s, exponent < -4 || exponent >= 16 ? text : plain);
 }
 #endif
 
@@ -10216,9 +10208,8 @@ static const char *peft__quant_json(peft__arena *arena, const peft_tensor *t, co
     return text;
 }
 
-static void peft__item_add(peft__item **at, const peft_tensor *t, const char *suffix, const char *dtype, int64_t width, int64_t count,
-                            int64_t cols, const void *data) {
-    peft__item p = {t, suffix, dtype, width, count, cols, data};
+static void peft__item_add(peft__item **at, const peft_tensor *t, const char *suffix, int dtype, int64_t count, int64_t cols, const void *data) {
+    peft__item p = {t, suffix, dtype, dtype < PEFT__DTYPE_U8 ? (int64_t)peft__dtype_size((peft_dtype)dtype) : 1, count, cols, data};
     *(*at)++ = p;
 }
 
@@ -10226,27 +10217,24 @@ static peft_status peft__items_of(peft_context *ctx, peft__arena *arena, const p
     const peft_quant *q = t->quant;
     int64_t n = peft__size(t), cols = t->rank == 1 ? 0 : t->cols;
     if (t->type <= PEFT_BF16) {
-        static const char *const names[] = {"F32", "F16", "BF16"};
-        peft__item_add(at, t, "", names[t->type], (int64_t)peft__dtype_size(t->type), n, cols, t->data);
+        peft__item_add(at, t, "", (int)t->type, n, cols, t->data);
         return PEFT_OK;
     }
     if (!q) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: a tensor of type %s without scales", t->name, peft_dtype_name(t->type));
     if (t->type == PEFT_Q4) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: no file has a place for type q4", t->name);
-    const peft__quant_format *f = peft__quant_formats;
+    const struct peft__quant_format *f = peft__quant_formats;
     while (f->type != t->type) f++;
     const char *json = peft__quant_json(arena, t, f->name);
     if (!json) return PEFT_ERROR_MEMORY;
-    if (q->map) peft__item_add(at, t, "", "U8", 1, (n + 1) / 2, 1, t->data);
-    else peft__item_add(at, t, "", "I8", 1, n, cols, t->data);
-    if (q->absmax) {
-        peft__item_add(at, t, q->map ? ".absmax" : ".scale", "F32", 4, q->block_count, 0, q->absmax);
-    } else {
-        peft__item_add(at, t, ".absmax", "U8", 1, q->block_count, 0, q->codes);
-        peft__item_add(at, t, ".nested_absmax", "F32", 4, peft__div_up(q->block_count, 256), 0, q->nested_absmax);
-        peft__item_add(at, t, ".nested_quant_map", "F32", 4, 256, 0, q->nested_map);
+    int kind = !q->map ? PEFT__BITS_8 : q->absmax ? PEFT__BITS_4 : PEFT__BITS_4_NESTED;
+    if (q->map) peft__item_add(at, t, "", PEFT__DTYPE_U8, (n + 1) / 2, 1, t->data);
+    else peft__item_add(at, t, "", PEFT__DTYPE_I8, n, cols, t->data);
+    for (const struct peft__quant_part *p = peft__quant_parts; p < peft__quant_parts + PEFT__COUNT(peft__quant_parts); p++) {
+        const void *data;
+        memcpy(&data, (const char *)q + p->field, sizeof(data));
+        if (p->kinds & kind) peft__item_add(at, t, p->suffix, p->dtype, peft__quant_part_count(p, q), 0, data);
     }
-    if (q->map) peft__item_add(at, t, ".quant_map", "F32", 4, 16, 0, q->map);
-    peft__item_add(at, t, f->state, "U8", 1, (int64_t)strlen(json), 0, json);
+    peft__item_add(at, t, f->state, PEFT__DTYPE_U8, (int64_t)strlen(json), 0, json);
     return PEFT_OK;
 }
 
@@ -10261,10 +10249,10 @@ static peft_status peft__safetensors_header(peft__string *h, const peft__item *i
         if (key.failed) h->failed = true;
         else peft__json_quote(h, key.data, key.size);
         peft__string_free(&key);
-        peft__string_format(h, ":{\"dtype\":\"%s\",\"shape\":", p->dtype);
-        if (!p->cols) peft__string_format(h, "[%lld]", (long long)p->count);
-        else peft__string_format(h, "[%lld,%lld]", (long long)(p->count / p->cols), (long long)p->cols);
-        peft__string_format(h, ",\"data_offsets\":[%lld,%lld]}", (long long)at, (long long)(at + p->count * p->width));
+        peft__string_format(h, ":{\"dtype\":\"%s\",\"shape\":[", peft__dtypes[p->dtype]);
+        if (p->cols) peft__string_format(h, "%lld,", (long long)(p->count / p->cols));
+        peft__string_format(h, "%lld],\"data_offsets\":[%lld,%lld]}", (long long)(p->cols ? p->cols : p->count), (long long)at,
+                            (long long)(at + p->count * p->width));
         at += p->count * p->width;
     }
     peft__string_puts(h, "}");
@@ -10274,30 +10262,27 @@ static peft_status peft__safetensors_header(peft__string *h, const peft__item *i
 
 // Tensors in the order given, but values of 4 bytes before those of 2 and 1, so that each lies aligned.
 static peft_status peft__items_sorted(peft_context *ctx, peft__arena *arena, const peft_tensor *const *tensors, int64_t count,
-                                       peft__item **out, int64_t *out_count) {
+                                      peft__item **out, int64_t *out_count) {
     size_t size = (size_t)count * PEFT__MAX_ITEMS * sizeof(peft__item);
     peft__item *items = (peft__item *)peft__arena_alloc(arena, size), *end = items;
     peft__item *sorted = (peft__item *)peft__arena_alloc(arena, size);
-    if (!items || !sorted) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < count; i++) {
-        peft_status status = peft__items_of(ctx, arena, tensors[i], &end);
-        if (status) return status;
-    }
+    peft_status status = items && sorted ? PEFT_OK : PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < count && !status; i++) status = peft__items_of(ctx, arena, tensors[i], &end);
     *out = sorted;
     *out_count = end - items;
-    for (int64_t width = 4; width; width /= 2)
+    for (int64_t width = 4; width && !status; width /= 2)
         for (const peft__item *p = items; p < end; p++)
             if (p->width == width) *sorted++ = *p;
-    return PEFT_OK;
+    return status;
 }
 
 static peft_status peft__safetensors_put(peft_context *ctx, peft__writer *w, const peft_tensor *const *tensors, int64_t count) {
     peft__arena arena;
-    peft__arena_init(&arena, ctx);
     peft__string header;
-    peft__string_init(&header, ctx);
     peft__item *items = NULL;
     int64_t n = 0;
+    peft__arena_init(&arena, ctx);
+    peft__string_init(&header, ctx);
     peft_status status = peft__items_sorted(ctx, &arena, tensors, count, &items, &n);
     if (!status) status = peft__safetensors_header(&header, items, n);
     if (!status) {
@@ -10326,14 +10311,11 @@ PEFTDEF peft_status peft_safetensors_write(peft_context *ctx, const char *path, 
     return status;
 }
 
-// ---- GGUF, ggml's file: "GGUF", u32 version, u64 counts of tensors and of metadata; each metadata entry as key, type and value; each
-//      tensor as name, dimensions, type and offset; padding; data. All little-endian. Bytes are read one by one: nothing is aligned.
+// ---- GGUF, ggml's file: "GGUF", u32 version, u64 counts of tensors and of metadata; each metadata entry as key, type and
+//      value; each tensor as name, dimensions, type and offset; padding; data. All little-endian, and nothing is aligned.
 
 enum { PEFT__GGUF_MAX_NAME = 63, PEFT__GGUF_MAX_KEY = 65535, PEFT__GGUF_ALIGNMENT = 32, PEFT__GGUF_MAX_ALIGNMENT = 1 << 20 };
 enum { PEFT__GGUF_MAX_KEYS = 1 << 16, PEFT__GGUF_MAX_TENSORS = 1 << 20, PEFT__GGUF_DEPTH = 4 };
-
-// Blocks to floats. Every product of a half scale with small integers is exact in f32, and at most one sum rounds: fused or not,
-// the compiler cannot change a bit.
 
 PEFT__INLINE uint16_t peft__u16_at(const unsigned char *b) {
     return (uint16_t)(b[0] | b[1] << 8);
@@ -10347,122 +10329,88 @@ PEFT__INLINE float peft__half_at(const unsigned char *b) {
     return peft__f16_to_f32(peft__u16_at(b));
 }
 
-static void peft__decode_f32(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    for (int64_t i = 0; i < n; i++) out[i] = peft__bits_float(peft__u32_at(b + 4 * i));
+// Weights come in blocks of a scale d, small integers q and sometimes a minimum m: x = d q or d q + m. Every product of a half
+// scale with small integers is exact in f32, and at most one sum rounds: fused or not, the compiler cannot change a bit.
+typedef struct peft__ggml_format {
+    int type;         // ggml's number
+    const char *name;
+    int block, size;  // values and bytes of a block
+    void (*decode)(const struct peft__ggml_format *f, const unsigned char *blocks, int64_t count, float *out);
+    bool (*encode)(const struct peft__ggml_format *f, const float *x, int64_t count, unsigned char *blocks);
+    const float *map;  // what 4 or 5 bits stand for
+    // a type of ours that holds the blocks bit for bit, with so many weights per scale; none for formats with minima
+    peft_dtype kept_type;
+    int kept_block;
+} peft__ggml_format;
+
+// F32, F16, BF16
+static void peft__unpack_floats(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
+    if (f->type == PEFT_GGML_F32)
+        for (int64_t i = 0; i < n; i++) out[i] = peft__bits_float(peft__u32_at(b + 4 * i));
+    else if (f->type == PEFT_GGML_F16)
+        for (int64_t i = 0; i < n; i++) out[i] = peft__half_at(b + 2 * i);
+    else
+        for (int64_t i = 0; i < n; i++) out[i] = peft__bf16_to_f32(peft__u16_at(b + 2 * i));
 }
 
-static void peft__decode_f16(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    for (int64_t i = 0; i < n; i++) out[i] = peft__half_at(b + 2 * i);
-}
-
-static void peft__decode_bf16(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    for (int64_t i = 0; i < n; i++) out[i] = peft__bf16_to_f32(peft__u16_at(b + 2 * i));
-}
-
-// Q8_0: scale, 32 signed bytes. x = d q
-static void peft__decode_q8_0(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    for (; n > 0; n--, b += 34, out += 32) {
-        float d = peft__half_at(b);
-        for (int i = 0; i < 32; i++) out[i] = d * (float)(signed char)b[2 + i];
+// Q8_0: scale, 32 signed bytes. Q8_K: f32 scale, 256 signed bytes, sums of 16 (which only dot products want). x = d q
+static void peft__unpack_bytes(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
+    bool half = f->type == PEFT_GGML_Q8_0;
+    for (; n > 0; n--, b += f->size, out += f->block) {
+        float d = half ? peft__half_at(b) : peft__bits_float(peft__u32_at(b));
+        for (int i = 0; i < f->block; i++) out[i] = d * (float)(signed char)b[(half ? 2 : 4) + i];
     }
 }
 
-// Q4_0, Q4_1, Q5_0, Q5_1: scale, (_1: minimum,) (Q5: 32 fifth bits,) 16 bytes whose low nibbles are the first 16 values and whose high
-// nibbles the others. x = d (q - 8) of 4 bits, d (q - 16) of 5, or d q + m with a minimum
-PEFT__INLINE void peft__decode_nibbles(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out, bool fifth, bool minimum) {
-    int at = 2 + (minimum ? 2 : 0) + (fifth ? 4 : 0), zero = minimum ? 0 : fifth ? 16 : 8;
-    for (; n > 0; n--, b += at + 16, out += 32) {
+// Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL: scale, (_1: minimum,) (Q5: 32 fifth bits,) 16 bytes whose low nibbles are the first 16 values
+// and whose high nibbles the others. x = d map[q] + m
+static const float peft__small_integers[] = {-16, -15, -14, -13, -12, -11, -10, -9, -8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7,
+                                             8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
+static const float peft__iq4_nl_map[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
+static void peft__unpack_nibbles(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
+    bool minimum = f->type == PEFT_GGML_Q4_1 || f->type == PEFT_GGML_Q5_1;
+    int at = f->size - 16, fifth = at - (minimum ? 4 : 2);
+    for (; n > 0; n--, b += f->size, out += 32) {
         float d = peft__half_at(b), m = minimum ? peft__half_at(b + 2) : 0;
         uint32_t high = fifth ? peft__u32_at(b + at - 4) : 0;
         for (int i = 0; i < 16; i++) {
-            float low = d * (float)((int)((b[at + i] & 15) | (high >> i & 1) << 4) - zero);
-            float up = d * (float)((int)(b[at + i] >> 4 | (high >> (i + 16) & 1) << 4) - zero);
+            float low = d * f->map[(b[at + i] & 15) | (high >> i & 1) << 4];
+            float up = d * f->map[b[at + i] >> 4 | (high >> (i + 16) & 1) << 4];
             out[i] = minimum ? low + m : low;
             out[i + 16] = minimum ? up + m : up;
         }
     }
 }
 
-static void peft__decode_q4_0(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    peft__decode_nibbles(b, n, out, false, false);
-}
-
-static void peft__decode_q4_1(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    peft__decode_nibbles(b, n, out, false, true);
-}
-
-static void peft__decode_q5_0(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    peft__decode_nibbles(b, n, out, true, false);
-}
-
-static void peft__decode_q5_1(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    peft__decode_nibbles(b, n, out, true, true);
-}
-
-// IQ4_NL: scale, nibbles that index a table denser around zero. x = d table[q]
-static const float peft__iq4_nl_map[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
-
-static void peft__decode_iq4_nl(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    for (; n > 0; n--, b += 18, out += 32) {
-        float d = peft__half_at(b);
-        for (int i = 0; i < 16; i++) {
-            out[i] = d * peft__iq4_nl_map[b[2 + i] & 15];
-            out[i + 16] = d * peft__iq4_nl_map[b[2 + i] >> 4];
+// Q4_K and Q5_K: scale of scales, scale of minima, 8 groups' scales and minima, (Q5_K: 32 bytes of fifth bits, bit k for group
+// k,) nibbles: 32 bytes hold two groups. The scales and minima of 6 bits take 12 bytes: the first four groups' the low 6 bits of
+// bytes 0 to 7, the others' low four bits bytes 8 to 11 and their high two the rest of bytes 0 to 7. x = (d s) q - (d_min m)
+static void peft__unpack_k(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
+    bool fifth = f->type == PEFT_GGML_Q5_K;
+    for (; n > 0; n--, b += f->size) {
+        float d = peft__half_at(b), d_min = peft__half_at(b + 2);
+        for (int k = 0; k < 8; k++, out += 32) {
+            const unsigned char *s = b + 4, *high = b + 16, *q = b + f->size - 128 + k / 2 * 32;
+            int shift = k % 2 * 4;
+            int scale = k < 4 ? s[k] & 63 : (s[k + 4] & 15) | s[k - 4] >> 6 << 4;
+            int minimum = k < 4 ? s[k + 4] & 63 : s[k + 4] >> 4 | s[k] >> 6 << 4;
+            float ds = d * (float)scale, m = d_min * (float)minimum;
+            for (int i = 0; i < 32; i++) out[i] = ds * (float)((q[i] >> shift & 15) | (fifth ? (high[i] >> k & 1) << 4 : 0)) - m;
         }
     }
-}
-
-// The 6-bit scale and minimum of group k of 8, in 12 bytes: the low four groups in 6 bits each of bytes 0 to 7, the others' low four
-// bits in bytes 8 to 11 and their high two atop the low groups'.
-PEFT__INLINE void peft__k_scale(const unsigned char *s, int k, int *scale, int *minimum) {
-    *scale = k < 4 ? s[k] & 63 : (s[k + 4] & 15) | s[k - 4] >> 6 << 4;
-    *minimum = k < 4 ? s[k + 4] & 63 : s[k + 4] >> 4 | s[k] >> 6 << 4;
-}
-
-// Q4_K and Q5_K: scale of scales, scale of minima, 8 groups' scales and minima, (Q5_K: 32 bytes of fifth bits, bit k for group k,)
-// nibbles: 32 bytes hold two groups. x = (d s) q - (d_min m)
-PEFT__INLINE void peft__decode_k(const unsigned char *PEFT__RESTRICT b, const unsigned char *PEFT__RESTRICT high,
-                                 const unsigned char *PEFT__RESTRICT nibbles, float *PEFT__RESTRICT out) {
-    float d = peft__half_at(b), d_min = peft__half_at(b + 2);
-    for (int k = 0; k < 8; k++, out += 32) {
-        int scale, minimum, shift = k % 2 * 4;
-        peft__k_scale(b + 4, k, &scale, &minimum);
-        float s = d * (float)scale, m = d_min * (float)minimum;
-        const unsigned char *q = nibbles + k / 2 * 32;
-        for (int i = 0; i < 32; i++) out[i] = s * (float)((q[i] >> shift & 15) | (high ? (high[i] >> k & 1) << 4 : 0)) - m;
-    }
-}
-
-static void peft__decode_q4_k(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    for (; n > 0; n--, b += 144, out += 256) peft__decode_k(b, NULL, b + 16, out);
-}
-
-static void peft__decode_q5_k(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    for (; n > 0; n--, b += 176, out += 256) peft__decode_k(b, b + 16, b + 48, out);
 }
 
 // Q6_K: 128 bytes of nibbles, 64 of pairs of high bits, 16 signed scales, scale of scales. Each half of 128 values takes 64 + 32
 // bytes: four runs of 32 values are low nibbles, low nibbles, high nibbles, high nibbles. x = (d s) (q - 32)
-static void peft__decode_q6_k(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    for (; n > 0; n--, b += 210, out += 256) {
+static void peft__unpack_q6_k(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
+    for (; n > 0; n--, b += f->size, out += 256) {
         float d = peft__half_at(b + 208);
-        for (int run = 0; run < 8; run++) {
-            const unsigned char *low = b + run / 4 * 64 + run % 2 * 32, *high = b + 128 + run / 4 * 32;
-            int shift = run % 4 / 2 * 4, pair = run % 4 * 2;
-            for (int i = 0; i < 32; i += 16) {
-                float s = d * (float)(signed char)b[192 + run * 2 + i / 16];
-                for (int k = i; k < i + 16; k++)
-                    out[run * 32 + k] = s * (float)(((low[k] >> shift & 15) | (high[k] >> pair & 3) << 4) - 32);
-            }
+        for (int i = 0; i < 256; i++) {
+            int run = i / 32, k = i % 32;
+            int low = b[run / 4 * 64 + run % 2 * 32 + k] >> (run % 4 / 2 * 4) & 15, high = b[128 + run / 4 * 32 + k] >> (run % 4 * 2) & 3;
+            out[i] = d * (float)(signed char)b[192 + i / 16] * (float)((low | high << 4) - 32);
         }
-    }
-}
-
-// Q8_K: f32 scale, 256 signed bytes, sums of 16 (which only dot products want). x = d q
-static void peft__decode_q8_k(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    for (; n > 0; n--, b += 292, out += 256) {
-        float d = peft__bits_float(peft__u32_at(b));
-        for (int i = 0; i < 256; i++) out[i] = d * (float)(signed char)b[4 + i];
     }
 }
 
@@ -10479,109 +10427,63 @@ static bool peft__put_half(unsigned char *b, float v) {
     return (h & 0x7C00) != 0x7C00;
 }
 
-static bool peft__encode_f32(const float *x, int64_t n, unsigned char *b) {
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t u = peft__float_bits(x[i]);
-        peft__put_u16(b + 4 * i, (uint16_t)u);
-        peft__put_u16(b + 4 * i + 2, (uint16_t)(u >> 16));
-    }
-    return true;
-}
-
-static bool peft__encode_f16(const float *x, int64_t n, unsigned char *b) {
+static bool peft__pack_floats(const peft__ggml_format *f, const float *x, int64_t n, unsigned char *b) {
     bool ok = true;
-    for (int64_t i = 0; i < n; i++) ok &= peft__put_half(b + 2 * i, x[i]);
+    for (int64_t i = 0; i < n; i++, b += f->size) {
+        uint32_t u = peft__float_bits(x[i]);
+        if (f->type == PEFT_GGML_F16) ok &= peft__put_half(b, x[i]);
+        else peft__put_u16(b, f->type == PEFT_GGML_F32 ? (uint16_t)u : peft__f32_to_bf16(x[i]));
+        if (f->type == PEFT_GGML_F32) peft__put_u16(b + 2, (uint16_t)(u >> 16));
+    }
     return ok;
 }
 
-static bool peft__encode_bf16(const float *x, int64_t n, unsigned char *b) {
-    for (int64_t i = 0; i < n; i++) peft__put_u16(b + 2 * i, peft__f32_to_bf16(x[i]));
-    return true;
-}
-
-// The value of largest magnitude, the first of equals, sign kept; NaN when one is not finite.
-static float peft__block_peak(const float *x) {
-    float peak = 0;
-    for (int i = 0; i < 32; i++) {
-        if (x[i] - x[i] != 0) return x[i] - x[i];
-        if (fabsf(x[i]) > fabsf(peak)) peak = x[i];
-    }
-    return peak;
-}
-
-// 1 / d; 0 where d is so small that its half is zero and the codes do not matter.
-static float peft__inverse_scale(float d) {
-    float inverse = d != 0 ? 1.0f / d : 0;
-    return inverse - inverse == 0 ? inverse : 0;
-}
-
-// d = max |x| / 127, q = x / d rounded to nearest, halves away from zero: ggml's reference, bit for bit.
-static bool peft__encode_q8_0(const float *x, int64_t n, unsigned char *b) {
-    for (; n > 0; n--, x += 32, b += 34) {
-        float d = fabsf(peft__block_peak(x)) / 127, inverse = peft__inverse_scale(d);
-        if (!(d == d) || !peft__put_half(b, d)) return false;
-        for (int i = 0; i < 32; i++) b[2 + i] = (unsigned char)(signed char)roundf(x[i] * inverse);
-    }
-    return true;
-}
-
-// d = peak / -8, so that the peak is code 0; q = x / d + 8 rounded.
-static bool peft__encode_q4_0(const float *x, int64_t n, unsigned char *b) {
-    for (; n > 0; n--, x += 32, b += 18) {
-        float d = peft__block_peak(x) / -8, inverse = peft__inverse_scale(d);
-        if (!(d == d) || !peft__put_half(b, d)) return false;
-        for (int i = 0; i < 16; i++) {
-            float low = x[i] * inverse, high = x[i + 16] * inverse;
-            int q = (int)(low + 8.5f), r = (int)(high + 8.5f);
+// Q8_0: d = max |x| / 127. Q4_0: d = peak / -8, so that the value of largest magnitude (the first of equals) is code 0. q = x / d
+// rounded to nearest, halves away from zero: ggml's reference, bit for bit. Where d is so small that its half is zero the codes do
+// not matter.
+static bool peft__pack_blocks(const peft__ggml_format *f, const float *x, int64_t n, unsigned char *b) {
+    bool bytes = f->type == PEFT_GGML_Q8_0;
+    for (; n > 0; n--, x += 32, b += f->size) {
+        float peak = 0;
+        for (int i = 0; i < 32; i++) {
+            if (x[i] - x[i] != 0) return false;
+            if (fabsf(x[i]) > fabsf(peak)) peak = x[i];
+        }
+        float d = bytes ? fabsf(peak) / 127 : peak / -8, inverse = d != 0 ? 1.0f / d : 0;
+        if (inverse - inverse != 0) inverse = 0;
+        if (!peft__put_half(b, d)) return false;
+        for (int i = 0; i < 32 && bytes; i++) b[2 + i] = (unsigned char)(signed char)roundf(x[i] * inverse);
+        for (int i = 0; i < 16 && !bytes; i++) {
+            int q = (int)(x[i] * inverse + 8.5f), r = (int)(x[i + 16] * inverse + 8.5f);
             b[2 + i] = (unsigned char)(PEFT__MIN(q, 15) | PEFT__MIN(r, 15) << 4);
         }
     }
     return true;
 }
 
-typedef struct peft__ggml_format {
-    int type;         // ggml's number
-    const char *name;
-    int block, size;  // values and bytes of a block
-    void (*decode)(const unsigned char *blocks, int64_t count, float *out);  // NULL: can only be skipped
-    bool (*encode)(const float *x, int64_t count, unsigned char *blocks);
-} peft__ggml_format;
-
 static const peft__ggml_format *peft__ggml_format_of(int64_t type) {
+#define PEFT__SKIPPED(type, name, block, size) {type, name, block, size, NULL, NULL, NULL, PEFT_F32, 0}
     static const peft__ggml_format formats[] = {
-        {0, "F32", 1, 4, peft__decode_f32, peft__encode_f32},
-        {1, "F16", 1, 2, peft__decode_f16, peft__encode_f16},
-        {2, "Q4_0", 32, 18, peft__decode_q4_0, peft__encode_q4_0},
-        {3, "Q4_1", 32, 20, peft__decode_q4_1, NULL},
-        {6, "Q5_0", 32, 22, peft__decode_q5_0, NULL},
-        {7, "Q5_1", 32, 24, peft__decode_q5_1, NULL},
-        {8, "Q8_0", 32, 34, peft__decode_q8_0, peft__encode_q8_0},
-        {9, "Q8_1", 32, 36, NULL, NULL},
-        {10, "Q2_K", 256, 84, NULL, NULL},
-        {11, "Q3_K", 256, 110, NULL, NULL},
-        {12, "Q4_K", 256, 144, peft__decode_q4_k, NULL},
-        {13, "Q5_K", 256, 176, peft__decode_q5_k, NULL},
-        {14, "Q6_K", 256, 210, peft__decode_q6_k, NULL},
-        {15, "Q8_K", 256, 292, peft__decode_q8_k, NULL},
-        {16, "IQ2_XXS", 256, 66, NULL, NULL},
-        {17, "IQ2_XS", 256, 74, NULL, NULL},
-        {18, "IQ3_XXS", 256, 98, NULL, NULL},
-        {19, "IQ1_S", 256, 50, NULL, NULL},
-        {20, "IQ4_NL", 32, 18, peft__decode_iq4_nl, NULL},
-        {21, "IQ3_S", 256, 110, NULL, NULL},
-        {22, "IQ2_S", 256, 82, NULL, NULL},
-        {23, "IQ4_XS", 256, 136, NULL, NULL},
-        {24, "I8", 1, 1, NULL, NULL},
-        {25, "I16", 1, 2, NULL, NULL},
-        {26, "I32", 1, 4, NULL, NULL},
-        {27, "I64", 1, 8, NULL, NULL},
-        {28, "F64", 1, 8, NULL, NULL},
-        {29, "IQ1_M", 256, 56, NULL, NULL},
-        {30, "BF16", 1, 2, peft__decode_bf16, peft__encode_bf16},
-        {34, "TQ1_0", 256, 54, NULL, NULL},
-        {35, "TQ2_0", 256, 66, NULL, NULL},
-        {39, "MXFP4", 32, 17, NULL, NULL},
-    };
+        {0, "F32", 1, 4, peft__unpack_floats, peft__pack_floats, NULL, PEFT_F32, 0},
+        {1, "F16", 1, 2, peft__unpack_floats, peft__pack_floats, NULL, PEFT_F32, 0},
+        {30, "BF16", 1, 2, peft__unpack_floats, peft__pack_floats, NULL, PEFT_F32, 0},
+        {2, "Q4_0", 32, 18, peft__unpack_nibbles, peft__pack_blocks, peft__small_integers + 8, PEFT_Q4, 32},
+        {3, "Q4_1", 32, 20, peft__unpack_nibbles, NULL, peft__small_integers + 16, PEFT_F32, 0},
+        {6, "Q5_0", 32, 22, peft__unpack_nibbles, NULL, peft__small_integers, PEFT_I8, 32},
+        {7, "Q5_1", 32, 24, peft__unpack_nibbles, NULL, peft__small_integers + 16, PEFT_F32, 0},
+        {8, "Q8_0", 32, 34, peft__unpack_bytes, peft__pack_blocks, NULL, PEFT_I8, 32},
+        {12, "Q4_K", 256, 144, peft__unpack_k, NULL, NULL, PEFT_F32, 0},
+        {13, "Q5_K", 256, 176, peft__unpack_k, NULL, NULL, PEFT_F32, 0},
+        {14, "Q6_K", 256, 210, peft__unpack_q6_k, NULL, NULL, PEFT_I8, 16},
+        {15, "Q8_K", 256, 292, peft__unpack_bytes, NULL, NULL, PEFT_F32, 0},
+        {20, "IQ4_NL", 32, 18, peft__unpack_nibbles, NULL, peft__iq4_nl_map, PEFT_Q4, 32},
+        PEFT__SKIPPED(9, "Q8_1", 32, 36),     PEFT__SKIPPED(10, "Q2_K", 256, 84),   PEFT__SKIPPED(11, "Q3_K", 256, 110),
+        PEFT__SKIPPED(16, "IQ2_XXS", 256, 66), PEFT__SKIPPED(17, "IQ2_XS", 256, 74), PEFT__SKIPPED(18, "IQ3_XXS", 256, 98),
+        PEFT__SKIPPED(19, "IQ1_S", 256, 50),  PEFT__SKIPPED(21, "IQ3_S", 256, 110), PEFT__SKIPPED(22, "IQ2_S", 256, 82),
+        PEFT__SKIPPED(23, "IQ4_XS", 256, 136), PEFT__SKIPPED(24, "I8", 1, 1),        PEFT__SKIPPED(25, "I16", 1, 2),
+        PEFT__SKIPPED(26, "I32", 1, 4),       PEFT__SKIPPED(27, "I64", 1, 8),       PEFT__SKIPPED(28, "F64", 1, 8),
+        PEFT__SKIPPED(29, "IQ1_M", 256, 56),  PEFT__SKIPPED(34, "TQ1_0", 256, 54),  PEFT__SKIPPED(35, "TQ2_0", 256, 66),
+        PEFT__SKIPPED(39, "MXFP4", 32, 17)};
     for (int64_t i = 0; i < PEFT__COUNT(formats); i++)
         if (formats[i].type == type) return &formats[i];
     return NULL;
@@ -10613,7 +10515,9 @@ struct peft_gguf {
     peft__arena arena;
     peft__file file;
     char *path;
-    const unsigned char *bytes;  // the whole file
+    const unsigned char *bytes, *at;  // the whole file, and what of it is read next
+    peft_status status;               // the first failure: nothing is read after it
+    const char *reading;              // "key ", "tensor ", "": for messages
     peft__gguf_entry *entries;
     int64_t entry_count;
     peft_gguf_tensor *tensors;
@@ -10621,33 +10525,35 @@ struct peft_gguf {
     peft__map keys, names;
 };
 
-typedef struct peft__gguf_cursor {
-    peft_gguf *g;
-    const unsigned char *at, *end;
-    bool failed;  // the file ended too early
-} peft__gguf_cursor;
+static void peft__gguf_wrong(peft_gguf *g, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    if (!g->status) g->status = peft__file_error(&g->file, PEFT_ERROR_FORMAT, format, args);
+    va_end(args);
+}
 
-// `n` bytes, or NULL and .failed.
-static const unsigned char *peft__gguf_span(peft__gguf_cursor *c, uint64_t n) {
-    const unsigned char *p = c->at;
-    if (c->failed || n > (uint64_t)(c->end - p)) {
-        c->failed = true;
-        return NULL;
-    }
-    c->at += n;
+static uint64_t peft__gguf_left(const peft_gguf *g) {
+    return g->file.size - (uint64_t)(g->at - g->bytes);
+}
+
+// `n` bytes that belong to `what`, or NULL.
+static const unsigned char *peft__gguf_span(peft_gguf *g, uint64_t n, const char *what) {
+    const unsigned char *p = g->at;
+    if (!g->status && n > peft__gguf_left(g))
+        peft__gguf_wrong(g, "truncated, or no GGUF file: %s%s is not whole", g->reading, what);
+    if (g->status) return NULL;
+    g->at += n;
     return p;
 }
 
-PEFT__NOINLINE uint64_t peft__gguf_take(peft__gguf_cursor *c, int bytes) {
-    const unsigned char *p = peft__gguf_span(c, (uint64_t)bytes);
-    uint64_t v = 0;
-    for (int i = p ? bytes : 0; i-- > 0;) v = v << 8 | p[i];
-    return v;
+static uint64_t peft__gguf_take(peft_gguf *g, int bytes, const char *what) {
+    const unsigned char *p = peft__gguf_span(g, (uint64_t)bytes, what);
+    return p ? peft__little_endian(p, bytes) : 0;
 }
 
-static peft__gguf_text peft__gguf_take_text(peft__gguf_cursor *c) {
-    uint64_t n = peft__gguf_take(c, 8);
-    const unsigned char *p = peft__gguf_span(c, n);
+static peft__gguf_text peft__gguf_take_text(peft_gguf *g, const char *what) {
+    uint64_t n = peft__gguf_take(g, 8, what);
+    const unsigned char *p = peft__gguf_span(g, n, what);
     peft__gguf_text text = {(const char *)p, p ? (size_t)n : 0};
     return text;
 }
@@ -10659,8 +10565,7 @@ static size_t peft__gguf_number_size(int type) {
 }
 
 static double peft__gguf_number_at(const unsigned char *p, int type) {
-    uint64_t v = 0;
-    for (size_t i = peft__gguf_number_size(type); i-- > 0;) v = v << 8 | p[i];
+    uint64_t v = peft__little_endian(p, (int)peft__gguf_number_size(type));
     double d = 0;
     switch (type) {
     case PEFT_GGUF_I8: return (double)(int8_t)v;
@@ -10674,179 +10579,151 @@ static double peft__gguf_number_at(const unsigned char *p, int type) {
 }
 
 // The type of an array's items and their count, which the rest of the file must have room for.
-static bool peft__gguf_array_header(peft__gguf_cursor *c, int *type, int64_t *count) {
-    uint64_t t = peft__gguf_take(c, 4), n = peft__gguf_take(c, 8), left = (uint64_t)(c->end - c->at);
-    if (c->failed || t > PEFT_GGUF_F64) return false;
-    size_t size = peft__gguf_number_size((int)t), least = size ? size : t == PEFT_GGUF_STRING ? 8 : 12;
-    *type = (int)t;
-    *count = (int64_t)n;
-    return n <= left / least;
+static void peft__gguf_array_header(peft_gguf *g, const char *key, int *type, int64_t *count) {
+    uint64_t t = peft__gguf_take(g, 4, key), n = peft__gguf_take(g, 8, key);
+    size_t size = t <= PEFT_GGUF_F64 ? peft__gguf_number_size((int)t) : 0;
+    if (!g->status && (t > PEFT_GGUF_F64 || n > peft__gguf_left(g) / (size ? size : t == PEFT_GGUF_STRING ? 8 : 12)))
+        peft__gguf_wrong(g, "key %s is an array that is damaged or longer than the file", key);
+    *type = g->status ? 0 : (int)t;
+    *count = g->status ? 0 : (int64_t)n;
 }
 
 // An array of arrays is checked and skipped: nothing of use is stored like that.
-static bool peft__gguf_skip_array(peft__gguf_cursor *c, int depth) {
+static void peft__gguf_skip_array(peft_gguf *g, const char *key, int depth) {
     int type;
     int64_t count;
-    if (depth > PEFT__GGUF_DEPTH || !peft__gguf_array_header(c, &type, &count)) return false;
+    if (depth > PEFT__GGUF_DEPTH && !g->status)
+        peft__gguf_wrong(g, "key %s is a damaged array of arrays", key);
+    peft__gguf_array_header(g, key, &type, &count);
     size_t size = peft__gguf_number_size(type);
-    if (size) return peft__gguf_span(c, (uint64_t)count * size) != NULL;
-    for (int64_t i = 0; i < count && !c->failed; i++) {
-        if (type == PEFT_GGUF_STRING) peft__gguf_take_text(c);
-        else if (!peft__gguf_skip_array(c, depth + 1)) return false;
+    if (size) peft__gguf_span(g, (uint64_t)count * size, key);
+    for (int64_t i = 0; i < count && !size && !g->status; i++) {
+        if (type == PEFT_GGUF_STRING) peft__gguf_take_text(g, key);
+        else peft__gguf_skip_array(g, key, depth + 1);
     }
-    return !c->failed;
 }
 
-static peft_status peft__gguf_read_texts(peft__gguf_cursor *c, peft__gguf_entry *e) {
+static void peft__gguf_read_texts(peft_gguf *g, peft__gguf_entry *e) {
     uint64_t bytes = ((uint64_t)e->count + 1) * sizeof(peft__gguf_text);  // twice the file's size at most
-    peft__gguf_text *texts = (peft__gguf_text *)peft__arena_alloc(&c->g->arena, bytes <= SIZE_MAX ? (size_t)bytes : SIZE_MAX);
-    if (!texts) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < e->count; i++) texts[i] = peft__gguf_take_text(c);
-    if (!e->array && !c->failed) {
-        texts[0].data = peft__arena_strdup(&c->g->arena, texts[0].data, texts[0].size);
-        if (!texts[0].data) return PEFT_ERROR_MEMORY;
-    }
+    peft__gguf_text *texts = (peft__gguf_text *)peft__arena_alloc(&g->arena, bytes <= SIZE_MAX ? (size_t)bytes : SIZE_MAX);
+    for (int64_t i = 0; i < e->count && texts; i++) texts[i] = peft__gguf_take_text(g, e->key);
+    if (texts && !e->array && !g->status) texts[0].data = peft__arena_strdup(&g->arena, texts[0].data, texts[0].size);
+    if (!texts || (!e->array && !g->status && !texts[0].data)) g->status = PEFT_ERROR_MEMORY;
     e->texts = texts;
-    return PEFT_OK;
 }
 
-static peft_status peft__gguf_read_value(peft__gguf_cursor *c, peft__gguf_entry *e) {
-    peft_gguf *g = c->g;
-    uint64_t type = peft__gguf_take(c, 4);
+static void peft__gguf_read_value(peft_gguf *g, peft__gguf_entry *e) {
+    uint64_t type = peft__gguf_take(g, 4, e->key);
     e->array = type == PEFT_GGUF_ARRAY;
     e->count = 1;
     if (type > PEFT_GGUF_F64)
-        return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: key %s has the unknown type %llu", g->path, e->key,
-                          (unsigned long long)type);
-    e->type = (int)type;
-    if (e->array && !peft__gguf_array_header(c, &e->type, &e->count))
-        return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: key %s is an array that is damaged or longer than the file", g->path,
-                          e->key);
-    peft_status status = PEFT_OK;
+        peft__gguf_wrong(g, "key %s has the unknown type %llu", e->key, (unsigned long long)type);
+    e->type = g->status ? 0 : (int)type;
+    if (e->array) peft__gguf_array_header(g, e->key, &e->type, &e->count);
     size_t size = peft__gguf_number_size(e->type);
-    if (e->type == PEFT_GGUF_STRING) status = peft__gguf_read_texts(c, e);
-    else if (size) e->data = peft__gguf_span(c, (uint64_t)e->count * size);
-    for (int64_t i = 0; i < e->count && e->type == PEFT_GGUF_ARRAY; i++)
-        if (!peft__gguf_skip_array(c, 1))
-            return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: key %s is a damaged array of arrays", g->path, e->key);
-    for (int64_t i = 0; i < e->count && e->type == PEFT_GGUF_BOOL && e->data; i++)
-        if (e->data[i] > 1) return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: key %s is neither true nor false", g->path, e->key);
-    if (!status && c->failed) return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: truncated within key %s", g->path, e->key);
-    return status;
+    if (e->type == PEFT_GGUF_STRING) peft__gguf_read_texts(g, e);
+    else if (size) e->data = peft__gguf_span(g, (uint64_t)e->count * size, e->key);
+    for (int64_t i = 0; i < e->count && e->type == PEFT_GGUF_ARRAY && !g->status; i++) peft__gguf_skip_array(g, e->key, 1);
+    for (int64_t i = 0; i < e->count && e->type == PEFT_GGUF_BOOL && e->data && !g->status; i++)
+        if (e->data[i] > 1) peft__gguf_wrong(g, "key %s is neither true nor false", e->key);
 }
 
-// A name of at most `most` bytes, NUL-terminated and entered into `map` under `index`.
-static peft_status peft__gguf_read_name(peft__gguf_cursor *c, const char *what, uint64_t most, peft__map *map, int64_t index,
-                                        const char **out) {
-    peft_gguf *g = c->g;
-    peft__gguf_text text = peft__gguf_take_text(c);
-    if (c->failed || !text.size || text.size > most || memchr(text.data, 0, text.size))
-        return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: the name of %s %lld is damaged, or the file truncated", g->path, what,
-                          (long long)index);
-    char *name = peft__arena_strdup(&g->arena, text.data, text.size);
-    if (!name) return PEFT_ERROR_MEMORY;
-    if (peft__map_get(map, name, text.size, -1) >= 0)
-        return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: %s %s is there twice", g->path, what, name);
-    *out = name;
-    return peft__map_set(map, name, text.size, index) ? PEFT_OK : PEFT_ERROR_MEMORY;
+// A name, NUL-terminated and entered into `map` under `index`.
+static const char *peft__gguf_read_name(peft_gguf *g, const char *what, peft__map *map, int64_t index) {
+    peft__gguf_text text = peft__gguf_take_text(g, "name");
+    if (!g->status && (!text.size || text.size > PEFT__GGUF_MAX_KEY || memchr(text.data, 0, text.size)))
+        peft__gguf_wrong(g, "the name of %s %lld is damaged", what, (long long)index);
+    char *name = g->status ? NULL : peft__arena_strdup(&g->arena, text.data, text.size);
+    if (name && peft__map_get(map, name, text.size, -1) >= 0)
+        peft__gguf_wrong(g, "%s %s is there twice", what, name);
+    else if (!g->status && (!name || !peft__map_set(map, name, text.size, index))) g->status = PEFT_ERROR_MEMORY;
+    return name ? name : "";
 }
 
-static peft_status peft__gguf_read_metadata(peft__gguf_cursor *c) {
-    peft_gguf *g = c->g;
-    g->entries = (peft__gguf_entry *)peft__calloc(g->ctx, g->entry_count, sizeof(peft__gguf_entry));
-    peft_status status = g->entries ? PEFT_OK : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < g->entry_count && !status; i++) {
-        status = peft__gguf_read_name(c, "key", PEFT__GGUF_MAX_KEY, &g->keys, i, &g->entries[i].key);
-        if (!status) status = peft__gguf_read_value(c, &g->entries[i]);
-    }
-    return status;
-}
-
-static peft_status peft__gguf_read_alignment(peft_gguf *g) {
-    static const char key[] = "general.alignment";
-    bool there = peft__map_get(&g->keys, key, sizeof(key) - 1, -1) >= 0;
-    double a = there ? peft_gguf_number(g, key, 0) : (double)PEFT__GGUF_ALIGNMENT;
-    g->alignment = a >= 8 && a <= PEFT__GGUF_MAX_ALIGNMENT ? (int64_t)a : 0;
-    if (g->alignment && (double)g->alignment == a && !(g->alignment & (g->alignment - 1))) return PEFT_OK;
-    return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: general.alignment is %g", g->path, a);
-}
-
-// Name, dimensions, type; .size is set, *offset is where its data begins within the data of all.
-static peft_status peft__gguf_read_info(peft__gguf_cursor *c, int64_t index, uint64_t *offset) {
-    peft_gguf *g = c->g;
+// Name, dimensions, type; .size is set. -> where its data begins within the data of all.
+static uint64_t peft__gguf_read_info(peft_gguf *g, int64_t index) {
     peft_gguf_tensor *t = &g->tensors[index];
-    peft_status status = peft__gguf_read_name(c, "tensor", PEFT__GGUF_MAX_KEY, &g->names, index, &t->name);
-    if (status) return status;
-    uint64_t rank = peft__gguf_take(c, 4);
+    t->name = peft__gguf_read_name(g, "tensor", &g->names, index);
+    uint64_t rank = peft__gguf_take(g, 4, t->name);
     if (rank > 4)
-        return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: tensor %s has %llu dimensions", g->path, t->name,
-                          (unsigned long long)rank);
-    t->rank = (int)rank;
+        peft__gguf_wrong(g, "tensor %s has %llu dimensions", t->name, (unsigned long long)rank);
     bool sound = true;
+    t->rank = g->status ? 0 : (int)rank;
     for (int k = 0; k < 4; k++) {
-        uint64_t dim = k < t->rank ? peft__gguf_take(c, 8) : 1;
+        uint64_t dim = k < t->rank ? peft__gguf_take(g, 8, t->name) : 1;
         sound = sound && dim >= 1 && dim <= INT64_MAX;
         t->dims[k] = sound ? (int64_t)dim : 0;
     }
-    uint64_t type = peft__gguf_take(c, 4);
-    *offset = peft__gguf_take(c, 8);
-    if (c->failed) return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: truncated within the description of tensor %s", g->path, t->name);
-    const peft__ggml_format *f = peft__ggml_format_of(type <= INT32_MAX ? (int64_t)type : -1);
-    if (!f)
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s has the unknown type %llu", g->path, t->name,
-                          (unsigned long long)type);
+    uint64_t type = peft__gguf_take(g, 4, t->name), offset = peft__gguf_take(g, 8, t->name);
+    const peft__ggml_format *f = peft__ggml_format_of((int64_t)type);
+    if (g->status) return 0;
     t->type = (int)type;
-    sound = sound && t->dims[0] % f->block == 0 && peft__mul(t->dims[0] / f->block, f->size, &t->size);
+    sound = sound && f && t->dims[0] % f->block == 0 && peft__mul(t->dims[0] / f->block, f->size, &t->size);
     for (int k = 1; k < 4 && sound; k++) sound = peft__mul(t->size, t->dims[k], &t->size);
-    if (sound) return PEFT_OK;
-    return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: tensor %s of type %s has an impossible shape", g->path, t->name, f->name);
+    if (!f)
+        g->status = peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s has the unknown type %llu", g->path, t->name,
+                               (unsigned long long)type);
+    else if (!sound)
+        peft__gguf_wrong(g, "tensor %s of type %s has an impossible shape", t->name, f->name);
+    return offset;
 }
 
-static peft_status peft__gguf_read_tensors(peft__gguf_cursor *c) {
-    peft_gguf *g = c->g;
+static void peft__gguf_read_tensors(peft_gguf *g) {
     g->tensors = (peft_gguf_tensor *)peft__calloc(g->ctx, g->count, sizeof(peft_gguf_tensor));
     uint64_t *offsets = (uint64_t *)peft__calloc(g->ctx, g->count, sizeof(uint64_t));
-    peft_status status = g->tensors && offsets ? PEFT_OK : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < g->count && !status; i++) status = peft__gguf_read_info(c, i, &offsets[i]);
-    uint64_t alignment = (uint64_t)g->alignment, start = (uint64_t)(c->at - g->bytes);
-    start = (start + alignment - 1) / alignment * alignment;
-    uint64_t room = start < g->file.size ? g->file.size - start : 0;
-    uint64_t total = 0;  // tensors do not overlap: a small file cannot claim much memory
-    for (int64_t i = 0; i < g->count && !status; i++) {
+    if (!g->tensors || !offsets) g->status = PEFT_ERROR_MEMORY;
+    g->reading = "tensor ";
+    for (int64_t i = 0; i < g->count && !g->status; i++) offsets[i] = peft__gguf_read_info(g, i);
+    uint64_t alignment = (uint64_t)g->alignment, start = (uint64_t)(g->at - g->bytes);
+    if (!g->status) start = (start + alignment - 1) / alignment * alignment;
+    uint64_t room = start < g->file.size ? g->file.size - start : 0, total = 0;
+    for (int64_t i = 0; i < g->count && !g->status; i++) {
         peft_gguf_tensor *t = &g->tensors[i];
-        if ((uint64_t)t->size > room - total)
-            status = peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: the tensors up to %s claim more than the %llu bytes of data", g->path,
-                                t->name, (unsigned long long)room);
+        if ((uint64_t)t->size > room - total)  // tensors do not overlap: a small file cannot claim much memory
+            peft__gguf_wrong(g, "the tensors up to %s claim more than the %llu bytes of data",
+                                   t->name, (unsigned long long)room);
         else if (offsets[i] % alignment || offsets[i] > room - (uint64_t)t->size)
-            status = peft__fail(g->ctx, PEFT_ERROR_FORMAT,
-                                "%s: tensor %s of %lld bytes claims offset %llu, alignment %llu, of %llu bytes of data",
-                                g->path, t->name, (long long)t->size, (unsigned long long)offsets[i], (unsigned long long)alignment,
-                                (unsigned long long)room);
+            peft__gguf_wrong(g, "tensor %s of %lld bytes claims offset %llu, alignment %llu, of %llu bytes of data",
+                                   t->name, (long long)t->size, (unsigned long long)offsets[i], (unsigned long long)alignment,
+                                   (unsigned long long)room);
         total += (uint64_t)t->size;
-        t->data = status ? NULL : g->bytes + start + offsets[i];
+        t->data = g->status ? NULL : g->bytes + start + offsets[i];
     }
     peft__free(g->ctx, offsets);
-    return status;
 }
 
-static peft_status peft__gguf_read(peft_gguf *g) {
-    peft__gguf_cursor c = {g, g->bytes, g->bytes + g->file.size, false};
-    const unsigned char *magic = peft__gguf_span(&c, 4);
-    if (!magic || memcmp(magic, "GGUF", 4) != 0) return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: not a GGUF file", g->path);
-    uint64_t version = peft__gguf_take(&c, 4);
-    if (!c.failed && version != 2 && version != 3)
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF of version %llu%s", g->path, (unsigned long long)version,
-                          version & 0xFFFF ? "" : " (big-endian)");
-    uint64_t tensors = peft__gguf_take(&c, 8), keys = peft__gguf_take(&c, 8), left = (uint64_t)(c.end - c.at);
-    // A key and its value take 13 bytes at least, a tensor's description 24.
-    if (c.failed || keys > left / 13 || tensors > left / 24 || keys > PEFT__GGUF_MAX_KEYS || tensors > PEFT__GGUF_MAX_TENSORS)
-        return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: truncated, or no GGUF file: %llu keys and %llu tensors in %llu bytes",
-                          g->path, (unsigned long long)keys, (unsigned long long)tensors, (unsigned long long)left);
+static void peft__gguf_read(peft_gguf *g) {
+    g->reading = "";
+    const unsigned char *magic = peft__gguf_span(g, 4, "its first word");
+    if (magic && memcmp(magic, "GGUF", 4) != 0) peft__gguf_wrong(g, "not a GGUF file");
+    uint64_t version = peft__gguf_take(g, 4, "the version");
+    if (!g->status && version != 2 && version != 3)
+        g->status = peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF of version %llu%s", g->path, (unsigned long long)version,
+                               version & 0xFFFF ? "" : " (big-endian)");
+    uint64_t tensors = peft__gguf_take(g, 8, "the header"), keys = peft__gguf_take(g, 8, "the header");
+    if (g->status) return;
+    // a key and its value take 13 bytes at least, a tensor's description 24
+    uint64_t left = peft__gguf_left(g);
+    if (keys > left / 13 || tensors > left / 24 || keys > PEFT__GGUF_MAX_KEYS || tensors > PEFT__GGUF_MAX_TENSORS) {
+        peft__gguf_wrong(g, "truncated, or no GGUF file: %llu keys and %llu tensors in %llu bytes", (unsigned long long)keys, (unsigned long long)tensors, (unsigned long long)left);
+        return;
+    }
     g->entry_count = (int64_t)keys;
     g->count = (int64_t)tensors;
-    peft_status status = peft__gguf_read_metadata(&c);
-    if (!status) status = peft__gguf_read_alignment(g);
-    return status ? status : peft__gguf_read_tensors(&c);
+    g->entries = (peft__gguf_entry *)peft__calloc(g->ctx, g->entry_count, sizeof(peft__gguf_entry));
+    if (!g->entries) g->status = PEFT_ERROR_MEMORY;
+    g->reading = "key ";
+    for (int64_t i = 0; i < g->entry_count && !g->status; i++) {
+        g->entries[i].key = peft__gguf_read_name(g, "key", &g->keys, i);
+        peft__gguf_read_value(g, &g->entries[i]);
+    }
+    if (g->status) return;
+    double a = PEFT__GGUF_ALIGNMENT;
+    if (peft__map_get(&g->keys, "general.alignment", 17, -1) >= 0) a = peft_gguf_number(g, "general.alignment", 0);
+    g->alignment = a >= 8 && a <= PEFT__GGUF_MAX_ALIGNMENT ? (int64_t)a : 0;
+    if (!g->alignment || (double)g->alignment != a || (g->alignment & (g->alignment - 1)))
+        peft__gguf_wrong(g, "general.alignment is %g", a);
+    peft__gguf_read_tensors(g);
 }
 
 PEFTDEF peft_status peft_gguf_open(peft_context *ctx, const char *path, peft_gguf **out) {
@@ -10860,9 +10737,16 @@ PEFTDEF peft_status peft_gguf_open(peft_context *ctx, const char *path, peft_ggu
     peft__map_init(&g->keys, ctx);
     peft__map_init(&g->names, ctx);
     g->path = peft__arena_strdup(&g->arena, path ? path : "", path ? strlen(path) : 0);
-    peft_status status = g->path ? peft__file_open(ctx, g->path, &g->file) : PEFT_ERROR_MEMORY;
-    if (!status) status = peft__file_whole(&g->file, &g->arena, 1, &g->bytes);
-    if (!status) status = peft__gguf_read(g);
+    g->status = g->path ? peft__file_open(ctx, g->path, &g->file) : PEFT_ERROR_MEMORY;
+    g->bytes = g->file.data;
+    if (!g->status && !g->bytes) {
+        unsigned char *copy = g->file.size < SIZE_MAX ? (unsigned char *)peft__arena_alloc(&g->arena, (size_t)g->file.size + 1) : NULL;
+        g->status = copy ? peft__file_read(&g->file, 0, copy, (size_t)g->file.size) : PEFT_ERROR_MEMORY;
+        g->bytes = copy;
+    }
+    g->at = g->bytes;
+    if (!g->status) peft__gguf_read(g);
+    peft_status status = g->status;
     if (status) peft_gguf_close(g);
     else *out = g;
     return status;
@@ -10880,69 +10764,58 @@ PEFTDEF void peft_gguf_close(peft_gguf *g) {
 }
 
 PEFTDEF int64_t peft_gguf_count(const peft_gguf *g) {
-    if (!g) return 0;
-    return g->count;
+    return g ? g->count : 0;
 }
 
 PEFTDEF const peft_gguf_tensor *peft_gguf_at(const peft_gguf *g, int64_t i) {
-    if (!g) return NULL;
-    return i >= 0 && i < g->count ? &g->tensors[i] : NULL;
+    return g && i >= 0 && i < g->count ? &g->tensors[i] : NULL;
 }
 
 PEFTDEF const peft_gguf_tensor *peft_gguf_find(const peft_gguf *g, const char *name) {
-    if (!g || !name) return NULL;
-    return peft_gguf_at(g, peft__map_get(&g->names, name, strlen(name), -1));
+    return g && name ? peft_gguf_at(g, peft__map_get(&g->names, name, strlen(name), -1)) : NULL;
 }
 
 PEFTDEF int64_t peft_gguf_key_count(const peft_gguf *g) {
-    if (!g) return 0;
-    return g->entry_count;
+    return g ? g->entry_count : 0;
 }
 
 PEFTDEF const char *peft_gguf_key(const peft_gguf *g, int64_t i) {
-    if (!g) return NULL;
-    return i >= 0 && i < g->entry_count ? g->entries[i].key : NULL;
+    return g && i >= 0 && i < g->entry_count ? g->entries[i].key : NULL;
 }
 
 PEFT__NOINLINE const peft__gguf_entry *peft__gguf_entry_of(const peft_gguf *g, const char *key, bool array) {
-    int64_t i = peft__map_get(&g->keys, key, strlen(key), -1);
+    int64_t i = g && key ? peft__map_get(&g->keys, key, strlen(key), -1) : -1;
     return i >= 0 && g->entries[i].array == array ? &g->entries[i] : NULL;
 }
 
 PEFTDEF const char *peft_gguf_string(const peft_gguf *g, const char *key, const char *missing) {
-    if (!g || !key) return missing;
     const peft__gguf_entry *e = peft__gguf_entry_of(g, key, false);
     return e && e->texts ? e->texts[0].data : missing;
 }
 
 PEFTDEF double peft_gguf_number(const peft_gguf *g, const char *key, double missing) {
-    if (!g || !key) return missing;
     const peft__gguf_entry *e = peft__gguf_entry_of(g, key, false);
     return e && e->data && e->type != PEFT_GGUF_BOOL ? peft__gguf_number_at(e->data, e->type) : missing;
 }
 
 PEFTDEF bool peft_gguf_bool(const peft_gguf *g, const char *key, bool missing) {
-    if (!g || !key) return missing;
     const peft__gguf_entry *e = peft__gguf_entry_of(g, key, false);
     return e && e->type == PEFT_GGUF_BOOL ? e->data[0] != 0 : missing;
 }
 
 PEFTDEF int64_t peft_gguf_array_count(const peft_gguf *g, const char *key) {
-    if (!g || !key) return -1;
     const peft__gguf_entry *e = peft__gguf_entry_of(g, key, true);
     return e ? e->count : -1;
 }
 
 PEFTDEF const char *peft_gguf_array_string(const peft_gguf *g, const char *key, int64_t i, size_t *size) {
-    if (!g || !key) return NULL;
     const peft__gguf_entry *e = peft__gguf_entry_of(g, key, true);
     bool there = e && e->texts && i >= 0 && i < e->count;
-    *size = there ? e->texts[i].size : 0;
+    if (g && key) *size = there ? e->texts[i].size : 0;
     return there ? e->texts[i].data : NULL;
 }
 
 PEFTDEF double peft_gguf_array_number(const peft_gguf *g, const char *key, int64_t i, double missing) {
-    if (!g || !key) return missing;
     const peft__gguf_entry *e = peft__gguf_entry_of(g, key, true);
     if (!e || !e->data || i < 0 || i >= e->count) return missing;
     return peft__gguf_number_at(e->data + (size_t)i * peft__gguf_number_size(e->type), e->type);
@@ -10960,7 +10833,7 @@ typedef struct peft__row_order {
 static const peft__row_order peft__same_order = {PEFT__ORDER_SAME, 0, 0};
 
 // The row of Hugging Face's matrix that is this row in GGUF.
-//   rotary: of each head, the two halves that rotate together alternate:  row 2 j + i of GGUF is row i (head_size / 2) + j
+//   rotary: of each head, the two halves that rotate together alternate: row 2 j + i of GGUF is row i (head_size / 2) + j
 //   fused:  queries, keys, values of all heads one after the other, instead of the three of each head
 static int64_t peft__hf_row(const peft__row_order *o, int64_t row) {
     if (o->kind == PEFT__ORDER_SAME || o->kind == PEFT__ORDER_TRANSPOSED) return row;
@@ -10983,28 +10856,28 @@ typedef struct peft__gguf_decoding {
     int64_t cols;
     peft__row_order order;
     float *out;
+    // where a tensor is kept in as many bits as it has
+    uint8_t code_of[256];  // integer + 128 -> code
+    float *scales;
+    uint8_t *codes;
 } peft__gguf_decoding;
 
 static void peft__gguf_decode_rows(void *arg, int64_t begin, int64_t end) {
     const peft__gguf_decoding *d = (const peft__gguf_decoding *)arg;
     int64_t blocks = d->cols / d->format->block;
     for (int64_t r = begin; r < end; r++)
-        d->format->decode(d->data + r * blocks * d->format->size, blocks, d->out + peft__hf_row(&d->order, r) * d->cols);
+        d->format->decode(d->format, d->data + r * blocks * d->format->size, blocks, d->out + peft__hf_row(&d->order, r) * d->cols);
 }
 
-static int64_t peft__gguf_row_count(const peft_gguf_tensor *t) {
-    return t->dims[1] * t->dims[2] * t->dims[3];
-}
-
-static peft_status peft__gguf_decode(const peft_gguf *g, const peft_gguf_tensor *t, int64_t first_row, int64_t rows,
-                                     peft__row_order order, float *out) {
+static peft_status peft__gguf_decode(const peft_gguf *g, const peft_gguf_tensor *t, int64_t first_row, int64_t rows, peft__row_order order,
+                                     float *out) {
     const peft__ggml_format *f = peft__ggml_format_of(t->type);
-    if (!f->decode) return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s is of type %s", g->path, t->name, f->name);
-    int64_t total = peft__gguf_row_count(t);
+    int64_t total = t->dims[1] * t->dims[2] * t->dims[3];
+    if (!f->decode) return peft__file_cannot(&g->file, "tensor %s is of type %s", t->name, f->name);
     if (first_row < 0 || rows < 0 || first_row > total || rows > total - first_row)
         return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT, "%s: %lld rows from row %lld of tensor %s, which has %lld", g->path,
                           (long long)rows, (long long)first_row, t->name, (long long)total);
-    peft__gguf_decoding d = {f, (const unsigned char *)t->data + first_row * (t->size / total), t->dims[0], order, out};
+    peft__gguf_decoding d = {f, (const unsigned char *)t->data + first_row * (t->size / total), t->dims[0], order, out, {0}, NULL, NULL};
     peft__ranges(g->ctx, rows, 65536 / t->dims[0], peft__gguf_decode_rows, &d);
     return PEFT_OK;
 }
@@ -11022,10 +10895,10 @@ PEFTDEF peft_status peft_gguf_to_f32(const peft_gguf *g, int64_t i, int64_t firs
 typedef struct peft__gguf_source {
     const char *name;
     const peft_tensor *tensor;
-    int type;
+    const peft__ggml_format *format;
     peft__row_order order;
     int64_t rows, cols;  // in the file
-    float scale;  // of the values, as they are written
+    float scale;         // of the values, as they are written
 } peft__gguf_source;
 
 struct peft_gguf_writer {
@@ -11069,20 +10942,17 @@ PEFT__NOINLINE void peft__gguf_put(peft__string *out, uint64_t v, int bytes) {
 }
 
 static void peft__gguf_put_text(peft__string *out, const char *text) {
-    size_t n = strlen(text);
-    peft__gguf_put(out, n, 8);
-    peft__string_append(out, text, n);
+    peft__gguf_put(out, strlen(text), 8);
+    peft__string_puts(out, text);
 }
 
 // Whether the type holds this number exactly (F32: but for rounding).
 static bool peft__gguf_holds(int type, double v) {
     if (type == PEFT_GGUF_F32 || type == PEFT_GGUF_F64) return true;
-    if (type == PEFT_GGUF_BOOL) return v == 0 || v == 1;
-    double bits = 8 * (double)peft__gguf_number_size(type), top = bits == 64 ? 9007199254740992.0 : pow(2, bits);
-    bool is_signed = type == PEFT_GGUF_I8 || type == PEFT_GGUF_I16 || type == PEFT_GGUF_I32 || type == PEFT_GGUF_I64;
-    if (bits == 64 && is_signed) return v == floor(v) && fabs(v) <= top;
-    if (bits == 64) return v == floor(v) && v >= 0 && v <= top;
-    return v == floor(v) && (is_signed ? v >= -top / 2 && v < top / 2 : v >= 0 && v < top);
+    bool negative = type == PEFT_GGUF_I8 || type == PEFT_GGUF_I16 || type == PEFT_GGUF_I32 || type == PEFT_GGUF_I64;
+    int bits = type == PEFT_GGUF_BOOL ? 1 : 8 * (int)peft__gguf_number_size(type) - negative;
+    double top = bits >= 63 ? 9007199254740992.0 : pow(2, bits) - 1;  // whole numbers of a double end at 2^53
+    return v == floor(v) && v <= top && v >= (!negative ? 0 : bits == 63 ? -top : -top - 1);
 }
 
 static void peft__gguf_put_number(peft__string *out, int type, double v) {
@@ -11092,9 +10962,9 @@ static void peft__gguf_put_number(peft__string *out, int type, double v) {
     peft__gguf_put(out, bits, (int)peft__gguf_number_size(type));
 }
 
-// Writes the key and what stands before the value. Nothing is written on failure.
+// Writes the key and what stands before the value; count -1: no array. Nothing is written on failure.
 static peft_status peft__gguf_begin(peft_gguf_writer *w, const char *key, int type, int64_t count) {
-    size_t n = key ? strlen(key) : 0;
+    size_t n = strlen(key);
     if (!n || n > PEFT__GGUF_MAX_KEY) return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "a GGUF key of %zu bytes", n);
     if (peft__map_get(&w->keys, key, n, -1) >= 0) return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s is there already", key);
     char *copy = peft__arena_strdup(&w->arena, key, n);
@@ -11106,7 +10976,21 @@ static peft_status peft__gguf_begin(peft_gguf_writer *w, const char *key, int ty
     return PEFT_OK;
 }
 
-static peft_status peft__gguf_end(const peft_gguf_writer *w, peft_status status) {
+// One text (array false) or a list of them.
+static peft_status peft__gguf_set_texts(peft_gguf_writer *w, const char *key, const char *const *values, int64_t count, bool array) {
+    peft_status status = peft__gguf_begin(w, key, PEFT_GGUF_STRING, array ? PEFT__MAX(count, 0) : -1);
+    for (int64_t i = 0; i < count && !status; i++) peft__gguf_put_text(&w->metadata, values[i]);
+    return status ? status : w->metadata.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
+}
+
+static peft_status peft__gguf_set_values(peft_gguf_writer *w, const char *key, int type, const double *values, int64_t count, bool array) {
+    if (type < 0 || type > PEFT_GGUF_F64 || !peft__gguf_number_size(type))
+        return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s: %d is not a type of numbers", key, type);
+    for (int64_t i = 0; i < count; i++)
+        if (!peft__gguf_holds(type, values[i]))
+            return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s: type %d cannot hold %g", key, type, values[i]);
+    peft_status status = peft__gguf_begin(w, key, type, array ? PEFT__MAX(count, 0) : -1);
+    for (int64_t i = 0; i < count && !status; i++) peft__gguf_put_number(&w->metadata, type, values[i]);
     return status ? status : w->metadata.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
@@ -11114,71 +10998,48 @@ PEFTDEF peft_status peft_gguf_set_string(peft_gguf_writer *w, const char *key, c
     PEFT__NEED(NULL, w, "writer");
     PEFT__NEED(w->ctx, key, "key");
     PEFT__NEED(w->ctx, value, "value");
-    peft_status status = peft__gguf_begin(w, key, PEFT_GGUF_STRING, -1);
-    if (!status) peft__gguf_put_text(&w->metadata, value);
-    return peft__gguf_end(w, status);
+    return peft__gguf_set_texts(w, key, &value, 1, false);
 }
 
 PEFTDEF peft_status peft_gguf_set_strings(peft_gguf_writer *w, const char *key, const char *const *values, int64_t count) {
     PEFT__NEED(NULL, w, "writer");
     PEFT__NEED(w->ctx, key, "key");
     PEFT__NEED(w->ctx, values || !count, "values");
-    peft_status status = peft__gguf_begin(w, key, PEFT_GGUF_STRING, PEFT__MAX(count, 0));
-    for (int64_t i = 0; i < count && !status; i++) peft__gguf_put_text(&w->metadata, values[i]);
-    return peft__gguf_end(w, status);
-}
-
-static peft_status peft__gguf_check_numbers(peft_gguf_writer *w, const char *key, int type, const double *values, int64_t count) {
-    bool number = type >= 0 && type <= PEFT_GGUF_F64 && peft__gguf_number_size(type);
-    if (!number) return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s: %d is not a type of numbers", key, type);
-    for (int64_t i = 0; i < count; i++)
-        if (!peft__gguf_holds(type, values[i]))
-            return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s: type %d cannot hold %g", key, type, values[i]);
-    return PEFT_OK;
+    return peft__gguf_set_texts(w, key, values, count, true);
 }
 
 PEFTDEF peft_status peft_gguf_set_number(peft_gguf_writer *w, const char *key, peft_gguf_type type, double value) {
     PEFT__NEED(NULL, w, "writer");
     PEFT__NEED(w->ctx, key, "key");
-    peft_status status = peft__gguf_check_numbers(w, key, (int)type, &value, 1);
-    if (!status) status = peft__gguf_begin(w, key, (int)type, -1);
-    if (!status) peft__gguf_put_number(&w->metadata, (int)type, value);
-    return peft__gguf_end(w, status);
+    return peft__gguf_set_values(w, key, (int)type, &value, 1, false);
 }
 
-PEFTDEF peft_status peft_gguf_set_numbers(peft_gguf_writer *w, const char *key, peft_gguf_type type, const double *values,
-                                          int64_t count) {
+PEFTDEF peft_status peft_gguf_set_numbers(peft_gguf_writer *w, const char *key, peft_gguf_type type, const double *values, int64_t count) {
     PEFT__NEED(NULL, w, "writer");
     PEFT__NEED(w->ctx, key, "key");
     PEFT__NEED(w->ctx, values || !count, "values");
-    peft_status status = peft__gguf_check_numbers(w, key, (int)type, values, count);
-    if (!status) status = peft__gguf_begin(w, key, (int)type, PEFT__MAX(count, 0));
-    for (int64_t i = 0; i < count && !status; i++) peft__gguf_put_number(&w->metadata, (int)type, values[i]);
-    return peft__gguf_end(w, status);
+    return peft__gguf_set_values(w, key, (int)type, values, count, true);
 }
 
 // The tensor in another order of rows. A vector in an order of its own is a matrix of one column meanwhile.
-static peft_status peft__gguf_add_ordered(peft_gguf_writer *w, const char *name, const peft_tensor *t, int type,
-                                          peft__row_order order) {
+static peft_status peft__gguf_add_ordered(peft_gguf_writer *w, const char *name, const peft_tensor *t, int type, peft__row_order order) {
     const peft__ggml_format *f = peft__ggml_format_of(type);
     size_t n = strlen(name);
     if (!f || !f->encode)
-        return peft__fail(w->ctx, PEFT_ERROR_UNSUPPORTED, "tensor %s: cannot be written as ggml type %s", name,
-                          peft_ggml_type_name(type));
+        return peft__fail(w->ctx, PEFT_ERROR_UNSUPPORTED, "tensor %s: cannot be written as ggml type %s", name, peft_ggml_type_name(type));
     if (!n || n > PEFT__GGUF_MAX_NAME)
         return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "tensor %s: a GGUF name has 1 to 63 bytes", name);
     if (peft__map_get(&w->names, name, n, -1) >= 0) return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "tensor %s is there already", name);
-    bool vector = t->rank == 1 && order.kind != PEFT__ORDER_SAME, turned = order.kind == PEFT__ORDER_TRANSPOSED;
-    int64_t rows = turned ? t->cols : vector ? peft__size(t) : t->rows, cols = turned ? t->rows : vector ? 1 : t->cols;
+    bool vector = t->rank == 1 && order.kind != PEFT__ORDER_SAME, transposed = order.kind == PEFT__ORDER_TRANSPOSED;
+    int64_t rows = transposed ? t->cols : vector ? peft__size(t) : t->rows, cols = transposed ? t->rows : vector ? 1 : t->cols;
     if (rows < 1 || cols < 1 || cols % f->block || !peft__row_order_fits(&order, rows))
         return peft__fail(w->ctx, PEFT_ERROR_SHAPE, "tensor %s: %lld x %lld as ggml type %s with %lld heads", name, (long long)rows,
                           (long long)cols, f->name, (long long)order.heads);
     void *grown = peft__one_more(w->ctx, w->sources, w->count, &w->capacity, sizeof(*w->sources));
-    if (!grown) return PEFT_ERROR_MEMORY;
-    w->sources = (peft__gguf_source *)grown;
+    if (grown) w->sources = (peft__gguf_source *)grown;
     char *copy = peft__arena_strdup(&w->arena, name, n);
-    if (!copy || !peft__map_set(&w->names, copy, n, 0)) return PEFT_ERROR_MEMORY;
-    peft__gguf_source s = {copy, t, type, order, rows, cols, 1};
+    if (!grown || !copy || !peft__map_set(&w->names, copy, n, 0)) return PEFT_ERROR_MEMORY;
+    peft__gguf_source s = {copy, t, f, order, rows, cols, 1};
     w->sources[w->count++] = s;
     return PEFT_OK;
 }
@@ -11190,11 +11051,6 @@ PEFTDEF peft_status peft_gguf_add(peft_gguf_writer *w, const char *name, const p
     return peft__gguf_add_ordered(w, name, tensor, (int)type, peft__same_order);
 }
 
-static int64_t peft__gguf_source_bytes(const peft__gguf_source *s) {
-    const peft__ggml_format *f = peft__ggml_format_of(s->type);
-    return s->rows * (s->cols / f->block) * f->size;
-}
-
 static void peft__gguf_header(const peft_gguf_writer *w, peft__string *h) {
     peft__string_append(h, "GGUF", 4);
     peft__gguf_put(h, 3, 4);
@@ -11202,45 +11058,39 @@ static void peft__gguf_header(const peft_gguf_writer *w, peft__string *h) {
     peft__gguf_put(h, (uint64_t)w->keys.count, 8);
     peft__string_append(h, w->metadata.data, w->metadata.size);
     int64_t offset = 0;
-    for (int64_t i = 0; i < w->count; i++) {
-        const peft__gguf_source *s = &w->sources[i];
-        int rank = s->tensor->rank == 1 ? 1 : 2;
+    for (const peft__gguf_source *s = w->sources; s < w->sources + w->count; s++) {
+        bool vector = s->tensor->rank == 1;
         peft__gguf_put_text(h, s->name);
-        peft__gguf_put(h, (uint64_t)rank, 4);
-        peft__gguf_put(h, (uint64_t)(rank == 1 ? s->rows * s->cols : s->cols), 8);
-        if (rank == 2) peft__gguf_put(h, (uint64_t)s->rows, 8);
-        peft__gguf_put(h, (uint64_t)s->type, 4);
+        peft__gguf_put(h, vector ? 1 : 2, 4);
+        peft__gguf_put(h, (uint64_t)(vector ? s->rows * s->cols : s->cols), 8);
+        if (!vector) peft__gguf_put(h, (uint64_t)s->rows, 8);
+        peft__gguf_put(h, (uint64_t)s->format->type, 4);
         peft__gguf_put(h, (uint64_t)offset, 8);
-        offset += (peft__gguf_source_bytes(s) + PEFT__GGUF_ALIGNMENT - 1) / PEFT__GGUF_ALIGNMENT * PEFT__GGUF_ALIGNMENT;
+        int64_t bytes = s->rows * (s->cols / s->format->block) * s->format->size;
+        offset += (bytes + PEFT__GGUF_ALIGNMENT - 1) / PEFT__GGUF_ALIGNMENT * PEFT__GGUF_ALIGNMENT;
     }
     while (!h->failed && h->size % PEFT__GGUF_ALIGNMENT) peft__gguf_put(h, 0, 1);
 }
 
-// Row `row` of the file as f32.
-static void peft__gguf_gather(const peft__gguf_source *s, int64_t row, float *x) {
-    if (s->order.kind != PEFT__ORDER_TRANSPOSED) peft__to_f32(s->tensor, peft__hf_row(&s->order, row) * s->cols, s->cols, x);
-    else
-        for (int64_t i = 0; i < s->cols; i++) peft__to_f32(s->tensor, i * s->rows + row, 1, x + i);
-}
-
-static peft_status peft__gguf_write_source(peft__writer *w, const peft__gguf_source *s) {
+static void peft__gguf_write_source(peft__writer *w, const peft__gguf_source *s) {
     static const char zeros[PEFT__GGUF_ALIGNMENT] = {0};
-    const peft__ggml_format *f = peft__ggml_format_of(s->type);
+    const peft__ggml_format *f = s->format;
     int64_t blocks = s->cols / f->block, bytes = blocks * f->size;
     float *x = (float *)peft__calloc(w->ctx, s->cols, sizeof(float));
     unsigned char *row = (unsigned char *)peft__calloc(w->ctx, bytes, 1);
     if (!x || !row) w->status = PEFT_ERROR_MEMORY;
     for (int64_t r = 0; r < s->rows && !w->status; r++) {
-        peft__gguf_gather(s, r, x);
+        if (s->order.kind != PEFT__ORDER_TRANSPOSED) peft__to_f32(s->tensor, peft__hf_row(&s->order, r) * s->cols, s->cols, x);
+        else
+            for (int64_t i = 0; i < s->cols; i++) peft__to_f32(s->tensor, i * s->rows + r, 1, x + i);
         for (int64_t i = 0; i < s->cols && s->scale != 1; i++) x[i] *= s->scale;
-        if (f->encode(x, blocks, row)) peft__write(w, row, (size_t)bytes);
+        if (f->encode(f, x, blocks, row)) peft__write(w, row, (size_t)bytes);
         else w->status = peft__fail(w->ctx, PEFT_ERROR_NUMERIC, "%s: tensor %s, row %lld: a value that %s cannot hold", w->path,
                                     s->name, (long long)r, f->name);
     }
     peft__write(w, zeros, (size_t)((PEFT__GGUF_ALIGNMENT - s->rows * bytes % PEFT__GGUF_ALIGNMENT) % PEFT__GGUF_ALIGNMENT));
     peft__free(w->ctx, x);
     peft__free(w->ctx, row);
-    return w->status;
 }
 
 PEFTDEF peft_status peft_gguf_write(peft_gguf_writer *writer, const char *path) {
@@ -11253,94 +11103,87 @@ PEFTDEF peft_status peft_gguf_write(peft_gguf_writer *writer, const char *path) 
     peft_status status = header.failed || writer->metadata.failed ? PEFT_ERROR_MEMORY : peft__writer_open(writer->ctx, path, &w);
     if (!status) {
         peft__write(&w, header.data, header.size);
-        for (int64_t i = 0; i < writer->count && !status; i++) status = peft__gguf_write_source(&w, &writer->sources[i]);
+        for (int64_t i = 0; i < writer->count && !w.status; i++) peft__gguf_write_source(&w, &writer->sources[i]);
         status = peft__writer_commit(&w);
     }
     peft__string_free(&header);
     return status;
 }
 
-// ---- the families of models: what parameters are called in Hugging Face's files and in GGUF, their shapes, and where pointers to them go
+// ---- the families of models: what parameters are called in Hugging Face's files and in GGUF, their shapes, and where
+//      pointers to them go
 
 // An encoder or decoder block. Slots that a kind of block lacks stay NULL. Biases are found through bias_of.
 typedef struct peft__block_weights {
     peft_tensor *norm, *q, *k, *v, *qkv, *o;                          // self-attention; qkv: one matrix instead of three
     peft_tensor *cross_norm, *cross_q, *cross_k, *cross_v, *cross_o;  // T5's decoder: attention to the source
     peft_tensor *ff_norm, *wi, *wi_gate, *wo;                         // feed-forward; wi_gate: the second input matrix of gated ones
-    // T5's relative positions, in its first block for all
-    peft_tensor *bias;
+    peft_tensor *bias;                                                // T5's relative positions, in its first block for all
 } peft__block_weights;
 
 typedef struct peft__rule {
     const char *name, *gguf;  // behind the block's name, before .weight or .bias
     char rows, cols;  // d: d_model, i: heads * d_kv, j: kv_heads * d_kv, 3: three times i, f: d_ff, h: heads, k: buckets, 1: one
     char bias;        // 0: none, b: always, q: if the queries' projections have one, o: if outputs, m: if the feed-forward
-    // g: gated feed-forward only, r: ungated only, 1: the first block only (UMT5: all), -: in some files, of
-    // no use, 0: all
+    // g: gated feed-forward only, r: ungated only, 1: the first block only (UMT5: all), -: in some files, of no use, 0: all
     char only;
     char order;       // of its rows in GGUF
     size_t slot;
 } peft__rule;
 
-#define PEFT__SLOT(member) offsetof(peft__block_weights, member)
-static const peft__rule peft__t5_encoder_rules[] = {
-    {"layer.0.SelfAttention.q", "attn_q", 'i', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(q)},
-    {"layer.0.SelfAttention.k", "attn_k", 'i', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(k)},
-    {"layer.0.SelfAttention.v", "attn_v", 'i', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(v)},
-    {"layer.0.SelfAttention.o", "attn_o", 'd', 'i', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(o)},
-    {"layer.0.layer_norm", "attn_norm", '1', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(norm)},
-    {"layer.1.DenseReluDense.wi", "ffn_up", 'f', 'd', 0, 'r', PEFT__ORDER_SAME, PEFT__SLOT(wi)},
-    {"layer.1.DenseReluDense.wi_0", "ffn_gate", 'f', 'd', 0, 'g', PEFT__ORDER_SAME, PEFT__SLOT(wi_gate)},
-    {"layer.1.DenseReluDense.wi_1", "ffn_up", 'f', 'd', 0, 'g', PEFT__ORDER_SAME, PEFT__SLOT(wi)},
-    {"layer.1.DenseReluDense.wo", "ffn_down", 'd', 'f', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(wo)},
-    {"layer.1.layer_norm", "ffn_norm", '1', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(ff_norm)},
-    {"layer.0.SelfAttention.relative_attention_bias", "attn_rel_b", 'k', 'h', 0, '1', PEFT__ORDER_SAME, PEFT__SLOT(bias)},
-};
+#define PEFT__ROW(name, gguf, rows, cols, bias, only, order, slot) \
+    {name, gguf, rows, cols, bias, only, PEFT__ORDER_##order, offsetof(peft__block_weights, slot)}
+#define PEFT__T5_ATTENTION                                                       \
+    PEFT__ROW("layer.0.SelfAttention.q", "attn_q", 'i', 'd', 0, 0, SAME, q),     \
+    PEFT__ROW("layer.0.SelfAttention.k", "attn_k", 'i', 'd', 0, 0, SAME, k),     \
+    PEFT__ROW("layer.0.SelfAttention.v", "attn_v", 'i', 'd', 0, 0, SAME, v),     \
+    PEFT__ROW("layer.0.SelfAttention.o", "attn_o", 'd', 'i', 0, 0, SAME, o),     \
+    PEFT__ROW("layer.0.layer_norm", "attn_norm", '1', 'd', 0, 0, SAME, norm)
+#define PEFT__T5_FEED_FORWARD(layer)                                                              \
+    PEFT__ROW(layer ".DenseReluDense.wi", "ffn_up", 'f', 'd', 0, 'r', SAME, wi),                  \
+    PEFT__ROW(layer ".DenseReluDense.wi_0", "ffn_gate", 'f', 'd', 0, 'g', SAME, wi_gate),         \
+    PEFT__ROW(layer ".DenseReluDense.wi_1", "ffn_up", 'f', 'd', 0, 'g', SAME, wi),                \
+    PEFT__ROW(layer ".DenseReluDense.wo", "ffn_down", 'd', 'f', 0, 0, SAME, wo),                  \
+    PEFT__ROW(layer ".layer_norm", "ffn_norm", '1', 'd', 0, 0, SAME, ff_norm),                    \
+    PEFT__ROW("layer.0.SelfAttention.relative_attention_bias", "attn_rel_b", 'k', 'h', 0, '1', SAME, bias)
+
+static const peft__rule peft__t5_encoder_rules[] = {PEFT__T5_ATTENTION, PEFT__T5_FEED_FORWARD("layer.1")};
 static const peft__rule peft__t5_decoder_rules[] = {
-    {"layer.0.SelfAttention.q", "attn_q", 'i', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(q)},
-    {"layer.0.SelfAttention.k", "attn_k", 'i', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(k)},
-    {"layer.0.SelfAttention.v", "attn_v", 'i', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(v)},
-    {"layer.0.SelfAttention.o", "attn_o", 'd', 'i', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(o)},
-    {"layer.0.layer_norm", "attn_norm", '1', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(norm)},
-    {"layer.1.EncDecAttention.q", "cross_attn_q", 'i', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(cross_q)},
-    {"layer.1.EncDecAttention.k", "cross_attn_k", 'i', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(cross_k)},
-    {"layer.1.EncDecAttention.v", "cross_attn_v", 'i', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(cross_v)},
-    {"layer.1.EncDecAttention.o", "cross_attn_o", 'd', 'i', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(cross_o)},
-    {"layer.1.layer_norm", "cross_attn_norm", '1', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(cross_norm)},
-    {"layer.2.DenseReluDense.wi", "ffn_up", 'f', 'd', 0, 'r', PEFT__ORDER_SAME, PEFT__SLOT(wi)},
-    {"layer.2.DenseReluDense.wi_0", "ffn_gate", 'f', 'd', 0, 'g', PEFT__ORDER_SAME, PEFT__SLOT(wi_gate)},
-    {"layer.2.DenseReluDense.wi_1", "ffn_up", 'f', 'd', 0, 'g', PEFT__ORDER_SAME, PEFT__SLOT(wi)},
-    {"layer.2.DenseReluDense.wo", "ffn_down", 'd', 'f', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(wo)},
-    {"layer.2.layer_norm", "ffn_norm", '1', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(ff_norm)},
-    {"layer.0.SelfAttention.relative_attention_bias", "attn_rel_b", 'k', 'h', 0, '1', PEFT__ORDER_SAME, PEFT__SLOT(bias)},
-    {"layer.1.EncDecAttention.relative_attention_bias", "cross_attn_rel_b", 'k', 'h', 0, '-', PEFT__ORDER_SAME, 0},
+    PEFT__T5_ATTENTION,
+    PEFT__ROW("layer.1.EncDecAttention.q", "cross_attn_q", 'i', 'd', 0, 0, SAME, cross_q),
+    PEFT__ROW("layer.1.EncDecAttention.k", "cross_attn_k", 'i', 'd', 0, 0, SAME, cross_k),
+    PEFT__ROW("layer.1.EncDecAttention.v", "cross_attn_v", 'i', 'd', 0, 0, SAME, cross_v),
+    PEFT__ROW("layer.1.EncDecAttention.o", "cross_attn_o", 'd', 'i', 0, 0, SAME, cross_o),
+    PEFT__ROW("layer.1.layer_norm", "cross_attn_norm", '1', 'd', 0, 0, SAME, cross_norm),
+    PEFT__T5_FEED_FORWARD("layer.2"),
+    PEFT__ROW("layer.1.EncDecAttention.relative_attention_bias", "cross_attn_rel_b", 'k', 'h', 0, '-', SAME, norm),
 };
 static const peft__rule peft__gpt2_rules[] = {
-    {"ln_1", "attn_norm", '1', 'd', 'b', 0, PEFT__ORDER_SAME, PEFT__SLOT(norm)},
-    {"attn.c_attn", "attn_qkv", '3', 'd', 'b', 0, PEFT__ORDER_TRANSPOSED, PEFT__SLOT(qkv)},
-    {"attn.c_proj", "attn_output", 'd', 'i', 'b', 0, PEFT__ORDER_TRANSPOSED, PEFT__SLOT(o)},
-    {"ln_2", "ffn_norm", '1', 'd', 'b', 0, PEFT__ORDER_SAME, PEFT__SLOT(ff_norm)},
-    {"mlp.c_fc", "ffn_up", 'f', 'd', 'b', 0, PEFT__ORDER_TRANSPOSED, PEFT__SLOT(wi)},
-    {"mlp.c_proj", "ffn_down", 'd', 'f', 'b', 0, PEFT__ORDER_TRANSPOSED, PEFT__SLOT(wo)},
+    PEFT__ROW("ln_1", "attn_norm", '1', 'd', 'b', 0, SAME, norm),
+    PEFT__ROW("attn.c_attn", "attn_qkv", '3', 'd', 'b', 0, TRANSPOSED, qkv),
+    PEFT__ROW("attn.c_proj", "attn_output", 'd', 'i', 'b', 0, TRANSPOSED, o),
+    PEFT__ROW("ln_2", "ffn_norm", '1', 'd', 'b', 0, SAME, ff_norm),
+    PEFT__ROW("mlp.c_fc", "ffn_up", 'f', 'd', 'b', 0, TRANSPOSED, wi),
+    PEFT__ROW("mlp.c_proj", "ffn_down", 'd', 'f', 'b', 0, TRANSPOSED, wo),
 };
 static const peft__rule peft__neox_rules[] = {
-    {"input_layernorm", "attn_norm", '1', 'd', 'b', 0, PEFT__ORDER_SAME, PEFT__SLOT(norm)},
-    {"post_attention_layernorm", "ffn_norm", '1', 'd', 'b', 0, PEFT__ORDER_SAME, PEFT__SLOT(ff_norm)},
-    {"attention.query_key_value", "attn_qkv", '3', 'd', 'q', 0, PEFT__ORDER_FUSED, PEFT__SLOT(qkv)},
-    {"attention.dense", "attn_output", 'd', 'i', 'o', 0, PEFT__ORDER_SAME, PEFT__SLOT(o)},
-    {"mlp.dense_h_to_4h", "ffn_up", 'f', 'd', 'b', 0, PEFT__ORDER_SAME, PEFT__SLOT(wi)},
-    {"mlp.dense_4h_to_h", "ffn_down", 'd', 'f', 'b', 0, PEFT__ORDER_SAME, PEFT__SLOT(wo)},
+    PEFT__ROW("input_layernorm", "attn_norm", '1', 'd', 'b', 0, SAME, norm),
+    PEFT__ROW("post_attention_layernorm", "ffn_norm", '1', 'd', 'b', 0, SAME, ff_norm),
+    PEFT__ROW("attention.query_key_value", "attn_qkv", '3', 'd', 'q', 0, FUSED, qkv),
+    PEFT__ROW("attention.dense", "attn_output", 'd', 'i', 'o', 0, SAME, o),
+    PEFT__ROW("mlp.dense_h_to_4h", "ffn_up", 'f', 'd', 'b', 0, SAME, wi),
+    PEFT__ROW("mlp.dense_4h_to_h", "ffn_down", 'd', 'f', 'b', 0, SAME, wo),
 };
 static const peft__rule peft__llama_rules[] = {
-    {"self_attn.q_proj", "attn_q", 'i', 'd', 'q', 0, PEFT__ORDER_ROTARY_Q, PEFT__SLOT(q)},
-    {"self_attn.k_proj", "attn_k", 'j', 'd', 'q', 0, PEFT__ORDER_ROTARY_K, PEFT__SLOT(k)},
-    {"self_attn.v_proj", "attn_v", 'j', 'd', 'q', 0, PEFT__ORDER_SAME, PEFT__SLOT(v)},
-    {"self_attn.o_proj", "attn_output", 'd', 'i', 'o', 0, PEFT__ORDER_SAME, PEFT__SLOT(o)},
-    {"mlp.gate_proj", "ffn_gate", 'f', 'd', 'm', 0, PEFT__ORDER_SAME, PEFT__SLOT(wi_gate)},
-    {"mlp.up_proj", "ffn_up", 'f', 'd', 'm', 0, PEFT__ORDER_SAME, PEFT__SLOT(wi)},
-    {"mlp.down_proj", "ffn_down", 'd', 'f', 'm', 0, PEFT__ORDER_SAME, PEFT__SLOT(wo)},
-    {"input_layernorm", "attn_norm", '1', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(norm)},
-    {"post_attention_layernorm", "ffn_norm", '1', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(ff_norm)},
+    PEFT__ROW("self_attn.q_proj", "attn_q", 'i', 'd', 'q', 0, ROTARY_Q, q),
+    PEFT__ROW("self_attn.k_proj", "attn_k", 'j', 'd', 'q', 0, ROTARY_K, k),
+    PEFT__ROW("self_attn.v_proj", "attn_v", 'j', 'd', 'q', 0, SAME, v),
+    PEFT__ROW("self_attn.o_proj", "attn_output", 'd', 'i', 'o', 0, SAME, o),
+    PEFT__ROW("mlp.gate_proj", "ffn_gate", 'f', 'd', 'm', 0, SAME, wi_gate),
+    PEFT__ROW("mlp.up_proj", "ffn_up", 'f', 'd', 'm', 0, SAME, wi),
+    PEFT__ROW("mlp.down_proj", "ffn_down", 'd', 'f', 'm', 0, SAME, wo),
+    PEFT__ROW("input_layernorm", "attn_norm", '1', 'd', 0, 0, SAME, norm),
+    PEFT__ROW("post_attention_layernorm", "ffn_norm", '1', 'd', 0, 0, SAME, ff_norm),
 };
 #define PEFT__RULES(table) table, (int)PEFT__COUNT(table)
 
@@ -11366,21 +11209,20 @@ typedef struct peft__family {
 // ---- settings: what config.json and GGUF's metadata call them, what they may be, and where they go
 
 typedef enum peft__setting_use {
-    PEFT__HARMLESS,   // without effect on the function: training, generation, other libraries, bookkeeping
-    PEFT__NOTED,      // the same, but worth a warning where it has a value
-    PEFT__SIZE,       // int64_t: 1 to 2^24
+    PEFT__HARMLESS,      // without effect on the function: training, generation, other libraries, bookkeeping
+    PEFT__NOTED,         // the same, but worth a warning where it has a value
+    PEFT__SIZE,          // int64_t: 1 to 2^24
     PEFT__SIZE_OR_NONE,  // the same, or null: 0, which the family's function fills in or takes as "none"
-    PEFT__FRACTION,   // float: from 0 to below 1
-    PEFT__FLAG,       // bool
-    PEFT__TOKEN,      // int32_t: an id, -1 for none
-    PEFT__ENDS,       // one id or a list of them
-    PEFT__READ,       // the family's function reads it
-    PEFT__FIXED       // any other value than this one (or null) would make it another function: an error
+    PEFT__FRACTION,      // float: from 0 to below 1
+    PEFT__FLAG,          // bool
+    PEFT__TOKEN,         // int32_t: an id, -1 for none
+    PEFT__ENDS,          // one id or a list of them
+    PEFT__READ,          // the family's function reads it
+    PEFT__FIXED          // any other value than this one (or null) would make it another function: an error
 } peft__setting_use;
 
 typedef struct peft__setting {
-    // model types that the row is for; NULL: all of the family. The first row that fits counts
-    const char *types;
+    const char *types;  // model types that the row is for; NULL: all of the family. The first row that fits counts
     const char *keys;   // of config.json, comma-separated; NULL: none
     const char *gguf;   // metadata, behind the architecture's name unless it begins with "tokenizer."; NULL: none
     int use;
@@ -11389,129 +11231,120 @@ typedef struct peft__setting {
 } peft__setting;
 
 #define PEFT__FIELD(member) offsetof(peft_config, member)
+#define PEFT__SET(key, gguf, use, field, value) {NULL, key, gguf, PEFT__##use, PEFT__FIELD(field), value}
+#define PEFT__SET_OF(type, key, gguf, use, field, value) {type, key, gguf, PEFT__##use, PEFT__FIELD(field), value}
+#define PEFT__KEYS(keys, gguf, use, value) {NULL, keys, gguf, PEFT__##use, 0, value}
 static const peft__setting peft__t5_settings[] = {
-    {NULL, "vocab_size", NULL, PEFT__SIZE, PEFT__FIELD(vocab_size), NULL},
-    {NULL, "d_model", "embedding_length", PEFT__SIZE, PEFT__FIELD(d_model), NULL},
-    {NULL, "d_kv", "attention.key_length", PEFT__SIZE, PEFT__FIELD(d_kv), NULL},
-    {NULL, "d_ff", "feed_forward_length", PEFT__SIZE, PEFT__FIELD(d_ff), NULL},
-    {NULL, "num_layers", "block_count", PEFT__SIZE, PEFT__FIELD(layers), NULL},
-    {NULL, "num_decoder_layers", "decoder_block_count", PEFT__SIZE_OR_NONE, PEFT__FIELD(decoder_layers), "0"},
-    {NULL, "num_heads", "attention.head_count", PEFT__SIZE, PEFT__FIELD(heads), NULL},
-    {NULL, "relative_attention_num_buckets", "attention.relative_buckets_count", PEFT__SIZE,
-     PEFT__FIELD(buckets), "32"},
-    {NULL, "relative_attention_max_distance", NULL, PEFT__SIZE, PEFT__FIELD(max_distance), "128"},
-    {NULL, "layer_norm_epsilon", "attention.layer_norm_rms_epsilon", PEFT__FRACTION, PEFT__FIELD(epsilon),
-     "1e-6"},
-    {NULL, "dropout_rate", NULL, PEFT__FRACTION, PEFT__FIELD(dropout), "0.1"},
-    {NULL, "pad_token_id", "tokenizer.ggml.padding_token_id", PEFT__TOKEN, PEFT__FIELD(pad_id), "0"},
-    {NULL, "eos_token_id", "tokenizer.ggml.eos_token_id", PEFT__ENDS, PEFT__FIELD(eos_id), "1"},
-    {NULL, "decoder_start_token_id", "decoder_start_token_id", PEFT__TOKEN, PEFT__FIELD(decoder_start_id),
-     "-1"},
-    {NULL, "n_positions", "context_length", PEFT__HARMLESS, 0, NULL},
-    {NULL, "feed_forward_proj,dense_act_fn,is_gated_act,tie_word_embeddings,scale_decoder_outputs", NULL,
-     PEFT__READ, 0, NULL},
-    {NULL, "is_encoder_decoder", NULL, PEFT__FIXED, 0, "true"},
-    {NULL, "is_decoder", NULL, PEFT__FIXED, 0, "false"},
-    {NULL, "initializer_factor,chronos_config,chronos_pipeline_class,reg_token_id",
-     "attention.layer_norm_epsilon,attention.head_count_kv",
-     PEFT__HARMLESS, 0, NULL},
+    PEFT__SET("vocab_size", NULL, SIZE, vocab_size, NULL),
+    PEFT__SET("d_model", "embedding_length", SIZE, d_model, NULL),
+    PEFT__SET("d_kv", "attention.key_length", SIZE, d_kv, NULL),
+    PEFT__SET("d_ff", "feed_forward_length", SIZE, d_ff, NULL),
+    PEFT__SET("num_layers", "block_count", SIZE, layers, NULL),
+    PEFT__SET("num_decoder_layers", "decoder_block_count", SIZE_OR_NONE, decoder_layers, "0"),
+    PEFT__SET("num_heads", "attention.head_count", SIZE, heads, NULL),
+    PEFT__SET("relative_attention_num_buckets", "attention.relative_buckets_count", SIZE, buckets, "32"),
+    PEFT__SET("relative_attention_max_distance", NULL, SIZE, max_distance, "128"),
+    PEFT__SET("layer_norm_epsilon", "attention.layer_norm_rms_epsilon", FRACTION, epsilon, "1e-6"),
+    PEFT__SET("dropout_rate", NULL, FRACTION, dropout, "0.1"),
+    PEFT__SET("pad_token_id", "tokenizer.ggml.padding_token_id", TOKEN, pad_id, "0"),
+    PEFT__SET("eos_token_id", "tokenizer.ggml.eos_token_id", ENDS, eos_id, "1"),
+    PEFT__SET("decoder_start_token_id", "decoder_start_token_id", TOKEN, decoder_start_id, "-1"),
+    PEFT__KEYS("n_positions", "context_length", HARMLESS, NULL),
+    PEFT__KEYS("feed_forward_proj,dense_act_fn,is_gated_act,tie_word_embeddings,scale_decoder_outputs", NULL, READ, NULL),
+    PEFT__KEYS("is_encoder_decoder", NULL, FIXED, "true"),
+    PEFT__KEYS("is_decoder", NULL, FIXED, "false"),
+    PEFT__KEYS("initializer_factor,chronos_config,chronos_pipeline_class,reg_token_id",
+               "attention.layer_norm_epsilon,attention.head_count_kv", HARMLESS, NULL),
 };
 static const peft__setting peft__gpt2_settings[] = {
-    {NULL, "vocab_size", NULL, PEFT__SIZE, PEFT__FIELD(vocab_size), "50257"},
-    {NULL, "n_embd", "embedding_length", PEFT__SIZE, PEFT__FIELD(d_model), "768"},
-    {NULL, "n_inner", "feed_forward_length", PEFT__SIZE_OR_NONE, PEFT__FIELD(d_ff), "0"},
-    {NULL, "n_layer", "block_count", PEFT__SIZE, PEFT__FIELD(decoder_layers), "12"},
-    {NULL, "n_head", "attention.head_count", PEFT__SIZE, PEFT__FIELD(heads), "12"},
-    {NULL, "n_positions", "context_length", PEFT__SIZE, PEFT__FIELD(max_positions), "1024"},
-    {NULL, "layer_norm_epsilon", "attention.layer_norm_epsilon", PEFT__FRACTION, PEFT__FIELD(epsilon),
-     "1e-5"},
-    {NULL, "resid_pdrop", NULL, PEFT__FRACTION, PEFT__FIELD(dropout), "0.1"},
-    {NULL, "tie_word_embeddings", NULL, PEFT__FLAG, PEFT__FIELD(tied), "true"},
-    {NULL, "scale_attn_by_inverse_layer_idx", NULL, PEFT__FLAG, PEFT__FIELD(scale_by_layer), "false"},
-    {NULL, "activation_function,scale_attn_weights", NULL, PEFT__READ, 0, NULL},
-    {NULL, "is_encoder_decoder", NULL, PEFT__FIXED, 0, "false"},
-    {NULL, "reorder_and_upcast_attn,attn_pdrop,embd_pdrop,summary_type,summary_use_proj,summary_activation,summary_proj_to_labels,n_ctx,n_special,"
-           "predict_special_tokens", "attention.head_count_kv", PEFT__HARMLESS, 0, NULL},
+    PEFT__SET("vocab_size", NULL, SIZE, vocab_size, "50257"),
+    PEFT__SET("n_embd", "embedding_length", SIZE, d_model, "768"),
+    PEFT__SET("n_inner", "feed_forward_length", SIZE_OR_NONE, d_ff, "0"),
+    PEFT__SET("n_layer", "block_count", SIZE, decoder_layers, "12"),
+    PEFT__SET("n_head", "attention.head_count", SIZE, heads, "12"),
+    PEFT__SET("n_positions", "context_length", SIZE, max_positions, "1024"),
+    PEFT__SET("layer_norm_epsilon", "attention.layer_norm_epsilon", FRACTION, epsilon, "1e-5"),
+    PEFT__SET("resid_pdrop", NULL, FRACTION, dropout, "0.1"),
+    PEFT__SET("tie_word_embeddings", NULL, FLAG, tied, "true"),
+    PEFT__SET("scale_attn_by_inverse_layer_idx", NULL, FLAG, scale_by_layer, "false"),
+    PEFT__KEYS("activation_function,scale_attn_weights", NULL, READ, NULL),
+    PEFT__KEYS("is_encoder_decoder", NULL, FIXED, "false"),
+    PEFT__KEYS("reorder_and_upcast_attn,attn_pdrop,embd_pdrop,summary_type,summary_use_proj,summary_activation,"
+               "summary_proj_to_labels,n_ctx,n_special,predict_special_tokens", "attention.head_count_kv", HARMLESS, NULL),
 };
 static const peft__setting peft__neox_settings[] = {
-    {NULL, "vocab_size", NULL, PEFT__SIZE, PEFT__FIELD(vocab_size), NULL},
-    {NULL, "hidden_size", "embedding_length", PEFT__SIZE, PEFT__FIELD(d_model), NULL},
-    {NULL, "intermediate_size", "feed_forward_length", PEFT__SIZE, PEFT__FIELD(d_ff), NULL},
-    {NULL, "num_hidden_layers", "block_count", PEFT__SIZE, PEFT__FIELD(decoder_layers), NULL},
-    {NULL, "num_attention_heads", "attention.head_count", PEFT__SIZE, PEFT__FIELD(heads), NULL},
-    {NULL, "max_position_embeddings", "context_length", PEFT__SIZE, PEFT__FIELD(max_positions), "2048"},
-    {NULL, "layer_norm_eps", "attention.layer_norm_epsilon", PEFT__FRACTION, PEFT__FIELD(epsilon), "1e-5"},
-    {NULL, "hidden_dropout", NULL, PEFT__FRACTION, PEFT__FIELD(dropout), "0"},
-    {NULL, "use_parallel_residual", "use_parallel_residual", PEFT__FLAG, PEFT__FIELD(parallel), "true"},
-    {NULL, "attention_bias", NULL, PEFT__FLAG, PEFT__FIELD(query_bias), "true"},
-    {NULL, "tie_word_embeddings", NULL, PEFT__FLAG, PEFT__FIELD(tied), "false"},
-    {NULL, "hidden_act,rotary_pct,rotary_emb_base,partial_rotary_factor,rope_theta,rope_scaling,rope_parameters", NULL, PEFT__READ, 0, NULL},
-    {NULL, "is_encoder_decoder", NULL, PEFT__FIXED, 0, "false"},
-    {NULL, "custom_pipelines", "attention.head_count_kv", PEFT__HARMLESS, 0, NULL},
+    PEFT__SET("vocab_size", NULL, SIZE, vocab_size, NULL),
+    PEFT__SET("hidden_size", "embedding_length", SIZE, d_model, NULL),
+    PEFT__SET("intermediate_size", "feed_forward_length", SIZE, d_ff, NULL),
+    PEFT__SET("num_hidden_layers", "block_count", SIZE, decoder_layers, NULL),
+    PEFT__SET("num_attention_heads", "attention.head_count", SIZE, heads, NULL),
+    PEFT__SET("max_position_embeddings", "context_length", SIZE, max_positions, "2048"),
+    PEFT__SET("layer_norm_eps", "attention.layer_norm_epsilon", FRACTION, epsilon, "1e-5"),
+    PEFT__SET("hidden_dropout", NULL, FRACTION, dropout, "0"),
+    PEFT__SET("use_parallel_residual", "use_parallel_residual", FLAG, parallel, "true"),
+    PEFT__SET("attention_bias", NULL, FLAG, query_bias, "true"),
+    PEFT__SET("tie_word_embeddings", NULL, FLAG, tied, "false"),
+    PEFT__KEYS("hidden_act,rotary_pct,rotary_emb_base,partial_rotary_factor,rope_theta,rope_scaling,rope_parameters", NULL, READ, NULL),
+    PEFT__KEYS("is_encoder_decoder", NULL, FIXED, "false"),
+    PEFT__KEYS("custom_pipelines", "attention.head_count_kv", HARMLESS, NULL),
 };
 static const peft__setting peft__llama_settings[] = {
-    {NULL, "vocab_size", NULL, PEFT__SIZE, PEFT__FIELD(vocab_size), NULL},
-    {NULL, "hidden_size", "embedding_length", PEFT__SIZE, PEFT__FIELD(d_model), NULL},
-    {NULL, "intermediate_size", "feed_forward_length", PEFT__SIZE, PEFT__FIELD(d_ff), NULL},
-    {NULL, "num_hidden_layers", "block_count", PEFT__SIZE, PEFT__FIELD(decoder_layers), NULL},
-    {NULL, "num_attention_heads", "attention.head_count", PEFT__SIZE, PEFT__FIELD(heads), NULL},
-    {"mistral", "num_key_value_heads", "attention.head_count_kv", PEFT__SIZE_OR_NONE, PEFT__FIELD(kv_heads),
-     "8"},
-    {"qwen2", "num_key_value_heads", "attention.head_count_kv", PEFT__SIZE_OR_NONE, PEFT__FIELD(kv_heads),
-     "32"},
-    {"llama", "num_key_value_heads", "attention.head_count_kv", PEFT__SIZE_OR_NONE, PEFT__FIELD(kv_heads),
-     "0"},
-    {NULL, "head_dim", "attention.key_length", PEFT__SIZE_OR_NONE, PEFT__FIELD(d_kv), "0"},
-    {"mistral", "max_position_embeddings", "context_length", PEFT__SIZE, PEFT__FIELD(max_positions),
-     "131072"},
-    {"qwen2", "max_position_embeddings", "context_length", PEFT__SIZE, PEFT__FIELD(max_positions), "32768"},
-    {"llama", "max_position_embeddings", "context_length", PEFT__SIZE, PEFT__FIELD(max_positions), "2048"},
-    {NULL, "rms_norm_eps", "attention.layer_norm_rms_epsilon", PEFT__FRACTION, PEFT__FIELD(epsilon), "1e-6"},
-    {NULL, "tie_word_embeddings", NULL, PEFT__FLAG, PEFT__FIELD(tied), "false"},
-    {"llama", "attention_bias", NULL, PEFT__FLAG, PEFT__FIELD(query_bias), "false"},
-    {"mistral", "attention_bias", NULL, PEFT__FIXED, 0, "false"},
-    {"qwen2", "attention_bias", NULL, PEFT__FIXED, 0, "true"},
-    {"llama", "mlp_bias", NULL, PEFT__FLAG, PEFT__FIELD(feed_forward_bias), "false"},
-    {NULL, "mlp_bias", NULL, PEFT__FIXED, 0, "false"},
-    {"mistral", "sliding_window", "attention.sliding_window", PEFT__SIZE_OR_NONE, PEFT__FIELD(window),
-     "4096"},
-    {"qwen2", "sliding_window", "attention.sliding_window", PEFT__SIZE_OR_NONE, PEFT__FIELD(window), "4096"},
-    {"qwen2", "use_sliding_window,max_window_layers", NULL, PEFT__READ, 0, NULL},
-    {NULL, "hidden_act,layer_types,partial_rotary_factor,rope_theta,rope_scaling,rope_parameters", NULL,
-     PEFT__READ, 0, NULL},
-    {NULL, "rope_interleaved,use_mrope,is_encoder_decoder", NULL, PEFT__FIXED, 0, "false"},
-    {NULL, "pretraining_tp,max_sequence_length,is_llama_config", NULL, PEFT__HARMLESS, 0, NULL},
+    PEFT__SET("vocab_size", NULL, SIZE, vocab_size, NULL),
+    PEFT__SET("hidden_size", "embedding_length", SIZE, d_model, NULL),
+    PEFT__SET("intermediate_size", "feed_forward_length", SIZE, d_ff, NULL),
+    PEFT__SET("num_hidden_layers", "block_count", SIZE, decoder_layers, NULL),
+    PEFT__SET("num_attention_heads", "attention.head_count", SIZE, heads, NULL),
+    PEFT__SET_OF("mistral", "num_key_value_heads", "attention.head_count_kv", SIZE_OR_NONE, kv_heads, "8"),
+    PEFT__SET_OF("qwen2", "num_key_value_heads", "attention.head_count_kv", SIZE_OR_NONE, kv_heads, "32"),
+    PEFT__SET_OF("llama", "num_key_value_heads", "attention.head_count_kv", SIZE_OR_NONE, kv_heads, "0"),
+    PEFT__SET("head_dim", "attention.key_length", SIZE_OR_NONE, d_kv, "0"),
+    PEFT__SET_OF("mistral", "max_position_embeddings", "context_length", SIZE, max_positions, "131072"),
+    PEFT__SET_OF("qwen2", "max_position_embeddings", "context_length", SIZE, max_positions, "32768"),
+    PEFT__SET_OF("llama", "max_position_embeddings", "context_length", SIZE, max_positions, "2048"),
+    PEFT__SET("rms_norm_eps", "attention.layer_norm_rms_epsilon", FRACTION, epsilon, "1e-6"),
+    PEFT__SET("tie_word_embeddings", NULL, FLAG, tied, "false"),
+    PEFT__SET_OF("llama", "attention_bias", NULL, FLAG, query_bias, "false"),
+    PEFT__SET_OF("mistral", "attention_bias", NULL, FIXED, query_bias, "false"),
+    PEFT__SET_OF("qwen2", "attention_bias", NULL, FIXED, query_bias, "true"),
+    PEFT__SET_OF("llama", "mlp_bias", NULL, FLAG, feed_forward_bias, "false"),
+    PEFT__KEYS("mlp_bias", NULL, FIXED, "false"),
+    PEFT__SET_OF("mistral", "sliding_window", "attention.sliding_window", SIZE_OR_NONE, window, "4096"),
+    PEFT__SET_OF("qwen2", "sliding_window", "attention.sliding_window", SIZE_OR_NONE, window, "4096"),
+    PEFT__SET_OF("qwen2", "use_sliding_window,max_window_layers", NULL, READ, window, NULL),
+    PEFT__KEYS("hidden_act,layer_types,partial_rotary_factor,rope_theta,rope_scaling,rope_parameters", NULL, READ, NULL),
+    PEFT__KEYS("rope_interleaved,use_mrope,is_encoder_decoder", NULL, FIXED, "false"),
+    PEFT__KEYS("pretraining_tp,max_sequence_length,is_llama_config", NULL, HARMLESS, NULL),
 };
 // Of all families. Names that begin with an underscore or tell of dropout are harmless as well.
 static const peft__setting peft__common_settings[] = {
-    {NULL, "model_type,architectures,quantization_config", NULL, PEFT__READ, 0, NULL},
-    {NULL, "bos_token_id", "tokenizer.ggml.bos_token_id", PEFT__TOKEN, PEFT__FIELD(bos_id), "-1"},
-    {NULL, "eos_token_id", "tokenizer.ggml.eos_token_id", PEFT__ENDS, PEFT__FIELD(eos_id), "-1"},
-    {NULL, "eot_token_id", "tokenizer.ggml.eot_token_id", PEFT__READ, 0, NULL},
-    {NULL, "pad_token_id", "tokenizer.ggml.padding_token_id", PEFT__TOKEN, PEFT__FIELD(pad_id), "-1"},
-    {NULL, "add_cross_attention,tie_encoder_decoder",
-     "attention.clamp_kqv,attention.max_alibi_bias,rope.scaling.yarn_log_multiplier,expert_count,"
-           "expert_used_count,pooling_type", PEFT__FIXED, 0, "false"},
-    {NULL, "cross_attention_hidden_size,pruned_heads,per_layer_config", NULL, PEFT__FIXED, 0, "null"},
-    {NULL, NULL, "attention.causal,rope.scaling.yarn_ext_factor", PEFT__FIXED, 0, "true"},
-    {NULL, NULL, "attention.key_length,attention.value_length,rope.dimension_count,rope.freq_base,rope.scaling.type,rope.scaling.factor,rope.scale_linear,"
-           "rope.scaling.original_context_length,rope.scaling.attn_factor,rope.scaling.yarn_attn_factor,rope.scaling.yarn_beta_fast,"
-           "rope.scaling.yarn_beta_slow", PEFT__READ, 0, NULL},
-    // transformers, too, runs a folder's code only when told to
-    {NULL, "auto_map", NULL, PEFT__NOTED, 0, NULL},
-    {NULL, "name_or_path,transformers_version,torch_dtype,dtype,use_cache,output_past,gradient_checkpointing,chunk_size_feed_forward,is_decoder,"
-           "return_dict,output_attentions,output_hidden_states,torchscript,use_bfloat16,tf_legacy_loss,xla_device,initializer_range,"
-           "tie_last_hidden_states,attn_implementation,use_flash_attention_2,unsloth_version,unsloth_fixed,transformers.js_config",
-     "vocab_size,tensor_data_layout,rope.scaling.finetuned", PEFT__HARMLESS, 0, NULL},
-    {NULL, "id2label,label2id,num_labels,problem_type,finetuning_task,task_specific_params,prefix,tokenizer_class,sep_token_id,cls_token_id,"
-           "decoder_start_token_id", NULL, PEFT__HARMLESS, 0, NULL},
+    PEFT__KEYS("model_type,architectures,quantization_config", NULL, READ, NULL),
+    PEFT__SET("bos_token_id", "tokenizer.ggml.bos_token_id", TOKEN, bos_id, "-1"),
+    PEFT__SET("eos_token_id", "tokenizer.ggml.eos_token_id", ENDS, eos_id, "-1"),
+    PEFT__KEYS("eot_token_id", "tokenizer.ggml.eot_token_id", READ, NULL),
+    PEFT__SET("pad_token_id", "tokenizer.ggml.padding_token_id", TOKEN, pad_id, "-1"),
+    PEFT__KEYS("add_cross_attention,tie_encoder_decoder",
+               "attention.clamp_kqv,attention.max_alibi_bias,rope.scaling.yarn_log_multiplier,expert_count,expert_used_count,"
+               "pooling_type", FIXED, "false"),
+    PEFT__KEYS("cross_attention_hidden_size,pruned_heads,per_layer_config", NULL, FIXED, "null"),
+    PEFT__KEYS(NULL, "attention.causal,rope.scaling.yarn_ext_factor", FIXED, "true"),
+    PEFT__KEYS(NULL,
+               "attention.key_length,attention.value_length,rope.dimension_count,rope.freq_base,rope.scaling.type,"
+               "rope.scaling.factor,rope.scale_linear,rope.scaling.original_context_length,rope.scaling.attn_factor,"
+               "rope.scaling.yarn_attn_factor,rope.scaling.yarn_beta_fast,rope.scaling.yarn_beta_slow", READ, NULL),
+    PEFT__KEYS("auto_map", NULL, NOTED, NULL),  // transformers, too, runs a folder's code only when told to
+    PEFT__KEYS("name_or_path,transformers_version,torch_dtype,dtype,use_cache,output_past,gradient_checkpointing,"
+               "chunk_size_feed_forward,is_decoder,return_dict,output_attentions,output_hidden_states,torchscript,use_bfloat16,"
+               "tf_legacy_loss,xla_device,initializer_range,tie_last_hidden_states,attn_implementation,use_flash_attention_2,"
+               "unsloth_version,unsloth_fixed,transformers.js_config,id2label,label2id,num_labels,problem_type,finetuning_task,"
+               "task_specific_params,prefix,tokenizer_class,sep_token_id,cls_token_id,decoder_start_token_id",
+               "vocab_size,tensor_data_layout,rope.scaling.finetuned", HARMLESS, NULL),
     // what generates has options of its own; transformers keeps these in generation_config.json today
-    {NULL, "max_length,min_length,max_new_tokens,do_sample,early_stopping,num_beams,num_beam_groups,diversity_penalty,temperature,top_k,top_p,min_p,"
-           "typical_p,epsilon_cutoff,eta_cutoff,repetition_penalty,length_penalty,no_repeat_ngram_size,encoder_no_repeat_ngram_size,"
-           "encoder_repetition_penalty,bad_words_ids,num_return_sequences,output_scores,return_dict_in_generate,forced_bos_token_id,"
-           "forced_eos_token_id,remove_invalid_values,exponential_decay_length_penalty,suppress_tokens,begin_suppress_tokens,"
-           "assistant_confidence_threshold,assistant_lookbehind,num_assistant_tokens,num_assistant_tokens_schedule,target_lookbehind",
-     NULL, PEFT__HARMLESS, 0, NULL},
+    PEFT__KEYS("max_length,min_length,max_new_tokens,do_sample,early_stopping,num_beams,num_beam_groups,diversity_penalty,"
+               "temperature,top_k,top_p,min_p,typical_p,epsilon_cutoff,eta_cutoff,repetition_penalty,length_penalty,"
+               "no_repeat_ngram_size,encoder_no_repeat_ngram_size,encoder_repetition_penalty,bad_words_ids,num_return_sequences,"
+               "output_scores,return_dict_in_generate,forced_bos_token_id,forced_eos_token_id,remove_invalid_values,"
+               "exponential_decay_length_penalty,suppress_tokens,begin_suppress_tokens,assistant_confidence_threshold,"
+               "assistant_lookbehind,num_assistant_tokens,num_assistant_tokens_schedule,target_lookbehind", NULL, HARMLESS, NULL),
 };
 
 #define PEFT__SETTINGS(table) table, (int64_t)PEFT__COUNT(table)
@@ -11522,22 +11355,20 @@ static const peft__family peft__t5_family = {
     "T5ForConditionalGeneration,T5WithLMHeadModel,T5Model,MT5ForConditionalGeneration,MT5Model,UMT5ForConditionalGeneration,UMT5Model",
     PEFT__SETTINGS(peft__t5_settings)};
 static const peft__family peft__gpt2_family = {
-    "gpt2", true, {NULL, NULL, NULL, 0}, {"transformer.h.%lld.", "blk.%lld.", PEFT__RULES(peft__gpt2_rules)}, "transformer.wte", "transformer.wpe", NULL,
-    "transformer.ln_f", "lm_head", "c_attn", "c_attn,mlp.c_proj", "mlp.c_proj", "GPT2LMHeadModel,GPT2Model",
-        PEFT__SETTINGS(peft__gpt2_settings)};
+    "gpt2", true, {NULL, NULL, NULL, 0}, {"transformer.h.%lld.", "blk.%lld.", PEFT__RULES(peft__gpt2_rules)}, "transformer.wte",
+    "transformer.wpe", NULL, "transformer.ln_f", "lm_head", "c_attn", "c_attn,mlp.c_proj", "mlp.c_proj", "GPT2LMHeadModel,GPT2Model",
+    PEFT__SETTINGS(peft__gpt2_settings)};
 static const peft__family peft__neox_family = {
-    "gpt_neox", false, {NULL, NULL, NULL, 0}, {"gpt_neox.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__neox_rules)}, "gpt_neox.embed_in", NULL, NULL,
-    "gpt_neox.final_layer_norm", "embed_out", "query_key_value", "query_key_value,dense_4h_to_h",
-        "dense_4h_to_h",
-    "GPTNeoXForCausalLM,GPTNeoXModel", PEFT__SETTINGS(peft__neox_settings)};
+    "gpt_neox", false, {NULL, NULL, NULL, 0}, {"gpt_neox.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__neox_rules)},
+    "gpt_neox.embed_in", NULL, NULL, "gpt_neox.final_layer_norm", "embed_out", "query_key_value", "query_key_value,dense_4h_to_h",
+    "dense_4h_to_h", "GPTNeoXForCausalLM,GPTNeoXModel", PEFT__SETTINGS(peft__neox_settings)};
 static const peft__family peft__llama_family = {
-    "llama,mistral,qwen2", false, {NULL, NULL, NULL, 0}, {"model.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__llama_rules)}, "model.embed_tokens", NULL,
-    NULL, "model.norm", "lm_head", "q_proj,v_proj", "k_proj,v_proj,down_proj", "down_proj",
+    "llama,mistral,qwen2", false, {NULL, NULL, NULL, 0}, {"model.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__llama_rules)},
+    "model.embed_tokens", NULL, NULL, "model.norm", "lm_head", "q_proj,v_proj", "k_proj,v_proj,down_proj", "down_proj",
     "LlamaForCausalLM,LLaMAForCausalLM,LlamaModel,MistralForCausalLM,MistralModel,Qwen2ForCausalLM,Qwen2Model",
     PEFT__SETTINGS(peft__llama_settings)};
 
-// The next name of a comma-separated list, without the spaces around it, and its size; 0: that was all. *list
-// moves behind it.
+// The next name of a comma-separated list, without the spaces around it, and its size; 0: that was all. *list moves behind it.
 static size_t peft__next_name(const char **list, const char **name) {
     *name = *list + strspn(*list, ", ");
     size_t n = strcspn(*name, ",");
@@ -11554,16 +11385,17 @@ static bool peft__is_listed(const char *list, const char *name) {
     return false;
 }
 
-// The row of a key of config.json (or of GGUF, without the architecture) for a model type; NULL: it is
-// unknown.
-static const peft__setting *peft__setting_of(const peft__family *f, const char *type, const char *key,
-                                             bool gguf) {
-    for (int64_t i = 0; i < f->setting_count + (int64_t)PEFT__COUNT(peft__common_settings); i++) {
-        const peft__setting *row = i < f->setting_count ? &f->settings[i]
-            : &peft__common_settings[i - f->setting_count];
-        if ((!row->types || peft__is_listed(row->types, type)) &&
-            peft__is_listed(gguf ? row->gguf : row->keys, key)) return row;
-    }
+// Row i of a family's settings and then of those of all families; NULL behind the last.
+static const peft__setting *peft__setting_at(const peft__family *f, int64_t i) {
+    if (i < f->setting_count) return &f->settings[i];
+    return i - f->setting_count < PEFT__COUNT(peft__common_settings) ? &peft__common_settings[i - f->setting_count] : NULL;
+}
+
+// The row of a key of config.json (or of GGUF, without the architecture) for a model type; NULL: it is unknown.
+static const peft__setting *peft__setting_of(const peft__family *f, const char *type, const char *key, bool gguf) {
+    const peft__setting *row;
+    for (int64_t i = 0; (row = peft__setting_at(f, i)) != NULL; i++)
+        if ((!row->types || peft__is_listed(row->types, type)) && peft__is_listed(gguf ? row->gguf : row->keys, key)) return row;
     return NULL;
 }
 
@@ -11582,8 +11414,7 @@ static const peft__gguf_family *peft__gguf_family_of(const char *architecture) {
         {"qwen2", "qwen2", &peft__llama_family, "\"hidden_act\":\"silu\"", false},
         {"gpt2", "gpt2", &peft__gpt2_family, "\"activation_function\":\"gelu_new\"", false},
         {"gptneox", "gpt_neox", &peft__neox_family, "\"hidden_act\":\"gelu\"", false},
-        {"t5", "t5", &peft__t5_family, "\"is_encoder_decoder\":true,\"relative_attention_max_distance\":128",
-         false},
+        {"t5", "t5", &peft__t5_family, "\"is_encoder_decoder\":true,\"relative_attention_max_distance\":128", false},
     };
     for (int64_t i = 0; architecture && i < PEFT__COUNT(families); i++)
         if (strcmp(families[i].architecture, architecture) == 0) return &families[i];
@@ -11592,11 +11423,10 @@ static const peft__gguf_family *peft__gguf_family_of(const char *architecture) {
 
 // GGUF's architecture for Hugging Face's model_type, NULL: none that is known here.
 static const char *peft__gguf_architecture(const char *model_type) {
-    static const char *const names[][2] = {{"llama", "llama"}, {"mistral", "llama"}, {"qwen2", "qwen2"}, {"gpt2", "gpt2"},
-                                           {"gpt_neox", "gptneox"}, {"t5", "t5"}, {"mt5", "t5"},
-                                               {"umt5", "t5"}};
+    static const char *const names[][2] = {{"llama,mistral", "llama"}, {"qwen2", "qwen2"}, {"gpt2", "gpt2"}, {"gpt_neox", "gptneox"},
+                                           {"t5,mt5,umt5", "t5"}};
     for (int64_t i = 0; i < PEFT__COUNT(names); i++)
-        if (strcmp(names[i][0], model_type) == 0) return names[i][1];
+        if (peft__is_listed(names[i][0], model_type)) return names[i][1];
     return NULL;
 }
 
@@ -11637,8 +11467,8 @@ static bool peft__gguf_translate_block(const peft__side *side, bool from_hf, con
 
 // gated: 1, 0, or -1 where that is not known. False: no such name.
 static bool peft__gguf_translate(const peft__family *f, bool from_hf, const char *name, int gated, peft__gguf_name *out) {
-    const char *const whole[][2] = {{f->embedding, "token_embd"}, {f->positions, "position_embd"}, {f->head, "output"}, {f->encoder_norm, "enc.output_norm"},
-                                    {f->decoder_norm, f->encoder_norm ? "dec.output_norm" : "output_norm"}};
+    const char *const whole[][2] = {{f->embedding, "token_embd"}, {f->positions, "position_embd"}, {f->head, "output"},
+                                    {f->encoder_norm, "enc.output_norm"}, {f->decoder_norm, f->encoder_norm ? "dec.output_norm" : "output_norm"}};
     const char *dot = strrchr(name, '.');
     if (!dot || (strcmp(dot, ".weight") != 0 && strcmp(dot, ".bias") != 0)) return false;
     size_t n = (size_t)(dot - name);
@@ -11650,20 +11480,40 @@ static bool peft__gguf_translate(const peft__family *f, bool from_hf, const char
         out->order = PEFT__ORDER_SAME;
         return true;
     }
-    return peft__gguf_translate_block(&f->encoder, from_hf, name, n, gated, out) || peft__gguf_translate_block(&f->decoder, from_hf, name, n, gated, out);
+    return peft__gguf_translate_block(&f->encoder, from_hf, name, n, gated, out) ||
+           peft__gguf_translate_block(&f->decoder, from_hf, name, n, gated, out);
 }
 
 static peft__row_order peft__gguf_order(const peft__gguf_family *f, int kind, int64_t heads, int64_t kv_heads) {
     bool rotary = kind == PEFT__ORDER_ROTARY_Q || kind == PEFT__ORDER_ROTARY_K;
-    peft__row_order order = {rotary && !f->interleaved ? (int)PEFT__ORDER_SAME : kind, kind == PEFT__ORDER_ROTARY_K ? kv_heads : heads, 0};
+    peft__row_order order = {rotary && !f->interleaved ? (int)PEFT__ORDER_SAME : kind,
+                             kind == PEFT__ORDER_ROTARY_K && kv_heads ? kv_heads : heads, 0};
     return order;
+}
+
+// A tensor of Hugging Face's file under its name and in its order of GGUF.
+static peft_status peft__gguf_add_hf(peft_gguf_writer *w, const char *architecture, int64_t heads, int64_t kv_heads, const peft_tensor *t,
+                                     peft_ggml_type type) {
+    const peft__gguf_family *f = peft__gguf_family_of(architecture);
+    peft__gguf_name own;
+    if (!f || !peft__gguf_translate(f->names, true, t->name, -1, &own))
+        return peft__fail(w->ctx, PEFT_ERROR_UNSUPPORTED, "tensor %s has no name in a GGUF file of architecture %s", t->name, architecture);
+    peft__row_order order = peft__gguf_order(f, own.order, heads, kv_heads);
+    if ((t->rank == 1 || !t->in_out) && order.kind == PEFT__ORDER_TRANSPOSED) order.kind = PEFT__ORDER_SAME;  // or quantizing has turned it
+    return peft__gguf_add_ordered(w, own.other, t, t->rank == 1 ? (int)PEFT_GGML_F32 : (int)type, order);
 }
 
 // ---- a GGUF file seen as a Hugging Face checkpoint
 
+// A setting's key as the file has it. `key` has room for PEFT__GGUF_NAME_SIZE bytes.
+static void peft__gguf_key(const char *architecture, const char *name, char *key) {
+    bool whole = strncmp(name, "tokenizer.", 10) == 0;
+    peft__string_into(key, PEFT__GGUF_NAME_SIZE, "%s%s%s", whole ? "" : architecture, whole ? "" : ".", name);
+}
+
 static double peft__gguf_setting(const peft_gguf *g, const peft__gguf_family *f, const char *key, double missing) {
     char name[PEFT__GGUF_NAME_SIZE];
-    peft__string_into(name, sizeof(name), "%s.%s", f->architecture, key);
+    peft__gguf_key(f->architecture, key, name);
     return peft_gguf_number(g, name, missing);
 }
 
@@ -11676,15 +11526,11 @@ static int64_t peft__gguf_size(const peft_gguf *g, const peft__gguf_family *f, c
 static peft_status peft__gguf_model_family(const peft_gguf *g, const peft__gguf_family **out) {
     const char *architecture = peft_gguf_string(g, "general.architecture", "(none)");
     const char *type = peft_gguf_string(g, "general.type", "model");
-    *out = peft__gguf_family_of(architecture);
-    if (!*out) return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: general.architecture %s", g->path, architecture);
-    if (strcmp(type, "model") != 0)
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: general.type is %s, not model", g->path, type);
     double parts = peft_gguf_number(g, "split.count", 1);
-    if (parts > 1)
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: one of %g parts of a model; they must be joined first", g->path,
-                          parts);
-    return PEFT_OK;
+    *out = peft__gguf_family_of(architecture);
+    if (!*out) return peft__file_cannot(&g->file, "general.architecture %s", architecture);
+    if (strcmp(type, "model") != 0) return peft__file_cannot(&g->file, "general.type is %s, not model", type);
+    return parts > 1 ? peft__file_cannot(&g->file, "one of %g parts of a model; they must be joined first", parts) : PEFT_OK;
 }
 
 static int peft__gguf_is_gated(const peft_gguf *g) {
@@ -11700,29 +11546,30 @@ typedef struct peft__gguf_view {
 } peft__gguf_view;
 
 static peft_status peft__gguf_view_of(const peft_gguf *g, const peft__gguf_family *f, int order, const peft_gguf_tensor *t, peft__gguf_view *v) {
-    int64_t heads = peft__gguf_size(g, f, "attention.head_count"), kv_heads = peft__gguf_size(g, f, "attention.head_count_kv");
     bool vector = t->rank < 2;
     v->tensor = t;
     v->rank = vector ? 1 : 2;
-    v->order = peft__gguf_order(f, order, heads, kv_heads ? kv_heads : heads);
+    v->order = peft__gguf_order(f, order, peft__gguf_size(g, f, "attention.head_count"), peft__gguf_size(g, f, "attention.head_count_kv"));
     if (vector && v->order.kind == PEFT__ORDER_TRANSPOSED) v->order.kind = PEFT__ORDER_SAME;
     if (t->rank > 2 || !peft__row_order_fits(&v->order, vector ? t->dims[0] : t->dims[1]))
         return peft__fail(g->ctx, PEFT_ERROR_SHAPE, "%s: tensor %s of %lld x %lld x %lld values does not fit %lld heads", g->path,
                           t->name, (long long)t->dims[2], (long long)t->dims[1], (long long)t->dims[0], (long long)v->order.heads);
-    bool turned = v->order.kind == PEFT__ORDER_TRANSPOSED;
-    v->rows = turned ? t->dims[0] : t->dims[1];
-    v->cols = turned ? t->dims[1] : t->dims[0];
+    bool transposed = v->order.kind == PEFT__ORDER_TRANSPOSED;
+    v->rows = t->dims[transposed ? 0 : 1];
+    v->cols = t->dims[transposed ? 1 : 0];
     return PEFT_OK;
 }
 
-// Transposed a few rows at a time, or a vector in another order.
-static peft_status peft__gguf_load_reordered(const peft_gguf *g, const peft__gguf_view *v, float *out) {
-    enum { PEFT__TURN_ROWS = 16 };
+// rows * cols values, in Hugging Face's order. A transposed matrix, or a vector in another order, goes through a few rows at a time.
+static peft_status peft__gguf_hf_load(const peft_gguf *g, const peft__gguf_view *v, float *out) {
+    enum { PEFT__ROWS_AT_ONCE = 16 };
     int64_t rows = v->tensor->dims[1], cols = v->tensor->dims[0];
-    float *x = (float *)peft__calloc(g->ctx, cols, PEFT__TURN_ROWS * sizeof(float));
+    if (v->order.kind != PEFT__ORDER_TRANSPOSED && (v->rank != 1 || v->order.kind == PEFT__ORDER_SAME))
+        return peft__gguf_decode(g, v->tensor, 0, rows, v->order, out);
+    float *x = (float *)peft__calloc(g->ctx, cols, PEFT__ROWS_AT_ONCE * sizeof(float));
     peft_status status = x ? PEFT_OK : PEFT_ERROR_MEMORY;
     for (int64_t r = 0, n; r < rows && !status; r += n) {
-        n = PEFT__MIN(rows - r, (int64_t)PEFT__TURN_ROWS);
+        n = PEFT__MIN(rows - r, (int64_t)PEFT__ROWS_AT_ONCE);
         status = peft__gguf_decode(g, v->tensor, r, n, peft__same_order, x);
         for (int64_t c = 0; c < cols && !status; c++)
             for (int64_t k = 0; k < n; k++) out[v->rank == 1 ? peft__hf_row(&v->order, c) : c * rows + r + k] = x[k * cols + c];
@@ -11731,172 +11578,125 @@ static peft_status peft__gguf_load_reordered(const peft_gguf *g, const peft__ggu
     return status;
 }
 
-// rows * cols values, in Hugging Face's order.
-static peft_status peft__gguf_hf_load(const peft_gguf *g, const peft__gguf_view *v, float *out) {
-    bool by_value = v->order.kind == PEFT__ORDER_TRANSPOSED || (v->rank == 1 && v->order.kind != PEFT__ORDER_SAME);
-    return by_value ? peft__gguf_load_reordered(g, v, out) : peft__gguf_decode(g, v->tensor, 0, v->tensor->dims[1], v->order, out);
-}
-
 // No output.weight, or one that is the embedding once more.
 static bool peft__gguf_tied(const peft_gguf *g) {
     const peft_gguf_tensor *in = peft_gguf_find(g, "token_embd.weight"), *out = peft_gguf_find(g, "output.weight");
     return !out || (in && in->type == out->type && in->size == out->size && memcmp(in->data, out->data, (size_t)in->size) == 0);
 }
 
-// A setting's key as the file has it. `key` has room for PEFT__GGUF_NAME_SIZE bytes.
-static void peft__gguf_key(const char *architecture, const char *name, char *key) {
-    bool whole = strncmp(name, "tokenizer.", 10) == 0;
-    peft__string_into(key, PEFT__GGUF_NAME_SIZE, "%s%s%s", whole ? "" : architecture, whole ? "" : ".", name);
-}
-
 // Appends the row's key of config.json, with what GGUF says.
-static peft_status peft__gguf_config_field(const peft_gguf *g, const char *architecture,
-                                           const peft__setting *row, peft__string *json) {
+static peft_status peft__gguf_config_field(const peft_gguf *g, const char *architecture, const peft__setting *row, peft__string *json) {
     char key[PEFT__GGUF_NAME_SIZE];
     peft__gguf_key(architecture, row->gguf, key);
-    bool size = row->use == PEFT__SIZE || row->use == PEFT__SIZE_OR_NONE,
-        fraction = row->use == PEFT__FRACTION;
+    bool size = row->use == PEFT__SIZE || row->use == PEFT__SIZE_OR_NONE, fraction = row->use == PEFT__FRACTION;
     if (peft__map_get(&g->keys, key, strlen(key), -1) < 0) {
         bool required = (row->use == PEFT__SIZE || fraction) && !row->types;
         return required ? peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no key %s", g->path, key) : PEFT_OK;
     }
     peft__string_format(json, ",\"%s\":", row->keys);
-    if (row->use == PEFT__FLAG) {
-        peft__string_puts(json, peft_gguf_bool(g, key, true) ? "true" : "false");
-        return PEFT_OK;
-    }
     double v = peft_gguf_number(g, key, -1);
     bool good = fraction ? v > 0 && v < 1 : v >= size && v <= INT32_MAX && v == floor(v);
-    if (!good) return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: %s is no sensible number", g->path, key);
-    peft__string_format(json, "%g", v);
+    if (row->use == PEFT__FLAG) peft__string_puts(json, peft_gguf_bool(g, key, true) ? "true" : "false");
+    else if (good) peft__string_format(json, "%g", v);
+    else return peft__file_bad(&g->file, "%s is no sensible number", key);
     return PEFT_OK;
 }
 
-// Llama 3's rotary embedding divides slow frequencies by a factor, and GGUF holds only the resulting divisors. What makes them: a
-// wave longer than `old` is divided by `factor`, one shorter than old / 4 by 1, and between the two 1 / divisor is linear in old / length.
+// Llama 3's rotary embedding divides slow frequencies by a factor, and GGUF holds only the resulting divisors. What makes them:
+// a wave longer than `old` is divided by `factor`, one shorter than old / 4 by 1, and between the two 1 / divisor is linear in
+// old / length.
 static peft_status peft__gguf_llama3_scaling(const peft_gguf *g, const peft_gguf_tensor *t, double theta, peft__string *json) {
     const double old = 8192, low = 1, high = 4;
     float divisors[512];
     int64_t n = t->dims[0];
-    if (n > PEFT__COUNT(divisors))
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %lld rotary frequencies", g->path, (long long)n);
+    if (n > PEFT__COUNT(divisors)) return peft__file_cannot(&g->file, "%lld rotary frequencies", (long long)n);
     peft_status status = peft__gguf_decode(g, t, 0, 1, peft__same_order, divisors);
     if (status) return status;
     double factor = (double)divisors[n - 1];
     for (int64_t i = 0; i < n; i++) {
-        double turns = old / (6.283185307179586476925 * pow(theta, (double)i / (double)n)), smooth = (turns - low) / (high - low);
-        double expected = turns < low ? factor : turns > high ? 1 : 1 / ((1 - smooth) / factor + smooth);
+        double waves = old / (6.283185307179586476925 * pow(theta, (double)i / (double)n)), smooth = (waves - low) / (high - low);
+        double expected = waves < low ? factor : waves > high ? 1 : 1 / ((1 - smooth) / factor + smooth);
         if (!(fabs((double)divisors[i] - expected) <= 1e-3 * expected))
-            return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s is not as Llama 3 has it", g->path, t->name);
+            return peft__file_cannot(&g->file, "%s is not as Llama 3 has it", t->name);
     }
     peft__string_format(json,
                         ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":%g,\"low_freq_factor\":%g,\"high_freq_factor\":%g,"
-                              "\"original_max_position_embeddings\":%g}", factor, low, high, old);
+                        "\"original_max_position_embeddings\":%g}", factor, low, high, old);
     return PEFT_OK;
 }
 
-// rope_scaling as config.json has it. Like llama.cpp: a factor without a type is a linear one, and type
-// "none" has none.
-static peft_status peft__gguf_rope_config(const peft_gguf *g, const peft__gguf_family *f, double theta,
-                                          peft__string *json) {
-    double factor = peft__gguf_setting(g, f, "rope.scaling.factor",
-                                       peft__gguf_setting(g, f, "rope.scale_linear", 0));
+// The rotary embedding's settings, and that of a part of each head. rope_scaling as llama.cpp means it: a factor without a type
+// is a linear one, and type "none" has none.
+static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf_family *f, int64_t head_size, peft__string *json) {
+    double theta = peft__gguf_setting(g, f, "rope.freq_base", 10000);
+    double factor = peft__gguf_setting(g, f, "rope.scaling.factor", peft__gguf_setting(g, f, "rope.scale_linear", 0));
     double old = peft__gguf_setting(g, f, "rope.scaling.original_context_length", 0);
+    int64_t rotary = peft__gguf_size(g, f, "rope.dimension_count");
+    bool neox = f->names == &peft__neox_family;
     char key[PEFT__GGUF_NAME_SIZE];
     peft__gguf_key(f->architecture, "rope.scaling.type", key);
     const char *type = peft_gguf_string(g, key, factor > 0 ? "linear" : "none");
-    bool yarn = strcmp(type, "yarn") == 0;
+    bool yarn = strcmp(type, "yarn") == 0, linear = strcmp(type, "linear") == 0;
     const peft_gguf_tensor *divisors = peft_gguf_find(g, "rope_freqs.weight");
+    if (!(theta > 0) || theta - theta != 0) return peft__file_bad(&g->file, "rope.freq_base is %g", theta);
+    if (!neox && rotary && rotary != head_size)
+        return peft__file_cannot(&g->file, "rotary embedding of %lld dimensions in heads of %lld", (long long)rotary, (long long)head_size);
+    if (neox && rotary && head_size) peft__string_format(json, ",\"rotary_pct\":%g", (double)rotary / (double)head_size);
+    peft__string_format(json, neox ? ",\"rotary_emb_base\":%g" : ",\"rope_theta\":%g", theta);
     if (divisors) return peft__gguf_llama3_scaling(g, divisors, theta, json);
-    if (strcmp(type, "none") == 0 || (strcmp(type, "linear") == 0 && (factor == 0 || factor == 1)))
-        return PEFT_OK;
-    if (!(factor > 0) || factor - factor != 0 || !(old >= 0) || old - old != 0 ||
-        (strcmp(type, "linear") != 0 && !yarn))
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s %s with factor %g", g->path, key, type, factor);
+    if (strcmp(type, "none") == 0 || (linear && (factor == 0 || factor == 1))) return PEFT_OK;
+    if (!(factor > 0) || factor - factor != 0 || !(old >= 0) || old - old != 0 || (!linear && !yarn))
+        return peft__file_cannot(&g->file, "%s %s with factor %g", key, type, factor);
     peft__string_format(json, ",\"rope_scaling\":{\"rope_type\":\"%s\",\"factor\":%g", type, factor);
     if (yarn) {  // llama.cpp multiplies what HF calls the attention factor's default
-        double scale = peft__gguf_setting(g, f, "rope.scaling.yarn_attn_factor",
-                                          peft__gguf_setting(g, f, "rope.scaling.attn_factor", 1));
-        double fast = peft__gguf_setting(g, f, "rope.scaling.yarn_beta_fast", 32),
-            slow = peft__gguf_setting(g, f, "rope.scaling.yarn_beta_slow", 1);
+        double scale = peft__gguf_setting(g, f, "rope.scaling.yarn_attn_factor", peft__gguf_setting(g, f, "rope.scaling.attn_factor", 1));
         peft__string_format(json, ",\"attention_factor\":%g,\"beta_fast\":%g,\"beta_slow\":%g",
-                            scale * (factor > 1 ? 0.1 * log(factor) + 1 : 1), fast, slow);
+                            scale * (factor > 1 ? 0.1 * log(factor) + 1 : 1), peft__gguf_setting(g, f, "rope.scaling.yarn_beta_fast", 32),
+                            peft__gguf_setting(g, f, "rope.scaling.yarn_beta_slow", 1));
         if (old > 0) peft__string_format(json, ",\"original_max_position_embeddings\":%g", old);
     }
     peft__string_puts(json, "}");
     return PEFT_OK;
 }
 
-// The rotary embedding's settings, and that of a part of each head.
-static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf_family *f, int64_t head_size,
-                                            peft__string *json) {
-    double theta = peft__gguf_setting(g, f, "rope.freq_base", 10000);
-    int64_t rotary = peft__gguf_size(g, f, "rope.dimension_count");
-    bool neox = f->names == &peft__neox_family;
-    if (!(theta > 0) || theta - theta != 0)
-        return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: rope.freq_base is %g", g->path, theta);
-    if (!neox && rotary && rotary != head_size)
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED,
-                          "%s: rotary embedding of %lld dimensions in heads of %lld", g->path,
-                          (long long)rotary, (long long)head_size);
-    if (neox && rotary && head_size)
-        peft__string_format(json, ",\"rotary_pct\":%g", (double)rotary / (double)head_size);
-    peft__string_format(json, neox ? ",\"rotary_emb_base\":%g" : ",\"rope_theta\":%g", theta);
-    return peft__gguf_rope_config(g, f, theta, json);
-}
-
 // What stands in no single key.
 static peft_status peft__gguf_derived_config(const peft_gguf *g, const peft__gguf_family *f, peft__string *json) {
     int64_t heads = peft__gguf_size(g, f, "attention.head_count"), kv_heads = peft__gguf_size(g, f, "attention.head_count_kv");
-    int64_t width = peft__gguf_size(g, f, "embedding_length"),
-        head_size = peft__gguf_size(g, f, "attention.key_length");
-    bool t5 = f->names == &peft__t5_family, llama = f->names == &peft__llama_family,
-        neox = f->names == &peft__neox_family;
-    bool window = peft__gguf_size(g, f, "attention.sliding_window") > 0,
-        qwen2 = strcmp(f->model_type, "qwen2") == 0;
-    if (!head_size && heads) head_size = width / heads;
+    int64_t width = peft__gguf_size(g, f, "embedding_length"), head_size = peft__gguf_size(g, f, "attention.key_length");
     int64_t value_size = peft__gguf_size(g, f, "attention.value_length");
+    bool t5 = f->names == &peft__t5_family, llama = f->names == &peft__llama_family, neox = f->names == &peft__neox_family;
+    if (!head_size && heads) head_size = width / heads;
     if ((value_size && value_size != head_size) || (!llama && !t5 && head_size * heads != width))
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED,
-                          "%s: %s.attention.value_length %lld with heads of %lld (attention.key_length)",
-                          g->path, f->architecture,
-                          (long long)value_size, (long long)head_size);
+        return peft__file_cannot(&g->file, "%s.attention.value_length %lld with heads of %lld (attention.key_length)", f->architecture,
+                                 (long long)value_size, (long long)head_size);
     if (kv_heads && kv_heads != heads && !llama)
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s.attention.head_count_kv %lld of %lld heads",
-                          g->path, f->architecture,
-                          (long long)kv_heads, (long long)heads);
-    if (t5) {
-        if (!peft__gguf_size(g, f, "decoder_block_count"))
-            peft__string_format(json, ",\"num_decoder_layers\":%lld", (long long)peft__gguf_size(g, f, "block_count"));
-        peft__string_format(json, ",\"feed_forward_proj\":\"%s\"", peft__gguf_is_gated(g) ? "gated-gelu" : "relu");
-    }
+        return peft__file_cannot(&g->file, "%s.attention.head_count_kv %lld of %lld heads", f->architecture, (long long)kv_heads, (long long)heads);
+    if (t5 && !peft__gguf_size(g, f, "decoder_block_count"))
+        peft__string_format(json, ",\"num_decoder_layers\":%lld", (long long)peft__gguf_size(g, f, "block_count"));
+    if (t5) peft__string_format(json, ",\"feed_forward_proj\":\"%s\"", peft__gguf_is_gated(g) ? "gated-gelu" : "relu");
     if (llama && !kv_heads) peft__string_format(json, ",\"num_key_value_heads\":%lld", (long long)heads);
-    if (llama)
-        peft__string_format(json, ",\"attention_bias\":%s",
-                            peft_gguf_find(g, "blk.0.attn_q.bias") ? "true" : "false");
-    if (qwen2 && window) peft__string_puts(json, ",\"use_sliding_window\":true,\"max_window_layers\":0");
+    if (llama) peft__string_format(json, ",\"attention_bias\":%s", peft_gguf_find(g, "blk.0.attn_q.bias") ? "true" : "false");
+    if (strcmp(f->model_type, "qwen2") == 0 && peft__gguf_size(g, f, "attention.sliding_window"))
+        peft__string_puts(json, ",\"use_sliding_window\":true,\"max_window_layers\":0");
     return llama || neox ? peft__gguf_rotary_config(g, f, head_size, json) : PEFT_OK;
 }
 
-// Keys behind the architecture's name that are in no table and not empty could mean another function. Others
-// - general, tokenizer, those of programs that quantize - do not change it.
+// Keys behind the architecture's name that are in no table and not empty could mean another function. Others - general, tokenizer,
+// those of programs that quantize - do not change it.
 static peft_status peft__gguf_check_keys(const peft_gguf *g, const peft__gguf_family *f, const char *type) {
     size_t n = strlen(f->architecture);
-    for (int64_t i = 0; i < g->entry_count; i++) {
-        const peft__gguf_entry *e = &g->entries[i];
+    for (const peft__gguf_entry *e = g->entries; e < g->entries + g->entry_count; e++) {
         if (strncmp(e->key, f->architecture, n) != 0 || e->key[n] != '.') continue;
         const peft__setting *row = peft__setting_of(f->names, type, e->key + n + 1, true);
-        double v = e->array || e->texts ? NAN : e->type == PEFT_GGUF_BOOL ? (double)e->data[0]
-            : peft__gguf_number_at(e->data, e->type);
+        double v = e->array || e->texts ? (double)NAN : peft__gguf_number_at(e->data, e->type);
         double wanted = row && row->use == PEFT__FIXED && strcmp(row->value, "true") == 0 ? 1 : 0;
-        if ((row && row->use != PEFT__FIXED) || v == wanted || (e->array && !e->count) ||
-            (!e->array && e->texts && !e->texts[0].size)) continue;
+        if ((row && row->use != PEFT__FIXED) || v == wanted || (e->array ? !e->count : e->texts && !e->texts[0].size)) continue;
         char value[64] = "a list";
         if (!e->array && e->texts) peft__string_into(value, sizeof(value), "\"%s\"", e->texts[0].data);
         else if (!e->array) peft__string_into(value, sizeof(value), "%g", v);
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: the key %s (%s) is %s", g->path, e->key, value,
-                          row ? "of another function than the one that is computed here"
-                              : "unknown, and may stand for another function");
+        return peft__file_cannot(&g->file, "the key %s (%s) is %s", e->key, value,
+                                 row ? "of another function than the one that is computed here"
+                                     : "unknown, and may stand for another function");
     }
     return PEFT_OK;
 }
@@ -11908,107 +11708,72 @@ static peft_status peft__gguf_config(const peft_gguf *g, peft__string *json) {
     if (status) return status;
     const peft_gguf_tensor *embedding = peft_gguf_find(g, "token_embd.weight");
     if (!embedding) return peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no tensor token_embd.weight", g->path);
-    bool mistral = strcmp(f->model_type, "llama") == 0 &&
-        peft__gguf_size(g, f, "attention.sliding_window") > 0;
-    const char *type = mistral ? "mistral" : peft_gguf_find(g, "enc.blk.1.attn_rel_b.weight") ? "umt5"
-        : f->model_type;
-    peft__string_format(json, "{\"model_type\":\"%s\",%s,\"vocab_size\":%lld,\"tie_word_embeddings\":%s",
-                        type, f->constants,
+    bool mistral = strcmp(f->model_type, "llama") == 0 && peft__gguf_size(g, f, "attention.sliding_window");
+    const char *type = mistral ? "mistral" : peft_gguf_find(g, "enc.blk.1.attn_rel_b.weight") ? "umt5" : f->model_type;
+    peft__string_format(json, "{\"model_type\":\"%s\",%s,\"vocab_size\":%lld,\"tie_word_embeddings\":%s", type, f->constants,
                         (long long)embedding->dims[1], peft__gguf_tied(g) ? "true" : "false");
     status = peft__gguf_check_keys(g, f, type);
-    int64_t common = (int64_t)PEFT__COUNT(peft__common_settings), count = f->names->setting_count;
-    for (int64_t i = 0; i < count + common && !status; i++) {
-        const peft__setting *row = i < count ? &f->names->settings[i] : &peft__common_settings[i - count];
+    const peft__setting *row;
+    for (int64_t i = 0; (row = peft__setting_at(f->names, i)) != NULL && !status; i++) {
         bool plain = row->keys && row->gguf && !strchr(row->gguf, ',') && !strchr(row->keys, ',');
-        if (plain && peft__setting_of(f->names, type, row->keys, false) == row)
-            status = peft__gguf_config_field(g, f->architecture, row, json);
+        if (plain && peft__setting_of(f->names, type, row->keys, false) == row) status = peft__gguf_config_field(g, f->architecture, row, json);
     }
     if (!status) status = peft__gguf_derived_config(g, f, json);
     peft__string_puts(json, "}");
     return status ? status : json->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
-// ---- blocks of a scale times small integers, which our own formats hold bit for bit: a little more memory (32 bits for a scale), and
-//      all that is written for those formats. Formats with minima have no such twin.
+// ---- blocks of a scale times small integers, which our own formats hold bit for bit: a little more memory (32 bits for a
+//      scale), and all that is written for those formats works on them
 
-typedef struct peft__gguf_twin {
-    int ggml;
-    peft_dtype type;
-    int64_t block;
-    const float *map;
-} peft__gguf_twin;
-
-static const peft__gguf_twin *peft__gguf_twin_of(int type) {
-    static const float q4_0[16] = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
-    static const peft__gguf_twin twins[] = {{PEFT_GGML_Q8_0, PEFT_I8, 32, NULL}, {PEFT_GGML_Q5_0, PEFT_I8, 32, NULL}, {PEFT_GGML_Q6_K, PEFT_I8, 16, NULL},
-                                            {PEFT_GGML_Q4_0, PEFT_Q4, 32, q4_0}, {PEFT_GGML_IQ4_NL, PEFT_Q4, 32, peft__iq4_nl_map}};
-    for (int64_t i = 0; i < PEFT__COUNT(twins); i++)
-        if (twins[i].ggml == type) return &twins[i];
-    return NULL;
-}
-
-typedef struct peft__gguf_twin_job {
-    const peft__gguf_twin *twin;
-    const peft__ggml_format *format;
-    const unsigned char *data;
-    int64_t cols;
-    peft__row_order order;
-    uint8_t code_of[256];  // integer + 128 -> code
-    float *scales;
-    uint8_t *codes;
-} peft__gguf_twin_job;
-
-// The scale of value i of a block.
-static float peft__gguf_scale_at(const peft__gguf_twin_job *j, const unsigned char *block, int64_t i) {
-    return j->twin->ggml == PEFT_GGML_Q6_K ? peft__half_at(block + 208) * (float)(signed char)block[192 + i / 16] : peft__half_at(block);
-}
-
-static void peft__gguf_twin_rows(void *arg, int64_t begin, int64_t end) {
-    const peft__gguf_twin_job *j = (const peft__gguf_twin_job *)arg;
+static void peft__gguf_keep_rows(void *arg, int64_t begin, int64_t end) {
+    const peft__gguf_decoding *d = (const peft__gguf_decoding *)arg;
+    const peft__ggml_format *f = d->format;
     float x[256];
     for (int64_t r = begin; r < end; r++) {
-        const unsigned char *b = j->data + r * (j->cols / j->format->block) * j->format->size;
-        int64_t at = peft__hf_row(&j->order, r) * j->cols;
-        for (int64_t c = 0; c < j->cols; c += j->format->block, at += j->format->block, b += j->format->size) {
-            j->format->decode(b, 1, x);
-            for (int64_t i = 0; i < j->format->block; i++) {
-                float scale = peft__gguf_scale_at(j, b, i), v = x[i] / scale;  // exact; no number where the scale is 0 or none itself
-                uint8_t code = j->code_of[v >= -128 && v <= 127 ? (int)v + 128 : 128];
-                if (i % j->twin->block == 0) j->scales[(at + i) / j->twin->block] = scale;
-                if (!j->twin->map) j->codes[at + i] = code;
-                else if (i % 2 == 0) j->codes[(at + i) / 2] = (uint8_t)(code << 4);
-                else j->codes[(at + i) / 2] |= code;
+        const unsigned char *b = d->data + r * (d->cols / f->block) * f->size;
+        int64_t at = peft__hf_row(&d->order, r) * d->cols;
+        for (int64_t c = 0; c < d->cols; c += f->block, at += f->block, b += f->size) {
+            f->decode(f, b, 1, x);
+            for (int64_t i = 0; i < f->block; i++) {
+                float scale = f->type == PEFT_GGML_Q6_K ? peft__half_at(b + 208) * (float)(signed char)b[192 + i / 16] : peft__half_at(b);
+                float v = x[i] / scale;  // exact; no number where the scale is 0 or none itself
+                uint8_t code = d->code_of[v >= -128 && v <= 127 ? (int)v + 128 : 128];
+                if (i % f->kept_block == 0) d->scales[(at + i) / f->kept_block] = scale;
+                if (f->kept_type == PEFT_I8) d->codes[at + i] = code;
+                else if (i % 2 == 0) d->codes[(at + i) / 2] = (uint8_t)(code << 4);
+                else d->codes[(at + i) / 2] |= code;
             }
         }
     }
 }
 
 // `t` is given the tensor's values as [out, in], whatever the architecture has, as all quantized weights are.
-static peft_status peft__gguf_add_twin(peft_archive *a, const peft_gguf *g, const peft__gguf_view *v, const peft__gguf_twin *twin, peft_tensor *t) {
-    int64_t n = peft__size(t), count = n / twin->block;
-    peft__gguf_twin_job j = {twin, peft__ggml_format_of(twin->ggml), (const unsigned char *)v->tensor->data, v->tensor->dims[0], v->order, {0}, NULL, NULL};
+static peft_status peft__gguf_keep(peft_archive *a, const peft_gguf *g, const peft__gguf_view *v, const peft__ggml_format *f, peft_tensor *t) {
+    int64_t n = peft__size(t), count = n / f->kept_block;
+    bool four = f->kept_type == PEFT_Q4;
+    peft__gguf_decoding d = {f, (const unsigned char *)v->tensor->data, v->tensor->dims[0], v->order, NULL, {0}, NULL, NULL};
     peft_quant *q = (peft_quant *)peft__arena_alloc(&a->arena, sizeof(peft_quant));
-    j.scales = (float *)peft__arena_alloc(&a->arena, (size_t)count * sizeof(float));
-    j.codes = (uint8_t *)peft__arena_alloc(&a->arena, (size_t)(twin->map ? n / 2 : n));
-    if (!q || !j.scales || !j.codes) return PEFT_ERROR_MEMORY;
+    d.scales = (float *)peft__arena_alloc(&a->arena, (size_t)count * sizeof(float));
+    d.codes = (uint8_t *)peft__arena_alloc(&a->arena, (size_t)(four ? n / 2 : n));
+    if (!q || !d.scales || !d.codes) return PEFT_ERROR_MEMORY;
     memset(q, 0, sizeof(*q));
-    q->block = twin->block;
+    q->block = f->kept_block;
     while ((int64_t)1 << q->block_shift < q->block) q->block_shift++;
     q->block_count = count;
-    q->absmax = j.scales;
-    q->map = twin->map;
-    for (int i = 0; !twin->map && i < 256; i++) j.code_of[i] = (uint8_t)(i - 128);
-    for (int i = 0; twin->map && i < 16; i++) j.code_of[(int)twin->map[i] + 128] = (uint8_t)i;
-    t->type = twin->type;
+    q->absmax = d.scales;
+    q->map = four ? f->map : NULL;
+    for (int i = 0; !four && i < 256; i++) d.code_of[i] = (uint8_t)(i - 128);
+    for (int i = 0; four && i < 16; i++) d.code_of[(int)f->map[i] + 128] = (uint8_t)i;
+    t->type = f->kept_type;
     t->rows = v->tensor->dims[1], t->cols = v->tensor->dims[0];
-    t->data = j.codes;
+    t->data = d.codes;
     t->quant = q;
-    peft__ranges(g->ctx, t->rows, 65536 / t->cols, peft__gguf_twin_rows, &j);
+    peft__ranges(g->ctx, t->rows, 65536 / t->cols, peft__gguf_keep_rows, &d);
     return PEFT_OK;
 }
 
-static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, const peft__gguf_family *f, int64_t i) {
-    const peft_gguf_tensor *source = &g->tensors[i];
+static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, const peft__gguf_family *f, const peft_gguf_tensor *source) {
     peft__gguf_name name;
     peft__gguf_view v;
     bool known = peft__gguf_translate(f->names, false, source->name, peft__gguf_is_gated(g), &name);
@@ -12021,9 +11786,8 @@ static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, c
     peft_tensor *t = peft__archive_add(a, name.other, strlen(name.other));
     if (!t) return PEFT_ERROR_MEMORY;
     t->rows = v.rows, t->cols = v.cols, t->rank = v.rank;
-    bool floats = source->type == PEFT_GGML_F32 || source->type == PEFT_GGML_F16 || source->type == PEFT_GGML_BF16;
-    bool plain = v.order.kind == PEFT__ORDER_SAME && floats;
-    t->type = !plain || source->type == PEFT_GGML_F32 ? PEFT_F32 : source->type == PEFT_GGML_F16 ? PEFT_F16 : PEFT_BF16;
+    t->type = source->type == PEFT_GGML_F16 ? PEFT_F16 : source->type == PEFT_GGML_BF16 ? PEFT_BF16 : PEFT_F32;
+    bool plain = v.order.kind == PEFT__ORDER_SAME && (source->type == PEFT_GGML_F32 || t->type != PEFT_F32);
     if (plain && (uintptr_t)source->data % peft__dtype_size(t->type) == 0) {
         t->data = (void *)(uintptr_t)source->data;
         return PEFT_OK;
@@ -12032,225 +11796,37 @@ static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, c
     t->type = PEFT_F32;
     if (!peft__mul(peft__size(t), (int64_t)sizeof(float), &bytes) || (uint64_t)bytes > SIZE_MAX)
         return peft__fail(g->ctx, PEFT_ERROR_MEMORY, "%s: tensor %s", g->path, name.other);
-    const peft__gguf_twin *twin = v.rank == 2 ? peft__gguf_twin_of(source->type) : NULL;
-    if (twin) return peft__gguf_add_twin(a, g, &v, twin, t);
+    const peft__ggml_format *format = peft__ggml_format_of(source->type);
+    if (v.rank == 2 && format->kept_block) return peft__gguf_keep(a, g, &v, format, t);
     t->data = peft__arena_alloc(&a->arena, (size_t)bytes);
     return t->data ? peft__gguf_hf_load(g, &v, peft__f32(t)) : PEFT_ERROR_MEMORY;
 }
 
-// A GGUF model as an archive of Hugging Face's tensors: plain floats where they lie in the file, Q8_0, Q5_0, Q6_K, Q4_0 and IQ4_NL in as
-// many bits as they have, all others expanded to f32. `config` receives what config.json would say.
+// A GGUF model as an archive of Hugging Face's tensors: plain floats where they lie in the file, Q8_0, Q5_0, Q6_K, Q4_0 and IQ4_NL
+// in as many bits as they have, all others expanded to f32. `config` receives what config.json would say.
 static peft_status peft__archive_open_gguf(peft_context *ctx, const char *path, peft_archive **out, peft__string *config) {
     const peft__gguf_family *f;
     peft_gguf *g;
     *out = NULL;
     peft_status status = peft_gguf_open(ctx, path, &g);
     if (status) return status;
-    peft_archive *a = peft__archive_new(ctx);
+    peft_archive *a = peft__archive_new(ctx, 1);
     if (!a) {
         peft_gguf_close(g);
         return PEFT_ERROR_MEMORY;
     }
-    a->arena = g->arena;  // with the copy of the file, where there is one
+    a->arena = g->arena;  // with the path, and the copy of the file, where there is one
     peft__arena_init(&g->arena, ctx);
     status = peft__gguf_model_family(g, &f);
     if (!status) status = peft__gguf_config(g, config);
-    for (int64_t i = 0; i < g->count && !status; i++) status = peft__archive_add_gguf(a, g, f, i);
-    a->shards->file = g->file;
-    a->shards->path = g->path;
-    a->shard_count = 1;
+    for (int64_t i = 0; i < g->count && !status; i++) status = peft__archive_add_gguf(a, g, f, &g->tensors[i]);
+    a->files[0] = g->file;
+    a->file_count = 1;
     memset(&g->file, 0, sizeof(g->file));
     peft_gguf_close(g);
     if (status) peft_archive_close(a);
     else *out = a;
     return status;
-}
-
-// ---- the vocabulary in a GGUF file
-
-typedef struct peft__gguf_vocab {
-    const char *model, *pre;  // llama: SentencePiece BPE, t5: unigram, gpt2: byte-level BPE and its pre-tokenizer, "": not said
-    int64_t count;
-    int32_t bos, eos, unk, pad;  // -1: none
-    bool has_scores, has_types;
-    const unsigned char *charsmap;  // SentencePiece's normalization, NULL: none
-    size_t charsmap_size;
-} peft__gguf_vocab;
-
-static peft_status peft__gguf_vocab_id(const peft_gguf *g, const char *key, int64_t count, int32_t missing, int32_t *id) {
-    double v = peft_gguf_number(g, key, (double)missing);
-    *id = -1;
-    if (v == -1) return PEFT_OK;
-    if (!(v >= 0) || v >= (double)count || v != floor(v))
-        return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: %s is %g of %lld tokens", g->path, key, v, (long long)count);
-    *id = (int32_t)v;
-    return PEFT_OK;
-}
-
-// Whether the list of numbers is there; one of another length is damaged.
-static peft_status peft__gguf_vocab_list(const peft_gguf *g, const char *key, int64_t count, bool *there) {
-    const peft__gguf_entry *e = peft__gguf_entry_of(g, key, true);
-    *there = e != NULL;
-    if (!e || (e->data && e->count == count)) return PEFT_OK;
-    return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: %s is no list of %lld numbers", g->path, key, (long long)count);
-}
-
-static peft_status peft__gguf_read_vocab(const peft_gguf *g, peft__gguf_vocab *v) {
-    memset(v, 0, sizeof(*v));
-    v->model = peft_gguf_string(g, "tokenizer.ggml.model", "(none)");
-    v->pre = peft_gguf_string(g, "tokenizer.ggml.pre", "");
-    bool t5 = strcmp(v->model, "t5") == 0, llama = strcmp(v->model, "llama") == 0;
-    if (!t5 && !llama && strcmp(v->model, "gpt2") != 0)
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tokenizer.ggml.model %s", g->path, v->model);
-    const peft__gguf_entry *tokens = peft__gguf_entry_of(g, "tokenizer.ggml.tokens", true);
-    const peft__gguf_entry *map = peft__gguf_entry_of(g, "tokenizer.ggml.precompiled_charsmap", true);
-    v->count = tokens && tokens->texts ? tokens->count : 0;
-    if (v->count < 1 || v->count > INT32_MAX / 4)
-        return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: no list tokenizer.ggml.tokens", g->path);
-    peft_status status = peft__gguf_vocab_list(g, "tokenizer.ggml.scores", v->count, &v->has_scores);
-    if (!status) status = peft__gguf_vocab_list(g, "tokenizer.ggml.token_type", v->count, &v->has_types);
-    if (!status && !v->has_scores && (t5 || llama))
-        status = peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no tokenizer.ggml.scores", g->path);
-    // What these kinds of vocabulary take for granted.
-    if (!status) status = peft__gguf_vocab_id(g, "tokenizer.ggml.bos_token_id", v->count, llama ? 1 : -1, &v->bos);
-    if (!status) status = peft__gguf_vocab_id(g, "tokenizer.ggml.eos_token_id", v->count, llama ? 2 : t5 ? 1 : -1, &v->eos);
-    if (!status) status = peft__gguf_vocab_id(g, "tokenizer.ggml.unknown_token_id", v->count, llama ? 0 : t5 ? 2 : -1, &v->unk);
-    if (!status) status = peft__gguf_vocab_id(g, "tokenizer.ggml.padding_token_id", v->count, t5 ? 0 : -1, &v->pad);
-    if (!status && map && (map->type == PEFT_GGUF_U8 || map->type == PEFT_GGUF_I8)) {
-        v->charsmap = map->data;
-        v->charsmap_size = (size_t)map->count;
-    }
-    return status;
-}
-
-// ---- LoRA adapters as llama.cpp loads them: for each adapted weight W of the base model the tensors W.lora_a [r, in] and W.lora_b
-//      [out, r]; one alpha for all (the first module's), and y = W x + alpha / r B A x
-
-typedef struct peft__gguf_lora_module {
-    const char *name;                   // Hugging Face's, of the module: model.layers.0.self_attn.q_proj
-    const peft_tensor *a, *b;           // [r, in] and [out, r]; of an embedding, `in` is the vocabulary
-    double scale;                       // alpha / r, or alpha / sqrt(r)
-    const peft_tensor *magnitude, *bias;  // of DoRA; trained: cannot be expressed
-} peft__gguf_lora_module;
-
-typedef struct peft__gguf_lora {
-    const char *path, *architecture;  // architecture: GGUF's, as in the base model
-    int64_t heads, kv_heads;          // of the base model
-    bool tied;                        // the base model's output matrix is its embedding
-    const peft__gguf_lora_module *modules;
-    int64_t count;
-} peft__gguf_lora;
-
-// llama.cpp looks for an adapter where it multiplies by a matrix and where it embeds tokens, not elsewhere.
-static bool peft__gguf_adaptable(const char *name) {
-    return !strstr(name, "norm") && !strstr(name, "rel_b") && strcmp(name, "position_embd") != 0;
-}
-
-// `name`: behind the block's, NULL: it has none.
-static peft_status peft__gguf_lora_check(peft_context *ctx, const peft__gguf_lora *l, const peft__gguf_lora_module *m, const char *name, double alpha) {
-    if (m->magnitude) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF has no place for DoRA's magnitude", m->name);
-    if (m->bias) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF has no place for a trained bias", m->name);
-    if (!name || !peft__gguf_adaptable(name))
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: llama.cpp adapts no such module of %s", m->name, l->architecture);
-    bool shared = strcmp(name, "output") == 0 || strcmp(name, "token_embd") == 0;
-    if (l->tied && shared)
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: llama.cpp cannot adapt one use of a tied matrix", m->name);
-    if (!m->a || !m->b) return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: one of its two matrices is missing", m->name);
-    if (m->a->rows != m->b->cols)
-        return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: A is %lld x %lld, B is %lld x %lld", m->name, (long long)m->a->rows,
-                          (long long)m->a->cols, (long long)m->b->rows, (long long)m->b->cols);
-    double own = m->scale * (double)m->a->rows;
-    if (!isfinite(own) || !isfinite(alpha) || alpha == 0)
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: needs alpha %g, the first module %g; GGUF has one, not 0, for all", m->name, own, alpha);
-    return PEFT_OK;
-}
-
-static peft_status peft__gguf_lora_add(peft_gguf_writer *w, const peft__gguf_lora *l, const peft__gguf_family *f,
-                                       const peft__gguf_lora_module *m, double alpha) {
-    char hf[PEFT__GGUF_NAME_SIZE], name[PEFT__GGUF_NAME_SIZE + 16];
-    peft__gguf_name own;
-    peft__string_into(hf, sizeof(hf), "%s.weight", m->name);
-    bool known = peft__gguf_translate(f->names, true, hf, -1, &own);
-    peft_status status = peft__gguf_lora_check(w->ctx, l, m, known ? own.gguf : NULL, alpha);
-    if (status) return status;
-    // A vocabulary's A is stored by token. B's rows are the weight's, so they move with them; transposing W only changes its storage.
-    peft__row_order a_order = {strcmp(own.gguf, "token_embd") == 0 ? PEFT__ORDER_TRANSPOSED : PEFT__ORDER_SAME, 0, 0};
-    peft__row_order b_order = peft__gguf_order(f, own.order, l->heads, l->kv_heads ? l->kv_heads : l->heads);
-    if (b_order.kind == PEFT__ORDER_TRANSPOSED) b_order.kind = PEFT__ORDER_SAME;
-    peft__string_into(name, sizeof(name), "%s.lora_a", own.other);
-    status = peft__gguf_add_ordered(w, name, m->a, PEFT_GGML_F32, a_order);
-    peft__string_into(name, sizeof(name), "%s.lora_b", own.other);
-    if (!status) status = peft__gguf_add_ordered(w, name, m->b, PEFT_GGML_F32, b_order);
-    double ratio = m->scale * (double)m->a->rows / alpha;  // where the module's alpha is not that of the file, B has the rest
-    if (!status && fabs(ratio - 1) > 1e-6) w->sources[w->count - 1].scale = (float)ratio;
-    return status;
-}
-
-// Which matrix of which of HF's modules a tensor of such a file is: own->other is the name of the module's
-// weight. `gated`: of the base.
-static peft_status peft__gguf_lora_part(const peft_gguf *g, const peft__gguf_family *f, bool gated,
-                                        const peft_gguf_tensor *t, peft__gguf_name *own, bool *is_b) {
-    char base[PEFT__GGUF_NAME_SIZE];
-    size_t n = strlen(t->name);
-    *is_b = peft__ends_with(t->name, ".lora_b");
-    if ((!*is_b && !peft__ends_with(t->name, ".lora_a")) || n >= sizeof(base))
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s is no .lora_a and no .lora_b", g->path,
-                          t->name);
-    peft__string_into(base, sizeof(base), "%.*s", (int)n - 7, t->name);
-    if (!peft__gguf_translate(f->names, false, base, gated, own) || !peft__ends_with(own->other, ".weight"))
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s belongs to no module of %s", g->path,
-                          t->name, f->model_type);
-    return PEFT_OK;
-}
-
-// Reads such a tensor into `out`, which has HF's shape.
-static peft_status peft__gguf_lora_read(const peft_gguf *g, const peft__gguf_family *f, int64_t heads,
-                                        int64_t kv_heads, const peft_gguf_tensor *t, const peft__gguf_name *own,
-                                        bool is_b, const peft_tensor *out) {
-    peft__gguf_view v = {t, peft__same_order, 2, t->dims[1], t->dims[0]};
-    if (is_b) v.order = peft__gguf_order(f, own->order, heads, kv_heads ? kv_heads : heads);
-    if (v.order.kind == PEFT__ORDER_TRANSPOSED) v.order.kind = PEFT__ORDER_SAME;  // B's rows are outputs
-    if (!is_b && strcmp(own->gguf, "token_embd") == 0) {  // a vocabulary's A is stored by token
-        v.order.kind = PEFT__ORDER_TRANSPOSED;
-        v.rows = t->dims[0];
-        v.cols = t->dims[1];
-    }
-    if (t->rank > 2 || v.rows != out->rows || v.cols != out->cols || !peft__row_order_fits(&v.order, v.rows))
-        return peft__fail(g->ctx, PEFT_ERROR_SHAPE, "%s: tensor %s is %lld x %lld, the model asks for %lld x %lld",
-                          g->path, t->name, (long long)v.rows, (long long)v.cols, (long long)out->rows,
-                          (long long)out->cols);
-    return peft__gguf_hf_load(g, &v, (float *)out->data);
-}
-
-static peft_status peft__gguf_write_lora(peft_context *ctx, const peft__gguf_lora *l) {
-    const peft__gguf_family *f = peft__gguf_family_of(l->architecture);
-    if (!f) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: a GGUF adapter for architecture %s", l->path, l->architecture);
-    if (l->count < 1 || !l->modules[0].a) return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: an adapter without modules", l->path);
-    double alpha = l->modules[0].scale * (double)l->modules[0].a->rows;
-    peft_gguf_writer *w;
-    peft_status status = peft_gguf_writer_create(ctx, &w);
-    if (status) return status;
-    status = peft_gguf_set_string(w, "general.architecture", f->architecture);
-    if (!status) status = peft_gguf_set_string(w, "general.type", "adapter");
-    if (!status) status = peft_gguf_set_string(w, "adapter.type", "lora");
-    if (!status) status = peft_gguf_set_number(w, "adapter.lora.alpha", PEFT_GGUF_F32, alpha);
-    for (int64_t i = 0; i < l->count && !status; i++) status = peft__gguf_lora_add(w, l, f, &l->modules[i], alpha);
-    if (!status) status = peft_gguf_write(w, l->path);
-    peft_gguf_writer_destroy(w);
-    return status;
-}
-
-// A tensor of Hugging Face's file under its name and in its order of GGUF.
-static peft_status peft__gguf_add_hf(peft_gguf_writer *w, const char *architecture, int64_t heads, int64_t kv_heads,
-                                     const peft_tensor *t, peft_ggml_type type) {
-    const peft__gguf_family *f = peft__gguf_family_of(architecture);
-    peft__gguf_name own;
-    if (!f || !peft__gguf_translate(f->names, true, t->name, -1, &own))
-        return peft__fail(w->ctx, PEFT_ERROR_UNSUPPORTED, "tensor %s has no name in a GGUF file of architecture %s", t->name,
-                          architecture);
-    peft__row_order order = peft__gguf_order(f, own.order, heads, kv_heads ? kv_heads : heads);
-    if ((t->rank == 1 || !t->in_out) && order.kind == PEFT__ORDER_TRANSPOSED) order.kind = PEFT__ORDER_SAME;  // or quantizing has turned it
-    return peft__gguf_add_ordered(w, own.other, t, t->rank == 1 ? (int)PEFT_GGML_F32 : (int)type, order);
 }
 
 // A path that ends in .bin holds PyTorch's pickle or llama2.c's own format: neither is read.
@@ -12265,6 +11841,56 @@ static peft_status peft__refuse_bin(peft_context *ctx, const char *path) {
     return status ? status : peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, pickle
         ? "%s: PyTorch's pickle is not read; give the folder of its model"
         : "%s: if this is llama2.c's, `peft convert %s FOLDER` makes a folder of it that is read", path, path);
+}
+
+// ---- the vocabulary in a GGUF file
+
+typedef struct peft__gguf_vocab {
+    const char *model, *pre;  // llama: SentencePiece BPE, t5: unigram, gpt2: byte-level BPE and its pre-tokenizer, "": not said
+    int64_t count;
+    int32_t bos, eos, unk, pad;  // -1: none
+    bool has_scores, has_types;
+    const unsigned char *charsmap;  // SentencePiece's normalization, NULL: none
+    size_t charsmap_size;
+} peft__gguf_vocab;
+
+static peft_status peft__gguf_read_vocab(const peft_gguf *g, peft__gguf_vocab *v) {
+    memset(v, 0, sizeof(*v));
+    v->model = peft_gguf_string(g, "tokenizer.ggml.model", "(none)");
+    v->pre = peft_gguf_string(g, "tokenizer.ggml.pre", "");
+    bool t5 = strcmp(v->model, "t5") == 0, llama = strcmp(v->model, "llama") == 0;
+    if (!t5 && !llama && strcmp(v->model, "gpt2") != 0) return peft__file_cannot(&g->file, "tokenizer.ggml.model %s", v->model);
+    const peft__gguf_entry *tokens = peft__gguf_entry_of(g, "tokenizer.ggml.tokens", true);
+    const peft__gguf_entry *map = peft__gguf_entry_of(g, "tokenizer.ggml.precompiled_charsmap", true);
+    v->count = tokens && tokens->texts ? tokens->count : 0;
+    if (v->count < 1 || v->count > INT32_MAX / 4) return peft__file_bad(&g->file, "no list tokenizer.ggml.tokens");
+    const struct {
+        const char *key;
+        bool *there;
+    } lists[] = {{"tokenizer.ggml.scores", &v->has_scores}, {"tokenizer.ggml.token_type", &v->has_types}};
+    for (int i = 0; i < 2; i++) {
+        const peft__gguf_entry *e = peft__gguf_entry_of(g, lists[i].key, true);
+        *lists[i].there = e != NULL;
+        if (e && (!e->data || e->count != v->count))
+            return peft__file_bad(&g->file, "%s is no list of %lld numbers", lists[i].key, (long long)v->count);
+    }
+    if (!v->has_scores && (t5 || llama)) return peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no tokenizer.ggml.scores", g->path);
+    const struct {
+        const char *key;
+        int32_t llama, t5, *id;  // what these kinds of vocabulary take for granted
+    } ids[] = {{"tokenizer.ggml.bos_token_id", 1, -1, &v->bos}, {"tokenizer.ggml.eos_token_id", 2, 1, &v->eos},
+               {"tokenizer.ggml.unknown_token_id", 0, 2, &v->unk}, {"tokenizer.ggml.padding_token_id", -1, 0, &v->pad}};
+    for (int i = 0; i < 4; i++) {
+        double id = peft_gguf_number(g, ids[i].key, llama ? ids[i].llama : t5 ? ids[i].t5 : -1);
+        if (id != -1 && (!(id >= 0) || id >= (double)v->count || id != floor(id)))
+            return peft__file_bad(&g->file, "%s is %g of %lld tokens", ids[i].key, id, (long long)v->count);
+        *ids[i].id = (int32_t)id;
+    }
+    if (map && (map->type == PEFT_GGUF_U8 || map->type == PEFT_GGUF_I8)) {
+        v->charsmap = map->data;
+        v->charsmap_size = (size_t)map->count;
+    }
+    return PEFT_OK;
 }
 
 // ---- texts of JSON that are changed in one place and stay as they are elsewhere
@@ -12310,6 +11936,122 @@ static void peft__json_set(peft__string *s, const char *key, const char *value) 
     peft__string_format(s, "%s\n  \"%s\": %s\n}\n", s->size && s->data[s->size - 1] == '{' ? "" : ",", key,
                         value);
 }
+
+// How to add one. A family of models: its rules (parameters), its settings and its peft__family, a row in
+// peft__gguf_family_of and one in peft__gguf_architecture; then its block in chapter 8. A setting: a row of its table, and a
+// field of peft_config. A ggml type: its decoder and a row in peft__ggml_format_of. A quantized weight's part: a row of
+// peft__quant_parts, which is read and written from then on.
+
+// ---- to move behind chapter 9's files: LoRA adapters as llama.cpp loads them. For each adapted weight W of the base model the
+//      tensors W.lora_a [r, in] and W.lora_b [out, r]; one alpha for all (the first module's), and y = W x + alpha / r B A x
+
+typedef struct peft__gguf_lora_module {
+    const char *name;                     // Hugging Face's, of the module: model.layers.0.self_attn.q_proj
+    const peft_tensor *a, *b;             // [r, in] and [out, r]; of an embedding, `in` is the vocabulary
+    double scale;                         // alpha / r, or alpha / sqrt(r)
+    const peft_tensor *magnitude, *bias;  // of DoRA; trained: cannot be expressed
+} peft__gguf_lora_module;
+
+typedef struct peft__gguf_lora {
+    const char *path, *architecture;  // architecture: GGUF's, as in the base model
+    int64_t heads, kv_heads;          // of the base model
+    bool tied;                        // the base model's output matrix is its embedding
+    const peft__gguf_lora_module *modules;
+    int64_t count;
+} peft__gguf_lora;
+
+// `name`: behind the block's, NULL: it has none. llama.cpp looks for an adapter where it multiplies by a matrix and where it
+// embeds tokens, not elsewhere.
+static peft_status peft__gguf_lora_check(peft_context *ctx, const peft__gguf_lora *l, const peft__gguf_lora_module *m, const char *name,
+                                         double alpha) {
+    if (m->magnitude) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF has no place for DoRA's magnitude", m->name);
+    if (m->bias) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF has no place for a trained bias", m->name);
+    if (!name || strstr(name, "norm") || strstr(name, "rel_b") || strcmp(name, "position_embd") == 0)
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: llama.cpp adapts no such module of %s", m->name, l->architecture);
+    if (l->tied && (strcmp(name, "output") == 0 || strcmp(name, "token_embd") == 0))
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: llama.cpp cannot adapt one use of a tied matrix", m->name);
+    if (!m->a || !m->b) return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: one of its two matrices is missing", m->name);
+    if (m->a->rows != m->b->cols)
+        return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: A is %lld x %lld, B is %lld x %lld", m->name, (long long)m->a->rows,
+                          (long long)m->a->cols, (long long)m->b->rows, (long long)m->b->cols);
+    double own = m->scale * (double)m->a->rows;
+    if (!isfinite(own) || !isfinite(alpha) || alpha == 0)
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: needs alpha %g, the first module %g; GGUF has one, not 0, for all", m->name, own, alpha);
+    return PEFT_OK;
+}
+
+// A vocabulary's A is stored by token. B's rows are the weight's, so they move with them; transposing W only changes its storage.
+static peft__row_order peft__gguf_lora_order(const peft__gguf_family *f, const peft__gguf_name *own, bool is_b, int64_t heads, int64_t kv_heads) {
+    peft__row_order order = is_b ? peft__gguf_order(f, own->order, heads, kv_heads) : peft__same_order;
+    if (is_b && order.kind == PEFT__ORDER_TRANSPOSED) order.kind = PEFT__ORDER_SAME;
+    if (!is_b && strcmp(own->gguf, "token_embd") == 0) order.kind = PEFT__ORDER_TRANSPOSED;
+    return order;
+}
+
+static peft_status peft__gguf_lora_add(peft_gguf_writer *w, const peft__gguf_lora *l, const peft__gguf_family *f,
+                                       const peft__gguf_lora_module *m, double alpha) {
+    char hf[PEFT__GGUF_NAME_SIZE], name[PEFT__GGUF_NAME_SIZE + 16];
+    peft__gguf_name own;
+    peft__string_into(hf, sizeof(hf), "%s.weight", m->name);
+    bool known = peft__gguf_translate(f->names, true, hf, -1, &own);
+    peft_status status = peft__gguf_lora_check(w->ctx, l, m, known ? own.gguf : NULL, alpha);
+    for (int is_b = 0; is_b < 2 && !status; is_b++) {
+        peft__string_into(name, sizeof(name), "%s.lora_%c", own.other, is_b ? 'b' : 'a');
+        status = peft__gguf_add_ordered(w, name, is_b ? m->b : m->a, PEFT_GGML_F32,
+                                        peft__gguf_lora_order(f, &own, is_b, l->heads, l->kv_heads));
+    }
+    if (status) return status;
+    double ratio = m->scale * (double)m->a->rows / alpha;  // where the module's alpha is not that of the file, B has the rest
+    if (fabs(ratio - 1) > 1e-6) w->sources[w->count - 1].scale = (float)ratio;
+    return PEFT_OK;
+}
+
+// Which matrix of which of HF's modules a tensor of such a file is: own->other is the name of the module's weight. `gated`: of
+// the base.
+static peft_status peft__gguf_lora_part(const peft_gguf *g, const peft__gguf_family *f, bool gated, const peft_gguf_tensor *t,
+                                        peft__gguf_name *own, bool *is_b) {
+    char base[PEFT__GGUF_NAME_SIZE];
+    size_t n = strlen(t->name);
+    *is_b = peft__ends_with(t->name, ".lora_b");
+    if ((!*is_b && !peft__ends_with(t->name, ".lora_a")) || n >= sizeof(base))
+        return peft__file_cannot(&g->file, "tensor %s is no .lora_a and no .lora_b", t->name);
+    peft__string_into(base, sizeof(base), "%.*s", (int)n - 7, t->name);
+    if (!peft__gguf_translate(f->names, false, base, gated, own) || !peft__ends_with(own->other, ".weight"))
+        return peft__file_cannot(&g->file, "tensor %s belongs to no module of %s", t->name, f->model_type);
+    return PEFT_OK;
+}
+
+// Reads such a tensor into `out`, which has HF's shape.
+static peft_status peft__gguf_lora_read(const peft_gguf *g, const peft__gguf_family *f, int64_t heads, int64_t kv_heads,
+                                        const peft_gguf_tensor *t, const peft__gguf_name *own, bool is_b, const peft_tensor *out) {
+    peft__gguf_view v = {t, peft__gguf_lora_order(f, own, is_b, heads, kv_heads), 2, 0, 0};
+    bool transposed = v.order.kind == PEFT__ORDER_TRANSPOSED;
+    v.rows = t->dims[transposed ? 0 : 1];
+    v.cols = t->dims[transposed ? 1 : 0];
+    if (t->rank > 2 || v.rows != out->rows || v.cols != out->cols || !peft__row_order_fits(&v.order, v.rows))
+        return peft__fail(g->ctx, PEFT_ERROR_SHAPE, "%s: tensor %s is %lld x %lld, the model asks for %lld x %lld", g->path, t->name,
+                          (long long)v.rows, (long long)v.cols, (long long)out->rows, (long long)out->cols);
+    return peft__gguf_hf_load(g, &v, (float *)out->data);
+}
+
+static peft_status peft__gguf_write_lora(peft_context *ctx, const peft__gguf_lora *l) {
+    const peft__gguf_family *f = peft__gguf_family_of(l->architecture);
+    if (!f) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: a GGUF adapter for architecture %s", l->path, l->architecture);
+    if (l->count < 1 || !l->modules[0].a) return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: an adapter without modules", l->path);
+    double alpha = l->modules[0].scale * (double)l->modules[0].a->rows;
+    peft_gguf_writer *w;
+    peft_status status = peft_gguf_writer_create(ctx, &w);
+    if (status) return status;
+    status = peft_gguf_set_string(w, "general.architecture", f->architecture);
+    if (!status) status = peft_gguf_set_string(w, "general.type", "adapter");
+    if (!status) status = peft_gguf_set_string(w, "adapter.type", "lora");
+    if (!status) status = peft_gguf_set_number(w, "adapter.lora.alpha", PEFT_GGUF_F32, alpha);
+    for (int64_t i = 0; i < l->count && !status; i++) status = peft__gguf_lora_add(w, l, f, &l->modules[i], alpha);
+    if (!status) status = peft_gguf_write(w, l->path);
+    peft_gguf_writer_destroy(w);
+    return status;
+}
+
 // =====================================================================================================================
 // 7. TOKENIZERS
 //    Holds: SentencePiece's model file, normalizer, unigram (Kudo 2018) and BPE segmentation; byte-level BPE (GPT-2 and after),
