@@ -1920,8 +1920,8 @@ extern "C" {
 #define PEFT__MAX(a, b) ((a) > (b) ? (a) : (b))
 #define PEFT__COUNT(array) ((int64_t)(sizeof(array) / sizeof((array)[0])))
 
-// PEFT__INLINE: of the innermost loops. PEFT__NOINLINE: of many callers and none of them hot; copies would only cost size and
-// compile time.
+// PEFT__INLINE: of the innermost loops. PEFT__NOINLINE: of many callers and none of them hot; copies would
+// only cost size and compile time.
 #if defined(_MSC_VER)
 #define PEFT__INLINE static __forceinline
 #define PEFT__NOINLINE static __declspec(noinline)
@@ -1936,7 +1936,8 @@ extern "C" {
 #define PEFT__RESTRICT
 #endif
 
-// A header's static functions may go unused in one build or another; that is no reason for a warning in the user's program.
+// A header's static functions may go unused in one build or another; that is no reason for a warning in the
+// user's program.
 #if defined(__GNUC__) || defined(__clang__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-function"
@@ -1956,8 +1957,8 @@ static bool peft__simd_available(peft_simd simd) {
 #if PEFT__X86 && (defined(__GNUC__) || defined(__clang__))
     case PEFT_SIMD_AVX2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     case PEFT_SIMD_AVX512:
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-               __builtin_cpu_supports("avx512vl");
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 #endif
     default: return false;
     }
@@ -1995,7 +1996,8 @@ struct peft_context {
     size_t memory, memory_peak;
     void *gemm_scratch;  // packing buffers of chapter 3, kept between calls
     size_t gemm_scratch_size;
-    bool dry;        // of the planner (chapter 12): shapes only. Operations record themselves, but no number is there and none is computed
+    bool dry;  // of the planner (chapter 12): shapes only. Operations record themselves, but no number is
+               // there and none is computed
     size_t planned;  // bytes of results and gradients that a dry run would have taken
     peft__mounted *mounted;
     char error[PEFT__ERROR_SIZE];
@@ -2005,14 +2007,15 @@ static peft_status peft__fail(peft_context *ctx, peft_status status, const char 
 static peft_status peft__null(peft_context *ctx, const char *call, const char *what);
 
 // What a public call cannot do without: its argument `name`. ctx may be NULL; then only the status tells.
-#define PEFT__NEED(ctx, argument, name)                                \
-    do {                                                               \
-        if (!(argument)) return peft__null((ctx), __func__, name);     \
+#define PEFT__NEED(ctx, argument, name)                            \
+    do {                                                           \
+        if (!(argument)) return peft__null((ctx), __func__, name); \
     } while (0)
 
 // ---- allocation
 
-// Each block carries its size and the address that the allocator gave, in the 64 bytes before the (aligned) block.
+// Each block carries its size and the address that the allocator gave, in the 64 bytes before the (aligned)
+// block.
 typedef struct peft__block {
     void *base;
     size_t size;
@@ -2056,7 +2059,8 @@ PEFT__NOINLINE void peft__free(peft_context *ctx, void *p) {
     ctx->allocator.free(peft__block_of(p)->base, ctx->allocator.user);
 }
 
-// False when the product overflows or an operand is negative. Every size that comes from a file goes through here.
+// False when the product overflows or an operand is negative. Every size that comes from a file goes through
+// here.
 static bool peft__mul(int64_t a, int64_t b, int64_t *out) {
     if (a < 0 || b < 0 || (b && a > INT64_MAX / b)) return false;
     *out = a * b;
@@ -2083,7 +2087,8 @@ PEFT__NOINLINE void *peft__realloc(peft_context *ctx, void *p, size_t size) {
     return q;
 }
 
-// Room for one more item in an array that doubles: the array, moved or not. NULL: out of memory, the array is as it was.
+// Room for one more item in an array that doubles: the array, moved or not. NULL: out of memory, the array is
+// as it was.
 static void *peft__one_more(peft_context *ctx, void *items, int64_t count, int64_t *capacity, size_t size) {
     if (count < *capacity) return items;
     int64_t more = PEFT__MAX(2 * *capacity, 64);
@@ -2109,8 +2114,9 @@ static double peft__seconds(void) {
 }
 
 // ---- threads
-// A pool of threads - 1 workers that the calling thread joins. Work is a count of independent tasks; whoever is free takes the
-// next one. A task may depend on its index only, never on its thread: that is why results are equal for any number of threads.
+// A pool of threads - 1 workers that the calling thread joins. Work is a count of independent tasks; whoever
+// is free takes the next one. A task may depend on its index only, never on its thread: that is why results
+// are equal for any number of threads.
 
 typedef void (*peft__task_fn)(void *arg, int64_t index);
 
@@ -2150,18 +2156,21 @@ static void peft__pool_work(peft__pool *p) {
     }
 }
 
-// Between two small products of one step there are microseconds: spin that long before sleeping, a wake-up costs more.
+// Between two small products of one step there are microseconds: spin that long before sleeping, a wake-up
+// costs more.
 enum { PEFT__SPINS = 4000 };
 
 static void *peft__pool_thread(void *arg) {
     peft__pool *p = (peft__pool *)arg;
     unsigned seen = 0;
     for (;;) {
-        for (int spin = 0; spin < PEFT__SPINS && __atomic_load_n(&p->generation, __ATOMIC_ACQUIRE) == seen; spin++)
+        for (int spin = 0; spin < PEFT__SPINS && __atomic_load_n(&p->generation, __ATOMIC_ACQUIRE) == seen;
+             spin++)
             peft__cpu_relax();
         if (__atomic_load_n(&p->generation, __ATOMIC_ACQUIRE) == seen) {
             pthread_mutex_lock(&p->mutex);
-            while (__atomic_load_n(&p->generation, __ATOMIC_ACQUIRE) == seen) pthread_cond_wait(&p->wake, &p->mutex);
+            while (__atomic_load_n(&p->generation, __ATOMIC_ACQUIRE) == seen)
+                pthread_cond_wait(&p->wake, &p->mutex);
             pthread_mutex_unlock(&p->mutex);
         }
         seen = __atomic_load_n(&p->generation, __ATOMIC_ACQUIRE);
@@ -2207,7 +2216,8 @@ static peft_status peft__pool_create(peft_context *ctx) {
         if (pthread_create(&p->threads[p->thread_count], NULL, peft__pool_thread, p)) {
             int started = p->thread_count + 1;  // with the caller's own
             peft__pool_destroy(ctx);
-            return peft__fail(ctx, PEFT_ERROR_MEMORY, "could not start thread %d of %d", started + 1, ctx->threads);
+            return peft__fail(ctx, PEFT_ERROR_MEMORY, "could not start thread %d of %d", started + 1,
+                              ctx->threads);
         }
     return PEFT_OK;
 }
@@ -2226,7 +2236,8 @@ static void peft__parallel(peft_context *ctx, int64_t count, peft__task_fn fn, v
     __atomic_store_n(&p->busy, p->thread_count, __ATOMIC_RELAXED);
     peft__pool_start_job(p);
     peft__pool_work(p);
-    // The last task is short, so a sleep here would cost more than it saves; but a worker that has no core yet must get one.
+    // The last task is short, so a sleep here would cost more than it saves; but a worker that has no core
+    // yet must get one.
     for (int spin = 0; __atomic_load_n(&p->busy, __ATOMIC_ACQUIRE) > 0; spin++) {
         if (spin < PEFT__SPINS) peft__cpu_relax();
         else sched_yield();
@@ -2241,7 +2252,8 @@ PEFT__INLINE int64_t peft__take_task(int64_t *next) {
 
 static peft_status peft__pool_create(peft_context *ctx) {
     if (ctx->threads > 1)
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%d threads asked for, but built without PEFT_USE_PTHREADS", ctx->threads);
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
+                          "%d threads asked for, but built without PEFT_USE_PTHREADS", ctx->threads);
     return PEFT_OK;
 }
 
@@ -2380,7 +2392,8 @@ static bool peft__is_directory(const char *path) {
 static void peft__file_map(peft__file *f) {
     int fd = open(f->path, O_RDONLY);
     if (fd < 0) return;
-    void *p = f->size && f->size <= SIZE_MAX ? mmap(NULL, (size_t)f->size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+    void *p = f->size && f->size <= SIZE_MAX ? mmap(NULL, (size_t)f->size, PROT_READ, MAP_PRIVATE, fd, 0)
+                                             : MAP_FAILED;
     close(fd);
     if (p == MAP_FAILED) return;
     f->map = p;
@@ -2406,9 +2419,11 @@ static peft_status peft__file_open_stdio(peft__file *f) {
 #if defined(ENOTDIR)
     missing = missing || errno == ENOTDIR;
 #endif
-    if (!in) return peft__fail(f->ctx, missing ? PEFT_ERROR_MISSING : PEFT_ERROR_IO, "%s: %s", f->path,
-                               strerror(errno));
-    // fseek to the end is the portable way to a size; beyond 2 GiB of a 32-bit long only the mapping of the platform helps.
+    if (!in)
+        return peft__fail(f->ctx, missing ? PEFT_ERROR_MISSING : PEFT_ERROR_IO, "%s: %s", f->path,
+                          strerror(errno));
+    // fseek to the end is the portable way to a size; beyond 2 GiB of a 32-bit long only the mapping of the
+    // platform helps.
     if (fseek(in, 0, SEEK_END) || ftell(in) < 0) {
         fclose(in);
         return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: cannot find its size", f->path);
@@ -2424,7 +2439,8 @@ static peft_status peft__file_open_stdio(peft__file *f) {
 static peft_status peft__file_read_stdio(peft__file *f, uint64_t offset, void *into, size_t n) {
     FILE *in = (FILE *)f->handle;
     if (offset > LONG_MAX || fseek(in, (long)offset, SEEK_SET) || fread(into, 1, n, in) != n)
-        return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: cannot read %zu bytes at %llu", f->path, n, (unsigned long long)offset);
+        return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: cannot read %zu bytes at %llu", f->path, n,
+                          (unsigned long long)offset);
     return PEFT_OK;
 }
 
@@ -2450,7 +2466,8 @@ static peft_status peft__file_open(peft_context *ctx, const char *path, peft__fi
 
 static peft_status peft__file_read(peft__file *f, uint64_t offset, void *into, size_t n) {
     if (offset > f->size || n > f->size - offset)
-        return peft__fail(f->ctx, PEFT_ERROR_FORMAT, "%s: truncated: %zu bytes wanted at %llu, the file has %llu", f->path, n,
+        return peft__fail(f->ctx, PEFT_ERROR_FORMAT,
+                          "%s: truncated: %zu bytes wanted at %llu, the file has %llu", f->path, n,
                           (unsigned long long)offset, (unsigned long long)f->size);
     if (!n) return PEFT_OK;
     if (f->data) {
@@ -2474,7 +2491,8 @@ static void peft__file_close(peft__file *f) {
     memset(f, 0, sizeof(*f));
 }
 
-// Gives back the memory behind a part of a mapped file that will not be read for now: the same bytes are mapped anew.
+// Gives back the memory behind a part of a mapped file that will not be read for now: the same bytes are
+// mapped anew.
 static void peft__file_forget(peft__file *f, const void *data, size_t size) {
 #if PEFT__MMAP
     const uintptr_t page = 65536;  // a multiple of every page size in use
@@ -2483,7 +2501,8 @@ static void peft__file_forget(peft__file *f, const void *data, size_t size) {
     end = end / page * page;
     int fd = f->map && begin < end ? open(f->path, O_RDONLY) : -1;
     if (fd < 0) return;
-    void *p = mmap((char *)f->map + begin, (size_t)(end - begin), PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, (off_t)begin);
+    void *p = mmap((char *)f->map + begin, (size_t)(end - begin), PROT_READ, MAP_PRIVATE | MAP_FIXED, fd,
+                   (off_t)begin);
     (void)p;  // on failure the old mapping stands
     close(fd);
 #else
@@ -2521,15 +2540,16 @@ static peft_status peft__read_all(peft_context *ctx, const char *path, char **da
     return status;
 }
 
-// A new file of zeros, mapped: memory whose pages the operating system can move out. It loses its name at once, so that it is gone
-// when it is unmapped, however the program ends.
+// A new file of zeros, mapped: memory whose pages the operating system can move out. It loses its name at
+// once, so that it is gone when it is unmapped, however the program ends.
 static peft_status peft__scratch_map(peft_context *ctx, const char *path, size_t size, void **out) {
     *out = NULL;
 #if PEFT__MMAP
     static const char zeros[1 << 16] = {0};
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
     if (fd < 0) return peft__fail(ctx, PEFT_ERROR_IO, "%s: %s", path, strerror(errno));
-    bool ok = true;  // written, not only sized: a disk that is full must not show later, when a page is touched
+    bool ok =
+        true;  // written, not only sized: a disk that is full must not show later, when a page is touched
     for (size_t at = 0; at < size && ok; at += sizeof(zeros)) {
         size_t n = PEFT__MIN(sizeof(zeros), size - at);
         ssize_t wrote = write(fd, zeros, n);
@@ -2537,7 +2557,9 @@ static peft_status peft__scratch_map(peft_context *ctx, const char *path, size_t
         if (wrote >= 0 && !ok) errno = ENOSPC;  // a part of it: the disk is full
     }
     void *p = ok ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
-    peft_status status = p == MAP_FAILED ? peft__fail(ctx, PEFT_ERROR_IO, "%s: %zu bytes: %s", path, size, strerror(errno)) : PEFT_OK;
+    peft_status status =
+        p == MAP_FAILED ? peft__fail(ctx, PEFT_ERROR_IO, "%s: %zu bytes: %s", path, size, strerror(errno))
+                        : PEFT_OK;
     close(fd);
     unlink(path);
     if (!status) *out = p;
@@ -2598,8 +2620,8 @@ static peft_status peft__sync(peft_context *ctx, const char *path) {
 #if PEFT__MMAP
     int fd = open(path, O_RDONLY), failed = fd >= 0 && fsync(fd) ? errno : 0;
     if (fd >= 0) close(fd);
-    if (failed == EIO || failed == ENOSPC) return peft__fail(ctx, PEFT_ERROR_IO, "%s: %s", path,
-                                                             strerror(failed));
+    if (failed == EIO || failed == ENOSPC)
+        return peft__fail(ctx, PEFT_ERROR_IO, "%s: %s", path, strerror(failed));
 #else
     (void)ctx, (void)path;
 #endif
@@ -2627,7 +2649,8 @@ typedef struct peft__writer {
 
 static peft_status peft__writer_open(peft_context *ctx, const char *path, peft__writer *w) {
     memset(w, 0, sizeof(*w));
-    return w->status = peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: built with PEFT_NO_STDIO, nothing can be written", path);
+    return w->status = peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
+                                  "%s: built with PEFT_NO_STDIO, nothing can be written", path);
 }
 static peft_status peft__write(peft__writer *w, const void *data, size_t n) {
     (void)data, (void)n;
@@ -2667,7 +2690,8 @@ static peft_status peft__write(peft__writer *w, const void *data, size_t n) {
 }
 
 static peft_status peft__writer_flush(peft__writer *w) {  // a full disk shows here
-    if (!w->status && fflush((FILE *)w->handle)) w->status = peft__fail(w->ctx, PEFT_ERROR_IO, "%s: %s", w->path, strerror(errno));
+    if (!w->status && fflush((FILE *)w->handle))
+        w->status = peft__fail(w->ctx, PEFT_ERROR_IO, "%s: %s", w->path, strerror(errno));
     return w->status;
 }
 
@@ -2680,7 +2704,8 @@ static void peft__writer_end(peft__writer *w, bool keep) {
 #if defined(_WIN32)
         remove(w->path);  // its rename does not replace
 #endif
-        if (rename(w->part, w->path)) w->status = peft__fail(w->ctx, PEFT_ERROR_IO, "%s: %s", w->path, strerror(errno));
+        if (rename(w->part, w->path))
+            w->status = peft__fail(w->ctx, PEFT_ERROR_IO, "%s: %s", w->path, strerror(errno));
         else w->status = peft__sync_parent(w->ctx, w->path);
     }
     if (!keep || w->status) remove(w->part);
@@ -2702,8 +2727,8 @@ static peft_status peft__writer_commit(peft__writer *w) {
 #endif
 // =====================================================================================================================
 // 2. BASICS
-//    Holds: error text, arena, strings, Unicode, hash map, JSON, regular expressions, random numbers, half floats.
-//    Rests on: 1.  Hands on: the vocabulary that all later chapters are written in.
+//    Holds: error text, arena, strings, Unicode, hash map, JSON, regular expressions, random numbers, half
+//    floats. Rests on: 1.  Hands on: the vocabulary that all later chapters are written in.
 // =====================================================================================================================
 
 // ---- text: one formatter for errors, JSON and logs, so that PEFT_NO_STDIO needs no stdio
@@ -2755,7 +2780,8 @@ static void peft__sink_double(peft__sink *s, double v) {
         int shift = digits - 1 - exponent;
         mantissa = (unsigned long long)(peft__times_power_of_ten(v, shift) + 0.5);
         double back = peft__times_power_of_ten((double)mantissa, -shift);
-        if (digits == 17 || back == v || (digits <= 9 && (double)(float)v == v && (float)back == (float)v)) break;
+        if (digits == 17 || back == v || (digits <= 9 && (double)(float)v == v && (float)back == (float)v))
+            break;
     }
     char text[40];
     int n = 0;
@@ -2786,7 +2812,8 @@ static void peft__sink_double(peft__sink *s, double v) {
     peft__sink_integer(s, (unsigned long long)(exponent < 0 ? -exponent : exponent), exponent < 0);
 }
 
-// Knows %s %.*s %d %u %lld %llu %zu %g %c %%: what the library's own messages use. Returns the length without the NUL.
+// Knows %s %.*s %d %u %lld %llu %zu %g %c %%: what the library's own messages use. Returns the length without
+// the NUL.
 static size_t peft__vformat(char *out, size_t capacity, const char *f, va_list args) {
     peft__sink s = {out, 0, capacity};
     for (; *f; f++) {
@@ -2814,7 +2841,9 @@ static size_t peft__vformat(char *out, size_t capacity, const char *f, va_list a
             break;
         }
         case 'd': {
-            long long v = longs == 2 ? va_arg(args, long long) : longs == 1 ? va_arg(args, long) : va_arg(args, int);
+            long long v = longs == 2   ? va_arg(args, long long)
+                          : longs == 1 ? va_arg(args, long)
+                                       : va_arg(args, int);
             peft__sink_integer(&s, v < 0 ? 0ull - (unsigned long long)v : (unsigned long long)v, v < 0);
             break;
         }
@@ -2840,7 +2869,8 @@ static size_t peft__vformat(char *out, size_t capacity, const char *f, va_list a
     return s.size;
 }
 
-// Sets the context's error text and returns `status`, so that a failing function reads `return peft__fail(...)`.
+// Sets the context's error text and returns `status`, so that a failing function reads `return
+// peft__fail(...)`.
 static peft_status peft__fail(peft_context *ctx, peft_status status, const char *format, ...) {
     char text[PEFT__ERROR_SIZE];  // not straight into ctx->error: that may be among the arguments
     va_list args;
@@ -2852,7 +2882,8 @@ static peft_status peft__fail(peft_context *ctx, peft_status status, const char 
 }
 
 static peft_status peft__null(peft_context *ctx, const char *call, const char *what) {
-    return ctx ? peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s needs `%s`, which is NULL", call, what) : PEFT_ERROR_ARGUMENT;
+    return ctx ? peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s needs `%s`, which is NULL", call, what)
+               : PEFT_ERROR_ARGUMENT;
 }
 
 static void peft__log(peft_context *ctx, const char *format, ...) {
@@ -2873,13 +2904,21 @@ static void peft__string_into(char *out, size_t capacity, const char *format, ..
 }
 
 PEFTDEF const char *peft_status_text(peft_status status) {
-    static const char *const texts[] = {"ok",          "out of memory",         "file error",  "file format error",
-                                        "bad argument", "shapes do not fit",     "not found",   "not supported",
-                                        "not a finite number", "cancelled"};
+    static const char *const texts[] = {"ok",
+                                        "out of memory",
+                                        "file error",
+                                        "file format error",
+                                        "bad argument",
+                                        "shapes do not fit",
+                                        "not found",
+                                        "not supported",
+                                        "not a finite number",
+                                        "cancelled"};
     return (size_t)status < sizeof(texts) / sizeof(texts[0]) ? texts[status] : "unknown status";
 }
 
-// ---- arena: allocation by moving a pointer, freed all at once. Reset keeps the memory, so a second round allocates nothing.
+// ---- arena: allocation by moving a pointer, freed all at once. Reset keeps the memory, so a second round
+// allocates nothing.
 
 typedef struct peft__chunk {
     struct peft__chunk *next;
@@ -2917,10 +2956,12 @@ static void *peft__arena_alloc(peft__arena *a, size_t size) {
         return NULL;
     }
     size = (size + PEFT__ALIGN - 1) / PEFT__ALIGN * PEFT__ALIGN;
-    while (a->current && a->current->size - a->current->used < size && a->current->next) a->current = a->current->next;
+    while (a->current && a->current->size - a->current->used < size && a->current->next)
+        a->current = a->current->next;
     peft__chunk *c = a->current;
     if (!c || c->size - c->used < size) {
-        size_t want = PEFT__MAX(size, PEFT__MAX((size_t)4096, c ? PEFT__MIN(2 * c->size, (size_t)1 << 24) : 0));
+        size_t want =
+            PEFT__MAX(size, PEFT__MAX((size_t)4096, c ? PEFT__MIN(2 * c->size, (size_t)1 << 24) : 0));
         size_t header = (sizeof(peft__chunk) + PEFT__ALIGN - 1) / PEFT__ALIGN * PEFT__ALIGN;
         peft__chunk *fresh = (peft__chunk *)peft__alloc(a->ctx, header + want);
         if (!fresh) return NULL;
@@ -3021,7 +3062,11 @@ static bool peft__utf8_next(const char *s, size_t n, size_t *i, uint32_t *cp) {
     const unsigned char *p = (const unsigned char *)s + *i;
     size_t left = n - *i;
     unsigned c = p[0];
-    size_t length = c < 0x80 ? 1 : c >= 0xC2 && c < 0xE0 ? 2 : c >= 0xE0 && c < 0xF0 ? 3 : c >= 0xF0 && c < 0xF5 ? 4 : 0;
+    size_t length = c < 0x80                ? 1
+                    : c >= 0xC2 && c < 0xE0 ? 2
+                    : c >= 0xE0 && c < 0xF0 ? 3
+                    : c >= 0xF0 && c < 0xF5 ? 4
+                                            : 0;
     bool ok = length && length <= left;
     uint32_t v = length <= 1 ? c : c & (0x7Fu >> length);
     for (size_t k = 1; ok && k < length; k++) {
@@ -3054,16 +3099,33 @@ PEFT__INLINE size_t peft__utf8_mark(const char *text, size_t size) {
 
 // ---- Unicode 14.0.0: general categories, lower case, white space
 
-enum {  // the categories in the order of peft__uc_names; a pattern or a tokenizer asks for a set of bits 1 << category
-    PEFT__UC_LU = 1 << 0, PEFT__UC_LL = 1 << 1, PEFT__UC_LT = 1 << 2, PEFT__UC_LM = 1 << 3, PEFT__UC_L = 31,
-    PEFT__UC_MN = 1 << 5, PEFT__UC_ME = 1 << 7, PEFT__UC_M = 7 << 5, PEFT__UC_ND = 1 << 8, PEFT__UC_NL = 1 << 9,
-    PEFT__UC_N = 7 << 8, PEFT__UC_PC = 1 << 11, PEFT__UC_P = 127 << 11, PEFT__UC_SK = 1 << 20, PEFT__UC_S = 15 << 18,
-    PEFT__UC_Z = 7 << 22, PEFT__UC_CF = 1 << 26, PEFT__UC_CN = 1 << 29, PEFT__UC_C = 31 << 25
+enum {  // the categories in the order of peft__uc_names; a pattern or a tokenizer asks for a set of bits 1 <<
+        // category
+    PEFT__UC_LU = 1 << 0,
+    PEFT__UC_LL = 1 << 1,
+    PEFT__UC_LT = 1 << 2,
+    PEFT__UC_LM = 1 << 3,
+    PEFT__UC_L = 31,
+    PEFT__UC_MN = 1 << 5,
+    PEFT__UC_ME = 1 << 7,
+    PEFT__UC_M = 7 << 5,
+    PEFT__UC_ND = 1 << 8,
+    PEFT__UC_NL = 1 << 9,
+    PEFT__UC_N = 7 << 8,
+    PEFT__UC_PC = 1 << 11,
+    PEFT__UC_P = 127 << 11,
+    PEFT__UC_SK = 1 << 20,
+    PEFT__UC_S = 15 << 18,
+    PEFT__UC_Z = 7 << 22,
+    PEFT__UC_CF = 1 << 26,
+    PEFT__UC_CN = 1 << 29,
+    PEFT__UC_C = 31 << 25
 };
 static const char peft__uc_names[] = "LuLlLtLmLoMnMcMeNdNlNoPcPdPsPePiPfPoSmScSkSoZsZlZpCcCfCsCoCn";
 
-// The categories of all code points as runs, from a first code point on: A32 is 32 times category 'A' - '@', the
-// second of the names; without a number it is once. '^' is Lu and Ll in turn, Lu at even code points, '_' Lu at odd ones.
+// The categories of all code points as runs, from a first code point on: A32 is 32 times category 'A' - '@',
+// the second of the names; without a number it is once. '^' is Lu and Ll in turn, Lu at even code points, '_'
+// Lu at odd ones.
 static const struct peft__uc_runs {
     uint32_t first;
     const char *runs;
@@ -3154,41 +3216,51 @@ static uint32_t peft__uc_bit(uint32_t c) {
 
 // Lower case: first code point, how many, step between them, what to add.
 static const int32_t peft__uc_lower[][4] = {
-    {0x41, 26, 1, 32}, {0xc0, 23, 1, 32}, {0xd8, 7, 1, 32}, {0x100, 24, 2, 1}, {0x132, 3, 2, 1},
-    {0x139, 8, 2, 1}, {0x14a, 23, 2, 1},
-    {0x178, 1, 1, -121}, {0x179, 3, 2, 1}, {0x181, 1, 1, 210}, {0x182, 2, 2, 1}, {0x186, 1, 1, 206}, {0x187, 1, 1, 1},
-    {0x189, 2, 1, 205}, {0x18b, 1, 1, 1}, {0x18e, 1, 1, 79}, {0x18f, 1, 1, 202}, {0x190, 1, 1, 203}, {0x191, 1, 1, 1},
-    {0x193, 1, 1, 205}, {0x194, 1, 1, 207}, {0x196, 1, 1, 211}, {0x197, 1, 1, 209}, {0x198, 1, 1, 1},
-    {0x19c, 1, 1, 211}, {0x19d, 1, 1, 213}, {0x19f, 1, 1, 214}, {0x1a0, 3, 2, 1}, {0x1a6, 1, 1, 218},
-    {0x1a7, 1, 1, 1}, {0x1a9, 1, 1, 218}, {0x1ac, 1, 1, 1}, {0x1ae, 1, 1, 218}, {0x1af, 1, 1, 1}, {0x1b1, 2, 1, 217},
-    {0x1b3, 2, 2, 1}, {0x1b7, 1, 1, 219}, {0x1b8, 1, 1, 1}, {0x1bc, 1, 1, 1}, {0x1c4, 1, 1, 2}, {0x1c5, 1, 1, 1},
-    {0x1c7, 1, 1, 2}, {0x1c8, 1, 1, 1}, {0x1ca, 1, 1, 2}, {0x1cb, 9, 2, 1}, {0x1de, 9, 2, 1}, {0x1f1, 1, 1, 2},
-    {0x1f2, 2, 2, 1}, {0x1f6, 1, 1, -97}, {0x1f7, 1, 1, -56}, {0x1f8, 20, 2, 1}, {0x220, 1, 1, -130},
-    {0x222, 9, 2, 1}, {0x23a, 1, 1, 10795}, {0x23b, 1, 1, 1}, {0x23d, 1, 1, -163}, {0x23e, 1, 1, 10792},
-    {0x241, 1, 1, 1}, {0x243, 1, 1, -195}, {0x244, 1, 1, 69}, {0x245, 1, 1, 71}, {0x246, 5, 2, 1}, {0x370, 2, 2, 1},
-    {0x376, 1, 1, 1}, {0x37f, 1, 1, 116}, {0x386, 1, 1, 38}, {0x388, 3, 1, 37}, {0x38c, 1, 1, 64}, {0x38e, 2, 1, 63},
-    {0x391, 17, 1, 32}, {0x3a3, 9, 1, 32}, {0x3cf, 1, 1, 8}, {0x3d8, 12, 2, 1}, {0x3f4, 1, 1, -60}, {0x3f7, 1, 1, 1},
-    {0x3f9, 1, 1, -7}, {0x3fa, 1, 1, 1}, {0x3fd, 3, 1, -130}, {0x400, 16, 1, 80}, {0x410, 32, 1, 32},
-    {0x460, 17, 2, 1}, {0x48a, 27, 2, 1}, {0x4c0, 1, 1, 15}, {0x4c1, 7, 2, 1}, {0x4d0, 48, 2, 1}, {0x531, 38, 1, 48},
-    {0x10a0, 38, 1, 7264}, {0x10c7, 1, 1, 7264}, {0x10cd, 1, 1, 7264}, {0x13a0, 80, 1, 38864}, {0x13f0, 6, 1, 8},
-    {0x1c90, 43, 1, -3008}, {0x1cbd, 3, 1, -3008}, {0x1e00, 75, 2, 1}, {0x1e9e, 1, 1, -7615}, {0x1ea0, 48, 2, 1},
-    {0x1f08, 8, 1, -8}, {0x1f18, 6, 1, -8}, {0x1f28, 8, 1, -8}, {0x1f38, 8, 1, -8}, {0x1f48, 6, 1, -8},
-    {0x1f59, 4, 2, -8}, {0x1f68, 8, 1, -8}, {0x1f88, 8, 1, -8}, {0x1f98, 8, 1, -8}, {0x1fa8, 8, 1, -8},
-    {0x1fb8, 2, 1, -8}, {0x1fba, 2, 1, -74}, {0x1fbc, 1, 1, -9}, {0x1fc8, 4, 1, -86}, {0x1fcc, 1, 1, -9},
-    {0x1fd8, 2, 1, -8}, {0x1fda, 2, 1, -100}, {0x1fe8, 2, 1, -8}, {0x1fea, 2, 1, -112}, {0x1fec, 1, 1, -7},
-    {0x1ff8, 2, 1, -128}, {0x1ffa, 2, 1, -126}, {0x1ffc, 1, 1, -9}, {0x2126, 1, 1, -7517}, {0x212a, 1, 1, -8383},
-    {0x212b, 1, 1, -8262}, {0x2132, 1, 1, 28}, {0x2160, 16, 1, 16}, {0x2183, 1, 1, 1}, {0x24b6, 26, 1, 26},
-    {0x2c00, 48, 1, 48}, {0x2c60, 1, 1, 1}, {0x2c62, 1, 1, -10743}, {0x2c63, 1, 1, -3814}, {0x2c64, 1, 1, -10727},
-    {0x2c67, 3, 2, 1}, {0x2c6d, 1, 1, -10780}, {0x2c6e, 1, 1, -10749}, {0x2c6f, 1, 1, -10783}, {0x2c70, 1, 1, -10782},
-    {0x2c72, 1, 1, 1}, {0x2c75, 1, 1, 1}, {0x2c7e, 2, 1, -10815}, {0x2c80, 50, 2, 1}, {0x2ceb, 2, 2, 1},
-    {0x2cf2, 1, 1, 1}, {0xa640, 23, 2, 1}, {0xa680, 14, 2, 1}, {0xa722, 7, 2, 1}, {0xa732, 31, 2, 1},
-    {0xa779, 2, 2, 1}, {0xa77d, 1, 1, -35332}, {0xa77e, 5, 2, 1}, {0xa78b, 1, 1, 1}, {0xa78d, 1, 1, -42280},
-    {0xa790, 2, 2, 1}, {0xa796, 10, 2, 1}, {0xa7aa, 1, 1, -42308}, {0xa7ab, 1, 1, -42319}, {0xa7ac, 1, 1, -42315},
+    {0x41, 26, 1, 32},      {0xc0, 23, 1, 32},      {0xd8, 7, 1, 32},       {0x100, 24, 2, 1},
+    {0x132, 3, 2, 1},       {0x139, 8, 2, 1},       {0x14a, 23, 2, 1},      {0x178, 1, 1, -121},
+    {0x179, 3, 2, 1},       {0x181, 1, 1, 210},     {0x182, 2, 2, 1},       {0x186, 1, 1, 206},
+    {0x187, 1, 1, 1},       {0x189, 2, 1, 205},     {0x18b, 1, 1, 1},       {0x18e, 1, 1, 79},
+    {0x18f, 1, 1, 202},     {0x190, 1, 1, 203},     {0x191, 1, 1, 1},       {0x193, 1, 1, 205},
+    {0x194, 1, 1, 207},     {0x196, 1, 1, 211},     {0x197, 1, 1, 209},     {0x198, 1, 1, 1},
+    {0x19c, 1, 1, 211},     {0x19d, 1, 1, 213},     {0x19f, 1, 1, 214},     {0x1a0, 3, 2, 1},
+    {0x1a6, 1, 1, 218},     {0x1a7, 1, 1, 1},       {0x1a9, 1, 1, 218},     {0x1ac, 1, 1, 1},
+    {0x1ae, 1, 1, 218},     {0x1af, 1, 1, 1},       {0x1b1, 2, 1, 217},     {0x1b3, 2, 2, 1},
+    {0x1b7, 1, 1, 219},     {0x1b8, 1, 1, 1},       {0x1bc, 1, 1, 1},       {0x1c4, 1, 1, 2},
+    {0x1c5, 1, 1, 1},       {0x1c7, 1, 1, 2},       {0x1c8, 1, 1, 1},       {0x1ca, 1, 1, 2},
+    {0x1cb, 9, 2, 1},       {0x1de, 9, 2, 1},       {0x1f1, 1, 1, 2},       {0x1f2, 2, 2, 1},
+    {0x1f6, 1, 1, -97},     {0x1f7, 1, 1, -56},     {0x1f8, 20, 2, 1},      {0x220, 1, 1, -130},
+    {0x222, 9, 2, 1},       {0x23a, 1, 1, 10795},   {0x23b, 1, 1, 1},       {0x23d, 1, 1, -163},
+    {0x23e, 1, 1, 10792},   {0x241, 1, 1, 1},       {0x243, 1, 1, -195},    {0x244, 1, 1, 69},
+    {0x245, 1, 1, 71},      {0x246, 5, 2, 1},       {0x370, 2, 2, 1},       {0x376, 1, 1, 1},
+    {0x37f, 1, 1, 116},     {0x386, 1, 1, 38},      {0x388, 3, 1, 37},      {0x38c, 1, 1, 64},
+    {0x38e, 2, 1, 63},      {0x391, 17, 1, 32},     {0x3a3, 9, 1, 32},      {0x3cf, 1, 1, 8},
+    {0x3d8, 12, 2, 1},      {0x3f4, 1, 1, -60},     {0x3f7, 1, 1, 1},       {0x3f9, 1, 1, -7},
+    {0x3fa, 1, 1, 1},       {0x3fd, 3, 1, -130},    {0x400, 16, 1, 80},     {0x410, 32, 1, 32},
+    {0x460, 17, 2, 1},      {0x48a, 27, 2, 1},      {0x4c0, 1, 1, 15},      {0x4c1, 7, 2, 1},
+    {0x4d0, 48, 2, 1},      {0x531, 38, 1, 48},     {0x10a0, 38, 1, 7264},  {0x10c7, 1, 1, 7264},
+    {0x10cd, 1, 1, 7264},   {0x13a0, 80, 1, 38864}, {0x13f0, 6, 1, 8},      {0x1c90, 43, 1, -3008},
+    {0x1cbd, 3, 1, -3008},  {0x1e00, 75, 2, 1},     {0x1e9e, 1, 1, -7615},  {0x1ea0, 48, 2, 1},
+    {0x1f08, 8, 1, -8},     {0x1f18, 6, 1, -8},     {0x1f28, 8, 1, -8},     {0x1f38, 8, 1, -8},
+    {0x1f48, 6, 1, -8},     {0x1f59, 4, 2, -8},     {0x1f68, 8, 1, -8},     {0x1f88, 8, 1, -8},
+    {0x1f98, 8, 1, -8},     {0x1fa8, 8, 1, -8},     {0x1fb8, 2, 1, -8},     {0x1fba, 2, 1, -74},
+    {0x1fbc, 1, 1, -9},     {0x1fc8, 4, 1, -86},    {0x1fcc, 1, 1, -9},     {0x1fd8, 2, 1, -8},
+    {0x1fda, 2, 1, -100},   {0x1fe8, 2, 1, -8},     {0x1fea, 2, 1, -112},   {0x1fec, 1, 1, -7},
+    {0x1ff8, 2, 1, -128},   {0x1ffa, 2, 1, -126},   {0x1ffc, 1, 1, -9},     {0x2126, 1, 1, -7517},
+    {0x212a, 1, 1, -8383},  {0x212b, 1, 1, -8262},  {0x2132, 1, 1, 28},     {0x2160, 16, 1, 16},
+    {0x2183, 1, 1, 1},      {0x24b6, 26, 1, 26},    {0x2c00, 48, 1, 48},    {0x2c60, 1, 1, 1},
+    {0x2c62, 1, 1, -10743}, {0x2c63, 1, 1, -3814},  {0x2c64, 1, 1, -10727}, {0x2c67, 3, 2, 1},
+    {0x2c6d, 1, 1, -10780}, {0x2c6e, 1, 1, -10749}, {0x2c6f, 1, 1, -10783}, {0x2c70, 1, 1, -10782},
+    {0x2c72, 1, 1, 1},      {0x2c75, 1, 1, 1},      {0x2c7e, 2, 1, -10815}, {0x2c80, 50, 2, 1},
+    {0x2ceb, 2, 2, 1},      {0x2cf2, 1, 1, 1},      {0xa640, 23, 2, 1},     {0xa680, 14, 2, 1},
+    {0xa722, 7, 2, 1},      {0xa732, 31, 2, 1},     {0xa779, 2, 2, 1},      {0xa77d, 1, 1, -35332},
+    {0xa77e, 5, 2, 1},      {0xa78b, 1, 1, 1},      {0xa78d, 1, 1, -42280}, {0xa790, 2, 2, 1},
+    {0xa796, 10, 2, 1},     {0xa7aa, 1, 1, -42308}, {0xa7ab, 1, 1, -42319}, {0xa7ac, 1, 1, -42315},
     {0xa7ad, 1, 1, -42305}, {0xa7ae, 1, 1, -42308}, {0xa7b0, 1, 1, -42258}, {0xa7b1, 1, 1, -42282},
-    {0xa7b2, 1, 1, -42261}, {0xa7b3, 1, 1, 928}, {0xa7b4, 8, 2, 1}, {0xa7c4, 1, 1, -48}, {0xa7c5, 1, 1, -42307},
-    {0xa7c6, 1, 1, -35384}, {0xa7c7, 2, 2, 1}, {0xa7d0, 1, 1, 1}, {0xa7d6, 2, 2, 1}, {0xa7f5, 1, 1, 1},
-    {0xff21, 26, 1, 32}, {0x10400, 40, 1, 40}, {0x104b0, 36, 1, 40}, {0x10570, 11, 1, 39}, {0x1057c, 15, 1, 39},
-    {0x1058c, 7, 1, 39}, {0x10594, 2, 1, 39}, {0x10c80, 51, 1, 64}, {0x118a0, 32, 1, 32}, {0x16e40, 32, 1, 32},
+    {0xa7b2, 1, 1, -42261}, {0xa7b3, 1, 1, 928},    {0xa7b4, 8, 2, 1},      {0xa7c4, 1, 1, -48},
+    {0xa7c5, 1, 1, -42307}, {0xa7c6, 1, 1, -35384}, {0xa7c7, 2, 2, 1},      {0xa7d0, 1, 1, 1},
+    {0xa7d6, 2, 2, 1},      {0xa7f5, 1, 1, 1},      {0xff21, 26, 1, 32},    {0x10400, 40, 1, 40},
+    {0x104b0, 36, 1, 40},   {0x10570, 11, 1, 39},   {0x1057c, 15, 1, 39},   {0x1058c, 7, 1, 39},
+    {0x10594, 2, 1, 39},    {0x10c80, 51, 1, 64},   {0x118a0, 32, 1, 32},   {0x16e40, 32, 1, 32},
     {0x1e900, 34, 1, 34},
 };
 
@@ -3207,11 +3279,12 @@ static uint32_t peft__uc_lower_of(uint32_t c) {
 // Python's str.isspace for one code point, as str.split() uses it.
 PEFT__INLINE bool peft__uc_space(uint32_t c) {
     if (c < 0x80) return c == ' ' || (c >= 9 && c <= 13) || (c >= 28 && c <= 31);
-    return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
-           c == 0x202F || c == 0x205F || c == 0x3000;
+    return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 ||
+           c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
-// The property White_Space, which \s of most pattern languages means: str.isspace without the four separators of ASCII.
+// The property White_Space, which \s of most pattern languages means: str.isspace without the four separators
+// of ASCII.
 PEFT__INLINE bool peft__uc_white(uint32_t c) {
     return peft__uc_space(c) && (c < 28 || c > 31);
 }
@@ -3228,22 +3301,24 @@ static bool peft__uc_among(const uint16_t (*ranges)[2], int64_t count, uint32_t 
     return false;
 }
 
-// What the final sigma depends on: letters with case, and characters that are looked over (marks, apostrophes, ...).
+// What the final sigma depends on: letters with case, and characters that are looked over (marks,
+// apostrophes, ...).
 static bool peft__uc_is_cased(uint32_t c) {
     return (peft__uc_bit(c) & (PEFT__UC_LU | PEFT__UC_LL | PEFT__UC_LT)) || c == 0xaa || c == 0xba ||
            (c >= 0x2160 && c <= 0x217f) || peft__uc_enclosed(c);
 }
 
 static bool peft__uc_case_ignorable(uint32_t c) {
-    static const uint16_t punctuation[] = {0x27, 0x2e, 0x3a, 0xb7, 0x387, 0x55f, 0x5f4, 0x2018, 0x2019, 0x2024,
-                                           0x2027, 0xfe13, 0xfe52, 0xfe55, 0xff07, 0xff0e, 0xff1a};
+    static const uint16_t punctuation[] = {0x27,   0x2e,   0x3a,   0xb7,   0x387,  0x55f,
+                                           0x5f4,  0x2018, 0x2019, 0x2024, 0x2027, 0xfe13,
+                                           0xfe52, 0xfe55, 0xff07, 0xff0e, 0xff1a};
     for (int64_t i = 0; i < PEFT__COUNT(punctuation); i++)
         if (punctuation[i] == c) return true;
     return (peft__uc_bit(c) & (PEFT__UC_MN | PEFT__UC_ME | PEFT__UC_CF | PEFT__UC_LM | PEFT__UC_SK)) != 0;
 }
 
-// Whether the sigma that ends before s[after] and begins at s[before] ends a word: a letter with case comes before
-// it, none behind.
+// Whether the sigma that ends before s[after] and begins at s[before] ends a word: a letter with case comes
+// before it, none behind.
 static bool peft__uc_final_sigma(const char *s, size_t n, size_t before, size_t after) {
     uint32_t c = 0;
     do {
@@ -3261,7 +3336,8 @@ static bool peft__uc_final_sigma(const char *s, size_t n, size_t before, size_t 
     return true;
 }
 
-// Python's str.lower into out (room: twice n + 8); bytes that are not UTF-8 stay. Sigma at the end of a word is final.
+// Python's str.lower into out (room: twice n + 8); bytes that are not UTF-8 stay. Sigma at the end of a word
+// is final.
 static size_t peft__uc_lower_text(const char *s, size_t n, char *out) {
     size_t i = 0, size = 0;
     while (i < n) {
@@ -3374,13 +3450,14 @@ typedef enum peft__json_type {
 typedef struct peft__json {
     peft__json_type type;
     bool boolean;
-    char whole;          // of a number: written without point and exponent, so `integer` is it exactly; or PEFT__JSON_TOO_LONG
+    char whole;  // of a number: written without point and exponent, so `integer` is it exactly; or
+                 // PEFT__JSON_TOO_LONG
     double number;
     int64_t integer;
     // unescaped, NUL-terminated; of other types: where it begins in the text that was parsed
     const char *string;
-    size_t length;       // bytes of the string, or count of items
-    const char *key;     // of a member of an object
+    size_t length;    // bytes of the string, or count of items
+    const char *key;  // of a member of an object
     size_t key_length;
     struct peft__json *child, *next;
 } peft__json;
@@ -3393,7 +3470,7 @@ typedef struct peft__json_reader {
 } peft__json_reader;
 
 enum { PEFT__JSON_TOO_LONG = 2 };  // a whole number of more than 64 bits
-enum { PEFT__JSON_DEPTH = 128 };  // deeper than any config, shallower than any stack
+enum { PEFT__JSON_DEPTH = 128 };   // deeper than any config, shallower than any stack
 
 PEFT__NOINLINE peft_status peft__json_error(peft__json_reader *r, const char *what) {
     long long line = 1;
@@ -3410,7 +3487,10 @@ static bool peft__json_hex4(peft__json_reader *r, uint32_t *out) {
     *out = 0;
     for (int i = 0; i < 4; i++) {
         char c = *r->at++;
-        int d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        int d = c >= '0' && c <= '9'   ? c - '0'
+                : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                       : -1;
         if (d < 0) return false;
         *out = *out << 4 | (uint32_t)d;
     }
@@ -3598,7 +3678,8 @@ static peft_status peft__json_value(peft__json_reader *r, peft__json **out) {
 }
 
 // `where` is the file's name, for messages. The tree lives in the arena.
-static peft_status peft__json_parse(peft_context *ctx, peft__arena *a, const char *text, size_t n, const char *where, peft__json **out) {
+static peft_status peft__json_parse(peft_context *ctx, peft__arena *a, const char *text, size_t n,
+                                    const char *where, peft__json **out) {
     peft__json_reader r = {ctx, a, text, text, text + n, where, 0};
     peft_status status = peft__json_value(&r, out);
     if (status) return status;
@@ -3671,8 +3752,8 @@ static void peft__json_quote(peft__string *out, const char *s, size_t n) {
 // ---- regular expressions: as Python's re, or as the Oniguruma of tokenizer.json; linear in pattern x text
 //
 // A pattern is parsed into a tree, and the tree becomes a program of splits and single characters. All ways
-// through the program walk over the text side by side, at most one per instruction and in the order in which a
-// backtracking matcher would try them (Thompson 1968, Pike 1987; Cox 2007 explains both). What a lookaround
+// through the program walk over the text side by side, at most one per instruction and in the order in which
+// a backtracking matcher would try them (Thompson 1968, Pike 1987; Cox 2007 explains both). What a lookaround
 // finds at each position is computed before, over the whole text. The program of a(b|c)*d is
 //     0 CHAR a    1 SPLIT 8    2 SAVE 2    3 SPLIT 6    4 CHAR b    5 JUMP 7    6 CHAR c    7 SAVE 3
 //     8 JUMP 1    9 CHAR d    10 END
@@ -3684,39 +3765,52 @@ enum {  // flags of peft__regex_compile
     PEFT__REGEX_NO_GROUPS = 2  // nobody asks for groups: they cost nothing and may stand in a lookahead
 };
 enum {  // modes of peft__regex_match
-    PEFT__REGEX_SEARCH, PEFT__REGEX_MATCH, PEFT__REGEX_FULLMATCH,
+    PEFT__REGEX_SEARCH,
+    PEFT__REGEX_MATCH,
+    PEFT__REGEX_FULLMATCH,
     // added to a mode: no empty match at the start, as findall wants it behind an empty match
     PEFT__REGEX_NOT_EMPTY = 4
 };
 enum {  // bounds on what a pattern of unknown origin may cost
-    PEFT__RE_LONGEST = 1 << 16, PEFT__RE_LARGEST = 100000, PEFT__RE_SLOTS = 1 << 20,
-    PEFT__RE_DEPTH = 200, PEFT__RE_LOOKS = 32, PEFT__RE_ENDLESS = 1 << 30
+    PEFT__RE_LONGEST = 1 << 16,
+    PEFT__RE_LARGEST = 100000,
+    PEFT__RE_SLOTS = 1 << 20,
+    PEFT__RE_DEPTH = 200,
+    PEFT__RE_LOOKS = 32,
+    PEFT__RE_ENDLESS = 1 << 30
 };
 #define PEFT__RE_NONE UINT32_MAX  // in the place of a character: the text begins or ends here
 
 typedef enum peft__re_op {  // of an instruction, and of a node of the tree
-    PEFT__RE_CHAR,    // the code point `arg`, then on at `jump`; the same for the next two
-    PEFT__RE_SET,     // one of the set `arg`
-    PEFT__RE_ANY,     // any character; without `flag` no line feed
-    PEFT__RE_SPLIT,   // on at the next instruction or at `jump`; with `flag` the jump is preferred
+    PEFT__RE_CHAR,          // the code point `arg`, then on at `jump`; the same for the next two
+    PEFT__RE_SET,           // one of the set `arg`
+    PEFT__RE_ANY,           // any character; without `flag` no line feed
+    PEFT__RE_SPLIT,         // on at the next instruction or at `jump`; with `flag` the jump is preferred
     PEFT__RE_JUMP,
     PEFT__RE_SAVE,    // the position goes into slot `arg`; as a node: a capturing group
     PEFT__RE_ASSERT,  // the zero-width test `arg`, a peft__re_assertion
     // the next instruction, of one character, matches the character after (or before) this position;
     // with `flag` it does not
-    PEFT__RE_AHEAD, PEFT__RE_BEHIND,
-    // the table `arg` says that the body up to `jump` matches from here (`behind`: up to here); not, with `flag`
+    PEFT__RE_AHEAD,
+    PEFT__RE_BEHIND,
+    // the table `arg` says that the body up to `jump` matches from here (`behind`: up to here); not, with
+    // `flag`
     PEFT__RE_LOOK,
     PEFT__RE_END,
-    PEFT__RE_SEQUENCE, PEFT__RE_EITHER, PEFT__RE_REPEAT  // nodes only
+    PEFT__RE_SEQUENCE,
+    PEFT__RE_EITHER,
+    PEFT__RE_REPEAT  // nodes only
 } peft__re_op;
 
 typedef enum peft__re_assertion {
-    PEFT__RE_TEXT_BEGINS, PEFT__RE_LINE_BEGINS,
+    PEFT__RE_TEXT_BEGINS,
+    PEFT__RE_LINE_BEGINS,
     PEFT__RE_LINE_BEGINS_RUBY,  // not behind a line feed that ends the text
     PEFT__RE_TEXT_ENDS,
-    PEFT__RE_LAST_LINE_ENDS,    // the text ends, but for a line feed
-    PEFT__RE_LINE_ENDS, PEFT__RE_WORD_EDGE, PEFT__RE_NO_WORD_EDGE
+    PEFT__RE_LAST_LINE_ENDS,  // the text ends, but for a line feed
+    PEFT__RE_LINE_ENDS,
+    PEFT__RE_WORD_EDGE,
+    PEFT__RE_NO_WORD_EDGE
 } peft__re_assertion;
 
 typedef struct peft__re_code {
@@ -3726,10 +3820,14 @@ typedef struct peft__re_code {
 } peft__re_code;
 
 typedef enum peft__re_item_kind {  // a set is OPEN item ... [AND item ...] CLOSE, as && has it
-    PEFT__RE_RANGE,     // low..high
-    PEFT__RE_CATEGORY,  // general categories, the bits `low`
-    PEFT__RE_SPACE, PEFT__RE_WHITE, PEFT__RE_WORD,  // Python's \s, Ruby's \s, \w
-    PEFT__RE_OPEN, PEFT__RE_AND, PEFT__RE_CLOSE
+    PEFT__RE_RANGE,                // low..high
+    PEFT__RE_CATEGORY,             // general categories, the bits `low`
+    PEFT__RE_SPACE,
+    PEFT__RE_WHITE,
+    PEFT__RE_WORD,  // Python's \s, Ruby's \s, \w
+    PEFT__RE_OPEN,
+    PEFT__RE_AND,
+    PEFT__RE_CLOSE
 } peft__re_item_kind;
 
 typedef struct peft__re_item {
@@ -3764,14 +3862,15 @@ static void peft__regex_free(peft__regex *re) {
 
 // Lower-case characters that (?i) holds equal beside their capitals. Oniguruma lacks the first row.
 static const uint16_t peft__re_equal[][3] = {
-    {0x69, 0x131, 0x130}, {0x73, 0x17f, 0}, {0xb5, 0x3bc, 0}, {0x345, 0x3b9, 0x1fbe}, {0x390, 0x1fd3, 0},
-    {0x3b0, 0x1fe3, 0}, {0x3b2, 0x3d0, 0}, {0x3b5, 0x3f5, 0}, {0x3b8, 0x3d1, 0}, {0x3ba, 0x3f0, 0},
-    {0x3c0, 0x3d6, 0}, {0x3c1, 0x3f1, 0}, {0x3c2, 0x3c3, 0}, {0x3c6, 0x3d5, 0}, {0x432, 0x1c80, 0},
-    {0x434, 0x1c81, 0}, {0x43e, 0x1c82, 0}, {0x441, 0x1c83, 0}, {0x442, 0x1c84, 0x1c85}, {0x44a, 0x1c86, 0},
-    {0x463, 0x1c87, 0}, {0x1c88, 0xa64b, 0}, {0x1e61, 0x1e9b, 0}, {0xfb05, 0xfb06, 0}};
+    {0x69, 0x131, 0x130}, {0x73, 0x17f, 0},    {0xb5, 0x3bc, 0},        {0x345, 0x3b9, 0x1fbe},
+    {0x390, 0x1fd3, 0},   {0x3b0, 0x1fe3, 0},  {0x3b2, 0x3d0, 0},       {0x3b5, 0x3f5, 0},
+    {0x3b8, 0x3d1, 0},    {0x3ba, 0x3f0, 0},   {0x3c0, 0x3d6, 0},       {0x3c1, 0x3f1, 0},
+    {0x3c2, 0x3c3, 0},    {0x3c6, 0x3d5, 0},   {0x432, 0x1c80, 0},      {0x434, 0x1c81, 0},
+    {0x43e, 0x1c82, 0},   {0x441, 0x1c83, 0},  {0x442, 0x1c84, 0x1c85}, {0x44a, 0x1c86, 0},
+    {0x463, 0x1c87, 0},   {0x1c88, 0xa64b, 0}, {0x1e61, 0x1e9b, 0},     {0xfb05, 0xfb06, 0}};
 
-// All characters that (?i) holds equal to c, c first -> how many. They are the lower case of c, what the table
-// holds equal to that, and the capitals of these.
+// All characters that (?i) holds equal to c, c first -> how many. They are the lower case of c, what the
+// table holds equal to that, and the capitals of these.
 static int peft__re_variants(const peft__regex *re, uint32_t c, uint32_t out[16]) {
     uint32_t small[4] = {c == 0x130 && !re->ruby ? (uint32_t)'i' : peft__uc_lower_of(c)};
     int n = 0, count = 1;
@@ -3785,8 +3884,10 @@ static int peft__re_variants(const peft__regex *re, uint32_t c, uint32_t out[16]
     for (int j = 0; j < count; j++) {
         out[n++] = small[j];
         for (int64_t k = 0; k < PEFT__COUNT(peft__uc_lower) && n < 12; k++) {
-            const int32_t *row = peft__uc_lower[k], capital = (int32_t)small[j] - row[3], offset = capital - row[0];
-            if (offset >= 0 && offset <= (row[1] - 1) * row[2] && offset % row[2] == 0) out[n++] = (uint32_t)capital;
+            const int32_t *row = peft__uc_lower[k], capital = (int32_t)small[j] - row[3],
+                          offset = capital - row[0];
+            if (offset >= 0 && offset <= (row[1] - 1) * row[2] && offset % row[2] == 0)
+                out[n++] = (uint32_t)capital;
         }
     }
     return n;
@@ -3819,7 +3920,7 @@ static bool peft__re_holds(const peft__regex *re, int32_t *at, const uint32_t *c
                  : e->kind == PEFT__RE_CATEGORY ? (peft__uc_bit(c[k]) & e->low) != 0
                  : e->kind == PEFT__RE_SPACE    ? peft__uc_space(c[k])
                  : e->kind == PEFT__RE_WHITE    ? peft__uc_white(c[k])
-                                                   : e->kind == PEFT__RE_WORD && peft__regex_word(re->ruby, c[k]);
+                                             : e->kind == PEFT__RE_WORD && peft__regex_word(re->ruby, c[k]);
         any = any || in != e->negated;
     }
 }
@@ -3853,16 +3954,16 @@ typedef struct peft__re_node {
     peft__re_code code;
     bool lazy, possessive;  // of REPEAT, like the next line
     int64_t min, max;
-    int64_t least, most;    // how many characters the node matches
+    int64_t least, most;  // how many characters the node matches
 } peft__re_node;
 
 // Remembers its first failure and then is at the end of the pattern: nothing is left to be parsed.
 typedef struct peft__re_parser {
     peft__regex *re;
-    peft__arena arena;       // of the nodes
+    peft__arena arena;    // of the nodes
     peft__re_node spare;  // stands for a node that there is no memory for
     const char *pattern;
-    size_t n, at, head;      // head: where (?i) may stand, which is behind others of its kind at the beginning
+    size_t n, at, head;  // head: where (?i) may stand, which is behind others of its kind at the beginning
     int depth;
     bool fold, dotall, lines;  // (?i) (?s) (?m)
     bool around, backward;     // in a lookaround; in a lookbehind, where what comes last is matched first
@@ -3932,7 +4033,8 @@ static void peft__re_item_put(peft__re_parser *p, int kind, bool negated, uint32
         return;
     }
     re->items = (peft__re_item *)items;
-    peft__re_item e = {(unsigned char)kind, negated, p->fold && kind == PEFT__RE_RANGE && !re->ruby, low, high};
+    peft__re_item e = {(unsigned char)kind, negated, p->fold && kind == PEFT__RE_RANGE && !re->ruby, low,
+                       high};
     re->items[re->item_count++] = e;
 }
 
@@ -3956,12 +4058,15 @@ static peft__re_node *peft__re_set_put(peft__re_parser *p, int64_t first, bool n
 static void peft__re_check_fold(peft__re_parser *p, size_t begin, uint32_t low, uint32_t high) {
     static const char pairs[] = "ss\1ff\1fi\1fl\1st";
     static const uint16_t several[][2] = {
-        {0xdf, 0xdf}, {0x149, 0x149}, {0x1f0, 0x1f0}, {0x2bc, 0x2be}, {0x300, 0x36f}, {0x390, 0x390},
+        {0xdf, 0xdf},   {0x149, 0x149}, {0x1f0, 0x1f0}, {0x2bc, 0x2be},   {0x300, 0x36f},   {0x390, 0x390},
         {0x3b0, 0x3b0}, {0x3b9, 0x3b9}, {0x530, 0x58f}, {0x1e96, 0x1e9e}, {0x1f00, 0x1fff}, {0xfb00, 0xfb17}};
-    char pair[3] = {begin ? peft__lower(p->pattern[begin - 1]) : ' ', low < 128 ? peft__lower((char)low) : ' ', 0};
+    char pair[3] = {begin ? peft__lower(p->pattern[begin - 1]) : ' ',
+                    low < 128 ? peft__lower((char)low) : ' ', 0};
     bool clear = !strstr(pairs, pair);
-    for (int64_t k = 0; k < PEFT__COUNT(several); k++) clear = clear && (high < several[k][0] || low > several[k][1]);
-    if (p->fold && p->re->ruby && !clear) peft__re_cannot(p, begin, "(?i) and a letter that may equal several");
+    for (int64_t k = 0; k < PEFT__COUNT(several); k++)
+        clear = clear && (high < several[k][0] || low > several[k][1]);
+    if (p->fold && p->re->ruby && !clear)
+        peft__re_cannot(p, begin, "(?i) and a letter that may equal several");
 }
 
 static peft__re_node *peft__re_literal(peft__re_parser *p, size_t begin, uint32_t c) {
@@ -3990,7 +4095,8 @@ static bool peft__re_number(peft__re_parser *p, uint32_t base, int least, int mo
 // A set of ranges as one item, of which what is assigned.
 static void peft__re_ranges(peft__re_parser *p, bool negated, const uint32_t (*ranges)[2], int64_t count) {
     peft__re_item_put(p, PEFT__RE_OPEN, negated, 0, 0);
-    for (int64_t j = 0; j < count; j++) peft__re_item_put(p, PEFT__RE_RANGE, false, ranges[j][0], ranges[j][1]);
+    for (int64_t j = 0; j < count; j++)
+        peft__re_item_put(p, PEFT__RE_RANGE, false, ranges[j][0], ranges[j][1]);
     peft__re_item_put(p, PEFT__RE_AND, false, 0, 0);
     peft__re_item_put(p, PEFT__RE_CATEGORY, true, PEFT__UC_CN, 0);
     peft__re_item_put(p, PEFT__RE_CLOSE, false, 0, 0);
@@ -3999,9 +4105,10 @@ static void peft__re_ranges(peft__re_parser *p, bool negated, const uint32_t (*r
 // \p{...}, behind the p, as one item: a general category, its first letter alone, or the script Han (the only
 // one that published patterns name).
 static void peft__re_property(peft__re_parser *p, size_t begin, bool negated) {
-    static const uint32_t han[][2] = {{0x2e80, 0x2fd5}, {0x3005, 0x3005}, {0x3007, 0x3007}, {0x3021, 0x3029},
-                                      {0x3038, 0x303b}, {0x3400, 0x4dbf}, {0x4e00, 0x9fff}, {0xf900, 0xfad9},
-                                      {0x16fe2, 0x16fe3}, {0x16ff0, 0x16ff1}, {0x20000, 0x323af}};
+    static const uint32_t han[][2] = {{0x2e80, 0x2fd5},   {0x3005, 0x3005},  {0x3007, 0x3007},
+                                      {0x3021, 0x3029},   {0x3038, 0x303b},  {0x3400, 0x4dbf},
+                                      {0x4e00, 0x9fff},   {0xf900, 0xfad9},  {0x16fe2, 0x16fe3},
+                                      {0x16ff0, 0x16ff1}, {0x20000, 0x323af}};
     if (!p->re->ruby || !peft__re_eat(p, "{")) {
         peft__re_wrong(p, begin, "a bad escape");
         return;
@@ -4062,7 +4169,8 @@ static bool peft__re_escape(peft__re_parser *p, bool in_class, uint32_t *c) {
     else if (e == 'u') ok = peft__re_number(p, 16, 4, 4, c);
     else if (e == 'U' && !ruby) ok = peft__re_number(p, 16, 8, 8, c);
     else if (e == 'e' && ruby) *c = 27;
-    else if (e >= '0' && e <= '9') {  // octal: \0, three digits, or any in a class; else the number of a group
+    else if (e >= '0' &&
+             e <= '9') {  // octal: \0, three digits, or any in a class; else the number of a group
         bool octal = p->n - p->at >= 2 && e < '4' && peft__re_digit(p->pattern[p->at]) < 8 &&
                      peft__re_digit(p->pattern[p->at + 1]) < 8;
         if (e != '0' && !octal && !in_class)
@@ -4225,11 +4333,12 @@ static int peft__re_assertion_of(const peft__re_parser *p, uint32_t c, int escap
         return ruby ? PEFT__RE_LINE_BEGINS_RUBY : p->lines ? PEFT__RE_LINE_BEGINS : PEFT__RE_TEXT_BEGINS;
     if (c == '$') return ruby || p->lines ? PEFT__RE_LINE_ENDS : PEFT__RE_LAST_LINE_ENDS;
     if (c != '\\') return -1;
-    return escaped == 'A'           ? (int)PEFT__RE_TEXT_BEGINS
-           : escaped == 'b'         ? (int)PEFT__RE_WORD_EDGE
-           : escaped == 'B'         ? (int)PEFT__RE_NO_WORD_EDGE
-           : escaped == 'Z' && ruby ? (int)PEFT__RE_LAST_LINE_ENDS
-           : escaped == 'Z' || (escaped == 'z' && ruby) ? (int)PEFT__RE_TEXT_ENDS : -1;
+    return escaped == 'A'                               ? (int)PEFT__RE_TEXT_BEGINS
+           : escaped == 'b'                             ? (int)PEFT__RE_WORD_EDGE
+           : escaped == 'B'                             ? (int)PEFT__RE_NO_WORD_EDGE
+           : escaped == 'Z' && ruby                     ? (int)PEFT__RE_LAST_LINE_ENDS
+           : escaped == 'Z' || (escaped == 'z' && ruby) ? (int)PEFT__RE_TEXT_ENDS
+                                                        : -1;
 }
 
 // One character, class, group or zero-width test. *repeats: a quantifier may follow.
@@ -4379,7 +4488,8 @@ static void peft__re_emit(peft__re_parser *p, peft__re_op op, bool flag, int64_t
 static void peft__re_land(peft__regex *re, int64_t begin) {
     for (int64_t k = begin; k < re->count; k++) {
         peft__re_code *c = &re->code[k];
-        if ((c->op == PEFT__RE_SPLIT || c->op == PEFT__RE_JUMP) && !c->jump) c->jump = (int32_t)(re->count - k);
+        if ((c->op == PEFT__RE_SPLIT || c->op == PEFT__RE_JUMP) && !c->jump)
+            c->jump = (int32_t)(re->count - k);
     }
 }
 
@@ -4458,7 +4568,8 @@ static void peft__re_generate(peft__re_parser *p, const peft__re_node *d) {
         break;
     case PEFT__RE_REPEAT:
         peft__re_loop(p, d);
-        // possessive: no further x follows, except where the greatest count was reached, which jumps over that test
+        // possessive: no further x follows, except where the greatest count was reached, which jumps over
+        // that test
         if (!d->possessive || d->min == d->max) break;
         if (d->max != PEFT__RE_ENDLESS) peft__re_emit(p, PEFT__RE_JUMP, false, 0, 3);
         peft__re_land(re, begin);
@@ -4502,12 +4613,12 @@ static peft_status peft__regex_compile(peft_context *ctx, const char *pattern, s
 // ---- from the program to the match
 
 typedef struct peft__re_visit {  // what is still to do while a thread branches out
-    int32_t code, slot;             // code -1: the slot gets its old value back
+    int32_t code, slot;          // code -1: the slot gets its old value back
     size_t old;
 } peft__re_visit;
 
 typedef struct peft__re_position {  // in the text, with the characters around it
-    size_t at, size;                   // size: bytes of the character after
+    size_t at, size;                // size: bytes of the character after
     uint32_t before, after;
 } peft__re_position;
 
@@ -4579,7 +4690,8 @@ static bool peft__re_passes(const peft__regex_scratch *s, int64_t pc, const peft
     const peft__re_code *code = &s->re->code[pc];
     if (code->op == PEFT__RE_ASSERT) return peft__re_asserts(s, code->arg, w);
     if (code->op != PEFT__RE_LOOK)
-        return peft__re_takes(s->re, code + 1, code->op == PEFT__RE_AHEAD ? w->after : w->before) != code->flag;
+        return peft__re_takes(s->re, code + 1, code->op == PEFT__RE_AHEAD ? w->after : w->before) !=
+               code->flag;
     size_t bit = (size_t)code->arg * (s->n + 1) + w->at;
     return (s->looks[bit >> 3] >> (bit & 7) & 1) != code->flag;
 }
@@ -4646,8 +4758,10 @@ static size_t peft__re_lay_out(peft__regex_scratch *s, const peft__regex *re, si
 
 // Makes the scratch ready for a text, which must stay until the last match in it. Allocates where this text
 // needs more than those before.
-static peft_status peft__regex_begin(peft__regex_scratch *s, const peft__regex *re, const char *text, size_t n) {
-    if (n > SIZE_MAX / 64) return peft__fail(s->ctx, PEFT_ERROR_MEMORY, "out of memory: %zu bytes of text", n);
+static peft_status peft__regex_begin(peft__regex_scratch *s, const peft__regex *re, const char *text,
+                                     size_t n) {
+    if (n > SIZE_MAX / 64)
+        return peft__fail(s->ctx, PEFT_ERROR_MEMORY, "out of memory: %zu bytes of text", n);
     size_t total = peft__re_lay_out(s, re, n);
     if (total > s->capacity) {
         peft__regex_scratch_free(s);
@@ -4763,7 +4877,8 @@ static peft_status peft__regex_test(peft__regex_scratch *s, const peft__regex *r
 
 // ---- random numbers
 
-static uint64_t peft__splitmix(uint64_t *state) {  // Steele et al. 2014; seeds the generator and hashes counters
+static uint64_t peft__splitmix(
+    uint64_t *state) {  // Steele et al. 2014; seeds the generator and hashes counters
     uint64_t z = *state += 0x9E3779B97F4A7C15ull;
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
     z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
@@ -4796,12 +4911,14 @@ PEFTDEF double peft_rng_uniform(peft_rng *r) {
     return (double)(peft__rng_next(r) >> 11) * (1.0 / 9007199254740992.0);
 }
 
-PEFTDEF double peft_rng_normal(peft_rng *r) {  // Box-Muller; the second value is dropped so that the state stays 4 words
+PEFTDEF double peft_rng_normal(
+    peft_rng *r) {  // Box-Muller; the second value is dropped so that the state stays 4 words
     double u = 1 - peft_rng_uniform(r), v = peft_rng_uniform(r);
     return sqrt(-2 * log(u)) * cos(6.283185307179586476925 * v);
 }
 
-static int64_t peft__rng_below(peft_rng *r, int64_t n) {  // unbiased: the part of the range that does not divide is redrawn
+static int64_t peft__rng_below(
+    peft_rng *r, int64_t n) {  // unbiased: the part of the range that does not divide is redrawn
     uint64_t bound = (uint64_t)n, limit = UINT64_MAX - UINT64_MAX % bound, x;
     do x = peft__rng_next(r);
     while (x >= limit);
@@ -4836,7 +4953,8 @@ PEFT__INLINE float peft__bits_float(uint32_t u) {
 
 static float peft__f16_to_f32(uint16_t h) {
     uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, mantissa = h & 0x3FF;
-    if (exponent == 31) return peft__bits_float(sign | 0x7F800000u | mantissa << 13 | (mantissa ? 0x400000u : 0));
+    if (exponent == 31)
+        return peft__bits_float(sign | 0x7F800000u | mantissa << 13 | (mantissa ? 0x400000u : 0));
     if (exponent) return peft__bits_float(sign | (exponent + 112) << 23 | mantissa << 13);
     float tiny = (float)mantissa * (1.0f / 16777216.0f);  // subnormal: mantissa * 2^-24
     return sign ? -tiny : tiny;
@@ -4847,7 +4965,8 @@ static uint16_t peft__f32_to_f16(float f) {  // round to nearest, ties to even; 
     u &= 0x7FFFFFFF;
     if (u > 0x7F800000) return (uint16_t)(sign | 0x7E00 | (u >> 13 & 0x3FF));
     if (u >= 0x477FF000) return (uint16_t)(sign | 0x7C00);
-    if (u < 0x38800000) {  // subnormal: adding 0.5 puts the mantissa's last bit at 2^-24 and lets the FPU round
+    if (u <
+        0x38800000) {  // subnormal: adding 0.5 puts the mantissa's last bit at 2^-24 and lets the FPU round
         uint32_t m = peft__float_bits(peft__bits_float(u) + 0.5f);
         return (uint16_t)(sign | (m - 0x3F000000));
     }
@@ -9654,27 +9773,31 @@ PEFTDEF peft_tensor *peft_cross_entropy(peft_tape *t, peft_tensor *x, peft_tenso
 }
 // =====================================================================================================================
 // 6. CHECKPOINTS
-//    Reads and writes files of weights: safetensors (sharded too, and bitsandbytes' quantized weights in them) and GGUF,
-//    which is presented as if it were a Hugging Face checkpoint. It also holds the tables of what each family of models
-//    calls its parameters and settings in both kinds of file; chapter 8 builds models from them. What a file claims is
-//    checked before it is used. Rests on 2, 4 and 5.
-//    To know: peft_archive_open, peft_safetensors_write, peft_gguf_open, peft__gguf_translate, peft__archive_open_gguf.
+//    Reads and writes files of weights: safetensors (sharded too, and bitsandbytes' quantized weights in
+//    them) and GGUF, which is presented as if it were a Hugging Face checkpoint. It also holds the tables of
+//    what each family of models calls its parameters and settings in both kinds of file; chapter 8 builds
+//    models from them. What a file claims is checked before it is used. Rests on 2, 4 and 5. To know:
+//    peft_archive_open, peft_safetensors_write, peft_gguf_open, peft__gguf_translate,
+//    peft__archive_open_gguf.
 //
-//    A safetensors file is a u64 little-endian header size, a JSON header and the data. A vector of two floats, w = [1, 2]:
-//        38 00 00 00 00 00 00 00  {"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}__  00 00 80 3F 00 00 00 40
+//    A safetensors file is a u64 little-endian header size, a JSON header and the data. A vector of two
+//    floats, w = [1, 2]:
+//        38 00 00 00 00 00 00 00  {"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}__  00 00 80 3F 00 00
+//        00 40
 //    is 8 + 56 + 8 bytes, with two spaces behind the header's 54, so that the data begins at a multiple of 8.
 // =====================================================================================================================
 
 // What safetensors calls types, with their bits at the end. The first ones are those of peft_dtype.
-static const char *const peft__dtypes[] = {"F32", "F16", "BF16", "U8", "I8", "F64", "I64", "U64", "I32", "U32", "I16", "U16", "BOOL"};
+static const char *const peft__dtypes[] = {"F32", "F16", "BF16", "U8",  "I8",  "F64", "I64",
+                                           "U64", "I32", "U32",  "I16", "U16", "BOOL"};
 enum { PEFT__DTYPE_U8 = 3, PEFT__DTYPE_I8 = 4 };
 enum { PEFT__MAX_HEADER = 100 * 1000 * 1000 };  // the limit of the reference implementation
 
 typedef struct peft__stored {  // beside each tensor of an archive: what the file holds of it
     const void *data;          // NULL: of a type that is not read
     int64_t bytes;
-    int dtype;                 // index of peft__dtypes
-    bool hidden;               // a part of a quantized weight
+    int dtype;    // index of peft__dtypes
+    bool hidden;  // a part of a quantized weight
 } peft__stored;
 
 struct peft_archive {
@@ -9714,7 +9837,8 @@ static uint64_t peft__little_endian(const unsigned char *b, int bytes) {
     return v;
 }
 
-static peft_status peft__file_error(const peft__file *f, peft_status status, const char *format, va_list args) {
+static peft_status peft__file_error(const peft__file *f, peft_status status, const char *format,
+                                    va_list args) {
     char text[PEFT__ERROR_SIZE];
     peft__vformat(text, sizeof(text), format, args);
     return peft__fail(f->ctx, status, "%s: %s", f->path, text);
@@ -9773,7 +9897,9 @@ static bool peft__safetensors_shape(const peft__json *shape, peft_tensor *t) {
     t->rows = t->cols = 1;
     t->rank = shape->length == 1 ? 1 : 2;
     for (const peft__json *v = shape->child; v; v = v->next, axis++) {
-        if (v->type != PEFT__JSON_NUMBER || v->number < 0 || v->number > 9e15 || v->number != floor(v->number)) return false;
+        if (v->type != PEFT__JSON_NUMBER || v->number < 0 || v->number > 9e15 ||
+            v->number != floor(v->number))
+            return false;
         int64_t *into = axis == 0 && shape->length > 1 ? &t->rows : &t->cols;
         if (!peft__mul(*into, (int64_t)v->number, into)) return false;
     }
@@ -9791,12 +9917,15 @@ static int peft__span_compare(const void *a, const void *b) {
     return x->end < y->end ? -1 : x->end > y->end;
 }
 
-// One member of the header. Codes of quantized weights are no type of their own: their bytes wait for peft__archive_join.
-static peft_status peft__safetensors_entry(peft_archive *a, peft__file *f, const peft__json *e, uint64_t start, peft__span *span) {
+// One member of the header. Codes of quantized weights are no type of their own: their bytes wait for
+// peft__archive_join.
+static peft_status peft__safetensors_entry(peft_archive *a, peft__file *f, const peft__json *e,
+                                           uint64_t start, peft__span *span) {
     const char *dtype = peft__json_text(e, "dtype", NULL);
     const peft__json *shape = peft__json_get(e, "shape"), *offsets = peft__json_get(e, "data_offsets");
-    if (!dtype || !peft__json_is(shape, PEFT__JSON_ARRAY) || !peft__json_is(offsets, PEFT__JSON_ARRAY) || offsets->length != 2 ||
-        offsets->child->type != PEFT__JSON_NUMBER || offsets->child->next->type != PEFT__JSON_NUMBER)
+    if (!dtype || !peft__json_is(shape, PEFT__JSON_ARRAY) || !peft__json_is(offsets, PEFT__JSON_ARRAY) ||
+        offsets->length != 2 || offsets->child->type != PEFT__JSON_NUMBER ||
+        offsets->child->next->type != PEFT__JSON_NUMBER)
         return peft__file_bad(f, "tensor %s lacks dtype, shape or data_offsets", e->key);
     if (peft__map_get(&a->by_name, e->key, e->key_length, -1) >= 0)
         return peft__file_bad(f, "tensor %s is there twice", e->key);
@@ -9812,9 +9941,10 @@ static peft_status peft__safetensors_entry(peft_archive *a, peft__file *f, const
         return peft__file_bad(f, "tensor %s has an impossible shape", e->key);
     double begin = offsets->child->number, end = offsets->child->next->number;
     uint64_t room = f->size - start;
-    if (!(begin >= 0 && end >= begin && end <= (double)room) || begin != floor(begin) || end - begin != (double)bytes)
+    if (!(begin >= 0 && end >= begin && end <= (double)room) || begin != floor(begin) ||
+        end - begin != (double)bytes)
         return peft__file_bad(f, "tensor %s of %lld bytes claims offsets %g to %g of %llu", e->key,
-                          (long long)bytes, begin, end, (unsigned long long)room);
+                              (long long)bytes, begin, end, (unsigned long long)room);
     span->begin = (uint64_t)begin;
     span->end = (uint64_t)end;
     span->name = t->name;
@@ -9830,7 +9960,8 @@ static peft_status peft__safetensors_entry(peft_archive *a, peft__file *f, const
     return direct ? PEFT_OK : peft__file_read(f, start + span->begin, data, (size_t)bytes);
 }
 
-static peft_status peft__safetensors_entries(peft_archive *a, peft__file *f, const peft__json *header, uint64_t start, peft__span *spans) {
+static peft_status peft__safetensors_entries(peft_archive *a, peft__file *f, const peft__json *header,
+                                             uint64_t start, peft__span *spans) {
     int64_t count = 0;
     if (header->type != PEFT__JSON_OBJECT) return peft__file_bad(f, "the header is no object");
     for (const peft__json *e = header->child; e; e = e->next) {
@@ -9853,7 +9984,7 @@ static peft_status peft__safetensors_read(peft_archive *a, peft__file *f) {
     uint64_t n = peft__little_endian(size, 8);
     if (n > f->size - 8 || n > PEFT__MAX_HEADER || n < 2)
         return peft__file_bad(f, "not a safetensors file: a header of %llu bytes in a file of %llu",
-                          (unsigned long long)n, (unsigned long long)f->size);
+                              (unsigned long long)n, (unsigned long long)f->size);
     peft__arena scratch;
     peft__arena_init(&scratch, a->ctx);
     peft__json *header = NULL;
@@ -9868,9 +9999,10 @@ static peft_status peft__safetensors_read(peft_archive *a, peft__file *f) {
 }
 
 // ---- quantized weights in safetensors
-// bitsandbytes stores a weight <p> of 4 bits as codes <p> (two per byte), <p>.absmax (F32, or U8 with nested scales),
-// <p>.quant_map and <p>.quant_state.bitsandbytes__nf4 or __fp4: bytes of JSON. Ours of 8 bits is <p> (I8), <p>.scale (F32, one
-// per block) and <p>.quant_state.peft__int8. Each is presented as one tensor <p>; the parts are hidden.
+// bitsandbytes stores a weight <p> of 4 bits as codes <p> (two per byte), <p>.absmax (F32, or U8 with nested
+// scales), <p>.quant_map and <p>.quant_state.bitsandbytes__nf4 or __fp4: bytes of JSON. Ours of 8 bits is <p>
+// (I8), <p>.scale (F32, one per block) and <p>.quant_state.peft__int8. Each is presented as one tensor <p>;
+// the parts are hidden.
 
 static const struct peft__quant_format {
     const char *state, *name;  // the end of the state's key, "quant_type" in it
@@ -9893,12 +10025,15 @@ static const struct peft__quant_part {
     {".absmax", PEFT__BITS_4, PEFT_F32, PEFT__PER_BLOCK, offsetof(peft_quant, absmax)},
     {".scale", PEFT__BITS_8, PEFT_F32, PEFT__PER_BLOCK, offsetof(peft_quant, absmax)},
     {".absmax", PEFT__BITS_4_NESTED, PEFT__DTYPE_U8, PEFT__PER_BLOCK, offsetof(peft_quant, codes)},
-    {".nested_absmax", PEFT__BITS_4_NESTED, PEFT_F32, PEFT__PER_256_BLOCKS, offsetof(peft_quant, nested_absmax)},
+    {".nested_absmax", PEFT__BITS_4_NESTED, PEFT_F32, PEFT__PER_256_BLOCKS,
+     offsetof(peft_quant, nested_absmax)},
     {".nested_quant_map", PEFT__BITS_4_NESTED, PEFT_F32, 256, offsetof(peft_quant, nested_map)},
     {".quant_map", PEFT__BITS_4 | PEFT__BITS_4_NESTED, PEFT_F32, 16, offsetof(peft_quant, map)}};
 
 static int64_t peft__quant_part_count(const struct peft__quant_part *part, const peft_quant *q) {
-    return part->count > 0 ? part->count : part->count == PEFT__PER_BLOCK ? q->block_count : (q->block_count - 1) / 256 + 1;
+    return part->count > 0                  ? part->count
+           : part->count == PEFT__PER_BLOCK ? q->block_count
+                                            : (q->block_count - 1) / 256 + 1;
 }
 
 typedef struct peft__quant_reader {
@@ -9911,24 +10046,29 @@ typedef struct peft__quant_reader {
 
 static void peft__quant_state_error(peft__quant_reader *r, const char *field) {
     if (!r->status)
-        r->status = peft__fail(r->archive->ctx, PEFT_ERROR_FORMAT, "%s: the quant_state of %s: %s is missing or makes no sense", r->path,
+        r->status = peft__fail(r->archive->ctx, PEFT_ERROR_FORMAT,
+                               "%s: the quant_state of %s: %s is missing or makes no sense", r->path,
                                r->weight, field);
 }
 
-// The tensor <weight><suffix> of exactly that many bytes. It is hidden from then on. Bytes of 4-bit codes may be disguised
-// as floats (bitsandbytes' quant_storage): `any`.
-static const void *peft__quant_part_data(peft__quant_reader *r, const char *suffix, int dtype, bool any, int64_t bytes) {
+// The tensor <weight><suffix> of exactly that many bytes. It is hidden from then on. Bytes of 4-bit codes may
+// be disguised as floats (bitsandbytes' quant_storage): `any`.
+static const void *peft__quant_part_data(peft__quant_reader *r, const char *suffix, int dtype, bool any,
+                                         int64_t bytes) {
     peft_archive *a = r->archive;
     char name[512];
     peft__string_into(name, sizeof(name), "%s%s", r->weight, suffix);
     int64_t i = r->status ? -1 : peft__map_get(&a->by_name, name, strlen(name), -1);
     peft__stored *s = i < 0 ? NULL : &a->stored[i];
-    if (!s && !r->status) r->status = peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", r->path, name);
+    if (!s && !r->status)
+        r->status = peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", r->path, name);
     if (r->status) return NULL;
-    if (!s->data || (s->dtype != dtype && !(any && s->dtype < PEFT__DTYPE_U8)) || s->bytes != bytes || s->hidden)
-        r->status = peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: tensor %s: %lld bytes of type %s, the %lld weights of %s need %lld of %s",
-                               r->path, name, (long long)s->bytes, s->data ? peft__dtypes[s->dtype] : "none", (long long)r->count,
-                               r->weight, (long long)bytes, peft__dtypes[dtype]);
+    if (!s->data || (s->dtype != dtype && !(any && s->dtype < PEFT__DTYPE_U8)) || s->bytes != bytes ||
+        s->hidden)
+        r->status = peft__fail(a->ctx, PEFT_ERROR_FORMAT,
+                               "%s: tensor %s: %lld bytes of type %s, the %lld weights of %s need %lld of %s",
+                               r->path, name, (long long)s->bytes, s->data ? peft__dtypes[s->dtype] : "none",
+                               (long long)r->count, r->weight, (long long)bytes, peft__dtypes[dtype]);
     s->hidden = *suffix != 0;
     return s->data;
 }
@@ -9941,25 +10081,29 @@ static void peft__quant_read_part(peft__quant_reader *r, const struct peft__quan
     for (int64_t i = 0; i < count && floats && !r->status; i++) {
         float v = ((const float *)data)[i];
         if (!(v - v == 0.0f))
-            r->status = peft__fail(r->archive->ctx, PEFT_ERROR_NUMERIC, "%s: tensor %s%s: value %lld is %g", r->path, r->weight, part->suffix,
-                                   (long long)i, (double)v);
+            r->status = peft__fail(r->archive->ctx, PEFT_ERROR_NUMERIC, "%s: tensor %s%s: value %lld is %g",
+                                   r->path, r->weight, part->suffix, (long long)i, (double)v);
     }
 }
 
 // What the state's JSON says: sizes and types.
-static void peft__quant_state(peft__quant_reader *r, const struct peft__quant_format *f, const peft__json *state, peft_tensor *t, peft_quant *q) {
+static void peft__quant_state(peft__quant_reader *r, const struct peft__quant_format *f,
+                              const peft__json *state, peft_tensor *t, peft_quant *q) {
     const peft__json *shape = peft__json_get(state, "shape");
     const char *dtype = peft__json_text(state, "dtype", "");
     int source = 0;
     while (source < PEFT__COUNT(peft__torch_names) && strcmp(dtype, peft__torch_names[source]) != 0) source++;
-    if (strcmp(peft__json_text(state, "quant_type", ""), f->name) != 0) peft__quant_state_error(r, "quant_type");
-    if (!peft__json_is(shape, PEFT__JSON_ARRAY) || !shape->length || !peft__safetensors_shape(shape, t) || t->rows < 1 || t->cols < 1) {
+    if (strcmp(peft__json_text(state, "quant_type", ""), f->name) != 0)
+        peft__quant_state_error(r, "quant_type");
+    if (!peft__json_is(shape, PEFT__JSON_ARRAY) || !shape->length || !peft__safetensors_shape(shape, t) ||
+        t->rows < 1 || t->cols < 1) {
         peft__quant_state_error(r, "shape");
         return;
     }
     r->count = t->rows * t->cols;
     q->block = peft__json_int(state, "blocksize", 0);
-    if (q->block < (f->type == PEFT_I8 ? 16 : 32) || q->block > PEFT__QUANT_MAX_BLOCK || (q->block & (q->block - 1))) {
+    if (q->block < (f->type == PEFT_I8 ? 16 : 32) || q->block > PEFT__QUANT_MAX_BLOCK ||
+        (q->block & (q->block - 1))) {
         peft__quant_state_error(r, "blocksize");
         return;
     }
@@ -9977,21 +10121,28 @@ static void peft__quant_state(peft__quant_reader *r, const struct peft__quant_fo
 static peft_status peft__archive_join_weight(peft_archive *a, int64_t i, const struct peft__quant_format *f) {
     const char *name = a->tensors[i].name;
     peft__stored *s = &a->stored[i];
-    peft__quant_reader r = {a, a->files[0].path, peft__arena_strdup(&a->arena, name, strlen(name) - strlen(f->state)), 0, PEFT_OK};
+    peft__quant_reader r = {a, a->files[0].path,
+                            peft__arena_strdup(&a->arena, name, strlen(name) - strlen(f->state)), 0, PEFT_OK};
     peft_quant *q = (peft_quant *)peft__arena_alloc(&a->arena, sizeof(peft_quant));
     if (!r.weight || !q) return PEFT_ERROR_MEMORY;
     memset(q, 0, sizeof(*q));
     int64_t at = peft__map_get(&a->by_name, r.weight, strlen(r.weight), -1);
     peft_tensor *t = at < 0 ? NULL : &a->tensors[at];
-    if (!t) return peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing, its quant_state is there", r.path, r.weight);
-    if (t->quant) return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: tensor %s has two quant_states", r.path, r.weight);
+    if (!t)
+        return peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing, its quant_state is there",
+                          r.path, r.weight);
+    if (t->quant)
+        return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: tensor %s has two quant_states", r.path, r.weight);
     peft__json *state = NULL;
     if (s->dtype != PEFT__DTYPE_U8 || !s->data) peft__quant_state_error(&r, "the text");
-    else r.status = peft__json_parse(a->ctx, &a->arena, (const char *)s->data, (size_t)s->bytes, name, &state);
+    else
+        r.status = peft__json_parse(a->ctx, &a->arena, (const char *)s->data, (size_t)s->bytes, name, &state);
     if (!r.status) peft__quant_state(&r, f, state, t, q);
     s->hidden = true;
     bool four = f->type != PEFT_I8;
-    int kind = !four ? PEFT__BITS_8 : peft__json_get(state, "nested_offset") ? PEFT__BITS_4_NESTED : PEFT__BITS_4;
+    int kind = !four                                    ? PEFT__BITS_8
+               : peft__json_get(state, "nested_offset") ? PEFT__BITS_4_NESTED
+                                                        : PEFT__BITS_4;
     const void *codes = peft__quant_part_data(&r, "", four ? PEFT__DTYPE_U8 : PEFT__DTYPE_I8, four,
                                               four ? r.count / 2 + r.count % 2 : r.count);
     for (int64_t k = 0; k < PEFT__COUNT(peft__quant_parts) && !r.status; k++)
@@ -10002,7 +10153,8 @@ static peft_status peft__archive_join_weight(peft_archive *a, int64_t i, const s
     return r.status;
 }
 
-// Turns the parts of quantized weights into single tensors. Names are kept until all are joined, then looked up anew.
+// Turns the parts of quantized weights into single tensors. Names are kept until all are joined, then looked
+// up anew.
 static peft_status peft__archive_join(peft_archive *a) {
     peft_status status = PEFT_OK;
     int64_t kept = 0;
@@ -10014,7 +10166,8 @@ static peft_status peft__archive_join(peft_archive *a) {
     for (int64_t i = 0; i < a->count && !status; i++) {
         if (a->stored[i].hidden) continue;
         a->tensors[kept] = a->tensors[i];
-        if (!peft__map_set(&a->by_name, a->tensors[kept].name, strlen(a->tensors[kept].name), kept)) status = PEFT_ERROR_MEMORY;
+        if (!peft__map_set(&a->by_name, a->tensors[kept].name, strlen(a->tensors[kept].name), kept))
+            status = PEFT_ERROR_MEMORY;
         kept++;
     }
     a->count = kept;
@@ -10032,13 +10185,15 @@ static peft_status peft__archive_add_file(peft_archive *a, const char *path) {
     return peft__safetensors_read(a, f);
 }
 
-// model.safetensors.index.json: {"weight_map": {tensor name: file name}}. Each file named there is opened once.
+// model.safetensors.index.json: {"weight_map": {tensor name: file name}}. Each file named there is opened
+// once.
 static peft_status peft__archive_open_index(peft_archive *a, const char *index) {
     peft__json *root = NULL;
     peft_status status = peft__json_read(&a->arena, index, &root);
     if (status) return status;
     const peft__json *map = peft__json_get(root, "weight_map");
-    if (!peft__json_is(map, PEFT__JSON_OBJECT)) return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: no weight_map", index);
+    if (!peft__json_is(map, PEFT__JSON_OBJECT))
+        return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: no weight_map", index);
     const char *slash = strrchr(index, '/');
     char *folder = peft__arena_strdup(&a->arena, index, slash ? (size_t)(slash - index) + 1 : 0);
     peft__free(a->ctx, a->files);
@@ -10048,28 +10203,33 @@ static peft_status peft__archive_open_index(peft_archive *a, const char *index) 
     peft__map_init(&files, a->ctx);
     for (const peft__json *e = map->child; e && !status; e = e->next) {
         if (e->type != PEFT__JSON_STRING || strchr(e->string, '/') || strchr(e->string, '\\'))
-            status = peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: weight_map of %s is not a file name", index, e->key);
+            status = peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: weight_map of %s is not a file name", index,
+                                e->key);
         else if (peft__map_get(&files, e->string, e->length, -1) >= 0) continue;
         else if (!peft__map_set(&files, e->string, e->length, 1)) status = PEFT_ERROR_MEMORY;
         else status = peft__archive_add_file(a, peft__path_join(&a->arena, folder, e->string));
     }
     for (const peft__json *e = map->child; e && !status; e = e->next)
         if (peft__map_get(&a->by_name, e->key, e->key_length, -1) < 0)
-            status = peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is not in %s", index, e->key, e->string);
+            status = peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is not in %s", index, e->key,
+                                e->string);
     peft__map_free(&files);
     return status;
 }
 
-// Weights in formats that are not read: what they are, and what makes safetensors of them. %s: the folder, then the file to be
-// made.
-#define PEFT__FROM_TORCH(files)                                                                                \
-    "python -c \"import glob, torch, safetensors.torch as s; s.save_file({k: v.contiguous().clone() for f in " \
-    "glob.glob('%s" files "') for k, v in torch.load(f, 'cpu', weights_only=True).items()}, '%s', {'format': 'pt'})\""
-#define PEFT__FROM_TRANSFORMERS(from)                                                                          \
-    "python -c \"from transformers import AutoConfig as C, AutoModelForCausalLM as D, AutoModelForSeq2SeqLM "  \
-    "as E; f = '%s'; (E if C.from_pretrained(f).is_encoder_decoder else D).from_pretrained(f, " from           \
+// Weights in formats that are not read: what they are, and what makes safetensors of them. %s: the folder,
+// then the file to be made.
+#define PEFT__FROM_TORCH(files)                                                                             \
+    "python -c \"import glob, torch, safetensors.torch as s; s.save_file({k: v.contiguous().clone() for f " \
+    "in "                                                                                                   \
+    "glob.glob('%s" files                                                                                   \
+    "') for k, v in torch.load(f, 'cpu', weights_only=True).items()}, '%s', {'format': 'pt'})\""
+#define PEFT__FROM_TRANSFORMERS(from)                                                                \
+    "python -c \"from transformers import AutoConfig as C, AutoModelForCausalLM as D, "              \
+    "AutoModelForSeq2SeqLM "                                                                         \
+    "as E; f = '%s'; (E if C.from_pretrained(f).is_encoder_decoder else D).from_pretrained(f, " from \
     "=True).save_pretrained(f)\" (transformers 4; makes %s)"
-#define PEFT__FROM_NUMPY(file)                                                                                 \
+#define PEFT__FROM_NUMPY(file) \
     "python -c \"import numpy, safetensors.numpy as s; s.save_file(dict(numpy.load('%s" file "')), '%s')\""
 static const struct peft__foreign {
     const char *name, *format, *line;
@@ -10080,7 +10240,8 @@ static const struct peft__foreign {
     {"tf_model.h5", "TensorFlow's HDF5", PEFT__FROM_TRANSFORMERS("from_tf")},
     {"flax_model.msgpack", "Flax's MessagePack", PEFT__FROM_TRANSFORMERS("from_flax")},
     {"consolidated.00.pth", "Meta's PyTorch pickle",
-     "python -m transformers.models.llama.convert_llama_weights_to_hf --input_dir %s --output_dir OUT (makes OUT with %s)"},
+     "python -m transformers.models.llama.convert_llama_weights_to_hf --input_dir %s --output_dir OUT (makes "
+     "OUT with %s)"},
     {"model.onnx", "ONNX", "there is no way back (%s): take the model that it was exported from, with %s"},
     {"weights.npz", "NumPy's archive", PEFT__FROM_NUMPY("weights.npz")},
     {"adapters.npz", "NumPy's archive", PEFT__FROM_NUMPY("adapters.npz")}};
@@ -10091,13 +10252,15 @@ static peft_status peft__archive_missing(peft_context *ctx, const char *path, pe
     const char *slash = strrchr(path, '/');
     int n = slash ? (int)(slash - path) + 1 : 0;
     bool adapter = peft__ends_with(path, "adapter_model.safetensors");
-    for (int64_t i = 0; i < PEFT__COUNT(peft__foreign_files) && status == PEFT_ERROR_MISSING && n < PEFT__PATH_SIZE; i++) {
+    for (int64_t i = 0;
+         i < PEFT__COUNT(peft__foreign_files) && status == PEFT_ERROR_MISSING && n < PEFT__PATH_SIZE; i++) {
         const struct peft__foreign *f = &peft__foreign_files[i];
         peft__string_into(name, sizeof(name), "%.*s%s", n, path, f->name);
         if (adapter != (strncmp(f->name, "adapter", 7) == 0) || !peft__file_exists(ctx, name)) continue;
         name[n] = 0;
         peft__string_into(line, sizeof(line), f->line, name, path);
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s%s: %s is not read; this converts it: %s", name, f->name, f->format, line);
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s%s: %s is not read; this converts it: %s", name,
+                          f->name, f->format, line);
     }
     return status;
 }
@@ -10111,10 +10274,13 @@ PEFTDEF peft_status peft_archive_open(peft_context *ctx, const char *path, peft_
     if (!a) return PEFT_ERROR_MEMORY;
     peft_status status = PEFT_ERROR_MEMORY;
     bool file = peft__ends_with(path, ".safetensors"), json = peft__ends_with(path, ".json");
-    const char *single = file || json ? peft__arena_strdup(&a->arena, path, strlen(path)) : peft__path_join(&a->arena, path, "model.safetensors");
+    const char *single = file || json ? peft__arena_strdup(&a->arena, path, strlen(path))
+                                      : peft__path_join(&a->arena, path, "model.safetensors");
     const char *index = json ? single : peft__path_join(&a->arena, path, "model.safetensors.index.json");
-    bool sharded = json || (!file && single && index && !peft__file_exists(ctx, single) && peft__file_exists(ctx, index));
-    if (single && index) status = sharded ? peft__archive_open_index(a, index) : peft__archive_add_file(a, single);
+    bool sharded = json || (!file && single && index && !peft__file_exists(ctx, single) &&
+                            peft__file_exists(ctx, index));
+    if (single && index)
+        status = sharded ? peft__archive_open_index(a, index) : peft__archive_add_file(a, single);
     if (status && !sharded && single) status = peft__archive_missing(ctx, single, status);
     if (!status) status = peft__archive_join(a);
     if (status) peft_archive_close(a);
@@ -10164,9 +10330,9 @@ PEFTDEF const peft_tensor *peft_archive_find(const peft_archive *a, const char *
 typedef struct peft__item {
     const peft_tensor *tensor;
     const char *suffix;
-    int dtype;            // index of peft__dtypes
+    int dtype;             // index of peft__dtypes
     int64_t width, count;  // bytes of a value, values
-    int64_t cols;         // 0: a vector
+    int64_t cols;          // 0: a vector
     const void *data;
 } peft__item;
 
@@ -10194,12 +10360,13 @@ static const char *peft__quant_json(peft__arena *arena, const peft_tensor *t, co
     const peft_quant *q = t->quant;
     peft__string s;
     peft__string_init(&s, arena->ctx);
-    peft__string_format(&s, "{\"quant_type\": \"%s\", \"blocksize\": %lld, \"dtype\": \"%s\", \"shape\": [", type, (long long)q->block,
-                        peft__torch_names[q->source]);
+    peft__string_format(&s, "{\"quant_type\": \"%s\", \"blocksize\": %lld, \"dtype\": \"%s\", \"shape\": [",
+                        type, (long long)q->block, peft__torch_names[q->source]);
     if (t->rank == 1) peft__string_format(&s, "%lld]", (long long)peft__size(t));
     else peft__string_format(&s, "%lld, %lld]", (long long)t->rows, (long long)t->cols);
     if (!q->absmax) {
-        peft__string_puts(&s, ", \"nested_blocksize\": 256, \"nested_dtype\": \"float32\", \"nested_offset\": ");
+        peft__string_puts(&s,
+                          ", \"nested_blocksize\": 256, \"nested_dtype\": \"float32\", \"nested_offset\": ");
         peft__python_float(&s, (double)q->nested_offset);
     }
     peft__string_puts(&s, "}");
@@ -10208,20 +10375,27 @@ static const char *peft__quant_json(peft__arena *arena, const peft_tensor *t, co
     return text;
 }
 
-static void peft__item_add(peft__item **at, const peft_tensor *t, const char *suffix, int dtype, int64_t count, int64_t cols, const void *data) {
-    peft__item p = {t, suffix, dtype, dtype < PEFT__DTYPE_U8 ? (int64_t)peft__dtype_size((peft_dtype)dtype) : 1, count, cols, data};
+static void peft__item_add(peft__item **at, const peft_tensor *t, const char *suffix, int dtype,
+                           int64_t count, int64_t cols, const void *data) {
+    peft__item p = {
+        t,     suffix, dtype, dtype < PEFT__DTYPE_U8 ? (int64_t)peft__dtype_size((peft_dtype)dtype) : 1,
+        count, cols,   data};
     *(*at)++ = p;
 }
 
-static peft_status peft__items_of(peft_context *ctx, peft__arena *arena, const peft_tensor *t, peft__item **at) {
+static peft_status peft__items_of(peft_context *ctx, peft__arena *arena, const peft_tensor *t,
+                                  peft__item **at) {
     const peft_quant *q = t->quant;
     int64_t n = peft__size(t), cols = t->rank == 1 ? 0 : t->cols;
     if (t->type <= PEFT_BF16) {
         peft__item_add(at, t, "", (int)t->type, n, cols, t->data);
         return PEFT_OK;
     }
-    if (!q) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: a tensor of type %s without scales", t->name, peft_dtype_name(t->type));
-    if (t->type == PEFT_Q4) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: no file has a place for type q4", t->name);
+    if (!q)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: a tensor of type %s without scales", t->name,
+                          peft_dtype_name(t->type));
+    if (t->type == PEFT_Q4)
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: no file has a place for type q4", t->name);
     const struct peft__quant_format *f = peft__quant_formats;
     while (f->type != t->type) f++;
     const char *json = peft__quant_json(arena, t, f->name);
@@ -10229,10 +10403,12 @@ static peft_status peft__items_of(peft_context *ctx, peft__arena *arena, const p
     int kind = !q->map ? PEFT__BITS_8 : q->absmax ? PEFT__BITS_4 : PEFT__BITS_4_NESTED;
     if (q->map) peft__item_add(at, t, "", PEFT__DTYPE_U8, (n + 1) / 2, 1, t->data);
     else peft__item_add(at, t, "", PEFT__DTYPE_I8, n, cols, t->data);
-    for (const struct peft__quant_part *p = peft__quant_parts; p < peft__quant_parts + PEFT__COUNT(peft__quant_parts); p++) {
+    for (const struct peft__quant_part *p = peft__quant_parts;
+         p < peft__quant_parts + PEFT__COUNT(peft__quant_parts); p++) {
         const void *data;
         memcpy(&data, (const char *)q + p->field, sizeof(data));
-        if (p->kinds & kind) peft__item_add(at, t, p->suffix, p->dtype, peft__quant_part_count(p, q), 0, data);
+        if (p->kinds & kind)
+            peft__item_add(at, t, p->suffix, p->dtype, peft__quant_part_count(p, q), 0, data);
     }
     peft__item_add(at, t, f->state, PEFT__DTYPE_U8, (int64_t)strlen(json), 0, json);
     return PEFT_OK;
@@ -10251,7 +10427,8 @@ static peft_status peft__safetensors_header(peft__string *h, const peft__item *i
         peft__string_free(&key);
         peft__string_format(h, ":{\"dtype\":\"%s\",\"shape\":[", peft__dtypes[p->dtype]);
         if (p->cols) peft__string_format(h, "%lld,", (long long)(p->count / p->cols));
-        peft__string_format(h, "%lld],\"data_offsets\":[%lld,%lld]}", (long long)(p->cols ? p->cols : p->count), (long long)at,
+        peft__string_format(h, "%lld],\"data_offsets\":[%lld,%lld]}",
+                            (long long)(p->cols ? p->cols : p->count), (long long)at,
                             (long long)(at + p->count * p->width));
         at += p->count * p->width;
     }
@@ -10261,8 +10438,9 @@ static peft_status peft__safetensors_header(peft__string *h, const peft__item *i
 }
 
 // Tensors in the order given, but values of 4 bytes before those of 2 and 1, so that each lies aligned.
-static peft_status peft__items_sorted(peft_context *ctx, peft__arena *arena, const peft_tensor *const *tensors, int64_t count,
-                                      peft__item **out, int64_t *out_count) {
+static peft_status peft__items_sorted(peft_context *ctx, peft__arena *arena,
+                                      const peft_tensor *const *tensors, int64_t count, peft__item **out,
+                                      int64_t *out_count) {
     size_t size = (size_t)count * PEFT__MAX_ITEMS * sizeof(peft__item);
     peft__item *items = (peft__item *)peft__arena_alloc(arena, size), *end = items;
     peft__item *sorted = (peft__item *)peft__arena_alloc(arena, size);
@@ -10276,7 +10454,8 @@ static peft_status peft__items_sorted(peft_context *ctx, peft__arena *arena, con
     return status;
 }
 
-static peft_status peft__safetensors_put(peft_context *ctx, peft__writer *w, const peft_tensor *const *tensors, int64_t count) {
+static peft_status peft__safetensors_put(peft_context *ctx, peft__writer *w,
+                                         const peft_tensor *const *tensors, int64_t count) {
     peft__arena arena;
     peft__string header;
     peft__item *items = NULL;
@@ -10290,7 +10469,8 @@ static peft_status peft__safetensors_put(peft_context *ctx, peft__writer *w, con
         for (int i = 0; i < 8; i++) size[i] = (unsigned char)((uint64_t)header.size >> 8 * i);
         peft__write(w, size, 8);
         peft__write(w, header.data, header.size);
-        for (int64_t i = 0; i < n; i++) peft__write(w, items[i].data, (size_t)(items[i].count * items[i].width));
+        for (int64_t i = 0; i < n; i++)
+            peft__write(w, items[i].data, (size_t)(items[i].count * items[i].width));
         status = w->status;
     }
     peft__string_free(&header);
@@ -10298,7 +10478,8 @@ static peft_status peft__safetensors_put(peft_context *ctx, peft__writer *w, con
     return status;
 }
 
-PEFTDEF peft_status peft_safetensors_write(peft_context *ctx, const char *path, const peft_tensor *const *tensors, int64_t count) {
+PEFTDEF peft_status peft_safetensors_write(peft_context *ctx, const char *path,
+                                           const peft_tensor *const *tensors, int64_t count) {
     PEFT__NEED(ctx, ctx, "ctx");
     PEFT__NEED(ctx, path, "path");
     PEFT__NEED(ctx, tensors || !count, "tensors");
@@ -10311,10 +10492,17 @@ PEFTDEF peft_status peft_safetensors_write(peft_context *ctx, const char *path, 
     return status;
 }
 
-// ---- GGUF, ggml's file: "GGUF", u32 version, u64 counts of tensors and of metadata; each metadata entry as key, type and
-//      value; each tensor as name, dimensions, type and offset; padding; data. All little-endian, and nothing is aligned.
+// ---- GGUF, ggml's file: "GGUF", u32 version, u64 counts of tensors and of metadata; each metadata entry as
+// key, type and
+//      value; each tensor as name, dimensions, type and offset; padding; data. All little-endian, and nothing
+//      is aligned.
 
-enum { PEFT__GGUF_MAX_NAME = 63, PEFT__GGUF_MAX_KEY = 65535, PEFT__GGUF_ALIGNMENT = 32, PEFT__GGUF_MAX_ALIGNMENT = 1 << 20 };
+enum {
+    PEFT__GGUF_MAX_NAME = 63,
+    PEFT__GGUF_MAX_KEY = 65535,
+    PEFT__GGUF_ALIGNMENT = 32,
+    PEFT__GGUF_MAX_ALIGNMENT = 1 << 20
+};
 enum { PEFT__GGUF_MAX_KEYS = 1 << 16, PEFT__GGUF_MAX_TENSORS = 1 << 20, PEFT__GGUF_DEPTH = 4 };
 
 PEFT__INLINE uint16_t peft__u16_at(const unsigned char *b) {
@@ -10329,22 +10517,25 @@ PEFT__INLINE float peft__half_at(const unsigned char *b) {
     return peft__f16_to_f32(peft__u16_at(b));
 }
 
-// Weights come in blocks of a scale d, small integers q and sometimes a minimum m: x = d q or d q + m. Every product of a half
-// scale with small integers is exact in f32, and at most one sum rounds: fused or not, the compiler cannot change a bit.
+// Weights come in blocks of a scale d, small integers q and sometimes a minimum m: x = d q or d q + m. Every
+// product of a half scale with small integers is exact in f32, and at most one sum rounds: fused or not, the
+// compiler cannot change a bit.
 typedef struct peft__ggml_format {
-    int type;         // ggml's number
+    int type;  // ggml's number
     const char *name;
     int block, size;  // values and bytes of a block
     void (*decode)(const struct peft__ggml_format *f, const unsigned char *blocks, int64_t count, float *out);
     bool (*encode)(const struct peft__ggml_format *f, const float *x, int64_t count, unsigned char *blocks);
     const float *map;  // what 4 or 5 bits stand for
-    // a type of ours that holds the blocks bit for bit, with so many weights per scale; none for formats with minima
+    // a type of ours that holds the blocks bit for bit, with so many weights per scale; none for formats with
+    // minima
     peft_dtype kept_type;
     int kept_block;
 } peft__ggml_format;
 
 // F32, F16, BF16
-static void peft__unpack_floats(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
+static void peft__unpack_floats(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
+                                float *PEFT__RESTRICT out) {
     if (f->type == PEFT_GGML_F32)
         for (int64_t i = 0; i < n; i++) out[i] = peft__bits_float(peft__u32_at(b + 4 * i));
     else if (f->type == PEFT_GGML_F16)
@@ -10353,8 +10544,10 @@ static void peft__unpack_floats(const peft__ggml_format *f, const unsigned char 
         for (int64_t i = 0; i < n; i++) out[i] = peft__bf16_to_f32(peft__u16_at(b + 2 * i));
 }
 
-// Q8_0: scale, 32 signed bytes. Q8_K: f32 scale, 256 signed bytes, sums of 16 (which only dot products want). x = d q
-static void peft__unpack_bytes(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
+// Q8_0: scale, 32 signed bytes. Q8_K: f32 scale, 256 signed bytes, sums of 16 (which only dot products want).
+// x = d q
+static void peft__unpack_bytes(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
+                               float *PEFT__RESTRICT out) {
     bool half = f->type == PEFT_GGML_Q8_0;
     for (; n > 0; n--, b += f->size, out += f->block) {
         float d = half ? peft__half_at(b) : peft__bits_float(peft__u32_at(b));
@@ -10362,13 +10555,16 @@ static void peft__unpack_bytes(const peft__ggml_format *f, const unsigned char *
     }
 }
 
-// Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL: scale, (_1: minimum,) (Q5: 32 fifth bits,) 16 bytes whose low nibbles are the first 16 values
-// and whose high nibbles the others. x = d map[q] + m
-static const float peft__small_integers[] = {-16, -15, -14, -13, -12, -11, -10, -9, -8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7,
-                                             8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
-static const float peft__iq4_nl_map[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+// Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL: scale, (_1: minimum,) (Q5: 32 fifth bits,) 16 bytes whose low nibbles are
+// the first 16 values and whose high nibbles the others. x = d map[q] + m
+static const float peft__small_integers[] = {
+    -16, -15, -14, -13, -12, -11, -10, -9, -8, -7, -6, -5, -4, -3, -2, -1, 0,  1,  2,  3,  4,  5,  6,  7,
+    8,   9,   10,  11,  12,  13,  14,  15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
+static const float peft__iq4_nl_map[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                           1,    13,   25,  38,  53,  69,  89,  113};
 
-static void peft__unpack_nibbles(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
+static void peft__unpack_nibbles(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
+                                 float *PEFT__RESTRICT out) {
     bool minimum = f->type == PEFT_GGML_Q4_1 || f->type == PEFT_GGML_Q5_1;
     int at = f->size - 16, fifth = at - (minimum ? 4 : 2);
     for (; n > 0; n--, b += f->size, out += 32) {
@@ -10383,10 +10579,12 @@ static void peft__unpack_nibbles(const peft__ggml_format *f, const unsigned char
     }
 }
 
-// Q4_K and Q5_K: scale of scales, scale of minima, 8 groups' scales and minima, (Q5_K: 32 bytes of fifth bits, bit k for group
-// k,) nibbles: 32 bytes hold two groups. The scales and minima of 6 bits take 12 bytes: the first four groups' the low 6 bits of
-// bytes 0 to 7, the others' low four bits bytes 8 to 11 and their high two the rest of bytes 0 to 7. x = (d s) q - (d_min m)
-static void peft__unpack_k(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
+// Q4_K and Q5_K: scale of scales, scale of minima, 8 groups' scales and minima, (Q5_K: 32 bytes of fifth
+// bits, bit k for group k,) nibbles: 32 bytes hold two groups. The scales and minima of 6 bits take 12 bytes:
+// the first four groups' the low 6 bits of bytes 0 to 7, the others' low four bits bytes 8 to 11 and their
+// high two the rest of bytes 0 to 7. x = (d s) q - (d_min m)
+static void peft__unpack_k(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
+                           float *PEFT__RESTRICT out) {
     bool fifth = f->type == PEFT_GGML_Q5_K;
     for (; n > 0; n--, b += f->size) {
         float d = peft__half_at(b), d_min = peft__half_at(b + 2);
@@ -10396,19 +10594,23 @@ static void peft__unpack_k(const peft__ggml_format *f, const unsigned char *PEFT
             int scale = k < 4 ? s[k] & 63 : (s[k + 4] & 15) | s[k - 4] >> 6 << 4;
             int minimum = k < 4 ? s[k + 4] & 63 : s[k + 4] >> 4 | s[k] >> 6 << 4;
             float ds = d * (float)scale, m = d_min * (float)minimum;
-            for (int i = 0; i < 32; i++) out[i] = ds * (float)((q[i] >> shift & 15) | (fifth ? (high[i] >> k & 1) << 4 : 0)) - m;
+            for (int i = 0; i < 32; i++)
+                out[i] = ds * (float)((q[i] >> shift & 15) | (fifth ? (high[i] >> k & 1) << 4 : 0)) - m;
         }
     }
 }
 
-// Q6_K: 128 bytes of nibbles, 64 of pairs of high bits, 16 signed scales, scale of scales. Each half of 128 values takes 64 + 32
-// bytes: four runs of 32 values are low nibbles, low nibbles, high nibbles, high nibbles. x = (d s) (q - 32)
-static void peft__unpack_q6_k(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
+// Q6_K: 128 bytes of nibbles, 64 of pairs of high bits, 16 signed scales, scale of scales. Each half of 128
+// values takes 64 + 32 bytes: four runs of 32 values are low nibbles, low nibbles, high nibbles, high
+// nibbles. x = (d s) (q - 32)
+static void peft__unpack_q6_k(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
+                              float *PEFT__RESTRICT out) {
     for (; n > 0; n--, b += f->size, out += 256) {
         float d = peft__half_at(b + 208);
         for (int i = 0; i < 256; i++) {
             int run = i / 32, k = i % 32;
-            int low = b[run / 4 * 64 + run % 2 * 32 + k] >> (run % 4 / 2 * 4) & 15, high = b[128 + run / 4 * 32 + k] >> (run % 4 * 2) & 3;
+            int low = b[run / 4 * 64 + run % 2 * 32 + k] >> (run % 4 / 2 * 4) & 15,
+                high = b[128 + run / 4 * 32 + k] >> (run % 4 * 2) & 3;
             out[i] = d * (float)(signed char)b[192 + i / 16] * (float)((low | high << 4) - 32);
         }
     }
@@ -10438,9 +10640,9 @@ static bool peft__pack_floats(const peft__ggml_format *f, const float *x, int64_
     return ok;
 }
 
-// Q8_0: d = max |x| / 127. Q4_0: d = peak / -8, so that the value of largest magnitude (the first of equals) is code 0. q = x / d
-// rounded to nearest, halves away from zero: ggml's reference, bit for bit. Where d is so small that its half is zero the codes do
-// not matter.
+// Q8_0: d = max |x| / 127. Q4_0: d = peak / -8, so that the value of largest magnitude (the first of equals)
+// is code 0. q = x / d rounded to nearest, halves away from zero: ggml's reference, bit for bit. Where d is
+// so small that its half is zero the codes do not matter.
 static bool peft__pack_blocks(const peft__ggml_format *f, const float *x, int64_t n, unsigned char *b) {
     bool bytes = f->type == PEFT_GGML_Q8_0;
     for (; n > 0; n--, x += 32, b += f->size) {
@@ -10462,7 +10664,8 @@ static bool peft__pack_blocks(const peft__ggml_format *f, const float *x, int64_
 }
 
 static const peft__ggml_format *peft__ggml_format_of(int64_t type) {
-#define PEFT__SKIPPED(type, name, block, size) {type, name, block, size, NULL, NULL, NULL, PEFT_F32, 0}
+#define PEFT__SKIPPED(type, name, block, size) \
+    { type, name, block, size, NULL, NULL, NULL, PEFT_F32, 0 }
     static const peft__ggml_format formats[] = {
         {0, "F32", 1, 4, peft__unpack_floats, peft__pack_floats, NULL, PEFT_F32, 0},
         {1, "F16", 1, 2, peft__unpack_floats, peft__pack_floats, NULL, PEFT_F32, 0},
@@ -10477,12 +10680,24 @@ static const peft__ggml_format *peft__ggml_format_of(int64_t type) {
         {14, "Q6_K", 256, 210, peft__unpack_q6_k, NULL, NULL, PEFT_I8, 16},
         {15, "Q8_K", 256, 292, peft__unpack_bytes, NULL, NULL, PEFT_F32, 0},
         {20, "IQ4_NL", 32, 18, peft__unpack_nibbles, NULL, peft__iq4_nl_map, PEFT_Q4, 32},
-        PEFT__SKIPPED(9, "Q8_1", 32, 36),     PEFT__SKIPPED(10, "Q2_K", 256, 84),   PEFT__SKIPPED(11, "Q3_K", 256, 110),
-        PEFT__SKIPPED(16, "IQ2_XXS", 256, 66), PEFT__SKIPPED(17, "IQ2_XS", 256, 74), PEFT__SKIPPED(18, "IQ3_XXS", 256, 98),
-        PEFT__SKIPPED(19, "IQ1_S", 256, 50),  PEFT__SKIPPED(21, "IQ3_S", 256, 110), PEFT__SKIPPED(22, "IQ2_S", 256, 82),
-        PEFT__SKIPPED(23, "IQ4_XS", 256, 136), PEFT__SKIPPED(24, "I8", 1, 1),        PEFT__SKIPPED(25, "I16", 1, 2),
-        PEFT__SKIPPED(26, "I32", 1, 4),       PEFT__SKIPPED(27, "I64", 1, 8),       PEFT__SKIPPED(28, "F64", 1, 8),
-        PEFT__SKIPPED(29, "IQ1_M", 256, 56),  PEFT__SKIPPED(34, "TQ1_0", 256, 54),  PEFT__SKIPPED(35, "TQ2_0", 256, 66),
+        PEFT__SKIPPED(9, "Q8_1", 32, 36),
+        PEFT__SKIPPED(10, "Q2_K", 256, 84),
+        PEFT__SKIPPED(11, "Q3_K", 256, 110),
+        PEFT__SKIPPED(16, "IQ2_XXS", 256, 66),
+        PEFT__SKIPPED(17, "IQ2_XS", 256, 74),
+        PEFT__SKIPPED(18, "IQ3_XXS", 256, 98),
+        PEFT__SKIPPED(19, "IQ1_S", 256, 50),
+        PEFT__SKIPPED(21, "IQ3_S", 256, 110),
+        PEFT__SKIPPED(22, "IQ2_S", 256, 82),
+        PEFT__SKIPPED(23, "IQ4_XS", 256, 136),
+        PEFT__SKIPPED(24, "I8", 1, 1),
+        PEFT__SKIPPED(25, "I16", 1, 2),
+        PEFT__SKIPPED(26, "I32", 1, 4),
+        PEFT__SKIPPED(27, "I64", 1, 8),
+        PEFT__SKIPPED(28, "F64", 1, 8),
+        PEFT__SKIPPED(29, "IQ1_M", 256, 56),
+        PEFT__SKIPPED(34, "TQ1_0", 256, 54),
+        PEFT__SKIPPED(35, "TQ2_0", 256, 66),
         PEFT__SKIPPED(39, "MXFP4", 32, 17)};
     for (int64_t i = 0; i < PEFT__COUNT(formats); i++)
         if (formats[i].type == type) return &formats[i];
@@ -10504,7 +10719,7 @@ typedef struct peft__gguf_text {
 typedef struct peft__gguf_entry {
     const char *key;
     bool array;
-    int type;     // of the value or of the array's items
+    int type;  // of the value or of the array's items
     int64_t count;
     const unsigned char *data;     // numbers and booleans, in the file
     const peft__gguf_text *texts;  // strings
@@ -10582,7 +10797,9 @@ static double peft__gguf_number_at(const unsigned char *p, int type) {
 static void peft__gguf_array_header(peft_gguf *g, const char *key, int *type, int64_t *count) {
     uint64_t t = peft__gguf_take(g, 4, key), n = peft__gguf_take(g, 8, key);
     size_t size = t <= PEFT_GGUF_F64 ? peft__gguf_number_size((int)t) : 0;
-    if (!g->status && (t > PEFT_GGUF_F64 || n > peft__gguf_left(g) / (size ? size : t == PEFT_GGUF_STRING ? 8 : 12)))
+    if (!g->status && (t > PEFT_GGUF_F64 || n > peft__gguf_left(g) / (size                    ? size
+                                                                      : t == PEFT_GGUF_STRING ? 8
+                                                                                              : 12)))
         peft__gguf_wrong(g, "key %s is an array that is damaged or longer than the file", key);
     *type = g->status ? 0 : (int)t;
     *count = g->status ? 0 : (int64_t)n;
@@ -10605,9 +10822,11 @@ static void peft__gguf_skip_array(peft_gguf *g, const char *key, int depth) {
 
 static void peft__gguf_read_texts(peft_gguf *g, peft__gguf_entry *e) {
     uint64_t bytes = ((uint64_t)e->count + 1) * sizeof(peft__gguf_text);  // twice the file's size at most
-    peft__gguf_text *texts = (peft__gguf_text *)peft__arena_alloc(&g->arena, bytes <= SIZE_MAX ? (size_t)bytes : SIZE_MAX);
+    peft__gguf_text *texts =
+        (peft__gguf_text *)peft__arena_alloc(&g->arena, bytes <= SIZE_MAX ? (size_t)bytes : SIZE_MAX);
     for (int64_t i = 0; i < e->count && texts; i++) texts[i] = peft__gguf_take_text(g, e->key);
-    if (texts && !e->array && !g->status) texts[0].data = peft__arena_strdup(&g->arena, texts[0].data, texts[0].size);
+    if (texts && !e->array && !g->status)
+        texts[0].data = peft__arena_strdup(&g->arena, texts[0].data, texts[0].size);
     if (!texts || (!e->array && !g->status && !texts[0].data)) g->status = PEFT_ERROR_MEMORY;
     e->texts = texts;
 }
@@ -10623,7 +10842,8 @@ static void peft__gguf_read_value(peft_gguf *g, peft__gguf_entry *e) {
     size_t size = peft__gguf_number_size(e->type);
     if (e->type == PEFT_GGUF_STRING) peft__gguf_read_texts(g, e);
     else if (size) e->data = peft__gguf_span(g, (uint64_t)e->count * size, e->key);
-    for (int64_t i = 0; i < e->count && e->type == PEFT_GGUF_ARRAY && !g->status; i++) peft__gguf_skip_array(g, e->key, 1);
+    for (int64_t i = 0; i < e->count && e->type == PEFT_GGUF_ARRAY && !g->status; i++)
+        peft__gguf_skip_array(g, e->key, 1);
     for (int64_t i = 0; i < e->count && e->type == PEFT_GGUF_BOOL && e->data && !g->status; i++)
         if (e->data[i] > 1) peft__gguf_wrong(g, "key %s is neither true nor false", e->key);
 }
@@ -10636,7 +10856,8 @@ static const char *peft__gguf_read_name(peft_gguf *g, const char *what, peft__ma
     char *name = g->status ? NULL : peft__arena_strdup(&g->arena, text.data, text.size);
     if (name && peft__map_get(map, name, text.size, -1) >= 0)
         peft__gguf_wrong(g, "%s %s is there twice", what, name);
-    else if (!g->status && (!name || !peft__map_set(map, name, text.size, index))) g->status = PEFT_ERROR_MEMORY;
+    else if (!g->status && (!name || !peft__map_set(map, name, text.size, index)))
+        g->status = PEFT_ERROR_MEMORY;
     return name ? name : "";
 }
 
@@ -10645,8 +10866,7 @@ static uint64_t peft__gguf_read_info(peft_gguf *g, int64_t index) {
     peft_gguf_tensor *t = &g->tensors[index];
     t->name = peft__gguf_read_name(g, "tensor", &g->names, index);
     uint64_t rank = peft__gguf_take(g, 4, t->name);
-    if (rank > 4)
-        peft__gguf_wrong(g, "tensor %s has %llu dimensions", t->name, (unsigned long long)rank);
+    if (rank > 4) peft__gguf_wrong(g, "tensor %s has %llu dimensions", t->name, (unsigned long long)rank);
     bool sound = true;
     t->rank = g->status ? 0 : (int)rank;
     for (int k = 0; k < 4; k++) {
@@ -10661,10 +10881,9 @@ static uint64_t peft__gguf_read_info(peft_gguf *g, int64_t index) {
     sound = sound && f && t->dims[0] % f->block == 0 && peft__mul(t->dims[0] / f->block, f->size, &t->size);
     for (int k = 1; k < 4 && sound; k++) sound = peft__mul(t->size, t->dims[k], &t->size);
     if (!f)
-        g->status = peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s has the unknown type %llu", g->path, t->name,
-                               (unsigned long long)type);
-    else if (!sound)
-        peft__gguf_wrong(g, "tensor %s of type %s has an impossible shape", t->name, f->name);
+        g->status = peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s has the unknown type %llu",
+                               g->path, t->name, (unsigned long long)type);
+    else if (!sound) peft__gguf_wrong(g, "tensor %s of type %s has an impossible shape", t->name, f->name);
     return offset;
 }
 
@@ -10679,13 +10898,15 @@ static void peft__gguf_read_tensors(peft_gguf *g) {
     uint64_t room = start < g->file.size ? g->file.size - start : 0, total = 0;
     for (int64_t i = 0; i < g->count && !g->status; i++) {
         peft_gguf_tensor *t = &g->tensors[i];
-        if ((uint64_t)t->size > room - total)  // tensors do not overlap: a small file cannot claim much memory
-            peft__gguf_wrong(g, "the tensors up to %s claim more than the %llu bytes of data",
-                                   t->name, (unsigned long long)room);
+        if ((uint64_t)t->size >
+            room - total)  // tensors do not overlap: a small file cannot claim much memory
+            peft__gguf_wrong(g, "the tensors up to %s claim more than the %llu bytes of data", t->name,
+                             (unsigned long long)room);
         else if (offsets[i] % alignment || offsets[i] > room - (uint64_t)t->size)
-            peft__gguf_wrong(g, "tensor %s of %lld bytes claims offset %llu, alignment %llu, of %llu bytes of data",
-                                   t->name, (long long)t->size, (unsigned long long)offsets[i], (unsigned long long)alignment,
-                                   (unsigned long long)room);
+            peft__gguf_wrong(
+                g, "tensor %s of %lld bytes claims offset %llu, alignment %llu, of %llu bytes of data",
+                t->name, (long long)t->size, (unsigned long long)offsets[i], (unsigned long long)alignment,
+                (unsigned long long)room);
         total += (uint64_t)t->size;
         t->data = g->status ? NULL : g->bytes + start + offsets[i];
     }
@@ -10698,14 +10919,16 @@ static void peft__gguf_read(peft_gguf *g) {
     if (magic && memcmp(magic, "GGUF", 4) != 0) peft__gguf_wrong(g, "not a GGUF file");
     uint64_t version = peft__gguf_take(g, 4, "the version");
     if (!g->status && version != 2 && version != 3)
-        g->status = peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF of version %llu%s", g->path, (unsigned long long)version,
-                               version & 0xFFFF ? "" : " (big-endian)");
+        g->status = peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF of version %llu%s", g->path,
+                               (unsigned long long)version, version & 0xFFFF ? "" : " (big-endian)");
     uint64_t tensors = peft__gguf_take(g, 8, "the header"), keys = peft__gguf_take(g, 8, "the header");
     if (g->status) return;
     // a key and its value take 13 bytes at least, a tensor's description 24
     uint64_t left = peft__gguf_left(g);
-    if (keys > left / 13 || tensors > left / 24 || keys > PEFT__GGUF_MAX_KEYS || tensors > PEFT__GGUF_MAX_TENSORS) {
-        peft__gguf_wrong(g, "truncated, or no GGUF file: %llu keys and %llu tensors in %llu bytes", (unsigned long long)keys, (unsigned long long)tensors, (unsigned long long)left);
+    if (keys > left / 13 || tensors > left / 24 || keys > PEFT__GGUF_MAX_KEYS ||
+        tensors > PEFT__GGUF_MAX_TENSORS) {
+        peft__gguf_wrong(g, "truncated, or no GGUF file: %llu keys and %llu tensors in %llu bytes",
+                         (unsigned long long)keys, (unsigned long long)tensors, (unsigned long long)left);
         return;
     }
     g->entry_count = (int64_t)keys;
@@ -10719,7 +10942,8 @@ static void peft__gguf_read(peft_gguf *g) {
     }
     if (g->status) return;
     double a = PEFT__GGUF_ALIGNMENT;
-    if (peft__map_get(&g->keys, "general.alignment", 17, -1) >= 0) a = peft_gguf_number(g, "general.alignment", 0);
+    if (peft__map_get(&g->keys, "general.alignment", 17, -1) >= 0)
+        a = peft_gguf_number(g, "general.alignment", 0);
     g->alignment = a >= 8 && a <= PEFT__GGUF_MAX_ALIGNMENT ? (int64_t)a : 0;
     if (!g->alignment || (double)g->alignment != a || (g->alignment & (g->alignment - 1)))
         peft__gguf_wrong(g, "general.alignment is %g", a);
@@ -10740,7 +10964,9 @@ PEFTDEF peft_status peft_gguf_open(peft_context *ctx, const char *path, peft_ggu
     g->status = g->path ? peft__file_open(ctx, g->path, &g->file) : PEFT_ERROR_MEMORY;
     g->bytes = g->file.data;
     if (!g->status && !g->bytes) {
-        unsigned char *copy = g->file.size < SIZE_MAX ? (unsigned char *)peft__arena_alloc(&g->arena, (size_t)g->file.size + 1) : NULL;
+        unsigned char *copy = g->file.size < SIZE_MAX
+                                  ? (unsigned char *)peft__arena_alloc(&g->arena, (size_t)g->file.size + 1)
+                                  : NULL;
         g->status = copy ? peft__file_read(&g->file, 0, copy, (size_t)g->file.size) : PEFT_ERROR_MEMORY;
         g->bytes = copy;
     }
@@ -10823,7 +11049,13 @@ PEFTDEF double peft_gguf_array_number(const peft_gguf *g, const char *key, int64
 
 // ---- the order of rows: some architectures' weights lie otherwise in GGUF than in Hugging Face's files
 
-enum { PEFT__ORDER_SAME, PEFT__ORDER_ROTARY_Q, PEFT__ORDER_ROTARY_K, PEFT__ORDER_FUSED, PEFT__ORDER_TRANSPOSED };
+enum {
+    PEFT__ORDER_SAME,
+    PEFT__ORDER_ROTARY_Q,
+    PEFT__ORDER_ROTARY_K,
+    PEFT__ORDER_FUSED,
+    PEFT__ORDER_TRANSPOSED
+};
 
 typedef struct peft__row_order {
     int kind;
@@ -10833,12 +11065,14 @@ typedef struct peft__row_order {
 static const peft__row_order peft__same_order = {PEFT__ORDER_SAME, 0, 0};
 
 // The row of Hugging Face's matrix that is this row in GGUF.
-//   rotary: of each head, the two halves that rotate together alternate: row 2 j + i of GGUF is row i (head_size / 2) + j
-//   fused:  queries, keys, values of all heads one after the other, instead of the three of each head
+//   rotary: of each head, the two halves that rotate together alternate: row 2 j + i of GGUF is row i
+//   (head_size / 2) + j fused:  queries, keys, values of all heads one after the other, instead of the three
+//   of each head
 static int64_t peft__hf_row(const peft__row_order *o, int64_t row) {
     if (o->kind == PEFT__ORDER_SAME || o->kind == PEFT__ORDER_TRANSPOSED) return row;
     int64_t head = row / o->head_size, within = row % o->head_size;
-    if (o->kind != PEFT__ORDER_FUSED) return head * o->head_size + within % 2 * (o->head_size / 2) + within / 2;
+    if (o->kind != PEFT__ORDER_FUSED)
+        return head * o->head_size + within % 2 * (o->head_size / 2) + within / 2;
     return (head % o->heads * 3 + head / o->heads) * o->head_size + within;
 }
 
@@ -10847,7 +11081,8 @@ static bool peft__row_order_fits(peft__row_order *o, int64_t rows) {
     int64_t parts = o->kind == PEFT__ORDER_FUSED ? 3 * o->heads : o->heads;
     if (o->kind == PEFT__ORDER_SAME || o->kind == PEFT__ORDER_TRANSPOSED) return true;
     o->head_size = parts > 0 ? rows / parts : 0;
-    return o->head_size > 0 && o->head_size * parts == rows && (o->kind == PEFT__ORDER_FUSED || o->head_size % 2 == 0);
+    return o->head_size > 0 && o->head_size * parts == rows &&
+           (o->kind == PEFT__ORDER_FUSED || o->head_size % 2 == 0);
 }
 
 typedef struct peft__gguf_decoding {
@@ -10866,23 +11101,29 @@ static void peft__gguf_decode_rows(void *arg, int64_t begin, int64_t end) {
     const peft__gguf_decoding *d = (const peft__gguf_decoding *)arg;
     int64_t blocks = d->cols / d->format->block;
     for (int64_t r = begin; r < end; r++)
-        d->format->decode(d->format, d->data + r * blocks * d->format->size, blocks, d->out + peft__hf_row(&d->order, r) * d->cols);
+        d->format->decode(d->format, d->data + r * blocks * d->format->size, blocks,
+                          d->out + peft__hf_row(&d->order, r) * d->cols);
 }
 
-static peft_status peft__gguf_decode(const peft_gguf *g, const peft_gguf_tensor *t, int64_t first_row, int64_t rows, peft__row_order order,
-                                     float *out) {
+static peft_status peft__gguf_decode(const peft_gguf *g, const peft_gguf_tensor *t, int64_t first_row,
+                                     int64_t rows, peft__row_order order, float *out) {
     const peft__ggml_format *f = peft__ggml_format_of(t->type);
     int64_t total = t->dims[1] * t->dims[2] * t->dims[3];
     if (!f->decode) return peft__file_cannot(&g->file, "tensor %s is of type %s", t->name, f->name);
     if (first_row < 0 || rows < 0 || first_row > total || rows > total - first_row)
-        return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT, "%s: %lld rows from row %lld of tensor %s, which has %lld", g->path,
+        return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT,
+                          "%s: %lld rows from row %lld of tensor %s, which has %lld", g->path,
                           (long long)rows, (long long)first_row, t->name, (long long)total);
-    peft__gguf_decoding d = {f, (const unsigned char *)t->data + first_row * (t->size / total), t->dims[0], order, out, {0}, NULL, NULL};
+    peft__gguf_decoding d = {f,          (const unsigned char *)t->data + first_row * (t->size / total),
+                             t->dims[0], order,
+                             out,        {0},
+                             NULL,       NULL};
     peft__ranges(g->ctx, rows, 65536 / t->dims[0], peft__gguf_decode_rows, &d);
     return PEFT_OK;
 }
 
-PEFTDEF peft_status peft_gguf_to_f32(const peft_gguf *g, int64_t i, int64_t first_row, int64_t rows, float *out) {
+PEFTDEF peft_status peft_gguf_to_f32(const peft_gguf *g, int64_t i, int64_t first_row, int64_t rows,
+                                     float *out) {
     PEFT__NEED(NULL, g, "gguf");
     PEFT__NEED(g->ctx, out, "out");
     const peft_gguf_tensor *t = peft_gguf_at(g, i);
@@ -10949,7 +11190,8 @@ static void peft__gguf_put_text(peft__string *out, const char *text) {
 // Whether the type holds this number exactly (F32: but for rounding).
 static bool peft__gguf_holds(int type, double v) {
     if (type == PEFT_GGUF_F32 || type == PEFT_GGUF_F64) return true;
-    bool negative = type == PEFT_GGUF_I8 || type == PEFT_GGUF_I16 || type == PEFT_GGUF_I32 || type == PEFT_GGUF_I64;
+    bool negative =
+        type == PEFT_GGUF_I8 || type == PEFT_GGUF_I16 || type == PEFT_GGUF_I32 || type == PEFT_GGUF_I64;
     int bits = type == PEFT_GGUF_BOOL ? 1 : 8 * (int)peft__gguf_number_size(type) - negative;
     double top = bits >= 63 ? 9007199254740992.0 : pow(2, bits) - 1;  // whole numbers of a double end at 2^53
     return v == floor(v) && v <= top && v >= (!negative ? 0 : bits == 63 ? -top : -top - 1);
@@ -10958,15 +11200,20 @@ static bool peft__gguf_holds(int type, double v) {
 static void peft__gguf_put_number(peft__string *out, int type, double v) {
     uint64_t bits = 0;
     if (type == PEFT_GGUF_F64) memcpy(&bits, &v, 8);
-    else bits = type == PEFT_GGUF_F32 ? peft__float_bits((float)v) : v < 0 ? (uint64_t)(int64_t)v : (uint64_t)v;
+    else
+        bits = type == PEFT_GGUF_F32 ? peft__float_bits((float)v)
+               : v < 0               ? (uint64_t)(int64_t)v
+                                     : (uint64_t)v;
     peft__gguf_put(out, bits, (int)peft__gguf_number_size(type));
 }
 
 // Writes the key and what stands before the value; count -1: no array. Nothing is written on failure.
 static peft_status peft__gguf_begin(peft_gguf_writer *w, const char *key, int type, int64_t count) {
     size_t n = strlen(key);
-    if (!n || n > PEFT__GGUF_MAX_KEY) return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "a GGUF key of %zu bytes", n);
-    if (peft__map_get(&w->keys, key, n, -1) >= 0) return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s is there already", key);
+    if (!n || n > PEFT__GGUF_MAX_KEY)
+        return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "a GGUF key of %zu bytes", n);
+    if (peft__map_get(&w->keys, key, n, -1) >= 0)
+        return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s is there already", key);
     char *copy = peft__arena_strdup(&w->arena, key, n);
     if (!copy || w->metadata.failed || !peft__map_set(&w->keys, copy, n, 0)) return PEFT_ERROR_MEMORY;
     peft__gguf_put_text(&w->metadata, key);
@@ -10977,18 +11224,21 @@ static peft_status peft__gguf_begin(peft_gguf_writer *w, const char *key, int ty
 }
 
 // One text (array false) or a list of them.
-static peft_status peft__gguf_set_texts(peft_gguf_writer *w, const char *key, const char *const *values, int64_t count, bool array) {
+static peft_status peft__gguf_set_texts(peft_gguf_writer *w, const char *key, const char *const *values,
+                                        int64_t count, bool array) {
     peft_status status = peft__gguf_begin(w, key, PEFT_GGUF_STRING, array ? PEFT__MAX(count, 0) : -1);
     for (int64_t i = 0; i < count && !status; i++) peft__gguf_put_text(&w->metadata, values[i]);
     return status ? status : w->metadata.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
-static peft_status peft__gguf_set_values(peft_gguf_writer *w, const char *key, int type, const double *values, int64_t count, bool array) {
+static peft_status peft__gguf_set_values(peft_gguf_writer *w, const char *key, int type, const double *values,
+                                         int64_t count, bool array) {
     if (type < 0 || type > PEFT_GGUF_F64 || !peft__gguf_number_size(type))
         return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s: %d is not a type of numbers", key, type);
     for (int64_t i = 0; i < count; i++)
         if (!peft__gguf_holds(type, values[i]))
-            return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s: type %d cannot hold %g", key, type, values[i]);
+            return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s: type %d cannot hold %g", key, type,
+                              values[i]);
     peft_status status = peft__gguf_begin(w, key, type, array ? PEFT__MAX(count, 0) : -1);
     for (int64_t i = 0; i < count && !status; i++) peft__gguf_put_number(&w->metadata, type, values[i]);
     return status ? status : w->metadata.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
@@ -11001,20 +11251,23 @@ PEFTDEF peft_status peft_gguf_set_string(peft_gguf_writer *w, const char *key, c
     return peft__gguf_set_texts(w, key, &value, 1, false);
 }
 
-PEFTDEF peft_status peft_gguf_set_strings(peft_gguf_writer *w, const char *key, const char *const *values, int64_t count) {
+PEFTDEF peft_status peft_gguf_set_strings(peft_gguf_writer *w, const char *key, const char *const *values,
+                                          int64_t count) {
     PEFT__NEED(NULL, w, "writer");
     PEFT__NEED(w->ctx, key, "key");
     PEFT__NEED(w->ctx, values || !count, "values");
     return peft__gguf_set_texts(w, key, values, count, true);
 }
 
-PEFTDEF peft_status peft_gguf_set_number(peft_gguf_writer *w, const char *key, peft_gguf_type type, double value) {
+PEFTDEF peft_status peft_gguf_set_number(peft_gguf_writer *w, const char *key, peft_gguf_type type,
+                                         double value) {
     PEFT__NEED(NULL, w, "writer");
     PEFT__NEED(w->ctx, key, "key");
     return peft__gguf_set_values(w, key, (int)type, &value, 1, false);
 }
 
-PEFTDEF peft_status peft_gguf_set_numbers(peft_gguf_writer *w, const char *key, peft_gguf_type type, const double *values, int64_t count) {
+PEFTDEF peft_status peft_gguf_set_numbers(peft_gguf_writer *w, const char *key, peft_gguf_type type,
+                                          const double *values, int64_t count) {
     PEFT__NEED(NULL, w, "writer");
     PEFT__NEED(w->ctx, key, "key");
     PEFT__NEED(w->ctx, values || !count, "values");
@@ -11022,19 +11275,28 @@ PEFTDEF peft_status peft_gguf_set_numbers(peft_gguf_writer *w, const char *key, 
 }
 
 // The tensor in another order of rows. A vector in an order of its own is a matrix of one column meanwhile.
-static peft_status peft__gguf_add_ordered(peft_gguf_writer *w, const char *name, const peft_tensor *t, int type, peft__row_order order) {
+static peft_status peft__gguf_add_ordered(peft_gguf_writer *w, const char *name, const peft_tensor *t,
+                                          int type, peft__row_order order) {
     const peft__ggml_format *f = peft__ggml_format_of(type);
     size_t n = strlen(name);
     if (!f || !f->encode)
-        return peft__fail(w->ctx, PEFT_ERROR_UNSUPPORTED, "tensor %s: cannot be written as ggml type %s", name, peft_ggml_type_name(type));
+        return peft__fail(w->ctx, PEFT_ERROR_UNSUPPORTED, "tensor %s: cannot be written as ggml type %s",
+                          name, peft_ggml_type_name(type));
     if (!n || n > PEFT__GGUF_MAX_NAME)
         return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "tensor %s: a GGUF name has 1 to 63 bytes", name);
-    if (peft__map_get(&w->names, name, n, -1) >= 0) return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "tensor %s is there already", name);
-    bool vector = t->rank == 1 && order.kind != PEFT__ORDER_SAME, transposed = order.kind == PEFT__ORDER_TRANSPOSED;
-    int64_t rows = transposed ? t->cols : vector ? peft__size(t) : t->rows, cols = transposed ? t->rows : vector ? 1 : t->cols;
+    if (peft__map_get(&w->names, name, n, -1) >= 0)
+        return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "tensor %s is there already", name);
+    bool vector = t->rank == 1 && order.kind != PEFT__ORDER_SAME,
+         transposed = order.kind == PEFT__ORDER_TRANSPOSED;
+    int64_t rows = transposed ? t->cols
+                   : vector   ? peft__size(t)
+                              : t->rows,
+            cols = transposed ? t->rows
+                   : vector   ? 1
+                              : t->cols;
     if (rows < 1 || cols < 1 || cols % f->block || !peft__row_order_fits(&order, rows))
-        return peft__fail(w->ctx, PEFT_ERROR_SHAPE, "tensor %s: %lld x %lld as ggml type %s with %lld heads", name, (long long)rows,
-                          (long long)cols, f->name, (long long)order.heads);
+        return peft__fail(w->ctx, PEFT_ERROR_SHAPE, "tensor %s: %lld x %lld as ggml type %s with %lld heads",
+                          name, (long long)rows, (long long)cols, f->name, (long long)order.heads);
     void *grown = peft__one_more(w->ctx, w->sources, w->count, &w->capacity, sizeof(*w->sources));
     if (grown) w->sources = (peft__gguf_source *)grown;
     char *copy = peft__arena_strdup(&w->arena, name, n);
@@ -11044,7 +11306,8 @@ static peft_status peft__gguf_add_ordered(peft_gguf_writer *w, const char *name,
     return PEFT_OK;
 }
 
-PEFTDEF peft_status peft_gguf_add(peft_gguf_writer *w, const char *name, const peft_tensor *tensor, peft_ggml_type type) {
+PEFTDEF peft_status peft_gguf_add(peft_gguf_writer *w, const char *name, const peft_tensor *tensor,
+                                  peft_ggml_type type) {
     PEFT__NEED(NULL, w, "writer");
     PEFT__NEED(w->ctx, name, "name");
     PEFT__NEED(w->ctx, tensor, "tensor");
@@ -11080,15 +11343,20 @@ static void peft__gguf_write_source(peft__writer *w, const peft__gguf_source *s)
     unsigned char *row = (unsigned char *)peft__calloc(w->ctx, bytes, 1);
     if (!x || !row) w->status = PEFT_ERROR_MEMORY;
     for (int64_t r = 0; r < s->rows && !w->status; r++) {
-        if (s->order.kind != PEFT__ORDER_TRANSPOSED) peft__to_f32(s->tensor, peft__hf_row(&s->order, r) * s->cols, s->cols, x);
+        if (s->order.kind != PEFT__ORDER_TRANSPOSED)
+            peft__to_f32(s->tensor, peft__hf_row(&s->order, r) * s->cols, s->cols, x);
         else
             for (int64_t i = 0; i < s->cols; i++) peft__to_f32(s->tensor, i * s->rows + r, 1, x + i);
         for (int64_t i = 0; i < s->cols && s->scale != 1; i++) x[i] *= s->scale;
         if (f->encode(f, x, blocks, row)) peft__write(w, row, (size_t)bytes);
-        else w->status = peft__fail(w->ctx, PEFT_ERROR_NUMERIC, "%s: tensor %s, row %lld: a value that %s cannot hold", w->path,
-                                    s->name, (long long)r, f->name);
+        else
+            w->status =
+                peft__fail(w->ctx, PEFT_ERROR_NUMERIC, "%s: tensor %s, row %lld: a value that %s cannot hold",
+                           w->path, s->name, (long long)r, f->name);
     }
-    peft__write(w, zeros, (size_t)((PEFT__GGUF_ALIGNMENT - s->rows * bytes % PEFT__GGUF_ALIGNMENT) % PEFT__GGUF_ALIGNMENT));
+    peft__write(
+        w, zeros,
+        (size_t)((PEFT__GGUF_ALIGNMENT - s->rows * bytes % PEFT__GGUF_ALIGNMENT) % PEFT__GGUF_ALIGNMENT));
     peft__free(w->ctx, x);
     peft__free(w->ctx, row);
 }
@@ -11100,52 +11368,59 @@ PEFTDEF peft_status peft_gguf_write(peft_gguf_writer *writer, const char *path) 
     peft__writer w;
     peft__string_init(&header, writer->ctx);
     peft__gguf_header(writer, &header);
-    peft_status status = header.failed || writer->metadata.failed ? PEFT_ERROR_MEMORY : peft__writer_open(writer->ctx, path, &w);
+    peft_status status = header.failed || writer->metadata.failed ? PEFT_ERROR_MEMORY
+                                                                  : peft__writer_open(writer->ctx, path, &w);
     if (!status) {
         peft__write(&w, header.data, header.size);
-        for (int64_t i = 0; i < writer->count && !w.status; i++) peft__gguf_write_source(&w, &writer->sources[i]);
+        for (int64_t i = 0; i < writer->count && !w.status; i++)
+            peft__gguf_write_source(&w, &writer->sources[i]);
         status = peft__writer_commit(&w);
     }
     peft__string_free(&header);
     return status;
 }
 
-// ---- the families of models: what parameters are called in Hugging Face's files and in GGUF, their shapes, and where
+// ---- the families of models: what parameters are called in Hugging Face's files and in GGUF, their shapes,
+// and where
 //      pointers to them go
 
 // An encoder or decoder block. Slots that a kind of block lacks stay NULL. Biases are found through bias_of.
 typedef struct peft__block_weights {
-    peft_tensor *norm, *q, *k, *v, *qkv, *o;                          // self-attention; qkv: one matrix instead of three
+    peft_tensor *norm, *q, *k, *v, *qkv, *o;  // self-attention; qkv: one matrix instead of three
     peft_tensor *cross_norm, *cross_q, *cross_k, *cross_v, *cross_o;  // T5's decoder: attention to the source
-    peft_tensor *ff_norm, *wi, *wi_gate, *wo;                         // feed-forward; wi_gate: the second input matrix of gated ones
-    peft_tensor *bias;                                                // T5's relative positions, in its first block for all
+    peft_tensor *ff_norm, *wi, *wi_gate, *wo;  // feed-forward; wi_gate: the second input matrix of gated ones
+    peft_tensor *bias;                         // T5's relative positions, in its first block for all
 } peft__block_weights;
 
 typedef struct peft__rule {
     const char *name, *gguf;  // behind the block's name, before .weight or .bias
-    char rows, cols;  // d: d_model, i: heads * d_kv, j: kv_heads * d_kv, 3: three times i, f: d_ff, h: heads, k: buckets, 1: one
-    char bias;        // 0: none, b: always, q: if the queries' projections have one, o: if outputs, m: if the feed-forward
-    // g: gated feed-forward only, r: ungated only, 1: the first block only (UMT5: all), -: in some files, of no use, 0: all
+    char rows, cols;  // d: d_model, i: heads * d_kv, j: kv_heads * d_kv, 3: three times i, f: d_ff, h: heads,
+                      // k: buckets, 1: one
+    char bias;        // 0: none, b: always, q: if the queries' projections have one, o: if outputs, m: if the
+                      // feed-forward
+    // g: gated feed-forward only, r: ungated only, 1: the first block only (UMT5: all), -: in some files, of
+    // no use, 0: all
     char only;
-    char order;       // of its rows in GGUF
+    char order;  // of its rows in GGUF
     size_t slot;
 } peft__rule;
 
 #define PEFT__ROW(name, gguf, rows, cols, bias, only, order, slot) \
-    {name, gguf, rows, cols, bias, only, PEFT__ORDER_##order, offsetof(peft__block_weights, slot)}
+    { name, gguf, rows, cols, bias, only, PEFT__ORDER_##order, offsetof(peft__block_weights, slot) }
 #define PEFT__T5_ATTENTION                                                       \
     PEFT__ROW("layer.0.SelfAttention.q", "attn_q", 'i', 'd', 0, 0, SAME, q),     \
-    PEFT__ROW("layer.0.SelfAttention.k", "attn_k", 'i', 'd', 0, 0, SAME, k),     \
-    PEFT__ROW("layer.0.SelfAttention.v", "attn_v", 'i', 'd', 0, 0, SAME, v),     \
-    PEFT__ROW("layer.0.SelfAttention.o", "attn_o", 'd', 'i', 0, 0, SAME, o),     \
-    PEFT__ROW("layer.0.layer_norm", "attn_norm", '1', 'd', 0, 0, SAME, norm)
-#define PEFT__T5_FEED_FORWARD(layer)                                                              \
-    PEFT__ROW(layer ".DenseReluDense.wi", "ffn_up", 'f', 'd', 0, 'r', SAME, wi),                  \
-    PEFT__ROW(layer ".DenseReluDense.wi_0", "ffn_gate", 'f', 'd', 0, 'g', SAME, wi_gate),         \
-    PEFT__ROW(layer ".DenseReluDense.wi_1", "ffn_up", 'f', 'd', 0, 'g', SAME, wi),                \
-    PEFT__ROW(layer ".DenseReluDense.wo", "ffn_down", 'd', 'f', 0, 0, SAME, wo),                  \
-    PEFT__ROW(layer ".layer_norm", "ffn_norm", '1', 'd', 0, 0, SAME, ff_norm),                    \
-    PEFT__ROW("layer.0.SelfAttention.relative_attention_bias", "attn_rel_b", 'k', 'h', 0, '1', SAME, bias)
+        PEFT__ROW("layer.0.SelfAttention.k", "attn_k", 'i', 'd', 0, 0, SAME, k), \
+        PEFT__ROW("layer.0.SelfAttention.v", "attn_v", 'i', 'd', 0, 0, SAME, v), \
+        PEFT__ROW("layer.0.SelfAttention.o", "attn_o", 'd', 'i', 0, 0, SAME, o), \
+        PEFT__ROW("layer.0.layer_norm", "attn_norm", '1', 'd', 0, 0, SAME, norm)
+#define PEFT__T5_FEED_FORWARD(layer)                                                                     \
+    PEFT__ROW(layer ".DenseReluDense.wi", "ffn_up", 'f', 'd', 0, 'r', SAME, wi),                         \
+        PEFT__ROW(layer ".DenseReluDense.wi_0", "ffn_gate", 'f', 'd', 0, 'g', SAME, wi_gate),            \
+        PEFT__ROW(layer ".DenseReluDense.wi_1", "ffn_up", 'f', 'd', 0, 'g', SAME, wi),                   \
+        PEFT__ROW(layer ".DenseReluDense.wo", "ffn_down", 'd', 'f', 0, 0, SAME, wo),                     \
+        PEFT__ROW(layer ".layer_norm", "ffn_norm", '1', 'd', 0, 0, SAME, ff_norm),                       \
+        PEFT__ROW("layer.0.SelfAttention.relative_attention_bias", "attn_rel_b", 'k', 'h', 0, '1', SAME, \
+                  bias)
 
 static const peft__rule peft__t5_encoder_rules[] = {PEFT__T5_ATTENTION, PEFT__T5_FEED_FORWARD("layer.1")};
 static const peft__rule peft__t5_decoder_rules[] = {
@@ -11156,7 +11431,8 @@ static const peft__rule peft__t5_decoder_rules[] = {
     PEFT__ROW("layer.1.EncDecAttention.o", "cross_attn_o", 'd', 'i', 0, 0, SAME, cross_o),
     PEFT__ROW("layer.1.layer_norm", "cross_attn_norm", '1', 'd', 0, 0, SAME, cross_norm),
     PEFT__T5_FEED_FORWARD("layer.2"),
-    PEFT__ROW("layer.1.EncDecAttention.relative_attention_bias", "cross_attn_rel_b", 'k', 'h', 0, '-', SAME, norm),
+    PEFT__ROW("layer.1.EncDecAttention.relative_attention_bias", "cross_attn_rel_b", 'k', 'h', 0, '-', SAME,
+              norm),
 };
 static const peft__rule peft__gpt2_rules[] = {
     PEFT__ROW("ln_1", "attn_norm", '1', 'd', 'b', 0, SAME, norm),
@@ -11188,7 +11464,8 @@ static const peft__rule peft__llama_rules[] = {
 #define PEFT__RULES(table) table, (int)PEFT__COUNT(table)
 
 typedef struct peft__side {
-    const char *block, *gguf;  // a block's name, %lld being its number; NULL: decoder-only families have no encoder
+    const char *block,
+        *gguf;  // a block's name, %lld being its number; NULL: decoder-only families have no encoder
     const peft__rule *rules;
     int count;
 } peft__side;
@@ -11197,7 +11474,8 @@ typedef struct peft__family {
     const char *types;  // model_type of config.json, comma-separated
     bool in_out;        // linear weights are stored [in, out]
     peft__side encoder, decoder;
-    const char *embedding, *positions, *encoder_norm, *decoder_norm, *head;  // names before .weight and .bias; NULL: none
+    const char *embedding, *positions, *encoder_norm, *decoder_norm,
+        *head;            // names before .weight and .bias; NULL: none
     const char *targets;  // LoRA's default target_modules, as HF peft has them
     const char *ia3_targets, *ia3_feedforward;
     // of config.json: models with this family's head, or checkpoints of the model below a tied one
@@ -11222,18 +11500,23 @@ typedef enum peft__setting_use {
 } peft__setting_use;
 
 typedef struct peft__setting {
-    const char *types;  // model types that the row is for; NULL: all of the family. The first row that fits counts
-    const char *keys;   // of config.json, comma-separated; NULL: none
-    const char *gguf;   // metadata, behind the architecture's name unless it begins with "tokenizer."; NULL: none
+    const char
+        *types;  // model types that the row is for; NULL: all of the family. The first row that fits counts
+    const char *keys;  // of config.json, comma-separated; NULL: none
+    const char
+        *gguf;  // metadata, behind the architecture's name unless it begins with "tokenizer."; NULL: none
     int use;
     size_t field;       // of peft_config
     const char *value;  // JSON: what a missing key means, or the only value; NULL: the key is required
 } peft__setting;
 
 #define PEFT__FIELD(member) offsetof(peft_config, member)
-#define PEFT__SET(key, gguf, use, field, value) {NULL, key, gguf, PEFT__##use, PEFT__FIELD(field), value}
-#define PEFT__SET_OF(type, key, gguf, use, field, value) {type, key, gguf, PEFT__##use, PEFT__FIELD(field), value}
-#define PEFT__KEYS(keys, gguf, use, value) {NULL, keys, gguf, PEFT__##use, 0, value}
+#define PEFT__SET(key, gguf, use, field, value) \
+    { NULL, key, gguf, PEFT__##use, PEFT__FIELD(field), value }
+#define PEFT__SET_OF(type, key, gguf, use, field, value) \
+    { type, key, gguf, PEFT__##use, PEFT__FIELD(field), value }
+#define PEFT__KEYS(keys, gguf, use, value) \
+    { NULL, keys, gguf, PEFT__##use, 0, value }
 static const peft__setting peft__t5_settings[] = {
     PEFT__SET("vocab_size", NULL, SIZE, vocab_size, NULL),
     PEFT__SET("d_model", "embedding_length", SIZE, d_model, NULL),
@@ -11250,7 +11533,8 @@ static const peft__setting peft__t5_settings[] = {
     PEFT__SET("eos_token_id", "tokenizer.ggml.eos_token_id", ENDS, eos_id, "1"),
     PEFT__SET("decoder_start_token_id", "decoder_start_token_id", TOKEN, decoder_start_id, "-1"),
     PEFT__KEYS("n_positions", "context_length", HARMLESS, NULL),
-    PEFT__KEYS("feed_forward_proj,dense_act_fn,is_gated_act,tie_word_embeddings,scale_decoder_outputs", NULL, READ, NULL),
+    PEFT__KEYS("feed_forward_proj,dense_act_fn,is_gated_act,tie_word_embeddings,scale_decoder_outputs", NULL,
+               READ, NULL),
     PEFT__KEYS("is_encoder_decoder", NULL, FIXED, "true"),
     PEFT__KEYS("is_decoder", NULL, FIXED, "false"),
     PEFT__KEYS("initializer_factor,chronos_config,chronos_pipeline_class,reg_token_id",
@@ -11269,8 +11553,10 @@ static const peft__setting peft__gpt2_settings[] = {
     PEFT__SET("scale_attn_by_inverse_layer_idx", NULL, FLAG, scale_by_layer, "false"),
     PEFT__KEYS("activation_function,scale_attn_weights", NULL, READ, NULL),
     PEFT__KEYS("is_encoder_decoder", NULL, FIXED, "false"),
-    PEFT__KEYS("reorder_and_upcast_attn,attn_pdrop,embd_pdrop,summary_type,summary_use_proj,summary_activation,"
-               "summary_proj_to_labels,n_ctx,n_special,predict_special_tokens", "attention.head_count_kv", HARMLESS, NULL),
+    PEFT__KEYS(
+        "reorder_and_upcast_attn,attn_pdrop,embd_pdrop,summary_type,summary_use_proj,summary_activation,"
+        "summary_proj_to_labels,n_ctx,n_special,predict_special_tokens",
+        "attention.head_count_kv", HARMLESS, NULL),
 };
 static const peft__setting peft__neox_settings[] = {
     PEFT__SET("vocab_size", NULL, SIZE, vocab_size, NULL),
@@ -11284,7 +11570,9 @@ static const peft__setting peft__neox_settings[] = {
     PEFT__SET("use_parallel_residual", "use_parallel_residual", FLAG, parallel, "true"),
     PEFT__SET("attention_bias", NULL, FLAG, query_bias, "true"),
     PEFT__SET("tie_word_embeddings", NULL, FLAG, tied, "false"),
-    PEFT__KEYS("hidden_act,rotary_pct,rotary_emb_base,partial_rotary_factor,rope_theta,rope_scaling,rope_parameters", NULL, READ, NULL),
+    PEFT__KEYS(
+        "hidden_act,rotary_pct,rotary_emb_base,partial_rotary_factor,rope_theta,rope_scaling,rope_parameters",
+        NULL, READ, NULL),
     PEFT__KEYS("is_encoder_decoder", NULL, FIXED, "false"),
     PEFT__KEYS("custom_pipelines", "attention.head_count_kv", HARMLESS, NULL),
 };
@@ -11311,7 +11599,8 @@ static const peft__setting peft__llama_settings[] = {
     PEFT__SET_OF("mistral", "sliding_window", "attention.sliding_window", SIZE_OR_NONE, window, "4096"),
     PEFT__SET_OF("qwen2", "sliding_window", "attention.sliding_window", SIZE_OR_NONE, window, "4096"),
     PEFT__SET_OF("qwen2", "use_sliding_window,max_window_layers", NULL, READ, window, NULL),
-    PEFT__KEYS("hidden_act,layer_types,partial_rotary_factor,rope_theta,rope_scaling,rope_parameters", NULL, READ, NULL),
+    PEFT__KEYS("hidden_act,layer_types,partial_rotary_factor,rope_theta,rope_scaling,rope_parameters", NULL,
+               READ, NULL),
     PEFT__KEYS("rope_interleaved,use_mrope,is_encoder_decoder", NULL, FIXED, "false"),
     PEFT__KEYS("pretraining_tp,max_sequence_length,is_llama_config", NULL, HARMLESS, NULL),
 };
@@ -11323,52 +11612,109 @@ static const peft__setting peft__common_settings[] = {
     PEFT__KEYS("eot_token_id", "tokenizer.ggml.eot_token_id", READ, NULL),
     PEFT__SET("pad_token_id", "tokenizer.ggml.padding_token_id", TOKEN, pad_id, "-1"),
     PEFT__KEYS("add_cross_attention,tie_encoder_decoder",
-               "attention.clamp_kqv,attention.max_alibi_bias,rope.scaling.yarn_log_multiplier,expert_count,expert_used_count,"
-               "pooling_type", FIXED, "false"),
+               "attention.clamp_kqv,attention.max_alibi_bias,rope.scaling.yarn_log_multiplier,expert_count,"
+               "expert_used_count,"
+               "pooling_type",
+               FIXED, "false"),
     PEFT__KEYS("cross_attention_hidden_size,pruned_heads,per_layer_config", NULL, FIXED, "null"),
     PEFT__KEYS(NULL, "attention.causal,rope.scaling.yarn_ext_factor", FIXED, "true"),
-    PEFT__KEYS(NULL,
-               "attention.key_length,attention.value_length,rope.dimension_count,rope.freq_base,rope.scaling.type,"
-               "rope.scaling.factor,rope.scale_linear,rope.scaling.original_context_length,rope.scaling.attn_factor,"
-               "rope.scaling.yarn_attn_factor,rope.scaling.yarn_beta_fast,rope.scaling.yarn_beta_slow", READ, NULL),
+    PEFT__KEYS(
+        NULL,
+        "attention.key_length,attention.value_length,rope.dimension_count,rope.freq_base,rope.scaling.type,"
+        "rope.scaling.factor,rope.scale_linear,rope.scaling.original_context_length,rope.scaling.attn_factor,"
+        "rope.scaling.yarn_attn_factor,rope.scaling.yarn_beta_fast,rope.scaling.yarn_beta_slow",
+        READ, NULL),
     PEFT__KEYS("auto_map", NULL, NOTED, NULL),  // transformers, too, runs a folder's code only when told to
-    PEFT__KEYS("name_or_path,transformers_version,torch_dtype,dtype,use_cache,output_past,gradient_checkpointing,"
-               "chunk_size_feed_forward,is_decoder,return_dict,output_attentions,output_hidden_states,torchscript,use_bfloat16,"
-               "tf_legacy_loss,xla_device,initializer_range,tie_last_hidden_states,attn_implementation,use_flash_attention_2,"
-               "unsloth_version,unsloth_fixed,transformers.js_config,id2label,label2id,num_labels,problem_type,finetuning_task,"
-               "task_specific_params,prefix,tokenizer_class,sep_token_id,cls_token_id,decoder_start_token_id",
-               "vocab_size,tensor_data_layout,rope.scaling.finetuned", HARMLESS, NULL),
+    PEFT__KEYS(
+        "name_or_path,transformers_version,torch_dtype,dtype,use_cache,output_past,gradient_checkpointing,"
+        "chunk_size_feed_forward,is_decoder,return_dict,output_attentions,output_hidden_states,torchscript,"
+        "use_bfloat16,"
+        "tf_legacy_loss,xla_device,initializer_range,tie_last_hidden_states,attn_implementation,use_flash_"
+        "attention_2,"
+        "unsloth_version,unsloth_fixed,transformers.js_config,id2label,label2id,num_labels,problem_type,"
+        "finetuning_task,"
+        "task_specific_params,prefix,tokenizer_class,sep_token_id,cls_token_id,decoder_start_token_id",
+        "vocab_size,tensor_data_layout,rope.scaling.finetuned", HARMLESS, NULL),
     // what generates has options of its own; transformers keeps these in generation_config.json today
-    PEFT__KEYS("max_length,min_length,max_new_tokens,do_sample,early_stopping,num_beams,num_beam_groups,diversity_penalty,"
-               "temperature,top_k,top_p,min_p,typical_p,epsilon_cutoff,eta_cutoff,repetition_penalty,length_penalty,"
-               "no_repeat_ngram_size,encoder_no_repeat_ngram_size,encoder_repetition_penalty,bad_words_ids,num_return_sequences,"
-               "output_scores,return_dict_in_generate,forced_bos_token_id,forced_eos_token_id,remove_invalid_values,"
-               "exponential_decay_length_penalty,suppress_tokens,begin_suppress_tokens,assistant_confidence_threshold,"
-               "assistant_lookbehind,num_assistant_tokens,num_assistant_tokens_schedule,target_lookbehind", NULL, HARMLESS, NULL),
+    PEFT__KEYS(
+        "max_length,min_length,max_new_tokens,do_sample,early_stopping,num_beams,num_beam_groups,diversity_"
+        "penalty,"
+        "temperature,top_k,top_p,min_p,typical_p,epsilon_cutoff,eta_cutoff,repetition_penalty,length_penalty,"
+        "no_repeat_ngram_size,encoder_no_repeat_ngram_size,encoder_repetition_penalty,bad_words_ids,num_"
+        "return_sequences,"
+        "output_scores,return_dict_in_generate,forced_bos_token_id,forced_eos_token_id,remove_invalid_values,"
+        "exponential_decay_length_penalty,suppress_tokens,begin_suppress_tokens,assistant_confidence_"
+        "threshold,"
+        "assistant_lookbehind,num_assistant_tokens,num_assistant_tokens_schedule,target_lookbehind",
+        NULL, HARMLESS, NULL),
 };
 
 #define PEFT__SETTINGS(table) table, (int64_t)PEFT__COUNT(table)
 static const peft__family peft__t5_family = {
-    "t5,mt5,umt5", false, {"encoder.block.%lld.", "enc.blk.%lld.", PEFT__RULES(peft__t5_encoder_rules)},
-    {"decoder.block.%lld.", "dec.blk.%lld.", PEFT__RULES(peft__t5_decoder_rules)}, "shared", NULL, "encoder.final_layer_norm",
-    "decoder.final_layer_norm", "lm_head", "q,v", "k,v,wo", "wo",
-    "T5ForConditionalGeneration,T5WithLMHeadModel,T5Model,MT5ForConditionalGeneration,MT5Model,UMT5ForConditionalGeneration,UMT5Model",
+    "t5,mt5,umt5",
+    false,
+    {"encoder.block.%lld.", "enc.blk.%lld.", PEFT__RULES(peft__t5_encoder_rules)},
+    {"decoder.block.%lld.", "dec.blk.%lld.", PEFT__RULES(peft__t5_decoder_rules)},
+    "shared",
+    NULL,
+    "encoder.final_layer_norm",
+    "decoder.final_layer_norm",
+    "lm_head",
+    "q,v",
+    "k,v,wo",
+    "wo",
+    "T5ForConditionalGeneration,T5WithLMHeadModel,T5Model,MT5ForConditionalGeneration,MT5Model,"
+    "UMT5ForConditionalGeneration,UMT5Model",
     PEFT__SETTINGS(peft__t5_settings)};
 static const peft__family peft__gpt2_family = {
-    "gpt2", true, {NULL, NULL, NULL, 0}, {"transformer.h.%lld.", "blk.%lld.", PEFT__RULES(peft__gpt2_rules)}, "transformer.wte",
-    "transformer.wpe", NULL, "transformer.ln_f", "lm_head", "c_attn", "c_attn,mlp.c_proj", "mlp.c_proj", "GPT2LMHeadModel,GPT2Model",
+    "gpt2",
+    true,
+    {NULL, NULL, NULL, 0},
+    {"transformer.h.%lld.", "blk.%lld.", PEFT__RULES(peft__gpt2_rules)},
+    "transformer.wte",
+    "transformer.wpe",
+    NULL,
+    "transformer.ln_f",
+    "lm_head",
+    "c_attn",
+    "c_attn,mlp.c_proj",
+    "mlp.c_proj",
+    "GPT2LMHeadModel,GPT2Model",
     PEFT__SETTINGS(peft__gpt2_settings)};
 static const peft__family peft__neox_family = {
-    "gpt_neox", false, {NULL, NULL, NULL, 0}, {"gpt_neox.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__neox_rules)},
-    "gpt_neox.embed_in", NULL, NULL, "gpt_neox.final_layer_norm", "embed_out", "query_key_value", "query_key_value,dense_4h_to_h",
-    "dense_4h_to_h", "GPTNeoXForCausalLM,GPTNeoXModel", PEFT__SETTINGS(peft__neox_settings)};
+    "gpt_neox",
+    false,
+    {NULL, NULL, NULL, 0},
+    {"gpt_neox.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__neox_rules)},
+    "gpt_neox.embed_in",
+    NULL,
+    NULL,
+    "gpt_neox.final_layer_norm",
+    "embed_out",
+    "query_key_value",
+    "query_key_value,dense_4h_to_h",
+    "dense_4h_to_h",
+    "GPTNeoXForCausalLM,GPTNeoXModel",
+    PEFT__SETTINGS(peft__neox_settings)};
 static const peft__family peft__llama_family = {
-    "llama,mistral,qwen2", false, {NULL, NULL, NULL, 0}, {"model.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__llama_rules)},
-    "model.embed_tokens", NULL, NULL, "model.norm", "lm_head", "q_proj,v_proj", "k_proj,v_proj,down_proj", "down_proj",
-    "LlamaForCausalLM,LLaMAForCausalLM,LlamaModel,MistralForCausalLM,MistralModel,Qwen2ForCausalLM,Qwen2Model",
+    "llama,mistral,qwen2",
+    false,
+    {NULL, NULL, NULL, 0},
+    {"model.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__llama_rules)},
+    "model.embed_tokens",
+    NULL,
+    NULL,
+    "model.norm",
+    "lm_head",
+    "q_proj,v_proj",
+    "k_proj,v_proj,down_proj",
+    "down_proj",
+    "LlamaForCausalLM,LLaMAForCausalLM,LlamaModel,MistralForCausalLM,MistralModel,Qwen2ForCausalLM,"
+    "Qwen2Model",
     PEFT__SETTINGS(peft__llama_settings)};
 
-// The next name of a comma-separated list, without the spaces around it, and its size; 0: that was all. *list moves behind it.
+// The next name of a comma-separated list, without the spaces around it, and its size; 0: that was all. *list
+// moves behind it.
 static size_t peft__next_name(const char **list, const char **name) {
     *name = *list + strspn(*list, ", ");
     size_t n = strcspn(*name, ",");
@@ -11388,14 +11734,20 @@ static bool peft__is_listed(const char *list, const char *name) {
 // Row i of a family's settings and then of those of all families; NULL behind the last.
 static const peft__setting *peft__setting_at(const peft__family *f, int64_t i) {
     if (i < f->setting_count) return &f->settings[i];
-    return i - f->setting_count < PEFT__COUNT(peft__common_settings) ? &peft__common_settings[i - f->setting_count] : NULL;
+    return i - f->setting_count < PEFT__COUNT(peft__common_settings)
+               ? &peft__common_settings[i - f->setting_count]
+               : NULL;
 }
 
-// The row of a key of config.json (or of GGUF, without the architecture) for a model type; NULL: it is unknown.
-static const peft__setting *peft__setting_of(const peft__family *f, const char *type, const char *key, bool gguf) {
+// The row of a key of config.json (or of GGUF, without the architecture) for a model type; NULL: it is
+// unknown.
+static const peft__setting *peft__setting_of(const peft__family *f, const char *type, const char *key,
+                                             bool gguf) {
     const peft__setting *row;
     for (int64_t i = 0; (row = peft__setting_at(f, i)) != NULL; i++)
-        if ((!row->types || peft__is_listed(row->types, type)) && peft__is_listed(gguf ? row->gguf : row->keys, key)) return row;
+        if ((!row->types || peft__is_listed(row->types, type)) &&
+            peft__is_listed(gguf ? row->gguf : row->keys, key))
+            return row;
     return NULL;
 }
 
@@ -11414,7 +11766,8 @@ static const peft__gguf_family *peft__gguf_family_of(const char *architecture) {
         {"qwen2", "qwen2", &peft__llama_family, "\"hidden_act\":\"silu\"", false},
         {"gpt2", "gpt2", &peft__gpt2_family, "\"activation_function\":\"gelu_new\"", false},
         {"gptneox", "gpt_neox", &peft__neox_family, "\"hidden_act\":\"gelu\"", false},
-        {"t5", "t5", &peft__t5_family, "\"is_encoder_decoder\":true,\"relative_attention_max_distance\":128", false},
+        {"t5", "t5", &peft__t5_family, "\"is_encoder_decoder\":true,\"relative_attention_max_distance\":128",
+         false},
     };
     for (int64_t i = 0; architecture && i < PEFT__COUNT(families); i++)
         if (strcmp(families[i].architecture, architecture) == 0) return &families[i];
@@ -11423,14 +11776,18 @@ static const peft__gguf_family *peft__gguf_family_of(const char *architecture) {
 
 // GGUF's architecture for Hugging Face's model_type, NULL: none that is known here.
 static const char *peft__gguf_architecture(const char *model_type) {
-    static const char *const names[][2] = {{"llama,mistral", "llama"}, {"qwen2", "qwen2"}, {"gpt2", "gpt2"}, {"gpt_neox", "gptneox"},
+    static const char *const names[][2] = {{"llama,mistral", "llama"},
+                                           {"qwen2", "qwen2"},
+                                           {"gpt2", "gpt2"},
+                                           {"gpt_neox", "gptneox"},
                                            {"t5,mt5,umt5", "t5"}};
     for (int64_t i = 0; i < PEFT__COUNT(names); i++)
         if (peft__is_listed(names[i][0], model_type)) return names[i][1];
     return NULL;
 }
 
-// How many bytes of a name are the block's, whose number stands where the pattern has %lld; 0: it is not of that pattern.
+// How many bytes of a name are the block's, whose number stands where the pattern has %lld; 0: it is not of
+// that pattern.
 static size_t peft__block_name(const char *pattern, const char *name, long long *number) {
     size_t head = pattern ? strcspn(pattern, "%") : 0;
     if (!head || strncmp(name, pattern, head) != 0) return 0;
@@ -11448,7 +11805,8 @@ typedef struct peft__gguf_name {
     char other[PEFT__GGUF_NAME_SIZE];
 } peft__gguf_name;
 
-static bool peft__gguf_translate_block(const peft__side *side, bool from_hf, const char *name, size_t n, int gated, peft__gguf_name *out) {
+static bool peft__gguf_translate_block(const peft__side *side, bool from_hf, const char *name, size_t n,
+                                       int gated, peft__gguf_name *out) {
     long long number;
     size_t begin = peft__block_name(from_hf ? side->block : side->gguf, name, &number);
     for (const peft__rule *r = side->rules; begin && r < side->rules + side->count; r++) {
@@ -11457,7 +11815,8 @@ static bool peft__gguf_translate_block(const peft__side *side, bool from_hf, con
         if (other_form || begin + strlen(own) != n || memcmp(name + begin, own, n - begin) != 0) continue;
         peft__string_into(out->other, sizeof(out->other), from_hf ? side->gguf : side->block, number);
         size_t head = strlen(out->other);
-        peft__string_into(out->other + head, sizeof(out->other) - head, "%s%s", from_hf ? r->gguf : r->name, name + n);
+        peft__string_into(out->other + head, sizeof(out->other) - head, "%s%s", from_hf ? r->gguf : r->name,
+                          name + n);
         out->gguf = r->gguf;
         out->order = r->order;
         return true;
@@ -11466,9 +11825,13 @@ static bool peft__gguf_translate_block(const peft__side *side, bool from_hf, con
 }
 
 // gated: 1, 0, or -1 where that is not known. False: no such name.
-static bool peft__gguf_translate(const peft__family *f, bool from_hf, const char *name, int gated, peft__gguf_name *out) {
-    const char *const whole[][2] = {{f->embedding, "token_embd"}, {f->positions, "position_embd"}, {f->head, "output"},
-                                    {f->encoder_norm, "enc.output_norm"}, {f->decoder_norm, f->encoder_norm ? "dec.output_norm" : "output_norm"}};
+static bool peft__gguf_translate(const peft__family *f, bool from_hf, const char *name, int gated,
+                                 peft__gguf_name *out) {
+    const char *const whole[][2] = {{f->embedding, "token_embd"},
+                                    {f->positions, "position_embd"},
+                                    {f->head, "output"},
+                                    {f->encoder_norm, "enc.output_norm"},
+                                    {f->decoder_norm, f->encoder_norm ? "dec.output_norm" : "output_norm"}};
     const char *dot = strrchr(name, '.');
     if (!dot || (strcmp(dot, ".weight") != 0 && strcmp(dot, ".bias") != 0)) return false;
     size_t n = (size_t)(dot - name);
@@ -11484,7 +11847,8 @@ static bool peft__gguf_translate(const peft__family *f, bool from_hf, const char
            peft__gguf_translate_block(&f->decoder, from_hf, name, n, gated, out);
 }
 
-static peft__row_order peft__gguf_order(const peft__gguf_family *f, int kind, int64_t heads, int64_t kv_heads) {
+static peft__row_order peft__gguf_order(const peft__gguf_family *f, int kind, int64_t heads,
+                                        int64_t kv_heads) {
     bool rotary = kind == PEFT__ORDER_ROTARY_Q || kind == PEFT__ORDER_ROTARY_K;
     peft__row_order order = {rotary && !f->interleaved ? (int)PEFT__ORDER_SAME : kind,
                              kind == PEFT__ORDER_ROTARY_K && kv_heads ? kv_heads : heads, 0};
@@ -11492,14 +11856,16 @@ static peft__row_order peft__gguf_order(const peft__gguf_family *f, int kind, in
 }
 
 // A tensor of Hugging Face's file under its name and in its order of GGUF.
-static peft_status peft__gguf_add_hf(peft_gguf_writer *w, const char *architecture, int64_t heads, int64_t kv_heads, const peft_tensor *t,
-                                     peft_ggml_type type) {
+static peft_status peft__gguf_add_hf(peft_gguf_writer *w, const char *architecture, int64_t heads,
+                                     int64_t kv_heads, const peft_tensor *t, peft_ggml_type type) {
     const peft__gguf_family *f = peft__gguf_family_of(architecture);
     peft__gguf_name own;
     if (!f || !peft__gguf_translate(f->names, true, t->name, -1, &own))
-        return peft__fail(w->ctx, PEFT_ERROR_UNSUPPORTED, "tensor %s has no name in a GGUF file of architecture %s", t->name, architecture);
+        return peft__fail(w->ctx, PEFT_ERROR_UNSUPPORTED,
+                          "tensor %s has no name in a GGUF file of architecture %s", t->name, architecture);
     peft__row_order order = peft__gguf_order(f, own.order, heads, kv_heads);
-    if ((t->rank == 1 || !t->in_out) && order.kind == PEFT__ORDER_TRANSPOSED) order.kind = PEFT__ORDER_SAME;  // or quantizing has turned it
+    if ((t->rank == 1 || !t->in_out) && order.kind == PEFT__ORDER_TRANSPOSED)
+        order.kind = PEFT__ORDER_SAME;  // or quantizing has turned it
     return peft__gguf_add_ordered(w, own.other, t, t->rank == 1 ? (int)PEFT_GGML_F32 : (int)type, order);
 }
 
@@ -11511,7 +11877,8 @@ static void peft__gguf_key(const char *architecture, const char *name, char *key
     peft__string_into(key, PEFT__GGUF_NAME_SIZE, "%s%s%s", whole ? "" : architecture, whole ? "" : ".", name);
 }
 
-static double peft__gguf_setting(const peft_gguf *g, const peft__gguf_family *f, const char *key, double missing) {
+static double peft__gguf_setting(const peft_gguf *g, const peft__gguf_family *f, const char *key,
+                                 double missing) {
     char name[PEFT__GGUF_NAME_SIZE];
     peft__gguf_key(f->architecture, key, name);
     return peft_gguf_number(g, name, missing);
@@ -11530,7 +11897,9 @@ static peft_status peft__gguf_model_family(const peft_gguf *g, const peft__gguf_
     *out = peft__gguf_family_of(architecture);
     if (!*out) return peft__file_cannot(&g->file, "general.architecture %s", architecture);
     if (strcmp(type, "model") != 0) return peft__file_cannot(&g->file, "general.type is %s, not model", type);
-    return parts > 1 ? peft__file_cannot(&g->file, "one of %g parts of a model; they must be joined first", parts) : PEFT_OK;
+    return parts > 1
+               ? peft__file_cannot(&g->file, "one of %g parts of a model; they must be joined first", parts)
+               : PEFT_OK;
 }
 
 static int peft__gguf_is_gated(const peft_gguf *g) {
@@ -11545,22 +11914,27 @@ typedef struct peft__gguf_view {
     int64_t rows, cols;
 } peft__gguf_view;
 
-static peft_status peft__gguf_view_of(const peft_gguf *g, const peft__gguf_family *f, int order, const peft_gguf_tensor *t, peft__gguf_view *v) {
+static peft_status peft__gguf_view_of(const peft_gguf *g, const peft__gguf_family *f, int order,
+                                      const peft_gguf_tensor *t, peft__gguf_view *v) {
     bool vector = t->rank < 2;
     v->tensor = t;
     v->rank = vector ? 1 : 2;
-    v->order = peft__gguf_order(f, order, peft__gguf_size(g, f, "attention.head_count"), peft__gguf_size(g, f, "attention.head_count_kv"));
+    v->order = peft__gguf_order(f, order, peft__gguf_size(g, f, "attention.head_count"),
+                                peft__gguf_size(g, f, "attention.head_count_kv"));
     if (vector && v->order.kind == PEFT__ORDER_TRANSPOSED) v->order.kind = PEFT__ORDER_SAME;
     if (t->rank > 2 || !peft__row_order_fits(&v->order, vector ? t->dims[0] : t->dims[1]))
-        return peft__fail(g->ctx, PEFT_ERROR_SHAPE, "%s: tensor %s of %lld x %lld x %lld values does not fit %lld heads", g->path,
-                          t->name, (long long)t->dims[2], (long long)t->dims[1], (long long)t->dims[0], (long long)v->order.heads);
+        return peft__fail(g->ctx, PEFT_ERROR_SHAPE,
+                          "%s: tensor %s of %lld x %lld x %lld values does not fit %lld heads", g->path,
+                          t->name, (long long)t->dims[2], (long long)t->dims[1], (long long)t->dims[0],
+                          (long long)v->order.heads);
     bool transposed = v->order.kind == PEFT__ORDER_TRANSPOSED;
     v->rows = t->dims[transposed ? 0 : 1];
     v->cols = t->dims[transposed ? 1 : 0];
     return PEFT_OK;
 }
 
-// rows * cols values, in Hugging Face's order. A transposed matrix, or a vector in another order, goes through a few rows at a time.
+// rows * cols values, in Hugging Face's order. A transposed matrix, or a vector in another order, goes
+// through a few rows at a time.
 static peft_status peft__gguf_hf_load(const peft_gguf *g, const peft__gguf_view *v, float *out) {
     enum { PEFT__ROWS_AT_ONCE = 16 };
     int64_t rows = v->tensor->dims[1], cols = v->tensor->dims[0];
@@ -11572,7 +11946,8 @@ static peft_status peft__gguf_hf_load(const peft_gguf *g, const peft__gguf_view 
         n = PEFT__MIN(rows - r, (int64_t)PEFT__ROWS_AT_ONCE);
         status = peft__gguf_decode(g, v->tensor, r, n, peft__same_order, x);
         for (int64_t c = 0; c < cols && !status; c++)
-            for (int64_t k = 0; k < n; k++) out[v->rank == 1 ? peft__hf_row(&v->order, c) : c * rows + r + k] = x[k * cols + c];
+            for (int64_t k = 0; k < n; k++)
+                out[v->rank == 1 ? peft__hf_row(&v->order, c) : c * rows + r + k] = x[k * cols + c];
     }
     peft__free(g->ctx, x);
     return status;
@@ -11580,15 +11955,19 @@ static peft_status peft__gguf_hf_load(const peft_gguf *g, const peft__gguf_view 
 
 // No output.weight, or one that is the embedding once more.
 static bool peft__gguf_tied(const peft_gguf *g) {
-    const peft_gguf_tensor *in = peft_gguf_find(g, "token_embd.weight"), *out = peft_gguf_find(g, "output.weight");
-    return !out || (in && in->type == out->type && in->size == out->size && memcmp(in->data, out->data, (size_t)in->size) == 0);
+    const peft_gguf_tensor *in = peft_gguf_find(g, "token_embd.weight"),
+                           *out = peft_gguf_find(g, "output.weight");
+    return !out || (in && in->type == out->type && in->size == out->size &&
+                    memcmp(in->data, out->data, (size_t)in->size) == 0);
 }
 
 // Appends the row's key of config.json, with what GGUF says.
-static peft_status peft__gguf_config_field(const peft_gguf *g, const char *architecture, const peft__setting *row, peft__string *json) {
+static peft_status peft__gguf_config_field(const peft_gguf *g, const char *architecture,
+                                           const peft__setting *row, peft__string *json) {
     char key[PEFT__GGUF_NAME_SIZE];
     peft__gguf_key(architecture, row->gguf, key);
-    bool size = row->use == PEFT__SIZE || row->use == PEFT__SIZE_OR_NONE, fraction = row->use == PEFT__FRACTION;
+    bool size = row->use == PEFT__SIZE || row->use == PEFT__SIZE_OR_NONE,
+         fraction = row->use == PEFT__FRACTION;
     if (peft__map_get(&g->keys, key, strlen(key), -1) < 0) {
         bool required = (row->use == PEFT__SIZE || fraction) && !row->types;
         return required ? peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no key %s", g->path, key) : PEFT_OK;
@@ -11602,34 +11981,41 @@ static peft_status peft__gguf_config_field(const peft_gguf *g, const char *archi
     return PEFT_OK;
 }
 
-// Llama 3's rotary embedding divides slow frequencies by a factor, and GGUF holds only the resulting divisors. What makes them:
-// a wave longer than `old` is divided by `factor`, one shorter than old / 4 by 1, and between the two 1 / divisor is linear in
-// old / length.
-static peft_status peft__gguf_llama3_scaling(const peft_gguf *g, const peft_gguf_tensor *t, double theta, peft__string *json) {
+// Llama 3's rotary embedding divides slow frequencies by a factor, and GGUF holds only the resulting
+// divisors. What makes them: a wave longer than `old` is divided by `factor`, one shorter than old / 4 by 1,
+// and between the two 1 / divisor is linear in old / length.
+static peft_status peft__gguf_llama3_scaling(const peft_gguf *g, const peft_gguf_tensor *t, double theta,
+                                             peft__string *json) {
     const double old = 8192, low = 1, high = 4;
     float divisors[512];
     int64_t n = t->dims[0];
-    if (n > PEFT__COUNT(divisors)) return peft__file_cannot(&g->file, "%lld rotary frequencies", (long long)n);
+    if (n > PEFT__COUNT(divisors))
+        return peft__file_cannot(&g->file, "%lld rotary frequencies", (long long)n);
     peft_status status = peft__gguf_decode(g, t, 0, 1, peft__same_order, divisors);
     if (status) return status;
     double factor = (double)divisors[n - 1];
     for (int64_t i = 0; i < n; i++) {
-        double waves = old / (6.283185307179586476925 * pow(theta, (double)i / (double)n)), smooth = (waves - low) / (high - low);
+        double waves = old / (6.283185307179586476925 * pow(theta, (double)i / (double)n)),
+               smooth = (waves - low) / (high - low);
         double expected = waves < low ? factor : waves > high ? 1 : 1 / ((1 - smooth) / factor + smooth);
         if (!(fabs((double)divisors[i] - expected) <= 1e-3 * expected))
             return peft__file_cannot(&g->file, "%s is not as Llama 3 has it", t->name);
     }
     peft__string_format(json,
-                        ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":%g,\"low_freq_factor\":%g,\"high_freq_factor\":%g,"
-                        "\"original_max_position_embeddings\":%g}", factor, low, high, old);
+                        ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":%g,\"low_freq_factor\":%g,"
+                        "\"high_freq_factor\":%g,"
+                        "\"original_max_position_embeddings\":%g}",
+                        factor, low, high, old);
     return PEFT_OK;
 }
 
-// The rotary embedding's settings, and that of a part of each head. rope_scaling as llama.cpp means it: a factor without a type
-// is a linear one, and type "none" has none.
-static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf_family *f, int64_t head_size, peft__string *json) {
+// The rotary embedding's settings, and that of a part of each head. rope_scaling as llama.cpp means it: a
+// factor without a type is a linear one, and type "none" has none.
+static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf_family *f, int64_t head_size,
+                                            peft__string *json) {
     double theta = peft__gguf_setting(g, f, "rope.freq_base", 10000);
-    double factor = peft__gguf_setting(g, f, "rope.scaling.factor", peft__gguf_setting(g, f, "rope.scale_linear", 0));
+    double factor =
+        peft__gguf_setting(g, f, "rope.scaling.factor", peft__gguf_setting(g, f, "rope.scale_linear", 0));
     double old = peft__gguf_setting(g, f, "rope.scaling.original_context_length", 0);
     int64_t rotary = peft__gguf_size(g, f, "rope.dimension_count");
     bool neox = f->names == &peft__neox_family;
@@ -11640,8 +12026,10 @@ static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf
     const peft_gguf_tensor *divisors = peft_gguf_find(g, "rope_freqs.weight");
     if (!(theta > 0) || theta - theta != 0) return peft__file_bad(&g->file, "rope.freq_base is %g", theta);
     if (!neox && rotary && rotary != head_size)
-        return peft__file_cannot(&g->file, "rotary embedding of %lld dimensions in heads of %lld", (long long)rotary, (long long)head_size);
-    if (neox && rotary && head_size) peft__string_format(json, ",\"rotary_pct\":%g", (double)rotary / (double)head_size);
+        return peft__file_cannot(&g->file, "rotary embedding of %lld dimensions in heads of %lld",
+                                 (long long)rotary, (long long)head_size);
+    if (neox && rotary && head_size)
+        peft__string_format(json, ",\"rotary_pct\":%g", (double)rotary / (double)head_size);
     peft__string_format(json, neox ? ",\"rotary_emb_base\":%g" : ",\"rope_theta\":%g", theta);
     if (divisors) return peft__gguf_llama3_scaling(g, divisors, theta, json);
     if (strcmp(type, "none") == 0 || (linear && (factor == 0 || factor == 1))) return PEFT_OK;
@@ -11649,9 +12037,11 @@ static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf
         return peft__file_cannot(&g->file, "%s %s with factor %g", key, type, factor);
     peft__string_format(json, ",\"rope_scaling\":{\"rope_type\":\"%s\",\"factor\":%g", type, factor);
     if (yarn) {  // llama.cpp multiplies what HF calls the attention factor's default
-        double scale = peft__gguf_setting(g, f, "rope.scaling.yarn_attn_factor", peft__gguf_setting(g, f, "rope.scaling.attn_factor", 1));
+        double scale = peft__gguf_setting(g, f, "rope.scaling.yarn_attn_factor",
+                                          peft__gguf_setting(g, f, "rope.scaling.attn_factor", 1));
         peft__string_format(json, ",\"attention_factor\":%g,\"beta_fast\":%g,\"beta_slow\":%g",
-                            scale * (factor > 1 ? 0.1 * log(factor) + 1 : 1), peft__gguf_setting(g, f, "rope.scaling.yarn_beta_fast", 32),
+                            scale * (factor > 1 ? 0.1 * log(factor) + 1 : 1),
+                            peft__gguf_setting(g, f, "rope.scaling.yarn_beta_fast", 32),
                             peft__gguf_setting(g, f, "rope.scaling.yarn_beta_slow", 1));
         if (old > 0) peft__string_format(json, ",\"original_max_position_embeddings\":%g", old);
     }
@@ -11660,29 +12050,40 @@ static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf
 }
 
 // What stands in no single key.
-static peft_status peft__gguf_derived_config(const peft_gguf *g, const peft__gguf_family *f, peft__string *json) {
-    int64_t heads = peft__gguf_size(g, f, "attention.head_count"), kv_heads = peft__gguf_size(g, f, "attention.head_count_kv");
-    int64_t width = peft__gguf_size(g, f, "embedding_length"), head_size = peft__gguf_size(g, f, "attention.key_length");
+static peft_status peft__gguf_derived_config(const peft_gguf *g, const peft__gguf_family *f,
+                                             peft__string *json) {
+    int64_t heads = peft__gguf_size(g, f, "attention.head_count"),
+            kv_heads = peft__gguf_size(g, f, "attention.head_count_kv");
+    int64_t width = peft__gguf_size(g, f, "embedding_length"),
+            head_size = peft__gguf_size(g, f, "attention.key_length");
     int64_t value_size = peft__gguf_size(g, f, "attention.value_length");
-    bool t5 = f->names == &peft__t5_family, llama = f->names == &peft__llama_family, neox = f->names == &peft__neox_family;
+    bool t5 = f->names == &peft__t5_family, llama = f->names == &peft__llama_family,
+         neox = f->names == &peft__neox_family;
     if (!head_size && heads) head_size = width / heads;
     if ((value_size && value_size != head_size) || (!llama && !t5 && head_size * heads != width))
-        return peft__file_cannot(&g->file, "%s.attention.value_length %lld with heads of %lld (attention.key_length)", f->architecture,
-                                 (long long)value_size, (long long)head_size);
+        return peft__file_cannot(&g->file,
+                                 "%s.attention.value_length %lld with heads of %lld (attention.key_length)",
+                                 f->architecture, (long long)value_size, (long long)head_size);
     if (kv_heads && kv_heads != heads && !llama)
-        return peft__file_cannot(&g->file, "%s.attention.head_count_kv %lld of %lld heads", f->architecture, (long long)kv_heads, (long long)heads);
+        return peft__file_cannot(&g->file, "%s.attention.head_count_kv %lld of %lld heads", f->architecture,
+                                 (long long)kv_heads, (long long)heads);
     if (t5 && !peft__gguf_size(g, f, "decoder_block_count"))
-        peft__string_format(json, ",\"num_decoder_layers\":%lld", (long long)peft__gguf_size(g, f, "block_count"));
-    if (t5) peft__string_format(json, ",\"feed_forward_proj\":\"%s\"", peft__gguf_is_gated(g) ? "gated-gelu" : "relu");
+        peft__string_format(json, ",\"num_decoder_layers\":%lld",
+                            (long long)peft__gguf_size(g, f, "block_count"));
+    if (t5)
+        peft__string_format(json, ",\"feed_forward_proj\":\"%s\"",
+                            peft__gguf_is_gated(g) ? "gated-gelu" : "relu");
     if (llama && !kv_heads) peft__string_format(json, ",\"num_key_value_heads\":%lld", (long long)heads);
-    if (llama) peft__string_format(json, ",\"attention_bias\":%s", peft_gguf_find(g, "blk.0.attn_q.bias") ? "true" : "false");
+    if (llama)
+        peft__string_format(json, ",\"attention_bias\":%s",
+                            peft_gguf_find(g, "blk.0.attn_q.bias") ? "true" : "false");
     if (strcmp(f->model_type, "qwen2") == 0 && peft__gguf_size(g, f, "attention.sliding_window"))
         peft__string_puts(json, ",\"use_sliding_window\":true,\"max_window_layers\":0");
     return llama || neox ? peft__gguf_rotary_config(g, f, head_size, json) : PEFT_OK;
 }
 
-// Keys behind the architecture's name that are in no table and not empty could mean another function. Others - general, tokenizer,
-// those of programs that quantize - do not change it.
+// Keys behind the architecture's name that are in no table and not empty could mean another function. Others
+// - general, tokenizer, those of programs that quantize - do not change it.
 static peft_status peft__gguf_check_keys(const peft_gguf *g, const peft__gguf_family *f, const char *type) {
     size_t n = strlen(f->architecture);
     for (const peft__gguf_entry *e = g->entries; e < g->entries + g->entry_count; e++) {
@@ -11690,7 +12091,9 @@ static peft_status peft__gguf_check_keys(const peft_gguf *g, const peft__gguf_fa
         const peft__setting *row = peft__setting_of(f->names, type, e->key + n + 1, true);
         double v = e->array || e->texts ? (double)NAN : peft__gguf_number_at(e->data, e->type);
         double wanted = row && row->use == PEFT__FIXED && strcmp(row->value, "true") == 0 ? 1 : 0;
-        if ((row && row->use != PEFT__FIXED) || v == wanted || (e->array ? !e->count : e->texts && !e->texts[0].size)) continue;
+        if ((row && row->use != PEFT__FIXED) || v == wanted ||
+            (e->array ? !e->count : e->texts && !e->texts[0].size))
+            continue;
         char value[64] = "a list";
         if (!e->array && e->texts) peft__string_into(value, sizeof(value), "\"%s\"", e->texts[0].data);
         else if (!e->array) peft__string_into(value, sizeof(value), "%g", v);
@@ -11709,21 +12112,26 @@ static peft_status peft__gguf_config(const peft_gguf *g, peft__string *json) {
     const peft_gguf_tensor *embedding = peft_gguf_find(g, "token_embd.weight");
     if (!embedding) return peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no tensor token_embd.weight", g->path);
     bool mistral = strcmp(f->model_type, "llama") == 0 && peft__gguf_size(g, f, "attention.sliding_window");
-    const char *type = mistral ? "mistral" : peft_gguf_find(g, "enc.blk.1.attn_rel_b.weight") ? "umt5" : f->model_type;
-    peft__string_format(json, "{\"model_type\":\"%s\",%s,\"vocab_size\":%lld,\"tie_word_embeddings\":%s", type, f->constants,
-                        (long long)embedding->dims[1], peft__gguf_tied(g) ? "true" : "false");
+    const char *type = mistral                                            ? "mistral"
+                       : peft_gguf_find(g, "enc.blk.1.attn_rel_b.weight") ? "umt5"
+                                                                          : f->model_type;
+    peft__string_format(json, "{\"model_type\":\"%s\",%s,\"vocab_size\":%lld,\"tie_word_embeddings\":%s",
+                        type, f->constants, (long long)embedding->dims[1],
+                        peft__gguf_tied(g) ? "true" : "false");
     status = peft__gguf_check_keys(g, f, type);
     const peft__setting *row;
     for (int64_t i = 0; (row = peft__setting_at(f->names, i)) != NULL && !status; i++) {
         bool plain = row->keys && row->gguf && !strchr(row->gguf, ',') && !strchr(row->keys, ',');
-        if (plain && peft__setting_of(f->names, type, row->keys, false) == row) status = peft__gguf_config_field(g, f->architecture, row, json);
+        if (plain && peft__setting_of(f->names, type, row->keys, false) == row)
+            status = peft__gguf_config_field(g, f->architecture, row, json);
     }
     if (!status) status = peft__gguf_derived_config(g, f, json);
     peft__string_puts(json, "}");
     return status ? status : json->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
-// ---- blocks of a scale times small integers, which our own formats hold bit for bit: a little more memory (32 bits for a
+// ---- blocks of a scale times small integers, which our own formats hold bit for bit: a little more memory
+// (32 bits for a
 //      scale), and all that is written for those formats works on them
 
 static void peft__gguf_keep_rows(void *arg, int64_t begin, int64_t end) {
@@ -11736,7 +12144,9 @@ static void peft__gguf_keep_rows(void *arg, int64_t begin, int64_t end) {
         for (int64_t c = 0; c < d->cols; c += f->block, at += f->block, b += f->size) {
             f->decode(f, b, 1, x);
             for (int64_t i = 0; i < f->block; i++) {
-                float scale = f->type == PEFT_GGML_Q6_K ? peft__half_at(b + 208) * (float)(signed char)b[192 + i / 16] : peft__half_at(b);
+                float scale = f->type == PEFT_GGML_Q6_K
+                                  ? peft__half_at(b + 208) * (float)(signed char)b[192 + i / 16]
+                                  : peft__half_at(b);
                 float v = x[i] / scale;  // exact; no number where the scale is 0 or none itself
                 uint8_t code = d->code_of[v >= -128 && v <= 127 ? (int)v + 128 : 128];
                 if (i % f->kept_block == 0) d->scales[(at + i) / f->kept_block] = scale;
@@ -11749,10 +12159,12 @@ static void peft__gguf_keep_rows(void *arg, int64_t begin, int64_t end) {
 }
 
 // `t` is given the tensor's values as [out, in], whatever the architecture has, as all quantized weights are.
-static peft_status peft__gguf_keep(peft_archive *a, const peft_gguf *g, const peft__gguf_view *v, const peft__ggml_format *f, peft_tensor *t) {
+static peft_status peft__gguf_keep(peft_archive *a, const peft_gguf *g, const peft__gguf_view *v,
+                                   const peft__ggml_format *f, peft_tensor *t) {
     int64_t n = peft__size(t), count = n / f->kept_block;
     bool four = f->kept_type == PEFT_Q4;
-    peft__gguf_decoding d = {f, (const unsigned char *)v->tensor->data, v->tensor->dims[0], v->order, NULL, {0}, NULL, NULL};
+    peft__gguf_decoding d = {
+        f, (const unsigned char *)v->tensor->data, v->tensor->dims[0], v->order, NULL, {0}, NULL, NULL};
     peft_quant *q = (peft_quant *)peft__arena_alloc(&a->arena, sizeof(peft_quant));
     d.scales = (float *)peft__arena_alloc(&a->arena, (size_t)count * sizeof(float));
     d.codes = (uint8_t *)peft__arena_alloc(&a->arena, (size_t)(four ? n / 2 : n));
@@ -11773,7 +12185,8 @@ static peft_status peft__gguf_keep(peft_archive *a, const peft_gguf *g, const pe
     return PEFT_OK;
 }
 
-static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, const peft__gguf_family *f, const peft_gguf_tensor *source) {
+static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, const peft__gguf_family *f,
+                                          const peft_gguf_tensor *source) {
     peft__gguf_name name;
     peft__gguf_view v;
     bool known = peft__gguf_translate(f->names, false, source->name, peft__gguf_is_gated(g), &name);
@@ -11786,7 +12199,9 @@ static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, c
     peft_tensor *t = peft__archive_add(a, name.other, strlen(name.other));
     if (!t) return PEFT_ERROR_MEMORY;
     t->rows = v.rows, t->cols = v.cols, t->rank = v.rank;
-    t->type = source->type == PEFT_GGML_F16 ? PEFT_F16 : source->type == PEFT_GGML_BF16 ? PEFT_BF16 : PEFT_F32;
+    t->type = source->type == PEFT_GGML_F16    ? PEFT_F16
+              : source->type == PEFT_GGML_BF16 ? PEFT_BF16
+                                               : PEFT_F32;
     bool plain = v.order.kind == PEFT__ORDER_SAME && (source->type == PEFT_GGML_F32 || t->type != PEFT_F32);
     if (plain && (uintptr_t)source->data % peft__dtype_size(t->type) == 0) {
         t->data = (void *)(uintptr_t)source->data;
@@ -11802,9 +12217,11 @@ static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, c
     return t->data ? peft__gguf_hf_load(g, &v, peft__f32(t)) : PEFT_ERROR_MEMORY;
 }
 
-// A GGUF model as an archive of Hugging Face's tensors: plain floats where they lie in the file, Q8_0, Q5_0, Q6_K, Q4_0 and IQ4_NL
-// in as many bits as they have, all others expanded to f32. `config` receives what config.json would say.
-static peft_status peft__archive_open_gguf(peft_context *ctx, const char *path, peft_archive **out, peft__string *config) {
+// A GGUF model as an archive of Hugging Face's tensors: plain floats where they lie in the file, Q8_0, Q5_0,
+// Q6_K, Q4_0 and IQ4_NL in as many bits as they have, all others expanded to f32. `config` receives what
+// config.json would say.
+static peft_status peft__archive_open_gguf(peft_context *ctx, const char *path, peft_archive **out,
+                                           peft__string *config) {
     const peft__gguf_family *f;
     peft_gguf *g;
     *out = NULL;
@@ -11819,7 +12236,8 @@ static peft_status peft__archive_open_gguf(peft_context *ctx, const char *path, 
     peft__arena_init(&g->arena, ctx);
     status = peft__gguf_model_family(g, &f);
     if (!status) status = peft__gguf_config(g, config);
-    for (int64_t i = 0; i < g->count && !status; i++) status = peft__archive_add_gguf(a, g, f, &g->tensors[i]);
+    for (int64_t i = 0; i < g->count && !status; i++)
+        status = peft__archive_add_gguf(a, g, f, &g->tensors[i]);
     a->files[0] = g->file;
     a->file_count = 1;
     memset(&g->file, 0, sizeof(g->file));
@@ -11838,15 +12256,19 @@ static peft_status peft__refuse_bin(peft_context *ctx, const char *path) {
     status = f.size >= sizeof(b) ? peft__file_read(&f, 0, b, sizeof(b)) : PEFT_OK;
     peft__file_close(&f);
     bool pickle = memcmp(b, "PK\3\4", 4) == 0 || (b[0] == 0x80 && b[1] >= 2 && b[1] <= 5);
-    return status ? status : peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, pickle
-        ? "%s: PyTorch's pickle is not read; give the folder of its model"
-        : "%s: if this is llama2.c's, `peft convert %s FOLDER` makes a folder of it that is read", path, path);
+    return status ? status
+                  : peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
+                               pickle ? "%s: PyTorch's pickle is not read; give the folder of its model"
+                                      : "%s: if this is llama2.c's, `peft convert %s FOLDER` makes a folder "
+                                        "of it that is read",
+                               path, path);
 }
 
 // ---- the vocabulary in a GGUF file
 
 typedef struct peft__gguf_vocab {
-    const char *model, *pre;  // llama: SentencePiece BPE, t5: unigram, gpt2: byte-level BPE and its pre-tokenizer, "": not said
+    const char *model, *pre;  // llama: SentencePiece BPE, t5: unigram, gpt2: byte-level BPE and its
+                              // pre-tokenizer, "": not said
     int64_t count;
     int32_t bos, eos, unk, pad;  // -1: none
     bool has_scores, has_types;
@@ -11859,11 +12281,13 @@ static peft_status peft__gguf_read_vocab(const peft_gguf *g, peft__gguf_vocab *v
     v->model = peft_gguf_string(g, "tokenizer.ggml.model", "(none)");
     v->pre = peft_gguf_string(g, "tokenizer.ggml.pre", "");
     bool t5 = strcmp(v->model, "t5") == 0, llama = strcmp(v->model, "llama") == 0;
-    if (!t5 && !llama && strcmp(v->model, "gpt2") != 0) return peft__file_cannot(&g->file, "tokenizer.ggml.model %s", v->model);
+    if (!t5 && !llama && strcmp(v->model, "gpt2") != 0)
+        return peft__file_cannot(&g->file, "tokenizer.ggml.model %s", v->model);
     const peft__gguf_entry *tokens = peft__gguf_entry_of(g, "tokenizer.ggml.tokens", true);
     const peft__gguf_entry *map = peft__gguf_entry_of(g, "tokenizer.ggml.precompiled_charsmap", true);
     v->count = tokens && tokens->texts ? tokens->count : 0;
-    if (v->count < 1 || v->count > INT32_MAX / 4) return peft__file_bad(&g->file, "no list tokenizer.ggml.tokens");
+    if (v->count < 1 || v->count > INT32_MAX / 4)
+        return peft__file_bad(&g->file, "no list tokenizer.ggml.tokens");
     const struct {
         const char *key;
         bool *there;
@@ -11872,14 +12296,18 @@ static peft_status peft__gguf_read_vocab(const peft_gguf *g, peft__gguf_vocab *v
         const peft__gguf_entry *e = peft__gguf_entry_of(g, lists[i].key, true);
         *lists[i].there = e != NULL;
         if (e && (!e->data || e->count != v->count))
-            return peft__file_bad(&g->file, "%s is no list of %lld numbers", lists[i].key, (long long)v->count);
+            return peft__file_bad(&g->file, "%s is no list of %lld numbers", lists[i].key,
+                                  (long long)v->count);
     }
-    if (!v->has_scores && (t5 || llama)) return peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no tokenizer.ggml.scores", g->path);
+    if (!v->has_scores && (t5 || llama))
+        return peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no tokenizer.ggml.scores", g->path);
     const struct {
         const char *key;
         int32_t llama, t5, *id;  // what these kinds of vocabulary take for granted
-    } ids[] = {{"tokenizer.ggml.bos_token_id", 1, -1, &v->bos}, {"tokenizer.ggml.eos_token_id", 2, 1, &v->eos},
-               {"tokenizer.ggml.unknown_token_id", 0, 2, &v->unk}, {"tokenizer.ggml.padding_token_id", -1, 0, &v->pad}};
+    } ids[] = {{"tokenizer.ggml.bos_token_id", 1, -1, &v->bos},
+               {"tokenizer.ggml.eos_token_id", 2, 1, &v->eos},
+               {"tokenizer.ggml.unknown_token_id", 0, 2, &v->unk},
+               {"tokenizer.ggml.padding_token_id", -1, 0, &v->pad}};
     for (int i = 0; i < 4; i++) {
         double id = peft_gguf_number(g, ids[i].key, llama ? ids[i].llama : t5 ? ids[i].t5 : -1);
         if (id != -1 && (!(id >= 0) || id >= (double)v->count || id != floor(id)))
@@ -11906,7 +12334,7 @@ static bool peft__json_member(const char *text, const char *key, size_t *begin, 
             for (i++; text[i] && text[i] != '"'; i++) i += text[i] == '\\' && text[i + 1];
             if (!text[i]) return false;
             bool named = depth == 1 && i - quote - 1 == n && memcmp(text + quote + 1, key, n) == 0 &&
-                text[i + 1 + strspn(text + i + 1, " \t\r\n")] == ':';
+                         text[i + 1 + strspn(text + i + 1, " \t\r\n")] == ':';
             if (named && !start) start = quote;
             continue;
         }
@@ -11938,12 +12366,14 @@ static void peft__json_set(peft__string *s, const char *key, const char *value) 
 }
 
 // How to add one. A family of models: its rules (parameters), its settings and its peft__family, a row in
-// peft__gguf_family_of and one in peft__gguf_architecture; then its block in chapter 8. A setting: a row of its table, and a
-// field of peft_config. A ggml type: its decoder and a row in peft__ggml_format_of. A quantized weight's part: a row of
-// peft__quant_parts, which is read and written from then on.
+// peft__gguf_family_of and one in peft__gguf_architecture; then its block in chapter 8. A setting: a row of
+// its table, and a field of peft_config. A ggml type: its decoder and a row in peft__ggml_format_of. A
+// quantized weight's part: a row of peft__quant_parts, which is read and written from then on.
 
-// ---- to move behind chapter 9's files: LoRA adapters as llama.cpp loads them. For each adapted weight W of the base model the
-//      tensors W.lora_a [r, in] and W.lora_b [out, r]; one alpha for all (the first module's), and y = W x + alpha / r B A x
+// ---- to move behind chapter 9's files: LoRA adapters as llama.cpp loads them. For each adapted weight W of
+// the base model the
+//      tensors W.lora_a [r, in] and W.lora_b [out, r]; one alpha for all (the first module's), and y = W x +
+//      alpha / r B A x
 
 typedef struct peft__gguf_lora_module {
     const char *name;                     // Hugging Face's, of the module: model.layers.0.self_attn.q_proj
@@ -11960,36 +12390,47 @@ typedef struct peft__gguf_lora {
     int64_t count;
 } peft__gguf_lora;
 
-// `name`: behind the block's, NULL: it has none. llama.cpp looks for an adapter where it multiplies by a matrix and where it
-// embeds tokens, not elsewhere.
-static peft_status peft__gguf_lora_check(peft_context *ctx, const peft__gguf_lora *l, const peft__gguf_lora_module *m, const char *name,
-                                         double alpha) {
-    if (m->magnitude) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF has no place for DoRA's magnitude", m->name);
-    if (m->bias) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF has no place for a trained bias", m->name);
+// `name`: behind the block's, NULL: it has none. llama.cpp looks for an adapter where it multiplies by a
+// matrix and where it embeds tokens, not elsewhere.
+static peft_status peft__gguf_lora_check(peft_context *ctx, const peft__gguf_lora *l,
+                                         const peft__gguf_lora_module *m, const char *name, double alpha) {
+    if (m->magnitude)
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF has no place for DoRA's magnitude", m->name);
+    if (m->bias)
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF has no place for a trained bias", m->name);
     if (!name || strstr(name, "norm") || strstr(name, "rel_b") || strcmp(name, "position_embd") == 0)
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: llama.cpp adapts no such module of %s", m->name, l->architecture);
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: llama.cpp adapts no such module of %s", m->name,
+                          l->architecture);
     if (l->tied && (strcmp(name, "output") == 0 || strcmp(name, "token_embd") == 0))
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: llama.cpp cannot adapt one use of a tied matrix", m->name);
-    if (!m->a || !m->b) return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: one of its two matrices is missing", m->name);
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: llama.cpp cannot adapt one use of a tied matrix",
+                          m->name);
+    if (!m->a || !m->b)
+        return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: one of its two matrices is missing", m->name);
     if (m->a->rows != m->b->cols)
-        return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: A is %lld x %lld, B is %lld x %lld", m->name, (long long)m->a->rows,
-                          (long long)m->a->cols, (long long)m->b->rows, (long long)m->b->cols);
+        return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: A is %lld x %lld, B is %lld x %lld", m->name,
+                          (long long)m->a->rows, (long long)m->a->cols, (long long)m->b->rows,
+                          (long long)m->b->cols);
     double own = m->scale * (double)m->a->rows;
     if (!isfinite(own) || !isfinite(alpha) || alpha == 0)
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: needs alpha %g, the first module %g; GGUF has one, not 0, for all", m->name, own, alpha);
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
+                          "%s: needs alpha %g, the first module %g; GGUF has one, not 0, for all", m->name,
+                          own, alpha);
     return PEFT_OK;
 }
 
-// A vocabulary's A is stored by token. B's rows are the weight's, so they move with them; transposing W only changes its storage.
-static peft__row_order peft__gguf_lora_order(const peft__gguf_family *f, const peft__gguf_name *own, bool is_b, int64_t heads, int64_t kv_heads) {
+// A vocabulary's A is stored by token. B's rows are the weight's, so they move with them; transposing W only
+// changes its storage.
+static peft__row_order peft__gguf_lora_order(const peft__gguf_family *f, const peft__gguf_name *own,
+                                             bool is_b, int64_t heads, int64_t kv_heads) {
     peft__row_order order = is_b ? peft__gguf_order(f, own->order, heads, kv_heads) : peft__same_order;
     if (is_b && order.kind == PEFT__ORDER_TRANSPOSED) order.kind = PEFT__ORDER_SAME;
     if (!is_b && strcmp(own->gguf, "token_embd") == 0) order.kind = PEFT__ORDER_TRANSPOSED;
     return order;
 }
 
-static peft_status peft__gguf_lora_add(peft_gguf_writer *w, const peft__gguf_lora *l, const peft__gguf_family *f,
-                                       const peft__gguf_lora_module *m, double alpha) {
+static peft_status peft__gguf_lora_add(peft_gguf_writer *w, const peft__gguf_lora *l,
+                                       const peft__gguf_family *f, const peft__gguf_lora_module *m,
+                                       double alpha) {
     char hf[PEFT__GGUF_NAME_SIZE], name[PEFT__GGUF_NAME_SIZE + 16];
     peft__gguf_name own;
     peft__string_into(hf, sizeof(hf), "%s.weight", m->name);
@@ -12001,15 +12442,16 @@ static peft_status peft__gguf_lora_add(peft_gguf_writer *w, const peft__gguf_lor
                                         peft__gguf_lora_order(f, &own, is_b, l->heads, l->kv_heads));
     }
     if (status) return status;
-    double ratio = m->scale * (double)m->a->rows / alpha;  // where the module's alpha is not that of the file, B has the rest
+    double ratio = m->scale * (double)m->a->rows /
+                   alpha;  // where the module's alpha is not that of the file, B has the rest
     if (fabs(ratio - 1) > 1e-6) w->sources[w->count - 1].scale = (float)ratio;
     return PEFT_OK;
 }
 
-// Which matrix of which of HF's modules a tensor of such a file is: own->other is the name of the module's weight. `gated`: of
-// the base.
-static peft_status peft__gguf_lora_part(const peft_gguf *g, const peft__gguf_family *f, bool gated, const peft_gguf_tensor *t,
-                                        peft__gguf_name *own, bool *is_b) {
+// Which matrix of which of HF's modules a tensor of such a file is: own->other is the name of the module's
+// weight. `gated`: of the base.
+static peft_status peft__gguf_lora_part(const peft_gguf *g, const peft__gguf_family *f, bool gated,
+                                        const peft_gguf_tensor *t, peft__gguf_name *own, bool *is_b) {
     char base[PEFT__GGUF_NAME_SIZE];
     size_t n = strlen(t->name);
     *is_b = peft__ends_with(t->name, ".lora_b");
@@ -12022,22 +12464,27 @@ static peft_status peft__gguf_lora_part(const peft_gguf *g, const peft__gguf_fam
 }
 
 // Reads such a tensor into `out`, which has HF's shape.
-static peft_status peft__gguf_lora_read(const peft_gguf *g, const peft__gguf_family *f, int64_t heads, int64_t kv_heads,
-                                        const peft_gguf_tensor *t, const peft__gguf_name *own, bool is_b, const peft_tensor *out) {
+static peft_status peft__gguf_lora_read(const peft_gguf *g, const peft__gguf_family *f, int64_t heads,
+                                        int64_t kv_heads, const peft_gguf_tensor *t,
+                                        const peft__gguf_name *own, bool is_b, const peft_tensor *out) {
     peft__gguf_view v = {t, peft__gguf_lora_order(f, own, is_b, heads, kv_heads), 2, 0, 0};
     bool transposed = v.order.kind == PEFT__ORDER_TRANSPOSED;
     v.rows = t->dims[transposed ? 0 : 1];
     v.cols = t->dims[transposed ? 1 : 0];
     if (t->rank > 2 || v.rows != out->rows || v.cols != out->cols || !peft__row_order_fits(&v.order, v.rows))
-        return peft__fail(g->ctx, PEFT_ERROR_SHAPE, "%s: tensor %s is %lld x %lld, the model asks for %lld x %lld", g->path, t->name,
+        return peft__fail(g->ctx, PEFT_ERROR_SHAPE,
+                          "%s: tensor %s is %lld x %lld, the model asks for %lld x %lld", g->path, t->name,
                           (long long)v.rows, (long long)v.cols, (long long)out->rows, (long long)out->cols);
     return peft__gguf_hf_load(g, &v, (float *)out->data);
 }
 
 static peft_status peft__gguf_write_lora(peft_context *ctx, const peft__gguf_lora *l) {
     const peft__gguf_family *f = peft__gguf_family_of(l->architecture);
-    if (!f) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: a GGUF adapter for architecture %s", l->path, l->architecture);
-    if (l->count < 1 || !l->modules[0].a) return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: an adapter without modules", l->path);
+    if (!f)
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: a GGUF adapter for architecture %s", l->path,
+                          l->architecture);
+    if (l->count < 1 || !l->modules[0].a)
+        return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: an adapter without modules", l->path);
     double alpha = l->modules[0].scale * (double)l->modules[0].a->rows;
     peft_gguf_writer *w;
     peft_status status = peft_gguf_writer_create(ctx, &w);
@@ -12046,12 +12493,12 @@ static peft_status peft__gguf_write_lora(peft_context *ctx, const peft__gguf_lor
     if (!status) status = peft_gguf_set_string(w, "general.type", "adapter");
     if (!status) status = peft_gguf_set_string(w, "adapter.type", "lora");
     if (!status) status = peft_gguf_set_number(w, "adapter.lora.alpha", PEFT_GGUF_F32, alpha);
-    for (int64_t i = 0; i < l->count && !status; i++) status = peft__gguf_lora_add(w, l, f, &l->modules[i], alpha);
+    for (int64_t i = 0; i < l->count && !status; i++)
+        status = peft__gguf_lora_add(w, l, f, &l->modules[i], alpha);
     if (!status) status = peft_gguf_write(w, l->path);
     peft_gguf_writer_destroy(w);
     return status;
 }
-
 // =====================================================================================================================
 // 7. TOKENIZERS
 //    Holds: SentencePiece's model file, normalizer, unigram (Kudo 2018) and BPE segmentation; byte-level BPE (GPT-2 and after),
