@@ -1912,8 +1912,13 @@ extern "C" {
 
 // =====================================================================================================================
 // 1. PLATFORM
-//    Holds: compiler and CPU differences, allocation, files, the clock, the thread pool.
-//    Rests on: the C standard library.  Hands on: peft__alloc, peft__file, peft__parallel.
+//    Differences of compilers, CPUs and operating systems end here: contexts and their error text, allocation, files, the
+//    clock and the thread pool. All memory comes from the context's allocator, all files through peft__file and peft__writer,
+//    and all threads from peft__parallel. Rests on the C standard library.
+//    To know: peft__fail, peft__alloc, peft__parallel, peft__file_open, peft__writer_open.
+//
+//    peft__parallel(ctx, 5, fn, arg) with 2 threads calls fn(arg, 0) .. fn(arg, 4), each once: the caller takes 0, the worker
+//    1, and whoever is free the next one. As fn may depend on its index only, the result is that of one thread.
 // =====================================================================================================================
 
 #define PEFT__MIN(a, b) ((a) < (b) ? (a) : (b))
@@ -2003,8 +2008,191 @@ struct peft_context {
     char error[PEFT__ERROR_SIZE];
 };
 
-static peft_status peft__fail(peft_context *ctx, peft_status status, const char *format, ...);
-static peft_status peft__null(peft_context *ctx, const char *call, const char *what);
+// ---- text: one formatter for errors, JSON and logs, so that PEFT_NO_STDIO needs no stdio
+
+typedef struct peft__sink {  // where formatted characters go; counts what it cannot hold
+    char *data;
+    size_t size, capacity;
+} peft__sink;
+
+static void peft__sink_put(peft__sink *s, const char *text, size_t n) {
+    for (size_t i = 0; i < n; i++, s->size++)
+        if (s->size + 1 < s->capacity) s->data[s->size] = text[i];
+}
+
+static void peft__sink_integer(peft__sink *s, unsigned long long v, bool negative) {
+    char digits[24];
+    size_t i = sizeof(digits);
+    do digits[--i] = (char)('0' + v % 10);
+    while (v /= 10);
+    if (negative) digits[--i] = '-';
+    peft__sink_put(s, digits + i, sizeof(digits) - i);
+}
+
+static double peft__times_power_of_ten(double v, int n) {  // in two steps where one power would overflow
+    if (n < -300) return v / 1e300 / pow(10, -n - 300);
+    if (n > 300) return v * 1e300 * pow(10, n - 300);
+    return n < 0 ? v / pow(10, -n) : v * pow(10, n);
+}
+
+// The shortest of 6, 9 or 17 significant digits that reads back as v (as f32 for the first two), in %g style.
+static void peft__sink_double(peft__sink *s, double v) {
+    if (v != v || v - v != 0) {
+        const char *text = v != v ? "nan" : v > 0 ? "inf" : "-inf";
+        peft__sink_put(s, text, strlen(text));
+        return;
+    }
+    if (v < 0 || (v == 0 && 1 / v < 0)) {
+        peft__sink_put(s, "-", 1);
+        v = -v;
+    }
+    if (v == floor(v) && v < 1e15) {
+        peft__sink_integer(s, (unsigned long long)v, false);
+        return;
+    }
+    int exponent = (int)floor(log10(v));
+    unsigned long long mantissa = 0;
+    int digits = 6;
+    for (;; digits = digits == 6 ? 9 : 17) {
+        int shift = digits - 1 - exponent;
+        mantissa = (unsigned long long)(peft__times_power_of_ten(v, shift) + 0.5);
+        double back = peft__times_power_of_ten((double)mantissa, -shift);
+        if (digits == 17 || back == v || (digits <= 9 && (double)(float)v == v && (float)back == (float)v))
+            break;
+    }
+    char text[40];
+    int n = 0;
+    char raw[24];
+    peft__sink r = {raw, 0, sizeof(raw)};
+    peft__sink_integer(&r, mantissa, false);
+    exponent += (int)r.size - digits;  // 9.9999999 was rounded up to 10, or the logarithm to the next integer
+    while (r.size > 1 && raw[r.size - 1] == '0') r.size--;
+    int count = (int)r.size;
+    if (exponent >= -5 && exponent < 17) {
+        if (exponent < 0) {
+            text[n++] = '0';
+            text[n++] = '.';
+            for (int i = -1; i > exponent; i--) text[n++] = '0';
+        }
+        for (int i = 0; i < PEFT__MAX(count, exponent + 1); i++) {
+            if (i == exponent + 1 && exponent >= 0) text[n++] = '.';
+            text[n++] = i < count ? raw[i] : '0';
+        }
+        peft__sink_put(s, text, (size_t)n);
+        return;
+    }
+    text[n++] = raw[0];
+    if (count > 1) text[n++] = '.';
+    for (int i = 1; i < count; i++) text[n++] = raw[i];
+    text[n++] = 'e';
+    peft__sink_put(s, text, (size_t)n);
+    peft__sink_integer(s, (unsigned long long)(exponent < 0 ? -exponent : exponent), exponent < 0);
+}
+
+// Knows %s %.*s %d %u %lld %llu %zu %g %c %%: what the library's own messages use. Returns the length without
+// the NUL.
+static size_t peft__vformat(char *out, size_t capacity, const char *f, va_list args) {
+    peft__sink s = {out, 0, capacity};
+    for (; *f; f++) {
+        if (*f != '%') {
+            peft__sink_put(&s, f, 1);
+            continue;
+        }
+        f++;
+        int precision = -1;
+        if (f[0] == '.' && f[1] == '*') {
+            precision = va_arg(args, int);
+            f += 2;
+        }
+        int longs = 0;
+        bool size_type = false;
+        for (; *f == 'l' || *f == 'z'; f++) {
+            if (*f == 'l') longs++;
+            else size_type = true;
+        }
+        switch (*f) {
+        case 's': {
+            const char *text = va_arg(args, const char *);
+            if (!text) text = "(none)";
+            peft__sink_put(&s, text, precision >= 0 ? (size_t)precision : strlen(text));
+            break;
+        }
+        case 'd': {
+            long long v = longs == 2   ? va_arg(args, long long)
+                          : longs == 1 ? va_arg(args, long)
+                                       : va_arg(args, int);
+            peft__sink_integer(&s, v < 0 ? 0ull - (unsigned long long)v : (unsigned long long)v, v < 0);
+            break;
+        }
+        case 'u': {
+            unsigned long long v = size_type    ? va_arg(args, size_t)
+                                   : longs == 2 ? va_arg(args, unsigned long long)
+                                   : longs == 1 ? va_arg(args, unsigned long)
+                                                : va_arg(args, unsigned);
+            peft__sink_integer(&s, v, false);
+            break;
+        }
+        case 'g': peft__sink_double(&s, va_arg(args, double)); break;
+        case 'c': {
+            char c = (char)va_arg(args, int);
+            peft__sink_put(&s, &c, 1);
+            break;
+        }
+        default: peft__sink_put(&s, "%", 1); break;
+        }
+        if (!*f) break;
+    }
+    if (capacity) out[PEFT__MIN(s.size, capacity - 1)] = 0;
+    return s.size;
+}
+
+// Sets the context's error text and returns `status`, so that a failing function reads `return
+// peft__fail(...)`.
+static peft_status peft__fail(peft_context *ctx, peft_status status, const char *format, ...) {
+    char text[PEFT__ERROR_SIZE];  // not straight into ctx->error: that may be among the arguments
+    va_list args;
+    va_start(args, format);
+    peft__vformat(text, sizeof(text), format, args);
+    va_end(args);
+    memcpy(ctx->error, text, sizeof(text));
+    return status;
+}
+
+static peft_status peft__null(peft_context *ctx, const char *call, const char *what) {
+    return ctx ? peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s needs `%s`, which is NULL", call, what)
+               : PEFT_ERROR_ARGUMENT;
+}
+
+static void peft__log(peft_context *ctx, const char *format, ...) {
+    if (!ctx->log) return;
+    char text[PEFT__ERROR_SIZE];
+    va_list args;
+    va_start(args, format);
+    peft__vformat(text, sizeof(text), format, args);
+    va_end(args);
+    ctx->log(text, ctx->log_user);
+}
+
+static void peft__string_into(char *out, size_t capacity, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    peft__vformat(out, capacity, format, args);
+    va_end(args);
+}
+
+PEFTDEF const char *peft_status_text(peft_status status) {
+    static const char *const texts[] = {"ok",
+                                        "out of memory",
+                                        "file error",
+                                        "file format error",
+                                        "bad argument",
+                                        "shapes do not fit",
+                                        "not found",
+                                        "not supported",
+                                        "not a finite number",
+                                        "cancelled"};
+    return (size_t)status < sizeof(texts) / sizeof(texts[0]) ? texts[status] : "unknown status";
+}
 
 // What a public call cannot do without: its argument `name`. ctx may be NULL; then only the status tells.
 #define PEFT__NEED(ctx, argument, name)                            \
@@ -2316,8 +2504,7 @@ PEFTDEF const char *peft_error(const peft_context *ctx) {
 }
 
 PEFTDEF peft_simd peft_simd_in_use(const peft_context *ctx) {
-    if (!ctx) return PEFT_SIMD_PORTABLE;
-    return ctx->simd;
+    return ctx ? ctx->simd : PEFT_SIMD_PORTABLE;
 }
 
 PEFTDEF const char *peft_simd_name(peft_simd simd) {
@@ -2331,23 +2518,19 @@ PEFTDEF const char *peft_dtype_name(peft_dtype type) {
 }
 
 PEFTDEF int peft_thread_count(const peft_context *ctx) {
-    if (!ctx) return 0;
-    return ctx->threads;
+    return ctx ? ctx->threads : 0;
 }
 
 PEFTDEF size_t peft_memory_in_use(const peft_context *ctx) {
-    if (!ctx) return 0;
-    return ctx->memory;
+    return ctx ? ctx->memory : 0;
 }
 
 PEFTDEF size_t peft_memory_peak(const peft_context *ctx) {
-    if (!ctx) return 0;
-    return ctx->memory_peak;
+    return ctx ? ctx->memory_peak : 0;
 }
 
 PEFTDEF void peft_free(peft_context *ctx, void *block) {
-    if (!ctx) return;
-    peft__free(ctx, block);
+    if (ctx) peft__free(ctx, block);
 }
 
 // ---- files
@@ -2401,19 +2584,13 @@ static void peft__file_map(peft__file *f) {
 }
 #endif
 
-static bool peft__is_pipe(const char *path) {  // whose opening might take forever
-#if PEFT__MMAP
-    struct stat s;
-    return stat(path, &s) == 0 && S_ISFIFO(s.st_mode);
-#else
-    (void)path;
-    return false;
-#endif
-}
-
 static peft_status peft__file_open_stdio(peft__file *f) {
     if (peft__is_directory(f->path)) return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: is a directory", f->path);
-    if (peft__is_pipe(f->path)) return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: is a pipe", f->path);
+#if PEFT__MMAP
+    struct stat s;  // the opening of a pipe might take forever
+    if (stat(f->path, &s) == 0 && S_ISFIFO(s.st_mode))
+        return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: is a pipe", f->path);
+#endif
     FILE *in = fopen(f->path, "rb");
     bool missing = errno == ENOENT;
 #if defined(ENOTDIR)
@@ -2645,32 +2822,12 @@ typedef struct peft__writer {
     peft_status status;  // the first failure; later writes are ignored
 } peft__writer;
 
-#if PEFT_NO_STDIO
-
-static peft_status peft__writer_open(peft_context *ctx, const char *path, peft__writer *w) {
-    memset(w, 0, sizeof(*w));
-    return w->status = peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-                                  "%s: built with PEFT_NO_STDIO, nothing can be written", path);
-}
-static peft_status peft__write(peft__writer *w, const void *data, size_t n) {
-    (void)data, (void)n;
-    return w->status;
-}
-static peft_status peft__writer_flush(peft__writer *w) {
-    return w->status;
-}
-static void peft__writer_abort(peft__writer *w) {
-    (void)w;
-}
-static peft_status peft__writer_commit(peft__writer *w) {
-    return w->status;
-}
-
-#else
-
 static peft_status peft__writer_open(peft_context *ctx, const char *path, peft__writer *w) {
     memset(w, 0, sizeof(*w));
     w->ctx = ctx;
+#if PEFT_NO_STDIO
+    return w->status = peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: built with PEFT_NO_STDIO, nothing can be written", path);
+#else
     w->status = peft__link_target(ctx, path, &w->path);
     w->part = w->path ? peft__copy_text(ctx, w->path, strlen(w->path), ".part") : NULL;
     if (!w->status && !w->part) w->status = PEFT_ERROR_MEMORY;
@@ -2681,38 +2838,52 @@ static peft_status peft__writer_open(peft_context *ctx, const char *path, peft__
     peft__free(ctx, w->part);
     w->path = w->part = NULL;
     return w->status;
+#endif
 }
 
+#if !PEFT_NO_STDIO
+static void peft__writer_check(peft__writer *w, bool ok) {
+    if (!ok && !w->status) w->status = peft__fail(w->ctx, PEFT_ERROR_IO, "%s: %s", w->path, strerror(errno));
+}
+#endif
+
 static peft_status peft__write(peft__writer *w, const void *data, size_t n) {
-    if (!w->status && n && fwrite(data, 1, n, (FILE *)w->handle) != n)
-        w->status = peft__fail(w->ctx, PEFT_ERROR_IO, "%s: %s", w->path, strerror(errno));
+#if PEFT_NO_STDIO
+    (void)data, (void)n;
+#else
+    if (!w->status && n) peft__writer_check(w, fwrite(data, 1, n, (FILE *)w->handle) == n);
+#endif
     return w->status;
 }
 
 static peft_status peft__writer_flush(peft__writer *w) {  // a full disk shows here
-    if (!w->status && fflush((FILE *)w->handle))
-        w->status = peft__fail(w->ctx, PEFT_ERROR_IO, "%s: %s", w->path, strerror(errno));
+#if !PEFT_NO_STDIO
+    if (!w->status) peft__writer_check(w, fflush((FILE *)w->handle) == 0);
+#endif
     return w->status;
 }
 
-static void peft__writer_end(peft__writer *w, bool keep) {
-    if (!w->handle) return;
-    if (fclose((FILE *)w->handle) && !w->status)
-        w->status = peft__fail(w->ctx, PEFT_ERROR_IO, "%s: %s", w->path, strerror(errno));
+static peft_status peft__writer_end(peft__writer *w, bool keep) {
+#if !PEFT_NO_STDIO
+    if (!w->handle) return w->status;
+    peft__writer_check(w, fclose((FILE *)w->handle) == 0);
     if (keep && !w->status) w->status = peft__sync(w->ctx, w->part);
     if (keep && !w->status) {
 #if defined(_WIN32)
         remove(w->path);  // its rename does not replace
 #endif
-        if (rename(w->part, w->path))
-            w->status = peft__fail(w->ctx, PEFT_ERROR_IO, "%s: %s", w->path, strerror(errno));
-        else w->status = peft__sync_parent(w->ctx, w->path);
+        peft__writer_check(w, rename(w->part, w->path) == 0);
+        if (!w->status) w->status = peft__sync_parent(w->ctx, w->path);
     }
     if (!keep || w->status) remove(w->part);
     peft__free(w->ctx, w->path);
     peft__free(w->ctx, w->part);
     w->handle = NULL;
     w->path = w->part = NULL;
+#else
+    (void)keep;
+#endif
+    return w->status;
 }
 
 static void peft__writer_abort(peft__writer *w) {
@@ -2720,202 +2891,21 @@ static void peft__writer_abort(peft__writer *w) {
 }
 
 static peft_status peft__writer_commit(peft__writer *w) {
-    peft__writer_end(w, true);
-    return w->status;
+    return peft__writer_end(w, true);
 }
 
-#endif
+// How to add one. A platform: its CPU features in peft__simd_available, and what it lacks behind PEFT_NO_STDIO, PEFT__MMAP
+// and PEFT_USE_PTHREADS, with an error that says so. A conversion of messages: a case of peft__vformat.
 // =====================================================================================================================
 // 2. BASICS
-//    Holds: error text, arena, strings, Unicode, hash map, JSON, regular expressions, random numbers, half
-//    floats. Rests on: 1.  Hands on: the vocabulary that all later chapters are written in.
+//    The vocabulary that all later chapters are written in: arena, strings, Unicode, hash map, JSON, regular expressions,
+//    random numbers, half floats. Lists grow with peft__one_more, text with peft__string_format, and what lives as long as a
+//    file or model comes from its arena, which is freed at once. Rests on 1.
+//    To know: peft__arena_alloc, peft__string_format, peft__map_set, peft__json_parse, peft__regex_compile.
+//
+//    The JSON text {"r": 8, "target_modules": ["q", "v"]} becomes a tree: the object's child is the number "r" of 8, its next
+//    the array "target_modules", whose child is the string "q", whose next is "v". peft__json_int(root, "r", 4) is 8.
 // =====================================================================================================================
-
-// ---- text: one formatter for errors, JSON and logs, so that PEFT_NO_STDIO needs no stdio
-
-typedef struct peft__sink {  // where formatted characters go; counts what it cannot hold
-    char *data;
-    size_t size, capacity;
-} peft__sink;
-
-static void peft__sink_put(peft__sink *s, const char *text, size_t n) {
-    for (size_t i = 0; i < n; i++, s->size++)
-        if (s->size + 1 < s->capacity) s->data[s->size] = text[i];
-}
-
-static void peft__sink_integer(peft__sink *s, unsigned long long v, bool negative) {
-    char digits[24];
-    size_t i = sizeof(digits);
-    do digits[--i] = (char)('0' + v % 10);
-    while (v /= 10);
-    if (negative) digits[--i] = '-';
-    peft__sink_put(s, digits + i, sizeof(digits) - i);
-}
-
-static double peft__times_power_of_ten(double v, int n) {  // in two steps where one power would overflow
-    if (n < -300) return v / 1e300 / pow(10, -n - 300);
-    if (n > 300) return v * 1e300 * pow(10, n - 300);
-    return n < 0 ? v / pow(10, -n) : v * pow(10, n);
-}
-
-// The shortest of 6, 9 or 17 significant digits that reads back as v (as f32 for the first two), in %g style.
-static void peft__sink_double(peft__sink *s, double v) {
-    if (v != v || v - v != 0) {
-        const char *text = v != v ? "nan" : v > 0 ? "inf" : "-inf";
-        peft__sink_put(s, text, strlen(text));
-        return;
-    }
-    if (v < 0 || (v == 0 && 1 / v < 0)) {
-        peft__sink_put(s, "-", 1);
-        v = -v;
-    }
-    if (v == floor(v) && v < 1e15) {
-        peft__sink_integer(s, (unsigned long long)v, false);
-        return;
-    }
-    int exponent = (int)floor(log10(v));
-    unsigned long long mantissa = 0;
-    int digits = 6;
-    for (;; digits = digits == 6 ? 9 : 17) {
-        int shift = digits - 1 - exponent;
-        mantissa = (unsigned long long)(peft__times_power_of_ten(v, shift) + 0.5);
-        double back = peft__times_power_of_ten((double)mantissa, -shift);
-        if (digits == 17 || back == v || (digits <= 9 && (double)(float)v == v && (float)back == (float)v))
-            break;
-    }
-    char text[40];
-    int n = 0;
-    char raw[24];
-    peft__sink r = {raw, 0, sizeof(raw)};
-    peft__sink_integer(&r, mantissa, false);
-    exponent += (int)r.size - digits;  // 9.9999999 was rounded up to 10, or the logarithm to the next integer
-    while (r.size > 1 && raw[r.size - 1] == '0') r.size--;
-    int count = (int)r.size;
-    if (exponent >= -5 && exponent < 17) {
-        if (exponent < 0) {
-            text[n++] = '0';
-            text[n++] = '.';
-            for (int i = -1; i > exponent; i--) text[n++] = '0';
-        }
-        for (int i = 0; i < PEFT__MAX(count, exponent + 1); i++) {
-            if (i == exponent + 1 && exponent >= 0) text[n++] = '.';
-            text[n++] = i < count ? raw[i] : '0';
-        }
-        peft__sink_put(s, text, (size_t)n);
-        return;
-    }
-    text[n++] = raw[0];
-    if (count > 1) text[n++] = '.';
-    for (int i = 1; i < count; i++) text[n++] = raw[i];
-    text[n++] = 'e';
-    peft__sink_put(s, text, (size_t)n);
-    peft__sink_integer(s, (unsigned long long)(exponent < 0 ? -exponent : exponent), exponent < 0);
-}
-
-// Knows %s %.*s %d %u %lld %llu %zu %g %c %%: what the library's own messages use. Returns the length without
-// the NUL.
-static size_t peft__vformat(char *out, size_t capacity, const char *f, va_list args) {
-    peft__sink s = {out, 0, capacity};
-    for (; *f; f++) {
-        if (*f != '%') {
-            peft__sink_put(&s, f, 1);
-            continue;
-        }
-        f++;
-        int precision = -1;
-        if (f[0] == '.' && f[1] == '*') {
-            precision = va_arg(args, int);
-            f += 2;
-        }
-        int longs = 0;
-        bool size_type = false;
-        for (; *f == 'l' || *f == 'z'; f++) {
-            if (*f == 'l') longs++;
-            else size_type = true;
-        }
-        switch (*f) {
-        case 's': {
-            const char *text = va_arg(args, const char *);
-            if (!text) text = "(none)";
-            peft__sink_put(&s, text, precision >= 0 ? (size_t)precision : strlen(text));
-            break;
-        }
-        case 'd': {
-            long long v = longs == 2   ? va_arg(args, long long)
-                          : longs == 1 ? va_arg(args, long)
-                                       : va_arg(args, int);
-            peft__sink_integer(&s, v < 0 ? 0ull - (unsigned long long)v : (unsigned long long)v, v < 0);
-            break;
-        }
-        case 'u': {
-            unsigned long long v = size_type    ? va_arg(args, size_t)
-                                   : longs == 2 ? va_arg(args, unsigned long long)
-                                   : longs == 1 ? va_arg(args, unsigned long)
-                                                : va_arg(args, unsigned);
-            peft__sink_integer(&s, v, false);
-            break;
-        }
-        case 'g': peft__sink_double(&s, va_arg(args, double)); break;
-        case 'c': {
-            char c = (char)va_arg(args, int);
-            peft__sink_put(&s, &c, 1);
-            break;
-        }
-        default: peft__sink_put(&s, "%", 1); break;
-        }
-        if (!*f) break;
-    }
-    if (capacity) out[PEFT__MIN(s.size, capacity - 1)] = 0;
-    return s.size;
-}
-
-// Sets the context's error text and returns `status`, so that a failing function reads `return
-// peft__fail(...)`.
-static peft_status peft__fail(peft_context *ctx, peft_status status, const char *format, ...) {
-    char text[PEFT__ERROR_SIZE];  // not straight into ctx->error: that may be among the arguments
-    va_list args;
-    va_start(args, format);
-    peft__vformat(text, sizeof(text), format, args);
-    va_end(args);
-    memcpy(ctx->error, text, sizeof(text));
-    return status;
-}
-
-static peft_status peft__null(peft_context *ctx, const char *call, const char *what) {
-    return ctx ? peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s needs `%s`, which is NULL", call, what)
-               : PEFT_ERROR_ARGUMENT;
-}
-
-static void peft__log(peft_context *ctx, const char *format, ...) {
-    if (!ctx->log) return;
-    char text[PEFT__ERROR_SIZE];
-    va_list args;
-    va_start(args, format);
-    peft__vformat(text, sizeof(text), format, args);
-    va_end(args);
-    ctx->log(text, ctx->log_user);
-}
-
-static void peft__string_into(char *out, size_t capacity, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    peft__vformat(out, capacity, format, args);
-    va_end(args);
-}
-
-PEFTDEF const char *peft_status_text(peft_status status) {
-    static const char *const texts[] = {"ok",
-                                        "out of memory",
-                                        "file error",
-                                        "file format error",
-                                        "bad argument",
-                                        "shapes do not fit",
-                                        "not found",
-                                        "not supported",
-                                        "not a finite number",
-                                        "cancelled"};
-    return (size_t)status < sizeof(texts) / sizeof(texts[0]) ? texts[status] : "unknown status";
-}
 
 // ---- arena: allocation by moving a pointer, freed all at once. Reset keeps the memory, so a second round
 // allocates nothing.
@@ -4982,6 +4972,10 @@ static uint16_t peft__f32_to_bf16(float f) {
     if ((u & 0x7FFFFFFF) > 0x7F800000) return (uint16_t)(u >> 16 | 0x40);
     return (uint16_t)((u + 0x7FFF + (u >> 16 & 1)) >> 16);
 }
+
+// How to add one. An escape of regular expressions: a case of peft__re_escape; a zero-width test: a peft__re_assertion, its
+// letters in peft__re_assertion_of and its meaning in peft__re_asserts. Tables of a younger Unicode: all three at once, as
+// they are made from one version of UnicodeData.txt.
 #if !defined(PEFT_ONLY_METRICS)
 // =====================================================================================================================
 // 3. GEMM
