@@ -1912,13 +1912,15 @@ extern "C" {
 
 // =====================================================================================================================
 // 1. PLATFORM
-//    Differences of compilers, CPUs and operating systems end here: contexts and their error text, allocation, files, the
-//    clock and the thread pool. All memory comes from the context's allocator, all files through peft__file and peft__writer,
-//    and all threads from peft__parallel. Rests on the C standard library.
+//    Differences of compilers, CPUs and operating systems end here: contexts and their error text,
+//    allocation, files, the clock and the thread pool. All memory comes from the context's allocator, all
+//    files through peft__file and peft__writer, and all threads from peft__parallel. Rests on the C standard
+//    library.
 //    To know: peft__fail, peft__alloc, peft__parallel, peft__file_open, peft__writer_open.
 //
-//    peft__parallel(ctx, 5, fn, arg) with 2 threads calls fn(arg, 0) .. fn(arg, 4), each once: the caller takes 0, the worker
-//    1, and whoever is free the next one. As fn may depend on its index only, the result is that of one thread.
+//    peft__parallel(ctx, 5, fn, arg) with 2 threads calls fn(arg, 0) .. fn(arg, 4), each once: the caller
+//    takes 0, the worker 1, and whoever is free the next one. As fn may depend on its index only, the result
+//    is that of one thread.
 // =====================================================================================================================
 
 #define PEFT__MIN(a, b) ((a) < (b) ? (a) : (b))
@@ -2826,7 +2828,8 @@ static peft_status peft__writer_open(peft_context *ctx, const char *path, peft__
     memset(w, 0, sizeof(*w));
     w->ctx = ctx;
 #if PEFT_NO_STDIO
-    return w->status = peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: built with PEFT_NO_STDIO, nothing can be written", path);
+    return w->status = peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
+                                  "%s: built with PEFT_NO_STDIO, nothing can be written", path);
 #else
     w->status = peft__link_target(ctx, path, &w->path);
     w->part = w->path ? peft__copy_text(ctx, w->path, strlen(w->path), ".part") : NULL;
@@ -2894,17 +2897,19 @@ static peft_status peft__writer_commit(peft__writer *w) {
     return peft__writer_end(w, true);
 }
 
-// How to add one. A platform: its CPU features in peft__simd_available, and what it lacks behind PEFT_NO_STDIO, PEFT__MMAP
-// and PEFT_USE_PTHREADS, with an error that says so. A conversion of messages: a case of peft__vformat.
+// How to add one. A platform: its CPU features in peft__simd_available, and what it lacks behind
+// PEFT_NO_STDIO, PEFT__MMAP and PEFT_USE_PTHREADS, with an error that says so. A conversion of messages: a
+// case of peft__vformat.
 // =====================================================================================================================
 // 2. BASICS
-//    The vocabulary that all later chapters are written in: arena, strings, Unicode, hash map, JSON, regular expressions,
-//    random numbers, half floats. Lists grow with peft__one_more, text with peft__string_format, and what lives as long as a
-//    file or model comes from its arena, which is freed at once. Rests on 1.
+//    The vocabulary that all later chapters are written in: arena, strings, Unicode, hash map, JSON, regular
+//    expressions, random numbers, half floats. Lists grow with peft__one_more, text with peft__string_format,
+//    and what lives as long as a file or model comes from its arena, which is freed at once. Rests on 1.
 //    To know: peft__arena_alloc, peft__string_format, peft__map_set, peft__json_parse, peft__regex_compile.
 //
-//    The JSON text {"r": 8, "target_modules": ["q", "v"]} becomes a tree: the object's child is the number "r" of 8, its next
-//    the array "target_modules", whose child is the string "q", whose next is "v". peft__json_int(root, "r", 4) is 8.
+//    The JSON text {"r": 8, "target_modules": ["q", "v"]} becomes a tree: the object's child is the number
+//    "r" of 8, its next the array "target_modules", whose child is the string "q", whose next is "v".
+//    peft__json_int(root, "r", 4) is 8.
 // =====================================================================================================================
 
 // ---- arena: allocation by moving a pointer, freed all at once. Reset keeps the memory, so a second round
@@ -4973,9 +4978,9 @@ static uint16_t peft__f32_to_bf16(float f) {
     return (uint16_t)((u + 0x7FFF + (u >> 16 & 1)) >> 16);
 }
 
-// How to add one. An escape of regular expressions: a case of peft__re_escape; a zero-width test: a peft__re_assertion, its
-// letters in peft__re_assertion_of and its meaning in peft__re_asserts. Tables of a younger Unicode: all three at once, as
-// they are made from one version of UnicodeData.txt.
+// How to add one. An escape of regular expressions: a case of peft__re_escape; a zero-width test: a
+// peft__re_assertion, its letters in peft__re_assertion_of and its meaning in peft__re_asserts. Tables of a
+// younger Unicode: all three at once, as they are made from one version of UnicodeData.txt.
 #if !defined(PEFT_ONLY_METRICS)
 // =====================================================================================================================
 // 3. GEMM
@@ -9767,18 +9772,17 @@ PEFTDEF peft_tensor *peft_cross_entropy(peft_tape *t, peft_tensor *x, peft_tenso
 }
 // =====================================================================================================================
 // 6. CHECKPOINTS
-//    Reads and writes files of weights: safetensors (sharded too, and bitsandbytes' quantized weights in
-//    them) and GGUF, which is presented as if it were a Hugging Face checkpoint. It also holds the tables of
-//    what each family of models calls its parameters and settings in both kinds of file; chapter 8 builds
-//    models from them. What a file claims is checked before it is used. Rests on 2, 4 and 5. To know:
-//    peft_archive_open, peft_safetensors_write, peft_gguf_open, peft__gguf_translate,
+//    Reads and writes files of weights: safetensors (sharded too, with bitsandbytes' quantized weights) and
+//    GGUF, which is presented as if it were a Hugging Face checkpoint. The tables of what each family of
+//    models calls its parameters and settings in both kinds of file are here; chapter 8 builds models from
+//    them. What a file claims is checked before it is used. Rests on 2, 4 and 5.
+//    To know: peft_archive_open, peft_safetensors_write, peft_gguf_open, peft__gguf_translate,
 //    peft__archive_open_gguf.
 //
-//    A safetensors file is a u64 little-endian header size, a JSON header and the data. A vector of two
-//    floats, w = [1, 2]:
-//        38 00 00 00 00 00 00 00  {"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}__  00 00 80 3F 00 00
-//        00 40
-//    is 8 + 56 + 8 bytes, with two spaces behind the header's 54, so that the data begins at a multiple of 8.
+//    A safetensors file is a u64 little-endian size, a JSON header of that size, and the data. w = [1, 2] is
+//      38 00 00 00 00 00 00 00 {"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}__ 00 00 80 3F 00 00 00 40
+//    with two spaces behind the 54 bytes of the header, so that the data begins at a multiple of 8: 8 + 56 +
+//    8 bytes.
 // =====================================================================================================================
 
 // What safetensors calls types, with their bits at the end. The first ones are those of peft_dtype.
@@ -10674,24 +10678,14 @@ static const peft__ggml_format *peft__ggml_format_of(int64_t type) {
         {14, "Q6_K", 256, 210, peft__unpack_q6_k, NULL, NULL, PEFT_I8, 16},
         {15, "Q8_K", 256, 292, peft__unpack_bytes, NULL, NULL, PEFT_F32, 0},
         {20, "IQ4_NL", 32, 18, peft__unpack_nibbles, NULL, peft__iq4_nl_map, PEFT_Q4, 32},
-        PEFT__SKIPPED(9, "Q8_1", 32, 36),
-        PEFT__SKIPPED(10, "Q2_K", 256, 84),
-        PEFT__SKIPPED(11, "Q3_K", 256, 110),
-        PEFT__SKIPPED(16, "IQ2_XXS", 256, 66),
-        PEFT__SKIPPED(17, "IQ2_XS", 256, 74),
-        PEFT__SKIPPED(18, "IQ3_XXS", 256, 98),
-        PEFT__SKIPPED(19, "IQ1_S", 256, 50),
-        PEFT__SKIPPED(21, "IQ3_S", 256, 110),
-        PEFT__SKIPPED(22, "IQ2_S", 256, 82),
-        PEFT__SKIPPED(23, "IQ4_XS", 256, 136),
-        PEFT__SKIPPED(24, "I8", 1, 1),
-        PEFT__SKIPPED(25, "I16", 1, 2),
-        PEFT__SKIPPED(26, "I32", 1, 4),
-        PEFT__SKIPPED(27, "I64", 1, 8),
-        PEFT__SKIPPED(28, "F64", 1, 8),
-        PEFT__SKIPPED(29, "IQ1_M", 256, 56),
-        PEFT__SKIPPED(34, "TQ1_0", 256, 54),
-        PEFT__SKIPPED(35, "TQ2_0", 256, 66),
+        PEFT__SKIPPED(9, "Q8_1", 32, 36), PEFT__SKIPPED(10, "Q2_K", 256, 84),
+        PEFT__SKIPPED(11, "Q3_K", 256, 110), PEFT__SKIPPED(16, "IQ2_XXS", 256, 66),
+        PEFT__SKIPPED(17, "IQ2_XS", 256, 74), PEFT__SKIPPED(18, "IQ3_XXS", 256, 98),
+        PEFT__SKIPPED(19, "IQ1_S", 256, 50), PEFT__SKIPPED(21, "IQ3_S", 256, 110),
+        PEFT__SKIPPED(22, "IQ2_S", 256, 82), PEFT__SKIPPED(23, "IQ4_XS", 256, 136),
+        PEFT__SKIPPED(24, "I8", 1, 1), PEFT__SKIPPED(25, "I16", 1, 2), PEFT__SKIPPED(26, "I32", 1, 4),
+        PEFT__SKIPPED(27, "I64", 1, 8), PEFT__SKIPPED(28, "F64", 1, 8), PEFT__SKIPPED(29, "IQ1_M", 256, 56),
+        PEFT__SKIPPED(34, "TQ1_0", 256, 54), PEFT__SKIPPED(35, "TQ2_0", 256, 66),
         PEFT__SKIPPED(39, "MXFP4", 32, 17)};
     for (int64_t i = 0; i < PEFT__COUNT(formats); i++)
         if (formats[i].type == type) return &formats[i];
@@ -11494,23 +11488,19 @@ typedef enum peft__setting_use {
 } peft__setting_use;
 
 typedef struct peft__setting {
-    const char
-        *types;  // model types that the row is for; NULL: all of the family. The first row that fits counts
-    const char *keys;  // of config.json, comma-separated; NULL: none
-    const char
-        *gguf;  // metadata, behind the architecture's name unless it begins with "tokenizer."; NULL: none
+    const char *types;  // model types that the row is for (the first row that fits counts); NULL: all
+    const char *keys;   // of config.json, comma-separated; NULL: none
+    const char *gguf;   // metadata, without the architecture's name before it; NULL: none
     int use;
     size_t field;       // of peft_config
     const char *value;  // JSON: what a missing key means, or the only value; NULL: the key is required
 } peft__setting;
 
 #define PEFT__FIELD(member) offsetof(peft_config, member)
-#define PEFT__SET(key, gguf, use, field, value) \
-    { NULL, key, gguf, PEFT__##use, PEFT__FIELD(field), value }
+#define PEFT__SET(key, gguf, use, field, value) {NULL, key, gguf, PEFT__##use, PEFT__FIELD(field), value}
 #define PEFT__SET_OF(type, key, gguf, use, field, value) \
-    { type, key, gguf, PEFT__##use, PEFT__FIELD(field), value }
-#define PEFT__KEYS(keys, gguf, use, value) \
-    { NULL, keys, gguf, PEFT__##use, 0, value }
+    {type, key, gguf, PEFT__##use, PEFT__FIELD(field), value}
+#define PEFT__KEYS(keys, gguf, use, value) {NULL, keys, gguf, PEFT__##use, 0, value}
 static const peft__setting peft__t5_settings[] = {
     PEFT__SET("vocab_size", NULL, SIZE, vocab_size, NULL),
     PEFT__SET("d_model", "embedding_length", SIZE, d_model, NULL),
@@ -11547,10 +11537,9 @@ static const peft__setting peft__gpt2_settings[] = {
     PEFT__SET("scale_attn_by_inverse_layer_idx", NULL, FLAG, scale_by_layer, "false"),
     PEFT__KEYS("activation_function,scale_attn_weights", NULL, READ, NULL),
     PEFT__KEYS("is_encoder_decoder", NULL, FIXED, "false"),
-    PEFT__KEYS(
-        "reorder_and_upcast_attn,attn_pdrop,embd_pdrop,summary_type,summary_use_proj,summary_activation,"
-        "summary_proj_to_labels,n_ctx,n_special,predict_special_tokens",
-        "attention.head_count_kv", HARMLESS, NULL),
+    PEFT__KEYS("reorder_and_upcast_attn,attn_pdrop,embd_pdrop,summary_type,summary_use_proj,"
+               "summary_activation,summary_proj_to_labels,n_ctx,n_special,predict_special_tokens",
+               "attention.head_count_kv", HARMLESS, NULL),
 };
 static const peft__setting peft__neox_settings[] = {
     PEFT__SET("vocab_size", NULL, SIZE, vocab_size, NULL),
@@ -11564,9 +11553,8 @@ static const peft__setting peft__neox_settings[] = {
     PEFT__SET("use_parallel_residual", "use_parallel_residual", FLAG, parallel, "true"),
     PEFT__SET("attention_bias", NULL, FLAG, query_bias, "true"),
     PEFT__SET("tie_word_embeddings", NULL, FLAG, tied, "false"),
-    PEFT__KEYS(
-        "hidden_act,rotary_pct,rotary_emb_base,partial_rotary_factor,rope_theta,rope_scaling,rope_parameters",
-        NULL, READ, NULL),
+    PEFT__KEYS("hidden_act,rotary_pct,rotary_emb_base,partial_rotary_factor,rope_theta,rope_scaling,"
+               "rope_parameters", NULL, READ, NULL),
     PEFT__KEYS("is_encoder_decoder", NULL, FIXED, "false"),
     PEFT__KEYS("custom_pipelines", "attention.head_count_kv", HARMLESS, NULL),
 };
@@ -11605,107 +11593,57 @@ static const peft__setting peft__common_settings[] = {
     PEFT__SET("eos_token_id", "tokenizer.ggml.eos_token_id", ENDS, eos_id, "-1"),
     PEFT__KEYS("eot_token_id", "tokenizer.ggml.eot_token_id", READ, NULL),
     PEFT__SET("pad_token_id", "tokenizer.ggml.padding_token_id", TOKEN, pad_id, "-1"),
-    PEFT__KEYS("add_cross_attention,tie_encoder_decoder",
-               "attention.clamp_kqv,attention.max_alibi_bias,rope.scaling.yarn_log_multiplier,expert_count,"
-               "expert_used_count,"
-               "pooling_type",
-               FIXED, "false"),
+    PEFT__KEYS("add_cross_attention,tie_encoder_decoder", "attention.clamp_kqv,attention.max_alibi_bias,"
+               "rope.scaling.yarn_log_multiplier,expert_count,expert_used_count,pooling_type", FIXED,
+               "false"),
     PEFT__KEYS("cross_attention_hidden_size,pruned_heads,per_layer_config", NULL, FIXED, "null"),
     PEFT__KEYS(NULL, "attention.causal,rope.scaling.yarn_ext_factor", FIXED, "true"),
-    PEFT__KEYS(
-        NULL,
-        "attention.key_length,attention.value_length,rope.dimension_count,rope.freq_base,rope.scaling.type,"
-        "rope.scaling.factor,rope.scale_linear,rope.scaling.original_context_length,rope.scaling.attn_factor,"
-        "rope.scaling.yarn_attn_factor,rope.scaling.yarn_beta_fast,rope.scaling.yarn_beta_slow",
-        READ, NULL),
+    PEFT__KEYS(NULL, "attention.key_length,attention.value_length,rope.dimension_count,rope.freq_base,"
+               "rope.scaling.type,rope.scaling.factor,rope.scale_linear,rope.scaling.original_context_length,"
+               "rope.scaling.attn_factor,rope.scaling.yarn_attn_factor,rope.scaling.yarn_beta_fast,"
+               "rope.scaling.yarn_beta_slow", READ, NULL),
     PEFT__KEYS("auto_map", NULL, NOTED, NULL),  // transformers, too, runs a folder's code only when told to
-    PEFT__KEYS(
-        "name_or_path,transformers_version,torch_dtype,dtype,use_cache,output_past,gradient_checkpointing,"
-        "chunk_size_feed_forward,is_decoder,return_dict,output_attentions,output_hidden_states,torchscript,"
-        "use_bfloat16,"
-        "tf_legacy_loss,xla_device,initializer_range,tie_last_hidden_states,attn_implementation,use_flash_"
-        "attention_2,"
-        "unsloth_version,unsloth_fixed,transformers.js_config,id2label,label2id,num_labels,problem_type,"
-        "finetuning_task,"
-        "task_specific_params,prefix,tokenizer_class,sep_token_id,cls_token_id,decoder_start_token_id",
-        "vocab_size,tensor_data_layout,rope.scaling.finetuned", HARMLESS, NULL),
+    PEFT__KEYS("name_or_path,transformers_version,torch_dtype,dtype,use_cache,output_past,"
+               "gradient_checkpointing,chunk_size_feed_forward,is_decoder,return_dict,output_attentions,"
+               "output_hidden_states,torchscript,use_bfloat16,tf_legacy_loss,xla_device,initializer_range,"
+               "tie_last_hidden_states,attn_implementation,use_flash_attention_2,unsloth_version,"
+               "unsloth_fixed,transformers.js_config,id2label,label2id,num_labels,problem_type,"
+               "finetuning_task,task_specific_params,prefix,tokenizer_class,sep_token_id,cls_token_id,"
+               "decoder_start_token_id", "vocab_size,tensor_data_layout,rope.scaling.finetuned", HARMLESS,
+               NULL),
     // what generates has options of its own; transformers keeps these in generation_config.json today
-    PEFT__KEYS(
-        "max_length,min_length,max_new_tokens,do_sample,early_stopping,num_beams,num_beam_groups,diversity_"
-        "penalty,"
-        "temperature,top_k,top_p,min_p,typical_p,epsilon_cutoff,eta_cutoff,repetition_penalty,length_penalty,"
-        "no_repeat_ngram_size,encoder_no_repeat_ngram_size,encoder_repetition_penalty,bad_words_ids,num_"
-        "return_sequences,"
-        "output_scores,return_dict_in_generate,forced_bos_token_id,forced_eos_token_id,remove_invalid_values,"
-        "exponential_decay_length_penalty,suppress_tokens,begin_suppress_tokens,assistant_confidence_"
-        "threshold,"
-        "assistant_lookbehind,num_assistant_tokens,num_assistant_tokens_schedule,target_lookbehind",
-        NULL, HARMLESS, NULL),
+    PEFT__KEYS("max_length,min_length,max_new_tokens,do_sample,early_stopping,num_beams,num_beam_groups,"
+               "diversity_penalty,temperature,top_k,top_p,min_p,typical_p,epsilon_cutoff,eta_cutoff,"
+               "repetition_penalty,length_penalty,no_repeat_ngram_size,encoder_no_repeat_ngram_size,"
+               "encoder_repetition_penalty,bad_words_ids,num_return_sequences,output_scores,"
+               "return_dict_in_generate,forced_bos_token_id,forced_eos_token_id,remove_invalid_values,"
+               "exponential_decay_length_penalty,suppress_tokens,begin_suppress_tokens,"
+               "assistant_confidence_threshold,assistant_lookbehind,num_assistant_tokens,"
+               "num_assistant_tokens_schedule,target_lookbehind", NULL, HARMLESS, NULL),
 };
 
 #define PEFT__SETTINGS(table) table, (int64_t)PEFT__COUNT(table)
 static const peft__family peft__t5_family = {
-    "t5,mt5,umt5",
-    false,
-    {"encoder.block.%lld.", "enc.blk.%lld.", PEFT__RULES(peft__t5_encoder_rules)},
-    {"decoder.block.%lld.", "dec.blk.%lld.", PEFT__RULES(peft__t5_decoder_rules)},
-    "shared",
-    NULL,
-    "encoder.final_layer_norm",
-    "decoder.final_layer_norm",
-    "lm_head",
-    "q,v",
-    "k,v,wo",
-    "wo",
+    "t5,mt5,umt5", false, {"encoder.block.%lld.", "enc.blk.%lld.", PEFT__RULES(peft__t5_encoder_rules)},
+    {"decoder.block.%lld.", "dec.blk.%lld.", PEFT__RULES(peft__t5_decoder_rules)}, "shared", NULL,
+    "encoder.final_layer_norm", "decoder.final_layer_norm", "lm_head", "q,v", "k,v,wo", "wo",
     "T5ForConditionalGeneration,T5WithLMHeadModel,T5Model,MT5ForConditionalGeneration,MT5Model,"
-    "UMT5ForConditionalGeneration,UMT5Model",
-    PEFT__SETTINGS(peft__t5_settings)};
+    "UMT5ForConditionalGeneration,UMT5Model", PEFT__SETTINGS(peft__t5_settings)};
 static const peft__family peft__gpt2_family = {
-    "gpt2",
-    true,
-    {NULL, NULL, NULL, 0},
-    {"transformer.h.%lld.", "blk.%lld.", PEFT__RULES(peft__gpt2_rules)},
-    "transformer.wte",
-    "transformer.wpe",
-    NULL,
-    "transformer.ln_f",
-    "lm_head",
-    "c_attn",
-    "c_attn,mlp.c_proj",
-    "mlp.c_proj",
-    "GPT2LMHeadModel,GPT2Model",
-    PEFT__SETTINGS(peft__gpt2_settings)};
+    "gpt2", true, {NULL, NULL, NULL, 0}, {"transformer.h.%lld.", "blk.%lld.", PEFT__RULES(peft__gpt2_rules)},
+    "transformer.wte", "transformer.wpe", NULL, "transformer.ln_f", "lm_head", "c_attn",
+    "c_attn,mlp.c_proj", "mlp.c_proj", "GPT2LMHeadModel,GPT2Model", PEFT__SETTINGS(peft__gpt2_settings)};
 static const peft__family peft__neox_family = {
-    "gpt_neox",
-    false,
-    {NULL, NULL, NULL, 0},
-    {"gpt_neox.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__neox_rules)},
-    "gpt_neox.embed_in",
-    NULL,
-    NULL,
-    "gpt_neox.final_layer_norm",
-    "embed_out",
-    "query_key_value",
-    "query_key_value,dense_4h_to_h",
-    "dense_4h_to_h",
-    "GPTNeoXForCausalLM,GPTNeoXModel",
-    PEFT__SETTINGS(peft__neox_settings)};
+    "gpt_neox", false, {NULL, NULL, NULL, 0},
+    {"gpt_neox.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__neox_rules)}, "gpt_neox.embed_in", NULL, NULL,
+    "gpt_neox.final_layer_norm", "embed_out", "query_key_value", "query_key_value,dense_4h_to_h",
+    "dense_4h_to_h", "GPTNeoXForCausalLM,GPTNeoXModel", PEFT__SETTINGS(peft__neox_settings)};
 static const peft__family peft__llama_family = {
-    "llama,mistral,qwen2",
-    false,
-    {NULL, NULL, NULL, 0},
-    {"model.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__llama_rules)},
-    "model.embed_tokens",
-    NULL,
-    NULL,
-    "model.norm",
-    "lm_head",
-    "q_proj,v_proj",
-    "k_proj,v_proj,down_proj",
-    "down_proj",
-    "LlamaForCausalLM,LLaMAForCausalLM,LlamaModel,MistralForCausalLM,MistralModel,Qwen2ForCausalLM,"
-    "Qwen2Model",
-    PEFT__SETTINGS(peft__llama_settings)};
+    "llama,mistral,qwen2", false, {NULL, NULL, NULL, 0},
+    {"model.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__llama_rules)}, "model.embed_tokens", NULL, NULL,
+    "model.norm", "lm_head", "q_proj,v_proj", "k_proj,v_proj,down_proj", "down_proj",
+    "LlamaForCausalLM,LLaMAForCausalLM,LlamaModel,"
+    "MistralForCausalLM,MistralModel,Qwen2ForCausalLM,Qwen2Model", PEFT__SETTINGS(peft__llama_settings)};
 
 // The next name of a comma-separated list, without the spaces around it, and its size; 0: that was all. *list
 // moves behind it.
