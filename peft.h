@@ -2091,7 +2091,7 @@ static void peft__sink_double(peft__sink *s, double v) {
     peft__sink_integer(s, (unsigned long long)(exponent < 0 ? -exponent : exponent), exponent < 0);
 }
 
-// Knows %s %.*s %d %u %lld %llu %zu %g %c %%: what the library's own messages use. Returns the length without
+// Knows %s %.*s %d %ld (an int64_t, whatever a long is) %u %lld %llu %zu %g %c %%: what the library's own messages use. Returns the length without
 // the NUL.
 static size_t peft__vformat(char *out, size_t capacity, const char *f, va_list args) {
     peft__sink s = {out, 0, capacity};
@@ -2121,7 +2121,7 @@ static size_t peft__vformat(char *out, size_t capacity, const char *f, va_list a
         }
         case 'd': {
             long long v = longs == 2   ? va_arg(args, long long)
-                          : longs == 1 ? va_arg(args, long)
+                          : longs == 1 ? va_arg(args, int64_t)
                                        : va_arg(args, int);
             peft__sink_integer(&s, v < 0 ? 0ull - (unsigned long long)v : (unsigned long long)v, v < 0);
             break;
@@ -9941,8 +9941,8 @@ static peft_status peft__safetensors_entry(peft_archive *a, peft__file *f, const
     uint64_t room = f->size - start;
     if (!(begin >= 0 && end >= begin && end <= (double)room) || begin != floor(begin) ||
         end - begin != (double)bytes)
-        return peft__file_bad(f, "tensor %s of %lld bytes claims offsets %g to %g of %llu", e->key,
-                              (long long)bytes, begin, end, (unsigned long long)room);
+        return peft__file_bad(f, "tensor %s of %ld bytes claims offsets %g to %g of %llu", e->key,
+                              bytes, begin, end, (unsigned long long)room);
     span->begin = (uint64_t)begin;
     span->end = (uint64_t)end;
     span->name = t->name;
@@ -10064,9 +10064,9 @@ static const void *peft__quant_part_data(peft__quant_reader *r, const char *suff
     if (!s->data || (s->dtype != dtype && !(any && s->dtype < PEFT__DTYPE_U8)) || s->bytes != bytes ||
         s->hidden)
         r->status = peft__fail(a->ctx, PEFT_ERROR_FORMAT,
-                               "%s: tensor %s: %lld bytes of type %s, the %lld weights of %s need %lld of %s",
-                               r->path, name, (long long)s->bytes, s->data ? peft__dtypes[s->dtype] : "none",
-                               (long long)r->count, r->weight, (long long)bytes, peft__dtypes[dtype]);
+                               "%s: tensor %s: %ld bytes of type %s, the %ld weights of %s need %ld of %s",
+                               r->path, name, s->bytes, s->data ? peft__dtypes[s->dtype] : "none",
+                               r->count, r->weight, bytes, peft__dtypes[dtype]);
     s->hidden = *suffix != 0;
     return s->data;
 }
@@ -10079,8 +10079,8 @@ static void peft__quant_read_part(peft__quant_reader *r, const struct peft__quan
     for (int64_t i = 0; i < count && floats && !r->status; i++) {
         float v = ((const float *)data)[i];
         if (!(v - v == 0.0f))
-            r->status = peft__fail(r->archive->ctx, PEFT_ERROR_NUMERIC, "%s: tensor %s%s: value %lld is %g",
-                                   r->path, r->weight, part->suffix, (long long)i, (double)v);
+            r->status = peft__fail(r->archive->ctx, PEFT_ERROR_NUMERIC, "%s: tensor %s%s: value %ld is %g",
+                                   r->path, r->weight, part->suffix, i, (double)v);
     }
 }
 
@@ -10358,10 +10358,10 @@ static const char *peft__quant_json(peft__arena *arena, const peft_tensor *t, co
     const peft_quant *q = t->quant;
     peft__string s;
     peft__string_init(&s, arena->ctx);
-    peft__string_format(&s, "{\"quant_type\": \"%s\", \"blocksize\": %lld, \"dtype\": \"%s\", \"shape\": [",
-                        type, (long long)q->block, peft__torch_names[q->source]);
-    if (t->rank == 1) peft__string_format(&s, "%lld]", (long long)peft__size(t));
-    else peft__string_format(&s, "%lld, %lld]", (long long)t->rows, (long long)t->cols);
+    peft__string_format(&s, "{\"quant_type\": \"%s\", \"blocksize\": %ld, \"dtype\": \"%s\", \"shape\": [",
+                        type, q->block, peft__torch_names[q->source]);
+    if (t->rank == 1) peft__string_format(&s, "%ld]", peft__size(t));
+    else peft__string_format(&s, "%ld, %ld]", t->rows, t->cols);
     if (!q->absmax) {
         peft__string_puts(&s,
                           ", \"nested_blocksize\": 256, \"nested_dtype\": \"float32\", \"nested_offset\": ");
@@ -10424,10 +10424,10 @@ static peft_status peft__safetensors_header(peft__string *h, const peft__item *i
         else peft__json_quote(h, key.data, key.size);
         peft__string_free(&key);
         peft__string_format(h, ":{\"dtype\":\"%s\",\"shape\":[", peft__dtypes[p->dtype]);
-        if (p->cols) peft__string_format(h, "%lld,", (long long)(p->count / p->cols));
-        peft__string_format(h, "%lld],\"data_offsets\":[%lld,%lld]}",
-                            (long long)(p->cols ? p->cols : p->count), (long long)at,
-                            (long long)(at + p->count * p->width));
+        if (p->cols) peft__string_format(h, "%ld,", p->count / p->cols);
+        peft__string_format(h, "%ld],\"data_offsets\":[%ld,%ld]}",
+                            p->cols ? p->cols : p->count, at,
+                            at + p->count * p->width);
         at += p->count * p->width;
     }
     peft__string_puts(h, "}");
@@ -10840,7 +10840,7 @@ static void peft__gguf_read_value(peft_gguf *g, peft__gguf_entry *e) {
 static const char *peft__gguf_read_name(peft_gguf *g, const char *what, peft__map *map, int64_t index) {
     peft__gguf_text text = peft__gguf_take_text(g, "name");
     if (!g->status && (!text.size || text.size > PEFT__GGUF_MAX_KEY || memchr(text.data, 0, text.size)))
-        peft__gguf_wrong(g, "the name of %s %lld is damaged", what, (long long)index);
+        peft__gguf_wrong(g, "the name of %s %ld is damaged", what, index);
     char *name = g->status ? NULL : peft__arena_strdup(&g->arena, text.data, text.size);
     if (name && peft__map_get(map, name, text.size, -1) >= 0)
         peft__gguf_wrong(g, "%s %s is there twice", what, name);
@@ -10892,8 +10892,8 @@ static void peft__gguf_read_tensors(peft_gguf *g) {
                              (unsigned long long)room);
         else if (offsets[i] % alignment || offsets[i] > room - (uint64_t)t->size)
             peft__gguf_wrong(
-                g, "tensor %s of %lld bytes claims offset %llu, alignment %llu, of %llu bytes of data",
-                t->name, (long long)t->size, (unsigned long long)offsets[i], (unsigned long long)alignment,
+                g, "tensor %s of %ld bytes claims offset %llu, alignment %llu, of %llu bytes of data",
+                t->name, t->size, (unsigned long long)offsets[i], (unsigned long long)alignment,
                 (unsigned long long)room);
         total += (uint64_t)t->size;
         t->data = g->status ? NULL : g->bytes + start + offsets[i];
@@ -11100,8 +11100,8 @@ static peft_status peft__gguf_decode(const peft_gguf *g, const peft_gguf_tensor 
     if (!f->decode) return peft__file_cannot(&g->file, "tensor %s is of type %s", t->name, f->name);
     if (first_row < 0 || rows < 0 || first_row > total || rows > total - first_row)
         return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT,
-                          "%s: %lld rows from row %lld of tensor %s, which has %lld", g->path,
-                          (long long)rows, (long long)first_row, t->name, (long long)total);
+                          "%s: %ld rows from row %ld of tensor %s, which has %ld", g->path,
+                          rows, first_row, t->name, total);
     peft__gguf_decoding d = {f,          (const unsigned char *)t->data + first_row * (t->size / total),
                              t->dims[0], order,
                              out,        {0},
@@ -11115,7 +11115,7 @@ PEFTDEF peft_status peft_gguf_to_f32(const peft_gguf *g, int64_t i, int64_t firs
     PEFT__NEED(NULL, g, "gguf");
     PEFT__NEED(g->ctx, out, "out");
     const peft_gguf_tensor *t = peft_gguf_at(g, i);
-    if (!t) return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT, "%s: no tensor %lld", g->path, (long long)i);
+    if (!t) return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT, "%s: no tensor %ld", g->path, i);
     return peft__gguf_decode(g, t, first_row, rows, peft__same_order, out);
 }
 
@@ -11283,8 +11283,8 @@ static peft_status peft__gguf_add_ordered(peft_gguf_writer *w, const char *name,
                    : vector   ? 1
                               : t->cols;
     if (rows < 1 || cols < 1 || cols % f->block || !peft__row_order_fits(&order, rows))
-        return peft__fail(w->ctx, PEFT_ERROR_SHAPE, "tensor %s: %lld x %lld as ggml type %s with %lld heads",
-                          name, (long long)rows, (long long)cols, f->name, (long long)order.heads);
+        return peft__fail(w->ctx, PEFT_ERROR_SHAPE, "tensor %s: %ld x %ld as ggml type %s with %ld heads",
+                          name, rows, cols, f->name, order.heads);
     void *grown = peft__one_more(w->ctx, w->sources, w->count, &w->capacity, sizeof(*w->sources));
     if (grown) w->sources = (peft__gguf_source *)grown;
     char *copy = peft__arena_strdup(&w->arena, name, n);
@@ -11339,8 +11339,8 @@ static void peft__gguf_write_source(peft__writer *w, const peft__gguf_source *s)
         if (f->encode(f, x, blocks, row)) peft__write(w, row, (size_t)bytes);
         else
             w->status =
-                peft__fail(w->ctx, PEFT_ERROR_NUMERIC, "%s: tensor %s, row %lld: a value that %s cannot hold",
-                           w->path, s->name, (long long)r, f->name);
+                peft__fail(w->ctx, PEFT_ERROR_NUMERIC, "%s: tensor %s, row %ld: a value that %s cannot hold",
+                           w->path, s->name, r, f->name);
     }
     peft__write(
         w, zeros,
@@ -11856,9 +11856,9 @@ static peft_status peft__gguf_view_of(const peft_gguf *g, const peft__gguf_famil
     if (vector && v->order.kind == PEFT__ORDER_TRANSPOSED) v->order.kind = PEFT__ORDER_SAME;
     if (t->rank > 2 || !peft__row_order_fits(&v->order, vector ? t->dims[0] : t->dims[1]))
         return peft__fail(g->ctx, PEFT_ERROR_SHAPE,
-                          "%s: tensor %s of %lld x %lld x %lld values does not fit %lld heads", g->path,
-                          t->name, (long long)t->dims[2], (long long)t->dims[1], (long long)t->dims[0],
-                          (long long)v->order.heads);
+                          "%s: tensor %s of %ld x %ld x %ld values does not fit %ld heads", g->path,
+                          t->name, t->dims[2], t->dims[1], t->dims[0],
+                          v->order.heads);
     bool transposed = v->order.kind == PEFT__ORDER_TRANSPOSED;
     v->rows = t->dims[transposed ? 0 : 1];
     v->cols = t->dims[transposed ? 1 : 0];
@@ -11922,7 +11922,7 @@ static peft_status peft__gguf_llama3_scaling(const peft_gguf *g, const peft_gguf
     float divisors[512];
     int64_t n = t->dims[0];
     if (n > PEFT__COUNT(divisors))
-        return peft__file_cannot(&g->file, "%lld rotary frequencies", (long long)n);
+        return peft__file_cannot(&g->file, "%ld rotary frequencies", n);
     peft_status status = peft__gguf_decode(g, t, 0, 1, peft__same_order, divisors);
     if (status) return status;
     double factor = (double)divisors[n - 1];
@@ -11958,8 +11958,8 @@ static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf
     const peft_gguf_tensor *divisors = peft_gguf_find(g, "rope_freqs.weight");
     if (!(theta > 0) || theta - theta != 0) return peft__file_bad(&g->file, "rope.freq_base is %g", theta);
     if (!neox && rotary && rotary != head_size)
-        return peft__file_cannot(&g->file, "rotary embedding of %lld dimensions in heads of %lld",
-                                 (long long)rotary, (long long)head_size);
+        return peft__file_cannot(&g->file, "rotary embedding of %ld dimensions in heads of %ld",
+                                 rotary, head_size);
     if (neox && rotary && head_size)
         peft__string_format(json, ",\"rotary_pct\":%g", (double)rotary / (double)head_size);
     peft__string_format(json, neox ? ",\"rotary_emb_base\":%g" : ",\"rope_theta\":%g", theta);
@@ -11994,18 +11994,18 @@ static peft_status peft__gguf_derived_config(const peft_gguf *g, const peft__ggu
     if (!head_size && heads) head_size = width / heads;
     if ((value_size && value_size != head_size) || (!llama && !t5 && head_size * heads != width))
         return peft__file_cannot(&g->file,
-                                 "%s.attention.value_length %lld with heads of %lld (attention.key_length)",
-                                 f->architecture, (long long)value_size, (long long)head_size);
+                                 "%s.attention.value_length %ld with heads of %ld (attention.key_length)",
+                                 f->architecture, value_size, head_size);
     if (kv_heads && kv_heads != heads && !llama)
-        return peft__file_cannot(&g->file, "%s.attention.head_count_kv %lld of %lld heads", f->architecture,
-                                 (long long)kv_heads, (long long)heads);
+        return peft__file_cannot(&g->file, "%s.attention.head_count_kv %ld of %ld heads", f->architecture,
+                                 kv_heads, heads);
     if (t5 && !peft__gguf_size(g, f, "decoder_block_count"))
-        peft__string_format(json, ",\"num_decoder_layers\":%lld",
-                            (long long)peft__gguf_size(g, f, "block_count"));
+        peft__string_format(json, ",\"num_decoder_layers\":%ld",
+                            peft__gguf_size(g, f, "block_count"));
     if (t5)
         peft__string_format(json, ",\"feed_forward_proj\":\"%s\"",
                             peft__gguf_is_gated(g) ? "gated-gelu" : "relu");
-    if (llama && !kv_heads) peft__string_format(json, ",\"num_key_value_heads\":%lld", (long long)heads);
+    if (llama && !kv_heads) peft__string_format(json, ",\"num_key_value_heads\":%ld", heads);
     if (llama)
         peft__string_format(json, ",\"attention_bias\":%s",
                             peft_gguf_find(g, "blk.0.attn_q.bias") ? "true" : "false");
@@ -12047,8 +12047,8 @@ static peft_status peft__gguf_config(const peft_gguf *g, peft__string *json) {
     const char *type = mistral                                            ? "mistral"
                        : peft_gguf_find(g, "enc.blk.1.attn_rel_b.weight") ? "umt5"
                                                                           : f->model_type;
-    peft__string_format(json, "{\"model_type\":\"%s\",%s,\"vocab_size\":%lld,\"tie_word_embeddings\":%s",
-                        type, f->constants, (long long)embedding->dims[1],
+    peft__string_format(json, "{\"model_type\":\"%s\",%s,\"vocab_size\":%ld,\"tie_word_embeddings\":%s",
+                        type, f->constants, embedding->dims[1],
                         peft__gguf_tied(g) ? "true" : "false");
     status = peft__gguf_check_keys(g, f, type);
     const peft__setting *row;
@@ -12228,8 +12228,8 @@ static peft_status peft__gguf_read_vocab(const peft_gguf *g, peft__gguf_vocab *v
         const peft__gguf_entry *e = peft__gguf_entry_of(g, lists[i].key, true);
         *lists[i].there = e != NULL;
         if (e && (!e->data || e->count != v->count))
-            return peft__file_bad(&g->file, "%s is no list of %lld numbers", lists[i].key,
-                                  (long long)v->count);
+            return peft__file_bad(&g->file, "%s is no list of %ld numbers", lists[i].key,
+                                  v->count);
     }
     if (!v->has_scores && (t5 || llama))
         return peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no tokenizer.ggml.scores", g->path);
@@ -12243,7 +12243,7 @@ static peft_status peft__gguf_read_vocab(const peft_gguf *g, peft__gguf_vocab *v
     for (int i = 0; i < 4; i++) {
         double id = peft_gguf_number(g, ids[i].key, llama ? ids[i].llama : t5 ? ids[i].t5 : -1);
         if (id != -1 && (!(id >= 0) || id >= (double)v->count || id != floor(id)))
-            return peft__file_bad(&g->file, "%s is %g of %lld tokens", ids[i].key, id, (long long)v->count);
+            return peft__file_bad(&g->file, "%s is %g of %ld tokens", ids[i].key, id, v->count);
         *ids[i].id = (int32_t)id;
     }
     if (map && (map->type == PEFT_GGUF_U8 || map->type == PEFT_GGUF_I8)) {
@@ -12339,9 +12339,9 @@ static peft_status peft__gguf_lora_check(peft_context *ctx, const peft__gguf_lor
     if (!m->a || !m->b)
         return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: one of its two matrices is missing", m->name);
     if (m->a->rows != m->b->cols)
-        return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: A is %lld x %lld, B is %lld x %lld", m->name,
-                          (long long)m->a->rows, (long long)m->a->cols, (long long)m->b->rows,
-                          (long long)m->b->cols);
+        return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: A is %ld x %ld, B is %ld x %ld", m->name,
+                          m->a->rows, m->a->cols, m->b->rows,
+                          m->b->cols);
     double own = m->scale * (double)m->a->rows;
     if (!isfinite(own) || !isfinite(alpha) || alpha == 0)
         return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
@@ -12405,8 +12405,8 @@ static peft_status peft__gguf_lora_read(const peft_gguf *g, const peft__gguf_fam
     v.cols = t->dims[transposed ? 1 : 0];
     if (t->rank > 2 || v.rows != out->rows || v.cols != out->cols || !peft__row_order_fits(&v.order, v.rows))
         return peft__fail(g->ctx, PEFT_ERROR_SHAPE,
-                          "%s: tensor %s is %lld x %lld, the model asks for %lld x %lld", g->path, t->name,
-                          (long long)v.rows, (long long)v.cols, (long long)out->rows, (long long)out->cols);
+                          "%s: tensor %s is %ld x %ld, the model asks for %ld x %ld", g->path, t->name,
+                          v.rows, v.cols, out->rows, out->cols);
     return peft__gguf_hf_load(g, &v, (float *)out->data);
 }
 
