@@ -3770,7 +3770,7 @@ enum {  // bounds on what a pattern of unknown origin may cost
     PEFT__RE_LONGEST = 1 << 16,
     PEFT__RE_LARGEST = 100000,
     PEFT__RE_SLOTS = 1 << 20,
-    PEFT__RE_DEPTH = 200,
+    PEFT__RE_DEPTH = 200, PEFT__RE_HEIGHT = 1000,
     PEFT__RE_LOOKS = 32,
     PEFT__RE_ENDLESS = 1 << 30
 };
@@ -3950,6 +3950,7 @@ typedef struct peft__re_node {
     bool lazy, possessive;  // of REPEAT, like the next line
     int64_t min, max;
     int64_t least, most;  // how many characters the node matches
+    int height;           // of the tree below
 } peft__re_node;
 
 // Remembers its first failure and then is at the end of the pattern: nothing is left to be parsed.
@@ -4018,6 +4019,12 @@ static peft__re_node *peft__re_node_new(peft__re_parser *p, peft__re_op op, int6
     d->code.jump = 1;
     d->least = d->most = width;
     return d;
+}
+
+// `child` stands inside `d`: trees are not so high that walking over them takes the stack.
+static void peft__re_hold(peft__re_parser *p, peft__re_node *d, const peft__re_node *child) {
+    d->height = PEFT__MAX(d->height, child->height + 1);
+    if (d->height > PEFT__RE_HEIGHT) peft__re_cannot(p, p->at, "nesting too deep");
 }
 
 static void peft__re_item_put(peft__re_parser *p, int kind, bool negated, uint32_t low, uint32_t high) {
@@ -4234,6 +4241,7 @@ static peft__re_node *peft__re_around(peft__re_parser *p, size_t begin, bool beh
     p->around = true;
     p->backward = behind;
     d->child = peft__re_either(p);
+    peft__re_hold(p, d, d->child);
     p->around = around;
     p->backward = backward;
     d->code.behind = behind;
@@ -4308,6 +4316,7 @@ static peft__re_node *peft__re_group(peft__re_parser *p, bool *repeats) {
             d = peft__re_node_new(p, PEFT__RE_SAVE, p->re->slots, 0);
             p->re->slots += 2;
             d->child = peft__re_either(p);
+            peft__re_hold(p, d, d->child);
             d->least = d->child->least;
             d->most = d->child->most;
         } else {
@@ -4415,6 +4424,7 @@ static peft__re_node *peft__re_piece(peft__re_parser *p) {
         if (loop->possessive && (d->code.op > PEFT__RE_ANY || p->backward))
             peft__re_cannot(p, begin, "a possessive quantifier of more than one character");
         loop->child = d;
+        peft__re_hold(p, loop, d);
         loop->min = min;
         loop->max = max;
         loop->least = PEFT__MIN(d->least * min, (int64_t)PEFT__RE_ENDLESS);
@@ -4428,6 +4438,7 @@ static peft__re_node *peft__re_sequence(peft__re_parser *p) {
     peft__re_node *all = peft__re_node_new(p, PEFT__RE_SEQUENCE, 0, 0), *last = NULL;
     while (p->at < p->n && peft__re_peek(p) != '|' && peft__re_peek(p) != ')') {
         peft__re_node *d = peft__re_piece(p);
+        peft__re_hold(p, all, d);
         all->least = PEFT__MIN(all->least + d->least, (int64_t)PEFT__RE_ENDLESS);
         all->most = PEFT__MIN(all->most + d->most, (int64_t)PEFT__RE_ENDLESS);
         if (p->backward || !last) {
@@ -4450,9 +4461,11 @@ static peft__re_node *peft__re_either(peft__re_parser *p) {
         if (all == first) {
             all = peft__re_node_new(p, PEFT__RE_EITHER, 0, 0);
             all->child = first;
+            all->height = first->height + 1;
             all->least = first->least;
             all->most = first->most;
         }
+        peft__re_hold(p, all, d);
         all->least = PEFT__MIN(all->least, d->least);
         all->most = PEFT__MAX(all->most, d->most);
         last = last->next = d;
