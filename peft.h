@@ -11382,8 +11382,7 @@ PEFTDEF peft_status peft_gguf_write(peft_gguf_writer *writer, const char *path) 
 }
 
 // ---- the families of models: what parameters are called in Hugging Face's files and in GGUF, their shapes,
-// and where
-//      pointers to them go
+//      and where pointers to them go
 
 // An encoder or decoder block. Slots that a kind of block lacks stay NULL. Biases are found through bias_of.
 typedef struct peft__block_weights {
@@ -11393,80 +11392,97 @@ typedef struct peft__block_weights {
     peft_tensor *bias;                         // T5's relative positions, in its first block for all
 } peft__block_weights;
 
+typedef enum peft__dimension {
+    PEFT__DIM_MODEL = 'd',    // d_model
+    PEFT__DIM_HEADS = 'i',    // heads * d_kv
+    PEFT__DIM_KV = 'j',       // kv_heads * d_kv
+    PEFT__DIM_QKV = '3',      // 3 * heads * d_kv
+    PEFT__DIM_INNER = 'f',    // d_ff
+    PEFT__DIM_COUNT = 'h',    // heads
+    PEFT__DIM_BUCKETS = 'k',  // of relative positions
+    PEFT__DIM_ONE = '1'
+} peft__dimension;
+typedef enum peft__has_bias {  // if the projections of the queries, of the outputs, or the feed-forward have one
+    PEFT__BIAS_NONE = 0, PEFT__BIAS_ALWAYS = 'b', PEFT__BIAS_QUERY = 'q', PEFT__BIAS_OUTPUT = 'o',
+    PEFT__BIAS_INNER = 'm'
+} peft__has_bias;
+typedef enum peft__only {
+    PEFT__ONLY_NOT = 0, PEFT__ONLY_GATED = 'g', PEFT__ONLY_UNGATED = 'r',
+    PEFT__ONLY_FIRST = '1',  // in the first block only (UMT5: in all)
+    PEFT__ONLY_UNUSED = '-'  // in some files, of no use
+} peft__only;
+
 typedef struct peft__rule {
     const char *name, *gguf;  // behind the block's name, before .weight or .bias
-    char rows, cols;  // d: d_model, i: heads * d_kv, j: kv_heads * d_kv, 3: three times i, f: d_ff, h: heads,
-                      // k: buckets, 1: one
-    char bias;        // 0: none, b: always, q: if the queries' projections have one, o: if outputs, m: if the
-                      // feed-forward
-    // g: gated feed-forward only, r: ungated only, 1: the first block only (UMT5: all), -: in some files, of
-    // no use, 0: all
-    char only;
-    char order;  // of its rows in GGUF
+    char rows, cols, bias, only, order;  // order: of its rows in GGUF
     size_t slot;
 } peft__rule;
 
-#define PEFT__ROW(name, gguf, rows, cols, bias, only, order, slot) \
-    { name, gguf, rows, cols, bias, only, PEFT__ORDER_##order, offsetof(peft__block_weights, slot) }
-#define PEFT__T5_ATTENTION                                                       \
-    PEFT__ROW("layer.0.SelfAttention.q", "attn_q", 'i', 'd', 0, 0, SAME, q),     \
-        PEFT__ROW("layer.0.SelfAttention.k", "attn_k", 'i', 'd', 0, 0, SAME, k), \
-        PEFT__ROW("layer.0.SelfAttention.v", "attn_v", 'i', 'd', 0, 0, SAME, v), \
-        PEFT__ROW("layer.0.SelfAttention.o", "attn_o", 'd', 'i', 0, 0, SAME, o), \
-        PEFT__ROW("layer.0.layer_norm", "attn_norm", '1', 'd', 0, 0, SAME, norm)
+#define PEFT__RULE(only, name, gguf, rows, cols, bias, order, slot)                           \
+    {name, gguf, PEFT__DIM_##rows, PEFT__DIM_##cols, PEFT__BIAS_##bias, PEFT__ONLY_##only, \
+     PEFT__ORDER_##order, offsetof(peft__block_weights, slot)}
+#define PEFT__MATRIX(name, gguf, rows, cols, bias, order, slot) \
+    PEFT__RULE(NOT, name, gguf, rows, cols, bias, order, slot)
+#define PEFT__NORM(name, gguf, bias, slot) PEFT__MATRIX(name, gguf, ONE, MODEL, bias, SAME, slot)
+#define PEFT__T5_ATTENTION(name, gguf, slot)                                         \
+    PEFT__MATRIX(name ".q", gguf "_q", HEADS, MODEL, NONE, SAME, slot##q),           \
+    PEFT__MATRIX(name ".k", gguf "_k", HEADS, MODEL, NONE, SAME, slot##k),           \
+    PEFT__MATRIX(name ".v", gguf "_v", HEADS, MODEL, NONE, SAME, slot##v),           \
+    PEFT__MATRIX(name ".o", gguf "_o", MODEL, HEADS, NONE, SAME, slot##o)
 #define PEFT__T5_FEED_FORWARD(layer)                                                                     \
-    PEFT__ROW(layer ".DenseReluDense.wi", "ffn_up", 'f', 'd', 0, 'r', SAME, wi),                         \
-        PEFT__ROW(layer ".DenseReluDense.wi_0", "ffn_gate", 'f', 'd', 0, 'g', SAME, wi_gate),            \
-        PEFT__ROW(layer ".DenseReluDense.wi_1", "ffn_up", 'f', 'd', 0, 'g', SAME, wi),                   \
-        PEFT__ROW(layer ".DenseReluDense.wo", "ffn_down", 'd', 'f', 0, 0, SAME, wo),                     \
-        PEFT__ROW(layer ".layer_norm", "ffn_norm", '1', 'd', 0, 0, SAME, ff_norm),                       \
-        PEFT__ROW("layer.0.SelfAttention.relative_attention_bias", "attn_rel_b", 'k', 'h', 0, '1', SAME, \
-                  bias)
+    PEFT__RULE(UNGATED, layer ".DenseReluDense.wi", "ffn_up", INNER, MODEL, NONE, SAME, wi),             \
+    PEFT__RULE(GATED, layer ".DenseReluDense.wi_0", "ffn_gate", INNER, MODEL, NONE, SAME, wi_gate),      \
+    PEFT__RULE(GATED, layer ".DenseReluDense.wi_1", "ffn_up", INNER, MODEL, NONE, SAME, wi),             \
+    PEFT__MATRIX(layer ".DenseReluDense.wo", "ffn_down", MODEL, INNER, NONE, SAME, wo),                  \
+    PEFT__NORM(layer ".layer_norm", "ffn_norm", NONE, ff_norm),                                          \
+    PEFT__RULE(FIRST, "layer.0.SelfAttention.relative_attention_bias", "attn_rel_b", BUCKETS, COUNT, \
+               NONE, SAME, bias)
 
-static const peft__rule peft__t5_encoder_rules[] = {PEFT__T5_ATTENTION, PEFT__T5_FEED_FORWARD("layer.1")};
+static const peft__rule peft__t5_encoder_rules[] = {
+    PEFT__T5_ATTENTION("layer.0.SelfAttention", "attn", ),
+    PEFT__NORM("layer.0.layer_norm", "attn_norm", NONE, norm),
+    PEFT__T5_FEED_FORWARD("layer.1"),
+};
 static const peft__rule peft__t5_decoder_rules[] = {
-    PEFT__T5_ATTENTION,
-    PEFT__ROW("layer.1.EncDecAttention.q", "cross_attn_q", 'i', 'd', 0, 0, SAME, cross_q),
-    PEFT__ROW("layer.1.EncDecAttention.k", "cross_attn_k", 'i', 'd', 0, 0, SAME, cross_k),
-    PEFT__ROW("layer.1.EncDecAttention.v", "cross_attn_v", 'i', 'd', 0, 0, SAME, cross_v),
-    PEFT__ROW("layer.1.EncDecAttention.o", "cross_attn_o", 'd', 'i', 0, 0, SAME, cross_o),
-    PEFT__ROW("layer.1.layer_norm", "cross_attn_norm", '1', 'd', 0, 0, SAME, cross_norm),
+    PEFT__T5_ATTENTION("layer.0.SelfAttention", "attn", ),
+    PEFT__NORM("layer.0.layer_norm", "attn_norm", NONE, norm),
+    PEFT__T5_ATTENTION("layer.1.EncDecAttention", "cross_attn", cross_),
+    PEFT__NORM("layer.1.layer_norm", "cross_attn_norm", NONE, cross_norm),
     PEFT__T5_FEED_FORWARD("layer.2"),
-    PEFT__ROW("layer.1.EncDecAttention.relative_attention_bias", "cross_attn_rel_b", 'k', 'h', 0, '-', SAME,
-              norm),
+    PEFT__RULE(UNUSED, "layer.1.EncDecAttention.relative_attention_bias", "cross_attn_rel_b", BUCKETS, COUNT,
+               NONE, SAME, bias),
 };
 static const peft__rule peft__gpt2_rules[] = {
-    PEFT__ROW("ln_1", "attn_norm", '1', 'd', 'b', 0, SAME, norm),
-    PEFT__ROW("attn.c_attn", "attn_qkv", '3', 'd', 'b', 0, TRANSPOSED, qkv),
-    PEFT__ROW("attn.c_proj", "attn_output", 'd', 'i', 'b', 0, TRANSPOSED, o),
-    PEFT__ROW("ln_2", "ffn_norm", '1', 'd', 'b', 0, SAME, ff_norm),
-    PEFT__ROW("mlp.c_fc", "ffn_up", 'f', 'd', 'b', 0, TRANSPOSED, wi),
-    PEFT__ROW("mlp.c_proj", "ffn_down", 'd', 'f', 'b', 0, TRANSPOSED, wo),
+    PEFT__NORM("ln_1", "attn_norm", ALWAYS, norm),
+    PEFT__MATRIX("attn.c_attn", "attn_qkv", QKV, MODEL, ALWAYS, TRANSPOSED, qkv),
+    PEFT__MATRIX("attn.c_proj", "attn_output", MODEL, HEADS, ALWAYS, TRANSPOSED, o),
+    PEFT__NORM("ln_2", "ffn_norm", ALWAYS, ff_norm),
+    PEFT__MATRIX("mlp.c_fc", "ffn_up", INNER, MODEL, ALWAYS, TRANSPOSED, wi),
+    PEFT__MATRIX("mlp.c_proj", "ffn_down", MODEL, INNER, ALWAYS, TRANSPOSED, wo),
 };
 static const peft__rule peft__neox_rules[] = {
-    PEFT__ROW("input_layernorm", "attn_norm", '1', 'd', 'b', 0, SAME, norm),
-    PEFT__ROW("post_attention_layernorm", "ffn_norm", '1', 'd', 'b', 0, SAME, ff_norm),
-    PEFT__ROW("attention.query_key_value", "attn_qkv", '3', 'd', 'q', 0, FUSED, qkv),
-    PEFT__ROW("attention.dense", "attn_output", 'd', 'i', 'o', 0, SAME, o),
-    PEFT__ROW("mlp.dense_h_to_4h", "ffn_up", 'f', 'd', 'b', 0, SAME, wi),
-    PEFT__ROW("mlp.dense_4h_to_h", "ffn_down", 'd', 'f', 'b', 0, SAME, wo),
+    PEFT__NORM("input_layernorm", "attn_norm", ALWAYS, norm),
+    PEFT__NORM("post_attention_layernorm", "ffn_norm", ALWAYS, ff_norm),
+    PEFT__MATRIX("attention.query_key_value", "attn_qkv", QKV, MODEL, QUERY, FUSED, qkv),
+    PEFT__MATRIX("attention.dense", "attn_output", MODEL, HEADS, OUTPUT, SAME, o),
+    PEFT__MATRIX("mlp.dense_h_to_4h", "ffn_up", INNER, MODEL, ALWAYS, SAME, wi),
+    PEFT__MATRIX("mlp.dense_4h_to_h", "ffn_down", MODEL, INNER, ALWAYS, SAME, wo),
 };
 static const peft__rule peft__llama_rules[] = {
-    PEFT__ROW("self_attn.q_proj", "attn_q", 'i', 'd', 'q', 0, ROTARY_Q, q),
-    PEFT__ROW("self_attn.k_proj", "attn_k", 'j', 'd', 'q', 0, ROTARY_K, k),
-    PEFT__ROW("self_attn.v_proj", "attn_v", 'j', 'd', 'q', 0, SAME, v),
-    PEFT__ROW("self_attn.o_proj", "attn_output", 'd', 'i', 'o', 0, SAME, o),
-    PEFT__ROW("mlp.gate_proj", "ffn_gate", 'f', 'd', 'm', 0, SAME, wi_gate),
-    PEFT__ROW("mlp.up_proj", "ffn_up", 'f', 'd', 'm', 0, SAME, wi),
-    PEFT__ROW("mlp.down_proj", "ffn_down", 'd', 'f', 'm', 0, SAME, wo),
-    PEFT__ROW("input_layernorm", "attn_norm", '1', 'd', 0, 0, SAME, norm),
-    PEFT__ROW("post_attention_layernorm", "ffn_norm", '1', 'd', 0, 0, SAME, ff_norm),
+    PEFT__MATRIX("self_attn.q_proj", "attn_q", HEADS, MODEL, QUERY, ROTARY_Q, q),
+    PEFT__MATRIX("self_attn.k_proj", "attn_k", KV, MODEL, QUERY, ROTARY_K, k),
+    PEFT__MATRIX("self_attn.v_proj", "attn_v", KV, MODEL, QUERY, SAME, v),
+    PEFT__MATRIX("self_attn.o_proj", "attn_output", MODEL, HEADS, OUTPUT, SAME, o),
+    PEFT__MATRIX("mlp.gate_proj", "ffn_gate", INNER, MODEL, INNER, SAME, wi_gate),
+    PEFT__MATRIX("mlp.up_proj", "ffn_up", INNER, MODEL, INNER, SAME, wi),
+    PEFT__MATRIX("mlp.down_proj", "ffn_down", MODEL, INNER, INNER, SAME, wo),
+    PEFT__NORM("input_layernorm", "attn_norm", NONE, norm),
+    PEFT__NORM("post_attention_layernorm", "ffn_norm", NONE, ff_norm),
 };
 #define PEFT__RULES(table) table, (int)PEFT__COUNT(table)
 
 typedef struct peft__side {
-    const char *block,
-        *gguf;  // a block's name, %lld being its number; NULL: decoder-only families have no encoder
+    const char *block, *gguf;  // a block's name, with %lld for its number; NULL: decoders have no encoder
     const peft__rule *rules;
     int count;
 } peft__side;
@@ -11756,7 +11772,7 @@ static bool peft__gguf_translate_block(const peft__side *side, bool from_hf, con
     size_t begin = peft__block_name(from_hf ? side->block : side->gguf, name, &number);
     for (const peft__rule *r = side->rules; begin && r < side->rules + side->count; r++) {
         const char *own = from_hf ? r->name : r->gguf;
-        bool other_form = gated >= 0 && r->only == (gated ? 'r' : 'g');
+        bool other_form = gated >= 0 && r->only == (gated ? PEFT__ONLY_UNGATED : PEFT__ONLY_GATED);
         if (other_form || begin + strlen(own) != n || memcmp(name + begin, own, n - begin) != 0) continue;
         peft__string_into(out->other, sizeof(out->other), from_hf ? side->gguf : side->block, number);
         size_t head = strlen(out->other);
