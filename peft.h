@@ -2268,6 +2268,9 @@ static void *peft__calloc(peft_context *ctx, int64_t count, size_t size) {
     return p;
 }
 
+// An array of so many zeroed items, to be freed with peft__free.
+#define PEFT__CALLOC(ctx, count, type) ((type *)peft__calloc(ctx, count, sizeof(type)))
+
 PEFT__NOINLINE void *peft__realloc(peft_context *ctx, void *p, size_t size) {
     void *q = peft__alloc(ctx, size);
     if (q && p) {
@@ -2392,9 +2395,9 @@ static void peft__pool_destroy(peft_context *ctx) {
 
 static peft_status peft__pool_create(peft_context *ctx) {
     if (ctx->threads <= 1) return PEFT_OK;
-    peft__pool *p = (peft__pool *)peft__calloc(ctx, 1, sizeof(peft__pool));
+    peft__pool *p = PEFT__CALLOC(ctx, 1, peft__pool);
     if (!p) return PEFT_ERROR_MEMORY;
-    p->threads = (pthread_t *)peft__calloc(ctx, ctx->threads - 1, sizeof(pthread_t));
+    p->threads = PEFT__CALLOC(ctx, ctx->threads - 1, pthread_t);
     if (!p->threads) {
         peft__free(ctx, p);
         return PEFT_ERROR_MEMORY;
@@ -2973,6 +2976,9 @@ static void *peft__arena_alloc(peft__arena *a, size_t size) {
     return p;
 }
 
+// An array of so many items, not zeroed. The count is not checked for overflow.
+#define PEFT__ARENA(arena, count, type) ((type *)peft__arena_alloc(arena, (size_t)(count) * sizeof(type)))
+
 PEFT__NOINLINE char *peft__arena_strdup(peft__arena *a, const char *s, size_t n) {
     char *copy = (char *)peft__arena_alloc(a, n + 1);
     if (!copy) return NULL;
@@ -3400,7 +3406,7 @@ static peft__map_entry *peft__map_slot(const peft__map *m, const char *key, size
 static bool peft__map_grow(peft__map *m) {
     peft__map bigger = *m;
     bigger.capacity = m->capacity ? m->capacity * 2 : 16;
-    bigger.entries = (peft__map_entry *)peft__calloc(m->ctx, bigger.capacity, sizeof(peft__map_entry));
+    bigger.entries = PEFT__CALLOC(m->ctx, bigger.capacity, peft__map_entry);
     if (!bigger.entries) return false;
     for (int64_t i = 0; i < m->capacity; i++) {
         const peft__map_entry *e = &m->entries[i];
@@ -3643,7 +3649,7 @@ static peft_status peft__json_items(peft__json_reader *r, peft__json *parent, ch
 }
 
 static peft_status peft__json_value(peft__json_reader *r, peft__json **out) {
-    peft__json *v = (peft__json *)peft__arena_alloc(r->arena, sizeof(peft__json));
+    peft__json *v = PEFT__ARENA(r->arena, 1, peft__json);
     if (!v) return PEFT_ERROR_MEMORY;
     memset(v, 0, sizeof(*v));
     *out = v;
@@ -9875,12 +9881,12 @@ static peft_status peft__file_cannot(const peft__file *f, const char *format, ..
 
 // An empty archive with room for so many files.
 static peft_archive *peft__archive_new(peft_context *ctx, int64_t files) {
-    peft_archive *a = (peft_archive *)peft__calloc(ctx, 1, sizeof(peft_archive));
+    peft_archive *a = PEFT__CALLOC(ctx, 1, peft_archive);
     if (!a) return NULL;
     a->ctx = ctx;
     peft__arena_init(&a->arena, ctx);
     peft__map_init(&a->by_name, ctx);
-    a->files = (peft__file *)peft__calloc(ctx, files, sizeof(peft__file));
+    a->files = PEFT__CALLOC(ctx, files, peft__file);
     if (a->files) return a;
     peft__free(ctx, a);
     return NULL;
@@ -10003,7 +10009,7 @@ static peft_status peft__safetensors_read(peft_archive *a, peft__file *f) {
     char *text = (char *)peft__arena_alloc(&scratch, (size_t)n);
     status = text ? peft__file_read(f, 8, text, (size_t)n) : PEFT_ERROR_MEMORY;
     if (!status) status = peft__json_parse(a->ctx, &scratch, text, (size_t)n, f->path, &header);
-    if (!status) spans = (peft__span *)peft__arena_alloc(&scratch, (header->length + 1) * sizeof(peft__span));
+    if (!status) spans = PEFT__ARENA(&scratch, header->length + 1, peft__span);
     if (!status) status = spans ? peft__safetensors_entries(a, f, header, 8 + n, spans) : PEFT_ERROR_MEMORY;
     peft__arena_free(&scratch);
     return status;
@@ -10134,7 +10140,7 @@ static peft_status peft__archive_join_weight(peft_archive *a, int64_t i, const s
     peft__stored *s = &a->stored[i];
     peft__quant_reader r = {a, a->files[0].path,
                             peft__arena_strdup(&a->arena, name, strlen(name) - strlen(f->state)), 0, PEFT_OK};
-    peft_quant *q = (peft_quant *)peft__arena_alloc(&a->arena, sizeof(peft_quant));
+    peft_quant *q = PEFT__ARENA(&a->arena, 1, peft_quant);
     if (!r.weight || !q) return PEFT_ERROR_MEMORY;
     memset(q, 0, sizeof(*q));
     int64_t at = peft__map_get(&a->by_name, r.weight, strlen(r.weight), -1);
@@ -10889,8 +10895,8 @@ static uint64_t peft__gguf_read_info(peft_gguf *g, int64_t index) {
 }
 
 static void peft__gguf_read_tensors(peft_gguf *g) {
-    g->tensors = (peft_gguf_tensor *)peft__calloc(g->ctx, g->count, sizeof(peft_gguf_tensor));
-    uint64_t *offsets = (uint64_t *)peft__calloc(g->ctx, g->count, sizeof(uint64_t));
+    g->tensors = PEFT__CALLOC(g->ctx, g->count, peft_gguf_tensor);
+    uint64_t *offsets = PEFT__CALLOC(g->ctx, g->count, uint64_t);
     if (!g->tensors || !offsets) g->status = PEFT_ERROR_MEMORY;
     g->reading = "tensor ";
     for (int64_t i = 0; i < g->count && !g->status; i++) offsets[i] = peft__gguf_read_info(g, i);
@@ -10934,7 +10940,7 @@ static void peft__gguf_read(peft_gguf *g) {
     }
     g->entry_count = (int64_t)keys;
     g->count = (int64_t)tensors;
-    g->entries = (peft__gguf_entry *)peft__calloc(g->ctx, g->entry_count, sizeof(peft__gguf_entry));
+    g->entries = PEFT__CALLOC(g->ctx, g->entry_count, peft__gguf_entry);
     if (!g->entries) g->status = PEFT_ERROR_MEMORY;
     g->reading = "key ";
     for (int64_t i = 0; i < g->entry_count && !g->status; i++) {
@@ -10955,7 +10961,7 @@ PEFTDEF peft_status peft_gguf_open(peft_context *ctx, const char *path, peft_ggu
     if (out) *out = NULL;
     PEFT__NEED(ctx, ctx, "ctx");
     PEFT__NEED(ctx, out, "out");
-    peft_gguf *g = (peft_gguf *)peft__calloc(ctx, 1, sizeof(peft_gguf));
+    peft_gguf *g = PEFT__CALLOC(ctx, 1, peft_gguf);
     if (!g) return PEFT_ERROR_MEMORY;
     g->ctx = ctx;
     peft__arena_init(&g->arena, ctx);
@@ -11156,7 +11162,7 @@ PEFTDEF peft_status peft_gguf_writer_create(peft_context *ctx, peft_gguf_writer 
     if (out) *out = NULL;
     PEFT__NEED(ctx, ctx, "ctx");
     PEFT__NEED(ctx, out, "out");
-    peft_gguf_writer *w = (peft_gguf_writer *)peft__calloc(ctx, 1, sizeof(peft_gguf_writer));
+    peft_gguf_writer *w = PEFT__CALLOC(ctx, 1, peft_gguf_writer);
     if (!w) return PEFT_ERROR_MEMORY;
     w->ctx = ctx;
     peft__arena_init(&w->arena, ctx);
@@ -11340,7 +11346,7 @@ static void peft__gguf_write_source(peft__writer *w, const peft__gguf_source *s)
     static const char zeros[PEFT__GGUF_ALIGNMENT] = {0};
     const peft__ggml_format *f = s->format;
     int64_t blocks = s->cols / f->block, bytes = blocks * f->size;
-    float *x = (float *)peft__calloc(w->ctx, s->cols, sizeof(float));
+    float *x = PEFT__CALLOC(w->ctx, s->cols, float);
     unsigned char *row = (unsigned char *)peft__calloc(w->ctx, bytes, 1);
     if (!x || !row) w->status = PEFT_ERROR_MEMORY;
     for (int64_t r = 0; r < s->rows && !w->status; r++) {
@@ -12126,8 +12132,8 @@ static peft_status peft__gguf_keep(peft_archive *a, const peft_gguf *g, const pe
     bool four = f->kept_type == PEFT_Q4;
     peft__gguf_decoding d = {
         f, (const unsigned char *)v->tensor->data, v->tensor->dims[0], v->order, NULL, {0}, NULL, NULL};
-    peft_quant *q = (peft_quant *)peft__arena_alloc(&a->arena, sizeof(peft_quant));
-    d.scales = (float *)peft__arena_alloc(&a->arena, (size_t)count * sizeof(float));
+    peft_quant *q = PEFT__ARENA(&a->arena, 1, peft_quant);
+    d.scales = PEFT__ARENA(&a->arena, count, float);
     d.codes = (uint8_t *)peft__arena_alloc(&a->arena, (size_t)(four ? n / 2 : n));
     if (!q || !d.scales || !d.codes) return PEFT_ERROR_MEMORY;
     memset(q, 0, sizeof(*q));
