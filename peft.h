@@ -2306,10 +2306,9 @@ static double peft__seconds(void) {
 #endif
 }
 
-// ---- threads
-// A pool of threads - 1 workers that the calling thread joins. Work is a count of independent tasks; whoever
-// is free takes the next one. A task may depend on its index only, never on its thread: that is why results
-// are equal for any number of threads.
+// ---- threads: a pool of threads - 1 workers that the calling thread joins. Work is a count of independent
+//      tasks; whoever is free takes the next one. A task may depend on its index only, never on its thread:
+//      that is why results are equal for any number of threads.
 
 typedef void (*peft__task_fn)(void *arg, int64_t index);
 
@@ -2916,7 +2915,7 @@ static peft_status peft__writer_commit(peft__writer *w) {
 // =====================================================================================================================
 
 // ---- arena: allocation by moving a pointer, freed all at once. Reset keeps the memory, so a second round
-// allocates nothing.
+//      allocates nothing.
 
 typedef struct peft__chunk {
     struct peft__chunk *next;
@@ -10015,11 +10014,10 @@ static peft_status peft__safetensors_read(peft_archive *a, peft__file *f) {
     return status;
 }
 
-// ---- quantized weights in safetensors
-// bitsandbytes stores a weight <p> of 4 bits as codes <p> (two per byte), <p>.absmax (F32, or U8 with nested
-// scales), <p>.quant_map and <p>.quant_state.bitsandbytes__nf4 or __fp4: bytes of JSON. Ours of 8 bits is <p>
-// (I8), <p>.scale (F32, one per block) and <p>.quant_state.peft__int8. Each is presented as one tensor <p>;
-// the parts are hidden.
+// ---- quantized weights in safetensors. bitsandbytes stores a weight <p> of 4 bits as codes <p> (two per
+//      byte), <p>.absmax (F32, or U8 with nested scales), <p>.quant_map and <p>.quant_state.bitsandbytes__nf4
+//      or __fp4: bytes of JSON. Ours of 8 bits is <p> (I8), <p>.scale (F32, one per block) and
+//      <p>.quant_state.peft__int8. Each is presented as one tensor <p>; the parts are hidden.
 
 static const struct peft__quant_format {
     const char *state, *name;  // the end of the state's key, "quant_type" in it
@@ -10075,7 +10073,8 @@ static const void *peft__quant_part_data(peft__quant_reader *r, const char *suff
     peft_archive *a = r->archive;
     char name[512];
     peft__string_into(name, sizeof(name), "%s%s", r->weight, suffix);
-    int64_t i = r->status ? -1 : peft__map_get(&a->by_name, name, strlen(name), -1);
+    bool fits = strlen(r->weight) + strlen(suffix) < sizeof(name);
+    int64_t i = fits && !r->status ? peft__map_get(&a->by_name, name, strlen(name), -1) : -1;
     peft__stored *s = i < 0 ? NULL : &a->stored[i];
     if (!s && !r->status)
         r->status = peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", r->path, name);
@@ -10510,9 +10509,8 @@ PEFTDEF peft_status peft_safetensors_write(peft_context *ctx, const char *path,
 }
 
 // ---- GGUF, ggml's file: "GGUF", u32 version, u64 counts of tensors and of metadata; each metadata entry as
-// key, type and
-//      value; each tensor as name, dimensions, type and offset; padding; data. All little-endian, and nothing
-//      is aligned.
+//      key, type and value; each tensor as name, dimensions, type and offset; padding; data. All
+//      little-endian, and nothing is aligned.
 
 enum {
     PEFT__GGUF_MAX_NAME = 63,
@@ -12098,8 +12096,7 @@ static peft_status peft__gguf_config(const peft_gguf *g, peft__string *json) {
 }
 
 // ---- blocks of a scale times small integers, which our own formats hold bit for bit: a little more memory
-// (32 bits for a
-//      scale), and all that is written for those formats works on them
+//      (32 bits for a scale), and all that is written for those formats works on them
 
 static void peft__gguf_keep_rows(void *arg, int64_t begin, int64_t end) {
     const peft__gguf_decoding *d = (const peft__gguf_decoding *)arg;
@@ -12338,9 +12335,8 @@ static void peft__json_set(peft__string *s, const char *key, const char *value) 
 // quantized weight's part: a row of peft__quant_parts, which is read and written from then on.
 
 // ---- to move behind chapter 9's files: LoRA adapters as llama.cpp loads them. For each adapted weight W of
-// the base model the
-//      tensors W.lora_a [r, in] and W.lora_b [out, r]; one alpha for all (the first module's), and y = W x +
-//      alpha / r B A x
+//      the base model the tensors W.lora_a [r, in] and W.lora_b [out, r]; one alpha for all (the first
+//      module's), and y = W x + alpha / r B A x
 
 typedef struct peft__gguf_lora_module {
     const char *name;                     // Hugging Face's, of the module: model.layers.0.self_attn.q_proj
