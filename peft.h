@@ -2062,32 +2062,20 @@ static void peft__sink_double(peft__sink *s, double v) {
         if (digits == 17 || back == v || (digits <= 9 && (double)(float)v == v && (float)back == (float)v))
             break;
     }
-    char text[40];
-    int n = 0;
     char raw[24];
     peft__sink r = {raw, 0, sizeof(raw)};
     peft__sink_integer(&r, mantissa, false);
     exponent += (int)r.size - digits;  // 9.9999999 was rounded up to 10, or the logarithm to the next integer
     while (r.size > 1 && raw[r.size - 1] == '0') r.size--;
-    int count = (int)r.size;
-    if (exponent >= -5 && exponent < 17) {
-        if (exponent < 0) {
-            text[n++] = '0';
-            text[n++] = '.';
-            for (int i = -1; i > exponent; i--) text[n++] = '0';
-        }
-        for (int i = 0; i < PEFT__MAX(count, exponent + 1); i++) {
-            if (i == exponent + 1 && exponent >= 0) text[n++] = '.';
-            text[n++] = i < count ? raw[i] : '0';
-        }
-        peft__sink_put(s, text, (size_t)n);
-        return;
+    // digit i stands for 10^(exponent - i); the point comes behind digit `exponent`, or 0 before an e
+    bool plain = exponent >= -5 && exponent < 17;
+    int count = (int)r.size, point = plain ? exponent : 0, end = plain ? PEFT__MAX(count, exponent + 1) : count;
+    for (int k = PEFT__MIN(point, 0); k < end; k++) {
+        peft__sink_put(s, k >= 0 && k < count ? &raw[k] : "0", 1);
+        if (k == point && k + 1 < end) peft__sink_put(s, ".", 1);
     }
-    text[n++] = raw[0];
-    if (count > 1) text[n++] = '.';
-    for (int i = 1; i < count; i++) text[n++] = raw[i];
-    text[n++] = 'e';
-    peft__sink_put(s, text, (size_t)n);
+    if (plain) return;
+    peft__sink_put(s, "e", 1);
     peft__sink_integer(s, (unsigned long long)(exponent < 0 ? -exponent : exponent), exponent < 0);
 }
 
@@ -3006,18 +2994,20 @@ PEFT__NOINLINE void peft__string_free(peft__string *s) {
     s->size = s->capacity = 0;
 }
 
+// Room for n more bytes and a NUL.
+static bool peft__string_room(peft__string *s, size_t n) {
+    if (s->failed || s->capacity - s->size > n) return !s->failed;
+    size_t capacity = PEFT__MAX(s->capacity * 2, s->size + n + 64);
+    char *grown = capacity > n ? (char *)peft__realloc(s->ctx, s->data, capacity) : NULL;
+    s->failed = !grown;
+    if (!grown) return false;
+    s->data = grown;
+    s->capacity = capacity;
+    return true;
+}
+
 static bool peft__string_append(peft__string *s, const char *data, size_t n) {
-    if (s->failed) return false;
-    if (s->capacity - s->size <= n) {
-        size_t capacity = PEFT__MAX(s->capacity * 2, s->size + n + 64);
-        char *grown = capacity > n ? (char *)peft__realloc(s->ctx, s->data, capacity) : NULL;
-        if (!grown) {
-            s->failed = true;
-            return false;
-        }
-        s->data = grown;
-        s->capacity = capacity;
-    }
+    if (!peft__string_room(s, n)) return false;
     if (n) memcpy(s->data + s->size, data, n);
     s->size += n;
     s->data[s->size] = 0;
@@ -3029,19 +3019,12 @@ PEFT__NOINLINE bool peft__string_puts(peft__string *s, const char *text) {
 }
 
 static bool peft__string_vformat(peft__string *s, const char *format, va_list args) {
-    char text[1024];
     va_list again;
     va_copy(again, args);
-    size_t n = peft__vformat(text, sizeof(text), format, args);
-    bool ok = n < sizeof(text) && peft__string_append(s, text, n);
-    char *big = n < sizeof(text) ? NULL : (char *)peft__alloc(s->ctx, n + 1);
-    if (big) {
-        peft__vformat(big, n + 1, format, again);
-        ok = peft__string_append(s, big, n);
-        peft__free(s->ctx, big);
-    }
+    size_t n = peft__vformat(NULL, 0, format, args);
+    bool ok = peft__string_room(s, n);
+    if (ok) s->size += peft__vformat(s->data + s->size, n + 1, format, again);
     va_end(again);
-    s->failed = s->failed || !ok;
     return ok;
 }
 
@@ -4946,9 +4929,6 @@ static void peft__shuffle(peft_rng *r, int64_t *items, int64_t n) {
     }
 }
 
-#define peft__rng_seed peft_rng_seed
-#define peft__rng_uniform peft_rng_uniform
-#define peft__rng_normal peft_rng_normal
 
 // ---- half floats
 
@@ -33193,7 +33173,7 @@ static void peft__rouge_resample(void *arg, int64_t sample) {
     peft__rouge_values sum;
     peft_rng rng;
     memset(&sum, 0, sizeof sum);
-    peft__rng_seed(&rng, b->seed * 0x9E3779B97F4A7C15u + (uint64_t)sample);
+    peft_rng_seed(&rng, b->seed * 0x9E3779B97F4A7C15u + (uint64_t)sample);
     for (int64_t i = 0; i < b->count; i++) peft__rouge_add(&sum, &b->pairs[peft__rng_below(&rng, b->count)]);
     for (int k = 0; k < PEFT__ROUGE_VALUES; k++) b->means[k * b->samples + sample] = sum.v[k] / (double)b->count;
 }
