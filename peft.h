@@ -2171,16 +2171,9 @@ static void peft__string_into(char *out, size_t capacity, const char *format, ..
 }
 
 PEFTDEF const char *peft_status_text(peft_status status) {
-    static const char *const texts[] = {"ok",
-                                        "out of memory",
-                                        "file error",
-                                        "file format error",
-                                        "bad argument",
-                                        "shapes do not fit",
-                                        "not found",
-                                        "not supported",
-                                        "not a finite number",
-                                        "cancelled"};
+    static const char *const texts[] = {
+        "ok", "out of memory", "file error", "file format error", "bad argument", "shapes do not fit",
+        "not found", "not supported", "not a finite number", "cancelled"};
     return (size_t)status < sizeof(texts) / sizeof(texts[0]) ? texts[status] : "unknown status";
 }
 
@@ -2717,8 +2710,8 @@ static peft_status peft__scratch_map(peft_context *ctx, const char *path, size_t
     static const char zeros[1 << 16] = {0};
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
     if (fd < 0) return peft__fail(ctx, PEFT_ERROR_IO, "%s: %s", path, strerror(errno));
-    bool ok =
-        true;  // written, not only sized: a disk that is full must not show later, when a page is touched
+    bool ok = true;
+    // written, not only sized: a disk that is full must not show later, when a page is touched
     for (size_t at = 0; at < size && ok; at += sizeof(zeros)) {
         size_t n = PEFT__MIN(sizeof(zeros), size - at);
         ssize_t wrote = write(fd, zeros, n);
@@ -2726,9 +2719,9 @@ static peft_status peft__scratch_map(peft_context *ctx, const char *path, size_t
         if (wrote >= 0 && !ok) errno = ENOSPC;  // a part of it: the disk is full
     }
     void *p = ok ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
-    peft_status status =
-        p == MAP_FAILED ? peft__fail(ctx, PEFT_ERROR_IO, "%s: %zu bytes: %s", path, size, strerror(errno))
-                        : PEFT_OK;
+    peft_status status = PEFT_OK;
+    if (p == MAP_FAILED)
+        status = peft__fail(ctx, PEFT_ERROR_IO, "%s: %zu bytes: %s", path, size, strerror(errno));
     close(fd);
     unlink(path);
     if (!status) *out = p;
@@ -2945,8 +2938,7 @@ static void *peft__arena_alloc(peft__arena *a, size_t size) {
         a->current = a->current->next;
     peft__chunk *c = a->current;
     if (!c || c->size - c->used < size) {
-        size_t want =
-            PEFT__MAX(size, PEFT__MAX((size_t)4096, c ? PEFT__MIN(2 * c->size, (size_t)1 << 24) : 0));
+        size_t twice = c ? PEFT__MIN(2 * c->size, (size_t)1 << 24) : 4096, want = PEFT__MAX(size, twice);
         size_t header = (sizeof(peft__chunk) + PEFT__ALIGN - 1) / PEFT__ALIGN * PEFT__ALIGN;
         peft__chunk *fresh = (peft__chunk *)peft__alloc(a->ctx, header + want);
         if (!fresh) return NULL;
@@ -4159,8 +4151,8 @@ static bool peft__re_escape(peft__re_parser *p, bool in_class, uint32_t *c) {
     else if (e == 'u') ok = peft__re_number(p, 16, 4, 4, c);
     else if (e == 'U' && !ruby) ok = peft__re_number(p, 16, 8, 8, c);
     else if (e == 'e' && ruby) *c = 27;
-    else if (e >= '0' &&
-             e <= '9') {  // octal: \0, three digits, or any in a class; else the number of a group
+    // octal: \0, three digits, or any in a class; else the number of a group
+    else if (e >= '0' && e <= '9') {
         bool octal = p->n - p->at >= 2 && e < '4' && peft__re_digit(p->pattern[p->at]) < 8 &&
                      peft__re_digit(p->pattern[p->at + 1]) < 8;
         if (e != '0' && !octal && !in_class)
@@ -10136,9 +10128,8 @@ static peft_status peft__archive_join_weight(peft_archive *a, int64_t i, const s
     if (!r.status) peft__quant_state(&r, f, state, t, q);
     s->hidden = true;
     bool four = f->type != PEFT_I8;
-    int kind = !four                                    ? PEFT__BITS_8
-               : peft__json_get(state, "nested_offset") ? PEFT__BITS_4_NESTED
-                                                        : PEFT__BITS_4;
+    bool nested = peft__json_get(state, "nested_offset") != NULL;
+    int kind = !four ? PEFT__BITS_8 : nested ? PEFT__BITS_4_NESTED : PEFT__BITS_4;
     const void *codes = peft__quant_part_data(&r, "", four ? PEFT__DTYPE_U8 : PEFT__DTYPE_I8, four,
                                               four ? r.count / 2 + r.count % 2 : r.count);
     for (int64_t k = 0; k < PEFT__COUNT(peft__quant_parts) && !r.status; k++)
@@ -10215,18 +10206,17 @@ static peft_status peft__archive_open_index(peft_archive *a, const char *index) 
 
 // Weights in formats that are not read: what they are, and what makes safetensors of them. %s: the folder,
 // then the file to be made.
-#define PEFT__FROM_TORCH(files)                                                                             \
-    "python -c \"import glob, torch, safetensors.torch as s; s.save_file({k: v.contiguous().clone() for f " \
-    "in "                                                                                                   \
-    "glob.glob('%s" files                                                                                   \
-    "') for k, v in torch.load(f, 'cpu', weights_only=True).items()}, '%s', {'format': 'pt'})\""
-#define PEFT__FROM_TRANSFORMERS(from)                                                                \
-    "python -c \"from transformers import AutoConfig as C, AutoModelForCausalLM as D, "              \
-    "AutoModelForSeq2SeqLM "                                                                         \
-    "as E; f = '%s'; (E if C.from_pretrained(f).is_encoder_decoder else D).from_pretrained(f, " from \
-    "=True).save_pretrained(f)\" (transformers 4; makes %s)"
-#define PEFT__FROM_NUMPY(file) \
-    "python -c \"import numpy, safetensors.numpy as s; s.save_file(dict(numpy.load('%s" file "')), '%s')\""
+#define PEFT__FROM_TORCH(files)                                                                \
+    "python -c \"import glob, torch, safetensors.torch as s; s.save_file({k: "                \
+    "v.contiguous().clone() for f in glob.glob('%s" files "') for k, v in "                   \
+    "torch.load(f, 'cpu', weights_only=True).items()}, '%s', {'format': 'pt'})\""
+#define PEFT__FROM_TRANSFORMERS(from)                                                          \
+    "python -c \"from transformers import AutoConfig as C, AutoModelForCausalLM as D, "       \
+    "AutoModelForSeq2SeqLM as E; f = '%s'; (E if C.from_pretrained(f).is_encoder_decoder "    \
+    "else D).from_pretrained(f, " from "=True).save_pretrained(f)\" (transformers 4; makes %s)"
+#define PEFT__FROM_NUMPY(file)                                                                 \
+    "python -c \"import numpy, safetensors.numpy as s; s.save_file(dict(numpy.load('%s" file  \
+    "')), '%s')\""
 static const struct peft__foreign {
     const char *name, *format, *line;
 } peft__foreign_files[] = {
@@ -10373,9 +10363,8 @@ static const char *peft__quant_json(peft__arena *arena, const peft_tensor *t, co
 
 static void peft__item_add(peft__item **at, const peft_tensor *t, const char *suffix, int dtype,
                            int64_t count, int64_t cols, const void *data) {
-    peft__item p = {
-        t,     suffix, dtype, dtype < PEFT__DTYPE_U8 ? (int64_t)peft__dtype_size((peft_dtype)dtype) : 1,
-        count, cols,   data};
+    int64_t width = dtype < PEFT__DTYPE_U8 ? (int64_t)peft__dtype_size((peft_dtype)dtype) : 1;
+    peft__item p = {t, suffix, dtype, width, count, cols, data};
     *(*at)++ = p;
 }
 
@@ -10660,7 +10649,7 @@ static bool peft__pack_blocks(const peft__ggml_format *f, const float *x, int64_
 
 static const peft__ggml_format *peft__ggml_format_of(int64_t type) {
 #define PEFT__SKIPPED(type, name, block, size) \
-    { type, name, block, size, NULL, NULL, NULL, PEFT_F32, 0 }
+    {type, name, block, size, NULL, NULL, NULL, PEFT_F32, 0}
     static const peft__ggml_format formats[] = {
         {0, "F32", 1, 4, peft__unpack_floats, peft__pack_floats, NULL, PEFT_F32, 0},
         {1, "F16", 1, 2, peft__unpack_floats, peft__pack_floats, NULL, PEFT_F32, 0},
@@ -11334,14 +11323,12 @@ static void peft__gguf_write_source(peft__writer *w, const peft__gguf_source *s)
             for (int64_t i = 0; i < s->cols; i++) peft__to_f32(s->tensor, i * s->rows + r, 1, x + i);
         for (int64_t i = 0; i < s->cols && s->scale != 1; i++) x[i] *= s->scale;
         if (f->encode(f, x, blocks, row)) peft__write(w, row, (size_t)bytes);
-        else
-            w->status =
-                peft__fail(w->ctx, PEFT_ERROR_NUMERIC, "%s: tensor %s, row %ld: a value that %s cannot hold",
-                           w->path, s->name, r, f->name);
+        else w->status = peft__fail(w->ctx, PEFT_ERROR_NUMERIC,
+                                    "%s: tensor %s, row %ld: a value that %s cannot hold", w->path, s->name,
+                                    r, f->name);
     }
-    peft__write(
-        w, zeros,
-        (size_t)((PEFT__GGUF_ALIGNMENT - s->rows * bytes % PEFT__GGUF_ALIGNMENT) % PEFT__GGUF_ALIGNMENT));
+    int64_t behind = s->rows * bytes % PEFT__GGUF_ALIGNMENT;
+    peft__write(w, zeros, (size_t)(behind ? PEFT__GGUF_ALIGNMENT - behind : 0));
     peft__free(w->ctx, x);
     peft__free(w->ctx, row);
 }
@@ -12198,14 +12185,14 @@ static peft_status peft__refuse_bin(peft_context *ctx, const char *path) {
     peft_status status = peft__file_open(ctx, path, &f);
     if (status) return status;
     status = f.size >= sizeof(b) ? peft__file_read(&f, 0, b, sizeof(b)) : PEFT_OK;
-    peft__file_close(&f);
     bool pickle = memcmp(b, "PK\3\4", 4) == 0 || (b[0] == 0x80 && b[1] >= 2 && b[1] <= 5);
-    return status ? status
-                  : peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-                               pickle ? "%s: PyTorch's pickle is not read; give the folder of its model"
-                                      : "%s: if this is llama2.c's, `peft convert %s FOLDER` makes a folder "
-                                        "of it that is read",
-                               path, path);
+    if (!status && pickle)
+        status = peft__file_cannot(&f, "PyTorch's pickle is not read; give the folder of its model");
+    else if (!status)
+        status = peft__file_cannot(&f, "if this is llama2.c's, `peft convert %s FOLDER` makes a folder of it "
+                                       "that is read", path);
+    peft__file_close(&f);
+    return status;
 }
 
 // ---- the vocabulary in a GGUF file
