@@ -9770,7 +9770,7 @@ PEFTDEF peft_tensor *peft_cross_entropy(peft_tape *t, peft_tensor *x, peft_tenso
 //    peft__archive_open_gguf.
 //
 //    A safetensors file is a u64 little-endian size, a JSON header of that size, and the data. w = [1, 2] is
-//      38 00 00 00 00 00 00 00 {"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}__ 00 00 80 3F 00 00 00 40
+//    38 00 00 00 00 00 00 00 {"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}__ 00 00 80 3F 00 00 00 40
 //    with two spaces behind the 54 bytes of the header, so that the data begins at a multiple of 8: 8 + 56 +
 //    8 bytes.
 // =====================================================================================================================
