@@ -2069,7 +2069,8 @@ static void peft__sink_double(peft__sink *s, double v) {
     while (r.size > 1 && raw[r.size - 1] == '0') r.size--;
     // digit i stands for 10^(exponent - i); the point comes behind digit `exponent`, or 0 before an e
     bool plain = exponent >= -5 && exponent < 17;
-    int count = (int)r.size, point = plain ? exponent : 0, end = plain ? PEFT__MAX(count, exponent + 1) : count;
+    int count = (int)r.size, point = plain ? exponent : 0;
+    int end = plain ? PEFT__MAX(count, exponent + 1) : count;
     for (int k = PEFT__MIN(point, 0); k < end; k++) {
         peft__sink_put(s, k >= 0 && k < count ? &raw[k] : "0", 1);
         if (k == point && k + 1 < end) peft__sink_put(s, ".", 1);
@@ -2079,8 +2080,8 @@ static void peft__sink_double(peft__sink *s, double v) {
     peft__sink_integer(s, (unsigned long long)(exponent < 0 ? -exponent : exponent), exponent < 0);
 }
 
-// Knows %s %.*s %d %ld (an int64_t, whatever a long is) %u %lld %llu %zu %g %c %%: what the library's own messages use. Returns the length without
-// the NUL.
+// Knows %s %.*s %d %ld (an int64_t, whatever a long is) %u %lld %llu %zu %g %c %%: what the library's own
+// messages use. Returns the length without the NUL.
 static size_t peft__vformat(char *out, size_t capacity, const char *f, va_list args) {
     peft__sink s = {out, 0, capacity};
     for (; *f; f++) {
@@ -11373,7 +11374,7 @@ typedef enum peft__dimension {
     PEFT__DIM_BUCKETS = 'k',  // of relative positions
     PEFT__DIM_ONE = '1'
 } peft__dimension;
-typedef enum peft__has_bias {  // if the projections of the queries, of the outputs, or the feed-forward have one
+typedef enum peft__has_bias {  // QUERY, OUTPUT, INNER: if these projections of the model have one
     PEFT__BIAS_NONE = 0, PEFT__BIAS_ALWAYS = 'b', PEFT__BIAS_QUERY = 'q', PEFT__BIAS_OUTPUT = 'o',
     PEFT__BIAS_INNER = 'm'
 } peft__has_bias;
