@@ -32230,18 +32230,30 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
 #if !defined(PEFT_NO_METRICS)
 // =====================================================================================================================
 // 13. METRICS
-//    Holds: ROUGE, BLEU, chrF, NIST, METEOR, CIDEr, classification, correlation, calibration, question answering, perplexity,
-//    paired significance tests.
-//    Rests on: 1 and 2 only, so that a program without a model can score.  Hands on: scores with signatures.
-// =====================================================================================================================
+//     They say with a number how good texts, labels or probabilities are, and say it as the reference
+//     implementation of each metric does. A text becomes a list of small integers, one for each different token;
+//     an n-gram becomes one integer too, so that counting is arrays. Most metrics leave one row of numbers per line,
+//     and the score follows from sums of rows: so the bootstrap and the paired tests can draw lines and score them again.
 //
-// The common way: a text becomes a list of small integer ids (equal tokens, equal ids; exact, never by hash alone), an
-// n-gram becomes one id built from (id of its first n-1 tokens, id of its last), and counts are arrays over ids. All
-// scratch of a task is allocated before the threads start, from the longest text, so no task can fail.
+//     Five functions to know
+//         peft__words_read       a text cut into words
+//         peft__mt_load          a prediction and its references as ids
+//         peft__mt_matches       how many n-grams they have in common
+//         peft__mt_score_lines   the rows of all lines, in parallel
+//         peft__resample         one list of lines drawn with replacement, or with two systems' lines swapped, and its score
+//
+//     An example: BLEU of "the cat the cat" against "the cat sat". The words are 0 1 0 1 and 0 1 2. Of the four words of the
+//     prediction 0 and 1 match once each, as the reference has each once: precision 2/4. Its pairs are (0 1) = 0,
+//     (1 0) = 1, (0 1) = 0; those of the reference are 0 and (1 2) = 2: precision 1/3. With max_order 2 the row is
+//     2 4 1 3 4 3 (matches and n-grams of each order, words of both sides) and the score is
+//     100 exp((ln 2/4 + ln 1/3) / 2) = 40.8; there is no brevity penalty, as 4 words are not fewer than 3.
+//
+//     Rests on 1 and 2 only, so that a program without a model can score.
+// =====================================================================================================================
 
-// ---- interning
+// ---- ids
 
-// Open addressing; a slot counts only if its stamp is the table's, so emptying the table is one addition.
+// A hash table with open addressing. A slot counts only if its stamp is the table's, so emptying it is one addition.
 typedef struct peft__mt_slot {
     uint64_t key;
     uint32_t stamp;
@@ -32261,11 +32273,11 @@ PEFT__INLINE peft__mt_token peft__mt_word(const char *s, size_t n) {
 
 typedef struct peft__mt_table {
     peft__mt_slot *slots;
-    peft__mt_token *known;  // of a table of tokens: the first token of every id, against which equal hashes are checked
-    int64_t capacity;   // allocated slots, a power of two
-    uint64_t mask;      // slots in use since the last clear, minus one
+    peft__mt_token *known;  // of a table of tokens: the token of every id, against which equal hashes are checked
+    int64_t capacity;       // slots, a power of two
+    uint64_t mask;          // slots in use since the last clear, minus one
     uint32_t stamp;
-    int32_t used;       // ids given out
+    int32_t used;           // ids given out: 0, 1, ... in the order of first appearance
 } peft__mt_table;
 
 static int64_t peft__mt_pow2(int64_t at_least) {
@@ -32274,8 +32286,8 @@ static int64_t peft__mt_pow2(int64_t at_least) {
     return p;
 }
 
-// Forgets all keys and prepares for at most `keys` new ones: few keys use few slots, which stay in the cache.
-static void peft__mt_table_clear(peft__mt_table *t, int64_t keys) {
+// Forgets all keys and prepares for at most `keys` new ones. Few keys use few slots, which stay in the cache.
+static void peft__mt_clear(peft__mt_table *t, int64_t keys) {
     t->mask = (uint64_t)PEFT__MIN(peft__mt_pow2(keys * 2), t->capacity) - 1;
     t->used = 0;
     if (++t->stamp == 0) {
@@ -32289,7 +32301,7 @@ PEFT__INLINE uint64_t peft__mt_mix(uint64_t h) {
     return h ^ (h >> 29);
 }
 
-// Fills a free slot with the next id.
+// Gives the free slot i the next id.
 PEFT__INLINE int32_t peft__mt_put(peft__mt_table *t, uint64_t i, uint64_t key) {
     t->slots[i].key = key;
     t->slots[i].stamp = t->stamp;
@@ -32297,8 +32309,8 @@ PEFT__INLINE int32_t peft__mt_put(peft__mt_table *t, uint64_t i, uint64_t key) {
     return t->used++;
 }
 
-// Id of a 64-bit key, given out in order of first appearance.
-PEFT__INLINE int32_t peft__mt_intern(peft__mt_table *t, uint64_t key) {
+// The id of a 64-bit key.
+PEFT__INLINE int32_t peft__mt_id(peft__mt_table *t, uint64_t key) {
     uint64_t i = peft__mt_mix(key) & t->mask;
     while (t->slots[i].stamp == t->stamp) {
         if (t->slots[i].key == key) return t->slots[i].value;
@@ -32310,11 +32322,9 @@ PEFT__INLINE int32_t peft__mt_intern(peft__mt_table *t, uint64_t key) {
 // Tokens of the same length up to 8 bytes have different hashes: every step can be undone.
 PEFT__INLINE uint64_t peft__mt_hash(const char *s, int32_t n) {
     uint64_t h = (uint64_t)(uint32_t)n * 0xD6E8FEB86659FD93u, w = 0;
-    while (n >= 8) {
+    for (; n >= 8; s += 8, n -= 8) {
         memcpy(&w, s, 8);
         h = peft__mt_mix(h ^ w);
-        s += 8;
-        n -= 8;
     }
     if (n >= 4) {   // the first four bytes and the last four
         uint32_t head, tail;
@@ -32322,44 +32332,30 @@ PEFT__INLINE uint64_t peft__mt_hash(const char *s, int32_t n) {
         memcpy(&tail, s + n - 4, 4);
         w = (uint64_t)tail << 32 | head;
     } else {
-        w = n > 0 ? (uint64_t)(unsigned char)s[0] | (uint64_t)(unsigned char)s[n / 2] << 8 | (uint64_t)(unsigned char)s[n - 1] << 16 : 0;
+        const unsigned char *b = (const unsigned char *)s;
+        w = n > 0 ? (uint64_t)b[0] | (uint64_t)b[n / 2] << 8 | (uint64_t)b[n - 1] << 16 : 0;
     }
     return peft__mt_mix(h ^ w);
 }
 
-// Id of a token in a table of tokens.
-PEFT__INLINE int32_t peft__mt_intern_token(peft__mt_table *t, const char *s, int32_t n) {
+// The id of a token in a table of tokens.
+PEFT__INLINE int32_t peft__mt_token_id(peft__mt_table *t, const char *s, int32_t n) {
     uint64_t h = peft__mt_hash(s, n), i = h & t->mask;
-    while (t->slots[i].stamp == t->stamp) {
-        if (t->slots[i].key == h) {
-            const peft__mt_token *k = &t->known[t->slots[i].value];
-            if (k->size == n && (n <= 8 || memcmp(k->text, s, (size_t)n) == 0)) return t->slots[i].value;
-        }
-        i = (i + 1) & t->mask;
+    for (; t->slots[i].stamp == t->stamp; i = (i + 1) & t->mask) {
+        const peft__mt_token *k = &t->known[t->slots[i].value];
+        if (t->slots[i].key == h && k->size == n && (n <= 8 || memcmp(k->text, s, (size_t)n) == 0))
+            return t->slots[i].value;
     }
     t->known[t->used] = peft__mt_word(s, (size_t)n);
     return peft__mt_put(t, i, h);
 }
 
-static void peft__mt_intern_tokens(peft__mt_table *t, const peft__mt_token *tokens, int32_t count, int32_t *ids) {
-    for (int32_t i = 0; i < count; i++) ids[i] = peft__mt_intern_token(t, tokens[i].text, tokens[i].size);
-}
-
-// Turns the ids of (n-1)-grams in `gram`, each at the place of its first token, into those of n-grams (n = 1: the tokens' ids).
+// The ids of (n-1)-grams in `gram`, each at the place of its first token, become those of n-grams. An n-gram's key is
+// its first n-1 tokens, which are one id, and its last one. n = 1: the tokens' own ids.
 static void peft__mt_grams(peft__mt_table *grams, int32_t *gram, const int32_t *ids, int64_t count, int n) {
-    for (int64_t i = 0; i + n <= count; i++) {
-        int32_t last = ids[i + n - 1];
-        gram[i] = n == 1 ? last : peft__mt_intern(grams, (uint64_t)(uint32_t)gram[i] << 32 | (uint32_t)last);
-    }
-}
-
-// Sum over ids of min(count in a, count in b); room: one number per id.
-static int32_t peft__mt_common(const int32_t *a, int32_t n, const int32_t *b, int32_t m, int32_t *room, int32_t ids) {
-    int32_t common = 0;
-    memset(room, 0, (size_t)ids * sizeof *room);
-    for (int32_t i = 0; i < m; i++) room[b[i]]++;
-    for (int32_t i = 0; i < n; i++) common += room[a[i]]-- > 0;
-    return common;
+    if (n == 1 && count > 0) memcpy(gram, ids, (size_t)count * sizeof *ids);
+    for (int64_t i = 0; n > 1 && i + n <= count; i++)
+        gram[i] = peft__mt_id(grams, (uint64_t)(uint32_t)gram[i] << 32 | (uint32_t)ids[i + n - 1]);
 }
 
 // What a field means whose 0 is a default and whose PEFT_ZERO is 0.
@@ -32367,282 +32363,573 @@ static double peft__or_default(double value, double missing) {
     return value == PEFT_ZERO ? 0 : value == 0 ? missing : value;
 }
 
-// ---- input shared by all text metrics
+// ---- memory that is freed together: the first failure sticks, so that one look at the end is enough
 
-typedef struct peft__mt_input {
-    peft_context *ctx;
-    const char *what;
-    const char *const *predictions;
-    const char *const *references;
-    int64_t count;
-    int per;                // references per prediction
-    int64_t longest;        // bytes of the longest prediction or reference
-    int64_t longest_pair;   // bytes of the longest prediction + all its references
-} peft__mt_input;
-
-// Fills `in` and checks it. reference_count: 0, or what the caller says it is; per: 0 for 1.
-static peft_status peft__mt_input_set(peft__mt_input *in, const char *what, peft_context *ctx, const char *const *predictions,
-                                      const char *const *references, int64_t count, int64_t reference_count, int per) {
-    memset(in, 0, sizeof *in);
-    in->ctx = ctx;
-    in->what = what;
-    in->predictions = predictions;
-    in->references = references;
-    in->count = count;
-    in->per = per == 0 ? 1 : per;
-    if (in->per < 0 || in->count < 0 || reference_count < 0)
-        return peft__fail(in->ctx, PEFT_ERROR_ARGUMENT, "%s: negative count", in->what);
-    int64_t expected = 0;
-    if (!peft__mul(in->count, in->per, &expected))
-        return peft__fail(in->ctx, PEFT_ERROR_ARGUMENT, "%s: count overflows", in->what);
-    if (reference_count != 0 && reference_count != expected)
-        return peft__fail(in->ctx, PEFT_ERROR_ARGUMENT, "%s: %lld predictions (%d reference(s) each) but %lld references",
-                          in->what, (long long)in->count, in->per, (long long)reference_count);
-    if (in->count == 0) return peft__fail(in->ctx, PEFT_ERROR_ARGUMENT, "%s: no predictions", in->what);
-    if (!in->predictions || !in->references)
-        return peft__fail(in->ctx, PEFT_ERROR_ARGUMENT, "%s: %s is NULL", in->what,
-                          in->predictions ? "references" : "predictions");
-    for (int64_t i = 0; i < in->count; i++) {
-        if (!in->predictions[i])
-            return peft__fail(in->ctx, PEFT_ERROR_ARGUMENT, "%s: prediction %lld is NULL", in->what, (long long)i);
-        int64_t n = (int64_t)strlen(in->predictions[i]), total = n;
-        in->longest = PEFT__MAX(in->longest, n);
-        for (int r = 0; r < in->per; r++) {
-            const char *ref = in->references[i * in->per + r];
-            if (!ref)
-                return peft__fail(in->ctx, PEFT_ERROR_ARGUMENT, "%s: reference %d of prediction %lld is NULL", in->what, r,
-                                  (long long)i);
-            n = (int64_t)strlen(ref);
-            in->longest = PEFT__MAX(in->longest, n);
-            total += n;
-        }
-        in->longest_pair = PEFT__MAX(in->longest_pair, total);
-    }
-    return PEFT_OK;
-}
-
-// The same from the fields that all descriptors of text metrics have.
-#define PEFT__MT_INPUT(in, what, d)                                                                          \
-    peft__mt_input_set(in, what, (d)->context, (d)->predictions, (d)->references, (d)->count, (d)->reference_count, \
-                       (d)->references_per_prediction)
-
-// Splits [0, count) into one range per task.
-static void peft__mt_range(int64_t count, int64_t tasks, int64_t task, int64_t *first, int64_t *last) {
-    int64_t each = count / tasks, rest = count % tasks;
-    *first = task * each + PEFT__MIN(task, rest);
-    *last = *first + each + (task < rest ? 1 : 0);
-}
-
-// Blocks of scratch that are freed together; the first failure sticks.
-typedef struct peft__mt_pool {
-    peft_context *ctx;
-    void *blocks[40];
-    int count;
+typedef struct peft__mt_memory {
+    peft__arena arena;
     bool failed;
-} peft__mt_pool;
+} peft__mt_memory;
 
-static void peft__mt_pool_init(peft__mt_pool *p, peft_context *ctx) {
-    memset(p, 0, sizeof *p);
-    p->ctx = ctx;
-}
-
-PEFT__NOINLINE void *peft__mt_get(peft__mt_pool *p, int64_t count, size_t size) {
-    void *block = NULL;
-    if (!p->failed && p->count < 40) {
-        block = peft__calloc(p->ctx, PEFT__MAX(count, 1), size);
-        p->blocks[p->count++] = block;
+// `count` zeroed items; NULL: no memory.
+PEFT__NOINLINE void *peft__mt_get(peft__mt_memory *m, int64_t count, size_t size) {
+    int64_t bytes = 0;
+    if (!peft__mul(count, (int64_t)size, &bytes) || (uint64_t)bytes > SIZE_MAX) {
+        peft__fail(m->arena.ctx, PEFT_ERROR_MEMORY, "metrics: out of memory for %lld items", (long long)count);
+        m->failed = true;
     }
-    p->failed = p->failed || !block;
+    void *block = m->failed ? NULL : peft__arena_alloc(&m->arena, (size_t)bytes);
+    if (block) memset(block, 0, (size_t)bytes);
+    else m->failed = true;
     return block;
 }
 
-static void peft__mt_get_table(peft__mt_pool *p, peft__mt_table *t, int64_t keys) {
+#define PEFT__MT_GET(memory, type, count) ((type *)peft__mt_get(memory, count, sizeof(type)))
+
+// A table for `keys` keys; `words`: tokens are its keys.
+static void peft__mt_get_table(peft__mt_memory *m, peft__mt_table *t, int64_t keys, bool words) {
     memset(t, 0, sizeof *t);
-    if (keys > (int64_t)1 << 29 && !p->failed) {
-        peft__fail(p->ctx, PEFT_ERROR_MEMORY, "metrics: a text of %lld tokens is too long", (long long)keys);
-        p->failed = true;
+    if (keys > (int64_t)1 << 29) {
+        peft__fail(m->arena.ctx, PEFT_ERROR_MEMORY, "metrics: %lld tokens are too many", (long long)keys);
+        m->failed = true;
+        return;
     }
-    t->capacity = p->failed ? 0 : peft__mt_pow2(keys * 2);
-    t->slots = (peft__mt_slot *)peft__mt_get(p, t->capacity, sizeof *t->slots);
+    t->capacity = peft__mt_pow2(keys * 2);
+    t->slots = PEFT__MT_GET(m, peft__mt_slot, t->capacity);
+    if (words) t->known = PEFT__MT_GET(m, peft__mt_token, keys);
     t->mask = (uint64_t)t->capacity - 1;
     t->stamp = 1;
 }
 
-// A table of tokens.
-static void peft__mt_get_words(peft__mt_pool *p, peft__mt_table *t, int64_t keys) {
-    peft__mt_get_table(p, t, keys);
-    t->known = (peft__mt_token *)peft__mt_get(p, keys, sizeof *t->known);
+// ---- words
+
+// How a text is cut: the tokenizer, and what it does with each ASCII character.
+typedef struct peft__words {
+    int kind;  // peft_tokenizer_kind
+    bool lower;
+    unsigned char ascii[128];
+} peft__words;
+
+// What a character does to the words around it.
+enum { PEFT__CUT_WORD, PEFT__CUT_DIGIT, PEFT__CUT_SPACE, PEFT__CUT_ALONE, PEFT__CUT_POINT, PEFT__CUT_DASH };
+
+static bool peft__uc_mark(uint32_t c) {  // punctuation or a symbol
+    return (peft__uc_bit(c) & (PEFT__UC_P | PEFT__UC_S)) != 0;
 }
 
-// Frees one block of the pool before the others.
-static void peft__mt_release(peft__mt_pool *p, void *block) {
-    int i = 0;
-    while (p->blocks[i] != block) i++;
-    p->blocks[i] = p->blocks[--p->count];
-    peft__free(p->ctx, block);
+// The ranges that sacreBLEU's zh tokenizer isolates. U+2001..2A6D is what its range for extension B (written with a
+// four-digit escape) comes to.
+static bool peft__uc_chinese(uint32_t c) {
+    static const uint16_t ranges[][2] = {
+        {0x2001, 0x2A6D}, {0x2E80, 0x2FDF}, {0x2FF0, 0x303F}, {0x3100, 0x312F}, {0x31A0, 0x31BF}, {0x31C0, 0x31EF},
+        {0x3200, 0x33FF}, {0x3400, 0x4DB5}, {0x4E00, 0x9FBB}, {0xF900, 0xFA2D}, {0xFA30, 0xFA6A}, {0xFA70, 0xFAD9},
+        {0xFE10, 0xFE1F}, {0xFE30, 0xFE4F}, {0xFF00, 0xFFEF}};
+    return peft__uc_among(ranges, PEFT__COUNT(ranges), c);
 }
 
-// Makes room for `keys` keys in a table of tokens: a larger one gives the same ids to the same tokens.
-static bool peft__mt_grow(peft__mt_pool *p, peft__mt_table *t, int64_t keys) {
-    if (keys * 2 <= t->capacity) return true;
-    peft__mt_table grown;
-    peft__mt_get_words(p, &grown, peft__mt_pow2(keys * 2));     // a power of two: as many keys as half the slots
-    if (p->failed) return false;
-    for (int32_t i = 0; i < t->used; i++) peft__mt_intern_token(&grown, t->known[i].text, t->known[i].size);
-    peft__mt_release(p, t->slots);
-    peft__mt_release(p, t->known);
-    *t = grown;
-    return true;
+static int peft__cut_class(int kind, uint32_t c) {
+    if (peft__uc_space(c)) return PEFT__CUT_SPACE;
+    if (kind == PEFT_TOKENIZE_NONE) return PEFT__CUT_WORD;
+    if (kind == PEFT_TOKENIZE_CHAR || (kind == PEFT_TOKENIZE_ZH && peft__uc_chinese(c))) return PEFT__CUT_ALONE;
+    uint32_t bit = kind == PEFT_TOKENIZE_INTL || c < 0x80 ? peft__uc_bit(c) : 0;
+    if (bit & PEFT__UC_N) return PEFT__CUT_DIGIT;
+    if (kind == PEFT_TOKENIZE_INTL)
+        return bit & PEFT__UC_P ? PEFT__CUT_POINT : bit & PEFT__UC_S ? PEFT__CUT_ALONE : PEFT__CUT_WORD;
+    if (c == '.' || c == ',') return PEFT__CUT_POINT;
+    if (c == '-') return PEFT__CUT_DASH;
+    return bit & (PEFT__UC_P | PEFT__UC_S) && c != '\'' ? PEFT__CUT_ALONE : PEFT__CUT_WORD;
 }
 
-PEFT__NOINLINE void peft__mt_pool_free(peft__mt_pool *p) {
-    for (int i = 0; i < p->count; i++) peft__free(p->ctx, p->blocks[i]);
-    p->count = 0;
+static void peft__words_init(peft__words *w, int kind, bool lower) {
+    w->kind = kind;
+    w->lower = lower;
+    for (uint32_t c = 0; c < 128; c++) w->ascii[c] = (unsigned char)peft__cut_class(kind, c);
 }
 
-// ---- segments in parallel
+// The class of the character at *i, which moves past it.
+PEFT__INLINE int peft__cut_next(const peft__words *w, const char *s, size_t n, size_t *i) {
+    unsigned char b = (unsigned char)s[*i];
+    if (b < 0x80) {
+        ++*i;
+        return w->ascii[b];
+    }
+    uint32_t c = 0;
+    peft__utf8_next(s, n, i, &c);
+    return peft__cut_class(w->kind, c);
+}
 
-// A metric whose segments stand for themselves. A task's scratch is a struct that begins with its pool and is all zeros at first.
-typedef struct peft__mt_job {
-    const peft__mt_input *in;
-    size_t size;                                        // of the scratch
-    bool (*begin)(void *run, void *work);               // allocates it; false: no memory
-    void (*segment)(void *run, void *work, int64_t i);
-    void (*end)(void *run, const void *work);           // adds up what a task has summed; may be NULL
-    void *run;                                          // what the three are given: the metric's settings and results
-    char *work;
+// The mteval rules in one pass, without copying: a word is a piece of the text. Some characters stand alone; a dash does
+// after a digit; points (. and , or all punctuation with intl) follow two substitutions, first
+//     ([^digit])(point) -> "\1 \2 "     then     (point)([^digit]) -> " \1 \2"
+// whose matches do not overlap: `open` says that the character before may serve as \1 of the first one. Only a point
+// between two digits stays in its word. Where the reference tokenizer does not pad the line with blanks, its two ends
+// are like digits.
+static int32_t peft__words_cut(const peft__words *w, const char *s, size_t n, peft__mt_token *out) {
+    bool padded = w->kind == PEFT_TOKENIZE_13A, open = padded, digit = false, in_word = false;
+    size_t i = 0, start = 0;
+    int32_t count = 0;
+    while (i < n) {
+        size_t at = i, next;
+        int k = peft__cut_next(w, s, n, &i);
+        bool alone = k == PEFT__CUT_ALONE || (k == PEFT__CUT_DASH && digit);
+        if (k == PEFT__CUT_POINT) {
+            next = i;
+            int end = padded ? PEFT__CUT_SPACE : PEFT__CUT_DIGIT;
+            alone = open || (i < n ? peft__cut_next(w, s, n, &next) : end) != PEFT__CUT_DIGIT;
+            open = !open;   // as \2 it is used up, otherwise it may be the next \1
+        } else {
+            open = k != PEFT__CUT_DIGIT;
+        }
+        bool ends = alone || k == PEFT__CUT_SPACE;
+        if (ends && in_word) out[count++] = peft__mt_word(s + start, at - start);
+        if (!ends && !in_word) start = at;
+        in_word = !ends;
+        if (alone) out[count++] = peft__mt_word(s + at, i - at);
+        digit = k == PEFT__CUT_DIGIT;
+    }
+    if (in_word) out[count++] = peft__mt_word(s + start, n - start);
+    return count;
+}
+
+// Replaces every `what` in s by `with` (not longer), in place.
+static size_t peft__mt_replace(char *s, size_t n, const char *what, const char *with) {
+    size_t k = strlen(what), w = strlen(with), out = 0, i = 0;
+    while (i < n) {
+        if (s[i] == what[0] && n - i >= k && memcmp(s + i, what, k) == 0) {
+            memcpy(s + out, with, w);
+            out += w;
+            i += k;
+        } else {
+            s[out++] = s[i++];
+        }
+    }
+    return out;
+}
+
+// n without white space at the end.
+static size_t peft__words_strip(const char *s, size_t n) {
+    unsigned char last = n > 0 ? (unsigned char)s[n - 1] : 'a';
+    if (last > ' ' && last < 0x80) return n;
+    size_t end = 0;
+    uint32_t c = 0;
+    for (size_t i = 0; i < n;)
+        if (peft__utf8_next(s, n, &i, &c), !peft__uc_space(c)) end = i;
+    return end;
+}
+
+// Cuts a text into words, of which there are at most as many as bytes. Copies of it go to *room, which moves behind
+// them; a text takes at most 2 * strlen + 8 bytes.
+static int32_t peft__words_read(const peft__words *w, const char *text, char **room, peft__mt_token *out) {
+    static const char *const markup[][2] = {{"<skipped>", ""}, {"-\n", ""}, {"\n", " "}, {"&quot;", "\""},
+                                            {"&amp;", "&"}, {"&lt;", "<"}, {"&gt;", ">"}};
+    size_t n = strlen(text), at = 0;
+    const char *s = text;
+    char *copy = *room;
+    uint32_t c = 0;
+    if (w->lower) {
+        n = peft__uc_lower_text(text, n, copy);
+        s = copy;
+        *room += n;
+    }
+    n = peft__words_strip(s, n);
+    for (; w->kind == PEFT_TOKENIZE_ZH && n > 0; s += at, n -= at) {  // this tokenizer strips the front too
+        at = 0;
+        if (peft__utf8_next(s, n, &at, &c), !peft__uc_space(c)) break;
+    }
+    if (w->kind == PEFT_TOKENIZE_13A && n > 0 && (memchr(s, '&', n) || memchr(s, '\n', n) || memchr(s, '<', n))) {
+        memmove(copy, s, n);
+        s = copy;
+        if (!w->lower) *room += n;
+        for (int64_t k = 0; k < PEFT__COUNT(markup); k++)
+            n = peft__mt_replace(copy, n, markup[k][0], markup[k][1]);
+    }
+    return peft__words_cut(w, s, n, out);
+}
+
+// ---- lines: a prediction with its references, scored in parallel
+
+// One text: the ids of its tokens, and at the place of each token the id of the n-gram that begins there.
+typedef struct peft__mt_text {
+    int32_t *ids, *gram;
+    int32_t *sentence;  // ROUGE: sentence k is the tokens sentence[k] .. sentence[k + 1]
+    int32_t count, sentences;
+} peft__mt_text;
+
+// The scratch of one thread, large enough for every line before the first one begins: no task can run out of memory.
+typedef struct peft__mt_work {
+    peft__mt_memory memory;
+    peft__mt_table tokens, grams;
+    peft__mt_token *words;
+    char *bytes, *room;         // copies of texts; where the next one goes
+    int32_t *ids, *gram, *sentence;
+    peft__mt_text *texts;       // of the line: the prediction, then its references; they share their ids
+    int32_t *most, *now;        // per id, see peft__mt_matches; `now` is all zero between calls
+    int32_t different;          // n-grams of the order under way
+    double *rows;               // one per reference
+    uint64_t *masks, *bits;     // LCS: per id, all zero between calls; bit rows of a table
+    unsigned char *carry;       // LCS: per token
+    unsigned char *hit;         // rougeLsum: tokens of a reference's sentence that some LCS uses
+    int32_t *left[2], *head, *next, *of, *done;  // rougeLsum: see peft__rouge_union
+} peft__mt_work;
+
+enum { PEFT__MT_WIDTH = 96 };   // of the longest row: chrF with 32 orders
+
+// One metric over all lines.
+typedef struct peft__mt_run {
+    peft_context *ctx;
+    const char *name;           // for messages
+    const char *const *predictions, *const *references;
+    int64_t count;
+    int per;                    // references per prediction
+    int64_t longest, longest_line;  // bytes of the longest text; of the longest line, its texts together
+    // The metric: its settings, how texts are cut, a line's row, the score of a sum of rows
+    const void *desc;
+    peft__words words;
+    int width, orders, letters;
+    int64_t bits;               // 64-bit words of the largest LCS table; -1: no LCS
+    double beta;
+    void (*line)(const struct peft__mt_run *run, peft__mt_work *w, int64_t i, double *row);
+    double (*score)(const struct peft__mt_run *run, const double *sums);
+    // What comes of it
+    double *rows;               // [count, width]
+    double sums[PEFT__MT_WIDTH];
+    peft__mt_memory memory;
+    peft__mt_work *works;
     int64_t tasks;
-} peft__mt_job;
+} peft__mt_run;
+
+// Text t of all: each prediction is followed by its references.
+static const char *peft__mt_text_at(const peft__mt_run *run, int64_t t) {
+    int64_t i = t / (run->per + 1), k = t % (run->per + 1);
+    return k == 0 ? run->predictions[i] : run->references[i * run->per + k - 1];
+}
+
+// Checks the texts and measures them. reference_count: 0, or what the caller says it is; per: 0 for 1.
+static peft_status peft__mt_open(peft__mt_run *run, const char *name, peft_context *ctx, const char *const *predictions,
+                                 const char *const *references, int64_t count, int64_t reference_count, int per) {
+    memset(run, 0, sizeof *run);
+    run->ctx = ctx;
+    run->name = name;
+    run->predictions = predictions;
+    run->references = references;
+    run->count = count;
+    run->per = per == 0 ? 1 : per;
+    run->bits = -1;
+    peft__arena_init(&run->memory.arena, ctx);
+    int64_t expected = 0;
+    const char *wrong = run->per < 0 || count < 0 || reference_count < 0    ? "negative count"
+                        : !peft__mul(count, run->per, &expected)            ? "count overflows"
+                        : reference_count != 0 && reference_count != expected ? "" 
+                        : count == 0                                        ? "no predictions"
+                        : !predictions                                      ? "predictions is NULL"
+                        : !references                                       ? "references is NULL" : NULL;
+    if (wrong && !*wrong)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %lld predictions (%d reference(s) each) but %lld references",
+                          name, (long long)count, run->per, (long long)reference_count);
+    if (wrong) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %s", name, wrong);
+    for (int64_t i = 0; i < count; i++) {
+        int64_t total = 0;
+        for (int k = 0; k <= run->per; k++) {
+            const char *text = peft__mt_text_at(run, i * (run->per + 1) + k);
+            if (!text && k == 0)
+                return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: prediction %lld is NULL", name, (long long)i);
+            if (!text)
+                return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: reference %d of prediction %lld is NULL", name, k - 1,
+                                  (long long)i);
+            int64_t n = (int64_t)strlen(text);
+            run->longest = PEFT__MAX(run->longest, n);
+            total += n;
+        }
+        run->longest_line = PEFT__MAX(run->longest_line, total);
+    }
+    return PEFT_OK;
+}
+
+// The same from the fields that all descriptors of text metrics begin with.
+#define PEFT__MT_OPEN(run, name, d)                                                                   \
+    peft__mt_open(run, name, (d)->context, (d)->predictions, (d)->references, (d)->count,             \
+                  (d)->reference_count, (d)->references_per_prediction)
+
+// What a metric's call cannot do without.
+#define PEFT__MT_NEED(d, result)                                      \
+    do {                                                              \
+        if (!(d) || !(d)->context) return PEFT_ERROR_ARGUMENT;        \
+        PEFT__NEED((d)->context, result, "result");                   \
+    } while (0)
+
+static void peft__mt_close(peft__mt_run *run) {
+    for (int64_t k = 0; k < run->tasks; k++) peft__arena_free(&run->works[k].memory.arena);
+    if (run->ctx) peft__arena_free(&run->memory.arena);
+}
+
+static bool peft__mt_begin(const peft__mt_run *run, peft__mt_work *w) {
+    peft__mt_memory *m = &w->memory;
+    int64_t n = run->longest_line + run->per + 2;   // a line has no more tokens
+    peft__arena_init(&m->arena, run->ctx);
+    peft__mt_get_table(m, &w->tokens, n, true);
+    peft__mt_get_table(m, &w->grams, n, false);
+    w->words = PEFT__MT_GET(m, peft__mt_token, n);
+    w->bytes = PEFT__MT_GET(m, char, 2 * n + 8 * (run->per + 1));
+    int32_t **lists[] = {&w->ids, &w->gram, &w->most, &w->now, &w->sentence, &w->left[0], &w->left[1],
+                         &w->head, &w->next, &w->of, &w->done};
+    for (int64_t k = 0; k < (run->bits > 0 ? PEFT__COUNT(lists) : 5); k++) *lists[k] = PEFT__MT_GET(m, int32_t, n);
+    w->texts = PEFT__MT_GET(m, peft__mt_text, run->per + 1);
+    w->rows = PEFT__MT_GET(m, double, (int64_t)run->per * run->width);
+    if (run->bits >= 0) {
+        w->masks = PEFT__MT_GET(m, uint64_t, n);
+        w->carry = PEFT__MT_GET(m, unsigned char, n);
+        w->hit = PEFT__MT_GET(m, unsigned char, n);
+        w->bits = PEFT__MT_GET(m, uint64_t, run->bits);
+    }
+    return !m->failed;
+}
 
 static void peft__mt_task(void *arg, int64_t task) {
-    peft__mt_job *job = (peft__mt_job *)arg;
-    int64_t first, last;
-    peft__mt_range(job->in->count, job->tasks, task, &first, &last);
-    for (int64_t i = first; i < last; i++) job->segment(job->run, job->work + task * (int64_t)job->size, i);
+    peft__mt_run *run = (peft__mt_run *)arg;
+    int64_t first = run->count * task / run->tasks, last = run->count * (task + 1) / run->tasks;
+    for (int64_t i = first; i < last; i++) run->line(run, &run->works[task], i, run->rows + i * run->width);
 }
 
-static peft_status peft__mt_job_run(peft__mt_job *job) {
-    peft_context *ctx = job->in->ctx;
-    bool ok = true;
-    job->tasks = PEFT__MAX(PEFT__MIN((int64_t)ctx->threads, job->in->count / 16), 1);
-    job->work = (char *)peft__calloc(ctx, job->tasks, job->size);
-    if (!job->work) return PEFT_ERROR_MEMORY;
-    char *end = job->work + job->tasks * (int64_t)job->size;
-    for (char *w = job->work; w < end && ok; w += job->size) ok = job->begin(job->run, w);
-    if (ok) peft__parallel(ctx, job->tasks, peft__mt_task, job);
-    for (char *w = job->work; w < end; w += job->size) {
-        if (job->end && ok) job->end(job->run, w);
-        peft__mt_pool_free((peft__mt_pool *)(void *)w);
+// The rows of all lines and their sums, which are the same for any number of threads.
+static peft_status peft__mt_score_lines(peft__mt_run *run) {
+    int64_t tasks = PEFT__MAX(PEFT__MIN((int64_t)run->ctx->threads, run->count / 16), 1);
+    int64_t cells = 0;
+    bool ok = peft__mul(run->count, run->width, &cells);
+    run->rows = ok ? PEFT__MT_GET(&run->memory, double, cells) : NULL;
+    run->works = PEFT__MT_GET(&run->memory, peft__mt_work, tasks);
+    run->tasks = run->works ? tasks : 0;
+    ok = run->rows && run->works;
+    for (int64_t k = 0; ok && k < tasks; k++) ok = peft__mt_begin(run, &run->works[k]);
+    if (!ok) return PEFT_ERROR_MEMORY;
+    peft__parallel(run->ctx, tasks, peft__mt_task, run);
+    for (int64_t i = 0; i < cells; i++) run->sums[i % run->width] += run->rows[i];
+    return PEFT_OK;
+}
+
+typedef int32_t (*peft__mt_reader)(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out);
+
+static int32_t peft__mt_read_words(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out) {
+    return peft__words_read(&run->words, text, room, out);
+}
+
+// Line i as ids. An empty token ends a sentence and is left out; so is a sentence without tokens.
+static void peft__mt_load(const peft__mt_run *run, peft__mt_work *w, int64_t i, peft__mt_reader read) {
+    int64_t total = 0, used = 0;
+    w->room = w->bytes;
+    for (int k = 0; k <= run->per; k++) {
+        w->texts[k].count = read(run, peft__mt_text_at(run, i * (run->per + 1) + k), &w->room, w->words + total);
+        total += w->texts[k].count;
     }
-    peft__free(ctx, job->work);
-    return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
+    peft__mt_clear(&w->tokens, total);
+    for (int k = 0; k <= run->per; k++) {
+        peft__mt_text *t = &w->texts[k];
+        const peft__mt_token *words = w->words + used, *end = words + t->count;
+        t->ids = w->ids + used;
+        t->gram = w->gram + used;
+        t->sentence = w->sentence + used;
+        used += t->count;
+        t->count = t->sentences = t->sentence[0] = 0;
+        for (; words < end; words++) {
+            if (words->size > 0) t->ids[t->count++] = peft__mt_token_id(&w->tokens, words->text, words->size);
+            else if (t->count > t->sentence[t->sentences]) t->sentence[++t->sentences] = t->count;
+        }
+    }
+}
+
+static int32_t peft__mt_size(const peft__mt_text *t, int n) {  // n-grams of a text
+    return PEFT__MAX(t->count - n + 1, 0);
+}
+
+// The n-grams of all texts of the line; call for n = 1, 2, ... in turn.
+static void peft__mt_order(const peft__mt_run *run, peft__mt_work *w, int n) {
+    int64_t total = 0;
+    for (int k = 0; k <= run->per; k++) total += peft__mt_size(&w->texts[k], n);
+    if (n > 1) peft__mt_clear(&w->grams, total);
+    for (int k = 0; k <= run->per; k++)
+        peft__mt_grams(&w->grams, w->texts[k].gram, w->texts[k].ids, w->texts[k].count, n);
+    w->different = n == 1 ? w->tokens.used : w->grams.used;
+}
+
+// Clipped matches: sum over the n-grams of min(count in the prediction, largest count in one of the references
+// first .. last).
+static int32_t peft__mt_matches(peft__mt_work *w, int n, int first, int last) {
+    int32_t matches = 0, size = peft__mt_size(&w->texts[0], n);
+    memset(w->most, 0, (size_t)w->different * sizeof *w->most);
+    for (int k = first; k <= last; k++) {
+        const int32_t *gram = w->texts[k].gram;
+        int32_t m = peft__mt_size(&w->texts[k], n);
+        for (int32_t i = 0; i < m && first == last; i++) w->most[gram[i]]++;
+        for (int32_t i = 0; i < m && first < last; i++)
+            if (++w->now[gram[i]] > w->most[gram[i]]) w->most[gram[i]]++;
+        for (int32_t i = 0; i < m && first < last; i++) w->now[gram[i]] = 0;
+    }
+    for (int32_t i = 0; i < size; i++) matches += w->most[w->texts[0].gram[i]]-- > 0;
+    return matches;
+}
+
+static peft_prf peft__mt_prf(double hits, double predicted, double expected) {
+    peft_prf p;
+    p.precision = predicted > 0 ? hits / predicted : 0;
+    p.recall = expected > 0 ? hits / expected : 0;
+    p.f1 = p.precision + p.recall > 0 ? 2 * p.precision * p.recall / (p.precision + p.recall) : 0;
+    return p;
+}
+
+// ---- lists of lines drawn at random, for intervals and paired tests
+
+typedef struct peft__resampler {
+    const double *rows[2];      // [count, width] of one system or of two
+    int64_t count;
+    int width, values;          // values: of a score
+    bool swap;                  // a coin for each line swaps the two systems; else lines are drawn with replacement
+    uint64_t seed;
+    int64_t samples;
+    // The scores of a sum of rows. peft_paired's callback instead: `rows` is NULL and it gets the list itself
+    void (*score)(const void *arg, const double *sums, double *values);
+    const void *arg;
+    peft_paired_score call;
+    void *user;
+    int64_t *line;
+    unsigned char *side[2];
+    double *scores[2];          // [values, samples] of each system
+} peft__resampler;
+
+// Adds line i of a list, the other system's output if `swapped`.
+static void peft__resample_take(peft__resampler *r, int64_t i, int64_t line, bool swapped, double (*sums)[PEFT__MT_WIDTH]) {
+    for (int side = 0; side < 2; side++) {
+        int whose = side ^ swapped;
+        if (r->call) {
+            r->line[i] = line;
+            r->side[side][i] = (unsigned char)whose;
+        } else if (r->rows[side]) {
+            for (int k = 0; k < r->width; k++) sums[side][k] += r->rows[whose][line * r->width + k];
+        }
+    }
+}
+
+// A list without a score has NAN.
+static void peft__resample_score(peft__resampler *r, double (*sums)[PEFT__MT_WIDTH], int64_t sample) {
+    double values[PEFT__MT_WIDTH];
+    for (int side = 0; side < 2; side++) {
+        if (!r->scores[side]) continue;
+        if (!r->call) r->score(r->arg, sums[side], values);
+        else if (!r->call(r->line, r->side[side], r->count, values, r->user)) values[0] = NAN;
+        for (int k = 0; k < r->values; k++) r->scores[side][k * r->samples + sample] = values[k];
+    }
+}
+
+// The generator depends on seed and sample only, so that threads do not matter.
+static void peft__resample(void *arg, int64_t sample) {
+    peft__resampler *r = (peft__resampler *)arg;
+    double sums[2][PEFT__MT_WIDTH];
+    uint64_t coins = 0;
+    peft_rng rng;
+    memset(sums, 0, sizeof sums);
+    peft_rng_seed(&rng, peft__mix_seed(r->seed, (uint64_t)sample, 0));
+    for (int64_t i = 0; i < r->count; i++) {
+        if (r->swap) coins = i % 64 ? coins >> 1 : peft__rng_next(&rng);
+        peft__resample_take(r, i, r->swap ? i : peft__rng_below(&rng, r->count), r->swap && (coins & 1), sums);
+    }
+    peft__resample_score(r, sums, sample);
+}
+
+static int peft__mt_compare(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+// Percentile q (0..1) of sorted values, with linear interpolation.
+static double peft__mt_percentile(const double *sorted, int64_t n, double q) {
+    double at = q * (double)(n - 1);
+    int64_t i = (int64_t)at;
+    return i + 1 < n ? sorted[i] + (at - (double)i) * (sorted[i + 1] - sorted[i]) : sorted[n - 1];
 }
 
 // ---- Porter stemmer
 
-// M.F. Porter, An algorithm for suffix stripping (1980), with the departures of nltk's default mode. A word is
-// [C](VC)^m[V]; m is its measure.
-static bool peft__stem_consonant(const unsigned char *w, int i) {
-    switch (w[i]) {
-    case 'a': case 'e': case 'i': case 'o': case 'u':
-        return false;
-    case 'y': {
-        // y is a consonant at the start and after a vowel; a run of y alternates
-        int run = 0;
-        while (i > 0 && w[i] == 'y') {
-            i--;
-            run++;
-        }
-        bool base = i == 0 && w[0] == 'y' ? true : peft__stem_consonant(w, i);
-        return run % 2 ? !base : base;
-    }
-    default:
-        return true;
-    }
-}
+// M.F. Porter, An algorithm for suffix stripping (1980), with the departures of nltk's default mode. One byte per
+// letter. A word is [C](VC)^m[V] of runs of consonants and vowels; m is its measure.
+typedef struct peft__stem {
+    int measure;
+    bool vowel;     // it has one
+    unsigned last;  // of its last letters, the last one in bit 0: 1 for a consonant
+} peft__stem;
 
-static int peft__stem_measure(const unsigned char *w, int n) {
-    int m = 0;
-    bool before = true;     // of the previous letter: consonant?
+// y is a vowel behind a consonant. Bytes >= 0x80 are consonants.
+static peft__stem peft__stem_of(const unsigned char *w, int n) {
+    peft__stem s = {0, false, 0};
     for (int i = 0; i < n; i++) {
-        bool c = w[i] == 'y' ? (i == 0 || !before) : peft__stem_consonant(w, i);
-        if (i > 0 && c && !before) m++;
-        before = c;
+        bool consonant = w[i] == 'y' ? i == 0 || !(s.last & 1)
+                                     : w[i] != 'a' && w[i] != 'e' && w[i] != 'i' && w[i] != 'o' && w[i] != 'u';
+        s.measure += i > 0 && consonant && !(s.last & 1);
+        s.vowel = s.vowel || !consonant;
+        s.last = s.last << 1 | consonant;
     }
-    return m;
+    return s;
 }
 
-static bool peft__stem_has_vowel(const unsigned char *w, int n) {
-    for (int i = 0; i < n; i++)
-        if (!peft__stem_consonant(w, i)) return true;
-    return false;
-}
+static int peft__stem_measure(const unsigned char *w, int n) { return peft__stem_of(w, n).measure; }
 
+// Ends with the same consonant twice.
 static bool peft__stem_double(const unsigned char *w, int n) {
-    return n >= 2 && w[n - 1] == w[n - 2] && peft__stem_consonant(w, n - 1);
+    return n >= 2 && w[n - 1] == w[n - 2] && (peft__stem_of(w, n).last & 1);
 }
 
-// consonant, vowel, consonant other than w, x, y; nltk also takes a two-letter vowel, consonant
+// Ends with consonant, vowel, consonant other than w, x, y; nltk also takes a word of a vowel and a consonant.
 static bool peft__stem_cvc(const unsigned char *w, int n) {
-    if (n == 2) return !peft__stem_consonant(w, 0) && peft__stem_consonant(w, 1);
-    return n >= 3 && peft__stem_consonant(w, n - 3) && !peft__stem_consonant(w, n - 2) &&
-           peft__stem_consonant(w, n - 1) && w[n - 1] != 'w' && w[n - 1] != 'x' && w[n - 1] != 'y';
+    unsigned last = peft__stem_of(w, n).last;
+    if (n == 2) return (last & 3) == 1;
+    return n >= 3 && (last & 7) == 5 && w[n - 1] != 'w' && w[n - 1] != 'x' && w[n - 1] != 'y';
 }
 
-static bool peft__stem_ends(const unsigned char *w, int n, const char *suffix, int *stem) {
+// The letters before `suffix`; -1: the word does not end with it.
+static int peft__stem_ends(const unsigned char *w, int n, const char *suffix) {
     int k = (int)strlen(suffix);
-    *stem = n - k;
-    return n >= k && memcmp(w + n - k, suffix, (size_t)k) == 0;
+    return n >= k && memcmp(w + n - k, suffix, (size_t)k) == 0 ? n - k : -1;
 }
 
 static int peft__stem_put(unsigned char *w, int stem, const char *suffix) {
-    int k = (int)strlen(suffix);
-    memcpy(w + stem, suffix, (size_t)k);
-    return stem + k;
+    size_t k = strlen(suffix);
+    memcpy(w + stem, suffix, k);
+    return stem + (int)k;
 }
 
-// Rules of one step: the first suffix that fits decides, whether or not its condition (measure > least) holds.
+// A rule replaces a suffix where the measure of what is before it is larger than `more`.
 typedef struct peft__stem_rule {
     const char *suffix, *replacement;
 } peft__stem_rule;
 
-static int peft__stem_apply(unsigned char *w, int n, const peft__stem_rule *rules, int64_t count, int least) {
-    int s;
+// The first suffix that fits decides, whether or not its condition holds.
+static int peft__stem_apply(unsigned char *w, int n, const peft__stem_rule *rules, int64_t count, int more) {
     for (int64_t i = 0; i < count; i++) {
-        if (peft__stem_ends(w, n, rules[i].suffix, &s))
-            return peft__stem_measure(w, s) > least ? peft__stem_put(w, s, rules[i].replacement) : n;
+        int s = peft__stem_ends(w, n, rules[i].suffix);
+        if (s >= 0) return peft__stem_measure(w, s) > more ? peft__stem_put(w, s, rules[i].replacement) : n;
     }
     return n;
 }
 
+// Plurals, -ed and -ing, and a final y.
 static int peft__stem_step1(unsigned char *w, int n) {
     int s;
-    if (peft__stem_ends(w, n, "ies", &s)) n = n == 4 ? n - 1 : n - 2;
-    else if (peft__stem_ends(w, n, "sses", &s)) n -= 2;
+    if (peft__stem_ends(w, n, "ies") >= 0) n -= n == 4 ? 1 : 2;
+    else if (peft__stem_ends(w, n, "sses") >= 0) n -= 2;
     else if (n > 0 && w[n - 1] == 's' && !(n > 1 && w[n - 2] == 's')) n -= 1;
-    bool cut = false;
-    if (peft__stem_ends(w, n, "ied", &s)) {
-        n = n == 4 ? n - 1 : n - 2;
-    } else if (peft__stem_ends(w, n, "eed", &s)) {
-        n = peft__stem_measure(w, s) > 0 ? n - 1 : n;
-    } else if ((peft__stem_ends(w, n, "ed", &s) && peft__stem_has_vowel(w, s)) ||
-               (peft__stem_ends(w, n, "ing", &s) && peft__stem_has_vowel(w, s))) {
+    if (peft__stem_ends(w, n, "ied") >= 0) {
+        n -= n == 4 ? 1 : 2;
+    } else if ((s = peft__stem_ends(w, n, "eed")) >= 0) {
+        n -= peft__stem_measure(w, s) > 0;
+    } else if (((s = peft__stem_ends(w, n, "ed")) >= 0 && peft__stem_of(w, s).vowel) ||
+               ((s = peft__stem_ends(w, n, "ing")) >= 0 && peft__stem_of(w, s).vowel)) {
         n = s;
-        cut = true;
+        bool e = peft__stem_ends(w, n, "at") >= 0 || peft__stem_ends(w, n, "bl") >= 0 || peft__stem_ends(w, n, "iz") >= 0;
+        bool twice = !e && peft__stem_double(w, n);
+        if (twice) n -= w[n - 1] != 'l' && w[n - 1] != 's' && w[n - 1] != 'z';
+        else if (e || (peft__stem_measure(w, n) == 1 && peft__stem_cvc(w, n))) w[n++] = 'e';
     }
-    if (cut) {
-        if (peft__stem_ends(w, n, "at", &s) || peft__stem_ends(w, n, "bl", &s) || peft__stem_ends(w, n, "iz", &s)) {
-            w[n++] = 'e';
-        } else if (peft__stem_double(w, n)) {
-            n -= w[n - 1] != 'l' && w[n - 1] != 's' && w[n - 1] != 'z';
-        } else if (peft__stem_measure(w, n) == 1 && peft__stem_cvc(w, n)) {
-            w[n++] = 'e';
-        }
-    }
-    if (n > 2 && w[n - 1] == 'y' && peft__stem_consonant(w, n - 2)) w[n - 1] = 'i';
+    if (n > 2 && w[n - 1] == 'y' && (peft__stem_of(w, n - 1).last & 1)) w[n - 1] = 'i';
     return n;
 }
 
+// Longer suffixes become shorter ones. nltk: -alli becomes -al and the step starts again.
 static int peft__stem_step2(unsigned char *w, int n) {
     static const peft__stem_rule rules[] = {
         {"ational", "ate"}, {"tional", "tion"}, {"enci", "ence"},   {"anci", "ance"},   {"izer", "ize"},
@@ -32651,10 +32938,8 @@ static int peft__stem_step2(unsigned char *w, int n) {
         {"fulness", "ful"}, {"ousness", "ous"}, {"aliti", "al"},    {"iviti", "ive"},   {"biliti", "ble"},
         {"fulli", "ful"}};
     int s;
-    while (peft__stem_ends(w, n, "alli", &s) && peft__stem_measure(w, s) > 0) {
-        n -= 2;     // nltk: -alli becomes -al and the step starts again
-    }
-    if (peft__stem_ends(w, n, "logi", &s)) return peft__stem_measure(w, n - 3) > 0 ? n - 1 : n;
+    while ((s = peft__stem_ends(w, n, "alli")) >= 0 && peft__stem_measure(w, s) > 0) n -= 2;
+    if (peft__stem_ends(w, n, "logi") >= 0) return n - (peft__stem_measure(w, n - 3) > 0);
     return peft__stem_apply(w, n, rules, PEFT__COUNT(rules), 0);
 }
 
@@ -32663,12 +32948,12 @@ static int peft__stem_step4(unsigned char *w, int n) {
         {"al", ""},  {"ance", ""}, {"ence", ""}, {"er", ""},  {"ic", ""},  {"able", ""}, {"ible", ""},
         {"ant", ""}, {"ement", ""}, {"ment", ""}, {"ent", ""}, {"ou", ""}, {"ism", ""},  {"ate", ""},
         {"iti", ""}, {"ous", ""},  {"ive", ""},  {"ize", ""}};
-    int s;
-    if (peft__stem_ends(w, n, "ion", &s))
-        return s > 0 && (w[s - 1] == 's' || w[s - 1] == 't') && peft__stem_measure(w, s) > 1 ? s : n;
+    int s = peft__stem_ends(w, n, "ion");
+    if (s >= 0) return s > 0 && (w[s - 1] == 's' || w[s - 1] == 't') && peft__stem_measure(w, s) > 1 ? s : n;
     return peft__stem_apply(w, n, rules, PEFT__COUNT(rules), 1);
 }
 
+// A final e, and the second of two final l.
 static int peft__stem_step5(unsigned char *w, int n) {
     if (n > 0 && w[n - 1] == 'e') {
         int m = peft__stem_measure(w, n - 1);
@@ -32678,7 +32963,6 @@ static int peft__stem_step5(unsigned char *w, int n) {
     return n;
 }
 
-// One byte per letter; bytes >= 0x80 are consonants.
 static int peft__stem_letters(unsigned char *w, int n) {
     static const peft__stem_rule irregular[] = {
         {"sky", "sky"},         {"skies", "sky"},         {"dying", "die"},     {"lying", "lie"},
@@ -32687,10 +32971,8 @@ static int peft__stem_letters(unsigned char *w, int n) {
         {"howe", "howe"},       {"proceed", "proceed"},   {"exceed", "exceed"}, {"succeed", "succeed"}};
     static const peft__stem_rule step3[] = {{"icate", "ic"}, {"ative", ""}, {"alize", "al"}, {"iciti", "ic"},
                                             {"ical", "ic"},  {"ful", ""},   {"ness", ""}};
-    for (int64_t i = 0; n <= 8 && i < PEFT__COUNT(irregular); i++) {
-        if ((int)strlen(irregular[i].suffix) == n && memcmp(w, irregular[i].suffix, (size_t)n) == 0)
-            return peft__stem_put(w, 0, irregular[i].replacement);
-    }
+    for (int64_t i = 0; n <= 8 && i < PEFT__COUNT(irregular); i++)
+        if (peft__stem_ends(w, n, irregular[i].suffix) == 0) return peft__stem_put(w, 0, irregular[i].replacement);
     if (n <= 2) return n;
     n = peft__stem_step1(w, n);
     n = peft__stem_step2(w, n);
@@ -32699,97 +32981,32 @@ static int peft__stem_letters(unsigned char *w, int n) {
     return peft__stem_step5(w, n);
 }
 
+// Beyond ASCII one code point is one letter. The rules ask of such letters only whether two of them in a row are equal,
+// so 0x80 and 0x81 are enough to stand for them.
 PEFTDEF size_t peft_porter_stem(char *word, size_t n) {
     unsigned char letters[256];
     uint32_t points[256];
-    size_t i = 0;
-    int count = 0;
-    bool ascii = true;
-    for (size_t k = 0; k < n; k++) ascii = ascii && (unsigned char)word[k] < 0x80;
-    if (ascii && n < 10000) return (size_t)peft__stem_letters((unsigned char *)word, (int)n);
-    // beyond ASCII one code point is one letter: number the distinct ones, so that the rules see single bytes
-    uint32_t other[64];
-    size_t start[257];
-    int others = 0;
-    while (i < n) {
-        if (count == 256) return n;
+    size_t start[257], i = 0, ascii = 0;
+    int count = 0, same = 0;
+    while (ascii < n && (unsigned char)word[ascii] < 0x80) ascii++;
+    if (ascii == n && n < 10000) return (size_t)peft__stem_letters((unsigned char *)word, (int)n);
+    for (; i < n; count++) {
         start[count] = i;
-        if (!peft__utf8_next(word, n, &i, &points[count])) return n;
-        uint32_t p = points[count];
-        int k = 0;
-        while (p >= 0x80 && k < others && other[k] != p) k++;
-        if (p >= 0x80 && k == others) {
-            if (others == 64) return n;
-            other[others++] = p;
-        }
-        letters[count++] = (unsigned char)(p < 0x80 ? (int)p : 0x80 + k);
+        if (count == 256 || !peft__utf8_next(word, n, &i, &points[count])) return n;
+        bool repeats = count > 0 && points[count] == points[count - 1];
+        letters[count] = (unsigned char)(points[count] < 0x80 ? points[count]
+                                         : repeats ? letters[count - 1]
+                                         : count > 0 && letters[count - 1] == 0x80 ? 0x81 : 0x80);
     }
     start[count] = n;
-    int left = peft__stem_letters(letters, count), same = 0;
-    while (same < left && (letters[same] >= 0x80 || letters[same] == points[same])) {
-        same++;     // the rules replace ASCII endings only
-    }
-    size_t size = start[same];
+    int left = peft__stem_letters(letters, count);
+    while (same < left && (letters[same] >= 0x80 || letters[same] == points[same])) same++;
+    size_t size = start[same];      // the rules replace ASCII endings only
     for (; same < left; same++) word[size++] = (char)letters[same];
     return size;
 }
 
 // ---- ROUGE
-
-// One text as tokens. sentence[k] is the first token of sentence k, sentence[sentences] the end.
-typedef struct peft__rouge_text {
-    char *bytes;
-    int32_t *ids, *gram, *sentence;
-    int32_t count, sentences;
-    int32_t *left;          // Lsum: how often a token id may still count
-} peft__rouge_text;
-
-// Scratch of one task. Prediction and reference share one id space.
-typedef struct peft__rouge_work {
-    peft__mt_pool pool;
-    peft__mt_table tokens, grams;
-    peft__rouge_text prediction, reference;
-    int32_t *counts;        // per gram id
-    uint64_t *masks;        // per token id; all zero between calls
-    unsigned char *carry;   // per token of the second sequence
-    unsigned char *hit;     // Lsum: tokens of the reference sentence that some LCS uses
-    int32_t *head, *next, *of, *done;  // Lsum: see peft__rouge_union
-    uint64_t *rows;         // Lsum: bit rows of an LCS table
-    bool stem, split;
-} peft__rouge_work;
-
-static void peft__rouge_text_init(peft__rouge_text *t, peft__mt_pool *p, int64_t longest) {
-    int64_t n = longest / 2 + 2;
-    t->bytes = (char *)peft__mt_get(p, longest + 1, 1);
-    t->ids = (int32_t *)peft__mt_get(p, n, sizeof(int32_t));
-    t->gram = (int32_t *)peft__mt_get(p, n, sizeof(int32_t));
-    t->sentence = (int32_t *)peft__mt_get(p, n + 1, sizeof(int32_t));
-    t->left = (int32_t *)peft__mt_get(p, 2 * n, sizeof(int32_t));
-}
-
-// longest: bytes of the longest text; rows: 64-bit words of the largest LCS table of rougeLsum.
-static bool peft__rouge_work_init(peft__rouge_work *w, peft_context *ctx, int64_t longest, int64_t rows, bool stem,
-                                  bool split) {
-    int64_t n = longest / 2 + 2;
-    memset(w, 0, sizeof *w);
-    peft__mt_pool_init(&w->pool, ctx);
-    w->stem = stem;
-    w->split = split;
-    peft__rouge_text_init(&w->prediction, &w->pool, longest);
-    peft__rouge_text_init(&w->reference, &w->pool, longest);
-    peft__mt_get_words(&w->pool, &w->tokens, 2 * n);
-    peft__mt_get_table(&w->pool, &w->grams, 2 * n);
-    w->counts = (int32_t *)peft__mt_get(&w->pool, 2 * n, sizeof(int32_t));
-    w->masks = (uint64_t *)peft__mt_get(&w->pool, 2 * n, sizeof(uint64_t));
-    w->carry = (unsigned char *)peft__mt_get(&w->pool, n, 1);
-    w->hit = (unsigned char *)peft__mt_get(&w->pool, n, 1);
-    w->head = (int32_t *)peft__mt_get(&w->pool, rows ? 2 * n : 0, sizeof(int32_t));
-    w->next = (int32_t *)peft__mt_get(&w->pool, rows ? n : 0, sizeof(int32_t));
-    w->of = (int32_t *)peft__mt_get(&w->pool, rows ? n : 0, sizeof(int32_t));
-    w->done = (int32_t *)peft__mt_get(&w->pool, rows ? n : 0, sizeof(int32_t));
-    w->rows = (uint64_t *)peft__mt_get(&w->pool, rows, sizeof(uint64_t));
-    return !w->pool.failed;
-}
 
 // Lower case and [a-z0-9]; 0 for a separator. Two code points beyond ASCII have an ASCII lower case: the Kelvin sign
 // (k) and I with dot above (i, then a combining dot that separates). *size gets the bytes read.
@@ -32805,57 +33022,28 @@ PEFT__INLINE unsigned char peft__rouge_char(const unsigned char *s, int *size) {
     return c == 0xC4 && s[1] == 0xB0 ? 'i' : 0;
 }
 
-static void peft__rouge_token(peft__rouge_work *w, peft__rouge_text *t, char *s, int32_t n) {
-    if (w->stem && n > 3) n = (int32_t)peft_porter_stem(s, (size_t)n);
-    if (n > 0) t->ids[t->count++] = peft__mt_intern_token(&w->tokens, s, n);
-}
-
-// Ends the current sentence; sentences without tokens add nothing to rougeLsum and are left out.
-static void peft__rouge_end_sentence(peft__rouge_text *t) {
-    if (t->count > t->sentence[t->sentences]) t->sentence[++t->sentences] = t->count;
-}
-
-static void peft__rouge_read(peft__rouge_work *w, peft__rouge_text *t, const char *text) {
-    const unsigned char *s = (const unsigned char *)text;
-    char *out = t->bytes, *start = out;
-    int size;
-    t->count = t->sentences = 0;
-    t->sentence[0] = 0;
-    for (; *s; s += size) {
+// Words of letters and digits, with an empty one at the end of each sentence.
+static int32_t peft__rouge_read(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out) {
+    const peft_rouge_desc *d = (const peft_rouge_desc *)run->desc;
+    char *end = *room, *start = end;
+    int32_t count = 0;
+    int size = 1;
+    bool last = false;
+    for (const unsigned char *s = (const unsigned char *)text; !last; s += size) {
         unsigned char c = peft__rouge_char(s, &size);
-        bool dotted = c == 'i' && *s == 0xC4;
-        if (c) *out++ = (char)c;
-        if (!c || dotted) {
-            if (out > start) {
-                peft__rouge_token(w, t, start, (int32_t)(out - start));
-                start = out;
-            }
-            bool stop = *s == '.' || *s == '!' || *s == '?';
-            if (*s == '\n' || (w->split && stop && (s[1] == ' ' || s[1] == '\t' || s[1] == '\r')))
-                peft__rouge_end_sentence(t);
+        if (c) *end++ = (char)c;
+        if (c && !(c == 'i' && *s == 0xC4)) continue;
+        last = *s == 0;
+        if (end > start) {
+            size_t n = (size_t)(end - start);
+            out[count++] = peft__mt_word(start, d->use_stemmer && n > 3 ? peft_porter_stem(start, n) : n);
+            start = end;
         }
+        bool stop = *s == '.' || *s == '!' || *s == '?', blank = stop && (s[1] == ' ' || s[1] == '\t' || s[1] == '\r');
+        if (last || *s == '\n' || (d->split_summaries && blank)) out[count++] = peft__mt_word(end, 0);
     }
-    if (out > start) peft__rouge_token(w, t, start, (int32_t)(out - start));
-    peft__rouge_end_sentence(t);
-}
-
-static peft_prf peft__mt_prf(double hits, double predicted, double expected) {
-    peft_prf p;
-    p.precision = predicted > 0 ? hits / predicted : 0;
-    p.recall = expected > 0 ? hits / expected : 0;
-    p.f1 = p.precision + p.recall > 0 ? 2 * p.precision * p.recall / (p.precision + p.recall) : 0;
-    return p;
-}
-
-// Clipped overlap: sum over n-grams g of min(count in prediction, count in reference). Call for n = 1, 2, ... in turn.
-static peft_prf peft__rouge_order(peft__rouge_work *w, int n) {
-    peft__rouge_text *p = &w->prediction, *r = &w->reference;
-    int32_t np = PEFT__MAX(p->count - n + 1, 0), nr = PEFT__MAX(r->count - n + 1, 0);
-    peft__mt_table_clear(&w->grams, (int64_t)np + nr);
-    peft__mt_grams(&w->grams, p->gram, p->ids, p->count, n);
-    peft__mt_grams(&w->grams, r->gram, r->ids, r->count, n);
-    int32_t ids = n == 1 ? w->tokens.used : w->grams.used;
-    return peft__mt_prf(peft__mt_common(p->gram, np, r->gram, nr, w->counts, ids), np, nr);
+    *room = end;
+    return count;
 }
 
 // One row step of the bit-parallel LCS over 64 columns (Hyyro 2004): a zero bit of v marks a column where the table
@@ -32905,11 +33093,11 @@ static int32_t peft__lcs_prefix(const uint64_t *row, int32_t j) {
     return j > 0 ? sum + peft__mt_popcount(~row[k] & (((uint64_t)1 << j) - 1)) : sum;
 }
 
-// Marks in hit[] the elements of r that the LCS with c uses, choosing among several as rouge_score does: from the end,
+// Marks in w->hit the elements of r that the LCS with c uses, choosing among several as rouge_score does: from the end,
 // equal last elements pair up, else c gets shorter if that alone keeps the length, else r does.
-static void peft__lcs_mark(peft__rouge_work *w, const int32_t *r, int32_t n, const int32_t *c, int32_t m) {
+static void peft__lcs_mark(peft__mt_work *w, const int32_t *r, int32_t n, const int32_t *c, int32_t m) {
     int64_t words = (m + 63) / 64;
-    uint64_t *rows = w->rows;
+    uint64_t *rows = w->bits;
     memset(rows, 0xFF, (size_t)words * sizeof *rows);
     memset(w->carry, 0, (size_t)n);
     for (int64_t k = 0; k < words; k++) {
@@ -32942,19 +33130,17 @@ static void peft__lcs_mark(peft__rouge_work *w, const int32_t *r, int32_t n, con
     }
 }
 
-// Summary level: for every reference sentence the union of its LCSs with all predicted sentences; a token counts at most
-// as often as it occurs in each of the two summaries. An LCS with a sentence can only add a token that is in
-// it. So each token looks, until it is found, through the sentences that have it: from `head` of its id along
-// `next`, places in the prediction whose sentence is `of`. done: the last reference sentence that a predicted
-// sentence was compared with.
-static int32_t peft__rouge_union(peft__rouge_work *w) {
-    peft__rouge_text *p = &w->prediction, *r = &w->reference;
+// Summary level: for every sentence of the reference the union of its LCSs with all predicted sentences; a token counts
+// at most as often as it occurs in each of the two summaries. An LCS with a sentence can only add a token that is in it.
+// So each token looks, until it is found, through the sentences that have it: from `head` of its id along `next`, places
+// in the prediction whose sentence is `of`. done: the last reference sentence that a predicted one was compared with.
+static int32_t peft__rouge_union(peft__mt_work *w, const peft__mt_text *p, const peft__mt_text *r) {
     size_t size = (size_t)w->tokens.used * sizeof(int32_t);
-    int32_t hits = 0;
-    memset(p->left, 0, size);
-    memset(r->left, 0, size);
-    for (int32_t i = 0; i < p->count; i++) p->left[p->ids[i]]++;
-    for (int32_t i = 0; i < r->count; i++) r->left[r->ids[i]]++;
+    int32_t hits = 0, *left = w->left[0], *wanted = w->left[1];
+    memset(left, 0, size);
+    memset(wanted, 0, size);
+    for (int32_t i = 0; i < p->count; i++) left[p->ids[i]]++;
+    for (int32_t i = 0; i < r->count; i++) wanted[r->ids[i]]++;
     memset(w->head, 0xFF, size);
     for (int32_t b = p->sentences - 1; b >= 0; b--) {
         w->done[b] = -1;
@@ -32969,7 +33155,7 @@ static int32_t peft__rouge_union(peft__rouge_work *w) {
         int32_t n = r->sentence[a + 1] - r->sentence[a];
         memset(w->hit, 0, (size_t)n);
         for (int32_t i = 0; i < n; i++) {
-            if (p->left[ids[i]] == 0) continue;  // it would not count
+            if (left[ids[i]] == 0) continue;  // it would not count
             for (int32_t at = w->head[ids[i]]; at >= 0 && !w->hit[i]; at = w->next[at]) {
                 int32_t b = w->of[at];
                 if (w->done[b] == a) continue;
@@ -32978,188 +33164,129 @@ static int32_t peft__rouge_union(peft__rouge_work *w) {
             }
         }
         for (int32_t i = 0; i < n; i++) {
-            if (w->hit[i] && p->left[ids[i]] > 0 && r->left[ids[i]] > 0) {
+            if (w->hit[i] && left[ids[i]] > 0 && wanted[ids[i]] > 0) {
                 hits++;
-                p->left[ids[i]]--;
-                r->left[ids[i]]--;
+                left[ids[i]]--;
+                wanted[ids[i]]--;
             }
         }
     }
     return hits;
 }
 
-static void peft__rouge_read_pair(peft__rouge_work *w, const char *prediction, const char *reference) {
-    peft__mt_table_clear(&w->tokens, (int64_t)(strlen(prediction) + strlen(reference)) / 2 + 2);
-    peft__rouge_read(w, &w->prediction, prediction);
-    peft__rouge_read(w, &w->reference, reference);
+// A row of ROUGE: precision, recall and F1 of ROUGE-1, -2, -L and -Lsum, each of the reference with the best F1.
+enum { PEFT__ROUGE_VALUES = sizeof(peft_rouge_scores) / sizeof(double) };
+
+static void peft__rouge_keep(double *best, peft_prf s, int reference) {
+    if (reference == 1 || s.f1 > best[2]) memcpy(best, &s, sizeof s);
 }
 
-static void peft__rouge_score(peft__rouge_work *w, const char *prediction, const char *reference, peft_rouge_scores *out) {
-    peft__rouge_text *p = &w->prediction, *r = &w->reference;
-    peft__rouge_read_pair(w, prediction, reference);
-    out->rouge1 = peft__rouge_order(w, 1);
-    out->rouge2 = peft__rouge_order(w, 2);
-    int32_t length = peft__lcs_length(p->ids, p->count, r->ids, r->count, w->masks, w->carry);
-    out->rougeL = peft__mt_prf(length, p->count, r->count);
-    out->rougeLsum = out->rougeL;   // so it is with one sentence on either side
-    if (p->count > 0 && r->count > 0 && p->sentences + r->sentences > 2)
-        out->rougeLsum = peft__mt_prf(peft__rouge_union(w), p->count, r->count);
+static void peft__rouge_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
+    const peft__mt_text *p = &w->texts[0];
+    peft__mt_load(run, w, i, peft__rouge_read);
+    for (int n = 1; n <= 2; n++) {
+        peft__mt_order(run, w, n);
+        for (int k = 1; k <= run->per; k++)
+            peft__rouge_keep(row + 3 * (n - 1), peft__mt_prf(peft__mt_matches(w, n, k, k), peft__mt_size(p, n),
+                                                             peft__mt_size(&w->texts[k], n)), k);
+    }
+    for (int k = 1; k <= run->per; k++) {
+        const peft__mt_text *r = &w->texts[k];
+        int32_t length = peft__lcs_length(p->ids, p->count, r->ids, r->count, w->masks, w->carry);
+        peft__rouge_keep(row + 6, peft__mt_prf(length, p->count, r->count), k);
+        if (p->count > 0 && r->count > 0 && p->sentences + r->sentences > 2)   // else it is ROUGE-L
+            length = peft__rouge_union(w, p, r);
+        peft__rouge_keep(row + 9, peft__mt_prf(length, p->count, r->count), k);
+    }
 }
 
-// Words of the bit table of the largest pair of sentences, 0 when all texts are single sentences.
-static int64_t peft__rouge_rows(const peft__mt_input *in, bool split) {
-    int64_t longest[2] = {0, 0};
-    bool several = false;
-    for (int side = 0; side < 2; side++) {
-        int64_t count = side ? in->count * in->per : in->count;
-        for (int64_t i = 0; i < count; i++) {
-            const char *s = side ? in->references[i] : in->predictions[i], *end;
-            several = several || (split && strpbrk(s, ".!?"));
-            for (; (end = strchr(s, '\n')) != NULL; s = end + 1) {
-                several = true;
-                longest[side] = PEFT__MAX(longest[side], end - s);
-            }
-            int64_t rest = (int64_t)strlen(s);
-            longest[side] = PEFT__MAX(longest[side], rest);
+// ROUGE-n of a pair, n being run->orders. Past the longest text nothing changes any more.
+static void peft__rouge_n_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
+    peft__mt_load(run, w, i, peft__rouge_read);
+    const peft__mt_text *p = &w->texts[0], *r = &w->texts[1];
+    int top = PEFT__MIN(run->orders, PEFT__MAX(p->count, r->count) + 1);
+    for (int n = 1; n <= top; n++) peft__mt_order(run, w, n);
+    peft__rouge_keep(row, peft__mt_prf(peft__mt_matches(w, top, 1, 1), peft__mt_size(p, top), peft__mt_size(r, top)), 1);
+}
+
+// The bit table of rougeLsum is as large as two of the longest sentences, of which lines are bounds.
+static void peft__rouge_prepare(peft__mt_run *run, const peft_rouge_desc *d) {
+    int64_t longest = 0;
+    bool several = d->split_summaries;
+    for (int64_t t = 0; t < run->count * (run->per + 1); t++) {
+        size_t n = 0;
+        for (const char *s = peft__mt_text_at(run, t);; s += n + 1) {
+            n = strcspn(s, "\n");
+            longest = PEFT__MAX(longest, (int64_t)n);
+            if (!s[n]) break;
+            several = true;
         }
     }
-    return several ? (longest[1] / 2 + 3) * (longest[0] / 128 + 2) : 0;
+    run->desc = d;
+    run->width = PEFT__ROUGE_VALUES;
+    run->line = peft__rouge_line;
+    run->bits = several ? (longest / 2 + 3) * (longest / 128 + 2) : 0;
 }
 
-static void peft__rouge_best(peft_prf *best, const peft_prf *p) {
-    if (p->f1 > best->f1) *best = *p;
+static void peft__rouge_means(const void *arg, const double *sums, double *values) {
+    const peft__mt_run *run = (const peft__mt_run *)arg;
+    for (int k = 0; k < PEFT__ROUGE_VALUES; k++) values[k] = sums[k] / (double)run->count;
 }
 
-typedef struct peft__rouge_run {
-    const peft_rouge_desc *desc;
-    const peft__mt_input *in;
-    int64_t rows;
-    peft_rouge_scores *pairs;
-} peft__rouge_run;
-
-static bool peft__rouge_begin(void *arg, void *work) {
-    const peft__rouge_run *run = (const peft__rouge_run *)arg;
-    return peft__rouge_work_init((peft__rouge_work *)work, run->in->ctx, run->in->longest, run->rows, run->desc->use_stemmer,
-                                 run->desc->split_summaries);
-}
-
-static void peft__rouge_segment(void *arg, void *work, int64_t i) {
-    peft__rouge_run *run = (peft__rouge_run *)arg;
-    peft_rouge_scores s, *best = &run->pairs[i];
-    for (int k = 0; k < run->in->per; k++) {
-        peft__rouge_score((peft__rouge_work *)work, run->in->predictions[i], run->in->references[i * run->in->per + k], &s);
-        if (k == 0) *best = s;
-        peft__rouge_best(&best->rouge1, &s.rouge1);
-        peft__rouge_best(&best->rouge2, &s.rouge2);
-        peft__rouge_best(&best->rougeL, &s.rougeL);
-        peft__rouge_best(&best->rougeLsum, &s.rougeLsum);
+static peft_status peft__rouge_bootstrap(peft__mt_run *run, const peft_rouge_desc *d, peft_rouge_result *result) {
+    static const double at[] = {0.025, 0.5, 0.975};
+    peft_rouge_scores *out[] = {&result->low, &result->mid, &result->high};
+    double values[3][PEFT__ROUGE_VALUES];
+    peft__resampler r;
+    memset(&r, 0, sizeof r);
+    r.rows[0] = run->rows;
+    r.count = run->count;
+    r.width = r.values = PEFT__ROUGE_VALUES;
+    r.samples = d->bootstrap_samples;
+    r.seed = d->seed;
+    r.score = peft__rouge_means;
+    r.arg = run;
+    r.scores[0] = PEFT__MT_GET(&run->memory, double, r.samples * r.values);
+    if (!r.scores[0]) return PEFT_ERROR_MEMORY;
+    peft__parallel(run->ctx, r.samples, peft__resample, &r);
+    for (int k = 0; k < r.values; k++) {
+        double *v = r.scores[0] + k * r.samples;
+        qsort(v, (size_t)r.samples, sizeof *v, peft__mt_compare);
+        for (int q = 0; q < 3; q++) values[q][k] = peft__mt_percentile(v, r.samples, at[q]);
     }
-}
-
-// The twelve numbers of peft_rouge_scores in order: precision, recall and F1 of ROUGE-1, -2, -L and -Lsum.
-typedef struct peft__rouge_values {
-    double v[sizeof(peft_rouge_scores) / sizeof(double)];
-} peft__rouge_values;
-
-#define PEFT__ROUGE_VALUES ((int)(sizeof(peft__rouge_values) / sizeof(double)))
-
-static void peft__rouge_add(peft__rouge_values *sum, const peft_rouge_scores *s) {
-    peft__rouge_values one;
-    memcpy(&one, s, sizeof one);
-    for (int k = 0; k < PEFT__ROUGE_VALUES; k++) sum->v[k] += one.v[k];
-}
-
-typedef struct peft__rouge_boot {
-    const peft_rouge_scores *pairs;
-    double *means;      // [PEFT__ROUGE_VALUES][samples]
-    int64_t count, samples;
-    uint64_t seed;
-} peft__rouge_boot;
-
-// One resample with replacement; its generator depends on seed and index only, so threads do not matter.
-static void peft__rouge_resample(void *arg, int64_t sample) {
-    peft__rouge_boot *b = (peft__rouge_boot *)arg;
-    peft__rouge_values sum;
-    peft_rng rng;
-    memset(&sum, 0, sizeof sum);
-    peft__rng_seed(&rng, b->seed * 0x9E3779B97F4A7C15u + (uint64_t)sample);
-    for (int64_t i = 0; i < b->count; i++) peft__rouge_add(&sum, &b->pairs[peft__rng_below(&rng, b->count)]);
-    for (int k = 0; k < PEFT__ROUGE_VALUES; k++) b->means[k * b->samples + sample] = sum.v[k] / (double)b->count;
-}
-
-static int peft__mt_compare(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-// Percentile q (0..1) of sorted values, with linear interpolation.
-static double peft__mt_percentile(const double *sorted, int64_t n, double q) {
-    double at = q * (double)(n - 1);
-    int64_t i = (int64_t)at;
-    return i + 1 < n ? sorted[i] + (at - (double)i) * (sorted[i + 1] - sorted[i]) : sorted[n - 1];
-}
-
-static peft_status peft__rouge_bootstrap(const peft_rouge_desc *d, const peft_rouge_scores *pairs, peft_rouge_result *result) {
-    peft__rouge_boot b;
-    peft__rouge_values low, mid, high;
-    b.pairs = pairs;
-    b.count = d->count;
-    b.samples = d->bootstrap_samples;
-    b.seed = d->seed;
-    b.means = (double *)peft__calloc(d->context, b.samples * PEFT__ROUGE_VALUES, sizeof(double));
-    if (!b.means) return PEFT_ERROR_MEMORY;
-    peft__parallel(d->context, b.samples, peft__rouge_resample, &b);
-    for (int k = 0; k < PEFT__ROUGE_VALUES; k++) {
-        double *v = b.means + k * b.samples;
-        qsort(v, (size_t)b.samples, sizeof *v, peft__mt_compare);
-        low.v[k] = peft__mt_percentile(v, b.samples, 0.025);
-        mid.v[k] = peft__mt_percentile(v, b.samples, 0.5);
-        high.v[k] = peft__mt_percentile(v, b.samples, 0.975);
-    }
-    memcpy(&result->low, &low, sizeof low);
-    memcpy(&result->mid, &mid, sizeof mid);
-    memcpy(&result->high, &high, sizeof high);
-    peft__free(d->context, b.means);
+    for (int q = 0; q < 3; q++) memcpy(out[q], values[q], sizeof values[q]);
     return PEFT_OK;
 }
 
-static void peft__rouge_signature(const peft_rouge_desc *d, int per, char *out, size_t size) {
-    char boot[48] = "";
-    if (d->bootstrap_samples > 0)
-        peft__string_into(boot, sizeof boot, "|bs:%d|seed:%llu", d->bootstrap_samples, (unsigned long long)d->seed);
-    peft__string_into(out, size, "rouge|nrefs:%d|tok:rouge_score|stem:%s|lsum:%s%s", per, d->use_stemmer ? "porter" : "no",
-             d->split_summaries ? "newline+.!?" : "newline", boot);
-}
-
-static peft_status peft__rouge_run_all(const peft_rouge_desc *d, peft__mt_input *in, peft_rouge_scores *pairs,
-                                       peft_rouge_result *result) {
-    peft__rouge_run run = {d, in, peft__rouge_rows(in, d->split_summaries), pairs};
-    peft__mt_job job = {in, sizeof(peft__rouge_work), peft__rouge_begin, peft__rouge_segment, NULL, &run, NULL, 0};
-    peft__rouge_values sum;
-    peft_status s = peft__mt_job_run(&job);
-    if (s != PEFT_OK) return s;
-    memset(&sum, 0, sizeof sum);
-    for (int64_t i = 0; i < d->count; i++) peft__rouge_add(&sum, &pairs[i]);
-    for (int k = 0; k < PEFT__ROUGE_VALUES; k++) sum.v[k] /= (double)d->count;
+static peft_status peft__rouge_result(peft__mt_run *run, const peft_rouge_desc *d, peft_rouge_result *result) {
+    double means[PEFT__ROUGE_VALUES];
+    char bootstrap[48] = "";
+    peft__rouge_means(run, run->sums, means);
     memset(result, 0, sizeof *result);
-    memcpy(&result->mean, &sum, sizeof sum);
+    memcpy(&result->mean, means, sizeof means);
     result->low = result->mid = result->high = result->mean;
-    peft__rouge_signature(d, in->per, result->signature, sizeof result->signature);
-    return d->bootstrap_samples > 0 ? peft__rouge_bootstrap(d, pairs, result) : PEFT_OK;
+    if (d->pairs) memcpy(d->pairs, run->rows, (size_t)run->count * sizeof *d->pairs);
+    if (d->bootstrap_samples > 0)
+        peft__string_into(bootstrap, sizeof bootstrap, "|bs:%d|seed:%llu", d->bootstrap_samples,
+                          (unsigned long long)d->seed);
+    peft__string_into(result->signature, sizeof result->signature, "rouge|nrefs:%d|tok:rouge_score|stem:%s|lsum:%s%s",
+                      run->per, d->use_stemmer ? "porter" : "no", d->split_summaries ? "newline+.!?" : "newline",
+                      bootstrap);
+    return d->bootstrap_samples > 0 ? peft__rouge_bootstrap(run, d, result) : PEFT_OK;
 }
 
 PEFTDEF peft_status peft_rouge(const peft_rouge_desc *desc, peft_rouge_result *result) {
-    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
-    if (!result || desc->bootstrap_samples < 0)
-        return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "rouge: %s",
-                          result ? "bootstrap_samples is negative" : "result is NULL");
-    peft__mt_input in;
-    peft_status s = PEFT__MT_INPUT(&in, "rouge", desc);
-    if (s != PEFT_OK) return s;
-    peft_rouge_scores *pairs = desc->pairs;
-    if (!pairs) pairs = (peft_rouge_scores *)peft__calloc(in.ctx, in.count, sizeof *pairs);
-    s = pairs ? peft__rouge_run_all(desc, &in, pairs, result) : PEFT_ERROR_MEMORY;
-    if (!desc->pairs) peft__free(in.ctx, pairs);
+    PEFT__MT_NEED(desc, result);
+    if (desc->bootstrap_samples < 0)
+        return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "rouge: bootstrap_samples is negative");
+    peft__mt_run run;
+    peft_status s = PEFT__MT_OPEN(&run, "rouge", desc);
+    if (!s) {
+        peft__rouge_prepare(&run, desc);
+        s = peft__mt_score_lines(&run);
+    }
+    if (!s) s = peft__rouge_result(&run, desc, result);
+    peft__mt_close(&run);
     return s;
 }
 
@@ -33176,421 +33303,48 @@ PEFTDEF peft_status peft_rouge_pair(peft_context *context, const char *predictio
     d.count = 1;
     d.use_stemmer = use_stemmer;
     peft_status s = peft_rouge(&d, &result);
-    if (s == PEFT_OK && out) *out = result.mean;
+    if (!s) *out = result.mean;
     return s;
 }
 
 PEFTDEF peft_status peft_rouge_n(peft_context *context, const char *prediction, const char *reference, int n,
                                  bool use_stemmer, peft_prf *out) {
-    if (!context) return PEFT_ERROR_ARGUMENT;
-    if (!prediction || !reference || !out || n < 1)
-        return peft__fail(context, PEFT_ERROR_ARGUMENT, "rouge_n: %s", n < 1 ? "n must be at least 1" : "NULL argument");
-    peft__rouge_work w;
-    int64_t longest = (int64_t)PEFT__MAX(strlen(prediction), strlen(reference));
-    bool ok = peft__rouge_work_init(&w, context, longest, 0, use_stemmer, false);
-    if (ok) {
-        peft__rouge_read_pair(&w, prediction, reference);
-        // all orders up to n in turn; past the longest text nothing changes any more
-        int top = (int)PEFT__MIN((int64_t)n, longest + 2);
-        for (int k = 1; k <= top; k++) *out = peft__rouge_order(&w, k);
-    }
-    peft__mt_pool_free(&w.pool);
-    return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
-}
-
-// ---- Unicode and words
-
-// 1 punctuation, 2 symbol, 3 number, 0 anything else.
-static int peft__uc_class_of(uint32_t c) {
-    uint32_t bit = peft__uc_bit(c);
-    return bit & PEFT__UC_P ? 1 : bit & PEFT__UC_S ? 2 : bit & PEFT__UC_N ? 3 : 0;
-}
-
-// How a text is cut into words; the first five are peft_tokenizer_kind.
-#define PEFT__WORDS_TERCOM 5
-#define PEFT__WORDS_CHRF 6
-#define PEFT__WORDS_BLANKS 7  // Python's split(" "): two blanks have an empty word between them
-
-// Replaces every `what` in s by `with` (not longer), in place.
-static size_t peft__mt_replace(char *s, size_t n, const char *what, const char *with) {
-    size_t k = strlen(what), w = strlen(with), out = 0, i = 0;
-    while (i < n) {
-        if (s[i] == what[0] && n - i >= k && memcmp(s + i, what, k) == 0) {
-            memcpy(s + out, with, w);
-            out += w;
-            i += k;
-        } else {
-            s[out++] = s[i++];
-        }
-    }
-    return out;
-}
-
-static size_t peft__mt_unescape(char *s, size_t n, int kind) {
-    if (kind == PEFT__WORDS_TERCOM) {
-        n = peft__mt_replace(s, n, "\n-", "");
-    } else {
-        n = peft__mt_replace(s, n, "<skipped>", "");
-        n = peft__mt_replace(s, n, "-\n", "");
-    }
-    n = peft__mt_replace(s, n, "\n", " ");
-    n = peft__mt_replace(s, n, "&quot;", "\"");
-    n = peft__mt_replace(s, n, "&amp;", "&");
-    n = peft__mt_replace(s, n, "&lt;", "<");
-    return peft__mt_replace(s, n, "&gt;", ">");
-}
-
-// The ranges that sacreBLEU's zh tokenizer isolates. U+2001..2A6D is what its range for extension B (written with a
-// four-digit escape) comes to.
-static bool peft__uc_chinese(uint32_t c) {
-    static const uint16_t ranges[][2] = {
-        {0x2001, 0x2A6D}, {0x2E80, 0x2FDF}, {0x2FF0, 0x303F}, {0x3100, 0x312F}, {0x31A0, 0x31BF}, {0x31C0, 0x31EF},
-        {0x3200, 0x33FF}, {0x3400, 0x4DB5}, {0x4E00, 0x9FBB}, {0xF900, 0xFA2D}, {0xFA30, 0xFA6A}, {0xFA70, 0xFAD9},
-        {0xFE10, 0xFE1F}, {0xFE30, 0xFE4F}, {0xFF00, 0xFFEF}};
-    return peft__uc_among(ranges, PEFT__COUNT(ranges), c);
-}
-
-// What a character does to the words around it.
-enum { PEFT__CUT_WORD, PEFT__CUT_DIGIT, PEFT__CUT_SPACE, PEFT__CUT_ALONE, PEFT__CUT_POINT, PEFT__CUT_DASH,
-    PEFT__CUT_QUOTE };
-
-static int peft__cut_ascii(unsigned char c) {
-    static const char letters[] = "wdsapeq";   // in the order of the enum
-    static const char map[129] = "wwwwwwwwwsssssww"
-                                 "wwwwwwwwwwwwssss"
-                                 "saaaaaaqaaaapepa"
-                                 "ddddddddddaaaaaa"
-                                 "awwwwwwwwwwwwwww"
-                                 "wwwwwwwwwwwaaaaa"
-                                 "awwwwwwwwwwwwwww"
-                                 "wwwwwwwwwwwaaaaw";
-    return (int)(strchr(letters, map[c]) - letters);
-}
-
-// With intl: punctuation separates unless it stands between digits, symbols stand alone.
-static int peft__cut_intl(uint32_t c) {
-    static const unsigned char of_class[] = {PEFT__CUT_WORD, PEFT__CUT_POINT, PEFT__CUT_ALONE, PEFT__CUT_DIGIT};
-    return of_class[peft__uc_class_of(c)];
-}
-
-static int peft__cut_wide(int kind, const char *s, size_t n, size_t *i) {
-    uint32_t c = 0;
-    peft__utf8_next(s, n, i, &c);
-    if (peft__uc_space(c)) return PEFT__CUT_SPACE;
-    if (kind == PEFT_TOKENIZE_INTL) return peft__cut_intl(c);
-    return kind == PEFT_TOKENIZE_CHAR || (kind == PEFT_TOKENIZE_ZH && peft__uc_chinese(c)) ? PEFT__CUT_ALONE
-                                                                                          : PEFT__CUT_WORD;
-}
-
-// Class of the character at *i, which moves past it.
-PEFT__INLINE int peft__cut_next(int kind, const unsigned char *ascii, const char *s, size_t n, size_t *i) {
-    unsigned char b = (unsigned char)s[*i];
-    if (b < 0x80) {
-        ++*i;
-        return ascii[b];
-    }
-    return peft__cut_wide(kind, s, n, i);
-}
-
-static void peft__cut_table(int kind, unsigned char *ascii) {
-    for (int c = 0; c < 128; c++) {
-        int k = peft__cut_ascii((unsigned char)c);
-        if (k == PEFT__CUT_QUOTE && kind != PEFT__WORDS_TERCOM) k = PEFT__CUT_WORD;
-        if (k != PEFT__CUT_SPACE) {
-            if (kind == PEFT_TOKENIZE_CHAR) k = PEFT__CUT_ALONE;
-            if (kind == PEFT_TOKENIZE_NONE || kind == PEFT__WORDS_CHRF) k = PEFT__CUT_WORD;
-            if (kind == PEFT_TOKENIZE_INTL) k = peft__cut_intl((uint32_t)c);
-        }
-        ascii[c] = (unsigned char)k;
-    }
-}
-
-// The mteval rules in one pass, without copying: a word is a piece of the text. Some characters stand alone; a dash does
-// after a digit; points (. and , or all punctuation with intl) follow two substitutions, first
-//     ([^digit])(point) -> "\1 \2 "     then     (point)([^digit]) -> " \1 \2"
-// whose matches do not overlap: `open` says that the character before may serve as \1 of the first one. Only a point
-// between two digits stays in its word. Where the reference tokenizer does not pad the line with blanks, its two ends
-// are like digits.
-static int32_t peft__words_cut(int kind, const unsigned char *ascii, const char *s, size_t n, peft__mt_token *out) {
-    bool padded = kind == PEFT_TOKENIZE_13A || kind == PEFT__WORDS_TERCOM, open = padded, digit = false;
-    size_t i = 0, start = 0, at;
-    int32_t count = 0;
-    bool in_word = false;
-#define PEFT__CUT_END(where) \
-    if (in_word) { \
-        out[count++] = peft__mt_word(s + start, (where) - start); \
-        in_word = false; \
-    }
-    while (i < n) {
-        at = i;
-        int k = peft__cut_next(kind, ascii, s, n, &i);
-        bool alone = k == PEFT__CUT_ALONE || (k == PEFT__CUT_DASH && digit);
-        bool opens = k != PEFT__CUT_DIGIT;
-        if (k == PEFT__CUT_POINT) {
-            alone = open;
-            opens = !open;      // as \2 it is used up, otherwise it may be the next \1
-            if (!open) {
-                size_t next = i;
-                int after = i < n ? peft__cut_next(kind, ascii, s, n, &next) : padded ? PEFT__CUT_SPACE : PEFT__CUT_DIGIT;
-                alone = after != PEFT__CUT_DIGIT;
-            }
-        } else if (k == PEFT__CUT_QUOTE && i < n && s[i] == 's') {
-            // Tercom: 's before a blank is a word
-            int after = i + 1 < n ? peft__cut_ascii((unsigned char)s[i + 1] & 127) : PEFT__CUT_SPACE;
-            if (i + 1 == n || (!((unsigned char)s[i + 1] & 128) &&
-                               (after == PEFT__CUT_ALONE || s[i + 1] == ' ' || s[i + 1] == '\n'))) {
-                PEFT__CUT_END(at)
-            }
-        }
-        if (alone || k == PEFT__CUT_SPACE) {
-            PEFT__CUT_END(at)
-        } else if (!in_word) {
-            in_word = true;
-            start = at;
-        }
-        if (alone) out[count++] = peft__mt_word(s + at, i - at);
-        open = opens;
-        digit = k == PEFT__CUT_DIGIT;
-    }
-    PEFT__CUT_END(n)
-#undef PEFT__CUT_END
-    return count;
-}
-
-// chrF: a word's last character, or else its first, stands alone if it is ASCII punctuation.
-static int32_t peft__words_punctuation(peft__mt_token *w, int32_t count, peft__mt_token *out) {
-    int32_t size = 0;
-    for (int32_t i = 0; i < count; i++) {
-        const char *s = w[i].text;
-        int32_t n = w[i].size, cut = 0;
-        size_t first = 0;
-        uint32_t c = 0;
-        peft__utf8_next(s, (size_t)n, &first, &c);
-        if ((int32_t)first < n) {
-            int last = (unsigned char)s[n - 1] < 0x80 ? peft__uc_class_of((unsigned char)s[n - 1]) : 0;
-            int front = c < 0x80 ? peft__uc_class_of(c) : 0;
-            cut = last == 1 || last == 2 ? n - 1 : front == 1 || front == 2 ? 1 : 0;
-        }
-        if (cut) out[size++] = peft__mt_word(s, (size_t)cut);
-        out[size++] = peft__mt_word(s + cut, (size_t)(n - cut));
-    }
-    return size;
-}
-
-// Reads texts as words. Each text gets its own part of `bytes`, so that words of several texts can live together.
-typedef struct peft__words {
-    int kind;
-    bool lower;
-    unsigned char ascii[128];
-    char *bytes;
-    size_t used;
-} peft__words;
-
-static void peft__words_init(peft__words *w, int kind, bool lower, char *bytes) {
-    w->kind = kind;
-    w->lower = lower;
-    w->bytes = bytes;
-    w->used = 0;
-    peft__cut_table(kind, w->ascii);
-}
-
-static size_t peft__words_strip(const char *s, size_t n) {
-    while (n > 0) {
-        size_t i = n - 1, at;
-        uint32_t c = 0;
-        while (i > 0 && n - i < 4 && ((unsigned char)s[i] & 0xC0) == 0x80) i--;
-        at = i;
-        if (!peft__utf8_next(s, n, &at, &c) || at != n || !peft__uc_space(c)) break;
-        n = i;
-    }
-    return n;
-}
-
-// Words of a text, at most one per byte, into out. The room needed in w->bytes is 2 * strlen + 8 per text.
-static int32_t peft__words_read(peft__words *w, const char *text, peft__mt_token *out) {
-    size_t n = strlen(text);
-    const char *s = text;
-    if (w->lower) {
-        char *copy = w->bytes + w->used;
-        n = peft__uc_lower_text(s, n, copy);
-        s = copy;
-        w->used += n;
-    }
-    if (w->kind == PEFT__WORDS_BLANKS) {
-        int32_t count = 0;
-        for (const char *end = s + n, *next;; s = next + 1) {
-            next = (const char *)memchr(s, ' ', (size_t)(end - s));
-            peft__mt_token word = {s, (int32_t)((next ? next : end) - s)};
-            out[count++] = word;
-            if (!next) return count;
-        }
-    }
-    n = peft__words_strip(s, n);
-    for (size_t at = 0; w->kind == PEFT_TOKENIZE_ZH && n > 0; at = 0) {     // this tokenizer strips the front too
-        uint32_t c = 0;
-        if (!peft__utf8_next(s, n, &at, &c) || !peft__uc_space(c)) break;
-        s += at;
-        n -= at;
-    }
-    bool markup = w->kind == PEFT_TOKENIZE_13A || w->kind == PEFT__WORDS_TERCOM;
-    if (markup && n > 0 && (memchr(s, '&', n) || memchr(s, '\n', n) || memchr(s, '<', n))) {
-        char *copy = w->lower ? (char *)(w->bytes + (s - w->bytes)) : w->bytes + w->used;
-        if (!w->lower) {
-            memcpy(copy, s, n);
-            w->used += n;
-        }
-        n = peft__mt_unescape(copy, n, w->kind);
-        s = copy;
-    }
-    return peft__words_cut(w->kind, w->ascii, s, n, out);
+    PEFT__NEED(context, context, "context");
+    PEFT__NEED(context, out, "out");
+    if (n < 1) return peft__fail(context, PEFT_ERROR_ARGUMENT, "rouge_n: n must be at least 1");
+    peft_rouge_desc d;
+    peft__mt_run run;
+    memset(&d, 0, sizeof d);
+    d.use_stemmer = use_stemmer;
+    peft_status s = peft__mt_open(&run, "rouge_n", context, &prediction, &reference, 1, 0, 1);
+    run.desc = &d;
+    run.width = 3;
+    run.orders = n;
+    run.line = peft__rouge_n_line;
+    if (!s) s = peft__mt_score_lines(&run);
+    if (!s) memcpy(out, run.rows, sizeof *out);
+    peft__mt_close(&run);
+    return s;
 }
 
 // ---- BLEU
 
-// Counts of one n-gram while a segment is scored.
-typedef struct peft__bleu_gram {
-    int32_t most;           // the largest count in one reference; what is left of it while the prediction is read
-    int32_t now, owner;     // count in the reference `owner`
-} peft__bleu_gram;
-
-typedef struct peft__bleu_stats {
-    int64_t correct[PEFT_BLEU_ORDERS], total[PEFT_BLEU_ORDERS];
-    int64_t predicted, expected;    // words
-} peft__bleu_stats;
-
-typedef struct peft__bleu_work {
-    peft__mt_pool pool;
-    peft__words reader;
-    peft__mt_table tokens, grams;
-    peft__mt_token *words;
-    int32_t *chain;             // id of the (n-1)-gram that starts at each word of the current text
-    int32_t *ids;
-    peft__bleu_gram *unigram, *longer;
-    int32_t *ends;              // per text: where its words end
-    peft__bleu_stats stats;
-} peft__bleu_work;
-
-typedef struct peft__bleu_run {
-    const peft__mt_input *in;
-    const peft_bleu_desc *desc;
-    int orders;
-    peft__bleu_stats sum;
-    peft__bleu_stats *segments; // optional output
-} peft__bleu_run;
-
-static bool peft__bleu_begin(void *arg, void *work) {
-    const peft__bleu_run *run = (const peft__bleu_run *)arg;
-    const peft__mt_input *in = run->in;
-    peft__bleu_work *w = (peft__bleu_work *)work;
-    int kind = (int)run->desc->tokenizer, orders = run->orders;
-    bool lower = run->desc->lowercase;
-    int64_t n = in->longest_pair + in->per + 2;
-    peft__mt_pool_init(&w->pool, in->ctx);
-    bool copies = lower || kind == PEFT_TOKENIZE_13A;
-    char *bytes = (char *)peft__mt_get(&w->pool, copies ? 2 * n + 8 * (in->per + 1) : 1, 1);
-    peft__words_init(&w->reader, kind, lower, bytes);
-    peft__mt_get_words(&w->pool, &w->tokens, n);
-    peft__mt_get_table(&w->pool, &w->grams, n * (orders - 1) + 1);
-    w->words = (peft__mt_token *)peft__mt_get(&w->pool, n, sizeof *w->words);
-    w->chain = (int32_t *)peft__mt_get(&w->pool, n, sizeof(int32_t));
-    w->ids = (int32_t *)peft__mt_get(&w->pool, n, sizeof(int32_t));
-    w->unigram = (peft__bleu_gram *)peft__mt_get(&w->pool, n, sizeof *w->unigram);
-    w->longer = (peft__bleu_gram *)peft__mt_get(&w->pool, n * (orders - 1) + 1, sizeof *w->longer);
-    w->ends = (int32_t *)peft__mt_get(&w->pool, in->per + 2, sizeof(int32_t));
-    return !w->pool.failed;
-}
-
-// Key of an n-gram: its first n-1 words and its last. Bigrams start from word ids, longer ones from n-gram ids.
-PEFT__INLINE uint64_t peft__bleu_key(int n, int32_t head, int32_t last) {
-    return ((uint64_t)(uint32_t)head | (n > 2 ? (uint64_t)1 << 31 : 0)) << 32 | (uint32_t)last;
-}
-
-PEFT__INLINE void peft__bleu_bump(peft__bleu_gram *g, bool fresh, int32_t owner) {
-    if (fresh) {
-        g->most = g->now = 0;
-        g->owner = owner;
+// A row: matches and n-grams of the prediction for each order, then words of the prediction and of the reference whose
+// length is closest, the shorter of two that are as close.
+static void peft__bleu_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
+    peft__mt_load(run, w, i, peft__mt_read_words);
+    int32_t count = w->texts[0].count, closest = w->texts[1].count;
+    for (int k = 2; k <= run->per; k++) {
+        int32_t length = w->texts[k].count, d = abs(length - count), best = abs(closest - count);
+        if (d < best || (d == best && length < closest)) closest = length;
     }
-    g->now = g->owner == owner ? g->now + 1 : 1;
-    g->owner = owner;
-    g->most = PEFT__MAX(g->most, g->now);
-}
-
-static void peft__bleu_reference(peft__bleu_work *w, int32_t owner, const peft__mt_token *words, int32_t count, int orders) {
-    for (int32_t i = 0; i < count; i++) {
-        int32_t before = w->tokens.used;
-        int32_t id = peft__mt_intern_token(&w->tokens, words[i].text, words[i].size);
-        peft__bleu_bump(&w->unigram[id], id == before, owner);
-        w->chain[i] = w->ids[i] = id;
+    for (int n = 1; n <= run->orders; n++) {
+        peft__mt_order(run, w, n);
+        row[2 * n - 2] = peft__mt_matches(w, n, 1, run->per);
+        row[2 * n - 1] = peft__mt_size(&w->texts[0], n);
     }
-    for (int n = 2; n <= orders; n++) {
-        for (int32_t i = 0; i + n <= count; i++) {
-            int32_t before = w->grams.used;
-            int32_t id = peft__mt_intern(&w->grams, peft__bleu_key(n, w->chain[i], w->ids[i + n - 1]));
-            peft__bleu_bump(&w->longer[id], id == before, owner);
-            w->chain[i] = id;
-        }
-    }
-}
-
-// Id of a key that is there, else -1.
-PEFT__INLINE int32_t peft__mt_find(const peft__mt_table *t, uint64_t key) {
-    uint64_t i = peft__mt_mix(key) & t->mask;
-    while (t->slots[i].stamp == t->stamp) {
-        if (t->slots[i].key == key) return t->slots[i].value;
-        i = (i + 1) & t->mask;
-    }
-    return -1;
-}
-
-static int32_t peft__bleu_take(peft__bleu_gram *g) {
-    return g->most > 0 ? (g->most--, 1) : 0;
-}
-
-// An n-gram can match only where the (n-1)-gram that starts it is known.
-static void peft__bleu_prediction(peft__bleu_work *w, const peft__mt_token *words, int32_t count, int orders, int64_t *hits) {
-    int32_t known = w->tokens.used;
-    for (int32_t i = 0; i < count; i++) {
-        int32_t id = peft__mt_intern_token(&w->tokens, words[i].text, words[i].size);
-        id = id < known ? id : -1;
-        w->chain[i] = w->ids[i] = id;
-        hits[0] += id >= 0 ? peft__bleu_take(&w->unigram[id]) : 0;
-    }
-    for (int n = 2; n <= orders; n++) {
-        for (int32_t i = 0; i + n <= count; i++) {
-            int32_t last = w->ids[i + n - 1], id = -1;
-            if (w->chain[i] >= 0 && last >= 0) {
-                id = peft__mt_find(&w->grams, peft__bleu_key(n, w->chain[i], last));
-                hits[n - 1] += id >= 0 ? peft__bleu_take(&w->longer[id]) : 0;
-            }
-            w->chain[i] = id;
-        }
-    }
-}
-
-// Statistics of one segment: its references first, then the prediction against their largest counts.
-static void peft__bleu_count(peft__bleu_work *w, const char *prediction, const char *const *references, int per, int orders,
-                             peft__bleu_stats *s) {
-    memset(s, 0, sizeof *s);
-    w->reader.used = 0;
-    int32_t count = peft__words_read(&w->reader, prediction, w->words);
-    w->ends[0] = count;
-    for (int r = 0; r < per; r++)
-        w->ends[r + 1] = w->ends[r] + peft__words_read(&w->reader, references[r], w->words + w->ends[r]);
-    int32_t all = w->ends[per];
-    peft__mt_table_clear(&w->tokens, all);
-    peft__mt_table_clear(&w->grams, (int64_t)(all - count) * (orders - 1));
-    int64_t closest = -1;
-    for (int r = 0; r < per; r++) {
-        int32_t length = w->ends[r + 1] - w->ends[r];
-        int64_t d = length > count ? length - count : count - length, best =
-            closest > count ? closest - count : count - closest;
-        if (closest < 0 || d < best || (d == best && length < closest)) closest = length;
-        peft__bleu_reference(w, r, w->words + w->ends[r], length, orders);
-    }
-    peft__bleu_prediction(w, w->words, count, orders, s->correct);
-    for (int n = 1; n <= orders; n++) s->total[n - 1] = PEFT__MAX(count - n + 1, 0);
-    s->predicted = count;
-    s->expected = closest;
+    row[2 * run->orders] = count;
+    row[2 * run->orders + 1] = closest;
 }
 
 static double peft__bleu_smooth_value(const peft_bleu_desc *d) {
@@ -33598,23 +33352,20 @@ static double peft__bleu_smooth_value(const peft_bleu_desc *d) {
 }
 
 // score = BP * exp(mean over orders of log precision), BP = exp(1 - r / c) for c < r
-static void peft__bleu_compute(const peft__bleu_stats *s, const peft_bleu_desc *d, int orders, peft_bleu_result *r) {
-    double value = peft__bleu_smooth_value(d);
-    double halves = 1, sum = 0;
-    int used = orders;
-    bool any = false;
+static void peft__bleu_compute(const peft__mt_run *run, const double *sums, peft_bleu_result *r) {
+    const peft_bleu_desc *d = (const peft_bleu_desc *)run->desc;
+    int orders = run->orders, used = orders;
+    double value = peft__bleu_smooth_value(d), halves = 1, sum = 0, matches = 0;
+    double predicted = sums[2 * orders], expected = sums[2 * orders + 1];
     memset(r, 0, sizeof *r);
     for (int n = 0; n < orders; n++) {
-        r->counts[n] = (double)s->correct[n];
-        r->totals[n] = (double)s->total[n];
-        any = any || s->correct[n] > 0;
+        matches += r->counts[n] = sums[2 * n];
+        r->totals[n] = sums[2 * n + 1];
     }
-    r->prediction_length = s->predicted;
-    r->reference_length = s->expected;
-    r->brevity_penalty = 1;
-    if (s->predicted < s->expected)
-        r->brevity_penalty = s->predicted > 0 ? exp(1 - (double)s->expected / (double)s->predicted) : 0;
-    if (!any) return;
+    r->prediction_length = (int64_t)predicted;
+    r->reference_length = (int64_t)expected;
+    r->brevity_penalty = predicted >= expected ? 1 : predicted > 0 ? exp(1 - expected / predicted) : 0;
+    if (matches == 0) return;
     for (int n = 0; n < orders; n++) {
         if (d->smoothing == PEFT_SMOOTH_ADD_K && n > 0) {
             r->counts[n] += value;
@@ -33622,310 +33373,208 @@ static void peft__bleu_compute(const peft__bleu_stats *s, const peft_bleu_desc *
         }
         if (r->totals[n] <= 0) break;
         used = d->effective_order ? n + 1 : used;
-        if (r->counts[n] > 0) {
-            r->precisions[n] = 100 * r->counts[n] / r->totals[n];
-        } else if (d->smoothing == PEFT_SMOOTH_EXP) {
-            halves *= 2;
-            r->precisions[n] = 100 / (halves * r->totals[n]);
-        } else if (d->smoothing == PEFT_SMOOTH_FLOOR) {
-            r->precisions[n] = 100 * value / r->totals[n];
-        }
+        if (r->counts[n] > 0) r->precisions[n] = 100 * r->counts[n] / r->totals[n];
+        else if (d->smoothing == PEFT_SMOOTH_EXP) r->precisions[n] = 100 / ((halves *= 2) * r->totals[n]);
+        else if (d->smoothing == PEFT_SMOOTH_FLOOR) r->precisions[n] = 100 * value / r->totals[n];
     }
-    if (d->average_precision) {
-        for (int n = 0; n < used; n++) r->score += r->precisions[n] / used;
-        return;
-    }
+    for (int n = 0; n < used && d->average_precision; n++) r->score += r->precisions[n] / used;
+    if (d->average_precision) return;
     for (int n = 0; n < used; n++) sum += r->precisions[n] > 0 ? log(r->precisions[n]) : -9999999999.0;
     r->score = r->brevity_penalty * exp(sum / used);
 }
 
-static void peft__bleu_add(peft__bleu_stats *sum, const peft__bleu_stats *s) {
-    for (int n = 0; n < PEFT_BLEU_ORDERS; n++) {
-        sum->correct[n] += s->correct[n];
-        sum->total[n] += s->total[n];
-    }
-    sum->predicted += s->predicted;
-    sum->expected += s->expected;
-}
-
-static void peft__bleu_segment(void *arg, void *work, int64_t i) {
-    peft__bleu_run *run = (peft__bleu_run *)arg;
-    peft__bleu_work *w = (peft__bleu_work *)work;
-    peft__bleu_stats s;
+static double peft__bleu_score(const peft__mt_run *run, const double *sums) {
     peft_bleu_result r;
-    peft__bleu_count(w, run->in->predictions[i], run->in->references + i * run->in->per, run->in->per, run->orders, &s);
-    peft__bleu_add(&w->stats, &s);
-    if (run->segments) run->segments[i] = s;
-    if (!run->desc->sentences) return;
-    peft__bleu_compute(&s, run->desc, run->orders, &r);
-    run->desc->sentences[i] = r.score;
+    peft__bleu_compute(run, sums, &r);
+    return r.score;
 }
 
-static void peft__bleu_end(void *arg, const void *work) {
-    peft__bleu_add(&((peft__bleu_run *)arg)->sum, &((const peft__bleu_work *)work)->stats);
+static peft_status peft__bleu_prepare(peft__mt_run *run, const peft_bleu_desc *d) {
+    run->desc = d;
+    run->orders = d->max_order == 0 ? 4 : d->max_order;
+    run->width = 2 * run->orders + 2;
+    run->line = peft__bleu_line;
+    run->score = peft__bleu_score;
+    peft__words_init(&run->words, (int)d->tokenizer, d->lowercase);
+    const char *wrong = run->orders < 1 || run->orders > PEFT_BLEU_ORDERS              ? "max_order is not 1..8"
+                        : (unsigned)d->tokenizer > (unsigned)PEFT_TOKENIZE_NONE        ? "unknown tokenizer"
+                        : (unsigned)d->smoothing > (unsigned)PEFT_SMOOTH_NONE          ? "unknown smoothing"
+                        : !(peft__or_default(d->smooth_value, 1) >= 0 && d->smooth_value < 1e9)
+                            ? "smooth_value is out of range" : NULL;
+    return wrong ? peft__fail(run->ctx, PEFT_ERROR_ARGUMENT, "bleu: %s", wrong) : PEFT_OK;
 }
 
-// The statistics of the whole corpus; integers, so that the order of tasks does not matter.
-static peft_status peft__bleu_collect(const peft__mt_input *in, const peft_bleu_desc *d, int orders,
-                                      peft__bleu_stats *sum, peft__bleu_stats *segments) {
-    peft__bleu_run run;
-    peft__mt_job job = {in, sizeof(peft__bleu_work), peft__bleu_begin, peft__bleu_segment, peft__bleu_end, &run, NULL, 0};
-    memset(&run, 0, sizeof run);
-    run.in = in;
-    run.desc = d;
-    run.orders = orders;
-    run.segments = segments;
-    peft_status s = peft__mt_job_run(&job);
-    *sum = run.sum;
-    return s;
-}
-
-static void peft__bleu_signature(const peft_bleu_desc *d, int per, char *out, size_t size) {
+static void peft__bleu_sign(const peft__mt_run *run, char *out, size_t size) {
     static const char *const tokenizers[] = {"13a", "intl", "char", "zh", "none"};
     static const char *const methods[] = {"exp", "floor", "add-k", "none"};
+    const peft_bleu_desc *d = (const peft_bleu_desc *)run->desc;
     char value[32] = "";
     if (d->smoothing == PEFT_SMOOTH_FLOOR || d->smoothing == PEFT_SMOOTH_ADD_K) {
         int64_t hundredths = (int64_t)(peft__bleu_smooth_value(d) * 100 + 0.5);
         peft__string_into(value, sizeof value, "[%lld.%lld%lld]", (long long)(hundredths / 100),
-                        (long long)(hundredths / 10 % 10), (long long)(hundredths % 10));
+                          (long long)(hundredths / 10 % 10), (long long)(hundredths % 10));
     }
-    peft__string_into(out, size, "nrefs:%d|case:%s|eff:%s|tok:%s|smooth:%s%s|%s", per,
-                    d->lowercase ? "lc" : "mixed", d->effective_order ? "yes" : "no", tokenizers[d->tokenizer],
-                    methods[d->smoothing], value, d->average_precision ? "mean:arithmetic|bp:no" : "like:sacrebleu-2.6.0");
+    peft__string_into(out, size, "nrefs:%d|case:%s|eff:%s|tok:%s|smooth:%s%s|%s", run->per,
+                      d->lowercase ? "lc" : "mixed", d->effective_order ? "yes" : "no", tokenizers[d->tokenizer],
+                      methods[d->smoothing], value,
+                      d->average_precision ? "mean:arithmetic|bp:no" : "like:sacrebleu-2.6.0");
 }
 
-// What is wrong with the settings, NULL: nothing.
-static const char *peft__bleu_settings(const peft_bleu_desc *d, int *orders) {
-    *orders = d->max_order == 0 ? 4 : d->max_order;
-    return *orders < 1 || *orders > PEFT_BLEU_ORDERS                     ? "max_order is not 1..8"
-           : (unsigned)d->tokenizer > (unsigned)PEFT_TOKENIZE_NONE      ? "unknown tokenizer"
-           : (unsigned)d->smoothing > (unsigned)PEFT_SMOOTH_NONE        ? "unknown smoothing"
-           : !(peft__or_default(d->smooth_value, 1) >= 0 && d->smooth_value < 1e9)
-               ? "smooth_value is out of range"
-                                                                        : NULL;
+// A score of each line by itself, into `out` unless it is NULL.
+static void peft__mt_line_scores(const peft__mt_run *run, double *out) {
+    for (int64_t i = 0; out && i < run->count; i++) out[i] = run->score(run, run->rows + i * run->width);
 }
 
 PEFTDEF peft_status peft_bleu(const peft_bleu_desc *desc, peft_bleu_result *result) {
-    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
-    peft__mt_input in;
-    peft__bleu_stats sum;
-    int orders = 0;
-    const char *bad = result ? peft__bleu_settings(desc, &orders) : "result is NULL";
-    if (bad) return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "bleu: %s", bad);
-    peft_status s = PEFT__MT_INPUT(&in, "bleu", desc);
-    s = s == PEFT_OK ? peft__bleu_collect(&in, desc, orders, &sum, NULL) : s;
-    if (s == PEFT_OK) {
-        peft__bleu_compute(&sum, desc, orders, result);
-        peft__bleu_signature(desc, in.per, result->signature, sizeof result->signature);
+    PEFT__MT_NEED(desc, result);
+    peft__mt_run run;
+    peft_status s = PEFT__MT_OPEN(&run, "bleu", desc);
+    if (!s) s = peft__bleu_prepare(&run, desc);
+    if (!s) s = peft__mt_score_lines(&run);
+    if (!s) {
+        peft__bleu_compute(&run, run.sums, result);
+        peft__bleu_sign(&run, result->signature, sizeof result->signature);
+        peft__mt_line_scores(&run, desc->sentences);
     }
+    peft__mt_close(&run);
     return s;
 }
 
 // ---- chrF
 
-#define PEFT__CHRF_ORDERS 32
-
-// One text: ids of its characters and of its words, and the n-gram ids of the order under way.
-typedef struct peft__chrf_text {
-    int32_t *letters, *words, *gram;
-    int32_t letter_count, word_count;
-} peft__chrf_text;
-
-typedef struct peft__chrf_work {
-    peft__mt_pool pool;
-    peft__words reader;
-    peft__mt_table tokens, grams;
-    peft__mt_token *cut, *words;
-    peft__chrf_text prediction, reference;
-    int32_t *counts;
-    int64_t sum[3 * PEFT__CHRF_ORDERS];
-} peft__chrf_work;
-
-static void peft__chrf_text_init(peft__chrf_text *t, peft__mt_pool *p, int64_t n) {
-    t->letters = (int32_t *)peft__mt_get(p, n, sizeof(int32_t));
-    t->words = (int32_t *)peft__mt_get(p, n, sizeof(int32_t));
-    t->gram = (int32_t *)peft__mt_get(p, n, sizeof(int32_t));
+// The text in lower case if so wanted; *n gets its length.
+static const char *peft__chrf_text(const peft__mt_run *run, const char *text, char **room, size_t *n) {
+    char *copy = *room;
+    *n = strlen(text);
+    if (!run->words.lower) return text;
+    *n = peft__uc_lower_text(text, *n, copy);
+    *room += *n;
+    return copy;
 }
 
-typedef struct peft__chrf_run {
-    const peft__mt_input *in;
-    const peft_chrf_desc *desc;
-    int64_t *segments;          // optional output, 3 * orders per segment
-    int orders, letters;
-    double beta;
-    int64_t sum[3 * PEFT__CHRF_ORDERS];
-} peft__chrf_run;
-
-static bool peft__chrf_begin(void *arg, void *work) {
-    const peft__chrf_run *run = (const peft__chrf_run *)arg;
-    peft__chrf_work *w = (peft__chrf_work *)work;
-    bool lower = run->desc->lowercase;
-    int64_t n = run->in->longest + 3;
-    peft__mt_pool_init(&w->pool, run->in->ctx);
-    char *bytes = (char *)peft__mt_get(&w->pool, lower ? 4 * n + 32 : 1, 1);
-    peft__words_init(&w->reader, PEFT__WORDS_CHRF, lower, bytes);
-    // two id spaces, letters and words, live in one table: a word of one letter may share the letter's id
-    peft__mt_get_words(&w->pool, &w->tokens, 6 * n);
-    peft__mt_get_table(&w->pool, &w->grams, 2 * n);
-    w->cut = (peft__mt_token *)peft__mt_get(&w->pool, 2 * n, sizeof *w->cut);
-    w->words = (peft__mt_token *)peft__mt_get(&w->pool, 2 * n, sizeof *w->words);
-    w->counts = (int32_t *)peft__mt_get(&w->pool, 6 * n, sizeof(int32_t));
-    peft__chrf_text_init(&w->prediction, &w->pool, 2 * n);
-    peft__chrf_text_init(&w->reference, &w->pool, 2 * n);
-    return !w->pool.failed;
-}
-
-static void peft__chrf_letter(peft__chrf_work *w, peft__chrf_text *t, const char *s, size_t n) {
-    size_t i = 0;
-    uint32_t c = 0;
+// The characters of a text as tokens; white space counts if desc->whitespace.
+static int32_t peft__chrf_letters(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out) {
+    size_t n, i = 0;
+    const char *s = peft__chrf_text(run, text, room, &n);
+    bool all = ((const peft_chrf_desc *)run->desc)->whitespace;
+    int32_t count = 0;
     while (i < n) {
         size_t at = i;
-        peft__utf8_next(s, n, &i, &c);
-        t->letters[t->letter_count++] = peft__mt_intern_token(&w->tokens, s + at, (int32_t)(i - at));
+        uint32_t c = (unsigned char)s[i];
+        if (c < 0x80) i++;
+        else peft__utf8_next(s, n, &i, &c);
+        if (all || !peft__uc_space(c)) out[count++] = peft__mt_word(s + at, i - at);
     }
+    return count;
 }
 
-static void peft__chrf_read(peft__chrf_work *w, peft__chrf_text *t, const char *text, const peft_chrf_desc *d) {
-    t->letter_count = t->word_count = 0;
-    const char *s = text;
-    size_t n = strlen(text);
-    if (d->lowercase) {
-        char *copy = w->reader.bytes + w->reader.used;
-        n = peft__uc_lower_text(text, n, copy);
-        w->reader.used += n;
-        s = copy;
-    }
-    int32_t count = peft__words_cut(PEFT__WORDS_CHRF, w->reader.ascii, s, n, w->cut);
-    if (d->whitespace) peft__chrf_letter(w, t, s, n);
-    for (int32_t i = 0; i < count && !d->whitespace; i++)
-        peft__chrf_letter(w, t, w->cut[i].text, (size_t)w->cut[i].size);
-    if (d->word_order > 0) {
-        t->word_count = peft__words_punctuation(w->cut, count, w->words);
-        peft__mt_intern_tokens(&w->tokens, w->words, t->word_count, t->words);
-    }
-}
+static bool peft__chrf_mark(char c) { return (unsigned char)c < 0x80 && peft__uc_mark((unsigned char)c); }
 
-// n-grams of the prediction (0 if the reference has none), of the reference, and common ones, for orders 1..top.
-static int64_t *peft__chrf_orders(peft__chrf_work *w, const int32_t *p, int32_t np, const int32_t *r, int32_t nr, int top,
-                                  int64_t *out) {
-    for (int n = 1; n <= top; n++, out += 3) {
-        int32_t hyp = PEFT__MAX(np - n + 1, 0), ref = PEFT__MAX(nr - n + 1, 0);
-        int32_t *hyp_gram = w->prediction.gram, *ref_gram = w->reference.gram;
-        peft__mt_table_clear(&w->grams, (int64_t)hyp + ref);
-        peft__mt_grams(&w->grams, hyp_gram, p, np, n);
-        peft__mt_grams(&w->grams, ref_gram, r, nr, n);
-        out[0] = ref > 0 ? hyp : 0;
-        out[1] = ref;
-        out[2] = peft__mt_common(hyp_gram, hyp, ref_gram, ref, w->counts, n == 1 ? w->tokens.used : w->grams.used);
+// Its words. Of a word of several characters the last one, or else the first, stands alone if it is ASCII punctuation.
+static int32_t peft__chrf_words(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out) {
+    size_t n, i = 0, start = 0;
+    const char *s = peft__chrf_text(run, text, room, &n);
+    int32_t count = 0;
+    bool in_word = false;
+    while (i < n || in_word) {
+        size_t at = i, first = start;
+        uint32_t c = ' ';
+        if (i < n) peft__utf8_next(s, n, &i, &c);
+        bool space = peft__uc_space(c);
+        if (!space && !in_word) start = at;
+        if (space && in_word) {
+            peft__utf8_next(s, at, &first, &c);
+            size_t cut = first == at ? start : peft__chrf_mark(s[at - 1]) ? at - 1 : peft__chrf_mark(s[start]) ? first : start;
+            if (cut > start) out[count++] = peft__mt_word(s + start, cut - start);
+            out[count++] = peft__mt_word(s + cut, at - cut);
+        }
+        in_word = !space;
     }
-    return out;
+    return count;
 }
 
 // F_beta = (1 + beta^2) P R / (beta^2 P + R) of the averages of P and R over the orders that both sides have
-static double peft__chrf_score(const int64_t *s, int orders, double beta, bool eps_smoothing) {
-    double factor = beta * beta, sum = 0, p_sum = 0, r_sum = 0;
-    int used = 0;
-    for (int n = 0; n < orders; n++, s += 3) {
-        double p = s[0] > 0 ? (double)s[2] / (double)s[0] : 1e-16, r = s[1] > 0 ? (double)s[2] / (double)s[1] : 1e-16;
-        double below = factor * p + r;
+static double peft__chrf_score(const peft__mt_run *run, const double *s) {
+    double factor = run->beta * run->beta, sum = 0, p_sum = 0, r_sum = 0, used = 0;
+    for (int n = 0; n < run->orders; n++, s += 3) {
+        double p = s[0] > 0 ? s[2] / s[0] : 1e-16, r = s[1] > 0 ? s[2] / s[1] : 1e-16, below = factor * p + r;
         sum += below > 0 ? (1 + factor) * p * r / below : 1e-16;
-        if (s[0] > 0 && s[1] > 0) {
-            p_sum += p;
-            r_sum += r;
-            used++;
-        }
+        if (s[0] > 0 && s[1] > 0) p_sum += p, r_sum += r, used++;
     }
-    if (eps_smoothing) return 100 * sum / orders;
-    double p = used ? p_sum / used : 0, r = used ? r_sum / used : 0;
+    if (((const peft_chrf_desc *)run->desc)->eps_smoothing) return 100 * sum / run->orders;
+    double p = used > 0 ? p_sum / used : 0, r = used > 0 ? r_sum / used : 0;
     return factor * p + r > 0 ? 100 * (1 + factor) * p * r / (factor * p + r) : 0;
 }
 
-// A segment counts with the reference that gives it the best score.
-static void peft__chrf_segment(void *arg, void *work, int64_t i) {
-    peft__chrf_run *run = (peft__chrf_run *)arg;
-    peft__chrf_work *w = (peft__chrf_work *)work;
-    int64_t stats[3 * PEFT__CHRF_ORDERS], best[3 * PEFT__CHRF_ORDERS];
-    double top = -1;
-    for (int r = 0; r < run->in->per; r++) {
-        const char *ref = run->in->references[i * run->in->per + r];
-        w->reader.used = 0;
-        peft__mt_table_clear(&w->tokens, (int64_t)(strlen(run->in->predictions[i]) + strlen(ref)) * 3 + 8);
-        peft__chrf_read(w, &w->prediction, run->in->predictions[i], run->desc);
-        peft__chrf_read(w, &w->reference, ref, run->desc);
-        const peft__chrf_text *p = &w->prediction, *q = &w->reference;
-        int64_t *next = peft__chrf_orders(w, p->letters, p->letter_count, q->letters, q->letter_count, run->letters, stats);
-        peft__chrf_orders(w, p->words, p->word_count, q->words, q->word_count, run->desc->word_order, next);
-        double score = peft__chrf_score(stats, run->orders, run->beta, run->desc->eps_smoothing);
-        if (score > top) {
-            top = score;
-            memcpy(best, stats, sizeof(int64_t) * 3 * (size_t)run->orders);
+// A row: for each order the n-grams of the prediction (0 if the reference has none), of the reference, and common ones;
+// of the reference that gives the line its best score.
+static void peft__chrf_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
+    double best = -1;
+    for (int order = 0; order < run->orders; order++) {
+        int n = order < run->letters ? order + 1 : order + 1 - run->letters;
+        if (n == 1) peft__mt_load(run, w, i, order < run->letters ? peft__chrf_letters : peft__chrf_words);
+        peft__mt_order(run, w, n);
+        for (int k = 1; k <= run->per; k++) {
+            double *s = w->rows + (k - 1) * run->width + 3 * order;
+            s[1] = peft__mt_size(&w->texts[k], n);
+            s[0] = s[1] > 0 ? peft__mt_size(&w->texts[0], n) : 0;
+            s[2] = peft__mt_matches(w, n, k, k);
         }
     }
-    for (int k = 0; k < 3 * run->orders; k++) w->sum[k] += best[k];
-    if (run->segments) memcpy(run->segments + i * 3 * run->orders, best, sizeof(int64_t) * 3 * (size_t)run->orders);
-    if (run->desc->sentences) run->desc->sentences[i] = top;
+    for (int k = 0; k < run->per; k++) {
+        double score = peft__chrf_score(run, w->rows + k * run->width);
+        if (score > best) memcpy(row, w->rows + k * run->width, (size_t)run->width * sizeof *row);
+        best = PEFT__MAX(best, score);
+    }
 }
 
-static void peft__chrf_end(void *arg, const void *work) {
-    peft__chrf_run *run = (peft__chrf_run *)arg;
-    for (int k = 0; k < 3 * run->orders; k++) run->sum[k] += ((const peft__chrf_work *)work)->sum[k];
-}
-
-static peft_status peft__chrf_all(peft__chrf_run *run, peft_metric_result *result) {
-    peft__mt_job job = {run->in, sizeof(peft__chrf_work), peft__chrf_begin, peft__chrf_segment, peft__chrf_end, run, NULL, 0};
-    peft_status s = peft__mt_job_run(&job);
-    result->score = peft__chrf_score(run->sum, run->orders, run->beta, run->desc->eps_smoothing);
-    return s;
-}
-
-// Fills what of `run` follows from the settings. Returns what is wrong with them, NULL: nothing.
-static const char *peft__chrf_settings(peft__chrf_run *run, const peft_chrf_desc *d) {
-    memset(run, 0, sizeof *run);
+static peft_status peft__chrf_prepare(peft__mt_run *run, const peft_chrf_desc *d) {
     run->desc = d;
     run->letters = (int)peft__or_default(d->char_order, 6);
     run->beta = peft__or_default(d->beta, 2);
     run->orders = run->letters + d->word_order;
+    run->width = 3 * run->orders;
+    run->line = peft__chrf_line;
+    run->score = peft__chrf_score;
+    run->words.lower = d->lowercase;
     bool fits = run->letters >= 0 && run->letters <= 16 && d->word_order >= 0 && d->word_order <= 16;
-    return !fits               ? "orders are not within 16"
-           : run->orders == 0 ? "neither characters nor words are counted"
-           : !(run->beta >= 0 && run->beta < 1e6) ? "beta is out of range" : NULL;
+    const char *wrong = !fits                                  ? "orders are not within 16"
+                        : run->orders == 0                     ? "neither characters nor words are counted"
+                        : !(run->beta >= 0 && run->beta < 1e6) ? "beta is out of range" : NULL;
+    return wrong ? peft__fail(run->ctx, PEFT_ERROR_ARGUMENT, "chrf: %s", wrong) : PEFT_OK;
 }
 
 PEFTDEF peft_status peft_chrf(const peft_chrf_desc *desc, peft_metric_result *result) {
-    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
-    peft__mt_input in;
-    peft__chrf_run run;
-    const char *bad = result ? peft__chrf_settings(&run, desc) : "result is NULL";
-    if (bad) return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "chrf: %s", bad);
-    run.in = &in;
+    PEFT__MT_NEED(desc, result);
+    peft__mt_run run;
     memset(result, 0, sizeof *result);
-    peft_status s = PEFT__MT_INPUT(&in, "chrf", desc);
-    s = s == PEFT_OK ? peft__chrf_all(&run, result) : s;
-    peft__string_into(result->signature, sizeof result->signature,
-                    "nrefs:%d|case:%s|eff:%s|nc:%d|nw:%d|space:%s|beta:%g|like:sacrebleu-2.6.0", in.per,
-                    desc->lowercase ? "lc" : "mixed", desc->eps_smoothing ? "no" : "yes", run.letters, desc->word_order,
-                    desc->whitespace ? "yes" : "no", run.beta);
+    peft_status s = PEFT__MT_OPEN(&run, "chrf", desc);
+    if (!s) s = peft__chrf_prepare(&run, desc);
+    if (!s) s = peft__mt_score_lines(&run);
+    if (!s) {
+        result->score = run.score(&run, run.sums);
+        peft__mt_line_scores(&run, desc->sentences);
+        peft__string_into(result->signature, sizeof result->signature,
+                          "nrefs:%d|case:%s|eff:%s|nc:%d|nw:%d|space:%s|beta:%g|like:sacrebleu-2.6.0", run.per,
+                          desc->lowercase ? "lc" : "mixed", desc->eps_smoothing ? "no" : "yes", run.letters,
+                          desc->word_order, desc->whitespace ? "yes" : "no", run.beta);
+    }
+    peft__mt_close(&run);
     return s;
 }
 
-// ---- NIST, METEOR, CIDEr, COCO's ROUGE-L and BLEU
+// ---- NIST, METEOR and CIDEr, which look at the whole corpus
 
-// All texts of a corpus as word ids that are common to the corpus. Text t has ids[start[t]] .. ids[start[t + 1]]; the
-// texts of segment i are t = i * (1 + per): the prediction, then its references.
+// All texts as word ids that are common to the corpus. Text t has ids[start[t]] .. ids[start[t + 1]] and, at the same
+// places, the ids of its n-grams; the texts of line i are t = i * (1 + per): the prediction, then its references.
 typedef struct peft__corpus {
-    const peft__mt_input *in;
-    peft__mt_pool pool;
+    peft__mt_memory *memory;
     peft__mt_table tokens, grams;
     int64_t *start;
     int32_t *ids, *gram;
-    int64_t texts, words, longest;  // longest: words of the longest text
+    int64_t count, texts, words, longest;   // lines, texts, words of all, words of the longest text
     int per;
 } peft__corpus;
-
-static const char *peft__corpus_text(const peft__mt_input *in, int64_t t) {
-    int64_t i = t / (in->per + 1), k = t % (in->per + 1);
-    return k == 0 ? in->predictions[i] : in->references[i * in->per + k - 1];
-}
 
 // No more words than this are in a text: behind each but the last comes white space, whose first byte is one of these.
 static int64_t peft__corpus_most(const char *s) {
@@ -33937,215 +33586,206 @@ static int64_t peft__corpus_most(const char *s) {
     return most;
 }
 
-static bool peft__corpus_read(peft__corpus *c, const peft__mt_input *in, int kind, bool lower) {
-    int64_t bytes = 0, most = 0;
-    memset(c, 0, sizeof *c);
-    peft__mt_pool_init(&c->pool, in->ctx);
-    c->in = in;
-    c->per = in->per;
-    c->texts = in->count * (in->per + 1);
-    for (int64_t t = 0; t < c->texts; t++) {
-        const char *text = peft__corpus_text(in, t);
-        bytes += 2 * (int64_t)strlen(text) + 8;
-        most += peft__corpus_most(text);
-    }
-    peft__words reader;
-    char *copy = (char *)peft__mt_get(&c->pool, lower ? bytes : 1, 1);
-    peft__mt_token *words = (peft__mt_token *)peft__mt_get(&c->pool, in->longest + 2, sizeof *words);
-    c->start = (int64_t *)peft__mt_get(&c->pool, c->texts + 1, sizeof(int64_t));
-    c->ids = (int32_t *)peft__mt_get(&c->pool, most, sizeof(int32_t));
-    c->gram = (int32_t *)peft__mt_get(&c->pool, most, sizeof(int32_t));
-    peft__mt_get_words(&c->pool, &c->tokens, 64);   // the vocabulary is much smaller than the corpus: it grows
-    peft__mt_get_table(&c->pool, &c->grams, most);
-    if (c->pool.failed) return false;
-    peft__words_init(&reader, kind, lower, copy);
-    for (int64_t t = 0; t < c->texts; t++) {
-        int32_t n = peft__words_read(&reader, peft__corpus_text(in, t), words);
-        if (!peft__mt_grow(&c->pool, &c->tokens, (int64_t)c->tokens.used + n)) return false;
-        peft__mt_intern_tokens(&c->tokens, words, n, c->ids + c->words);
-        c->words += n;
-        c->start[t + 1] = c->words;
-        c->longest = PEFT__MAX(c->longest, n);
-    }
+// Makes room for n more words. A larger table gives the same ids to the same words.
+static bool peft__corpus_grow(peft__corpus *c, int64_t n) {
+    int64_t keys = c->tokens.used + n;
+    if (keys * 2 <= c->tokens.capacity) return true;
+    peft__mt_table grown;
+    peft__mt_get_table(c->memory, &grown, peft__mt_pow2(keys * 2), true);
+    if (c->memory->failed) return false;
+    for (int32_t i = 0; i < c->tokens.used; i++)
+        peft__mt_token_id(&grown, c->tokens.known[i].text, c->tokens.known[i].size);
+    c->tokens = grown;
     return true;
 }
 
-// Ids of all n-grams of order n into c->gram (at the place of their first word); call for n = 1, 2, ... in turn. Returns
-// how many different ones there are.
-static int32_t peft__corpus_grams(peft__corpus *c, int n) {
-    peft__mt_table_clear(&c->grams, c->words);
+static peft_status peft__corpus_read(peft__corpus *c, peft__mt_run *run, bool lower) {
+    int64_t bytes = 0, most = 0;
+    peft__words reader;
+    memset(c, 0, sizeof *c);
+    c->memory = &run->memory;
+    c->per = run->per;
+    c->count = run->count;
+    c->texts = run->count * (run->per + 1);
+    for (int64_t t = 0; t < c->texts; t++) {
+        const char *text = peft__mt_text_at(run, t);
+        bytes += lower ? 2 * (int64_t)strlen(text) + 8 : 0;
+        most += peft__corpus_most(text);
+    }
+    char *room = PEFT__MT_GET(c->memory, char, bytes);
+    peft__mt_token *words = PEFT__MT_GET(c->memory, peft__mt_token, run->longest + 2);
+    c->start = PEFT__MT_GET(c->memory, int64_t, c->texts + 1);
+    c->ids = PEFT__MT_GET(c->memory, int32_t, most);
+    c->gram = PEFT__MT_GET(c->memory, int32_t, most);
+    peft__mt_get_table(c->memory, &c->tokens, 64, true);   // the vocabulary is much smaller than the corpus: it grows
+    peft__mt_get_table(c->memory, &c->grams, most, false);
+    peft__words_init(&reader, PEFT_TOKENIZE_NONE, lower);
+    for (int64_t t = 0; t < c->texts && !c->memory->failed; t++) {
+        int32_t n = peft__words_read(&reader, peft__mt_text_at(run, t), &room, words);
+        if (!peft__corpus_grow(c, n)) break;
+        for (int32_t i = 0; i < n; i++)
+            c->ids[c->words++] = peft__mt_token_id(&c->tokens, words[i].text, words[i].size);
+        c->start[t + 1] = c->words;
+        c->longest = PEFT__MAX(c->longest, n);
+    }
+    return c->memory->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
+}
+
+// The n-grams of order n of all texts; call for n = 1, 2, ... in turn. Returns how many different ones there are.
+static int32_t peft__corpus_order(peft__corpus *c, int n) {
+    if (n > 1) peft__mt_clear(&c->grams, c->words);
     for (int64_t t = 0; t < c->texts; t++)
         peft__mt_grams(&c->grams, c->gram + c->start[t], c->ids + c->start[t], c->start[t + 1] - c->start[t], n);
     return n == 1 ? c->tokens.used : c->grams.used;
 }
 
-// n-grams of text t.
-static int64_t peft__corpus_count(const peft__corpus *c, int64_t t, int n) {
-    return PEFT__MAX(c->start[t + 1] - c->start[t] - n + 1, 0);
+// The n-grams of text t; *count gets their number.
+static const int32_t *peft__corpus_grams(const peft__corpus *c, int64_t t, int n, int64_t *count) {
+    *count = PEFT__MAX(c->start[t + 1] - c->start[t] - n + 1, 0);
+    return c->gram + c->start[t];
 }
 
-typedef peft_status (*peft__text_fn)(const peft_text_desc *d, peft__corpus *c, int orders, peft_metric_result *r);
+typedef peft_status (*peft__corpus_metric)(const peft_text_desc *d, peft__corpus *c, int orders, peft_metric_result *r);
 
-// Checks, reads the corpus, runs the metric, signs.
-static peft_status peft__text_metric(const peft_text_desc *d, const char *name, int orders, peft__text_fn fn,
-                                     int kind, peft_metric_result *result) {
-    if (!d || !d->context) return PEFT_ERROR_ARGUMENT;
-    peft__mt_input in;
+// Checks, reads the corpus, runs the metric, signs. `orders`: the default of max_order.
+static peft_status peft__corpus_score(const peft_text_desc *d, const char *name, int orders, peft__corpus_metric metric,
+                                      peft_metric_result *result) {
+    PEFT__MT_NEED(d, result);
+    peft__mt_run run;
     peft__corpus c;
-    orders = d->max_order == 0 ? orders : d->max_order;
-    if (!result || orders < 1 || orders > PEFT_BLEU_ORDERS)
-        return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "%s: %s", name, result ? "max_order is not 1..8" : "result is NULL");
-    memset(result, 0, sizeof *result);
-    peft_status s = PEFT__MT_INPUT(&in, name, d);
-    if (s != PEFT_OK) return s;
-    s = peft__corpus_read(&c, &in, kind, !d->keep_case)
-            ? fn(d, &c, orders, result)
-            : PEFT_ERROR_MEMORY;
-    if (s == PEFT_OK && c.pool.failed) s = PEFT_ERROR_MEMORY;
-    peft__mt_pool_free(&c.pool);
     char settings[80];
-    memcpy(settings, result->signature, sizeof settings - 1);
-    settings[sizeof settings - 1] = 0;
-    peft__string_into(result->signature, sizeof result->signature, "%s|nrefs:%d|case:%s|tok:none%s", name, in.per,
-                    d->keep_case ? "mixed" : "lc", settings);
+    orders = d->max_order == 0 ? orders : d->max_order;
+    if (orders < 1 || orders > PEFT_BLEU_ORDERS)
+        return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "%s: max_order is not 1..8", name);
+    memset(result, 0, sizeof *result);
+    peft_status s = PEFT__MT_OPEN(&run, name, d);
+    if (!s) s = peft__corpus_read(&c, &run, !d->keep_case);
+    if (!s) s = metric(d, &c, orders, result);
+    memcpy(settings, result->signature, sizeof settings);
+    peft__string_into(result->signature, sizeof result->signature, "%s|nrefs:%d|case:%s|tok:none%s", name, run.per,
+                      d->keep_case ? "mixed" : "lc", settings);
+    peft__mt_close(&run);
     return s;
 }
 
+// ---- NIST
+
 // Information of an n-gram: log2(count of its first n-1 words / its count) over all references; a word is compared with
-// all words. info[] of order n from counts of orders n-1 and n.
+// all words. head: the ids of the (n-1)-grams, whose counts are `shorter`.
 static void peft__nist_info(const peft__corpus *c, const int32_t *head, const int64_t *shorter, int64_t *counts, int n,
-                            int32_t ids, double *info) {
-    int64_t words = 0;
-    memset(counts, 0, (size_t)ids * sizeof *counts);
+                            double *info) {
+    int64_t words = 0, size;
     for (int pass = 0; pass < 2; pass++) {
         for (int64_t t = 0; t < c->texts; t++) {
             if (t % (c->per + 1) == 0) continue;
-            for (int64_t i = c->start[t]; i + n <= c->start[t + 1]; i++) {
-                int32_t id = c->gram[i];
-                if (pass == 0) {
-                    counts[id]++;
-                    words++;
-                } else {
-                    double above = n == 1 ? (double)words : (double)shorter[head[i]];
-                    info[id] = log(above / (double)counts[id]) / log(2.0);
-                }
+            const int32_t *gram = peft__corpus_grams(c, t, n, &size);
+            words += pass == 0 ? size : 0;
+            for (int64_t i = 0; i < size && pass == 0; i++) counts[gram[i]]++;
+            for (int64_t i = 0; i < size && pass == 1; i++) {
+                int64_t above = n == 1 ? words : shorter[head[c->start[t] + i]];
+                info[gram[i]] = log((double)above / (double)counts[gram[i]]) / log(2.0);
             }
         }
     }
 }
 
-// Clipped information that the prediction shares with one reference.
+// Clipped information that a prediction shares with one reference. left: all zero between calls.
 static double peft__nist_overlap(const peft__corpus *c, int64_t hyp, int64_t ref, int n, const double *info, int32_t *left) {
+    int64_t size, wanted;
+    const int32_t *gram = peft__corpus_grams(c, hyp, n, &size), *other = peft__corpus_grams(c, ref, n, &wanted);
     double sum = 0;
-    for (int64_t i = c->start[ref]; i + n <= c->start[ref + 1]; i++) left[c->gram[i]]++;
-    for (int64_t i = c->start[hyp]; i + n <= c->start[hyp + 1]; i++) {
-        if (left[c->gram[i]] > 0) {
-            left[c->gram[i]]--;
-            sum += info[c->gram[i]];
-        }
-    }
-    for (int64_t i = c->start[ref]; i + n <= c->start[ref + 1]; i++) left[c->gram[i]] = 0;
+    for (int64_t i = 0; i < wanted; i++) left[other[i]]++;
+    for (int64_t i = 0; i < size; i++)
+        if (left[gram[i]] > 0) left[gram[i]]--, sum += info[gram[i]];
+    for (int64_t i = 0; i < wanted; i++) left[other[i]] = 0;
     return sum;
-}
-
-typedef struct peft__nist_sums {
-    double information, grams;      // of the order under way
-    double expected, predicted;     // lengths, over all orders so far
-} peft__nist_sums;
-
-// Per segment the reference with the highest precision, then information, then length.
-static void peft__nist_order(const peft__corpus *c, int n, const double *info, int32_t *left, peft__nist_sums *s) {
-    s->information = s->grams = 0;
-    for (int64_t t = 0; t < c->texts; t += c->per + 1) {
-        double best = -1, total = (double)peft__corpus_count(c, t, n);
-        int64_t length = 0;
-        for (int r = 1; r <= c->per; r++) {
-            double shared = peft__nist_overlap(c, t, t + r, n, info, left);
-            int64_t size = c->start[t + r + 1] - c->start[t + r];
-            if (shared > best || (shared == best && size > length)) {
-                best = shared;
-                length = size;
-            }
-        }
-        s->information += best;
-        s->grams += total;
-        s->expected += (double)length;
-        s->predicted += (double)(c->start[t + 1] - c->start[t]);
-    }
 }
 
 // exp(beta log^2(min(c / r, 1))), beta such that the penalty is 0.5 at c / r = 2/3
 static double peft__nist_penalty(double expected, double predicted) {
     double ratio = expected > 0 ? predicted / expected : 1;
-    if (ratio > 0 && ratio < 1) {
-        double beta = log(0.5) / (log(1.5) * log(1.5));
-        return exp(beta * log(ratio) * log(ratio));
+    if (ratio <= 0 || ratio >= 1) return ratio > 0;
+    return exp(log(0.5) / (log(1.5) * log(1.5)) * log(ratio) * log(ratio));
+}
+
+// Adds the lines of order n: per line the reference that shares most information, the longer of two.
+static double peft__nist_order(const peft__corpus *c, int n, const double *info, int32_t *left, double lengths[2]) {
+    double information = 0, grams = 0;
+    for (int64_t t = 0; t < c->texts; t += c->per + 1) {
+        double best = -1;
+        int64_t length = 0, size;
+        for (int64_t k = t + 1; k <= t + c->per; k++) {
+            double shared = peft__nist_overlap(c, t, k, n, info, left);
+            int64_t words = c->start[k + 1] - c->start[k];
+            if (shared > best || (shared == best && words > length)) {
+                best = shared;
+                length = words;
+            }
+        }
+        peft__corpus_grams(c, t, n, &size);
+        information += best;
+        grams += (double)size;
+        lengths[0] += (double)length;
+        lengths[1] += (double)(c->start[t + 1] - c->start[t]);
     }
-    return ratio <= 0 ? 0 : 1;
+    return grams > 0 ? information / grams : 0;
 }
 
 static peft_status peft__nist(const peft_text_desc *d, peft__corpus *c, int orders, peft_metric_result *r) {
-    int64_t *shorter = (int64_t *)peft__mt_get(&c->pool, c->words + 1, sizeof(int64_t));
-    int64_t *counts = (int64_t *)peft__mt_get(&c->pool, c->words + 1, sizeof(int64_t));
-    double *info = (double *)peft__mt_get(&c->pool, c->words + 1, sizeof(double));
-    int32_t *left = (int32_t *)peft__mt_get(&c->pool, c->words + 1, sizeof(int32_t));
-    int32_t *head = (int32_t *)peft__mt_get(&c->pool, c->words + 1, sizeof(int32_t));
-    peft__nist_sums s;
-    double sum = 0;
+    int64_t *counts[2], n = c->words + 1;
+    for (int k = 0; k < 2; k++) counts[k] = PEFT__MT_GET(c->memory, int64_t, n);
+    double *info = PEFT__MT_GET(c->memory, double, n), sum = 0, lengths[2] = {0, 0};
+    int32_t *left = PEFT__MT_GET(c->memory, int32_t, n), *head = PEFT__MT_GET(c->memory, int32_t, n);
     (void)d;
-    if (c->pool.failed) return PEFT_ERROR_MEMORY;
-    memset(&s, 0, sizeof s);
-    for (int n = 1; n <= orders; n++) {
+    if (c->memory->failed) return PEFT_ERROR_MEMORY;
+    for (int order = 1; order <= orders; order++) {
+        int64_t *now = counts[order % 2];
         memcpy(head, c->gram, (size_t)c->words * sizeof *head);
-        int32_t ids = peft__corpus_grams(c, n);
-        peft__nist_info(c, head, shorter, counts, n, ids, info);
-        peft__nist_order(c, n, info, left, &s);
-        sum += s.grams > 0 ? s.information / s.grams : 0;
-        r->score = r->orders[n - 1] = sum * peft__nist_penalty(s.expected, s.predicted);
-        int64_t *swap = shorter;
-        shorter = counts;
-        counts = swap;
+        memset(now, 0, (size_t)n * sizeof *now);
+        peft__corpus_order(c, order);
+        peft__nist_info(c, head, counts[1 - order % 2], now, order, info);
+        sum += peft__nist_order(c, order, info, left, lengths);
+        r->score = r->orders[order - 1] = sum * peft__nist_penalty(lengths[0], lengths[1]);
     }
     peft__string_into(r->signature, sizeof r->signature, "|order:%d|like:nltk", orders);
     return PEFT_OK;
 }
 
 PEFTDEF peft_status peft_nist(const peft_text_desc *desc, peft_metric_result *result) {
-    return peft__text_metric(desc, "nist", 5, peft__nist, PEFT__WORDS_CHRF, result);
+    return peft__corpus_score(desc, "nist", 5, peft__nist, result);
 }
 
-// ---- METEOR: stems get ids of their own
+// ---- METEOR
 
 typedef struct peft__meteor {
     const peft_text_desc *desc;
     const peft__corpus *c;
-    const int32_t *stems;       // word id -> stem id
-    const peft__mt_token *stem_text;
+    int32_t *stems;             // word id -> stem id
+    peft__mt_token *stem_text;  // of every stem id
     int32_t *match;             // per prediction word: reference word or -1
     unsigned char *taken;       // per reference word
     int32_t *last, *before;     // per id: its last free reference word or -1; per reference word: the one before it
     double alpha, beta, gamma;
 } peft__meteor;
 
-// Exact matches (stems NULL) or those of stems: from the last word backwards, each free word takes the last free word that equals it.
-// The free words of the reference hang in a chain per id, the last one first.
-static int64_t peft__meteor_equal(peft__meteor *m, const int32_t *stems, const int32_t *hyp, int64_t n, const int32_t *ref, int64_t k) {
+// Exact matches (stems NULL) or those of stems: from the last word backwards, each free word takes the last free word
+// that equals it. The free words of the reference hang in a chain per id, the last one first.
+static int64_t peft__meteor_equal(peft__meteor *m, const int32_t *stems, const int32_t *hyp, int64_t n, const int32_t *ref,
+                                  int64_t k) {
     int64_t found = 0;
     for (int64_t j = 0; j < k; j++) {
-        if (!m->taken[j]) {
-            int32_t *last = &m->last[stems ? stems[ref[j]] : ref[j]];
-            m->before[j] = *last;
-            *last = (int32_t)j;
-        }
+        int32_t *last = &m->last[stems ? stems[ref[j]] : ref[j]];
+        if (m->taken[j]) continue;
+        m->before[j] = *last;
+        *last = (int32_t)j;
     }
     for (int64_t i = n - 1; i >= 0; i--) {
         int32_t *last = &m->last[stems ? stems[hyp[i]] : hyp[i]];
-        if (m->match[i] < 0 && *last >= 0) {
-            m->match[i] = *last;
-            m->taken[*last] = 1;
-            *last = m->before[*last];
-            found++;
-        }
+        if (m->match[i] >= 0 || *last < 0) continue;
+        m->match[i] = *last;
+        m->taken[*last] = 1;
+        *last = m->before[*last];
+        found++;
     }
     for (int64_t j = 0; j < k; j++) m->last[stems ? stems[ref[j]] : ref[j]] = -1;
     return found;
@@ -34155,14 +33795,13 @@ static int64_t peft__meteor_equal(peft__meteor *m, const int32_t *stems, const i
 static int64_t peft__meteor_synonyms(peft__meteor *m, const int32_t *hyp, int64_t n, const int32_t *ref, int64_t k) {
     int64_t found = 0;
     for (int64_t i = n - 1; i >= 0; i--) {
-        const peft__mt_token *a = &m->stem_text[m->stems[hyp[i]]];
+        peft__mt_token a = m->stem_text[m->stems[hyp[i]]];
         for (int64_t j = k - 1; j >= 0 && m->match[i] < 0; j--) {
-            const peft__mt_token *b = &m->stem_text[m->stems[ref[j]]];
-            if (!m->taken[j] && m->desc->synonyms(a->text, (size_t)a->size, b->text, (size_t)b->size, m->desc->user)) {
-                m->match[i] = (int32_t)j;
-                m->taken[j] = 1;
-                found++;
-            }
+            peft__mt_token b = m->stem_text[m->stems[ref[j]]];
+            if (m->taken[j] || !m->desc->synonyms(a.text, (size_t)a.size, b.text, (size_t)b.size, m->desc->user)) continue;
+            m->match[i] = (int32_t)j;
+            m->taken[j] = 1;
+            found++;
         }
     }
     return found;
@@ -34170,79 +33809,75 @@ static int64_t peft__meteor_synonyms(peft__meteor *m, const int32_t *hyp, int64_
 
 // score = (1 - gamma (chunks / matches)^beta) P R / (alpha P + (1 - alpha) R)
 static double peft__meteor_pair(peft__meteor *m, int64_t hyp_text, int64_t ref_text) {
-    const int32_t *hyp = m->c->ids + m->c->start[hyp_text], *ref = m->c->ids + m->c->start[ref_text];
-    int64_t n = m->c->start[hyp_text + 1] - m->c->start[hyp_text], k =
-        m->c->start[ref_text + 1] - m->c->start[ref_text];
-    int64_t matches = 0, chunks = 0, before = -2;
+    const int64_t *start = m->c->start;
+    const int32_t *hyp = m->c->ids + start[hyp_text], *ref = m->c->ids + start[ref_text];
+    int64_t n = start[hyp_text + 1] - start[hyp_text], k = start[ref_text + 1] - start[ref_text];
+    double chunks = 0;
     memset(m->taken, 0, (size_t)k);
     for (int64_t i = 0; i < n; i++) m->match[i] = -1;
-    matches += peft__meteor_equal(m, NULL, hyp, n, ref, k);
+    int64_t matches = peft__meteor_equal(m, NULL, hyp, n, ref, k);
     matches += peft__meteor_equal(m, m->stems, hyp, n, ref, k);
     if (m->desc->synonyms) matches += peft__meteor_synonyms(m, hyp, n, ref, k);
     if (matches == 0) return 0;
-    for (int64_t i = 0; i < n; i++) {
-        if (m->match[i] >= 0) chunks += !(i > 0 && before >= 0 && m->match[i] == before + 1);
-        before = m->match[i];
-    }
+    for (int64_t i = 0; i < n; i++)     // a chunk is a run of words that stand side by side in both
+        chunks += m->match[i] >= 0 && !(i > 0 && m->match[i - 1] >= 0 && m->match[i] == m->match[i - 1] + 1);
     double p = (double)matches / (double)n, r = (double)matches / (double)k;
     double f = p * r / (m->alpha * p + (1 - m->alpha) * r);
-    return (1 - m->gamma * pow((double)chunks / (double)matches, m->beta)) * f;
+    return (1 - m->gamma * pow(chunks / (double)matches, m->beta)) * f;
 }
 
-// Stem ids: stems are interned like words.
-static bool peft__meteor_stems(peft__corpus *c, int32_t *stems, peft__mt_token *text) {
+// The stems of all words, which get ids like words.
+static bool peft__meteor_stems(peft__meteor *m, peft__corpus *c) {
     int64_t bytes = 0;
     for (int32_t i = 0; i < c->tokens.used; i++) bytes += c->tokens.known[i].size;
-    char *copy = (char *)peft__mt_get(&c->pool, bytes, 1);
-    peft__mt_table_clear(&c->grams, c->tokens.used);
-    c->grams.known = text;
-    for (int32_t i = 0; copy && i < c->tokens.used; i++) {
-        memcpy(copy, c->tokens.known[i].text, (size_t)c->tokens.known[i].size);
-        int32_t n = (int32_t)peft_porter_stem(copy, (size_t)c->tokens.known[i].size);
-        stems[i] = peft__mt_intern_token(&c->grams, copy, n);
-        copy += c->tokens.known[i].size;
+    char *copy = PEFT__MT_GET(c->memory, char, bytes);
+    m->stem_text = c->grams.known = PEFT__MT_GET(c->memory, peft__mt_token, c->tokens.used);
+    peft__mt_clear(&c->grams, c->tokens.used);
+    for (int32_t i = 0; !c->memory->failed && i < c->tokens.used; i++) {
+        peft__mt_token word = c->tokens.known[i];
+        memcpy(copy, word.text, (size_t)word.size);
+        m->stems[i] = peft__mt_token_id(&c->grams, copy, (int32_t)peft_porter_stem(copy, (size_t)word.size));
+        copy += word.size;
     }
-    return copy != NULL;
+    return !c->memory->failed;
 }
 
 static peft_status peft__meteor_all(const peft_text_desc *d, peft__corpus *c, int orders, peft_metric_result *r) {
     peft__meteor m;
+    int64_t ids = c->tokens.used;
     (void)orders;
-    int32_t *stems = (int32_t *)peft__mt_get(&c->pool, c->tokens.used, sizeof(int32_t));
-    peft__mt_token *text = (peft__mt_token *)peft__mt_get(&c->pool, c->tokens.used, sizeof *text);
-    m.match = (int32_t *)peft__mt_get(&c->pool, c->longest, sizeof(int32_t));
-    m.taken = (unsigned char *)peft__mt_get(&c->pool, c->longest, 1);
-    m.before = (int32_t *)peft__mt_get(&c->pool, c->longest, sizeof(int32_t));
-    m.last = (int32_t *)peft__mt_get(&c->pool, c->tokens.used, sizeof(int32_t));
-    if (c->pool.failed || !peft__meteor_stems(c, stems, text)) return PEFT_ERROR_MEMORY;
-    memset(m.last, 0xFF, (size_t)c->tokens.used * sizeof(int32_t));
     m.desc = d;
     m.c = c;
-    m.stems = stems;
-    m.stem_text = text;
+    m.stems = PEFT__MT_GET(c->memory, int32_t, ids);
+    m.match = PEFT__MT_GET(c->memory, int32_t, c->longest);
+    m.taken = PEFT__MT_GET(c->memory, unsigned char, c->longest);
+    m.before = PEFT__MT_GET(c->memory, int32_t, c->longest);
+    m.last = PEFT__MT_GET(c->memory, int32_t, ids);
+    if (c->memory->failed || !peft__meteor_stems(&m, c)) return PEFT_ERROR_MEMORY;
+    memset(m.last, 0xFF, (size_t)ids * sizeof(int32_t));
     m.alpha = peft__or_default(d->alpha, 0.9);
     m.beta = peft__or_default(d->beta, 3);
     m.gamma = peft__or_default(d->gamma, 0.5);
     if (!(m.alpha >= 0 && m.alpha <= 1 && m.beta >= 0 && m.beta < 1e6 && m.gamma >= 0 && m.gamma <= 1))
-        return peft__fail(d->context, PEFT_ERROR_ARGUMENT,
-                          "meteor: alpha %g, beta %g or gamma %g is out of range", m.alpha, m.beta, m.gamma);
-    for (int64_t i = 0; i < d->count; i++) {
+        return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "meteor: alpha %g, beta %g or gamma %g is out of range",
+                          m.alpha, m.beta, m.gamma);
+    for (int64_t i = 0; i < c->count; i++) {
         int64_t t = i * (c->per + 1);
         double best = 0;
         for (int k = 1; k <= c->per; k++) {
             double score = peft__meteor_pair(&m, t, t + k);
             best = PEFT__MAX(best, score);
         }
-        r->score += best / (double)d->count;
+        r->score += best / (double)c->count;
         if (d->pairs) d->pairs[i] = best;
     }
     peft__string_into(r->signature, sizeof r->signature, "|match:exact+porter%s|a:%g|b:%g|g:%g|like:nltk-3.8",
-                    d->synonyms ? "+syn" : "", m.alpha, m.beta, m.gamma);
+                      d->synonyms ? "+syn" : "", m.alpha, m.beta, m.gamma);
     return PEFT_OK;
 }
 
 PEFTDEF peft_status peft_meteor(const peft_text_desc *desc, peft_metric_result *result) {
-    return peft__text_metric(desc, "meteor", 0 + 1, peft__meteor_all, PEFT__WORDS_CHRF, result);
+    return peft__corpus_score(desc, "meteor", 1, peft__meteor_all, result);
 }
 
 // ---- CIDEr: cosine of tf-idf vectors of n-grams, averaged over n and references, times 10
@@ -34250,111 +33885,101 @@ PEFTDEF peft_status peft_meteor(const peft_text_desc *desc, peft_metric_result *
 typedef struct peft__cider {
     const peft_text_desc *desc;
     const peft__corpus *c;
-    const double *idf;      // per n-gram id: log(segments) - log(max(1, document frequency))
+    double *idf;            // per n-gram id: log(lines) - log(max(1, document frequency))
     int32_t *hyp, *ref;     // counts per n-gram id, all zero between texts
     double sigma;
 } peft__cider;
 
-static void peft__cider_fill(const peft__cider *m, int64_t t, int n, int32_t *counts) {
-    for (int64_t i = m->c->start[t]; i + n <= m->c->start[t + 1]; i++) counts[m->c->gram[i]]++;
-}
-
-// Sum over the different n-grams of text t of v * f(w), where v, w are the tf-idf values of t and of the other text:
-// squared norm (other = NULL), dot product, or with clipping min(v, w) * w.
+// Sum over the different n-grams of text t of v * w, where v and w are the tf-idf values of t and of the other text:
+// squared norm (other = NULL), dot product, or with clipping min(v, w) * w. A count that was seen is negative meanwhile.
 static double peft__cider_sum(const peft__cider *m, int64_t t, int n, int32_t *counts, const int32_t *other, bool clip) {
+    int64_t size;
+    const int32_t *gram = peft__corpus_grams(m->c, t, n, &size);
     double sum = 0;
-    for (int64_t i = m->c->start[t]; i + n <= m->c->start[t + 1]; i++) {
-        int32_t id = m->c->gram[i];
-        if (counts[id] > 0) {
-            double v = counts[id] * m->idf[id], w = other ? other[id] * m->idf[id] : v;
-            sum += clip ? PEFT__MIN(v, w) * w : v * w;
-            counts[id] = -counts[id];       // seen
-        }
+    for (int64_t i = 0; i < size; i++) {
+        int32_t id = gram[i];
+        if (counts[id] <= 0) continue;
+        double v = counts[id] * m->idf[id], w = other ? other[id] * m->idf[id] : v;
+        sum += clip ? PEFT__MIN(v, w) * w : v * w;
+        counts[id] = -counts[id];
     }
-    for (int64_t i = m->c->start[t]; i + n <= m->c->start[t + 1]; i++) {
-        int32_t id = m->c->gram[i];
-        counts[id] = counts[id] < 0 ? -counts[id] : counts[id];
-    }
+    for (int64_t i = 0; i < size; i++) counts[gram[i]] = abs(counts[gram[i]]);
     return sum;
 }
 
-static void peft__cider_clear(const peft__cider *m, int64_t t, int n, int32_t *counts) {
-    for (int64_t i = m->c->start[t]; i + n <= m->c->start[t + 1]; i++) counts[m->c->gram[i]] = 0;
+// Counts the n-grams of text t, or (`by` 0) forgets them.
+static void peft__cider_count(const peft__cider *m, int64_t t, int n, int32_t *counts, int by) {
+    int64_t size;
+    const int32_t *gram = peft__corpus_grams(m->c, t, n, &size);
+    for (int64_t i = 0; i < size; i++) counts[gram[i]] = by ? counts[gram[i]] + by : 0;
 }
 
 // Similarity of order n of a prediction to its references, averaged over them. CIDEr-D clips and multiplies by
 // exp(-(difference of length)^2 / (2 sigma^2)), the length being the number of bigrams as in the original code.
-static double peft__cider_segment(const peft__cider *m, int64_t t, int n) {
+static double peft__cider_line(const peft__cider *m, int64_t t, int n) {
     double sum = 0;
-    peft__cider_fill(m, t, n, m->hyp);
+    int64_t size, other;
+    peft__cider_count(m, t, n, m->hyp, 1);
     double norm = sqrt(peft__cider_sum(m, t, n, m->hyp, NULL, false));
-    for (int r = 1; r <= m->c->per; r++) {
-        peft__cider_fill(m, t + r, n, m->ref);
-        double ref_norm = sqrt(peft__cider_sum(m, t + r, n, m->ref, NULL, false));
+    for (int64_t k = t + 1; k <= t + m->c->per; k++) {
+        peft__cider_count(m, k, n, m->ref, 1);
+        double ref_norm = sqrt(peft__cider_sum(m, k, n, m->ref, NULL, false));
         double value = peft__cider_sum(m, t, n, m->hyp, m->ref, !m->desc->plain);
-        value = norm != 0 && ref_norm != 0 ? value / (norm * ref_norm) : value;
-        if (!m->desc->plain) {
-            double delta = (double)(peft__corpus_count(m->c, t, 2) - peft__corpus_count(m->c, t + r, 2));
-            value *= exp(-(delta * delta) / (2 * m->sigma * m->sigma));
-        }
-        sum += value;
-        peft__cider_clear(m, t + r, n, m->ref);
+        if (norm != 0 && ref_norm != 0) value /= norm * ref_norm;
+        peft__corpus_grams(m->c, t, 2, &size);
+        peft__corpus_grams(m->c, k, 2, &other);
+        double delta = (double)(size - other);
+        sum += m->desc->plain ? value : value * exp(-(delta * delta) / (2 * m->sigma * m->sigma));
+        peft__cider_count(m, k, n, m->ref, 0);
     }
-    peft__cider_clear(m, t, n, m->hyp);
+    peft__cider_count(m, t, n, m->hyp, 0);
     return sum / m->c->per;
 }
 
-// Document frequency: in the references of how many segments an n-gram occurs.
-static void peft__cider_idf(const peft__corpus *c, int n, int32_t ids, int32_t *seen, double *idf) {
-    for (int32_t i = 0; i < ids; i++) {
-        idf[i] = 0;
-        seen[i] = -1;
-    }
-    for (int64_t t = 0; t < c->texts; t++) {
-        int32_t segment = (int32_t)(t / (c->per + 1));
-        for (int64_t i = c->start[t]; t % (c->per + 1) != 0 && i + n <= c->start[t + 1]; i++) {
-            int32_t id = c->gram[i];
-            if (seen[id] != segment) {
-                seen[id] = segment;
-                idf[id] += 1;
-            }
+// Document frequency: in the references of how many lines an n-gram occurs. seen: the last one of them, and 1.
+static void peft__cider_idf(peft__cider *m, int n, int32_t ids, int64_t *seen) {
+    const peft__corpus *c = m->c;
+    memset(m->idf, 0, (size_t)ids * sizeof *m->idf);
+    memset(seen, 0, (size_t)ids * sizeof *seen);
+    for (int64_t t = 0, size; t < c->texts; t++) {
+        int64_t line = t / (c->per + 1) + 1;
+        const int32_t *gram = peft__corpus_grams(c, t, n, &size);
+        for (int64_t i = 0; i < size && t % (c->per + 1) != 0; i++) {
+            m->idf[gram[i]] += seen[gram[i]] != line;
+            seen[gram[i]] = line;
         }
     }
-    double all = log((double)c->in->count);
-    for (int32_t i = 0; i < ids; i++) idf[i] = all - log(PEFT__MAX(1.0, idf[i]));
+    for (int32_t i = 0; i < ids; i++) m->idf[i] = log((double)c->count) - log(PEFT__MAX(1.0, m->idf[i]));
 }
 
 static peft_status peft__cider_all(const peft_text_desc *d, peft__corpus *c, int orders, peft_metric_result *r) {
     peft__cider m;
-    int32_t *seen = (int32_t *)peft__mt_get(&c->pool, c->words, sizeof(int32_t));
-    double *idf = (double *)peft__mt_get(&c->pool, c->words, sizeof(double));
-    double *pairs = (double *)peft__mt_get(&c->pool, d->count, sizeof(double));
-    m.hyp = (int32_t *)peft__mt_get(&c->pool, c->words, sizeof(int32_t));
-    m.ref = (int32_t *)peft__mt_get(&c->pool, c->words, sizeof(int32_t));
-    if (c->pool.failed) return PEFT_ERROR_MEMORY;
+    int64_t *seen = PEFT__MT_GET(c->memory, int64_t, c->words);
+    double *pairs = PEFT__MT_GET(c->memory, double, c->count);
     m.desc = d;
     m.c = c;
-    m.idf = idf;
+    m.idf = PEFT__MT_GET(c->memory, double, c->words);
+    m.hyp = PEFT__MT_GET(c->memory, int32_t, c->words);
+    m.ref = PEFT__MT_GET(c->memory, int32_t, c->words);
     m.sigma = d->sigma == 0 ? 6 : d->sigma;
+    if (c->memory->failed) return PEFT_ERROR_MEMORY;
     for (int n = 1; n <= orders; n++) {
-        peft__cider_idf(c, n, peft__corpus_grams(c, n), seen, idf);
-        for (int64_t i = 0; i < d->count; i++) {
-            double value = 10 * peft__cider_segment(&m, i * (c->per + 1), n);
+        peft__cider_idf(&m, n, peft__corpus_order(c, n), seen);
+        for (int64_t i = 0; i < c->count; i++) {
+            double value = 10 * peft__cider_line(&m, i * (c->per + 1), n);
             pairs[i] += value / orders;
-            r->orders[n - 1] += value / (double)d->count;
+            r->orders[n - 1] += value / (double)c->count;
         }
     }
-    for (int64_t i = 0; i < d->count; i++) {
-        r->score += pairs[i] / (double)d->count;
-        if (d->pairs) d->pairs[i] = pairs[i];
-    }
+    for (int64_t i = 0; i < c->count; i++) r->score += pairs[i] / (double)c->count;
+    if (d->pairs) memcpy(d->pairs, pairs, (size_t)c->count * sizeof *pairs);
     peft__string_into(r->signature, sizeof r->signature, "|order:%d%s|idf:refs|like:pycocoevalcap", orders,
-                    d->plain ? "|plain" : "|D");
+                      d->plain ? "|plain" : "|D");
     return PEFT_OK;
 }
 
 PEFTDEF peft_status peft_cider(const peft_text_desc *desc, peft_metric_result *result) {
-    return peft__text_metric(desc, "cider", 4, peft__cider_all, PEFT__WORDS_CHRF, result);
+    return peft__corpus_score(desc, "cider", 4, peft__cider_all, result);
 }
 
 // ---- classification
@@ -34365,26 +33990,24 @@ static peft_prf peft__class_prf(double hits, double predicted, double expected) 
     return p;
 }
 
+// *classes gets their number.
 static peft_status peft__class_check(const peft_class_desc *d, int *classes) {
     int32_t top = 1;
+    const char *wrong = d->count <= 0                             ? "no predictions"
+                        : !d->predictions                         ? "predictions is NULL"
+                        : !d->labels                              ? "labels is NULL"
+                        : d->classes < 0                          ? "classes is negative"
+                        : peft__or_default(d->positive, 1) < 0    ? "positive is not a class" : NULL;
     if (d->label_count != 0 && d->label_count != d->count)
         return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: %lld predictions but %lld labels",
                           (long long)d->count, (long long)d->label_count);
-    if (peft__or_default(d->positive, 1) < 0)
-        return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: positive is %d, not a class",
-                          d->positive);
-    if (d->count <= 0 || !d->predictions || !d->labels || d->classes < 0)
-        return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: %s",
-                          d->count <= 0 ? "no predictions" : d->classes < 0 ? "classes is negative"
-                          : d->labels ? "predictions is NULL" : "labels is NULL");
-    for (int64_t i = 0; i < d->count; i++) {
-        for (int side = 0; side < 2; side++) {
-            int32_t v = side ? d->labels[i] : d->predictions[i];
-            if (v < 0 || (d->classes > 0 && v >= d->classes) || v >= 1 << 24)
-                return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: %s %lld is %d, not a class",
-                                  side ? "label" : "prediction", (long long)i, (int)v);
-            top = PEFT__MAX(top, v);
-        }
+    if (wrong) return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: %s", wrong);
+    for (int64_t i = 0; i < 2 * d->count; i++) {
+        int32_t v = i % 2 ? d->labels[i / 2] : d->predictions[i / 2];
+        if (v < 0 || (d->classes > 0 && v >= d->classes) || v >= 1 << 24)
+            return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: %s %lld is %d, not a class",
+                              i % 2 ? "label" : "prediction", (long long)(i / 2), (int)v);
+        top = PEFT__MAX(top, v);
     }
     *classes = d->classes > 0 ? d->classes : (int)top + 1;
     return PEFT_OK;
@@ -34396,11 +34019,11 @@ static void peft__prf_add(peft_prf *sum, const peft_prf *p, double weight) {
     sum->f1 += p->f1 * weight;
 }
 
-// hit, predicted, expected: per class. MCC = (c s - sum p t) / sqrt((s^2 - sum p^2)(s^2 - sum t^2)), c right of s
-static void peft__class_scores(const peft_class_desc *d, const double *hit, const double *predicted, const double *expected,
-                               int classes, peft_class_result *r) {
+// n [3, classes]: answers of each class that are right, predicted and expected.
+// MCC = (c s - sum p t) / sqrt((s^2 - sum p^2)(s^2 - sum t^2)), c right of s, p and t times predicted and expected
+static void peft__class_scores(const peft_class_desc *d, const double *n, int classes, peft_class_result *r) {
+    const double *hit = n, *predicted = n + classes, *expected = n + 2 * classes;
     double right = 0, used = 0, s = (double)d->count, pt = 0, pp = 0, tt = 0;
-    int positive = (int)peft__or_default(d->positive, 1);
     for (int k = 0; k < classes; k++) used += predicted[k] + expected[k] > 0;
     for (int k = 0; k < classes; k++) {
         peft_prf p = peft__class_prf(hit[k], predicted[k], expected[k]);
@@ -34408,25 +34031,24 @@ static void peft__class_scores(const peft_class_desc *d, const double *hit, cons
             peft__prf_add(&r->macro, &p, 1 / used);
             peft__prf_add(&r->weighted, &p, expected[k] / s);
         }
-        if (k == positive) r->binary = p;
+        if (k == (int)peft__or_default(d->positive, 1)) r->binary = p;
         right += hit[k];
         pt += predicted[k] * expected[k];
         pp += predicted[k] * predicted[k];
         tt += expected[k] * expected[k];
     }
-    r->accuracy = right / s;
-    r->micro = peft__class_prf(right, s, s);
     double below = sqrt(s * s - pp) * sqrt(s * s - tt);
     r->mcc = below > 0 ? (right * s - pt) / below : 0;
+    r->accuracy = right / s;
+    r->micro = peft__class_prf(right, s, s);
     r->classes = classes;
 }
 
 PEFTDEF peft_status peft_classification(const peft_class_desc *desc, peft_class_result *result) {
     int classes = 0;
-    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
-    if (!result) return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "classification: result is NULL");
+    PEFT__MT_NEED(desc, result);
     peft_status s = peft__class_check(desc, &classes);
-    if (s != PEFT_OK) return s;
+    if (s) return s;
     double *counts = (double *)peft__calloc(desc->context, (int64_t)classes * 3, sizeof(double));
     if (!counts) return PEFT_ERROR_MEMORY;
     if (desc->confusion) memset(desc->confusion, 0, sizeof(int64_t) * (size_t)classes * (size_t)classes);
@@ -34438,10 +34060,10 @@ PEFTDEF peft_status peft_classification(const peft_class_desc *desc, peft_class_
         if (desc->confusion) desc->confusion[(int64_t)t * classes + p]++;
     }
     memset(result, 0, sizeof *result);
-    peft__class_scores(desc, counts, counts + classes, counts + 2 * classes, classes, result);
+    peft__class_scores(desc, counts, classes, result);
     peft__free(desc->context, counts);
     peft__string_into(result->signature, sizeof result->signature, "classification|n:%lld|classes:%d|positive:%d|zero:0",
-                    (long long)desc->count, classes, (int)peft__or_default(desc->positive, 1));
+                      (long long)desc->count, classes, (int)peft__or_default(desc->positive, 1));
     return PEFT_OK;
 }
 
@@ -34457,39 +34079,6 @@ static peft_status peft__series_check(peft_context *ctx, const char *what, const
     return PEFT_OK;
 }
 
-// r = sum (x - mx)(y - my) / sqrt(sum (x - mx)^2 sum (y - my)^2)
-static peft_status peft__pearson(peft_context *ctx, const char *what, const double *x, const double *y, int64_t n,
-                                 double *out) {
-    double mx = 0, my = 0, xx = 0, yy = 0, xy = 0;
-    for (int64_t i = 0; i < n; i++) {
-        mx += x[i] / (double)n;
-        my += y[i] / (double)n;
-    }
-    for (int64_t i = 0; i < n; i++) {
-        double a = x[i] - mx, b = y[i] - my;
-        xx += a * a;
-        yy += b * b;
-        xy += a * b;
-    }
-    bool flat_x = true, flat_y = true;
-    for (int64_t i = 1; i < n; i++) {
-        flat_x = flat_x && x[i] == x[0];
-        flat_y = flat_y && y[i] == y[0];
-    }
-    double r = xy / (sqrt(xx) * sqrt(yy));
-    if (flat_x || flat_y || !(r >= -2 && r <= 2))
-        return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: %s", what, "a series is constant");
-    *out = PEFT__MAX(-1.0, PEFT__MIN(1.0, r));
-    return PEFT_OK;
-}
-
-PEFTDEF peft_status peft_pearson(peft_context *context, const double *x, const double *y, int64_t count, double *out) {
-    if (!context || !out) return PEFT_ERROR_ARGUMENT;
-    peft_status s = peft__series_check(context, "pearson", x, count);
-    s = s == PEFT_OK ? peft__series_check(context, "pearson", y, count) : s;
-    return s == PEFT_OK ? peft__pearson(context, "pearson", x, y, count, out) : s;
-}
-
 typedef struct peft__ranked {
     double value;
     int64_t index;
@@ -34501,56 +34090,86 @@ static int peft__ranked_compare(const void *a, const void *b) {
     return x->index < y->index ? -1 : x->index > y->index;
 }
 
-// Values with their places, in ascending order, equal ones in the order given.
+// Values with their places, in ascending order, equal ones in the order given. To be freed; NULL: no memory.
 static peft__ranked *peft__ranked_sort(peft_context *ctx, const double *x, int64_t n) {
     peft__ranked *r = (peft__ranked *)peft__calloc(ctx, n, sizeof *r);
-    if (!r) return NULL;
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; r && i < n; i++) {
         r[i].value = x[i];
         r[i].index = i;
     }
-    qsort(r, (size_t)n, sizeof *r, peft__ranked_compare);
+    if (r) qsort(r, (size_t)n, sizeof *r, peft__ranked_compare);
     return r;
 }
 
-// Ranks from 1; ties share the mean of theirs.
-static bool peft__ranks(peft_context *ctx, const double *x, int64_t n, double *ranks) {
-    peft__ranked *r = peft__ranked_sort(ctx, x, n);
-    for (int64_t i = 0; r && i < n;) {
-        int64_t j = i;
-        while (j < n && r[j].value == r[i].value) j++;
+// Ranks from 1; ties share the mean of theirs. To be freed; NULL: no memory.
+static double *peft__ranks(peft_context *ctx, const double *x, int64_t n) {
+    double *ranks = (double *)peft__calloc(ctx, n, sizeof(double));
+    peft__ranked *r = ranks ? peft__ranked_sort(ctx, x, n) : NULL;
+    for (int64_t i = 0, j; r && i < n; i = j) {
+        for (j = i; j < n && r[j].value == r[i].value;) j++;
         for (int64_t k = i; k < j; k++) ranks[r[k].index] = (double)(i + 1 + j) / 2;
-        i = j;
+    }
+    if (!r) {
+        peft__free(ctx, ranks);
+        return NULL;
     }
     peft__free(ctx, r);
-    return r != NULL;
+    return ranks;
+}
+
+// r = sum (x - mx)(y - my) / sqrt(sum (x - mx)^2 sum (y - my)^2)
+static peft_status peft__pearson(peft_context *ctx, const char *what, const double *x, const double *y, int64_t n,
+                                 double *out) {
+    double mx = 0, my = 0, xx = 0, yy = 0, xy = 0;
+    bool flat_x = true, flat_y = true;
+    for (int64_t i = 0; i < n; i++) {
+        mx += x[i] / (double)n;
+        my += y[i] / (double)n;
+        flat_x = flat_x && x[i] == x[0];
+        flat_y = flat_y && y[i] == y[0];
+    }
+    for (int64_t i = 0; i < n; i++) {
+        double a = x[i] - mx, b = y[i] - my;
+        xx += a * a;
+        yy += b * b;
+        xy += a * b;
+    }
+    double r = xy / (sqrt(xx) * sqrt(yy));
+    if (flat_x || flat_y || !(r >= -2 && r <= 2))
+        return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: a series is constant", what);
+    *out = PEFT__MAX(-1.0, PEFT__MIN(1.0, r));
+    return PEFT_OK;
+}
+
+static peft_status peft__correlation(peft_context *ctx, const char *what, const double *x, const double *y, int64_t n,
+                                     bool ranked, double *out) {
+    if (!ctx || !out) return PEFT_ERROR_ARGUMENT;
+    peft_status s = peft__series_check(ctx, what, x, n);
+    if (!s) s = peft__series_check(ctx, what, y, n);
+    if (s || !ranked) return s ? s : peft__pearson(ctx, what, x, y, n, out);
+    double *a = peft__ranks(ctx, x, n), *b = a ? peft__ranks(ctx, y, n) : NULL;
+    s = b ? peft__pearson(ctx, what, a, b, n, out) : PEFT_ERROR_MEMORY;
+    peft__free(ctx, a);
+    peft__free(ctx, b);
+    return s;
+}
+
+PEFTDEF peft_status peft_pearson(peft_context *context, const double *x, const double *y, int64_t count, double *out) {
+    return peft__correlation(context, "pearson", x, y, count, false, out);
 }
 
 PEFTDEF peft_status peft_spearman(peft_context *context, const double *x, const double *y, int64_t count, double *out) {
-    if (!context || !out) return PEFT_ERROR_ARGUMENT;
-    peft_status s = peft__series_check(context, "spearman", x, count);
-    s = s == PEFT_OK ? peft__series_check(context, "spearman", y, count) : s;
-    if (s != PEFT_OK) return s;
-    peft__mt_pool pool;
-    peft__mt_pool_init(&pool, context);
-    double *a = (double *)peft__mt_get(&pool, count, sizeof(double)), *b = (double *)peft__mt_get(&pool, count, sizeof(double));
-    bool ok = !pool.failed && peft__ranks(context, x, count, a) && peft__ranks(context, y, count, b);
-    s = ok ? peft__pearson(context, "spearman", a, b, count, out) : PEFT_ERROR_MEMORY;
-    peft__mt_pool_free(&pool);
-    return s;
+    return peft__correlation(context, "spearman", x, y, count, true, out);
 }
 
 // AUC = (rank sum of the positives - P (P + 1) / 2) / (P N)
 PEFTDEF peft_status peft_auc(peft_context *context, const double *scores, const int32_t *labels, int64_t count, double *out) {
     if (!context || !out) return PEFT_ERROR_ARGUMENT;
+    PEFT__NEED(context, labels, "labels");
+    double sum = 0, positives = 0;
     peft_status s = peft__series_check(context, "auc", scores, count);
-    if (s != PEFT_OK || !labels)
-        return s != PEFT_OK ? s : peft__fail(context, PEFT_ERROR_ARGUMENT, "auc: labels is NULL");
-    double *ranks = (double *)peft__calloc(context, count, sizeof(double)), sum = 0, positives = 0;
-    if (!ranks || !peft__ranks(context, scores, count, ranks)) {
-        peft__free(context, ranks);
-        return PEFT_ERROR_MEMORY;
-    }
+    double *ranks = s ? NULL : peft__ranks(context, scores, count);
+    if (!ranks) return s ? s : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < count; i++) {
         sum += labels[i] ? ranks[i] : 0;
         positives += labels[i] != 0;
@@ -34565,15 +34184,13 @@ PEFTDEF peft_status peft_auc(peft_context *context, const double *scores, const 
 
 // ---- calibration
 
-// sum over bins of |sum of confidence - number right| / count
+// sum over bins of |sum of confidence - number right| / count; bin k is (k / bins, (k + 1) / bins]
 static double peft__ece_width(const peft_calibration_desc *d, int bins, double *sums) {
     double ece = 0;
     for (int64_t i = 0; i < d->count; i++) {
         double at = ceil(d->confidence[i] * bins) - 1;
         int k = at < 0 ? 0 : at >= bins ? bins - 1 : (int)at;
-        while (k > 0 && d->confidence[i] <= (double)k / bins) {
-            k--;    // the product may round across the edge
-        }
+        while (k > 0 && d->confidence[i] <= (double)k / bins) k--;  // the product may round across the edge
         sums[k] += d->confidence[i] - (d->correct[i] != 0);
     }
     for (int k = 0; k < bins; k++) ece += fabs(sums[k]);
@@ -34584,11 +34201,10 @@ static double peft__ece_width(const peft_calibration_desc *d, int bins, double *
 // half-way between the last of a part and the first of the next, and holds what is not above its end.
 static double peft__ece_mass(const peft_calibration_desc *d, int bins, const peft__ranked *sorted) {
     double ece = 0;
-    int64_t i = 0, parts = PEFT__MIN((int64_t)bins, d->count);
+    int64_t i = 0, parts = PEFT__MIN((int64_t)bins, d->count), last = 0;
     for (int64_t k = 0; k < parts; k++) {
         double sum = 0;
-        int64_t first, last;
-        peft__mt_range(d->count, (int)parts, (int)k, &first, &last);
+        last += d->count / parts + (k < d->count % parts);
         double end = k + 1 < parts ? (sorted[last - 1].value + sorted[last].value) / 2 : 1;
         for (; i < d->count && sorted[i].value <= end; i++)
             sum += sorted[i].value - (d->correct[sorted[i].index] != 0);
@@ -34598,19 +34214,18 @@ static double peft__ece_mass(const peft_calibration_desc *d, int bins, const pef
 }
 
 PEFTDEF peft_status peft_calibration(const peft_calibration_desc *desc, peft_calibration_result *result) {
-    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
+    PEFT__MT_NEED(desc, result);
     peft_context *ctx = desc->context;
     int bins = desc->bins == 0 ? 10 : desc->bins;
+    PEFT__NEED(ctx, desc->correct, "correct");
     peft_status s = peft__series_check(ctx, "calibration", desc->confidence, desc->count);
-    if (s != PEFT_OK) return s;
-    if (!result || !desc->correct || bins < 1 || bins > 100000)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "calibration: %s",
-                          !result ? "result is NULL" : !desc->correct ? "correct is NULL" : "bins is out of range");
-    for (int64_t i = 0; i < desc->count; i++) {
+    if (s) return s;
+    if (bins < 1 || bins > 100000)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "calibration: %d bins are not within 1..100000", bins);
+    for (int64_t i = 0; i < desc->count; i++)
         if (desc->confidence[i] < 0 || desc->confidence[i] > 1)
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "calibration: confidence %lld is %g, not within 0..1", (long long)i,
-                              desc->confidence[i]);
-    }
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "calibration: confidence %lld is %g, not within 0..1",
+                              (long long)i, desc->confidence[i]);
     double *sums = (double *)peft__calloc(ctx, bins, sizeof(double));
     peft__ranked *sorted = sums ? peft__ranked_sort(ctx, desc->confidence, desc->count) : NULL;
     if (sorted) {
@@ -34624,7 +34239,7 @@ PEFTDEF peft_status peft_calibration(const peft_calibration_desc *desc, peft_cal
         }
         result->accuracy /= (double)desc->count;
         peft__string_into(result->signature, sizeof result->signature, "calibration|n:%lld|bins:%d",
-                        (long long)desc->count, bins);
+                          (long long)desc->count, bins);
     }
     peft__free(ctx, sorted);
     peft__free(ctx, sums);
@@ -34633,27 +34248,24 @@ PEFTDEF peft_status peft_calibration(const peft_calibration_desc *desc, peft_cal
 
 // ---- question answering
 
-// SQuAD's normalization of a lower-case text, in place: ASCII punctuation goes, then the words a, an, the. A word is a
-// run of letters and digits; the caller splits at white space.
+// SQuAD's normalization of a lower-case text, in place: ASCII punctuation goes, then the words a, an, the, each of which
+// leaves a blank. A word ends where Python's \b is; a combining mark is no part of it.
 static size_t peft__squad_clean(char *s, size_t n) {
+    static const char *const articles[] = {"a", "an", "the"};
     size_t out = 0, i = 0, start = 0;
-    for (size_t k = 0; k < n; k++) {
-        int c = (unsigned char)s[k] < 0x80 ? peft__uc_class_of((unsigned char)s[k]) : 0;
-        if (c != 1 && c != 2) s[out++] = s[k];
-    }
+    for (size_t k = 0; k < n; k++)
+        if (!peft__chrf_mark(s[k])) s[out++] = s[k];
     n = out;
     out = 0;
     while (i <= n) {
-        size_t at = i;
+        size_t at = i, length = out - start;
         uint32_t c = ' ';
         if (i < n) peft__utf8_next(s, n, &i, &c);
         else i++;
-        bool between = !peft__regex_word(false, c);  // as Python's \b: a combining mark is no part of a word
-        size_t length = out - start;
-        const char *w = s + start;
-        if (between && ((length == 1 && w[0] == 'a') || (length == 2 && memcmp(w, "an", 2) == 0) ||
-                        (length == 3 && memcmp(w, "the", 3) == 0))) {
-            s[start] = ' ';     // as the substitution leaves it
+        bool between = !peft__regex_word(false, c);
+        for (int k = 0; k < 3 && between && length <= 3; k++) {
+            if (length != strlen(articles[k]) || memcmp(s + start, articles[k], length) != 0) continue;
+            s[start] = ' ';
             out = start + 1;
         }
         if (at < n) {
@@ -34665,104 +34277,66 @@ static size_t peft__squad_clean(char *s, size_t n) {
     return out;
 }
 
-typedef struct peft__squad_work {
-    peft__mt_pool pool;
-    peft__mt_table tokens;
-    peft__mt_token *words;
-    char *bytes[2];
-    int32_t *ids[2], *counts;
-    int32_t count[2];
-    unsigned char ascii[128];
-} peft__squad_work;
+static int32_t peft__squad_read(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out) {
+    char *s = *room;
+    size_t n = peft__squad_clean(s, peft__uc_lower_text(text, strlen(text), s));
+    *room += n;
+    return peft__words_cut(&run->words, s, n, out);
+}
 
-static bool peft__squad_init(peft__squad_work *w, const peft__mt_input *in) {
-    int64_t n = in->longest + 2;
-    memset(w, 0, sizeof *w);
-    peft__mt_pool_init(&w->pool, in->ctx);
-    peft__mt_get_words(&w->pool, &w->tokens, 2 * n);
-    w->words = (peft__mt_token *)peft__mt_get(&w->pool, n, sizeof *w->words);
-    w->counts = (int32_t *)peft__mt_get(&w->pool, 2 * n, sizeof(int32_t));
-    for (int k = 0; k < 2; k++) {
-        w->bytes[k] = (char *)peft__mt_get(&w->pool, 2 * n + 16, 1);
-        w->ids[k] = (int32_t *)peft__mt_get(&w->pool, n, sizeof(int32_t));
+// F1 of the sets of words.
+static double peft__squad_sets(peft__mt_work *w, const peft__mt_text *p, const peft__mt_text *r) {
+    double sizes[4] = {0, 0, 0, 0};     // words in neither, in the prediction, in the reference, in both
+    memset(w->most, 0, (size_t)w->different * sizeof *w->most);
+    for (int32_t j = 0; j < p->count; j++) w->most[p->ids[j]] |= 1;
+    for (int32_t j = 0; j < r->count; j++) w->most[r->ids[j]] |= 2;
+    for (int32_t j = 0; j < w->different; j++) sizes[w->most[j]]++;
+    return peft__mt_prf(sizes[3], sizes[1] + sizes[3], sizes[2] + sizes[3]).f1;
+}
+
+// A row: exact match and F1, the best of the references.
+static void peft__squad_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
+    const peft__mt_text *p = &w->texts[0];
+    bool sets = ((const peft_text_desc *)run->desc)->sets, answered = !sets || *run->predictions[i];
+    peft__mt_load(run, w, i, peft__squad_read);
+    peft__mt_order(run, w, 1);
+    for (int k = 1; k <= run->per; k++) {
+        const peft__mt_text *r = &w->texts[k];
+        double equal = p->count == r->count && memcmp(p->ids, r->ids, (size_t)p->count * sizeof *p->ids) == 0, f1 = equal;
+        if (sets) f1 = peft__squad_sets(w, p, r);
+        else if (p->count > 0 && r->count > 0)
+            f1 = peft__mt_prf(peft__mt_matches(w, 1, k, k), p->count, r->count).f1;
+        equal = answered ? equal : 0;
+        row[0] = PEFT__MAX(row[0], equal);
+        row[1] = PEFT__MAX(row[1], f1);
     }
-    peft__cut_table(PEFT__WORDS_CHRF, w->ascii);
-    return !w->pool.failed;
-}
-
-static void peft__squad_read(peft__squad_work *w, int side, const char *text) {
-    size_t n = peft__uc_lower_text(text, strlen(text), w->bytes[side]);
-    n = peft__squad_clean(w->bytes[side], n);
-    w->count[side] = peft__words_cut(PEFT__WORDS_CHRF, w->ascii, w->bytes[side], n, w->words);
-    peft__mt_intern_tokens(&w->tokens, w->words, w->count[side], w->ids[side]);
-}
-
-// F1 of the sets of words, as HELM has it.
-static double peft__squad_set_f1(peft__squad_work *w) {
-    int64_t sizes[4] = {0, 0, 0, 0};    // of words that are in neither, in the prediction only, in the reference only, in both
-    memset(w->counts, 0, (size_t)w->tokens.used * sizeof(int32_t));
-    for (int side = 0; side < 2; side++)
-        for (int32_t j = 0; j < w->count[side]; j++) w->counts[w->ids[side][j]] |= 1 << side;
-    for (int32_t j = 0; j < w->tokens.used; j++) sizes[w->counts[j]]++;
-    return peft__mt_prf((double)sizes[3], (double)(sizes[1] + sizes[3]), (double)(sizes[2] + sizes[3])).f1;
-}
-
-static void peft__squad_pair(peft__squad_work *w, const char *prediction, const char *reference, bool helm,
-                             double *exact,
-                             double *f1) {
-    peft__mt_table_clear(&w->tokens, (int64_t)(strlen(prediction) + strlen(reference)) + 2);
-    peft__squad_read(w, 0, prediction);
-    peft__squad_read(w, 1, reference);
-    int32_t n = w->count[0], m = w->count[1];
-    *exact = n == m && memcmp(w->ids[0], w->ids[1], (size_t)n * sizeof(int32_t)) == 0;
-    if (helm) *exact = *exact && *prediction;
-    if (helm) *f1 = peft__squad_set_f1(w);
-    else if (n == 0 || m == 0) *f1 = *exact;
-    else *f1 = peft__mt_prf(peft__mt_common(w->ids[0], n, w->ids[1], m, w->counts, w->tokens.used), n, m).f1;
-}
-
-// Means of the best values over the references. helm: F1 of sets of words, and an empty prediction is never
-// right.
-static peft_status peft__squad_all(const peft__mt_input *in, bool helm, double *pairs,
-                                   peft_answer_result *result) {
-    peft__squad_work w;
-    bool ok = peft__squad_init(&w, in);
-    memset(result, 0, sizeof *result);
-    for (int64_t i = 0; ok && i < in->count; i++) {
-        double best_exact = 0, best_f1 = 0;
-        for (int r = 0; r < in->per; r++) {
-            double exact, f1;
-            peft__squad_pair(&w, in->predictions[i], in->references[i * in->per + r], helm, &exact, &f1);
-            best_exact = PEFT__MAX(best_exact, exact);
-            best_f1 = PEFT__MAX(best_f1, f1);
-        }
-        result->exact_match += best_exact;
-        result->f1 += best_f1;
-        if (pairs) pairs[i] = best_f1;
-    }
-    result->exact_match /= (double)in->count;
-    result->f1 /= (double)in->count;
-    peft__mt_pool_free(&w.pool);
-    return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
 PEFTDEF peft_status peft_squad(const peft_text_desc *desc, peft_answer_result *result) {
-    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
-    if (!result) return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "squad: result is NULL");
-    peft__mt_input in;
-    peft_status s = PEFT__MT_INPUT(&in, "squad", desc);
-    if (s != PEFT_OK) return s;
-    s = peft__squad_all(&in, desc->sets, desc->pairs, result);
-    peft__string_into(result->signature, sizeof result->signature, "squad|nrefs:%d|norm:squad|%s", in.per,
-                      desc->sets ? "sets|empty:wrong" : "empty:v2");
+    PEFT__MT_NEED(desc, result);
+    peft__mt_run run;
+    peft_status s = PEFT__MT_OPEN(&run, "squad", desc);
+    peft__words_init(&run.words, PEFT_TOKENIZE_NONE, true);
+    run.desc = desc;
+    run.width = 2;
+    run.line = peft__squad_line;
+    if (!s) s = peft__mt_score_lines(&run);
+    if (!s) {
+        result->exact_match = run.sums[0] / (double)run.count;
+        result->f1 = run.sums[1] / (double)run.count;
+        for (int64_t i = 0; desc->pairs && i < run.count; i++) desc->pairs[i] = run.rows[2 * i + 1];
+        peft__string_into(result->signature, sizeof result->signature, "squad|nrefs:%d|norm:squad|%s", run.per,
+                          desc->sets ? "sets|empty:wrong" : "empty:v2");
+    }
+    peft__mt_close(&run);
     return s;
 }
 
-// ---- diversity and length
+// ---- diversity, length and perplexity of texts without references
 
-static bool peft__diversity(peft__corpus *c, peft_diversity_result *r) {
-    double *lengths = (double *)peft__mt_get(&c->pool, c->texts, sizeof(double)), n = (double)c->texts;
-    if (!lengths) return false;
+static peft_status peft__diversity(peft__corpus *c, peft_diversity_result *r) {
+    double *lengths = PEFT__MT_GET(c->memory, double, c->texts), n = (double)c->texts;
+    if (!lengths) return PEFT_ERROR_MEMORY;
     r->words = c->words;
     r->vocabulary = c->tokens.used;
     r->mean_length = (double)c->words / n;
@@ -34776,228 +34350,133 @@ static bool peft__diversity(peft__corpus *c, peft_diversity_result *r) {
     r->longest = (int64_t)lengths[c->texts - 1];
     r->median_length = peft__mt_percentile(lengths, c->texts, 0.5);
     for (int k = 1; k <= 4; k++) {
-        int64_t total = 0;
-        int32_t different = peft__corpus_grams(c, k);
-        for (int64_t t = 0; t < c->texts; t++) total += peft__corpus_count(c, t, k);
-        r->distinct[k - 1] = total > 0 ? (double)different / (double)total : 0;
+        int64_t total = 0, size;
+        double different = peft__corpus_order(c, k);
+        for (int64_t t = 0; t < c->texts; t++) {
+            peft__corpus_grams(c, t, k, &size);
+            total += size;
+        }
+        r->distinct[k - 1] = total > 0 ? different / (double)total : 0;
     }
-    return true;
+    return PEFT_OK;
 }
 
 PEFTDEF peft_status peft_diversity(peft_context *context, const char *const *texts, int64_t count, bool keep_case,
                                    peft_diversity_result *result) {
-    peft__mt_input in;
+    peft__mt_run run;
     peft__corpus c;
     if (!context || !result) return PEFT_ERROR_ARGUMENT;
-    peft_status s = peft__mt_input_set(&in, "diversity", context, texts, texts, count, 0, 1);
-    if (s != PEFT_OK) return s;
     memset(result, 0, sizeof *result);
-    in.per = 0;
-    bool ok = peft__corpus_read(&c, &in, PEFT__WORDS_CHRF, !keep_case) && peft__diversity(&c, result);
-    peft__mt_pool_free(&c.pool);
+    peft_status s = peft__mt_open(&run, "diversity", context, texts, texts, count, 0, 1);
+    run.per = 0;
+    if (!s) s = peft__corpus_read(&c, &run, !keep_case);
+    if (!s) s = peft__diversity(&c, result);
+    peft__mt_close(&run);
     peft__string_into(result->signature, sizeof result->signature, "diversity|case:%s|tok:none", keep_case ? "mixed" : "lc");
-    return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
+    return s;
 }
-
-// ---- perplexity
 
 PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *texts, const double *loglikelihoods,
                                     const int64_t *tokens, int64_t count, peft_perplexity_result *result) {
-    peft__mt_input in;
+    peft__mt_run run;
     peft__corpus c;
     double sum = 0;
     if (!context || !result) return PEFT_ERROR_ARGUMENT;
-    peft_status s = peft__mt_input_set(&in, "perplexity", context, texts, texts, count, 0, 1);
-    s = s == PEFT_OK ? peft__series_check(context, "perplexity", loglikelihoods, count) : s;
-    if (s == PEFT_OK && !tokens) s = peft__fail(context, PEFT_ERROR_ARGUMENT, "perplexity: tokens is NULL");
-    if (s != PEFT_OK) return s;
+    PEFT__NEED(context, tokens, "tokens");
     memset(result, 0, sizeof *result);
-    for (int64_t i = 0; i < count; i++) {
+    peft_status s = peft__mt_open(&run, "perplexity", context, texts, texts, count, 0, 1);
+    run.per = 0;
+    if (!s) s = peft__series_check(context, "perplexity", loglikelihoods, count);
+    if (!s) s = peft__corpus_read(&c, &run, false);
+    if (!s) result->words = c.words;
+    peft__mt_close(&run);
+    for (int64_t i = 0; !s && i < count; i++) {
         sum += loglikelihoods[i];
         result->tokens += tokens[i];
         result->bytes += (int64_t)strlen(texts[i]);
     }
-    in.per = 0;
-    bool ok = peft__corpus_read(&c, &in, PEFT__WORDS_CHRF, false);
-    result->words = c.words;
-    peft__mt_pool_free(&c.pool);
-    if (!ok) return PEFT_ERROR_MEMORY;
-    if (result->tokens <= 0 || result->words <= 0)
-        return peft__fail(context, PEFT_ERROR_NUMERIC, "perplexity: no %s", result->words > 0 ? "tokens" : "words");
+    if (!s && (result->tokens <= 0 || result->words <= 0))
+        s = peft__fail(context, PEFT_ERROR_NUMERIC, "perplexity: no %s", result->words > 0 ? "tokens" : "words");
+    if (s) return s;
     result->per_token = exp(-sum / (double)result->tokens);
     result->per_word = exp(-sum / (double)result->words);
     result->per_byte = exp(-sum / (double)result->bytes);
     result->bits_per_byte = -sum / (double)result->bytes / 0.69314718055994530942;
     peft__string_into(result->signature, sizeof result->signature, "perplexity|texts:%lld|tokens:%lld|words:%lld|bytes:%lld",
-                    (long long)count, (long long)result->tokens, (long long)result->words, (long long)result->bytes);
+                      (long long)count, (long long)result->tokens, (long long)result->words, (long long)result->bytes);
     return PEFT_OK;
 }
 
 // ---- paired significance tests
-//
-// A system's lines become rows of statistics whose sums give the score of any selection of lines.
 
 typedef struct peft__paired {
     const peft_paired_desc *desc;
+    peft__mt_run runs[2];       // of the baseline, of the system
+    peft__mt_memory memory;
+    peft__resampler sampler;
+    peft_rouge_desc rouge;      // the settings, or the defaults
     peft_bleu_desc bleu;
     peft_chrf_desc chrf;
-    peft_rouge_desc rouge;
-    int orders, width;
-    double beta;                // of chrF
-    int64_t count, samples;
-    uint64_t seed;
-    double *rows[2];            // of the baseline, of the system: count * width
-    double *scores[2];          // per sample
-    // of PEFT_PAIRED_SCORE: the list under way, for the baseline and for the system
-    int64_t *line;
-    unsigned char *side[2];
-    peft__mt_pool pool;
 } peft__paired;
 
-static double peft__paired_score(const peft__paired *p, const double *sum) {
-    if (p->desc->metric == PEFT_PAIRED_BLEU) {
-        peft__bleu_stats s;
-        peft_bleu_result r;
-        memset(&s, 0, sizeof s);
-        for (int n = 0; n < p->orders; n++) {
-            s.correct[n] = (int64_t)sum[2 * n];
-            s.total[n] = (int64_t)sum[2 * n + 1];
-        }
-        s.predicted = (int64_t)sum[2 * p->orders];
-        s.expected = (int64_t)sum[2 * p->orders + 1];
-        peft__bleu_compute(&s, &p->bleu, p->orders, &r);
-        return r.score;
-    }
-    if (p->desc->metric == PEFT_PAIRED_CHRF) {
-        int64_t s[3 * PEFT__CHRF_ORDERS];
-        for (int k = 0; k < p->width; k++) s[k] = (int64_t)sum[k];
-        return peft__chrf_score(s, p->orders, p->beta, p->chrf.eps_smoothing);
-    }
-    return sum[0] / (double)p->count;
-}
-
-static void peft__paired_add(const peft__paired *p, int side, int64_t line, double *sum) {
-    const double *row = p->rows[side] + line * p->width;
-    for (int k = 0; k < p->width; k++) sum[k] += row[k];
-}
-
-#define PEFT__PAIRED_WIDTH (3 * PEFT__CHRF_ORDERS)
-
-// The scores of the lists that the callback knows, NaN where it has none.
-static void peft__paired_call(const peft__paired *p, double out[2]) {
-    for (int k = 0; k < 2; k++)
-        if (!p->desc->score(p->line, p->side[k], p->count, &out[k], p->desc->user)) out[k] = NAN;
-}
-
-// Line i of a list: the output of `line` by the other system if `swap`.
-static void peft__paired_take(const peft__paired *p, int64_t i, int64_t line, bool swap,
-                              double sum[2][PEFT__PAIRED_WIDTH]) {
-    if (p->desc->metric == PEFT_PAIRED_SCORE) {
-        p->line[i] = line;
-        p->side[0][i] = swap;
-        p->side[1][i] = !swap;
-    } else {
-        peft__paired_add(p, swap, line, sum[0]);
-        peft__paired_add(p, !swap, line, sum[1]);
-    }
-}
-
-static void peft__paired_scores(const peft__paired *p, double sum[2][PEFT__PAIRED_WIDTH], double out[2]) {
-    if (p->desc->metric == PEFT_PAIRED_SCORE) {
-        peft__paired_call(p, out);
-        return;
-    }
-    out[0] = peft__paired_score(p, sum[0]);
-    out[1] = peft__paired_score(p, sum[1]);
-}
-
-// One sample: lines drawn with replacement, the same ones for both; or the two outputs of a line swapped by a coin.
-static void peft__paired_sample(void *arg, int64_t sample) {
-    peft__paired *p = (peft__paired *)arg;
-    double sum[2][PEFT__PAIRED_WIDTH], out[2];
-    uint64_t coins = 0;
-    peft_rng rng;
-    memset(sum, 0, sizeof sum);
-    peft_rng_seed(&rng, peft__mix_seed(p->seed, (uint64_t)sample, 0));
-    for (int64_t i = 0; i < p->count; i++) {
-        bool bootstrap = p->desc->test == PEFT_PAIRED_BOOTSTRAP;
-        coins = i % 64 || bootstrap ? coins >> 1 : peft__rng_next(&rng);
-        peft__paired_take(p, i, bootstrap ? peft__rng_below(&rng, p->count) : i, !bootstrap && (coins & 1),
-                          sum);
-    }
-    peft__paired_scores(p, sum, out);
-    p->scores[0][sample] = out[0];
-    p->scores[1][sample] = out[1];
-}
-
-static peft_status peft__paired_bleu(peft__paired *p, int side, const peft__mt_input *in) {
-    peft__bleu_stats sum, *segments = (peft__bleu_stats *)peft__mt_get(&p->pool, p->count, sizeof *segments);
-    peft_status s = p->pool.failed ? PEFT_ERROR_MEMORY : peft__bleu_collect(in, &p->bleu, p->orders, &sum, segments);
-    for (int64_t i = 0; s == PEFT_OK && i < p->count; i++) {
-        double *row = p->rows[side] + i * p->width;
-        for (int n = 0; n < p->orders; n++) {
-            row[2 * n] = (double)segments[i].correct[n];
-            row[2 * n + 1] = (double)segments[i].total[n];
-        }
-        row[2 * p->orders] = (double)segments[i].predicted;
-        row[2 * p->orders + 1] = (double)segments[i].expected;
-    }
-    return s;
-}
-
-static peft_status peft__paired_chrf(peft__paired *p, int side, const peft__mt_input *in) {
-    peft__chrf_run run;
-    peft_metric_result r;
-    peft__chrf_settings(&run, &p->chrf);
-    run.in = in;
-    run.segments = (int64_t *)peft__mt_get(&p->pool, p->count * p->width, sizeof(int64_t));
-    peft_status s = p->pool.failed ? PEFT_ERROR_MEMORY : peft__chrf_all(&run, &r);
-    for (int64_t i = 0; s == PEFT_OK && i < p->count * p->width; i++) p->rows[side][i] = (double)run.segments[i];
-    return s;
-}
-
-static peft_status peft__paired_rouge(peft__paired *p, int side, const char *const *texts) {
-    peft_rouge_scores *pairs = (peft_rouge_scores *)peft__mt_get(&p->pool, p->count, sizeof *pairs);
-    peft_rouge_result r;
-    if (p->pool.failed) return PEFT_ERROR_MEMORY;
-    p->rouge.context = p->desc->context;
-    p->rouge.predictions = texts;
-    p->rouge.references = p->desc->references;
-    p->rouge.count = p->count;
-    p->rouge.reference_count = p->desc->reference_count;
-    p->rouge.references_per_prediction = p->desc->references_per_prediction;
-    p->rouge.bootstrap_samples = 0;
-    p->rouge.pairs = pairs;
-    peft_status s = peft_rouge(&p->rouge, &r);
-    for (int64_t i = 0; s == PEFT_OK && i < p->count; i++) {
-        const peft_prf *scores[] = {&pairs[i].rouge1, &pairs[i].rouge2, &pairs[i].rougeL, &pairs[i].rougeLsum};
-        p->rows[side][i] = scores[(int)p->desc->metric - (int)PEFT_PAIRED_ROUGE_1]->f1;
-    }
-    return s;
+static void peft__paired_score(const void *arg, const double *sums, double *value) {
+    const peft__paired *p = (const peft__paired *)arg;
+    const peft_paired_metric metric = p->desc->metric;
+    if (metric == PEFT_PAIRED_BLEU || metric == PEFT_PAIRED_CHRF) *value = p->runs[0].score(&p->runs[0], sums);
+    else *value = sums[metric == PEFT_PAIRED_VALUES ? 0 : 3 * (metric - PEFT_PAIRED_ROUGE_1) + 2] / (double)p->desc->count;
 }
 
 // The rows of one system.
 static peft_status peft__paired_rows(peft__paired *p, int side) {
     const peft_paired_desc *d = p->desc;
-    const char *const *texts = side ? d->system : d->baseline;
     const double *values = side ? d->system_values : d->baseline_values;
-    peft__mt_input in;
-    peft_status s = PEFT_OK;
-    if (d->metric == PEFT_PAIRED_SCORE) return s;
+    peft__mt_run *run = &p->runs[side];
+    if (d->metric == PEFT_PAIRED_SCORE) return PEFT_OK;
+    p->sampler.rows[side] = values;
+    p->sampler.width = 1;
     if (d->metric == PEFT_PAIRED_VALUES)
-        s = peft__series_check(d->context, side ? "paired: system_values" : "paired: baseline_values", values, p->count);
-    else if (d->metric < PEFT_PAIRED_ROUGE_1)
-        s = peft__mt_input_set(&in, side ? "paired: system" : "paired: baseline", d->context, texts, d->references, d->count,
-                               d->reference_count, d->references_per_prediction);
-    if (s != PEFT_OK) return s;
-    p->rows[side] = (double *)peft__mt_get(&p->pool, p->count * p->width, sizeof(double));
-    if (p->pool.failed) return PEFT_ERROR_MEMORY;
-    switch (d->metric) {
-    case PEFT_PAIRED_BLEU: return peft__paired_bleu(p, side, &in);
-    case PEFT_PAIRED_CHRF: return peft__paired_chrf(p, side, &in);
-    case PEFT_PAIRED_VALUES: memcpy(p->rows[side], values, (size_t)p->count * sizeof(double)); return PEFT_OK;
-    default: return peft__paired_rouge(p, side, texts);
+        return peft__series_check(d->context, side ? "paired: system_values" : "paired: baseline_values", values, d->count);
+    peft_status s = peft__mt_open(run, side ? "paired: system" : "paired: baseline", d->context,
+                                  side ? d->system : d->baseline, d->references, d->count, d->reference_count,
+                                  d->references_per_prediction);
+    if (s) return s;
+    if (d->metric == PEFT_PAIRED_BLEU) s = peft__bleu_prepare(run, &p->bleu);
+    else if (d->metric == PEFT_PAIRED_CHRF) s = peft__chrf_prepare(run, &p->chrf);
+    else peft__rouge_prepare(run, &p->rouge);
+    if (!s) s = peft__mt_score_lines(run);
+    p->sampler.rows[side] = run->rows;
+    p->sampler.width = run->width;
+    return s;
+}
+
+static peft_status peft__paired_begin(peft__paired *p) {
+    const peft_paired_desc *d = p->desc;
+    peft__resampler *r = &p->sampler;
+    bool call = d->metric == PEFT_PAIRED_SCORE;
+    const char *wrong = d->count <= 0                                               ? "no lines"
+                        : d->samples < 0                                            ? "samples is negative"
+                        : (unsigned)d->metric > (unsigned)PEFT_PAIRED_SCORE         ? "unknown metric"
+                        : call && !d->score                                         ? "score is NULL"
+                        : (unsigned)d->test > (unsigned)PEFT_PAIRED_RANDOMIZATION   ? "unknown test" : NULL;
+    if (wrong) return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "paired: %s", wrong);
+    if (d->bleu) p->bleu = *d->bleu;
+    if (d->chrf) p->chrf = *d->chrf;
+    if (d->rouge) p->rouge = *d->rouge;
+    r->count = d->count;
+    r->swap = d->test == PEFT_PAIRED_RANDOMIZATION;
+    r->samples = d->samples ? d->samples : r->swap && !call ? 10000 : 1000;
+    r->seed = d->seed ? d->seed : 12345;
+    r->values = 1;
+    r->score = peft__paired_score;
+    r->arg = p;
+    r->call = call ? d->score : NULL;
+    r->user = d->user;
+    r->line = PEFT__MT_GET(&p->memory, int64_t, call ? d->count : 1);
+    for (int side = 0; side < 2; side++) {
+        r->side[side] = PEFT__MT_GET(&p->memory, unsigned char, call ? d->count : 1);
+        r->scores[side] = PEFT__MT_GET(&p->memory, double, r->samples);
     }
+    return p->memory.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
 // Mean and half the width of the middle 95 % of resampled scores; sorts them.
@@ -35008,113 +34487,75 @@ static void peft__paired_interval(double *scores, int64_t n, double *mean, doubl
     *ci = (scores[n - n / 40 - 1] - scores[n / 40]) / 2;
 }
 
-// Samples without a score are left out.
-static void peft__paired_draw(peft__paired *p) {
+// Draws the samples; those without a score are left out. The user's callback is not called from several threads.
+static void peft__paired_draw(peft_context *ctx, peft__resampler *r) {
     int64_t kept = 0;
-    if (p->desc->metric != PEFT_PAIRED_SCORE) {
-        peft__parallel(p->desc->context, p->samples, peft__paired_sample, p);
-        return;
+    if (!r->call) peft__parallel(ctx, r->samples, peft__resample, r);
+    for (int64_t i = 0; r->call && i < r->samples; i++) {
+        peft__resample(r, i);
+        bool scored = fabs(r->scores[0][i]) < HUGE_VAL && fabs(r->scores[1][i]) < HUGE_VAL;
+        for (int side = 0; side < 2; side++) r->scores[side][kept] = r->scores[side][i];
+        kept += scored;
     }
-    for (int64_t i = 0; i < p->samples; i++) {
-        peft__paired_sample(p, i);
-        p->scores[0][kept] = p->scores[0][i];
-        p->scores[1][kept] = p->scores[1][i];
-        kept += fabs(p->scores[0][i]) < HUGE_VAL && fabs(p->scores[1][i]) < HUGE_VAL;
-    }
-    p->samples = kept;
+    if (r->call) r->samples = kept;
 }
 
-static peft_status peft__paired_test(peft__paired *p, peft_paired_result *r) {
-    double sum[2][PEFT__PAIRED_WIDTH], out[2], mean = 0;
+static peft_status peft__paired_test(peft__paired *p, peft_paired_result *result) {
+    peft__resampler *r = &p->sampler;
+    double sums[2][PEFT__MT_WIDTH], mean = 0;
     int64_t beyond = 0;
-    memset(sum, 0, sizeof sum);
-    for (int64_t i = 0; i < p->count; i++) peft__paired_take(p, i, i, false, sum);
-    peft__paired_scores(p, sum, out);
-    r->baseline = out[0];
-    r->system = out[1];
-    if (!(fabs(out[0]) < HUGE_VAL && fabs(out[1]) < HUGE_VAL))
-        return peft__fail(p->desc->context, PEFT_ERROR_NUMERIC, "paired: the %s has no score",
-                          fabs(out[0]) < HUGE_VAL ? "system" : "baseline");
-    peft__paired_draw(p);
-    bool bootstrap = p->desc->test == PEFT_PAIRED_BOOTSTRAP;
-    for (int64_t i = 0; bootstrap && i < p->samples; i++)
-        mean += fabs(p->scores[1][i] - p->scores[0][i]) / (double)p->samples;
+    memset(sums, 0, sizeof sums);
+    for (int64_t i = 0; i < r->count; i++) peft__resample_take(r, i, i, false, sums);
+    peft__resample_score(r, sums, 0);
+    result->baseline = r->scores[0][0];
+    result->system = r->scores[1][0];
+    for (int side = 0; side < 2; side++)
+        if (!(fabs(r->scores[side][0]) < HUGE_VAL))
+            return peft__fail(p->desc->context, PEFT_ERROR_NUMERIC, "paired: the %s has no score",
+                              side ? "system" : "baseline");
+    peft__paired_draw(p->desc->context, r);
+    for (int64_t i = 0; !r->swap && i < r->samples; i++)
+        mean += fabs(r->scores[1][i] - r->scores[0][i]) / (double)r->samples;
     // sums in another order may differ in their last digits
-    double observed = fabs(r->system - r->baseline) * (1 - 1e-12);
-    for (int64_t i = 0; i < p->samples; i++)
-        beyond += fabs(p->scores[1][i] - p->scores[0][i]) - mean >= observed;
-    r->p_value = (double)(beyond + 1) / (double)(p->samples + 1);
-    if (bootstrap && p->samples > 0) {
-        peft__paired_interval(p->scores[0], p->samples, &r->baseline_mean, &r->baseline_ci);
-        peft__paired_interval(p->scores[1], p->samples, &r->system_mean, &r->system_ci);
+    double observed = fabs(result->system - result->baseline) * (1 - 1e-12);
+    for (int64_t i = 0; i < r->samples; i++) beyond += fabs(r->scores[1][i] - r->scores[0][i]) - mean >= observed;
+    result->p_value = (double)(beyond + 1) / (double)(r->samples + 1);
+    if (!r->swap && r->samples > 0) {
+        peft__paired_interval(r->scores[0], r->samples, &result->baseline_mean, &result->baseline_ci);
+        peft__paired_interval(r->scores[1], r->samples, &result->system_mean, &result->system_ci);
     }
-    r->few = p->count < PEFT_PAIRED_FEW;
+    result->few = r->count < PEFT_PAIRED_FEW;
     return PEFT_OK;
 }
 
-// The metric's settings, checked as the metric itself would.
-static peft_status peft__paired_settings(peft__paired *p) {
-    const peft_paired_desc *d = p->desc;
-    if (d->bleu) p->bleu = *d->bleu;
-    if (d->chrf) p->chrf = *d->chrf;
-    if (d->rouge) p->rouge = *d->rouge;
-    p->bleu.sentences = p->chrf.sentences = NULL;
-    p->orders = p->width = 1;
-    const char *bad = d->count <= 0 ? "no lines" : d->samples < 0 ? "samples is negative"
-                      : (unsigned)d->metric > (unsigned)PEFT_PAIRED_SCORE ? "unknown metric"
-                      : d->metric == PEFT_PAIRED_SCORE && !d->score ? "score is NULL"
-                      : (unsigned)d->test > (unsigned)PEFT_PAIRED_RANDOMIZATION ? "unknown test" : NULL;
-    const char *wrong = NULL;
-    if (d->metric == PEFT_PAIRED_BLEU) {
-        wrong = peft__bleu_settings(&p->bleu, &p->orders);
-        p->width = 2 * p->orders + 2;
-    } else if (d->metric == PEFT_PAIRED_CHRF) {
-        peft__chrf_run run;
-        wrong = peft__chrf_settings(&run, &p->chrf);
-        p->orders = run.orders;
-        p->width = 3 * p->orders;
-        p->beta = run.beta;
-    }
-    p->count = d->count;
-    p->samples = d->samples ? d->samples : d->test == PEFT_PAIRED_BOOTSTRAP || d->metric == PEFT_PAIRED_SCORE
-                 ? 1000 : 10000;
-    p->seed = d->seed ? d->seed : 12345;
-    bad = bad ? bad : wrong;
-    return bad ? peft__fail(d->context, PEFT_ERROR_ARGUMENT, "paired: %s", bad) : PEFT_OK;
-}
-
 PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result *result) {
-    static const char *const names[] = {"bleu", "chrf", "rouge1", "rouge2", "rougeL", "rougeLsum",
-                                        "values", "score"};
-    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
-    if (!result) return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "paired: result is NULL");
+    static const char *const names[] = {"bleu", "chrf", "rouge1", "rouge2", "rougeL", "rougeLsum", "values", "score"};
+    PEFT__MT_NEED(desc, result);
     peft__paired p;
     memset(&p, 0, sizeof p);
-    p.desc = desc;
     memset(result, 0, sizeof *result);
-    peft__mt_pool_init(&p.pool, desc->context);
-    peft_status s = peft__paired_settings(&p);
-    s = s == PEFT_OK ? peft__paired_rows(&p, 0) : s;
-    s = s == PEFT_OK ? peft__paired_rows(&p, 1) : s;
-    for (int side = 0; s == PEFT_OK && side < 2; side++) {
-        p.scores[side] = (double *)peft__mt_get(&p.pool, p.samples, sizeof(double));
-        p.side[side] = (unsigned char *)peft__mt_get(&p.pool, desc->metric == PEFT_PAIRED_SCORE ? p.count : 1,
-                                                     1);
-        p.line = (int64_t *)peft__mt_get(&p.pool, desc->metric == PEFT_PAIRED_SCORE ? p.count : 1,
-                                         sizeof(int64_t));
-        s = p.pool.failed ? PEFT_ERROR_MEMORY : s;
-    }
-    s = s == PEFT_OK ? peft__paired_test(&p, result) : s;
-    if (s == PEFT_OK) {
-        peft__string_into(result->signature, sizeof result->signature,
-                          "paired|%s|%s:%lld|seed:%llu|n:%lld|ties:counted",
-                        desc->metric == PEFT_PAIRED_SCORE && desc->name ? desc->name : names[desc->metric],
-                        desc->test == PEFT_PAIRED_BOOTSTRAP ? "bs" : "ar", (long long)p.samples, (unsigned long long)p.seed, (long long)p.count);
-    }
-    peft__mt_pool_free(&p.pool);
+    p.desc = desc;
+    peft__arena_init(&p.memory.arena, desc->context);
+    peft_status s = peft__paired_begin(&p);
+    for (int side = 0; side < 2; side++)
+        if (!s) s = peft__paired_rows(&p, side);
+    if (!s) s = peft__paired_test(&p, result);
+    if (!s)
+        peft__string_into(result->signature, sizeof result->signature, "paired|%s|%s:%lld|seed:%llu|n:%lld|ties:counted",
+                          desc->metric == PEFT_PAIRED_SCORE && desc->name ? desc->name : names[desc->metric],
+                          p.sampler.swap ? "ar" : "bs", (long long)p.sampler.samples,
+                          (unsigned long long)p.sampler.seed, (long long)p.sampler.count);
+    peft__arena_free(&p.memory.arena);
+    peft__mt_close(&p.runs[0]);
+    peft__mt_close(&p.runs[1]);
     return s;
 }
 
+// How to add a metric. A metric of single lines: write a function that reads a line with peft__mt_load and fills a row
+// whose sums give the score (peft__squad_line is the shortest), set it in a peft__mt_run between PEFT__MT_OPEN and
+// peft__mt_score_lines, and compute the result from run.sums. A metric of the whole corpus: a peft__corpus_metric, called
+// by peft__corpus_score. Then declare both parts in the interface, sign the result with every setting, and compare it with
+// the reference implementation in tests/golden_metrics.h.
 #endif  // PEFT_NO_METRICS
 
 #if defined(__GNUC__) || defined(__clang__)

@@ -178,12 +178,8 @@ typedef struct peft__ter_row {
 } peft__ter_row;
 
 typedef struct peft__ter_work {
-    peft__mt_pool pool;
-    peft__words reader;
-    peft__mt_table tokens;
-    peft__mt_token *words, *cut;
-    char *joined;                           // a reference's words
-    int32_t *hyp, *ref, *tried, *best;      // word ids
+    const int32_t *ref;
+    int32_t *hyp, *tried, *best;            // word ids
     int32_t *align;                         // per reference word: the prediction's word it meets, or the one before
     unsigned char *hyp_wrong, *ref_wrong;
     peft__ter_row *rows;
@@ -191,27 +187,46 @@ typedef struct peft__ter_work {
     int32_t hyp_count, ref_count, checked;
 } peft__ter_work;
 
-// words: of the longest text; cells: of the largest table of any pair. Both 0: only good for reading.
-static bool peft__ter_work_init(peft__ter_work *w, const peft__mt_input *in, const peft_ter_desc *d, int64_t words,
-                                int64_t cells) {
-    int64_t n = 2 * in->longest + 16;   // a text in lower case
-    memset(w, 0, sizeof *w);
-    peft__mt_pool_init(&w->pool, in->ctx);
-    char *bytes = (char *)peft__mt_get(&w->pool, d->normalized ? 7 * n : 2 * n, 1);
-    peft__words_init(&w->reader, d->normalized ? PEFT__WORDS_TERCOM : PEFT__WORDS_CHRF, !d->case_sensitive, bytes);
-    peft__mt_get_words(&w->pool, &w->tokens, 2 * words);
-    w->words = (peft__mt_token *)peft__mt_get(&w->pool, n, sizeof *w->words);
-    w->cut = (peft__mt_token *)peft__mt_get(&w->pool, d->asian_support ? n : 1, sizeof *w->cut);
-    w->joined = (char *)peft__mt_get(&w->pool, d->normalized ? 2 * n : 1, 1);
-    int32_t **lists[] = {&w->hyp, &w->ref, &w->tried, &w->best, &w->align};
-    for (int64_t i = 0; i < PEFT__COUNT(lists); i++)
-        *lists[i] = (int32_t *)peft__mt_get(&w->pool, words + 1, sizeof(int32_t));
-    w->hyp_wrong = (unsigned char *)peft__mt_get(&w->pool, words + 1, 1);
-    w->ref_wrong = (unsigned char *)peft__mt_get(&w->pool, words + 1, 1);
-    w->rows = (peft__ter_row *)peft__mt_get(&w->pool, words + 1, sizeof *w->rows);
-    w->table = (peft__ter_cell *)peft__mt_get(&w->pool, cells, sizeof *w->table);
-    w->trial = (peft__ter_cell *)peft__mt_get(&w->pool, cells, sizeof *w->trial);
-    return !w->pool.failed;
+// ---- TER: words
+
+// What a text is read with. Copies of it lie in `bytes`, a reference's words once more in `joined`.
+typedef struct peft__ter_reader {
+    const peft_ter_desc *d;
+    peft__words blanks;
+    char *bytes, *joined;
+    peft__mt_token *words, *cut;
+} peft__ter_reader;
+
+// Tercom's rules: ASCII marks but ' , - . stand alone, 's at the end of a word does, a dash does behind a digit, and
+// so do , and . that are not between two digits: first ([^0-9])([,.]) becomes "\1 \2 ", then ([,.])([^0-9]) " \1 \2",
+// where \1 of the first is used up by one match (`open`: it is not). The line has a blank at either end.
+static int32_t peft__ter_cut(const char *s, size_t n, peft__mt_token *out) {
+    bool open = true, digit = false, in_word = false;
+    size_t i = 0, start = 0;
+    int32_t count = 0;
+    while (i < n) {
+        size_t at = i;
+        uint32_t c = 0, next = i + 1 < n ? (unsigned char)s[i + 1] : ' ';
+        peft__utf8_next(s, n, &i, &c);
+        bool number = c >= '0' && c <= '9', space = peft__uc_space(c), point = c == '.' || c == ',';
+        bool alone = c < 0x80 && peft__uc_mark(c) && !strchr("',-.", (int)c);
+        if (c == '-') alone = digit;
+        if (point) alone = open || !(next >= '0' && next <= '9');
+        open = point ? !open : !number;
+        if (c == '\'' && next == 's') {
+            uint32_t behind = i + 1 < n ? (unsigned char)s[i + 1] : ' ';
+            bool ends = behind == ' ' || behind == '\n' || (behind < 0x80 && peft__uc_mark(behind) && !strchr("',-.", (int)behind));
+            if (ends && in_word) out[count++] = peft__mt_word(s + start, at - start);
+            in_word = in_word && !ends;
+        }
+        if ((alone || space) && in_word) out[count++] = peft__mt_word(s + start, at - start);
+        if (alone) out[count++] = peft__mt_word(s + at, i - at);
+        if (!alone && !space && !in_word) start = at;
+        in_word = !alone && !space;
+        digit = number;
+    }
+    if (in_word) out[count++] = peft__mt_word(s + start, n - start);
+    return count;
 }
 
 // Marks of Asian scripts and full-width marks (Tercom's lists).
@@ -263,49 +278,47 @@ static int32_t peft__ter_split(const peft__mt_token *words, int32_t count, peft_
     return n;
 }
 
-static int32_t peft__ter_read(peft__ter_work *w, const peft_ter_desc *d, const char *text, peft__mt_token *words) {
-    size_t at = w->reader.used;
-    bool split = d->asian_support && d->normalized;
-    int32_t count = peft__words_read(&w->reader, text, split ? w->cut : words), kept = 0;
-    if (split) count = peft__ter_split(w->cut, count, words);
+static size_t peft__ter_unescape(char *s, size_t n) {
+    static const char *const markup[][2] = {{"\n-", ""}, {"\n", " "}, {"&quot;", "\""}, {"&amp;", "&"}, {"&lt;", "<"}, {"&gt;", ">"}};
+    for (int64_t k = 0; k < PEFT__COUNT(markup); k++) n = peft__mt_replace(s, n, markup[k][0], markup[k][1]);
+    return n;
+}
+
+// The words of a text into r->words.
+static int32_t peft__ter_read(peft__ter_reader *r, const char *text) {
+    bool split = r->d->asian_support && r->d->normalized;
+    peft__mt_token *words = split ? r->cut : r->words;
+    size_t n = strlen(text);
+    if (r->d->case_sensitive) memcpy(r->bytes, text, n);
+    else n = peft__uc_lower_text(text, n, r->bytes);
+    n = peft__words_strip(r->bytes, n);
+    if (r->d->normalized) n = peft__ter_unescape(r->bytes, n);
+    int32_t kept = 0, count = r->d->normalized ? peft__ter_cut(r->bytes, n, words) : peft__words_cut(&r->blanks, r->bytes, n, words);
+    if (split) count = peft__ter_split(r->cut, count, r->words);
     for (int32_t i = 0; i < count; i++) {
-        peft__mt_token t = words[i];
-        if (d->no_punct) {
-            // the words lie in the reader's buffer or in the caller's text: copy the latter
-            char *s = w->reader.bytes + (w->reader.used == at ? at : (size_t)(t.text - w->reader.bytes));
-            if (w->reader.used == at) {
-                s = w->reader.bytes + at + (t.text - text);
-                memcpy(s, t.text, (size_t)t.size);
-            }
-            t.text = s;
-            t.size = peft__ter_no_punct(s, t.size, d->asian_support);
-        }
-        if (t.size > 0) words[kept++] = t;
+        peft__mt_token t = r->words[i];
+        if (r->d->no_punct) t.size = peft__ter_no_punct(r->bytes + (t.text - r->bytes), t.size, r->d->asian_support);
+        if (t.size > 0) r->words[kept++] = t;
     }
-    w->reader.used = PEFT__MAX(w->reader.used, at + strlen(text));
     return kept;
 }
 
 // sacreBLEU normalizes references twice. What the second time still finds: 's before a mark that the first one has cut off,
 // &lt; that was &amp;lt;
-static int32_t peft__ter_read_reference(peft__ter_work *w, const peft_ter_desc *d, const char *text, peft__mt_token *words) {
-    int32_t count = peft__ter_read(w, d, text, words);
-    if (!d->normalized) return count;
-    char *end = w->joined;
+static int32_t peft__ter_read_reference(peft__ter_reader *r, const char *text) {
+    int32_t count = peft__ter_read(r, text);
+    char *end = r->joined;
+    if (!r->d->normalized) return count;
     for (int32_t i = 0; i < count; i++) {
-        memcpy(end, words[i].text, (size_t)words[i].size);
-        end += words[i].size;
+        memcpy(end, r->words[i].text, (size_t)r->words[i].size);
+        end += r->words[i].size;
         *end++ = ' ';
     }
     *end = 0;
-    return peft__ter_read(w, d, w->joined, words);
+    return peft__ter_read(r, r->joined);
 }
 
-static int32_t peft__ter_ids(peft__ter_work *w, const peft_ter_desc *d, const char *text, bool reference, int32_t *ids) {
-    int32_t count = reference ? peft__ter_read_reference(w, d, text, w->words) : peft__ter_read(w, d, text, w->words);
-    peft__mt_intern_tokens(&w->tokens, w->words, count, ids);
-    return count;
-}
+// ---- TER: edits
 
 PEFT__INLINE void peft__ter_try(peft__ter_cell *cell, int32_t cost, int32_t step) {
     if (cell->cost > cost) {
@@ -313,7 +326,6 @@ PEFT__INLINE void peft__ter_try(peft__ter_cell *cell, int32_t cost, int32_t step
         cell->step = step;
     }
 }
-
 // Lays out the rows for n words of the prediction and m of the reference (rows may be NULL); returns the number of cells.
 static int64_t peft__ter_layout(int32_t n, int32_t m, peft__ter_row *rows) {
     double ratio = n > 0 ? (double)m / n : 1;
@@ -476,93 +488,126 @@ static int32_t peft__ter_edits(peft__ter_work *w) {
         peft__ter_rows(w, w->hyp, 1, w->table, w->table);
     }
 }
-
+// All texts as word ids: text t, of which there are 1 + per for each line, has ids[start[t]] .. ids[start[t + 1]].
 typedef struct peft__ter_run {
-    const peft__mt_input *in;
+    peft__mt_run texts;
     const peft_ter_desc *desc;
-    int64_t words, cells;       // of the longest text, of the largest table
-    double *segments;           // of every segment: edits, length
+    int32_t *ids;
+    int64_t *start, words, cells;   // words of the longest text, cells of the largest table of a pair
+    peft__ter_work *works;
+    double *counts;                 // of every line: edits, length
+    int64_t tasks;
 } peft__ter_run;
-
-static bool peft__ter_begin(void *arg, void *work) {
-    const peft__ter_run *run = (const peft__ter_run *)arg;
-    return peft__ter_work_init((peft__ter_work *)work, run->in, run->desc, run->words, run->cells);
-}
 
 static double peft__ter_score(double edits, double length) {
     return length > 0 ? 100 * (edits / length) : edits > 0 ? 100 : 0;
 }
 
+static peft_status peft__ter_corpus(peft__ter_run *run) {
+    const peft_ter_desc *d = run->desc;
+    peft__mt_memory *m = &run->texts.memory;
+    int64_t per = run->texts.per, count = run->texts.count * (per + 1), n = 2 * run->texts.longest + 16, most = 1, known = 0;
+    peft__ter_reader r;
+    peft__map ids;
+    for (int64_t t = 0; t < count; t++) most += (int64_t)strlen(peft__mt_text_at(&run->texts, t)) + 1;
+    r.d = d;
+    peft__words_init(&r.blanks, PEFT_TOKENIZE_NONE, false);
+    r.bytes = PEFT__MT_GET(m, char, 2 * n);
+    r.joined = PEFT__MT_GET(m, char, 2 * n);
+    r.words = PEFT__MT_GET(m, peft__mt_token, n);
+    r.cut = PEFT__MT_GET(m, peft__mt_token, n);
+    run->ids = PEFT__MT_GET(m, int32_t, most);
+    run->start = PEFT__MT_GET(m, int64_t, count + 1);
+    peft__map_init(&ids, d->context);
+    for (int64_t t = 0; t < count && !m->failed; t++) {
+        const char *text = peft__mt_text_at(&run->texts, t);
+        int32_t words = t % (per + 1) ? peft__ter_read_reference(&r, text) : peft__ter_read(&r, text);
+        run->start[t + 1] = run->start[t];
+        for (int32_t i = 0; i < words && !m->failed; i++) {
+            size_t size = (size_t)r.words[i].size;
+            int64_t id = peft__map_get(&ids, r.words[i].text, size, -1);
+            if (id < 0) {
+                const char *copy = peft__arena_strdup(&m->arena, r.words[i].text, size);
+                id = known++;
+                m->failed = !copy || !peft__map_set(&ids, copy, size, id);
+            }
+            run->ids[run->start[t + 1]++] = (int32_t)id;
+        }
+        int64_t first = t - t % (per + 1);
+        int64_t cells = peft__ter_layout((int32_t)(run->start[first + 1] - run->start[first]), words, NULL);
+        if (t > first) run->cells = PEFT__MAX(run->cells, cells);
+        run->words = PEFT__MAX(run->words, (int64_t)words);
+    }
+    peft__map_free(&ids);
+    return m->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
+}
+
+static void peft__ter_begin(peft__ter_run *run, peft__ter_work *w) {
+    peft__mt_memory *m = &run->texts.memory;
+    int32_t **lists[] = {&w->hyp, &w->tried, &w->best, &w->align};
+    for (int64_t i = 0; i < PEFT__COUNT(lists); i++) *lists[i] = PEFT__MT_GET(m, int32_t, run->words + 1);
+    w->hyp_wrong = PEFT__MT_GET(m, unsigned char, run->words + 1);
+    w->ref_wrong = PEFT__MT_GET(m, unsigned char, run->words + 1);
+    w->rows = PEFT__MT_GET(m, peft__ter_row, run->words + 1);
+    w->table = PEFT__MT_GET(m, peft__ter_cell, run->cells);
+    w->trial = PEFT__MT_GET(m, peft__ter_cell, run->cells);
+}
+
 // The fewest edits to any reference, over the average reference length.
-static void peft__ter_segment(void *arg, void *work, int64_t i) {
-    peft__ter_run *run = (peft__ter_run *)arg;
-    peft__ter_work *w = (peft__ter_work *)work;
-    int64_t length = 0;
+static void peft__ter_line(peft__ter_run *run, peft__ter_work *w, int64_t i) {
+    int64_t per = run->texts.per, t = i * (per + 1), length = 0;
     int32_t fewest = 0;
-    for (int r = 0; r < run->in->per; r++) {
-        const char *hyp = run->in->predictions[i], *ref = run->in->references[i * run->in->per + r];
-        w->reader.used = 0;
-        peft__mt_table_clear(&w->tokens, (int64_t)(strlen(hyp) + strlen(ref)) + 2);
-        w->hyp_count = peft__ter_ids(w, run->desc, hyp, false, w->hyp);
-        w->ref_count = peft__ter_ids(w, run->desc, ref, true, w->ref);
+    for (int64_t k = 1; k <= per; k++) {
+        w->hyp_count = (int32_t)(run->start[t + 1] - run->start[t]);
+        w->ref_count = (int32_t)(run->start[t + k + 1] - run->start[t + k]);
+        w->ref = run->ids + run->start[t + k];
+        memcpy(w->hyp, run->ids + run->start[t], (size_t)w->hyp_count * sizeof(int32_t));
         int32_t edits = peft__ter_edits(w);
-        fewest = r == 0 ? edits : PEFT__MIN(fewest, edits);
+        fewest = k == 1 ? edits : PEFT__MIN(fewest, edits);
         length += w->ref_count;
     }
-    run->segments[2 * i] = fewest;
-    run->segments[2 * i + 1] = (double)length / run->in->per;
-    if (run->desc->sentences) run->desc->sentences[i] = peft__ter_score(fewest, run->segments[2 * i + 1]);
+    run->counts[2 * i] = fewest;
+    run->counts[2 * i + 1] = (double)length / (double)per;
 }
 
-// Largest number of words of a text and of cells of a pair's table.
-static bool peft__ter_size(const peft__mt_input *in, const peft_ter_desc *d, int64_t *words, int64_t *cells) {
-    peft__ter_work w;
-    bool ok = peft__ter_work_init(&w, in, d, 0, 0);
-    *words = *cells = 0;
-    for (int64_t i = 0; ok && i < in->count; i++) {
-        w.reader.used = 0;
-        int32_t n = peft__ter_read(&w, d, in->predictions[i], w.words);
-        *words = PEFT__MAX(*words, n);
-        for (int r = 0; r < in->per; r++) {
-            w.reader.used = 0;
-            int32_t m = peft__ter_read_reference(&w, d, in->references[i * in->per + r], w.words);
-            int64_t size = peft__ter_layout(n, m, NULL);
-            *words = PEFT__MAX(*words, m);
-            *cells = PEFT__MAX(*cells, size);
-        }
-    }
-    peft__mt_pool_free(&w.pool);
-    return ok;
-}
-
-// segments: of 2 * in->count numbers.
-static peft_status peft__ter_all(const peft__mt_input *in, const peft_ter_desc *d, double *segments, double *score) {
-    peft__ter_run run = {in, d, 0, 0, segments};
-    peft__mt_job job = {in, sizeof(peft__ter_work), peft__ter_begin, peft__ter_segment, NULL, &run, NULL, 0};
-    double edits = 0, length = 0;
-    peft_status s = peft__ter_size(in, d, &run.words, &run.cells) ? peft__mt_job_run(&job) : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; s == PEFT_OK && i < in->count; i++) {
-        edits += segments[2 * i];
-        length += segments[2 * i + 1];
-    }
-    *score = peft__ter_score(edits, length);
-    return s;
+static void peft__ter_task(void *arg, int64_t task) {
+    peft__ter_run *run = (peft__ter_run *)arg;
+    int64_t n = run->texts.count, tasks = run->tasks;
+    for (int64_t i = n * task / tasks; i < n * (task + 1) / tasks; i++) peft__ter_line(run, &run->works[task], i);
 }
 
 PEFTDEF peft_status peft_ter(const peft_ter_desc *desc, peft_metric_result *result) {
-    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
-    peft__mt_input in;
-    if (!result) return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "ter: result is NULL");
+    PEFT__MT_NEED(desc, result);
+    peft__ter_run run;
+    memset(&run, 0, sizeof run);
     memset(result, 0, sizeof *result);
-    peft_status s = PEFT__MT_INPUT(&in, "ter", desc);
-    double *segments = s == PEFT_OK ? (double *)peft__calloc(in.ctx, in.count, 2 * sizeof(double)) : NULL;
-    if (s == PEFT_OK) s = segments ? peft__ter_all(&in, desc, segments, &result->score) : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; s == PEFT_OK && desc->counts && i < 2 * desc->count; i++) desc->counts[i] = segments[i];
-    peft__free(desc->context, segments);
+    run.desc = desc;
+    peft_status s = PEFT__MT_OPEN(&run.texts, "ter", desc);
+    if (!s) s = peft__ter_corpus(&run);
+    peft__mt_memory *m = &run.texts.memory;
+    int64_t n = run.texts.count, tasks = PEFT__MAX(PEFT__MIN((int64_t)desc->context->threads, n / 16), 1);
+    double edits = 0, length = 0;
+    if (!s) {
+        run.counts = PEFT__MT_GET(m, double, 2 * n);
+        run.works = PEFT__MT_GET(m, peft__ter_work, tasks);
+        for (int64_t k = 0; k < tasks && !m->failed; k++) peft__ter_begin(&run, &run.works[k]);
+        s = m->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
+    }
+    run.tasks = tasks;
+    if (!s) peft__parallel(desc->context, tasks, peft__ter_task, &run);
+    for (int64_t i = 0; i < n && !s; i++) {
+        const double *c = run.counts + 2 * i;
+        if (desc->sentences) desc->sentences[i] = peft__ter_score(c[0], c[1]);
+        edits += c[0];
+        length += c[1];
+    }
+    if (desc->counts && !s) memcpy(desc->counts, run.counts, (size_t)n * 2 * sizeof(double));
+    result->score = peft__ter_score(edits, length);
     peft__string_into(result->signature, sizeof result->signature,
-                    "nrefs:%d|case:%s|tok:tercom|norm:%s|punct:%s|asian:%s|like:sacrebleu-2.6.0", in.per,
-                    desc->case_sensitive ? "mixed" : "lc", desc->normalized ? "yes" : "no",
-                        desc->no_punct ? "no" : "yes", desc->asian_support ? "yes" : "no");
+                      "nrefs:%d|case:%s|tok:tercom|norm:%s|punct:%s|asian:%s|like:sacrebleu-2.6.0", run.texts.per,
+                      desc->case_sensitive ? "mixed" : "lc", desc->normalized ? "yes" : "no", desc->no_punct ? "no" : "yes",
+                      desc->asian_support ? "yes" : "no");
+    peft__mt_close(&run.texts);
     return s;
 }
 
@@ -611,35 +656,69 @@ PEFTDEF peft_status peft_paired_ter(const peft_paired_desc *desc, const peft_ter
     peft__free(desc->context, systems.counts[1]);
     return s;
 }
-
 // ---- captions
 
-// F = (1 + b^2) P R / (R + b^2 P) with b = 1.2
-static peft_status peft__coco_rouge(const peft_text_desc *d, peft__corpus *c, int orders, peft_metric_result *r) {
-    const double b2 = 1.2 * 1.2;
-    uint64_t *masks = (uint64_t *)peft__mt_get(&c->pool, c->tokens.used, sizeof(uint64_t));
-    unsigned char *carry = (unsigned char *)peft__mt_get(&c->pool, c->longest, 1);
-    (void)orders;
-    for (int64_t i = 0; !c->pool.failed && i < d->count; i++) {
-        int64_t t = i * (c->per + 1);
-        double p = 0, q = 0;
-        int32_t n = (int32_t)(c->start[t + 1] - c->start[t]);
-        for (int64_t k = t + 1; k <= t + c->per; k++) {
-            int32_t m = (int32_t)(c->start[k + 1] - c->start[k]);
-            double common = peft__lcs_length(c->ids + c->start[t], n, c->ids + c->start[k], m, masks, carry);
-            p = n > 0 ? PEFT__MAX(p, common / n) : p;
-            q = m > 0 ? PEFT__MAX(q, common / m) : q;
+// The longest common subsequence of two texts of words, in a table of two rows.
+static int64_t peft__coco_common(const peft__mt_token *a, int64_t n, const peft__mt_token *b, int64_t m, int32_t *rows) {
+    memset(rows, 0, (size_t)(2 * (m + 1)) * sizeof *rows);
+    for (int64_t i = 0; i < n; i++) {
+        const int32_t *above = rows + i % 2 * (m + 1);
+        int32_t *row = rows + (i + 1) % 2 * (m + 1);
+        for (int64_t j = 0; j < m; j++) {
+            bool equal = a[i].size == b[j].size && memcmp(a[i].text, b[j].text, (size_t)a[i].size) == 0;
+            row[j + 1] = equal ? above[j] + 1 : PEFT__MAX(above[j + 1], row[j]);
         }
-        double f = p > 0 && q > 0 ? (1 + b2) * p * q / (q + b2 * p) : 0;
-        r->score += f / (double)d->count;
-        if (d->pairs) d->pairs[i] = f;
     }
-    peft__string_into(r->signature, sizeof r->signature, "|beta:1.2|like:pycocoevalcap");
-    return PEFT_OK;
+    return rows[n % 2 * (m + 1) + m];
 }
 
+// Words as Python's split(" ") has them: two blanks have an empty word between them.
+static int64_t peft__coco_words(const char *text, bool keep_case, char *copy, peft__mt_token *out) {
+    size_t n = strlen(text);
+    int64_t count = 0;
+    if (keep_case) memcpy(copy, text, n);
+    else n = peft__uc_lower_text(text, n, copy);
+    for (size_t start = 0, i = 0; i <= n; i++) {
+        if (i < n && copy[i] != ' ') continue;
+        out[count++] = peft__mt_word(copy + start, i - start);
+        start = i + 1;
+    }
+    return count;
+}
+
+// F = (1 + b^2) P R / (R + b^2 P) with b = 1.2
 PEFTDEF peft_status peft_coco_rouge(const peft_text_desc *desc, peft_metric_result *result) {
-    return peft__text_metric(desc, "coco_rouge_l", 1, peft__coco_rouge, PEFT__WORDS_BLANKS, result);
+    PEFT__MT_NEED(desc, result);
+    const double b2 = 1.2 * 1.2;
+    peft__mt_run run;
+    memset(result, 0, sizeof *result);
+    peft_status s = PEFT__MT_OPEN(&run, "coco_rouge_l", desc);
+    int64_t most = run.longest + 2;
+    char *bytes[2];
+    peft__mt_token *words[2];
+    for (int side = 0; side < 2; side++) {
+        bytes[side] = s ? NULL : PEFT__MT_GET(&run.memory, char, 2 * most + 8);
+        words[side] = s ? NULL : PEFT__MT_GET(&run.memory, peft__mt_token, most);
+    }
+    int32_t *rows = s ? NULL : PEFT__MT_GET(&run.memory, int32_t, 2 * most + 2);
+    if (!s && run.memory.failed) s = PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < run.count && !s; i++) {
+        double p = 0, q = 0;
+        int64_t n = peft__coco_words(run.predictions[i], desc->keep_case, bytes[0], words[0]);
+        for (int k = 0; k < run.per; k++) {
+            int64_t m = peft__coco_words(run.references[i * run.per + k], desc->keep_case, bytes[1], words[1]);
+            double common = (double)peft__coco_common(words[0], n, words[1], m, rows);
+            p = PEFT__MAX(p, common / (double)n);
+            q = PEFT__MAX(q, common / (double)m);
+        }
+        double f = p > 0 && q > 0 ? (1 + b2) * p * q / (q + b2 * p) : 0;
+        result->score += f / (double)run.count;
+        if (desc->pairs) desc->pairs[i] = f;
+    }
+    peft__string_into(result->signature, sizeof result->signature, "coco_rouge_l|nrefs:%d|case:%s|tok:none|beta:1.2|like:pycocoevalcap",
+                      run.per, desc->keep_case ? "mixed" : "lc");
+    peft__mt_close(&run);
+    return s;
 }
 
 // The closest reference length, the smallest of two equally close ones; COCO adds tiny amounts instead of smoothing.
@@ -674,46 +753,53 @@ PEFTDEF peft_status peft_coco_bleu(const peft_text_desc *desc, peft_metric_resul
                     PEFT__MAX(d.references_per_prediction, 1), d.lowercase ? "lc" : "mixed", orders);
     return PEFT_OK;
 }
-
 // ---- MultiRC
 
 typedef struct peft__multirc_question {
-    int64_t hits, predicted, expected, wrong;
+    double hits, predicted, expected, wrong;
 } peft__multirc_question;
+
+static double peft__multirc_f1(const peft__multirc_question *q) {
+    return q->predicted + q->expected > 0 ? 2 * q->hits / (q->predicted + q->expected) : 0;
+}
 
 PEFTDEF peft_status peft_multirc(peft_context *context, const int32_t *predictions, const int32_t *labels,
                                  const int64_t *question, int64_t count, peft_multirc_result *result) {
     if (!context) return PEFT_ERROR_ARGUMENT;
     if (!predictions || !labels || !question || !result || count <= 0)
         return peft__fail(context, PEFT_ERROR_ARGUMENT, "multirc: %s", count <= 0 ? "no predictions" : "NULL argument");
-    peft__mt_pool pool;
-    peft__mt_table table;
+    peft__map places;
     peft__multirc_question all;
-    peft__mt_pool_init(&pool, context);
     memset(&all, 0, sizeof all);
-    peft__mt_get_table(&pool, &table, count);
-    peft__multirc_question *q = (peft__multirc_question *)peft__mt_get(&pool, count, sizeof *q);
-    for (int64_t i = 0; !pool.failed && i < count; i++) {
-        peft__multirc_question *of[2] = {&all, &q[peft__mt_intern(&table, (uint64_t)question[i])]};
+    peft__map_init(&places, context);
+    peft__multirc_question *q = (peft__multirc_question *)peft__calloc(context, count, sizeof *q);
+    bool ok = q != NULL;
+    int64_t questions = 0;
+    for (int64_t i = 0; ok && i < count; i++) {
+        const char *key = (const char *)(const void *)&question[i];
+        int64_t place = peft__map_get(&places, key, sizeof question[i], -1);
+        if (place < 0) ok = peft__map_set(&places, key, sizeof question[i], place = questions++);
+        peft__multirc_question *of[2] = {&all, &q[place]};
+        bool said = predictions[i] != 0, right = labels[i] != 0;
         for (int k = 0; k < 2; k++) {
-            of[k]->hits += predictions[i] && labels[i];
-            of[k]->predicted += predictions[i] != 0;
-            of[k]->expected += labels[i] != 0;
-            of[k]->wrong += (predictions[i] != 0) != (labels[i] != 0);
+            of[k]->hits += said && right;
+            of[k]->predicted += said;
+            of[k]->expected += right;
+            of[k]->wrong += said != right;
         }
     }
-    bool ok = !pool.failed;
     if (ok) {
         memset(result, 0, sizeof *result);
-        for (int32_t k = 0; k < table.used; k++) {
-            result->f1m += peft__class_prf((double)q[k].hits, (double)q[k].predicted, (double)q[k].expected).f1 / table.used;
-            result->exact_match += (q[k].wrong == 0) / (double)table.used;
+        for (int64_t k = 0; k < questions; k++) {
+            result->f1m += peft__multirc_f1(&q[k]) / (double)questions;
+            result->exact_match += (q[k].wrong == 0) / (double)questions;
         }
-        result->f1a = peft__class_prf((double)all.hits, (double)all.predicted, (double)all.expected).f1;
-        peft__string_into(result->signature, sizeof result->signature, "multirc|answers:%lld|questions:%d", (long long)count,
-                        (int)table.used);
+        result->f1a = peft__multirc_f1(&all);
+        peft__string_into(result->signature, sizeof result->signature, "multirc|answers:%lld|questions:%lld", (long long)count,
+                          (long long)questions);
     }
-    peft__mt_pool_free(&pool);
+    peft__free(context, q);
+    peft__map_free(&places);
     return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
@@ -1109,8 +1195,7 @@ static bool peft__bias_word(const char *s, size_t n, size_t *i, size_t *start, s
         size_t at = *i;
         uint32_t c = 0;
         bool valid = peft__utf8_next(s, n, i, &c);
-        int k = peft__uc_class_of(c);
-        bool letter = valid && !peft__uc_space(c) && c > ' ' && k != 1 && k != 2;
+        bool letter = valid && !peft__uc_space(c) && c > ' ' && !peft__uc_mark(c);
         if (letter) {
             *start = inside ? *start : at;
             inside = true;
