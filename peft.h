@@ -1431,18 +1431,6 @@ typedef struct peft_answer_result {
 
 PEFTDEF peft_status peft_squad(const peft_text_desc *desc, peft_answer_result *result);
 
-// Diversity and length of texts, in words separated by white space.
-typedef struct peft_diversity_result {
-    double distinct[4];         // different n-grams / all n-grams, n = 1..4 (Li et al. 2016)
-    int64_t words, vocabulary;
-    double mean_length, median_length, deviation;   // words per text; the deviation is the population's
-    int64_t shortest, longest;
-    char signature[128];
-} peft_diversity_result;
-
-PEFTDEF peft_status peft_diversity(peft_context *context, const char *const *texts, int64_t count, bool keep_case,
-                                   peft_diversity_result *result);
-
 // Perplexity from summed log-likelihoods (natural logarithms) of texts: exp(-sum / number of tokens, words or bytes).
 typedef struct peft_perplexity_result {
     double per_token, per_word, per_byte, bits_per_byte;
@@ -32507,13 +32495,15 @@ static size_t peft__mt_replace(char *s, size_t n, const char *what, const char *
 
 // n without white space at the end.
 static size_t peft__words_strip(const char *s, size_t n) {
-    unsigned char last = n > 0 ? (unsigned char)s[n - 1] : 'a';
-    if (last > ' ' && last < 0x80) return n;
-    size_t end = 0;
-    uint32_t c = 0;
-    for (size_t i = 0; i < n;)
-        if (peft__utf8_next(s, n, &i, &c), !peft__uc_space(c)) end = i;
-    return end;
+    while (n > 0) {
+        size_t at = n - 1, end;
+        uint32_t c = 0;
+        while (at > 0 && n - at < 4 && ((unsigned char)s[at] & 0xC0) == 0x80) at--;
+        end = at;
+        if (!peft__utf8_next(s, n, &end, &c) || end != n || !peft__uc_space(c)) break;
+        n = at;
+    }
+    return n;
 }
 
 // Cuts a text into words, of which there are at most as many as bytes. Copies of it go to *room, which moves behind
@@ -32595,6 +32585,10 @@ typedef struct peft__mt_run {
     peft__mt_memory memory;
     peft__mt_work *works;
     int64_t tasks;
+    // Of metrics that look at the whole corpus: see peft__corpus_read
+    peft__mt_table tokens, grams;
+    int64_t *start, texts, all_words, most_words;   // most_words: of one text
+    int32_t *ids, *gram;
 } peft__mt_run;
 
 // Text t of all: each prediction is followed by its references.
@@ -32858,8 +32852,8 @@ typedef struct peft__stem {
 static peft__stem peft__stem_of(const unsigned char *w, int n) {
     peft__stem s = {0, false, 0};
     for (int i = 0; i < n; i++) {
-        bool consonant = w[i] == 'y' ? i == 0 || !(s.last & 1)
-                                     : w[i] != 'a' && w[i] != 'e' && w[i] != 'i' && w[i] != 'o' && w[i] != 'u';
+        unsigned letter = w[i] - (unsigned)'a';     // bits 0, 4, 8, 14 and 20: a, e, i, o, u
+        bool consonant = w[i] == 'y' ? i == 0 || !(s.last & 1) : letter > 25 || !(0x104111u >> letter & 1);
         s.measure += i > 0 && consonant && !(s.last & 1);
         s.vowel = s.vowel || !consonant;
         s.last = s.last << 1 | consonant;
@@ -32893,12 +32887,12 @@ static int peft__stem_put(unsigned char *w, int stem, const char *suffix) {
     return stem + (int)k;
 }
 
-// A rule replaces a suffix where the measure of what is before it is larger than `more`.
+// A rule replaces a suffix where the measure of what is before it is larger than `more`. The first suffix of a step that
+// fits decides, whether or not its condition holds.
 typedef struct peft__stem_rule {
     const char *suffix, *replacement;
 } peft__stem_rule;
 
-// The first suffix that fits decides, whether or not its condition holds.
 static int peft__stem_apply(unsigned char *w, int n, const peft__stem_rule *rules, int64_t count, int more) {
     for (int64_t i = 0; i < count; i++) {
         int s = peft__stem_ends(w, n, rules[i].suffix);
@@ -32929,56 +32923,44 @@ static int peft__stem_step1(unsigned char *w, int n) {
     return n;
 }
 
-// Longer suffixes become shorter ones. nltk: -alli becomes -al and the step starts again.
-static int peft__stem_step2(unsigned char *w, int n) {
-    static const peft__stem_rule rules[] = {
-        {"ational", "ate"}, {"tional", "tion"}, {"enci", "ence"},   {"anci", "ance"},   {"izer", "ize"},
-        {"bli", "ble"},     {"alli", "al"},     {"entli", "ent"},   {"eli", "e"},       {"ousli", "ous"},
-        {"ization", "ize"}, {"ation", "ate"},   {"ator", "ate"},    {"alism", "al"},    {"iveness", "ive"},
-        {"fulness", "ful"}, {"ousness", "ous"}, {"aliti", "al"},    {"iviti", "ive"},   {"biliti", "ble"},
-        {"fulli", "ful"}};
-    int s;
-    while ((s = peft__stem_ends(w, n, "alli")) >= 0 && peft__stem_measure(w, s) > 0) n -= 2;
-    if (peft__stem_ends(w, n, "logi") >= 0) return n - (peft__stem_measure(w, n - 3) > 0);
-    return peft__stem_apply(w, n, rules, PEFT__COUNT(rules), 0);
-}
-
-static int peft__stem_step4(unsigned char *w, int n) {
-    static const peft__stem_rule rules[] = {
-        {"al", ""},  {"ance", ""}, {"ence", ""}, {"er", ""},  {"ic", ""},  {"able", ""}, {"ible", ""},
-        {"ant", ""}, {"ement", ""}, {"ment", ""}, {"ent", ""}, {"ou", ""}, {"ism", ""},  {"ate", ""},
-        {"iti", ""}, {"ous", ""},  {"ive", ""},  {"ize", ""}};
-    int s = peft__stem_ends(w, n, "ion");
-    if (s >= 0) return s > 0 && (w[s - 1] == 's' || w[s - 1] == 't') && peft__stem_measure(w, s) > 1 ? s : n;
-    return peft__stem_apply(w, n, rules, PEFT__COUNT(rules), 1);
-}
-
-// A final e, and the second of two final l.
-static int peft__stem_step5(unsigned char *w, int n) {
-    if (n > 0 && w[n - 1] == 'e') {
-        int m = peft__stem_measure(w, n - 1);
-        n -= m > 1 || (m == 1 && !peft__stem_cvc(w, n - 1));
-    }
-    if (n > 1 && w[n - 1] == 'l' && w[n - 2] == 'l' && peft__stem_measure(w, n - 1) > 1) n--;
-    return n;
-}
-
 static int peft__stem_letters(unsigned char *w, int n) {
     static const peft__stem_rule irregular[] = {
         {"sky", "sky"},         {"skies", "sky"},         {"dying", "die"},     {"lying", "lie"},
         {"tying", "tie"},       {"news", "news"},         {"innings", "inning"}, {"inning", "inning"},
         {"outings", "outing"},  {"outing", "outing"},     {"cannings", "canning"}, {"canning", "canning"},
         {"howe", "howe"},       {"proceed", "proceed"},   {"exceed", "exceed"}, {"succeed", "succeed"}};
+    static const peft__stem_rule step2[] = {
+        {"ational", "ate"}, {"tional", "tion"}, {"enci", "ence"},   {"anci", "ance"},   {"izer", "ize"},
+        {"bli", "ble"},     {"alli", "al"},     {"entli", "ent"},   {"eli", "e"},       {"ousli", "ous"},
+        {"ization", "ize"}, {"ation", "ate"},   {"ator", "ate"},    {"alism", "al"},    {"iveness", "ive"},
+        {"fulness", "ful"}, {"ousness", "ous"}, {"aliti", "al"},    {"iviti", "ive"},   {"biliti", "ble"},
+        {"fulli", "ful"}};
     static const peft__stem_rule step3[] = {{"icate", "ic"}, {"ative", ""}, {"alize", "al"}, {"iciti", "ic"},
                                             {"ical", "ic"},  {"ful", ""},   {"ness", ""}};
-    for (int64_t i = 0; n <= 8 && i < PEFT__COUNT(irregular); i++)
-        if (peft__stem_ends(w, n, irregular[i].suffix) == 0) return peft__stem_put(w, 0, irregular[i].replacement);
+    static const peft__stem_rule step4[] = {
+        {"al", ""},  {"ance", ""}, {"ence", ""}, {"er", ""},  {"ic", ""},  {"able", ""}, {"ible", ""},
+        {"ant", ""}, {"ement", ""}, {"ment", ""}, {"ent", ""}, {"ou", ""}, {"ism", ""},  {"ate", ""},
+        {"iti", ""}, {"ous", ""},  {"ive", ""},  {"ize", ""}};
+    int s;
     if (n <= 2) return n;
+    for (int64_t i = 0; n <= 8 && i < PEFT__COUNT(irregular); i++)
+        if (w[0] == (unsigned char)irregular[i].suffix[0] && peft__stem_ends(w, n, irregular[i].suffix) == 0)
+            return peft__stem_put(w, 0, irregular[i].replacement);
     n = peft__stem_step1(w, n);
-    n = peft__stem_step2(w, n);
+    // nltk: -alli becomes -al and the step starts again
+    while ((s = peft__stem_ends(w, n, "alli")) >= 0 && peft__stem_measure(w, s) > 0) n -= 2;
+    if (peft__stem_ends(w, n, "logi") >= 0) n -= peft__stem_measure(w, n - 3) > 0;
+    else n = peft__stem_apply(w, n, step2, PEFT__COUNT(step2), 0);
     n = peft__stem_apply(w, n, step3, PEFT__COUNT(step3), 0);
-    n = peft__stem_step4(w, n);
-    return peft__stem_step5(w, n);
+    s = peft__stem_ends(w, n, "ion");
+    if (s < 0) n = peft__stem_apply(w, n, step4, PEFT__COUNT(step4), 1);
+    else if (s > 0 && (w[s - 1] == 's' || w[s - 1] == 't') && peft__stem_measure(w, s) > 1) n = s;
+    if (n > 0 && w[n - 1] == 'e') {     // a final e
+        int m = peft__stem_measure(w, n - 1);
+        n -= m > 1 || (m == 1 && !peft__stem_cvc(w, n - 1));
+    }
+    // and the second of two final l
+    return n - (n > 1 && w[n - 1] == 'l' && w[n - 2] == 'l' && peft__stem_measure(w, n - 1) > 1);
 }
 
 // Beyond ASCII one code point is one letter. The rules ask of such letters only whether two of them in a row are equal,
@@ -33008,39 +32990,31 @@ PEFTDEF size_t peft_porter_stem(char *word, size_t n) {
 
 // ---- ROUGE
 
-// Lower case and [a-z0-9]; 0 for a separator. Two code points beyond ASCII have an ASCII lower case: the Kelvin sign
-// (k) and I with dot above (i, then a combining dot that separates). *size gets the bytes read.
-PEFT__INLINE unsigned char peft__rouge_char(const unsigned char *s, int *size) {
-    unsigned char c = s[0];
-    *size = 1;
-    if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) return c;
-    if (c >= 'A' && c <= 'Z') return (unsigned char)(c + 32);
-    if (c == 0xE2 && s[1] == 0x84 && s[2] == 0xAA) {
-        *size = 3;
-        return 'k';
-    }
-    return c == 0xC4 && s[1] == 0xB0 ? 'i' : 0;
-}
-
-// Words of letters and digits, with an empty one at the end of each sentence.
+// Words are lower-case letters a-z and digits; everything else separates. Two code points beyond ASCII have a lower case
+// in it: the Kelvin sign (k) and I with dot above (i, then a combining dot that separates). An empty word ends a sentence.
 static int32_t peft__rouge_read(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out) {
     const peft_rouge_desc *d = (const peft_rouge_desc *)run->desc;
+    const unsigned char *lower = run->words.ascii, *s = (const unsigned char *)text;
     char *end = *room, *start = end;
     int32_t count = 0;
-    int size = 1;
-    bool last = false;
-    for (const unsigned char *s = (const unsigned char *)text; !last; s += size) {
-        unsigned char c = peft__rouge_char(s, &size);
-        if (c) *end++ = (char)c;
-        if (c && !(c == 'i' && *s == 0xC4)) continue;
-        last = *s == 0;
+    for (;; s++) {
+        while (*s < 0x80 && lower[*s]) *end++ = (char)lower[*s++];
+        unsigned char b = *s;
+        bool dotted = b == 0xC4 && s[1] == 0xB0, kelvin = b == 0xE2 && s[1] == 0x84 && s[2] == 0xAA;
+        if (dotted || kelvin) *end++ = dotted ? 'i' : 'k';
+        if (kelvin) {
+            s += 2;
+            continue;
+        }
         if (end > start) {
             size_t n = (size_t)(end - start);
             out[count++] = peft__mt_word(start, d->use_stemmer && n > 3 ? peft_porter_stem(start, n) : n);
             start = end;
         }
-        bool stop = *s == '.' || *s == '!' || *s == '?', blank = stop && (s[1] == ' ' || s[1] == '\t' || s[1] == '\r');
-        if (last || *s == '\n' || (d->split_summaries && blank)) out[count++] = peft__mt_word(end, 0);
+        bool stop = b == '.' || b == '!' || b == '?';
+        bool ends = d->split_summaries && stop && (s[1] == ' ' || s[1] == '\t' || s[1] == '\r');
+        if (ends || b == '\n' || b == 0) out[count++] = peft__mt_word(end, 0);
+        if (b == 0) break;
     }
     *room = end;
     return count;
@@ -33214,13 +33188,17 @@ static void peft__rouge_prepare(peft__mt_run *run, const peft_rouge_desc *d) {
     int64_t longest = 0;
     bool several = d->split_summaries;
     for (int64_t t = 0; t < run->count * (run->per + 1); t++) {
-        size_t n = 0;
-        for (const char *s = peft__mt_text_at(run, t);; s += n + 1) {
-            n = strcspn(s, "\n");
-            longest = PEFT__MAX(longest, (int64_t)n);
-            if (!s[n]) break;
+        const char *s = peft__mt_text_at(run, t), *end;
+        for (; (end = strchr(s, '\n')) != NULL; s = end + 1) {
+            longest = PEFT__MAX(longest, (int64_t)(end - s));
             several = true;
         }
+        longest = PEFT__MAX(longest, (int64_t)strlen(s));
+    }
+    for (int c = 0; c < 128; c++) {
+        char lower = peft__lower((char)c);
+        bool counts = (lower >= 'a' && lower <= 'z') || (lower >= '0' && lower <= '9');
+        run->words.ascii[c] = (unsigned char)(counts ? lower : 0);
     }
     run->desc = d;
     run->width = PEFT__ROUGE_VALUES;
@@ -33317,8 +33295,7 @@ PEFTDEF peft_status peft_rouge_n(peft_context *context, const char *prediction, 
     memset(&d, 0, sizeof d);
     d.use_stemmer = use_stemmer;
     peft_status s = peft__mt_open(&run, "rouge_n", context, &prediction, &reference, 1, 0, 1);
-    run.desc = &d;
-    run.width = 3;
+    if (!s) peft__rouge_prepare(&run, &d);
     run.orders = n;
     run.line = peft__rouge_n_line;
     if (!s) s = peft__mt_score_lines(&run);
@@ -33565,16 +33542,8 @@ PEFTDEF peft_status peft_chrf(const peft_chrf_desc *desc, peft_metric_result *re
 
 // ---- NIST, METEOR and CIDEr, which look at the whole corpus
 
-// All texts as word ids that are common to the corpus. Text t has ids[start[t]] .. ids[start[t + 1]] and, at the same
+// The corpus is all texts as word ids that are common to it. Text t has ids[start[t]] .. ids[start[t + 1]] and, at the same
 // places, the ids of its n-grams; the texts of line i are t = i * (1 + per): the prediction, then its references.
-typedef struct peft__corpus {
-    peft__mt_memory *memory;
-    peft__mt_table tokens, grams;
-    int64_t *start;
-    int32_t *ids, *gram;
-    int64_t count, texts, words, longest;   // lines, texts, words of all, words of the longest text
-    int per;
-} peft__corpus;
 
 // No more words than this are in a text: behind each but the last comes white space, whose first byte is one of these.
 static int64_t peft__corpus_most(const char *s) {
@@ -33587,80 +33556,73 @@ static int64_t peft__corpus_most(const char *s) {
 }
 
 // Makes room for n more words. A larger table gives the same ids to the same words.
-static bool peft__corpus_grow(peft__corpus *c, int64_t n) {
+static bool peft__corpus_grow(peft__mt_run *c, int64_t n) {
     int64_t keys = c->tokens.used + n;
     if (keys * 2 <= c->tokens.capacity) return true;
     peft__mt_table grown;
-    peft__mt_get_table(c->memory, &grown, peft__mt_pow2(keys * 2), true);
-    if (c->memory->failed) return false;
+    peft__mt_get_table(&c->memory, &grown, peft__mt_pow2(keys * 2), true);
+    if (c->memory.failed) return false;
     for (int32_t i = 0; i < c->tokens.used; i++)
         peft__mt_token_id(&grown, c->tokens.known[i].text, c->tokens.known[i].size);
     c->tokens = grown;
     return true;
 }
 
-static peft_status peft__corpus_read(peft__corpus *c, peft__mt_run *run, bool lower) {
+static peft_status peft__corpus_read(peft__mt_run *c, bool lower) {
     int64_t bytes = 0, most = 0;
-    peft__words reader;
-    memset(c, 0, sizeof *c);
-    c->memory = &run->memory;
-    c->per = run->per;
-    c->count = run->count;
-    c->texts = run->count * (run->per + 1);
+    c->texts = c->count * (c->per + 1);
     for (int64_t t = 0; t < c->texts; t++) {
-        const char *text = peft__mt_text_at(run, t);
-        bytes += lower ? 2 * (int64_t)strlen(text) + 8 : 0;
-        most += peft__corpus_most(text);
+        bytes += lower ? 2 * (int64_t)strlen(peft__mt_text_at(c, t)) + 8 : 0;
+        most += peft__corpus_most(peft__mt_text_at(c, t));
     }
-    char *room = PEFT__MT_GET(c->memory, char, bytes);
-    peft__mt_token *words = PEFT__MT_GET(c->memory, peft__mt_token, run->longest + 2);
-    c->start = PEFT__MT_GET(c->memory, int64_t, c->texts + 1);
-    c->ids = PEFT__MT_GET(c->memory, int32_t, most);
-    c->gram = PEFT__MT_GET(c->memory, int32_t, most);
-    peft__mt_get_table(c->memory, &c->tokens, 64, true);   // the vocabulary is much smaller than the corpus: it grows
-    peft__mt_get_table(c->memory, &c->grams, most, false);
-    peft__words_init(&reader, PEFT_TOKENIZE_NONE, lower);
-    for (int64_t t = 0; t < c->texts && !c->memory->failed; t++) {
-        int32_t n = peft__words_read(&reader, peft__mt_text_at(run, t), &room, words);
+    char *room = PEFT__MT_GET(&c->memory, char, bytes);
+    peft__mt_token *words = PEFT__MT_GET(&c->memory, peft__mt_token, c->longest + 2);
+    c->start = PEFT__MT_GET(&c->memory, int64_t, c->texts + 1);
+    c->ids = PEFT__MT_GET(&c->memory, int32_t, most);
+    c->gram = PEFT__MT_GET(&c->memory, int32_t, most);
+    peft__mt_get_table(&c->memory, &c->tokens, 64, true);  // the vocabulary is much smaller than the corpus: it grows
+    peft__mt_get_table(&c->memory, &c->grams, most, false);
+    peft__words_init(&c->words, PEFT_TOKENIZE_NONE, lower);
+    for (int64_t t = 0; t < c->texts && !c->memory.failed; t++) {
+        int32_t n = peft__words_read(&c->words, peft__mt_text_at(c, t), &room, words);
         if (!peft__corpus_grow(c, n)) break;
         for (int32_t i = 0; i < n; i++)
-            c->ids[c->words++] = peft__mt_token_id(&c->tokens, words[i].text, words[i].size);
-        c->start[t + 1] = c->words;
-        c->longest = PEFT__MAX(c->longest, n);
+            c->ids[c->all_words++] = peft__mt_token_id(&c->tokens, words[i].text, words[i].size);
+        c->start[t + 1] = c->all_words;
+        c->most_words = PEFT__MAX(c->most_words, n);
     }
-    return c->memory->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
+    return c->memory.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
 // The n-grams of order n of all texts; call for n = 1, 2, ... in turn. Returns how many different ones there are.
-static int32_t peft__corpus_order(peft__corpus *c, int n) {
-    if (n > 1) peft__mt_clear(&c->grams, c->words);
+static int32_t peft__corpus_order(peft__mt_run *c, int n) {
+    if (n > 1) peft__mt_clear(&c->grams, c->all_words);
     for (int64_t t = 0; t < c->texts; t++)
         peft__mt_grams(&c->grams, c->gram + c->start[t], c->ids + c->start[t], c->start[t + 1] - c->start[t], n);
     return n == 1 ? c->tokens.used : c->grams.used;
 }
 
 // The n-grams of text t; *count gets their number.
-static const int32_t *peft__corpus_grams(const peft__corpus *c, int64_t t, int n, int64_t *count) {
+static const int32_t *peft__corpus_grams(const peft__mt_run *c, int64_t t, int n, int64_t *count) {
     *count = PEFT__MAX(c->start[t + 1] - c->start[t] - n + 1, 0);
     return c->gram + c->start[t];
 }
 
-typedef peft_status (*peft__corpus_metric)(const peft_text_desc *d, peft__corpus *c, int orders, peft_metric_result *r);
+typedef peft_status (*peft__corpus_metric)(const peft_text_desc *d, peft__mt_run *c, peft_metric_result *r);
 
 // Checks, reads the corpus, runs the metric, signs. `orders`: the default of max_order.
 static peft_status peft__corpus_score(const peft_text_desc *d, const char *name, int orders, peft__corpus_metric metric,
                                       peft_metric_result *result) {
     PEFT__MT_NEED(d, result);
     peft__mt_run run;
-    peft__corpus c;
     char settings[80];
-    orders = d->max_order == 0 ? orders : d->max_order;
-    if (orders < 1 || orders > PEFT_BLEU_ORDERS)
-        return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "%s: max_order is not 1..8", name);
     memset(result, 0, sizeof *result);
     peft_status s = PEFT__MT_OPEN(&run, name, d);
-    if (!s) s = peft__corpus_read(&c, &run, !d->keep_case);
-    if (!s) s = metric(d, &c, orders, result);
+    run.orders = d->max_order == 0 ? orders : d->max_order;
+    if (!s && (run.orders < 1 || run.orders > PEFT_BLEU_ORDERS))
+        s = peft__fail(d->context, PEFT_ERROR_ARGUMENT, "%s: max_order is not 1..8", name);
+    if (!s) s = peft__corpus_read(&run, !d->keep_case);
+    if (!s) s = metric(d, &run, result);
     memcpy(settings, result->signature, sizeof settings);
     peft__string_into(result->signature, sizeof result->signature, "%s|nrefs:%d|case:%s|tok:none%s", name, run.per,
                       d->keep_case ? "mixed" : "lc", settings);
@@ -33672,7 +33634,7 @@ static peft_status peft__corpus_score(const peft_text_desc *d, const char *name,
 
 // Information of an n-gram: log2(count of its first n-1 words / its count) over all references; a word is compared with
 // all words. head: the ids of the (n-1)-grams, whose counts are `shorter`.
-static void peft__nist_info(const peft__corpus *c, const int32_t *head, const int64_t *shorter, int64_t *counts, int n,
+static void peft__nist_info(const peft__mt_run *c, const int32_t *head, const int64_t *shorter, int64_t *counts, int n,
                             double *info) {
     int64_t words = 0, size;
     for (int pass = 0; pass < 2; pass++) {
@@ -33690,7 +33652,7 @@ static void peft__nist_info(const peft__corpus *c, const int32_t *head, const in
 }
 
 // Clipped information that a prediction shares with one reference. left: all zero between calls.
-static double peft__nist_overlap(const peft__corpus *c, int64_t hyp, int64_t ref, int n, const double *info, int32_t *left) {
+static double peft__nist_overlap(const peft__mt_run *c, int64_t hyp, int64_t ref, int n, const double *info, int32_t *left) {
     int64_t size, wanted;
     const int32_t *gram = peft__corpus_grams(c, hyp, n, &size), *other = peft__corpus_grams(c, ref, n, &wanted);
     double sum = 0;
@@ -33709,7 +33671,7 @@ static double peft__nist_penalty(double expected, double predicted) {
 }
 
 // Adds the lines of order n: per line the reference that shares most information, the longer of two.
-static double peft__nist_order(const peft__corpus *c, int n, const double *info, int32_t *left, double lengths[2]) {
+static double peft__nist_order(const peft__mt_run *c, int n, const double *info, int32_t *left, double lengths[2]) {
     double information = 0, grams = 0;
     for (int64_t t = 0; t < c->texts; t += c->per + 1) {
         double best = -1;
@@ -33731,23 +33693,23 @@ static double peft__nist_order(const peft__corpus *c, int n, const double *info,
     return grams > 0 ? information / grams : 0;
 }
 
-static peft_status peft__nist(const peft_text_desc *d, peft__corpus *c, int orders, peft_metric_result *r) {
-    int64_t *counts[2], n = c->words + 1;
-    for (int k = 0; k < 2; k++) counts[k] = PEFT__MT_GET(c->memory, int64_t, n);
-    double *info = PEFT__MT_GET(c->memory, double, n), sum = 0, lengths[2] = {0, 0};
-    int32_t *left = PEFT__MT_GET(c->memory, int32_t, n), *head = PEFT__MT_GET(c->memory, int32_t, n);
+static peft_status peft__nist(const peft_text_desc *d, peft__mt_run *c, peft_metric_result *r) {
+    int64_t *counts[2], n = c->all_words + 1;
+    for (int k = 0; k < 2; k++) counts[k] = PEFT__MT_GET(&c->memory, int64_t, n);
+    double *info = PEFT__MT_GET(&c->memory, double, n), sum = 0, lengths[2] = {0, 0};
+    int32_t *left = PEFT__MT_GET(&c->memory, int32_t, n), *head = PEFT__MT_GET(&c->memory, int32_t, n);
     (void)d;
-    if (c->memory->failed) return PEFT_ERROR_MEMORY;
-    for (int order = 1; order <= orders; order++) {
+    if (c->memory.failed) return PEFT_ERROR_MEMORY;
+    for (int order = 1; order <= c->orders; order++) {
         int64_t *now = counts[order % 2];
-        memcpy(head, c->gram, (size_t)c->words * sizeof *head);
+        memcpy(head, c->gram, (size_t)c->all_words * sizeof *head);
         memset(now, 0, (size_t)n * sizeof *now);
         peft__corpus_order(c, order);
         peft__nist_info(c, head, counts[1 - order % 2], now, order, info);
         sum += peft__nist_order(c, order, info, left, lengths);
         r->score = r->orders[order - 1] = sum * peft__nist_penalty(lengths[0], lengths[1]);
     }
-    peft__string_into(r->signature, sizeof r->signature, "|order:%d|like:nltk", orders);
+    peft__string_into(r->signature, sizeof r->signature, "|order:%d|like:nltk", c->orders);
     return PEFT_OK;
 }
 
@@ -33759,7 +33721,7 @@ PEFTDEF peft_status peft_nist(const peft_text_desc *desc, peft_metric_result *re
 
 typedef struct peft__meteor {
     const peft_text_desc *desc;
-    const peft__corpus *c;
+    const peft__mt_run *c;
     int32_t *stems;             // word id -> stem id
     peft__mt_token *stem_text;  // of every stem id
     int32_t *match;             // per prediction word: reference word or -1
@@ -33827,33 +33789,32 @@ static double peft__meteor_pair(peft__meteor *m, int64_t hyp_text, int64_t ref_t
 }
 
 // The stems of all words, which get ids like words.
-static bool peft__meteor_stems(peft__meteor *m, peft__corpus *c) {
+static bool peft__meteor_stems(peft__meteor *m, peft__mt_run *c) {
     int64_t bytes = 0;
     for (int32_t i = 0; i < c->tokens.used; i++) bytes += c->tokens.known[i].size;
-    char *copy = PEFT__MT_GET(c->memory, char, bytes);
-    m->stem_text = c->grams.known = PEFT__MT_GET(c->memory, peft__mt_token, c->tokens.used);
+    char *copy = PEFT__MT_GET(&c->memory, char, bytes);
+    m->stem_text = c->grams.known = PEFT__MT_GET(&c->memory, peft__mt_token, c->tokens.used);
     peft__mt_clear(&c->grams, c->tokens.used);
-    for (int32_t i = 0; !c->memory->failed && i < c->tokens.used; i++) {
+    for (int32_t i = 0; !c->memory.failed && i < c->tokens.used; i++) {
         peft__mt_token word = c->tokens.known[i];
         memcpy(copy, word.text, (size_t)word.size);
         m->stems[i] = peft__mt_token_id(&c->grams, copy, (int32_t)peft_porter_stem(copy, (size_t)word.size));
         copy += word.size;
     }
-    return !c->memory->failed;
+    return !c->memory.failed;
 }
 
-static peft_status peft__meteor_all(const peft_text_desc *d, peft__corpus *c, int orders, peft_metric_result *r) {
+static peft_status peft__meteor_all(const peft_text_desc *d, peft__mt_run *c, peft_metric_result *r) {
     peft__meteor m;
     int64_t ids = c->tokens.used;
-    (void)orders;
     m.desc = d;
     m.c = c;
-    m.stems = PEFT__MT_GET(c->memory, int32_t, ids);
-    m.match = PEFT__MT_GET(c->memory, int32_t, c->longest);
-    m.taken = PEFT__MT_GET(c->memory, unsigned char, c->longest);
-    m.before = PEFT__MT_GET(c->memory, int32_t, c->longest);
-    m.last = PEFT__MT_GET(c->memory, int32_t, ids);
-    if (c->memory->failed || !peft__meteor_stems(&m, c)) return PEFT_ERROR_MEMORY;
+    m.stems = PEFT__MT_GET(&c->memory, int32_t, ids);
+    m.match = PEFT__MT_GET(&c->memory, int32_t, c->most_words);
+    m.taken = PEFT__MT_GET(&c->memory, unsigned char, c->most_words);
+    m.before = PEFT__MT_GET(&c->memory, int32_t, c->most_words);
+    m.last = PEFT__MT_GET(&c->memory, int32_t, ids);
+    if (c->memory.failed || !peft__meteor_stems(&m, c)) return PEFT_ERROR_MEMORY;
     memset(m.last, 0xFF, (size_t)ids * sizeof(int32_t));
     m.alpha = peft__or_default(d->alpha, 0.9);
     m.beta = peft__or_default(d->beta, 3);
@@ -33884,7 +33845,7 @@ PEFTDEF peft_status peft_meteor(const peft_text_desc *desc, peft_metric_result *
 
 typedef struct peft__cider {
     const peft_text_desc *desc;
-    const peft__corpus *c;
+    const peft__mt_run *c;
     double *idf;            // per n-gram id: log(lines) - log(max(1, document frequency))
     int32_t *hyp, *ref;     // counts per n-gram id, all zero between texts
     double sigma;
@@ -33938,7 +33899,7 @@ static double peft__cider_line(const peft__cider *m, int64_t t, int n) {
 
 // Document frequency: in the references of how many lines an n-gram occurs. seen: the last one of them, and 1.
 static void peft__cider_idf(peft__cider *m, int n, int32_t ids, int64_t *seen) {
-    const peft__corpus *c = m->c;
+    const peft__mt_run *c = m->c;
     memset(m->idf, 0, (size_t)ids * sizeof *m->idf);
     memset(seen, 0, (size_t)ids * sizeof *seen);
     for (int64_t t = 0, size; t < c->texts; t++) {
@@ -33952,28 +33913,28 @@ static void peft__cider_idf(peft__cider *m, int n, int32_t ids, int64_t *seen) {
     for (int32_t i = 0; i < ids; i++) m->idf[i] = log((double)c->count) - log(PEFT__MAX(1.0, m->idf[i]));
 }
 
-static peft_status peft__cider_all(const peft_text_desc *d, peft__corpus *c, int orders, peft_metric_result *r) {
+static peft_status peft__cider_all(const peft_text_desc *d, peft__mt_run *c, peft_metric_result *r) {
     peft__cider m;
-    int64_t *seen = PEFT__MT_GET(c->memory, int64_t, c->words);
-    double *pairs = PEFT__MT_GET(c->memory, double, c->count);
+    int64_t *seen = PEFT__MT_GET(&c->memory, int64_t, c->all_words);
+    double *pairs = PEFT__MT_GET(&c->memory, double, c->count);
     m.desc = d;
     m.c = c;
-    m.idf = PEFT__MT_GET(c->memory, double, c->words);
-    m.hyp = PEFT__MT_GET(c->memory, int32_t, c->words);
-    m.ref = PEFT__MT_GET(c->memory, int32_t, c->words);
+    m.idf = PEFT__MT_GET(&c->memory, double, c->all_words);
+    m.hyp = PEFT__MT_GET(&c->memory, int32_t, c->all_words);
+    m.ref = PEFT__MT_GET(&c->memory, int32_t, c->all_words);
     m.sigma = d->sigma == 0 ? 6 : d->sigma;
-    if (c->memory->failed) return PEFT_ERROR_MEMORY;
-    for (int n = 1; n <= orders; n++) {
+    if (c->memory.failed) return PEFT_ERROR_MEMORY;
+    for (int n = 1; n <= c->orders; n++) {
         peft__cider_idf(&m, n, peft__corpus_order(c, n), seen);
         for (int64_t i = 0; i < c->count; i++) {
             double value = 10 * peft__cider_line(&m, i * (c->per + 1), n);
-            pairs[i] += value / orders;
+            pairs[i] += value / c->orders;
             r->orders[n - 1] += value / (double)c->count;
         }
     }
     for (int64_t i = 0; i < c->count; i++) r->score += pairs[i] / (double)c->count;
     if (d->pairs) memcpy(d->pairs, pairs, (size_t)c->count * sizeof *pairs);
-    peft__string_into(r->signature, sizeof r->signature, "|order:%d%s|idf:refs|like:pycocoevalcap", orders,
+    peft__string_into(r->signature, sizeof r->signature, "|order:%d%s|idf:refs|like:pycocoevalcap", c->orders,
                       d->plain ? "|plain" : "|D");
     return PEFT_OK;
 }
@@ -34332,68 +34293,29 @@ PEFTDEF peft_status peft_squad(const peft_text_desc *desc, peft_answer_result *r
     return s;
 }
 
-// ---- diversity, length and perplexity of texts without references
-
-static peft_status peft__diversity(peft__corpus *c, peft_diversity_result *r) {
-    double *lengths = PEFT__MT_GET(c->memory, double, c->texts), n = (double)c->texts;
-    if (!lengths) return PEFT_ERROR_MEMORY;
-    r->words = c->words;
-    r->vocabulary = c->tokens.used;
-    r->mean_length = (double)c->words / n;
-    for (int64_t t = 0; t < c->texts; t++) {
-        lengths[t] = (double)(c->start[t + 1] - c->start[t]);
-        r->deviation += (lengths[t] - r->mean_length) * (lengths[t] - r->mean_length) / n;
-    }
-    r->deviation = sqrt(r->deviation);
-    qsort(lengths, (size_t)c->texts, sizeof *lengths, peft__mt_compare);
-    r->shortest = (int64_t)lengths[0];
-    r->longest = (int64_t)lengths[c->texts - 1];
-    r->median_length = peft__mt_percentile(lengths, c->texts, 0.5);
-    for (int k = 1; k <= 4; k++) {
-        int64_t total = 0, size;
-        double different = peft__corpus_order(c, k);
-        for (int64_t t = 0; t < c->texts; t++) {
-            peft__corpus_grams(c, t, k, &size);
-            total += size;
-        }
-        r->distinct[k - 1] = total > 0 ? different / (double)total : 0;
-    }
-    return PEFT_OK;
-}
-
-PEFTDEF peft_status peft_diversity(peft_context *context, const char *const *texts, int64_t count, bool keep_case,
-                                   peft_diversity_result *result) {
-    peft__mt_run run;
-    peft__corpus c;
-    if (!context || !result) return PEFT_ERROR_ARGUMENT;
-    memset(result, 0, sizeof *result);
-    peft_status s = peft__mt_open(&run, "diversity", context, texts, texts, count, 0, 1);
-    run.per = 0;
-    if (!s) s = peft__corpus_read(&c, &run, !keep_case);
-    if (!s) s = peft__diversity(&c, result);
-    peft__mt_close(&run);
-    peft__string_into(result->signature, sizeof result->signature, "diversity|case:%s|tok:none", keep_case ? "mixed" : "lc");
-    return s;
-}
+// ---- perplexity
 
 PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *texts, const double *loglikelihoods,
                                     const int64_t *tokens, int64_t count, peft_perplexity_result *result) {
     peft__mt_run run;
-    peft__corpus c;
     double sum = 0;
     if (!context || !result) return PEFT_ERROR_ARGUMENT;
     PEFT__NEED(context, tokens, "tokens");
     memset(result, 0, sizeof *result);
     peft_status s = peft__mt_open(&run, "perplexity", context, texts, texts, count, 0, 1);
-    run.per = 0;
     if (!s) s = peft__series_check(context, "perplexity", loglikelihoods, count);
-    if (!s) s = peft__corpus_read(&c, &run, false);
-    if (!s) result->words = c.words;
-    peft__mt_close(&run);
     for (int64_t i = 0; !s && i < count; i++) {
+        size_t n = strlen(texts[i]);
+        uint32_t c = 0;
+        bool space, before = true;
+        for (size_t at = 0; at < n; before = space) {
+            peft__utf8_next(texts[i], n, &at, &c);
+            space = peft__uc_space(c);
+            result->words += before && !space;
+        }
         sum += loglikelihoods[i];
         result->tokens += tokens[i];
-        result->bytes += (int64_t)strlen(texts[i]);
+        result->bytes += (int64_t)n;
     }
     if (!s && (result->tokens <= 0 || result->words <= 0))
         s = peft__fail(context, PEFT_ERROR_NUMERIC, "perplexity: no %s", result->words > 0 ? "tokens" : "words");

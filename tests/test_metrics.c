@@ -373,6 +373,7 @@ static void test_answers(void) {
     peft_multirc_result m;
     check("multirc", peft_multirc(ctx, yes, gold, question, 4, &m) == PEFT_OK && near(m.f1a, 0.8) && near(m.exact_match, 0.5) &&
                          near(m.f1m, (1 + 2.0 / 3) / 2));
+    check("diversity of nothing", peft_diversity(ctx, NULL, 1, false, NULL) == PEFT_ERROR_ARGUMENT);
     check("multirc of nothing", peft_multirc(ctx, NULL, NULL, NULL, 1, NULL) == PEFT_ERROR_ARGUMENT);
     const char *texts[] = {"a b a b", "a", ""};
     peft_diversity_result v;

@@ -1,5 +1,5 @@
-// Scores that only benchmarks and `peft score` need, beside those of peft.h: TER, ROUGE and BLEU of captions, MultiRC, selective accuracy, Platt
-// scaling, perturbed texts, bias, toxicity, efficiency, win rates, WordNet. Include behind peft.h with PEFT_IMPLEMENTATION, in one file of a
+// Scores that only benchmarks and `peft score` need, beside those of peft.h: TER, ROUGE and BLEU of captions, MultiRC, distinct n-grams, selective accuracy,
+// Platt scaling, perturbed texts, bias, toxicity, efficiency, win rates, WordNet. Include behind peft.h with PEFT_IMPLEMENTATION, in one file of a
 // program: it rests on the implementation's basics. Works with PEFT_ONLY_METRICS.
 #ifndef PEFT_SCORES_H
 #define PEFT_SCORES_H
@@ -46,6 +46,18 @@ typedef struct peft_multirc_result {
 
 PEFTDEF peft_status peft_multirc(peft_context *context, const int32_t *predictions, const int32_t *labels,
                                  const int64_t *question, int64_t count, peft_multirc_result *result);
+
+// Diversity and length of texts, in words separated by white space.
+typedef struct peft_diversity_result {
+    double distinct[4];         // different n-grams / all n-grams, n = 1..4 (Li et al. 2016)
+    int64_t words, vocabulary;
+    double mean_length, median_length, deviation;   // words per text; the deviation is the population's
+    int64_t shortest, longest;
+    char signature[128];
+} peft_diversity_result;
+
+PEFTDEF peft_status peft_diversity(peft_context *context, const char *const *texts, int64_t count, bool keep_case,
+                                   peft_diversity_result *result);
 
 // Accuracy of the floor(coverage * count) + 1 most confident answers (coverage 0: 0.1, as HELM), and its mean over all coverages.
 PEFTDEF peft_status peft_selective_accuracy(const peft_calibration_desc *desc, double coverage, double *accuracy, double *area);
@@ -801,6 +813,49 @@ PEFTDEF peft_status peft_multirc(peft_context *context, const int32_t *predictio
     peft__free(context, q);
     peft__map_free(&places);
     return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
+}
+
+// ---- diversity and length
+
+static peft_status peft__diversity(peft__mt_run *c, peft_diversity_result *r) {
+    double *lengths = PEFT__MT_GET(&c->memory, double, c->texts), n = (double)c->texts;
+    if (!lengths) return PEFT_ERROR_MEMORY;
+    r->words = c->all_words;
+    r->vocabulary = c->tokens.used;
+    r->mean_length = (double)c->all_words / n;
+    for (int64_t t = 0; t < c->texts; t++) {
+        lengths[t] = (double)(c->start[t + 1] - c->start[t]);
+        r->deviation += (lengths[t] - r->mean_length) * (lengths[t] - r->mean_length) / n;
+    }
+    r->deviation = sqrt(r->deviation);
+    qsort(lengths, (size_t)c->texts, sizeof *lengths, peft__mt_compare);
+    r->shortest = (int64_t)lengths[0];
+    r->longest = (int64_t)lengths[c->texts - 1];
+    r->median_length = peft__mt_percentile(lengths, c->texts, 0.5);
+    for (int k = 1; k <= 4; k++) {
+        int64_t total = 0, size;
+        double different = peft__corpus_order(c, k);
+        for (int64_t t = 0; t < c->texts; t++) {
+            peft__corpus_grams(c, t, k, &size);
+            total += size;
+        }
+        r->distinct[k - 1] = total > 0 ? different / (double)total : 0;
+    }
+    return PEFT_OK;
+}
+
+PEFTDEF peft_status peft_diversity(peft_context *context, const char *const *texts, int64_t count, bool keep_case,
+                                   peft_diversity_result *result) {
+    peft__mt_run run;
+    if (!context || !result) return PEFT_ERROR_ARGUMENT;
+    memset(result, 0, sizeof *result);
+    peft_status s = peft__mt_open(&run, "diversity", context, texts, texts, count, 0, 1);
+    run.per = 0;
+    if (!s) s = peft__corpus_read(&run, !keep_case);
+    if (!s) s = peft__diversity(&run, result);
+    peft__mt_close(&run);
+    peft__string_into(result->signature, sizeof result->signature, "diversity|case:%s|tok:none", keep_case ? "mixed" : "lc");
+    return s;
 }
 
 // ---- selective accuracy
