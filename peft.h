@@ -1357,8 +1357,6 @@ typedef struct peft_text_desc {
     // CIDEr only
     double sigma;               // of the length penalty; 0: 6
     bool plain;                 // CIDEr of the paper; otherwise CIDEr-D, which is what pycocoevalcap calls CIDEr
-    // SQuAD only: words count once and an empty answer is never right, as HELM has it
-    bool sets;
 } peft_text_desc;
 
 // NIST (Doddington 2002) of a corpus as nltk's corpus_nist: orders[n - 1] is the score with n-grams up to n.
@@ -32400,8 +32398,8 @@ typedef struct peft__words {
 // What a character does to the words around it.
 enum { PEFT__CUT_WORD, PEFT__CUT_DIGIT, PEFT__CUT_SPACE, PEFT__CUT_ALONE, PEFT__CUT_POINT, PEFT__CUT_DASH };
 
-static bool peft__uc_mark(uint32_t c) {  // punctuation or a symbol
-    return (peft__uc_bit(c) & (PEFT__UC_P | PEFT__UC_S)) != 0;
+static bool peft__ascii_mark(char c) {  // punctuation or a symbol of ASCII
+    return (unsigned char)c < 0x80 && (peft__uc_bit((unsigned char)c) & (PEFT__UC_P | PEFT__UC_S)) != 0;
 }
 
 // The ranges that sacreBLEU's zh tokenizer isolates. U+2001..2A6D is what its range for extension B (written with a
@@ -32546,7 +32544,6 @@ typedef struct peft__mt_text {
 
 // The scratch of one thread, large enough for every line before the first one begins: no task can run out of memory.
 typedef struct peft__mt_work {
-    peft__mt_memory memory;
     peft__mt_table tokens, grams;
     peft__mt_token *words;
     char *bytes, *room;         // copies of texts; where the next one goes
@@ -32610,25 +32607,19 @@ static peft_status peft__mt_open(peft__mt_run *run, const char *name, peft_conte
     run->bits = -1;
     peft__arena_init(&run->memory.arena, ctx);
     int64_t expected = 0;
-    const char *wrong = run->per < 0 || count < 0 || reference_count < 0    ? "negative count"
-                        : !peft__mul(count, run->per, &expected)            ? "count overflows"
-                        : reference_count != 0 && reference_count != expected ? "" 
-                        : count == 0                                        ? "no predictions"
-                        : !predictions                                      ? "predictions is NULL"
-                        : !references                                       ? "references is NULL" : NULL;
-    if (wrong && !*wrong)
+    if (count <= 0 || run->per < 0 || !predictions || !references || !peft__mul(count, run->per, &expected))
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %s", name, count <= 0 ? "no predictions"
+                          : !predictions ? "predictions is NULL" : !references ? "references is NULL" : "wrong count");
+    if (reference_count != 0 && reference_count != expected)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %lld predictions (%d reference(s) each) but %lld references",
                           name, (long long)count, run->per, (long long)reference_count);
-    if (wrong) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %s", name, wrong);
     for (int64_t i = 0; i < count; i++) {
         int64_t total = 0;
         for (int k = 0; k <= run->per; k++) {
             const char *text = peft__mt_text_at(run, i * (run->per + 1) + k);
-            if (!text && k == 0)
-                return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: prediction %lld is NULL", name, (long long)i);
             if (!text)
-                return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: reference %d of prediction %lld is NULL", name, k - 1,
-                                  (long long)i);
+                return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %sprediction %lld is NULL", name,
+                                  k > 0 ? "a reference of " : "", (long long)i);
             int64_t n = (int64_t)strlen(text);
             run->longest = PEFT__MAX(run->longest, n);
             total += n;
@@ -32651,14 +32642,12 @@ static peft_status peft__mt_open(peft__mt_run *run, const char *name, peft_conte
     } while (0)
 
 static void peft__mt_close(peft__mt_run *run) {
-    for (int64_t k = 0; k < run->tasks; k++) peft__arena_free(&run->works[k].memory.arena);
     if (run->ctx) peft__arena_free(&run->memory.arena);
 }
 
-static bool peft__mt_begin(const peft__mt_run *run, peft__mt_work *w) {
-    peft__mt_memory *m = &w->memory;
+static void peft__mt_begin(peft__mt_run *run, peft__mt_work *w) {
+    peft__mt_memory *m = &run->memory;
     int64_t n = run->longest_line + run->per + 2;   // a line has no more tokens
-    peft__arena_init(&m->arena, run->ctx);
     peft__mt_get_table(m, &w->tokens, n, true);
     peft__mt_get_table(m, &w->grams, n, false);
     w->words = PEFT__MT_GET(m, peft__mt_token, n);
@@ -32674,7 +32663,6 @@ static bool peft__mt_begin(const peft__mt_run *run, peft__mt_work *w) {
         w->hit = PEFT__MT_GET(m, unsigned char, n);
         w->bits = PEFT__MT_GET(m, uint64_t, run->bits);
     }
-    return !m->failed;
 }
 
 static void peft__mt_task(void *arg, int64_t task) {
@@ -32685,17 +32673,13 @@ static void peft__mt_task(void *arg, int64_t task) {
 
 // The rows of all lines and their sums, which are the same for any number of threads.
 static peft_status peft__mt_score_lines(peft__mt_run *run) {
-    int64_t tasks = PEFT__MAX(PEFT__MIN((int64_t)run->ctx->threads, run->count / 16), 1);
-    int64_t cells = 0;
-    bool ok = peft__mul(run->count, run->width, &cells);
-    run->rows = ok ? PEFT__MT_GET(&run->memory, double, cells) : NULL;
-    run->works = PEFT__MT_GET(&run->memory, peft__mt_work, tasks);
-    run->tasks = run->works ? tasks : 0;
-    ok = run->rows && run->works;
-    for (int64_t k = 0; ok && k < tasks; k++) ok = peft__mt_begin(run, &run->works[k]);
-    if (!ok) return PEFT_ERROR_MEMORY;
-    peft__parallel(run->ctx, tasks, peft__mt_task, run);
-    for (int64_t i = 0; i < cells; i++) run->sums[i % run->width] += run->rows[i];
+    run->tasks = PEFT__MAX(PEFT__MIN((int64_t)run->ctx->threads, run->count / 16), 1);
+    run->rows = PEFT__MT_GET(&run->memory, double, run->count * run->width);
+    run->works = PEFT__MT_GET(&run->memory, peft__mt_work, run->tasks);
+    for (int64_t k = 0; !run->memory.failed && k < run->tasks; k++) peft__mt_begin(run, &run->works[k]);
+    if (run->memory.failed) return PEFT_ERROR_MEMORY;
+    peft__parallel(run->ctx, run->tasks, peft__mt_task, run);
+    for (int64_t i = 0; i < run->count * run->width; i++) run->sums[i % run->width] += run->rows[i];
     return PEFT_OK;
 }
 
@@ -33030,13 +33014,9 @@ PEFT__INLINE uint64_t peft__lcs_step(uint64_t v, uint64_t matches, unsigned char
 }
 
 PEFT__INLINE int peft__mt_popcount(uint64_t x) {
-#if defined(__GNUC__) || defined(__clang__)
-    return __builtin_popcountll(x);
-#else
     x -= x >> 1 & 0x5555555555555555u;
     x = (x & 0x3333333333333333u) + (x >> 2 & 0x3333333333333333u);
     return (int)(((x + (x >> 4)) & 0x0F0F0F0F0F0F0F0Fu) * 0x0101010101010101u >> 56);
-#endif
 }
 
 static void peft__lcs_masks(uint64_t *masks, const int32_t *a, int32_t n, bool set) {
@@ -33081,26 +33061,11 @@ static void peft__lcs_mark(peft__mt_work *w, const int32_t *r, int32_t n, const 
             rows[(i + 1) * words + k] = peft__lcs_step(rows[i * words + k], w->masks[r[i]], &w->carry[i]);
         peft__lcs_masks(w->masks, c + k * 64, size, false);
     }
-    int32_t i = n, j = m;
-    int32_t here = peft__lcs_prefix(rows + i * words, j), above = peft__lcs_prefix(rows + (i - 1) * words, j);
-    while (i > 0 && j > 0) {
-        const uint64_t *row = rows + i * words, *up = row - words;
-        int32_t grow = !(row[(j - 1) / 64] >> (j - 1) % 64 & 1), grow_above = !(up[(j - 1) / 64] >> (j - 1) % 64 & 1);
-        bool equal = r[i - 1] == c[j - 1];
-        if (!equal && here - grow > above) {
-            here -= grow;
-            above -= grow_above;
-            j--;
-            continue;
-        }
-        if (equal) {
-            w->hit[i - 1] = 1;
-            j--;
-            above -= grow_above;
-        }
-        i--;
-        here = above;
-        above = i > 0 ? peft__lcs_prefix(rows + (i - 1) * words, j) : 0;
+    for (int32_t i = n, j = m; i > 0 && j > 0;) {
+        const uint64_t *row = rows + i * words;
+        if (r[i - 1] == c[j - 1]) w->hit[--i] = 1, j--;
+        else if (peft__lcs_prefix(row, j - 1) > peft__lcs_prefix(row - words, j)) j--;
+        else i--;
     }
 }
 
@@ -33268,40 +33233,34 @@ PEFTDEF peft_status peft_rouge(const peft_rouge_desc *desc, peft_rouge_result *r
     return s;
 }
 
-PEFTDEF peft_status peft_rouge_pair(peft_context *context, const char *prediction, const char *reference,
-                                    bool use_stemmer, peft_rouge_scores *out) {
+// All scores of one pair, or (n > 0) those of ROUGE-n, into `size` bytes at out.
+static peft_status peft__rouge_one(peft_context *context, const char *prediction, const char *reference, int n,
+                                   bool use_stemmer, void *out, size_t size) {
     PEFT__NEED(context, context, "context");
     PEFT__NEED(context, out, "out");
-    peft_rouge_desc d;
-    peft_rouge_result result;
-    memset(&d, 0, sizeof d);
-    d.context = context;
-    d.predictions = &prediction;
-    d.references = &reference;
-    d.count = 1;
-    d.use_stemmer = use_stemmer;
-    peft_status s = peft_rouge(&d, &result);
-    if (!s) *out = result.mean;
-    return s;
-}
-
-PEFTDEF peft_status peft_rouge_n(peft_context *context, const char *prediction, const char *reference, int n,
-                                 bool use_stemmer, peft_prf *out) {
-    PEFT__NEED(context, context, "context");
-    PEFT__NEED(context, out, "out");
-    if (n < 1) return peft__fail(context, PEFT_ERROR_ARGUMENT, "rouge_n: n must be at least 1");
     peft_rouge_desc d;
     peft__mt_run run;
     memset(&d, 0, sizeof d);
     d.use_stemmer = use_stemmer;
-    peft_status s = peft__mt_open(&run, "rouge_n", context, &prediction, &reference, 1, 0, 1);
+    peft_status s = peft__mt_open(&run, "rouge", context, &prediction, &reference, 1, 0, 1);
     if (!s) peft__rouge_prepare(&run, &d);
     run.orders = n;
-    run.line = peft__rouge_n_line;
+    if (n > 0) run.line = peft__rouge_n_line;
     if (!s) s = peft__mt_score_lines(&run);
-    if (!s) memcpy(out, run.rows, sizeof *out);
+    if (!s) memcpy(out, run.rows, size);
     peft__mt_close(&run);
     return s;
+}
+
+PEFTDEF peft_status peft_rouge_pair(peft_context *context, const char *prediction, const char *reference,
+                                    bool use_stemmer, peft_rouge_scores *out) {
+    return peft__rouge_one(context, prediction, reference, 0, use_stemmer, out, sizeof *out);
+}
+
+PEFTDEF peft_status peft_rouge_n(peft_context *context, const char *prediction, const char *reference, int n,
+                                 bool use_stemmer, peft_prf *out) {
+    if (context && n < 1) return peft__fail(context, PEFT_ERROR_ARGUMENT, "rouge_n: n must be at least 1");
+    return peft__rouge_one(context, prediction, reference, n, use_stemmer, out, sizeof *out);
 }
 
 // ---- BLEU
@@ -33419,53 +33378,44 @@ PEFTDEF peft_status peft_bleu(const peft_bleu_desc *desc, peft_bleu_result *resu
 
 // ---- chrF
 
-// The text in lower case if so wanted; *n gets its length.
-static const char *peft__chrf_text(const peft__mt_run *run, const char *text, char **room, size_t *n) {
-    char *copy = *room;
-    *n = strlen(text);
-    if (!run->words.lower) return text;
-    *n = peft__uc_lower_text(text, *n, copy);
-    *room += *n;
-    return copy;
-}
-
 // The characters of a text as tokens; white space counts if desc->whitespace.
 static int32_t peft__chrf_letters(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out) {
-    size_t n, i = 0;
-    const char *s = peft__chrf_text(run, text, room, &n);
     bool all = ((const peft_chrf_desc *)run->desc)->whitespace;
+    size_t n = strlen(text), i = 0;
     int32_t count = 0;
+    if (run->words.lower) {
+        n = peft__uc_lower_text(text, n, *room);
+        text = *room;
+        *room += n;
+    }
     while (i < n) {
         size_t at = i;
-        uint32_t c = (unsigned char)s[i];
+        uint32_t c = (unsigned char)text[i];
         if (c < 0x80) i++;
-        else peft__utf8_next(s, n, &i, &c);
-        if (all || !peft__uc_space(c)) out[count++] = peft__mt_word(s + at, i - at);
+        else peft__utf8_next(text, n, &i, &c);
+        if (all || !peft__uc_space(c)) out[count++] = peft__mt_word(text + at, i - at);
     }
     return count;
 }
 
-static bool peft__chrf_mark(char c) { return (unsigned char)c < 0x80 && peft__uc_mark((unsigned char)c); }
+// Of a word of several characters the last one, or else the first, stands alone if it is punctuation: the bytes before
+// that cut; 0: none.
+static size_t peft__chrf_cut(const peft__mt_token *w) {
+    size_t size = (size_t)w->size, first = 0;
+    uint32_t c;
+    peft__utf8_next(w->text, size, &first, &c);
+    return first == size ? 0 : peft__ascii_mark(w->text[size - 1]) ? size - 1 : peft__ascii_mark(w->text[0]);
+}
 
-// Its words. Of a word of several characters the last one, or else the first, stands alone if it is ASCII punctuation.
+// The words of a text, cut in place from the last one on.
 static int32_t peft__chrf_words(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out) {
-    size_t n, i = 0, start = 0;
-    const char *s = peft__chrf_text(run, text, room, &n);
-    int32_t count = 0;
-    bool in_word = false;
-    while (i < n || in_word) {
-        size_t at = i, first = start;
-        uint32_t c = ' ';
-        if (i < n) peft__utf8_next(s, n, &i, &c);
-        bool space = peft__uc_space(c);
-        if (!space && !in_word) start = at;
-        if (space && in_word) {
-            peft__utf8_next(s, at, &first, &c);
-            size_t cut = first == at ? start : peft__chrf_mark(s[at - 1]) ? at - 1 : peft__chrf_mark(s[start]) ? first : start;
-            if (cut > start) out[count++] = peft__mt_word(s + start, cut - start);
-            out[count++] = peft__mt_word(s + cut, at - cut);
-        }
-        in_word = !space;
+    int32_t n = peft__words_read(&run->words, text, room, out), count = n;
+    for (int32_t i = 0; i < n; i++) count += peft__chrf_cut(&out[i]) > 0;
+    for (int32_t i = n - 1, k = count; i >= 0; i--) {
+        peft__mt_token w = out[i];
+        size_t cut = peft__chrf_cut(&w);
+        out[--k] = peft__mt_word(w.text + cut, (size_t)w.size - cut);
+        if (cut > 0) out[--k] = peft__mt_word(w.text, cut);
     }
     return count;
 }
@@ -33513,7 +33463,7 @@ static peft_status peft__chrf_prepare(peft__mt_run *run, const peft_chrf_desc *d
     run->width = 3 * run->orders;
     run->line = peft__chrf_line;
     run->score = peft__chrf_score;
-    run->words.lower = d->lowercase;
+    peft__words_init(&run->words, PEFT_TOKENIZE_NONE, d->lowercase);
     bool fits = run->letters >= 0 && run->letters <= 16 && d->word_order >= 0 && d->word_order <= 16;
     const char *wrong = !fits                                  ? "orders are not within 16"
                         : run->orders == 0                     ? "neither characters nor words are counted"
@@ -33608,6 +33558,14 @@ static const int32_t *peft__corpus_grams(const peft__mt_run *c, int64_t t, int n
     return c->gram + c->start[t];
 }
 
+// Counts the n-grams of text t, or (`by` 0) forgets them. Returns their number.
+static int64_t peft__corpus_tally(const peft__mt_run *c, int64_t t, int n, int32_t *counts, int by) {
+    int64_t size;
+    const int32_t *gram = peft__corpus_grams(c, t, n, &size);
+    for (int64_t i = 0; i < size; i++) counts[gram[i]] = by ? counts[gram[i]] + by : 0;
+    return size;
+}
+
 typedef peft_status (*peft__corpus_metric)(const peft_text_desc *d, peft__mt_run *c, peft_metric_result *r);
 
 // Checks, reads the corpus, runs the metric, signs. `orders`: the default of max_order.
@@ -33634,32 +33592,30 @@ static peft_status peft__corpus_score(const peft_text_desc *d, const char *name,
 
 // Information of an n-gram: log2(count of its first n-1 words / its count) over all references; a word is compared with
 // all words. head: the ids of the (n-1)-grams, whose counts are `shorter`.
-static void peft__nist_info(const peft__mt_run *c, const int32_t *head, const int64_t *shorter, int64_t *counts, int n,
+static void peft__nist_info(const peft__mt_run *c, const int32_t *head, const int32_t *shorter, int32_t *counts, int n,
                             double *info) {
     int64_t words = 0, size;
-    for (int pass = 0; pass < 2; pass++) {
-        for (int64_t t = 0; t < c->texts; t++) {
-            if (t % (c->per + 1) == 0) continue;
-            const int32_t *gram = peft__corpus_grams(c, t, n, &size);
-            words += pass == 0 ? size : 0;
-            for (int64_t i = 0; i < size && pass == 0; i++) counts[gram[i]]++;
-            for (int64_t i = 0; i < size && pass == 1; i++) {
-                int64_t above = n == 1 ? words : shorter[head[c->start[t] + i]];
-                info[gram[i]] = log((double)above / (double)counts[gram[i]]) / log(2.0);
-            }
+    for (int64_t t = 0; t < c->texts; t++)
+        if (t % (c->per + 1) != 0) words += peft__corpus_tally(c, t, n, counts, 1);
+    for (int64_t t = 0; t < c->texts; t++) {
+        const int32_t *gram = peft__corpus_grams(c, t, n, &size);
+        for (int64_t i = 0; i < size && t % (c->per + 1) != 0; i++) {
+            double above = n == 1 ? (double)words : shorter[head[c->start[t] + i]];
+            info[gram[i]] = log(above / counts[gram[i]]) / log(2.0);
         }
     }
 }
 
 // Clipped information that a prediction shares with one reference. left: all zero between calls.
-static double peft__nist_overlap(const peft__mt_run *c, int64_t hyp, int64_t ref, int n, const double *info, int32_t *left) {
-    int64_t size, wanted;
-    const int32_t *gram = peft__corpus_grams(c, hyp, n, &size), *other = peft__corpus_grams(c, ref, n, &wanted);
+static double peft__nist_overlap(const peft__mt_run *c, int64_t hyp, int64_t ref, int n, const double *info,
+                                 int32_t *left) {
+    int64_t size;
+    const int32_t *gram = peft__corpus_grams(c, hyp, n, &size);
     double sum = 0;
-    for (int64_t i = 0; i < wanted; i++) left[other[i]]++;
+    peft__corpus_tally(c, ref, n, left, 1);
     for (int64_t i = 0; i < size; i++)
         if (left[gram[i]] > 0) left[gram[i]]--, sum += info[gram[i]];
-    for (int64_t i = 0; i < wanted; i++) left[other[i]] = 0;
+    peft__corpus_tally(c, ref, n, left, 0);
     return sum;
 }
 
@@ -33694,14 +33650,15 @@ static double peft__nist_order(const peft__mt_run *c, int n, const double *info,
 }
 
 static peft_status peft__nist(const peft_text_desc *d, peft__mt_run *c, peft_metric_result *r) {
-    int64_t *counts[2], n = c->all_words + 1;
-    for (int k = 0; k < 2; k++) counts[k] = PEFT__MT_GET(&c->memory, int64_t, n);
+    int64_t n = c->all_words + 1;
+    int32_t *counts[2];
+    for (int k = 0; k < 2; k++) counts[k] = PEFT__MT_GET(&c->memory, int32_t, n);
     double *info = PEFT__MT_GET(&c->memory, double, n), sum = 0, lengths[2] = {0, 0};
     int32_t *left = PEFT__MT_GET(&c->memory, int32_t, n), *head = PEFT__MT_GET(&c->memory, int32_t, n);
     (void)d;
     if (c->memory.failed) return PEFT_ERROR_MEMORY;
     for (int order = 1; order <= c->orders; order++) {
-        int64_t *now = counts[order % 2];
+        int32_t *now = counts[order % 2];
         memcpy(head, c->gram, (size_t)c->all_words * sizeof *head);
         memset(now, 0, (size_t)n * sizeof *now);
         peft__corpus_order(c, order);
@@ -33727,40 +33684,42 @@ typedef struct peft__meteor {
     int32_t *match;             // per prediction word: reference word or -1
     unsigned char *taken;       // per reference word
     int32_t *last, *before;     // per id: its last free reference word or -1; per reference word: the one before it
+    const int32_t *hyp, *ref;   // the pair: words of the prediction [n] and of the reference [k]
+    int64_t n, k;
     double alpha, beta, gamma;
 } peft__meteor;
 
 // Exact matches (stems NULL) or those of stems: from the last word backwards, each free word takes the last free word
 // that equals it. The free words of the reference hang in a chain per id, the last one first.
-static int64_t peft__meteor_equal(peft__meteor *m, const int32_t *stems, const int32_t *hyp, int64_t n, const int32_t *ref,
-                                  int64_t k) {
+static int64_t peft__meteor_equal(peft__meteor *m, const int32_t *stems) {
     int64_t found = 0;
-    for (int64_t j = 0; j < k; j++) {
-        int32_t *last = &m->last[stems ? stems[ref[j]] : ref[j]];
+    for (int64_t j = 0; j < m->k; j++) {
+        int32_t *last = &m->last[stems ? stems[m->ref[j]] : m->ref[j]];
         if (m->taken[j]) continue;
         m->before[j] = *last;
         *last = (int32_t)j;
     }
-    for (int64_t i = n - 1; i >= 0; i--) {
-        int32_t *last = &m->last[stems ? stems[hyp[i]] : hyp[i]];
+    for (int64_t i = m->n - 1; i >= 0; i--) {
+        int32_t *last = &m->last[stems ? stems[m->hyp[i]] : m->hyp[i]];
         if (m->match[i] >= 0 || *last < 0) continue;
         m->match[i] = *last;
         m->taken[*last] = 1;
         *last = m->before[*last];
         found++;
     }
-    for (int64_t j = 0; j < k; j++) m->last[stems ? stems[ref[j]] : ref[j]] = -1;
+    for (int64_t j = 0; j < m->k; j++) m->last[stems ? stems[m->ref[j]] : m->ref[j]] = -1;
     return found;
 }
 
 // The same for synonyms of stems, which have no ids in common.
-static int64_t peft__meteor_synonyms(peft__meteor *m, const int32_t *hyp, int64_t n, const int32_t *ref, int64_t k) {
+static int64_t peft__meteor_synonyms(peft__meteor *m) {
+    const peft_text_desc *d = m->desc;
     int64_t found = 0;
-    for (int64_t i = n - 1; i >= 0; i--) {
-        peft__mt_token a = m->stem_text[m->stems[hyp[i]]];
-        for (int64_t j = k - 1; j >= 0 && m->match[i] < 0; j--) {
-            peft__mt_token b = m->stem_text[m->stems[ref[j]]];
-            if (m->taken[j] || !m->desc->synonyms(a.text, (size_t)a.size, b.text, (size_t)b.size, m->desc->user)) continue;
+    for (int64_t i = m->n - 1; i >= 0 && d->synonyms; i--) {
+        peft__mt_token a = m->stem_text[m->stems[m->hyp[i]]];
+        for (int64_t j = m->k - 1; j >= 0 && m->match[i] < 0; j--) {
+            peft__mt_token b = m->stem_text[m->stems[m->ref[j]]];
+            if (m->taken[j] || !d->synonyms(a.text, (size_t)a.size, b.text, (size_t)b.size, d->user)) continue;
             m->match[i] = (int32_t)j;
             m->taken[j] = 1;
             found++;
@@ -33772,20 +33731,21 @@ static int64_t peft__meteor_synonyms(peft__meteor *m, const int32_t *hyp, int64_
 // score = (1 - gamma (chunks / matches)^beta) P R / (alpha P + (1 - alpha) R)
 static double peft__meteor_pair(peft__meteor *m, int64_t hyp_text, int64_t ref_text) {
     const int64_t *start = m->c->start;
-    const int32_t *hyp = m->c->ids + start[hyp_text], *ref = m->c->ids + start[ref_text];
-    int64_t n = start[hyp_text + 1] - start[hyp_text], k = start[ref_text + 1] - start[ref_text];
     double chunks = 0;
-    memset(m->taken, 0, (size_t)k);
-    for (int64_t i = 0; i < n; i++) m->match[i] = -1;
-    int64_t matches = peft__meteor_equal(m, NULL, hyp, n, ref, k);
-    matches += peft__meteor_equal(m, m->stems, hyp, n, ref, k);
-    if (m->desc->synonyms) matches += peft__meteor_synonyms(m, hyp, n, ref, k);
+    m->hyp = m->c->ids + start[hyp_text];
+    m->ref = m->c->ids + start[ref_text];
+    m->n = start[hyp_text + 1] - start[hyp_text];
+    m->k = start[ref_text + 1] - start[ref_text];
+    memset(m->taken, 0, (size_t)m->k);
+    memset(m->match, 0xFF, (size_t)m->n * sizeof *m->match);
+    double matches = (double)peft__meteor_equal(m, NULL);
+    matches += (double)peft__meteor_equal(m, m->stems);
+    matches += (double)peft__meteor_synonyms(m);
     if (matches == 0) return 0;
-    for (int64_t i = 0; i < n; i++)     // a chunk is a run of words that stand side by side in both
+    for (int64_t i = 0; i < m->n; i++)  // a chunk is a run of words that stand side by side in both
         chunks += m->match[i] >= 0 && !(i > 0 && m->match[i - 1] >= 0 && m->match[i] == m->match[i - 1] + 1);
-    double p = (double)matches / (double)n, r = (double)matches / (double)k;
-    double f = p * r / (m->alpha * p + (1 - m->alpha) * r);
-    return (1 - m->gamma * pow(chunks / (double)matches, m->beta)) * f;
+    double p = matches / (double)m->n, r = matches / (double)m->k, f = p * r / (m->alpha * p + (1 - m->alpha) * r);
+    return (1 - m->gamma * pow(chunks / matches, m->beta)) * f;
 }
 
 // The stems of all words, which get ids like words.
@@ -33868,22 +33828,15 @@ static double peft__cider_sum(const peft__cider *m, int64_t t, int n, int32_t *c
     return sum;
 }
 
-// Counts the n-grams of text t, or (`by` 0) forgets them.
-static void peft__cider_count(const peft__cider *m, int64_t t, int n, int32_t *counts, int by) {
-    int64_t size;
-    const int32_t *gram = peft__corpus_grams(m->c, t, n, &size);
-    for (int64_t i = 0; i < size; i++) counts[gram[i]] = by ? counts[gram[i]] + by : 0;
-}
-
 // Similarity of order n of a prediction to its references, averaged over them. CIDEr-D clips and multiplies by
 // exp(-(difference of length)^2 / (2 sigma^2)), the length being the number of bigrams as in the original code.
 static double peft__cider_line(const peft__cider *m, int64_t t, int n) {
     double sum = 0;
     int64_t size, other;
-    peft__cider_count(m, t, n, m->hyp, 1);
+    peft__corpus_tally(m->c, t, n, m->hyp, 1);
     double norm = sqrt(peft__cider_sum(m, t, n, m->hyp, NULL, false));
     for (int64_t k = t + 1; k <= t + m->c->per; k++) {
-        peft__cider_count(m, k, n, m->ref, 1);
+        peft__corpus_tally(m->c, k, n, m->ref, 1);
         double ref_norm = sqrt(peft__cider_sum(m, k, n, m->ref, NULL, false));
         double value = peft__cider_sum(m, t, n, m->hyp, m->ref, !m->desc->plain);
         if (norm != 0 && ref_norm != 0) value /= norm * ref_norm;
@@ -33891,9 +33844,9 @@ static double peft__cider_line(const peft__cider *m, int64_t t, int n) {
         peft__corpus_grams(m->c, k, 2, &other);
         double delta = (double)(size - other);
         sum += m->desc->plain ? value : value * exp(-(delta * delta) / (2 * m->sigma * m->sigma));
-        peft__cider_count(m, k, n, m->ref, 0);
+        peft__corpus_tally(m->c, k, n, m->ref, 0);
     }
-    peft__cider_count(m, t, n, m->hyp, 0);
+    peft__corpus_tally(m->c, t, n, m->hyp, 0);
     return sum / m->c->per;
 }
 
@@ -33954,15 +33907,14 @@ static peft_prf peft__class_prf(double hits, double predicted, double expected) 
 // *classes gets their number.
 static peft_status peft__class_check(const peft_class_desc *d, int *classes) {
     int32_t top = 1;
-    const char *wrong = d->count <= 0                             ? "no predictions"
-                        : !d->predictions                         ? "predictions is NULL"
-                        : !d->labels                              ? "labels is NULL"
-                        : d->classes < 0                          ? "classes is negative"
-                        : peft__or_default(d->positive, 1) < 0    ? "positive is not a class" : NULL;
-    if (d->label_count != 0 && d->label_count != d->count)
+    PEFT__NEED(d->context, d->predictions, "predictions");
+    PEFT__NEED(d->context, d->labels, "labels");
+    if (d->count <= 0 || (d->label_count != 0 && d->label_count != d->count))
         return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: %lld predictions but %lld labels",
                           (long long)d->count, (long long)d->label_count);
-    if (wrong) return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: %s", wrong);
+    if (d->classes < 0 || peft__or_default(d->positive, 1) < 0)
+        return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: %d classes, the positive one is %d",
+                          d->classes, d->positive);
     for (int64_t i = 0; i < 2 * d->count; i++) {
         int32_t v = i % 2 ? d->labels[i / 2] : d->predictions[i / 2];
         if (v < 0 || (d->classes > 0 && v >= d->classes) || v >= 1 << 24)
@@ -34215,7 +34167,7 @@ static size_t peft__squad_clean(char *s, size_t n) {
     static const char *const articles[] = {"a", "an", "the"};
     size_t out = 0, i = 0, start = 0;
     for (size_t k = 0; k < n; k++)
-        if (!peft__chrf_mark(s[k])) s[out++] = s[k];
+        if (!peft__ascii_mark(s[k])) s[out++] = s[k];
     n = out;
     out = 0;
     while (i <= n) {
@@ -34245,50 +34197,40 @@ static int32_t peft__squad_read(const peft__mt_run *run, const char *text, char 
     return peft__words_cut(&run->words, s, n, out);
 }
 
-// F1 of the sets of words.
-static double peft__squad_sets(peft__mt_work *w, const peft__mt_text *p, const peft__mt_text *r) {
-    double sizes[4] = {0, 0, 0, 0};     // words in neither, in the prediction, in the reference, in both
-    memset(w->most, 0, (size_t)w->different * sizeof *w->most);
-    for (int32_t j = 0; j < p->count; j++) w->most[p->ids[j]] |= 1;
-    for (int32_t j = 0; j < r->count; j++) w->most[r->ids[j]] |= 2;
-    for (int32_t j = 0; j < w->different; j++) sizes[w->most[j]]++;
-    return peft__mt_prf(sizes[3], sizes[1] + sizes[3], sizes[2] + sizes[3]).f1;
-}
-
 // A row: exact match and F1, the best of the references.
 static void peft__squad_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
     const peft__mt_text *p = &w->texts[0];
-    bool sets = ((const peft_text_desc *)run->desc)->sets, answered = !sets || *run->predictions[i];
     peft__mt_load(run, w, i, peft__squad_read);
     peft__mt_order(run, w, 1);
     for (int k = 1; k <= run->per; k++) {
         const peft__mt_text *r = &w->texts[k];
-        double equal = p->count == r->count && memcmp(p->ids, r->ids, (size_t)p->count * sizeof *p->ids) == 0, f1 = equal;
-        if (sets) f1 = peft__squad_sets(w, p, r);
-        else if (p->count > 0 && r->count > 0)
-            f1 = peft__mt_prf(peft__mt_matches(w, 1, k, k), p->count, r->count).f1;
-        equal = answered ? equal : 0;
+        bool same = p->count == r->count && memcmp(p->ids, r->ids, (size_t)p->count * sizeof *p->ids) == 0;
+        double equal = same, f1 = peft__mt_prf(peft__mt_matches(w, 1, k, k), p->count, r->count).f1;
+        if (p->count == 0 || r->count == 0) f1 = equal;
         row[0] = PEFT__MAX(row[0], equal);
         row[1] = PEFT__MAX(row[1], f1);
     }
+}
+
+static peft_status peft__squad(const peft_text_desc *desc, peft__mt_run *run, peft_answer_result *result) {
+    run->desc = desc;
+    run->width = 2;
+    peft__words_init(&run->words, PEFT_TOKENIZE_NONE, true);
+    peft_status s = peft__mt_score_lines(run);
+    if (s) return s;
+    result->exact_match = run->sums[0] / (double)run->count;
+    result->f1 = run->sums[1] / (double)run->count;
+    for (int64_t i = 0; desc->pairs && i < run->count; i++) desc->pairs[i] = run->rows[2 * i + 1];
+    peft__string_into(result->signature, sizeof result->signature, "squad|nrefs:%d|norm:squad|empty:v2", run->per);
+    return PEFT_OK;
 }
 
 PEFTDEF peft_status peft_squad(const peft_text_desc *desc, peft_answer_result *result) {
     PEFT__MT_NEED(desc, result);
     peft__mt_run run;
     peft_status s = PEFT__MT_OPEN(&run, "squad", desc);
-    peft__words_init(&run.words, PEFT_TOKENIZE_NONE, true);
-    run.desc = desc;
-    run.width = 2;
     run.line = peft__squad_line;
-    if (!s) s = peft__mt_score_lines(&run);
-    if (!s) {
-        result->exact_match = run.sums[0] / (double)run.count;
-        result->f1 = run.sums[1] / (double)run.count;
-        for (int64_t i = 0; desc->pairs && i < run.count; i++) desc->pairs[i] = run.rows[2 * i + 1];
-        peft__string_into(result->signature, sizeof result->signature, "squad|nrefs:%d|norm:squad|%s", run.per,
-                          desc->sets ? "sets|empty:wrong" : "empty:v2");
-    }
+    if (!s) s = peft__squad(desc, &run, result);
     peft__mt_close(&run);
     return s;
 }

@@ -1981,8 +1981,7 @@ static peft_status peft__bench_squad(const peft__bench_answers *a, bool sets, pe
     d.references = a->references;
     d.count = a->count;
     d.references_per_prediction = (int)a->per;
-    d.sets = sets;
-    return peft_squad(&d, result);
+    return sets ? peft_squad_sets(&d, result) : peft_squad(&d, result);
 }
 
 // ReCoRD's F1 and exact match; HELM's quasi-exact match.

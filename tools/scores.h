@@ -59,6 +59,9 @@ typedef struct peft_diversity_result {
 PEFTDEF peft_status peft_diversity(peft_context *context, const char *const *texts, int64_t count, bool keep_case,
                                    peft_diversity_result *result);
 
+// peft_squad with F1 of the sets of words, and an empty prediction never right, as HELM has it.
+PEFTDEF peft_status peft_squad_sets(const peft_text_desc *desc, peft_answer_result *result);
+
 // Accuracy of the floor(coverage * count) + 1 most confident answers (coverage 0: 0.1, as HELM), and its mean over all coverages.
 PEFTDEF peft_status peft_selective_accuracy(const peft_calibration_desc *desc, double coverage, double *accuracy, double *area);
 
@@ -221,13 +224,13 @@ static int32_t peft__ter_cut(const char *s, size_t n, peft__mt_token *out) {
         uint32_t c = 0, next = i + 1 < n ? (unsigned char)s[i + 1] : ' ';
         peft__utf8_next(s, n, &i, &c);
         bool number = c >= '0' && c <= '9', space = peft__uc_space(c), point = c == '.' || c == ',';
-        bool alone = c < 0x80 && peft__uc_mark(c) && !strchr("',-.", (int)c);
+        bool alone = c < 0x80 && peft__ascii_mark((char)c) && !strchr("',-.", (int)c);
         if (c == '-') alone = digit;
         if (point) alone = open || !(next >= '0' && next <= '9');
         open = point ? !open : !number;
         if (c == '\'' && next == 's') {
             uint32_t behind = i + 1 < n ? (unsigned char)s[i + 1] : ' ';
-            bool ends = behind == ' ' || behind == '\n' || (behind < 0x80 && peft__uc_mark(behind) && !strchr("',-.", (int)behind));
+            bool ends = behind == ' ' || behind == '\n' || (behind < 0x80 && peft__ascii_mark((char)behind) && !strchr("',-.", (int)behind));
             if (ends && in_word) out[count++] = peft__mt_word(s + start, at - start);
             in_word = in_word && !ends;
         }
@@ -815,6 +818,36 @@ PEFTDEF peft_status peft_multirc(peft_context *context, const int32_t *predictio
     return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
+// ---- SQuAD's answers as sets of words
+
+static void peft__squad_sets_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
+    peft__mt_load(run, w, i, peft__squad_read);
+    const peft__mt_text *p = &w->texts[0];
+    for (int k = 1; k <= run->per; k++) {
+        const peft__mt_text *r = &w->texts[k];
+        double sizes[4] = {0, 0, 0, 0};     // words in neither, in the prediction, in the reference, in both
+        bool equal = p->count == r->count && memcmp(p->ids, r->ids, (size_t)p->count * sizeof *p->ids) == 0;
+        memset(w->most, 0, (size_t)w->tokens.used * sizeof *w->most);
+        for (int32_t j = 0; j < p->count; j++) w->most[p->ids[j]] |= 1;
+        for (int32_t j = 0; j < r->count; j++) w->most[r->ids[j]] |= 2;
+        for (int32_t j = 0; j < w->tokens.used; j++) sizes[w->most[j]]++;
+        double f1 = peft__mt_prf(sizes[3], sizes[1] + sizes[3], sizes[2] + sizes[3]).f1;
+        if (equal && *run->predictions[i]) row[0] = 1;
+        row[1] = PEFT__MAX(row[1], f1);
+    }
+}
+
+PEFTDEF peft_status peft_squad_sets(const peft_text_desc *desc, peft_answer_result *result) {
+    PEFT__MT_NEED(desc, result);
+    peft__mt_run run;
+    peft_status s = PEFT__MT_OPEN(&run, "squad", desc);
+    run.line = peft__squad_sets_line;
+    if (!s) s = peft__squad(desc, &run, result);
+    if (!s) peft__string_into(result->signature, sizeof result->signature, "squad|nrefs:%d|norm:squad|sets|empty:wrong", run.per);
+    peft__mt_close(&run);
+    return s;
+}
+
 // ---- diversity and length
 
 static peft_status peft__diversity(peft__mt_run *c, peft_diversity_result *r) {
@@ -1250,7 +1283,7 @@ static bool peft__bias_word(const char *s, size_t n, size_t *i, size_t *start, s
         size_t at = *i;
         uint32_t c = 0;
         bool valid = peft__utf8_next(s, n, i, &c);
-        bool letter = valid && !peft__uc_space(c) && c > ' ' && !peft__uc_mark(c);
+        bool letter = valid && !peft__uc_space(c) && c > ' ' && !(peft__uc_bit(c) & (PEFT__UC_P | PEFT__UC_S));
         if (letter) {
             *start = inside ? *start : at;
             inside = true;
