@@ -32217,29 +32217,32 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
 // =====================================================================================================================
 // 13. METRICS
 //     They say with a number how good texts, labels or probabilities are, and say it as the reference
-//     implementation of each metric does. A text becomes a list of small integers, one for each different token;
-//     an n-gram becomes one integer too, so that counting is arrays. Most metrics leave one row of numbers per line,
-//     and the score follows from sums of rows: so the bootstrap and the paired tests can draw lines and score them again.
+//     implementation of each metric does. A text becomes a list of small integers, one for each different
+//     token; an n-gram becomes one integer too, so that counting is arrays. Most metrics leave one row of
+//     numbers per line, and the score follows from sums of rows: so the bootstrap and the paired tests can
+//     draw lines and score them again.
 //
 //     Five functions to know
 //         peft__words_read       a text cut into words
 //         peft__mt_load          a prediction and its references as ids
 //         peft__mt_matches       how many n-grams they have in common
 //         peft__mt_score_lines   the rows of all lines, in parallel
-//         peft__resample         one list of lines drawn with replacement, or with two systems' lines swapped, and its score
+//         peft__resample         a list of lines drawn at random, and its score
 //
-//     An example: BLEU of "the cat the cat" against "the cat sat". The words are 0 1 0 1 and 0 1 2. Of the four words of the
-//     prediction 0 and 1 match once each, as the reference has each once: precision 2/4. Its pairs are (0 1) = 0,
-//     (1 0) = 1, (0 1) = 0; those of the reference are 0 and (1 2) = 2: precision 1/3. With max_order 2 the row is
-//     2 4 1 3 4 3 (matches and n-grams of each order, words of both sides) and the score is
-//     100 exp((ln 2/4 + ln 1/3) / 2) = 40.8; there is no brevity penalty, as 4 words are not fewer than 3.
+//     An example: BLEU of "the cat the cat" against "the cat sat". The words are 0 1 0 1 and 0 1 2. Of the
+//     four words of the prediction 0 and 1 match once each, as the reference has each once: precision 2/4.
+//     Its pairs are (0 1) = 0, (1 0) = 1, (0 1) = 0; those of the reference are 0 and (1 2) = 2: precision
+//     1/3. With max_order 2 the row is 2 4 1 3 4 3 (matches and n-grams of each order, words of both sides)
+//     and the score is 100 exp((ln 2/4 + ln 1/3) / 2) = 40.8; there is no brevity penalty, as 4 words are not
+//     fewer than 3.
 //
 //     Rests on 1 and 2 only, so that a program without a model can score.
 // =====================================================================================================================
 
 // ---- ids
 
-// A hash table with open addressing. A slot counts only if its stamp is the table's, so emptying it is one addition.
+// A hash table with open addressing. A slot counts only if its stamp is the table's, so emptying it is one
+// addition.
 typedef struct peft__mt_slot {
     uint64_t key;
     uint32_t stamp;
@@ -32259,7 +32262,7 @@ PEFT__INLINE peft__mt_token peft__mt_word(const char *s, size_t n) {
 
 typedef struct peft__mt_table {
     peft__mt_slot *slots;
-    peft__mt_token *known;  // of a table of tokens: the token of every id, against which equal hashes are checked
+    peft__mt_token *known;  // of tokens: that of every id, against which equal hashes are checked
     int64_t capacity;       // slots, a power of two
     uint64_t mask;          // slots in use since the last clear, minus one
     uint32_t stamp;
@@ -32336,8 +32339,8 @@ PEFT__INLINE int32_t peft__mt_token_id(peft__mt_table *t, const char *s, int32_t
     return peft__mt_put(t, i, h);
 }
 
-// The ids of (n-1)-grams in `gram`, each at the place of its first token, become those of n-grams. An n-gram's key is
-// its first n-1 tokens, which are one id, and its last one. n = 1: the tokens' own ids.
+// The ids of (n-1)-grams in `gram`, each at the place of its first token, become those of n-grams. An
+// n-gram's key is its first n-1 tokens, which are one id, and its last one. n = 1: the tokens' own ids.
 static void peft__mt_grams(peft__mt_table *grams, int32_t *gram, const int32_t *ids, int64_t count, int n) {
     if (n == 1 && count > 0) memcpy(gram, ids, (size_t)count * sizeof *ids);
     for (int64_t i = 0; n > 1 && i + n <= count; i++)
@@ -32360,7 +32363,7 @@ typedef struct peft__mt_memory {
 PEFT__NOINLINE void *peft__mt_get(peft__mt_memory *m, int64_t count, size_t size) {
     int64_t bytes = 0;
     if (!peft__mul(count, (int64_t)size, &bytes) || (uint64_t)bytes > SIZE_MAX) {
-        peft__fail(m->arena.ctx, PEFT_ERROR_MEMORY, "metrics: out of memory for %lld items", (long long)count);
+        peft__fail(m->arena.ctx, PEFT_ERROR_MEMORY, "metrics: no memory for %lld items", (long long)count);
         m->failed = true;
     }
     void *block = m->failed ? NULL : peft__arena_alloc(&m->arena, (size_t)bytes);
@@ -32402,20 +32405,21 @@ static bool peft__ascii_mark(char c) {  // punctuation or a symbol of ASCII
     return (unsigned char)c < 0x80 && (peft__uc_bit((unsigned char)c) & (PEFT__UC_P | PEFT__UC_S)) != 0;
 }
 
-// The ranges that sacreBLEU's zh tokenizer isolates. U+2001..2A6D is what its range for extension B (written with a
-// four-digit escape) comes to.
+// The ranges that sacreBLEU's zh tokenizer isolates. U+2001..2A6D is what its range for extension B (written
+// with a four-digit escape) comes to.
 static bool peft__uc_chinese(uint32_t c) {
     static const uint16_t ranges[][2] = {
-        {0x2001, 0x2A6D}, {0x2E80, 0x2FDF}, {0x2FF0, 0x303F}, {0x3100, 0x312F}, {0x31A0, 0x31BF}, {0x31C0, 0x31EF},
-        {0x3200, 0x33FF}, {0x3400, 0x4DB5}, {0x4E00, 0x9FBB}, {0xF900, 0xFA2D}, {0xFA30, 0xFA6A}, {0xFA70, 0xFAD9},
-        {0xFE10, 0xFE1F}, {0xFE30, 0xFE4F}, {0xFF00, 0xFFEF}};
+        {0x2001, 0x2A6D}, {0x2E80, 0x2FDF}, {0x2FF0, 0x303F}, {0x3100, 0x312F}, {0x31A0, 0x31BF},
+        {0x31C0, 0x31EF}, {0x3200, 0x33FF}, {0x3400, 0x4DB5}, {0x4E00, 0x9FBB}, {0xF900, 0xFA2D},
+        {0xFA30, 0xFA6A}, {0xFA70, 0xFAD9}, {0xFE10, 0xFE1F}, {0xFE30, 0xFE4F}, {0xFF00, 0xFFEF}};
     return peft__uc_among(ranges, PEFT__COUNT(ranges), c);
 }
 
 static int peft__cut_class(int kind, uint32_t c) {
     if (peft__uc_space(c)) return PEFT__CUT_SPACE;
     if (kind == PEFT_TOKENIZE_NONE) return PEFT__CUT_WORD;
-    if (kind == PEFT_TOKENIZE_CHAR || (kind == PEFT_TOKENIZE_ZH && peft__uc_chinese(c))) return PEFT__CUT_ALONE;
+    if (kind == PEFT_TOKENIZE_CHAR) return PEFT__CUT_ALONE;
+    if (kind == PEFT_TOKENIZE_ZH && peft__uc_chinese(c)) return PEFT__CUT_ALONE;
     uint32_t bit = kind == PEFT_TOKENIZE_INTL || c < 0x80 ? peft__uc_bit(c) : 0;
     if (bit & PEFT__UC_N) return PEFT__CUT_DIGIT;
     if (kind == PEFT_TOKENIZE_INTL)
@@ -32443,12 +32447,12 @@ PEFT__INLINE int peft__cut_next(const peft__words *w, const char *s, size_t n, s
     return peft__cut_class(w->kind, c);
 }
 
-// The mteval rules in one pass, without copying: a word is a piece of the text. Some characters stand alone; a dash does
-// after a digit; points (. and , or all punctuation with intl) follow two substitutions, first
+// The mteval rules in one pass, without copying: a word is a piece of the text. Some characters stand alone;
+// a dash does after a digit; points (. and , or all punctuation with intl) follow two substitutions, first
 //     ([^digit])(point) -> "\1 \2 "     then     (point)([^digit]) -> " \1 \2"
-// whose matches do not overlap: `open` says that the character before may serve as \1 of the first one. Only a point
-// between two digits stays in its word. Where the reference tokenizer does not pad the line with blanks, its two ends
-// are like digits.
+// whose matches do not overlap: `open` says that the character before may serve as \1 of the first one. Only
+// a point between two digits stays in its word. Where the reference tokenizer does not pad the line with
+// blanks, its two ends are like digits.
 static int32_t peft__words_cut(const peft__words *w, const char *s, size_t n, peft__mt_token *out) {
     bool padded = w->kind == PEFT_TOKENIZE_13A, open = padded, digit = false, in_word = false;
     size_t i = 0, start = 0;
@@ -32504,8 +32508,8 @@ static size_t peft__words_strip(const char *s, size_t n) {
     return n;
 }
 
-// Cuts a text into words, of which there are at most as many as bytes. Copies of it go to *room, which moves behind
-// them; a text takes at most 2 * strlen + 8 bytes.
+// Cuts a text into words, of which there are at most as many as bytes. Copies of it go to *room, which moves
+// behind them; a text takes at most 2 * strlen + 8 bytes.
 static int32_t peft__words_read(const peft__words *w, const char *text, char **room, peft__mt_token *out) {
     static const char *const markup[][2] = {{"<skipped>", ""}, {"-\n", ""}, {"\n", " "}, {"&quot;", "\""},
                                             {"&amp;", "&"}, {"&lt;", "<"}, {"&gt;", ">"}};
@@ -32523,7 +32527,8 @@ static int32_t peft__words_read(const peft__words *w, const char *text, char **r
         at = 0;
         if (peft__utf8_next(s, n, &at, &c), !peft__uc_space(c)) break;
     }
-    if (w->kind == PEFT_TOKENIZE_13A && n > 0 && (memchr(s, '&', n) || memchr(s, '\n', n) || memchr(s, '<', n))) {
+    bool marked = n > 0 && (memchr(s, '&', n) || memchr(s, '\n', n) || memchr(s, '<', n));
+    if (w->kind == PEFT_TOKENIZE_13A && marked) {
         memmove(copy, s, n);
         s = copy;
         if (!w->lower) *room += n;
@@ -32542,7 +32547,8 @@ typedef struct peft__mt_text {
     int32_t count, sentences;
 } peft__mt_text;
 
-// The scratch of one thread, large enough for every line before the first one begins: no task can run out of memory.
+// The scratch of one thread, large enough for every line before the first one begins: no task can run out of
+// memory.
 typedef struct peft__mt_work {
     peft__mt_table tokens, grams;
     peft__mt_token *words;
@@ -32595,8 +32601,9 @@ static const char *peft__mt_text_at(const peft__mt_run *run, int64_t t) {
 }
 
 // Checks the texts and measures them. reference_count: 0, or what the caller says it is; per: 0 for 1.
-static peft_status peft__mt_open(peft__mt_run *run, const char *name, peft_context *ctx, const char *const *predictions,
-                                 const char *const *references, int64_t count, int64_t reference_count, int per) {
+static peft_status peft__mt_open(peft__mt_run *run, const char *name, peft_context *ctx,
+                                 const char *const *predictions, const char *const *references, int64_t count,
+                                 int64_t reference_count, int per) {
     memset(run, 0, sizeof *run);
     run->ctx = ctx;
     run->name = name;
@@ -32609,10 +32616,10 @@ static peft_status peft__mt_open(peft__mt_run *run, const char *name, peft_conte
     int64_t expected = 0;
     if (count <= 0 || run->per < 0 || !predictions || !references || !peft__mul(count, run->per, &expected))
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %s", name, count <= 0 ? "no predictions"
-                          : !predictions ? "predictions is NULL" : !references ? "references is NULL" : "wrong count");
+                          : !predictions ? "predictions is NULL" : "no references");
     if (reference_count != 0 && reference_count != expected)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %lld predictions (%d reference(s) each) but %lld references",
-                          name, (long long)count, run->per, (long long)reference_count);
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %lld predictions (times %d) but %lld references", name,
+                          (long long)count, run->per, (long long)reference_count);
     for (int64_t i = 0; i < count; i++) {
         int64_t total = 0;
         for (int k = 0; k <= run->per; k++) {
@@ -32634,6 +32641,10 @@ static peft_status peft__mt_open(peft__mt_run *run, const char *name, peft_conte
     peft__mt_open(run, name, (d)->context, (d)->predictions, (d)->references, (d)->count,             \
                   (d)->reference_count, (d)->references_per_prediction)
 
+// The text that says how a result was made.
+#define PEFT__MT_SIGN(result, ...)                                                                    \
+    peft__string_into((result)->signature, sizeof((result)->signature), __VA_ARGS__)
+
 // What a metric's call cannot do without.
 #define PEFT__MT_NEED(d, result)                                      \
     do {                                                              \
@@ -32654,7 +32665,8 @@ static void peft__mt_begin(peft__mt_run *run, peft__mt_work *w) {
     w->bytes = PEFT__MT_GET(m, char, 2 * n + 8 * (run->per + 1));
     int32_t **lists[] = {&w->ids, &w->gram, &w->most, &w->now, &w->sentence, &w->left[0], &w->left[1],
                          &w->head, &w->next, &w->of, &w->done};
-    for (int64_t k = 0; k < (run->bits > 0 ? PEFT__COUNT(lists) : 5); k++) *lists[k] = PEFT__MT_GET(m, int32_t, n);
+    for (int64_t k = 0; k < (run->bits > 0 ? PEFT__COUNT(lists) : 5); k++)
+        *lists[k] = PEFT__MT_GET(m, int32_t, n);
     w->texts = PEFT__MT_GET(m, peft__mt_text, run->per + 1);
     w->rows = PEFT__MT_GET(m, double, (int64_t)run->per * run->width);
     if (run->bits >= 0) {
@@ -32683,9 +32695,10 @@ static peft_status peft__mt_score_lines(peft__mt_run *run) {
     return PEFT_OK;
 }
 
-typedef int32_t (*peft__mt_reader)(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out);
+typedef int32_t (*peft__mt_reader)(const peft__mt_run *run, const char *text, char **room,
+                                   peft__mt_token *out);
 
-static int32_t peft__mt_read_words(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out) {
+static int32_t peft__mt_read(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out) {
     return peft__words_read(&run->words, text, room, out);
 }
 
@@ -32694,8 +32707,8 @@ static void peft__mt_load(const peft__mt_run *run, peft__mt_work *w, int64_t i, 
     int64_t total = 0, used = 0;
     w->room = w->bytes;
     for (int k = 0; k <= run->per; k++) {
-        w->texts[k].count = read(run, peft__mt_text_at(run, i * (run->per + 1) + k), &w->room, w->words + total);
-        total += w->texts[k].count;
+        const char *text = peft__mt_text_at(run, i * (run->per + 1) + k);
+        total += w->texts[k].count = read(run, text, &w->room, w->words + total);
     }
     peft__mt_clear(&w->tokens, total);
     for (int k = 0; k <= run->per; k++) {
@@ -32727,8 +32740,8 @@ static void peft__mt_order(const peft__mt_run *run, peft__mt_work *w, int n) {
     w->different = n == 1 ? w->tokens.used : w->grams.used;
 }
 
-// Clipped matches: sum over the n-grams of min(count in the prediction, largest count in one of the references
-// first .. last).
+// Clipped matches: sum over the n-grams of min(count in the prediction, largest count in one of the
+// references first .. last).
 static int32_t peft__mt_matches(peft__mt_work *w, int n, int first, int last) {
     int32_t matches = 0, size = peft__mt_size(&w->texts[0], n);
     memset(w->most, 0, (size_t)w->different * sizeof *w->most);
@@ -32752,60 +32765,60 @@ static peft_prf peft__mt_prf(double hits, double predicted, double expected) {
     return p;
 }
 
+// Those of the n-grams of the prediction and of reference k.
+static peft_prf peft__mt_prf_of(peft__mt_work *w, int n, int k) {
+    double matches = peft__mt_matches(w, n, k, k);
+    return peft__mt_prf(matches, peft__mt_size(&w->texts[0], n), peft__mt_size(&w->texts[k], n));
+}
+
 // ---- lists of lines drawn at random, for intervals and paired tests
 
 typedef struct peft__resampler {
+    peft_paired_desc d;         // of it: count, samples, seed, test, score, user
     const double *rows[2];      // [count, width] of one system or of two
-    int64_t count;
     int width, values;          // values: of a score
-    bool swap;                  // a coin for each line swaps the two systems; else lines are drawn with replacement
-    uint64_t seed;
-    int64_t samples;
-    // The scores of a sum of rows. peft_paired's callback instead: `rows` is NULL and it gets the list itself
+    // The scores of a sum of rows. With d.score instead: `rows` is NULL and it gets the list itself
     void (*score)(const void *arg, const double *sums, double *values);
     const void *arg;
-    peft_paired_score call;
-    void *user;
     int64_t *line;
     unsigned char *side[2];
     double *scores[2];          // [values, samples] of each system
 } peft__resampler;
 
 // Adds line i of a list, the other system's output if `swapped`.
-static void peft__resample_take(peft__resampler *r, int64_t i, int64_t line, bool swapped, double (*sums)[PEFT__MT_WIDTH]) {
+static void peft__resample_take(peft__resampler *r, int64_t i, int64_t line, bool swapped,
+                                double (*sums)[PEFT__MT_WIDTH]) {
     for (int side = 0; side < 2; side++) {
         int whose = side ^ swapped;
-        if (r->call) {
-            r->line[i] = line;
-            r->side[side][i] = (unsigned char)whose;
-        } else if (r->rows[side]) {
+        if (r->d.score) r->line[i] = line, r->side[side][i] = (unsigned char)whose;
+        else if (r->rows[side])
             for (int k = 0; k < r->width; k++) sums[side][k] += r->rows[whose][line * r->width + k];
-        }
     }
 }
 
 // A list without a score has NAN.
 static void peft__resample_score(peft__resampler *r, double (*sums)[PEFT__MT_WIDTH], int64_t sample) {
     double values[PEFT__MT_WIDTH];
-    for (int side = 0; side < 2; side++) {
-        if (!r->scores[side]) continue;
-        if (!r->call) r->score(r->arg, sums[side], values);
-        else if (!r->call(r->line, r->side[side], r->count, values, r->user)) values[0] = NAN;
-        for (int k = 0; k < r->values; k++) r->scores[side][k * r->samples + sample] = values[k];
+    for (int side = 0; side < 2 && r->scores[side]; side++) {
+        if (!r->d.score) r->score(r->arg, sums[side], values);
+        else if (!r->d.score(r->line, r->side[side], r->d.count, values, r->d.user)) values[0] = NAN;
+        for (int k = 0; k < r->values; k++) r->scores[side][k * r->d.samples + sample] = values[k];
     }
 }
 
-// The generator depends on seed and sample only, so that threads do not matter.
+// The generator depends on seed and sample only, so that threads do not matter. Bootstrap: lines drawn with
+// replacement, the same for both systems. Randomization: a coin for each line swaps the two.
 static void peft__resample(void *arg, int64_t sample) {
     peft__resampler *r = (peft__resampler *)arg;
     double sums[2][PEFT__MT_WIDTH];
+    bool swap = r->d.test == PEFT_PAIRED_RANDOMIZATION;
     uint64_t coins = 0;
     peft_rng rng;
     memset(sums, 0, sizeof sums);
-    peft_rng_seed(&rng, peft__mix_seed(r->seed, (uint64_t)sample, 0));
-    for (int64_t i = 0; i < r->count; i++) {
-        if (r->swap) coins = i % 64 ? coins >> 1 : peft__rng_next(&rng);
-        peft__resample_take(r, i, r->swap ? i : peft__rng_below(&rng, r->count), r->swap && (coins & 1), sums);
+    peft_rng_seed(&rng, peft__mix_seed(r->d.seed, (uint64_t)sample, 0));
+    for (int64_t i = 0; i < r->d.count; i++) {
+        if (swap) coins = i % 64 ? coins >> 1 : peft__rng_next(&rng);
+        peft__resample_take(r, i, swap ? i : peft__rng_below(&rng, r->d.count), swap && (coins & 1), sums);
     }
     peft__resample_score(r, sums, sample);
 }
@@ -32824,8 +32837,8 @@ static double peft__mt_percentile(const double *sorted, int64_t n, double q) {
 
 // ---- Porter stemmer
 
-// M.F. Porter, An algorithm for suffix stripping (1980), with the departures of nltk's default mode. One byte per
-// letter. A word is [C](VC)^m[V] of runs of consonants and vowels; m is its measure.
+// M.F. Porter, An algorithm for suffix stripping (1980), with the departures of nltk's default mode. One byte
+// per letter. A word is [C](VC)^m[V] of runs of consonants and vowels; m is its measure.
 typedef struct peft__stem {
     int measure;
     bool vowel;     // it has one
@@ -32852,7 +32865,8 @@ static bool peft__stem_double(const unsigned char *w, int n) {
     return n >= 2 && w[n - 1] == w[n - 2] && (peft__stem_of(w, n).last & 1);
 }
 
-// Ends with consonant, vowel, consonant other than w, x, y; nltk also takes a word of a vowel and a consonant.
+// Ends with consonant, vowel, consonant other than w, x, y; nltk also takes a word of a vowel and a
+// consonant.
 static bool peft__stem_cvc(const unsigned char *w, int n) {
     unsigned last = peft__stem_of(w, n).last;
     if (n == 2) return (last & 3) == 1;
@@ -32871,16 +32885,12 @@ static int peft__stem_put(unsigned char *w, int stem, const char *suffix) {
     return stem + (int)k;
 }
 
-// A rule replaces a suffix where the measure of what is before it is larger than `more`. The first suffix of a step that
-// fits decides, whether or not its condition holds.
-typedef struct peft__stem_rule {
-    const char *suffix, *replacement;
-} peft__stem_rule;
-
-static int peft__stem_apply(unsigned char *w, int n, const peft__stem_rule *rules, int64_t count, int more) {
-    for (int64_t i = 0; i < count; i++) {
-        int s = peft__stem_ends(w, n, rules[i].suffix);
-        if (s >= 0) return peft__stem_measure(w, s) > more ? peft__stem_put(w, s, rules[i].replacement) : n;
+// The rules of one step, each a suffix and what replaces it. The first suffix that fits decides, whether or
+// not the measure of what is before it is larger than `more`, as it must be.
+static int peft__stem_apply(unsigned char *w, int n, const char *const *rules, int64_t count, int more) {
+    for (int64_t i = 0; i < count; i += 2) {
+        int s = peft__stem_ends(w, n, rules[i]);
+        if (s >= 0) return peft__stem_measure(w, s) > more ? peft__stem_put(w, s, rules[i + 1]) : n;
     }
     return n;
 }
@@ -32898,7 +32908,8 @@ static int peft__stem_step1(unsigned char *w, int n) {
     } else if (((s = peft__stem_ends(w, n, "ed")) >= 0 && peft__stem_of(w, s).vowel) ||
                ((s = peft__stem_ends(w, n, "ing")) >= 0 && peft__stem_of(w, s).vowel)) {
         n = s;
-        bool e = peft__stem_ends(w, n, "at") >= 0 || peft__stem_ends(w, n, "bl") >= 0 || peft__stem_ends(w, n, "iz") >= 0;
+        bool e = peft__stem_ends(w, n, "at") >= 0 || peft__stem_ends(w, n, "bl") >= 0 ||
+                 peft__stem_ends(w, n, "iz") >= 0;
         bool twice = !e && peft__stem_double(w, n);
         if (twice) n -= w[n - 1] != 'l' && w[n - 1] != 's' && w[n - 1] != 'z';
         else if (e || (peft__stem_measure(w, n) == 1 && peft__stem_cvc(w, n))) w[n++] = 'e';
@@ -32908,28 +32919,26 @@ static int peft__stem_step1(unsigned char *w, int n) {
 }
 
 static int peft__stem_letters(unsigned char *w, int n) {
-    static const peft__stem_rule irregular[] = {
-        {"sky", "sky"},         {"skies", "sky"},         {"dying", "die"},     {"lying", "lie"},
-        {"tying", "tie"},       {"news", "news"},         {"innings", "inning"}, {"inning", "inning"},
-        {"outings", "outing"},  {"outing", "outing"},     {"cannings", "canning"}, {"canning", "canning"},
-        {"howe", "howe"},       {"proceed", "proceed"},   {"exceed", "exceed"}, {"succeed", "succeed"}};
-    static const peft__stem_rule step2[] = {
-        {"ational", "ate"}, {"tional", "tion"}, {"enci", "ence"},   {"anci", "ance"},   {"izer", "ize"},
-        {"bli", "ble"},     {"alli", "al"},     {"entli", "ent"},   {"eli", "e"},       {"ousli", "ous"},
-        {"ization", "ize"}, {"ation", "ate"},   {"ator", "ate"},    {"alism", "al"},    {"iveness", "ive"},
-        {"fulness", "ful"}, {"ousness", "ous"}, {"aliti", "al"},    {"iviti", "ive"},   {"biliti", "ble"},
-        {"fulli", "ful"}};
-    static const peft__stem_rule step3[] = {{"icate", "ic"}, {"ative", ""}, {"alize", "al"}, {"iciti", "ic"},
-                                            {"ical", "ic"},  {"ful", ""},   {"ness", ""}};
-    static const peft__stem_rule step4[] = {
-        {"al", ""},  {"ance", ""}, {"ence", ""}, {"er", ""},  {"ic", ""},  {"able", ""}, {"ible", ""},
-        {"ant", ""}, {"ement", ""}, {"ment", ""}, {"ent", ""}, {"ou", ""}, {"ism", ""},  {"ate", ""},
-        {"iti", ""}, {"ous", ""},  {"ive", ""},  {"ize", ""}};
+    static const char *const irregular[] = {
+        "sky", "sky", "skies", "sky", "dying", "die", "lying", "lie", "tying", "tie", "news", "news",
+        "innings", "inning", "inning", "inning", "outings", "outing", "outing", "outing", "cannings",
+        "canning", "canning", "canning", "howe", "howe", "proceed", "proceed", "exceed", "exceed", "succeed",
+        "succeed"};
+    static const char *const step2[] = {
+        "ational", "ate", "tional", "tion", "enci", "ence", "anci", "ance", "izer", "ize", "bli", "ble",
+        "alli", "al", "entli", "ent", "eli", "e", "ousli", "ous", "ization", "ize", "ation", "ate", "ator",
+        "ate", "alism", "al", "iveness", "ive", "fulness", "ful", "ousness", "ous", "aliti", "al", "iviti",
+        "ive", "biliti", "ble", "fulli", "ful"};
+    static const char *const step3[] = {"icate", "ic", "ative", "", "alize", "al", "iciti", "ic", "ical",
+                                        "ic", "ful", "", "ness", ""};
+    static const char *const step4[] = {
+        "al", "", "ance", "", "ence", "", "er", "", "ic", "", "able", "", "ible", "", "ant", "", "ement", "",
+        "ment", "", "ent", "", "ou", "", "ism", "", "ate", "", "iti", "", "ous", "", "ive", "", "ize", ""};
     int s;
     if (n <= 2) return n;
-    for (int64_t i = 0; n <= 8 && i < PEFT__COUNT(irregular); i++)
-        if (w[0] == (unsigned char)irregular[i].suffix[0] && peft__stem_ends(w, n, irregular[i].suffix) == 0)
-            return peft__stem_put(w, 0, irregular[i].replacement);
+    for (int64_t i = 0; n <= 8 && i < PEFT__COUNT(irregular); i += 2)
+        if (w[0] == (unsigned char)irregular[i][0] && peft__stem_ends(w, n, irregular[i]) == 0)
+            return peft__stem_put(w, 0, irregular[i + 1]);
     n = peft__stem_step1(w, n);
     // nltk: -alli becomes -al and the step starts again
     while ((s = peft__stem_ends(w, n, "alli")) >= 0 && peft__stem_measure(w, s) > 0) n -= 2;
@@ -32947,8 +32956,8 @@ static int peft__stem_letters(unsigned char *w, int n) {
     return n - (n > 1 && w[n - 1] == 'l' && w[n - 2] == 'l' && peft__stem_measure(w, n - 1) > 1);
 }
 
-// Beyond ASCII one code point is one letter. The rules ask of such letters only whether two of them in a row are equal,
-// so 0x80 and 0x81 are enough to stand for them.
+// Beyond ASCII one code point is one letter. The rules ask of such letters only whether two of them in a row
+// are equal, so 0x80 and 0x81 are enough to stand for them.
 PEFTDEF size_t peft_porter_stem(char *word, size_t n) {
     unsigned char letters[256];
     uint32_t points[256];
@@ -32974,8 +32983,9 @@ PEFTDEF size_t peft_porter_stem(char *word, size_t n) {
 
 // ---- ROUGE
 
-// Words are lower-case letters a-z and digits; everything else separates. Two code points beyond ASCII have a lower case
-// in it: the Kelvin sign (k) and I with dot above (i, then a combining dot that separates). An empty word ends a sentence.
+// Words are lower-case letters a-z and digits; everything else separates. Two code points beyond ASCII have a
+// lower case in it: the Kelvin sign (k) and I with dot above (i, then a combining dot that separates). An
+// empty word ends a sentence.
 static int32_t peft__rouge_read(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out) {
     const peft_rouge_desc *d = (const peft_rouge_desc *)run->desc;
     const unsigned char *lower = run->words.ascii, *s = (const unsigned char *)text;
@@ -33004,8 +33014,9 @@ static int32_t peft__rouge_read(const peft__mt_run *run, const char *text, char 
     return count;
 }
 
-// One row step of the bit-parallel LCS over 64 columns (Hyyro 2004): a zero bit of v marks a column where the table
-// grows by one. U = v & matches; v' = (v + U) | (v & ~matches), the carry of the sum going to the next 64 columns.
+// One row step of the bit-parallel LCS over 64 columns (Hyyro 2004): a zero bit of v marks a column where the
+// table grows by one. U = v & matches; v' = (v + U) | (v & ~matches), the carry of the sum going to the next
+// 64 columns.
 PEFT__INLINE uint64_t peft__lcs_step(uint64_t v, uint64_t matches, unsigned char *carry) {
     uint64_t u = v & matches, sum = v + u, c = sum < v;
     uint64_t full = sum + *carry;
@@ -33023,8 +33034,8 @@ static void peft__lcs_masks(uint64_t *masks, const int32_t *a, int32_t n, bool s
     for (int32_t i = 0; i < n; i++) masks[a[i]] = set ? masks[a[i]] | (uint64_t)1 << i : 0;
 }
 
-// Length of the longest common subsequence in O(n m / 64): 64 columns at a time over all of b, carries kept per row.
-// masks: per id, all zero; carry: m bytes.
+// Length of the longest common subsequence in O(n m / 64): 64 columns at a time over all of b, carries kept
+// per row. masks: per id, all zero; carry: m bytes.
 static int32_t peft__lcs_length(const int32_t *a, int32_t n, const int32_t *b, int32_t m, uint64_t *masks,
                                 unsigned char *carry) {
     int32_t length = 0;
@@ -33047,8 +33058,8 @@ static int32_t peft__lcs_prefix(const uint64_t *row, int32_t j) {
     return j > 0 ? sum + peft__mt_popcount(~row[k] & (((uint64_t)1 << j) - 1)) : sum;
 }
 
-// Marks in w->hit the elements of r that the LCS with c uses, choosing among several as rouge_score does: from the end,
-// equal last elements pair up, else c gets shorter if that alone keeps the length, else r does.
+// Marks in w->hit the elements of r that the LCS with c uses, choosing among several as rouge_score does:
+// from the end, equal last elements pair up, else c gets shorter if that alone keeps the length, else r does.
 static void peft__lcs_mark(peft__mt_work *w, const int32_t *r, int32_t n, const int32_t *c, int32_t m) {
     int64_t words = (m + 63) / 64;
     uint64_t *rows = w->bits;
@@ -33069,10 +33080,11 @@ static void peft__lcs_mark(peft__mt_work *w, const int32_t *r, int32_t n, const 
     }
 }
 
-// Summary level: for every sentence of the reference the union of its LCSs with all predicted sentences; a token counts
-// at most as often as it occurs in each of the two summaries. An LCS with a sentence can only add a token that is in it.
-// So each token looks, until it is found, through the sentences that have it: from `head` of its id along `next`, places
-// in the prediction whose sentence is `of`. done: the last reference sentence that a predicted one was compared with.
+// Summary level: for every sentence of the reference the union of its LCSs with all predicted sentences; a
+// token counts at most as often as it occurs in each of the two summaries. An LCS with a sentence can only
+// add a token that is in it. So each token looks, until it is found, through the sentences that have it: from
+// `head` of its id along `next`, places in the prediction whose sentence is `of`. done: the last reference
+// sentence that a predicted one was compared with.
 static int32_t peft__rouge_union(peft__mt_work *w, const peft__mt_text *p, const peft__mt_text *r) {
     size_t size = (size_t)w->tokens.used * sizeof(int32_t);
     int32_t hits = 0, *left = w->left[0], *wanted = w->left[1];
@@ -33113,7 +33125,8 @@ static int32_t peft__rouge_union(peft__mt_work *w, const peft__mt_text *p, const
     return hits;
 }
 
-// A row of ROUGE: precision, recall and F1 of ROUGE-1, -2, -L and -Lsum, each of the reference with the best F1.
+// A row of ROUGE: precision, recall and F1 of ROUGE-1, -2, -L and -Lsum, each of the reference with the best
+// F1.
 enum { PEFT__ROUGE_VALUES = sizeof(peft_rouge_scores) / sizeof(double) };
 
 static void peft__rouge_keep(double *best, peft_prf s, int reference) {
@@ -33126,8 +33139,7 @@ static void peft__rouge_line(const peft__mt_run *run, peft__mt_work *w, int64_t 
     for (int n = 1; n <= 2; n++) {
         peft__mt_order(run, w, n);
         for (int k = 1; k <= run->per; k++)
-            peft__rouge_keep(row + 3 * (n - 1), peft__mt_prf(peft__mt_matches(w, n, k, k), peft__mt_size(p, n),
-                                                             peft__mt_size(&w->texts[k], n)), k);
+            peft__rouge_keep(row + 3 * (n - 1), peft__mt_prf_of(w, n, k), k);
     }
     for (int k = 1; k <= run->per; k++) {
         const peft__mt_text *r = &w->texts[k];
@@ -33145,7 +33157,7 @@ static void peft__rouge_n_line(const peft__mt_run *run, peft__mt_work *w, int64_
     const peft__mt_text *p = &w->texts[0], *r = &w->texts[1];
     int top = PEFT__MIN(run->orders, PEFT__MAX(p->count, r->count) + 1);
     for (int n = 1; n <= top; n++) peft__mt_order(run, w, n);
-    peft__rouge_keep(row, peft__mt_prf(peft__mt_matches(w, top, 1, 1), peft__mt_size(p, top), peft__mt_size(r, top)), 1);
+    peft__rouge_keep(row, peft__mt_prf_of(w, top, 1), 1);
 }
 
 // The bit table of rougeLsum is as large as two of the longest sentences, of which lines are bounds.
@@ -33176,32 +33188,34 @@ static void peft__rouge_means(const void *arg, const double *sums, double *value
     for (int k = 0; k < PEFT__ROUGE_VALUES; k++) values[k] = sums[k] / (double)run->count;
 }
 
-static peft_status peft__rouge_bootstrap(peft__mt_run *run, const peft_rouge_desc *d, peft_rouge_result *result) {
+static peft_status peft__rouge_bootstrap(peft__mt_run *run, const peft_rouge_desc *d,
+                                         peft_rouge_result *result) {
     static const double at[] = {0.025, 0.5, 0.975};
     peft_rouge_scores *out[] = {&result->low, &result->mid, &result->high};
     double values[3][PEFT__ROUGE_VALUES];
     peft__resampler r;
     memset(&r, 0, sizeof r);
+    r.d.count = run->count;
+    r.d.samples = d->bootstrap_samples;
+    r.d.seed = d->seed;
     r.rows[0] = run->rows;
-    r.count = run->count;
     r.width = r.values = PEFT__ROUGE_VALUES;
-    r.samples = d->bootstrap_samples;
-    r.seed = d->seed;
     r.score = peft__rouge_means;
     r.arg = run;
-    r.scores[0] = PEFT__MT_GET(&run->memory, double, r.samples * r.values);
+    r.scores[0] = PEFT__MT_GET(&run->memory, double, r.d.samples * r.values);
     if (!r.scores[0]) return PEFT_ERROR_MEMORY;
-    peft__parallel(run->ctx, r.samples, peft__resample, &r);
+    peft__parallel(run->ctx, r.d.samples, peft__resample, &r);
     for (int k = 0; k < r.values; k++) {
-        double *v = r.scores[0] + k * r.samples;
-        qsort(v, (size_t)r.samples, sizeof *v, peft__mt_compare);
-        for (int q = 0; q < 3; q++) values[q][k] = peft__mt_percentile(v, r.samples, at[q]);
+        double *v = r.scores[0] + k * r.d.samples;
+        qsort(v, (size_t)r.d.samples, sizeof *v, peft__mt_compare);
+        for (int q = 0; q < 3; q++) values[q][k] = peft__mt_percentile(v, r.d.samples, at[q]);
     }
     for (int q = 0; q < 3; q++) memcpy(out[q], values[q], sizeof values[q]);
     return PEFT_OK;
 }
 
-static peft_status peft__rouge_result(peft__mt_run *run, const peft_rouge_desc *d, peft_rouge_result *result) {
+static peft_status peft__rouge_finish(peft__mt_run *run, const peft_rouge_desc *d,
+                                      peft_rouge_result *result) {
     double means[PEFT__ROUGE_VALUES];
     char bootstrap[48] = "";
     peft__rouge_means(run, run->sums, means);
@@ -33212,9 +33226,9 @@ static peft_status peft__rouge_result(peft__mt_run *run, const peft_rouge_desc *
     if (d->bootstrap_samples > 0)
         peft__string_into(bootstrap, sizeof bootstrap, "|bs:%d|seed:%llu", d->bootstrap_samples,
                           (unsigned long long)d->seed);
-    peft__string_into(result->signature, sizeof result->signature, "rouge|nrefs:%d|tok:rouge_score|stem:%s|lsum:%s%s",
-                      run->per, d->use_stemmer ? "porter" : "no", d->split_summaries ? "newline+.!?" : "newline",
-                      bootstrap);
+    PEFT__MT_SIGN(result, "rouge|nrefs:%d|tok:rouge_score|stem:%s|lsum:%s%s", run->per,
+                  d->use_stemmer ? "porter" : "no", d->split_summaries ? "newline+.!?" : "newline",
+                  bootstrap);
     return d->bootstrap_samples > 0 ? peft__rouge_bootstrap(run, d, result) : PEFT_OK;
 }
 
@@ -33228,14 +33242,14 @@ PEFTDEF peft_status peft_rouge(const peft_rouge_desc *desc, peft_rouge_result *r
         peft__rouge_prepare(&run, desc);
         s = peft__mt_score_lines(&run);
     }
-    if (!s) s = peft__rouge_result(&run, desc, result);
+    if (!s) s = peft__rouge_finish(&run, desc, result);
     peft__mt_close(&run);
     return s;
 }
 
 // All scores of one pair, or (n > 0) those of ROUGE-n, into `size` bytes at out.
-static peft_status peft__rouge_one(peft_context *context, const char *prediction, const char *reference, int n,
-                                   bool use_stemmer, void *out, size_t size) {
+static peft_status peft__rouge_one(peft_context *context, const char *prediction, const char *reference,
+                                   int n, bool use_stemmer, void *out, size_t size) {
     PEFT__NEED(context, context, "context");
     PEFT__NEED(context, out, "out");
     peft_rouge_desc d;
@@ -33265,10 +33279,10 @@ PEFTDEF peft_status peft_rouge_n(peft_context *context, const char *prediction, 
 
 // ---- BLEU
 
-// A row: matches and n-grams of the prediction for each order, then words of the prediction and of the reference whose
-// length is closest, the shorter of two that are as close.
+// A row: matches and n-grams of the prediction for each order, then words of the prediction and of the
+// reference whose length is closest, the shorter of two that are as close.
 static void peft__bleu_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
-    peft__mt_load(run, w, i, peft__mt_read_words);
+    peft__mt_load(run, w, i, peft__mt_read);
     int32_t count = w->texts[0].count, closest = w->texts[1].count;
     for (int k = 2; k <= run->per; k++) {
         int32_t length = w->texts[k].count, d = abs(length - count), best = abs(closest - count);
@@ -33332,11 +33346,11 @@ static peft_status peft__bleu_prepare(peft__mt_run *run, const peft_bleu_desc *d
     run->line = peft__bleu_line;
     run->score = peft__bleu_score;
     peft__words_init(&run->words, (int)d->tokenizer, d->lowercase);
-    const char *wrong = run->orders < 1 || run->orders > PEFT_BLEU_ORDERS              ? "max_order is not 1..8"
-                        : (unsigned)d->tokenizer > (unsigned)PEFT_TOKENIZE_NONE        ? "unknown tokenizer"
-                        : (unsigned)d->smoothing > (unsigned)PEFT_SMOOTH_NONE          ? "unknown smoothing"
-                        : !(peft__or_default(d->smooth_value, 1) >= 0 && d->smooth_value < 1e9)
-                            ? "smooth_value is out of range" : NULL;
+    bool fits = peft__or_default(d->smooth_value, 1) >= 0 && d->smooth_value < 1e9;
+    const char *wrong = run->orders < 1 || run->orders > PEFT_BLEU_ORDERS       ? "max_order is not 1..8"
+                        : (unsigned)d->tokenizer > (unsigned)PEFT_TOKENIZE_NONE ? "unknown tokenizer"
+                        : (unsigned)d->smoothing > (unsigned)PEFT_SMOOTH_NONE   ? "unknown smoothing"
+                        : !fits ? "smooth_value is out of range" : NULL;
     return wrong ? peft__fail(run->ctx, PEFT_ERROR_ARGUMENT, "bleu: %s", wrong) : PEFT_OK;
 }
 
@@ -33351,8 +33365,8 @@ static void peft__bleu_sign(const peft__mt_run *run, char *out, size_t size) {
                           (long long)(hundredths / 10 % 10), (long long)(hundredths % 10));
     }
     peft__string_into(out, size, "nrefs:%d|case:%s|eff:%s|tok:%s|smooth:%s%s|%s", run->per,
-                      d->lowercase ? "lc" : "mixed", d->effective_order ? "yes" : "no", tokenizers[d->tokenizer],
-                      methods[d->smoothing], value,
+                      d->lowercase ? "lc" : "mixed", d->effective_order ? "yes" : "no",
+                      tokenizers[d->tokenizer], methods[d->smoothing], value,
                       d->average_precision ? "mean:arithmetic|bp:no" : "like:sacrebleu-2.6.0");
 }
 
@@ -33379,7 +33393,8 @@ PEFTDEF peft_status peft_bleu(const peft_bleu_desc *desc, peft_bleu_result *resu
 // ---- chrF
 
 // The characters of a text as tokens; white space counts if desc->whitespace.
-static int32_t peft__chrf_letters(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out) {
+static int32_t peft__chrf_letters(const peft__mt_run *run, const char *text, char **room,
+                                  peft__mt_token *out) {
     bool all = ((const peft_chrf_desc *)run->desc)->whitespace;
     size_t n = strlen(text), i = 0;
     int32_t count = 0;
@@ -33398,8 +33413,8 @@ static int32_t peft__chrf_letters(const peft__mt_run *run, const char *text, cha
     return count;
 }
 
-// Of a word of several characters the last one, or else the first, stands alone if it is punctuation: the bytes before
-// that cut; 0: none.
+// Of a word of several characters the last one, or else the first, stands alone if it is punctuation: the
+// bytes before that cut; 0: none.
 static size_t peft__chrf_cut(const peft__mt_token *w) {
     size_t size = (size_t)w->size, first = 0;
     uint32_t c;
@@ -33433,8 +33448,8 @@ static double peft__chrf_score(const peft__mt_run *run, const double *s) {
     return factor * p + r > 0 ? 100 * (1 + factor) * p * r / (factor * p + r) : 0;
 }
 
-// A row: for each order the n-grams of the prediction (0 if the reference has none), of the reference, and common ones;
-// of the reference that gives the line its best score.
+// A row: for each order the n-grams of the prediction (0 if the reference has none), of the reference, and
+// common ones; of the reference that gives the line its best score.
 static void peft__chrf_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
     double best = -1;
     for (int order = 0; order < run->orders; order++) {
@@ -33481,10 +33496,9 @@ PEFTDEF peft_status peft_chrf(const peft_chrf_desc *desc, peft_metric_result *re
     if (!s) {
         result->score = run.score(&run, run.sums);
         peft__mt_line_scores(&run, desc->sentences);
-        peft__string_into(result->signature, sizeof result->signature,
-                          "nrefs:%d|case:%s|eff:%s|nc:%d|nw:%d|space:%s|beta:%g|like:sacrebleu-2.6.0", run.per,
-                          desc->lowercase ? "lc" : "mixed", desc->eps_smoothing ? "no" : "yes", run.letters,
-                          desc->word_order, desc->whitespace ? "yes" : "no", run.beta);
+        PEFT__MT_SIGN(result, "nrefs:%d|case:%s|eff:%s|nc:%d|nw:%d|space:%s|beta:%g|like:sacrebleu-2.6.0",
+                      run.per, desc->lowercase ? "lc" : "mixed", desc->eps_smoothing ? "no" : "yes",
+                      run.letters, desc->word_order, desc->whitespace ? "yes" : "no", run.beta);
     }
     peft__mt_close(&run);
     return s;
@@ -33492,10 +33506,12 @@ PEFTDEF peft_status peft_chrf(const peft_chrf_desc *desc, peft_metric_result *re
 
 // ---- NIST, METEOR and CIDEr, which look at the whole corpus
 
-// The corpus is all texts as word ids that are common to it. Text t has ids[start[t]] .. ids[start[t + 1]] and, at the same
-// places, the ids of its n-grams; the texts of line i are t = i * (1 + per): the prediction, then its references.
+// The corpus is all texts as word ids that are common to it. Text t has ids[start[t]] .. ids[start[t + 1]]
+// and, at the same places, the ids of its n-grams; the texts of line i are t = i * (1 + per): the prediction,
+// then its references.
 
-// No more words than this are in a text: behind each but the last comes white space, whose first byte is one of these.
+// No more words than this are in a text: behind each but the last comes white space, whose first byte is one
+// of these.
 static int64_t peft__corpus_most(const char *s) {
     int64_t most = 1;
     for (; *s; s++) {
@@ -33530,7 +33546,7 @@ static peft_status peft__corpus_read(peft__mt_run *c, bool lower) {
     c->start = PEFT__MT_GET(&c->memory, int64_t, c->texts + 1);
     c->ids = PEFT__MT_GET(&c->memory, int32_t, most);
     c->gram = PEFT__MT_GET(&c->memory, int32_t, most);
-    peft__mt_get_table(&c->memory, &c->tokens, 64, true);  // the vocabulary is much smaller than the corpus: it grows
+    peft__mt_get_table(&c->memory, &c->tokens, 64, true);  // grows, as most words come again
     peft__mt_get_table(&c->memory, &c->grams, most, false);
     peft__words_init(&c->words, PEFT_TOKENIZE_NONE, lower);
     for (int64_t t = 0; t < c->texts && !c->memory.failed; t++) {
@@ -33544,11 +33560,14 @@ static peft_status peft__corpus_read(peft__mt_run *c, bool lower) {
     return c->memory.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
-// The n-grams of order n of all texts; call for n = 1, 2, ... in turn. Returns how many different ones there are.
+// The n-grams of order n of all texts; call for n = 1, 2, ... in turn. Returns how many different ones there
+// are.
 static int32_t peft__corpus_order(peft__mt_run *c, int n) {
     if (n > 1) peft__mt_clear(&c->grams, c->all_words);
-    for (int64_t t = 0; t < c->texts; t++)
-        peft__mt_grams(&c->grams, c->gram + c->start[t], c->ids + c->start[t], c->start[t + 1] - c->start[t], n);
+    for (int64_t t = 0; t < c->texts; t++) {
+        int64_t at = c->start[t];
+        peft__mt_grams(&c->grams, c->gram + at, c->ids + at, c->start[t + 1] - at, n);
+    }
     return n == 1 ? c->tokens.used : c->grams.used;
 }
 
@@ -33569,8 +33588,8 @@ static int64_t peft__corpus_tally(const peft__mt_run *c, int64_t t, int n, int32
 typedef peft_status (*peft__corpus_metric)(const peft_text_desc *d, peft__mt_run *c, peft_metric_result *r);
 
 // Checks, reads the corpus, runs the metric, signs. `orders`: the default of max_order.
-static peft_status peft__corpus_score(const peft_text_desc *d, const char *name, int orders, peft__corpus_metric metric,
-                                      peft_metric_result *result) {
+static peft_status peft__corpus_score(const peft_text_desc *d, const char *name, int orders,
+                                      peft__corpus_metric metric, peft_metric_result *result) {
     PEFT__MT_NEED(d, result);
     peft__mt_run run;
     char settings[80];
@@ -33582,18 +33601,18 @@ static peft_status peft__corpus_score(const peft_text_desc *d, const char *name,
     if (!s) s = peft__corpus_read(&run, !d->keep_case);
     if (!s) s = metric(d, &run, result);
     memcpy(settings, result->signature, sizeof settings);
-    peft__string_into(result->signature, sizeof result->signature, "%s|nrefs:%d|case:%s|tok:none%s", name, run.per,
-                      d->keep_case ? "mixed" : "lc", settings);
+    PEFT__MT_SIGN(result, "%s|nrefs:%d|case:%s|tok:none%s", name, run.per, d->keep_case ? "mixed" : "lc",
+                  settings);
     peft__mt_close(&run);
     return s;
 }
 
 // ---- NIST
 
-// Information of an n-gram: log2(count of its first n-1 words / its count) over all references; a word is compared with
-// all words. head: the ids of the (n-1)-grams, whose counts are `shorter`.
-static void peft__nist_info(const peft__mt_run *c, const int32_t *head, const int32_t *shorter, int32_t *counts, int n,
-                            double *info) {
+// Information of an n-gram: log2(count of its first n-1 words / its count) over all references; a word is
+// compared with all words. head: the ids of the (n-1)-grams, whose counts are `shorter`.
+static void peft__nist_info(const peft__mt_run *c, const int32_t *head, const int32_t *shorter,
+                            int32_t *counts, int n, double *info) {
     int64_t words = 0, size;
     for (int64_t t = 0; t < c->texts; t++)
         if (t % (c->per + 1) != 0) words += peft__corpus_tally(c, t, n, counts, 1);
@@ -33627,7 +33646,8 @@ static double peft__nist_penalty(double expected, double predicted) {
 }
 
 // Adds the lines of order n: per line the reference that shares most information, the longer of two.
-static double peft__nist_order(const peft__mt_run *c, int n, const double *info, int32_t *left, double lengths[2]) {
+static double peft__nist_order(const peft__mt_run *c, int n, const double *info, int32_t *left,
+                               double lengths[2]) {
     double information = 0, grams = 0;
     for (int64_t t = 0; t < c->texts; t += c->per + 1) {
         double best = -1;
@@ -33666,7 +33686,7 @@ static peft_status peft__nist(const peft_text_desc *d, peft__mt_run *c, peft_met
         sum += peft__nist_order(c, order, info, left, lengths);
         r->score = r->orders[order - 1] = sum * peft__nist_penalty(lengths[0], lengths[1]);
     }
-    peft__string_into(r->signature, sizeof r->signature, "|order:%d|like:nltk", c->orders);
+    PEFT__MT_SIGN(r, "|order:%d|like:nltk", c->orders);
     return PEFT_OK;
 }
 
@@ -33683,14 +33703,15 @@ typedef struct peft__meteor {
     peft__mt_token *stem_text;  // of every stem id
     int32_t *match;             // per prediction word: reference word or -1
     unsigned char *taken;       // per reference word
-    int32_t *last, *before;     // per id: its last free reference word or -1; per reference word: the one before it
+    int32_t *last;              // per id: its last free reference word or -1
+    int32_t *before;            // per reference word: the one before it in that chain
     const int32_t *hyp, *ref;   // the pair: words of the prediction [n] and of the reference [k]
     int64_t n, k;
     double alpha, beta, gamma;
 } peft__meteor;
 
-// Exact matches (stems NULL) or those of stems: from the last word backwards, each free word takes the last free word
-// that equals it. The free words of the reference hang in a chain per id, the last one first.
+// Exact matches (stems NULL) or those of stems: from the last word backwards, each free word takes the last
+// free word that equals it. The free words of the reference hang in a chain per id, the last one first.
 static int64_t peft__meteor_equal(peft__meteor *m, const int32_t *stems) {
     int64_t found = 0;
     for (int64_t j = 0; j < m->k; j++) {
@@ -33719,7 +33740,8 @@ static int64_t peft__meteor_synonyms(peft__meteor *m) {
         peft__mt_token a = m->stem_text[m->stems[m->hyp[i]]];
         for (int64_t j = m->k - 1; j >= 0 && m->match[i] < 0; j--) {
             peft__mt_token b = m->stem_text[m->stems[m->ref[j]]];
-            if (m->taken[j] || !d->synonyms(a.text, (size_t)a.size, b.text, (size_t)b.size, d->user)) continue;
+            if (m->taken[j]) continue;
+            if (!d->synonyms(a.text, (size_t)a.size, b.text, (size_t)b.size, d->user)) continue;
             m->match[i] = (int32_t)j;
             m->taken[j] = 1;
             found++;
@@ -33744,7 +33766,8 @@ static double peft__meteor_pair(peft__meteor *m, int64_t hyp_text, int64_t ref_t
     if (matches == 0) return 0;
     for (int64_t i = 0; i < m->n; i++)  // a chunk is a run of words that stand side by side in both
         chunks += m->match[i] >= 0 && !(i > 0 && m->match[i - 1] >= 0 && m->match[i] == m->match[i - 1] + 1);
-    double p = matches / (double)m->n, r = matches / (double)m->k, f = p * r / (m->alpha * p + (1 - m->alpha) * r);
+    double p = matches / (double)m->n, r = matches / (double)m->k;
+    double f = p * r / (m->alpha * p + (1 - m->alpha) * r);
     return (1 - m->gamma * pow(chunks / matches, m->beta)) * f;
 }
 
@@ -33780,8 +33803,8 @@ static peft_status peft__meteor_all(const peft_text_desc *d, peft__mt_run *c, pe
     m.beta = peft__or_default(d->beta, 3);
     m.gamma = peft__or_default(d->gamma, 0.5);
     if (!(m.alpha >= 0 && m.alpha <= 1 && m.beta >= 0 && m.beta < 1e6 && m.gamma >= 0 && m.gamma <= 1))
-        return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "meteor: alpha %g, beta %g or gamma %g is out of range",
-                          m.alpha, m.beta, m.gamma);
+        return peft__fail(d->context, PEFT_ERROR_ARGUMENT,
+                          "meteor: alpha %g, beta %g or gamma %g is out of range", m.alpha, m.beta, m.gamma);
     for (int64_t i = 0; i < c->count; i++) {
         int64_t t = i * (c->per + 1);
         double best = 0;
@@ -33792,8 +33815,8 @@ static peft_status peft__meteor_all(const peft_text_desc *d, peft__mt_run *c, pe
         r->score += best / (double)c->count;
         if (d->pairs) d->pairs[i] = best;
     }
-    peft__string_into(r->signature, sizeof r->signature, "|match:exact+porter%s|a:%g|b:%g|g:%g|like:nltk-3.8",
-                      d->synonyms ? "+syn" : "", m.alpha, m.beta, m.gamma);
+    PEFT__MT_SIGN(r, "|match:exact+porter%s|a:%g|b:%g|g:%g|like:nltk-3.8", d->synonyms ? "+syn" : "",
+                  m.alpha, m.beta, m.gamma);
     return PEFT_OK;
 }
 
@@ -33811,9 +33834,11 @@ typedef struct peft__cider {
     double sigma;
 } peft__cider;
 
-// Sum over the different n-grams of text t of v * w, where v and w are the tf-idf values of t and of the other text:
-// squared norm (other = NULL), dot product, or with clipping min(v, w) * w. A count that was seen is negative meanwhile.
-static double peft__cider_sum(const peft__cider *m, int64_t t, int n, int32_t *counts, const int32_t *other, bool clip) {
+// Sum over the different n-grams of text t of v * w, where v and w are the tf-idf values of t and of the
+// other text: squared norm (other = NULL), dot product, or with clipping min(v, w) * w. A count that was seen
+// is negative meanwhile.
+static double peft__cider_sum(const peft__cider *m, int64_t t, int n, int32_t *counts, const int32_t *other,
+                              bool clip) {
     int64_t size;
     const int32_t *gram = peft__corpus_grams(m->c, t, n, &size);
     double sum = 0;
@@ -33828,8 +33853,9 @@ static double peft__cider_sum(const peft__cider *m, int64_t t, int n, int32_t *c
     return sum;
 }
 
-// Similarity of order n of a prediction to its references, averaged over them. CIDEr-D clips and multiplies by
-// exp(-(difference of length)^2 / (2 sigma^2)), the length being the number of bigrams as in the original code.
+// Similarity of order n of a prediction to its references, averaged over them. CIDEr-D clips and multiplies
+// by exp(-(difference of length)^2 / (2 sigma^2)), the length being the number of bigrams as in the original
+// code.
 static double peft__cider_line(const peft__cider *m, int64_t t, int n) {
     double sum = 0;
     int64_t size, other;
@@ -33850,7 +33876,8 @@ static double peft__cider_line(const peft__cider *m, int64_t t, int n) {
     return sum / m->c->per;
 }
 
-// Document frequency: in the references of how many lines an n-gram occurs. seen: the last one of them, and 1.
+// Document frequency: in the references of how many lines an n-gram occurs. seen: the last one of them, and
+// 1.
 static void peft__cider_idf(peft__cider *m, int n, int32_t ids, int64_t *seen) {
     const peft__mt_run *c = m->c;
     memset(m->idf, 0, (size_t)ids * sizeof *m->idf);
@@ -33887,8 +33914,7 @@ static peft_status peft__cider_all(const peft_text_desc *d, peft__mt_run *c, pef
     }
     for (int64_t i = 0; i < c->count; i++) r->score += pairs[i] / (double)c->count;
     if (d->pairs) memcpy(d->pairs, pairs, (size_t)c->count * sizeof *pairs);
-    peft__string_into(r->signature, sizeof r->signature, "|order:%d%s|idf:refs|like:pycocoevalcap", c->orders,
-                      d->plain ? "|plain" : "|D");
+    PEFT__MT_SIGN(r, "|order:%d%s|idf:refs|like:pycocoevalcap", c->orders, d->plain ? "|plain" : "|D");
     return PEFT_OK;
 }
 
@@ -33897,12 +33923,6 @@ PEFTDEF peft_status peft_cider(const peft_text_desc *desc, peft_metric_result *r
 }
 
 // ---- classification
-
-static peft_prf peft__class_prf(double hits, double predicted, double expected) {
-    peft_prf p = peft__mt_prf(hits, predicted, expected);
-    p.f1 = predicted + expected > 0 ? 2 * hits / (predicted + expected) : 0;
-    return p;
-}
 
 // *classes gets their number.
 static peft_status peft__class_check(const peft_class_desc *d, int *classes) {
@@ -33913,7 +33933,7 @@ static peft_status peft__class_check(const peft_class_desc *d, int *classes) {
         return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: %lld predictions but %lld labels",
                           (long long)d->count, (long long)d->label_count);
     if (d->classes < 0 || peft__or_default(d->positive, 1) < 0)
-        return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: %d classes, the positive one is %d",
+        return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: classes is %d, positive is %d",
                           d->classes, d->positive);
     for (int64_t i = 0; i < 2 * d->count; i++) {
         int32_t v = i % 2 ? d->labels[i / 2] : d->predictions[i / 2];
@@ -33932,14 +33952,14 @@ static void peft__prf_add(peft_prf *sum, const peft_prf *p, double weight) {
     sum->f1 += p->f1 * weight;
 }
 
-// n [3, classes]: answers of each class that are right, predicted and expected.
-// MCC = (c s - sum p t) / sqrt((s^2 - sum p^2)(s^2 - sum t^2)), c right of s, p and t times predicted and expected
+// n [3, classes]: answers of each class that are right, predicted and expected. MCC = (c s - sum p t) /
+// sqrt((s^2 - sum p^2)(s^2 - sum t^2)), c right of s, p and t times predicted and expected
 static void peft__class_scores(const peft_class_desc *d, const double *n, int classes, peft_class_result *r) {
     const double *hit = n, *predicted = n + classes, *expected = n + 2 * classes;
     double right = 0, used = 0, s = (double)d->count, pt = 0, pp = 0, tt = 0;
     for (int k = 0; k < classes; k++) used += predicted[k] + expected[k] > 0;
     for (int k = 0; k < classes; k++) {
-        peft_prf p = peft__class_prf(hit[k], predicted[k], expected[k]);
+        peft_prf p = peft__mt_prf(hit[k], predicted[k], expected[k]);
         if (predicted[k] + expected[k] > 0) {
             peft__prf_add(&r->macro, &p, 1 / used);
             peft__prf_add(&r->weighted, &p, expected[k] / s);
@@ -33953,7 +33973,7 @@ static void peft__class_scores(const peft_class_desc *d, const double *n, int cl
     double below = sqrt(s * s - pp) * sqrt(s * s - tt);
     r->mcc = below > 0 ? (right * s - pt) / below : 0;
     r->accuracy = right / s;
-    r->micro = peft__class_prf(right, s, s);
+    r->micro = peft__mt_prf(right, s, s);
     r->classes = classes;
 }
 
@@ -33975,8 +33995,8 @@ PEFTDEF peft_status peft_classification(const peft_class_desc *desc, peft_class_
     memset(result, 0, sizeof *result);
     peft__class_scores(desc, counts, classes, result);
     peft__free(desc->context, counts);
-    peft__string_into(result->signature, sizeof result->signature, "classification|n:%lld|classes:%d|positive:%d|zero:0",
-                      (long long)desc->count, classes, (int)peft__or_default(desc->positive, 1));
+    PEFT__MT_SIGN(result, "classification|n:%lld|classes:%d|positive:%d|zero:0", (long long)desc->count,
+                  classes, (int)peft__or_default(desc->positive, 1));
     return PEFT_OK;
 }
 
@@ -34031,8 +34051,8 @@ static double *peft__ranks(peft_context *ctx, const double *x, int64_t n) {
 }
 
 // r = sum (x - mx)(y - my) / sqrt(sum (x - mx)^2 sum (y - my)^2)
-static peft_status peft__pearson(peft_context *ctx, const char *what, const double *x, const double *y, int64_t n,
-                                 double *out) {
+static peft_status peft__pearson(peft_context *ctx, const char *what, const double *x, const double *y,
+                                 int64_t n, double *out) {
     double mx = 0, my = 0, xx = 0, yy = 0, xy = 0;
     bool flat_x = true, flat_y = true;
     for (int64_t i = 0; i < n; i++) {
@@ -34054,8 +34074,8 @@ static peft_status peft__pearson(peft_context *ctx, const char *what, const doub
     return PEFT_OK;
 }
 
-static peft_status peft__correlation(peft_context *ctx, const char *what, const double *x, const double *y, int64_t n,
-                                     bool ranked, double *out) {
+static peft_status peft__correlation(peft_context *ctx, const char *what, const double *x, const double *y,
+                                     int64_t n, bool ranked, double *out) {
     if (!ctx || !out) return PEFT_ERROR_ARGUMENT;
     peft_status s = peft__series_check(ctx, what, x, n);
     if (!s) s = peft__series_check(ctx, what, y, n);
@@ -34067,16 +34087,19 @@ static peft_status peft__correlation(peft_context *ctx, const char *what, const 
     return s;
 }
 
-PEFTDEF peft_status peft_pearson(peft_context *context, const double *x, const double *y, int64_t count, double *out) {
+PEFTDEF peft_status peft_pearson(peft_context *context, const double *x, const double *y, int64_t count,
+                                 double *out) {
     return peft__correlation(context, "pearson", x, y, count, false, out);
 }
 
-PEFTDEF peft_status peft_spearman(peft_context *context, const double *x, const double *y, int64_t count, double *out) {
+PEFTDEF peft_status peft_spearman(peft_context *context, const double *x, const double *y, int64_t count,
+                                  double *out) {
     return peft__correlation(context, "spearman", x, y, count, true, out);
 }
 
 // AUC = (rank sum of the positives - P (P + 1) / 2) / (P N)
-PEFTDEF peft_status peft_auc(peft_context *context, const double *scores, const int32_t *labels, int64_t count, double *out) {
+PEFTDEF peft_status peft_auc(peft_context *context, const double *scores, const int32_t *labels,
+                             int64_t count, double *out) {
     if (!context || !out) return PEFT_ERROR_ARGUMENT;
     PEFT__NEED(context, labels, "labels");
     double sum = 0, positives = 0;
@@ -34151,8 +34174,7 @@ PEFTDEF peft_status peft_calibration(const peft_calibration_desc *desc, peft_cal
             result->accuracy += desc->correct[i] != 0;
         }
         result->accuracy /= (double)desc->count;
-        peft__string_into(result->signature, sizeof result->signature, "calibration|n:%lld|bins:%d",
-                          (long long)desc->count, bins);
+        PEFT__MT_SIGN(result, "calibration|n:%lld|bins:%d", (long long)desc->count, bins);
     }
     peft__free(ctx, sorted);
     peft__free(ctx, sums);
@@ -34161,8 +34183,8 @@ PEFTDEF peft_status peft_calibration(const peft_calibration_desc *desc, peft_cal
 
 // ---- question answering
 
-// SQuAD's normalization of a lower-case text, in place: ASCII punctuation goes, then the words a, an, the, each of which
-// leaves a blank. A word ends where Python's \b is; a combining mark is no part of it.
+// SQuAD's normalization of a lower-case text, in place: ASCII punctuation goes, then the words a, an, the,
+// each of which leaves a blank. A word ends where Python's \b is; a combining mark is no part of it.
 static size_t peft__squad_clean(char *s, size_t n) {
     static const char *const articles[] = {"a", "an", "the"};
     size_t out = 0, i = 0, start = 0;
@@ -34205,7 +34227,7 @@ static void peft__squad_line(const peft__mt_run *run, peft__mt_work *w, int64_t 
     for (int k = 1; k <= run->per; k++) {
         const peft__mt_text *r = &w->texts[k];
         bool same = p->count == r->count && memcmp(p->ids, r->ids, (size_t)p->count * sizeof *p->ids) == 0;
-        double equal = same, f1 = peft__mt_prf(peft__mt_matches(w, 1, k, k), p->count, r->count).f1;
+        double equal = same, f1 = peft__mt_prf_of(w, 1, k).f1;
         if (p->count == 0 || r->count == 0) f1 = equal;
         row[0] = PEFT__MAX(row[0], equal);
         row[1] = PEFT__MAX(row[1], f1);
@@ -34221,7 +34243,7 @@ static peft_status peft__squad(const peft_text_desc *desc, peft__mt_run *run, pe
     result->exact_match = run->sums[0] / (double)run->count;
     result->f1 = run->sums[1] / (double)run->count;
     for (int64_t i = 0; desc->pairs && i < run->count; i++) desc->pairs[i] = run->rows[2 * i + 1];
-    peft__string_into(result->signature, sizeof result->signature, "squad|nrefs:%d|norm:squad|empty:v2", run->per);
+    PEFT__MT_SIGN(result, "squad|nrefs:%d|norm:squad|empty:v2", run->per);
     return PEFT_OK;
 }
 
@@ -34237,8 +34259,9 @@ PEFTDEF peft_status peft_squad(const peft_text_desc *desc, peft_answer_result *r
 
 // ---- perplexity
 
-PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *texts, const double *loglikelihoods,
-                                    const int64_t *tokens, int64_t count, peft_perplexity_result *result) {
+PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *texts,
+                                    const double *loglikelihoods, const int64_t *tokens, int64_t count,
+                                    peft_perplexity_result *result) {
     peft__mt_run run;
     double sum = 0;
     if (!context || !result) return PEFT_ERROR_ARGUMENT;
@@ -34260,24 +34283,23 @@ PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *te
         result->bytes += (int64_t)n;
     }
     if (!s && (result->tokens <= 0 || result->words <= 0))
-        s = peft__fail(context, PEFT_ERROR_NUMERIC, "perplexity: no %s", result->words > 0 ? "tokens" : "words");
+        s = peft__fail(context, PEFT_ERROR_NUMERIC, "perplexity: no tokens or no words");
     if (s) return s;
     result->per_token = exp(-sum / (double)result->tokens);
     result->per_word = exp(-sum / (double)result->words);
     result->per_byte = exp(-sum / (double)result->bytes);
     result->bits_per_byte = -sum / (double)result->bytes / 0.69314718055994530942;
-    peft__string_into(result->signature, sizeof result->signature, "perplexity|texts:%lld|tokens:%lld|words:%lld|bytes:%lld",
-                      (long long)count, (long long)result->tokens, (long long)result->words, (long long)result->bytes);
+    PEFT__MT_SIGN(result, "perplexity|texts:%lld|tokens:%lld|words:%lld|bytes:%lld", (long long)count,
+                  (long long)result->tokens, (long long)result->words, (long long)result->bytes);
     return PEFT_OK;
 }
 
 // ---- paired significance tests
 
 typedef struct peft__paired {
-    const peft_paired_desc *desc;
+    peft__resampler sampler;    // its desc has the defaults filled in
     peft__mt_run runs[2];       // of the baseline, of the system
     peft__mt_memory memory;
-    peft__resampler sampler;
     peft_rouge_desc rouge;      // the settings, or the defaults
     peft_bleu_desc bleu;
     peft_chrf_desc chrf;
@@ -34285,24 +34307,26 @@ typedef struct peft__paired {
 
 static void peft__paired_score(const void *arg, const double *sums, double *value) {
     const peft__paired *p = (const peft__paired *)arg;
-    const peft_paired_metric metric = p->desc->metric;
-    if (metric == PEFT_PAIRED_BLEU || metric == PEFT_PAIRED_CHRF) *value = p->runs[0].score(&p->runs[0], sums);
-    else *value = sums[metric == PEFT_PAIRED_VALUES ? 0 : 3 * (metric - PEFT_PAIRED_ROUGE_1) + 2] / (double)p->desc->count;
+    const peft_paired_metric metric = p->sampler.d.metric;
+    bool corpus = metric == PEFT_PAIRED_BLEU || metric == PEFT_PAIRED_CHRF;
+    // the mean of the values, or of an F1 in the rows of ROUGE
+    int k = metric == PEFT_PAIRED_VALUES ? 0 : 3 * ((int)metric - (int)PEFT_PAIRED_ROUGE_1) + 2;
+    if (corpus) *value = p->runs[0].score(&p->runs[0], sums);
+    else *value = sums[k] / (double)p->sampler.d.count;
 }
 
 // The rows of one system.
 static peft_status peft__paired_rows(peft__paired *p, int side) {
-    const peft_paired_desc *d = p->desc;
+    const peft_paired_desc *d = &p->sampler.d;
     const double *values = side ? d->system_values : d->baseline_values;
+    const char *name = side ? "paired: system" : "paired: baseline";
     peft__mt_run *run = &p->runs[side];
     if (d->metric == PEFT_PAIRED_SCORE) return PEFT_OK;
     p->sampler.rows[side] = values;
     p->sampler.width = 1;
-    if (d->metric == PEFT_PAIRED_VALUES)
-        return peft__series_check(d->context, side ? "paired: system_values" : "paired: baseline_values", values, d->count);
-    peft_status s = peft__mt_open(run, side ? "paired: system" : "paired: baseline", d->context,
-                                  side ? d->system : d->baseline, d->references, d->count, d->reference_count,
-                                  d->references_per_prediction);
+    if (d->metric == PEFT_PAIRED_VALUES) return peft__series_check(d->context, name, values, d->count);
+    peft_status s = peft__mt_open(run, name, d->context, side ? d->system : d->baseline, d->references,
+                                  d->count, d->reference_count, d->references_per_prediction);
     if (s) return s;
     if (d->metric == PEFT_PAIRED_BLEU) s = peft__bleu_prepare(run, &p->bleu);
     else if (d->metric == PEFT_PAIRED_CHRF) s = peft__chrf_prepare(run, &p->chrf);
@@ -34313,32 +34337,31 @@ static peft_status peft__paired_rows(peft__paired *p, int side) {
     return s;
 }
 
-static peft_status peft__paired_begin(peft__paired *p) {
-    const peft_paired_desc *d = p->desc;
+static peft_status peft__paired_begin(peft__paired *p, const peft_paired_desc *desc) {
     peft__resampler *r = &p->sampler;
-    bool call = d->metric == PEFT_PAIRED_SCORE;
-    const char *wrong = d->count <= 0                                               ? "no lines"
-                        : d->samples < 0                                            ? "samples is negative"
-                        : (unsigned)d->metric > (unsigned)PEFT_PAIRED_SCORE         ? "unknown metric"
-                        : call && !d->score                                         ? "score is NULL"
-                        : (unsigned)d->test > (unsigned)PEFT_PAIRED_RANDOMIZATION   ? "unknown test" : NULL;
+    peft_paired_desc *d = &r->d;
+    bool call = desc->metric == PEFT_PAIRED_SCORE;
+    *d = *desc;
+    peft__arena_init(&p->memory.arena, d->context);
+    const char *wrong = d->count <= 0                                             ? "no lines"
+                        : d->samples < 0                                          ? "samples is negative"
+                        : (unsigned)d->metric > (unsigned)PEFT_PAIRED_SCORE       ? "unknown metric"
+                        : call && !d->score                                       ? "score is NULL"
+                        : (unsigned)d->test > (unsigned)PEFT_PAIRED_RANDOMIZATION ? "unknown test" : NULL;
     if (wrong) return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "paired: %s", wrong);
     if (d->bleu) p->bleu = *d->bleu;
     if (d->chrf) p->chrf = *d->chrf;
     if (d->rouge) p->rouge = *d->rouge;
-    r->count = d->count;
-    r->swap = d->test == PEFT_PAIRED_RANDOMIZATION;
-    r->samples = d->samples ? d->samples : r->swap && !call ? 10000 : 1000;
-    r->seed = d->seed ? d->seed : 12345;
+    if (!call) d->score = NULL;
+    if (!d->samples) d->samples = d->test == PEFT_PAIRED_RANDOMIZATION && !call ? 10000 : 1000;
+    if (!d->seed) d->seed = 12345;
     r->values = 1;
     r->score = peft__paired_score;
     r->arg = p;
-    r->call = call ? d->score : NULL;
-    r->user = d->user;
     r->line = PEFT__MT_GET(&p->memory, int64_t, call ? d->count : 1);
     for (int side = 0; side < 2; side++) {
         r->side[side] = PEFT__MT_GET(&p->memory, unsigned char, call ? d->count : 1);
-        r->scores[side] = PEFT__MT_GET(&p->memory, double, r->samples);
+        r->scores[side] = PEFT__MT_GET(&p->memory, double, d->samples);
     }
     return p->memory.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
@@ -34351,75 +34374,79 @@ static void peft__paired_interval(double *scores, int64_t n, double *mean, doubl
     *ci = (scores[n - n / 40 - 1] - scores[n / 40]) / 2;
 }
 
-// Draws the samples; those without a score are left out. The user's callback is not called from several threads.
-static void peft__paired_draw(peft_context *ctx, peft__resampler *r) {
-    int64_t kept = 0;
-    if (!r->call) peft__parallel(ctx, r->samples, peft__resample, r);
-    for (int64_t i = 0; r->call && i < r->samples; i++) {
-        peft__resample(r, i);
-        bool scored = fabs(r->scores[0][i]) < HUGE_VAL && fabs(r->scores[1][i]) < HUGE_VAL;
-        for (int side = 0; side < 2; side++) r->scores[side][kept] = r->scores[side][i];
-        kept += scored;
-    }
-    if (r->call) r->samples = kept;
+static bool peft__paired_scored(const peft__resampler *r, int side, int64_t sample) {
+    return fabs(r->scores[side][sample]) < HUGE_VAL;
 }
 
-static peft_status peft__paired_test(peft__paired *p, peft_paired_result *result) {
-    peft__resampler *r = &p->sampler;
+// Draws the samples; those without a score are left out. The user's callback is not called from several
+// threads.
+static void peft__paired_draw(peft__resampler *r) {
+    int64_t kept = 0;
+    if (!r->d.score) peft__parallel(r->d.context, r->d.samples, peft__resample, r);
+    for (int64_t i = 0; r->d.score && i < r->d.samples; i++) {
+        peft__resample(r, i);
+        for (int side = 0; side < 2; side++) r->scores[side][kept] = r->scores[side][i];
+        kept += peft__paired_scored(r, 0, kept) && peft__paired_scored(r, 1, kept);
+    }
+    if (r->d.score) r->d.samples = kept;
+}
+
+static peft_status peft__paired_test(peft__resampler *r, peft_paired_result *result) {
     double sums[2][PEFT__MT_WIDTH], mean = 0;
+    bool bootstrap = r->d.test == PEFT_PAIRED_BOOTSTRAP;
     int64_t beyond = 0;
     memset(sums, 0, sizeof sums);
-    for (int64_t i = 0; i < r->count; i++) peft__resample_take(r, i, i, false, sums);
+    for (int64_t i = 0; i < r->d.count; i++) peft__resample_take(r, i, i, false, sums);
     peft__resample_score(r, sums, 0);
     result->baseline = r->scores[0][0];
     result->system = r->scores[1][0];
     for (int side = 0; side < 2; side++)
-        if (!(fabs(r->scores[side][0]) < HUGE_VAL))
-            return peft__fail(p->desc->context, PEFT_ERROR_NUMERIC, "paired: the %s has no score",
+        if (!peft__paired_scored(r, side, 0))
+            return peft__fail(r->d.context, PEFT_ERROR_NUMERIC, "paired: the %s has no score",
                               side ? "system" : "baseline");
-    peft__paired_draw(p->desc->context, r);
-    for (int64_t i = 0; !r->swap && i < r->samples; i++)
-        mean += fabs(r->scores[1][i] - r->scores[0][i]) / (double)r->samples;
+    peft__paired_draw(r);
+    int64_t n = r->d.samples;
+    for (int64_t i = 0; bootstrap && i < n; i++) mean += fabs(r->scores[1][i] - r->scores[0][i]) / (double)n;
     // sums in another order may differ in their last digits
     double observed = fabs(result->system - result->baseline) * (1 - 1e-12);
-    for (int64_t i = 0; i < r->samples; i++) beyond += fabs(r->scores[1][i] - r->scores[0][i]) - mean >= observed;
-    result->p_value = (double)(beyond + 1) / (double)(r->samples + 1);
-    if (!r->swap && r->samples > 0) {
-        peft__paired_interval(r->scores[0], r->samples, &result->baseline_mean, &result->baseline_ci);
-        peft__paired_interval(r->scores[1], r->samples, &result->system_mean, &result->system_ci);
+    for (int64_t i = 0; i < n; i++) beyond += fabs(r->scores[1][i] - r->scores[0][i]) - mean >= observed;
+    result->p_value = (double)(beyond + 1) / (double)(n + 1);
+    if (bootstrap && n > 0) {
+        peft__paired_interval(r->scores[0], n, &result->baseline_mean, &result->baseline_ci);
+        peft__paired_interval(r->scores[1], n, &result->system_mean, &result->system_ci);
     }
-    result->few = r->count < PEFT_PAIRED_FEW;
+    result->few = r->d.count < PEFT_PAIRED_FEW;
     return PEFT_OK;
 }
 
 PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result *result) {
-    static const char *const names[] = {"bleu", "chrf", "rouge1", "rouge2", "rougeL", "rougeLsum", "values", "score"};
+    static const char *const names[] = {"bleu",   "chrf",      "rouge1", "rouge2",
+                                        "rougeL", "rougeLsum", "values", "score"};
     PEFT__MT_NEED(desc, result);
     peft__paired p;
+    const peft_paired_desc *d = &p.sampler.d;
     memset(&p, 0, sizeof p);
     memset(result, 0, sizeof *result);
-    p.desc = desc;
-    peft__arena_init(&p.memory.arena, desc->context);
-    peft_status s = peft__paired_begin(&p);
+    peft_status s = peft__paired_begin(&p, desc);
     for (int side = 0; side < 2; side++)
         if (!s) s = peft__paired_rows(&p, side);
-    if (!s) s = peft__paired_test(&p, result);
+    if (!s) s = peft__paired_test(&p.sampler, result);
     if (!s)
-        peft__string_into(result->signature, sizeof result->signature, "paired|%s|%s:%lld|seed:%llu|n:%lld|ties:counted",
-                          desc->metric == PEFT_PAIRED_SCORE && desc->name ? desc->name : names[desc->metric],
-                          p.sampler.swap ? "ar" : "bs", (long long)p.sampler.samples,
-                          (unsigned long long)p.sampler.seed, (long long)p.sampler.count);
+        PEFT__MT_SIGN(result, "paired|%s|%s:%lld|seed:%llu|n:%lld|ties:counted",
+                      d->score && d->name ? d->name : names[d->metric],
+                      d->test == PEFT_PAIRED_BOOTSTRAP ? "bs" : "ar", (long long)d->samples,
+                      (unsigned long long)d->seed, (long long)d->count);
     peft__arena_free(&p.memory.arena);
     peft__mt_close(&p.runs[0]);
     peft__mt_close(&p.runs[1]);
     return s;
 }
 
-// How to add a metric. A metric of single lines: write a function that reads a line with peft__mt_load and fills a row
-// whose sums give the score (peft__squad_line is the shortest), set it in a peft__mt_run between PEFT__MT_OPEN and
-// peft__mt_score_lines, and compute the result from run.sums. A metric of the whole corpus: a peft__corpus_metric, called
-// by peft__corpus_score. Then declare both parts in the interface, sign the result with every setting, and compare it with
-// the reference implementation in tests/golden_metrics.h.
+// How to add a metric. A metric of single lines: write a function that reads a line with peft__mt_load and
+// fills a row whose sums give the score (peft__squad_line is the shortest), set it in a peft__mt_run between
+// PEFT__MT_OPEN and peft__mt_score_lines, and compute the result from run.sums. A metric of the whole corpus:
+// a peft__corpus_metric, called by peft__corpus_score. Then declare both parts in the interface, sign the
+// result with every setting, and compare it with the reference implementation in tests/golden_metrics.h.
 #endif  // PEFT_NO_METRICS
 
 #if defined(__GNUC__) || defined(__clang__)
