@@ -32372,7 +32372,8 @@ PEFT__NOINLINE void *peft__mt_get(peft__mt_memory *m, int64_t count, size_t size
     return block;
 }
 
-#define PEFT__MT_GET(memory, type, count) ((type *)peft__mt_get(memory, count, sizeof(type)))
+// For what has a field `memory`.
+#define PEFT__MT_GET(owner, type, count) ((type *)peft__mt_get(&(owner)->memory, count, sizeof(type)))
 
 // A table for `keys` keys; `words`: tokens are its keys.
 static void peft__mt_get_table(peft__mt_memory *m, peft__mt_table *t, int64_t keys, bool words) {
@@ -32383,8 +32384,8 @@ static void peft__mt_get_table(peft__mt_memory *m, peft__mt_table *t, int64_t ke
         return;
     }
     t->capacity = peft__mt_pow2(keys * 2);
-    t->slots = PEFT__MT_GET(m, peft__mt_slot, t->capacity);
-    if (words) t->known = PEFT__MT_GET(m, peft__mt_token, keys);
+    t->slots = (peft__mt_slot *)peft__mt_get(m, t->capacity, sizeof *t->slots);
+    if (words) t->known = (peft__mt_token *)peft__mt_get(m, keys, sizeof *t->known);
     t->mask = (uint64_t)t->capacity - 1;
     t->stamp = 1;
 }
@@ -32592,6 +32593,8 @@ typedef struct peft__mt_run {
     peft__mt_table tokens, grams;
     int64_t *start, texts, all_words, most_words;   // most_words: of one text
     int32_t *ids, *gram;
+    int32_t *room[4];           // for the metric's own use, like `values`: one per word of the corpus, 0 at first
+    double *values;
 } peft__mt_run;
 
 // Text t of all: each prediction is followed by its references.
@@ -32618,8 +32621,8 @@ static peft_status peft__mt_open(peft__mt_run *run, const char *name, peft_conte
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %s", name, count <= 0 ? "no predictions"
                           : !predictions ? "predictions is NULL" : "no references");
     if (reference_count != 0 && reference_count != expected)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %lld predictions (times %d) but %lld references", name,
-                          (long long)count, run->per, (long long)reference_count);
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %lld predictions (times %d) but %lld references",
+                          name, (long long)count, run->per, (long long)reference_count);
     for (int64_t i = 0; i < count; i++) {
         int64_t total = 0;
         for (int k = 0; k <= run->per; k++) {
@@ -32657,23 +32660,22 @@ static void peft__mt_close(peft__mt_run *run) {
 }
 
 static void peft__mt_begin(peft__mt_run *run, peft__mt_work *w) {
-    peft__mt_memory *m = &run->memory;
     int64_t n = run->longest_line + run->per + 2;   // a line has no more tokens
-    peft__mt_get_table(m, &w->tokens, n, true);
-    peft__mt_get_table(m, &w->grams, n, false);
-    w->words = PEFT__MT_GET(m, peft__mt_token, n);
-    w->bytes = PEFT__MT_GET(m, char, 2 * n + 8 * (run->per + 1));
+    peft__mt_get_table(&run->memory, &w->tokens, n, true);
+    peft__mt_get_table(&run->memory, &w->grams, n, false);
+    w->words = PEFT__MT_GET(run, peft__mt_token, n);
+    w->bytes = PEFT__MT_GET(run, char, 2 * n + 8 * (run->per + 1));
     int32_t **lists[] = {&w->ids, &w->gram, &w->most, &w->now, &w->sentence, &w->left[0], &w->left[1],
                          &w->head, &w->next, &w->of, &w->done};
     for (int64_t k = 0; k < (run->bits > 0 ? PEFT__COUNT(lists) : 5); k++)
-        *lists[k] = PEFT__MT_GET(m, int32_t, n);
-    w->texts = PEFT__MT_GET(m, peft__mt_text, run->per + 1);
-    w->rows = PEFT__MT_GET(m, double, (int64_t)run->per * run->width);
+        *lists[k] = PEFT__MT_GET(run, int32_t, n);
+    w->texts = PEFT__MT_GET(run, peft__mt_text, run->per + 1);
+    w->rows = PEFT__MT_GET(run, double, (int64_t)run->per * run->width);
     if (run->bits >= 0) {
-        w->masks = PEFT__MT_GET(m, uint64_t, n);
-        w->carry = PEFT__MT_GET(m, unsigned char, n);
-        w->hit = PEFT__MT_GET(m, unsigned char, n);
-        w->bits = PEFT__MT_GET(m, uint64_t, run->bits);
+        w->masks = PEFT__MT_GET(run, uint64_t, n);
+        w->carry = PEFT__MT_GET(run, unsigned char, n);
+        w->hit = PEFT__MT_GET(run, unsigned char, n);
+        w->bits = PEFT__MT_GET(run, uint64_t, run->bits);
     }
 }
 
@@ -32686,8 +32688,8 @@ static void peft__mt_task(void *arg, int64_t task) {
 // The rows of all lines and their sums, which are the same for any number of threads.
 static peft_status peft__mt_score_lines(peft__mt_run *run) {
     run->tasks = PEFT__MAX(PEFT__MIN((int64_t)run->ctx->threads, run->count / 16), 1);
-    run->rows = PEFT__MT_GET(&run->memory, double, run->count * run->width);
-    run->works = PEFT__MT_GET(&run->memory, peft__mt_work, run->tasks);
+    run->rows = PEFT__MT_GET(run, double, run->count * run->width);
+    run->works = PEFT__MT_GET(run, peft__mt_work, run->tasks);
     for (int64_t k = 0; !run->memory.failed && k < run->tasks; k++) peft__mt_begin(run, &run->works[k]);
     if (run->memory.failed) return PEFT_ERROR_MEMORY;
     peft__parallel(run->ctx, run->tasks, peft__mt_task, run);
@@ -32776,10 +32778,9 @@ static peft_prf peft__mt_prf_of(peft__mt_work *w, int n, int k) {
 typedef struct peft__resampler {
     peft_paired_desc d;         // of it: count, samples, seed, test, score, user
     const double *rows[2];      // [count, width] of one system or of two
-    int width, values;          // values: of a score
-    // The scores of a sum of rows. With d.score instead: `rows` is NULL and it gets the list itself
-    void (*score)(const void *arg, const double *sums, double *values);
-    const void *arg;
+    int width, first, values;   // of a row; of a score: the means of the rows' values first .. first + values - 1,
+    const peft__mt_run *run;    // or where it has a score the one that this makes of the sum of the rows,
+                                // or what d.score makes of the list itself; then there are no rows
     int64_t *line;
     unsigned char *side[2];
     double *scores[2];          // [values, samples] of each system
@@ -32798,11 +32799,13 @@ static void peft__resample_take(peft__resampler *r, int64_t i, int64_t line, boo
 
 // A list without a score has NAN.
 static void peft__resample_score(peft__resampler *r, double (*sums)[PEFT__MT_WIDTH], int64_t sample) {
-    double values[PEFT__MT_WIDTH];
+    bool whole = r->run && r->run->score;
     for (int side = 0; side < 2 && r->scores[side]; side++) {
-        if (!r->d.score) r->score(r->arg, sums[side], values);
-        else if (!r->d.score(r->line, r->side[side], r->d.count, values, r->d.user)) values[0] = NAN;
-        for (int k = 0; k < r->values; k++) r->scores[side][k * r->d.samples + sample] = values[k];
+        double *out = r->scores[side] + sample;
+        if (r->d.score) *out = r->d.score(r->line, r->side[side], r->d.count, out, r->d.user) ? *out : NAN;
+        else if (whole) *out = r->run->score(r->run, sums[side]);
+        else for (int k = 0; k < r->values; k++)
+            out[k * r->d.samples] = sums[side][r->first + k] / (double)r->d.count;
     }
 }
 
@@ -33034,19 +33037,25 @@ static void peft__lcs_masks(uint64_t *masks, const int32_t *a, int32_t n, bool s
     for (int32_t i = 0; i < n; i++) masks[a[i]] = set ? masks[a[i]] | (uint64_t)1 << i : 0;
 }
 
-// Length of the longest common subsequence in O(n m / 64): 64 columns at a time over all of b, carries kept
-// per row. masks: per id, all zero; carry: m bytes.
-static int32_t peft__lcs_length(const int32_t *a, int32_t n, const int32_t *b, int32_t m, uint64_t *masks,
-                                unsigned char *carry) {
+// Length of the longest common subsequence of r and c in O(n m / 64): 64 tokens of c at a time over all of r,
+// whose rows keep the carries. bits: NULL, or what gets the table, (m + 63) / 64 words for each of n + 1
+// rows.
+static int32_t peft__lcs(peft__mt_work *w, const int32_t *r, int32_t n, const int32_t *c, int32_t m,
+                         uint64_t *bits) {
     int32_t length = 0;
-    memset(carry, 0, (size_t)m);
-    for (int32_t first = 0; first < n; first += 64) {
-        int32_t k = PEFT__MIN(n - first, 64);
+    int64_t words = (m + 63) / 64;
+    memset(w->carry, 0, (size_t)n);
+    for (int64_t k = 0; k < words; k++) {
+        int32_t size = PEFT__MIN(m - (int32_t)(k * 64), 64);
         uint64_t v = ~(uint64_t)0;
-        peft__lcs_masks(masks, a + first, k, true);
-        for (int32_t j = 0; j < m; j++) v = peft__lcs_step(v, masks[b[j]], &carry[j]);
-        peft__lcs_masks(masks, a + first, k, false);
-        length += peft__mt_popcount(~v & (k == 64 ? ~(uint64_t)0 : ((uint64_t)1 << k) - 1));
+        peft__lcs_masks(w->masks, c + k * 64, size, true);
+        if (bits) bits[k] = v;
+        for (int32_t i = 0; i < n; i++) {
+            v = peft__lcs_step(v, w->masks[r[i]], &w->carry[i]);
+            if (bits) bits[(i + 1) * words + k] = v;
+        }
+        peft__lcs_masks(w->masks, c + k * 64, size, false);
+        length += peft__mt_popcount(~v & (~(uint64_t)0 >> (64 - size)));
     }
     return length;
 }
@@ -33062,18 +33071,9 @@ static int32_t peft__lcs_prefix(const uint64_t *row, int32_t j) {
 // from the end, equal last elements pair up, else c gets shorter if that alone keeps the length, else r does.
 static void peft__lcs_mark(peft__mt_work *w, const int32_t *r, int32_t n, const int32_t *c, int32_t m) {
     int64_t words = (m + 63) / 64;
-    uint64_t *rows = w->bits;
-    memset(rows, 0xFF, (size_t)words * sizeof *rows);
-    memset(w->carry, 0, (size_t)n);
-    for (int64_t k = 0; k < words; k++) {
-        int32_t size = PEFT__MIN(m - (int32_t)(k * 64), 64);
-        peft__lcs_masks(w->masks, c + k * 64, size, true);
-        for (int32_t i = 0; i < n; i++)
-            rows[(i + 1) * words + k] = peft__lcs_step(rows[i * words + k], w->masks[r[i]], &w->carry[i]);
-        peft__lcs_masks(w->masks, c + k * 64, size, false);
-    }
+    peft__lcs(w, r, n, c, m, w->bits);
     for (int32_t i = n, j = m; i > 0 && j > 0;) {
-        const uint64_t *row = rows + i * words;
+        const uint64_t *row = w->bits + i * words;
         if (r[i - 1] == c[j - 1]) w->hit[--i] = 1, j--;
         else if (peft__lcs_prefix(row, j - 1) > peft__lcs_prefix(row - words, j)) j--;
         else i--;
@@ -33143,7 +33143,7 @@ static void peft__rouge_line(const peft__mt_run *run, peft__mt_work *w, int64_t 
     }
     for (int k = 1; k <= run->per; k++) {
         const peft__mt_text *r = &w->texts[k];
-        int32_t length = peft__lcs_length(p->ids, p->count, r->ids, r->count, w->masks, w->carry);
+        int32_t length = peft__lcs(w, r->ids, r->count, p->ids, p->count, NULL);
         peft__rouge_keep(row + 6, peft__mt_prf(length, p->count, r->count), k);
         if (p->count > 0 && r->count > 0 && p->sentences + r->sentences > 2)   // else it is ROUGE-L
             length = peft__rouge_union(w, p, r);
@@ -33183,11 +33183,6 @@ static void peft__rouge_prepare(peft__mt_run *run, const peft_rouge_desc *d) {
     run->bits = several ? (longest / 2 + 3) * (longest / 128 + 2) : 0;
 }
 
-static void peft__rouge_means(const void *arg, const double *sums, double *values) {
-    const peft__mt_run *run = (const peft__mt_run *)arg;
-    for (int k = 0; k < PEFT__ROUGE_VALUES; k++) values[k] = sums[k] / (double)run->count;
-}
-
 static peft_status peft__rouge_bootstrap(peft__mt_run *run, const peft_rouge_desc *d,
                                          peft_rouge_result *result) {
     static const double at[] = {0.025, 0.5, 0.975};
@@ -33200,9 +33195,7 @@ static peft_status peft__rouge_bootstrap(peft__mt_run *run, const peft_rouge_des
     r.d.seed = d->seed;
     r.rows[0] = run->rows;
     r.width = r.values = PEFT__ROUGE_VALUES;
-    r.score = peft__rouge_means;
-    r.arg = run;
-    r.scores[0] = PEFT__MT_GET(&run->memory, double, r.d.samples * r.values);
+    r.scores[0] = PEFT__MT_GET(run, double, r.d.samples * r.values);
     if (!r.scores[0]) return PEFT_ERROR_MEMORY;
     peft__parallel(run->ctx, r.d.samples, peft__resample, &r);
     for (int k = 0; k < r.values; k++) {
@@ -33218,7 +33211,7 @@ static peft_status peft__rouge_finish(peft__mt_run *run, const peft_rouge_desc *
                                       peft_rouge_result *result) {
     double means[PEFT__ROUGE_VALUES];
     char bootstrap[48] = "";
-    peft__rouge_means(run, run->sums, means);
+    for (int k = 0; k < PEFT__ROUGE_VALUES; k++) means[k] = run->sums[k] / (double)run->count;
     memset(result, 0, sizeof *result);
     memcpy(&result->mean, means, sizeof means);
     result->low = result->mid = result->high = result->mean;
@@ -33541,11 +33534,14 @@ static peft_status peft__corpus_read(peft__mt_run *c, bool lower) {
         bytes += lower ? 2 * (int64_t)strlen(peft__mt_text_at(c, t)) + 8 : 0;
         most += peft__corpus_most(peft__mt_text_at(c, t));
     }
-    char *room = PEFT__MT_GET(&c->memory, char, bytes);
-    peft__mt_token *words = PEFT__MT_GET(&c->memory, peft__mt_token, c->longest + 2);
-    c->start = PEFT__MT_GET(&c->memory, int64_t, c->texts + 1);
-    c->ids = PEFT__MT_GET(&c->memory, int32_t, most);
-    c->gram = PEFT__MT_GET(&c->memory, int32_t, most);
+    char *room = PEFT__MT_GET(c, char, bytes);
+    peft__mt_token *words = PEFT__MT_GET(c, peft__mt_token, c->longest + 2);
+    c->start = PEFT__MT_GET(c, int64_t, c->texts + 1);
+    c->ids = PEFT__MT_GET(c, int32_t, most);
+    c->gram = PEFT__MT_GET(c, int32_t, most);
+    for (int k = 0; k < 4; k++) c->room[k] = PEFT__MT_GET(c, int32_t, most);
+    c->values = PEFT__MT_GET(c, double, most);
+    c->rows = PEFT__MT_GET(c, double, c->count);
     peft__mt_get_table(&c->memory, &c->tokens, 64, true);  // grows, as most words come again
     peft__mt_get_table(&c->memory, &c->grams, most, false);
     peft__words_init(&c->words, PEFT_TOKENIZE_NONE, lower);
@@ -33585,6 +33581,7 @@ static int64_t peft__corpus_tally(const peft__mt_run *c, int64_t t, int n, int32
     return size;
 }
 
+// Fills r->orders and c->rows, the scores of the lines; or makes rows NULL and sets r->score.
 typedef peft_status (*peft__corpus_metric)(const peft_text_desc *d, peft__mt_run *c, peft_metric_result *r);
 
 // Checks, reads the corpus, runs the metric, signs. `orders`: the default of max_order.
@@ -33600,6 +33597,10 @@ static peft_status peft__corpus_score(const peft_text_desc *d, const char *name,
         s = peft__fail(d->context, PEFT_ERROR_ARGUMENT, "%s: max_order is not 1..8", name);
     if (!s) s = peft__corpus_read(&run, !d->keep_case);
     if (!s) s = metric(d, &run, result);
+    for (int64_t i = 0; !s && run.rows && i < run.count; i++) {
+        result->score += run.rows[i] / (double)run.count;
+        if (d->pairs) d->pairs[i] = run.rows[i];
+    }
     memcpy(settings, result->signature, sizeof settings);
     PEFT__MT_SIGN(result, "%s|nrefs:%d|case:%s|tok:none%s", name, run.per, d->keep_case ? "mixed" : "lc",
                   settings);
@@ -33611,8 +33612,8 @@ static peft_status peft__corpus_score(const peft_text_desc *d, const char *name,
 
 // Information of an n-gram: log2(count of its first n-1 words / its count) over all references; a word is
 // compared with all words. head: the ids of the (n-1)-grams, whose counts are `shorter`.
-static void peft__nist_info(const peft__mt_run *c, const int32_t *head, const int32_t *shorter,
-                            int32_t *counts, int n, double *info) {
+static void peft__nist_info(const peft__mt_run *c, const int32_t *head, const int32_t *shorter, int32_t *counts,
+                            int n) {
     int64_t words = 0, size;
     for (int64_t t = 0; t < c->texts; t++)
         if (t % (c->per + 1) != 0) words += peft__corpus_tally(c, t, n, counts, 1);
@@ -33620,20 +33621,20 @@ static void peft__nist_info(const peft__mt_run *c, const int32_t *head, const in
         const int32_t *gram = peft__corpus_grams(c, t, n, &size);
         for (int64_t i = 0; i < size && t % (c->per + 1) != 0; i++) {
             double above = n == 1 ? (double)words : shorter[head[c->start[t] + i]];
-            info[gram[i]] = log(above / counts[gram[i]]) / log(2.0);
+            c->values[gram[i]] = log(above / counts[gram[i]]) / log(2.0);
         }
     }
 }
 
-// Clipped information that a prediction shares with one reference. left: all zero between calls.
-static double peft__nist_overlap(const peft__mt_run *c, int64_t hyp, int64_t ref, int n, const double *info,
-                                 int32_t *left) {
+// Clipped information that a prediction shares with one reference.
+static double peft__nist_overlap(const peft__mt_run *c, int64_t hyp, int64_t ref, int n) {
     int64_t size;
+    int32_t *left = c->room[3];     // all zero between calls
     const int32_t *gram = peft__corpus_grams(c, hyp, n, &size);
     double sum = 0;
     peft__corpus_tally(c, ref, n, left, 1);
     for (int64_t i = 0; i < size; i++)
-        if (left[gram[i]] > 0) left[gram[i]]--, sum += info[gram[i]];
+        if (left[gram[i]] > 0) left[gram[i]]--, sum += c->values[gram[i]];
     peft__corpus_tally(c, ref, n, left, 0);
     return sum;
 }
@@ -33646,14 +33647,13 @@ static double peft__nist_penalty(double expected, double predicted) {
 }
 
 // Adds the lines of order n: per line the reference that shares most information, the longer of two.
-static double peft__nist_order(const peft__mt_run *c, int n, const double *info, int32_t *left,
-                               double lengths[2]) {
+static double peft__nist_order(const peft__mt_run *c, int n, double lengths[2]) {
     double information = 0, grams = 0;
     for (int64_t t = 0; t < c->texts; t += c->per + 1) {
         double best = -1;
         int64_t length = 0, size;
         for (int64_t k = t + 1; k <= t + c->per; k++) {
-            double shared = peft__nist_overlap(c, t, k, n, info, left);
+            double shared = peft__nist_overlap(c, t, k, n);
             int64_t words = c->start[k + 1] - c->start[k];
             if (shared > best || (shared == best && words > length)) {
                 best = shared;
@@ -33670,21 +33670,18 @@ static double peft__nist_order(const peft__mt_run *c, int n, const double *info,
 }
 
 static peft_status peft__nist(const peft_text_desc *d, peft__mt_run *c, peft_metric_result *r) {
-    int64_t n = c->all_words + 1;
-    int32_t *counts[2];
-    for (int k = 0; k < 2; k++) counts[k] = PEFT__MT_GET(&c->memory, int32_t, n);
-    double *info = PEFT__MT_GET(&c->memory, double, n), sum = 0, lengths[2] = {0, 0};
-    int32_t *left = PEFT__MT_GET(&c->memory, int32_t, n), *head = PEFT__MT_GET(&c->memory, int32_t, n);
+    int32_t *head = c->room[2];
+    double sum = 0, lengths[2] = {0, 0};
     (void)d;
-    if (c->memory.failed) return PEFT_ERROR_MEMORY;
-    for (int order = 1; order <= c->orders; order++) {
-        int32_t *now = counts[order % 2];
+    c->rows = NULL;
+    for (int n = 1; n <= c->orders; n++) {
+        int32_t *counts = c->room[n % 2];
         memcpy(head, c->gram, (size_t)c->all_words * sizeof *head);
-        memset(now, 0, (size_t)n * sizeof *now);
-        peft__corpus_order(c, order);
-        peft__nist_info(c, head, counts[1 - order % 2], now, order, info);
-        sum += peft__nist_order(c, order, info, left, lengths);
-        r->score = r->orders[order - 1] = sum * peft__nist_penalty(lengths[0], lengths[1]);
+        memset(counts, 0, (size_t)c->all_words * sizeof *counts);
+        peft__corpus_order(c, n);
+        peft__nist_info(c, head, c->room[1 - n % 2], counts, n);
+        sum += peft__nist_order(c, n, lengths);
+        r->score = r->orders[n - 1] = sum * peft__nist_penalty(lengths[0], lengths[1]);
     }
     PEFT__MT_SIGN(r, "|order:%d|like:nltk", c->orders);
     return PEFT_OK;
@@ -33698,48 +33695,46 @@ PEFTDEF peft_status peft_nist(const peft_text_desc *desc, peft_metric_result *re
 
 typedef struct peft__meteor {
     const peft_text_desc *desc;
-    const peft__mt_run *c;
-    int32_t *stems;             // word id -> stem id
-    peft__mt_token *stem_text;  // of every stem id
+    const peft__mt_run *c;      // its `gram` has the stems of the words, as ids
+    peft__mt_token *stems;      // of every stem id
+    int64_t hyp, n, ref, k;     // the pair: n words of the prediction from place hyp on, k of the reference
     int32_t *match;             // per prediction word: reference word or -1
     unsigned char *taken;       // per reference word
     int32_t *last;              // per id: its last free reference word or -1
     int32_t *before;            // per reference word: the one before it in that chain
-    const int32_t *hyp, *ref;   // the pair: words of the prediction [n] and of the reference [k]
-    int64_t n, k;
     double alpha, beta, gamma;
 } peft__meteor;
 
-// Exact matches (stems NULL) or those of stems: from the last word backwards, each free word takes the last
+// Matches of equal ids, of words or of stems: from the last word backwards, each free word takes the last
 // free word that equals it. The free words of the reference hang in a chain per id, the last one first.
-static int64_t peft__meteor_equal(peft__meteor *m, const int32_t *stems) {
-    int64_t found = 0;
+static double peft__meteor_equal(peft__meteor *m, const int32_t *ids) {
+    const int32_t *hyp = ids + m->hyp, *ref = ids + m->ref;
+    double found = 0;
     for (int64_t j = 0; j < m->k; j++) {
-        int32_t *last = &m->last[stems ? stems[m->ref[j]] : m->ref[j]];
         if (m->taken[j]) continue;
-        m->before[j] = *last;
-        *last = (int32_t)j;
+        m->before[j] = m->last[ref[j]];
+        m->last[ref[j]] = (int32_t)j;
     }
     for (int64_t i = m->n - 1; i >= 0; i--) {
-        int32_t *last = &m->last[stems ? stems[m->hyp[i]] : m->hyp[i]];
+        int32_t *last = &m->last[hyp[i]];
         if (m->match[i] >= 0 || *last < 0) continue;
         m->match[i] = *last;
         m->taken[*last] = 1;
         *last = m->before[*last];
         found++;
     }
-    for (int64_t j = 0; j < m->k; j++) m->last[stems ? stems[m->ref[j]] : m->ref[j]] = -1;
+    for (int64_t j = 0; j < m->k; j++) m->last[ref[j]] = -1;
     return found;
 }
 
 // The same for synonyms of stems, which have no ids in common.
-static int64_t peft__meteor_synonyms(peft__meteor *m) {
+static double peft__meteor_synonyms(peft__meteor *m) {
     const peft_text_desc *d = m->desc;
-    int64_t found = 0;
+    double found = 0;
     for (int64_t i = m->n - 1; i >= 0 && d->synonyms; i--) {
-        peft__mt_token a = m->stem_text[m->stems[m->hyp[i]]];
+        peft__mt_token a = m->stems[m->c->gram[m->hyp + i]];
         for (int64_t j = m->k - 1; j >= 0 && m->match[i] < 0; j--) {
-            peft__mt_token b = m->stem_text[m->stems[m->ref[j]]];
+            peft__mt_token b = m->stems[m->c->gram[m->ref + j]];
             if (m->taken[j]) continue;
             if (!d->synonyms(a.text, (size_t)a.size, b.text, (size_t)b.size, d->user)) continue;
             m->match[i] = (int32_t)j;
@@ -33754,15 +33749,15 @@ static int64_t peft__meteor_synonyms(peft__meteor *m) {
 static double peft__meteor_pair(peft__meteor *m, int64_t hyp_text, int64_t ref_text) {
     const int64_t *start = m->c->start;
     double chunks = 0;
-    m->hyp = m->c->ids + start[hyp_text];
-    m->ref = m->c->ids + start[ref_text];
-    m->n = start[hyp_text + 1] - start[hyp_text];
-    m->k = start[ref_text + 1] - start[ref_text];
+    m->hyp = start[hyp_text];
+    m->ref = start[ref_text];
+    m->n = start[hyp_text + 1] - m->hyp;
+    m->k = start[ref_text + 1] - m->ref;
     memset(m->taken, 0, (size_t)m->k);
     memset(m->match, 0xFF, (size_t)m->n * sizeof *m->match);
-    double matches = (double)peft__meteor_equal(m, NULL);
-    matches += (double)peft__meteor_equal(m, m->stems);
-    matches += (double)peft__meteor_synonyms(m);
+    double matches = peft__meteor_equal(m, m->c->ids);
+    matches += peft__meteor_equal(m, m->c->gram);
+    matches += peft__meteor_synonyms(m);
     if (matches == 0) return 0;
     for (int64_t i = 0; i < m->n; i++)  // a chunk is a run of words that stand side by side in both
         chunks += m->match[i] >= 0 && !(i > 0 && m->match[i - 1] >= 0 && m->match[i] == m->match[i - 1] + 1);
@@ -33771,34 +33766,35 @@ static double peft__meteor_pair(peft__meteor *m, int64_t hyp_text, int64_t ref_t
     return (1 - m->gamma * pow(chunks / matches, m->beta)) * f;
 }
 
-// The stems of all words, which get ids like words.
+// The stems of all words: first one id for each different word, then at each place of the corpus.
 static bool peft__meteor_stems(peft__meteor *m, peft__mt_run *c) {
-    int64_t bytes = 0;
-    for (int32_t i = 0; i < c->tokens.used; i++) bytes += c->tokens.known[i].size;
-    char *copy = PEFT__MT_GET(&c->memory, char, bytes);
-    m->stem_text = c->grams.known = PEFT__MT_GET(&c->memory, peft__mt_token, c->tokens.used);
-    peft__mt_clear(&c->grams, c->tokens.used);
-    for (int32_t i = 0; !c->memory.failed && i < c->tokens.used; i++) {
+    int64_t bytes = 0, words = c->tokens.used;
+    for (int64_t i = 0; i < words; i++) bytes += c->tokens.known[i].size;
+    char *copy = PEFT__MT_GET(c, char, bytes);
+    int32_t *of = c->room[3];
+    m->stems = c->grams.known = PEFT__MT_GET(c, peft__mt_token, words);
+    if (c->memory.failed) return false;
+    peft__mt_clear(&c->grams, words);
+    for (int64_t i = 0; i < words; i++) {
         peft__mt_token word = c->tokens.known[i];
         memcpy(copy, word.text, (size_t)word.size);
-        m->stems[i] = peft__mt_token_id(&c->grams, copy, (int32_t)peft_porter_stem(copy, (size_t)word.size));
+        of[i] = peft__mt_token_id(&c->grams, copy, (int32_t)peft_porter_stem(copy, (size_t)word.size));
         copy += word.size;
     }
-    return !c->memory.failed;
+    for (int64_t i = 0; i < c->all_words; i++) c->gram[i] = of[c->ids[i]];
+    return true;
 }
 
 static peft_status peft__meteor_all(const peft_text_desc *d, peft__mt_run *c, peft_metric_result *r) {
     peft__meteor m;
-    int64_t ids = c->tokens.used;
     m.desc = d;
     m.c = c;
-    m.stems = PEFT__MT_GET(&c->memory, int32_t, ids);
-    m.match = PEFT__MT_GET(&c->memory, int32_t, c->most_words);
-    m.taken = PEFT__MT_GET(&c->memory, unsigned char, c->most_words);
-    m.before = PEFT__MT_GET(&c->memory, int32_t, c->most_words);
-    m.last = PEFT__MT_GET(&c->memory, int32_t, ids);
-    if (c->memory.failed || !peft__meteor_stems(&m, c)) return PEFT_ERROR_MEMORY;
-    memset(m.last, 0xFF, (size_t)ids * sizeof(int32_t));
+    m.match = c->room[0];
+    m.before = c->room[1];
+    m.last = c->room[2];
+    m.taken = PEFT__MT_GET(c, unsigned char, c->most_words);
+    if (!peft__meteor_stems(&m, c)) return PEFT_ERROR_MEMORY;
+    memset(m.last, 0xFF, (size_t)c->all_words * sizeof(int32_t));
     m.alpha = peft__or_default(d->alpha, 0.9);
     m.beta = peft__or_default(d->beta, 3);
     m.gamma = peft__or_default(d->gamma, 0.5);
@@ -33807,13 +33803,10 @@ static peft_status peft__meteor_all(const peft_text_desc *d, peft__mt_run *c, pe
                           "meteor: alpha %g, beta %g or gamma %g is out of range", m.alpha, m.beta, m.gamma);
     for (int64_t i = 0; i < c->count; i++) {
         int64_t t = i * (c->per + 1);
-        double best = 0;
         for (int k = 1; k <= c->per; k++) {
             double score = peft__meteor_pair(&m, t, t + k);
-            best = PEFT__MAX(best, score);
+            c->rows[i] = PEFT__MAX(c->rows[i], score);
         }
-        r->score += best / (double)c->count;
-        if (d->pairs) d->pairs[i] = best;
     }
     PEFT__MT_SIGN(r, "|match:exact+porter%s|a:%g|b:%g|g:%g|like:nltk-3.8", d->synonyms ? "+syn" : "",
                   m.alpha, m.beta, m.gamma);
@@ -33826,26 +33819,18 @@ PEFTDEF peft_status peft_meteor(const peft_text_desc *desc, peft_metric_result *
 
 // ---- CIDEr: cosine of tf-idf vectors of n-grams, averaged over n and references, times 10
 
-typedef struct peft__cider {
-    const peft_text_desc *desc;
-    const peft__mt_run *c;
-    double *idf;            // per n-gram id: log(lines) - log(max(1, document frequency))
-    int32_t *hyp, *ref;     // counts per n-gram id, all zero between texts
-    double sigma;
-} peft__cider;
-
 // Sum over the different n-grams of text t of v * w, where v and w are the tf-idf values of t and of the
-// other text: squared norm (other = NULL), dot product, or with clipping min(v, w) * w. A count that was seen
-// is negative meanwhile.
-static double peft__cider_sum(const peft__cider *m, int64_t t, int n, int32_t *counts, const int32_t *other,
+// other text: squared norm (other = NULL), dot product, or with clipping min(v, w) * w. c->values are the
+// inverse document frequencies. A count that was seen is negative meanwhile.
+static double peft__cider_sum(const peft__mt_run *c, int64_t t, int n, int32_t *counts, const int32_t *other,
                               bool clip) {
     int64_t size;
-    const int32_t *gram = peft__corpus_grams(m->c, t, n, &size);
+    const int32_t *gram = peft__corpus_grams(c, t, n, &size);
     double sum = 0;
     for (int64_t i = 0; i < size; i++) {
         int32_t id = gram[i];
         if (counts[id] <= 0) continue;
-        double v = counts[id] * m->idf[id], w = other ? other[id] * m->idf[id] : v;
+        double v = counts[id] * c->values[id], w = other ? other[id] * c->values[id] : v;
         sum += clip ? PEFT__MIN(v, w) * w : v * w;
         counts[id] = -counts[id];
     }
@@ -33856,95 +33841,63 @@ static double peft__cider_sum(const peft__cider *m, int64_t t, int n, int32_t *c
 // Similarity of order n of a prediction to its references, averaged over them. CIDEr-D clips and multiplies
 // by exp(-(difference of length)^2 / (2 sigma^2)), the length being the number of bigrams as in the original
 // code.
-static double peft__cider_line(const peft__cider *m, int64_t t, int n) {
-    double sum = 0;
+static double peft__cider_line(const peft_text_desc *d, const peft__mt_run *c, int64_t t, int n) {
+    double sum = 0, sigma = d->sigma == 0 ? 6 : d->sigma;
+    int32_t *hyp = c->room[0], *ref = c->room[1];  // counts per n-gram, all zero between texts
     int64_t size, other;
-    peft__corpus_tally(m->c, t, n, m->hyp, 1);
-    double norm = sqrt(peft__cider_sum(m, t, n, m->hyp, NULL, false));
-    for (int64_t k = t + 1; k <= t + m->c->per; k++) {
-        peft__corpus_tally(m->c, k, n, m->ref, 1);
-        double ref_norm = sqrt(peft__cider_sum(m, k, n, m->ref, NULL, false));
-        double value = peft__cider_sum(m, t, n, m->hyp, m->ref, !m->desc->plain);
+    peft__corpus_tally(c, t, n, hyp, 1);
+    double norm = sqrt(peft__cider_sum(c, t, n, hyp, NULL, false));
+    for (int64_t k = t + 1; k <= t + c->per; k++) {
+        peft__corpus_tally(c, k, n, ref, 1);
+        double ref_norm = sqrt(peft__cider_sum(c, k, n, ref, NULL, false));
+        double value = peft__cider_sum(c, t, n, hyp, ref, !d->plain);
         if (norm != 0 && ref_norm != 0) value /= norm * ref_norm;
-        peft__corpus_grams(m->c, t, 2, &size);
-        peft__corpus_grams(m->c, k, 2, &other);
+        peft__corpus_grams(c, t, 2, &size);
+        peft__corpus_grams(c, k, 2, &other);
         double delta = (double)(size - other);
-        sum += m->desc->plain ? value : value * exp(-(delta * delta) / (2 * m->sigma * m->sigma));
-        peft__corpus_tally(m->c, k, n, m->ref, 0);
+        sum += d->plain ? value : value * exp(-(delta * delta) / (2 * sigma * sigma));
+        peft__corpus_tally(c, k, n, ref, 0);
     }
-    peft__corpus_tally(m->c, t, n, m->hyp, 0);
-    return sum / m->c->per;
+    peft__corpus_tally(c, t, n, hyp, 0);
+    return sum / c->per;
 }
 
-// Document frequency: in the references of how many lines an n-gram occurs. seen: the last one of them, and
-// 1.
-static void peft__cider_idf(peft__cider *m, int n, int32_t ids, int64_t *seen) {
-    const peft__mt_run *c = m->c;
-    memset(m->idf, 0, (size_t)ids * sizeof *m->idf);
+// c->values = log(lines) - log(max(1, document frequency)): in the references of how many lines an n-gram
+// occurs.
+static void peft__cider_idf(const peft__mt_run *c, int n, int32_t ids) {
+    int32_t *seen = c->room[2];     // the last line that has it, counted from 1
+    double *idf = c->values;
+    memset(idf, 0, (size_t)ids * sizeof *idf);
     memset(seen, 0, (size_t)ids * sizeof *seen);
     for (int64_t t = 0, size; t < c->texts; t++) {
-        int64_t line = t / (c->per + 1) + 1;
+        int32_t line = (int32_t)(t / (c->per + 1)) + 1;
         const int32_t *gram = peft__corpus_grams(c, t, n, &size);
         for (int64_t i = 0; i < size && t % (c->per + 1) != 0; i++) {
-            m->idf[gram[i]] += seen[gram[i]] != line;
+            idf[gram[i]] += seen[gram[i]] != line;
             seen[gram[i]] = line;
         }
     }
-    for (int32_t i = 0; i < ids; i++) m->idf[i] = log((double)c->count) - log(PEFT__MAX(1.0, m->idf[i]));
+    for (int32_t i = 0; i < ids; i++) idf[i] = log((double)c->count) - log(PEFT__MAX(1.0, idf[i]));
 }
 
-static peft_status peft__cider_all(const peft_text_desc *d, peft__mt_run *c, peft_metric_result *r) {
-    peft__cider m;
-    int64_t *seen = PEFT__MT_GET(&c->memory, int64_t, c->all_words);
-    double *pairs = PEFT__MT_GET(&c->memory, double, c->count);
-    m.desc = d;
-    m.c = c;
-    m.idf = PEFT__MT_GET(&c->memory, double, c->all_words);
-    m.hyp = PEFT__MT_GET(&c->memory, int32_t, c->all_words);
-    m.ref = PEFT__MT_GET(&c->memory, int32_t, c->all_words);
-    m.sigma = d->sigma == 0 ? 6 : d->sigma;
-    if (c->memory.failed) return PEFT_ERROR_MEMORY;
+static peft_status peft__cider(const peft_text_desc *d, peft__mt_run *c, peft_metric_result *r) {
     for (int n = 1; n <= c->orders; n++) {
-        peft__cider_idf(&m, n, peft__corpus_order(c, n), seen);
+        peft__cider_idf(c, n, peft__corpus_order(c, n));
         for (int64_t i = 0; i < c->count; i++) {
-            double value = 10 * peft__cider_line(&m, i * (c->per + 1), n);
-            pairs[i] += value / c->orders;
+            double value = 10 * peft__cider_line(d, c, i * (c->per + 1), n);
+            c->rows[i] += value / c->orders;
             r->orders[n - 1] += value / (double)c->count;
         }
     }
-    for (int64_t i = 0; i < c->count; i++) r->score += pairs[i] / (double)c->count;
-    if (d->pairs) memcpy(d->pairs, pairs, (size_t)c->count * sizeof *pairs);
     PEFT__MT_SIGN(r, "|order:%d%s|idf:refs|like:pycocoevalcap", c->orders, d->plain ? "|plain" : "|D");
     return PEFT_OK;
 }
 
 PEFTDEF peft_status peft_cider(const peft_text_desc *desc, peft_metric_result *result) {
-    return peft__corpus_score(desc, "cider", 4, peft__cider_all, result);
+    return peft__corpus_score(desc, "cider", 4, peft__cider, result);
 }
 
 // ---- classification
-
-// *classes gets their number.
-static peft_status peft__class_check(const peft_class_desc *d, int *classes) {
-    int32_t top = 1;
-    PEFT__NEED(d->context, d->predictions, "predictions");
-    PEFT__NEED(d->context, d->labels, "labels");
-    if (d->count <= 0 || (d->label_count != 0 && d->label_count != d->count))
-        return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: %lld predictions but %lld labels",
-                          (long long)d->count, (long long)d->label_count);
-    if (d->classes < 0 || peft__or_default(d->positive, 1) < 0)
-        return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: classes is %d, positive is %d",
-                          d->classes, d->positive);
-    for (int64_t i = 0; i < 2 * d->count; i++) {
-        int32_t v = i % 2 ? d->labels[i / 2] : d->predictions[i / 2];
-        if (v < 0 || (d->classes > 0 && v >= d->classes) || v >= 1 << 24)
-            return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: %s %lld is %d, not a class",
-                              i % 2 ? "label" : "prediction", (long long)(i / 2), (int)v);
-        top = PEFT__MAX(top, v);
-    }
-    *classes = d->classes > 0 ? d->classes : (int)top + 1;
-    return PEFT_OK;
-}
 
 static void peft__prf_add(peft_prf *sum, const peft_prf *p, double weight) {
     sum->precision += p->precision * weight;
@@ -33977,27 +33930,46 @@ static void peft__class_scores(const peft_class_desc *d, const double *n, int cl
     r->classes = classes;
 }
 
-PEFTDEF peft_status peft_classification(const peft_class_desc *desc, peft_class_result *result) {
-    int classes = 0;
-    PEFT__MT_NEED(desc, result);
-    peft_status s = peft__class_check(desc, &classes);
-    if (s) return s;
-    double *counts = (double *)peft__calloc(desc->context, (int64_t)classes * 3, sizeof(double));
-    if (!counts) return PEFT_ERROR_MEMORY;
-    if (desc->confusion) memset(desc->confusion, 0, sizeof(int64_t) * (size_t)classes * (size_t)classes);
-    for (int64_t i = 0; i < desc->count; i++) {
-        int32_t p = desc->predictions[i], t = desc->labels[i];
-        counts[p] += p == t;
-        counts[classes + p] += 1;
-        counts[2 * classes + t] += 1;
-        if (desc->confusion) desc->confusion[(int64_t)t * classes + p]++;
+// n [3, classes], zero at first, and desc->confusion get the counts.
+static peft_status peft__class_count(const peft_class_desc *d, double *n, int classes) {
+    if (d->confusion) memset(d->confusion, 0, sizeof(int64_t) * (size_t)classes * (size_t)classes);
+    for (int64_t i = 0; i < d->count; i++) {
+        int32_t p = d->predictions[i], t = d->labels[i];
+        bool fits = p >= 0 && p < classes;
+        if (!fits || t < 0 || t >= classes)
+            return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: %s %lld is %d, not a class",
+                              fits ? "label" : "prediction", (long long)i, (int)(fits ? t : p));
+        n[p] += p == t;
+        n[classes + p] += 1;
+        n[2 * classes + t] += 1;
+        if (d->confusion) d->confusion[(int64_t)t * classes + p]++;
     }
-    memset(result, 0, sizeof *result);
-    peft__class_scores(desc, counts, classes, result);
-    peft__free(desc->context, counts);
-    PEFT__MT_SIGN(result, "classification|n:%lld|classes:%d|positive:%d|zero:0", (long long)desc->count,
-                  classes, (int)peft__or_default(desc->positive, 1));
     return PEFT_OK;
+}
+
+PEFTDEF peft_status peft_classification(const peft_class_desc *desc, peft_class_result *result) {
+    PEFT__MT_NEED(desc, result);
+    peft_context *ctx = desc->context;
+    int64_t n = desc->count;
+    int32_t top = 1;
+    PEFT__NEED(ctx, desc->predictions, "predictions");
+    PEFT__NEED(ctx, desc->labels, "labels");
+    for (int64_t i = 0; i < n; i++) top = PEFT__MAX(top, PEFT__MAX(desc->predictions[i], desc->labels[i]));
+    int classes = desc->classes ? desc->classes : (int)PEFT__MIN(top, 1 << 24) + 1;
+    if (n <= 0 || (desc->label_count != 0 && desc->label_count != n))
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "classification: %lld predictions but %lld labels",
+                          (long long)n, (long long)desc->label_count);
+    if (classes < 0 || peft__or_default(desc->positive, 1) < 0)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "classification: classes is %d, positive is %d", classes,
+                          desc->positive);
+    double *counts = (double *)peft__calloc(ctx, (int64_t)classes * 3, sizeof(double));
+    peft_status s = counts ? peft__class_count(desc, counts, classes) : PEFT_ERROR_MEMORY;
+    memset(result, 0, sizeof *result);
+    if (!s) peft__class_scores(desc, counts, classes, result);
+    peft__free(ctx, counts);
+    PEFT__MT_SIGN(result, "classification|n:%lld|classes:%d|positive:%d|zero:0", (long long)n, classes,
+                  (int)peft__or_default(desc->positive, 1));
+    return s;
 }
 
 // ---- correlation
@@ -34305,16 +34277,6 @@ typedef struct peft__paired {
     peft_chrf_desc chrf;
 } peft__paired;
 
-static void peft__paired_score(const void *arg, const double *sums, double *value) {
-    const peft__paired *p = (const peft__paired *)arg;
-    const peft_paired_metric metric = p->sampler.d.metric;
-    bool corpus = metric == PEFT_PAIRED_BLEU || metric == PEFT_PAIRED_CHRF;
-    // the mean of the values, or of an F1 in the rows of ROUGE
-    int k = metric == PEFT_PAIRED_VALUES ? 0 : 3 * ((int)metric - (int)PEFT_PAIRED_ROUGE_1) + 2;
-    if (corpus) *value = p->runs[0].score(&p->runs[0], sums);
-    else *value = sums[k] / (double)p->sampler.d.count;
-}
-
 // The rows of one system.
 static peft_status peft__paired_rows(peft__paired *p, int side) {
     const peft_paired_desc *d = &p->sampler.d;
@@ -34356,12 +34318,13 @@ static peft_status peft__paired_begin(peft__paired *p, const peft_paired_desc *d
     if (!d->samples) d->samples = d->test == PEFT_PAIRED_RANDOMIZATION && !call ? 10000 : 1000;
     if (!d->seed) d->seed = 12345;
     r->values = 1;
-    r->score = peft__paired_score;
-    r->arg = p;
-    r->line = PEFT__MT_GET(&p->memory, int64_t, call ? d->count : 1);
+    r->run = &p->runs[0];
+    if (d->metric >= PEFT_PAIRED_ROUGE_1 && d->metric <= PEFT_PAIRED_ROUGE_LSUM)
+        r->first = 3 * ((int)d->metric - (int)PEFT_PAIRED_ROUGE_1) + 2;     // F1 in a row of ROUGE
+    r->line = PEFT__MT_GET(p, int64_t, call ? d->count : 1);
     for (int side = 0; side < 2; side++) {
-        r->side[side] = PEFT__MT_GET(&p->memory, unsigned char, call ? d->count : 1);
-        r->scores[side] = PEFT__MT_GET(&p->memory, double, d->samples);
+        r->side[side] = PEFT__MT_GET(p, unsigned char, call ? d->count : 1);
+        r->scores[side] = PEFT__MT_GET(p, double, d->samples);
     }
     return p->memory.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }

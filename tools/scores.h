@@ -527,12 +527,12 @@ static peft_status peft__ter_corpus(peft__ter_run *run) {
     for (int64_t t = 0; t < count; t++) most += (int64_t)strlen(peft__mt_text_at(&run->texts, t)) + 1;
     r.d = d;
     peft__words_init(&r.blanks, PEFT_TOKENIZE_NONE, false);
-    r.bytes = PEFT__MT_GET(m, char, 2 * n);
-    r.joined = PEFT__MT_GET(m, char, 2 * n);
-    r.words = PEFT__MT_GET(m, peft__mt_token, n);
-    r.cut = PEFT__MT_GET(m, peft__mt_token, n);
-    run->ids = PEFT__MT_GET(m, int32_t, most);
-    run->start = PEFT__MT_GET(m, int64_t, count + 1);
+    r.bytes = PEFT__MT_GET(&run->texts, char, 2 * n);
+    r.joined = PEFT__MT_GET(&run->texts, char, 2 * n);
+    r.words = PEFT__MT_GET(&run->texts, peft__mt_token, n);
+    r.cut = PEFT__MT_GET(&run->texts, peft__mt_token, n);
+    run->ids = PEFT__MT_GET(&run->texts, int32_t, most);
+    run->start = PEFT__MT_GET(&run->texts, int64_t, count + 1);
     peft__map_init(&ids, d->context);
     for (int64_t t = 0; t < count && !m->failed; t++) {
         const char *text = peft__mt_text_at(&run->texts, t);
@@ -558,14 +558,13 @@ static peft_status peft__ter_corpus(peft__ter_run *run) {
 }
 
 static void peft__ter_begin(peft__ter_run *run, peft__ter_work *w) {
-    peft__mt_memory *m = &run->texts.memory;
     int32_t **lists[] = {&w->hyp, &w->tried, &w->best, &w->align};
-    for (int64_t i = 0; i < PEFT__COUNT(lists); i++) *lists[i] = PEFT__MT_GET(m, int32_t, run->words + 1);
-    w->hyp_wrong = PEFT__MT_GET(m, unsigned char, run->words + 1);
-    w->ref_wrong = PEFT__MT_GET(m, unsigned char, run->words + 1);
-    w->rows = PEFT__MT_GET(m, peft__ter_row, run->words + 1);
-    w->table = PEFT__MT_GET(m, peft__ter_cell, run->cells);
-    w->trial = PEFT__MT_GET(m, peft__ter_cell, run->cells);
+    for (int64_t i = 0; i < PEFT__COUNT(lists); i++) *lists[i] = PEFT__MT_GET(&run->texts, int32_t, run->words + 1);
+    w->hyp_wrong = PEFT__MT_GET(&run->texts, unsigned char, run->words + 1);
+    w->ref_wrong = PEFT__MT_GET(&run->texts, unsigned char, run->words + 1);
+    w->rows = PEFT__MT_GET(&run->texts, peft__ter_row, run->words + 1);
+    w->table = PEFT__MT_GET(&run->texts, peft__ter_cell, run->cells);
+    w->trial = PEFT__MT_GET(&run->texts, peft__ter_cell, run->cells);
 }
 
 // The fewest edits to any reference, over the average reference length.
@@ -603,8 +602,8 @@ PEFTDEF peft_status peft_ter(const peft_ter_desc *desc, peft_metric_result *resu
     int64_t n = run.texts.count, tasks = PEFT__MAX(PEFT__MIN((int64_t)desc->context->threads, n / 16), 1);
     double edits = 0, length = 0;
     if (!s) {
-        run.counts = PEFT__MT_GET(m, double, 2 * n);
-        run.works = PEFT__MT_GET(m, peft__ter_work, tasks);
+        run.counts = PEFT__MT_GET(&run.texts, double, 2 * n);
+        run.works = PEFT__MT_GET(&run.texts, peft__ter_work, tasks);
         for (int64_t k = 0; k < tasks && !m->failed; k++) peft__ter_begin(&run, &run.works[k]);
         s = m->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
     }
@@ -712,10 +711,10 @@ PEFTDEF peft_status peft_coco_rouge(const peft_text_desc *desc, peft_metric_resu
     char *bytes[2];
     peft__mt_token *words[2];
     for (int side = 0; side < 2; side++) {
-        bytes[side] = s ? NULL : PEFT__MT_GET(&run.memory, char, 2 * most + 8);
-        words[side] = s ? NULL : PEFT__MT_GET(&run.memory, peft__mt_token, most);
+        bytes[side] = s ? NULL : PEFT__MT_GET(&run, char, 2 * most + 8);
+        words[side] = s ? NULL : PEFT__MT_GET(&run, peft__mt_token, most);
     }
-    int32_t *rows = s ? NULL : PEFT__MT_GET(&run.memory, int32_t, 2 * most + 2);
+    int32_t *rows = s ? NULL : PEFT__MT_GET(&run, int32_t, 2 * most + 2);
     if (!s && run.memory.failed) s = PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < run.count && !s; i++) {
         double p = 0, q = 0;
@@ -851,7 +850,7 @@ PEFTDEF peft_status peft_squad_sets(const peft_text_desc *desc, peft_answer_resu
 // ---- diversity and length
 
 static peft_status peft__diversity(peft__mt_run *c, peft_diversity_result *r) {
-    double *lengths = PEFT__MT_GET(&c->memory, double, c->texts), n = (double)c->texts;
+    double *lengths = PEFT__MT_GET(c, double, c->texts), n = (double)c->texts;
     if (!lengths) return PEFT_ERROR_MEMORY;
     r->words = c->all_words;
     r->vocabulary = c->tokens.used;
