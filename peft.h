@@ -32394,16 +32394,19 @@ static void peft__mt_get_table(peft__mt_memory *m, peft__mt_table *t, int64_t ke
 
 // How a text is cut: the tokenizer, and what it does with each ASCII character.
 typedef struct peft__words {
-    int kind;  // peft_tokenizer_kind
+    int kind;  // peft_tokenizer_kind, or PEFT__TOKENIZE_ALL: every character, white space too, stands alone
     bool lower;
     unsigned char ascii[128];
 } peft__words;
+
+enum { PEFT__TOKENIZE_ALL = PEFT_TOKENIZE_NONE + 1 };
 
 // What a character does to the words around it.
 enum { PEFT__CUT_WORD, PEFT__CUT_DIGIT, PEFT__CUT_SPACE, PEFT__CUT_ALONE, PEFT__CUT_POINT, PEFT__CUT_DASH };
 
 static bool peft__ascii_mark(char c) {  // punctuation or a symbol of ASCII
-    return (unsigned char)c < 0x80 && (peft__uc_bit((unsigned char)c) & (PEFT__UC_P | PEFT__UC_S)) != 0;
+    char lower = peft__lower(c);
+    return c > ' ' && c < 127 && !(lower >= 'a' && lower <= 'z') && !(c >= '0' && c <= '9');
 }
 
 // The ranges that sacreBLEU's zh tokenizer isolates. U+2001..2A6D is what its range for extension B (written
@@ -32417,6 +32420,7 @@ static bool peft__uc_chinese(uint32_t c) {
 }
 
 static int peft__cut_class(int kind, uint32_t c) {
+    if (kind == PEFT__TOKENIZE_ALL) return PEFT__CUT_ALONE;
     if (peft__uc_space(c)) return PEFT__CUT_SPACE;
     if (kind == PEFT_TOKENIZE_NONE) return PEFT__CUT_WORD;
     if (kind == PEFT_TOKENIZE_CHAR) return PEFT__CUT_ALONE;
@@ -32523,7 +32527,7 @@ static int32_t peft__words_read(const peft__words *w, const char *text, char **r
         s = copy;
         *room += n;
     }
-    n = peft__words_strip(s, n);
+    if (w->kind != PEFT__TOKENIZE_ALL) n = peft__words_strip(s, n);
     for (; w->kind == PEFT_TOKENIZE_ZH && n > 0; s += at, n -= at) {  // this tokenizer strips the front too
         at = 0;
         if (peft__utf8_next(s, n, &at, &c), !peft__uc_space(c)) break;
@@ -32570,14 +32574,13 @@ enum { PEFT__MT_WIDTH = 96 };   // of the longest row: chrF with 32 orders
 // One metric over all lines.
 typedef struct peft__mt_run {
     peft_context *ctx;
-    const char *name;           // for messages
     const char *const *predictions, *const *references;
     int64_t count;
     int per;                    // references per prediction
     int64_t longest, longest_line;  // bytes of the longest text; of the longest line, its texts together
     // The metric: its settings, how texts are cut, a line's row, the score of a sum of rows
     const void *desc;
-    peft__words words;
+    peft__words words, characters;
     int width, orders, letters;
     int64_t bits;               // 64-bit words of the largest LCS table; -1: no LCS
     double beta;
@@ -32593,7 +32596,7 @@ typedef struct peft__mt_run {
     peft__mt_table tokens, grams;
     int64_t *start, texts, all_words, most_words;   // most_words: of one text
     int32_t *ids, *gram;
-    int32_t *room[4];           // for the metric's own use, like `values`: one per word of the corpus, 0 at first
+    int32_t *room[4];           // for the metric, like `values`: one per word of the corpus, 0 at first
     double *values;
 } peft__mt_run;
 
@@ -32609,31 +32612,29 @@ static peft_status peft__mt_open(peft__mt_run *run, const char *name, peft_conte
                                  int64_t reference_count, int per) {
     memset(run, 0, sizeof *run);
     run->ctx = ctx;
-    run->name = name;
     run->predictions = predictions;
     run->references = references;
     run->count = count;
     run->per = per == 0 ? 1 : per;
     run->bits = -1;
     peft__arena_init(&run->memory.arena, ctx);
-    int64_t expected = 0;
-    if (count <= 0 || run->per < 0 || !predictions || !references || !peft__mul(count, run->per, &expected))
+    int64_t texts = 0;
+    bool fits = count > 0 && run->per > 0 && peft__mul(count, (int64_t)run->per + 1, &texts);
+    if (!fits || !predictions || !references)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %s", name, count <= 0 ? "no predictions"
                           : !predictions ? "predictions is NULL" : "no references");
-    if (reference_count != 0 && reference_count != expected)
+    if (reference_count != 0 && reference_count != texts - count)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %lld predictions (times %d) but %lld references",
                           name, (long long)count, run->per, (long long)reference_count);
-    for (int64_t i = 0; i < count; i++) {
-        int64_t total = 0;
-        for (int k = 0; k <= run->per; k++) {
-            const char *text = peft__mt_text_at(run, i * (run->per + 1) + k);
-            if (!text)
-                return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %sprediction %lld is NULL", name,
-                                  k > 0 ? "a reference of " : "", (long long)i);
-            int64_t n = (int64_t)strlen(text);
-            run->longest = PEFT__MAX(run->longest, n);
-            total += n;
-        }
+    for (int64_t t = 0, total = 0; t < texts; t++) {
+        const char *text = peft__mt_text_at(run, t);
+        bool first = t % (run->per + 1) == 0;
+        if (!text)
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %sprediction %lld is NULL", name,
+                              first ? "" : "a reference of ", (long long)(t / (run->per + 1)));
+        int64_t n = (int64_t)strlen(text);
+        total = first ? n : total + n;
+        run->longest = PEFT__MAX(run->longest, n);
         run->longest_line = PEFT__MAX(run->longest_line, total);
     }
     return PEFT_OK;
@@ -32778,9 +32779,11 @@ static peft_prf peft__mt_prf_of(peft__mt_work *w, int n, int k) {
 typedef struct peft__resampler {
     peft_paired_desc d;         // of it: count, samples, seed, test, score, user
     const double *rows[2];      // [count, width] of one system or of two
-    int width, first, values;   // of a row; of a score: the means of the rows' values first .. first + values - 1,
-    const peft__mt_run *run;    // or where it has a score the one that this makes of the sum of the rows,
-                                // or what d.score makes of the list itself; then there are no rows
+    // A score is the mean of the rows' values first .. first + values - 1; or, where run->score is there,
+    // what it makes of the sum of the rows; or, where d.score is, what that makes of the list: then there are
+    // no rows
+    int width, first, values;
+    const peft__mt_run *run;
     int64_t *line;
     unsigned char *side[2];
     double *scores[2];          // [values, samples] of each system
@@ -32863,11 +32866,6 @@ static peft__stem peft__stem_of(const unsigned char *w, int n) {
 
 static int peft__stem_measure(const unsigned char *w, int n) { return peft__stem_of(w, n).measure; }
 
-// Ends with the same consonant twice.
-static bool peft__stem_double(const unsigned char *w, int n) {
-    return n >= 2 && w[n - 1] == w[n - 2] && (peft__stem_of(w, n).last & 1);
-}
-
 // Ends with consonant, vowel, consonant other than w, x, y; nltk also takes a word of a vowel and a
 // consonant.
 static bool peft__stem_cvc(const unsigned char *w, int n) {
@@ -32913,7 +32911,7 @@ static int peft__stem_step1(unsigned char *w, int n) {
         n = s;
         bool e = peft__stem_ends(w, n, "at") >= 0 || peft__stem_ends(w, n, "bl") >= 0 ||
                  peft__stem_ends(w, n, "iz") >= 0;
-        bool twice = !e && peft__stem_double(w, n);
+        bool twice = !e && n >= 2 && w[n - 1] == w[n - 2] && (peft__stem_of(w, n).last & 1);
         if (twice) n -= w[n - 1] != 'l' && w[n - 1] != 's' && w[n - 1] != 'z';
         else if (e || (peft__stem_measure(w, n) == 1 && peft__stem_cvc(w, n))) w[n++] = 'e';
     }
@@ -32963,22 +32961,21 @@ static int peft__stem_letters(unsigned char *w, int n) {
 // are equal, so 0x80 and 0x81 are enough to stand for them.
 PEFTDEF size_t peft_porter_stem(char *word, size_t n) {
     unsigned char letters[256];
-    uint32_t points[256];
     size_t start[257], i = 0, ascii = 0;
+    uint32_t c = 0, before = 0;
     int count = 0, same = 0;
     while (ascii < n && (unsigned char)word[ascii] < 0x80) ascii++;
     if (ascii == n && n < 10000) return (size_t)peft__stem_letters((unsigned char *)word, (int)n);
-    for (; i < n; count++) {
+    for (; i < n; count++, before = c) {
         start[count] = i;
-        if (count == 256 || !peft__utf8_next(word, n, &i, &points[count])) return n;
-        bool repeats = count > 0 && points[count] == points[count - 1];
-        letters[count] = (unsigned char)(points[count] < 0x80 ? points[count]
-                                         : repeats ? letters[count - 1]
-                                         : count > 0 && letters[count - 1] == 0x80 ? 0x81 : 0x80);
+        if (count == 256 || !peft__utf8_next(word, n, &i, &c)) return n;
+        int other = count > 0 ? letters[count - 1] : 0;  // the letter before
+        other = c == before ? other : other == 0x80 ? 0x81 : 0x80;
+        letters[count] = (unsigned char)(c < 0x80 ? (int)c : other);
     }
     start[count] = n;
     int left = peft__stem_letters(letters, count);
-    while (same < left && (letters[same] >= 0x80 || letters[same] == points[same])) same++;
+    while (same < left && (letters[same] >= 0x80 || (char)letters[same] == word[start[same]])) same++;
     size_t size = start[same];      // the rules replace ASCII endings only
     for (; same < left; same++) word[size++] = (char)letters[same];
     return size;
@@ -33183,11 +33180,10 @@ static void peft__rouge_prepare(peft__mt_run *run, const peft_rouge_desc *d) {
     run->bits = several ? (longest / 2 + 3) * (longest / 128 + 2) : 0;
 }
 
-static peft_status peft__rouge_bootstrap(peft__mt_run *run, const peft_rouge_desc *d,
-                                         peft_rouge_result *result) {
+// The percentiles of resampled means; false: no memory.
+static bool peft__rouge_bootstrap(peft__mt_run *run, const peft_rouge_desc *d,
+                                  double (*out)[PEFT__ROUGE_VALUES]) {
     static const double at[] = {0.025, 0.5, 0.975};
-    peft_rouge_scores *out[] = {&result->low, &result->mid, &result->high};
-    double values[3][PEFT__ROUGE_VALUES];
     peft__resampler r;
     memset(&r, 0, sizeof r);
     r.d.count = run->count;
@@ -33196,33 +33192,34 @@ static peft_status peft__rouge_bootstrap(peft__mt_run *run, const peft_rouge_des
     r.rows[0] = run->rows;
     r.width = r.values = PEFT__ROUGE_VALUES;
     r.scores[0] = PEFT__MT_GET(run, double, r.d.samples * r.values);
-    if (!r.scores[0]) return PEFT_ERROR_MEMORY;
+    if (!r.scores[0]) return false;
     peft__parallel(run->ctx, r.d.samples, peft__resample, &r);
     for (int k = 0; k < r.values; k++) {
         double *v = r.scores[0] + k * r.d.samples;
         qsort(v, (size_t)r.d.samples, sizeof *v, peft__mt_compare);
-        for (int q = 0; q < 3; q++) values[q][k] = peft__mt_percentile(v, r.d.samples, at[q]);
+        for (int q = 0; q < 3; q++) out[q][k] = peft__mt_percentile(v, r.d.samples, at[q]);
     }
-    for (int q = 0; q < 3; q++) memcpy(out[q], values[q], sizeof values[q]);
-    return PEFT_OK;
+    return true;
 }
 
 static peft_status peft__rouge_finish(peft__mt_run *run, const peft_rouge_desc *d,
                                       peft_rouge_result *result) {
-    double means[PEFT__ROUGE_VALUES];
+    double values[4][PEFT__ROUGE_VALUES];   // mean, low, mid, high, as the result begins
     char bootstrap[48] = "";
-    for (int k = 0; k < PEFT__ROUGE_VALUES; k++) means[k] = run->sums[k] / (double)run->count;
-    memset(result, 0, sizeof *result);
-    memcpy(&result->mean, means, sizeof means);
-    result->low = result->mid = result->high = result->mean;
+    for (int q = 0; q < 4; q++)
+        for (int k = 0; k < PEFT__ROUGE_VALUES; k++) values[q][k] = run->sums[k] / (double)run->count;
     if (d->pairs) memcpy(d->pairs, run->rows, (size_t)run->count * sizeof *d->pairs);
-    if (d->bootstrap_samples > 0)
+    if (d->bootstrap_samples > 0) {
         peft__string_into(bootstrap, sizeof bootstrap, "|bs:%d|seed:%llu", d->bootstrap_samples,
                           (unsigned long long)d->seed);
+        if (!peft__rouge_bootstrap(run, d, values + 1)) return PEFT_ERROR_MEMORY;
+    }
+    memset(result, 0, sizeof *result);
+    memcpy(result, values, sizeof values);
     PEFT__MT_SIGN(result, "rouge|nrefs:%d|tok:rouge_score|stem:%s|lsum:%s%s", run->per,
                   d->use_stemmer ? "porter" : "no", d->split_summaries ? "newline+.!?" : "newline",
                   bootstrap);
-    return d->bootstrap_samples > 0 ? peft__rouge_bootstrap(run, d, result) : PEFT_OK;
+    return PEFT_OK;
 }
 
 PEFTDEF peft_status peft_rouge(const peft_rouge_desc *desc, peft_rouge_result *result) {
@@ -33385,25 +33382,9 @@ PEFTDEF peft_status peft_bleu(const peft_bleu_desc *desc, peft_bleu_result *resu
 
 // ---- chrF
 
-// The characters of a text as tokens; white space counts if desc->whitespace.
 static int32_t peft__chrf_letters(const peft__mt_run *run, const char *text, char **room,
                                   peft__mt_token *out) {
-    bool all = ((const peft_chrf_desc *)run->desc)->whitespace;
-    size_t n = strlen(text), i = 0;
-    int32_t count = 0;
-    if (run->words.lower) {
-        n = peft__uc_lower_text(text, n, *room);
-        text = *room;
-        *room += n;
-    }
-    while (i < n) {
-        size_t at = i;
-        uint32_t c = (unsigned char)text[i];
-        if (c < 0x80) i++;
-        else peft__utf8_next(text, n, &i, &c);
-        if (all || !peft__uc_space(c)) out[count++] = peft__mt_word(text + at, i - at);
-    }
-    return count;
+    return peft__words_read(&run->characters, text, room, out);
 }
 
 // Of a word of several characters the last one, or else the first, stands alone if it is punctuation: the
@@ -33472,6 +33453,8 @@ static peft_status peft__chrf_prepare(peft__mt_run *run, const peft_chrf_desc *d
     run->line = peft__chrf_line;
     run->score = peft__chrf_score;
     peft__words_init(&run->words, PEFT_TOKENIZE_NONE, d->lowercase);
+    int characters = d->whitespace ? (int)PEFT__TOKENIZE_ALL : (int)PEFT_TOKENIZE_CHAR;
+    peft__words_init(&run->characters, characters, d->lowercase);
     bool fits = run->letters >= 0 && run->letters <= 16 && d->word_order >= 0 && d->word_order <= 16;
     const char *wrong = !fits                                  ? "orders are not within 16"
                         : run->orders == 0                     ? "neither characters nor words are counted"
@@ -33514,17 +33497,13 @@ static int64_t peft__corpus_most(const char *s) {
     return most;
 }
 
-// Makes room for n more words. A larger table gives the same ids to the same words.
-static bool peft__corpus_grow(peft__mt_run *c, int64_t n) {
-    int64_t keys = c->tokens.used + n;
-    if (keys * 2 <= c->tokens.capacity) return true;
-    peft__mt_table grown;
-    peft__mt_get_table(&c->memory, &grown, peft__mt_pow2(keys * 2), true);
-    if (c->memory.failed) return false;
-    for (int32_t i = 0; i < c->tokens.used; i++)
-        peft__mt_token_id(&grown, c->tokens.known[i].text, c->tokens.known[i].size);
-    c->tokens = grown;
-    return true;
+// Makes room for n more words: a larger table gives the same ids to the same words.
+static void peft__corpus_grow(peft__mt_run *c, int64_t n) {
+    peft__mt_table old = c->tokens;
+    if ((old.used + n) * 2 <= old.capacity) return;
+    peft__mt_get_table(&c->memory, &c->tokens, peft__mt_pow2((old.used + n) * 2), true);
+    for (int32_t i = 0; i < old.used && !c->memory.failed; i++)
+        peft__mt_token_id(&c->tokens, old.known[i].text, old.known[i].size);
 }
 
 static peft_status peft__corpus_read(peft__mt_run *c, bool lower) {
@@ -33547,8 +33526,8 @@ static peft_status peft__corpus_read(peft__mt_run *c, bool lower) {
     peft__words_init(&c->words, PEFT_TOKENIZE_NONE, lower);
     for (int64_t t = 0; t < c->texts && !c->memory.failed; t++) {
         int32_t n = peft__words_read(&c->words, peft__mt_text_at(c, t), &room, words);
-        if (!peft__corpus_grow(c, n)) break;
-        for (int32_t i = 0; i < n; i++)
+        peft__corpus_grow(c, n);
+        for (int32_t i = 0; i < n && !c->memory.failed; i++)
             c->ids[c->all_words++] = peft__mt_token_id(&c->tokens, words[i].text, words[i].size);
         c->start[t + 1] = c->all_words;
         c->most_words = PEFT__MAX(c->most_words, n);
@@ -33612,8 +33591,8 @@ static peft_status peft__corpus_score(const peft_text_desc *d, const char *name,
 
 // Information of an n-gram: log2(count of its first n-1 words / its count) over all references; a word is
 // compared with all words. head: the ids of the (n-1)-grams, whose counts are `shorter`.
-static void peft__nist_info(const peft__mt_run *c, const int32_t *head, const int32_t *shorter, int32_t *counts,
-                            int n) {
+static void peft__nist_info(const peft__mt_run *c, const int32_t *head, const int32_t *shorter,
+                            int32_t *counts, int n) {
     int64_t words = 0, size;
     for (int64_t t = 0; t < c->texts; t++)
         if (t % (c->per + 1) != 0) words += peft__corpus_tally(c, t, n, counts, 1);
@@ -33821,7 +33800,7 @@ PEFTDEF peft_status peft_meteor(const peft_text_desc *desc, peft_metric_result *
 
 // Sum over the different n-grams of text t of v * w, where v and w are the tf-idf values of t and of the
 // other text: squared norm (other = NULL), dot product, or with clipping min(v, w) * w. c->values are the
-// inverse document frequencies. A count that was seen is negative meanwhile.
+// idf. A count that was seen is negative meanwhile.
 static double peft__cider_sum(const peft__mt_run *c, int64_t t, int n, int32_t *counts, const int32_t *other,
                               bool clip) {
     int64_t size;
@@ -33906,7 +33885,7 @@ static void peft__prf_add(peft_prf *sum, const peft_prf *p, double weight) {
 }
 
 // n [3, classes]: answers of each class that are right, predicted and expected. MCC = (c s - sum p t) /
-// sqrt((s^2 - sum p^2)(s^2 - sum t^2)), c right of s, p and t times predicted and expected
+// sqrt((s^2 - sum p^2)(s^2 - sum t^2)), c right of s, p times predicted, t times expected
 static void peft__class_scores(const peft_class_desc *d, const double *n, int classes, peft_class_result *r) {
     const double *hit = n, *predicted = n + classes, *expected = n + 2 * classes;
     double right = 0, used = 0, s = (double)d->count, pt = 0, pp = 0, tt = 0;
@@ -34092,33 +34071,22 @@ PEFTDEF peft_status peft_auc(peft_context *context, const double *scores, const 
 
 // ---- calibration
 
-// sum over bins of |sum of confidence - number right| / count; bin k is (k / bins, (k + 1) / bins]
-static double peft__ece_width(const peft_calibration_desc *d, int bins, double *sums) {
+// sum over bins of |sum of confidence - number right| / count. Bins of equal width are (k / bins, (k + 1) /
+// bins]. Bins of equal mass: the sorted confidences are cut into parts, the first count % bins of which have
+// one more; a bin ends half-way between the last of a part and the first of the next, and holds what is not
+// above its end.
+static double peft__ece(const peft_calibration_desc *d, const peft__ranked *sorted, int64_t bins, bool mass) {
     double ece = 0;
-    for (int64_t i = 0; i < d->count; i++) {
-        double at = ceil(d->confidence[i] * bins) - 1;
-        int k = at < 0 ? 0 : at >= bins ? bins - 1 : (int)at;
-        while (k > 0 && d->confidence[i] <= (double)k / bins) k--;  // the product may round across the edge
-        sums[k] += d->confidence[i] - (d->correct[i] != 0);
-    }
-    for (int k = 0; k < bins; k++) ece += fabs(sums[k]);
-    return ece / (double)d->count;
-}
-
-// The sorted confidences are cut into `bins` parts, the first count % bins of which have one more; a bin ends
-// half-way between the last of a part and the first of the next, and holds what is not above its end.
-static double peft__ece_mass(const peft_calibration_desc *d, int bins, const peft__ranked *sorted) {
-    double ece = 0;
-    int64_t i = 0, parts = PEFT__MIN((int64_t)bins, d->count), last = 0;
-    for (int64_t k = 0; k < parts; k++) {
-        double sum = 0;
-        last += d->count / parts + (k < d->count % parts);
-        double end = k + 1 < parts ? (sorted[last - 1].value + sorted[last].value) / 2 : 1;
-        for (; i < d->count && sorted[i].value <= end; i++)
-            sum += sorted[i].value - (d->correct[sorted[i].index] != 0);
+    int64_t i = 0, n = d->count, last = 0;
+    if (mass) bins = PEFT__MIN(bins, n);
+    for (int64_t k = 1; k <= bins; k++) {
+        double sum = 0, end = (double)k / (double)bins;
+        last += n / bins + (k <= n % bins);
+        if (mass && k < bins) end = (sorted[last - 1].value + sorted[last].value) / 2;
+        for (; i < n && sorted[i].value <= end; i++) sum += sorted[i].value - (d->correct[sorted[i].index] != 0);
         ece += fabs(sum);
     }
-    return ece / (double)d->count;
+    return ece / (double)n;
 }
 
 PEFTDEF peft_status peft_calibration(const peft_calibration_desc *desc, peft_calibration_result *result) {
@@ -34134,23 +34102,20 @@ PEFTDEF peft_status peft_calibration(const peft_calibration_desc *desc, peft_cal
         if (desc->confidence[i] < 0 || desc->confidence[i] > 1)
             return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "calibration: confidence %lld is %g, not within 0..1",
                               (long long)i, desc->confidence[i]);
-    double *sums = (double *)peft__calloc(ctx, bins, sizeof(double));
-    peft__ranked *sorted = sums ? peft__ranked_sort(ctx, desc->confidence, desc->count) : NULL;
-    if (sorted) {
-        memset(result, 0, sizeof *result);
-        result->ece_width = peft__ece_width(desc, bins, sums);
-        result->ece_mass = peft__ece_mass(desc, bins, sorted);
-        for (int64_t i = 0; i < desc->count; i++) {
-            double e = desc->confidence[i] - (desc->correct[i] != 0);
-            result->brier += e * e / (double)desc->count;
-            result->accuracy += desc->correct[i] != 0;
-        }
-        result->accuracy /= (double)desc->count;
-        PEFT__MT_SIGN(result, "calibration|n:%lld|bins:%d", (long long)desc->count, bins);
+    peft__ranked *sorted = peft__ranked_sort(ctx, desc->confidence, desc->count);
+    if (!sorted) return PEFT_ERROR_MEMORY;
+    memset(result, 0, sizeof *result);
+    result->ece_width = peft__ece(desc, sorted, bins, false);
+    result->ece_mass = peft__ece(desc, sorted, bins, true);
+    for (int64_t i = 0; i < desc->count; i++) {
+        double e = desc->confidence[i] - (desc->correct[i] != 0);
+        result->brier += e * e / (double)desc->count;
+        result->accuracy += desc->correct[i] != 0;
     }
+    result->accuracy /= (double)desc->count;
+    PEFT__MT_SIGN(result, "calibration|n:%lld|bins:%d", (long long)desc->count, bins);
     peft__free(ctx, sorted);
-    peft__free(ctx, sums);
-    return sorted ? PEFT_OK : PEFT_ERROR_MEMORY;
+    return PEFT_OK;
 }
 
 // ---- question answering
