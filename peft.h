@@ -32440,7 +32440,7 @@ static void peft__words_init(peft__words *w, int kind, bool lower) {
     for (uint32_t c = 0; c < 128; c++) w->ascii[c] = (unsigned char)peft__cut_class(kind, c);
 }
 
-// The class of the character at *i, which moves past it.
+// The class of the character at *i, which moves on.
 PEFT__INLINE int peft__cut_next(const peft__words *w, const char *s, size_t n, size_t *i) {
     unsigned char b = (unsigned char)s[*i];
     if (b < 0x80) {
@@ -32532,8 +32532,7 @@ static int32_t peft__words_read(const peft__words *w, const char *text, char **r
         at = 0;
         if (peft__utf8_next(s, n, &at, &c), !peft__uc_space(c)) break;
     }
-    bool marked = n > 0 && (memchr(s, '&', n) || memchr(s, '\n', n) || memchr(s, '<', n));
-    if (w->kind == PEFT_TOKENIZE_13A && marked) {
+    if (w->kind == PEFT_TOKENIZE_13A && (memchr(s, '&', n) || memchr(s, '\n', n) || memchr(s, '<', n))) {
         memmove(copy, s, n);
         s = copy;
         if (!w->lower) *room += n;
@@ -32552,8 +32551,7 @@ typedef struct peft__mt_text {
     int32_t count, sentences;
 } peft__mt_text;
 
-// The scratch of one thread, large enough for every line before the first one begins: no task can run out of
-// memory.
+// The scratch of one thread, allocated before the first line begins: no task can run out of memory.
 typedef struct peft__mt_work {
     peft__mt_table tokens, grams;
     peft__mt_token *words;
@@ -32641,19 +32639,19 @@ static peft_status peft__mt_open(peft__mt_run *run, const char *name, peft_conte
 }
 
 // The same from the fields that all descriptors of text metrics begin with.
-#define PEFT__MT_OPEN(run, name, d)                                                                   \
-    peft__mt_open(run, name, (d)->context, (d)->predictions, (d)->references, (d)->count,             \
+#define PEFT__MT_OPEN(run, name, d) \
+    peft__mt_open(run, name, (d)->context, (d)->predictions, (d)->references, (d)->count, \
                   (d)->reference_count, (d)->references_per_prediction)
 
 // The text that says how a result was made.
-#define PEFT__MT_SIGN(result, ...)                                                                    \
+#define PEFT__MT_SIGN(result, ...) \
     peft__string_into((result)->signature, sizeof((result)->signature), __VA_ARGS__)
 
 // What a metric's call cannot do without.
-#define PEFT__MT_NEED(d, result)                                      \
-    do {                                                              \
-        if (!(d) || !(d)->context) return PEFT_ERROR_ARGUMENT;        \
-        PEFT__NEED((d)->context, result, "result");                   \
+#define PEFT__MT_NEED(d, result) \
+    do { \
+        if (!(d) || !(d)->context) return PEFT_ERROR_ARGUMENT; \
+        PEFT__NEED((d)->context, result, "result"); \
     } while (0)
 
 static void peft__mt_close(peft__mt_run *run) {
@@ -32866,8 +32864,7 @@ static peft__stem peft__stem_of(const unsigned char *w, int n) {
 
 static int peft__stem_measure(const unsigned char *w, int n) { return peft__stem_of(w, n).measure; }
 
-// Ends with consonant, vowel, consonant other than w, x, y; nltk also takes a word of a vowel and a
-// consonant.
+// Ends with consonant, vowel, consonant other than w, x, y; nltk also takes a word of vowel, consonant.
 static bool peft__stem_cvc(const unsigned char *w, int n) {
     unsigned last = peft__stem_of(w, n).last;
     if (n == 2) return (last & 3) == 1;
@@ -33030,10 +33027,6 @@ PEFT__INLINE int peft__mt_popcount(uint64_t x) {
     return (int)(((x + (x >> 4)) & 0x0F0F0F0F0F0F0F0Fu) * 0x0101010101010101u >> 56);
 }
 
-static void peft__lcs_masks(uint64_t *masks, const int32_t *a, int32_t n, bool set) {
-    for (int32_t i = 0; i < n; i++) masks[a[i]] = set ? masks[a[i]] | (uint64_t)1 << i : 0;
-}
-
 // Length of the longest common subsequence of r and c in O(n m / 64): 64 tokens of c at a time over all of r,
 // whose rows keep the carries. bits: NULL, or what gets the table, (m + 63) / 64 words for each of n + 1
 // rows.
@@ -33045,13 +33038,13 @@ static int32_t peft__lcs(peft__mt_work *w, const int32_t *r, int32_t n, const in
     for (int64_t k = 0; k < words; k++) {
         int32_t size = PEFT__MIN(m - (int32_t)(k * 64), 64);
         uint64_t v = ~(uint64_t)0;
-        peft__lcs_masks(w->masks, c + k * 64, size, true);
+        for (int32_t i = 0; i < size; i++) w->masks[c[k * 64 + i]] |= (uint64_t)1 << i;
         if (bits) bits[k] = v;
         for (int32_t i = 0; i < n; i++) {
             v = peft__lcs_step(v, w->masks[r[i]], &w->carry[i]);
             if (bits) bits[(i + 1) * words + k] = v;
         }
-        peft__lcs_masks(w->masks, c + k * 64, size, false);
+        for (int32_t i = 0; i < size; i++) w->masks[c[k * 64 + i]] = 0;
         length += peft__mt_popcount(~v & (~(uint64_t)0 >> (64 - size)));
     }
     return length;
@@ -33122,23 +33115,25 @@ static int32_t peft__rouge_union(peft__mt_work *w, const peft__mt_text *p, const
     return hits;
 }
 
-// A row of ROUGE: precision, recall and F1 of ROUGE-1, -2, -L and -Lsum, each of the reference with the best
-// F1.
+// A row of ROUGE: precision, recall and F1 of ROUGE-1, -2, -L and -Lsum, each of the reference of best F1.
 enum { PEFT__ROUGE_VALUES = sizeof(peft_rouge_scores) / sizeof(double) };
 
 static void peft__rouge_keep(double *best, peft_prf s, int reference) {
     if (reference == 1 || s.f1 > best[2]) memcpy(best, &s, sizeof s);
 }
 
+// With run->orders: ROUGE of that order alone. Past the longest text nothing changes any more.
 static void peft__rouge_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
     const peft__mt_text *p = &w->texts[0];
+    int longest = 0, top = run->orders > 0 ? run->orders : 2;
     peft__mt_load(run, w, i, peft__rouge_read);
-    for (int n = 1; n <= 2; n++) {
+    for (int k = 0; k <= run->per; k++) longest = PEFT__MAX(longest, w->texts[k].count);
+    for (int n = 1; n <= PEFT__MIN(top, longest + 1); n++) {
         peft__mt_order(run, w, n);
         for (int k = 1; k <= run->per; k++)
-            peft__rouge_keep(row + 3 * (n - 1), peft__mt_prf_of(w, n, k), k);
+            peft__rouge_keep(run->orders > 0 ? row : row + 3 * (n - 1), peft__mt_prf_of(w, n, k), k);
     }
-    for (int k = 1; k <= run->per; k++) {
+    for (int k = 1; k <= run->per && run->orders == 0; k++) {
         const peft__mt_text *r = &w->texts[k];
         int32_t length = peft__lcs(w, r->ids, r->count, p->ids, p->count, NULL);
         peft__rouge_keep(row + 6, peft__mt_prf(length, p->count, r->count), k);
@@ -33146,15 +33141,6 @@ static void peft__rouge_line(const peft__mt_run *run, peft__mt_work *w, int64_t 
             length = peft__rouge_union(w, p, r);
         peft__rouge_keep(row + 9, peft__mt_prf(length, p->count, r->count), k);
     }
-}
-
-// ROUGE-n of a pair, n being run->orders. Past the longest text nothing changes any more.
-static void peft__rouge_n_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
-    peft__mt_load(run, w, i, peft__rouge_read);
-    const peft__mt_text *p = &w->texts[0], *r = &w->texts[1];
-    int top = PEFT__MIN(run->orders, PEFT__MAX(p->count, r->count) + 1);
-    for (int n = 1; n <= top; n++) peft__mt_order(run, w, n);
-    peft__rouge_keep(row, peft__mt_prf_of(w, top, 1), 1);
 }
 
 // The bit table of rougeLsum is as large as two of the longest sentences, of which lines are bounds.
@@ -33169,11 +33155,8 @@ static void peft__rouge_prepare(peft__mt_run *run, const peft_rouge_desc *d) {
         }
         longest = PEFT__MAX(longest, (int64_t)strlen(s));
     }
-    for (int c = 0; c < 128; c++) {
-        char lower = peft__lower((char)c);
-        bool counts = (lower >= 'a' && lower <= 'z') || (lower >= '0' && lower <= '9');
-        run->words.ascii[c] = (unsigned char)(counts ? lower : 0);
-    }
+    for (int c = '!'; c < 127; c++)
+        run->words.ascii[c] = (unsigned char)(peft__ascii_mark((char)c) ? 0 : peft__lower((char)c));
     run->desc = d;
     run->width = PEFT__ROUGE_VALUES;
     run->line = peft__rouge_line;
@@ -33249,7 +33232,6 @@ static peft_status peft__rouge_one(peft_context *context, const char *prediction
     peft_status s = peft__mt_open(&run, "rouge", context, &prediction, &reference, 1, 0, 1);
     if (!s) peft__rouge_prepare(&run, &d);
     run.orders = n;
-    if (n > 0) run.line = peft__rouge_n_line;
     if (!s) s = peft__mt_score_lines(&run);
     if (!s) memcpy(out, run.rows, size);
     peft__mt_close(&run);
@@ -33287,7 +33269,7 @@ static void peft__bleu_line(const peft__mt_run *run, peft__mt_work *w, int64_t i
     row[2 * run->orders + 1] = closest;
 }
 
-static double peft__bleu_smooth_value(const peft_bleu_desc *d) {
+static double peft__bleu_smooth(const peft_bleu_desc *d) {
     return peft__or_default(d->smooth_value, d->smoothing == PEFT_SMOOTH_ADD_K ? 1 : 0.1);
 }
 
@@ -33295,7 +33277,7 @@ static double peft__bleu_smooth_value(const peft_bleu_desc *d) {
 static void peft__bleu_compute(const peft__mt_run *run, const double *sums, peft_bleu_result *r) {
     const peft_bleu_desc *d = (const peft_bleu_desc *)run->desc;
     int orders = run->orders, used = orders;
-    double value = peft__bleu_smooth_value(d), halves = 1, sum = 0, matches = 0;
+    double value = peft__bleu_smooth(d), halves = 1, sum = 0, matches = 0;
     double predicted = sums[2 * orders], expected = sums[2 * orders + 1];
     memset(r, 0, sizeof *r);
     for (int n = 0; n < orders; n++) {
@@ -33337,9 +33319,9 @@ static peft_status peft__bleu_prepare(peft__mt_run *run, const peft_bleu_desc *d
     run->score = peft__bleu_score;
     peft__words_init(&run->words, (int)d->tokenizer, d->lowercase);
     bool fits = peft__or_default(d->smooth_value, 1) >= 0 && d->smooth_value < 1e9;
-    const char *wrong = run->orders < 1 || run->orders > PEFT_BLEU_ORDERS       ? "max_order is not 1..8"
-                        : (unsigned)d->tokenizer > (unsigned)PEFT_TOKENIZE_NONE ? "unknown tokenizer"
-                        : (unsigned)d->smoothing > (unsigned)PEFT_SMOOTH_NONE   ? "unknown smoothing"
+    const char *wrong = run->orders < 1 || run->orders > PEFT_BLEU_ORDERS ? "max_order is not 1..8"
+                        : (unsigned)d->tokenizer > PEFT_TOKENIZE_NONE ? "unknown tokenizer"
+                        : (unsigned)d->smoothing > PEFT_SMOOTH_NONE ? "unknown smoothing"
                         : !fits ? "smooth_value is out of range" : NULL;
     return wrong ? peft__fail(run->ctx, PEFT_ERROR_ARGUMENT, "bleu: %s", wrong) : PEFT_OK;
 }
@@ -33350,7 +33332,7 @@ static void peft__bleu_sign(const peft__mt_run *run, char *out, size_t size) {
     const peft_bleu_desc *d = (const peft_bleu_desc *)run->desc;
     char value[32] = "";
     if (d->smoothing == PEFT_SMOOTH_FLOOR || d->smoothing == PEFT_SMOOTH_ADD_K) {
-        int64_t hundredths = (int64_t)(peft__bleu_smooth_value(d) * 100 + 0.5);
+        int64_t hundredths = (int64_t)(peft__bleu_smooth(d) * 100 + 0.5);
         peft__string_into(value, sizeof value, "[%lld.%lld%lld]", (long long)(hundredths / 100),
                           (long long)(hundredths / 10 % 10), (long long)(hundredths % 10));
     }
@@ -33456,8 +33438,7 @@ static peft_status peft__chrf_prepare(peft__mt_run *run, const peft_chrf_desc *d
     int characters = d->whitespace ? (int)PEFT__TOKENIZE_ALL : (int)PEFT_TOKENIZE_CHAR;
     peft__words_init(&run->characters, characters, d->lowercase);
     bool fits = run->letters >= 0 && run->letters <= 16 && d->word_order >= 0 && d->word_order <= 16;
-    const char *wrong = !fits                                  ? "orders are not within 16"
-                        : run->orders == 0                     ? "neither characters nor words are counted"
+    const char *wrong = !fits ? "orders are not within 16" : run->orders == 0 ? "neither characters nor words"
                         : !(run->beta >= 0 && run->beta < 1e6) ? "beta is out of range" : NULL;
     return wrong ? peft__fail(run->ctx, PEFT_ERROR_ARGUMENT, "chrf: %s", wrong) : PEFT_OK;
 }
@@ -33486,8 +33467,7 @@ PEFTDEF peft_status peft_chrf(const peft_chrf_desc *desc, peft_metric_result *re
 // and, at the same places, the ids of its n-grams; the texts of line i are t = i * (1 + per): the prediction,
 // then its references.
 
-// No more words than this are in a text: behind each but the last comes white space, whose first byte is one
-// of these.
+// A text has no more words: behind each but the last comes white space, whose first byte is one of these.
 static int64_t peft__corpus_most(const char *s) {
     int64_t most = 1;
     for (; *s; s++) {
@@ -33535,8 +33515,7 @@ static peft_status peft__corpus_read(peft__mt_run *c, bool lower) {
     return c->memory.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
-// The n-grams of order n of all texts; call for n = 1, 2, ... in turn. Returns how many different ones there
-// are.
+// The n-grams of order n of all texts; call for n = 1, 2, ... in turn. Returns how many differ.
 static int32_t peft__corpus_order(peft__mt_run *c, int n) {
     if (n > 1) peft__mt_clear(&c->grams, c->all_words);
     for (int64_t t = 0; t < c->texts; t++) {
@@ -33818,8 +33797,7 @@ static double peft__cider_sum(const peft__mt_run *c, int64_t t, int n, int32_t *
 }
 
 // Similarity of order n of a prediction to its references, averaged over them. CIDEr-D clips and multiplies
-// by exp(-(difference of length)^2 / (2 sigma^2)), the length being the number of bigrams as in the original
-// code.
+// by exp(-(difference of length)^2 / (2 sigma^2)), the length being the number of bigrams, as pycocoevalcap.
 static double peft__cider_line(const peft_text_desc *d, const peft__mt_run *c, int64_t t, int n) {
     double sum = 0, sigma = d->sigma == 0 ? 6 : d->sigma;
     int32_t *hyp = c->room[0], *ref = c->room[1];  // counts per n-gram, all zero between texts
@@ -33884,8 +33862,8 @@ static void peft__prf_add(peft_prf *sum, const peft_prf *p, double weight) {
     sum->f1 += p->f1 * weight;
 }
 
-// n [3, classes]: answers of each class that are right, predicted and expected. MCC = (c s - sum p t) /
-// sqrt((s^2 - sum p^2)(s^2 - sum t^2)), c right of s, p times predicted, t times expected
+// n [3, classes]: how many answers of each class are right (sum c), predicted (p) and expected (t), of s in
+// all. MCC = (c s - sum p t) / sqrt((s^2 - sum p^2)(s^2 - sum t^2))
 static void peft__class_scores(const peft_class_desc *d, const double *n, int classes, peft_class_result *r) {
     const double *hit = n, *predicted = n + classes, *expected = n + 2 * classes;
     double right = 0, used = 0, s = (double)d->count, pt = 0, pp = 0, tt = 0;
@@ -33974,7 +33952,7 @@ static int peft__ranked_compare(const void *a, const void *b) {
     return x->index < y->index ? -1 : x->index > y->index;
 }
 
-// Values with their places, in ascending order, equal ones in the order given. To be freed; NULL: no memory.
+// Values with their places, ascending, equal ones in the order given. To be freed; NULL: no memory.
 static peft__ranked *peft__ranked_sort(peft_context *ctx, const double *x, int64_t n) {
     peft__ranked *r = (peft__ranked *)peft__calloc(ctx, n, sizeof *r);
     for (int64_t i = 0; r && i < n; i++) {
@@ -34083,7 +34061,8 @@ static double peft__ece(const peft_calibration_desc *d, const peft__ranked *sort
         double sum = 0, end = (double)k / (double)bins;
         last += n / bins + (k <= n % bins);
         if (mass && k < bins) end = (sorted[last - 1].value + sorted[last].value) / 2;
-        for (; i < n && sorted[i].value <= end; i++) sum += sorted[i].value - (d->correct[sorted[i].index] != 0);
+        for (; i < n && sorted[i].value <= end; i++)
+            sum += sorted[i].value - (d->correct[sorted[i].index] != 0);
         ece += fabs(sum);
     }
     return ece / (double)n;
@@ -34128,25 +34107,23 @@ static size_t peft__squad_clean(char *s, size_t n) {
     for (size_t k = 0; k < n; k++)
         if (!peft__ascii_mark(s[k])) s[out++] = s[k];
     n = out;
+    s[n] = ' ';     // ends the last word
     out = 0;
     while (i <= n) {
         size_t at = i, length = out - start;
-        uint32_t c = ' ';
-        if (i < n) peft__utf8_next(s, n, &i, &c);
-        else i++;
+        uint32_t c;
+        peft__utf8_next(s, n + 1, &i, &c);
         bool between = !peft__regex_word(false, c);
-        for (int k = 0; k < 3 && between && length <= 3; k++) {
+        for (int k = 0; k < 3 && between; k++) {
             if (length != strlen(articles[k]) || memcmp(s + start, articles[k], length) != 0) continue;
             s[start] = ' ';
             out = start + 1;
         }
-        if (at < n) {
-            memmove(s + out, s + at, i - at);
-            out += i - at;
-        }
+        memmove(s + out, s + at, i - at);
+        out += i - at;
         if (between) start = out;
     }
-    return out;
+    return out - 1;
 }
 
 static int32_t peft__squad_read(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out) {
@@ -34225,7 +34202,7 @@ PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *te
     result->per_token = exp(-sum / (double)result->tokens);
     result->per_word = exp(-sum / (double)result->words);
     result->per_byte = exp(-sum / (double)result->bytes);
-    result->bits_per_byte = -sum / (double)result->bytes / 0.69314718055994530942;
+    result->bits_per_byte = -sum / (double)result->bytes / log(2.0);
     PEFT__MT_SIGN(result, "perplexity|texts:%lld|tokens:%lld|words:%lld|bytes:%lld", (long long)count,
                   (long long)result->tokens, (long long)result->words, (long long)result->bytes);
     return PEFT_OK;
@@ -34270,11 +34247,9 @@ static peft_status peft__paired_begin(peft__paired *p, const peft_paired_desc *d
     bool call = desc->metric == PEFT_PAIRED_SCORE;
     *d = *desc;
     peft__arena_init(&p->memory.arena, d->context);
-    const char *wrong = d->count <= 0                                             ? "no lines"
-                        : d->samples < 0                                          ? "samples is negative"
-                        : (unsigned)d->metric > (unsigned)PEFT_PAIRED_SCORE       ? "unknown metric"
-                        : call && !d->score                                       ? "score is NULL"
-                        : (unsigned)d->test > (unsigned)PEFT_PAIRED_RANDOMIZATION ? "unknown test" : NULL;
+    bool known = (unsigned)d->metric <= PEFT_PAIRED_SCORE && (unsigned)d->test <= PEFT_PAIRED_RANDOMIZATION;
+    const char *wrong = d->count <= 0 ? "no lines" : d->samples < 0 ? "samples is negative"
+                        : !known ? "unknown metric or test" : call && !d->score ? "score is NULL" : NULL;
     if (wrong) return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "paired: %s", wrong);
     if (d->bleu) p->bleu = *d->bleu;
     if (d->chrf) p->chrf = *d->chrf;
@@ -34306,8 +34281,7 @@ static bool peft__paired_scored(const peft__resampler *r, int side, int64_t samp
     return fabs(r->scores[side][sample]) < HUGE_VAL;
 }
 
-// Draws the samples; those without a score are left out. The user's callback is not called from several
-// threads.
+// Draws the samples; those without a score are left out. The user's callback is not called in parallel.
 static void peft__paired_draw(peft__resampler *r) {
     int64_t kept = 0;
     if (!r->d.score) peft__parallel(r->d.context, r->d.samples, peft__resample, r);
@@ -34348,8 +34322,8 @@ static peft_status peft__paired_test(peft__resampler *r, peft_paired_result *res
 }
 
 PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result *result) {
-    static const char *const names[] = {"bleu",   "chrf",      "rouge1", "rouge2",
-                                        "rougeL", "rougeLsum", "values", "score"};
+    static const char *const names[] = {"bleu", "chrf", "rouge1", "rouge2", "rougeL", "rougeLsum",
+                                        "values", "score"};
     PEFT__MT_NEED(desc, result);
     peft__paired p;
     const peft_paired_desc *d = &p.sampler.d;
