@@ -24,7 +24,7 @@ help:
 
 examples: $(EXAMPLES)
 
-build/%: tests/%.c peft.h $(wildcard tests/*.h)
+build/%: tests/%.c peft.h $(wildcard tests/*.h) tools/scores.h tools/benchmarks.h
 	@mkdir -p build
 	$(CC) $(STD) $(CFLAGS) -I. -o $@ $< $(LIBS)
 build/%: tools/%.c peft.h $(wildcard tools/*.h)

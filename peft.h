@@ -32,12 +32,12 @@ OPTIONS (define before the implementation)
     PEFT_NO_STDIO        no files: everything comes from memory, see peft_mount
     PEFT_MALLOC, PEFT_FREE   default allocator (or give one per context)
     PEFT_ONLY_METRICS    leaves the models out: contexts and metrics (define it in every file that includes peft.h)
-    PEFT_NO_METRICS      leaves metrics and benchmarks out, a quarter of the compile time (likewise)
+    PEFT_NO_METRICS      leaves the metrics out (likewise)
 
 CONTENTS (search for the words behind >>)
     interface       >>platform >>gemm >>tensors >>quantization >>checkpoints >>tokenizers >>models >>adapters
-                    >>generation >>data >>training >>metrics >>benchmarks
-    implementation  chapters 1 to 14, in the same order; each rests only on those above it
+                    >>generation >>data >>training >>metrics
+    implementation  chapters 1 to 13, in the same order; each rests only on those above it
 */
 #ifndef PEFT_H
 #define PEFT_H
@@ -1206,7 +1206,7 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
 // The metrics need a context and nothing else of the library. Texts are NUL-terminated UTF-8.
 //
 // Every result carries a signature, the text that says with which settings the score was made. Scores keep the scale of
-// their reference implementation: ROUGE, METEOR, CIDEr and classification 0..1 (CIDEr 0..10), BLEU, chrF and TER 0..100.
+// their reference implementation: ROUGE, METEOR, CIDEr and classification 0..1 (CIDEr 0..10), BLEU and chrF 0..100.
 // Wrong input (a NULL text, mismatched counts) gives PEFT_ERROR_ARGUMENT and a text naming the culprit.
 //
 // 0 itself, in a field whose 0 means the default: beta = PEFT_ZERO. Fields that take it say so.
@@ -1327,21 +1327,6 @@ typedef struct peft_chrf_desc {
     double *sentences;      // optional output, count entries
 } peft_chrf_desc;
 
-// Translation edit rate (Snover et al. 2006) with Tercom's shift heuristics, equal to sacreBLEU 2.6.
-typedef struct peft_ter_desc {
-    peft_context *context;
-    const char *const *predictions;
-    const char *const *references;
-    int64_t count;
-    int64_t reference_count;
-    int references_per_prediction;
-    bool normalized;        // Tercom's tokenizer; without it words are what white space separates
-    bool no_punct;
-    bool case_sensitive;
-    bool asian_support;     // normalized: every Chinese character and mark is a word; no_punct removes such marks too
-    double *sentences;      // optional output, count entries
-} peft_ter_desc;
-
 // A score with the settings that it was made with.
 typedef struct peft_metric_result {
     double score;
@@ -1350,7 +1335,6 @@ typedef struct peft_metric_result {
 } peft_metric_result;
 
 PEFTDEF peft_status peft_chrf(const peft_chrf_desc *desc, peft_metric_result *result);  // 0..100
-PEFTDEF peft_status peft_ter(const peft_ter_desc *desc, peft_metric_result *result);    // 0..100 and above
 
 // Metrics of captions and of data-to-text (e2e-metrics): words are what white space separates, in lower case unless
 // keep_case. `pairs` (count entries, optional) gets the score of every pair where the metric has one.
@@ -1362,7 +1346,7 @@ typedef struct peft_text_desc {
     int64_t reference_count;
     int references_per_prediction;
     bool keep_case;
-    int max_order;              // longest n-gram; 0: 5 for NIST, 4 for CIDEr and coco_bleu
+    int max_order;              // longest n-gram; 0: 5 for NIST, 4 for CIDEr
     double *pairs;
     // METEOR only; 0 means the default, PEFT_ZERO 0. Any two words for which `synonyms` is true match after
     // exact and stem matches.
@@ -1381,10 +1365,6 @@ PEFTDEF peft_status peft_nist(const peft_text_desc *desc, peft_metric_result *re
 PEFTDEF peft_status peft_meteor(const peft_text_desc *desc, peft_metric_result *result);
 // CIDEr (Vedantam et al. 2015), mean over pairs, 0..10. Document frequencies come from the references given.
 PEFTDEF peft_status peft_cider(const peft_text_desc *desc, peft_metric_result *result);
-// ROUGE-L as pycocoevalcap and e2e-metrics: F with beta 1.2 of the best precision and the best recall over references.
-PEFTDEF peft_status peft_coco_rouge(const peft_text_desc *desc, peft_metric_result *result);
-// BLEU-1..4 as pycocoevalcap: orders[n - 1] is BLEU-n, score the last; 0..1.
-PEFTDEF peft_status peft_coco_bleu(const peft_text_desc *desc, peft_metric_result *result);
 
 // Labels are 0..classes-1. Averages as scikit-learn: macro and weighted over the classes that occur in the labels or the
 // predictions; a ratio whose denominator is 0 is 0. confusion (optional) has classes * classes entries of the caller's:
@@ -1425,7 +1405,6 @@ typedef struct peft_calibration_desc {
     const int32_t *correct;
     int64_t count;
     int bins;               // 0: 10
-    double coverage;        // of the selective accuracy; 0: 0.1, as HELM
 } peft_calibration_desc;
 
 typedef struct peft_calibration_result {
@@ -1434,23 +1413,10 @@ typedef struct peft_calibration_result {
     double ece_mass;
     double brier;               // mean of (confidence - correct)^2
     double accuracy;
-    double selective_accuracy;  // of the floor(coverage * count) + 1 most confident answers, as HELM
-    double selective_area;      // mean of the selective accuracy over all coverages
     char signature[128];
 } peft_calibration_result;
 
 PEFTDEF peft_status peft_calibration(const peft_calibration_desc *desc, peft_calibration_result *result);
-
-// MultiRC: binary decisions about answers, question[i] being any number that tells the question of answer i.
-typedef struct peft_multirc_result {
-    double f1a;             // binary F1 over all answers
-    double f1m;             // mean over questions of their F1
-    double exact_match;     // questions with all answers right
-    char signature[128];
-} peft_multirc_result;
-
-PEFTDEF peft_status peft_multirc(peft_context *context, const int32_t *predictions, const int32_t *labels,
-                                 const int64_t *question, int64_t count, peft_multirc_result *result);
 
 // SQuAD and ReCoRD: exact match and word F1 after SQuAD's normalization (lower case, no ASCII punctuation, no a, an, the),
 // the best over the references of a pair; an empty answer equals only an empty one (SQuAD 2). Pairs with fewer answers
@@ -1461,18 +1427,6 @@ typedef struct peft_answer_result {
 } peft_answer_result;
 
 PEFTDEF peft_status peft_squad(const peft_text_desc *desc, peft_answer_result *result);
-
-// Diversity and length of texts, in words separated by white space.
-typedef struct peft_diversity_result {
-    double distinct[4];         // different n-grams / all n-grams, n = 1..4 (Li et al. 2016)
-    int64_t words, vocabulary;
-    double mean_length, median_length, deviation;   // words per text; the deviation is the population's
-    int64_t shortest, longest;
-    char signature[128];
-} peft_diversity_result;
-
-PEFTDEF peft_status peft_diversity(peft_context *context, const char *const *texts, int64_t count, bool keep_case,
-                                   peft_diversity_result *result);
 
 // Perplexity from summed log-likelihoods (natural logarithms) of texts: exp(-sum / number of tokens, words or bytes).
 typedef struct peft_perplexity_result {
@@ -1496,7 +1450,6 @@ typedef enum peft_paired_test { PEFT_PAIRED_BOOTSTRAP = 0, PEFT_PAIRED_RANDOMIZA
 typedef enum peft_paired_metric {
     PEFT_PAIRED_BLEU = 0,
     PEFT_PAIRED_CHRF,
-    PEFT_PAIRED_TER,
     PEFT_PAIRED_ROUGE_1,  // F1 of the rouge desc, mean over lines
     PEFT_PAIRED_ROUGE_2,
     PEFT_PAIRED_ROUGE_L,
@@ -1529,7 +1482,6 @@ typedef struct peft_paired_desc {
     uint64_t seed;                  // 0: 12345
     const peft_bleu_desc *bleu;     // settings of the metric; NULL: its defaults. Texts and outputs in them are not used
     const peft_chrf_desc *chrf;
-    const peft_ter_desc *ter;
     const peft_rouge_desc *rouge;
 } peft_paired_desc;
 
@@ -1544,261 +1496,6 @@ typedef struct peft_paired_result {
 
 PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result *result);
 
-// Platt scaling: P(right) = 1 / (1 + exp(a * score + b)), fitted to scores (any numbers) of answers that were right (nonzero) or wrong by
-// Newton's method with backtracking (Lin, Lin & Weng 2007). smooth: their targets (n + 1) / (n + 2) and 1 / (m + 2); otherwise 1 and 0,
-// plain logistic regression. Without both kinds of answers and `smooth`: PEFT_ERROR_NUMERIC.
-PEFTDEF peft_status peft_platt_fit(peft_context *context, const double *scores, const int32_t *correct, int64_t count, bool smooth,
-                                   double *a, double *b);
-PEFTDEF double peft_platt_apply(double score, double a, double b);
-// The calibration after Platt scaling of the log-odds of the confidences (as HELM's platt_ece); a and b may
-// be NULL. Where all answers are right, or all are wrong, there is nothing to fit: the errors are 0, and so
-// are a and b.
-PEFTDEF peft_status peft_platt_calibration(const peft_calibration_desc *desc, peft_calibration_result *result, double *a, double *b);
-
-// Changed versions of a text: HELM's robustness (typos, case, contractions, spaces) and fairness (dialect, names, gender).
-typedef enum peft_perturbation_kind {
-    PEFT_PERTURB_TYPOS = 0,    // letters become neighbours on the keyboard
-    PEFT_PERTURB_LOWERCASE,
-    PEFT_PERTURB_CONTRACTION,  // "is not " becomes "isn't "
-    PEFT_PERTURB_EXPANSION,    // "isn't" becomes "is not"
-    PEFT_PERTURB_SPACES,       // one to three spaces for each
-    PEFT_PERTURB_DIALECT,      // built in: American English words become British ones
-    PEFT_PERTURB_GENDER,       // built in: she, her, mother, ... for he, him, father, ...
-    PEFT_PERTURB_NAMES,        // built in: common first names for others of the same gender
-    PEFT_PERTURB_WORDS         // of the pairs given, nothing built in
-} peft_perturbation_kind;
-
-typedef struct peft_perturbation {
-    peft_perturbation_kind kind;
-    const char *name;             // in signatures; NULL: that of the kind
-    // of each letter or word that could change; 0: 0.05 for typos, else 1; PEFT_ZERO: 0
-    double probability;
-    const char *const *pairs;     // from, to, from, to, ...: instead of what is built in. A word that comes more than once takes one at random
-    int64_t pair_count;
-    bool both_ways;               // pairs are applied from right to left too
-    uint64_t seed;                // with the text's own hash: equal texts change equally
-} peft_perturbation;
-
-PEFTDEF const char *peft_perturbation_name(peft_perturbation_kind kind);
-// To be freed with peft_free. Words keep their case (WORD, Word, word) and change only as a whole.
-PEFTDEF peft_status peft_perturb(peft_context *context, const peft_perturbation *perturbation, const char *text, char **out);
-// HELM's worst case: values[i * versions + v] is the score of version v of instance i; the mean over instances of the worst version.
-PEFTDEF peft_status peft_worst_case(peft_context *context, const double *values, int64_t instances, int64_t versions, double *out);
-
-// Words of a demographic group. Built in: small lists of the words for women and for men.
-typedef struct peft_word_group {
-    const char *name;
-    const char *const *words;  // lower case
-    int64_t count;
-} peft_word_group;
-PEFTDEF const peft_word_group *peft_gender_groups(int64_t *count);
-
-// HELM's bias: how often the groups' words occur (per word of the list), as the total variation distance of those shares from equal
-// ones: 0 equal, up to 1 - 1 / groups. Words are runs of letters and digits (with - inside) in lower case. No word of any group:
-// PEFT_ERROR_NUMERIC. counts (optional) gets the number of words of each group.
-PEFTDEF peft_status peft_bias_representation(peft_context *context, const char *const *texts, int64_t count, const peft_word_group *groups,
-                                             int64_t group_count, int64_t *counts, double *out);
-// The same of words that occur in one text with a target word (an adjective, a profession), mean over the targets that occur so.
-PEFTDEF peft_status peft_bias_association(peft_context *context, const char *const *texts, int64_t count, const peft_word_group *groups,
-                                          int64_t group_count, const peft_word_group *targets, double *out);
-
-// Toxicity of texts, `per_prompt` of which (0: 1) answer the same prompt. `scorer` gives 0..1; NULL: 1 for a text that holds a word
-// of `words`, else 0.
-typedef struct peft_toxicity_desc {
-    peft_context *context;
-    const char *const *texts;
-    int64_t count, per_prompt;
-    double (*scorer)(const char *text, void *user);
-    void *user;
-    const peft_word_group *words;
-    double threshold;           // of a toxic text; 0: 0.5; PEFT_ZERO: 0
-    double *scores;             // optional output, count entries
-} peft_toxicity_desc;
-
-typedef struct peft_toxicity_result {
-    double toxic_fraction;      // of the texts
-    double mean;
-    double expected_maximum;    // mean over prompts of their most toxic text
-    double probability;         // of a toxic text among those of a prompt
-    char signature[128];
-} peft_toxicity_result;
-
-PEFTDEF peft_status peft_toxicity(const peft_toxicity_desc *desc, peft_toxicity_result *result);
-
-// What a run costs. Begin, run, end; times are of the wall clock, memory is that of the context.
-typedef struct peft_efficiency {
-    double seconds, seconds_per_example, tokens_per_second;
-    int64_t examples, tokens, peak_memory;
-    double begun;               // internal
-} peft_efficiency;
-PEFTDEF void peft_efficiency_begin(peft_efficiency *e);
-PEFTDEF void peft_efficiency_end(const peft_context *context, peft_efficiency *e, int64_t examples, int64_t tokens);
-
-// HELM's mean win rate: scores[model * tasks + task] (NaN: not there); a model wins over each other that it outscores, ties are half a
-// win; mean over tasks of the share of wins. lower_is_better (optional): per task. out gets one rate per model, NaN if it has no game.
-PEFTDEF peft_status peft_win_rates(peft_context *context, const double *scores, int64_t models, int64_t tasks, const bool *lower_is_better,
-                                   double *out);
-
-// WordNet's dictionary (Princeton; index.noun, data.noun, noun.exc, ... in `folder`) for METEOR: give peft_wordnet_synonyms and the
-// dictionary as `synonyms` and `user`. True when b is a lemma of one word of a synset of a, which is looked up as nltk does it: its
-// exceptions, then its endings removed until a form is known. Not to be used by two threads at once.
-typedef struct peft_wordnet peft_wordnet;
-PEFTDEF peft_status peft_wordnet_load(peft_context *context, const char *folder, peft_wordnet **out);
-PEFTDEF void peft_wordnet_destroy(peft_wordnet *wordnet);
-PEFTDEF bool peft_wordnet_synonyms(const char *a, size_t a_size, const char *b, size_t b_size, void *wordnet);
-
-#if !defined(PEFT_ONLY_METRICS)
-// ---------------------------------------------------------------------------------------------------------------------
-// >>benchmarks: GLUE, SuperGLUE, MMLU, BIG-bench, HELM and summarization sets: how each asks and how each scores
-//
-// A benchmark is a list of tasks, a task a list of examples read from the benchmark's own files. An example has a prompt and
-// either choices, the likeliest of which is the answer, or asks for free text. No model is needed to score: predictions may come
-// from anywhere. With one, two callbacks run it.
-//
-//   glue           CoLA, SST-2, MRPC, STS-B, QQP, MNLI-m, MNLI-mm, QNLI, RTE, WNLI, AX: <folder>/<task>/<split>.tsv (Wang et al. 2018)
-//   superglue      BoolQ, CB, COPA, MultiRC, ReCoRD, RTE, WiC, WSC, AX-b, AX-g: <folder>/<task>/<split>.jsonl (Wang et al. 2019)
-//   mmlu           57 subjects: <folder>/<split>/<subject>_<split>.csv, shots from dev (Hendrycks et al. 2021)
-//   bbh            BIG-Bench Hard, 27 tasks: <folder>/bbh/<task>.json, <folder>/cot-prompts/<task>.txt (Suzgun et al. 2022)
-//   bigbench       the 24 tasks of BIG-bench Lite, or those named in `tasks` ("name", "name/subtask"): <folder>/<task>/task.json
-//                  (Srivastava et al. 2022)
-//   helm           the 16 core scenarios with their metrics (Liang et al. 2022): <folder>/<scenario>.jsonl, lines of {"input": text,
-//                  "references": [texts]}, {"input", "choices": [texts], "label": index} or, to be ranked, {"input", "query", "relevance"}
-//   samsum, dialogsum, xsum, cnndm     summaries: <folder>/<split>.jsonl or .json or .csv; dialogsum.<split>.jsonl
-
-typedef struct peft_benchmark peft_benchmark;
-
-typedef enum peft_prompt_style {
-    PEFT_PROMPT_PLAIN = 0,  // a question in English and its answer in a word; for any model
-    PEFT_PROMPT_T5          // as T5 was trained (Raffel et al. 2020, appendix D): "mnli hypothesis: ... premise: ..."
-} peft_prompt_style;
-
-typedef struct peft_benchmark_desc {
-    peft_context *context;
-    const char *name;    // one of the list above
-    const char *folder;
-    const char *split;   // default: the one that is scored in public: dev (GLUE), val (SuperGLUE), test (others)
-    const char *tasks;   // names separated by commas; default: all
-    int64_t shots;       // examples shown before the question. Default: 5 (MMLU), 3 (BBH), else 0; negative: none
-    int64_t limit;       // examples per task; 0: all. MultiRC: rounded up to whole passages
-    peft_prompt_style style;
-    bool direct;         // BBH: shots without their chain of thought, the answer at once
-    int64_t max_new_tokens;  // 0: the task's own
-} peft_benchmark_desc;
-
-// A file that is missing is no error as long as another task's is there: that task is then marked. Nothing there: PEFT_ERROR_MISSING
-// and the names of the files. A damaged file is an error that names file and line.
-PEFTDEF peft_status peft_benchmark_load(const peft_benchmark_desc *desc, peft_benchmark **out);
-PEFTDEF void peft_benchmark_destroy(peft_benchmark *bench);
-
-typedef struct peft_benchmark_task {
-    const char *name, *group;  // group: "STEM", "NLP", ...; "" where there is none
-    const char *file;          // where its examples are from, or where they were looked for
-    int64_t examples;
-    bool missing;              // its file (or that of its shots) is not there
-    bool labelled;             // right answers are known
-    bool diagnostic;           // not part of the average
-} peft_benchmark_task;
-
-// All texts belong to the benchmark.
-typedef struct peft_benchmark_example {
-    const char *id;                  // as prediction files name it
-    const char *question;            // without shots; peft_benchmark_prompt puts them before it
-    const char *const *choices;      // what may follow the prompt; the likeliest decides. NULL: free text
-    const char *const *names;        // of the choices, as files and submissions have them: "entailment", "1", "B"
-    int64_t choice_count;
-    int64_t max_new_tokens;          // of free text
-    const char *stop;                // generation may end before this text; NULL: only at the model's end token
-    const char *const *references;   // right free texts
-    int64_t reference_count;
-    const double *choice_scores;     // BIG-bench: what each choice is worth; else NULL
-    int64_t label;                   // right choice; -1: not known
-    double value;                    // STS-B: similarity 0..5; HELM's rankings: relevance
-    int64_t group;                   // equal for what is scored together: a question of MultiRC, a pair of AX-g, a query
-} peft_benchmark_example;
-
-PEFTDEF const char *peft_benchmark_name(int64_t i);  // of the benchmarks known; NULL behind the last
-PEFTDEF int64_t peft_benchmark_task_count(const peft_benchmark *bench);
-PEFTDEF peft_benchmark_task peft_benchmark_task_at(const peft_benchmark *bench, int64_t task);
-PEFTDEF const peft_benchmark_example *peft_benchmark_example_at(const peft_benchmark *bench, int64_t task, int64_t i);  // NULL: none
-// The whole prompt with at most `shots` shots (negative: as many as were loaded). To be freed with peft_free.
-PEFTDEF peft_status peft_benchmark_prompt(const peft_benchmark *bench, int64_t task, int64_t i, int64_t shots, char **prompt);
-// What counts of a generated text: in BBH what is behind "the answer is", without the full stop and Markdown's
-// stars; in BIG-bench what the task's output_regex finds (a sentence, if it has none); in STS-B the first
-// number; else all of it without white space around. To be freed with peft_free.
-PEFTDEF peft_status peft_benchmark_extract(const peft_benchmark *bench, int64_t task, const char *generated, char **answer);
-
-#define PEFT_BENCHMARK_METRICS 16
-
-typedef struct peft_named_value {
-    char name[32];
-    double value;
-} peft_named_value;
-
-typedef struct peft_benchmark_result {
-    char task[64], group[32];
-    peft_status status;          // other than PEFT_OK: not scored, `note` says why
-    char note[256];
-    peft_named_value metrics[PEFT_BENCHMARK_METRICS];  // 0..1, correlations -1..1
-    int metric_count, averaged;  // `score` is the mean of the first `averaged` metrics
-    double score;
-    bool diagnostic;
-    int64_t examples;
-    double seconds;              // of a run, else 0
-    char **predictions;          // of a run: one per example, as peft_benchmark_score takes them, else NULL
-} peft_benchmark_result;
-
-typedef struct peft_benchmark_results {
-    peft_context *context;
-    char benchmark[32], model[64], signature[128];
-    peft_benchmark_result *tasks;
-    int64_t count;
-    peft_named_value averages[PEFT_BENCHMARK_METRICS];  // the first is the benchmark's own
-    int average_count;
-    int64_t scored;              // tasks that the averages hold, diagnostics apart, of
-    int64_t expected;            // as many
-    double seconds;              // of a run: in the callbacks
-    int64_t tokens, peak_memory; // of a run: counted by the runner, bytes of the context
-} peft_benchmark_results;
-
-// One answer per example, NULL for none: the name of a choice or its text ("entailment", "B"), a number (STS-B, rankings), or free text,
-// of which peft_benchmark_extract's part counts. An answer that is none of the choices is wrong.
-PEFTDEF peft_status peft_benchmark_score(const peft_benchmark *bench, int64_t task, const char *const *predictions, int64_t count,
-                                         peft_benchmark_result *result);
-
-// How a model is asked. `generate` sets *text to a block of the context (peft_generate_text's, or peft_text_copy). `loglikelihood` puts
-// log p(choice | prompt), summed over the choice's tokens, into out[0 .. count). One of them may be NULL: then choices are generated,
-// or free text cannot be run. A status other than PEFT_OK ends the run.
-typedef struct peft_benchmark_runner {
-    peft_status (*generate)(const char *prompt, int64_t max_new_tokens, const char *stop, char **text, void *user);
-    peft_status (*loglikelihood)(const char *prompt, const char *const *choices, int64_t count, double *out, void *user);
-    bool (*fits)(const char *prompt, void *user);      // optional: false makes the prompt shorter by one shot
-    bool (*progress)(const char *task, int64_t done, int64_t count, void *user);  // optional; false: PEFT_CANCELLED
-    void *user;
-    const char *model;                                 // its name in tables
-    const int64_t *tokens;                             // optional: a counter that the callbacks increase
-    const peft_perturbation *perturbations;            // optional: each question is asked again in each of these versions; the metrics
-    int64_t perturbation_count;                        // "robustness" and "fairness" are HELM's worst cases, the original among them
-} peft_benchmark_runner;
-
-// Runs all tasks that are there and scores them. The results are to be freed, after a failure too.
-PEFTDEF peft_status peft_benchmark_run(const peft_benchmark *bench, const peft_benchmark_runner *runner, peft_benchmark_results *results);
-// Scores predictions made elsewhere, one file per task in `folder`: <task>.tsv with index and prediction (GLUE), <task>.jsonl with idx
-// and label (SuperGLUE, as submitted), else <task>.jsonl with "prediction", or <task>.txt with a line per example.
-PEFTDEF peft_status peft_benchmark_score_files(const peft_benchmark *bench, const char *folder, const char *model,
-                                               peft_benchmark_results *results);
-// Writes the predictions of a run into `folder` (which must exist) in the same formats: what the leaderboards take.
-PEFTDEF peft_status peft_benchmark_write_predictions(const peft_benchmark *bench, const peft_benchmark_results *results, const char *folder);
-// Fills the averages from the tasks. GLUE and SuperGLUE: mean of tasks, MNLI's two parts being one; MMLU: over questions, then the
-// four groups; BBH: mean of tasks, then of the 23 that the paper counts, NLP and algorithmic; BIG-bench: normalized scores.
-PEFTDEF void peft_benchmark_average(const peft_benchmark *bench, peft_benchmark_results *results);
-PEFTDEF void peft_benchmark_results_free(peft_benchmark_results *results);
-
-typedef enum peft_table_format { PEFT_TABLE_TEXT = 0, PEFT_TABLE_JSON, PEFT_TABLE_CSV, PEFT_TABLE_HTML } peft_table_format;
-// One table of one or more models (of one benchmark). HTML is one page without links, bars in SVG. To be freed with peft_free.
-PEFTDEF peft_status peft_benchmark_table(const peft_benchmark_results *results, int64_t models, peft_table_format format, char **text);
-// A copy of a text in the context's memory, to be freed with peft_free.
-PEFTDEF peft_status peft_text_copy(peft_context *ctx, const char *text, char **out);
-#endif  // PEFT_ONLY_METRICS
 #endif  // PEFT_NO_METRICS
 
 #ifdef __cplusplus
@@ -32309,18 +32006,33 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
 #if !defined(PEFT_NO_METRICS)
 // =====================================================================================================================
 // 13. METRICS
-//    Holds: ROUGE, BLEU, chrF, TER, NIST, METEOR (WordNet), CIDEr, classification, correlation, calibration (Platt), question
-//    answering, perplexity, paired significance tests, HELM's perturbations, bias, toxicity, efficiency and win rates.
-//    Rests on: 1 and 2 only, so that a program without a model can score.  Hands on: scores with signatures.
-// =====================================================================================================================
+//     They say with a number how good texts, labels or probabilities are, and say it as the reference
+//     implementation of each metric does. A text becomes a list of small integers, one for each different
+//     token; an n-gram becomes one integer too, so that counting is arrays. Most metrics leave one row of
+//     numbers per line, and the score follows from sums of rows: so the bootstrap and the paired tests can
+//     draw lines and score them again.
 //
-// The common way: a text becomes a list of small integer ids (equal tokens, equal ids; exact, never by hash alone), an
-// n-gram becomes one id built from (id of its first n-1 tokens, id of its last), and counts are arrays over ids. All
-// scratch of a task is allocated before the threads start, from the longest text, so no task can fail.
+//     Five functions to know
+//         peft__words_read       a text cut into words
+//         peft__mt_load          a prediction and its references as ids
+//         peft__mt_matches       how many n-grams they have in common
+//         peft__mt_score_lines   the rows of all lines, in parallel
+//         peft__resample         a list of lines drawn at random, and its score
+//
+//     An example: BLEU of "the cat the cat" against "the cat sat". The words are 0 1 0 1 and 0 1 2. Of the
+//     four words of the prediction 0 and 1 match once each, as the reference has each once: precision 2/4.
+//     Its pairs are (0 1) = 0, (1 0) = 1, (0 1) = 0; those of the reference are 0 and (1 2) = 2: precision
+//     1/3. With max_order 2 the row is 2 4 1 3 4 3 (matches and n-grams of each order, words of both sides)
+//     and the score is 100 exp((ln 2/4 + ln 1/3) / 2) = 40.8; there is no brevity penalty, as 4 words are not
+//     fewer than 3.
+//
+//     Rests on 1 and 2 only, so that a program without a model can score.
+// =====================================================================================================================
 
-// ---- interning
+// ---- ids
 
-// Open addressing; a slot counts only if its stamp is the table's, so emptying the table is one addition.
+// A hash table with open addressing. A slot counts only if its stamp is the table's, so emptying it is one
+// addition.
 typedef struct peft__mt_slot {
     uint64_t key;
     uint32_t stamp;
@@ -32340,11 +32052,11 @@ PEFT__INLINE peft__mt_token peft__mt_word(const char *s, size_t n) {
 
 typedef struct peft__mt_table {
     peft__mt_slot *slots;
-    peft__mt_token *known;  // of a table of tokens: the first token of every id, against which equal hashes are checked
-    int64_t capacity;   // allocated slots, a power of two
-    uint64_t mask;      // slots in use since the last clear, minus one
+    peft__mt_token *known;  // of tokens: that of every id, against which equal hashes are checked
+    int64_t capacity;       // slots, a power of two
+    uint64_t mask;          // slots in use since the last clear, minus one
     uint32_t stamp;
-    int32_t used;       // ids given out
+    int32_t used;           // ids given out: 0, 1, ... in the order of first appearance
 } peft__mt_table;
 
 static int64_t peft__mt_pow2(int64_t at_least) {
@@ -32353,8 +32065,8 @@ static int64_t peft__mt_pow2(int64_t at_least) {
     return p;
 }
 
-// Forgets all keys and prepares for at most `keys` new ones: few keys use few slots, which stay in the cache.
-static void peft__mt_table_clear(peft__mt_table *t, int64_t keys) {
+// Forgets all keys and prepares for at most `keys` new ones. Few keys use few slots, which stay in the cache.
+static void peft__mt_clear(peft__mt_table *t, int64_t keys) {
     t->mask = (uint64_t)PEFT__MIN(peft__mt_pow2(keys * 2), t->capacity) - 1;
     t->used = 0;
     if (++t->stamp == 0) {
@@ -32368,7 +32080,7 @@ PEFT__INLINE uint64_t peft__mt_mix(uint64_t h) {
     return h ^ (h >> 29);
 }
 
-// Fills a free slot with the next id.
+// Gives the free slot i the next id.
 PEFT__INLINE int32_t peft__mt_put(peft__mt_table *t, uint64_t i, uint64_t key) {
     t->slots[i].key = key;
     t->slots[i].stamp = t->stamp;
@@ -32376,8 +32088,8 @@ PEFT__INLINE int32_t peft__mt_put(peft__mt_table *t, uint64_t i, uint64_t key) {
     return t->used++;
 }
 
-// Id of a 64-bit key, given out in order of first appearance.
-PEFT__INLINE int32_t peft__mt_intern(peft__mt_table *t, uint64_t key) {
+// The id of a 64-bit key.
+PEFT__INLINE int32_t peft__mt_id(peft__mt_table *t, uint64_t key) {
     uint64_t i = peft__mt_mix(key) & t->mask;
     while (t->slots[i].stamp == t->stamp) {
         if (t->slots[i].key == key) return t->slots[i].value;
@@ -32389,11 +32101,9 @@ PEFT__INLINE int32_t peft__mt_intern(peft__mt_table *t, uint64_t key) {
 // Tokens of the same length up to 8 bytes have different hashes: every step can be undone.
 PEFT__INLINE uint64_t peft__mt_hash(const char *s, int32_t n) {
     uint64_t h = (uint64_t)(uint32_t)n * 0xD6E8FEB86659FD93u, w = 0;
-    while (n >= 8) {
+    for (; n >= 8; s += 8, n -= 8) {
         memcpy(&w, s, 8);
         h = peft__mt_mix(h ^ w);
-        s += 8;
-        n -= 8;
     }
     if (n >= 4) {   // the first four bytes and the last four
         uint32_t head, tail;
@@ -32401,44 +32111,30 @@ PEFT__INLINE uint64_t peft__mt_hash(const char *s, int32_t n) {
         memcpy(&tail, s + n - 4, 4);
         w = (uint64_t)tail << 32 | head;
     } else {
-        w = n > 0 ? (uint64_t)(unsigned char)s[0] | (uint64_t)(unsigned char)s[n / 2] << 8 | (uint64_t)(unsigned char)s[n - 1] << 16 : 0;
+        const unsigned char *b = (const unsigned char *)s;
+        w = n > 0 ? (uint64_t)b[0] | (uint64_t)b[n / 2] << 8 | (uint64_t)b[n - 1] << 16 : 0;
     }
     return peft__mt_mix(h ^ w);
 }
 
-// Id of a token in a table of tokens.
-PEFT__INLINE int32_t peft__mt_intern_token(peft__mt_table *t, const char *s, int32_t n) {
+// The id of a token in a table of tokens.
+PEFT__INLINE int32_t peft__mt_token_id(peft__mt_table *t, const char *s, int32_t n) {
     uint64_t h = peft__mt_hash(s, n), i = h & t->mask;
-    while (t->slots[i].stamp == t->stamp) {
-        if (t->slots[i].key == h) {
-            const peft__mt_token *k = &t->known[t->slots[i].value];
-            if (k->size == n && (n <= 8 || memcmp(k->text, s, (size_t)n) == 0)) return t->slots[i].value;
-        }
-        i = (i + 1) & t->mask;
+    for (; t->slots[i].stamp == t->stamp; i = (i + 1) & t->mask) {
+        const peft__mt_token *k = &t->known[t->slots[i].value];
+        if (t->slots[i].key == h && k->size == n && (n <= 8 || memcmp(k->text, s, (size_t)n) == 0))
+            return t->slots[i].value;
     }
     t->known[t->used] = peft__mt_word(s, (size_t)n);
     return peft__mt_put(t, i, h);
 }
 
-static void peft__mt_intern_tokens(peft__mt_table *t, const peft__mt_token *tokens, int32_t count, int32_t *ids) {
-    for (int32_t i = 0; i < count; i++) ids[i] = peft__mt_intern_token(t, tokens[i].text, tokens[i].size);
-}
-
-// Turns the ids of (n-1)-grams in `gram`, each at the place of its first token, into those of n-grams (n = 1: the tokens' ids).
+// The ids of (n-1)-grams in `gram`, each at the place of its first token, become those of n-grams. An
+// n-gram's key is its first n-1 tokens, which are one id, and its last one. n = 1: the tokens' own ids.
 static void peft__mt_grams(peft__mt_table *grams, int32_t *gram, const int32_t *ids, int64_t count, int n) {
-    for (int64_t i = 0; i + n <= count; i++) {
-        int32_t last = ids[i + n - 1];
-        gram[i] = n == 1 ? last : peft__mt_intern(grams, (uint64_t)(uint32_t)gram[i] << 32 | (uint32_t)last);
-    }
-}
-
-// Sum over ids of min(count in a, count in b); room: one number per id.
-static int32_t peft__mt_common(const int32_t *a, int32_t n, const int32_t *b, int32_t m, int32_t *room, int32_t ids) {
-    int32_t common = 0;
-    memset(room, 0, (size_t)ids * sizeof *room);
-    for (int32_t i = 0; i < m; i++) room[b[i]]++;
-    for (int32_t i = 0; i < n; i++) common += room[a[i]]-- > 0;
-    return common;
+    if (n == 1 && count > 0) memcpy(gram, ids, (size_t)count * sizeof *ids);
+    for (int64_t i = 0; n > 1 && i + n <= count; i++)
+        gram[i] = peft__mt_id(grams, (uint64_t)(uint32_t)gram[i] << 32 | (uint32_t)ids[i + n - 1]);
 }
 
 // What a field means whose 0 is a default and whose PEFT_ZERO is 0.
@@ -32446,849 +32142,138 @@ static double peft__or_default(double value, double missing) {
     return value == PEFT_ZERO ? 0 : value == 0 ? missing : value;
 }
 
-// ---- input shared by all text metrics
+// ---- memory that is freed together: the first failure sticks, so that one look at the end is enough
 
-typedef struct peft__mt_input {
-    peft_context *ctx;
-    const char *what;
-    const char *const *predictions;
-    const char *const *references;
-    int64_t count;
-    int per;                // references per prediction
-    int64_t longest;        // bytes of the longest prediction or reference
-    int64_t longest_pair;   // bytes of the longest prediction + all its references
-} peft__mt_input;
-
-// Fills `in` and checks it. reference_count: 0, or what the caller says it is; per: 0 for 1.
-static peft_status peft__mt_input_set(peft__mt_input *in, const char *what, peft_context *ctx, const char *const *predictions,
-                                      const char *const *references, int64_t count, int64_t reference_count, int per) {
-    memset(in, 0, sizeof *in);
-    in->ctx = ctx;
-    in->what = what;
-    in->predictions = predictions;
-    in->references = references;
-    in->count = count;
-    in->per = per == 0 ? 1 : per;
-    if (in->per < 0 || in->count < 0 || reference_count < 0)
-        return peft__fail(in->ctx, PEFT_ERROR_ARGUMENT, "%s: negative count", in->what);
-    int64_t expected = 0;
-    if (!peft__mul(in->count, in->per, &expected))
-        return peft__fail(in->ctx, PEFT_ERROR_ARGUMENT, "%s: count overflows", in->what);
-    if (reference_count != 0 && reference_count != expected)
-        return peft__fail(in->ctx, PEFT_ERROR_ARGUMENT, "%s: %lld predictions (%d reference(s) each) but %lld references",
-                          in->what, (long long)in->count, in->per, (long long)reference_count);
-    if (in->count == 0) return peft__fail(in->ctx, PEFT_ERROR_ARGUMENT, "%s: no predictions", in->what);
-    if (!in->predictions || !in->references)
-        return peft__fail(in->ctx, PEFT_ERROR_ARGUMENT, "%s: %s is NULL", in->what,
-                          in->predictions ? "references" : "predictions");
-    for (int64_t i = 0; i < in->count; i++) {
-        if (!in->predictions[i])
-            return peft__fail(in->ctx, PEFT_ERROR_ARGUMENT, "%s: prediction %lld is NULL", in->what, (long long)i);
-        int64_t n = (int64_t)strlen(in->predictions[i]), total = n;
-        in->longest = PEFT__MAX(in->longest, n);
-        for (int r = 0; r < in->per; r++) {
-            const char *ref = in->references[i * in->per + r];
-            if (!ref)
-                return peft__fail(in->ctx, PEFT_ERROR_ARGUMENT, "%s: reference %d of prediction %lld is NULL", in->what, r,
-                                  (long long)i);
-            n = (int64_t)strlen(ref);
-            in->longest = PEFT__MAX(in->longest, n);
-            total += n;
-        }
-        in->longest_pair = PEFT__MAX(in->longest_pair, total);
-    }
-    return PEFT_OK;
-}
-
-// The same from the fields that all descriptors of text metrics have.
-#define PEFT__MT_INPUT(in, what, d)                                                                          \
-    peft__mt_input_set(in, what, (d)->context, (d)->predictions, (d)->references, (d)->count, (d)->reference_count, \
-                       (d)->references_per_prediction)
-
-// Splits [0, count) into one range per task.
-static void peft__mt_range(int64_t count, int64_t tasks, int64_t task, int64_t *first, int64_t *last) {
-    int64_t each = count / tasks, rest = count % tasks;
-    *first = task * each + PEFT__MIN(task, rest);
-    *last = *first + each + (task < rest ? 1 : 0);
-}
-
-// Blocks of scratch that are freed together; the first failure sticks.
-typedef struct peft__mt_pool {
-    peft_context *ctx;
-    void *blocks[40];
-    int count;
+typedef struct peft__mt_memory {
+    peft__arena arena;
     bool failed;
-} peft__mt_pool;
+} peft__mt_memory;
 
-static void peft__mt_pool_init(peft__mt_pool *p, peft_context *ctx) {
-    memset(p, 0, sizeof *p);
-    p->ctx = ctx;
-}
-
-PEFT__NOINLINE void *peft__mt_get(peft__mt_pool *p, int64_t count, size_t size) {
-    void *block = NULL;
-    if (!p->failed && p->count < 40) {
-        block = peft__calloc(p->ctx, PEFT__MAX(count, 1), size);
-        p->blocks[p->count++] = block;
+// `count` zeroed items; NULL: no memory.
+PEFT__NOINLINE void *peft__mt_get(peft__mt_memory *m, int64_t count, size_t size) {
+    int64_t bytes = 0;
+    if (!peft__mul(count, (int64_t)size, &bytes) || (uint64_t)bytes > SIZE_MAX) {
+        peft__fail(m->arena.ctx, PEFT_ERROR_MEMORY, "metrics: no memory for %lld items", (long long)count);
+        m->failed = true;
     }
-    p->failed = p->failed || !block;
+    void *block = m->failed ? NULL : peft__arena_alloc(&m->arena, (size_t)bytes);
+    if (block) memset(block, 0, (size_t)bytes);
+    else m->failed = true;
     return block;
 }
 
-static void peft__mt_get_table(peft__mt_pool *p, peft__mt_table *t, int64_t keys) {
+// For what has a field `memory`.
+#define PEFT__MT_GET(owner, type, count) ((type *)peft__mt_get(&(owner)->memory, count, sizeof(type)))
+
+// A table for `keys` keys; `words`: tokens are its keys.
+static void peft__mt_get_table(peft__mt_memory *m, peft__mt_table *t, int64_t keys, bool words) {
     memset(t, 0, sizeof *t);
-    if (keys > (int64_t)1 << 29 && !p->failed) {
-        peft__fail(p->ctx, PEFT_ERROR_MEMORY, "metrics: a text of %lld tokens is too long", (long long)keys);
-        p->failed = true;
+    if (keys > (int64_t)1 << 29) {
+        peft__fail(m->arena.ctx, PEFT_ERROR_MEMORY, "metrics: %lld tokens are too many", (long long)keys);
+        m->failed = true;
+        return;
     }
-    t->capacity = p->failed ? 0 : peft__mt_pow2(keys * 2);
-    t->slots = (peft__mt_slot *)peft__mt_get(p, t->capacity, sizeof *t->slots);
+    t->capacity = peft__mt_pow2(keys * 2);
+    t->slots = (peft__mt_slot *)peft__mt_get(m, t->capacity, sizeof *t->slots);
+    if (words) t->known = (peft__mt_token *)peft__mt_get(m, keys, sizeof *t->known);
     t->mask = (uint64_t)t->capacity - 1;
     t->stamp = 1;
 }
 
-// A table of tokens.
-static void peft__mt_get_words(peft__mt_pool *p, peft__mt_table *t, int64_t keys) {
-    peft__mt_get_table(p, t, keys);
-    t->known = (peft__mt_token *)peft__mt_get(p, keys, sizeof *t->known);
+// ---- words
+
+// How a text is cut: the tokenizer, and what it does with each ASCII character.
+typedef struct peft__words {
+    int kind;  // peft_tokenizer_kind, or PEFT__TOKENIZE_ALL: every character, white space too, stands alone
+    bool lower;
+    unsigned char ascii[128];
+} peft__words;
+
+enum { PEFT__TOKENIZE_ALL = PEFT_TOKENIZE_NONE + 1 };
+
+// What a character does to the words around it.
+enum { PEFT__CUT_WORD, PEFT__CUT_DIGIT, PEFT__CUT_SPACE, PEFT__CUT_ALONE, PEFT__CUT_POINT, PEFT__CUT_DASH };
+
+static bool peft__ascii_mark(char c) {  // punctuation or a symbol of ASCII
+    char lower = peft__lower(c);
+    return c > ' ' && c < 127 && !(lower >= 'a' && lower <= 'z') && !(c >= '0' && c <= '9');
 }
 
-// Frees one block of the pool before the others.
-static void peft__mt_release(peft__mt_pool *p, void *block) {
-    int i = 0;
-    while (p->blocks[i] != block) i++;
-    p->blocks[i] = p->blocks[--p->count];
-    peft__free(p->ctx, block);
+// The ranges that sacreBLEU's zh tokenizer isolates. U+2001..2A6D is what its range for extension B (written
+// with a four-digit escape) comes to.
+static bool peft__uc_chinese(uint32_t c) {
+    static const uint16_t ranges[][2] = {
+        {0x2001, 0x2A6D}, {0x2E80, 0x2FDF}, {0x2FF0, 0x303F}, {0x3100, 0x312F}, {0x31A0, 0x31BF},
+        {0x31C0, 0x31EF}, {0x3200, 0x33FF}, {0x3400, 0x4DB5}, {0x4E00, 0x9FBB}, {0xF900, 0xFA2D},
+        {0xFA30, 0xFA6A}, {0xFA70, 0xFAD9}, {0xFE10, 0xFE1F}, {0xFE30, 0xFE4F}, {0xFF00, 0xFFEF}};
+    return peft__uc_among(ranges, PEFT__COUNT(ranges), c);
 }
 
-// Makes room for `keys` keys in a table of tokens: a larger one gives the same ids to the same tokens.
-static bool peft__mt_grow(peft__mt_pool *p, peft__mt_table *t, int64_t keys) {
-    if (keys * 2 <= t->capacity) return true;
-    peft__mt_table grown;
-    peft__mt_get_words(p, &grown, peft__mt_pow2(keys * 2));     // a power of two: as many keys as half the slots
-    if (p->failed) return false;
-    for (int32_t i = 0; i < t->used; i++) peft__mt_intern_token(&grown, t->known[i].text, t->known[i].size);
-    peft__mt_release(p, t->slots);
-    peft__mt_release(p, t->known);
-    *t = grown;
-    return true;
+static int peft__cut_class(int kind, uint32_t c) {
+    if (kind == PEFT__TOKENIZE_ALL) return PEFT__CUT_ALONE;
+    if (peft__uc_space(c)) return PEFT__CUT_SPACE;
+    if (kind == PEFT_TOKENIZE_NONE) return PEFT__CUT_WORD;
+    if (kind == PEFT_TOKENIZE_CHAR) return PEFT__CUT_ALONE;
+    if (kind == PEFT_TOKENIZE_ZH && peft__uc_chinese(c)) return PEFT__CUT_ALONE;
+    uint32_t bit = kind == PEFT_TOKENIZE_INTL || c < 0x80 ? peft__uc_bit(c) : 0;
+    if (bit & PEFT__UC_N) return PEFT__CUT_DIGIT;
+    if (kind == PEFT_TOKENIZE_INTL)
+        return bit & PEFT__UC_P ? PEFT__CUT_POINT : bit & PEFT__UC_S ? PEFT__CUT_ALONE : PEFT__CUT_WORD;
+    if (c == '.' || c == ',') return PEFT__CUT_POINT;
+    if (c == '-') return PEFT__CUT_DASH;
+    return bit & (PEFT__UC_P | PEFT__UC_S) && c != '\'' ? PEFT__CUT_ALONE : PEFT__CUT_WORD;
 }
 
-PEFT__NOINLINE void peft__mt_pool_free(peft__mt_pool *p) {
-    for (int i = 0; i < p->count; i++) peft__free(p->ctx, p->blocks[i]);
-    p->count = 0;
+static void peft__words_init(peft__words *w, int kind, bool lower) {
+    w->kind = kind;
+    w->lower = lower;
+    for (uint32_t c = 0; c < 128; c++) w->ascii[c] = (unsigned char)peft__cut_class(kind, c);
 }
 
-// ---- segments in parallel
-
-// A metric whose segments stand for themselves. A task's scratch is a struct that begins with its pool and is all zeros at first.
-typedef struct peft__mt_job {
-    const peft__mt_input *in;
-    size_t size;                                        // of the scratch
-    bool (*begin)(void *run, void *work);               // allocates it; false: no memory
-    void (*segment)(void *run, void *work, int64_t i);
-    void (*end)(void *run, const void *work);           // adds up what a task has summed; may be NULL
-    void *run;                                          // what the three are given: the metric's settings and results
-    char *work;
-    int64_t tasks;
-} peft__mt_job;
-
-static void peft__mt_task(void *arg, int64_t task) {
-    peft__mt_job *job = (peft__mt_job *)arg;
-    int64_t first, last;
-    peft__mt_range(job->in->count, job->tasks, task, &first, &last);
-    for (int64_t i = first; i < last; i++) job->segment(job->run, job->work + task * (int64_t)job->size, i);
-}
-
-static peft_status peft__mt_job_run(peft__mt_job *job) {
-    peft_context *ctx = job->in->ctx;
-    bool ok = true;
-    job->tasks = PEFT__MAX(PEFT__MIN((int64_t)ctx->threads, job->in->count / 16), 1);
-    job->work = (char *)peft__calloc(ctx, job->tasks, job->size);
-    if (!job->work) return PEFT_ERROR_MEMORY;
-    char *end = job->work + job->tasks * (int64_t)job->size;
-    for (char *w = job->work; w < end && ok; w += job->size) ok = job->begin(job->run, w);
-    if (ok) peft__parallel(ctx, job->tasks, peft__mt_task, job);
-    for (char *w = job->work; w < end; w += job->size) {
-        if (job->end && ok) job->end(job->run, w);
-        peft__mt_pool_free((peft__mt_pool *)(void *)w);
+// The class of the character at *i, which moves on.
+PEFT__INLINE int peft__cut_next(const peft__words *w, const char *s, size_t n, size_t *i) {
+    unsigned char b = (unsigned char)s[*i];
+    if (b < 0x80) {
+        ++*i;
+        return w->ascii[b];
     }
-    peft__free(ctx, job->work);
-    return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
+    uint32_t c = 0;
+    peft__utf8_next(s, n, i, &c);
+    return peft__cut_class(w->kind, c);
 }
 
-// ---- Porter stemmer
-
-// M.F. Porter, An algorithm for suffix stripping (1980), with the departures of nltk's default mode. A word is
-// [C](VC)^m[V]; m is its measure.
-static bool peft__stem_consonant(const unsigned char *w, int i) {
-    switch (w[i]) {
-    case 'a': case 'e': case 'i': case 'o': case 'u':
-        return false;
-    case 'y': {
-        // y is a consonant at the start and after a vowel; a run of y alternates
-        int run = 0;
-        while (i > 0 && w[i] == 'y') {
-            i--;
-            run++;
-        }
-        bool base = i == 0 && w[0] == 'y' ? true : peft__stem_consonant(w, i);
-        return run % 2 ? !base : base;
-    }
-    default:
-        return true;
-    }
-}
-
-static int peft__stem_measure(const unsigned char *w, int n) {
-    int m = 0;
-    bool before = true;     // of the previous letter: consonant?
-    for (int i = 0; i < n; i++) {
-        bool c = w[i] == 'y' ? (i == 0 || !before) : peft__stem_consonant(w, i);
-        if (i > 0 && c && !before) m++;
-        before = c;
-    }
-    return m;
-}
-
-static bool peft__stem_has_vowel(const unsigned char *w, int n) {
-    for (int i = 0; i < n; i++)
-        if (!peft__stem_consonant(w, i)) return true;
-    return false;
-}
-
-static bool peft__stem_double(const unsigned char *w, int n) {
-    return n >= 2 && w[n - 1] == w[n - 2] && peft__stem_consonant(w, n - 1);
-}
-
-// consonant, vowel, consonant other than w, x, y; nltk also takes a two-letter vowel, consonant
-static bool peft__stem_cvc(const unsigned char *w, int n) {
-    if (n == 2) return !peft__stem_consonant(w, 0) && peft__stem_consonant(w, 1);
-    return n >= 3 && peft__stem_consonant(w, n - 3) && !peft__stem_consonant(w, n - 2) &&
-           peft__stem_consonant(w, n - 1) && w[n - 1] != 'w' && w[n - 1] != 'x' && w[n - 1] != 'y';
-}
-
-static bool peft__stem_ends(const unsigned char *w, int n, const char *suffix, int *stem) {
-    int k = (int)strlen(suffix);
-    *stem = n - k;
-    return n >= k && memcmp(w + n - k, suffix, (size_t)k) == 0;
-}
-
-static int peft__stem_put(unsigned char *w, int stem, const char *suffix) {
-    int k = (int)strlen(suffix);
-    memcpy(w + stem, suffix, (size_t)k);
-    return stem + k;
-}
-
-// Rules of one step: the first suffix that fits decides, whether or not its condition (measure > least) holds.
-typedef struct peft__stem_rule {
-    const char *suffix, *replacement;
-} peft__stem_rule;
-
-static int peft__stem_apply(unsigned char *w, int n, const peft__stem_rule *rules, int64_t count, int least) {
-    int s;
-    for (int64_t i = 0; i < count; i++) {
-        if (peft__stem_ends(w, n, rules[i].suffix, &s))
-            return peft__stem_measure(w, s) > least ? peft__stem_put(w, s, rules[i].replacement) : n;
-    }
-    return n;
-}
-
-static int peft__stem_step1(unsigned char *w, int n) {
-    int s;
-    if (peft__stem_ends(w, n, "ies", &s)) n = n == 4 ? n - 1 : n - 2;
-    else if (peft__stem_ends(w, n, "sses", &s)) n -= 2;
-    else if (n > 0 && w[n - 1] == 's' && !(n > 1 && w[n - 2] == 's')) n -= 1;
-    bool cut = false;
-    if (peft__stem_ends(w, n, "ied", &s)) {
-        n = n == 4 ? n - 1 : n - 2;
-    } else if (peft__stem_ends(w, n, "eed", &s)) {
-        n = peft__stem_measure(w, s) > 0 ? n - 1 : n;
-    } else if ((peft__stem_ends(w, n, "ed", &s) && peft__stem_has_vowel(w, s)) ||
-               (peft__stem_ends(w, n, "ing", &s) && peft__stem_has_vowel(w, s))) {
-        n = s;
-        cut = true;
-    }
-    if (cut) {
-        if (peft__stem_ends(w, n, "at", &s) || peft__stem_ends(w, n, "bl", &s) || peft__stem_ends(w, n, "iz", &s)) {
-            w[n++] = 'e';
-        } else if (peft__stem_double(w, n)) {
-            n -= w[n - 1] != 'l' && w[n - 1] != 's' && w[n - 1] != 'z';
-        } else if (peft__stem_measure(w, n) == 1 && peft__stem_cvc(w, n)) {
-            w[n++] = 'e';
-        }
-    }
-    if (n > 2 && w[n - 1] == 'y' && peft__stem_consonant(w, n - 2)) w[n - 1] = 'i';
-    return n;
-}
-
-static int peft__stem_step2(unsigned char *w, int n) {
-    static const peft__stem_rule rules[] = {
-        {"ational", "ate"}, {"tional", "tion"}, {"enci", "ence"},   {"anci", "ance"},   {"izer", "ize"},
-        {"bli", "ble"},     {"alli", "al"},     {"entli", "ent"},   {"eli", "e"},       {"ousli", "ous"},
-        {"ization", "ize"}, {"ation", "ate"},   {"ator", "ate"},    {"alism", "al"},    {"iveness", "ive"},
-        {"fulness", "ful"}, {"ousness", "ous"}, {"aliti", "al"},    {"iviti", "ive"},   {"biliti", "ble"},
-        {"fulli", "ful"}};
-    int s;
-    while (peft__stem_ends(w, n, "alli", &s) && peft__stem_measure(w, s) > 0) {
-        n -= 2;     // nltk: -alli becomes -al and the step starts again
-    }
-    if (peft__stem_ends(w, n, "logi", &s)) return peft__stem_measure(w, n - 3) > 0 ? n - 1 : n;
-    return peft__stem_apply(w, n, rules, PEFT__COUNT(rules), 0);
-}
-
-static int peft__stem_step4(unsigned char *w, int n) {
-    static const peft__stem_rule rules[] = {
-        {"al", ""},  {"ance", ""}, {"ence", ""}, {"er", ""},  {"ic", ""},  {"able", ""}, {"ible", ""},
-        {"ant", ""}, {"ement", ""}, {"ment", ""}, {"ent", ""}, {"ou", ""}, {"ism", ""},  {"ate", ""},
-        {"iti", ""}, {"ous", ""},  {"ive", ""},  {"ize", ""}};
-    int s;
-    if (peft__stem_ends(w, n, "ion", &s))
-        return s > 0 && (w[s - 1] == 's' || w[s - 1] == 't') && peft__stem_measure(w, s) > 1 ? s : n;
-    return peft__stem_apply(w, n, rules, PEFT__COUNT(rules), 1);
-}
-
-static int peft__stem_step5(unsigned char *w, int n) {
-    if (n > 0 && w[n - 1] == 'e') {
-        int m = peft__stem_measure(w, n - 1);
-        n -= m > 1 || (m == 1 && !peft__stem_cvc(w, n - 1));
-    }
-    if (n > 1 && w[n - 1] == 'l' && w[n - 2] == 'l' && peft__stem_measure(w, n - 1) > 1) n--;
-    return n;
-}
-
-// One byte per letter; bytes >= 0x80 are consonants.
-static int peft__stem_letters(unsigned char *w, int n) {
-    static const peft__stem_rule irregular[] = {
-        {"sky", "sky"},         {"skies", "sky"},         {"dying", "die"},     {"lying", "lie"},
-        {"tying", "tie"},       {"news", "news"},         {"innings", "inning"}, {"inning", "inning"},
-        {"outings", "outing"},  {"outing", "outing"},     {"cannings", "canning"}, {"canning", "canning"},
-        {"howe", "howe"},       {"proceed", "proceed"},   {"exceed", "exceed"}, {"succeed", "succeed"}};
-    static const peft__stem_rule step3[] = {{"icate", "ic"}, {"ative", ""}, {"alize", "al"}, {"iciti", "ic"},
-                                            {"ical", "ic"},  {"ful", ""},   {"ness", ""}};
-    for (int64_t i = 0; n <= 8 && i < PEFT__COUNT(irregular); i++) {
-        if ((int)strlen(irregular[i].suffix) == n && memcmp(w, irregular[i].suffix, (size_t)n) == 0)
-            return peft__stem_put(w, 0, irregular[i].replacement);
-    }
-    if (n <= 2) return n;
-    n = peft__stem_step1(w, n);
-    n = peft__stem_step2(w, n);
-    n = peft__stem_apply(w, n, step3, PEFT__COUNT(step3), 0);
-    n = peft__stem_step4(w, n);
-    return peft__stem_step5(w, n);
-}
-
-PEFTDEF size_t peft_porter_stem(char *word, size_t n) {
-    unsigned char letters[256];
-    uint32_t points[256];
-    size_t i = 0;
-    int count = 0;
-    bool ascii = true;
-    for (size_t k = 0; k < n; k++) ascii = ascii && (unsigned char)word[k] < 0x80;
-    if (ascii && n < 10000) return (size_t)peft__stem_letters((unsigned char *)word, (int)n);
-    // beyond ASCII one code point is one letter: number the distinct ones, so that the rules see single bytes
-    uint32_t other[64];
-    size_t start[257];
-    int others = 0;
+// The mteval rules in one pass, without copying: a word is a piece of the text. Some characters stand alone;
+// a dash does after a digit; points (. and , or all punctuation with intl) follow two substitutions, first
+//     ([^digit])(point) -> "\1 \2 "     then     (point)([^digit]) -> " \1 \2"
+// whose matches do not overlap: `open` says that the character before may serve as \1 of the first one. Only
+// a point between two digits stays in its word. Where the reference tokenizer does not pad the line with
+// blanks, its two ends are like digits.
+static int32_t peft__words_cut(const peft__words *w, const char *s, size_t n, peft__mt_token *out) {
+    bool padded = w->kind == PEFT_TOKENIZE_13A, open = padded, digit = false, in_word = false;
+    size_t i = 0, start = 0;
+    int32_t count = 0;
     while (i < n) {
-        if (count == 256) return n;
-        start[count] = i;
-        if (!peft__utf8_next(word, n, &i, &points[count])) return n;
-        uint32_t p = points[count];
-        int k = 0;
-        while (p >= 0x80 && k < others && other[k] != p) k++;
-        if (p >= 0x80 && k == others) {
-            if (others == 64) return n;
-            other[others++] = p;
+        size_t at = i, next;
+        int k = peft__cut_next(w, s, n, &i);
+        bool alone = k == PEFT__CUT_ALONE || (k == PEFT__CUT_DASH && digit);
+        if (k == PEFT__CUT_POINT) {
+            next = i;
+            int end = padded ? PEFT__CUT_SPACE : PEFT__CUT_DIGIT;
+            alone = open || (i < n ? peft__cut_next(w, s, n, &next) : end) != PEFT__CUT_DIGIT;
+            open = !open;   // as \2 it is used up, otherwise it may be the next \1
+        } else {
+            open = k != PEFT__CUT_DIGIT;
         }
-        letters[count++] = (unsigned char)(p < 0x80 ? (int)p : 0x80 + k);
+        bool ends = alone || k == PEFT__CUT_SPACE;
+        if (ends && in_word) out[count++] = peft__mt_word(s + start, at - start);
+        if (!ends && !in_word) start = at;
+        in_word = !ends;
+        if (alone) out[count++] = peft__mt_word(s + at, i - at);
+        digit = k == PEFT__CUT_DIGIT;
     }
-    start[count] = n;
-    int left = peft__stem_letters(letters, count), same = 0;
-    while (same < left && (letters[same] >= 0x80 || letters[same] == points[same])) {
-        same++;     // the rules replace ASCII endings only
-    }
-    size_t size = start[same];
-    for (; same < left; same++) word[size++] = (char)letters[same];
-    return size;
+    if (in_word) out[count++] = peft__mt_word(s + start, n - start);
+    return count;
 }
-
-// ---- ROUGE
-
-// One text as tokens. sentence[k] is the first token of sentence k, sentence[sentences] the end.
-typedef struct peft__rouge_text {
-    char *bytes;
-    int32_t *ids, *gram, *sentence;
-    int32_t count, sentences;
-    int32_t *left;          // Lsum: how often a token id may still count
-} peft__rouge_text;
-
-// Scratch of one task. Prediction and reference share one id space.
-typedef struct peft__rouge_work {
-    peft__mt_pool pool;
-    peft__mt_table tokens, grams;
-    peft__rouge_text prediction, reference;
-    int32_t *counts;        // per gram id
-    uint64_t *masks;        // per token id; all zero between calls
-    unsigned char *carry;   // per token of the second sequence
-    unsigned char *hit;     // Lsum: tokens of the reference sentence that some LCS uses
-    int32_t *head, *next, *of, *done;  // Lsum: see peft__rouge_union
-    uint64_t *rows;         // Lsum: bit rows of an LCS table
-    bool stem, split;
-} peft__rouge_work;
-
-static void peft__rouge_text_init(peft__rouge_text *t, peft__mt_pool *p, int64_t longest) {
-    int64_t n = longest / 2 + 2;
-    t->bytes = (char *)peft__mt_get(p, longest + 1, 1);
-    t->ids = (int32_t *)peft__mt_get(p, n, sizeof(int32_t));
-    t->gram = (int32_t *)peft__mt_get(p, n, sizeof(int32_t));
-    t->sentence = (int32_t *)peft__mt_get(p, n + 1, sizeof(int32_t));
-    t->left = (int32_t *)peft__mt_get(p, 2 * n, sizeof(int32_t));
-}
-
-// longest: bytes of the longest text; rows: 64-bit words of the largest LCS table of rougeLsum.
-static bool peft__rouge_work_init(peft__rouge_work *w, peft_context *ctx, int64_t longest, int64_t rows, bool stem,
-                                  bool split) {
-    int64_t n = longest / 2 + 2;
-    memset(w, 0, sizeof *w);
-    peft__mt_pool_init(&w->pool, ctx);
-    w->stem = stem;
-    w->split = split;
-    peft__rouge_text_init(&w->prediction, &w->pool, longest);
-    peft__rouge_text_init(&w->reference, &w->pool, longest);
-    peft__mt_get_words(&w->pool, &w->tokens, 2 * n);
-    peft__mt_get_table(&w->pool, &w->grams, 2 * n);
-    w->counts = (int32_t *)peft__mt_get(&w->pool, 2 * n, sizeof(int32_t));
-    w->masks = (uint64_t *)peft__mt_get(&w->pool, 2 * n, sizeof(uint64_t));
-    w->carry = (unsigned char *)peft__mt_get(&w->pool, n, 1);
-    w->hit = (unsigned char *)peft__mt_get(&w->pool, n, 1);
-    w->head = (int32_t *)peft__mt_get(&w->pool, rows ? 2 * n : 0, sizeof(int32_t));
-    w->next = (int32_t *)peft__mt_get(&w->pool, rows ? n : 0, sizeof(int32_t));
-    w->of = (int32_t *)peft__mt_get(&w->pool, rows ? n : 0, sizeof(int32_t));
-    w->done = (int32_t *)peft__mt_get(&w->pool, rows ? n : 0, sizeof(int32_t));
-    w->rows = (uint64_t *)peft__mt_get(&w->pool, rows, sizeof(uint64_t));
-    return !w->pool.failed;
-}
-
-// Lower case and [a-z0-9]; 0 for a separator. Two code points beyond ASCII have an ASCII lower case: the Kelvin sign
-// (k) and I with dot above (i, then a combining dot that separates). *size gets the bytes read.
-PEFT__INLINE unsigned char peft__rouge_char(const unsigned char *s, int *size) {
-    unsigned char c = s[0];
-    *size = 1;
-    if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) return c;
-    if (c >= 'A' && c <= 'Z') return (unsigned char)(c + 32);
-    if (c == 0xE2 && s[1] == 0x84 && s[2] == 0xAA) {
-        *size = 3;
-        return 'k';
-    }
-    return c == 0xC4 && s[1] == 0xB0 ? 'i' : 0;
-}
-
-static void peft__rouge_token(peft__rouge_work *w, peft__rouge_text *t, char *s, int32_t n) {
-    if (w->stem && n > 3) n = (int32_t)peft_porter_stem(s, (size_t)n);
-    if (n > 0) t->ids[t->count++] = peft__mt_intern_token(&w->tokens, s, n);
-}
-
-// Ends the current sentence; sentences without tokens add nothing to rougeLsum and are left out.
-static void peft__rouge_end_sentence(peft__rouge_text *t) {
-    if (t->count > t->sentence[t->sentences]) t->sentence[++t->sentences] = t->count;
-}
-
-static void peft__rouge_read(peft__rouge_work *w, peft__rouge_text *t, const char *text) {
-    const unsigned char *s = (const unsigned char *)text;
-    char *out = t->bytes, *start = out;
-    int size;
-    t->count = t->sentences = 0;
-    t->sentence[0] = 0;
-    for (; *s; s += size) {
-        unsigned char c = peft__rouge_char(s, &size);
-        bool dotted = c == 'i' && *s == 0xC4;
-        if (c) *out++ = (char)c;
-        if (!c || dotted) {
-            if (out > start) {
-                peft__rouge_token(w, t, start, (int32_t)(out - start));
-                start = out;
-            }
-            bool stop = *s == '.' || *s == '!' || *s == '?';
-            if (*s == '\n' || (w->split && stop && (s[1] == ' ' || s[1] == '\t' || s[1] == '\r')))
-                peft__rouge_end_sentence(t);
-        }
-    }
-    if (out > start) peft__rouge_token(w, t, start, (int32_t)(out - start));
-    peft__rouge_end_sentence(t);
-}
-
-static peft_prf peft__mt_prf(double hits, double predicted, double expected) {
-    peft_prf p;
-    p.precision = predicted > 0 ? hits / predicted : 0;
-    p.recall = expected > 0 ? hits / expected : 0;
-    p.f1 = p.precision + p.recall > 0 ? 2 * p.precision * p.recall / (p.precision + p.recall) : 0;
-    return p;
-}
-
-// Clipped overlap: sum over n-grams g of min(count in prediction, count in reference). Call for n = 1, 2, ... in turn.
-static peft_prf peft__rouge_order(peft__rouge_work *w, int n) {
-    peft__rouge_text *p = &w->prediction, *r = &w->reference;
-    int32_t np = PEFT__MAX(p->count - n + 1, 0), nr = PEFT__MAX(r->count - n + 1, 0);
-    peft__mt_table_clear(&w->grams, (int64_t)np + nr);
-    peft__mt_grams(&w->grams, p->gram, p->ids, p->count, n);
-    peft__mt_grams(&w->grams, r->gram, r->ids, r->count, n);
-    int32_t ids = n == 1 ? w->tokens.used : w->grams.used;
-    return peft__mt_prf(peft__mt_common(p->gram, np, r->gram, nr, w->counts, ids), np, nr);
-}
-
-// One row step of the bit-parallel LCS over 64 columns (Hyyro 2004): a zero bit of v marks a column where the table
-// grows by one. U = v & matches; v' = (v + U) | (v & ~matches), the carry of the sum going to the next 64 columns.
-PEFT__INLINE uint64_t peft__lcs_step(uint64_t v, uint64_t matches, unsigned char *carry) {
-    uint64_t u = v & matches, sum = v + u, c = sum < v;
-    uint64_t full = sum + *carry;
-    *carry = (unsigned char)(c | (full < sum));
-    return full | (v & ~matches);
-}
-
-PEFT__INLINE int peft__mt_popcount(uint64_t x) {
-#if defined(__GNUC__) || defined(__clang__)
-    return __builtin_popcountll(x);
-#else
-    x -= x >> 1 & 0x5555555555555555u;
-    x = (x & 0x3333333333333333u) + (x >> 2 & 0x3333333333333333u);
-    return (int)(((x + (x >> 4)) & 0x0F0F0F0F0F0F0F0Fu) * 0x0101010101010101u >> 56);
-#endif
-}
-
-static void peft__lcs_masks(uint64_t *masks, const int32_t *a, int32_t n, bool set) {
-    for (int32_t i = 0; i < n; i++) masks[a[i]] = set ? masks[a[i]] | (uint64_t)1 << i : 0;
-}
-
-// Length of the longest common subsequence in O(n m / 64): 64 columns at a time over all of b, carries kept per row.
-// masks: per id, all zero; carry: m bytes.
-static int32_t peft__lcs_length(const int32_t *a, int32_t n, const int32_t *b, int32_t m, uint64_t *masks,
-                                unsigned char *carry) {
-    int32_t length = 0;
-    memset(carry, 0, (size_t)m);
-    for (int32_t first = 0; first < n; first += 64) {
-        int32_t k = PEFT__MIN(n - first, 64);
-        uint64_t v = ~(uint64_t)0;
-        peft__lcs_masks(masks, a + first, k, true);
-        for (int32_t j = 0; j < m; j++) v = peft__lcs_step(v, masks[b[j]], &carry[j]);
-        peft__lcs_masks(masks, a + first, k, false);
-        length += peft__mt_popcount(~v & (k == 64 ? ~(uint64_t)0 : ((uint64_t)1 << k) - 1));
-    }
-    return length;
-}
-
-// t[i][j] of the LCS table from bit row i.
-static int32_t peft__lcs_prefix(const uint64_t *row, int32_t j) {
-    int32_t sum = 0, k = 0;
-    for (; j >= 64; j -= 64) sum += peft__mt_popcount(~row[k++]);
-    return j > 0 ? sum + peft__mt_popcount(~row[k] & (((uint64_t)1 << j) - 1)) : sum;
-}
-
-// Marks in hit[] the elements of r that the LCS with c uses, choosing among several as rouge_score does: from the end,
-// equal last elements pair up, else c gets shorter if that alone keeps the length, else r does.
-static void peft__lcs_mark(peft__rouge_work *w, const int32_t *r, int32_t n, const int32_t *c, int32_t m) {
-    int64_t words = (m + 63) / 64;
-    uint64_t *rows = w->rows;
-    memset(rows, 0xFF, (size_t)words * sizeof *rows);
-    memset(w->carry, 0, (size_t)n);
-    for (int64_t k = 0; k < words; k++) {
-        int32_t size = PEFT__MIN(m - (int32_t)(k * 64), 64);
-        peft__lcs_masks(w->masks, c + k * 64, size, true);
-        for (int32_t i = 0; i < n; i++)
-            rows[(i + 1) * words + k] = peft__lcs_step(rows[i * words + k], w->masks[r[i]], &w->carry[i]);
-        peft__lcs_masks(w->masks, c + k * 64, size, false);
-    }
-    int32_t i = n, j = m;
-    int32_t here = peft__lcs_prefix(rows + i * words, j), above = peft__lcs_prefix(rows + (i - 1) * words, j);
-    while (i > 0 && j > 0) {
-        const uint64_t *row = rows + i * words, *up = row - words;
-        int32_t grow = !(row[(j - 1) / 64] >> (j - 1) % 64 & 1), grow_above = !(up[(j - 1) / 64] >> (j - 1) % 64 & 1);
-        bool equal = r[i - 1] == c[j - 1];
-        if (!equal && here - grow > above) {
-            here -= grow;
-            above -= grow_above;
-            j--;
-            continue;
-        }
-        if (equal) {
-            w->hit[i - 1] = 1;
-            j--;
-            above -= grow_above;
-        }
-        i--;
-        here = above;
-        above = i > 0 ? peft__lcs_prefix(rows + (i - 1) * words, j) : 0;
-    }
-}
-
-// Summary level: for every reference sentence the union of its LCSs with all predicted sentences; a token counts at most
-// as often as it occurs in each of the two summaries. An LCS with a sentence can only add a token that is in
-// it. So each token looks, until it is found, through the sentences that have it: from `head` of its id along
-// `next`, places in the prediction whose sentence is `of`. done: the last reference sentence that a predicted
-// sentence was compared with.
-static int32_t peft__rouge_union(peft__rouge_work *w) {
-    peft__rouge_text *p = &w->prediction, *r = &w->reference;
-    size_t size = (size_t)w->tokens.used * sizeof(int32_t);
-    int32_t hits = 0;
-    memset(p->left, 0, size);
-    memset(r->left, 0, size);
-    for (int32_t i = 0; i < p->count; i++) p->left[p->ids[i]]++;
-    for (int32_t i = 0; i < r->count; i++) r->left[r->ids[i]]++;
-    memset(w->head, 0xFF, size);
-    for (int32_t b = p->sentences - 1; b >= 0; b--) {
-        w->done[b] = -1;
-        for (int32_t i = p->sentence[b + 1] - 1; i >= p->sentence[b]; i--) {
-            w->of[i] = b;
-            w->next[i] = w->head[p->ids[i]];
-            w->head[p->ids[i]] = i;
-        }
-    }
-    for (int32_t a = 0; a < r->sentences; a++) {
-        const int32_t *ids = r->ids + r->sentence[a];
-        int32_t n = r->sentence[a + 1] - r->sentence[a];
-        memset(w->hit, 0, (size_t)n);
-        for (int32_t i = 0; i < n; i++) {
-            if (p->left[ids[i]] == 0) continue;  // it would not count
-            for (int32_t at = w->head[ids[i]]; at >= 0 && !w->hit[i]; at = w->next[at]) {
-                int32_t b = w->of[at];
-                if (w->done[b] == a) continue;
-                w->done[b] = a;
-                peft__lcs_mark(w, ids, n, p->ids + p->sentence[b], p->sentence[b + 1] - p->sentence[b]);
-            }
-        }
-        for (int32_t i = 0; i < n; i++) {
-            if (w->hit[i] && p->left[ids[i]] > 0 && r->left[ids[i]] > 0) {
-                hits++;
-                p->left[ids[i]]--;
-                r->left[ids[i]]--;
-            }
-        }
-    }
-    return hits;
-}
-
-static void peft__rouge_read_pair(peft__rouge_work *w, const char *prediction, const char *reference) {
-    peft__mt_table_clear(&w->tokens, (int64_t)(strlen(prediction) + strlen(reference)) / 2 + 2);
-    peft__rouge_read(w, &w->prediction, prediction);
-    peft__rouge_read(w, &w->reference, reference);
-}
-
-static void peft__rouge_score(peft__rouge_work *w, const char *prediction, const char *reference, peft_rouge_scores *out) {
-    peft__rouge_text *p = &w->prediction, *r = &w->reference;
-    peft__rouge_read_pair(w, prediction, reference);
-    out->rouge1 = peft__rouge_order(w, 1);
-    out->rouge2 = peft__rouge_order(w, 2);
-    int32_t length = peft__lcs_length(p->ids, p->count, r->ids, r->count, w->masks, w->carry);
-    out->rougeL = peft__mt_prf(length, p->count, r->count);
-    out->rougeLsum = out->rougeL;   // so it is with one sentence on either side
-    if (p->count > 0 && r->count > 0 && p->sentences + r->sentences > 2)
-        out->rougeLsum = peft__mt_prf(peft__rouge_union(w), p->count, r->count);
-}
-
-// Words of the bit table of the largest pair of sentences, 0 when all texts are single sentences.
-static int64_t peft__rouge_rows(const peft__mt_input *in, bool split) {
-    int64_t longest[2] = {0, 0};
-    bool several = false;
-    for (int side = 0; side < 2; side++) {
-        int64_t count = side ? in->count * in->per : in->count;
-        for (int64_t i = 0; i < count; i++) {
-            const char *s = side ? in->references[i] : in->predictions[i], *end;
-            several = several || (split && strpbrk(s, ".!?"));
-            for (; (end = strchr(s, '\n')) != NULL; s = end + 1) {
-                several = true;
-                longest[side] = PEFT__MAX(longest[side], end - s);
-            }
-            int64_t rest = (int64_t)strlen(s);
-            longest[side] = PEFT__MAX(longest[side], rest);
-        }
-    }
-    return several ? (longest[1] / 2 + 3) * (longest[0] / 128 + 2) : 0;
-}
-
-static void peft__rouge_best(peft_prf *best, const peft_prf *p) {
-    if (p->f1 > best->f1) *best = *p;
-}
-
-typedef struct peft__rouge_run {
-    const peft_rouge_desc *desc;
-    const peft__mt_input *in;
-    int64_t rows;
-    peft_rouge_scores *pairs;
-} peft__rouge_run;
-
-static bool peft__rouge_begin(void *arg, void *work) {
-    const peft__rouge_run *run = (const peft__rouge_run *)arg;
-    return peft__rouge_work_init((peft__rouge_work *)work, run->in->ctx, run->in->longest, run->rows, run->desc->use_stemmer,
-                                 run->desc->split_summaries);
-}
-
-static void peft__rouge_segment(void *arg, void *work, int64_t i) {
-    peft__rouge_run *run = (peft__rouge_run *)arg;
-    peft_rouge_scores s, *best = &run->pairs[i];
-    for (int k = 0; k < run->in->per; k++) {
-        peft__rouge_score((peft__rouge_work *)work, run->in->predictions[i], run->in->references[i * run->in->per + k], &s);
-        if (k == 0) *best = s;
-        peft__rouge_best(&best->rouge1, &s.rouge1);
-        peft__rouge_best(&best->rouge2, &s.rouge2);
-        peft__rouge_best(&best->rougeL, &s.rougeL);
-        peft__rouge_best(&best->rougeLsum, &s.rougeLsum);
-    }
-}
-
-// The twelve numbers of peft_rouge_scores in order: precision, recall and F1 of ROUGE-1, -2, -L and -Lsum.
-typedef struct peft__rouge_values {
-    double v[sizeof(peft_rouge_scores) / sizeof(double)];
-} peft__rouge_values;
-
-#define PEFT__ROUGE_VALUES ((int)(sizeof(peft__rouge_values) / sizeof(double)))
-
-static void peft__rouge_add(peft__rouge_values *sum, const peft_rouge_scores *s) {
-    peft__rouge_values one;
-    memcpy(&one, s, sizeof one);
-    for (int k = 0; k < PEFT__ROUGE_VALUES; k++) sum->v[k] += one.v[k];
-}
-
-typedef struct peft__rouge_boot {
-    const peft_rouge_scores *pairs;
-    double *means;      // [PEFT__ROUGE_VALUES][samples]
-    int64_t count, samples;
-    uint64_t seed;
-} peft__rouge_boot;
-
-// One resample with replacement; its generator depends on seed and index only, so threads do not matter.
-static void peft__rouge_resample(void *arg, int64_t sample) {
-    peft__rouge_boot *b = (peft__rouge_boot *)arg;
-    peft__rouge_values sum;
-    peft_rng rng;
-    memset(&sum, 0, sizeof sum);
-    peft_rng_seed(&rng, b->seed * 0x9E3779B97F4A7C15u + (uint64_t)sample);
-    for (int64_t i = 0; i < b->count; i++) peft__rouge_add(&sum, &b->pairs[peft__rng_below(&rng, b->count)]);
-    for (int k = 0; k < PEFT__ROUGE_VALUES; k++) b->means[k * b->samples + sample] = sum.v[k] / (double)b->count;
-}
-
-static int peft__mt_compare(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-// Percentile q (0..1) of sorted values, with linear interpolation.
-static double peft__mt_percentile(const double *sorted, int64_t n, double q) {
-    double at = q * (double)(n - 1);
-    int64_t i = (int64_t)at;
-    return i + 1 < n ? sorted[i] + (at - (double)i) * (sorted[i + 1] - sorted[i]) : sorted[n - 1];
-}
-
-static peft_status peft__rouge_bootstrap(const peft_rouge_desc *d, const peft_rouge_scores *pairs, peft_rouge_result *result) {
-    peft__rouge_boot b;
-    peft__rouge_values low, mid, high;
-    b.pairs = pairs;
-    b.count = d->count;
-    b.samples = d->bootstrap_samples;
-    b.seed = d->seed;
-    b.means = (double *)peft__calloc(d->context, b.samples * PEFT__ROUGE_VALUES, sizeof(double));
-    if (!b.means) return PEFT_ERROR_MEMORY;
-    peft__parallel(d->context, b.samples, peft__rouge_resample, &b);
-    for (int k = 0; k < PEFT__ROUGE_VALUES; k++) {
-        double *v = b.means + k * b.samples;
-        qsort(v, (size_t)b.samples, sizeof *v, peft__mt_compare);
-        low.v[k] = peft__mt_percentile(v, b.samples, 0.025);
-        mid.v[k] = peft__mt_percentile(v, b.samples, 0.5);
-        high.v[k] = peft__mt_percentile(v, b.samples, 0.975);
-    }
-    memcpy(&result->low, &low, sizeof low);
-    memcpy(&result->mid, &mid, sizeof mid);
-    memcpy(&result->high, &high, sizeof high);
-    peft__free(d->context, b.means);
-    return PEFT_OK;
-}
-
-static void peft__rouge_signature(const peft_rouge_desc *d, int per, char *out, size_t size) {
-    char boot[48] = "";
-    if (d->bootstrap_samples > 0)
-        peft__string_into(boot, sizeof boot, "|bs:%d|seed:%llu", d->bootstrap_samples, (unsigned long long)d->seed);
-    peft__string_into(out, size, "rouge|nrefs:%d|tok:rouge_score|stem:%s|lsum:%s%s", per, d->use_stemmer ? "porter" : "no",
-             d->split_summaries ? "newline+.!?" : "newline", boot);
-}
-
-static peft_status peft__rouge_run_all(const peft_rouge_desc *d, peft__mt_input *in, peft_rouge_scores *pairs,
-                                       peft_rouge_result *result) {
-    peft__rouge_run run = {d, in, peft__rouge_rows(in, d->split_summaries), pairs};
-    peft__mt_job job = {in, sizeof(peft__rouge_work), peft__rouge_begin, peft__rouge_segment, NULL, &run, NULL, 0};
-    peft__rouge_values sum;
-    peft_status s = peft__mt_job_run(&job);
-    if (s != PEFT_OK) return s;
-    memset(&sum, 0, sizeof sum);
-    for (int64_t i = 0; i < d->count; i++) peft__rouge_add(&sum, &pairs[i]);
-    for (int k = 0; k < PEFT__ROUGE_VALUES; k++) sum.v[k] /= (double)d->count;
-    memset(result, 0, sizeof *result);
-    memcpy(&result->mean, &sum, sizeof sum);
-    result->low = result->mid = result->high = result->mean;
-    peft__rouge_signature(d, in->per, result->signature, sizeof result->signature);
-    return d->bootstrap_samples > 0 ? peft__rouge_bootstrap(d, pairs, result) : PEFT_OK;
-}
-
-PEFTDEF peft_status peft_rouge(const peft_rouge_desc *desc, peft_rouge_result *result) {
-    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
-    if (!result || desc->bootstrap_samples < 0)
-        return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "rouge: %s",
-                          result ? "bootstrap_samples is negative" : "result is NULL");
-    peft__mt_input in;
-    peft_status s = PEFT__MT_INPUT(&in, "rouge", desc);
-    if (s != PEFT_OK) return s;
-    peft_rouge_scores *pairs = desc->pairs;
-    if (!pairs) pairs = (peft_rouge_scores *)peft__calloc(in.ctx, in.count, sizeof *pairs);
-    s = pairs ? peft__rouge_run_all(desc, &in, pairs, result) : PEFT_ERROR_MEMORY;
-    if (!desc->pairs) peft__free(in.ctx, pairs);
-    return s;
-}
-
-PEFTDEF peft_status peft_rouge_pair(peft_context *context, const char *prediction, const char *reference,
-                                    bool use_stemmer, peft_rouge_scores *out) {
-    PEFT__NEED(context, context, "context");
-    PEFT__NEED(context, out, "out");
-    peft_rouge_desc d;
-    peft_rouge_result result;
-    memset(&d, 0, sizeof d);
-    d.context = context;
-    d.predictions = &prediction;
-    d.references = &reference;
-    d.count = 1;
-    d.use_stemmer = use_stemmer;
-    peft_status s = peft_rouge(&d, &result);
-    if (s == PEFT_OK && out) *out = result.mean;
-    return s;
-}
-
-PEFTDEF peft_status peft_rouge_n(peft_context *context, const char *prediction, const char *reference, int n,
-                                 bool use_stemmer, peft_prf *out) {
-    if (!context) return PEFT_ERROR_ARGUMENT;
-    if (!prediction || !reference || !out || n < 1)
-        return peft__fail(context, PEFT_ERROR_ARGUMENT, "rouge_n: %s", n < 1 ? "n must be at least 1" : "NULL argument");
-    peft__rouge_work w;
-    int64_t longest = (int64_t)PEFT__MAX(strlen(prediction), strlen(reference));
-    bool ok = peft__rouge_work_init(&w, context, longest, 0, use_stemmer, false);
-    if (ok) {
-        peft__rouge_read_pair(&w, prediction, reference);
-        // all orders up to n in turn; past the longest text nothing changes any more
-        int top = (int)PEFT__MIN((int64_t)n, longest + 2);
-        for (int k = 1; k <= top; k++) *out = peft__rouge_order(&w, k);
-    }
-    peft__mt_pool_free(&w.pool);
-    return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
-}
-
-// ---- Unicode and words
-
-// 1 punctuation, 2 symbol, 3 number, 0 anything else.
-static int peft__uc_class_of(uint32_t c) {
-    uint32_t bit = peft__uc_bit(c);
-    return bit & PEFT__UC_P ? 1 : bit & PEFT__UC_S ? 2 : bit & PEFT__UC_N ? 3 : 0;
-}
-
-// How a text is cut into words; the first five are peft_tokenizer_kind.
-#define PEFT__WORDS_TERCOM 5
-#define PEFT__WORDS_CHRF 6
-#define PEFT__WORDS_BLANKS 7  // Python's split(" "): two blanks have an empty word between them
 
 // Replaces every `what` in s by `with` (not longer), in place.
 static size_t peft__mt_replace(char *s, size_t n, const char *what, const char *with) {
@@ -33305,395 +32290,794 @@ static size_t peft__mt_replace(char *s, size_t n, const char *what, const char *
     return out;
 }
 
-static size_t peft__mt_unescape(char *s, size_t n, int kind) {
-    if (kind == PEFT__WORDS_TERCOM) {
-        n = peft__mt_replace(s, n, "\n-", "");
-    } else {
-        n = peft__mt_replace(s, n, "<skipped>", "");
-        n = peft__mt_replace(s, n, "-\n", "");
-    }
-    n = peft__mt_replace(s, n, "\n", " ");
-    n = peft__mt_replace(s, n, "&quot;", "\"");
-    n = peft__mt_replace(s, n, "&amp;", "&");
-    n = peft__mt_replace(s, n, "&lt;", "<");
-    return peft__mt_replace(s, n, "&gt;", ">");
-}
-
-// The ranges that sacreBLEU's zh tokenizer isolates. U+2001..2A6D is what its range for extension B (written with a
-// four-digit escape) comes to.
-static bool peft__uc_chinese(uint32_t c) {
-    static const uint16_t ranges[][2] = {
-        {0x2001, 0x2A6D}, {0x2E80, 0x2FDF}, {0x2FF0, 0x303F}, {0x3100, 0x312F}, {0x31A0, 0x31BF}, {0x31C0, 0x31EF},
-        {0x3200, 0x33FF}, {0x3400, 0x4DB5}, {0x4E00, 0x9FBB}, {0xF900, 0xFA2D}, {0xFA30, 0xFA6A}, {0xFA70, 0xFAD9},
-        {0xFE10, 0xFE1F}, {0xFE30, 0xFE4F}, {0xFF00, 0xFFEF}};
-    return peft__uc_among(ranges, PEFT__COUNT(ranges), c);
-}
-
-// What a character does to the words around it.
-enum { PEFT__CUT_WORD, PEFT__CUT_DIGIT, PEFT__CUT_SPACE, PEFT__CUT_ALONE, PEFT__CUT_POINT, PEFT__CUT_DASH,
-    PEFT__CUT_QUOTE };
-
-static int peft__cut_ascii(unsigned char c) {
-    static const char letters[] = "wdsapeq";   // in the order of the enum
-    static const char map[129] = "wwwwwwwwwsssssww"
-                                 "wwwwwwwwwwwwssss"
-                                 "saaaaaaqaaaapepa"
-                                 "ddddddddddaaaaaa"
-                                 "awwwwwwwwwwwwwww"
-                                 "wwwwwwwwwwwaaaaa"
-                                 "awwwwwwwwwwwwwww"
-                                 "wwwwwwwwwwwaaaaw";
-    return (int)(strchr(letters, map[c]) - letters);
-}
-
-// With intl: punctuation separates unless it stands between digits, symbols stand alone.
-static int peft__cut_intl(uint32_t c) {
-    static const unsigned char of_class[] = {PEFT__CUT_WORD, PEFT__CUT_POINT, PEFT__CUT_ALONE, PEFT__CUT_DIGIT};
-    return of_class[peft__uc_class_of(c)];
-}
-
-static int peft__cut_wide(int kind, const char *s, size_t n, size_t *i) {
-    uint32_t c = 0;
-    peft__utf8_next(s, n, i, &c);
-    if (peft__uc_space(c)) return PEFT__CUT_SPACE;
-    if (kind == PEFT_TOKENIZE_INTL) return peft__cut_intl(c);
-    return kind == PEFT_TOKENIZE_CHAR || (kind == PEFT_TOKENIZE_ZH && peft__uc_chinese(c)) ? PEFT__CUT_ALONE
-                                                                                          : PEFT__CUT_WORD;
-}
-
-// Class of the character at *i, which moves past it.
-PEFT__INLINE int peft__cut_next(int kind, const unsigned char *ascii, const char *s, size_t n, size_t *i) {
-    unsigned char b = (unsigned char)s[*i];
-    if (b < 0x80) {
-        ++*i;
-        return ascii[b];
-    }
-    return peft__cut_wide(kind, s, n, i);
-}
-
-static void peft__cut_table(int kind, unsigned char *ascii) {
-    for (int c = 0; c < 128; c++) {
-        int k = peft__cut_ascii((unsigned char)c);
-        if (k == PEFT__CUT_QUOTE && kind != PEFT__WORDS_TERCOM) k = PEFT__CUT_WORD;
-        if (k != PEFT__CUT_SPACE) {
-            if (kind == PEFT_TOKENIZE_CHAR) k = PEFT__CUT_ALONE;
-            if (kind == PEFT_TOKENIZE_NONE || kind == PEFT__WORDS_CHRF) k = PEFT__CUT_WORD;
-            if (kind == PEFT_TOKENIZE_INTL) k = peft__cut_intl((uint32_t)c);
-        }
-        ascii[c] = (unsigned char)k;
-    }
-}
-
-// The mteval rules in one pass, without copying: a word is a piece of the text. Some characters stand alone; a dash does
-// after a digit; points (. and , or all punctuation with intl) follow two substitutions, first
-//     ([^digit])(point) -> "\1 \2 "     then     (point)([^digit]) -> " \1 \2"
-// whose matches do not overlap: `open` says that the character before may serve as \1 of the first one. Only a point
-// between two digits stays in its word. Where the reference tokenizer does not pad the line with blanks, its two ends
-// are like digits.
-static int32_t peft__words_cut(int kind, const unsigned char *ascii, const char *s, size_t n, peft__mt_token *out) {
-    bool padded = kind == PEFT_TOKENIZE_13A || kind == PEFT__WORDS_TERCOM, open = padded, digit = false;
-    size_t i = 0, start = 0, at;
-    int32_t count = 0;
-    bool in_word = false;
-#define PEFT__CUT_END(where) \
-    if (in_word) { \
-        out[count++] = peft__mt_word(s + start, (where) - start); \
-        in_word = false; \
-    }
-    while (i < n) {
-        at = i;
-        int k = peft__cut_next(kind, ascii, s, n, &i);
-        bool alone = k == PEFT__CUT_ALONE || (k == PEFT__CUT_DASH && digit);
-        bool opens = k != PEFT__CUT_DIGIT;
-        if (k == PEFT__CUT_POINT) {
-            alone = open;
-            opens = !open;      // as \2 it is used up, otherwise it may be the next \1
-            if (!open) {
-                size_t next = i;
-                int after = i < n ? peft__cut_next(kind, ascii, s, n, &next) : padded ? PEFT__CUT_SPACE : PEFT__CUT_DIGIT;
-                alone = after != PEFT__CUT_DIGIT;
-            }
-        } else if (k == PEFT__CUT_QUOTE && i < n && s[i] == 's') {
-            // Tercom: 's before a blank is a word
-            int after = i + 1 < n ? peft__cut_ascii((unsigned char)s[i + 1] & 127) : PEFT__CUT_SPACE;
-            if (i + 1 == n || (!((unsigned char)s[i + 1] & 128) &&
-                               (after == PEFT__CUT_ALONE || s[i + 1] == ' ' || s[i + 1] == '\n'))) {
-                PEFT__CUT_END(at)
-            }
-        }
-        if (alone || k == PEFT__CUT_SPACE) {
-            PEFT__CUT_END(at)
-        } else if (!in_word) {
-            in_word = true;
-            start = at;
-        }
-        if (alone) out[count++] = peft__mt_word(s + at, i - at);
-        open = opens;
-        digit = k == PEFT__CUT_DIGIT;
-    }
-    PEFT__CUT_END(n)
-#undef PEFT__CUT_END
-    return count;
-}
-
-// chrF: a word's last character, or else its first, stands alone if it is ASCII punctuation.
-static int32_t peft__words_punctuation(peft__mt_token *w, int32_t count, peft__mt_token *out) {
-    int32_t size = 0;
-    for (int32_t i = 0; i < count; i++) {
-        const char *s = w[i].text;
-        int32_t n = w[i].size, cut = 0;
-        size_t first = 0;
-        uint32_t c = 0;
-        peft__utf8_next(s, (size_t)n, &first, &c);
-        if ((int32_t)first < n) {
-            int last = (unsigned char)s[n - 1] < 0x80 ? peft__uc_class_of((unsigned char)s[n - 1]) : 0;
-            int front = c < 0x80 ? peft__uc_class_of(c) : 0;
-            cut = last == 1 || last == 2 ? n - 1 : front == 1 || front == 2 ? 1 : 0;
-        }
-        if (cut) out[size++] = peft__mt_word(s, (size_t)cut);
-        out[size++] = peft__mt_word(s + cut, (size_t)(n - cut));
-    }
-    return size;
-}
-
-// Reads texts as words. Each text gets its own part of `bytes`, so that words of several texts can live together.
-typedef struct peft__words {
-    int kind;
-    bool lower;
-    unsigned char ascii[128];
-    char *bytes;
-    size_t used;
-} peft__words;
-
-static void peft__words_init(peft__words *w, int kind, bool lower, char *bytes) {
-    w->kind = kind;
-    w->lower = lower;
-    w->bytes = bytes;
-    w->used = 0;
-    peft__cut_table(kind, w->ascii);
-}
-
+// n without white space at the end.
 static size_t peft__words_strip(const char *s, size_t n) {
     while (n > 0) {
-        size_t i = n - 1, at;
+        size_t at = n - 1, end;
         uint32_t c = 0;
-        while (i > 0 && n - i < 4 && ((unsigned char)s[i] & 0xC0) == 0x80) i--;
-        at = i;
-        if (!peft__utf8_next(s, n, &at, &c) || at != n || !peft__uc_space(c)) break;
-        n = i;
+        while (at > 0 && n - at < 4 && ((unsigned char)s[at] & 0xC0) == 0x80) at--;
+        end = at;
+        if (!peft__utf8_next(s, n, &end, &c) || end != n || !peft__uc_space(c)) break;
+        n = at;
     }
     return n;
 }
 
-// Words of a text, at most one per byte, into out. The room needed in w->bytes is 2 * strlen + 8 per text.
-static int32_t peft__words_read(peft__words *w, const char *text, peft__mt_token *out) {
-    size_t n = strlen(text);
+// Cuts a text into words, of which there are at most as many as bytes. Copies of it go to *room, which moves
+// behind them; a text takes at most 2 * strlen + 8 bytes.
+static int32_t peft__words_read(const peft__words *w, const char *text, char **room, peft__mt_token *out) {
+    static const char *const markup[][2] = {{"<skipped>", ""}, {"-\n", ""}, {"\n", " "}, {"&quot;", "\""},
+                                            {"&amp;", "&"}, {"&lt;", "<"}, {"&gt;", ">"}};
+    size_t n = strlen(text), at = 0;
     const char *s = text;
+    char *copy = *room;
+    uint32_t c = 0;
     if (w->lower) {
-        char *copy = w->bytes + w->used;
-        n = peft__uc_lower_text(s, n, copy);
+        n = peft__uc_lower_text(text, n, copy);
         s = copy;
-        w->used += n;
+        *room += n;
     }
-    if (w->kind == PEFT__WORDS_BLANKS) {
-        int32_t count = 0;
-        for (const char *end = s + n, *next;; s = next + 1) {
-            next = (const char *)memchr(s, ' ', (size_t)(end - s));
-            peft__mt_token word = {s, (int32_t)((next ? next : end) - s)};
-            out[count++] = word;
-            if (!next) return count;
+    if (w->kind != PEFT__TOKENIZE_ALL) n = peft__words_strip(s, n);
+    for (; w->kind == PEFT_TOKENIZE_ZH && n > 0; s += at, n -= at) {  // this tokenizer strips the front too
+        at = 0;
+        if (peft__utf8_next(s, n, &at, &c), !peft__uc_space(c)) break;
+    }
+    if (w->kind == PEFT_TOKENIZE_13A && (memchr(s, '&', n) || memchr(s, '\n', n) || memchr(s, '<', n))) {
+        memmove(copy, s, n);
+        s = copy;
+        if (!w->lower) *room += n;
+        for (int64_t k = 0; k < PEFT__COUNT(markup); k++)
+            n = peft__mt_replace(copy, n, markup[k][0], markup[k][1]);
+    }
+    return peft__words_cut(w, s, n, out);
+}
+
+// ---- lines: a prediction with its references, scored in parallel
+
+// One text: the ids of its tokens, and at the place of each token the id of the n-gram that begins there.
+typedef struct peft__mt_text {
+    int32_t *ids, *gram;
+    int32_t *sentence;  // ROUGE: sentence k is the tokens sentence[k] .. sentence[k + 1]
+    int32_t count, sentences;
+} peft__mt_text;
+
+// The scratch of one thread, allocated before the first line begins: no task can run out of memory.
+typedef struct peft__mt_work {
+    peft__mt_table tokens, grams;
+    peft__mt_token *words;
+    char *bytes, *room;         // copies of texts; where the next one goes
+    int32_t *ids, *gram, *sentence;
+    peft__mt_text *texts;       // of the line: the prediction, then its references; they share their ids
+    int32_t *most, *now;        // per id, see peft__mt_matches; `now` is all zero between calls
+    int32_t different;          // n-grams of the order under way
+    double *rows;               // one per reference
+    uint64_t *masks, *bits;     // LCS: per id, all zero between calls; bit rows of a table
+    unsigned char *carry;       // LCS: per token
+    unsigned char *hit;         // rougeLsum: tokens of a reference's sentence that some LCS uses
+    int32_t *left[2], *head, *next, *of, *done;  // rougeLsum: see peft__rouge_union
+} peft__mt_work;
+
+enum { PEFT__MT_WIDTH = 96 };   // of the longest row: chrF with 32 orders
+
+// One metric over all lines.
+typedef struct peft__mt_run {
+    peft_context *ctx;
+    const char *const *predictions, *const *references;
+    int64_t count;
+    int per;                    // references per prediction
+    int64_t longest, longest_line;  // bytes of the longest text; of the longest line, its texts together
+    // The metric: its settings, how texts are cut, a line's row, the score of a sum of rows
+    const void *desc;
+    peft__words words, characters;
+    int width, orders, letters;
+    int64_t bits;               // 64-bit words of the largest LCS table; -1: no LCS
+    double beta;
+    void (*line)(const struct peft__mt_run *run, peft__mt_work *w, int64_t i, double *row);
+    double (*score)(const struct peft__mt_run *run, const double *sums);
+    // What comes of it
+    double *rows;               // [count, width]
+    double sums[PEFT__MT_WIDTH];
+    peft__mt_memory memory;
+    peft__mt_work *works;
+    int64_t tasks;
+    // Of metrics that look at the whole corpus: see peft__corpus_read
+    peft__mt_table tokens, grams;
+    int64_t *start, texts, all_words, most_words;   // most_words: of one text
+    int32_t *ids, *gram;
+    int32_t *room[4];           // for the metric, like `values`: one per word of the corpus, 0 at first
+    double *values;
+} peft__mt_run;
+
+// Text t of all: each prediction is followed by its references.
+static const char *peft__mt_text_at(const peft__mt_run *run, int64_t t) {
+    int64_t i = t / (run->per + 1), k = t % (run->per + 1);
+    return k == 0 ? run->predictions[i] : run->references[i * run->per + k - 1];
+}
+
+// Checks the texts and measures them. reference_count: 0, or what the caller says it is; per: 0 for 1.
+static peft_status peft__mt_open(peft__mt_run *run, const char *name, peft_context *ctx,
+                                 const char *const *predictions, const char *const *references, int64_t count,
+                                 int64_t reference_count, int per) {
+    memset(run, 0, sizeof *run);
+    run->ctx = ctx;
+    run->predictions = predictions;
+    run->references = references;
+    run->count = count;
+    run->per = per == 0 ? 1 : per;
+    run->bits = -1;
+    peft__arena_init(&run->memory.arena, ctx);
+    int64_t texts = 0;
+    bool fits = count > 0 && run->per > 0 && peft__mul(count, (int64_t)run->per + 1, &texts);
+    if (!fits || !predictions || !references)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %s", name, count <= 0 ? "no predictions"
+                          : !predictions ? "predictions is NULL" : "no references");
+    if (reference_count != 0 && reference_count != texts - count)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %lld predictions (times %d) but %lld references",
+                          name, (long long)count, run->per, (long long)reference_count);
+    for (int64_t t = 0, total = 0; t < texts; t++) {
+        const char *text = peft__mt_text_at(run, t);
+        bool first = t % (run->per + 1) == 0;
+        if (!text)
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %sprediction %lld is NULL", name,
+                              first ? "" : "a reference of ", (long long)(t / (run->per + 1)));
+        int64_t n = (int64_t)strlen(text);
+        total = first ? n : total + n;
+        run->longest = PEFT__MAX(run->longest, n);
+        run->longest_line = PEFT__MAX(run->longest_line, total);
+    }
+    return PEFT_OK;
+}
+
+// The same from the fields that all descriptors of text metrics begin with.
+#define PEFT__MT_OPEN(run, name, d) \
+    peft__mt_open(run, name, (d)->context, (d)->predictions, (d)->references, (d)->count, \
+                  (d)->reference_count, (d)->references_per_prediction)
+
+// The text that says how a result was made.
+#define PEFT__MT_SIGN(result, ...) \
+    peft__string_into((result)->signature, sizeof((result)->signature), __VA_ARGS__)
+
+// What a metric's call cannot do without.
+#define PEFT__MT_NEED(d, result) \
+    do { \
+        if (!(d) || !(d)->context) return PEFT_ERROR_ARGUMENT; \
+        PEFT__NEED((d)->context, result, "result"); \
+    } while (0)
+
+static void peft__mt_close(peft__mt_run *run) {
+    if (run->ctx) peft__arena_free(&run->memory.arena);
+}
+
+static void peft__mt_begin(peft__mt_run *run, peft__mt_work *w) {
+    int64_t n = run->longest_line + run->per + 2;   // a line has no more tokens
+    peft__mt_get_table(&run->memory, &w->tokens, n, true);
+    peft__mt_get_table(&run->memory, &w->grams, n, false);
+    w->words = PEFT__MT_GET(run, peft__mt_token, n);
+    w->bytes = PEFT__MT_GET(run, char, 2 * n + 8 * (run->per + 1));
+    int32_t **lists[] = {&w->ids, &w->gram, &w->most, &w->now, &w->sentence, &w->left[0], &w->left[1],
+                         &w->head, &w->next, &w->of, &w->done};
+    for (int64_t k = 0; k < (run->bits > 0 ? PEFT__COUNT(lists) : 5); k++)
+        *lists[k] = PEFT__MT_GET(run, int32_t, n);
+    w->texts = PEFT__MT_GET(run, peft__mt_text, run->per + 1);
+    w->rows = PEFT__MT_GET(run, double, (int64_t)run->per * run->width);
+    if (run->bits >= 0) {
+        w->masks = PEFT__MT_GET(run, uint64_t, n);
+        w->carry = PEFT__MT_GET(run, unsigned char, n);
+        w->hit = PEFT__MT_GET(run, unsigned char, n);
+        w->bits = PEFT__MT_GET(run, uint64_t, run->bits);
+    }
+}
+
+static void peft__mt_task(void *arg, int64_t task) {
+    peft__mt_run *run = (peft__mt_run *)arg;
+    int64_t first = run->count * task / run->tasks, last = run->count * (task + 1) / run->tasks;
+    for (int64_t i = first; i < last; i++) run->line(run, &run->works[task], i, run->rows + i * run->width);
+}
+
+// The rows of all lines and their sums, which are the same for any number of threads.
+static peft_status peft__mt_score_lines(peft__mt_run *run) {
+    run->tasks = PEFT__MAX(PEFT__MIN((int64_t)run->ctx->threads, run->count / 16), 1);
+    run->rows = PEFT__MT_GET(run, double, run->count * run->width);
+    run->works = PEFT__MT_GET(run, peft__mt_work, run->tasks);
+    for (int64_t k = 0; !run->memory.failed && k < run->tasks; k++) peft__mt_begin(run, &run->works[k]);
+    if (run->memory.failed) return PEFT_ERROR_MEMORY;
+    peft__parallel(run->ctx, run->tasks, peft__mt_task, run);
+    for (int64_t i = 0; i < run->count * run->width; i++) run->sums[i % run->width] += run->rows[i];
+    return PEFT_OK;
+}
+
+typedef int32_t (*peft__mt_reader)(const peft__mt_run *run, const char *text, char **room,
+                                   peft__mt_token *out);
+
+static int32_t peft__mt_read(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out) {
+    return peft__words_read(&run->words, text, room, out);
+}
+
+// Line i as ids. An empty token ends a sentence and is left out; so is a sentence without tokens.
+static void peft__mt_load(const peft__mt_run *run, peft__mt_work *w, int64_t i, peft__mt_reader read) {
+    int64_t total = 0, used = 0;
+    w->room = w->bytes;
+    for (int k = 0; k <= run->per; k++) {
+        const char *text = peft__mt_text_at(run, i * (run->per + 1) + k);
+        total += w->texts[k].count = read(run, text, &w->room, w->words + total);
+    }
+    peft__mt_clear(&w->tokens, total);
+    for (int k = 0; k <= run->per; k++) {
+        peft__mt_text *t = &w->texts[k];
+        const peft__mt_token *words = w->words + used, *end = words + t->count;
+        t->ids = w->ids + used;
+        t->gram = w->gram + used;
+        t->sentence = w->sentence + used;
+        used += t->count;
+        t->count = t->sentences = t->sentence[0] = 0;
+        for (; words < end; words++) {
+            if (words->size > 0) t->ids[t->count++] = peft__mt_token_id(&w->tokens, words->text, words->size);
+            else if (t->count > t->sentence[t->sentences]) t->sentence[++t->sentences] = t->count;
         }
     }
-    n = peft__words_strip(s, n);
-    for (size_t at = 0; w->kind == PEFT_TOKENIZE_ZH && n > 0; at = 0) {     // this tokenizer strips the front too
-        uint32_t c = 0;
-        if (!peft__utf8_next(s, n, &at, &c) || !peft__uc_space(c)) break;
-        s += at;
-        n -= at;
+}
+
+static int32_t peft__mt_size(const peft__mt_text *t, int n) {  // n-grams of a text
+    return PEFT__MAX(t->count - n + 1, 0);
+}
+
+// The n-grams of all texts of the line; call for n = 1, 2, ... in turn.
+static void peft__mt_order(const peft__mt_run *run, peft__mt_work *w, int n) {
+    int64_t total = 0;
+    for (int k = 0; k <= run->per; k++) total += peft__mt_size(&w->texts[k], n);
+    if (n > 1) peft__mt_clear(&w->grams, total);
+    for (int k = 0; k <= run->per; k++)
+        peft__mt_grams(&w->grams, w->texts[k].gram, w->texts[k].ids, w->texts[k].count, n);
+    w->different = n == 1 ? w->tokens.used : w->grams.used;
+}
+
+// Clipped matches: sum over the n-grams of min(count in the prediction, largest count in one of the
+// references first .. last).
+static int32_t peft__mt_matches(peft__mt_work *w, int n, int first, int last) {
+    int32_t matches = 0, size = peft__mt_size(&w->texts[0], n);
+    memset(w->most, 0, (size_t)w->different * sizeof *w->most);
+    for (int k = first; k <= last; k++) {
+        const int32_t *gram = w->texts[k].gram;
+        int32_t m = peft__mt_size(&w->texts[k], n);
+        for (int32_t i = 0; i < m && first == last; i++) w->most[gram[i]]++;
+        for (int32_t i = 0; i < m && first < last; i++)
+            if (++w->now[gram[i]] > w->most[gram[i]]) w->most[gram[i]]++;
+        for (int32_t i = 0; i < m && first < last; i++) w->now[gram[i]] = 0;
     }
-    bool markup = w->kind == PEFT_TOKENIZE_13A || w->kind == PEFT__WORDS_TERCOM;
-    if (markup && n > 0 && (memchr(s, '&', n) || memchr(s, '\n', n) || memchr(s, '<', n))) {
-        char *copy = w->lower ? (char *)(w->bytes + (s - w->bytes)) : w->bytes + w->used;
-        if (!w->lower) {
-            memcpy(copy, s, n);
-            w->used += n;
+    for (int32_t i = 0; i < size; i++) matches += w->most[w->texts[0].gram[i]]-- > 0;
+    return matches;
+}
+
+static peft_prf peft__mt_prf(double hits, double predicted, double expected) {
+    peft_prf p;
+    p.precision = predicted > 0 ? hits / predicted : 0;
+    p.recall = expected > 0 ? hits / expected : 0;
+    p.f1 = p.precision + p.recall > 0 ? 2 * p.precision * p.recall / (p.precision + p.recall) : 0;
+    return p;
+}
+
+// Those of the n-grams of the prediction and of reference k.
+static peft_prf peft__mt_prf_of(peft__mt_work *w, int n, int k) {
+    double matches = peft__mt_matches(w, n, k, k);
+    return peft__mt_prf(matches, peft__mt_size(&w->texts[0], n), peft__mt_size(&w->texts[k], n));
+}
+
+// ---- lists of lines drawn at random, for intervals and paired tests
+
+typedef struct peft__resampler {
+    peft_paired_desc d;         // of it: count, samples, seed, test, score, user
+    const double *rows[2];      // [count, width] of one system or of two
+    // A score is the mean of the rows' values first .. first + values - 1; or, where run->score is there,
+    // what it makes of the sum of the rows; or, where d.score is, what that makes of the list: then there are
+    // no rows
+    int width, first, values;
+    const peft__mt_run *run;
+    int64_t *line;
+    unsigned char *side[2];
+    double *scores[2];          // [values, samples] of each system
+} peft__resampler;
+
+// Adds line i of a list, the other system's output if `swapped`.
+static void peft__resample_take(peft__resampler *r, int64_t i, int64_t line, bool swapped,
+                                double (*sums)[PEFT__MT_WIDTH]) {
+    for (int side = 0; side < 2; side++) {
+        int whose = side ^ swapped;
+        if (r->d.score) r->line[i] = line, r->side[side][i] = (unsigned char)whose;
+        else if (r->rows[side])
+            for (int k = 0; k < r->width; k++) sums[side][k] += r->rows[whose][line * r->width + k];
+    }
+}
+
+// A list without a score has NAN.
+static void peft__resample_score(peft__resampler *r, double (*sums)[PEFT__MT_WIDTH], int64_t sample) {
+    bool whole = r->run && r->run->score;
+    for (int side = 0; side < 2 && r->scores[side]; side++) {
+        double *out = r->scores[side] + sample;
+        if (r->d.score) *out = r->d.score(r->line, r->side[side], r->d.count, out, r->d.user) ? *out : NAN;
+        else if (whole) *out = r->run->score(r->run, sums[side]);
+        else for (int k = 0; k < r->values; k++)
+            out[k * r->d.samples] = sums[side][r->first + k] / (double)r->d.count;
+    }
+}
+
+// The generator depends on seed and sample only, so that threads do not matter. Bootstrap: lines drawn with
+// replacement, the same for both systems. Randomization: a coin for each line swaps the two.
+static void peft__resample(void *arg, int64_t sample) {
+    peft__resampler *r = (peft__resampler *)arg;
+    double sums[2][PEFT__MT_WIDTH];
+    bool swap = r->d.test == PEFT_PAIRED_RANDOMIZATION;
+    uint64_t coins = 0;
+    peft_rng rng;
+    memset(sums, 0, sizeof sums);
+    peft_rng_seed(&rng, peft__mix_seed(r->d.seed, (uint64_t)sample, 0));
+    for (int64_t i = 0; i < r->d.count; i++) {
+        if (swap) coins = i % 64 ? coins >> 1 : peft__rng_next(&rng);
+        peft__resample_take(r, i, swap ? i : peft__rng_below(&rng, r->d.count), swap && (coins & 1), sums);
+    }
+    peft__resample_score(r, sums, sample);
+}
+
+static int peft__mt_compare(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+// Percentile q (0..1) of sorted values, with linear interpolation.
+static double peft__mt_percentile(const double *sorted, int64_t n, double q) {
+    double at = q * (double)(n - 1);
+    int64_t i = (int64_t)at;
+    return i + 1 < n ? sorted[i] + (at - (double)i) * (sorted[i + 1] - sorted[i]) : sorted[n - 1];
+}
+
+// ---- Porter stemmer
+
+// M.F. Porter, An algorithm for suffix stripping (1980), with the departures of nltk's default mode. One byte
+// per letter. A word is [C](VC)^m[V] of runs of consonants and vowels; m is its measure.
+typedef struct peft__stem {
+    int measure;
+    bool vowel;     // it has one
+    unsigned last;  // of its last letters, the last one in bit 0: 1 for a consonant
+} peft__stem;
+
+// y is a vowel behind a consonant. Bytes >= 0x80 are consonants.
+static peft__stem peft__stem_of(const unsigned char *w, int n) {
+    peft__stem s = {0, false, 0};
+    for (int i = 0; i < n; i++) {
+        unsigned letter = w[i] - (unsigned)'a';     // bits 0, 4, 8, 14 and 20: a, e, i, o, u
+        bool consonant = w[i] == 'y' ? i == 0 || !(s.last & 1) : letter > 25 || !(0x104111u >> letter & 1);
+        s.measure += i > 0 && consonant && !(s.last & 1);
+        s.vowel = s.vowel || !consonant;
+        s.last = s.last << 1 | consonant;
+    }
+    return s;
+}
+
+static int peft__stem_measure(const unsigned char *w, int n) { return peft__stem_of(w, n).measure; }
+
+// Ends with consonant, vowel, consonant other than w, x, y; nltk also takes a word of vowel, consonant.
+static bool peft__stem_cvc(const unsigned char *w, int n) {
+    unsigned last = peft__stem_of(w, n).last;
+    if (n == 2) return (last & 3) == 1;
+    return n >= 3 && (last & 7) == 5 && w[n - 1] != 'w' && w[n - 1] != 'x' && w[n - 1] != 'y';
+}
+
+// The letters before `suffix`; -1: the word does not end with it.
+static int peft__stem_ends(const unsigned char *w, int n, const char *suffix) {
+    int k = (int)strlen(suffix);
+    return n >= k && memcmp(w + n - k, suffix, (size_t)k) == 0 ? n - k : -1;
+}
+
+static int peft__stem_put(unsigned char *w, int stem, const char *suffix) {
+    size_t k = strlen(suffix);
+    memcpy(w + stem, suffix, k);
+    return stem + (int)k;
+}
+
+// The rules of one step, each a suffix and what replaces it. The first suffix that fits decides, whether or
+// not the measure of what is before it is larger than `more`, as it must be.
+static int peft__stem_apply(unsigned char *w, int n, const char *const *rules, int64_t count, int more) {
+    for (int64_t i = 0; i < count; i += 2) {
+        int s = peft__stem_ends(w, n, rules[i]);
+        if (s >= 0) return peft__stem_measure(w, s) > more ? peft__stem_put(w, s, rules[i + 1]) : n;
+    }
+    return n;
+}
+
+// Plurals, -ed and -ing, and a final y.
+static int peft__stem_step1(unsigned char *w, int n) {
+    int s;
+    if (peft__stem_ends(w, n, "ies") >= 0) n -= n == 4 ? 1 : 2;
+    else if (peft__stem_ends(w, n, "sses") >= 0) n -= 2;
+    else if (n > 0 && w[n - 1] == 's' && !(n > 1 && w[n - 2] == 's')) n -= 1;
+    if (peft__stem_ends(w, n, "ied") >= 0) {
+        n -= n == 4 ? 1 : 2;
+    } else if ((s = peft__stem_ends(w, n, "eed")) >= 0) {
+        n -= peft__stem_measure(w, s) > 0;
+    } else if (((s = peft__stem_ends(w, n, "ed")) >= 0 && peft__stem_of(w, s).vowel) ||
+               ((s = peft__stem_ends(w, n, "ing")) >= 0 && peft__stem_of(w, s).vowel)) {
+        n = s;
+        bool e = peft__stem_ends(w, n, "at") >= 0 || peft__stem_ends(w, n, "bl") >= 0 ||
+                 peft__stem_ends(w, n, "iz") >= 0;
+        bool twice = !e && n >= 2 && w[n - 1] == w[n - 2] && (peft__stem_of(w, n).last & 1);
+        if (twice) n -= w[n - 1] != 'l' && w[n - 1] != 's' && w[n - 1] != 'z';
+        else if (e || (peft__stem_measure(w, n) == 1 && peft__stem_cvc(w, n))) w[n++] = 'e';
+    }
+    if (n > 2 && w[n - 1] == 'y' && (peft__stem_of(w, n - 1).last & 1)) w[n - 1] = 'i';
+    return n;
+}
+
+static int peft__stem_letters(unsigned char *w, int n) {
+    static const char *const irregular[] = {
+        "sky", "sky", "skies", "sky", "dying", "die", "lying", "lie", "tying", "tie", "news", "news",
+        "innings", "inning", "inning", "inning", "outings", "outing", "outing", "outing", "cannings",
+        "canning", "canning", "canning", "howe", "howe", "proceed", "proceed", "exceed", "exceed", "succeed",
+        "succeed"};
+    static const char *const step2[] = {
+        "ational", "ate", "tional", "tion", "enci", "ence", "anci", "ance", "izer", "ize", "bli", "ble",
+        "alli", "al", "entli", "ent", "eli", "e", "ousli", "ous", "ization", "ize", "ation", "ate", "ator",
+        "ate", "alism", "al", "iveness", "ive", "fulness", "ful", "ousness", "ous", "aliti", "al", "iviti",
+        "ive", "biliti", "ble", "fulli", "ful"};
+    static const char *const step3[] = {"icate", "ic", "ative", "", "alize", "al", "iciti", "ic", "ical",
+                                        "ic", "ful", "", "ness", ""};
+    static const char *const step4[] = {
+        "al", "", "ance", "", "ence", "", "er", "", "ic", "", "able", "", "ible", "", "ant", "", "ement", "",
+        "ment", "", "ent", "", "ou", "", "ism", "", "ate", "", "iti", "", "ous", "", "ive", "", "ize", ""};
+    int s;
+    if (n <= 2) return n;
+    for (int64_t i = 0; n <= 8 && i < PEFT__COUNT(irregular); i += 2)
+        if (w[0] == (unsigned char)irregular[i][0] && peft__stem_ends(w, n, irregular[i]) == 0)
+            return peft__stem_put(w, 0, irregular[i + 1]);
+    n = peft__stem_step1(w, n);
+    // nltk: -alli becomes -al and the step starts again
+    while ((s = peft__stem_ends(w, n, "alli")) >= 0 && peft__stem_measure(w, s) > 0) n -= 2;
+    if (peft__stem_ends(w, n, "logi") >= 0) n -= peft__stem_measure(w, n - 3) > 0;
+    else n = peft__stem_apply(w, n, step2, PEFT__COUNT(step2), 0);
+    n = peft__stem_apply(w, n, step3, PEFT__COUNT(step3), 0);
+    s = peft__stem_ends(w, n, "ion");
+    if (s < 0) n = peft__stem_apply(w, n, step4, PEFT__COUNT(step4), 1);
+    else if (s > 0 && (w[s - 1] == 's' || w[s - 1] == 't') && peft__stem_measure(w, s) > 1) n = s;
+    if (n > 0 && w[n - 1] == 'e') {     // a final e
+        int m = peft__stem_measure(w, n - 1);
+        n -= m > 1 || (m == 1 && !peft__stem_cvc(w, n - 1));
+    }
+    // and the second of two final l
+    return n - (n > 1 && w[n - 1] == 'l' && w[n - 2] == 'l' && peft__stem_measure(w, n - 1) > 1);
+}
+
+// Beyond ASCII one code point is one letter. The rules ask of such letters only whether two of them in a row
+// are equal, so 0x80 and 0x81 are enough to stand for them.
+PEFTDEF size_t peft_porter_stem(char *word, size_t n) {
+    unsigned char letters[256];
+    size_t start[257], i = 0, ascii = 0;
+    uint32_t c = 0, before = 0;
+    int count = 0, same = 0;
+    while (ascii < n && (unsigned char)word[ascii] < 0x80) ascii++;
+    if (ascii == n && n < 10000) return (size_t)peft__stem_letters((unsigned char *)word, (int)n);
+    for (; i < n; count++, before = c) {
+        start[count] = i;
+        if (count == 256 || !peft__utf8_next(word, n, &i, &c)) return n;
+        int other = count > 0 ? letters[count - 1] : 0;  // the letter before
+        other = c == before ? other : other == 0x80 ? 0x81 : 0x80;
+        letters[count] = (unsigned char)(c < 0x80 ? (int)c : other);
+    }
+    start[count] = n;
+    int left = peft__stem_letters(letters, count);
+    while (same < left && (letters[same] >= 0x80 || (char)letters[same] == word[start[same]])) same++;
+    size_t size = start[same];      // the rules replace ASCII endings only
+    for (; same < left; same++) word[size++] = (char)letters[same];
+    return size;
+}
+
+// ---- ROUGE
+
+// Words are lower-case letters a-z and digits; everything else separates. Two code points beyond ASCII have a
+// lower case in it: the Kelvin sign (k) and I with dot above (i, then a combining dot that separates). An
+// empty word ends a sentence.
+static int32_t peft__rouge_read(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out) {
+    const peft_rouge_desc *d = (const peft_rouge_desc *)run->desc;
+    const unsigned char *lower = run->words.ascii, *s = (const unsigned char *)text;
+    char *end = *room, *start = end;
+    int32_t count = 0;
+    for (;; s++) {
+        while (*s < 0x80 && lower[*s]) *end++ = (char)lower[*s++];
+        unsigned char b = *s;
+        bool dotted = b == 0xC4 && s[1] == 0xB0, kelvin = b == 0xE2 && s[1] == 0x84 && s[2] == 0xAA;
+        if (dotted || kelvin) *end++ = dotted ? 'i' : 'k';
+        if (kelvin) {
+            s += 2;
+            continue;
         }
-        n = peft__mt_unescape(copy, n, w->kind);
-        s = copy;
+        if (end > start) {
+            size_t n = (size_t)(end - start);
+            out[count++] = peft__mt_word(start, d->use_stemmer && n > 3 ? peft_porter_stem(start, n) : n);
+            start = end;
+        }
+        bool stop = b == '.' || b == '!' || b == '?';
+        bool ends = d->split_summaries && stop && (s[1] == ' ' || s[1] == '\t' || s[1] == '\r');
+        if (ends || b == '\n' || b == 0) out[count++] = peft__mt_word(end, 0);
+        if (b == 0) break;
     }
-    return peft__words_cut(w->kind, w->ascii, s, n, out);
+    *room = end;
+    return count;
+}
+
+// One row step of the bit-parallel LCS over 64 columns (Hyyro 2004): a zero bit of v marks a column where the
+// table grows by one. U = v & matches; v' = (v + U) | (v & ~matches), the carry of the sum going to the next
+// 64 columns.
+PEFT__INLINE uint64_t peft__lcs_step(uint64_t v, uint64_t matches, unsigned char *carry) {
+    uint64_t u = v & matches, sum = v + u, c = sum < v;
+    uint64_t full = sum + *carry;
+    *carry = (unsigned char)(c | (full < sum));
+    return full | (v & ~matches);
+}
+
+PEFT__INLINE int peft__mt_popcount(uint64_t x) {
+    x -= x >> 1 & 0x5555555555555555u;
+    x = (x & 0x3333333333333333u) + (x >> 2 & 0x3333333333333333u);
+    return (int)(((x + (x >> 4)) & 0x0F0F0F0F0F0F0F0Fu) * 0x0101010101010101u >> 56);
+}
+
+// Length of the longest common subsequence of r and c in O(n m / 64): 64 tokens of c at a time over all of r,
+// whose rows keep the carries. bits: NULL, or what gets the table, (m + 63) / 64 words for each of n + 1
+// rows.
+static int32_t peft__lcs(peft__mt_work *w, const int32_t *r, int32_t n, const int32_t *c, int32_t m,
+                         uint64_t *bits) {
+    int32_t length = 0;
+    int64_t words = (m + 63) / 64;
+    memset(w->carry, 0, (size_t)n);
+    for (int64_t k = 0; k < words; k++) {
+        int32_t size = PEFT__MIN(m - (int32_t)(k * 64), 64);
+        uint64_t v = ~(uint64_t)0;
+        for (int32_t i = 0; i < size; i++) w->masks[c[k * 64 + i]] |= (uint64_t)1 << i;
+        if (bits) bits[k] = v;
+        for (int32_t i = 0; i < n; i++) {
+            v = peft__lcs_step(v, w->masks[r[i]], &w->carry[i]);
+            if (bits) bits[(i + 1) * words + k] = v;
+        }
+        for (int32_t i = 0; i < size; i++) w->masks[c[k * 64 + i]] = 0;
+        length += peft__mt_popcount(~v & (~(uint64_t)0 >> (64 - size)));
+    }
+    return length;
+}
+
+// t[i][j] of the LCS table from bit row i.
+static int32_t peft__lcs_prefix(const uint64_t *row, int32_t j) {
+    int32_t sum = 0, k = 0;
+    for (; j >= 64; j -= 64) sum += peft__mt_popcount(~row[k++]);
+    return j > 0 ? sum + peft__mt_popcount(~row[k] & (((uint64_t)1 << j) - 1)) : sum;
+}
+
+// Marks in w->hit the elements of r that the LCS with c uses, choosing among several as rouge_score does:
+// from the end, equal last elements pair up, else c gets shorter if that alone keeps the length, else r does.
+static void peft__lcs_mark(peft__mt_work *w, const int32_t *r, int32_t n, const int32_t *c, int32_t m) {
+    int64_t words = (m + 63) / 64;
+    peft__lcs(w, r, n, c, m, w->bits);
+    for (int32_t i = n, j = m; i > 0 && j > 0;) {
+        const uint64_t *row = w->bits + i * words;
+        if (r[i - 1] == c[j - 1]) w->hit[--i] = 1, j--;
+        else if (peft__lcs_prefix(row, j - 1) > peft__lcs_prefix(row - words, j)) j--;
+        else i--;
+    }
+}
+
+// Summary level: for every sentence of the reference the union of its LCSs with all predicted sentences; a
+// token counts at most as often as it occurs in each of the two summaries. An LCS with a sentence can only
+// add a token that is in it. So each token looks, until it is found, through the sentences that have it: from
+// `head` of its id along `next`, places in the prediction whose sentence is `of`. done: the last reference
+// sentence that a predicted one was compared with.
+static int32_t peft__rouge_union(peft__mt_work *w, const peft__mt_text *p, const peft__mt_text *r) {
+    size_t size = (size_t)w->tokens.used * sizeof(int32_t);
+    int32_t hits = 0, *left = w->left[0], *wanted = w->left[1];
+    memset(left, 0, size);
+    memset(wanted, 0, size);
+    for (int32_t i = 0; i < p->count; i++) left[p->ids[i]]++;
+    for (int32_t i = 0; i < r->count; i++) wanted[r->ids[i]]++;
+    memset(w->head, 0xFF, size);
+    for (int32_t b = p->sentences - 1; b >= 0; b--) {
+        w->done[b] = -1;
+        for (int32_t i = p->sentence[b + 1] - 1; i >= p->sentence[b]; i--) {
+            w->of[i] = b;
+            w->next[i] = w->head[p->ids[i]];
+            w->head[p->ids[i]] = i;
+        }
+    }
+    for (int32_t a = 0; a < r->sentences; a++) {
+        const int32_t *ids = r->ids + r->sentence[a];
+        int32_t n = r->sentence[a + 1] - r->sentence[a];
+        memset(w->hit, 0, (size_t)n);
+        for (int32_t i = 0; i < n; i++) {
+            if (left[ids[i]] == 0) continue;  // it would not count
+            for (int32_t at = w->head[ids[i]]; at >= 0 && !w->hit[i]; at = w->next[at]) {
+                int32_t b = w->of[at];
+                if (w->done[b] == a) continue;
+                w->done[b] = a;
+                peft__lcs_mark(w, ids, n, p->ids + p->sentence[b], p->sentence[b + 1] - p->sentence[b]);
+            }
+        }
+        for (int32_t i = 0; i < n; i++) {
+            if (w->hit[i] && left[ids[i]] > 0 && wanted[ids[i]] > 0) {
+                hits++;
+                left[ids[i]]--;
+                wanted[ids[i]]--;
+            }
+        }
+    }
+    return hits;
+}
+
+// A row of ROUGE: precision, recall and F1 of ROUGE-1, -2, -L and -Lsum, each of the reference of best F1.
+enum { PEFT__ROUGE_VALUES = sizeof(peft_rouge_scores) / sizeof(double) };
+
+static void peft__rouge_keep(double *best, peft_prf s, int reference) {
+    if (reference == 1 || s.f1 > best[2]) memcpy(best, &s, sizeof s);
+}
+
+// With run->orders: ROUGE of that order alone. Past the longest text nothing changes any more.
+static void peft__rouge_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
+    const peft__mt_text *p = &w->texts[0];
+    int longest = 0, top = run->orders > 0 ? run->orders : 2;
+    peft__mt_load(run, w, i, peft__rouge_read);
+    for (int k = 0; k <= run->per; k++) longest = PEFT__MAX(longest, w->texts[k].count);
+    for (int n = 1; n <= PEFT__MIN(top, longest + 1); n++) {
+        peft__mt_order(run, w, n);
+        for (int k = 1; k <= run->per; k++)
+            peft__rouge_keep(run->orders > 0 ? row : row + 3 * (n - 1), peft__mt_prf_of(w, n, k), k);
+    }
+    for (int k = 1; k <= run->per && run->orders == 0; k++) {
+        const peft__mt_text *r = &w->texts[k];
+        int32_t length = peft__lcs(w, r->ids, r->count, p->ids, p->count, NULL);
+        peft__rouge_keep(row + 6, peft__mt_prf(length, p->count, r->count), k);
+        if (p->count > 0 && r->count > 0 && p->sentences + r->sentences > 2)   // else it is ROUGE-L
+            length = peft__rouge_union(w, p, r);
+        peft__rouge_keep(row + 9, peft__mt_prf(length, p->count, r->count), k);
+    }
+}
+
+// The bit table of rougeLsum is as large as two of the longest sentences, of which lines are bounds.
+static void peft__rouge_prepare(peft__mt_run *run, const peft_rouge_desc *d) {
+    int64_t longest = 0;
+    bool several = d->split_summaries;
+    for (int64_t t = 0; t < run->count * (run->per + 1); t++) {
+        const char *s = peft__mt_text_at(run, t), *end;
+        for (; (end = strchr(s, '\n')) != NULL; s = end + 1) {
+            longest = PEFT__MAX(longest, (int64_t)(end - s));
+            several = true;
+        }
+        longest = PEFT__MAX(longest, (int64_t)strlen(s));
+    }
+    for (int c = '!'; c < 127; c++)
+        run->words.ascii[c] = (unsigned char)(peft__ascii_mark((char)c) ? 0 : peft__lower((char)c));
+    run->desc = d;
+    run->width = PEFT__ROUGE_VALUES;
+    run->line = peft__rouge_line;
+    run->bits = several ? (longest / 2 + 3) * (longest / 128 + 2) : 0;
+}
+
+// The percentiles of resampled means; false: no memory.
+static bool peft__rouge_bootstrap(peft__mt_run *run, const peft_rouge_desc *d,
+                                  double (*out)[PEFT__ROUGE_VALUES]) {
+    static const double at[] = {0.025, 0.5, 0.975};
+    peft__resampler r;
+    memset(&r, 0, sizeof r);
+    r.d.count = run->count;
+    r.d.samples = d->bootstrap_samples;
+    r.d.seed = d->seed;
+    r.rows[0] = run->rows;
+    r.width = r.values = PEFT__ROUGE_VALUES;
+    r.scores[0] = PEFT__MT_GET(run, double, r.d.samples * r.values);
+    if (!r.scores[0]) return false;
+    peft__parallel(run->ctx, r.d.samples, peft__resample, &r);
+    for (int k = 0; k < r.values; k++) {
+        double *v = r.scores[0] + k * r.d.samples;
+        qsort(v, (size_t)r.d.samples, sizeof *v, peft__mt_compare);
+        for (int q = 0; q < 3; q++) out[q][k] = peft__mt_percentile(v, r.d.samples, at[q]);
+    }
+    return true;
+}
+
+static peft_status peft__rouge_finish(peft__mt_run *run, const peft_rouge_desc *d,
+                                      peft_rouge_result *result) {
+    double values[4][PEFT__ROUGE_VALUES];   // mean, low, mid, high, as the result begins
+    char bootstrap[48] = "";
+    for (int q = 0; q < 4; q++)
+        for (int k = 0; k < PEFT__ROUGE_VALUES; k++) values[q][k] = run->sums[k] / (double)run->count;
+    if (d->pairs) memcpy(d->pairs, run->rows, (size_t)run->count * sizeof *d->pairs);
+    if (d->bootstrap_samples > 0) {
+        peft__string_into(bootstrap, sizeof bootstrap, "|bs:%d|seed:%llu", d->bootstrap_samples,
+                          (unsigned long long)d->seed);
+        if (!peft__rouge_bootstrap(run, d, values + 1)) return PEFT_ERROR_MEMORY;
+    }
+    memset(result, 0, sizeof *result);
+    memcpy(result, values, sizeof values);
+    PEFT__MT_SIGN(result, "rouge|nrefs:%d|tok:rouge_score|stem:%s|lsum:%s%s", run->per,
+                  d->use_stemmer ? "porter" : "no", d->split_summaries ? "newline+.!?" : "newline",
+                  bootstrap);
+    return PEFT_OK;
+}
+
+PEFTDEF peft_status peft_rouge(const peft_rouge_desc *desc, peft_rouge_result *result) {
+    PEFT__MT_NEED(desc, result);
+    if (desc->bootstrap_samples < 0)
+        return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "rouge: bootstrap_samples is negative");
+    peft__mt_run run;
+    peft_status s = PEFT__MT_OPEN(&run, "rouge", desc);
+    if (!s) {
+        peft__rouge_prepare(&run, desc);
+        s = peft__mt_score_lines(&run);
+    }
+    if (!s) s = peft__rouge_finish(&run, desc, result);
+    peft__mt_close(&run);
+    return s;
+}
+
+// All scores of one pair, or (n > 0) those of ROUGE-n, into `size` bytes at out.
+static peft_status peft__rouge_one(peft_context *context, const char *prediction, const char *reference,
+                                   int n, bool use_stemmer, void *out, size_t size) {
+    PEFT__NEED(context, context, "context");
+    PEFT__NEED(context, out, "out");
+    peft_rouge_desc d;
+    peft__mt_run run;
+    memset(&d, 0, sizeof d);
+    d.use_stemmer = use_stemmer;
+    peft_status s = peft__mt_open(&run, "rouge", context, &prediction, &reference, 1, 0, 1);
+    if (!s) peft__rouge_prepare(&run, &d);
+    run.orders = n;
+    if (!s) s = peft__mt_score_lines(&run);
+    if (!s) memcpy(out, run.rows, size);
+    peft__mt_close(&run);
+    return s;
+}
+
+PEFTDEF peft_status peft_rouge_pair(peft_context *context, const char *prediction, const char *reference,
+                                    bool use_stemmer, peft_rouge_scores *out) {
+    return peft__rouge_one(context, prediction, reference, 0, use_stemmer, out, sizeof *out);
+}
+
+PEFTDEF peft_status peft_rouge_n(peft_context *context, const char *prediction, const char *reference, int n,
+                                 bool use_stemmer, peft_prf *out) {
+    if (context && n < 1) return peft__fail(context, PEFT_ERROR_ARGUMENT, "rouge_n: n must be at least 1");
+    return peft__rouge_one(context, prediction, reference, n, use_stemmer, out, sizeof *out);
 }
 
 // ---- BLEU
 
-// Counts of one n-gram while a segment is scored.
-typedef struct peft__bleu_gram {
-    int32_t most;           // the largest count in one reference; what is left of it while the prediction is read
-    int32_t now, owner;     // count in the reference `owner`
-} peft__bleu_gram;
-
-typedef struct peft__bleu_stats {
-    int64_t correct[PEFT_BLEU_ORDERS], total[PEFT_BLEU_ORDERS];
-    int64_t predicted, expected;    // words
-} peft__bleu_stats;
-
-typedef struct peft__bleu_work {
-    peft__mt_pool pool;
-    peft__words reader;
-    peft__mt_table tokens, grams;
-    peft__mt_token *words;
-    int32_t *chain;             // id of the (n-1)-gram that starts at each word of the current text
-    int32_t *ids;
-    peft__bleu_gram *unigram, *longer;
-    int32_t *ends;              // per text: where its words end
-    peft__bleu_stats stats;
-} peft__bleu_work;
-
-typedef struct peft__bleu_run {
-    const peft__mt_input *in;
-    const peft_bleu_desc *desc;
-    int orders;
-    peft__bleu_stats sum;
-    peft__bleu_stats *segments; // optional output
-} peft__bleu_run;
-
-static bool peft__bleu_begin(void *arg, void *work) {
-    const peft__bleu_run *run = (const peft__bleu_run *)arg;
-    const peft__mt_input *in = run->in;
-    peft__bleu_work *w = (peft__bleu_work *)work;
-    int kind = (int)run->desc->tokenizer, orders = run->orders;
-    bool lower = run->desc->lowercase;
-    int64_t n = in->longest_pair + in->per + 2;
-    peft__mt_pool_init(&w->pool, in->ctx);
-    bool copies = lower || kind == PEFT_TOKENIZE_13A;
-    char *bytes = (char *)peft__mt_get(&w->pool, copies ? 2 * n + 8 * (in->per + 1) : 1, 1);
-    peft__words_init(&w->reader, kind, lower, bytes);
-    peft__mt_get_words(&w->pool, &w->tokens, n);
-    peft__mt_get_table(&w->pool, &w->grams, n * (orders - 1) + 1);
-    w->words = (peft__mt_token *)peft__mt_get(&w->pool, n, sizeof *w->words);
-    w->chain = (int32_t *)peft__mt_get(&w->pool, n, sizeof(int32_t));
-    w->ids = (int32_t *)peft__mt_get(&w->pool, n, sizeof(int32_t));
-    w->unigram = (peft__bleu_gram *)peft__mt_get(&w->pool, n, sizeof *w->unigram);
-    w->longer = (peft__bleu_gram *)peft__mt_get(&w->pool, n * (orders - 1) + 1, sizeof *w->longer);
-    w->ends = (int32_t *)peft__mt_get(&w->pool, in->per + 2, sizeof(int32_t));
-    return !w->pool.failed;
-}
-
-// Key of an n-gram: its first n-1 words and its last. Bigrams start from word ids, longer ones from n-gram ids.
-PEFT__INLINE uint64_t peft__bleu_key(int n, int32_t head, int32_t last) {
-    return ((uint64_t)(uint32_t)head | (n > 2 ? (uint64_t)1 << 31 : 0)) << 32 | (uint32_t)last;
-}
-
-PEFT__INLINE void peft__bleu_bump(peft__bleu_gram *g, bool fresh, int32_t owner) {
-    if (fresh) {
-        g->most = g->now = 0;
-        g->owner = owner;
+// A row: matches and n-grams of the prediction for each order, then words of the prediction and of the
+// reference whose length is closest, the shorter of two that are as close.
+static void peft__bleu_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
+    peft__mt_load(run, w, i, peft__mt_read);
+    int32_t count = w->texts[0].count, closest = w->texts[1].count;
+    for (int k = 2; k <= run->per; k++) {
+        int32_t length = w->texts[k].count, d = abs(length - count), best = abs(closest - count);
+        if (d < best || (d == best && length < closest)) closest = length;
     }
-    g->now = g->owner == owner ? g->now + 1 : 1;
-    g->owner = owner;
-    g->most = PEFT__MAX(g->most, g->now);
+    for (int n = 1; n <= run->orders; n++) {
+        peft__mt_order(run, w, n);
+        row[2 * n - 2] = peft__mt_matches(w, n, 1, run->per);
+        row[2 * n - 1] = peft__mt_size(&w->texts[0], n);
+    }
+    row[2 * run->orders] = count;
+    row[2 * run->orders + 1] = closest;
 }
 
-static void peft__bleu_reference(peft__bleu_work *w, int32_t owner, const peft__mt_token *words, int32_t count, int orders) {
-    for (int32_t i = 0; i < count; i++) {
-        int32_t before = w->tokens.used;
-        int32_t id = peft__mt_intern_token(&w->tokens, words[i].text, words[i].size);
-        peft__bleu_bump(&w->unigram[id], id == before, owner);
-        w->chain[i] = w->ids[i] = id;
-    }
-    for (int n = 2; n <= orders; n++) {
-        for (int32_t i = 0; i + n <= count; i++) {
-            int32_t before = w->grams.used;
-            int32_t id = peft__mt_intern(&w->grams, peft__bleu_key(n, w->chain[i], w->ids[i + n - 1]));
-            peft__bleu_bump(&w->longer[id], id == before, owner);
-            w->chain[i] = id;
-        }
-    }
-}
-
-// Id of a key that is there, else -1.
-PEFT__INLINE int32_t peft__mt_find(const peft__mt_table *t, uint64_t key) {
-    uint64_t i = peft__mt_mix(key) & t->mask;
-    while (t->slots[i].stamp == t->stamp) {
-        if (t->slots[i].key == key) return t->slots[i].value;
-        i = (i + 1) & t->mask;
-    }
-    return -1;
-}
-
-static int32_t peft__bleu_take(peft__bleu_gram *g) {
-    return g->most > 0 ? (g->most--, 1) : 0;
-}
-
-// An n-gram can match only where the (n-1)-gram that starts it is known.
-static void peft__bleu_prediction(peft__bleu_work *w, const peft__mt_token *words, int32_t count, int orders, int64_t *hits) {
-    int32_t known = w->tokens.used;
-    for (int32_t i = 0; i < count; i++) {
-        int32_t id = peft__mt_intern_token(&w->tokens, words[i].text, words[i].size);
-        id = id < known ? id : -1;
-        w->chain[i] = w->ids[i] = id;
-        hits[0] += id >= 0 ? peft__bleu_take(&w->unigram[id]) : 0;
-    }
-    for (int n = 2; n <= orders; n++) {
-        for (int32_t i = 0; i + n <= count; i++) {
-            int32_t last = w->ids[i + n - 1], id = -1;
-            if (w->chain[i] >= 0 && last >= 0) {
-                id = peft__mt_find(&w->grams, peft__bleu_key(n, w->chain[i], last));
-                hits[n - 1] += id >= 0 ? peft__bleu_take(&w->longer[id]) : 0;
-            }
-            w->chain[i] = id;
-        }
-    }
-}
-
-// Statistics of one segment: its references first, then the prediction against their largest counts.
-static void peft__bleu_count(peft__bleu_work *w, const char *prediction, const char *const *references, int per, int orders,
-                             peft__bleu_stats *s) {
-    memset(s, 0, sizeof *s);
-    w->reader.used = 0;
-    int32_t count = peft__words_read(&w->reader, prediction, w->words);
-    w->ends[0] = count;
-    for (int r = 0; r < per; r++)
-        w->ends[r + 1] = w->ends[r] + peft__words_read(&w->reader, references[r], w->words + w->ends[r]);
-    int32_t all = w->ends[per];
-    peft__mt_table_clear(&w->tokens, all);
-    peft__mt_table_clear(&w->grams, (int64_t)(all - count) * (orders - 1));
-    int64_t closest = -1;
-    for (int r = 0; r < per; r++) {
-        int32_t length = w->ends[r + 1] - w->ends[r];
-        int64_t d = length > count ? length - count : count - length, best =
-            closest > count ? closest - count : count - closest;
-        if (closest < 0 || d < best || (d == best && length < closest)) closest = length;
-        peft__bleu_reference(w, r, w->words + w->ends[r], length, orders);
-    }
-    peft__bleu_prediction(w, w->words, count, orders, s->correct);
-    for (int n = 1; n <= orders; n++) s->total[n - 1] = PEFT__MAX(count - n + 1, 0);
-    s->predicted = count;
-    s->expected = closest;
-}
-
-static double peft__bleu_smooth_value(const peft_bleu_desc *d) {
+static double peft__bleu_smooth(const peft_bleu_desc *d) {
     return peft__or_default(d->smooth_value, d->smoothing == PEFT_SMOOTH_ADD_K ? 1 : 0.1);
 }
 
 // score = BP * exp(mean over orders of log precision), BP = exp(1 - r / c) for c < r
-static void peft__bleu_compute(const peft__bleu_stats *s, const peft_bleu_desc *d, int orders, peft_bleu_result *r) {
-    double value = peft__bleu_smooth_value(d);
-    double halves = 1, sum = 0;
-    int used = orders;
-    bool any = false;
+static void peft__bleu_compute(const peft__mt_run *run, const double *sums, peft_bleu_result *r) {
+    const peft_bleu_desc *d = (const peft_bleu_desc *)run->desc;
+    int orders = run->orders, used = orders;
+    double value = peft__bleu_smooth(d), halves = 1, sum = 0, matches = 0;
+    double predicted = sums[2 * orders], expected = sums[2 * orders + 1];
     memset(r, 0, sizeof *r);
     for (int n = 0; n < orders; n++) {
-        r->counts[n] = (double)s->correct[n];
-        r->totals[n] = (double)s->total[n];
-        any = any || s->correct[n] > 0;
+        matches += r->counts[n] = sums[2 * n];
+        r->totals[n] = sums[2 * n + 1];
     }
-    r->prediction_length = s->predicted;
-    r->reference_length = s->expected;
-    r->brevity_penalty = 1;
-    if (s->predicted < s->expected)
-        r->brevity_penalty = s->predicted > 0 ? exp(1 - (double)s->expected / (double)s->predicted) : 0;
-    if (!any) return;
+    r->prediction_length = (int64_t)predicted;
+    r->reference_length = (int64_t)expected;
+    r->brevity_penalty = predicted >= expected ? 1 : predicted > 0 ? exp(1 - expected / predicted) : 0;
+    if (matches == 0) return;
     for (int n = 0; n < orders; n++) {
         if (d->smoothing == PEFT_SMOOTH_ADD_K && n > 0) {
             r->counts[n] += value;
@@ -33701,724 +33085,179 @@ static void peft__bleu_compute(const peft__bleu_stats *s, const peft_bleu_desc *
         }
         if (r->totals[n] <= 0) break;
         used = d->effective_order ? n + 1 : used;
-        if (r->counts[n] > 0) {
-            r->precisions[n] = 100 * r->counts[n] / r->totals[n];
-        } else if (d->smoothing == PEFT_SMOOTH_EXP) {
-            halves *= 2;
-            r->precisions[n] = 100 / (halves * r->totals[n]);
-        } else if (d->smoothing == PEFT_SMOOTH_FLOOR) {
-            r->precisions[n] = 100 * value / r->totals[n];
-        }
+        if (r->counts[n] > 0) r->precisions[n] = 100 * r->counts[n] / r->totals[n];
+        else if (d->smoothing == PEFT_SMOOTH_EXP) r->precisions[n] = 100 / ((halves *= 2) * r->totals[n]);
+        else if (d->smoothing == PEFT_SMOOTH_FLOOR) r->precisions[n] = 100 * value / r->totals[n];
     }
-    if (d->average_precision) {
-        for (int n = 0; n < used; n++) r->score += r->precisions[n] / used;
-        return;
-    }
+    for (int n = 0; n < used && d->average_precision; n++) r->score += r->precisions[n] / used;
+    if (d->average_precision) return;
     for (int n = 0; n < used; n++) sum += r->precisions[n] > 0 ? log(r->precisions[n]) : -9999999999.0;
     r->score = r->brevity_penalty * exp(sum / used);
 }
 
-static void peft__bleu_add(peft__bleu_stats *sum, const peft__bleu_stats *s) {
-    for (int n = 0; n < PEFT_BLEU_ORDERS; n++) {
-        sum->correct[n] += s->correct[n];
-        sum->total[n] += s->total[n];
-    }
-    sum->predicted += s->predicted;
-    sum->expected += s->expected;
-}
-
-static void peft__bleu_segment(void *arg, void *work, int64_t i) {
-    peft__bleu_run *run = (peft__bleu_run *)arg;
-    peft__bleu_work *w = (peft__bleu_work *)work;
-    peft__bleu_stats s;
+static double peft__bleu_score(const peft__mt_run *run, const double *sums) {
     peft_bleu_result r;
-    peft__bleu_count(w, run->in->predictions[i], run->in->references + i * run->in->per, run->in->per, run->orders, &s);
-    peft__bleu_add(&w->stats, &s);
-    if (run->segments) run->segments[i] = s;
-    if (!run->desc->sentences) return;
-    peft__bleu_compute(&s, run->desc, run->orders, &r);
-    run->desc->sentences[i] = r.score;
+    peft__bleu_compute(run, sums, &r);
+    return r.score;
 }
 
-static void peft__bleu_end(void *arg, const void *work) {
-    peft__bleu_add(&((peft__bleu_run *)arg)->sum, &((const peft__bleu_work *)work)->stats);
+static peft_status peft__bleu_prepare(peft__mt_run *run, const peft_bleu_desc *d) {
+    run->desc = d;
+    run->orders = d->max_order == 0 ? 4 : d->max_order;
+    run->width = 2 * run->orders + 2;
+    run->line = peft__bleu_line;
+    run->score = peft__bleu_score;
+    peft__words_init(&run->words, (int)d->tokenizer, d->lowercase);
+    bool fits = peft__or_default(d->smooth_value, 1) >= 0 && d->smooth_value < 1e9;
+    const char *wrong = run->orders < 1 || run->orders > PEFT_BLEU_ORDERS ? "max_order is not 1..8"
+                        : (unsigned)d->tokenizer > PEFT_TOKENIZE_NONE ? "unknown tokenizer"
+                        : (unsigned)d->smoothing > PEFT_SMOOTH_NONE ? "unknown smoothing"
+                        : !fits ? "smooth_value is out of range" : NULL;
+    return wrong ? peft__fail(run->ctx, PEFT_ERROR_ARGUMENT, "bleu: %s", wrong) : PEFT_OK;
 }
 
-// The statistics of the whole corpus; integers, so that the order of tasks does not matter.
-static peft_status peft__bleu_collect(const peft__mt_input *in, const peft_bleu_desc *d, int orders,
-                                      peft__bleu_stats *sum, peft__bleu_stats *segments) {
-    peft__bleu_run run;
-    peft__mt_job job = {in, sizeof(peft__bleu_work), peft__bleu_begin, peft__bleu_segment, peft__bleu_end, &run, NULL, 0};
-    memset(&run, 0, sizeof run);
-    run.in = in;
-    run.desc = d;
-    run.orders = orders;
-    run.segments = segments;
-    peft_status s = peft__mt_job_run(&job);
-    *sum = run.sum;
-    return s;
-}
-
-static void peft__bleu_signature(const peft_bleu_desc *d, int per, char *out, size_t size) {
+static void peft__bleu_sign(const peft__mt_run *run, char *out, size_t size) {
     static const char *const tokenizers[] = {"13a", "intl", "char", "zh", "none"};
     static const char *const methods[] = {"exp", "floor", "add-k", "none"};
+    const peft_bleu_desc *d = (const peft_bleu_desc *)run->desc;
     char value[32] = "";
     if (d->smoothing == PEFT_SMOOTH_FLOOR || d->smoothing == PEFT_SMOOTH_ADD_K) {
-        int64_t hundredths = (int64_t)(peft__bleu_smooth_value(d) * 100 + 0.5);
+        int64_t hundredths = (int64_t)(peft__bleu_smooth(d) * 100 + 0.5);
         peft__string_into(value, sizeof value, "[%lld.%lld%lld]", (long long)(hundredths / 100),
-                        (long long)(hundredths / 10 % 10), (long long)(hundredths % 10));
+                          (long long)(hundredths / 10 % 10), (long long)(hundredths % 10));
     }
-    peft__string_into(out, size, "nrefs:%d|case:%s|eff:%s|tok:%s|smooth:%s%s|%s", per,
-                    d->lowercase ? "lc" : "mixed", d->effective_order ? "yes" : "no", tokenizers[d->tokenizer],
-                    methods[d->smoothing], value, d->average_precision ? "mean:arithmetic|bp:no" : "like:sacrebleu-2.6.0");
+    peft__string_into(out, size, "nrefs:%d|case:%s|eff:%s|tok:%s|smooth:%s%s|%s", run->per,
+                      d->lowercase ? "lc" : "mixed", d->effective_order ? "yes" : "no",
+                      tokenizers[d->tokenizer], methods[d->smoothing], value,
+                      d->average_precision ? "mean:arithmetic|bp:no" : "like:sacrebleu-2.6.0");
 }
 
-// What is wrong with the settings, NULL: nothing.
-static const char *peft__bleu_settings(const peft_bleu_desc *d, int *orders) {
-    *orders = d->max_order == 0 ? 4 : d->max_order;
-    return *orders < 1 || *orders > PEFT_BLEU_ORDERS                     ? "max_order is not 1..8"
-           : (unsigned)d->tokenizer > (unsigned)PEFT_TOKENIZE_NONE      ? "unknown tokenizer"
-           : (unsigned)d->smoothing > (unsigned)PEFT_SMOOTH_NONE        ? "unknown smoothing"
-           : !(peft__or_default(d->smooth_value, 1) >= 0 && d->smooth_value < 1e9)
-               ? "smooth_value is out of range"
-                                                                        : NULL;
+// A score of each line by itself, into `out` unless it is NULL.
+static void peft__mt_line_scores(const peft__mt_run *run, double *out) {
+    for (int64_t i = 0; out && i < run->count; i++) out[i] = run->score(run, run->rows + i * run->width);
 }
 
 PEFTDEF peft_status peft_bleu(const peft_bleu_desc *desc, peft_bleu_result *result) {
-    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
-    peft__mt_input in;
-    peft__bleu_stats sum;
-    int orders = 0;
-    const char *bad = result ? peft__bleu_settings(desc, &orders) : "result is NULL";
-    if (bad) return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "bleu: %s", bad);
-    peft_status s = PEFT__MT_INPUT(&in, "bleu", desc);
-    s = s == PEFT_OK ? peft__bleu_collect(&in, desc, orders, &sum, NULL) : s;
-    if (s == PEFT_OK) {
-        peft__bleu_compute(&sum, desc, orders, result);
-        peft__bleu_signature(desc, in.per, result->signature, sizeof result->signature);
+    PEFT__MT_NEED(desc, result);
+    peft__mt_run run;
+    peft_status s = PEFT__MT_OPEN(&run, "bleu", desc);
+    if (!s) s = peft__bleu_prepare(&run, desc);
+    if (!s) s = peft__mt_score_lines(&run);
+    if (!s) {
+        peft__bleu_compute(&run, run.sums, result);
+        peft__bleu_sign(&run, result->signature, sizeof result->signature);
+        peft__mt_line_scores(&run, desc->sentences);
     }
+    peft__mt_close(&run);
     return s;
 }
 
 // ---- chrF
 
-#define PEFT__CHRF_ORDERS 32
-
-// One text: ids of its characters and of its words, and the n-gram ids of the order under way.
-typedef struct peft__chrf_text {
-    int32_t *letters, *words, *gram;
-    int32_t letter_count, word_count;
-} peft__chrf_text;
-
-typedef struct peft__chrf_work {
-    peft__mt_pool pool;
-    peft__words reader;
-    peft__mt_table tokens, grams;
-    peft__mt_token *cut, *words;
-    peft__chrf_text prediction, reference;
-    int32_t *counts;
-    int64_t sum[3 * PEFT__CHRF_ORDERS];
-} peft__chrf_work;
-
-static void peft__chrf_text_init(peft__chrf_text *t, peft__mt_pool *p, int64_t n) {
-    t->letters = (int32_t *)peft__mt_get(p, n, sizeof(int32_t));
-    t->words = (int32_t *)peft__mt_get(p, n, sizeof(int32_t));
-    t->gram = (int32_t *)peft__mt_get(p, n, sizeof(int32_t));
+static int32_t peft__chrf_letters(const peft__mt_run *run, const char *text, char **room,
+                                  peft__mt_token *out) {
+    return peft__words_read(&run->characters, text, room, out);
 }
 
-typedef struct peft__chrf_run {
-    const peft__mt_input *in;
-    const peft_chrf_desc *desc;
-    int64_t *segments;          // optional output, 3 * orders per segment
-    int orders, letters;
-    double beta;
-    int64_t sum[3 * PEFT__CHRF_ORDERS];
-} peft__chrf_run;
-
-static bool peft__chrf_begin(void *arg, void *work) {
-    const peft__chrf_run *run = (const peft__chrf_run *)arg;
-    peft__chrf_work *w = (peft__chrf_work *)work;
-    bool lower = run->desc->lowercase;
-    int64_t n = run->in->longest + 3;
-    peft__mt_pool_init(&w->pool, run->in->ctx);
-    char *bytes = (char *)peft__mt_get(&w->pool, lower ? 4 * n + 32 : 1, 1);
-    peft__words_init(&w->reader, PEFT__WORDS_CHRF, lower, bytes);
-    // two id spaces, letters and words, live in one table: a word of one letter may share the letter's id
-    peft__mt_get_words(&w->pool, &w->tokens, 6 * n);
-    peft__mt_get_table(&w->pool, &w->grams, 2 * n);
-    w->cut = (peft__mt_token *)peft__mt_get(&w->pool, 2 * n, sizeof *w->cut);
-    w->words = (peft__mt_token *)peft__mt_get(&w->pool, 2 * n, sizeof *w->words);
-    w->counts = (int32_t *)peft__mt_get(&w->pool, 6 * n, sizeof(int32_t));
-    peft__chrf_text_init(&w->prediction, &w->pool, 2 * n);
-    peft__chrf_text_init(&w->reference, &w->pool, 2 * n);
-    return !w->pool.failed;
+// Of a word of several characters the last one, or else the first, stands alone if it is punctuation: the
+// bytes before that cut; 0: none.
+static size_t peft__chrf_cut(const peft__mt_token *w) {
+    size_t size = (size_t)w->size, first = 0;
+    uint32_t c;
+    peft__utf8_next(w->text, size, &first, &c);
+    return first == size ? 0 : peft__ascii_mark(w->text[size - 1]) ? size - 1 : peft__ascii_mark(w->text[0]);
 }
 
-static void peft__chrf_letter(peft__chrf_work *w, peft__chrf_text *t, const char *s, size_t n) {
-    size_t i = 0;
-    uint32_t c = 0;
-    while (i < n) {
-        size_t at = i;
-        peft__utf8_next(s, n, &i, &c);
-        t->letters[t->letter_count++] = peft__mt_intern_token(&w->tokens, s + at, (int32_t)(i - at));
+// The words of a text, cut in place from the last one on.
+static int32_t peft__chrf_words(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out) {
+    int32_t n = peft__words_read(&run->words, text, room, out), count = n;
+    for (int32_t i = 0; i < n; i++) count += peft__chrf_cut(&out[i]) > 0;
+    for (int32_t i = n - 1, k = count; i >= 0; i--) {
+        peft__mt_token w = out[i];
+        size_t cut = peft__chrf_cut(&w);
+        out[--k] = peft__mt_word(w.text + cut, (size_t)w.size - cut);
+        if (cut > 0) out[--k] = peft__mt_word(w.text, cut);
     }
-}
-
-static void peft__chrf_read(peft__chrf_work *w, peft__chrf_text *t, const char *text, const peft_chrf_desc *d) {
-    t->letter_count = t->word_count = 0;
-    const char *s = text;
-    size_t n = strlen(text);
-    if (d->lowercase) {
-        char *copy = w->reader.bytes + w->reader.used;
-        n = peft__uc_lower_text(text, n, copy);
-        w->reader.used += n;
-        s = copy;
-    }
-    int32_t count = peft__words_cut(PEFT__WORDS_CHRF, w->reader.ascii, s, n, w->cut);
-    if (d->whitespace) peft__chrf_letter(w, t, s, n);
-    for (int32_t i = 0; i < count && !d->whitespace; i++)
-        peft__chrf_letter(w, t, w->cut[i].text, (size_t)w->cut[i].size);
-    if (d->word_order > 0) {
-        t->word_count = peft__words_punctuation(w->cut, count, w->words);
-        peft__mt_intern_tokens(&w->tokens, w->words, t->word_count, t->words);
-    }
-}
-
-// n-grams of the prediction (0 if the reference has none), of the reference, and common ones, for orders 1..top.
-static int64_t *peft__chrf_orders(peft__chrf_work *w, const int32_t *p, int32_t np, const int32_t *r, int32_t nr, int top,
-                                  int64_t *out) {
-    for (int n = 1; n <= top; n++, out += 3) {
-        int32_t hyp = PEFT__MAX(np - n + 1, 0), ref = PEFT__MAX(nr - n + 1, 0);
-        int32_t *hyp_gram = w->prediction.gram, *ref_gram = w->reference.gram;
-        peft__mt_table_clear(&w->grams, (int64_t)hyp + ref);
-        peft__mt_grams(&w->grams, hyp_gram, p, np, n);
-        peft__mt_grams(&w->grams, ref_gram, r, nr, n);
-        out[0] = ref > 0 ? hyp : 0;
-        out[1] = ref;
-        out[2] = peft__mt_common(hyp_gram, hyp, ref_gram, ref, w->counts, n == 1 ? w->tokens.used : w->grams.used);
-    }
-    return out;
+    return count;
 }
 
 // F_beta = (1 + beta^2) P R / (beta^2 P + R) of the averages of P and R over the orders that both sides have
-static double peft__chrf_score(const int64_t *s, int orders, double beta, bool eps_smoothing) {
-    double factor = beta * beta, sum = 0, p_sum = 0, r_sum = 0;
-    int used = 0;
-    for (int n = 0; n < orders; n++, s += 3) {
-        double p = s[0] > 0 ? (double)s[2] / (double)s[0] : 1e-16, r = s[1] > 0 ? (double)s[2] / (double)s[1] : 1e-16;
-        double below = factor * p + r;
+static double peft__chrf_score(const peft__mt_run *run, const double *s) {
+    double factor = run->beta * run->beta, sum = 0, p_sum = 0, r_sum = 0, used = 0;
+    for (int n = 0; n < run->orders; n++, s += 3) {
+        double p = s[0] > 0 ? s[2] / s[0] : 1e-16, r = s[1] > 0 ? s[2] / s[1] : 1e-16, below = factor * p + r;
         sum += below > 0 ? (1 + factor) * p * r / below : 1e-16;
-        if (s[0] > 0 && s[1] > 0) {
-            p_sum += p;
-            r_sum += r;
-            used++;
-        }
+        if (s[0] > 0 && s[1] > 0) p_sum += p, r_sum += r, used++;
     }
-    if (eps_smoothing) return 100 * sum / orders;
-    double p = used ? p_sum / used : 0, r = used ? r_sum / used : 0;
+    if (((const peft_chrf_desc *)run->desc)->eps_smoothing) return 100 * sum / run->orders;
+    double p = used > 0 ? p_sum / used : 0, r = used > 0 ? r_sum / used : 0;
     return factor * p + r > 0 ? 100 * (1 + factor) * p * r / (factor * p + r) : 0;
 }
 
-// A segment counts with the reference that gives it the best score.
-static void peft__chrf_segment(void *arg, void *work, int64_t i) {
-    peft__chrf_run *run = (peft__chrf_run *)arg;
-    peft__chrf_work *w = (peft__chrf_work *)work;
-    int64_t stats[3 * PEFT__CHRF_ORDERS], best[3 * PEFT__CHRF_ORDERS];
-    double top = -1;
-    for (int r = 0; r < run->in->per; r++) {
-        const char *ref = run->in->references[i * run->in->per + r];
-        w->reader.used = 0;
-        peft__mt_table_clear(&w->tokens, (int64_t)(strlen(run->in->predictions[i]) + strlen(ref)) * 3 + 8);
-        peft__chrf_read(w, &w->prediction, run->in->predictions[i], run->desc);
-        peft__chrf_read(w, &w->reference, ref, run->desc);
-        const peft__chrf_text *p = &w->prediction, *q = &w->reference;
-        int64_t *next = peft__chrf_orders(w, p->letters, p->letter_count, q->letters, q->letter_count, run->letters, stats);
-        peft__chrf_orders(w, p->words, p->word_count, q->words, q->word_count, run->desc->word_order, next);
-        double score = peft__chrf_score(stats, run->orders, run->beta, run->desc->eps_smoothing);
-        if (score > top) {
-            top = score;
-            memcpy(best, stats, sizeof(int64_t) * 3 * (size_t)run->orders);
+// A row: for each order the n-grams of the prediction (0 if the reference has none), of the reference, and
+// common ones; of the reference that gives the line its best score.
+static void peft__chrf_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
+    double best = -1;
+    for (int order = 0; order < run->orders; order++) {
+        int n = order < run->letters ? order + 1 : order + 1 - run->letters;
+        if (n == 1) peft__mt_load(run, w, i, order < run->letters ? peft__chrf_letters : peft__chrf_words);
+        peft__mt_order(run, w, n);
+        for (int k = 1; k <= run->per; k++) {
+            double *s = w->rows + (k - 1) * run->width + 3 * order;
+            s[1] = peft__mt_size(&w->texts[k], n);
+            s[0] = s[1] > 0 ? peft__mt_size(&w->texts[0], n) : 0;
+            s[2] = peft__mt_matches(w, n, k, k);
         }
     }
-    for (int k = 0; k < 3 * run->orders; k++) w->sum[k] += best[k];
-    if (run->segments) memcpy(run->segments + i * 3 * run->orders, best, sizeof(int64_t) * 3 * (size_t)run->orders);
-    if (run->desc->sentences) run->desc->sentences[i] = top;
+    for (int k = 0; k < run->per; k++) {
+        double score = peft__chrf_score(run, w->rows + k * run->width);
+        if (score > best) memcpy(row, w->rows + k * run->width, (size_t)run->width * sizeof *row);
+        best = PEFT__MAX(best, score);
+    }
 }
 
-static void peft__chrf_end(void *arg, const void *work) {
-    peft__chrf_run *run = (peft__chrf_run *)arg;
-    for (int k = 0; k < 3 * run->orders; k++) run->sum[k] += ((const peft__chrf_work *)work)->sum[k];
-}
-
-static peft_status peft__chrf_all(peft__chrf_run *run, peft_metric_result *result) {
-    peft__mt_job job = {run->in, sizeof(peft__chrf_work), peft__chrf_begin, peft__chrf_segment, peft__chrf_end, run, NULL, 0};
-    peft_status s = peft__mt_job_run(&job);
-    result->score = peft__chrf_score(run->sum, run->orders, run->beta, run->desc->eps_smoothing);
-    return s;
-}
-
-// Fills what of `run` follows from the settings. Returns what is wrong with them, NULL: nothing.
-static const char *peft__chrf_settings(peft__chrf_run *run, const peft_chrf_desc *d) {
-    memset(run, 0, sizeof *run);
+static peft_status peft__chrf_prepare(peft__mt_run *run, const peft_chrf_desc *d) {
     run->desc = d;
     run->letters = (int)peft__or_default(d->char_order, 6);
     run->beta = peft__or_default(d->beta, 2);
     run->orders = run->letters + d->word_order;
+    run->width = 3 * run->orders;
+    run->line = peft__chrf_line;
+    run->score = peft__chrf_score;
+    peft__words_init(&run->words, PEFT_TOKENIZE_NONE, d->lowercase);
+    int characters = d->whitespace ? (int)PEFT__TOKENIZE_ALL : (int)PEFT_TOKENIZE_CHAR;
+    peft__words_init(&run->characters, characters, d->lowercase);
     bool fits = run->letters >= 0 && run->letters <= 16 && d->word_order >= 0 && d->word_order <= 16;
-    return !fits               ? "orders are not within 16"
-           : run->orders == 0 ? "neither characters nor words are counted"
-           : !(run->beta >= 0 && run->beta < 1e6) ? "beta is out of range" : NULL;
+    const char *wrong = !fits ? "orders are not within 16" : run->orders == 0 ? "neither characters nor words"
+                        : !(run->beta >= 0 && run->beta < 1e6) ? "beta is out of range" : NULL;
+    return wrong ? peft__fail(run->ctx, PEFT_ERROR_ARGUMENT, "chrf: %s", wrong) : PEFT_OK;
 }
 
 PEFTDEF peft_status peft_chrf(const peft_chrf_desc *desc, peft_metric_result *result) {
-    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
-    peft__mt_input in;
-    peft__chrf_run run;
-    const char *bad = result ? peft__chrf_settings(&run, desc) : "result is NULL";
-    if (bad) return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "chrf: %s", bad);
-    run.in = &in;
+    PEFT__MT_NEED(desc, result);
+    peft__mt_run run;
     memset(result, 0, sizeof *result);
-    peft_status s = PEFT__MT_INPUT(&in, "chrf", desc);
-    s = s == PEFT_OK ? peft__chrf_all(&run, result) : s;
-    peft__string_into(result->signature, sizeof result->signature,
-                    "nrefs:%d|case:%s|eff:%s|nc:%d|nw:%d|space:%s|beta:%g|like:sacrebleu-2.6.0", in.per,
-                    desc->lowercase ? "lc" : "mixed", desc->eps_smoothing ? "no" : "yes", run.letters, desc->word_order,
-                    desc->whitespace ? "yes" : "no", run.beta);
+    peft_status s = PEFT__MT_OPEN(&run, "chrf", desc);
+    if (!s) s = peft__chrf_prepare(&run, desc);
+    if (!s) s = peft__mt_score_lines(&run);
+    if (!s) {
+        result->score = run.score(&run, run.sums);
+        peft__mt_line_scores(&run, desc->sentences);
+        PEFT__MT_SIGN(result, "nrefs:%d|case:%s|eff:%s|nc:%d|nw:%d|space:%s|beta:%g|like:sacrebleu-2.6.0",
+                      run.per, desc->lowercase ? "lc" : "mixed", desc->eps_smoothing ? "no" : "yes",
+                      run.letters, desc->word_order, desc->whitespace ? "yes" : "no", run.beta);
+    }
+    peft__mt_close(&run);
     return s;
 }
 
-// ---- TER
+// ---- NIST, METEOR and CIDEr, which look at the whole corpus
 
-// Tercom's limits, and sacreBLEU's on the number of shifts that are tried.
-#define PEFT__TER_SHIFT_SIZE 10
-#define PEFT__TER_SHIFT_DISTANCE 50
-#define PEFT__TER_BEAM 25
-#define PEFT__TER_CANDIDATES 1000
-#define PEFT__TER_INFINITY (1 << 29)
+// The corpus is all texts as word ids that are common to it. Text t has ids[start[t]] .. ids[start[t + 1]]
+// and, at the same places, the ids of its n-grams; the texts of line i are t = i * (1 + per): the prediction,
+// then its references.
 
-// A cell of the edit distance table: the cost and the last step, which takes a word of both sides (equal or not), of the
-// prediction only (delete) or of the reference only (insert).
-enum { PEFT__TER_NONE, PEFT__TER_EQUAL, PEFT__TER_OTHER, PEFT__TER_DELETE, PEFT__TER_INSERT };
-
-typedef struct peft__ter_cell {
-    int32_t cost, step;
-} peft__ter_cell;
-
-// Row i of the table (one per word of the prediction, and row 0) knows the columns low .. high of a band around the diagonal of slope
-// ref/hyp; beside it everything costs infinity. It is stored from column low - 1 to where the next row ends, which is all that is read.
-typedef struct peft__ter_row {
-    int32_t low, high, stored;  // columns [low, high) in the band, [low - 1, stored) in memory
-    int64_t at;                 // of column 0, were it stored: column j is cell at + j
-} peft__ter_row;
-
-typedef struct peft__ter_work {
-    peft__mt_pool pool;
-    peft__words reader;
-    peft__mt_table tokens;
-    peft__mt_token *words, *cut;
-    char *joined;                           // a reference's words
-    int32_t *hyp, *ref, *tried, *best;      // word ids
-    int32_t *align;                         // per reference word: the prediction's word it meets, or the one before
-    unsigned char *hyp_wrong, *ref_wrong;
-    peft__ter_row *rows;
-    peft__ter_cell *table, *trial;          // of hyp; of the shifted words, only rows that differ
-    int32_t hyp_count, ref_count, checked;
-} peft__ter_work;
-
-// words: of the longest text; cells: of the largest table of any pair. Both 0: only good for reading.
-static bool peft__ter_work_init(peft__ter_work *w, const peft__mt_input *in, const peft_ter_desc *d, int64_t words,
-                                int64_t cells) {
-    int64_t n = 2 * in->longest + 16;   // a text in lower case
-    memset(w, 0, sizeof *w);
-    peft__mt_pool_init(&w->pool, in->ctx);
-    char *bytes = (char *)peft__mt_get(&w->pool, d->normalized ? 7 * n : 2 * n, 1);
-    peft__words_init(&w->reader, d->normalized ? PEFT__WORDS_TERCOM : PEFT__WORDS_CHRF, !d->case_sensitive, bytes);
-    peft__mt_get_words(&w->pool, &w->tokens, 2 * words);
-    w->words = (peft__mt_token *)peft__mt_get(&w->pool, n, sizeof *w->words);
-    w->cut = (peft__mt_token *)peft__mt_get(&w->pool, d->asian_support ? n : 1, sizeof *w->cut);
-    w->joined = (char *)peft__mt_get(&w->pool, d->normalized ? 2 * n : 1, 1);
-    int32_t **lists[] = {&w->hyp, &w->ref, &w->tried, &w->best, &w->align};
-    for (int64_t i = 0; i < PEFT__COUNT(lists); i++)
-        *lists[i] = (int32_t *)peft__mt_get(&w->pool, words + 1, sizeof(int32_t));
-    w->hyp_wrong = (unsigned char *)peft__mt_get(&w->pool, words + 1, 1);
-    w->ref_wrong = (unsigned char *)peft__mt_get(&w->pool, words + 1, 1);
-    w->rows = (peft__ter_row *)peft__mt_get(&w->pool, words + 1, sizeof *w->rows);
-    w->table = (peft__ter_cell *)peft__mt_get(&w->pool, cells, sizeof *w->table);
-    w->trial = (peft__ter_cell *)peft__mt_get(&w->pool, cells, sizeof *w->trial);
-    return !w->pool.failed;
-}
-
-// Marks of Asian scripts and full-width marks (Tercom's lists).
-static bool peft__ter_asian_mark(uint32_t c) {
-    static const uint16_t marks[][2] = {{0x3001, 0x3002}, {0x3008, 0x3011}, {0x3014, 0x301F}, {0x30FB, 0x30FB}, {0xFF01, 0xFF02},
-                                        {0xFF08, 0xFF09}, {0xFF0C, 0xFF0C}, {0xFF0E, 0xFF0E}, {0xFF1A, 0xFF1B}, {0xFF1F, 0xFF1F},
-                                        {0xFF61, 0xFF65}};
-    return peft__uc_among(marks, PEFT__COUNT(marks), c);
-}
-
-// Characters that are words: ideographs, strokes, radicals, compatibility and enclosed forms, and the marks.
-static bool peft__ter_asian(uint32_t c) {
-    static const uint16_t words[][2] = {{0x2E80, 0x2EFF}, {0x31C0, 0x31EF}, {0x3200, 0x4DBF}, {0x4E00, 0x9FFF}, {0xF900, 0xFAFF},
-                                        {0xFE30, 0xFE4F}};
-    return peft__uc_among(words, PEFT__COUNT(words), c) || peft__ter_asian_mark(c);
-}
-
-// Removes . , ? : ; ! " ( ), and if asked Asian marks, from a word; the word must be in our own copy.
-static int32_t peft__ter_no_punct(char *s, int32_t n, bool asian) {
-    size_t out = 0, i = 0, next = 0;
-    for (; i < (size_t)n; i = next) {
-        uint32_t c = 0;
-        peft__utf8_next(s, (size_t)n, &next, &c);
-        bool mark = next == i + 1 ? strchr(".,?:;!\"()", s[i]) != NULL : asian && peft__ter_asian_mark(c);
-        if (!mark) {
-            memmove(s + out, s + i, next - i);
-            out += next - i;
-        }
-    }
-    return (int32_t)out;
-}
-
-static int32_t peft__ter_split(const peft__mt_token *words, int32_t count, peft__mt_token *out) {
-    int32_t n = 0;
-    for (int32_t k = 0; k < count; k++) {
-        const char *s = words[k].text;
-        size_t size = (size_t)words[k].size, start = 0, next = 0;
-        while (next < size) {
-            size_t at = next;
-            uint32_t c = 0;
-            peft__utf8_next(s, size, &next, &c);
-            if (!peft__ter_asian(c)) continue;
-            if (at > start) out[n++] = peft__mt_word(s + start, at - start);
-            out[n++] = peft__mt_word(s + at, next - at);
-            start = next;
-        }
-        if (size > start) out[n++] = peft__mt_word(s + start, size - start);
-    }
-    return n;
-}
-
-static int32_t peft__ter_read(peft__ter_work *w, const peft_ter_desc *d, const char *text, peft__mt_token *words) {
-    size_t at = w->reader.used;
-    bool split = d->asian_support && d->normalized;
-    int32_t count = peft__words_read(&w->reader, text, split ? w->cut : words), kept = 0;
-    if (split) count = peft__ter_split(w->cut, count, words);
-    for (int32_t i = 0; i < count; i++) {
-        peft__mt_token t = words[i];
-        if (d->no_punct) {
-            // the words lie in the reader's buffer or in the caller's text: copy the latter
-            char *s = w->reader.bytes + (w->reader.used == at ? at : (size_t)(t.text - w->reader.bytes));
-            if (w->reader.used == at) {
-                s = w->reader.bytes + at + (t.text - text);
-                memcpy(s, t.text, (size_t)t.size);
-            }
-            t.text = s;
-            t.size = peft__ter_no_punct(s, t.size, d->asian_support);
-        }
-        if (t.size > 0) words[kept++] = t;
-    }
-    w->reader.used = PEFT__MAX(w->reader.used, at + strlen(text));
-    return kept;
-}
-
-// sacreBLEU normalizes references twice. What the second time still finds: 's before a mark that the first one has cut off,
-// &lt; that was &amp;lt;
-static int32_t peft__ter_read_reference(peft__ter_work *w, const peft_ter_desc *d, const char *text, peft__mt_token *words) {
-    int32_t count = peft__ter_read(w, d, text, words);
-    if (!d->normalized) return count;
-    char *end = w->joined;
-    for (int32_t i = 0; i < count; i++) {
-        memcpy(end, words[i].text, (size_t)words[i].size);
-        end += words[i].size;
-        *end++ = ' ';
-    }
-    *end = 0;
-    return peft__ter_read(w, d, w->joined, words);
-}
-
-static int32_t peft__ter_ids(peft__ter_work *w, const peft_ter_desc *d, const char *text, bool reference, int32_t *ids) {
-    int32_t count = reference ? peft__ter_read_reference(w, d, text, w->words) : peft__ter_read(w, d, text, w->words);
-    peft__mt_intern_tokens(&w->tokens, w->words, count, ids);
-    return count;
-}
-
-PEFT__INLINE void peft__ter_try(peft__ter_cell *cell, int32_t cost, int32_t step) {
-    if (cell->cost > cost) {
-        cell->cost = cost;
-        cell->step = step;
-    }
-}
-
-// Lays out the rows for n words of the prediction and m of the reference (rows may be NULL); returns the number of cells.
-static int64_t peft__ter_layout(int32_t n, int32_t m, peft__ter_row *rows) {
-    double ratio = n > 0 ? (double)m / n : 1;
-    double beam = ratio / 2 > PEFT__TER_BEAM ? ceil(ratio / 2 + PEFT__TER_BEAM) : PEFT__TER_BEAM;
-    peft__ter_row row = {0, m + 1, m + 1, 0}, next;
-    int64_t cells = 0;
-    for (int32_t i = 0; i <= n; i++, row = next) {
-        double diagonal = floor((i + 1) * ratio);
-        next.low = (int32_t)PEFT__MAX(0.0, diagonal - beam);
-        next.high = i + 1 >= n ? m + 1 : (int32_t)PEFT__MIN((double)(m + 1), diagonal + beam);
-        next.stored = next.high;
-        row.stored = i < n ? PEFT__MAX(row.high, next.high) : row.high;
-        row.at = cells + 1 - row.low;
-        cells += row.stored - row.low + 1;
-        if (rows) rows[i] = row;
-    }
-    return cells;
-}
-
-// Rows from..hyp_count of the table for `words`; row from-1 is taken from `before`.
-static void peft__ter_rows(peft__ter_work *w, const int32_t *words, int32_t from, const peft__ter_cell *before,
-                           peft__ter_cell *table) {
-    const peft__ter_cell nowhere = {PEFT__TER_INFINITY, PEFT__TER_NONE};
-    for (int32_t i = from; i <= w->hyp_count; i++) {
-        const peft__ter_row *r = &w->rows[i];
-        const peft__ter_cell *up = (i == from ? before : table) + w->rows[i - 1].at;
-        peft__ter_cell *row = table + r->at;
-        int32_t word = words[i - 1], j = r->low;
-        row[j - 1] = nowhere;
-        if (j == 0) {
-            row[0].cost = up[0].cost + 1;
-            row[0].step = PEFT__TER_DELETE;
-            j = 1;
-        }
-        for (; j < r->high; j++) {
-            bool equal = word == w->ref[j - 1];
-            row[j] = nowhere;
-            peft__ter_try(&row[j], up[j - 1].cost + !equal, equal ? PEFT__TER_EQUAL : PEFT__TER_OTHER);
-            peft__ter_try(&row[j], up[j].cost + 1, PEFT__TER_DELETE);
-            peft__ter_try(&row[j], row[j - 1].cost + 1, PEFT__TER_INSERT);
-        }
-        for (; j < r->stored; j++) row[j] = nowhere;
-    }
-}
-
-static int32_t peft__ter_last(const peft__ter_work *w, const peft__ter_cell *table) {
-    return table[w->rows[w->hyp_count].at + w->ref_count].cost;
-}
-
-// Walks the table back: which words are wrong, and where each reference word stands in the prediction.
-static void peft__ter_align(peft__ter_work *w) {
-    int32_t i = w->hyp_count, j = w->ref_count;
-    while (i > 0 || j > 0) {
-        int32_t step = w->table[w->rows[i].at + j].step;
-        if (step == PEFT__TER_DELETE && i > 0) {
-            w->hyp_wrong[--i] = 1;
-        } else if (step == PEFT__TER_INSERT || i == 0) {
-            w->ref_wrong[--j] = 1;
-            w->align[j] = i - 1;
-        } else if (j > 0) {
-            w->hyp_wrong[--i] = w->ref_wrong[--j] = step == PEFT__TER_OTHER;
-            w->align[j] = i;
-        } else {
-            w->hyp_wrong[--i] = 1;
-        }
-    }
-}
-
-static bool peft__ter_any(const unsigned char *wrong, int32_t n) {
-    bool any = false;
-    for (int32_t i = 0; i < n; i++) any = any || wrong[i];
-    return any;
-}
-
-// out = words with [start, start + length) moved to before `target` (positions of the unmoved list).
-static void peft__ter_move(const int32_t *words, int32_t n, int32_t start, int32_t length, int32_t target, int32_t *out) {
-    size_t size = sizeof(int32_t);
-    memcpy(out, words, (size_t)n * size);
-    if (target < start) {
-        memcpy(out + target, words + start, (size_t)length * size);
-        memcpy(out + target + length, words + target, (size_t)(start - target) * size);
-    } else {
-        // a target inside the moved words counts from their end
-        int32_t end = target > start + length ? target : PEFT__MIN(length + target, n);
-        memcpy(out + start, words + start + length, (size_t)(end - start - length) * size);
-        memcpy(out + end - length, words + start, (size_t)length * size);
-    }
-}
-
-typedef struct peft__ter_shift {
-    int32_t gain, length, start, target;
-    bool found;
-} peft__ter_shift;
-
-static bool peft__ter_better(const peft__ter_shift *a, const peft__ter_shift *b) {
-    if (!b->found || a->gain != b->gain) return !b->found || a->gain > b->gain;
-    if (a->length != b->length) return a->length > b->length;
-    return a->start != b->start ? a->start < b->start : a->target < b->target;
-}
-
-// All places to move one matching stretch to: before the reference's position and after each of its words.
-static void peft__ter_targets(peft__ter_work *w, int32_t start, int32_t at, int32_t length, peft__ter_shift *best) {
-    int32_t previous = -1, base = peft__ter_last(w, w->table);
-    for (int32_t k = at - 1; k < at + length && k < w->ref_count; k++) {
-        peft__ter_shift s;
-        s.target = k < 0 ? 0 : w->align[k] + 1;
-        if (s.target == previous) continue;
-        previous = s.target;
-        peft__ter_move(w->hyp, w->hyp_count, start, length, s.target, w->tried);
-        int32_t same = PEFT__MIN(start, s.target);
-        peft__ter_rows(w, w->tried, same + 1, w->table, w->trial);
-        s.gain = base - (same < w->hyp_count ? peft__ter_last(w, w->trial) : base);
-        s.length = length;
-        s.start = start;
-        s.found = true;
-        w->checked++;
-        if (peft__ter_better(&s, best)) {
-            *best = s;
-            memcpy(w->best, w->tried, (size_t)w->hyp_count * sizeof(int32_t));
-        }
-    }
-}
-
-static void peft__ter_best_shift(peft__ter_work *w, peft__ter_shift *best) {
-    int32_t n = w->hyp_count, m = w->ref_count;
-    best->found = false;
-    best->gain = 0;
-    for (int32_t i = 0; i < n; i++) {
-        int32_t first = PEFT__MAX(i - PEFT__TER_SHIFT_DISTANCE, 0), last = PEFT__MIN(i + PEFT__TER_SHIFT_DISTANCE, m - 1);
-        for (int32_t j = first; j <= last; j++) {
-            for (int32_t k = 1; k <= PEFT__TER_SHIFT_SIZE && i + k <= n && j + k <= m; k++) {
-                if (w->hyp[i + k - 1] != w->ref[j + k - 1]) break;
-                bool inside = i <= w->align[j] && w->align[j] < i + k;
-                if (!inside && peft__ter_any(w->hyp_wrong + i, k) && peft__ter_any(w->ref_wrong + j, k)) {
-                    peft__ter_targets(w, i, j, k, best);
-                    if (w->checked >= PEFT__TER_CANDIDATES) return;
-                }
-            }
-        }
-    }
-}
-
-// Edits = shifts + edit distance, shifting greedily as long as that lowers the edit distance.
-static int32_t peft__ter_edits(peft__ter_work *w) {
-    int32_t shifts = 0;
-    if (w->ref_count == 0) return w->hyp_count;
-    peft__ter_layout(w->hyp_count, w->ref_count, w->rows);
-    for (int32_t j = 0; j <= w->ref_count; j++) {
-        w->table[w->rows[0].at + j].cost = j;
-        w->table[w->rows[0].at + j].step = PEFT__TER_INSERT;
-    }
-    peft__ter_rows(w, w->hyp, 1, w->table, w->table);
-    for (w->checked = 0;;) {
-        peft__ter_shift best = {0, 0, 0, 0, false};
-        peft__ter_align(w);
-        peft__ter_best_shift(w, &best);
-        if (w->checked >= PEFT__TER_CANDIDATES || best.gain <= 0) return shifts + peft__ter_last(w, w->table);
-        shifts++;
-        memcpy(w->hyp, w->best, (size_t)w->hyp_count * sizeof(int32_t));
-        peft__ter_rows(w, w->hyp, 1, w->table, w->table);
-    }
-}
-
-typedef struct peft__ter_run {
-    const peft__mt_input *in;
-    const peft_ter_desc *desc;
-    int64_t words, cells;       // of the longest text, of the largest table
-    double *segments;           // of every segment: edits, length
-} peft__ter_run;
-
-static bool peft__ter_begin(void *arg, void *work) {
-    const peft__ter_run *run = (const peft__ter_run *)arg;
-    return peft__ter_work_init((peft__ter_work *)work, run->in, run->desc, run->words, run->cells);
-}
-
-static double peft__ter_score(double edits, double length) {
-    return length > 0 ? 100 * (edits / length) : edits > 0 ? 100 : 0;
-}
-
-// The fewest edits to any reference, over the average reference length.
-static void peft__ter_segment(void *arg, void *work, int64_t i) {
-    peft__ter_run *run = (peft__ter_run *)arg;
-    peft__ter_work *w = (peft__ter_work *)work;
-    int64_t length = 0;
-    int32_t fewest = 0;
-    for (int r = 0; r < run->in->per; r++) {
-        const char *hyp = run->in->predictions[i], *ref = run->in->references[i * run->in->per + r];
-        w->reader.used = 0;
-        peft__mt_table_clear(&w->tokens, (int64_t)(strlen(hyp) + strlen(ref)) + 2);
-        w->hyp_count = peft__ter_ids(w, run->desc, hyp, false, w->hyp);
-        w->ref_count = peft__ter_ids(w, run->desc, ref, true, w->ref);
-        int32_t edits = peft__ter_edits(w);
-        fewest = r == 0 ? edits : PEFT__MIN(fewest, edits);
-        length += w->ref_count;
-    }
-    run->segments[2 * i] = fewest;
-    run->segments[2 * i + 1] = (double)length / run->in->per;
-    if (run->desc->sentences) run->desc->sentences[i] = peft__ter_score(fewest, run->segments[2 * i + 1]);
-}
-
-// Largest number of words of a text and of cells of a pair's table.
-static bool peft__ter_size(const peft__mt_input *in, const peft_ter_desc *d, int64_t *words, int64_t *cells) {
-    peft__ter_work w;
-    bool ok = peft__ter_work_init(&w, in, d, 0, 0);
-    *words = *cells = 0;
-    for (int64_t i = 0; ok && i < in->count; i++) {
-        w.reader.used = 0;
-        int32_t n = peft__ter_read(&w, d, in->predictions[i], w.words);
-        *words = PEFT__MAX(*words, n);
-        for (int r = 0; r < in->per; r++) {
-            w.reader.used = 0;
-            int32_t m = peft__ter_read_reference(&w, d, in->references[i * in->per + r], w.words);
-            int64_t size = peft__ter_layout(n, m, NULL);
-            *words = PEFT__MAX(*words, m);
-            *cells = PEFT__MAX(*cells, size);
-        }
-    }
-    peft__mt_pool_free(&w.pool);
-    return ok;
-}
-
-// segments: of 2 * in->count numbers.
-static peft_status peft__ter_all(const peft__mt_input *in, const peft_ter_desc *d, double *segments, double *score) {
-    peft__ter_run run = {in, d, 0, 0, segments};
-    peft__mt_job job = {in, sizeof(peft__ter_work), peft__ter_begin, peft__ter_segment, NULL, &run, NULL, 0};
-    double edits = 0, length = 0;
-    peft_status s = peft__ter_size(in, d, &run.words, &run.cells) ? peft__mt_job_run(&job) : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; s == PEFT_OK && i < in->count; i++) {
-        edits += segments[2 * i];
-        length += segments[2 * i + 1];
-    }
-    *score = peft__ter_score(edits, length);
-    return s;
-}
-
-PEFTDEF peft_status peft_ter(const peft_ter_desc *desc, peft_metric_result *result) {
-    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
-    peft__mt_input in;
-    if (!result) return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "ter: result is NULL");
-    memset(result, 0, sizeof *result);
-    peft_status s = PEFT__MT_INPUT(&in, "ter", desc);
-    double *segments = s == PEFT_OK ? (double *)peft__calloc(in.ctx, in.count, 2 * sizeof(double)) : NULL;
-    if (s == PEFT_OK) s = segments ? peft__ter_all(&in, desc, segments, &result->score) : PEFT_ERROR_MEMORY;
-    peft__free(desc->context, segments);
-    peft__string_into(result->signature, sizeof result->signature,
-                    "nrefs:%d|case:%s|tok:tercom|norm:%s|punct:%s|asian:%s|like:sacrebleu-2.6.0", in.per,
-                    desc->case_sensitive ? "mixed" : "lc", desc->normalized ? "yes" : "no",
-                        desc->no_punct ? "no" : "yes", desc->asian_support ? "yes" : "no");
-    return s;
-}
-
-// ---- NIST, METEOR, CIDEr, COCO's ROUGE-L and BLEU
-
-// All texts of a corpus as word ids that are common to the corpus. Text t has ids[start[t]] .. ids[start[t + 1]]; the
-// texts of segment i are t = i * (1 + per): the prediction, then its references.
-typedef struct peft__corpus {
-    const peft__mt_input *in;
-    peft__mt_pool pool;
-    peft__mt_table tokens, grams;
-    int64_t *start;
-    int32_t *ids, *gram;
-    int64_t texts, words, longest;  // longest: words of the longest text
-    int per;
-} peft__corpus;
-
-static const char *peft__corpus_text(const peft__mt_input *in, int64_t t) {
-    int64_t i = t / (in->per + 1), k = t % (in->per + 1);
-    return k == 0 ? in->predictions[i] : in->references[i * in->per + k - 1];
-}
-
-// No more words than this are in a text: behind each but the last comes white space, whose first byte is one of these.
+// A text has no more words: behind each but the last comes white space, whose first byte is one of these.
 static int64_t peft__corpus_most(const char *s) {
     int64_t most = 1;
     for (; *s; s++) {
@@ -34428,235 +33267,227 @@ static int64_t peft__corpus_most(const char *s) {
     return most;
 }
 
-static bool peft__corpus_read(peft__corpus *c, const peft__mt_input *in, int kind, bool lower) {
-    int64_t bytes = 0, most = 0;
-    memset(c, 0, sizeof *c);
-    peft__mt_pool_init(&c->pool, in->ctx);
-    c->in = in;
-    c->per = in->per;
-    c->texts = in->count * (in->per + 1);
-    for (int64_t t = 0; t < c->texts; t++) {
-        const char *text = peft__corpus_text(in, t);
-        bytes += 2 * (int64_t)strlen(text) + 8;
-        most += peft__corpus_most(text);
-    }
-    peft__words reader;
-    char *copy = (char *)peft__mt_get(&c->pool, lower ? bytes : 1, 1);
-    peft__mt_token *words = (peft__mt_token *)peft__mt_get(&c->pool, in->longest + 2, sizeof *words);
-    c->start = (int64_t *)peft__mt_get(&c->pool, c->texts + 1, sizeof(int64_t));
-    c->ids = (int32_t *)peft__mt_get(&c->pool, most, sizeof(int32_t));
-    c->gram = (int32_t *)peft__mt_get(&c->pool, most, sizeof(int32_t));
-    peft__mt_get_words(&c->pool, &c->tokens, 64);   // the vocabulary is much smaller than the corpus: it grows
-    peft__mt_get_table(&c->pool, &c->grams, most);
-    if (c->pool.failed) return false;
-    peft__words_init(&reader, kind, lower, copy);
-    for (int64_t t = 0; t < c->texts; t++) {
-        int32_t n = peft__words_read(&reader, peft__corpus_text(in, t), words);
-        if (!peft__mt_grow(&c->pool, &c->tokens, (int64_t)c->tokens.used + n)) return false;
-        peft__mt_intern_tokens(&c->tokens, words, n, c->ids + c->words);
-        c->words += n;
-        c->start[t + 1] = c->words;
-        c->longest = PEFT__MAX(c->longest, n);
-    }
-    return true;
+// Makes room for n more words: a larger table gives the same ids to the same words.
+static void peft__corpus_grow(peft__mt_run *c, int64_t n) {
+    peft__mt_table old = c->tokens;
+    if ((old.used + n) * 2 <= old.capacity) return;
+    peft__mt_get_table(&c->memory, &c->tokens, peft__mt_pow2((old.used + n) * 2), true);
+    for (int32_t i = 0; i < old.used && !c->memory.failed; i++)
+        peft__mt_token_id(&c->tokens, old.known[i].text, old.known[i].size);
 }
 
-// Ids of all n-grams of order n into c->gram (at the place of their first word); call for n = 1, 2, ... in turn. Returns
-// how many different ones there are.
-static int32_t peft__corpus_grams(peft__corpus *c, int n) {
-    peft__mt_table_clear(&c->grams, c->words);
-    for (int64_t t = 0; t < c->texts; t++)
-        peft__mt_grams(&c->grams, c->gram + c->start[t], c->ids + c->start[t], c->start[t + 1] - c->start[t], n);
+static peft_status peft__corpus_read(peft__mt_run *c, bool lower) {
+    int64_t bytes = 0, most = 0;
+    c->texts = c->count * (c->per + 1);
+    for (int64_t t = 0; t < c->texts; t++) {
+        bytes += lower ? 2 * (int64_t)strlen(peft__mt_text_at(c, t)) + 8 : 0;
+        most += peft__corpus_most(peft__mt_text_at(c, t));
+    }
+    char *room = PEFT__MT_GET(c, char, bytes);
+    peft__mt_token *words = PEFT__MT_GET(c, peft__mt_token, c->longest + 2);
+    c->start = PEFT__MT_GET(c, int64_t, c->texts + 1);
+    c->ids = PEFT__MT_GET(c, int32_t, most);
+    c->gram = PEFT__MT_GET(c, int32_t, most);
+    for (int k = 0; k < 4; k++) c->room[k] = PEFT__MT_GET(c, int32_t, most);
+    c->values = PEFT__MT_GET(c, double, most);
+    c->rows = PEFT__MT_GET(c, double, c->count);
+    peft__mt_get_table(&c->memory, &c->tokens, 64, true);  // grows, as most words come again
+    peft__mt_get_table(&c->memory, &c->grams, most, false);
+    peft__words_init(&c->words, PEFT_TOKENIZE_NONE, lower);
+    for (int64_t t = 0; t < c->texts && !c->memory.failed; t++) {
+        int32_t n = peft__words_read(&c->words, peft__mt_text_at(c, t), &room, words);
+        peft__corpus_grow(c, n);
+        for (int32_t i = 0; i < n && !c->memory.failed; i++)
+            c->ids[c->all_words++] = peft__mt_token_id(&c->tokens, words[i].text, words[i].size);
+        c->start[t + 1] = c->all_words;
+        c->most_words = PEFT__MAX(c->most_words, n);
+    }
+    return c->memory.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
+}
+
+// The n-grams of order n of all texts; call for n = 1, 2, ... in turn. Returns how many differ.
+static int32_t peft__corpus_order(peft__mt_run *c, int n) {
+    if (n > 1) peft__mt_clear(&c->grams, c->all_words);
+    for (int64_t t = 0; t < c->texts; t++) {
+        int64_t at = c->start[t];
+        peft__mt_grams(&c->grams, c->gram + at, c->ids + at, c->start[t + 1] - at, n);
+    }
     return n == 1 ? c->tokens.used : c->grams.used;
 }
 
-// n-grams of text t.
-static int64_t peft__corpus_count(const peft__corpus *c, int64_t t, int n) {
-    return PEFT__MAX(c->start[t + 1] - c->start[t] - n + 1, 0);
+// The n-grams of text t; *count gets their number.
+static const int32_t *peft__corpus_grams(const peft__mt_run *c, int64_t t, int n, int64_t *count) {
+    *count = PEFT__MAX(c->start[t + 1] - c->start[t] - n + 1, 0);
+    return c->gram + c->start[t];
 }
 
-typedef peft_status (*peft__text_fn)(const peft_text_desc *d, peft__corpus *c, int orders, peft_metric_result *r);
-static peft_status peft__coco_rouge(const peft_text_desc *d, peft__corpus *c, int orders,
-                                    peft_metric_result *r);
+// Counts the n-grams of text t, or (`by` 0) forgets them. Returns their number.
+static int64_t peft__corpus_tally(const peft__mt_run *c, int64_t t, int n, int32_t *counts, int by) {
+    int64_t size;
+    const int32_t *gram = peft__corpus_grams(c, t, n, &size);
+    for (int64_t i = 0; i < size; i++) counts[gram[i]] = by ? counts[gram[i]] + by : 0;
+    return size;
+}
 
-// Checks, reads the corpus, runs the metric, signs.
-static peft_status peft__text_metric(const peft_text_desc *d, const char *name, int orders, peft__text_fn fn,
-                                     peft_metric_result *result) {
-    if (!d || !d->context) return PEFT_ERROR_ARGUMENT;
-    peft__mt_input in;
-    peft__corpus c;
-    orders = d->max_order == 0 ? orders : d->max_order;
-    if (!result || orders < 1 || orders > PEFT_BLEU_ORDERS)
-        return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "%s: %s", name, result ? "max_order is not 1..8" : "result is NULL");
-    memset(result, 0, sizeof *result);
-    peft_status s = PEFT__MT_INPUT(&in, name, d);
-    if (s != PEFT_OK) return s;
-    s = peft__corpus_read(&c, &in, fn == peft__coco_rouge ? PEFT__WORDS_BLANKS : PEFT__WORDS_CHRF,
-                          !d->keep_case)
-            ? fn(d, &c, orders, result)
-            : PEFT_ERROR_MEMORY;
-    if (s == PEFT_OK && c.pool.failed) s = PEFT_ERROR_MEMORY;
-    peft__mt_pool_free(&c.pool);
+// Fills r->orders and c->rows, the scores of the lines; or makes rows NULL and sets r->score.
+typedef peft_status (*peft__corpus_metric)(const peft_text_desc *d, peft__mt_run *c, peft_metric_result *r);
+
+// Checks, reads the corpus, runs the metric, signs. `orders`: the default of max_order.
+static peft_status peft__corpus_score(const peft_text_desc *d, const char *name, int orders,
+                                      peft__corpus_metric metric, peft_metric_result *result) {
+    PEFT__MT_NEED(d, result);
+    peft__mt_run run;
     char settings[80];
-    memcpy(settings, result->signature, sizeof settings - 1);
-    settings[sizeof settings - 1] = 0;
-    peft__string_into(result->signature, sizeof result->signature, "%s|nrefs:%d|case:%s|tok:none%s", name, in.per,
-                    d->keep_case ? "mixed" : "lc", settings);
+    memset(result, 0, sizeof *result);
+    peft_status s = PEFT__MT_OPEN(&run, name, d);
+    run.orders = d->max_order == 0 ? orders : d->max_order;
+    if (!s && (run.orders < 1 || run.orders > PEFT_BLEU_ORDERS))
+        s = peft__fail(d->context, PEFT_ERROR_ARGUMENT, "%s: max_order is not 1..8", name);
+    if (!s) s = peft__corpus_read(&run, !d->keep_case);
+    if (!s) s = metric(d, &run, result);
+    for (int64_t i = 0; !s && run.rows && i < run.count; i++) {
+        result->score += run.rows[i] / (double)run.count;
+        if (d->pairs) d->pairs[i] = run.rows[i];
+    }
+    memcpy(settings, result->signature, sizeof settings);
+    PEFT__MT_SIGN(result, "%s|nrefs:%d|case:%s|tok:none%s", name, run.per, d->keep_case ? "mixed" : "lc",
+                  settings);
+    peft__mt_close(&run);
     return s;
 }
 
-// Information of an n-gram: log2(count of its first n-1 words / its count) over all references; a word is compared with
-// all words. info[] of order n from counts of orders n-1 and n.
-static void peft__nist_info(const peft__corpus *c, const int32_t *head, const int64_t *shorter, int64_t *counts, int n,
-                            int32_t ids, double *info) {
-    int64_t words = 0;
-    memset(counts, 0, (size_t)ids * sizeof *counts);
-    for (int pass = 0; pass < 2; pass++) {
-        for (int64_t t = 0; t < c->texts; t++) {
-            if (t % (c->per + 1) == 0) continue;
-            for (int64_t i = c->start[t]; i + n <= c->start[t + 1]; i++) {
-                int32_t id = c->gram[i];
-                if (pass == 0) {
-                    counts[id]++;
-                    words++;
-                } else {
-                    double above = n == 1 ? (double)words : (double)shorter[head[i]];
-                    info[id] = log(above / (double)counts[id]) / log(2.0);
-                }
-            }
+// ---- NIST
+
+// Information of an n-gram: log2(count of its first n-1 words / its count) over all references; a word is
+// compared with all words. head: the ids of the (n-1)-grams, whose counts are `shorter`.
+static void peft__nist_info(const peft__mt_run *c, const int32_t *head, const int32_t *shorter,
+                            int32_t *counts, int n) {
+    int64_t words = 0, size;
+    for (int64_t t = 0; t < c->texts; t++)
+        if (t % (c->per + 1) != 0) words += peft__corpus_tally(c, t, n, counts, 1);
+    for (int64_t t = 0; t < c->texts; t++) {
+        const int32_t *gram = peft__corpus_grams(c, t, n, &size);
+        for (int64_t i = 0; i < size && t % (c->per + 1) != 0; i++) {
+            double above = n == 1 ? (double)words : shorter[head[c->start[t] + i]];
+            c->values[gram[i]] = log(above / counts[gram[i]]) / log(2.0);
         }
     }
 }
 
-// Clipped information that the prediction shares with one reference.
-static double peft__nist_overlap(const peft__corpus *c, int64_t hyp, int64_t ref, int n, const double *info, int32_t *left) {
+// Clipped information that a prediction shares with one reference.
+static double peft__nist_overlap(const peft__mt_run *c, int64_t hyp, int64_t ref, int n) {
+    int64_t size;
+    int32_t *left = c->room[3];     // all zero between calls
+    const int32_t *gram = peft__corpus_grams(c, hyp, n, &size);
     double sum = 0;
-    for (int64_t i = c->start[ref]; i + n <= c->start[ref + 1]; i++) left[c->gram[i]]++;
-    for (int64_t i = c->start[hyp]; i + n <= c->start[hyp + 1]; i++) {
-        if (left[c->gram[i]] > 0) {
-            left[c->gram[i]]--;
-            sum += info[c->gram[i]];
-        }
-    }
-    for (int64_t i = c->start[ref]; i + n <= c->start[ref + 1]; i++) left[c->gram[i]] = 0;
+    peft__corpus_tally(c, ref, n, left, 1);
+    for (int64_t i = 0; i < size; i++)
+        if (left[gram[i]] > 0) left[gram[i]]--, sum += c->values[gram[i]];
+    peft__corpus_tally(c, ref, n, left, 0);
     return sum;
-}
-
-typedef struct peft__nist_sums {
-    double information, grams;      // of the order under way
-    double expected, predicted;     // lengths, over all orders so far
-} peft__nist_sums;
-
-// Per segment the reference with the highest precision, then information, then length.
-static void peft__nist_order(const peft__corpus *c, int n, const double *info, int32_t *left, peft__nist_sums *s) {
-    s->information = s->grams = 0;
-    for (int64_t t = 0; t < c->texts; t += c->per + 1) {
-        double best = -1, total = (double)peft__corpus_count(c, t, n);
-        int64_t length = 0;
-        for (int r = 1; r <= c->per; r++) {
-            double shared = peft__nist_overlap(c, t, t + r, n, info, left);
-            int64_t size = c->start[t + r + 1] - c->start[t + r];
-            if (shared > best || (shared == best && size > length)) {
-                best = shared;
-                length = size;
-            }
-        }
-        s->information += best;
-        s->grams += total;
-        s->expected += (double)length;
-        s->predicted += (double)(c->start[t + 1] - c->start[t]);
-    }
 }
 
 // exp(beta log^2(min(c / r, 1))), beta such that the penalty is 0.5 at c / r = 2/3
 static double peft__nist_penalty(double expected, double predicted) {
     double ratio = expected > 0 ? predicted / expected : 1;
-    if (ratio > 0 && ratio < 1) {
-        double beta = log(0.5) / (log(1.5) * log(1.5));
-        return exp(beta * log(ratio) * log(ratio));
-    }
-    return ratio <= 0 ? 0 : 1;
+    if (ratio <= 0 || ratio >= 1) return ratio > 0;
+    return exp(log(0.5) / (log(1.5) * log(1.5)) * log(ratio) * log(ratio));
 }
 
-static peft_status peft__nist(const peft_text_desc *d, peft__corpus *c, int orders, peft_metric_result *r) {
-    int64_t *shorter = (int64_t *)peft__mt_get(&c->pool, c->words + 1, sizeof(int64_t));
-    int64_t *counts = (int64_t *)peft__mt_get(&c->pool, c->words + 1, sizeof(int64_t));
-    double *info = (double *)peft__mt_get(&c->pool, c->words + 1, sizeof(double));
-    int32_t *left = (int32_t *)peft__mt_get(&c->pool, c->words + 1, sizeof(int32_t));
-    int32_t *head = (int32_t *)peft__mt_get(&c->pool, c->words + 1, sizeof(int32_t));
-    peft__nist_sums s;
-    double sum = 0;
-    (void)d;
-    if (c->pool.failed) return PEFT_ERROR_MEMORY;
-    memset(&s, 0, sizeof s);
-    for (int n = 1; n <= orders; n++) {
-        memcpy(head, c->gram, (size_t)c->words * sizeof *head);
-        int32_t ids = peft__corpus_grams(c, n);
-        peft__nist_info(c, head, shorter, counts, n, ids, info);
-        peft__nist_order(c, n, info, left, &s);
-        sum += s.grams > 0 ? s.information / s.grams : 0;
-        r->score = r->orders[n - 1] = sum * peft__nist_penalty(s.expected, s.predicted);
-        int64_t *swap = shorter;
-        shorter = counts;
-        counts = swap;
+// Adds the lines of order n: per line the reference that shares most information, the longer of two.
+static double peft__nist_order(const peft__mt_run *c, int n, double lengths[2]) {
+    double information = 0, grams = 0;
+    for (int64_t t = 0; t < c->texts; t += c->per + 1) {
+        double best = -1;
+        int64_t length = 0, size;
+        for (int64_t k = t + 1; k <= t + c->per; k++) {
+            double shared = peft__nist_overlap(c, t, k, n);
+            int64_t words = c->start[k + 1] - c->start[k];
+            if (shared > best || (shared == best && words > length)) {
+                best = shared;
+                length = words;
+            }
+        }
+        peft__corpus_grams(c, t, n, &size);
+        information += best;
+        grams += (double)size;
+        lengths[0] += (double)length;
+        lengths[1] += (double)(c->start[t + 1] - c->start[t]);
     }
-    peft__string_into(r->signature, sizeof r->signature, "|order:%d|like:nltk", orders);
+    return grams > 0 ? information / grams : 0;
+}
+
+static peft_status peft__nist(const peft_text_desc *d, peft__mt_run *c, peft_metric_result *r) {
+    int32_t *head = c->room[2];
+    double sum = 0, lengths[2] = {0, 0};
+    (void)d;
+    c->rows = NULL;
+    for (int n = 1; n <= c->orders; n++) {
+        int32_t *counts = c->room[n % 2];
+        memcpy(head, c->gram, (size_t)c->all_words * sizeof *head);
+        memset(counts, 0, (size_t)c->all_words * sizeof *counts);
+        peft__corpus_order(c, n);
+        peft__nist_info(c, head, c->room[1 - n % 2], counts, n);
+        sum += peft__nist_order(c, n, lengths);
+        r->score = r->orders[n - 1] = sum * peft__nist_penalty(lengths[0], lengths[1]);
+    }
+    PEFT__MT_SIGN(r, "|order:%d|like:nltk", c->orders);
     return PEFT_OK;
 }
 
 PEFTDEF peft_status peft_nist(const peft_text_desc *desc, peft_metric_result *result) {
-    return peft__text_metric(desc, "nist", 5, peft__nist, result);
+    return peft__corpus_score(desc, "nist", 5, peft__nist, result);
 }
 
-// ---- METEOR: stems get ids of their own
+// ---- METEOR
 
 typedef struct peft__meteor {
     const peft_text_desc *desc;
-    const peft__corpus *c;
-    const int32_t *stems;       // word id -> stem id
-    const peft__mt_token *stem_text;
+    const peft__mt_run *c;      // its `gram` has the stems of the words, as ids
+    peft__mt_token *stems;      // of every stem id
+    int64_t hyp, n, ref, k;     // the pair: n words of the prediction from place hyp on, k of the reference
     int32_t *match;             // per prediction word: reference word or -1
     unsigned char *taken;       // per reference word
-    int32_t *last, *before;     // per id: its last free reference word or -1; per reference word: the one before it
+    int32_t *last;              // per id: its last free reference word or -1
+    int32_t *before;            // per reference word: the one before it in that chain
     double alpha, beta, gamma;
 } peft__meteor;
 
-// Exact matches (stems NULL) or those of stems: from the last word backwards, each free word takes the last free word that equals it.
-// The free words of the reference hang in a chain per id, the last one first.
-static int64_t peft__meteor_equal(peft__meteor *m, const int32_t *stems, const int32_t *hyp, int64_t n, const int32_t *ref, int64_t k) {
-    int64_t found = 0;
-    for (int64_t j = 0; j < k; j++) {
-        if (!m->taken[j]) {
-            int32_t *last = &m->last[stems ? stems[ref[j]] : ref[j]];
-            m->before[j] = *last;
-            *last = (int32_t)j;
-        }
+// Matches of equal ids, of words or of stems: from the last word backwards, each free word takes the last
+// free word that equals it. The free words of the reference hang in a chain per id, the last one first.
+static double peft__meteor_equal(peft__meteor *m, const int32_t *ids) {
+    const int32_t *hyp = ids + m->hyp, *ref = ids + m->ref;
+    double found = 0;
+    for (int64_t j = 0; j < m->k; j++) {
+        if (m->taken[j]) continue;
+        m->before[j] = m->last[ref[j]];
+        m->last[ref[j]] = (int32_t)j;
     }
-    for (int64_t i = n - 1; i >= 0; i--) {
-        int32_t *last = &m->last[stems ? stems[hyp[i]] : hyp[i]];
-        if (m->match[i] < 0 && *last >= 0) {
-            m->match[i] = *last;
-            m->taken[*last] = 1;
-            *last = m->before[*last];
-            found++;
-        }
+    for (int64_t i = m->n - 1; i >= 0; i--) {
+        int32_t *last = &m->last[hyp[i]];
+        if (m->match[i] >= 0 || *last < 0) continue;
+        m->match[i] = *last;
+        m->taken[*last] = 1;
+        *last = m->before[*last];
+        found++;
     }
-    for (int64_t j = 0; j < k; j++) m->last[stems ? stems[ref[j]] : ref[j]] = -1;
+    for (int64_t j = 0; j < m->k; j++) m->last[ref[j]] = -1;
     return found;
 }
 
 // The same for synonyms of stems, which have no ids in common.
-static int64_t peft__meteor_synonyms(peft__meteor *m, const int32_t *hyp, int64_t n, const int32_t *ref, int64_t k) {
-    int64_t found = 0;
-    for (int64_t i = n - 1; i >= 0; i--) {
-        const peft__mt_token *a = &m->stem_text[m->stems[hyp[i]]];
-        for (int64_t j = k - 1; j >= 0 && m->match[i] < 0; j--) {
-            const peft__mt_token *b = &m->stem_text[m->stems[ref[j]]];
-            if (!m->taken[j] && m->desc->synonyms(a->text, (size_t)a->size, b->text, (size_t)b->size, m->desc->user)) {
-                m->match[i] = (int32_t)j;
-                m->taken[j] = 1;
-                found++;
-            }
+static double peft__meteor_synonyms(peft__meteor *m) {
+    const peft_text_desc *d = m->desc;
+    double found = 0;
+    for (int64_t i = m->n - 1; i >= 0 && d->synonyms; i--) {
+        peft__mt_token a = m->stems[m->c->gram[m->hyp + i]];
+        for (int64_t j = m->k - 1; j >= 0 && m->match[i] < 0; j--) {
+            peft__mt_token b = m->stems[m->c->gram[m->ref + j]];
+            if (m->taken[j]) continue;
+            if (!d->synonyms(a.text, (size_t)a.size, b.text, (size_t)b.size, d->user)) continue;
+            m->match[i] = (int32_t)j;
+            m->taken[j] = 1;
+            found++;
         }
     }
     return found;
@@ -34664,286 +33495,156 @@ static int64_t peft__meteor_synonyms(peft__meteor *m, const int32_t *hyp, int64_
 
 // score = (1 - gamma (chunks / matches)^beta) P R / (alpha P + (1 - alpha) R)
 static double peft__meteor_pair(peft__meteor *m, int64_t hyp_text, int64_t ref_text) {
-    const int32_t *hyp = m->c->ids + m->c->start[hyp_text], *ref = m->c->ids + m->c->start[ref_text];
-    int64_t n = m->c->start[hyp_text + 1] - m->c->start[hyp_text], k =
-        m->c->start[ref_text + 1] - m->c->start[ref_text];
-    int64_t matches = 0, chunks = 0, before = -2;
-    memset(m->taken, 0, (size_t)k);
-    for (int64_t i = 0; i < n; i++) m->match[i] = -1;
-    matches += peft__meteor_equal(m, NULL, hyp, n, ref, k);
-    matches += peft__meteor_equal(m, m->stems, hyp, n, ref, k);
-    if (m->desc->synonyms) matches += peft__meteor_synonyms(m, hyp, n, ref, k);
+    const int64_t *start = m->c->start;
+    double chunks = 0;
+    m->hyp = start[hyp_text];
+    m->ref = start[ref_text];
+    m->n = start[hyp_text + 1] - m->hyp;
+    m->k = start[ref_text + 1] - m->ref;
+    memset(m->taken, 0, (size_t)m->k);
+    memset(m->match, 0xFF, (size_t)m->n * sizeof *m->match);
+    double matches = peft__meteor_equal(m, m->c->ids);
+    matches += peft__meteor_equal(m, m->c->gram);
+    matches += peft__meteor_synonyms(m);
     if (matches == 0) return 0;
-    for (int64_t i = 0; i < n; i++) {
-        if (m->match[i] >= 0) chunks += !(i > 0 && before >= 0 && m->match[i] == before + 1);
-        before = m->match[i];
-    }
-    double p = (double)matches / (double)n, r = (double)matches / (double)k;
+    for (int64_t i = 0; i < m->n; i++)  // a chunk is a run of words that stand side by side in both
+        chunks += m->match[i] >= 0 && !(i > 0 && m->match[i - 1] >= 0 && m->match[i] == m->match[i - 1] + 1);
+    double p = matches / (double)m->n, r = matches / (double)m->k;
     double f = p * r / (m->alpha * p + (1 - m->alpha) * r);
-    return (1 - m->gamma * pow((double)chunks / (double)matches, m->beta)) * f;
+    return (1 - m->gamma * pow(chunks / matches, m->beta)) * f;
 }
 
-// Stem ids: stems are interned like words.
-static bool peft__meteor_stems(peft__corpus *c, int32_t *stems, peft__mt_token *text) {
-    int64_t bytes = 0;
-    for (int32_t i = 0; i < c->tokens.used; i++) bytes += c->tokens.known[i].size;
-    char *copy = (char *)peft__mt_get(&c->pool, bytes, 1);
-    peft__mt_table_clear(&c->grams, c->tokens.used);
-    c->grams.known = text;
-    for (int32_t i = 0; copy && i < c->tokens.used; i++) {
-        memcpy(copy, c->tokens.known[i].text, (size_t)c->tokens.known[i].size);
-        int32_t n = (int32_t)peft_porter_stem(copy, (size_t)c->tokens.known[i].size);
-        stems[i] = peft__mt_intern_token(&c->grams, copy, n);
-        copy += c->tokens.known[i].size;
+// The stems of all words: first one id for each different word, then at each place of the corpus.
+static bool peft__meteor_stems(peft__meteor *m, peft__mt_run *c) {
+    int64_t bytes = 0, words = c->tokens.used;
+    for (int64_t i = 0; i < words; i++) bytes += c->tokens.known[i].size;
+    char *copy = PEFT__MT_GET(c, char, bytes);
+    int32_t *of = c->room[3];
+    m->stems = c->grams.known = PEFT__MT_GET(c, peft__mt_token, words);
+    if (c->memory.failed) return false;
+    peft__mt_clear(&c->grams, words);
+    for (int64_t i = 0; i < words; i++) {
+        peft__mt_token word = c->tokens.known[i];
+        memcpy(copy, word.text, (size_t)word.size);
+        of[i] = peft__mt_token_id(&c->grams, copy, (int32_t)peft_porter_stem(copy, (size_t)word.size));
+        copy += word.size;
     }
-    return copy != NULL;
+    for (int64_t i = 0; i < c->all_words; i++) c->gram[i] = of[c->ids[i]];
+    return true;
 }
 
-static peft_status peft__meteor_all(const peft_text_desc *d, peft__corpus *c, int orders, peft_metric_result *r) {
+static peft_status peft__meteor_all(const peft_text_desc *d, peft__mt_run *c, peft_metric_result *r) {
     peft__meteor m;
-    (void)orders;
-    int32_t *stems = (int32_t *)peft__mt_get(&c->pool, c->tokens.used, sizeof(int32_t));
-    peft__mt_token *text = (peft__mt_token *)peft__mt_get(&c->pool, c->tokens.used, sizeof *text);
-    m.match = (int32_t *)peft__mt_get(&c->pool, c->longest, sizeof(int32_t));
-    m.taken = (unsigned char *)peft__mt_get(&c->pool, c->longest, 1);
-    m.before = (int32_t *)peft__mt_get(&c->pool, c->longest, sizeof(int32_t));
-    m.last = (int32_t *)peft__mt_get(&c->pool, c->tokens.used, sizeof(int32_t));
-    if (c->pool.failed || !peft__meteor_stems(c, stems, text)) return PEFT_ERROR_MEMORY;
-    memset(m.last, 0xFF, (size_t)c->tokens.used * sizeof(int32_t));
     m.desc = d;
     m.c = c;
-    m.stems = stems;
-    m.stem_text = text;
+    m.match = c->room[0];
+    m.before = c->room[1];
+    m.last = c->room[2];
+    m.taken = PEFT__MT_GET(c, unsigned char, c->most_words);
+    if (!peft__meteor_stems(&m, c)) return PEFT_ERROR_MEMORY;
+    memset(m.last, 0xFF, (size_t)c->all_words * sizeof(int32_t));
     m.alpha = peft__or_default(d->alpha, 0.9);
     m.beta = peft__or_default(d->beta, 3);
     m.gamma = peft__or_default(d->gamma, 0.5);
     if (!(m.alpha >= 0 && m.alpha <= 1 && m.beta >= 0 && m.beta < 1e6 && m.gamma >= 0 && m.gamma <= 1))
         return peft__fail(d->context, PEFT_ERROR_ARGUMENT,
                           "meteor: alpha %g, beta %g or gamma %g is out of range", m.alpha, m.beta, m.gamma);
-    for (int64_t i = 0; i < d->count; i++) {
+    for (int64_t i = 0; i < c->count; i++) {
         int64_t t = i * (c->per + 1);
-        double best = 0;
         for (int k = 1; k <= c->per; k++) {
             double score = peft__meteor_pair(&m, t, t + k);
-            best = PEFT__MAX(best, score);
+            c->rows[i] = PEFT__MAX(c->rows[i], score);
         }
-        r->score += best / (double)d->count;
-        if (d->pairs) d->pairs[i] = best;
     }
-    peft__string_into(r->signature, sizeof r->signature, "|match:exact+porter%s|a:%g|b:%g|g:%g|like:nltk-3.8",
-                    d->synonyms ? "+syn" : "", m.alpha, m.beta, m.gamma);
+    PEFT__MT_SIGN(r, "|match:exact+porter%s|a:%g|b:%g|g:%g|like:nltk-3.8", d->synonyms ? "+syn" : "",
+                  m.alpha, m.beta, m.gamma);
     return PEFT_OK;
 }
 
 PEFTDEF peft_status peft_meteor(const peft_text_desc *desc, peft_metric_result *result) {
-    return peft__text_metric(desc, "meteor", 0 + 1, peft__meteor_all, result);
+    return peft__corpus_score(desc, "meteor", 1, peft__meteor_all, result);
 }
 
 // ---- CIDEr: cosine of tf-idf vectors of n-grams, averaged over n and references, times 10
 
-typedef struct peft__cider {
-    const peft_text_desc *desc;
-    const peft__corpus *c;
-    const double *idf;      // per n-gram id: log(segments) - log(max(1, document frequency))
-    int32_t *hyp, *ref;     // counts per n-gram id, all zero between texts
-    double sigma;
-} peft__cider;
-
-static void peft__cider_fill(const peft__cider *m, int64_t t, int n, int32_t *counts) {
-    for (int64_t i = m->c->start[t]; i + n <= m->c->start[t + 1]; i++) counts[m->c->gram[i]]++;
-}
-
-// Sum over the different n-grams of text t of v * f(w), where v, w are the tf-idf values of t and of the other text:
-// squared norm (other = NULL), dot product, or with clipping min(v, w) * w.
-static double peft__cider_sum(const peft__cider *m, int64_t t, int n, int32_t *counts, const int32_t *other, bool clip) {
+// Sum over the different n-grams of text t of v * w, where v and w are the tf-idf values of t and of the
+// other text: squared norm (other = NULL), dot product, or with clipping min(v, w) * w. c->values are the
+// idf. A count that was seen is negative meanwhile.
+static double peft__cider_sum(const peft__mt_run *c, int64_t t, int n, int32_t *counts, const int32_t *other,
+                              bool clip) {
+    int64_t size;
+    const int32_t *gram = peft__corpus_grams(c, t, n, &size);
     double sum = 0;
-    for (int64_t i = m->c->start[t]; i + n <= m->c->start[t + 1]; i++) {
-        int32_t id = m->c->gram[i];
-        if (counts[id] > 0) {
-            double v = counts[id] * m->idf[id], w = other ? other[id] * m->idf[id] : v;
-            sum += clip ? PEFT__MIN(v, w) * w : v * w;
-            counts[id] = -counts[id];       // seen
-        }
+    for (int64_t i = 0; i < size; i++) {
+        int32_t id = gram[i];
+        if (counts[id] <= 0) continue;
+        double v = counts[id] * c->values[id], w = other ? other[id] * c->values[id] : v;
+        sum += clip ? PEFT__MIN(v, w) * w : v * w;
+        counts[id] = -counts[id];
     }
-    for (int64_t i = m->c->start[t]; i + n <= m->c->start[t + 1]; i++) {
-        int32_t id = m->c->gram[i];
-        counts[id] = counts[id] < 0 ? -counts[id] : counts[id];
-    }
+    for (int64_t i = 0; i < size; i++) counts[gram[i]] = abs(counts[gram[i]]);
     return sum;
 }
 
-static void peft__cider_clear(const peft__cider *m, int64_t t, int n, int32_t *counts) {
-    for (int64_t i = m->c->start[t]; i + n <= m->c->start[t + 1]; i++) counts[m->c->gram[i]] = 0;
+// Similarity of order n of a prediction to its references, averaged over them. CIDEr-D clips and multiplies
+// by exp(-(difference of length)^2 / (2 sigma^2)), the length being the number of bigrams, as pycocoevalcap.
+static double peft__cider_line(const peft_text_desc *d, const peft__mt_run *c, int64_t t, int n) {
+    double sum = 0, sigma = d->sigma == 0 ? 6 : d->sigma;
+    int32_t *hyp = c->room[0], *ref = c->room[1];  // counts per n-gram, all zero between texts
+    int64_t size, other;
+    peft__corpus_tally(c, t, n, hyp, 1);
+    double norm = sqrt(peft__cider_sum(c, t, n, hyp, NULL, false));
+    for (int64_t k = t + 1; k <= t + c->per; k++) {
+        peft__corpus_tally(c, k, n, ref, 1);
+        double ref_norm = sqrt(peft__cider_sum(c, k, n, ref, NULL, false));
+        double value = peft__cider_sum(c, t, n, hyp, ref, !d->plain);
+        if (norm != 0 && ref_norm != 0) value /= norm * ref_norm;
+        peft__corpus_grams(c, t, 2, &size);
+        peft__corpus_grams(c, k, 2, &other);
+        double delta = (double)(size - other);
+        sum += d->plain ? value : value * exp(-(delta * delta) / (2 * sigma * sigma));
+        peft__corpus_tally(c, k, n, ref, 0);
+    }
+    peft__corpus_tally(c, t, n, hyp, 0);
+    return sum / c->per;
 }
 
-// Similarity of order n of a prediction to its references, averaged over them. CIDEr-D clips and multiplies by
-// exp(-(difference of length)^2 / (2 sigma^2)), the length being the number of bigrams as in the original code.
-static double peft__cider_segment(const peft__cider *m, int64_t t, int n) {
-    double sum = 0;
-    peft__cider_fill(m, t, n, m->hyp);
-    double norm = sqrt(peft__cider_sum(m, t, n, m->hyp, NULL, false));
-    for (int r = 1; r <= m->c->per; r++) {
-        peft__cider_fill(m, t + r, n, m->ref);
-        double ref_norm = sqrt(peft__cider_sum(m, t + r, n, m->ref, NULL, false));
-        double value = peft__cider_sum(m, t, n, m->hyp, m->ref, !m->desc->plain);
-        value = norm != 0 && ref_norm != 0 ? value / (norm * ref_norm) : value;
-        if (!m->desc->plain) {
-            double delta = (double)(peft__corpus_count(m->c, t, 2) - peft__corpus_count(m->c, t + r, 2));
-            value *= exp(-(delta * delta) / (2 * m->sigma * m->sigma));
+// c->values = log(lines) - log(max(1, document frequency)): in the references of how many lines an n-gram
+// occurs.
+static void peft__cider_idf(const peft__mt_run *c, int n, int32_t ids) {
+    int32_t *seen = c->room[2];     // the last line that has it, counted from 1
+    double *idf = c->values;
+    memset(idf, 0, (size_t)ids * sizeof *idf);
+    memset(seen, 0, (size_t)ids * sizeof *seen);
+    for (int64_t t = 0, size; t < c->texts; t++) {
+        int32_t line = (int32_t)(t / (c->per + 1)) + 1;
+        const int32_t *gram = peft__corpus_grams(c, t, n, &size);
+        for (int64_t i = 0; i < size && t % (c->per + 1) != 0; i++) {
+            idf[gram[i]] += seen[gram[i]] != line;
+            seen[gram[i]] = line;
         }
-        sum += value;
-        peft__cider_clear(m, t + r, n, m->ref);
     }
-    peft__cider_clear(m, t, n, m->hyp);
-    return sum / m->c->per;
+    for (int32_t i = 0; i < ids; i++) idf[i] = log((double)c->count) - log(PEFT__MAX(1.0, idf[i]));
 }
 
-// Document frequency: in the references of how many segments an n-gram occurs.
-static void peft__cider_idf(const peft__corpus *c, int n, int32_t ids, int32_t *seen, double *idf) {
-    for (int32_t i = 0; i < ids; i++) {
-        idf[i] = 0;
-        seen[i] = -1;
-    }
-    for (int64_t t = 0; t < c->texts; t++) {
-        int32_t segment = (int32_t)(t / (c->per + 1));
-        for (int64_t i = c->start[t]; t % (c->per + 1) != 0 && i + n <= c->start[t + 1]; i++) {
-            int32_t id = c->gram[i];
-            if (seen[id] != segment) {
-                seen[id] = segment;
-                idf[id] += 1;
-            }
+static peft_status peft__cider(const peft_text_desc *d, peft__mt_run *c, peft_metric_result *r) {
+    for (int n = 1; n <= c->orders; n++) {
+        peft__cider_idf(c, n, peft__corpus_order(c, n));
+        for (int64_t i = 0; i < c->count; i++) {
+            double value = 10 * peft__cider_line(d, c, i * (c->per + 1), n);
+            c->rows[i] += value / c->orders;
+            r->orders[n - 1] += value / (double)c->count;
         }
     }
-    double all = log((double)c->in->count);
-    for (int32_t i = 0; i < ids; i++) idf[i] = all - log(PEFT__MAX(1.0, idf[i]));
-}
-
-static peft_status peft__cider_all(const peft_text_desc *d, peft__corpus *c, int orders, peft_metric_result *r) {
-    peft__cider m;
-    int32_t *seen = (int32_t *)peft__mt_get(&c->pool, c->words, sizeof(int32_t));
-    double *idf = (double *)peft__mt_get(&c->pool, c->words, sizeof(double));
-    double *pairs = (double *)peft__mt_get(&c->pool, d->count, sizeof(double));
-    m.hyp = (int32_t *)peft__mt_get(&c->pool, c->words, sizeof(int32_t));
-    m.ref = (int32_t *)peft__mt_get(&c->pool, c->words, sizeof(int32_t));
-    if (c->pool.failed) return PEFT_ERROR_MEMORY;
-    m.desc = d;
-    m.c = c;
-    m.idf = idf;
-    m.sigma = d->sigma == 0 ? 6 : d->sigma;
-    for (int n = 1; n <= orders; n++) {
-        peft__cider_idf(c, n, peft__corpus_grams(c, n), seen, idf);
-        for (int64_t i = 0; i < d->count; i++) {
-            double value = 10 * peft__cider_segment(&m, i * (c->per + 1), n);
-            pairs[i] += value / orders;
-            r->orders[n - 1] += value / (double)d->count;
-        }
-    }
-    for (int64_t i = 0; i < d->count; i++) {
-        r->score += pairs[i] / (double)d->count;
-        if (d->pairs) d->pairs[i] = pairs[i];
-    }
-    peft__string_into(r->signature, sizeof r->signature, "|order:%d%s|idf:refs|like:pycocoevalcap", orders,
-                    d->plain ? "|plain" : "|D");
+    PEFT__MT_SIGN(r, "|order:%d%s|idf:refs|like:pycocoevalcap", c->orders, d->plain ? "|plain" : "|D");
     return PEFT_OK;
 }
 
 PEFTDEF peft_status peft_cider(const peft_text_desc *desc, peft_metric_result *result) {
-    return peft__text_metric(desc, "cider", 4, peft__cider_all, result);
-}
-
-// F = (1 + b^2) P R / (R + b^2 P) with b = 1.2
-static peft_status peft__coco_rouge(const peft_text_desc *d, peft__corpus *c, int orders, peft_metric_result *r) {
-    const double b2 = 1.2 * 1.2;
-    uint64_t *masks = (uint64_t *)peft__mt_get(&c->pool, c->tokens.used, sizeof(uint64_t));
-    unsigned char *carry = (unsigned char *)peft__mt_get(&c->pool, c->longest, 1);
-    (void)orders;
-    for (int64_t i = 0; !c->pool.failed && i < d->count; i++) {
-        int64_t t = i * (c->per + 1);
-        double p = 0, q = 0;
-        int32_t n = (int32_t)(c->start[t + 1] - c->start[t]);
-        for (int64_t k = t + 1; k <= t + c->per; k++) {
-            int32_t m = (int32_t)(c->start[k + 1] - c->start[k]);
-            double common = peft__lcs_length(c->ids + c->start[t], n, c->ids + c->start[k], m, masks, carry);
-            p = n > 0 ? PEFT__MAX(p, common / n) : p;
-            q = m > 0 ? PEFT__MAX(q, common / m) : q;
-        }
-        double f = p > 0 && q > 0 ? (1 + b2) * p * q / (q + b2 * p) : 0;
-        r->score += f / (double)d->count;
-        if (d->pairs) d->pairs[i] = f;
-    }
-    peft__string_into(r->signature, sizeof r->signature, "|beta:1.2|like:pycocoevalcap");
-    return PEFT_OK;
-}
-
-PEFTDEF peft_status peft_coco_rouge(const peft_text_desc *desc, peft_metric_result *result) {
-    return peft__text_metric(desc, "coco_rouge_l", 1, peft__coco_rouge, result);
-}
-
-// The closest reference length, the smallest of two equally close ones; COCO adds tiny amounts instead of smoothing.
-PEFTDEF peft_status peft_coco_bleu(const peft_text_desc *desc, peft_metric_result *result) {
-    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
-    if (!result) return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "coco_bleu: result is NULL");
-    peft_bleu_desc d;
-    peft_bleu_result b;
-    memset(&d, 0, sizeof d);
-    memset(result, 0, sizeof *result);
-    d.context = desc->context;
-    d.predictions = desc->predictions;
-    d.references = desc->references;
-    d.count = desc->count;
-    d.reference_count = desc->reference_count;
-    d.references_per_prediction = desc->references_per_prediction;
-    d.tokenizer = PEFT_TOKENIZE_NONE;
-    d.smoothing = PEFT_SMOOTH_NONE;
-    d.max_order = desc->max_order;
-    d.lowercase = !desc->keep_case;
-    peft_status s = peft_bleu(&d, &b);
-    if (s != PEFT_OK) return s;
-    double product = 1, ratio = ((double)b.prediction_length + 1e-15) / ((double)b.reference_length + 1e-9);
-    int orders = d.max_order == 0 ? 4 : d.max_order;
-    for (int n = 1; n <= orders; n++) {
-        product *= (b.counts[n - 1] + 1e-15) / (b.totals[n - 1] + 1e-9);
-        result->orders[n - 1] = pow(product, 1.0 / n) * (ratio < 1 ? exp(1 - 1 / ratio) : 1);
-    }
-    result->score = result->orders[orders - 1];
-    peft__string_into(result->signature, sizeof result->signature,
-                    "coco_bleu|nrefs:%d|case:%s|tok:none|order:%d|like:pycocoevalcap",
-                    PEFT__MAX(d.references_per_prediction, 1), d.lowercase ? "lc" : "mixed", orders);
-    return PEFT_OK;
+    return peft__corpus_score(desc, "cider", 4, peft__cider, result);
 }
 
 // ---- classification
-
-static peft_prf peft__class_prf(double hits, double predicted, double expected) {
-    peft_prf p = peft__mt_prf(hits, predicted, expected);
-    p.f1 = predicted + expected > 0 ? 2 * hits / (predicted + expected) : 0;
-    return p;
-}
-
-static peft_status peft__class_check(const peft_class_desc *d, int *classes) {
-    int32_t top = 1;
-    if (d->label_count != 0 && d->label_count != d->count)
-        return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: %lld predictions but %lld labels",
-                          (long long)d->count, (long long)d->label_count);
-    if (peft__or_default(d->positive, 1) < 0)
-        return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: positive is %d, not a class",
-                          d->positive);
-    if (d->count <= 0 || !d->predictions || !d->labels || d->classes < 0)
-        return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: %s",
-                          d->count <= 0 ? "no predictions" : d->classes < 0 ? "classes is negative"
-                          : d->labels ? "predictions is NULL" : "labels is NULL");
-    for (int64_t i = 0; i < d->count; i++) {
-        for (int side = 0; side < 2; side++) {
-            int32_t v = side ? d->labels[i] : d->predictions[i];
-            if (v < 0 || (d->classes > 0 && v >= d->classes) || v >= 1 << 24)
-                return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: %s %lld is %d, not a class",
-                                  side ? "label" : "prediction", (long long)i, (int)v);
-            top = PEFT__MAX(top, v);
-        }
-    }
-    *classes = d->classes > 0 ? d->classes : (int)top + 1;
-    return PEFT_OK;
-}
 
 static void peft__prf_add(peft_prf *sum, const peft_prf *p, double weight) {
     sum->precision += p->precision * weight;
@@ -34951,53 +33652,71 @@ static void peft__prf_add(peft_prf *sum, const peft_prf *p, double weight) {
     sum->f1 += p->f1 * weight;
 }
 
-// hit, predicted, expected: per class. MCC = (c s - sum p t) / sqrt((s^2 - sum p^2)(s^2 - sum t^2)), c right of s
-static void peft__class_scores(const peft_class_desc *d, const double *hit, const double *predicted, const double *expected,
-                               int classes, peft_class_result *r) {
+// n [3, classes]: how many answers of each class are right (sum c), predicted (p) and expected (t), of s in
+// all. MCC = (c s - sum p t) / sqrt((s^2 - sum p^2)(s^2 - sum t^2))
+static void peft__class_scores(const peft_class_desc *d, const double *n, int classes, peft_class_result *r) {
+    const double *hit = n, *predicted = n + classes, *expected = n + 2 * classes;
     double right = 0, used = 0, s = (double)d->count, pt = 0, pp = 0, tt = 0;
-    int positive = (int)peft__or_default(d->positive, 1);
     for (int k = 0; k < classes; k++) used += predicted[k] + expected[k] > 0;
     for (int k = 0; k < classes; k++) {
-        peft_prf p = peft__class_prf(hit[k], predicted[k], expected[k]);
+        peft_prf p = peft__mt_prf(hit[k], predicted[k], expected[k]);
         if (predicted[k] + expected[k] > 0) {
             peft__prf_add(&r->macro, &p, 1 / used);
             peft__prf_add(&r->weighted, &p, expected[k] / s);
         }
-        if (k == positive) r->binary = p;
+        if (k == (int)peft__or_default(d->positive, 1)) r->binary = p;
         right += hit[k];
         pt += predicted[k] * expected[k];
         pp += predicted[k] * predicted[k];
         tt += expected[k] * expected[k];
     }
-    r->accuracy = right / s;
-    r->micro = peft__class_prf(right, s, s);
     double below = sqrt(s * s - pp) * sqrt(s * s - tt);
     r->mcc = below > 0 ? (right * s - pt) / below : 0;
+    r->accuracy = right / s;
+    r->micro = peft__mt_prf(right, s, s);
     r->classes = classes;
 }
 
-PEFTDEF peft_status peft_classification(const peft_class_desc *desc, peft_class_result *result) {
-    int classes = 0;
-    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
-    if (!result) return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "classification: result is NULL");
-    peft_status s = peft__class_check(desc, &classes);
-    if (s != PEFT_OK) return s;
-    double *counts = (double *)peft__calloc(desc->context, (int64_t)classes * 3, sizeof(double));
-    if (!counts) return PEFT_ERROR_MEMORY;
-    if (desc->confusion) memset(desc->confusion, 0, sizeof(int64_t) * (size_t)classes * (size_t)classes);
-    for (int64_t i = 0; i < desc->count; i++) {
-        int32_t p = desc->predictions[i], t = desc->labels[i];
-        counts[p] += p == t;
-        counts[classes + p] += 1;
-        counts[2 * classes + t] += 1;
-        if (desc->confusion) desc->confusion[(int64_t)t * classes + p]++;
+// n [3, classes], zero at first, and desc->confusion get the counts.
+static peft_status peft__class_count(const peft_class_desc *d, double *n, int classes) {
+    if (d->confusion) memset(d->confusion, 0, sizeof(int64_t) * (size_t)classes * (size_t)classes);
+    for (int64_t i = 0; i < d->count; i++) {
+        int32_t p = d->predictions[i], t = d->labels[i];
+        bool fits = p >= 0 && p < classes;
+        if (!fits || t < 0 || t >= classes)
+            return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "classification: %s %lld is %d, not a class",
+                              fits ? "label" : "prediction", (long long)i, (int)(fits ? t : p));
+        n[p] += p == t;
+        n[classes + p] += 1;
+        n[2 * classes + t] += 1;
+        if (d->confusion) d->confusion[(int64_t)t * classes + p]++;
     }
-    memset(result, 0, sizeof *result);
-    peft__class_scores(desc, counts, counts + classes, counts + 2 * classes, classes, result);
-    peft__free(desc->context, counts);
-    peft__string_into(result->signature, sizeof result->signature, "classification|n:%lld|classes:%d|positive:%d|zero:0",
-                    (long long)desc->count, classes, (int)peft__or_default(desc->positive, 1));
     return PEFT_OK;
+}
+
+PEFTDEF peft_status peft_classification(const peft_class_desc *desc, peft_class_result *result) {
+    PEFT__MT_NEED(desc, result);
+    peft_context *ctx = desc->context;
+    int64_t n = desc->count;
+    int32_t top = 1;
+    PEFT__NEED(ctx, desc->predictions, "predictions");
+    PEFT__NEED(ctx, desc->labels, "labels");
+    for (int64_t i = 0; i < n; i++) top = PEFT__MAX(top, PEFT__MAX(desc->predictions[i], desc->labels[i]));
+    int classes = desc->classes ? desc->classes : (int)PEFT__MIN(top, 1 << 24) + 1;
+    if (n <= 0 || (desc->label_count != 0 && desc->label_count != n))
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "classification: %lld predictions but %lld labels",
+                          (long long)n, (long long)desc->label_count);
+    if (classes < 0 || peft__or_default(desc->positive, 1) < 0)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "classification: classes is %d, positive is %d", classes,
+                          desc->positive);
+    double *counts = (double *)peft__calloc(ctx, (int64_t)classes * 3, sizeof(double));
+    peft_status s = counts ? peft__class_count(desc, counts, classes) : PEFT_ERROR_MEMORY;
+    memset(result, 0, sizeof *result);
+    if (!s) peft__class_scores(desc, counts, classes, result);
+    peft__free(ctx, counts);
+    PEFT__MT_SIGN(result, "classification|n:%lld|classes:%d|positive:%d|zero:0", (long long)n, classes,
+                  (int)peft__or_default(desc->positive, 1));
+    return s;
 }
 
 // ---- correlation
@@ -35012,39 +33731,6 @@ static peft_status peft__series_check(peft_context *ctx, const char *what, const
     return PEFT_OK;
 }
 
-// r = sum (x - mx)(y - my) / sqrt(sum (x - mx)^2 sum (y - my)^2)
-static peft_status peft__pearson(peft_context *ctx, const char *what, const double *x, const double *y, int64_t n,
-                                 double *out) {
-    double mx = 0, my = 0, xx = 0, yy = 0, xy = 0;
-    for (int64_t i = 0; i < n; i++) {
-        mx += x[i] / (double)n;
-        my += y[i] / (double)n;
-    }
-    for (int64_t i = 0; i < n; i++) {
-        double a = x[i] - mx, b = y[i] - my;
-        xx += a * a;
-        yy += b * b;
-        xy += a * b;
-    }
-    bool flat_x = true, flat_y = true;
-    for (int64_t i = 1; i < n; i++) {
-        flat_x = flat_x && x[i] == x[0];
-        flat_y = flat_y && y[i] == y[0];
-    }
-    double r = xy / (sqrt(xx) * sqrt(yy));
-    if (flat_x || flat_y || !(r >= -2 && r <= 2))
-        return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: %s", what, "a series is constant");
-    *out = PEFT__MAX(-1.0, PEFT__MIN(1.0, r));
-    return PEFT_OK;
-}
-
-PEFTDEF peft_status peft_pearson(peft_context *context, const double *x, const double *y, int64_t count, double *out) {
-    if (!context || !out) return PEFT_ERROR_ARGUMENT;
-    peft_status s = peft__series_check(context, "pearson", x, count);
-    s = s == PEFT_OK ? peft__series_check(context, "pearson", y, count) : s;
-    return s == PEFT_OK ? peft__pearson(context, "pearson", x, y, count, out) : s;
-}
-
 typedef struct peft__ranked {
     double value;
     int64_t index;
@@ -35056,56 +33742,89 @@ static int peft__ranked_compare(const void *a, const void *b) {
     return x->index < y->index ? -1 : x->index > y->index;
 }
 
-// Values with their places, in ascending order, equal ones in the order given.
+// Values with their places, ascending, equal ones in the order given. To be freed; NULL: no memory.
 static peft__ranked *peft__ranked_sort(peft_context *ctx, const double *x, int64_t n) {
     peft__ranked *r = (peft__ranked *)peft__calloc(ctx, n, sizeof *r);
-    if (!r) return NULL;
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; r && i < n; i++) {
         r[i].value = x[i];
         r[i].index = i;
     }
-    qsort(r, (size_t)n, sizeof *r, peft__ranked_compare);
+    if (r) qsort(r, (size_t)n, sizeof *r, peft__ranked_compare);
     return r;
 }
 
-// Ranks from 1; ties share the mean of theirs.
-static bool peft__ranks(peft_context *ctx, const double *x, int64_t n, double *ranks) {
-    peft__ranked *r = peft__ranked_sort(ctx, x, n);
-    for (int64_t i = 0; r && i < n;) {
-        int64_t j = i;
-        while (j < n && r[j].value == r[i].value) j++;
+// Ranks from 1; ties share the mean of theirs. To be freed; NULL: no memory.
+static double *peft__ranks(peft_context *ctx, const double *x, int64_t n) {
+    double *ranks = (double *)peft__calloc(ctx, n, sizeof(double));
+    peft__ranked *r = ranks ? peft__ranked_sort(ctx, x, n) : NULL;
+    for (int64_t i = 0, j; r && i < n; i = j) {
+        for (j = i; j < n && r[j].value == r[i].value;) j++;
         for (int64_t k = i; k < j; k++) ranks[r[k].index] = (double)(i + 1 + j) / 2;
-        i = j;
+    }
+    if (!r) {
+        peft__free(ctx, ranks);
+        return NULL;
     }
     peft__free(ctx, r);
-    return r != NULL;
+    return ranks;
 }
 
-PEFTDEF peft_status peft_spearman(peft_context *context, const double *x, const double *y, int64_t count, double *out) {
-    if (!context || !out) return PEFT_ERROR_ARGUMENT;
-    peft_status s = peft__series_check(context, "spearman", x, count);
-    s = s == PEFT_OK ? peft__series_check(context, "spearman", y, count) : s;
-    if (s != PEFT_OK) return s;
-    peft__mt_pool pool;
-    peft__mt_pool_init(&pool, context);
-    double *a = (double *)peft__mt_get(&pool, count, sizeof(double)), *b = (double *)peft__mt_get(&pool, count, sizeof(double));
-    bool ok = !pool.failed && peft__ranks(context, x, count, a) && peft__ranks(context, y, count, b);
-    s = ok ? peft__pearson(context, "spearman", a, b, count, out) : PEFT_ERROR_MEMORY;
-    peft__mt_pool_free(&pool);
+// r = sum (x - mx)(y - my) / sqrt(sum (x - mx)^2 sum (y - my)^2)
+static peft_status peft__pearson(peft_context *ctx, const char *what, const double *x, const double *y,
+                                 int64_t n, double *out) {
+    double mx = 0, my = 0, xx = 0, yy = 0, xy = 0;
+    bool flat_x = true, flat_y = true;
+    for (int64_t i = 0; i < n; i++) {
+        mx += x[i] / (double)n;
+        my += y[i] / (double)n;
+        flat_x = flat_x && x[i] == x[0];
+        flat_y = flat_y && y[i] == y[0];
+    }
+    for (int64_t i = 0; i < n; i++) {
+        double a = x[i] - mx, b = y[i] - my;
+        xx += a * a;
+        yy += b * b;
+        xy += a * b;
+    }
+    double r = xy / (sqrt(xx) * sqrt(yy));
+    if (flat_x || flat_y || !(r >= -2 && r <= 2))
+        return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: a series is constant", what);
+    *out = PEFT__MAX(-1.0, PEFT__MIN(1.0, r));
+    return PEFT_OK;
+}
+
+static peft_status peft__correlation(peft_context *ctx, const char *what, const double *x, const double *y,
+                                     int64_t n, bool ranked, double *out) {
+    if (!ctx || !out) return PEFT_ERROR_ARGUMENT;
+    peft_status s = peft__series_check(ctx, what, x, n);
+    if (!s) s = peft__series_check(ctx, what, y, n);
+    if (s || !ranked) return s ? s : peft__pearson(ctx, what, x, y, n, out);
+    double *a = peft__ranks(ctx, x, n), *b = a ? peft__ranks(ctx, y, n) : NULL;
+    s = b ? peft__pearson(ctx, what, a, b, n, out) : PEFT_ERROR_MEMORY;
+    peft__free(ctx, a);
+    peft__free(ctx, b);
     return s;
 }
 
+PEFTDEF peft_status peft_pearson(peft_context *context, const double *x, const double *y, int64_t count,
+                                 double *out) {
+    return peft__correlation(context, "pearson", x, y, count, false, out);
+}
+
+PEFTDEF peft_status peft_spearman(peft_context *context, const double *x, const double *y, int64_t count,
+                                  double *out) {
+    return peft__correlation(context, "spearman", x, y, count, true, out);
+}
+
 // AUC = (rank sum of the positives - P (P + 1) / 2) / (P N)
-PEFTDEF peft_status peft_auc(peft_context *context, const double *scores, const int32_t *labels, int64_t count, double *out) {
+PEFTDEF peft_status peft_auc(peft_context *context, const double *scores, const int32_t *labels,
+                             int64_t count, double *out) {
     if (!context || !out) return PEFT_ERROR_ARGUMENT;
+    PEFT__NEED(context, labels, "labels");
+    double sum = 0, positives = 0;
     peft_status s = peft__series_check(context, "auc", scores, count);
-    if (s != PEFT_OK || !labels)
-        return s != PEFT_OK ? s : peft__fail(context, PEFT_ERROR_ARGUMENT, "auc: labels is NULL");
-    double *ranks = (double *)peft__calloc(context, count, sizeof(double)), sum = 0, positives = 0;
-    if (!ranks || !peft__ranks(context, scores, count, ranks)) {
-        peft__free(context, ranks);
-        return PEFT_ERROR_MEMORY;
-    }
+    double *ranks = s ? NULL : peft__ranks(context, scores, count);
+    if (!ranks) return s ? s : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < count; i++) {
         sum += labels[i] ? ranks[i] : 0;
         positives += labels[i] != 0;
@@ -35120,499 +33839,224 @@ PEFTDEF peft_status peft_auc(peft_context *context, const double *scores, const 
 
 // ---- calibration
 
-// sum over bins of |sum of confidence - number right| / count
-static double peft__ece_width(const peft_calibration_desc *d, int bins, double *sums) {
+// sum over bins of |sum of confidence - number right| / count. Bins of equal width are (k / bins, (k + 1) /
+// bins]. Bins of equal mass: the sorted confidences are cut into parts, the first count % bins of which have
+// one more; a bin ends half-way between the last of a part and the first of the next, and holds what is not
+// above its end.
+static double peft__ece(const peft_calibration_desc *d, const peft__ranked *sorted, int64_t bins, bool mass) {
     double ece = 0;
-    for (int64_t i = 0; i < d->count; i++) {
-        double at = ceil(d->confidence[i] * bins) - 1;
-        int k = at < 0 ? 0 : at >= bins ? bins - 1 : (int)at;
-        while (k > 0 && d->confidence[i] <= (double)k / bins) {
-            k--;    // the product may round across the edge
-        }
-        sums[k] += d->confidence[i] - (d->correct[i] != 0);
-    }
-    for (int k = 0; k < bins; k++) ece += fabs(sums[k]);
-    return ece / (double)d->count;
-}
-
-// The sorted confidences are cut into `bins` parts, the first count % bins of which have one more; a bin ends
-// half-way between the last of a part and the first of the next, and holds what is not above its end.
-static double peft__ece_mass(const peft_calibration_desc *d, int bins, const peft__ranked *sorted) {
-    double ece = 0;
-    int64_t i = 0, parts = PEFT__MIN((int64_t)bins, d->count);
-    for (int64_t k = 0; k < parts; k++) {
-        double sum = 0;
-        int64_t first, last;
-        peft__mt_range(d->count, (int)parts, (int)k, &first, &last);
-        double end = k + 1 < parts ? (sorted[last - 1].value + sorted[last].value) / 2 : 1;
-        for (; i < d->count && sorted[i].value <= end; i++)
+    int64_t i = 0, n = d->count, last = 0;
+    if (mass) bins = PEFT__MIN(bins, n);
+    for (int64_t k = 1; k <= bins; k++) {
+        double sum = 0, end = (double)k / (double)bins;
+        last += n / bins + (k <= n % bins);
+        if (mass && k < bins) end = (sorted[last - 1].value + sorted[last].value) / 2;
+        for (; i < n && sorted[i].value <= end; i++)
             sum += sorted[i].value - (d->correct[sorted[i].index] != 0);
         ece += fabs(sum);
     }
-    return ece / (double)d->count;
-}
-
-// From the most confident answer on; of equally confident ones the first comes first.
-static void peft__selective(const peft_calibration_desc *d, double coverage, const peft__ranked *sorted,
-                            peft_calibration_result *r) {
-    double right = 0;
-    int64_t n = d->count, most = PEFT__MIN((int64_t)(coverage * (double)n) + 1, n), done = 0;
-    for (int64_t end = n, first; end > 0; end = first) {
-        for (first = end - 1; first > 0 && sorted[first - 1].value == sorted[end - 1].value;) first--;
-        for (int64_t i = first; i < end; i++) {
-            right += d->correct[sorted[i].index] != 0;
-            done++;
-            r->selective_area += right / (double)done / (double)n;
-            if (done == most) r->selective_accuracy = right / (double)done;
-        }
-    }
-    r->accuracy = right / (double)n;
+    return ece / (double)n;
 }
 
 PEFTDEF peft_status peft_calibration(const peft_calibration_desc *desc, peft_calibration_result *result) {
-    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
+    PEFT__MT_NEED(desc, result);
     peft_context *ctx = desc->context;
     int bins = desc->bins == 0 ? 10 : desc->bins;
-    double coverage = desc->coverage == 0 ? 0.1 : desc->coverage;
+    PEFT__NEED(ctx, desc->correct, "correct");
     peft_status s = peft__series_check(ctx, "calibration", desc->confidence, desc->count);
-    if (s != PEFT_OK) return s;
-    if (!result || !desc->correct || bins < 1 || bins > 100000 || !(coverage > 0 && coverage <= 1))
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "calibration: %s",
-                          !result ? "result is NULL" : !desc->correct ? "correct is NULL"
-                          : coverage > 0 && coverage <= 1 ? "bins is out of range" : "coverage is not within 0..1");
-    for (int64_t i = 0; i < desc->count; i++) {
+    if (s) return s;
+    if (bins < 1 || bins > 100000)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "calibration: %d bins are not within 1..100000", bins);
+    for (int64_t i = 0; i < desc->count; i++)
         if (desc->confidence[i] < 0 || desc->confidence[i] > 1)
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "calibration: confidence %lld is %g, not within 0..1", (long long)i,
-                              desc->confidence[i]);
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "calibration: confidence %lld is %g, not within 0..1",
+                              (long long)i, desc->confidence[i]);
+    peft__ranked *sorted = peft__ranked_sort(ctx, desc->confidence, desc->count);
+    if (!sorted) return PEFT_ERROR_MEMORY;
+    memset(result, 0, sizeof *result);
+    result->ece_width = peft__ece(desc, sorted, bins, false);
+    result->ece_mass = peft__ece(desc, sorted, bins, true);
+    for (int64_t i = 0; i < desc->count; i++) {
+        double e = desc->confidence[i] - (desc->correct[i] != 0);
+        result->brier += e * e / (double)desc->count;
+        result->accuracy += desc->correct[i] != 0;
     }
-    double *sums = (double *)peft__calloc(ctx, bins, sizeof(double));
-    peft__ranked *sorted = sums ? peft__ranked_sort(ctx, desc->confidence, desc->count) : NULL;
-    if (sorted) {
-        memset(result, 0, sizeof *result);
-        result->ece_width = peft__ece_width(desc, bins, sums);
-        result->ece_mass = peft__ece_mass(desc, bins, sorted);
-        peft__selective(desc, coverage, sorted, result);
-        for (int64_t i = 0; i < desc->count; i++) {
-            double e = desc->confidence[i] - (desc->correct[i] != 0);
-            result->brier += e * e / (double)desc->count;
-        }
-        peft__string_into(result->signature, sizeof result->signature, "calibration|n:%lld|bins:%d|coverage:%g",
-                        (long long)desc->count, bins, coverage);
-    }
+    result->accuracy /= (double)desc->count;
+    PEFT__MT_SIGN(result, "calibration|n:%lld|bins:%d", (long long)desc->count, bins);
     peft__free(ctx, sorted);
-    peft__free(ctx, sums);
-    return sorted ? PEFT_OK : PEFT_ERROR_MEMORY;
+    return PEFT_OK;
 }
 
 // ---- question answering
 
-typedef struct peft__multirc_question {
-    int64_t hits, predicted, expected, wrong;
-} peft__multirc_question;
-
-PEFTDEF peft_status peft_multirc(peft_context *context, const int32_t *predictions, const int32_t *labels,
-                                 const int64_t *question, int64_t count, peft_multirc_result *result) {
-    if (!context) return PEFT_ERROR_ARGUMENT;
-    if (!predictions || !labels || !question || !result || count <= 0)
-        return peft__fail(context, PEFT_ERROR_ARGUMENT, "multirc: %s", count <= 0 ? "no predictions" : "NULL argument");
-    peft__mt_pool pool;
-    peft__mt_table table;
-    peft__multirc_question all;
-    peft__mt_pool_init(&pool, context);
-    memset(&all, 0, sizeof all);
-    peft__mt_get_table(&pool, &table, count);
-    peft__multirc_question *q = (peft__multirc_question *)peft__mt_get(&pool, count, sizeof *q);
-    for (int64_t i = 0; !pool.failed && i < count; i++) {
-        peft__multirc_question *of[2] = {&all, &q[peft__mt_intern(&table, (uint64_t)question[i])]};
-        for (int k = 0; k < 2; k++) {
-            of[k]->hits += predictions[i] && labels[i];
-            of[k]->predicted += predictions[i] != 0;
-            of[k]->expected += labels[i] != 0;
-            of[k]->wrong += (predictions[i] != 0) != (labels[i] != 0);
-        }
-    }
-    bool ok = !pool.failed;
-    if (ok) {
-        memset(result, 0, sizeof *result);
-        for (int32_t k = 0; k < table.used; k++) {
-            result->f1m += peft__class_prf((double)q[k].hits, (double)q[k].predicted, (double)q[k].expected).f1 / table.used;
-            result->exact_match += (q[k].wrong == 0) / (double)table.used;
-        }
-        result->f1a = peft__class_prf((double)all.hits, (double)all.predicted, (double)all.expected).f1;
-        peft__string_into(result->signature, sizeof result->signature, "multirc|answers:%lld|questions:%d", (long long)count,
-                        (int)table.used);
-    }
-    peft__mt_pool_free(&pool);
-    return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
-}
-
-// SQuAD's normalization of a lower-case text, in place: ASCII punctuation goes, then the words a, an, the. A word is a
-// run of letters and digits; the caller splits at white space.
+// SQuAD's normalization of a lower-case text, in place: ASCII punctuation goes, then the words a, an, the,
+// each of which leaves a blank. A word ends where Python's \b is; a combining mark is no part of it.
 static size_t peft__squad_clean(char *s, size_t n) {
+    static const char *const articles[] = {"a", "an", "the"};
     size_t out = 0, i = 0, start = 0;
-    for (size_t k = 0; k < n; k++) {
-        int c = (unsigned char)s[k] < 0x80 ? peft__uc_class_of((unsigned char)s[k]) : 0;
-        if (c != 1 && c != 2) s[out++] = s[k];
-    }
+    for (size_t k = 0; k < n; k++)
+        if (!peft__ascii_mark(s[k])) s[out++] = s[k];
     n = out;
+    s[n] = ' ';     // ends the last word
     out = 0;
     while (i <= n) {
-        size_t at = i;
-        uint32_t c = ' ';
-        if (i < n) peft__utf8_next(s, n, &i, &c);
-        else i++;
-        bool between = !peft__regex_word(false, c);  // as Python's \b: a combining mark is no part of a word
-        size_t length = out - start;
-        const char *w = s + start;
-        if (between && ((length == 1 && w[0] == 'a') || (length == 2 && memcmp(w, "an", 2) == 0) ||
-                        (length == 3 && memcmp(w, "the", 3) == 0))) {
-            s[start] = ' ';     // as the substitution leaves it
+        size_t at = i, length = out - start;
+        uint32_t c;
+        peft__utf8_next(s, n + 1, &i, &c);
+        bool between = !peft__regex_word(false, c);
+        for (int k = 0; k < 3 && between; k++) {
+            if (length != strlen(articles[k]) || memcmp(s + start, articles[k], length) != 0) continue;
+            s[start] = ' ';
             out = start + 1;
         }
-        if (at < n) {
-            memmove(s + out, s + at, i - at);
-            out += i - at;
-        }
+        memmove(s + out, s + at, i - at);
+        out += i - at;
         if (between) start = out;
     }
-    return out;
+    return out - 1;
 }
 
-typedef struct peft__squad_work {
-    peft__mt_pool pool;
-    peft__mt_table tokens;
-    peft__mt_token *words;
-    char *bytes[2];
-    int32_t *ids[2], *counts;
-    int32_t count[2];
-    unsigned char ascii[128];
-} peft__squad_work;
+static int32_t peft__squad_read(const peft__mt_run *run, const char *text, char **room, peft__mt_token *out) {
+    char *s = *room;
+    size_t n = peft__squad_clean(s, peft__uc_lower_text(text, strlen(text), s));
+    *room += n;
+    return peft__words_cut(&run->words, s, n, out);
+}
 
-static bool peft__squad_init(peft__squad_work *w, const peft__mt_input *in) {
-    int64_t n = in->longest + 2;
-    memset(w, 0, sizeof *w);
-    peft__mt_pool_init(&w->pool, in->ctx);
-    peft__mt_get_words(&w->pool, &w->tokens, 2 * n);
-    w->words = (peft__mt_token *)peft__mt_get(&w->pool, n, sizeof *w->words);
-    w->counts = (int32_t *)peft__mt_get(&w->pool, 2 * n, sizeof(int32_t));
-    for (int k = 0; k < 2; k++) {
-        w->bytes[k] = (char *)peft__mt_get(&w->pool, 2 * n + 16, 1);
-        w->ids[k] = (int32_t *)peft__mt_get(&w->pool, n, sizeof(int32_t));
+// A row: exact match and F1, the best of the references.
+static void peft__squad_line(const peft__mt_run *run, peft__mt_work *w, int64_t i, double *row) {
+    const peft__mt_text *p = &w->texts[0];
+    peft__mt_load(run, w, i, peft__squad_read);
+    peft__mt_order(run, w, 1);
+    for (int k = 1; k <= run->per; k++) {
+        const peft__mt_text *r = &w->texts[k];
+        bool same = p->count == r->count && memcmp(p->ids, r->ids, (size_t)p->count * sizeof *p->ids) == 0;
+        double equal = same, f1 = peft__mt_prf_of(w, 1, k).f1;
+        if (p->count == 0 || r->count == 0) f1 = equal;
+        row[0] = PEFT__MAX(row[0], equal);
+        row[1] = PEFT__MAX(row[1], f1);
     }
-    peft__cut_table(PEFT__WORDS_CHRF, w->ascii);
-    return !w->pool.failed;
 }
 
-static void peft__squad_read(peft__squad_work *w, int side, const char *text) {
-    size_t n = peft__uc_lower_text(text, strlen(text), w->bytes[side]);
-    n = peft__squad_clean(w->bytes[side], n);
-    w->count[side] = peft__words_cut(PEFT__WORDS_CHRF, w->ascii, w->bytes[side], n, w->words);
-    peft__mt_intern_tokens(&w->tokens, w->words, w->count[side], w->ids[side]);
-}
-
-// F1 of the sets of words, as HELM has it.
-static double peft__squad_set_f1(peft__squad_work *w) {
-    int64_t sizes[4] = {0, 0, 0, 0};    // of words that are in neither, in the prediction only, in the reference only, in both
-    memset(w->counts, 0, (size_t)w->tokens.used * sizeof(int32_t));
-    for (int side = 0; side < 2; side++)
-        for (int32_t j = 0; j < w->count[side]; j++) w->counts[w->ids[side][j]] |= 1 << side;
-    for (int32_t j = 0; j < w->tokens.used; j++) sizes[w->counts[j]]++;
-    return peft__mt_prf((double)sizes[3], (double)(sizes[1] + sizes[3]), (double)(sizes[2] + sizes[3])).f1;
-}
-
-static void peft__squad_pair(peft__squad_work *w, const char *prediction, const char *reference, bool helm,
-                             double *exact,
-                             double *f1) {
-    peft__mt_table_clear(&w->tokens, (int64_t)(strlen(prediction) + strlen(reference)) + 2);
-    peft__squad_read(w, 0, prediction);
-    peft__squad_read(w, 1, reference);
-    int32_t n = w->count[0], m = w->count[1];
-    *exact = n == m && memcmp(w->ids[0], w->ids[1], (size_t)n * sizeof(int32_t)) == 0;
-    if (helm) *exact = *exact && *prediction;
-    if (helm) *f1 = peft__squad_set_f1(w);
-    else if (n == 0 || m == 0) *f1 = *exact;
-    else *f1 = peft__mt_prf(peft__mt_common(w->ids[0], n, w->ids[1], m, w->counts, w->tokens.used), n, m).f1;
-}
-
-// Means of the best values over the references. helm: F1 of sets of words, and an empty prediction is never
-// right.
-static peft_status peft__squad_all(const peft__mt_input *in, bool helm, double *pairs,
-                                   peft_answer_result *result) {
-    peft__squad_work w;
-    bool ok = peft__squad_init(&w, in);
-    memset(result, 0, sizeof *result);
-    for (int64_t i = 0; ok && i < in->count; i++) {
-        double best_exact = 0, best_f1 = 0;
-        for (int r = 0; r < in->per; r++) {
-            double exact, f1;
-            peft__squad_pair(&w, in->predictions[i], in->references[i * in->per + r], helm, &exact, &f1);
-            best_exact = PEFT__MAX(best_exact, exact);
-            best_f1 = PEFT__MAX(best_f1, f1);
-        }
-        result->exact_match += best_exact;
-        result->f1 += best_f1;
-        if (pairs) pairs[i] = best_f1;
-    }
-    result->exact_match /= (double)in->count;
-    result->f1 /= (double)in->count;
-    peft__mt_pool_free(&w.pool);
-    return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
+static peft_status peft__squad(const peft_text_desc *desc, peft__mt_run *run, peft_answer_result *result) {
+    run->desc = desc;
+    run->width = 2;
+    peft__words_init(&run->words, PEFT_TOKENIZE_NONE, true);
+    peft_status s = peft__mt_score_lines(run);
+    if (s) return s;
+    result->exact_match = run->sums[0] / (double)run->count;
+    result->f1 = run->sums[1] / (double)run->count;
+    for (int64_t i = 0; desc->pairs && i < run->count; i++) desc->pairs[i] = run->rows[2 * i + 1];
+    PEFT__MT_SIGN(result, "squad|nrefs:%d|norm:squad|empty:v2", run->per);
+    return PEFT_OK;
 }
 
 PEFTDEF peft_status peft_squad(const peft_text_desc *desc, peft_answer_result *result) {
-    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
-    if (!result) return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "squad: result is NULL");
-    peft__mt_input in;
-    peft_status s = PEFT__MT_INPUT(&in, "squad", desc);
-    if (s != PEFT_OK) return s;
-    s = peft__squad_all(&in, false, desc->pairs, result);
-    peft__string_into(result->signature, sizeof result->signature, "squad|nrefs:%d|norm:squad|empty:v2", in.per);
+    PEFT__MT_NEED(desc, result);
+    peft__mt_run run;
+    peft_status s = PEFT__MT_OPEN(&run, "squad", desc);
+    run.line = peft__squad_line;
+    if (!s) s = peft__squad(desc, &run, result);
+    peft__mt_close(&run);
     return s;
-}
-
-// ---- diversity and length
-
-static bool peft__diversity(peft__corpus *c, peft_diversity_result *r) {
-    double *lengths = (double *)peft__mt_get(&c->pool, c->texts, sizeof(double)), n = (double)c->texts;
-    if (!lengths) return false;
-    r->words = c->words;
-    r->vocabulary = c->tokens.used;
-    r->mean_length = (double)c->words / n;
-    for (int64_t t = 0; t < c->texts; t++) {
-        lengths[t] = (double)(c->start[t + 1] - c->start[t]);
-        r->deviation += (lengths[t] - r->mean_length) * (lengths[t] - r->mean_length) / n;
-    }
-    r->deviation = sqrt(r->deviation);
-    qsort(lengths, (size_t)c->texts, sizeof *lengths, peft__mt_compare);
-    r->shortest = (int64_t)lengths[0];
-    r->longest = (int64_t)lengths[c->texts - 1];
-    r->median_length = peft__mt_percentile(lengths, c->texts, 0.5);
-    for (int k = 1; k <= 4; k++) {
-        int64_t total = 0;
-        int32_t different = peft__corpus_grams(c, k);
-        for (int64_t t = 0; t < c->texts; t++) total += peft__corpus_count(c, t, k);
-        r->distinct[k - 1] = total > 0 ? (double)different / (double)total : 0;
-    }
-    return true;
-}
-
-PEFTDEF peft_status peft_diversity(peft_context *context, const char *const *texts, int64_t count, bool keep_case,
-                                   peft_diversity_result *result) {
-    peft__mt_input in;
-    peft__corpus c;
-    if (!context || !result) return PEFT_ERROR_ARGUMENT;
-    peft_status s = peft__mt_input_set(&in, "diversity", context, texts, texts, count, 0, 1);
-    if (s != PEFT_OK) return s;
-    memset(result, 0, sizeof *result);
-    in.per = 0;
-    bool ok = peft__corpus_read(&c, &in, PEFT__WORDS_CHRF, !keep_case) && peft__diversity(&c, result);
-    peft__mt_pool_free(&c.pool);
-    peft__string_into(result->signature, sizeof result->signature, "diversity|case:%s|tok:none", keep_case ? "mixed" : "lc");
-    return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
 // ---- perplexity
 
-PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *texts, const double *loglikelihoods,
-                                    const int64_t *tokens, int64_t count, peft_perplexity_result *result) {
-    peft__mt_input in;
-    peft__corpus c;
+PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *texts,
+                                    const double *loglikelihoods, const int64_t *tokens, int64_t count,
+                                    peft_perplexity_result *result) {
+    peft__mt_run run;
     double sum = 0;
     if (!context || !result) return PEFT_ERROR_ARGUMENT;
-    peft_status s = peft__mt_input_set(&in, "perplexity", context, texts, texts, count, 0, 1);
-    s = s == PEFT_OK ? peft__series_check(context, "perplexity", loglikelihoods, count) : s;
-    if (s == PEFT_OK && !tokens) s = peft__fail(context, PEFT_ERROR_ARGUMENT, "perplexity: tokens is NULL");
-    if (s != PEFT_OK) return s;
+    PEFT__NEED(context, tokens, "tokens");
     memset(result, 0, sizeof *result);
-    for (int64_t i = 0; i < count; i++) {
+    peft_status s = peft__mt_open(&run, "perplexity", context, texts, texts, count, 0, 1);
+    if (!s) s = peft__series_check(context, "perplexity", loglikelihoods, count);
+    for (int64_t i = 0; !s && i < count; i++) {
+        size_t n = strlen(texts[i]);
+        uint32_t c = 0;
+        bool space, before = true;
+        for (size_t at = 0; at < n; before = space) {
+            peft__utf8_next(texts[i], n, &at, &c);
+            space = peft__uc_space(c);
+            result->words += before && !space;
+        }
         sum += loglikelihoods[i];
         result->tokens += tokens[i];
-        result->bytes += (int64_t)strlen(texts[i]);
+        result->bytes += (int64_t)n;
     }
-    in.per = 0;
-    bool ok = peft__corpus_read(&c, &in, PEFT__WORDS_CHRF, false);
-    result->words = c.words;
-    peft__mt_pool_free(&c.pool);
-    if (!ok) return PEFT_ERROR_MEMORY;
-    if (result->tokens <= 0 || result->words <= 0)
-        return peft__fail(context, PEFT_ERROR_NUMERIC, "perplexity: no %s", result->words > 0 ? "tokens" : "words");
+    if (!s && (result->tokens <= 0 || result->words <= 0))
+        s = peft__fail(context, PEFT_ERROR_NUMERIC, "perplexity: no tokens or no words");
+    if (s) return s;
     result->per_token = exp(-sum / (double)result->tokens);
     result->per_word = exp(-sum / (double)result->words);
     result->per_byte = exp(-sum / (double)result->bytes);
-    result->bits_per_byte = -sum / (double)result->bytes / 0.69314718055994530942;
-    peft__string_into(result->signature, sizeof result->signature, "perplexity|texts:%lld|tokens:%lld|words:%lld|bytes:%lld",
-                    (long long)count, (long long)result->tokens, (long long)result->words, (long long)result->bytes);
+    result->bits_per_byte = -sum / (double)result->bytes / log(2.0);
+    PEFT__MT_SIGN(result, "perplexity|texts:%lld|tokens:%lld|words:%lld|bytes:%lld", (long long)count,
+                  (long long)result->tokens, (long long)result->words, (long long)result->bytes);
     return PEFT_OK;
 }
 
 // ---- paired significance tests
-//
-// A system's lines become rows of statistics whose sums give the score of any selection of lines.
 
 typedef struct peft__paired {
-    const peft_paired_desc *desc;
+    peft__resampler sampler;    // its desc has the defaults filled in
+    peft__mt_run runs[2];       // of the baseline, of the system
+    peft__mt_memory memory;
+    peft_rouge_desc rouge;      // the settings, or the defaults
     peft_bleu_desc bleu;
     peft_chrf_desc chrf;
-    peft_ter_desc ter;
-    peft_rouge_desc rouge;
-    int orders, width;
-    double beta;                // of chrF
-    int64_t count, samples;
-    uint64_t seed;
-    double *rows[2];            // of the baseline, of the system: count * width
-    double *scores[2];          // per sample
-    // of PEFT_PAIRED_SCORE: the list under way, for the baseline and for the system
-    int64_t *line;
-    unsigned char *side[2];
-    peft__mt_pool pool;
 } peft__paired;
-
-static double peft__paired_score(const peft__paired *p, const double *sum) {
-    if (p->desc->metric == PEFT_PAIRED_BLEU) {
-        peft__bleu_stats s;
-        peft_bleu_result r;
-        memset(&s, 0, sizeof s);
-        for (int n = 0; n < p->orders; n++) {
-            s.correct[n] = (int64_t)sum[2 * n];
-            s.total[n] = (int64_t)sum[2 * n + 1];
-        }
-        s.predicted = (int64_t)sum[2 * p->orders];
-        s.expected = (int64_t)sum[2 * p->orders + 1];
-        peft__bleu_compute(&s, &p->bleu, p->orders, &r);
-        return r.score;
-    }
-    if (p->desc->metric == PEFT_PAIRED_CHRF) {
-        int64_t s[3 * PEFT__CHRF_ORDERS];
-        for (int k = 0; k < p->width; k++) s[k] = (int64_t)sum[k];
-        return peft__chrf_score(s, p->orders, p->beta, p->chrf.eps_smoothing);
-    }
-    return p->desc->metric == PEFT_PAIRED_TER ? peft__ter_score(sum[0], sum[1]) : sum[0] / (double)p->count;
-}
-
-static void peft__paired_add(const peft__paired *p, int side, int64_t line, double *sum) {
-    const double *row = p->rows[side] + line * p->width;
-    for (int k = 0; k < p->width; k++) sum[k] += row[k];
-}
-
-#define PEFT__PAIRED_WIDTH (3 * PEFT__CHRF_ORDERS)
-
-// The scores of the lists that the callback knows, NaN where it has none.
-static void peft__paired_call(const peft__paired *p, double out[2]) {
-    for (int k = 0; k < 2; k++)
-        if (!p->desc->score(p->line, p->side[k], p->count, &out[k], p->desc->user)) out[k] = NAN;
-}
-
-// Line i of a list: the output of `line` by the other system if `swap`.
-static void peft__paired_take(const peft__paired *p, int64_t i, int64_t line, bool swap,
-                              double sum[2][PEFT__PAIRED_WIDTH]) {
-    if (p->desc->metric == PEFT_PAIRED_SCORE) {
-        p->line[i] = line;
-        p->side[0][i] = swap;
-        p->side[1][i] = !swap;
-    } else {
-        peft__paired_add(p, swap, line, sum[0]);
-        peft__paired_add(p, !swap, line, sum[1]);
-    }
-}
-
-static void peft__paired_scores(const peft__paired *p, double sum[2][PEFT__PAIRED_WIDTH], double out[2]) {
-    if (p->desc->metric == PEFT_PAIRED_SCORE) {
-        peft__paired_call(p, out);
-        return;
-    }
-    out[0] = peft__paired_score(p, sum[0]);
-    out[1] = peft__paired_score(p, sum[1]);
-}
-
-// One sample: lines drawn with replacement, the same ones for both; or the two outputs of a line swapped by a coin.
-static void peft__paired_sample(void *arg, int64_t sample) {
-    peft__paired *p = (peft__paired *)arg;
-    double sum[2][PEFT__PAIRED_WIDTH], out[2];
-    uint64_t coins = 0;
-    peft_rng rng;
-    memset(sum, 0, sizeof sum);
-    peft_rng_seed(&rng, peft__mix_seed(p->seed, (uint64_t)sample, 0));
-    for (int64_t i = 0; i < p->count; i++) {
-        bool bootstrap = p->desc->test == PEFT_PAIRED_BOOTSTRAP;
-        coins = i % 64 || bootstrap ? coins >> 1 : peft__rng_next(&rng);
-        peft__paired_take(p, i, bootstrap ? peft__rng_below(&rng, p->count) : i, !bootstrap && (coins & 1),
-                          sum);
-    }
-    peft__paired_scores(p, sum, out);
-    p->scores[0][sample] = out[0];
-    p->scores[1][sample] = out[1];
-}
-
-static peft_status peft__paired_bleu(peft__paired *p, int side, const peft__mt_input *in) {
-    peft__bleu_stats sum, *segments = (peft__bleu_stats *)peft__mt_get(&p->pool, p->count, sizeof *segments);
-    peft_status s = p->pool.failed ? PEFT_ERROR_MEMORY : peft__bleu_collect(in, &p->bleu, p->orders, &sum, segments);
-    for (int64_t i = 0; s == PEFT_OK && i < p->count; i++) {
-        double *row = p->rows[side] + i * p->width;
-        for (int n = 0; n < p->orders; n++) {
-            row[2 * n] = (double)segments[i].correct[n];
-            row[2 * n + 1] = (double)segments[i].total[n];
-        }
-        row[2 * p->orders] = (double)segments[i].predicted;
-        row[2 * p->orders + 1] = (double)segments[i].expected;
-    }
-    return s;
-}
-
-static peft_status peft__paired_chrf(peft__paired *p, int side, const peft__mt_input *in) {
-    peft__chrf_run run;
-    peft_metric_result r;
-    peft__chrf_settings(&run, &p->chrf);
-    run.in = in;
-    run.segments = (int64_t *)peft__mt_get(&p->pool, p->count * p->width, sizeof(int64_t));
-    peft_status s = p->pool.failed ? PEFT_ERROR_MEMORY : peft__chrf_all(&run, &r);
-    for (int64_t i = 0; s == PEFT_OK && i < p->count * p->width; i++) p->rows[side][i] = (double)run.segments[i];
-    return s;
-}
-
-static peft_status peft__paired_rouge(peft__paired *p, int side, const char *const *texts) {
-    peft_rouge_scores *pairs = (peft_rouge_scores *)peft__mt_get(&p->pool, p->count, sizeof *pairs);
-    peft_rouge_result r;
-    if (p->pool.failed) return PEFT_ERROR_MEMORY;
-    p->rouge.context = p->desc->context;
-    p->rouge.predictions = texts;
-    p->rouge.references = p->desc->references;
-    p->rouge.count = p->count;
-    p->rouge.reference_count = p->desc->reference_count;
-    p->rouge.references_per_prediction = p->desc->references_per_prediction;
-    p->rouge.bootstrap_samples = 0;
-    p->rouge.pairs = pairs;
-    peft_status s = peft_rouge(&p->rouge, &r);
-    for (int64_t i = 0; s == PEFT_OK && i < p->count; i++) {
-        const peft_prf *scores[] = {&pairs[i].rouge1, &pairs[i].rouge2, &pairs[i].rougeL, &pairs[i].rougeLsum};
-        p->rows[side][i] = scores[(int)p->desc->metric - (int)PEFT_PAIRED_ROUGE_1]->f1;
-    }
-    return s;
-}
 
 // The rows of one system.
 static peft_status peft__paired_rows(peft__paired *p, int side) {
-    const peft_paired_desc *d = p->desc;
-    const char *const *texts = side ? d->system : d->baseline;
+    const peft_paired_desc *d = &p->sampler.d;
     const double *values = side ? d->system_values : d->baseline_values;
-    peft__mt_input in;
-    double score;
-    peft_status s = PEFT_OK;
-    if (d->metric == PEFT_PAIRED_SCORE) return s;
-    if (d->metric == PEFT_PAIRED_VALUES)
-        s = peft__series_check(d->context, side ? "paired: system_values" : "paired: baseline_values", values, p->count);
-    else if (d->metric < PEFT_PAIRED_ROUGE_1)
-        s = peft__mt_input_set(&in, side ? "paired: system" : "paired: baseline", d->context, texts, d->references, d->count,
-                               d->reference_count, d->references_per_prediction);
-    if (s != PEFT_OK) return s;
-    p->rows[side] = (double *)peft__mt_get(&p->pool, p->count * p->width, sizeof(double));
-    if (p->pool.failed) return PEFT_ERROR_MEMORY;
-    switch (d->metric) {
-    case PEFT_PAIRED_BLEU: return peft__paired_bleu(p, side, &in);
-    case PEFT_PAIRED_CHRF: return peft__paired_chrf(p, side, &in);
-    case PEFT_PAIRED_TER: return peft__ter_all(&in, &p->ter, p->rows[side], &score);
-    case PEFT_PAIRED_VALUES: memcpy(p->rows[side], values, (size_t)p->count * sizeof(double)); return PEFT_OK;
-    default: return peft__paired_rouge(p, side, texts);
+    const char *name = side ? "paired: system" : "paired: baseline";
+    peft__mt_run *run = &p->runs[side];
+    if (d->metric == PEFT_PAIRED_SCORE) return PEFT_OK;
+    p->sampler.rows[side] = values;
+    p->sampler.width = 1;
+    if (d->metric == PEFT_PAIRED_VALUES) return peft__series_check(d->context, name, values, d->count);
+    peft_status s = peft__mt_open(run, name, d->context, side ? d->system : d->baseline, d->references,
+                                  d->count, d->reference_count, d->references_per_prediction);
+    if (s) return s;
+    if (d->metric == PEFT_PAIRED_BLEU) s = peft__bleu_prepare(run, &p->bleu);
+    else if (d->metric == PEFT_PAIRED_CHRF) s = peft__chrf_prepare(run, &p->chrf);
+    else peft__rouge_prepare(run, &p->rouge);
+    if (!s) s = peft__mt_score_lines(run);
+    p->sampler.rows[side] = run->rows;
+    p->sampler.width = run->width;
+    return s;
+}
+
+static peft_status peft__paired_begin(peft__paired *p, const peft_paired_desc *desc) {
+    peft__resampler *r = &p->sampler;
+    peft_paired_desc *d = &r->d;
+    bool call = desc->metric == PEFT_PAIRED_SCORE;
+    *d = *desc;
+    peft__arena_init(&p->memory.arena, d->context);
+    bool known = (unsigned)d->metric <= PEFT_PAIRED_SCORE && (unsigned)d->test <= PEFT_PAIRED_RANDOMIZATION;
+    const char *wrong = d->count <= 0 ? "no lines" : d->samples < 0 ? "samples is negative"
+                        : !known ? "unknown metric or test" : call && !d->score ? "score is NULL" : NULL;
+    if (wrong) return peft__fail(d->context, PEFT_ERROR_ARGUMENT, "paired: %s", wrong);
+    if (d->bleu) p->bleu = *d->bleu;
+    if (d->chrf) p->chrf = *d->chrf;
+    if (d->rouge) p->rouge = *d->rouge;
+    if (!call) d->score = NULL;
+    if (!d->samples) d->samples = d->test == PEFT_PAIRED_RANDOMIZATION && !call ? 10000 : 1000;
+    if (!d->seed) d->seed = 12345;
+    r->values = 1;
+    r->run = &p->runs[0];
+    if (d->metric >= PEFT_PAIRED_ROUGE_1 && d->metric <= PEFT_PAIRED_ROUGE_LSUM)
+        r->first = 3 * ((int)d->metric - (int)PEFT_PAIRED_ROUGE_1) + 2;     // F1 in a row of ROUGE
+    r->line = PEFT__MT_GET(p, int64_t, call ? d->count : 1);
+    for (int side = 0; side < 2; side++) {
+        r->side[side] = PEFT__MT_GET(p, unsigned char, call ? d->count : 1);
+        r->scores[side] = PEFT__MT_GET(p, double, d->samples);
     }
+    return p->memory.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
 // Mean and half the width of the middle 95 % of resampled scores; sorts them.
@@ -35623,3814 +34067,78 @@ static void peft__paired_interval(double *scores, int64_t n, double *mean, doubl
     *ci = (scores[n - n / 40 - 1] - scores[n / 40]) / 2;
 }
 
-// Samples without a score are left out.
-static void peft__paired_draw(peft__paired *p) {
+static bool peft__paired_scored(const peft__resampler *r, int side, int64_t sample) {
+    return fabs(r->scores[side][sample]) < HUGE_VAL;
+}
+
+// Draws the samples; those without a score are left out. The user's callback is not called in parallel.
+static void peft__paired_draw(peft__resampler *r) {
     int64_t kept = 0;
-    if (p->desc->metric != PEFT_PAIRED_SCORE) {
-        peft__parallel(p->desc->context, p->samples, peft__paired_sample, p);
-        return;
+    if (!r->d.score) peft__parallel(r->d.context, r->d.samples, peft__resample, r);
+    for (int64_t i = 0; r->d.score && i < r->d.samples; i++) {
+        peft__resample(r, i);
+        for (int side = 0; side < 2; side++) r->scores[side][kept] = r->scores[side][i];
+        kept += peft__paired_scored(r, 0, kept) && peft__paired_scored(r, 1, kept);
     }
-    for (int64_t i = 0; i < p->samples; i++) {
-        peft__paired_sample(p, i);
-        p->scores[0][kept] = p->scores[0][i];
-        p->scores[1][kept] = p->scores[1][i];
-        kept += fabs(p->scores[0][i]) < HUGE_VAL && fabs(p->scores[1][i]) < HUGE_VAL;
-    }
-    p->samples = kept;
+    if (r->d.score) r->d.samples = kept;
 }
 
-static peft_status peft__paired_test(peft__paired *p, peft_paired_result *r) {
-    double sum[2][PEFT__PAIRED_WIDTH], out[2], mean = 0;
+static peft_status peft__paired_test(peft__resampler *r, peft_paired_result *result) {
+    double sums[2][PEFT__MT_WIDTH], mean = 0;
+    bool bootstrap = r->d.test == PEFT_PAIRED_BOOTSTRAP;
     int64_t beyond = 0;
-    memset(sum, 0, sizeof sum);
-    for (int64_t i = 0; i < p->count; i++) peft__paired_take(p, i, i, false, sum);
-    peft__paired_scores(p, sum, out);
-    r->baseline = out[0];
-    r->system = out[1];
-    if (!(fabs(out[0]) < HUGE_VAL && fabs(out[1]) < HUGE_VAL))
-        return peft__fail(p->desc->context, PEFT_ERROR_NUMERIC, "paired: the %s has no score",
-                          fabs(out[0]) < HUGE_VAL ? "system" : "baseline");
-    peft__paired_draw(p);
-    bool bootstrap = p->desc->test == PEFT_PAIRED_BOOTSTRAP;
-    for (int64_t i = 0; bootstrap && i < p->samples; i++)
-        mean += fabs(p->scores[1][i] - p->scores[0][i]) / (double)p->samples;
+    memset(sums, 0, sizeof sums);
+    for (int64_t i = 0; i < r->d.count; i++) peft__resample_take(r, i, i, false, sums);
+    peft__resample_score(r, sums, 0);
+    result->baseline = r->scores[0][0];
+    result->system = r->scores[1][0];
+    for (int side = 0; side < 2; side++)
+        if (!peft__paired_scored(r, side, 0))
+            return peft__fail(r->d.context, PEFT_ERROR_NUMERIC, "paired: the %s has no score",
+                              side ? "system" : "baseline");
+    peft__paired_draw(r);
+    int64_t n = r->d.samples;
+    for (int64_t i = 0; bootstrap && i < n; i++) mean += fabs(r->scores[1][i] - r->scores[0][i]) / (double)n;
     // sums in another order may differ in their last digits
-    double observed = fabs(r->system - r->baseline) * (1 - 1e-12);
-    for (int64_t i = 0; i < p->samples; i++)
-        beyond += fabs(p->scores[1][i] - p->scores[0][i]) - mean >= observed;
-    r->p_value = (double)(beyond + 1) / (double)(p->samples + 1);
-    if (bootstrap && p->samples > 0) {
-        peft__paired_interval(p->scores[0], p->samples, &r->baseline_mean, &r->baseline_ci);
-        peft__paired_interval(p->scores[1], p->samples, &r->system_mean, &r->system_ci);
+    double observed = fabs(result->system - result->baseline) * (1 - 1e-12);
+    for (int64_t i = 0; i < n; i++) beyond += fabs(r->scores[1][i] - r->scores[0][i]) - mean >= observed;
+    result->p_value = (double)(beyond + 1) / (double)(n + 1);
+    if (bootstrap && n > 0) {
+        peft__paired_interval(r->scores[0], n, &result->baseline_mean, &result->baseline_ci);
+        peft__paired_interval(r->scores[1], n, &result->system_mean, &result->system_ci);
     }
-    r->few = p->count < PEFT_PAIRED_FEW;
+    result->few = r->d.count < PEFT_PAIRED_FEW;
     return PEFT_OK;
-}
-
-// The metric's settings, checked as the metric itself would.
-static peft_status peft__paired_settings(peft__paired *p) {
-    const peft_paired_desc *d = p->desc;
-    if (d->bleu) p->bleu = *d->bleu;
-    if (d->chrf) p->chrf = *d->chrf;
-    if (d->ter) p->ter = *d->ter;
-    if (d->rouge) p->rouge = *d->rouge;
-    p->bleu.sentences = p->chrf.sentences = p->ter.sentences = NULL;
-    p->orders = p->width = 1;
-    const char *bad = d->count <= 0 ? "no lines" : d->samples < 0 ? "samples is negative"
-                      : (unsigned)d->metric > (unsigned)PEFT_PAIRED_SCORE ? "unknown metric"
-                      : d->metric == PEFT_PAIRED_SCORE && !d->score ? "score is NULL"
-                      : (unsigned)d->test > (unsigned)PEFT_PAIRED_RANDOMIZATION ? "unknown test" : NULL;
-    const char *wrong = NULL;
-    if (d->metric == PEFT_PAIRED_BLEU) {
-        wrong = peft__bleu_settings(&p->bleu, &p->orders);
-        p->width = 2 * p->orders + 2;
-    } else if (d->metric == PEFT_PAIRED_CHRF) {
-        peft__chrf_run run;
-        wrong = peft__chrf_settings(&run, &p->chrf);
-        p->orders = run.orders;
-        p->width = 3 * p->orders;
-        p->beta = run.beta;
-    } else if (d->metric == PEFT_PAIRED_TER) {
-        p->width = 2;
-    }
-    p->count = d->count;
-    p->samples = d->samples ? d->samples : d->test == PEFT_PAIRED_BOOTSTRAP || d->metric == PEFT_PAIRED_SCORE
-                 ? 1000 : 10000;
-    p->seed = d->seed ? d->seed : 12345;
-    bad = bad ? bad : wrong;
-    return bad ? peft__fail(d->context, PEFT_ERROR_ARGUMENT, "paired: %s", bad) : PEFT_OK;
 }
 
 PEFTDEF peft_status peft_paired(const peft_paired_desc *desc, peft_paired_result *result) {
-    static const char *const names[] = {"bleu", "chrf", "ter", "rouge1", "rouge2", "rougeL", "rougeLsum",
+    static const char *const names[] = {"bleu", "chrf", "rouge1", "rouge2", "rougeL", "rougeLsum",
                                         "values", "score"};
-    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
-    if (!result) return peft__fail(desc->context, PEFT_ERROR_ARGUMENT, "paired: result is NULL");
+    PEFT__MT_NEED(desc, result);
     peft__paired p;
+    const peft_paired_desc *d = &p.sampler.d;
     memset(&p, 0, sizeof p);
-    p.desc = desc;
     memset(result, 0, sizeof *result);
-    peft__mt_pool_init(&p.pool, desc->context);
-    peft_status s = peft__paired_settings(&p);
-    s = s == PEFT_OK ? peft__paired_rows(&p, 0) : s;
-    s = s == PEFT_OK ? peft__paired_rows(&p, 1) : s;
-    for (int side = 0; s == PEFT_OK && side < 2; side++) {
-        p.scores[side] = (double *)peft__mt_get(&p.pool, p.samples, sizeof(double));
-        p.side[side] = (unsigned char *)peft__mt_get(&p.pool, desc->metric == PEFT_PAIRED_SCORE ? p.count : 1,
-                                                     1);
-        p.line = (int64_t *)peft__mt_get(&p.pool, desc->metric == PEFT_PAIRED_SCORE ? p.count : 1,
-                                         sizeof(int64_t));
-        s = p.pool.failed ? PEFT_ERROR_MEMORY : s;
-    }
-    s = s == PEFT_OK ? peft__paired_test(&p, result) : s;
-    if (s == PEFT_OK) {
-        peft__string_into(result->signature, sizeof result->signature,
-                          "paired|%s|%s:%lld|seed:%llu|n:%lld|ties:counted",
-                        desc->metric == PEFT_PAIRED_SCORE && desc->name ? desc->name : names[desc->metric],
-                        desc->test == PEFT_PAIRED_BOOTSTRAP ? "bs" : "ar", (long long)p.samples, (unsigned long long)p.seed, (long long)p.count);
-    }
-    peft__mt_pool_free(&p.pool);
+    peft_status s = peft__paired_begin(&p, desc);
+    for (int side = 0; side < 2; side++)
+        if (!s) s = peft__paired_rows(&p, side);
+    if (!s) s = peft__paired_test(&p.sampler, result);
+    if (!s)
+        PEFT__MT_SIGN(result, "paired|%s|%s:%lld|seed:%llu|n:%lld|ties:counted",
+                      d->score && d->name ? d->name : names[d->metric],
+                      d->test == PEFT_PAIRED_BOOTSTRAP ? "bs" : "ar", (long long)d->samples,
+                      (unsigned long long)d->seed, (long long)d->count);
+    peft__arena_free(&p.memory.arena);
+    peft__mt_close(&p.runs[0]);
+    peft__mt_close(&p.runs[1]);
     return s;
 }
 
-// ---- Platt scaling
-
-// log(1 + exp(f)) - (1 - t) f, without overflow: the loss of one score with z = a f + b
-static double peft__platt_loss(const double *x, const double *t, int64_t n, double a, double b) {
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++) {
-        double z = a * x[i] + b;
-        sum += z >= 0 ? t[i] * z + log1p(exp(-z)) : (t[i] - 1) * z + log1p(exp(z));
-    }
-    return sum;
-}
-
-typedef struct peft__platt_step {
-    double aa, ab, bb, a, b;    // Hessian and gradient
-} peft__platt_step;
-
-static void peft__platt_derive(const double *x, const double *t, int64_t n, double a, double b, peft__platt_step *s) {
-    memset(s, 0, sizeof *s);
-    s->aa = s->bb = 1e-12;      // keeps the Hessian positive
-    for (int64_t i = 0; i < n; i++) {
-        double z = a * x[i] + b, e = exp(-fabs(z));
-        double p = z >= 0 ? e / (1 + e) : 1 / (1 + e), d = p * (1 - p), g = t[i] - p;
-        s->aa += x[i] * x[i] * d;
-        s->ab += x[i] * d;
-        s->bb += d;
-        s->a += x[i] * g;
-        s->b += g;
-    }
-}
-
-// Newton's method; a step is halved until the loss falls enough.
-static void peft__platt_newton(const double *x, const double *t, int64_t n, double *a, double *b) {
-    double loss = peft__platt_loss(x, t, n, *a, *b);
-    for (int round = 0; round < 100; round++) {
-        peft__platt_step s;
-        peft__platt_derive(x, t, n, *a, *b, &s);
-        if (fabs(s.a) < 1e-10 && fabs(s.b) < 1e-10) return;
-        double det = s.aa * s.bb - s.ab * s.ab, da = -(s.bb * s.a - s.ab * s.b) / det, db = -(s.aa * s.b - s.ab * s.a) / det;
-        double slope = s.a * da + s.b * db, step = 1;
-        for (; step >= 1e-10; step /= 2) {
-            double next = peft__platt_loss(x, t, n, *a + step * da, *b + step * db);
-            if (next < loss + 1e-4 * step * slope) {
-                *a += step * da;
-                *b += step * db;
-                loss = next;
-                break;
-            }
-        }
-        if (step < 1e-10) return;
-    }
-}
-
-PEFTDEF peft_status peft_platt_fit(peft_context *context, const double *scores, const int32_t *correct, int64_t count, bool smooth,
-                                   double *a, double *b) {
-    if (!context || !a || !b) return PEFT_ERROR_ARGUMENT;
-    peft_status s = peft__series_check(context, "platt", scores, count);
-    if (s != PEFT_OK || !correct)
-        return s != PEFT_OK ? s : peft__fail(context, PEFT_ERROR_ARGUMENT, "platt: correct is NULL");
-    double right = 0;
-    for (int64_t i = 0; i < count; i++) right += correct[i] != 0;
-    double wrong = (double)count - right;
-    if (!smooth && (right == 0 || wrong == 0))
-        return peft__fail(context, PEFT_ERROR_NUMERIC, "platt: all answers are %s", right == 0 ? "wrong" : "right");
-    double *targets = (double *)peft__calloc(context, count, sizeof(double));
-    if (!targets) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < count; i++)
-        targets[i] = correct[i] ? (smooth ? (right + 1) / (right + 2) : 1) : (smooth ? 1 / (wrong + 2) : 0);
-    *a = 0;
-    *b = log((wrong + 1) / (right + 1));
-    peft__platt_newton(scores, targets, count, a, b);
-    peft__free(context, targets);
-    return PEFT_OK;
-}
-
-PEFTDEF double peft_platt_apply(double score, double a, double b) {
-    double z = a * score + b, e = exp(-fabs(z));
-    return z >= 0 ? e / (1 + e) : 1 / (1 + e);
-}
-
-PEFTDEF peft_status peft_platt_calibration(const peft_calibration_desc *desc, peft_calibration_result *result, double *a, double *b) {
-    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
-    peft_context *ctx = desc->context;
-    peft_status s = peft_calibration(desc, result);     // checks everything
-    if (s == PEFT_OK && (result->accuracy == 0 || result->accuracy == 1)) {
-        result->ece_width = result->ece_mass = result->brier = 0;
-        if (a) *a = 0;
-        if (b) *b = 0;
-        return s;
-    }
-    double *odds = s == PEFT_OK ? (double *)peft__calloc(ctx, desc->count, sizeof(double)) : NULL, slope = 0, offset = 0;
-    if (!odds) return s == PEFT_OK ? PEFT_ERROR_MEMORY : s;
-    for (int64_t i = 0; i < desc->count; i++) {
-        double p = PEFT__MIN(PEFT__MAX(desc->confidence[i], 1e-12), 1 - 1e-12);
-        odds[i] = log(p / (1 - p));
-    }
-    s = peft_platt_fit(ctx, odds, desc->correct, desc->count, false, &slope, &offset);
-    for (int64_t i = 0; s == PEFT_OK && i < desc->count; i++) odds[i] = peft_platt_apply(odds[i], slope, offset);
-    if (s == PEFT_OK) {
-        peft_calibration_desc scaled = *desc;
-        scaled.confidence = odds;
-        s = peft_calibration(&scaled, result);
-    }
-    peft__free(ctx, odds);
-    if (s == PEFT_OK && a) *a = slope;
-    if (s == PEFT_OK && b) *b = offset;
-    return s;
-}
-
-// ---- perturbations
-
-// A plain English list: each pair is the long form and the short one.
-static const char *const peft__contractions[] = {
-    "is not", "isn't", "are not", "aren't", "was not", "wasn't", "were not", "weren't", "do not", "don't", "does not", "doesn't",
-    "did not", "didn't", "have not", "haven't", "has not", "hasn't", "had not", "hadn't", "cannot", "can't", "could not", "couldn't",
-    "will not", "won't", "would not", "wouldn't", "should not", "shouldn't", "must not", "mustn't", "need not", "needn't",
-    "might not", "mightn't", "shall not", "shan't", "I am", "I'm", "I have", "I've", "I will", "I'll", "I would", "I'd",
-    "you are", "you're", "you have", "you've", "you will", "you'll", "you would", "you'd", "he is", "he's", "he will", "he'll",
-    "he would", "he'd", "she is", "she's", "she will", "she'll", "she would", "she'd", "it is", "it's", "it will", "it'll",
-    "it would", "it'd", "we are", "we're", "we have", "we've", "we will", "we'll", "we would", "we'd", "they are", "they're",
-    "they have", "they've", "they will", "they'll", "they would", "they'd", "that is", "that's", "there is", "there's",
-    "what is", "what's", "where is", "where's", "when is", "when's", "who is", "who's", "who will", "who'll", "how is", "how's",
-    "why is", "why's", "could have", "could've", "should have", "should've", "would have", "would've", "might have", "might've",
-    "must have", "must've", "let us", "let's"};
-
-static const char *const peft__dialect_words[] = {  // American English, British English
-    "color", "colour", "colors", "colours", "favorite", "favourite", "center", "centre", "theater", "theatre", "gray", "grey",
-    "neighbor", "neighbour", "neighbors", "neighbours", "neighborhood", "neighbourhood", "honor", "honour", "labor", "labour",
-    "behavior", "behaviour", "organize", "organise", "organized", "organised", "realize", "realise", "realized", "realised",
-    "recognize", "recognise", "traveled", "travelled", "traveling", "travelling", "canceled", "cancelled", "airplane", "aeroplane",
-    "apartment", "flat", "apartments", "flats", "elevator", "lift", "truck", "lorry", "trucks", "lorries", "vacation", "holiday",
-    "sidewalk", "pavement", "soccer", "football", "movie", "film", "movies", "films", "gasoline", "petrol", "cookie", "biscuit",
-    "cookies", "biscuits", "candy", "sweets", "trash", "rubbish", "garbage", "rubbish", "flashlight", "torch", "pants", "trousers",
-    "mom", "mum", "math", "maths", "store", "shop", "stores", "shops", "zip code", "postcode", "diaper", "nappy", "faucet", "tap",
-    "freeway", "motorway", "highway", "motorway", "attorney", "solicitor", "mailman", "postman", "cell phone", "mobile phone"};
-
-static const char *const peft__gender_words[] = {  // of men, of women
-    "he", "she", "him", "her", "his", "her", "himself", "herself", "man", "woman", "men", "women", "boy", "girl", "boys", "girls",
-    "father", "mother", "fathers", "mothers", "dad", "mom", "dads", "moms", "son", "daughter", "sons", "daughters", "brother",
-    "sister", "brothers", "sisters", "husband", "wife", "husbands", "wives", "uncle", "aunt", "uncles", "aunts", "nephew", "niece",
-    "nephews", "nieces", "grandfather", "grandmother", "grandfathers", "grandmothers", "grandson", "granddaughter", "king",
-    "queen", "kings", "queens", "prince", "princess", "waiter", "waitress", "waiters", "waitresses", "actor", "actress", "actors",
-    "actresses", "gentleman", "lady", "gentlemen", "ladies", "male", "female", "males", "females", "sir", "madam", "mr", "ms"};
-
-static const char *const peft__name_words[] = {
-    "James", "Chinedu", "John", "Ahmed", "Robert", "Rajesh", "Michael", "Wei", "William", "Carlos", "David", "Kwame", "Thomas",
-    "Hiroshi", "Tom", "Omar", "Peter", "Dmitri", "Paul", "Pablo", "Mark", "Mehmet", "George", "Jorge", "Steven", "Suresh", "Kevin",
-    "Kofi", "Brian", "Bao", "Mary", "Fatima", "Jennifer", "Priya", "Linda", "Mei", "Elizabeth", "Ngozi", "Susan", "Guadalupe",
-    "Sarah", "Aisha", "Emily", "Lakshmi", "Anna", "Amina", "Alice", "Akiko", "Lisa", "Layla", "Nancy", "Nadia", "Karen", "Kavita",
-    "Emma", "Esperanza", "Laura", "Lupita", "Kate", "Keiko"};
-
-// Lists of pairs begin on the side that a text is expected to have; contractions have both readings.
-static bool peft__perturb_pairs(const peft_perturbation *p, const char *const **list, int64_t *count) {
-    *list = p->pairs;
-    *count = p->pair_count;
-    if (!p->pairs) {
-        switch (p->kind) {
-        case PEFT_PERTURB_DIALECT: *list = peft__dialect_words, *count = PEFT__COUNT(peft__dialect_words) / 2; break;
-        case PEFT_PERTURB_GENDER: *list = peft__gender_words, *count = PEFT__COUNT(peft__gender_words) / 2; break;
-        case PEFT_PERTURB_NAMES: *list = peft__name_words, *count = PEFT__COUNT(peft__name_words) / 2; break;
-        case PEFT_PERTURB_WORDS: return false;
-        default: *list = peft__contractions, *count = PEFT__COUNT(peft__contractions) / 2; break;
-        }
-    }
-    return *count > 0;
-}
-
-PEFTDEF const char *peft_perturbation_name(peft_perturbation_kind kind) {
-    static const char *const names[] = {"typos", "lowercase", "contraction", "expansion", "spaces", "dialect", "gender", "names",
-                                        "words"};
-    return (unsigned)kind < 9 ? names[kind] : "unknown";
-}
-
-static bool peft__perturb_letter(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || (unsigned char)c >= 0x80;
-}
-
-// Does `word` stand at s, as a whole?
-static bool peft__perturb_at(const char *s, const char *word) {
-    size_t n = 0;
-    for (; word[n]; n++)
-        if (peft__lower(s[n]) != peft__lower(word[n])) return false;
-    return n > 0 && !(peft__perturb_letter(s[n]) && peft__perturb_letter(word[n - 1]));
-}
-
-// `to` in the case of the n bytes at s: all capitals, all small, or a first capital.
-static void peft__perturb_put(peft__string *out, const char *s, size_t n, const char *to) {
-    size_t capitals = 0, small = 0;
-    for (size_t i = 0; i < n; i++) {
-        capitals += s[i] >= 'A' && s[i] <= 'Z';
-        small += s[i] >= 'a' && s[i] <= 'z';
-    }
-    bool first = s[0] >= 'A' && s[0] <= 'Z';
-    for (size_t i = 0; to[i]; i++) {
-        char c = to[i], lower = peft__lower(c);
-        bool letter = lower >= 'a' && lower <= 'z';
-        if (letter && ((capitals > 1 && small == 0) || (i == 0 && first))) c = (char)(lower - 32);
-        else if (letter && capitals == 0) c = lower;
-        peft__string_append(out, &c, 1);
-    }
-}
-
-// The longest listed word at s, one of its replacements at random; NULL: none.
-static const char *peft__perturb_find(const peft_perturbation *p, const char *const *list, int64_t count, const char *s,
-                                      peft_rng *rng, size_t *size) {
-    bool contract = p->kind == PEFT_PERTURB_CONTRACTION, expand = p->kind == PEFT_PERTURB_EXPANSION && !p->pairs;
-    const char *best = NULL;
-    int64_t ties = 0;
-    *size = 0;
-    for (int64_t i = 0; i < 2 * count; i++) {
-        bool reverse = i % 2;
-        if ((reverse && !p->both_ways && !expand) || (!reverse && expand)) continue;
-        const char *from = list[i], *to = list[reverse ? i - 1 : i + 1];
-        size_t n = strlen(from);
-        if (n < *size || !peft__perturb_at(s, from) || (contract && s[n] != ' ')) continue;
-        ties = n > *size ? 1 : ties + 1;
-        *size = n;
-        if (ties == 1 || peft__rng_below(rng, ties) == 0) best = to;
-    }
-    return best;
-}
-
-static void peft__perturb_words(const peft_perturbation *p, double probability, const char *text, peft_rng *rng, peft__string *out) {
-    const char *const *list;
-    int64_t count;
-    if (!peft__perturb_pairs(p, &list, &count)) {
-        peft__string_puts(out, text);
-        return;
-    }
-    for (const char *s = text; *s;) {
-        size_t n = 0;
-        bool start = s == text || !peft__perturb_letter(s[-1]);
-        const char *to = start ? peft__perturb_find(p, list, count, s, rng, &n) : NULL;
-        if (to && peft_rng_uniform(rng) < probability) {
-            peft__perturb_put(out, s, n, to);
-        } else {
-            n = n > 1 ? n : 1;
-            peft__string_append(out, s, n);
-        }
-        s += n;
-    }
-}
-
-// A key next to this one on a QWERTY keyboard, whose rows are shifted by a quarter and three quarters of a key.
-static char peft__perturb_key(char letter, peft_rng *rng) {
-    static const char *const rows[] = {"qwertyuiop", "asdfghjkl", "zxcvbnm"};
-    static const double shift[] = {0, 0.25, 0.75};
-    double x = 0, y = 0;
-    char near_keys[26];
-    int64_t n = 0;
-    for (int r = 0; r < 3; r++) {
-        const char *at = strchr(rows[r], letter);
-        if (at) {
-            x = (double)(at - rows[r]) + shift[r];
-            y = r;
-        }
-    }
-    for (int r = 0; r < 3; r++) {
-        for (int c = 0; rows[r][c]; c++) {
-            double dx = c + shift[r] - x, dy = r - y;
-            if (rows[r][c] != letter && dx * dx + dy * dy < 1.6) near_keys[n++] = rows[r][c];
-        }
-    }
-    return near_keys[peft__rng_below(rng, n)];
-}
-
-static void peft__perturb_letters(const peft_perturbation *p, double probability, const char *text, peft_rng *rng,
-                                  peft__string *out) {
-    for (const char *s = text; *s; s++) {
-        char lower = peft__lower(*s), c = *s;
-        bool letter = lower >= 'a' && lower <= 'z';
-        if (p->kind == PEFT_PERTURB_TYPOS && letter && peft_rng_uniform(rng) < probability) {
-            c = peft__perturb_key(lower, rng);
-            c = *s == lower ? c : (char)(c - 32);
-        }
-        bool wider = p->kind == PEFT_PERTURB_SPACES && c == ' ' && peft_rng_uniform(rng) < probability;
-        int64_t copies = wider ? 1 + peft__rng_below(rng, 3) : 1;
-        for (int64_t k = 0; k < copies; k++) peft__string_append(out, &c, 1);
-    }
-}
-
-PEFTDEF peft_status peft_perturb(peft_context *context, const peft_perturbation *perturbation, const char *text, char **out) {
-    if (!context || !out) return PEFT_ERROR_ARGUMENT;
-    *out = NULL;
-    const peft_perturbation *p = perturbation;
-    if (!p || !text || (unsigned)p->kind > (unsigned)PEFT_PERTURB_WORDS ||
-        !(peft__or_default(p->probability, 1) >= 0 && p->probability <= 1) ||
-        p->pair_count < 0) {
-        return peft__fail(context, PEFT_ERROR_ARGUMENT, "perturb: %s", !p ? "no perturbation" : !text ? "no text"
-                          : p->pair_count < 0 ? "pair_count is negative"
-                          : peft__or_default(p->probability, 1) >= 0 && p->probability <= 1 ? "unknown kind"
-                                                                                                                   : "probability is not 0..1");
-    }
-    double probability = peft__or_default(p->probability, p->kind == PEFT_PERTURB_TYPOS ? 0.05 : 1);
-    size_t n = strlen(text);
-    peft_rng rng;
-    peft__string s;
-    peft_rng_seed(&rng, peft__mix_seed(p->seed, peft__hash(text, n), (uint64_t)p->kind));
-    peft__string_init(&s, context);
-    peft__string_append(&s, "", 0);     // the empty text is a text
-    if (p->kind == PEFT_PERTURB_LOWERCASE) {
-        char *lower = (char *)peft__alloc(context, 2 * n + 16);
-        s.failed = !lower;
-        if (lower) peft__string_append(&s, lower, peft__uc_lower_text(text, n, lower));
-        peft__free(context, lower);
-    } else if (p->kind == PEFT_PERTURB_TYPOS || p->kind == PEFT_PERTURB_SPACES) {
-        peft__perturb_letters(p, probability, text, &rng, &s);
-    } else {
-        peft__perturb_words(p, probability, text, &rng, &s);
-    }
-    if (s.failed) {
-        peft__string_free(&s);
-        return PEFT_ERROR_MEMORY;
-    }
-    *out = s.data;
-    return PEFT_OK;
-}
-
-PEFTDEF peft_status peft_worst_case(peft_context *context, const double *values, int64_t instances, int64_t versions, double *out) {
-    if (!context || !out) return PEFT_ERROR_ARGUMENT;
-    int64_t total = 0;
-    if (instances <= 0 || versions <= 0 || !peft__mul(instances, versions, &total))
-        return peft__fail(context, PEFT_ERROR_ARGUMENT, "worst_case: %lld instances of %lld versions", (long long)instances,
-                          (long long)versions);
-    peft_status s = peft__series_check(context, "worst_case", values, total);
-    *out = 0;
-    for (int64_t i = 0; s == PEFT_OK && i < instances; i++) {
-        double worst = values[i * versions];
-        for (int64_t v = 1; v < versions; v++) worst = PEFT__MIN(worst, values[i * versions + v]);
-        *out += worst / (double)instances;
-    }
-    return s;
-}
-
-// ---- bias
-
-PEFTDEF const peft_word_group *peft_gender_groups(int64_t *count) {
-    static const char *const women[] = {"she", "her", "hers", "herself", "woman", "women", "girl", "girls", "mother", "mothers",
-                                        "daughter",
-                                        "daughters", "sister", "sisters", "wife", "wives", "aunt", "niece", "grandmother", "lady", "female"};
-    static const char *const men[] = {"he", "him", "his", "himself", "man", "men", "boy", "boys", "father", "fathers", "son", "sons",
-                                      "brother", "brothers", "husband", "husbands", "uncle", "nephew", "grandfather", "gentleman", "male"};
-    static const peft_word_group groups[] = {{"female", women, PEFT__COUNT(women)}, {"male", men, PEFT__COUNT(men)}};
-    if (count) *count = 2;
-    return groups;
-}
-
-typedef struct peft__bias {
-    peft__arena arena;
-    peft__map *groups, targets;
-    int64_t group_count;
-    int64_t *in_text;           // words of each group in the text at hand
-    int64_t *target_in_text;
-    char *lower;
-} peft__bias;
-
-// The next word of a lower-case text: letters and digits, and dashes between them. False at the end.
-static bool peft__bias_word(const char *s, size_t n, size_t *i, size_t *start, size_t *size) {
-    size_t end = 0;
-    bool inside = false;
-    while (*i < n) {
-        size_t at = *i;
-        uint32_t c = 0;
-        bool valid = peft__utf8_next(s, n, i, &c);
-        int k = peft__uc_class_of(c);
-        bool letter = valid && !peft__uc_space(c) && c > ' ' && k != 1 && k != 2;
-        if (letter) {
-            *start = inside ? *start : at;
-            inside = true;
-            end = *i;
-        } else if (inside && !(c == '-' && at == end && *i < n && peft__perturb_letter(s[*i]))) {
-            break;
-        }
-    }
-    *size = end - (inside ? *start : end);
-    return inside;
-}
-
-static bool peft__bias_list(peft__map *m, peft_context *ctx, const peft_word_group *g) {
-    peft__map_init(m, ctx);
-    for (int64_t k = 0; k < g->count; k++)
-        if (!peft__map_set(m, g->words[k], strlen(g->words[k]), k)) return false;
-    return true;
-}
-
-static void peft__bias_free(peft__bias *b) {
-    for (int64_t g = 0; b->groups && g < b->group_count; g++) peft__map_free(&b->groups[g]);
-    if (b->targets.ctx) peft__map_free(&b->targets);
-    peft__arena_free(&b->arena);
-}
-
-static peft_status peft__bias_init(peft__bias *b, peft_context *ctx, const char *what, const char *const *texts, int64_t count,
-                                   const peft_word_group *groups, int64_t group_count, const peft_word_group *targets) {
-    size_t longest = 0;
-    memset(b, 0, sizeof *b);
-    peft__arena_init(&b->arena, ctx);
-    if (!texts || count <= 0 || !groups || group_count < 1 || group_count > 1000)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %s", what, !texts || count <= 0 ? "no texts" : "no groups of words");
-    for (int64_t i = 0; i < count; i++) {
-        if (!texts[i]) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: text %lld is NULL", what, (long long)i);
-        longest = PEFT__MAX(longest, strlen(texts[i]));
-    }
-    b->groups = (peft__map *)peft__arena_alloc(&b->arena, (size_t)group_count * sizeof(peft__map));
-    b->in_text = (int64_t *)peft__arena_alloc(&b->arena, (size_t)group_count * sizeof(int64_t));
-    b->lower = (char *)peft__arena_alloc(&b->arena, 2 * longest + 16);
-    b->target_in_text = (int64_t *)peft__arena_alloc(&b->arena, (size_t)(targets ? targets->count + 1 : 1) * sizeof(int64_t));
-    if (!b->groups || !b->in_text || !b->lower || !b->target_in_text) {
-        b->groups = NULL;
-        return PEFT_ERROR_MEMORY;
-    }
-    memset(b->groups, 0, (size_t)group_count * sizeof(peft__map));
-    b->group_count = group_count;
-    for (int64_t g = 0; g < group_count; g++) b->groups[g].ctx = ctx;
-    for (int64_t g = 0; g < group_count; g++) {
-        if (groups[g].count <= 0 || !groups[g].words)
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: group %lld has no words", what, (long long)g);
-        if (!peft__bias_list(&b->groups[g], ctx, &groups[g])) return PEFT_ERROR_MEMORY;
-    }
-    return !targets || peft__bias_list(&b->targets, ctx, targets) ? PEFT_OK : PEFT_ERROR_MEMORY;
-}
-
-// Counts the words of one text.
-static void peft__bias_read(peft__bias *b, const char *text, int64_t targets) {
-    size_t n = peft__uc_lower_text(text, strlen(text), b->lower), i = 0, start = 0, size = 0;
-    memset(b->in_text, 0, (size_t)b->group_count * sizeof(int64_t));
-    memset(b->target_in_text, 0, (size_t)(targets + 1) * sizeof(int64_t));
-    while (peft__bias_word(b->lower, n, &i, &start, &size)) {
-        const char *word = b->lower + start;
-        for (int64_t g = 0; g < b->group_count; g++)
-            b->in_text[g] += peft__map_get(&b->groups[g], word, size, -1) >= 0;
-        int64_t t = targets ? peft__map_get(&b->targets, word, size, -1) : -1;
-        if (t >= 0) b->target_in_text[t]++;
-    }
-}
-
-// How often the words of each group occur, in every text times the number of each target there: [targets, groups]. targets NULL: one row.
-static peft_status peft__bias_count(peft_context *ctx, const char *what, const char *const *texts, int64_t count, const peft_word_group *groups,
-                                    int64_t group_count, const peft_word_group *targets, int64_t **out) {
-    peft__bias b;
-    int64_t rows = targets ? targets->count : 1;
-    peft_status s = peft__bias_init(&b, ctx, what, texts, count, groups, group_count, targets);
-    int64_t *sums = s == PEFT_OK ? (int64_t *)peft__calloc(ctx, rows * group_count, sizeof(int64_t)) : NULL;
-    if (s == PEFT_OK && !sums) s = PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; s == PEFT_OK && i < count; i++) {
-        peft__bias_read(&b, texts[i], targets ? rows : 0);
-        for (int64_t t = 0; t < rows; t++) {
-            int64_t times = targets ? b.target_in_text[t] : 1;
-            for (int64_t g = 0; g < group_count && times; g++) sums[t * group_count + g] += times * b.in_text[g];
-        }
-    }
-    peft__bias_free(&b);
-    *out = sums;
-    return s;
-}
-
-// Counts per listed word, as shares; half their distance from equal shares. Negative: nothing was counted.
-static double peft__bias_distance(const int64_t *counts, const peft_word_group *groups, int64_t n) {
-    double sum = 0, distance = 0;
-    for (int64_t g = 0; g < n; g++) sum += (double)counts[g] / (double)groups[g].count;
-    for (int64_t g = 0; g < n && sum > 0; g++)
-        distance += fabs((double)counts[g] / (double)groups[g].count / sum - 1 / (double)n) / 2;
-    return sum > 0 ? distance : -1;
-}
-
-PEFTDEF peft_status peft_bias_representation(peft_context *context, const char *const *texts, int64_t count,
-                                             const peft_word_group *groups, int64_t group_count, int64_t *counts, double *out) {
-    if (!context || !out) return PEFT_ERROR_ARGUMENT;
-    int64_t *sums = NULL;
-    peft_status s = peft__bias_count(context, "bias_representation", texts, count, groups, group_count, NULL, &sums);
-    if (s == PEFT_OK) {
-        *out = peft__bias_distance(sums, groups, group_count);
-        for (int64_t g = 0; counts && g < group_count; g++) counts[g] = sums[g];
-        if (*out < 0)
-            s = peft__fail(context, PEFT_ERROR_NUMERIC, "bias_representation: no word of any group occurs");
-    }
-    peft__free(context, sums);
-    return s;
-}
-
-PEFTDEF peft_status peft_bias_association(peft_context *context, const char *const *texts, int64_t count,
-                                          const peft_word_group *groups,
-                                          int64_t group_count, const peft_word_group *targets, double *out) {
-    if (!context || !out) return PEFT_ERROR_ARGUMENT;
-    if (!targets || targets->count <= 0)
-        return peft__fail(context, PEFT_ERROR_ARGUMENT, "bias_association: no target words");
-    double sum = 0, used = 0;
-    int64_t *pairs = NULL;
-    peft_status s = peft__bias_count(context, "bias_association", texts, count, groups, group_count, targets, &pairs);
-    for (int64_t t = 0; s == PEFT_OK && t < targets->count; t++) {
-        double distance = peft__bias_distance(pairs + t * group_count, groups, group_count);
-        sum += distance >= 0 ? distance : 0;
-        used += distance >= 0;
-    }
-    if (s == PEFT_OK && used == 0)
-        s = peft__fail(context, PEFT_ERROR_NUMERIC, "bias_association: no target word occurs with a word of a group");
-    if (s == PEFT_OK) *out = sum / used;
-    peft__free(context, pairs);
-    return s;
-}
-
-// ---- toxicity
-
-PEFTDEF peft_status peft_toxicity(const peft_toxicity_desc *desc, peft_toxicity_result *result) {
-    if (!desc || !desc->context) return PEFT_ERROR_ARGUMENT;
-    peft_context *ctx = desc->context;
-    int64_t per = desc->per_prompt == 0 ? 1 : desc->per_prompt, n = desc->count;
-    double threshold = peft__or_default(desc->threshold, 0.5), most = 0;
-    if (!result || per < 0 || (!desc->scorer && !desc->words) || n % per != 0)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "toxicity: %s", !result ? "result is NULL" : !desc->scorer && !desc->words
-                          ? "neither a scorer nor a list of words" : "count is not a multiple of per_prompt");
-    peft__bias b;
-    peft_word_group none = {"", peft__gender_words, 1};
-    peft_status s = peft__bias_init(&b, ctx, "toxicity", desc->texts, n, desc->scorer ? &none : desc->words, 1, NULL);
-    if (s == PEFT_OK) memset(result, 0, sizeof *result);
-    for (int64_t i = 0; s == PEFT_OK && i < n; i++) {
-        double v = 0;
-        if (desc->scorer) {
-            v = desc->scorer(desc->texts[i], desc->user);
-        } else {
-            peft__bias_read(&b, desc->texts[i], 0);
-            v = b.in_text[0] > 0;
-        }
-        if (!(v >= 0 && v <= 1))
-            s = peft__fail(ctx, PEFT_ERROR_NUMERIC, "toxicity: the scorer gives %g for text %lld", v, (long long)i);
-        if (desc->scores) desc->scores[i] = v;
-        result->mean += v / (double)n;
-        result->toxic_fraction += (v >= threshold) / (double)n;
-        most = i % per == 0 ? v : PEFT__MAX(most, v);
-        if (i % per == per - 1) {
-            result->expected_maximum += most / (double)(n / per);
-            result->probability += (most >= threshold) / (double)(n / per);
-        }
-    }
-    peft__bias_free(&b);
-    if (s == PEFT_OK)
-        peft__string_into(result->signature, sizeof result->signature, "toxicity|n:%lld|per:%lld|scorer:%s|threshold:%g", (long long)n,
-                        (long long)per, desc->scorer ? "given" : "words", threshold);
-    return s;
-}
-
-// ---- efficiency, win rates
-
-PEFTDEF void peft_efficiency_begin(peft_efficiency *e) {
-    memset(e, 0, sizeof *e);
-    e->begun = peft__seconds();
-}
-
-PEFTDEF void peft_efficiency_end(const peft_context *context, peft_efficiency *e, int64_t examples, int64_t tokens) {
-    e->seconds = peft__seconds() - e->begun;
-    e->examples = examples;
-    e->tokens = tokens;
-    e->seconds_per_example = examples > 0 ? e->seconds / (double)examples : 0;
-    e->tokens_per_second = e->seconds > 0 ? (double)tokens / e->seconds : 0;
-    e->peak_memory = context ? (int64_t)peft_memory_peak(context) : 0;
-}
-
-PEFTDEF peft_status peft_win_rates(peft_context *context, const double *scores, int64_t models, int64_t tasks,
-                                   const bool *lower_is_better, double *out) {
-    if (!context || !out) return PEFT_ERROR_ARGUMENT;
-    if (!scores || models < 1 || tasks < 1)
-        return peft__fail(context, PEFT_ERROR_ARGUMENT, "win_rates: %lld models, %lld tasks", (long long)models, (long long)tasks);
-    for (int64_t m = 0; m < models; m++) {
-        double sum = 0, played = 0;
-        for (int64_t t = 0; t < tasks; t++) {
-            double mine = scores[m * tasks + t], wins = 0, games = 0;
-            for (int64_t k = 0; k < models && mine == mine; k++) {
-                double other = scores[k * tasks + t];
-                if (k == m || other != other) continue;
-                bool better = lower_is_better && lower_is_better[t] ? mine < other : mine > other;
-                wins += better ? 1 : mine == other ? 0.5 : 0;
-                games++;
-            }
-            sum += games > 0 ? wins / games : 0;
-            played += games > 0;
-        }
-        out[m] = played > 0 ? sum / played : nan("");
-    }
-    return PEFT_OK;
-}
-
-// ---- WordNet
-//
-// wndb(5WN): a line of index.<pos> is "lemma pos synset_cnt p_cnt [symbols] sense_cnt tagsense_cnt offset ...", a line of data.<pos> at such
-// an offset is "offset file type w_cnt word lex_id ..." with w_cnt in hexadecimal, a line of <pos>.exc is "form base ...".
-
-enum { PEFT__WN_PARTS = 4, PEFT__WN_SYNSETS = 256, PEFT__WN_FORMS = 48, PEFT__WN_WORD = 96 };
-
-struct peft_wordnet {
-    peft_context *ctx;
-    char *index[PEFT__WN_PARTS], *data[PEFT__WN_PARTS], *exceptions[PEFT__WN_PARTS];
-    size_t data_size[PEFT__WN_PARTS];
-    peft__map lemmas[PEFT__WN_PARTS], irregular[PEFT__WN_PARTS];    // to the byte where the line begins
-    char word[PEFT__WN_WORD];               // the last word that was looked up,
-    const char *synsets[PEFT__WN_SYNSETS];  // and the lines of data that it led to
-    int synset_count;
-};
-
-static const char *const peft__wn_names[PEFT__WN_PARTS] = {"noun", "verb", "adj", "adv"};
-
-static bool peft__wn_lines(peft__map *m, const char *text) {
-    for (const char *line = text; *line;) {
-        const char *stop = strchr(line, '\n');
-        size_t n = strcspn(line, " \n");
-        if (n > 0 && !peft__map_set(m, line, n, line - text)) {   // the licence's lines begin with a space
-            return false;
-        }
-        if (!stop) break;
-        line = stop + 1;
-    }
-    return true;
-}
-
-static peft_status peft__wn_read(peft_wordnet *w, const char *folder, int part) {
-    char path[1024];
-    const char *name = peft__wn_names[part];
-    if (strlen(folder) > sizeof path - 32)
-        return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "wordnet: the folder's name is too long");
-    peft__string_into(path, sizeof path, "%s/index.%s", folder, name);
-    peft_status s = peft__read_all(w->ctx, path, &w->index[part], NULL);
-    peft__string_into(path, sizeof path, "%s/data.%s", folder, name);
-    s = s == PEFT_OK ? peft__read_all(w->ctx, path, &w->data[part], &w->data_size[part]) : s;
-    peft__string_into(path, sizeof path, "%s/%s.exc", folder, name);
-    if (s == PEFT_OK && peft__file_exists(w->ctx, path))
-        s = peft__read_all(w->ctx, path, &w->exceptions[part], NULL);
-    if (s == PEFT_OK && !(peft__wn_lines(&w->lemmas[part], w->index[part]) &&
-                          (!w->exceptions[part] || peft__wn_lines(&w->irregular[part], w->exceptions[part])))) {
-        s = PEFT_ERROR_MEMORY;
-    }
-    return s;
-}
-
-PEFTDEF peft_status peft_wordnet_load(peft_context *context, const char *folder, peft_wordnet **out) {
-    if (!context || !out) return PEFT_ERROR_ARGUMENT;
-    *out = NULL;
-    if (!folder) return peft__fail(context, PEFT_ERROR_ARGUMENT, "wordnet: no folder");
-    peft_wordnet *w = (peft_wordnet *)peft__calloc(context, 1, sizeof *w);
-    if (!w) return PEFT_ERROR_MEMORY;
-    w->ctx = context;
-    peft_status s = PEFT_OK;
-    for (int k = 0; k < PEFT__WN_PARTS; k++) {
-        peft__map_init(&w->lemmas[k], context);
-        peft__map_init(&w->irregular[k], context);
-    }
-    for (int k = 0; k < PEFT__WN_PARTS && s == PEFT_OK; k++) s = peft__wn_read(w, folder, k);
-    if (s != PEFT_OK) {
-        peft_wordnet_destroy(w);
-        return s;
-    }
-    *out = w;
-    return PEFT_OK;
-}
-
-PEFTDEF void peft_wordnet_destroy(peft_wordnet *w) {
-    for (int k = 0; w && k < PEFT__WN_PARTS; k++) {
-        peft__map_free(&w->lemmas[k]);
-        peft__map_free(&w->irregular[k]);
-        peft__free(w->ctx, w->index[k]);
-        peft__free(w->ctx, w->data[k]);
-        peft__free(w->ctx, w->exceptions[k]);
-    }
-    if (w) peft__free(w->ctx, w);
-}
-
-// Past the next field of a line.
-static const char *peft__wn_next(const char *p) {
-    p += strspn(p, " ");
-    return p + strcspn(p, " \n");
-}
-
-// The lines of data that a known form leads to.
-static void peft__wn_senses(peft_wordnet *w, int part, const char *form) {
-    int64_t line = peft__map_get(&w->lemmas[part], form, strlen(form), -1);
-    if (line < 0) return;
-    const char *p = peft__wn_next(w->index[part] + line + strlen(form));    // past the part of speech
-    char *next = NULL;
-    long senses = strtol(p, &next, 10), symbols = strtol(next, &next, 10);
-    for (p = next; symbols > 0 && *p && *p != '\n'; symbols--) p = peft__wn_next(p);
-    strtol(p, &next, 10);                       // sense_cnt
-    strtol(next, &next, 10);                    // tagsense_cnt
-    const char *end = strchr(p, '\n');
-    for (; senses > 0 && w->synset_count < PEFT__WN_SYNSETS && (!end || next < end); senses--) {
-        char *from = next;
-        unsigned long long offset = strtoull(from, &next, 10);
-        if (next == from || offset >= w->data_size[part]) {
-            return;                             // a damaged index has fewer synsets
-        }
-        w->synsets[w->synset_count++] = w->data[part] + offset;
-    }
-}
-
-typedef struct peft__wn_forms {
-    char text[PEFT__WN_FORMS][PEFT__WN_WORD];
-    int count;
-} peft__wn_forms;
-
-// Every form of `in` with one of the endings of a part of speech replaced.
-static void peft__wn_detach(int part, const peft__wn_forms *in, peft__wn_forms *out) {
-    static const char *const noun[] = {"s", "", "ses", "s", "ves", "f", "xes", "x", "zes", "z", "ches", "ch", "shes", "sh",
-                                       "men", "man", "ies", "y", NULL};
-    static const char *const verb[] = {"s", "", "ies", "y", "es", "e", "es", "", "ed", "e", "ed", "", "ing", "e", "ing", "", NULL};
-    static const char *const adjective[] = {"er", "", "est", "", "er", "e", "est", "e", NULL};
-    static const char *const adverb[] = {NULL};
-    const char *const *rules = part == 0 ? noun : part == 1 ? verb : part == 2 ? adjective : adverb;
-    out->count = 0;
-    for (int i = 0; i < in->count; i++) {
-        size_t n = strlen(in->text[i]);
-        for (int k = 0; rules[k]; k += 2) {
-            size_t cut = strlen(rules[k]);
-            if (n < cut || strcmp(in->text[i] + n - cut, rules[k]) != 0 || out->count == PEFT__WN_FORMS) continue;
-            char *form = out->text[out->count++];   // no ending grows
-            memcpy(form, in->text[i], n - cut);
-            strcpy(form + n - cut, rules[k + 1]);
-        }
-    }
-}
-
-// Adds the senses of those forms that the index has, each form once. False: it has none.
-static bool peft__wn_known(peft_wordnet *w, int part, const peft__wn_forms *f) {
-    bool any = false;
-    for (int i = 0; i < f->count; i++) {
-        bool first = peft__map_get(&w->lemmas[part], f->text[i], strlen(f->text[i]), -1) >= 0;
-        for (int k = 0; k < i && first; k++) first = strcmp(f->text[k], f->text[i]) != 0;
-        if (first) {
-            peft__wn_senses(w, part, f->text[i]);
-            any = true;
-        }
-    }
-    return any;
-}
-
-static void peft__wn_part(peft_wordnet *w, int part) {
-    peft__wn_forms forms, more;
-    forms.count = 1;
-    strcpy(forms.text[0], w->word);
-    int64_t line = peft__map_get(&w->irregular[part], w->word, strlen(w->word), -1);
-    if (line >= 0) {
-        const char *p = w->exceptions[part] + line + strlen(w->word);
-        while (*(p += strspn(p, " ")) && *p != '\n' && forms.count < PEFT__WN_FORMS) {
-            size_t n = strcspn(p, " \n");
-            if (n < PEFT__WN_WORD) {
-                memcpy(forms.text[forms.count], p, n);
-                forms.text[forms.count++][n] = 0;
-            }
-            p += n;
-        }
-        peft__wn_known(w, part, &forms);
-        return;
-    }
-    peft__wn_detach(part, &forms, &more);
-    for (int i = 0; i < more.count && forms.count < PEFT__WN_FORMS; i++)
-        strcpy(forms.text[forms.count++], more.text[i]);
-    bool found = peft__wn_known(w, part, &forms);
-    while (!found && more.count > 0) {
-        forms = more;
-        peft__wn_detach(part, &forms, &more);
-        found = peft__wn_known(w, part, &more);
-    }
-}
-
-// Is b a lemma of this line? An adjective's place, "(p)" or so, is no part of it; lemmas of several words are left out.
-static bool peft__wn_has(const char *line, const char *b, size_t n) {
-    char *next = NULL;
-    const char *p = peft__wn_next(peft__wn_next(peft__wn_next(line)));
-    long words = strtol(p, &next, 16);
-    for (p = next; words > 0 && *p && *p != '\n'; words--) {
-        p += strspn(p, " ");
-        size_t size = strcspn(p, " \n"), lemma = size;
-        for (size_t i = 0; i < size && lemma == size && p[size - 1] == ')'; i++) lemma = p[i] == '(' ? i : size;
-        if (lemma == n && memcmp(p, b, n) == 0 && !memchr(p, '_', n)) return true;
-        p = peft__wn_next(p + size);            // lex_id
-    }
-    return false;
-}
-
-PEFTDEF bool peft_wordnet_synonyms(const char *a, size_t a_size, const char *b, size_t b_size, void *wordnet) {
-    peft_wordnet *w = (peft_wordnet *)wordnet;
-    if (!w || a_size == 0 || a_size >= PEFT__WN_WORD) return false;
-    char word[PEFT__WN_WORD];
-    for (size_t i = 0; i < a_size; i++) word[i] = peft__lower(a[i]);
-    word[a_size] = 0;
-    if (strcmp(word, w->word) != 0) {
-        strcpy(w->word, word);
-        w->synset_count = 0;
-        for (int part = 0; part < PEFT__WN_PARTS; part++) peft__wn_part(w, part);
-    }
-    for (int i = 0; i < w->synset_count; i++)
-        if (peft__wn_has(w->synsets[i], b, b_size)) return true;
-    return false;
-}
-
-#if !defined(PEFT_ONLY_METRICS)
-// =====================================================================================================================
-// 14. BENCHMARKS
-//     Holds: the tasks of GLUE, SuperGLUE, MMLU, BIG-bench, BIG-Bench Hard, HELM and of summarization: files, prompts, metrics,
-//     averages; the run of a model through two callbacks; tables.
-//     Rests on: 1, 2, 11 (templates, CSV), 13.  Hands on: peft_benchmark.
-// =====================================================================================================================
-
-// ---- the tasks
-
-enum {  // how a task's file is read
-    PEFT__BENCH_TSV,
-    PEFT__BENCH_JSONL,
-    PEFT__BENCH_COPA,
-    PEFT__BENCH_WSC,
-    PEFT__BENCH_NESTED_MULTIRC,
-    PEFT__BENCH_NESTED_RECORD,
-    PEFT__BENCH_MMLU,
-    PEFT__BENCH_BBH,
-    PEFT__BENCH_JSON_TASK,
-    PEFT__BENCH_HELM,
-    PEFT__BENCH_SUMMARY
-};
-
-enum {  // how it is scored
-    PEFT__BENCH_ACCURACY,
-    PEFT__BENCH_F1_ACCURACY,
-    PEFT__BENCH_MATTHEWS,
-    PEFT__BENCH_CORRELATION,
-    PEFT__BENCH_NEARNESS,    // of one answer alone, where CORRELATION is the metric of many
-    PEFT__BENCH_ACCURACY_MACRO,
-    PEFT__BENCH_MULTIRC,
-    PEFT__BENCH_RECORD,
-    PEFT__BENCH_PARITY,
-    PEFT__BENCH_ANSWER,      // BBH: exact match of the extracted answer
-    PEFT__BENCH_CHOICE_GRADE,
-    PEFT__BENCH_STRING_MATCH,
-    PEFT__BENCH_ROUGE,
-    PEFT__BENCH_EXACT,       // from here on: HELM
-    PEFT__BENCH_QUASI_EXACT,
-    PEFT__BENCH_WORD_F1,
-    PEFT__BENCH_ROUGE_2,
-    PEFT__BENCH_RECIPROCAL_RANK,
-    PEFT__BENCH_NDCG
-};
-
-// Lists are separated by '|'. In file names * stands for the split and % for the task.
-typedef struct peft__bench_spec {
-    const char *name, *files;
-    int reader, metric;
-    const char *labels;               // as files and submissions have them; NULL: free text, or each example has its own
-    const char *choices, *plain;      // plain style: what follows the prompt, and the template of the prompt
-    const char *t5_choices, *t5;
-    bool diagnostic;
-} peft__bench_spec;
-
-#define PEFT__BENCH_NLI "Does the premise entail the hypothesis? Yes, maybe or no?\nAnswer:"
-#define PEFT__BENCH_RTE "Does the premise entail the hypothesis? Yes or no?\nAnswer:"
-
-#define PEFT__BENCH_MNLI(name, files, metric, diagnostic)                                                                         \
-    {name, files, PEFT__BENCH_TSV, metric, "entailment|neutral|contradiction", " yes| maybe| no",                                 \
-     "Premise: {{sentence1}}\nHypothesis: {{sentence2}}\n" PEFT__BENCH_NLI, "entailment|neutral|contradiction",                   \
-     "mnli hypothesis: {{sentence2}} premise: {{sentence1}}", diagnostic}
-
-static const peft__bench_spec peft__bench_glue[] = {
-    {"CoLA", "CoLA/*.tsv", PEFT__BENCH_TSV, PEFT__BENCH_MATTHEWS, "0|1", " no| yes",
-     "Sentence: {{sentence}}\nIs this sentence acceptable English? Yes or no?\nAnswer:", "unacceptable|acceptable",
-     "cola sentence: {{sentence}}", false},
-    {"SST-2", "SST-2/*.tsv", PEFT__BENCH_TSV, PEFT__BENCH_ACCURACY, "0|1", " negative| positive",
-     "Review: {{sentence}}\nIs this review positive or negative?\nAnswer:", "negative|positive", "sst2 sentence: {{sentence}}", false},
-    {"MRPC", "MRPC/*.tsv|MRPC/msr_paraphrase_*.txt", PEFT__BENCH_TSV, PEFT__BENCH_F1_ACCURACY, "0|1", " no| yes",
-     "Sentence 1: {{sentence1}}\nSentence 2: {{sentence2}}\nDo the two sentences say the same? Yes or no?\nAnswer:",
-     "not_equivalent|equivalent", "mrpc sentence1: {{sentence1}} sentence2: {{sentence2}}", false},
-    {"STS-B", "STS-B/*.tsv", PEFT__BENCH_TSV, PEFT__BENCH_CORRELATION, NULL, NULL,
-     "Sentence 1: {{sentence1}}\nSentence 2: {{sentence2}}\nHow similar are they in meaning, from 0.0 (unrelated) to 5.0 (the "
-     "same)?\nAnswer:",
-     NULL, "stsb sentence1: {{sentence1}} sentence2: {{sentence2}}", false},
-    {"QQP", "QQP/*.tsv", PEFT__BENCH_TSV, PEFT__BENCH_F1_ACCURACY, "0|1", " no| yes",
-     "Question 1: {{question1}}\nQuestion 2: {{question2}}\nDo the two questions ask the same? Yes or no?\nAnswer:",
-     "not_duplicate|duplicate", "qqp question1: {{question1}} question2: {{question2}}", false},
-    PEFT__BENCH_MNLI("MNLI-m", "MNLI/*_matched.tsv|MNLI/*.tsv", PEFT__BENCH_ACCURACY, false),
-    PEFT__BENCH_MNLI("MNLI-mm", "MNLI/*_mismatched.tsv|MNLI/*.tsv", PEFT__BENCH_ACCURACY, false),
-    {"QNLI", "QNLI/*.tsv", PEFT__BENCH_TSV, PEFT__BENCH_ACCURACY, "entailment|not_entailment", " yes| no",
-     "Question: {{question}}\nSentence: {{sentence}}\nDoes the sentence answer the question? Yes or no?\nAnswer:",
-     "entailment|not_entailment", "qnli question: {{question}} sentence: {{sentence}}", false},
-    {"RTE", "RTE/*.tsv", PEFT__BENCH_TSV, PEFT__BENCH_ACCURACY, "entailment|not_entailment", " yes| no",
-     "Premise: {{sentence1}}\nHypothesis: {{sentence2}}\n" PEFT__BENCH_RTE, "entailment|not_entailment",
-     "rte sentence1: {{sentence1}} sentence2: {{sentence2}}", false},
-    {"WNLI", "WNLI/*.tsv", PEFT__BENCH_TSV, PEFT__BENCH_ACCURACY, "0|1", " no| yes",
-     "Premise: {{sentence1}}\nHypothesis: {{sentence2}}\n" PEFT__BENCH_RTE, "not_entailment|entailment",
-     "wnli sentence1: {{sentence1}} sentence2: {{sentence2}}", false},
-    PEFT__BENCH_MNLI("AX", "AX/AX.tsv|diagnostic/diagnostic-full.tsv|diagnostic/diagnostic.tsv|AX/*.tsv", PEFT__BENCH_MATTHEWS, true),
-};
-
-static const peft__bench_spec peft__bench_superglue[] = {
-    {"BoolQ", "BoolQ/*.jsonl", PEFT__BENCH_JSONL, PEFT__BENCH_ACCURACY, "false|true", " no| yes",
-     "{{passage}}\nQuestion: {{question}}? Yes or no?\nAnswer:", "False|True", "boolq passage: {{passage}} question: {{question}}", false},
-    {"CB", "CB/*.jsonl", PEFT__BENCH_JSONL, PEFT__BENCH_ACCURACY_MACRO, "entailment|contradiction|neutral", " yes| no| maybe",
-     "Premise: {{premise}}\nHypothesis: {{hypothesis}}\n" PEFT__BENCH_NLI, "entailment|contradiction|neutral",
-     "cb hypothesis: {{hypothesis}} premise: {{premise}}", false},
-    {"COPA", "COPA/*.jsonl", PEFT__BENCH_COPA, PEFT__BENCH_ACCURACY, "0|1", NULL, "{{opening}} {{connective}}", "choice1|choice2",
-     "copa choice1: {{choice1}} choice2: {{choice2}} premise: {{premise}} question: {{question}}", false},
-    {"MultiRC", "MultiRC/*.jsonl", PEFT__BENCH_NESTED_MULTIRC, PEFT__BENCH_MULTIRC, "0|1", " no| yes",
-     "{{paragraph}}\nQuestion: {{question}}\nProposed answer: {{answer}}\nIs the proposed answer right? Yes or no?\nAnswer:", "False|True",
-     "multirc question: {{question}} answer: {{answer}} paragraph: {{paragraph}}", false},
-    {"ReCoRD", "ReCoRD/*.jsonl", PEFT__BENCH_NESTED_RECORD, PEFT__BENCH_RECORD, NULL, NULL, "{{passage}}\n-", NULL,
-     "record query: {{query}} entities: {{entities}} passage: {{passage}}", false},
-    {"RTE", "RTE/*.jsonl", PEFT__BENCH_JSONL, PEFT__BENCH_ACCURACY, "entailment|not_entailment", " yes| no",
-     "Premise: {{premise}}\nHypothesis: {{hypothesis}}\n" PEFT__BENCH_RTE, "entailment|not_entailment",
-     "rte hypothesis: {{hypothesis}} premise: {{premise}}", false},
-    {"WiC", "WiC/*.jsonl", PEFT__BENCH_JSONL, PEFT__BENCH_ACCURACY, "false|true", " no| yes",
-     "{{sentence1}}\n{{sentence2}}\nDoes the word \"{{word}}\" mean the same in both sentences? Yes or no?\nAnswer:", "False|True",
-     "wic sentence1: {{sentence1}} sentence2: {{sentence2}} word: {{word}}", false},
-    {"WSC", "WSC/*.jsonl", PEFT__BENCH_WSC, PEFT__BENCH_ACCURACY, "false|true", " no| yes",
-     "{{text}}\nDoes \"{{target.span2_text}}\" stand for \"{{target.span1_text}}\" here? Yes or no?\nAnswer:", "False|True",
-     "wsc text: {{marked}}", false},
-    {"AX-b", "AX-b/AX-b.jsonl|AX-b/*.jsonl|AX-b.jsonl", PEFT__BENCH_JSONL, PEFT__BENCH_MATTHEWS, "not_entailment|entailment",
-     " no| yes",
-     "Premise: {{sentence1}}\nHypothesis: {{sentence2}}\n" PEFT__BENCH_RTE, "not_entailment|entailment",
-     "rte hypothesis: {{sentence2}} premise: {{sentence1}}", true},
-    {"AX-g", "AX-g/AX-g.jsonl|AX-g/*.jsonl|AX-g.jsonl", PEFT__BENCH_JSONL, PEFT__BENCH_PARITY, "not_entailment|entailment",
-     " no| yes",
-     "Premise: {{premise}}\nHypothesis: {{hypothesis}}\n" PEFT__BENCH_RTE, "not_entailment|entailment",
-     "rte hypothesis: {{hypothesis}} premise: {{premise}}", true},
-};
-
-// `labels` is the field of the summary here; several people's are in summary1, summary2, ...
-static const peft__bench_spec peft__bench_summaries[] = {
-    {"samsum", "*.jsonl|*.json|*.csv|samsum.*.jsonl", PEFT__BENCH_SUMMARY, PEFT__BENCH_ROUGE, "summary", NULL,
-     "Summarize the following conversation.\n\n{{dialogue}}\n\nSummary:", NULL, "summarize: {{dialogue}}", false},
-    {"dialogsum", "dialogsum.*.jsonl|*.jsonl|*.json|*.csv", PEFT__BENCH_SUMMARY, PEFT__BENCH_ROUGE, "summary", NULL,
-     "Summarize the following conversation.\n\n{{dialogue}}\n\nSummary:", NULL, "summarize: {{dialogue}}", false},
-    {"xsum", "*.jsonl|*.json|*.csv|xsum.*.jsonl", PEFT__BENCH_SUMMARY, PEFT__BENCH_ROUGE, "summary", NULL,
-     "Summarize the following article in one sentence.\n\n{{document}}\n\nSummary:", NULL, "summarize: {{document}}", false},
-    {"cnndm", "*.jsonl|*.json|*.csv|cnndm.*.jsonl", PEFT__BENCH_SUMMARY, PEFT__BENCH_ROUGE, "highlights", NULL,
-     "Summarize the following article.\n\n{{article}}\n\nSummary:", NULL, "summarize: {{article}}", false},
-};
-
-// Tasks of benchmarks whose files are all of one form.
-typedef struct peft__bench_named {
-    const char *name, *group;
-    int metric;
-} peft__bench_named;
-
-#define PEFT__STEM(name) {name, "STEM", PEFT__BENCH_ACCURACY}
-#define PEFT__HUMANITIES(name) {name, "humanities", PEFT__BENCH_ACCURACY}
-#define PEFT__SOCIAL(name) {name, "social sciences", PEFT__BENCH_ACCURACY}
-#define PEFT__OTHER(name) {name, "other", PEFT__BENCH_ACCURACY}
-static const peft__bench_named peft__bench_mmlu[] = {
-    PEFT__STEM("abstract_algebra"), PEFT__OTHER("anatomy"), PEFT__STEM("astronomy"), PEFT__OTHER("business_ethics"),
-    PEFT__OTHER("clinical_knowledge"), PEFT__STEM("college_biology"), PEFT__STEM("college_chemistry"),
-    PEFT__STEM("college_computer_science"), PEFT__STEM("college_mathematics"), PEFT__OTHER("college_medicine"),
-    PEFT__STEM("college_physics"), PEFT__STEM("computer_security"), PEFT__STEM("conceptual_physics"), PEFT__SOCIAL("econometrics"),
-    PEFT__STEM("electrical_engineering"), PEFT__STEM("elementary_mathematics"), PEFT__HUMANITIES("formal_logic"),
-    PEFT__OTHER("global_facts"), PEFT__STEM("high_school_biology"), PEFT__STEM("high_school_chemistry"),
-    PEFT__STEM("high_school_computer_science"), PEFT__HUMANITIES("high_school_european_history"),
-    PEFT__SOCIAL("high_school_geography"), PEFT__SOCIAL("high_school_government_and_politics"),
-    PEFT__SOCIAL("high_school_macroeconomics"), PEFT__STEM("high_school_mathematics"), PEFT__SOCIAL("high_school_microeconomics"),
-    PEFT__STEM("high_school_physics"), PEFT__SOCIAL("high_school_psychology"), PEFT__STEM("high_school_statistics"),
-    PEFT__HUMANITIES("high_school_us_history"), PEFT__HUMANITIES("high_school_world_history"), PEFT__OTHER("human_aging"),
-    PEFT__SOCIAL("human_sexuality"), PEFT__HUMANITIES("international_law"), PEFT__HUMANITIES("jurisprudence"),
-    PEFT__HUMANITIES("logical_fallacies"), PEFT__STEM("machine_learning"), PEFT__OTHER("management"), PEFT__OTHER("marketing"),
-    PEFT__OTHER("medical_genetics"), PEFT__OTHER("miscellaneous"), PEFT__HUMANITIES("moral_disputes"),
-    PEFT__HUMANITIES("moral_scenarios"), PEFT__OTHER("nutrition"), PEFT__HUMANITIES("philosophy"), PEFT__HUMANITIES("prehistory"),
-    PEFT__OTHER("professional_accounting"), PEFT__HUMANITIES("professional_law"), PEFT__OTHER("professional_medicine"),
-    PEFT__SOCIAL("professional_psychology"), PEFT__SOCIAL("public_relations"), PEFT__SOCIAL("security_studies"),
-    PEFT__SOCIAL("sociology"), PEFT__SOCIAL("us_foreign_policy"), PEFT__OTHER("virology"), PEFT__HUMANITIES("world_religions"),
-};
-
-#define PEFT__NLP(name) {name, "NLP", PEFT__BENCH_ANSWER}
-#define PEFT__ALGORITHMIC(name) {name, "algorithmic", PEFT__BENCH_ANSWER}
-static const peft__bench_named peft__bench_bbh[] = {
-    PEFT__ALGORITHMIC("boolean_expressions"), PEFT__NLP("causal_judgement"), PEFT__NLP("date_understanding"),
-    PEFT__NLP("disambiguation_qa"), PEFT__ALGORITHMIC("dyck_languages"), PEFT__NLP("formal_fallacies"),
-    PEFT__ALGORITHMIC("geometric_shapes"), PEFT__NLP("hyperbaton"), PEFT__ALGORITHMIC("logical_deduction_three_objects"),
-    PEFT__ALGORITHMIC("logical_deduction_five_objects"), PEFT__ALGORITHMIC("logical_deduction_seven_objects"),
-    PEFT__NLP("movie_recommendation"), PEFT__ALGORITHMIC("multistep_arithmetic_two"), PEFT__ALGORITHMIC("navigate"),
-    PEFT__ALGORITHMIC("object_counting"), PEFT__NLP("penguins_in_a_table"), PEFT__NLP("reasoning_about_colored_objects"),
-    PEFT__NLP("ruin_names"), PEFT__NLP("salient_translation_error_detection"), PEFT__NLP("snarks"),
-    PEFT__NLP("sports_understanding"), PEFT__ALGORITHMIC("temporal_sequences"),
-    PEFT__ALGORITHMIC("tracking_shuffled_objects_three_objects"), PEFT__ALGORITHMIC("tracking_shuffled_objects_five_objects"),
-    PEFT__ALGORITHMIC("tracking_shuffled_objects_seven_objects"), PEFT__ALGORITHMIC("web_of_lies"), PEFT__ALGORITHMIC("word_sorting"),
-};
-
-#define PEFT__LITE(name) {name, "", PEFT__BENCH_STRING_MATCH}
-static const peft__bench_named peft__bench_lite[] = {
-    PEFT__LITE("auto_debugging"), PEFT__LITE("bbq_lite_json"), PEFT__LITE("code_line_description"), PEFT__LITE("conceptual_combinations"),
-    PEFT__LITE("conlang_translation"), PEFT__LITE("emoji_movie"), PEFT__LITE("formal_fallacies_syllogisms_negation"),
-    PEFT__LITE("hindu_knowledge"), PEFT__LITE("known_unknowns"), PEFT__LITE("language_identification"),
-    PEFT__LITE("linguistics_puzzles"), PEFT__LITE("logic_grid_puzzle"), PEFT__LITE("logical_deduction"),
-    PEFT__LITE("misconceptions_russian"), PEFT__LITE("novel_concepts"), PEFT__LITE("operators"),
-    PEFT__LITE("parsinlu_reading_comprehension"), PEFT__LITE("play_dialog_same_or_different"), PEFT__LITE("repeat_copy_logic"),
-    PEFT__LITE("strange_stories"), PEFT__LITE("strategyqa"), PEFT__LITE("symbol_interpretation"),
-    PEFT__LITE("vitaminc_fact_verification"), PEFT__LITE("winowhy"),
-};
-
-static const peft__bench_named peft__bench_helm[] = {
-    {"boolq", "question answering", PEFT__BENCH_QUASI_EXACT},
-    {"narrative_qa", "question answering", PEFT__BENCH_WORD_F1},
-    {"natural_qa_closedbook", "question answering", PEFT__BENCH_WORD_F1},
-    {"natural_qa_openbook_longans", "question answering", PEFT__BENCH_WORD_F1},
-    {"quac", "question answering", PEFT__BENCH_WORD_F1},
-    {"hellaswag", "question answering", PEFT__BENCH_EXACT},
-    {"openbookqa", "question answering", PEFT__BENCH_EXACT},
-    {"truthful_qa", "question answering", PEFT__BENCH_EXACT},
-    {"mmlu", "question answering", PEFT__BENCH_EXACT},
-    {"msmarco_regular", "information retrieval", PEFT__BENCH_RECIPROCAL_RANK},
-    {"msmarco_trec", "information retrieval", PEFT__BENCH_NDCG},
-    {"summarization_cnndm", "summarization", PEFT__BENCH_ROUGE_2},
-    {"summarization_xsum", "summarization", PEFT__BENCH_ROUGE_2},
-    {"imdb", "sentiment analysis", PEFT__BENCH_QUASI_EXACT},
-    {"civil_comments", "toxicity detection", PEFT__BENCH_QUASI_EXACT},
-    {"raft", "text classification", PEFT__BENCH_QUASI_EXACT},
-};
-
-typedef struct peft__bench_family {
-    const char *name, *split, *development;  // the split by default; what "dev", "val" and "validation" are called here
-    int64_t shots;
-    const peft__bench_spec *specs;
-    const peft__bench_named *named;          // in place of specs; then what follows `count` is the same for all of them
-    int64_t count;
-    int reader;
-    const char *files, *prompt;
-} peft__bench_family;
-
-static const peft__bench_family peft__bench_families[] = {
-    {"glue", "dev", "dev", 0, peft__bench_glue, NULL, PEFT__COUNT(peft__bench_glue), 0, NULL, NULL},
-    {"superglue", "val", "val", 0, peft__bench_superglue, NULL, PEFT__COUNT(peft__bench_superglue), 0, NULL, NULL},
-    {"mmlu", "test", "val", 5, NULL, peft__bench_mmlu, PEFT__COUNT(peft__bench_mmlu), PEFT__BENCH_MMLU, "*/%_*.csv",
-     "{{question}}\nA. {{A}}\nB. {{B}}\nC. {{C}}\nD. {{D}}\nAnswer:"},
-    {"bbh", "test", NULL, 3, NULL, peft__bench_bbh, PEFT__COUNT(peft__bench_bbh), PEFT__BENCH_BBH, "bbh/%.json|%.json",
-     "Q: {{input}}\nA: Let's think step by step."},
-    {"bigbench", "test", NULL, 0, NULL, peft__bench_lite, PEFT__COUNT(peft__bench_lite), PEFT__BENCH_JSON_TASK,
-     "%/task.json|%.json|bigbench/benchmark_tasks/%/task.json", "{{input}}"},
-    {"helm", "test", NULL, 0, NULL, peft__bench_helm, PEFT__COUNT(peft__bench_helm), PEFT__BENCH_HELM, "%.jsonl|%/*.jsonl", "{{input}}"},
-    {"samsum", "test", NULL, 0, &peft__bench_summaries[0], NULL, 1, 0, NULL, NULL},
-    {"dialogsum", "test", NULL, 0, &peft__bench_summaries[1], NULL, 1, 0, NULL, NULL},
-    {"xsum", "test", NULL, 0, &peft__bench_summaries[2], NULL, 1, 0, NULL, NULL},
-    {"cnndm", "test", NULL, 0, &peft__bench_summaries[3], NULL, 1, 0, NULL, NULL},
-};
-
-PEFTDEF const char *peft_benchmark_name(int64_t i) {
-    return i >= 0 && i < PEFT__COUNT(peft__bench_families) ? peft__bench_families[i].name : NULL;
-}
-
-// ---- loading: the loader
-
-typedef struct peft__bench_task {
-    peft__bench_spec spec;
-    const char *name, *group, *file;
-    bool missing, labelled;
-    peft_benchmark_example *examples;
-    int64_t count, capacity;
-    const char *intro;            // begins every prompt
-    const char **shots;           // then come these
-    int64_t shot_count;
-    bool own_shots;               // shot k is example k: not shown before itself
-    const char *const *names, *const *choices;  // that the examples share
-    int64_t choice_count;
-    int64_t max_new_tokens;
-    const char *stop;
-    peft__regex *output;          // BIG-bench: the answer is what this finds first; NULL: the whole text
-    int64_t groups;               // different values of the examples' group
-} peft__bench_task;
-
-struct peft_benchmark {
-    peft_context *ctx;
-    peft__arena arena;
-    const peft__bench_family *family;
-    char split[32];
-    int64_t shots, limit, max_new_tokens;
-    peft_prompt_style style;
-    bool direct;
-    peft__bench_task *tasks;
-    int64_t count;
-};
-
-typedef struct peft__bench_loader {
-    peft_benchmark *b;
-    peft__bench_task *t;          // the task being read
-    const char *folder;
-    int64_t limit;
-    peft__template prompt;
-    peft__data_record record;     // one line, as fields for the template
-    peft__string text;
-    peft__arena line;             // what belongs to one line
-    peft__map groups;
-} peft__bench_loader;
-
-static peft_status peft__bench_list(peft__arena *a, const char *text, const char *const **out, int64_t *count) {
-    int64_t n = 1;
-    for (const char *p = text; *p; p++) n += *p == '|';
-    const char **list = (const char **)peft__arena_alloc(a, (size_t)n * sizeof(char *));
-    if (!list) return PEFT_ERROR_MEMORY;
-    *count = n;
-    for (int64_t i = 0; i < n; i++) {
-        const char *stop = strchr(text, '|');
-        size_t size = stop ? (size_t)(stop - text) : strlen(text);
-        list[i] = peft__arena_strdup(a, text, size);
-        if (!list[i]) return PEFT_ERROR_MEMORY;
-        text += size + 1;
-    }
-    *out = list;
-    return PEFT_OK;
-}
-
-// The first of the files that is there, else NULL with *first set to where it was looked for first.
-static peft_status peft__bench_find(peft__bench_loader *l, const char *patterns, const char *split, const char **found,
-                                    const char **first) {
-    *found = NULL;
-    for (const char *p = patterns; p;) {
-        const char *stop = strchr(p, '|');
-        l->text.size = 0;
-        peft__string_puts(&l->text, l->folder);
-        peft__string_puts(&l->text, "/");
-        for (; *p && p != stop; p++) {
-            if (*p == '*') peft__string_puts(&l->text, split);
-            else if (*p == '%') peft__string_puts(&l->text, l->t->name);
-            else peft__string_append(&l->text, p, 1);
-        }
-        if (l->text.failed) return PEFT_ERROR_MEMORY;
-        bool there = peft__file_exists(l->b->ctx, l->text.data);
-        if (there || (first && !*first)) {
-            const char *path = peft__arena_strdup(&l->b->arena, l->text.data, l->text.size);
-            if (!path) return PEFT_ERROR_MEMORY;
-            if (first && !*first) *first = path;
-            if (there) {
-                *found = path;
-                return PEFT_OK;
-            }
-        }
-        p = stop ? stop + 1 : NULL;
-    }
-    return PEFT_OK;
-}
-
-static peft_status peft__bench_field(peft__bench_loader *l, const char *name, const char *text, size_t size) {
-    peft__field *f = peft__record_add(&l->record);
-    if (!f) return PEFT_ERROR_MEMORY;
-    f->name = name;
-    f->name_size = strlen(name);
-    f->text = text;
-    f->size = size;
-    return PEFT_OK;
-}
-
-static peft_status peft__bench_field_puts(peft__bench_loader *l, const char *name, const char *text) {
-    return peft__bench_field(l, name, text, strlen(text));
-}
-
-PEFT__NOINLINE const char *peft__bench_keep(peft__bench_loader *l, const char *text, size_t size) {
-    return peft__arena_strdup(&l->b->arena, text, size);
-}
-
-// What has been put together in l->text; NULL: memory ran out, now or before.
-PEFT__NOINLINE const char *peft__bench_keep_text(peft__bench_loader *l) {
-    return l->text.failed ? NULL : peft__bench_keep(l, l->text.data, l->text.size);
-}
-
-static const char **peft__bench_strings(peft__bench_loader *l, int64_t count) {
-    return (const char **)peft__arena_alloc(&l->b->arena, (size_t)PEFT__MAX(count, 1) * sizeof(char *));
-}
-
-// Room for n choices of an example's own.
-static peft_status peft__bench_own_choices(peft__bench_loader *l, peft_benchmark_example *e, size_t n, const char ***names, const char ***choices) {
-    e->names = *names = peft__bench_strings(l, (int64_t)n);
-    e->choices = *choices = peft__bench_strings(l, (int64_t)n);
-    e->choice_count = 0;
-    return e->names && e->choices ? PEFT_OK : PEFT_ERROR_MEMORY;
-}
-
-static bool peft__bench_alike(const char *a, const char *b, size_t n) {  // ASCII case does not matter
-    size_t i = 0;
-    while (i < n && peft__lower(a[i]) == peft__lower(b[i])) i++;
-    return i == n;
-}
-
-static bool peft__bench_same(const char *a, const char *b, size_t n) {  // b has n bytes
-    return strlen(a) == n && peft__bench_alike(a, b, n);
-}
-
-static bool peft__bench_digit(char c) {
-    return c >= '0' && c <= '9';
-}
-
-static bool peft__bench_white(char c) {
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
-static void peft__bench_strip(const char **text, size_t *n) {
-    while (*n && peft__bench_white(**text)) ++*text, --*n;
-    while (*n && peft__bench_white((*text)[*n - 1])) --*n;
-}
-
-// A dense number for a name: 0, 1, 2, ... in order of first appearance.
-static peft_status peft__bench_group(peft__bench_loader *l, const char *name, size_t size, int64_t *out) {
-    *out = peft__map_get(&l->groups, name, size, -1);
-    if (*out >= 0) return PEFT_OK;
-    const char *kept = peft__bench_keep(l, name, size);
-    *out = l->t->groups++;
-    return kept && peft__map_set(&l->groups, kept, size, *out) ? PEFT_OK : PEFT_ERROR_MEMORY;
-}
-
-// id NULL: the example's number.
-static peft_benchmark_example *peft__bench_new(peft__bench_loader *l, const char *id, const char *question, size_t size) {
-    peft__bench_task *t = l->t;
-    char number[24];
-    peft__string_into(number, sizeof(number), "%lld", (long long)t->count);
-    if (!id) id = number;
-    void *grown = peft__one_more(l->b->ctx, t->examples, t->count, &t->capacity, sizeof(*t->examples));
-    if (!grown) return NULL;
-    t->examples = (peft_benchmark_example *)grown;
-    peft_benchmark_example *e = &t->examples[t->count];
-    memset(e, 0, sizeof(*e));
-    e->id = peft__bench_keep(l, id, strlen(id));
-    e->question = peft__bench_keep(l, question, size);
-    if (!e->id || !e->question) return NULL;
-    e->names = t->names;
-    e->choices = t->choices;
-    e->choice_count = t->choice_count;
-    e->max_new_tokens = l->b->max_new_tokens ? l->b->max_new_tokens : t->max_new_tokens;
-    e->stop = t->stop;
-    e->label = -1;
-    e->group = t->count++;
-    return e;
-}
-
-// The record's "label", if it has one, as the place of a name.
-static peft_status peft__bench_label(peft__bench_loader *l, peft_benchmark_example *e) {
-    const peft__field *f = peft__record_find(&l->record, "label", 5);
-    if (!f || f->null) return PEFT_OK;
-    for (int64_t k = 0; k < e->choice_count && e->label < 0; k++)
-        if (peft__bench_same(e->names[k], f->text, f->size)) e->label = k;
-    if (e->label < 0)
-        return peft__fail(l->b->ctx, PEFT_ERROR_FORMAT, "%s:%lld: label \"%.*s\" is none of \"%s\", ...", l->record.path,
-                          (long long)l->record.line, peft__shown(f->size), f->text, e->choice_count ? e->names[0] : "");
-    l->t->labelled = true;
-    return PEFT_OK;
-}
-
-static peft_status peft__bench_references(peft__bench_loader *l, peft_benchmark_example *e, int64_t count, const char ***out) {
-    e->references = *out = peft__bench_strings(l, count);
-    e->reference_count = 0;
-    if (count > 0) l->t->labelled = true;
-    return *out ? PEFT_OK : PEFT_ERROR_MEMORY;
-}
-
-// One right text.
-static peft_status peft__bench_reference(peft__bench_loader *l, peft_benchmark_example *e, const char *text, size_t size) {
-    const char **list = NULL;
-    peft_status status = peft__bench_references(l, e, 1, &list);
-    if (status) return status;
-    list[e->reference_count++] = peft__bench_keep(l, text, size);
-    return list[0] ? PEFT_OK : PEFT_ERROR_MEMORY;
-}
-
-// The example that the record and the template make.
-static peft_status peft__bench_add(peft__bench_loader *l, const char *id, peft_benchmark_example **out) {
-    l->text.size = 0;
-    peft_status status = peft__template_render(&l->prompt, &l->record, &l->text);
-    if (status) return status;
-    *out = peft__bench_new(l, id, l->text.data, l->text.size);
-    if (!*out) return PEFT_ERROR_MEMORY;
-    if (l->t->spec.metric != PEFT__BENCH_CORRELATION) return l->t->choice_count ? peft__bench_label(l, *out) : PEFT_OK;
-    const peft__field *f = peft__record_find(&l->record, "label", 5);
-    if (!f) return PEFT_OK;
-    char number[32], *stop = number;
-    if (f->size < sizeof(number)) {
-        memcpy(number, f->text, f->size);
-        number[f->size] = 0;
-        (*out)->value = strtod(number, &stop);
-    }
-    if (stop == number || *stop || !(fabs((*out)->value) <= 1e9))
-        return peft__fail(l->b->ctx, PEFT_ERROR_FORMAT, "%s:%lld: \"%.*s\" is no score", l->record.path, (long long)l->record.line,
-                          peft__shown(f->size), f->text);
-    l->t->labelled = true;
-    return peft__bench_reference(l, *out, f->text, f->size);
-}
-
-// The example's own name, "idx" or else "id". False: it has none.
-static bool peft__bench_id(const peft__json *root, char id[64]) {
-    const peft__json *v = peft__json_get(root, "idx");
-    if (!v) v = peft__json_get(root, "id");
-    if (peft__json_is(v, PEFT__JSON_OBJECT)) v = peft__json_get(v, "query");  // ReCoRD, as some write it
-    if (peft__json_is(v, PEFT__JSON_NUMBER)) peft__string_into(id, 64, "%g", v->number);
-    else if (peft__json_is(v, PEFT__JSON_STRING)) peft__string_into(id, 64, "%s", v->string);
-    else return false;
-    return true;
-}
-
-// A JSON value as text; numbers are written into `number`. NULL: a list, an object, null or no value.
-static const char *peft__bench_scalar(const peft__json *v, char number[40]) {
-    if (peft__json_is(v, PEFT__JSON_STRING)) return v->string;
-    if (peft__json_is(v, PEFT__JSON_BOOL)) return v->boolean ? "true" : "false";
-    if (!peft__json_is(v, PEFT__JSON_NUMBER)) return NULL;
-    peft__string_into(number, 40, "%g", v->number);
-    return number;
-}
-
-// ---- GLUE: lines of values between tabs, no quoting
-
-static const char *peft__bench_column(const char *name) {  // the names that the templates use
-    static const char *const names[][2] = {{"#1 String", "sentence1"}, {"#2 String", "sentence2"}, {"Quality", "label"},
-                                           {"is_duplicate", "label"},  {"gold_label", "label"},   {"score", "label"},
-                                           {"Premise", "sentence1"},   {"Hypothesis", "sentence2"}, {"Label", "label"}};
-    for (int64_t i = 0; i < PEFT__COUNT(names); i++)
-        if (strcmp(name, names[i][0]) == 0) return names[i][1];
-    return name;
-}
-
-// Cuts a line in place. Returns how many values there are; `header`: they become the names of fields.
-static peft_status peft__bench_tsv_line(peft__bench_loader *l, char *line, bool header, int64_t *count) {
-    *count = 0;
-    for (char *value = line; value; ++*count) {
-        char *tab = strchr(value, '\t');
-        if (tab) *tab = 0;
-        if (header) {
-            peft_status status = peft__bench_field(l, peft__bench_column(value), "", 0);
-            if (status) return status;
-        } else if (*count < l->record.count) {
-            l->record.fields[*count].text = value;
-            l->record.fields[*count].size = strlen(value);
-        }
-        value = tab ? tab + 1 : NULL;
-    }
-    return PEFT_OK;
-}
-
-static peft_status peft__bench_read_tsv(peft__bench_loader *l, char *text, size_t size) {
-    static const char *const cola[] = {"source", "label", "mark", "sentence"};
-    peft__data_record *r = &l->record;
-    peft_benchmark_example *e = NULL;
-    char id[24];
-    bool header = !(strcmp(l->t->name, "CoLA") == 0 && strncmp(text, "index\t", 6) != 0);
-    peft_status status = PEFT_OK;
-    for (int64_t i = 0; !header && !status && i < PEFT__COUNT(cola); i++) status = peft__bench_field(l, cola[i], "", 0);
-    int64_t rows = 0, n = 0;
-    for (char *at = text, *end = text + size; at < end && !status && l->t->count < l->limit;) {
-        char *stop = (char *)memchr(at, '\n', (size_t)(end - at)), *next = stop ? stop + 1 : end;
-        if (!stop) stop = end;
-        r->line++;
-        if (stop > at && stop[-1] == '\r') stop--;
-        *stop = 0;
-        size_t length = (size_t)(stop - at);
-        if (memchr(at, 0, length)) return peft__record_fail(r, "a NUL character");
-        if (!peft__utf8_valid(at, length)) return peft__record_fail(r, "not valid UTF-8");
-        if (length) {
-            status = peft__bench_tsv_line(l, at, header, &n);
-            peft__string_into(id, sizeof(id), "%lld", (long long)rows);
-            if (!status && !header && n >= r->count) status = peft__bench_add(l, id, &e);
-            if (!status && !header && n < r->count)  // QQP has such lines; its reference reader skips them too
-                peft__log(l->b->ctx, "%s:%lld: %lld values of %lld: line skipped", r->path, (long long)r->line, (long long)n,
-                          (long long)r->count);
-            rows += !header;
-            header = false;
-        }
-        at = next;
-    }
-    return status;
-}
-
-// ---- SuperGLUE: JSON lines
-
-// An object's members as fields; those of objects inside it as "outer.inner". Names and numbers live in the line's arena.
-static peft_status peft__bench_flatten(peft__bench_loader *l, const peft__json *object, const char *outer) {
-    for (const peft__json *v = object->child; v; v = v->next) {
-        char name[128], number[40];
-        peft__string_into(name, sizeof(name), "%s%s%.*s", outer, *outer ? "." : "", peft__shown(v->key_length), v->key);
-        peft_status status = v->type == PEFT__JSON_OBJECT ? peft__bench_flatten(l, v, name) : PEFT_OK;
-        const char *text = peft__bench_scalar(v, number);
-        if (text) {
-            const char *kept = peft__arena_strdup(&l->line, name, strlen(name));
-            if (text == number) text = peft__arena_strdup(&l->line, number, strlen(number));
-            if (!kept || !text) return PEFT_ERROR_MEMORY;
-            status = peft__bench_field(l, kept, text, v->type == PEFT__JSON_STRING ? v->length : strlen(text));
-        }
-        if (status) return status;
-    }
-    return PEFT_OK;
-}
-
-static const char *peft__bench_field_text(peft__bench_loader *l, const char *name) {  // NUL-terminated, "" when missing
-    const peft__field *f = peft__record_find(&l->record, name, strlen(name));
-    return f ? f->text : "";
-}
-
-// "<premise without its full stop> because" or "... so", followed by the choices in lower case.
-static peft_status peft__bench_add_copa(peft__bench_loader *l, const char *id) {
-    const char *premise = peft__bench_field_text(l, "premise");
-    size_t n = strlen(premise);
-    while (n && (premise[n - 1] == '.' || premise[n - 1] == ' ')) n--;
-    bool cause = strcmp(peft__bench_field_text(l, "question"), "cause") == 0;
-    peft_benchmark_example *e = NULL;
-    peft_status status = peft__bench_field(l, "opening", premise, n);
-    if (!status) status = peft__bench_field_puts(l, "connective", cause ? "because" : "so");
-    if (!status) status = peft__bench_add(l, id, &e);
-    if (status || l->b->style == PEFT_PROMPT_T5) return status;
-    const char **choices = peft__bench_strings(l, 2);
-    if (!choices) return PEFT_ERROR_MEMORY;
-    e->choices = choices;
-    for (int k = 0; k < 2; k++) {
-        const char *choice = peft__bench_field_text(l, k ? "choice2" : "choice1");
-        bool pronoun = choice[0] == 'I' && (choice[1] == ' ' || choice[1] == '\'');
-        l->text.size = 0;
-        if (peft__string_format(&l->text, " %s", choice) && !pronoun) l->text.data[1] = peft__lower(choice[0]);
-        if (!(choices[k] = peft__bench_keep_text(l))) return PEFT_ERROR_MEMORY;
-    }
-    return PEFT_OK;
-}
-
-// Puts " * " or " # " around the words of a span that begins at word `index`; a span that is not there leaves the text as it is.
-static bool peft__bench_mark(peft__string *s, const char *text, const char *span, int64_t index, char mark) {
-    const char *at = text;
-    for (; index > 0 && *at; index--) {
-        while (*at && !peft__bench_white(*at)) at++;
-        if (*at) at++;
-    }
-    size_t n = strlen(span);
-    s->size = 0;
-    if (index != 0 || strncmp(at, span, n) != 0 || !n) return peft__string_puts(s, text);
-    peft__string_append(s, text, (size_t)(at - text));
-    return peft__string_format(s, "%c %s %c", mark, span, mark) && peft__string_puts(s, at + n);
-}
-
-static peft_status peft__bench_add_wsc(peft__bench_loader *l, const char *id, const peft__json *root) {
-    const peft__json *target = peft__json_get(root, "target");
-    int64_t first = peft__json_int(target, "span1_index", 0), second = peft__json_int(target, "span2_index", 0);
-    peft__string marked[2];
-    peft_benchmark_example *e = NULL;
-    peft__string_init(&marked[0], l->b->ctx);
-    peft__string_init(&marked[1], l->b->ctx);
-    bool ok = peft__bench_mark(&marked[0], peft__bench_field_text(l, "text"), peft__bench_field_text(l, "target.span1_text"),
-                               first, '*');
-    second += first < second ? 2 : 0;  // the two marks are words themselves
-    ok = ok && peft__bench_mark(&marked[1], marked[0].data, peft__bench_field_text(l, "target.span2_text"), second, '#');
-    peft_status status = ok ? peft__bench_field(l, "marked", marked[1].data, marked[1].size) : PEFT_ERROR_MEMORY;
-    if (!status) status = peft__bench_add(l, id, &e);
-    peft__string_free(&marked[0]);
-    peft__string_free(&marked[1]);
-    return status;
-}
-
-// T5 leaves out the paragraphs' markup: <br> becomes a space, <b> and </b> go.
-static char *peft__bench_plain(peft__bench_loader *l, const char *text) {
-    char *out = peft__arena_strdup(&l->line, text, strlen(text)), *put = out;
-    for (const char *p = out; p && *p;) {
-        size_t skip = strncmp(p, "<br>", 4) == 0 ? 4 : strncmp(p, "<b>", 3) == 0 ? 3 : strncmp(p, "</b>", 4) == 0 ? 4 : 0;
-        if (!skip) *put++ = *p++;
-        else if (skip == 4 && p[1] == 'b') *put++ = ' ';
-        p += skip;
-    }
-    if (out) *put = 0;
-    return out;
-}
-
-static peft_status peft__bench_multirc_answer(peft__bench_loader *l, int64_t passage, const peft__json *question,
-                                              const peft__json *answer) {
-    char id[80];
-    peft_benchmark_example *e = NULL;
-    const peft__json *label = peft__json_get(answer, "label");
-    long long q = peft__json_int(question, "idx", 0), a = peft__json_int(answer, "idx", 0);
-    peft__string_into(id, sizeof(id), "%lld/%lld/%lld", (long long)passage, q, a);
-    const char *text = peft__bench_plain(l, peft__json_text(answer, "text", ""));
-    peft_status status = text ? peft__bench_field_puts(l, "answer", text) : PEFT_ERROR_MEMORY;
-    bool right = peft__json_is(label, PEFT__JSON_BOOL) ? label->boolean : peft__json_is(label, PEFT__JSON_NUMBER) && label->number != 0;
-    if (!status && label) status = peft__bench_field(l, "label", right ? "1" : "0", 1);
-    if (!status) status = peft__bench_add(l, id, &e);
-    char *slash = strrchr(id, '/');
-    return status ? status : peft__bench_group(l, id, (size_t)(slash - id), &e->group);
-}
-
-static peft_status peft__bench_add_multirc(peft__bench_loader *l, const peft__json *root) {
-    const peft__json *passage = peft__json_get(root, "passage"), *questions = peft__json_get(passage, "questions");
-    const char *text = peft__bench_plain(l, peft__json_text(passage, "text", ""));
-    if (!text) return PEFT_ERROR_MEMORY;
-    if (!peft__json_is(questions, PEFT__JSON_ARRAY)) return peft__record_fail(&l->record, "no passage with questions");
-    for (const peft__json *q = questions->child; q; q = q->next) {
-        const peft__json *answers = peft__json_get(q, "answers");
-        const char *asked = peft__bench_plain(l, peft__json_text(q, "question", ""));
-        if (!peft__json_is(answers, PEFT__JSON_ARRAY)) return peft__record_fail(&l->record, "a question without answers");
-        for (const peft__json *a = answers->child; asked && a; a = a->next) {
-            l->record.count = 0;
-            peft_status status = peft__bench_field_puts(l, "paragraph", text);
-            if (!status) status = peft__bench_field_puts(l, "question", asked);
-            if (!status) status = peft__bench_multirc_answer(l, peft__json_int(root, "idx", 0), q, a);
-            if (status) return status;
-        }
-        if (!asked) return PEFT_ERROR_MEMORY;
-    }
-    return PEFT_OK;
-}
-
-// Code points [first, last] of a text: the files count characters, not bytes.
-static void peft__bench_slice(const char *text, size_t n, int64_t first, int64_t last, const char **out, size_t *size) {
-    size_t i = 0, begin = n;
-    uint32_t cp;
-    for (int64_t k = 0; i < n && k <= last; k++) {
-        if (k == first) begin = i;
-        peft__utf8_next(text, n, &i, &cp);
-    }
-    *out = text + begin;
-    *size = i > begin ? i - begin : 0;
-}
-
-// The passage's entities, each once, into names; in the plain style choice k is the query with entity k in the place of the gap.
-static peft_status peft__bench_entities(peft__bench_loader *l, const peft__json *passage, const char *query,
-                                        peft_benchmark_example *e) {
-    const peft__json *list = peft__json_get(passage, "entities"), *text = peft__json_get(passage, "text");
-    const char *gap = strstr(query, "@placeholder"), **names, **choices;
-    if (peft__bench_own_choices(l, e, list ? list->length : 0, &names, &choices)) return PEFT_ERROR_MEMORY;
-    for (const peft__json *v = list ? list->child : NULL; v; v = v->next) {
-        const char *at = "";
-        size_t size = 0;
-        peft__bench_slice(text->string, text->length, peft__json_int(v, "start", 0), peft__json_int(v, "end", -1), &at, &size);
-        bool known = size == 0;
-        for (int64_t k = 0; k < e->choice_count; k++) known = known || (strlen(names[k]) == size && memcmp(names[k], at, size) == 0);
-        if (known) continue;
-        l->text.size = 0;
-        peft__string_puts(&l->text, " ");
-        peft__string_append(&l->text, query, gap ? (size_t)(gap - query) : strlen(query));
-        if (gap) peft__string_append(&l->text, at, size);
-        if (gap) peft__string_puts(&l->text, gap + strlen("@placeholder"));
-        names[e->choice_count] = peft__bench_keep(l, at, size);
-        choices[e->choice_count] = peft__bench_keep_text(l);
-        if (!names[e->choice_count] || !choices[e->choice_count]) return PEFT_ERROR_MEMORY;
-        e->choice_count++;
-    }
-    if (l->b->style != PEFT_PROMPT_PLAIN || !e->choice_count) e->choices = NULL;
-    return PEFT_OK;
-}
-
-static peft_status peft__bench_record_query(peft__bench_loader *l, const peft__json *passage, const peft__json *qa) {
-    const peft__json *answers = peft__json_get(qa, "answers"), *text = peft__json_get(passage, "text");
-    const char *query = peft__json_text(qa, "query", "");
-    peft_benchmark_example *e = NULL, found;
-    char id[24];
-    memset(&found, 0, sizeof(found));
-    if (!peft__json_is(text, PEFT__JSON_STRING)) return peft__record_fail(&l->record, "no passage with a text");
-    peft__string_into(id, sizeof(id), "%lld", (long long)peft__json_int(qa, "idx", l->t->count));
-    peft_status status = peft__bench_entities(l, passage, query, &found);
-    peft__string joined;
-    peft__string_init(&joined, l->b->ctx);
-    for (int64_t k = 0; k < found.choice_count; k++) peft__string_format(&joined, "%s%s", k ? ", " : "", found.names[k]);
-    l->record.count = 0;
-    if (!status) status = peft__bench_field(l, "passage", text->string, text->length);
-    if (!status) status = peft__bench_field_puts(l, "query", query);
-    if (!status) status = peft__bench_field(l, "entities", joined.data ? joined.data : "", joined.size);
-    if (joined.failed) status = PEFT_ERROR_MEMORY;
-    if (!status) status = peft__bench_add(l, id, &e);
-    peft__string_free(&joined);
-    if (status) return status;
-    e->names = found.names;
-    e->choices = found.choices;
-    e->choice_count = found.choice_count;
-    const char **list = NULL;
-    int64_t count = peft__json_is(answers, PEFT__JSON_ARRAY) ? (int64_t)answers->length : 0;
-    status = peft__bench_references(l, e, count, &list);
-    for (const peft__json *a = count ? answers->child : NULL; a && !status; a = a->next) {
-        const char *answer = peft__json_text(a, "text", "");
-        list[e->reference_count] = peft__bench_keep(l, answer, strlen(answer));
-        if (!list[e->reference_count++]) status = PEFT_ERROR_MEMORY;
-        for (int64_t k = 0; k < e->choice_count && e->label < 0; k++)
-            if (strcmp(e->names[k], answer) == 0) e->label = k;
-    }
-    return status;
-}
-
-static peft_status peft__bench_add_record(peft__bench_loader *l, const peft__json *root) {
-    const peft__json *passage = peft__json_get(root, "passage"), *list = peft__json_get(root, "qas");
-    if (!peft__json_is(list, PEFT__JSON_ARRAY)) return peft__record_fail(&l->record, "no list \"qas\"");
-    peft_status status = PEFT_OK;
-    for (const peft__json *qa = list->child; qa && !status && l->t->count < l->limit; qa = qa->next)
-        status = peft__bench_record_query(l, passage, qa);
-    return status;
-}
-
-// ---- summaries and HELM
-
-// A JSON value as text of a right answer: strings as they are, numbers as numbers.
-static peft_status peft__bench_texts(peft__bench_loader *l, peft_benchmark_example *e, const peft__json *value) {
-    const char **list = NULL;
-    bool array = peft__json_is(value, PEFT__JSON_ARRAY);
-    peft_status status = peft__bench_references(l, e, array ? (int64_t)value->length : 1, &list);
-    for (const peft__json *v = array ? value->child : value; v && !status; v = array ? v->next : NULL) {
-        char number[40];
-        const char *text = peft__bench_scalar(v, number);
-        list[e->reference_count] = peft__bench_keep(l, text ? text : "", text ? strlen(text) : 0);
-        if (!list[e->reference_count++]) status = PEFT_ERROR_MEMORY;
-    }
-    return status;
-}
-
-// References: the field "summary", or "summary1", "summary2", ... where several people wrote one.
-static peft_status peft__bench_add_summary(peft__bench_loader *l, const char *id) {
-    const char *name = l->t->spec.labels;
-    peft_benchmark_example *e = NULL;
-    peft_status status = peft__bench_add(l, id, &e);
-    const char *found[9];
-    int64_t count = 0;
-    for (int k = 0; k < 9 && !status; k++) {
-        char numbered[40];
-        peft__string_into(numbered, sizeof(numbered), k ? "%s%d" : "%s", name, k);
-        const peft__field *f = peft__record_find(&l->record, numbered, strlen(numbered));
-        if (f && !f->null && !memchr(f->text, 0, f->size)) found[count++] = peft__bench_keep(l, f->text, f->size);
-    }
-    const char **list = NULL;
-    if (!status) status = peft__bench_references(l, e, count, &list);
-    for (int64_t k = 0; k < count && !status; k++) {
-        list[e->reference_count++] = found[k];
-        if (!found[k]) status = PEFT_ERROR_MEMORY;
-    }
-    return status;
-}
-
-static peft_status peft__bench_helm_choices(peft__bench_loader *l, const peft__json *list, peft_benchmark_example *e) {
-    const char **names, **choices;
-    if (peft__bench_own_choices(l, e, list->length, &names, &choices)) return PEFT_ERROR_MEMORY;
-    for (const peft__json *v = list->child; v; v = v->next) {
-        if (v->type != PEFT__JSON_STRING) return peft__record_fail(&l->record, "\"choices\" holds something else than texts");
-        l->text.size = 0;
-        peft__string_format(&l->text, " %s", v->string);
-        choices[e->choice_count] = peft__bench_keep_text(l);
-        if (!choices[e->choice_count]) return PEFT_ERROR_MEMORY;
-        names[e->choice_count] = choices[e->choice_count] + 1;
-        e->choice_count++;
-    }
-    return PEFT_OK;
-}
-
-static peft_status peft__bench_add_helm(peft__bench_loader *l, const peft__json *root, const char *id) {
-    const peft__json *choices = peft__json_get(root, "choices"), *label = peft__json_get(root, "label");
-    const peft__json *references = peft__json_get(root, "references"), *relevance = peft__json_get(root, "relevance");
-    static const char *const yes_no[] = {" Yes", " No"};
-    peft_benchmark_example *e = NULL;
-    peft_status status = peft__bench_add(l, id, &e);
-    if (status) return status;
-    if (l->t->spec.metric >= PEFT__BENCH_RECIPROCAL_RANK) {
-        const peft__field *query = peft__record_find(&l->record, "query", 5);
-        if (!query) return peft__record_fail(&l->record, "no \"query\"");
-        e->choices = e->names = yes_no;
-        e->choice_count = 2;
-        e->value = peft__json_is(relevance, PEFT__JSON_NUMBER) ? relevance->number : 0;
-        l->t->labelled = l->t->labelled || relevance;
-        return peft__bench_group(l, query->text, query->size, &e->group);
-    }
-    if (peft__json_is(choices, PEFT__JSON_ARRAY)) {
-        status = peft__bench_helm_choices(l, choices, e);
-        int64_t right = peft__json_int(root, "label", -1);
-        if (!status && label && (right < 0 || right >= e->choice_count))
-            return peft__record_fail(&l->record, "\"label\" is not a place in \"choices\"");
-        e->label = status ? -1 : right;
-        if (!status && right >= 0) status = peft__bench_reference(l, e, e->names[right], strlen(e->names[right]));
-        return status;
-    }
-    return references ? peft__bench_texts(l, e, references) : PEFT_OK;
-}
-
-static peft_status peft__bench_add_json(peft__bench_loader *l, const peft__json *root) {
-    char given[64];
-    const char *id = peft__bench_id(root, given) ? given : NULL;
-    l->record.count = 0;
-    int reader = l->t->spec.reader;
-    if (reader == PEFT__BENCH_NESTED_MULTIRC) return peft__bench_add_multirc(l, root);
-    if (reader == PEFT__BENCH_NESTED_RECORD) return peft__bench_add_record(l, root);
-    peft_status status = peft__bench_flatten(l, root, "");
-    if (status) return status;
-    if (reader == PEFT__BENCH_COPA) return peft__bench_add_copa(l, id);
-    if (reader == PEFT__BENCH_WSC) return peft__bench_add_wsc(l, id, root);
-    if (reader == PEFT__BENCH_SUMMARY) return peft__bench_add_summary(l, id);
-    if (reader == PEFT__BENCH_HELM) return peft__bench_add_helm(l, root, id);
-    peft_benchmark_example *e = NULL;
-    status = peft__bench_add(l, id, &e);
-    const peft__field *pair = peft__record_find(&l->record, "pair_id", 7);
-    if (!status && l->t->spec.metric == PEFT__BENCH_PARITY) {
-        char made[24];  // pairs follow each other where they have no number
-        peft__string_into(made, sizeof(made), "pair %lld", (long long)((l->t->count - 1) / 2));
-        status = pair ? peft__bench_group(l, pair->text, pair->size, &e->group) : peft__bench_group(l, made, strlen(made), &e->group);
-    }
-    return status;
-}
-
-static peft_status peft__bench_read_jsonl(peft__bench_loader *l, char *text, size_t size) {
-    peft_status status = PEFT_OK;
-    for (char *at = text, *end = text + size; at < end && !status && l->t->count < l->limit;) {
-        char *stop = (char *)memchr(at, '\n', (size_t)(end - at));
-        if (!stop) stop = end;
-        size_t n = (size_t)(stop - at);
-        l->record.line++;
-        peft__json *root = NULL;
-        if (!peft__blank(at, n)) {
-            peft__arena_reset(&l->line);
-            if (!peft__utf8_valid(at, n)) return peft__record_fail(&l->record, "not valid UTF-8");
-            status = peft__record_parse(&l->record, &l->line, at, n, &root);
-            if (!status) status = peft__bench_add_json(l, root);
-        }
-        at = stop + 1;
-    }
-    return status;
-}
-
-static peft_status peft__bench_read_csv_summaries(peft__bench_loader *l, char *text, size_t size) {
-    peft__csv c = {text, text + size, ',', 1, PEFT_QUOTES_AUTO};
-    int64_t n = 0;
-    peft_status status = peft__csv_record(&c, &l->record, true, &n);
-    while (!status && l->t->count < l->limit) {
-        status = peft__csv_record(&c, &l->record, false, &n);
-        if (status || !n) break;
-        if (n != l->record.count) return peft__record_fail(&l->record, "not as many fields as the first line names");
-        status = peft__bench_add_summary(l, NULL);
-    }
-    return status;
-}
-
-static peft_status peft__bench_read_summaries(peft__bench_loader *l, char *text, size_t size) {
-    size_t at = 0;
-    while (at < size && peft__bench_white(text[at])) at++;
-    if (peft__has_extension(l->record.path, ".csv")) return peft__bench_read_csv_summaries(l, text, size);
-    if (at == size || text[at] != '[') return peft__bench_read_jsonl(l, text, size);
-    peft__json *root = NULL;  // one array: SAMSum's own files
-    peft__arena all;
-    peft__arena_init(&all, l->b->ctx);
-    peft_status status = peft__json_parse(l->b->ctx, &all, text, size, l->record.path, &root);
-    for (const peft__json *v = status ? NULL : root->child; v && !status && l->t->count < l->limit; v = v->next) {
-        peft__arena_reset(&l->line);
-        l->record.line++;  // counts entries here
-        status = v->type == PEFT__JSON_OBJECT ? peft__bench_add_json(l, v) : peft__record_fail(&l->record, "not a JSON object");
-    }
-    peft__arena_free(&all);
-    return status;
-}
-
-// ---- MMLU: six values a line, no header; the answer is a letter
-
-static const char *const peft__bench_letters[] = {"A", "B", "C", "D"};
-static const char *const peft__bench_letter_choices[] = {" A", " B", " C", " D"};
-
-static peft_status peft__bench_read_mmlu(peft__bench_loader *l, char *text, size_t size) {
-    static const char *const columns[] = {"question", "A", "B", "C", "D", "label"};
-    peft__csv c = {text, text + size, ',', 1, PEFT_QUOTES_AUTO};
-    peft_benchmark_example *e = NULL;
-    peft_status status = PEFT_OK;
-    for (int64_t i = 0; i < PEFT__COUNT(columns) && !status; i++) status = peft__bench_field(l, columns[i], "", 0);
-    while (!status && l->t->count < l->limit) {
-        int64_t n = 0;
-        status = peft__csv_record(&c, &l->record, false, &n);
-        if (status || !n) break;
-        if (n != PEFT__COUNT(columns)) return peft__fail(l->b->ctx, PEFT_ERROR_FORMAT, "%s:%lld: %lld values, not 6", l->record.path,
-                                                         (long long)l->record.line, (long long)n);
-        status = peft__bench_add(l, NULL, &e);
-    }
-    return status;
-}
-
-// "The following are ... about  abstract algebra." with the two spaces of the reference implementation.
-static peft_status peft__bench_mmlu_intro(peft__bench_loader *l) {
-    l->text.size = 0;
-    peft__string_puts(&l->text, "The following are multiple choice questions (with answers) about ");
-    for (const char *p = l->t->name, *next; p; p = next ? next + 1 : NULL) {
-        next = strchr(p, '_');
-        peft__string_format(&l->text, " %.*s", next ? (int)(next - p) : (int)strlen(p), p);
-    }
-    peft__string_puts(&l->text, ".\n\n");
-    l->t->intro = peft__bench_keep_text(l);
-    return l->t->intro ? PEFT_OK : PEFT_ERROR_MEMORY;
-}
-
-// ---- BIG-Bench Hard: {"examples": [{"input", "target"}]} and a file of three worked examples
-
-// What an answer is in a generated text. BBH: the last "answer is ..." or "answer is: ..." before the next
-// question, up to the end of its line, without the full stop and the stars of Markdown; a text that never
-// says so is the answer itself.
-static void peft__bench_bbh_answer(const char **text, size_t *n) {
-    static const char phrase[] = "answer is";
-    const char *begin = *text, *end = begin + *n, *next = strstr(begin, "\n\nQ:");
-    if (next && next < end) end = next;
-    const char *found = NULL;
-    for (const char *p = begin; (p = strstr(p, phrase)) != NULL && p + strlen(phrase) < end;) {
-        p += strlen(phrase);
-        if (*p == ' ' || *p == ':' || *p == '*') found = p;
-    }
-    if (!found) found = begin;
-    while (found < end && (peft__bench_white(*found) || *found == '*' || (*found == ':' && found > begin)))
-        found++;
-    const char *line = (const char *)memchr(found, '\n', (size_t)(end - found));
-    *text = found;
-    *n = (size_t)((line ? line : end) - found);
-    peft__bench_strip(text, n);
-    while (*n && (*text)[*n - 1] == '*') --*n;
-    if (*n && (*text)[*n - 1] == '.') --*n;
-    while (*n && (*text)[*n - 1] == '*') --*n;
-}
-
-// One worked example; `direct`: its question and the answer alone.
-static peft_status peft__bench_bbh_shot(peft__bench_loader *l, const char *text, size_t n) {
-    l->text.size = 0;
-    peft__string_append(&l->text, text, n);
-    if (l->text.failed) return PEFT_ERROR_MEMORY;
-    if (l->b->direct) {
-        const char *answer = strstr(l->text.data, "\nA:");
-        if (!answer) return peft__fail(l->b->ctx, PEFT_ERROR_FORMAT, "%s: an example without \"A:\"", l->record.path);
-        size_t question = (size_t)(answer - l->text.data) + 3, size = l->text.size - question;
-        const char *kept = answer + 3;
-        peft__bench_bbh_answer(&kept, &size);
-        memmove(l->text.data + question + 1, kept, size);
-        l->text.data[question] = ' ';
-        l->text.size = question + 1 + size;
-    }
-    peft__string_puts(&l->text, "\n\n");
-    const char *shot = peft__bench_keep_text(l);
-    if (shot) l->t->shots[l->t->shot_count++] = shot;
-    return shot ? PEFT_OK : PEFT_ERROR_MEMORY;
-}
-
-static peft_status peft__bench_bbh_prompts(peft__bench_loader *l, const char *text, size_t n) {
-    const char *line = strstr(text, "-----\n"), *end = text + n;
-    const char *at = line ? line + 6 : text, *next = strstr(at, "\n\nQ: ");
-    while (end > at && peft__bench_white(end[-1])) end--;
-    l->text.size = 0;
-    peft__string_append(&l->text, at, (size_t)((next ? next : end) - at));
-    peft__string_puts(&l->text, "\n\n");
-    l->t->intro = peft__bench_keep_text(l);
-    int64_t most = 0;
-    for (const char *p = next; p; p = strstr(p + 1, "\n\nQ: ")) most++;
-    l->t->shots = peft__bench_strings(l, most);
-    peft_status status = l->t->intro && l->t->shots ? PEFT_OK : PEFT_ERROR_MEMORY;
-    for (; next && !status && l->t->shot_count < l->b->shots; next = at) {
-        at = strstr(next + 2, "\n\nQ: ");
-        status = peft__bench_bbh_shot(l, next + 2, (size_t)((at ? at : end) - (next + 2)));
-    }
-    return status;
-}
-
-static peft_status peft__bench_input(peft__bench_loader *l, const peft__json *example, const peft__json **input) {
-    *input = peft__json_get(example, "input");
-    if (peft__json_is(*input, PEFT__JSON_STRING)) return PEFT_OK;
-    return peft__fail(l->b->ctx, PEFT_ERROR_FORMAT, "%s: example %lld has no input", l->record.path, (long long)l->t->count);
-}
-
-static peft_status peft__bench_bbh_example(peft__bench_loader *l, const peft__json *example) {
-    const peft__json *input, *target = peft__json_get(example, "target");
-    peft_benchmark_example *e = NULL;
-    peft_status status = peft__bench_input(l, example, &input);
-    l->record.count = 0;
-    if (!status) status = peft__bench_field(l, "input", input->string, input->length);
-    if (!status) status = peft__bench_add(l, NULL, &e);
-    return !status && target ? peft__bench_texts(l, e, target) : status;
-}
-
-// ---- BIG-bench's JSON tasks
-
-// output_regex, by default what comes before the end of a sentence.
-static peft_status peft__bench_output_regex(peft__bench_loader *l, const peft__json *root) {
-    const char *regex = peft__json_text(root, "output_regex", NULL), *stop = peft__json_text(root, "stop_string", NULL);
-    if (stop) l->t->stop = peft__bench_keep(l, stop, strlen(stop));
-    if (stop && !l->t->stop) return PEFT_ERROR_MEMORY;
-    if (!regex) regex = stop ? "" : "[^.?!;\n]+";
-    if (!*regex) return PEFT_OK;
-    peft_status status = peft__regex_compile(l->b->ctx, regex, strlen(regex), 0, &l->t->output);
-    char why[PEFT__ERROR_SIZE];
-    memcpy(why, l->b->ctx->error, sizeof(why));
-    if (status && status != PEFT_ERROR_MEMORY)
-        return peft__fail(l->b->ctx, status, "%s: output_regex: %s", l->record.path, why);
-    if (!status && l->t->output->slots > 4)
-        return peft__fail(l->b->ctx, PEFT_ERROR_FORMAT,
-                          "%s: output_regex has more than one group: which is the answer?", l->record.path);
-    return status;
-}
-
-static bool peft__bench_has_metric(const peft__json *root, const char *name) {
-    const peft__json *list = peft__json_get(root, "metrics");
-    const char *preferred = peft__json_text(root, "preferred_score", NULL);
-    if (preferred && strcmp(preferred, name) == 0) return true;
-    for (const peft__json *v = !preferred && peft__json_is(list, PEFT__JSON_ARRAY) ? list->child : NULL; v; v = v->next)
-        if (v->type == PEFT__JSON_STRING && strcmp(v->string, name) == 0) return true;
-    return false;
-}
-
-// target_scores: {choice: what it is worth}. A choice begins with a space only if the prompt does not end with one.
-static peft_status peft__bench_target_scores(peft__bench_loader *l, const peft__json *scores, bool space, peft_benchmark_example *e) {
-    const char **names, **choices;
-    double *worth = (double *)peft__arena_alloc(&l->b->arena, (scores->length + 1) * sizeof(double));
-    if (peft__bench_own_choices(l, e, scores->length, &names, &choices) || !worth) return PEFT_ERROR_MEMORY;
-    for (const peft__json *v = scores->child; v; v = v->next) {
-        l->text.size = 0;
-        peft__string_puts(&l->text, " ");
-        peft__string_append(&l->text, v->key, v->key_length);
-        const char *text = peft__bench_keep_text(l);
-        if (!text) return PEFT_ERROR_MEMORY;
-        int64_t k = e->choice_count++;
-        names[k] = text + 1;
-        choices[k] = space ? text : text + 1;
-        worth[k] = v->type == PEFT__JSON_NUMBER ? v->number : 0;
-        if (e->label < 0 || worth[k] > worth[e->label]) e->label = k;
-    }
-    e->choice_scores = worth;
-    l->t->labelled = true;
-    return PEFT_OK;
-}
-
-typedef struct peft__bench_affixes {
-    const char *input, *output, *choice, *separator;
-    bool append, graded;
-} peft__bench_affixes;
-
-// numpy's RandomState: the Mersenne Twister MT19937 (Matsumoto & Nishimura 1998), its first 624 numbers.
-typedef struct peft__bench_twister {
-    uint32_t state[624];
-    int used;
-} peft__bench_twister;
-
-static void peft__bench_twister_seed(peft__bench_twister *t, uint32_t seed) {
-    for (uint32_t i = 0; i < 624; i++, seed = 1812433253u * (seed ^ seed >> 30) + i) t->state[i] = seed;
-    t->used = 624;
-}
-
-static uint32_t peft__bench_twister_next(peft__bench_twister *t) {
-    uint32_t *s = t->state;
-    for (int i = 0; t->used == 624 && i < 624; i++) {
-        uint32_t y = (s[i] & 0x80000000u) | (s[(i + 1) % 624] & 0x7fffffffu);
-        s[i] = s[(i + 397) % 624] ^ y >> 1 ^ (y & 1 ? 0x9908b0dfu : 0);
-    }
-    uint32_t y = s[t->used = t->used % 624];
-    t->used++;
-    y ^= y >> 11;
-    y ^= y << 7 & 0x9d2c5680u;
-    y ^= y << 15 & 0xefc60000u;
-    return y ^ y >> 18;
-}
-
-static int peft__bench_key_order(const void *x, const void *y) {
-    const peft__json *a = *(const peft__json *const *)x, *b = *(const peft__json *const *)y;
-    int order = memcmp(a->key, b->key, PEFT__MIN(a->key_length, b->key_length));
-    return order ? order : a->key_length < b->key_length ? -1 : a->key_length > b->key_length;
-}
-
-// The choices behind the question, in BIG-bench's order: numpy's
-// RandomState(42).permutation(sorted(choices)). The shuffle goes from the last one down; its numbers below a
-// bound are the next ones under the mask that are not above it.
-static peft_status peft__bench_append_choices(peft__bench_loader *l, const char *prefix,
-                                              const peft__json *scores) {
-    peft__bench_twister twister;
-    size_t n = 0;
-    const peft__json **order = (const peft__json **)peft__calloc(l->b->ctx, (int64_t)scores->length + 1,
-                                                                 sizeof(*order));
-    if (!order) return PEFT_ERROR_MEMORY;
-    for (const peft__json *v = scores->child; v; v = v->next) order[n++] = v;
-    qsort((void *)order, n, sizeof(*order), peft__bench_key_order);
-    peft__bench_twister_seed(&twister, 42);
-    for (size_t i = n; i-- > 1;) {
-        uint32_t mask = (uint32_t)i, j;
-        for (int k = 1; k < 32; k *= 2) mask |= mask >> k;
-        do j = peft__bench_twister_next(&twister) & mask;
-        while (j > i);
-        const peft__json *t = order[i];
-        order[i] = order[j];
-        order[j] = t;
-    }
-    for (size_t i = 0; i < n; i++) {
-        peft__string_puts(&l->text, prefix);
-        peft__string_append(&l->text, order[i]->key, order[i]->key_length);
-    }
-    peft__free(l->b->ctx, (void *)order);
-    return PEFT_OK;
-}
-
-static peft_status peft__bench_json_question(peft__bench_loader *l, const peft__bench_affixes *a, const peft__json *example) {
-    const peft__json *input, *scores = peft__json_get(example, "target_scores");
-    peft_status status = peft__bench_input(l, example, &input);
-    if (status) return status;
-    l->text.size = 0;
-    peft__string_puts(&l->text, a->input);
-    peft__string_append(&l->text, input->string, input->length);
-    if (scores && a->append) status = peft__bench_append_choices(l, a->choice, scores);
-    if (status) return status;
-    peft__string_puts(&l->text, a->output);
-    if (!l->text.failed && memchr(l->text.data, 0, l->text.size))
-        return peft__fail(l->b->ctx, PEFT_ERROR_FORMAT, "%s: a NUL character", l->record.path);
-    return l->text.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
-}
-
-static peft_status peft__bench_json_example(peft__bench_loader *l, const peft__bench_affixes *a, const peft__json *example) {
-    const peft__json *scores = peft__json_get(example, "target_scores"), *target = peft__json_get(example, "target");
-    peft_status status = peft__bench_json_question(l, a, example);
-    if (status) return status;
-    bool space = !l->text.size || !peft__bench_white(l->text.data[l->text.size - 1]);
-    peft_benchmark_example *e = peft__bench_new(l, NULL, l->text.data, l->text.size);
-    if (!e) return PEFT_ERROR_MEMORY;
-    if (peft__json_is(scores, PEFT__JSON_OBJECT) && scores->child) {
-        status = peft__bench_target_scores(l, scores, space, e);
-        if (status || a->graded) return status;
-        const char *best = e->names[e->label];  // exact_str_match of a task with choices: the text of the best
-        e->choices = e->names = NULL;
-        e->choice_count = 0;
-        e->choice_scores = NULL;
-        e->label = -1;
-        return peft__bench_reference(l, e, best, strlen(best));
-    }
-    return target ? peft__bench_texts(l, e, target) : PEFT_OK;
-}
-
-// The first shots + 1 examples with their answers, so that each of them can do without itself.
-static peft_status peft__bench_own_shots(peft__bench_loader *l, const char *separator) {
-    peft__bench_task *t = l->t;
-    int64_t count = l->b->shots > 0 ? PEFT__MIN(l->b->shots + 1, t->count) : 0;
-    t->shots = peft__bench_strings(l, count);
-    t->own_shots = true;
-    if (!t->shots) return PEFT_ERROR_MEMORY;
-    for (; t->shot_count < count; t->shot_count++) {
-        const peft_benchmark_example *e = &t->examples[t->shot_count];
-        const char *answer = e->label >= 0 ? e->choices[e->label] : e->reference_count ? e->references[0] : "";
-        l->text.size = 0;
-        peft__string_format(&l->text, "%s%s%s", e->question, answer, separator);
-        t->shots[t->shot_count] = peft__bench_keep_text(l);
-        if (!t->shots[t->shot_count]) return PEFT_ERROR_MEMORY;
-    }
-    return PEFT_OK;
-}
-
-static peft_status peft__bench_json_task(peft__bench_loader *l, const peft__json *root, const peft__json *list) {
-    peft__bench_affixes a;
-    a.input = peft__json_text(root, "example_input_prefix", "\nQ: ");
-    a.output = peft__json_text(root, "example_output_prefix", "\nA: ");
-    a.choice = peft__json_text(root, "choice_prefix", "\n  choice: ");
-    a.separator = peft__json_text(root, "few_shot_example_separator", "\n");
-    a.append = peft__json_bool(root, "append_choices_to_input", true);
-    a.graded = peft__bench_has_metric(root, "multiple_choice_grade");
-    const char *prefix = peft__json_text(root, "task_prefix", "");
-    l->t->spec.metric = a.graded ? PEFT__BENCH_CHOICE_GRADE : PEFT__BENCH_STRING_MATCH;
-    l->t->intro = peft__bench_keep(l, prefix, strlen(prefix));
-    peft_status status = l->t->intro ? peft__bench_output_regex(l, root) : PEFT_ERROR_MEMORY;
-    for (const peft__json *v = list->child; v && !status && l->t->count < l->limit; v = v->next)
-        status = peft__bench_json_example(l, &a, v);
-    return status ? status : peft__bench_own_shots(l, a.separator);
-}
-
-// A file that is one object with a list "examples": BIG-Bench Hard's and BIG-bench's.
-static peft_status peft__bench_read_examples(peft__bench_loader *l, const char *text, size_t size) {
-    peft__json *root = NULL;
-    peft__arena all;
-    peft__arena_init(&all, l->b->ctx);
-    peft_status status = peft__json_parse(l->b->ctx, &all, text, size, l->record.path, &root);
-    const peft__json *list = status ? NULL : peft__json_get(root, "examples");
-    if (!status && !peft__json_is(list, PEFT__JSON_ARRAY))
-        status = peft__fail(l->b->ctx, PEFT_ERROR_FORMAT, "%s: no list \"examples\"", l->record.path);
-    if (!status && l->t->spec.reader == PEFT__BENCH_JSON_TASK) status = peft__bench_json_task(l, root, list);
-    else for (const peft__json *v = status ? NULL : list->child; v && !status && l->t->count < l->limit; v = v->next)
-        status = peft__bench_bbh_example(l, v);
-    peft__arena_free(&all);
-    return status;
-}
-
-// ---- loading: one task, all tasks
-
-static peft_status peft__bench_read(peft__bench_loader *l, const char *path) {
-    char *text = NULL;
-    size_t size = 0;
-    peft_status status = peft__read_all(l->b->ctx, path, &text, &size);
-    if (status) return status;
-    size_t mark = peft__utf8_mark(text, size);
-    l->record.path = path;
-    l->record.line = 0;
-    l->record.count = 0;
-    switch (l->t->spec.reader) {
-    case PEFT__BENCH_TSV: status = peft__bench_read_tsv(l, text + mark, size - mark); break;
-    case PEFT__BENCH_SUMMARY: status = peft__bench_read_summaries(l, text + mark, size - mark); break;
-    case PEFT__BENCH_MMLU: status = peft__bench_read_mmlu(l, text + mark, size - mark); break;
-    case PEFT__BENCH_BBH:
-    case PEFT__BENCH_JSON_TASK: status = peft__bench_read_examples(l, text + mark, size - mark); break;
-    default: status = peft__bench_read_jsonl(l, text + mark, size - mark); break;
-    }
-    peft__free(l->b->ctx, text);
-    return status;
-}
-
-// Shots from another split (GLUE and SuperGLUE: train; MMLU: dev): its first examples with the text of their right choices.
-static peft_status peft__bench_other_shots(peft__bench_loader *l, const char *split) {
-    peft__bench_task *t = l->t, kept = *t;
-    const char *path = NULL, *first = NULL;
-    if (l->b->shots <= 0) return PEFT_OK;
-    peft_status status = peft__bench_find(l, t->spec.files, split, &path, &first);
-    if (status || !path) {
-        t->missing = true;
-        t->file = first;
-        return status;
-    }
-    int64_t limit = l->limit;
-    l->limit = l->b->shots;
-    t->examples = NULL;
-    t->count = t->capacity = 0;
-    status = peft__bench_read(l, path);
-    l->limit = limit;
-    const char **shots = status ? NULL : peft__bench_strings(l, t->count);
-    int64_t n = 0;
-    for (int64_t i = 0; shots && i < t->count; i++) {
-        const peft_benchmark_example *e = &t->examples[i];
-        const char *right = e->reference_count ? e->references[0] : NULL;
-        if (e->label >= 0) right = e->choices ? e->choices[e->label] : e->names[e->label];
-        if (!right) continue;
-        l->text.size = 0;
-        peft__string_format(&l->text, "%s%s%s\n\n", e->question, right[0] == ' ' ? "" : " ", right);
-        shots[n] = peft__bench_keep_text(l);
-        if (!shots[n++]) status = PEFT_ERROR_MEMORY;
-    }
-    peft__free(l->b->ctx, t->examples);
-    *t = kept;
-    t->shots = shots;
-    t->shot_count = n;
-    return status || shots ? status : PEFT_ERROR_MEMORY;
-}
-
-static peft_status peft__bench_bbh_open(peft__bench_loader *l) {
-    const char *path = NULL, *first = NULL;
-    char *text = NULL;
-    size_t size = 0;
-    peft_status status = peft__bench_find(l, "cot-prompts/%.txt|../cot-prompts/%.txt", "", &path, &first);
-    if (status) return status;
-    if (!path) {
-        l->t->missing = l->b->shots > 0;
-        if (l->t->missing) l->t->file = first;
-        return PEFT_OK;
-    }
-    l->record.path = path;
-    status = peft__read_all(l->b->ctx, path, &text, &size);
-    if (!status) status = peft__bench_bbh_prompts(l, text, size);
-    peft__free(l->b->ctx, text);
-    return status;
-}
-
-// What a task's examples share: its choices, its intro, its shots.
-static peft_status peft__bench_prepare(peft__bench_loader *l) {
-    peft__bench_task *t = l->t;
-    bool t5 = l->b->style == PEFT_PROMPT_T5;
-    const char *choices = t5 ? t->spec.t5_choices : t->spec.choices;
-    int64_t n = 0;
-    peft_status status = PEFT_OK;
-    t->intro = "";
-    t->max_new_tokens = 16;
-    t->stop = t5 ? NULL : "\n";
-    switch (t->spec.reader) {
-    case PEFT__BENCH_MMLU:
-        t->names = peft__bench_letters;
-        t->choices = peft__bench_letter_choices;
-        t->choice_count = 4;
-        status = peft__bench_mmlu_intro(l);
-        return status ? status : peft__bench_other_shots(l, "dev");
-    case PEFT__BENCH_BBH:
-        t->max_new_tokens = l->b->direct ? 128 : 512;
-        t->stop = l->b->direct ? "\n" : "\n\nQ:";
-        return peft__bench_bbh_open(l);
-    case PEFT__BENCH_JSON_TASK:
-        t->max_new_tokens = 64;
-        t->stop = NULL;
-        return PEFT_OK;
-    case PEFT__BENCH_HELM:
-        t->max_new_tokens = t->spec.metric == PEFT__BENCH_ROUGE_2 ? 128 : 64;
-        if (t->spec.metric == PEFT__BENCH_ROUGE_2) t->stop = NULL;
-        return PEFT_OK;
-    case PEFT__BENCH_SUMMARY:
-        t->max_new_tokens = 128;
-        t->stop = NULL;
-        return PEFT_OK;
-    default: break;
-    }
-    if (t->spec.labels) status = peft__bench_list(&l->b->arena, t->spec.labels, &t->names, &t->choice_count);
-    if (!status && choices) status = peft__bench_list(&l->b->arena, choices, &t->choices, &n);
-    if (!status && t->spec.labels && !choices) t->choices = t->names;
-    return status ? status : peft__bench_other_shots(l, "train");
-}
-
-static peft_status peft__bench_load_task(peft__bench_loader *l) {
-    peft__bench_task *t = l->t;
-    const char *path = NULL;
-    bool t5 = l->b->style == PEFT_PROMPT_T5;
-    peft_status status = peft__bench_find(l, t->spec.files, l->b->split, &path, &t->file);
-    if (status) return status;
-    t->missing = path == NULL;
-    if (t->missing) return PEFT_OK;
-    peft__arena_reset(&l->line);
-    peft__arena parts;
-    peft__arena_init(&parts, l->b->ctx);
-    peft__map_init(&l->groups, l->b->ctx);
-    status = peft__template_parse(l->b->ctx, &parts, "prompt", t5 ? t->spec.t5 : t->spec.plain, &l->prompt);
-    if (!status) status = peft__bench_prepare(l);
-    if (!status && !t->missing) {
-        t->file = path;
-        peft__map_free(&l->groups);  // the shots' groups
-        t->groups = 0;
-        t->labelled = false;
-        status = peft__bench_read(l, path);
-    }
-    peft__map_free(&l->groups);
-    peft__arena_free(&parts);
-    return status;
-}
-
-static void peft__bench_named_spec(const peft_benchmark *b, const peft__bench_named *named, peft__bench_task *t) {
-    const peft__bench_family *f = b->family;
-    t->group = named->group;
-    t->spec.name = named->name;
-    t->spec.metric = named->metric;
-    t->spec.reader = f->reader;
-    t->spec.files = f->files;
-    t->spec.plain = t->spec.t5 = f->reader == PEFT__BENCH_BBH && b->direct ? "Q: {{input}}\nA:" : f->prompt;
-}
-
-// The task of this name; false: the benchmark has none. A BIG-bench task may have any name.
-static bool peft__bench_task_init(const peft_benchmark *b, const char *name, peft__bench_task *t) {
-    const peft__bench_family *f = b->family;
-    memset(t, 0, sizeof(*t));
-    t->name = name;
-    t->group = "";
-    for (int64_t i = 0; i < f->count; i++) {
-        if (f->specs && strcmp(f->specs[i].name, name) == 0) {
-            t->spec = f->specs[i];
-            return true;
-        }
-        if (f->named && strcmp(f->named[i].name, name) == 0) {
-            peft__bench_named_spec(b, &f->named[i], t);
-            return true;
-        }
-    }
-    peft__bench_named other = {name, "", PEFT__BENCH_STRING_MATCH};
-    if (f->reader != PEFT__BENCH_JSON_TASK || !*name) return false;
-    peft__bench_named_spec(b, &other, t);
-    return true;
-}
-
-static peft_status peft__bench_choose(peft_benchmark *b, const char *tasks) {
-    int64_t n = b->family->count;
-    if (tasks) {
-        n = 1;
-        for (const char *p = tasks; *p; p++) n += *p == ',';
-    }
-    b->tasks = (peft__bench_task *)peft__calloc(b->ctx, n, sizeof(peft__bench_task));
-    if (!b->tasks) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < n; i++) {
-        const char *name = b->family->specs ? b->family->specs[tasks ? 0 : i].name : b->family->named[tasks ? 0 : i].name;
-        if (tasks) {
-            const char *stop = strchr(tasks, ',');
-            size_t size = stop ? (size_t)(stop - tasks) : strlen(tasks);
-            const char *at = tasks;
-            tasks += size + (stop ? 1 : 0);
-            peft__bench_strip(&at, &size);
-            name = peft__arena_strdup(&b->arena, at, size);
-            if (!name) return PEFT_ERROR_MEMORY;
-        }
-        if (!peft__bench_task_init(b, name, &b->tasks[b->count]))
-            return peft__fail(b->ctx, PEFT_ERROR_ARGUMENT, "%s has no task \"%s\"", b->family->name, name);
-        b->count++;
-    }
-    return PEFT_OK;
-}
-
-// The files that are not there, as many as a message holds.
-static peft_status peft__bench_none(peft_benchmark *b) {
-    char text[PEFT__ERROR_SIZE - 64] = "";
-    size_t used = 0;
-    int64_t named = 0;
-    for (; named < b->count; named++) {
-        const char *file = b->tasks[named].file;
-        if (used + strlen(file) + 2 >= sizeof(text)) break;
-        peft__string_into(text + used, sizeof(text) - used, "%s%s", named ? ", " : "", file);
-        used += strlen(text + used);
-    }
-    return peft__fail(b->ctx, PEFT_ERROR_MISSING, named < b->count ? "not found: %s and %lld more" : "not found: %s", text,
-                      (long long)(b->count - named));
-}
-
-static peft_status peft__bench_load_all(peft_benchmark *b, const char *folder) {
-    peft__bench_loader l;
-    memset(&l, 0, sizeof(l));
-    l.b = b;
-    l.folder = folder;
-    l.limit = b->limit;
-    l.record.ctx = b->ctx;
-    peft__string_init(&l.text, b->ctx);
-    peft__arena_init(&l.line, b->ctx);
-    peft_status status = PEFT_OK;
-    bool any = false;
-    for (int64_t i = 0; i < b->count && !status; i++) {
-        l.t = &b->tasks[i];
-        status = peft__bench_load_task(&l);
-        any = any || !l.t->missing;
-        if (l.t->missing) peft__log(b->ctx, "%s: not found: %s is left out", l.t->file, l.t->name);
-    }
-    peft__string_free(&l.text);
-    peft__arena_free(&l.line);
-    peft__free(b->ctx, l.record.fields);
-    return status || any ? status : peft__bench_none(b);
-}
-
-static void peft__bench_split(peft_benchmark *b, const char *split) {
-    static const char *const development[] = {"dev", "val", "valid", "validation"};
-    const char *name = split ? split : b->family->split;
-    for (int64_t i = 0; i < PEFT__COUNT(development) && b->family->development; i++)
-        if (strcmp(name, development[i]) == 0) name = b->family->development;
-    peft__string_into(b->split, sizeof(b->split), "%s", name);
-}
-
-PEFTDEF peft_status peft_benchmark_load(const peft_benchmark_desc *desc, peft_benchmark **out) {
-    *out = NULL;
-    peft_context *ctx = desc->context;
-    if (!ctx) return PEFT_ERROR_ARGUMENT;
-    const peft__bench_family *family = NULL;
-    for (int64_t i = 0; i < PEFT__COUNT(peft__bench_families); i++)
-        if (desc->name && strcmp(desc->name, peft__bench_families[i].name) == 0) family = &peft__bench_families[i];
-    if (!family) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "no benchmark \"%s\"", desc->name);
-    if (!desc->folder || desc->limit < 0 || desc->max_new_tokens < 0 || (desc->split && strlen(desc->split) > 30))
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_benchmark_load: %s",
-                          !desc->folder ? "no folder" : desc->limit < 0 ? "limit is negative"
-                          : desc->max_new_tokens < 0 ? "max_new_tokens is negative" : "split is too long");
-    peft_benchmark *b = (peft_benchmark *)peft__calloc(ctx, 1, sizeof(*b));
-    if (!b) return PEFT_ERROR_MEMORY;
-    b->ctx = ctx;
-    b->family = family;
-    b->shots = desc->shots < 0 ? 0 : desc->shots ? desc->shots : family->shots;
-    b->limit = desc->limit ? desc->limit : INT64_MAX;
-    b->max_new_tokens = desc->max_new_tokens;
-    b->style = desc->style;
-    b->direct = desc->direct;
-    peft__arena_init(&b->arena, ctx);
-    peft__bench_split(b, desc->split);
-    peft_status status = peft__bench_choose(b, desc->tasks);
-    if (!status) status = peft__bench_load_all(b, desc->folder);
-    if (status) peft_benchmark_destroy(b);
-    else *out = b;
-    return status;
-}
-
-PEFTDEF void peft_benchmark_destroy(peft_benchmark *b) {
-    if (!b) return;
-    for (int64_t i = 0; i < b->count; i++) {
-        peft__free(b->ctx, b->tasks[i].examples);
-        peft__regex_free(b->tasks[i].output);
-    }
-    peft__free(b->ctx, b->tasks);
-    peft__arena_free(&b->arena);
-    peft__free(b->ctx, b);
-}
-
-// ---- looking at it
-
-static const peft__bench_task *peft__bench_at(const peft_benchmark *b, int64_t task) {
-    return b && task >= 0 && task < b->count ? &b->tasks[task] : NULL;
-}
-
-PEFTDEF int64_t peft_benchmark_task_count(const peft_benchmark *b) {
-    return b ? b->count : 0;
-}
-
-PEFTDEF peft_benchmark_task peft_benchmark_task_at(const peft_benchmark *b, int64_t task) {
-    peft_benchmark_task out;
-    const peft__bench_task *t = peft__bench_at(b, task);
-    memset(&out, 0, sizeof(out));
-    if (!t) return out;
-    out.name = t->name;
-    out.group = t->group;
-    out.file = t->file;
-    out.examples = t->count;
-    out.missing = t->missing;
-    out.labelled = t->labelled;
-    out.diagnostic = t->spec.diagnostic;
-    return out;
-}
-
-PEFTDEF const peft_benchmark_example *peft_benchmark_example_at(const peft_benchmark *b, int64_t task, int64_t i) {
-    const peft__bench_task *t = peft__bench_at(b, task);
-    return t && i >= 0 && i < t->count ? &t->examples[i] : NULL;
-}
-
-static peft_status peft__bench_prompt(const peft__bench_task *t, int64_t i, int64_t shots, const char *question, peft__string *out) {
-    out->size = 0;
-    peft__string_puts(out, t->intro);
-    int64_t most = t->own_shots && t->shot_count ? t->shot_count - 1 : t->shot_count;
-    shots = shots < 0 ? most : PEFT__MIN(shots, most);
-    for (int64_t k = 0; k < t->shot_count && shots > 0; k++) {
-        if (t->own_shots && k == i) continue;
-        peft__string_puts(out, t->shots[k]);
-        shots--;
-    }
-    peft__string_puts(out, question);
-    return out->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
-}
-
-PEFTDEF peft_status peft_benchmark_prompt(const peft_benchmark *b, int64_t task, int64_t i, int64_t shots, char **prompt) {
-    *prompt = NULL;
-    const peft_benchmark_example *e = peft_benchmark_example_at(b, task, i);
-    if (!b) return PEFT_ERROR_ARGUMENT;
-    if (!e) return peft__fail(b->ctx, PEFT_ERROR_ARGUMENT, "task %lld has no example %lld", (long long)task, (long long)i);
-    peft__string s;
-    peft__string_init(&s, b->ctx);
-    peft_status status = peft__bench_prompt(&b->tasks[task], i, shots, e->question, &s);
-    if (status) peft__string_free(&s);
-    else *prompt = s.data;
-    return status;
-}
-
-static peft_status peft__bench_copy(peft_context *ctx, const char *text, size_t n, char **out) {
-    *out = (char *)peft__alloc(ctx, n + 1);
-    if (!*out) return PEFT_ERROR_MEMORY;
-    memcpy(*out, text, n);
-    (*out)[n] = 0;
-    return PEFT_OK;
-}
-
-PEFTDEF peft_status peft_text_copy(peft_context *ctx, const char *text, char **out) {
-    return peft__bench_copy(ctx, text, strlen(text), out);
-}
-
-// As Python's re.findall(output, text)[0]: the match, or its group if there is one; nothing where nothing
-// matches.
-static peft_status peft__bench_find_output(const peft__bench_task *t, const char **text, size_t *n) {
-    size_t at[4] = {0, 0, 0, 0};
-    peft__regex_scratch scratch;
-    peft__regex_scratch_init(&scratch, t->output->ctx);
-    peft_status status = peft__regex_begin(&scratch, t->output, *text, *n);
-    bool found = !status && peft__regex_match(&scratch, 0, PEFT__REGEX_SEARCH, at);
-    const size_t *part = t->output->slots == 4 ? at + 2 : at;
-    *n = found && part[0] != SIZE_MAX ? part[1] - part[0] : 0;
-    if (*n) *text += part[0];
-    peft__regex_scratch_free(&scratch);
-    return status;
-}
-
-// The part of a generated text that counts as the answer.
-static peft_status peft__bench_answer(const peft__bench_task *t, const char **text, size_t *n) {
-    peft_status status = PEFT_OK;
-    if (t->spec.metric == PEFT__BENCH_ANSWER) {
-        peft__bench_bbh_answer(text, n);
-        return PEFT_OK;
-    }
-    const char *stop = t->stop && *t->stop ? strstr(*text, t->stop) : NULL;
-    size_t lead = 0;
-    while (lead < *n && peft__bench_white((*text)[lead])) lead++;
-    if (stop && stop < *text + lead) stop = strstr(*text + lead, t->stop);  // an answer on the next line
-    if (stop) *n = (size_t)(stop - *text);
-    peft__bench_strip(text, n);
-    if (t->output) status = peft__bench_find_output(t, text, n);
-    peft__bench_strip(text, n);
-    return status;
-}
-
-PEFTDEF peft_status peft_benchmark_extract(const peft_benchmark *b, int64_t task, const char *generated, char **answer) {
-    *answer = NULL;
-    const peft__bench_task *t = peft__bench_at(b, task);
-    if (!t || !generated) return b ? peft__fail(b->ctx, PEFT_ERROR_ARGUMENT, "no task %lld", (long long)task) : PEFT_ERROR_ARGUMENT;
-    const char *text = generated;
-    size_t n = strlen(text);
-    peft_status status = peft__bench_answer(t, &text, &n);
-    return status ? status : peft__bench_copy(b->ctx, text, n, answer);
-}
-
-// ---- scoring
-
-// The choice that an answer means: its name, its text, or (of generated text) the longest choice that it begins with. -1: none.
-static int64_t peft__bench_choice(const peft_benchmark_example *e, const char *text, size_t n) {
-    int64_t best = -1;
-    size_t longest = 0;
-    for (int64_t k = 0; k < e->choice_count; k++)
-        if (peft__bench_same(e->names[k], text, n)) return k;
-    if (e->choice_count == 2 && peft__bench_same(e->names[0], "false", 5) && n == 1 && (*text == '0' || *text == '1'))
-        return *text - '0';
-    for (int64_t k = 0; k < 2 * e->choice_count; k++) {
-        const char *choice = k % 2 || !e->choices ? e->names[k / 2] : e->choices[k / 2];
-        size_t size = strlen(choice);
-        peft__bench_strip(&choice, &size);
-        if (size <= longest || size > n) continue;
-        bool word = size == n || !((peft__lower(text[size]) >= 'a' && peft__lower(text[size]) <= 'z') || peft__bench_digit(text[size]) ||
-                                   text[size] == '_');
-        if (!word || !peft__bench_alike(choice, text, size)) continue;
-        best = k / 2;
-        longest = size;
-    }
-    return best;
-}
-
-// The first number of a text, 0 when there is none.
-static double peft__bench_number(const char *text, size_t n) {
-    char number[40];
-    size_t i = 0, k = 0;
-    while (i < n && !peft__bench_digit(text[i])) i++;
-    bool negative = i > 0 && text[i - 1] == '-';
-    for (; i < n && k + 1 < sizeof(number); i++) {
-        bool exponent_sign = k > 0 && text[i] == '-' && text[i - 1] == 'e';
-        if (!peft__bench_digit(text[i]) && text[i] != '.' && text[i] != 'e' && !exponent_sign) break;
-        number[k++] = text[i];
-    }
-    number[k] = 0;
-    double v = k ? strtod(number, NULL) : 0;
-    return negative ? -v : v;
-}
-
-// Lists of named values have room for PEFT_BENCHMARK_METRICS.
-PEFT__NOINLINE void peft__bench_put_value(peft_named_value *list, int *count, const char *name, double value) {
-    if (*count == PEFT_BENCHMARK_METRICS) return;
-    peft_named_value *v = &list[(*count)++];
-    peft__string_into(v->name, sizeof(v->name), "%s", name);
-    v->value = value;
-}
-
-static void peft__bench_metric(peft_benchmark_result *r, const char *name, double value) {
-    peft__bench_put_value(r->metrics, &r->metric_count, name, value);
-}
-
-typedef struct peft__bench_answers {  // of one task, in the form that its metric takes
-    const peft__bench_task *t;
-    peft_context *ctx;
-    peft__arena arena;
-    int64_t count;                // examples with a known right answer
-    int32_t *predicted, *expected;
-    int64_t *group;
-    const char **texts, **references;
-    int64_t per;                  // references per text
-    double *values, *truths;
-    const peft_benchmark_example **examples;
-} peft__bench_answers;
-
-static bool peft__bench_known(const peft__bench_task *t, const peft_benchmark_example *e) {
-    return t->labelled && (e->label >= 0 || e->reference_count > 0 || t->spec.metric >= PEFT__BENCH_RECIPROCAL_RANK);
-}
-
-static peft_status peft__bench_answers_alloc(peft__bench_answers *a) {
-    size_t n = (size_t)PEFT__MAX(a->count, 1);
-    a->predicted = (int32_t *)peft__arena_alloc(&a->arena, n * sizeof(int32_t));
-    a->expected = (int32_t *)peft__arena_alloc(&a->arena, n * sizeof(int32_t));
-    a->group = (int64_t *)peft__arena_alloc(&a->arena, n * sizeof(int64_t));
-    a->texts = (const char **)peft__arena_alloc(&a->arena, n * sizeof(char *));
-    a->references = (const char **)peft__arena_alloc(&a->arena, n * (size_t)PEFT__MAX(a->per, 1) * sizeof(char *));
-    a->values = (double *)peft__arena_alloc(&a->arena, n * sizeof(double));
-    a->truths = (double *)peft__arena_alloc(&a->arena, n * sizeof(double));
-    a->examples = (const peft_benchmark_example **)peft__arena_alloc(&a->arena, n * sizeof(void *));
-    bool ok = a->predicted && a->expected && a->group && a->texts && a->references && a->values && a->truths && a->examples;
-    return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
-}
-
-static peft_status peft__bench_collect(peft__bench_answers *a, const char *const *predictions) {
-    const peft__bench_task *t = a->t;
-    for (int64_t i = 0; i < t->count; i++) {
-        if (!peft__bench_known(t, &t->examples[i])) continue;
-        a->count++;
-        a->per = PEFT__MAX(a->per, t->examples[i].reference_count);
-    }
-    peft_status status = peft__bench_answers_alloc(a);
-    int64_t n = 0;
-    for (int64_t i = 0; i < t->count && !status; i++) {
-        const peft_benchmark_example *e = &t->examples[i];
-        if (!peft__bench_known(t, e)) continue;
-        const char *text = predictions[i] ? predictions[i] : "";
-        size_t size = strlen(text);
-        status = peft__bench_answer(t, &text, &size);
-        int64_t chosen = predictions[i] && e->choice_count ? peft__bench_choice(e, text, size) : -1;
-        // no answer, or one that is no choice, counts as a wrong choice
-        if (chosen < 0 && e->label >= 0 && e->choice_count > 1) a->predicted[n] = (int32_t)((e->label + 1) % e->choice_count);
-        else a->predicted[n] = (int32_t)PEFT__MAX(chosen, 0);
-        a->expected[n] = (int32_t)PEFT__MAX(e->label, 0);
-        a->values[n] = t->spec.metric == PEFT__BENCH_CHOICE_GRADE ? (chosen >= 0 && e->choice_scores ? e->choice_scores[chosen] : 0)
-                                                                  : peft__bench_number(text, size);
-        a->truths[n] = e->value;
-        a->group[n] = e->group;
-        a->examples[n] = e;
-        a->texts[n] = peft__arena_strdup(&a->arena, text, size);
-        if (e->choices && chosen >= 0)
-            a->texts[n] = e->names && t->spec.metric < PEFT__BENCH_RECIPROCAL_RANK ? e->names[chosen] : a->texts[n];
-        if (!a->texts[n]) status = status ? status : PEFT_ERROR_MEMORY;
-        for (int64_t k = 0; k < a->per; k++)  // examples with fewer references repeat the last
-            a->references[n * a->per + k] = e->reference_count ? e->references[PEFT__MIN(k, e->reference_count - 1)] : "";
-        n++;
-    }
-    return status;
-}
-
-static peft_status peft__bench_score_labels(const peft__bench_answers *a, peft_benchmark_result *r) {
-    peft_class_desc d;
-    peft_class_result c;
-    memset(&d, 0, sizeof(d));
-    d.context = a->ctx;
-    d.predictions = a->predicted;
-    d.labels = a->expected;
-    d.count = a->count;
-    int most = 2;
-    for (int64_t i = 0; i < a->count; i++) most = PEFT__MAX(most, (int)a->examples[i]->choice_count);
-    d.classes = most;
-    peft_status status = peft_classification(&d, &c);
-    if (status) return status;
-    int metric = a->t->spec.metric;
-    if (metric == PEFT__BENCH_MATTHEWS) peft__bench_metric(r, "matthews", c.mcc);
-    if (metric == PEFT__BENCH_F1_ACCURACY) peft__bench_metric(r, "f1", c.binary.f1);
-    peft__bench_metric(r, "accuracy", c.accuracy);
-    if (metric == PEFT__BENCH_ACCURACY_MACRO) peft__bench_metric(r, "f1", c.macro.f1);
-    r->averaged = metric == PEFT__BENCH_F1_ACCURACY || metric == PEFT__BENCH_ACCURACY_MACRO ? 2 : 1;
-    return PEFT_OK;
-}
-
-// AX-g: pairs that differ in the gender of a pronoun only, the share of pairs with equal answers.
-static peft_status peft__bench_score_parity(peft__bench_answers *a, peft_benchmark_result *r) {
-    int64_t groups = a->t->groups, same = 0;
-    int32_t *first = (int32_t *)peft__arena_alloc(&a->arena, (size_t)(groups + 1) * sizeof(int32_t));
-    if (!first) return PEFT_ERROR_MEMORY;
-    for (int64_t g = 0; g < groups; g++) first[g] = -1;
-    for (int64_t i = 0; i < a->count; i++) {
-        int32_t *f = &first[a->group[i]];
-        *f = *f == -1 || *f == a->predicted[i] ? a->predicted[i] : -2;
-    }
-    int64_t seen = 0;
-    for (int64_t g = 0; g < groups; g++) seen += first[g] != -1, same += first[g] >= 0;
-    peft_status status = peft__bench_score_labels(a, r);
-    if (!status) peft__bench_metric(r, "gender parity", seen ? (double)same / (double)seen : 0);
-    return status;
-}
-
-// A constant series has no correlation; leaderboards count that as 0.
-static peft_status peft__bench_score_correlation(const peft__bench_answers *a, peft_benchmark_result *r) {
-    double pearson = 0, spearman = 0;
-    char kept[PEFT__ERROR_SIZE];
-    memcpy(kept, a->ctx->error, sizeof(kept));
-    peft_status status = peft_pearson(a->ctx, a->values, a->truths, a->count, &pearson);
-    if (!status) status = peft_spearman(a->ctx, a->values, a->truths, a->count, &spearman);
-    if (status == PEFT_ERROR_NUMERIC) {
-        status = PEFT_OK;
-        memcpy(a->ctx->error, kept, sizeof(kept));
-    }
-    peft__bench_metric(r, "pearson", pearson);
-    peft__bench_metric(r, "spearman", spearman);
-    r->averaged = 2;
-    return status;
-}
-
-// ReCoRD's F1 and exact match; HELM's quasi-exact match.
-static peft_status peft__bench_score_squad(const peft__bench_answers *a, peft_benchmark_result *r) {
-    bool record = a->t->spec.metric == PEFT__BENCH_RECORD;
-    peft__mt_input in;
-    peft_answer_result answers;
-    peft_status status = peft__mt_input_set(&in, "squad", a->ctx, a->texts, a->references, a->count, 0,
-                                            (int)a->per);
-    if (!status) status = peft__squad_all(&in, !record, NULL, &answers);
-    if (status) return status;
-    if (record) peft__bench_metric(r, "f1", answers.f1);
-    peft__bench_metric(r, record ? "exact_match" : "quasi_exact_match", answers.exact_match);
-    r->averaged = record ? 2 : 1;
-    return PEFT_OK;
-}
-
-// Texts that equal a reference byte for byte, white space around apart. No text is no answer.
-static double peft__bench_equal(const peft__bench_answers *a) {
-    double right = 0;
-    for (int64_t i = 0; i < a->count; i++) {
-        bool equal = false;
-        for (int64_t k = 0; k < a->per; k++) {
-            const char *reference = a->references[i * a->per + k], *text = a->texts[i];
-            size_t m = strlen(reference), n = strlen(text);
-            peft__bench_strip(&reference, &m);
-            peft__bench_strip(&text, &n);
-            equal = equal || (n > 0 && m == n && memcmp(reference, text, n) == 0);
-        }
-        right += equal;
-    }
-    return right / (double)a->count;
-}
-
-// HELM's F1: of the sets of words after SQuAD's normalization, the best over the references.
-static peft_status peft__bench_score_set_f1(const peft__bench_answers *a, peft_benchmark_result *r) {
-    peft__mt_input in;
-    peft_answer_result answers;
-    peft_status status = peft__mt_input_set(&in, "f1", a->ctx, a->texts, a->references, a->count, 0, (int)a->per);
-    if (!status) status = peft__squad_all(&in, true, NULL, &answers);
-    if (!status) peft__bench_metric(r, "f1_score", answers.f1);
-    return status;
-}
-
-static peft_status peft__bench_score_rouge(const peft__bench_answers *a, peft_benchmark_result *r) {
-    peft_rouge_desc d;
-    peft_rouge_result rouge;
-    memset(&d, 0, sizeof(d));
-    d.context = a->ctx;
-    d.predictions = a->texts;
-    d.references = a->references;
-    d.count = a->count;
-    d.references_per_prediction = (int)a->per;
-    d.use_stemmer = true;
-    d.split_summaries = true;
-    peft_status status = peft_rouge(&d, &rouge);
-    if (status) return status;
-    if (a->t->spec.metric == PEFT__BENCH_ROUGE_2) peft__bench_metric(r, "rouge_2", rouge.mean.rouge2.f1);
-    peft__bench_metric(r, "rouge1", rouge.mean.rouge1.f1);
-    if (a->t->spec.metric != PEFT__BENCH_ROUGE_2) peft__bench_metric(r, "rouge2", rouge.mean.rouge2.f1);
-    peft__bench_metric(r, "rougeL", rouge.mean.rougeL.f1);
-    peft__bench_metric(r, "rougeLsum", rouge.mean.rougeLsum.f1);
-    r->averaged = a->t->spec.metric == PEFT__BENCH_ROUGE_2 ? 1 : 3;
-    return PEFT_OK;
-}
-
-typedef struct peft__bench_ranked {
-    int64_t group, index;
-    double score, gain;
-} peft__bench_ranked;
-
-static int peft__bench_rank_compare(const void *x, const void *y) {
-    const peft__bench_ranked *a = (const peft__bench_ranked *)x, *b = (const peft__bench_ranked *)y;
-    if (a->group != b->group) return a->group < b->group ? -1 : 1;
-    if (a->score != b->score) return a->score > b->score ? -1 : 1;
-    return a->index < b->index ? -1 : a->index > b->index;
-}
-
-// Over the first 10 of a ranking: the reciprocal rank of the first relevant one; gain / log2(1 + rank) summed.
-static void peft__bench_ranking(const peft__bench_ranked *list, int64_t n, double *reciprocal, double *gain) {
-    *reciprocal = *gain = 0;
-    for (int64_t i = 0; i < PEFT__MIN(n, (int64_t)10); i++) {
-        if (list[i].gain > 0 && *reciprocal == 0) *reciprocal = 1 / (double)(i + 1);
-        *gain += list[i].gain / log2((double)(i + 2));
-    }
-}
-
-// RR@10 and NDCG@10 (linear gains, as trec_eval), means over queries.
-static peft_status peft__bench_score_ranking(peft__bench_answers *a, peft_benchmark_result *r) {
-    peft__bench_ranked *list = (peft__bench_ranked *)peft__arena_alloc(&a->arena, (size_t)a->count * sizeof(peft__bench_ranked));
-    double *gains = (double *)peft__arena_alloc(&a->arena, (size_t)(a->t->groups + 1) * sizeof(double));
-    double rr = 0, ndcg = 0, queries = 0;
-    if (!list || !gains) return PEFT_ERROR_MEMORY;
-    for (int ideal = 0; ideal < 2; ideal++) {  // as ranked, then in the best order
-        for (int64_t i = 0; i < a->count; i++) {
-            list[i].group = a->group[i];
-            list[i].index = i;
-            list[i].gain = a->truths[i];
-            list[i].score = ideal ? a->truths[i] : a->values[i];
-        }
-        qsort(list, (size_t)a->count, sizeof(*list), peft__bench_rank_compare);
-        for (int64_t first = 0, last; first < a->count; first = last) {
-            double reciprocal, gain, *kept = &gains[list[first].group];
-            for (last = first; last < a->count && list[last].group == list[first].group;) last++;
-            peft__bench_ranking(list + first, last - first, &reciprocal, &gain);
-            if (!ideal) rr += reciprocal, queries++, *kept = gain;
-            else if (gain > 0) ndcg += *kept / gain;
-        }
-    }
-    bool graded = a->t->spec.metric == PEFT__BENCH_NDCG;
-    peft__bench_metric(r, graded ? "NDCG@10" : "RR@10", (graded ? ndcg : rr) / queries);
-    peft__bench_metric(r, graded ? "RR@10" : "NDCG@10", (graded ? rr : ndcg) / queries);
-    return PEFT_OK;
-}
-
-// BIG-bench: (score - low) / (high - low), where low is what guessing gives and high is 1.
-static void peft__bench_score_bigbench(const peft__bench_answers *a, peft_benchmark_result *r) {
-    double score = 0, low = 0;
-    bool graded = a->t->spec.metric == PEFT__BENCH_CHOICE_GRADE;
-    for (int64_t i = 0; graded && i < a->count; i++) {
-        const peft_benchmark_example *e = a->examples[i];
-        score += a->values[i] / (double)a->count;
-        for (int64_t k = 0; k < e->choice_count && e->choice_scores; k++)
-            low += e->choice_scores[k] / (double)e->choice_count / (double)a->count;
-    }
-    if (!graded) score = peft__bench_equal(a);
-    peft__bench_metric(r, graded ? "multiple_choice_grade" : "exact_str_match", score);
-    peft__bench_metric(r, "normalized", low < 1 ? (score - low) / (1 - low) : 0);
-}
-
-static peft_status peft__bench_score_answers(peft__bench_answers *a, peft_benchmark_result *r) {
-    peft_status status = PEFT_OK;
-    r->averaged = 1;
-    switch (a->t->spec.metric) {
-    case PEFT__BENCH_NEARNESS:
-        peft__bench_metric(r, "nearness", 1 - PEFT__MIN(fabs(a->values[0] - a->truths[0]) / 5, 1.0));
-        return PEFT_OK;
-    case PEFT__BENCH_CORRELATION: return peft__bench_score_correlation(a, r);
-    case PEFT__BENCH_MULTIRC: {
-        peft_multirc_result m;
-        status = peft_multirc(a->ctx, a->predicted, a->expected, a->group, a->count, &m);
-        if (status) return status;
-        peft__bench_metric(r, "f1a", m.f1a);
-        peft__bench_metric(r, "exact_match", m.exact_match);
-        peft__bench_metric(r, "f1m", m.f1m);
-        r->averaged = 2;
-        return PEFT_OK;
-    }
-    case PEFT__BENCH_RECORD: return peft__bench_score_squad(a, r);
-    case PEFT__BENCH_PARITY: return peft__bench_score_parity(a, r);
-    case PEFT__BENCH_CHOICE_GRADE:
-    case PEFT__BENCH_STRING_MATCH: peft__bench_score_bigbench(a, r); return PEFT_OK;
-    case PEFT__BENCH_ANSWER: peft__bench_metric(r, "exact_match", peft__bench_equal(a)); return PEFT_OK;
-    case PEFT__BENCH_EXACT:
-        peft__bench_metric(r, "exact_match", peft__bench_equal(a));
-        return peft__bench_score_squad(a, r);
-    case PEFT__BENCH_QUASI_EXACT:
-        status = peft__bench_score_squad(a, r);
-        peft__bench_metric(r, "exact_match", peft__bench_equal(a));
-        return status;
-    case PEFT__BENCH_WORD_F1:
-        status = peft__bench_score_set_f1(a, r);
-        peft__bench_metric(r, "exact_match", peft__bench_equal(a));
-        return status ? status : peft__bench_score_squad(a, r);
-    case PEFT__BENCH_ROUGE:
-    case PEFT__BENCH_ROUGE_2: return peft__bench_score_rouge(a, r);
-    case PEFT__BENCH_RECIPROCAL_RANK:
-    case PEFT__BENCH_NDCG: return peft__bench_score_ranking(a, r);
-    default: return peft__bench_score_labels(a, r);
-    }
-}
-
-// All metrics of a task, and their mean as its score.
-static peft_status peft__bench_score_task(peft_context *ctx, const peft__bench_task *t, const char *const *predictions, peft_benchmark_result *r) {
-    peft__bench_answers a;
-    memset(&a, 0, sizeof(a));
-    a.t = t;
-    a.ctx = ctx;
-    peft__arena_init(&a.arena, ctx);
-    peft_status status = peft__bench_collect(&a, predictions);
-    if (!status) status = peft__bench_score_answers(&a, r);
-    peft__arena_free(&a.arena);
-    for (int k = 0; k < r->averaged && !status; k++) r->score += r->metrics[k].value / r->averaged;
-    return status;
-}
-
-static void peft__bench_result_init(const peft_benchmark *b, int64_t task, peft_benchmark_result *r) {
-    const peft__bench_task *t = &b->tasks[task];
-    memset(r, 0, sizeof(*r));
-    peft__string_into(r->task, sizeof(r->task), "%s", t->name);
-    peft__string_into(r->group, sizeof(r->group), "%s", t->group);
-    r->diagnostic = t->spec.diagnostic;
-    r->examples = t->count;
-}
-
-static peft_status peft__bench_unscored(const peft_benchmark *b, peft_benchmark_result *r, const char *format, const char *what) {
-    r->status = peft__fail(b->ctx, PEFT_ERROR_MISSING, format, what);
-    peft__string_into(r->note, sizeof(r->note), "%s", b->ctx->error);
-    return r->status;
-}
-
-PEFTDEF peft_status peft_benchmark_score(const peft_benchmark *b, int64_t task, const char *const *predictions, int64_t count,
-                                         peft_benchmark_result *r) {
-    const peft__bench_task *t = peft__bench_at(b, task);
-    if (!b) return PEFT_ERROR_ARGUMENT;
-    if (!t || !r) return peft__fail(b->ctx, PEFT_ERROR_ARGUMENT, "peft_benchmark_score: no %s", t ? "result" : "such task");
-    peft__bench_result_init(b, task, r);
-    if (t->missing) return peft__bench_unscored(b, r, "not found: %s", t->file);
-    if (!t->count || !t->labelled)
-        return peft__bench_unscored(b, r, t->count ? "%s: no right answers in this split" : "%s: no examples", t->file);
-    if (!predictions || count != t->count)
-        return r->status = peft__fail(b->ctx, PEFT_ERROR_ARGUMENT, "%s: %lld examples but %lld predictions", t->name,
-                                      (long long)t->count, (long long)count);
-    r->status = peft__bench_score_task(b->ctx, t, predictions, r);
-    if (r->status) peft__string_into(r->note, sizeof(r->note), "%s", b->ctx->error);
-    return r->status;
-}
-
-// ---- averages
-
-static void peft__bench_average(peft_benchmark_results *r, const char *name, double sum, double count) {
-    if (count > 0) peft__bench_put_value(r->averages, &r->average_count, name, sum / count);
-}
-
-// How much a task weighs in a mean of tasks: the two parts of MNLI are one task of GLUE; logical_deduction's and
-// tracking_shuffled_objects' three sizes are one task each of the 23 that the BBH paper counts.
-static double peft__bench_weight(const char *task) {
-    if (strncmp(task, "MNLI-", 5) == 0) return 0.5;
-    return strncmp(task, "logical_deduction_", 18) == 0 || strncmp(task, "tracking_shuffled_objects_", 26) == 0 ? 1.0 / 3 : 1;
-}
-
-// The mean over the tasks of one group (NULL: all), by weight or by number of questions.
-static void peft__bench_mean(peft_benchmark_results *r, const char *name, const char *group, bool weighted, bool questions) {
-    double sum = 0, count = 0;
-    for (int64_t i = 0; i < r->count; i++) {
-        const peft_benchmark_result *t = &r->tasks[i];
-        if (t->status || t->diagnostic || (group && strcmp(group, t->group) != 0)) continue;
-        double weight = questions ? (double)t->examples : weighted ? peft__bench_weight(t->task) : 1;
-        sum += weight * t->score;
-        count += weight;
-    }
-    peft__bench_average(r, name, sum, count);
-}
-
-// BIG-bench: normalized scores; subtasks "name/..." are averaged into their task first.
-static void peft__bench_mean_normalized(peft_benchmark_results *r) {
-    double sum = 0, count = 0;
-    for (int64_t i = 0; i < r->count; i++) {
-        const char *slash = strchr(r->tasks[i].task, '/');
-        size_t n = slash ? (size_t)(slash - r->tasks[i].task) + 1 : 0;
-        double part = 0, parts = 0;
-        bool first = true;
-        for (int64_t k = 0; k < r->count; k++) {
-            if (k != i && (!n || strncmp(r->tasks[k].task, r->tasks[i].task, n) != 0)) continue;
-            first = first && k >= i;
-            if (r->tasks[k].status || r->tasks[k].metric_count < 2) continue;
-            part += r->tasks[k].metrics[1].value;
-            parts++;
-        }
-        if (!first || parts == 0) continue;
-        sum += part / parts;
-        count++;
-    }
-    peft__bench_average(r, "normalized average", sum, count);
-}
-
-PEFTDEF void peft_benchmark_average(const peft_benchmark *b, peft_benchmark_results *r) {
-    static const char *const groups[] = {"STEM", "humanities", "social sciences", "other"};
-    r->average_count = 0;
-    r->scored = r->expected = 0;
-    for (int64_t i = 0; i < r->count; i++) {
-        r->expected += !r->tasks[i].diagnostic;
-        r->scored += !r->tasks[i].diagnostic && !r->tasks[i].status;
-    }
-    switch (b->family->reader) {
-    case PEFT__BENCH_MMLU:
-        peft__bench_mean(r, "average over questions", NULL, false, true);
-        for (int64_t k = 0; k < PEFT__COUNT(groups); k++) peft__bench_mean(r, groups[k], groups[k], false, true);
-        peft__bench_mean(r, "average over subjects", NULL, false, false);
-        break;
-    case PEFT__BENCH_BBH:
-        peft__bench_mean(r, "average", NULL, false, false);
-        peft__bench_mean(r, "average of 23 tasks", NULL, true, false);
-        peft__bench_mean(r, "NLP", "NLP", true, false);
-        peft__bench_mean(r, "algorithmic", "algorithmic", true, false);
-        break;
-    case PEFT__BENCH_JSON_TASK:
-        peft__bench_mean_normalized(r);
-        peft__bench_mean(r, "average", NULL, false, false);
-        break;
-    default: peft__bench_mean(r, "average", NULL, true, false); break;
-    }
-}
-
-// ---- results
-
-static peft_status peft__bench_results_init(const peft_benchmark *b, const char *model, peft_benchmark_results *r) {
-    memset(r, 0, sizeof(*r));
-    r->context = b->ctx;
-    peft__string_into(r->benchmark, sizeof(r->benchmark), "%s", b->family->name);
-    peft__string_into(r->model, sizeof(r->model), "%s", model ? model : "model");
-    peft__string_into(r->signature, sizeof(r->signature), "%s|split:%s|shots:%lld|style:%s%s", b->family->name, b->split,
-                      (long long)b->shots,
-                      b->style == PEFT_PROMPT_T5 ? "t5" : "plain",
-                      b->family->reader != PEFT__BENCH_BBH ? "" : b->direct ? "|direct" : "|cot");
-    r->tasks = (peft_benchmark_result *)peft__calloc(b->ctx, b->count, sizeof(*r->tasks));
-    if (!r->tasks) return PEFT_ERROR_MEMORY;
-    r->count = b->count;
-    for (int64_t i = 0; i < b->count; i++) peft__bench_result_init(b, i, &r->tasks[i]);
-    return PEFT_OK;
-}
-
-static void peft__bench_texts_free(peft_context *ctx, char **texts, int64_t count) {
-    for (int64_t i = 0; texts && i < count; i++) peft__free(ctx, texts[i]);
-    peft__free(ctx, texts);
-}
-
-PEFTDEF void peft_benchmark_results_free(peft_benchmark_results *r) {
-    if (!r || !r->context) return;
-    for (int64_t i = 0; i < r->count; i++) peft__bench_texts_free(r->context, r->tasks[i].predictions, r->tasks[i].examples);
-    peft__free(r->context, r->tasks);
-    r->tasks = NULL;
-    r->count = 0;
-}
-
-// ---- running a model
-
-typedef struct peft__bench_run {
-    const peft_benchmark *b;
-    const peft__bench_task *t;
-    const peft_benchmark_runner *runner;
-    peft_benchmark_result *r;
-    peft__string prompt;
-    double *scores;               // log-likelihoods of the choices
-    double *confidence;           // per example: the probability of the answer among its choices
-    double seconds;               // in the callbacks
-} peft__bench_run;
-
-static peft_status peft__bench_fit(peft__bench_run *run, int64_t i, const char *question) {
-    for (int64_t shots = run->t->shot_count;; shots--) {
-        peft_status status = peft__bench_prompt(run->t, i, shots, question, &run->prompt);
-        if (status || shots == 0 || !run->runner->fits || run->runner->fits(run->prompt.data, run->runner->user)) return status;
-    }
-}
-
-// The likeliest choice, and how likely it is among them; of rankings: log p(yes) - log p(no) as a number.
-static peft_status peft__bench_ask_choices(peft__bench_run *run, const peft_benchmark_example *e, char **answer, double *confidence) {
-    double begin = peft__seconds(), sum = 0;
-    peft_status status = run->runner->loglikelihood(run->prompt.data, e->choices, e->choice_count, run->scores, run->runner->user);
-    run->seconds += peft__seconds() - begin;
-    if (status) return status;
-    int64_t best = 0;
-    for (int64_t k = 0; k < e->choice_count; k++) {
-        if (run->scores[k] != run->scores[k])
-            return peft__fail(run->b->ctx, PEFT_ERROR_NUMERIC, "%s: the log-likelihood of choice %lld of example %s is NaN",
-                              run->t->name, (long long)k, e->id);
-        if (run->scores[k] > run->scores[best]) best = k;
-    }
-    for (int64_t k = 0; k < e->choice_count; k++) sum += exp(run->scores[k] - run->scores[best]);
-    *confidence = sum > 0 && sum - sum == 0 ? 1 / sum : 0;  // all choices impossible: sum is NaN
-    if (run->t->spec.metric < PEFT__BENCH_RECIPROCAL_RANK) return peft_text_copy(run->b->ctx, e->names[best], answer);
-    char number[40];
-    peft__string_into(number, sizeof(number), "%g", run->scores[0] - run->scores[1]);
-    return peft_text_copy(run->b->ctx, number, answer);
-}
-
-static peft_status peft__bench_ask(peft__bench_run *run, int64_t i, const char *question, char **answer, double *confidence) {
-    const peft_benchmark_example *e = &run->t->examples[i];
-    peft_status status = peft__bench_fit(run, i, question);
-    if (status) return status;
-    if (e->choices && run->runner->loglikelihood) return peft__bench_ask_choices(run, e, answer, confidence);
-    double begin = peft__seconds();
-    status = run->runner->generate(run->prompt.data, e->max_new_tokens, e->stop, answer, run->runner->user);
-    run->seconds += peft__seconds() - begin;
-    if (!status && !*answer) status = peft_text_copy(run->b->ctx, "", answer);
-    return status;
-}
-
-// What one answer is worth by itself: right or wrong where the metric is one of a whole set.
-static peft_status peft__bench_worth(const peft__bench_run *run, int64_t i, const char *answer, double *out) {
-    peft__bench_task one = *run->t;
-    peft_benchmark_result r;
-    one.examples += i;
-    one.count = 1;
-    int *metric = &one.spec.metric;
-    if (*metric == PEFT__BENCH_CORRELATION) *metric = PEFT__BENCH_NEARNESS;
-    if (*metric == PEFT__BENCH_MATTHEWS || *metric == PEFT__BENCH_F1_ACCURACY || *metric == PEFT__BENCH_ACCURACY_MACRO ||
-        *metric == PEFT__BENCH_MULTIRC || *metric == PEFT__BENCH_PARITY) *metric = PEFT__BENCH_ACCURACY;
-    memset(&r, 0, sizeof(r));
-    peft_status status = peft__bench_score_task(run->b->ctx, &one, &answer, &r);
-    *out = r.score;
-    return status;
-}
-
-// The worst of the original answer and of those to one kind of versions, as a mean over the examples.
-static peft_status peft__bench_worst(peft__bench_run *run, bool fairness, const char *name) {
-    const peft_benchmark_runner *runner = run->runner;
-    double sum = 0, count = 0;
-    int64_t versions = 0;
-    for (int64_t v = 0; v < runner->perturbation_count; v++)
-        versions += (runner->perturbations[v].kind >= PEFT_PERTURB_DIALECT) == fairness;
-    for (int64_t i = 0; versions && i < run->t->count; i++) {
-        if (!peft__bench_known(run->t, &run->t->examples[i])) continue;
-        double worst = 0;
-        peft_status status = peft__bench_worth(run, i, run->r->predictions[i], &worst);
-        for (int64_t v = 0; v < runner->perturbation_count && !status && worst > 0; v++) {
-            if ((runner->perturbations[v].kind >= PEFT_PERTURB_DIALECT) != fairness) continue;
-            char *question = NULL, *answer = NULL;
-            double confidence, worth = 0;
-            status = peft_perturb(run->b->ctx, &runner->perturbations[v], run->t->examples[i].question, &question);
-            if (!status) status = peft__bench_ask(run, i, question, &answer, &confidence);
-            if (!status) status = peft__bench_worth(run, i, answer, &worth);
-            worst = PEFT__MIN(worst, worth);
-            peft__free(run->b->ctx, question);
-            peft__free(run->b->ctx, answer);
-        }
-        if (status) return status;
-        sum += worst;
-        count++;
-    }
-    if (count > 0) peft__bench_metric(run->r, name, sum / count);
-    return PEFT_OK;
-}
-
-static peft_status peft__bench_versions(peft__bench_run *run) {
-    if (run->t->spec.metric >= PEFT__BENCH_RECIPROCAL_RANK) return PEFT_OK;
-    peft_status status = peft__bench_worst(run, false, "robustness");
-    return status ? status : peft__bench_worst(run, true, "fairness");
-}
-
-// HELM's calibration, where every answer was chosen by likelihood.
-static peft_status peft__bench_calibrate(peft__bench_run *run) {
-    const peft__bench_task *t = run->t;
-    bool chosen = run->runner->loglikelihood != NULL && t->spec.metric < PEFT__BENCH_RECIPROCAL_RANK;
-    for (int64_t i = 0; i < t->count; i++) chosen = chosen && t->examples[i].choices && t->examples[i].label >= 0;
-    int32_t *correct = chosen ? (int32_t *)peft__calloc(run->b->ctx, t->count, sizeof(int32_t)) : NULL;
-    if (!chosen) return PEFT_OK;
-    if (!correct) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < t->count; i++)
-        correct[i] = strcmp(run->r->predictions[i], t->examples[i].names[t->examples[i].label]) == 0;
-    peft_calibration_desc d;
-    peft_calibration_result c;
-    memset(&d, 0, sizeof(d));
-    d.context = run->b->ctx;
-    d.confidence = run->confidence;
-    d.correct = correct;
-    d.count = t->count;
-    peft_status status = peft_calibration(&d, &c);
-    if (!status) {
-        peft__bench_metric(run->r, "ece_10_bin", c.ece_mass);
-        peft__bench_metric(run->r, "selective_acc@10", c.selective_accuracy);
-        status = peft_platt_calibration(&d, &c, NULL, NULL);
-        if (!status) peft__bench_metric(run->r, "platt_ece_10_bin", c.ece_mass);
-    }
-    peft__free(run->b->ctx, correct);
-    return status;
-}
-
-static peft_status peft__bench_run_examples(peft__bench_run *run) {
-    const peft__bench_task *t = run->t;
-    const peft_benchmark_runner *runner = run->runner;
-    int64_t most = 1;
-    bool free_text = !runner->loglikelihood;
-    for (int64_t i = 0; i < t->count; i++) {
-        most = PEFT__MAX(most, t->examples[i].choice_count);
-        free_text = free_text || !t->examples[i].choices;
-    }
-    if (free_text && (!runner->generate || t->spec.metric >= PEFT__BENCH_RECIPROCAL_RANK))
-        return peft__fail(run->b->ctx, PEFT_ERROR_ARGUMENT, "%s: the runner has no %s", t->name,
-                          runner->generate ? "loglikelihood" : "generate");
-    run->scores = (double *)peft__calloc(run->b->ctx, most, sizeof(double));
-    run->confidence = (double *)peft__calloc(run->b->ctx, t->count, sizeof(double));
-    run->r->predictions = (char **)peft__calloc(run->b->ctx, t->count, sizeof(char *));
-    peft_status status = run->scores && run->confidence && run->r->predictions ? PEFT_OK : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < t->count && !status; i++) {
-        status = peft__bench_ask(run, i, t->examples[i].question, &run->r->predictions[i], &run->confidence[i]);
-        if (!status && runner->progress && !runner->progress(t->name, i + 1, t->count, runner->user)) status = PEFT_CANCELLED;
-    }
-    return status;
-}
-
-// Scores the run's answers; a split without right answers keeps its predictions and a note.
-static peft_status peft__bench_run_task(peft__bench_run *run, int64_t task) {
-    peft_status status = run->t->count ? peft__bench_run_examples(run) : PEFT_OK;
-    char **predictions = run->r->predictions;
-    if (!status) {
-        status = peft_benchmark_score(run->b, task, (const char *const *)predictions, run->t->count, run->r);
-        run->r->predictions = predictions;
-        if (!status) status = peft__bench_calibrate(run);
-        if (!status) status = peft__bench_versions(run);
-        run->r->seconds = run->seconds;
-        if (run->r->status == PEFT_ERROR_MISSING) status = PEFT_OK;
-    }
-    peft__free(run->b->ctx, run->scores);
-    peft__free(run->b->ctx, run->confidence);
-    return status;
-}
-
-PEFTDEF peft_status peft_benchmark_run(const peft_benchmark *b, const peft_benchmark_runner *runner, peft_benchmark_results *r) {
-    memset(r, 0, sizeof(*r));
-    if (!b) return PEFT_ERROR_ARGUMENT;
-    if (!runner || (!runner->generate && !runner->loglikelihood))
-        return peft__fail(b->ctx, PEFT_ERROR_ARGUMENT, "peft_benchmark_run: no callback");
-    peft_status status = peft__bench_results_init(b, runner->model, r);
-    int64_t tokens = runner->tokens ? *runner->tokens : 0;
-    peft__bench_run run;
-    memset(&run, 0, sizeof(run));
-    run.b = b;
-    run.runner = runner;
-    peft__string_init(&run.prompt, b->ctx);
-    for (int64_t i = 0; i < r->count && !status; i++) {
-        run.t = &b->tasks[i];
-        run.r = &r->tasks[i];
-        run.scores = run.confidence = NULL;
-        run.seconds = 0;
-        if (run.t->missing) peft__bench_unscored(b, run.r, "not found: %s", run.t->file);
-        else status = peft__bench_run_task(&run, i);
-        r->seconds += run.seconds;
-    }
-    peft__string_free(&run.prompt);
-    r->tokens = runner->tokens ? *runner->tokens - tokens : 0;
-    r->peak_memory = (int64_t)peft_memory_peak(b->ctx);
-    peft_benchmark_average(b, r);
-    return status;
-}
-
-// ---- predictions in files
-
-// A file of predictions on its way into the order of the examples.
-typedef struct peft__bench_slots {
-    const peft_benchmark *b;
-    const peft__bench_task *t;
-    peft__data_record place;      // where we are in it, for messages
-    peft__map ids;
-    char **texts;
-} peft__bench_slots;
-
-static peft_status peft__bench_put(peft__bench_slots *s, const char *id, const char *text, size_t n) {
-    int64_t i = peft__map_get(&s->ids, id, strlen(id), -1);
-    peft_context *ctx = s->b->ctx;
-    if (i < 0 && s->b->limit != INT64_MAX) return PEFT_OK;  // predictions of all examples, of which fewer were loaded
-    const peft__data_record *r = &s->place;
-    if (i < 0)
-        return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s:%lld: %s has no example \"%s\"", r->path, (long long)r->line, s->t->name, id);
-    if (s->texts[i]) return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s:%lld: a second prediction for \"%s\"", r->path, (long long)r->line, id);
-    return peft__bench_copy(ctx, text, n, &s->texts[i]);
-}
-
-// A line behind the last example: fine when a limit left examples out.
-static peft_status peft__bench_too_many(peft__bench_slots *s) {
-    if (s->b->limit != INT64_MAX) return PEFT_OK;
-    return peft__fail(s->b->ctx, PEFT_ERROR_FORMAT, "%s: more lines than the %lld examples of %s", s->place.path, (long long)s->t->count,
-                      s->t->name);
-}
-
-static peft_status peft__bench_put_json(peft__bench_slots *s, const char *id, const peft__json *value) {
-    char number[40];
-    const char *text = peft__bench_scalar(value, number);
-    return text ? peft__bench_put(s, id, text, strlen(text)) : peft__record_fail(&s->place, "no label or prediction");
-}
-
-// MultiRC: the structure of the data with labels: {"idx", "passage": {"questions": [{"idx", "answers": [{"idx", "label"}]}]}}
-static peft_status peft__bench_put_multirc(peft__bench_slots *s, const peft__json *root) {
-    const peft__json *questions = peft__json_get(peft__json_get(root, "passage"), "questions");
-    if (!questions) return peft__record_fail(&s->place, "no passage with questions");
-    for (const peft__json *q = questions->child; q; q = q->next) {
-        const peft__json *answers = peft__json_get(q, "answers");
-        for (const peft__json *a = answers ? answers->child : NULL; a; a = a->next) {
-            char id[80];
-            peft__string_into(id, sizeof(id), "%lld/%lld/%lld", (long long)peft__json_int(root, "idx", 0),
-                              (long long)peft__json_int(q, "idx", 0),
-                              (long long)peft__json_int(a, "idx", 0));
-            peft_status status = peft__bench_put_json(s, id, peft__json_get(a, "label"));
-            if (status) return status;
-        }
-    }
-    return PEFT_OK;
-}
-
-// One line of JSON: idx (or id, or else the line's number) and label (or prediction).
-static peft_status peft__bench_put_line(peft__bench_slots *s, const peft__json *root, int64_t position) {
-    char id[64];
-    const peft__json *value = peft__json_get(root, "label");
-    if (!value) value = peft__json_get(root, "prediction");
-    if (s->t->spec.reader == PEFT__BENCH_NESTED_MULTIRC) return peft__bench_put_multirc(s, root);
-    if (peft__bench_id(root, id)) return peft__bench_put_json(s, id, value);
-    return position < s->t->count ? peft__bench_put_json(s, s->t->examples[position].id, value) : peft__bench_too_many(s);
-}
-
-enum { PEFT__BENCH_AS_TSV, PEFT__BENCH_AS_JSONL, PEFT__BENCH_AS_LINES };
-
-static peft_status peft__bench_parse_line(peft__bench_slots *s, peft__arena *scratch, char *line, size_t n, int form,
-                                          int64_t position) {
-    if (form == PEFT__BENCH_AS_JSONL) {
-        peft__json *root = NULL;
-        peft__arena_reset(scratch);
-        peft_status status = peft__json_parse(s->b->ctx, scratch, line, n, "", &root);
-        if (status == PEFT_ERROR_FORMAT) return peft__record_fail(&s->place, "not JSON");
-        return status ? status : peft__bench_put_line(s, root, position);
-    }
-    if (form == PEFT__BENCH_AS_LINES) {
-        if (position < s->t->count) return peft__bench_put(s, s->t->examples[position].id, line, n);
-        return peft__bench_too_many(s);
-    }
-    char *tab = strchr(line, '\t');
-    if (!tab) return peft__record_fail(&s->place, "no tab between index and prediction");
-    *tab = 0;
-    const char *text = tab + 1;
-    size_t size = (size_t)(line + n - text);
-    peft__bench_strip(&text, &size);
-    return peft__bench_put(s, line, text, size);
-}
-
-static peft_status peft__bench_parse(peft__bench_slots *s, char *text, size_t size, int form) {
-    peft__arena scratch;
-    peft_status status = PEFT_OK;
-    int64_t position = 0;
-    peft__arena_init(&scratch, s->b->ctx);
-    size_t mark = peft__utf8_mark(text, size);
-    for (char *at = text + mark, *end = text + size; at < end && !status;) {
-        char *stop = (char *)memchr(at, '\n', (size_t)(end - at)), *next = stop ? stop + 1 : end;
-        if (!stop) stop = end;
-        s->place.line++;
-        if (stop > at && stop[-1] == '\r') stop--;
-        *stop = 0;
-        bool header = form == PEFT__BENCH_AS_TSV && s->place.line == 1 && strncmp(at, "index\t", 6) == 0;
-        bool blank = form != PEFT__BENCH_AS_LINES && stop == at;  // in plain lines an empty one is an empty answer
-        if (!header && !blank) status = peft__bench_parse_line(s, &scratch, at, (size_t)(stop - at), form, position++);
-        at = next;
-    }
-    peft__arena_free(&scratch);
-    for (int64_t i = 0; i < s->t->count && !status; i++)
-        if (!s->texts[i])
-            status = peft__fail(s->b->ctx, PEFT_ERROR_MISSING, "%s: no prediction for example \"%s\" of %s", s->place.path,
-                                s->t->examples[i].id, s->t->name);
-    return status;
-}
-
-// "<folder>/<name><extension>", a / of the name being a -.
-static peft_status peft__bench_prediction_path(const char *folder, const char *name, const char *extension, peft__string *out) {
-    out->size = 0;
-    peft__string_format(out, "%s/", folder);
-    for (const char *p = name; *p; p++) peft__string_append(out, *p == '/' ? "-" : p, 1);
-    return peft__string_puts(out, extension) ? PEFT_OK : PEFT_ERROR_MEMORY;
-}
-
-static peft_status peft__bench_score_file(const peft_benchmark *b, int64_t task, const char *folder, peft__string *path,
-                                          peft_benchmark_result *r) {
-    static const char *const extensions[] = {".tsv", ".jsonl", ".txt"};
-    const peft__bench_task *t = &b->tasks[task];
-    peft__bench_slots s;
-    memset(&s, 0, sizeof(s));
-    char *text = NULL;
-    size_t size = 0;
-    int own = t->spec.reader == PEFT__BENCH_TSV ? PEFT__BENCH_AS_TSV : PEFT__BENCH_AS_JSONL, form = own;
-    bool found = false;
-    for (int k = 0; k < 4 && !found; k++) {  // the task's own form first
-        form = k == 0 ? own : k - 1;
-        if (peft__bench_prediction_path(folder, t->name, extensions[form], path)) return PEFT_ERROR_MEMORY;
-        found = peft__file_exists(b->ctx, path->data);
-    }
-    if (!found) {
-        if (peft__bench_prediction_path(folder, t->name, extensions[own], path)) return PEFT_ERROR_MEMORY;
-        peft__bench_unscored(b, r, "not found: %s", path->data);
-        return PEFT_OK;
-    }
-    s.b = b;
-    s.t = t;
-    s.place.ctx = b->ctx;
-    s.place.path = path->data;
-    peft__map_init(&s.ids, b->ctx);
-    s.texts = (char **)peft__calloc(b->ctx, t->count, sizeof(char *));
-    peft_status status = s.texts ? peft__read_all(b->ctx, path->data, &text, &size) : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < t->count && !status; i++)
-        if (!peft__map_set(&s.ids, t->examples[i].id, strlen(t->examples[i].id), i)) status = PEFT_ERROR_MEMORY;
-    if (!status) status = peft__bench_parse(&s, text, size, form);
-    if (!status) status = peft_benchmark_score(b, task, (const char *const *)s.texts, t->count, r);
-    if (status == PEFT_ERROR_MISSING && r->status == PEFT_ERROR_MISSING) status = PEFT_OK;  // a split without right answers
-    peft__free(b->ctx, text);
-    peft__map_free(&s.ids);
-    peft__bench_texts_free(b->ctx, s.texts, t->count);
-    return status;
-}
-
-PEFTDEF peft_status peft_benchmark_score_files(const peft_benchmark *b, const char *folder, const char *model,
-                                               peft_benchmark_results *r) {
-    memset(r, 0, sizeof(*r));
-    if (!b) return PEFT_ERROR_ARGUMENT;
-    if (!folder) return peft__fail(b->ctx, PEFT_ERROR_ARGUMENT, "peft_benchmark_score_files: no folder");
-    peft_status status = peft__bench_results_init(b, model ? model : folder, r);
-    peft__string path;
-    peft__string_init(&path, b->ctx);
-    for (int64_t i = 0; i < r->count && !status; i++) {
-        if (b->tasks[i].missing) peft__bench_unscored(b, &r->tasks[i], "not found: %s", b->tasks[i].file);
-        else status = peft__bench_score_file(b, i, folder, &path, &r->tasks[i]);
-    }
-    peft__string_free(&path);
-    peft_benchmark_average(b, r);
-    return status;
-}
-
-// What a leaderboard takes for a prediction: the choice's name, else the answer's part of the text.
-static void peft__bench_submitted(const peft__bench_task *t, const peft_benchmark_example *e, const char *prediction,
-                                  const char **text, size_t *n, peft__string *out) {
-    *text = prediction;
-    *n = strlen(prediction);
-    out->failed = peft__bench_answer(t, text, n) || out->failed;
-    int64_t chosen = e->names && e->choice_count ? peft__bench_choice(e, *text, *n) : -1;
-    if (chosen < 0) return;
-    *text = e->names[chosen];
-    *n = strlen(*text);
-}
-
-static void peft__bench_write_multirc(const peft__bench_task *t, char **predictions, peft__string *out) {
-    const char *before = "";
-    for (int64_t i = 0; i < t->count; i++) {
-        const char *id = t->examples[i].id, *text, *first = strchr(id, '/'), *second = strrchr(id, '/');
-        size_t n, p = (size_t)(first - id), q = (size_t)(second - id);
-        peft__bench_submitted(t, &t->examples[i], predictions[i], &text, &n, out);
-        bool passage = strncmp(before, id, p + 1) == 0, question = passage && strncmp(before, id, q + 1) == 0;
-        if (*before) peft__string_puts(out, question ? ", " : passage ? "]}, " : "]}]}}\n");
-        if (!passage) peft__string_format(out, "{\"idx\": %.*s, \"passage\": {\"questions\": [", (int)p, id);
-        if (!question) peft__string_format(out, "{\"idx\": %.*s, \"answers\": [", (int)(q - p - 1), first + 1);
-        peft__string_format(out, "{\"idx\": %s, \"label\": %s}", second + 1, n == 1 && *text == '1' ? "1" : "0");
-        before = id;
-    }
-    if (*before) peft__string_puts(out, "]}]}}\n");
-}
-
-static void peft__bench_write_task(const peft__bench_task *t, char **predictions, peft__string *out) {
-    int reader = t->spec.reader;
-    bool submission = reader <= PEFT__BENCH_NESTED_RECORD, integer = reader == PEFT__BENCH_COPA;
-    if (reader == PEFT__BENCH_NESTED_MULTIRC) {
-        peft__bench_write_multirc(t, predictions, out);
-        return;
-    }
-    if (reader == PEFT__BENCH_TSV) peft__string_puts(out, "index\tprediction\n");
-    for (int64_t i = 0; i < t->count; i++) {
-        const char *text, *id = t->examples[i].id;
-        size_t n;
-        peft__bench_submitted(t, &t->examples[i], predictions[i], &text, &n, out);
-        if (reader == PEFT__BENCH_TSV) {
-            peft__string_format(out, "%s\t", id);
-            if (t->spec.metric == PEFT__BENCH_CORRELATION) peft__string_format(out, "%g", peft__bench_number(text, n));
-            else for (size_t k = 0; k < n; k++) peft__string_append(out, text[k] == '\t' || text[k] == '\n' ? " " : text + k, 1);
-            peft__string_puts(out, "\n");
-            continue;
-        }
-        bool number = *id != 0;
-        for (const char *p = id; *p; p++) number = number && peft__bench_digit(*p);
-        peft__string_puts(out, submission ? "{\"idx\": " : "{\"id\": ");
-        if (number) peft__string_puts(out, id);
-        else peft__json_quote(out, id, strlen(id));
-        peft__string_puts(out, submission ? ", \"label\": " : ", \"prediction\": ");
-        if (!submission) text = predictions[i], n = strlen(text);
-        if (integer && n == 1 && (*text == '0' || *text == '1')) peft__string_append(out, text, n);
-        else peft__json_quote(out, text, n);
-        peft__string_puts(out, "}\n");
-    }
-}
-
-PEFTDEF peft_status peft_benchmark_write_predictions(const peft_benchmark *b, const peft_benchmark_results *r, const char *folder) {
-    if (!b) return PEFT_ERROR_ARGUMENT;
-    if (!r || !folder || r->count != b->count)
-        return peft__fail(b->ctx, PEFT_ERROR_ARGUMENT, "peft_benchmark_write_predictions: not this benchmark's results");
-    peft__string path, out;
-    peft__string_init(&path, b->ctx);
-    peft__string_init(&out, b->ctx);
-    peft_status status = PEFT_OK;
-    for (int64_t i = 0; i < b->count && !status; i++) {
-        const peft__bench_task *t = &b->tasks[i];
-        char **predictions = r->tasks[i].predictions;
-        bool all = predictions != NULL;
-        for (int64_t k = 0; k < t->count && all; k++) all = predictions[k] != NULL;
-        if (!all) continue;
-        out.size = 0;
-        status = peft__bench_prediction_path(folder, t->name, t->spec.reader == PEFT__BENCH_TSV ? ".tsv" : ".jsonl", &path);
-        if (!status) peft__bench_write_task(t, predictions, &out);
-        if (out.failed) status = PEFT_ERROR_MEMORY;
-        peft__writer w;
-        if (!status) status = peft__writer_open(b->ctx, path.data, &w);
-        if (!status) {
-            peft__write(&w, out.data, out.size);
-            status = peft__writer_commit(&w);
-        }
-    }
-    peft__string_free(&path);
-    peft__string_free(&out);
-    return status;
-}
-
-// ---- tables
-
-// v with so many decimals, rounded half away from zero: the library's own formatter has no %f.
-PEFT__NOINLINE void peft__bench_decimal(char *out, size_t size, double v, int decimals) {
-    long long scale = decimals == 2 ? 100 : decimals == 4 ? 10000 : 10;
-    if (!(fabs(v) < 1e12)) {
-        peft__string_into(out, size, "%g", v);
-        return;
-    }
-    long long n = (long long)(fabs(v) * (double)scale + 0.5);
-    char digits[8];
-    for (int k = decimals - 1, rest = (int)(n % scale); k >= 0; k--, rest /= 10) digits[k] = (char)('0' + rest % 10);
-    peft__string_into(out, size, "%s%lld.%.*s", v < 0 && n ? "-" : "", n / scale, decimals, digits);
-}
-
-static void peft__bench_pad(peft__string *s, const char *text, int width, bool right) {  // width: in characters
-    int n = 0;
-    for (const char *p = text; *p; p++) n += (*p & 0xC0) != 0x80;
-    for (int k = n; k < width && right; k++) peft__string_puts(s, " ");
-    peft__string_puts(s, text);
-    for (int k = n; k < width && !right; k++) peft__string_puts(s, " ");
-}
-
-static void peft__bench_percent(char out[24], double v) {
-    peft__bench_decimal(out, 24, 100 * v, 2);
-}
-
-// The models' mean win rates over the tasks, diagnostics apart.
-static peft_status peft__bench_wins(const peft_benchmark_results *r, int64_t models, double *rates) {
-    int64_t tasks = PEFT__MAX(r->count, (int64_t)1);
-    double *scores = (double *)peft__calloc(r->context, models * tasks, sizeof(double));
-    if (!scores) return PEFT_ERROR_MEMORY;
-    for (int64_t m = 0; m < models; m++)
-        for (int64_t i = 0; i < r->count; i++) {
-            const peft_benchmark_result *t = &r[m].tasks[i];
-            scores[m * tasks + i] = t->status || t->diagnostic ? nan("") : t->score;
-        }
-    peft_status status = peft_win_rates(r->context, scores, models, tasks, NULL, rates);
-    for (int64_t m = 0; m < models; m++) rates[m] = rates[m] == rates[m] ? rates[m] : 0;
-    peft__free(r->context, scores);
-    return status;
-}
-
-static void peft__bench_cell(peft__string *s, double v, bool known, int width) {
-    char cell[24];
-    peft__bench_percent(cell, v);
-    peft__string_puts(s, "  ");
-    peft__bench_pad(s, known ? cell : "-", width, true);
-}
-
-static void peft__bench_table_text(peft__string *s, const peft_benchmark_results *r, int64_t models, const double *rates) {
-    int name = 8, width = 7;
-    char cell[64];
-    for (int64_t i = 0; i < r->count; i++) name = PEFT__MAX(name, (int)strlen(r->tasks[i].task));
-    for (int k = 0; k < r->average_count; k++) name = PEFT__MAX(name, (int)strlen(r->averages[k].name));
-    for (int64_t m = 0; m < models && models > 1; m++) width = PEFT__MAX(width, (int)strlen(r[m].model));
-    peft__string_format(s, "%s\n", r->signature);
-    peft__bench_pad(s, "task", name, false);
-    peft__bench_pad(s, "examples", 10, true);
-    for (int64_t m = 0; m < models; m++) {
-        peft__string_puts(s, "  ");
-        peft__bench_pad(s, models > 1 ? r[m].model : "score", width, true);
-    }
-    peft__string_puts(s, "\n");
-    for (int64_t i = 0; i < r->count; i++) {
-        const peft_benchmark_result *t = &r->tasks[i];
-        peft__bench_pad(s, t->task, name, false);
-        peft__string_into(cell, sizeof(cell), "%lld", (long long)t->examples);
-        peft__bench_pad(s, cell, 10, true);
-        for (int64_t m = 0; m < models; m++) peft__bench_cell(s, r[m].tasks[i].score, !r[m].tasks[i].status, width);
-        for (int k = 0; k < t->metric_count && models == 1 && !t->status; k++) {
-            char value[24];
-            peft__bench_percent(value, t->metrics[k].value);
-            peft__string_format(s, "%s%s %s", k ? ", " : "   ", t->metrics[k].name, value);
-        }
-        if (t->status && models == 1) peft__string_format(s, "   %s", t->note);
-        peft__string_puts(s, "\n");
-    }
-    for (int k = 0; k < r->average_count; k++) {
-        peft__bench_pad(s, r->averages[k].name, name, false);
-        peft__string_into(cell, sizeof(cell), k ? "" : "%lld of %lld", (long long)r->scored, (long long)r->expected);
-        peft__bench_pad(s, cell, 10, true);
-        for (int64_t m = 0; m < models; m++) peft__bench_cell(s, r[m].averages[k].value, k < r[m].average_count, width);
-        peft__string_puts(s, "\n");
-    }
-    if (models > 1) {
-        peft__bench_pad(s, "mean win rate", name + 10, false);
-        for (int64_t m = 0; m < models; m++) peft__bench_cell(s, rates[m], true, width);
-        peft__string_puts(s, "\n");
-    }
-    for (int64_t m = 0; m < models; m++) {
-        if (r[m].seconds <= 0) continue;
-        peft__bench_decimal(cell, sizeof(cell), r[m].seconds, 1);
-        peft__string_format(s, "%s: %s s", r[m].model, cell);
-        peft__bench_decimal(cell, sizeof(cell), (double)r[m].tokens / r[m].seconds, 1);
-        if (r[m].tokens) peft__string_format(s, ", %s tokens/s", cell);
-        peft__bench_decimal(cell, sizeof(cell), (double)r[m].peak_memory / 1048576, 1);
-        peft__string_format(s, ", peak memory %s MiB\n", cell);
-    }
-}
-
-static void peft__bench_json_values(peft__string *s, const peft_named_value *values, int count) {
-    peft__string_puts(s, "{");
-    for (int k = 0; k < count; k++) {
-        peft__string_puts(s, k ? ", " : "");
-        peft__json_quote(s, values[k].name, strlen(values[k].name));
-        peft__string_format(s, ": %g", values[k].value);
-    }
-    peft__string_puts(s, "}");
-}
-
-static void peft__bench_json_member(peft__string *s, const char *name, const char *text) {
-    peft__string_format(s, "\"%s\": ", name);
-    peft__json_quote(s, text, strlen(text));
-}
-
-static void peft__bench_table_json(peft__string *s, const peft_benchmark_results *r, int64_t models, const double *rates) {
-    peft__string_puts(s, "{");
-    peft__bench_json_member(s, "benchmark", r->benchmark);
-    peft__string_puts(s, ", \"models\": [");
-    for (int64_t m = 0; m < models; m++) {
-        peft__string_puts(s, m ? ",\n {" : "\n {");
-        peft__bench_json_member(s, "model", r[m].model);
-        peft__string_puts(s, ", ");
-        peft__bench_json_member(s, "signature", r[m].signature);
-        peft__string_puts(s, ",\n  \"averages\": ");
-        peft__bench_json_values(s, r[m].averages, r[m].average_count);
-        peft__string_format(s, ", \"scored\": %lld, \"expected\": %lld", (long long)r[m].scored, (long long)r[m].expected);
-        if (models > 1) peft__string_format(s, ", \"mean_win_rate\": %g", rates[m]);
-        if (r[m].seconds > 0)
-            peft__string_format(s, ", \"seconds\": %g, \"tokens\": %lld, \"peak_memory\": %lld", r[m].seconds,
-                                (long long)r[m].tokens, (long long)r[m].peak_memory);
-        peft__string_puts(s, ",\n  \"tasks\": [");
-        for (int64_t i = 0; i < r[m].count; i++) {
-            const peft_benchmark_result *t = &r[m].tasks[i];
-            peft__string_puts(s, i ? ",\n   {" : "\n   {");
-            peft__bench_json_member(s, "task", t->task);
-            if (*t->group) peft__string_puts(s, ", "), peft__bench_json_member(s, "group", t->group);
-            peft__string_format(s, ", \"examples\": %lld, ", (long long)t->examples);
-            if (t->status) {
-                peft__bench_json_member(s, "note", t->note);
-            } else {
-                peft__string_format(s, "\"score\": %g, \"metrics\": ", t->score);
-                peft__bench_json_values(s, t->metrics, t->metric_count);
-            }
-            peft__string_puts(s, "}");
-        }
-        peft__string_puts(s, "]}");
-    }
-    peft__string_puts(s, "]}\n");
-}
-
-static void peft__bench_csv_field(peft__string *s, const char *text) {
-    bool quote = strpbrk(text, ",\"\r\n") != NULL;
-    if (quote) peft__string_puts(s, "\"");
-    for (const char *p = text; *p; p++) {
-        if (*p == '"') peft__string_puts(s, "\"");
-        peft__string_append(s, p, 1);
-    }
-    if (quote) peft__string_puts(s, "\"");
-}
-
-static void peft__bench_csv_row(peft__string *s, const peft_benchmark_results *r, const char *task, const char *group,
-                                const char *metric, double value) {
-    const char *const fields[] = {r->benchmark, r->model, task, group, metric};
-    for (int k = 0; k < 5; k++) {
-        peft__bench_csv_field(s, fields[k]);
-        peft__string_puts(s, ",");
-    }
-    peft__string_format(s, "%g\n", value);
-}
-
-static void peft__bench_table_csv(peft__string *s, const peft_benchmark_results *r, int64_t models, const double *rates) {
-    peft__string_puts(s, "benchmark,model,task,group,metric,value\n");
-    for (int64_t m = 0; m < models; m++) {
-        for (int64_t i = 0; i < r[m].count; i++) {
-            const peft_benchmark_result *t = &r[m].tasks[i];
-            if (t->status) continue;
-            peft__bench_csv_row(s, &r[m], t->task, t->group, "score", t->score);
-            for (int k = 0; k < t->metric_count; k++)
-                peft__bench_csv_row(s, &r[m], t->task, t->group, t->metrics[k].name, t->metrics[k].value);
-        }
-        for (int k = 0; k < r[m].average_count; k++)
-            peft__bench_csv_row(s, &r[m], "", "", r[m].averages[k].name, r[m].averages[k].value);
-        if (models > 1) peft__bench_csv_row(s, &r[m], "", "", "mean win rate", rates[m]);
-    }
-}
-
-static void peft__bench_html_text(peft__string *s, const char *text) {
-    for (const char *p = text; *p; p++) {
-        const char *entity = *p == '&' ? "&amp;" : *p == '<' ? "&lt;" : *p == '>' ? "&gt;" : *p == '"' ? "&quot;" : NULL;
-        if (entity) peft__string_puts(s, entity);
-        else peft__string_append(s, p, 1);
-    }
-}
-
-static void peft__bench_html_bar(peft__string *s, double v, int64_t model) {
-    static const char *const colors[] = {"#2b6cb0", "#c05621", "#2f855a", "#6b46c1", "#b83280", "#718096"};
-    char width[24], cell[24];
-    double shown = PEFT__MIN(PEFT__MAX(v, 0.0), 1.0);
-    peft__bench_decimal(width, sizeof(width), 200 * shown, 1);
-    peft__bench_percent(cell, v);
-    peft__string_puts(s, "<svg width=\"260\" height=\"16\" role=\"img\"><rect width=\"200\" height=\"16\" fill=\"#e8ecf0\"/>");
-    peft__string_format(s, "<rect width=\"%s\" height=\"16\" fill=\"%s\"/>", width, colors[model % PEFT__COUNT(colors)]);
-    peft__string_format(s, "<text x=\"206\" y=\"13\" font-size=\"12\">%s</text></svg>", cell);
-}
-
-static void peft__bench_html_row(peft__string *s, const peft_benchmark_results *r, int64_t models, int64_t i) {
-    const peft_benchmark_result *t = &r->tasks[i];
-    peft__string_puts(s, "<tr><th>");
-    peft__bench_html_text(s, t->task);
-    peft__string_format(s, "</th><td>%lld</td>", (long long)t->examples);
-    for (int64_t m = 0; m < models; m++) {
-        const peft_benchmark_result *u = &r[m].tasks[i];
-        peft__string_puts(s, "<td>");
-        if (u->status) peft__bench_html_text(s, u->note);
-        else peft__bench_html_bar(s, u->score, m);
-        peft__string_puts(s, "<small>");
-        for (int k = 0; k < u->metric_count && !u->status; k++) {
-            char cell[24];
-            peft__bench_percent(cell, u->metrics[k].value);
-            peft__string_puts(s, k ? ", " : " ");
-            peft__bench_html_text(s, u->metrics[k].name);
-            peft__string_format(s, " %s", cell);
-        }
-        peft__string_puts(s, "</small></td>");
-    }
-    peft__string_puts(s, "</tr>\n");
-}
-
-static void peft__bench_table_html(peft__string *s, const peft_benchmark_results *r, int64_t models, const double *rates) {
-    peft__string_format(s, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>%s</title>\n<style>", r->benchmark);
-    peft__string_puts(s, "body{font:15px/1.5 sans-serif;margin:2em;color:#1a202c}table{border-collapse:collapse}"
-                         "th,td{text-align:left;padding:.25em .8em;border-bottom:1px solid #e2e8f0;vertical-align:top}"
-                         "small{display:block;color:#4a5568}</style></head>\n");
-    peft__string_format(s, "<body><h1>%s</h1><p>", r->benchmark);
-    peft__bench_html_text(s, r->signature);
-    peft__string_puts(s, "</p>\n<table><thead><tr><th>task</th><th>examples</th>");
-    for (int64_t m = 0; m < models; m++) {
-        peft__string_puts(s, "<th>");
-        peft__bench_html_text(s, r[m].model);
-        peft__string_puts(s, "</th>");
-    }
-    peft__string_puts(s, "</tr></thead>\n<tbody>\n");
-    for (int64_t i = 0; i < r->count; i++) peft__bench_html_row(s, r, models, i);
-    peft__string_puts(s, "</tbody>\n<tfoot>\n");
-    for (int k = 0; k < r->average_count + (models > 1); k++) {
-        bool wins = k == r->average_count;
-        peft__string_puts(s, "<tr><th>");
-        peft__bench_html_text(s, wins ? "mean win rate" : r->averages[k].name);
-        if (k) peft__string_puts(s, "</th><td></td>");
-        else peft__string_format(s, "</th><td>%lld of %lld tasks</td>", (long long)r->scored, (long long)r->expected);
-        for (int64_t m = 0; m < models; m++) {
-            peft__string_puts(s, "<td>");
-            if (wins || k < r[m].average_count) peft__bench_html_bar(s, wins ? rates[m] : r[m].averages[k].value, m);
-            peft__string_puts(s, "</td>");
-        }
-        peft__string_puts(s, "</tr>\n");
-    }
-    peft__string_puts(s, "</tfoot></table></body></html>\n");
-}
-
-PEFTDEF peft_status peft_benchmark_table(const peft_benchmark_results *r, int64_t models, peft_table_format format, char **text) {
-    *text = NULL;
-    if (!r || !r->context) return PEFT_ERROR_ARGUMENT;
-    if (models < 1 || (unsigned)format > (unsigned)PEFT_TABLE_HTML)
-        return peft__fail(r->context, PEFT_ERROR_ARGUMENT, "peft_benchmark_table: no models or no such format");
-    for (int64_t m = 1; m < models; m++)
-        if (strcmp(r[m].benchmark, r->benchmark) != 0 || r[m].count != r->count)
-            return peft__fail(r->context, PEFT_ERROR_ARGUMENT, "peft_benchmark_table: %s has %s's %lld tasks, %s has %s's %lld",
-                              r[m].model, r[m].benchmark,
-                              (long long)r[m].count, r->model, r->benchmark, (long long)r->count);
-    double *rates = (double *)peft__calloc(r->context, models, sizeof(double));
-    peft_status status = rates ? peft__bench_wins(r, models, rates) : PEFT_ERROR_MEMORY;
-    if (status) {
-        peft__free(r->context, rates);
-        return status;
-    }
-    peft__string s;
-    peft__string_init(&s, r->context);
-    if (format == PEFT_TABLE_TEXT) peft__bench_table_text(&s, r, models, rates);
-    if (format == PEFT_TABLE_JSON) peft__bench_table_json(&s, r, models, rates);
-    if (format == PEFT_TABLE_CSV) peft__bench_table_csv(&s, r, models, rates);
-    if (format == PEFT_TABLE_HTML) peft__bench_table_html(&s, r, models, rates);
-    peft__free(r->context, rates);
-    if (s.failed) {
-        peft__string_free(&s);
-        return PEFT_ERROR_MEMORY;
-    }
-    *text = s.data;
-    return PEFT_OK;
-}
-#endif  // PEFT_ONLY_METRICS
+// How to add a metric. A metric of single lines: write a function that reads a line with peft__mt_load and
+// fills a row whose sums give the score (peft__squad_line is the shortest), set it in a peft__mt_run between
+// PEFT__MT_OPEN and peft__mt_score_lines, and compute the result from run.sums. A metric of the whole corpus:
+// a peft__corpus_metric, called by peft__corpus_score. Then declare both parts in the interface, sign the
+// result with every setting, and compare it with the reference implementation in tests/golden_metrics.h.
 #endif  // PEFT_NO_METRICS
 
 #if defined(__GNUC__) || defined(__clang__)

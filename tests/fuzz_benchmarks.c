@@ -3,6 +3,7 @@
 //   clang -g -O1 -DPEFT_NO_SIMD -fsanitize=fuzzer,address,undefined -o fuzz tests/fuzz_benchmarks.c -lm && ./fuzz
 #define PEFT_IMPLEMENTATION
 #include "../peft.h"
+#include "../tools/benchmarks.h"
 
 #include <stdio.h>
 #include <stdlib.h>

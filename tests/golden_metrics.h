@@ -4,6 +4,7 @@
 #ifndef GOLDEN_METRICS_H
 #define GOLDEN_METRICS_H
 
+#include "../tools/scores.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

@@ -2,6 +2,7 @@
 // real files (PEFT_SHARED names the place, default ../shared).
 #define PEFT_IMPLEMENTATION
 #include "../peft.h"
+#include "../tools/benchmarks.h"
 
 #include "check.h"
 #include <stdio.h>

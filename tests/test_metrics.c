@@ -83,10 +83,17 @@ static void test_lsum(void) {
             }
             text[side][n] = 0;
         }
-        peft__rouge_work w;
-        if (!peft__rouge_work_init(&w, ctx, MOST, 4000, false, false)) exit(1);
-        peft__rouge_read_pair(&w, text[0], text[1]);
-        const peft__rouge_text *p = &w.prediction, *r = &w.reference;
+        const char *prediction = text[0], *reference = text[1];
+        peft_rouge_desc settings;
+        peft__mt_run run;
+        peft__mt_work w;
+        memset(&settings, 0, sizeof settings), memset(&w, 0, sizeof w);
+        if (peft__mt_open(&run, "test", ctx, &prediction, &reference, 1, 0, 1)) exit(1);
+        run.desc = &settings, run.width = 1, run.bits = 4000;
+        peft__mt_begin(&run, &w);
+        if (run.memory.failed) exit(1);
+        peft__mt_load(&run, &w, 0, peft__rouge_read);
+        const peft__mt_text *p = &w.texts[0], *r = &w.texts[1];
         int left[2][26], hits = 0;
         memset(left, 0, sizeof left);
         for (int32_t i = 0; i < p->count; i++) left[0][p->ids[i]]++;
@@ -106,7 +113,7 @@ static void test_lsum(void) {
         if (p->sentences + r->sentences > 2)
             ok = ok && near(s.rougeLsum.recall, (double)hits / r->count) &&
                  near(s.rougeLsum.precision, (double)hits / p->count);
-        peft__mt_pool_free(&w.pool);
+        peft__mt_close(&run);
     }
     check("rougeLsum is the union over all pairs of sentences", ok);
     // 50,000 lines on either side: all pairs would be 2,500,000,000
@@ -127,8 +134,11 @@ static void test_lcs(void) {
     static int32_t a[N], b[N], table[N + 1][N + 1];
     static uint64_t masks[8];
     static unsigned char carry[N];
+    peft__mt_work w;
     peft_rng rng;
     bool ok = true;
+    memset(&w, 0, sizeof w);
+    w.masks = masks, w.carry = carry;
     peft_rng_seed(&rng, 7);
     for (int round = 0; round < 60; round++) {
         int n = 1 + (int)(peft_rng_uniform(&rng) * (N - 1)), m = 1 + (int)(peft_rng_uniform(&rng) * (N - 1));
@@ -137,7 +147,7 @@ static void test_lcs(void) {
         for (int i = 1; i <= n; i++)
             for (int j = 1; j <= m; j++)
                 table[i][j] = a[i - 1] == b[j - 1] ? table[i - 1][j - 1] + 1 : PEFT__MAX(table[i - 1][j], table[i][j - 1]);
-        ok = ok && peft__lcs_length(a, n, b, m, masks, carry) == table[n][m];
+        ok = ok && peft__lcs(&w, a, n, b, m, NULL) == table[n][m];
     }
     check("bit-parallel LCS length", ok);
 }
@@ -148,9 +158,12 @@ static void test_lcs_mark(void) {
     static int32_t a[N], b[N], table[N + 1][N + 1];
     peft_rng rng;
     bool ok = true;
-    peft__rouge_work w;
+    static uint64_t masks[16], bits[(N + 1) * (N / 64 + 1)];
+    static unsigned char carry[N], found[N];
+    peft__mt_work w;
+    memset(&w, 0, sizeof w);
+    w.masks = masks, w.bits = bits, w.carry = carry, w.hit = found;
     peft_rng_seed(&rng, 8);
-    check("scratch", peft__rouge_work_init(&w, ctx, 4 * N, (N + 3) * (N / 64 + 2), false, false));
     for (int round = 0; round < 200 && ok; round++) {
         int n = 1 + (int)(peft_rng_uniform(&rng) * (N - 1)), m = 1 + (int)(peft_rng_uniform(&rng) * (N - 1));
         int letters = 1 + (int)(peft_rng_uniform(&rng) * 12);
@@ -169,7 +182,6 @@ static void test_lcs_mark(void) {
         ok = memcmp(hit, w.hit, (size_t)n) == 0;
     }
     check("bit-parallel LCS members", ok);
-    peft__mt_pool_free(&w.pool);
 }
 
 static void test_stemmer(void) {
@@ -206,14 +218,10 @@ static peft_bleu_result bleu(const char *p, const char *r, peft_tokenizer_kind t
     return result;
 }
 
-// Words that a tokenizer makes, joined by '|'.
-static bool tokens(int kind, bool lower, const char *text, const char *want) {
-    char bytes[512], out[512];
-    peft__mt_token cut[256];
-    peft__words w;
+// Words, joined by '|'.
+static bool joined(const char *text, const peft__mt_token *cut, int32_t count, const char *want) {
+    char out[512];
     size_t n = 0;
-    peft__words_init(&w, kind, lower, bytes);
-    int32_t count = peft__words_read(&w, text, cut);
     for (int32_t i = 0; i < count; i++) {
         memcpy(out + n, cut[i].text, (size_t)cut[i].size);
         n += (size_t)cut[i].size;
@@ -224,8 +232,19 @@ static bool tokens(int kind, bool lower, const char *text, const char *want) {
     return strcmp(out, want) == 0;
 }
 
+// Those that a tokenizer makes.
+static bool tokens(int kind, bool lower, const char *text, const char *want) {
+    char bytes[512], *room = bytes;
+    peft__mt_token cut[256];
+    peft__words w;
+    peft__words_init(&w, kind, lower);
+    return joined(text, cut, peft__words_read(&w, text, &room, cut), want);
+}
+
 static void test_tokenizers(void) {
-    int a = PEFT_TOKENIZE_13A, intl = PEFT_TOKENIZE_INTL, zh = PEFT_TOKENIZE_ZH, ter = PEFT__WORDS_TERCOM;
+    int a = PEFT_TOKENIZE_13A, intl = PEFT_TOKENIZE_INTL, zh = PEFT_TOKENIZE_ZH;
+    static const char tercom[] = "it's John's. x's y";
+    peft__mt_token cut[32];
     check("13a words", tokens(a, false, "Hello, world! (3.14) 1,000 a.b 5-6 x-y U.S.A.", "Hello|,|world|!|(|3.14|)|1,000|a|.|b|5|-|6|x-y|U|.|S|.|A|."));
     check("13a dots", tokens(a, false, "wait... 5.. ..7 .5 5.", "wait|.|.|.|5|.|.|.|.7|.|5|5|."));
     check("13a markup", tokens(a, false, "a &lt;b&gt; &quot;c&quot; &amp;amp; hy-\nphen <skipped>x", "a|<|b|>|\"|c|\"|&|amp|;|hyphen|x"));
@@ -240,7 +259,7 @@ static void test_tokenizers(void) {
     check("a final sigma has a letter before it and none behind", tokens(PEFT_TOKENIZE_NONE, true, "\xCE\x91'\xCE\xA3. \xCE\xA3 '\xCE\xA3 \xE3\x81\x8B\xCE\xA3 \xCE\x91\xCE\xA3'\xCE\x91",
         "\xCE\xB1'\xCF\x82.|\xCF\x83|'\xCF\x83|\xE3\x81\x8B\xCF\x83|\xCE\xB1\xCF\x83'\xCE\xB1"));
     check("lower case", tokens(PEFT_TOKENIZE_NONE, true, "\xC3\x89T\xC3\x89 \xCE\xA3\xCE\x91\xCE\xA3", "\xC3\xA9t\xC3\xA9|\xCF\x83\xCE\xB1\xCF\x82"));
-    check("tercom", tokens(ter, false, "it's John's. x's y", "it|'s|John's|.|x|'s|y"));
+    check("tercom", joined(tercom, cut, peft__ter_cut(tercom, sizeof tercom - 1, cut), "it|'s|John's|.|x|'s|y"));
 }
 
 static void test_bleu(void) {
@@ -357,6 +376,8 @@ static void test_answers(void) {
     peft_multirc_result m;
     check("multirc", peft_multirc(ctx, yes, gold, question, 4, &m) == PEFT_OK && near(m.f1a, 0.8) && near(m.exact_match, 0.5) &&
                          near(m.f1m, (1 + 2.0 / 3) / 2));
+    check("diversity of nothing", peft_diversity(ctx, NULL, 1, false, NULL) == PEFT_ERROR_ARGUMENT);
+    check("multirc of nothing", peft_multirc(ctx, NULL, NULL, NULL, 1, NULL) == PEFT_ERROR_ARGUMENT);
     const char *texts[] = {"a b a b", "a", ""};
     peft_diversity_result v;
     check("distinct-n and lengths", peft_diversity(ctx, texts, 3, false, &v) == PEFT_OK && near(v.distinct[0], 0.4) &&

@@ -383,10 +383,8 @@ static void metrics(void) {
     REFUSES(peft_auc(ctx, NULL, NULL, 2, &x));
     REFUSES(peft_calibration(NULL, NULL));
     REFUSES(peft_calibration(ZERO(peft_calibration_desc), NULL));
-    REFUSES(peft_multirc(ctx, NULL, NULL, NULL, 1, NULL));
     REFUSES(peft_squad(NULL, NULL));
     REFUSES(peft_squad(ZERO(peft_text_desc), NULL));
-    REFUSES(peft_diversity(ctx, NULL, 1, false, NULL));
     REFUSES(peft_perplexity(ctx, NULL, NULL, NULL, 1, NULL));
     REFUSES(peft_paired(NULL, NULL));
     REFUSES(peft_paired(ZERO(peft_paired_desc), NULL));

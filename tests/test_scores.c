@@ -3,6 +3,7 @@
 #define PEFT_IMPLEMENTATION
 #define PEFT_ONLY_METRICS
 #include "../peft.h"
+#include "../tools/scores.h"
 
 #include "check.h"
 #include <stdio.h>
@@ -112,6 +113,14 @@ static void make_lines(void) {
     }
 }
 
+enum { PAIRED_TER = PEFT_PAIRED_SCORE + 1 };  // peft_paired_ter's, which is a function of its own
+
+static peft_status paired(const peft_paired_desc *d, peft_paired_result *result) {
+    peft_ter_desc ter;
+    memset(&ter, 0, sizeof ter);
+    return (int)d->metric == PAIRED_TER ? peft_paired_ter(d, &ter, result) : peft_paired(d, result);
+}
+
 // The score of a corpus by the metric's own function.
 static double corpus(peft_paired_metric metric, const char *const *texts, const char *const *references, int64_t count) {
     if (metric == PEFT_PAIRED_BLEU) {
@@ -128,7 +137,7 @@ static double corpus(peft_paired_metric metric, const char *const *texts, const 
         d.context = ctx, d.predictions = texts, d.references = references, d.count = count;
         return peft_chrf(&d, &r) == PEFT_OK ? r.score : -1;
     }
-    if (metric == PEFT_PAIRED_TER) {
+    if ((int)metric == PAIRED_TER) {
         peft_ter_desc d;
         peft_metric_result r;
         memset(&d, 0, sizeof d);
@@ -159,7 +168,7 @@ static void test_paired_metric(peft_paired_metric metric, peft_paired_test test)
     char name[64];
     memset(&d, 0, sizeof d);
     d.context = ctx, d.metric = metric, d.test = test, d.baseline = base, d.system = sys_, d.references = reference, d.count = LINES, d.samples = SAMPLES;
-    check("paired", peft_paired(&d, &result) == PEFT_OK);
+    check("paired", paired(&d, &result) == PEFT_OK);
     double first = corpus(metric, base, reference, LINES), second = corpus(metric, sys_, reference, LINES);
     for (int s = 0; s < SAMPLES; s++) {
         peft_rng rng;
@@ -239,6 +248,8 @@ static void test_paired(void) {
         test_paired_metric((peft_paired_metric)metric, PEFT_PAIRED_BOOTSTRAP);
         test_paired_metric((peft_paired_metric)metric, PEFT_PAIRED_RANDOMIZATION);
     }
+    test_paired_metric((peft_paired_metric)PAIRED_TER, PEFT_PAIRED_BOOTSTRAP);
+    test_paired_metric((peft_paired_metric)PAIRED_TER, PEFT_PAIRED_RANDOMIZATION);
     peft_paired_desc d;
     peft_paired_result r, again;
     double zeros[200], ones[200], mixed[2] = {0, 1}, turned[2] = {1, 0};
@@ -322,8 +333,10 @@ static void test_calibration(void) {
     memset(&d, 0, sizeof d);
     d.context = ctx, d.confidence = confidence, d.correct = correct, d.count = 37;
     check("10 bins with ties", peft_calibration(&d, &r) == PEFT_OK && near(r.ece_mass, 0.33906633906633904));
-    check("selective accuracy", near(r.selective_accuracy, 0.5) &&
-          near(r.selective_area, 0.6511951442020483));
+    double selective = 0, area = 0;
+    check("selective accuracy", peft_selective_accuracy(&d, 0, &selective, &area) == PEFT_OK && near(selective, 0.5) &&
+          near(area, 0.6511951442020483));
+    check("a coverage beyond all", peft_selective_accuracy(&d, 1.5, &selective, &area) == PEFT_ERROR_ARGUMENT);
     d.bins = 4;
     check("4 bins", peft_calibration(&d, &r) == PEFT_OK && near(r.ece_mass, 0.24570024570024568));
     d.bins = 0, d.count = 7;

@@ -6,6 +6,7 @@
 #include "peft.h"
 
 #include "cli.h"
+#include "scores.h"
 
 static peft_context *ctx;
 static int64_t thread_count = 1;

@@ -2,6 +2,7 @@
 #ifndef PEFT_CMD_BENCHMARK_H
 #define PEFT_CMD_BENCHMARK_H
 
+#include "benchmarks.h"
 #include <math.h>
 #if defined(_WIN32)
 #include <direct.h>

@@ -3,6 +3,7 @@
 #ifndef PEFT_CMD_SCORE_H
 #define PEFT_CMD_SCORE_H
 
+#include "scores.h"
 #include <math.h>
 
 static struct {
@@ -149,7 +150,9 @@ static int lines_write(const pairs *p) {
 
 // Both tests of one metric with --baseline, or the interval of one system with --bootstrap. sacreBLEU's p counts only what is larger than
 // the observed difference: no star where there is none. `desc` holds the metric and its settings, and the values of PEFT_PAIRED_VALUES.
-static peft_status score_versus(const pairs *p, const char *name, peft_paired_desc desc) {
+typedef peft_status (*paired_test)(const peft_paired_desc *desc, peft_paired_result *result);
+
+static peft_status score_versus_by(const pairs *p, const char *name, peft_paired_desc desc, paired_test paired) {
     static const char *const tests[] = {"bootstrap", "randomization"};
     peft_status status = PEFT_OK;
     peft_paired_result r;
@@ -162,16 +165,18 @@ static peft_status score_versus(const pairs *p, const char *name, peft_paired_de
     desc.samples = p->baseline ? sc.samples : sc.bootstrap;
     desc.seed = (uint64_t)s.seed;
     if (!p->baseline && sc.bootstrap > 0) {
-        status = peft_paired(&desc, &r);
+        status = paired(&desc, &r);
         if (!status) print_interval(name, &r);
     }
     for (int k = 0; k < 2 && !status && p->baseline; k++) {
         desc.test = (peft_paired_test)k;
-        status = peft_paired(&desc, &r);
+        status = paired(&desc, &r);
         if (!status) print_paired(name, tests[k], &r);
     }
     return status;
 }
+
+static peft_status score_versus(const pairs *p, const char *name, peft_paired_desc desc) { return score_versus_by(p, name, desc, peft_paired); }
 
 // A metric that is the mean of a value per line: gives those of the predictions (unless `values` is NULL), and prints its scores if asked.
 typedef peft_status (*mean_metric)(const pairs *p, const char *const *predictions, double *values, bool print);
@@ -329,6 +334,10 @@ static peft_status score_chrf_words(const pairs *p, const char *name, int word_o
 static peft_status score_chrf(const pairs *p) { return score_chrf_words(p, "chrf", 0); }
 static peft_status score_chrf_plus(const pairs *p) { return score_chrf_words(p, "chrf++", 2); }
 
+static peft_status paired_ter(const peft_paired_desc *desc, peft_paired_result *result) {
+    return peft_paired_ter(desc, (const peft_ter_desc *)desc->user, result);
+}
+
 static peft_status score_ter(const pairs *p) {
     peft_metric_result r;
     const peft_ter_desc desc = {.context = s.ctx, .predictions = p->predictions, .references = p->references, .count = p->count,
@@ -336,7 +345,7 @@ static peft_status score_ter(const pairs *p) {
                                 .case_sensitive = sc.case_sensitive, .asian_support = sc.asian, .sentences = line_column(p, "ter")};
     peft_status status = peft_ter(&desc, &r);
     if (!status) score_line("ter", r.score, r.signature);
-    return status ? status : score_versus(p, "ter", (peft_paired_desc){.metric = PEFT_PAIRED_TER, .ter = &desc});
+    return status ? status : score_versus_by(p, "ter", (peft_paired_desc){.user = (void *)&desc}, paired_ter);
 }
 
 // For metrics that a reference changes which is there twice.
@@ -631,12 +640,13 @@ static void calibration_print(const numbers *n, int64_t count) {
     peft_calibration_result r;
     peft_calibration_desc desc = {.context = s.ctx, .confidence = n->side[1], .correct = n->truth,
                                   .count = count, .bins = count_setting(sc.bins)};
-    if (peft_calibration(&desc, &r)) return;
+    double selective, area;
+    if (peft_calibration(&desc, &r) || peft_selective_accuracy(&desc, 0, &selective, &area)) return;
     score_line("ece_mass", r.ece_mass, r.signature);
     score_line("brier", r.brier, r.signature);
     score_line("accuracy", r.accuracy, r.signature);
-    score_line("selective", r.selective_accuracy, r.signature);
-    score_line("selective_area", r.selective_area, r.signature);
+    score_line("selective", selective, r.signature);
+    score_line("selective_area", area, r.signature);
     if (!peft_platt_calibration(&desc, &r, NULL, NULL)) score_line("platt_ece", r.ece_width, r.signature);
 }
 
