@@ -268,6 +268,61 @@ static inline void options_print(const option *options, int count) {
     }
 }
 
+// ---- a text that grows
+
+typedef struct text_buffer {
+    char *data;
+    size_t size, room;
+    bool failed;  // no memory: what is added from then on is lost
+} text_buffer;
+
+static inline void buffer_add(text_buffer *b, const char *text, size_t n) {
+    if (b->size + n + 1 > b->room && !b->failed) {
+        size_t room = 2 * (b->size + n) + 64;
+        char *grown = (char *)realloc(b->data, room);
+        b->failed = !grown;
+        if (grown) b->data = grown, b->room = room;
+    }
+    if (b->failed) return;
+    if (n) memcpy(b->data + b->size, text, n);
+    b->data[b->size += n] = 0;
+}
+
+static inline void buffer_puts(text_buffer *b, const char *text) { buffer_add(b, text, strlen(text)); }
+
+static inline void buffer_print(text_buffer *b, const char *format, ...) {  // for short texts
+    char line[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
+    buffer_puts(b, line);
+}
+
+// A Unicode character as UTF-8.
+static inline void buffer_code(text_buffer *b, uint32_t c) {
+    char out[4];
+    size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    static const unsigned char first[] = {0, 0, 0xC0, 0xE0, 0xF0};
+    for (size_t i = n; i-- > 1; c >>= 6) out[i] = (char)(0x80 | (c & 0x3F));
+    out[0] = (char)(first[n] | c);
+    buffer_add(b, out, n);
+}
+
+static inline void buffer_free(text_buffer *b) {
+    free(b->data);
+    memset(b, 0, sizeof(*b));
+}
+
+// The text, to be freed; NULL: no memory. The buffer is empty again.
+static inline char *buffer_take(text_buffer *b) {
+    buffer_add(b, "", 0);
+    char *text = b->failed ? NULL : b->data;
+    if (b->failed) free(b->data);
+    memset(b, 0, sizeof(*b));
+    return text;
+}
+
 // ---- JSON
 
 // How many bytes of a byte order mark a text begins with: some editors put one before UTF-8.
@@ -285,23 +340,30 @@ static inline int utf8_size(const char *s) {
     return n > 2 && high ? 0 : n;  // too long, a surrogate, beyond Unicode
 }
 
-// What is not UTF-8 becomes U+FFFD: JSON has no other bytes.
-static inline void json_text(FILE *f, const char *s) {
-    fputc('"', f);
+// A text as JSON has it. What is not UTF-8 becomes U+FFFD: JSON has no other bytes.
+static inline void buffer_json(text_buffer *b, const char *s) {
+    buffer_add(b, "\"", 1);
     for (; s && *s; s++) {
         unsigned char c = (unsigned char)*s;
         int n = utf8_size(s);
         if (n != 1) {
-            if (n) fwrite(s, 1, (size_t)n, f);
-            else fputs("\\ufffd", f);
+            if (n) buffer_add(b, s, (size_t)n);
+            else buffer_puts(b, "\\ufffd");
             s += n ? n - 1 : 0;
-        } else if (c == '"' || c == '\\') fprintf(f, "\\%c", c);
-        else if (c == '\n') fputs("\\n", f);
-        else if (c == '\t') fputs("\\t", f);
-        else if (c < 32) fprintf(f, "\\u%04x", c);
-        else fputc(c, f);
+        } else if (c == '"' || c == '\\') buffer_print(b, "\\%c", c);
+        else if (c == '\n') buffer_puts(b, "\\n");
+        else if (c == '\t') buffer_puts(b, "\\t");
+        else if (c < 32) buffer_print(b, "\\u%04x", c);
+        else buffer_add(b, s, 1);
     }
-    fputc('"', f);
+    buffer_add(b, "\"", 1);
+}
+
+static inline void json_text(FILE *f, const char *s) {
+    text_buffer b = {0};
+    buffer_json(&b, s);
+    if (b.data) fwrite(b.data, 1, b.size, f);
+    buffer_free(&b);
 }
 
 // printf of JSON: numbers that it has no word for become null. For short lines.

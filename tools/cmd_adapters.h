@@ -33,17 +33,6 @@ static peft_status plain_adapter(peft_model *m, const peft_method_info *info, ui
     return peft_adapter_create(&desc, out);
 }
 
-// Whether a list of names between commas has this one; NULL has all.
-static bool named_in(const char *list, const char *name) {
-    size_t n = strlen(name);
-    for (const char *p = list; p && *p;) {
-        size_t m = strcspn(p, ",");
-        if (m == n && strncmp(p, name, n) == 0) return true;
-        p += m + (p[m] == ',');
-    }
-    return !list;
-}
-
 static int check_methods(const char *list) {
     for (const char *p = list; p && *p;) {
         char name[32];

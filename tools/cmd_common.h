@@ -74,6 +74,17 @@ static int open_context(void) {
     return EXIT_OK;
 }
 
+// Whether a list of names between commas has this one; NULL has all.
+static bool named_in(const char *list, const char *name) {
+    size_t n = strlen(name);
+    for (const char *p = list; p && *p;) {
+        size_t m = strcspn(p, ",");
+        if (m == n && strncmp(p, name, n) == 0) return true;
+        p += m + (p[m] == ',');
+    }
+    return !list;
+}
+
 // ---- the format in which weights are kept
 
 static struct {
@@ -122,6 +133,30 @@ static int open_adapter(peft_model *model, const char *folder, peft_adapter **ou
     *out = NULL;
     peft_status status = folder ? peft_adapter_load(model, folder, out) : PEFT_OK;
     return status ? fail(status) : EXIT_OK;
+}
+
+// A model and the adapters that work on it together.
+typedef struct opened {
+    peft_model *model;
+    peft_adapter *adapters[PEFT_MAX_PATHS];
+    peft_active_adapter active[PEFT_MAX_PATHS];
+    int count;
+} opened;
+
+static void close_all(opened *o) {
+    for (int i = 0; i < PEFT_MAX_PATHS; i++) peft_adapter_destroy(o->adapters[i]);
+    peft_model_destroy(o->model);
+}
+
+static int open_all(const char *path, const texts *folders, opened *o) {
+    memset(o, 0, sizeof(*o));
+    if (folders->count > PEFT_MAX_PATHS) return wrong("%d adapters, at most %d are possible", folders->count, PEFT_MAX_PATHS);
+    int code = open_model(path, false, &o->model);
+    for (; o->count < folders->count && !code; o->count++) {
+        code = open_adapter(o->model, folders->items[o->count], &o->adapters[o->count]);
+        o->active[o->count].adapter = o->adapters[o->count], o->active[o->count].scale = 1;
+    }
+    return code;
 }
 
 static void human_count(char *out, size_t size, double n) {

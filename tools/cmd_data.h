@@ -1,78 +1,328 @@
-// The data of train, eval, generate, sweep, compare and forget: opened here, whatever form it has.
+// The data of train, eval, generate, sweep, compare and forget is opened here, whatever form it has: files under
+// one template or several, conversations, mixtures of tasks.
 #ifndef PEFT_CMD_DATA_H
 #define PEFT_CMD_DATA_H
 
-// ---- the dataset, shared by generate, eval and train
-
 static struct {
-    texts data, prompts, completions;
-    int64_t limit;
-    const char *format, *quotes;
+    texts data, prompts, completions, choices, templates, tasks;
+    int64_t limit, cap;
+    double mix_temperature;
+    const char *format, *quotes, *style, *loss_on, *chat_template;
+    bool prompts_only;  // nobody asks for the right answers
 } input;
 
-// Repeated: a --prompt and a --completion per --data, in order, or one for all.
 #define PROMPT_OPTION                       \
     {"prompt", OPTION_TEXTS, &input.prompts, "TEXT", \
-     "template of the input, e.g. \"Summarize: {{dialogue}}\" ({{prompt}}); one for all or one per --data"}
+     "template of the input, e.g. \"Summarize: {{dialogue}}\" ({{prompt}}); one for all or one per --data; of a single file several: a mixture"}
 #define COMPLETION_OPTION                           \
     {"completion", OPTION_TEXTS, &input.completions, "TEXT", \
-     "template of the answer ({{completion}}); one for all or one per --data"}
+     "template of the answer ({{completion}}), if it is not behind ||| in --prompt; one for all or one per --prompt"}
+#define CHAT_TEMPLATE_OPTION {"chat-template", OPTION_TEXT, &input.chat_template, "NAME", \
+     "of conversations: chatml, llama2, llama3, a file with Jinja, or one of several that the model has (the model's)"}
 #define DATA_OPTIONS                                                                                           \
     {"data", OPTION_TEXTS, &input.data, "FILE", ".jsonl, .json, .csv or .tsv; -: standard input; can be repeated"}, \
     PROMPT_OPTION,                                                                                             \
+    {"template", OPTION_TEXTS, &input.templates, "FILE", \
+     "promptsource's templates.yaml, or a JSON list of [prompt, completion]: all of them, or FILE:NAME; can be repeated; those behind a --data are its own"}, \
+    {"template-style", OPTION_WORD, &input.style, "NAME", "jinja (default), or flan: fields in single braces"}, \
+    {"answer-choices", OPTION_TEXTS, &input.choices, "TEXT", "template of the answers to choose from, ||| between them; one for all or one per --prompt"}, \
+    {"task", OPTION_TEXTS, &input.tasks, "NAME", "what the --data before it is called in reports (its file's name)"}, \
+    {"loss-on", OPTION_WORD, &input.loss_on, "NAME", \
+     "of conversations ({\"messages\"}, ShareGPT, Alpaca): assistant's turns (default), the last of them, or all"}, \
+    CHAT_TEMPLATE_OPTION, \
     {"limit", OPTION_INT, &input.limit, "N", "only the first N examples of a file"},                               \
     {"data-format", OPTION_WORD, &input.format, "NAME", "jsonl, json, csv or tsv (what the file's name says)"},    \
     {"quotes", OPTION_WORD, &input.quotes, "NAME", "of tables: rfc4180 (default), or none: characters like others"}
+#define MIXTURE_OPTIONS                                                                                        \
+    {"cap", OPTION_INT, &input.cap, "N", "a task counts for at most N examples of the mixture (none)"},            \
+    {"temperature-mix", OPTION_REAL, &input.mix_temperature, "X", "above 1: small tasks get more of the mixture (1)"}
 
+// ---- one file
 
-// The template of file i out of `count`.
-static const char *template_of(const texts *t, int i, int count) {
-    return !t->count ? NULL : t->items[t->count == 1 || t->count != count ? 0 : i];
-}
-
-static int data_check(const texts *files, const char *option) {
-    const texts *const lists[] = {&input.prompts, &input.completions};
-    for (int k = 0; k < 2; k++)
-        if (lists[k]->count > 1 && lists[k]->count != files->count)
-            return wrong("%d --%s for %d --%s: give one for all, or one for each, in their order",
-                         lists[k]->count, k ? "completion" : "prompt", files->count, option);
-    if (input.quotes && strcmp(input.quotes, "none") != 0 && strcmp(input.quotes, "rfc4180") != 0)
-        return wrong("--quotes %s is not rfc4180 or none", input.quotes);
-    return EXIT_OK;
-}
-
-// One file, its templates those of file i of `count`.
-static int open_dataset(const char *path, int64_t limit, int i, int count, peft_dataset **out) {
-    char *prompt = unescape(template_of(&input.prompts, i, count)),
-        *completion = unescape(template_of(&input.completions, i, count));
-    peft_dataset_desc desc = {.context = cli.ctx, .path = path, .prompt = prompt, .completion = completion,
-                              .limit = limit, .format = input.format};
+// NULL: the default templates.
+static int open_dataset(const char *path, int64_t limit, const named_template *t, peft_chat *chat, peft_dataset **out) {
+    peft_dataset_desc desc = {.context = cli.ctx, .path = path, .limit = limit, .format = input.format, .chat = chat, .seed = (uint64_t)cli.seed};
+    if (t) desc.prompt = t->prompt, desc.completion = t->completion, desc.answer_choices = t->choices;
+    if (input.prompts_only && !chat && !(t && !t->completion && strstr(t->prompt, "|||"))) desc.completion = "";
     if (input.quotes) desc.quotes = strcmp(input.quotes, "none") == 0 ? PEFT_QUOTES_NONE : PEFT_QUOTES_RFC4180;
+    if (input.style && strcmp(input.style, "flan") == 0) desc.style = PEFT_STYLE_FLAN;
+    if (input.loss_on) desc.turns = strcmp(input.loss_on, "last") == 0 ? PEFT_TURNS_LAST : strcmp(input.loss_on, "all") == 0 ? PEFT_TURNS_ALL
+        : PEFT_TURNS_ASSISTANT;
     peft_status status = peft_dataset_load(&desc, out);
-    free(prompt);
-    free(completion);
-    if (status) return fail(status);
-    if (peft_dataset_count(*out) > 0) return EXIT_OK;
+    if (status && t && t->name) {
+        fprintf(stderr, "peft %s: template %s: %s\n", cli.command, t->name, peft_error(cli.ctx));
+        return exit_code_of(status);
+    }
+    return status ? fail(status) : EXIT_OK;
+}
+
+static int no_examples(const char *path) {
     fprintf(stderr, "peft %s: %s: no examples\n", cli.command, path);
     return EXIT_DATA;
 }
 
-// All files of an option as one dataset, in their order.
-static int open_datasets(const texts *files, const char *option, int64_t limit, peft_dataset **out) {
-    int code = data_check(files, option);
-    peft_dataset **parts = (peft_dataset **)calloc((size_t)files->count + 1, sizeof(peft_dataset *));
-    *out = NULL;
-    if (!parts) return EXIT_MEMORY;
-    for (int i = 0; i < files->count && !code; i++)
-        code = open_dataset(files->items[i], limit, i, files->count, &parts[i]);
-    if (!code && files->count == 1) {
-        *out = parts[0], parts[0] = NULL;
-    } else if (!code) {
-        peft_status status = peft_dataset_join((const peft_dataset *const *)parts, files->count, out);
-        if (status) code = fail(status);
+// Whether a list of names, ", " between them, has this one.
+static bool field_in(const char *fields, const char *name) {
+    size_t n = strlen(name);
+    for (const char *p = fields; p && *p; p = strstr(p, ", "), p = p ? p + 2 : NULL)
+        if (strncmp(p, name, n) == 0 && (!p[n] || p[n] == ',')) return true;
+    return false;
+}
+
+// Whether the first record is a conversation, and none of the prompts and completions that are the default.
+static bool is_conversation(const char *path) {
+    static const named_template nothing = {NULL, "", "", NULL};
+    peft_dataset *data = NULL;
+    peft_dataset_desc desc = {.context = cli.ctx, .path = path, .limit = 1, .format = input.format, .prompt = nothing.prompt,
+                              .completion = nothing.completion};
+    if (input.loss_on || input.chat_template) return true;
+    if (strcmp(path, "-") == 0 || peft_dataset_load(&desc, &data)) return false;  // what is wrong is said later
+    const char *fields = peft_dataset_fields(data);
+    bool is = !(field_in(fields, "prompt") && field_in(fields, "completion")) &&
+        (field_in(fields, "messages") || field_in(fields, "conversations") || (field_in(fields, "instruction") && field_in(fields, "output")));
+    peft_dataset_destroy(data);
+    return is;
+}
+
+// The chat of conversations, with the tokenizer of the model that is the command's first argument.
+static int open_conversations(const char *path, int64_t limit, peft_dataset **out) {
+    peft_tokenizer *t = NULL;
+    peft_chat *chat = NULL;
+    peft_status status = peft_tokenizer_load(cli.ctx, cli.rest.items[0], &t);
+    int code = status ? fail(status) : open_chat(cli.rest.items[0], t, input.chat_template, &chat);
+    if (!code) code = open_dataset(path, limit, NULL, chat, out);
+    peft_chat_close(chat);
+    peft_tokenizer_destroy(t);
+    return code;
+}
+
+// ---- which templates a file has
+
+// The --data before the k-th time that a repeatable option was given; -1: before the first --data.
+static int data_before(const char *option, int k) {
+    int data = -1;
+    for (int i = 0; i < options_given.count; i++) {
+        if (strcmp(options_given.items[i], "data") == 0) data++;
+        else if (strcmp(options_given.items[i], option) == 0 && k-- == 0) break;
     }
-    for (int i = 0; i < files->count; i++) peft_dataset_destroy(parts[i]);
-    free(parts);
+    return data;
+}
+
+// Whether templates stand behind a --data that is not the last one: each is its own file's then, else every file's.
+static bool templates_have_places(void) {
+    bool places = false;
+    for (int k = 0; k < input.templates.count; k++) {
+        int at = data_before("template", k);
+        places = places || (at >= 0 && at + 1 < input.data.count);
+    }
+    return places;
+}
+
+static bool has_template(int i) {
+    bool has = input.templates.count > 0 && !templates_have_places();
+    for (int k = 0; k < input.templates.count; k++) has = has || data_before("template", k) == i;
+    return has;
+}
+
+// The typed template of file i out of `count` whose templates are typed.
+static const char *template_of(const texts *t, int i, int count) {
+    return !t->count ? NULL : t->items[t->count == 1 || t->count != count ? 0 : i];
+}
+
+static bool templates_add_typed(templates *out, int i, int count) {
+    const char *completion = template_of(&input.completions, i, count), *choices = template_of(&input.choices, i, count);
+    const char *prompt = template_of(&input.prompts, i, count);
+    char *texts_of[] = {unescape(prompt ? prompt : "{{prompt}}"), unescape(completion), unescape(choices)};
+    return templates_add(out, copy_of(""), texts_of[0], texts_of[1], texts_of[2]);
+}
+
+// Templates of file i of an option; none: the default ones, or a conversation's.
+static int templates_of(const texts *files, const char *option, int i, templates *out) {
+    bool as_data = files->count == input.data.count, typed = input.prompts.count || input.completions.count || input.choices.count;
+    int place = as_data ? i : -1, own = 0, before = 0;  // files without --template; those of them before this one
+    bool from_file = as_data ? has_template(i) : input.templates.count > 0;
+    if (!as_data && templates_have_places() && input.templates.count)
+        return wrong("--template is given per --data, but there are %d --%s for %d --data", files->count, option, input.data.count);
+    for (int k = 0; k < files->count; k++)
+        if (!(as_data ? has_template(k) : from_file)) own++, before += k < i;
+    if (from_file && !own && typed) return wrong("--template and --%s exclude each other", input.prompts.count ? "prompt" : input.completions.count ? "completion" : "answer-choices");
+    if (from_file) {
+        int code = EXIT_OK;
+        for (int k = 0; k < input.templates.count && !code; k++)
+            if (!templates_have_places() || data_before("template", k) == place) code = templates_read(input.templates.items[k], out);
+        return code;
+    }
+    if (!typed) return EXIT_OK;
+    const struct {
+        const texts *list;
+        const char *name;
+    } lists[] = {{&input.prompts, "prompt"}, {&input.completions, "completion"}, {&input.choices, "answer-choices"}};
+    int several = input.data.count == 1 && files->count == 1 ? input.prompts.count : 0, count = several > 1 ? several : own;
+    for (int k = 0; k < COUNT(lists); k++)
+        if (lists[k].list->count > 1 && lists[k].list->count != count) {
+            if (several > 1) return wrong("%d --%s for %d --prompt: give one for all, or one for each, in their order", lists[k].list->count, lists[k].name, several);
+            return wrong("%d --%s for %d --%s: give one for all, or one for each, in their order", lists[k].list->count, lists[k].name, own, option);
+        }
+    for (int k = several > 1 ? 0 : before; k < (several > 1 ? several : before + 1); k++)
+        if (!templates_add_typed(out, k, count)) return EXIT_MEMORY;
+    for (int k = 0; several > 1 && k < several; k++) {
+        text_buffer name = {0};
+        buffer_print(&name, "prompt %d", k + 1);
+        free(out->items[k].name);
+        if (!(out->items[k].name = buffer_take(&name))) return EXIT_MEMORY;
+    }
+    return EXIT_OK;
+}
+
+// ---- all files of an option
+
+// One file under one template: a task of the mixture, or a part of one.
+typedef struct data_part {
+    char *task;
+    peft_dataset *data;
+} data_part;
+
+typedef struct data_parts {
+    data_part *items;
+    int count;
+} data_parts;
+
+static void parts_close(data_parts *p) {
+    for (int i = 0; i < p->count; i++) {
+        free(p->items[i].task);
+        peft_dataset_destroy(p->items[i].data);
+    }
+    free(p->items);
+    memset(p, 0, sizeof(*p));
+}
+
+static bool parts_add(data_parts *p, const char *task, peft_dataset *data) {
+    data_part *grown = (data_part *)realloc(p->items, (size_t)(p->count + 1) * sizeof(data_part));
+    if (!grown) {
+        peft_dataset_destroy(data);
+        return false;
+    }
+    p->items = grown;
+    p->items[p->count].task = copy_of(task);
+    p->items[p->count].data = data;
+    return p->items[p->count++].task != NULL;
+}
+
+// What a file is called in reports: --task behind it, or its own name without folder and ending.
+static void task_name(const char *path, int i, char *out, size_t size) {
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
+    snprintf(out, size, "%.*s", dot && dot > base ? (int)(dot - base) : (int)strlen(base), base);
+    for (int k = 0; k < input.tasks.count; k++)
+        if (data_before("task", k) == i) snprintf(out, size, "%s", input.tasks.items[k]);
+}
+
+static bool has_task_name(int i) {
+    for (int k = 0; k < input.tasks.count; k++)
+        if (data_before("task", k) == i) return true;
+    return false;
+}
+
+static int data_check(void) {
+    if (input.quotes && !named_in("none,rfc4180", input.quotes)) return wrong("--quotes %s is not rfc4180 or none", input.quotes);
+    if (input.style && !named_in("jinja,flan", input.style)) return wrong("--template-style %s is not jinja or flan", input.style);
+    if (input.loss_on && !named_in("assistant,last,all", input.loss_on)) return wrong("--loss-on %s is not assistant, last or all", input.loss_on);
+    if (input.cap < 0) return wrong("--cap %lld is negative", (long long)input.cap);
+    for (int k = 0; k < input.tasks.count; k++) {
+        int at = data_before("task", k);
+        if (at < 0) return wrong("--task %s names the --data before it, and there is none", input.tasks.items[k]);
+        if (k && at == data_before("task", k - 1)) return wrong("--task %s: the --data before it is named %s already", input.tasks.items[k], input.tasks.items[k - 1]);
+    }
+    return EXIT_OK;
+}
+
+static int parts_open(const texts *files, const char *option, int64_t limit, data_parts *out) {
+    int code = data_check();
+    bool as_data = files->count == input.data.count;
+    for (int i = 0; i < files->count && !code; i++) {
+        const char *path = files->items[i];
+        templates list = {NULL, 0};
+        char name[128];
+        task_name(path, as_data ? i : -1, name, sizeof(name));
+        code = templates_of(files, option, i, &list);
+        if (!code && list.count > 1 && strcmp(path, "-") == 0) code = wrong("standard input can be read once, under one template: there are %d", list.count);
+        bool talks = !code && !list.count && is_conversation(path);
+        int64_t found = 0;
+        for (int k = 0; k < (list.count ? list.count : 1) && !code; k++) {
+            peft_dataset *data = NULL;
+            const named_template *t = list.count ? &list.items[k] : NULL;
+            code = talks ? open_conversations(path, limit, &data) : open_dataset(path, limit, t, NULL, &data);
+            if (code) break;
+            found += peft_dataset_count(data);
+            if (!peft_dataset_count(data) && list.count > 1) {
+                fprintf(stderr, "peft %s: template %s gives nothing for %s and is left out\n", cli.command, t->name, path);
+                peft_dataset_destroy(data);
+            } else if (!parts_add(out, list.count > 1 && !(as_data && has_task_name(i)) ? t->name : name, data)) {
+                code = EXIT_MEMORY;
+            }
+        }
+        if (!code && !found) code = no_examples(path);
+        templates_free(&list);
+    }
+    return code;
+}
+
+// Which task each example of a dataset is of. Of a dataset without tasks: count 0.
+typedef struct task_list {
+    char **names;
+    int count;
+    int *of;  // [examples]
+} task_list;
+
+static void tasks_free(task_list *t) {
+    for (int i = 0; i < t->count; i++) free(t->names[i]);
+    free(t->names);
+    free(t->of);
+    memset(t, 0, sizeof(*t));
+}
+
+// The number of a task; a new one where it is not known. -1: no memory.
+static int tasks_find(task_list *t, const char *name) {
+    for (int i = 0; i < t->count; i++)
+        if (strcmp(t->names[i], name) == 0) return i;
+    char **grown = (char **)realloc(t->names, (size_t)(t->count + 1) * sizeof(char *));
+    if (!grown) return -1;
+    t->names = grown;
+    return (t->names[t->count] = copy_of(name)) ? t->count++ : -1;
+}
+
+// Those of a mixture, or of a part of one.
+static int tasks_of_mixture(const peft_dataset *data, task_list *out) {
+    int64_t n = peft_dataset_count(data);
+    memset(out, 0, sizeof(*out));
+    if (!n || !peft_dataset_task(data, 0)) return EXIT_OK;
+    if (!(out->of = (int *)calloc((size_t)n, sizeof(int)))) return EXIT_MEMORY;
+    for (int64_t i = 0; i < n; i++)
+        if ((out->of[i] = tasks_find(out, peft_dataset_task(data, i))) < 0) return EXIT_MEMORY;
+    return EXIT_OK;
+}
+
+// All files of an option as one dataset, in their order. `tasks` may be NULL.
+static int open_datasets(const texts *files, const char *option, int64_t limit, task_list *tasks, peft_dataset **out) {
+    data_parts parts = {NULL, 0};
+    int code = parts_open(files, option, limit, &parts);
+    *out = NULL;
+    if (tasks) memset(tasks, 0, sizeof(*tasks));
+    if (!code && parts.count == 1) {
+        *out = parts.items[0].data, parts.items[0].data = NULL;
+    } else if (!code) {
+        const peft_dataset **list = (const peft_dataset **)calloc((size_t)parts.count, sizeof(peft_dataset *));
+        for (int i = 0; i < parts.count && list; i++) list[i] = parts.items[i].data;
+        peft_status status = list ? peft_dataset_join(list, parts.count, out) : PEFT_ERROR_MEMORY;
+        free((void *)list);
+        if (status) code = fail(status);
+        if (!code && tasks) tasks->of = (int *)calloc((size_t)peft_dataset_count(*out) + 1, sizeof(int));
+        for (int64_t i = 0, at = 0; i < parts.count && !code && tasks; i++) {
+            int task = tasks->of ? tasks_find(tasks, parts.items[i].task) : -1;
+            if (task < 0) code = EXIT_MEMORY;
+            for (int64_t k = 0; k < peft_dataset_count(parts.items[i].data) && !code; k++) tasks->of[at++] = task;
+        }
+    }
+    parts_close(&parts);
     return code;
 }
 
@@ -90,9 +340,62 @@ static int check_lessons(const peft_dataset *data) {
     return EXIT_DATA;
 }
 
-static int open_lessons(const texts *files, int64_t limit, peft_dataset **out) {
-    int code = open_datasets(files, "data", limit, out);
+// Several files or templates are a mixture of tasks.
+static int open_lessons(peft_dataset **out) {
+    data_parts parts = {NULL, 0};
+    int code = parts_open(&input.data, "data", input.limit, &parts);
+    *out = NULL;
+    if (!code && parts.count == 1 && !input.cap) {
+        *out = parts.items[0].data, parts.items[0].data = NULL;
+    } else if (!code) {
+        const peft_dataset **list = (const peft_dataset **)calloc((size_t)parts.count, sizeof(peft_dataset *));
+        const char **names = (const char **)calloc((size_t)parts.count, sizeof(char *));
+        for (int i = 0; i < parts.count && list && names; i++) list[i] = parts.items[i].data, names[i] = parts.items[i].task;
+        peft_status status = list && names ? peft_dataset_mix(&(peft_mix_desc){.datasets = list, .names = names, .count = parts.count, .cap = input.cap,
+                                                               .temperature = input.mix_temperature, .seed = (uint64_t)cli.seed}, out)
+                                           : PEFT_ERROR_MEMORY;
+        free((void *)list);
+        free((void *)names);
+        if (status) code = fail(status);
+    }
+    parts_close(&parts);
     return code ? code : check_lessons(*out);
+}
+
+// ---- datasets made here
+
+static struct {
+    char **texts;
+    int count;
+} mounted;  // what datasets were read from must stay as long as the context
+
+static void mounted_free(void) {
+    for (int i = 0; i < mounted.count; i++) free(mounted.texts[i]);
+    free(mounted.texts);
+}
+
+// The examples of some prompts and completions, as if they had been read from a file.
+static peft_status make_dataset(const char *const *prompts, const char *const *completions, int64_t count, peft_dataset **out) {
+    text_buffer lines = {0};
+    char path[64];
+    char **grown = (char **)realloc(mounted.texts, (size_t)(mounted.count + 1) * sizeof(char *));
+    *out = NULL;
+    if (!grown) return PEFT_ERROR_MEMORY;
+    mounted.texts = grown;
+    for (int64_t i = 0; i < count; i++) {
+        buffer_puts(&lines, "{\"prompt\":");
+        buffer_json(&lines, prompts[i]);
+        buffer_puts(&lines, ",\"completion\":");
+        buffer_json(&lines, completions[i]);
+        buffer_puts(&lines, "}\n");
+    }
+    size_t size = lines.size;
+    char *text = buffer_take(&lines);
+    if (!text) return PEFT_ERROR_MEMORY;
+    snprintf(path, sizeof(path), "examples made here, %d.jsonl", mounted.count);
+    mounted.texts[mounted.count++] = text;
+    peft_status status = peft_mount(cli.ctx, path, text, size);
+    return status ? status : peft_dataset_load(&(peft_dataset_desc){.context = cli.ctx, .path = path}, out);
 }
 
 #endif

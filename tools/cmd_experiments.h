@@ -232,9 +232,9 @@ static int experiment_data(peft_dataset **all, peft_dataset **data, peft_dataset
     peft_optimizer_kind optimizer;
     if (parse_optimizer(&optimizer)) return EXIT_USAGE;
     signal(SIGINT, on_interrupt);
-    int code = open_lessons(&input.data, input.limit, all);
+    int code = open_lessons(all);
     if (!code && experiment.test.count) {
-        code = open_datasets(&experiment.test, "test", 0, test);
+        code = open_datasets(&experiment.test, "test", 0, NULL, test);
         if (!code) *data = *all, *all = NULL;
     } else if (!code) {
         peft_status status = peft_dataset_split(*all, 0.1, (uint64_t)cli.seed, data, test);
@@ -251,6 +251,7 @@ static const option sweep_options[] = {{"r", OPTION_TEXT, &experiment.ranks, "LI
                                         "held-out examples (default: a tenth of --data)"},
                                        DATA_OPTIONS,
                                        COMPLETION_OPTION,
+                                       MIXTURE_OPTIONS,
                                        EXPERIMENT_OPTIONS,
                                        {"markdown", OPTION_FLAG, &experiment.markdown, "", "the table in Markdown"},
                                        ADAPTER_OPTIONS,
@@ -294,6 +295,7 @@ static const option compare_options[] = {{"seeds", OPTION_INT, &experiment.seeds
                                           "held-out examples (default: a tenth of --data)"},
                                          DATA_OPTIONS,
                                          COMPLETION_OPTION,
+                                         MIXTURE_OPTIONS,
                                          EXPERIMENT_OPTIONS,
                                          {"markdown", OPTION_FLAG, &experiment.markdown, "", "the table in Markdown"},
                                          ADAPTER_OPTIONS,
@@ -346,10 +348,6 @@ static int run_compare(void) {
 
 // ---- forget: what a model still knows of other tasks
 
-static struct {
-    int64_t cap;
-    double temperature;
-} forget;
 static const option forget_options[] = {{"method", OPTION_WORD, &tuned.method, "NAME",
                                          "the adapter that is compared (lora)"},
                                         {"target-modules", OPTION_TEXT, &tuned.target, "NAMES", "of it"},
@@ -359,8 +357,7 @@ static const option forget_options[] = {{"method", OPTION_WORD, &tuned.method, "
                                         {"completion", OPTION_TEXTS, &input.completions, "TEXT",
                                          "template of its answer ({{completion}})"},
                                         {"limit", OPTION_INT, &input.limit, "N", "only the first N examples of each training file"},
-                                        {"cap", OPTION_INT, &forget.cap, "N", "a task counts for at most N examples of the mixture (none)"},
-                                        {"temperature-mix", OPTION_REAL, &forget.temperature, "X", "above 1: small tasks get more of the mixture (1)"},
+                                        MIXTURE_OPTIONS,
                                         {"seeds", OPTION_INT, &experiment.seeds, "N", "runs of each (1)"},
                                         {"markdown", OPTION_FLAG, &experiment.markdown, "", "the tables in Markdown"},
                                         EXPERIMENT_OPTIONS,
@@ -387,9 +384,14 @@ static int forget_open(forgetting *r, int i, const char *text) {
     snprintf(path[1], sizeof(path[1]), "%s", comma + 1);
     if (i > 0 && input.prompts.count == 1) input.prompts.count = 0;  // a single template is the first task's
     if (i > 0 && input.completions.count == 1) input.completions.count = 0;
-    int code = open_dataset(path[0], input.limit, i, r->count, &r->train[i]);
-    if (!code) code = check_lessons(r->train[i]);
-    return code ? code : open_dataset(path[1], 0, i, r->count, &r->test[i]);
+    templates list = {NULL, 0};
+    int code = templates_add_typed(&list, i, r->count) ? EXIT_OK : EXIT_MEMORY;
+    if (!code) code = open_dataset(path[0], input.limit, list.items, NULL, &r->train[i]);
+    if (!code) code = peft_dataset_count(r->train[i]) ? check_lessons(r->train[i]) : no_examples(path[0]);
+    if (!code) code = open_dataset(path[1], 0, list.items, NULL, &r->test[i]);
+    if (!code && !peft_dataset_count(r->test[i])) code = no_examples(path[1]);
+    templates_free(&list);
+    return code;
 }
 
 static peft_status forget_run(forgetting *r, int run, int64_t seed, peft_model *m, peft_adapter *a) {
@@ -482,8 +484,8 @@ static int forget_all(forgetting *r) {
         names[i] = r->names[i];
     }
     if (code) return code;
-    peft_status status = peft_dataset_mix(&(peft_mix_desc){.datasets = (const peft_dataset *const *)r->train, .names = names, .count = r->count, .cap = forget.cap,
-                                                           .temperature = forget.temperature, .seed = (uint64_t)cli.seed}, &r->mixed);
+    peft_status status = peft_dataset_mix(&(peft_mix_desc){.datasets = (const peft_dataset *const *)r->train, .names = names, .count = r->count, .cap = input.cap,
+                                                           .temperature = input.mix_temperature, .seed = (uint64_t)cli.seed}, &r->mixed);
     if (status) return fail(status);
     int64_t batch = train.batch > 0 ? train.batch : 8, epochs = train.epochs > 0 ? train.epochs : 3;
     if (train.max_steps <= 0) train.max_steps = epochs * ((peft_dataset_count(r->train[0]) + batch - 1) / batch);  // the same budget for all

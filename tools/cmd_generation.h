@@ -4,9 +4,11 @@
 
 // ---- generate
 
-static const char *generate_prompt;
-static texts generate_adapters;
-static bool generate_stream, generate_lines;
+static struct {
+    const char *prompt, *system;
+    texts adapters;
+    bool stream, lines, chat;
+} asked;
 
 static bool print_piece(const char *piece, size_t size, int64_t prompt, void *user) {
     (void)prompt, (void)user;
@@ -15,50 +17,74 @@ static bool print_piece(const char *piece, size_t size, int64_t prompt, void *us
     return !interrupted;
 }
 
-static const option generate_options[] = {{"prompt-text", OPTION_TEXT, &generate_prompt, "TEXT", "the prompt (or give it as arguments, or on standard input)"},
-                                          {"lines", OPTION_FLAG, &generate_lines, "",
-                                           "every line of standard input is a prompt (it is one prompt)"},
-                                          {"adapter", OPTION_TEXTS, &generate_adapters, "DIR",
-                                           "with this adapter; several work together"},
+static const option generate_options[] = {{"prompt-text", OPTION_TEXT, &asked.prompt, "TEXT", "the prompt (or give it as arguments, or on standard input)"},
+                                          {"lines", OPTION_FLAG, &asked.lines, "", "every line of standard input is a prompt (it is one prompt)"},
+                                          {"chat", OPTION_FLAG, &asked.chat, "", "prompts are a user's turns: in the model's chat template"},
+                                          {"system", OPTION_TEXT, &asked.system, "TEXT", "--chat: what the model is told about its part"},
+                                          {"adapter", OPTION_TEXTS, &asked.adapters, "DIR", "with this adapter; several work together"},
                                           WEIGHT_OPTIONS,
                                           DATA_OPTIONS,
+                                          SHOT_OPTIONS,
+                                          COMPLETION_OPTION,
                                           GENERATION_OPTIONS,
-                                          {"stream", OPTION_FLAG, &generate_stream, "", "print the text while it is written; Ctrl-C ends it"},
-                                          {"seed", OPTION_INT, &cli.seed, "N", "of sampling"},
+                                          {"stream", OPTION_FLAG, &asked.stream, "", "print the text while it is written; Ctrl-C ends it"},
+                                          {"seed", OPTION_INT, &cli.seed, "N", "of sampling, and of --random"},
                                           COMMON_OPTIONS};
 
-static int generate_print(const peft_generate_desc *given, const char *const *prompts, int64_t count) {
-    peft_generate_desc desc = *given;
-    bool stream = generate_stream && !cli.json;
-    if (stream) {
-        desc.on_text = print_piece;
-        signal(SIGINT, on_interrupt);
+typedef struct generator {
+    peft_generate_desc desc;
+    peft_dataset *examples;  // of --shots
+    int64_t done;            // prompts that were answered
+} generator;
+
+// One prompt: as it is, behind examples, or in a chat's form.
+static int generate_one(generator *g, const char *given) {
+    bool stream = asked.stream && !cli.json;
+    peft_few_shot_result shown = {0};
+    char *chat = NULL, *text = NULL;
+    const char *prompt = given;
+    int code = EXIT_OK;
+    if (asked.chat) {
+        code = chat_prompt(g->desc.model, asked.system, given, &chat);
+        prompt = chat;
+    } else if (g->examples) {
+        code = shots_prompt(g->desc.model, g->examples, given, g->done, &shown);
+        prompt = shown.text;
     }
-    for (int64_t i = 0; i < count && !interrupted; i++) {
-        char *text;
-        peft_status status = peft_generate_text(&desc, prompts[i], &text);
-        if (status) return fail(status);
-        if (cli.json) {
-            printf("{");
-            json_pair(stdout, "prompt", prompts[i], ",");
-            json_pair(stdout, "text", text, "}\n");
-        } else {
-            printf("%s\n", stream ? "" : text);
+    if (!code && g->examples && !cli.json) shots_tell(g->desc.model, &shown, g->done);
+    if (!code) {
+        peft_generate_desc desc = g->desc;
+        if (stream) {
+            desc.on_text = print_piece;
+            signal(SIGINT, on_interrupt);
         }
-        fflush(stdout);
-        peft_free(cli.ctx, text);
+        peft_status status = peft_generate_text(&desc, prompt, &text);
+        if (status) code = fail(status);
     }
-    return interrupted ? EXIT_INTERRUPTED : EXIT_OK;
+    if (!code && cli.json) {
+        printf("{");
+        json_pair(stdout, "prompt", prompt, ",");
+        if (g->examples) shots_tell(g->desc.model, &shown, g->done);
+        json_pair(stdout, "text", text, "}\n");
+    } else if (!code) {
+        printf("%s\n", stream ? "" : text);
+    }
+    fflush(stdout);
+    g->done++;
+    peft_free(cli.ctx, text);
+    peft_few_shot_free(cli.ctx, &shown);
+    free(chat);
+    return !code && interrupted ? EXIT_INTERRUPTED : code;
 }
 
 // Standard input: one prompt, without the line end that closes it, or a prompt a line.
-static int generate_stdin(const peft_generate_desc *desc) {
+static int generate_stdin(generator *g) {
     if (is_terminal(stdin) && !cli.quiet) fprintf(stderr, "The prompt, to be ended with Ctrl-D:\n");
     text_list lines = {0};
     int code = EXIT_OK;
-    if (generate_lines) {
+    if (asked.lines) {
         code = read_texts("-", &lines);
-        if (!code) code = generate_print(desc, (const char *const *)lines.items, lines.count);
+        for (int64_t i = 0; i < lines.count && !code; i++) code = generate_one(g, lines.items[i]);
         text_list_free(&lines);
         return code;
     }
@@ -72,29 +98,26 @@ static int generate_stdin(const peft_generate_desc *desc) {
     char *begin = text + utf8_mark(text, size);
     if (size && text[size - 1] == '\n') text[--size] = 0;
     if (size && text + size > begin && text[size - 1] == '\r') text[--size] = 0;
-    const char *prompt = begin;
-    if (!code) code = generate_print(desc, &prompt, 1);
+    if (!code) code = generate_one(g, begin);
     free(text);
     return code;
 }
 
-static int generate_all(const peft_generate_desc *desc) {
+static int generate_all(generator *g) {
     peft_dataset *data = NULL;
-    int code = EXIT_OK;
+    int code = shots.count ? shots_open(&g->examples) : EXIT_OK;
+    if (code) return code;
     if (input.data.count) {
-        if (!texts_add(&input.completions, "")) return EXIT_MEMORY;  // nobody asks for the right answers
-        code = open_datasets(&input.data, "data", input.limit, &data);
-        for (int64_t i = 0; !code && i < peft_dataset_count(data); i++) {
-            const char *prompt = peft_dataset_prompt(data, i);
-            code = generate_print(desc, &prompt, 1);
-        }
+        input.prompts_only = true;
+        code = open_datasets(&input.data, "data", input.limit, NULL, &data);
+        for (int64_t i = 0; !code && i < peft_dataset_count(data); i++) code = generate_one(g, peft_dataset_prompt(data, i));
         peft_dataset_destroy(data);
         return code;
     }
-    if (!generate_prompt && cli.rest.count == 1) return generate_stdin(desc);
-    for (int i = 1; i < cli.rest.count + (generate_prompt != NULL) && !code; i++) {
-        char *text = unescape(generate_prompt ? generate_prompt : cli.rest.items[i]);
-        code = text ? generate_print(desc, (const char *const *)&text, 1) : EXIT_MEMORY;
+    if (!asked.prompt && cli.rest.count == 1) return generate_stdin(g);
+    for (int i = 1; i < cli.rest.count + (asked.prompt != NULL) && !code; i++) {
+        char *text = unescape(asked.prompt ? asked.prompt : cli.rest.items[i]);
+        code = text ? generate_one(g, text) : EXIT_MEMORY;
         free(text);
     }
     return code;
@@ -102,29 +125,22 @@ static int generate_all(const peft_generate_desc *desc) {
 
 static int run_generate(void) {
     if (cli.rest.count < 1) return wrong("give a model folder");
-    if ((cli.rest.count > 1) + (generate_prompt != NULL) + (input.data.count > 0) > 1)
+    if ((cli.rest.count > 1) + (asked.prompt != NULL) + (input.data.count > 0) > 1)
         return wrong("prompts come from one place: arguments, --prompt-text or --data");
-    if (generate_lines && (cli.rest.count > 1 || generate_prompt || input.data.count))
-        return wrong("--lines is of standard input");
-    if (generate_adapters.count > PEFT_MAX_PATHS)
-        return wrong("%d adapters, at most %d are possible", generate_adapters.count, PEFT_MAX_PATHS);
-    peft_model *m = NULL;
-    peft_adapter *adapters[PEFT_MAX_PATHS] = {NULL};
-    peft_active_adapter active[PEFT_MAX_PATHS];
-    memset(active, 0, sizeof(active));
-    int code = open_model(cli.rest.items[0], false, &m);
-    for (int i = 0; i < generate_adapters.count && !code; i++) {
-        code = open_adapter(m, generate_adapters.items[i], &adapters[i]);
-        active[i].adapter = adapters[i], active[i].scale = 1;
-    }
+    if (asked.lines && (cli.rest.count > 1 || asked.prompt || input.data.count)) return wrong("--lines is of standard input");
+    if (asked.chat && shots.count) return wrong("--chat and --shots exclude each other");
+    opened o;
+    generator g = {.examples = NULL};
+    int code = shots_check();
+    if (!code) code = open_all(cli.rest.items[0], &asked.adapters, &o);
+    else memset(&o, 0, sizeof(o));
     if (!code) {
-        peft_generate_desc desc = generation(m, NULL);
-        desc.adapters = active, desc.adapter_count = generate_adapters.count;
-        if (!desc.adapter_count) desc.adapters = NULL;
-        code = generate_all(&desc);
+        g.desc = generation(o.model, NULL);
+        g.desc.adapters = o.count ? o.active : NULL, g.desc.adapter_count = o.count;
+        code = generate_all(&g);
     }
-    for (int i = 0; i < PEFT_MAX_PATHS; i++) peft_adapter_destroy(adapters[i]);
-    peft_model_destroy(m);
+    peft_dataset_destroy(g.examples);
+    close_all(&o);
     return code;
 }
 

@@ -91,7 +91,7 @@ static int run_eval(void) {
     double loss = 0;
     int code = open_model(cli.rest.items[0], false, &m);
     if (!code) code = open_adapter(m, eval_adapter, &a);
-    if (!code) code = open_datasets(&input.data, "data", input.limit, &data);
+    if (!code) code = open_datasets(&input.data, "data", input.limit, NULL, &data);
     if (!code) {
         phase("loss of examples", 0, peft_dataset_count(data));
         peft_status status = peft_evaluate_loss(m, a, data, eval_source, eval_target, &loss);
@@ -260,6 +260,7 @@ static int parse_optimizer(peft_optimizer_kind *out) {
 static const option train_options[] = {
     DATA_OPTIONS,
     COMPLETION_OPTION,
+    MIXTURE_OPTIONS,
     {"validation", OPTION_TEXTS, &train.validation, "FILE",
      "held-out examples with the same fields; can be given more than once"},
     {"split", OPTION_REAL, &train.split, "X", "hold out this part of --data instead (0.1: a tenth)"},
@@ -403,9 +404,9 @@ static int train_check(training *r) {
 
 static int train_open(training *r) {
     int code = open_model(cli.rest.items[0], train.init, &r->model);
-    if (!code) code = open_lessons(&input.data, input.limit, &r->all);
+    if (!code) code = open_lessons(&r->all);
     r->data = r->all;
-    if (!code && train.validation.count) code = open_datasets(&train.validation, "validation", 0, &r->validation);
+    if (!code && train.validation.count) code = open_datasets(&train.validation, "validation", 0, NULL, &r->validation);
     peft_status status = PEFT_OK;
     if (!code && train.split > 0) {
         r->data = NULL;

@@ -6,8 +6,11 @@
 #include "cli.h"
 #include "report.h"
 #include "cmd_common.h"
+#include "cmd_templates.h"
 #include "cmd_data.h"
+#include "cmd_shots.h"
 #include "cmd_info.h"
+#include "cmd_chat.h"
 #include "cmd_generation.h"
 #include "cmd_train.h"
 #define s cli  // the name that these two have for it
@@ -62,6 +65,11 @@ static int check_method_use(const char *command) {
 }
 
 static bool if_sampling(void) { return answers.temperature > 0; }
+static bool if_seed(void) { return if_sampling() || shots.random; }
+static bool if_chat(void) { return asked.chat; }
+static bool if_chat_or_data(void) { return asked.chat || input.data.count > 0; }
+static bool if_answers_shown(void) { return shots.files.count > 0; }
+static bool if_shots(void) { return shots.count > 0; }
 static bool if_beams(void) { return answers.beams > 1; }
 static bool if_held_out(void) { return train.validation.count || train.split > 0; }
 static bool if_samples(void) { return if_held_out() || train.samples == 0; }
@@ -69,7 +77,7 @@ static bool if_answers(void) { return if_held_out() && train.samples > 0; }
 static bool if_whole(void) { return tuned.method && strcmp(tuned.method, "full") == 0; }
 static bool if_adapter(void) { return !if_whole(); }
 static bool if_epochs(void) { return !train.max_steps; }
-static bool if_data(void) { return input.data.count > 0; }
+static bool if_data_or_shots(void) { return input.data.count > 0 || shots.files.count > 0; }
 static bool if_written(void) { return !eval_loss_only; }
 static bool if_text(void) { return !cli.json; }
 static bool if_encoding(void) { return !tokenize_decode; }
@@ -93,13 +101,17 @@ static const struct {
     bool (*holds)(void);
     const char *says;
 } option_rules[] = {
-    {"generate,eval", "prompt,completion,limit,data-format,quotes", if_data,
+    {"generate,eval", "prompt,template,template-style,answer-choices,task,loss-on,limit,data-format,quotes", if_data_or_shots,
      "is of --data FILE; what the model is to answer goes into --prompt-text or behind the model"},
     {"train", ANSWER_OPTIONS, if_answers,
      "is of answers to held-out examples: --validation or --split, and --samples"},
     {"eval", ANSWER_OPTIONS ",output", if_written, "is of answers, which --loss-only leaves out"},
+    {"generate", "completion", if_answers_shown, "is of --examples FILE: a prompt needs no answer"},
+    {"generate", "chat-template", if_chat_or_data, "is of --chat, or of conversations in --data"},
+    {"generate", "system", if_chat, "is of --chat"},
+    {"generate,eval", "random,shot,query,instruction,window,examples", if_shots, "is of --shots N"},
     {NULL, "top-k,top-p,min-p", if_sampling, "is of sampling: give --temperature above 0"},
-    {"generate", "seed", if_sampling, "is of sampling: give --temperature above 0"},
+    {"generate,chat", "seed", if_seed, "is of sampling: give --temperature above 0"},
     {NULL, "length-penalty,early-stopping", if_beams, "is of beam search: give --beams above 1"},
     {"train", "eval-every,keep-best", if_held_out, "needs held-out examples: --validation or --split"},
     {"train", "samples", if_samples, "needs held-out examples: --validation or --split"},
@@ -148,8 +160,17 @@ static const command commands[] = {
     {"generate", "MODEL [PROMPT ...]", "let the model answer",
      "  peft generate flan-t5-small \"Translate to German: How are you?\"\n  peft generate flan-t5-small --adapter my-lora --beams 4 < dialogue.txt\n"
      "  peft generate flan-t5-small --lines < prompts.txt\n"
-     "  peft generate flan-t5-small --data test.jsonl --prompt 'Summarize: {{dialogue}}' --json\n",
+     "  peft generate flan-t5-small --data test.jsonl --prompt 'Summarize: {{dialogue}}' --json\n"
+     "  peft generate smollm-instruct --chat 'What is a bird?'\n"
+     "  peft generate gpt2 --shots 4 --examples train.jsonl --prompt 'Review: {{text}}\\nMood:' --completion '{{label}}' 'Review: Never again.\\nMood:'\n",
      generate_options, COUNT(generate_options), run_generate},
+    {"chat", "MODEL", "talk with a model that was trained to",
+     "  peft chat smollm-instruct --system 'You answer in rhymes.' --temperature 0.7\n  peft chat flan-t5-small --adapter my-chat --chat-template chatml < questions.txt\n"
+     "What can be typed\n"
+     "  /system TEXT   what the model is told about its part; begins anew\n  /reset         forget what was said\n  /help, /quit\n"
+     "An answer has at most 256 tokens, or half of a small window, where --max-new-tokens does not say. Where the window is full,\n"
+     "the oldest turns are left out. From a file or a pipe every line is a turn, and a mistake is the end.\n",
+     chat_options, COUNT(chat_options), run_chat},
     {"train", "MODEL --data FILE --out DIR", "fine-tune: an adapter of any method, or all weights",
      "  peft train flan-t5-small --data train.jsonl --prompt 'Summarize.\\n\\n{{dialogue}}' --completion '{{summary}}' --split 0.1 --out my-lora --report report.html\n"
      "  peft train flan-t5-small --data train.jsonl --method ia3 --out my-ia3\n"
@@ -250,8 +271,9 @@ static int run_command(const command *c, int argc, char **argv) {
     if (!code) code = open_context();
     if (!code) code = c->run();
     peft_context_destroy(cli.ctx);
-    texts *const lists[] = {&cli.rest, &sc.references, &answers.stop, &input.data, &input.prompts, &input.completions,
-                            &train.validation, &experiment.test, &generate_adapters, &info_adapters, &options_given};
+    mounted_free();
+    texts *const lists[] = {&cli.rest, &sc.references, &answers.stop, &input.data, &input.prompts, &input.completions, &input.choices, &input.templates, &input.tasks,
+                            &train.validation, &experiment.test, &asked.adapters, &talk.adapters, &shots.files, &info_adapters, &options_given};
     for (int i = 0; i < COUNT(lists); i++) free((void *)lists[i]->items);
     for (int i = 0; i < stops.count; i++) free((void *)(uintptr_t)stops.items[i]);
     free((void *)stops.items);
