@@ -38,9 +38,11 @@ static void phase(const char *what, int64_t done, int64_t total) {
     fflush(stderr);
 }
 
+static bool log_is_off;  // while something is asked for a second time: it was told the first time
+
 static void on_log(const char *line, void *user) {
     (void)user;
-    if (!cli.quiet) fprintf(stderr, "peft %s: %s\n", cli.command, line);
+    if (!cli.quiet && !log_is_off) fprintf(stderr, "peft %s: %s\n", cli.command, line);
 }
 
 static int fail(peft_status status) {

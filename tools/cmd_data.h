@@ -13,7 +13,7 @@ static struct {
 
 #define PROMPT_OPTION                       \
     {"prompt", OPTION_TEXTS, &input.prompts, "TEXT", \
-     "template of the input, e.g. \"Summarize: {{dialogue}}\" ({{prompt}}); one for all or one per --data; of a single file several: a mixture"}
+     "template of the input, e.g. \"Summarize: {{dialogue}}\" ({{prompt}}); one for all or one per --data; several behind a --data are a mixture"}
 #define COMPLETION_OPTION                           \
     {"completion", OPTION_TEXTS, &input.completions, "TEXT", \
      "template of the answer ({{completion}}), if it is not behind ||| in --prompt; one for all or one per --prompt"}
@@ -24,7 +24,7 @@ static struct {
     PROMPT_OPTION,                                                                                             \
     {"template", OPTION_TEXTS, &input.templates, "FILE", \
      "promptsource's templates.yaml, or a JSON list of [prompt, completion]: all of them, or FILE:NAME; can be repeated; those behind a --data are its own"}, \
-    {"template-style", OPTION_WORD, &input.style, "NAME", "jinja (default), or flan: fields in single braces"}, \
+    {"template-style", OPTION_WORD, &input.style, "NAME", "of --prompt and of JSON lists: jinja (default), or flan: fields in single braces"}, \
     {"answer-choices", OPTION_TEXTS, &input.choices, "TEXT", "template of the answers to choose from, ||| between them; one for all or one per --prompt"}, \
     {"task", OPTION_TEXTS, &input.tasks, "NAME", "what the --data before it is called in reports (its file's name)"}, \
     {"loss-on", OPTION_WORD, &input.loss_on, "NAME", \
@@ -45,15 +45,16 @@ static int open_dataset(const char *path, int64_t limit, const named_template *t
     if (t) desc.prompt = t->prompt, desc.completion = t->completion, desc.answer_choices = t->choices;
     if (input.prompts_only && !chat && !(t && !t->completion && strstr(t->prompt, "|||"))) desc.completion = "";
     if (input.quotes) desc.quotes = strcmp(input.quotes, "none") == 0 ? PEFT_QUOTES_NONE : PEFT_QUOTES_RFC4180;
-    if (input.style && strcmp(input.style, "flan") == 0) desc.style = PEFT_STYLE_FLAN;
+    bool flan = input.style && strcmp(input.style, "flan") == 0;
+    if (flan && !(t && t->jinja)) desc.style = PEFT_STYLE_FLAN;
     if (input.loss_on) desc.turns = strcmp(input.loss_on, "last") == 0 ? PEFT_TURNS_LAST : strcmp(input.loss_on, "all") == 0 ? PEFT_TURNS_ALL
         : PEFT_TURNS_ASSISTANT;
     peft_status status = peft_dataset_load(&desc, out);
-    if (status && t && t->name) {
-        fprintf(stderr, "peft %s: template %s: %s\n", cli.command, t->name, peft_error(cli.ctx));
-        return exit_code_of(status);
-    }
-    return status ? fail(status) : EXIT_OK;
+    if (!status) return EXIT_OK;
+    if (!t || (!*t->name && !strstr(peft_error(cli.ctx), "would stand there as it is"))) return fail(status);
+    fprintf(stderr, "peft %s: %s%s%s%s\n", cli.command, *t->name ? "template " : "", t->name, *t->name ? ": " : "", peft_error(cli.ctx));
+    if (strstr(peft_error(cli.ctx), "would stand there as it is")) fprintf(stderr, "--template-style flan takes fields in single braces\n");
+    return exit_code_of(status);
 }
 
 static int no_examples(const char *path) {
@@ -71,10 +72,8 @@ static bool field_in(const char *fields, const char *name) {
 
 // Whether the first record is a conversation, and none of the prompts and completions that are the default.
 static bool is_conversation(const char *path) {
-    static const named_template nothing = {NULL, "", "", NULL};
     peft_dataset *data = NULL;
-    peft_dataset_desc desc = {.context = cli.ctx, .path = path, .limit = 1, .format = input.format, .prompt = nothing.prompt,
-                              .completion = nothing.completion};
+    peft_dataset_desc desc = {.context = cli.ctx, .path = path, .limit = 1, .format = input.format, .prompt = "", .completion = ""};
     if (input.loss_on || input.chat_template) return true;
     if (strcmp(path, "-") == 0 || peft_dataset_load(&desc, &data)) return false;  // what is wrong is said later
     const char *fields = peft_dataset_fields(data);
@@ -129,49 +128,72 @@ static const char *template_of(const texts *t, int i, int count) {
     return !t->count ? NULL : t->items[t->count == 1 || t->count != count ? 0 : i];
 }
 
-static bool templates_add_typed(templates *out, int i, int count) {
-    const char *completion = template_of(&input.completions, i, count), *choices = template_of(&input.choices, i, count);
-    const char *prompt = template_of(&input.prompts, i, count);
-    char *texts_of[] = {unescape(prompt ? prompt : "{{prompt}}"), unescape(completion), unescape(choices)};
-    return templates_add(out, copy_of(""), texts_of[0], texts_of[1], texts_of[2]);
+static bool templates_add_typed(templates *out, const char *name, const char *prompt, const char *completion, const char *choices) {
+    return templates_add(out, copy_of(name), unescape(prompt ? prompt : "{{prompt}}"), unescape(completion), unescape(choices), false);
+}
+
+static const struct {
+    const texts *list;
+    const char *name;
+} typed_lists[] = {{&input.prompts, "prompt"}, {&input.completions, "completion"}, {&input.choices, "answer-choices"}};
+
+// Of the k-th list, how many stand behind --data number `data`; *first is the first of them. A single --data has all.
+static int typed_at(int k, int data, int *first) {
+    int n = 0;
+    *first = 0;
+    for (int i = 0; i < typed_lists[k].list->count; i++)
+        if (input.data.count == 1 || data_before(typed_lists[k].name, i) == data) *first = n++ ? *first : i;
+    return n;
+}
+
+// Several prompts of one file are a mixture. A completion is then for all of the file's prompts, or there is one for each.
+static int templates_typed_behind(int data, templates *out) {
+    int first[COUNT(typed_lists)], n[COUNT(typed_lists)];
+    bool elsewhere[COUNT(typed_lists)] = {false};  // a single one, behind another --data: for the prompts here that need one
+    for (int k = 0; k < COUNT(typed_lists); k++) n[k] = typed_at(k, data, &first[k]);
+    for (int k = 1; k < COUNT(typed_lists); k++) {
+        if (!n[k] && typed_lists[k].list->count == 1) n[k] = 1, first[k] = 0, elsewhere[k] = true;
+        if (n[k] > 1 && n[k] != n[0])
+            return wrong("%d --%s for %d --prompt: give one for all, or one for each, in their order", n[k], typed_lists[k].name, n[0]);
+    }
+    for (int i = 0; i < n[0]; i++) {
+        char name[32];
+        const char *parts[COUNT(typed_lists)];
+        snprintf(name, sizeof(name), n[0] > 1 ? "prompt %d" : "", i + 1);
+        for (int k = 0; k < COUNT(typed_lists); k++) parts[k] = n[k] ? typed_lists[k].list->items[first[k] + (n[k] > 1 ? i : 0)] : NULL;
+        if (elsewhere[1] && strstr(parts[0], "|||")) parts[1] = NULL;
+        if (elsewhere[2] && !strstr(parts[0], "answer_choices")) parts[2] = NULL;
+        if (!templates_add_typed(out, name, parts[0], parts[1], parts[2])) return EXIT_MEMORY;
+    }
+    return EXIT_OK;
 }
 
 // Templates of file i of an option; none: the default ones, or a conversation's.
 static int templates_of(const texts *files, const char *option, int i, templates *out) {
-    bool as_data = files->count == input.data.count, typed = input.prompts.count || input.completions.count || input.choices.count;
-    int place = as_data ? i : -1, own = 0, before = 0;  // files without --template; those of them before this one
-    bool from_file = as_data ? has_template(i) : input.templates.count > 0;
-    if (!as_data && templates_have_places() && input.templates.count)
-        return wrong("--template is given per --data, but there are %d --%s for %d --data", files->count, option, input.data.count);
+    bool as_data = files->count == input.data.count, places = templates_have_places(), from_file = as_data ? has_template(i) : input.templates.count > 0;
+    int own = 0, before = 0, typed = 0, first;  // files without --template; those of them before this one
+    if (!as_data && places) return wrong("--template is given per --data, but there are %d --%s for %d --data", files->count, option, input.data.count);
     for (int k = 0; k < files->count; k++)
         if (!(as_data ? has_template(k) : from_file)) own++, before += k < i;
-    if (from_file && !own && typed) return wrong("--template and --%s exclude each other", input.prompts.count ? "prompt" : input.completions.count ? "completion" : "answer-choices");
+    for (int k = 0; k < COUNT(typed_lists); k++) {
+        if (from_file && !own && typed_lists[k].list->count) return wrong("--template and --%s exclude each other", typed_lists[k].name);
+        typed += typed_lists[k].list->count;
+    }
     if (from_file) {
         int code = EXIT_OK;
         for (int k = 0; k < input.templates.count && !code; k++)
-            if (!templates_have_places() || data_before("template", k) == place) code = templates_read(input.templates.items[k], out);
+            if (!places || data_before("template", k) == i) code = templates_read(input.templates.items[k], out);
         return code;
     }
     if (!typed) return EXIT_OK;
-    const struct {
-        const texts *list;
-        const char *name;
-    } lists[] = {{&input.prompts, "prompt"}, {&input.completions, "completion"}, {&input.choices, "answer-choices"}};
-    int several = input.data.count == 1 && files->count == 1 ? input.prompts.count : 0, count = several > 1 ? several : own;
-    for (int k = 0; k < COUNT(lists); k++)
-        if (lists[k].list->count > 1 && lists[k].list->count != count) {
-            if (several > 1) return wrong("%d --%s for %d --prompt: give one for all, or one for each, in their order", lists[k].list->count, lists[k].name, several);
-            return wrong("%d --%s for %d --%s: give one for all, or one for each, in their order", lists[k].list->count, lists[k].name, own, option);
-        }
-    for (int k = several > 1 ? 0 : before; k < (several > 1 ? several : before + 1); k++)
-        if (!templates_add_typed(out, k, count)) return EXIT_MEMORY;
-    for (int k = 0; several > 1 && k < several; k++) {
-        text_buffer name = {0};
-        buffer_print(&name, "prompt %d", k + 1);
-        free(out->items[k].name);
-        if (!(out->items[k].name = buffer_take(&name))) return EXIT_MEMORY;
-    }
-    return EXIT_OK;
+    bool behind = as_data && typed_lists[0].list->count > own;  // more than one of some file
+    for (int k = 0; k < files->count && behind; k++) behind = has_template(k) || typed_at(0, k, &first) > 0;
+    if (behind) return templates_typed_behind(i, out);
+    for (int k = 0; k < COUNT(typed_lists); k++)
+        if (typed_lists[k].list->count > 1 && typed_lists[k].list->count != own)
+            return wrong("%d --%s for %d --%s: give one for all, or one for each, in their order", typed_lists[k].list->count, typed_lists[k].name, own, option);
+    return templates_add_typed(out, "", template_of(&input.prompts, before, own), template_of(&input.completions, before, own),
+                               template_of(&input.choices, before, own)) ? EXIT_OK : EXIT_MEMORY;
 }
 
 // ---- all files of an option
@@ -208,18 +230,23 @@ static bool parts_add(data_parts *p, const char *task, peft_dataset *data) {
     return p->items[p->count++].task != NULL;
 }
 
-// What a file is called in reports: --task behind it, or its own name without folder and ending.
-static void task_name(const char *path, int i, char *out, size_t size) {
+// What file i is called in reports: --task behind it, or its own name without folder and ending. Of several templates
+// without --task, a template's name, to which the file's is put where it is a number only.
+static void task_name(const char *path, int i, const named_template *t, const data_parts *others, char *out, size_t size) {
     const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
+    size_t n = 0;
+    for (int k = 0; k < input.tasks.count; k++)
+        if (data_before("task", k) == i) {
+            snprintf(out, size, "%s", input.tasks.items[k]);
+            return;
+        }
     snprintf(out, size, "%.*s", dot && dot > base ? (int)(dot - base) : (int)strlen(base), base);
-    for (int k = 0; k < input.tasks.count; k++)
-        if (data_before("task", k) == i) snprintf(out, size, "%s", input.tasks.items[k]);
-}
-
-static bool has_task_name(int i) {
-    for (int k = 0; k < input.tasks.count; k++)
-        if (data_before("task", k) == i) return true;
-    return false;
+    n = strlen(out);
+    if (t && t->name[strspn(t->name, "0123456789")]) snprintf(out, size, "%s", t->name);
+    else if (t) snprintf(out + n, size - n, " %s", t->name);
+    n = strlen(out);
+    for (int copy = 1, k = 0; k < others->count; k++)
+        if (strcmp(others->items[k].task, out) == 0) snprintf(out + n, size - n, " (%d)", ++copy), k = -1;
 }
 
 static int data_check(void) {
@@ -241,8 +268,7 @@ static int parts_open(const texts *files, const char *option, int64_t limit, dat
     for (int i = 0; i < files->count && !code; i++) {
         const char *path = files->items[i];
         templates list = {NULL, 0};
-        char name[128];
-        task_name(path, as_data ? i : -1, name, sizeof(name));
+        char name[160];
         code = templates_of(files, option, i, &list);
         if (!code && list.count > 1 && strcmp(path, "-") == 0) code = wrong("standard input can be read once, under one template: there are %d", list.count);
         bool talks = !code && !list.count && is_conversation(path);
@@ -256,9 +282,10 @@ static int parts_open(const texts *files, const char *option, int64_t limit, dat
             if (!peft_dataset_count(data) && list.count > 1) {
                 fprintf(stderr, "peft %s: template %s gives nothing for %s and is left out\n", cli.command, t->name, path);
                 peft_dataset_destroy(data);
-            } else if (!parts_add(out, list.count > 1 && !(as_data && has_task_name(i)) ? t->name : name, data)) {
-                code = EXIT_MEMORY;
+                continue;
             }
+            task_name(path, as_data ? i : -2, list.count > 1 ? t : NULL, out, name, sizeof(name));
+            if (!parts_add(out, name, data)) code = EXIT_MEMORY;
         }
         if (!code && !found) code = no_examples(path);
         templates_free(&list);
@@ -290,10 +317,9 @@ static int tasks_find(task_list *t, const char *name) {
     return (t->names[t->count] = copy_of(name)) ? t->count++ : -1;
 }
 
-// Those of a mixture, or of a part of one.
+// Those of a mixture, or of a part of one; the names that `out` has already come first.
 static int tasks_of_mixture(const peft_dataset *data, task_list *out) {
     int64_t n = peft_dataset_count(data);
-    memset(out, 0, sizeof(*out));
     if (!n || !peft_dataset_task(data, 0)) return EXIT_OK;
     if (!(out->of = (int *)calloc((size_t)n, sizeof(int)))) return EXIT_MEMORY;
     for (int64_t i = 0; i < n; i++)
@@ -340,8 +366,8 @@ static int check_lessons(const peft_dataset *data) {
     return EXIT_DATA;
 }
 
-// Several files or templates are a mixture of tasks.
-static int open_lessons(peft_dataset **out) {
+// Several files or templates are a mixture of tasks, whose names go to `tasks` (NULL: nobody asks).
+static int open_lessons(peft_dataset **out, task_list *tasks) {
     data_parts parts = {NULL, 0};
     int code = parts_open(&input.data, "data", input.limit, &parts);
     *out = NULL;
@@ -357,6 +383,8 @@ static int open_lessons(peft_dataset **out) {
         free((void *)list);
         free((void *)names);
         if (status) code = fail(status);
+        for (int i = 0; i < parts.count && tasks && !code; i++)
+            if (tasks_find(tasks, parts.items[i].task) < 0) code = EXIT_MEMORY;
     }
     parts_close(&parts);
     return code ? code : check_lessons(*out);

@@ -232,7 +232,7 @@ static int experiment_data(peft_dataset **all, peft_dataset **data, peft_dataset
     peft_optimizer_kind optimizer;
     if (parse_optimizer(&optimizer)) return EXIT_USAGE;
     signal(SIGINT, on_interrupt);
-    int code = open_lessons(all);
+    int code = open_lessons(all, NULL);
     if (!code && experiment.test.count) {
         code = open_datasets(&experiment.test, "test", 0, NULL, test);
         if (!code) *data = *all, *all = NULL;
@@ -385,7 +385,7 @@ static int forget_open(forgetting *r, int i, const char *text) {
     if (i > 0 && input.prompts.count == 1) input.prompts.count = 0;  // a single template is the first task's
     if (i > 0 && input.completions.count == 1) input.completions.count = 0;
     templates list = {NULL, 0};
-    int code = templates_add_typed(&list, i, r->count) ? EXIT_OK : EXIT_MEMORY;
+    int code = templates_add_typed(&list, "", template_of(&input.prompts, i, r->count), template_of(&input.completions, i, r->count), NULL) ? EXIT_OK : EXIT_MEMORY;
     if (!code) code = open_dataset(path[0], input.limit, list.items, NULL, &r->train[i]);
     if (!code) code = peft_dataset_count(r->train[i]) ? check_lessons(r->train[i]) : no_examples(path[0]);
     if (!code) code = open_dataset(path[1], 0, list.items, NULL, &r->test[i]);

@@ -1,128 +1,6 @@
-// peft train, eval and merge, and the options of the adapter that is trained.
+// peft train and merge, and the options of the adapter that is trained.
 #ifndef PEFT_CMD_TRAIN_H
 #define PEFT_CMD_TRAIN_H
-
-// ---- scores of what a model writes for a dataset
-
-typedef struct outcome {
-    int64_t count;
-    char **texts;
-    peft_rouge_result rouge;
-    double loss;
-} outcome;
-
-static void outcome_free(outcome *o) {
-    for (int64_t i = 0; o->texts && i < o->count; i++) peft_free(cli.ctx, o->texts[i]);
-    free(o->texts);
-    o->texts = NULL;
-}
-
-enum { PHASE_PROMPTS = 32 };  // answered between two signs of life
-
-static int outcome_make(peft_model *m, const peft_adapter *a, const peft_dataset *data, int64_t count,
-                        const char *what, outcome *o) {
-    memset(o, 0, sizeof(*o));
-    o->count = count < peft_dataset_count(data) ? count : peft_dataset_count(data);
-    o->texts = (char **)calloc((size_t)o->count + 1, sizeof(char *));
-    const char **prompts = (const char **)calloc((size_t)o->count + 1, sizeof(char *)), **references = (const char **)calloc((size_t)o->count + 1, sizeof(char *));
-    if (!o->texts || !prompts || !references) return EXIT_MEMORY;
-    for (int64_t i = 0; i < o->count; i++) prompts[i] = peft_dataset_prompt(data, i), references[i] = peft_dataset_completion(data, i);
-    peft_generate_desc desc = generation(m, a);
-    peft_status status = PEFT_OK;
-    for (int64_t i = 0; i < o->count && !status && !interrupted; i += PHASE_PROMPTS) {
-        phase(what, i, o->count);
-        status = peft_generate_texts(&desc, prompts + i, o->count - i < PHASE_PROMPTS ? o->count - i
-                                     : PHASE_PROMPTS, o->texts + i);
-    }
-    phase(what, o->count, o->count);
-    if (!status && !interrupted && o->count)
-        status = peft_rouge(&(peft_rouge_desc){.context = cli.ctx, .predictions = (const char *const *)o->texts, .references = references, .count = o->count,
-                                               .use_stemmer = true, .bootstrap_samples = 1000, .seed = (uint64_t)cli.seed}, &o->rouge);
-    free((void *)prompts);
-    free((void *)references);
-    return status ? fail(status) : interrupted ? EXIT_INTERRUPTED : EXIT_OK;
-}
-
-static void print_rouge_json(FILE *f, const peft_rouge_scores *r) {
-    fprintf(f, "{\"rouge1\":%.6f,\"rouge2\":%.6f,\"rougeL\":%.6f,\"rougeLsum\":%.6f}", r->rouge1.f1, r->rouge2.f1, r->rougeL.f1, r->rougeLsum.f1);
-}
-
-static void print_rouge_row(const char *name, const peft_rouge_result *r) {
-    printf("  %-14s %6.2f  %6.2f  %6.2f  %6.2f    (ROUGE-L 95 %%: %.2f to %.2f)\n", name, 100 * r->mean.rouge1.f1, 100 * r->mean.rouge2.f1,
-           100 * r->mean.rougeL.f1, 100 * r->mean.rougeLsum.f1, 100 * r->low.rougeL.f1, 100 * r->high.rougeL.f1);
-}
-
-// ---- eval
-
-static const char *eval_adapter, *eval_output;
-static int64_t eval_source, eval_target;
-static bool eval_loss_only;
-static const option eval_options[] = {{"adapter", OPTION_TEXT, &eval_adapter, "DIR", "with this adapter"},
-                                      WEIGHT_OPTIONS,
-                                      DATA_OPTIONS,
-                                      COMPLETION_OPTION,
-                                      {"output", OPTION_TEXT, &eval_output, "FILE", "write prompts, predictions and references as JSON lines"},
-                                      {"loss-only", OPTION_FLAG, &eval_loss_only, "", "no generation, no ROUGE"},
-                                      {"max-source", OPTION_INT, &eval_source, "N", "tokens of the input, the rest is cut (512)"},
-                                      {"max-target", OPTION_INT, &eval_target, "N", "tokens of the answer (128)"},
-                                      GENERATION_OPTIONS,
-                                      {"seed", OPTION_INT, &cli.seed, "N", "of sampling and of the bootstrap"},
-                                      COMMON_OPTIONS};
-
-static int write_predictions(const char *path, const peft_dataset *data, const outcome *o) {
-    output out;
-    FILE *f = output_open(&out, cli.command, path);
-    if (!f) return EXIT_DATA;
-    for (int64_t i = 0; i < o->count; i++) {
-        fputc('{', f);
-        json_pair(f, "prompt", peft_dataset_prompt(data, i), ",");
-        json_pair(f, "prediction", o->texts[i], ",");
-        json_pair(f, "reference", peft_dataset_completion(data, i), "}\n");
-    }
-    return output_close(&out, true);
-}
-
-static int run_eval(void) {
-    if (cli.rest.count != 1 || !input.data.count) return wrong("give a model folder and --data FILE");
-    peft_model *m = NULL;
-    peft_adapter *a = NULL;
-    peft_dataset *data = NULL;
-    outcome o = {0};
-    double loss = 0;
-    int code = open_model(cli.rest.items[0], false, &m);
-    if (!code) code = open_adapter(m, eval_adapter, &a);
-    if (!code) code = open_datasets(&input.data, "data", input.limit, NULL, &data);
-    if (!code) {
-        phase("loss of examples", 0, peft_dataset_count(data));
-        peft_status status = peft_evaluate_loss(m, a, data, eval_source, eval_target, &loss);
-        phase("", 1, 1);
-        if (status) code = fail(status);
-    }
-    if (!code && !eval_loss_only) code = outcome_make(m, a, data, peft_dataset_count(data), "answers", &o);
-    if (!code && eval_output && o.texts) code = write_predictions(eval_output, data, &o);
-    if (!code && cli.json) {
-        json_print(stdout, "{\"examples\":%lld,\"loss\":%.6f,\"perplexity\":%.6f", (long long)peft_dataset_count(data), loss, exp(loss));
-        if (o.texts) {
-            printf(",\"rouge\":");
-            print_rouge_json(stdout, &o.rouge.mean);
-            printf(",");
-            json_pair(stdout, "signature", o.rouge.signature, "");
-        }
-        printf("}\n");
-    } else if (!code) {
-        printf("%lld examples: loss %.4f per token, perplexity %.2f\n", (long long)peft_dataset_count(data), loss, exp(loss));
-        if (o.texts) {
-            printf("                  R-1     R-2     R-L  R-Lsum\n");
-            print_rouge_row("ROUGE F1", &o.rouge);
-            printf("  signature: %s\n", o.rouge.signature);
-        }
-    }
-    outcome_free(&o);
-    peft_dataset_destroy(data);
-    peft_adapter_destroy(a);
-    peft_model_destroy(m);
-    return code;
-}
 
 // ---- the adapter to be trained, shared by train, methods, sweep, compare and forget
 
@@ -363,6 +241,8 @@ typedef struct training {
     peft_model *model;
     peft_adapter *adapter;
     peft_dataset *all, *data, *validation;
+    task_list mixed, tasks;           // of the examples to learn from; of those held out
+    task_result *before_of, *after_of;  // of each held-out task
     outcome before, after;
     watcher w;
     double rate;  // the learning rate that the first step began from
@@ -404,9 +284,9 @@ static int train_check(training *r) {
 
 static int train_open(training *r) {
     int code = open_model(cli.rest.items[0], train.init, &r->model);
-    if (!code) code = open_lessons(&r->all);
+    if (!code) code = open_lessons(&r->all, &r->mixed);
     r->data = r->all;
-    if (!code && train.validation.count) code = open_datasets(&train.validation, "validation", 0, NULL, &r->validation);
+    if (!code && train.validation.count) code = open_datasets(&train.validation, "validation", 0, &r->tasks, &r->validation);
     peft_status status = PEFT_OK;
     if (!code && train.split > 0) {
         r->data = NULL;
@@ -416,7 +296,48 @@ static int train_open(training *r) {
     if (!code && train.split > 0 && (!peft_dataset_count(r->data) || !peft_dataset_count(r->validation)))
         return wrong("--split %g of %lld examples leaves %lld to learn from and %lld held out", train.split, (long long)peft_dataset_count(r->all),
                      (long long)peft_dataset_count(r->data), (long long)peft_dataset_count(r->validation));
-    return code ? code : make_adapter(r->model, tuned.method, &r->adapter);
+    if (!code) code = tasks_of_mixture(r->data, &r->mixed);
+    for (int i = 0; i < r->mixed.count && !code && train.split > 0; i++)
+        if (tasks_find(&r->tasks, r->mixed.names[i]) < 0) code = EXIT_MEMORY;
+    if (!code && train.split > 0) code = tasks_of_mixture(r->validation, &r->tasks);
+    r->before_of = (task_result *)calloc(2 * (size_t)r->tasks.count + 2, sizeof(task_result));
+    r->after_of = r->before_of ? r->before_of + r->tasks.count + 1 : NULL;
+    return code ? code : !r->before_of ? EXIT_MEMORY : make_adapter(r->model, tuned.method, &r->adapter);
+}
+
+// Losses and, where there are answers, scores of the held-out tasks.
+static int train_tasks(training *r, const peft_adapter *a, const outcome *o, task_result *out) {
+    if (!r->tasks.count) return EXIT_OK;
+    int code = task_losses(r->model, a, r->validation, &r->tasks, train.max_source, train.max_target, out);
+    return code || !o->texts ? code : task_scores(r->validation, &r->tasks, o, out);
+}
+
+// The rows of the tasks: those that are learned first, then those that are only held out. False: no more.
+typedef struct task_row {
+    const char *name;
+    int64_t examples;
+    const task_result *before, *after;  // NULL: none held out
+} task_row;
+
+static bool train_task(const training *r, int k, task_row *row) {
+    int known = 0, held = -1;
+    memset(row, 0, sizeof(*row));
+    if (k < r->mixed.count) {
+        row->name = r->mixed.names[k];
+        for (int64_t i = 0; i < peft_dataset_count(r->data); i++) row->examples += r->mixed.of[i] == k;
+        for (int i = 0; i < r->tasks.count; i++)
+            if (strcmp(r->tasks.names[i], row->name) == 0) held = i;
+    } else {
+        for (int i = 0; i < r->tasks.count && held < 0; i++) {
+            bool learned = false;
+            for (int j = 0; j < r->mixed.count; j++) learned = learned || strcmp(r->tasks.names[i], r->mixed.names[j]) == 0;
+            if (!learned && known++ == k - r->mixed.count) held = i;
+        }
+        if (held < 0) return false;
+        row->name = r->tasks.names[held];
+    }
+    if (held >= 0 && r->after_of[held].examples) row->before = &r->before_of[held], row->after = &r->after_of[held];
+    return true;
 }
 
 static void train_announce(const training *r) {
@@ -553,6 +474,67 @@ static void report_samples(FILE *f, const training *r) {
     fputs("</table>\n", f);
 }
 
+static void train_tasks_json(const training *r) {
+    task_row row;
+    for (int k = 0; train_task(r, k, &row); k++) {
+        printf("%s{", k ? "," : ",\"tasks\":[");
+        json_pair(stdout, "task", row.name, ",");
+        printf("\"examples\":%lld,\"held_out\":%lld", (long long)row.examples, row.after ? (long long)row.after->examples : 0);
+        for (int i = 0; i < 2 && row.after; i++) {
+            const task_result *t = i ? row.after : row.before;
+            json_print(stdout, ",\"%s\":{\"loss\":%.6f", i ? "after" : "before", t->loss);
+            if (t->scored) printf(",\"rouge\":");
+            if (t->scored) print_rouge_json(stdout, &t->rouge);
+            printf("}");
+        }
+        printf("}");
+    }
+    if (r->mixed.count || r->tasks.count) printf("]");
+}
+
+// The cells of a task's row, from its name on.
+enum { TASK_CELLS = 7 };
+static const char *const task_head[TASK_CELLS] = {"task", "examples", "held out", "loss before", "loss after", "R-L before", "R-L after"};
+static void train_task_cells(const task_row *row, char cells[TASK_CELLS][64]) {
+    memset(cells, 0, TASK_CELLS * sizeof(cells[0]));
+    snprintf(cells[0], 64, "%s", row->name);
+    snprintf(cells[1], 64, "%lld", (long long)row->examples);
+    snprintf(cells[2], 64, "%lld", row->after ? (long long)row->after->examples : 0);
+    for (int i = 0; i < 2 && row->after; i++) {
+        const task_result *t = i ? row->after : row->before;
+        snprintf(cells[3 + i], 64, "%.4f", t->loss);
+        if (t->scored) snprintf(cells[5 + i], 64, "%.2f", 100 * t->rouge.rougeL.f1);
+    }
+}
+
+static void train_tasks_print(const training *r) {
+    task_row row;
+    char cells[TASK_CELLS][64];
+    for (int k = 0; train_task(r, k, &row); k++) {
+        if (!k) printf("  %-32s", task_head[0]);
+        for (int i = 1; i < TASK_CELLS && !k; i++) printf(" %11s%s", task_head[i], i + 1 == TASK_CELLS ? "\n" : "");
+        train_task_cells(&row, cells);
+        printf("  %-32s", cells[0]);
+        for (int i = 1; i < TASK_CELLS; i++) printf(" %11s%s", cells[i], i + 1 == TASK_CELLS ? "\n" : "");
+    }
+}
+
+static void report_tasks(FILE *f, const training *r) {
+    task_row row;
+    char cells[TASK_CELLS][64];
+    if (!r->mixed.count && !r->tasks.count) return;
+    report_heading(f, "Tasks");
+    fputs("<table>\n", f);
+    report_row(f, "th", task_head, TASK_CELLS, 1);
+    for (int k = 0; train_task(r, k, &row); k++) {
+        const char *list[TASK_CELLS];
+        train_task_cells(&row, cells);
+        for (int i = 0; i < TASK_CELLS; i++) list[i] = cells[i];
+        report_row(f, "td", list, TASK_CELLS, 1);
+    }
+    fputs("</table>\n", f);
+}
+
 static int write_report(const training *r) {
     output o;
     FILE *f = output_open(&o, "train", train.report);
@@ -575,6 +557,7 @@ static int write_report(const training *r) {
         report_heading(f, "Samples");
         report_samples(f, r);
     }
+    report_tasks(f, r);
     report_heading(f, "Settings");
     report_settings(f, r);
     report_end(f);
@@ -597,6 +580,7 @@ static void train_summary(const training *r) {
             printf(",\"after\":");
             print_rouge_json(stdout, &r->after.rouge.mean);
         }
+        train_tasks_json(r);
         printf(",");
         json_pair(stdout, "out", train.out, "}\n");
         return;
@@ -610,6 +594,7 @@ static void train_summary(const training *r) {
         print_rouge_row("before", &r->before.rouge);
         print_rouge_row("after", &r->after.rouge);
     }
+    train_tasks_print(r);
     printf("%s written to %s\n", r->adapter ? "adapter" : "model", train.out);
     if (train.report) printf("report written to %s\n", train.report);
 }
@@ -625,6 +610,7 @@ static int train_all(training *r) {
     bool sample = r->validation && train.samples > 0;
     if (sample)
         code = outcome_make(r->model, NULL, r->validation, train.samples, "answers before training", &r->before);
+    if (!code) code = train_tasks(r, NULL, &r->before, r->before_of);
     if (code) return code;
     peft_status status = train_run(r);
     if (status == PEFT_CANCELLED) {
@@ -638,6 +624,7 @@ static int train_all(training *r) {
     if (sample)
         code = outcome_make(r->model, r->adapter, r->validation, train.samples, "answers after training",
                             &r->after);
+    if (!code) code = train_tasks(r, r->adapter, &r->after, r->after_of);
     if (!code && train.report) code = write_report(r);
     if (!code) train_summary(r);
     return code;
@@ -649,6 +636,9 @@ static int run_train(void) {
     r.w.loss.name = "training (smoothed)", r.w.loss.color = "#1f77b4";
     r.w.eval.name = "validation", r.w.eval.color = "#d62728";
     int code = train_all(&r);
+    tasks_free(&r.mixed);
+    tasks_free(&r.tasks);
+    free(r.before_of);
     outcome_free(&r.before);
     outcome_free(&r.after);
     curve_free(&r.w.loss);

@@ -12,6 +12,7 @@
 #include "cmd_info.h"
 #include "cmd_chat.h"
 #include "cmd_generation.h"
+#include "cmd_eval.h"
 #include "cmd_train.h"
 #define s cli  // the name that these two have for it
 #include "cmd_benchmark.h"
