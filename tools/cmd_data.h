@@ -4,10 +4,10 @@
 #define PEFT_CMD_DATA_H
 
 static struct {
-    texts data, prompts, completions, choices, templates, tasks;
+    texts data, prompts, completions, choices, templates, styles, tasks;
     int64_t limit, cap;
     double mix_temperature;
-    const char *format, *quotes, *style, *loss_on, *chat_template;
+    const char *format, *quotes, *loss_on, *chat_template;
     bool prompts_only;  // nobody asks for the right answers
 } input;
 
@@ -24,7 +24,7 @@ static struct {
     PROMPT_OPTION,                                                                                             \
     {"template", OPTION_TEXTS, &input.templates, "FILE", \
      "promptsource's templates.yaml, or a JSON list of [prompt, completion]: all of them, or FILE:NAME; can be repeated; those behind a --data are its own"}, \
-    {"template-style", OPTION_WORD, &input.style, "NAME", "of --prompt and of JSON lists: jinja (default), or flan: fields in single braces"}, \
+    {"template-style", OPTION_TEXTS, &input.styles, "NAME", "of --prompt and of JSON lists: jinja (default), or flan: fields in single braces; behind one of several --data: its own"}, \
     {"answer-choices", OPTION_TEXTS, &input.choices, "TEXT", "template of the answers to choose from, ||| between them; one for all or one per --prompt"}, \
     {"task", OPTION_TEXTS, &input.tasks, "NAME", "what the --data before it is called in reports (its file's name)"}, \
     {"loss-on", OPTION_WORD, &input.loss_on, "NAME", \
@@ -39,18 +39,48 @@ static struct {
 
 // ---- one file
 
+// One object over several lines is no file of examples, but looks like one: says so and how to make it one. False: it
+// is something else.
+static bool tell_single_object(const char *path) {
+    static const char kind[] = "{% if file is mapping %}.{% for k in file if file[k] is iterable and file[k] is not string and file[k] is not mapping %}"
+        "{% if loop.first %}{{ k }}[]{% endif %}{% endfor %}{% endif %}";
+    text_buffer json = {0};
+    if (strcmp(path, "-") == 0) return false;
+    char *text = read_file(path, NULL), *whole, *list = NULL;
+    if (text && text[strspn(text, " \t\r\n\xEF\xBB\xBF")] == '{') {
+        buffer_puts(&json, "{\"file\":");
+        buffer_puts(&json, text + utf8_mark(text, strlen(text)));
+        buffer_puts(&json, "}");
+    }
+    whole = buffer_take(&json);
+    free(text);
+    if (whole && *whole) list = json_part(whole, kind);
+    free(whole);
+    if (!list || !*list) return false;
+    fprintf(stderr, "peft %s: %s is one JSON object over several lines. Examples are an object a line, or a list of them: [{...}, {...}]. To make it so:\n"
+            "  jq -c '%s' %s > %s.lines.jsonl\n", cli.command, path, list, path, path);
+    peft_free(cli.ctx, list);
+    return true;
+}
+
 // NULL: the default templates.
 static int open_dataset(const char *path, int64_t limit, const named_template *t, peft_chat *chat, peft_dataset **out) {
     peft_dataset_desc desc = {.context = cli.ctx, .path = path, .limit = limit, .format = input.format, .chat = chat, .seed = (uint64_t)cli.seed};
     if (t) desc.prompt = t->prompt, desc.completion = t->completion, desc.answer_choices = t->choices;
     if (input.prompts_only && !chat && !(t && !t->completion && strstr(t->prompt, "|||"))) desc.completion = "";
     if (input.quotes) desc.quotes = strcmp(input.quotes, "none") == 0 ? PEFT_QUOTES_NONE : PEFT_QUOTES_RFC4180;
-    bool flan = input.style && strcmp(input.style, "flan") == 0;
-    if (flan && !(t && t->jinja)) desc.style = PEFT_STYLE_FLAN;
+    if (t && t->flan) desc.style = PEFT_STYLE_FLAN;
     if (input.loss_on) desc.turns = strcmp(input.loss_on, "last") == 0 ? PEFT_TURNS_LAST : strcmp(input.loss_on, "all") == 0 ? PEFT_TURNS_ALL
         : PEFT_TURNS_ASSISTANT;
     peft_status status = peft_dataset_load(&desc, out);
     if (!status) return EXIT_OK;
+    if (status == PEFT_ERROR_FORMAT && strstr(peft_error(cli.ctx), ":1: JSON:")) {
+        char *why = copy_of(peft_error(cli.ctx));
+        bool told = tell_single_object(path);
+        if (!told) fprintf(stderr, "peft %s: %s\n", cli.command, why ? why : "");
+        free(why);
+        return EXIT_DATA;
+    }
     if (!t || (!*t->name && !strstr(peft_error(cli.ctx), "would stand there as it is"))) return fail(status);
     fprintf(stderr, "peft %s: %s%s%s%s\n", cli.command, *t->name ? "template " : "", t->name, *t->name ? ": " : "", peft_error(cli.ctx));
     if (strstr(peft_error(cli.ctx), "would stand there as it is")) fprintf(stderr, "--template-style flan takes fields in single braces\n");
@@ -107,11 +137,17 @@ static int data_before(const char *option, int k) {
     return data;
 }
 
-// Whether templates stand behind a --data that is not the last one: each is its own file's then, else every file's.
+// Whether each template is its own file's; else they are every file's. They have places if one stands behind a --data that is
+// not the last one, or if a typed prompt does and they do not.
 static bool templates_have_places(void) {
-    bool places = false;
+    bool places = false, behind_last = input.templates.count > 0;
     for (int k = 0; k < input.templates.count; k++) {
         int at = data_before("template", k);
+        places = places || (at >= 0 && at + 1 < input.data.count);
+        behind_last = behind_last && at >= 0;
+    }
+    for (int k = 0; k < input.prompts.count && behind_last; k++) {
+        int at = data_before("prompt", k);
         places = places || (at >= 0 && at + 1 < input.data.count);
     }
     return places;
@@ -129,7 +165,7 @@ static const char *template_of(const texts *t, int i, int count) {
 }
 
 static bool templates_add_typed(templates *out, const char *name, const char *prompt, const char *completion, const char *choices) {
-    return templates_add(out, copy_of(name), unescape(prompt ? prompt : "{{prompt}}"), unescape(completion), unescape(choices), false);
+    return templates_add(out, copy_of(name), unescape(prompt ? prompt : "{{prompt}}"), unescape(completion), unescape(choices), true);
 }
 
 static const struct {
@@ -196,6 +232,16 @@ static int templates_of(const texts *files, const char *option, int i, templates
                                template_of(&input.choices, before, own)) ? EXIT_OK : EXIT_MEMORY;
 }
 
+// Whether the typed templates of file i, and those of its JSON lists, are FLAN's.
+static bool style_is_flan(int i) {
+    bool flan = false;
+    for (int k = 0; k < input.styles.count; k++) {
+        int at = data_before("template-style", k);
+        if (at < 0 || at == i || input.data.count < 2) flan = strcmp(input.styles.items[k], "flan") == 0;
+    }
+    return flan;
+}
+
 // ---- all files of an option
 
 // One file under one template: a task of the mixture, or a part of one.
@@ -251,7 +297,10 @@ static void task_name(const char *path, int i, const named_template *t, const da
 
 static int data_check(void) {
     if (input.quotes && !named_in("none,rfc4180", input.quotes)) return wrong("--quotes %s is not rfc4180 or none", input.quotes);
-    if (input.style && !named_in("jinja,flan", input.style)) return wrong("--template-style %s is not jinja or flan", input.style);
+    for (int k = 0; k < input.styles.count; k++)
+        if (!named_in("jinja,flan", input.styles.items[k])) return wrong("--template-style %s is not jinja or flan", input.styles.items[k]);
+    if (input.styles.count && !input.prompts.count && !input.completions.count && !input.templates.count)
+        return wrong("--template-style is of --prompt, --completion and --template");
     if (input.loss_on && !named_in("assistant,last,all", input.loss_on)) return wrong("--loss-on %s is not assistant, last or all", input.loss_on);
     if (input.cap < 0) return wrong("--cap %lld is negative", (long long)input.cap);
     for (int k = 0; k < input.tasks.count; k++) {
@@ -270,6 +319,7 @@ static int parts_open(const texts *files, const char *option, int64_t limit, dat
         templates list = {NULL, 0};
         char name[160];
         code = templates_of(files, option, i, &list);
+        for (int k = 0; k < list.count; k++) list.items[k].flan = list.items[k].flan && style_is_flan(as_data ? i : 0);
         if (!code && list.count > 1 && strcmp(path, "-") == 0) code = wrong("standard input can be read once, under one template: there are %d", list.count);
         bool talks = !code && !list.count && is_conversation(path);
         int64_t found = 0;
@@ -366,20 +416,44 @@ static int check_lessons(const peft_dataset *data) {
     return EXIT_DATA;
 }
 
+// The parts that have one task's name are joined into the first of them; the others go.
+static peft_status parts_join_tasks(data_parts *p) {
+    peft_status status = PEFT_OK;
+    int kept = 0;
+    for (int i = 0; i < p->count; i++) {
+        int same = 0;
+        while (same < kept && strcmp(p->items[same].task, p->items[i].task) != 0) same++;
+        if (same == kept) {
+            p->items[kept++] = p->items[i];
+            continue;
+        }
+        const peft_dataset *both[] = {p->items[same].data, p->items[i].data};
+        peft_dataset *joined = NULL;
+        if (!status) status = peft_dataset_join(both, 2, &joined);
+        if (joined) peft_dataset_destroy(p->items[same].data), p->items[same].data = joined;
+        peft_dataset_destroy(p->items[i].data);
+        free(p->items[i].task);
+    }
+    p->count = kept;
+    return status;
+}
+
 // Several files or templates are a mixture of tasks, whose names go to `tasks` (NULL: nobody asks).
 static int open_lessons(peft_dataset **out, task_list *tasks) {
     data_parts parts = {NULL, 0};
-    int code = parts_open(&input.data, "data", input.limit, &parts);
+    int code = parts_open(&input.data, "data", input.limit, &parts), given = parts.count;
     *out = NULL;
-    if (!code && parts.count == 1 && !input.cap) {
+    if (!code && given == 1 && !input.cap) {
         *out = parts.items[0].data, parts.items[0].data = NULL;
     } else if (!code) {
+        peft_status status = parts_join_tasks(&parts);
         const peft_dataset **list = (const peft_dataset **)calloc((size_t)parts.count, sizeof(peft_dataset *));
         const char **names = (const char **)calloc((size_t)parts.count, sizeof(char *));
         for (int i = 0; i < parts.count && list && names; i++) list[i] = parts.items[i].data, names[i] = parts.items[i].task;
-        peft_status status = list && names ? peft_dataset_mix(&(peft_mix_desc){.datasets = list, .names = names, .count = parts.count, .cap = input.cap,
-                                                               .temperature = input.mix_temperature, .seed = (uint64_t)cli.seed}, out)
-                                           : PEFT_ERROR_MEMORY;
+        if (!list || !names) status = PEFT_ERROR_MEMORY;
+        if (!status)
+            status = peft_dataset_mix(&(peft_mix_desc){.datasets = list, .names = names, .count = parts.count, .cap = input.cap,
+                                                       .temperature = input.mix_temperature, .seed = (uint64_t)cli.seed}, out);
         free((void *)list);
         free((void *)names);
         if (status) code = fail(status);
@@ -387,6 +461,7 @@ static int open_lessons(peft_dataset **out, task_list *tasks) {
             if (tasks_find(tasks, parts.items[i].task) < 0) code = EXIT_MEMORY;
     }
     parts_close(&parts);
+    if (!code && given == 1 && input.mix_temperature != 0) code = wrong("--temperature-mix is of several tasks, and there is one");
     return code ? code : check_lessons(*out);
 }
 

@@ -386,6 +386,7 @@ static int forget_open(forgetting *r, int i, const char *text) {
     if (i > 0 && input.completions.count == 1) input.completions.count = 0;
     templates list = {NULL, 0};
     int code = templates_add_typed(&list, "", template_of(&input.prompts, i, r->count), template_of(&input.completions, i, r->count), NULL) ? EXIT_OK : EXIT_MEMORY;
+    if (!code) list.items[0].flan = false;
     if (!code) code = open_dataset(path[0], input.limit, list.items, NULL, &r->train[i]);
     if (!code) code = peft_dataset_count(r->train[i]) ? check_lessons(r->train[i]) : no_examples(path[0]);
     if (!code) code = open_dataset(path[1], 0, list.items, NULL, &r->test[i]);

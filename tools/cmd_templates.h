@@ -308,7 +308,7 @@ static const yaml_node *yaml_get(const yaml_node *map, const char *key) {
 
 typedef struct named_template {
     char *name, *prompt, *completion, *choices;  // completion NULL: behind ||| in the prompt; choices NULL: none
-    bool jinja;                                  // whatever --template-style says
+    bool flan;                                   // fields in single braces, where --template-style says so
 } named_template;
 
 typedef struct templates {
@@ -328,10 +328,10 @@ static void templates_free(templates *t) {
 }
 
 // Takes the four texts over. False: no memory.
-static bool templates_add(templates *t, char *name, char *prompt, char *completion, char *choices, bool jinja) {
+static bool templates_add(templates *t, char *name, char *prompt, char *completion, char *choices, bool flan) {
     named_template *grown = (named_template *)realloc(t->items, (size_t)(t->count + 1) * sizeof(named_template));
     if (grown) {
-        named_template added = {name, prompt, completion, choices, jinja};
+        named_template added = {name, prompt, completion, choices, flan};
         t->items = grown;
         t->items[t->count++] = added;
     } else {
@@ -362,7 +362,7 @@ static int templates_of_yaml(const char *path, const char *text, templates *out)
             fprintf(stderr, "peft %s: %s: template %s has no %s\n", cli.command, path, n->key ? n->key : "",
                     name && name->text ? "jinja" : "name");
             code = EXIT_DATA;
-        } else if (!templates_add(out, copy_of(name->text), copy_of(jinja->text), NULL, chosen ? copy_of(choices->text) : NULL, true)) {
+        } else if (!templates_add(out, copy_of(name->text), copy_of(jinja->text), NULL, chosen ? copy_of(choices->text) : NULL, false)) {
             code = EXIT_MEMORY;
         }
     }
@@ -422,7 +422,7 @@ static int templates_of_json(const char *path, const char *text, templates *out)
         if (!texts_of[0] || !texts_of[1]) {
             free(texts_of[0]), free(texts_of[1]);
             code = fail(PEFT_ERROR_FORMAT);
-        } else if (!templates_add(out, copy_of(p), texts_of[0], texts_of[1], NULL, false)) {
+        } else if (!templates_add(out, copy_of(p), texts_of[0], texts_of[1], NULL, true)) {
             code = EXIT_MEMORY;
         }
         p = next;
@@ -458,7 +458,7 @@ static int templates_read(const char *given, templates *out) {
         named_template *t = &all.items[i];
         size_t n = name ? strlen(name) : 0;
         if (name && strcmp(t->name, name) != 0 && (strncmp(t->name, name, n) != 0 || t->name[n] != '.' || strspn(t->name + n + 1, "0123456789") != strlen(t->name + n + 1))) continue;
-        if (!templates_add(out, t->name, t->prompt, t->completion, t->choices, t->jinja)) code = EXIT_MEMORY;
+        if (!templates_add(out, t->name, t->prompt, t->completion, t->choices, t->flan)) code = EXIT_MEMORY;
         memset(t, 0, sizeof(*t));
     }
     if (!code && out->count == before) {
