@@ -114,6 +114,8 @@ c_options_of_other_tools() {
         train 2 "did you mean --${pair#*:}?" --data $work/plain.jsonl ${pair%:*} 3
     done
     gives 2 'did you mean --prompt-text?' $peft generate $model -p hello
+    gives 2 'did you mean --shots?' $peft eval $model --num_fewshot 3
+    gives 2 'did you mean --system?' $peft chat $model --system-prompt x
     gives 2 'did you mean --max-source?' $peft memory $model --source 3
     gives 2 'did you mean --max-target?' $peft memory $model --target 3
     gives 2 'did you mean --num-virtual-tokens?' $peft memory $model --virtual-tokens 3
@@ -401,6 +403,7 @@ c_promptsource_templates_of_a_file() {
                '"prompt":"A review of Bad: It broke.",.*"reference":"bad"'; do
         if ! grep -q "$row" $work/said.jsonl; then wrong=1; echo "  no $row"; fi
     done
+    gives 0 '4 examples are none of their answers' $peft eval $model --data $work/reviews.jsonl --answer-choices 'a ||| b' --prompt '{{content}}' --completion '{{title}}' --max-new-tokens 1
     gives 0 'right for [0-9] of 4' $peft eval $model --data $work/reviews.jsonl --template "$work/templates.yaml:this review is" --max-new-tokens 1
     gives 0 '"choice_accuracy":' $peft eval $model --data $work/reviews.jsonl --template $work/templates.yaml:sounds_good --template "$work/templates.yaml:long name" --max-new-tokens 1 --json
     lacks 'this review'
@@ -495,6 +498,7 @@ c_conversations_are_data() {
     gives 0 '^2 examples' $peft eval $work/chat --data $work/alpaca.jsonl --loss-only
     gives 0 'adapter written' $peft train $work/chat --data $work/alpaca.jsonl --out $work/chat.lora --force --max-steps 2
     gives 2 '\-\-loss-on first is not assistant, last or all' $peft eval $work/chat --data $work/alpaca.jsonl --loss-on first
+    gives 2 '\-\-loss-on is of conversations' $peft eval $work/chat --data $work/alpaca.jsonl --prompt '{{instruction}}' --completion '{{output}}' --loss-on last
     gives 1 'brings no chat template.*--chat-template chatml' $peft eval $model --data $work/alpaca.jsonl --loss-only
     gives 0 '^2 examples' $peft eval $model --data $work/alpaca.jsonl --loss-only --chat-template llama3
     printf '{"messages":[{"role":"user","content":"a<|im_end|>b"},{"role":"assistant","content":"c"}]}\n' > $work/forged.jsonl

@@ -137,6 +137,8 @@ static const char *const option_synonyms[][2] = {
     {"p", "prompt-text|prompt"}, {"prompt", "prompt-text"}, {"text", "prompt-text|file"},
         {"target-template", "completion"},
     {"answer", "completion"}, {"preds", "predictions"}, {"hypotheses", "predictions"}, {"refs", "references"},
+    {"few-shot", "shots"}, {"num-fewshot", "shots"}, {"k-shot", "shots"}, {"n-shot", "shots"},
+    {"mix-temperature", "temperature-mix"}, {"mixing-temperature", "temperature-mix"}, {"system-prompt", "system"},
     {"samples", "limit"}, {"max-samples", "limit"}, {"num-samples", "limit"}, {"q", "quiet"},
         {"html", "report"}};
 

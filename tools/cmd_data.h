@@ -298,6 +298,8 @@ static void task_name(const char *path, int i, const named_template *t, const da
 static int data_check(void) {
     if (input.quotes && !named_in("none,rfc4180", input.quotes)) return wrong("--quotes %s is not rfc4180 or none", input.quotes);
     for (int k = 0; k < input.styles.count; k++)
+        for (char *p = (char *)(uintptr_t)input.styles.items[k]; *p; p++) *p = (char)tolower((unsigned char)*p);
+    for (int k = 0; k < input.styles.count; k++)
         if (!named_in("jinja,flan", input.styles.items[k])) return wrong("--template-style %s is not jinja or flan", input.styles.items[k]);
     if (input.styles.count && !input.prompts.count && !input.completions.count && !input.templates.count)
         return wrong("--template-style is of --prompt, --completion and --template");
@@ -313,7 +315,7 @@ static int data_check(void) {
 
 static int parts_open(const texts *files, const char *option, int64_t limit, data_parts *out) {
     int code = data_check();
-    bool as_data = files->count == input.data.count;
+    bool as_data = files->count == input.data.count, any_talk = false;
     for (int i = 0; i < files->count && !code; i++) {
         const char *path = files->items[i];
         templates list = {NULL, 0};
@@ -322,6 +324,7 @@ static int parts_open(const texts *files, const char *option, int64_t limit, dat
         for (int k = 0; k < list.count; k++) list.items[k].flan = list.items[k].flan && style_is_flan(as_data ? i : 0);
         if (!code && list.count > 1 && strcmp(path, "-") == 0) code = wrong("standard input can be read once, under one template: there are %d", list.count);
         bool talks = !code && !list.count && is_conversation(path);
+        any_talk = any_talk || talks;
         int64_t found = 0;
         for (int k = 0; k < (list.count ? list.count : 1) && !code; k++) {
             peft_dataset *data = NULL;
@@ -340,6 +343,7 @@ static int parts_open(const texts *files, const char *option, int64_t limit, dat
         if (!code && !found) code = no_examples(path);
         templates_free(&list);
     }
+    if (!code && input.loss_on && !any_talk) return wrong("--loss-on is of conversations; the files of --%s have templates", option);
     return code;
 }
 

@@ -156,11 +156,11 @@ static int task_scores(const peft_dataset *data, const task_list *tasks, const o
 }
 
 // Of examples with answers to choose from: is the likeliest one the right one? `data` has the prompts, `choices` the
-// answers. out[0] counts all, those behind it each task's.
+// answers; `all` counts every example, `of_task` each task's.
 static int rank_choices(peft_model *m, const peft_adapter *a, const peft_dataset *data, const peft_dataset *choices, const task_list *tasks,
                         task_result *all, task_result *of_task) {
     enum { MOST = 256 };
-    int64_t n = peft_dataset_count(data);
+    int64_t n = peft_dataset_count(data), without = 0;
     peft_status status = PEFT_OK;
     for (int64_t i = 0; i < n && !status && !interrupted; i++) {
         const char *list[MOST], *right = peft_dataset_completion(choices, i);
@@ -168,6 +168,7 @@ static int rank_choices(peft_model *m, const peft_adapter *a, const peft_dataset
         int64_t count = 0, best = 0, gold = -1;
         for (; count < MOST && (list[count] = peft_dataset_choice(choices, i, count)) != NULL; count++)
             if (gold < 0 && strcmp(list[count], right) == 0) gold = count;
+        without += count > 0 && gold < 0;
         if (count < 2 || gold < 0) continue;
         if (i % PHASE_PROMPTS == 0) phase("choices", i, n);
         status = peft_score_completions(&(peft_score_desc){.model = m, .adapter = a, .prompt = peft_dataset_prompt(data, i), .completions = list,
@@ -178,6 +179,8 @@ static int rank_choices(peft_model *m, const peft_adapter *a, const peft_dataset
         if (tasks->count) of_task[tasks->of[i]].ranked++, of_task[tasks->of[i]].right += best == gold;
     }
     phase("choices", n, n);
+    if (without && !cli.quiet)
+        fprintf(stderr, "peft %s: the completions of %lld examples are none of their answers to choose from: these are not ranked\n", cli.command, (long long)without);
     return status ? fail(status) : interrupted ? EXIT_INTERRUPTED : EXIT_OK;
 }
 

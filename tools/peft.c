@@ -102,7 +102,7 @@ static const struct {
     bool (*holds)(void);
     const char *says;
 } option_rules[] = {
-    {"generate,eval", "prompt,template,template-style,answer-choices,task,loss-on,limit,data-format,quotes", if_data_or_shots,
+    {"generate", "prompt,template,template-style,answer-choices,task,loss-on,limit,data-format,quotes", if_data_or_shots,
      "is of --data FILE; what the model is to answer goes into --prompt-text or behind the model"},
     {"train", ANSWER_OPTIONS, if_answers,
      "is of answers to held-out examples: --validation or --split, and --samples"},
@@ -225,7 +225,7 @@ static const char *command_meant(const char *asked) {
                                               {"validate", "eval"}, {"run", "generate"},
                                                   {"infer", "generate"}, {"predict", "generate"},
                                                       {"complete", "generate"},
-                                              {"ppl", "perplexity"}, {"convert", "export"},
+                                              {"talk", "chat"}, {"converse", "chat"}, {"ppl", "perplexity"}, {"convert", "export"},
                                                   {"save", "export"}, {"quantise", "quantize"},
                                                       {"quant", "quantize"},
                                               {"metrics", "score"}, {"rouge", "score"}, {"bleu", "score"},
