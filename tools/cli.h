@@ -98,49 +98,114 @@ static inline void option_plain(char *out, size_t size, const char *name, size_t
 }
 
 // What other tools call the same thing; of the names on the right, the first that the command has is meant.
-static const char *const option_synonyms[][2] = {
-    {"batch-size", "batch"}, {"per-device-train-batch-size", "batch"}, {"train-batch-size", "batch"},
-        {"bs", "batch"},
-    {"micro-batch-size", "batch"}, {"b", "batch"}, {"gradient-accumulation-steps", "accumulation"},
-    {"grad-accum", "accumulation"}, {"learning-rate", "lr"}, {"output-dir", "out|output"},
-        {"out-dir", "out|output"},
-    {"save-dir", "out|output"}, {"save", "out|output"}, {"o", "out|output"}, {"outfile", "out|output"},
-    {"output", "out"}, {"out", "output"}, {"rank", "r"}, {"lora-r", "r"}, {"lora-rank", "r"},
-        {"lora-alpha", "alpha"},
-    {"dropout", "lora-dropout"}, {"num-train-epochs", "epochs"}, {"num-epochs", "epochs"},
-        {"epoch", "epochs"},
-    {"steps", "max-steps"}, {"iters", "max-steps"}, {"num-steps", "max-steps"}, {"warmup-steps", "warmup"},
-    {"lr-scheduler-type", "schedule"}, {"scheduler", "schedule"}, {"train-file", "data"},
-        {"train-data", "data"},
-    {"train", "data"}, {"dataset", "data"}, {"d", "data"}, {"file", "data"}, {"data", "file"},
-        {"input", "data|file"},
-    {"validation-file", "validation|test"}, {"valid", "validation|test"}, {"eval-file", "validation|test"},
-    {"val", "validation|test"}, {"dev", "validation|test"}, {"test-file", "test|validation"},
-        {"test", "validation"},
-    {"validation", "test"}, {"max-source-length", "max-source"}, {"max-seq-length", "max-source"},
-    {"max-length", "max-source|max-new-tokens"}, {"cutoff-len", "max-source"}, {"source", "max-source"},
-    {"max-target-length", "max-target"}, {"target", "max-target"}, {"virtual-tokens", "num-virtual-tokens"},
-    {"methods", "method"}, {"weights", "scale"}, {"virtual", "num-virtual-tokens"}, {"peft-type", "method"},
-        {"tuner", "method"}, {"load-in-4bit", "weights"},
-    {"load-in-8bit", "weights"}, {"quantization", "weights|type"}, {"bits", "weights|type"},
-        {"dtype", "weights|type"},
-    {"outtype", "type"}, {"num-beams", "beams"}, {"max-tokens", "max-new-tokens"},
-        {"n-predict", "max-new-tokens"},
-    {"n", "max-new-tokens|limit"}, {"max-new", "max-new-tokens"}, {"temp", "temperature"},
-    {"no-repeat-ngram-size", "no-repeat-ngram"}, {"stop-sequence", "stop"}, {"lora", "adapter"},
-        {"peft-model", "adapter"},
-    {"adapter-path", "adapter"}, {"overwrite", "force"}, {"overwrite-output-dir", "force"},
-        {"f", "force|prompt-text"},
-    {"gradient-checkpointing", "checkpoint-blocks"}, {"optim", "optimizer"}, {"max-norm", "max-grad-norm"},
-    {"clip", "max-grad-norm"}, {"random-seed", "seed"}, {"num-threads", "threads"}, {"t", "threads"},
-        {"j", "threads"},
-    {"p", "prompt-text|prompt"}, {"prompt", "prompt-text"}, {"text", "prompt-text|file"},
-        {"target-template", "completion"},
-    {"answer", "completion"}, {"preds", "predictions"}, {"hypotheses", "predictions"}, {"refs", "references"},
-    {"few-shot", "shots"}, {"num-fewshot", "shots"}, {"k-shot", "shots"}, {"n-shot", "shots"},
-    {"mix-temperature", "temperature-mix"}, {"mixing-temperature", "temperature-mix"}, {"system-prompt", "system"},
-    {"samples", "limit"}, {"max-samples", "limit"}, {"num-samples", "limit"}, {"q", "quiet"},
-        {"html", "report"}};
+static const char *const option_synonyms[][2] = {{"batch-size", "batch"},
+                                                 {"per-device-train-batch-size", "batch"},
+                                                 {"train-batch-size", "batch"},
+                                                 {"bs", "batch"},
+                                                 {"micro-batch-size", "batch"},
+                                                 {"b", "batch"},
+                                                 {"gradient-accumulation-steps", "accumulation"},
+                                                 {"grad-accum", "accumulation"},
+                                                 {"learning-rate", "lr"},
+                                                 {"output-dir", "out|output"},
+                                                 {"out-dir", "out|output"},
+                                                 {"save-dir", "out|output"},
+                                                 {"save", "out|output"},
+                                                 {"o", "out|output"},
+                                                 {"outfile", "out|output"},
+                                                 {"output", "out"},
+                                                 {"out", "output"},
+                                                 {"rank", "r"},
+                                                 {"lora-r", "r"},
+                                                 {"lora-rank", "r"},
+                                                 {"lora-alpha", "alpha"},
+                                                 {"dropout", "lora-dropout"},
+                                                 {"num-train-epochs", "epochs"},
+                                                 {"num-epochs", "epochs"},
+                                                 {"epoch", "epochs"},
+                                                 {"steps", "max-steps"},
+                                                 {"iters", "max-steps"},
+                                                 {"num-steps", "max-steps"},
+                                                 {"warmup-steps", "warmup"},
+                                                 {"lr-scheduler-type", "schedule"},
+                                                 {"scheduler", "schedule"},
+                                                 {"train-file", "data"},
+                                                 {"train-data", "data"},
+                                                 {"train", "data"},
+                                                 {"dataset", "data"},
+                                                 {"d", "data"},
+                                                 {"file", "data"},
+                                                 {"data", "file"},
+                                                 {"input", "data|file"},
+                                                 {"validation-file", "validation|test"},
+                                                 {"valid", "validation|test"},
+                                                 {"eval-file", "validation|test"},
+                                                 {"val", "validation|test"},
+                                                 {"dev", "validation|test"},
+                                                 {"test-file", "test|validation"},
+                                                 {"test", "validation"},
+                                                 {"validation", "test"},
+                                                 {"max-source-length", "max-source"},
+                                                 {"max-seq-length", "max-source"},
+                                                 {"max-length", "max-source|max-new-tokens"},
+                                                 {"cutoff-len", "max-source"},
+                                                 {"source", "max-source"},
+                                                 {"max-target-length", "max-target"},
+                                                 {"target", "max-target"},
+                                                 {"virtual-tokens", "num-virtual-tokens"},
+                                                 {"methods", "method"},
+                                                 {"weights", "scale"},
+                                                 {"virtual", "num-virtual-tokens"},
+                                                 {"peft-type", "method"},
+                                                 {"tuner", "method"},
+                                                 {"load-in-4bit", "weights"},
+                                                 {"load-in-8bit", "weights"},
+                                                 {"quantization", "weights|type"},
+                                                 {"bits", "weights|type"},
+                                                 {"dtype", "weights|type"},
+                                                 {"outtype", "type"},
+                                                 {"num-beams", "beams"},
+                                                 {"max-tokens", "max-new-tokens"},
+                                                 {"n-predict", "max-new-tokens"},
+                                                 {"n", "max-new-tokens|limit"},
+                                                 {"max-new", "max-new-tokens"},
+                                                 {"temp", "temperature"},
+                                                 {"no-repeat-ngram-size", "no-repeat-ngram"},
+                                                 {"stop-sequence", "stop"},
+                                                 {"lora", "adapter"},
+                                                 {"peft-model", "adapter"},
+                                                 {"adapter-path", "adapter"},
+                                                 {"overwrite", "force"},
+                                                 {"overwrite-output-dir", "force"},
+                                                 {"f", "force|prompt-text"},
+                                                 {"gradient-checkpointing", "checkpoint-blocks"},
+                                                 {"optim", "optimizer"},
+                                                 {"max-norm", "max-grad-norm"},
+                                                 {"clip", "max-grad-norm"},
+                                                 {"random-seed", "seed"},
+                                                 {"num-threads", "threads"},
+                                                 {"t", "threads"},
+                                                 {"j", "threads"},
+                                                 {"p", "prompt-text|prompt"},
+                                                 {"prompt", "prompt-text"},
+                                                 {"text", "prompt-text|file"},
+                                                 {"target-template", "completion"},
+                                                 {"answer", "completion"},
+                                                 {"preds", "predictions"},
+                                                 {"hypotheses", "predictions"},
+                                                 {"refs", "references"},
+                                                 {"few-shot", "shots"},
+                                                 {"num-fewshot", "shots"},
+                                                 {"k-shot", "shots"},
+                                                 {"n-shot", "shots"},
+                                                 {"mix-temperature", "temperature-mix"},
+                                                 {"mixing-temperature", "temperature-mix"},
+                                                 {"system-prompt", "system"},
+                                                 {"samples", "limit"},
+                                                 {"max-samples", "limit"},
+                                                 {"num-samples", "limit"},
+                                                 {"q", "quiet"},
+                                                 {"html", "report"}};
 
 static inline const option *option_named(const option *options, int count, const char *name, size_t n) {
     for (int i = 0; i < count; i++)
@@ -218,7 +283,8 @@ static inline bool option_set(const char *command, const option *o, char *value)
 
 // Splits the arguments into options and the rest: what does not begin with a dash, what is "-" or a negative
 // number, and all behind "--". False: a message was printed.
-static inline bool options_parse(const char *command, int argc, char **argv, const option *options, int count, texts *rest) {
+static inline bool options_parse(const char *command, int argc, char **argv, const option *options, int count,
+                                 texts *rest) {
     static char nothing[1];
     bool only_rest = false;
     for (int i = 0; i < argc; i++) {
@@ -263,10 +329,21 @@ static inline bool options_parse(const char *command, int argc, char **argv, con
 }
 
 static inline void options_print(const option *options, int count) {
+    enum { LEFT = 32, WIDTH = 110 };
     for (int i = 0; i < count; i++) {
         char left[64];
-        snprintf(left, sizeof(left), "--%s %s", options[i].name, options[i].kind == OPTION_FLAG ? "" : options[i].value);
-        printf("  %-28s %s\n", left, options[i].help);
+        snprintf(left, sizeof(left), "--%s %s", options[i].name,
+                 options[i].kind == OPTION_FLAG ? "" : options[i].value);
+        printf("  %-*s", LEFT - 2, left);
+        int column = LEFT;
+        for (const char *p = options[i].help; *p;) {  // word by word
+            int n = (int)strcspn(p, " ");
+            if (column > LEFT && column + n >= WIDTH) printf("\n%*s", column = LEFT, "");
+            printf("%s%.*s", column > LEFT ? " " : "", n, p);
+            column += n + 1;
+            p += n + (p[n] == ' ');
+        }
+        printf("\n");
     }
 }
 
@@ -338,7 +415,8 @@ static inline int utf8_size(const char *s) {
     int n = c[0] < 0x80 ? 1 : c[0] < 0xC2 ? 0 : c[0] < 0xE0 ? 2 : c[0] < 0xF0 ? 3 : c[0] < 0xF5 ? 4 : 0;
     for (int i = 1; i < n; i++)
         if ((c[i] & 0xC0) != 0x80) return 0;
-    bool high = (c[0] == 0xE0 && c[1] < 0xA0) || (c[0] == 0xED && c[1] > 0x9F) || (c[0] == 0xF0 && c[1] < 0x90) || (c[0] == 0xF4 && c[1] > 0x8F);
+    bool high = (c[0] == 0xE0 && c[1] < 0xA0) || (c[0] == 0xED && c[1] > 0x9F) ||
+                (c[0] == 0xF0 && c[1] < 0x90) || (c[0] == 0xF4 && c[1] > 0x8F);
     return n > 2 && high ? 0 : n;  // too long, a surrogate, beyond Unicode
 }
 
@@ -450,7 +528,8 @@ static inline char *read_file(const char *path, size_t *size) {
     return text;
 }
 
-// A file that will be whole or not there: written as PATH.part and renamed. What is no ordinary file (/dev/stdout) is written as it is.
+// A file that will be whole or not there: written as PATH.part and renamed. What is no ordinary file
+// (/dev/stdout) is written as it is.
 typedef struct output {
     const char *command, *path;
     char *part;  // NULL: not ordinary
@@ -469,7 +548,8 @@ static inline bool is_ordinary(const char *path) {
 
 static inline FILE *output_open(output *o, const char *command, const char *path) {
     o->command = command, o->path = path, o->part = NULL;
-    if (is_ordinary(path) && (o->part = (char *)malloc(strlen(path) + 6)) != NULL) sprintf(o->part, "%s.part", path);
+    if (is_ordinary(path) && (o->part = (char *)malloc(strlen(path) + 6)) != NULL)
+        sprintf(o->part, "%s.part", path);
     o->file = fopen(o->part ? o->part : path, "wb");
     if (o->file) return o->file;
     fprintf(stderr, "peft %s: %s: %s\n", command, path, strerror(errno));
@@ -482,7 +562,9 @@ static inline int output_close(output *o, bool wanted) {
     bool bad = ferror(o->file) != 0;
     bad = fclose(o->file) != 0 || bad;
     if (o->part && wanted && !bad) bad = rename(o->part, o->path) != 0;
-    if (bad) fprintf(stderr, "peft %s: %s: %s\n", o->command, o->path, errno ? strerror(errno) : "could not be written");
+    if (bad)
+        fprintf(stderr, "peft %s: %s: %s\n", o->command, o->path,
+                errno ? strerror(errno) : "could not be written");
     if (o->part && (bad || !wanted)) remove(o->part);
     free(o->part);
     return bad ? EXIT_DATA : EXIT_OK;
@@ -505,7 +587,9 @@ static inline int output_check_folder(const char *command, const char *path) {
         sprintf(probe, "%.*s.probe", (int)n, path);
         f = fopen(probe, "wb");
     }
-    if (!f) fprintf(stderr, "peft %s: %s: %s\n", command, *path ? path : "an empty path", *path ? strerror(errno) : "no folder");
+    if (!f)
+        fprintf(stderr, "peft %s: %s: %s\n", command, *path ? path : "an empty path",
+                *path ? strerror(errno) : "no folder");
     else fclose(f), remove(probe);
     free(probe);
     return f ? EXIT_OK : EXIT_DATA;

@@ -20,14 +20,18 @@ static const char *last_block(const peft_model *m) {
     return text;
 }
 
-// One method among others: options that are another method's are left out. `selected` without names: the last block.
-static peft_status plain_adapter(peft_model *m, const peft_method_info *info, uint64_t seed, peft_adapter **out) {
+// One method among others: options that are another method's are left out. `selected` without names: the last
+// block.
+static peft_status plain_adapter(peft_model *m, const peft_method_info *info, uint64_t seed,
+                                 peft_adapter **out) {
     peft_adapter_desc desc;
     *out = NULL;
     if (adapter_settings(m, info, &desc)) return PEFT_ERROR_ARGUMENT;
     desc.seed = seed;
-    if (info->method == PEFT_IA3 && tuned.target && strcmp(tuned.target, "all-linear") == 0) desc.target_modules = NULL;
-    if (info->method == PEFT_SELECTED && (!tuned.target || strcmp(tuned.target, "all-linear") == 0)) desc.target_modules = "*", desc.layers_to_transform = last_block(m);
+    if (info->method == PEFT_IA3 && tuned.target && strcmp(tuned.target, "all-linear") == 0)
+        desc.target_modules = NULL;
+    if (info->method == PEFT_SELECTED && (!tuned.target || strcmp(tuned.target, "all-linear") == 0))
+        desc.target_modules = "*", desc.layers_to_transform = last_block(m);
     if (info->method != PEFT_PROMPT_TUNING) desc.init_text = NULL;
     if (info->method != PEFT_LORA) desc.pissa = false, desc.type = PEFT_F32;
     return peft_adapter_create(&desc, out);
@@ -53,11 +57,13 @@ static void methods_row_print(const method_row *r, int64_t total) {
         json_pair(stdout, "trains", r->trains, ",");
         json_pair(stdout, "initial", r->initial, ",");
         if (r->why_not) json_pair(stdout, "error", r->why_not, ",");
-        printf("\"parameters\":%lld,\"share\":%.8f,\"learning_rate\":%g,\"bytes\":%lld}\n", (long long)r->parameters, share / 100, r->rate, (long long)r->bytes);
+        printf("\"parameters\":%lld,\"share\":%.8f,\"learning_rate\":%g,\"bytes\":%lld}\n",
+               (long long)r->parameters, share / 100, r->rate, (long long)r->bytes);
     } else if (r->why_not) {
         printf("  %-11s %-23s %-47s %s\n", r->name, r->family, r->trains, r->why_not);
     } else {
-        printf("  %-11s %-23s %-47s %11lld %8.3f %% %8g %12lld  %s\n", r->name, r->family, r->trains, (long long)r->parameters, share, r->rate, (long long)r->bytes, r->initial);
+        printf("  %-11s %-23s %-47s %11lld %8.3f %% %8g %12lld  %s\n", r->name, r->family, r->trains,
+               (long long)r->parameters, share, r->rate, (long long)r->bytes, r->initial);
     }
 }
 
@@ -68,7 +74,10 @@ static int run_methods(void) {
     if (!code) code = open_model(cli.rest.items[0], false, &m);
     if (code) return code;
     int64_t total = peft_model_parameter_count(m);
-    if (!cli.json) printf("%s: %lld parameters\n  %-11s %-23s %-47s %11s %10s %8s %12s  %s\n", cli.rest.items[0], (long long)total, "method", "family", "trains", "parameters", "share", "rate", "bytes on disk", "begins as");
+    if (!cli.json)
+        printf("%s: %lld parameters\n  %-11s %-23s %-47s %11s %10s %8s %12s  %s\n", cli.rest.items[0],
+               (long long)total, "method", "family", "trains", "parameters", "share", "rate", "bytes on disk",
+               "begins as");
     for (int64_t i = 0; peft_method_at(i); i++) {
         const peft_method_info *info = peft_method_at(i);
         if (!named_in(tuned.method, info->name)) continue;
@@ -77,15 +86,25 @@ static int run_methods(void) {
         peft_status status = plain_adapter(m, info, (uint64_t)cli.seed, &a);
         if (!status) status = peft_adapter_file_size(a, &r.bytes);
         if (status) r.why_not = peft_error(cli.ctx);
-        else r.parameters = peft_adapter_parameter_count(a), r.rate = (double)peft_default_learning_rate(m, a);
-        if (info->method == PEFT_SELECTED && (!tuned.target || strcmp(tuned.target, "all-linear") == 0)) r.trains = "parameters by name; here the last block";
+        else
+            r.parameters = peft_adapter_parameter_count(a), r.rate = (double)peft_default_learning_rate(m, a);
+        if (info->method == PEFT_SELECTED && (!tuned.target || strcmp(tuned.target, "all-linear") == 0))
+            r.trains = "parameters by name; here the last block";
         methods_row_print(&r, total);
         peft_adapter_destroy(a);
     }
-    method_row full = {"full", "full fine-tuning", "every weight", "the model's own", total, 4 * total, (double)peft_default_learning_rate(m, NULL), NULL};
+    method_row full = {"full",
+                       "full fine-tuning",
+                       "every weight",
+                       "the model's own",
+                       total,
+                       4 * total,
+                       (double)peft_default_learning_rate(m, NULL),
+                       NULL};
     if (named_in(tuned.method, "full")) methods_row_print(&full, total);
     if (!cli.json && !tuned.method)
-        printf("\nWhy a low rank saves: a 512 x 64 matrix has 32,768 weights; B (512 x 8) and A (8 x 64) have 4,608 together, 86 %% fewer.\n"
+        printf("\nWhy a low rank saves: a 512 x 64 matrix has 32,768 weights; B (512 x 8) and A (8 x 64) "
+               "have 4,608 together, 86 %% fewer.\n"
                "Rates are the defaults of peft train for this model.\n");
     peft_model_destroy(m);
     return EXIT_OK;
@@ -95,22 +114,28 @@ static int run_methods(void) {
 
 static int64_t prompt_nearest = 5;
 static const char *prompt_report;
-static const option prompt_options[] = {{"nearest", OPTION_INT, &prompt_nearest, "N", "vocabulary entries per virtual token (5)"},
-                                        {"report", OPTION_TEXT, &prompt_report, "FILE", "write an HTML page with the picture"},
-                                        COMMON_OPTIONS};
+static const option prompt_options[] = {
+    {"nearest", OPTION_INT, &prompt_nearest, "N", "vocabulary entries per virtual token (5)"},
+    {"report", OPTION_TEXT, &prompt_report, "FILE", "write an HTML page with the picture"},
+    COMMON_OPTIONS};
 
 enum { MOST_NEAREST = 20 };
 
 // A row of boxes per virtual token: the darker, the nearer.
-static void prompt_picture(FILE *f, const peft_tokenizer *t, const int32_t *ids, const float *distances, int64_t tokens, int64_t k) {
+static void prompt_picture(FILE *f, const peft_tokenizer *t, const int32_t *ids, const float *distances,
+                           int64_t tokens, int64_t k) {
     fprintf(f, "<svg viewBox=\"0 0 960 %lld\" role=\"img\">\n", (long long)(26 * tokens + 10));
     double width = 900.0 / (double)k;
     for (int64_t i = 0; i < tokens; i++) {
-        fprintf(f, "<text x=\"30\" y=\"%lld\" text-anchor=\"end\">%lld</text>\n", (long long)(26 * i + 19), (long long)i);
+        fprintf(f, "<text x=\"30\" y=\"%lld\" text-anchor=\"end\">%lld</text>\n", (long long)(26 * i + 19),
+                (long long)i);
         for (int64_t j = 0; j < k; j++) {
             double d = (double)distances[i * k + j], near = fmax(0, fmin(1, 1 - d));
-            fprintf(f, "<rect x=\"%.1f\" y=\"%lld\" width=\"%.1f\" height=\"24\" fill=\"#1f77b4\" fill-opacity=\"%.3f\"/><text x=\"%.1f\" y=\"%lld\">", 40 + width * (double)j,
-                    (long long)(26 * i + 2), width - 2, 0.08 + 0.6 * near, 46 + width * (double)j, (long long)(26 * i + 19));
+            fprintf(f,
+                    "<rect x=\"%.1f\" y=\"%lld\" width=\"%.1f\" height=\"24\" fill=\"#1f77b4\" "
+                    "fill-opacity=\"%.3f\"/><text x=\"%.1f\" y=\"%lld\">",
+                    40 + width * (double)j, (long long)(26 * i + 2), width - 2, 0.08 + 0.6 * near,
+                    46 + width * (double)j, (long long)(26 * i + 19));
             html_text(f, peft_token_text(t, ids[i * k + j]));
             fprintf(f, " %.2f</text>\n", d);
         }
@@ -118,18 +143,22 @@ static void prompt_picture(FILE *f, const peft_tokenizer *t, const int32_t *ids,
     fputs("</svg>\n", f);
 }
 
-static int prompt_write(const peft_tokenizer *t, const int32_t *ids, const float *distances, int64_t tokens, int64_t k) {
+static int prompt_write(const peft_tokenizer *t, const int32_t *ids, const float *distances, int64_t tokens,
+                        int64_t k) {
     output o;
     FILE *f = output_open(&o, "prompt", prompt_report);
     if (!f) return EXIT_DATA;
     report_begin(f, "What a soft prompt says");
-    fputs("<p>Each row is a virtual token; its boxes are the vocabulary entries nearest to it, with their cosine distance (0: the same direction).</p>\n", f);
+    fputs("<p>Each row is a virtual token; its boxes are the vocabulary entries nearest to it, with their "
+          "cosine distance (0: the same direction).</p>\n",
+          f);
     prompt_picture(f, t, ids, distances, tokens, k);
     report_end(f);
     return output_close(&o, true);
 }
 
-static void prompt_line(const peft_tokenizer *t, int64_t token, const int32_t *ids, const float *distances, int64_t k) {
+static void prompt_line(const peft_tokenizer *t, int64_t token, const int32_t *ids, const float *distances,
+                        int64_t k) {
     if (cli.json) printf("{\"virtual_token\":%lld,\"nearest\":[", (long long)token);
     else printf("%4lld ", (long long)token);
     for (int64_t j = 0; j < k; j++) {
@@ -149,7 +178,8 @@ static int run_prompt(void) {
     peft_model *m = NULL;
     peft_adapter *a = NULL;
     if (cli.rest.count != 2) return wrong("give ADAPTER MODEL");
-    if (prompt_nearest < 1 || prompt_nearest > MOST_NEAREST) return wrong("--nearest %lld is not 1 to %d", (long long)prompt_nearest, MOST_NEAREST);
+    if (prompt_nearest < 1 || prompt_nearest > MOST_NEAREST)
+        return wrong("--nearest %lld is not 1 to %d", (long long)prompt_nearest, MOST_NEAREST);
     int code = open_model(cli.rest.items[1], false, &m);
     if (!code) code = open_adapter(m, cli.rest.items[0], &a);
     const peft_tokenizer *t = m ? peft_model_tokenizer(m) : NULL;
@@ -177,15 +207,14 @@ static struct {
     const char *kind, *weights, *out;
     double density;
 } combine;
-static const option combine_options[] = {{"out", OPTION_TEXT, &combine.out, "DIR", "where the result goes"},
-                                         {"kind", OPTION_WORD, &combine.kind, "NAME",
-                                          "linear (default), cat, ties, dare_linear"},
-                                         {"scale", OPTION_TEXT, &combine.weights, "LIST",
-                                          "strength of each adapter, e.g. 0.7,0.3 (all 1)"},
-                                         FORCE_OPTION,
-                                         {"density", OPTION_REAL, &combine.density, "X", "ties, dare_linear: the part that is kept (0.5)"},
-                                         {"seed", OPTION_INT, &cli.seed, "N", "of dare_linear"},
-                                         COMMON_OPTIONS};
+static const option combine_options[] = {
+    {"out", OPTION_TEXT, &combine.out, "DIR", "where the result goes"},
+    {"kind", OPTION_WORD, &combine.kind, "NAME", "linear (default), cat, ties, dare_linear"},
+    {"scale", OPTION_TEXT, &combine.weights, "LIST", "strength of each adapter, e.g. 0.7,0.3 (all 1)"},
+    FORCE_OPTION,
+    {"density", OPTION_REAL, &combine.density, "X", "ties, dare_linear: the part that is kept (0.5)"},
+    {"seed", OPTION_INT, &cli.seed, "N", "of dare_linear"},
+    COMMON_OPTIONS};
 
 enum { MOST_COMBINED = 32, MOST_NUMBERS = 32 };
 
@@ -208,7 +237,8 @@ static int run_combine(void) {
     double numbers[MOST_NUMBERS];
     float weights[MOST_COMBINED];
     int kind = 0, count = cli.rest.count - 1;
-    if (count < 1 || count > MOST_COMBINED || !combine.out) return wrong("give MODEL ADAPTER ... and --out DIR");
+    if (count < 1 || count > MOST_COMBINED || !combine.out)
+        return wrong("give MODEL ADAPTER ... and --out DIR");
     while (combine.kind && kind < COUNT(kinds) && strcmp(combine.kind, kinds[kind]) != 0) kind++;
     if (kind == COUNT(kinds)) return wrong("--kind %s is not linear, cat, ties or dare_linear", combine.kind);
     if (combine.weights && parse_numbers(combine.weights, numbers) != count)
@@ -219,14 +249,22 @@ static int run_combine(void) {
     if (!code) code = open_model(cli.rest.items[0], false, &m);
     for (int i = 0; i < count && !code; i++) code = open_adapter(m, cli.rest.items[1 + i], &adapters[i]);
     if (!code) {
-        peft_combine_desc desc = {.adapters = (const peft_adapter *const *)adapters, .weights = weights, .count = count, .kind = (peft_combine_kind)kind,
-                                  .density = (float)combine.density, .seed = (uint64_t)cli.seed};
+        peft_combine_desc desc = {.adapters = (const peft_adapter *const *)adapters,
+                                  .weights = weights,
+                                  .count = count,
+                                  .kind = (peft_combine_kind)kind,
+                                  .density = (float)combine.density,
+                                  .seed = (uint64_t)cli.seed};
         peft_status status = peft_adapter_combine(&desc, &out);
         if (!status) status = peft_adapter_save(out, combine.out);
         if (status) code = fail(status);
     }
-    if (!code && cli.json) printf("{\"adapters\":%d,\"kind\":\"%s\",\"r\":%lld,\"parameters\":%lld}\n", count, kinds[kind], (long long)peft_adapter_settings(out)->r, (long long)peft_adapter_parameter_count(out));
-    else if (!code) printf("%d adapters, %s: rank %lld, written to %s\n", count, kinds[kind], (long long)peft_adapter_settings(out)->r, combine.out);
+    if (!code && cli.json)
+        printf("{\"adapters\":%d,\"kind\":\"%s\",\"r\":%lld,\"parameters\":%lld}\n", count, kinds[kind],
+               (long long)peft_adapter_settings(out)->r, (long long)peft_adapter_parameter_count(out));
+    else if (!code)
+        printf("%d adapters, %s: rank %lld, written to %s\n", count, kinds[kind],
+               (long long)peft_adapter_settings(out)->r, combine.out);
     peft_adapter_destroy(out);
     for (int i = 0; i < count; i++) peft_adapter_destroy(adapters[i]);
     peft_model_destroy(m);
@@ -242,17 +280,14 @@ static struct {
     double noise;
     bool special;
 } grow;
-static const option grow_options[] = {{"token", OPTION_TEXTS, &grow.tokens, "TEXT",
-                                       "a new token; may be given again"},
-                                      {"special", OPTION_FLAG, &grow.special, "",
-                                       "they are control tokens, which decoding leaves out"},
-                                      {"rows", OPTION_INT, &grow.rows, "N",
-                                       "rows of the embedding afterwards (as many as there are tokens)"},
-                                      {"noise", OPTION_REAL, &grow.noise, "X",
-                                       "of new rows around the mean of the old ones, in their deviations (3.2e-5); below 0: none"},
-                                      {"type", OPTION_TEXT, &grow.type, "NAME",
-                                       "of the weights: f32 (default), f16, bf16"},
-                                      COMMON_OPTIONS};
+static const option grow_options[] = {
+    {"token", OPTION_TEXTS, &grow.tokens, "TEXT", "a new token; may be given again"},
+    {"special", OPTION_FLAG, &grow.special, "", "they are control tokens, which decoding leaves out"},
+    {"rows", OPTION_INT, &grow.rows, "N", "rows of the embedding afterwards (as many as there are tokens)"},
+    {"noise", OPTION_REAL, &grow.noise, "X",
+     "of new rows around the mean of the old ones, in their deviations (3.2e-5); below 0: none"},
+    {"type", OPTION_TEXT, &grow.type, "NAME", "of the weights: f32 (default), f16, bf16"},
+    COMMON_OPTIONS};
 
 static int run_grow(void) {
     peft_model *m = NULL;
@@ -267,11 +302,13 @@ static int run_grow(void) {
     if (code) return code;
     int64_t before = peft_model_config(m)->vocab_size, had = peft_model_tokenizer(m)
         ? peft_vocab_size(peft_model_tokenizer(m)) : 0;
-    peft_status status = peft_model_grow(&(peft_grow_desc){.model = m, .tokens = grow.tokens.items,
+    peft_status status = peft_model_grow(&(peft_grow_desc){.model = m,
+                                                           .tokens = grow.tokens.items,
                                                            .token_count = grow.tokens.count,
-        .special = grow.special,
-                                                           .vocab_size = grow.rows, .noise = (float)grow.noise,
-                                                               .seed = (uint64_t)cli.seed});
+                                                           .special = grow.special,
+                                                           .vocab_size = grow.rows,
+                                                           .noise = (float)grow.noise,
+                                                           .seed = (uint64_t)cli.seed});
     int64_t rows = peft_model_config(m)->vocab_size, has = peft_model_tokenizer(m)
         ? peft_vocab_size(peft_model_tokenizer(m)) : 0;
     if (!status) status = peft_model_save(m, cli.rest.items[1], type);

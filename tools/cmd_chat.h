@@ -34,15 +34,18 @@ static bool dialogue_add(dialogue *d, char *text) {
 }
 
 static void dialogue_message(text_buffer *b, const char *role, const char *text) {
-    buffer_print(b, "%s{\"role\":\"%s\",\"content\":", b->data && b->data[b->size - 1] == '}' ? "," : "", role);
+    buffer_print(b, "%s{\"role\":\"%s\",\"content\":", b->data && b->data[b->size - 1] == '}' ? "," : "",
+                 role);
     buffer_json(b, text);
     buffer_puts(b, "}");
 }
 
-// The text that the model is given. The beginning that the library puts before every prompt is not in it twice.
+// The text that the model is given. The beginning that the library puts before every prompt is not in it
+// twice.
 static peft_status dialogue_render(const dialogue *d, char **out) {
     const peft_config *c = peft_model_config(d->model);
-    const char *text = NULL, *begin = c->bos_id >= 0 ? peft_token_text(peft_model_tokenizer(d->model), c->bos_id) : NULL;
+    const char *text = NULL,
+               *begin = c->bos_id >= 0 ? peft_token_text(peft_model_tokenizer(d->model), c->bos_id) : NULL;
     bool begins = begin && (strcmp(c->model_type, "llama") == 0 || strcmp(c->model_type, "mistral") == 0);
     text_buffer b = {0};
     buffer_puts(&b, "{\"messages\":[");
@@ -80,11 +83,15 @@ static int dialogue_prompt(dialogue *d, int64_t answer, char **out) {
         d->first += 2;
     }
     if (d->first > before && !cli.quiet)
-        fprintf(stderr, "peft %s: the first %d turns are left out: the window has %lld tokens, %lld of them for the answer\n", cli.command, d->first,
-                (long long)window, (long long)answer);
+        fprintf(stderr,
+                "peft %s: the first %d turns are left out: the window has %lld tokens, %lld of them for the "
+                "answer\n",
+                cli.command, d->first, (long long)window, (long long)answer);
     if (!window || tokens + answer <= window) return EXIT_OK;
-    fprintf(stderr, "peft %s: this turn has %lld tokens; the window has %lld, %lld of them for the answer (--max-new-tokens)\n", cli.command,
-            (long long)tokens, (long long)window, (long long)answer);
+    fprintf(stderr,
+            "peft %s: this turn has %lld tokens; the window has %lld, %lld of them for the answer "
+            "(--max-new-tokens)\n",
+            cli.command, (long long)tokens, (long long)window, (long long)answer);
     return EXIT_DATA;
 }
 
@@ -108,13 +115,14 @@ static struct {
     const char *system;
 } talk;
 
-static const option chat_options[] = {{"adapter", OPTION_TEXTS, &talk.adapters, "DIR", "with this adapter; several work together"},
-                                      {"system", OPTION_TEXT, &talk.system, "TEXT", "what the model is told about its part, before everything"},
-                                      CHAT_TEMPLATE_OPTION,
-                                      WEIGHT_OPTIONS,
-                                      GENERATION_OPTIONS,
-                                      {"seed", OPTION_INT, &cli.seed, "N", "of sampling"},
-                                      COMMON_OPTIONS};
+static const option chat_options[] = {
+    {"adapter", OPTION_TEXTS, &talk.adapters, "DIR", "with this adapter; several work together"},
+    {"system", OPTION_TEXT, &talk.system, "TEXT", "what the model is told about its part, before everything"},
+    CHAT_TEMPLATE_OPTION,
+    WEIGHT_OPTIONS,
+    GENERATION_OPTIONS,
+    {"seed", OPTION_INT, &cli.seed, "N", "of sampling"},
+    COMMON_OPTIONS};
 
 static const char chat_help[] =
     "  /system TEXT   what the model is told about its part (without TEXT: nothing); begins anew\n"
@@ -179,7 +187,8 @@ static int chat_answer(dialogue *d, const peft_generate_desc *given) {
         printf("{");
         json_pair(stdout, "user", d->turns[d->count - 1], ",");
         json_pair(stdout, "assistant", answer, ",");
-        printf("\"prompt_tokens\":%lld,\"cached_tokens\":%lld", (long long)tokens_of(d->model, prompt), (long long)peft_session_reused(desc.session));
+        printf("\"prompt_tokens\":%lld,\"cached_tokens\":%lld", (long long)tokens_of(d->model, prompt),
+               (long long)peft_session_reused(desc.session));
         printf(",\"turns_left_out\":%d}", d->first);
     }
     if (!begun) printf("\n");
@@ -194,7 +203,8 @@ static int chat_answer(dialogue *d, const peft_generate_desc *given) {
 static bool chat_command(dialogue *d, const char *line, int *code) {
     size_t n = strcspn(line, " \t");
     const char *rest = line + n + strspn(line + n, " \t");
-    if ((strncmp(line, "/quit", n) == 0 && n == 5) || (strncmp(line, "/exit", n) == 0 && n == 5)) return false;
+    if ((strncmp(line, "/quit", n) == 0 && n == 5) || (strncmp(line, "/exit", n) == 0 && n == 5))
+        return false;
     if (strncmp(line, "/reset", n) == 0 && n == 6) {
         dialogue_forget(d, 0);
     } else if (strncmp(line, "/system", n) == 0 && n == 7) {
@@ -205,7 +215,10 @@ static bool chat_command(dialogue *d, const char *line, int *code) {
     } else if (strncmp(line, "/help", n) == 0 && n == 5) {
         fputs(chat_help, stderr);
     } else {
-        fprintf(stderr, "peft chat: there is no %.*s; there are /system, /reset, /help and /quit, and // begins a text with /\n", (int)n, line);
+        fprintf(stderr,
+                "peft chat: there is no %.*s; there are /system, /reset, /help and /quit, and // begins a "
+                "text with /\n",
+                (int)n, line);
         *code = EXIT_USAGE;
     }
     return true;
@@ -224,7 +237,8 @@ static int chat_lines(dialogue *d, const peft_generate_desc *desc) {
         first = false;
         code = EXIT_OK;
         if (*text == '/' && text[1] != '/') on = chat_command(d, text, &code);
-        else if (text[strspn(text, " \t")]) code = dialogue_add(d, copy_of(text + (*text == '/'))) ? chat_answer(d, desc) : EXIT_MEMORY;
+        else if (text[strspn(text, " \t")])
+            code = dialogue_add(d, copy_of(text + (*text == '/'))) ? chat_answer(d, desc) : EXIT_MEMORY;
         free(line);
         if (interrupted && !person) return EXIT_INTERRUPTED;
         interrupted = 0;
@@ -236,22 +250,27 @@ static int chat_lines(dialogue *d, const peft_generate_desc *desc) {
 static bool has_virtual_tokens(const opened *o) {
     for (int i = 0; i < o->count; i++) {
         peft_method method = peft_adapter_settings(o->adapters[i])->method;
-        if (method == PEFT_PROMPT_TUNING || method == PEFT_PREFIX_TUNING || method == PEFT_P_TUNING) return true;
+        if (method == PEFT_PROMPT_TUNING || method == PEFT_PREFIX_TUNING || method == PEFT_P_TUNING)
+            return true;
     }
     return false;
 }
 
 static int run_chat(void) {
-    if (cli.rest.count != 1) return wrong("give a model folder; what you say comes from the terminal or from standard input, a line each");
+    if (cli.rest.count != 1)
+        return wrong(
+            "give a model folder; what you say comes from the terminal or from standard input, a line each");
     opened o;
     dialogue d = {0};
     peft_session *session = NULL;
     int code = open_all(cli.rest.items[0], &talk.adapters, &o);
     if (!code && !peft_model_tokenizer(o.model)) code = wrong("%s has no tokenizer", cli.rest.items[0]);
-    if (!code) code = open_chat(cli.rest.items[0], peft_model_tokenizer(o.model), input.chat_template, &d.chat);
+    if (!code)
+        code = open_chat(cli.rest.items[0], peft_model_tokenizer(o.model), input.chat_template, &d.chat);
     d.model = o.model;
     if (!code && talk.system && !(d.system = unescape(talk.system))) code = EXIT_MEMORY;
-    if (!code && !peft_model_config(o.model)->encoder_decoder && answers.beams < 2 && !has_virtual_tokens(&o)) {
+    if (!code && !peft_model_config(o.model)->encoder_decoder && answers.beams < 2 &&
+        !has_virtual_tokens(&o)) {
         peft_status status = peft_session_create(o.model, &session);
         if (status) code = fail(status);
     }
@@ -260,7 +279,8 @@ static int run_chat(void) {
         int64_t window = peft_model_config(o.model)->max_positions;
         if (!desc.max_new_tokens) desc.max_new_tokens = window && window < 512 ? window / 2 : 256;
         desc.adapters = o.count ? o.active : NULL, desc.adapter_count = o.count, desc.session = session;
-        if (is_terminal(stdin) && !cli.quiet) fprintf(stderr, "%s; /help shows what else can be typed\n", cli.rest.items[0]);
+        if (is_terminal(stdin) && !cli.quiet)
+            fprintf(stderr, "%s; /help shows what else can be typed\n", cli.rest.items[0]);
         code = chat_lines(&d, &desc);
     }
     peft_session_destroy(session);

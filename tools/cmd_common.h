@@ -1,4 +1,5 @@
-// What the commands share: the run's settings, the context, models, adapters, texts from files, options of answers.
+// What the commands share: the run's settings, the context, models, adapters, texts from files, options of
+// answers.
 #ifndef PEFT_CMD_COMMON_H
 #define PEFT_CMD_COMMON_H
 
@@ -15,11 +16,12 @@ typedef struct session {
 
 static session cli;
 
-#define COMMON_OPTIONS                                                                                   \
+#define COMMON_OPTIONS \
     {"threads", OPTION_INT, &cli.threads, "N", "threads (default: all cores); results do not depend on it"}, \
-    {"simd", OPTION_WORD, &cli.simd, "NAME", "portable, avx2, avx512, neon: instead of the widest there is"}, \
-    {"json", OPTION_FLAG, &cli.json, "", "machine-readable output"},                                       \
-    {"quiet", OPTION_FLAG, &cli.quiet, "", "no progress, no warnings"},                                    \
+    {"simd", OPTION_WORD, &cli.simd, "NAME", \
+     "portable, avx2, avx512, neon: instead of the widest there is"}, \
+    {"json", OPTION_FLAG, &cli.json, "", "machine-readable output"}, \
+    {"quiet", OPTION_FLAG, &cli.quiet, "", "no progress, no warnings"}, \
     {"help", OPTION_FLAG, &cli.help, "", "this text"}
 
 #define FORCE_OPTION {"force", OPTION_FLAG, &cli.force, "", "replace what is there already"}
@@ -47,7 +49,10 @@ static void on_log(const char *line, void *user) {
 
 static int fail(peft_status status) {
     const char *why = peft_error(cli.ctx);
-    fprintf(stderr, "peft %s: %s\n", cli.command, status == PEFT_ERROR_MEMORY ? "out of memory" : *why ? why : peft_status_text(status));
+    fprintf(stderr, "peft %s: %s\n", cli.command,
+            status == PEFT_ERROR_MEMORY ? "out of memory"
+            : *why                      ? why
+                                        : peft_status_text(status));
     return exit_code_of(status);
 }
 
@@ -63,14 +68,18 @@ static int wrong(const char *format, ...) {
 
 static int open_context(void) {
     peft_context_desc desc = {.log = on_log, .threads = cli.threads > 0 ? (int)cli.threads : cores()};
-    static const peft_simd all[] = {PEFT_SIMD_PORTABLE, PEFT_SIMD_NEON, PEFT_SIMD_WASM, PEFT_SIMD_AVX2, PEFT_SIMD_AVX512};
-    if (cli.threads < 0 || cli.threads > 256) return wrong("--threads %lld is not 1 to 256", (long long)cli.threads);
+    static const peft_simd all[] = {PEFT_SIMD_PORTABLE, PEFT_SIMD_NEON, PEFT_SIMD_WASM, PEFT_SIMD_AVX2,
+                                    PEFT_SIMD_AVX512};
+    if (cli.threads < 0 || cli.threads > 256)
+        return wrong("--threads %lld is not 1 to 256", (long long)cli.threads);
     for (int i = 0; cli.simd && i < COUNT(all); i++)
         if (strcmp(cli.simd, peft_simd_name(all[i])) == 0) desc.simd = all[i];
     if (cli.simd && !desc.simd) return wrong("--simd %s: unknown", cli.simd);
     peft_status status = peft_context_create(&desc, &cli.ctx);
     if (status) {
-        fprintf(stderr, "peft %s: no context: %s\n", cli.command, status == PEFT_ERROR_UNSUPPORTED ? "this machine has no such SIMD" : peft_status_text(status));
+        fprintf(stderr, "peft %s: no context: %s\n", cli.command,
+                status == PEFT_ERROR_UNSUPPORTED ? "this machine has no such SIMD"
+                                                 : peft_status_text(status));
         return exit_code_of(status);
     }
     return EXIT_OK;
@@ -95,10 +104,11 @@ static struct {
     bool double_quant;
 } kept;
 
-#define WEIGHT_OPTIONS                                                                                                    \
-    {"weights", OPTION_WORD, &kept.weights, "NAME", "keep linear weights as f16, bf16, i8, nf4 or fp4 (as stored)"},         \
-    {"double-quant", OPTION_FLAG, &kept.double_quant, "", "nf4, fp4: scales in 8 bits too"},                                 \
-    {"block", OPTION_INT, &kept.block, "N", "weights that share a scale: 32, 64 (default), ... 4096"},                       \
+#define WEIGHT_OPTIONS \
+    {"weights", OPTION_WORD, &kept.weights, "NAME", \
+     "keep linear weights as f16, bf16, i8, nf4 or fp4 (as stored)"}, \
+    {"double-quant", OPTION_FLAG, &kept.double_quant, "", "nf4, fp4: scales in 8 bits too"}, \
+    {"block", OPTION_INT, &kept.block, "N", "weights that share a scale: 32, 64 (default), ... 4096"}, \
     {"embeddings", OPTION_WORD, &kept.embeddings, "NAME", "the same for the embedding and the output layer"}
 
 // "\n" in a text given on the command line is a line break.
@@ -118,12 +128,19 @@ static int parse_weights(const char *option, const char *name, peft_dtype *out) 
     for (int i = 0; name && i < COUNT(names); i++)
         if (strcmp(name, names[i]) == 0) *out = (peft_dtype)i;
     if (name && strcmp(name, "int8") == 0) *out = PEFT_I8;
-    return name && *out == PEFT_F32 && strcmp(name, "f32") != 0 ? wrong("--%s %s is not f32, f16, bf16, i8, nf4 or fp4", option, name) : EXIT_OK;
+    return name && *out == PEFT_F32 && strcmp(name, "f32") != 0
+               ? wrong("--%s %s is not f32, f16, bf16, i8, nf4 or fp4", option, name)
+               : EXIT_OK;
 }
 
 // The model is the first argument of most commands.
 static int open_model(const char *path, bool config_only, peft_model **out) {
-    peft_model_desc desc = {.context = cli.ctx, .path = path, .config_only = config_only, .seed = (uint64_t)cli.seed, .block = kept.block, .double_quant = kept.double_quant};
+    peft_model_desc desc = {.context = cli.ctx,
+                            .path = path,
+                            .config_only = config_only,
+                            .seed = (uint64_t)cli.seed,
+                            .block = kept.block,
+                            .double_quant = kept.double_quant};
     int code = parse_weights("weights", kept.weights, &desc.weights);
     if (!code) code = parse_weights("embeddings", kept.embeddings, &desc.embeddings);
     if (code) return code;
@@ -152,7 +169,8 @@ static void close_all(opened *o) {
 
 static int open_all(const char *path, const texts *folders, opened *o) {
     memset(o, 0, sizeof(*o));
-    if (folders->count > PEFT_MAX_PATHS) return wrong("%d adapters, at most %d are possible", folders->count, PEFT_MAX_PATHS);
+    if (folders->count > PEFT_MAX_PATHS)
+        return wrong("%d adapters, at most %d are possible", folders->count, PEFT_MAX_PATHS);
     int code = open_model(path, false, &o->model);
     for (; o->count < folders->count && !code; o->count++) {
         code = open_adapter(o->model, folders->items[o->count], &o->adapters[o->count]);
@@ -210,7 +228,8 @@ static int read_texts(const char *path, text_list *t) {
         char *text = NULL;
         peft_status status = peft_template_fill(cli.ctx, "{{prediction}}", t->items[i], &text);
         if (status) {
-            fprintf(stderr, "peft %s: %s, line %lld: %s\n", cli.command, path, (long long)i + 1, peft_error(cli.ctx));
+            fprintf(stderr, "peft %s: %s, line %lld: %s\n", cli.command, path, (long long)i + 1,
+                    peft_error(cli.ctx));
             return exit_code_of(status);
         }
         t->items[t->count++] = text;
@@ -227,18 +246,19 @@ static struct {
     texts stop;
 } answers;
 
-#define GENERATION_OPTIONS                                                                                      \
-    {"max-new-tokens", OPTION_INT, &answers.max_new, "N", "at most that many tokens (64)"},                           \
-    {"min-new-tokens", OPTION_INT, &answers.min_new, "N", "no end before that many (0)"},                             \
-    {"beams", OPTION_INT, &answers.beams, "N", "beam search with that many beams (1: greedy)"},                       \
-    {"length-penalty", OPTION_REAL, &answers.length_penalty, "X", "of beam search (1)"},                              \
-    {"early-stopping", OPTION_FLAG, &answers.early, "", "beam search ends when all beams have ended"},                \
-    {"no-repeat-ngram", OPTION_INT, &answers.no_repeat, "N", "no N tokens occur twice (0: off)"},                     \
-    {"repetition-penalty", OPTION_REAL, &answers.repetition_penalty, "X", "above 1: less repetition (1)"},            \
-    {"temperature", OPTION_REAL, &answers.temperature, "X", "above 0: sampling (0)"},                                 \
-    {"top-k", OPTION_INT, &answers.top_k, "N", "sample among the N most likely (0: off)"},                            \
+#define GENERATION_OPTIONS \
+    {"max-new-tokens", OPTION_INT, &answers.max_new, "N", "at most that many tokens (64)"}, \
+    {"min-new-tokens", OPTION_INT, &answers.min_new, "N", "no end before that many (0)"}, \
+    {"beams", OPTION_INT, &answers.beams, "N", "beam search with that many beams (1: greedy)"}, \
+    {"length-penalty", OPTION_REAL, &answers.length_penalty, "X", "of beam search (1)"}, \
+    {"early-stopping", OPTION_FLAG, &answers.early, "", "beam search ends when all beams have ended"}, \
+    {"no-repeat-ngram", OPTION_INT, &answers.no_repeat, "N", "no N tokens occur twice (0: off)"}, \
+    {"repetition-penalty", OPTION_REAL, &answers.repetition_penalty, "X", "above 1: less repetition (1)"}, \
+    {"temperature", OPTION_REAL, &answers.temperature, "X", "above 0: sampling (0)"}, \
+    {"top-k", OPTION_INT, &answers.top_k, "N", "sample among the N most likely (0: off)"}, \
     {"top-p", OPTION_REAL, &answers.top_p, "X", "sample among the likeliest that make up X (1: off)"}, \
-    {"min-p", OPTION_REAL, &answers.min_p, "X", "sample among those with X of the likeliest one's probability (0: off)"}, \
+    {"min-p", OPTION_REAL, &answers.min_p, "X", \
+     "sample among those with X of the likeliest one's probability (0: off)"}, \
     {"stop", OPTION_TEXTS, &answers.stop, "TEXT", "the text ends before this; can be given more than once"}
 
 static texts stops;  // --stop with its line breaks
@@ -248,10 +268,21 @@ static peft_generate_desc generation(peft_model *m, const peft_adapter *a) {
         const char *text = unescape(answers.stop.items[stops.count]);
         if (!text || !texts_add(&stops, text)) break;
     }
-    return (peft_generate_desc){.model = m, .adapter = a, .max_new_tokens = answers.max_new, .min_new_tokens = answers.min_new, .beams = answers.beams,
-                                .length_penalty = (float)answers.length_penalty, .early_stopping = answers.early, .no_repeat_ngram = answers.no_repeat,
-                                .repetition_penalty = (float)answers.repetition_penalty, .temperature = (float)answers.temperature, .top_k = answers.top_k,
-                                .top_p = (float)answers.top_p, .min_p = (float)answers.min_p, .stop = stops.items, .stop_count = stops.count,
+    return (peft_generate_desc){.model = m,
+                                .adapter = a,
+                                .max_new_tokens = answers.max_new,
+                                .min_new_tokens = answers.min_new,
+                                .beams = answers.beams,
+                                .length_penalty = (float)answers.length_penalty,
+                                .early_stopping = answers.early,
+                                .no_repeat_ngram = answers.no_repeat,
+                                .repetition_penalty = (float)answers.repetition_penalty,
+                                .temperature = (float)answers.temperature,
+                                .top_k = answers.top_k,
+                                .top_p = (float)answers.top_p,
+                                .min_p = (float)answers.min_p,
+                                .stop = stops.items,
+                                .stop_count = stops.count,
                                 .seed = (uint64_t)cli.seed};
 }
 

@@ -17,19 +17,21 @@ static bool print_piece(const char *piece, size_t size, int64_t prompt, void *us
     return !interrupted;
 }
 
-static const option generate_options[] = {{"prompt-text", OPTION_TEXT, &asked.prompt, "TEXT", "the prompt (or give it as arguments, or on standard input)"},
-                                          {"lines", OPTION_FLAG, &asked.lines, "", "every line of standard input is a prompt (it is one prompt)"},
-                                          {"chat", OPTION_FLAG, &asked.chat, "", "prompts are a user's turns: in the model's chat template"},
-                                          {"system", OPTION_TEXT, &asked.system, "TEXT", "--chat: what the model is told about its part"},
-                                          {"adapter", OPTION_TEXTS, &asked.adapters, "DIR", "with this adapter; several work together"},
-                                          WEIGHT_OPTIONS,
-                                          DATA_OPTIONS,
-                                          SHOT_OPTIONS,
-                                          COMPLETION_OPTION,
-                                          GENERATION_OPTIONS,
-                                          {"stream", OPTION_FLAG, &asked.stream, "", "print the text while it is written; Ctrl-C ends it"},
-                                          {"seed", OPTION_INT, &cli.seed, "N", "of sampling, and of --random"},
-                                          COMMON_OPTIONS};
+static const option generate_options[] = {
+    {"prompt-text", OPTION_TEXT, &asked.prompt, "TEXT",
+     "the prompt (or give it as arguments, or on standard input)"},
+    {"lines", OPTION_FLAG, &asked.lines, "", "every line of standard input is a prompt (it is one prompt)"},
+    {"chat", OPTION_FLAG, &asked.chat, "", "prompts are a user's turns: in the model's chat template"},
+    {"system", OPTION_TEXT, &asked.system, "TEXT", "--chat: what the model is told about its part"},
+    {"adapter", OPTION_TEXTS, &asked.adapters, "DIR", "with this adapter; several work together"},
+    WEIGHT_OPTIONS,
+    DATA_OPTIONS,
+    SHOT_OPTIONS,
+    COMPLETION_OPTION,
+    GENERATION_OPTIONS,
+    {"stream", OPTION_FLAG, &asked.stream, "", "print the text while it is written; Ctrl-C ends it"},
+    {"seed", OPTION_INT, &cli.seed, "N", "of sampling, and of --random"},
+    COMMON_OPTIONS};
 
 typedef struct generator {
     peft_generate_desc desc;
@@ -110,7 +112,8 @@ static int generate_all(generator *g) {
     if (input.data.count) {
         input.prompts_only = true;
         code = open_datasets(&input.data, "data", input.limit, NULL, &data);
-        for (int64_t i = 0; !code && i < peft_dataset_count(data); i++) code = generate_one(g, peft_dataset_prompt(data, i));
+        for (int64_t i = 0; !code && i < peft_dataset_count(data); i++)
+            code = generate_one(g, peft_dataset_prompt(data, i));
         peft_dataset_destroy(data);
         return code;
     }
@@ -127,7 +130,8 @@ static int run_generate(void) {
     if (cli.rest.count < 1) return wrong("give a model folder");
     if ((cli.rest.count > 1) + (asked.prompt != NULL) + (input.data.count > 0) > 1)
         return wrong("prompts come from one place: arguments, --prompt-text or --data");
-    if (asked.lines && (cli.rest.count > 1 || asked.prompt || input.data.count)) return wrong("--lines is of standard input");
+    if (asked.lines && (cli.rest.count > 1 || asked.prompt || input.data.count))
+        return wrong("--lines is of standard input");
     if (asked.chat && shots.count) return wrong("--chat and --shots exclude each other");
     opened o;
     generator g = {.examples = NULL};
@@ -148,11 +152,13 @@ static int run_generate(void) {
 
 static const char *perplexity_adapter, *perplexity_file;
 static int64_t perplexity_window, perplexity_stride;
-static const option perplexity_options[] = {{"file", OPTION_TEXT, &perplexity_file, "FILE", "the text, UTF-8"},
-                                            {"adapter", OPTION_TEXT, &perplexity_adapter, "DIR", "with this adapter"},
-                                            {"window", OPTION_INT, &perplexity_window, "N", "tokens that are read at once (the model's context, at most 1024)"},
-                                            {"stride", OPTION_INT, &perplexity_stride, "N", "tokens by which windows move on (half a window)"},
-                                            COMMON_OPTIONS};
+static const option perplexity_options[] = {
+    {"file", OPTION_TEXT, &perplexity_file, "FILE", "the text, UTF-8"},
+    {"adapter", OPTION_TEXT, &perplexity_adapter, "DIR", "with this adapter"},
+    {"window", OPTION_INT, &perplexity_window, "N",
+     "tokens that are read at once (the model's context, at most 1024)"},
+    {"stride", OPTION_INT, &perplexity_stride, "N", "tokens by which windows move on (half a window)"},
+    COMMON_OPTIONS};
 
 static int run_perplexity(void) {
     if (cli.rest.count != 1 || !perplexity_file) return wrong("give a model and --file FILE");
@@ -162,16 +168,24 @@ static int run_perplexity(void) {
     int code = open_model(cli.rest.items[0], false, &m);
     if (!code) code = open_adapter(m, perplexity_adapter, &a);
     if (!code) {
-        peft_text_perplexity_desc pd = {.model = m, .adapter = a, .path = perplexity_file, .window = perplexity_window, .stride = perplexity_stride};
+        peft_text_perplexity_desc pd = {.model = m,
+                                        .adapter = a,
+                                        .path = perplexity_file,
+                                        .window = perplexity_window,
+                                        .stride = perplexity_stride};
         peft_status status = peft_text_perplexity(&pd, &r);
         if (status) code = fail(status);
     }
     if (!code && cli.json)
-        json_print(stdout, "{\"perplexity\":%.6f,\"tokens\":%lld,\"per_word\":%.6f,\"words\":%lld,\"bits_per_byte\":%.6f,\"bytes\":%lld}\n", r.per_token, (long long)r.tokens,
-               r.per_word, (long long)r.words, r.bits_per_byte, (long long)r.bytes);
+        json_print(stdout,
+                   "{\"perplexity\":%.6f,\"tokens\":%lld,\"per_word\":%.6f,\"words\":%lld,\"bits_per_byte\":%"
+                   ".6f,\"bytes\":%lld}\n",
+                   r.per_token, (long long)r.tokens, r.per_word, (long long)r.words, r.bits_per_byte,
+                   (long long)r.bytes);
     else if (!code)
-        printf("perplexity %.4f per token (%lld), %.2f per word (%lld), %.4f bits per byte (%lld)\n", r.per_token, (long long)r.tokens, r.per_word,
-               (long long)r.words, r.bits_per_byte, (long long)r.bytes);
+        printf("perplexity %.4f per token (%lld), %.2f per word (%lld), %.4f bits per byte (%lld)\n",
+               r.per_token, (long long)r.tokens, r.per_word, (long long)r.words, r.bits_per_byte,
+               (long long)r.bytes);
     peft_adapter_destroy(a);
     peft_model_destroy(m);
     return code;
@@ -180,11 +194,12 @@ static int run_perplexity(void) {
 // ---- export
 
 static const char *export_adapter, *export_type;
-static const option export_options[] = {{"type", OPTION_WORD, &export_type, "NAME",
-                                         "of the weights: f32 (default), f16, bf16; in .gguf also q8_0"},
-                                        {"adapter", OPTION_TEXT, &export_adapter, "DIR", "write this LoRA adapter instead of the model"},
-                                        FORCE_OPTION,
-                                        COMMON_OPTIONS};
+static const option export_options[] = {
+    {"type", OPTION_WORD, &export_type, "NAME",
+     "of the weights: f32 (default), f16, bf16; in .gguf also q8_0"},
+    {"adapter", OPTION_TEXT, &export_adapter, "DIR", "write this LoRA adapter instead of the model"},
+    FORCE_OPTION,
+    COMMON_OPTIONS};
 
 static int run_export(void) {
     if (cli.rest.count != 2) return wrong("give a model and the path to write");

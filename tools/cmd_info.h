@@ -15,9 +15,11 @@ static void info_tensors(peft_model *m) {
         if (cli.json) {
             printf("%s{", i ? "," : "");
             json_pair(stdout, "name", t->name, ",");
-            printf("\"rows\":%lld,\"cols\":%lld,\"type\":\"%s\"}", (long long)t->rows, (long long)t->cols, peft_dtype_name(t->type));
+            printf("\"rows\":%lld,\"cols\":%lld,\"type\":\"%s\"}", (long long)t->rows, (long long)t->cols,
+                   peft_dtype_name(t->type));
         } else {
-            printf("  %-72s %6lld x %-6lld %s\n", t->name, (long long)t->rows, (long long)t->cols, peft_dtype_name(t->type));
+            printf("  %-72s %6lld x %-6lld %s\n", t->name, (long long)t->rows, (long long)t->cols,
+                   peft_dtype_name(t->type));
         }
     }
 }
@@ -28,12 +30,12 @@ static void info_json(peft_model *m, const char *path, bool tensors) {
     printf("{");
     json_pair(stdout, "model", path, ",");
     json_pair(stdout, "type", c->model_type, ",");
-    printf("\"parameters\":%lld,\"tensors\":%lld,\"d_model\":%lld,\"d_ff\":%lld,\"d_kv\":%lld,\"heads\":%lld,\"layers\":%lld,"
+    printf("\"parameters\":%lld,\"tensors\":%lld,\"d_model\":%lld,\"d_ff\":%lld,\"d_kv\":%lld,\"heads\":%lld,"
+           "\"layers\":%lld,"
            "\"decoder_layers\":%lld,\"vocab_size\":%lld,\"tokenizer_pieces\":%lld,\"tied\":%s,\"window\":",
            (long long)peft_model_parameter_count(m), (long long)peft_model_tensor_count(m),
-               (long long)c->d_model, (long long)c->d_ff,
-           (long long)c->d_kv, (long long)c->heads, (long long)c->layers, (long long)c->decoder_layers,
-               (long long)c->vocab_size,
+           (long long)c->d_model, (long long)c->d_ff, (long long)c->d_kv, (long long)c->heads,
+           (long long)c->layers, (long long)c->decoder_layers, (long long)c->vocab_size,
            (long long)(tk ? peft_vocab_size(tk) : 0), c->tied ? "true" : "false");
     if (c->max_positions) printf("%lld", (long long)c->max_positions);
     else printf("null");
@@ -49,16 +51,21 @@ static void info_print(peft_model *m, const char *path, bool tensors) {
     const peft_tokenizer *tk = peft_model_tokenizer(m);
     char parameters[32];
     human_count(parameters, sizeof(parameters), (double)peft_model_parameter_count(m));
-    printf("%s: %s, %s parameters in %lld tensors\n", path, c->model_type, parameters, (long long)peft_model_tensor_count(m));
-    printf("  layers        %lld encoder, %lld decoder\n", (long long)c->layers, (long long)c->decoder_layers);
-    printf("  width         %lld, %lld heads of %lld, feed-forward %lld (%s%s)\n", (long long)c->d_model, (long long)c->heads, (long long)c->d_kv,
-           (long long)c->d_ff, c->gated ? "gated " : "", activation_name(c->activation));
-    printf("  vocabulary    %lld, head %s\n", (long long)c->vocab_size, c->tied ? "tied to the embedding" : "of its own");
+    printf("%s: %s, %s parameters in %lld tensors\n", path, c->model_type, parameters,
+           (long long)peft_model_tensor_count(m));
+    printf("  layers        %lld encoder, %lld decoder\n", (long long)c->layers,
+           (long long)c->decoder_layers);
+    printf("  width         %lld, %lld heads of %lld, feed-forward %lld (%s%s)\n", (long long)c->d_model,
+           (long long)c->heads, (long long)c->d_kv, (long long)c->d_ff, c->gated ? "gated " : "",
+           activation_name(c->activation));
+    printf("  vocabulary    %lld, head %s\n", (long long)c->vocab_size,
+           c->tied ? "tied to the embedding" : "of its own");
     if (c->max_positions) printf("  window        %lld tokens\n", (long long)c->max_positions);
     else printf("  window        no limit (positions are relative)\n");
     if (tk) printf("  tokenizer     %lld pieces\n", (long long)peft_vocab_size(tk));
     else printf("  tokenizer     none in the folder\n");
-    printf("  this machine  %s, %d threads\n", peft_simd_name(peft_simd_in_use(cli.ctx)), peft_thread_count(cli.ctx));
+    printf("  this machine  %s, %d threads\n", peft_simd_name(peft_simd_in_use(cli.ctx)),
+           peft_thread_count(cli.ctx));
     if (tensors) info_tensors(m);
 }
 
@@ -180,9 +187,11 @@ static int run_info(void) {
         return done;
     }
     peft_model *m = NULL;
-    peft_adapter **adapters = (peft_adapter **)calloc((size_t)info_adapters.count + 1, sizeof(peft_adapter *));
+    peft_adapter **adapters =
+        (peft_adapter **)calloc((size_t)info_adapters.count + 1, sizeof(peft_adapter *));
     int code = adapters ? open_model(path, false, &m) : EXIT_MEMORY;
-    for (int i = 0; i < info_adapters.count && !code; i++) code = open_adapter(m, info_adapters.items[i], &adapters[i]);
+    for (int i = 0; i < info_adapters.count && !code; i++)
+        code = open_adapter(m, info_adapters.items[i], &adapters[i]);
     if (!code && cli.json) info_json(m, path, info_list);
     else if (!code) info_print(m, path, info_list);
     for (int i = 0; i < info_adapters.count && !code; i++) {
@@ -200,14 +209,16 @@ static int run_info(void) {
 // ---- tokenize
 
 static bool tokenize_decode, tokenize_special;
-static const option tokenize_options[] = {{"decode", OPTION_FLAG, &tokenize_decode, "", "the other way: ids to text"},
-                                          {"special", OPTION_FLAG, &tokenize_special, "", "</s>, <extra_id_0>, ... in the text are tokens"},
-                                          COMMON_OPTIONS};
+static const option tokenize_options[] = {
+    {"decode", OPTION_FLAG, &tokenize_decode, "", "the other way: ids to text"},
+    {"special", OPTION_FLAG, &tokenize_special, "", "</s>, <extra_id_0>, ... in the text are tokens"},
+    COMMON_OPTIONS};
 
 static int tokenize_one(const peft_tokenizer *t, const char *text) {
     peft_ids ids = {0};
     size_t n = strlen(text);
-    peft_status status = tokenize_special ? peft_encode_special(t, text, n, &ids) : peft_encode(t, text, n, &ids);
+    peft_status status =
+        tokenize_special ? peft_encode_special(t, text, n, &ids) : peft_encode(t, text, n, &ids);
     if (status) return fail(status);
     if (cli.json) printf("{\"ids\":[");
     for (int64_t i = 0; i < ids.count; i++) printf("%s%d", i ? cli.json ? "," : " " : "", ids.data[i]);
@@ -234,7 +245,9 @@ static int detokenize_one(const peft_tokenizer *t, const char *text) {
             continue;
         }
         long id = strtol(p, &end, 10);
-        if (end == p || n == COUNT(ids)) return wrong(end == p ? "\"%.20s\" is not a token id" : "more than 4096 ids in a line (at \"%.20s\")", p);
+        if (end == p || n == COUNT(ids))
+            return wrong(
+                end == p ? "\"%.20s\" is not a token id" : "more than 4096 ids in a line (at \"%.20s\")", p);
         ids[n++] = (int32_t)id;
         p = end;
     }
@@ -252,15 +265,19 @@ static int detokenize_one(const peft_tokenizer *t, const char *text) {
 }
 
 static int run_tokenize(void) {
-    if (cli.rest.count < 1) return wrong("give a model folder or a tokenizer file, and texts (or texts on standard input, one per line)");
+    if (cli.rest.count < 1)
+        return wrong(
+            "give a model folder or a tokenizer file, and texts (or texts on standard input, one per line)");
     peft_tokenizer *t;
     peft_status status = peft_tokenizer_load(cli.ctx, cli.rest.items[0], &t);
     if (status) return fail(status);
     int code = EXIT_OK;
-    for (int i = 1; i < cli.rest.count && !code; i++) code = tokenize_decode ? detokenize_one(t, cli.rest.items[i]) : tokenize_one(t, cli.rest.items[i]);
+    for (int i = 1; i < cli.rest.count && !code; i++)
+        code = tokenize_decode ? detokenize_one(t, cli.rest.items[i]) : tokenize_one(t, cli.rest.items[i]);
     text_list lines = {0};
     if (cli.rest.count == 1) code = read_texts("-", &lines);
-    for (int64_t i = 0; i < lines.count && !code; i++) code = tokenize_decode ? detokenize_one(t, lines.items[i]) : tokenize_one(t, lines.items[i]);
+    for (int64_t i = 0; i < lines.count && !code; i++)
+        code = tokenize_decode ? detokenize_one(t, lines.items[i]) : tokenize_one(t, lines.items[i]);
     text_list_free(&lines);
     peft_tokenizer_destroy(t);
     return code;

@@ -14,12 +14,13 @@ static struct {
     bool double_quant, tensors;
 } quantize;
 
-static const option quantize_options[] = {{"type", OPTION_WORD, &quantize.type, "NAME", "nf4 (default), fp4 or i8"},
-                                          {"block", OPTION_INT, &quantize.block, "N", "weights that share a scale: 32, 64 (default), ... 4096"},
-                                          {"double-quant", OPTION_FLAG, &quantize.double_quant, "", "the scales in 8 bits too (nf4, fp4)"},
-                                          {"tensors", OPTION_FLAG, &quantize.tensors, "", "the error of every tensor, not only of all"},
-                                          FORCE_OPTION,
-                                          COMMON_OPTIONS};
+static const option quantize_options[] = {
+    {"type", OPTION_WORD, &quantize.type, "NAME", "nf4 (default), fp4 or i8"},
+    {"block", OPTION_INT, &quantize.block, "N", "weights that share a scale: 32, 64 (default), ... 4096"},
+    {"double-quant", OPTION_FLAG, &quantize.double_quant, "", "the scales in 8 bits too (nf4, fp4)"},
+    {"tensors", OPTION_FLAG, &quantize.tensors, "", "the error of every tensor, not only of all"},
+    FORCE_OPTION,
+    COMMON_OPTIONS};
 
 typedef struct quantize_total {
     double squares, differences, max;  // of the weights; of what they lost; the largest loss
@@ -62,24 +63,31 @@ static int quantize_all(peft_model *from, peft_model *to, const char *out) {
         sum.before += peft_tensor_bytes(a);
         sum.after += peft_tensor_bytes(b);
         if (a->quant && (quantize.block || quantize.double_quant))
-            return wrong("%s is of type %s already: --block and --double-quant are for weights that are floats", a->name, peft_dtype_name(a->type));
-        if (b->quant && !a->quant && a->rows == b->rows && a->in_out == b->in_out) code = quantize_compare(a, b, &sum);
+            return wrong(
+                "%s is of type %s already: --block and --double-quant are for weights that are floats",
+                a->name, peft_dtype_name(a->type));
+        if (b->quant && !a->quant && a->rows == b->rows && a->in_out == b->in_out)
+            code = quantize_compare(a, b, &sum);
     }
     peft_dtype type = PEFT_NF4;
     parse_weights("type", quantize.type ? quantize.type : "nf4", &type);
     peft_status status = code ? PEFT_OK : peft_model_save(to, out, type);
     if (code || status) return code ? code : fail(status);
-    double relative = sum.squares > 0 ? sqrt(sum.differences / sum.squares) : 0, deviation = sum.weights ? sqrt(sum.differences / (double)sum.weights) : 0;
+    double relative = sum.squares > 0 ? sqrt(sum.differences / sum.squares) : 0,
+           deviation = sum.weights ? sqrt(sum.differences / (double)sum.weights) : 0;
     if (cli.json) {
         printf("{");
         json_pair(stdout, "out", out, ",");
         json_pair(stdout, "type", peft_dtype_name(type), ",");
-        printf("\"tensors\":%lld,\"weights\":%lld,\"bytes_before\":%zu,\"bytes_after\":%zu,\"relative_error\":%.6g,\"rms_error\":%.6g,\"max_error\":%.6g}\n",
-               (long long)sum.tensors, (long long)sum.weights, sum.before, sum.after, relative, deviation, sum.max);
+        printf("\"tensors\":%lld,\"weights\":%lld,\"bytes_before\":%zu,\"bytes_after\":%zu,\"relative_"
+               "error\":%.6g,\"rms_error\":%.6g,\"max_error\":%.6g}\n",
+               (long long)sum.tensors, (long long)sum.weights, sum.before, sum.after, relative, deviation,
+               sum.max);
     } else {
-        printf("%lld tensors of %lld weights as %s: relative error %.3f %%, root mean square %.3e, at most %.3e\n%.2f MB before, %.2f MB now: %s\n",
-               (long long)sum.tensors, (long long)sum.weights, peft_dtype_name(type), 100 * relative, deviation, sum.max, (double)sum.before / 1e6,
-               (double)sum.after / 1e6, out);
+        printf("%lld tensors of %lld weights as %s: relative error %.3f %%, root mean square %.3e, at most "
+               "%.3e\n%.2f MB before, %.2f MB now: %s\n",
+               (long long)sum.tensors, (long long)sum.weights, peft_dtype_name(type), 100 * relative,
+               deviation, sum.max, (double)sum.before / 1e6, (double)sum.after / 1e6, out);
     }
     return EXIT_OK;
 }
@@ -93,7 +101,12 @@ static int run_quantize(void) {
     if (!code) code = output_may_go("quantize", cli.rest.items[1], cli.force, cli.rest.items, 1);
     if (!code) code = open_model(cli.rest.items[0], false, &from);
     if (!code) {
-        peft_status status = peft_model_load(&(peft_model_desc){.context = cli.ctx, .path = cli.rest.items[0], .weights = type, .block = quantize.block, .double_quant = quantize.double_quant}, &to);
+        peft_status status = peft_model_load(&(peft_model_desc){.context = cli.ctx,
+                                                                .path = cli.rest.items[0],
+                                                                .weights = type,
+                                                                .block = quantize.block,
+                                                                .double_quant = quantize.double_quant},
+                                             &to);
         if (status) code = fail(status);
     }
     if (!code) code = quantize_all(from, to, cli.rest.items[1]);
@@ -117,8 +130,10 @@ static const option memory_options[] = {
     {"batch", OPTION_INT, &planned.batch, "N", "examples per batch (8)"},
     {"max-source", OPTION_INT, &planned.source, "N", "tokens of the input (512)"},
     {"max-target", OPTION_INT, &planned.tokens, "N", "tokens of the answer (128)"},
-    {"optimizer", OPTION_WORD, &planned.optimizer, "NAME", "adamw (default), adamw8bit, adafactor, sgd, lion"},
-    {"checkpoint-blocks", OPTION_FLAG, &planned.blocks, "", "compute blocks again on the way back (qlora does)"},
+    {"optimizer", OPTION_WORD, &planned.optimizer, "NAME",
+     "adamw (default), adamw8bit, adafactor, sgd, lion"},
+    {"checkpoint-blocks", OPTION_FLAG, &planned.blocks, "",
+     "compute blocks again on the way back (qlora does)"},
     {"r", OPTION_INT, &planned.r, "N", "rank of the adapters (8)"},
     {"target-modules", OPTION_TEXT, &planned.target, "NAMES", "of the adapters (all-linear)"},
     {"num-virtual-tokens", OPTION_INT, &planned.virtual_tokens, "N", "of prompt tuning (20)"},
@@ -133,14 +148,15 @@ typedef struct memory_part {
     size_t offset;  // in peft_memory_plan
 } memory_part;
 
-static const memory_part memory_parts[] = {{"weights", "#4878a8", offsetof(peft_memory_plan, weights)},
-                                           {"scales", "#7fb3d9", offsetof(peft_memory_plan, scales)},
-                                           {"adapter", "#59a14f", offsetof(peft_memory_plan, adapter)},
-                                           {"gradients", "#e8a33d", offsetof(peft_memory_plan, gradients)},
-                                           {"optimizer", "#c8553d", offsetof(peft_memory_plan, optimizer)},
-                                           {"activations", "#8e6bb0", offsetof(peft_memory_plan, activations)},
-                                           {"scratch", "#9c9c9c", offsetof(peft_memory_plan, scratch)},
-                                           {"tables", "#c9c9c9", offsetof(peft_memory_plan, tables)}};
+static const memory_part memory_parts[] = {
+    {"weights", "#4878a8", offsetof(peft_memory_plan, weights)},
+    {"scales", "#7fb3d9", offsetof(peft_memory_plan, scales)},
+    {"adapter", "#59a14f", offsetof(peft_memory_plan, adapter)},
+    {"gradients", "#e8a33d", offsetof(peft_memory_plan, gradients)},
+    {"optimizer", "#c8553d", offsetof(peft_memory_plan, optimizer)},
+    {"activations", "#8e6bb0", offsetof(peft_memory_plan, activations)},
+    {"scratch", "#9c9c9c", offsetof(peft_memory_plan, scratch)},
+    {"tables", "#c9c9c9", offsetof(peft_memory_plan, tables)}};
 
 static size_t memory_part_of(const peft_memory_plan *p, const memory_part *part) {
     size_t v;
@@ -171,9 +187,11 @@ static int memory_describe(int method, peft_plan_desc *p, peft_adapter_desc *a) 
     p->double_quant = kept.double_quant;
     int code = parse_weights("weights", kept.weights, &p->weights);
     if (!code) code = parse_weights("embeddings", kept.embeddings, &p->embeddings);
-    if (!code && planned.optimizer && !peft_optimizer_named(planned.optimizer, &p->optimizer)) code = wrong("--optimizer %s is not adamw, adamw8bit, adafactor, sgd or lion", planned.optimizer);
+    if (!code && planned.optimizer && !peft_optimizer_named(planned.optimizer, &p->optimizer))
+        code = wrong("--optimizer %s is not adamw, adamw8bit, adafactor, sgd or lion", planned.optimizer);
     if (method == MEMORY_QLORA && !kept.weights) p->weights = PEFT_NF4, p->double_quant = true;
-    if (method == MEMORY_FULL) p->weights = p->embeddings = PEFT_F32;  // whatever the base, all of it is trained in f32
+    if (method == MEMORY_FULL)
+        p->weights = p->embeddings = PEFT_F32;  // whatever the base, all of it is trained in f32
     return code;
 }
 
@@ -222,7 +240,8 @@ static void memory_json(const peft_memory_plan *p, int method) {
     printf("{");
     json_pair(stdout, "method", memory_methods[method], ",");
     printf("\"parameters\":%lld,\"trainable\":%lld", (long long)p->parameters, (long long)p->trainable);
-    for (int k = 0; k < COUNT(memory_parts); k++) printf(",\"%s\":%zu", memory_parts[k].name, memory_part_of(p, &memory_parts[k]));
+    for (int k = 0; k < COUNT(memory_parts); k++)
+        printf(",\"%s\":%zu", memory_parts[k].name, memory_part_of(p, &memory_parts[k]));
     printf(",\"total\":%zu,\"mapped\":%zu}\n", p->total, p->mapped);
 }
 
@@ -234,26 +253,35 @@ static int memory_picture(const char *path, const peft_memory_plan *plans, const
     const double left = 70, right = 850, height = 34, step = 56;
     double most = 1;
     for (int i = 0; i < count; i++) most = fmax(most, (double)plans[chosen[i]].total);
-    fprintf(f, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 960 %g\" font-family=\"system-ui,sans-serif\" font-size=\"13\" fill=\"#333\">\n"
-               "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n", 60 + step * count);
+    fprintf(f,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 960 %g\" "
+            "font-family=\"system-ui,sans-serif\" font-size=\"13\" fill=\"#333\">\n"
+            "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
+            60 + step * count);
     for (int i = 0; i < count; i++) {
         const peft_memory_plan *p = &plans[chosen[i]];
         double x = left, top = 20 + step * i;
         char text[32];
-        fprintf(f, "<text x=\"%g\" y=\"%g\" text-anchor=\"end\">%s</text>\n", left - 8, top + height / 2 + 5, memory_methods[chosen[i]]);
+        fprintf(f, "<text x=\"%g\" y=\"%g\" text-anchor=\"end\">%s</text>\n", left - 8, top + height / 2 + 5,
+                memory_methods[chosen[i]]);
         for (int k = 0; k < COUNT(memory_parts); k++) {
             double width = (double)memory_part_of(p, &memory_parts[k]) / most * (right - left);
             memory_bytes(text, sizeof(text), memory_part_of(p, &memory_parts[k]));
-            fprintf(f, "<rect x=\"%.2f\" y=\"%g\" width=\"%.2f\" height=\"%g\" fill=\"%s\"><title>%s: %s</title></rect>\n", x, top, width, height,
-                    memory_parts[k].color, memory_parts[k].name, text);
+            fprintf(f,
+                    "<rect x=\"%.2f\" y=\"%g\" width=\"%.2f\" height=\"%g\" fill=\"%s\"><title>%s: "
+                    "%s</title></rect>\n",
+                    x, top, width, height, memory_parts[k].color, memory_parts[k].name, text);
             x += width;
         }
         memory_bytes(text, sizeof(text), p->total);
         fprintf(f, "<text x=\"%.2f\" y=\"%g\">%s</text>\n", x + 8, top + height / 2 + 5, text);
     }
     for (int k = 0; k < COUNT(memory_parts); k++)
-        fprintf(f, "<rect x=\"%g\" y=\"%g\" width=\"12\" height=\"12\" fill=\"%s\"/><text x=\"%g\" y=\"%g\">%s</text>\n", left + 108.0 * k, 30 + step * count,
-                memory_parts[k].color, left + 108.0 * k + 17, 41 + step * count, memory_parts[k].name);
+        fprintf(f,
+                "<rect x=\"%g\" y=\"%g\" width=\"12\" height=\"12\" fill=\"%s\"/><text x=\"%g\" "
+                "y=\"%g\">%s</text>\n",
+                left + 108.0 * k, 30 + step * count, memory_parts[k].color, left + 108.0 * k + 17,
+                41 + step * count, memory_parts[k].name);
     fputs("</svg>\n", f);
     return output_close(&o, true);
 }
@@ -288,22 +316,35 @@ typedef struct memory_step {
 // A batch of one token again and again: its meaning does not matter here.
 static bool memory_batch(memory_step *m, const peft_plan_desc *d, peft_batch *b) {
     bool pairs = peft_model_config(m->model)->encoder_decoder;
-    int64_t length = pairs ? d->target : d->source + d->target - 1, n = d->batch_size * (d->source + 2 * length);
+    int64_t length = pairs ? d->target : d->source + d->target - 1,
+            n = d->batch_size * (d->source + 2 * length);
     m->ids = (int32_t *)calloc((size_t)n, sizeof(int32_t));
     m->offsets = (int64_t *)calloc((size_t)(2 * d->batch_size + 2), sizeof(int64_t));
     if (!m->ids || !m->offsets) return false;
     int32_t *labels = m->ids + d->batch_size * (d->source + length);
     int64_t *target_offsets = m->offsets + d->batch_size + 1;
-    for (int64_t i = 1; i <= d->batch_size; i++) m->offsets[i] = i * d->source, target_offsets[i] = i * length;
-    for (int64_t i = 0; i < d->batch_size * length; i++) labels[i] = pairs || i % length >= d->source - 1 ? 5 : -100;
-    *b = (peft_batch){.count = d->batch_size, .source = m->ids, .source_offsets = m->offsets, .decoder_input = m->ids + d->batch_size * d->source,
-                      .labels = labels, .target_offsets = target_offsets};
+    for (int64_t i = 1; i <= d->batch_size; i++)
+        m->offsets[i] = i * d->source, target_offsets[i] = i * length;
+    for (int64_t i = 0; i < d->batch_size * length; i++)
+        labels[i] = pairs || i % length >= d->source - 1 ? 5 : -100;
+    *b = (peft_batch){.count = d->batch_size,
+                      .source = m->ids,
+                      .source_offsets = m->offsets,
+                      .decoder_input = m->ids + d->batch_size * d->source,
+                      .labels = labels,
+                      .target_offsets = target_offsets};
     return true;
 }
 
 static peft_status memory_open(memory_step *m, const peft_plan_desc *d) {
-    peft_status status = peft_model_load(&(peft_model_desc){.context = cli.ctx, .path = d->path, .config_only = planned.init, .weights = d->weights, .embeddings = d->embeddings,
-                                                            .block = d->block, .double_quant = d->double_quant}, &m->model);
+    peft_status status = peft_model_load(&(peft_model_desc){.context = cli.ctx,
+                                                            .path = d->path,
+                                                            .config_only = planned.init,
+                                                            .weights = d->weights,
+                                                            .embeddings = d->embeddings,
+                                                            .block = d->block,
+                                                            .double_quant = d->double_quant},
+                                         &m->model);
     if (status) return status;
     if (d->adapter) {
         peft_adapter_desc a = *d->adapter;
@@ -314,8 +355,12 @@ static peft_status memory_open(memory_step *m, const peft_plan_desc *d) {
     int64_t count = m->adapter ? peft_adapter_tensor_count(m->adapter) : peft_model_tensor_count(m->model);
     m->tensors = (peft_tensor **)calloc((size_t)count, sizeof(peft_tensor *));
     if (!m->tensors) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < count; i++) m->tensors[i] = m->adapter ? peft_adapter_tensor(m->adapter, i) : peft_model_tensor(m->model, i);
-    status = peft_optimizer_create(&(peft_optimizer_desc){.context = cli.ctx, .tensors = m->tensors, .count = count, .kind = d->optimizer}, &m->optimizer);
+    for (int64_t i = 0; i < count; i++)
+        m->tensors[i] = m->adapter ? peft_adapter_tensor(m->adapter, i) : peft_model_tensor(m->model, i);
+    status = peft_optimizer_create(
+        &(peft_optimizer_desc){
+            .context = cli.ctx, .tensors = m->tensors, .count = count, .kind = d->optimizer},
+        &m->optimizer);
     return status ? status : peft_tape_create(cli.ctx, &m->tape);
 }
 
@@ -344,14 +389,18 @@ static int memory_measure(const peft_plan_desc *d, const peft_memory_plan *plan)
     peft_model_destroy(m.model);
     free(m.tensors), free(m.ids), free(m.offsets);
     if (status) return fail(status);
-    size_t planned = plan->total - plan->mapped, measured = peft_memory_peak(cli.ctx), resident = resident_peak();
+    size_t planned = plan->total - plan->mapped, measured = peft_memory_peak(cli.ctx),
+           resident = resident_peak();
     if (cli.json) {
-        printf("{\"event\":\"measured\",\"planned\":%zu,\"allocated\":%zu,\"resident\":%zu}\n", planned, measured, resident);
+        printf("{\"event\":\"measured\",\"planned\":%zu,\"allocated\":%zu,\"resident\":%zu}\n", planned,
+               measured, resident);
     } else {
         char a[32], b[32], c[32];
-        memory_bytes(a, sizeof(a), planned), memory_bytes(b, sizeof(b), measured), memory_bytes(c, sizeof(c), resident);
-        printf("measured in two steps: %s allocated at most (planned %s, %+.2f %%); the process: %s resident\n", b, a,
-               100 * ((double)planned / (double)measured - 1), c);
+        memory_bytes(a, sizeof(a), planned), memory_bytes(b, sizeof(b), measured),
+            memory_bytes(c, sizeof(c), resident);
+        printf(
+            "measured in two steps: %s allocated at most (planned %s, %+.2f %%); the process: %s resident\n",
+            b, a, 100 * ((double)planned / (double)measured - 1), c);
     }
     return EXIT_OK;
 }
@@ -373,8 +422,8 @@ static int run_memory(void) {
         if (!code && cli.json) memory_json(&plans[chosen[i]], chosen[i]);
     }
     if (!code && !cli.json) {
-        printf("A step with %lld examples of %lld and %lld tokens, %d threads\n", (long long)desc.batch_size, (long long)desc.source, (long long)desc.target,
-               peft_thread_count(cli.ctx));
+        printf("A step with %lld examples of %lld and %lld tokens, %d threads\n", (long long)desc.batch_size,
+               (long long)desc.source, (long long)desc.target, peft_thread_count(cli.ctx));
         memory_table(plans, chosen, count);
     }
     if (!code && planned.svg) code = memory_picture(planned.svg, plans, chosen, count);

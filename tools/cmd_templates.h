@@ -1,5 +1,5 @@
-// Templates from files: promptsource's templates.yaml as it is published, and JSON lists of [prompt, completion]
-// as FLAN has them. A template has a name, by which FILE:NAME asks for it.
+// Templates from files: promptsource's templates.yaml as it is published, and JSON lists of [prompt,
+// completion] as FLAN has them. A template has a name, by which FILE:NAME asks for it.
 #ifndef PEFT_CMD_TEMPLATES_H
 #define PEFT_CMD_TEMPLATES_H
 
@@ -53,7 +53,9 @@ static bool yaml_break(yaml *y) {
     return true;
 }
 
-static bool yaml_behind_value(const yaml *y) { return yaml_line_end(*y->p) || (*y->p == '#' && (y->p == y->line || yaml_space(y->p[-1]))); }
+static bool yaml_behind_value(const yaml *y) {
+    return yaml_line_end(*y->p) || (*y->p == '#' && (y->p == y->line || yaml_space(y->p[-1])));
+}
 
 // To the first character of the next line that has something. False: there is none.
 static bool yaml_next(yaml *y) {
@@ -77,8 +79,10 @@ static void yaml_fold(yaml *y, text_buffer *out) {
 }
 
 static void yaml_escape(yaml *y, text_buffer *out) {
-    static const char from[] = "0abt\tnvfre \"\\/N_LP", *const to[] = {"", "\a", "\b", "\t", "\t", "\n", "\v", "\f",
-        "\r", "\x1b", " ", "\"", "\\", "/", "\xC2\x85", "\xC2\xA0", "\xE2\x80\xA8", "\xE2\x80\xA9"};
+    static const char from[] = "0abt\tnvfre \"\\/N_LP",
+                      *const to[] = {"",         "\a",       "\b",           "\t",          "\t", "\n", "\v",
+                                     "\f",       "\r",       "\x1b",         " ",           "\"", "\\", "/",
+                                     "\xC2\x85", "\xC2\xA0", "\xE2\x80\xA8", "\xE2\x80\xA9"};
     const char *known = *y->p ? strchr(from, *y->p) : NULL;
     int digits = *y->p == 'x' ? 2 : *y->p == 'u' ? 4 : *y->p == 'U' ? 8 : 0;
     unsigned long code = 0;
@@ -96,7 +100,9 @@ static void yaml_escape(yaml *y, text_buffer *out) {
     y->p++;
     for (int i = 0; i < digits; i++, y->p++) {
         if (!isxdigit((unsigned char)*y->p)) break;
-        code = 16 * code + (unsigned long)(isdigit((unsigned char)*y->p) ? *y->p - '0' : tolower((unsigned char)*y->p) - 'a' + 10);
+        code = 16 * code + (unsigned long)(isdigit((unsigned char)*y->p)
+                                               ? *y->p - '0'
+                                               : tolower((unsigned char)*y->p) - 'a' + 10);
     }
     if (!code || code > 0x10FFFF) yaml_wrong(y, "an escape that is not known, or a NUL");
     else buffer_code(out, (uint32_t)code);
@@ -213,7 +219,9 @@ static bool yaml_at_key(const yaml *y) {
     return false;
 }
 
-static bool yaml_at_item(const yaml *y) { return *y->p == '-' && (yaml_space(y->p[1]) || yaml_line_end(y->p[1])); }
+static bool yaml_at_item(const yaml *y) {
+    return *y->p == '-' && (yaml_space(y->p[1]) || yaml_line_end(y->p[1]));
+}
 
 static void yaml_value(yaml *y, int indent, yaml_node *into);
 
@@ -243,7 +251,8 @@ static void yaml_children(yaml *y, yaml_node *into) {
         buffer_free(&key);
         if (!y->wrong) yaml_value(y, column, n);
     }
-    if (!y->wrong && yaml_next(y) && yaml_column(y) > column) yaml_wrong(y, "a line that is indented further than those before it");
+    if (!y->wrong && yaml_next(y) && yaml_column(y) > column)
+        yaml_wrong(y, "a line that is indented further than those before it");
     y->depth--;
 }
 
@@ -260,7 +269,8 @@ static void yaml_value(yaml *y, int indent, yaml_node *into) {
     if (yaml_behind_value(y)) {
         bool more = yaml_next(y);
         at_line = true;
-        if (!more || yaml_column(y) < indent || (yaml_column(y) == indent && (!into->key || !yaml_at_item(y)))) {
+        if (!more || yaml_column(y) < indent ||
+            (yaml_column(y) == indent && (!into->key || !yaml_at_item(y)))) {
             if (more) y->p = y->line;
             return;
         }
@@ -307,7 +317,8 @@ static const yaml_node *yaml_get(const yaml_node *map, const char *key) {
 // ---- templates with their names
 
 typedef struct named_template {
-    char *name, *prompt, *completion, *choices;  // completion NULL: behind ||| in the prompt; choices NULL: none
+    char *name, *prompt, *completion,
+        *choices;  // completion NULL: behind ||| in the prompt; choices NULL: none
     bool flan;                                   // fields in single braces, where --template-style says so
 } named_template;
 
@@ -328,8 +339,10 @@ static void templates_free(templates *t) {
 }
 
 // Takes the four texts over. False: no memory.
-static bool templates_add(templates *t, char *name, char *prompt, char *completion, char *choices, bool flan) {
-    named_template *grown = (named_template *)realloc(t->items, (size_t)(t->count + 1) * sizeof(named_template));
+static bool templates_add(templates *t, char *name, char *prompt, char *completion, char *choices,
+                          bool flan) {
+    named_template *grown =
+        (named_template *)realloc(t->items, (size_t)(t->count + 1) * sizeof(named_template));
     if (grown) {
         named_template added = {name, prompt, completion, choices, flan};
         t->items = grown;
@@ -352,17 +365,21 @@ static int templates_of_yaml(const char *path, const char *text, templates *out)
     int code = yaml_read(path, text, &root);
     const yaml_node *list = yaml_get(&root, "templates");
     if (!code && (!list || !list->child)) {
-        fprintf(stderr, "peft %s: %s: no templates in it: promptsource's files have them under \"templates:\"\n", cli.command, path);
+        fprintf(stderr,
+                "peft %s: %s: no templates in it: promptsource's files have them under \"templates:\"\n",
+                cli.command, path);
         code = EXIT_DATA;
     }
     for (const yaml_node *n = list ? list->child : NULL; n && !code; n = n->next) {
-        const yaml_node *name = yaml_get(n, "name"), *jinja = yaml_get(n, "jinja"), *choices = yaml_get(n, "answer_choices");
+        const yaml_node *name = yaml_get(n, "name"), *jinja = yaml_get(n, "jinja"),
+                        *choices = yaml_get(n, "answer_choices");
         bool chosen = choices && choices->text && *choices->text && !choices->nothing;
         if (!name || !name->text || !jinja || !jinja->text) {
             fprintf(stderr, "peft %s: %s: template %s has no %s\n", cli.command, path, n->key ? n->key : "",
                     name && name->text ? "jinja" : "name");
             code = EXIT_DATA;
-        } else if (!templates_add(out, copy_of(name->text), copy_of(jinja->text), NULL, chosen ? copy_of(choices->text) : NULL, false)) {
+        } else if (!templates_add(out, copy_of(name->text), copy_of(jinja->text), NULL,
+                                  chosen ? copy_of(choices->text) : NULL, false)) {
             code = EXIT_MEMORY;
         }
     }
@@ -376,13 +393,17 @@ static char *json_part(const char *json, const char *expression) {
     return peft_template_fill(cli.ctx, expression, json, &out) ? NULL : out;
 }
 
-// [[prompt, completion], ...], whose names are 1, 2, ...; or {"task": [[prompt, completion], ...], ...}, whose names
-// are task.1, task.2, ...
+// [[prompt, completion], ...], whose names are 1, 2, ...; or {"task": [[prompt, completion], ...], ...},
+// whose names are task.1, task.2, ...
 static int templates_of_json(const char *path, const char *text, templates *out) {
-    static const char listing[] = "{%- macro pairs(list, of) %}{% if list is string or list is mapping or list is not iterable %}!{{ of }}\n"
-        "{% else %}{% for p in list %}{% if p is string or p is mapping or p is not iterable or p|length != 2 or p[0] is not string or "
-        "p[1] is not string %}!{{ of }}{{ loop.index }}\n{% else %}{{ of }}{{ loop.index }}\n{% endif %}{% endfor %}{% endif %}{% endmacro %}"
-        "{% if file is mapping %}{% for k in file %}{{ pairs(file[k], k ~ '.') }}{% endfor %}{% else %}{{ pairs(file, '') }}{% endif %}";
+    static const char listing[] = "{%- macro pairs(list, of) %}{% if list is string or list is mapping or "
+                                  "list is not iterable %}!{{ of }}\n"
+                                  "{% else %}{% for p in list %}{% if p is string or p is mapping or p is "
+                                  "not iterable or p|length != 2 or p[0] is not string or "
+                                  "p[1] is not string %}!{{ of }}{{ loop.index }}\n{% else %}{{ of }}{{ "
+                                  "loop.index }}\n{% endif %}{% endfor %}{% endif %}{% endmacro %}"
+                                  "{% if file is mapping %}{% for k in file %}{{ pairs(file[k], k ~ '.') "
+                                  "}}{% endfor %}{% else %}{{ pairs(file, '') }}{% endif %}";
     static const char part[] = "{%% set list = file[%s] if file is mapping else file %%}{{ list[%d][%d] }}";
     text_buffer json = {0};
     int code = EXIT_OK, index = 0;
@@ -391,7 +412,8 @@ static int templates_of_json(const char *path, const char *text, templates *out)
     buffer_puts(&json, "}");
     char *whole = buffer_take(&json), *names = whole ? json_part(whole, listing) : NULL, last_task[256] = "";
     if (!names) {
-        fprintf(stderr, "peft %s: %s: not a JSON list of [\"prompt\", \"completion\"]: %s\n", cli.command, path, peft_error(cli.ctx));
+        fprintf(stderr, "peft %s: %s: not a JSON list of [\"prompt\", \"completion\"]: %s\n", cli.command,
+                path, peft_error(cli.ctx));
         code = EXIT_DATA;
     }
     for (char *p = names; p && *p && !code;) {
@@ -399,7 +421,8 @@ static int templates_of_json(const char *path, const char *text, templates *out)
         char *next = p + n + (p[n] == '\n'), *dot = NULL, *texts_of[2] = {NULL, NULL};
         p[n] = 0;
         if (*p == '!') {
-            fprintf(stderr, "peft %s: %s: %s%s is not [\"prompt\", \"completion\"]\n", cli.command, path, p[1] ? "" : "the file", p + 1);
+            fprintf(stderr, "peft %s: %s: %s%s is not [\"prompt\", \"completion\"]\n", cli.command, path,
+                    p[1] ? "" : "the file", p + 1);
             code = EXIT_DATA;
             break;
         }
@@ -452,12 +475,16 @@ static int templates_read(const char *given, templates *out) {
     if (!code) {
         const char *begin = text + utf8_mark(text, size);
         char first = begin[strspn(begin, " \t\r\n")];
-        code = first == '[' || first == '{' ? templates_of_json(path, begin, &all) : templates_of_yaml(path, begin, &all);
+        code = first == '[' || first == '{' ? templates_of_json(path, begin, &all)
+                                            : templates_of_yaml(path, begin, &all);
     }
     for (int i = 0; i < all.count && !code; i++) {
         named_template *t = &all.items[i];
         size_t n = name ? strlen(name) : 0;
-        if (name && strcmp(t->name, name) != 0 && (strncmp(t->name, name, n) != 0 || t->name[n] != '.' || strspn(t->name + n + 1, "0123456789") != strlen(t->name + n + 1))) continue;
+        if (name && strcmp(t->name, name) != 0 &&
+            (strncmp(t->name, name, n) != 0 || t->name[n] != '.' ||
+             strspn(t->name + n + 1, "0123456789") != strlen(t->name + n + 1)))
+            continue;
         if (!templates_add(out, t->name, t->prompt, t->completion, t->choices, t->flan)) code = EXIT_MEMORY;
         memset(t, 0, sizeof(*t));
     }
@@ -475,28 +502,42 @@ static int templates_read(const char *given, templates *out) {
 
 // ---- chat templates: the model's own, or one of these that are known by heart
 
-#define CHAT_NO_MARKS(marks)                                                                                        \
-    "{% for mark in [" marks "] %}{% if mark in m.content %}{{ raise_exception('a message holds ' + mark + "         \
+#define CHAT_NO_MARKS(marks) \
+    "{% for mark in [" marks "] %}{% if mark in m.content %}{{ raise_exception('a message holds ' + mark + " \
     "', which only the format may') }}{% endif %}{% endfor %}"
 
 static const char *const chat_templates[][2] = {
-    {"chatml",
-     "{% for m in messages %}" CHAT_NO_MARKS("'<|im_start|>', '<|im_end|>'") "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n"
-     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"},
+    {"chatml", "{% for m in messages %}" CHAT_NO_MARKS(
+                   "'<|im_start|>', '<|im_end|>'") "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n"
+                                                   "{% endfor %}{% if add_generation_prompt "
+                                                   "%}<|im_start|>assistant\n{% endif %}"},
     {"llama2",
-     "{% set first = namespace(system='') %}{% for m in messages %}" CHAT_NO_MARKS("'[INST]', '[/INST]', '<<SYS>>', '<</SYS>>', '<s>', '</s>'")
-     "{% if m.role == 'system' and loop.first %}{% set first.system = '<<SYS>>\\n' + m.content + '\\n<</SYS>>\\n\\n' %}"
-     "{% elif m.role == 'user' %}{{ '<s>' if first.over }}[INST] {{ (first.system + m.content) | trim }} [/INST]"
-     "{% set first.system = '' %}{% set first.over = true %}"
-     "{% elif m.role == 'assistant' %} {{ m.content | trim }} </s>"
-     "{% else %}{{ raise_exception('a message of ' + m.role + ' has no place here') }}{% endif %}{% endfor %}"},
-    {"llama3",
-     "{% for m in messages %}" CHAT_NO_MARKS("'<|start_header_id|>', '<|end_header_id|>', '<|eot_id|>', '<|begin_of_text|>', '<|end_of_text|>'")
-     "<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content | trim }}<|eot_id|>{% endfor %}"
-     "{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}"}};
+     "{% set first = namespace(system='') %}{% for m in messages %}" CHAT_NO_MARKS(
+         "'[INST]', '[/INST]', '<<SYS>>', '<</SYS>>', '<s>', '</s>'") "{% if m.role == 'system' and "
+                                                                      "loop.first %}{% set first.system = "
+                                                                      "'<<SYS>>\\n' + m.content + "
+                                                                      "'\\n<</SYS>>\\n\\n' %}"
+                                                                      "{% elif m.role == 'user' %}{{ '<s>' "
+                                                                      "if first.over }}[INST] {{ "
+                                                                      "(first.system + m.content) | trim }} "
+                                                                      "[/INST]"
+                                                                      "{% set first.system = '' %}{% set "
+                                                                      "first.over = true %}"
+                                                                      "{% elif m.role == 'assistant' %} {{ "
+                                                                      "m.content | trim }} </s>"
+                                                                      "{% else %}{{ raise_exception('a "
+                                                                      "message of ' + m.role + ' has no "
+                                                                      "place here') }}{% endif %}{% endfor "
+                                                                      "%}"},
+    {"llama3", "{% for m in messages %}" CHAT_NO_MARKS(
+                   "'<|start_header_id|>', '<|end_header_id|>', '<|eot_id|>', '<|begin_of_text|>', "
+                   "'<|end_of_text|>'") "<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content | "
+                                        "trim }}<|eot_id|>{% endfor %}"
+                                        "{% if add_generation_prompt "
+                                        "%}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}"}};
 
-// --chat-template: one of these, a file, Jinja itself, or which one of the model's. Not given: the model's. `path`: of
-// the model, whose tokenizer is `t`.
+// --chat-template: one of these, a file, Jinja itself, or which one of the model's. Not given: the model's.
+// `path`: of the model, whose tokenizer is `t`.
 static int open_chat(const char *path, const peft_tokenizer *t, const char *given, peft_chat **out) {
     peft_chat_desc desc = {.context = cli.ctx, .path = path, .tokenizer = t};
     char *file = NULL;
@@ -514,14 +555,17 @@ static int open_chat(const char *path, const peft_tokenizer *t, const char *give
         if (peft_chat_open(&desc, out) == PEFT_OK) {
             peft_chat_close(*out);
             *out = NULL;
-            return wrong("--chat-template %s is no file and none of chatml, llama2, llama3; the model has one template, without a name", given);
+            return wrong("--chat-template %s is no file and none of chatml, llama2, llama3; the model has "
+                         "one template, without a name",
+                         given);
         }
         desc.name = given;
     }
     peft_status status = peft_chat_open(&desc, out);
     free(file);
     if (status == PEFT_ERROR_MISSING) {
-        fprintf(stderr, "peft %s: %s; --chat-template chatml, llama2, llama3 or FILE gives it one\n", cli.command, peft_error(cli.ctx));
+        fprintf(stderr, "peft %s: %s; --chat-template chatml, llama2, llama3 or FILE gives it one\n",
+                cli.command, peft_error(cli.ctx));
         return EXIT_DATA;
     }
     return status ? fail(status) : EXIT_OK;

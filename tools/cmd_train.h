@@ -5,7 +5,8 @@
 // ---- the adapter to be trained, shared by train, methods, sweep, compare and forget
 
 static struct {
-    const char *method, *target, *feedforward, *bias, *modules_to_save, *layers, *rank_pattern, *alpha_pattern, *init_text, *activation, *place, *type, *base_name;
+    const char *method, *target, *feedforward, *bias, *modules_to_save, *layers, *rank_pattern,
+        *alpha_pattern, *init_text, *activation, *place, *type, *base_name;
     const char *exclude, *parameters, *layers_pattern, *tokens_trained;
     int64_t r, tokens, hidden, encoder_layers, bottleneck;
     double alpha, dropout, reduction;
@@ -13,37 +14,51 @@ static struct {
 } tuned;
 
 #define RANK_OPTION {"r", OPTION_INT, &tuned.r, "N", "lora, dora: rank (8)"}
-#define ADAPTER_OPTIONS                                                                                                           \
-    {"method", OPTION_WORD, &tuned.method, "NAME", "lora (default), dora, ia3, prompt, prefix, ptuning, bottleneck, bitfit, norms, head, selected, full"}, \
-    {"alpha", OPTION_REAL, &tuned.alpha, "X", "lora, dora: strength is alpha / r (16)"},                                             \
-    {"use-rslora", OPTION_FLAG, &tuned.rslora, "", "lora, dora: strength is alpha / sqrt(r)"},                                       \
-    {"pissa", OPTION_FLAG, &tuned.pissa, "", "lora: start from the weights' main directions"},                                                    \
-    {"adapter-type", OPTION_WORD, &tuned.type, "NAME", "lora: f32 (default), f16 or bf16 with master weights in f32 while it is trained"}, \
-    {"lora-dropout", OPTION_REAL, &tuned.dropout, "X", "lora, dora: dropout of the adapter's input (0)"},                            \
-    {"target-modules", OPTION_TEXT, &tuned.target, "NAMES", "e.g. q,v or all-linear (the architecture's default); lora: embeddings by name; selected: parameters"}, \
-    {"feedforward-modules", OPTION_TEXT, &tuned.feedforward, "NAMES", "ia3: target modules whose input is scaled"},                  \
-    {"bias", OPTION_WORD, &tuned.bias, "NAME", "lora: train biases, too: none (default), all, lora_only"},                           \
-    {"lora-bias", OPTION_FLAG, &tuned.lora_bias, "", "lora: B has a bias"},                                                          \
-    {"exclude-modules", OPTION_TEXT, &tuned.exclude, "NAMES", "lora, dora, ia3: no targets"},                                        \
-    {"target-parameters", OPTION_TEXT, &tuned.parameters, "NAMES", "lora: parameters beside the target modules"},                    \
-    {"modules-to-save", OPTION_TEXT, &tuned.modules_to_save, "NAMES", "lora, dora, ia3: modules trained whole"},                     \
-    {"trainable-token-indices", OPTION_TEXT, &tuned.tokens_trained, "LIST", "lora, dora, ia3: these rows of the embedding"},         \
-    {"layers-pattern", OPTION_TEXT, &tuned.layers_pattern, "NAME", "what stands before a block's number"},                           \
-    {"layers", OPTION_TEXT, &tuned.layers, "LIST", "only these blocks, e.g. 0,1"},                                                   \
-    {"rank-pattern", OPTION_TEXT, &tuned.rank_pattern, "LIST", "lora: other ranks, e.g. q=4,v=16"},                                  \
-    {"alpha-pattern", OPTION_TEXT, &tuned.alpha_pattern, "LIST", "lora: other alphas"},                                              \
-    {"base-name", OPTION_TEXT, &tuned.base_name, "NAME", "the base's name in adapter_config.json (where it was loaded from)"},       \
-    {"num-virtual-tokens", OPTION_INT, &tuned.tokens, "N", "prompt, prefix, ptuning: how many (20)"},                                \
-    {"init-text", OPTION_TEXT, &tuned.init_text, "TEXT", "prompt, prefix: start from this text (prompt: from random words)"},        \
-    {"random-init", OPTION_FLAG, &tuned.random_init, "", "prompt: start from noise"},                                                \
-    {"prefix-projection", OPTION_FLAG, &tuned.projection, "", "prefix: made by a small network"},                                    \
-    {"prompt-place", OPTION_WORD, &tuned.place, "NAME", "prompt, ptuning of encoder-decoder models: encoder (default), decoder, both"}, \
-    {"encoder-hidden", OPTION_INT, &tuned.hidden, "N", "ptuning, prefix: width of that network (the model's)"},                      \
-    {"encoder-lstm", OPTION_FLAG, &tuned.lstm, "", "ptuning: an LSTM before the MLP"},                                               \
-    {"encoder-layers", OPTION_INT, &tuned.encoder_layers, "N", "ptuning: of the LSTM (2)"},                                          \
-    {"bottleneck", OPTION_INT, &tuned.bottleneck, "N", "bottleneck: width (the model's / the reduction factor)"},                    \
-    {"reduction-factor", OPTION_REAL, &tuned.reduction, "X", "bottleneck: 16"},                                                      \
-    {"activation", OPTION_WORD, &tuned.activation, "NAME", "bottleneck: relu (default), gelu, silu, tanh"},                          \
+#define ADAPTER_OPTIONS \
+    {"method", OPTION_WORD, &tuned.method, "NAME", \
+     "lora (default), dora, ia3, prompt, prefix, ptuning, bottleneck, bitfit, norms, head, selected, " \
+     "full"}, \
+    {"alpha", OPTION_REAL, &tuned.alpha, "X", "lora, dora: strength is alpha / r (16)"}, \
+    {"use-rslora", OPTION_FLAG, &tuned.rslora, "", "lora, dora: strength is alpha / sqrt(r)"}, \
+    {"pissa", OPTION_FLAG, &tuned.pissa, "", "lora: start from the weights' main directions"}, \
+    {"adapter-type", OPTION_WORD, &tuned.type, "NAME", \
+     "lora: f32 (default), f16 or bf16 with master weights in f32 while it is trained"}, \
+    {"lora-dropout", OPTION_REAL, &tuned.dropout, "X", "lora, dora: dropout of the adapter's input (0)"}, \
+    {"target-modules", OPTION_TEXT, &tuned.target, "NAMES", \
+     "e.g. q,v or all-linear (the architecture's default); lora: embeddings by name; selected: " \
+     "parameters"}, \
+    {"feedforward-modules", OPTION_TEXT, &tuned.feedforward, "NAMES", \
+     "ia3: target modules whose input is scaled"}, \
+    {"bias", OPTION_WORD, &tuned.bias, "NAME", "lora: train biases, too: none (default), all, lora_only"}, \
+    {"lora-bias", OPTION_FLAG, &tuned.lora_bias, "", "lora: B has a bias"}, \
+    {"exclude-modules", OPTION_TEXT, &tuned.exclude, "NAMES", "lora, dora, ia3: no targets"}, \
+    {"target-parameters", OPTION_TEXT, &tuned.parameters, "NAMES", \
+     "lora: parameters beside the target modules"}, \
+    {"modules-to-save", OPTION_TEXT, &tuned.modules_to_save, "NAMES", \
+     "lora, dora, ia3: modules trained whole"}, \
+    {"trainable-token-indices", OPTION_TEXT, &tuned.tokens_trained, "LIST", \
+     "lora, dora, ia3: these rows of the embedding"}, \
+    {"layers-pattern", OPTION_TEXT, &tuned.layers_pattern, "NAME", "what stands before a block's number"}, \
+    {"layers", OPTION_TEXT, &tuned.layers, "LIST", "only these blocks, e.g. 0,1"}, \
+    {"rank-pattern", OPTION_TEXT, &tuned.rank_pattern, "LIST", "lora: other ranks, e.g. q=4,v=16"}, \
+    {"alpha-pattern", OPTION_TEXT, &tuned.alpha_pattern, "LIST", "lora: other alphas"}, \
+    {"base-name", OPTION_TEXT, &tuned.base_name, "NAME", \
+     "the base's name in adapter_config.json (where it was loaded from)"}, \
+    {"num-virtual-tokens", OPTION_INT, &tuned.tokens, "N", "prompt, prefix, ptuning: how many (20)"}, \
+    {"init-text", OPTION_TEXT, &tuned.init_text, "TEXT", \
+     "prompt, prefix: start from this text (prompt: from random words)"}, \
+    {"random-init", OPTION_FLAG, &tuned.random_init, "", "prompt: start from noise"}, \
+    {"prefix-projection", OPTION_FLAG, &tuned.projection, "", "prefix: made by a small network"}, \
+    {"prompt-place", OPTION_WORD, &tuned.place, "NAME", \
+     "prompt, ptuning of encoder-decoder models: encoder (default), decoder, both"}, \
+    {"encoder-hidden", OPTION_INT, &tuned.hidden, "N", \
+     "ptuning, prefix: width of that network (the model's)"}, \
+    {"encoder-lstm", OPTION_FLAG, &tuned.lstm, "", "ptuning: an LSTM before the MLP"}, \
+    {"encoder-layers", OPTION_INT, &tuned.encoder_layers, "N", "ptuning: of the LSTM (2)"}, \
+    {"bottleneck", OPTION_INT, &tuned.bottleneck, "N", \
+     "bottleneck: width (the model's / the reduction factor)"}, \
+    {"reduction-factor", OPTION_REAL, &tuned.reduction, "X", "bottleneck: 16"}, \
+    {"activation", OPTION_WORD, &tuned.activation, "NAME", "bottleneck: relu (default), gelu, silu, tanh"}, \
     {"pfeiffer", OPTION_FLAG, &tuned.pfeiffer, "", "bottleneck: behind the feed-forward only"}
 
 static int parse_activation(const char *name, peft_activation_kind *out) {
@@ -74,7 +89,8 @@ static const peft_method_info *method_of(const char *name) {
 }
 
 static int check_method(const char *name) {
-    if (name && strcmp(name, "full") != 0 && !peft_method_named(name)) return wrong("--method %s: unknown; peft methods MODEL lists them", name);
+    if (name && strcmp(name, "full") != 0 && !peft_method_named(name))
+        return wrong("--method %s: unknown; peft methods MODEL lists them", name);
     return EXIT_OK;
 }
 
@@ -90,15 +106,39 @@ static int adapter_settings(peft_model *model, const peft_method_info *info, pef
     if (!code) code = parse_weights("adapter-type", tuned.type, &type);
     if (code) return code;
     if (!init_text) init_text = unescape(tuned.init_text);
-    *out = (peft_adapter_desc){.model = model, .method = info->method, .r = tuned.r, .alpha = (float)tuned.alpha, .dropout = (float)tuned.dropout, .use_rslora = tuned.rslora,
-                               .pissa = tuned.pissa, .target_modules = tuned.target, .feedforward_modules = tuned.feedforward, .bias = tuned.bias,
-                               .modules_to_save = tuned.modules_to_save, .layers_to_transform = tuned.layers, .rank_pattern = tuned.rank_pattern,
-                               .alpha_pattern = tuned.alpha_pattern, .num_virtual_tokens = tuned.tokens, .random_init = tuned.random_init, .init_text = init_text,
-                               .prefix_projection = tuned.projection, .prompt_place = place, .encoder_hidden = tuned.hidden, .encoder_lstm = tuned.lstm,
-                               .encoder_layers = tuned.encoder_layers, .lora_bias = tuned.lora_bias,
-                               .exclude_modules = tuned.exclude, .target_parameters = tuned.parameters, .layers_pattern = tuned.layers_pattern,
-                               .trainable_token_indices = tuned.tokens_trained, .bottleneck = tuned.bottleneck, .reduction_factor = (float)tuned.reduction,
-                               .activation = activation, .pfeiffer = tuned.pfeiffer, .seed = (uint64_t)cli.seed, .type = type,
+    *out = (peft_adapter_desc){.model = model,
+                               .method = info->method,
+                               .r = tuned.r,
+                               .alpha = (float)tuned.alpha,
+                               .dropout = (float)tuned.dropout,
+                               .use_rslora = tuned.rslora,
+                               .pissa = tuned.pissa,
+                               .target_modules = tuned.target,
+                               .feedforward_modules = tuned.feedforward,
+                               .bias = tuned.bias,
+                               .modules_to_save = tuned.modules_to_save,
+                               .layers_to_transform = tuned.layers,
+                               .rank_pattern = tuned.rank_pattern,
+                               .alpha_pattern = tuned.alpha_pattern,
+                               .num_virtual_tokens = tuned.tokens,
+                               .random_init = tuned.random_init,
+                               .init_text = init_text,
+                               .prefix_projection = tuned.projection,
+                               .prompt_place = place,
+                               .encoder_hidden = tuned.hidden,
+                               .encoder_lstm = tuned.lstm,
+                               .encoder_layers = tuned.encoder_layers,
+                               .lora_bias = tuned.lora_bias,
+                               .exclude_modules = tuned.exclude,
+                               .target_parameters = tuned.parameters,
+                               .layers_pattern = tuned.layers_pattern,
+                               .trainable_token_indices = tuned.tokens_trained,
+                               .bottleneck = tuned.bottleneck,
+                               .reduction_factor = (float)tuned.reduction,
+                               .activation = activation,
+                               .pfeiffer = tuned.pfeiffer,
+                               .seed = (uint64_t)cli.seed,
+                               .type = type,
                                .base_model_name_or_path = tuned.base_name};
     return EXIT_OK;
 }
@@ -119,20 +159,25 @@ static int make_adapter(peft_model *model, const char *method, peft_adapter **ou
 static struct {
     const char *out, *schedule, *report, *checkpoint, *type;
     texts validation;
-    int64_t epochs, max_steps, batch, accumulation, warmup, max_source, max_target, eval_every, checkpoint_every, samples;
+    int64_t epochs, max_steps, batch, accumulation, warmup, max_source, max_target, eval_every,
+        checkpoint_every, samples;
     double lr, lora_plus, decay, norm, dropout, split;
     bool keep_best, resume, resume_anyway, init;
     const char *optimizer, *optimizer_file;
     bool checkpoint_blocks;
 } train;
 
-#define SAVING_OPTIONS                                                                                     \
-    {"optimizer", OPTION_WORD, &train.optimizer, "NAME", "adamw (default), adamw8bit, adafactor, sgd, lion"}, \
-    {"checkpoint-blocks", OPTION_FLAG, &train.checkpoint_blocks, "", "less memory: compute blocks again on the way back"}
+#define SAVING_OPTIONS \
+    {"optimizer", OPTION_WORD, &train.optimizer, "NAME", \
+     "adamw (default), adamw8bit, adafactor, sgd, lion"}, \
+    {"checkpoint-blocks", OPTION_FLAG, &train.checkpoint_blocks, "", \
+     "less memory: compute blocks again on the way back"}
 
 static int parse_optimizer(peft_optimizer_kind *out) {
     *out = PEFT_ADAMW;
-    return train.optimizer && !peft_optimizer_named(train.optimizer, out) ? wrong("--optimizer %s is not adamw, adamw8bit, adafactor, sgd or lion", train.optimizer) : EXIT_OK;
+    return train.optimizer && !peft_optimizer_named(train.optimizer, out)
+               ? wrong("--optimizer %s is not adamw, adamw8bit, adafactor, sgd or lion", train.optimizer)
+               : EXIT_OK;
 }
 
 static const option train_options[] = {
@@ -148,7 +193,8 @@ static const option train_options[] = {
     RANK_OPTION,
     WEIGHT_OPTIONS,
     SAVING_OPTIONS,
-    {"optimizer-file", OPTION_TEXT, &train.optimizer_file, "FILE", "a scratch file for its state, mapped into memory"},
+    {"optimizer-file", OPTION_TEXT, &train.optimizer_file, "FILE",
+     "a scratch file for its state, mapped into memory"},
     {"epochs", OPTION_INT, &train.epochs, "N", "times through the data (3)"},
     {"max-steps", OPTION_INT, &train.max_steps, "N", "optimizer steps, instead of epochs"},
     {"batch", OPTION_INT, &train.batch, "N", "examples per batch (8)"},
@@ -163,14 +209,20 @@ static const option train_options[] = {
     {"max-source", OPTION_INT, &train.max_source, "N", "tokens of the input, the rest is cut (512)"},
     {"max-target", OPTION_INT, &train.max_target, "N", "tokens of the answer (128)"},
     {"eval-every", OPTION_INT, &train.eval_every, "N", "steps (once per epoch)"},
-    {"keep-best", OPTION_FLAG, &train.keep_best, "", "save the weights of the best evaluation, not the last ones"},
-    {"checkpoint", OPTION_TEXT, &train.checkpoint, "FILE", "where Ctrl-C and --checkpoint-every save (OUT.checkpoint)"},
+    {"keep-best", OPTION_FLAG, &train.keep_best, "",
+     "save the weights of the best evaluation, not the last ones"},
+    {"checkpoint", OPTION_TEXT, &train.checkpoint, "FILE",
+     "where Ctrl-C and --checkpoint-every save (OUT.checkpoint)"},
     {"checkpoint-every", OPTION_INT, &train.checkpoint_every, "N", "steps (only on Ctrl-C)"},
-    {"resume", OPTION_FLAG, &train.resume, "", "go on from the checkpoint, bit for bit; from the beginning if there is none"},
-    {"resume-anyway", OPTION_FLAG, &train.resume_anyway, "", "the same with other data or settings, which are told"},
+    {"resume", OPTION_FLAG, &train.resume, "",
+     "go on from the checkpoint, bit for bit; from the beginning if there is none"},
+    {"resume-anyway", OPTION_FLAG, &train.resume_anyway, "",
+     "the same with other data or settings, which are told"},
     {"report", OPTION_TEXT, &train.report, "FILE", "write an HTML page with curves, ROUGE and samples"},
-    {"samples", OPTION_INT, &train.samples, "N", "held-out examples for ROUGE before and after (32; 0: none)"},
-    {"init", OPTION_FLAG, &train.init, "", "start from random weights: MODEL needs only config.json and a tokenizer"},
+    {"samples", OPTION_INT, &train.samples, "N",
+     "held-out examples for ROUGE before and after (32; 0: none)"},
+    {"init", OPTION_FLAG, &train.init, "",
+     "start from random weights: MODEL needs only config.json and a tokenizer"},
     {"type", OPTION_WORD, &train.type, "NAME", "of a saved model: f32 (default), f16, bf16, i8, nf4, fp4"},
     GENERATION_OPTIONS,
     {"seed", OPTION_INT, &cli.seed, "N", "of everything random"},
@@ -183,7 +235,8 @@ typedef struct watcher {
 } watcher;
 
 static void clock_text(char *out, size_t size, double seconds) {
-    if (seconds >= 3600) snprintf(out, size, "%.0f:%02.0f h", floor(seconds / 3600), floor(fmod(seconds, 3600) / 60));
+    if (seconds >= 3600)
+        snprintf(out, size, "%.0f:%02.0f h", floor(seconds / 3600), floor(fmod(seconds, 3600) / 60));
     else snprintf(out, size, "%.0f:%02.0f", floor(seconds / 60), floor(fmod(seconds, 60)));
 }
 
@@ -209,14 +262,19 @@ static void show_line(const peft_progress *p, double smooth) {
     FILE *f = cli.json ? stdout : stderr;
     if (cli.json)
         json_print(f,
-                "{\"event\":\"step\",\"step\":%lld,\"steps\":%lld,\"epoch\":%lld,\"loss\":%.6f,\"eval_loss\":%.6f,\"smoothed_loss\":%.6f,\"lr\":%g,\"grad_norm\":%.5f,\"tokens_per_second\":%.1f,\"eta\":%.1f}\n",
-                (long long)p->step, (long long)p->steps, (long long)p->epoch, p->loss, or_null(p->eval_loss),
-                    smooth, p->learning_rate, p->gradient_norm, p->tokens_per_second, p->seconds_left);
+                   "{\"event\":\"step\",\"step\":%lld,\"steps\":%lld,\"epoch\":%lld,\"loss\":%.6f,\"eval_"
+                   "loss\":%.6f,\"smoothed_loss\":%.6f,\"lr\":%g,\"grad_norm\":%.5f,\"tokens_per_second\":%."
+                   "1f,\"eta\":%.1f}\n",
+                   (long long)p->step, (long long)p->steps, (long long)p->epoch, p->loss,
+                   or_null(p->eval_loss), smooth, p->learning_rate, p->gradient_norm, p->tokens_per_second,
+                   p->seconds_left);
     else
         fprintf(f, "step %lld/%lld  loss (smoothed) %.4f%s", (long long)p->step, (long long)p->steps, smooth,
                 p->eval_loss < 0 ? "" : "  ");
     if (!cli.json && p->eval_loss >= 0) fprintf(f, "validation %.4f", p->eval_loss);
-    if (!cli.json) fprintf(f, "  lr %.2e  %.0f tok/s  %.0f s left\n", p->learning_rate, p->tokens_per_second, p->seconds_left);
+    if (!cli.json)
+        fprintf(f, "  lr %.2e  %.0f tok/s  %.0f s left\n", p->learning_rate, p->tokens_per_second,
+                p->seconds_left);
     fflush(f);
 }
 
@@ -230,7 +288,8 @@ static bool watch(const peft_progress *p, void *user) {
         show_line(p, w->smooth);
     } else if (!cli.quiet && is_terminal(stderr)) {
         show_bar(p, w->smooth);
-    } else if (!cli.quiet && (p->evaluated || p->step == 1 || p->step - w->last_line >= (p->steps + 19) / 20 || p->step == p->steps)) {
+    } else if (!cli.quiet && (p->evaluated || p->step == 1 ||
+                              p->step - w->last_line >= (p->steps + 19) / 20 || p->step == p->steps)) {
         show_line(p, w->smooth);
         w->last_line = p->step;
     }
@@ -260,12 +319,15 @@ static int train_check(training *r) {
     int bad = check_method(tuned.method);
     if (bad) return bad;
     if (parse_optimizer(&r->optimizer)) return EXIT_USAGE;
-    if (!(train.split >= 0 && train.split < 1)) return wrong("--split %g is not between 0 and 1", train.split);
-    if (train.split > 0 && train.validation.count) return wrong("--split and --validation exclude each other");
+    if (!(train.split >= 0 && train.split < 1))
+        return wrong("--split %g is not between 0 and 1", train.split);
+    if (train.split > 0 && train.validation.count)
+        return wrong("--split and --validation exclude each other");
     if (train.schedule) {
         int k = 0;
         while (k < COUNT(schedules) && strcmp(train.schedule, schedules[k]) != 0) k++;
-        if (k == COUNT(schedules)) return wrong("--schedule %s is not linear, cosine or constant", train.schedule);
+        if (k == COUNT(schedules))
+            return wrong("--schedule %s is not linear, cosine or constant", train.schedule);
         r->schedule = (peft_schedule)k;
     }
     size_t n = strlen(train.out);
@@ -286,7 +348,8 @@ static int train_open(training *r) {
     int code = open_model(cli.rest.items[0], train.init, &r->model);
     if (!code) code = open_lessons(&r->all, &r->mixed);
     r->data = r->all;
-    if (!code && train.validation.count) code = open_datasets(&train.validation, "validation", 0, &r->tasks, &r->validation);
+    if (!code && train.validation.count)
+        code = open_datasets(&train.validation, "validation", 0, &r->tasks, &r->validation);
     peft_status status = PEFT_OK;
     if (!code && train.split > 0) {
         r->data = NULL;
@@ -294,8 +357,9 @@ static int train_open(training *r) {
     }
     if (!code && status) code = fail(status);
     if (!code && train.split > 0 && (!peft_dataset_count(r->data) || !peft_dataset_count(r->validation)))
-        return wrong("--split %g of %lld examples leaves %lld to learn from and %lld held out", train.split, (long long)peft_dataset_count(r->all),
-                     (long long)peft_dataset_count(r->data), (long long)peft_dataset_count(r->validation));
+        return wrong("--split %g of %lld examples leaves %lld to learn from and %lld held out", train.split,
+                     (long long)peft_dataset_count(r->all), (long long)peft_dataset_count(r->data),
+                     (long long)peft_dataset_count(r->validation));
     if (!code) code = tasks_of_mixture(r->data, &r->mixed);
     for (int i = 0; i < r->mixed.count && !code && train.split > 0; i++)
         if (tasks_find(&r->tasks, r->mixed.names[i]) < 0) code = EXIT_MEMORY;
@@ -330,26 +394,35 @@ static bool train_task(const training *r, int k, task_row *row) {
     } else {
         for (int i = 0; i < r->tasks.count && held < 0; i++) {
             bool learned = false;
-            for (int j = 0; j < r->mixed.count; j++) learned = learned || strcmp(r->tasks.names[i], r->mixed.names[j]) == 0;
+            for (int j = 0; j < r->mixed.count; j++)
+                learned = learned || strcmp(r->tasks.names[i], r->mixed.names[j]) == 0;
             if (!learned && known++ == k - r->mixed.count) held = i;
         }
         if (held < 0) return false;
         row->name = r->tasks.names[held];
     }
-    if (held >= 0 && r->after_of[held].examples) row->before = &r->before_of[held], row->after = &r->after_of[held];
+    if (held >= 0 && r->after_of[held].examples)
+        row->before = &r->before_of[held], row->after = &r->after_of[held];
     return true;
 }
 
 static void train_announce(const training *r) {
-    int64_t total = peft_model_parameter_count(r->model), trainable = r->adapter ? peft_adapter_parameter_count(r->adapter) : total;
+    int64_t total = peft_model_parameter_count(r->model),
+            trainable = r->adapter ? peft_adapter_parameter_count(r->adapter) : total;
     if (cli.json)
-        printf("{\"event\":\"start\",\"examples\":%lld,\"validation\":%lld,\"trainable\":%lld,\"total\":%lld,\"threads\":%d,\"simd\":\"%s\"}\n",
-               (long long)peft_dataset_count(r->data), (long long)(r->validation ? peft_dataset_count(r->validation) : 0), (long long)trainable,
+        printf("{\"event\":\"start\",\"examples\":%lld,\"validation\":%lld,\"trainable\":%lld,\"total\":%lld,"
+               "\"threads\":%d,\"simd\":\"%s\"}\n",
+               (long long)peft_dataset_count(r->data),
+               (long long)(r->validation ? peft_dataset_count(r->validation) : 0), (long long)trainable,
                (long long)total, peft_thread_count(cli.ctx), peft_simd_name(peft_simd_in_use(cli.ctx)));
     else if (!cli.quiet)
-        fprintf(stderr, "%lld examples, %lld held out; training %lld parameters beside %lld (%.3f %%); %s, %d threads\n", (long long)peft_dataset_count(r->data),
-                (long long)(r->validation ? peft_dataset_count(r->validation) : 0), (long long)trainable, (long long)total, 100.0 * (double)trainable / (double)total,
-                peft_simd_name(peft_simd_in_use(cli.ctx)), peft_thread_count(cli.ctx));
+        fprintf(
+            stderr,
+            "%lld examples, %lld held out; training %lld parameters beside %lld (%.3f %%); %s, %d threads\n",
+            (long long)peft_dataset_count(r->data),
+            (long long)(r->validation ? peft_dataset_count(r->validation) : 0), (long long)trainable,
+            (long long)total, 100.0 * (double)trainable / (double)total,
+            peft_simd_name(peft_simd_in_use(cli.ctx)), peft_thread_count(cli.ctx));
 }
 
 static double train_default_rate(const training *r) {
@@ -358,15 +431,35 @@ static double train_default_rate(const training *r) {
 }
 
 static peft_status train_run(training *r) {
-    peft_train_desc desc = {.model = r->model, .adapter = r->adapter, .data = r->data, .validation = r->validation, .epochs = train.epochs,
-                            .max_steps = train.max_steps, .batch_size = train.batch, .accumulation = train.accumulation, .optimizer = r->optimizer,
-                            .optimizer_file = train.optimizer_file, .checkpoint_blocks = train.checkpoint_blocks, .learning_rate = (float)train.lr,
+    peft_train_desc desc = {.model = r->model,
+                            .adapter = r->adapter,
+                            .data = r->data,
+                            .validation = r->validation,
+                            .epochs = train.epochs,
+                            .max_steps = train.max_steps,
+                            .batch_size = train.batch,
+                            .accumulation = train.accumulation,
+                            .optimizer = r->optimizer,
+                            .optimizer_file = train.optimizer_file,
+                            .checkpoint_blocks = train.checkpoint_blocks,
+                            .learning_rate = (float)train.lr,
                             .lora_plus_ratio = (float)train.lora_plus,
-                            .weight_decay = (float)train.decay, .max_gradient_norm = (float)train.norm, .schedule = r->schedule, .warmup_steps = train.warmup,
-                            .dropout = (float)train.dropout, .max_source = train.max_source, .max_target = train.max_target, .eval_every = train.eval_every,
-                            .keep_best = train.keep_best, .checkpoint = r->checkpoint, .checkpoint_every = train.checkpoint_every, .resume = train.resume || train.resume_anyway,
+                            .weight_decay = (float)train.decay,
+                            .max_gradient_norm = (float)train.norm,
+                            .schedule = r->schedule,
+                            .warmup_steps = train.warmup,
+                            .dropout = (float)train.dropout,
+                            .max_source = train.max_source,
+                            .max_target = train.max_target,
+                            .eval_every = train.eval_every,
+                            .keep_best = train.keep_best,
+                            .checkpoint = r->checkpoint,
+                            .checkpoint_every = train.checkpoint_every,
+                            .resume = train.resume || train.resume_anyway,
                             .resume_anyway = train.resume_anyway,
-                            .seed = (uint64_t)cli.seed, .progress = watch, .progress_user = &r->w};
+                            .seed = (uint64_t)cli.seed,
+                            .progress = watch,
+                            .progress_user = &r->w};
     r->rate = train.lr > 0 ? train.lr : train_default_rate(r);
     signal(SIGINT, on_interrupt);
     signal(SIGTERM, on_interrupt);
@@ -378,7 +471,10 @@ static void train_hint(int argc, char **argv) {
     fprintf(stderr, "\nStopped; the state is saved. To go on:\n  peft");
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--resume") == 0) continue;
-        bool plain = *argv[i] && !argv[i][strspn(argv[i], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./=,-+:")];
+        bool plain =
+            *argv[i] &&
+            !argv[i]
+                 [strspn(argv[i], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./=,-+:")];
         if (plain) {
             fprintf(stderr, " %s", argv[i]);
             continue;
@@ -434,8 +530,9 @@ static void report_settings(FILE *f, const training *r) {
                    {"threads", "%.0f", (double)peft_thread_count(cli.ctx), true},
                    {"seed", "%.0f", (double)cli.seed, true}};
     for (int i = 0; i < input.data.count; i++) {
-        const char *const file[] = {"data", input.data.items[i]}, *p = template_of(&input.prompts, i, input.data.count),
-            *c = template_of(&input.completions, i, input.data.count);
+        const char *const file[] = {"data", input.data.items[i]},
+                          *p = template_of(&input.prompts, i, input.data.count),
+                          *c = template_of(&input.completions, i, input.data.count);
         const char *const rows[][2] = {{"prompt", p ? p : "{{prompt}}"}, {"completion", c ? c
                                                                           : "{{completion}}"}};
         report_row(f, "td", file, 2, 2);
@@ -462,7 +559,9 @@ static void report_samples(FILE *f, const training *r) {
     fputs("<table>\n", f);
     report_row(f, "th", head, 4, 4);
     for (int64_t i = 0; i < r->before.count && i < 8; i++) {
-        const char *cells[] = {peft_dataset_prompt(r->validation, i), peft_dataset_completion(r->validation, i), r->before.texts[i], r->after.texts[i]};
+        const char *cells[] = {peft_dataset_prompt(r->validation, i),
+                               peft_dataset_completion(r->validation, i), r->before.texts[i],
+                               r->after.texts[i]};
         fputs("<tr>", f);
         for (int c = 0; c < 4; c++) {
             fputs("<td><pre>", f);
@@ -479,7 +578,8 @@ static void train_tasks_json(const training *r) {
     for (int k = 0; train_task(r, k, &row); k++) {
         printf("%s{", k ? "," : ",\"tasks\":[");
         json_pair(stdout, "task", row.name, ",");
-        printf("\"examples\":%lld,\"held_out\":%lld", (long long)row.examples, row.after ? (long long)row.after->examples : 0);
+        printf("\"examples\":%lld,\"held_out\":%lld", (long long)row.examples,
+               row.after ? (long long)row.after->examples : 0);
         for (int i = 0; i < 2 && row.after; i++) {
             const task_result *t = i ? row.after : row.before;
             json_print(stdout, ",\"%s\":{\"loss\":%.6f", i ? "after" : "before", t->loss);
@@ -494,7 +594,8 @@ static void train_tasks_json(const training *r) {
 
 // The cells of a task's row, from its name on.
 enum { TASK_CELLS = 7 };
-static const char *const task_head[TASK_CELLS] = {"task", "examples", "held out", "loss before", "loss after", "R-L before", "R-L after"};
+static const char *const task_head[TASK_CELLS] = {"task",       "examples",   "held out", "loss before",
+                                                  "loss after", "R-L before", "R-L after"};
 static void train_task_cells(const task_row *row, char cells[TASK_CELLS][64]) {
     memset(cells, 0, TASK_CELLS * sizeof(cells[0]));
     snprintf(cells[0], 64, "%s", row->name);
@@ -512,7 +613,8 @@ static void train_tasks_print(const training *r) {
     char cells[TASK_CELLS][64];
     for (int k = 0; train_task(r, k, &row); k++) {
         if (!k) printf("  %-32s", task_head[0]);
-        for (int i = 1; i < TASK_CELLS && !k; i++) printf(" %11s%s", task_head[i], i + 1 == TASK_CELLS ? "\n" : "");
+        for (int i = 1; i < TASK_CELLS && !k; i++)
+            printf(" %11s%s", task_head[i], i + 1 == TASK_CELLS ? "\n" : "");
         train_task_cells(&row, cells);
         printf("  %-32s", cells[0]);
         for (int i = 1; i < TASK_CELLS; i++) printf(" %11s%s", cells[i], i + 1 == TASK_CELLS ? "\n" : "");
@@ -544,11 +646,13 @@ static int write_report(const training *r) {
     const curve curves[] = {r->w.loss, r->w.eval};
     svg_curves(f, curves, 2, "step", "loss");
     if (r->after.texts && r->before.texts) {
-        static const char *const names[] = {"ROUGE-1", "ROUGE-2", "ROUGE-L", "ROUGE-Lsum"}, *const series[] = {"before", "after"},
-                                *const colors[] = {"#9aa7b5", "#1f77b4"};
+        static const char *const names[] = {"ROUGE-1", "ROUGE-2", "ROUGE-L", "ROUGE-Lsum"},
+                                 *const series[] = {"before", "after"},
+                                 *const colors[] = {"#9aa7b5", "#1f77b4"};
         const peft_rouge_scores *b = &r->before.rouge.mean, *a = &r->after.rouge.mean;
-        const double values[] = {100 * b->rouge1.f1, 100 * a->rouge1.f1, 100 * b->rouge2.f1, 100 * a->rouge2.f1,
-                                 100 * b->rougeL.f1, 100 * a->rougeL.f1, 100 * b->rougeLsum.f1, 100 * a->rougeLsum.f1};
+        const double values[] = {100 * b->rouge1.f1,    100 * a->rouge1.f1,   100 * b->rouge2.f1,
+                                 100 * a->rouge2.f1,    100 * b->rougeL.f1,   100 * a->rougeL.f1,
+                                 100 * b->rougeLsum.f1, 100 * a->rougeLsum.f1};
         report_heading(f, "ROUGE F1 on held-out examples, in percent");
         svg_bars(f, names, 4, series, colors, 2, values, "%.1f");
         fputs("<p>", f);
@@ -566,14 +670,15 @@ static int write_report(const training *r) {
 
 static void train_summary(const training *r) {
     if (cli.json) {
-        json_print(stdout,
-                "{\"event\":\"done\",\"steps\":%lld,\"tokens\":%lld,\"loss\":%.6f,\"smoothed_loss\":%.6f,\"best_eval_loss\":%.6f,\"seconds\":%.2f,\"trainable\":%lld,\"total\":%lld,\"peak_bytes\":%lld,"
-               "\"cut_examples\":%lld,\"cut_tokens\":%lld",
-               (long long)r->result.steps, (long long)r->result.tokens, r->result.loss, r->w.smooth,
-                   or_null(r->result.best_eval_loss), r->result.seconds,
-               (long long)r->result.trainable, (long long)r->result.total, (long long)peft_memory_peak(cli.ctx),
-                   (long long)r->result.cut_examples,
-               (long long)r->result.cut_tokens);
+        json_print(
+            stdout,
+            "{\"event\":\"done\",\"steps\":%lld,\"tokens\":%lld,\"loss\":%.6f,\"smoothed_loss\":%.6f,\"best_"
+            "eval_loss\":%.6f,\"seconds\":%.2f,\"trainable\":%lld,\"total\":%lld,\"peak_bytes\":%lld,"
+            "\"cut_examples\":%lld,\"cut_tokens\":%lld",
+            (long long)r->result.steps, (long long)r->result.tokens, r->result.loss, r->w.smooth,
+            or_null(r->result.best_eval_loss), r->result.seconds, (long long)r->result.trainable,
+            (long long)r->result.total, (long long)peft_memory_peak(cli.ctx),
+            (long long)r->result.cut_examples, (long long)r->result.cut_tokens);
         if (r->before.texts && r->after.texts) {
             printf(",\"before\":");
             print_rouge_json(stdout, &r->before.rouge.mean);
@@ -590,7 +695,8 @@ static void train_summary(const training *r) {
     if (r->result.best_eval_loss >= 0) printf(", best validation loss %.4f", r->result.best_eval_loss);
     printf("; peak memory %.0f MB\n", (double)peft_memory_peak(cli.ctx) / 1e6);
     if (r->before.texts && r->after.texts) {
-        printf("                  R-1     R-2     R-L  R-Lsum    on %lld held-out examples\n", (long long)r->after.count);
+        printf("                  R-1     R-2     R-L  R-Lsum    on %lld held-out examples\n",
+               (long long)r->after.count);
         print_rouge_row("before", &r->before.rouge);
         print_rouge_row("after", &r->after.rouge);
     }
@@ -609,7 +715,8 @@ static int train_all(training *r) {
     train_announce(r);
     bool sample = r->validation && train.samples > 0;
     if (sample)
-        code = outcome_make(r->model, NULL, r->validation, train.samples, "answers before training", &r->before);
+        code =
+            outcome_make(r->model, NULL, r->validation, train.samples, "answers before training", &r->before);
     if (!code) code = train_tasks(r, NULL, &r->before, r->before_of);
     if (code) return code;
     peft_status status = train_run(r);
@@ -618,7 +725,8 @@ static int train_all(training *r) {
         return EXIT_INTERRUPTED;
     }
     if (status) return fail(status);
-    status = r->adapter ? peft_adapter_save(r->adapter, train.out) : peft_model_save(r->model, train.out, r->type);
+    status =
+        r->adapter ? peft_adapter_save(r->adapter, train.out) : peft_model_save(r->model, train.out, r->type);
     if (status) return fail(status);
     remove(r->checkpoint);
     if (sample)
@@ -656,11 +764,11 @@ static int run_train(void) {
 
 static const char *merge_type;
 static double merge_scale = 1;
-static const option merge_options[] = {{"type", OPTION_WORD, &merge_type, "NAME",
-                                        "of the merged model: f32 (default), f16, bf16, i8, nf4, fp4"},
-                                       {"scale", OPTION_REAL, &merge_scale, "X", "strength of the adapter (1)"},
-                                       FORCE_OPTION,
-                                       COMMON_OPTIONS};
+static const option merge_options[] = {
+    {"type", OPTION_WORD, &merge_type, "NAME", "of the merged model: f32 (default), f16, bf16, i8, nf4, fp4"},
+    {"scale", OPTION_REAL, &merge_scale, "X", "strength of the adapter (1)"},
+    FORCE_OPTION,
+    COMMON_OPTIONS};
 
 static int run_merge(void) {
     peft_model *m = NULL;
@@ -682,14 +790,17 @@ static int run_merge(void) {
         printf("{");
         json_pair(stdout, "out", cli.rest.items[2], "");
         if (error.tensors)
-            printf(",\"requantized\":%lld,\"relative_error\":%.6g,\"error_of_update\":%.6g,\"max_error\":%.6g,\"mean_error\":%.6g", (long long)error.tensors, error.relative,
-                   error.of_update, error.max, error.mean);
+            printf(",\"requantized\":%lld,\"relative_error\":%.6g,\"error_of_update\":%.6g,\"max_error\":%."
+                   "6g,\"mean_error\":%.6g",
+                   (long long)error.tensors, error.relative, error.of_update, error.max, error.mean);
         printf("}\n");
     } else if (!code) {
         printf("%s with %s merged in: %s\n", cli.rest.items[0], cli.rest.items[1], cli.rest.items[2]);
         if (error.tensors)
-            printf("%lld tensors quantized again: relative error %.3f %%, %.1f %% of what the adapter had added, at most %.3e, mean %.3e\n", (long long)error.tensors,
-                   100 * error.relative, 100 * error.of_update, error.max, error.mean);
+            printf("%lld tensors quantized again: relative error %.3f %%, %.1f %% of what the adapter had "
+                   "added, at most %.3e, mean %.3e\n",
+                   (long long)error.tensors, 100 * error.relative, 100 * error.of_update, error.max,
+                   error.mean);
     }
     peft_adapter_destroy(a);
     peft_model_destroy(m);

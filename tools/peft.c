@@ -26,21 +26,37 @@
 
 // Which methods use an option; what is not listed is every method's.
 static const char *const method_options[][2] = {
-    {"r", "lora,dora"}, {"alpha", "lora,dora"}, {"use-rslora", "lora,dora"}, {"lora-dropout", "lora,dora"},
-        {"lora-plus", "lora,dora"},
-    {"bias", "lora,dora"}, {"modules-to-save", "lora,dora,ia3"}, {"lora-bias", "lora"},
-    {"exclude-modules", "lora,dora,ia3"}, {"target-parameters", "lora"}, {"trainable-token-indices", "lora,dora,ia3"},
-    {"layers-pattern", "lora,dora,ia3"}, {"rank-pattern", "lora,dora"},
-        {"alpha-pattern", "lora,dora"},
-    {"pissa", "lora"}, {"adapter-type", "lora"}, {"target-modules", "lora,dora,ia3,selected"},
-        {"feedforward-modules", "ia3"},
-    {"layers", "lora,dora,ia3,bottleneck,bitfit,norms,head,selected"}, {"num-virtual-tokens",
-                                                                        "prompt,prefix,ptuning"},
-    {"init-text", "prompt,prefix"}, {"random-init", "prompt"}, {"prefix-projection", "prefix"},
-        {"prompt-place", "prompt,ptuning"},
-    {"encoder-hidden", "prefix,ptuning"}, {"encoder-lstm", "ptuning"}, {"encoder-layers", "ptuning"},
-        {"bottleneck", "bottleneck"},
-    {"reduction-factor", "bottleneck"}, {"activation", "bottleneck"}, {"pfeiffer", "bottleneck"}};
+    {"r", "lora,dora"},
+    {"alpha", "lora,dora"},
+    {"use-rslora", "lora,dora"},
+    {"lora-dropout", "lora,dora"},
+    {"lora-plus", "lora,dora"},
+    {"bias", "lora,dora"},
+    {"modules-to-save", "lora,dora,ia3"},
+    {"lora-bias", "lora"},
+    {"exclude-modules", "lora,dora,ia3"},
+    {"target-parameters", "lora"},
+    {"trainable-token-indices", "lora,dora,ia3"},
+    {"layers-pattern", "lora,dora,ia3"},
+    {"rank-pattern", "lora,dora"},
+    {"alpha-pattern", "lora,dora"},
+    {"pissa", "lora"},
+    {"adapter-type", "lora"},
+    {"target-modules", "lora,dora,ia3,selected"},
+    {"feedforward-modules", "ia3"},
+    {"layers", "lora,dora,ia3,bottleneck,bitfit,norms,head,selected"},
+    {"num-virtual-tokens", "prompt,prefix,ptuning"},
+    {"init-text", "prompt,prefix"},
+    {"random-init", "prompt"},
+    {"prefix-projection", "prefix"},
+    {"prompt-place", "prompt,ptuning"},
+    {"encoder-hidden", "prefix,ptuning"},
+    {"encoder-lstm", "ptuning"},
+    {"encoder-layers", "ptuning"},
+    {"bottleneck", "bottleneck"},
+    {"reduction-factor", "bottleneck"},
+    {"activation", "bottleneck"},
+    {"pfeiffer", "bottleneck"}};
 
 // Whether two lists of names, between commas, have one in common.
 static bool lists_meet(const char *a, const char *b) {
@@ -84,8 +100,10 @@ static bool if_text(void) { return !cli.json; }
 static bool if_encoding(void) { return !tokenize_decode; }
 static bool if_four_bits(void) { return named_in("nf4,fp4", kept.weights ? kept.weights : "") ||
                                 named_in("nf4,fp4", kept.embeddings ? kept.embeddings : ""); }
-static bool if_blocks(void) { return if_four_bits() || named_in("i8,int8", kept.weights ? kept.weights : "") ||
-                             named_in("i8,int8", kept.embeddings ? kept.embeddings : ""); }
+static bool if_blocks(void) {
+    return if_four_bits() || named_in("i8,int8", kept.weights ? kept.weights : "") ||
+           named_in("i8,int8", kept.embeddings ? kept.embeddings : "");
+}
 static bool if_type_four_bits(void) { return !quantize.type || named_in("nf4,fp4", quantize.type); }
 static bool if_plan_low_rank(void) { return !planned.method || named_in("lora,qlora", planned.method); }
 static bool if_plan_prompt(void) { return !planned.method || strcmp(planned.method, "prompt") == 0; }
@@ -94,7 +112,9 @@ static bool if_density(void) { return combine.kind && named_in("ties,dare_linear
 static bool if_dare(void) { return combine.kind && strcmp(combine.kind, "dare_linear") == 0; }
 static bool if_no_rate(void) { return train.lr == 0; }
 
-#define ANSWER_OPTIONS "max-new-tokens,min-new-tokens,beams,length-penalty,early-stopping,no-repeat-ngram,repetition-penalty,temperature,top-k,top-p,min-p,stop"
+#define ANSWER_OPTIONS \
+ "" \
+ "max-new-tokens,min-new-tokens,beams,length-penalty,early-stopping,no-repeat-ngram,repetition-penalty,temperature,top-k,top-p,min-p,stop"
 
 // Of these commands (NULL: all), these options do something only if that holds.
 static const struct {
@@ -102,7 +122,8 @@ static const struct {
     bool (*holds)(void);
     const char *says;
 } option_rules[] = {
-    {"generate", "prompt,template,template-style,answer-choices,task,loss-on,limit,data-format,quotes", if_data_or_shots,
+    {"generate", "prompt,template,template-style,answer-choices,task,loss-on,limit,data-format,quotes",
+     if_data_or_shots,
      "is of --data FILE; what the model is to answer goes into --prompt-text or behind the model"},
     {"train", ANSWER_OPTIONS, if_answers,
      "is of answers to held-out examples: --validation or --split, and --samples"},
@@ -154,46 +175,63 @@ typedef struct command {
 
 static const command commands[] = {
     {"info", "MODEL|ADAPTER", "what a model folder or an adapter holds",
-     "  peft info flan-t5-small\n  peft info my-lora\n  peft info flan-t5-small --adapter my-lora --tensors\n", info_options, COUNT(info_options), run_info},
+     "  peft info flan-t5-small\n  peft info my-lora\n  peft info flan-t5-small --adapter my-lora "
+     "--tensors\n",
+     info_options, COUNT(info_options), run_info},
     {"tokenize", "MODEL [TEXT ...]", "text to token ids and back",
-     "  peft tokenize flan-t5-small \"Hello world\"\n  peft tokenize spiece.model --json < lines.txt\n  peft tokenize flan-t5-small --decode \"8774 296\"\n",
+     "  peft tokenize flan-t5-small \"Hello world\"\n  peft tokenize spiece.model --json < lines.txt\n  peft "
+     "tokenize flan-t5-small --decode \"8774 296\"\n",
      tokenize_options, COUNT(tokenize_options), run_tokenize},
     {"generate", "MODEL [PROMPT ...]", "let the model answer",
-     "  peft generate flan-t5-small \"Translate to German: How are you?\"\n  peft generate flan-t5-small --adapter my-lora --beams 4 < dialogue.txt\n"
+     "  peft generate flan-t5-small \"Translate to German: How are you?\"\n  peft generate flan-t5-small "
+     "--adapter my-lora --beams 4 < dialogue.txt\n"
      "  peft generate flan-t5-small --lines < prompts.txt\n"
      "  peft generate flan-t5-small --data test.jsonl --prompt 'Summarize: {{dialogue}}' --json\n"
      "  peft generate smollm-instruct --chat 'What is a bird?'\n"
-     "  peft generate gpt2 --shots 4 --examples train.jsonl --prompt 'Review: {{text}}\\nMood:' --completion '{{label}}' 'Review: Never again.\\nMood:'\n",
+     "  peft generate gpt2 --shots 4 --examples train.jsonl --prompt 'Review: {{text}}\\nMood:' --completion "
+     "'{{label}}' 'Review: Never again.\\nMood:'\n",
      generate_options, COUNT(generate_options), run_generate},
     {"chat", "MODEL", "talk with a model that was trained to",
-     "  peft chat smollm-instruct --system 'You answer in rhymes.' --temperature 0.7\n  peft chat flan-t5-small --adapter my-chat --chat-template chatml < questions.txt\n"
+     "  peft chat smollm-instruct --system 'You answer in rhymes.' --temperature 0.7\n  peft chat "
+     "flan-t5-small --adapter my-chat --chat-template chatml < questions.txt\n"
      "What can be typed\n"
-     "  /system TEXT   what the model is told about its part; begins anew\n  /reset         forget what was said\n  /help, /quit\n"
-     "An answer has at most 256 tokens, or half of a small window, where --max-new-tokens does not say. Where the window is full,\n"
+     "  /system TEXT   what the model is told about its part; begins anew\n  /reset         forget what was "
+     "said\n  /help, /quit\n"
+     "An answer has at most 256 tokens, or half of a small window, where --max-new-tokens does not say. "
+     "Where the window is full,\n"
      "the oldest turns are left out. From a file or a pipe every line is a turn, and a mistake is the end.\n",
      chat_options, COUNT(chat_options), run_chat},
     {"train", "MODEL --data FILE --out DIR", "fine-tune: an adapter of any method, or all weights",
-     "  peft train flan-t5-small --data train.jsonl --prompt 'Summarize.\\n\\n{{dialogue}}' --completion '{{summary}}' --split 0.1 --out my-lora --report report.html\n"
+     "  peft train flan-t5-small --data train.jsonl --prompt 'Summarize.\\n\\n{{dialogue}}' --completion "
+     "'{{summary}}' --split 0.1 --out my-lora --report report.html\n"
      "  peft train flan-t5-small --data train.jsonl --method ia3 --out my-ia3\n"
-     "  peft train flan-t5-small --data a.jsonl --prompt 'Sum: {{x}}' --data b.csv --prompt 'Label: {{text}}' --completion '{{y}}' --completion '{{label}}' --out both\n"
-     "  peft train flan-t5-small --data train.jsonl --method prompt --num-virtual-tokens 30 --init-text 'Summarize the dialogue:' --out my-prompt\n"
+     "  peft train flan-t5-small --data a.jsonl --prompt 'Sum: {{x}}' --data b.csv --prompt 'Label: "
+     "{{text}}' --completion '{{y}}' --completion '{{label}}' --out both\n"
+     "  peft train flan-t5-small --data train.jsonl --method prompt --num-virtual-tokens 30 --init-text "
+     "'Summarize the dialogue:' --out my-prompt\n"
      "  peft train flan-t5-small --data train.jsonl --method full --lr 1e-4 --epochs 1 --out tuned\n"
      "  Ctrl-C saves a checkpoint and says how to go on.\n",
      train_options, COUNT(train_options), run_train},
     {"eval", "MODEL --data FILE", "loss, perplexity and ROUGE on a dataset",
-     "  peft eval flan-t5-small --adapter my-lora --data test.jsonl --prompt 'Summarize.\\n\\n{{dialogue}}' --completion '{{summary}}' --output predictions.jsonl\n",
+     "  peft eval flan-t5-small --adapter my-lora --data test.jsonl --prompt 'Summarize.\\n\\n{{dialogue}}' "
+     "--completion '{{summary}}' --output predictions.jsonl\n",
      eval_options, COUNT(eval_options), run_eval},
     {"perplexity", "MODEL --file FILE", "how well a decoder-only model foresees a text",
-     "  peft perplexity gpt2 --file book.txt\n  peft perplexity stories260K.bin --adapter my-lora --file held-out.txt --window 256\n", perplexity_options,
-     COUNT(perplexity_options), run_perplexity},
+     "  peft perplexity gpt2 --file book.txt\n  peft perplexity stories260K.bin --adapter my-lora --file "
+     "held-out.txt --window 256\n",
+     perplexity_options, COUNT(perplexity_options), run_perplexity},
     {"export", "MODEL OUT", "write a model, or an adapter, as GGUF or as a folder",
-     "  peft export flan-t5-small flan.gguf --type q8_0\n  peft export smollm --adapter my-lora my-lora.gguf\n  peft export model.gguf folder --type bf16\n",
+     "  peft export flan-t5-small flan.gguf --type q8_0\n  peft export smollm --adapter my-lora "
+     "my-lora.gguf\n  peft export model.gguf folder --type bf16\n",
      export_options, COUNT(export_options), run_export},
-    {"merge", "MODEL ADAPTER OUT", "add an adapter to the weights", "  peft merge flan-t5-small my-lora merged --type bf16\n", merge_options,
-     COUNT(merge_options), run_merge},
-    {"score", "METRIC ... --predictions FILE --references FILE", "score texts, labels or numbers; compare two systems",
+    {"merge", "MODEL ADAPTER OUT", "add an adapter to the weights",
+     "  peft merge flan-t5-small my-lora merged --type bf16\n", merge_options, COUNT(merge_options),
+     run_merge},
+    {"score", "METRIC ... --predictions FILE --references FILE",
+     "score texts, labels or numbers; compare two systems",
      "  peft score rouge bleu --predictions out.txt --references human1.txt --references human2.txt\n"
-     "  peft score rouge --stemmer --bootstrap 1000 --predictions predictions.jsonl --references predictions.jsonl\n"
+     "  peft score rouge --stemmer --bootstrap 1000 --predictions predictions.jsonl --references "
+     "predictions.jsonl\n"
      "  peft score bleu chrf --predictions new.txt --baseline old.txt --references human.txt\n"
      "  peft score accuracy f1 mcc --positive spam --predictions said.txt --references labels.txt\n"
      "  peft score diversity toxicity --words insults.txt --predictions out.txt\n"
@@ -203,37 +241,38 @@ static const command commands[] = {
      "  of numbers          pearson spearman; auc calibration (against 0 and 1)\n"
      "  without references  diversity bias toxicity\n",
      score_options, COUNT(score_options), run_score},
-    {"benchmark", "NAME --data DIR [MODEL ...]", "run models on GLUE, SuperGLUE, MMLU, BIG-bench, HELM or summaries",
+    {"benchmark", "NAME --data DIR [MODEL ...]",
+     "run models on GLUE, SuperGLUE, MMLU, BIG-bench, HELM or summaries",
      "  peft benchmark mmlu --data mmlu/data flan-t5-small flan-t5-base --limit 20\n"
-     "  peft benchmark bbh --data bbh flan-t5-small --adapter my-lora --tasks navigate,snarks --save predictions --format html --output bbh.html\n"
-     "  peft benchmark glue --data glue --predictions my-glue-predictions\n  peft benchmark superglue --data superglue     (lists its tasks and files)\n",
+     "  peft benchmark bbh --data bbh flan-t5-small --adapter my-lora --tasks navigate,snarks --save "
+     "predictions --format html --output bbh.html\n"
+     "  peft benchmark glue --data glue --predictions my-glue-predictions\n  peft benchmark superglue --data "
+     "superglue     (lists its tasks and files)\n",
      benchmark_options, COUNT(benchmark_options), run_benchmark},
     ADAPTER_COMMANDS,
     {"quantize", "MODEL OUT", "store a model's linear weights in 4 or 8 bits, and tell what that costs",
-     "  peft quantize flan-t5-base flan-t5-base-nf4 --type nf4 --double-quant\n  peft quantize flan-t5-base small --type i8 --block 128 --tensors\n",
+     "  peft quantize flan-t5-base flan-t5-base-nf4 --type nf4 --double-quant\n  peft quantize flan-t5-base "
+     "small --type i8 --block 128 --tensors\n",
      quantize_options, COUNT(quantize_options), run_quantize},
-    {"memory", "MODEL|config.json", "where memory goes when a model is trained: full, LoRA, QLoRA and prompt tuning side by side",
-     "  peft memory flan-t5-base --batch 4 --max-source 512 --max-target 128 --svg memory.svg\n  peft memory llama-65b/config.json --batch 1 --json\n"
+    {"memory", "MODEL|config.json",
+     "where memory goes when a model is trained: full, LoRA, QLoRA and prompt tuning side by side",
+     "  peft memory flan-t5-base --batch 4 --max-source 512 --max-target 128 --svg memory.svg\n  peft memory "
+     "llama-65b/config.json --batch 1 --json\n"
      "  peft memory flan-t5-base --method qlora --batch 1 --max-source 256 --max-target 64 --measure\n",
      memory_options, COUNT(memory_options), run_memory},
 };
 
 // What other tools call the same, or what is spelled nearly so. NULL: none.
 static const char *command_meant(const char *asked) {
-    static const char *const synonyms[][2] = {{"finetune", "train"}, {"fine-tune", "train"},
-            {"tune", "train"}, {"fit", "train"}, {"evaluate", "eval"}, {"test", "eval"},
-                                              {"validate", "eval"}, {"run", "generate"},
-                                                  {"infer", "generate"}, {"predict", "generate"},
-                                                      {"complete", "generate"},
-                                              {"talk", "chat"}, {"converse", "chat"}, {"ppl", "perplexity"}, {"convert", "export"},
-                                                  {"save", "export"}, {"quantise", "quantize"},
-                                                      {"quant", "quantize"},
-                                              {"metrics", "score"}, {"rouge", "score"}, {"bleu", "score"},
-                                                  {"bench", "benchmark"}, {"mem", "memory"},
-                                                      {"plan", "memory"},
-                                              {"fuse", "merge"}, {"show", "info"}, {"inspect", "info"},
-                                                  {"list", "methods"}, {"encode", "tokenize"},
-                                                      {"decode", "tokenize"}};
+    static const char *const synonyms[][2] = {
+        {"finetune", "train"},    {"fine-tune", "train"},  {"tune", "train"},        {"fit", "train"},
+        {"evaluate", "eval"},     {"test", "eval"},        {"validate", "eval"},     {"run", "generate"},
+        {"infer", "generate"},    {"predict", "generate"}, {"complete", "generate"}, {"talk", "chat"},
+        {"converse", "chat"},     {"ppl", "perplexity"},   {"convert", "export"},    {"save", "export"},
+        {"quantise", "quantize"}, {"quant", "quantize"},   {"metrics", "score"},     {"rouge", "score"},
+        {"bleu", "score"},        {"bench", "benchmark"},  {"mem", "memory"},        {"plan", "memory"},
+        {"fuse", "merge"},        {"show", "info"},        {"inspect", "info"},      {"list", "methods"},
+        {"encode", "tokenize"},   {"decode", "tokenize"}};
     const char *nearest = NULL;
     int least = (int)strlen(asked) / 3 + 2;
     for (int i = 0; i < COUNT(synonyms); i++)
@@ -247,9 +286,11 @@ static const char *command_meant(const char *asked) {
 
 static void print_overview(FILE *f) {
     fprintf(f, "peft %s: fine-tuning of language models on any CPU\n\n", PEFT_VERSION);
-    for (int i = 0; i < COUNT(commands); i++) fprintf(f, "  peft %-10s %s\n", commands[i].name, commands[i].says);
+    for (int i = 0; i < COUNT(commands); i++)
+        fprintf(f, "  peft %-10s %s\n", commands[i].name, commands[i].says);
     fprintf(f, "\npeft COMMAND --help has options and examples.\n"
-               "Exit status: 0 done, 1 wrong data, 2 wrong command line, 3 out of memory, 4 not supported, 130 interrupted.\n");
+               "Exit status: 0 done, 1 wrong data, 2 wrong command line, 3 out of memory, 4 not supported, "
+               "130 interrupted.\n");
 }
 
 // What was printed has arrived, or it is an error.
@@ -273,8 +314,11 @@ static int run_command(const command *c, int argc, char **argv) {
     if (!code) code = c->run();
     peft_context_destroy(cli.ctx);
     mounted_free();
-    texts *const lists[] = {&cli.rest, &sc.references, &answers.stop, &input.data, &input.prompts, &input.completions, &input.choices, &input.templates, &input.styles, &input.tasks,
-                            &train.validation, &experiment.test, &asked.adapters, &talk.adapters, &shots.files, &info_adapters, &options_given};
+    texts *const lists[] = {&cli.rest,       &sc.references,     &answers.stop,     &input.data,
+                            &input.prompts,  &input.completions, &input.choices,    &input.templates,
+                            &input.styles,   &input.tasks,       &train.validation, &experiment.test,
+                            &asked.adapters, &talk.adapters,     &shots.files,      &info_adapters,
+                            &options_given};
     for (int i = 0; i < COUNT(lists); i++) free((void *)lists[i]->items);
     for (int i = 0; i < stops.count; i++) free((void *)(uintptr_t)stops.items[i]);
     free((void *)stops.items);
