@@ -228,6 +228,16 @@ c_signs_of_life() {
     train 0 '' --data $work/two.jsonl $templates --validation $work/two.jsonl --max-new-tokens 2 --quiet
     lacks 'answers'
 }
+c_eval_shows_how_far_it_is() {
+    if ! command -v script > /dev/null; then skip=1; return; fi
+    for i in $(seq 1 70); do printf '{"prompt": "add %s and %s", "completion": "%s"}\n' $i $i $((2 * i)); done > $work/seventy.jsonl
+    gives 0 '' $peft eval $model --data $work/seventy.jsonl --loss-only
+    cp $work/out $work/elsewhere
+    script -q -e -c "$peft eval $model --data $work/seventy.jsonl --loss-only" $work/terminal > /dev/null 2>&1 < /dev/null
+    for text in 'loss of examples: 32 of 70' 'loss of examples: 64 of 70' "$(cat $work/elsewhere)"; do
+        if ! grep -q "$text" $work/terminal; then wrong=1; echo "  no \"$text\" on a terminal"; fi
+    done
+}
 c_losses_are_labelled() {
     train 0 'step 1/1  loss (smoothed) ' --data $work/plain.jsonl
     train 0 'loss of the last step [0-9.]*, smoothed [0-9.]*;' --data $work/plain.jsonl

@@ -22,7 +22,6 @@ static void dialogue_free(dialogue *d) {
     dialogue_forget(d, 0);
     free(d->turns);
     free(d->system);
-    peft_chat_close(d->chat);
 }
 
 // Takes the text over. False: no memory.
@@ -96,16 +95,16 @@ static int dialogue_prompt(dialogue *d, int64_t answer, char **out) {
 }
 
 // A question by itself as the prompt of peft generate.
-static int chat_prompt(const peft_model *m, const char *system, const char *question, char **out) {
-    dialogue d = {.model = m};
-    int code = open_chat(cli.rest.items[0], peft_model_tokenizer(m), input.chat_template, &d.chat);
+static int chat_prompt(const peft_model *m, peft_chat *chat, const char *system, const char *question,
+                       char **out) {
+    dialogue d = {.model = m, .chat = chat};
+    int code = EXIT_OK;
     *out = NULL;
-    if (!code && system && !(d.system = unescape(system))) code = EXIT_MEMORY;
+    if (system && !(d.system = unescape(system))) code = EXIT_MEMORY;
     if (!code && !dialogue_add(&d, copy_of(question))) code = EXIT_MEMORY;
     peft_status status = code ? PEFT_OK : dialogue_render(&d, out);
-    if (status) code = fail(status);
     dialogue_free(&d);
-    return code;
+    return status ? fail(status) : code;
 }
 
 // ---- peft chat
@@ -285,6 +284,7 @@ static int run_chat(void) {
     }
     peft_session_destroy(session);
     dialogue_free(&d);
+    peft_chat_close(d.chat);
     close_all(&o);
     return code;
 }

@@ -370,40 +370,48 @@ static int data_check(void) {
     return EXIT_OK;
 }
 
+// File i of an option under each of its templates. *talks: it holds conversations.
+static int parts_open_file(const texts *files, const char *option, int i, int64_t limit, data_parts *out,
+                           bool *talks) {
+    const char *path = files->items[i];
+    bool as_data = files->count == input.data.count;
+    templates list = {NULL, 0};
+    int64_t found = 0;
+    int code = templates_of(files, option, i, &list);
+    for (int k = 0; k < list.count; k++)
+        list.items[k].flan = list.items[k].flan && style_is_flan(as_data ? i : 0);
+    if (!code && list.count > 1 && strcmp(path, "-") == 0)
+        code = wrong("standard input can be read once, under one template: there are %d", list.count);
+    *talks = !code && !list.count && is_conversation(path);
+    for (int k = 0; k < (list.count ? list.count : 1) && !code; k++) {
+        const named_template *t = list.count ? &list.items[k] : NULL;
+        peft_dataset *data = NULL;
+        char name[160];
+        code = *talks ? open_conversations(path, limit, &data) : open_dataset(path, limit, t, NULL, &data);
+        if (code) break;
+        found += peft_dataset_count(data);
+        if (!peft_dataset_count(data) && list.count > 1) {
+            fprintf(stderr, "peft %s: template %s gives nothing for %s and is left out\n", cli.command,
+                    t->name, path);
+            peft_dataset_destroy(data);
+            continue;
+        }
+        task_name(as_data ? input.data.items[i] : path, as_data ? i : -2, list.count > 1 ? t : NULL, out,
+                  name, sizeof(name));
+        if (!parts_add(out, name, data)) code = EXIT_MEMORY;
+    }
+    templates_free(&list);
+    return !code && !found ? no_examples(path) : code;
+}
+
 static int parts_open(const texts *files, const char *option, int64_t limit, data_parts *out) {
     int code = data_check();
-    bool as_data = files->count == input.data.count, any_talk = false;
+    bool any = false, talks = false;
     for (int i = 0; i < files->count && !code; i++) {
-        const char *path = files->items[i];
-        templates list = {NULL, 0};
-        char name[160];
-        code = templates_of(files, option, i, &list);
-        for (int k = 0; k < list.count; k++)
-            list.items[k].flan = list.items[k].flan && style_is_flan(as_data ? i : 0);
-        if (!code && list.count > 1 && strcmp(path, "-") == 0)
-            code = wrong("standard input can be read once, under one template: there are %d", list.count);
-        bool talks = !code && !list.count && is_conversation(path);
-        any_talk = any_talk || talks;
-        int64_t found = 0;
-        for (int k = 0; k < (list.count ? list.count : 1) && !code; k++) {
-            peft_dataset *data = NULL;
-            const named_template *t = list.count ? &list.items[k] : NULL;
-            code = talks ? open_conversations(path, limit, &data) : open_dataset(path, limit, t, NULL, &data);
-            if (code) break;
-            found += peft_dataset_count(data);
-            if (!peft_dataset_count(data) && list.count > 1) {
-                fprintf(stderr, "peft %s: template %s gives nothing for %s and is left out\n", cli.command,
-                        t->name, path);
-                peft_dataset_destroy(data);
-                continue;
-            }
-            task_name(path, as_data ? i : -2, list.count > 1 ? t : NULL, out, name, sizeof(name));
-            if (!parts_add(out, name, data)) code = EXIT_MEMORY;
-        }
-        if (!code && !found) code = no_examples(path);
-        templates_free(&list);
+        code = parts_open_file(files, option, i, limit, out, &talks);
+        any = any || talks;
     }
-    if (!code && input.loss_on && !any_talk)
+    if (!code && input.loss_on && !any)
         return wrong("--loss-on is of conversations; the files of --%s have templates", option);
     return code;
 }

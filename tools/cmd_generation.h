@@ -36,6 +36,7 @@ static const option generate_options[] = {
 typedef struct generator {
     peft_generate_desc desc;
     peft_dataset *examples;  // of --shots
+    peft_chat *chat;         // of --chat
     int64_t done;            // prompts that were answered
 } generator;
 
@@ -47,7 +48,7 @@ static int generate_one(generator *g, const char *given) {
     const char *prompt = given;
     int code = EXIT_OK;
     if (asked.chat) {
-        code = chat_prompt(g->desc.model, asked.system, given, &chat);
+        code = chat_prompt(g->desc.model, g->chat, asked.system, given, &chat);
         prompt = chat;
     } else if (g->examples) {
         code = shots_prompt(g->desc.model, g->examples, given, g->done, &shown);
@@ -108,6 +109,9 @@ static int generate_stdin(generator *g) {
 static int generate_all(generator *g) {
     peft_dataset *data = NULL;
     int code = shots.count ? shots_open(&g->examples) : EXIT_OK;
+    if (!code && asked.chat)
+        code =
+            open_chat(cli.rest.items[0], peft_model_tokenizer(g->desc.model), input.chat_template, &g->chat);
     if (code) return code;
     if (input.data.count) {
         input.prompts_only = true;
@@ -144,6 +148,7 @@ static int run_generate(void) {
         code = generate_all(&g);
     }
     peft_dataset_destroy(g.examples);
+    peft_chat_close(g.chat);
     close_all(&o);
     return code;
 }

@@ -393,69 +393,72 @@ static char *json_part(const char *json, const char *expression) {
     return peft_template_fill(cli.ctx, expression, json, &out) ? NULL : out;
 }
 
+// A line for each pair, its name; "!" before what is no pair.
+static const char json_pair_names[] =
+    "{%- macro pairs(list, of) %}"
+    "{% if list is string or list is mapping or list is not iterable %}!{{ of }}\n{% else %}"
+    "{% for p in list %}"
+    "{% if p is string or p is mapping or p is not iterable or p|length != 2 or p[0] is not string or p[1] "
+    "is not string %}!{% endif %}"
+    "{{ of }}{{ loop.index }}\n"
+    "{% endfor %}{% endif %}{% endmacro %}"
+    "{% if file is mapping %}{% for k in file %}{{ pairs(file[k], k ~ '.') }}{% endfor %}"
+    "{% else %}{{ pairs(file, '') }}{% endif %}";
+
+// The prompt (0) or the completion (1) of the pair that has this name, to be freed. NULL: an error was set.
+static char *json_pair_text(const char *json, const char *name, int which) {
+    const char *dot = strrchr(name, '.');
+    text_buffer b = {0};
+    buffer_puts(&b, "{% set list = file");
+    if (dot) buffer_puts(&b, "['");
+    for (const char *p = name; dot && p < dot; p++) {
+        if (*p == '\'' || *p == '\\') buffer_add(&b, "\\", 1);
+        buffer_add(&b, p, 1);
+    }
+    if (dot) buffer_puts(&b, "']");
+    buffer_print(&b, " %%}{{ list[%d][%d] }}", atoi(dot ? dot + 1 : name) - 1, which);
+    char *expression = buffer_take(&b), *value = expression ? json_part(json, expression) : NULL;
+    char *copy = copy_of(value);
+    peft_free(cli.ctx, value);
+    free(expression);
+    return copy;
+}
+
 // [[prompt, completion], ...], whose names are 1, 2, ...; or {"task": [[prompt, completion], ...], ...},
 // whose names are task.1, task.2, ...
 static int templates_of_json(const char *path, const char *text, templates *out) {
-    static const char listing[] = "{%- macro pairs(list, of) %}{% if list is string or list is mapping or "
-                                  "list is not iterable %}!{{ of }}\n"
-                                  "{% else %}{% for p in list %}{% if p is string or p is mapping or p is "
-                                  "not iterable or p|length != 2 or p[0] is not string or "
-                                  "p[1] is not string %}!{{ of }}{{ loop.index }}\n{% else %}{{ of }}{{ "
-                                  "loop.index }}\n{% endif %}{% endfor %}{% endif %}{% endmacro %}"
-                                  "{% if file is mapping %}{% for k in file %}{{ pairs(file[k], k ~ '.') "
-                                  "}}{% endfor %}{% else %}{{ pairs(file, '') }}{% endif %}";
-    static const char part[] = "{%% set list = file[%s] if file is mapping else file %%}{{ list[%d][%d] }}";
-    text_buffer json = {0};
-    int code = EXIT_OK, index = 0;
-    buffer_puts(&json, "{\"file\":");
-    buffer_puts(&json, text);
-    buffer_puts(&json, "}");
-    char *whole = buffer_take(&json), *names = whole ? json_part(whole, listing) : NULL, last_task[256] = "";
+    text_buffer b = {0};
+    int code = EXIT_OK;
+    buffer_puts(&b, "{\"file\":");
+    buffer_puts(&b, text);
+    buffer_puts(&b, "}");
+    char *json = buffer_take(&b), *names = json ? json_part(json, json_pair_names) : NULL, *next = names;
     if (!names) {
         fprintf(stderr, "peft %s: %s: not a JSON list of [\"prompt\", \"completion\"]: %s\n", cli.command,
                 path, peft_error(cli.ctx));
         code = EXIT_DATA;
     }
-    for (char *p = names; p && *p && !code;) {
-        size_t n = strcspn(p, "\n");
-        char *next = p + n + (p[n] == '\n'), *dot = NULL, *texts_of[2] = {NULL, NULL};
-        p[n] = 0;
-        if (*p == '!') {
+    while (next && *next && !code) {
+        char *name = next;
+        next += strcspn(next, "\n");
+        if (*next) *next++ = 0;
+        if (*name == '!') {
             fprintf(stderr, "peft %s: %s: %s%s is not [\"prompt\", \"completion\"]\n", cli.command, path,
-                    p[1] ? "" : "the file", p + 1);
+                    name[1] ? "" : "the file", name + 1);
             code = EXIT_DATA;
             break;
         }
-        dot = strrchr(p, '.');
-        snprintf(last_task, sizeof(last_task), "%.*s", dot ? (int)(dot - p) : 0, p);
-        index = atoi(dot ? dot + 1 : p) - 1;
-        for (int k = 0; k < 2; k++) {
-            char key[600], asked[900], *o = key;
-            *o++ = '\'';
-            for (const char *t = last_task; *t; t++) {
-                if (*t == '\'' || *t == '\\') *o++ = '\\';
-                *o++ = *t;
-            }
-            *o++ = '\'', *o = 0;
-            snprintf(asked, sizeof(asked), part, key, index, k);
-            char *value = json_part(whole, asked);
-            texts_of[k] = copy_of(value);
-            peft_free(cli.ctx, value);
-        }
-        if (!texts_of[0] || !texts_of[1]) {
-            free(texts_of[0]), free(texts_of[1]);
-            code = fail(PEFT_ERROR_FORMAT);
-        } else if (!templates_add(out, copy_of(p), texts_of[0], texts_of[1], NULL, true)) {
-            code = EXIT_MEMORY;
-        }
-        p = next;
+        char *prompt = json_pair_text(json, name, 0),
+             *completion = prompt ? json_pair_text(json, name, 1) : NULL;
+        if (!completion) free(prompt), code = fail(PEFT_ERROR_FORMAT);
+        else if (!templates_add(out, copy_of(name), prompt, completion, NULL, true)) code = EXIT_MEMORY;
     }
     if (!code && !out->count) {
         fprintf(stderr, "peft %s: %s: no templates in it\n", cli.command, path);
         code = EXIT_DATA;
     }
     peft_free(cli.ctx, names);
-    free(whole);
+    free(json);
     return code;
 }
 
