@@ -273,6 +273,9 @@ c_outputs_only_with_force() {
     gives 0 '' $peft export $model $work/model.gguf
     gives 2 'is there already' $peft export $model $work/model.gguf
     gives 0 '' $peft export $model $work/model.gguf --force
+    gives 0 '' $peft grow $model $work/grown --token '<sep>'
+    gives 2 'is there already' $peft grow $model $work/grown --token '<sep>'
+    gives 0 '' $peft grow $model $work/grown --token '<sep>' --force
     gives 0 '' $peft train $model --data $work/plain.jsonl --out $work/slashed// --max-steps 1
     mkdir -p $work/empty && gives 0 '' $peft merge $model $work/kept $work/empty
 }
@@ -282,6 +285,7 @@ c_never_what_is_being_read() {
     for out in $work/base $work/base/ $work/./base $work/link; do
         gives 2 'is being read' $peft merge $work/base $work/kept $out --force
         gives 2 'is being read' $peft quantize $work/base $out --force
+        gives 2 'is being read' $peft grow $work/base $out --token x --force
         gives 2 'is being read' $peft train $work/base --data $work/plain.jsonl --method full --out $out --max-steps 1 --force
         gives 2 'is being read' $peft export $work/base $out --force
     done
@@ -465,6 +469,8 @@ c_mixtures_with_their_own_templates() {
     gives 0 '"task":"mood","examples":[4-9],.*"task":"talks","examples":[4-9]' $peft train $model $mixture --temperature-mix 1000 --out $work/mixed --force --max-steps 2 --json
     gives 0 '"held_out":[1-9].*"before":{"loss":[0-9.]*,"rouge":.*"after":{"loss":' $peft train $model $mixture --split 0.3 --out $work/mixed --force --max-steps 2 --max-new-tokens 1 --json --report $work/mixed.html
     if ! grep -q '<td>mood</td>' $work/mixed.html; then wrong=1; echo "  no task in the report"; fi
+    gives 0 '"tasks":\[{"task":"one","examples":2' $peft eval $model --data $work/talks.jsonl --task one --prompt '{{dialogue}}' --completion '{{summary}}' --loss-only --json
+    gives 0 '"tasks":\[{"task":"one","examples":2' $peft train $model --data $work/talks.jsonl --task one --prompt '{{dialogue}}' --completion '{{summary}}' --max-steps 1 --out $work/mixed --force --json
     gives 2 '\-\-task x names the --data before it' $peft eval $model --task x $mixture
     gives 2 'is named mood already' $peft eval $model --data $work/reviews.jsonl --task mood --task x
     gives 2 '\-\-temperature-mix is of several tasks' $peft train $model --data $work/talks.jsonl --prompt '{{dialogue}}' --completion '{{summary}}' --temperature-mix 2 --out $work/mixed --force
@@ -549,6 +555,7 @@ c_generate_chat() {
     gives 0 '"prompt":"\[INST\] <<SYS>>\\nBe.\\n<</SYS>>\\n\\na \[/INST\]"' $peft generate $work/chat --chat a --system Be. --chat-template llama2 --json --max-new-tokens 1
     gives 0 '"prompt":"<|start_header_id|>user<|end_header_id|>\\n\\na<|eot_id|><|start_header_id|>assistant<|end_header_id|>\\n\\n"' \
         $peft generate $work/chat --chat a --chat-template llama3 --json --max-new-tokens 1
+    gives 0 '"prompt":"<|im_start|>user\\na b c<' $peft generate $work/chat --chat --data $work/plain.jsonl --json --max-new-tokens 1
     gives 2 '\-\-system is of --chat' $peft generate $work/chat a --system x
     gives 2 '\-\-chat-template is of --chat' $peft generate $work/chat a --chat-template chatml
     gives 1 'brings no chat template' $peft generate $model --chat a

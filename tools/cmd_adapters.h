@@ -286,7 +286,8 @@ static const option grow_options[] = {
     {"rows", OPTION_INT, &grow.rows, "N", "rows of the embedding afterwards (as many as there are tokens)"},
     {"noise", OPTION_REAL, &grow.noise, "X",
      "of new rows around the mean of the old ones, in their deviations (3.2e-5); below 0: none"},
-    {"type", OPTION_TEXT, &grow.type, "NAME", "of the weights: f32 (default), f16, bf16"},
+    {"type", OPTION_WORD, &grow.type, "NAME", "of the weights: f32 (default), f16, bf16"},
+    FORCE_OPTION,
     COMMON_OPTIONS};
 
 static int run_grow(void) {
@@ -297,7 +298,7 @@ static int run_grow(void) {
     int code = grow.type ? parse_weights("type", grow.type, &type) : EXIT_OK;
     if (!code && type > PEFT_BF16) code =
         wrong("--type %s: a vocabulary is grown before the model is quantized", grow.type);
-    if (!code && strcmp(cli.rest.items[0], cli.rest.items[1]) == 0) code = wrong("OUT is the model itself");
+    if (!code) code = output_may_go("grow", cli.rest.items[1], cli.force, cli.rest.items, 1);
     if (!code) code = open_model(cli.rest.items[0], false, &m);
     if (code) return code;
     int64_t before = peft_model_config(m)->vocab_size, had = peft_model_tokenizer(m)

@@ -9,6 +9,7 @@ static struct {
     double mix_temperature;
     const char *format, *quotes, *loss_on, *chat_template;
     bool prompts_only;  // nobody asks for the right answers
+    bool as_turns;      // prompts become a user's turns: --chat-template is of these
 } input;
 
 #define PROMPT_OPTION \
@@ -134,6 +135,7 @@ static bool is_conversation(const char *path) {
     peft_dataset *data = NULL;
     peft_dataset_desc desc = {
         .context = cli.ctx, .path = path, .limit = 1, .format = input.format, .prompt = "", .completion = ""};
+    if (input.as_turns) return false;
     if (input.loss_on || input.chat_template) return true;
     if (strcmp(path, "-") == 0 || peft_dataset_load(&desc, &data))
         return false;  // what is wrong is said later
@@ -457,7 +459,7 @@ static int open_datasets(const texts *files, const char *option, int64_t limit, 
     int code = parts_open(files, option, limit, &parts);
     *out = NULL;
     if (tasks) memset(tasks, 0, sizeof(*tasks));
-    if (!code && parts.count == 1) {
+    if (!code && parts.count == 1 && !(tasks && input.tasks.count)) {
         *out = parts.items[0].data, parts.items[0].data = NULL;
     } else if (!code) {
         const peft_dataset **list =
@@ -521,7 +523,7 @@ static int open_lessons(peft_dataset **out, task_list *tasks) {
     data_parts parts = {NULL, 0};
     int code = parts_open(&input.data, "data", input.limit, &parts), given = parts.count;
     *out = NULL;
-    if (!code && given == 1 && !input.cap) {
+    if (!code && given == 1 && !input.cap && !input.tasks.count) {
         *out = parts.items[0].data, parts.items[0].data = NULL;
     } else if (!code) {
         peft_status status = parts_join_tasks(&parts);

@@ -114,7 +114,7 @@ static int generate_all(generator *g) {
             open_chat(cli.rest.items[0], peft_model_tokenizer(g->desc.model), input.chat_template, &g->chat);
     if (code) return code;
     if (input.data.count) {
-        input.prompts_only = true;
+        input.prompts_only = true, input.as_turns = asked.chat;
         code = open_datasets(&input.data, "data", input.limit, NULL, &data);
         for (int64_t i = 0; !code && i < peft_dataset_count(data); i++)
             code = generate_one(g, peft_dataset_prompt(data, i));

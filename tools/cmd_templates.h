@@ -546,7 +546,7 @@ static int open_chat(const char *path, const peft_tokenizer *t, const char *give
     char *file = NULL;
     bool known = !given || strstr(given, "{{") || strstr(given, "{%");
     *out = NULL;
-    if (given && known) desc.text = given;
+    if (given && known && !(desc.text = file = unescape(given))) return EXIT_MEMORY;
     for (int i = 0; i < COUNT(chat_templates) && !known; i++)
         if (strcmp(chat_templates[i][0], given) == 0) desc.text = chat_templates[i][1], known = true;
     if (!known && file_is_there(given)) {

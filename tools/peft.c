@@ -314,12 +314,10 @@ static int run_command(const command *c, int argc, char **argv) {
     if (!code) code = c->run();
     peft_context_destroy(cli.ctx);
     mounted_free();
-    texts *const lists[] = {&cli.rest,       &sc.references,     &answers.stop,     &input.data,
-                            &input.prompts,  &input.completions, &input.choices,    &input.templates,
-                            &input.styles,   &input.tasks,       &train.validation, &experiment.test,
-                            &asked.adapters, &talk.adapters,     &shots.files,      &info_adapters,
-                            &options_given};
-    for (int i = 0; i < COUNT(lists); i++) free((void *)lists[i]->items);
+    for (int i = 0; i < c->option_count; i++)
+        if (c->options[i].kind == OPTION_TEXTS) free((void *)((texts *)c->options[i].into)->items);
+    free((void *)cli.rest.items);
+    free((void *)options_given.items);
     for (int i = 0; i < stops.count; i++) free((void *)(uintptr_t)stops.items[i]);
     free((void *)stops.items);
     free(init_text);
