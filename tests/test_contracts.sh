@@ -468,7 +468,9 @@ c_mixtures_with_their_own_templates() {
     gives 0 '"task":"mood","examples":1,.*"task":"talks","examples":1,' $peft train $model $mixture --cap 1 --out $work/mixed --force --max-steps 2 --json
     gives 0 '"task":"mood","examples":[4-9],.*"task":"talks","examples":[4-9]' $peft train $model $mixture --temperature-mix 1000 --out $work/mixed --force --max-steps 2 --json
     gives 0 '"held_out":[1-9].*"before":{"loss":[0-9.]*,"rouge":.*"after":{"loss":' $peft train $model $mixture --split 0.3 --out $work/mixed --force --max-steps 2 --max-new-tokens 1 --json --report $work/mixed.html
-    if ! grep -q '<td>mood</td>' $work/mixed.html; then wrong=1; echo "  no task in the report"; fi
+    for row in "<td>mood</td><td class=.n.>[0-9]" "<td>template</td><td>$work/templates.yaml</td>" '<td>prompt</td><td>{{dialogue}}</td>'; do
+        if ! grep -q "$row" $work/mixed.html; then wrong=1; echo "  no $row in the report"; fi
+    done
     gives 0 '"tasks":\[{"task":"one","examples":2' $peft eval $model --data $work/talks.jsonl --task one --prompt '{{dialogue}}' --completion '{{summary}}' --loss-only --json
     gives 0 '"tasks":\[{"task":"one","examples":2' $peft train $model --data $work/talks.jsonl --task one --prompt '{{dialogue}}' --completion '{{summary}}' --max-steps 1 --out $work/mixed --force --json
     gives 2 '\-\-task x names the --data before it' $peft eval $model --task x $mixture
@@ -541,6 +543,12 @@ c_chat() {
     printf '/nothing\n' > $work/lines && gives 2 'there is no /nothing; there are /system' $peft chat $work/chat < $work/lines
     printf 'a\000b\n' > $work/lines && gives 1 'a NUL byte' $peft chat $work/chat < $work/lines
     gives 1 'brings no chat template' $peft chat $model < /dev/null
+    if command -v script > /dev/null; then  # on a terminal a mistake is not the end
+        printf '/nothing\nSay hi.\n/help\n/quit\n' | script -q -e -c "$peft chat $work/chat" $work/terminal > /dev/null 2>&1
+        for text in 'there is no /nothing' 'Hi!' '/system TEXT'; do
+            if ! grep -q "$text" $work/terminal; then wrong=1; echo "  no \"$text\" on a terminal"; fi
+        done
+    fi
     gives 0 '^no\|[a-z]' $peft chat $model --chat-template '{{ messages[-1].content }}' --max-new-tokens 3 < $work/text.of
     gives 2 'is no file and none of chatml' $peft chat $work/chat --chat-template nothing < /dev/null
     gives 2 'give a model folder' $peft chat < /dev/null

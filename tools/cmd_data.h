@@ -8,6 +8,7 @@ static struct {
     int64_t limit, cap;
     double mix_temperature;
     const char *format, *quotes, *loss_on, *chat_template;
+    bool talks;         // conversations were among the files
     bool prompts_only;  // nobody asks for the right answers
     bool as_turns;      // prompts become a user's turns: --chat-template is of these
 } input;
@@ -385,6 +386,7 @@ static int parts_open_file(const texts *files, const char *option, int i, int64_
     if (!code && list.count > 1 && strcmp(path, "-") == 0)
         code = wrong("standard input can be read once, under one template: there are %d", list.count);
     *talks = !code && !list.count && is_conversation(path);
+    input.talks = input.talks || *talks;
     for (int k = 0; k < (list.count ? list.count : 1) && !code; k++) {
         const named_template *t = list.count ? &list.items[k] : NULL;
         peft_dataset *data = NULL;

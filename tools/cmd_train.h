@@ -492,6 +492,34 @@ static int64_t or_else(int64_t given, int64_t usual) {
     return given ? given : usual;
 }
 
+// The files and what was said of each, in the order of the command line.
+static void report_data(FILE *f) {
+    static const struct {
+        const char *name;
+        const texts *given;
+    } lists[] = {{"data", &input.data},
+                 {"prompt", &input.prompts},
+                 {"completion", &input.completions},
+                 {"template", &input.templates},
+                 {"answer-choices", &input.choices},
+                 {"template-style", &input.styles},
+                 {"task", &input.tasks}};
+    static const char *const usual[][2] = {{"prompt", "{{prompt}}"}, {"completion", "{{completion}}"}};
+    int seen[COUNT(lists)] = {0};
+    for (int i = 0; i < options_given.count; i++)
+        for (int k = 0; k < COUNT(lists); k++)
+            if (strcmp(options_given.items[i], lists[k].name) == 0) {
+                const char *const row[] = {lists[k].name, lists[k].given->items[seen[k]++]};
+                report_row(f, "td", row, 2, 2);
+            }
+    bool whole = false;  // prompts with their completions in them
+    for (int k = 0; k < input.prompts.count; k++) whole = whole || strstr(input.prompts.items[k], "|||");
+    for (int k = 0; k < COUNT(usual) && !input.templates.count && !input.talks; k++)
+        if (k ? !input.completions.count && !whole : !input.prompts.count) report_row(f, "td", usual[k], 2, 2);
+    const char *const turns[] = {"loss on", input.loss_on ? input.loss_on : "assistant"};
+    if (input.talks) report_row(f, "td", turns, 2, 2);
+}
+
 // The values that were used, defaults too.
 static void report_settings(FILE *f, const training *r) {
     char text[256];
@@ -529,15 +557,7 @@ static void report_settings(FILE *f, const training *r) {
                    {"peak memory, MB", "%.0f", (double)peft_memory_peak(cli.ctx) / 1e6, true},
                    {"threads", "%.0f", (double)peft_thread_count(cli.ctx), true},
                    {"seed", "%.0f", (double)cli.seed, true}};
-    for (int i = 0; i < input.data.count; i++) {
-        const char *const file[] = {"data", input.data.items[i]},
-                          *p = template_of(&input.prompts, i, input.data.count),
-                          *c = template_of(&input.completions, i, input.data.count);
-        const char *const rows[][2] = {{"prompt", p ? p : "{{prompt}}"}, {"completion", c ? c
-                                                                          : "{{completion}}"}};
-        report_row(f, "td", file, 2, 2);
-        for (int k = 0; k < 2; k++) report_row(f, "td", rows[k], 2, 2);
-    }
+    report_data(f);
     const char *const words[][2] = {{"model", cli.rest.items[0]}, {"method", r->adapter
                                                                  ? method_name(r->adapter) : "full"},
                                     {"target modules", a && a->target_modules ? a->target_modules : "all"},
