@@ -314,7 +314,7 @@ static int run_command(const command *c, int argc, char **argv) {
     if (!code) code = c->run();
     peft_context_destroy(cli.ctx);
     mounted_free();
-    for (int i = 0; i < c->option_count; i++)
+    for (int i = 0; i < c->option_count && c->run != run_benchmark; i++)  // which frees its own lists
         if (c->options[i].kind == OPTION_TEXTS) free((void *)((texts *)c->options[i].into)->items);
     free((void *)cli.rest.items);
     free((void *)options_given.items);
