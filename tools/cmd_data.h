@@ -235,9 +235,9 @@ static int templates_typed_behind(int data, templates *out) {
                          typed_lists[k].name, n[0]);
     }
     for (int i = 0; i < n[0]; i++) {
-        char name[32];
+        char name[32] = "";
         const char *parts[COUNT(typed_lists)];
-        snprintf(name, sizeof(name), n[0] > 1 ? "prompt %d" : "", i + 1);
+        if (n[0] > 1) snprintf(name, sizeof(name), "prompt %d", i + 1);
         for (int k = 0; k < COUNT(typed_lists); k++)
             parts[k] = n[k] ? typed_lists[k].list->items[first[k] + (n[k] > 1 ? i : 0)] : NULL;
         if (elsewhere[1] && strstr(parts[0], "|||")) parts[1] = NULL;
