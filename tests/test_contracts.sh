@@ -29,6 +29,7 @@ train() { status=$1 text=$2; shift 2; gives $status "$text" $peft train $model -
 
 printf '{"dialogue": "Tom: hi", "summary": "Tom greets.", "id": 1}\n{"dialogue": "Ann: bye", "summary": "Ann leaves.", "id": 2}\n' > $work/two.jsonl
 printf '{"prompt": "a b c", "completion": "x y"}\n{"prompt": "d", "completion": "z"}\n' > $work/plain.jsonl
+printf 'Say hi.\n' > $work/text.of
 templates="--prompt {{dialogue}} --completion {{summary}}"
 
 # ---- templates
@@ -65,7 +66,7 @@ c_data_repeats_in_order() {
     gives 0 '' $peft eval $model --data $work/two.jsonl --data $work/table.csv --prompt '{{dialogue}}' --prompt 'Q {{q}}' --completion '{{summary}}' --completion '{{a}}' \
         --max-new-tokens 1 --output $work/said.jsonl
     sed 's/"prediction":"[^"]*",//' $work/said.jsonl > $work/asked
-    printf '{"prompt":"Tom: hi","reference":"Tom greets."}\n{"prompt":"Ann: bye","reference":"Ann leaves."}\n{"prompt":"Q first","reference":"1"}\n{"prompt":"Q second","reference":"2"}\n' > $work/expected
+    printf '{"task":"two","prompt":"Tom: hi","reference":"Tom greets."}\n{"task":"two","prompt":"Ann: bye","reference":"Ann leaves."}\n{"task":"table","prompt":"Q first","reference":"1"}\n{"task":"table","prompt":"Q second","reference":"2"}\n' > $work/expected
     same $work/asked $work/expected
     train 2 '2 --prompt for 3 --data' --data $work/two.jsonl --data $work/two.jsonl --data $work/two.jsonl --prompt '{{id}}' --prompt '{{id}}'
     train 0 '' --data $work/plain.jsonl --data $work/plain.jsonl
@@ -94,7 +95,7 @@ c_command_does_not_use_it() {
     gives 2 '\-\-seed is of sampling' $peft generate $model hello --seed 3
     gives 2 '\-\-length-penalty is of beam search' $peft generate $model hello --length-penalty 2
     gives 2 '\-\-prompt is of --data FILE' $peft generate $model --prompt hello
-    gives 2 'there is no option --completion' $peft generate $model --data $work/plain.jsonl --completion x
+    gives 2 '\-\-completion is of --examples FILE' $peft generate $model --data $work/plain.jsonl --completion x
     gives 2 'prompts come from one place' $peft generate $model hello --data $work/plain.jsonl
     gives 2 '\-\-beams is of answers' $peft eval $model --data $work/plain.jsonl --loss-only --beams 2
     train 2 '\-\-keep-best needs held-out examples' --data $work/plain.jsonl --keep-best
@@ -113,6 +114,8 @@ c_options_of_other_tools() {
         train 2 "did you mean --${pair#*:}?" --data $work/plain.jsonl ${pair%:*} 3
     done
     gives 2 'did you mean --prompt-text?' $peft generate $model -p hello
+    gives 2 'did you mean --shots?' $peft eval $model --num_fewshot 3
+    gives 2 'did you mean --system?' $peft chat $model --system-prompt x
     gives 2 'did you mean --max-source?' $peft memory $model --source 3
     gives 2 'did you mean --max-target?' $peft memory $model --target 3
     gives 2 'did you mean --num-virtual-tokens?' $peft memory $model --virtual-tokens 3
@@ -227,6 +230,16 @@ c_signs_of_life() {
     train 0 '' --data $work/two.jsonl $templates --validation $work/two.jsonl --max-new-tokens 2 --quiet
     lacks 'answers'
 }
+c_eval_shows_how_far_it_is() {
+    if ! command -v script > /dev/null; then skip=1; return; fi
+    for i in $(seq 1 70); do printf '{"prompt": "add %s and %s", "completion": "%s"}\n' $i $i $((2 * i)); done > $work/seventy.jsonl
+    gives 0 '' $peft eval $model --data $work/seventy.jsonl --loss-only
+    cp $work/out $work/elsewhere
+    script -q -e -c "$peft eval $model --data $work/seventy.jsonl --loss-only" $work/terminal > /dev/null 2>&1 < /dev/null
+    for text in 'loss of examples: 32 of 70' 'loss of examples: 64 of 70' "$(cat $work/elsewhere)"; do
+        if ! grep -q "$text" $work/terminal; then wrong=1; echo "  no \"$text\" on a terminal"; fi
+    done
+}
 c_losses_are_labelled() {
     train 0 'step 1/1  loss (smoothed) ' --data $work/plain.jsonl
     train 0 'loss of the last step [0-9.]*, smoothed [0-9.]*;' --data $work/plain.jsonl
@@ -262,6 +275,9 @@ c_outputs_only_with_force() {
     gives 0 '' $peft export $model $work/model.gguf
     gives 2 'is there already' $peft export $model $work/model.gguf
     gives 0 '' $peft export $model $work/model.gguf --force
+    gives 0 '' $peft grow $model $work/grown --token '<sep>'
+    gives 2 'is there already' $peft grow $model $work/grown --token '<sep>'
+    gives 0 '' $peft grow $model $work/grown --token '<sep>' --force
     gives 0 '' $peft train $model --data $work/plain.jsonl --out $work/slashed// --max-steps 1
     mkdir -p $work/empty && gives 0 '' $peft merge $model $work/kept $work/empty
 }
@@ -271,6 +287,7 @@ c_never_what_is_being_read() {
     for out in $work/base $work/base/ $work/./base $work/link; do
         gives 2 'is being read' $peft merge $work/base $work/kept $out --force
         gives 2 'is being read' $peft quantize $work/base $out --force
+        gives 2 'is being read' $peft grow $work/base $out --token x --force
         gives 2 'is being read' $peft train $work/base --data $work/plain.jsonl --method full --out $out --max-steps 1 --force
         gives 2 'is being read' $peft export $work/base $out --force
     done
@@ -344,6 +361,259 @@ c_pipes_do_not_hang() {
     gives 1 'is a pipe' timeout 20 $peft eval $model --data $work/pipe.jsonl --loss-only
     mkdir -p $work/piped && rm -f $work/piped/config.json && mkfifo $work/piped/config.json
     gives 1 'is a pipe' timeout 20 $peft info $work/piped
+}
+
+# ---- templates from files, mixtures
+
+# Three templates for reviews as promptsource publishes its own: tags, quotes of all kinds, blocks, metadata.
+reviews() {
+    printf '{"title":"Great","content":"I loved it.","label":1}\n{"title":"Bad","content":"It broke.","label":0}\n{"title":"Good","content":"Works well.","label":1}\n{"title":"Awful","content":"Never again.","label":0}\n' > $work/reviews.jsonl
+    printf '{"dialogue":"Tom: hi\\nAnn: hello","summary":"Tom greets Ann."}\n{"dialogue":"Ben: I am ill.","summary":"Ben is ill."}\n' > $work/talks.jsonl
+    cat > $work/templates.yaml << 'END'
+dataset: amazon_polarity
+templates:
+  1e90a24a-1c2b-43c5-a2d4-54a3e3e3f5a8: !Template
+    answer_choices: No ||| Yes
+    id: 1e90a24a-1c2b-43c5-a2d4-54a3e3e3f5a8
+    jinja: 'Title: {{title}}
+
+      Review: {{content}}
+
+      Doesn''t it sound good? |||
+
+      {{answer_choices[label]}}'
+    metadata: !TemplateMetadata
+      choices_in_prompt: false
+      languages:
+      - en
+      metrics: &id001
+      - Accuracy
+      original_task: true
+    name: sounds_good
+    reference: ''
+  3: !Template  # a block
+    answer_choices: "Negative ||| \u0050ositive"
+    jinja: |-
+      {{content}}
+      This review is ||| {{answer_choices[label]}}
+    metadata: !TemplateMetadata {languages: [en], metrics: [Accuracy]}
+    name: this review is
+    reference: null
+  4: !Template
+    answer_choices: null
+    jinja: >
+      A review of {{title}}:
+      {{content}} |||
+      {% if label %}good{% else %}bad{% endif %}
+    metadata: *id001
+    name: "long \
+      name"
+END
+}
+c_promptsource_templates_of_a_file() {
+    reviews
+    gives 0 '"task":"sounds_good","examples":4' $peft eval $model --data $work/reviews.jsonl --template $work/templates.yaml --max-new-tokens 1 --json --output $work/said.jsonl
+    gives 0 '"task":"long name","examples":4' $peft eval $model --data $work/reviews.jsonl --template $work/templates.yaml --max-new-tokens 1 --json
+    cat $work/said.jsonl > $work/out
+    for row in '"prompt":"Title: Great\\nReview: I loved it.\\nDoesn.t it sound good?",.*"reference":"Yes"' '"prompt":"It broke.\\nThis review is",.*"reference":"Negative"' \
+               '"prompt":"A review of Bad: It broke.",.*"reference":"bad"'; do
+        if ! grep -q "$row" $work/said.jsonl; then wrong=1; echo "  no $row"; fi
+    done
+    gives 0 '4 examples are none of their answers' $peft eval $model --data $work/reviews.jsonl --answer-choices 'a ||| b' --prompt '{{content}}' --completion '{{title}}' --max-new-tokens 1
+    gives 0 'right for [0-9] of 4' $peft eval $model --data $work/reviews.jsonl --template "$work/templates.yaml:this review is" --max-new-tokens 1
+    gives 0 '"choice_accuracy":' $peft eval $model --data $work/reviews.jsonl --template $work/templates.yaml:sounds_good --template "$work/templates.yaml:long name" --max-new-tokens 1 --json
+    lacks 'this review'
+}
+c_templates_that_are_none() {
+    reviews
+    gives 1 'has no template "nope"; it has: sounds_good, this review is, long name' $peft eval $model --data $work/reviews.jsonl --template $work/templates.yaml:nope
+    gives 1 'nothing.yaml: No such file' $peft eval $model --data $work/reviews.jsonl --template $work/nothing.yaml
+    gives 1 'not a JSON list of' $peft eval $model --data $work/reviews.jsonl --template $work/reviews.jsonl
+    printf '[["a"]]' > $work/pairs.json && gives 1 '1 is not \["prompt", "completion"\]' $peft eval $model --data $work/reviews.jsonl --template $work/pairs.json
+    printf '{"x": 3}' > $work/pairs.json && gives 1 'x. is not \["prompt", "completion"\]' $peft eval $model --data $work/reviews.jsonl --template $work/pairs.json
+    printf '[]' > $work/pairs.json && gives 1 'no templates in it' $peft eval $model --data $work/reviews.jsonl --template $work/pairs.json
+    printf 'templates:\n  a: !Template\n    name: x\n    jinja: "never closed\n' > $work/t.yaml && gives 1 't.yaml:[45]: a quoted text that does not end' $peft eval $model --data $work/reviews.jsonl --template $work/t.yaml
+    printf 'templates:\n  a: !Template\n    name: x\n   jinja: b\n' > $work/t.yaml && gives 1 't.yaml:4: ' $peft eval $model --data $work/reviews.jsonl --template $work/t.yaml
+    printf 'templates:\n  a: !Template\n    name: x\n' > $work/t.yaml && gives 1 'template a has no jinja' $peft eval $model --data $work/reviews.jsonl --template $work/t.yaml
+    printf 'a: b\n' > $work/t.yaml && gives 1 'no templates in it' $peft eval $model --data $work/reviews.jsonl --template $work/t.yaml
+    gives 2 'standard input can be read once' $peft eval $model --data - --template $work/templates.yaml
+    gives 2 '\-\-template and --prompt exclude each other' $peft eval $model --data $work/reviews.jsonl --template $work/templates.yaml --prompt '{{content}}'
+}
+c_templates_of_flan() {
+    reviews
+    gives 0 '"task":"talks 7","examples":2' $peft eval $model --data $work/talks.jsonl --template examples/summaries_flan.json --template-style flan --loss-only --json
+    gives 0 '"prompt":"Dialogue:\\nBen: I am ill.\\n\\nSummary:"' $peft generate $model --data $work/talks.jsonl --template examples/summaries_flan.json:6 --template-style flan --max-new-tokens 1 --json
+    gives 2 '\-\-template-style flan takes fields in single braces' $peft eval $model --data $work/talks.jsonl --template examples/summaries_flan.json --loss-only
+    printf '{"sum": [["{dialogue}", "{summary}"], ["Sum {dialogue}", "{summary}"]], "other": [["{summary}", "{dialogue}"]]}' > $work/tasks.json
+    gives 0 '^4 examples' $peft eval $model --data $work/talks.jsonl --template $work/tasks.json:sum --template-style flan --loss-only
+    gives 0 'Sum Ben: I am ill.' $peft generate $model --data $work/talks.jsonl --template $work/tasks.json:sum.2 --template-style flan --max-new-tokens 1 --json
+    gives 2 '\-\-template-style x is not jinja or flan' $peft eval $model --data $work/talks.jsonl --template-style x
+    gives 2 '\-\-template-style is of --prompt' $peft eval $model --data $work/talks.jsonl --template-style flan
+}
+c_the_slides_typed_in() {
+    reviews
+    gives 0 '"event":"done".*"task":"prompt 1","examples":4.*"task":"prompt 3","examples":4.*"task":"talks 1","examples":2.*"task":"talks 7","examples":2' \
+        $peft train $model --out $work/slides --force --max-steps 3 --json \
+        --data $work/reviews.jsonl --answer-choices 'Negative ||| Positive' \
+        --prompt 'Title: {{title}}\nReview: {{content}}\nIs the review positive or negative? ||| {{answer_choices[label]}}' \
+        --prompt '{{content}}\nBased on this review, would the user recommend this product? ||| {% if label %}Yes{% else %}No{% endif %}' \
+        --prompt 'Is this product review {{answer_choices | join(" or ") | lower}}?\nTitle: {{title}}\nReview: {{content}}\nAnswer: ||| {{answer_choices[label]}}' \
+        --data $work/talks.jsonl --template examples/summaries_flan.json --template-style flan
+    gives 0 'right for [0-9] of 4' $peft eval $model --adapter $work/slides --data $work/reviews.jsonl --answer-choices 'Negative ||| Positive' \
+        --prompt '{{content}} ||| {{answer_choices[label]}}' --max-new-tokens 1
+}
+c_mixtures_with_their_own_templates() {
+    reviews
+    mixture="--data $work/reviews.jsonl --template $work/templates.yaml --task mood --data $work/talks.jsonl --prompt {{dialogue}} --completion {{summary}}"
+    gives 0 '"tasks":\[{"task":"mood","examples":12,.*{"task":"talks","examples":2' $peft eval $model $mixture --loss-only --json
+    gives 0 'mood  *12  *[0-9.]* ' $peft eval $model $mixture --loss-only
+    gives 0 '"task":"mood","examples":1,.*"task":"talks","examples":1,' $peft train $model $mixture --cap 1 --out $work/mixed --force --max-steps 2 --json
+    gives 0 '"task":"mood","examples":[4-9],.*"task":"talks","examples":[4-9]' $peft train $model $mixture --temperature-mix 1000 --out $work/mixed --force --max-steps 2 --json
+    gives 0 '"held_out":[1-9].*"before":{"loss":[0-9.]*,"rouge":.*"after":{"loss":' $peft train $model $mixture --split 0.3 --out $work/mixed --force --max-steps 2 --max-new-tokens 1 --json --report $work/mixed.html
+    for row in "<td>mood</td><td class=.n.>[0-9]" "<td>template</td><td>$work/templates.yaml</td>" '<td>prompt</td><td>{{dialogue}}</td>'; do
+        if ! grep -q "$row" $work/mixed.html; then wrong=1; echo "  no $row in the report"; fi
+    done
+    gives 0 '"tasks":\[{"task":"one","examples":2' $peft eval $model --data $work/talks.jsonl --task one --prompt '{{dialogue}}' --completion '{{summary}}' --loss-only --json
+    gives 0 '"tasks":\[{"task":"one","examples":2' $peft train $model --data $work/talks.jsonl --task one --prompt '{{dialogue}}' --completion '{{summary}}' --max-steps 1 --out $work/mixed --force --json
+    gives 2 '\-\-task x names the --data before it' $peft eval $model --task x $mixture
+    gives 2 'is named mood already' $peft eval $model --data $work/reviews.jsonl --task mood --task x
+    gives 2 '\-\-temperature-mix is of several tasks' $peft train $model --data $work/talks.jsonl --prompt '{{dialogue}}' --completion '{{summary}}' --temperature-mix 2 --out $work/mixed --force
+    gives 2 '\-\-cap -1 is negative' $peft train $model $mixture --cap -1 --out $work/mixed --force
+}
+c_task_losses_are_those_of_the_tasks() {
+    reviews
+    gives 0 '' $peft eval $model --data $work/reviews.jsonl --prompt '{{content}}' --completion '{{title}}' --data $work/talks.jsonl --prompt '{{dialogue}}' --completion '{{summary}}' --loss-only --json
+    both=$(sed 's/.*"task":"reviews","examples":4,"loss":\([0-9.]*\).*"task":"talks","examples":2,"loss":\([0-9.]*\).*/\1 \2/' $work/out)
+    gives 0 '' $peft eval $model --data $work/reviews.jsonl --prompt '{{content}}' --completion '{{title}}' --loss-only --json
+    one=$(sed 's/.*"loss":\([0-9.]*\),.*/\1/' $work/out)
+    gives 0 '' $peft eval $model --data $work/talks.jsonl --prompt '{{dialogue}}' --completion '{{summary}}' --loss-only --json
+    if [ "$both" != "$one $(sed 's/.*"loss":\([0-9.]*\),.*/\1/' $work/out)" ]; then wrong=1; echo "  $both: not those of the files alone"; fi
+}
+c_one_object_is_no_data() {
+    printf '{\n  "prompt": "a",\n  "completion": "b"\n}\n' > $work/pretty.json
+    printf '{\n  "version": 1,\n  "data": [\n    {"prompt": "a", "completion": "b"}\n  ]\n}\n' > $work/wrapped.json
+    gives 1 'is one JSON object over several lines' $peft eval $model --data $work/pretty.json --loss-only
+    gives 1 "jq -c '.' " $peft eval $model --data $work/pretty.json --loss-only
+    gives 1 "jq -c '.data\[\]' " $peft eval $model --data $work/wrapped.json --loss-only
+    printf '{"prompt": "a", "completion": b}\n' > $work/bad.jsonl && gives 1 'bad.jsonl:1: JSON' $peft eval $model --data $work/bad.jsonl --loss-only
+    lacks 'jq'
+}
+
+# ---- conversations
+
+# A model of 90,000 parameters that has learned what is said here, with a ChatML template.
+chat_model() {
+    [ -d $work/chat ] && return
+    printf '{"messages":[{"role":"user","content":"Say hi."},{"role":"assistant","content":"Hi!"},{"role":"user","content":"Say bye."},{"role":"assistant","content":"Bye!"}]}\n{"messages":[{"role":"user","content":"Say one."},{"role":"assistant","content":"One."}]}\n' > $work/said.messages.jsonl
+    gives 0 'model written' $peft train tests/data/chat --init --method full --data $work/said.messages.jsonl --max-steps 60 --batch 3 --lr 0.01 --out $work/chat
+}
+c_conversations_are_data() {
+    chat_model
+    printf '[{"conversations":[{"from":"human","value":"Say hi."},{"from":"gpt","value":"Hi!"}]},{"conversations":[{"from":"human","value":"Say one."},{"from":"gpt","value":"One."}]}]' > $work/sharegpt.json
+    printf '{"instruction":"Say hi.","input":"","output":"Hi!"}\n{"instruction":"Say","input":"one.","output":"One."}\n' > $work/alpaca.jsonl
+    gives 0 '^3 examples: loss 0.0' $peft eval $work/chat --data $work/said.messages.jsonl --loss-only
+    gives 0 '^2 examples' $peft eval $work/chat --data $work/said.messages.jsonl --loss-on last --loss-only
+    gives 0 '^2 examples' $peft eval $work/chat --data $work/said.messages.jsonl --loss-on all --loss-only
+    gives 0 '^2 examples' $peft eval $work/chat --data $work/sharegpt.json --loss-only
+    gives 0 '^2 examples' $peft eval $work/chat --data $work/alpaca.jsonl --loss-only
+    gives 0 'adapter written' $peft train $work/chat --data $work/alpaca.jsonl --out $work/chat.lora --force --max-steps 2
+    gives 2 '\-\-loss-on first is not assistant, last or all' $peft eval $work/chat --data $work/alpaca.jsonl --loss-on first
+    gives 2 '\-\-loss-on is of conversations' $peft eval $work/chat --data $work/alpaca.jsonl --prompt '{{instruction}}' --completion '{{output}}' --loss-on last
+    gives 1 'brings no chat template.*--chat-template chatml' $peft eval $model --data $work/alpaca.jsonl --loss-only
+    gives 0 '^2 examples' $peft eval $model --data $work/alpaca.jsonl --loss-only --chat-template llama3
+    printf '{"messages":[{"role":"user","content":"a<|im_end|>b"},{"role":"assistant","content":"c"}]}\n' > $work/forged.jsonl
+    gives 2 'forged.jsonl:1: a message holds <|im_end|>, which only the format may' $peft eval $work/chat --data $work/forged.jsonl --loss-only
+    gives 2 'a message holds <|im_end|>' $peft eval $model --data $work/forged.jsonl --loss-only --chat-template chatml
+    printf '{"messages":[{"role":"user","content":"a"}]}\n' > $work/unanswered.jsonl
+    gives 1 'without an answer of the assistant' $peft eval $work/chat --data $work/unanswered.jsonl --loss-only
+}
+c_chat() {
+    chat_model
+    printf 'Say hi.\nSay bye.\n/reset\n\n//odd\n/system Be kind.\nSay one.\n/quit\nSay hi.\n' > $work/lines
+    gives 0 '"user":"Say hi.","assistant":"Hi!"' $peft chat $work/chat --json < $work/lines
+    cp $work/out $work/turns
+    if [ "$(wc -l < $work/turns)" -ne 4 ]; then wrong=1; echo "  not four answers"; fi
+    for row in '"user":"Say bye.","assistant":"Bye!".*"cached_tokens":[1-9]' '"user":"/odd"' '"user":"Say one.","assistant":".*"prompt_tokens":[3-9][0-9]'; do
+        if ! grep -q "$row" $work/turns; then wrong=1; echo "  no $row"; fi
+    done
+    printf 'Say hi.\nSay bye.\n' > $work/lines
+    gives 0 '^Bye!$' $peft chat $work/chat < $work/lines
+    gives 0 '' $peft chat $work/chat < /dev/null
+    gives 0 'turns are left out: the window has 256 tokens' sh -c "for i in 1 2 3 4 5 6 7 8; do echo Say bye.; done | $peft chat $work/chat --max-new-tokens 60"
+    head -c 3000 /dev/zero | tr '\0' a > $work/long && gives 1 'this turn has 30[0-9]* tokens; the window has 256' $peft chat $work/chat < $work/long
+    printf 'a <|im_end|> b\n' > $work/lines && gives 2 'which only the format may' $peft chat $work/chat < $work/lines
+    printf '/nothing\n' > $work/lines && gives 2 'there is no /nothing; there are /system' $peft chat $work/chat < $work/lines
+    printf 'a\000b\n' > $work/lines && gives 1 'a NUL byte' $peft chat $work/chat < $work/lines
+    gives 1 'brings no chat template' $peft chat $model < /dev/null
+    if command -v script > /dev/null; then  # on a terminal a mistake is not the end
+        printf '/nothing\nSay hi.\n/help\n/quit\n' | script -q -e -c "$peft chat $work/chat" $work/terminal > /dev/null 2>&1
+        for text in 'there is no /nothing' 'Hi!' '/system TEXT'; do
+            if ! grep -q "$text" $work/terminal; then wrong=1; echo "  no \"$text\" on a terminal"; fi
+        done
+    fi
+    gives 0 '^no\|[a-z]' $peft chat $model --chat-template '{{ messages[-1].content }}' --max-new-tokens 3 < $work/text.of
+    gives 2 'is no file and none of chatml' $peft chat $work/chat --chat-template nothing < /dev/null
+    gives 2 'give a model folder' $peft chat < /dev/null
+    gives 2 'give a model folder' $peft chat $work/chat hello < /dev/null
+    gives 0 '' $peft chat $work/chat --beams 2 --max-new-tokens 3 < $work/text.of
+    gives 0 '' $peft chat $work/chat --temperature 1 --seed 3 --max-new-tokens 3 < $work/text.of
+}
+c_generate_chat() {
+    chat_model
+    gives 0 '"prompt":"<|im_start|>user\\nSay one.<|im_end|>\\n<|im_start|>assistant\\n","text":"One."' $peft generate $work/chat --chat 'Say one.' --json
+    gives 0 '"prompt":"<|im_start|>system\\nBe\\nkind.<|im_end|>\\n<|im_start|>user\\na<' $peft generate $work/chat --chat a --system 'Be\nkind.' --json --max-new-tokens 1
+    gives 0 '"prompt":"\[INST\] <<SYS>>\\nBe.\\n<</SYS>>\\n\\na \[/INST\]"' $peft generate $work/chat --chat a --system Be. --chat-template llama2 --json --max-new-tokens 1
+    gives 0 '"prompt":"<|start_header_id|>user<|end_header_id|>\\n\\na<|eot_id|><|start_header_id|>assistant<|end_header_id|>\\n\\n"' \
+        $peft generate $work/chat --chat a --chat-template llama3 --json --max-new-tokens 1
+    gives 0 '"prompt":"<|im_start|>user\\na b c<' $peft generate $work/chat --chat --data $work/plain.jsonl --json --max-new-tokens 1
+    gives 2 '\-\-system is of --chat' $peft generate $work/chat a --system x
+    gives 2 '\-\-chat-template is of --chat' $peft generate $work/chat a --chat-template chatml
+    gives 1 'brings no chat template' $peft generate $model --chat a
+}
+
+# ---- examples before the question
+
+c_shots_and_their_window() {
+    chat_model
+    printf '{"prompt":"1+1?","completion":"2"}\n{"prompt":"2+2?","completion":"4"}\n{"prompt":"3+3?","completion":"6"}\n' > $work/sums.jsonl
+    gives 0 'prompt 1: 2 of 2 examples, 21 tokens; the window has 256, 4 of them kept for the answer' $peft generate $work/chat --shots 2 --examples $work/sums.jsonl '5+5?' --max-new-tokens 4
+    gives 0 '"prompt":"1+1? 2\\n\\n3+3? 6\\n\\n2+2?"' $peft generate $work/chat --shots 5 --examples $work/sums.jsonl '2+2?' --max-new-tokens 4 --json
+    gives 0 '"window":20,"kept_for_answer":4,"shown":\[3\],"dropped":\[1\]' $peft generate $work/chat --shots 5 --examples $work/sums.jsonl '2+2?' --max-new-tokens 4 --window 20 --json
+    gives 0 'dropped: example 1$' $peft generate $work/chat --shots 5 --examples $work/sums.jsonl '2+2?' --max-new-tokens 4 --window 20
+    gives 0 'the window has no limit' $peft generate $model --shots 1 --examples $work/sums.jsonl --random --seed 3 '5+5?' --max-new-tokens 1
+    gives 0 'prompt 3: ' $peft generate $work/chat --shots 1 --examples $work/sums.jsonl --data $work/sums.jsonl --max-new-tokens 1
+    gives 0 '"prompt":"Add.\\nQ: 1+1? A: 2; Q: 5"' $peft generate $work/chat --shots 1 --examples $work/sums.jsonl --instruction 'Add.\n' --shot 'Q: {{prompt}} A: {{completion}}; ' --query 'Q: {{prompt}}' 5 --max-new-tokens 1 --json
+    gives 1 'without any example the prompt has' $peft generate $work/chat --shots 1 --examples $work/sums.jsonl '2+2?' --window 3 --max-new-tokens 1
+    gives 2 '\-\-shots needs --examples' $peft generate $work/chat --shots 1 '2+2?'
+    gives 2 '\-\-random is of --shots' $peft generate $work/chat --random '2+2?'
+    gives 2 '\-\-chat and --shots exclude' $peft generate $work/chat --chat --shots 1 --examples $work/sums.jsonl '2+2?'
+    gives 0 '"shots":{"per_prompt":2,"prompts_with_dropped":3,"dropped":3}' $peft eval $work/chat --shots 2 --examples $work/sums.jsonl --data $work/sums.jsonl --window 24 --max-new-tokens 4 --json
+    gives 0 '3 had no room in the window, before 3 of the prompts' $peft eval $work/chat --shots 2 --examples $work/sums.jsonl --data $work/sums.jsonl --window 24 --max-new-tokens 4 --output $work/shown.jsonl
+    if ! grep -q '"prompt":"2+2? 4\\n\\n3+3?"\|"prompt":"2+2? 4\\n\\n1+1?"\|"prompt":"3+3? 6\\n\\n1+1?"' $work/shown.jsonl; then wrong=1; echo "  no shot in the predictions"; fi
+}
+
+# ---- stopped without warning
+
+c_killed_twenty_times() {
+    if ! command -v sleep > /dev/null; then skip=1; return; fi
+    printf '{"prompt":"1+1?","completion":"2"}\n{"prompt":"2+2?","completion":"4"}\n{"prompt":"3+3?","completion":"6"}\n{"prompt":"4+4?","completion":"8"}\n' > $work/kill.jsonl
+    run="$peft train tests/data/chat --init --method full --data $work/kill.jsonl --batch 2 --max-steps 400 --dropout 0.1 --seed 7 --json --threads 1"
+    gives 0 '"event":"done"' $run --out $work/unharmed
+    kills=0 turn=0
+    while [ $kills -lt 20 ] && [ $turn -lt 60 ]; do
+        turn=$((turn + 1)) wanted=$((4 + turn * 7 % 11))
+        $run --out $work/harmed --checkpoint-every 3 --resume > $work/steps 2> $work/err &
+        pid=$!
+        while kill -0 $pid 2> /dev/null && [ "$(grep -c '"event":"step"' $work/steps)" -lt $wanted ]; do sleep 0.01; done
+        kill -9 $pid 2> /dev/null && kills=$((kills + 1))
+        wait $pid 2> /dev/null
+        [ -d $work/harmed ] && break
+    done
+    if [ $kills -lt 20 ]; then wrong=1; echo "  killed $kills times only"; fi
+    [ -d $work/harmed ] || gives 0 '"event":"done"' $run --out $work/harmed --checkpoint-every 3 --resume
+    if grep -q '"step":1,' $work/out; then wrong=1; echo "  the last run began from the beginning"; fi
+    same $work/unharmed/model.safetensors $work/harmed/model.safetensors
+    absent $work/harmed.checkpoint
 }
 
 # ---- epochs

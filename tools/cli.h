@@ -98,47 +98,114 @@ static inline void option_plain(char *out, size_t size, const char *name, size_t
 }
 
 // What other tools call the same thing; of the names on the right, the first that the command has is meant.
-static const char *const option_synonyms[][2] = {
-    {"batch-size", "batch"}, {"per-device-train-batch-size", "batch"}, {"train-batch-size", "batch"},
-        {"bs", "batch"},
-    {"micro-batch-size", "batch"}, {"b", "batch"}, {"gradient-accumulation-steps", "accumulation"},
-    {"grad-accum", "accumulation"}, {"learning-rate", "lr"}, {"output-dir", "out|output"},
-        {"out-dir", "out|output"},
-    {"save-dir", "out|output"}, {"save", "out|output"}, {"o", "out|output"}, {"outfile", "out|output"},
-    {"output", "out"}, {"out", "output"}, {"rank", "r"}, {"lora-r", "r"}, {"lora-rank", "r"},
-        {"lora-alpha", "alpha"},
-    {"dropout", "lora-dropout"}, {"num-train-epochs", "epochs"}, {"num-epochs", "epochs"},
-        {"epoch", "epochs"},
-    {"steps", "max-steps"}, {"iters", "max-steps"}, {"num-steps", "max-steps"}, {"warmup-steps", "warmup"},
-    {"lr-scheduler-type", "schedule"}, {"scheduler", "schedule"}, {"train-file", "data"},
-        {"train-data", "data"},
-    {"train", "data"}, {"dataset", "data"}, {"d", "data"}, {"file", "data"}, {"data", "file"},
-        {"input", "data|file"},
-    {"validation-file", "validation|test"}, {"valid", "validation|test"}, {"eval-file", "validation|test"},
-    {"val", "validation|test"}, {"dev", "validation|test"}, {"test-file", "test|validation"},
-        {"test", "validation"},
-    {"validation", "test"}, {"max-source-length", "max-source"}, {"max-seq-length", "max-source"},
-    {"max-length", "max-source|max-new-tokens"}, {"cutoff-len", "max-source"}, {"source", "max-source"},
-    {"max-target-length", "max-target"}, {"target", "max-target"}, {"virtual-tokens", "num-virtual-tokens"},
-    {"methods", "method"}, {"weights", "scale"}, {"virtual", "num-virtual-tokens"}, {"peft-type", "method"},
-        {"tuner", "method"}, {"load-in-4bit", "weights"},
-    {"load-in-8bit", "weights"}, {"quantization", "weights|type"}, {"bits", "weights|type"},
-        {"dtype", "weights|type"},
-    {"outtype", "type"}, {"num-beams", "beams"}, {"max-tokens", "max-new-tokens"},
-        {"n-predict", "max-new-tokens"},
-    {"n", "max-new-tokens|limit"}, {"max-new", "max-new-tokens"}, {"temp", "temperature"},
-    {"no-repeat-ngram-size", "no-repeat-ngram"}, {"stop-sequence", "stop"}, {"lora", "adapter"},
-        {"peft-model", "adapter"},
-    {"adapter-path", "adapter"}, {"overwrite", "force"}, {"overwrite-output-dir", "force"},
-        {"f", "force|prompt-text"},
-    {"gradient-checkpointing", "checkpoint-blocks"}, {"optim", "optimizer"}, {"max-norm", "max-grad-norm"},
-    {"clip", "max-grad-norm"}, {"random-seed", "seed"}, {"num-threads", "threads"}, {"t", "threads"},
-        {"j", "threads"},
-    {"p", "prompt-text|prompt"}, {"prompt", "prompt-text"}, {"text", "prompt-text|file"},
-        {"target-template", "completion"},
-    {"answer", "completion"}, {"preds", "predictions"}, {"hypotheses", "predictions"}, {"refs", "references"},
-    {"samples", "limit"}, {"max-samples", "limit"}, {"num-samples", "limit"}, {"q", "quiet"},
-        {"html", "report"}};
+static const char *const option_synonyms[][2] = {{"batch-size", "batch"},
+                                                 {"per-device-train-batch-size", "batch"},
+                                                 {"train-batch-size", "batch"},
+                                                 {"bs", "batch"},
+                                                 {"micro-batch-size", "batch"},
+                                                 {"b", "batch"},
+                                                 {"gradient-accumulation-steps", "accumulation"},
+                                                 {"grad-accum", "accumulation"},
+                                                 {"learning-rate", "lr"},
+                                                 {"output-dir", "out|output"},
+                                                 {"out-dir", "out|output"},
+                                                 {"save-dir", "out|output"},
+                                                 {"save", "out|output"},
+                                                 {"o", "out|output"},
+                                                 {"outfile", "out|output"},
+                                                 {"output", "out"},
+                                                 {"out", "output"},
+                                                 {"rank", "r"},
+                                                 {"lora-r", "r"},
+                                                 {"lora-rank", "r"},
+                                                 {"lora-alpha", "alpha"},
+                                                 {"dropout", "lora-dropout"},
+                                                 {"num-train-epochs", "epochs"},
+                                                 {"num-epochs", "epochs"},
+                                                 {"epoch", "epochs"},
+                                                 {"steps", "max-steps"},
+                                                 {"iters", "max-steps"},
+                                                 {"num-steps", "max-steps"},
+                                                 {"warmup-steps", "warmup"},
+                                                 {"lr-scheduler-type", "schedule"},
+                                                 {"scheduler", "schedule"},
+                                                 {"train-file", "data"},
+                                                 {"train-data", "data"},
+                                                 {"train", "data"},
+                                                 {"dataset", "data"},
+                                                 {"d", "data"},
+                                                 {"file", "data"},
+                                                 {"data", "file"},
+                                                 {"input", "data|file"},
+                                                 {"validation-file", "validation|test"},
+                                                 {"valid", "validation|test"},
+                                                 {"eval-file", "validation|test"},
+                                                 {"val", "validation|test"},
+                                                 {"dev", "validation|test"},
+                                                 {"test-file", "test|validation"},
+                                                 {"test", "validation"},
+                                                 {"validation", "test"},
+                                                 {"max-source-length", "max-source"},
+                                                 {"max-seq-length", "max-source"},
+                                                 {"max-length", "max-source|max-new-tokens"},
+                                                 {"cutoff-len", "max-source"},
+                                                 {"source", "max-source"},
+                                                 {"max-target-length", "max-target"},
+                                                 {"target", "max-target"},
+                                                 {"virtual-tokens", "num-virtual-tokens"},
+                                                 {"methods", "method"},
+                                                 {"weights", "scale"},
+                                                 {"virtual", "num-virtual-tokens"},
+                                                 {"peft-type", "method"},
+                                                 {"tuner", "method"},
+                                                 {"load-in-4bit", "weights"},
+                                                 {"load-in-8bit", "weights"},
+                                                 {"quantization", "weights|type"},
+                                                 {"bits", "weights|type"},
+                                                 {"dtype", "weights|type"},
+                                                 {"outtype", "type"},
+                                                 {"num-beams", "beams"},
+                                                 {"max-tokens", "max-new-tokens"},
+                                                 {"n-predict", "max-new-tokens"},
+                                                 {"n", "max-new-tokens|limit"},
+                                                 {"max-new", "max-new-tokens"},
+                                                 {"temp", "temperature"},
+                                                 {"no-repeat-ngram-size", "no-repeat-ngram"},
+                                                 {"stop-sequence", "stop"},
+                                                 {"lora", "adapter"},
+                                                 {"peft-model", "adapter"},
+                                                 {"adapter-path", "adapter"},
+                                                 {"overwrite", "force"},
+                                                 {"overwrite-output-dir", "force"},
+                                                 {"f", "force|prompt-text"},
+                                                 {"gradient-checkpointing", "checkpoint-blocks"},
+                                                 {"optim", "optimizer"},
+                                                 {"max-norm", "max-grad-norm"},
+                                                 {"clip", "max-grad-norm"},
+                                                 {"random-seed", "seed"},
+                                                 {"num-threads", "threads"},
+                                                 {"t", "threads"},
+                                                 {"j", "threads"},
+                                                 {"p", "prompt-text|prompt"},
+                                                 {"prompt", "prompt-text"},
+                                                 {"text", "prompt-text|file"},
+                                                 {"target-template", "completion"},
+                                                 {"answer", "completion"},
+                                                 {"preds", "predictions"},
+                                                 {"hypotheses", "predictions"},
+                                                 {"refs", "references"},
+                                                 {"few-shot", "shots"},
+                                                 {"num-fewshot", "shots"},
+                                                 {"k-shot", "shots"},
+                                                 {"n-shot", "shots"},
+                                                 {"mix-temperature", "temperature-mix"},
+                                                 {"mixing-temperature", "temperature-mix"},
+                                                 {"system-prompt", "system"},
+                                                 {"samples", "limit"},
+                                                 {"max-samples", "limit"},
+                                                 {"num-samples", "limit"},
+                                                 {"q", "quiet"},
+                                                 {"html", "report"}};
 
 static inline const option *option_named(const option *options, int count, const char *name, size_t n) {
     for (int i = 0; i < count; i++)
@@ -216,7 +283,8 @@ static inline bool option_set(const char *command, const option *o, char *value)
 
 // Splits the arguments into options and the rest: what does not begin with a dash, what is "-" or a negative
 // number, and all behind "--". False: a message was printed.
-static inline bool options_parse(const char *command, int argc, char **argv, const option *options, int count, texts *rest) {
+static inline bool options_parse(const char *command, int argc, char **argv, const option *options, int count,
+                                 texts *rest) {
     static char nothing[1];
     bool only_rest = false;
     for (int i = 0; i < argc; i++) {
@@ -261,11 +329,77 @@ static inline bool options_parse(const char *command, int argc, char **argv, con
 }
 
 static inline void options_print(const option *options, int count) {
+    enum { LEFT = 32, WIDTH = 110 };
     for (int i = 0; i < count; i++) {
         char left[64];
-        snprintf(left, sizeof(left), "--%s %s", options[i].name, options[i].kind == OPTION_FLAG ? "" : options[i].value);
-        printf("  %-28s %s\n", left, options[i].help);
+        snprintf(left, sizeof(left), "--%s %s", options[i].name,
+                 options[i].kind == OPTION_FLAG ? "" : options[i].value);
+        printf("  %-*s", LEFT - 2, left);
+        int column = LEFT;
+        for (const char *p = options[i].help; *p;) {  // word by word
+            int n = (int)strcspn(p, " ");
+            if (column > LEFT && column + n >= WIDTH) printf("\n%*s", column = LEFT, "");
+            printf("%s%.*s", column > LEFT ? " " : "", n, p);
+            column += n + 1;
+            p += n + (p[n] == ' ');
+        }
+        printf("\n");
     }
+}
+
+// ---- a text that grows
+
+typedef struct text_buffer {
+    char *data;
+    size_t size, room;
+    bool failed;  // no memory: what is added from then on is lost
+} text_buffer;
+
+static inline void buffer_add(text_buffer *b, const char *text, size_t n) {
+    if (b->size + n + 1 > b->room && !b->failed) {
+        size_t room = 2 * (b->size + n) + 64;
+        char *grown = (char *)realloc(b->data, room);
+        b->failed = !grown;
+        if (grown) b->data = grown, b->room = room;
+    }
+    if (b->failed) return;
+    if (n) memcpy(b->data + b->size, text, n);
+    b->data[b->size += n] = 0;
+}
+
+static inline void buffer_puts(text_buffer *b, const char *text) { buffer_add(b, text, strlen(text)); }
+
+static inline void buffer_print(text_buffer *b, const char *format, ...) {  // for short texts
+    char line[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
+    buffer_puts(b, line);
+}
+
+// A Unicode character as UTF-8.
+static inline void buffer_code(text_buffer *b, uint32_t c) {
+    char out[4];
+    size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    static const unsigned char first[] = {0, 0, 0xC0, 0xE0, 0xF0};
+    for (size_t i = n; i-- > 1; c >>= 6) out[i] = (char)(0x80 | (c & 0x3F));
+    out[0] = (char)(first[n] | c);
+    buffer_add(b, out, n);
+}
+
+static inline void buffer_free(text_buffer *b) {
+    free(b->data);
+    memset(b, 0, sizeof(*b));
+}
+
+// The text, to be freed; NULL: no memory. The buffer is empty again.
+static inline char *buffer_take(text_buffer *b) {
+    buffer_add(b, "", 0);
+    char *text = b->failed ? NULL : b->data;
+    if (b->failed) free(b->data);
+    memset(b, 0, sizeof(*b));
+    return text;
 }
 
 // ---- JSON
@@ -281,27 +415,35 @@ static inline int utf8_size(const char *s) {
     int n = c[0] < 0x80 ? 1 : c[0] < 0xC2 ? 0 : c[0] < 0xE0 ? 2 : c[0] < 0xF0 ? 3 : c[0] < 0xF5 ? 4 : 0;
     for (int i = 1; i < n; i++)
         if ((c[i] & 0xC0) != 0x80) return 0;
-    bool high = (c[0] == 0xE0 && c[1] < 0xA0) || (c[0] == 0xED && c[1] > 0x9F) || (c[0] == 0xF0 && c[1] < 0x90) || (c[0] == 0xF4 && c[1] > 0x8F);
+    bool high = (c[0] == 0xE0 && c[1] < 0xA0) || (c[0] == 0xED && c[1] > 0x9F) ||
+                (c[0] == 0xF0 && c[1] < 0x90) || (c[0] == 0xF4 && c[1] > 0x8F);
     return n > 2 && high ? 0 : n;  // too long, a surrogate, beyond Unicode
 }
 
-// What is not UTF-8 becomes U+FFFD: JSON has no other bytes.
-static inline void json_text(FILE *f, const char *s) {
-    fputc('"', f);
+// A text as JSON has it. What is not UTF-8 becomes U+FFFD: JSON has no other bytes.
+static inline void buffer_json(text_buffer *b, const char *s) {
+    buffer_add(b, "\"", 1);
     for (; s && *s; s++) {
         unsigned char c = (unsigned char)*s;
         int n = utf8_size(s);
         if (n != 1) {
-            if (n) fwrite(s, 1, (size_t)n, f);
-            else fputs("\\ufffd", f);
+            if (n) buffer_add(b, s, (size_t)n);
+            else buffer_puts(b, "\\ufffd");
             s += n ? n - 1 : 0;
-        } else if (c == '"' || c == '\\') fprintf(f, "\\%c", c);
-        else if (c == '\n') fputs("\\n", f);
-        else if (c == '\t') fputs("\\t", f);
-        else if (c < 32) fprintf(f, "\\u%04x", c);
-        else fputc(c, f);
+        } else if (c == '"' || c == '\\') buffer_print(b, "\\%c", c);
+        else if (c == '\n') buffer_puts(b, "\\n");
+        else if (c == '\t') buffer_puts(b, "\\t");
+        else if (c < 32) buffer_print(b, "\\u%04x", c);
+        else buffer_add(b, s, 1);
     }
-    fputc('"', f);
+    buffer_add(b, "\"", 1);
+}
+
+static inline void json_text(FILE *f, const char *s) {
+    text_buffer b = {0};
+    buffer_json(&b, s);
+    if (b.data) fwrite(b.data, 1, b.size, f);
+    buffer_free(&b);
 }
 
 // printf of JSON: numbers that it has no word for become null. For short lines.
@@ -386,7 +528,8 @@ static inline char *read_file(const char *path, size_t *size) {
     return text;
 }
 
-// A file that will be whole or not there: written as PATH.part and renamed. What is no ordinary file (/dev/stdout) is written as it is.
+// A file that will be whole or not there: written as PATH.part and renamed. What is no ordinary file
+// (/dev/stdout) is written as it is.
 typedef struct output {
     const char *command, *path;
     char *part;  // NULL: not ordinary
@@ -405,7 +548,8 @@ static inline bool is_ordinary(const char *path) {
 
 static inline FILE *output_open(output *o, const char *command, const char *path) {
     o->command = command, o->path = path, o->part = NULL;
-    if (is_ordinary(path) && (o->part = (char *)malloc(strlen(path) + 6)) != NULL) sprintf(o->part, "%s.part", path);
+    if (is_ordinary(path) && (o->part = (char *)malloc(strlen(path) + 6)) != NULL)
+        sprintf(o->part, "%s.part", path);
     o->file = fopen(o->part ? o->part : path, "wb");
     if (o->file) return o->file;
     fprintf(stderr, "peft %s: %s: %s\n", command, path, strerror(errno));
@@ -418,7 +562,9 @@ static inline int output_close(output *o, bool wanted) {
     bool bad = ferror(o->file) != 0;
     bad = fclose(o->file) != 0 || bad;
     if (o->part && wanted && !bad) bad = rename(o->part, o->path) != 0;
-    if (bad) fprintf(stderr, "peft %s: %s: %s\n", o->command, o->path, errno ? strerror(errno) : "could not be written");
+    if (bad)
+        fprintf(stderr, "peft %s: %s: %s\n", o->command, o->path,
+                errno ? strerror(errno) : "could not be written");
     if (o->part && (bad || !wanted)) remove(o->part);
     free(o->part);
     return bad ? EXIT_DATA : EXIT_OK;
@@ -441,7 +587,9 @@ static inline int output_check_folder(const char *command, const char *path) {
         sprintf(probe, "%.*s.probe", (int)n, path);
         f = fopen(probe, "wb");
     }
-    if (!f) fprintf(stderr, "peft %s: %s: %s\n", command, *path ? path : "an empty path", *path ? strerror(errno) : "no folder");
+    if (!f)
+        fprintf(stderr, "peft %s: %s: %s\n", command, *path ? path : "an empty path",
+                *path ? strerror(errno) : "no folder");
     else fclose(f), remove(probe);
     free(probe);
     return f ? EXIT_OK : EXIT_DATA;

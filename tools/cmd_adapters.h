@@ -1,4 +1,4 @@
-// Commands about adapters: methods, prompt, combine, sweep, compare, forget. Part of peft.c, whose helpers it uses.
+// Commands about adapters: methods, prompt, combine, grow.
 #ifndef PEFT_CMD_ADAPTERS_H
 #define PEFT_CMD_ADAPTERS_H
 
@@ -20,28 +20,21 @@ static const char *last_block(const peft_model *m) {
     return text;
 }
 
-// One method among others: options that are another method's are left out. `selected` without names: the last block.
-static peft_status plain_adapter(peft_model *m, const peft_method_info *info, uint64_t seed, peft_adapter **out) {
+// One method among others: options that are another method's are left out. `selected` without names: the last
+// block.
+static peft_status plain_adapter(peft_model *m, const peft_method_info *info, uint64_t seed,
+                                 peft_adapter **out) {
     peft_adapter_desc desc;
     *out = NULL;
     if (adapter_settings(m, info, &desc)) return PEFT_ERROR_ARGUMENT;
     desc.seed = seed;
-    if (info->method == PEFT_IA3 && ad.target && strcmp(ad.target, "all-linear") == 0) desc.target_modules = NULL;
-    if (info->method == PEFT_SELECTED && (!ad.target || strcmp(ad.target, "all-linear") == 0)) desc.target_modules = "*", desc.layers_to_transform = last_block(m);
+    if (info->method == PEFT_IA3 && tuned.target && strcmp(tuned.target, "all-linear") == 0)
+        desc.target_modules = NULL;
+    if (info->method == PEFT_SELECTED && (!tuned.target || strcmp(tuned.target, "all-linear") == 0))
+        desc.target_modules = "*", desc.layers_to_transform = last_block(m);
     if (info->method != PEFT_PROMPT_TUNING) desc.init_text = NULL;
     if (info->method != PEFT_LORA) desc.pissa = false, desc.type = PEFT_F32;
     return peft_adapter_create(&desc, out);
-}
-
-// Whether a list of names between commas has this one; NULL has all.
-static bool named_in(const char *list, const char *name) {
-    size_t n = strlen(name);
-    for (const char *p = list; p && *p;) {
-        size_t m = strcspn(p, ",");
-        if (m == n && strncmp(p, name, n) == 0) return true;
-        p += m + (p[m] == ',');
-    }
-    return !list;
 }
 
 static int check_methods(const char *list) {
@@ -57,46 +50,61 @@ static int check_methods(const char *list) {
 
 static void methods_row_print(const method_row *r, int64_t total) {
     double share = 100.0 * (double)r->parameters / (double)total;
-    if (s.json) {
+    if (cli.json) {
         printf("{");
         json_pair(stdout, "method", r->name, ",");
         json_pair(stdout, "family", r->family, ",");
         json_pair(stdout, "trains", r->trains, ",");
         json_pair(stdout, "initial", r->initial, ",");
         if (r->why_not) json_pair(stdout, "error", r->why_not, ",");
-        printf("\"parameters\":%lld,\"share\":%.8f,\"learning_rate\":%g,\"bytes\":%lld}\n", (long long)r->parameters, share / 100, r->rate, (long long)r->bytes);
+        printf("\"parameters\":%lld,\"share\":%.8f,\"learning_rate\":%g,\"bytes\":%lld}\n",
+               (long long)r->parameters, share / 100, r->rate, (long long)r->bytes);
     } else if (r->why_not) {
         printf("  %-11s %-23s %-47s %s\n", r->name, r->family, r->trains, r->why_not);
     } else {
-        printf("  %-11s %-23s %-47s %11lld %8.3f %% %8g %12lld  %s\n", r->name, r->family, r->trains, (long long)r->parameters, share, r->rate, (long long)r->bytes, r->initial);
+        printf("  %-11s %-23s %-47s %11lld %8.3f %% %8g %12lld  %s\n", r->name, r->family, r->trains,
+               (long long)r->parameters, share, r->rate, (long long)r->bytes, r->initial);
     }
 }
 
 static int run_methods(void) {
-    if (s.rest.count != 1) return wrong("give one model folder");
+    if (cli.rest.count != 1) return wrong("give one model folder");
     peft_model *m;
-    int code = check_methods(ad.method);
-    if (!code) code = open_model(s.rest.items[0], false, &m);
+    int code = check_methods(tuned.method);
+    if (!code) code = open_model(cli.rest.items[0], false, &m);
     if (code) return code;
     int64_t total = peft_model_parameter_count(m);
-    if (!s.json) printf("%s: %lld parameters\n  %-11s %-23s %-47s %11s %10s %8s %12s  %s\n", s.rest.items[0], (long long)total, "method", "family", "trains", "parameters", "share", "rate", "bytes on disk", "begins as");
+    if (!cli.json)
+        printf("%s: %lld parameters\n  %-11s %-23s %-47s %11s %10s %8s %12s  %s\n", cli.rest.items[0],
+               (long long)total, "method", "family", "trains", "parameters", "share", "rate", "bytes on disk",
+               "begins as");
     for (int64_t i = 0; peft_method_at(i); i++) {
         const peft_method_info *info = peft_method_at(i);
-        if (!named_in(ad.method, info->name)) continue;
+        if (!named_in(tuned.method, info->name)) continue;
         method_row r = {info->name, info->family, info->trains, info->initial, 0, 0, 0, NULL};
         peft_adapter *a = NULL;
-        peft_status status = plain_adapter(m, info, (uint64_t)s.seed, &a);
+        peft_status status = plain_adapter(m, info, (uint64_t)cli.seed, &a);
         if (!status) status = peft_adapter_file_size(a, &r.bytes);
-        if (status) r.why_not = peft_error(s.ctx);
-        else r.parameters = peft_adapter_parameter_count(a), r.rate = (double)peft_default_learning_rate(m, a);
-        if (info->method == PEFT_SELECTED && (!ad.target || strcmp(ad.target, "all-linear") == 0)) r.trains = "parameters by name; here the last block";
+        if (status) r.why_not = peft_error(cli.ctx);
+        else
+            r.parameters = peft_adapter_parameter_count(a), r.rate = (double)peft_default_learning_rate(m, a);
+        if (info->method == PEFT_SELECTED && (!tuned.target || strcmp(tuned.target, "all-linear") == 0))
+            r.trains = "parameters by name; here the last block";
         methods_row_print(&r, total);
         peft_adapter_destroy(a);
     }
-    method_row full = {"full", "full fine-tuning", "every weight", "the model's own", total, 4 * total, (double)peft_default_learning_rate(m, NULL), NULL};
-    if (named_in(ad.method, "full")) methods_row_print(&full, total);
-    if (!s.json && !ad.method)
-        printf("\nWhy a low rank saves: a 512 x 64 matrix has 32,768 weights; B (512 x 8) and A (8 x 64) have 4,608 together, 86 %% fewer.\n"
+    method_row full = {"full",
+                       "full fine-tuning",
+                       "every weight",
+                       "the model's own",
+                       total,
+                       4 * total,
+                       (double)peft_default_learning_rate(m, NULL),
+                       NULL};
+    if (named_in(tuned.method, "full")) methods_row_print(&full, total);
+    if (!cli.json && !tuned.method)
+        printf("\nWhy a low rank saves: a 512 x 64 matrix has 32,768 weights; B (512 x 8) and A (8 x 64) "
+               "have 4,608 together, 86 %% fewer.\n"
                "Rates are the defaults of peft train for this model.\n");
     peft_model_destroy(m);
     return EXIT_OK;
@@ -106,22 +114,28 @@ static int run_methods(void) {
 
 static int64_t prompt_nearest = 5;
 static const char *prompt_report;
-static const option prompt_options[] = {{"nearest", OPTION_INT, &prompt_nearest, "N", "vocabulary entries per virtual token (5)"},
-                                        {"report", OPTION_TEXT, &prompt_report, "FILE", "write an HTML page with the picture"},
-                                        COMMON_OPTIONS};
+static const option prompt_options[] = {
+    {"nearest", OPTION_INT, &prompt_nearest, "N", "vocabulary entries per virtual token (5)"},
+    {"report", OPTION_TEXT, &prompt_report, "FILE", "write an HTML page with the picture"},
+    COMMON_OPTIONS};
 
 enum { MOST_NEAREST = 20 };
 
 // A row of boxes per virtual token: the darker, the nearer.
-static void prompt_picture(FILE *f, const peft_tokenizer *t, const int32_t *ids, const float *distances, int64_t tokens, int64_t k) {
+static void prompt_picture(FILE *f, const peft_tokenizer *t, const int32_t *ids, const float *distances,
+                           int64_t tokens, int64_t k) {
     fprintf(f, "<svg viewBox=\"0 0 960 %lld\" role=\"img\">\n", (long long)(26 * tokens + 10));
     double width = 900.0 / (double)k;
     for (int64_t i = 0; i < tokens; i++) {
-        fprintf(f, "<text x=\"30\" y=\"%lld\" text-anchor=\"end\">%lld</text>\n", (long long)(26 * i + 19), (long long)i);
+        fprintf(f, "<text x=\"30\" y=\"%lld\" text-anchor=\"end\">%lld</text>\n", (long long)(26 * i + 19),
+                (long long)i);
         for (int64_t j = 0; j < k; j++) {
             double d = (double)distances[i * k + j], near = fmax(0, fmin(1, 1 - d));
-            fprintf(f, "<rect x=\"%.1f\" y=\"%lld\" width=\"%.1f\" height=\"24\" fill=\"#1f77b4\" fill-opacity=\"%.3f\"/><text x=\"%.1f\" y=\"%lld\">", 40 + width * (double)j,
-                    (long long)(26 * i + 2), width - 2, 0.08 + 0.6 * near, 46 + width * (double)j, (long long)(26 * i + 19));
+            fprintf(f,
+                    "<rect x=\"%.1f\" y=\"%lld\" width=\"%.1f\" height=\"24\" fill=\"#1f77b4\" "
+                    "fill-opacity=\"%.3f\"/><text x=\"%.1f\" y=\"%lld\">",
+                    40 + width * (double)j, (long long)(26 * i + 2), width - 2, 0.08 + 0.6 * near,
+                    46 + width * (double)j, (long long)(26 * i + 19));
             html_text(f, peft_token_text(t, ids[i * k + j]));
             fprintf(f, " %.2f</text>\n", d);
         }
@@ -129,23 +143,27 @@ static void prompt_picture(FILE *f, const peft_tokenizer *t, const int32_t *ids,
     fputs("</svg>\n", f);
 }
 
-static int prompt_write(const peft_tokenizer *t, const int32_t *ids, const float *distances, int64_t tokens, int64_t k) {
+static int prompt_write(const peft_tokenizer *t, const int32_t *ids, const float *distances, int64_t tokens,
+                        int64_t k) {
     output o;
     FILE *f = output_open(&o, "prompt", prompt_report);
     if (!f) return EXIT_DATA;
     report_begin(f, "What a soft prompt says");
-    fputs("<p>Each row is a virtual token; its boxes are the vocabulary entries nearest to it, with their cosine distance (0: the same direction).</p>\n", f);
+    fputs("<p>Each row is a virtual token; its boxes are the vocabulary entries nearest to it, with their "
+          "cosine distance (0: the same direction).</p>\n",
+          f);
     prompt_picture(f, t, ids, distances, tokens, k);
     report_end(f);
     return output_close(&o, true);
 }
 
-static void prompt_line(const peft_tokenizer *t, int64_t token, const int32_t *ids, const float *distances, int64_t k) {
-    if (s.json) printf("{\"virtual_token\":%lld,\"nearest\":[", (long long)token);
+static void prompt_line(const peft_tokenizer *t, int64_t token, const int32_t *ids, const float *distances,
+                        int64_t k) {
+    if (cli.json) printf("{\"virtual_token\":%lld,\"nearest\":[", (long long)token);
     else printf("%4lld ", (long long)token);
     for (int64_t j = 0; j < k; j++) {
         const char *text = peft_token_text(t, ids[j]);
-        if (s.json) {
+        if (cli.json) {
             printf("%s{\"id\":%d,", j ? "," : "", ids[j]);
             json_pair(stdout, "token", text, ",");
             printf("\"distance\":%.6f}", (double)distances[j]);
@@ -153,18 +171,19 @@ static void prompt_line(const peft_tokenizer *t, int64_t token, const int32_t *i
             printf(" %14s %.3f", text ? text : "?", (double)distances[j]);
         }
     }
-    printf("%s\n", s.json ? "]}" : "");
+    printf("%s\n", cli.json ? "]}" : "");
 }
 
 static int run_prompt(void) {
     peft_model *m = NULL;
     peft_adapter *a = NULL;
-    if (s.rest.count != 2) return wrong("give ADAPTER MODEL");
-    if (prompt_nearest < 1 || prompt_nearest > MOST_NEAREST) return wrong("--nearest %lld is not 1 to %d", (long long)prompt_nearest, MOST_NEAREST);
-    int code = open_model(s.rest.items[1], false, &m);
-    if (!code) code = open_adapter(m, s.rest.items[0], &a);
+    if (cli.rest.count != 2) return wrong("give ADAPTER MODEL");
+    if (prompt_nearest < 1 || prompt_nearest > MOST_NEAREST)
+        return wrong("--nearest %lld is not 1 to %d", (long long)prompt_nearest, MOST_NEAREST);
+    int code = open_model(cli.rest.items[1], false, &m);
+    if (!code) code = open_adapter(m, cli.rest.items[0], &a);
     const peft_tokenizer *t = m ? peft_model_tokenizer(m) : NULL;
-    if (!code && !t) code = wrong("%s has no tokenizer", s.rest.items[1]);
+    if (!code && !t) code = wrong("%s has no tokenizer", cli.rest.items[1]);
     int64_t tokens = code ? 0 : peft_adapter_settings(a)->num_virtual_tokens, k = prompt_nearest;
     int32_t *ids = (int32_t *)calloc((size_t)(tokens * k) + 1, sizeof(int32_t));
     float *distances = (float *)calloc((size_t)(tokens * k) + 1, sizeof(float));
@@ -187,16 +206,15 @@ static int run_prompt(void) {
 static struct {
     const char *kind, *weights, *out;
     double density;
-} cb;
-static const option combine_options[] = {{"out", OPTION_TEXT, &cb.out, "DIR", "where the result goes"},
-                                         {"kind", OPTION_WORD, &cb.kind, "NAME",
-                                          "linear (default), cat, ties, dare_linear"},
-                                         {"scale", OPTION_TEXT, &cb.weights, "LIST",
-                                          "strength of each adapter, e.g. 0.7,0.3 (all 1)"},
-                                         FORCE_OPTION,
-                                         {"density", OPTION_REAL, &cb.density, "X", "ties, dare_linear: the part that is kept (0.5)"},
-                                         {"seed", OPTION_INT, &s.seed, "N", "of dare_linear"},
-                                         COMMON_OPTIONS};
+} combine;
+static const option combine_options[] = {
+    {"out", OPTION_TEXT, &combine.out, "DIR", "where the result goes"},
+    {"kind", OPTION_WORD, &combine.kind, "NAME", "linear (default), cat, ties, dare_linear"},
+    {"scale", OPTION_TEXT, &combine.weights, "LIST", "strength of each adapter, e.g. 0.7,0.3 (all 1)"},
+    FORCE_OPTION,
+    {"density", OPTION_REAL, &combine.density, "X", "ties, dare_linear: the part that is kept (0.5)"},
+    {"seed", OPTION_INT, &cli.seed, "N", "of dare_linear"},
+    COMMON_OPTIONS};
 
 enum { MOST_COMBINED = 32, MOST_NUMBERS = 32 };
 
@@ -218,551 +236,38 @@ static int run_combine(void) {
     peft_adapter *adapters[MOST_COMBINED] = {NULL}, *out = NULL;
     double numbers[MOST_NUMBERS];
     float weights[MOST_COMBINED];
-    int kind = 0, count = s.rest.count - 1;
-    if (count < 1 || count > MOST_COMBINED || !cb.out) return wrong("give MODEL ADAPTER ... and --out DIR");
-    while (cb.kind && kind < COUNT(kinds) && strcmp(cb.kind, kinds[kind]) != 0) kind++;
-    if (kind == COUNT(kinds)) return wrong("--kind %s is not linear, cat, ties or dare_linear", cb.kind);
-    if (cb.weights && parse_numbers(cb.weights, numbers) != count)
-        return wrong("--scale %s: %d numbers are needed", cb.weights, count);
-    for (int i = 0; i < count; i++) weights[i] = cb.weights ? (float)numbers[i] : 1;
+    int kind = 0, count = cli.rest.count - 1;
+    if (count < 1 || count > MOST_COMBINED || !combine.out)
+        return wrong("give MODEL ADAPTER ... and --out DIR");
+    while (combine.kind && kind < COUNT(kinds) && strcmp(combine.kind, kinds[kind]) != 0) kind++;
+    if (kind == COUNT(kinds)) return wrong("--kind %s is not linear, cat, ties or dare_linear", combine.kind);
+    if (combine.weights && parse_numbers(combine.weights, numbers) != count)
+        return wrong("--scale %s: %d numbers are needed", combine.weights, count);
+    for (int i = 0; i < count; i++) weights[i] = combine.weights ? (float)numbers[i] : 1;
     peft_model *m = NULL;
-    int code = output_may_go("combine", cb.out, s.force, s.rest.items, s.rest.count);
-    if (!code) code = open_model(s.rest.items[0], false, &m);
-    for (int i = 0; i < count && !code; i++) code = open_adapter(m, s.rest.items[1 + i], &adapters[i]);
+    int code = output_may_go("combine", combine.out, cli.force, cli.rest.items, cli.rest.count);
+    if (!code) code = open_model(cli.rest.items[0], false, &m);
+    for (int i = 0; i < count && !code; i++) code = open_adapter(m, cli.rest.items[1 + i], &adapters[i]);
     if (!code) {
-        peft_combine_desc desc = {.adapters = (const peft_adapter *const *)adapters, .weights = weights, .count = count, .kind = (peft_combine_kind)kind,
-                                  .density = (float)cb.density, .seed = (uint64_t)s.seed};
+        peft_combine_desc desc = {.adapters = (const peft_adapter *const *)adapters,
+                                  .weights = weights,
+                                  .count = count,
+                                  .kind = (peft_combine_kind)kind,
+                                  .density = (float)combine.density,
+                                  .seed = (uint64_t)cli.seed};
         peft_status status = peft_adapter_combine(&desc, &out);
-        if (!status) status = peft_adapter_save(out, cb.out);
+        if (!status) status = peft_adapter_save(out, combine.out);
         if (status) code = fail(status);
     }
-    if (!code && s.json) printf("{\"adapters\":%d,\"kind\":\"%s\",\"r\":%lld,\"parameters\":%lld}\n", count, kinds[kind], (long long)peft_adapter_settings(out)->r, (long long)peft_adapter_parameter_count(out));
-    else if (!code) printf("%d adapters, %s: rank %lld, written to %s\n", count, kinds[kind], (long long)peft_adapter_settings(out)->r, cb.out);
+    if (!code && cli.json)
+        printf("{\"adapters\":%d,\"kind\":\"%s\",\"r\":%lld,\"parameters\":%lld}\n", count, kinds[kind],
+               (long long)peft_adapter_settings(out)->r, (long long)peft_adapter_parameter_count(out));
+    else if (!code)
+        printf("%d adapters, %s: rank %lld, written to %s\n", count, kinds[kind],
+               (long long)peft_adapter_settings(out)->r, combine.out);
     peft_adapter_destroy(out);
     for (int i = 0; i < count; i++) peft_adapter_destroy(adapters[i]);
     peft_model_destroy(m);
-    return code;
-}
-
-// ---- trials: train, generate, score; what sweep, compare and forget repeat
-
-enum { SCORES = 7 };
-static const char *const score_names[SCORES] = {"loss", "ROUGE-L", "BLEU", "NIST", "METEOR", "CIDEr", "exact"};
-
-static struct {
-    const char *report, *ranks;
-    texts test;
-    int64_t seeds;
-    double rate_factor;
-    bool markdown;
-} ex;
-
-#define EXPERIMENT_OPTIONS                                                                       \
-    {"epochs", OPTION_INT, &t.epochs, "N", "times through the data (3)"},                        \
-    {"max-steps", OPTION_INT, &t.max_steps, "N", "optimizer steps, instead of epochs"},          \
-    {"batch", OPTION_INT, &t.batch, "N", "examples per batch (8)"},                              \
-    {"lr", OPTION_REAL, &t.lr, "X", "learning rate (each method's own)"},                        \
-    {"lr-factor", OPTION_REAL, &ex.rate_factor, "X", "times each method's own rate (1)"},        \
-    {"warmup", OPTION_INT, &t.warmup, "N", "steps (0)"},                                         \
-    {"max-source", OPTION_INT, &t.max_source, "N", "tokens of the input, the rest is cut (512)"}, \
-    {"max-target", OPTION_INT, &t.max_target, "N", "tokens of the answer (128)"},                \
-    {"report", OPTION_TEXT, &ex.report, "FILE", "write an HTML page with tables and pictures"},  \
-    {"seed", OPTION_INT, &s.seed, "N", "the first seed"}
-
-// Loss and texts of a model on a dataset, and their scores.
-static peft_status trial_scores(peft_model *m, const peft_adapter *a, const peft_dataset *data, double *out) {
-    int64_t n = peft_dataset_count(data);
-    char **texts = (char **)calloc((size_t)n + 1, sizeof(char *));
-    const char **prompts = (const char **)calloc((size_t)n + 1, sizeof(char *)), **references = (const char **)calloc((size_t)n + 1, sizeof(char *));
-    phase("loss of examples", 0, n);
-    peft_status status = texts && prompts && references ? peft_evaluate_loss(m, a, data, t.max_source, t.max_target, &out[0]) : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < n && !status; i++) prompts[i] = peft_dataset_prompt(data, i), references[i] = peft_dataset_completion(data, i);
-    peft_generate_desc g_desc = generation(m, a);
-    for (int64_t i = 0; i < n && !status && !interrupted; i += PHASE_PROMPTS) {
-        phase("answers", i, n);
-        status = peft_generate_texts(&g_desc, prompts + i, n - i < PHASE_PROMPTS ? n - i : PHASE_PROMPTS,
-                                     texts + i);
-    }
-    phase("answers", n, n);
-    if (!status && interrupted) status = PEFT_CANCELLED;
-    const char *const *predictions = (const char *const *)texts;
-    peft_rouge_result rouge = {0};
-    peft_bleu_result bleu = {0};
-    peft_metric_result nist = {0}, meteor = {0}, cider = {0};
-    peft_answer_result answers = {0};
-    peft_text_desc d_text = {.context = s.ctx, .predictions = predictions, .references = references, .count = n};
-    if (!status) status = peft_rouge(&(peft_rouge_desc){.context = s.ctx, .predictions = predictions, .references = references, .count = n, .use_stemmer = true}, &rouge);
-    if (!status) status = peft_bleu(&(peft_bleu_desc){.context = s.ctx, .predictions = predictions, .references = references, .count = n}, &bleu);
-    if (!status) status = peft_nist(&d_text, &nist);
-    if (!status) status = peft_meteor(&d_text, &meteor);
-    if (!status) status = peft_cider(&d_text, &cider);
-    if (!status) status = peft_squad(&d_text, &answers);
-    out[1] = 100 * rouge.mean.rougeL.f1, out[2] = bleu.score, out[3] = nist.score, out[4] = 100 * meteor.score, out[5] = cider.score, out[6] = 100 * answers.exact_match;
-    for (int64_t i = 0; texts && i < n; i++) peft_free(s.ctx, texts[i]);
-    free(texts);
-    free((void *)prompts);
-    free((void *)references);
-    return status;
-}
-
-static bool watch_quietly(const peft_progress *p, void *user) {
-    (void)user;
-    if (!s.quiet && is_terminal(stderr) && p->step % 10 == 0) fprintf(stderr, "\r  step %lld/%lld  loss of this step %.3f   ", (long long)p->step, (long long)p->steps, p->loss);
-    if (!s.quiet && is_terminal(stderr) && p->step == p->steps) fprintf(stderr, "\r%*s\r", 60, "");
-    return !interrupted;
-}
-
-static peft_status trial_train(peft_model *m, peft_adapter *a, const peft_dataset *data, int64_t seed, peft_train_result *result) {
-    peft_optimizer_kind optimizer;
-    if (parse_optimizer(&optimizer)) return PEFT_ERROR_ARGUMENT;
-    double rate = t.lr > 0 ? t.lr : (double)peft_default_learning_rate(m, a);
-    return peft_train(&(peft_train_desc){.model = m, .adapter = a, .data = data, .epochs = t.epochs, .max_steps = t.max_steps, .batch_size = t.batch,
-                                         .optimizer = optimizer, .checkpoint_blocks = t.checkpoint_blocks,
-                                         .learning_rate = (float)(rate * (ex.rate_factor > 0 ? ex.rate_factor : 1)), .warmup_steps = t.warmup,
-                                         .max_source = t.max_source, .max_target = t.max_target, .seed = (uint64_t)seed, .progress = watch_quietly}, result);
-}
-
-// Mean and deviation of each score over the seeds.
-typedef struct trials {
-    char name[32];
-    int64_t parameters, bytes;
-    double seconds, mean[SCORES], deviation[SCORES];
-    int count;
-} trials;
-
-static void trials_add(trials *r, const double *scores) {  // Welford's running mean; `deviation` holds the sum of squares until the end
-    r->count++;
-    for (int i = 0; i < SCORES; i++) {
-        double off = scores[i] - r->mean[i];
-        r->mean[i] += off / r->count;
-        r->deviation[i] += off * (scores[i] - r->mean[i]);
-    }
-}
-
-static void trials_end(trials *r) {
-    for (int i = 0; i < SCORES; i++) r->deviation[i] = r->count > 1 ? sqrt(fmax(0, r->deviation[i]) / (r->count - 1)) : 0;
-    if (r->count) r->seconds /= r->count;
-}
-
-// `seeds` runs of one method (NULL: all weights), each on a model that nothing has touched.
-static int trials_run(const char *model_path, const peft_method_info *method, const peft_dataset *data, const peft_dataset *test, trials *r) {
-    for (int64_t k = 0; k < ex.seeds; k++) {
-        peft_model *m = NULL;
-        peft_adapter *a = NULL;
-        peft_train_result result = {0};
-        double scores[SCORES] = {0};
-        int code = open_model(model_path, false, &m);
-        if (code) return code;
-        peft_status status = method ? plain_adapter(m, method, (uint64_t)(s.seed + k), &a) : PEFT_OK;
-        if (!status) status = trial_train(m, a, data, s.seed + k, &result);
-        if (!status) status = trial_scores(m, a, test, scores);
-        r->parameters = result.trainable;
-        r->seconds += result.seconds;
-        r->bytes = 4 * result.trainable;
-        if (!status && a) status = peft_adapter_file_size(a, &r->bytes);
-        peft_adapter_destroy(a);
-        peft_model_destroy(m);
-        if (status) return fail(status);
-        trials_add(r, scores);
-        if (!s.quiet) fprintf(stderr, "%s, seed %lld: held-out loss %.4f, ROUGE-L %.2f, %.1f s\n", r->name, (long long)(s.seed + k), scores[0], scores[1], result.seconds);
-    }
-    trials_end(r);
-    return EXIT_OK;
-}
-
-static void trials_json(const trials *r) {
-    printf("{");
-    json_pair(stdout, "name", r->name, ",");
-    printf("\"parameters\":%lld,\"bytes\":%lld,\"seconds\":%.2f,\"runs\":%d", (long long)r->parameters, (long long)r->bytes, r->seconds, r->count);
-    for (int i = 0; i < SCORES; i++) printf(",\"%s\":{\"mean\":%.6f,\"deviation\":%.6f}", score_names[i], r->mean[i], r->deviation[i]);
-    printf("}\n");
-}
-
-// Thousands are set apart where people read them.
-static void number_cell(char *cell, int64_t n) {
-    char digits[32];
-    int size = snprintf(digits, sizeof(digits), "%lld", (long long)n);
-    for (int i = 0; i < size; i++) {
-        if (ex.markdown && i && (size - i) % 3 == 0) *cell++ = ',';
-        *cell++ = digits[i];
-    }
-    *cell = 0;
-}
-
-static void score_cell(char *cell, const trials *r, int score) {
-    if (r->count > 1) snprintf(cell, 64, "%.2f %s %.2f", r->mean[score], ex.markdown ? "\xC2\xB1" : "+-", r->deviation[score]);
-    else snprintf(cell, 64, "%.2f", r->mean[score]);
-}
-
-// The cells of a row: name, parameters, the scores that are shown, seconds, bytes.
-enum { CELLS = 16 };
-static int trials_cells(const trials *r, const int *shown, int count, char (*cells)[64]) {
-    int n = 0;
-    snprintf(cells[n++], 64, "%s", r->name);
-    number_cell(cells[n++], r->parameters);
-    for (int i = 0; i < count; i++) score_cell(cells[n++], r, shown[i]);
-    snprintf(cells[n++], 64, "%.1f", r->seconds);
-    number_cell(cells[n++], r->bytes);
-    return n;
-}
-
-static int trials_head(const char *first, const int *shown, int count, char (*cells)[64]) {
-    int n = 0;
-    snprintf(cells[n++], 64, "%s", first);
-    snprintf(cells[n++], 64, "trainable");
-    for (int i = 0; i < count; i++) snprintf(cells[n++], 64, "%s", score_names[shown[i]]);
-    snprintf(cells[n++], 64, "seconds");
-    snprintf(cells[n++], 64, "bytes on disk");
-    return n;
-}
-
-static void print_cells(char (*cells)[64], int n, bool head) {
-    for (int i = 0; i < n; i++) {
-        if (ex.markdown) printf("%s %s %s", i ? "" : "|", cells[i], "|");
-        else if (i == 0) printf("%-14s", cells[i]);
-        else printf(" %*s", i == 1 ? 10 : i < n - 2 ? 15 : i == n - 2 ? 9 : 13, cells[i]);
-    }
-    printf("\n");
-    for (int i = 0; i < n && head && ex.markdown; i++) printf("%s%s", i ? "" : "|", i ? "---:|" : "---|");
-    if (head && ex.markdown) printf("\n");
-}
-
-static void trials_print(const trials *rows, int count, const char *first, const int *shown, int shown_count) {
-    char cells[CELLS][64];
-    if (!s.json) print_cells(cells, trials_head(first, shown, shown_count, cells), true);
-    for (int i = 0; i < count; i++) {
-        if (s.json) trials_json(&rows[i]);
-        else print_cells(cells, trials_cells(&rows[i], shown, shown_count, cells), false);
-    }
-}
-
-static void html_cells(FILE *f, const char *tag, char (*cells)[64], int n) {
-    const char *row[CELLS];
-    for (int i = 0; i < n; i++) row[i] = cells[i];
-    report_row(f, tag, row, n, 1);
-}
-
-enum { MOST_TRIALS = 32 };
-
-static int trials_report(const trials *rows, int count, const char *title, const char *first, const int *shown, int shown_count) {
-    output o;
-    FILE *f = output_open(&o, s.command, ex.report);
-    if (!f) return EXIT_DATA;
-    char cells[CELLS][64];
-    const char *names[MOST_TRIALS];
-    double values[MOST_TRIALS];
-    static const char *const color[] = {"#1f77b4"};
-    report_begin(f, title);
-    fputs("<table>\n", f);
-    html_cells(f, "th", cells, trials_head(first, shown, shown_count, cells));
-    for (int i = 0; i < count; i++) html_cells(f, "td", cells, trials_cells(&rows[i], shown, shown_count, cells));
-    fputs("</table>\n", f);
-    for (int k = 0; k < shown_count && k < 2; k++) {
-        report_heading(f, score_names[shown[k]]);
-        for (int i = 0; i < count; i++) names[i] = rows[i].name, values[i] = rows[i].mean[shown[k]];
-        svg_bars(f, names, count, &score_names[shown[k]], color, 1, values, "%.2f");
-    }
-    report_end(f);
-    return output_close(&o, true);
-}
-
-// Training and test data of compare and sweep.
-static int experiment_data(peft_dataset **all, peft_dataset **data, peft_dataset **test) {
-    *all = *data = *test = NULL;
-    if (s.rest.count != 1 || !d.data.count) return wrong("give a model folder and --data FILE");
-    if (ex.seeds < 1 || ex.seeds > 100) return wrong("--seeds %lld is not 1 to 100", (long long)ex.seeds);
-    peft_optimizer_kind optimizer;
-    if (parse_optimizer(&optimizer)) return EXIT_USAGE;
-    signal(SIGINT, on_interrupt);
-    int code = open_lessons(&d.data, d.limit, all);
-    if (!code && ex.test.count) {
-        code = open_datasets(&ex.test, "test", 0, test);
-        if (!code) *data = *all, *all = NULL;
-    } else if (!code) {
-        peft_status status = peft_dataset_split(*all, 0.1, (uint64_t)s.seed, data, test);
-        if (status) code = fail(status);
-    }
-    return code;
-}
-
-// ---- sweep: the same budget for each rank
-
-static const option sweep_options[] = {{"r", OPTION_TEXT, &ex.ranks, "LIST", "ranks (1,2,4,8,16)"},
-                                       {"seeds", OPTION_INT, &ex.seeds, "N", "runs of each rank (3)"},
-                                       {"test", OPTION_TEXTS, &ex.test, "FILE",
-                                        "held-out examples (default: a tenth of --data)"},
-                                       DATA_OPTIONS,
-                                       COMPLETION_OPTION,
-                                       EXPERIMENT_OPTIONS,
-                                       {"markdown", OPTION_FLAG, &ex.markdown, "", "the table in Markdown"},
-                                       ADAPTER_OPTIONS,
-                                       WEIGHT_OPTIONS,
-                                       SAVING_OPTIONS,
-                                       GENERATION_OPTIONS,
-                                       COMMON_OPTIONS};
-
-static int run_sweep(void) {
-    static const int shown[] = {0, 1, 2, 3, 4, 5};
-    double ranks[MOST_NUMBERS];
-    trials rows[MOST_NUMBERS];
-    peft_dataset *all, *data, *test;
-    if (!ex.seeds) ex.seeds = 3;
-    int count = parse_numbers(ex.ranks ? ex.ranks : "1,2,4,8,16", ranks);
-    const peft_method_info *method = method_of(ad.method);
-    if (check_method(ad.method)) return EXIT_USAGE;
-    if (!method || (method->method != PEFT_LORA && method->method != PEFT_DORA)) return wrong("--method %s has no rank", ad.method);
-    if (count < 1) return wrong("--r %s is no list of ranks", ex.ranks);
-    for (int i = 0; i < count; i++)
-        if (!(ranks[i] >= 1 && ranks[i] <= 65536 && ranks[i] == floor(ranks[i]))) return wrong("--r %s: %g is no rank", ex.ranks, ranks[i]);
-    int code = experiment_data(&all, &data, &test);
-    memset(rows, 0, sizeof(rows));
-    for (int i = 0; i < count && !code; i++) {
-        ad.r = (int64_t)ranks[i];
-        snprintf(rows[i].name, sizeof(rows[i].name), "r = %lld", (long long)ad.r);
-        code = trials_run(s.rest.items[0], method, data, test, &rows[i]);
-    }
-    if (!code) trials_print(rows, count, "rank", shown, COUNT(shown));
-    if (!code && ex.report) code = trials_report(rows, count, "Rank sweep", "rank", shown, COUNT(shown));
-    peft_dataset_destroy(all);
-    peft_dataset_destroy(data);
-    peft_dataset_destroy(test);
-    return code;
-}
-
-// ---- compare: every method, the same budget
-
-static const option compare_options[] = {{"seeds", OPTION_INT, &ex.seeds, "N", "runs of each method (3)"},
-                                         {"test", OPTION_TEXTS, &ex.test, "FILE",
-                                          "held-out examples (default: a tenth of --data)"},
-                                         DATA_OPTIONS,
-                                         COMPLETION_OPTION,
-                                         EXPERIMENT_OPTIONS,
-                                         {"markdown", OPTION_FLAG, &ex.markdown, "", "the table in Markdown"},
-                                         ADAPTER_OPTIONS,
-                                         RANK_OPTION,
-                                         WEIGHT_OPTIONS,
-                                         SAVING_OPTIONS,
-                                         GENERATION_OPTIONS,
-                                         COMMON_OPTIONS};
-
-// The base model as the first row.
-static int compare_base(const peft_dataset *test, trials *r) {
-    peft_model *m = NULL;
-    double scores[SCORES] = {0};
-    int code = open_model(s.rest.items[0], false, &m);
-    if (code) return code;
-    peft_status status = trial_scores(m, NULL, test, scores);
-    snprintf(r->name, sizeof(r->name), "base model");
-    trials_add(r, scores);
-    trials_end(r);
-    peft_model_destroy(m);
-    return status ? fail(status) : EXIT_OK;
-}
-
-static int run_compare(void) {
-    static const int shown[] = {1, 0};
-    trials rows[MOST_TRIALS];
-    peft_dataset *all, *data, *test;
-    int count = 0;
-    if (!ex.seeds) ex.seeds = 3;
-    if (check_methods(ad.method)) return EXIT_USAGE;
-    int code = experiment_data(&all, &data, &test);
-    memset(rows, 0, sizeof(rows));
-    if (!code) code = compare_base(test, &rows[count++]);
-    for (int64_t i = 0; peft_method_at(i) && !code; i++) {
-        if (!named_in(ad.method, peft_method_at(i)->name)) continue;
-        snprintf(rows[count].name, sizeof(rows[count].name), "%s", peft_method_at(i)->name);
-        code = trials_run(s.rest.items[0], peft_method_at(i), data, test, &rows[count++]);
-    }
-    if (!code && named_in(ad.method, "full")) {
-        snprintf(rows[count].name, sizeof(rows[count].name), "full");
-        code = trials_run(s.rest.items[0], NULL, data, test, &rows[count++]);
-    }
-    if (!code) trials_print(rows, count, "method", shown, COUNT(shown));
-    if (!code && ex.report) code = trials_report(rows, count, "Methods compared", "method", shown, COUNT(shown));
-    peft_dataset_destroy(all);
-    peft_dataset_destroy(data);
-    peft_dataset_destroy(test);
-    return code;
-}
-
-// ---- forget: what a model still knows of other tasks
-
-static struct {
-    int64_t cap;
-    double temperature;
-} fg;
-static const option forget_options[] = {{"method", OPTION_WORD, &ad.method, "NAME",
-                                         "the adapter that is compared (lora)"},
-                                        {"target-modules", OPTION_TEXT, &ad.target, "NAMES", "of it"},
-                                        RANK_OPTION,
-                                        {"prompt", OPTION_TEXTS, &d.prompts, "TEXT",
-                                         "template of the first task's input ({{prompt}}), or one for each task in order"},
-                                        {"completion", OPTION_TEXTS, &d.completions, "TEXT",
-                                         "template of its answer ({{completion}})"},
-                                        {"limit", OPTION_INT, &d.limit, "N", "only the first N examples of each training file"},
-                                        {"cap", OPTION_INT, &fg.cap, "N", "a task counts for at most N examples of the mixture (none)"},
-                                        {"temperature-mix", OPTION_REAL, &fg.temperature, "X", "above 1: small tasks get more of the mixture (1)"},
-                                        {"seeds", OPTION_INT, &ex.seeds, "N", "runs of each (1)"},
-                                        {"markdown", OPTION_FLAG, &ex.markdown, "", "the tables in Markdown"},
-                                        EXPERIMENT_OPTIONS,
-                                        GENERATION_OPTIONS,
-                                        COMMON_OPTIONS};
-
-enum { MOST_TASKS = 12, RUNS = 4 };
-static const char *const run_names[RUNS] = {"base model", "full, first task", "full, all tasks", "adapter, first task"};
-
-typedef struct forgetting {
-    char names[MOST_TASKS][32];
-    peft_dataset *train[MOST_TASKS], *test[MOST_TASKS], *mixed;
-    int count;
-    trials cells[RUNS][MOST_TASKS + 1];  // behind the tasks: the mean of all but the first
-} forgetting;
-
-// NAME=TRAIN,TEST
-static int forget_open(forgetting *r, int i, const char *text) {
-    const char *equals = strchr(text, '='), *comma = equals ? strchr(equals, ',') : NULL;
-    char path[2][512];
-    if (!comma || equals == text) return wrong("\"%s\" is not NAME=TRAIN.jsonl,TEST.jsonl", text);
-    snprintf(r->names[i], sizeof(r->names[i]), "%.*s", (int)(equals - text), text);
-    snprintf(path[0], sizeof(path[0]), "%.*s", (int)(comma - equals - 1), equals + 1);
-    snprintf(path[1], sizeof(path[1]), "%s", comma + 1);
-    if (i > 0 && d.prompts.count == 1) d.prompts.count = 0;  // a single template is the first task's
-    if (i > 0 && d.completions.count == 1) d.completions.count = 0;
-    int code = open_dataset(path[0], d.limit, i, r->count, &r->train[i]);
-    if (!code) code = check_lessons(r->train[i]);
-    return code ? code : open_dataset(path[1], 0, i, r->count, &r->test[i]);
-}
-
-static peft_status forget_run(forgetting *r, int run, int64_t seed, peft_model *m, peft_adapter *a) {
-    peft_train_result result = {0};
-    peft_status status = PEFT_OK;
-    double first = 0, others[SCORES] = {0};
-    if (run > 0) status = trial_train(m, a, run == 2 ? r->mixed : r->train[0], seed, &result);
-    for (int i = 0; i < r->count && !status; i++) {
-        double scores[SCORES] = {0};
-        status = trial_scores(m, a, r->test[i], scores);
-        trials_add(&r->cells[run][i], scores);
-        if (i == 0) first = scores[1];
-        for (int k = 0; k < SCORES && i; k++) others[k] += scores[k] / (r->count - 1);
-    }
-    trials_add(&r->cells[run][r->count], others);
-    if (!status && run && !s.quiet)
-        fprintf(stderr, "%s, seed %lld: ROUGE-L %.2f, of the others %.2f, %.1f s of training\n", run_names[run], (long long)seed, first, others[1], result.seconds);
-    return status;
-}
-
-static void forget_json(const forgetting *r) {
-    for (int k = 0; k < RUNS; k++)
-        for (int i = 0; i < r->count; i++) {
-            const trials *c = &r->cells[k][i];
-            printf("{\"run\":\"%s\",", run_names[k]);
-            json_pair(stdout, "task", r->names[i], ",");
-            printf("\"runs\":%d,\"loss\":%.6f,\"rougeL\":%.4f,\"exact_match\":%.4f,\"rougeL_deviation\":%.4f}\n", c->count, c->mean[0], c->mean[1], c->mean[6],
-                   c->deviation[1]);
-        }
-}
-
-static void forget_row(char (*cells)[64], int n) {
-    for (int i = 0; i < n; i++) {
-        if (ex.markdown) printf("%s %s |", i ? "" : "|", cells[i]);
-        else printf(i ? " %15s" : "%-20s", cells[i]);
-    }
-    printf("\n");
-}
-
-static void forget_print(const forgetting *r) {
-    static const int shown[] = {1, 6, 0};
-    static const char *const says[] = {"ROUGE-L", "exact match, %", "loss per token"};
-    char cells[MOST_TASKS + 2][64];
-    for (int q = 0; q < COUNT(shown); q++) {
-        snprintf(cells[0], 64, "%s", says[q]);
-        for (int i = 0; i < r->count; i++) snprintf(cells[1 + i], 64, "%s", r->names[i]);
-        snprintf(cells[1 + r->count], 64, "mean of others");
-        forget_row(cells, r->count + 2);
-        for (int i = 0; i < r->count + 2 && ex.markdown; i++) printf("%s%s", i ? "" : "|", i ? "---:|" : "---|");
-        if (ex.markdown) printf("\n");
-        for (int k = 0; k < RUNS; k++) {
-            snprintf(cells[0], 64, "%s", run_names[k]);
-            for (int i = 0; i <= r->count; i++) score_cell(cells[1 + i], &r->cells[k][i], shown[q]);
-            forget_row(cells, r->count + 2);
-        }
-        printf("\n");
-    }
-}
-
-static int forget_report(const forgetting *r) {
-    static const char *const colors[RUNS] = {"#9aa7b5", "#d62728", "#2ca02c", "#1f77b4"};
-    static const int shown[] = {1, 6, 0};
-    static const char *const titles[] = {"ROUGE-L of each task", "Exact match of each task, in percent", "Loss per token of each task"};
-    double values[RUNS * MOST_TASKS];
-    const char *names[MOST_TASKS];
-    output o;
-    FILE *f = output_open(&o, "forget", ex.report);
-    if (!f) return EXIT_DATA;
-    report_begin(f, "What is forgotten");
-    for (int q = 0; q < COUNT(shown); q++) {
-        for (int i = 0; i < r->count; i++) names[i] = r->names[i];
-        for (int i = 0; i < r->count; i++)
-            for (int k = 0; k < RUNS; k++) values[i * RUNS + k] = r->cells[k][i].mean[shown[q]];
-        report_heading(f, titles[q]);
-        svg_bars(f, names, r->count, run_names, colors, RUNS, values, shown[q] ? "%.0f" : "%.2f");
-    }
-    report_end(f);
-    return output_close(&o, true);
-}
-
-static int forget_all(forgetting *r) {
-    const char *names[MOST_TASKS];
-    int code = EXIT_OK;
-    if ((d.prompts.count > 1 && d.prompts.count != r->count) || (d.completions.count > 1 &&
-                                                                 d.completions.count != r->count))
-        return wrong("give one --prompt and --completion for the first task, or one for each of the %d",
-                     r->count);
-    for (int i = 0; i < r->count && !code; i++) {
-        code = forget_open(r, i, s.rest.items[1 + i]);
-        names[i] = r->names[i];
-    }
-    if (code) return code;
-    peft_status status = peft_dataset_mix(&(peft_mix_desc){.datasets = (const peft_dataset *const *)r->train, .names = names, .count = r->count, .cap = fg.cap,
-                                                           .temperature = fg.temperature, .seed = (uint64_t)s.seed}, &r->mixed);
-    if (status) return fail(status);
-    int64_t batch = t.batch > 0 ? t.batch : 8, epochs = t.epochs > 0 ? t.epochs : 3;
-    if (t.max_steps <= 0) t.max_steps = epochs * ((peft_dataset_count(r->train[0]) + batch - 1) / batch);  // the same budget for all
-    for (int64_t k = 0; k < ex.seeds * RUNS && !code; k++) {
-        peft_model *m = NULL;
-        peft_adapter *a = NULL;
-        int run = (int)(k % RUNS);
-        int64_t seed = s.seed + k / RUNS;
-        if (run == 0 && k) continue;  // the base model is always the same
-        code = open_model(s.rest.items[0], false, &m);
-        status = !code && run == 3 ? plain_adapter(m, method_of(ad.method), (uint64_t)seed, &a) : PEFT_OK;
-        if (!code && !status) status = forget_run(r, run, seed, m, a);
-        peft_adapter_destroy(a);
-        peft_model_destroy(m);
-        if (!code && status) code = fail(status);
-    }
-    for (int i = 0; i < RUNS * (r->count + 1); i++) trials_end(&r->cells[i / (r->count + 1)][i % (r->count + 1)]);
-    if (!code && s.json) forget_json(r);
-    else if (!code) forget_print(r);
-    if (!code && ex.report) code = forget_report(r);
-    return code;
-}
-
-static int run_forget(void) {
-    if (s.rest.count < 3 || s.rest.count - 1 > MOST_TASKS) return wrong("give a model folder and 2 to %d tasks as NAME=TRAIN.jsonl,TEST.jsonl", MOST_TASKS);
-    if (!ex.seeds) ex.seeds = 1;
-    if (ex.seeds < 1 || ex.seeds > 100) return wrong("--seeds %lld is not 1 to 100", (long long)ex.seeds);
-    if (check_method(ad.method)) return EXIT_USAGE;
-    if (!method_of(ad.method)) return wrong("--method full is compared anyway; give an adapter's");
-    forgetting *r = (forgetting *)calloc(1, sizeof(forgetting));
-    if (!r) return EXIT_MEMORY;
-    r->count = s.rest.count - 1;
-    signal(SIGINT, on_interrupt);
-    int code = forget_all(r);
-    for (int i = 0; i < r->count; i++) peft_dataset_destroy(r->train[i]), peft_dataset_destroy(r->test[i]);
-    peft_dataset_destroy(r->mixed);
-    free(r);
     return code;
 }
 
@@ -774,71 +279,51 @@ static struct {
     int64_t rows;
     double noise;
     bool special;
-} gr;
-static const option grow_options[] = {{"token", OPTION_TEXTS, &gr.tokens, "TEXT",
-                                       "a new token; may be given again"},
-                                      {"special", OPTION_FLAG, &gr.special, "",
-                                       "they are control tokens, which decoding leaves out"},
-                                      {"rows", OPTION_INT, &gr.rows, "N",
-                                       "rows of the embedding afterwards (as many as there are tokens)"},
-                                      {"noise", OPTION_REAL, &gr.noise, "X",
-                                       "of new rows around the mean of the old ones, in their deviations (3.2e-5); below 0: none"},
-                                      {"type", OPTION_TEXT, &gr.type, "NAME",
-                                       "of the weights: f32 (default), f16, bf16"},
-                                      COMMON_OPTIONS};
+} grow;
+static const option grow_options[] = {
+    {"token", OPTION_TEXTS, &grow.tokens, "TEXT", "a new token; may be given again"},
+    {"special", OPTION_FLAG, &grow.special, "", "they are control tokens, which decoding leaves out"},
+    {"rows", OPTION_INT, &grow.rows, "N", "rows of the embedding afterwards (as many as there are tokens)"},
+    {"noise", OPTION_REAL, &grow.noise, "X",
+     "of new rows around the mean of the old ones, in their deviations (3.2e-5); below 0: none"},
+    {"type", OPTION_WORD, &grow.type, "NAME", "of the weights: f32 (default), f16, bf16"},
+    FORCE_OPTION,
+    COMMON_OPTIONS};
 
 static int run_grow(void) {
     peft_model *m = NULL;
     peft_dtype type = PEFT_F32;
-    if (s.rest.count != 2) return wrong("give MODEL and OUT");
-    if (!gr.tokens.count && !gr.rows) return wrong("give --token TEXT or --rows N");
-    int code = gr.type ? parse_weights("type", gr.type, &type) : EXIT_OK;
+    if (cli.rest.count != 2) return wrong("give MODEL and OUT");
+    if (!grow.tokens.count && !grow.rows) return wrong("give --token TEXT or --rows N");
+    int code = grow.type ? parse_weights("type", grow.type, &type) : EXIT_OK;
     if (!code && type > PEFT_BF16) code =
-        wrong("--type %s: a vocabulary is grown before the model is quantized", gr.type);
-    if (!code && strcmp(s.rest.items[0], s.rest.items[1]) == 0) code = wrong("OUT is the model itself");
-    if (!code) code = open_model(s.rest.items[0], false, &m);
+        wrong("--type %s: a vocabulary is grown before the model is quantized", grow.type);
+    if (!code) code = output_may_go("grow", cli.rest.items[1], cli.force, cli.rest.items, 1);
+    if (!code) code = open_model(cli.rest.items[0], false, &m);
     if (code) return code;
     int64_t before = peft_model_config(m)->vocab_size, had = peft_model_tokenizer(m)
         ? peft_vocab_size(peft_model_tokenizer(m)) : 0;
-    peft_status status = peft_model_grow(&(peft_grow_desc){.model = m, .tokens = gr.tokens.items,
-                                                           .token_count = gr.tokens.count,
-        .special = gr.special,
-                                                           .vocab_size = gr.rows, .noise = (float)gr.noise,
-                                                               .seed = (uint64_t)s.seed});
+    peft_status status = peft_model_grow(&(peft_grow_desc){.model = m,
+                                                           .tokens = grow.tokens.items,
+                                                           .token_count = grow.tokens.count,
+                                                           .special = grow.special,
+                                                           .vocab_size = grow.rows,
+                                                           .noise = (float)grow.noise,
+                                                           .seed = (uint64_t)cli.seed});
     int64_t rows = peft_model_config(m)->vocab_size, has = peft_model_tokenizer(m)
         ? peft_vocab_size(peft_model_tokenizer(m)) : 0;
-    if (!status) status = peft_model_save(m, s.rest.items[1], type);
-    if (!status && s.json) {
+    if (!status) status = peft_model_save(m, cli.rest.items[1], type);
+    if (!status && cli.json) {
         printf("{");
-        json_pair(stdout, "out", s.rest.items[1], ",");
+        json_pair(stdout, "out", cli.rest.items[1], ",");
         printf("\"tokens\":%lld,\"tokens_before\":%lld,\"rows\":%lld,\"rows_before\":%lld}\n", (long long)has,
                (long long)had, (long long)rows, (long long)before);
-    } else if (!status && !s.quiet) {
+    } else if (!status && !cli.quiet) {
         printf("%lld tokens (%lld new), %lld rows (%lld new): %s\n", (long long)has, (long long)(has - had),
-               (long long)rows, (long long)(rows - before), s.rest.items[1]);
+               (long long)rows, (long long)(rows - before), cli.rest.items[1]);
     }
     peft_model_destroy(m);
     return status ? fail(status) : EXIT_OK;
 }
-
-#define ADAPTER_COMMANDS                                                                                                                                \
-    {"methods", "MODEL", "the methods of fine-tuning, and what each would train", "  peft methods flan-t5-small\n  peft methods gpt2 --r 4 --json\n",     \
-     methods_options, COUNT(methods_options), run_methods},                                                                                             \
-    {"grow", "MODEL OUT", "add tokens to the vocabulary, rows to the embedding and the output layer",                                                   \
-     "  peft grow flan-t5-small bigger --token '<sep>' --token '<speaker>' --special\n  peft grow base bigger --rows 322\n", grow_options,              \
-     COUNT(grow_options), run_grow},                                                                                                                    \
-    {"prompt", "ADAPTER MODEL", "what a soft prompt says: the nearest words", "  peft prompt my-prompt flan-t5-small --nearest 5 --report prompt.html\n", \
-     prompt_options, COUNT(prompt_options), run_prompt},                                                                                                \
-    {"combine", "MODEL ADAPTER ... --out DIR", "one LoRA made of several: linear, cat, TIES, DARE",                                                      \
-     "  peft combine flan-t5-small english german --scale 0.5,0.5 --kind ties --density 0.3 --out both\n", combine_options, COUNT(combine_options), run_combine}, \
-    {"sweep", "MODEL --data FILE", "train several ranks with one budget and score them",                                                                \
-     "  peft sweep flan-t5-small --data train.jsonl --prompt 'Summarize.\\n\\n{{dialogue}}' --completion '{{summary}}' --r 1,2,4,8 --seeds 3\n",         \
-     sweep_options, COUNT(sweep_options), run_sweep},                                                                                                   \
-    {"compare", "MODEL --data FILE", "train every method with one budget and score them",                                                               \
-     "  peft compare flan-t5-small --data train.jsonl --test test.jsonl --seeds 3 --markdown\n  peft compare gpt2 --data train.jsonl --method lora,ia3,full\n", \
-     compare_options, COUNT(compare_options), run_compare},                                                                                             \
-    {"forget", "MODEL NAME=TRAIN,TEST ...", "what is forgotten of other tasks while the first is learned",                                              \
-     "  peft forget flan-t5-small sums=sums.jsonl,sums.test.jsonl copy=copy.jsonl,copy.test.jsonl --report forget.html\n", forget_options,               \
-     COUNT(forget_options), run_forget}
 
 #endif

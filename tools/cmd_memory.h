@@ -12,14 +12,15 @@ static struct {
     const char *type;
     int64_t block;
     bool double_quant, tensors;
-} q;
+} quantize;
 
-static const option quantize_options[] = {{"type", OPTION_WORD, &q.type, "NAME", "nf4 (default), fp4 or i8"},
-                                          {"block", OPTION_INT, &q.block, "N", "weights that share a scale: 32, 64 (default), ... 4096"},
-                                          {"double-quant", OPTION_FLAG, &q.double_quant, "", "the scales in 8 bits too (nf4, fp4)"},
-                                          {"tensors", OPTION_FLAG, &q.tensors, "", "the error of every tensor, not only of all"},
-                                          FORCE_OPTION,
-                                          COMMON_OPTIONS};
+static const option quantize_options[] = {
+    {"type", OPTION_WORD, &quantize.type, "NAME", "nf4 (default), fp4 or i8"},
+    {"block", OPTION_INT, &quantize.block, "N", "weights that share a scale: 32, 64 (default), ... 4096"},
+    {"double-quant", OPTION_FLAG, &quantize.double_quant, "", "the scales in 8 bits too (nf4, fp4)"},
+    {"tensors", OPTION_FLAG, &quantize.tensors, "", "the error of every tensor, not only of all"},
+    FORCE_OPTION,
+    COMMON_OPTIONS};
 
 typedef struct quantize_total {
     double squares, differences, max;  // of the weights; of what they lost; the largest loss
@@ -30,12 +31,12 @@ typedef struct quantize_total {
 // What one weight has lost. Its sum of squares is found from the relative error's two parts.
 static int quantize_compare(const peft_tensor *a, const peft_tensor *b, quantize_total *sum) {
     peft_quantize_error e;
-    peft_status status = peft_quantize_compare(s.ctx, a, b, &e);
+    peft_status status = peft_quantize_compare(cli.ctx, a, b, &e);
     if (status) return fail(status);
     double squares = 0;
     float *values = (float *)malloc((size_t)(a->rows * a->cols) * sizeof(float));
     if (!values) return EXIT_MEMORY;
-    peft_dequantize(s.ctx, a, values);
+    peft_dequantize(cli.ctx, a, values);
     for (int64_t i = 0; i < a->rows * a->cols; i++) squares += (double)values[i] * (double)values[i];
     free(values);
     sum->squares += squares;
@@ -43,8 +44,8 @@ static int quantize_compare(const peft_tensor *a, const peft_tensor *b, quantize
     sum->max = fmax(sum->max, e.max);
     sum->tensors++;
     sum->weights += a->rows * a->cols;
-    if (!q.tensors) return EXIT_OK;
-    if (s.json) {
+    if (!quantize.tensors) return EXIT_OK;
+    if (cli.json) {
         printf("{");
         json_pair(stdout, "tensor", b->name, ",");
         printf("\"relative\":%.6g,\"mean\":%.6g,\"max\":%.6g}\n", e.relative, e.mean, e.max);
@@ -61,25 +62,32 @@ static int quantize_all(peft_model *from, peft_model *to, const char *out) {
         const peft_tensor *a = peft_model_tensor(from, i), *b = peft_model_tensor(to, i);
         sum.before += peft_tensor_bytes(a);
         sum.after += peft_tensor_bytes(b);
-        if (a->quant && (q.block || q.double_quant))
-            return wrong("%s is of type %s already: --block and --double-quant are for weights that are floats", a->name, peft_dtype_name(a->type));
-        if (b->quant && !a->quant && a->rows == b->rows && a->in_out == b->in_out) code = quantize_compare(a, b, &sum);
+        if (a->quant && (quantize.block || quantize.double_quant))
+            return wrong(
+                "%s is of type %s already: --block and --double-quant are for weights that are floats",
+                a->name, peft_dtype_name(a->type));
+        if (b->quant && !a->quant && a->rows == b->rows && a->in_out == b->in_out)
+            code = quantize_compare(a, b, &sum);
     }
     peft_dtype type = PEFT_NF4;
-    parse_weights("type", q.type ? q.type : "nf4", &type);
+    parse_weights("type", quantize.type ? quantize.type : "nf4", &type);
     peft_status status = code ? PEFT_OK : peft_model_save(to, out, type);
     if (code || status) return code ? code : fail(status);
-    double relative = sum.squares > 0 ? sqrt(sum.differences / sum.squares) : 0, deviation = sum.weights ? sqrt(sum.differences / (double)sum.weights) : 0;
-    if (s.json) {
+    double relative = sum.squares > 0 ? sqrt(sum.differences / sum.squares) : 0,
+           deviation = sum.weights ? sqrt(sum.differences / (double)sum.weights) : 0;
+    if (cli.json) {
         printf("{");
         json_pair(stdout, "out", out, ",");
         json_pair(stdout, "type", peft_dtype_name(type), ",");
-        printf("\"tensors\":%lld,\"weights\":%lld,\"bytes_before\":%zu,\"bytes_after\":%zu,\"relative_error\":%.6g,\"rms_error\":%.6g,\"max_error\":%.6g}\n",
-               (long long)sum.tensors, (long long)sum.weights, sum.before, sum.after, relative, deviation, sum.max);
+        printf("\"tensors\":%lld,\"weights\":%lld,\"bytes_before\":%zu,\"bytes_after\":%zu,\"relative_"
+               "error\":%.6g,\"rms_error\":%.6g,\"max_error\":%.6g}\n",
+               (long long)sum.tensors, (long long)sum.weights, sum.before, sum.after, relative, deviation,
+               sum.max);
     } else {
-        printf("%lld tensors of %lld weights as %s: relative error %.3f %%, root mean square %.3e, at most %.3e\n%.2f MB before, %.2f MB now: %s\n",
-               (long long)sum.tensors, (long long)sum.weights, peft_dtype_name(type), 100 * relative, deviation, sum.max, (double)sum.before / 1e6,
-               (double)sum.after / 1e6, out);
+        printf("%lld tensors of %lld weights as %s: relative error %.3f %%, root mean square %.3e, at most "
+               "%.3e\n%.2f MB before, %.2f MB now: %s\n",
+               (long long)sum.tensors, (long long)sum.weights, peft_dtype_name(type), 100 * relative,
+               deviation, sum.max, (double)sum.before / 1e6, (double)sum.after / 1e6, out);
     }
     return EXIT_OK;
 }
@@ -87,16 +95,21 @@ static int quantize_all(peft_model *from, peft_model *to, const char *out) {
 static int run_quantize(void) {
     peft_model *from = NULL, *to = NULL;
     peft_dtype type;
-    if (s.rest.count != 2) return wrong("give MODEL and OUT");
-    int code = parse_weights("type", q.type ? q.type : "nf4", &type);
-    if (!code && type < PEFT_I8) code = wrong("--type %s is not nf4, fp4 or i8", q.type);
-    if (!code) code = output_may_go("quantize", s.rest.items[1], s.force, s.rest.items, 1);
-    if (!code) code = open_model(s.rest.items[0], false, &from);
+    if (cli.rest.count != 2) return wrong("give MODEL and OUT");
+    int code = parse_weights("type", quantize.type ? quantize.type : "nf4", &type);
+    if (!code && type < PEFT_I8) code = wrong("--type %s is not nf4, fp4 or i8", quantize.type);
+    if (!code) code = output_may_go("quantize", cli.rest.items[1], cli.force, cli.rest.items, 1);
+    if (!code) code = open_model(cli.rest.items[0], false, &from);
     if (!code) {
-        peft_status status = peft_model_load(&(peft_model_desc){.context = s.ctx, .path = s.rest.items[0], .weights = type, .block = q.block, .double_quant = q.double_quant}, &to);
+        peft_status status = peft_model_load(&(peft_model_desc){.context = cli.ctx,
+                                                                .path = cli.rest.items[0],
+                                                                .weights = type,
+                                                                .block = quantize.block,
+                                                                .double_quant = quantize.double_quant},
+                                             &to);
         if (status) code = fail(status);
     }
-    if (!code) code = quantize_all(from, to, s.rest.items[1]);
+    if (!code) code = quantize_all(from, to, cli.rest.items[1]);
     peft_model_destroy(from);
     peft_model_destroy(to);
     return code;
@@ -109,23 +122,25 @@ static struct {
     int64_t batch, source, tokens, r, virtual_tokens;
     double dropout;
     bool blocks, measure, init;
-} y;
+} planned;
 
 static const option memory_options[] = {
-    {"method", OPTION_WORD, &y.method, "NAME", "only one of full, lora, qlora, prompt"},
+    {"method", OPTION_WORD, &planned.method, "NAME", "only one of full, lora, qlora, prompt"},
     WEIGHT_OPTIONS,
-    {"batch", OPTION_INT, &y.batch, "N", "examples per batch (8)"},
-    {"max-source", OPTION_INT, &y.source, "N", "tokens of the input (512)"},
-    {"max-target", OPTION_INT, &y.tokens, "N", "tokens of the answer (128)"},
-    {"optimizer", OPTION_WORD, &y.optimizer, "NAME", "adamw (default), adamw8bit, adafactor, sgd, lion"},
-    {"checkpoint-blocks", OPTION_FLAG, &y.blocks, "", "compute blocks again on the way back (qlora does)"},
-    {"r", OPTION_INT, &y.r, "N", "rank of the adapters (8)"},
-    {"target-modules", OPTION_TEXT, &y.target, "NAMES", "of the adapters (all-linear)"},
-    {"num-virtual-tokens", OPTION_INT, &y.virtual_tokens, "N", "of prompt tuning (20)"},
-    {"lora-dropout", OPTION_REAL, &y.dropout, "X", "of the adapter's input (0)"},
-    {"svg", OPTION_TEXT, &y.svg, "FILE", "a picture of the table"},
-    {"measure", OPTION_FLAG, &y.measure, "", "take one step of --method and tell what it took"},
-    {"init", OPTION_FLAG, &y.init, "", "measure with random weights: MODEL needs only config.json"},
+    {"batch", OPTION_INT, &planned.batch, "N", "examples per batch (8)"},
+    {"max-source", OPTION_INT, &planned.source, "N", "tokens of the input (512)"},
+    {"max-target", OPTION_INT, &planned.tokens, "N", "tokens of the answer (128)"},
+    {"optimizer", OPTION_WORD, &planned.optimizer, "NAME",
+     "adamw (default), adamw8bit, adafactor, sgd, lion"},
+    {"checkpoint-blocks", OPTION_FLAG, &planned.blocks, "",
+     "compute blocks again on the way back (qlora does)"},
+    {"r", OPTION_INT, &planned.r, "N", "rank of the adapters (8)"},
+    {"target-modules", OPTION_TEXT, &planned.target, "NAMES", "of the adapters (all-linear)"},
+    {"num-virtual-tokens", OPTION_INT, &planned.virtual_tokens, "N", "of prompt tuning (20)"},
+    {"lora-dropout", OPTION_REAL, &planned.dropout, "X", "of the adapter's input (0)"},
+    {"svg", OPTION_TEXT, &planned.svg, "FILE", "a picture of the table"},
+    {"measure", OPTION_FLAG, &planned.measure, "", "take one step of --method and tell what it took"},
+    {"init", OPTION_FLAG, &planned.init, "", "measure with random weights: MODEL needs only config.json"},
     COMMON_OPTIONS};
 
 typedef struct memory_part {
@@ -133,14 +148,15 @@ typedef struct memory_part {
     size_t offset;  // in peft_memory_plan
 } memory_part;
 
-static const memory_part memory_parts[] = {{"weights", "#4878a8", offsetof(peft_memory_plan, weights)},
-                                           {"scales", "#7fb3d9", offsetof(peft_memory_plan, scales)},
-                                           {"adapter", "#59a14f", offsetof(peft_memory_plan, adapter)},
-                                           {"gradients", "#e8a33d", offsetof(peft_memory_plan, gradients)},
-                                           {"optimizer", "#c8553d", offsetof(peft_memory_plan, optimizer)},
-                                           {"activations", "#8e6bb0", offsetof(peft_memory_plan, activations)},
-                                           {"scratch", "#9c9c9c", offsetof(peft_memory_plan, scratch)},
-                                           {"tables", "#c9c9c9", offsetof(peft_memory_plan, tables)}};
+static const memory_part memory_parts[] = {
+    {"weights", "#4878a8", offsetof(peft_memory_plan, weights)},
+    {"scales", "#7fb3d9", offsetof(peft_memory_plan, scales)},
+    {"adapter", "#59a14f", offsetof(peft_memory_plan, adapter)},
+    {"gradients", "#e8a33d", offsetof(peft_memory_plan, gradients)},
+    {"optimizer", "#c8553d", offsetof(peft_memory_plan, optimizer)},
+    {"activations", "#8e6bb0", offsetof(peft_memory_plan, activations)},
+    {"scratch", "#9c9c9c", offsetof(peft_memory_plan, scratch)},
+    {"tables", "#c9c9c9", offsetof(peft_memory_plan, tables)}};
 
 static size_t memory_part_of(const peft_memory_plan *p, const memory_part *part) {
     size_t v;
@@ -156,24 +172,26 @@ static int memory_describe(int method, peft_plan_desc *p, peft_adapter_desc *a) 
     memset(p, 0, sizeof(*p));
     memset(a, 0, sizeof(*a));
     a->method = method == MEMORY_PROMPT ? PEFT_PROMPT_TUNING : PEFT_LORA;
-    a->r = y.r;
-    a->num_virtual_tokens = y.virtual_tokens;
-    a->target_modules = method == MEMORY_PROMPT ? NULL : y.target ? y.target : "all-linear";
-    a->dropout = (float)y.dropout;
-    p->context = s.ctx;
-    p->path = s.rest.items[0];
+    a->r = planned.r;
+    a->num_virtual_tokens = planned.virtual_tokens;
+    a->target_modules = method == MEMORY_PROMPT ? NULL : planned.target ? planned.target : "all-linear";
+    a->dropout = (float)planned.dropout;
+    p->context = cli.ctx;
+    p->path = cli.rest.items[0];
     p->adapter = method == MEMORY_FULL ? NULL : a;
-    p->batch_size = y.batch > 0 ? y.batch : 8;
-    p->source = y.source > 0 ? y.source : 512;
-    p->target = y.tokens > 0 ? y.tokens : 128;
-    p->checkpoint_blocks = y.blocks || method == MEMORY_QLORA;
-    p->block = w.block;
-    p->double_quant = w.double_quant;
-    int code = parse_weights("weights", w.weights, &p->weights);
-    if (!code) code = parse_weights("embeddings", w.embeddings, &p->embeddings);
-    if (!code && y.optimizer && !peft_optimizer_named(y.optimizer, &p->optimizer)) code = wrong("--optimizer %s is not adamw, adamw8bit, adafactor, sgd or lion", y.optimizer);
-    if (method == MEMORY_QLORA && !w.weights) p->weights = PEFT_NF4, p->double_quant = true;
-    if (method == MEMORY_FULL) p->weights = p->embeddings = PEFT_F32;  // whatever the base, all of it is trained in f32
+    p->batch_size = planned.batch > 0 ? planned.batch : 8;
+    p->source = planned.source > 0 ? planned.source : 512;
+    p->target = planned.tokens > 0 ? planned.tokens : 128;
+    p->checkpoint_blocks = planned.blocks || method == MEMORY_QLORA;
+    p->block = kept.block;
+    p->double_quant = kept.double_quant;
+    int code = parse_weights("weights", kept.weights, &p->weights);
+    if (!code) code = parse_weights("embeddings", kept.embeddings, &p->embeddings);
+    if (!code && planned.optimizer && !peft_optimizer_named(planned.optimizer, &p->optimizer))
+        code = wrong("--optimizer %s is not adamw, adamw8bit, adafactor, sgd or lion", planned.optimizer);
+    if (method == MEMORY_QLORA && !kept.weights) p->weights = PEFT_NF4, p->double_quant = true;
+    if (method == MEMORY_FULL)
+        p->weights = p->embeddings = PEFT_F32;  // whatever the base, all of it is trained in f32
     return code;
 }
 
@@ -222,38 +240,48 @@ static void memory_json(const peft_memory_plan *p, int method) {
     printf("{");
     json_pair(stdout, "method", memory_methods[method], ",");
     printf("\"parameters\":%lld,\"trainable\":%lld", (long long)p->parameters, (long long)p->trainable);
-    for (int k = 0; k < COUNT(memory_parts); k++) printf(",\"%s\":%zu", memory_parts[k].name, memory_part_of(p, &memory_parts[k]));
+    for (int k = 0; k < COUNT(memory_parts); k++)
+        printf(",\"%s\":%zu", memory_parts[k].name, memory_part_of(p, &memory_parts[k]));
     printf(",\"total\":%zu,\"mapped\":%zu}\n", p->total, p->mapped);
 }
 
 // One bar per method, its parts one behind the other.
 static int memory_picture(const char *path, const peft_memory_plan *plans, const int *chosen, int count) {
     output o;
-    FILE *f = output_open(&o, s.command, path);
+    FILE *f = output_open(&o, cli.command, path);
     if (!f) return EXIT_DATA;
     const double left = 70, right = 850, height = 34, step = 56;
     double most = 1;
     for (int i = 0; i < count; i++) most = fmax(most, (double)plans[chosen[i]].total);
-    fprintf(f, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 960 %g\" font-family=\"system-ui,sans-serif\" font-size=\"13\" fill=\"#333\">\n"
-               "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n", 60 + step * count);
+    fprintf(f,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 960 %g\" "
+            "font-family=\"system-ui,sans-serif\" font-size=\"13\" fill=\"#333\">\n"
+            "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
+            60 + step * count);
     for (int i = 0; i < count; i++) {
         const peft_memory_plan *p = &plans[chosen[i]];
         double x = left, top = 20 + step * i;
         char text[32];
-        fprintf(f, "<text x=\"%g\" y=\"%g\" text-anchor=\"end\">%s</text>\n", left - 8, top + height / 2 + 5, memory_methods[chosen[i]]);
+        fprintf(f, "<text x=\"%g\" y=\"%g\" text-anchor=\"end\">%s</text>\n", left - 8, top + height / 2 + 5,
+                memory_methods[chosen[i]]);
         for (int k = 0; k < COUNT(memory_parts); k++) {
             double width = (double)memory_part_of(p, &memory_parts[k]) / most * (right - left);
             memory_bytes(text, sizeof(text), memory_part_of(p, &memory_parts[k]));
-            fprintf(f, "<rect x=\"%.2f\" y=\"%g\" width=\"%.2f\" height=\"%g\" fill=\"%s\"><title>%s: %s</title></rect>\n", x, top, width, height,
-                    memory_parts[k].color, memory_parts[k].name, text);
+            fprintf(f,
+                    "<rect x=\"%.2f\" y=\"%g\" width=\"%.2f\" height=\"%g\" fill=\"%s\"><title>%s: "
+                    "%s</title></rect>\n",
+                    x, top, width, height, memory_parts[k].color, memory_parts[k].name, text);
             x += width;
         }
         memory_bytes(text, sizeof(text), p->total);
         fprintf(f, "<text x=\"%.2f\" y=\"%g\">%s</text>\n", x + 8, top + height / 2 + 5, text);
     }
     for (int k = 0; k < COUNT(memory_parts); k++)
-        fprintf(f, "<rect x=\"%g\" y=\"%g\" width=\"12\" height=\"12\" fill=\"%s\"/><text x=\"%g\" y=\"%g\">%s</text>\n", left + 108.0 * k, 30 + step * count,
-                memory_parts[k].color, left + 108.0 * k + 17, 41 + step * count, memory_parts[k].name);
+        fprintf(f,
+                "<rect x=\"%g\" y=\"%g\" width=\"12\" height=\"12\" fill=\"%s\"/><text x=\"%g\" "
+                "y=\"%g\">%s</text>\n",
+                left + 108.0 * k, 30 + step * count, memory_parts[k].color, left + 108.0 * k + 17,
+                41 + step * count, memory_parts[k].name);
     fputs("</svg>\n", f);
     return output_close(&o, true);
 }
@@ -288,22 +316,35 @@ typedef struct memory_step {
 // A batch of one token again and again: its meaning does not matter here.
 static bool memory_batch(memory_step *m, const peft_plan_desc *d, peft_batch *b) {
     bool pairs = peft_model_config(m->model)->encoder_decoder;
-    int64_t length = pairs ? d->target : d->source + d->target - 1, n = d->batch_size * (d->source + 2 * length);
+    int64_t length = pairs ? d->target : d->source + d->target - 1,
+            n = d->batch_size * (d->source + 2 * length);
     m->ids = (int32_t *)calloc((size_t)n, sizeof(int32_t));
     m->offsets = (int64_t *)calloc((size_t)(2 * d->batch_size + 2), sizeof(int64_t));
     if (!m->ids || !m->offsets) return false;
     int32_t *labels = m->ids + d->batch_size * (d->source + length);
     int64_t *target_offsets = m->offsets + d->batch_size + 1;
-    for (int64_t i = 1; i <= d->batch_size; i++) m->offsets[i] = i * d->source, target_offsets[i] = i * length;
-    for (int64_t i = 0; i < d->batch_size * length; i++) labels[i] = pairs || i % length >= d->source - 1 ? 5 : -100;
-    *b = (peft_batch){.count = d->batch_size, .source = m->ids, .source_offsets = m->offsets, .decoder_input = m->ids + d->batch_size * d->source,
-                      .labels = labels, .target_offsets = target_offsets};
+    for (int64_t i = 1; i <= d->batch_size; i++)
+        m->offsets[i] = i * d->source, target_offsets[i] = i * length;
+    for (int64_t i = 0; i < d->batch_size * length; i++)
+        labels[i] = pairs || i % length >= d->source - 1 ? 5 : -100;
+    *b = (peft_batch){.count = d->batch_size,
+                      .source = m->ids,
+                      .source_offsets = m->offsets,
+                      .decoder_input = m->ids + d->batch_size * d->source,
+                      .labels = labels,
+                      .target_offsets = target_offsets};
     return true;
 }
 
 static peft_status memory_open(memory_step *m, const peft_plan_desc *d) {
-    peft_status status = peft_model_load(&(peft_model_desc){.context = s.ctx, .path = d->path, .config_only = y.init, .weights = d->weights, .embeddings = d->embeddings,
-                                                            .block = d->block, .double_quant = d->double_quant}, &m->model);
+    peft_status status = peft_model_load(&(peft_model_desc){.context = cli.ctx,
+                                                            .path = d->path,
+                                                            .config_only = planned.init,
+                                                            .weights = d->weights,
+                                                            .embeddings = d->embeddings,
+                                                            .block = d->block,
+                                                            .double_quant = d->double_quant},
+                                         &m->model);
     if (status) return status;
     if (d->adapter) {
         peft_adapter_desc a = *d->adapter;
@@ -314,9 +355,13 @@ static peft_status memory_open(memory_step *m, const peft_plan_desc *d) {
     int64_t count = m->adapter ? peft_adapter_tensor_count(m->adapter) : peft_model_tensor_count(m->model);
     m->tensors = (peft_tensor **)calloc((size_t)count, sizeof(peft_tensor *));
     if (!m->tensors) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < count; i++) m->tensors[i] = m->adapter ? peft_adapter_tensor(m->adapter, i) : peft_model_tensor(m->model, i);
-    status = peft_optimizer_create(&(peft_optimizer_desc){.context = s.ctx, .tensors = m->tensors, .count = count, .kind = d->optimizer}, &m->optimizer);
-    return status ? status : peft_tape_create(s.ctx, &m->tape);
+    for (int64_t i = 0; i < count; i++)
+        m->tensors[i] = m->adapter ? peft_adapter_tensor(m->adapter, i) : peft_model_tensor(m->model, i);
+    status = peft_optimizer_create(
+        &(peft_optimizer_desc){
+            .context = cli.ctx, .tensors = m->tensors, .count = count, .kind = d->optimizer},
+        &m->optimizer);
+    return status ? status : peft_tape_create(cli.ctx, &m->tape);
 }
 
 static peft_status memory_run(memory_step *m, const peft_plan_desc *d) {
@@ -344,14 +389,18 @@ static int memory_measure(const peft_plan_desc *d, const peft_memory_plan *plan)
     peft_model_destroy(m.model);
     free(m.tensors), free(m.ids), free(m.offsets);
     if (status) return fail(status);
-    size_t planned = plan->total - plan->mapped, measured = peft_memory_peak(s.ctx), resident = resident_peak();
-    if (s.json) {
-        printf("{\"event\":\"measured\",\"planned\":%zu,\"allocated\":%zu,\"resident\":%zu}\n", planned, measured, resident);
+    size_t planned = plan->total - plan->mapped, measured = peft_memory_peak(cli.ctx),
+           resident = resident_peak();
+    if (cli.json) {
+        printf("{\"event\":\"measured\",\"planned\":%zu,\"allocated\":%zu,\"resident\":%zu}\n", planned,
+               measured, resident);
     } else {
         char a[32], b[32], c[32];
-        memory_bytes(a, sizeof(a), planned), memory_bytes(b, sizeof(b), measured), memory_bytes(c, sizeof(c), resident);
-        printf("measured in two steps: %s allocated at most (planned %s, %+.2f %%); the process: %s resident\n", b, a,
-               100 * ((double)planned / (double)measured - 1), c);
+        memory_bytes(a, sizeof(a), planned), memory_bytes(b, sizeof(b), measured),
+            memory_bytes(c, sizeof(c), resident);
+        printf(
+            "measured in two steps: %s allocated at most (planned %s, %+.2f %%); the process: %s resident\n",
+            b, a, 100 * ((double)planned / (double)measured - 1), c);
     }
     return EXIT_OK;
 }
@@ -361,24 +410,24 @@ static int run_memory(void) {
     peft_plan_desc desc = {0};
     peft_adapter_desc adapter;
     int chosen[MEMORY_METHODS], count = 0, code = EXIT_OK;
-    if (s.rest.count != 1) return wrong("give a model folder or a config.json");
+    if (cli.rest.count != 1) return wrong("give a model folder or a config.json");
     for (int i = 0; i < MEMORY_METHODS; i++)
-        if (!y.method || strcmp(y.method, memory_methods[i]) == 0) chosen[count++] = i;
-    if (!count) return wrong("--method %s is not full, lora, qlora or prompt", y.method);
-    if (y.measure && count > 1) return wrong("--measure needs a --method");
+        if (!planned.method || strcmp(planned.method, memory_methods[i]) == 0) chosen[count++] = i;
+    if (!count) return wrong("--method %s is not full, lora, qlora or prompt", planned.method);
+    if (planned.measure && count > 1) return wrong("--measure needs a --method");
     for (int i = 0; i < count && !code; i++) {
         code = memory_describe(chosen[i], &desc, &adapter);
         peft_status status = code ? PEFT_OK : peft_plan_memory(&desc, &plans[chosen[i]]);
         if (status) code = fail(status);
-        if (!code && s.json) memory_json(&plans[chosen[i]], chosen[i]);
+        if (!code && cli.json) memory_json(&plans[chosen[i]], chosen[i]);
     }
-    if (!code && !s.json) {
-        printf("A step with %lld examples of %lld and %lld tokens, %d threads\n", (long long)desc.batch_size, (long long)desc.source, (long long)desc.target,
-               peft_thread_count(s.ctx));
+    if (!code && !cli.json) {
+        printf("A step with %lld examples of %lld and %lld tokens, %d threads\n", (long long)desc.batch_size,
+               (long long)desc.source, (long long)desc.target, peft_thread_count(cli.ctx));
         memory_table(plans, chosen, count);
     }
-    if (!code && y.svg) code = memory_picture(y.svg, plans, chosen, count);
-    if (!code && y.measure) code = memory_measure(&desc, &plans[chosen[0]]);
+    if (!code && planned.svg) code = memory_picture(planned.svg, plans, chosen, count);
+    if (!code && planned.measure) code = memory_measure(&desc, &plans[chosen[0]]);
     return code;
 }
 

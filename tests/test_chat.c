@@ -1,0 +1,180 @@
+// Conversations as training data, through the public interface: which tokens are learned under four templates, and
+// that the loss of several turns is the one that a computation by hand gives.
+//   cc -std=c11 -O2 -DPEFT_USE_PTHREADS -I. tests/test_chat.c -o build/test_chat -pthread -lm
+#define PEFT_NO_METRICS  // what this program needs of the header
+#define PEFT_IMPLEMENTATION
+#include "peft.h"
+#include "check.h"
+#include <math.h>
+#include <stdio.h>
+
+static int passed, failed;
+static peft_context *ctx;
+static const char folder[] = "tests/data/chat";  // ids: the 256 bytes, then these
+static const char *const special[] = {"<|im_start|>", "<|im_end|>", "<s>", "</s>", "<|start_header_id|>", "<|end_header_id|>",
+                                      "<|eot_id|>", "<start_of_turn>", "<end_of_turn>"};
+enum { SPECIALS = 9, IM_END = 257, MOST = 512 };
+
+static void check(bool ok, const char *what) {
+    if (test_count(&passed, &failed, ok, what)) printf("FAIL %s (%s)\n", what, peft_error(ctx));
+}
+
+// The ids and the mask that a marked text stands for: what is between { and } is learned.
+static int64_t expected(const char *marked, int32_t *ids, int32_t *mask) {
+    int64_t n = 0;
+    int32_t learned = 0;
+    for (const char *p = marked; *p;) {
+        int k = 0;
+        if (*p == '{' || *p == '}') {
+            learned = *p++ == '{';
+            continue;
+        }
+        while (k < SPECIALS && strncmp(p, special[k], strlen(special[k])) != 0) k++;
+        ids[n] = k < SPECIALS ? 256 + k : (unsigned char)*p;
+        mask[n++] = learned;
+        p += k < SPECIALS ? strlen(special[k]) : 1;
+    }
+    return n;
+}
+
+static void test_mask(peft_chat *c, const char *name, const char *talk, peft_chat_turns turns, const char *marked) {
+    int32_t want[MOST], want_mask[MOST];
+    int64_t n = expected(marked, want, want_mask);
+    peft_ids ids = {NULL, 0, 0}, mask = {NULL, 0, 0};
+    peft_status status = peft_chat_tokens(c, talk, turns, &ids, &mask);
+    bool same = !status && ids.count == n && mask.count == n;
+    for (int64_t i = 0; same && i < n; i++) same = ids.data[i] == want[i] && mask.data[i] == want_mask[i];
+    check(same, name);
+    peft_ids_free(ctx, &ids);
+    peft_ids_free(ctx, &mask);
+}
+
+static const char talk[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}, {\"role\": \"assistant\", \"content\": \"Hello!\"}, "
+                           "{\"role\": \"user\", \"content\": \"Two?\"}, {\"role\": \"assistant\", \"content\": \"2\"}]}";
+
+// Each template with the marked texts of the three choices of turns.
+static const struct {
+    const char *name, *jinja, *marked[3];
+} templates[] = {
+    {"ChatML",
+     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+     {"<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n{Hello!<|im_end|>\n}<|im_start|>user\nTwo?<|im_end|>\n<|im_start|>assistant\n{2<|im_end|>\n}",
+      "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello!<|im_end|>\n<|im_start|>user\nTwo?<|im_end|>\n<|im_start|>assistant\n{2<|im_end|>\n}",
+      "{<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello!<|im_end|>\n<|im_start|>user\nTwo?<|im_end|>\n<|im_start|>assistant\n2<|im_end|>\n}"}},
+    {"Llama 2",
+     "{% for m in messages %}{% if m.role == 'user' %}{{ '<s>[INST] ' + m.content + ' [/INST]' }}{% else %}{{ ' ' + m.content + ' </s>' }}{% endif %}{% endfor %}",
+     {"<s>[INST] Hi [/INST]{ Hello! </s>}<s>[INST] Two? [/INST]{ 2 </s>}", "<s>[INST] Hi [/INST] Hello! </s><s>[INST] Two? [/INST]{ 2 </s>}",
+      "{<s>[INST] Hi [/INST] Hello! </s><s>[INST] Two? [/INST] 2 </s>}"}},
+    {"Llama 3",
+     "{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content | trim }}<|eot_id|>{% endfor %}"
+     "{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}",
+     {"<|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n{Hello!<|eot_id|>}"
+      "<|start_header_id|>user<|end_header_id|>\n\nTwo?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n{2<|eot_id|>}",
+      "<|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nHello!<|eot_id|>"
+      "<|start_header_id|>user<|end_header_id|>\n\nTwo?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n{2<|eot_id|>}",
+      "{<|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nHello!<|eot_id|>"
+      "<|start_header_id|>user<|end_header_id|>\n\nTwo?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n2<|eot_id|>}"}},
+    {"Gemma",
+     "<s>{% for m in messages %}<start_of_turn>{{ 'model' if m.role == 'assistant' else m.role }}\n{{ m.content | trim }}<end_of_turn>\n{% endfor %}"
+     "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}",
+     {"<s><start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\n{Hello!<end_of_turn>\n}<start_of_turn>user\nTwo?<end_of_turn>\n<start_of_turn>model\n{2<end_of_turn>\n}",
+      "<s><start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\nHello!<end_of_turn>\n<start_of_turn>user\nTwo?<end_of_turn>\n<start_of_turn>model\n{2<end_of_turn>\n}",
+      "{<s><start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\nHello!<end_of_turn>\n<start_of_turn>user\nTwo?<end_of_turn>\n<start_of_turn>model\n2<end_of_turn>\n}"}}};
+
+static void test_masks(void) {
+    static const char *const turns[] = {"every answer", "the last answer", "everything"};
+    // the same talk as ShareGPT has it, and a single turn as Alpaca has it
+    static const char sharegpt[] = "{\"conversations\": [{\"from\": \"human\", \"value\": \"Hi\"}, {\"from\": \"gpt\", \"value\": \"Hello!\"}, "
+                                   "{\"from\": \"human\", \"value\": \"Two?\"}, {\"from\": \"gpt\", \"value\": \"2\"}]}";
+    static const char alpaca[] = "{\"instruction\": \"Add.\", \"input\": \"1+1\", \"output\": \"2\"}";
+    peft_tokenizer *t = NULL;
+    check(!peft_tokenizer_load(ctx, folder, &t), "the vocabulary of bytes");
+    for (size_t i = 0; i < sizeof(templates) / sizeof(templates[0]); i++) {
+        peft_chat *c = NULL;
+        peft_chat_desc d = {.context = ctx, .text = templates[i].jinja, .tokenizer = t};
+        char name[80];
+        snprintf(name, sizeof(name), "%s opens", templates[i].name);
+        check(!peft_chat_open(&d, &c), name);
+        for (int k = 0; c && k < 3; k++) {
+            snprintf(name, sizeof(name), "%s: the mask of %s", templates[i].name, turns[k]);
+            test_mask(c, name, talk, (peft_chat_turns)k, templates[i].marked[k]);
+            snprintf(name, sizeof(name), "%s: the mask of %s of ShareGPT's form", templates[i].name, turns[k]);
+            test_mask(c, name, sharegpt, (peft_chat_turns)k, templates[i].marked[k]);
+        }
+        if (c && i == 0) test_mask(c, "ChatML: Alpaca's form", alpaca, PEFT_TURNS_ASSISTANT, "<|im_start|>user\nAdd.\n\n1+1<|im_end|>\n<|im_start|>assistant\n{2<|im_end|>\n}");
+        peft_chat_close(c);
+    }
+    peft_tokenizer_destroy(t);
+}
+
+// -log p of a label, from the scores of the row before it: log(sum of exp) - the label's score.
+static double surprise(const float *scores, int64_t vocab, int32_t label) {
+    double most = -HUGE_VAL, sum = 0;
+    for (int64_t i = 0; i < vocab; i++) most = fmax(most, (double)scores[i]);
+    for (int64_t i = 0; i < vocab; i++) sum += exp((double)scores[i] - most);
+    return most + log(sum) - (double)scores[label];
+}
+
+// The mean over the learned tokens, the whole conversation read once. An answer ends with the model's end token: the
+// line break that ChatML puts behind it is not learned.
+static double loss_by_hand(peft_model *m, const peft_ids *ids, const peft_ids *mask, int64_t *labels) {
+    int64_t n = ids->count - 1, none[2] = {0, 0}, ends[2] = {0, n};
+    peft_batch batch = {.count = 1, .source_offsets = none, .decoder_input = ids->data, .labels = ids->data + 1, .target_offsets = ends};
+    peft_tape *tape = NULL;
+    double sum = 0;
+    *labels = 0;
+    if (peft_tape_create(ctx, &tape)) return NAN;
+    peft_tape_inference(tape, true);
+    peft_tensor *hidden = peft_model_hidden(m, tape, &batch, NULL, 0), *scores = peft_model_logits(m, tape, hidden, NULL, 0);
+    for (int64_t i = 0; scores && i < n; i++) {
+        bool behind = ids->data[i] == IM_END && ids->data[i + 1] == '\n';
+        if (!mask->data[i + 1] || behind) continue;
+        sum += surprise((const float *)scores->data + i * scores->cols, scores->cols, ids->data[i + 1]);
+        ++*labels;
+    }
+    peft_tape_destroy(tape);
+    return scores ? sum / (double)*labels : (double)NAN;
+}
+
+static void test_loss(void) {
+    static const char path[] = "talk.jsonl";
+    peft_model *m = NULL;
+    peft_chat *c = NULL;
+    peft_ids ids = {NULL, 0, 0}, mask = {NULL, 0, 0};
+    check(!peft_model_load(&(peft_model_desc){.context = ctx, .path = folder, .config_only = true, .seed = 5}, &m), "a model");
+    if (!m || peft_chat_open(&(peft_chat_desc){.context = ctx, .path = folder, .tokenizer = peft_model_tokenizer(m)}, &c)) {
+        check(false, "its chat");
+        return;
+    }
+    peft_mount(ctx, path, talk, strlen(talk));
+    for (int k = 0; k < 2; k++) {  // every answer; the last one
+        peft_dataset *data = NULL;
+        double loss = 0;
+        int64_t labels = 0;
+        ids.count = mask.count = 0;
+        check(!peft_dataset_load(&(peft_dataset_desc){.context = ctx, .path = path, .chat = c, .turns = (peft_chat_turns)k}, &data), "the conversation as data");
+        check(peft_dataset_count(data) == (k ? 1 : 2), "an example for each answer");
+        check(!peft_chat_tokens(c, talk, (peft_chat_turns)k, &ids, &mask), "its tokens");
+        double want = loss_by_hand(m, &ids, &mask, &labels);
+        check(labels == (k ? 2 : 9), "the labels: Hello! and 2, each with its end");
+        check(!peft_evaluate_loss(m, NULL, data, 0, 0, &loss) && fabs(loss - want) < 1e-5 * want, k ? "the loss of the last answer, by hand" : "the loss of two answers, by hand");
+        if (!(fabs(loss - want) < 1e-5 * want)) printf("  got %.8f, by hand %.8f\n", loss, want);
+        peft_train_result result;
+        peft_status status = peft_train(&(peft_train_desc){.model = m, .data = data, .max_steps = 1, .batch_size = 2, .learning_rate = 1e-9f}, &result);
+        check(!status && fabs(result.loss - want) < 1e-5 * want, "the loss of a training step, by hand");
+        peft_dataset_destroy(data);
+    }
+    peft_ids_free(ctx, &ids);
+    peft_ids_free(ctx, &mask);
+    peft_chat_close(c);
+    peft_model_destroy(m);
+}
+
+int main(void) {
+    if (peft_context_create(NULL, &ctx)) return 1;
+    test_masks();
+    test_loss();
+    peft_context_destroy(ctx);
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed > 0;
+}
