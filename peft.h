@@ -12292,123 +12292,6 @@ static peft_status peft__gguf_read_vocab(const peft_gguf *g, peft__gguf_vocab *v
     return status;
 }
 
-// ---- LoRA adapters as llama.cpp loads them: for each adapted weight W of the base model the tensors W.lora_a [r, in] and W.lora_b
-//      [out, r]; one alpha for all (the first module's), and y = W x + alpha / r B A x
-
-typedef struct peft__gguf_lora_module {
-    const char *name;                   // Hugging Face's, of the module: model.layers.0.self_attn.q_proj
-    const peft_tensor *a, *b;           // [r, in] and [out, r]; of an embedding, `in` is the vocabulary
-    double scale;                       // alpha / r, or alpha / sqrt(r)
-    const peft_tensor *magnitude, *bias;  // of DoRA; trained: cannot be expressed
-} peft__gguf_lora_module;
-
-typedef struct peft__gguf_lora {
-    const char *path, *architecture;  // architecture: GGUF's, as in the base model
-    int64_t heads, kv_heads;          // of the base model
-    bool tied;                        // the base model's output matrix is its embedding
-    const peft__gguf_lora_module *modules;
-    int64_t count;
-} peft__gguf_lora;
-
-// llama.cpp looks for an adapter where it multiplies by a matrix and where it embeds tokens, not elsewhere.
-static bool peft__gguf_adaptable(const char *name) {
-    return !strstr(name, "norm") && !strstr(name, "rel_b") && strcmp(name, "position_embd") != 0;
-}
-
-// `name`: behind the block's, NULL: it has none.
-static peft_status peft__gguf_lora_check(peft_context *ctx, const peft__gguf_lora *l, const peft__gguf_lora_module *m, const char *name, double alpha) {
-    if (m->magnitude) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF has no place for DoRA's magnitude", m->name);
-    if (m->bias) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF has no place for a trained bias", m->name);
-    if (!name || !peft__gguf_adaptable(name))
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: llama.cpp adapts no such module of %s", m->name, l->architecture);
-    bool shared = strcmp(name, "output") == 0 || strcmp(name, "token_embd") == 0;
-    if (l->tied && shared)
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: llama.cpp cannot adapt one use of a tied matrix", m->name);
-    if (!m->a || !m->b) return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: one of its two matrices is missing", m->name);
-    if (m->a->rows != m->b->cols)
-        return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: A is %lld x %lld, B is %lld x %lld", m->name, (long long)m->a->rows,
-                          (long long)m->a->cols, (long long)m->b->rows, (long long)m->b->cols);
-    double own = m->scale * (double)m->a->rows;
-    if (!isfinite(own) || !isfinite(alpha) || alpha == 0)
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: needs alpha %g, the first module %g; GGUF has one, not 0, for all", m->name, own, alpha);
-    return PEFT_OK;
-}
-
-static peft_status peft__gguf_lora_add(peft_gguf_writer *w, const peft__gguf_lora *l, const peft__gguf_family *f,
-                                       const peft__gguf_lora_module *m, double alpha) {
-    char hf[PEFT__GGUF_NAME_SIZE], name[PEFT__GGUF_NAME_SIZE + 16];
-    peft__gguf_name own;
-    peft__string_into(hf, sizeof(hf), "%s.weight", m->name);
-    bool known = peft__gguf_translate(f->names, true, hf, -1, &own);
-    peft_status status = peft__gguf_lora_check(w->ctx, l, m, known ? own.gguf : NULL, alpha);
-    if (status) return status;
-    // A vocabulary's A is stored by token. B's rows are the weight's, so they move with them; transposing W only changes its storage.
-    peft__row_order a_order = {strcmp(own.gguf, "token_embd") == 0 ? PEFT__ORDER_TRANSPOSED : PEFT__ORDER_SAME, 0, 0};
-    peft__row_order b_order = peft__gguf_order(f, own.order, l->heads, l->kv_heads ? l->kv_heads : l->heads);
-    if (b_order.kind == PEFT__ORDER_TRANSPOSED) b_order.kind = PEFT__ORDER_SAME;
-    peft__string_into(name, sizeof(name), "%s.lora_a", own.other);
-    status = peft__gguf_add_ordered(w, name, m->a, PEFT_GGML_F32, a_order);
-    peft__string_into(name, sizeof(name), "%s.lora_b", own.other);
-    if (!status) status = peft__gguf_add_ordered(w, name, m->b, PEFT_GGML_F32, b_order);
-    double ratio = m->scale * (double)m->a->rows / alpha;  // where the module's alpha is not that of the file, B has the rest
-    if (!status && fabs(ratio - 1) > 1e-6) w->sources[w->count - 1].scale = (float)ratio;
-    return status;
-}
-
-// Which matrix of which of HF's modules a tensor of such a file is: own->other is the name of the module's
-// weight. `gated`: of the base.
-static peft_status peft__gguf_lora_part(const peft_gguf *g, const peft__gguf_family *f, bool gated,
-                                        const peft_gguf_tensor *t, peft__gguf_name *own, bool *is_b) {
-    char base[PEFT__GGUF_NAME_SIZE];
-    size_t n = strlen(t->name);
-    *is_b = peft__ends_with(t->name, ".lora_b");
-    if ((!*is_b && !peft__ends_with(t->name, ".lora_a")) || n >= sizeof(base))
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s is no .lora_a and no .lora_b", g->path,
-                          t->name);
-    peft__string_into(base, sizeof(base), "%.*s", (int)n - 7, t->name);
-    if (!peft__gguf_translate(f->names, false, base, gated, own) || !peft__ends_with(own->other, ".weight"))
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s belongs to no module of %s", g->path,
-                          t->name, f->model_type);
-    return PEFT_OK;
-}
-
-// Reads such a tensor into `out`, which has HF's shape.
-static peft_status peft__gguf_lora_read(const peft_gguf *g, const peft__gguf_family *f, int64_t heads,
-                                        int64_t kv_heads, const peft_gguf_tensor *t, const peft__gguf_name *own,
-                                        bool is_b, const peft_tensor *out) {
-    peft__gguf_view v = {t, peft__same_order, 2, t->dims[1], t->dims[0]};
-    if (is_b) v.order = peft__gguf_order(f, own->order, heads, kv_heads ? kv_heads : heads);
-    if (v.order.kind == PEFT__ORDER_TRANSPOSED) v.order.kind = PEFT__ORDER_SAME;  // B's rows are outputs
-    if (!is_b && strcmp(own->gguf, "token_embd") == 0) {  // a vocabulary's A is stored by token
-        v.order.kind = PEFT__ORDER_TRANSPOSED;
-        v.rows = t->dims[0];
-        v.cols = t->dims[1];
-    }
-    if (t->rank > 2 || v.rows != out->rows || v.cols != out->cols || !peft__row_order_fits(&v.order, v.rows))
-        return peft__fail(g->ctx, PEFT_ERROR_SHAPE, "%s: tensor %s is %lld x %lld, the model asks for %lld x %lld",
-                          g->path, t->name, (long long)v.rows, (long long)v.cols, (long long)out->rows,
-                          (long long)out->cols);
-    return peft__gguf_hf_load(g, &v, (float *)out->data);
-}
-
-static peft_status peft__gguf_write_lora(peft_context *ctx, const peft__gguf_lora *l) {
-    const peft__gguf_family *f = peft__gguf_family_of(l->architecture);
-    if (!f) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: a GGUF adapter for architecture %s", l->path, l->architecture);
-    if (l->count < 1 || !l->modules[0].a) return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: an adapter without modules", l->path);
-    double alpha = l->modules[0].scale * (double)l->modules[0].a->rows;
-    peft_gguf_writer *w;
-    peft_status status = peft_gguf_writer_create(ctx, &w);
-    if (status) return status;
-    status = peft_gguf_set_string(w, "general.architecture", f->architecture);
-    if (!status) status = peft_gguf_set_string(w, "general.type", "adapter");
-    if (!status) status = peft_gguf_set_string(w, "adapter.type", "lora");
-    if (!status) status = peft_gguf_set_number(w, "adapter.lora.alpha", PEFT_GGUF_F32, alpha);
-    for (int64_t i = 0; i < l->count && !status; i++) status = peft__gguf_lora_add(w, l, f, &l->modules[i], alpha);
-    if (!status) status = peft_gguf_write(w, l->path);
-    peft_gguf_writer_destroy(w);
-    return status;
-}
-
 // A tensor of Hugging Face's file under its name and in its order of GGUF.
 static peft_status peft__gguf_add_hf(peft_gguf_writer *w, const char *architecture, int64_t heads, int64_t kv_heads,
                                      const peft_tensor *t, peft_ggml_type type) {
@@ -17087,10 +16970,22 @@ static peft_status peft__tokenizer_source_json(const peft_tokenizer *t, peft__st
     return status ? status : s->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 // =====================================================================================================================
+// =====================================================================================================================
 // 8. MODELS
-//    Holds: T5 (Raffel et al. 2020; v1.1: Shazeer 2020), GPT-2, GPT-NeoX and the Llama family, each one of chapter 6's tables of
-//    parameters around one kind of block; how adapters take part in a pass; decoding with a cache.
-//    Rests on: 5, 6, 7.  Hands on: peft_model_hidden, the cached decoder.
+//    Builds a model from its folder or GGUF file (T5, GPT-2, GPT-NeoX, the Llama family), runs texts through it, and
+//    saves it again. A family is a table of parameters and a table of settings (chapter 6); all families share one
+//    block of norm, attention and feed-forward, and every loop over parameters goes through the table. Decoding keeps
+//    keys and values in a cache, so that a new token costs one row.
+//
+//    Five functions to know: peft_model_load reads config.json and the checkpoint; peft__add_parameters makes the list
+//    of tensors; peft__model_block is what every layer computes; peft__run_pass goes from tokens to hidden states;
+//    peft__cache_step decodes one token per row.
+//
+//    An example: GPT-2 of width d = 4 with one block, 10 tokens and 8 positions. The table gives wte [10, 4],
+//    wpe [8, 4], ln_1 4 + 4 (weight and bias), c_attn [4, 12] + 12, c_proj [4, 4] + 4, ln_2 4 + 4, c_fc [4, 16] + 16,
+//    c_proj [16, 4] + 4, ln_f 4 + 4; the head is wte itself. Together 40 + 32 + 8 + 60 + 20 + 8 + 80 + 68 + 8 = 324.
+//
+//    Rests on: 5, 6, 7.  Hands on: peft_model_hidden, the cached decoder, a table of hooks for adapters (chapter 9).
 // =====================================================================================================================
 
 struct peft_model {
@@ -17105,43 +17000,37 @@ struct peft_model {
     peft_tokenizer *tokenizer;
     peft_tensor *tensors;
     int64_t tensor_count, tensor_capacity;
-    int64_t *bias_of;            // [tensor_capacity] index of a weight's bias, or -1
+    int64_t *bias_of;  // [tensor_capacity] index of a weight's bias, or -1
     peft__map by_name;
-    peft_tensor *shared, *head;  // head == shared when tied
-    peft_tensor *positions;      // learned ones (GPT-2), or NULL
+    peft_tensor *shared, *head;  // the embedding; head == shared when tied
+    peft_tensor *positions;  // learned ones (GPT-2), or NULL
     peft_tensor *encoder_norm, *decoder_norm;
     peft__block_weights *encoder, *decoder;
-    float *frequencies;          // of rotary positions [rotary / 2]
-    float *turns;                // their cosines and sines [turn_count, rotary / 2, 2]
-    int64_t turn_count;
+    float *frequencies;  // of rotary positions [rotary / 2]
+    float *cos_sin;  // their cosines and sines [cos_sin_count, rotary / 2, 2]
+    int64_t cos_sin_count;
     float dropout;  // while training
 };
 
-// ---- config.json: read by chapter 6's tables of settings
+// ---- config.json: every key is used, known to be harmless, or refused
 
 // A value as an error shows it.
-static const char *peft__json_show(const peft__json *v, char *text, size_t size) {
-    static const char *const names[] = {"null", "false", "true", "a list", "an object"};
-    int which = v->type == PEFT__JSON_BOOL ? 1 + v->boolean : v->type == PEFT__JSON_ARRAY ? 3
-        : v->type == PEFT__JSON_OBJECT ? 4 : 0;
-    if (v->type == PEFT__JSON_NUMBER) peft__string_into(text, size, "%g", v->number);
-    else if (v->type == PEFT__JSON_STRING) peft__string_into(text, size, "\"%s\"", v->string);
-    else peft__string_into(text, size, "%s", names[which]);
+static const char *peft__json_show(const peft__json *v, char text[96]) {
+    const char *word = v->type == PEFT__JSON_ARRAY ? "a list"
+        : v->type == PEFT__JSON_OBJECT             ? "an object"
+                                                   : "null";
+    if (v->type == PEFT__JSON_BOOL) word = v->boolean ? "true" : "false";
+    if (v->type == PEFT__JSON_NUMBER) peft__string_into(text, 96, "%g", v->number);
+    else if (v->type == PEFT__JSON_STRING) peft__string_into(text, 96, "\"%s\"", v->string);
+    else peft__string_into(text, 96, "%s", word);
     return text;
 }
 
-PEFT__NOINLINE peft_status peft__config_malformed(peft_context *ctx, const char *path, const char *key,
-                                                  const peft__json *v, const char *what) {
-    char text[64] = "missing";
-    if (v && v->type != PEFT__JSON_NULL) peft__json_show(v, text, sizeof(text));
-    return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: %s is %s: %s", path, key, text, what);
-}
-
-// The same of a value that is well formed: what it asks for is not done here.
-static peft_status peft__config_error(peft_context *ctx, const char *path, const char *key, const peft__json *v,
-                                      const char *what) {
-    peft_status status = peft__config_malformed(ctx, path, key, v, what);
-    return v && v->type != PEFT__JSON_NULL ? PEFT_ERROR_UNSUPPORTED : status;
+// null, false, "", [] and {}: whatever the key stands for is switched off.
+static bool peft__json_is_empty(const peft__json *v) {
+    if (v->type == PEFT__JSON_BOOL) return !v->boolean;
+    if (v->type == PEFT__JSON_STRING) return !v->length;
+    return v->type == PEFT__JSON_NULL || (v->type != PEFT__JSON_NUMBER && !v->child);
 }
 
 // Whether a value is the one that a table writes as `text`.
@@ -17151,106 +17040,102 @@ static bool peft__json_is_text(const peft__json *v, const char *text) {
     return v->type == PEFT__JSON_STRING && strcmp(v->string, text) == 0;
 }
 
-// Null, false, "", [] and {}: whatever it is, it is off.
-static bool peft__json_is_empty(const peft__json *v) {
-    return v->type == PEFT__JSON_NULL || (v->type == PEFT__JSON_BOOL && !v->boolean) ||
-        (v->type == PEFT__JSON_STRING && !v->length) ||
-           ((v->type == PEFT__JSON_ARRAY || v->type == PEFT__JSON_OBJECT) && !v->child);
+// A config.json being read. `status` is the first failure; the functions below do nothing behind it.
+typedef struct peft__config_reader {
+    peft_context *ctx;
+    const char *path;
+    const peft__json *root;
+    peft__arena *arena;
+    const peft__family *family;
+    peft_config *c;
+    peft_status status;
+} peft__config_reader;
+
+// FORMAT: the value is malformed; UNSUPPORTED: what it asks for is not computed here.
+PEFT__NOINLINE void peft__config_wrong(
+    peft__config_reader *r, peft_status status, const char *key, const peft__json *v, const char *what) {
+    char text[96];
+    bool given = v && v->type != PEFT__JSON_NULL;
+    if (r->status) return;
+    r->status = peft__fail(r->ctx, given ? status : PEFT_ERROR_FORMAT, "%s: %s is %s: %s", r->path, key,
+        given ? peft__json_show(v, text) : "missing", what);
 }
 
 // A key that is in no table, or has to have one value.
-static peft_status peft__config_check_key(peft_context *ctx, const char *path, const peft__setting *row,
-                                          const peft__json *v) {
-    char text[64];
-    if (v->type == PEFT__JSON_NULL || v->key[0] == '_' ||
-        (row && row->use != PEFT__FIXED && row->use != PEFT__NOTED)) return PEFT_OK;
-    bool off = peft__json_is_empty(v);
-    if (row && row->use == PEFT__FIXED) {
-        if (peft__json_is_text(v, row->value) || (off && v->type != PEFT__JSON_BOOL)) return PEFT_OK;
-        return peft__config_error(ctx, path, v->key, v,
-                                  "that is another function than the one that is computed here");
-    }
-    if (strstr(v->key, "dropout")) return PEFT_OK;
+static void peft__config_check_key(peft__config_reader *r, const peft__json *v) {
+    const peft__setting *row = peft__setting_of(r->family, r->c->model_type, v->key, false);
+    bool off = peft__json_is_empty(v), fixed = row && row->use == PEFT__FIXED;
+    char text[96];
+    if (v->type == PEFT__JSON_NULL || v->key[0] == '_' || (row && !fixed && row->use != PEFT__NOTED)) return;
+    if (fixed && !peft__json_is_text(v, row->value) && (!off || v->type == PEFT__JSON_BOOL))
+        peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v,
+            "that is another function than the one that is computed here");
+    if (fixed || strstr(v->key, "dropout")) return;
     if (!row && !off)
-        return peft__config_error(ctx, path, v->key, v,
-                                  "the key is unknown and may stand for another function; where it does not, "
-                                  "take it out");
-    peft__log(ctx, "warning: %s: %s is %s, which is not used", path, v->key,
-              peft__json_show(v, text, sizeof(text)));
-    return PEFT_OK;
+        peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v,
+            "the key is unknown and may stand for another function; where it does not, "
+            "take it out");
+    else
+        peft__log(
+            r->ctx, "warning: %s: %s is %s, which is not used", r->path, v->key, peft__json_show(v, text));
 }
 
-// One number, flag or id into its field; v NULL: the default. `c` is the config as bytes.
-static peft_status peft__config_set(peft_context *ctx, const char *path, const peft__setting *row,
-                                    const peft__json *v, char *c) {
-    bool given = v && v->type != PEFT__JSON_NULL, flag = row->use == PEFT__FLAG, number = v &&
-        v->type == PEFT__JSON_NUMBER;
-    bool none = row->use == PEFT__SIZE_OR_NONE;
+// The number, flag or id of a row of the tables goes into its field; a missing key stands for the row's
+// value.
+static void peft__config_set(peft__config_reader *r, const peft__setting *row) {
+    const peft__json *v = peft__json_get(r->root, row->keys);
+    void *field = (char *)r->c + row->field;
+    bool given = v && v->type != PEFT__JSON_NULL, number = v && v->type == PEFT__JSON_NUMBER;
+    bool none = row->use == PEFT__SIZE_OR_NONE, flag = row->use == PEFT__FLAG, ends = row->use == PEFT__ENDS;
     double x = number ? v->number : !row->value || (v && none) ? 0 : strtod(row->value, NULL);
-    if (given && (flag ? v->type != PEFT__JSON_BOOL : !number &&
-                  !(row->use == PEFT__ENDS && v->type == PEFT__JSON_ARRAY)))
-        return peft__config_malformed(ctx, path, row->keys, v,
-                                  flag ? "that is neither true nor false" : "that is no number");
-    if (flag) {
-        *(bool *)(void *)(c + row->field) = given ? v->boolean : strcmp(row->value, "true") == 0;
+    const char *wrong = NULL;
+    if (flag ? given && v->type != PEFT__JSON_BOOL
+             : given && !number && !(ends && v->type == PEFT__JSON_ARRAY)) {
+        wrong = flag ? "that is neither true nor false" : "that is no number";
+    } else if (flag) {
+        *(bool *)field = given ? v->boolean : strcmp(row->value, "true") == 0;
     } else if (row->use == PEFT__FRACTION) {
-        if (!(x >= 0 && x < 1))
-            return peft__config_malformed(ctx, path, row->keys, v, "it has to be from 0 to below 1");
-        *(float *)(void *)(c + row->field) = (float)x;
+        if (!(x >= 0 && x < 1)) wrong = "it has to be from 0 to below 1";
+        else *(float *)field = (float)x;
     } else if (row->use == PEFT__SIZE || none) {
         if (!(x >= (given || !none) && x <= 1 << 24 && x == floor(x)))
-            return peft__config_malformed(ctx, path, row->keys, v,
-                                      "it has to be a whole number from 1 to 16777216");
-        *(int64_t *)(void *)(c + row->field) = (int64_t)x;
+            wrong = "it has to be a whole number from 1 to 16777216";
+        else *(int64_t *)field = (int64_t)x;
     } else {
-        // peft__config_ends reads those that are given
-        if ((v && !given) || (row->use == PEFT__ENDS && given)) x = -1;
-        if (!(x >= -1 && x <= INT32_MAX && x == floor(x)))
-            return peft__config_malformed(ctx, path, row->keys, v, "that is no token");
-        *(int32_t *)(void *)(c + row->field) = (int32_t)x;
+        if ((v && !given) || (ends && given)) x = -1;  // peft__config_ends reads those that are given
+        if (!(x >= -1 && x <= INT32_MAX && x == floor(x))) wrong = "that is no token";
+        else *(int32_t *)field = (int32_t)x;
     }
-    return PEFT_OK;
+    if (wrong) peft__config_wrong(r, PEFT_ERROR_FORMAT, row->keys, v, wrong);
 }
 
 // Every key of the file against the tables, then every row of the tables against the file.
-static peft_status peft__config_apply(peft_context *ctx, const peft__family *f, const char *type,
-                                      const peft__json *root, const char *path,
-                                      peft_config *c) {
-    peft_status status = PEFT_OK;
-    if (!peft__json_is(root, PEFT__JSON_OBJECT))
-        return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: not an object", path);
-    for (const peft__json *v = root->child; v && !status; v = v->next)
-        status = peft__config_check_key(ctx, path, peft__setting_of(f, type, v->key, false), v);
-    for (int64_t i = 0; i < f->setting_count + (int64_t)PEFT__COUNT(peft__common_settings) && !status; i++) {
+static void peft__config_apply(peft__config_reader *r) {
+    const peft__family *f = r->family;
+    for (const peft__json *v = r->root->child; v && !r->status; v = v->next) peft__config_check_key(r, v);
+    for (int64_t i = 0; i < f->setting_count + PEFT__COUNT(peft__common_settings) && !r->status; i++) {
         const peft__setting *row = i < f->setting_count ? &f->settings[i]
-            : &peft__common_settings[i - f->setting_count];
+                                                        : &peft__common_settings[i - f->setting_count];
         bool read = row->use >= PEFT__SIZE && row->use <= PEFT__ENDS;
-        if (read && peft__setting_of(f, type, row->keys, false) == row)
-            status = peft__config_set(ctx, path, row, peft__json_get(root, row->keys), (char *)c);
+        if (read && peft__setting_of(f, r->c->model_type, row->keys, false) == row) peft__config_set(r, row);
     }
-    return status;
 }
 
-static peft_status peft__config_activation(peft_context *ctx, const char *path, const char *key,
-                                           const char *name, peft_config *c) {
+static void peft__config_activation(peft__config_reader *r, const char *key, const char *name) {
     static const struct {
         const char *names;
         peft_activation_kind kind;
     } table[] = {{"relu", PEFT_RELU}, {"gelu,gelu_python", PEFT_GELU}, {"silu,swish", PEFT_SILU},
-                 {"tanh", PEFT_TANH},
-                 {"gelu_new,gelu_pytorch_tanh,gelu_python_tanh,gelu_fast,gelu_accurate", PEFT_GELU_TANH}};
-    for (int64_t i = 0; i < PEFT__COUNT(table); i++)
-        if (peft__is_listed(table[i].names, name)) {
-            c->activation = table[i].kind;
-            return PEFT_OK;
-        }
-    return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-                      "%s: %s is \"%s\": an activation function that is not computed here", path, key, name);
-}
-
-// The release of transformers that wrote the file: its first number, 0 where it does not say.
-static int64_t peft__config_release(const peft__json *root) {
-    return strtol(peft__json_text(root, "transformers_version", "0"), NULL, 10);
+        {"tanh", PEFT_TANH},
+        {"gelu_new,gelu_pytorch_tanh,gelu_python_tanh,gelu_fast,gelu_accurate", PEFT_GELU_TANH}};
+    for (int64_t i = 0; i < PEFT__COUNT(table); i++) {
+        if (!peft__is_listed(table[i].names, name)) continue;
+        r->c->activation = table[i].kind;
+        return;
+    }
+    if (!r->status)
+        r->status = peft__fail(r->ctx, PEFT_ERROR_UNSUPPORTED,
+            "%s: %s is \"%s\": an activation function that is not computed here", r->path, key, name);
 }
 
 // Whether the head is the embedding, and whether its input is scaled. Transformers 5 ties every T5 whose
@@ -17258,12 +17143,13 @@ static int64_t peft__config_release(const peft__json *root) {
 // and mT5 was not scaled unless that was true.
 static void peft__t5_head(const peft__json *root, peft_config *c) {
     bool mt5 = strcmp(c->model_type, "mt5") == 0;
+    long release = strtol(peft__json_text(root, "transformers_version", "0"), NULL, 10);
     c->tied = peft__json_bool(root, "tie_word_embeddings", !mt5);
-    c->scale_output = peft__json_bool(root, "scale_decoder_outputs", c->tied &&
-                                      !(mt5 && peft__config_release(root) >= 5));
+    c->scale_output = peft__json_bool(root, "scale_decoder_outputs", c->tied && !(mt5 && release >= 5));
 }
 
-static peft_status peft__t5_config(peft_context *ctx, const peft__json *root, const char *path, peft_config *c) {
+static void peft__t5_config(peft__config_reader *r) {
+    peft_config *c = r->c;
     c->rms = true;
     c->scale = 1;
     c->kv_heads = c->heads;
@@ -17271,73 +17157,68 @@ static peft_status peft__t5_config(peft_context *ctx, const peft__json *root, co
     if (!c->decoder_layers) c->decoder_layers = c->layers;
     if (c->decoder_start_id < 0) c->decoder_start_id = c->pad_id;
     if (c->buckets < 4 || c->buckets > 4096 || c->max_distance <= c->buckets / 2)
-        return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: %lld relative attention buckets up to distance %lld", path, (long long)c->buckets, (long long)c->max_distance);
-    peft__t5_head(root, c);
-    const char *text = peft__json_text(root, "feed_forward_proj",
-                                       strcmp(c->model_type, "t5") == 0 ? "relu" : "gated-gelu");
+        r->status = peft__fail(r->ctx, PEFT_ERROR_FORMAT,
+            "%s: %lld relative attention buckets up to distance %lld", r->path, (long long)c->buckets,
+            (long long)c->max_distance);
+    peft__t5_head(r->root, c);
+    const char *text = peft__json_text(
+        r->root, "feed_forward_proj", strcmp(c->model_type, "t5") == 0 ? "relu" : "gated-gelu");
     bool gated = strncmp(text, "gated-", 6) == 0;
+    c->gated = peft__json_bool(r->root, "is_gated_act", gated);
+    // HF: "gated-gelu" is the tanh form
     const char *name = strcmp(text, "gated-gelu") == 0 ? "gelu_new" : gated ? text + 6 : text;
-     // HF: "gated-gelu" is the tanh form
-    c->gated = peft__json_bool(root, "is_gated_act", gated);
-    return peft__config_activation(ctx, path, "the activation of feed_forward_proj or dense_act_fn",
-                                   peft__json_text(root, "dense_act_fn", name), c);
+    const char *own = peft__json_text(r->root, "dense_act_fn", NULL);
+    peft__config_activation(r, own ? "dense_act_fn" : "feed_forward_proj", own ? own : name);
 }
 
-// What ends an answer: `field`, a number or a list; the first is eos_id. Llama 3 has <|end_of_text|> and
+// What ends an answer: `key`, a number or a list; the first is eos_id. Llama 3 has <|end_of_text|> and
 // <|eot_id|>. An id outside of the vocabulary (GPT-2's default in a smaller model) never comes.
-static peft_status peft__config_ends(peft_context *ctx, const peft__json *root, const char *field, const char *path, peft_config *c) {
-    const peft__json *eos = peft__json_get(root, field);
-    bool list = peft__json_is(eos, PEFT__JSON_ARRAY);
-    if (!list && !peft__json_is(eos, PEFT__JSON_NUMBER)) return PEFT_OK;
-    for (eos = list ? eos->child : eos; eos; eos = list ? eos->next : NULL) {  // a number's `next` is another field
-        bool token = peft__json_is(eos, PEFT__JSON_NUMBER) && eos->number == floor(eos->number) &&
-            eos->number >= -1 && eos->number <= INT32_MAX;
-        if (!token) return peft__config_malformed(ctx, path, field, eos, "that is no token");
-        int32_t id = (int32_t)eos->number;
+static void peft__config_ends(peft__config_reader *r, const char *key) {
+    peft_config *c = r->c;
+    const peft__json *v = peft__json_get(r->root, key);
+    bool list = peft__json_is(v, PEFT__JSON_ARRAY);
+    if (!list && !peft__json_is(v, PEFT__JSON_NUMBER)) return;
+    for (v = list ? v->child : v; v && !r->status; v = list ? v->next : NULL) {
+        double x = peft__json_is(v, PEFT__JSON_NUMBER) ? v->number : -2;
+        if (!(x == floor(x) && x >= -1 && x <= INT32_MAX)) {
+            peft__config_wrong(r, PEFT_ERROR_FORMAT, key, v, "that is no token");
+            return;
+        }
+        int32_t id = (int32_t)x;
         if (id >= c->vocab_size)
-            peft__log(ctx, "warning: %s: %s %d is outside of the vocabulary of %lld", path, field, (int)id,
-                      (long long)c->vocab_size);
+            peft__log(r->ctx, "warning: %s: %s %d is outside of the vocabulary of %lld", r->path, key,
+                (int)id, (long long)c->vocab_size);
         bool known = id == c->eos_id || id < 0 || id >= c->vocab_size;
         for (int i = 0; i < c->more_end_count; i++) known = known || id == c->more_ends[i];
         if (known) continue;
-        if (c->eos_id < 0) {
-            c->eos_id = id;
-            continue;
-        }
-        if (c->more_end_count == PEFT__COUNT(c->more_ends)) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: more than %d end tokens", path, c->more_end_count + 1);
-        c->more_ends[c->more_end_count++] = id;
+        if (c->eos_id < 0) c->eos_id = id;
+        else if (c->more_end_count < PEFT__COUNT(c->more_ends)) c->more_ends[c->more_end_count++] = id;
+        else
+            r->status = peft__fail(r->ctx, PEFT_ERROR_UNSUPPORTED, "%s: more than %d end tokens", r->path,
+                c->more_end_count + 1);
     }
-    return PEFT_OK;
 }
 
 // What all decoder-only families do.
-static peft_status peft__decoder_config(peft_context *ctx, const char *path, peft_config *c) {
+static void peft__decoder_config(peft__config_reader *r) {
+    peft_config *c = r->c;
     if (c->d_kv == 0 && c->d_model % c->heads)
-        return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: %lld features do not divide into %lld heads", path, (long long)c->d_model, (long long)c->heads);
+        r->status = peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: %lld features do not divide into %lld heads",
+            r->path, (long long)c->d_model, (long long)c->heads);
     if (c->d_kv == 0) c->d_kv = c->d_model / c->heads;
     if (c->kv_heads == 0) c->kv_heads = c->heads;
-    if (c->heads % c->kv_heads)
-        return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: %lld heads share %lld key heads unevenly", path, (long long)c->heads, (long long)c->kv_heads);
+    if (c->heads % c->kv_heads && !r->status)
+        r->status = peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: %lld heads share %lld key heads unevenly",
+            r->path, (long long)c->heads, (long long)c->kv_heads);
     c->layers = 0;
     c->scale = (float)(1 / sqrt((double)c->d_kv));
     c->decoder_start_id = c->bos_id;
-    return PEFT_OK;
-}
-
-static peft_status peft__gpt2_config(peft_context *ctx, const peft__json *root, const char *path, peft_config *c) {
-    if (!c->d_ff) c->d_ff = 4 * c->d_model;
-    c->fused = PEFT_FUSED_THIRDS;
-    peft_status status = peft__decoder_config(ctx, path, c);
-    if (!peft__json_bool(root, "scale_attn_weights", true)) c->scale = 1;
-    const char *key = "activation_function";
-    return status ? status : peft__config_activation(ctx, path, key, peft__json_text(root, key, "gelu_new"),
-                                                     c);
 }
 
 // ---- rotary positions
 
 // What rope_parameters (transformers 5) or rope_scaling (before) may hold besides the type, rope_theta and
-// partial_rotary_factor.
+// partial_rotary_factor. Transformers does not read the context of "dynamic" either.
 static const struct peft__rope_row {
     const char *type;
     peft_rope_kind kind;
@@ -17345,59 +17226,59 @@ static const struct peft__rope_row {
 } peft__rope_rows[] = {
     {"default", PEFT_ROPE_DEFAULT, "", ""},
     {"linear", PEFT_ROPE_LINEAR, "factor", ""},
-    // the latter is not read by transformers either
     {"dynamic", PEFT_ROPE_DYNAMIC, "factor", "original_max_position_embeddings"},
     {"llama3", PEFT_ROPE_LLAMA3, "factor,low_freq_factor,high_freq_factor",
-     "original_max_position_embeddings"},
+        "original_max_position_embeddings"},
     {"yarn", PEFT_ROPE_YARN, "",
-     "factor,original_max_position_embeddings,attention_factor,beta_fast,beta_slow,mscale,mscale_all_dim,"
-     "truncate,finetuned"},
+        "factor,original_max_position_embeddings,attention_factor,beta_fast,beta_slow,mscale,mscale_all_dim,"
+        "truncate,finetuned"},
 };
 
-static peft_status peft__rope_check(peft_context *ctx, const struct peft__rope_row *row,
-                                    const peft__json *rope, const char *path) {
+static void peft__rope_check(
+    peft__config_reader *r, const struct peft__rope_row *row, const peft__json *rope) {
     const char *list = row->required, *name;
-    for (size_t n; (n = peft__next_name(&list, &name)) > 0;) {
+    for (size_t n; !r->status && (n = peft__next_name(&list, &name)) > 0;) {
         char key[64];
         peft__string_into(key, sizeof(key), "%.*s", (int)n, name);
         if (!peft__json_is(peft__json_get(rope, key), PEFT__JSON_NUMBER))
-            return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: rotary positions of type \"%s\" need a number %s",
-                              path, row->type, key);
+            r->status = peft__fail(r->ctx, PEFT_ERROR_FORMAT,
+                "%s: rotary positions of type \"%s\" need a number %s", r->path, row->type, key);
     }
     for (const peft__json *v = rope->child; v; v = v->next) {
         bool known = peft__is_listed(row->required, v->key) || peft__is_listed(row->optional, v->key);
+        bool number = v->type == PEFT__JSON_NUMBER,
+             one = number && v->number == 1 && strcmp(v->key, "factor") == 0;
         if (v->type == PEFT__JSON_NULL ||
-            peft__is_listed("rope_type,type,rope_theta,partial_rotary_factor", v->key)) continue;
-        bool one = v->type == PEFT__JSON_NUMBER && v->number == 1 && strcmp(v->key, "factor") == 0;
+            peft__is_listed("rope_type,type,rope_theta,partial_rotary_factor", v->key))
+            continue;
         if (!known && !one)
-            return peft__config_error(ctx, path, v->key, v, "rotary positions of this type have no such key");
-        if (known && v->type != PEFT__JSON_BOOL &&
-            !(v->type == PEFT__JSON_NUMBER && v->number > 0 && v->number < 1e9))
-            return peft__config_malformed(ctx, path, v->key, v, "rotary positions need a number above 0");
+            peft__config_wrong(
+                r, PEFT_ERROR_UNSUPPORTED, v->key, v, "rotary positions of this type have no such key");
+        else if (known && v->type != PEFT__JSON_BOOL && !(number && v->number > 0 && v->number < 1e9))
+            peft__config_wrong(r, PEFT_ERROR_FORMAT, v->key, v, "rotary positions need a number above 0");
     }
-    return PEFT_OK;
 }
 
 // YaRN's factor of cosines and sines (Peng et al. 2023): 0.1 ln(factor) + 1, or a ratio of two such.
 static double peft__yarn_attention(const peft__json *rope, double factor) {
-    double a = peft__json_double(rope, "mscale", 0), b = peft__json_double(rope, "mscale_all_dim", 0),
-        grown = factor > 1 ? 0.1 * log(factor) : 0;
-    return peft__json_double(rope, "attention_factor", a &&
-                             b ? (a * grown + 1) / (b * grown + 1) : grown + 1);
+    double a = peft__json_double(rope, "mscale", 0), b = peft__json_double(rope, "mscale_all_dim", 0);
+    double grown = factor > 1 ? 0.1 * log(factor) : 0;
+    return peft__json_double(
+        rope, "attention_factor", a && b ? (a * grown + 1) / (b * grown + 1) : grown + 1);
 }
 
-static peft_status peft__rope_scaling(peft_context *ctx, const peft__json *rope, const char *path,
-                                      peft_config *c) {
+static void peft__rope_scaling(peft__config_reader *r, const peft__json *rope) {
+    peft_config *c = r->c;
     const char *type = peft__json_text(rope, "rope_type", peft__json_text(rope, "type", "default"));
     const struct peft__rope_row *row = NULL;
     for (int64_t i = 0; i < PEFT__COUNT(peft__rope_rows); i++)
         if (strcmp(peft__rope_rows[i].type, type) == 0) row = &peft__rope_rows[i];
-    if (!row)
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-                          "%s: rotary positions of rope_type \"%s\" are not computed here", path, type);
-    peft_status status = peft__rope_check(ctx, row, rope, path);
+    if (row) peft__rope_check(r, row, rope);
+    else
+        r->status = peft__fail(r->ctx, PEFT_ERROR_UNSUPPORTED,
+            "%s: rotary positions of rope_type \"%s\" are not computed here", r->path, type);
+    if (r->status || row->kind == PEFT_ROPE_DEFAULT) return;
     bool yarn = row->kind == PEFT_ROPE_YARN;
-    if (status || row->kind == PEFT_ROPE_DEFAULT) return status;
     c->rope = row->kind;
     c->rope_original = peft__json_double(rope, "original_max_position_embeddings", (double)c->max_positions);
     c->rope_factor = peft__json_double(rope, "factor", (double)c->max_positions / c->rope_original);
@@ -17406,189 +17287,177 @@ static peft_status peft__rope_scaling(peft_context *ctx, const peft__json *rope,
     if (yarn) c->rope_attention = peft__yarn_attention(rope, c->rope_factor);
     c->rope_exact = !peft__json_bool(rope, "truncate", true);
     if (c->rope_high <= c->rope_low || (yarn && c->rope_theta <= 1))
-        return peft__fail(ctx, PEFT_ERROR_FORMAT,
-                          "%s: rotary positions of type \"%s\" with factors %g and %g and base %g", path,
-                          type, c->rope_low, c->rope_high, c->rope_theta);
-    return PEFT_OK;
+        r->status = peft__fail(r->ctx, PEFT_ERROR_FORMAT,
+            "%s: rotary positions of type \"%s\" with factors %g and %g and base %g", r->path, type,
+            c->rope_low, c->rope_high, c->rope_theta);
 }
 
 // A key of rope_parameters, else the same at the top under the name `top`. Where the file says it twice and
 // not alike it is an error: transformers' releases differ in which one they go by.
-static peft_status peft__rope_number(peft_context *ctx, const peft__json *root, const peft__json *rope,
-                                     const char *path, const char *key, const char *top, double missing,
-                                     double *out) {
-    const peft__json *said[3] = {peft__json_get(rope, key), peft__json_get(root, top),
-                                 peft__json_get(root, key)};
-    const peft__json *v = NULL;
+static double peft__rope_number(
+    peft__config_reader *r, const peft__json *rope, const char *key, const char *top, double missing) {
+    const peft__json *said[3] = {
+        peft__json_get(rope, key), peft__json_get(r->root, top), peft__json_get(r->root, key)};
+    const peft__json *first = NULL;
     for (int i = 0; i < 3; i++) {
-        if (!said[i] || said[i]->type == PEFT__JSON_NULL) continue;
-        if (!v && i < 2) v = said[i];
-        if (!(said[i]->type == PEFT__JSON_NUMBER && said[i]->number >= 0 && said[i]->number < 1e15))
-            return peft__config_error(ctx, path, said[i]->key, said[i], "rotary positions cannot have that");
-        *out = v ? v->number : missing;
-        if (said[i]->number == *out) continue;
+        const peft__json *v = said[i];
+        if (!v || v->type == PEFT__JSON_NULL) continue;
+        if (!first && i < 2) first = v;
+        if (!(v->type == PEFT__JSON_NUMBER && v->number >= 0 && v->number < 1e15)) {
+            peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v, "rotary positions cannot have that");
+            return missing;
+        }
+        double taken = first ? first->number : missing;
         char what[96];
-        peft__string_into(what, sizeof(what), "transformers takes %g, from %s", *out, v ? v->key : top);
-        return peft__config_error(ctx, path, said[i]->key, said[i], what);
+        peft__string_into(
+            what, sizeof(what), "transformers takes %g, from %s", taken, first ? first->key : top);
+        if (v->number != taken) peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v, what);
     }
-    *out = v ? v->number : missing;
-    return PEFT_OK;
+    return first ? first->number : missing;
 }
 
 // rope_theta and partial_rotary_factor have other names in GPT-NeoX's old files.
-static peft_status peft__rope_config(peft_context *ctx, const peft__json *root, const char *path, bool neox,
-                                     peft_config *c) {
-    const peft__json *rope = peft__json_get(root, "rope_scaling"),
-        *now = peft__json_get(root, "rope_parameters");
-    double part = 1;
+static void peft__rope_config(peft__config_reader *r, bool neox) {
+    peft_config *c = r->c;
+    const peft__json *rope = peft__json_get(r->root, "rope_scaling");
+    const peft__json *now = peft__json_get(r->root, "rope_parameters");
     if (rope && now && rope->child && now->child)
-        return peft__config_error(ctx, path, "rope_scaling", rope,
-                                  "rope_parameters says the same; take one out");
+        peft__config_wrong(
+            r, PEFT_ERROR_UNSUPPORTED, "rope_scaling", rope, "rope_parameters says the same; take one out");
     if (!rope || peft__json_is_empty(rope)) rope = now;
     if (rope && rope->type != PEFT__JSON_NULL && rope->type != PEFT__JSON_OBJECT)
-        return peft__config_malformed(ctx, path, rope->key, rope, "it has to be an object");
+        peft__config_wrong(r, PEFT_ERROR_FORMAT, rope->key, rope, "it has to be an object");
     if (!peft__json_is(rope, PEFT__JSON_OBJECT)) rope = NULL;
     c->rope_factor = c->rope_attention = 1;
-    peft_status status = peft__rope_number(ctx, root, rope, path, "rope_theta",
-                                           neox ? "rotary_emb_base" : "rope_theta", 10000, &c->rope_theta);
-    if (!status)
-        status = peft__rope_number(ctx, root, rope, path, "partial_rotary_factor",
-                                   neox ? "rotary_pct" : "partial_rotary_factor", neox ? 0.25 : 1, &part);
-    if (status) return status;
-    c->rotary = (int64_t)((double)c->d_kv * part);
-    if (!(part <= 1) || c->rotary % 2 || (!neox && part != 1) || !(c->rope_theta > 0))
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-                          "%s: rotary positions of base %g (rope_theta) in a part %g (partial_rotary_factor, "
-                          "rotary_pct) of heads of %lld: %s",
-                          path, c->rope_theta, part, (long long)c->d_kv,
-                          !neox && part != 1 ? "this family has them whole"
-                              : "it has to be an even number of each");
-    return rope ? peft__rope_scaling(ctx, rope, path, c) : PEFT_OK;
-}
-
-static peft_status peft__neox_config(peft_context *ctx, const peft__json *root, const char *path,
-                                     peft_config *c) {
-    c->fused = PEFT_FUSED_HEADS;
-    c->output_bias = c->query_bias;
-    peft_status status = peft__decoder_config(ctx, path, c);
-    if (!status) status = peft__rope_config(ctx, root, path, true, c);
-    return status ? status : peft__config_activation(ctx, path, "hidden_act",
-                                                     peft__json_text(root, "hidden_act", "gelu"), c);
+    c->rope_theta = peft__rope_number(r, rope, "rope_theta", neox ? "rotary_emb_base" : "rope_theta", 10000);
+    double part = peft__rope_number(
+        r, rope, "partial_rotary_factor", neox ? "rotary_pct" : "partial_rotary_factor", neox ? 0.25 : 1);
+    if (r->status) return;
+    c->rotary = part <= 1 ? (int64_t)((double)c->d_kv * part) : 0;
+    bool whole = part == 1 || neox;
+    if (!(part <= 1) || c->rotary % 2 || !whole || !(c->rope_theta > 0))
+        r->status = peft__fail(r->ctx, PEFT_ERROR_UNSUPPORTED,
+            "%s: rotary positions of base %g (rope_theta) in a part %g (partial_rotary_factor, "
+            "rotary_pct) of heads of %lld: %s",
+            r->path, c->rope_theta, part, (long long)c->d_kv,
+            whole ? "it has to be an even number of each" : "this family has them whole");
+    else if (rope) peft__rope_scaling(r, rope);
 }
 
 // Which layers see a window only: Mistral's all; Qwen2's by layer_types, else from max_window_layers on.
-static peft_status peft__window_config(peft_context *ctx, const peft__json *root, const char *path,
-                                       peft__arena *arena, peft_config *c) {
+static void peft__window_config(peft__config_reader *r) {
+    peft_config *c = r->c;
     bool qwen2 = strcmp(c->model_type, "qwen2") == 0;
-    const peft__json *types = peft__json_get(root, "layer_types"),
-        *v = peft__json_is(types, PEFT__JSON_ARRAY) ? types->child : NULL;
-    if (qwen2 && !peft__json_bool(root, "use_sliding_window", false)) c->window = 0;
+    const peft__json *types = peft__json_get(r->root, "layer_types");
+    const peft__json *v = peft__json_is(types, PEFT__JSON_ARRAY) ? types->child : NULL;
+    if (qwen2 && !peft__json_bool(r->root, "use_sliding_window", false)) c->window = 0;
     if (types && types->type != PEFT__JSON_NULL &&
         (types->type != PEFT__JSON_ARRAY || (int64_t)types->length != c->decoder_layers))
-        return peft__config_malformed(ctx, path, "layer_types", types, "it has to have one item per layer");
-    double from = qwen2 ? peft__json_double(root, "max_window_layers", 28) : 0;
-    bool *windowed = (bool *)peft__arena_alloc(arena, (size_t)c->decoder_layers * sizeof(bool));
-    if (!windowed) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < c->decoder_layers; i++, v = v ? v->next : NULL) {
+        peft__config_wrong(r, PEFT_ERROR_FORMAT, "layer_types", types, "it has to have one item per layer");
+    double from = qwen2 ? peft__json_double(r->root, "max_window_layers", 28) : 0;
+    bool *windowed = (bool *)peft__arena_alloc(r->arena, (size_t)c->decoder_layers * sizeof(bool));
+    if (!windowed && !r->status) r->status = PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < c->decoder_layers && !r->status; i++, v = v ? v->next : NULL) {
         windowed[i] = c->window && (double)i >= from;
         if (!v) continue;
         bool sliding = v->type == PEFT__JSON_STRING && strcmp(v->string, "sliding_attention") == 0;
         bool full = v->type == PEFT__JSON_STRING && strcmp(v->string, "full_attention") == 0;
         // where transformers does not read layer_types, they have to say what it computes
         if ((!sliding && !full) || (sliding && !c->window) || (!qwen2 && sliding != windowed[i]))
-            return peft__config_error(ctx, path, "an item of layer_types", v,
-                                      "that does not go with the model's sliding_window");
+            peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, "an item of layer_types", v,
+                "that does not go with the model's sliding_window");
         windowed[i] = sliding;
     }
     c->windowed = c->window ? windowed : NULL;
-    return PEFT_OK;
 }
 
-static peft_status peft__llama_config(peft_context *ctx, const peft__json *root, const char *path,
-                                      peft__arena *arena, peft_config *c) {
-    c->rms = c->gated = true;
-    c->output_bias = c->query_bias;
+// ---- config.json as a whole
+
+// What the tables do not say of a family.
+static void peft__family_config(peft__config_reader *r) {
+    peft_config *c = r->c;
+    bool gpt2 = r->family == &peft__gpt2_family, neox = r->family == &peft__neox_family;
+    if (r->family == &peft__t5_family) {
+        peft__t5_config(r);
+        return;
+    }
+    if (gpt2 && !c->d_ff) c->d_ff = 4 * c->d_model;
+    if (gpt2) c->fused = PEFT_FUSED_THIRDS;
+    else c->output_bias = c->query_bias;
+    if (neox) c->fused = PEFT_FUSED_HEADS;
+    if (!gpt2 && !neox) c->rms = c->gated = true;
     if (strcmp(c->model_type, "qwen2") == 0) c->query_bias = true;
-    peft_status status = peft__decoder_config(ctx, path, c);
-    if (!status) status = peft__rope_config(ctx, root, path, false, c);
-    if (!status) status = peft__window_config(ctx, root, path, arena, c);
-    return status ? status : peft__config_activation(ctx, path, "hidden_act",
-                                                     peft__json_text(root, "hidden_act", "silu"), c);
+    peft__decoder_config(r);
+    if (gpt2 && !peft__json_bool(r->root, "scale_attn_weights", true)) c->scale = 1;
+    if (!gpt2 && !r->status) peft__rope_config(r, neox);
+    if (!gpt2 && !neox && !r->status) peft__window_config(r);
+    const char *key = gpt2 ? "activation_function" : "hidden_act";
+    const char *name = gpt2 ? "gelu_new" : neox ? "gelu" : "silu";
+    peft__config_activation(r, key, peft__json_text(r->root, key, name));
 }
 
-// Weights that bitsandbytes has packed into 4 bits say so themselves; what other methods pack cannot be read.
-static peft_status peft__config_quantization(peft_context *ctx, const peft__json *root, const char *path) {
-    const peft__json *q = peft__json_get(root, "quantization_config");
+// The first of `architectures` decides what the model is for; weights that bitsandbytes has packed into 4
+// bits say so themselves, while what other methods pack cannot be read.
+static void peft__config_supported(peft__config_reader *r) {
+    const peft__json *list = peft__json_get(r->root, "architectures");
+    const peft__json *v = peft__json_is(list, PEFT__JSON_ARRAY) ? list->child : NULL;
+    const peft__json *q = peft__json_get(r->root, "quantization_config");
     const char *method = peft__json_text(q, "quant_method", "bitsandbytes");
     bool eight = peft__json_bool(q, "load_in_8bit", false) || peft__json_bool(q, "_load_in_8bit", false);
-    if (!q || q->type == PEFT__JSON_NULL || (strcmp(method, "bitsandbytes") == 0 && !eight)) return PEFT_OK;
-    return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-                      "%s: quantization_config: weights of quant_method %s%s cannot be read; only bitsandbytes "
-                      "in 4 bits", path, method,
-                      eight ? " in 8 bits (load_in_8bit)" : "");
+    if (v && (v->type != PEFT__JSON_STRING || !peft__is_listed(r->family->architectures, v->string)))
+        peft__config_wrong(r, PEFT_ERROR_UNSUPPORTED, "architectures", v,
+            "only models that continue a text are computed here");
+    if (r->status || !q || q->type == PEFT__JSON_NULL || (strcmp(method, "bitsandbytes") == 0 && !eight))
+        return;
+    r->status = peft__fail(r->ctx, PEFT_ERROR_UNSUPPORTED,
+        "%s: quantization_config: weights of quant_method %s%s cannot be read; only bitsandbytes "
+        "in 4 bits",
+        r->path, method, eight ? " in 8 bits (load_in_8bit)" : "");
 }
 
-// The first of `architectures` decides; no list: model_type does.
-static peft_status peft__config_architecture(peft_context *ctx, const peft__family *f, const peft__json *root,
-                                             const char *path) {
-    const peft__json *list = peft__json_get(root, "architectures"),
-        *v = peft__json_is(list, PEFT__JSON_ARRAY) ? list->child : NULL;
-    if (!v || (v->type == PEFT__JSON_STRING && peft__is_listed(f->architectures, v->string))) return PEFT_OK;
-    return peft__config_error(ctx, path, "architectures", v,
-                              "only models that continue a text are computed here");
-}
-
-static peft_status peft__family_config(peft_context *ctx, const peft__family *f, const peft__json *root,
-                                       const char *path, peft__arena *arena,
-                                       peft_config *c) {
-    return f == &peft__t5_family     ? peft__t5_config(ctx, root, path, c)
-           : f == &peft__gpt2_family ? peft__gpt2_config(ctx, root, path, c)
-           : f == &peft__neox_family ? peft__neox_config(ctx, root, path, c)
-                                     : peft__llama_config(ctx, root, path, arena, c);
-}
-
-// Ids outside of the vocabulary are none: they cannot be said.
-static peft_status peft__config_tokens(peft_context *ctx, const peft__json *root, const char *path,
-                                       peft_config *c) {
-    peft_status status = peft__config_ends(ctx, root, "eos_token_id", path, c);
-    if (!status) status = peft__config_ends(ctx, root, "eot_token_id", path, c);  // of a GGUF file
+// Ids outside of the vocabulary are none: no text has them.
+static void peft__config_tokens(peft__config_reader *r) {
+    peft_config *c = r->c;
+    peft__config_ends(r, "eos_token_id");
+    peft__config_ends(r, "eot_token_id");  // of a GGUF file
     if (c->bos_id >= c->vocab_size) c->bos_id = -1;
     if (c->pad_id >= c->vocab_size) c->pad_id = -1;
     if (c->pad_id < 0) c->pad_id = c->eos_id;
-    if (!status && c->encoder_decoder &&
+    if (!r->status && c->encoder_decoder &&
         (c->eos_id < 0 || c->decoder_start_id < 0 || c->decoder_start_id >= c->vocab_size))
-        return peft__fail(ctx, PEFT_ERROR_FORMAT,
-                          "%s: no eos_token_id or decoder_start_token_id within the vocabulary of %lld", path,
-                          (long long)c->vocab_size);
-    return status;
+        r->status = peft__fail(r->ctx, PEFT_ERROR_FORMAT,
+            "%s: no eos_token_id or decoder_start_token_id within the vocabulary of %lld", r->path,
+            (long long)c->vocab_size);
 }
 
 static peft_status peft__config_parse(peft_context *ctx, const peft__json *root, const char *path,
-                                      peft__arena *arena, peft_config *c,
-                                      const peft__family **family) {
-    static const peft__family *const families[] = {&peft__t5_family, &peft__gpt2_family, &peft__neox_family,
-                                                   &peft__llama_family};
+    peft__arena *arena, peft_config *c, const peft__family **family) {
+    static const peft__family *const families[] = {
+        &peft__t5_family, &peft__gpt2_family, &peft__neox_family, &peft__llama_family};
     const char *type = peft__json_text(root, "model_type", "");
     memset(c, 0, sizeof(*c));
     *family = NULL;
+    if (!peft__json_is(root, PEFT__JSON_OBJECT))
+        return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: not an object", path);
     for (int64_t i = 0; i < PEFT__COUNT(families); i++)
         if (peft__is_listed(families[i]->types, type)) *family = families[i];
     if (!*family)
         return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-                          "%s: model_type \"%s\" is not one of t5, mt5, umt5, gpt2, gpt_neox, llama, mistral, "
-                          "qwen2", path, type);
+            "%s: model_type \"%s\" is not one of t5, mt5, umt5, gpt2, gpt_neox, llama, mistral, "
+            "qwen2",
+            path, type);
+    peft__config_reader r = {ctx, path, root, arena, *family, c, PEFT_OK};
     c->model_type = type;
     c->encoder_decoder = (*family)->encoder.block != NULL;
-    peft_status status = peft__config_architecture(ctx, *family, root, path);
-    if (!status) status = peft__config_quantization(ctx, root, path);
-    if (!status) status = peft__config_apply(ctx, *family, type, root, path, c);
-    if (!status && (c->layers > 1 << 14 || c->decoder_layers > 1 << 14 || c->d_kv > 1 << 16))
-        status = peft__fail(ctx, PEFT_ERROR_FORMAT,
-                            "%s: %lld blocks with heads of %lld features: more than 16384 or 65536", path,
-                            (long long)PEFT__MAX(c->layers, c->decoder_layers), (long long)c->d_kv);
-    if (!status) status = peft__family_config(ctx, *family, root, path, arena, c);
-    if (!status) status = peft__config_tokens(ctx, root, path, c);
-    return status;
+    peft__config_supported(&r);
+    if (!r.status) peft__config_apply(&r);
+    if (!r.status && (c->layers > 1 << 14 || c->decoder_layers > 1 << 14 || c->d_kv > 1 << 16))
+        r.status = peft__fail(ctx, PEFT_ERROR_FORMAT,
+            "%s: %lld blocks with heads of %lld features: more than 16384 or 65536", path,
+            (long long)PEFT__MAX(c->layers, c->decoder_layers), (long long)c->d_kv);
+    if (!r.status) peft__family_config(&r);
+    if (!r.status) peft__config_tokens(&r);
+    return r.status;
 }
 
 // ---- the list of parameters
@@ -17611,7 +17480,15 @@ static bool peft__rule_has_bias(const peft_config *c, char bias) {
         (bias == 'm' && c->feed_forward_bias);
 }
 
-static peft_tensor *peft__model_add(peft_model *m, const char *name, int64_t rows, int64_t cols, int rank) {
+static bool peft__rule_applies(const peft_config *c, const peft__rule *r, int64_t layer) {
+    return r->only != '-' && (r->only != '1' || layer == 0 || c->bias_per_layer) &&
+        r->only != (c->gated ? 'r' : 'g');
+}
+
+static peft_tensor *peft__model_add(
+    peft_model *m, const char *stem, const char *part, int64_t rows, int64_t cols, int rank) {
+    char name[192];
+    peft__string_into(name, sizeof(name), "%s.%s", stem, part);
     char *copy = peft__arena_strdup(&m->arena, name, strlen(name));
     if (!copy || !peft__map_set(&m->by_name, copy, strlen(copy), m->tensor_count)) return NULL;
     m->bias_of[m->tensor_count] = -1;
@@ -17624,51 +17501,54 @@ static peft_tensor *peft__model_add(peft_model *m, const char *name, int64_t row
     return t;
 }
 
-// A weight and, if it has one, its bias. A vector's bias is as long as itself, a matrix's as its outputs.
-static peft_tensor *peft__model_add_pair(peft_model *m, const char *stem, int64_t out, int64_t in, bool vector, bool in_out, bool bias) {
-    char name[192];
-    peft__string_into(name, sizeof(name), "%s.weight", stem);
-    peft_tensor *t = peft__model_add(m, name, in_out ? in : out, in_out ? out : in, vector ? 1 : 2);
+// The weight [out, in] of a linear module or an embedding, and its bias [1, out].
+static peft_tensor *peft__model_add_matrix(
+    peft_model *m, const char *stem, int64_t out, int64_t in, bool in_out, bool bias) {
+    peft_tensor *t = peft__model_add(m, stem, "weight", in_out ? in : out, in_out ? out : in, 2);
     if (!t) return NULL;
     t->in_out = in_out;
-    if (bias) {
-        peft__string_into(name, sizeof(name), "%s.bias", stem);
-        m->bias_of[t - m->tensors] = m->tensor_count;
-        if (!peft__model_add(m, name, 1, vector ? in : out, 1)) return NULL;
-    }
-    return t;
+    if (bias) m->bias_of[t - m->tensors] = m->tensor_count;
+    return bias && !peft__model_add(m, stem, "bias", 1, out, 1) ? NULL : t;
 }
 
-static bool peft__rule_applies(const peft_config *c, const peft__rule *r, int64_t layer) {
-    return r->only != '-' && (r->only != '1' || layer == 0 || c->bias_per_layer) &&
-        r->only != (c->gated ? 'r' : 'g');
+// The weight [1, width] of a norm, and its bias.
+static peft_tensor *peft__model_add_norm(peft_model *m, const char *stem, int64_t width, bool bias) {
+    peft_tensor *t = peft__model_add(m, stem, "weight", 1, width, 1);
+    if (t && bias) m->bias_of[t - m->tensors] = m->tensor_count;
+    return t && bias && !peft__model_add(m, stem, "bias", 1, width, 1) ? NULL : t;
 }
 
-static bool peft__add_block(peft_model *m, const peft__side *side, int64_t layer, peft__block_weights *block) {
+static bool peft__add_block(
+    peft_model *m, const peft__side *side, int64_t layer, peft__block_weights *block) {
     const peft_config *c = &m->config;
-    char prefix[80], stem[160];
-    peft__string_into(prefix, sizeof(prefix), side->block, (long long)layer);
+    char stem[160];
     for (const peft__rule *r = side->rules; r < side->rules + side->count; r++) {
         if (!peft__rule_applies(c, r, layer)) continue;
-        peft__string_into(stem, sizeof(stem), "%s%s", prefix, r->name);
-        bool vector = r->rows == '1';
-        peft_tensor *t = peft__model_add_pair(m, stem, peft__extent(c, r->rows), peft__extent(c, r->cols), vector,
-                                              !vector && m->family->in_out, peft__rule_has_bias(c, r->bias));
+        peft__string_into(stem, sizeof(stem), side->block, (long long)layer);
+        size_t n = strlen(stem);
+        peft__string_into(stem + n, sizeof(stem) - n, "%s", r->name);
+        int64_t rows = peft__extent(c, r->rows), cols = peft__extent(c, r->cols);
+        bool bias = peft__rule_has_bias(c, r->bias);
+        peft_tensor *t = r->rows == '1'
+            ? peft__model_add_norm(m, stem, cols, bias)
+            : peft__model_add_matrix(m, stem, rows, cols, m->family->in_out, bias);
         if (!t) return false;
         *(peft_tensor **)(void *)((char *)block + r->slot) = t;
     }
     return true;
 }
 
-static bool peft__add_side(peft_model *m, const peft__side *side, int64_t layers, peft__block_weights *blocks,
-                           const char *norm_name,
-                           peft_tensor **norm) {
-    for (int64_t i = 0; i < layers; i++) {
-        if (!peft__add_block(m, side, i, &blocks[i])) return false;
+static bool peft__add_side(peft_model *m, bool decoder) {
+    const peft__family *f = m->family;
+    peft__block_weights *blocks = decoder ? m->decoder : m->encoder;
+    for (int64_t i = 0; i < (decoder ? m->config.decoder_layers : m->config.layers); i++) {
+        if (!peft__add_block(m, decoder ? &f->decoder : &f->encoder, i, &blocks[i])) return false;
         if (!blocks[i].bias) blocks[i].bias = blocks[0].bias;
     }
-    *norm = peft__model_add_pair(m, norm_name, 1, m->config.d_model, true, false, !m->config.rms);
-    return *norm != NULL;
+    peft_tensor *norm = peft__model_add_norm(
+        m, decoder ? f->decoder_norm : f->encoder_norm, m->config.d_model, !m->config.rms);
+    *(decoder ? &m->decoder_norm : &m->encoder_norm) = norm;
+    return norm != NULL;
 }
 
 static bool peft__add_parameters(peft_model *m) {
@@ -17677,24 +17557,25 @@ static bool peft__add_parameters(peft_model *m) {
     m->tensor_capacity = (c->layers + c->decoder_layers) * 32 + 16;
     m->tensors = (peft_tensor *)peft__calloc(m->ctx, m->tensor_capacity, sizeof(peft_tensor));
     m->bias_of = (int64_t *)peft__calloc(m->ctx, m->tensor_capacity, sizeof(int64_t));
-    m->encoder = c->layers ? (peft__block_weights *)peft__calloc(m->ctx, c->layers, sizeof(peft__block_weights)) : NULL;
+    m->encoder = (peft__block_weights *)peft__calloc(m->ctx, c->layers + 1, sizeof(peft__block_weights));
     m->decoder = (peft__block_weights *)peft__calloc(m->ctx, c->decoder_layers, sizeof(peft__block_weights));
-    if (!m->tensors || !m->bias_of || (c->layers && !m->encoder) || !m->decoder) return false;
-    m->shared = peft__model_add_pair(m, f->embedding, c->vocab_size, c->d_model, false, false, false);
-    m->positions = f->positions ? peft__model_add_pair(m, f->positions, c->max_positions, c->d_model, false, false, false) : NULL;
-    if (!m->shared || (f->positions && !m->positions)) return false;
-    if (c->layers && !peft__add_side(m, &f->encoder, c->layers, m->encoder, f->encoder_norm,
-                                     &m->encoder_norm)) return false;
-    if (!peft__add_side(m, &f->decoder, c->decoder_layers, m->decoder, f->decoder_norm, &m->decoder_norm))
+    if (!m->tensors || !m->bias_of || !m->encoder || !m->decoder) return false;
+    m->shared = peft__model_add_matrix(m, f->embedding, c->vocab_size, c->d_model, false, false);
+    if (!m->shared) return false;
+    if (f->positions)
+        m->positions = peft__model_add_matrix(m, f->positions, c->max_positions, c->d_model, false, false);
+    if ((f->positions && !m->positions) || (c->layers && !peft__add_side(m, false)) ||
+        !peft__add_side(m, true))
         return false;
-    m->head = c->tied ? m->shared : peft__model_add_pair(m, f->head, c->vocab_size, c->d_model, false, false, false);
+    m->head = c->tied ? m->shared
+                      : peft__model_add_matrix(m, f->head, c->vocab_size, c->d_model, false, false);
     return m->head != NULL;
 }
 
 // The divisor of frequency i of rotary positions, f = theta^(-2i / dims). Llama 3 divides waves longer than
-// low by the factor, those shorter than high not at all; YaRN (Peng et al. 2023) those that turn less than
-// beta_slow times in the old context, and not those that turn more than beta_fast times. Between the two both
-// go over smoothly.
+// low by the factor, those shorter than high not at all; YaRN (Peng et al. 2023) those that go round less
+// than beta_slow times in the old context, and not those that go round more than beta_fast times. Between the
+// two both go over smoothly.
 static double peft__rope_divisor(const peft_config *c, double f, int64_t i) {
     const double tau = 6.283185307179586;
     double kept = 0, dims = (double)c->rotary;  // kept: the part of f that is not divided
@@ -17712,18 +17593,22 @@ static double peft__rope_divisor(const peft_config *c, double f, int64_t i) {
     return 1 / (kept + (1 - kept) / c->rope_factor);
 }
 
+static double peft__rope_frequency(const peft_config *c, int64_t i) {
+    return pow(c->rope_theta, -2.0 * (double)i / (double)c->rotary);
+}
+
 static bool peft__make_frequencies(peft_model *m) {
     const peft_config *c = &m->config;
     if (!c->rotary) return true;
     m->frequencies = (float *)peft__calloc(m->ctx, c->rotary / 2, sizeof(float));
     for (int64_t i = 0; m->frequencies && i < c->rotary / 2; i++) {
-        double f = pow(c->rope_theta, -2.0 * (double)i / (double)c->rotary);
+        double f = peft__rope_frequency(c, i);
         m->frequencies[i] = (float)(f / peft__rope_divisor(c, f, i));
     }
     return m->frequencies != NULL;
 }
 
-// ---- values: from the checkpoint, or random
+// ---- the format of values
 
 static bool peft__is_position_bias(const peft_tensor *t) {
     return peft__ends_with(t->name, ".relative_attention_bias.weight");
@@ -17733,35 +17618,53 @@ static bool peft__is_linear(const peft_model *m, const peft_tensor *t) {
     return t->rank == 2 && t != m->shared && t != m->positions && !peft__is_position_bias(t);
 }
 
-// transformers keeps T5's second feed-forward matrices in f32, as f16 overflows there (_keep_in_fp32_modules), and
-// does not open a file that has them in four bits. Here all sums are f32: in memory they are quantized like the rest.
+// transformers keeps T5's second feed-forward matrices in f32, as f16 overflows there
+// (_keep_in_fp32_modules), and does not open a file that has them in four bits. All sums are f32 here: in
+// memory they are quantized like the rest.
 static bool peft__stays_wide(const peft_model *m, const peft_tensor *t) {
     return m->config.encoder_decoder && peft__ends_with(t->name, ".wo.weight");
 }
 
-// The format that a parameter is to be kept in; PEFT_F32: its own. bitsandbytes, too, leaves the output layer alone.
-static peft_dtype peft__kept_type(const peft_model *m, const peft_tensor *t, const peft_model_desc *d) {
-    if (t == m->shared || t == m->head) return d->embeddings;
-    return peft__is_linear(m, t) ? d->weights : PEFT_F32;
+// Norms, biases and positions are tiny, and read by code that knows f32 only.
+static bool peft__reads_f32_only(const peft_model *m, const peft_tensor *t) {
+    return t->rank == 1 || peft__is_position_bias(t) || t == m->positions;
 }
 
-static peft_status peft__store_half(peft_context *ctx, const char *name, const float *x, int64_t first, int64_t n, peft_dtype type, uint16_t *out) {
-    peft__from_f32(type, x, n, out + first);
-    for (int64_t i = 0; i < n; i++) {
-        float back = type == PEFT_F16 ? peft__f16_to_f32(out[first + i]) : peft__bf16_to_f32(out[first + i]);
+// x [n] as `type` has it, behind the first `at` values of out.
+static peft_status peft__put_floats(
+    peft_context *ctx, const char *name, const float *x, int64_t at, int64_t n, peft_dtype type, void *out) {
+    uint16_t *half = (uint16_t *)out + at;
+    if (type == PEFT_F32) memcpy((float *)out + at, x, (size_t)n * sizeof(float));
+    else peft__from_f32(type, x, n, half);
+    for (int64_t i = 0; i < n && type != PEFT_F32; i++) {
+        float back = type == PEFT_F16 ? peft__f16_to_f32(half[i]) : peft__bf16_to_f32(half[i]);
         if (!(back - back == 0))
-            return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: weight %lld is %g, which %s cannot hold", name, (long long)(first + i), (double)x[i], peft_dtype_name(type));
+            return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: weight %lld is %g, which %s cannot hold", name,
+                (long long)(at + i), (double)x[i], peft_dtype_name(type));
     }
     return PEFT_OK;
 }
 
-static void peft__transpose(const peft_tensor *t, float *out) {
-    for (int64_t i = 0; i < t->rows; i++) {
-        for (int64_t k = 0; k < t->cols; k++) peft__to_f32(t, i * t->cols + k, 1, &out[k * t->rows + i]);
+// All values of t in another float type. `out` may be t's own data, where they do not get wider.
+static peft_status peft__tensor_as(peft_context *ctx, const peft_tensor *t, peft_dtype type, void *out) {
+    peft_status status = PEFT_OK;
+    float x[256];
+    for (int64_t i = 0, n = peft__size(t); i < n && !status; i += 256) {
+        int64_t count = PEFT__MIN((int64_t)256, n - i);
+        peft__to_f32(t, i, count, x);
+        status = peft__put_floats(ctx, t->name, x, i, count, type, out);
     }
+    return status;
 }
 
-static void peft__turn(peft_tensor *t) {
+// out [cols, rows] = t [rows, cols]^T
+static void peft__transpose(const peft_tensor *t, float *out) {
+    for (int64_t i = 0; i < t->rows; i++)
+        for (int64_t k = 0; k < t->cols; k++) peft__to_f32(t, i * t->cols + k, 1, &out[k * t->rows + i]);
+}
+
+// The shape of the transpose.
+static void peft__swap_sides(peft_tensor *t) {
     int64_t rows = t->rows;
     t->rows = t->cols;
     t->cols = rows;
@@ -17769,78 +17672,73 @@ static void peft__turn(peft_tensor *t) {
 }
 
 // Quantized, and always [out, in], as bitsandbytes has it: blocks run along the inputs.
-static peft_status peft__store_quantized(peft_context *ctx, const peft_tensor *t, const peft_quantize_desc *d, peft_tensor **out) {
-    peft_tensor turned = *t;
+static peft_status peft__store_quantized(
+    peft_context *ctx, const peft_tensor *t, const peft_quantize_desc *d, peft_tensor **out) {
+    peft_tensor transposed = *t;
     *out = NULL;
     if (!t->in_out) return peft_quantize(ctx, t, d, out);
-    turned.data = peft__alloc(ctx, (size_t)peft__size(t) * sizeof(float));
-    if (!turned.data) return PEFT_ERROR_MEMORY;
-    peft__transpose(t, peft__f32(&turned));
-    turned.type = PEFT_F32;
-    peft__turn(&turned);
-    peft_status status = peft_quantize(ctx, &turned, d, out);
-    peft__free(ctx, turned.data);
+    transposed.data = peft__alloc(ctx, (size_t)peft__size(t) * sizeof(float));
+    if (!transposed.data) return PEFT_ERROR_MEMORY;
+    peft__transpose(t, peft__f32(&transposed));
+    transposed.type = PEFT_F32;
+    peft__swap_sides(&transposed);
+    peft_status status = peft_quantize(ctx, &transposed, d, out);
+    peft__free(ctx, transposed.data);
     return status;
 }
 
-// Puts a float tensor into another format. What it was is freed, or given back to the file.
+// Puts a float tensor into another format. Its old values are freed, or given back to the file.
 static peft_status peft__store(peft_model *m, peft_tensor *t, const peft_quantize_desc *d) {
-    peft_tensor old = *t;
+    peft_tensor old = *t, *quantized = NULL;
     if (d->type == PEFT_F32 || t->quant || t->type == d->type) return PEFT_OK;
-    if (d->type > PEFT_BF16) {
-        peft_tensor *q = NULL;
-        peft_status status = peft__store_quantized(m->ctx, t, d, &q);
-        if (status) return status;
-        *t = *q;
-        peft__free(m->ctx, q);
-    } else {
-        float x[256];
-        uint16_t *half = (uint16_t *)peft__alloc(m->ctx, (size_t)peft__size(t) * sizeof(uint16_t));
-        if (!half) return PEFT_ERROR_MEMORY;
-        for (int64_t i = 0, n = peft__size(t); i < n; i += 256) {
-            int64_t count = PEFT__MIN((int64_t)256, n - i);
-            peft__to_f32(t, i, count, x);
-            peft_status status = peft__store_half(m->ctx, t->name, x, i, count, d->type, half);
-            if (!status) continue;
-            peft__free(m->ctx, half);
-            return status;
-        }
-        t->data = half;
-        t->type = d->type;
-        t->owned = true;
+    bool halves = d->type <= PEFT_BF16;
+    void *data = halves ? peft__alloc(m->ctx, (size_t)peft__size(t) * sizeof(uint16_t)) : NULL;
+    peft_status status = !halves ? peft__store_quantized(m->ctx, t, d, &quantized)
+        : data                   ? peft__tensor_as(m->ctx, t, d->type, data)
+                                 : PEFT_ERROR_MEMORY;
+    if (status) {
+        peft__free(m->ctx, data);
+        return status;
     }
+    if (quantized) *t = *quantized;
+    else t->data = data, t->type = d->type, t->owned = true;
+    peft__free(m->ctx, quantized);
     if (old.owned) peft__free(m->ctx, old.data);
     else if (m->archive) peft__archive_forget(m->archive, &old);
     return PEFT_OK;
 }
 
-static peft_quantize_desc peft__kept_desc(const peft_model *m, const peft_tensor *t, const peft_model_desc *d) {
+// The format that a parameter is to be kept in; PEFT_F32: its own. Like bitsandbytes this leaves the output
+// layer to `embeddings`, and int8 beside four bits goes without double quantization.
+static peft_quantize_desc peft__kept_desc(
+    const peft_model *m, const peft_tensor *t, const peft_model_desc *d) {
     peft_quantize_desc q;
-    bool four = d->weights > PEFT_I8 || d->embeddings > PEFT_I8;
-    q.type = peft__kept_type(m, t, d);
+    bool four = d->weights > PEFT_I8 || d->embeddings > PEFT_I8, edge = t == m->shared || t == m->head;
+    q.type = edge ? d->embeddings : peft__is_linear(m, t) ? d->weights : PEFT_F32;
     q.block = d->block;
-    q.double_quant = d->double_quant && !(four && q.type == PEFT_I8);  // int8 beside 4 bits goes without
+    q.double_quant = d->double_quant && !(four && q.type == PEFT_I8);
     return q;
 }
 
-// ---- what a checkpoint has
+// ---- values from a checkpoint
 
-// The tensor <module>.weight, or as checkpoints of the bare model have it: without "transformer.", "model.",
-// ...
+static const char *const peft__t5_embeddings[] = {
+    "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"};
+
+// Checkpoints of the bare model leave the first part of names out: "transformer.", "model.".
 static const peft_tensor *peft__checkpoint_named(const peft_model *m, const char *name) {
     const peft_tensor *s = peft_archive_find(m->archive, name);
     const char *dot = strchr(name, '.');
     return s || m->config.encoder_decoder || !dot ? s : peft_archive_find(m->archive, dot + 1);
 }
 
-// The embedding under its own name or T5's names for it; NULL: the checkpoint has a tied head only, or none.
+// NULL: the checkpoint has a tied head only, or none.
 static const peft_tensor *peft__checkpoint_embedding(const peft_model *m) {
-    static const char *const names[] = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight"};
     char name[96];
     peft__string_into(name, sizeof(name), "%s.weight", m->family->embedding);
     const peft_tensor *s = peft__checkpoint_named(m, name);
     for (int i = 0; i < 2 && !s && m->config.encoder_decoder; i++)
-        s = peft_archive_find(m->archive, names[i]);
+        s = peft_archive_find(m->archive, peft__t5_embeddings[i]);
     return s;
 }
 
@@ -17851,37 +17749,36 @@ static const peft_tensor *peft__checkpoint_head(const peft_model *m) {
 }
 
 static const peft_tensor *peft__checkpoint_find(const peft_model *m, const peft_tensor *t) {
-    const peft_tensor *s = t == m->shared ? peft__checkpoint_embedding(m) : peft__checkpoint_named(m,
-            t->name);
+    const peft_tensor *s = t == m->shared ? peft__checkpoint_embedding(m)
+                                          : peft__checkpoint_named(m, t->name);
     return !s && t == m->head ? peft__checkpoint_head(m) : s;  // tied, and saved under the head's name
 }
 
 static bool peft__same_values(const peft_tensor *a, const peft_tensor *b) {
     if (a == b) return true;
     if (!a->data || !b->data || a->quant || b->quant || a->type != b->type || a->rows != b->rows ||
-        a->cols != b->cols) return false;
+        a->cols != b->cols)
+        return false;
     return memcmp(a->data, b->data, (size_t)peft__size(a) * peft__dtype_size(a->type)) == 0;
 }
 
 // The head of a model that config.json calls tied: as in transformers 5, a checkpoint's own one counts where
 // it is another matrix. T5's two embeddings have to be one.
 static peft_status peft__model_settle_head(peft_model *m) {
-    static const char *const names[] = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight"};
     peft_config *c = &m->config;
     const peft_tensor *embedding = peft__checkpoint_embedding(m), *head = peft__checkpoint_head(m);
     for (int i = 0; i < 2 && embedding && c->encoder_decoder; i++) {
-        const peft_tensor *other = peft_archive_find(m->archive, names[i]);
+        const peft_tensor *other = peft_archive_find(m->archive, peft__t5_embeddings[i]);
         if (other && !peft__same_values(embedding, other))
             return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
-                              "%s: %s and %s differ; models with two embeddings are not computed here",
-                              m->folder,
-                              embedding->name, other->name);
+                "%s: %s and %s differ; models with two embeddings are not computed here", m->folder,
+                embedding->name, other->name);
     }
     if (!c->tied || !head || !embedding || peft__same_values(embedding, head)) return PEFT_OK;
     c->tied = false;
     if (!c->encoder_decoder)
         peft__log(m->ctx, "warning: %s: tie_word_embeddings is true, but %s is not %s: it is used", m->folder,
-                  head->name, embedding->name);
+            head->name, embedding->name);
     return PEFT_OK;
 }
 
@@ -17893,77 +17790,77 @@ static peft_status peft__model_check_blocks(const peft_model *m) {
         int64_t layers = decoder ? c->decoder_layers : c->layers, each = 0;
         for (int i = 0; i < side->count; i++) each += peft__rule_applies(c, &side->rules[i], 1);
         if (layers * each <= m->archive->count) continue;
-        size_t field = decoder ? PEFT__FIELD(decoder_layers) : PEFT__FIELD(layers);
         const peft__setting *row = m->family->settings;
-        while (row->field != field) row++;
+        while (row->field != (decoder ? PEFT__FIELD(decoder_layers) : PEFT__FIELD(layers))) row++;
         return peft__fail(m->ctx, PEFT_ERROR_FORMAT,
-                          "%s: %s is %lld, but the checkpoint has only %lld tensors, and each block takes %lld",
-                          m->folder, row->keys, (long long)layers, (long long)m->archive->count, (long long)each);
+            "%s: %s is %lld, but the checkpoint has only %lld tensors, and each block takes %lld", m->folder,
+            row->keys, (long long)layers, (long long)m->archive->count, (long long)each);
     }
     return PEFT_OK;
 }
 
-static bool peft__reads_f32_only(const peft_model *m, const peft_tensor *t) {
-    return t->rank == 1 || peft__is_position_bias(t) || t == m->positions;
-}
-
-// Copies of tied weights and buffers, which HF's checkpoints hold beside their parameters.
+// Copies of tied weights, and buffers, which HF's checkpoints hold beside their parameters.
 static bool peft__is_spare(const char *name) {
-    static const char *const spare[] = {"embed_tokens.weight", "lm_head.weight", "EncDecAttention.relative_attention_bias.weight", ".attn.bias", ".attention.bias",
-                                        ".masked_bias", ".inv_freq", "embed_out.weight"};
+    static const char *const spare[] = {"embed_tokens.weight", "lm_head.weight",
+        "EncDecAttention.relative_attention_bias.weight", ".attn.bias", ".attention.bias", ".masked_bias",
+        ".inv_freq", "embed_out.weight"};
     for (int64_t i = 0; i < PEFT__COUNT(spare); i++)
         if (peft__ends_with(name, spare[i])) return true;
     return false;
 }
 
-// Whether config.json is that of another, smaller model shows in what is left over. `used`: [archive->count].
-static void peft__model_warn_unused(const peft_model *m, const bool *used) {
+static peft_status peft__model_read_tensor(
+    peft_model *m, const peft_model_desc *d, peft_tensor *t, bool *used) {
+    const peft_tensor *s = peft__checkpoint_find(m, t);
+    if (!s)
+        return peft__fail(m->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing%s", m->folder, t->name,
+            t != m->head ? ""
+                         : ", and tie_word_embeddings is false: a checkpoint without head cannot "
+                           "continue texts");
+    if (!s->data)
+        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
+            "%s: tensor %s is of a type that cannot be computed with", m->folder, t->name);
+    used[s - m->archive->tensors] = true;
+    if (s->quant && t->in_out) peft__swap_sides(t);
+    if (s->rows != t->rows || s->cols != t->cols)
+        return peft__fail(m->ctx, PEFT_ERROR_SHAPE,
+            "%s: tensor %s is [%lld, %lld], config.json says [%lld, %lld]", m->folder, t->name,
+            (long long)s->rows, (long long)s->cols, (long long)t->rows, (long long)t->cols);
+    t->type = s->type;
+    t->data = s->data;
+    t->quant = s->quant;
+    peft_status status = t->type != PEFT_F32 && peft__reads_f32_only(m, t) ? peft__make_f32(m->ctx, t)
+                                                                           : PEFT_OK;
+    peft_quantize_desc kept = peft__kept_desc(m, t, d);
+    return status ? status : peft__store(m, t, &kept);
+}
+
+// What is left over in the checkpoint shows whether config.json is that of another, smaller model.
+static peft_status peft__model_read(peft_model *m, const peft_model_desc *d) {
+    bool *used = (bool *)peft__calloc(m->ctx, PEFT__MAX((int64_t)1, m->archive->count), sizeof(bool));
+    peft_status status = used ? PEFT_OK : PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < m->tensor_count && !status; i++)
+        status = peft__model_read_tensor(m, d, &m->tensors[i], used);
     int64_t count = 0;
     const char *first = NULL;
-    for (int64_t i = 0; i < m->archive->count; i++) {
+    for (int64_t i = 0; i < m->archive->count && !status; i++) {
         if (used[i] || peft__is_spare(m->archive->tensors[i].name)) continue;
         if (!count++) first = m->archive->tensors[i].name;
     }
-    if (count) peft__log(m->ctx, "warning: %s: %lld tensors are not used, such as %s: config.json does not have them", m->folder, (long long)count, first);
-}
-
-static peft_status peft__model_read_tensors(peft_model *m, const peft_model_desc *d, bool *used) {
-    peft_status status = PEFT_OK;
-    for (int64_t i = 0; i < m->tensor_count && !status; i++) {
-        peft_tensor *t = &m->tensors[i];
-        const peft_tensor *s = peft__checkpoint_find(m, t);
-        if (!s)
-            return peft__fail(m->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing%s", m->folder, t->name,
-                              t == m->head ? ", and tie_word_embeddings is false: a checkpoint without head cannot continue texts" : "");
-        if (!s->data) return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s is of a type that cannot be computed with", m->folder, t->name);
-        used[s - m->archive->tensors] = true;
-        if (s->quant && t->in_out) peft__turn(t);
-        if (s->rows != t->rows || s->cols != t->cols)
-            return peft__fail(m->ctx, PEFT_ERROR_SHAPE, "%s: tensor %s is [%lld, %lld], config.json says [%lld, %lld]", m->folder, t->name,
-                              (long long)s->rows, (long long)s->cols, (long long)t->rows, (long long)t->cols);
-        t->type = s->type;
-        t->data = s->data;
-        t->quant = s->quant;
-        // norms and biases are tiny and read by code that knows f32 only
-        if (t->type != PEFT_F32 && peft__reads_f32_only(m, t)) status = peft__make_f32(m->ctx, t);
-        peft_quantize_desc kept = peft__kept_desc(m, t, d);
-        if (!status) status = peft__store(m, t, &kept);
-    }
-    return status;
-}
-
-static peft_status peft__model_read(peft_model *m, const peft_model_desc *d) {
-    bool *used = (bool *)peft__calloc(m->ctx, PEFT__MAX((int64_t)1, m->archive->count), sizeof(bool));
-    if (!used) return PEFT_ERROR_MEMORY;
-    peft_status status = peft__model_read_tensors(m, d, used);
-    if (!status) peft__model_warn_unused(m, used);
+    if (count)
+        peft__log(m->ctx,
+            "warning: %s: %lld tensors are not used, such as %s: config.json does not have them", m->folder,
+            (long long)count, first);
     peft__free(m->ctx, used);
     return status;
 }
 
-// Deviations that keep activations near 1 (HF's T5 initialisation; the untied head smaller, as a tied one is scaled). Position biases
-// begin wider than HF's 1/sqrt(d_model): AdamW moves them by no more than the learning rate per step, and heads that look at a
-// neighbor, without which a model does not learn to copy, need differences of several units. Decoder-only models: 0.02.
+// ---- random values
+
+// Deviations that keep activations near 1 (HF's T5 initialisation; the untied head smaller, as a tied one is
+// scaled). Position biases begin wider than HF's 1/sqrt(d_model): AdamW moves them by no more than the
+// learning rate per step, and heads that look at a neighbor, without which a model does not learn to copy,
+// need differences of several units. Decoder-only models: 0.02.
 static double peft__deviation(const peft_model *m, const peft_tensor *t) {
     const peft_config *c = &m->config;
     if (!c->encoder_decoder) return 0.02;
@@ -17974,34 +17871,32 @@ static double peft__deviation(const peft_model *m, const peft_tensor *t) {
     return 1 / sqrt((double)t->cols);
 }
 
-// Values straight into 16 bits or f32: an embedding is the largest tensor there is, and must not exist twice.
-static peft_status peft__randomize_floats(peft_model *m, peft_tensor *t, peft_rng *rng, peft_dtype type) {
-    double deviation = peft__deviation(m, t);
-    float vector = peft__ends_with(t->name, ".bias") ? 0.0f : 1.0f, x[256];
-    t->data = peft__calloc(m->ctx, peft__size(t), peft__dtype_size(type));
-    if (!t->data) return PEFT_ERROR_MEMORY;
-    t->type = type;
-    t->owned = true;
-    for (int64_t i = 0, n = peft__size(t); i < n; i += 256) {
-        int64_t count = PEFT__MIN((int64_t)256, n - i);
-        for (int64_t k = 0; k < count; k++) x[k] = t->rank == 1 ? vector : (float)(deviation * peft_rng_normal(rng));
-        if (type == PEFT_F32) memcpy(peft__f32(t) + i, x, (size_t)count * sizeof(float));
-        else peft__store_half(m->ctx, t->name, x, i, count, type, (uint16_t *)t->data);  // small numbers: nothing overflows
-    }
-    return PEFT_OK;
-}
-
+// Values go straight into 16 bits or f32: an embedding is the largest tensor there is, and must not exist
+// twice.
 static peft_status peft__model_randomize(peft_model *m, const peft_model_desc *d) {
     peft_rng rng;
     peft_rng_seed(&rng, d->seed);
     peft_status status = PEFT_OK;
-    for (int64_t i = 0; i < m->tensor_count && !status; i++) {
-        peft_quantize_desc kept = peft__kept_desc(m, &m->tensors[i], d);
-        status = peft__randomize_floats(m, &m->tensors[i], &rng, kept.type > PEFT_BF16 ? PEFT_F32 : kept.type);
-        if (!status) status = peft__store(m, &m->tensors[i], &kept);
+    for (peft_tensor *t = m->tensors; t < m->tensors + m->tensor_count && !status; t++) {
+        peft_quantize_desc kept = peft__kept_desc(m, t, d);
+        double deviation = peft__deviation(m, t);
+        float vector = peft__ends_with(t->name, ".bias") ? 0.0f : 1.0f, x[256];
+        t->type = kept.type > PEFT_BF16 ? PEFT_F32 : kept.type;
+        t->data = peft__calloc(m->ctx, peft__size(t), peft__dtype_size(t->type));
+        t->owned = true;
+        if (!t->data) return PEFT_ERROR_MEMORY;
+        for (int64_t i = 0, n = peft__size(t); i < n && !status; i += 256) {
+            int64_t count = PEFT__MIN((int64_t)256, n - i);
+            for (int64_t k = 0; k < count; k++)
+                x[k] = t->rank == 1 ? vector : (float)(deviation * peft_rng_normal(&rng));
+            status = peft__put_floats(m->ctx, t->name, x, i, count, t->type, t->data);
+        }
+        if (!status) status = peft__store(m, t, &kept);
     }
     return status;
 }
+
+// ---- loading
 
 static bool peft__model_in_one_file(const peft_model *m) {
     return peft__ends_with(m->folder, ".gguf") || peft__ends_with(m->folder, ".bin");
@@ -18011,8 +17906,9 @@ static bool peft__model_in_one_file(const peft_model *m) {
 static peft_status peft__model_open_file(peft_model *m) {
     peft__string config;
     peft__string_init(&config, m->ctx);
-    peft_status status = peft__ends_with(m->folder, ".gguf") ? peft__archive_open_gguf(m->ctx, m->folder, &m->archive, &config)
-                                                             : peft__archive_open_llama2c(m->ctx, m->folder, &m->archive, &config);
+    peft_status status = peft__ends_with(m->folder, ".gguf")
+        ? peft__archive_open_gguf(m->ctx, m->folder, &m->archive, &config)
+        : peft__archive_open_llama2c(m->ctx, m->folder, &m->archive, &config);
     m->config_text = config.data;
     return status;
 }
@@ -18020,24 +17916,31 @@ static peft_status peft__model_open_file(peft_model *m) {
 // Chat models often name the end of a turn in generation_config.json only.
 static peft_status peft__model_load_ends(peft_model *m) {
     const char *path = peft__path_join(&m->arena, m->folder, "generation_config.json");
+    peft__config_reader r = {m->ctx, path, NULL, &m->arena, m->family, &m->config, PEFT_OK};
     peft__json *root = NULL;
     if (path && !peft__file_exists(m->ctx, path)) return PEFT_OK;
-    peft_status status = peft__json_read(&m->arena, path, &root);
-    return status ? status : peft__config_ends(m->ctx, root, "eos_token_id", path, &m->config);
+    r.status = peft__json_read(&m->arena, path, &root);
+    r.root = root;
+    if (!r.status) peft__config_ends(&r, "eos_token_id");
+    return r.status;
 }
 
+// `path`: a folder, one file of everything, or a config.json alone, which is all that the planner needs.
 static peft_status peft__model_load_config(peft_model *m) {
-    bool one_file = peft__model_in_one_file(m), alone = peft__ends_with(m->folder, ".json");  // a config.json: the planner needs no more
+    bool one_file = peft__model_in_one_file(m), alone = peft__ends_with(m->folder, ".json");
     const char *path = one_file || alone ? m->folder : peft__path_join(&m->arena, m->folder, "config.json");
     if (!path) return PEFT_ERROR_MEMORY;
-    peft_status status = one_file ? peft__model_open_file(m) : peft__read_all(m->ctx, path, &m->config_text, NULL);
+    peft_status status = one_file ? peft__model_open_file(m)
+                                  : peft__read_all(m->ctx, path, &m->config_text, NULL);
     peft__json *root = NULL;
-    if (!status) status = peft__json_parse(m->ctx, &m->arena, m->config_text, strlen(m->config_text), path, &root);
+    if (!status)
+        status = peft__json_parse(m->ctx, &m->arena, m->config_text, strlen(m->config_text), path, &root);
     if (!status) status = peft__config_parse(m->ctx, root, path, &m->arena, &m->config, &m->family);
     return status || one_file || alone || m->config.encoder_decoder ? status : peft__model_load_ends(m);
 }
 
-// Within a GGUF file, or beside a checkpoint of llama2.c, whose vocabularies are named after their size there.
+// Within a GGUF file, or beside a checkpoint of llama2.c, whose vocabularies are named after their size
+// there.
 static peft_status peft__model_load_file_tokenizer(peft_model *m) {
     static const char *const names[] = {"tok%lld.bin", "tok%lld.model", "tokenizer.bin", "tokenizer.model"};
     if (peft__ends_with(m->folder, ".gguf")) {
@@ -18053,7 +17956,7 @@ static peft_status peft__model_load_file_tokenizer(peft_model *m) {
     for (int64_t i = 0; i < PEFT__COUNT(names); i++) {
         char name[64];
         peft__string_into(name, sizeof(name), names[i], (long long)m->config.vocab_size);
-        char *path = !folder ? NULL : slash ? peft__path_join(&m->arena, folder, name) : peft__arena_strdup(&m->arena, name, strlen(name));
+        const char *path = folder ? peft__path_join(&m->arena, slash ? folder : ".", name) : NULL;
         if (!path) return PEFT_ERROR_MEMORY;
         if (peft__file_exists(m->ctx, path)) return peft_tokenizer_load(m->ctx, path, &m->tokenizer);
     }
@@ -18068,11 +17971,12 @@ static peft_status peft__model_load_tokenizer(peft_model *m, const char *given) 
 
 // Ids that config.json leaves open come from the tokenizer.
 static void peft__model_special_ids(peft_model *m) {
-    if (!m->tokenizer || m->config.encoder_decoder) return;
+    peft_config *c = &m->config;
+    if (!m->tokenizer || c->encoder_decoder) return;
     peft_special_ids ids = peft_tokenizer_special(m->tokenizer);
-    if (m->config.eos_id < 0) m->config.eos_id = ids.eos;
-    if (m->config.bos_id < 0) m->config.bos_id = ids.bos;
-    if (m->config.pad_id < 0) m->config.pad_id = m->config.eos_id;
+    if (c->eos_id < 0) c->eos_id = ids.eos;
+    if (c->bos_id < 0) c->bos_id = ids.bos;
+    if (c->pad_id < 0) c->pad_id = c->eos_id;
 }
 
 enum { PEFT__NO_WEIGHTS, PEFT__WEIGHTS, PEFT__WEIGHTS_IF_THERE };
@@ -18090,7 +17994,7 @@ static peft_status peft__model_open_weights(peft_model *m, int weights) {
     return status || !m->archive ? status : peft__model_settle_head(m);
 }
 
-// A model without values: what its config.json says, and which of it the checkpoint has.
+// A model without values: its parameters as config.json has them, and whether the checkpoint can fill them.
 static peft_status peft__model_begin(peft_context *ctx, const char *path, int weights, peft_model **out) {
     peft_model *m = *out = (peft_model *)peft__calloc(ctx, 1, sizeof(peft_model));
     if (!m) return PEFT_ERROR_MEMORY;
@@ -18114,11 +18018,13 @@ PEFTDEF peft_status peft_model_load(const peft_model_desc *desc, peft_model **ou
     PEFT__NEED(desc->context, out, "out");
     peft_context *ctx = desc->context;
     if (!desc->path) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_model_load: no path");
-    if ((int)desc->weights < 0 || desc->weights > PEFT_FP4 || (int)desc->embeddings < 0 || desc->embeddings > PEFT_FP4)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_model_load: weights as %s, embeddings as %s", peft_dtype_name(desc->weights), peft_dtype_name(desc->embeddings));
+    if ((int)desc->weights < 0 || desc->weights > PEFT_FP4 || (int)desc->embeddings < 0 ||
+        desc->embeddings > PEFT_FP4)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_model_load: weights as %s, embeddings as %s",
+            peft_dtype_name(desc->weights), peft_dtype_name(desc->embeddings));
     peft_model *m = NULL;
-    peft_status status = peft__model_begin(ctx, desc->path,
-                                           desc->config_only ? PEFT__NO_WEIGHTS : PEFT__WEIGHTS, &m);
+    int weights = desc->config_only ? PEFT__NO_WEIGHTS : PEFT__WEIGHTS;
+    peft_status status = peft__model_begin(ctx, desc->path, weights, &m);
     if (!status) status = desc->config_only ? peft__model_randomize(m, desc) : peft__model_read(m, desc);
     if (!status) status = peft__model_load_tokenizer(m, desc->tokenizer);
     if (!status) peft__model_special_ids(m);
@@ -18130,13 +18036,9 @@ PEFTDEF peft_status peft_model_load(const peft_model_desc *desc, peft_model **ou
 PEFTDEF void peft_model_destroy(peft_model *m) {
     if (!m) return;
     for (int64_t i = 0; i < m->tensor_count; i++) peft__tensor_release(m->ctx, &m->tensors[i]);
-    peft__free(m->ctx, m->tensors);
-    peft__free(m->ctx, m->bias_of);
-    peft__free(m->ctx, m->encoder);
-    peft__free(m->ctx, m->decoder);
-    peft__free(m->ctx, m->frequencies);
-    peft__free(m->ctx, m->config_text);
-    peft__free(m->ctx, m->tokenizer_text);
+    void *const owned[] = {
+        m->tensors, m->bias_of, m->encoder, m->decoder, m->frequencies, m->config_text, m->tokenizer_text};
+    for (int64_t i = 0; i < PEFT__COUNT(owned); i++) peft__free(m->ctx, owned[i]);
     peft_tokenizer_destroy(m->tokenizer);
     peft_archive_close(m->archive);
     peft__map_free(&m->by_name);
@@ -18149,61 +18051,55 @@ PEFTDEF const peft_config *peft_model_config(const peft_model *m) {
 }
 
 PEFTDEF const peft_tokenizer *peft_model_tokenizer(const peft_model *m) {
-    if (!m) return NULL;
-    return m->tokenizer;
+    return m ? m->tokenizer : NULL;
 }
 
 PEFTDEF peft_context *peft_model_context(const peft_model *m) {
-    if (!m) return NULL;
-    return m->ctx;
+    return m ? m->ctx : NULL;
 }
 
 PEFTDEF int64_t peft_model_tensor_count(const peft_model *m) {
-    if (!m) return 0;
-    return m->tensor_count;
+    return m ? m->tensor_count : 0;
 }
 
 PEFTDEF int64_t peft_model_parameter_count(const peft_model *m) {
-    if (!m) return 0;
     int64_t n = 0;
-    for (int64_t i = 0; i < m->tensor_count; i++) n += peft__size(&m->tensors[i]);
+    for (int64_t i = 0; m && i < m->tensor_count; i++) n += peft__size(&m->tensors[i]);
     return n;
 }
 
 PEFTDEF peft_tensor *peft_model_tensor(peft_model *m, int64_t i) {
-    if (!m) return NULL;
-    return i >= 0 && i < m->tensor_count ? &m->tensors[i] : NULL;
+    return m && i >= 0 && i < m->tensor_count ? &m->tensors[i] : NULL;
 }
 
 PEFTDEF peft_tensor *peft_model_find(peft_model *m, const char *name) {
-    if (!m || !name) return NULL;
-    return peft_model_tensor(m, peft__map_get(&m->by_name, name, strlen(name), -1));
+    return m && name ? peft_model_tensor(m, peft__map_get(&m->by_name, name, strlen(name), -1)) : NULL;
 }
 
 // ---- saving
 
 static peft_status peft__make_folder(peft_context *ctx, const char *path) {
 #if PEFT__MMAP
-    if (mkdir(path, 0777) && errno != EEXIST) return peft__fail(ctx, PEFT_ERROR_IO, "%s: %s", path, strerror(errno));
+    if (mkdir(path, 0777) && errno != EEXIST)
+        return peft__fail(ctx, PEFT_ERROR_IO, "%s: %s", path, strerror(errno));
 #else
     (void)ctx, (void)path;  // no portable way: it has to be there
 #endif
     return PEFT_OK;
 }
 
-// The files of a folder, all of one run: written into "<path>.peft-new", which then takes the folder's place
-// in one step. What the old
-// folder has besides the files of this kind (`own`) moves over. A folder that cannot be replaced - the
-// current one, a mounted one, one
-// in a folder that is not ours - gets its files one by one instead, after all of them were written.
+// The files of a folder, all of one run: they are written into "<path>.peft-new", which then takes the
+// folder's place in one step. What the old folder has besides the files of this kind (`own`) moves over. A
+// folder that cannot be replaced - the current one, a mounted one, one in a folder that is not ours - gets
+// its files one by one instead, after all of them were written.
 typedef struct peft__folder {
     peft_context *ctx;
     char *path;
-    const char *stage;       // where files are written
-    char *beside, *aside;    // "<path>.peft-new", and "<path>.peft-old" for a moment where systems cannot exchange two names
+    const char *stage;  // where files are written
+    char *beside, *aside;  // "<path>.peft-new"; "<path>.peft-old", where systems cannot exchange two names
     const char *const *own;  // names, NULL behind the last; "model-*": what begins like that
-    bool there;              // before
-    int lock;                // on the stage, -1: none
+    bool there;  // before
+    int lock;  // on the stage, -1: none
     peft__arena names;
     peft__writer files[24];  // more than any folder has
     int count;
@@ -18252,23 +18148,23 @@ static peft_status peft__folder_stage(peft__folder *f) {
     for (int tries = 0; tries < 100; tries++) {
         if (peft__make_folder(f->ctx, f->beside)) {
             bool elsewhere = f->there && (errno == EACCES || errno == EPERM || errno == EROFS);
-            return elsewhere ? PEFT_OK : peft__fail(f->ctx, PEFT_ERROR_IO, "%s: %s", f->path,
-                                                    strerror(errno));
+            return elsewhere ? PEFT_OK
+                             : peft__fail(f->ctx, PEFT_ERROR_IO, "%s: %s", f->path, strerror(errno));
         }
         f->lock = open(f->beside, O_RDONLY);
         if (f->lock < 0 && errno != ENOENT) break;
         if (f->lock < 0) continue;
         if (flock(f->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
-            return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: another run is writing it (%s)", f->path,
-                              f->beside);
+            return peft__fail(
+                f->ctx, PEFT_ERROR_IO, "%s: another run is writing it (%s)", f->path, f->beside);
         bool ours = stat(f->beside, &named) == 0 && fstat(f->lock, &held) == 0 &&
             held.st_dev == named.st_dev && held.st_ino == named.st_ino;
         if (ours && !S_ISDIR(held.st_mode)) break;
         if (ours) {
             f->stage = f->beside;
             peft__folder_clear(f, f->stage, f->there ? f->path : NULL);
-            if (f->there && stat(f->path, &named) == 0) chmod(f->stage,
-                                                              (named.st_mode & 0777) | 0700);  // who may read it stays
+            if (f->there && stat(f->path, &named) == 0)
+                chmod(f->stage, (named.st_mode & 0777) | 0700);  // who may read it stays
             return PEFT_OK;
         }
         close(f->lock);
@@ -18282,16 +18178,16 @@ static peft_status peft__folder_swap(peft__folder *f) {
     const char *old = f->stage;
     bool done = !f->there && rename(f->stage, f->path) == 0;
 #if defined(SYS_renameat2)
-    done = done || (f->there && syscall(SYS_renameat2, -100, f->stage, -100, f->path,
-                                        2) == 0);  // AT_FDCWD, RENAME_EXCHANGE
+    // -100: AT_FDCWD, 2: RENAME_EXCHANGE
+    done = done || (f->there && syscall(SYS_renameat2, -100, f->stage, -100, f->path, 2) == 0);
 #endif
     if (!done && f->there) {
         old = f->aside;
         done = rename(f->path, old) == 0 && rename(f->stage, f->path) == 0;
         if (!done && !peft__is_directory(f->path)) (void)(rename(old, f->path) == 0);
     }
-    if (!done) return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: cannot be replaced: %s", f->path,
-                                 strerror(errno));
+    if (!done)
+        return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: cannot be replaced: %s", f->path, strerror(errno));
     if (f->there) {
         peft__folder_clear(f, old, f->path);
         rmdir(old);
@@ -18300,8 +18196,8 @@ static peft_status peft__folder_swap(peft__folder *f) {
 }
 #endif
 
-static peft_status peft__folder_open(peft_context *ctx, const char *path, const char *const *own,
-                                     peft__folder *f) {
+static peft_status peft__folder_open(
+    peft_context *ctx, const char *path, const char *const *own, peft__folder *f) {
     memset(f, 0, sizeof(*f));
     f->ctx = ctx;
     f->own = own;
@@ -18315,11 +18211,11 @@ static peft_status peft__folder_open(peft_context *ctx, const char *path, const 
     f->aside = status ? NULL : peft__copy_text(ctx, f->path, strlen(f->path), ".peft-old");
     if (!status && (!f->beside || !f->aside)) status = PEFT_ERROR_MEMORY;
     if (status) return status;
-    if (stat(f->path, &s) && stat(f->aside, &s) == 0) (void)(rename(f->aside,
-        f->path) == 0);  // of a run that was stopped between the two
+    // of a run that was stopped between the two
+    if (stat(f->path, &s) && stat(f->aside, &s) == 0) (void)(rename(f->aside, f->path) == 0);
     f->there = stat(f->path, &s) == 0;
-    if (f->there && !S_ISDIR(s.st_mode)) return peft__fail(ctx, PEFT_ERROR_IO, "%s: is a file, not a folder",
-                                                           path);
+    if (f->there && !S_ISDIR(s.st_mode))
+        return peft__fail(ctx, PEFT_ERROR_IO, "%s: is a file, not a folder", path);
     if (f->there) peft__folder_clear(f, f->aside, f->path), rmdir(f->aside);
     if (!f->there || !peft__folder_fixed(f)) status = peft__folder_stage(f);
 #endif
@@ -18360,6 +18256,13 @@ static peft_status peft__folder_close(peft__folder *f, peft_status status) {
     return status;
 }
 
+// Writes a text, which is freed.
+static peft_status peft__folder_text(peft__folder *f, const char *name, peft__string *s) {
+    peft_status status = s->failed ? PEFT_ERROR_MEMORY : peft__folder_write(f, name, s->data, s->size);
+    peft__string_free(s);
+    return status;
+}
+
 static peft_status peft__copy_as(peft__folder *f, const char *source, const char *name) {
     char *data = NULL;
     size_t n = 0;
@@ -18375,37 +18278,36 @@ static peft_status peft__copy_if_there(peft__folder *f, const char *from, const 
     return peft__file_exists(f->ctx, source) ? peft__copy_as(f, source, name) : PEFT_OK;
 }
 
-// ---- config.json of a saved model says whether its weights are quantized: {"quantization_config": {...}}
+// ---- config.json of a saved model
 
 // What transformers writes for bitsandbytes: all of BitsAndBytesConfig. `q`: a quantized weight of the model.
 static void peft__quantization_config(peft__string *s, const peft_tensor *q) {
     peft__string_format(s,
-                        "{\n    \"_load_in_4bit\": true,\n    \"_load_in_8bit\": false,\n    \"bnb_4bit_compute_dtype\": \"float32\",\n"
-                           "    \"bnb_4bit_quant_storage\": \"uint8\",\n    \"bnb_4bit_quant_type\": \"%s\",\n    \"bnb_4bit_use_double_quant\": %s,\n"
-                           "    \"llm_int8_enable_fp32_cpu_offload\": false,\n    \"llm_int8_has_fp16_weight\": false,\n    \"llm_int8_skip_modules\": null,\n"
-                           "    \"llm_int8_threshold\": 6.0,\n    \"load_in_4bit\": true,\n    \"load_in_8bit\": false,\n    \"quant_method\": \"bitsandbytes\"\n  }",
-                        peft_dtype_name(q->type), q->quant->absmax ? "false" : "true");
+        "{\n    \"_load_in_4bit\": true,\n    \"_load_in_8bit\": false,\n"
+        "    \"bnb_4bit_compute_dtype\": \"float32\",\n    \"bnb_4bit_quant_storage\": \"uint8\",\n"
+        "    \"bnb_4bit_quant_type\": \"%s\",\n    \"bnb_4bit_use_double_quant\": %s,\n"
+        "    \"llm_int8_enable_fp32_cpu_offload\": false,\n    \"llm_int8_has_fp16_weight\": false,\n"
+        "    \"llm_int8_skip_modules\": null,\n    \"llm_int8_threshold\": 6.0,\n    \"load_in_4bit\": "
+        "true,\n"
+        "    \"load_in_8bit\": false,\n    \"quant_method\": \"bitsandbytes\"\n  }",
+        peft_dtype_name(q->type), q->quant->absmax ? "false" : "true");
 }
 
 // The class that transformers makes of a config.json.
 static const char *peft__architecture_of(const char *model_type) {
     static const char *const classes[][2] = {{"t5", "T5ForConditionalGeneration"},
-                                               {"mt5", "MT5ForConditionalGeneration"},
-                                             {"umt5", "UMT5ForConditionalGeneration"},
-                                                 {"gpt2", "GPT2LMHeadModel"},
-                                             {"gpt_neox", "GPTNeoXForCausalLM"},
-                                                     {"llama", "LlamaForCausalLM"},
-                                             {"mistral", "MistralForCausalLM"},
-                                                      {"qwen2", "Qwen2ForCausalLM"}};
+        {"mt5", "MT5ForConditionalGeneration"}, {"umt5", "UMT5ForConditionalGeneration"},
+        {"gpt2", "GPT2LMHeadModel"}, {"gpt_neox", "GPTNeoXForCausalLM"}, {"llama", "LlamaForCausalLM"},
+        {"mistral", "MistralForCausalLM"}, {"qwen2", "Qwen2ForCausalLM"}};
     for (int64_t i = 0; i < PEFT__COUNT(classes); i++)
         if (strcmp(classes[i][0], model_type) == 0) return classes[i][1];
     return NULL;
 }
 
-// The config.json that the model was read from, and what of it has become different. `type`: of the weights
-// that are floats.
-static peft_status peft__save_config(const peft_model *m, peft__folder *f, peft_dtype type,
-                                     const peft_tensor *quantized) {
+// The config.json that the model was read from, with what has changed since. `type`: of the weights that are
+// floats. torch_dtype is the name that all versions of transformers know.
+static peft_status peft__save_config(
+    const peft_model *m, peft__folder *f, peft_dtype type, const peft_tensor *quantized) {
     static const char *const types[] = {"\"float32\"", "\"float16\"", "\"bfloat16\""};
     peft__string s, value;
     size_t begin, end;
@@ -18421,8 +18323,8 @@ static peft_status peft__save_config(const peft_model *m, peft__folder *f, peft_
         peft__json_set(&s, "vocab_size", rows);
     }
     if (dtype) peft__json_set(&s, "dtype", types[type]);
-    if (!dtype || peft__json_member(text, "torch_dtype", &begin, &end)) peft__json_set(&s, "torch_dtype",
-        types[type]);  // the name that all versions know
+    if (!dtype || peft__json_member(text, "torch_dtype", &begin, &end))
+        peft__json_set(&s, "torch_dtype", types[type]);
     if (class_name && !peft__json_member(text, "architectures", &begin, &end)) {
         peft__string_format(&value, "[\"%s\"]", class_name);
         if (!value.failed) peft__json_set(&s, "architectures", value.data);
@@ -18432,41 +18334,9 @@ static peft_status peft__save_config(const peft_model *m, peft__folder *f, peft_
         peft__quantization_config(&value, quantized);
         if (!value.failed) peft__json_set(&s, "quantization_config", value.data);
     }
-    peft_status status = s.failed || value.failed ? PEFT_ERROR_MEMORY
-        : peft__folder_write(f, "config.json", s.data, s.size);
-    peft__string_free(&s);
+    s.failed = s.failed || value.failed;
     peft__string_free(&value);
-    return status;
-}
-
-// A copy of t's values in another float format, in the arena; as the family stores it, where quantizing has turned it.
-static peft_status peft__converted(const peft_model *m, peft__arena *a, const peft_tensor *t, peft_dtype type,
-                                   peft_tensor *out) {
-    int64_t n = peft__size(t);
-    bool turn = m->family->in_out && peft__is_linear(m, t) && t != m->head && !t->in_out;
-    *out = *t;
-    if (t->type == type && !turn) return PEFT_OK;
-    out->type = PEFT_F32;
-    out->quant = NULL;
-    out->data = peft__arena_alloc(a, (size_t)n * (turn ? sizeof(float) : peft__dtype_size(type)));
-    if (!out->data) return PEFT_ERROR_MEMORY;
-    if (turn) {
-        peft__transpose(t, peft__f32(out));
-        peft__turn(out);
-        t = out;
-    } else if (type == PEFT_F32) {
-        peft__to_f32(t, 0, n, peft__f32(out));
-    }
-    peft_status status = PEFT_OK;
-    float x[256];
-    for (int64_t i = 0, count; type != PEFT_F32 && i < n &&
-         !status; i += count) {  // narrower than what it is read from: in place will do
-        count = PEFT__MIN((int64_t)256, n - i);
-        peft__to_f32(t, i, count, x);
-        status = peft__store_half(m->ctx, t->name, x, i, count, type, (uint16_t *)out->data);
-    }
-    out->type = type;
-    return status;
+    return peft__folder_text(f, "config.json", &s);
 }
 
 // ---- saving as GGUF
@@ -18475,80 +18345,88 @@ static peft_status peft__converted(const peft_model *m, peft__arena *a, const pe
 static peft_status peft__gguf_expressible(const peft_model *m, const char *architecture) {
     const peft_config *c = &m->config;
     const char *what = NULL;
-    bool neox = strcmp(architecture, "gptneox") == 0, llama = strcmp(architecture, "llama") == 0, qwen2 = strcmp(architecture, "qwen2") == 0;
-    peft_activation_kind wanted = llama || qwen2 ? PEFT_SILU : neox ? PEFT_GELU : c->encoder_decoder && !c->gated ? PEFT_RELU : PEFT_GELU_TANH;
+    bool neox = strcmp(architecture, "gptneox") == 0, llama = strcmp(architecture, "llama") == 0;
+    bool qwen2 = strcmp(architecture, "qwen2") == 0, t5 = c->encoder_decoder;
+    peft_activation_kind wanted = llama || qwen2 ? PEFT_SILU
+        : neox                                   ? PEFT_GELU
+        : t5 && !c->gated                        ? PEFT_RELU
+                                                 : PEFT_GELU_TANH;
     if (c->activation != wanted) what = "this activation function";
     if (c->feed_forward_bias) what = "mlp_bias";
     if (qwen2 && !c->query_bias) what = "queries without bias";
-    if (c->encoder_decoder && c->max_distance != 128) what = "relative_attention_max_distance other than 128";
-    if (c->encoder_decoder && c->tied != c->scale_output)
-        what = "tie_word_embeddings beside another scale_decoder_outputs";
-    if (c->scale_by_layer || (c->scale == 1 && !c->encoder_decoder))
+    if (t5 && c->max_distance != 128) what = "relative_attention_max_distance other than 128";
+    if (t5 && c->tied != c->scale_output) what = "tie_word_embeddings beside another scale_decoder_outputs";
+    if (c->scale_by_layer || (c->scale == 1 && !t5))
         what = "attention scores that are not divided by sqrt(head size) alone";
     if (c->rope == PEFT_ROPE_DYNAMIC) what = "rope_type dynamic";
     if (c->rope_exact && c->rope == PEFT_ROPE_YARN) what = "truncate false of rope_type yarn";
     for (int64_t i = 0; c->windowed && i < c->decoder_layers; i++)
         if (!c->windowed[i]) what = "a sliding_window of some layers only";
-    return what ? peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "%s: a GGUF file of architecture %s has no place for %s", m->folder, architecture, what) : PEFT_OK;
+    if (!what) return PEFT_OK;
+    return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
+        "%s: a GGUF file of architecture %s has no place for %s", m->folder, architecture, what);
 }
 
-// One setting behind the architecture's name.
-static peft_status peft__gguf_set(peft_gguf_writer *w, const char *architecture, const char *key, peft_gguf_type type, double value) {
-    char name[PEFT__GGUF_NAME_SIZE];
-    peft__string_into(name, sizeof(name), "%s.%s", architecture, key);
-    return peft_gguf_set_number(w, name, type, value);
+// The value of a row of the tables in this config: what a model does not have is 0, or no token -1.
+static double peft__setting_value(const peft_config *c, const peft__setting *row) {
+    const void *field = (const char *)c + row->field;
+    if (strcmp(row->keys, "eot_token_id") == 0) return c->more_end_count ? c->more_ends[0] : -1;
+    switch (row->use) {
+    case PEFT__SIZE:
+    case PEFT__SIZE_OR_NONE: return (double)*(const int64_t *)field;
+    case PEFT__FRACTION: return (double)*(const float *)field;
+    case PEFT__TOKEN:
+    case PEFT__ENDS: return *(const int32_t *)field;
+    case PEFT__FLAG: return *(const bool *)field;
+    default: return strcmp(row->keys, "n_positions") == 0 && c->encoder_decoder ? 512 : 0;
+    }
 }
 
 static peft_status peft__gguf_set_config(peft_gguf_writer *w, const peft_model *m, const char *architecture) {
     const peft_config *c = &m->config;
-    bool t5 = c->encoder_decoder, yarn = c->rope == PEFT_ROPE_YARN, linear = c->rope == PEFT_ROPE_LINEAR;
+    bool yarn = c->rope == PEFT_ROPE_YARN, linear = c->rope == PEFT_ROPE_LINEAR;
     // what llama.cpp multiplies YaRN's attention factor with
     double grown = yarn && c->rope_factor > 1 ? 0.1 * log(c->rope_factor) + 1 : 1;
     char key[PEFT__GGUF_NAME_SIZE];
     peft_status status = PEFT_OK;
-    int64_t common = (int64_t)PEFT__COUNT(peft__common_settings), count = m->family->setting_count;
-    // what a model does not have (0, no token) is left out
+    int64_t common = PEFT__COUNT(peft__common_settings), count = m->family->setting_count;
     for (int64_t i = 0; i < count + common && !status; i++) {
         const peft__setting *row = i < count ? &m->family->settings[i] : &peft__common_settings[i - count];
-        if (!row->gguf || !row->keys || peft__setting_of(m->family, c->model_type, row->keys, false) != row)
-            continue;
-        const char *field = (const char *)c + row->field;
-        bool eot = strcmp(row->keys, "eot_token_id") == 0, flag = row->use == PEFT__FLAG;
-        bool token = row->use == PEFT__TOKEN || row->use == PEFT__ENDS || eot;
-        bool size = row->use == PEFT__SIZE || row->use == PEFT__SIZE_OR_NONE;
-        double value = size                         ? (double)*(const int64_t *)(const void *)field
-                       : row->use == PEFT__FRACTION ? (double)*(const float *)(const void *)field
-                       : eot                        ? (double)(c->more_end_count ? c->more_ends[0] : -1)
-                       : token                      ? (double)*(const int32_t *)(const void *)field
-                       : flag                       ? (double)*(const bool *)(const void *)field
-                                                    : 0;
-        if (strcmp(row->keys, "n_positions") == 0 && t5) value = 512;
-        if (token ? value < 0 : value == 0 && !flag) continue;
+        bool own = row->gguf && row->keys &&
+            peft__setting_of(m->family, c->model_type, row->keys, false) == row;
+        double value = own ? peft__setting_value(c, row) : 0;
+        bool flag = row->use == PEFT__FLAG, fraction = row->use == PEFT__FRACTION;
+        bool token = own &&
+            (row->use == PEFT__TOKEN || row->use == PEFT__ENDS || strcmp(row->keys, "eot_token_id") == 0);
+        if (!own || (token ? value < 0 : value == 0 && !flag)) continue;
         peft__gguf_key(architecture, row->gguf, key);
         status = peft_gguf_set_number(w, key,
-                                      row->use == PEFT__FRACTION ? PEFT_GGUF_F32 : flag ? PEFT_GGUF_BOOL
-                                      : PEFT_GGUF_U32, value);
+            fraction   ? PEFT_GGUF_F32
+                : flag ? PEFT_GGUF_BOOL
+                       : PEFT_GGUF_U32,
+            value);
     }
     const struct {
         const char *key;
         peft_gguf_type type;
         double value;
-    } settings[] = {{"attention.value_length", PEFT_GGUF_U32, (double)c->d_kv},
-                    {"rope.dimension_count", PEFT_GGUF_U32, (double)c->rotary},
-                    {"rope.freq_base", PEFT_GGUF_F32, c->rotary ? c->rope_theta : 0},
-                    {"rope.scaling.factor", PEFT_GGUF_F32, linear || yarn ? c->rope_factor : 0},
-                    {"rope.scaling.original_context_length", PEFT_GGUF_U32, yarn ? c->rope_original : 0},
-                    {"rope.scaling.yarn_attn_factor", PEFT_GGUF_F32, yarn ? c->rope_attention / grown : 0},
-                    {"rope.scaling.yarn_beta_fast", PEFT_GGUF_F32, yarn ? c->rope_high : 0},
-                    {"rope.scaling.yarn_beta_slow", PEFT_GGUF_F32, yarn ? c->rope_low : 0}};
-    for (int64_t i = 0; i < PEFT__COUNT(settings) && !status; i++)
-        if (settings[i].value != 0) status = peft__gguf_set(w, architecture, settings[i].key, settings[i].type, settings[i].value);
+    } more[] = {{"attention.value_length", PEFT_GGUF_U32, (double)c->d_kv},
+        {"rope.dimension_count", PEFT_GGUF_U32, (double)c->rotary},
+        {"rope.freq_base", PEFT_GGUF_F32, c->rotary ? c->rope_theta : 0},
+        {"rope.scaling.factor", PEFT_GGUF_F32, linear || yarn ? c->rope_factor : 0},
+        {"rope.scaling.original_context_length", PEFT_GGUF_U32, yarn ? c->rope_original : 0},
+        {"rope.scaling.yarn_attn_factor", PEFT_GGUF_F32, yarn ? c->rope_attention / grown : 0},
+        {"rope.scaling.yarn_beta_fast", PEFT_GGUF_F32, yarn ? c->rope_high : 0},
+        {"rope.scaling.yarn_beta_slow", PEFT_GGUF_F32, yarn ? c->rope_low : 0}};
+    for (int64_t i = 0; i < PEFT__COUNT(more) && !status; i++) {
+        peft__gguf_key(architecture, more[i].key, key);
+        if (more[i].value != 0) status = peft_gguf_set_number(w, key, more[i].type, more[i].value);
+    }
     peft__gguf_key(architecture, "rope.scaling.type", key);
-    if (!status && (linear || yarn)) status = peft_gguf_set_string(w, key, linear ? "linear" : "yarn");
-    return status;
+    return status || (!linear && !yarn) ? status : peft_gguf_set_string(w, key, linear ? "linear" : "yarn");
 }
 
-// What small tensors and those that blocks do not fit become instead.
+// What small tensors, and those that blocks do not fit, become instead.
 static peft_ggml_type peft__gguf_type_for(const peft_model *m, const peft_tensor *t, peft_dtype type) {
     int64_t row = t->in_out ? t->rows : t->cols;
     if (peft__reads_f32_only(m, t)) return PEFT_GGML_F32;
@@ -18556,27 +18434,28 @@ static peft_ggml_type peft__gguf_type_for(const peft_model *m, const peft_tensor
     return type == PEFT_F16 ? PEFT_GGML_F16 : type == PEFT_BF16 ? PEFT_GGML_BF16 : PEFT_GGML_F32;
 }
 
-// Llama 3's scaling: what each frequency of rotary positions is divided by.
-static peft_status peft__gguf_add_frequencies(peft_gguf_writer *w, const peft_model *m, peft__arena *a, peft_tensor *t) {
+// Llama 3's scaling: what each frequency of rotary positions is divided by. t [1, rotary / 2] has to stay.
+static peft_status peft__gguf_add_frequencies(
+    peft_gguf_writer *w, const peft_model *m, peft__arena *a, peft_tensor *t) {
     const peft_config *c = &m->config;
     if (c->rope != PEFT_ROPE_LLAMA3) return PEFT_OK;
     memset(t, 0, sizeof(*t));
     t->rows = t->rank = 1;
     t->cols = c->rotary / 2;
-    float *divisors = (float *)peft__arena_alloc(a, (size_t)t->cols * sizeof(float));
-    if (!divisors) return PEFT_ERROR_MEMORY;
+    t->data = peft__arena_alloc(a, (size_t)t->cols * sizeof(float));
+    if (!t->data) return PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < t->cols; i++)
-        divisors[i] = (float)peft__rope_divisor(c, pow(c->rope_theta, -2.0 * (double)i / (double)c->rotary),
-                                                i);
-    t->data = divisors;
+        peft__f32(t)[i] = (float)peft__rope_divisor(c, peft__rope_frequency(c, i), i);
     return peft_gguf_add(w, "rope_freqs.weight", t, PEFT_GGML_F32);
 }
 
 static peft_status peft__model_save_gguf(peft_model *m, const char *path, peft_dtype type) {
     const char *architecture = peft__gguf_architecture(m->config.model_type);
-    double file_type = type == PEFT_F16 ? 1 : type == PEFT_I8 ? 7 : type == PEFT_BF16 ? 32 : 0;  // llama.cpp's numbers
+    // llama.cpp's numbers
+    double file_type = type == PEFT_F16 ? 1 : type == PEFT_I8 ? 7 : type == PEFT_BF16 ? 32 : 0;
     if (!architecture || type > PEFT_I8)
-        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "peft_model_save: GGUF of %s in %s", m->config.model_type, peft_dtype_name(type));
+        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "peft_model_save: GGUF of %s in %s",
+            m->config.model_type, peft_dtype_name(type));
     peft_gguf_writer *w = NULL;
     peft_tensor frequencies;
     peft__arena scratch;
@@ -18590,17 +18469,44 @@ static peft_status peft__model_save_gguf(peft_model *m, const char *path, peft_d
     if (!status) status = peft__gguf_set_config(w, m, architecture);
     if (!status && m->tokenizer) status = peft__gguf_set_tokenizer(w, m->tokenizer, m->config.vocab_size);
     if (!status) status = peft__gguf_add_frequencies(w, m, &scratch, &frequencies);
-    for (int64_t i = 0; i < m->tensor_count && !status; i++)
-        status = peft__gguf_add_hf(w, architecture, m->config.heads, m->config.kv_heads, &m->tensors[i], peft__gguf_type_for(m, &m->tensors[i], type));
+    for (peft_tensor *t = m->tensors; t < m->tensors + m->tensor_count && !status; t++)
+        status = peft__gguf_add_hf(
+            w, architecture, m->config.heads, m->config.kv_heads, t, peft__gguf_type_for(m, t, type));
     if (!status) status = peft_gguf_write(w, path);
     peft_gguf_writer_destroy(w);
     peft__arena_free(&scratch);
     return status;
 }
 
-// What a tensor is to be saved as; *made is to be destroyed afterwards.
-static peft_status peft__saved_as(const peft_model *m, peft__arena *a, const peft_tensor *t, peft_dtype type, peft_tensor *out, peft_tensor **made) {
-    if (t->quant && (t == m->shared || t == m->head)) type = type > PEFT_BF16 ? t->quant->source : type;  // others expect floats there
+// ---- saving as a folder
+
+// A copy of t's values in another float type, in the arena; as the family stores it, where quantizing has
+// transposed it.
+static peft_status peft__converted(
+    const peft_model *m, peft__arena *a, const peft_tensor *t, peft_dtype type, peft_tensor *out) {
+    bool transpose = m->family->in_out && peft__is_linear(m, t) && t != m->head && !t->in_out;
+    *out = *t;
+    if (t->type == type && !transpose) return PEFT_OK;
+    size_t size = transpose ? sizeof(float) : peft__dtype_size(type);
+    out->data = peft__arena_alloc(a, (size_t)peft__size(t) * size);
+    if (!out->data) return PEFT_ERROR_MEMORY;
+    out->type = PEFT_F32;
+    out->quant = NULL;
+    if (transpose) {
+        peft__transpose(t, peft__f32(out));
+        peft__swap_sides(out);
+    }
+    peft_status status = peft__tensor_as(m->ctx, transpose ? out : t, type, out->data);
+    out->type = type;
+    return status;
+}
+
+// What a tensor is to be saved as; *made is to be destroyed afterwards. Other libraries expect a float
+// embedding and head.
+static peft_status peft__saved_as(const peft_model *m, peft__arena *a, const peft_tensor *t, peft_dtype type,
+    peft_tensor *out, peft_tensor **made) {
+    bool edge = t == m->shared || t == m->head;
+    if (t->quant && edge && type > PEFT_BF16) type = t->quant->source;
     if (type > PEFT_I8 && peft__stays_wide(m, t)) type = t->type == PEFT_BF16 ? PEFT_BF16 : PEFT_F32;
     if (type <= PEFT_BF16) return peft__converted(m, a, t, type, out);
     *out = *t;
@@ -18618,12 +18524,11 @@ static bool peft__begins_with_bos(const peft_config *c) {
 
 // What a saved model consists of. All behind PEFT__FIRST_COPIED is the tokenizer's and lies beside its file.
 enum { PEFT__FIRST_COPIED = 5 };
-static const char *const peft__model_files[] = {
-    "model.safetensors", "model.safetensors.index.json", "model-*", "config.json", "generation_config.json",
-        "spiece.model", "tokenizer.model",
+static const char *const peft__model_files[] = {"model.safetensors", "model.safetensors.index.json",
+    "model-*", "config.json", "generation_config.json", "spiece.model", "tokenizer.model",
     "sentencepiece.bpe.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-        "added_tokens.json", "vocab.json",
-    "encoder.json", "merges.txt", "vocab.bpe", "chat_template.jinja", "chat_template.json", NULL};
+    "added_tokens.json", "vocab.json", "encoder.json", "merges.txt", "vocab.bpe", "chat_template.jinja",
+    "chat_template.json", NULL};
 
 // The source's, or what a file without one says of where answers end.
 static peft_status peft__save_generation_config(const peft_model *m, peft__folder *f) {
@@ -18637,17 +18542,37 @@ static peft_status peft__save_generation_config(const peft_model *m, peft__folde
     peft__string_puts(&s, "]");
     if (c->bos_id >= 0) peft__string_format(&s, ",\n  \"bos_token_id\": %d", (int)c->bos_id);
     peft__string_puts(&s, "\n}\n");
-    peft_status status = s.failed ? PEFT_ERROR_MEMORY : peft__folder_write(f, "generation_config.json",
-        s.data, s.size);
-    peft__string_free(&s);
-    return status;
+    return peft__folder_text(f, "generation_config.json", &s);
 }
 
-// A file of GGUF holds the template of chats too.
-static peft_status peft__save_chat_template(const peft_tokenizer *t, peft__folder *f) {
-    if (!peft__ends_with(t->source, ".gguf")) return PEFT_OK;
+// tokenizer.json of the model's tokenizer, with the tokens that the model's texts have in front and behind.
+static void peft__model_tokenizer_json(const peft_model *m, peft__string *s) {
+    const peft_tokenizer *t = m->tokenizer;
+    int32_t front = peft__begins_with_bos(&m->config) ? m->config.bos_id : -1;
+    int32_t behind = m->config.encoder_decoder ? m->config.eos_id : -1;
+    if (m->tokenizer_text) peft__string_puts(s, m->tokenizer_text);
+    else peft__tokenizer_json(s, t, front < t->count ? front : -1, behind < t->count ? behind : -1);
+}
+
+// The tokenizer's files made anew; a GGUF file holds the template of chats too.
+static peft_status peft__write_tokenizer(const peft_model *m, peft__folder *f) {
+    const peft_tokenizer *t = m->tokenizer;
+    if (strcmp(m->config.model_type, "qwen2") == 0 && t->split != PEFT__SPLIT_QWEN2)
+        peft__log(m->ctx,
+            "warning: %s: transformers 5 reads every vocabulary of a qwen2 as Qwen2's own, with its "
+            "normalizer and words; this one differs",
+            f->path);
+    peft__string json, config;
+    peft__string_init(&json, m->ctx);
+    peft__string_init(&config, m->ctx);
+    peft__model_tokenizer_json(m, &json);
+    peft__tokenizer_config(&config, t, m->config.max_positions);
+    peft_status status = peft__folder_text(f, "tokenizer.json", &json);
+    if (!status) status = peft__folder_text(f, "tokenizer_config.json", &config);
+    else peft__string_free(&config);
+    if (status || !peft__ends_with(t->source, ".gguf")) return status;
     peft_gguf *g;
-    peft_status status = peft_gguf_open(t->ctx, t->source, &g);
+    status = peft_gguf_open(t->ctx, t->source, &g);
     if (status) return status;
     const char *text = peft_gguf_string(g, "tokenizer.chat_template", NULL);
     if (text) status = peft__folder_write(f, "chat_template.jinja", text, strlen(text));
@@ -18655,65 +18580,37 @@ static peft_status peft__save_chat_template(const peft_tokenizer *t, peft__folde
     return status;
 }
 
-static peft_status peft__write_tokenizer(const peft_model *m, peft__folder *f) {
-    const peft_tokenizer *t = m->tokenizer;
-    if (strcmp(m->config.model_type, "qwen2") == 0 && t->split != PEFT__SPLIT_QWEN2)
-        peft__log(m->ctx, "warning: %s: transformers 5 reads every vocabulary of a qwen2 as Qwen2's own, with its normalizer and words; this one differs", f->path);
-    peft__string s;
-    peft__string_init(&s, m->ctx);
-    int32_t front = peft__begins_with_bos(&m->config) ? m->config.bos_id : -1,
-        behind = m->config.encoder_decoder ? m->config.eos_id : -1;
-    peft__tokenizer_json(&s, t, front < t->count ? front : -1, behind < t->count ? behind : -1);
-    if (m->tokenizer_text) {
-        s.size = 0;
-        peft__string_puts(&s, m->tokenizer_text);
-    }
-    peft_status status = s.failed ? PEFT_ERROR_MEMORY : peft__folder_write(f, "tokenizer.json", s.data,
-        s.size);
-    s.size = 0;
-    peft__tokenizer_config(&s, t, m->config.max_positions);
-    if (!status) status = s.failed ? PEFT_ERROR_MEMORY : peft__folder_write(f, "tokenizer_config.json",
-        s.data, s.size);
-    peft__string_free(&s);
-    return status ? status : peft__save_chat_template(t, f);
-}
-
-// tokenizer.json with the new tokens, and the files that say what it does not; those of the old vocabulary
-// stay behind.
-static peft_status peft__save_grown_tokenizer(const peft_model *m, peft__folder *f, const char *folder) {
-    static const char *const kept[] = {"tokenizer_config.json", "special_tokens_map.json",
-                                       "chat_template.jinja", "chat_template.json"};
-    if (!peft__ends_with(m->tokenizer->source, "tokenizer.json")) return peft__write_tokenizer(m, f);
-    peft_status status = peft__folder_write(f, "tokenizer.json", m->tokenizer_text,
-                                            strlen(m->tokenizer_text));
-    for (int64_t i = 0; i < PEFT__COUNT(kept) && !status; i++) status = peft__copy_if_there(f, folder,
-        kept[i]);
-    return status;
-}
-
-// The tokenizer's files, or what they would be.
+// The tokenizer's files, or what they would be. Of a grown one: tokenizer.json with the new tokens, and the
+// files that say what it does not; those of the old vocabulary stay behind.
 static peft_status peft__save_tokenizer(const peft_model *m, peft__folder *f) {
+    static const char *const beside_grown[] = {"tokenizer_config.json", "special_tokens_map.json",
+        "chat_template.jinja", "chat_template.json", NULL};
     const peft_tokenizer *t = m->tokenizer;
     if (!t) {
         peft__log(m->ctx, "warning: %s: no tokenizer is written: %s has none", f->path, m->folder);
         return PEFT_OK;
     }
     const char *slash = strrchr(t->source, '/'), *name = slash ? slash + 1 : t->source;
-    char *folder = peft__arena_strdup(&f->names, slash ? t->source : ".", slash
-                                      ? (size_t)(slash - t->source) + 1 : 1);
-    bool known = false;
-    for (int64_t i = PEFT__FIRST_COPIED; peft__model_files[i]; i++) known = known ||
-        strcmp(peft__model_files[i], name) == 0;
-    known = known && strcmp(name,
-                            "encoder.json") != 0;  // GPT-2's first names, which transformers does not look for
+    const char *const *files = &peft__model_files[PEFT__FIRST_COPIED];
+    char *folder = peft__arena_strdup(
+        &f->names, slash ? t->source : ".", slash ? (size_t)(name - t->source) : 1);
+    bool known = false, grown = m->tokenizer_text != NULL;
     if (!folder) return PEFT_ERROR_MEMORY;
-    if (m->tokenizer_text) return peft__save_grown_tokenizer(m, f, folder);
-    bool sentencepiece = !known && peft__ends_with(name, ".model");  // under a name that nobody looks for
-    peft_status status = known ? PEFT_OK : peft__write_tokenizer(m, f);
-    if (!known) return status || !sentencepiece ? status : peft__copy_as(f, t->source,
-        m->config.encoder_decoder ? "spiece.model" : "tokenizer.model");
-    for (int64_t i = PEFT__FIRST_COPIED; peft__model_files[i] && !status; i++) status = peft__copy_if_there(f,
-        folder, peft__model_files[i]);
+    for (int64_t i = 0; files[i]; i++) known = known || strcmp(files[i], name) == 0;
+    known = known &&
+        strcmp(name, "encoder.json") != 0;  // GPT-2's first name, which transformers does not look for
+    peft_status status = PEFT_OK;
+    if (grown ? !peft__ends_with(t->source, "tokenizer.json") : !known) {
+        status = peft__write_tokenizer(m, f);
+        bool sentencepiece = !grown && peft__ends_with(name, ".model");  // under a name that nobody looks for
+        if (status || !sentencepiece) return status;
+        return peft__copy_as(f, t->source, m->config.encoder_decoder ? "spiece.model" : "tokenizer.model");
+    }
+    if (grown) {
+        files = beside_grown;
+        status = peft__folder_write(f, "tokenizer.json", m->tokenizer_text, strlen(m->tokenizer_text));
+    }
+    for (; *files && !status; files++) status = peft__copy_if_there(f, folder, *files);
     return status;
 }
 
@@ -18721,16 +18618,17 @@ PEFTDEF peft_status peft_model_save(peft_model *m, const char *folder, peft_dtyp
     PEFT__NEED(NULL, m, "model");
     PEFT__NEED(m->ctx, folder, "folder");
     if (peft__ends_with(folder, ".gguf")) return peft__model_save_gguf(m, folder, type);
-    if ((int)type < 0 || type > PEFT_FP4) return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "peft_model_save: type %d", (int)type);
+    if ((int)type < 0 || type > PEFT_FP4)
+        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "peft_model_save: type %d", (int)type);
     peft__arena a;
     peft__arena_init(&a, m->ctx);
-    size_t pointers = (size_t)m->tensor_count * sizeof(peft_tensor *);
-    peft_tensor *tensors = (peft_tensor *)peft__arena_alloc(&a, (size_t)m->tensor_count * sizeof(peft_tensor)), *quantized = NULL;
+    size_t n = (size_t)m->tensor_count, pointers = n * sizeof(peft_tensor *);
+    peft_tensor *tensors = (peft_tensor *)peft__arena_alloc(&a, n * sizeof(peft_tensor)), *quantized = NULL;
     const peft_tensor **list = (const peft_tensor **)peft__arena_alloc(&a, pointers);
     peft_tensor **made = (peft_tensor **)peft__arena_alloc(&a, pointers);
     peft_status status = tensors && list && made ? PEFT_OK : PEFT_ERROR_MEMORY;
     if (made) memset(made, 0, pointers);
-    for (int64_t i = 0; i < m->tensor_count && !status; i++) {
+    for (size_t i = 0; i < n && !status; i++) {
         list[i] = &tensors[i];
         status = peft__saved_as(m, &a, &m->tensors[i], type, &tensors[i], &made[i]);
         if (!status && tensors[i].quant) quantized = &tensors[i];
@@ -18746,27 +18644,25 @@ PEFTDEF peft_status peft_model_save(peft_model *m, const char *folder, peft_dtyp
         if (!status) status = peft__save_tokenizer(m, &f);
         status = peft__folder_close(&f, status);
     }
-    for (int64_t i = 0; made && i < m->tensor_count; i++) peft_tensor_destroy(m->ctx, made[i]);
+    for (size_t i = 0; made && i < n; i++) peft_tensor_destroy(m->ctx, made[i]);
     peft__arena_free(&a);
     return status;
 }
 
 // ---- growing the vocabulary
 
-// The values of t with rows behind them: their mean, and deviations from it as the old rows have them, x =
-// mean + noise / sqrt(n) sum of
-// g_i (e_i - mean) with normal g_i, whose covariance is noise^2 times that of the rows e_i.
+// t [rows, cols] with `more` rows behind it: their mean, and deviations from it as the old rows have them, x
+// = mean + noise / sqrt(rows) sum of g_i (e_i - mean) with normal g_i, whose covariance is noise^2 times that
+// of the rows e_i.
 static peft_status peft__grown_rows(peft_model *m, const peft_tensor *t, int64_t rows, int64_t cols,
-                                    int64_t more, double noise, peft_rng *rng, void **out) {
+    int64_t more, double noise, peft_rng *rng, void **out) {
     size_t size = peft__dtype_size(t->type);
     int64_t total;
     *out = NULL;
-    if (t->quant || t->type > PEFT_BF16)
-        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
-                          "peft_model_grow: %s is of type %s: grow it before it is quantized", t->name,
-            peft_dtype_name(t->type));
-    if (t->grad) return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
-                                   "peft_model_grow: %s is being trained: grow it before", t->name);
+    if (t->quant || t->type > PEFT_BF16 || t->grad)
+        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "peft_model_grow: %s is %s%s: grow it before %s",
+            t->name, t->grad ? "being trained" : "of type ", t->grad ? "" : peft_dtype_name(t->type),
+            t->grad ? "that" : "it is quantized");
     if (!peft__mul(rows + more, cols, &total)) return PEFT_ERROR_MEMORY;
     char *data = (char *)peft__calloc(m->ctx, total, size);
     double *mean = (double *)peft__calloc(m->ctx, 2 * cols, sizeof(double)), *row = mean ? mean + cols : NULL;
@@ -18785,9 +18681,7 @@ static peft_status peft__grown_rows(peft_model *m, const peft_tensor *t, int64_t
             for (int64_t k = 0; k < cols; k++) row[k] += g * ((double)x[k] - mean[k]);
         }
         for (int64_t k = 0; k < cols; k++) x[k] = (float)row[k];
-        if (t->type == PEFT_F32) memcpy((float *)(void *)data + r * cols, x, (size_t)cols * sizeof(float));
-        else status = peft__store_half(m->ctx, t->name, x, 0, cols, t->type,
-                                       (uint16_t *)(void *)data + r * cols);
+        status = peft__put_floats(m->ctx, t->name, x, r * cols, cols, t->type, data);
     }
     peft__free(m->ctx, mean);
     peft__free(m->ctx, x);
@@ -18800,30 +18694,29 @@ static peft_status peft__grown_rows(peft_model *m, const peft_tensor *t, int64_t
 static peft_status peft__grown_tokenizer(const peft_grow_desc *d, peft_tokenizer **out, peft__string *json) {
     const peft_model *m = d->model;
     const peft_tokenizer *t = m->tokenizer;
-    bool whole = false;
+    bool whole = false;  // the source is a tokenizer.json
     int64_t added = 0;
+    if (!t)
+        return peft__fail(m->ctx, PEFT_ERROR_MISSING,
+            "peft_model_grow: %s has no tokenizer that could get tokens; vocab_size adds rows alone",
+            m->folder);
     peft__string config;
     peft__string_init(&config, m->ctx);
-    if (!t) return peft__fail(m->ctx, PEFT_ERROR_MISSING,
-                              "peft_model_grow: %s has no tokenizer that could get tokens; vocab_size adds rows alone", m->folder);
     peft_status status = m->tokenizer_text ? PEFT_OK : peft__tokenizer_source_json(t, json, &whole);
-    if (m->tokenizer_text) peft__string_puts(json, m->tokenizer_text),
-        whole = peft__ends_with(t->source, "tokenizer.json");
-    else if (!status && !whole) {
-        int32_t front = peft__begins_with_bos(&m->config) ? m->config.bos_id : -1,
-            behind = m->config.encoder_decoder ? m->config.eos_id : -1;
-        peft__tokenizer_json(json, t, front < t->count ? front : -1, behind < t->count ? behind : -1);
-    }
+    if (m->tokenizer_text) whole = peft__ends_with(t->source, "tokenizer.json");
+    if (m->tokenizer_text || (!status && !whole)) peft__model_tokenizer_json(m, json);
     if (!whole) peft__tokenizer_config(&config, t, m->config.max_positions);
     if (!status && (json->failed || config.failed)) status = PEFT_ERROR_MEMORY;
-    if (!status) status = peft__grown_text(t, d->tokens, d->token_count, d->special, whole && !d->special,
-                                           json, &added);
-    if (!status && added) status = peft__tokenizer_of_text(t, whole ? t->source
-                                                           : "grown vocabulary/tokenizer.json", json->data,
-        json->size, whole ? NULL : config.data, out);
+    if (!status)
+        status = peft__grown_text(
+            t, d->tokens, d->token_count, d->special, whole && !d->special, json, &added);
+    if (!status && added)
+        status = peft__tokenizer_of_text(t, whole ? t->source : "grown vocabulary/tokenizer.json", json->data,
+            json->size, whole ? NULL : config.data, out);
     for (int64_t i = 0; !status && added && i < d->token_count; i++)
-        if (peft_token_id(*out, d->tokens[i]) < 0) status = peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
-            "%s: the token %s cannot be added", t->source, d->tokens[i]);
+        if (peft_token_id(*out, d->tokens[i]) < 0)
+            status = peft__fail(
+                m->ctx, PEFT_ERROR_UNSUPPORTED, "%s: the token %s cannot be added", t->source, d->tokens[i]);
     peft__string_free(&config);
     return status;
 }
@@ -18833,15 +18726,14 @@ static peft_status peft__grow_check(const peft_grow_desc *d) {
     if (d->token_count < 0 || (d->token_count && !d->tokens) || !(d->noise - d->noise == 0) ||
         d->vocab_size < 0 || d->vocab_size > 1 << 24)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_model_grow: %lld tokens, vocab_size %lld, noise %g",
-                          (long long)d->token_count, (long long)d->vocab_size,
-                          (double)d->noise);
+            (long long)d->token_count, (long long)d->vocab_size, (double)d->noise);
     for (int64_t i = 0; i < d->token_count; i++)
-        if (!d->tokens[i] || !*d->tokens[i]) return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
-                                                               "peft_model_grow: token %lld is empty",
-            (long long)i);
+        if (!d->tokens[i] || !*d->tokens[i])
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_model_grow: token %lld is empty", (long long)i);
     return PEFT_OK;
 }
 
+// All new values are made before any old ones go, so that a failure changes nothing.
 PEFTDEF peft_status peft_model_grow(const peft_grow_desc *desc) {
     if (!desc || !desc->model) return PEFT_ERROR_ARGUMENT;
     peft_model *m = desc->model;
@@ -18851,30 +18743,26 @@ PEFTDEF peft_status peft_model_grow(const peft_grow_desc *desc) {
     peft__string json;
     peft__string_init(&json, m->ctx);
     if (desc->token_count) status = peft__grown_tokenizer(desc, &tokenizer, &json);
-    int64_t old = m->config.vocab_size, rows = PEFT__MAX(old, tokenizer ? tokenizer->count : 0),
-        bias = m->bias_of[m->head - m->tensors];
+    int64_t old = m->config.vocab_size, rows = PEFT__MAX(old, tokenizer ? tokenizer->count : 0);
     if (!status && desc->vocab_size && desc->vocab_size < rows)
         status = peft__fail(m->ctx, PEFT_ERROR_ARGUMENT,
-                            "peft_model_grow: vocab_size %lld, but there are %lld tokens and rows",
+            "peft_model_grow: vocab_size %lld, but there are %lld tokens and rows",
             (long long)desc->vocab_size, (long long)rows);
     rows = PEFT__MAX(rows, desc->vocab_size);
-    peft_tensor *const grown[3] = {m->shared, m->head == m->shared ? NULL : m->head, bias >= 0
-                                   ? &m->tensors[bias] : NULL};
-    void *data[3] = {NULL, NULL, NULL};
+    peft_tensor *const grown[2] = {m->shared, m->head == m->shared ? NULL : m->head};
+    void *data[2] = {NULL, NULL};
     double noise = desc->noise ? (double)desc->noise : sqrt(1e-9);
     peft_rng rng;
     peft_rng_seed(&rng, desc->seed);
-    for (int i = 0; i < 3 && rows > old && !status; i++)
-        if (grown[i]) status = peft__grown_rows(m, grown[i], old, i < 2 ? m->config.d_model : 1, rows - old,
-                                                noise, &rng, &data[i]);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 2 && rows > old && !status; i++)
+        if (grown[i])
+            status = peft__grown_rows(m, grown[i], old, m->config.d_model, rows - old, noise, &rng, &data[i]);
+    for (int i = 0; i < 2; i++) {
         peft_tensor *t = grown[i];
-        if (status || !data[i]) {
-            peft__free(m->ctx, data[i]);
-            continue;
-        }
+        if (status) peft__free(m->ctx, data[i]);
+        if (status || !data[i]) continue;
         if (t->owned) peft__free(m->ctx, t->data);
-        *(i < 2 ? &t->rows : &t->cols) = rows;
+        t->rows = rows;
         t->data = data[i];
         t->owned = true;
     }
@@ -18893,174 +18781,96 @@ PEFTDEF peft_status peft_model_grow(const peft_grow_desc *desc) {
     return PEFT_OK;
 }
 
-// ---- what adapters do in a pass
+// ---- modules, and what adapters may do at them
 
-// An adapter has a site for each of the model's tensors and, behind those, one for each of HF's modules that
-// read the embedding's tensor under a name of their own: the inputs of T5's two halves, and a tied head. What
-// stands at the embedding itself holds for decoder-only models' input; T5's module `shared` is asked by
-// nothing, and a tied head has its own module.
-enum { PEFT__USE_ENCODER = 0, PEFT__USE_DECODER, PEFT__USE_HEAD, PEFT__USES };
+// A module is what Hugging Face calls so: it reads one tensor. It has the tensor's index; behind the tensors
+// stand the modules that read the embedding under a name of their own: the inputs of T5's two halves, and a
+// tied head. The embedding's own index is the input of a decoder-only model; T5's module `shared` is asked by
+// nothing.
+enum { PEFT__ENCODER_INPUT = 0, PEFT__DECODER_INPUT, PEFT__TIED_HEAD, PEFT__SHARING_MODULES };
 
-static int64_t peft__site_count(const peft_model *m) {
-    return m->tensor_count + PEFT__USES;
+static int64_t peft__module_count(const peft_model *m) {
+    return m->tensor_count + PEFT__SHARING_MODULES;
 }
 
-// The tensor that a site's module reads; NULL: this model has no such module.
-static peft_tensor *peft__site_tensor(const peft_model *m, int64_t site) {
-    if (site < m->tensor_count) return &m->tensors[site];
-    bool there = site - m->tensor_count == PEFT__USE_HEAD ? m->head == m->shared : m->config.encoder_decoder;
-    return there ? m->shared : NULL;
+// The tensor that a module reads; NULL: this model has no such module.
+static peft_tensor *peft__module_tensor(const peft_model *m, int64_t module) {
+    if (module < m->tensor_count) return &m->tensors[module];
+    bool tied = module - m->tensor_count == PEFT__TIED_HEAD;
+    return (tied ? m->head == m->shared : m->config.encoder_decoder) ? m->shared : NULL;
 }
 
-// transformers 5 calls NeoX's head as it calls all others; its checkpoints and older adapters keep the old name.
-#define PEFT__OLD_HEAD "embed_out"
-#define PEFT__HEAD "lm_head"
-
-// The path of a site's module in HF's model, and its size: a tensor's name without its last part.
-static const char *peft__site_path(const peft_model *m, int64_t site, size_t *size) {
-    static const char *const inputs[] = {"encoder.embed_tokens", "decoder.embed_tokens"};
-    const int64_t use = site - m->tensor_count;
-    const char *path = use < 0                 ? m->tensors[site].name
-                       : use == PEFT__USE_HEAD ? m->family->head
-                                               : inputs[use];
-    const char *dot = use < 0 ? strrchr(path, '.') : NULL;
-    *size = dot ? (size_t)(dot - path) : strlen(path);
-    if (*size != 9 || memcmp(path, PEFT__OLD_HEAD, 9) != 0) return path;
-    *size = strlen(PEFT__HEAD);
-    return PEFT__HEAD;
+static int64_t peft__head_module(const peft_model *m) {
+    return m->head == m->shared ? m->tensor_count + PEFT__TIED_HEAD : m->head - m->tensors;
 }
 
-static int64_t peft__head_site(const peft_model *m) {
-    return m->head == m->shared ? m->tensor_count + PEFT__USE_HEAD : m->head - m->tensors;
+static int64_t peft__input_module(const peft_model *m, bool encoder) {
+    if (!m->config.encoder_decoder) return m->shared - m->tensors;
+    return m->tensor_count + (encoder ? PEFT__ENCODER_INPUT : PEFT__DECODER_INPUT);
 }
 
-static int64_t peft__input_site(const peft_model *m, bool encoder) {
-    return !m->config.encoder_decoder ? m->shared - m->tensors
-                                      : m->tensor_count + (encoder ? PEFT__USE_ENCODER : PEFT__USE_DECODER);
-}
-
-// What an adapter has at one of its sites. Slots that its method does not use stay NULL.
-typedef struct peft__site {
-    bool used;                  // it has something of what follows
-    peft_tensor *a, *b;         // LoRA: [r, in], [out, r]
-    peft_tensor *path_bias;  // lora_bias: [1, out]
-    // of target_parameters, which HF takes as they are stored: beside a weight [in, out] its A and B are B^T and A^T
-    bool turned;
-    peft_tensor *embedding_a, *embedding_b;  // LoRA beside an embedding: [r, entries], [width, r]
-    peft_tensor *rows;  // tokens that are trained alone: [count, width] instead of the entries row_ids
-    const int32_t *row_ids;
-    peft_tensor *a0, *b0;       // PiSSA: what they began with, subtracted
-    peft_tensor *magnitude;     // DoRA: [1, out]
-    peft_tensor *scale;         // IA3: [1, in] of the input or [1, out] of the output
-    bool scales_input;
-    float alpha;  // LoRA: of this module
-    peft_tensor *replacement;   // selective methods, modules_to_save, biases: used instead of the model's tensor
-    bool everywhere;  // by all modules that share the tensor
-    peft_tensor *down, *down_bias, *up, *up_bias;  // bottleneck behind the module
-} peft__site;
-
-// What an adapter does beside single weights.
-typedef struct peft__prompting {
-    int64_t tokens;             // virtual tokens; 0: none
-    bool prefix;                // they are keys and values of every decoder layer; else rows of an input:
-    bool in_encoder, in_decoder;
-    int64_t layers;             // of a prefix
-} peft__prompting;
-
-// Before merging: what a weight of the base was.
-typedef struct peft__backup {
-    peft_tensor before;
-    const void *merged;  // the data that merging put there
-    int64_t tensor;
-} peft__backup;
-
-struct peft_adapter {
-    peft_context *ctx;
-    peft_model *model;
-    peft__arena arena;  // names
-    peft_adapter_desc d;     // defaults resolved, texts copied
-    peft_tensor *tensors;    // what is trained, in the model's order
-    int64_t count, capacity;
-    bool failed;             // memory ran out where one was to be added
-    peft__site *sites;  // [peft__site_count]
-    peft_tensor *prompt;     // rows of virtual tokens, or what an encoder makes them from
-    peft_tensor *encoder[6]; // weight and bias of up to three layers of a prompt encoder; NULL: none
-    peft_tensor *lstm;       // before them: per layer and direction weights of the input, of the state, their biases; in `tensors`
-    int64_t prompt_layers;   // of a prefix
-    int64_t prompt_parts;    // of num_virtual_tokens rows each: T5's encoder and decoder, HF peft's num_transformer_submodules
-    peft_tensor
-        *initial;  // not trained: PiSSA's beginnings, and what a file has instead of the base's tensors
-    int64_t initial_count;
-    bool starts;  // some of those are beginnings
-    peft__backup *backups;
-    int64_t backup_count;
-};
-
-static const peft__site *peft__adapter_site(const peft_adapter *a, int64_t site) {
-    return a->sites[site].used ? &a->sites[site] : NULL;
-}
-
-static peft__prompting peft__adapter_prompting(const peft_adapter *a) {
-    bool prefix = a->d.method == PEFT_PREFIX_TUNING, rows = a->prompt && !prefix, seq2seq = a->model->config.encoder_decoder;
-    peft__prompting p = {a->prompt ? a->d.num_virtual_tokens : 0, prefix, rows && seq2seq && a->d.prompt_place != PEFT_PROMPT_DECODER,
-                         rows && (!seq2seq || a->d.prompt_place != PEFT_PROMPT_ENCODER), a->prompt_layers};
-    return p;
-}
-
-// Chapter 9.
-static float peft__adapter_scale(const peft_adapter *adapter, const peft__site *site);
-static bool peft__adapter_replaces(const peft_adapter *adapter);  // some weight of the model
-// [tokens, d_model] before the encoder's or the decoder's input, or a prefix [tokens, layers * 2 * inner]
-static peft_tensor *peft__adapter_prompt(const peft_adapter *adapter, peft_tape *tape, bool decoder);
-
-// One pass through the model: what every piece of it needs to know.
+// One pass through the model: what every part of it needs to know. `rows` below are the offsets of the
+// sequences that a tensor's rows belong to: source_offsets in the encoder, offsets in the decoder.
 typedef struct peft__pass {
     peft_model *model;
     peft_tape *tape;
     const peft_active_adapter *adapters;
     int adapter_count;
-    const int64_t *source_offsets;  // rows of the encoder's sequences
-    const int64_t *offsets;         // rows of the decoder's sequences
+    const struct peft__adapter_hooks *hooks;  // NULL: no adapter is active
+    const int64_t *source_offsets, *offsets;  // [sequences + 1]
     int64_t sequences;
-    int32_t *positions;             // of the decoder's rows
-    peft_tensor *prefix;            // of keys and values, or NULL
+    int32_t *positions;  // of the decoder's rows
+    peft_tensor *prefix;  // of keys and values [prefix_rows, parts * inner], or NULL
     int64_t prefix_rows, prefix_layers;
-    struct peft__decoder_cache *cache;  // generation: keys and values go there
-    const int64_t *plan;            // of a cached step
-    bool extends;                   // the one sequence goes on behind `past` rows of the cache
-    int64_t past;
+    struct peft__decoder_cache *cache;  // keys and values go there
+    const int64_t *plan;  // of a step with one row per sequence, see peft__make_plan
+    int64_t past;  // rows of the one sequence that the cache has already
 } peft__pass;
 
-static bool peft__active_cache_rows(const peft__pass *p, const peft_active_adapter *a, int64_t *first, int64_t *count);
+// What chapter 9 does in a pass; chapter 8 without adapters computes x W^T + b and E[ids].
+typedef struct peft__adapter_hooks {
+    // the tensor that a module reads instead of the model's t
+    peft_tensor *(*tensor)(const peft__pass *p, peft_tensor *t, int64_t module);
+    // x [n, in] -> [n, out], with what adapters add to the product; + residual, if that is not NULL
+    peft_tensor *(*linear)(const peft__pass *p, const int64_t *rows, peft_tensor *x, peft_tensor *weight,
+        int64_t module, peft_tensor *residual);
+    // ids [n] -> [n, width]
+    peft_tensor *(*embedding)(const peft__pass *p, const int64_t *rows, peft_tensor *table, int64_t module,
+        const int32_t *ids, int64_t n);
+    // virtual tokens: [tokens, d_model] before the encoder's or the decoder's input, or a prefix
+    peft_tensor *(*prompt)(const peft_adapter *a, peft_tape *tape, bool decoder);
+    // whether the adapter does more at the module than to put another tensor in its place
+    bool (*adds)(const peft_adapter *a, int64_t module);
+} peft__adapter_hooks;
 
-PEFT__NOINLINE void peft__pass_begin(peft__pass *p, peft_model *m, peft_tape *tape, const peft_active_adapter *adapters, int adapter_count) {
+// What chapter 8 knows of an adapter: the first member of chapter 9's struct peft_adapter.
+typedef struct peft__adapter_part {
+    const peft__adapter_hooks *hooks;
+    const peft_model *model;
+    bool merged;  // the model's weights have it already
+    bool replaces;  // weights of the model, for all sequences alike
+    int low_rank_paths;  // at one module
+    int64_t virtual_tokens;  // 0: none; rows of an input, or a prefix: keys and values of every decoder layer
+    bool prefix, in_encoder, in_decoder;
+    int64_t prefix_layers;
+} peft__adapter_part;
+
+static const peft__adapter_part *peft__pass_part(const peft_adapter *a) {
+    return (const peft__adapter_part *)(const void *)a;
+}
+
+PEFT__NOINLINE void peft__pass_begin(
+    peft__pass *p, peft_model *m, peft_tape *tape, const peft_active_adapter *adapters, int adapter_count) {
     memset(p, 0, sizeof(*p));
     p->model = m;
     p->tape = tape;
     p->adapters = adapters;
     p->adapter_count = adapter_count;
+    p->hooks = adapter_count && adapters[0].adapter ? peft__pass_part(adapters[0].adapter)->hooks : NULL;
 }
 
-// The rows on which an adapter works: all, or those of the sequences that it was given. False: none of them. `offsets`: whose rows they
-// are; in a cached step each row is one sequence's token.
-static bool peft__active_rows(const peft__pass *p, const peft_active_adapter *a, const int64_t *offsets, int64_t *first, int64_t *count) {
-    *first = *count = 0;
-    if (!a->sequence_count) return true;
-    if (p->plan) return peft__active_cache_rows(p, a, first, count);
-    *first = offsets[a->first_sequence];
-    *count = offsets[a->first_sequence + a->sequence_count] - *first;
-    return true;
-}
-
-// A module's tensor itself, or what the last active adapter puts in its place.
-static peft_tensor *peft__use_at(const peft__pass *p, peft_tensor *t, int64_t site) {
-    for (int i = p->adapter_count - 1; i >= 0 && t; i--) {
-        const peft__site *own = peft__adapter_site(p->adapters[i].adapter, site);
-        const peft__site *shared = peft__adapter_site(p->adapters[i].adapter, t - p->model->tensors);
-        if (own && own->replacement) return own->replacement;
-        if (shared && shared->replacement && shared->everywhere) return shared->replacement;
-    }
-    return t;
+static peft_tensor *peft__use_at(const peft__pass *p, peft_tensor *t, int64_t module) {
+    return t && p->hooks ? p->hooks->tensor(p, t, module) : t;
 }
 
 static peft_tensor *peft__use(const peft__pass *p, peft_tensor *t) {
@@ -19072,168 +18882,54 @@ static peft_tensor *peft__bias_of(const peft__pass *p, const peft_tensor *weight
     return i < 0 ? NULL : peft__use(p, &p->model->tensors[i]);
 }
 
-// y on rows [first, first + count), zeros elsewhere; count 0: y itself.
-static peft_tensor *peft__only_rows(peft_tape *t, peft_tensor *y, int64_t first, int64_t count) {
-    if (!count || !y) return y;
-    peft_tensor *zeros = peft_input(t, 1, y->cols, NULL);
-    if (first > 0) y = peft_multiply(t, y, zeros, 0, first);
-    return y && first + count < y->rows ? peft_multiply(t, y, zeros, first + count, 0) : y;
-}
+// ---- the parts that all families are made of: linear, embedding, norm, feed-forward, attention
 
-// y + up(f(down(y))) behind a module (Houlsby et al. 2019).
-static peft_tensor *peft__bottleneck(const peft__pass *p, const peft_adapter *a, const peft__site *s, peft_tensor *y, int64_t first, int64_t count) {
-    peft_tensor *h = peft_activation(p->tape, peft_linear(p->tape, y, s->down, s->down_bias), a->d.activation);
-    return peft_add(p->tape, y, peft__only_rows(p->tape, peft_linear(p->tape, h, s->up, s->up_bias), first, count));
-}
-
-// What one active adapter has at a module, and on which rows.
-typedef struct peft__at_work {
-    const peft_adapter *adapter;
-    const peft__site *site;  // NULL: nothing
-    float scale;             // of its low-rank path
-    int64_t first, count;
-} peft__at_work;
-
-// Fills `work`, which has room for every active adapter. Returns whether something stands between the product and the residual.
-static bool peft__gather_work(const peft__pass *p, const int64_t *offsets, int64_t site,
-                              peft__at_work *work) {
-    bool late = p->model->dropout > 0;
-    for (int i = 0; i < p->adapter_count; i++) {
-        const peft_active_adapter *a = &p->adapters[i];
-        peft__at_work *w = &work[i];
-        w->adapter = a->adapter;
-        w->site = peft__adapter_site(a->adapter, site);
-        if (w->site && !peft__active_rows(p, a, offsets, &w->first, &w->count)) w->site = NULL;
-        const peft__site *s = w->site;
-        if (!s) continue;
-        w->scale = s->a ? peft__adapter_scale(a->adapter, s) * (a->scale == 0 ? 1 : a->scale) : 0;
-        late = late || s->magnitude || (s->scale && !s->scales_input) || s->down || s->rows;
-    }
-    return late;
-}
-
-static void peft__add_path(peft_linear_desc *d, peft_low_rank *paths, const peft__at_work *w, peft_tensor *a,
-                           peft_tensor *b, peft_tensor *bias, float scale) {
-    peft_low_rank *path = &paths[d->path_count++];
-    path->a = a;
-    path->b = b;
-    path->bias = bias;
-    path->scale = scale;
-    path->dropout = w->adapter->d.dropout;
-    path->first_row = w->first;
-    path->row_count = w->count;
-}
-
-// A linear module with its adapters; `residual` NULL or what to add to. `offsets`: whose rows x has.
-static peft_tensor *peft__module_at(const peft__pass *p, const int64_t *offsets, peft_tensor *x,
-                                    peft_tensor *weight, int64_t site, peft_tensor *residual) {
-    peft_low_rank paths[PEFT_MAX_PATHS];
-    peft__at_work work[PEFT_MAX_PATHS];
-    bool late = peft__gather_work(p, offsets, site, work), dora = false;
+// x [n, in], weight [out, in] -> x W^T + bias [+ residual] [n, out]
+static peft_tensor *peft__linear_at(const peft__pass *p, const int64_t *rows, peft_tensor *x,
+    peft_tensor *weight, int64_t module, peft_tensor *residual) {
+    if (p->hooks) return p->hooks->linear(p, rows, x, weight, module, residual);
+    bool dropout = residual && p->model->dropout > 0;
     peft_linear_desc d;
     memset(&d, 0, sizeof(d));
-    d.weight = peft__use_at(p, weight, site);
-    d.bias = peft__bias_of(p, weight);
-    d.paths = paths;
-    for (int i = 0; i < p->adapter_count; i++) {
-        const peft__site *s = work[i].site;
-        if (!s) continue;
-        if (s->a) peft__add_path(&d, paths, &work[i], s->a, s->b, s->path_bias, work[i].scale);
-        if (s->a0) peft__add_path(&d, paths, &work[i], s->a0, s->b0, NULL, -work[i].scale);
-        if (s->scale && s->scales_input) x = peft_multiply(p->tape, x, s->scale, work[i].first, work[i].count);
-        dora = dora || s->magnitude;
-    }
     d.x = x;
-    d.residual = late ? NULL : residual;
-    peft_tensor *bias = dora ? d.bias : NULL;  // DoRA scales the product without its bias
-    if (dora) d.bias = NULL;
+    d.weight = weight;
+    d.bias = peft__bias_of(p, weight);
+    d.residual = dropout ? NULL : residual;
     peft_tensor *y = peft_linear_with(p->tape, &d);
-    if (!late) return y;
-    for (int i = 0; i < p->adapter_count && y; i++) {
-        const peft__site *s = work[i].site;
-        if (s && s->magnitude)
-            y = peft_multiply(p->tape, y, peft__dora_direction(p->tape, d.weight, s->a, s->b, work[i].scale, s->magnitude), work[i].first, work[i].count);
-    }
-    if (bias) y = peft__add_row(p->tape, y, bias);
-    for (int i = 0; i < p->adapter_count && y; i++) {
-        const peft__site *s = work[i].site;
-        if (s && s->scale && !s->scales_input) y = peft_multiply(p->tape, y, s->scale, work[i].first, work[i].count);
-        if (s && s->down) y = peft__bottleneck(p, work[i].adapter, s, y, work[i].first, work[i].count);
-        if (s && s->rows)
-            y = peft__overwrite(p->tape, y, peft_linear(p->tape, x, s->rows, NULL), s->row_ids, true);
-    }
-    return residual ? peft_add(p->tape, residual, peft_dropout(p->tape, y, p->model->dropout)) : y;
+    return dropout ? peft_add(p->tape, residual, peft_dropout(p->tape, y, p->model->dropout)) : y;
 }
 
-static peft_tensor *peft__module_on(const peft__pass *p, const int64_t *offsets, peft_tensor *x,
-                                    peft_tensor *weight, peft_tensor *residual) {
-    return peft__module_at(p, offsets, x, weight, weight - p->model->tensors, residual);
+static peft_tensor *peft__linear(
+    const peft__pass *p, const int64_t *rows, peft_tensor *x, peft_tensor *weight, peft_tensor *residual) {
+    return peft__linear_at(p, rows, x, weight, weight - p->model->tensors, residual);
 }
 
-static peft_tensor *peft__module(const peft__pass *p, peft_tensor *x, peft_tensor *weight, peft_tensor *residual) {
-    return peft__module_on(p, p->offsets, x, weight, residual);
+static peft_tensor *peft__head_logits(const peft__pass *p, const int64_t *rows, peft_tensor *hidden) {
+    return peft__linear_at(p, rows, hidden, p->model->head, peft__head_module(p->model), NULL);
 }
 
-static peft_tensor *peft__head_logits(const peft__pass *p, const int64_t *offsets, peft_tensor *hidden) {
-    return peft__module_at(p, offsets, hidden, p->model->head, peft__head_site(p->model), NULL);
-}
-
-// x with the trained rows of those ids that have some.
-static peft_tensor *peft__trained_rows(const peft__pass *p, const peft__site *s, peft_tensor *x,
-                                       const int32_t *ids) {
-    int64_t room = x ? x->rows : 0, count = 0;
-    int32_t *which = (int32_t *)peft__arena_alloc(&p->tape->arena, (size_t)(2 * room + 1) * sizeof(int32_t)),
-            *at = which + room;
-    if (!which) peft__tape_fail(p->tape, PEFT_ERROR_MEMORY);
-    for (int64_t i = 0; which && i < room; i++)
-        for (int64_t k = 0; k < s->rows->rows; k++)
-            if (s->row_ids[k] == ids[i]) {
-                which[count] = (int32_t)k;
-                at[count++] = (int32_t)i;
-                break;
-            }
-    return count ? peft__overwrite(p->tape, x, peft_embedding(p->tape, s->rows, which, count), at, false) : x;
-}
-
-// Entries of an embedding with its adapters: E[id] + s B A[:, id], with DoRA times its direction. `offsets`:
-// whose rows the ids are.
-static peft_tensor *peft__embedded(const peft__pass *p, const int64_t *offsets, peft_tensor *table,
-                                   int64_t site, const int32_t *ids, int64_t count) {
-    peft_tensor *weight = peft__use_at(p, table, site), *x = peft_embedding(p->tape, weight, ids, count);
-    for (int i = 0; i < p->adapter_count && x; i++) {
-        const peft_active_adapter *active = &p->adapters[i];
-        const peft__site *s = peft__adapter_site(active->adapter, site);
-        int64_t first, rows;
-        if (s && s->rows) x = peft__trained_rows(p, s, x, ids);
-        if (!x || !s || !s->embedding_a || !peft__active_rows(p, active, offsets, &first, &rows)) continue;
-        peft_tensor *y = peft_linear(p->tape, peft__column_embedding(p->tape, s->embedding_a, ids, count), s->embedding_b, NULL);
-        float scale = peft__adapter_scale(active->adapter, s) * (active->scale == 0 ? 1 : active->scale);
-        x = peft_add(p->tape, x, peft__only_rows(p->tape, peft_scale(p->tape, y, scale), first, rows));
-        if (!s->magnitude) continue;
-        peft_tensor turned = *weight;  // [entries, width] is a weight [in, out] of one-hot rows
-        turned.in_out = true;
-        x = peft_multiply(
-            p->tape, x,
-            peft__dora_direction(p->tape, &turned, s->embedding_a, s->embedding_b, scale, s->magnitude),
-            first, rows);
-    }
-    return x;
+static peft_tensor *peft__embedded(const peft__pass *p, const int64_t *rows, peft_tensor *table,
+    int64_t module, const int32_t *ids, int64_t n) {
+    if (p->hooks) return p->hooks->embedding(p, rows, table, module, ids, n);
+    return peft_embedding(p->tape, table, ids, n);
 }
 
 static peft_tensor *peft__norm_of(const peft__pass *p, peft_tensor *x, peft_tensor *weight) {
     const peft_config *c = &p->model->config;
-    return c->rms ? peft_rms_norm(p->tape, x, peft__use(p, weight), c->epsilon)
-                  : peft_layer_norm(p->tape, x, peft__use(p, weight), peft__bias_of(p, weight), c->epsilon);
+    if (c->rms) return peft_rms_norm(p->tape, x, peft__use(p, weight), c->epsilon);
+    return peft_layer_norm(p->tape, x, peft__use(p, weight), peft__bias_of(p, weight), c->epsilon);
 }
 
-static peft_tensor *peft__feed_forward(const peft__pass *p, const int64_t *offsets, const peft__block_weights *b, peft_tensor *x, peft_tensor *residual) {
+// x + wo f(wi x), gated: x + wo (f(wi_gate x) * wi x), of a normed x; `residual` is what it is added to.
+static peft_tensor *peft__feed_forward(const peft__pass *p, const int64_t *rows, const peft__block_weights *b,
+    peft_tensor *x, peft_tensor *residual) {
     const peft_config *c = &p->model->config;
-    peft_tensor *up = peft__module_on(p, offsets, x, b->wi, NULL);
-    peft_tensor *y = c->gated ? peft_gated(p->tape, peft__module_on(p, offsets, x, b->wi_gate, NULL), up, c->activation) : peft_activation(p->tape, up, c->activation);
-    return peft__module_on(p, offsets, c->encoder_decoder ? peft_dropout(p->tape, y, p->model->dropout) : y, b->wo, residual);
+    peft_tensor *y = peft__linear(p, rows, x, b->wi, NULL);
+    if (c->gated) y = peft_gated(p->tape, peft__linear(p, rows, x, b->wi_gate, NULL), y, c->activation);
+    else y = peft_activation(p->tape, y, c->activation);
+    if (c->encoder_decoder) y = peft_dropout(p->tape, y, p->model->dropout);
+    return peft__linear(p, rows, y, b->wo, residual);
 }
-
-// ---- attention
 
 static float peft__attention_scale(const peft_config *c, int64_t layer) {
     return c->scale_by_layer ? c->scale / (float)(layer + 1) : c->scale;
@@ -19245,8 +18941,7 @@ static int64_t peft__attention_window(const peft_config *c, int64_t layer) {
 }
 
 static peft_attention_desc peft__attention_of(const peft__pass *p, int64_t layer, peft_tensor *q,
-                                              peft_tensor *k, peft_tensor *v, const int64_t *q_offsets,
-                                              const int64_t *k_offsets) {
+    peft_tensor *k, peft_tensor *v, const int64_t *q_offsets, const int64_t *k_offsets) {
     const peft_config *c = &p->model->config;
     peft_attention_desc a;
     memset(&a, 0, sizeof(a));
@@ -19264,8 +18959,9 @@ static peft_attention_desc peft__attention_of(const peft__pass *p, int64_t layer
     return a;
 }
 
-// Which part of a prefix's columns, [layer, key or value, inner], is a layer's keys (0) or values (1). For T5 HF peft lines the parts up
-// twice and deals out four to a layer, two of them for cross-attention, which has no use for them; files are made for that.
+// Which part of a prefix's columns, [layer, key or value, inner], is a layer's keys (0) or values (1). For T5
+// HF peft lines the parts up twice and deals out four to a layer, two of them for cross-attention, which has
+// no use for them; files are made for that.
 static int64_t peft__prefix_part(const peft_model *m, int64_t parts, int64_t layer, int which) {
     return m->config.encoder_decoder ? (4 * layer + which) % parts : 2 * layer + which;
 }
@@ -19273,29 +18969,188 @@ static int64_t peft__prefix_part(const peft_model *m, int64_t parts, int64_t lay
 // Keys or values with the layer's part of a prefix before every sequence.
 static peft_tensor *peft__with_prefix(const peft__pass *p, int64_t layer, int which, peft_tensor *x) {
     if (!p->prefix || !x) return x;
-    peft_tensor *rows = peft_columns(p->tape, p->prefix, peft__prefix_part(p->model, p->prefix->cols / x->cols, layer, which) * x->cols, 1, x->cols, 0);
+    int64_t part = peft__prefix_part(p->model, p->prefix->cols / x->cols, layer, which);
+    peft_tensor *rows = peft_columns(p->tape, p->prefix, part * x->cols, 1, x->cols, 0);
     return peft_prepend(p->tape, rows, x, p->offsets, p->sequences);
 }
 
+// Memory of the tape; the tape has failed where it is NULL.
+static void *peft__tape_room(peft_tape *t, int64_t count, size_t size) {
+    void *room = peft__arena_alloc(&t->arena, (size_t)PEFT__MAX(count, (int64_t)1) * size);
+    if (!room) peft__tape_fail(t, PEFT_ERROR_MEMORY);
+    return room;
+}
+
 static const int64_t *peft__lengthened(peft_tape *t, const int64_t *offsets, int64_t sequences, int64_t by) {
-    int64_t *out = (int64_t *)peft__arena_alloc(&t->arena, (size_t)(sequences + 1) * sizeof(int64_t));
-    if (!out) peft__tape_fail(t, PEFT_ERROR_MEMORY);
+    int64_t *out = by ? (int64_t *)peft__tape_room(t, sequences + 1, sizeof(int64_t)) : NULL;
     for (int64_t s = 0; out && s <= sequences; s++) out[s] = offsets[s] + s * by;
+    return by ? out : offsets;
+}
+
+// ---- the cache of keys and values
+
+typedef struct peft__decoder_cache {
+    int64_t rows, length,
+        capacity;  // sequences being written, tokens since the prompt, room for a row's tokens
+    float **self_k, **self_v;  // per layer [rows, capacity, kv_heads * d_kv]
+    float **cross_k, **cross_v;  // per layer [source tokens, heads * d_kv]; T5 only
+    int64_t source_count, rows_per_source;
+    int64_t *source_offsets, *source_of_row;
+    int64_t *base;  // [sources] tokens that a row's cache began with: its prompt, a prefix
+    int64_t *positions;  // [sources] position of the first new token
+    float *spare;  // one layer's worth, for reordering
+} peft__decoder_cache;
+
+static int64_t peft__kv_inner(const peft_model *m) {
+    return m->config.kv_heads * m->config.d_kv;
+}
+
+static void peft__cache_end(peft_model *m, peft__decoder_cache *c) {
+    float **const kinds[] = {c->self_k, c->self_v, c->cross_k, c->cross_v};
+    void *const owned[] = {c->source_offsets, c->source_of_row, c->base, c->positions, c->spare};
+    for (int k = 0; k < 4; k++) {
+        for (int64_t i = 0; kinds[k] && i < m->config.decoder_layers; i++) peft__free(m->ctx, kinds[k][i]);
+        peft__free(m->ctx, kinds[k]);
+    }
+    for (int64_t i = 0; i < PEFT__COUNT(owned); i++) peft__free(m->ctx, owned[i]);
+    memset(c, 0, sizeof(*c));
+}
+
+static bool peft__cache_layers(peft_model *m, int64_t size, float ***out) {
+    float **layers = *out = (float **)peft__calloc(m->ctx, m->config.decoder_layers, sizeof(float *));
+    bool ok = layers != NULL;
+    for (int64_t i = 0; i < m->config.decoder_layers && ok; i++)
+        ok = (layers[i] = (float *)peft__alloc(m->ctx, (size_t)size * sizeof(float))) != NULL;
+    return ok;
+}
+
+static peft_status peft__cache_alloc(
+    peft_model *m, int64_t sources, int64_t rows_per_source, int64_t capacity, peft__decoder_cache *c) {
+    c->rows = sources * rows_per_source;
+    c->rows_per_source = rows_per_source;
+    c->capacity = capacity;
+    c->source_count = sources;
+    int64_t self = c->rows * capacity * peft__kv_inner(m);
+    bool ok = peft__cache_layers(m, self, &c->self_k) && peft__cache_layers(m, self, &c->self_v);
+    c->spare = (float *)peft__alloc(m->ctx, (size_t)self * sizeof(float));
+    c->source_offsets = (int64_t *)peft__calloc(m->ctx, sources + 1, sizeof(int64_t));
+    c->source_of_row = (int64_t *)peft__calloc(m->ctx, c->rows, sizeof(int64_t));
+    c->base = (int64_t *)peft__calloc(m->ctx, sources, sizeof(int64_t));
+    c->positions = (int64_t *)peft__calloc(m->ctx, sources, sizeof(int64_t));
+    if (!ok || !c->spare || !c->source_offsets || !c->source_of_row || !c->base || !c->positions)
+        return PEFT_ERROR_MEMORY;
+    for (int64_t r = 0; r < c->rows; r++) c->source_of_row[r] = r / rows_per_source;
+    return PEFT_OK;
+}
+
+// `count` rows of keys and values, from row `from` on, become those of a row of the cache from `at` on.
+static void peft__cache_put(const peft__pass *p, int64_t layer, int64_t row, int64_t at, const peft_tensor *k,
+    const peft_tensor *v, int64_t from, int64_t count) {
+    peft__decoder_cache *c = p->cache;
+    int64_t inner = peft__kv_inner(p->model), to = (row * c->capacity + at) * inner;
+    memcpy(c->self_k[layer] + to, peft__f32(k) + from * inner, (size_t)(count * inner) * sizeof(float));
+    memcpy(c->self_v[layer] + to, peft__f32(v) + from * inner, (size_t)(count * inner) * sizeof(float));
+}
+
+// Keys or values of the one sequence in the cache as a tensor of so many rows, without a copy.
+static peft_tensor *peft__cache_view(const peft__pass *p, float *data, int64_t rows) {
+    peft_tensor *t = (peft_tensor *)peft__tape_room(p->tape, 1, sizeof(peft_tensor));
+    if (!t) return NULL;
+    memset(t, 0, sizeof(*t));
+    t->rows = rows;
+    t->cols = peft__kv_inner(p->model);
+    t->data = data;
+    return t;
+}
+
+// Attention of one query per row over count[row] keys that begin at row first[row] of k and v.
+typedef struct peft__query_job {
+    peft_context *ctx;
+    const peft_config *config;
+    const float *q, *k, *v, *bias;  // bias [buckets, heads] for a query behind its keys, or NULL
+    float *out, *scores;  // scores [rows * heads, longest]
+    const int64_t *first, *count;
+    int64_t longest, kv_heads, window;  // window: of the last keys, 0: all
+    float scale;
+} peft__query_job;
+
+// Head i % heads of row i / heads: s_t = scale q k_t + bias, out = sum of softmax(s)_t v_t.
+static void peft__query_task(void *arg, int64_t i) {
+    const peft__query_job *j = (const peft__query_job *)arg;
+    int64_t heads = j->config->heads, size = j->config->d_kv, row = i / heads, head = i % heads;
+    int64_t n = j->window ? PEFT__MIN(j->window, j->count[row]) : j->count[row];
+    int64_t start = j->first[row] + j->count[row] - n, kv_inner = j->kv_heads * size;
+    int64_t kv = start * kv_inner + head / (heads / j->kv_heads) * size, at = (row * heads + head) * size;
+    const float *q = j->q + at, *k = j->k + kv, *v = j->v + kv;
+    float *s = j->scores + i * j->longest, *out = j->out + at, max = 0;
+    double sum = 0;
+    for (int64_t t = 0; t < n; t++) {
+        s[t] = j->scale * peft__dot(j->ctx, q, k + t * kv_inner, size);
+        if (!j->bias) continue;
+        s[t] +=
+            j->bias[peft__bucket(t - (n - 1), j->config->buckets, j->config->max_distance, false) * heads +
+                head];
+    }
+    peft__row_softmax_lse(j->ctx, s, n, &max, &sum);
+    memset(out, 0, (size_t)size * sizeof(float));
+    for (int64_t t = 0; t < n; t++)
+        peft__axpy(j->ctx, out, (float)((double)s[t] / sum), v + t * kv_inner, size);
+}
+
+// A step's plan: for every row, where its own keys begin and how many there are, then the same for its
+// source.
+enum {
+    PEFT__PLAN_FIRST = 0,
+    PEFT__PLAN_COUNT,
+    PEFT__PLAN_SOURCE_FIRST,
+    PEFT__PLAN_SOURCE_COUNT,
+    PEFT__PLAN_PARTS
+};
+
+static peft_tensor *peft__query(const peft__pass *p, int64_t layer, peft_tensor *q, bool cross) {
+    const peft__decoder_cache *c = p->cache;
+    const peft_config *config = &p->model->config;
+    const int64_t *first = p->plan + (cross ? PEFT__PLAN_SOURCE_FIRST : PEFT__PLAN_FIRST) * c->rows;
+    const int64_t *count = first + c->rows;
+    int64_t longest = 1, heads = config->heads;
+    for (int64_t r = 0; r < q->rows; r++) longest = PEFT__MAX(longest, count[r]);
+    const peft_tensor *bias = cross ? NULL : peft__use(p, p->model->decoder[layer].bias);
+    peft_tensor *out = peft__result(p->tape, q->rows, q->cols, false);
+    float *scores = peft__take(p->tape, q->rows * heads * longest);
+    if (!out || !scores) return NULL;
+    peft__query_job j = {p->model->ctx, config, peft__f32(q), (cross ? c->cross_k : c->self_k)[layer],
+        (cross ? c->cross_v : c->self_v)[layer], bias ? peft__f32(bias) : NULL, peft__f32(out), scores, first,
+        count, longest, cross ? heads : config->kv_heads, cross ? 0 : peft__attention_window(config, layer),
+        peft__attention_scale(config, layer)};
+    peft__parallel(p->model->ctx, q->rows * heads, peft__query_task, &j);
+    peft__give(scores);
     return out;
 }
 
-static peft_tensor *peft__cached_attention(const peft__pass *p, int64_t layer, peft_tensor *q, peft_tensor *k, peft_tensor *v);
-static bool peft__cache_store(const peft__pass *p, int64_t layer, const peft_tensor *k, const peft_tensor *v);
-static peft_tensor *peft__attention_behind(const peft__pass *p, int64_t layer, peft_tensor *q, const peft_tensor *k, const peft_tensor *v);
-
-// Self-attention of the decoder: of whole sequences, or of one new token each where there is a plan.
-static peft_tensor *peft__decoder_attention(const peft__pass *p, int64_t layer, peft_tensor *q, peft_tensor *k, peft_tensor *v) {
-    if (p->plan) return peft__cached_attention(p, layer, q, k, v);
-    if (p->extends) return peft__attention_behind(p, layer, q, k, v);
+// Self-attention of the decoder. With a plan: one new token per row of the cache. Else whole sequences, or
+// the rest of one of which the cache has `past` rows; with a cache their keys and values go there.
+static peft_tensor *peft__decoder_attention(const peft__pass *p, int64_t layer, peft_tensor *const qkv[3]) {
+    peft_tensor *q = qkv[0], *k = qkv[1], *v = qkv[2];
+    peft__decoder_cache *c = p->cache;
+    if (!q || !k || !v) return NULL;
+    if (p->plan) {
+        for (int64_t r = 0; r < c->rows; r++)
+            peft__cache_put(p, layer, r, p->plan[PEFT__PLAN_COUNT * c->rows + r] - 1, k, v, r, 1);
+        return peft__query(p, layer, q, false);
+    }
     k = peft__with_prefix(p, layer, 0, k);
     v = peft__with_prefix(p, layer, 1, v);
-    if (p->cache && !peft__cache_store(p, layer, k, v)) return NULL;
-    const int64_t *k_offsets = p->prefix ? peft__lengthened(p->tape, p->offsets, p->sequences, p->prefix_rows) : p->offsets;
+    if (!k || !v) return NULL;
+    const int64_t *k_offsets = peft__lengthened(p->tape, p->offsets, p->sequences, p->prefix_rows + p->past);
+    for (int64_t r = 0; k_offsets && c && r < p->sequences * c->rows_per_source; r++) {
+        int64_t s = r / c->rows_per_source, from = p->offsets[s] + s * p->prefix_rows;
+        peft__cache_put(
+            p, layer, r, p->past, k, v, from, p->offsets[s + 1] + (s + 1) * p->prefix_rows - from);
+    }
+    if (p->past) {
+        k = peft__cache_view(p, c->self_k[layer], p->past + q->rows);
+        v = peft__cache_view(p, c->self_v[layer], p->past + q->rows);
+    }
     peft_attention_desc a = peft__attention_of(p, layer, q, k, v, p->offsets, k_offsets);
     a.causal = true;
     a.window = peft__attention_window(&p->model->config, layer);
@@ -19303,30 +19158,151 @@ static peft_tensor *peft__decoder_attention(const peft__pass *p, int64_t layer, 
     return k_offsets ? peft_attention(p->tape, &a) : NULL;
 }
 
-// ---- T5
-
-static peft_tensor *peft__t5_encoder_block(const peft__pass *p, int64_t layer, peft_tensor *x) {
-    const peft__block_weights *b = &p->model->encoder[layer];
-    peft_tensor *h = peft__norm_of(p, x, b->norm);
-    peft_attention_desc a = peft__attention_of(p, layer, peft__module_on(p, p->source_offsets, h, b->q, NULL),
-                                               peft__module_on(p, p->source_offsets, h, b->k, NULL),
-                                               peft__module_on(p, p->source_offsets, h, b->v, NULL), p->source_offsets, p->source_offsets);
-    a.bias = peft__use(p, b->bias);
+// T5's encoder: every token sees every other of its sequence.
+static peft_tensor *peft__encoder_attention(const peft__pass *p, int64_t layer, peft_tensor *const qkv[3]) {
+    peft_attention_desc a = peft__attention_of(
+        p, layer, qkv[0], qkv[1], qkv[2], p->source_offsets, p->source_offsets);
+    a.bias = peft__use(p, p->model->encoder[layer].bias);
     a.bidirectional = true;
-    x = peft__module_on(p, p->source_offsets, peft_attention(p->tape, &a), b->o, x);
-    return peft__feed_forward(p, p->source_offsets, b, peft__norm_of(p, x, b->ff_norm), x);
+    return peft_attention(p->tape, &a);
 }
 
-static peft_tensor *peft__t5_cross(const peft__pass *p, int64_t layer, peft_tensor *q, peft_tensor *memory);
-
-static peft_tensor *peft__t5_block(const peft__pass *p, int64_t layer, peft_tensor *x, peft_tensor *memory) {
+// T5's decoder looks at the encoder's states, memory [source tokens, d_model]; a step has their keys and
+// values in the cache.
+static peft_tensor *peft__cross_attention(
+    const peft__pass *p, int64_t layer, peft_tensor *q, peft_tensor *memory) {
     const peft__block_weights *w = &p->model->decoder[layer];
-    peft_tensor *h = peft__norm_of(p, x, w->norm);
-    peft_tensor *q = peft__module(p, h, w->q, NULL), *k = peft__module(p, h, w->k, NULL), *v = peft__module(p, h, w->v, NULL);
-    x = peft__module(p, peft__decoder_attention(p, layer, q, k, v), w->o, x);
-    q = peft__module(p, peft__norm_of(p, x, w->cross_norm), w->cross_q, NULL);
-    x = peft__module(p, peft__t5_cross(p, layer, q, memory), w->cross_o, x);
-    return peft__feed_forward(p, p->offsets, w, peft__norm_of(p, x, w->ff_norm), x);
+    if (p->plan) return q ? peft__query(p, layer, q, true) : NULL;
+    peft_tensor *k = peft__linear(p, p->source_offsets, memory, w->cross_k, NULL);
+    peft_tensor *v = peft__linear(p, p->source_offsets, memory, w->cross_v, NULL);
+    peft_attention_desc a = peft__attention_of(p, layer, q, k, v, p->offsets, p->source_offsets);
+    return peft_attention(p->tape, &a);
+}
+
+// ---- the block
+
+// q, k and v of a block, rotated by their positions. GPT-2's fused columns are [3, heads, size], GPT-NeoX's
+// [heads, 3, size].
+static void peft__queries_keys_values(const peft__pass *p, const int64_t *rows, const peft__block_weights *w,
+    peft_tensor *h, peft_tensor *out[3]) {
+    const peft_config *c = &p->model->config;
+    peft_tensor *const apart[3] = {w->q, w->k, w->v},
+                       *fused = w->qkv ? peft__linear(p, rows, h, w->qkv, NULL) : NULL;
+    int64_t size = c->d_kv, heads = c->heads;
+    for (int i = 0; i < 3; i++) {
+        if (!w->qkv) out[i] = peft__linear(p, rows, h, apart[i], NULL);
+        else if (c->fused == PEFT_FUSED_THIRDS)
+            out[i] = peft_columns(p->tape, fused, i * heads * size, 1, heads * size, 0);
+        else out[i] = peft_columns(p->tape, fused, i * size, heads, size, 3 * size);
+        if (c->rotary && i < 2)
+            out[i] = peft_rotary(
+                p->tape, out[i], i ? c->kv_heads : heads, c->rotary, p->model->cos_sin, p->positions);
+    }
+}
+
+// x [n, d_model] -> [n, d_model], of every family and side: x += attention(norm(x)); in T5's decoder x +=
+// cross_attention(norm(x), memory); x += feed_forward(norm(x)). Both halves of a GPT-NeoX block read its
+// input.
+static peft_tensor *peft__model_block(
+    const peft__pass *p, bool encoder, int64_t layer, peft_tensor *x, peft_tensor *memory) {
+    const peft__block_weights *w = encoder ? &p->model->encoder[layer] : &p->model->decoder[layer];
+    const int64_t *rows = encoder ? p->source_offsets : p->offsets;
+    peft_tensor *qkv[3], *y;
+    peft__queries_keys_values(p, rows, w, peft__norm_of(p, x, w->norm), qkv);
+    y = encoder ? peft__encoder_attention(p, layer, qkv) : peft__decoder_attention(p, layer, qkv);
+    y = peft__linear(p, rows, y, w->o, x);
+    if (w->cross_q) {
+        peft_tensor *q = peft__linear(p, rows, peft__norm_of(p, y, w->cross_norm), w->cross_q, NULL);
+        y = peft__linear(p, rows, peft__cross_attention(p, layer, q, memory), w->cross_o, y);
+    }
+    peft_tensor *seen = p->model->config.parallel ? x : y;
+    return peft__feed_forward(p, rows, w, peft__norm_of(p, seen, w->ff_norm), y);
+}
+
+// A block whose inside is computed again on the way back, if the tape is to save that memory.
+typedef struct peft__block_call {
+    peft__pass pass;
+    bool encoder;
+    int64_t layer;
+} peft__block_call;
+
+static peft_tensor *peft__call_block(peft_tape *tape, peft_tensor *const *inputs, const void *user) {
+    const peft__block_call *c = (const peft__block_call *)user;
+    (void)tape;  // it is the pass's
+    return peft__model_block(&c->pass, c->encoder, c->layer, inputs[0], inputs[1]);
+}
+
+static peft_tensor *peft__run_block(
+    const peft__pass *p, bool encoder, int64_t layer, peft_tensor *x, peft_tensor *memory) {
+    peft_tensor *const inputs[3] = {x, memory, p->prefix};
+    peft__block_call call = {*p, encoder, layer};
+    if (!p->tape->checkpoint_blocks) return peft__model_block(p, encoder, layer, x, memory);
+    return peft_recompute(p->tape, peft__call_block, inputs, 3, &call, sizeof(call));
+}
+
+// ---- a whole pass
+
+// Cosines and sines for positions 0 .. count - 1. Tables that were too short stay in the arena: a tape may
+// still point to them.
+static peft_status peft__make_cos_sin(peft_model *m, int64_t count) {
+    int64_t half = m->config.rotary / 2;
+    if (half && m->config.rope == PEFT_ROPE_DYNAMIC && count > m->config.max_positions)
+        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
+            "a text of %lld tokens: rotary positions of type \"dynamic\" change behind "
+            "max_position_embeddings (%lld), "
+            "which is not done here",
+            (long long)count, (long long)m->config.max_positions);
+    if (!half || count <= m->cos_sin_count) return PEFT_OK;
+    count = PEFT__MAX(PEFT__MAX(count, 2 * m->cos_sin_count), (int64_t)256);
+    float *table = (float *)peft__arena_alloc(&m->arena, (size_t)(count * half * 2) * sizeof(float));
+    if (!table) return PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < count * half; i++) {
+        float angle = (float)(i / half) * m->frequencies[i % half];
+        table[2 * i] = cosf(angle) * (float)m->config.rope_attention;
+        table[2 * i + 1] = sinf(angle) * (float)m->config.rope_attention;
+    }
+    m->cos_sin = table;
+    m->cos_sin_count = count;
+    return PEFT_OK;
+}
+
+// Positions of the decoder's rows: each sequence counts from `start`.
+static bool peft__set_positions(peft__pass *p, int64_t start) {
+    p->positions = (int32_t *)peft__tape_room(p->tape, p->offsets[p->sequences], sizeof(int32_t));
+    if (!p->positions) return false;
+    int64_t longest = 0;
+    for (int64_t s = 0; s < p->sequences; s++) {
+        int64_t n = p->offsets[s + 1] - p->offsets[s];
+        for (int64_t i = 0; i < n; i++) p->positions[p->offsets[s] + i] = (int32_t)(start + i);
+        longest = PEFT__MAX(longest, start + n);
+    }
+    peft_status status = peft__make_cos_sin(p->model, longest);
+    if (status) peft__tape_fail(p->tape, status);
+    return !p->tape->status;
+}
+
+static peft_tensor *peft__token_inputs(const peft__pass *p, const int32_t *ids, int64_t count) {
+    const peft_model *m = p->model;
+    peft_tensor *x = peft__embedded(p, p->offsets, m->shared, peft__input_module(m, false), ids, count);
+    return m->config.encoder_decoder ? peft_dropout(p->tape, x, m->dropout) : x;
+}
+
+// GPT-2's learned positions, and the dropout behind the input of decoder-only models.
+static peft_tensor *peft__add_positions(const peft__pass *p, peft_tensor *x) {
+    const peft_model *m = p->model;
+    if (m->config.encoder_decoder || !x) return x;
+    for (int64_t r = 0; r < x->rows && m->positions; r++) {
+        if (p->positions[r] < m->config.max_positions) continue;
+        peft__tape_fail(p->tape,
+            peft__fail(m->ctx, PEFT_ERROR_ARGUMENT,
+                "a sequence has more tokens than the model's context of %lld",
+                (long long)m->config.max_positions));
+        return NULL;
+    }
+    if (m->positions)
+        x = peft_add(p->tape, x,
+            peft__embedded(p, p->offsets, m->positions, m->positions - m->tensors, p->positions, x->rows));
+    return peft_dropout(p->tape, x, m->dropout);
 }
 
 // The last step before the head: T5 v1.0 scales.
@@ -19338,191 +19314,96 @@ static peft_tensor *peft__finish(const peft__pass *p, peft_tensor *x) {
     return c->scale_output ? peft_scale(p->tape, x, (float)(1 / sqrt((double)c->d_model))) : x;
 }
 
-// ---- decoder-only models
-
-// q, k and v of a block, turned by their positions. GPT-2's fused columns are [3, heads, size], GPT-NeoX's [heads, 3, size].
-static void peft__queries_keys_values(const peft__pass *p, const peft__block_weights *w, peft_tensor *h, peft_tensor *out[3]) {
-    const peft_config *c = &p->model->config;
-    peft_tensor *const apart[3] = {w->q, w->k, w->v}, *fused = w->qkv ? peft__module(p, h, w->qkv, NULL) : NULL;
-    int64_t size = c->d_kv;
-    for (int i = 0; i < 3; i++) {
-        if (!w->qkv) out[i] = peft__module(p, h, apart[i], NULL);
-        else if (c->fused == PEFT_FUSED_THIRDS) out[i] = peft_columns(p->tape, fused, i * c->heads * size, 1, c->heads * size, 0);
-        else out[i] = peft_columns(p->tape, fused, i * size, c->heads, size, 3 * size);
-        if (c->rotary && i < 2) out[i] = peft_rotary(p->tape, out[i], i ? c->kv_heads : c->heads, c->rotary, p->model->turns, p->positions);
-    }
-}
-
-static peft_tensor *peft__decoder_block(const peft__pass *p, int64_t layer, peft_tensor *x) {
-    const peft__block_weights *w = &p->model->decoder[layer];
-    peft_tensor *qkv[3];
-    peft__queries_keys_values(p, w, peft__norm_of(p, x, w->norm), qkv);
-    peft_tensor *y = peft__module(p, peft__decoder_attention(p, layer, qkv[0], qkv[1], qkv[2]), w->o, x);
-    peft_tensor *seen = p->model->config.parallel ? x : y;  // GPT-NeoX: both halves of a block read its input
-    return peft__feed_forward(p, p->offsets, w, peft__norm_of(p, seen, w->ff_norm), y);
-}
-
-// ---- blocks whose inside is computed again on the way back
-
-typedef struct peft__block_call {
-    peft__pass pass;
-    bool encoder;
-    int64_t layer;
-} peft__block_call;
-
-static peft_tensor *peft__call_block(peft_tape *tape, peft_tensor *const *inputs, const void *user) {
-    const peft__block_call *c = (const peft__block_call *)user;
-    (void)tape;  // it is the pass's
-    if (c->encoder) return peft__t5_encoder_block(&c->pass, c->layer, inputs[0]);
-    return c->pass.model->config.encoder_decoder ? peft__t5_block(&c->pass, c->layer, inputs[0], inputs[1]) : peft__decoder_block(&c->pass, c->layer, inputs[0]);
-}
-
-static peft_tensor *peft__run_block(const peft__pass *p, bool encoder, int64_t layer, peft_tensor *x, peft_tensor *memory) {
-    peft_tensor *const inputs[3] = {x, memory, p->prefix};
-    peft__block_call call = {*p, encoder, layer};
-    if (!p->tape->checkpoint_blocks) return peft__call_block(p->tape, inputs, &call);
-    return peft_recompute(p->tape, peft__call_block, inputs, 3, &call, sizeof(call));
-}
-
-static peft_tensor *peft__token_inputs(const peft__pass *p, const int32_t *ids, int64_t count) {
-    const peft_model *m = p->model;
-    peft_tensor *x = peft__embedded(p, p->offsets, m->shared, peft__input_site(m, false), ids, count);
-    return m->config.encoder_decoder ? peft_dropout(p->tape, x, m->dropout) : x;
-}
-
-static peft_tensor *peft__add_positions(const peft__pass *p, peft_tensor *x) {
-    const peft_model *m = p->model;
-    if (m->config.encoder_decoder || !x) return x;
-    for (int64_t r = 0; r < x->rows; r++)
-        if (m->positions && p->positions[r] >= m->config.max_positions) {
-            peft__tape_fail(p->tape, peft__fail(m->ctx, PEFT_ERROR_ARGUMENT, "a sequence has more tokens than the model's context of %lld", (long long)m->config.max_positions));
-            return NULL;
-        }
-    if (m->positions)
-        x = peft_add(
-            p->tape, x,
-            peft__embedded(p, p->offsets, m->positions, m->positions - m->tensors, p->positions, x->rows));
-    return peft_dropout(p->tape, x, m->dropout);
-}
-
-// ---- a whole pass
-
-// Cosines and sines for positions 0 .. count - 1. Tables that were too short stay in the arena: a tape may still point to them.
-static peft_status peft__make_turns(peft_model *m, int64_t count) {
-    int64_t half = m->config.rotary / 2;
-    if (half && m->config.rope == PEFT_ROPE_DYNAMIC && count > m->config.max_positions)
-        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
-                          "a text of %lld tokens: rotary positions of type \"dynamic\" change behind max_position_embeddings (%lld), which is not done here",
-                          (long long)count, (long long)m->config.max_positions);
-    if (!half || count <= m->turn_count) return PEFT_OK;
-    count = PEFT__MAX(PEFT__MAX(count, 2 * m->turn_count), (int64_t)256);
-    float *turns = (float *)peft__arena_alloc(&m->arena, (size_t)(count * half * 2) * sizeof(float));
-    for (int64_t p = 0; turns && p < count; p++)
-        for (int64_t i = 0; i < half; i++) {
-            float angle = (float)p * m->frequencies[i];
-            turns[2 * (p * half + i)] = cosf(angle) * (float)m->config.rope_attention;
-            turns[2 * (p * half + i) + 1] = sinf(angle) * (float)m->config.rope_attention;
-        }
-    if (!turns) return PEFT_ERROR_MEMORY;
-    m->turns = turns;
-    m->turn_count = count;
-    return PEFT_OK;
-}
-
-// Positions of the decoder's rows, behind a prefix.
-static bool peft__set_positions(peft__pass *p, int64_t start) {
-    int64_t rows = p->offsets[p->sequences];
-    p->positions = (int32_t *)peft__arena_alloc(&p->tape->arena, (size_t)PEFT__MAX(rows, 1) * sizeof(int32_t));
-    if (!p->positions) {
-        peft__tape_fail(p->tape, PEFT_ERROR_MEMORY);
-        return false;
-    }
-    int64_t longest = 0;
-    for (int64_t s = 0; s < p->sequences; s++) {
-        for (int64_t r = p->offsets[s]; r < p->offsets[s + 1]; r++) p->positions[r] = (int32_t)(start + r - p->offsets[s]);
-        longest = PEFT__MAX(longest, start + p->offsets[s + 1] - p->offsets[s]);
-    }
-    peft_status status = peft__make_turns(p->model, longest);
-    if (status) peft__tape_fail(p->tape, status);
-    return !p->tape->status;
-}
-
 static peft_status peft__pass_check(const peft__pass *p) {
     peft_context *ctx = p->model->ctx;
     if (p->sequences < 1) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "an empty batch");
     for (int64_t i = 0; i < p->sequences; i++)
-        if ((p->model->config.encoder_decoder && p->source_offsets[i + 1] <= p->source_offsets[i]) || (p->offsets && p->offsets[i + 1] <= p->offsets[i]))
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "example %lld of the batch has no source or no target", (long long)i);
-    if (p->adapter_count > PEFT_MAX_PATHS) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%d adapters at once; at most %d", p->adapter_count, PEFT_MAX_PATHS);
+        if ((p->model->config.encoder_decoder && p->source_offsets[i + 1] <= p->source_offsets[i]) ||
+            (p->offsets && p->offsets[i + 1] <= p->offsets[i]))
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
+                "example %lld of the batch has no source or no target", (long long)i);
+    if (p->adapter_count > PEFT_MAX_PATHS)
+        return peft__fail(
+            ctx, PEFT_ERROR_ARGUMENT, "%d adapters at once; at most %d", p->adapter_count, PEFT_MAX_PATHS);
     int prompts = 0, paths = 0;
     for (int i = 0; i < p->adapter_count; i++) {
-        const peft_active_adapter *a = &p->adapters[i];
-        if (!a->adapter) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter %d is NULL", i);
-        if (a->adapter->model != p->model) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter %d was made for another model", i);
-        if (a->adapter->backup_count)
-            return peft__fail(
-                ctx, PEFT_ERROR_ARGUMENT,
+        const peft_active_adapter *active = &p->adapters[i];
+        const peft__adapter_part *a = peft__pass_part(active->adapter);
+        int64_t end = active->first_sequence + active->sequence_count;
+        if (!a) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter %d is NULL", i);
+        if (a->model != p->model)
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter %d was made for another model", i);
+        if (a->merged)
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
                 "adapter %d is merged: the base has it already; pass the base alone, or unmerge", i);
-        if (a->first_sequence < 0 || a->sequence_count < 0 || a->first_sequence + a->sequence_count > p->sequences)
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter %d is for sequences %lld to %lld of %lld", i, (long long)a->first_sequence,
-                              (long long)(a->first_sequence + a->sequence_count), (long long)p->sequences);
-        bool prompting = peft__adapter_prompting(a->adapter).tokens > 0;
-        prompts += prompting;
-        paths += a->adapter->starts ? 2 : 1;  // PiSSA takes away what it began with
-        if (a->sequence_count && (prompting || peft__adapter_replaces(a->adapter)))
-            return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "adapter %d is for some sequences of a batch, but its %s hold for all", i,
-                              prompting ? "virtual tokens" : "weights");
+        if (active->first_sequence < 0 || active->sequence_count < 0 || end > p->sequences)
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter %d is for sequences %lld to %lld of %lld", i,
+                (long long)active->first_sequence, (long long)end, (long long)p->sequences);
+        prompts += a->virtual_tokens > 0;
+        paths += a->low_rank_paths;
+        if (active->sequence_count && (a->virtual_tokens || a->replaces))
+            return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
+                "adapter %d is for some sequences of a batch, but its %s hold for all", i,
+                a->virtual_tokens ? "virtual tokens" : "weights");
     }
-    if (paths > PEFT_MAX_PATHS) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%d low-rank paths at once (PiSSA counts twice); at most %d", paths, PEFT_MAX_PATHS);
-    if (prompts > 1) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "more than one adapter with virtual tokens");
+    if (paths > PEFT_MAX_PATHS)
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
+            "%d low-rank paths at once (PiSSA counts twice); at most %d", paths, PEFT_MAX_PATHS);
+    if (prompts > 1)
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "more than one adapter with virtual tokens");
     return PEFT_OK;
 }
 
 // Virtual tokens before the sequences of the encoder's or the decoder's input; their offsets grow with them.
 static peft_tensor *peft__with_prompt(peft__pass *p, bool decoder, peft_tensor *x, const int64_t **offsets) {
     for (int i = 0; i < p->adapter_count; i++) {
-        peft__prompting prompting = peft__adapter_prompting(p->adapters[i].adapter);
-        if (!prompting.tokens || prompting.prefix || !(decoder ? prompting.in_decoder : prompting.in_encoder)) continue;
-        x = peft_prepend(p->tape, peft__adapter_prompt(p->adapters[i].adapter, p->tape, decoder), x, *offsets, p->sequences);
-        *offsets = peft__lengthened(p->tape, *offsets, p->sequences, prompting.tokens);
+        const peft__adapter_part *a = peft__pass_part(p->adapters[i].adapter);
+        if (!(decoder ? a->in_decoder : a->in_encoder)) continue;
+        peft_tensor *rows = a->hooks->prompt(p->adapters[i].adapter, p->tape, decoder);
+        x = peft_prepend(p->tape, rows, x, *offsets, p->sequences);
+        *offsets = peft__lengthened(p->tape, *offsets, p->sequences, a->virtual_tokens);
     }
     return x;
 }
 
-static void peft__begin_prefix(peft__pass *p) {
+// HF pairs blocks with the prefix's layers and stops at the shorter list: an adapter for fewer layers skips
+// the last blocks.
+static void peft__begin_prefix(peft__pass *p, bool rows) {
     p->prefix_layers = p->model->config.decoder_layers;
     for (int i = 0; i < p->adapter_count; i++) {
-        peft__prompting prompting = peft__adapter_prompting(p->adapters[i].adapter);
-        if (!prompting.tokens || !prompting.prefix) continue;
-        p->prefix = peft__adapter_prompt(p->adapters[i].adapter, p->tape, true);
-        p->prefix_rows = prompting.tokens;
-        // HF pairs blocks with the prefix's layers and stops at the shorter list: an adapter for fewer layers skips the last blocks
-        p->prefix_layers = PEFT__MIN(p->prefix_layers, prompting.layers);
+        const peft__adapter_part *a = peft__pass_part(p->adapters[i].adapter);
+        if (!a->prefix) continue;
+        p->prefix_layers = PEFT__MIN(p->prefix_layers, a->prefix_layers);
+        if (!rows) continue;
+        p->prefix = a->hooks->prompt(p->adapters[i].adapter, p->tape, true);
+        p->prefix_rows = a->virtual_tokens;
     }
 }
 
-// The encoder's last states, virtual tokens included; p->source_offsets becomes what its rows are.
+// The encoder's last states, virtual tokens included; p->source_offsets becomes those of its rows.
 static peft_tensor *peft__run_encoder(peft__pass *p, const int32_t *source) {
     const peft_model *m = p->model;
-    int64_t tokens = p->source_offsets[p->sequences];
-    peft_tensor *x =
-        peft__embedded(p, p->source_offsets, m->shared, peft__input_site(m, true), source, tokens);
+    peft_tensor *x = peft__embedded(p, p->source_offsets, m->shared, peft__input_module(m, true), source,
+        p->source_offsets[p->sequences]);
     x = peft__with_prompt(p, false, peft_dropout(p->tape, x, m->dropout), &p->source_offsets);
-    for (int64_t i = 0; i < m->config.layers && x && p->source_offsets; i++) x = peft__run_block(p, true, i, x, NULL);
-    return x && p->source_offsets ? peft_dropout(p->tape, peft__norm_of(p, x, m->encoder_norm), m->dropout) : NULL;
+    for (int64_t i = 0; i < m->config.layers && x && p->source_offsets; i++)
+        x = peft__run_block(p, true, i, x, NULL);
+    return x && p->source_offsets ? peft_dropout(p->tape, peft__norm_of(p, x, m->encoder_norm), m->dropout)
+                                  : NULL;
 }
 
 static peft_tensor *peft__run_decoder(peft__pass *p, const int32_t *ids, peft_tensor *memory) {
     peft_tensor *x = peft__token_inputs(p, ids, p->offsets[p->sequences]);
     x = peft__with_prompt(p, true, x, &p->offsets);
-    if (!x || !p->offsets || !peft__set_positions(p, p->prefix_rows)) return NULL;
+    if (!x || !p->offsets || !peft__set_positions(p, p->prefix_rows + p->past)) return NULL;
     x = peft__add_positions(p, x);
     for (int64_t i = 0; i < p->prefix_layers && x; i++) x = peft__run_block(p, false, i, x, memory);
     return x;
 }
 
 // Whether a pass can begin; a model and a tape that are there get to know what is missing.
-static bool peft__pass_ready(const peft_model *m, peft_tape *tape, bool operands, const peft_active_adapter *adapters, int count) {
+static bool peft__pass_ready(
+    const peft_model *m, peft_tape *tape, bool operands, const peft_active_adapter *adapters, int count) {
     bool given = operands && count >= 0 && (adapters || !count);
     for (int i = 0; i < count && given; i++) given = adapters[i].adapter != NULL;
     return m && peft__ready(tape, given, "a pass of the model");
@@ -19542,198 +19423,106 @@ static peft_tensor *peft__run_pass(peft__pass *p, const peft_batch *b) {
         peft__tape_fail(p->tape, status);
         return NULL;
     }
-    if (p->tape->checkpoint_blocks && p->adapter_count)  // blocks that run again need it after the caller has returned
-        p->adapters = (const peft_active_adapter *)peft__tape_copy(p->tape, p->adapters, (size_t)p->adapter_count * sizeof(*p->adapters));
+    if (p->tape->checkpoint_blocks &&
+        p->adapter_count)  // blocks that run again need it after the caller has returned
+        p->adapters = (const peft_active_adapter *)peft__tape_copy(
+            p->tape, p->adapters, (size_t)p->adapter_count * sizeof(*p->adapters));
     if (p->tape->status) return NULL;
-    peft__begin_prefix(p);
+    peft__begin_prefix(p, true);
     peft_tensor *memory = p->model->config.encoder_decoder ? peft__run_encoder(p, b->source) : NULL;
     if (p->model->config.encoder_decoder && !memory) return NULL;
     peft_tensor *x = peft__run_decoder(p, b->decoder_input, memory);
     return x ? peft__finish(p, x) : NULL;
 }
 
-PEFTDEF peft_tensor *peft_model_hidden(peft_model *m, peft_tape *tape, const peft_batch *b, const peft_active_adapter *adapters, int adapter_count) {
+PEFTDEF peft_tensor *peft_model_hidden(peft_model *m, peft_tape *tape, const peft_batch *b,
+    const peft_active_adapter *adapters, int adapter_count) {
     if (!peft__pass_ready(m, tape, peft__batch_given(m, b), adapters, adapter_count)) return NULL;
     peft__pass p;
     peft__pass_begin(&p, m, tape, adapters, adapter_count);
     return peft__run_pass(&p, b);
 }
 
-PEFTDEF peft_tensor *peft_model_logits(peft_model *m, peft_tape *tape, peft_tensor *hidden, const peft_active_adapter *adapters, int adapter_count) {
+PEFTDEF peft_tensor *peft_model_logits(peft_model *m, peft_tape *tape, peft_tensor *hidden,
+    const peft_active_adapter *adapters, int adapter_count) {
     if (!peft__pass_ready(m, tape, hidden != NULL, adapters, adapter_count)) return NULL;
     peft__pass p;
     peft__pass_begin(&p, m, tape, adapters, adapter_count);
-    for (int i = 0; i < adapter_count && hidden; i++) {
-        if (peft__adapter_site(adapters[i].adapter, peft__head_site(m)) && adapters[i].sequence_count) {
-            peft__tape_fail(tape, peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "peft_model_logits: adapter %d at the head is for some sequences only", i));
-            return NULL;
-        }
+    for (int i = 0; i < adapter_count; i++) {
+        const peft_adapter *a = adapters[i].adapter;
+        if (!adapters[i].sequence_count ||
+            !(peft__pass_part(a)->replaces || p.hooks->adds(a, peft__head_module(m))))
+            continue;
+        peft__tape_fail(tape,
+            peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
+                "peft_model_logits: adapter %d at the head is for some sequences only", i));
+        return NULL;
     }
-    return hidden ? peft__head_logits(&p, NULL, hidden) : NULL;
-}
-
-// Whether the head is more than a matrix: the loss needs its logits then.
-static bool peft__head_adapted(const peft__pass *p) {
-    for (int i = 0; i < p->adapter_count; i++) {
-        const peft__site *s = peft__adapter_site(p->adapters[i].adapter, peft__head_site(p->model));
-        if (s && (s->a || s->scale || s->rows)) return true;
-    }
-    return false;
+    return peft__head_logits(&p, NULL, hidden);
 }
 
 // Labels of the rows that virtual tokens have are ignored ones.
 static const int32_t *peft__lengthened_labels(peft__pass *p, const peft_batch *b) {
     if (p->offsets == b->target_offsets) return b->labels;
-    int32_t *labels = (int32_t *)peft__arena_alloc(&p->tape->arena, (size_t)p->offsets[p->sequences] * sizeof(int32_t));
-    if (!labels) {
-        peft__tape_fail(p->tape, PEFT_ERROR_MEMORY);
-        return NULL;
-    }
-    for (int64_t s = 0; s < p->sequences; s++) {
-        int64_t n = b->target_offsets[s + 1] - b->target_offsets[s], added = p->offsets[s + 1] - p->offsets[s] - n;
+    int32_t *labels = (int32_t *)peft__tape_room(p->tape, p->offsets[p->sequences], sizeof(int32_t));
+    for (int64_t s = 0; labels && s < p->sequences; s++) {
+        int64_t n = b->target_offsets[s + 1] - b->target_offsets[s],
+                added = p->offsets[s + 1] - p->offsets[s] - n;
         for (int64_t i = 0; i < added; i++) labels[p->offsets[s] + i] = -100;
         memcpy(labels + p->offsets[s] + added, b->labels + b->target_offsets[s], (size_t)n * sizeof(int32_t));
     }
     return labels;
 }
 
-PEFTDEF peft_tensor *peft_model_loss(peft_model *m, peft_tape *tape, const peft_batch *b, const peft_active_adapter *adapters, int adapter_count,
-                                     double denominator) {
+PEFTDEF peft_tensor *peft_model_loss(peft_model *m, peft_tape *tape, const peft_batch *b,
+    const peft_active_adapter *adapters, int adapter_count, double denominator) {
     bool given = peft__batch_given(m, b) && b->labels;
     if (!peft__pass_ready(m, tape, given, adapters, adapter_count)) return NULL;
     peft__pass p;
     peft__pass_begin(&p, m, tape, adapters, adapter_count);
     peft_tensor *hidden = peft__run_pass(&p, b);
     const int32_t *labels = hidden ? peft__lengthened_labels(&p, b) : NULL;
-    if (labels && peft__head_adapted(&p))
-        return peft__logits_cross_entropy(tape, peft__head_logits(&p, p.offsets, hidden), labels,
-                                          denominator);
-    return labels ? peft_cross_entropy(tape, hidden, peft__use_at(&p, m->head, peft__head_site(m)), labels,
-                                       denominator)
-                  : NULL;
+    bool adds = false;  // adapters make more of the head than a matrix: the loss needs the logits then
+    for (int i = 0; i < adapter_count; i++)
+        adds = adds || p.hooks->adds(adapters[i].adapter, peft__head_module(m));
+    if (!labels) return NULL;
+    if (adds)
+        return peft__logits_cross_entropy(
+            tape, peft__head_logits(&p, p.offsets, hidden), labels, denominator);
+    peft_tensor *head = peft__use_at(&p, m->head, peft__head_module(m));
+    return peft_cross_entropy(tape, hidden, head, labels, denominator);
 }
 
-// ---- decoding with a cache of keys and values: one token per row and step
+// ---- decoding with the cache: one token per row and step
 
-typedef struct peft__decoder_cache {
-    int64_t rows, length, capacity;      // sequences being written, tokens since the prompt, room for a row's tokens
-    float **self_k, **self_v;            // per layer [rows, capacity, kv_heads * d_kv]
-    float **cross_k, **cross_v;          // per layer [source tokens, heads * d_kv]; T5 only
-    int64_t source_count, rows_per_source;
-    int64_t *source_offsets, *source_of_row;
-    int64_t *base;                       // [sources] tokens that a row's cache began with: its prompt, a prefix
-    int64_t *positions;                  // [sources] position of the first new token
-    float *spare;                        // one layer's worth, for reordering
-} peft__decoder_cache;
-
-// Rows of a step stand in the order of their sequences, of which some may have ended.
-static bool peft__active_cache_rows(const peft__pass *p, const peft_active_adapter *a, int64_t *first, int64_t *count) {
-    const peft__decoder_cache *c = p->cache;
-    for (int64_t r = 0; r < c->rows; r++) {
-        int64_t s = c->source_of_row[r];
-        if (s < a->first_sequence || s >= a->first_sequence + a->sequence_count) continue;
-        if (!*count) *first = r;
-        ++*count;
-    }
-    return *count > 0;
-}
-
-static int64_t peft__kv_inner(const peft_model *m) {
-    return m->config.kv_heads * m->config.d_kv;
-}
-
-static void peft__cache_free_layers(peft_model *m, float **layers) {
-    for (int64_t i = 0; layers && i < m->config.decoder_layers; i++) peft__free(m->ctx, layers[i]);
-    peft__free(m->ctx, layers);
-}
-
-static void peft__cache_end(peft_model *m, peft__decoder_cache *c) {
-    peft__cache_free_layers(m, c->self_k);
-    peft__cache_free_layers(m, c->self_v);
-    peft__cache_free_layers(m, c->cross_k);
-    peft__cache_free_layers(m, c->cross_v);
-    peft__free(m->ctx, c->source_offsets);
-    peft__free(m->ctx, c->source_of_row);
-    peft__free(m->ctx, c->base);
-    peft__free(m->ctx, c->positions);
-    peft__free(m->ctx, c->spare);
-    memset(c, 0, sizeof(*c));
-}
-
-static float **peft__cache_layers(peft_model *m, int64_t size) {
-    float **layers = (float **)peft__calloc(m->ctx, m->config.decoder_layers, sizeof(float *));
-    for (int64_t i = 0; layers && i < m->config.decoder_layers; i++) {
-        layers[i] = (float *)peft__alloc(m->ctx, (size_t)size * sizeof(float));
-        if (layers[i]) continue;
-        peft__cache_free_layers(m, layers);
-        return NULL;
-    }
-    return layers;
-}
-
-static peft_status peft__cache_alloc(peft_model *m, int64_t sources, int64_t rows_per_source, int64_t capacity, peft__decoder_cache *c) {
-    c->rows = sources * rows_per_source;
-    c->rows_per_source = rows_per_source;
-    c->capacity = capacity;
-    c->source_count = sources;
-    int64_t self = c->rows * capacity * peft__kv_inner(m);
-    c->self_k = peft__cache_layers(m, self);
-    c->self_v = peft__cache_layers(m, self);
-    c->spare = (float *)peft__alloc(m->ctx, (size_t)self * sizeof(float));
-    c->source_offsets = (int64_t *)peft__calloc(m->ctx, sources + 1, sizeof(int64_t));
-    c->source_of_row = (int64_t *)peft__calloc(m->ctx, c->rows, sizeof(int64_t));
-    c->base = (int64_t *)peft__calloc(m->ctx, sources, sizeof(int64_t));
-    c->positions = (int64_t *)peft__calloc(m->ctx, sources, sizeof(int64_t));
-    if (!c->self_k || !c->self_v || !c->spare || !c->source_offsets || !c->source_of_row || !c->base || !c->positions) return PEFT_ERROR_MEMORY;
-    for (int64_t r = 0; r < c->rows; r++) c->source_of_row[r] = r / rows_per_source;
-    return PEFT_OK;
-}
-
-// Keys and values of a whole pass, copied to every row that begins with that sequence.
-static bool peft__cache_store(const peft__pass *p, int64_t layer, const peft_tensor *k, const peft_tensor *v) {
-    peft__decoder_cache *c = p->cache;
-    if (!k || !v) return false;
-    int64_t inner = peft__kv_inner(p->model), at = 0;
-    for (int64_t s = 0; s < p->sequences; s++) {
-        int64_t rows = p->offsets[s + 1] - p->offsets[s] + p->prefix_rows;
-        for (int64_t b = 0; b < c->rows_per_source; b++) {
-            int64_t to = (s * c->rows_per_source + b) * c->capacity * inner;
-            memcpy(c->self_k[layer] + to, peft__f32(k) + at * inner, (size_t)(rows * inner) * sizeof(float));
-            memcpy(c->self_v[layer] + to, peft__f32(v) + at * inner, (size_t)(rows * inner) * sizeof(float));
-        }
-        at += rows;
-    }
-    return true;
-}
-
-// A prefix alone: T5's decoder has no prompt to go with it.
-static void peft__cache_store_prefix(const peft__pass *p, int64_t layer) {
-    peft__decoder_cache *c = p->cache;
-    int64_t inner = peft__kv_inner(p->model), width = p->prefix->cols;
-    for (int which = 0; which < 2; which++)
-        for (int64_t row = 0; row < c->rows; row++)
-            for (int64_t i = 0; i < p->prefix_rows; i++)
-                memcpy((which ? c->self_v : c->self_k)[layer] + (row * c->capacity + i) * inner,
-                       peft__f32(p->prefix) + i * width + peft__prefix_part(p->model, width / inner, layer, which) * inner, (size_t)inner * sizeof(float));
-}
-
-// T5: what stands before the first token that the decoder writes: a prefix, or virtual tokens, which go through the decoder.
+// T5: the first token that the decoder writes may stand behind a prefix, or behind virtual tokens, which go
+// through the decoder.
 static peft_status peft__cache_begin_decoder(peft__pass *p, peft_tensor *memory) {
     peft__decoder_cache *c = p->cache;
     bool in_decoder = false;
-    for (int i = 0; i < p->adapter_count; i++) in_decoder = in_decoder || peft__adapter_prompting(p->adapters[i].adapter).in_decoder;
-    if (!in_decoder) {
-        for (int64_t i = 0; i < p->prefix_layers && p->prefix; i++) peft__cache_store_prefix(p, i);
-        for (int64_t s = 0; s < p->sequences; s++) c->base[s] = p->prefix_rows;
-        return p->tape->status;
+    int64_t inner = peft__kv_inner(p->model);
+    for (int i = 0; i < p->adapter_count; i++)
+        in_decoder = in_decoder || peft__pass_part(p->adapters[i].adapter)->in_decoder;
+    if (in_decoder) {
+        int64_t *none = (int64_t *)peft__tape_room(p->tape, p->sequences + 1, sizeof(int64_t));
+        if (!none) return PEFT_ERROR_MEMORY;
+        memset(none, 0, (size_t)(p->sequences + 1) * sizeof(int64_t));
+        p->offsets = none;
+        if (!peft__run_decoder(p, NULL, memory)) return p->tape->status ? p->tape->status : PEFT_ERROR_MEMORY;
+        for (int64_t s = 0; s < p->sequences; s++) c->base[s] = p->offsets[s + 1] - p->offsets[s];
+        return PEFT_OK;
     }
-    int64_t *none = (int64_t *)peft__arena_alloc(&p->tape->arena, (size_t)(p->sequences + 1) * sizeof(int64_t));
-    if (!none) return PEFT_ERROR_MEMORY;
-    memset(none, 0, (size_t)(p->sequences + 1) * sizeof(int64_t));
-    p->offsets = none;
-    if (!peft__run_decoder(p, NULL, memory)) return p->tape->status ? p->tape->status : PEFT_ERROR_MEMORY;
-    for (int64_t s = 0; s < p->sequences; s++) c->base[s] = p->offsets[s + 1] - p->offsets[s];
-    return PEFT_OK;
+    for (int64_t s = 0; s < p->sequences; s++) c->base[s] = p->prefix_rows;
+    for (int64_t layer = 0; layer < p->prefix_layers && p->prefix; layer++)
+        for (int64_t i = 0; i < 2 * c->rows * p->prefix_rows; i++) {
+            int which = (int)(i % 2);
+            int64_t row = i / 2 / p->prefix_rows, at = i / 2 % p->prefix_rows, width = p->prefix->cols;
+            memcpy((which ? c->self_v : c->self_k)[layer] + (row * c->capacity + at) * inner,
+                peft__f32(p->prefix) + at * width +
+                    peft__prefix_part(p->model, width / inner, layer, which) * inner,
+                (size_t)inner * sizeof(float));
+        }
+    return p->tape->status;
 }
 
 // T5: runs the encoder and projects its result to every decoder layer's keys and values.
@@ -19744,12 +19533,11 @@ static peft_status peft__cache_begin_source(peft__pass *p, const int32_t *source
     if (!memory) return p->tape->status;
     int64_t cross = memory->rows * m->config.heads * m->config.d_kv;
     memcpy(c->source_offsets, p->source_offsets, (size_t)(p->sequences + 1) * sizeof(int64_t));
-    c->cross_k = peft__cache_layers(m, cross);
-    c->cross_v = peft__cache_layers(m, cross);
-    if (!c->cross_k || !c->cross_v) return PEFT_ERROR_MEMORY;
+    if (!peft__cache_layers(m, cross, &c->cross_k) || !peft__cache_layers(m, cross, &c->cross_v))
+        return PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < m->config.decoder_layers; i++) {
-        peft_tensor *k = peft__module_on(p, p->source_offsets, memory, m->decoder[i].cross_k, NULL);
-        peft_tensor *v = peft__module_on(p, p->source_offsets, memory, m->decoder[i].cross_v, NULL);
+        peft_tensor *k = peft__linear(p, p->source_offsets, memory, m->decoder[i].cross_k, NULL);
+        peft_tensor *v = peft__linear(p, p->source_offsets, memory, m->decoder[i].cross_v, NULL);
         if (!k || !v) return p->tape->status;
         memcpy(c->cross_k[i], k->data, (size_t)cross * sizeof(float));
         memcpy(c->cross_v[i], v->data, (size_t)cross * sizeof(float));
@@ -19757,176 +19545,100 @@ static peft_status peft__cache_begin_source(peft__pass *p, const int32_t *source
     return peft__cache_begin_decoder(p, memory);
 }
 
-// Decoder-only: what stands before each prompt's last token goes through the model at once; the last one is the first step's.
+// Decoder-only: what stands before each prompt's last token goes through the model at once; the last one is
+// the first step's. A prompt of one token has nothing before it: it is run with that token, which the first
+// step overwrites.
 static peft_status peft__cache_begin_prompt(peft__pass *p, const int32_t *ids, const int64_t *offsets) {
     peft__decoder_cache *c = p->cache;
-    int64_t prompt_tokens = 0;
+    int64_t before = p->prefix_rows;
     for (int i = 0; i < p->adapter_count; i++) {
-        peft__prompting prompting = peft__adapter_prompting(p->adapters[i].adapter);
-        if (!prompting.prefix) prompt_tokens += prompting.tokens;
+        const peft__adapter_part *a = peft__pass_part(p->adapters[i].adapter);
+        if (!a->prefix) before += a->virtual_tokens;
     }
-    // sequences whose prompt is one token have nothing to go through: they are run with it and it is overwritten by the first step
-    int64_t *shorter = (int64_t *)peft__arena_alloc(&p->tape->arena, (size_t)(p->sequences + 1) * sizeof(int64_t));
-    int32_t *rest = (int32_t *)peft__arena_alloc(&p->tape->arena, (size_t)offsets[p->sequences] * sizeof(int32_t));
+    int64_t *shorter = (int64_t *)peft__tape_room(p->tape, p->sequences + 1, sizeof(int64_t));
+    int32_t *rest = (int32_t *)peft__tape_room(p->tape, offsets[p->sequences], sizeof(int32_t));
     if (!shorter || !rest) return PEFT_ERROR_MEMORY;
     shorter[0] = 0;
     for (int64_t s = 0; s < p->sequences; s++) {
         int64_t n = offsets[s + 1] - offsets[s], kept = PEFT__MAX(n - 1, 1);
         memcpy(rest + shorter[s], ids + offsets[s], (size_t)kept * sizeof(int32_t));
         shorter[s + 1] = shorter[s] + kept;
-        c->base[s] = n - 1 + p->prefix_rows + prompt_tokens;
-        c->positions[s] = c->base[s];
+        c->base[s] = c->positions[s] = n - 1 + before;
     }
     p->offsets = shorter;
-    peft_tensor *x = peft__run_decoder(p, rest, NULL);
-    return x ? PEFT_OK : p->tape->status;
+    return peft__run_decoder(p, rest, NULL) ? PEFT_OK : p->tape->status;
 }
 
-static peft_status peft__cache_begin(peft_model *m, peft_tape *tape, const int32_t *source, const int64_t *source_offsets, int64_t sources,
-                                     const peft_active_adapter *adapters, int adapter_count, int64_t rows_per_source, int64_t new_tokens,
-                                     peft__decoder_cache *c) {
-    memset(c, 0, sizeof(*c));
-    peft__pass p;
-    peft__pass_begin(&p, m, tape, adapters, adapter_count);
-    p.sequences = sources;
-    p.source_offsets = source_offsets;
-    p.cache = c;
+static void peft__cache_pass(peft__pass *p, peft_model *m, peft_tape *tape, peft__decoder_cache *c,
+    const peft_active_adapter *adapters, int adapter_count) {
+    peft__pass_begin(p, m, tape, adapters, adapter_count);
+    p->cache = c;
     peft_tape_reset(tape, 0);
     peft_tape_inference(tape, true);
-    int64_t longest = 0, virtual_tokens = 0;
-    for (int64_t s = 0; s < sources; s++) longest = PEFT__MAX(longest, source_offsets[s + 1] - source_offsets[s]);
+}
+
+static peft_status peft__cache_begin(peft_model *m, peft_tape *tape, const int32_t *source,
+    const int64_t *source_offsets, int64_t sources, const peft_active_adapter *adapters, int adapter_count,
+    int64_t rows_per_source, int64_t new_tokens, peft__decoder_cache *c) {
+    peft__pass p;
+    memset(c, 0, sizeof(*c));
+    peft__cache_pass(&p, m, tape, c, adapters, adapter_count);
+    p.sequences = sources;
+    p.source_offsets = source_offsets;
+    bool t5 = m->config.encoder_decoder;
+    int64_t longest = 0, added = 0;
+    for (int64_t s = 0; s < sources; s++)
+        longest = PEFT__MAX(longest, source_offsets[s + 1] - source_offsets[s]);
     peft_status status = peft__pass_check(&p);
-    if (!status) peft__begin_prefix(&p);
-    for (int i = 0; i < adapter_count && !status; i++) virtual_tokens += peft__adapter_prompting(adapters[i].adapter).tokens;
-    if (!status && m->positions && longest + virtual_tokens + new_tokens > m->config.max_positions)
-        status = peft__fail(m->ctx, PEFT_ERROR_ARGUMENT, "%lld prompt tokens and %lld new ones do not fit into the model's context of %lld", (long long)(longest + virtual_tokens),
-                            (long long)new_tokens, (long long)m->config.max_positions);
-    if (!status) status = peft__cache_alloc(m, sources, rows_per_source, new_tokens + virtual_tokens + (m->config.encoder_decoder ? 0 : longest), c);
-    if (!status) status = m->config.encoder_decoder ? peft__cache_begin_source(&p, source) : peft__cache_begin_prompt(&p, source, source_offsets);
+    if (!status) peft__begin_prefix(&p, true);
+    for (int i = 0; i < adapter_count && !status; i++)
+        added += peft__pass_part(adapters[i].adapter)->virtual_tokens;
+    if (!status && m->positions && longest + added + new_tokens > m->config.max_positions)
+        status = peft__fail(m->ctx, PEFT_ERROR_ARGUMENT,
+            "%lld prompt tokens and %lld new ones do not fit into the model's context of %lld",
+            (long long)(longest + added), (long long)new_tokens, (long long)m->config.max_positions);
+    if (!status)
+        status = peft__cache_alloc(m, sources, rows_per_source, new_tokens + added + (t5 ? 0 : longest), c);
+    if (!status)
+        status = t5 ? peft__cache_begin_source(&p, source)
+                    : peft__cache_begin_prompt(&p, source, source_offsets);
     if (status) peft__cache_end(m, c);
     return status;
 }
 
-// Attention of one query per row over count[row] keys that begin at row first[row] of k and v.
-typedef struct peft__query_job {
-    peft_context *ctx;
-    const peft_config *config;
-    const float *q, *k, *v, *bias;  // bias [buckets, heads] for a query behind its keys, or NULL
-    float *out, *scores;            // scores [rows * heads, longest]
-    const int64_t *first, *count;
-    int64_t longest, kv_heads, window;  // window: of the last keys, 0: all
-    float scale;
-} peft__query_job;
-
-static void peft__query_task(void *arg, int64_t i) {
-    const peft__query_job *j = (const peft__query_job *)arg;
-    int64_t heads = j->config->heads, size = j->config->d_kv, row = i / heads, head = i % heads;
-    int64_t n = j->window ? PEFT__MIN(j->window, j->count[row]) : j->count[row],
-        start = j->first[row] + j->count[row] - n;
-    int64_t inner = heads * size, kv_inner = j->kv_heads * size, kv_head = head / (heads / j->kv_heads);
-    const float *q = j->q + row * inner + head * size, *k = j->k + start * kv_inner + kv_head * size;
-    const float *v = j->v + start * kv_inner + kv_head * size;
-    float *s = j->scores + i * j->longest, *out = j->out + row * inner + head * size, max = 0;
-    double sum = 0;
-    for (int64_t t = 0; t < n; t++) {
-        s[t] = j->scale * peft__dot(j->ctx, q, k + t * kv_inner, size);
-        if (j->bias) s[t] += j->bias[peft__bucket(t - (n - 1), j->config->buckets, j->config->max_distance, false) * heads + head];
-    }
-    peft__row_softmax_lse(j->ctx, s, n, &max, &sum);
-    memset(out, 0, (size_t)size * sizeof(float));
-    for (int64_t t = 0; t < n; t++) peft__axpy(j->ctx, out, (float)((double)s[t] / sum), v + t * kv_inner, size);
-}
-
-static peft_tensor *peft__query(const peft__pass *p, int64_t layer, peft_tensor *q, const float *k,
-                                const float *v, const peft_tensor *bias,
-                                int64_t kv_heads, int64_t window, const int64_t *first,
-                                    const int64_t *count) {
-    if (!q) return NULL;
-    int64_t longest = 1, heads = p->model->config.heads;
-    for (int64_t r = 0; r < q->rows; r++) longest = PEFT__MAX(longest, count[r]);
-    peft_tensor *out = peft__result(p->tape, q->rows, q->cols, false);
-    float *scores = peft__take(p->tape, q->rows * heads * longest);
-    if (!out || !scores) return NULL;
-    peft__query_job j = {p->model->ctx,  &p->model->config, peft__f32(q), k,     v,
-                               bias ? peft__f32(bias) : NULL,
-                         peft__f32(out), scores,            first,        count, longest, kv_heads,
-                         window,         peft__attention_scale(&p->model->config, layer)};
-    peft__parallel(p->model->ctx, q->rows * heads, peft__query_task, &j);
-    peft__give(scores);
-    return out;
-}
-
-// A step's plan: for every row, where its own keys begin and how many there are, then the same for its source.
-enum { PEFT__PLAN_FIRST = 0, PEFT__PLAN_COUNT, PEFT__PLAN_SOURCE_FIRST, PEFT__PLAN_SOURCE_COUNT, PEFT__PLAN_PARTS };
-
-static peft_tensor *peft__cached_attention(const peft__pass *p, int64_t layer, peft_tensor *q, peft_tensor *k, peft_tensor *v) {
-    peft__decoder_cache *c = p->cache;
-    if (!q || !k || !v) return NULL;
-    int64_t inner = peft__kv_inner(p->model);
-    const int64_t *first = p->plan + PEFT__PLAN_FIRST * c->rows, *count = p->plan + PEFT__PLAN_COUNT * c->rows;
-    for (int64_t r = 0; r < c->rows; r++) {
-        int64_t at = (first[r] + count[r] - 1) * inner;
-        memcpy(c->self_k[layer] + at, peft__f32(k) + r * inner, (size_t)inner * sizeof(float));
-        memcpy(c->self_v[layer] + at, peft__f32(v) + r * inner, (size_t)inner * sizeof(float));
-    }
-    const peft_tensor *bias = peft__use(p, p->model->decoder[layer].bias);
-    return peft__query(p, layer, q, c->self_k[layer], c->self_v[layer], bias, p->model->config.kv_heads,
-                       peft__attention_window(&p->model->config, layer), first, count);
-}
-
-static peft_tensor *peft__t5_cross(const peft__pass *p, int64_t layer, peft_tensor *q, peft_tensor *memory) {
-    const peft__block_weights *w = &p->model->decoder[layer];
-    const peft__decoder_cache *c = p->cache;
-    if (p->plan)
-        return peft__query(p, layer, q, c->cross_k[layer], c->cross_v[layer], NULL, p->model->config.heads, 0,
-                           p->plan + PEFT__PLAN_SOURCE_FIRST * c->rows,
-                           p->plan + PEFT__PLAN_SOURCE_COUNT * c->rows);
-    peft_attention_desc a = peft__attention_of(p, layer, q,
-                                               peft__module_on(p, p->source_offsets, memory, w->cross_k,
-                                                               NULL),
-                                               peft__module_on(p, p->source_offsets, memory, w->cross_v, NULL), p->offsets, p->source_offsets);
-    return peft_attention(p->tape, &a);
-}
-
 static peft_status peft__make_plan(peft__pass *p) {
     peft__decoder_cache *c = p->cache;
-    int64_t *plan = (int64_t *)peft__arena_alloc(&p->tape->arena, (size_t)(PEFT__PLAN_PARTS * c->rows) * sizeof(int64_t));
-    p->positions = (int32_t *)peft__arena_alloc(&p->tape->arena, (size_t)c->rows * sizeof(int32_t));
+    int64_t *plan = (int64_t *)peft__tape_room(p->tape, PEFT__PLAN_PARTS * c->rows, sizeof(int64_t)),
+            longest = 0;
+    p->positions = (int32_t *)peft__tape_room(p->tape, c->rows, sizeof(int32_t));
     if (!plan || !p->positions) return PEFT_ERROR_MEMORY;
-    int64_t longest = 0;
     for (int64_t r = 0; r < c->rows; r++) {
-        int64_t s = c->source_of_row[r];
+        int64_t s = c->source_of_row[r], count = c->base[s] + c->length + 1;
         plan[PEFT__PLAN_FIRST * c->rows + r] = r * c->capacity;
-        plan[PEFT__PLAN_COUNT * c->rows + r] = c->base[s] + c->length + 1;
+        plan[PEFT__PLAN_COUNT * c->rows + r] = count;
         plan[PEFT__PLAN_SOURCE_FIRST * c->rows + r] = c->source_offsets[s];
         plan[PEFT__PLAN_SOURCE_COUNT * c->rows + r] = c->source_offsets[s + 1] - c->source_offsets[s];
         p->positions[r] = (int32_t)(c->positions[s] + c->length);
         longest = PEFT__MAX(longest, c->positions[s] + c->length + 1);
+        if (count > c->capacity)
+            return peft__fail(
+                p->model->ctx, PEFT_ERROR_ARGUMENT, "the cache holds %lld tokens", (long long)c->capacity);
     }
     p->plan = plan;
-    return peft__make_turns(p->model, longest);
+    return peft__make_cos_sin(p->model, longest);
 }
 
 // Feeds tokens[row] to each row; logits [rows, vocabulary] of what comes next.
-static peft_status peft__cache_step(peft_model *m, peft_tape *tape, peft__decoder_cache *c, const int32_t *tokens,
-                                    const peft_active_adapter *adapters, int adapter_count, float *logits) {
+static peft_status peft__cache_step(peft_model *m, peft_tape *tape, peft__decoder_cache *c,
+    const int32_t *tokens, const peft_active_adapter *adapters, int adapter_count, float *logits) {
     peft__pass p;
-    peft__pass_begin(&p, m, tape, adapters, adapter_count);
-    p.cache = c;
+    peft__cache_pass(&p, m, tape, c, adapters, adapter_count);
     p.sequences = c->rows;
-    peft_tape_reset(tape, 0);
-    peft_tape_inference(tape, true);
     peft_status status = peft__make_plan(&p);
     if (status) return status;
-    for (int64_t r = 0; r < c->rows; r++)
-        if (p.plan[PEFT__PLAN_COUNT * c->rows + r] > c->capacity) return peft__fail(m->ctx, PEFT_ERROR_ARGUMENT, "the cache holds %lld tokens", (long long)c->capacity);
-    p.prefix_layers = m->config.decoder_layers;
-    for (int i = 0; i < adapter_count; i++) {
-        peft__prompting prompting = peft__adapter_prompting(adapters[i].adapter);
-        if (prompting.tokens && prompting.prefix) p.prefix_layers = PEFT__MIN(p.prefix_layers, prompting.layers);
-    }
+    peft__begin_prefix(&p, false);
     peft_tensor *x = peft__add_positions(&p, peft__token_inputs(&p, tokens, c->rows));
-    for (int64_t i = 0; i < p.prefix_layers && x; i++) x = m->config.encoder_decoder ? peft__t5_block(&p, i, x, NULL) : peft__decoder_block(&p, i, x);
+    for (int64_t i = 0; i < p.prefix_layers && x; i++) x = peft__model_block(&p, false, i, x, NULL);
     peft_tensor *y = x ? peft__head_logits(&p, p.offsets, peft__finish(&p, x)) : NULL;
     if (!y) return tape->status;
     memcpy(logits, y->data, (size_t)peft__size(y) * sizeof(float));
@@ -19934,56 +19646,20 @@ static peft_status peft__cache_step(peft_model *m, peft_tape *tape, peft__decode
     return PEFT_OK;
 }
 
-// Keys or values of a layer as a tensor of so many rows, without a copy.
-static peft_tensor *peft__cache_view(const peft__pass *p, float *data, int64_t rows) {
-    peft_tensor *t = (peft_tensor *)peft__arena_alloc(&p->tape->arena, sizeof(peft_tensor));
-    if (!t) {
-        peft__tape_fail(p->tape, PEFT_ERROR_MEMORY);
-        return NULL;
-    }
-    memset(t, 0, sizeof(*t));
-    t->rows = rows;
-    t->cols = peft__kv_inner(p->model);
-    t->data = data;
-    return t;
-}
-
-// New rows of one sequence that see `past` rows of the cache and each other; they are stored behind those.
-static peft_tensor *peft__attention_behind(const peft__pass *p, int64_t layer, peft_tensor *q, const peft_tensor *k, const peft_tensor *v) {
-    if (!q || !k || !v) return NULL;
-    peft__decoder_cache *c = p->cache;
-    int64_t inner = peft__kv_inner(p->model), rows = q->rows;
-    memcpy(c->self_k[layer] + p->past * inner, peft__f32(k), (size_t)(rows * inner) * sizeof(float));
-    memcpy(c->self_v[layer] + p->past * inner, peft__f32(v), (size_t)(rows * inner) * sizeof(float));
-    const int64_t *k_offsets = peft__lengthened(p->tape, p->offsets, 1, p->past);
-    peft_tensor *keys = peft__cache_view(p, c->self_k[layer], p->past + rows), *values = peft__cache_view(p, c->self_v[layer], p->past + rows);
-    if (!k_offsets || !keys || !values) return NULL;
-    peft_attention_desc a = peft__attention_of(p, layer, q, keys, values, p->offsets, k_offsets);
-    a.causal = true;
-    a.window = peft__attention_window(&p->model->config, layer);
-    return peft_attention(p->tape, &a);
-}
-
 // Reads ids[past .. count) of a decoder-only model's sequence, the tokens before them being in the cache.
-static peft_status peft__cache_extend(peft_model *m, peft_tape *tape, peft__decoder_cache *c, const int32_t *ids, int64_t past, int64_t count,
-                                      const peft_active_adapter *adapters, int adapter_count) {
+static peft_status peft__cache_extend(peft_model *m, peft_tape *tape, peft__decoder_cache *c,
+    const int32_t *ids, int64_t past, int64_t count, const peft_active_adapter *adapters, int adapter_count) {
     peft__pass p;
     int64_t offsets[2] = {0, count - past};
     if (count == past) return PEFT_OK;
-    peft__pass_begin(&p, m, tape, adapters, adapter_count);
-    p.cache = c;
+    peft__cache_pass(&p, m, tape, c, adapters, adapter_count);
     p.sequences = 1;
-    p.extends = true;
     p.past = past;
     p.offsets = offsets;
-    peft_tape_reset(tape, 0);
-    peft_tape_inference(tape, true);
+    p.prefix_layers = m->config.decoder_layers;
     peft_status status = peft__pass_check(&p);
-    if (status) return status;
-    peft_tensor *x = peft__token_inputs(&p, ids + past, count - past);
-    if (x && peft__set_positions(&p, past)) x = peft__add_positions(&p, x);
-    for (int64_t i = 0; i < m->config.decoder_layers && x; i++) x = peft__decoder_block(&p, i, x);
-    return x ? tape->status : tape->status ? tape->status : PEFT_ERROR_MEMORY;
+    if (status || peft__run_decoder(&p, ids + past, NULL)) return status ? status : tape->status;
+    return tape->status ? tape->status : PEFT_ERROR_MEMORY;
 }
 
 // Row i goes on from what row from_row[i] was; source_of_row says already whose it is.
@@ -19992,21 +19668,41 @@ static peft_status peft__cache_reorder(peft_model *m, peft__decoder_cache *c, co
     for (int64_t r = 0; r < c->rows; r++) same = same && from_row[r] == r;
     int64_t inner = peft__kv_inner(m), row = c->capacity * inner;
     for (int64_t i = 0; i < 2 * m->config.decoder_layers && !same; i++) {
-        float **cache = i % 2 ? &c->self_v[i / 2] : &c->self_k[i / 2];
-        for (int64_t r = 0; r < c->rows; r++)
-            memcpy(c->spare + r * row, *cache + from_row[r] * row, (size_t)((c->base[c->source_of_row[r]] + c->length) * inner) * sizeof(float));
-        float *old = *cache;
+        float **cache = i % 2 ? &c->self_v[i / 2] : &c->self_k[i / 2], *old = *cache;
+        for (int64_t r = 0; r < c->rows; r++) {
+            int64_t count = c->base[c->source_of_row[r]] + c->length;
+            memcpy(c->spare + r * row, old + from_row[r] * row, (size_t)(count * inner) * sizeof(float));
+        }
         *cache = c->spare;
         c->spare = old;
     }
     return PEFT_OK;
 }
+
+// ---- how to add an architecture
+// Write its table of parameters and its table of settings in chapter 6, and a peft__family that names both.
+// Add the family to peft__config_parse, and what its config.json says beyond the table to
+// peft__family_config. If its block differs, let a field of peft_config choose within peft__model_block or
+// the part that differs. For GGUF, add a row to peft__gguf_family_of, and to peft__gguf_expressible what that
+// format takes for granted. tests/test_models.c then needs a tiny model of it.
 // =====================================================================================================================
 // 9. ADAPTERS
-//    Holds: every method of parameter-efficient fine-tuning over one table: LoRA and its kin (Hu et al. 2021), IA3 (Liu et al. 2022),
-//    prompt tuning (Lester et al. 2021), prefix tuning (Li & Liang 2021), P-tuning (Liu et al. 2021), bottleneck adapters (Houlsby et
-//    al. 2019, Pfeiffer et al. 2021), selective tuning (BitFit: Ben Zaken et al. 2022); Hugging Face peft's file format; merging.
-//    Rests on: 6, 8.  Hands on: peft_adapter, whose sites chapter 8's modules look up.
+//    Every method of parameter-efficient fine-tuning: LoRA and its kin (Hu et al. 2021), IA3 (Liu et al. 2022), prompt
+//    tuning (Lester et al. 2021), prefix tuning (Li & Liang 2021), P-tuning (Liu et al. 2021), bottleneck adapters
+//    (Houlsby et al. 2019, Pfeiffer et al. 2021), selective tuning (BitFit: Ben Zaken et al. 2022). An adapter is a
+//    list of trained tensors and, for each module of the model, which of them stand there. It is read from and written
+//    to Hugging Face peft's files, merged into the weights, combined with others.
+//
+//    Five functions to know: peft__add_targets gives a module its tensors; peft__adapted_linear is what they do in a
+//    pass; peft__merge_module is the same, done to the weight; peft__keys_read and peft__adapter_config_text go over
+//    the one table of settings; peft__saved_tensors makes of an adapter what a file has of it.
+//
+//    An example: LoRA with r = 1 and alpha = 2 beside a weight W [2, 3], so that s = alpha / r = 2. With A = [1 0 -1],
+//    B = [1; 3] and x = [4 5 6]: A x = -2, B A x = [-2; -6], and y = W x + 2 [-2; -6]. Merged, W gets
+//    2 B A = [2 0 -2; 6 0 -6]. Of a gradient dy = [1 1]: dB = s dy (A x) = [-4; -4], and since dy B = 4,
+//    dA = s 4 x = [32 40 48].
+//
+//    Rests on: 6, 8.  Hands on: peft_adapter, and the hooks that chapter 8's passes call.
 // =====================================================================================================================
 
 // ---- the table of methods
@@ -20019,7 +19715,9 @@ enum {
     PEFT__REPLACES = 16,
     PEFT__BOTTLENECKS = 32,
     PEFT__ENCODED = 64,
-    PEFT__SAMPLED = 128  // virtual tokens that are not made by a network
+    PEFT__SAMPLED = 128,  // virtual tokens that are not made by a network
+    PEFT__ADAPTS = PEFT__LOW_RANK | PEFT__SCALES,
+    PEFT__OURS = PEFT__BOTTLENECKS | PEFT__REPLACES  // HF peft does not have these
 };
 
 typedef struct peft__method_row {
@@ -20031,44 +19729,33 @@ typedef struct peft__method_row {
 static const peft__method_row peft__methods[] = {
     // by peft_method
     {{PEFT_LORA, "lora", "reparameterization", "low-rank matrices beside linear weights", 1e-3f,
-      "A uniform, B 0"},
-     "LORA",
-     PEFT__LOW_RANK},
+         "A uniform, B 0"},
+        "LORA", PEFT__LOW_RANK},
     {{PEFT_DORA, "dora", "reparameterization", "low-rank matrices and a magnitude per output", 1e-3f,
-      "A uniform, B 0, magnitudes of the weights"},
-     "LORA",
-     PEFT__LOW_RANK},
-    {{PEFT_IA3, "ia3", "additive", "one factor per key, value and feed-forward feature", 3e-2f, "1"},
-     "IA3",
-     PEFT__SCALES},
+         "A uniform, B 0, magnitudes of the weights"},
+        "LORA", PEFT__LOW_RANK},
+    {{PEFT_IA3, "ia3", "additive", "one factor per key, value and feed-forward feature", 3e-2f, "1"}, "IA3",
+        PEFT__SCALES},
     {{PEFT_PROMPT_TUNING, "prompt", "additive, soft prompt", "virtual tokens before the input", 5e-1f,
-      "random words"},
-     "PROMPT_TUNING",
-     PEFT__VIRTUAL | PEFT__SAMPLED},
+         "random words"},
+        "PROMPT_TUNING", PEFT__VIRTUAL | PEFT__SAMPLED},
     {{PEFT_PREFIX_TUNING, "prefix", "additive, soft prompt", "virtual keys and values in every decoder layer",
-      3e-2f, "normal, 0.02"},
-     "PREFIX_TUNING",
-     PEFT__VIRTUAL | PEFT__PREFIX},
+         3e-2f, "normal, 0.02"},
+        "PREFIX_TUNING", PEFT__VIRTUAL | PEFT__PREFIX},
     {{PEFT_P_TUNING, "ptuning", "additive, soft prompt", "virtual tokens made by a small network", 3e-3f,
-      "normal"},
-     "P_TUNING",
-     PEFT__VIRTUAL | PEFT__ENCODED},
+         "normal"},
+        "P_TUNING", PEFT__VIRTUAL | PEFT__ENCODED},
     {{PEFT_BOTTLENECK, "bottleneck", "additive, adapter", "a narrow network behind each sublayer", 2e-3f,
-      "down normal, up 0"},
-     "BOTTLENECK",
-     PEFT__BOTTLENECKS},
+         "down normal, up 0"},
+        "BOTTLENECK", PEFT__BOTTLENECKS},
     {{PEFT_BITFIT, "bitfit", "selective", "biases; where there are none, norms", 5e-3f, "the model's own"},
-     "SELECTIVE",
-     PEFT__REPLACES},
-    {{PEFT_NORMS, "norms", "selective", "the norms' weights", 5e-3f, "the model's own"},
-     "SELECTIVE",
-     PEFT__REPLACES},
-    {{PEFT_HEAD, "head", "selective", "the output layer", 1e-3f, "the model's own"},
-     "SELECTIVE",
-     PEFT__REPLACES},
-    {{PEFT_SELECTED, "selected", "selective", "parameters by name", 3e-4f, "the model's own"},
-     "SELECTIVE",
-     PEFT__REPLACES},
+        "SELECTIVE", PEFT__REPLACES},
+    {{PEFT_NORMS, "norms", "selective", "the norms' weights", 5e-3f, "the model's own"}, "SELECTIVE",
+        PEFT__REPLACES},
+    {{PEFT_HEAD, "head", "selective", "the output layer", 1e-3f, "the model's own"}, "SELECTIVE",
+        PEFT__REPLACES},
+    {{PEFT_SELECTED, "selected", "selective", "parameters by name", 3e-4f, "the model's own"}, "SELECTIVE",
+        PEFT__REPLACES},
 };
 
 static const peft__method_row *peft__method_row_of(peft_method method) {
@@ -20080,67 +19767,504 @@ PEFTDEF const peft_method_info *peft_method_at(int64_t i) {
 }
 
 PEFTDEF const peft_method_info *peft_method_named(const char *name) {
-    if (!name) return NULL;
-    for (int64_t i = 0; i < PEFT__COUNT(peft__methods); i++)
+    for (int64_t i = 0; name && i < PEFT__COUNT(peft__methods); i++)
         if (strcmp(peft__methods[i].info.name, name) == 0) return &peft__methods[i].info;
     return NULL;
 }
 
-// ---- which modules
+// ---- the table of settings: read by the reader and the writer of adapter_config.json, by the checks of a descriptor
+//      and by all that goes over its texts
 
-// A list of the descriptor, taken apart. Entries are names, or Python regular expressions: what follows
-// "re:", and the keys of patterns.
+// What adapter_config.json says: the descriptor, and what it does not have.
+typedef struct peft__adapter_settings {
+    peft_adapter_desc d;
+    const char *peft_type, *task_type, *start, *selection, *prompt_init, *tokenizer;
+    int64_t heads, layers, parts, width, activation;
+    int reparameterization;
+    bool dora, in_out, trained;
+} peft__adapter_settings;
+
+typedef enum peft__key_type {
+    PEFT__KEY_CONSTANT,  // always the default
+    PEFT__KEY_BOOL,
+    PEFT__KEY_WHOLE,  // int64_t
+    PEFT__KEY_NUMBER,  // float
+    PEFT__KEY_CHOICE,  // int: of the names that `missing` lists
+    PEFT__KEY_TEXT,
+    PEFT__KEY_TEXT_OR_BOOL,
+    // lists; in the descriptor they are texts
+    PEFT__KEY_NAMES,  // "q,v": names, or "re:" and one expression
+    PEFT__KEY_PLAIN_NAMES,  // "q,v": names
+    PEFT__KEY_EXPRESSIONS,  // "layers,blocks"
+    PEFT__KEY_WHOLES,  // "0,2,5"
+    PEFT__KEY_BY_EXPRESSION,  // "q=4,v=8": numbers
+    PEFT__KEY_TOKEN_LISTS  // "3,77", or "embed_tokens:3,77;lm_head:5"
+} peft__key_type;
+
+enum {
+    PEFT__READ_KEY = 1,
+    PEFT__WRITTEN = 2,
+    PEFT__IF_CHANGED = 4
+};  // the last: written unless it is the default
+
+typedef struct peft__adapter_key {
+    const char *key;
+    int kinds;  // of the methods that have it; 0: all
+    peft__key_type type;
+    size_t offset;  // in peft__adapter_settings
+    const char *missing;  // HF's default, as JSON: what a file without the key says
+    int use;
+    double most;  // of a number in a descriptor; 0: any
+} peft__adapter_key;
+
+#define PEFT__AT(member) offsetof(peft__adapter_settings, member)
+enum {
+    PEFT__BOTH_WAYS = PEFT__READ_KEY | PEFT__WRITTEN,
+    PEFT__WHERE_SET = PEFT__READ_KEY | PEFT__IF_CHANGED
+};
+
+static const peft__adapter_key peft__adapter_keys[] = {
+    {"auto_mapping", 0, PEFT__KEY_CONSTANT, 0, "null", PEFT__WRITTEN, 0},
+    {"base_model_name_or_path", 0, PEFT__KEY_TEXT, PEFT__AT(d.base_model_name_or_path), "null",
+        PEFT__BOTH_WAYS, 0},
+    {"inference_mode", 0, PEFT__KEY_BOOL, PEFT__AT(trained), "true", PEFT__WRITTEN, 0},
+    {"revision", 0, PEFT__KEY_CONSTANT, 0, "null", PEFT__WRITTEN, 0},
+    // LoRA. fan_in_fan_out is not read: HF corrects it, too
+    {"bias", PEFT__LOW_RANK, PEFT__KEY_TEXT, PEFT__AT(d.bias), "\"none\"", PEFT__BOTH_WAYS, 0},
+    {"fan_in_fan_out", PEFT__ADAPTS, PEFT__KEY_BOOL, PEFT__AT(in_out), "false", PEFT__WRITTEN, 0},
+    {"init_lora_weights", PEFT__LOW_RANK, PEFT__KEY_TEXT_OR_BOOL, PEFT__AT(start), "true", PEFT__BOTH_WAYS,
+        0},
+    {"layers_pattern", PEFT__LOW_RANK, PEFT__KEY_EXPRESSIONS, PEFT__AT(d.layers_pattern), "null",
+        PEFT__BOTH_WAYS, 0},
+    {"layers_to_transform", PEFT__LOW_RANK | PEFT__OURS, PEFT__KEY_WHOLES, PEFT__AT(d.layers_to_transform),
+        "null", PEFT__BOTH_WAYS, 0},
+    {"lora_alpha", PEFT__LOW_RANK, PEFT__KEY_NUMBER, PEFT__AT(d.alpha), "8", PEFT__BOTH_WAYS, 1e30},
+    {"lora_dropout", PEFT__LOW_RANK, PEFT__KEY_NUMBER, PEFT__AT(d.dropout), "0", PEFT__BOTH_WAYS, 0.9999},
+    {"modules_to_save", PEFT__ADAPTS, PEFT__KEY_PLAIN_NAMES, PEFT__AT(d.modules_to_save), "null",
+        PEFT__BOTH_WAYS, 0},
+    {"r", PEFT__LOW_RANK, PEFT__KEY_WHOLE, PEFT__AT(d.r), "8", PEFT__BOTH_WAYS, 1 << 16},
+    {"rank_pattern", PEFT__LOW_RANK, PEFT__KEY_BY_EXPRESSION, PEFT__AT(d.rank_pattern), "{}", PEFT__WHERE_SET,
+        0},
+    {"alpha_pattern", PEFT__LOW_RANK, PEFT__KEY_BY_EXPRESSION, PEFT__AT(d.alpha_pattern), "{}",
+        PEFT__WHERE_SET, 0},
+    {"target_modules", PEFT__ADAPTS | PEFT__REPLACES, PEFT__KEY_NAMES, PEFT__AT(d.target_modules), "null",
+        PEFT__BOTH_WAYS, 0},
+    {"exclude_modules", PEFT__ADAPTS, PEFT__KEY_NAMES, PEFT__AT(d.exclude_modules), "null", PEFT__WHERE_SET,
+        0},
+    {"use_rslora", PEFT__LOW_RANK, PEFT__KEY_BOOL, PEFT__AT(d.use_rslora), "false", PEFT__WHERE_SET, 0},
+    {"use_dora", PEFT__LOW_RANK, PEFT__KEY_BOOL, PEFT__AT(dora), "false", PEFT__WHERE_SET, 0},
+    {"lora_bias", PEFT__LOW_RANK, PEFT__KEY_BOOL, PEFT__AT(d.lora_bias), "false", PEFT__WHERE_SET, 0},
+    {"trainable_token_indices", PEFT__ADAPTS, PEFT__KEY_TOKEN_LISTS, PEFT__AT(d.trainable_token_indices),
+        "null", PEFT__WHERE_SET, 0},
+    {"target_parameters", PEFT__LOW_RANK, PEFT__KEY_PLAIN_NAMES, PEFT__AT(d.target_parameters), "null",
+        PEFT__WHERE_SET, 0},
+    // IA3
+    {"feedforward_modules", PEFT__SCALES, PEFT__KEY_NAMES, PEFT__AT(d.feedforward_modules), "null",
+        PEFT__BOTH_WAYS, 0},
+    {"init_ia3_weights", PEFT__SCALES, PEFT__KEY_CONSTANT, 0, "true", PEFT__WRITTEN, 0},
+    // soft prompts
+    {"num_attention_heads", PEFT__VIRTUAL, PEFT__KEY_WHOLE, PEFT__AT(heads), "null", PEFT__WRITTEN, 0},
+    {"num_layers", PEFT__VIRTUAL, PEFT__KEY_WHOLE, PEFT__AT(layers), "null", PEFT__BOTH_WAYS, 0},
+    {"num_transformer_submodules", PEFT__VIRTUAL, PEFT__KEY_WHOLE, PEFT__AT(parts), "null", PEFT__BOTH_WAYS,
+        0},
+    {"num_virtual_tokens", PEFT__VIRTUAL, PEFT__KEY_WHOLE, PEFT__AT(d.num_virtual_tokens), "null",
+        PEFT__BOTH_WAYS, 1 << 16},
+    {"token_dim", PEFT__VIRTUAL, PEFT__KEY_WHOLE, PEFT__AT(width), "null", PEFT__WRITTEN, 0},
+    {"prompt_place", PEFT__VIRTUAL, PEFT__KEY_CHOICE, PEFT__AT(d.prompt_place), "encoder,decoder,both",
+        PEFT__WHERE_SET, PEFT_PROMPT_BOTH},
+    {"encoder_hidden_size", PEFT__PREFIX | PEFT__ENCODED, PEFT__KEY_WHOLE, PEFT__AT(d.encoder_hidden), "null",
+        PEFT__BOTH_WAYS, 1 << 20},
+    {"prefix_projection", PEFT__PREFIX, PEFT__KEY_BOOL, PEFT__AT(d.prefix_projection), "false", PEFT__WRITTEN,
+        0},
+    {"encoder_dropout", PEFT__ENCODED, PEFT__KEY_CONSTANT, 0, "0.0", PEFT__WRITTEN, 0},
+    {"encoder_num_layers", PEFT__ENCODED, PEFT__KEY_WHOLE, PEFT__AT(d.encoder_layers), "2", PEFT__BOTH_WAYS,
+        64},
+    {"encoder_reparameterization_type", PEFT__ENCODED, PEFT__KEY_CHOICE, PEFT__AT(reparameterization),
+        "MLP,LSTM", PEFT__BOTH_WAYS, 0},
+    {"prompt_tuning_init", PEFT__SAMPLED, PEFT__KEY_TEXT, PEFT__AT(prompt_init), "\"RANDOM\"", PEFT__WRITTEN,
+        0},
+    {"prompt_tuning_init_text", PEFT__SAMPLED, PEFT__KEY_TEXT, PEFT__AT(d.init_text), "null", PEFT__BOTH_WAYS,
+        0},
+    {"tokenizer_name_or_path", PEFT__SAMPLED, PEFT__KEY_TEXT, PEFT__AT(tokenizer), "null", PEFT__WRITTEN, 0},
+    // methods that HF peft does not have
+    {"bottleneck_size", PEFT__BOTTLENECKS, PEFT__KEY_WHOLE, PEFT__AT(d.bottleneck), "null", PEFT__BOTH_WAYS,
+        1 << 20},
+    {"activation", PEFT__BOTTLENECKS, PEFT__KEY_WHOLE, PEFT__AT(activation), "0", PEFT__BOTH_WAYS, 0},
+    {"pfeiffer", PEFT__BOTTLENECKS, PEFT__KEY_BOOL, PEFT__AT(d.pfeiffer), "false", PEFT__BOTH_WAYS, 0},
+    {"selection", PEFT__REPLACES, PEFT__KEY_TEXT, PEFT__AT(selection), "null", PEFT__WRITTEN, 0},
+    {"peft_type", 0, PEFT__KEY_TEXT, PEFT__AT(peft_type), "null", PEFT__BOTH_WAYS, 0},
+    {"task_type", 0, PEFT__KEY_TEXT, PEFT__AT(task_type), "null", PEFT__BOTH_WAYS, 0}};
+
+// Keys that are not written. Refused: a value other than null, false or nothing changes what an adapter does.
+// The rest say how it began, or belong to what is refused.
+static const struct {
+    int kinds;
+    bool refused;
+    const char *keys;
+} peft__other_keys[] = {{0, false, "peft_version,runtime_config"},
+    {PEFT__LOW_RANK, true,
+        "alora_invocation_tokens,arrow_config,kasa_config,layer_replication,megatron_config,"
+        "monteclora_config,use_bdlora,use_qalora,velora_config"},
+    {PEFT__ADAPTS, true, "ensure_weight_tying"},
+    {PEFT__LOW_RANK, false,
+        "corda_config,eva_config,loftq_config,lora_ga_config,megatron_core,qalora_group_size"},
+    {PEFT__VIRTUAL, true, "modules_to_save"}, {PEFT__PREFIX, false, "init_weights"},
+    {PEFT__SAMPLED, false, "tokenizer_kwargs"}};
+
+static const peft__adapter_key *peft__adapter_key_of(const char *key, int kind) {
+    for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys); i++) {
+        const peft__adapter_key *row = &peft__adapter_keys[i];
+        if (strcmp(row->key, key) == 0 && (!row->kinds || (row->kinds & kind))) return row;
+    }
+    return NULL;
+}
+
+// The field of a row that a descriptor has, too; NULL: it has none.
+static void *peft__desc_field(peft_adapter_desc *d, const peft__adapter_key *row) {
+    return row->type != PEFT__KEY_CONSTANT && row->offset < sizeof(*d) ? (char *)d + row->offset : NULL;
+}
+
+// ---- an adapter
+
+// What an adapter has at one of its modules. Fields that its method does not use stay NULL.
+typedef struct peft__adapted {
+    bool used;  // it has something of what follows
+    peft_tensor *a, *b;  // LoRA: [r, in], [out, r]; beside an embedding [r, entries], [width, r]
+    bool embedding;  // they are the latter
+    bool
+        transposed;  // in files they are A^T, as B, and B^T, as A: of target_parameters, which HF takes as stored
+    float alpha;  // of this module
+    peft_tensor *path_bias;  // lora_bias: [1, out]
+    peft_tensor *a0, *b0;  // PiSSA, OLoRA: what A and B began with, subtracted
+    peft_tensor *magnitude;  // DoRA: [1, out]
+    peft_tensor *rows;  // tokens that are trained alone: [count, width] instead of the entries row_ids
+    const int32_t *row_ids;
+    peft_tensor *scale;  // IA3: [1, in] of the input or [1, out] of the output
+    bool scales_input;
+    peft_tensor
+        *replacement;  // selective methods, modules_to_save, biases: used instead of the model's tensor
+    bool everywhere;  // by all modules that share the tensor
+    peft_tensor *down, *down_bias, *up, *up_bias;  // bottleneck behind the module
+} peft__adapted;
+
+// Before merging: what a weight of the base was.
+typedef struct peft__backup {
+    peft_tensor before;
+    const void *merged;  // the data that merging put there
+    int64_t tensor;
+} peft__backup;
+
+struct peft_adapter {
+    peft__adapter_part part;  // what chapter 8 knows of it
+    peft_context *ctx;
+    peft_model *model;
+    peft__arena arena;  // names
+    peft_adapter_desc d;  // defaults resolved, texts copied
+    peft_tensor *tensors;  // what is trained, in the model's order
+    int64_t *owners;  // [count] the module that a tensor belongs to, -1: none
+    int64_t count;
+    peft__adapted *modules;  // [peft__module_count]
+    peft_tensor *prompt;  // rows of virtual tokens, or what an encoder makes them from
+    peft_tensor *encoder[6];  // weight and bias of up to three layers of a prompt encoder; NULL: none
+    peft_tensor *lstm;  // before them: per layer and direction the input's and the state's weights and biases
+    int64_t prompt_layers;  // of a prefix
+    int64_t
+        prompt_parts;  // of num_virtual_tokens rows each: T5's halves, HF peft's num_transformer_submodules
+    peft_tensor *initial;  // not trained: beginnings, and what a file has instead of the base's tensors
+    int64_t initial_count;
+    bool starts;  // some of those are beginnings
+    peft__backup *backups;
+    int64_t backup_count;
+};
+
+static int64_t peft__inputs(const peft_tensor *t) {
+    return t->in_out ? t->rows : t->cols;
+}
+
+static int64_t peft__outputs(const peft_tensor *t) {
+    return t->in_out ? t->cols : t->rows;
+}
+
+// ---- LoRA: y = W x + s B A x, with A [r, in], B [out, r]
+
+// Forward and backward of the two thin products are peft_linear_with's (chapter 5), for rows x [n, in]:
+//   h = x A^T [n, r],  y += s h B^T;  dB += s dy^T h,  dh = s dy B,  dA += dh^T x,  dx += dh A.
+// At first B = 0, so that the adapter changes nothing. rsLoRA (Kalajdzievski 2023) keeps the size of s B A
+// where r grows.
+static float peft__adapter_scale(const peft_adapter *a, const peft__adapted *s) {
+    float r = (float)s->a->rows;
+    return s->alpha / (a->d.use_rslora ? sqrtf(r) : r);
+}
+
+static void peft__add_path(peft_linear_desc *d, peft_low_rank *paths, const peft_adapter *a,
+    const peft__adapted *s, bool start, float scale, int64_t first, int64_t count) {
+    peft_low_rank *path = &paths[d->path_count++];
+    path->a = start ? s->a0 : s->a;
+    path->b = start ? s->b0 : s->b;
+    path->bias = start ? NULL : s->path_bias;
+    path->scale = start ? -scale : scale;
+    path->dropout = a->d.dropout;
+    path->first_row = first;
+    path->row_count = count;
+}
+
+// Merging: W += scale * B A [out, in]; W as it is stored, [in, out], and embeddings: += scale * A^T B^T.
+static peft_status peft__add_product(
+    peft_context *ctx, peft_tensor *w, bool in_out, const peft_tensor *a, const peft_tensor *b, float scale) {
+    peft__operand right = peft__operand_of(in_out ? b : a, in_out);
+    const peft_tensor *left = in_out ? a : b;
+    int64_t rs = in_out ? 1 : left->cols, cs = in_out ? left->cols : 1;
+    float *wide = left->type == PEFT_F32 ? NULL : (float *)peft__calloc(ctx, peft__size(left), sizeof(float));
+    if (left->type != PEFT_F32 && !wide) return PEFT_ERROR_MEMORY;
+    if (wide) peft__to_f32(left, 0, peft__size(left), wide);
+    peft_status status = peft__gemm(ctx, w->rows, w->cols, a->rows, scale, wide ? wide : peft__f32(left), rs,
+        cs, &right, 1, peft__f32(w), w->cols);
+    peft__free(ctx, wide);
+    return status;
+}
+
+// ---- what adapters do in a pass: the hooks of chapter 8
+
+static const peft__adapted *peft__adapted_at(const peft_adapter *a, int64_t module) {
+    return a->modules[module].used ? &a->modules[module] : NULL;
+}
+
+// The module's own tensor, or what the last active adapter puts in its place.
+static peft_tensor *peft__adapted_tensor(const peft__pass *p, peft_tensor *t, int64_t module) {
+    for (int i = p->adapter_count - 1; i >= 0; i--) {
+        const peft__adapted *own = &p->adapters[i].adapter->modules[module];
+        const peft__adapted *shared = &p->adapters[i].adapter->modules[t - p->model->tensors];
+        if (own->replacement) return own->replacement;
+        if (shared->replacement && shared->everywhere) return shared->replacement;
+    }
+    return t;
+}
+
+// An active adapter at a module.
+typedef struct peft__at_work {
+    const peft_adapter *adapter;
+    const peft__adapted *at;  // NULL: nothing
+    float scale;  // of its low-rank path
+    int64_t first, count;  // the rows that it works on; count 0: all
+} peft__at_work;
+
+// `rows`: whose rows they are. In a cached step each row is one sequence's token; rows stand in the order of
+// their sequences, of which some may have ended.
+static peft__at_work peft__work_at(const peft__pass *p, int i, const int64_t *rows, int64_t module) {
+    const peft_active_adapter *a = &p->adapters[i];
+    const int64_t begin = a->first_sequence, end = begin + a->sequence_count;
+    peft__at_work w = {a->adapter, peft__adapted_at(a->adapter, module), 0, 0, 0};
+    if (!w.at) return w;
+    if (w.at->a) w.scale = peft__adapter_scale(a->adapter, w.at) * (a->scale == 0 ? 1 : a->scale);
+    if (!a->sequence_count) return w;
+    if (!p->plan) {
+        w.first = rows[begin];
+        w.count = rows[end] - w.first;
+        return w;
+    }
+    for (int64_t r = 0; r < p->cache->rows; r++) {
+        if (p->cache->source_of_row[r] < begin || p->cache->source_of_row[r] >= end) continue;
+        if (!w.count++) w.first = r;
+    }
+    if (!w.count) w.at = NULL;
+    return w;
+}
+
+// y on an adapter's rows, zeros elsewhere.
+static peft_tensor *peft__only_rows(peft_tape *t, peft_tensor *y, const peft__at_work *w) {
+    int64_t end = w->first + w->count;
+    if (!w->count || !y) return y;
+    peft_tensor *zeros = peft_input(t, 1, y->cols, NULL);
+    if (w->first > 0) y = peft_multiply(t, y, zeros, 0, w->first);
+    return y && end < y->rows ? peft_multiply(t, y, zeros, end, 0) : y;
+}
+
+// A linear module: x is scaled (IA3), multiplied with W and the low-rank paths, scaled per output (DoRA,
+// IA3), and goes through bottlenecks; trained tokens overwrite their outputs at the head. DoRA scales the
+// product without its bias.
+static peft_tensor *peft__adapted_linear(const peft__pass *p, const int64_t *rows, peft_tensor *x,
+    peft_tensor *weight, int64_t module, peft_tensor *residual) {
+    peft_tape *t = p->tape;
+    peft_low_rank paths[PEFT_MAX_PATHS];
+    peft__at_work work[PEFT_MAX_PATHS];
+    peft_linear_desc d;
+    memset(&d, 0, sizeof(d));
+    d.weight = peft__use_at(p, weight, module);
+    d.bias = peft__bias_of(p, weight);
+    d.paths = paths;
+    bool dora = false,
+         apart = p->model->dropout > 0;  // apart: something stands between the product and the residual
+    for (int i = 0; i < p->adapter_count; i++) {
+        work[i] = peft__work_at(p, i, rows, module);
+        const peft__at_work *w = &work[i];
+        const peft__adapted *s = w->at;
+        if (!s) continue;
+        if (s->a) peft__add_path(&d, paths, w->adapter, s, false, w->scale, w->first, w->count);
+        if (s->a0) peft__add_path(&d, paths, w->adapter, s, true, w->scale, w->first, w->count);
+        if (s->scale && s->scales_input) x = peft_multiply(t, x, s->scale, w->first, w->count);
+        dora = dora || s->magnitude;
+        apart = apart || s->magnitude || (s->scale && !s->scales_input) || s->down || s->rows;
+    }
+    peft_tensor *bias = dora ? d.bias : NULL;
+    if (dora) d.bias = NULL;
+    d.x = x;
+    d.residual = apart ? NULL : residual;
+    peft_tensor *y = peft_linear_with(t, &d);
+    if (!apart) return y;
+    for (const peft__at_work *w = work; w < work + p->adapter_count && y; w++) {
+        const peft__adapted *s = w->at;
+        if (!s || !s->magnitude) continue;
+        peft_tensor *direction = peft__dora_direction(t, d.weight, s->a, s->b, w->scale, s->magnitude);
+        y = peft_multiply(t, y, direction, w->first, w->count);
+    }
+    if (bias) y = peft__add_row(t, y, bias);
+    for (const peft__at_work *w = work; w < work + p->adapter_count && y; w++) {
+        const peft__adapted *s = w->at;
+        if (s && s->scale && !s->scales_input) y = peft_multiply(t, y, s->scale, w->first, w->count);
+        if (s && s->down) {  // y + up(f(down(y))) (Houlsby et al. 2019)
+            peft_tensor *h = peft_activation(
+                t, peft_linear(t, y, s->down, s->down_bias), w->adapter->d.activation);
+            y = peft_add(t, y, peft__only_rows(t, peft_linear(t, h, s->up, s->up_bias), w));
+        }
+        if (s && s->rows) y = peft__overwrite(t, y, peft_linear(t, x, s->rows, NULL), s->row_ids, true);
+    }
+    return residual ? peft_add(t, residual, peft_dropout(t, y, p->model->dropout)) : y;
+}
+
+// x with the trained rows of those ids that have some.
+static peft_tensor *peft__trained_rows(
+    peft_tape *t, const peft__adapted *s, peft_tensor *x, const int32_t *ids) {
+    int64_t room = x ? x->rows : 0, count = 0;
+    int32_t *which = (int32_t *)peft__tape_room(t, 2 * room, sizeof(int32_t));
+    int32_t *at = which ? which + room : NULL;
+    for (int64_t i = 0; which && i < room; i++)
+        for (int64_t k = 0; k < s->rows->rows; k++) {
+            if (s->row_ids[k] != ids[i]) continue;
+            which[count] = (int32_t)k;
+            at[count++] = (int32_t)i;
+            break;
+        }
+    return count ? peft__overwrite(t, x, peft_embedding(t, s->rows, which, count), at, false) : x;
+}
+
+// Entries of an embedding: E[id] + s B A[:, id], with DoRA times its direction.
+static peft_tensor *peft__adapted_embedding(const peft__pass *p, const int64_t *rows, peft_tensor *table,
+    int64_t module, const int32_t *ids, int64_t count) {
+    peft_tape *t = p->tape;
+    peft_tensor *weight = peft__use_at(p, table, module), *x = peft_embedding(t, weight, ids, count);
+    for (int i = 0; i < p->adapter_count && x; i++) {
+        const peft__adapted *s = peft__adapted_at(p->adapters[i].adapter, module);
+        if (s && s->rows) x = peft__trained_rows(t, s, x, ids);
+        peft__at_work w = peft__work_at(p, i, rows, module);
+        if (!x || !w.at || !s->a) continue;
+        peft_tensor *y = peft_linear(t, peft__column_embedding(t, s->a, ids, count), s->b, NULL);
+        x = peft_add(t, x, peft__only_rows(t, peft_scale(t, y, w.scale), &w));
+        if (!s->magnitude) continue;
+        peft_tensor one_hot = *weight;  // [entries, width] is a weight [in, out] of one-hot rows
+        one_hot.in_out = true;
+        peft_tensor *direction = peft__dora_direction(t, &one_hot, s->a, s->b, w.scale, s->magnitude);
+        x = peft_multiply(t, x, direction, w.first, w.count);
+    }
+    return x;
+}
+
+static peft_tensor *peft__through_lstm(const peft_adapter *a, peft_tape *tape, peft_tensor *x) {
+    for (peft_tensor *w = a->lstm; w < a->lstm + 8 * a->d.encoder_layers; w += 8) {
+        peft_tensor *gates[2], *recurrent[2] = {&w[1], &w[5]};
+        for (int i = 0; i < 2; i++)
+            gates[i] = peft__add_row(tape, peft_linear(tape, x, &w[4 * i], &w[4 * i + 2]), &w[4 * i + 3]);
+        x = peft_lstm(tape, gates, recurrent);
+    }
+    return x;
+}
+
+// Rows of the prompt, through its encoder if it has one: P-tuning's Linear, ReLU, Linear, ReLU, Linear, or
+// LSTM, Linear, ReLU, Linear, or prefix tuning's Linear, tanh, Linear. An LSTM reads all rows, as in HF peft.
+static peft_tensor *peft__prompt_rows(const peft_adapter *a, peft_tape *tape, int64_t first, int64_t count) {
+    int32_t *rows = (int32_t *)peft__tape_room(tape, count, sizeof(int32_t));
+    for (int64_t i = 0; rows && i < count; i++) rows[i] = (int32_t)(first + i);
+    if (!rows) return NULL;
+    peft_tensor *x = peft_embedding(
+        tape, a->lstm ? peft__through_lstm(a, tape, a->prompt) : a->prompt, rows, count);
+    for (int i = 0; i < 6 && a->encoder[i]; i += 2) {
+        if (i) x = peft_activation(tape, x, a->part.prefix ? PEFT_TANH : PEFT_RELU);
+        x = peft_linear(tape, x, a->encoder[i], a->encoder[i + 1]);
+    }
+    return x;
+}
+
+static peft_tensor *peft__adapter_prompt(const peft_adapter *a, peft_tape *tape, bool decoder) {
+    int64_t n = a->d.num_virtual_tokens;
+    return peft__prompt_rows(
+        a, tape, decoder && a->model->config.encoder_decoder && !a->part.prefix ? n : 0, n);
+}
+
+static bool peft__adapter_adds(const peft_adapter *a, int64_t module) {
+    return a->modules[module].a || a->modules[module].scale || a->modules[module].rows;
+}
+
+static const peft__adapter_hooks peft__hooks = {peft__adapted_tensor, peft__adapted_linear,
+    peft__adapted_embedding, peft__adapter_prompt, peft__adapter_adds};
+
+// ---- which modules: the lists of a descriptor
+
+// One entry of a list: a name, or a Python regular expression.
 typedef struct peft__name_entry {
     const char *text;
     size_t size;
-    double value;  // rank_pattern, alpha_pattern
+    double value;  // of "expression=number"
     peft__regex *regex;  // NULL: a name
     bool matched;  // by some module
 } peft__name_entry;
 
-// What matching needs, and whether memory ran out in it.
-typedef struct peft__matching {
-    peft__regex_scratch scratch;
-    peft_status status;
-} peft__matching;
+enum {
+    PEFT__TARGETS,
+    PEFT__PARAMETERS,
+    PEFT__EXCLUDED,
+    PEFT__SAVED,
+    PEFT__RANKS,
+    PEFT__ALPHAS,
+    PEFT__FEEDFORWARD,
+    PEFT__LAYER_NAMES,
+    PEFT__TOKENS,
+    PEFT__LISTS
+};
+static const char *const peft__list_keys[PEFT__LISTS] = {"target_modules", "target_parameters",
+    "exclude_modules", "modules_to_save", "rank_pattern", "alpha_pattern", "feedforward_modules",
+    "layers_pattern", "trainable_token_indices"};
 
 typedef struct peft__names {
-    peft__matching *with;
-    const char *key;  // in adapter_config.json
+    const char *key;
     peft__name_entry *entries;
     int64_t count;
-    bool whole;  // an expression for the whole path
+    bool whole;  // one expression for the whole path
 } peft__names;
 
-// What an adapter's descriptor chooses among the modules.
-typedef struct peft__chosen {
+// Gives an adapter its tensors. `status` is the first failure; nothing more is added behind it.
+typedef struct peft__builder {
     peft_adapter *adapter;
+    int kind;
     peft__arena scratch;
-    peft__matching matching;
-    peft__names targets, parameters, excluded, saved, feedforward, layer_names, ranks, alphas, tokens;
-    bool all_linear, missed_layer;
-} peft__chosen;
+    peft__regex_scratch matching;
+    peft__names lists[PEFT__LISTS];
+    bool all_linear;
+    int64_t capacity;  // of the adapter's tensors
+    peft_status status;
+} peft__builder;
 
-// How a list is written: names, or "re:" and an expression; expressions with "=number"; the expressions of
-// layers_pattern; "name:id,id;...".
-typedef enum { PEFT__LIST_NAMES, PEFT__LIST_NUMBERS, PEFT__LIST_LAYERS, PEFT__LIST_TOKENS } peft__list_kind;
-
-// HF puts patterns into others: what stands before and behind them.
-static peft_status peft__name_expression(peft__chosen *c, const peft__names *names, peft__name_entry *e,
-                                          const char *before, const char *behind) {
-    peft_context *ctx = c->adapter->ctx;
+// HF puts expressions into others: what stands before and behind them.
+static void peft__name_expression(
+    peft__builder *b, const peft__names *names, peft__name_entry *e, const char *before, const char *behind) {
+    peft_context *ctx = b->adapter->ctx;
     peft__string s;
     peft__string_init(&s, ctx);
-    peft__string_puts(&s, before);
-    peft__string_append(&s, e->text, e->size);
-    peft__string_puts(&s, behind);
-    peft_status status = s.failed
-                             ? PEFT_ERROR_MEMORY
-                             : peft__regex_compile(ctx, s.data, s.size, PEFT__REGEX_NO_GROUPS, &e->regex);
+    peft__string_format(&s, "%s%.*s%s", before, (int)e->size, e->text, behind);
+    b->status = s.failed ? PEFT_ERROR_MEMORY
+                         : peft__regex_compile(ctx, s.data, s.size, PEFT__REGEX_NO_GROUPS, &e->regex);
     peft__string_free(&s);
-    if (!status || status == PEFT_ERROR_MEMORY) return status;
-    return peft__fail(ctx, status, "adapter: %s: \"%.*s\": %s", names->key, (int)e->size, e->text,
-                      ctx->error);
+    if (b->status && b->status != PEFT_ERROR_MEMORY)
+        peft__fail(
+            ctx, b->status, "adapter: %s: \"%.*s\": %s", names->key, (int)e->size, e->text, ctx->error);
 }
 
 // A comma within an expression is written "\,", as no module's name has one.
@@ -20158,7 +20282,7 @@ static size_t peft__next_entry(peft__arena *a, const char **list, char separator
     return n;
 }
 
-// "key=number": ranks are whole.
+// "expression=number": ranks are whole.
 static bool peft__name_number(const peft__names *names, peft__name_entry *e) {
     const char *equals = strrchr(e->text, '=');
     char *end = NULL;
@@ -20169,17 +20293,16 @@ static bool peft__name_number(const peft__names *names, peft__name_entry *e) {
     return strcmp(names->key, "rank_pattern") != 0 || (e->value >= 1 && e->value == floor(e->value));
 }
 
-static peft_status peft__names_parse(peft__chosen *c, const char *key, const char *list, peft__list_kind kind,
-                                     peft__names *names) {
-    names->key = key;
-    names->with = &c->matching;
-    if (!list || !*list) return PEFT_OK;
-    names->entries =
-        (peft__name_entry *)peft__arena_alloc(&c->scratch, (strlen(list) / 2 + 1) * sizeof(peft__name_entry));
-    names->whole = kind == PEFT__LIST_NAMES && strncmp(list, "re:", 3) == 0;
-    if (!names->entries) return PEFT_ERROR_MEMORY;
-    peft_status status = PEFT_OK;
-    for (char *text; *list && !status;) {
+static void peft__names_parse(peft__builder *b, int which, const char *list) {
+    peft__names *names = &b->lists[which];
+    names->key = peft__list_keys[which];
+    const peft__adapter_key *row = peft__adapter_key_of(names->key, PEFT__ADAPTS);
+    if (!list || !*list || b->status) return;
+    names->entries = (peft__name_entry *)peft__arena_alloc(
+        &b->scratch, (strlen(list) / 2 + 1) * sizeof(peft__name_entry));
+    if (!names->entries) b->status = PEFT_ERROR_MEMORY;
+    names->whole = row->type <= PEFT__KEY_PLAIN_NAMES && strncmp(list, "re:", 3) == 0;
+    for (char *text; *list && !b->status;) {
         peft__name_entry *e = &names->entries[names->count];
         memset(e, 0, sizeof(*e));
         if (names->whole) {
@@ -20187,73 +20310,79 @@ static peft_status peft__names_parse(peft__chosen *c, const char *key, const cha
             e->size = strlen(e->text);
             list = "";
         } else {
-            e->size = peft__next_entry(&c->scratch, &list, kind == PEFT__LIST_TOKENS ? ';' : ',', &text);
+            e->size = peft__next_entry(
+                &b->scratch, &list, row->type == PEFT__KEY_TOKEN_LISTS ? ';' : ',', &text);
             e->text = text;
-            if (!text) return PEFT_ERROR_MEMORY;
+            if (!text) b->status = PEFT_ERROR_MEMORY;
             if (!e->size) continue;
         }
         names->count++;
-        if (kind == PEFT__LIST_NUMBERS && !peft__name_number(names, e))
-            return peft__fail(c->adapter->ctx, PEFT_ERROR_ARGUMENT,
-                              "adapter: %s has \"%s\", not like \"q=4\"", key, e->text);
-        if (names->whole) status = peft__name_expression(c, names, e, "", "");
-        else if (kind == PEFT__LIST_NUMBERS) status = peft__name_expression(c, names, e, "(.*\\.)?(", ")");
-        else if (kind == PEFT__LIST_LAYERS)
-            status = peft__name_expression(c, names, e, "(?:.*\\.)?(?:", ")");
+        if (row->type == PEFT__KEY_BY_EXPRESSION && !peft__name_number(names, e))
+            b->status = peft__fail(b->adapter->ctx, PEFT_ERROR_ARGUMENT,
+                "adapter: %s has \"%s\", not like \"q=4\"", names->key, e->text);
+        else if (names->whole) peft__name_expression(b, names, e, "", "");
+        else if (row->type == PEFT__KEY_BY_EXPRESSION) peft__name_expression(b, names, e, "(.*\\.)?(", ")");
+        else if (row->type == PEFT__KEY_EXPRESSIONS) peft__name_expression(b, names, e, "(?:.*\\.)?(?:", ")");
     }
-    return status;
 }
 
-static void peft__chosen_end(peft__chosen *c) {
-    peft__names *const all[] = {&c->targets,     &c->parameters, &c->excluded, &c->saved, &c->feedforward,
-                                &c->layer_names, &c->ranks,      &c->alphas,   &c->tokens};
-    for (int64_t i = 0; i < PEFT__COUNT(all); i++)
-        for (int64_t k = 0; k < all[i]->count; k++) peft__regex_free(all[i]->entries[k].regex);
-    peft__regex_scratch_free(&c->matching.scratch);
-    peft__arena_free(&c->scratch);
+static void peft__builder_end(peft__builder *b) {
+    for (int i = 0; i < PEFT__LISTS; i++)
+        for (int64_t k = 0; k < b->lists[i].count; k++) peft__regex_free(b->lists[i].entries[k].regex);
+    peft__regex_scratch_free(&b->matching);
+    peft__arena_free(&b->scratch);
 }
 
-static peft_status peft__chosen_begin(peft__chosen *c, peft_adapter *a) {
-    const peft_adapter_desc *d = &a->d;
-    memset(c, 0, sizeof(*c));
-    c->adapter = a;
-    c->all_linear = d->target_modules && strcmp(d->target_modules, "all-linear") == 0;
-    peft__arena_init(&c->scratch, a->ctx);
-    peft__regex_scratch_init(&c->matching.scratch, a->ctx);
-    const struct {
-        const char *key, *list;
-        peft__list_kind kind;
-        peft__names *into;
-    } lists[] = {{"target_modules", c->all_linear ? NULL : d->target_modules, PEFT__LIST_NAMES, &c->targets},
-                 {"target_parameters", d->target_parameters, PEFT__LIST_NAMES, &c->parameters},
-                 {"exclude_modules", d->exclude_modules, PEFT__LIST_NAMES, &c->excluded},
-                 {"modules_to_save", d->modules_to_save, PEFT__LIST_NAMES, &c->saved},
-                 {"feedforward_modules", d->feedforward_modules, PEFT__LIST_NAMES, &c->feedforward},
-                 {"layers_pattern", d->layers_pattern, PEFT__LIST_LAYERS, &c->layer_names},
-                 {"rank_pattern", d->rank_pattern, PEFT__LIST_NUMBERS, &c->ranks},
-                 {"alpha_pattern", d->alpha_pattern, PEFT__LIST_NUMBERS, &c->alphas},
-                 {"trainable_token_indices", d->trainable_token_indices, PEFT__LIST_TOKENS, &c->tokens}};
-    peft_status status = PEFT_OK;
-    for (int64_t i = 0; i < PEFT__COUNT(lists) && !status; i++)
-        status = peft__names_parse(c, lists[i].key, lists[i].list, lists[i].kind, lists[i].into);
-    return status;
+static void peft__builder_begin(peft__builder *b, peft_adapter *a) {
+    memset(b, 0, sizeof(*b));
+    b->adapter = a;
+    b->kind = peft__method_row_of(a->d.method)->kind;
+    b->all_linear = a->d.target_modules && strcmp(a->d.target_modules, "all-linear") == 0;
+    peft__arena_init(&b->scratch, a->ctx);
+    peft__regex_scratch_init(&b->matching, a->ctx);
+    for (int i = 0; i < PEFT__LISTS; i++) {
+        const peft__adapter_key *row = peft__adapter_key_of(peft__list_keys[i], PEFT__ADAPTS);
+        const char *list = *(const char **)peft__desc_field(&a->d, row);
+        peft__names_parse(b, i, i == PEFT__TARGETS && b->all_linear ? NULL : list);
+    }
 }
 
-// HF peft: a name matches when it is the whole module path or the end of it, behind a dot.
-static bool peft__module_matches(const char *path, size_t n, const char *target, size_t m) {
-    if (m > n || memcmp(path + n - m, target, m) != 0) return false;
-    return m == n || path[n - m - 1] == '.';
+// ---- matching a module's path, as Hugging Face's model has it
+
+// transformers 5 calls NeoX's head as it calls all others; its checkpoints and older adapters keep the old
+// name.
+#define PEFT__OLD_HEAD "embed_out"
+#define PEFT__HEAD "lm_head"
+
+// The path of a module, and its size: a tensor's name without its last part.
+static const char *peft__module_path(const peft_model *m, int64_t module, size_t *size) {
+    static const char *const inputs[] = {"encoder.embed_tokens", "decoder.embed_tokens"};
+    const int64_t sharing = module - m->tensor_count;
+    const char *path = sharing < 0   ? m->tensors[module].name
+        : sharing == PEFT__TIED_HEAD ? m->family->head
+                                     : inputs[sharing];
+    const char *dot = sharing < 0 ? strrchr(path, '.') : NULL;
+    *size = dot ? (size_t)(dot - path) : strlen(path);
+    if (*size != strlen(PEFT__OLD_HEAD) || memcmp(path, PEFT__OLD_HEAD, *size) != 0) return path;
+    *size = strlen(PEFT__HEAD);
+    return PEFT__HEAD;
 }
 
-// The first entry that matches a module's path, NULL: none.
-static peft__name_entry *peft__names_find(const peft__names *names, const char *path, size_t n) {
-    for (int64_t i = 0; i < names->count; i++) {
-        peft__name_entry *e = &names->entries[i];
+static bool peft__path_ends(const char *path, size_t n, const char *end, size_t m) {
+    return m <= n && memcmp(path + n - m, end, m) == 0;
+}
+
+// The first entry that matches a path, NULL: none. HF peft: a name is the whole path or the end of it, behind
+// a dot.
+static peft__name_entry *peft__names_find(peft__builder *b, int which, const char *path, size_t n) {
+    const peft__names *names = &b->lists[which];
+    for (peft__name_entry *e = names->entries; e < names->entries + names->count; e++) {
         bool found = false;
-        if (!e->regex) found = peft__module_matches(path, n, e->text, e->size);
-        else if (!names->with->status)
-            names->with->status =
-                peft__regex_test(&names->with->scratch, e->regex, path, n, PEFT__REGEX_FULLMATCH, &found);
+        if (!e->regex)
+            found = peft__path_ends(path, n, e->text, e->size) &&
+                (e->size == n || path[n - e->size - 1] == '.');
+        else if (!b->status)
+            b->status = peft__regex_test(&b->matching, e->regex, path, n, PEFT__REGEX_FULLMATCH, &found);
         if (!found) continue;
         e->matched = true;
         return e;
@@ -20270,7 +20399,8 @@ static bool peft__has_parts(const char *path, size_t n, const char *parts, size_
     return false;
 }
 
-// PEFT_SELECTED: the name, or some of its parts between dots ("decoder.block.3", "wo", "layer_norm.weight"), or "*".
+// PEFT_SELECTED: the name, or some of its parts between dots ("decoder.block.3", "wo", "layer_norm.weight"),
+// or "*".
 static bool peft__list_selects(const char *list, const char *name) {
     const char *p;
     for (size_t m; (m = peft__next_name(&list, &p)) > 0;)
@@ -20280,85 +20410,79 @@ static bool peft__list_selects(const char *list, const char *name) {
 
 // modules_to_save: HF takes every module whose path ends with a name, with all that is inside of it, whether
 // a dot stands before the name or not.
-static bool peft__is_saved(const peft__chosen *c, const char *path, size_t n) {
+static bool peft__is_saved(const peft__builder *b, const char *path, size_t n) {
+    const peft__names *saved = &b->lists[PEFT__SAVED];
     bool found = false;
     for (size_t end = 1; end <= n; end++)
-        for (int64_t i = 0; i < c->saved.count && (end == n || path[end] == '.'); i++) {
-            peft__name_entry *e = &c->saved.entries[i];
-            if (e->size > end || memcmp(path + end - e->size, e->text, e->size) != 0) continue;
-            e->matched = found = true;
+        for (int64_t i = 0; i < saved->count && (end == n || path[end] == '.'); i++) {
+            peft__name_entry *e = &saved->entries[i];
+            if (peft__path_ends(path, end, e->text, e->size)) e->matched = found = true;
         }
     return found;
 }
 
 // The number of the block that a parameter belongs to, -1: none. HF: the first number that stands behind two
-// parts ("model.layers.3."), or behind layers_pattern.
-static int64_t peft__layer_of(const peft__names *patterns, const char *path, size_t n) {
+// parts ("model.layers.3."), or behind layers_pattern. `b` may be NULL.
+static int64_t peft__layer_of(peft__builder *b, const char *path, size_t n) {
     for (size_t at = 0; at < n; at++) {
         size_t digits = 0;
         if (path[at] != '.') continue;
         while (at + 1 + digits < n && path[at + 1 + digits] >= '0' && path[at + 1 + digits] <= '9') digits++;
         if (!digits || at + 1 + digits >= n || path[at + 1 + digits] != '.') continue;
-        if (patterns && patterns->count ? peft__names_find(patterns, path, at) != NULL
-                                        : memchr(path, '.', at) != NULL)
+        if (b && b->lists[PEFT__LAYER_NAMES].count ? peft__names_find(b, PEFT__LAYER_NAMES, path, at) != NULL
+                                                   : memchr(path, '.', at) != NULL)
             return strtoll(path + at + 1, NULL, 10);
     }
     return -1;
 }
 
 static bool peft__layer_chosen(const char *layers, int64_t layer) {
-    if (!layers) return true;
-    for (const char *p = layers; *p;) {
+    for (const char *p = layers ? layers : ""; *p;) {
         char *end;
         int64_t i = strtoll(p, &end, 10);
         if (end != p && i == layer) return true;
         p = end == p ? p + 1 : end;
     }
-    return false;
+    return !layers;
 }
 
-static bool peft__is_head_site(const peft_model *m, int64_t site) {
-    return site == peft__head_site(m);
+static bool peft__is_linear_module(const peft_model *m, int64_t module) {
+    return module == peft__head_module(m) ||
+        (module < m->tensor_count && peft__is_linear(m, &m->tensors[module]));
 }
 
-static bool peft__is_linear_site(const peft_model *m, int64_t site) {
-    return peft__is_head_site(m, site) || (site < m->tensor_count && peft__is_linear(m, &m->tensors[site]));
-}
-
-static bool peft__is_embedding_site(const peft_model *m, int64_t site) {
-    const peft_tensor *t = peft__site_tensor(m, site);
-    return !peft__is_head_site(m, site) && (t == m->shared || t == m->positions);
+static bool peft__is_embedding_module(const peft_model *m, int64_t module) {
+    const peft_tensor *t = peft__module_tensor(m, module);
+    return module != peft__head_module(m) && (t == m->shared || t == m->positions);
 }
 
 // What HF peft's check_target_module_exists decides.
-static bool peft__is_target(peft__chosen *c, int64_t site) {
-    const peft_adapter *a = c->adapter;
-    const peft_model *m = a->model;
+static bool peft__is_target(peft__builder *b, int64_t module) {
+    const peft_model *m = b->adapter->model;
+    const char *layers = b->adapter->d.layers_to_transform;
+    const peft__names *saved = &b->lists[PEFT__SAVED];
     size_t n;
-    const char *path = peft__site_path(m, site, &n);
-    if (peft__names_find(&c->excluded, path, n)) return false;
-    for (int64_t i = 0; i < c->saved.count; i++)
-        if (peft__has_parts(path, n, c->saved.entries[i].text, c->saved.entries[i].size)) return false;
-    if (c->all_linear)
-        return peft__is_linear_site(m, site) && !peft__is_head_site(m, site) &&
-               peft__layer_chosen(a->d.layers_to_transform, peft__layer_of(&c->layer_names, path, n));
-    const peft__name_entry *e = peft__names_find(&c->targets, path, n);
-    if (!e || c->targets.whole || !a->d.layers_to_transform || e->size == n) return e != NULL;
-    bool chosen = peft__layer_chosen(a->d.layers_to_transform, peft__layer_of(&c->layer_names, path, n));
-    c->missed_layer = c->missed_layer || !chosen;
-    return chosen;
+    const char *path = peft__module_path(m, module, &n);
+    if (peft__names_find(b, PEFT__EXCLUDED, path, n)) return false;
+    for (int64_t i = 0; i < saved->count; i++)
+        if (peft__has_parts(path, n, saved->entries[i].text, saved->entries[i].size)) return false;
+    const peft__name_entry *e = peft__names_find(b, PEFT__TARGETS, path, n);
+    bool by_layer = b->all_linear || (e && !b->lists[PEFT__TARGETS].whole && layers && e->size != n);
+    bool linear = peft__is_linear_module(m, module) && module != peft__head_module(m);
+    if (b->all_linear ? !linear : !e) return false;
+    return !by_layer || peft__layer_chosen(layers, peft__layer_of(b, path, n));
 }
 
 // Whether a selective method trains a parameter of the base.
 static bool peft__is_selected(const peft_adapter *a, const peft_tensor *t) {
     const peft_model *m = a->model;
-    bool bias = peft__ends_with(t->name, ".bias"), any_bias = false;
-    for (int64_t i = 0; i < m->tensor_count && !any_bias; i++) any_bias = m->bias_of[i] >= 0;
+    bool vector = t->rank == 1, any_bias = false;
     if (!peft__layer_chosen(a->d.layers_to_transform, peft__layer_of(NULL, t->name, strlen(t->name))))
         return false;
+    for (int64_t i = 0; i < m->tensor_count && !any_bias; i++) any_bias = m->bias_of[i] >= 0;
     switch (a->d.method) {
-    case PEFT_BITFIT: return any_bias ? bias : t->rank == 1;
-    case PEFT_NORMS: return t->rank == 1 && strstr(t->name, "norm") != NULL ? true : t->rank == 1 && strstr(t->name, "ln_") != NULL;
+    case PEFT_BITFIT: return any_bias ? peft__ends_with(t->name, ".bias") : vector;
+    case PEFT_NORMS: return vector && (strstr(t->name, "norm") || strstr(t->name, "ln_"));
     case PEFT_HEAD: return t == m->head;
     case PEFT_SELECTED: return peft__list_selects(a->d.target_modules, t->name);
     default: return false;
@@ -20367,24 +20491,72 @@ static bool peft__is_selected(const peft_adapter *a, const peft_tensor *t) {
 
 // `bias` of LoRA: whether a bias of the base is trained, and whether its module has a LoRA, where HF's name
 // for it has "base_layer" in it.
-static bool peft__is_trained_bias(peft__chosen *c, int64_t site, bool *beside_lora) {
-    const peft_model *m = c->adapter->model;
-    const char *bias = c->adapter->d.bias;
+static bool peft__is_trained_bias(peft__builder *b, int64_t module, bool *beside_lora) {
+    const peft_model *m = b->adapter->model;
+    const char *bias = b->adapter->d.bias;
     *beside_lora = false;
-    if (!bias || strcmp(bias, "none") == 0 || site >= m->tensor_count ||
-        !peft__ends_with(m->tensors[site].name, ".bias"))
+    if (!bias || strcmp(bias, "none") == 0 || module >= m->tensor_count ||
+        !peft__ends_with(m->tensors[module].name, ".bias"))
         return false;
     for (int64_t i = 0; i < m->tensor_count && !*beside_lora; i++)
-        *beside_lora = m->bias_of[i] == site && peft__is_linear_site(m, i) && peft__is_target(c, i);
+        *beside_lora = m->bias_of[i] == module && peft__is_linear_module(m, i) && peft__is_target(b, i);
     return *beside_lora || strcmp(bias, "all") == 0;
 }
 
-// ---- making and freeing
+// target_parameters: a name, or the end of one behind a dot; "up_proj.weight".
+static bool peft__is_parameter(peft__builder *b, int64_t module) {
+    const peft_model *m = b->adapter->model;
+    const peft__names *names = &b->lists[PEFT__PARAMETERS];
+    const char *last = peft__ends_with(peft__module_tensor(m, module)->name, ".bias") ? ".bias" : ".weight";
+    size_t n, behind = strlen(last);
+    const char *path = peft__module_path(m, module, &n);
+    for (peft__name_entry *e = names->entries; e < names->entries + names->count; e++) {
+        bool alone = strcmp(e->text, last + 1) == 0;
+        size_t size = alone || e->size < behind ? 0 : e->size - behind;
+        bool ends = alone ||
+            (size && peft__ends_with(e->text, last) && peft__path_ends(path, n, e->text, size) &&
+                (size == n || path[n - size - 1] == '.'));
+        if (ends) return e->matched = true;
+    }
+    return false;
+}
 
-// NULL and a->failed: memory ran out.
-static peft_tensor *peft__adapter_add(peft_adapter *a, int64_t rows, int64_t cols, int rank, const char *format, ...) {
-    a->failed = a->failed || a->count == a->capacity;  // never so: they were counted before
-    if (a->failed) return NULL;
+// IA3. HF: a list of names holds for every path that ends with one, with a dot before it or not.
+static bool peft__is_feed_forward(peft__builder *b, int64_t module) {
+    const peft__names *names = &b->lists[PEFT__FEEDFORWARD];
+    size_t n;
+    const char *path = peft__module_path(b->adapter->model, module, &n);
+    if (names->whole) return peft__names_find(b, PEFT__FEEDFORWARD, path, n) != NULL;
+    for (int64_t i = 0; i < names->count; i++)
+        if (peft__path_ends(path, n, names->entries[i].text, names->entries[i].size)) return true;
+    return false;
+}
+
+// trainable_token_indices: the ids for a module ("3,77" alone: the embedding's), NULL: none. HF takes any
+// path that ends with the name.
+static const char *peft__token_ids(peft__builder *b, int64_t module) {
+    const peft_model *m = b->adapter->model;
+    const peft__names *names = &b->lists[PEFT__TOKENS];
+    size_t n;
+    const char *path = peft__module_path(m, module, &n);
+    for (peft__name_entry *e = names->entries; e < names->entries + names->count; e++) {
+        const char *colon = strchr(e->text, ':');
+        bool fits = colon ? peft__path_ends(path, n, e->text, (size_t)(colon - e->text))
+                          : module == m->shared - m->tensors;
+        if (!fits) continue;
+        e->matched = true;
+        return colon ? colon + 1 : e->text;
+    }
+    return NULL;
+}
+
+// ---- building: the tensors of each module
+
+// NULL: the builder has failed. A plan has no values.
+static peft_tensor *peft__add_tensor(
+    peft__builder *b, int64_t owner, int64_t rows, int64_t cols, int rank, const char *format, ...) {
+    peft_adapter *a = b->adapter;
+    if (b->status) return NULL;
     peft__string s;
     peft__string_init(&s, a->ctx);
     va_list arguments;
@@ -20399,421 +20571,328 @@ static peft_tensor *peft__adapter_add(peft_adapter *a, int64_t rows, int64_t col
     t->cols = cols;
     t->rank = rank;
     t->owned = !a->ctx->dry;
-    t->data = !t->name ? NULL : a->ctx->dry ? peft__nowhere() : peft__calloc(a->ctx, rows * cols, sizeof(float));
-    if (!t->data) {
-        a->failed = true;
-        return NULL;
-    }
-    a->count++;
-    return t;
+    t->data = !t->name ? NULL
+        : a->ctx->dry  ? peft__nowhere()
+                       : peft__calloc(a->ctx, rows * cols, sizeof(float));
+    if (!t->data) b->status = PEFT_ERROR_MEMORY;
+    else a->owners[a->count++] = owner;
+    return t->data ? t : NULL;
 }
 
-static peft_tensor *peft__add_part(peft_adapter *a, int64_t site, const char *part, int64_t rows,
-                                   int64_t cols, int rank) {
+static peft_tensor *peft__add_part(
+    peft__builder *b, int64_t module, const char *part, int64_t rows, int64_t cols, int rank) {
     size_t n;
-    const char *path = peft__site_path(a->model, site, &n);
-    return peft__adapter_add(a, rows, cols, rank, "base_model.model.%.*s.%s", (int)n, path, part);
-}
-
-static int64_t peft__inputs(const peft_tensor *t) {
-    return t->in_out ? t->rows : t->cols;
-}
-
-static int64_t peft__outputs(const peft_tensor *t) {
-    return t->in_out ? t->cols : t->rows;
-}
-
-static float peft__lora_scaling(const peft_adapter *a, int64_t r, float alpha) {  // rsLoRA: Kalajdzievski 2023
-    return alpha / (a->d.use_rslora ? (float)sqrt((double)r) : (float)r);
+    const char *path = peft__module_path(b->adapter->model, module, &n);
+    return peft__add_tensor(b, module, rows, cols, rank, "base_model.model.%.*s.%s", (int)n, path, part);
 }
 
 // HF looks for a parameter by its own name, for a module by its path.
-static double peft__pattern_value(const peft__names *pattern, const peft_model *m, int64_t site, bool parameter,
-                                  double otherwise) {
+static double peft__pattern_value(
+    peft__builder *b, int which, int64_t module, bool parameter, double otherwise) {
+    const peft_model *m = b->adapter->model;
     size_t n;
-    const char *path = peft__site_path(m, site, &n);
-    if (parameter && site < m->tensor_count) n = strlen(path);
-    const peft__name_entry *e = peft__names_find(pattern, path, n);
+    const char *path = peft__module_path(m, module, &n);
+    if (parameter && module < m->tensor_count) n = strlen(path);
+    const peft__name_entry *e = peft__names_find(b, which, path, n);
     return e ? e->value : otherwise;
 }
 
-// target_parameters: a name, or the end of one behind a dot; "up_proj.weight".
-static bool peft__is_parameter(const peft__chosen *c, int64_t site) {
-    const peft_model *m = c->adapter->model;
-    const char *last = peft__ends_with(peft__site_tensor(m, site)->name, ".bias") ? "bias" : "weight";
-    size_t n, behind = strlen(last);
-    const char *path = peft__site_path(m, site, &n);
-    for (int64_t i = 0; i < c->parameters.count; i++) {
-        peft__name_entry *e = &c->parameters.entries[i];
-        if (e->size < behind || memcmp(e->text + e->size - behind, last, behind) != 0) continue;
-        size_t module = e->size - behind;
-        if (module && (e->text[module - 1] != '.' || !peft__module_matches(path, n, e->text, module - 1))) continue;
-        return e->matched = true;
-    }
-    return false;
-}
-
-static void peft__add_lora(peft__chosen *c, int64_t site, peft__site *s, bool parameter) {
-    peft_adapter *a = c->adapter;
-    const peft_tensor *t = peft__site_tensor(a->model, site);
-    int64_t r = (int64_t)peft__pattern_value(&c->ranks, a->model, site, parameter, (double)a->d.r);
-    bool embedding = peft__is_embedding_site(a->model, site);
-    s->alpha = (float)peft__pattern_value(&c->alphas, a->model, site, parameter, (double)a->d.alpha);
-    s->turned = parameter && (embedding || t->in_out);
-    if (s->turned) {
-        peft_tensor *low = peft__add_part(a, site, "lora_B.weight", r, embedding ? t->rows : peft__inputs(t), 2);
-        peft_tensor *high = peft__add_part(a, site, "lora_A.weight", t->cols, r, 2);
-        *(embedding ? &s->embedding_a : &s->a) = low;
-        *(embedding ? &s->embedding_b : &s->b) = high;
-    } else if (embedding) {
-        s->embedding_a = peft__add_part(a, site, "lora_embedding_A", r, t->rows, 2);
-        s->embedding_b = peft__add_part(a, site, "lora_embedding_B", t->cols, r, 2);
-    } else {
-        s->a = peft__add_part(a, site, "lora_A.weight", r, peft__inputs(t), 2);
-        s->b = peft__add_part(a, site, "lora_B.weight", peft__outputs(t), r, 2);
-        if (a->d.lora_bias) s->path_bias = peft__add_part(a, site, "lora_B.bias", 1, peft__outputs(t), 1);
-    }
+static void peft__add_lora(peft__builder *b, int64_t module, peft__adapted *s, bool parameter) {
+    peft_adapter *a = b->adapter;
+    const peft_tensor *t = peft__module_tensor(a->model, module);
+    int64_t r = (int64_t)peft__pattern_value(b, PEFT__RANKS, module, parameter, (double)a->d.r);
+    s->alpha = (float)peft__pattern_value(b, PEFT__ALPHAS, module, parameter, (double)a->d.alpha);
+    s->embedding = peft__is_embedding_module(a->model, module);
+    s->transposed = parameter && (s->embedding || t->in_out);
+    int64_t in = s->embedding ? t->rows : peft__inputs(t), out = s->embedding ? t->cols : peft__outputs(t);
+    bool beside_table = s->embedding && !s->transposed;
+    const char *low = s->transposed ? "lora_B.weight" : beside_table ? "lora_embedding_A" : "lora_A.weight";
+    const char *high = s->transposed ? "lora_A.weight" : beside_table ? "lora_embedding_B" : "lora_B.weight";
+    s->a = peft__add_part(b, module, low, r, in, 2);
+    s->b = peft__add_part(b, module, high, out, r, 2);
+    if (a->d.lora_bias && !s->embedding) s->path_bias = peft__add_part(b, module, "lora_B.bias", 1, out, 1);
     if (a->d.method == PEFT_DORA)
-        s->magnitude =
-            peft__add_part(a, site, "lora_magnitude_vector", 1, embedding ? t->cols : peft__outputs(t), 1);
+        s->magnitude = peft__add_part(b, module, "lora_magnitude_vector", 1, out, 1);
 }
 
-// HF: a list of names holds for every path that ends with one, with a dot before it or not.
-static bool peft__is_feed_forward(const peft__chosen *c, int64_t site) {
-    size_t n;
-    const char *path = peft__site_path(c->adapter->model, site, &n);
-    if (c->feedforward.whole) return peft__names_find(&c->feedforward, path, n) != NULL;
-    for (int64_t i = 0; i < c->feedforward.count; i++) {
-        const peft__name_entry *e = &c->feedforward.entries[i];
-        if (e->size <= n && memcmp(path + n - e->size, e->text, e->size) == 0) return true;
-    }
-    return false;
+static void peft__add_ia3(peft__builder *b, int64_t module, peft__adapted *s) {
+    const peft_tensor *t = peft__module_tensor(b->adapter->model, module);
+    s->scales_input = peft__is_feed_forward(b, module);
+    s->scale = s->scales_input ? peft__add_part(b, module, "ia3_l", 1, peft__inputs(t), 2)
+                               : peft__add_part(b, module, "ia3_l", peft__outputs(t), 1, 2);
 }
 
-static void peft__add_ia3(peft__chosen *c, int64_t site, peft__site *s) {
-    peft_adapter *a = c->adapter;
-    const peft_tensor *t = peft__site_tensor(a->model, site);
-    s->scales_input = peft__is_feed_forward(c, site);
-    s->scale = s->scales_input ? peft__add_part(a, site, "ia3_l", 1, peft__inputs(t), 2)
-                               : peft__add_part(a, site, "ia3_l", peft__outputs(t), 1, 2);
-    for (int64_t i = 0; s->scale && i < peft__size(s->scale) && !a->ctx->dry; i++) peft__f32(s->scale)[i] = 1;
+static void peft__add_bottleneck(peft__builder *b, int64_t module, peft__adapted *s) {
+    int64_t d = b->adapter->model->config.d_model, n = b->adapter->d.bottleneck;
+    s->down = peft__add_part(b, module, "adapter_down.weight", n, d, 2);
+    s->down_bias = peft__add_part(b, module, "adapter_down.bias", 1, n, 1);
+    s->up = peft__add_part(b, module, "adapter_up.weight", d, n, 2);
+    s->up_bias = peft__add_part(b, module, "adapter_up.bias", 1, d, 1);
 }
 
-static void peft__add_bottleneck(peft_adapter *a, int64_t site, peft__site *s) {
-    int64_t d = a->model->config.d_model, n = a->d.bottleneck;
-    s->down = peft__add_part(a, site, "adapter_down.weight", n, d, 2);
-    s->down_bias = peft__add_part(a, site, "adapter_down.bias", 1, n, 1);
-    s->up = peft__add_part(a, site, "adapter_up.weight", d, n, 2);
-    s->up_bias = peft__add_part(a, site, "adapter_up.bias", 1, d, 1);
+// `inside`: HF's name has it before "weight" or "bias".
+static void peft__add_replacement(peft__builder *b, int64_t module, bool inside, peft__adapted *s) {
+    const peft_tensor *t = peft__module_tensor(b->adapter->model, module);
+    const char *part = peft__ends_with(t->name, ".bias") ? "base_layer.bias" : "base_layer.weight";
+    s->replacement = peft__add_part(b, module, inside ? part : part + 11, t->rows, t->cols, t->rank);
+    if (s->replacement) s->replacement->in_out = t->in_out;
+    b->adapter->part.replaces = true;
 }
 
-// `inside`: what HF's name has before "weight" or "bias".
-static void peft__add_replacement(peft_adapter *a, int64_t site, const char *inside, peft__site *s) {
-    const peft_tensor *t = peft__site_tensor(a->model, site);
-    peft__string part;
-    peft__string_init(&part, a->ctx);
-    peft__string_format(&part, "%s%s", inside, peft__ends_with(t->name, ".bias") ? "bias" : "weight");
-    s->replacement = part.failed ? NULL : peft__add_part(a, site, part.data, t->rows, t->cols, t->rank);
-    a->failed = a->failed || part.failed;
-    peft__string_free(&part);
-    if (!s->replacement) return;
-    s->replacement->in_out = t->in_out;
-    if (!a->ctx->dry) peft__to_f32(t, 0, peft__size(t), peft__f32(s->replacement));
-}
-
-// trainable_token_indices: the entry for a module ("3,77" alone: the embedding's), NULL: none. HF takes any
-// path that ends with the name.
-static const peft__name_entry *peft__token_entry(const peft__chosen *c, int64_t site, const char **ids) {
-    const peft_model *m = c->adapter->model;
-    size_t n;
-    const char *path = peft__site_path(m, site, &n);
-    for (int64_t i = 0; i < c->tokens.count; i++) {
-        peft__name_entry *e = &c->tokens.entries[i];
-        const char *colon = strchr(e->text, ':');
-        size_t name = colon ? (size_t)(colon - e->text) : 0;
-        *ids = colon ? colon + 1 : e->text;
-        if (colon ? name > n || memcmp(path + n - name, e->text, name) != 0 : site != m->shared - m->tensors)
-            continue;
-        e->matched = true;
-        return e;
-    }
-    return NULL;
-}
-
-// Tokens that are trained alone begin as the base has them.
-static peft_status peft__add_rows(peft__chosen *c, int64_t site, const char *ids, peft__site *s) {
-    peft_adapter *a = c->adapter;
-    const peft_tensor *t = peft__site_tensor(a->model, site);
+// Tokens that are trained alone.
+static void peft__add_rows(peft__builder *b, int64_t module, const char *ids, peft__adapted *s) {
+    peft_adapter *a = b->adapter;
+    const peft_tensor *t = peft__module_tensor(a->model, module);
     int32_t *list = (int32_t *)peft__arena_alloc(&a->arena, (strlen(ids) / 2 + 1) * sizeof(int32_t));
     int64_t count = 0;
     char *end;
-    if (!list) return PEFT_ERROR_MEMORY;
-    for (const char *p = ids; *p; p = end) {
-        while (*p == ' ' || *p == ',') p++;
-        if (!*p) break;
+    if (!list) b->status = PEFT_ERROR_MEMORY;
+    for (const char *p = ids + strspn(ids, " ,"); *p && !b->status; p = end + strspn(end, " ,")) {
         long long id = strtoll(p, &end, 10);
         for (int64_t i = 0; i < count; i++)
             if (list[i] == id)
-                return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT,
-                                  "adapter: trainable_token_indices has %lld twice", id);
-        if (end == p || id < 0 || id >= t->rows)
-            return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT,
-                              "adapter: trainable_token_indices \"%s\": not ids below %lld, the rows of %s",
-                              ids, (long long)t->rows, t->name);
+                b->status = peft__fail(
+                    a->ctx, PEFT_ERROR_ARGUMENT, "adapter: trainable_token_indices has %lld twice", id);
+        if (!b->status && (end == p || id < 0 || id >= t->rows))
+            b->status = peft__fail(a->ctx, PEFT_ERROR_ARGUMENT,
+                "adapter: trainable_token_indices \"%s\": not ids below %lld, the rows of %s", ids,
+                (long long)t->rows, t->name);
         list[count++] = (int32_t)id;
     }
-    if (!count)
-        return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "adapter: trainable_token_indices \"%s\" has no ids",
-                          c->tokens.entries[0].text);
-    s->rows = peft__add_part(a, site, "token_adapter.trainable_tokens_delta", count, t->cols, 2);
+    if (!b->status && !count)
+        b->status = peft__fail(a->ctx, PEFT_ERROR_ARGUMENT,
+            "adapter: trainable_token_indices \"%s\" has no ids", b->lists[PEFT__TOKENS].entries[0].text);
+    s->rows = peft__add_part(b, module, "token_adapter.trainable_tokens_delta", count, t->cols, 2);
     s->row_ids = list;
-    for (int64_t i = 0; s->rows && i < count && !a->ctx->dry; i++)
-        peft__to_f32(t, list[i] * t->cols, t->cols, peft__f32(s->rows) + i * t->cols);
-    return PEFT_OK;
+    a->part.replaces = true;
 }
 
-// Where config.json ties head and embedding, HF lets all modules that share the embedding's tensor, and the head in any
-// case, have the embedding's trained tokens, unless some have others.
-static peft_status peft__share_rows(peft__chosen *c) {
-    peft_adapter *a = c->adapter;
+// Where config.json ties head and embedding, HF lets all modules that share the embedding's tensor, and the
+// head in any case, have the embedding's trained tokens, unless some have others.
+static void peft__share_rows(peft__builder *b) {
+    peft_adapter *a = b->adapter;
     const peft_model *m = a->model;
-    const peft__site *from = &a->sites[m->shared - m->tensors];
+    const peft__adapted *from = &a->modules[m->shared - m->tensors];
     peft__json *config = NULL;
-    peft_status status = PEFT_OK;
-    if (from->rows && m->config_text)
-        status = peft__json_parse(a->ctx, &c->scratch, m->config_text, strlen(m->config_text), "config.json", &config);
+    if (b->status || !from->rows) return;
+    if (m->config_text)
+        b->status = peft__json_parse(
+            a->ctx, &b->scratch, m->config_text, strlen(m->config_text), "config.json", &config);
     bool tied = m->head == m->shared || (config && peft__json_bool(config, "tie_word_embeddings", false));
-    int64_t head = peft__head_site(m), others = 0;
-    for (int64_t i = m->tensor_count; i < peft__site_count(m); i++) others += a->sites[i].rows != NULL;
-    if (status || !from->rows || !tied || others || a->sites[head].rows) return status;
-    for (int64_t i = 0; i < peft__site_count(m); i++) {
-        if ((i < m->tensor_count && i != head) || !peft__site_tensor(m, i)) continue;
-        a->sites[i].used = true;
-        a->sites[i].rows = from->rows;
-        a->sites[i].row_ids = from->row_ids;
+    int64_t head = peft__head_module(m), others = a->modules[head].rows != NULL;
+    for (int64_t i = m->tensor_count; i < peft__module_count(m); i++) others += a->modules[i].rows != NULL;
+    for (int64_t i = 0; i < peft__module_count(m) && tied && !others && !b->status; i++) {
+        if ((i < m->tensor_count && i != head) || !peft__module_tensor(m, i)) continue;
+        a->modules[i].used = true;
+        a->modules[i].rows = from->rows;
+        a->modules[i].row_ids = from->row_ids;
     }
-    return PEFT_OK;
 }
 
 // Houlsby: behind both sublayers; Pfeiffer: behind the feed-forward only.
 static bool peft__has_bottleneck(const peft_adapter *a, const peft_tensor *t) {
     const peft_model *m = a->model;
     for (int64_t i = 0; i < m->config.layers + m->config.decoder_layers; i++) {
-        const peft__block_weights *b = i < m->config.layers ? &m->encoder[i] : &m->decoder[i - m->config.layers];
-        if (t == b->wo) return true;
-        if (!a->d.pfeiffer && (t == b->o || t == b->cross_o)) return t != NULL;
+        const peft__block_weights *b = i < m->config.layers ? &m->encoder[i]
+                                                            : &m->decoder[i - m->config.layers];
+        if (t == b->wo || (!a->d.pfeiffer && (t == b->o || t == b->cross_o))) return true;
     }
     return false;
 }
 
 // LoRA and its kin, and IA3: the modules that are targets, those that are saved whole, biases, tokens.
-static peft_status peft__add_targets(peft__chosen *c, int64_t site, int kind) {
-    peft_adapter *a = c->adapter;
+static void peft__add_targets(peft__builder *b, int64_t module, peft__adapted *s) {
+    peft_adapter *a = b->adapter;
     const peft_model *m = a->model;
-    const peft_tensor *t = peft__site_tensor(m, site);
-    peft__site *s = &a->sites[site];
-    size_t n;
-    const char *path = peft__site_path(m, site, &n), *ids = NULL;
-    bool weight = !peft__ends_with(t->name, ".bias"), target = weight && peft__is_target(c, site),
-         saved = peft__is_saved(c, path, n), beside = false;
-    bool possible =
-        peft__is_linear_site(m, site) || ((kind & PEFT__LOW_RANK) && peft__is_embedding_site(m, site));
-    if (target && saved)
-        return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT,
-                          "adapter: %.*s is a target and named by modules_to_save", (int)n, path);
-    if (target && !possible && c->targets.whole)
-        target = false;  // an expression goes over what has no weights to adapt
-    if (target && !possible)
-        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
-                          "%s: \"%.*s\" of target_modules is no linear module%s",
-                          peft__method_row_of(a->d.method)->info.name, (int)n, path,
-                          kind & PEFT__LOW_RANK ? " and no embedding of tokens" : "");
-    bool parameter = (kind & PEFT__LOW_RANK) && peft__is_parameter(c, site);
-    if (parameter && (target || saved || !possible || a->d.dropout > 0 || a->d.lora_bias || a->d.method != PEFT_LORA))
-        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
-                          "adapter: %.*s of target_parameters: a matrix, that is no target otherwise, without dropout, "
-                          "lora_bias and DoRA, is needed", (int)n, path);
-    if ((target || parameter) && (kind & PEFT__LOW_RANK)) peft__add_lora(c, site, s, parameter);
-    if (target && (kind & PEFT__SCALES)) peft__add_ia3(c, site, s);
-    if (saved) peft__add_replacement(a, site, "", s);
-    else if ((s->everywhere = peft__is_trained_bias(c, site, &beside)))
-        peft__add_replacement(a, site, beside ? "base_layer." : "", s);
-    peft_status status = PEFT_OK;
-    if (weight && peft__token_entry(c, site, &ids)) {
-        if (!peft__is_head_site(m, site) && t != m->shared)
-            return peft__fail(
-                a->ctx, PEFT_ERROR_UNSUPPORTED,
-                "adapter: trainable_token_indices of %.*s, which is no embedding of tokens and no head",
-                (int)n, path);
-        if (saved || target)
-            return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT,
-                              "adapter: %.*s has trainable tokens and is a target or saved whole", (int)n,
-                              path);
-        status = peft__add_rows(c, site, ids, s);
-    }
-    s->used = s->a || s->embedding_a || s->scale || s->replacement || s->rows;
-    return a->failed ? PEFT_ERROR_MEMORY : c->matching.status ? c->matching.status : status;
+    const peft_tensor *t = peft__module_tensor(m, module);
+    size_t size;
+    const char *path = peft__module_path(m, module, &size), *wrong = NULL;
+    int n = (int)size;
+    bool low_rank = b->kind & PEFT__LOW_RANK, weight = !peft__ends_with(t->name, ".bias"), beside = false;
+    bool target = weight && peft__is_target(b, module), saved = peft__is_saved(b, path, size);
+    bool possible = peft__is_linear_module(m, module) || (low_rank && peft__is_embedding_module(m, module));
+    // an expression goes over what has no weights to adapt
+    if (target && !saved && !possible && b->lists[PEFT__TARGETS].whole) target = false;
+    bool parameter = low_rank && peft__is_parameter(b, module);
+    const char *ids = weight ? peft__token_ids(b, module) : NULL;
+    peft_status status = PEFT_ERROR_UNSUPPORTED;
+    if (target && saved) wrong = "is a target and named by modules_to_save", status = PEFT_ERROR_ARGUMENT;
+    else if (target && !possible)
+        wrong = low_rank ? "of target_modules is no linear module and no embedding of tokens"
+                         : "of target_modules is no linear module";
+    else if (parameter &&
+        (target || saved || !possible || a->d.dropout > 0 || a->d.lora_bias || a->d.method != PEFT_LORA))
+        wrong = "of target_parameters: a matrix, that is no target otherwise, without dropout, lora_bias and "
+                "DoRA, is needed";
+    else if (ids && module != peft__head_module(m) && t != m->shared)
+        wrong = "of trainable_token_indices is no embedding of tokens and no head";
+    else if (ids && (saved || target))
+        wrong = "has trainable tokens and is a target or saved whole", status = PEFT_ERROR_ARGUMENT;
+    if (wrong && !b->status) b->status = peft__fail(a->ctx, status, "adapter: %.*s %s", n, path, wrong);
+    if (b->status) return;
+    if ((target || parameter) && low_rank) peft__add_lora(b, module, s, parameter);
+    else if (target) peft__add_ia3(b, module, s);
+    if (saved) peft__add_replacement(b, module, false, s);
+    else if ((s->everywhere = peft__is_trained_bias(b, module, &beside)))
+        peft__add_replacement(b, module, beside, s);
+    if (ids) peft__add_rows(b, module, ids, s);
 }
 
-// What the method has at one of the model's modules.
-static peft_status peft__add_site(peft__chosen *c, int64_t site, int kind) {
-    peft_adapter *a = c->adapter;
-    const peft_tensor *t = peft__site_tensor(a->model, site);
-    peft__site *s = &a->sites[site];
-    if (!t) return PEFT_OK;
-    if (kind & (PEFT__LOW_RANK | PEFT__SCALES)) return peft__add_targets(c, site, kind);
-    if (site >= a->model->tensor_count) return PEFT_OK;
-    bool bottleneck = (kind & PEFT__BOTTLENECKS) && peft__has_bottleneck(a, t);
-    if (bottleneck &&
-        peft__layer_chosen(a->d.layers_to_transform, peft__layer_of(NULL, t->name, strlen(t->name))))
-        peft__add_bottleneck(a, site, s);
-    if ((kind & PEFT__REPLACES) && peft__is_selected(a, t)) {
-        peft__add_replacement(a, site, "", s);
+static void peft__add_module(peft__builder *b, int64_t module) {
+    peft_adapter *a = b->adapter;
+    const peft_tensor *t = peft__module_tensor(a->model, module);
+    peft__adapted *s = &a->modules[module];
+    if (!t || b->status) return;
+    if (b->kind & PEFT__ADAPTS) peft__add_targets(b, module, s);
+    else if (module >= a->model->tensor_count) return;
+    bool chosen = peft__layer_chosen(
+        a->d.layers_to_transform, peft__layer_of(NULL, t->name, strlen(t->name)));
+    if ((b->kind & PEFT__BOTTLENECKS) && peft__has_bottleneck(a, t) && chosen)
+        peft__add_bottleneck(b, module, s);
+    if ((b->kind & PEFT__REPLACES) && peft__is_selected(a, t)) {
+        peft__add_replacement(b, module, false, s);
         s->everywhere = true;
     }
-    s->used = s->down || s->replacement;
-    return a->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
+    s->used = s->a || s->scale || s->replacement || s->rows || s->down;
 }
 
 // torch's LSTM, both directions.
-static void peft__add_lstm(peft_adapter *a) {
+static void peft__add_lstm(peft__builder *b) {
     static const char *const directions[] = {"", "_reverse"};
+    peft_adapter *a = b->adapter;
     int64_t h = a->d.encoder_hidden;
     a->lstm = a->tensors + a->count;
-    for (int layer = 0; layer < a->d.encoder_layers; layer++)
-        for (int i = 0; i < 2; i++) {
-            const char *stem = "prompt_encoder.lstm_head";
-            peft__adapter_add(a, 4 * h, layer ? 2 * h : a->model->config.d_model, 2, "%s.weight_ih_l%d%s", stem, layer, directions[i]);
-            peft__adapter_add(a, 4 * h, h, 2, "%s.weight_hh_l%d%s", stem, layer, directions[i]);
-            peft__adapter_add(a, 1, 4 * h, 1, "%s.bias_ih_l%d%s", stem, layer, directions[i]);
-            peft__adapter_add(a, 1, 4 * h, 1, "%s.bias_hh_l%d%s", stem, layer, directions[i]);
-        }
+    for (int i = 0; i < 2 * a->d.encoder_layers; i++) {
+        const char *stem = "prompt_encoder.lstm_head", *direction = directions[i % 2];
+        int layer = i / 2;
+        peft__add_tensor(b, -1, 4 * h, layer ? 2 * h : a->model->config.d_model, 2, "%s.weight_ih_l%d%s",
+            stem, layer, direction);
+        peft__add_tensor(b, -1, 4 * h, h, 2, "%s.weight_hh_l%d%s", stem, layer, direction);
+        peft__add_tensor(b, -1, 1, 4 * h, 1, "%s.bias_ih_l%d%s", stem, layer, direction);
+        peft__add_tensor(b, -1, 1, 4 * h, 1, "%s.bias_hh_l%d%s", stem, layer, direction);
+    }
 }
 
 // Virtual tokens and what makes them. HF's names while training; a saved file holds their result only.
-static void peft__add_prompt(peft_adapter *a, int kind, bool encoded) {
+static void peft__add_prompt(peft__builder *b, bool encoded) {
+    peft_adapter *a = b->adapter;
     const peft_config *c = &a->model->config;
+    bool prefix = b->kind & PEFT__PREFIX, lstm = encoded && !prefix && a->d.encoder_lstm;
     int64_t d = c->d_model, hidden = a->d.encoder_hidden, tokens = a->d.num_virtual_tokens;
-    int64_t width = kind & PEFT__PREFIX ? a->prompt_layers * 2 * peft__kv_inner(a->model) : d;
-    int64_t rows = tokens * (kind & PEFT__PREFIX ? 1 : a->prompt_parts);
-    if (!encoded) {
-        a->prompt = peft__adapter_add(a, rows, width, 2, "prompt_embeddings");
-        return;
-    }
-    bool lstm = !(kind & PEFT__PREFIX) && a->d.encoder_lstm;
-    int64_t sizes[4] = {lstm ? 2 * hidden : d, lstm ? 2 * hidden : hidden, kind & PEFT__PREFIX ? width : lstm ? d : hidden, d};
-    int layers = kind & PEFT__PREFIX || lstm ? 2 : 3;
-    a->prompt = peft__adapter_add(a, rows, d, 2, "prompt_encoder.embedding.weight");
-    if (lstm) peft__add_lstm(a);
-    for (int i = 0; i < layers; i++) {
-        const char *stem = kind & PEFT__PREFIX ? "transform" : "mlp_head";
-        a->encoder[2 * i] = peft__adapter_add(a, sizes[i + 1], sizes[i], 2, "prompt_encoder.%s.%d.weight", stem, 2 * i);
-        a->encoder[2 * i + 1] = peft__adapter_add(a, 1, sizes[i + 1], 1, "prompt_encoder.%s.%d.bias", stem, 2 * i);
+    int64_t width = prefix ? a->prompt_layers * 2 * peft__kv_inner(a->model) : d;
+    int64_t rows = tokens * (prefix ? 1 : a->prompt_parts);
+    int64_t sizes[4] = {lstm ? 2 * hidden : d, lstm ? 2 * hidden : hidden,
+        prefix     ? width
+            : lstm ? d
+                   : hidden,
+        d};
+    const char *name = encoded ? "prompt_encoder.embedding.weight" : "prompt_embeddings";
+    peft__adapter_part *part = &a->part;
+    part->virtual_tokens = tokens;
+    part->prefix = prefix;
+    part->prefix_layers = a->prompt_layers;
+    part->in_encoder = !prefix && c->encoder_decoder && a->d.prompt_place != PEFT_PROMPT_DECODER;
+    part->in_decoder = !prefix && (!c->encoder_decoder || a->d.prompt_place != PEFT_PROMPT_ENCODER);
+    a->prompt = peft__add_tensor(b, -1, rows, encoded ? d : width, 2, "%s", name);
+    if (lstm) peft__add_lstm(b);
+    for (int i = 0; i < (!encoded ? 0 : prefix || lstm ? 2 : 3); i++) {
+        const char *stem = prefix ? "transform" : "mlp_head";
+        a->encoder[2 * i] = peft__add_tensor(
+            b, -1, sizes[i + 1], sizes[i], 2, "prompt_encoder.%s.%d.weight", stem, 2 * i);
+        a->encoder[2 * i + 1] = peft__add_tensor(
+            b, -1, 1, sizes[i + 1], 1, "prompt_encoder.%s.%d.bias", stem, 2 * i);
     }
 }
 
-// As in HF peft, a name or an expression that matches nothing is no error where others do; it is likely to be
-// a slip, though.
-static void peft__warn_unmatched(const peft__chosen *c, const peft__names *names) {
-    for (int64_t i = 0; i < names->count; i++)
-        if (!names->entries[i].matched)
-            peft__log(c->adapter->ctx, "warning: \"%.*s\" of %s matches nothing in the model",
-                      (int)names->entries[i].size, names->entries[i].text, names->key);
-}
-
-static peft_status peft__nothing_matched(const peft__chosen *c, const char *method) {
-    const peft_adapter *a = c->adapter;
+static void peft__nothing_matched(peft__builder *b) {
+    const peft_adapter *a = b->adapter;
     const peft_model *m = a->model;
+    const char *targets = a->d.target_modules, *excluded = a->d.exclude_modules,
+               *layers = a->d.layers_to_transform;
     peft__string names;  // what could have been meant
     peft__string_init(&names, a->ctx);
-    for (int64_t i = 0;
-         i < m->tensor_count && peft__layer_of(NULL, m->tensors[i].name, strlen(m->tensors[i].name)) <= 0;
-         i++) {
+    for (int64_t i = 0; i < m->tensor_count; i++) {
         size_t n;
-        const char *path = peft__site_path(m, i, &n), *last = path + n;
+        const char *path = peft__module_path(m, i, &n), *last = path + n;
+        if (peft__layer_of(NULL, m->tensors[i].name, strlen(m->tensors[i].name)) > 0) break;
         while (last > path && last[-1] != '.') last--;
         if (peft__is_linear(m, &m->tensors[i]))
             peft__string_format(&names, " %.*s", (int)(path + n - last), last);
     }
-    const char *layers = a->d.layers_to_transform;
-    peft_status status = peft__fail(
-        a->ctx, PEFT_ERROR_ARGUMENT, "%s: \"%s\"%s%s%s%s matches nothing in the model; block 0 has%s", method,
-        a->d.target_modules ? a->d.target_modules : "", layers ? " in layers " : "", layers ? layers : "",
-        a->d.exclude_modules ? " without " : "", a->d.exclude_modules ? a->d.exclude_modules : "",
-        names.failed ? "" : names.data);
+    b->status = peft__fail(a->ctx, PEFT_ERROR_ARGUMENT,
+        "%s: \"%s\"%s%s%s%s matches nothing in the model; block 0 has%s",
+        peft__method_row_of(a->d.method)->info.name, targets ? targets : "", layers ? " in layers " : "",
+        layers ? layers : "", excluded ? " without " : "", excluded ? excluded : "",
+        names.failed || !names.data ? "" : names.data);
     peft__string_free(&names);
-    return status;
 }
 
-static peft_status peft__add_chosen(peft__chosen *c, bool encoded) {
-    peft_adapter *a = c->adapter;
-    const peft_model *m = a->model;
-    const peft__method_row *row = peft__method_row_of(a->d.method);
-    peft_status status = PEFT_OK;
-    for (int64_t i = 0; i < peft__site_count(m) && !status; i++) status = peft__add_site(c, i, row->kind);
-    if (status) return status;
-    status = peft__share_rows(c);
-    if (status) return status;
-    if (row->kind & PEFT__VIRTUAL) peft__add_prompt(a, row->kind, encoded);
-    if (a->failed) return PEFT_ERROR_MEMORY;
-    bool any = !(row->kind & (PEFT__LOW_RANK | PEFT__SCALES));
-    for (int64_t i = 0; i < peft__site_count(m) && !any; i++)
-        any = a->sites[i].a || a->sites[i].embedding_a || a->sites[i].scale;
-    if (!a->count || !any) return peft__nothing_matched(c, row->info.name);
-    if (!(row->kind & (PEFT__LOW_RANK | PEFT__SCALES))) return PEFT_OK;
-    for (int64_t i = 0; i < c->tokens.count; i++)
-        if (!c->tokens.entries[i].matched)
-            return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT,
-                              "adapter: \"%s\" of trainable_token_indices matches nothing in the model",
-                              c->tokens.entries[i].text);
-    const peft__names *const lists[] = {&c->targets, &c->parameters, &c->excluded, &c->saved, &c->ranks, &c->alphas};
-    for (int64_t i = 0; i < PEFT__COUNT(lists); i++) peft__warn_unmatched(c, lists[i]);
-    return PEFT_OK;
+// As in HF peft, a name or an expression that matches nothing is no error where others do; it is likely to be
+// a slip, though.
+static void peft__check_matched(peft__builder *b) {
+    const peft_adapter *a = b->adapter;
+    bool any = !(b->kind & PEFT__ADAPTS);
+    for (int64_t i = 0; i < peft__module_count(a->model) && !any; i++)
+        any = a->modules[i].a || a->modules[i].scale;
+    if (!a->count || !any) peft__nothing_matched(b);
+    for (int i = 0; i < PEFT__LISTS && (b->kind & PEFT__ADAPTS); i++)
+        for (peft__name_entry *e = b->lists[i].entries;
+            !b->status && e < b->lists[i].entries + b->lists[i].count; e++) {
+            if (e->matched || i == PEFT__FEEDFORWARD || i == PEFT__LAYER_NAMES) continue;
+            if (i != PEFT__TOKENS)
+                peft__log(a->ctx, "warning: \"%.*s\" of %s matches nothing in the model", (int)e->size,
+                    e->text, b->lists[i].key);
+            else
+                b->status = peft__fail(a->ctx, PEFT_ERROR_ARGUMENT,
+                    "adapter: \"%s\" of trainable_token_indices matches nothing in the model", e->text);
+        }
 }
 
+// `encoded`: with the network that makes the virtual tokens, which files do not have.
 static peft_status peft__adapter_add_all(peft_adapter *a, bool encoded) {
-    peft__chosen c;
-    a->capacity = 5 * peft__site_count(a->model) + 8 + 8 * a->d.encoder_layers;
-    a->tensors = (peft_tensor *)peft__calloc(a->ctx, a->capacity, sizeof(peft_tensor));
-    a->sites = (peft__site *)peft__calloc(a->ctx, peft__site_count(a->model), sizeof(peft__site));
-    if (!a->tensors || !a->sites) return PEFT_ERROR_MEMORY;
-    peft_status status = peft__chosen_begin(&c, a);
-    if (!status) status = peft__add_chosen(&c, encoded);
-    peft__chosen_end(&c);
-    return status;
+    peft__builder b;
+    int64_t modules = peft__module_count(a->model), capacity = 5 * modules + 8 + 8 * a->d.encoder_layers;
+    a->tensors = (peft_tensor *)peft__calloc(a->ctx, capacity, sizeof(peft_tensor));
+    a->owners = (int64_t *)peft__calloc(a->ctx, capacity, sizeof(int64_t));
+    a->modules = (peft__adapted *)peft__calloc(a->ctx, modules, sizeof(peft__adapted));
+    if (!a->tensors || !a->owners || !a->modules) return PEFT_ERROR_MEMORY;
+    peft__builder_begin(&b, a);
+    for (int64_t i = 0; i < modules; i++) peft__add_module(&b, i);
+    peft__share_rows(&b);
+    if (b.kind & PEFT__VIRTUAL) peft__add_prompt(&b, encoded);
+    if (!b.status) peft__check_matched(&b);
+    peft__builder_end(&b);
+    return b.status;
 }
+
+// ---- making and freeing
 
 // `name` with the first `part` in it replaced; `name` itself where there is none; NULL: memory ran out.
 static const char *peft__name_replaced(peft__arena *a, const char *name, const char *part, const char *with) {
     const char *at = strstr(name, part);
-    size_t n = strlen(with);
+    size_t n = strlen(with), before = at ? (size_t)(at - name) : 0;
     if (!at) return name;
     char *out = (char *)peft__arena_alloc(a, strlen(name) + n + 1);
     if (!out) return NULL;
-    memcpy(out, name, (size_t)(at - name));
-    memcpy(out + (at - name), with, n);
-    memcpy(out + (at - name) + n, at + strlen(part), strlen(at + strlen(part)) + 1);
+    memcpy(out, name, before);
+    memcpy(out + before, with, n);
+    memcpy(out + before + n, at + strlen(part), strlen(at + strlen(part)) + 1);
     return out;
 }
 
-// The descriptor's texts become the adapter's own. False: memory ran out.
+// The descriptor's texts become the adapter's own; names of modules lose NeoX's old name of the head, while
+// selective methods go by the names of parameters. False: memory ran out.
 static bool peft__copy_texts(peft_adapter *a) {
-    peft_adapter_desc *d = &a->d;
-    const char **const names[] = {&d->target_modules,  &d->target_parameters, &d->exclude_modules,
-                                  &d->modules_to_save, &d->rank_pattern,      &d->alpha_pattern,
-                                  &d->trainable_token_indices};
-    const char **const texts[] = {&d->feedforward_modules, &d->bias, &d->layers_to_transform, &d->layers_pattern, &d->init_text,
-                                  &d->base_model_name_or_path};
-    bool parameters = peft__method_row_of(d->method)->kind & PEFT__REPLACES;  // by their own names
-    for (int64_t i = 0; i < PEFT__COUNT(names); i++) {
-        if (!*names[i]) continue;
-        bool old = !parameters && strstr(*names[i], PEFT__OLD_HEAD);
-        *names[i] = old ? peft__name_replaced(&a->arena, *names[i], PEFT__OLD_HEAD, PEFT__HEAD)
-                        : peft__arena_strdup(&a->arena, *names[i], strlen(*names[i]));
-        if (!*names[i]) return false;
+    bool parameters = peft__method_row_of(a->d.method)->kind & PEFT__REPLACES;
+    for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys); i++) {
+        const peft__adapter_key *row = &peft__adapter_keys[i];
+        const char **text = (const char **)peft__desc_field(&a->d, row);
+        if (row->type < PEFT__KEY_TEXT || !text || !*text) continue;
+        bool old = row->type >= PEFT__KEY_NAMES && !parameters && strstr(*text, PEFT__OLD_HEAD);
+        *text = old ? peft__name_replaced(&a->arena, *text, PEFT__OLD_HEAD, PEFT__HEAD)
+                    : peft__arena_strdup(&a->arena, *text, strlen(*text));
+        if (!*text) return false;
     }
-    for (int64_t i = 0; i < PEFT__COUNT(texts); i++)
-        if (*texts[i] && !(*texts[i] = peft__arena_strdup(&a->arena, *texts[i], strlen(*texts[i])))) return false;
     return true;
 }
 
@@ -20821,21 +20900,23 @@ static bool peft__copy_texts(peft_adapter *a) {
 static void peft__adapter_defaults(peft_adapter *a) {
     peft_adapter_desc *d = &a->d;
     const peft__family *f = a->model->family;
-    int kind = peft__method_row_of(d->method)->kind;
+    int64_t width = a->model->config.d_model;
+    bool scales = peft__method_row_of(d->method)->kind & PEFT__SCALES;
     if (!d->r) d->r = 8;
     if (d->alpha == 0) d->alpha = 16;
-    if (!d->target_modules) d->target_modules = kind & PEFT__SCALES ? f->ia3_targets : f->targets;
+    if (!d->target_modules) d->target_modules = scales ? f->ia3_targets : f->targets;
     if (!d->feedforward_modules) d->feedforward_modules = f->ia3_feedforward;
     if (!d->num_virtual_tokens) d->num_virtual_tokens = 20;
-    if (!d->encoder_hidden) d->encoder_hidden = a->model->config.d_model;
+    if (!d->encoder_hidden) d->encoder_hidden = width;
     if (!d->encoder_layers) d->encoder_layers = 2;
     if (d->reduction_factor == 0) d->reduction_factor = 16;
-    if (!d->bottleneck) d->bottleneck = PEFT__MAX((int64_t)1, (int64_t)((double)a->model->config.d_model / (double)d->reduction_factor));
+    if (!d->bottleneck)
+        d->bottleneck = PEFT__MAX((int64_t)1, (int64_t)((double)width / (double)d->reduction_factor));
     a->prompt_layers = a->model->config.decoder_layers;
     a->prompt_parts = a->model->config.encoder_decoder ? 2 : 1;
 }
 
-// A list of numbers: "0,2,5".
+// "0,2,5"
 static bool peft__numbers_valid(const char *list) {
     for (const char *p = list; p && *p;) {
         char *end;
@@ -20848,43 +20929,65 @@ static bool peft__numbers_valid(const char *list) {
     return true;
 }
 
-static peft_status peft__adapter_check(peft_context *ctx, const peft_adapter_desc *d) {
-    const struct {
-        const char *name;
-        double value, most;
-    } numbers[] = {{"method", (double)d->method, PEFT_SELECTED}, {"r", (double)d->r, 1 << 16}, {"alpha", (double)d->alpha, 1e30}, {"dropout", (double)d->dropout, 0.9999},
-                   {"num_virtual_tokens", (double)d->num_virtual_tokens, 1 << 16}, {"encoder_hidden", (double)d->encoder_hidden, 1 << 20},
-                   {"encoder_layers", (double)d->encoder_layers, 64}, {"bottleneck", (double)d->bottleneck, 1 << 20},
-                   {"reduction_factor", (double)d->reduction_factor, 1e6}, {"prompt_place", (double)d->prompt_place, PEFT_PROMPT_BOTH},
-                   {"activation", (double)d->activation, PEFT_TANH}};
-    for (int64_t i = 0; i < PEFT__COUNT(numbers); i++)
-        if (!(numbers[i].value >= 0 && numbers[i].value <= numbers[i].most))
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: %s is %g, not in 0..%g", numbers[i].name, numbers[i].value, numbers[i].most);
-    if (d->reduction_factor > 0 && d->reduction_factor < 1) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: reduction_factor is %g, below 1", (double)d->reduction_factor);
+static bool peft__in_range(peft_context *ctx, const char *name, double value, double most) {
+    if (value >= 0 && value <= most) return true;
+    peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: %s is %g, not in 0..%g", name, value, most);
+    return false;
+}
+
+static int peft__choice_at(const void *field) {  // of an enum, whatever its type is
+    int choice;
+    memcpy(&choice, field, sizeof(choice));
+    return choice;
+}
+
+static peft_status peft__adapter_check(peft_context *ctx, const peft_adapter_desc *given) {
+    peft_adapter_desc copy = *given, *d = &copy;
+    const char *bias = d->bias ? d->bias : "none";
+    bool fits = peft__in_range(ctx, "method", (double)d->method, PEFT_SELECTED) &&
+        peft__in_range(ctx, "reduction_factor", (double)d->reduction_factor, 1e6) &&
+        peft__in_range(ctx, "activation", (double)d->activation, PEFT_TANH);
+    for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys) && fits; i++) {
+        const peft__adapter_key *row = &peft__adapter_keys[i];
+        const void *field = row->most > 0 ? peft__desc_field(d, row) : NULL;
+        if (!field) continue;
+        double value = row->type == PEFT__KEY_NUMBER ? (double)*(const float *)field
+            : row->type == PEFT__KEY_CHOICE          ? peft__choice_at(field)
+                                                     : (double)*(const int64_t *)field;
+        fits = peft__in_range(ctx, row->key, value, row->most);
+    }
+    if (!fits) return PEFT_ERROR_ARGUMENT;
+    if (d->reduction_factor > 0 && d->reduction_factor < 1)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: reduction_factor is %g, below 1",
+            (double)d->reduction_factor);
     if (!peft__numbers_valid(d->layers_to_transform))
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
-                          "adapter: layers_to_transform is \"%s\", not like \"0,2,5\"",
-                          d->layers_to_transform);
-    const char *bias = d->bias ? d->bias : "none";
-    if (strcmp(bias, "none") != 0 && strcmp(bias, "all") != 0 && strcmp(bias, "lora_only") != 0)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: bias is \"%s\", not none, all or lora_only", bias);
+            "adapter: layers_to_transform is \"%s\", not like \"0,2,5\"", d->layers_to_transform);
+    if (!peft__is_listed("none,all,lora_only", bias))
+        return peft__fail(
+            ctx, PEFT_ERROR_ARGUMENT, "adapter: bias is \"%s\", not none, all or lora_only", bias);
+    if (d->method == PEFT_SELECTED && !d->target_modules)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "selected: target_modules has to say which parameters");
+    if (d->type != PEFT_F32 &&
+        ((d->type != PEFT_F16 && d->type != PEFT_BF16) || d->method != PEFT_LORA || d->pissa))
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
+            "adapter: only a LoRA without pissa can be in f16 or bf16, not %s in %s",
+            d->pissa ? "pissa" : peft__method_row_of(d->method)->info.name, peft_dtype_name(d->type));
     return PEFT_OK;
 }
 
 static peft_status peft__adapter_alloc(const peft_adapter_desc *d, peft_adapter **out) {
+    peft_context *ctx = d->model->ctx;
     *out = NULL;
-    peft_model *m = d->model;
-    peft_context *ctx = m->ctx;
     peft_status status = peft__adapter_check(ctx, d);
     if (status) return status;
-    if (d->method == PEFT_SELECTED && !d->target_modules) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "selected: target_modules has to say which parameters");
-    if (d->type != PEFT_F32 && ((d->type != PEFT_F16 && d->type != PEFT_BF16) || d->method != PEFT_LORA || d->pissa))
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "adapter: only a LoRA without pissa can be in f16 or bf16, not %s in %s",
-                          d->pissa ? "pissa" : peft_method_at(d->method) ? peft_method_at(d->method)->name : "this", peft_dtype_name(d->type));
     peft_adapter *a = (peft_adapter *)peft__calloc(ctx, 1, sizeof(peft_adapter));
     if (!a) return PEFT_ERROR_MEMORY;
     a->ctx = ctx;
-    a->model = m;
+    a->model = d->model;
+    a->part.model = d->model;
+    a->part.hooks = &peft__hooks;
+    a->part.low_rank_paths = 1;
     a->d = *d;
     peft__arena_init(&a->arena, ctx);
     if (!peft__copy_texts(a)) {
@@ -20909,8 +21012,9 @@ PEFTDEF void peft_adapter_destroy(peft_adapter *a) {
     for (int64_t i = 0; i < a->count; i++) peft__tensor_release(a->ctx, &a->tensors[i]);
     for (int64_t i = 0; i < a->initial_count; i++) peft__tensor_release(a->ctx, &a->initial[i]);
     peft__free(a->ctx, a->tensors);
+    peft__free(a->ctx, a->owners);
     peft__free(a->ctx, a->initial);
-    peft__free(a->ctx, a->sites);
+    peft__free(a->ctx, a->modules);
     peft__arena_free(&a->arena);
     peft__free(a->ctx, a);
 }
@@ -20918,50 +21022,173 @@ PEFTDEF void peft_adapter_destroy(peft_adapter *a) {
 // ---- first values
 
 static void peft__fill_uniform(peft_rng *rng, peft_tensor *t, double bound) {
-    for (int64_t k = 0; k < peft__size(t); k++) peft__f32(t)[k] = (float)((2 * peft_rng_uniform(rng) - 1) * bound);
+    for (int64_t k = 0; k < peft__size(t); k++)
+        peft__f32(t)[k] = (float)((2 * peft_rng_uniform(rng) - 1) * bound);
 }
 
 static void peft__fill_normal(peft_rng *rng, peft_tensor *t, double deviation) {
     for (int64_t k = 0; k < peft__size(t); k++) peft__f32(t)[k] = (float)(deviation * peft_rng_normal(rng));
 }
 
-// The low-rank matrices in 16 bits, if that is asked for. Of a plan, there is only the type.
+// The low-rank matrices in 16 bits, if that is asked for; a plan has only the type.
 static peft_status peft__adapter_narrow(peft_adapter *a) {
-    for (int64_t i = 0; i < 2 * peft__site_count(a->model) && a->d.type != PEFT_F32; i++) {
-        const peft__site *s = &a->sites[i / 2];
-        peft_tensor *t = i % 2 ? s->b : s->a;
+    for (int64_t i = 0; i < 2 * peft__module_count(a->model) && a->d.type != PEFT_F32; i++) {
+        const peft__adapted *s = &a->modules[i / 2];
+        peft_tensor *t = s->embedding ? NULL : i % 2 ? s->b : s->a;
         if (!t) continue;
-        uint16_t *half = a->ctx->dry ? (uint16_t *)peft__nowhere() : (uint16_t *)peft__calloc(a->ctx, peft__size(t), sizeof(uint16_t));
-        if (!half) return PEFT_ERROR_MEMORY;
-        if (!a->ctx->dry) peft__from_f32(a->d.type, peft__f32(t), peft__size(t), half);
-        if (!a->ctx->dry) peft__free(a->ctx, t->data);
-        t->data = half;
+        if (!a->ctx->dry) {
+            uint16_t *half = (uint16_t *)peft__calloc(a->ctx, peft__size(t), sizeof(uint16_t));
+            if (!half) return PEFT_ERROR_MEMORY;
+            peft__from_f32(a->d.type, peft__f32(t), peft__size(t), half);
+            peft__free(a->ctx, t->data);
+            t->data = half;
+        }
         t->type = a->d.type;
         t->narrow = true;
     }
     return PEFT_OK;
 }
 
-// A: kaiming_uniform(a = sqrt(5)), which is U(-1/sqrt(in), 1/sqrt(in)); B: 0. Beside an embedding A: 0, B: normal, as HF peft has it.
-static void peft__lora_init(peft_adapter *a, peft_rng *rng) {
-    for (int64_t i = 0; i < peft__site_count(a->model); i++) {
-        if (a->sites[i].a) peft__fill_uniform(rng, a->sites[i].a, 1 / sqrt((double)a->sites[i].a->cols));
-        if (a->sites[i].embedding_b) peft__fill_normal(rng, a->sites[i].embedding_b, 1);
+// What a module's tensors begin with. A: kaiming_uniform(a = sqrt(5)), which is U(-1/sqrt(in), 1/sqrt(in)),
+// and B: 0; beside an embedding A: 0 and B: normal, as HF peft has it. Replacements and rows: the base's
+// values. Bottlenecks: nearly the identity.
+static void peft__first_values(peft_adapter *a, int64_t module, peft_rng *rng) {
+    const peft__adapted *s = &a->modules[module];
+    const peft_tensor *t = peft__module_tensor(a->model, module);
+    if (s->a && s->embedding) peft__fill_normal(rng, s->b, 1);
+    else if (s->a) peft__fill_uniform(rng, s->a, 1 / sqrt((double)s->a->cols));
+    if (s->down) peft__fill_normal(rng, s->down, 1 / sqrt((double)s->down->cols));
+    for (int64_t i = 0; s->scale && i < peft__size(s->scale); i++) peft__f32(s->scale)[i] = 1;
+    if (s->replacement) peft__to_f32(t, 0, peft__size(t), peft__f32(s->replacement));
+    bool own_rows = s->rows && a->owners[s->rows - a->tensors] == module;  // not those of a tied embedding
+    for (int64_t i = 0; own_rows && i < s->rows->rows; i++)
+        peft__to_f32(t, s->row_ids[i] * t->cols, t->cols, peft__f32(s->rows) + i * t->cols);
+}
+
+// DoRA: magnitude = ||W + s B A||, so that nothing changes at first.
+static peft_status peft__dora_init(peft_adapter *a) {
+    peft_tape *tape = NULL;
+    peft_status status = peft_tape_create(a->ctx, &tape);
+    for (int64_t i = 0; i < peft__module_count(a->model) && !status; i++) {
+        const peft__adapted *s = &a->modules[i];
+        if (!s->magnitude) continue;
+        peft_tensor w = *peft__module_tensor(a->model, i);
+        w.in_out = w.in_out || s->embedding;
+        if (!peft__dora_norms(tape, &w, s->a, s->b, 0, peft__f32(s->magnitude))) status = tape->status;
+        peft_tape_reset(tape, 0);
+    }
+    peft_tape_destroy(tape);
+    return status;
+}
+
+// Rows of the vocabulary's embedding: those of the given text, again and again, or random ones.
+static void peft__prompt_from_vocabulary(peft_adapter *a, peft_rng *rng, const peft_ids *ids) {
+    const peft_model *m = a->model;
+    for (int64_t i = 0; i < a->prompt->rows; i++) {
+        int64_t id = ids->count ? ids->data[i % a->d.num_virtual_tokens % ids->count]
+                                : (int64_t)(peft_rng_uniform(rng) * (double)m->config.vocab_size);
+        peft__to_f32(
+            m->shared, id * m->shared->cols, m->shared->cols, peft__f32(a->prompt) + i * a->prompt->cols);
     }
 }
 
-// Rows of q [k, n] made orthonormal, twice, as one pass of Gram-Schmidt loses digits. A row that depends on others becomes 0.
+// The keys and values of a T5 decoder that has written the first n - 1 of some ids, which its encoder has
+// read.
+static peft_status peft__written_prefix(
+    peft_model *m, peft_tape *tape, const int32_t *ids, int64_t n, peft__decoder_cache *c) {
+    int64_t offsets[2] = {0, n};
+    float *logits = (float *)peft__calloc(m->ctx, m->config.vocab_size, sizeof(float));
+    peft_status status = logits ? peft__cache_begin(m, tape, ids, offsets, 1, NULL, 0, 1, n, c)
+                                : PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < n && !status; i++)
+        status = peft__cache_step(m, tape, c, i ? &ids[i - 1] : &m->config.decoder_start_id, NULL, 0, logits);
+    peft__free(m->ctx, logits);
+    return status;
+}
+
+// A prefix begins as the keys and values of a real one: those that the decoder has for the initial text (Li &
+// Liang 2021, section 7.5). Where HF's layout of T5's prefixes gives several blocks the same part, it is the
+// first one's.
+static peft_status peft__prefix_from_text(peft_adapter *a, peft_ids *ids) {
+    peft_model *m = a->model;
+    peft_tape *tape = NULL;
+    peft__decoder_cache c;
+    memset(&c, 0, sizeof(c));
+    int64_t n = a->d.num_virtual_tokens, count = ids->count, cols = a->prompt->cols,
+            inner = peft__kv_inner(m);
+    int64_t offsets[2] = {0, n + 1};
+    peft_status status = PEFT_OK;
+    for (int64_t i = count; i <= n && !status; i++)
+        status = peft__ids_push(a->ctx, ids, ids->data[i % count]) ? PEFT_OK : PEFT_ERROR_MEMORY;
+    if (!status) status = peft_tape_create(a->ctx, &tape);
+    if (!status)
+        status = m->config.encoder_decoder
+            ? peft__written_prefix(m, tape, ids->data, n, &c)
+            : peft__cache_begin(m, tape, ids->data, offsets, 1, NULL, 0, 1, 1, &c);
+    for (int64_t layer = a->prompt_layers - 1; layer >= 0 && !status; layer--)
+        for (int64_t i = 0; i < 2 * n; i++) {
+            int which = (int)(i % 2);
+            float *row = peft__f32(a->prompt) + i / 2 * cols +
+                peft__prefix_part(m, cols / inner, layer, which) * inner;
+            memcpy(row, (which ? c.self_v : c.self_k)[layer] + i / 2 * inner, (size_t)inner * sizeof(float));
+        }
+    peft__cache_end(m, &c);
+    peft_tape_destroy(tape);
+    return status;
+}
+
+// Networks begin as torch's do; the prompt from a text, from random words, or from noise.
+static peft_status peft__prompt_init(peft_adapter *a, peft_rng *rng) {
+    for (int64_t i = 0; a->lstm && i < 8 * a->d.encoder_layers; i++)
+        peft__fill_uniform(rng, &a->lstm[i], 1 / sqrt((double)a->d.encoder_hidden));
+    for (int i = 0; i < 6 && a->encoder[i]; i++)
+        peft__fill_uniform(rng, a->encoder[i], 1 / sqrt((double)a->encoder[i & ~1]->cols));
+    bool prefix = a->part.prefix && !a->encoder[0], words = a->d.method == PEFT_PROMPT_TUNING;
+    bool text = a->d.init_text && (prefix || words);
+    const char *method = words ? "prompt tuning" : "prefix tuning";
+    peft_ids ids;
+    memset(&ids, 0, sizeof(ids));
+    peft_status status = PEFT_OK;
+    if (text && !a->model->tokenizer)
+        return peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: %s has no tokenizer for the initial text", method,
+            a->model->folder);
+    if (text) status = peft_encode(a->model->tokenizer, a->d.init_text, strlen(a->d.init_text), &ids);
+    if (!status && text && !ids.count)
+        status = peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "%s: the initial text has no tokens", method);
+    if (!status && prefix && text) status = peft__prefix_from_text(a, &ids);
+    else if (!status && words && (text || !a->d.random_init)) peft__prompt_from_vocabulary(a, rng, &ids);
+    else if (!status) peft__fill_normal(rng, a->prompt, prefix ? 0.02 : 1);
+    peft_ids_free(a->ctx, &ids);
+    return status;
+}
+
+// ---- beginnings that are taken out of the base's weights: PiSSA, OLoRA
+
+// Rows of q [k, n] made orthonormal, twice, as one pass of Gram-Schmidt loses digits. A row that depends on
+// others becomes 0.
 static void peft__orthonormalize(peft_context *ctx, float *q, int64_t k, int64_t n) {
     for (int64_t i = 0; i < k; i++) {
         float *row = q + i * n, before = sqrtf(peft__dot(ctx, row, row, n));
         for (int pass = 0; pass < 2; pass++)
-            for (int64_t j = 0; j < i; j++) peft__axpy(ctx, row, -peft__dot(ctx, row, q + j * n, n), q + j * n, n);
+            for (int64_t j = 0; j < i; j++)
+                peft__axpy(ctx, row, -peft__dot(ctx, row, q + j * n, n), q + j * n, n);
         float norm = sqrtf(peft__dot(ctx, row, row, n));
         peft__scale_in_place(ctx, row, norm > 1e-6f * before && norm > 0 ? 1 / norm : 0, n);
     }
 }
 
-// Eigenvalues and eigenvectors of the symmetric g [k, k] by Jacobi's rotations: values on g's diagonal, vectors in e's columns.
+// Columns p and q (with `step` k) or rows p and q (step 1) of x: (c x_p - s x_q, s x_p + c x_q).
+static void peft__rotate(double *x, int64_t k, int64_t step, int64_t p, int64_t q, double c, double s) {
+    int64_t across = step == 1 ? k : 1;
+    for (int64_t i = 0; i < k; i++) {
+        double u = x[i * step + p * across], v = x[i * step + q * across];
+        x[i * step + p * across] = c * u - s * v;
+        x[i * step + q * across] = s * u + c * v;
+    }
+}
+
+// Eigenvalues and eigenvectors of the symmetric g [k, k] by Jacobi's rotations: values on g's diagonal,
+// vectors in e's columns.
 static void peft__eigen(double *g, double *e, int64_t k) {
     for (int64_t i = 0; i < k * k; i++) e[i] = i % (k + 1) == 0;
     for (int sweep = 0; sweep < 30; sweep++) {
@@ -20972,16 +21199,11 @@ static void peft__eigen(double *g, double *e, int64_t k) {
             for (int64_t q = p + 1; q < k; q++) {
                 if (g[p * k + q] == 0) continue;
                 double theta = (g[q * k + q] - g[p * k + p]) / (2 * g[p * k + q]);
-                double t = (theta >= 0 ? 1 : -1) / (fabs(theta) + sqrt(theta * theta + 1)), c = 1 / sqrt(t * t + 1), s = t * c;
-                for (int64_t i = 0; i < k; i++) {  // columns p and q
-                    double x = g[i * k + p], y = g[i * k + q], u = e[i * k + p], v = e[i * k + q];
-                    g[i * k + p] = c * x - s * y, g[i * k + q] = s * x + c * y;
-                    e[i * k + p] = c * u - s * v, e[i * k + q] = s * u + c * v;
-                }
-                for (int64_t i = 0; i < k; i++) {  // rows p and q
-                    double x = g[p * k + i], y = g[q * k + i];
-                    g[p * k + i] = c * x - s * y, g[q * k + i] = s * x + c * y;
-                }
+                double t = (theta >= 0 ? 1 : -1) / (fabs(theta) + sqrt(theta * theta + 1));
+                double c = 1 / sqrt(t * t + 1), s = t * c;
+                peft__rotate(g, k, k, p, q, c, s);
+                peft__rotate(e, k, k, p, q, c, s);
+                peft__rotate(g, k, 1, p, q, c, s);
             }
     }
 }
@@ -20993,28 +21215,21 @@ typedef enum { PEFT__START_PLAIN, PEFT__START_PISSA, PEFT__START_OLORA } peft__l
 static const struct {
     const char *name;
     peft__lora_start start;
-} peft__lora_starts[] = {
-    {"true", PEFT__START_PLAIN},  {"pissa", PEFT__START_PISSA},    {"olora", PEFT__START_OLORA},
-    {"false", PEFT__START_PLAIN}, {"gaussian", PEFT__START_PLAIN}, {"orthogonal", PEFT__START_PLAIN},
-    {"eva", PEFT__START_PLAIN},   {"lora_ga", PEFT__START_PLAIN},  {"mica", PEFT__START_PLAIN}};
+} peft__lora_starts[] = {{"true", PEFT__START_PLAIN}, {"pissa", PEFT__START_PISSA},
+    {"olora", PEFT__START_OLORA}, {"false", PEFT__START_PLAIN}, {"gaussian", PEFT__START_PLAIN},
+    {"orthogonal", PEFT__START_PLAIN}, {"eva", PEFT__START_PLAIN}, {"lora_ga", PEFT__START_PLAIN},
+    {"mica", PEFT__START_PLAIN}};
 
-// Rows of q [k, n] times the rows of other [m, n]: out [k, m], summed in double.
-static void peft__row_products(const float *q, int64_t k, const float *other, int64_t m, int64_t n,
-                               double *out) {
-    for (int64_t i = 0; i < k; i++)
-        for (int64_t j = 0; j < m; j++) {
-            double sum = 0;
-            for (int64_t c = 0; c < n; c++) sum += (double)q[i * n + c] * (double)other[j * n + c];
-            out[i * m + j] = sum;
-        }
-}
-
-// Of v [k, n], which is u [k, m] times W for orthonormal u: both are turned so that row i belongs to the i-th
-// largest singular value, and v's rows become unit vectors. `g` [2, k, k] is scratch.
-static void peft__singular_rows(float *u, int64_t m, float *v, int64_t n, int64_t k, double *g, float *row,
-                                float *sigma) {
+// Of v [k, n], which is u [k, m] times W for orthonormal u: both are rotated so that row i belongs to the
+// i-th largest singular value, and v's rows become unit vectors. The rotation is made of the eigenvectors of
+// v v^T. `g` [2, k, k] is scratch.
+static void peft__singular_rows(
+    float *u, int64_t m, float *v, int64_t n, int64_t k, double *g, float *row, float *sigma) {
     double *e = g + k * k;
-    peft__row_products(v, k, v, k, n, g);
+    for (int64_t i = 0; i < k * k; i++) {
+        g[i] = 0;
+        for (int64_t c = 0; c < n; c++) g[i] += (double)v[i / k * n + c] * (double)v[i % k * n + c];
+    }
     peft__eigen(g, e, k);
     for (int64_t i = 0; i < k; i++) {  // sorted: the largest eigenvalue left goes to column i
         int64_t best = i;
@@ -21022,7 +21237,6 @@ static void peft__singular_rows(float *u, int64_t m, float *v, int64_t n, int64_
             if (g[j * k + j] > g[best * k + best]) best = j;
         double value = g[best * k + best];
         g[best * k + best] = g[i * k + i];
-        g[i * k + i] = value;
         sigma[i] = (float)sqrt(PEFT__MAX(value, 0.0));
         for (int64_t j = 0; j < k; j++) {
             double vector = e[j * k + best];
@@ -21030,25 +21244,22 @@ static void peft__singular_rows(float *u, int64_t m, float *v, int64_t n, int64_
             e[j * k + i] = vector;
         }
     }
-    for (int side = 0; side < 2; side++) {
-        float *x = side ? v : u;
-        int64_t width = side ? n : m;
-        for (int64_t c = 0; c < width; c++) {  // column c of x, by the transpose of e
-            for (int64_t i = 0; i < k; i++) {
-                double sum = 0;
-                for (int64_t j = 0; j < k; j++) sum += e[j * k + i] * (double)x[j * width + c];
-                row[i] = (float)sum;
-            }
-            for (int64_t i = 0; i < k; i++)
-                x[i * width + c] = !side ? row[i] : sigma[i] > 0 ? row[i] / sigma[i] : 0;
+    for (int64_t c = 0; c < m + n; c++) {  // a column of u or v, by the transpose of e
+        int64_t width = c < m ? m : n;
+        float *x = c < m ? u + c : v + c - m;
+        for (int64_t i = 0; i < k; i++) {
+            double sum = 0;
+            for (int64_t j = 0; j < k; j++) sum += e[j * k + i] * (double)x[j * width];
+            row[i] = (float)sum;
         }
+        for (int64_t i = 0; i < k; i++) x[i * width] = c < m ? row[i] : sigma[i] > 0 ? row[i] / sigma[i] : 0;
     }
 }
 
 // How far the first r rows of u [*, m] are from the space of `before`'s: the root of the mean square of what
 // sticks out.
-static double peft__turned_away(peft_context *ctx, const float *u, const float *before, int64_t r, int64_t m,
-                                float *row) {
+static double peft__turned_away(
+    peft_context *ctx, const float *u, const float *before, int64_t r, int64_t m, float *row) {
     double sum = 0;
     for (int64_t i = 0; i < r; i++) {
         memcpy(row, u + i * m, (size_t)m * sizeof(float));
@@ -21065,23 +21276,20 @@ enum { PEFT__SVD_ROUNDS = 64 };
 // sigma [k] descending. Rounds of power iteration until the first r left directions stay where they are;
 // those behind them are there to make them good.
 static peft_status peft__svd(peft_context *ctx, const float *w, int64_t m, int64_t n, int64_t r, int64_t k,
-                             peft_rng *rng, float *u, float *sigma, float *v) {
-    peft__operand whole = peft__operand_f32(w, n, false), turned = peft__operand_f32(w, n, true);
-    double *g = (double *)peft__calloc(ctx, 2 * k * k, sizeof(double));
-    float *before = (float *)peft__calloc(ctx, r * m + PEFT__MAX(m, k), sizeof(float)),
-          *row = before ? before + r * m : NULL;
+    peft_rng *rng, float *u, float *sigma, float *v) {
+    peft__operand whole = peft__operand_f32(w, n, false), transposed = peft__operand_f32(w, n, true);
+    double *g = (double *)peft__calloc(ctx, 2 * k * k, sizeof(double)), away = 1;
+    float *before = (float *)peft__calloc(ctx, r * m + PEFT__MAX(m, k), sizeof(float));
     peft_status status = g && before ? PEFT_OK : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < k * n; i++) v[i] = (float)peft_rng_normal(rng);
-    double away = 1;
     for (int round = 0; round < PEFT__SVD_ROUNDS && !status && (round < 4 || away > 2e-6); round++) {
         peft__orthonormalize(ctx, v, k, n);
-        status = peft__gemm(ctx, k, m, n, 1, v, n, 1, &turned, 0, u, m);  // U = V W^T
+        status = peft__gemm(ctx, k, m, n, 1, v, n, 1, &transposed, 0, u, m);  // U = V W^T
         peft__orthonormalize(ctx, u, k, m);
-        if (!status)
-            status = peft__gemm(ctx, k, n, m, 1, u, m, 1, &whole, 0, v, n);  // V = U W, [k, n]: W seen from U
+        if (!status) status = peft__gemm(ctx, k, n, m, 1, u, m, 1, &whole, 0, v, n);  // V = U W
         if (status || (round % 4 != 3 && round + 1 < PEFT__SVD_ROUNDS)) continue;
-        peft__singular_rows(u, m, v, n, k, g, row, sigma);
-        away = peft__turned_away(ctx, u, before, r, m, row);
+        peft__singular_rows(u, m, v, n, k, g, before + r * m, sigma);
+        away = peft__turned_away(ctx, u, before, r, m, before + r * m);
         memcpy(before, u, (size_t)(r * m) * sizeof(float));
     }
     peft__free(ctx, g);
@@ -21090,8 +21298,8 @@ static peft_status peft__svd(peft_context *ctx, const float *w, int64_t m, int64
 }
 
 // PiSSA (Meng et al. 2024): A = sqrt(S / s) V^T and B = U sqrt(S / s) of the r largest singular values S, so
-// that s B A is the best rank-r image of W. w [out, in] is W; scratch.
-static peft_status peft__pissa_start(peft_adapter *a, peft_rng *rng, const float *w, const peft__site *s) {
+// that s B A is the best rank-r image of W. w [out, in] is W.
+static peft_status peft__pissa_start(peft_adapter *a, peft_rng *rng, const float *w, const peft__adapted *s) {
     int64_t out = s->b->rows, in = s->a->cols, r = s->a->rows, k = PEFT__MIN(2 * r + 24, PEFT__MIN(in, out));
     float *u = (float *)peft__calloc(a->ctx, k * (in + out + 1), sizeof(float));
     if (!u) return PEFT_ERROR_MEMORY;
@@ -21107,20 +21315,19 @@ static peft_status peft__pissa_start(peft_adapter *a, peft_rng *rng, const float
 }
 
 // OLoRA (Buyukakyuz 2024): of W = Q R, B is the first r columns of Q and A the first r rows of R. `w` [rows,
-// cols] is the weight as it is stored: HF does not turn it, so that where that is [in, out] B and A change
-// their places.
-static peft_status peft__olora_start(peft_adapter *a, const float *w, int64_t rows, int64_t cols, bool in_out,
-                                     const peft__site *s) {
+// cols] is the weight as it is stored: HF does not transpose it, so that where that is [in, out] B and A
+// change their places.
+static peft_status peft__olora_start(
+    peft_adapter *a, const float *w, int64_t rows, int64_t cols, bool in_out, const peft__adapted *s) {
     int64_t r = s->a->rows;
     float *q = (float *)peft__calloc(a->ctx, r * (rows + cols), sizeof(float)),
           *upper = q ? q + r * rows : NULL;
     if (!q) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < r; i++)
-        for (int64_t j = 0; j < rows; j++) q[i * rows + j] = w[j * cols + i];
+    for (int64_t i = 0; i < r * rows; i++) q[i] = w[i % rows * cols + i / rows];
     peft__orthonormalize(a->ctx, q, r, rows);
     peft__operand whole = peft__operand_f32(w, cols, false);
-    peft_status status =
-        peft__gemm(a->ctx, r, cols, rows, 1, q, rows, 1, &whole, 0, upper, cols);  // R = Q^T W
+    peft_status status = peft__gemm(
+        a->ctx, r, cols, rows, 1, q, rows, 1, &whole, 0, upper, cols);  // R = Q^T W
     float *left = peft__f32(s->b), *right = peft__f32(s->a);
     for (int64_t i = 0; i < r && !status; i++) {
         for (int64_t j = 0; j < rows; j++)
@@ -21133,34 +21340,37 @@ static peft_status peft__olora_start(peft_adapter *a, const float *w, int64_t ro
 }
 
 // A and B of a module become what the start asks for, of the base's weight.
-static peft_status peft__start_site(peft_adapter *a, peft__lora_start start, peft_rng *rng, int64_t site) {
-    const peft_tensor *t = peft__site_tensor(a->model, site);
-    const peft__site *s = &a->sites[site];
+static peft_status peft__start_module(
+    peft_adapter *a, peft__lora_start start, peft_rng *rng, int64_t module) {
+    const peft_tensor *t = peft__module_tensor(a->model, module);
+    const peft__adapted *s = &a->modules[module];
     int64_t out = s->b->rows, in = s->a->cols, r = s->a->rows;
+    bool pissa = start == PEFT__START_PISSA;
     if (r > PEFT__MIN(in, out))
         return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "%s: r %lld is more than %s [%lld, %lld] has",
-                          peft__lora_starts[start].name, (long long)r, t->name, (long long)out,
-                          (long long)in);
-    float *w = (float *)peft__calloc(a->ctx, 2 * out * in, sizeof(float)), *turned = w ? w + out * in : NULL;
+            peft__lora_starts[start].name, (long long)r, t->name, (long long)out, (long long)in);
+    float *w = (float *)peft__calloc(a->ctx, out * in, sizeof(float));
     if (!w) return PEFT_ERROR_MEMORY;
-    peft__to_f32(t, 0, out * in, w);
-    for (int64_t i = 0; i < in && t->in_out && start == PEFT__START_PISSA; i++)
-        for (int64_t j = 0; j < out; j++) turned[j * in + i] = w[i * out + j];
-    peft_status status = start == PEFT__START_OLORA ? peft__olora_start(a, w, t->rows, t->cols, t->in_out, s)
-                                                    : peft__pissa_start(a, rng, t->in_out ? turned : w, s);
+    if (pissa && t->in_out) peft__transpose(t, w);
+    else peft__to_f32(t, 0, out * in, w);
+    peft_status status = pissa ? peft__pissa_start(a, rng, w, s)
+                               : peft__olora_start(a, w, t->rows, t->cols, t->in_out, s);
     peft__free(a->ctx, w);
     return status;
 }
 
-// A frozen copy of what a tensor is now.
+// A frozen tensor like `of`, with the same values. NULL: memory ran out.
 static peft_tensor *peft__initial_copy(peft_adapter *a, const peft_tensor *of) {
     peft_tensor *t = &a->initial[a->initial_count];
     *t = *of;
     t->grad = NULL;
     t->requires_grad = false;
+    t->type = PEFT_F32;
+    t->quant = NULL;
+    t->owned = true;
     t->data = peft__alloc(a->ctx, (size_t)peft__size(of) * sizeof(float));
     if (!t->data) return NULL;
-    memcpy(t->data, of->data, (size_t)peft__size(of) * sizeof(float));
+    peft__to_f32(of, 0, peft__size(of), peft__f32(t));
     a->initial_count++;
     return t;
 }
@@ -21181,18 +21391,21 @@ static bool peft__is_frozen(const peft_adapter *a, const peft_tensor *t) {
 // ever, as in HF peft.
 static peft_status peft__start_all(peft_adapter *a, peft__lora_start start, peft_rng *rng) {
     const char *name = peft__lora_starts[start].name;
-    if (a->d.target_parameters) return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: with target_parameters", name);
+    if (a->d.target_parameters)
+        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: with target_parameters", name);
     if (a->d.method != PEFT_LORA || !(a->d.alpha > 0))
         return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "%s: is for LoRA with an alpha above 0", name);
     peft_status status = peft__initial_room(a, 0);
     a->starts = true;
-    for (int64_t i = 0; i < peft__site_count(a->model) && !status; i++) {
-        peft__site *s = &a->sites[i];
-        if (!s->a) continue;
-        const peft__site *shared = &a->sites[peft__site_tensor(a->model, i) - a->model->tensors];
+    a->part.low_rank_paths = 2;
+    for (int64_t i = 0; i < peft__module_count(a->model) && !status; i++) {
+        peft__adapted *s = &a->modules[i];
+        if (!s->a || s->embedding) continue;
+        const peft__adapted *shared = &a->modules[peft__module_tensor(a->model, i) - a->model->tensors];
         if (peft__is_frozen(a, shared->replacement)) continue;  // the file has what is left of the base's
-        status = peft__start_site(a, start, rng, i);
-        if (!status && (!(s->a0 = peft__initial_copy(a, s->a)) || !(s->b0 = peft__initial_copy(a, s->b)))) status = PEFT_ERROR_MEMORY;
+        status = peft__start_module(a, start, rng, i);
+        if (!status && (!(s->a0 = peft__initial_copy(a, s->a)) || !(s->b0 = peft__initial_copy(a, s->b))))
+            status = PEFT_ERROR_MEMORY;
     }
     return status;
 }
@@ -21201,131 +21414,42 @@ static peft_status peft__start_all(peft_adapter *a, peft__lora_start start, peft
 static peft_status peft__restart(peft_adapter *a, peft__lora_start start) {
     peft_rng rng;
     peft_rng_seed(&rng, 0);
-    float **kept = (float **)peft__calloc(a->ctx, a->count, sizeof(float *));
-    peft_status status = kept ? PEFT_OK : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < a->count && !status; i++) {
-        size_t bytes = (size_t)peft__size(&a->tensors[i]) * sizeof(float);
-        if (!(kept[i] = (float *)peft__alloc(a->ctx, bytes))) status = PEFT_ERROR_MEMORY;
-        else memcpy(kept[i], a->tensors[i].data, bytes);
-    }
-    if (!status) status = peft__start_all(a, start, &rng);
-    for (int64_t i = 0; kept && i < a->count; i++) {
-        if (kept[i]) memcpy(a->tensors[i].data, kept[i], (size_t)peft__size(&a->tensors[i]) * sizeof(float));
-        peft__free(a->ctx, kept[i]);
-    }
+    float *kept = (float *)peft__calloc(a->ctx, peft_adapter_parameter_count(a), sizeof(float)), *at = kept;
+    if (!kept) return PEFT_ERROR_MEMORY;
+    for (const peft_tensor *t = a->tensors; t < a->tensors + a->count; at += peft__size(t), t++)
+        memcpy(at, t->data, (size_t)peft__size(t) * sizeof(float));
+    peft_status status = peft__start_all(a, start, &rng);
+    at = kept;
+    for (const peft_tensor *t = a->tensors; t < a->tensors + a->count; at += peft__size(t), t++)
+        memcpy(t->data, at, (size_t)peft__size(t) * sizeof(float));
     peft__free(a->ctx, kept);
     return status;
 }
 
-static peft_status peft__dora_init(peft_adapter *a) {  // magnitude = ||W + s B A||, so that nothing changes at first
-    peft_tape *tape = NULL;
-    peft_status status = peft_tape_create(a->ctx, &tape);
-    for (int64_t i = 0; i < peft__site_count(a->model) && !status; i++) {
-        const peft__site *s = &a->sites[i];
-        if (!s->magnitude) continue;
-        peft_tensor w = *peft__site_tensor(a->model, i);
-        w.in_out = w.in_out || s->embedding_a;
-        const peft_tensor *low = s->a ? s->a : s->embedding_a, *high = s->a ? s->b : s->embedding_b;
-        if (!peft__dora_norms(tape, &w, low, high, 0, peft__f32(s->magnitude))) status = tape->status;
-        peft_tape_reset(tape, 0);
-    }
-    peft_tape_destroy(tape);
-    return status;
-}
-
-static void peft__bottleneck_init(peft_adapter *a, peft_rng *rng) {  // nearly the identity
-    for (int64_t i = 0; i < a->model->tensor_count; i++)
-        if (a->sites[i].down) peft__fill_normal(rng, a->sites[i].down, 1 / sqrt((double)a->sites[i].down->cols));
-}
-
-// Rows of the vocabulary's embedding: those of the given text, again and again, or random ones.
-static peft_status peft__prompt_from_vocabulary(peft_adapter *a, peft_rng *rng) {
-    const peft_model *m = a->model;
-    peft_ids ids;
-    memset(&ids, 0, sizeof(ids));
-    if (a->d.init_text && !m->tokenizer) return peft__fail(a->ctx, PEFT_ERROR_MISSING, "prompt tuning: %s has no tokenizer for the initial text", m->folder);
-    peft_status status = a->d.init_text ? peft_encode(m->tokenizer, a->d.init_text, strlen(a->d.init_text), &ids) : PEFT_OK;
-    if (!status && a->d.init_text && !ids.count) status = peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "prompt tuning: the initial text has no tokens");
-    for (int64_t i = 0; i < a->prompt->rows && !status; i++) {
-        int64_t id = ids.count ? ids.data[i % a->d.num_virtual_tokens % ids.count] : (int64_t)(peft_rng_uniform(rng) * (double)m->config.vocab_size);
-        peft__to_f32(m->shared, id * m->shared->cols, m->shared->cols, peft__f32(a->prompt) + i * a->prompt->cols);
-    }
-    peft_ids_free(a->ctx, &ids);
-    return status;
-}
-
-// The keys and values of a T5 decoder that has written the first n - 1 of some ids, which its encoder has read.
-static peft_status peft__written_prefix(peft_model *m, peft_tape *tape, const int32_t *ids, int64_t n, peft__decoder_cache *c) {
-    int64_t offsets[2] = {0, n};
-    float *logits = (float *)peft__calloc(m->ctx, m->config.vocab_size, sizeof(float));
-    peft_status status = logits ? peft__cache_begin(m, tape, ids, offsets, 1, NULL, 0, 1, n, c) : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < n && !status; i++) status = peft__cache_step(m, tape, c, i ? &ids[i - 1] : &m->config.decoder_start_id, NULL, 0, logits);
-    peft__free(m->ctx, logits);
-    return status;
-}
-
-// A prefix begins as the keys and values of a real one: those that the decoder has for the initial text (Li & Liang 2021, section 7.5).
-// Where HF's layout of T5's prefixes gives several blocks the same part, it is the first one's.
-static peft_status peft__prefix_from_text(peft_adapter *a) {
-    peft_model *m = a->model;
-    if (!m->tokenizer) return peft__fail(a->ctx, PEFT_ERROR_MISSING, "prefix tuning: %s has no tokenizer for the initial text", m->folder);
-    peft_ids ids;
-    memset(&ids, 0, sizeof(ids));
-    peft_tape *tape = NULL;
-    peft__decoder_cache c;
-    memset(&c, 0, sizeof(c));
-    peft_status status = peft_encode(m->tokenizer, a->d.init_text, strlen(a->d.init_text), &ids);
-    int64_t n = a->d.num_virtual_tokens, count = ids.count, inner = peft__kv_inner(m);
-    if (!status && !count) status = peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "prefix tuning: the initial text has no tokens");
-    for (int64_t i = count; i <= n && !status; i++) status = peft__ids_push(a->ctx, &ids, ids.data[i % count]) ? PEFT_OK : PEFT_ERROR_MEMORY;
-    int64_t offsets[2] = {0, n + 1};
-    if (!status) status = peft_tape_create(a->ctx, &tape);
-    if (!status)
-        status = m->config.encoder_decoder ? peft__written_prefix(m, tape, ids.data, n, &c)
-                                           : peft__cache_begin(m, tape, ids.data, offsets, 1, NULL, 0, 1, 1, &c);
-    for (int64_t layer = a->prompt_layers - 1; layer >= 0 && !status; layer--)
-        for (int64_t i = 0; i < 2 * n; i++) {
-            int which = (int)(i % 2);
-            float *row = peft__f32(a->prompt) + i / 2 * a->prompt->cols + peft__prefix_part(m, a->prompt->cols / inner, layer, which) * inner;
-            memcpy(row, (which ? c.self_v : c.self_k)[layer] + i / 2 * inner, (size_t)inner * sizeof(float));
-        }
-    peft__cache_end(m, &c);
-    peft_tape_destroy(tape);
-    peft_ids_free(a->ctx, &ids);
-    return status;
-}
-
-static peft_status peft__prompt_init(peft_adapter *a, peft_rng *rng) {
-    for (int64_t i = 0; a->lstm && i < 8 * a->d.encoder_layers; i++) peft__fill_uniform(rng, &a->lstm[i], 1 / sqrt((double)a->d.encoder_hidden));
-    for (int i = 0; i < 6; i += 2)
-        if (a->encoder[i]) {  // torch's Linear
-            peft__fill_uniform(rng, a->encoder[i], 1 / sqrt((double)a->encoder[i]->cols));
-            peft__fill_uniform(rng, a->encoder[i + 1], 1 / sqrt((double)a->encoder[i]->cols));
-        }
-    bool prefix = a->d.method == PEFT_PREFIX_TUNING;
-    if (prefix && a->d.init_text && !a->encoder[0]) return peft__prefix_from_text(a);
-    if (a->d.method == PEFT_PROMPT_TUNING && (a->d.init_text || !a->d.random_init)) return peft__prompt_from_vocabulary(a, rng);
-    peft__fill_normal(rng, a->prompt, prefix && !a->encoder[0] ? 0.02 : 1);
-    return PEFT_OK;
-}
+// ---- creating
 
 // What HF peft reads, or does not ask, without a word.
 static peft_status peft__check_created(const peft_adapter *a) {
     const peft_model *m = a->model;
-    const peft__site *shared = &a->sites[m->shared - m->tensors];
+    const peft__adapted *shared = &a->modules[m->shared - m->tensors];
     bool lora = a->d.method == PEFT_LORA || a->d.method == PEFT_DORA;
-    bool alone = shared->rows && !a->sites[peft__input_site(m, false)].rows;
-    if (m->config.encoder_decoder && (shared->embedding_a || (shared->replacement && lora) || alone))
+    bool alone = shared->rows && !a->modules[peft__input_module(m, false)].rows;
+    if (m->config.encoder_decoder && (shared->a || (shared->replacement && lora) || alone))
         return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT,
-                          "adapter: HF's T5 does not ask its module \"shared\"; name embed_tokens, or "
-                          "encoder.embed_tokens");
+            "adapter: HF's T5 does not ask its module \"shared\"; name "
+            "embed_tokens, or encoder.embed_tokens");
     if (a->d.method == PEFT_DORA && a->d.lora_bias)
         return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "adapter: DoRA has no lora_bias");
-    for (int64_t i = 0; i < peft__site_count(m) && a->d.pissa; i++)
-        if (a->sites[i].embedding_a)
-            return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "pissa: %s is an embedding",
-                              peft__site_tensor(m, i)->name);
+    for (int64_t i = 0; i < peft__module_count(m) && a->d.pissa; i++)
+        if (a->modules[i].embedding)
+            return peft__fail(
+                a->ctx, PEFT_ERROR_UNSUPPORTED, "pissa: %s is an embedding", peft__module_tensor(m, i)->name);
     return PEFT_OK;
+}
+
+static bool peft__has_encoder(const peft_adapter_desc *d) {
+    int kind = peft__method_row_of(d->method)->kind;
+    return (kind & PEFT__ENCODED) || ((kind & PEFT__PREFIX) && d->prefix_projection);
 }
 
 PEFTDEF peft_status peft_adapter_create(const peft_adapter_desc *d, peft_adapter **out) {
@@ -21334,16 +21458,13 @@ PEFTDEF peft_status peft_adapter_create(const peft_adapter_desc *d, peft_adapter
     PEFT__NEED(NULL, d->model, "model");
     PEFT__NEED(d->model->ctx, out, "out");
     peft_adapter *a = NULL;
-    peft_status status = peft__adapter_alloc(d, &a);
-    if (status) return status;
-    int kind = peft__method_row_of(a->d.method)->kind;
-    status = peft__adapter_add_all(a, (kind & PEFT__ENCODED) || ((kind & PEFT__PREFIX) && a->d.prefix_projection));
-    if (!status) status = peft__check_created(a);
     peft_rng rng;
     peft_rng_seed(&rng, d->seed);
-    if (!status) peft__lora_init(a, &rng);
+    peft_status status = peft__adapter_alloc(d, &a);
+    if (!status) status = peft__adapter_add_all(a, peft__has_encoder(d));
+    if (!status) status = peft__check_created(a);
+    for (int64_t i = 0; !status && i < peft__module_count(a->model); i++) peft__first_values(a, i, &rng);
     if (!status && a->d.pissa) status = peft__start_all(a, PEFT__START_PISSA, &rng);
-    if (!status) peft__bottleneck_init(a, &rng);
     if (!status && a->d.method == PEFT_DORA) status = peft__dora_init(a);
     if (!status && a->prompt) status = peft__prompt_init(a, &rng);
     if (!status) status = peft__adapter_narrow(a);
@@ -21353,19 +21474,16 @@ PEFTDEF peft_status peft_adapter_create(const peft_adapter_desc *d, peft_adapter
 }
 
 PEFTDEF int64_t peft_adapter_tensor_count(const peft_adapter *a) {
-    if (!a) return 0;
-    return a->count;
+    return a ? a->count : 0;
 }
 
 PEFTDEF peft_tensor *peft_adapter_tensor(const peft_adapter *a, int64_t i) {
-    if (!a) return NULL;
-    return i >= 0 && i < a->count ? &a->tensors[i] : NULL;
+    return a && i >= 0 && i < a->count ? &a->tensors[i] : NULL;
 }
 
 PEFTDEF int64_t peft_adapter_parameter_count(const peft_adapter *a) {
-    if (!a) return 0;
     int64_t n = 0;
-    for (int64_t i = 0; i < a->count; i++) n += peft__size(&a->tensors[i]);
+    for (int64_t i = 0; a && i < a->count; i++) n += peft__size(&a->tensors[i]);
     return n;
 }
 
@@ -21373,206 +21491,29 @@ PEFTDEF const peft_adapter_desc *peft_adapter_settings(const peft_adapter *a) {
     return a ? &a->d : NULL;
 }
 
-// ---- what chapter 8 asks
+// ---- files: adapter_config.json
 
-static float peft__adapter_scale(const peft_adapter *a, const peft__site *s) {
-    return peft__lora_scaling(a, s->a ? s->a->rows : s->embedding_a->rows, s->alpha);
-}
-
-static bool peft__adapter_replaces(const peft_adapter *a) {
-    for (int64_t i = 0; i < peft__site_count(a->model); i++)
-        if (a->sites[i].replacement || a->sites[i].rows) return true;
-    return false;
-}
-
-static peft_tensor *peft__some_rows(peft_tape *tape, peft_tensor *x, int64_t first, int64_t count) {
-    int32_t *rows = (int32_t *)peft__arena_alloc(&tape->arena, (size_t)count * sizeof(int32_t));
-    if (!rows) peft__tape_fail(tape, PEFT_ERROR_MEMORY);
-    for (int64_t i = 0; rows && i < count; i++) rows[i] = (int32_t)(first + i);
-    return rows ? peft_embedding(tape, x, rows, count) : NULL;
-}
-
-static peft_tensor *peft__through_lstm(const peft_adapter *a, peft_tape *tape, peft_tensor *x) {
-    for (peft_tensor *w = a->lstm; w < a->lstm + 8 * a->d.encoder_layers; w += 8) {
-        peft_tensor *gates[2], *recurrent[2] = {&w[1], &w[5]};
-        for (int i = 0; i < 2; i++) gates[i] = peft__add_row(tape, peft_linear(tape, x, &w[4 * i], &w[4 * i + 2]), &w[4 * i + 3]);
-        x = peft_lstm(tape, gates, recurrent);
-    }
-    return x;
-}
-
-// Rows of the prompt, through its encoder if it has one: P-tuning's Linear, ReLU, Linear, ReLU, Linear, or LSTM, Linear, ReLU,
-// Linear, or prefix tuning's Linear, tanh, Linear. An LSTM reads all rows, as in HF peft.
-static peft_tensor *peft__prompt_rows(const peft_adapter *a, peft_tape *tape, int64_t first, int64_t count) {
-    peft_tensor *x = peft__some_rows(tape, a->lstm ? peft__through_lstm(a, tape, a->prompt) : a->prompt, first, count);
-    for (int i = 0; i < 6 && a->encoder[i]; i += 2) {
-        if (i) x = peft_activation(tape, x, a->d.method == PEFT_PREFIX_TUNING ? PEFT_TANH : PEFT_RELU);
-        x = peft_linear(tape, x, a->encoder[i], a->encoder[i + 1]);
-    }
-    return x;
-}
-
-static peft_tensor *peft__adapter_prompt(const peft_adapter *a, peft_tape *tape, bool decoder) {
-    int64_t n = a->d.num_virtual_tokens;
-    return peft__prompt_rows(a, tape, decoder && a->model->config.encoder_decoder && a->d.method != PEFT_PREFIX_TUNING ? n : 0, n);
-}
-
-// ---- files: the settings of adapter_config.json
-
-#define PEFT__PLACED_PROMPT "PROMPT_TUNING_BY_PLACE"  // with prompt_place; before, this was PROMPT_TUNING
+#define PEFT__PLACED_PROMPT "PROMPT_TUNING_BY_PLACE"  // with prompt_place, which HF peft does not know
 #define PEFT__PLACED_P_TUNING "P_TUNING_BY_PLACE"
 
-// What a configuration says: the descriptor, and what it does not have.
-typedef struct peft__adapter_settings {
-    peft_adapter_desc d;
-    const char *peft_type, *task_type, *start, *selection, *prompt_init, *tokenizer;
-    int64_t heads, layers, parts, width;
-    int64_t activation;
-    bool dora, in_out, trained;
-} peft__adapter_settings;
-
-// One key. A new method is its row of peft__methods and the keys that it has here.
-typedef struct peft__adapter_key {
-    const char *key;
-    int kinds;  // of the methods that have it; 0: all
-    char type;  // b: bool, i: whole number, f: number, t: text, w: text or bool, l: names or an expression,
-                // o: names, p: expressions, n: whole numbers, m: numbers by expression, k: tokens, c: one of
-                // `choices`, d: the same as a bool; -: in no descriptor
-    size_t offset;  // in peft__adapter_settings
-    const char *missing;  // HF's default, as JSON: what a file without the key says
-    char rule;  // of reading: u: used, h: harmless, r: another value than the default is refused
-    char written;  // a: always, s: if it says something else than the default; 0: never
-    const char *choices;  // comma-separated
-} peft__adapter_key;
-
-#define PEFT__AT(member) offsetof(peft__adapter_settings, member)
-enum { PEFT__ADAPTS = PEFT__LOW_RANK | PEFT__SCALES, PEFT__OURS = PEFT__BOTTLENECKS | PEFT__REPLACES };
-
-static const peft__adapter_key peft__adapter_keys[] = {
-    {"auto_mapping", 0, '-', 0, "null", 'h', 'a', NULL},
-    {"base_model_name_or_path", 0, 't', PEFT__AT(d.base_model_name_or_path), "null", 'u', 'a', NULL},
-    {"inference_mode", 0, 'b', PEFT__AT(trained), "true", 'h', 'a', NULL},
-    {"revision", 0, '-', 0, "null", 'h', 'a', NULL},
-    {"peft_version", 0, '-', 0, "null", 'h', 0, NULL},
-    {"runtime_config", 0, '-', 0, "null", 'h', 0, NULL},
-    // LoRA
-    {"bias", PEFT__LOW_RANK, 't', PEFT__AT(d.bias), "\"none\"", 'u', 'a', NULL},
-    {"fan_in_fan_out", PEFT__ADAPTS, 'b', PEFT__AT(in_out), "false", 'h', 'a', NULL},  // HF corrects it, too
-    {"init_lora_weights", PEFT__LOW_RANK, 'w', PEFT__AT(start), "true", 'u', 'a', NULL},
-    {"layers_pattern", PEFT__LOW_RANK, 'p', PEFT__AT(d.layers_pattern), "null", 'u', 'a', NULL},
-    {"layers_to_transform", PEFT__LOW_RANK | PEFT__OURS,
-     'n', PEFT__AT(d.layers_to_transform), "null", 'u', 'a', NULL},
-    {"lora_alpha", PEFT__LOW_RANK, 'f', PEFT__AT(d.alpha), "8", 'u', 'a', NULL},
-    {"lora_dropout", PEFT__LOW_RANK, 'f', PEFT__AT(d.dropout), "0", 'u', 'a', NULL},
-    {"modules_to_save", PEFT__ADAPTS, 'o', PEFT__AT(d.modules_to_save), "null", 'u', 'a', NULL},
-    {"r", PEFT__LOW_RANK, 'i', PEFT__AT(d.r), "8", 'u', 'a', NULL},
-    {"rank_pattern", PEFT__LOW_RANK, 'm', PEFT__AT(d.rank_pattern), "{}", 'u', 's', NULL},
-    {"alpha_pattern", PEFT__LOW_RANK, 'm', PEFT__AT(d.alpha_pattern), "{}", 'u', 's', NULL},
-    {"target_modules", PEFT__ADAPTS | PEFT__REPLACES, 'l', PEFT__AT(d.target_modules), "null",
-     'u', 'a', NULL},
-    {"exclude_modules", PEFT__ADAPTS, 'l', PEFT__AT(d.exclude_modules), "null", 'u', 's', NULL},
-    {"use_rslora", PEFT__LOW_RANK, 'b', PEFT__AT(d.use_rslora), "false", 'u', 's', NULL},
-    {"use_dora", PEFT__LOW_RANK, 'b', PEFT__AT(dora), "false", 'u', 's', NULL},
-    {"lora_bias", PEFT__LOW_RANK, 'b', PEFT__AT(d.lora_bias), "false", 'u', 's', NULL},
-    {"trainable_token_indices", PEFT__ADAPTS, 'k', PEFT__AT(d.trainable_token_indices), "null",
-     'u', 's', NULL},
-    {"alora_invocation_tokens", PEFT__LOW_RANK, '-', 0, "null", 'r', 0, NULL},
-    {"arrow_config", PEFT__LOW_RANK, '-', 0, "null", 'r', 0, NULL},
-    {"ensure_weight_tying", PEFT__ADAPTS, '-', 0, "false", 'r', 0, NULL},
-    {"kasa_config", PEFT__LOW_RANK, '-', 0, "null", 'r', 0, NULL},
-    {"layer_replication", PEFT__LOW_RANK, '-', 0, "null", 'r', 0, NULL},
-    {"megatron_config", PEFT__LOW_RANK, '-', 0, "null", 'r', 0, NULL},
-    {"monteclora_config", PEFT__LOW_RANK, '-', 0, "null", 'r', 0, NULL},
-    {"target_parameters", PEFT__LOW_RANK, 'o', PEFT__AT(d.target_parameters), "null", 'u', 's', NULL},
-    {"use_bdlora", PEFT__LOW_RANK, '-', 0, "null", 'r', 0, NULL},
-    {"use_qalora", PEFT__LOW_RANK, '-', 0, "false", 'r', 0, NULL},
-    {"velora_config", PEFT__LOW_RANK, '-', 0, "null", 'r', 0, NULL},
-    {"corda_config", PEFT__LOW_RANK, '-', 0, "null", 'h', 0, NULL},  // these belong to ways to begin
-    {"eva_config", PEFT__LOW_RANK, '-', 0, "null", 'h', 0, NULL},
-    {"loftq_config", PEFT__LOW_RANK, '-', 0, "{}", 'h', 0, NULL},
-    {"lora_ga_config", PEFT__LOW_RANK, '-', 0, "null", 'h', 0, NULL},
-    {"megatron_core", PEFT__LOW_RANK, '-', 0, "null", 'h', 0, NULL},  // these to what would be refused
-    {"qalora_group_size", PEFT__LOW_RANK, '-', 0, "16", 'h', 0, NULL},
-    // IA3
-    {"feedforward_modules", PEFT__SCALES, 'l', PEFT__AT(d.feedforward_modules), "null", 'u', 'a', NULL},
-    {"init_ia3_weights", PEFT__SCALES, '-', 0, "true", 'h', 'a', NULL},
-    // soft prompts
-    {"num_attention_heads", PEFT__VIRTUAL, 'i', PEFT__AT(heads), "null", 'h', 'a', NULL},
-    {"num_layers", PEFT__VIRTUAL, 'i', PEFT__AT(layers), "null", 'u', 'a', NULL},
-    {"num_transformer_submodules", PEFT__VIRTUAL, 'i', PEFT__AT(parts), "null", 'u', 'a', NULL},
-    {"num_virtual_tokens", PEFT__VIRTUAL, 'i', PEFT__AT(d.num_virtual_tokens), "null", 'u', 'a', NULL},
-    {"token_dim", PEFT__VIRTUAL, 'i', PEFT__AT(width), "null", 'h', 'a', NULL},
-    {"modules_to_save", PEFT__VIRTUAL, '-', 0, "null", 'r', 0, NULL},
-    {"prompt_place", PEFT__VIRTUAL, 'c', PEFT__AT(d.prompt_place), "\"encoder\"", 'u',
-     's', "encoder,decoder,both"},
-    {"encoder_hidden_size", PEFT__PREFIX | PEFT__ENCODED,
-     'i', PEFT__AT(d.encoder_hidden), "null", 'u', 'a', NULL},
-    {"prefix_projection", PEFT__PREFIX, 'b', PEFT__AT(d.prefix_projection), "false", 'h', 'a', NULL},
-    {"init_weights", PEFT__PREFIX, '-', 0, "null", 'h', 0, NULL},
-    {"encoder_dropout", PEFT__ENCODED, '-', 0, "0.0", 'h', 'a', NULL},
-    {"encoder_num_layers", PEFT__ENCODED, 'i', PEFT__AT(d.encoder_layers), "2", 'u', 'a', NULL},
-    {"encoder_reparameterization_type", PEFT__ENCODED, 'd', PEFT__AT(d.encoder_lstm), "\"MLP\"",
-     'u', 'a', "MLP,LSTM"},
-    {"prompt_tuning_init", PEFT__SAMPLED, 't', PEFT__AT(prompt_init), "\"RANDOM\"", 'h', 'a', NULL},
-    {"prompt_tuning_init_text", PEFT__SAMPLED, 't', PEFT__AT(d.init_text), "null", 'u', 'a', NULL},
-    {"tokenizer_name_or_path", PEFT__SAMPLED, 't', PEFT__AT(tokenizer), "null", 'h', 'a', NULL},
-    {"tokenizer_kwargs", PEFT__SAMPLED, '-', 0, "null", 'h', 0, NULL},
-    // methods that HF peft does not have
-    {"bottleneck_size", PEFT__BOTTLENECKS, 'i', PEFT__AT(d.bottleneck), "null", 'u', 'a', NULL},
-    {"activation", PEFT__BOTTLENECKS, 'i', PEFT__AT(activation), "0", 'u', 'a', NULL},
-    {"pfeiffer", PEFT__BOTTLENECKS, 'b', PEFT__AT(d.pfeiffer), "false", 'u', 'a', NULL},
-    {"selection", PEFT__REPLACES, 't', PEFT__AT(selection), "null", 'h', 'a', NULL},
-    {"peft_type", 0, 't', PEFT__AT(peft_type), "null", 'u', 'a', NULL},
-    {"task_type", 0, 't', PEFT__AT(task_type), "null", 'u', 'a', NULL}};
-
-// The text of a value, as JSON.
-static void peft__json_print(peft__string *s, const peft__json *v) {
-    bool object = v->type == PEFT__JSON_OBJECT;
-    const char *before = "";
-    switch (v->type) {
-    case PEFT__JSON_BOOL: peft__string_puts(s, v->boolean ? "true" : "false"); return;
-    case PEFT__JSON_NUMBER: peft__string_format(s, "%g", v->number); return;
-    case PEFT__JSON_STRING: peft__json_quote(s, v->string, v->length); return;
-    case PEFT__JSON_NULL: peft__string_puts(s, "null"); return;
-    default: break;
-    }
-    peft__string_puts(s, object ? "{" : "[");
-    for (const peft__json *e = v->child; e; e = e->next, before = ", ") {
-        peft__string_puts(s, before);
-        if (object) peft__json_quote(s, e->key, e->key_length);
-        if (object) peft__string_puts(s, ": ");
-        peft__json_print(s, e);
-    }
-    peft__string_puts(s, object ? "}" : "]");
-}
-
-// null, false, and what is empty.
-static bool peft__json_says_nothing(const peft__json *v) {
-    return v->type == PEFT__JSON_NULL || (v->type == PEFT__JSON_BOOL && !v->boolean) ||
-           (v->type == PEFT__JSON_STRING && !v->length) ||
-           ((v->type == PEFT__JSON_ARRAY || v->type == PEFT__JSON_OBJECT) && !v->child);
-}
-
-typedef struct peft__settings_reader {
+// An adapter_config.json being read. `status` is the first failure; nothing is read behind it.
+typedef struct peft__keys_reader {
     peft_context *ctx;
     peft__arena *arena;
-    const char *path;  // of the file
+    const char *path;
+    int kind;
     peft__adapter_settings *out;
-} peft__settings_reader;
+    peft_status status;
+} peft__keys_reader;
 
-static peft_status peft__adapter_key_wrong(const peft__settings_reader *r, const char *key, const peft__json *v,
-                                       const char *what) {
-    peft__string s;
-    peft__string_init(&s, r->ctx);
-    peft__json_print(&s, v);
-    peft_status status =
-        peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: %s is %s%s", r->path, key, what, s.failed ? "" : s.data);
-    peft__string_free(&s);
-    return status;
+static void peft__key_wrong(
+    peft__keys_reader *r, peft_status status, const char *key, const peft__json *v, const char *what) {
+    char text[96];
+    r->status = peft__fail(r->ctx, status, "%s: %s is %s%s", r->path, key, what, peft__json_show(v, text));
 }
 
-// A list, an object of numbers or of lists, as the descriptor's text: peft__list_kind.
-static void peft__adapter_key_put_list(peft__string *s, const peft__json *v) {
+// A list, an object of numbers or of lists, as a descriptor writes it.
+static void peft__list_text(peft__string *s, const peft__json *v) {
     bool object = v->type == PEFT__JSON_OBJECT;
     for (const peft__json *e = v->child; e; e = e->next) {
         bool list = e->type == PEFT__JSON_ARRAY;
@@ -21584,182 +21525,182 @@ static void peft__adapter_key_put_list(peft__string *s, const peft__json *v) {
             peft__string_append(s, &text[i], 1);
         }
         if (object) peft__string_puts(s, list ? ":" : "=");
-        if (list) peft__adapter_key_put_list(s, e);
+        if (list) peft__list_text(s, e);
         else if (e->type == PEFT__JSON_NUMBER) peft__string_format(s, "%g", e->number);
     }
 }
 
-// Whether a list's items are what its type has: names, whole numbers, numbers by name, lists of whole numbers
-// by name.
-static bool peft__adapter_key_list_fits(char type, const peft__json *v) {
-    bool object = v->type == PEFT__JSON_OBJECT;
-    if (!object && v->type != PEFT__JSON_ARRAY) return false;
-    if (object != (type == 'm') && type != 'k') return false;
+static bool peft__list_fits(peft__key_type type, const peft__json *v) {
+    bool object = v->type == PEFT__JSON_OBJECT, tokens = type == PEFT__KEY_TOKEN_LISTS,
+         by_name = type == PEFT__KEY_BY_EXPRESSION;
+    bool names = type == PEFT__KEY_NAMES || type == PEFT__KEY_PLAIN_NAMES || type == PEFT__KEY_EXPRESSIONS;
+    if ((!object && v->type != PEFT__JSON_ARRAY) || (object != by_name && !tokens)) return false;
     for (const peft__json *e = v->child; e; e = e->next) {
-        bool number = e->type == PEFT__JSON_NUMBER && (type == 'm' || e->number == floor(e->number));
+        bool number = e->type == PEFT__JSON_NUMBER && (by_name || e->number == floor(e->number));
         bool name = e->type == PEFT__JSON_STRING && e->length && strncmp(e->string, "re:", 3) != 0 &&
-                    strcmp(e->string, "all-linear") != 0;
-        if (type == 'k' && object ? !peft__adapter_key_list_fits('n', e) : strchr("lop", type) ? !name : !number)
-            return false;
+            strcmp(e->string, "all-linear") != 0;
+        if (tokens && object ? !peft__list_fits(PEFT__KEY_WHOLES, e) : names ? !name : !number) return false;
     }
     return true;
 }
 
-static peft_status peft__adapter_key_read_list(const peft__settings_reader *r, const peft__adapter_key *row,
-                                           const peft__json *v, const char **out) {
+// Lists may also be one expression, or one number.
+static void peft__key_read_list(
+    peft__keys_reader *r, const peft__adapter_key *row, const peft__json *v, const char **out) {
     peft__string s;
-    peft__string_init(&s, r->ctx);
-    bool one = (strchr("lp", row->type) && v->type == PEFT__JSON_STRING) ||
-               (row->type == 'n' && v->type == PEFT__JSON_NUMBER);
-    if (!one && !peft__adapter_key_list_fits(row->type, v)) {
-        peft__string_free(&s);
-        return peft__adapter_key_wrong(r, row->key, v, "not as it should be: ");
+    bool one = ((row->type == PEFT__KEY_NAMES || row->type == PEFT__KEY_EXPRESSIONS) &&
+                   v->type == PEFT__JSON_STRING) ||
+        (row->type == PEFT__KEY_WHOLES && v->type == PEFT__JSON_NUMBER);
+    if (peft__json_is_empty(v)) return;
+    if (!one && !peft__list_fits(row->type, v)) {
+        peft__key_wrong(r, PEFT_ERROR_FORMAT, row->key, v, "not as it should be: ");
+        return;
     }
-    bool plain =
-        row->type == 'p' || (one && v->type == PEFT__JSON_STRING && strcmp(v->string, "all-linear") == 0);
-    if (!one) peft__adapter_key_put_list(&s, v);
+    peft__string_init(&s, r->ctx);
+    if (!one) peft__list_text(&s, v);
     else if (v->type == PEFT__JSON_NUMBER) peft__string_format(&s, "%g", v->number);
-    else peft__string_format(&s, "%s%s", plain ? "" : "re:", v->string);
+    else {
+        bool plain = row->type == PEFT__KEY_EXPRESSIONS || strcmp(v->string, "all-linear") == 0;
+        peft__string_format(&s, "%s%s", plain ? "" : "re:", v->string);
+    }
     *out = s.failed ? NULL : peft__arena_strdup(r->arena, s.data, s.size);
+    if (!*out) r->status = PEFT_ERROR_MEMORY;
     peft__string_free(&s);
-    return *out ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
 // A value into its place.
-static peft_status peft__adapter_key_read(const peft__settings_reader *r, const peft__adapter_key *row,
-                                      const peft__json *v) {
-    char *to = (char *)r->out + row->offset;
-    const char type = row->type, *name, *choices = row->choices;
-    bool text = v->type == PEFT__JSON_STRING,
-         number = v->type == PEFT__JSON_NUMBER && v->number - v->number == 0,
-         boolean = v->type == PEFT__JSON_BOOL;
-    if (type == '-' || v->type == PEFT__JSON_NULL) return PEFT_OK;
-    if (strchr("lopnmk", type))
-        return peft__json_says_nothing(v) ? PEFT_OK
-                                          : peft__adapter_key_read_list(r, row, v, (const char **)(void *)to);
-    if (type == 'b' && boolean) return *(bool *)(void *)to = v->boolean, PEFT_OK;
-    if (type == 'i' && number && v->number == floor(v->number) && fabs(v->number) < 1e15)
-        return *(int64_t *)(void *)to = (int64_t)v->number, PEFT_OK;
-    if (type == 'f' && number) return *(float *)(void *)to = (float)v->number, PEFT_OK;
-    if ((type == 't' || type == 'w') && text) return *(const char **)(void *)to = v->string, PEFT_OK;
-    if (type == 'w' && boolean) return *(const char **)(void *)to = v->boolean ? "true" : "false", PEFT_OK;
-    size_t n = 1;
-    for (int i = 0; choices && text && (n = peft__next_name(&choices, &name)) > 0; i++) {
-        if (n != v->length || memcmp(name, v->string, n) != 0) continue;
-        if (type == 'd') *(bool *)(void *)to = i == 1;
-        else memcpy(to, &i, sizeof(i));
-        return PEFT_OK;
+static void peft__key_read(peft__keys_reader *r, const peft__adapter_key *row, const peft__json *v) {
+    void *to = (char *)r->out + row->offset;
+    const char *wrong = NULL, *name, *choices = row->missing;
+    bool text = v->type == PEFT__JSON_STRING, boolean = v->type == PEFT__JSON_BOOL;
+    bool number = v->type == PEFT__JSON_NUMBER && v->number - v->number == 0;
+    if (v->type == PEFT__JSON_NULL) return;
+    switch (row->type) {
+    case PEFT__KEY_CONSTANT: break;
+    case PEFT__KEY_BOOL:
+        if (!boolean) wrong = "not true or false: ";
+        else *(bool *)to = v->boolean;
+        break;
+    case PEFT__KEY_WHOLE:
+        if (!number || v->number != floor(v->number) || fabs(v->number) >= 1e15)
+            wrong = "not a whole number: ";
+        else *(int64_t *)to = (int64_t)v->number;
+        break;
+    case PEFT__KEY_NUMBER:
+        if (!number) wrong = "not a number: ";
+        else *(float *)to = (float)v->number;
+        break;
+    case PEFT__KEY_CHOICE:
+        wrong = "not known: ";
+        for (int i = 0, n = 1; text && wrong && (n = (int)peft__next_name(&choices, &name)) > 0; i++)
+            if ((size_t)n == v->length && memcmp(name, v->string, (size_t)n) == 0) {
+                memcpy(to, &i, sizeof(i));
+                wrong = NULL;
+            }
+        break;
+    case PEFT__KEY_TEXT:
+    case PEFT__KEY_TEXT_OR_BOOL:
+        if (text) *(const char **)to = v->string;
+        else if (boolean && row->type == PEFT__KEY_TEXT_OR_BOOL)
+            *(const char **)to = v->boolean ? "true" : "false";
+        else wrong = "not a text: ";
+        break;
+    default: peft__key_read_list(r, row, v, (const char **)to);
     }
-    if (strchr("cd", type)) return peft__adapter_key_wrong(r, row->key, v, "not known: ");
-    return peft__adapter_key_wrong(r, row->key, v,
-                               type == 'i'   ? "not a whole number: "
-                               : type == 'f' ? "not a number: "
-                               : type == 'b' ? "not true or false: "
-                                             : "not a text: ");
+    if (wrong) peft__key_wrong(r, PEFT_ERROR_FORMAT, row->key, v, wrong);
 }
 
-static const peft__adapter_key *peft__adapter_key_of(const char *key, int kind) {
-    for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys); i++)
-        if (strcmp(peft__adapter_keys[i].key, key) == 0 &&
-            (!peft__adapter_keys[i].kinds || (peft__adapter_keys[i].kinds & kind)))
-            return &peft__adapter_keys[i];
-    return NULL;
-}
-
-// A key that no row has: nothing is lost with null, false and what is empty. Numbers and texts are settings
-// of something that is switched on by another key, as far as HF peft's go.
-static peft_status peft__adapter_key_unknown(const peft__settings_reader *r, const peft__json *v) {
-    if (peft__json_says_nothing(v)) return PEFT_OK;
-    if (v->type == PEFT__JSON_NUMBER || v->type == PEFT__JSON_STRING) {
+// A key of no row. Of an unknown one nothing is lost with null, false and what is empty; numbers and texts
+// are settings of something that is switched on by another key, as far as HF peft's go.
+static void peft__key_of_no_row(peft__keys_reader *r, const peft__json *v) {
+    for (int64_t i = 0; i < PEFT__COUNT(peft__other_keys); i++) {
+        if (peft__other_keys[i].kinds && !(peft__other_keys[i].kinds & r->kind)) continue;
+        if (!peft__is_listed(peft__other_keys[i].keys, v->key)) continue;
+        if (peft__other_keys[i].refused && !peft__json_is_empty(v))
+            peft__key_wrong(r, PEFT_ERROR_UNSUPPORTED, v->key, v,
+                "not supported, for it changes what the adapter does: ");
+        return;
+    }
+    if (peft__json_is_empty(v)) return;
+    if (v->type == PEFT__JSON_NUMBER || v->type == PEFT__JSON_STRING)
         peft__log(r->ctx, "warning: %s: unknown key \"%s\" ignored", r->path, v->key);
-        return PEFT_OK;
-    }
-    return peft__adapter_key_wrong(r, v->key, v,
-                               "a key that is not known, and it may change what the adapter does: ");
+    else
+        peft__key_wrong(r, PEFT_ERROR_FORMAT, v->key, v,
+            "a key that is not known, and it may change what the adapter does: ");
 }
 
-static peft_status peft__settings_read(const peft__settings_reader *r, const peft__json *root, int kind) {
-    peft_status status = PEFT_OK;
-    for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys) && !status; i++) {
+// The defaults of all rows, then the file's keys.
+static void peft__keys_read(peft__keys_reader *r, const peft__json *root) {
+    for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys) && !r->status; i++) {
         peft__json *missing = NULL;
         const peft__adapter_key *row = &peft__adapter_keys[i];
-        if (row->kinds && !(row->kinds & kind)) continue;
-        status = peft__json_parse(r->ctx, r->arena, row->missing, strlen(row->missing), row->key, &missing);
-        if (!status) status = peft__adapter_key_read(r, row, missing);
+        if ((row->kinds && !(row->kinds & r->kind)) || row->type == PEFT__KEY_CHOICE)
+            continue;  // the first choice is 0
+        r->status = peft__json_parse(
+            r->ctx, r->arena, row->missing, strlen(row->missing), row->key, &missing);
+        if (!r->status) peft__key_read(r, row, missing);
     }
-    for (const peft__json *v = root->child; v && !status; v = v->next) {
-        const peft__adapter_key *row = peft__adapter_key_of(v->key, kind);
-        if (!row) status = peft__adapter_key_unknown(r, v);
-        else if (row->rule == 'u') status = peft__adapter_key_read(r, row, v);
-        else if (row->rule == 'r' && !peft__json_says_nothing(v)) {
-            status =
-                peft__adapter_key_wrong(r, v->key, v, "not supported, for it changes what the adapter does: ");
-            if (status == PEFT_ERROR_FORMAT) status = PEFT_ERROR_UNSUPPORTED;
-        }
+    for (const peft__json *v = root->child; v && !r->status; v = v->next) {
+        const peft__adapter_key *row = peft__adapter_key_of(v->key, r->kind);
+        if (!row) peft__key_of_no_row(r, v);
+        else if (row->use & PEFT__READ_KEY) peft__key_read(r, row, v);
     }
-    return status;
 }
 
-// Names or an expression as JSON.
-static void peft__adapter_key_write_list(peft__string *s, char type, const char *list) {
-    const char *before = "", *open = type == 'm' || (type == 'k' && strchr(list, ':')) ? "{}" : "[]";
+// A descriptor's list as JSON.
+static void peft__list_json(peft__string *s, peft__key_type type, const char *list) {
+    bool tokens = type == PEFT__KEY_TOKEN_LISTS,
+         object = type == PEFT__KEY_BY_EXPRESSION || (tokens && strchr(list, ':'));
+    const char *before = object ? "{" : "[";
     peft__arena scratch;
     peft__arena_init(&scratch, s->ctx);
-    if (type == 'l' && strncmp(list, "re:", 3) == 0) {
+    if (type == PEFT__KEY_NAMES && strncmp(list, "re:", 3) == 0) {
         peft__json_quote(s, list + 3, strlen(list + 3));
         return;
     }
-    peft__string_append(s, open, 1);
-    for (char *entry; *list; before = ", ") {
-        size_t n = peft__next_entry(&scratch, &list, *open == '{' && type == 'k' ? ';' : ',', &entry);
-        const char *value = entry && *open == '{' ? strrchr(entry, type == 'k' ? ':' : '=') : NULL;
+    for (char *entry; *list;) {
+        size_t n = peft__next_entry(&scratch, &list, object && tokens ? ';' : ',', &entry);
+        const char *value = entry && object ? strrchr(entry, tokens ? ':' : '=') : NULL;
         s->failed = s->failed || !entry;
         if (s->failed) break;
         if (!n) continue;
         peft__string_puts(s, before);
-        if (strchr("lop", type)) peft__json_quote(s, entry, n);
-        else if (!value) peft__string_puts(s, entry);
-        else {
-            peft__json_quote(s, entry, (size_t)(value - entry));
-            if (type == 'k') peft__string_format(s, ": [%s]", value + 1);
-            else peft__string_format(s, ": %g", strtod(value + 1, NULL));
-        }
+        before = ", ";
+        if (value) peft__json_quote(s, entry, (size_t)(value - entry));
+        if (value && tokens) peft__string_format(s, ": [%s]", value + 1);
+        else if (value) peft__string_format(s, ": %g", strtod(value + 1, NULL));
+        else if (tokens || type == PEFT__KEY_WHOLES || object) peft__string_puts(s, entry);
+        else peft__json_quote(s, entry, n);
     }
-    peft__string_append(s, open + 1, 1);
+    if (*before != ',') peft__string_puts(s, before);
+    peft__string_puts(s, object ? "}" : "]");
     peft__arena_free(&scratch);
 }
 
-static void peft__adapter_key_write(peft__string *s, const peft__adapter_key *row, const peft__adapter_settings *in) {
-    const char *from = (const char *)in + row->offset,
-               *text = strchr("twlopnmk", row->type) ? *(const char *const *)(const void *)from : NULL;
-    const char *name = NULL, *choices = row->choices;
+static void peft__key_write(peft__string *s, const peft__adapter_key *row, const peft__adapter_settings *in) {
+    const void *from = (const char *)in + row->offset;
+    const char *text = row->type >= PEFT__KEY_TEXT ? *(const char *const *)from : NULL, *name = NULL,
+               *choices = row->missing;
     size_t n = 0;
-    int choice = 0;
-    if (row->type == 'c') memcpy(&choice, from, sizeof(choice));
-    if (row->type == 'd') choice = *(const bool *)(const void *)from;
     switch (row->type) {
-    case '-': peft__string_puts(s, row->missing); return;
-    case 'b': peft__string_puts(s, *(const bool *)(const void *)from ? "true" : "false"); return;
-    case 'i': peft__string_format(s, "%lld", (long long)*(const int64_t *)(const void *)from); return;
-    case 'f': peft__string_format(s, "%g", (double)*(const float *)(const void *)from); return;
-    case 'c':
-    case 'd':
-        for (int i = 0; i <= choice; i++) n = peft__next_name(&choices, &name);
+    case PEFT__KEY_BOOL: peft__string_puts(s, *(const bool *)from ? "true" : "false"); return;
+    case PEFT__KEY_WHOLE: peft__string_format(s, "%lld", (long long)*(const int64_t *)from); return;
+    case PEFT__KEY_NUMBER: peft__string_format(s, "%g", (double)*(const float *)from); return;
+    case PEFT__KEY_CHOICE:
+        for (int i = 0; i <= peft__choice_at(from); i++) n = peft__next_name(&choices, &name);
         peft__json_quote(s, name, n);
         return;
     default: break;
     }
-    if (!text) peft__string_puts(s, row->missing);
-    else if (row->type == 't') peft__json_quote(s, text, strlen(text));
-    else if (row->type == 'w' && (strcmp(text, "true") == 0 || strcmp(text, "false") == 0))
-        peft__string_puts(s, text);
-    else if (row->type == 'w') peft__json_quote(s, text, strlen(text));
-    else peft__adapter_key_write_list(s, row->type, text);
+    bool boolean = row->type == PEFT__KEY_TEXT_OR_BOOL && text && peft__is_listed("true,false", text);
+    if (!text || boolean) peft__string_puts(s, text ? text : row->missing);
+    else if (row->type >= PEFT__KEY_NAMES) peft__list_json(s, row->type, text);
+    else peft__json_quote(s, text, strlen(text));
 }
 
-// Where an adapter has twice the rank, as what takes its beginning away stands beside it, the same factor s
-// needs another alpha.
-static bool peft__doubled_pattern(peft__arena *scratch, const char **pattern, double factor) {
+// Where an adapter is written with twice the rank, as what takes its beginning away stands beside it, the
+// same factor s needs another alpha: each "=number" times `factor`.
+static bool peft__scaled_pattern(peft__arena *scratch, const char **pattern, double factor) {
     peft__string s;
     peft__string_init(&s, scratch->ctx);
     for (const char *p = *pattern, *end; p && *p; p = end) {  // behind every '=' that ends an entry, a number
@@ -21780,52 +21721,36 @@ static bool peft__doubled_pattern(peft__arena *scratch, const char **pattern, do
     return ok;
 }
 
-// "all-linear" as the last parts of the names that it means.
-static bool peft__resolved_targets(const peft_adapter *a, peft__arena *scratch, const char **out) {
-    const peft_model *m = a->model;
-    peft__string s;
-    peft__string_init(&s, a->ctx);
-    for (int64_t i = 0; i < m->tensor_count; i++) {
-        size_t n;
-        const char *path = peft__site_path(m, i, &n), *last = path + n, *name;
-        if (!a->sites[i].a && !a->sites[i].scale) continue;
-        while (last > path && last[-1] != '.') last--;
-        size_t size = (size_t)(path + n - last);
-        const char *list = s.data ? s.data : "";
-        bool known = false;
-        for (size_t k; (k = peft__next_name(&list, &name)) > 0;)
-            known = known || (k == size && memcmp(name, last, k) == 0);
-        if (!known) peft__string_format(&s, "%s%.*s", s.size ? "," : "", (int)size, last);
-    }
-    *out = s.failed ? NULL : peft__arena_strdup(scratch, s.data, s.size);
-    peft__string_free(&s);
-    return *out != NULL;
-}
-
-// IA3: HF asks that feedforward_modules are among target_modules as they are written.
+// Whether all names of one list are in the other.
 static bool peft__names_among(const char *names, const char *list) {
-    const char *name, *other;
+    const char *name;
     for (size_t n; names && (n = peft__next_name(&names, &name)) > 0;) {
-        bool found = false;
-        const char *rest = list;
-        for (size_t k; rest && (k = peft__next_name(&rest, &other)) > 0;)
-            found = found || (k == n && memcmp(name, other, n) == 0);
-        if (!found) return false;
+        char text[256];
+        peft__string_into(text, sizeof(text), "%.*s", (int)n, name);
+        if (!list || n >= sizeof(text) || !peft__is_listed(list, text)) return false;
     }
     return true;
 }
 
-// The paths of all modules that an IA3 scales, or of those whose input it scales.
-static bool peft__scaled_paths(const peft_adapter *a, peft__arena *scratch, bool inputs, const char **out) {
+// The modules that an adapter has something at, as a list: `whole` paths or the last parts of them; of those
+// whose input an IA3 scales only, if `inputs`.
+static bool peft__modules_text(
+    const peft_adapter *a, peft__arena *scratch, bool whole, bool inputs, const char **out) {
     peft__string s;
     peft__string_init(&s, a->ctx);
-    for (int64_t i = 0; i < peft__site_count(a->model); i++) {
+    peft__string_puts(&s, "");
+    for (int64_t i = 0; i < peft__module_count(a->model); i++) {
         size_t n;
-        const char *path = peft__site_path(a->model, i, &n);
-        if (!a->sites[i].scale || (inputs && !a->sites[i].scales_input)) continue;
-        peft__string_format(&s, "%s%.*s", s.size ? "," : "", (int)n, path);
+        const char *path = peft__module_path(a->model, i, &n), *end = path + n, *last = whole ? path : end;
+        const peft__adapted *at = &a->modules[i];
+        if ((!at->scale && !at->a) || (inputs && !at->scales_input)) continue;
+        while (last > path && last[-1] != '.') last--;
+        char text[256];
+        peft__string_into(text, sizeof(text), "%.*s", (int)(end - last), last);
+        if (!s.failed && !peft__is_listed(s.data, text))
+            peft__string_format(&s, "%s%s", s.size ? "," : "", text);
     }
-    *out = s.failed ? NULL : peft__arena_strdup(scratch, s.size ? s.data : "", s.size);
+    *out = s.failed ? NULL : peft__arena_strdup(scratch, s.data, s.size);
     peft__string_free(&s);
     return *out != NULL;
 }
@@ -21837,58 +21762,64 @@ static bool peft__adapter_config_text(const peft_adapter *a, peft__arena *scratc
     peft__adapter_settings s;
     memset(&s, 0, sizeof(s));
     s.d = a->d;
-    bool rows = a->d.method != PEFT_PREFIX_TUNING, ok = true;
-    double ranks = a->starts ? 2 : 1,
-           alphas = a->starts && a->d.use_rslora ? sqrt(2.0) : ranks;  // PiSSA: the same s at twice the rank
+    bool rows = a->d.method != PEFT_PREFIX_TUNING, t5 = c->encoder_decoder, ok = true;
+    double ranks = a->starts ? 2 : 1;  // PiSSA: the same s at twice the rank
+    double alphas = a->starts && a->d.use_rslora ? sqrt(2.0) : ranks;
     // HF has no places of prompts, and would give the rows to the encoder: it shall not know the type
-    bool placed = s.d.prompt_place && c->encoder_decoder && rows;
-    s.peft_type = !placed ? row->peft_type : a->d.method == PEFT_P_TUNING ? PEFT__PLACED_P_TUNING : PEFT__PLACED_PROMPT;
-    s.task_type = c->encoder_decoder ? "SEQ_2_SEQ_LM" : "CAUSAL_LM";
+    bool placed = s.d.prompt_place && t5 && rows, grouped = !rows && !t5;
+    s.peft_type = !placed              ? row->peft_type
+        : a->d.method == PEFT_P_TUNING ? PEFT__PLACED_P_TUNING
+                                       : PEFT__PLACED_PROMPT;
+    s.task_type = t5 ? "SEQ_2_SEQ_LM" : "CAUSAL_LM";
     s.start = "true";
     s.selection = row->info.name;
-    bool grouped = !rows && !c->encoder_decoder;  // HF counts the heads that keys and values have
-    s.heads = grouped ? c->kv_heads : c->heads;
-    s.layers = c->encoder_decoder && rows ? c->layers : a->prompt_layers;
+    s.heads = grouped ? c->kv_heads : c->heads;  // HF counts the heads that keys and values have
+    s.layers = t5 && rows ? c->layers : a->prompt_layers;
     s.parts = a->prompt_parts;
     s.activation = (int64_t)a->d.activation;
     s.width = grouped ? c->kv_heads * c->d_kv : c->d_model;
     s.dora = a->d.method == PEFT_DORA;
+    s.reparameterization = a->d.encoder_lstm;
     s.in_out = a->model->family->in_out && !s.d.target_parameters;  // HF has one or the other
     s.trained = true;
     s.d.r *= (int64_t)ranks;
     s.d.alpha = (float)(alphas * (double)s.d.alpha);
     s.d.prefix_projection = a->encoder[0] != NULL;
-    if (!c->encoder_decoder) s.d.prompt_place = PEFT_PROMPT_ENCODER;
+    if (!t5) s.d.prompt_place = PEFT_PROMPT_ENCODER;
     if (!s.d.base_model_name_or_path) s.d.base_model_name_or_path = a->model->folder;
     if (s.d.init_text && *s.d.base_model_name_or_path)
         s.prompt_init = "TEXT", s.tokenizer = s.d.base_model_name_or_path;
     else s.d.init_text = NULL;
     if (a->starts)
-        ok = peft__doubled_pattern(scratch, &s.d.rank_pattern, ranks) &&
-             peft__doubled_pattern(scratch, &s.d.alpha_pattern, alphas);
-    if ((row->kind & PEFT__SCALES) && !peft__names_among(s.d.feedforward_modules, s.d.target_modules))
-        ok = ok && peft__scaled_paths(a, scratch, false, &s.d.target_modules) &&
-             peft__scaled_paths(a, scratch, true, &s.d.feedforward_modules);
-    if (s.d.target_modules && strcmp(s.d.target_modules, "all-linear") == 0)
-        ok = ok && peft__resolved_targets(a, scratch, &s.d.target_modules);
+        ok = peft__scaled_pattern(scratch, &s.d.rank_pattern, ranks) &&
+            peft__scaled_pattern(scratch, &s.d.alpha_pattern, alphas);
+    // HF asks that an IA3's feedforward_modules are among target_modules as they are written
+    if (ok && (row->kind & PEFT__SCALES) && !peft__names_among(s.d.feedforward_modules, s.d.target_modules))
+        ok = peft__modules_text(a, scratch, true, false, &s.d.target_modules) &&
+            peft__modules_text(a, scratch, true, true, &s.d.feedforward_modules);
+    if (ok && s.d.target_modules && strcmp(s.d.target_modules, "all-linear") == 0)
+        ok = peft__modules_text(a, scratch, false, false, &s.d.target_modules);
     if (a->d.method != PEFT_SELECTED && (row->kind & PEFT__REPLACES)) s.d.target_modules = NULL;
-    const char *before = "{\n";
     for (int64_t i = 0; i < PEFT__COUNT(peft__adapter_keys) && ok; i++) {
         const peft__adapter_key *key = &peft__adapter_keys[i];
-        if (!key->written || (key->kinds && !(key->kinds & row->kind))) continue;
+        if (!(key->use & (PEFT__WRITTEN | PEFT__IF_CHANGED)) || (key->kinds && !(key->kinds & row->kind)))
+            continue;
         peft__string value;
         peft__string_init(&value, a->ctx);
-        peft__adapter_key_write(&value, key, &s);
+        peft__key_write(&value, key, &s);
         ok = !value.failed;
-        if (ok && (key->written == 'a' || strcmp(value.data, key->missing) != 0)) {
-            peft__string_format(out, "%s  \"%s\": %s", before, key->key, value.data);
-            before = ",\n";
-        }
+        bool changed = ok &&
+            (key->type == PEFT__KEY_CHOICE ? peft__choice_at((char *)&s + key->offset) != 0
+                                           : strcmp(value.data, key->missing) != 0);
+        if (ok && ((key->use & PEFT__WRITTEN) || changed))
+            peft__string_format(out, "%s  \"%s\": %s", out->size ? ",\n" : "{\n", key->key, value.data);
         peft__string_free(&value);
     }
     peft__string_puts(out, "\n}\n");
     return ok && !out->failed;
 }
+
+// ---- files: adapter_model.safetensors
 
 // What an encoder makes of its rows: HF saves that and not the encoder.
 static peft_status peft__prompt_result(const peft_adapter *a, peft__arena *scratch, peft_tensor *out) {
@@ -21909,128 +21840,62 @@ static peft_status peft__prompt_result(const peft_adapter *a, peft__arena *scrat
     return status;
 }
 
+// The module at which tensor i is one of a LoRA's two matrices; NULL: it is something else.
+static const peft__adapted *peft__lora_of(const peft_adapter *a, int64_t i) {
+    const peft__adapted *s = a->owners[i] < 0 ? NULL : &a->modules[a->owners[i]];
+    return s && (&a->tensors[i] == s->a || &a->tensors[i] == s->b) ? s : NULL;
+}
 
-// A and its beginning one below the other, B and minus its beginning side by side: PiSSA as a plain LoRA of twice the rank.
-static bool peft__doubled(peft__arena *scratch, const peft_tensor *now, const peft_tensor *then, bool below, peft_tensor *out) {
-    int64_t rows = now->rows, cols = now->cols;
-    *out = *now;
-    float *to = (float *)(out->data = peft__arena_alloc(scratch, (size_t)(2 * rows * cols) * sizeof(float)));
-    if (!to) return false;
+// What a file has of tensor i: itself; its transpose; of PiSSA A and its beginning one below the other, B and
+// minus its beginning side by side, which is a plain LoRA of twice the rank.
+static peft_status peft__saved_tensor(
+    const peft_adapter *a, peft__arena *scratch, int64_t i, peft_tensor *out) {
+    const peft_tensor *t = &a->tensors[i];
+    const peft__adapted *s = peft__lora_of(a, i);
+    int64_t rows = t->rows, cols = t->cols;
+    *out = *t;
+    if (!s || (!s->transposed && !s->a0)) return PEFT_OK;
+    float *to = (float *)peft__arena_alloc(scratch, (size_t)(2 * rows * cols) * sizeof(float));
+    if (!to) return PEFT_ERROR_MEMORY;
+    out->data = to;
+    if (s->transposed) {
+        out->type = PEFT_F32;
+        out->rows = cols;
+        out->cols = rows;
+        peft__transpose(t, to);
+        return PEFT_OK;
+    }
+    bool below = t == s->a;
+    const float *now = peft__f32(t), *then = peft__f32(below ? s->a0 : s->b0);
     *(below ? &out->rows : &out->cols) *= 2;
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t k = 0; k < cols; k++) {
-            to[below ? i * cols + k : 2 * i * cols + k] = peft__f32(now)[i * cols + k];
-            if (below) to[(rows + i) * cols + k] = peft__f32(then)[i * cols + k];
-            else to[(2 * i + 1) * cols + k] = -peft__f32(then)[i * cols + k];
-        }
-    return true;
-}
-
-static bool peft__is_turned(const peft_adapter *a, const peft_tensor *t) {
-    for (int64_t i = 0; i < peft__site_count(a->model); i++) {
-        const peft__site *s = &a->sites[i];
-        if (s->turned && (t == s->a || t == s->b || t == s->embedding_a || t == s->embedding_b)) return true;
+    for (int64_t k = 0; k < rows * cols; k++) {
+        int64_t at = below ? k : k + k / cols * cols;
+        to[at] = now[k];
+        to[at + (below ? rows * cols : cols)] = below ? then[k] : -then[k];
     }
-    return false;
+    return PEFT_OK;
 }
 
-// to [n, m] = from [m, n]^T
-static void peft__put_turned(const peft_tensor *from, peft_tensor *to) {
-    for (int64_t i = 0; i < from->rows; i++)
-        for (int64_t k = 0; k < from->cols; k++) peft__f32(to)[k * from->rows + i] = peft__f32(from)[i * from->cols + k];
-}
-
-// The tensors of a file: those that are trained, or what they amount to, and those that it had instead of the
-// base's.
-static peft_status peft__saved_tensors(const peft_adapter *a, peft__arena *scratch, const peft_tensor ***list, int64_t *count) {
-    peft_tensor *made = (peft_tensor *)peft__arena_alloc(scratch, (size_t)a->count * sizeof(peft_tensor));
-    *list = (const peft_tensor **)peft__arena_alloc(
-        scratch, (size_t)(a->count + a->initial_count) * sizeof(peft_tensor *));
-    *count = a->count;
-    if (!made || !*list) return PEFT_ERROR_MEMORY;
-    memset(made, 0, (size_t)a->count * sizeof(peft_tensor));
-    for (int64_t i = 0; i < a->count; i++) {
-        (*list)[i] = &a->tensors[i];
-        if (!peft__is_turned(a, &a->tensors[i])) continue;
-        made[i] = a->tensors[i];
-        made[i].rows = a->tensors[i].cols;
-        made[i].cols = a->tensors[i].rows;
-        made[i].data = peft__arena_alloc(scratch, (size_t)peft__size(&made[i]) * sizeof(float));
-        if (!made[i].data) return PEFT_ERROR_MEMORY;
-        peft__put_turned(&a->tensors[i], &made[i]);
+// The tensors of a file: those that are trained, in the order of a->tensors, and those that it had instead of
+// the base's.
+static peft_status peft__saved_tensors(
+    const peft_adapter *a, peft__arena *scratch, const peft_tensor ***list, int64_t *count) {
+    size_t room = (size_t)(a->count + a->initial_count);
+    peft_tensor *made = (peft_tensor *)peft__arena_alloc(scratch, room * sizeof(peft_tensor));
+    *list = (const peft_tensor **)peft__arena_alloc(scratch, room * sizeof(peft_tensor *));
+    *count = a->encoder[0] ? 1 : a->count;
+    peft_status status = made && *list ? PEFT_OK : PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < *count && !status; i++) {
         (*list)[i] = &made[i];
+        status = a->encoder[0] ? peft__prompt_result(a, scratch, made)
+                               : peft__saved_tensor(a, scratch, i, &made[i]);
     }
-    if (a->encoder[0]) {
-        (*list)[0] = made;
-        *count = 1;
-        return peft__prompt_result(a, scratch, made);
-    }
-    for (int64_t i = 0; i < peft__site_count(a->model); i++) {
-        const peft__site *s = &a->sites[i];
-        if (peft__is_frozen(a, s->replacement)) (*list)[(*count)++] = s->replacement;
-        if (!s->a0) continue;
-        int64_t at = s->a - a->tensors;
-        if (!peft__doubled(scratch, s->a, s->a0, true, &made[at]) || !peft__doubled(scratch, s->b, s->b0, false, &made[at + 1])) return PEFT_ERROR_MEMORY;
-        (*list)[at] = &made[at];
-        (*list)[at + 1] = &made[at + 1];
-    }
-    return PEFT_OK;
-}
-
-// How GGUF has what an adapter has at a site; what it has no place for is an error.
-static peft_status peft__gguf_module_of(const peft_adapter *a, const char *path, int64_t site,
-                                        const peft_tensor *const *saved, peft__gguf_lora_module *out) {
-    const peft_model *m = a->model;
-    const peft__site *s = &a->sites[site];
-    size_t n;
-    const char *module = peft__site_path(m, site, &n);
-    const char *what = s->path_bias                            ? "the bias of a LoRA beside"
-                       : s->rows                               ? "trained tokens of"
-                       : s->replacement                        ? "a trained"
-                       : site >= m->tensor_count               ? "a LoRA beside the tied"
-                       : s->embedding_a && m->positions &&
-                                 peft__site_tensor(m, site) == m->positions ? "a LoRA beside"
-                                                                            : NULL;
-    if (what)
-        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF has no place for %s %.*s", path, what, (int)n,
-                          module);
-    const peft_tensor *low = s->a ? s->a : s->embedding_a, *high = s->a ? s->b : s->embedding_b;
-    out->a = saved[low - a->tensors];  // of a start that is subtracted: both, at twice the rank
-    out->b = saved[high - a->tensors];
-    out->scale = (double)peft__adapter_scale(a, s);
-    out->magnitude = s->magnitude;
-    return PEFT_OK;
-}
-
-static peft_status peft__adapter_save_gguf(const peft_adapter *a, const char *path) {
-    const peft_model *m = a->model;
-    const char *architecture = peft__gguf_architecture(m->config.model_type);
-    if (peft__method_row_of(a->d.method)->kind != PEFT__LOW_RANK || !architecture)
-        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF holds LoRA adapters, not %s of %s", path,
-                          peft__method_row_of(a->d.method)->info.name, m->config.model_type);
-    peft__gguf_lora lora = {path, architecture, m->config.heads, m->config.kv_heads, m->config.tied, NULL, 0};
-    peft__arena scratch;
-    peft__arena_init(&scratch, a->ctx);
-    int64_t sites = peft__site_count(m), count = 0;
-    const peft_tensor **saved = NULL;
-    peft__gguf_lora_module *modules =
-        (peft__gguf_lora_module *)peft__arena_alloc(&scratch, (size_t)sites * sizeof(peft__gguf_lora_module));
-    peft_status status = modules ? peft__saved_tensors(a, &scratch, &saved, &count) : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < sites && !status; i++) {
-        size_t n;
-        if (!peft__adapter_site(a, i)) continue;
-        peft__gguf_lora_module *module = &modules[lora.count++];
-        memset(module, 0, sizeof(*module));
-        const char *name = peft__site_path(m, i, &n), *own = i < m->tensor_count ? m->tensors[i].name : NULL;
-        const char *dot = own ? strrchr(own, '.') : NULL;  // the checkpoint's name, where HF's module has another
-        module->name = peft__arena_strdup(&scratch, dot ? own : name, dot ? (size_t)(dot - own) : n);
-        status = module->name ? peft__gguf_module_of(a, path, i, saved, module) : PEFT_ERROR_MEMORY;
-    }
-    lora.modules = modules;
-    if (!status) status = peft__gguf_write_lora(a->ctx, &lora);
-    peft__arena_free(&scratch);
+    for (int64_t i = 0; i < peft__module_count(a->model) && !status; i++)
+        if (peft__is_frozen(a, a->modules[i].replacement)) (*list)[(*count)++] = a->modules[i].replacement;
     return status;
 }
+
+static peft_status peft__adapter_save_gguf(const peft_adapter *a, const char *path);
 
 PEFTDEF peft_status peft_adapter_save(const peft_adapter *a, const char *folder) {
     static const char *const files[] = {"adapter_model.*", "adapter_config.json", NULL};
@@ -22080,73 +21945,78 @@ PEFTDEF peft_status peft_adapter_file_size(const peft_adapter *a, int64_t *bytes
     return status;
 }
 
-static peft_status peft__config_method(peft_context *ctx, const peft__json *root, const char *path, peft_method *out) {
-    const char *type = peft__json_text(root, "peft_type", ""), *selection = peft__json_text(root, "selection", "");
+static peft_status peft__config_method(
+    peft_context *ctx, const peft__json *root, const char *path, peft_method *out) {
+    const char *type = peft__json_text(root, "peft_type", ""),
+               *selection = peft__json_text(root, "selection", "");
+    bool dora = peft__json_bool(root, "use_dora", false);
     if (strcmp(type, PEFT__PLACED_PROMPT) == 0) type = "PROMPT_TUNING";
     if (strcmp(type, PEFT__PLACED_P_TUNING) == 0) type = "P_TUNING";
     for (int64_t i = 0; i < PEFT__COUNT(peft__methods); i++) {
         const peft__method_row *row = &peft__methods[i];
+        *out = row->info.method;
         if (strcmp(row->peft_type, type) != 0) continue;
         if ((row->kind & PEFT__REPLACES) && strcmp(selection, row->info.name) != 0) continue;
-        if ((row->kind & PEFT__LOW_RANK) && peft__json_bool(root, "use_dora", false) != (row->info.method == PEFT_DORA)) continue;
-        *out = row->info.method;
-        return PEFT_OK;
+        if (!(row->kind & PEFT__LOW_RANK) || dora == (*out == PEFT_DORA)) return PEFT_OK;
     }
     return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: peft_type \"%s\"", path, type);
 }
 
-// What HF peft does on loading: for these it takes the start out of the base again; the others leave the base
-// as it is.
-static peft_status peft__start_of(peft_context *ctx, const char *path, const char *name,
-                                  peft__lora_start *out) {
-    for (int64_t i = 0; i < PEFT__COUNT(peft__lora_starts); i++)
-        if (strcmp(peft__lora_starts[i].name, name) == 0) return *out = peft__lora_starts[i].start, PEFT_OK;
+// Of a LoRA, how it began: for some starts HF peft takes it out of the base again on loading, the others
+// leave the base as it is.
+static peft_status peft__start_of(
+    peft_context *ctx, const char *path, const char *name, peft__lora_start *out) {
+    for (int64_t i = 0; i < PEFT__COUNT(peft__lora_starts); i++) {
+        *out = peft__lora_starts[i].start;
+        if (strcmp(peft__lora_starts[i].name, name) == 0) return PEFT_OK;
+    }
     return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-                      "%s: init_lora_weights is \"%s\": what that took out of the base's weights cannot be "
-                      "made again; convert it to a "
-                      "plain LoRA (save_pretrained's path_initial_model_for_weight_conversion)",
-                      path, name);
+        "%s: init_lora_weights is \"%s\": what that took out of the base's weights cannot be made again; "
+        "convert it to a "
+        "plain LoRA (save_pretrained's path_initial_model_for_weight_conversion)",
+        path, name);
 }
 
-// What the configuration says, as far as it has to be sane before anything is built from it.
-static peft_status peft__settings_check(const peft__settings_reader *r, const peft_model *m,
-                                        const peft__json *root, int kind) {
-    const peft__adapter_settings *s = r->out;
+// What the configuration says has to be sane before anything is built from it.
+static peft_status peft__settings_check(
+    const peft__keys_reader *r, const peft_model *m, const peft__json *root) {
+    peft__adapter_settings *s = r->out;
     const peft__json *targets = peft__json_get(root, "target_modules");
-    if ((kind & PEFT__LOW_RANK) && (s->d.r < 1 || !(s->d.alpha >= 0 && s->d.alpha < 1e30f)))
-        return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: r is %lld, lora_alpha %g", r->path,
-                          (long long)s->d.r, (double)s->d.alpha);
-    bool none = targets && targets->type != PEFT__JSON_NULL && !s->d.target_modules;
-    if ((kind & PEFT__ADAPTS) && none && s->d.target_parameters) r->out->d.target_modules = "";  // not the default
-    else if ((kind & PEFT__ADAPTS) && none)
-        return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: target_modules names nothing", r->path);
-    if (!(kind & PEFT__VIRTUAL)) return PEFT_OK;
+    bool adapts = r->kind & PEFT__ADAPTS, prompts = r->kind & PEFT__VIRTUAL;
+    bool none = adapts && targets && targets->type != PEFT__JSON_NULL && !s->d.target_modules;
     int64_t parts = m->config.encoder_decoder ? 2 : 1;
-    if (s->d.num_virtual_tokens < 1)
+    if ((r->kind & PEFT__LOW_RANK) && (s->d.r < 1 || !(s->d.alpha >= 0 && s->d.alpha < 1e30f)))
+        return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: r is %lld, lora_alpha %g", r->path,
+            (long long)s->d.r, (double)s->d.alpha);
+    if (none && !s->d.target_parameters)
+        return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: target_modules names nothing", r->path);
+    if (none) s->d.target_modules = "";  // not the default
+    if (prompts && s->d.num_virtual_tokens < 1)
         return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: num_virtual_tokens is missing", r->path);
-    if (s->layers < 0 || s->layers > 1 << 16)
+    if (prompts && (s->layers < 0 || s->layers > 1 << 16))
         return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: num_layers is out of range", r->path);
-    if (s->parts && s->parts != parts && (s->parts != 1 || s->d.prompt_place))
+    if (prompts && s->parts && s->parts != parts && (s->parts != 1 || s->d.prompt_place))
         return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s: num_transformer_submodules is %lld", r->path,
-                          (long long)s->parts);
+            (long long)s->parts);
     return PEFT_OK;
 }
 
 static peft_status peft__adapter_from_config(peft_model *m, peft__arena *scratch, const peft__json *root,
-                                             const char *path, peft__lora_start *start, peft_adapter **out) {
+    const char *path, peft__lora_start *start, peft_adapter **out) {
     peft__adapter_settings s;
     memset(&s, 0, sizeof(s));
-    peft__settings_reader r = {m->ctx, scratch, path, &s};
-    peft_status status = peft__config_method(m->ctx, root, path, &s.d.method);
-    int kind = peft__method_row_of(s.d.method)->kind;
-    if (!status) status = peft__settings_read(&r, root, kind);
-    if (!status) status = peft__settings_check(&r, m, root, kind);
-    if (!status && (kind & PEFT__LOW_RANK)) status = peft__start_of(m->ctx, path, s.start, start);
-    if (status) return status;
+    peft__keys_reader r = {m->ctx, scratch, path, 0, &s, PEFT_OK};
+    r.status = peft__config_method(m->ctx, root, path, &s.d.method);
+    r.kind = peft__method_row_of(s.d.method)->kind;
+    if (!r.status) peft__keys_read(&r, root);
+    if (!r.status) r.status = peft__settings_check(&r, m, root);
+    if (!r.status && (r.kind & PEFT__LOW_RANK)) r.status = peft__start_of(m->ctx, path, s.start, start);
+    if (r.status) return r.status;
     s.d.model = m;
-    s.d.activation =
-        (peft_activation_kind)PEFT__MAX(PEFT__MIN(s.activation, (int64_t)PEFT_TANH + 1), (int64_t)-1);
-    status = peft__adapter_alloc(&s.d, out);
+    s.d.encoder_lstm = s.reparameterization == 1;
+    s.d.activation = (peft_activation_kind)PEFT__MAX(
+        PEFT__MIN(s.activation, (int64_t)PEFT_TANH + 1), (int64_t)-1);
+    peft_status status = peft__adapter_alloc(&s.d, out);
     if (status == PEFT_ERROR_ARGUMENT)
         return peft__fail(m->ctx, PEFT_ERROR_FORMAT, "%s: %s", path, m->ctx->error);
     if (status) return status;
@@ -22156,59 +22026,63 @@ static peft_status peft__adapter_from_config(peft_model *m, peft__arena *scratch
     return peft__adapter_add_all(*out, false);
 }
 
-// ---- files: the tensors of adapter_model.safetensors
-
-// HF saves buffers of GPT-2's and GPT-NeoX's attention (a triangle of ones, a very small number) with bias "all".
+// HF saves buffers of GPT-2's and GPT-NeoX's attention (a triangle of ones, a very small number) with bias
+// "all".
 static bool peft__is_mask_buffer(const char *name) {
-    return peft__ends_with(name, ".attn.bias") || peft__ends_with(name, ".attention.bias") || peft__ends_with(name, ".masked_bias");
+    return peft__ends_with(name, ".attn.bias") || peft__ends_with(name, ".attention.bias") ||
+        peft__ends_with(name, ".masked_bias");
 }
 
-static peft_status peft__adapter_shape_error(const peft_adapter *a, const char *path, const peft_tensor *s,
-                                             const peft_tensor *t) {
-    const peft_model *m = a->model;
+static peft_status peft__adapter_shape_error(
+    const peft_adapter *a, const char *path, const peft_tensor *s, int64_t rows, int64_t cols) {
     char more[192] = "";
-    if (t->rows == m->config.vocab_size && s->rows > t->rows && s->cols == t->cols)
+    if (rows == a->model->config.vocab_size && s->rows > rows && s->cols == cols)
         peft__string_into(more, sizeof(more),
-                          ": the vocabulary of its base was enlarged by %lld tokens; enlarge this one with peft_model_grow "
-                          "(peft grow MODEL OUT --rows %lld, or --token TEXT for each)",
-                              (long long)(s->rows - t->rows), (long long)s->rows);
-    return peft__fail(
-        a->ctx, PEFT_ERROR_SHAPE,
+            ": the vocabulary of its base was enlarged by %lld tokens; enlarge this one with peft_model_grow "
+            "(peft grow MODEL OUT --rows %lld, or --token TEXT for each)",
+            (long long)(s->rows - rows), (long long)s->rows);
+    return peft__fail(a->ctx, PEFT_ERROR_SHAPE,
         "%s: tensor %s is [%lld, %lld], the model and the configuration ask for [%lld, %lld]%s", path,
-        s->name, (long long)s->rows, (long long)s->cols, (long long)t->rows, (long long)t->cols, more);
+        s->name, (long long)s->rows, (long long)s->cols, (long long)rows, (long long)cols, more);
 }
 
-// A trained tensor from the file. Before peft 0.7 biases had no "base_layer" in their names.
-static peft_status peft__adapter_read_one(peft_adapter *a, peft__arena *scratch, const peft_archive *file,
-                                          const char *path, peft_tensor *t, bool *used) {
-    const peft_tensor *s = peft_archive_find(file, t->name);
-    const char *older = s ? t->name : peft__name_replaced(scratch, t->name, ".base_layer", "");
-    if (!s && older == t->name) older = peft__name_replaced(scratch, t->name, PEFT__HEAD, PEFT__OLD_HEAD);
+// An adapter_model.safetensors being read. The functions below return its first failure.
+typedef struct peft__adapter_file {
+    peft_adapter *a;
+    peft__arena *scratch;
+    const char *path;
+    peft_archive *archive;
+    bool *used;  // [archive->count]
+} peft__adapter_file;
+
+// A trained tensor. Before peft 0.7 biases had no "base_layer" in their names.
+static peft_status peft__adapter_read_one(peft__adapter_file *f, int64_t i) {
+    peft_tensor *t = &f->a->tensors[i];
+    const peft__adapted *lora = peft__lora_of(f->a, i);
+    bool transposed = lora && lora->transposed;
+    int64_t rows = transposed ? t->cols : t->rows, cols = transposed ? t->rows : t->cols;
+    const peft_tensor *s = peft_archive_find(f->archive, t->name);
+    const char *older = s ? t->name : peft__name_replaced(f->scratch, t->name, ".base_layer", "");
+    if (!s && older == t->name) older = peft__name_replaced(f->scratch, t->name, PEFT__HEAD, PEFT__OLD_HEAD);
     if (!older) return PEFT_ERROR_MEMORY;
-    if (!s) s = peft_archive_find(file, older);
+    if (!s) s = peft_archive_find(f->archive, older);
     if (!s || !s->data)
-        return peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", path, t->name);
-    used[s - file->tensors] = true;
-    peft_tensor read = *t;
-    bool turned = peft__is_turned(a, t);
-    read.rows = turned ? t->cols : t->rows;
-    read.cols = turned ? t->rows : t->cols;
-    read.data = turned ? peft__arena_alloc(scratch, (size_t)peft__size(t) * sizeof(float)) : t->data;
-    if (!read.data) return PEFT_ERROR_MEMORY;
-    if (s->rows != read.rows || s->cols != read.cols) return peft__adapter_shape_error(a, path, s, &read);
-    peft__to_f32(s, 0, peft__size(s), peft__f32(&read));
-    if (turned) peft__put_turned(&read, t);
+        return peft__fail(f->a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", f->path, t->name);
+    f->used[s - f->archive->tensors] = true;
+    if (s->rows != rows || s->cols != cols) return peft__adapter_shape_error(f->a, f->path, s, rows, cols);
+    if (transposed) peft__transpose(s, peft__f32(t));
+    else peft__to_f32(s, 0, peft__size(s), peft__f32(t));
     return PEFT_OK;
 }
 
-// The site whose module has this tensor of the base, -1: none.
-static int64_t peft__site_named(const peft_model *m, const char *name) {
-    for (int64_t i = 0; i < peft__site_count(m); i++) {
+// The module that has this tensor of the base, -1: none.
+static int64_t peft__module_named(const peft_model *m, const char *name) {
+    for (int64_t i = 0; i < peft__module_count(m); i++) {
         size_t n;
-        const peft_tensor *t = peft__site_tensor(m, i);
-        const char *path = t ? peft__site_path(m, i, &n) : NULL;
+        const peft_tensor *t = peft__module_tensor(m, i);
+        const char *path = t ? peft__module_path(m, i, &n) : NULL;
         if (t && i < m->tensor_count && strcmp(t->name, name) == 0) return i;
-        if (!path || strncmp(name, path, n) != 0 || name[n] != '.') continue;
+        if (!path || strncmp(name, path, n) != 0) continue;
         if (strcmp(name + n, peft__ends_with(t->name, ".bias") ? ".bias" : ".weight") == 0) return i;
     }
     return -1;
@@ -22231,39 +22105,34 @@ static bool peft__same_numbers(const peft_tensor *x, const peft_tensor *y) {
 // A tensor of the base that stands in the file: HF loads it over the base's, and so over all that share it.
 // Where it says the same, nothing is kept. A module that is saved whole may have its original beside it,
 // which has no part in the result.
-static peft_status peft__adapter_read_base(peft_adapter *a, const char *path, const peft_tensor *s,
-                                           int64_t site) {
-    const peft_tensor *t = peft__site_tensor(a->model, site);
-    peft__site *at = &a->sites[t - a->model->tensors];
+static peft_status peft__adapter_read_base(peft__adapter_file *f, const peft_tensor *s, int64_t module) {
+    peft_adapter *a = f->a;
+    const peft_tensor *t = peft__module_tensor(a->model, module);
+    peft__adapted *at = &a->modules[t - a->model->tensors];
     if (!s->data)
         return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
-                          "%s: tensor %s is of a type that cannot be computed with", path, s->name);
-    if (s->rows != t->rows || s->cols != t->cols) return peft__adapter_shape_error(a, path, s, t);
-    if (a->sites[site].replacement || peft__same_numbers(s, t)) return PEFT_OK;
+            "%s: tensor %s is of a type that cannot be computed with", f->path, s->name);
+    if (s->rows != t->rows || s->cols != t->cols)
+        return peft__adapter_shape_error(a, f->path, s, t->rows, t->cols);
+    if (a->modules[module].replacement || peft__same_numbers(s, t)) return PEFT_OK;
     if (at->replacement || strstr(s->name, ".original_module."))
         return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
-                          "%s: tensor %s is not the base's, which other modules of the adapter share", path,
-                          s->name);
-    peft_tensor *kept = &a->initial[a->initial_count];
-    memset(kept, 0, sizeof(*kept));
-    kept->name = peft__arena_strdup(&a->arena, s->name, strlen(s->name));
-    kept->rows = t->rows, kept->cols = t->cols, kept->rank = t->rank;
+            "%s: tensor %s is not the base's, which other modules of the adapter share", f->path, s->name);
+    const char *name = peft__arena_strdup(&a->arena, s->name, strlen(s->name));
+    peft_tensor *kept = name ? peft__initial_copy(a, s) : NULL;
+    if (!kept) return PEFT_ERROR_MEMORY;
+    kept->name = name;
+    kept->rank = t->rank;
     kept->in_out = t->in_out;
-    kept->data = kept->name ? peft__alloc(a->ctx, (size_t)peft__size(t) * sizeof(float)) : NULL;
-    if (!kept->data) return PEFT_ERROR_MEMORY;
-    kept->owned = true;
-    a->initial_count++;
-    peft__to_f32(s, 0, peft__size(s), peft__f32(kept));
     at->replacement = kept;
-    at->used = at->everywhere = true;
-    peft__log(a->ctx, "warning: %s: %s is not as the base has it; the file's is used", path, s->name);
+    at->used = at->everywhere = a->part.replaces = true;
+    peft__log(a->ctx, "warning: %s: %s is not as the base has it; the file's is used", f->path, s->name);
     return PEFT_OK;
 }
 
 // What is left in the file. Parts of adapters that the configuration does not have are an error, though HF
 // would pass over them.
-static peft_status peft__adapter_read_left(peft_adapter *a, peft__arena *scratch, const char *path,
-                                           const peft_tensor *s) {
+static peft_status peft__adapter_read_left(peft__adapter_file *f, const peft_tensor *s) {
     static const char *const inside[] = {".base_layer", ".original_module"};
     static const char *const marks[] = {
         ".lora_", ".ia3_l", "prompt_embeddings", ".trainable_tokens_delta", ".adapter_", ".modules_to_save."};
@@ -22271,115 +22140,275 @@ static peft_status peft__adapter_read_left(peft_adapter *a, peft__arena *scratch
     if (peft__is_mask_buffer(s->name)) return PEFT_OK;
     for (int64_t i = 0; i < PEFT__COUNT(marks); i++)
         if (strstr(s->name, marks[i]))
-            return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
-                              "%s: tensor %s belongs to no module of this model", path, s->name);
+            return peft__fail(f->a->ctx, PEFT_ERROR_UNSUPPORTED,
+                "%s: tensor %s belongs to no module of this model", f->path, s->name);
     const char *name = strncmp(s->name, before, sizeof(before) - 1) == 0 ? s->name + sizeof(before) - 1 : "";
-    for (int64_t i = 0; i < PEFT__COUNT(inside); i++) {
-        name = peft__name_replaced(scratch, name, inside[i], "");
-        if (!name) return PEFT_ERROR_MEMORY;
-    }
-    int64_t site = peft__site_named(a->model, name);
-    if (site >= 0) return peft__adapter_read_base(a, path, s, site);
-    peft__log(a->ctx, "warning: %s: tensor %s belongs to no module of this model, and is ignored", path,
-              s->name);
+    for (int64_t i = 0; i < PEFT__COUNT(inside) && name; i++)
+        name = peft__name_replaced(f->scratch, name, inside[i], "");
+    if (!name) return PEFT_ERROR_MEMORY;
+    int64_t module = peft__module_named(f->a->model, name);
+    if (module >= 0) return peft__adapter_read_base(f, s, module);
+    peft__log(f->a->ctx, "warning: %s: tensor %s belongs to no module of this model, and is ignored", f->path,
+        s->name);
     return PEFT_OK;
 }
 
-static peft_status peft__adapter_read_tensors(peft_adapter *a, peft__arena *scratch, const char *path,
-                                              peft__lora_start start) {
-    peft_archive *file = NULL;
-    peft_status status = peft_archive_open(a->ctx, path, &file);
-    bool *used = status ? NULL : (bool *)peft__arena_alloc(scratch, (size_t)file->count + 1);
-    if (!status && !used) status = PEFT_ERROR_MEMORY;
-    if (!status) memset(used, 0, (size_t)file->count);
-    if (!status) status = peft__initial_room(a, file->count);
-    for (int64_t i = 0; i < a->count && !status; i++)
-        status = peft__adapter_read_one(a, scratch, file, path, &a->tensors[i], used);
-    for (int64_t i = 0; !status && i < file->count; i++)
-        if (!used[i]) status = peft__adapter_read_left(a, scratch, path, &file->tensors[i]);
+static peft_status peft__adapter_read_tensors(
+    peft_adapter *a, peft__arena *scratch, const char *path, peft__lora_start start) {
+    peft__adapter_file f = {a, scratch, path, NULL, NULL};
+    peft_status status = peft_archive_open(a->ctx, path, &f.archive);
+    if (status) return status;
+    int64_t count = f.archive->count;
+    f.used = (bool *)peft__arena_alloc(scratch, (size_t)count + 1);
+    status = f.used ? peft__initial_room(a, count) : PEFT_ERROR_MEMORY;
+    if (!status) memset(f.used, 0, (size_t)count);
+    for (int64_t i = 0; i < a->count && !status; i++) status = peft__adapter_read_one(&f, i);
+    for (int64_t i = 0; !status && i < count; i++)
+        if (!f.used[i]) status = peft__adapter_read_left(&f, &f.archive->tensors[i]);
     if (!status && start != PEFT__START_PLAIN) status = peft__restart(a, start);
-    peft_archive_close(file);
+    peft_archive_close(f.archive);
     return status;
 }
 
-// ---- a LoRA in GGUF: the modules and ranks are those of its tensors
+// ---- files: LoRA in GGUF, as llama.cpp loads it: for each adapted weight W the tensors W.lora_a [r, in] and W.lora_b [out, r];
+//      one alpha for all (the first module's), and y = W x + alpha / r B A x
+
+typedef struct peft__gguf_lora_module {
+    const char *name;  // Hugging Face's, of the module: model.layers.0.self_attn.q_proj
+    const peft_tensor *a, *b;  // [r, in] and [out, r]; of an embedding, `in` is the vocabulary
+    double scale;  // alpha / r, or alpha / sqrt(r)
+    const peft_tensor *magnitude, *bias;  // of DoRA; trained: cannot be expressed
+} peft__gguf_lora_module;
+
+typedef struct peft__gguf_lora {
+    const char *path, *architecture;  // architecture: GGUF's, as in the base model
+    int64_t heads, kv_heads;  // of the base model
+    bool tied;  // the base model's output matrix is its embedding
+    const peft__gguf_lora_module *modules;
+    int64_t count;
+} peft__gguf_lora;
+
+// `name`: behind the block's, NULL: it has none. llama.cpp looks for an adapter where it multiplies by a
+// matrix and where it embeds tokens, not elsewhere.
+static peft_status peft__gguf_lora_check(peft_context *ctx, const peft__gguf_lora *l,
+    const peft__gguf_lora_module *m, const char *name, double alpha) {
+    double own = m->a && m->b ? m->scale * (double)m->a->rows : 0;
+    const char *wrong = NULL;
+    peft_status status = PEFT_ERROR_UNSUPPORTED;
+    if (m->magnitude) wrong = "GGUF has no place for DoRA's magnitude";
+    else if (m->bias) wrong = "GGUF has no place for a trained bias";
+    else if (!name || strstr(name, "norm") || strstr(name, "rel_b") || strcmp(name, "position_embd") == 0)
+        return peft__fail(ctx, status, "%s: llama.cpp adapts no such module of %s", m->name, l->architecture);
+    else if (l->tied && peft__is_listed("output,token_embd", name))
+        wrong = "llama.cpp cannot adapt one use of a tied matrix";
+    else if (!m->a || !m->b) wrong = "one of its two matrices is missing", status = PEFT_ERROR_MISSING;
+    if (wrong) return peft__fail(ctx, status, "%s: %s", m->name, wrong);
+    if (m->a->rows != m->b->cols)
+        return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: A is %lld x %lld, B is %lld x %lld", m->name,
+            (long long)m->a->rows, (long long)m->a->cols, (long long)m->b->rows, (long long)m->b->cols);
+    if (!isfinite(own) || !isfinite(alpha) || alpha == 0)
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
+            "%s: needs alpha %g, the first module %g; GGUF has one, not 0, for all", m->name, own, alpha);
+    return PEFT_OK;
+}
+
+// How the rows of A and B lie in the file. A vocabulary's A is stored by token. B's rows are the weight's, so
+// they move with them; transposing W only changes its storage.
+static void peft__gguf_lora_orders(const peft__gguf_family *f, const peft__gguf_name *own, int64_t heads,
+    int64_t kv_heads, peft__row_order *a, peft__row_order *b) {
+    memset(a, 0, sizeof(*a));
+    a->kind = strcmp(own->gguf, "token_embd") == 0 ? PEFT__ORDER_TRANSPOSED : PEFT__ORDER_SAME;
+    *b = peft__gguf_order(f, own->order, heads, kv_heads ? kv_heads : heads);
+    if (b->kind == PEFT__ORDER_TRANSPOSED) b->kind = PEFT__ORDER_SAME;
+}
+
+static peft_status peft__gguf_lora_add(peft_gguf_writer *w, const peft__gguf_lora *l,
+    const peft__gguf_family *f, const peft__gguf_lora_module *m, double alpha) {
+    char hf[PEFT__GGUF_NAME_SIZE], name[PEFT__GGUF_NAME_SIZE + 16];
+    peft__gguf_name own;
+    peft__row_order a_order, b_order;
+    peft__string_into(hf, sizeof(hf), "%s.weight", m->name);
+    bool known = peft__gguf_translate(f->names, true, hf, -1, &own);
+    peft_status status = peft__gguf_lora_check(w->ctx, l, m, known ? own.gguf : NULL, alpha);
+    if (status) return status;
+    peft__gguf_lora_orders(f, &own, l->heads, l->kv_heads, &a_order, &b_order);
+    peft__string_into(name, sizeof(name), "%s.lora_a", own.other);
+    status = peft__gguf_add_ordered(w, name, m->a, PEFT_GGML_F32, a_order);
+    peft__string_into(name, sizeof(name), "%s.lora_b", own.other);
+    if (!status) status = peft__gguf_add_ordered(w, name, m->b, PEFT_GGML_F32, b_order);
+    double ratio = m->scale * (double)m->a->rows /
+        alpha;  // where the module's alpha is not the file's, B has the rest
+    if (!status && fabs(ratio - 1) > 1e-6) w->sources[w->count - 1].scale = (float)ratio;
+    return status;
+}
+
+static peft_status peft__gguf_write_lora(peft_context *ctx, const peft__gguf_lora *l) {
+    const peft__gguf_family *f = peft__gguf_family_of(l->architecture);
+    if (!f)
+        return peft__fail(
+            ctx, PEFT_ERROR_UNSUPPORTED, "%s: a GGUF adapter for architecture %s", l->path, l->architecture);
+    if (l->count < 1 || !l->modules[0].a)
+        return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: an adapter without modules", l->path);
+    double alpha = l->modules[0].scale * (double)l->modules[0].a->rows;
+    peft_gguf_writer *w;
+    peft_status status = peft_gguf_writer_create(ctx, &w);
+    if (status) return status;
+    status = peft_gguf_set_string(w, "general.architecture", f->architecture);
+    if (!status) status = peft_gguf_set_string(w, "general.type", "adapter");
+    if (!status) status = peft_gguf_set_string(w, "adapter.type", "lora");
+    if (!status) status = peft_gguf_set_number(w, "adapter.lora.alpha", PEFT_GGUF_F32, alpha);
+    for (int64_t i = 0; i < l->count && !status; i++)
+        status = peft__gguf_lora_add(w, l, f, &l->modules[i], alpha);
+    if (!status) status = peft_gguf_write(w, l->path);
+    peft_gguf_writer_destroy(w);
+    return status;
+}
+
+// How GGUF has what an adapter has at a module; what it has no place for is an error.
+static peft_status peft__gguf_module_of(const peft_adapter *a, const char *path, int64_t module,
+    peft__arena *scratch, const peft_tensor *const *saved, peft__gguf_lora_module *out) {
+    const peft_model *m = a->model;
+    const peft__adapted *s = &a->modules[module];
+    size_t n;
+    const char *name = peft__module_path(m, module, &n), *what = NULL;
+    if (s->path_bias) what = "the bias of a LoRA beside";
+    else if (s->rows) what = "trained tokens of";
+    else if (s->replacement) what = "a trained";
+    else if (module >= m->tensor_count) what = "a LoRA beside the tied";
+    else if (&m->tensors[module] == m->positions) what = "a LoRA beside";
+    if (what)
+        return peft__fail(
+            a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF has no place for %s %.*s", path, what, (int)n, name);
+    memset(out, 0, sizeof(*out));
+    const char *own = m->tensors[module].name,
+               *dot = strrchr(own, '.');  // the checkpoint's name, where HF's module has another
+    out->name = peft__arena_strdup(scratch, dot ? own : name, dot ? (size_t)(dot - own) : n);
+    out->a = saved[s->a - a->tensors];  // of a start that is subtracted: both, at twice the rank
+    out->b = saved[s->b - a->tensors];
+    out->scale = (double)peft__adapter_scale(a, s);
+    out->magnitude = s->magnitude;
+    return out->name ? PEFT_OK : PEFT_ERROR_MEMORY;
+}
+
+static peft_status peft__adapter_save_gguf(const peft_adapter *a, const char *path) {
+    const peft_model *m = a->model;
+    const char *architecture = peft__gguf_architecture(m->config.model_type);
+    const peft__method_row *row = peft__method_row_of(a->d.method);
+    if (row->kind != PEFT__LOW_RANK || !architecture)
+        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF holds LoRA adapters, not %s of %s", path,
+            row->info.name, m->config.model_type);
+    peft__gguf_lora lora = {path, architecture, m->config.heads, m->config.kv_heads, m->config.tied, NULL, 0};
+    peft__arena scratch;
+    peft__arena_init(&scratch, a->ctx);
+    int64_t count = 0, room = peft__module_count(m);
+    const peft_tensor **saved = NULL;
+    peft__gguf_lora_module *modules = (peft__gguf_lora_module *)peft__arena_alloc(
+        &scratch, (size_t)room * sizeof(peft__gguf_lora_module));
+    peft_status status = modules ? peft__saved_tensors(a, &scratch, &saved, &count) : PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < room && !status; i++)
+        if (a->modules[i].used)
+            status = peft__gguf_module_of(a, path, i, &scratch, saved, &modules[lora.count++]);
+    lora.modules = modules;
+    if (!status) status = peft__gguf_write_lora(a->ctx, &lora);
+    peft__arena_free(&scratch);
+    return status;
+}
 
 static peft_status peft__gguf_adapter_check(const peft_model *m, const peft_gguf *g) {
-    const char *known[][2] = {{"general.type", "adapter"}, {"adapter.type", "lora"}, {"general.architecture", NULL}};
+    const char *known[][2] = {
+        {"general.type", "adapter"}, {"adapter.type", "lora"}, {"general.architecture", NULL}};
     known[2][1] = peft__gguf_architecture(m->config.model_type);
     for (int64_t i = 0; i < PEFT__COUNT(known); i++) {
         const char *value = peft_gguf_string(g, known[i][0], "(none)");
         if (!known[i][1] || strcmp(value, known[i][1]) != 0)
-            return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s is %s, not %s", g->path, known[i][0], value,
-                              known[i][1] ? known[i][1] : "one that GGUF has for this model");
+            return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s is %s, not %s", g->path, known[i][0],
+                value, known[i][1] ? known[i][1] : "one that GGUF has for this model");
     }
     for (int64_t i = 0; i < peft_gguf_key_count(g); i++) {
         const char *key = peft_gguf_key(g, i);
-        if (strncmp(key, "adapter.", 8) == 0 && strcmp(key, "adapter.type") != 0 &&
-            strcmp(key, "adapter.lora.alpha") != 0)
+        if (strncmp(key, "adapter.", 8) == 0 && !peft__is_listed("adapter.type,adapter.lora.alpha", key))
             return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s is not supported", g->path, key);
     }
     return PEFT_OK;
 }
 
-// target_modules, r, alpha and their patterns, from the tensors. llama.cpp: alpha 0 stands for that of each rank.
-static peft_status peft__gguf_adapter_desc(const peft_gguf *g, const peft__gguf_family *f, peft__arena *scratch,
-                                           peft_adapter_desc *d) {
+// Which matrix of which of HF's modules tensor i is: own->other is the name of the module's weight.
+static peft_status peft__gguf_lora_part(
+    const peft_gguf *g, const peft_model *m, int64_t i, peft__gguf_name *own, bool *is_b) {
+    const peft__gguf_family *f = peft__gguf_family_of(peft__gguf_architecture(m->config.model_type));
+    const char *name = peft_gguf_at(g, i)->name;
+    char base[PEFT__GGUF_NAME_SIZE];
+    size_t n = strlen(name);
+    *is_b = peft__ends_with(name, ".lora_b");
+    if ((!*is_b && !peft__ends_with(name, ".lora_a")) || n >= sizeof(base))
+        return peft__fail(
+            g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s is no .lora_a and no .lora_b", g->path, name);
+    peft__string_into(base, sizeof(base), "%.*s", (int)n - 7, name);
+    if (!peft__gguf_translate(f->names, false, base, m->config.gated, own) ||
+        !peft__ends_with(own->other, ".weight"))
+        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s belongs to no module of %s", g->path,
+            name, f->model_type);
+    return PEFT_OK;
+}
+
+// target_modules, r, alpha and their patterns, from the tensors. llama.cpp: alpha 0 stands for that of each
+// rank.
+static peft_status peft__gguf_adapter_desc(const peft_gguf *g, peft__arena *scratch, peft_adapter_desc *d) {
     const char **const into[] = {&d->target_modules, &d->rank_pattern, &d->alpha_pattern};
     peft__string lists[3];
     for (int i = 0; i < 3; i++) peft__string_init(&lists[i], g->ctx);
     double alpha = peft_gguf_number(g, "adapter.lora.alpha", 0);
     peft_status status = PEFT_OK;
     for (int64_t i = 0; i < peft_gguf_count(g) && !status; i++) {
-        const peft_gguf_tensor *t = peft_gguf_at(g, i);
         peft__gguf_name own;
         bool is_b;
-        status = peft__gguf_lora_part(g, f, d->model->config.gated, t, &own, &is_b);
+        status = peft__gguf_lora_part(g, d->model, i, &own, &is_b);
         if (status || !is_b) continue;
-        int64_t r = t->dims[0];
-        if (!d->r) d->r = r;
+        int64_t r = peft_gguf_at(g, i)->dims[0];
         int n = (int)strlen(own.other) - 7;  // the module's path, without ".weight"
-        peft__string_format(&lists[0], "%s%.*s", lists[0].size ? "," : "", n, own.other);
-        if (r != d->r)
-            peft__string_format(&lists[1], "%s%.*s=%lld", lists[1].size ? "," : "", n, own.other, (long long)r);
-        if (alpha == 0)
-            peft__string_format(&lists[2], "%s%.*s=%lld", lists[2].size ? "," : "", n, own.other, (long long)r);
+        if (!d->r) d->r = r;
+        for (int k = 0; k < 3; k++) {
+            if (k == 1 ? r == d->r : k == 2 && alpha != 0) continue;
+            peft__string_format(&lists[k], "%s%.*s", lists[k].size ? "," : "", n, own.other);
+            if (k) peft__string_format(&lists[k], "=%lld", (long long)r);
+        }
     }
     d->alpha = (float)alpha;
     if (!status && (!lists[0].size || d->r < 1 || !isfinite(alpha)))
-        status = peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: %lld tensors, rank %lld, adapter.lora.alpha %g", g->path,
-                            (long long)peft_gguf_count(g), (long long)d->r, alpha);
+        status = peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: %lld tensors, rank %lld, adapter.lora.alpha %g",
+            g->path, (long long)peft_gguf_count(g), (long long)d->r, alpha);
     for (int i = 0; i < 3; i++) {
         if (!status && lists[i].size)
             *into[i] = lists[i].failed ? NULL : peft__arena_strdup(scratch, lists[i].data, lists[i].size);
-        if (!status && lists[i].size && !*into[i]) status = PEFT_ERROR_MEMORY;
-        if (lists[i].failed) status = PEFT_ERROR_MEMORY;
+        if (!status && (lists[i].failed || (lists[i].size && !*into[i]))) status = PEFT_ERROR_MEMORY;
         peft__string_free(&lists[i]);
     }
     return status;
 }
 
-static peft_status peft__gguf_adapter_read(peft_adapter *a, const peft_gguf *g, const peft__gguf_family *f) {
+static peft_status peft__gguf_adapter_read_one(peft_adapter *a, const peft_gguf *g, int64_t i) {
     const peft_config *c = &a->model->config;
-    int64_t filled = 0;
-    for (int64_t i = 0; i < peft_gguf_count(g); i++) {
-        const peft_gguf_tensor *t = peft_gguf_at(g, i);
-        peft__gguf_name own;
-        bool is_b;
-        peft_status status = peft__gguf_lora_part(g, f, c->gated, t, &own, &is_b);
-        int64_t site = status ? -1 : peft__site_named(a->model, own.other);
-        const peft__site *s = site < 0 ? NULL : peft__adapter_site(a, site);
-        const peft_tensor *to = !s ? NULL : is_b ? (s->a ? s->b : s->embedding_b) : s->a ? s->a : s->embedding_a;
-        if (!status && !to)
-            status = peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s belongs to no module of this model",
-                                g->path, t->name);
-        if (!status) status = peft__gguf_lora_read(g, f, c->heads, c->kv_heads, t, &own, is_b, to);
-        if (status) return status;
-        filled++;
-    }
-    if (filled == a->count) return PEFT_OK;
-    return peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: %lld tensors, its modules have %lld", g->path,
-                      (long long)filled, (long long)a->count);
+    const peft_gguf_tensor *t = peft_gguf_at(g, i);
+    const peft__gguf_family *f = peft__gguf_family_of(peft__gguf_architecture(c->model_type));
+    peft__gguf_name own;
+    bool is_b;
+    peft_status status = peft__gguf_lora_part(g, a->model, i, &own, &is_b);
+    if (status) return status;
+    int64_t module = peft__module_named(a->model, own.other);
+    const peft_tensor *to = module < 0 ? NULL : is_b ? a->modules[module].b : a->modules[module].a;
+    if (!to)
+        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s belongs to no module of this model",
+            g->path, t->name);
+    peft__row_order a_order, b_order;
+    peft__gguf_lora_orders(f, &own, c->heads, c->kv_heads, &a_order, &b_order);
+    bool by_token = !is_b && a_order.kind == PEFT__ORDER_TRANSPOSED;
+    peft__gguf_view v = {
+        t, is_b ? b_order : a_order, 2, t->dims[by_token ? 0 : 1], t->dims[by_token ? 1 : 0]};
+    if (t->rank > 2 || v.rows != to->rows || v.cols != to->cols || !peft__row_order_fits(&v.order, v.rows))
+        return peft__fail(g->ctx, PEFT_ERROR_SHAPE,
+            "%s: tensor %s is %lld x %lld, the model asks for %lld x %lld", g->path, t->name,
+            (long long)v.rows, (long long)v.cols, (long long)to->rows, (long long)to->cols);
+    return peft__gguf_hf_load(g, &v, peft__f32(to));
 }
 
 static peft_status peft__adapter_load_gguf(peft_model *m, const char *path, peft_adapter **out) {
@@ -22392,12 +22421,14 @@ static peft_status peft__adapter_load_gguf(peft_model *m, const char *path, peft
     peft__arena_init(&scratch, m->ctx);
     peft_status status = peft_gguf_open(m->ctx, path, &g);
     if (!status) status = peft__gguf_adapter_check(m, g);
-    const peft__gguf_family *f = status ? NULL : peft__gguf_family_of(peft__gguf_architecture(m->config.model_type));
-    if (!status) status = peft__gguf_adapter_desc(g, f, &scratch, &d);
+    if (!status) status = peft__gguf_adapter_desc(g, &scratch, &d);
     if (!status) status = peft__adapter_alloc(&d, &a);
     if (!status && d.alpha == 0) a->d.alpha = 0;  // the pattern has all
     if (!status) status = peft__adapter_add_all(a, false);
-    if (!status) status = peft__gguf_adapter_read(a, g, f);
+    for (int64_t i = 0; !status && i < peft_gguf_count(g); i++) status = peft__gguf_adapter_read_one(a, g, i);
+    if (!status && peft_gguf_count(g) != a->count)
+        status = peft__fail(m->ctx, PEFT_ERROR_MISSING, "%s: %lld tensors, its modules have %lld", path,
+            (long long)peft_gguf_count(g), (long long)a->count);
     peft_gguf_close(g);
     peft__arena_free(&scratch);
     if (status) peft_adapter_destroy(a);
@@ -22422,8 +22453,9 @@ PEFTDEF peft_status peft_adapter_load(peft_model *m, const char *folder, peft_ad
     peft_status status = weights && pickled ? peft__json_read(&scratch, config, &root) : PEFT_ERROR_MEMORY;
     if (!status && !peft__file_exists(m->ctx, weights) && peft__file_exists(m->ctx, pickled))
         status = peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED,
-                            "%s is in PyTorch's pickle format; convert it with Python: import torch, safetensors.torch; "
-                            "safetensors.torch.save_file(torch.load(\"%s\"), \"%s\")", pickled, pickled, weights);
+            "%s is in PyTorch's pickle format; convert it with Python: import torch, safetensors.torch; "
+            "safetensors.torch.save_file(torch.load(\"%s\"), \"%s\")",
+            pickled, pickled, weights);
     if (!status) status = peft__adapter_from_config(m, &scratch, root, config, &start, &a);
     if (!status) status = peft__adapter_read_tensors(a, &scratch, weights, start);
     peft__arena_free(&scratch);
@@ -22432,21 +22464,8 @@ PEFTDEF peft_status peft_adapter_load(peft_model *m, const char *folder, peft_ad
     return status;
 }
 
-// ---- merging: W += scale B A, IA3's factors into rows or columns, DoRA's direction, replacements. The base's own tensors are kept
+// ---- merging: W += s B A, IA3's factors into rows or columns, DoRA's direction, replacements. The base's own tensors are kept
 //      aside, so that unmerging restores them bit for bit.
-
-// W += scale * B A, [out, in]; stored as [in, out], as embeddings are: += scale * A^T B^T.
-static peft_status peft__add_product(peft_context *ctx, peft_tensor *w, bool in_out, const peft_tensor *a, const peft_tensor *b, float scale) {
-    peft__operand right = peft__operand_of(in_out ? b : a, in_out);
-    const peft_tensor *left = in_out ? a : b;
-    int64_t rs = in_out ? 1 : left->cols, cs = in_out ? left->cols : 1;
-    float *wide = left->type == PEFT_F32 ? NULL : (float *)peft__calloc(ctx, peft__size(left), sizeof(float));
-    if (left->type != PEFT_F32 && !wide) return PEFT_ERROR_MEMORY;
-    if (wide) peft__to_f32(left, 0, peft__size(left), wide);
-    peft_status status = peft__gemm(ctx, w->rows, w->cols, a->rows, scale, wide ? wide : peft__f32(left), rs, cs, &right, 1, peft__f32(w), w->cols);
-    peft__free(ctx, wide);
-    return status;
-}
 
 static void peft__scale_weight(peft_tensor *w, const float *v, bool by_input) {
     bool by_row = by_input == w->in_out;
@@ -22454,22 +22473,18 @@ static void peft__scale_weight(peft_tensor *w, const float *v, bool by_input) {
         for (int64_t k = 0; k < w->cols; k++) peft__f32(w)[i * w->cols + k] *= v[by_row ? i : k];
 }
 
-static peft_status peft__merge_dora(peft_adapter *a, const peft_tensor *w, const peft__site *s) {
+static peft_status peft__merge_dora(peft_adapter *a, const peft_tensor *w, const peft__adapted *s) {
     peft_tape *tape = NULL;
     peft_status status = peft_tape_create(a->ctx, &tape);
     peft_tensor now = *w;
-    now.in_out = w->in_out || s->embedding_a;
-    const peft_tensor *low = s->a ? s->a : s->embedding_a, *high = s->a ? s->b : s->embedding_b;
-    const peft_tensor *direction =
-        status ? NULL : peft__dora_direction(tape, &now, low, high, 0, s->magnitude);  // of w as it is now
+    now.in_out = w->in_out || s->embedding;
+    // of w as it is now
+    const peft_tensor *direction = status ? NULL
+                                          : peft__dora_direction(tape, &now, s->a, s->b, 0, s->magnitude);
     if (!status && !direction) status = tape->status;
     if (!status) peft__scale_weight(&now, peft__f32(direction), false);
     peft_tape_destroy(tape);
     return status;
-}
-
-static bool peft__can_merge(const peft_adapter *a) {
-    return (peft__method_row_of(a->d.method)->kind & (PEFT__LOW_RANK | PEFT__SCALES | PEFT__REPLACES)) != 0;
 }
 
 // Puts an f32 copy in the place of a tensor that will change; the tensor itself goes to the backups.
@@ -22489,26 +22504,24 @@ static peft_status peft__merge_prepare(peft_adapter *a, int64_t i) {
     return PEFT_OK;
 }
 
-static peft_status peft__merge_site(peft_adapter *a, int64_t i, float scale) {
+// What the module adds to its output becomes a change of its weight and bias, which are f32 copies by now.
+static peft_status peft__merge_module(peft_adapter *a, int64_t i, float factor) {
     peft_model *m = a->model;
-    peft_tensor *w = &m->tensors[i];
-    const peft__site *s = &a->sites[i];
+    peft_tensor *w = &m->tensors[i], *bias = m->bias_of[i] < 0 ? NULL : &m->tensors[m->bias_of[i]];
+    const peft__adapted *s = &a->modules[i];
     peft_status status = PEFT_OK;
-    if (s->a) status = peft__add_product(a->ctx, w, w->in_out, s->a, s->b, scale * peft__adapter_scale(a, s));
-    if (s->a0 && !status) status = peft__add_product(a->ctx, w, w->in_out, s->a0, s->b0, -scale * peft__adapter_scale(a, s));
-    if (s->embedding_a && !status) status = peft__add_product(a->ctx, w, true, s->embedding_a, s->embedding_b, scale * peft__adapter_scale(a, s));
-    if (!status && s->magnitude) status = peft__merge_dora(a, w, s);
+    float scale = s->a ? factor * peft__adapter_scale(a, s) : 0;
+    bool in_out = w->in_out || s->embedding;
+    if (s->a) status = peft__add_product(a->ctx, w, in_out, s->a, s->b, scale);
+    if (s->a0 && !status) status = peft__add_product(a->ctx, w, in_out, s->a0, s->b0, -scale);
+    if (s->magnitude && !status) status = peft__merge_dora(a, w, s);
     for (int64_t k = 0; s->rows && k < s->rows->rows; k++)
         memcpy(peft__f32(w) + s->row_ids[k] * w->cols, peft__f32(s->rows) + k * w->cols,
-               (size_t)w->cols * sizeof(float));
-    if (s->path_bias)
-        peft__axpy(a->ctx, peft__f32(&m->tensors[m->bias_of[i]]), scale * peft__adapter_scale(a, s),
-                   peft__f32(s->path_bias), s->b->rows);
+            (size_t)w->cols * sizeof(float));
+    if (s->path_bias) peft__axpy(a->ctx, peft__f32(bias), scale, peft__f32(s->path_bias), s->b->rows);
     if (s->scale) peft__scale_weight(w, peft__f32(s->scale), s->scales_input);
-    if (s->scale && !s->scales_input && m->bias_of[i] >= 0) {
-        peft_tensor *bias = &m->tensors[m->bias_of[i]];
-        for (int64_t k = 0; k < peft__size(bias); k++) peft__f32(bias)[k] *= peft__f32(s->scale)[k];
-    }
+    for (int64_t k = 0; s->scale && !s->scales_input && bias && k < peft__size(bias); k++)
+        peft__f32(bias)[k] *= peft__f32(s->scale)[k];
     return status;
 }
 
@@ -22516,35 +22529,46 @@ static peft_status peft__merge_site(peft_adapter *a, int64_t i, float scale) {
 static peft_status peft__check_merged(const peft_adapter *a, const char *caller) {
     for (int64_t i = 0; i < a->backup_count; i++) {
         const peft_tensor *t = &a->model->tensors[a->backups[i].tensor];
-        if (t->data != a->backups[i].merged) return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "%s: %s was changed after this adapter was merged", caller, t->name);
+        if (t->data != a->backups[i].merged)
+            return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "%s: %s was changed after this adapter was merged",
+                caller, t->name);
     }
     return PEFT_OK;
 }
 
 PEFTDEF peft_status peft_adapter_unmerge(peft_adapter *a) {
     PEFT__NEED(NULL, a, "adapter");
-    peft_model *m = a->model;
     peft_status status = peft__check_merged(a, "unmerge");
     if (status) return status;
     while (a->backup_count > 0) {
         peft__backup *b = &a->backups[--a->backup_count];
-        peft_tensor *t = &m->tensors[b->tensor];
+        peft_tensor *t = &a->model->tensors[b->tensor];
         peft__free(a->ctx, t->data);
         peft__free(a->ctx, (void *)(uintptr_t)t->quant);  // requantized
         b->before.grad = t->grad;
         *t = b->before;
     }
     peft__drop_backups(a);
+    a->part.merged = false;
     return PEFT_OK;
 }
 
-// Whether a tensor changes by what stands at its site. T5's module `shared` is asked by nothing.
+// Whether a tensor changes by what its module has. T5's module `shared` is asked by nothing.
 static bool peft__merges(const peft_adapter *a, int64_t i) {
     const peft_model *m = a->model;
-    const peft__site *s = &a->sites[i];
+    const peft__adapted *s = &a->modules[i];
     bool unasked = m->config.encoder_decoder && &m->tensors[i] == m->shared && !s->everywhere &&
-                   !a->sites[m->tensor_count].rows;
+        !a->modules[m->tensor_count].rows;
     return s->used && !unasked;
+}
+
+// Whether tensor i is the bias of a module that changes it.
+static bool peft__merges_bias(const peft_adapter *a, int64_t i) {
+    for (int64_t k = 0; k < a->model->tensor_count; k++) {
+        const peft__adapted *s = &a->modules[k];
+        if (a->model->bias_of[k] == i && (s->path_bias || (s->scale && !s->scales_input))) return true;
+    }
+    return false;
 }
 
 // Modules that share a tensor can only change together: by rows that they share, too, or by what holds for
@@ -22552,49 +22576,48 @@ static bool peft__merges(const peft_adapter *a, int64_t i) {
 static peft_status peft__merge_check(const peft_adapter *a) {
     const peft_model *m = a->model;
     const int64_t own = m->shared - m->tensors;
-    const peft__site *s = &a->sites[own];
-    bool for_all = !peft__merges(a, own) || (s->everywhere && !s->a && !s->embedding_a && !s->rows);
-    for (int64_t i = 0; i < peft__site_count(m); i++) {
-        const peft__site *at = &a->sites[i];
+    const peft__adapted *s = &a->modules[own];
+    bool for_all = !peft__merges(a, own) || (s->everywhere && !s->a && !s->rows);
+    for (int64_t i = 0; i < peft__module_count(m); i++) {
+        const peft__adapted *at = &a->modules[i];
         size_t n;
-        const char *path = peft__site_path(m, i, &n);
+        const char *path = peft__module_path(m, i, &n);
         if (at->path_bias && (i >= m->tensor_count || m->bias_of[i] < 0))
             return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
-                              "merge: %.*s has no bias to take that of lora_bias", (int)n, path);
-        if (i < m->tensor_count || !peft__site_tensor(m, i) ||
-            (at->used ? at->rows && at->rows == s->rows : for_all))
-            continue;
+                "merge: %.*s has no bias to take that of lora_bias", (int)n, path);
+        if (i < m->tensor_count || !peft__module_tensor(m, i)) continue;
+        if (at->used ? at->rows && at->rows == s->rows : for_all) continue;
         return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED,
-                          "merge: %s is the weight of %.*s, too, which this adapter %s", m->shared->name,
-                          (int)n, path, at->used ? "changes in its own way" : "leaves alone");
+            "merge: %s is the weight of %.*s, too, which this adapter %s", m->shared->name, (int)n, path,
+            at->used ? "changes in its own way" : "leaves alone");
     }
     return PEFT_OK;
 }
 
 PEFTDEF peft_status peft_adapter_merge(peft_adapter *a, float scale) {
     PEFT__NEED(NULL, a, "adapter");
-    if (!(scale > -1e30f && scale < 1e30f)) return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "scale: %g is not a number", (double)scale);
     peft_model *m = a->model;
-    if (!peft__can_merge(a))
-        return peft__fail(a->ctx, PEFT_ERROR_UNSUPPORTED, "merge: %s has no weights to add it to", peft__method_row_of(a->d.method)->info.name);
-    if (a->backup_count) return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "merge: this adapter is merged already");
+    const peft__method_row *row = peft__method_row_of(a->d.method);
+    if (!(scale > -1e30f && scale < 1e30f))
+        return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "scale: %g is not a number", (double)scale);
+    if (!(row->kind & (PEFT__ADAPTS | PEFT__REPLACES)))
+        return peft__fail(
+            a->ctx, PEFT_ERROR_UNSUPPORTED, "merge: %s has no weights to add it to", row->info.name);
+    if (a->backup_count)
+        return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "merge: this adapter is merged already");
     peft_status status = peft__merge_check(a);
     if (status) return status;
     a->backups = (peft__backup *)peft__calloc(a->ctx, m->tensor_count, sizeof(peft__backup));
-    if (!a->backups) status = PEFT_ERROR_MEMORY;
+    if (!a->backups) return PEFT_ERROR_MEMORY;
+    a->part.merged = true;
+    for (int64_t i = 0; i < m->tensor_count && !status; i++)
+        if (peft__merges(a, i) || peft__merges_bias(a, i)) status = peft__merge_prepare(a, i);
     for (int64_t i = 0; i < m->tensor_count && !status; i++) {
-        bool bias = false;  // that changes with its weight
-        for (int64_t k = 0; k < m->tensor_count && !bias; k++)
-            bias = m->bias_of[k] == i &&
-                   (a->sites[k].path_bias || (a->sites[k].scale && !a->sites[k].scales_input));
-        if (peft__merges(a, i) || bias) status = peft__merge_prepare(a, i);
+        const peft_tensor *t = a->modules[i].replacement;
+        if (t) memcpy(m->tensors[i].data, t->data, (size_t)peft__size(t) * sizeof(float));
     }
     for (int64_t i = 0; i < m->tensor_count && !status; i++)
-        if (a->sites[i].replacement)
-            memcpy(m->tensors[i].data, a->sites[i].replacement->data,
-                   (size_t)peft__size(&m->tensors[i]) * sizeof(float));
-    for (int64_t i = 0; i < m->tensor_count && !status; i++)
-        if (peft__merges(a, i)) status = peft__merge_site(a, i, scale == 0 ? 1 : scale);
+        if (peft__merges(a, i)) status = peft__merge_module(a, i, scale == 0 ? 1 : scale);
     if (status) peft_adapter_unmerge(a);
     return status;
 }
@@ -22604,7 +22627,8 @@ typedef struct peft__requantize_sums {
     double errors, merged, updates, magnitudes, max, weights;
 } peft__requantize_sums;
 
-static void peft__requantize_compare(const peft_tensor *before, const peft_tensor *merged, const peft_tensor *again, peft__requantize_sums *s) {
+static void peft__requantize_compare(const peft_tensor *before, const peft_tensor *merged,
+    const peft_tensor *again, peft__requantize_sums *s) {
     float x[1024], y[1024], z[1024];
     int64_t n = peft__size(merged);
     for (int64_t at = 0; at < n; at += 1024) {
@@ -22624,7 +22648,8 @@ static void peft__requantize_compare(const peft_tensor *before, const peft_tenso
     s->weights += (double)n;
 }
 
-static peft_status peft__requantize_one(peft_adapter *a, const peft__backup *b, peft__requantize_sums *s, peft_tensor **out) {
+static peft_status peft__requantize_one(
+    peft_adapter *a, const peft__backup *b, peft__requantize_sums *s, peft_tensor **out) {
     const peft_quant *q = b->before.quant;
     const peft_tensor *merged = &a->model->tensors[b->tensor];
     peft_quantize_desc d = {b->before.type, q->block, !q->absmax};
@@ -22640,22 +22665,22 @@ PEFTDEF peft_status peft_adapter_requantize(peft_adapter *a, peft_requantize_err
     peft__requantize_sums s;
     memset(&s, 0, sizeof(s));
     if (error) memset(error, 0, sizeof(*error));
-    if (!a->backup_count) return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "requantize: this adapter is not merged");
+    if (!a->backup_count)
+        return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "requantize: this adapter is not merged");
     peft_status status = peft__check_merged(a, "requantize");
     if (status) return status;
     peft_tensor **made = (peft_tensor **)peft__calloc(a->ctx, a->backup_count, sizeof(peft_tensor *));
-    if (!made) status = PEFT_ERROR_MEMORY;
+    if (!made) return PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < a->backup_count && !status; i++)
-        if (a->backups[i].before.quant && !a->model->tensors[a->backups[i].tensor].quant) status = peft__requantize_one(a, &a->backups[i], &s, &made[i]);
-    for (int64_t i = 0; made && i < a->backup_count; i++) {
+        if (a->backups[i].before.quant && !a->model->tensors[a->backups[i].tensor].quant)
+            status = peft__requantize_one(a, &a->backups[i], &s, &made[i]);
+    for (int64_t i = 0; i < a->backup_count; i++) {
         peft_tensor *t = &a->model->tensors[a->backups[i].tensor], *q = made[i];
-        if (!q) continue;
-        if (!status) {  // data and quant go over
-            peft_tensor spare = *t;
+        if (q && !status) {  // data and quant go over; q takes the old values along
+            void *old = t->data;
             t->data = q->data, t->quant = q->quant, t->type = q->type;
             a->backups[i].merged = q->data;
-            q->data = spare.data;
-            q->quant = NULL, q->type = PEFT_F32;
+            q->data = old, q->quant = NULL, q->type = PEFT_F32;
             if (error) error->tensors++;
         }
         peft_tensor_destroy(a->ctx, q);
@@ -22671,44 +22696,41 @@ PEFTDEF peft_status peft_adapter_requantize(peft_adapter *a, peft_requantize_err
 
 // ---- one LoRA made of several
 
-#define PEFT__LORA_SCALE(a, i) peft__adapter_scale((a), &(a)->sites[i])
-
 static peft_status peft__combine_check(const peft_combine_desc *d) {
     const peft_adapter *first = d->adapters[0];
     peft_context *ctx = first->ctx;
-    if (d->kind < PEFT_COMBINE_LINEAR || d->kind > PEFT_COMBINE_DARE_LINEAR || !(d->density >= 0 && d->density <= 1))
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "combine: kind %d, density %g", (int)d->kind, (double)d->density);
+    if (d->kind < PEFT_COMBINE_LINEAR || d->kind > PEFT_COMBINE_DARE_LINEAR ||
+        !(d->density >= 0 && d->density <= 1))
+        return peft__fail(
+            ctx, PEFT_ERROR_ARGUMENT, "combine: kind %d, density %g", (int)d->kind, (double)d->density);
     for (int64_t k = 0; k < d->count; k++) {
         const peft_adapter *a = d->adapters[k];
         float weight = d->weights ? d->weights[k] : 1;
-        if (!a || a->model != first->model || a->d.method != PEFT_LORA || a->initial_count || a->d.type != PEFT_F32)
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "combine: adapter %lld is no plain LoRA in f32 of the same model", (long long)k);
-        if (!(weight - weight == 0)) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "combine: weight %lld is no number", (long long)k);
-        for (int64_t i = 0; i < peft__site_count(a->model); i++) {
-            const peft__site *s = &a->sites[i], *f = &first->sites[i];
+        if (!a || a->model != first->model || a->d.method != PEFT_LORA || a->initial_count ||
+            a->d.type != PEFT_F32)
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
+                "combine: adapter %lld is no plain LoRA in f32 of the same model", (long long)k);
+        if (!(weight - weight == 0))
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "combine: weight %lld is no number", (long long)k);
+        for (int64_t i = 0; i < peft__module_count(a->model); i++) {
+            const peft__adapted *s = &a->modules[i], *f = &first->modules[i];
             size_t n;
-            const char *path = peft__site_path(a->model, i, &n);
-            if (s->replacement || s->embedding_a || s->path_bias || s->rows)
+            const char *path = peft__module_path(a->model, i, &n);
+            if (s->replacement || s->embedding || s->path_bias || s->rows)
                 return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-                                  "combine: adapter %lld has more than a LoRA of linear layers: %.*s",
-                                  (long long)k, (int)n, path);
-            if ((s->a != NULL) != (f->a != NULL) || (s->a && d->kind != PEFT_COMBINE_CAT && s->a->rows != f->a->rows))
+                    "combine: adapter %lld has more than a LoRA of linear layers: %.*s", (long long)k, (int)n,
+                    path);
+            if (!s->a != !f->a || (s->a && d->kind != PEFT_COMBINE_CAT && s->a->rows != f->a->rows))
                 return peft__fail(ctx, PEFT_ERROR_SHAPE,
-                                  "combine: adapters 0 and %lld have not the same rank at %.*s", (long long)k,
-                                  (int)n, path);
+                    "combine: adapters 0 and %lld have not the same rank at %.*s", (long long)k, (int)n,
+                    path);
         }
     }
     return PEFT_OK;
 }
 
-// The rank at a module: the adapters' ranks together, or the one that they share.
-static int64_t peft__combined_rank(const peft_combine_desc *d, int64_t tensor) {
-    int64_t r = 0;
-    for (int64_t k = 0; k < d->count; k++) r = d->kind == PEFT_COMBINE_CAT ? r + d->adapters[k]->sites[tensor].a->rows : d->adapters[k]->sites[tensor].a->rows;
-    return r;
-}
-
-// An adapter with room for the result: exactly the modules that the others have; alpha = r everywhere, so that s = 1.
+// An adapter with room for the result: exactly the modules that the others have, each with the rank that they
+// share or, one below the other, have together; alpha = r everywhere, so that s = 1.
 static peft_status peft__combined_alloc(const peft_combine_desc *d, peft_adapter **out) {
     const peft_adapter *first = d->adapters[0];
     const peft_model *m = first->model;
@@ -22717,19 +22739,20 @@ static peft_status peft__combined_alloc(const peft_combine_desc *d, peft_adapter
     peft__string_init(&ranks, first->ctx);
     bool same = true;
     desc.r = 0;
-    for (int64_t i = 0; i < peft__site_count(m); i++) {
-        if (!first->sites[i].a) continue;
+    for (int64_t i = 0; i < peft__module_count(m); i++) {
+        if (!first->modules[i].a) continue;
         size_t n;
-        const char *path = peft__site_path(m, i, &n);
-        int64_t r = peft__combined_rank(d, i);
+        const char *path = peft__module_path(m, i, &n);
+        int64_t r = 0;
+        for (int64_t k = 0; k < (d->kind == PEFT_COMBINE_CAT ? d->count : 1); k++)
+            r += d->adapters[k]->modules[i].a->rows;
         same = same && (!desc.r || desc.r == r);
         desc.r = r;
         peft__string_format(&ranks, "%s%.*s=%lld", ranks.size ? "," : "", (int)n, path, (long long)r);
     }
     desc.alpha = (float)desc.r;
     desc.use_rslora = false;
-    desc.rank_pattern = same ? NULL : ranks.data;
-    desc.alpha_pattern = desc.rank_pattern;
+    desc.rank_pattern = desc.alpha_pattern = same ? NULL : ranks.data;
     peft_status status = ranks.failed ? PEFT_ERROR_MEMORY : peft__adapter_alloc(&desc, out);
     peft__string_free(&ranks);
     return status ? status : peft__adapter_add_all(*out, false);
@@ -22756,12 +22779,10 @@ static peft_status peft__trim_small(peft_context *ctx, float *x, int64_t n, doub
     return PEFT_OK;
 }
 
-static void peft__drop_and_rescale(peft_rng *rng, float *x, int64_t n, double density) {
-    for (int64_t i = 0; i < n; i++) x[i] = peft_rng_uniform(rng) < density ? (float)((double)x[i] / density) : 0;
-}
-
-// Of parts [count, n]: the sum of those whose sign is that of the sum of all, over how many these are; parts[k] weighs weights[k].
-static void peft__elect_and_merge(const float *parts, const double *weights, int64_t count, int64_t n, float *out) {
+// Of parts [count, n]: the sum of those whose sign is that of the sum of all, over how many these are;
+// parts[k] weighs weights[k].
+static void peft__elect_and_merge(
+    const float *parts, const double *weights, int64_t count, int64_t n, float *out) {
     for (int64_t i = 0; i < n; i++) {
         double total = 0, sum = 0;
         int64_t agreeing = 0;
@@ -22776,42 +22797,53 @@ static void peft__elect_and_merge(const float *parts, const double *weights, int
     }
 }
 
-// All A (or all B) of one module into one of the same shape. A carries the sign of a negative weight.
-static peft_status peft__combine_same(const peft_combine_desc *d, peft_rng *rng, int64_t tensor, bool is_a, peft_tensor *out) {
+static double peft__combine_weight(const peft_combine_desc *d, int64_t k, int64_t module) {
+    const peft_adapter *a = d->adapters[k];
+    return (double)(d->weights ? d->weights[k] : 1) * (double)peft__adapter_scale(a, &a->modules[module]);
+}
+
+// All A (or all B) of one module into one of the same shape: the weighted sum of all, of the largest entries
+// (TIES), or of random ones, which grow for it (DARE). A carries the sign of a negative weight.
+static peft_status peft__combine_same(
+    const peft_combine_desc *d, peft_rng *rng, int64_t module, bool is_a, peft_tensor *out) {
     peft_context *ctx = d->adapters[0]->ctx;
     int64_t n = peft__size(out);
     float *parts = (float *)peft__alloc(ctx, (size_t)(d->count * n) * sizeof(float));
-    double *weights = (double *)peft__calloc(ctx, d->count, sizeof(double)), density = d->density == 0 ? 0.5 : (double)d->density;
+    double *weights = (double *)peft__calloc(ctx, d->count, sizeof(double));
+    double density = d->density == 0 ? 0.5 : (double)d->density;
     peft_status status = parts && weights ? PEFT_OK : PEFT_ERROR_MEMORY;
     for (int64_t k = 0; k < d->count && !status; k++) {
-        const peft__site *s = &d->adapters[k]->sites[tensor];
-        double w = (double)(d->weights ? d->weights[k] : 1) * (double)PEFT__LORA_SCALE(d->adapters[k], tensor);
+        const peft__adapted *s = &d->adapters[k]->modules[module];
+        double w = peft__combine_weight(d, k, module);
+        float *x = parts + k * n;
         weights[k] = sqrt(fabs(w)) * (is_a && w < 0 ? -1 : 1);
-        memcpy(parts + k * n, is_a ? s->a->data : s->b->data, (size_t)n * sizeof(float));
-        if (d->kind == PEFT_COMBINE_TIES) status = peft__trim_small(ctx, parts + k * n, n, density);
-        if (d->kind == PEFT_COMBINE_DARE_LINEAR) peft__drop_and_rescale(rng, parts + k * n, n, density);
+        memcpy(x, is_a ? s->a->data : s->b->data, (size_t)n * sizeof(float));
+        if (d->kind == PEFT_COMBINE_TIES) status = peft__trim_small(ctx, x, n, density);
+        for (int64_t i = 0; i < n && d->kind == PEFT_COMBINE_DARE_LINEAR; i++)
+            x[i] = peft_rng_uniform(rng) < density ? (float)((double)x[i] / density) : 0;
     }
-    if (!status && d->kind == PEFT_COMBINE_TIES) {
+    if (!status && d->kind == PEFT_COMBINE_TIES)
         peft__elect_and_merge(parts, weights, d->count, n, peft__f32(out));
-    } else {
-        for (int64_t i = 0; i < n && !status; i++) {
-            double sum = 0;
-            for (int64_t k = 0; k < d->count; k++) sum += weights[k] * (double)parts[k * n + i];
-            peft__f32(out)[i] = (float)sum;
-        }
+    for (int64_t i = 0; i < n && !status && d->kind != PEFT_COMBINE_TIES; i++) {
+        double sum = 0;
+        for (int64_t k = 0; k < d->count; k++) sum += weights[k] * (double)parts[k * n + i];
+        peft__f32(out)[i] = (float)sum;
     }
     peft__free(ctx, parts);
     peft__free(ctx, weights);
     return status;
 }
 
-static void peft__combine_cat(const peft_combine_desc *d, int64_t tensor, const peft__site *out) {
+static void peft__combine_cat(const peft_combine_desc *d, int64_t module, const peft__adapted *out) {
     int64_t at = 0, total = out->a->rows, in = out->a->cols;
     for (int64_t k = 0; k < d->count; k++) {
-        const peft__site *s = &d->adapters[k]->sites[tensor];
-        float w = (d->weights ? d->weights[k] : 1) * PEFT__LORA_SCALE(d->adapters[k], tensor);
-        for (int64_t i = 0; i < peft__size(s->a); i++) peft__f32(out->a)[at * in + i] = w * peft__f32(s->a)[i];
-        for (int64_t i = 0; i < s->b->rows; i++) memcpy(peft__f32(out->b) + i * total + at, peft__f32(s->b) + i * s->b->cols, (size_t)s->b->cols * sizeof(float));
+        const peft__adapted *s = &d->adapters[k]->modules[module];
+        float w = (float)peft__combine_weight(d, k, module);
+        for (int64_t i = 0; i < peft__size(s->a); i++)
+            peft__f32(out->a)[at * in + i] = w * peft__f32(s->a)[i];
+        for (int64_t i = 0; i < s->b->rows; i++)
+            memcpy(peft__f32(out->b) + i * total + at, peft__f32(s->b) + i * s->b->cols,
+                (size_t)s->b->cols * sizeof(float));
         at += s->a->rows;
     }
 }
@@ -22825,12 +22857,12 @@ PEFTDEF peft_status peft_adapter_combine(const peft_combine_desc *d, peft_adapte
     peft_rng_seed(&rng, d->seed);
     peft_status status = peft__combine_check(d);
     if (!status) status = peft__combined_alloc(d, &a);
-    for (int64_t i = 0; !status && i < peft__site_count(a->model); i++) {
-        const peft__site *s = &a->sites[i];
-        if (!s->a) continue;
-        if (d->kind == PEFT_COMBINE_CAT) peft__combine_cat(d, i, s);
-        else status = peft__combine_same(d, &rng, i, true, s->a);
-        if (!status && d->kind != PEFT_COMBINE_CAT) status = peft__combine_same(d, &rng, i, false, s->b);
+    for (int64_t i = 0; !status && i < peft__module_count(a->model); i++) {
+        const peft__adapted *s = &a->modules[i];
+        if (s->a && d->kind == PEFT_COMBINE_CAT) peft__combine_cat(d, i, s);
+        if (!s->a || d->kind == PEFT_COMBINE_CAT) continue;
+        status = peft__combine_same(d, &rng, i, true, s->a);
+        if (!status) status = peft__combine_same(d, &rng, i, false, s->b);
     }
     if (status) peft_adapter_destroy(a);
     else *out = a;
@@ -22839,17 +22871,21 @@ PEFTDEF peft_status peft_adapter_combine(const peft_combine_desc *d, peft_adapte
 
 // ---- reading a soft prompt
 
-PEFTDEF peft_status peft_prompt_nearest(const peft_adapter *a, int64_t token, int64_t k, int32_t *ids, float *distances) {
+PEFTDEF peft_status peft_prompt_nearest(
+    const peft_adapter *a, int64_t token, int64_t k, int32_t *ids, float *distances) {
     PEFT__NEED(NULL, a, "adapter");
     PEFT__NEED(a->ctx, ids, "ids");
     PEFT__NEED(a->ctx, distances, "distances");
     peft_context *ctx = a->ctx;
     const peft_tensor *vocabulary = a->model->shared;
     int64_t d = vocabulary->cols, found = 0;
-    if (!a->prompt || a->d.method == PEFT_PREFIX_TUNING)
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "nearest tokens: %s has no virtual tokens among the words", peft__method_row_of(a->d.method)->info.name);
+    if (!a->prompt || a->part.prefix)
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
+            "nearest tokens: %s has no virtual tokens among the words",
+            peft__method_row_of(a->d.method)->info.name);
     if (token < 0 || token >= a->prompt->rows || k < 1 || k > vocabulary->rows)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "nearest tokens: %lld of virtual token %lld of %lld", (long long)k, (long long)token, (long long)a->prompt->rows);
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "nearest tokens: %lld of virtual token %lld of %lld",
+            (long long)k, (long long)token, (long long)a->prompt->rows);
     peft__arena scratch;
     peft__arena_init(&scratch, ctx);
     peft_tensor made = *a->prompt;
@@ -22861,16 +22897,27 @@ PEFTDEF peft_status peft_prompt_nearest(const peft_adapter *a, int64_t token, in
     for (int64_t i = 0; i < vocabulary->rows && !status; i++) {
         peft__to_f32(vocabulary, i * d, d, row);
         double other = sqrt((double)peft__dot(ctx, row, row, d));
-        float distance = norm > 0 && other > 0 ? (float)(1 - (double)peft__dot(ctx, x, row, d) / (norm * other)) : 1;
+        float distance = norm > 0 && other > 0
+            ? (float)(1 - (double)peft__dot(ctx, x, row, d) / (norm * other))
+            : 1;
         if (found == k && distance >= distances[k - 1]) continue;
         int64_t at = found < k ? found++ : k - 1;
-        for (; at > 0 && distances[at - 1] > distance; at--) distances[at] = distances[at - 1], ids[at] = ids[at - 1];
+        for (; at > 0 && distances[at - 1] > distance; at--)
+            distances[at] = distances[at - 1], ids[at] = ids[at - 1];
         distances[at] = distance;
         ids[at] = (int32_t)i;
     }
     peft__arena_free(&scratch);
     return status;
 }
+
+// ---- how to add a method
+// Give it its number in peft_method and its row in peft__methods, its settings in peft_adapter_desc and their
+// rows in peft__adapter_keys. Give peft__adapted the tensors that it has at a module. Then write what makes
+// them (peft__add_module), what they begin with (peft__first_values), and what they do in a pass
+// (peft__adapted_linear or peft__adapted_embedding); if it can be merged, peft__merge_module as well.
+// Loading, saving, sizes and the planner go over the tensors by themselves; tests/test_adapters.c compares
+// gradients, merging and files of every method in its list.
 // =====================================================================================================================
 // 10. GENERATION
 //     Holds: greedy decoding, sampling, beam search, with the meaning that every option has in HF transformers 4.27; stop strings,
@@ -23378,7 +23425,7 @@ static peft_status peft__session_check(const peft__generator *g, int64_t prompts
     if (s->model != g->d.model) return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT, "peft_generate: the session belongs to another model");
     if (prompts > 1 || g->d.beams > 1) return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "peft_generate: a session is for one prompt without beams");
     for (int i = 0; i < g->d.adapter_count; i++)
-        if (peft__adapter_prompting(g->adapters[i].adapter).tokens)
+        if (peft__pass_part(g->adapters[i].adapter)->virtual_tokens)
             return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "peft_generate: a session cannot hold virtual tokens");
     return PEFT_OK;
 }
@@ -32391,7 +32438,7 @@ static void peft__plan_tensor(peft__planner *p, peft_tensor *t, const peft_tenso
         p->plan->scales += scales;
         if (mapped && !converted) p->plan->mapped += values;
     }
-    if (type >= PEFT_I8 && t->in_out) peft__turn(t);
+    if (type >= PEFT_I8 && t->in_out) peft__swap_sides(t);
     t->type = type;
     t->data = peft__nowhere();
 }
@@ -32419,8 +32466,7 @@ static peft_status peft__plan_adapter(peft__planner *p) {
     d.model = p->model;
     peft_status status = peft__adapter_alloc(&d, &p->adapter);
     if (status) return status;
-    int kind = peft__method_row_of(d.method)->kind;
-    status = peft__adapter_add_all(p->adapter, (kind & PEFT__ENCODED) || ((kind & PEFT__PREFIX) && d.prefix_projection));
+    status = peft__adapter_add_all(p->adapter, peft__has_encoder(&d));
     return status ? status : peft__adapter_narrow(p->adapter);
 }
 
