@@ -2268,6 +2268,9 @@ static void *peft__calloc(peft_context *ctx, int64_t count, size_t size) {
     return p;
 }
 
+// An array of so many zeroed items, to be freed with peft__free.
+#define PEFT__CALLOC(ctx, count, type) ((type *)peft__calloc(ctx, count, sizeof(type)))
+
 PEFT__NOINLINE void *peft__realloc(peft_context *ctx, void *p, size_t size) {
     void *q = peft__alloc(ctx, size);
     if (q && p) {
@@ -2392,9 +2395,9 @@ static void peft__pool_destroy(peft_context *ctx) {
 
 static peft_status peft__pool_create(peft_context *ctx) {
     if (ctx->threads <= 1) return PEFT_OK;
-    peft__pool *p = (peft__pool *)peft__calloc(ctx, 1, sizeof(peft__pool));
+    peft__pool *p = PEFT__CALLOC(ctx, 1, peft__pool);
     if (!p) return PEFT_ERROR_MEMORY;
-    p->threads = (pthread_t *)peft__calloc(ctx, ctx->threads - 1, sizeof(pthread_t));
+    p->threads = PEFT__CALLOC(ctx, ctx->threads - 1, pthread_t);
     if (!p->threads) {
         peft__free(ctx, p);
         return PEFT_ERROR_MEMORY;
@@ -2973,6 +2976,9 @@ static void *peft__arena_alloc(peft__arena *a, size_t size) {
     return p;
 }
 
+// An array of so many items, not zeroed. The count is not checked for overflow.
+#define PEFT__ARENA(arena, count, type) ((type *)peft__arena_alloc(arena, (size_t)(count) * sizeof(type)))
+
 PEFT__NOINLINE char *peft__arena_strdup(peft__arena *a, const char *s, size_t n) {
     char *copy = (char *)peft__arena_alloc(a, n + 1);
     if (!copy) return NULL;
@@ -3400,7 +3406,7 @@ static peft__map_entry *peft__map_slot(const peft__map *m, const char *key, size
 static bool peft__map_grow(peft__map *m) {
     peft__map bigger = *m;
     bigger.capacity = m->capacity ? m->capacity * 2 : 16;
-    bigger.entries = (peft__map_entry *)peft__calloc(m->ctx, bigger.capacity, sizeof(peft__map_entry));
+    bigger.entries = PEFT__CALLOC(m->ctx, bigger.capacity, peft__map_entry);
     if (!bigger.entries) return false;
     for (int64_t i = 0; i < m->capacity; i++) {
         const peft__map_entry *e = &m->entries[i];
@@ -3643,7 +3649,7 @@ static peft_status peft__json_items(peft__json_reader *r, peft__json *parent, ch
 }
 
 static peft_status peft__json_value(peft__json_reader *r, peft__json **out) {
-    peft__json *v = (peft__json *)peft__arena_alloc(r->arena, sizeof(peft__json));
+    peft__json *v = PEFT__ARENA(r->arena, 1, peft__json);
     if (!v) return PEFT_ERROR_MEMORY;
     memset(v, 0, sizeof(*v));
     *out = v;
@@ -9875,12 +9881,12 @@ static peft_status peft__file_cannot(const peft__file *f, const char *format, ..
 
 // An empty archive with room for so many files.
 static peft_archive *peft__archive_new(peft_context *ctx, int64_t files) {
-    peft_archive *a = (peft_archive *)peft__calloc(ctx, 1, sizeof(peft_archive));
+    peft_archive *a = PEFT__CALLOC(ctx, 1, peft_archive);
     if (!a) return NULL;
     a->ctx = ctx;
     peft__arena_init(&a->arena, ctx);
     peft__map_init(&a->by_name, ctx);
-    a->files = (peft__file *)peft__calloc(ctx, files, sizeof(peft__file));
+    a->files = PEFT__CALLOC(ctx, files, peft__file);
     if (a->files) return a;
     peft__free(ctx, a);
     return NULL;
@@ -10003,7 +10009,7 @@ static peft_status peft__safetensors_read(peft_archive *a, peft__file *f) {
     char *text = (char *)peft__arena_alloc(&scratch, (size_t)n);
     status = text ? peft__file_read(f, 8, text, (size_t)n) : PEFT_ERROR_MEMORY;
     if (!status) status = peft__json_parse(a->ctx, &scratch, text, (size_t)n, f->path, &header);
-    if (!status) spans = (peft__span *)peft__arena_alloc(&scratch, (header->length + 1) * sizeof(peft__span));
+    if (!status) spans = PEFT__ARENA(&scratch, header->length + 1, peft__span);
     if (!status) status = spans ? peft__safetensors_entries(a, f, header, 8 + n, spans) : PEFT_ERROR_MEMORY;
     peft__arena_free(&scratch);
     return status;
@@ -10134,7 +10140,7 @@ static peft_status peft__archive_join_weight(peft_archive *a, int64_t i, const s
     peft__stored *s = &a->stored[i];
     peft__quant_reader r = {a, a->files[0].path,
                             peft__arena_strdup(&a->arena, name, strlen(name) - strlen(f->state)), 0, PEFT_OK};
-    peft_quant *q = (peft_quant *)peft__arena_alloc(&a->arena, sizeof(peft_quant));
+    peft_quant *q = PEFT__ARENA(&a->arena, 1, peft_quant);
     if (!r.weight || !q) return PEFT_ERROR_MEMORY;
     memset(q, 0, sizeof(*q));
     int64_t at = peft__map_get(&a->by_name, r.weight, strlen(r.weight), -1);
@@ -10889,8 +10895,8 @@ static uint64_t peft__gguf_read_info(peft_gguf *g, int64_t index) {
 }
 
 static void peft__gguf_read_tensors(peft_gguf *g) {
-    g->tensors = (peft_gguf_tensor *)peft__calloc(g->ctx, g->count, sizeof(peft_gguf_tensor));
-    uint64_t *offsets = (uint64_t *)peft__calloc(g->ctx, g->count, sizeof(uint64_t));
+    g->tensors = PEFT__CALLOC(g->ctx, g->count, peft_gguf_tensor);
+    uint64_t *offsets = PEFT__CALLOC(g->ctx, g->count, uint64_t);
     if (!g->tensors || !offsets) g->status = PEFT_ERROR_MEMORY;
     g->reading = "tensor ";
     for (int64_t i = 0; i < g->count && !g->status; i++) offsets[i] = peft__gguf_read_info(g, i);
@@ -10934,7 +10940,7 @@ static void peft__gguf_read(peft_gguf *g) {
     }
     g->entry_count = (int64_t)keys;
     g->count = (int64_t)tensors;
-    g->entries = (peft__gguf_entry *)peft__calloc(g->ctx, g->entry_count, sizeof(peft__gguf_entry));
+    g->entries = PEFT__CALLOC(g->ctx, g->entry_count, peft__gguf_entry);
     if (!g->entries) g->status = PEFT_ERROR_MEMORY;
     g->reading = "key ";
     for (int64_t i = 0; i < g->entry_count && !g->status; i++) {
@@ -10955,7 +10961,7 @@ PEFTDEF peft_status peft_gguf_open(peft_context *ctx, const char *path, peft_ggu
     if (out) *out = NULL;
     PEFT__NEED(ctx, ctx, "ctx");
     PEFT__NEED(ctx, out, "out");
-    peft_gguf *g = (peft_gguf *)peft__calloc(ctx, 1, sizeof(peft_gguf));
+    peft_gguf *g = PEFT__CALLOC(ctx, 1, peft_gguf);
     if (!g) return PEFT_ERROR_MEMORY;
     g->ctx = ctx;
     peft__arena_init(&g->arena, ctx);
@@ -11156,7 +11162,7 @@ PEFTDEF peft_status peft_gguf_writer_create(peft_context *ctx, peft_gguf_writer 
     if (out) *out = NULL;
     PEFT__NEED(ctx, ctx, "ctx");
     PEFT__NEED(ctx, out, "out");
-    peft_gguf_writer *w = (peft_gguf_writer *)peft__calloc(ctx, 1, sizeof(peft_gguf_writer));
+    peft_gguf_writer *w = PEFT__CALLOC(ctx, 1, peft_gguf_writer);
     if (!w) return PEFT_ERROR_MEMORY;
     w->ctx = ctx;
     peft__arena_init(&w->arena, ctx);
@@ -11340,7 +11346,7 @@ static void peft__gguf_write_source(peft__writer *w, const peft__gguf_source *s)
     static const char zeros[PEFT__GGUF_ALIGNMENT] = {0};
     const peft__ggml_format *f = s->format;
     int64_t blocks = s->cols / f->block, bytes = blocks * f->size;
-    float *x = (float *)peft__calloc(w->ctx, s->cols, sizeof(float));
+    float *x = PEFT__CALLOC(w->ctx, s->cols, float);
     unsigned char *row = (unsigned char *)peft__calloc(w->ctx, bytes, 1);
     if (!x || !row) w->status = PEFT_ERROR_MEMORY;
     for (int64_t r = 0; r < s->rows && !w->status; r++) {
@@ -12126,8 +12132,8 @@ static peft_status peft__gguf_keep(peft_archive *a, const peft_gguf *g, const pe
     bool four = f->kept_type == PEFT_Q4;
     peft__gguf_decoding d = {
         f, (const unsigned char *)v->tensor->data, v->tensor->dims[0], v->order, NULL, {0}, NULL, NULL};
-    peft_quant *q = (peft_quant *)peft__arena_alloc(&a->arena, sizeof(peft_quant));
-    d.scales = (float *)peft__arena_alloc(&a->arena, (size_t)count * sizeof(float));
+    peft_quant *q = PEFT__ARENA(&a->arena, 1, peft_quant);
+    d.scales = PEFT__ARENA(&a->arena, count, float);
     d.codes = (uint8_t *)peft__arena_alloc(&a->arena, (size_t)(four ? n / 2 : n));
     if (!q || !d.scales || !d.codes) return PEFT_ERROR_MEMORY;
     memset(q, 0, sizeof(*q));
@@ -16837,9 +16843,8 @@ struct peft_model {
 
 // A value as an error shows it.
 static const char *peft__json_show(const peft__json *v, char text[96]) {
-    const char *word = v->type == PEFT__JSON_ARRAY ? "a list"
-        : v->type == PEFT__JSON_OBJECT             ? "an object"
-                                                   : "null";
+    const char *word = v->type == PEFT__JSON_ARRAY ? "a list" : "null";
+    if (v->type == PEFT__JSON_OBJECT) word = "an object";
     if (v->type == PEFT__JSON_BOOL) word = v->boolean ? "true" : "false";
     if (v->type == PEFT__JSON_NUMBER) peft__string_into(text, 96, "%g", v->number);
     else if (v->type == PEFT__JSON_STRING) peft__string_into(text, 96, "\"%s\"", v->string);
@@ -17175,7 +17180,7 @@ static void peft__window_config(peft__config_reader *r) {
         (types->type != PEFT__JSON_ARRAY || (int64_t)types->length != c->decoder_layers))
         peft__config_wrong(r, PEFT_ERROR_FORMAT, "layer_types", types, "it has to have one item per layer");
     double from = qwen2 ? peft__json_double(r->root, "max_window_layers", 28) : 0;
-    bool *windowed = (bool *)peft__arena_alloc(r->arena, (size_t)c->decoder_layers * sizeof(bool));
+    bool *windowed = PEFT__ARENA(r->arena, c->decoder_layers, bool);
     if (!windowed && !r->status) r->status = PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < c->decoder_layers && !r->status; i++, v = v ? v->next : NULL) {
         windowed[i] = c->window && (double)i >= from;
@@ -17375,10 +17380,10 @@ static bool peft__add_parameters(peft_model *m) {
     const peft_config *c = &m->config;
     const peft__family *f = m->family;
     m->tensor_capacity = (c->layers + c->decoder_layers) * 32 + 16;
-    m->tensors = (peft_tensor *)peft__calloc(m->ctx, m->tensor_capacity, sizeof(peft_tensor));
-    m->bias_of = (int64_t *)peft__calloc(m->ctx, m->tensor_capacity, sizeof(int64_t));
-    m->encoder = (peft__block_weights *)peft__calloc(m->ctx, c->layers + 1, sizeof(peft__block_weights));
-    m->decoder = (peft__block_weights *)peft__calloc(m->ctx, c->decoder_layers, sizeof(peft__block_weights));
+    m->tensors = PEFT__CALLOC(m->ctx, m->tensor_capacity, peft_tensor);
+    m->bias_of = PEFT__CALLOC(m->ctx, m->tensor_capacity, int64_t);
+    m->encoder = PEFT__CALLOC(m->ctx, c->layers + 1, peft__block_weights);
+    m->decoder = PEFT__CALLOC(m->ctx, c->decoder_layers, peft__block_weights);
     if (!m->tensors || !m->bias_of || !m->encoder || !m->decoder) return false;
     m->shared = peft__model_add_matrix(m, f->embedding, c->vocab_size, c->d_model, false, false);
     if (!m->shared) return false;
@@ -17420,7 +17425,7 @@ static double peft__rope_frequency(const peft_config *c, int64_t i) {
 static bool peft__make_frequencies(peft_model *m) {
     const peft_config *c = &m->config;
     if (!c->rotary) return true;
-    m->frequencies = (float *)peft__calloc(m->ctx, c->rotary / 2, sizeof(float));
+    m->frequencies = PEFT__CALLOC(m->ctx, c->rotary / 2, float);
     for (int64_t i = 0; m->frequencies && i < c->rotary / 2; i++) {
         double f = peft__rope_frequency(c, i);
         m->frequencies[i] = (float)(f / peft__rope_divisor(c, f, i));
@@ -17513,9 +17518,9 @@ static peft_status peft__store(peft_model *m, peft_tensor *t, const peft_quantiz
     if (d->type == PEFT_F32 || t->quant || t->type == d->type) return PEFT_OK;
     bool halves = d->type <= PEFT_BF16;
     void *data = halves ? peft__alloc(m->ctx, (size_t)peft__size(t) * sizeof(uint16_t)) : NULL;
-    peft_status status = !halves ? peft__store_quantized(m->ctx, t, d, &quantized)
-        : data                   ? peft__tensor_as(m->ctx, t, d->type, data)
-                                 : PEFT_ERROR_MEMORY;
+    peft_status status = halves && !data ? PEFT_ERROR_MEMORY : PEFT_OK;
+    if (data) status = peft__tensor_as(m->ctx, t, d->type, data);
+    if (!halves) status = peft__store_quantized(m->ctx, t, d, &quantized);
     if (status) {
         peft__free(m->ctx, data);
         return status;
@@ -17664,7 +17669,7 @@ static peft_status peft__model_read_tensor(
 
 // What is left over in the checkpoint shows whether config.json is that of another, smaller model.
 static peft_status peft__model_read(peft_model *m, const peft_model_desc *d) {
-    bool *used = (bool *)peft__calloc(m->ctx, PEFT__MAX((int64_t)1, m->archive->count), sizeof(bool));
+    bool *used = PEFT__CALLOC(m->ctx, PEFT__MAX((int64_t)1, m->archive->count), bool);
     peft_status status = used ? PEFT_OK : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < m->tensor_count && !status; i++)
         status = peft__model_read_tensor(m, d, &m->tensors[i], used);
@@ -17802,7 +17807,7 @@ static peft_status peft__model_open_weights(peft_model *m, int weights) {
 
 // A model without values: its parameters as config.json has them, and whether the checkpoint can fill them.
 static peft_status peft__model_begin(peft_context *ctx, const char *path, int weights, peft_model **out) {
-    peft_model *m = *out = (peft_model *)peft__calloc(ctx, 1, sizeof(peft_model));
+    peft_model *m = *out = PEFT__CALLOC(ctx, 1, peft_model);
     if (!m) return PEFT_ERROR_MEMORY;
     m->ctx = ctx;
     peft__arena_init(&m->arena, ctx);
@@ -18153,10 +18158,9 @@ static peft_status peft__gguf_expressible(const peft_model *m, const char *archi
     const char *what = NULL;
     bool neox = strcmp(architecture, "gptneox") == 0, llama = strcmp(architecture, "llama") == 0;
     bool qwen2 = strcmp(architecture, "qwen2") == 0, t5 = c->encoder_decoder;
-    peft_activation_kind wanted = llama || qwen2 ? PEFT_SILU
-        : neox                                   ? PEFT_GELU
-        : t5 && !c->gated                        ? PEFT_RELU
-                                                 : PEFT_GELU_TANH;
+    peft_activation_kind wanted = neox ? PEFT_GELU : PEFT_GELU_TANH;
+    if (llama || qwen2) wanted = PEFT_SILU;
+    if (t5 && !c->gated) wanted = PEFT_RELU;
     if (c->activation != wanted) what = "this activation function";
     if (c->feed_forward_bias) what = "mlp_bias";
     if (qwen2 && !c->query_bias) what = "queries without bias";
@@ -18206,11 +18210,8 @@ static peft_status peft__gguf_set_config(peft_gguf_writer *w, const peft_model *
             (row->use == PEFT__TOKEN || row->use == PEFT__ENDS || strcmp(row->keys, "eot_token_id") == 0);
         if (!own || (token ? value < 0 : value == 0 && !flag)) continue;
         peft__gguf_key(architecture, row->gguf, key);
-        status = peft_gguf_set_number(w, key,
-            fraction   ? PEFT_GGUF_F32
-                : flag ? PEFT_GGUF_BOOL
-                       : PEFT_GGUF_U32,
-            value);
+        peft_gguf_type type = fraction ? PEFT_GGUF_F32 : PEFT_GGUF_U32;
+        status = peft_gguf_set_number(w, key, flag ? PEFT_GGUF_BOOL : type, value);
     }
     const struct {
         const char *key;
@@ -18428,12 +18429,12 @@ PEFTDEF peft_status peft_model_save(peft_model *m, const char *folder, peft_dtyp
         return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "peft_model_save: type %d", (int)type);
     peft__arena a;
     peft__arena_init(&a, m->ctx);
-    size_t n = (size_t)m->tensor_count, pointers = n * sizeof(peft_tensor *);
-    peft_tensor *tensors = (peft_tensor *)peft__arena_alloc(&a, n * sizeof(peft_tensor)), *quantized = NULL;
-    const peft_tensor **list = (const peft_tensor **)peft__arena_alloc(&a, pointers);
-    peft_tensor **made = (peft_tensor **)peft__arena_alloc(&a, pointers);
+    size_t n = (size_t)m->tensor_count;
+    peft_tensor *tensors = PEFT__ARENA(&a, n, peft_tensor), *quantized = NULL;
+    const peft_tensor **list = PEFT__ARENA(&a, n, const peft_tensor *);
+    peft_tensor **made = PEFT__ARENA(&a, n, peft_tensor *);
     peft_status status = tensors && list && made ? PEFT_OK : PEFT_ERROR_MEMORY;
-    if (made) memset(made, 0, pointers);
+    if (made) memset(made, 0, n * sizeof(peft_tensor *));
     for (size_t i = 0; i < n && !status; i++) {
         list[i] = &tensors[i];
         status = peft__saved_as(m, &a, &m->tensors[i], type, &tensors[i], &made[i]);
@@ -18471,8 +18472,8 @@ static peft_status peft__grown_rows(peft_model *m, const peft_tensor *t, int64_t
             t->grad ? "that" : "it is quantized");
     if (!peft__mul(rows + more, cols, &total)) return PEFT_ERROR_MEMORY;
     char *data = (char *)peft__calloc(m->ctx, total, size);
-    double *mean = (double *)peft__calloc(m->ctx, 2 * cols, sizeof(double)), *row = mean ? mean + cols : NULL;
-    float *x = (float *)peft__calloc(m->ctx, cols, sizeof(float));
+    double *mean = PEFT__CALLOC(m->ctx, 2 * cols, double), *row = mean ? mean + cols : NULL;
+    float *x = PEFT__CALLOC(m->ctx, cols, float);
     peft_status status = data && mean && x ? PEFT_OK : PEFT_ERROR_MEMORY;
     if (!status) memcpy(data, t->data, (size_t)(rows * cols) * size);
     for (int64_t i = 0; i < rows && !status; i++) {
@@ -18786,8 +18787,10 @@ static void *peft__tape_room(peft_tape *t, int64_t count, size_t size) {
     return room;
 }
 
+#define PEFT__TAPE_ROOM(t, count, type) ((type *)peft__tape_room(t, count, sizeof(type)))
+
 static const int64_t *peft__lengthened(peft_tape *t, const int64_t *offsets, int64_t sequences, int64_t by) {
-    int64_t *out = by ? (int64_t *)peft__tape_room(t, sequences + 1, sizeof(int64_t)) : NULL;
+    int64_t *out = by ? PEFT__TAPE_ROOM(t, sequences + 1, int64_t) : NULL;
     for (int64_t s = 0; out && s <= sequences; s++) out[s] = offsets[s] + s * by;
     return by ? out : offsets;
 }
@@ -18822,7 +18825,7 @@ static void peft__cache_end(peft_model *m, peft__decoder_cache *c) {
 }
 
 static bool peft__cache_layers(peft_model *m, int64_t size, float ***out) {
-    float **layers = *out = (float **)peft__calloc(m->ctx, m->config.decoder_layers, sizeof(float *));
+    float **layers = *out = PEFT__CALLOC(m->ctx, m->config.decoder_layers, float *);
     bool ok = layers != NULL;
     for (int64_t i = 0; i < m->config.decoder_layers && ok; i++)
         ok = (layers[i] = (float *)peft__alloc(m->ctx, (size_t)size * sizeof(float))) != NULL;
@@ -18837,10 +18840,10 @@ static peft_status peft__cache_alloc(
     int64_t self = c->rows * capacity * peft__kv_inner(m);
     bool ok = peft__cache_layers(m, self, &c->self_k) && peft__cache_layers(m, self, &c->self_v);
     c->spare = (float *)peft__alloc(m->ctx, (size_t)self * sizeof(float));
-    c->source_offsets = (int64_t *)peft__calloc(m->ctx, sources + 1, sizeof(int64_t));
-    c->source_of_row = (int64_t *)peft__calloc(m->ctx, c->rows, sizeof(int64_t));
-    c->base = (int64_t *)peft__calloc(m->ctx, sources, sizeof(int64_t));
-    c->positions = (int64_t *)peft__calloc(m->ctx, sources, sizeof(int64_t));
+    c->source_offsets = PEFT__CALLOC(m->ctx, sources + 1, int64_t);
+    c->source_of_row = PEFT__CALLOC(m->ctx, c->rows, int64_t);
+    c->base = PEFT__CALLOC(m->ctx, sources, int64_t);
+    c->positions = PEFT__CALLOC(m->ctx, sources, int64_t);
     if (!ok || !c->spare || !c->source_offsets || !c->source_of_row || !c->base || !c->positions)
         return PEFT_ERROR_MEMORY;
     for (int64_t r = 0; r < c->rows; r++) c->source_of_row[r] = r / rows_per_source;
@@ -18858,7 +18861,7 @@ static void peft__cache_put(const peft__pass *p, int64_t layer, int64_t row, int
 
 // Keys or values of the one sequence in the cache as a tensor of so many rows, without a copy.
 static peft_tensor *peft__cache_view(const peft__pass *p, float *data, int64_t rows) {
-    peft_tensor *t = (peft_tensor *)peft__tape_room(p->tape, 1, sizeof(peft_tensor));
+    peft_tensor *t = PEFT__TAPE_ROOM(p->tape, 1, peft_tensor);
     if (!t) return NULL;
     memset(t, 0, sizeof(*t));
     t->rows = rows;
@@ -19058,7 +19061,7 @@ static peft_status peft__make_cos_sin(peft_model *m, int64_t count) {
             count, m->config.max_positions);
     if (!half || count <= m->cos_sin_count) return PEFT_OK;
     count = PEFT__MAX(PEFT__MAX(count, 2 * m->cos_sin_count), (int64_t)256);
-    float *table = (float *)peft__arena_alloc(&m->arena, (size_t)(count * half * 2) * sizeof(float));
+    float *table = PEFT__ARENA(&m->arena, count * half * 2, float);
     if (!table) return PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < count * half; i++) {
         float angle = (float)(i / half) * m->frequencies[i % half];
@@ -19072,7 +19075,7 @@ static peft_status peft__make_cos_sin(peft_model *m, int64_t count) {
 
 // Positions of the decoder's rows: each sequence counts from `start`.
 static bool peft__set_positions(peft__pass *p, int64_t start) {
-    p->positions = (int32_t *)peft__tape_room(p->tape, p->offsets[p->sequences], sizeof(int32_t));
+    p->positions = PEFT__TAPE_ROOM(p->tape, p->offsets[p->sequences], int32_t);
     if (!p->positions) return false;
     int64_t longest = 0;
     for (int64_t s = 0; s < p->sequences; s++) {
@@ -19267,7 +19270,7 @@ PEFTDEF peft_tensor *peft_model_logits(peft_model *m, peft_tape *tape, peft_tens
 // Labels of the rows that virtual tokens have are ignored ones.
 static const int32_t *peft__lengthened_labels(peft__pass *p, const peft_batch *b) {
     if (p->offsets == b->target_offsets) return b->labels;
-    int32_t *labels = (int32_t *)peft__tape_room(p->tape, p->offsets[p->sequences], sizeof(int32_t));
+    int32_t *labels = PEFT__TAPE_ROOM(p->tape, p->offsets[p->sequences], int32_t);
     for (int64_t s = 0; labels && s < p->sequences; s++) {
         int64_t n = b->target_offsets[s + 1] - b->target_offsets[s],
                 added = p->offsets[s + 1] - p->offsets[s] - n;
@@ -19301,7 +19304,7 @@ PEFTDEF peft_tensor *peft_model_loss(peft_model *m, peft_tape *tape, const peft_
 // T5: the first token that the decoder writes may stand behind a prefix, or behind virtual tokens: the
 // decoder runs without a token of its own.
 static peft_status peft__cache_begin_decoder(peft__pass *p, peft_tensor *memory) {
-    int64_t *none = (int64_t *)peft__tape_room(p->tape, p->sequences + 1, sizeof(int64_t));
+    int64_t *none = PEFT__TAPE_ROOM(p->tape, p->sequences + 1, int64_t);
     bool begins = p->prefix != NULL;
     for (int i = 0; i < p->adapter_count; i++)
         begins = begins || peft__pass_part(p->adapters[i].adapter)->in_decoder;
@@ -19344,8 +19347,8 @@ static peft_status peft__cache_begin_prompt(peft__pass *p, const int32_t *ids, c
         const peft__adapter_part *a = peft__pass_part(p->adapters[i].adapter);
         if (!a->prefix) before += a->virtual_tokens;
     }
-    int64_t *shorter = (int64_t *)peft__tape_room(p->tape, p->sequences + 1, sizeof(int64_t));
-    int32_t *rest = (int32_t *)peft__tape_room(p->tape, offsets[p->sequences], sizeof(int32_t));
+    int64_t *shorter = PEFT__TAPE_ROOM(p->tape, p->sequences + 1, int64_t);
+    int32_t *rest = PEFT__TAPE_ROOM(p->tape, offsets[p->sequences], int32_t);
     if (!shorter || !rest) return PEFT_ERROR_MEMORY;
     shorter[0] = 0;
     for (int64_t s = 0; s < p->sequences; s++) {
@@ -19397,9 +19400,8 @@ static peft_status peft__cache_begin(peft_model *m, peft_tape *tape, const int32
 
 static peft_status peft__make_plan(peft__pass *p) {
     peft__decoder_cache *c = p->cache;
-    int64_t *plan = (int64_t *)peft__tape_room(p->tape, PEFT__PLAN_PARTS * c->rows, sizeof(int64_t)),
-            longest = 0;
-    p->positions = (int32_t *)peft__tape_room(p->tape, c->rows, sizeof(int32_t));
+    int64_t *plan = PEFT__TAPE_ROOM(p->tape, PEFT__PLAN_PARTS * c->rows, int64_t), longest = 0;
+    p->positions = PEFT__TAPE_ROOM(p->tape, c->rows, int32_t);
     if (!plan || !p->positions) return PEFT_ERROR_MEMORY;
     for (int64_t r = 0; r < c->rows; r++) {
         int64_t s = c->source_of_row[r], count = c->base[s] + c->length + 1;
@@ -19786,7 +19788,7 @@ static peft_status peft__add_product(
     peft__operand right = peft__operand_of(in_out ? b : a, in_out);
     const peft_tensor *left = in_out ? a : b;
     int64_t rs = in_out ? 1 : left->cols, cs = in_out ? left->cols : 1;
-    float *wide = left->type == PEFT_F32 ? NULL : (float *)peft__calloc(ctx, peft__size(left), sizeof(float));
+    float *wide = left->type == PEFT_F32 ? NULL : PEFT__CALLOC(ctx, peft__size(left), float);
     if (left->type != PEFT_F32 && !wide) return PEFT_ERROR_MEMORY;
     if (wide) peft__to_f32(left, 0, peft__size(left), wide);
     peft_status status = peft__gemm(ctx, w->rows, w->cols, a->rows, scale, wide ? wide : peft__f32(left), rs,
@@ -19907,7 +19909,7 @@ static peft_tensor *peft__adapted_linear(const peft__pass *p, const int64_t *row
 static peft_tensor *peft__trained_rows(
     peft_tape *t, const peft__adapted *s, peft_tensor *x, const int32_t *ids) {
     int64_t room = x ? x->rows : 0, count = 0;
-    int32_t *which = (int32_t *)peft__tape_room(t, 2 * room, sizeof(int32_t));
+    int32_t *which = PEFT__TAPE_ROOM(t, 2 * room, int32_t);
     int32_t *at = which ? which + room : NULL;
     for (int64_t i = 0; which && i < room; i++)
         for (int64_t k = 0; k < s->rows->rows; k++) {
@@ -19953,7 +19955,7 @@ static peft_tensor *peft__through_lstm(const peft_adapter *a, peft_tape *tape, p
 // Rows of the prompt, through its encoder if it has one: P-tuning's Linear, ReLU, Linear, ReLU, Linear, or
 // LSTM, Linear, ReLU, Linear, or prefix tuning's Linear, tanh, Linear. An LSTM reads all rows, as in HF peft.
 static peft_tensor *peft__prompt_rows(const peft_adapter *a, peft_tape *tape, int64_t first, int64_t count) {
-    int32_t *rows = (int32_t *)peft__tape_room(tape, count, sizeof(int32_t));
+    int32_t *rows = PEFT__TAPE_ROOM(tape, count, int32_t);
     for (int64_t i = 0; rows && i < count; i++) rows[i] = (int32_t)(first + i);
     if (!rows) return NULL;
     peft_tensor *x = peft_embedding(
@@ -20070,8 +20072,7 @@ static void peft__names_parse(peft__builder *b, int which, const char *list) {
     names->key = peft__list_keys[which];
     const peft__adapter_key *row = peft__adapter_key_of(names->key, PEFT__ADAPTS);
     if (!list || !*list || b->status) return;
-    names->entries = (peft__name_entry *)peft__arena_alloc(
-        &b->scratch, (strlen(list) / 2 + 1) * sizeof(peft__name_entry));
+    names->entries = PEFT__ARENA(&b->scratch, strlen(list) / 2 + 1, peft__name_entry);
     if (!names->entries) b->status = PEFT_ERROR_MEMORY;
     names->whole = row->type <= PEFT__KEY_PLAIN_NAMES && strncmp(list, "re:", 3) == 0;
     for (char *text; *list && !b->status;) {
@@ -20130,9 +20131,8 @@ static void peft__builder_begin(peft__builder *b, peft_adapter *a) {
 static const char *peft__module_path(const peft_model *m, int64_t module, size_t *size) {
     static const char *const inputs[] = {"encoder.embed_tokens", "decoder.embed_tokens"};
     const int64_t sharing = module - m->tensor_count;
-    const char *path = sharing < 0   ? m->tensors[module].name
-        : sharing == PEFT__TIED_HEAD ? m->family->head
-                                     : inputs[sharing];
+    const char *path = sharing == PEFT__TIED_HEAD ? m->family->head : inputs[PEFT__MAX(sharing, 0) % 2];
+    if (sharing < 0) path = m->tensors[module].name;
     const char *dot = sharing < 0 ? strrchr(path, '.') : NULL;
     *size = dot ? (size_t)(dot - path) : strlen(path);
     if (*size != strlen(PEFT__OLD_HEAD) || memcmp(path, PEFT__OLD_HEAD, *size) != 0) return path;
@@ -20334,9 +20334,7 @@ static peft_tensor *peft__add_tensor(
     t->cols = cols;
     t->rank = rank;
     t->owned = !a->ctx->dry;
-    t->data = !t->name ? NULL
-        : a->ctx->dry  ? peft__nowhere()
-                       : peft__calloc(a->ctx, rows * cols, sizeof(float));
+    if (t->name) t->data = a->ctx->dry ? peft__nowhere() : peft__calloc(a->ctx, rows * cols, sizeof(float));
     if (!t->data) b->status = PEFT_ERROR_MEMORY;
     else a->owners[a->count++] = owner;
     return t->data ? t : NULL;
@@ -20406,7 +20404,7 @@ static void peft__add_replacement(peft__builder *b, int64_t module, bool inside,
 static void peft__add_rows(peft__builder *b, int64_t module, const char *ids, peft__adapted *s) {
     peft_adapter *a = b->adapter;
     const peft_tensor *t = peft__module_tensor(a->model, module);
-    int32_t *list = (int32_t *)peft__arena_alloc(&a->arena, (strlen(ids) / 2 + 1) * sizeof(int32_t));
+    int32_t *list = PEFT__ARENA(&a->arena, strlen(ids) / 2 + 1, int32_t);
     int64_t count = 0;
     char *end;
     if (!list) b->status = PEFT_ERROR_MEMORY;
@@ -20544,11 +20542,8 @@ static void peft__add_prompt(peft__builder *b, bool encoded) {
     int64_t d = c->d_model, hidden = a->d.encoder_hidden, tokens = a->d.num_virtual_tokens;
     int64_t width = prefix ? a->prompt_layers * 2 * peft__kv_inner(a->model) : d;
     int64_t rows = tokens * (prefix ? 1 : a->prompt_parts);
-    int64_t sizes[4] = {lstm ? 2 * hidden : d, lstm ? 2 * hidden : hidden,
-        prefix     ? width
-            : lstm ? d
-                   : hidden,
-        d};
+    int64_t sizes[4] = {lstm ? 2 * hidden : d, lstm ? 2 * hidden : hidden, lstm ? d : hidden, d};
+    if (prefix) sizes[2] = width;
     const char *name = encoded ? "prompt_encoder.embedding.weight" : "prompt_embeddings";
     peft__adapter_part *part = &a->part;
     part->virtual_tokens = tokens;
@@ -20615,9 +20610,9 @@ static void peft__check_matched(peft__builder *b) {
 static peft_status peft__adapter_add_all(peft_adapter *a, bool encoded) {
     peft__builder b;
     int64_t modules = peft__module_count(a->model), capacity = 5 * modules + 8 + 8 * a->d.encoder_layers;
-    a->tensors = (peft_tensor *)peft__calloc(a->ctx, capacity, sizeof(peft_tensor));
-    a->owners = (int64_t *)peft__calloc(a->ctx, capacity, sizeof(int64_t));
-    a->modules = (peft__adapted *)peft__calloc(a->ctx, modules, sizeof(peft__adapted));
+    a->tensors = PEFT__CALLOC(a->ctx, capacity, peft_tensor);
+    a->owners = PEFT__CALLOC(a->ctx, capacity, int64_t);
+    a->modules = PEFT__CALLOC(a->ctx, modules, peft__adapted);
     if (!a->tensors || !a->owners || !a->modules) return PEFT_ERROR_MEMORY;
     peft__builder_begin(&b, a);
     for (int64_t i = 0; i < modules; i++) peft__add_module(&b, i);
@@ -20714,9 +20709,10 @@ static peft_status peft__adapter_check(peft_context *ctx, const peft_adapter_des
         const peft__adapter_key *row = &peft__adapter_keys[i];
         const void *field = row->most > 0 ? peft__desc_field(d, row) : NULL;
         if (!field) continue;
-        double value = row->type == PEFT__KEY_NUMBER ? (double)*(const float *)field
-            : row->type == PEFT__KEY_CHOICE          ? peft__choice_at(field)
-                                                     : (double)*(const int64_t *)field;
+        double value = 0;
+        if (row->type == PEFT__KEY_NUMBER) value = (double)*(const float *)field;
+        else if (row->type == PEFT__KEY_CHOICE) value = peft__choice_at(field);
+        else value = (double)*(const int64_t *)field;
         fits = peft__in_range(ctx, row->key, value, row->most);
     }
     if (!fits) return PEFT_ERROR_ARGUMENT;
@@ -20744,7 +20740,7 @@ static peft_status peft__adapter_alloc(const peft_adapter_desc *d, peft_adapter 
     *out = NULL;
     peft_status status = peft__adapter_check(ctx, d);
     if (status) return status;
-    peft_adapter *a = (peft_adapter *)peft__calloc(ctx, 1, sizeof(peft_adapter));
+    peft_adapter *a = PEFT__CALLOC(ctx, 1, peft_adapter);
     if (!a) return PEFT_ERROR_MEMORY;
     a->ctx = ctx;
     a->model = d->model;
@@ -20800,7 +20796,7 @@ static peft_status peft__adapter_narrow(peft_adapter *a) {
         peft_tensor *t = s->embedding ? NULL : i % 2 ? s->b : s->a;
         if (!t) continue;
         if (!a->ctx->dry) {
-            uint16_t *half = (uint16_t *)peft__calloc(a->ctx, peft__size(t), sizeof(uint16_t));
+            uint16_t *half = PEFT__CALLOC(a->ctx, peft__size(t), uint16_t);
             if (!half) return PEFT_ERROR_MEMORY;
             peft__from_f32(a->d.type, peft__f32(t), peft__size(t), half);
             peft__free(a->ctx, t->data);
@@ -20860,7 +20856,7 @@ static void peft__prompt_from_vocabulary(peft_adapter *a, peft_rng *rng, const p
 static peft_status peft__written_prefix(
     peft_model *m, peft_tape *tape, const int32_t *ids, int64_t n, peft__decoder_cache *c) {
     int64_t offsets[2] = {0, n};
-    float *logits = (float *)peft__calloc(m->ctx, m->config.vocab_size, sizeof(float));
+    float *logits = PEFT__CALLOC(m->ctx, m->config.vocab_size, float);
     peft_status status = logits ? peft__cache_begin(m, tape, ids, offsets, 1, NULL, 0, 1, n, c)
                                 : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < n && !status; i++)
@@ -21041,8 +21037,8 @@ enum { PEFT__SVD_ROUNDS = 64 };
 static peft_status peft__svd(peft_context *ctx, const float *w, int64_t m, int64_t n, int64_t r, int64_t k,
     peft_rng *rng, float *u, float *sigma, float *v) {
     peft__operand whole = peft__operand_f32(w, n, false), transposed = peft__operand_f32(w, n, true);
-    double *g = (double *)peft__calloc(ctx, 2 * k * k, sizeof(double)), away = 1;
-    float *before = (float *)peft__calloc(ctx, r * m + PEFT__MAX(m, k), sizeof(float));
+    double *g = PEFT__CALLOC(ctx, 2 * k * k, double), away = 1;
+    float *before = PEFT__CALLOC(ctx, r * m + PEFT__MAX(m, k), float);
     peft_status status = g && before ? PEFT_OK : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < k * n; i++) v[i] = (float)peft_rng_normal(rng);
     for (int round = 0; round < PEFT__SVD_ROUNDS && !status && (round < 4 || away > 2e-6); round++) {
@@ -21064,7 +21060,7 @@ static peft_status peft__svd(peft_context *ctx, const float *w, int64_t m, int64
 // that s B A is the best rank-r image of W. w [out, in] is W.
 static peft_status peft__pissa_start(peft_adapter *a, peft_rng *rng, const float *w, const peft__adapted *s) {
     int64_t out = s->b->rows, in = s->a->cols, r = s->a->rows, k = PEFT__MIN(2 * r + 24, PEFT__MIN(in, out));
-    float *u = (float *)peft__calloc(a->ctx, k * (in + out + 1), sizeof(float));
+    float *u = PEFT__CALLOC(a->ctx, k * (in + out + 1), float);
     if (!u) return PEFT_ERROR_MEMORY;
     float *v = u + k * out, *sigma = v + k * in, scale = peft__adapter_scale(a, s);
     peft_status status = peft__svd(a->ctx, w, out, in, r, k, rng, u, sigma, v);
@@ -21083,8 +21079,7 @@ static peft_status peft__pissa_start(peft_adapter *a, peft_rng *rng, const float
 static peft_status peft__olora_start(
     peft_adapter *a, const float *w, int64_t rows, int64_t cols, bool in_out, const peft__adapted *s) {
     int64_t r = s->a->rows;
-    float *q = (float *)peft__calloc(a->ctx, r * (rows + cols), sizeof(float)),
-          *upper = q ? q + r * rows : NULL;
+    float *q = PEFT__CALLOC(a->ctx, r * (rows + cols), float), *upper = q ? q + r * rows : NULL;
     if (!q) return PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < r * rows; i++) q[i] = w[i % rows * cols + i / rows];
     peft__orthonormalize(a->ctx, q, r, rows);
@@ -21112,7 +21107,7 @@ static peft_status peft__start_module(
     if (r > PEFT__MIN(in, out))
         return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "%s: r %ld is more than %s [%ld, %ld] has",
             peft__lora_starts[start].name, r, t->name, out, in);
-    float *w = (float *)peft__calloc(a->ctx, out * in, sizeof(float));
+    float *w = PEFT__CALLOC(a->ctx, out * in, float);
     if (!w) return PEFT_ERROR_MEMORY;
     if (pissa && t->in_out) peft__transpose(t, w);
     else peft__to_f32(t, 0, out * in, w);
@@ -21140,8 +21135,7 @@ static peft_tensor *peft__initial_copy(peft_adapter *a, const peft_tensor *of) {
 
 // Room for frozen tensors: two beginnings for each pair, and `more`.
 static peft_status peft__initial_room(peft_adapter *a, int64_t more) {
-    if (!a->initial)
-        a->initial = (peft_tensor *)peft__calloc(a->ctx, a->count + more + 1, sizeof(peft_tensor));
+    if (!a->initial) a->initial = PEFT__CALLOC(a->ctx, a->count + more + 1, peft_tensor);
     return a->initial ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
@@ -21529,9 +21523,8 @@ static bool peft__adapter_config_text(const peft_adapter *a, peft__arena *scratc
     double alphas = a->starts && a->d.use_rslora ? sqrt(2.0) : ranks;
     // HF has no places of prompts, and would give the rows to the encoder: it shall not know the type
     bool placed = s.d.prompt_place && t5 && rows, grouped = !rows && !t5;
-    s.peft_type = !placed              ? row->peft_type
-        : a->d.method == PEFT_P_TUNING ? PEFT__PLACED_P_TUNING
-                                       : PEFT__PLACED_PROMPT;
+    s.peft_type = row->peft_type;
+    if (placed) s.peft_type = a->d.method == PEFT_P_TUNING ? PEFT__PLACED_P_TUNING : PEFT__PLACED_PROMPT;
     s.task_type = t5 ? "SEQ_2_SEQ_LM" : "CAUSAL_LM";
     s.start = "true";
     s.selection = row->info.name;
@@ -21617,7 +21610,7 @@ static peft_status peft__saved_tensor(
     int64_t rows = t->rows, cols = t->cols;
     *out = *t;
     if (!s || (!s->transposed && !s->a0)) return PEFT_OK;
-    float *to = (float *)peft__arena_alloc(scratch, (size_t)(2 * rows * cols) * sizeof(float));
+    float *to = PEFT__ARENA(scratch, 2 * rows * cols, float);
     if (!to) return PEFT_ERROR_MEMORY;
     out->data = to;
     if (s->transposed) {
@@ -21643,8 +21636,8 @@ static peft_status peft__saved_tensor(
 static peft_status peft__saved_tensors(
     const peft_adapter *a, peft__arena *scratch, const peft_tensor ***list, int64_t *count) {
     size_t room = (size_t)(a->count + a->initial_count);
-    peft_tensor *made = (peft_tensor *)peft__arena_alloc(scratch, room * sizeof(peft_tensor));
-    *list = (const peft_tensor **)peft__arena_alloc(scratch, room * sizeof(peft_tensor *));
+    peft_tensor *made = PEFT__ARENA(scratch, room, peft_tensor);
+    *list = PEFT__ARENA(scratch, room, const peft_tensor *);
     *count = a->encoder[0] ? 1 : a->count;
     peft_status status = made && *list ? PEFT_OK : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < *count && !status; i++) {
@@ -21907,7 +21900,7 @@ static peft_status peft__adapter_read_tensors(
     peft_status status = peft_archive_open(a->ctx, path, &f.archive);
     if (status) return status;
     int64_t count = f.archive->count;
-    f.used = (bool *)peft__arena_alloc(scratch, (size_t)count + 1);
+    f.used = PEFT__ARENA(scratch, count + 1, bool);
     status = f.used ? peft__initial_room(a, count) : PEFT_ERROR_MEMORY;
     if (!status) memset(f.used, 0, (size_t)count);
     for (int64_t i = 0; i < a->count && !status; i++) status = peft__adapter_read_one(&f, i);
@@ -22050,8 +22043,7 @@ static peft_status peft__adapter_save_gguf(const peft_adapter *a, const char *pa
     peft__arena_init(&scratch, a->ctx);
     int64_t count = 0, room = peft__module_count(m);
     const peft_tensor **saved = NULL;
-    peft__gguf_lora_module *modules = (peft__gguf_lora_module *)peft__arena_alloc(
-        &scratch, (size_t)room * sizeof(peft__gguf_lora_module));
+    peft__gguf_lora_module *modules = PEFT__ARENA(&scratch, room, peft__gguf_lora_module);
     peft_status status = modules ? peft__saved_tensors(a, &scratch, &saved, &count) : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < room && !status; i++)
         if (a->modules[i].used)
@@ -22237,7 +22229,7 @@ static peft_status peft__merge_dora(peft_adapter *a, const peft_tensor *w, const
 // Puts an f32 copy in the place of a tensor that will change; the tensor itself goes to the backups.
 static peft_status peft__merge_prepare(peft_adapter *a, int64_t i) {
     peft_tensor *t = &a->model->tensors[i];
-    float *data = (float *)peft__calloc(a->ctx, peft__size(t), sizeof(float));
+    float *data = PEFT__CALLOC(a->ctx, peft__size(t), float);
     if (!data) return PEFT_ERROR_MEMORY;
     peft__to_f32(t, 0, peft__size(t), data);
     peft__backup *b = &a->backups[a->backup_count++];
@@ -22354,7 +22346,7 @@ PEFTDEF peft_status peft_adapter_merge(peft_adapter *a, float scale) {
         return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "merge: this adapter is merged already");
     peft_status status = peft__merge_check(a);
     if (status) return status;
-    a->backups = (peft__backup *)peft__calloc(a->ctx, m->tensor_count, sizeof(peft__backup));
+    a->backups = PEFT__CALLOC(a->ctx, m->tensor_count, peft__backup);
     if (!a->backups) return PEFT_ERROR_MEMORY;
     a->part.merged = true;
     for (int64_t i = 0; i < m->tensor_count && !status; i++)
@@ -22412,7 +22404,7 @@ PEFTDEF peft_status peft_adapter_requantize(peft_adapter *a, peft_requantize_err
         return peft__fail(a->ctx, PEFT_ERROR_ARGUMENT, "requantize: this adapter is not merged");
     peft_status status = peft__check_merged(a, "requantize");
     if (status) return status;
-    peft_tensor **made = (peft_tensor **)peft__calloc(a->ctx, a->backup_count, sizeof(peft_tensor *));
+    peft_tensor **made = PEFT__CALLOC(a->ctx, a->backup_count, peft_tensor *);
     if (!made) return PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < a->backup_count && !status; i++)
         if (a->backups[i].before.quant && !a->model->tensors[a->backups[i].tensor].quant)
@@ -22550,7 +22542,7 @@ static peft_status peft__combine_same(
     peft_context *ctx = d->adapters[0]->ctx;
     int64_t n = peft__size(out);
     float *parts = (float *)peft__alloc(ctx, (size_t)(d->count * n) * sizeof(float));
-    double *weights = (double *)peft__calloc(ctx, d->count, sizeof(double));
+    double *weights = PEFT__CALLOC(ctx, d->count, double);
     double density = d->density == 0 ? 0.5 : (double)d->density;
     peft_status status = parts && weights ? PEFT_OK : PEFT_ERROR_MEMORY;
     for (int64_t k = 0; k < d->count && !status; k++) {
@@ -22630,7 +22622,7 @@ PEFTDEF peft_status peft_prompt_nearest(
     peft__arena scratch;
     peft__arena_init(&scratch, ctx);
     peft_tensor made = *a->prompt;
-    float *row = (float *)peft__arena_alloc(&scratch, (size_t)d * sizeof(float));
+    float *row = PEFT__ARENA(&scratch, d, float);
     peft_status status = row ? PEFT_OK : PEFT_ERROR_MEMORY;
     if (!status && a->encoder[0]) status = peft__prompt_result(a, &scratch, &made);
     const float *x = status ? NULL : peft__f32(&made) + token * d;
