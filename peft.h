@@ -19982,11 +19982,30 @@ static const peft__adapter_hooks peft__hooks = {peft__adapted_tensor, peft__adap
 
 // ---- which modules: the lists of a descriptor
 
+// transformers 5 calls NeoX's head as it calls all others; its checkpoints and older adapters keep the old
+// name.
+#define PEFT__OLD_HEAD "embed_out"
+#define PEFT__HEAD "lm_head"
+
+// The path of a module, and its size: a tensor's name without its last part.
+static const char *peft__module_path(const peft_model *m, int64_t module, size_t *size) {
+    static const char *const inputs[] = {"encoder.embed_tokens", "decoder.embed_tokens"};
+    const int64_t sharing = module - m->tensor_count;
+    const char *path = sharing == PEFT__TIED_HEAD ? m->family->head : inputs[PEFT__MAX(sharing, 0) % 2];
+    if (sharing < 0) path = m->tensors[module].name;
+    const char *dot = sharing < 0 ? strrchr(path, '.') : NULL;
+    *size = dot ? (size_t)(dot - path) : strlen(path);
+    if (*size != strlen(PEFT__OLD_HEAD) || memcmp(path, PEFT__OLD_HEAD, *size) != 0) return path;
+    *size = strlen(PEFT__HEAD);
+    return PEFT__HEAD;
+}
+
 // One entry of a list: a name, or a Python regular expression.
 typedef struct peft__name_entry {
     const char *text;
     size_t size;
     double value;  // of "expression=number"
+    const char *ids;  // of "name:3,77"
     peft__regex *regex;  // NULL: a name
     bool matched;  // by some module
 } peft__name_entry;
@@ -20067,6 +20086,15 @@ static bool peft__name_number(const peft__names *names, peft__name_entry *e) {
     return strcmp(names->key, "rank_pattern") != 0 || (e->value >= 1 && e->value == floor(e->value));
 }
 
+// "name:3,77"; "3,77" alone is meant for the embedding.
+static void peft__name_tokens(peft__builder *b, peft__name_entry *e) {
+    const peft_model *m = b->adapter->model;
+    const char *colon = strchr(e->text, ':');
+    e->ids = colon ? colon + 1 : e->text;
+    if (colon) e->size = (size_t)(colon - e->text);
+    else e->text = peft__module_path(m, m->shared - m->tensors, &e->size);
+}
+
 static void peft__names_parse(peft__builder *b, int which, const char *list) {
     peft__names *names = &b->lists[which];
     names->key = peft__list_keys[which];
@@ -20090,6 +20118,7 @@ static void peft__names_parse(peft__builder *b, int which, const char *list) {
             if (!e->size) continue;
         }
         names->count++;
+        if (row->type == PEFT__KEY_TOKEN_LISTS) peft__name_tokens(b, e);
         if (row->type == PEFT__KEY_BY_EXPRESSION && !peft__name_number(names, e))
             b->status = peft__fail(b->adapter->ctx, PEFT_ERROR_ARGUMENT,
                 "adapter: %s has \"%s\", not like \"q=4\"", names->key, e->text);
@@ -20122,44 +20151,27 @@ static void peft__builder_begin(peft__builder *b, peft_adapter *a) {
 
 // ---- matching a module's path, as Hugging Face's model has it
 
-// transformers 5 calls NeoX's head as it calls all others; its checkpoints and older adapters keep the old
-// name.
-#define PEFT__OLD_HEAD "embed_out"
-#define PEFT__HEAD "lm_head"
-
-// The path of a module, and its size: a tensor's name without its last part.
-static const char *peft__module_path(const peft_model *m, int64_t module, size_t *size) {
-    static const char *const inputs[] = {"encoder.embed_tokens", "decoder.embed_tokens"};
-    const int64_t sharing = module - m->tensor_count;
-    const char *path = sharing == PEFT__TIED_HEAD ? m->family->head : inputs[PEFT__MAX(sharing, 0) % 2];
-    if (sharing < 0) path = m->tensors[module].name;
-    const char *dot = sharing < 0 ? strrchr(path, '.') : NULL;
-    *size = dot ? (size_t)(dot - path) : strlen(path);
-    if (*size != strlen(PEFT__OLD_HEAD) || memcmp(path, PEFT__OLD_HEAD, *size) != 0) return path;
-    *size = strlen(PEFT__HEAD);
-    return PEFT__HEAD;
-}
-
 static bool peft__path_ends(const char *path, size_t n, const char *end, size_t m) {
     return m <= n && memcmp(path + n - m, end, m) == 0;
 }
 
-// The first entry that matches a path, NULL: none. HF peft: a name is the whole path or the end of it, behind
-// a dot.
+// The first entry that matches a path, NULL: none. HF peft: a name is the whole path or the end of it, for
+// most lists behind a dot.
 static peft__name_entry *peft__names_find(peft__builder *b, int which, const char *path, size_t n) {
     const peft__names *names = &b->lists[which];
-    for (peft__name_entry *e = names->entries; e < names->entries + names->count; e++) {
-        bool found = false;
-        if (!e->regex)
-            found = peft__path_ends(path, n, e->text, e->size) &&
-                (e->size == n || path[n - e->size - 1] == '.');
-        else if (!b->status)
+    bool saved = which == PEFT__SAVED,
+         anywhere = saved || which == PEFT__FEEDFORWARD || which == PEFT__TOKENS;
+    peft__name_entry *first = NULL;
+    for (peft__name_entry *e = names->entries; e < names->entries + names->count && (!first || saved); e++) {
+        bool found = !e->regex && peft__path_ends(path, n, e->text, e->size) &&
+            (anywhere || e->size == n || path[n - e->size - 1] == '.');
+        if (e->regex && !b->status)
             b->status = peft__regex_test(&b->matching, e->regex, path, n, PEFT__REGEX_FULLMATCH, &found);
         if (!found) continue;
         e->matched = true;
-        return e;
+        if (!first) first = e;
     }
-    return NULL;
+    return first;
 }
 
 // Whether a path has these parts somewhere between its dots.
@@ -20180,16 +20192,11 @@ static bool peft__list_selects(const char *list, const char *name) {
     return false;
 }
 
-// modules_to_save: HF takes every module whose path ends with a name, with all that is inside of it, whether
-// a dot stands before the name or not.
-static bool peft__is_saved(const peft__builder *b, const char *path, size_t n) {
-    const peft__names *saved = &b->lists[PEFT__SAVED];
+// modules_to_save: HF takes every module whose path ends with a name, with all that is inside of it.
+static bool peft__is_saved(peft__builder *b, const char *path, size_t n) {
     bool found = false;
     for (size_t end = 1; end <= n; end++)
-        for (int64_t i = 0; i < saved->count && (end == n || path[end] == '.'); i++) {
-            peft__name_entry *e = &saved->entries[i];
-            if (peft__path_ends(path, end, e->text, e->size)) e->matched = found = true;
-        }
+        if (end == n || path[end] == '.') found = peft__names_find(b, PEFT__SAVED, path, end) || found;
     return found;
 }
 
@@ -20284,35 +20291,6 @@ static bool peft__is_parameter(peft__builder *b, int64_t module) {
     return peft__names_find(b, PEFT__PARAMETERS, name, strlen(name)) != NULL;
 }
 
-// IA3. HF: a list of names holds for every path that ends with one, with a dot before it or not.
-static bool peft__is_feed_forward(peft__builder *b, int64_t module) {
-    const peft__names *names = &b->lists[PEFT__FEEDFORWARD];
-    size_t n;
-    const char *path = peft__module_path(b->adapter->model, module, &n);
-    if (names->whole) return peft__names_find(b, PEFT__FEEDFORWARD, path, n) != NULL;
-    for (int64_t i = 0; i < names->count; i++)
-        if (peft__path_ends(path, n, names->entries[i].text, names->entries[i].size)) return true;
-    return false;
-}
-
-// trainable_token_indices: the ids for a module ("3,77" alone: the embedding's), NULL: none. HF takes any
-// path that ends with the name.
-static const char *peft__token_ids(peft__builder *b, int64_t module) {
-    const peft_model *m = b->adapter->model;
-    const peft__names *names = &b->lists[PEFT__TOKENS];
-    size_t n;
-    const char *path = peft__module_path(m, module, &n);
-    for (peft__name_entry *e = names->entries; e < names->entries + names->count; e++) {
-        const char *colon = strchr(e->text, ':');
-        bool fits = colon ? peft__path_ends(path, n, e->text, (size_t)(colon - e->text))
-                          : module == m->shared - m->tensors;
-        if (!fits) continue;
-        e->matched = true;
-        return colon ? colon + 1 : e->text;
-    }
-    return NULL;
-}
-
 // ---- building: the tensors of each module
 
 // NULL: the builder has failed. A plan has no values.
@@ -20378,7 +20356,9 @@ static void peft__add_lora(peft__builder *b, int64_t module, peft__adapted *s, b
 
 static void peft__add_ia3(peft__builder *b, int64_t module, peft__adapted *s) {
     const peft_tensor *t = peft__module_tensor(b->adapter->model, module);
-    s->scales_input = peft__is_feed_forward(b, module);
+    size_t n;
+    const char *path = peft__module_path(b->adapter->model, module, &n);
+    s->scales_input = peft__names_find(b, PEFT__FEEDFORWARD, path, n) != NULL;
     s->scale = s->scales_input ? peft__add_part(b, module, "ia3_l", 1, peft__inputs(t), 2)
                                : peft__add_part(b, module, "ia3_l", peft__outputs(t), 1, 2);
 }
@@ -20475,7 +20455,8 @@ static void peft__add_targets(peft__builder *b, int64_t module, peft__adapted *s
     // an expression goes over what has no weights to adapt
     if (target && !saved && !possible && b->lists[PEFT__TARGETS].whole) target = false;
     bool parameter = low_rank && peft__is_parameter(b, module);
-    const char *ids = weight ? peft__token_ids(b, module) : NULL;
+    const peft__name_entry *tokens = weight ? peft__names_find(b, PEFT__TOKENS, path, size) : NULL;
+    const char *ids = tokens ? tokens->ids : NULL;
     peft_status status = PEFT_ERROR_UNSUPPORTED;
     if (target && saved) wrong = "is a target and named by modules_to_save", status = PEFT_ERROR_ARGUMENT;
     else if (target && !possible)
