@@ -12952,182 +12952,102 @@ static void peft__tokenizer_trie(peft_tokenizer *t, peft__trie *trie, peft__trie
     peft__free(t->ctx, keys);
 }
 
+// ---- Unicode's normalization forms (UAX 15), Unicode 12.0 as in the tokenizers library
 
-// ---- Unicode's normalization forms (UAX 15): tables of tools/normalization_tables.py, Unicode 12.0 as in the tokenizers library
-
+// Decompositions and combining classes: numbers of tools/normalization_tables.py, which says what they mean. They are compressed by an
+// adaptive binary range coder, as LZMA's: each bit is coded by the odds that the bits of its context had so far.
 static const char *const peft__nf_data[] = {
-    "%k&e$+*#hF%$z%+'y%*&%#H+#I(%#TM+%SMq$%#F#t%1$s%]b*`%###&#'#'-$@}c*##%##%##%##-##'-$'_$#'r$##%##%##/#+2#",
-    "#%##%##/-$-,#%(##%##%##%##--%/2##%##%##/#+0-%3$##%##%##%##-##'-$'_$#'r$##%##%##/#+2##%##%##/-$-,#%(##%#",
-    "#%##%##--%/2##%##%##/#+0-$#1#g%*#e$##d$'#e$##d$i$#e$##`$r$#e$##d$%#e$##d$-#e$##d$-#e$##b$##e$#-%b$2#e$#",
-    "#d$'#e$##d$%#e$##d$g$#e$##d$[$#e$##`$6#e$##d$+#e$##d$%#e$##d$e$#e$##b$n$#e$#-%b$%#e$##d$%#e$##d$'#e$##d",
-    "$i$#e$##d$f$+$#WC#e$e$-#b$iA#e$##b$o$#e$#-$b$p$#e$##d$q$#e$##d$Y$#e$#+#d$i=#e$#-%`$S=#e$##d$q$#e$##d$Y$",
-    "#e$#+#[=tA-%l>eA#e$##d$'#e$##d$-#e$#-%^$6#e$##d$q$#e$##d$Y$#e$##b$8#e$##d$%#e$##d$o$#e$##d$Y$#e$##b$Z$#",
-    "e$##d$Y$#e$#-%b$4#e$##d$%#e$##d$'#e$##d$+#e$##d$%#e$##d$_$#e$##`$p$#e$##`$##e$##d$/#%0#e$##d$/#e$##d$-#",
-    "e$#%#0-Dl$B#e$#-0W$##e$#+6X%c5##%#e$##S$p0##e$#e$##`$d$##e$#e$#-#~$}A#e$##S$##e$##W$##e$##W$##e$##l'2#e",
-    "$##d$(#e$##d$9#e$##d$:#e$#-$g%+#e$#$#`1##p2##e$#-%S*3#e$##[$##e$##[$]$#e$#$#x3l$#_%3#s,##i;#+#p$oB##e$#",
-    "e$#-#^$t@#e$#-%U$$#e$##y&%#e$##b$##e$##>##e$##V+@#e$##d$'#e$##[$&#e$##d$'#e$##[$&#e$##d$'#e$##W$&#e$##d",
-    "$'#e$##^$&#e$##d$'#e$##^$&#e$##d$'#e$##h$N#e$##b$##e$#-%|$W$#e$#-)r$,#e$##[$e$#e$##R(j$#e$##f$##e$##b*)",
-    "#e$#$#y6(#y7##e$#%t%E#p9#k9#3#T:#'#/#Y:#'+C|&'##%##)##a$##n$##3%%s<#a9#1#-#S;*R%#t')$H/#86)S$h&+(jAR&)&",
-    "Z$+(Y$Q&-#S)##VE#)#eD-#nD##'##'#-$/#-$/##+##g$#-<X%1#;##;0#+##'##'##H#-<G1#;##.0#/##+#%$Q$#/#I-#Q%###1%",
-    "#:#.%<.$#1%$x$#_$%&G-)T(2##3-$&0-&<1-'L0#&$#9/--8#-Ce$#-9(.##3-$&0-&k$1-'[$0#&$#9/.:#Y%5-n$Z'4#e$#-0p$#",
-    "#e$##d$'#e$#-%Y$&#e$#.%#]*'#o+##e$##b$##e$#-%b$*#e$##d$+#e$##W$##e$#.%#k*##a+##e$##x$*#e$##d$+#e$##d$)#",
-    "e$##[$(#e$#-%[$##e$#+W&j/Y@-e&n+_,##%#g$##f$%#k$$+s$j$e$#g$##o(##j(#-l$Y)d$-$K#-3F#-^0l=TE-*3#-%)#0G$`$",
-    "##-#$#-##5##+#-c%t)u(##V$02#p$Y$/$=#/x$w(q(/%/#0F#h$##-#/%B#-Y(n/j/-%#S$##V$02#p$Y$-Z$~'z).Y$#`%U$#$V$-",
-    "s%q(o(-o%c(o(-)1###%-$#K#+J.v%#i(p'#$V$-W&j)V(-$#-#),#(N+y$X(q&+w%q(q(+Lh$U$##3%R$^'/Z$f%b//,7#/'-#/'-#",
-    "/'-#//Y$&/,Y%}%/$#'#z%;+##%/#%$+##%/*{%$/4g$f%/,7#/'-#/'-#/'-#//Y$&-d%n)c(%s'W+-U^$mk%gu%-$'#-$'#-$'#-$",
-    "'#-&+#-Lw$#-$'#.%#'#-$)#%x-[w)#{(#x(&$#'#n1$)i1%$%#t7#q7#'$#'#'#7$#Q9#qs)#p[*$#'#[9$#'#]9%$+#'#y,#t,#k8",
-    "$#ft)#~[*$#+#S]*#js)#e9#b]*$$je)$#H#_J#5$#)$#vH#@$#-%0](%Fv8#~8#W9#x2#Y3#_9#f9#'#+$$)#}w)#pu)#V%#^x)#Rv",
-    ")#R%#$$%'#)$#7#l,$#y,#`r)$#]r)#j:$$s:#T0-e$dKtT)#e$##b$`$#e$##d$]$#e$##d$@#e$##h'V%#e$##[*/#e$##d$]$#e$",
-    "##d$@#e$##d$6#e$##d$/#e$#$#s*~$$#$%#W,}$#e$##d$)#e$#$#S7x$#f8%#e$##b$(#e$##b$)#e$##d$]$#e$##d$Y$#e$##d$",
-    "c$#e$##d$1#e$##b$'#e$##j'T%#e$##^*##e$##d$i$#e$##d$@#e$##b$>#e$#$#|i*b$#ck*Q%#e$##d$*#e$##b$|$#e$##d$/#",
-    "e$##d$]$#e$##b$[$#e$##d$]$#e$##d$@#e$##d$*#e$##l'|$#e$##d$1#e$#$#y&2$#$%#[.##e$##d$/#e$##`$##e$##d$]$#e",
-    "$#$#^k*b$#rl*Q%#e$##b$x$#e$##d$]$#e$#$#^-[$$#-#$#Qa*##~l*##e$##d$]$#e$##d$@#e$##d$*#e$##b$4#e$##d$;#e$#",
-    "#d$(#e$#$#v-|$$#%1#_/,#e$##d$e$#e$##b$j$#e$##d$%#e$##d$1#e$##d$$#e$##d$]$#e$##b$[$#e$##d$%#e$##b$$#e$##",
-    "b$,#e$##d$g$#e$##d$@#e$##G##;v$#)'#'#+#S$b&-#r/]&-'V1]$#e$##d$W$#e$##`'2#e$##d$$#e$##d$5#e$##d$.#e$#$#d",
-    "i*$$#Qh*$$#$$$#$5$#$.$#|g*)#dp*_$#e$##d$W$#e$##d$.#e$##h'&#e$##d$$#e$##d$5#e$##d$.#e$#$#Vj*$#_q*1#e$##d",
-    "$X$#e$##W$##e$##d$W$#e$##h'2#e$##d$$#e$##d$5#e$##d$.#e$#$#kj*$$#|b*$$#$$$#$5$#$.$#$e$#s1##e$##d$W$#e$#$",
-    "#}02$#$$$#$5$#$.$#$e$#[2j$#e$##d$k$#e$##d$W$#e$##d$.#e$#-)nHD##%$#rz)K$#$%$#$z%#X|)T%##%$#h|)K$#$%$#$z%",
-    "#{z)T%##%$#]{)K$#$%-%q|)H##%$#R})K$#$%-%j{)H##%$#y{)K$#$%$#$z%#`})T%##%$#o})K$#$%$#$z%#X|)T%##%$#h|)K$#",
-    "$%$#$z%#|})T%##%$#^~)K$#$%$#$z%#m|)T%##%$#||)K$#$%-%c~)H##%$#r~)K$#$%-%S})H##%$#c})K$#$%$#$z%-$w~)R%-$Z",
-    "Q*K-$#%-$#z%#l})T%##%$#{})K$#$%$#$z%#bQ*T%##%$#qQ*K$#$%$#$z%#bQ*{%)#,-#5#)#2-#7#)#4-#9#)#6-#D#)#=-#0#)#",
-    "3-#*#)#-.%1ey)T&$1F#$1Y%##nQ*u%##&#qQ*z%#pQ*##,#-$-(#vT*)#ZV*u%##&##*)#8-#9T&+#WKZ%)#|L+#{L###U%-#S)##d",
-    "u*)#lQ*##4#-$5(#]U*)#sV*S&)#<-#B#)#>-#@T&#bV*S&##%##z%#wT*o%##&#F*)#k%-%w$|%#F##X%o%##&##*)#A-$sY*###%#",
-    "#z%#UW*o%##&#/*)#Y$-#FJ##%#+S%#/##p$o%##&##*)#Q$-#JL#vEK)#lD#tG-%}x*T&#WQ*##-#-$,(#lV*)#eX*S&)#I-#_$#)#",
-    "W$-#X$T&)#nE+#k)X%*$#tS+%#uS+################%)cT++(bT+c$%/@+##aF1###.%+>+&zU+^U+1###^U++$))1###)+'}U+}",
-    "U++$$zD++c$jC##`$#`$a$70xU+iT+(`W+%*yU+%3D#j%&%'a%#>#sk+#{j+$#M#T&$+s%#>#sk+#{j+$#M%$h%#+#7#5#c8#T9$%)#",
-    "'$#)+.h$YR+1|$BQ&zR+###D%#`$+#x'L1$d&K*###/%#c0+$|,R$%#[&#b$#####e$#h+#x,###)#e$%$`$+##w$&%$'####+%%h$1",
-    "#%2v$+##3%$/)$oI%$nI)$A#e(&##v(%$i$$#d$%$1#i$$%Zb$#lb$1$j$:;%#kK#<#d$#=#bq*%'kj+$#e$$#+1)i%[U+f$###'7##",
-    "#2XU+2####'$%$#'#(#%#+###*#'#'###'###'##+#.#%#T$+##xT+1###F+##=%#=+##<1####7####V$+#<B%#B+##A1####%#:$#",
-    "4#5#]$+##e$1###e$+##=%#=+##<1####7####e$+#<B%#B+##A1####%#:$#4#51,q%fS+c%-3se+ga*#'#-5'#-Bp%##+##&#-X$Y",
-    "%#-'-#-%)#-:T$#-$'#+(/Ww*1###hl++$))1###)-3@]w*-%1#-%'#-$)#-9`m+#-$fn+#--K##lm+##'#$#jn+#.%#=#.%#)#.)#)",
-    "#.%#1#.%#)#-FZ$#$#/##'#.T$#T%#$#L#.)%e$#*`$#mb&&y)*aU/+#2gF##%##%##%##%##%##%##%##%##%#%41#6%Sm+##%###%",
-    "###%###%###%###%###%###%#7##21w%###%####%####%####%####%####%####%####%####%###%4#,#*5*1#2'&##%###%###%",
-    "###%###%###%###%###%###%##%4##6Y%,##%###%###%###%###%###%###%###%###%###%###%###%###%###%###%###%###%##",
-    "#%###%###%###%###%###%###%###%#&#;V$$;1#^&7YAnl+ai+|l+|l+1_%Xl+Xl+Rl++#))1####/]%~t-{E%[,}r-#K%b(hc.%s)",
-    "[u2%x$mU0%/on7#u$#@#5#X$#}$#1#L#X$#p@#q$#/#R$#L#N#b%#N#9#z)#Y'#]$#-#a$#5#Z$#=#V$#`%#H#Z$#mE#Z&#f7#R$#3#",
-    "9#H#c&#Z8#W%#a(#R$#J#P#d%#)#U3#7#;#=#X(#3#-#Z(#7#=#3#r%#F#H#k&#w<#S%#N#zD#-#q&#D#=#N#s$#-#y.#T$#e$#XQ$#",
-    "|%#R$#l%#T$#5#1#`%#-#e$#}S$#y6#;#-#+#3#H#'#m&#m,#-#T2#7#[%#1#5#3#S'#1#W-#1#Y%#F#U%#j-#1#F#j1#m(#/#U+#y&",
-    "#S%#v3#{(#i<#Z$#j%#^%#R&#9#/#g$#c&#7#c2#1#5#5#D#B#+#i&#+#/#mO#a$#x7#;#R$#l/#=#X&#S%#Z<#B#B#k$#o$#x+#;#~",
-    "%#R.#c$#_,#N#-#u,#Y+#k(#/#-#iM#5#|)#x)#)#U%#p'#=#+#1#b'#i$#/#@#e*#^%#+#W+#)#J#Z.#W%#1#V&#7#)#7#a$#k4#u4",
-    "#7#q$#P#3#7#+#u$#+#F#-#=#Z$#B#3#n%#B#+%Ns`L%Y$iV/%$`z+$#)-4|w+`g.-$'#-$'#-$'#-$'#-$'#-$'#-$'#-$'#-$'#-$",
-    "'#-$'#-%)#-$'#-$'#-)1###%-$)$##%-$)$##%-$)$##%-$)$##%-9a%$+)vX/###%-$q]/$+#MA-/k$B-$'#-$'#-$'#-$'#-$'#-",
-    "$'#-$'#-$'#-$'#-$'#-$'#-%)#-$'#-$'#-)1###%-$)$##%-$)$##%-$)$##%-$)$##%-9a%$.%%]&#-&9#+#^&U%&U$#oQ+#i*#f",
-    "*$#k*$$j*$'m*#y)$$K#V$$+S$$6i&#M$#b&$#{*#+#'#-#+#'#c+#l+#'$#m+#'$#'#+#'$&'#)#+#7#1#-$#a*$$y)$#{$#)$#5#'",
-    "#7#)%&z]2#[)#v(#b[%#_[%#k$#h$#gz,#~v,#w%#S$#|v%#e9#]W%1W%|x6lR+K##'###%###'###%###%###'###'###%###'###%",
-    "###%###%###%#7##G{a'{l+##'####%####'####%####%####'####'####%####'####%####%####%####%####.=#J##$,W^'{c",
-    "'Rg'w$D####/5Ye'1$#kd2]b'##[)###v(###b[%###XU%###dD###wJ###tJ###sF###o[$###RQ(###vb%###|S$###d^$###cu-#",
-    "##vw1###Us&###w<###w/###Xm'###Wd,###Wq*###mm)###Yy'###xt,###dO###qd$###ps$###t|)###tT-###xm2###ni1###gn",
-    ",###|q-###jx/###5#%#xi8#d`%#Wu$#pk(1+]XCutD]$+#`$j$##%##%##%##%##%##%##%##%#%4##%##%##%##%##%%#X]'$#'$$",
-    "'#'$#'$&'+#Gca'$#'#$$'##'#$#'#$&'#=#*#hd'G,7#&=n*X(+#$#%$kd2#[)#v(#b[%#XU%#dD#wJ#tJ#sF#o[$#RQ(#vb%#|S$#",
-    "d^$#cu-#vw1#Us&#w<#w/#Xm'#Wd,#Wq*#mm)#Yy'#xt,#az,#oX$#zQ*#az0#l~2#y<#ue)#jz-#Rf5#v@#ei)#zd*#k$#h$#dQ'#Y",
-    "i%#X+#VV%#X%#t|)#tT-#xm2#ni1#uf$+#lg9za'##%##%##%#%4##%##%##%##%##%##%##%##%##%#%4$**WQ=1#2VQ=bs8##%###",
-    "%#+#R$b%1#_$9p|<+##[$1#U$&j$%#}Z/#'#'#'$#'#'#'#'#'#'#'#'#'#'#'#'#)#'#'$''#)#)#)#)$&)#'#'$''$%'7$j&q]/``",
-    "/f{*##X$r$r$##3-%1##5F7#'X%3@1##u$Z%#'^&[%=#'DQ&c&~{*7##~%*#1#'4@##5s$#%z&77##T&r$_%##+s$`%1#%#5##/M+#'",
-    "W&1##c$a$7#$X$G##%/x$#+#$'=###CIR$D###Y%JS$t`/=###@i%#1#)*A=####-{$#$'l$l$.7##'x%w$1#'B}%#'EF##FJ7#'z&R",
-    "%a$=##i&HF<7#'4[%b&1#+5Z%###1#-5A+#1S&#'`%#$3#'n$1#+8B#%b$*=#'{&4~%S$1###57#$#u$2=#+~&]%j$k$1##=[%+##+#",
-    "$h%=#'^&&,h$7##'J-=#%e$S&f$i$1#$q$p%=#)k%_%u&#+#'@1##@J#&e$>#'38##5$#$#17#+z&`%_%1#$X&z$+#$31#'#%#&5i$#",
-    "##37#)z&Q&o$1###p%##c$[$##u$d$=##33.37#%Q&d%;+##n%=###^$52+#'s%7###24##k&#21#)#%###i$#'~&37#+g$z$#+##q$",
-    "1#%M`%7##u$p$#+#%[$=##J>i%31#)V%#,#+m`/sX31#2cf@iX3##%###%###%###%###%###%###%###%###%##%4###%###%###%#",
-    "##%##d%]$Zd@+#*F#j$:1#g$;F+#=8#%=#:71###x%###%+#Y$S$#cv:}q;#{|$td&#X_&yt(#v]&_27#Q;jf&Sw6ea5+#X[=o}:#&#",
-    "#mI##nI##&##d$%#'##.#1#]$c$Yz67#3'8ojB+#-^$#&##mI###g$#nI##&##j$J1#k$Z%V$#`$###.###=##+#tJV_+#nI##4##1#",
-    "#,f]+#3##mI##nI##6##3#1#'#h%#6##+#7T&1#&S&##'#%#6##+#7V&1#&U&##'|h+w%7####V&+#^$fi+1#Z$EG#`$###.###{$F)",
-    "=####ye+v]/D######oY/+#&H#&##mI##nI##)^$#&##mI##nI##&##`$##k$%#&##mI##nI##&##`$##a$uI#`$#7#LlK5rk++#b$~",
-    "%#g$>##%7#d$ai+&j%1##wh+q%+#g$~$#^$f%#g$S$#d$E#g$a$#`$j$##'#e$s$#%0##%1##%j%+##5#%O1##1-##/#+#^$r$7#e$W",
-    "$%i%1#d$i$d$+##'#k$e$#d$+#+K1#$ei+e$#M##,#*CkW41#2Yr<ho<##%###%###%###%###%###%###%###%###%##%4###%###%",
-    "###%###%###%###%###%###%###%##%4###%##`%W%io<%Qh1[P#'%p'W]M%Q&|RN#Q%%]6t{M#[R$#ipN#sqN)mv,Wx*#qe,#]T-#w",
-    "9#{k*#W]+#xe$#gW6###tt4#x^1#|[2#rN#tY%#pX(#o_%#jq$#x3#W1#b{$#ms,#]G#lN#bF#^W'#{`&#RX%#]T6#`]$#S}(#pu$#b",
-    "T(#dS)#`c3#qq'#~i(#xL#[t,#cx*#el$#]f-#fU%#}l$#cd$#_j*#sh3#|;#V0#oi'#|i$#bw$#T[$#k_%#hi$#w&#Y{$#ca%#[T$#",
-    "|@#xf,#v-#~R$#Uk$#_x&#nz%#p}'#gn/#{j$#Se*#xR$#ik&#zm$#ZS(#Wl%#uq2#^L#uf&#~N#s0#rk&#s.#}T)#pS4#[k.#Wv.#C",
-    "#pY-#aM#jk$#pp'#ot%#}^-#{v$#_a+#db2#of&#eS$#c{'#s8#up+#Vl,#We-#TR'#af'#wt*#bx$#]~(#qf-#dX$#ls*#Vb&#lm$#",
-    "~v*#XU,#~y+#id%#~S+#tz*#Yh'#gu,#TC#^'#hs(#UX(#|c$#eV%#it$#Uz2#v1#T`$#^c$#{r$#`l%#b`%#dZ*#{Y$#iS$#f%#}]6",
-    "#gU(#cY$#pT,#qb/#cG#~'#mA#yo%#f;#~H#u`$#cS$#[@#er&#]l%#iw%#yG#vg3#[)#{:#TU*#vS)#q8#[U.#a0#UL#_T%#fY'#|Z",
-    "%#R],#}R%#U]$#t7#V>#x|'#W+#aw%#o*#Qj'#WZ$#o&#],#fa5#eo-#aT)#T^$#km0#wn'#h=#Sv%#m&#db%#YV$#r}$#pV$#kr&#x",
-    "z%#ev&#sd1#WS/#nU4#`_(#a(#ba$#e2#sb$#|1#|F#xX$#pz)#W|4#n['#|Z0#xt4#V^&#a]'#`d+#vR/#m6#or$#Wz%#Yx+#v^4#m",
-    "8#xU%#Wf%#Q1#c2#[T$#Vv$#X8#Ve%#[b%#H#g]%#y^$#jU4#p|)#ur)#{h*#oC#uc'#kZ'#ze$#}<#V{0#lk$#xT(#{u$#u&#f3#rg",
-    "%#g;#`t)#d`2#z]0#`c/#]%#mY&#iS$#}k)#Se+#[f'#}m$#V]-#ys$#aj&#W[&#Rv-#ee&#ZW$)%mA)$fk&)%ZZ(#xd+#]M#w>#i$#",
-    "1#y$#vi*#kr)#UF)$Sm$)$s[$)%s`$#t+)&dQ%#=#}$#sW$#R]&#jg$#Z}4#{0#j'#z3#Z$#x'#W=#p'#b'#~7#n'#hN#7#ZS$#e,#q",
-    "$#f'#^J#j)#u*#[9#^]$#]*#s.#W=#d+#b9#fV$#q*#9#$#3#/#1$#W%#{*#z%#Y1#T<#N#h%#k0#j)#q8#[)###]8#sY$#}(#W3#h%",
-    "#[5#b%#hB#u(#yp$#n/#p%#kU1#g~q%#sgi%)%QW0#hL#d&#p8#W7#n%#j1#^%#QB#Y&#R&#]&#U@#}&#f)#D#Q/#v+#qM#1#d)#R&#",
-    "_0#](#U&#}(#R%#h)#|%#u4#{&#d%#k.#r/#]*#+#n%#TS$#z%#c4#[5#C#y&#Z.#|1#vk$#|b$#e(#g(#j1#n)#b%#S-#'#m*#F#V$",
-    "#w&#6#m4#k8#S/#`+#},#v)#p1#x+#kI#~)#^L#^7#T&#D#Z0#j%#~$#d%#(#E#c&#m&#~3#z;#}0#V0#w,#uQ$#l'#V(#{(#m$#;#W",
-    "%#`D#oW$#w^Z%#.#m{%#ygw%#~V$#g$#|Q~%#uo%#~l+#a]q%#a&+Jw[L-##)##)1##.(###)+#h/@#z.#+/|]$~]$##E##/#79#64/",
-    "(h'X&/$V$)%#C#G$#)$$1#9#'#bf$/#af$7##%#wRc$$##%#{Sc$8##%$(#+0$&'#/$'#0$#'#0$#'#0$&'##M(#*/#7##5#+#K_$%#",
-    "X*###7#######)#######'#######.#######-#######.#######{$#######'#######h$#######$#######)####$#########/",
-    "###$###'###.###D###0###T$#######/#######+#######&#######5$#########-$#########(#######L$####%Ep$#######",
-    "X$###$###'###l&#s&###.###+###1#######~(##+#j$a&#####s*#####])#####o(#####$#####'#####3########~(######%",
-    "#c*######+#b*^$##%##T$##+##%#'`$##%##%##R$##+##%#'`$##%##%##R$##+##%#%`$##V$##+##%#%^$##T$#%U$##V$#%U$#",
-    "#%##T$#-U$##%##%##R$#'S$##T$#%U$##%##%##R$#%S$$##T$#%U$##V$#%U$##V$#1U$##%##%##R$##+##%#%^$##T$##+##%#%",
-    "j$##-##%##%##P##%##+##%#%`$##%##%##R$##+##%#%`$##%##%##R$##+##%#%`$##%##%##R$##+##%#%`$##V$##+##%#)`$##",
-    "%##%##R$##+##%$#W$q$#T$#1#Tk$l$Th$##%###%###%###%###%c$+#ji$d$##%##J##%##)##%#'U$##%##J##%##)##%#'U$##%",
-    "##J##%##)##%#%U$##%##J##%##)##%#P$##%#%$##%#%j$##_$##%##+##%#%,##+##%#%j$##a$#%K##%##J##%##)##%#)q$#%u%",
-    "##%##J##%##)##%#l$`$##%##%##R$##'#'Y$##%##%##R$##'#'Y$##%##%##R$##'#%&#%S$##T$#%U$##V$#%U$##V$#-U$##%##",
-    "%##R$#'S$##%##R$#%U$##%##%##R$#%S$#%T$#%U$##V$#%U$##V$#1U$##%##%##R$#%S$##T$#%U$##%##%##P##%#%U$##%##%#",
-    "#R$##'#%Y$##%##%##R$#%U$##%##%##R$##'#%Y$##V$##{$#)Q&##%##%##R$##'#l$&##'#'&##'#'&##'#%&##'#3&##'#%&##'",
-    "#B($##%#'###'#+&##'1#61b$##%###%#+#40##%#'$##%#%$##%#0$##%#%$##%#0$##%#$$##%#'$##%#1$##%#%$##%#&`$##%##",
-    "%##R$##K#$#$#'##%T$##%#'$##%#%$##%#0$##%#%$##%#0$##%#$$##%#'$##%#1$##%#%$##%#&`$##%##%##R$##K#$#$#'##&,",
-    "##%##%##R$$#$'#)&#*U$##%##%#%&##%##%$#)R$#E/###15)b$:##%U$#######V$##%###R$U$###%###%#'#$#####%#_$###$#",
-    "/S$^$##$%###]$##V$[$#######$###V$#####'S$S$######T$T$#$S$#######$-##V$[$#######R$#####'S$+##%*#####%R$S",
-    "$#######T$###-#'U$,##V$########+#%#*###-###$#1Q$*#####%R$S$###T$#'S$####-###$##$^$######'V$######R$S$##",
-    "###%S$$###V$###-##$^$###T$##'U$###V$1%#&Q$#'V$&###V$#$S$####+##$*#######+##V$%###$#+#*#####h$Q$-#'&####",
-    "$##'%###$##R$%###$#'#%##S$$##T$##1Q$##'$%#$###'###@$###V$##/S$###$###V$##,###(###+S$##*T$^$#'S$T$#8T$-#",
-    "7###)U$^$#$'_$#$&,#$V$##%U$##'#S$#W$%_$#%$##T$###*V$##U$S$##Z$T$,#6U$##*V$##&Q$-#J&#1LET$S)#=##7#Y$#_)c",
-    "j$##$[$O#a$O_$&#CR$:P#*EB$#3F')#BE.&1#IF-`%####zj$ze$cd$gj$el$e$vk$_l$kl$el$e$gl$jk$_l$al$P#4#Tk$vi$_$^",
-    "$##7#-S)li$T$%6gi$$#[U/$#nT/#W$#a$$#`U/#bR'%9$#E#$#qQ+##$#e%#o&#'$#gR/$#,$#0$#($%)%%sS/#'#rS+#######mS+",
-    "#####]%#[U/#VU/%$=#$#-#`$#iT+$#YT+#o&#'$#gR/#hV/#)$#+#'#B#'#$%$c$$#g%#Z$+'d$r(#qj$##pj$%+$#%+$#%#qj$##p",
-    "j$%#qj$##pj$%#qj$##pj$%#qj$##pj$%#qj$#&##b$$##$##$##$######$##$######$##$######$######$######$######$##",
-    "####$##$##$##$##$######$######$######$######$######$######$######$#########1####$######$######$######$#",
-    "#####$######$######$##$##$########+#.V%#####%#####'#####'###&'S%vj$$#vb-#un$$#7#:#V.#4#l&#'#'#'#'#l%#'#",
-    "'#l$#j%#~&#'#'#'$#'#'#'#'#'#'#'#'#'#'#'#'#)#'#'$''#)#)#)#)$&)#'#'$''#'#+$#~&#~+$@]%&&'%&%'%&%'%&%$%&&#q",
-    "`/#5#)#4#$#^U+%$gU$$%YK#UR$#{$-wU%kb`$Rdh$-$'#-17#.z%#[)x'-~.q:u:##V$-W+f3u2##6-$#=.l(#a.t-0er:#peS$sfS",
-    "$#15##%##%##%##%0{$#Q'<$#%5$#$%&u/;Vqm%$;1$;i%$(1&$3'$;i%$;1#i%&$#'%%)&%#)&%%)&$)'$%1%$'&$('&$,'$;i%$;1",
-    "$#i%&$%'&%))&$('&$;3$#i%&$%'&$&'%$'&&(+&$;3$;i%$;1$;i%$;1$;i%$;1$;i%$;1$;i%$;1$;i%$;1#W+#o.&%2c2#q&$(l&",
-    "#ip*$:Wp*#yn*#zl*#l$#c$#Y$#]$#Y$$2S&#q&$(l&#ip*$:Wp*#yn*#zl*#l$#c$#Y$#]$#Y$$2S&#q&$(l&#ip*$:Wp*#yn*#zl*",
-    "#l$#c$#Y$#]$#Y$$2S&#q&$(l&#ip*$:Wp*#yn*#zl*#l$#c$#Y$#]$#Y$$2S&#q&$(l&#ip*$:Wp*#yn*#zl*#l$#c$#Y$#]$#Y$$#",
-    "/&%+vM$+4$+4$+4$+4&Xu%#gh$#+#)%$V$#O#,#7#J$%0#I#/#3#:#=#E#)$#6#)#'#/#'#'#`%#c&#U$#Z%%$W&#+%$Z$%%W$%$_$$",
-    "%0#I#/#3#:#=%$>$#6#)%$3%$+%)>%'%%$_$%$.%$'#I#/%$*#=%$>%%.%$3%$+%$q(%$`&%$W&#+%$Z$%%W$#7#J#0&$#'#I#/#3#:",
-    "#=%$>$#6#)%$3#'#'#`%%$^%&$#d(#+#)$#T$#O#,#7#J&$$.#I#/#3#:#=#E#)$#6#)#'#/#'#'%(G#+#)%$V$#O#,#7#J&$$.#I#/",
-    "#3#:#=#E#)$#6#)#'#/#'#'+z/qi$jnm%$+#&1(ENXi$##%###%###%###%###%###%###%###%###%###%###%###%###%###%###%",
-    "###%###%###%###%###%###%###%###%###%###%##]V/0]V/%#RU/#B+#AA#LP&$;O+#G*#-##/G##B1#(([T/+#1<+=6###%+H4/+",
-    "g%lY/YW/#h%n'%#'%0Yj/#Ut$#vz$#ex+#ri*#Up%#Ta/#c`/#po%#Z|(#Zu%#Y{%#jy'#ra&#[j&#VU(#q|'#zz-#kS%#w|(#gT0#n",
-    "Y$#ku)#XX&#j+#qc(#5#ws3#`s/#y}&#qf$#kv&#jr-#iz-#sx(#T.#dr,#Xq)#{y$#$#Zl&#du+#XI#QT21'Xl;ut0]T/##~a)###w",
-    "(###u^&###Tb(###vn&###eY(###`U,###[p'#%*lQ/#m|%)pTEue$#,#5#}|e%#Ype%#g&#=#X&#a(#c$#g&#S$#sV*#mrm%#[gf%#",
-    "1#D#J#pWf%#pdm%#`]*#q$#uXf%#`Xf%#=#aD#rD#5#gp[&#mm[&#@#jb*#Se*#9#}$#-#_e*#yh*#'#Z$#P$#9#F#[%#3#5#V$#7#'",
-    "#####X{f%#xl_%#|[*#N#rVg%#XVg%#/#N#t)#i'#D#e$#l%#s&#X$#~%#D#g$###N#H#3#B#V2#T/#W/#u+#k$#aV$#js$#u/#q$#V",
-    "$#t(#e*#$#g(#[`h%#U]h%#-#B#L#3#x%#[lh%#|%#Qih%#U%#;#h&#`)#j}+#@#WV,#d%###nzh%#qth%#N#B#;#iSi%#}Ri%#1#kI",
-    "#_H#s],#i`,#@#o&#]%#hmi%#cei%#hei%#kci%#(#F$#h'#{i,#Wk,#{$#N#}$#om,#Zps%#Ros%#po,#)#)#L#Qx]&#pu]&#Raj%#",
-    "##oga%#sv+###cq,#h{w%#^{.#hTz%#5#cs,#hu,#^%#7#i$#S)#y{,#`$#T~,#bxj%#Tvj%#s(#+#'#&#S%#L#m$#>#9#U%#L#+#X$",
-    "#9#|%#s&#k$#i(#][k%#T]k%#y%#v'#Z$#`'#x_k%#T]k%#V'#[$#|g-#hp-#N#c$#p$#an-#}w-#_$#S}k%#swk%#`/#t*#b{-#l~-",
-    "#`Q.#l$#Ss(#)#qd(#e'#ll)#Tc2#~z+#+#/#r%#8#tdl%#vjw%#h_.#Y(#V,#^%#r^l%#_^l%#{'#z-#^h.#aj.#`'#X&#f+#k_l%#",
-    "^]l%#Rw.#Xz.#Vql%#wnl%#Qz.#b{.#Q%$#Z$#yQm%#rf*#lk*#X~l%#Yem%#W`m%#@#i'#u*#u$#j%#c%#u$#B#=#rZm%#__m%#X.#",
-    "v%#Vf/#^j/#*#s`m%#yim%#l3#l_m%#W%#u]m%#V(#Y$#(#ut/#zv/#^%#.#d%#}]^%#YV^%#Qmm%#Vim%#rwm%#gqm%#=#Z$#m]n%#",
-    "fZn%#N#{gn%#{,#ngn%#F#jb0#rc0#Xc0###cj0#N#N#L#T&#uk0#vo0#sUo%#kTo%#pXo%#eVo%#u]d%#oUd%#Wso%#R$#[)#ok}%#",
-    ";#zy0#Rxo%#$#s$#X$$#~xo%###{$#i{0#e~0#w}0#k&#mc~%#n_p%#t%#x%#VW1#aw~%#Skp%#[pp%#{$#lop%#U'#ha1#_e1#7#-#",
-    "}Wq%#_0###X_q%#nc1#c|Q&#Vaq%#)#rk1#ZVR&#p^q%#Vr1#Vs1#,#_$#SQr%#nzq%#]t1#rx1#n%#~%#R|1#m^S&#c$#`^S&#wdS&",
-    "#pZr%#Y`r%#}^r%#h'#9#`lr%#]&#hkr%#eqr%#qpr%#l}e%#V_u%#hc2#m&#pd2#`g2#es,#rr|%#@#WY0#5#fne%#)#te&#lQ6#Vr",
-    "2#.#H#WV/#SW/#'#7#w$#Ygs%#Zgs%#h%#V&#_&#V)#x)#y$#~'#j.#_(#'#D#bgs%#s0#o)#qgU&#mV3#'#k$#nTu%#WQu%#nws%#U",
-    "RV&#+#xWV&#x/#[eV&#bd3#;#9#'#x%#f$#}(#|$#r)#l&#~%#Z$#`m3#cq3#e$#^q3#iu3#)#vzt%#nut%#1#ex3#qy3#i_8#jn]&#",
-    "Y+#t]X&#5#}W4#e&#~)#R,#Thu%#[du%#P#Q'#U'#|wu%#xVB#`nV%#A#`%#cvV%#[lV%#f'#hTw%#Z$#Ztv%#W'#e$#||v%#g|v%#p",
-    "/$#T*#T'#|3#]$#Zdw%#kRw%#]Z6#[]6#kbw%#Xj]&#je6#^e1#ki1#p}w%#g,#yk^&#3#vk6#ugx%#z~^&#WW_&#Tlx%###a$#kwx%",
-    "#`ox%#xn6#Rr6#m(#Z$#p%#lt6#ni`&#sgy%#e0#d+#_^7#c$#oa7#W`z%#^oa&#sqa&#u.#w(#Sez%#Tl7#xn7#-#1#7#1#o$#fX{%",
-    NULL};
-static const char *const peft__nf_classes[] = {
-    "T47V(##X(#&z'##X(##v'#'z'#$h'#&z'#$h'#-z'#'$#&z'#*V(##a(##V(#%z'#%V(#$z'$%V(#&z'##V(##X(#$z'##V(##Y(#$Z",
-    "(##Y(#$Z(##Y(#/V(V)'V(z(#z'#&V(##z'#%V(##|'##z'#(V(#(z'#$V(##z'#$V(##|'##T(##V(##-##.##/##0##1##2##3##4",
-    "##5#$6##7##8##9$#:$#;##<$#V(##z'$#5m$*V(##B##C##DT$#>##@##A##B##C##D##E##F#$V(#$z'#'V(##z'#$V(##z'3#G]%",
-    ")V(%&V(##z'##V(%$V($#z'#$V(##z'G#HB#V(##z'#$V(##z'#$V(#%z'##V(#$z'##V(##z'#%V(##z'##V(##z'##V(##z'##V(#",
-    "#z'#$V(k&)V(##z'##V(F&V($+V($%V($'V(O%z'p%0V($#z'#$V(##z'#$V(##z'#%V(#%z'##>##@##A#%V(##z'#$V(#$z'#'V(a",
-    "$#*3#,&#V(##z'#$V(_%#*3#,f%#*3#,f%#*3#,f%#*3#,w%#,w%#,*#y$##R%]%#*3#,w%#,t%#,e%$_%##,0&c%d%$n%1&r%q$$z'",
-    ">#z'$#z'$#v'[$#y%##z%$#|%(&z%%#z%$$V(##,$$V(c$#z'h%#*$$,w$#z'~2%V(T8#,C#,h&#,-#V(i'#T(Y&#|'##V(##z'y'#V",
-    "(##z'l$#,7*V(%#z'T$'V(#(z'#$V(##z'n%#*2#,J#V(##z'#)V(Z$$,_$#*.$,h$#*c&%V($#$#'z'#$V(#&z'##V($)$'#z')#V(",
-    "&$V(d'$V(##z'#)V(##z'#$V(##Z(##t'##z'##h'#HV((#V(##Y(##z'##V(##z'Q3$V(#$$#&V(#%$#$V('#V(&$$##V(##z'##V(",
-    "#$$#&z'##V([i$%V(W&#,W%CV(`/#x'##T(##X(##|'#$~'a%$+`z1#V(',V(D$V(u$$V(W)#,Z'#,>4V(^$%z'I#,V%#*/#,`(#V($",
-    "$V(##z'%$V(($V($#V(X$#,g(#,hQ-#=U4)V(#)z'#$V(n8#z'R(#z'`&'V(cI#z'$#V(L#V(##$##z''#,p&#V(##z'kB#,]$#,^$#",
-    ",##*j$%V(T$$,c$#*q$#,,#*b%#,##*}&#*##,v$#*3#,;)V(&'V(k'#,&#*s%#,##*l(#,##*v%#,n%#,##*k%#,y@#,o|,'$`$)V(",
-    "U_-#$Yn%$v'#%$&#R(#'v'+*z'%'V(#$z'B&V(_&%V(Vs$)V($3V(%)V($$V($'V(YU$)z'e%(V(##*",
-    NULL};
+    "#7KX#$592mkNrMT6VjA%eROAMGV_;$2Oc87%qlBqCXDu'+9VrK<veGC*'Q.(S,x4w)[bwhs/(r]Lc9k1Ss]A(hvxILaK4VG@(K)S)5<",
+    "]Z`t*tqpi)qkggu3+ph4-XcT+%nCUQ<mpJ^>O2iuK2dL[0x,FN,tDr'cQOd#4o#se*>j-uvl0B&/FloD]Sr2p2Ln+@Iw%.cBdb[xDJV",
+    "(*r$j8q8N%RBtl_y0:sFpp/&[.5E)YVic(g>@YMU$Vm-_))Pw't)d8f(6T[cRr@3^Er@eabd'A_rVi`HppBjpt(y9L3T3%K1FCm@RNT",
+    "QG[s^(rV$u/>5J-NUOO[='NPhWeGp;EFsQf[TXsmnM-DRj[uZv3QF`9Q1e-_Zr>allI7A=w1pHpvEs)i:SsSwmPkr8vCPcl'6TqR)qV",
+    "UFy)508g]D-WVh<YAbFEeCQUf(Dpmjf._m-ghoj<uO+K/JcR2P_#1>ohfN]HMlW1*BoQ*y++s7Hi5/ewdj:qynYO>-uB&^I8CdPmFk:",
+    "6RX#+o<J&*ueV64cD'YS1xQG(E8Kuil%IQQ8r@K-2fN4##p+n[)V,0xF*TNYmRE/1%jxEqjuRbnr_x:,8Slpu[CPaC)t67j9@`Z&bH.",
+    "6t5O;5mbhHbJiQ.(ScyFK81eFg#dOxw[mVea(%gGlebvy)1gH=L>JV.@7`C<>:O5[3Nb<JMP<R.U5t];MYFnm(Epw[vhUWA#P::-&GE",
+    "y,ypT'@U*'c73E<o8Q+.43fyen4%J&K+8r=T=Z6re0R-*7`Gw5-7.@S*76BlnbV'XI#xVH&BT:]a11_AZwV*)bkhn7>tK[fvu)7jP@P",
+    "m4gV_.g8%gDQMI#fvE]Mul,bPb0RiUJO`SM7p94;TW)aKmb#B$U/@vq/K]1Z7_h7g/Ama/e2q<-F.6kUfp`Eggko.+/nM[;(UA=BXLR",
+    "r1PG;so=6:C#@o7%/#Q`KtovadOX%&P310:iaPe(Qs,Jn.m27ev<-cn.w4H>2v=htqZoo,)CnuMa7b`gNN4TswFbtN0]kRVk_L3'Sd1",
+    "fi35Zt4(X*cn*JPNRS+ht'S2*baY^Y(yrM/DDX4IkD7YB1wv;a1I#I[WGsxt;4P&<s-4jV@^PKjL_Rwr^##ugRL9Td]Rw0PlTijUu'g",
+    "WB0TqLRmmQ[l:Ext8(Xg*I4.nOxsx)QdZ63rX^W%[kuC-SD]w%:dNk3D<q-8BZHyK^kPTaIX%g9x_RNBtxT1heBYB#AB,d(CB-o/Q3`",
+    "x:luhTSl.nvMV.9V]m(C#O#&PI.MS*BP@PSH;A8rR@5_NkSFXXw[[b3Ud=G/1ir_^b%]#Y5,XG][X>ZL:(^Ee)_+QfJXOSVnK;co/0)",
+    "53dy=kIlHd*vHb(;g[YJo+,BbR@N3d<$#otmAEq9_,f-CnsjggAI1TY7,e=QICDRlj#tOa(0O(eLd#Z'E$pA:)ncpE0oT)q82qEQkqI",
+    "Wq[lf4KiK[bVgE;+P]JjVOp&f*@DC+]u0,i0[X17Nwoa#lCc@Q4s+fE^hZDNobEGnI$gU$@kHuwGNcH,lkLQ.,*Y*k,42$M^6[n,nPB",
+    "a8;sV]Vd_Ekj-F/kFi3Or$W8Z)#OuQE;ooT)`(NT+LPcqSf74%DZVKN@*TG:nD.fi%;;=65/3;]IF]eWVW7Qp`EQ^MOykf)qu]n'L0i",
+    "ZDQeliYT0*^i<MMO0,<+mt2j3G_$^72rVBl0+s3vS.hSh40g+^dbmIGy62O]Ijl*Wsj`Zg^AS7iX^Lto;[8gaF;KrQ_kCu1F&C)@r%(",
+    "[W00bU1VXSfY^%gye6kOToTRNljXQ9`>;Knw[1Ws7T,:_jsp9TbMwHBAI)h@N7S+/_=JW)<OtA8Kb)Cg49)<1g7fr-;pBThpw3*Z.pe",
+    "(U#ANM[Vq)@lo3CQp;VB9N$&,9t_r'bodktX<hHVZvMuIhtcARu3wg.l&NVARU0iR)(%I[OCv$I'T5i/biC;1.89dfW4>DI*GexKh`]",
+    ",eCTE1pymydx(*0@^QL8$(s)]c><RyZ]Ll7:tm)A,ynET7sGtT=YIdbs$g;OEpFeD+v@2gv_*6e74;5OKT&v%[.foTY&M>&1$KpQ&w-",
+    "Zs/HELupL;ll/^KAk5-588/m,@)l#WEt:IieS#/;T`#6%l@,hy$0e/ut_847k&t$LL=a#FIK@bTv5;YIi<4q>Jmi3a9_,Uf1gT6JJ9K",
+    "ix;1b#%Lw)`*l$PhjMu*7k_OvpVh;S>AQm,1AA4#f.i[gya4LtE,T+'YmP(9vuhLq97b7OM[QwUY'XKLDhR%4.qFt>KyN7#ycMS6>k%",
+    "ZsYKse8>nKhL`jQ8F*G+2Pq*mUE&qi(9U4hkB8yCyI=9H3K.y89,`[io)n$mW6t,u@2)a8TOiH=_Bc,+=#$V5Jw&u'vtNYe^W`/beK`",
+    "DvWl;uPG5ft-Sbd1-JN;7;F<(J/(lqGi1-18)qshr%pSVR.kQvPVZvWlR,9-2q&VZm%,k>:@N1NE26@Z-N#B$[>g%GkQNw<=D<dSYSV",
+    "wQ4/9FbI#Zl.'erHmLerMkwHnbl+hTLA8s>y48AI,*CLMp-C]fhv>QUh8y=-)cr.3.hsB%oMNNmuYK6yq#$/Y>JT]cwtBS,EjE`LtMI",
+    "5Ef&IC:8'xmkQs[h+fl=4=$9gP2uREj(&:::k&p;BksO,U&*lOOsGW[e;]9en2QJvaIGMeA`LCMY+wmV/X1(Imqlg^9A-qZLxUYqWGZ",
+    "EN,tp8gWNBgv8*<987LsT/Wvb.PT%t#A@b#p+&<d7X<aoZ(k_+qC=WqU#Ugwcv5L]aK:Z1X)@An1-Pk-N+:@+0>C7H&W<jl#RiLKq#a",
+    "$S3]IDrJSswRx__UH*328$v4C:VLM[]jD&pmF8_BRU-ut2Hh'o@)u-(K5KLH)THg58K5$/U%x#;fwY8i5@+h;TiQr_*D/2&lYeRH`if",
+    "WF.ca5=K=Tm]]#f>>*];AZX/><f8lUnVK63f@)1g%$bUwVrIlj2_Ik-5T$GVq>tkD=35IMRkWCq+ta+le_)5f+6myP1+J(*IN=wZf.l",
+    "pI6)4k#A_Dx3</@5Psv>/rqA+L,03T8;E]w/c1sC^W+q9RqJ6)X5aL]yB7hX(fbTUPn$Ms)#m6I7+9bSW9&>w,^US#BprQ(`eXeYP/>",
+    "NG]3hnq'feHin/%Xx.Lu9Ya.umrR2kApT$ERN0X-`THPWrs%>s3F`/<5bScjvblsO]ESb6Cyj7F.R%Oi4&A'o^4a<xe5+'Q0Thx4beQ",
+    "&>GDNA;&&fb%E[(;a,&gjRa_*8q(eoMZ)&l0mJEt`bu>lRb#+JChb6'hJ&]39m1E(QY,f-&po0wKiYdOEK*7]>OE3'aBEOv'/;bOd/j",
+    "N;9a.:os#q^5=aE5j84nGh'(:A/;*]2q0mP_V6v))l$3oW+]c.'*bQ5LmK*CJ::(h*luTU,Xr,65_d&5O#7b[1yn2nfVV-0Bjgaw0&N",
+    "HPB<$(1D:j(BF>=4ddDPTrQw.$.eA-enIH*;CMZrc4Ym3E*d$7sD.O4F'$x-jdo*v(1M(db$P(vlg&vWk-.N$bVr#-c*UMHrgX^9sgK",
+    "om-u52AoYwpglMxgsfuQh^32ajOQb0&99c9dMi'G)eLdNN*ZUT6M1X)]+JZZLOiT6/(,kll&QL<&u2+WP*7$`aL660wy9A(awfv;[YI",
+    "b'U0l8i/q0Z=GT5Q1W%oYM$OcX3F/Nu8Vqq#w2`lC0lxf2+.INrF@7o(p<.C/OPKPhO#6y=Cw@Y]<7/aj4oeX^br;W>uiF^))6];s0&",
+    "9PC'OntA0n:'NeeH_knF6Ctq[#)w%NKR-'Bv;)hamD>r[]VW@B%].>#,cAv>SN].McW[gU3wpGMYB2S7ii;qc@MIr%'%vD'(4)feo/#",
+    "hYiOFGkJ,mX6O,Doj8pCk5fv)P'NnX*w/tLk(p,T/MD-7GmcHvgOmJduOx.Mx0H/jvbbp[[l^$C:'BR'5i&h6_/&SG2GT<D.*b=u)V9",
+    "[r#:HUXDdO*[/x:lSTCH<qe*3M4`Hi%=<PB$j6vPrRN8fegXBpLQh#Y`#kRXrkUEdf#@2d+Tn.`pZIOV_IQ'^;sx&:V+`A]`*y1+:Y7",
+    "'<$b/50Uh+mIspcu>a.Luls9j+41;K+A<iK=PK+0,m.cFq1*RvyO<;46-fFe95coEUy0+CXK33'(s99lc%lJXr`9*@e<f8LIF&`+b]3",
+    "eVZV#t&X)vl+ggD/5cIYA[$t39i.SvI#t%ZrDHdbmqC+gUP@$sT<QsvmDg9ZSa2)&@N1:gN<=>$cRxPUeW-fVG#v]r3xp.p1NvdPNXU",
+    "I0b9^f9&F6&Upn6]xF<ReY.h+:IFZ*woGO7DbnQld*^pD$wB^69+0C2;I<4,XYo=@U@qQ=R#0Mwx(,ZH#c4v@ddSp8GvgCla#;f:$%c",
+    ">H_He1S-hpmleQkppKDoKvwR@LtwG=sTfPi[(&^a.05SY.2#MGf1;Z'FS.u-_Us1$V`bZ#y>V+c`-5<-Ean.&c3[Xh2,ihH#;*eIdN<",
+    "*F/)Eb=qt@Wk'[FCW3,5<h9$sAi#>]fN]wT8A&QxE`nF;t5X6pxaaOG^0V>n4$kYVH3qqRSk>isQ8<8H3[d[RGff>f+%jaxC`ynsR;0",
+    "KaC.%]#okq;];V0(+TCpN`Ek;IA2R+liZ/,>Rou9CQ6NLa'eG06@R<9&sD1b/=JRe@./mies0f;EN2Bq.]23ap^Htp'S@k9C5xQV),B",
+    "0wt9AD2NE35#%]ZUP[`QG_L<aYOrk#uD+P7[a:p,;#ogAHl'F93/)SwbGc*CkN:;o7wMPu3XViPK=yU=*g6.aG=.P9qWnwLw/lgm&hL",
+    "gKZxY[[=_C]N$Mq.x`AsY<j^j_Ph[VpPEc:4#Q/]801/wS6fYmOyU:]=JGdJOrv3:,c>qN_2*efr]d&[`JYR=&5&k((fBiN`AI4oiFt",
+    "U/D)vh.5]NS-`eikWxad^e@D$Xybn^9nmdnS@#TFUd,B%cp;T$q]pWLwTSoTRb)^[m;r86<=QPO0j,ErWbQKc#PWMhT,u;s^v8G:qf%",
+    "g2Nyexi,SMaW&ynQ%BeK)Cr((20,kGTIr&RNQLC6m7J%gEJR1Ldd3=ANVr..lso)Sx2]'yfVs'l,ecqV_Wj`l)%>PJh@g([mVh(':$%",
+    "&TbY@y>I^a;H$bS,;Wb#C#5F>Q28.8@](aS#3ta[DNAW88_tZdff`&5Q7)35ge.&pn+v5pWWO1[1K'*I3bmZD;D<'EyW1K1+CjdSmf7",
+    "6dH4i1/UFGZ:3M)nkL#RmVAITkiYuyN9)[1YZl<<lk&99@P0.RMbM*kT29yo4V;e/.u7+PGIKY:o.E#eJ(YJ+&[ULUWi^;]@1ix/*'N",
+    "i_QtqhXGJ;-g`w_4igvMWw40uWQJOfa22RhR&CMRnrmVA'[,YYT*vaP,@+qnoy:^rars[=]ZoN)A_NZwA;^T%otWf0FC1(nVl&[0R3$",
+    "%1hNXCI)H,c%9[6t>y)OCA`%nxM:4-,=xBJIaF4TM(th<[#f(kCfClG'19VWKnKcXa4;JjS;R4E4Cfy-2du5._#G'UY,hoZ2lc0,0_v",
+    "VT[sC+-FNyEqBmt.]T;J-S+a&Z#@'Z/VxtRO2__UoJcUA_7/^m[[dK=p$>C$dJ.7H9>$Zp_['lRZQUG_$$hY/xkaPuyV&y.gR=%-g3`",
+    ",Xcvke')ZR@fo]D*Mev+^@Z*9tk88eCBgI/+aiO5@q)e`iXK2,GpO5Ll+66lI]i2R*569as6N)T*b&aA4hheEfI+@$yXu+,oIR81pYQ",
+    "/6&%P'JFYr/$2Z6@]5A_JVXiZKjNAnJ_;eZ<`SG_)],O%6&oBf;@MR2BcS8+h&lB,lg$MN8>duK1df1Q.,1Qcm^tqb9D=V8@gwTv_nS",
+    "fFZ/lT7n$Bk9Aukq9sIF>s0+HI/CTX`X)x)3i_2K9mdIGc9`C%eeI@_biVnLO%Px;7G^GU[l2CCODO1k2/P0>d,i,l.*7jy*g+H.eBl",
+    "2nu%/@mPE/Y&POM^DKqZ8'wBf0F9ga&10%DF:YYNYHYnH'wc-pO$CAFHX&M+jpJS^wCj39fJVO5-45GcEcw9GDY6H/vl)n)6_-Udkg>",
+    "34)jb*DdIt%<WWB%S#uW:Nnj]_2MmD)@Gj5r96sIY=*Jh;+n:bP)8LW]^k#[eYv&:0'h:`@`b.4Tn@-CM8N>(f:nQAUUjw:NR)Ljo6@",
+    "ymXjh`Z`O,m_%l.41N`1<iB(QY%89xdIp9[&G>gs1We_>3u5U^Rlg_IiNiR&%M[VU;@7illc/s9oj<SFX)AY)9>W)P+A$[bo05#Oq4l",
+    "uLvZ0apl*1iyCpE7&_Pk$q@;&ii'JR>/Uv)j:p`'k/dAoHrU`5CttB8%#G/=R'Y*$b8cXi/N3h926SHv2WGhKJr&p]Y@_y1-00o*'6=",
+    "2NfCrrN,3.G+S#Q%S1:VDot1rO3;+p>Z0)Am98gRU'*3HVUtm-)/CJi%(qf.T(Dxf--S0y<:<v2.WI31D]w-yHKKi(;Jn7>C-N^.xbk",
+    "7J+mdqx;ySt'pG82^LG.:T@sg#J^c5]bD=551[cPQMX$b%Oxd%LPOkQXx^fu9svUf.iYHY.5435PyrnQGHm7q@ULtBlEf-Vi@;8;EjI",
+    "KS_[mIbe(a>Zh<xgF6rTYad)JNFp]cR@6KD_LrT%Wqrvq>AY0&uU^7^lSEu.^XfA3E`3UF%vAMG$2KPZ&M.0r%n05u_/>:JXI]M09g/",
+    "d&5,<%w70[Zm*q,7/,A2fjDJ#'N&/bYu#@+DNG*Mxr'6EO]@O2MBDCU#`]3*`0wm*Ng)QZ:,P]Vs'N&[idOj^d;j;1I7E&v9axtolmv",
+    "Vbee+-ty=0v7r0DcK9DEET%RH)R5FQ@tF&l@.`dx06jp(_uWS5baK/XWg<^TW/tdLNh[mp9&Xv8.[i.3b>t4pPh'o*K[/FuvG,@i<-a",
+    "x)@hOT#7Q5Q+/hvqhBkws=*hC&Hqi9]^^<FnHvCmReGJJR)t&=W2_jPSYVC:ryvE*:GfI%6p:hTpkRIj(PNcLS#a[ap+q#SJhB/v[91",
+    "iF9J/*mf;c/fskPpPa;39`IS#KG#wi-E`SqN<w'E4r:WNAl-Sk<,s)0E:(y#xmC&RD8@;+a>2`<Z`4C6/HaoMpkcM+N`dEX2H0u;jvO",
+    "ERuJNSIVt]_DDZUlR2aB0^g,u*NtxXGm%%VV-%px2p@2i2)0ZqxAe0JuCI([,pVD[V)m9%xG#&+Ou.(J4E,CRfgrRXq&.2e/4cjIB8a",
+    "kYM%UTkEr#mMlRRK0hC;G+blel5O>)AJ407JQ9(84-KVGqtV^YP_g^@g^Pm'w7S+Ekgr0LXq`=3nw7)2cPde5P/JdC2t3Sl#])rH)a,",
+    "LF<M8hcK.OrnaGM^lCu1KBS:JvH&F9_=;nJ5VnlZ=lT3(v+@m%5ZAc_H`Q>-.$QOc'5FVZWOEv3Lm#@)i_lSos9ikT8K=`thZyvH920",
+    "2<RwYLo>XbQ2YL'e`1RiX:jdGrLQVBRm-w%<2[xHEPs&F=E%Pd^Fg#I@rQbH3CpYU2(::X(_CTFg>vuY;iT8WRhMG5+OtO>hGR_@04E",
+    "c+ETH1^8JM7s:'J,ClHJ:.mX_*PJ^bF(u/kUpYf%Q=pyE6Y9m$[+2pu^;B8**di$`X,g^HUA++sR>aOo;sJ*XFCZ(GalRlK2&Wp:@27",
+    "#-UhJ,j:#9E9;g%h8#F9ji,5uyE4U1.[<'3J@YNP+,V8YtD.KFf^k2$--#FCWL/9xfQrfiqMu2_H7<j*@3qm`Z7)E]T[IVwoeXreXGk",
+    "E'4i%o&^jtploU;rc57vyAaRDi5*3dt@a(:o`fH;0_e:m^2$]B=]XSCY:yG/1[NFXhloG==$f<_lxc=u#utf61vYQ^wFce5Ohl[yMw%",
+    "@biX-Qu#_p2dWlbk&=WqNnOlfm5/a8QdlalfCbelYc]H<'CoELo*X)42$$vE@bk2XLsF@:o6-9:9PmM9O(ivL`D;PY$.DLc$Er#D-S-",
+    "4LI*[O**wSGW)5'gMCIlG*+rFL$l5;gN5=H1Z3`BIW^n<ENctwyJ$vL[<-xc*VTYa+Ks#)$d#R:2Ub6'Zb:lyMeal8'(@^EOkXS94so",
+    "KB_RkB&S-M3<)bt@.Ko*9-m^Ef#j>NxZ$G9m#urRETmX5NwRC>Mrlri$Uk2m9RSisnlPGaATB`s#atkeY#9J34iVUX%RNn6gXZ.c5b2",
+    "CR]>%dME[$[3baO5[Z6ke*&LU)+M#Vwet)8Ia`H(91j9Qw2q*hD61/^u@ijYf=Qf)D4RjBWt2K5;GcbIEVR[,QUEpDYbvO)A&BK42;2",
+    "VBPbx.=@KO@<[(/O$a]jaP))hGD3(mFmXCoL2A&;7EYSA>OOHe_=278By4l28XLBI3X%'EV['Y@vma9&2yykU5blKgW,E=Am59;lL<[",
+    ":xlII&Rss8Dn_>p*7^$0O`;LrYC/'vHIy`e9,H0_PGpfZTWN+d[1.^w=m9=8W6'j]J0Xm[eSwL`5X`7$qPUoN];<Ax3F*J9]&ZNId=P",
+    "BIC%pOp.t.v@Iu)c-:%S2$TgyTyS_YY7I+vS3ZI9uimY9O8]LRDt6Qk1E`nU;5g8U%rX>)m[J(uXbm+]/S8Tq8WT`D6KmNHHA,$/Y09",
+    "^%;Nsv1dO$XwQ]Vndy17(DNWNDaF[PT).Lw($odc(x2%4DWL0%THg'K>sSy1or.:DiXWBLPXRk3udrZ9sVL2t)U;j_nq'ZZon#ff)G#",
+    "SJ8Qx#S4%9=W9-A#,wfI&0Ff1pW-mBW6khXlID&aGstN$fJq:iZkN]7pqBV@sc1qZTJMDtL7a()JKrxFQ,5w]`1X3Gk^P7Qd59UF)aB",
+    "LbN'/soo]ND-pU3i`77G_s-+IL.9Qrh#G`-,U:@W&ERHv/27+YxGQ`#8.P4rQ),aE(1FL#Ql_3lXIlLB_9Nt6xJo.8KN(11Nbd;X;wy",
+    "+Nny%KG4:p`xLBPe'$ryRYD5OeOF1];>tZMRKjY.#mf7L&pt,=ma,>Yhd&_(^rRy7UImWykFLFZsn@J.f$bYA^<x5jF66oRv-XC*o0r",
+    "W=.>gS8byGY;<.;9Vee0/tgf,]Q/*gUa^]VkPH^AfGD&mix],A)24-4,lw.Wi$B&xJth>1:*X`Wo/V^/.Mrc>/kbn;%b;H3AtP#226]",
+    "y@f]C;b:cvnD$:H:o]q]`Yj<tg;&*i9Lg_O9@]Auts)c<5,v8(QuWh4BfA'NvPSwu^&Wv",
+};
 
-
-// Everything that the two texts above say, in arrays with ascending keys.
+// The same in arrays with ascending keys.
 enum { PEFT__NF_MAPS = 5722, PEFT__NF_PAIRS = 940, PEFT__NF_MARKS = 814, PEFT__NF_PARTS = 8525 };
 typedef struct peft__nf {
     uint64_t maps[PEFT__NF_MAPS + 1];  // code point << 32 | place in `parts` << 1 | (1: compatibility)
@@ -13137,23 +13057,43 @@ typedef struct peft__nf {
     uint8_t busy[0x30000 / 64];        // 1: of these 64 code points some decompose, join what is before, or have a class
 } peft__nf;
 
-typedef struct peft__digits {
-    const char *const *line;
-    size_t at;
-} peft__digits;
+enum { PEFT__UNPACK_CONTEXTS = 40, PEFT__UNPACK_NODES = 620 };
+typedef struct peft__unpacker {
+    size_t at;  // of the characters
+    uint32_t range, code, word;
+    int left;   // bytes of `word`
+    uint16_t odds[PEFT__UNPACK_CONTEXTS][PEFT__UNPACK_NODES];  // that a bit is 0, of 4096
+} peft__unpacker;
 
-// A number, see tools/normalization_tables.py; -1: the end.
-static int32_t peft__nf_number(peft__digits *d) {
-    int32_t value = 0, scale = 1, digit;
-    do {
-        if (*d->line && !(*d->line)[d->at]) d->line++, d->at = 0;
-        if (!*d->line) return -1;
-        char c = (*d->line)[d->at++];
-        digit = c - '#' - (c > '?') - (c > '\\');
-        value += scale * (digit % 45);
-        scale *= 45;
-    } while (digit >= 45);
-    return value;
+static uint32_t peft__unpack_byte(peft__unpacker *u) {
+    enum { LINE = 103 };
+    if (!u->left) {
+        u->left = 4, u->word = 0;
+        for (int i = 0; i < 5; i++, u->at++) {
+            char c = peft__nf_data[u->at / LINE][u->at % LINE];
+            u->word = u->word * 85 + (uint32_t)(c - '#' - (c > '?') - (c > '\\'));
+        }
+    }
+    return u->word >> 8 * --u->left & 255;
+}
+
+static uint32_t peft__unpack_bit(peft__unpacker *u, uint16_t *odds) {
+    uint32_t bound = (u->range >> 12) * *odds, bit = u->code >= bound;
+    u->range = bit ? u->range - bound : bound;
+    if (bit) u->code -= bound, *odds = (uint16_t)(*odds - (*odds >> 4));
+    else *odds = (uint16_t)(*odds + ((4096 - *odds) >> 4));
+    for (; u->range < 1u << 24; u->range <<= 8) u->code = u->code << 8 | peft__unpack_byte(u);
+    return bit;
+}
+
+// A number v: how many bits v + 1 has behind its first, in unary, then these bits.
+static int32_t peft__unpack(peft__unpacker *u, int32_t context) {
+    uint16_t *odds = u->odds[context];
+    uint32_t v = 1;
+    int n = 0;
+    while (peft__unpack_bit(u, &odds[n])) n++;
+    for (int i = n - 1; i >= 0; i--) v = v * 2 + peft__unpack_bit(u, &odds[20 + 28 * n + (n - i <= 3 ? (int)v : 8 + i)]);
+    return (int32_t)v - 1;
 }
 
 static int peft__compare_u64(const void *a, const void *b) {
@@ -13174,19 +13114,21 @@ static int64_t peft__below(const uint64_t *keys, int64_t n, uint64_t key) {
 
 static const peft__nf *peft__nf_build(peft__arena *a) {
     peft__nf *f = (peft__nf *)peft__arena_alloc(a, sizeof(peft__nf));
-    peft__digits d = {peft__nf_data, 0}, classes = {peft__nf_classes, 0};
-    int32_t code = -1, shape = 0, before[32] = {0}, header, distance;
+    peft__unpacker *u = f ? (peft__unpacker *)peft__calloc(a->ctx, 1, sizeof(*u)) : NULL;
+    int32_t code = -1, shape = 0, before[32] = {0};
     uint64_t maps = 0, pairs = 0, parts = 0, marks = 0;
-    if (!f) return NULL;
+    if (!u) return NULL;
     memset(f, 0, sizeof(*f));
-    while ((header = peft__nf_number(&d)) >= 0) {
-        if (header >= 2) {
-            shape = (header - 2) / 2;
-            code += peft__nf_number(&d);
-        }
-        int32_t run = header & 1 ? 2 + peft__nf_number(&d) : 1, length = shape / 3 + 1;
+    for (int i = 0; i < PEFT__UNPACK_CONTEXTS; i++)
+        for (int k = 0; k < PEFT__UNPACK_NODES; k++) u->odds[i][k] = 2048;
+    u->range = UINT32_MAX;
+    for (int i = 0; i < 5; i++) u->code = u->code << 8 | peft__unpack_byte(u);
+    while (maps < PEFT__NF_MAPS) {
+        int32_t header = peft__unpack(u, PEFT__MIN(shape, 6));
+        if (header >= 2) shape = (header - 2) / 2, code += peft__unpack(u, 7);
+        int32_t run = header & 1 ? 2 + peft__unpack(u, 8) : 1, length = shape / 3 + 1;
         for (int32_t i = 0; i < length; i++) {
-            int32_t v = peft__nf_number(&d);
+            int32_t v = peft__unpack(u, 9 + 4 * PEFT__MIN(shape, 6) + PEFT__MIN(i, 3));
             before[i] += v & 1 ? -(v + 1) / 2 : v / 2;
         }
         for (; run > 0; run--, before[0]++) {
@@ -13200,13 +13142,15 @@ static const peft__nf *peft__nf_build(peft__arena *a) {
         before[0]--;
     }
     f->maps[maps] = parts << 1;
-    for (code = -1; (distance = peft__nf_number(&classes)) >= 0;) {
-        int32_t run = peft__nf_number(&classes) + 1, combining_class = peft__nf_number(&classes);
-        for (code += distance; run > 0; run--) {
+    for (code = -1; marks < PEFT__NF_MARKS;) {
+        code += peft__unpack(u, 37);
+        int32_t run = peft__unpack(u, 38) + 1, combining_class = peft__unpack(u, 39);
+        for (; run > 0; run--) {
             f->marks[marks++] = (uint64_t)++code << 32 | (uint64_t)combining_class;
             f->busy[code / 64] = 1;
         }
     }
+    peft__free(a->ctx, u);
     qsort(f->pairs, PEFT__NF_PAIRS, sizeof(uint64_t), peft__compare_u64);
     memset(f->busy + 0x1100 / 64, 1, 0x100 / 64);  // Hangul's vowels and last consonants
     return f;
