@@ -464,7 +464,6 @@ typedef struct peft_special_ids {
 //   spiece.model, tokenizer.model   SentencePiece's ModelProto: unigram, or BPE with or without byte fallback
 //   vocab.json or encoder.json      GPT-2's, with merges.txt or vocab.bpe beside it
 //   a path that ends in .gguf       the vocabulary within (llama, gpt2 or t5)
-//   a path that ends in .bin        llama2.c's: tokenizer.bin, tok512.bin, ...
 // or a directory that holds one, tried in this order. In a directory tokenizer_config.json, special_tokens_map.json
 // and added_tokens.json count too, and a SentencePiece model is what the class named there (T5Tokenizer,
 // LlamaTokenizer, GemmaTokenizer) makes of it: the ids are those of AutoTokenizer (transformers 5). By itself it is
@@ -504,7 +503,7 @@ typedef struct peft_model_desc {
     // function, or an error that names it with its value. Unknown ones that are null, false or empty are
     // warnings.
     const char *path;          // folder with config.json, model.safetensors (or its sharded index) and, if there, the tokenizer; or a
-                               // file in itself: .gguf, or a .bin checkpoint of llama2.c with its vocabulary beside it. Of GGUF's formats
+                               // file in itself, .gguf. Of its formats
                                // Q8_0, Q6_K and Q5_0 become PEFT_I8, Q4_0 and IQ4_NL PEFT_Q4, bit for bit; those with minima (Q4_K) f32
     const char *tokenizer;     // from here instead, as peft_tokenizer_load
     bool config_only;          // build the architecture from config.json with random weights (tests, benchmarks)
@@ -1913,16 +1912,21 @@ extern "C" {
 
 // =====================================================================================================================
 // 1. PLATFORM
-//    Holds: compiler and CPU differences, allocation, files, the clock, the thread pool.
-//    Rests on: the C standard library.  Hands on: peft__alloc, peft__file, peft__parallel.
+//    Differences of compilers, CPUs and operating systems end here: contexts and their error text, allocation, files, the
+//    clock and the thread pool. All memory comes from the context's allocator, all files through peft__file and peft__writer,
+//    and all threads from peft__parallel. Rests on the C standard library.
+//    To know: peft__fail, peft__alloc, peft__parallel, peft__file_open, peft__writer_open.
+//
+//    peft__parallel(ctx, 5, fn, arg) with 2 threads calls fn(arg, 0) .. fn(arg, 4), each once: the caller takes 0, the worker
+//    1, and whoever is free the next one. As fn may depend on its index only, the result is that of one thread.
 // =====================================================================================================================
 
 #define PEFT__MIN(a, b) ((a) < (b) ? (a) : (b))
 #define PEFT__MAX(a, b) ((a) > (b) ? (a) : (b))
 #define PEFT__COUNT(array) ((int64_t)(sizeof(array) / sizeof((array)[0])))
 
-// PEFT__INLINE: of the innermost loops. PEFT__NOINLINE: of many callers and none of them hot; copies would only cost size and
-// compile time.
+// PEFT__INLINE: of the innermost loops. PEFT__NOINLINE: of many callers and none of them hot; copies would
+// only cost size and compile time.
 #if defined(_MSC_VER)
 #define PEFT__INLINE static __forceinline
 #define PEFT__NOINLINE static __declspec(noinline)
@@ -1937,7 +1941,8 @@ extern "C" {
 #define PEFT__RESTRICT
 #endif
 
-// A header's static functions may go unused in one build or another; that is no reason for a warning in the user's program.
+// A header's static functions may go unused in one build or another; that is no reason for a warning in the
+// user's program.
 #if defined(__GNUC__) || defined(__clang__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-function"
@@ -1957,8 +1962,8 @@ static bool peft__simd_available(peft_simd simd) {
 #if PEFT__X86 && (defined(__GNUC__) || defined(__clang__))
     case PEFT_SIMD_AVX2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     case PEFT_SIMD_AVX512:
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-               __builtin_cpu_supports("avx512vl");
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 #endif
     default: return false;
     }
@@ -1996,24 +2001,209 @@ struct peft_context {
     size_t memory, memory_peak;
     void *gemm_scratch;  // packing buffers of chapter 3, kept between calls
     size_t gemm_scratch_size;
-    bool dry;        // of the planner (chapter 12): shapes only. Operations record themselves, but no number is there and none is computed
+    bool dry;  // of the planner (chapter 12): shapes only. Operations record themselves, but no number is
+               // there and none is computed
     size_t planned;  // bytes of results and gradients that a dry run would have taken
     peft__mounted *mounted;
     char error[PEFT__ERROR_SIZE];
 };
 
-static peft_status peft__fail(peft_context *ctx, peft_status status, const char *format, ...);
-static peft_status peft__null(peft_context *ctx, const char *call, const char *what);
+// ---- text: one formatter for errors, JSON and logs, so that PEFT_NO_STDIO needs no stdio
+
+typedef struct peft__sink {  // where formatted characters go; counts what it cannot hold
+    char *data;
+    size_t size, capacity;
+} peft__sink;
+
+static void peft__sink_put(peft__sink *s, const char *text, size_t n) {
+    for (size_t i = 0; i < n; i++, s->size++)
+        if (s->size + 1 < s->capacity) s->data[s->size] = text[i];
+}
+
+static void peft__sink_integer(peft__sink *s, unsigned long long v, bool negative) {
+    char digits[24];
+    size_t i = sizeof(digits);
+    do digits[--i] = (char)('0' + v % 10);
+    while (v /= 10);
+    if (negative) digits[--i] = '-';
+    peft__sink_put(s, digits + i, sizeof(digits) - i);
+}
+
+static double peft__times_power_of_ten(double v, int n) {  // in two steps where one power would overflow
+    if (n < -300) return v / 1e300 / pow(10, -n - 300);
+    if (n > 300) return v * 1e300 * pow(10, n - 300);
+    return n < 0 ? v / pow(10, -n) : v * pow(10, n);
+}
+
+// The shortest of 6, 9 or 17 significant digits that reads back as v (as f32 for the first two), in %g style.
+static void peft__sink_double(peft__sink *s, double v) {
+    if (v != v || v - v != 0) {
+        const char *text = v != v ? "nan" : v > 0 ? "inf" : "-inf";
+        peft__sink_put(s, text, strlen(text));
+        return;
+    }
+    if (v < 0 || (v == 0 && 1 / v < 0)) {
+        peft__sink_put(s, "-", 1);
+        v = -v;
+    }
+    if (v == floor(v) && v < 1e15) {
+        peft__sink_integer(s, (unsigned long long)v, false);
+        return;
+    }
+    int exponent = (int)floor(log10(v));
+    unsigned long long mantissa = 0;
+    int digits = 6;
+    for (;; digits = digits == 6 ? 9 : 17) {
+        int shift = digits - 1 - exponent;
+        mantissa = (unsigned long long)(peft__times_power_of_ten(v, shift) + 0.5);
+        double back = peft__times_power_of_ten((double)mantissa, -shift);
+        if (digits == 17 || back == v || (digits <= 9 && (double)(float)v == v && (float)back == (float)v))
+            break;
+    }
+    char text[40];
+    int n = 0;
+    char raw[24];
+    peft__sink r = {raw, 0, sizeof(raw)};
+    peft__sink_integer(&r, mantissa, false);
+    exponent += (int)r.size - digits;  // 9.9999999 was rounded up to 10, or the logarithm to the next integer
+    while (r.size > 1 && raw[r.size - 1] == '0') r.size--;
+    int count = (int)r.size;
+    if (exponent >= -5 && exponent < 17) {
+        if (exponent < 0) {
+            text[n++] = '0';
+            text[n++] = '.';
+            for (int i = -1; i > exponent; i--) text[n++] = '0';
+        }
+        for (int i = 0; i < PEFT__MAX(count, exponent + 1); i++) {
+            if (i == exponent + 1 && exponent >= 0) text[n++] = '.';
+            text[n++] = i < count ? raw[i] : '0';
+        }
+        peft__sink_put(s, text, (size_t)n);
+        return;
+    }
+    text[n++] = raw[0];
+    if (count > 1) text[n++] = '.';
+    for (int i = 1; i < count; i++) text[n++] = raw[i];
+    text[n++] = 'e';
+    peft__sink_put(s, text, (size_t)n);
+    peft__sink_integer(s, (unsigned long long)(exponent < 0 ? -exponent : exponent), exponent < 0);
+}
+
+// Knows %s %.*s %d %u %lld %llu %zu %g %c %%: what the library's own messages use. Returns the length without
+// the NUL.
+static size_t peft__vformat(char *out, size_t capacity, const char *f, va_list args) {
+    peft__sink s = {out, 0, capacity};
+    for (; *f; f++) {
+        if (*f != '%') {
+            peft__sink_put(&s, f, 1);
+            continue;
+        }
+        f++;
+        int precision = -1;
+        if (f[0] == '.' && f[1] == '*') {
+            precision = va_arg(args, int);
+            f += 2;
+        }
+        int longs = 0;
+        bool size_type = false;
+        for (; *f == 'l' || *f == 'z'; f++) {
+            if (*f == 'l') longs++;
+            else size_type = true;
+        }
+        switch (*f) {
+        case 's': {
+            const char *text = va_arg(args, const char *);
+            if (!text) text = "(none)";
+            peft__sink_put(&s, text, precision >= 0 ? (size_t)precision : strlen(text));
+            break;
+        }
+        case 'd': {
+            long long v = longs == 2   ? va_arg(args, long long)
+                          : longs == 1 ? va_arg(args, long)
+                                       : va_arg(args, int);
+            peft__sink_integer(&s, v < 0 ? 0ull - (unsigned long long)v : (unsigned long long)v, v < 0);
+            break;
+        }
+        case 'u': {
+            unsigned long long v = size_type    ? va_arg(args, size_t)
+                                   : longs == 2 ? va_arg(args, unsigned long long)
+                                   : longs == 1 ? va_arg(args, unsigned long)
+                                                : va_arg(args, unsigned);
+            peft__sink_integer(&s, v, false);
+            break;
+        }
+        case 'g': peft__sink_double(&s, va_arg(args, double)); break;
+        case 'c': {
+            char c = (char)va_arg(args, int);
+            peft__sink_put(&s, &c, 1);
+            break;
+        }
+        default: peft__sink_put(&s, "%", 1); break;
+        }
+        if (!*f) break;
+    }
+    if (capacity) out[PEFT__MIN(s.size, capacity - 1)] = 0;
+    return s.size;
+}
+
+// Sets the context's error text and returns `status`, so that a failing function reads `return
+// peft__fail(...)`.
+static peft_status peft__fail(peft_context *ctx, peft_status status, const char *format, ...) {
+    char text[PEFT__ERROR_SIZE];  // not straight into ctx->error: that may be among the arguments
+    va_list args;
+    va_start(args, format);
+    peft__vformat(text, sizeof(text), format, args);
+    va_end(args);
+    memcpy(ctx->error, text, sizeof(text));
+    return status;
+}
+
+static peft_status peft__null(peft_context *ctx, const char *call, const char *what) {
+    return ctx ? peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s needs `%s`, which is NULL", call, what)
+               : PEFT_ERROR_ARGUMENT;
+}
+
+static void peft__log(peft_context *ctx, const char *format, ...) {
+    if (!ctx->log) return;
+    char text[PEFT__ERROR_SIZE];
+    va_list args;
+    va_start(args, format);
+    peft__vformat(text, sizeof(text), format, args);
+    va_end(args);
+    ctx->log(text, ctx->log_user);
+}
+
+static void peft__string_into(char *out, size_t capacity, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    peft__vformat(out, capacity, format, args);
+    va_end(args);
+}
+
+PEFTDEF const char *peft_status_text(peft_status status) {
+    static const char *const texts[] = {"ok",
+                                        "out of memory",
+                                        "file error",
+                                        "file format error",
+                                        "bad argument",
+                                        "shapes do not fit",
+                                        "not found",
+                                        "not supported",
+                                        "not a finite number",
+                                        "cancelled"};
+    return (size_t)status < sizeof(texts) / sizeof(texts[0]) ? texts[status] : "unknown status";
+}
 
 // What a public call cannot do without: its argument `name`. ctx may be NULL; then only the status tells.
-#define PEFT__NEED(ctx, argument, name)                                \
-    do {                                                               \
-        if (!(argument)) return peft__null((ctx), __func__, name);     \
+#define PEFT__NEED(ctx, argument, name)                            \
+    do {                                                           \
+        if (!(argument)) return peft__null((ctx), __func__, name); \
     } while (0)
 
 // ---- allocation
 
-// Each block carries its size and the address that the allocator gave, in the 64 bytes before the (aligned) block.
+// Each block carries its size and the address that the allocator gave, in the 64 bytes before the (aligned)
+// block.
 typedef struct peft__block {
     void *base;
     size_t size;
@@ -2057,7 +2247,8 @@ PEFT__NOINLINE void peft__free(peft_context *ctx, void *p) {
     ctx->allocator.free(peft__block_of(p)->base, ctx->allocator.user);
 }
 
-// False when the product overflows or an operand is negative. Every size that comes from a file goes through here.
+// False when the product overflows or an operand is negative. Every size that comes from a file goes through
+// here.
 static bool peft__mul(int64_t a, int64_t b, int64_t *out) {
     if (a < 0 || b < 0 || (b && a > INT64_MAX / b)) return false;
     *out = a * b;
@@ -2084,7 +2275,8 @@ PEFT__NOINLINE void *peft__realloc(peft_context *ctx, void *p, size_t size) {
     return q;
 }
 
-// Room for one more item in an array that doubles: the array, moved or not. NULL: out of memory, the array is as it was.
+// Room for one more item in an array that doubles: the array, moved or not. NULL: out of memory, the array is
+// as it was.
 static void *peft__one_more(peft_context *ctx, void *items, int64_t count, int64_t *capacity, size_t size) {
     if (count < *capacity) return items;
     int64_t more = PEFT__MAX(2 * *capacity, 64);
@@ -2110,8 +2302,9 @@ static double peft__seconds(void) {
 }
 
 // ---- threads
-// A pool of threads - 1 workers that the calling thread joins. Work is a count of independent tasks; whoever is free takes the
-// next one. A task may depend on its index only, never on its thread: that is why results are equal for any number of threads.
+// A pool of threads - 1 workers that the calling thread joins. Work is a count of independent tasks; whoever
+// is free takes the next one. A task may depend on its index only, never on its thread: that is why results
+// are equal for any number of threads.
 
 typedef void (*peft__task_fn)(void *arg, int64_t index);
 
@@ -2151,18 +2344,21 @@ static void peft__pool_work(peft__pool *p) {
     }
 }
 
-// Between two small products of one step there are microseconds: spin that long before sleeping, a wake-up costs more.
+// Between two small products of one step there are microseconds: spin that long before sleeping, a wake-up
+// costs more.
 enum { PEFT__SPINS = 4000 };
 
 static void *peft__pool_thread(void *arg) {
     peft__pool *p = (peft__pool *)arg;
     unsigned seen = 0;
     for (;;) {
-        for (int spin = 0; spin < PEFT__SPINS && __atomic_load_n(&p->generation, __ATOMIC_ACQUIRE) == seen; spin++)
+        for (int spin = 0; spin < PEFT__SPINS && __atomic_load_n(&p->generation, __ATOMIC_ACQUIRE) == seen;
+             spin++)
             peft__cpu_relax();
         if (__atomic_load_n(&p->generation, __ATOMIC_ACQUIRE) == seen) {
             pthread_mutex_lock(&p->mutex);
-            while (__atomic_load_n(&p->generation, __ATOMIC_ACQUIRE) == seen) pthread_cond_wait(&p->wake, &p->mutex);
+            while (__atomic_load_n(&p->generation, __ATOMIC_ACQUIRE) == seen)
+                pthread_cond_wait(&p->wake, &p->mutex);
             pthread_mutex_unlock(&p->mutex);
         }
         seen = __atomic_load_n(&p->generation, __ATOMIC_ACQUIRE);
@@ -2208,7 +2404,8 @@ static peft_status peft__pool_create(peft_context *ctx) {
         if (pthread_create(&p->threads[p->thread_count], NULL, peft__pool_thread, p)) {
             int started = p->thread_count + 1;  // with the caller's own
             peft__pool_destroy(ctx);
-            return peft__fail(ctx, PEFT_ERROR_MEMORY, "could not start thread %d of %d", started + 1, ctx->threads);
+            return peft__fail(ctx, PEFT_ERROR_MEMORY, "could not start thread %d of %d", started + 1,
+                              ctx->threads);
         }
     return PEFT_OK;
 }
@@ -2227,7 +2424,8 @@ static void peft__parallel(peft_context *ctx, int64_t count, peft__task_fn fn, v
     __atomic_store_n(&p->busy, p->thread_count, __ATOMIC_RELAXED);
     peft__pool_start_job(p);
     peft__pool_work(p);
-    // The last task is short, so a sleep here would cost more than it saves; but a worker that has no core yet must get one.
+    // The last task is short, so a sleep here would cost more than it saves; but a worker that has no core
+    // yet must get one.
     for (int spin = 0; __atomic_load_n(&p->busy, __ATOMIC_ACQUIRE) > 0; spin++) {
         if (spin < PEFT__SPINS) peft__cpu_relax();
         else sched_yield();
@@ -2242,7 +2440,8 @@ PEFT__INLINE int64_t peft__take_task(int64_t *next) {
 
 static peft_status peft__pool_create(peft_context *ctx) {
     if (ctx->threads > 1)
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%d threads asked for, but built without PEFT_USE_PTHREADS", ctx->threads);
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
+                          "%d threads asked for, but built without PEFT_USE_PTHREADS", ctx->threads);
     return PEFT_OK;
 }
 
@@ -2305,8 +2504,7 @@ PEFTDEF const char *peft_error(const peft_context *ctx) {
 }
 
 PEFTDEF peft_simd peft_simd_in_use(const peft_context *ctx) {
-    if (!ctx) return PEFT_SIMD_PORTABLE;
-    return ctx->simd;
+    return ctx ? ctx->simd : PEFT_SIMD_PORTABLE;
 }
 
 PEFTDEF const char *peft_simd_name(peft_simd simd) {
@@ -2320,23 +2518,19 @@ PEFTDEF const char *peft_dtype_name(peft_dtype type) {
 }
 
 PEFTDEF int peft_thread_count(const peft_context *ctx) {
-    if (!ctx) return 0;
-    return ctx->threads;
+    return ctx ? ctx->threads : 0;
 }
 
 PEFTDEF size_t peft_memory_in_use(const peft_context *ctx) {
-    if (!ctx) return 0;
-    return ctx->memory;
+    return ctx ? ctx->memory : 0;
 }
 
 PEFTDEF size_t peft_memory_peak(const peft_context *ctx) {
-    if (!ctx) return 0;
-    return ctx->memory_peak;
+    return ctx ? ctx->memory_peak : 0;
 }
 
 PEFTDEF void peft_free(peft_context *ctx, void *block) {
-    if (!ctx) return;
-    peft__free(ctx, block);
+    if (ctx) peft__free(ctx, block);
 }
 
 // ---- files
@@ -2381,7 +2575,8 @@ static bool peft__is_directory(const char *path) {
 static void peft__file_map(peft__file *f) {
     int fd = open(f->path, O_RDONLY);
     if (fd < 0) return;
-    void *p = f->size && f->size <= SIZE_MAX ? mmap(NULL, (size_t)f->size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+    void *p = f->size && f->size <= SIZE_MAX ? mmap(NULL, (size_t)f->size, PROT_READ, MAP_PRIVATE, fd, 0)
+                                             : MAP_FAILED;
     close(fd);
     if (p == MAP_FAILED) return;
     f->map = p;
@@ -2389,27 +2584,23 @@ static void peft__file_map(peft__file *f) {
 }
 #endif
 
-static bool peft__is_pipe(const char *path) {  // whose opening might take forever
-#if PEFT__MMAP
-    struct stat s;
-    return stat(path, &s) == 0 && S_ISFIFO(s.st_mode);
-#else
-    (void)path;
-    return false;
-#endif
-}
-
 static peft_status peft__file_open_stdio(peft__file *f) {
     if (peft__is_directory(f->path)) return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: is a directory", f->path);
-    if (peft__is_pipe(f->path)) return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: is a pipe", f->path);
+#if PEFT__MMAP
+    struct stat s;  // the opening of a pipe might take forever
+    if (stat(f->path, &s) == 0 && S_ISFIFO(s.st_mode))
+        return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: is a pipe", f->path);
+#endif
     FILE *in = fopen(f->path, "rb");
     bool missing = errno == ENOENT;
 #if defined(ENOTDIR)
     missing = missing || errno == ENOTDIR;
 #endif
-    if (!in) return peft__fail(f->ctx, missing ? PEFT_ERROR_MISSING : PEFT_ERROR_IO, "%s: %s", f->path,
-                               strerror(errno));
-    // fseek to the end is the portable way to a size; beyond 2 GiB of a 32-bit long only the mapping of the platform helps.
+    if (!in)
+        return peft__fail(f->ctx, missing ? PEFT_ERROR_MISSING : PEFT_ERROR_IO, "%s: %s", f->path,
+                          strerror(errno));
+    // fseek to the end is the portable way to a size; beyond 2 GiB of a 32-bit long only the mapping of the
+    // platform helps.
     if (fseek(in, 0, SEEK_END) || ftell(in) < 0) {
         fclose(in);
         return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: cannot find its size", f->path);
@@ -2425,7 +2616,8 @@ static peft_status peft__file_open_stdio(peft__file *f) {
 static peft_status peft__file_read_stdio(peft__file *f, uint64_t offset, void *into, size_t n) {
     FILE *in = (FILE *)f->handle;
     if (offset > LONG_MAX || fseek(in, (long)offset, SEEK_SET) || fread(into, 1, n, in) != n)
-        return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: cannot read %zu bytes at %llu", f->path, n, (unsigned long long)offset);
+        return peft__fail(f->ctx, PEFT_ERROR_IO, "%s: cannot read %zu bytes at %llu", f->path, n,
+                          (unsigned long long)offset);
     return PEFT_OK;
 }
 
@@ -2451,7 +2643,8 @@ static peft_status peft__file_open(peft_context *ctx, const char *path, peft__fi
 
 static peft_status peft__file_read(peft__file *f, uint64_t offset, void *into, size_t n) {
     if (offset > f->size || n > f->size - offset)
-        return peft__fail(f->ctx, PEFT_ERROR_FORMAT, "%s: truncated: %zu bytes wanted at %llu, the file has %llu", f->path, n,
+        return peft__fail(f->ctx, PEFT_ERROR_FORMAT,
+                          "%s: truncated: %zu bytes wanted at %llu, the file has %llu", f->path, n,
                           (unsigned long long)offset, (unsigned long long)f->size);
     if (!n) return PEFT_OK;
     if (f->data) {
@@ -2475,7 +2668,8 @@ static void peft__file_close(peft__file *f) {
     memset(f, 0, sizeof(*f));
 }
 
-// Gives back the memory behind a part of a mapped file that will not be read for now: the same bytes are mapped anew.
+// Gives back the memory behind a part of a mapped file that will not be read for now: the same bytes are
+// mapped anew.
 static void peft__file_forget(peft__file *f, const void *data, size_t size) {
 #if PEFT__MMAP
     const uintptr_t page = 65536;  // a multiple of every page size in use
@@ -2484,7 +2678,8 @@ static void peft__file_forget(peft__file *f, const void *data, size_t size) {
     end = end / page * page;
     int fd = f->map && begin < end ? open(f->path, O_RDONLY) : -1;
     if (fd < 0) return;
-    void *p = mmap((char *)f->map + begin, (size_t)(end - begin), PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, (off_t)begin);
+    void *p = mmap((char *)f->map + begin, (size_t)(end - begin), PROT_READ, MAP_PRIVATE | MAP_FIXED, fd,
+                   (off_t)begin);
     (void)p;  // on failure the old mapping stands
     close(fd);
 #else
@@ -2522,15 +2717,16 @@ static peft_status peft__read_all(peft_context *ctx, const char *path, char **da
     return status;
 }
 
-// A new file of zeros, mapped: memory whose pages the operating system can move out. It loses its name at once, so that it is gone
-// when it is unmapped, however the program ends.
+// A new file of zeros, mapped: memory whose pages the operating system can move out. It loses its name at
+// once, so that it is gone when it is unmapped, however the program ends.
 static peft_status peft__scratch_map(peft_context *ctx, const char *path, size_t size, void **out) {
     *out = NULL;
 #if PEFT__MMAP
     static const char zeros[1 << 16] = {0};
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
     if (fd < 0) return peft__fail(ctx, PEFT_ERROR_IO, "%s: %s", path, strerror(errno));
-    bool ok = true;  // written, not only sized: a disk that is full must not show later, when a page is touched
+    bool ok =
+        true;  // written, not only sized: a disk that is full must not show later, when a page is touched
     for (size_t at = 0; at < size && ok; at += sizeof(zeros)) {
         size_t n = PEFT__MIN(sizeof(zeros), size - at);
         ssize_t wrote = write(fd, zeros, n);
@@ -2538,7 +2734,9 @@ static peft_status peft__scratch_map(peft_context *ctx, const char *path, size_t
         if (wrote >= 0 && !ok) errno = ENOSPC;  // a part of it: the disk is full
     }
     void *p = ok ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
-    peft_status status = p == MAP_FAILED ? peft__fail(ctx, PEFT_ERROR_IO, "%s: %zu bytes: %s", path, size, strerror(errno)) : PEFT_OK;
+    peft_status status =
+        p == MAP_FAILED ? peft__fail(ctx, PEFT_ERROR_IO, "%s: %zu bytes: %s", path, size, strerror(errno))
+                        : PEFT_OK;
     close(fd);
     unlink(path);
     if (!status) *out = p;
@@ -2599,8 +2797,8 @@ static peft_status peft__sync(peft_context *ctx, const char *path) {
 #if PEFT__MMAP
     int fd = open(path, O_RDONLY), failed = fd >= 0 && fsync(fd) ? errno : 0;
     if (fd >= 0) close(fd);
-    if (failed == EIO || failed == ENOSPC) return peft__fail(ctx, PEFT_ERROR_IO, "%s: %s", path,
-                                                             strerror(failed));
+    if (failed == EIO || failed == ENOSPC)
+        return peft__fail(ctx, PEFT_ERROR_IO, "%s: %s", path, strerror(failed));
 #else
     (void)ctx, (void)path;
 #endif
@@ -2624,31 +2822,12 @@ typedef struct peft__writer {
     peft_status status;  // the first failure; later writes are ignored
 } peft__writer;
 
-#if PEFT_NO_STDIO
-
-static peft_status peft__writer_open(peft_context *ctx, const char *path, peft__writer *w) {
-    memset(w, 0, sizeof(*w));
-    return w->status = peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: built with PEFT_NO_STDIO, nothing can be written", path);
-}
-static peft_status peft__write(peft__writer *w, const void *data, size_t n) {
-    (void)data, (void)n;
-    return w->status;
-}
-static peft_status peft__writer_flush(peft__writer *w) {
-    return w->status;
-}
-static void peft__writer_abort(peft__writer *w) {
-    (void)w;
-}
-static peft_status peft__writer_commit(peft__writer *w) {
-    return w->status;
-}
-
-#else
-
 static peft_status peft__writer_open(peft_context *ctx, const char *path, peft__writer *w) {
     memset(w, 0, sizeof(*w));
     w->ctx = ctx;
+#if PEFT_NO_STDIO
+    return w->status = peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: built with PEFT_NO_STDIO, nothing can be written", path);
+#else
     w->status = peft__link_target(ctx, path, &w->path);
     w->part = w->path ? peft__copy_text(ctx, w->path, strlen(w->path), ".part") : NULL;
     if (!w->status && !w->part) w->status = PEFT_ERROR_MEMORY;
@@ -2659,36 +2838,52 @@ static peft_status peft__writer_open(peft_context *ctx, const char *path, peft__
     peft__free(ctx, w->part);
     w->path = w->part = NULL;
     return w->status;
+#endif
 }
 
+#if !PEFT_NO_STDIO
+static void peft__writer_check(peft__writer *w, bool ok) {
+    if (!ok && !w->status) w->status = peft__fail(w->ctx, PEFT_ERROR_IO, "%s: %s", w->path, strerror(errno));
+}
+#endif
+
 static peft_status peft__write(peft__writer *w, const void *data, size_t n) {
-    if (!w->status && n && fwrite(data, 1, n, (FILE *)w->handle) != n)
-        w->status = peft__fail(w->ctx, PEFT_ERROR_IO, "%s: %s", w->path, strerror(errno));
+#if PEFT_NO_STDIO
+    (void)data, (void)n;
+#else
+    if (!w->status && n) peft__writer_check(w, fwrite(data, 1, n, (FILE *)w->handle) == n);
+#endif
     return w->status;
 }
 
 static peft_status peft__writer_flush(peft__writer *w) {  // a full disk shows here
-    if (!w->status && fflush((FILE *)w->handle)) w->status = peft__fail(w->ctx, PEFT_ERROR_IO, "%s: %s", w->path, strerror(errno));
+#if !PEFT_NO_STDIO
+    if (!w->status) peft__writer_check(w, fflush((FILE *)w->handle) == 0);
+#endif
     return w->status;
 }
 
-static void peft__writer_end(peft__writer *w, bool keep) {
-    if (!w->handle) return;
-    if (fclose((FILE *)w->handle) && !w->status)
-        w->status = peft__fail(w->ctx, PEFT_ERROR_IO, "%s: %s", w->path, strerror(errno));
+static peft_status peft__writer_end(peft__writer *w, bool keep) {
+#if !PEFT_NO_STDIO
+    if (!w->handle) return w->status;
+    peft__writer_check(w, fclose((FILE *)w->handle) == 0);
     if (keep && !w->status) w->status = peft__sync(w->ctx, w->part);
     if (keep && !w->status) {
 #if defined(_WIN32)
         remove(w->path);  // its rename does not replace
 #endif
-        if (rename(w->part, w->path)) w->status = peft__fail(w->ctx, PEFT_ERROR_IO, "%s: %s", w->path, strerror(errno));
-        else w->status = peft__sync_parent(w->ctx, w->path);
+        peft__writer_check(w, rename(w->part, w->path) == 0);
+        if (!w->status) w->status = peft__sync_parent(w->ctx, w->path);
     }
     if (!keep || w->status) remove(w->part);
     peft__free(w->ctx, w->path);
     peft__free(w->ctx, w->part);
     w->handle = NULL;
     w->path = w->part = NULL;
+#else
+    (void)keep;
+#endif
+    return w->status;
 }
 
 static void peft__writer_abort(peft__writer *w) {
@@ -2696,191 +2891,24 @@ static void peft__writer_abort(peft__writer *w) {
 }
 
 static peft_status peft__writer_commit(peft__writer *w) {
-    peft__writer_end(w, true);
-    return w->status;
+    return peft__writer_end(w, true);
 }
 
-#endif
+// How to add one. A platform: its CPU features in peft__simd_available, and what it lacks behind PEFT_NO_STDIO, PEFT__MMAP
+// and PEFT_USE_PTHREADS, with an error that says so. A conversion of messages: a case of peft__vformat.
 // =====================================================================================================================
 // 2. BASICS
-//    Holds: error text, arena, strings, Unicode, hash map, JSON, regular expressions, random numbers, half floats.
-//    Rests on: 1.  Hands on: the vocabulary that all later chapters are written in.
+//    The vocabulary that all later chapters are written in: arena, strings, Unicode, hash map, JSON, regular expressions,
+//    random numbers, half floats. Lists grow with peft__one_more, text with peft__string_format, and what lives as long as a
+//    file or model comes from its arena, which is freed at once. Rests on 1.
+//    To know: peft__arena_alloc, peft__string_format, peft__map_set, peft__json_parse, peft__regex_compile.
+//
+//    The JSON text {"r": 8, "target_modules": ["q", "v"]} becomes a tree: the object's child is the number "r" of 8, its next
+//    the array "target_modules", whose child is the string "q", whose next is "v". peft__json_int(root, "r", 4) is 8.
 // =====================================================================================================================
 
-// ---- text: one formatter for errors, JSON and logs, so that PEFT_NO_STDIO needs no stdio
-
-typedef struct peft__sink {  // where formatted characters go; counts what it cannot hold
-    char *data;
-    size_t size, capacity;
-} peft__sink;
-
-static void peft__sink_put(peft__sink *s, const char *text, size_t n) {
-    for (size_t i = 0; i < n; i++, s->size++)
-        if (s->size + 1 < s->capacity) s->data[s->size] = text[i];
-}
-
-static void peft__sink_integer(peft__sink *s, unsigned long long v, bool negative) {
-    char digits[24];
-    size_t i = sizeof(digits);
-    do digits[--i] = (char)('0' + v % 10);
-    while (v /= 10);
-    if (negative) digits[--i] = '-';
-    peft__sink_put(s, digits + i, sizeof(digits) - i);
-}
-
-static double peft__times_power_of_ten(double v, int n) {  // in two steps where one power would overflow
-    if (n < -300) return v / 1e300 / pow(10, -n - 300);
-    if (n > 300) return v * 1e300 * pow(10, n - 300);
-    return n < 0 ? v / pow(10, -n) : v * pow(10, n);
-}
-
-// The shortest of 6, 9 or 17 significant digits that reads back as v (as f32 for the first two), in %g style.
-static void peft__sink_double(peft__sink *s, double v) {
-    if (v != v || v - v != 0) {
-        const char *text = v != v ? "nan" : v > 0 ? "inf" : "-inf";
-        peft__sink_put(s, text, strlen(text));
-        return;
-    }
-    if (v < 0 || (v == 0 && 1 / v < 0)) {
-        peft__sink_put(s, "-", 1);
-        v = -v;
-    }
-    if (v == floor(v) && v < 1e15) {
-        peft__sink_integer(s, (unsigned long long)v, false);
-        return;
-    }
-    int exponent = (int)floor(log10(v));
-    unsigned long long mantissa = 0;
-    int digits = 6;
-    for (;; digits = digits == 6 ? 9 : 17) {
-        int shift = digits - 1 - exponent;
-        mantissa = (unsigned long long)(peft__times_power_of_ten(v, shift) + 0.5);
-        double back = peft__times_power_of_ten((double)mantissa, -shift);
-        if (digits == 17 || back == v || (digits <= 9 && (double)(float)v == v && (float)back == (float)v)) break;
-    }
-    char text[40];
-    int n = 0;
-    char raw[24];
-    peft__sink r = {raw, 0, sizeof(raw)};
-    peft__sink_integer(&r, mantissa, false);
-    exponent += (int)r.size - digits;  // 9.9999999 was rounded up to 10, or the logarithm to the next integer
-    while (r.size > 1 && raw[r.size - 1] == '0') r.size--;
-    int count = (int)r.size;
-    if (exponent >= -5 && exponent < 17) {
-        if (exponent < 0) {
-            text[n++] = '0';
-            text[n++] = '.';
-            for (int i = -1; i > exponent; i--) text[n++] = '0';
-        }
-        for (int i = 0; i < PEFT__MAX(count, exponent + 1); i++) {
-            if (i == exponent + 1 && exponent >= 0) text[n++] = '.';
-            text[n++] = i < count ? raw[i] : '0';
-        }
-        peft__sink_put(s, text, (size_t)n);
-        return;
-    }
-    text[n++] = raw[0];
-    if (count > 1) text[n++] = '.';
-    for (int i = 1; i < count; i++) text[n++] = raw[i];
-    text[n++] = 'e';
-    peft__sink_put(s, text, (size_t)n);
-    peft__sink_integer(s, (unsigned long long)(exponent < 0 ? -exponent : exponent), exponent < 0);
-}
-
-// Knows %s %.*s %d %u %lld %llu %zu %g %c %%: what the library's own messages use. Returns the length without the NUL.
-static size_t peft__vformat(char *out, size_t capacity, const char *f, va_list args) {
-    peft__sink s = {out, 0, capacity};
-    for (; *f; f++) {
-        if (*f != '%') {
-            peft__sink_put(&s, f, 1);
-            continue;
-        }
-        f++;
-        int precision = -1;
-        if (f[0] == '.' && f[1] == '*') {
-            precision = va_arg(args, int);
-            f += 2;
-        }
-        int longs = 0;
-        bool size_type = false;
-        for (; *f == 'l' || *f == 'z'; f++) {
-            if (*f == 'l') longs++;
-            else size_type = true;
-        }
-        switch (*f) {
-        case 's': {
-            const char *text = va_arg(args, const char *);
-            if (!text) text = "(none)";
-            peft__sink_put(&s, text, precision >= 0 ? (size_t)precision : strlen(text));
-            break;
-        }
-        case 'd': {
-            long long v = longs == 2 ? va_arg(args, long long) : longs == 1 ? va_arg(args, long) : va_arg(args, int);
-            peft__sink_integer(&s, v < 0 ? 0ull - (unsigned long long)v : (unsigned long long)v, v < 0);
-            break;
-        }
-        case 'u': {
-            unsigned long long v = size_type    ? va_arg(args, size_t)
-                                   : longs == 2 ? va_arg(args, unsigned long long)
-                                   : longs == 1 ? va_arg(args, unsigned long)
-                                                : va_arg(args, unsigned);
-            peft__sink_integer(&s, v, false);
-            break;
-        }
-        case 'g': peft__sink_double(&s, va_arg(args, double)); break;
-        case 'c': {
-            char c = (char)va_arg(args, int);
-            peft__sink_put(&s, &c, 1);
-            break;
-        }
-        default: peft__sink_put(&s, "%", 1); break;
-        }
-        if (!*f) break;
-    }
-    if (capacity) out[PEFT__MIN(s.size, capacity - 1)] = 0;
-    return s.size;
-}
-
-// Sets the context's error text and returns `status`, so that a failing function reads `return peft__fail(...)`.
-static peft_status peft__fail(peft_context *ctx, peft_status status, const char *format, ...) {
-    char text[PEFT__ERROR_SIZE];  // not straight into ctx->error: that may be among the arguments
-    va_list args;
-    va_start(args, format);
-    peft__vformat(text, sizeof(text), format, args);
-    va_end(args);
-    memcpy(ctx->error, text, sizeof(text));
-    return status;
-}
-
-static peft_status peft__null(peft_context *ctx, const char *call, const char *what) {
-    return ctx ? peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s needs `%s`, which is NULL", call, what) : PEFT_ERROR_ARGUMENT;
-}
-
-static void peft__log(peft_context *ctx, const char *format, ...) {
-    if (!ctx->log) return;
-    char text[PEFT__ERROR_SIZE];
-    va_list args;
-    va_start(args, format);
-    peft__vformat(text, sizeof(text), format, args);
-    va_end(args);
-    ctx->log(text, ctx->log_user);
-}
-
-static void peft__string_into(char *out, size_t capacity, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    peft__vformat(out, capacity, format, args);
-    va_end(args);
-}
-
-PEFTDEF const char *peft_status_text(peft_status status) {
-    static const char *const texts[] = {"ok",          "out of memory",         "file error",  "file format error",
-                                        "bad argument", "shapes do not fit",     "not found",   "not supported",
-                                        "not a finite number", "cancelled"};
-    return (size_t)status < sizeof(texts) / sizeof(texts[0]) ? texts[status] : "unknown status";
-}
-
-// ---- arena: allocation by moving a pointer, freed all at once. Reset keeps the memory, so a second round allocates nothing.
+// ---- arena: allocation by moving a pointer, freed all at once. Reset keeps the memory, so a second round
+// allocates nothing.
 
 typedef struct peft__chunk {
     struct peft__chunk *next;
@@ -2918,10 +2946,12 @@ static void *peft__arena_alloc(peft__arena *a, size_t size) {
         return NULL;
     }
     size = (size + PEFT__ALIGN - 1) / PEFT__ALIGN * PEFT__ALIGN;
-    while (a->current && a->current->size - a->current->used < size && a->current->next) a->current = a->current->next;
+    while (a->current && a->current->size - a->current->used < size && a->current->next)
+        a->current = a->current->next;
     peft__chunk *c = a->current;
     if (!c || c->size - c->used < size) {
-        size_t want = PEFT__MAX(size, PEFT__MAX((size_t)4096, c ? PEFT__MIN(2 * c->size, (size_t)1 << 24) : 0));
+        size_t want =
+            PEFT__MAX(size, PEFT__MAX((size_t)4096, c ? PEFT__MIN(2 * c->size, (size_t)1 << 24) : 0));
         size_t header = (sizeof(peft__chunk) + PEFT__ALIGN - 1) / PEFT__ALIGN * PEFT__ALIGN;
         peft__chunk *fresh = (peft__chunk *)peft__alloc(a->ctx, header + want);
         if (!fresh) return NULL;
@@ -3022,7 +3052,11 @@ static bool peft__utf8_next(const char *s, size_t n, size_t *i, uint32_t *cp) {
     const unsigned char *p = (const unsigned char *)s + *i;
     size_t left = n - *i;
     unsigned c = p[0];
-    size_t length = c < 0x80 ? 1 : c >= 0xC2 && c < 0xE0 ? 2 : c >= 0xE0 && c < 0xF0 ? 3 : c >= 0xF0 && c < 0xF5 ? 4 : 0;
+    size_t length = c < 0x80                ? 1
+                    : c >= 0xC2 && c < 0xE0 ? 2
+                    : c >= 0xE0 && c < 0xF0 ? 3
+                    : c >= 0xF0 && c < 0xF5 ? 4
+                                            : 0;
     bool ok = length && length <= left;
     uint32_t v = length <= 1 ? c : c & (0x7Fu >> length);
     for (size_t k = 1; ok && k < length; k++) {
@@ -3055,311 +3089,168 @@ PEFT__INLINE size_t peft__utf8_mark(const char *text, size_t size) {
 
 // ---- Unicode 14.0.0: general categories, lower case, white space
 
-enum {  // the categories in the order of peft__uc_names; what a pattern or a tokenizer asks for is a set of bits 1 << category
-    PEFT__UC_LU = 1 << 0, PEFT__UC_LL = 1 << 1, PEFT__UC_L = 31 << 0, PEFT__UC_M = 7 << 5, PEFT__UC_ND = 1 << 8,
-    PEFT__UC_NL = 1 << 9, PEFT__UC_N = 7 << 8, PEFT__UC_PC = 1 << 11, PEFT__UC_P = 127 << 11,
-    PEFT__UC_S = 15 << 18, PEFT__UC_ZS = 1 << 22,
-    PEFT__UC_Z = 7 << 22, PEFT__UC_CN = 1 << 29, PEFT__UC_C = 31 << 25
+enum {  // the categories in the order of peft__uc_names; a pattern or a tokenizer asks for a set of bits 1 <<
+        // category
+    PEFT__UC_LU = 1 << 0,
+    PEFT__UC_LL = 1 << 1,
+    PEFT__UC_LT = 1 << 2,
+    PEFT__UC_LM = 1 << 3,
+    PEFT__UC_L = 31,
+    PEFT__UC_MN = 1 << 5,
+    PEFT__UC_ME = 1 << 7,
+    PEFT__UC_M = 7 << 5,
+    PEFT__UC_ND = 1 << 8,
+    PEFT__UC_NL = 1 << 9,
+    PEFT__UC_N = 7 << 8,
+    PEFT__UC_PC = 1 << 11,
+    PEFT__UC_P = 127 << 11,
+    PEFT__UC_SK = 1 << 20,
+    PEFT__UC_S = 15 << 18,
+    PEFT__UC_Z = 7 << 22,
+    PEFT__UC_CF = 1 << 26,
+    PEFT__UC_CN = 1 << 29,
+    PEFT__UC_C = 31 << 25
 };
 static const char peft__uc_names[] = "LuLlLtLmLoMnMcMeNdNlNoPcPdPsPePiPfPoSmScSkSoZsZlZpCcCfCsCoCn";
 
-// Where the category changes: code point * 32 + category; 30 is Lu and Ll in turn, Lu at even code points, 31 Lu at odd ones.
-static const uint32_t peft__uc_category[] = {
-    25, 1046, 1073, 1171, 1201, 1293, 1326, 1361, 1394, 1425, 1452, 1489, 1544, 1873, 1938, 2033, 2080, 2925,
-    2961, 2990, 3028, 3051, 3092, 3105, 3949, 3986, 4014, 4050, 4089, 5142, 5169, 5203, 5333, 5361, 5396,
-    5429, 5444, 5487, 5522, 5562, 5589, 5620, 5653, 5682, 5706, 5780, 5793, 5841, 5908, 5930, 5956, 6000,
-    6026, 6129, 6144, 6898, 6912, 7137, 7922, 7937, 8222, 10015, 10558, 12095, 12257, 12320, 12414, 12543,
-    12608, 12673, 12736, 12865, 12896, 12961, 12992, 13089, 13184, 13249, 13280, 13374, 13567, 13694, 13823,
-    13888, 13983, 14080, 14113, 14180, 14208, 14241, 14340, 14464, 14498, 14529, 14560, 14594, 14625, 14656,
-    14690, 14751, 15294, 15873, 15904, 15938, 15998, 16096, 16190, 18049, 18240, 18305, 18336, 18401, 18495,
-    18560, 18686, 18945, 21124, 21153, 22019, 22612, 22723, 23124, 23555, 23732, 23939, 23988, 24003, 24052,
-    24581, 28190, 28291, 28340, 28352, 28385, 28445, 28483, 28513, 28625, 28640, 28701, 28820, 28864, 28913,
-    28928, 29053, 29056, 29117, 29120, 29185, 29216, 29789, 29792, 30081, 31200, 31233, 31296, 31393, 31518,
-    32257, 32384, 32417, 32466, 32511, 32576, 32609, 32672, 34305, 35870, 36949, 36965, 37127, 37214, 38975,
-    39422, 42525, 42528, 43773, 43811, 43857, 44033, 45361, 45388, 45437, 45493, 45555, 45597, 45605, 47052,
-    47077, 47121, 47141, 47217, 47237, 47313, 47333, 47389, 47620, 48509, 48612, 48753, 48829, 49178, 49362,
-    49457, 49523, 49553, 49621, 49669, 50033, 50074, 50097, 50180, 51203, 51236, 51557, 52232, 52561, 52676,
-    52741, 52772, 55953, 55972, 56005, 56250, 56277, 56293, 56483, 56549, 56629, 56645, 56772, 56840, 57156,
-    57269, 57316, 57361, 57821, 57850, 57860, 57893, 57924, 58885, 59773, 59812, 62661, 63012, 63069, 63496,
-    63812, 64869, 65155, 65237, 65265, 65347, 65405, 65445, 65491, 65540, 66245, 66371, 66405, 66691, 66725,
-    66819, 66853, 67037, 67089, 67581, 67588, 68389, 68509, 68561, 68605, 68612, 68989, 69124, 69908, 69924,
-    70141, 70170, 70237, 70405, 70660, 71971, 72005, 72794, 72805, 73830, 73860, 75589, 75622, 75653, 75684,
-    75718, 75813, 76070, 76197, 76230, 76292, 76325, 76548, 76869, 76945, 77000, 77329, 77347, 77380, 77861,
-    77894, 77981, 77988, 78269, 78308, 78397, 78436, 79165, 79172, 79421, 79428, 79485, 79556, 79709, 79749,
-    79780, 79814, 79909, 80061, 80102, 80189, 80230, 80293, 80324, 80381, 80614, 80669, 80772, 80861, 80868,
-    80965, 81053, 81096, 81412, 81491, 81546, 81749, 81779, 81796, 81841, 81861, 81917, 81957, 82022, 82077,
-    82084, 82301, 82404, 82493, 82532, 83261, 83268, 83517, 83524, 83613, 83620, 83709, 83716, 83805, 83845,
-    83901, 83910, 84005, 84093, 84197, 84285, 84325, 84445, 84517, 84573, 84772, 84925, 84932, 84989, 85192,
-    85509, 85572, 85669, 85713, 85757, 86053, 86118, 86173, 86180, 86493, 86500, 86621, 86628, 87357, 87364,
-    87613, 87620, 87709, 87716, 87901, 87941, 87972, 88006, 88101, 88285, 88293, 88358, 88413, 88422, 88485,
-    88541, 88580, 88637, 89092, 89157, 89245, 89288, 89617, 89651, 89693, 89892, 89925, 90141, 90149, 90182,
-    90269, 90276, 90557, 90596, 90685, 90724, 91453, 91460, 91709, 91716, 91805, 91812, 91997, 92037, 92068,
-    92102, 92133, 92166, 92197, 92349, 92390, 92477, 92518, 92581, 92637, 92837, 92902, 92957, 93060, 93149,
-    93156, 93253, 93341, 93384, 93717, 93732, 93770, 93981, 94277, 94308, 94365, 94372, 94589, 94660, 94781,
-    94788, 94941, 95012, 95101, 95108, 95165, 95172, 95261, 95332, 95421, 95492, 95613, 95684, 96093, 96198,
-    96261, 96294, 96381, 96454, 96573, 96582, 96677, 96733, 96772, 96829, 96998, 97053, 97480, 97802, 97909,
-    98099, 98133, 98173, 98309, 98342, 98437, 98468, 98749, 98756, 98877, 98884, 99645, 99652, 100189, 100229,
-    100260, 100293, 100390, 100541, 100549, 100669, 100677, 100829, 101029, 101117, 101124, 101245, 101284,
-    101341, 101380, 101445, 101533, 101576, 101917, 102129, 102154, 102389, 102404, 102437, 102470, 102545,
-    102564, 102845, 102852, 102973, 102980, 103741, 103748, 104093, 104100, 104285, 104325, 104356, 104390,
-    104421, 104454, 104637, 104645, 104678, 104765, 104774, 104837, 104925, 105126, 105213, 105380, 105469,
-    105476, 105541, 105629, 105672, 106013, 106020, 106109, 106501, 106566, 106628, 106941, 106948, 107069,
-    107076, 108389, 108452, 108486, 108581, 108733, 108742, 108861, 108870, 108965, 108996, 109045, 109085,
-    109188, 109286, 109322, 109540, 109637, 109725, 109768, 110090, 110389, 110404, 110621, 110629, 110662,
-    110749, 110756, 111357, 111428, 112221, 112228, 112541, 112548, 112605, 112644, 112893, 112965, 113021,
-    113126, 113221, 113341, 113349, 113405, 113414, 113693, 113864, 114205, 114246, 114321, 114365, 114724,
-    116261, 116292, 116357, 116605, 116723, 116740, 116931, 116965, 117233, 117256, 117585, 117661, 118820,
-    118909, 118916, 118973, 118980, 119165, 119172, 119965, 119972, 120029, 120036, 120357, 120388, 120453,
-    120740, 120797, 120836, 121021, 121027, 121085, 121093, 121309, 121352, 121693, 121732, 121885, 122884,
-    122933, 123025, 123509, 123537, 123573, 123653, 123733, 123912, 124234, 124565, 124581, 124629, 124645,
-    124693, 124709, 124749, 124782, 124813, 124846, 124870, 124932, 125213, 125220, 126397, 126501, 126950,
-    126981, 127153, 127173, 127236, 127397, 127773, 127781, 128957, 128981, 129221, 129269, 129469, 129493,
-    129553, 129717, 129841, 129917, 131076, 132454, 132517, 132646, 132677, 132870, 132901, 132966, 133029,
-    133092, 133128, 133457, 133636, 133830, 133893, 133956, 134085, 134180, 134214, 134308, 134374, 134596,
-    134693, 134820, 135237, 135270, 135333, 135398, 135589, 135620, 135654, 135688, 136006, 136101, 136149,
-    136192, 137437, 137440, 137501, 137632, 137693, 137729, 139121, 139139, 139169, 139268, 149821, 149828,
-    149981, 150020, 150269, 150276, 150333, 150340, 150493, 150532, 151869, 151876, 152029, 152068, 153149,
-    153156, 153309, 153348, 153597, 153604, 153661, 153668, 153821, 153860, 154365, 154372, 156221, 156228,
-    156381, 156420, 158589, 158629, 158737, 159018, 159677, 159748, 160277, 160605, 160768, 163549, 163585,
-    163805, 163852, 163876, 183733, 183761, 183780, 184342, 184356, 185197, 185230, 185277, 185348, 187761,
-    187849, 187940, 188221, 188420, 188997, 189094, 189149, 189412, 190021, 190086, 190129, 190205, 190468,
-    191045, 191133, 191492, 191933, 191940, 192061, 192069, 192157, 192516, 194181, 194246, 194277, 194502,
-    194757, 194790, 194853, 195217, 195299, 195345, 195443, 195460, 195493, 195549, 195592, 195933, 196106,
-    196445, 196625, 196812, 196849, 196965, 197082, 197093, 197128, 197469, 197636, 198755, 198788, 200509,
-    200708, 200869, 200932, 202021, 202052, 202109, 202244, 204509, 204804, 205821, 205829, 205926, 206053,
-    206118, 206237, 206342, 206405, 206438, 206629, 206749, 206869, 206909, 206993, 207048, 207364, 208349,
-    208388, 208573, 208900, 210333, 210436, 211293, 211464, 211786, 211837, 211925, 212996, 213733, 213798,
-    213861, 213917, 213969, 214020, 215718, 215749, 215782, 215813, 216061, 216069, 216102, 216133, 216166,
-    216229, 216486, 216677, 217021, 217061, 217096, 217437, 217608, 217949, 218129, 218339, 218385, 218589,
-    218629, 219079, 219109, 219645, 221189, 221318, 221348, 222853, 222886, 222917, 223078, 223109, 223142,
-    223301, 223334, 223396, 223677, 223752, 224081, 224309, 224613, 224917, 225201, 225277, 225285, 225350,
-    225380, 226342, 226373, 226502, 226565, 226630, 226661, 226756, 226824, 227140, 228549, 228582, 228613,
-    228678, 228773, 228806, 228837, 228934, 229021, 229265, 229380, 230534, 230789, 231046, 231109, 231197,
-    231281, 231432, 231773, 231844, 231944, 232260, 233219, 233425, 233473, 233789, 233984, 235389, 235424,
-    235537, 235805, 236037, 236145, 236165, 236582, 236613, 236836, 236965, 236996, 237189, 237220, 237286,
-    237317, 237380, 237437, 237569, 238979, 240993, 241411, 241441, 242531, 243717, 245790, 250561, 250846,
-    253953, 254208, 254465, 254685, 254720, 254941, 254977, 255232, 255489, 255744, 256001, 256221, 256256,
-    256477, 256513, 256797, 256800, 256861, 256864, 256925, 256928, 256989, 256992, 257025, 257280, 257537,
-    258013, 258049, 258306, 258561, 258818, 259073, 259330, 259585, 259773, 259777, 259840, 259970, 260020,
-    260033, 260084, 260161, 260285, 260289, 260352, 260482, 260532, 260609, 260765, 260801, 260864, 261021,
-    261044, 261121, 261376, 261556, 261661, 261697, 261821, 261825, 261888, 262018, 262068, 262141, 262166,
-    262522, 262668, 262865, 262927, 262960, 262989, 263023, 263088, 263117, 263151, 263185, 263447, 263480,
-    263514, 263670, 263697, 263983, 264016, 264049, 264171, 264241, 264338, 264365, 264398, 264433, 264786,
-    264817, 264843, 264881, 265206, 265242, 265405, 265434, 265738, 265763, 265821, 265866, 266066, 266157,
-    266190, 266211, 266250, 266578, 266669, 266702, 266749, 266755, 267197, 267283, 268349, 268805, 269223,
-    269349, 269383, 269477, 269885, 270357, 270400, 270453, 270560, 270613, 270657, 270688, 270785, 270848,
-    270945, 270997, 271008, 271061, 271122, 271136, 271317, 271488, 271541, 271552, 271605, 271616, 271669,
-    271680, 271829, 271841, 271872, 272001, 272036, 272161, 272213, 272257, 272320, 272402, 272544, 272577,
-    272725, 272754, 272789, 272833, 272885, 272906, 273417, 274528, 274561, 274601, 274730, 274773, 274845,
-    274962, 275125, 275282, 275349, 275474, 275509, 275570, 275605, 275666, 275701, 275922, 275957, 276946,
-    277013, 277074, 277109, 277138, 277173, 278162, 286741, 286989, 287022, 287053, 287086, 287125, 287762,
-    287829, 288045, 288078, 288117, 290706, 290741, 291698, 292501, 293778, 293973, 296189, 296981, 297341,
-    297994, 299925, 302410, 303125, 308978, 309013, 309298, 309333, 311058, 311317, 314866, 314901, 322829,
-    322862, 322893, 322926, 322957, 322990, 323021, 323054, 323085, 323118, 323149, 323182, 323213, 323246,
-    323274, 324245, 325650, 325805, 325838, 325874, 326861, 326894, 326925, 326958, 326989, 327022, 327053,
-    327086, 327117, 327150, 327186, 327701, 335890, 340077, 340110, 340141, 340174, 340205, 340238, 340269,
-    340302, 340333, 340366, 340397, 340430, 340461, 340494, 340525, 340558, 340589, 340622, 340653, 340686,
-    340717, 340750, 340786, 342797, 342830, 342861, 342894, 342930, 343949, 343982, 344018, 352277, 353810,
-    354485, 354546, 354741, 355997, 356053, 357085, 357109, 360448, 361985, 363550, 363616, 363681, 363775,
-    363968, 364094, 364191, 364257, 364419, 364480, 364606, 367745, 367797, 367999, 368101, 368192, 368225,
-    368285, 368433, 368554, 368593, 368641, 369885, 369889, 369949, 370081, 370141, 370180, 371997, 372195,
-    372241, 372285, 372709, 372740, 373501, 373764, 374013, 374020, 374269, 374276, 374525, 374532, 374781,
-    374788, 375037, 375044, 375293, 375300, 375549, 375556, 375805, 375813, 376849, 376911, 376944, 376975,
-    377008, 377041, 377135, 377168, 377201, 377231, 377264, 377297, 377580, 377617, 377676, 377713, 377743,
-    377776, 377809, 377871, 377904, 377933, 377966, 377997, 378030, 378061, 378094, 378125, 378158, 378193,
-    378339, 378385, 378700, 378769, 378892, 378929, 378957, 378993, 379413, 379473, 379565, 379598, 379629,
-    379662, 379693, 379726, 379757, 379790, 379820, 379869, 380949, 381789, 381813, 384669, 385045, 391901,
-    392725, 393117, 393238, 393265, 393365, 393379, 393412, 393449, 393485, 393518, 393549, 393582, 393613,
-    393646, 393677, 393710, 393741, 393774, 393813, 393869, 393902, 393933, 393966, 393997, 394030, 394061,
-    394094, 394124, 394157, 394190, 394261, 394281, 394565, 394694, 394764, 394787, 394965, 395017, 395107,
-    395140, 395185, 395221, 395293, 395300, 398077, 398117, 398196, 398243, 398308, 398348, 398372, 401265,
-    401283, 401380, 401437, 401572, 402973, 402980, 406013, 406037, 406090, 406229, 406532, 407573, 408733,
-    409092, 409621, 410621, 410634, 410965, 411914, 412181, 412202, 412693, 413706, 414037, 415274, 415765,
-    425988, 636949, 638980, 1311395, 1311428, 1348029, 1348117, 1349885, 1350148, 1351427, 1351633, 1351684,
-    1360259, 1360305, 1360388, 1360904, 1361220, 1361309, 1361950, 1363396, 1363429, 1363463, 1363569,
-    1363589, 1363921, 1363939, 1363998, 1364867, 1364933, 1364996, 1367241, 1367557, 1367633, 1367837,
-    1368084, 1368803, 1369108, 1369182, 1369601, 1369694, 1371651, 1371681, 1371967, 1372126, 1372419,
-    1372468, 1372543, 1372644, 1372702, 1372801, 1372894, 1373536, 1373665, 1373696, 1373886, 1374368,
-    1374495, 1374589, 1374720, 1374753, 1374813, 1374817, 1374877, 1374910, 1375069, 1375811, 1375904,
-    1375937, 1375972, 1376003, 1376065, 1376100, 1376325, 1376356, 1376453, 1376484, 1376613, 1376644,
-    1377382, 1377445, 1377510, 1377557, 1377669, 1377725, 1377802, 1378005, 1378067, 1378101, 1378141,
-    1378308, 1379985, 1380125, 1380358, 1380420, 1382022, 1382533, 1382621, 1382865, 1382920, 1383261,
-    1383429, 1384004, 1384209, 1384292, 1384337, 1384356, 1384421, 1384456, 1384772, 1385669, 1385937,
-    1385988, 1386725, 1387078, 1387165, 1387505, 1387524, 1388477, 1388549, 1388646, 1388676, 1390181,
-    1390214, 1390277, 1390406, 1390469, 1390534, 1390641, 1391069, 1391075, 1391112, 1391453, 1391569,
-    1391620, 1391781, 1391811, 1391844, 1392136, 1392452, 1392637, 1392644, 1393957, 1394150, 1394213,
-    1394278, 1394341, 1394429, 1394692, 1394789, 1394820, 1395077, 1395110, 1395165, 1395208, 1395549,
-    1395601, 1395716, 1396227, 1396260, 1396469, 1396548, 1396582, 1396613, 1396646, 1396676, 1398277,
-    1398308, 1398341, 1398436, 1398501, 1398564, 1398725, 1398788, 1398821, 1398852, 1398909, 1399652,
-    1399715, 1399761, 1399812, 1400166, 1400197, 1400262, 1400337, 1400388, 1400419, 1400486, 1400517,
-    1400573, 1400868, 1401085, 1401124, 1401341, 1401380, 1401597, 1401860, 1402109, 1402116, 1402365,
-    1402369, 1403764, 1403779, 1403905, 1404195, 1404244, 1404317, 1404417, 1406980, 1408102, 1408165,
-    1408198, 1408261, 1408294, 1408369, 1408390, 1408421, 1408477, 1408520, 1408861, 1409028, 1766557,
-    1766916, 1767677, 1767780, 1769373, 1769499, 1835036, 2039812, 2051549, 2051588, 2055005, 2056193,
-    2056445, 2056801, 2056989, 2057124, 2057157, 2057188, 2057522, 2057540, 2057981, 2057988, 2058173,
-    2058180, 2058237, 2058244, 2058333, 2058340, 2058429, 2058436, 2061908, 2062461, 2062948, 2074574,
-    2074605, 2074645, 2075140, 2077213, 2077252, 2079005, 2079221, 2079261, 2080260, 2080659, 2080693,
-    2080773, 2081297, 2081517, 2081550, 2081585, 2081629, 2081797, 2082321, 2082348, 2082411, 2082477,
-    2082510, 2082541, 2082574, 2082605, 2082638, 2082669, 2082702, 2082733, 2082766, 2082797, 2082830,
-    2082861, 2082894, 2082925, 2082958, 2082993, 2083053, 2083086, 2083121, 2083243, 2083345, 2083453,
-    2083473, 2083596, 2083629, 2083662, 2083693, 2083726, 2083757, 2083790, 2083825, 2083922, 2083948,
-    2083986, 2084093, 2084113, 2084147, 2084177, 2084253, 2084356, 2084541, 2084548, 2088893, 2088954,
-    2088989, 2089009, 2089107, 2089137, 2089229, 2089262, 2089297, 2089330, 2089361, 2089388, 2089425,
-    2089480, 2089809, 2089874, 2089969, 2090016, 2090861, 2090897, 2090926, 2090964, 2090987, 2091028,
-    2091041, 2091885, 2091922, 2091950, 2091986, 2092013, 2092046, 2092081, 2092109, 2092142, 2092177,
-    2092228, 2092547, 2092580, 2094019, 2094084, 2095101, 2095172, 2095389, 2095428, 2095645, 2095684,
-    2095901, 2095940, 2096061, 2096147, 2096210, 2096244, 2096277, 2096307, 2096381, 2096405, 2096434,
-    2096565, 2096637, 2096954, 2097045, 2097117, 2097156, 2097565, 2097572, 2098429, 2098436, 2099069,
-    2099076, 2099165, 2099172, 2099677, 2099716, 2100189, 2101252, 2105213, 2105361, 2105469, 2105578,
-    2107037, 2107125, 2107401, 2109098, 2109237, 2109770, 2109845, 2109949, 2109973, 2110397, 2110485,
-    2110525, 2112021, 2113445, 2113501, 2117636, 2118589, 2118660, 2120253, 2120709, 2120746, 2121629,
-    2121732, 2122762, 2122909, 2123172, 2123817, 2123844, 2124105, 2124157, 2124292, 2125509, 2125693,
-    2125828, 2126813, 2126833, 2126852, 2128029, 2128132, 2128401, 2128425, 2128605, 2129920, 2131201,
-    2132484, 2135005, 2135048, 2135389, 2135552, 2136733, 2136833, 2138013, 2138116, 2139421, 2139652,
-    2141341, 2141681, 2141696, 2142077, 2142080, 2142589, 2142592, 2142845, 2142848, 2142941, 2142945,
-    2143325, 2143329, 2143837, 2143841, 2144093, 2144097, 2144189, 2146308, 2156285, 2156548, 2157277,
-    2157572, 2157853, 2158595, 2158813, 2158819, 2160189, 2160195, 2160509, 2162692, 2162909, 2162948,
-    2163005, 2163012, 2164445, 2164452, 2164541, 2164612, 2164669, 2164708, 2165469, 2165489, 2165514,
-    2165764, 2166517, 2166570, 2166788, 2167805, 2168042, 2168349, 2169860, 2170493, 2170500, 2170589,
-    2170730, 2170884, 2171594, 2171805, 2171889, 2171908, 2172765, 2172913, 2172957, 2174980, 2176797,
-    2176906, 2176964, 2177034, 2177565, 2177610, 2179076, 2179109, 2179229, 2179237, 2179325, 2179461,
-    2179588, 2179741, 2179748, 2179869, 2179876, 2180829, 2180869, 2180989, 2181093, 2181130, 2181437,
-    2181649, 2181949, 2182148, 2183082, 2183153, 2183172, 2184106, 2184221, 2185220, 2185493, 2185508,
-    2186405, 2186493, 2186602, 2186769, 2187005, 2187268, 2189021, 2189105, 2189316, 2190045, 2190090,
-    2190340, 2190973, 2191114, 2191364, 2191965, 2192177, 2192317, 2192682, 2192925, 2195460, 2197821,
-    2199552, 2201213, 2201601, 2203261, 2203466, 2203652, 2204805, 2204957, 2205192, 2205533, 2214922,
-    2215933, 2215940, 2217309, 2217317, 2217388, 2217437, 2217476, 2217565, 2220036, 2220970, 2221284,
-    2221341, 2221572, 2222277, 2222634, 2222769, 2222941, 2223620, 2224197, 2224337, 2224477, 2225668,
-    2226346, 2226589, 2227204, 2227965, 2228230, 2228261, 2228294, 2228324, 2230021, 2230513, 2230749,
-    2230858, 2231496, 2231813, 2231844, 2231909, 2231972, 2232029, 2232293, 2232390, 2232420, 2233862,
-    2233957, 2234086, 2234149, 2234225, 2234298, 2234321, 2234437, 2234493, 2234810, 2234845, 2234884,
-    2235709, 2235912, 2236253, 2236421, 2236516, 2237669, 2237830, 2237861, 2238141, 2238152, 2238481,
-    2238596, 2238630, 2238692, 2238749, 2238980, 2240101, 2240145, 2240196, 2240253, 2240517, 2240582,
-    2240612, 2242150, 2242245, 2242534, 2242596, 2242737, 2242853, 2242993, 2243014, 2243045, 2243080,
-    2243396, 2243441, 2243460, 2243505, 2243613, 2243626, 2244285, 2244612, 2245213, 2245220, 2246022,
-    2246117, 2246214, 2246277, 2246310, 2246341, 2246417, 2246597, 2246653, 2248708, 2248957, 2248964,
-    2249021, 2249028, 2249181, 2249188, 2249693, 2249700, 2250033, 2250077, 2250244, 2251749, 2251782,
-    2251877, 2252157, 2252296, 2252637, 2252805, 2252870, 2252957, 2252964, 2253245, 2253284, 2253373,
-    2253412, 2254141, 2254148, 2254397, 2254404, 2254493, 2254500, 2254685, 2254693, 2254756, 2254790,
-    2254853, 2254886, 2255037, 2255078, 2255165, 2255206, 2255325, 2255364, 2255421, 2255590, 2255645,
-    2255780, 2255942, 2256029, 2256069, 2256317, 2256389, 2256573, 2260996, 2262694, 2262789, 2263046,
-    2263109, 2263206, 2263237, 2263268, 2263409, 2263560, 2263889, 2263965, 2263985, 2264005, 2264036,
-    2264157, 2265092, 2266630, 2266725, 2266918, 2266949, 2266982, 2267109, 2267174, 2267205, 2267268,
-    2267345, 2267364, 2267421, 2267656, 2267997, 2273284, 2274790, 2274885, 2275037, 2275078, 2275205,
-    2275270, 2275301, 2275377, 2276100, 2276229, 2276317, 2277380, 2278918, 2279013, 2279270, 2279333,
-    2279366, 2279397, 2279473, 2279556, 2279613, 2279944, 2280285, 2280465, 2280893, 2281476, 2282853,
-    2282886, 2282917, 2282950, 2283013, 2283206, 2283237, 2283268, 2283313, 2283357, 2283528, 2283869,
-    2285572, 2286461, 2286501, 2286598, 2286661, 2286790, 2286821, 2287005, 2287112, 2287434, 2287505,
-    2287605, 2287620, 2287869, 2293764, 2295174, 2295269, 2295558, 2295589, 2295665, 2295709, 2298880,
-    2299905, 2300936, 2301258, 2301565, 2301924, 2302205, 2302244, 2302301, 2302340, 2302621, 2302628,
-    2302717, 2302724, 2303494, 2303709, 2303718, 2303805, 2303845, 2303910, 2303941, 2303972, 2304006,
-    2304036, 2304070, 2304101, 2304145, 2304253, 2304520, 2304861, 2307076, 2307357, 2307396, 2308646,
-    2308741, 2308893, 2308933, 2308998, 2309125, 2309156, 2309201, 2309220, 2309254, 2309309, 2310148,
-    2310181, 2310500, 2311781, 2311974, 2312004, 2312037, 2312177, 2312421, 2312477, 2312708, 2312741,
-    2312934, 2312997, 2313092, 2314565, 2314982, 2315013, 2315089, 2315172, 2315217, 2315389, 2315780,
-    2318141, 2326532, 2326845, 2326852, 2328038, 2328069, 2328317, 2328325, 2328518, 2328549, 2328580,
-    2328625, 2328797, 2329096, 2329418, 2330045, 2330129, 2330180, 2331165, 2331205, 2331933, 2331942,
-    2331973, 2332198, 2332229, 2332294, 2332325, 2332413, 2334724, 2334973, 2334980, 2335069, 2335076,
-    2336293, 2336509, 2336581, 2336637, 2336645, 2336733, 2336741, 2336964, 2336997, 2337053, 2337288,
-    2337629, 2337796, 2338013, 2338020, 2338109, 2338116, 2339142, 2339325, 2339333, 2339421, 2339430,
-    2339493, 2339526, 2339557, 2339588, 2339645, 2339848, 2340189, 2350084, 2350693, 2350758, 2350833,
-    2350909, 2356740, 2356797, 2357258, 2357941, 2358195, 2358325, 2358877, 2359281, 2359300, 2388829,
-    2392073, 2395645, 2395665, 2395837, 2396164, 2402461, 2486788, 2489905, 2489981, 2490372, 2524669,
-    2524698, 2524989, 2654212, 2672893, 2949124, 2967357, 2967556, 2968573, 2968584, 2968925, 2969041,
-    2969092, 2971645, 2971656, 2971997, 2972164, 2973149, 2973189, 2973361, 2973405, 2973700, 2975237,
-    2975473, 2975637, 2975747, 2975889, 2975925, 2975965, 2976264, 2976605, 2976618, 2976861, 2976868,
-    2977565, 2977700, 2978333, 3000320, 3001345, 3002378, 3003121, 3003261, 3006468, 3008893, 3008997,
-    3009028, 3009062, 3010845, 3011045, 3011171, 3011613, 3013635, 3013713, 3013731, 3013765, 3013821,
-    3014150, 3014237, 3014660, 3211037, 3211268, 3250909, 3252228, 3252541, 3538435, 3538589, 3538595,
-    3538845, 3538851, 3538941, 3538948, 3548285, 3549700, 3549821, 3550340, 3550493, 3550724, 3563421,
-    3637252, 3640701, 3640836, 3641277, 3641348, 3641661, 3641860, 3642205, 3642261, 3642277, 3642353,
-    3642394, 3642525, 3792901, 3794397, 3794437, 3795197, 3795477, 3799197, 3801109, 3808989, 3809301,
-    3810557, 3810613, 3812518, 3812581, 3812693, 3812774, 3812986, 3813221, 3813493, 3813541, 3813781,
-    3814725, 3814869, 3816829, 3817493, 3819589, 3819701, 3819741, 3824650, 3825309, 3825685, 3828477,
-    3828746, 3829565, 3833856, 3834689, 3835520, 3836353, 3836605, 3836609, 3837184, 3838017, 3838848,
-    3838909, 3838912, 3839005, 3839040, 3839101, 3839136, 3839229, 3839264, 3839421, 3839424, 3839681,
-    3839837, 3839841, 3839901, 3839905, 3840157, 3840161, 3840512, 3841345, 3842176, 3842269, 3842272,
-    3842429, 3842464, 3842749, 3842752, 3843005, 3843009, 3843840, 3843933, 3843936, 3844093, 3844096,
-    3844285, 3844288, 3844349, 3844416, 3844669, 3844673, 3845504, 3846337, 3847168, 3848001, 3848832,
-    3849665, 3850496, 3851329, 3852160, 3852993, 3853824, 3854657, 3855581, 3855616, 3856434, 3856449,
-    3857266, 3857281, 3857472, 3858290, 3858305, 3859122, 3859137, 3859328, 3860146, 3860161, 3860978,
-    3860993, 3861184, 3862002, 3862017, 3862834, 3862849, 3863040, 3863858, 3863873, 3864690, 3864705,
-    3864896, 3864929, 3864989, 3865032, 3866645, 3883013, 3884789, 3884901, 3886517, 3886757, 3886805,
-    3887237, 3887285, 3887345, 3887517, 3887973, 3888157, 3888165, 3888669, 3923969, 3924292, 3924321,
-    3924989, 3932165, 3932413, 3932421, 3932989, 3933029, 3933277, 3933285, 3933373, 3933381, 3933565,
-    3940356, 3941821, 3941893, 3942115, 3942365, 3942408, 3942749, 3942852, 3942901, 3942941, 3953156,
-    3954117, 3954173, 3954692, 3956101, 3956232, 3956573, 3956723, 3956765, 3996676, 3996925, 3996932,
-    3997085, 3997092, 3997181, 3997188, 3997693, 3997700, 4004029, 4004074, 4004357, 4004605, 4005888,
-    4006977, 4008069, 4008291, 4008349, 4008456, 4008797, 4008913, 4008989, 4034090, 4035989, 4036010,
-    4036115, 4036138, 4036285, 4038698, 4040149, 4040170, 4040669, 4046852, 4047005, 4047012, 4047901,
-    4047908, 4047997, 4048004, 4048061, 4048100, 4048157, 4048164, 4048509, 4048516, 4048669, 4048676,
-    4048733, 4048740, 4048797, 4048964, 4049021, 4049124, 4049181, 4049188, 4049245, 4049252, 4049309,
-    4049316, 4049437, 4049444, 4049533, 4049540, 4049597, 4049636, 4049693, 4049700, 4049757, 4049764,
-    4049821, 4049828, 4049885, 4049892, 4049949, 4049956, 4050045, 4050052, 4050109, 4050148, 4050301,
-    4050308, 4050557, 4050564, 4050717, 4050724, 4050877, 4050884, 4050941, 4050948, 4051293, 4051300,
-    4051869, 4052004, 4052125, 4052132, 4052317, 4052324, 4052893, 4054546, 4054621, 4063253, 4064669,
-    4064789, 4067997, 4068373, 4068861, 4068917, 4069405, 4069429, 4069917, 4069941, 4071133, 4071434,
-    4071861, 4077021, 4078805, 4079741, 4080149, 4081565, 4081685, 4081981, 4082197, 4082269, 4082709,
-    4082909, 4087829, 4095860, 4096021, 4119325, 4119477, 4119997, 4120085, 4120509, 4120597, 4124317,
-    4124693, 4127549, 4127765, 4128157, 4128277, 4128317, 4128789, 4129181, 4129301, 4131101, 4131349,
-    4131677, 4131861, 4133149, 4133397, 4134365, 4134421, 4134493, 4136981, 4147869, 4148245, 4148701,
-    4148757, 4148925, 4149013, 4149181, 4149269, 4149501, 4149781, 4150717, 4150805, 4151165, 4151317,
-    4151517, 4151829, 4152157, 4152341, 4152605, 4152853, 4153085, 4153365, 4158077, 4158101, 4159869,
-    4161032, 4161373, 4194308, 5561373, 5562372, 5695293, 5695492, 5702621, 5702660, 5887069, 5887492,
-    6126653, 6225924, 6243293, 6291460, 6449533, 29360186, 29360221, 29361178, 29364253, 29368325, 29376029,
-    31457308, 33554397, 33554460, 35651549,
+// The categories of all code points as runs, from a first code point on: A32 is 32 times category 'A' - '@',
+// the second of the names; without a number it is once. '^' is Lu and Ll in turn, Lu at even code points, '_'
+// Lu at odd ones.
+static const struct peft__uc_runs {
+    uint32_t first;
+    const char *runs;
+} peft__uc_categories[] = {
+    {0x0, "Y32VQ3SQ3MNQRQLQ2H10Q2R3Q2@26MQNTKTA26MRNRY33VQS4UQTUDORZUTURJ2TAQ2TJDPJ3Q@23R@7A24RA8^56_17"},
+    {0x149, "^48_6A2@2^4_3@2A2@4A@2A@3A3@2A@2^6_4^4_3@2_4@A2D@A3D4@BA@BA@B_17^19A@B^4@2^59A6@2A@2A2_3@3^9"},
+    {0x250, "A68DA27C18T4C12T14C5T7CTCT17E112^4CT@A]2CA3Q@]4T2@Q@3]@]@2A@17]@9A35@A2@3A3^24A4@AR_3@A2@51"},
+    {0x430, "A48^34UE5G2^55_14^97]@38]2CQ6A41QL]2U2S]E45LEQE2QE2QE]8D27]4D4Q2]11Z6R3Q2SQ2U2E11QZQ3D32CD10"},
+    {0x64b, "E21H10Q4D2ED99QDE7ZUE6C2E2UE4D2H10D3U2DQ14]ZDED30E27]2D89E11D]14H10D33E9C2UQ3C]2ES2D22E4CE9C"},
+    {0x825, "E3CE5]2Q15]D25E3]2Q]D11]5D24TD6]Z2]6E8D41CE24ZE32FD54EFEDF3E8F4EF2DE7D10E2Q2H10QCD15EF2]D8]2"},
+    {0x98f, "D2]2D22]D7]D]3D4]2EDF3E4]2F2]2F2ED]8F]4D2]D3E2]2H10D2S2J6USDQE]2E2F]D6]4D2]2D22]D7]D2]D2]D2"},
+    {0xa3a, "]2E]F3E2]4E2]2E3]3E]7D4]D]7H10E2D3EQ]10E2F]D9]D3]D22]D7]D2]D5]2EDF3E5]E2F]F2E]2D]15D2E2]2H10"},
+    {0xaf0, "QS]7DE6]EF2]D8]2D2]2D22]D7]D2]D5]2EDFEFE4]2F2]2F2E]7E2F]4D2]D3E2]2H10UDJ6]10ED]D6]3D3]D4]3D2"},
+    {0xb9b, "]D]D2]3D2]3D3]3D12]4F2EF2]3F3]F3E]2D]6F]14H10J3U6SU]5EF3ED8]D3]D23]D16]2EDE3F4]E3]E4]7E2]D3"},
+    {0xc5b, "]2D]2D2E2]2H10]7QJ7UDEF2QD8]D3]D23]D10]D5]2EDFEF5]EF2]F2E2]7F2]6D2]D2E2]2H10]D2]13E2F2D9]D3]"},
+    {0xd12, "D41E2DF3E4]F3]F3EDU]4D3FJ7D3E2]2H10J9UD6]EF2]D18]3D24]D9]D]2D7]3E]4F3E3]E]F8]6H10]2F2Q]12D48"},
+    {0xe31, "ED2E7]4SD6CE8QH10Q2]37D2]D]D5]D24]D]D10ED2E9D]2D5]C]E6]2H10]2D4]32DU3Q15UQU3E2U6H10J10UEUEUE"},
+    {0xf3a, "MNMNF2D8]D36]4E14FE5QE2D5E11]E36]U8EU6]U2Q5U4Q2]37D43F2E4FE6FE2F2E2DH10Q6D6F2E2D4E3DF3D2F7D3"},
+    {0x1071, "E4D13EF2E2F6EDFH10F3EU2@38]@]5@]2A43QCA3D329]D4]2D7]D]D4]2D41]D4]2D33]D4]2D7]D]D4]2D15]D57]"},
+    {0x1312, "D4]2D67]2E3Q9J20]3D16U10]6@86]2A6]2LD620UQD17VD26MN]3D75Q3I3D8]7D18E3F]9D19E2FQ2]9D18E2]12"},
+    {0x1760, "D13]D3]E2]12D52E2FE7F8EF2E11Q3CQ3SDE]2H10]6J10]6Q6LQ4E3ZEH10]6D35CD53]7D5E2D34ED]5D70]10D31]"},
+    {0x1920, "E3F4E2F3]4F2EF6E3]4U]3Q2H10D30]2D5]11D44]4D26]6H10J]3U34D23E2F2E]2Q2D53FEFE7]EFEF2E8F6E10]2E"},
+    {0x1a80, "H10]6H10]6Q7CQ6]2E14GE16]49E4FD47EFE5FEF5EF2D8]3H10Q7U10E9U9Q2]E2FD30FE4F2E2FE3D2H10D44EFE2"},
+    {0x1bea, "F3EFE3F2]8Q4D36F8E8F2E2]3Q5H10]3D3H10D30C6Q2A9]7@43]2@3Q8]8E3QE13FE7D4ED6ED2FE2D]5A44C63A13C"},
+    {0x1d79, "A34C37E64^150A8^98A8@8A6]2@6]2A8@8A8@8A6]2@6]2A8]@]@]@]@A8@8A14]2A8B8A8B8A8B8A5]A2@4BTAT3A3]"},
+    {0x1fc6, "A2@4BT3A4]2A2@4]T3A8@5T3]2A3]A2@4BT2]V11Z5L6Q2OPMO2PMOQ8WXZ5VQ9OPQ4K2Q3RMNQ11RQKQ10VZ5]Z10JC"},
+    {0x2072, "]2J6R3MNCJ10R3MN]C13]3S33]15E13G4EG3E12]15U2@U4@U2A@3A2@3AU@U2R@5U6@U@U@U@4UA@4AD4AU2A2@2R5@"},
+    {0x2146, "A4URU2AUJ16I35@AI4JU2]4R5U5R2U4RU2RU2RU7RU31R2U2RURU31R268U8MNMNU20R2U7MNU81RU30R25U40R6U69"},
+    {0x2427, "]25U11]21J60U78J22U183RU9RU54R8U111RU248MNMNMNMNMNMNMNJ30U44R5MNR31MNMNMNMNMNR16U256R131MNMN"},
+    {0x2987, "MNMNMNMNMNMNMNMNMNR63MNMNR32MNR258U48R21U2R6U39]2U32]U105@48A48^3@2A2_7@3^3_3A5C2@3^99AU6_4"},
+    {0x2cef, "E3@A]5Q4JQ2A38]A]5A]2D56]7CQ]14ED23]9D7]D7]D7]D7]D7]D7]D7]D7]E32Q2OPOPQ3OPQOPQ9LQ2LQOPQ2OPMN"},
+    {0x2e24, "MNMNMNQ5CQ10L2Q4LQMQ13U2Q3MNMNMNMNL]34U26]U89]12U214]26U12]4VQ3UCDIMNMNMNMNMNU2MNMNMNMNLMN2U"},
+    {0x3021, "I9E4F2LC5U2I3CDQU2]D86]2E2T2C2DLD90QC3D]5D43]D94]U2J4U10D32U36]12D16U31]J10U30J8UJ15U32J10"},
+    {0x328a, "U39J15U320D6592U64D21013CD1143]3U55]9D40C6Q2D268CQ3D16H10D2]20^46DEG3QE10QC^28C2E2D70I10E2Q6"},
+    {0xa6f8, "]8T23C9T2^14A2^62CA8_5^10CT2_4D^4A2^21@4A@5^16@3_3]5@A]A]^5]24C3@ADC2AD7ED3ED4ED23F2E2FU4E]3"},
+    {0xa830, "J6U2SU]6D52Q4]8F2D50F16E2]8Q2H10]6E18D6Q3DQD2EH10D28E8Q2D23E11F2]11QD29]3E3FD47EF2E4F2E2F3"},
+    {0xa9c1, "Q13]CH10]4Q2D5ECD9H10D5]D41E6F2E2F2E2]9D3ED8EF]2H10]2Q4D16CD6U3DFEFD50EDE3D2E2D5E2DED]24D2C"},
+    {0xaade, "Q2D11FE2F2Q2DC2FE]10D6]2D6]2D6]9D7]D7]A43TC4A9CT2]4A80D35F2EF2EF2QFE]2H10]6D11172]12D23]4D49"},
+    {0xd7fc, "]4[2048\\6400D366]2D106]38A7]12A5]5DED10RD13]D5]D]D2]D2]D108T17]16D363NMU16D64]2D54]7U]32D12"},
+    {0xfdfc, "SU3E16Q7MNQ]6E16QL2K2MNMNMNMNMNMNMNMNQ2MNQ4K3Q3]Q4LMNMNMNQ3RLR3]QSQ2]4D5]D135]2Z]Q3SQ3MNQRQL"},
+    {0xff0e, "Q2H10Q2R3Q2@26MQNTKTA26MRNRMNQMNQ2D10CD45C2D31]3D6]2D6]2D6]2D3]3S2RTUS2]UR4U2]10Z3U2]2D12]"},
+    {0x1000d, "D26]D19]D2]D15]2D14]34D123]5Q3]4J45]3U9I53J4U17J2U3]U13]3U]47U45E]130D29]3D49]15EJ27]4D32J4"},
+    {0x10324, "]9D20ID8I]5D38E5]5D30]QD36]4D8QI5]42@40A40D78]2H10]6@36]4A36]4D40]8D52]11Q@11]@15]@7]@2]A11]"},
+    {0x105a3, "A15]A7]A2]67D311]9D22]10D8]24C6]C42]C9]69D6]2D]D44]D2]3D]2D23]QJ8D23U2J7D31]8J9]48D19]D2]5J5"},
+    {0x10900, "D22J6]3QD26]5Q]64D56]4J2D2J16]2J46DE3]E2]5E4D4]D3]D29]2E3]4EJ9]7Q9]7D29J2QD29J3]32D8UD28E2]4"},
+    {0x10aeb, "J5Q7]9D54]3Q7D22]2J8D19]5J8D18]7Q4]12J7]80D73]55@51]13A51]7J6D36E4]8H10]294J31]D42]E2L]2D2"},
+    {0x10eb2, "]78D29J10D]8D22E11J4Q5]22D18E4Q4]38D21J7]20D23]9FEFD53E15Q7]4J20H10ED2E2D]9E3FD45F3E4F2E2Q2Z"},
+    {0x110be, "Q4E]10Z]2D25]7H10]6E3D36E5FE8]H10Q4DF2D]8D35EQ2D]9E2FD48F3E9F2D4Q4E4QFEH10DQDQ3]J20]11D18]"},
+    {0x11213, "D25F3E3F2EFE2Q6E]65D7]D]D4]D15]D10Q]6D47EF3E8]5H10]6E2F2]D8]2D2]2D22]D7]D2]D5]E2DF2EF4]2F2]2"},
+    {0x1134b, "F3]2D]6F]5D5F2]2E7]3E5]139D53F3E8F2E3FED4Q5H10Q2]QED3]30D48F3E6FEF4E2FE2D2QD]8H10]166D47F3E4"},
+    {0x115b6, "]2F4E2FE2Q23D4E2]34D48F3E8F2EFE2Q3D]11H10]6Q13]19D43EFEF2E6FEDQ]6H10]54D27]2E3F2E4FE5]4H10J2"},
+    {0x1173c, "Q3UD7]185D44F3E9FE2Q]100@32A32H10J9]12D8]2D]2D8]D2]D24F6]F2]2E2FEDFDFEQ3]9H10]70D8]2D39F3E4"},
+    {0x119d8, "]2E2F4EDQDF]27DE10D40E6FDE4Q8E]8DE6F2E3D46E13FE2Q3DQ5]13D73]263D9]D37FE7]E6FEDQ5]10H10J19]3"},
+    {0x11c70, "Q2D30]2E22]FE7FE2FE2]73D7]D2]D38E6]3E]E2]E7DE]8H10]6D6]D2]D32F5]E2]F2EFED]7H10]310D19E2F2Q2"},
+    {0x11ef9, "]183D]15J21U8S4U17]13QD922]102I111]Q5]11D196]2636D97Q2]13D1071]Z9]4039D583]8633D569]7D31]H10"},
+    {0x16a6a, "]4Q2D79]H10]6D30]2E5Q]10D48E7Q5U4C4QU]10H10]J7]D21]5D19]688@32A32J23Q4]101D75]4EDF55]7E4C13"},
+    {0x16fa0, "]64C2QCE]11F2]14D6136]8D1238]42D9]8935C4]C7]C2]D291]45D3]17D4]8D396]2308D107]5D13]3D9]7D10]2"},
+    {0x1bc9c, "UE2QZ4]4700E46]2E23]9U116]60U246]10U39]2U60F2E3U3F6Z8E8U2E7U30E4U61]21U66E3U]154J20]12U87]9"},
+    {0x1d360, "J25]135@26A26@26A7]A18@26A26@]@2]2@]2@2]2@4]@8A4]A]A7]A11@26A26@2]@4]2@8]@7]A26@2]@4]@5]@]3"},
+    {0x1d54a, "@7]A26@26A26@26A26@26A26@26A26@26A26@26A28]2@25RA25RA6@25RA25RA6@25RA25RA6@25RA25RA6@25RA25R"},
+    {0x1d7c4, "A6@A]2H50U512E55U4E50U8EU14EU2Q5]15E5]E15]1104A10DA20]225E7]E17]2E7]E2]E5]213D45]3E7C7]2H10"},
+    {0x1e14a, "]4DU]320D30E]17D44E4H10]5S]1248D7]D4]D2]D15]D197]2J9E7]41@34A34E7C]4H10]4Q2]785J59UJ3SJ4]76"},
+    {0x1ed01, "J45UJ15]194D4]D27]D2]D]2D]D10]D4]D]D]6D]4D]D]D]D3]D2]D]2D]D]D]D]D]D2]D]2D4]D7]D4]D4]D]D10]"},
+    {0x1ee8b, "D17]5D3]D5]D17]52R2]270U44]4U100]12U15]2U15]U15]U37]10J13U161]56U29]13U44]4U9]7U2]14U6]154"},
+    {0x1f300, "U251T5U728]5U16]3U13]3U116]12U89]7U12]4U]15U12]4U56]8U10]6U40]8U30]2U2]78U340]12U14]2U5]3U5"},
+    {0x1fa7d, "]3U7]9U29]3U11]5U6]10U10]6U8]8U7]9U147]U55]37H10]1030D42720]32D4153]7D222]2D5762]14D7473"},
+    {0x2ebe1, "]3103D542]1506D4939]715958Z]30Z96]128E240]65040\\65534]2\\65534]2"},
 };
 
 // The category of a code point, as a bit. Above U+10FFFF nothing is assigned.
 static uint32_t peft__uc_bit(uint32_t c) {
-    int64_t low = 0, high = PEFT__COUNT(peft__uc_category);  // the answer is at [low - 1, high - 1]
+    int64_t low = 0, high = PEFT__COUNT(peft__uc_categories);  // the row is at [low - 1, high - 1]
     if (c > 0x10FFFF) return PEFT__UC_CN;
     while (low < high) {
         int64_t middle = (low + high) / 2;
-        if (peft__uc_category[middle] >> 5 <= c) low = middle + 1;
+        if (peft__uc_categories[middle].first <= c) low = middle + 1;
         else high = middle;
     }
-    uint32_t category = peft__uc_category[low - 1] & 31;
+    const char *run = peft__uc_categories[low - 1].runs;
+    uint32_t category = 0, count = 0, behind = peft__uc_categories[low - 1].first;
+    while (behind <= c) {
+        category = (uint32_t)(*run++ - '@');
+        for (count = 0; *run >= '0' && *run <= '9'; run++) count = count * 10 + (uint32_t)(*run - '0');
+        behind += count ? count : 1;
+    }
     return 1u << (category < 30 ? category : (c ^ category) & 1);
 }
 
 // Lower case: first code point, how many, step between them, what to add.
 static const int32_t peft__uc_lower[][4] = {
-    {0x41, 26, 1, 32}, {0xc0, 23, 1, 32}, {0xd8, 7, 1, 32}, {0x100, 24, 2, 1}, {0x132, 3, 2, 1},
-    {0x139, 8, 2, 1}, {0x14a, 23, 2, 1},
-    {0x178, 1, 1, -121}, {0x179, 3, 2, 1}, {0x181, 1, 1, 210}, {0x182, 2, 2, 1}, {0x186, 1, 1, 206}, {0x187, 1, 1, 1},
-    {0x189, 2, 1, 205}, {0x18b, 1, 1, 1}, {0x18e, 1, 1, 79}, {0x18f, 1, 1, 202}, {0x190, 1, 1, 203}, {0x191, 1, 1, 1},
-    {0x193, 1, 1, 205}, {0x194, 1, 1, 207}, {0x196, 1, 1, 211}, {0x197, 1, 1, 209}, {0x198, 1, 1, 1},
-    {0x19c, 1, 1, 211}, {0x19d, 1, 1, 213}, {0x19f, 1, 1, 214}, {0x1a0, 3, 2, 1}, {0x1a6, 1, 1, 218},
-    {0x1a7, 1, 1, 1}, {0x1a9, 1, 1, 218}, {0x1ac, 1, 1, 1}, {0x1ae, 1, 1, 218}, {0x1af, 1, 1, 1}, {0x1b1, 2, 1, 217},
-    {0x1b3, 2, 2, 1}, {0x1b7, 1, 1, 219}, {0x1b8, 1, 1, 1}, {0x1bc, 1, 1, 1}, {0x1c4, 1, 1, 2}, {0x1c5, 1, 1, 1},
-    {0x1c7, 1, 1, 2}, {0x1c8, 1, 1, 1}, {0x1ca, 1, 1, 2}, {0x1cb, 9, 2, 1}, {0x1de, 9, 2, 1}, {0x1f1, 1, 1, 2},
-    {0x1f2, 2, 2, 1}, {0x1f6, 1, 1, -97}, {0x1f7, 1, 1, -56}, {0x1f8, 20, 2, 1}, {0x220, 1, 1, -130},
-    {0x222, 9, 2, 1}, {0x23a, 1, 1, 10795}, {0x23b, 1, 1, 1}, {0x23d, 1, 1, -163}, {0x23e, 1, 1, 10792},
-    {0x241, 1, 1, 1}, {0x243, 1, 1, -195}, {0x244, 1, 1, 69}, {0x245, 1, 1, 71}, {0x246, 5, 2, 1}, {0x370, 2, 2, 1},
-    {0x376, 1, 1, 1}, {0x37f, 1, 1, 116}, {0x386, 1, 1, 38}, {0x388, 3, 1, 37}, {0x38c, 1, 1, 64}, {0x38e, 2, 1, 63},
-    {0x391, 17, 1, 32}, {0x3a3, 9, 1, 32}, {0x3cf, 1, 1, 8}, {0x3d8, 12, 2, 1}, {0x3f4, 1, 1, -60}, {0x3f7, 1, 1, 1},
-    {0x3f9, 1, 1, -7}, {0x3fa, 1, 1, 1}, {0x3fd, 3, 1, -130}, {0x400, 16, 1, 80}, {0x410, 32, 1, 32},
-    {0x460, 17, 2, 1}, {0x48a, 27, 2, 1}, {0x4c0, 1, 1, 15}, {0x4c1, 7, 2, 1}, {0x4d0, 48, 2, 1}, {0x531, 38, 1, 48},
-    {0x10a0, 38, 1, 7264}, {0x10c7, 1, 1, 7264}, {0x10cd, 1, 1, 7264}, {0x13a0, 80, 1, 38864}, {0x13f0, 6, 1, 8},
-    {0x1c90, 43, 1, -3008}, {0x1cbd, 3, 1, -3008}, {0x1e00, 75, 2, 1}, {0x1e9e, 1, 1, -7615}, {0x1ea0, 48, 2, 1},
-    {0x1f08, 8, 1, -8}, {0x1f18, 6, 1, -8}, {0x1f28, 8, 1, -8}, {0x1f38, 8, 1, -8}, {0x1f48, 6, 1, -8},
-    {0x1f59, 4, 2, -8}, {0x1f68, 8, 1, -8}, {0x1f88, 8, 1, -8}, {0x1f98, 8, 1, -8}, {0x1fa8, 8, 1, -8},
-    {0x1fb8, 2, 1, -8}, {0x1fba, 2, 1, -74}, {0x1fbc, 1, 1, -9}, {0x1fc8, 4, 1, -86}, {0x1fcc, 1, 1, -9},
-    {0x1fd8, 2, 1, -8}, {0x1fda, 2, 1, -100}, {0x1fe8, 2, 1, -8}, {0x1fea, 2, 1, -112}, {0x1fec, 1, 1, -7},
-    {0x1ff8, 2, 1, -128}, {0x1ffa, 2, 1, -126}, {0x1ffc, 1, 1, -9}, {0x2126, 1, 1, -7517}, {0x212a, 1, 1, -8383},
-    {0x212b, 1, 1, -8262}, {0x2132, 1, 1, 28}, {0x2160, 16, 1, 16}, {0x2183, 1, 1, 1}, {0x24b6, 26, 1, 26},
-    {0x2c00, 48, 1, 48}, {0x2c60, 1, 1, 1}, {0x2c62, 1, 1, -10743}, {0x2c63, 1, 1, -3814}, {0x2c64, 1, 1, -10727},
-    {0x2c67, 3, 2, 1}, {0x2c6d, 1, 1, -10780}, {0x2c6e, 1, 1, -10749}, {0x2c6f, 1, 1, -10783}, {0x2c70, 1, 1, -10782},
-    {0x2c72, 1, 1, 1}, {0x2c75, 1, 1, 1}, {0x2c7e, 2, 1, -10815}, {0x2c80, 50, 2, 1}, {0x2ceb, 2, 2, 1},
-    {0x2cf2, 1, 1, 1}, {0xa640, 23, 2, 1}, {0xa680, 14, 2, 1}, {0xa722, 7, 2, 1}, {0xa732, 31, 2, 1},
-    {0xa779, 2, 2, 1}, {0xa77d, 1, 1, -35332}, {0xa77e, 5, 2, 1}, {0xa78b, 1, 1, 1}, {0xa78d, 1, 1, -42280},
-    {0xa790, 2, 2, 1}, {0xa796, 10, 2, 1}, {0xa7aa, 1, 1, -42308}, {0xa7ab, 1, 1, -42319}, {0xa7ac, 1, 1, -42315},
+    {0x41, 26, 1, 32},      {0xc0, 23, 1, 32},      {0xd8, 7, 1, 32},       {0x100, 24, 2, 1},
+    {0x132, 3, 2, 1},       {0x139, 8, 2, 1},       {0x14a, 23, 2, 1},      {0x178, 1, 1, -121},
+    {0x179, 3, 2, 1},       {0x181, 1, 1, 210},     {0x182, 2, 2, 1},       {0x186, 1, 1, 206},
+    {0x187, 1, 1, 1},       {0x189, 2, 1, 205},     {0x18b, 1, 1, 1},       {0x18e, 1, 1, 79},
+    {0x18f, 1, 1, 202},     {0x190, 1, 1, 203},     {0x191, 1, 1, 1},       {0x193, 1, 1, 205},
+    {0x194, 1, 1, 207},     {0x196, 1, 1, 211},     {0x197, 1, 1, 209},     {0x198, 1, 1, 1},
+    {0x19c, 1, 1, 211},     {0x19d, 1, 1, 213},     {0x19f, 1, 1, 214},     {0x1a0, 3, 2, 1},
+    {0x1a6, 1, 1, 218},     {0x1a7, 1, 1, 1},       {0x1a9, 1, 1, 218},     {0x1ac, 1, 1, 1},
+    {0x1ae, 1, 1, 218},     {0x1af, 1, 1, 1},       {0x1b1, 2, 1, 217},     {0x1b3, 2, 2, 1},
+    {0x1b7, 1, 1, 219},     {0x1b8, 1, 1, 1},       {0x1bc, 1, 1, 1},       {0x1c4, 1, 1, 2},
+    {0x1c5, 1, 1, 1},       {0x1c7, 1, 1, 2},       {0x1c8, 1, 1, 1},       {0x1ca, 1, 1, 2},
+    {0x1cb, 9, 2, 1},       {0x1de, 9, 2, 1},       {0x1f1, 1, 1, 2},       {0x1f2, 2, 2, 1},
+    {0x1f6, 1, 1, -97},     {0x1f7, 1, 1, -56},     {0x1f8, 20, 2, 1},      {0x220, 1, 1, -130},
+    {0x222, 9, 2, 1},       {0x23a, 1, 1, 10795},   {0x23b, 1, 1, 1},       {0x23d, 1, 1, -163},
+    {0x23e, 1, 1, 10792},   {0x241, 1, 1, 1},       {0x243, 1, 1, -195},    {0x244, 1, 1, 69},
+    {0x245, 1, 1, 71},      {0x246, 5, 2, 1},       {0x370, 2, 2, 1},       {0x376, 1, 1, 1},
+    {0x37f, 1, 1, 116},     {0x386, 1, 1, 38},      {0x388, 3, 1, 37},      {0x38c, 1, 1, 64},
+    {0x38e, 2, 1, 63},      {0x391, 17, 1, 32},     {0x3a3, 9, 1, 32},      {0x3cf, 1, 1, 8},
+    {0x3d8, 12, 2, 1},      {0x3f4, 1, 1, -60},     {0x3f7, 1, 1, 1},       {0x3f9, 1, 1, -7},
+    {0x3fa, 1, 1, 1},       {0x3fd, 3, 1, -130},    {0x400, 16, 1, 80},     {0x410, 32, 1, 32},
+    {0x460, 17, 2, 1},      {0x48a, 27, 2, 1},      {0x4c0, 1, 1, 15},      {0x4c1, 7, 2, 1},
+    {0x4d0, 48, 2, 1},      {0x531, 38, 1, 48},     {0x10a0, 38, 1, 7264},  {0x10c7, 1, 1, 7264},
+    {0x10cd, 1, 1, 7264},   {0x13a0, 80, 1, 38864}, {0x13f0, 6, 1, 8},      {0x1c90, 43, 1, -3008},
+    {0x1cbd, 3, 1, -3008},  {0x1e00, 75, 2, 1},     {0x1e9e, 1, 1, -7615},  {0x1ea0, 48, 2, 1},
+    {0x1f08, 8, 1, -8},     {0x1f18, 6, 1, -8},     {0x1f28, 8, 1, -8},     {0x1f38, 8, 1, -8},
+    {0x1f48, 6, 1, -8},     {0x1f59, 4, 2, -8},     {0x1f68, 8, 1, -8},     {0x1f88, 8, 1, -8},
+    {0x1f98, 8, 1, -8},     {0x1fa8, 8, 1, -8},     {0x1fb8, 2, 1, -8},     {0x1fba, 2, 1, -74},
+    {0x1fbc, 1, 1, -9},     {0x1fc8, 4, 1, -86},    {0x1fcc, 1, 1, -9},     {0x1fd8, 2, 1, -8},
+    {0x1fda, 2, 1, -100},   {0x1fe8, 2, 1, -8},     {0x1fea, 2, 1, -112},   {0x1fec, 1, 1, -7},
+    {0x1ff8, 2, 1, -128},   {0x1ffa, 2, 1, -126},   {0x1ffc, 1, 1, -9},     {0x2126, 1, 1, -7517},
+    {0x212a, 1, 1, -8383},  {0x212b, 1, 1, -8262},  {0x2132, 1, 1, 28},     {0x2160, 16, 1, 16},
+    {0x2183, 1, 1, 1},      {0x24b6, 26, 1, 26},    {0x2c00, 48, 1, 48},    {0x2c60, 1, 1, 1},
+    {0x2c62, 1, 1, -10743}, {0x2c63, 1, 1, -3814},  {0x2c64, 1, 1, -10727}, {0x2c67, 3, 2, 1},
+    {0x2c6d, 1, 1, -10780}, {0x2c6e, 1, 1, -10749}, {0x2c6f, 1, 1, -10783}, {0x2c70, 1, 1, -10782},
+    {0x2c72, 1, 1, 1},      {0x2c75, 1, 1, 1},      {0x2c7e, 2, 1, -10815}, {0x2c80, 50, 2, 1},
+    {0x2ceb, 2, 2, 1},      {0x2cf2, 1, 1, 1},      {0xa640, 23, 2, 1},     {0xa680, 14, 2, 1},
+    {0xa722, 7, 2, 1},      {0xa732, 31, 2, 1},     {0xa779, 2, 2, 1},      {0xa77d, 1, 1, -35332},
+    {0xa77e, 5, 2, 1},      {0xa78b, 1, 1, 1},      {0xa78d, 1, 1, -42280}, {0xa790, 2, 2, 1},
+    {0xa796, 10, 2, 1},     {0xa7aa, 1, 1, -42308}, {0xa7ab, 1, 1, -42319}, {0xa7ac, 1, 1, -42315},
     {0xa7ad, 1, 1, -42305}, {0xa7ae, 1, 1, -42308}, {0xa7b0, 1, 1, -42258}, {0xa7b1, 1, 1, -42282},
-    {0xa7b2, 1, 1, -42261}, {0xa7b3, 1, 1, 928}, {0xa7b4, 8, 2, 1}, {0xa7c4, 1, 1, -48}, {0xa7c5, 1, 1, -42307},
-    {0xa7c6, 1, 1, -35384}, {0xa7c7, 2, 2, 1}, {0xa7d0, 1, 1, 1}, {0xa7d6, 2, 2, 1}, {0xa7f5, 1, 1, 1},
-    {0xff21, 26, 1, 32}, {0x10400, 40, 1, 40}, {0x104b0, 36, 1, 40}, {0x10570, 11, 1, 39}, {0x1057c, 15, 1, 39},
-    {0x1058c, 7, 1, 39}, {0x10594, 2, 1, 39}, {0x10c80, 51, 1, 64}, {0x118a0, 32, 1, 32}, {0x16e40, 32, 1, 32},
+    {0xa7b2, 1, 1, -42261}, {0xa7b3, 1, 1, 928},    {0xa7b4, 8, 2, 1},      {0xa7c4, 1, 1, -48},
+    {0xa7c5, 1, 1, -42307}, {0xa7c6, 1, 1, -35384}, {0xa7c7, 2, 2, 1},      {0xa7d0, 1, 1, 1},
+    {0xa7d6, 2, 2, 1},      {0xa7f5, 1, 1, 1},      {0xff21, 26, 1, 32},    {0x10400, 40, 1, 40},
+    {0x104b0, 36, 1, 40},   {0x10570, 11, 1, 39},   {0x1057c, 15, 1, 39},   {0x1058c, 7, 1, 39},
+    {0x10594, 2, 1, 39},    {0x10c80, 51, 1, 64},   {0x118a0, 32, 1, 32},   {0x16e40, 32, 1, 32},
     {0x1e900, 34, 1, 34},
 };
 
@@ -3378,38 +3269,21 @@ static uint32_t peft__uc_lower_of(uint32_t c) {
 // Python's str.isspace for one code point, as str.split() uses it.
 PEFT__INLINE bool peft__uc_space(uint32_t c) {
     if (c < 0x80) return c == ' ' || (c >= 9 && c <= 13) || (c >= 28 && c <= 31);
-    return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
-           c == 0x202F || c == 0x205F || c == 0x3000;
+    return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 ||
+           c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
-// The property White_Space, which \s of most pattern languages means: str.isspace without the four separators of ASCII.
+// The property White_Space, which \s of most pattern languages means: str.isspace without the four separators
+// of ASCII.
 PEFT__INLINE bool peft__uc_white(uint32_t c) {
     return peft__uc_space(c) && (c < 28 || c > 31);
 }
 
-// What the final sigma depends on: letters with case, and characters that are looked over (marks, apostrophes, full stops), in order.
-// Only of scripts that a capital sigma may stand beside: Latin, Greek, Cyrillic, Armenian, Georgian, and what is common to all.
-static const uint16_t peft__uc_cased[][2] = {
-    {0x41, 0x5a}, {0x61, 0x7a}, {0xaa, 0xaa}, {0xb5, 0xb5}, {0xba, 0xba}, {0xc0, 0xd6}, {0xd8, 0xf6}, {0xf8, 0x1ba},
-    {0x1bc, 0x1bf}, {0x1c4, 0x293}, {0x295, 0x2af}, {0x370, 0x373}, {0x376, 0x377}, {0x37b, 0x37d}, {0x37f, 0x37f},
-    {0x386, 0x386}, {0x388, 0x3f5}, {0x3f7, 0x481}, {0x48a, 0x556}, {0x560, 0x588}, {0x10a0, 0x10fa},
-    {0x10fd, 0x10ff}, {0x1c80, 0x1cbf}, {0x1d00, 0x1d2b}, {0x1d6b, 0x1d77}, {0x1d79, 0x1d9a}, {0x1e00, 0x1fbc},
-    {0x1fbe, 0x1fbe}, {0x1fc2, 0x1fcc}, {0x1fd0, 0x1fdb}, {0x1fe0, 0x1fec}, {0x1ff2, 0x1ffc}, {0x2126, 0x2126},
-    {0x212a, 0x212b}, {0x2160, 0x217f}, {0x24b6, 0x24e9}, {0x2c00, 0x2c7b}, {0x2c7e, 0x2ce4}, {0x2ceb, 0x2cee}, {0x2cf2, 0x2cf3}, {0x2d00, 0x2d2d}, {0xa640, 0xa66d}, {0xa680, 0xa69b},
-    {0xa722, 0xa76f}, {0xa771, 0xa787}, {0xa78b, 0xa78e}, {0xa790, 0xa7d9}, {0xa7f5, 0xa7f6}, {0xa7fa, 0xa7fa},
-    {0xfb00, 0xfb17}, {0xff21, 0xff3a}, {0xff41, 0xff5a}};
-static const uint16_t peft__uc_case_ignorable[][2] = {
-    {0x27, 0x27}, {0x2e, 0x2e}, {0x3a, 0x3a}, {0x5e, 0x5e}, {0x60, 0x60}, {0xa8, 0xa8}, {0xad, 0xad}, {0xaf, 0xaf},
-    {0xb4, 0xb4}, {0xb7, 0xb8}, {0x2b0, 0x36f}, {0x374, 0x375}, {0x37a, 0x37a}, {0x384, 0x385}, {0x387, 0x387},
-    {0x483, 0x489}, {0x559, 0x559}, {0x55f, 0x55f}, {0x10fc, 0x10fc}, {0x1d2c, 0x1d6a}, {0x1d78, 0x1d78},
-    {0x1d9b, 0x1dff}, {0x1fbd, 0x1fbd}, {0x1fbf, 0x1fc1}, {0x1fcd, 0x1fcf}, {0x1fdd, 0x1fdf}, {0x1fed, 0x1fef},
-    {0x1ffd, 0x1ffe}, {0x200b, 0x200f}, {0x2018, 0x2019}, {0x2024, 0x2024}, {0x2027, 0x2027}, {0x202a, 0x202e},
-    {0x2060, 0x206f}, {0x2071, 0x2071}, {0x207f, 0x207f}, {0x2090, 0x209c}, {0x20d0, 0x20f0}, {0x2c7c, 0x2c7d},
-    {0x2cef, 0x2cf1}, {0x2d6f, 0x2d6f}, {0x2d7f, 0x2d7f}, {0x2de0, 0x2dff}, {0xa66f, 0xa672}, {0xa674, 0xa67d},
-    {0xa67f, 0xa67f}, {0xa69c, 0xa69f}, {0xa6f0, 0xa6f1}, {0xa700, 0xa721}, {0xa770, 0xa770}, {0xa788, 0xa78a},
-    {0xa7f2, 0xa7f4}, {0xa7f8, 0xa7f9}, {0xfb1e, 0xfb1e}, {0xfe00, 0xfe0f}, {0xfe13, 0xfe13}, {0xfe20, 0xfe2f},
-    {0xfe52, 0xfe52}, {0xfe55, 0xfe55}, {0xfeff, 0xfeff}, {0xff07, 0xff07}, {0xff0e, 0xff0e}, {0xff1a, 0xff1a},
-    {0xff3e, 0xff3e}, {0xff40, 0xff40}};
+// Letters in circles and boxes, which have a case or are alphabetic without being letters.
+static bool peft__uc_enclosed(uint32_t c) {
+    return (c >= 0x24b6 && c <= 0x24e9) || (c >= 0x1f130 && c <= 0x1f149) || (c >= 0x1f150 && c <= 0x1f169) ||
+           (c >= 0x1f170 && c <= 0x1f189);
+}
 
 static bool peft__uc_among(const uint16_t (*ranges)[2], int64_t count, uint32_t c) {
     for (int64_t i = 0; i < count && c >= ranges[i][0]; i++)
@@ -3417,30 +3291,43 @@ static bool peft__uc_among(const uint16_t (*ranges)[2], int64_t count, uint32_t 
     return false;
 }
 
-static bool peft__uc_is_cased(uint32_t c) { return peft__uc_among(peft__uc_cased, PEFT__COUNT(peft__uc_cased), c); }
-static bool peft__uc_looked_over(uint32_t c) {
-    return peft__uc_among(peft__uc_case_ignorable, PEFT__COUNT(peft__uc_case_ignorable), c);
+// What the final sigma depends on: letters with case, and characters that are looked over (marks,
+// apostrophes, ...).
+static bool peft__uc_is_cased(uint32_t c) {
+    return (peft__uc_bit(c) & (PEFT__UC_LU | PEFT__UC_LL | PEFT__UC_LT)) || c == 0xaa || c == 0xba ||
+           (c >= 0x2160 && c <= 0x217f) || peft__uc_enclosed(c);
 }
 
-// Whether the sigma that ends before s[after] and begins at s[before] ends a word: a letter with case comes before it, none behind.
+static bool peft__uc_case_ignorable(uint32_t c) {
+    static const uint16_t punctuation[] = {0x27,   0x2e,   0x3a,   0xb7,   0x387,  0x55f,
+                                           0x5f4,  0x2018, 0x2019, 0x2024, 0x2027, 0xfe13,
+                                           0xfe52, 0xfe55, 0xff07, 0xff0e, 0xff1a};
+    for (int64_t i = 0; i < PEFT__COUNT(punctuation); i++)
+        if (punctuation[i] == c) return true;
+    return (peft__uc_bit(c) & (PEFT__UC_MN | PEFT__UC_ME | PEFT__UC_CF | PEFT__UC_LM | PEFT__UC_SK)) != 0;
+}
+
+// Whether the sigma that ends before s[after] and begins at s[before] ends a word: a letter with case comes
+// before it, none behind.
 static bool peft__uc_final_sigma(const char *s, size_t n, size_t before, size_t after) {
     uint32_t c = 0;
-    bool cased = false;
-    while (before > 0 && !cased) {
-        size_t at = before - 1;
-        while (at > 0 && before - at < 4 && ((unsigned char)s[at] & 0xC0) == 0x80) at--;
-        size_t next = at;
+    do {
+        size_t at = before, next;
+        if (before == 0) return false;
+        do at--;
+        while (at > 0 && before - at < 4 && ((unsigned char)s[at] & 0xC0) == 0x80);
+        next = at;
         if (!peft__utf8_next(s, n, &next, &c) || next != before) return false;
-        cased = peft__uc_is_cased(c);
-        if (!cased && !peft__uc_looked_over(c)) return false;
         before = at;
-    }
-    while (cased && after < n)
-        if (!peft__utf8_next(s, n, &after, &c) || !peft__uc_looked_over(c)) return !peft__uc_is_cased(c);
-    return cased;
+    } while (peft__uc_case_ignorable(c));
+    if (!peft__uc_is_cased(c)) return false;
+    while (after < n)
+        if (!peft__utf8_next(s, n, &after, &c) || !peft__uc_case_ignorable(c)) return !peft__uc_is_cased(c);
+    return true;
 }
 
-// Python's str.lower into out (room: twice n + 8); bytes that are not UTF-8 stay. Sigma at the end of a word is final.
+// Python's str.lower into out (room: twice n + 8); bytes that are not UTF-8 stay. Sigma at the end of a word
+// is final.
 static size_t peft__uc_lower_text(const char *s, size_t n, char *out) {
     size_t i = 0, size = 0;
     while (i < n) {
@@ -3553,13 +3440,14 @@ typedef enum peft__json_type {
 typedef struct peft__json {
     peft__json_type type;
     bool boolean;
-    char whole;          // of a number: written without point and exponent, so `integer` is it exactly; or PEFT__JSON_TOO_LONG
+    char whole;  // of a number: written without point and exponent, so `integer` is it exactly; or
+                 // PEFT__JSON_TOO_LONG
     double number;
     int64_t integer;
     // unescaped, NUL-terminated; of other types: where it begins in the text that was parsed
     const char *string;
-    size_t length;       // bytes of the string, or count of items
-    const char *key;     // of a member of an object
+    size_t length;    // bytes of the string, or count of items
+    const char *key;  // of a member of an object
     size_t key_length;
     struct peft__json *child, *next;
 } peft__json;
@@ -3572,7 +3460,7 @@ typedef struct peft__json_reader {
 } peft__json_reader;
 
 enum { PEFT__JSON_TOO_LONG = 2 };  // a whole number of more than 64 bits
-enum { PEFT__JSON_DEPTH = 128 };  // deeper than any config, shallower than any stack
+enum { PEFT__JSON_DEPTH = 128 };   // deeper than any config, shallower than any stack
 
 PEFT__NOINLINE peft_status peft__json_error(peft__json_reader *r, const char *what) {
     long long line = 1;
@@ -3589,7 +3477,10 @@ static bool peft__json_hex4(peft__json_reader *r, uint32_t *out) {
     *out = 0;
     for (int i = 0; i < 4; i++) {
         char c = *r->at++;
-        int d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        int d = c >= '0' && c <= '9'   ? c - '0'
+                : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                       : -1;
         if (d < 0) return false;
         *out = *out << 4 | (uint32_t)d;
     }
@@ -3777,7 +3668,8 @@ static peft_status peft__json_value(peft__json_reader *r, peft__json **out) {
 }
 
 // `where` is the file's name, for messages. The tree lives in the arena.
-static peft_status peft__json_parse(peft_context *ctx, peft__arena *a, const char *text, size_t n, const char *where, peft__json **out) {
+static peft_status peft__json_parse(peft_context *ctx, peft__arena *a, const char *text, size_t n,
+                                    const char *where, peft__json **out) {
     peft__json_reader r = {ctx, a, text, text, text + n, where, 0};
     peft_status status = peft__json_value(&r, out);
     if (status) return status;
@@ -3849,73 +3741,105 @@ static void peft__json_quote(peft__string *out, const char *s, size_t n) {
 
 // ---- regular expressions: as Python's re, or as the Oniguruma of tokenizer.json; linear in pattern x text
 //
-// A pattern becomes a program of splits and single characters. All ways through it walk over the text side by
-// side, at most one per instruction and in the order in which a backtracking matcher would try them (Thompson
-// 1968, Pike 1987; Cox 2007 explains both). What a lookaround finds at each position is worked out before,
-// over the whole text.
-// Jumps are relative, so that blocks of code can be moved and copied.
-// How to add one: an escape is a case of peft__regex_escape; a zero-width test is a letter of PEFT__REGEX_AT.
+// A pattern is parsed into a tree, and the tree becomes a program of splits and single characters. All ways
+// through the program walk over the text side by side, at most one per instruction and in the order in which
+// a backtracking matcher would try them (Thompson 1968, Pike 1987; Cox 2007 explains both). What a lookaround
+// finds at each position is computed before, over the whole text. The program of a(b|c)*d is
+//     0 CHAR a    1 SPLIT 8    2 SAVE 2    3 SPLIT 6    4 CHAR b    5 JUMP 7    6 CHAR c    7 SAVE 3
+//     8 JUMP 1    9 CHAR d    10 END
+// with the jumps stored relative to their instruction, so that a block of code may stand anywhere.
 
 enum {  // flags of peft__regex_compile
     // as the `tokenizers` library reads a pattern (Ruby's syntax): \p{...}, nested classes, ^ and $ at lines
     PEFT__REGEX_ONIGURUMA = 1,
-    PEFT__REGEX_NO_GROUPS = 2   // nobody asks for groups: they cost nothing and may stand in a lookahead
+    PEFT__REGEX_NO_GROUPS = 2  // nobody asks for groups: they cost nothing and may stand in a lookahead
 };
 enum {  // modes of peft__regex_match
-    PEFT__REGEX_SEARCH, PEFT__REGEX_MATCH, PEFT__REGEX_FULLMATCH,
-    // added: nothing empty at the start, as the next turn of findall wants it behind an empty one
+    PEFT__REGEX_SEARCH,
+    PEFT__REGEX_MATCH,
+    PEFT__REGEX_FULLMATCH,
+    // added to a mode: no empty match at the start, as findall wants it behind an empty match
     PEFT__REGEX_NOT_EMPTY = 4
 };
 enum {  // bounds on what a pattern of unknown origin may cost
-    PEFT__REGEX_LONGEST = 1 << 16, PEFT__REGEX_LARGEST = 100000, PEFT__REGEX_SLOTS = 1 << 20,
-    PEFT__REGEX_DEPTH = 200,
-    PEFT__REGEX_LOOKS = 32, PEFT__REGEX_REACH = 1000
+    PEFT__RE_LONGEST = 1 << 16,
+    PEFT__RE_LARGEST = 100000,
+    PEFT__RE_SLOTS = 1 << 20,
+    PEFT__RE_DEPTH = 200,
+    PEFT__RE_LOOKS = 32,
+    PEFT__RE_ENDLESS = 1 << 30
 };
-#define PEFT__REGEX_NONE UINT32_MAX  // in the place of a character: the text begins or ends here
+#define PEFT__RE_NONE UINT32_MAX  // in the place of a character: the text begins or ends here
 
-typedef enum peft__regex_op {
-    PEFT__REGEX_CHAR,    // the code point `arg`, then on at `jump`; the same for the next two
-    PEFT__REGEX_SET,     // one of the set `arg`
-    PEFT__REGEX_ANY,     // any character; without `flag` no line feed
-    PEFT__REGEX_SPLIT,   // on at the next one or at `jump`; with `flag` the jump comes first
-    PEFT__REGEX_JUMP,
-    PEFT__REGEX_SAVE,    // the position goes into slot `arg`
-    PEFT__REGEX_AT,      // zero-width test `arg`: A ^ m Z $ e b B, see peft__regex_at
-    // the next instruction, one character, would match the next character (not, with `flag`)
-    PEFT__REGEX_AHEAD,
-    PEFT__REGEX_BEHIND,  // the same of the character before
-    // the table `arg` says that the body up to `jump` matches from here (not, with `flag`); `behind`: up to
-    // here
-    PEFT__REGEX_LOOK,
-    PEFT__REGEX_END
-} peft__regex_op;
+typedef enum peft__re_op {  // of an instruction, and of a node of the tree
+    PEFT__RE_CHAR,          // the code point `arg`, then on at `jump`; the same for the next two
+    PEFT__RE_SET,           // one of the set `arg`
+    PEFT__RE_ANY,           // any character; without `flag` no line feed
+    PEFT__RE_SPLIT,         // on at the next instruction or at `jump`; with `flag` the jump is preferred
+    PEFT__RE_JUMP,
+    PEFT__RE_SAVE,    // the position goes into slot `arg`; as a node: a capturing group
+    PEFT__RE_ASSERT,  // the zero-width test `arg`, a peft__re_assertion
+    // the next instruction, of one character, matches the character after (or before) this position;
+    // with `flag` it does not
+    PEFT__RE_AHEAD,
+    PEFT__RE_BEHIND,
+    // the table `arg` says that the body up to `jump` matches from here (`behind`: up to here); not, with
+    // `flag`
+    PEFT__RE_LOOK,
+    PEFT__RE_END,
+    PEFT__RE_SEQUENCE,
+    PEFT__RE_EITHER,
+    PEFT__RE_REPEAT  // nodes only
+} peft__re_op;
 
-typedef struct peft__regex_code {
+typedef enum peft__re_assertion {
+    PEFT__RE_TEXT_BEGINS,
+    PEFT__RE_LINE_BEGINS,
+    PEFT__RE_LINE_BEGINS_RUBY,  // not behind a line feed that ends the text
+    PEFT__RE_TEXT_ENDS,
+    PEFT__RE_LAST_LINE_ENDS,  // the text ends, but for a line feed
+    PEFT__RE_LINE_ENDS,
+    PEFT__RE_WORD_EDGE,
+    PEFT__RE_NO_WORD_EDGE
+} peft__re_assertion;
+
+typedef struct peft__re_code {
     unsigned char op;
     bool flag, behind;
     int32_t arg, jump;
-} peft__regex_code;
+} peft__re_code;
 
-typedef struct peft__regex_item {  // of a set, which is: ( item ... [& item ...] )
-    // - range low..high; p categories `low`; s w W \s, \w and White_Space; ( & ) brackets
-    char kind;
+typedef enum peft__re_item_kind {  // a set is OPEN item ... [AND item ...] CLOSE, as && has it
+    PEFT__RE_RANGE,                // low..high
+    PEFT__RE_CATEGORY,             // general categories, the bits `low`
+    PEFT__RE_SPACE,
+    PEFT__RE_WHITE,
+    PEFT__RE_WORD,  // Python's \s, Ruby's \s, \w
+    PEFT__RE_OPEN,
+    PEFT__RE_AND,
+    PEFT__RE_CLOSE
+} peft__re_item_kind;
+
+typedef struct peft__re_item {
+    unsigned char kind;
     bool negated, fold;
     uint32_t low, high;
-} peft__regex_item;
+} peft__re_item;
 
-typedef struct peft__regex_set {
+typedef struct peft__re_set {
     uint32_t ascii[4];  // the answer for the first 128 characters
-    int32_t first;      // item behind the opening bracket, for the others
+    int32_t first;      // the item behind the opening bracket, for the other characters
     bool negated, fold;
-} peft__regex_set;
+} peft__re_set;
 
 typedef struct peft__regex {
     peft_context *ctx;
-    peft__regex_code *code;
-    peft__regex_item *items;
-    peft__regex_set *sets;
+    peft__re_code *code;
+    peft__re_item *items;
+    peft__re_set *sets;
     int64_t count, code_room, item_count, item_room, set_count, set_room;
-    int flags, slots, looks;  // slots: 2 for the whole match and 2 for each group
+    int slots, looks;  // slots: 2 for the whole match and 2 for each group
+    bool ruby, groups;
 } peft__regex;
 
 static void peft__regex_free(peft__regex *re) {
@@ -3926,38 +3850,35 @@ static void peft__regex_free(peft__regex *re) {
     peft__free(re->ctx, re);
 }
 
-// Lower-case characters that match each other beside their capitals (Python's list; the first row not in
-// Oniguruma).
-static const uint16_t peft__regex_equal[][3] = {
-    {0x69, 0x131, 0x130}, {0x73, 0x17f, 0x17f}, {0xb5, 0x3bc, 0x3bc}, {0x345, 0x3b9, 0x1fbe},
-    {0x390, 0x1fd3, 0x1fd3},
-    {0x3b0, 0x1fe3, 0x1fe3}, {0x3b2, 0x3d0, 0x3d0}, {0x3b5, 0x3f5, 0x3f5}, {0x3b8, 0x3d1, 0x3d1},
-    {0x3ba, 0x3f0, 0x3f0},
-    {0x3c0, 0x3d6, 0x3d6}, {0x3c1, 0x3f1, 0x3f1}, {0x3c2, 0x3c3, 0x3c3}, {0x3c6, 0x3d5, 0x3d5},
-    {0x432, 0x1c80, 0x1c80},
-    {0x434, 0x1c81, 0x1c81}, {0x43e, 0x1c82, 0x1c82}, {0x441, 0x1c83, 0x1c83}, {0x442, 0x1c84, 0x1c85},
-    {0x44a, 0x1c86, 0x1c86}, {0x463, 0x1c87, 0x1c87}, {0x1c88, 0xa64b, 0xa64b}, {0x1e61, 0x1e9b, 0x1e9b},
-    {0xfb05, 0xfb06, 0xfb06}};
+// Lower-case characters that (?i) holds equal beside their capitals. Oniguruma lacks the first row.
+static const uint16_t peft__re_equal[][3] = {
+    {0x69, 0x131, 0x130}, {0x73, 0x17f, 0},    {0xb5, 0x3bc, 0},        {0x345, 0x3b9, 0x1fbe},
+    {0x390, 0x1fd3, 0},   {0x3b0, 0x1fe3, 0},  {0x3b2, 0x3d0, 0},       {0x3b5, 0x3f5, 0},
+    {0x3b8, 0x3d1, 0},    {0x3ba, 0x3f0, 0},   {0x3c0, 0x3d6, 0},       {0x3c1, 0x3f1, 0},
+    {0x3c2, 0x3c3, 0},    {0x3c6, 0x3d5, 0},   {0x432, 0x1c80, 0},      {0x434, 0x1c81, 0},
+    {0x43e, 0x1c82, 0},   {0x441, 0x1c83, 0},  {0x442, 0x1c84, 0x1c85}, {0x44a, 0x1c86, 0},
+    {0x463, 0x1c87, 0},   {0x1c88, 0xa64b, 0}, {0x1e61, 0x1e9b, 0},     {0xfb05, 0xfb06, 0}};
 
-// All characters that (?i) holds equal to c, c first -> how many.
-static int peft__regex_variants(const peft__regex *re, uint32_t c, uint32_t out[16]) {
-    bool ruby = re->flags & PEFT__REGEX_ONIGURUMA;
-    uint32_t small[4] = {c == 0x130 && !ruby ? (uint32_t)'i' : peft__uc_lower_of(c)};
+// All characters that (?i) holds equal to c, c first -> how many. They are the lower case of c, what the
+// table holds equal to that, and the capitals of these.
+static int peft__re_variants(const peft__regex *re, uint32_t c, uint32_t out[16]) {
+    uint32_t small[4] = {c == 0x130 && !re->ruby ? (uint32_t)'i' : peft__uc_lower_of(c)};
     int n = 0, count = 1;
     out[n++] = c;
-    for (int64_t k = ruby; k < PEFT__COUNT(peft__regex_equal); k++) {
-        const uint16_t *e = peft__regex_equal[k];
-        if (e[0] == small[0] || e[1] == small[0] || e[2] == small[0])
-            for (int j = 0; j < 3; j++) small[count++] = e[j];
+    for (int64_t k = re->ruby; k < PEFT__COUNT(peft__re_equal); k++) {
+        const uint16_t *e = peft__re_equal[k];
+        if (e[0] != small[0] && e[1] != small[0] && e[2] != small[0]) continue;
+        for (int j = 0; j < 3 && e[j]; j++) small[count++] = e[j];
+        break;
     }
     for (int j = 0; j < count; j++) {
         out[n++] = small[j];
-        for (int64_t k = 0; k < PEFT__COUNT(peft__uc_lower) && n < 16; k++) {
+        for (int64_t k = 0; k < PEFT__COUNT(peft__uc_lower) && n < 12; k++) {
             const int32_t *row = peft__uc_lower[k], capital = (int32_t)small[j] - row[3],
-                off = capital - row[0];
-            if (off >= 0 && off <= (row[1] - 1) * row[2] && off % row[2] == 0) out[n++] = (uint32_t)capital;
+                          offset = capital - row[0];
+            if (offset >= 0 && offset <= (row[1] - 1) * row[2] && offset % row[2] == 0)
+                out[n++] = (uint32_t)capital;
         }
-        if (n > 12) break;
     }
     return n;
 }
@@ -3968,667 +3889,686 @@ static bool peft__regex_word(bool ruby, uint32_t c) {
     uint32_t bit = peft__uc_bit(c);
     if (!ruby) return c == '_' || (bit & (PEFT__UC_L | PEFT__UC_N));
     return (bit & (PEFT__UC_L | PEFT__UC_M | PEFT__UC_ND | PEFT__UC_NL | PEFT__UC_PC)) ||
-           (c < 0x100 && (bit & PEFT__UC_N)) ||
-           (c >= 0x24b6 && c <= 0x24e9) ||
-           (c >= 0x1f130 && c <= 0x1f189 && (c < 0x1f14a || c > 0x1f14f) && (c < 0x1f16a || c > 0x1f16f));
+           (c < 0x100 && (bit & PEFT__UC_N)) || peft__uc_enclosed(c);
 }
 
 // Whether a set, from the item behind its opening bracket on, holds one of the characters c [n]. *at moves
 // behind the set.
-static bool peft__regex_holds(const peft__regex_item *items, int32_t *at, const uint32_t *c, int n) {
+static bool peft__re_holds(const peft__regex *re, int32_t *at, const uint32_t *c, int n) {
     bool all = true, any = false;  // of the parts before &&, and of this part
     for (;;) {
-        const peft__regex_item *e = &items[(*at)++];
-        if (e->kind == ')') return all && any;
-        if (e->kind == '&') {
+        const peft__re_item *e = &re->items[(*at)++];
+        if (e->kind == PEFT__RE_CLOSE) return all && any;
+        if (e->kind == PEFT__RE_AND) {
             all = all && any;
             any = false;
             continue;
         }
-        bool in = false;
-        if (e->kind == '(') in = peft__regex_holds(items, at, c, n);
+        bool in = e->kind == PEFT__RE_OPEN && peft__re_holds(re, at, c, n);
         for (int k = 0; k < (e->fold ? n : 1) && !in; k++)
-            in = e->kind == '-'   ? c[k] >= e->low && c[k] <= e->high
-                 : e->kind == 'p' ? (peft__uc_bit(c[k]) & e->low) != 0
-                 : e->kind == 's' ? peft__uc_space(c[k])
-                 : e->kind == 'W' ? peft__uc_white(c[k])
-                 : e->kind == 'w' ? peft__regex_word(e->low != 0, c[k])
-                                  : false;
+            in = e->kind == PEFT__RE_RANGE      ? c[k] >= e->low && c[k] <= e->high
+                 : e->kind == PEFT__RE_CATEGORY ? (peft__uc_bit(c[k]) & e->low) != 0
+                 : e->kind == PEFT__RE_SPACE    ? peft__uc_space(c[k])
+                 : e->kind == PEFT__RE_WHITE    ? peft__uc_white(c[k])
+                                             : e->kind == PEFT__RE_WORD && peft__regex_word(re->ruby, c[k]);
         any = any || in != e->negated;
     }
 }
 
-static bool peft__regex_in_set(const peft__regex *re, const peft__regex_set *set, uint32_t c) {
+static bool peft__re_in_set(const peft__regex *re, const peft__re_set *set, uint32_t c) {
     uint32_t all[16] = {c};
     int32_t at = set->first;
-    int n = set->fold ? peft__regex_variants(re, c, all) : 1;
-    bool in = peft__regex_holds(re->items, &at, all, n);
+    int n = set->fold ? peft__re_variants(re, c, all) : 1;
+    bool in = peft__re_holds(re, &at, all, n);
     // Ruby's (?i) adds the other case to the whole of a set, Python's to its characters and ranges
-    for (int k = 1; k < n && !in && re->flags & PEFT__REGEX_ONIGURUMA; k++) {
+    for (int k = 1; k < n && !in && re->ruby; k++) {
         at = set->first;
-        in = peft__regex_holds(re->items, &at, all + k, 1);
+        in = peft__re_holds(re, &at, all + k, 1);
     }
     return in != set->negated;
 }
 
 // Whether an instruction for one character matches c.
-PEFT__INLINE bool peft__regex_takes(const peft__regex *re, const peft__regex_code *code, uint32_t c) {
-    if (c == PEFT__REGEX_NONE) return false;
-    if (code->op == PEFT__REGEX_CHAR) return c == (uint32_t)code->arg;
-    if (code->op == PEFT__REGEX_ANY) return code->flag || c != '\n';
-    const peft__regex_set *set = &re->sets[code->arg];
-    return c < 128 ? set->ascii[c >> 5] >> (c & 31) & 1 : peft__regex_in_set(re, set, c);
+PEFT__INLINE bool peft__re_takes(const peft__regex *re, const peft__re_code *code, uint32_t c) {
+    if (c == PEFT__RE_NONE) return false;
+    if (code->op == PEFT__RE_CHAR) return c == (uint32_t)code->arg;
+    if (code->op == PEFT__RE_ANY) return code->flag || c != '\n';
+    const peft__re_set *set = &re->sets[code->arg];
+    return c < 128 ? set->ascii[c >> 5] >> (c & 31) & 1 : peft__re_in_set(re, set, c);
 }
 
-// ---- from the pattern to the program
+// ---- from the pattern to the tree
 
-typedef struct peft__regex_parser {
+typedef struct peft__re_node {
+    struct peft__re_node *child, *next;  // of SAVE, LOOK, SEQUENCE, EITHER, REPEAT: what stands inside
+    peft__re_code code;
+    bool lazy, possessive;  // of REPEAT, like the next line
+    int64_t min, max;
+    int64_t least, most;  // how many characters the node matches
+} peft__re_node;
+
+// Remembers its first failure and then is at the end of the pattern: nothing is left to be parsed.
+typedef struct peft__re_parser {
     peft__regex *re;
+    peft__arena arena;    // of the nodes
+    peft__re_node spare;  // stands for a node that there is no memory for
     const char *pattern;
     size_t n, at, head;  // head: where (?i) may stand, which is behind others of its kind at the beginning
     int depth;
-    bool fold, dotall, lines;       // (?i) (?s) (?m)
-    // in a lookaround; in a lookbehind, where what comes last is written first
-    bool around, backward;
-    int64_t behind;                 // where the code of the lookbehind begins
+    bool fold, dotall, lines;  // (?i) (?s) (?m)
+    bool around, backward;     // in a lookaround; in a lookbehind, where what comes last is matched first
     peft_status status;
-} peft__regex_parser;
+} peft__re_parser;
 
-typedef struct peft__regex_width {  // how many characters a part matches, at least and at most
-    int64_t min, max;
-} peft__regex_width;
+static void peft__re_stop(peft__re_parser *p, peft_status status) {
+    if (!p->status) p->status = status;
+    p->at = p->n;
+}
 
-static bool peft__regex_error(peft__regex_parser *p, peft_status status, size_t at, const char *what) {
+static void peft__re_error(peft__re_parser *p, peft_status status, size_t at, const char *what) {
     size_t characters = 0;
     for (size_t i = 0; i < at; i++) characters += ((unsigned char)p->pattern[i] & 0xC0) != 0x80;
     if (!p->status)
-        p->status = peft__fail(p->re->ctx, status, "regular expression %.*s: %s at position %zu",
-                               (int)PEFT__MIN(p->n, (size_t)120),
-                               p->pattern, what, characters);
-    return false;
+        peft__fail(p->re->ctx, status, "regular expression %.*s: %s at position %zu",
+                   (int)PEFT__MIN(p->n, (size_t)120), p->pattern, what, characters);
+    peft__re_stop(p, status);
 }
 
-static bool peft__regex_wrong(peft__regex_parser *p, size_t at, const char *what) {
-    return peft__regex_error(p, PEFT_ERROR_FORMAT, at, what);
+static void peft__re_wrong(peft__re_parser *p, size_t at, const char *what) {
+    peft__re_error(p, PEFT_ERROR_FORMAT, at, what);
 }
 
-static bool peft__regex_cannot(peft__regex_parser *p, size_t at, const char *what) {
-    return peft__regex_error(p, PEFT_ERROR_UNSUPPORTED, at, what);
+static void peft__re_cannot(peft__re_parser *p, size_t at, const char *what) {
+    peft__re_error(p, PEFT_ERROR_UNSUPPORTED, at, what);
 }
 
-static int peft__regex_peek(const peft__regex_parser *p) {
+static int peft__re_peek(const peft__re_parser *p) {
     return p->at < p->n ? (unsigned char)p->pattern[p->at] : -1;
 }
 
-static bool peft__regex_eat(peft__regex_parser *p, const char *text) {
+static bool peft__re_eat(peft__re_parser *p, const char *text) {
     size_t n = strlen(text);
     if (p->n - p->at < n || memcmp(p->pattern + p->at, text, n) != 0) return false;
     p->at += n;
     return true;
 }
 
-static bool peft__regex_next(peft__regex_parser *p, uint32_t *c) {
+static uint32_t peft__re_next(peft__re_parser *p) {
     size_t at = p->at;
-    return at < p->n && peft__utf8_next(p->pattern, p->n, &p->at, c) ? true
-           : peft__regex_wrong(p, at, "a text that is not UTF-8");
+    uint32_t c = 0;
+    if (at >= p->n || !peft__utf8_next(p->pattern, p->n, &p->at, &c))
+        peft__re_wrong(p, at, "a text that is not UTF-8");
+    return c;
 }
 
-// Room for `more` elements of `size` bytes behind the `count` of *list.
-static bool peft__regex_room(peft__regex_parser *p, void **list, int64_t *room, int64_t count, int64_t more,
-                             size_t size) {
-    if (count + more <= *room) return true;
-    int64_t wanted = PEFT__MAX(2 * *room, PEFT__MAX(count + more, (int64_t)16));
-    void *grown = p->status ? NULL : peft__realloc(p->re->ctx, *list, (size_t)wanted * size);
-    if (!grown) {
-        if (!p->status) p->status = PEFT_ERROR_MEMORY;
-        return false;
+static peft__re_node *peft__re_node_new(peft__re_parser *p, peft__re_op op, int64_t arg, int64_t width) {
+    peft__re_node *d = (peft__re_node *)peft__arena_alloc(&p->arena, sizeof(*d));
+    if (!d) {
+        peft__re_stop(p, PEFT_ERROR_MEMORY);
+        d = &p->spare;
     }
-    *list = grown;
-    *room = wanted;
-    return true;
+    memset(d, 0, sizeof(*d));
+    d->code.op = (unsigned char)op;
+    d->code.arg = (int32_t)arg;
+    d->code.jump = 1;
+    d->least = d->most = width;
+    return d;
 }
 
-// Opens a gap of n instructions at `at`.
-static bool peft__regex_insert(peft__regex_parser *p, int64_t at, int64_t n) {
+static void peft__re_item_put(peft__re_parser *p, int kind, bool negated, uint32_t low, uint32_t high) {
     peft__regex *re = p->re;
-    void *code = re->code;
-    if (re->count + n > PEFT__REGEX_LARGEST) return peft__regex_cannot(p, p->at, "too large a program");
-    if (!peft__regex_room(p, &code, &re->code_room, re->count, n, sizeof(*re->code))) return false;
-    re->code = (peft__regex_code *)code;
-    memmove(re->code + at + n, re->code + at, (size_t)(re->count - at) * sizeof(*re->code));
-    memset(re->code + at, 0, (size_t)n * sizeof(*re->code));
-    re->count += n;
-    return true;
-}
-
-static bool peft__regex_put(peft__regex_parser *p, int64_t at, peft__regex_op op, bool flag, int32_t arg,
-                            int64_t jump) {
-    if (!peft__regex_insert(p, at, 1)) return false;
-    peft__regex_code *code = &p->re->code[at];
-    code->op = (unsigned char)op;
-    code->flag = flag;
-    code->arg = arg;
-    code->jump = (int32_t)jump;
-    return true;
-}
-
-static bool peft__regex_emit(peft__regex_parser *p, peft__regex_op op, bool flag, int32_t arg, int64_t jump) {
-    return peft__regex_put(p, p->re->count, op, flag, arg, jump);
-}
-
-static bool peft__regex_item_put(peft__regex_parser *p, char kind, bool negated, uint32_t low,
-                                 uint32_t high) {
-    peft__regex *re = p->re;
-    void *items = re->items;
-    if (!peft__regex_room(p, &items, &re->item_room, re->item_count, 1, sizeof(*re->items))) return false;
-    re->items = (peft__regex_item *)items;
-    bool fold = p->fold && kind == '-' && !(p->re->flags & PEFT__REGEX_ONIGURUMA);
-    peft__regex_item e = {kind, negated, fold, low, high};
+    void *items = peft__one_more(re->ctx, re->items, re->item_count, &re->item_room, sizeof(*re->items));
+    if (!items) {
+        peft__re_stop(p, PEFT_ERROR_MEMORY);
+        return;
+    }
+    re->items = (peft__re_item *)items;
+    peft__re_item e = {(unsigned char)kind, negated, p->fold && kind == PEFT__RE_RANGE && !re->ruby, low,
+                       high};
     re->items[re->item_count++] = e;
-    return true;
 }
 
-// The items from `first` on become a set, and the set an instruction.
-static bool peft__regex_set_put(peft__regex_parser *p, int64_t first, bool negated) {
+// The items from `first` on become a set.
+static peft__re_node *peft__re_set_put(peft__re_parser *p, int64_t first, bool negated) {
     peft__regex *re = p->re;
-    void *sets = re->sets;
-    if (!peft__regex_item_put(p, ')', false, 0, 0) ||
-        !peft__regex_room(p, &sets, &re->set_room, re->set_count, 1, sizeof(*re->sets)))
-        return false;
-    re->sets = (peft__regex_set *)sets;
-    peft__regex_set set = {{0}, (int32_t)first, negated, p->fold};
+    peft__re_item_put(p, PEFT__RE_CLOSE, false, 0, 0);
+    void *sets = peft__one_more(re->ctx, re->sets, re->set_count, &re->set_room, sizeof(*re->sets));
+    if (!sets) peft__re_stop(p, PEFT_ERROR_MEMORY);
+    else re->sets = (peft__re_set *)sets;
+    if (p->status) return &p->spare;
+    peft__re_set set = {{0}, (int32_t)first, negated, p->fold};
     for (uint32_t c = 0; c < 128; c++)
-        set.ascii[c >> 5] |= (uint32_t)peft__regex_in_set(re, &set, c) << (c & 31);
-    re->sets[re->set_count++] = set;
-    return peft__regex_emit(p, PEFT__REGEX_SET, false, (int32_t)(re->set_count - 1), 1);
+        set.ascii[c >> 5] |= (uint32_t)peft__re_in_set(re, &set, c) << (c & 31);
+    re->sets[re->set_count] = set;
+    return peft__re_node_new(p, PEFT__RE_SET, re->set_count++, 1);
 }
 
 // Ruby's (?i) knows letters that equal several (the German sharp s is ss), which no instruction for one
-// character can mean: none of those, and none that may be a part of what they equal, from low to high.
-static bool peft__regex_folds(peft__regex_parser *p, size_t begin, uint32_t low, uint32_t high) {
+// character can mean: the characters low to high may be none of those, nor a part of what they equal.
+static void peft__re_check_fold(peft__re_parser *p, size_t begin, uint32_t low, uint32_t high) {
     static const char pairs[] = "ss\1ff\1fi\1fl\1st";
     static const uint16_t several[][2] = {
         {0xdf, 0xdf},   {0x149, 0x149}, {0x1f0, 0x1f0}, {0x2bc, 0x2be},   {0x300, 0x36f},   {0x390, 0x390},
         {0x3b0, 0x3b0}, {0x3b9, 0x3b9}, {0x530, 0x58f}, {0x1e96, 0x1e9e}, {0x1f00, 0x1fff}, {0xfb00, 0xfb17}};
-    if (!p->fold || !(p->re->flags & PEFT__REGEX_ONIGURUMA)) return true;
-    char before = begin ? peft__lower(p->pattern[begin - 1]) : ' ', pair[3] = {before, ' ', 0};
-    if (low < 128) pair[1] = peft__lower((char)low);
+    char pair[3] = {begin ? peft__lower(p->pattern[begin - 1]) : ' ',
+                    low < 128 ? peft__lower((char)low) : ' ', 0};
     bool clear = !strstr(pairs, pair);
     for (int64_t k = 0; k < PEFT__COUNT(several); k++)
         clear = clear && (high < several[k][0] || low > several[k][1]);
-    return clear || peft__regex_cannot(p, begin, "(?i) and a letter that may equal several");
+    if (p->fold && p->re->ruby && !clear)
+        peft__re_cannot(p, begin, "(?i) and a letter that may equal several");
 }
 
-static bool peft__regex_literal(peft__regex_parser *p, size_t begin, uint32_t c) {
+static peft__re_node *peft__re_literal(peft__re_parser *p, size_t begin, uint32_t c) {
     uint32_t all[16];
     bool cased = false;
-    if (!peft__regex_folds(p, begin, c, c)) return false;
-    for (int n = p->fold ? peft__regex_variants(p->re, c, all) : 0; n > 0; n--)
-        cased = cased || all[n - 1] != c;
-    int64_t first = p->re->item_count;
-    return cased ? peft__regex_item_put(p, '-', false, c, c) && peft__regex_set_put(p, first, false)
-                 : peft__regex_emit(p, PEFT__REGEX_CHAR, false, (int32_t)c, 1);
+    peft__re_check_fold(p, begin, c, c);
+    for (int n = p->fold ? peft__re_variants(p->re, c, all) : 0; n > 0; n--) cased = cased || all[n - 1] != c;
+    if (!cased) return peft__re_node_new(p, PEFT__RE_CHAR, c, 1);
+    peft__re_item_put(p, PEFT__RE_RANGE, false, c, c);
+    return peft__re_set_put(p, p->re->item_count - 1, false);
 }
 
-static int peft__regex_digit(int c) {
+static uint32_t peft__re_digit(int c) {
     int small = c | 32;
-    return c >= '0' && c <= '9' ? c - '0' : small >= 'a' && small <= 'f' ? small - 'a' + 10 : 99;
+    return (uint32_t)(c >= '0' && c <= '9' ? c - '0' : small >= 'a' && small <= 'f' ? small - 'a' + 10 : 99);
 }
 
-// A number of `least` to `most` digits -> whether there is one, not above U+10FFFF.
-static bool peft__regex_number(peft__regex_parser *p, int base, int least, int most, uint32_t *c) {
+// A code point of `least` to `most` digits -> whether there is one.
+static bool peft__re_number(peft__re_parser *p, uint32_t base, int least, int most, uint32_t *c) {
     int n = 0;
-    for (*c = 0; n < most && peft__regex_digit(peft__regex_peek(p)) < base && *c <= 0x10FFFF; n++, p->at++)
-        *c = *c * (uint32_t)base + (uint32_t)peft__regex_digit(peft__regex_peek(p));
+    for (*c = 0; n < most && peft__re_digit(peft__re_peek(p)) < base && *c <= 0x10FFFF; n++, p->at++)
+        *c = *c * base + peft__re_digit(peft__re_peek(p));
     return n >= least && *c <= 0x10FFFF;
 }
 
-// Scripts that published patterns name, as Unicode 14 has them: ranges, of which what is assigned.
-static const struct peft__regex_script {
-    const char *name;
-    uint32_t ranges[16][2];
-} peft__regex_scripts[] = {
-    {"Han", {{0x2e80, 0x2fd5}, {0x3005, 0x3005}, {0x3007, 0x3007}, {0x3021, 0x3029}, {0x3038, 0x303b},
-             {0x3400, 0x4dbf},
-             {0x4e00, 0x9fff}, {0xf900, 0xfad9}, {0x16fe2, 0x16fe3}, {0x16ff0, 0x16ff1}, {0x20000, 0x323af}}},
-    {"Hiragana", {{0x3041, 0x3096}, {0x309d, 0x309f}, {0x1b001, 0x1b11f}, {0x1b150, 0x1b152},
-                  {0x1f200, 0x1f200}}},
-    {"Katakana", {{0x30a1, 0x30fa}, {0x30fd, 0x30ff}, {0x31f0, 0x31ff}, {0x32d0, 0x32fe}, {0x3300, 0x3357},
-                  {0xff66, 0xff6f},
-                  {0xff71, 0xff9d}, {0x1aff0, 0x1b000}, {0x1b120, 0x1b122}, {0x1b164, 0x1b167}}},
-    {"Hangul", {{0x1100, 0x11ff}, {0x302e, 0x302f}, {0x3131, 0x318e}, {0x3200, 0x321e}, {0x3260, 0x327e},
-                {0xa960, 0xa97c},
-                {0xac00, 0xd7fb}, {0xffa0, 0xffdc}}},
-    {"Thai", {{0xe01, 0xe3a}, {0xe40, 0xe5b}}}};
-
-// \p{...}, behind the p, as one item.
-static bool peft__regex_property(peft__regex_parser *p, size_t begin, bool negated) {
-    char name[16] = "";
-    size_t n = 0;
-    if (!(p->re->flags & PEFT__REGEX_ONIGURUMA) || !peft__regex_eat(p, "{"))
-        return peft__regex_wrong(p, begin, "a bad escape");
-    if (peft__regex_eat(p, "^")) negated = !negated;
-    while (n < 15 && peft__regex_peek(p) > ' ' && peft__regex_peek(p) != '}') name[n++] = p->pattern[p->at++];
-    if (!peft__regex_eat(p, "}")) return peft__regex_cannot(p, begin, "an unknown property");
-    uint32_t bits = 0;
-    for (int k = 0; k < 30 && n <= 2; k++)
-        if (name[0] == peft__uc_names[2 * k] && (!name[1] || name[1] == peft__uc_names[2 * k + 1]))
-            bits |= 1u << k;
-    if (bits && n) return peft__regex_item_put(p, 'p', negated, bits, 0);
-    for (int64_t k = 0; k < PEFT__COUNT(peft__regex_scripts); k++) {
-        const struct peft__regex_script *s = &peft__regex_scripts[k];
-        if (strcmp(s->name, name) != 0) continue;
-        bool ok = peft__regex_item_put(p, '(', negated, 0, 0);
-        for (int j = 0; ok && j < 16 && s->ranges[j][1]; j++)
-            ok = peft__regex_item_put(p, '-', false, s->ranges[j][0], s->ranges[j][1]);
-        return ok && peft__regex_item_put(p, '&', false, 0, 0) &&
-               peft__regex_item_put(p, 'p', true, PEFT__UC_CN, 0) &&
-               peft__regex_item_put(p, ')', false, 0, 0);
-    }
-    return peft__regex_cannot(p, begin, "an unknown property");
+// A set of ranges as one item, of which what is assigned.
+static void peft__re_ranges(peft__re_parser *p, bool negated, const uint32_t (*ranges)[2], int64_t count) {
+    peft__re_item_put(p, PEFT__RE_OPEN, negated, 0, 0);
+    for (int64_t j = 0; j < count; j++)
+        peft__re_item_put(p, PEFT__RE_RANGE, false, ranges[j][0], ranges[j][1]);
+    peft__re_item_put(p, PEFT__RE_AND, false, 0, 0);
+    peft__re_item_put(p, PEFT__RE_CATEGORY, true, PEFT__UC_CN, 0);
+    peft__re_item_put(p, PEFT__RE_CLOSE, false, 0, 0);
 }
 
-// \d \w \s \h and their capitals as an item -> whether c is one of them.
-static bool peft__regex_kind(peft__regex_parser *p, int c, bool *ok) {
-    bool ruby = p->re->flags & PEFT__REGEX_ONIGURUMA, negated = c < 'a';
+// \p{...}, behind the p, as one item: a general category, its first letter alone, or the script Han (the only
+// one that published patterns name).
+static void peft__re_property(peft__re_parser *p, size_t begin, bool negated) {
+    static const uint32_t han[][2] = {{0x2e80, 0x2fd5},   {0x3005, 0x3005},  {0x3007, 0x3007},
+                                      {0x3021, 0x3029},   {0x3038, 0x303b},  {0x3400, 0x4dbf},
+                                      {0x4e00, 0x9fff},   {0xf900, 0xfad9},  {0x16fe2, 0x16fe3},
+                                      {0x16ff0, 0x16ff1}, {0x20000, 0x323af}};
+    if (!p->re->ruby || !peft__re_eat(p, "{")) {
+        peft__re_wrong(p, begin, "a bad escape");
+        return;
+    }
+    if (peft__re_eat(p, "^")) negated = !negated;
+    if (peft__re_eat(p, "Han}")) {
+        peft__re_ranges(p, negated, han, PEFT__COUNT(han));
+        return;
+    }
+    size_t n = p->n - p->at > 1 && p->pattern[p->at + 1] == '}' ? 1 : 2;
+    uint32_t bits = 0;
+    for (int k = 0; k < 30 && p->n - p->at > n && p->pattern[p->at + n] == '}'; k++)
+        if (memcmp(p->pattern + p->at, peft__uc_names + 2 * k, n) == 0) bits |= 1u << k;
+    p->at += bits ? n + 1 : 0;
+    if (bits) peft__re_item_put(p, PEFT__RE_CATEGORY, negated, bits, 0);
+    else peft__re_cannot(p, begin, "an unknown property");
+}
+
+// \d \w \s \h and their capitals as an item. False: c is none of them.
+static bool peft__re_shorthand(peft__re_parser *p, int c) {
+    static const uint32_t hex[][2] = {{'0', '9'}, {'a', 'f'}, {'A', 'F'}};
+    bool negated = c < 'a';
     switch (c | 32) {
-    case 'd': *ok = peft__regex_item_put(p, 'p', negated, PEFT__UC_ND, 0); break;
-    case 's': *ok = peft__regex_item_put(p, ruby ? 'W' : 's', negated, 0, 0); break;
-    case 'w': *ok = peft__regex_item_put(p, 'w', negated, ruby, 0); break;
+    case 'd': peft__re_item_put(p, PEFT__RE_CATEGORY, negated, PEFT__UC_ND, 0); return true;
+    case 's': peft__re_item_put(p, p->re->ruby ? PEFT__RE_WHITE : PEFT__RE_SPACE, negated, 0, 0); return true;
+    case 'w': peft__re_item_put(p, PEFT__RE_WORD, negated, 0, 0); return true;
     case 'h':
-        if (!ruby) return false;
-        *ok = peft__regex_item_put(p, '(', negated, 0, 0) && peft__regex_item_put(p, '-', false, '0', '9') &&
-              peft__regex_item_put(p, '-', false, 'a', 'f') &&
-                  peft__regex_item_put(p, '-', false, 'A', 'F') &&
-              peft__regex_item_put(p, ')', false, 0, 0);
-        break;
+        if (p->re->ruby) peft__re_ranges(p, negated, hex, 3);
+        return p->re->ruby;
     default: return false;
     }
-    return true;
 }
 
-// An escape behind its backslash, in a class or outside: an item is put (*item), or *c is the character that
-// is meant.
-static bool peft__regex_escape(peft__regex_parser *p, bool in_class, bool *item, uint32_t *c) {
+// An escape behind its backslash, in a class or outside: either an item is put (-> true), or *c is the
+// character that is meant.
+static bool peft__re_escape(peft__re_parser *p, bool in_class, uint32_t *c) {
     static const char from[] = "abfnrtv", to[] = "\a\b\f\n\r\t\v";
     size_t begin = p->at - 1;
-    bool ok = true, ruby = p->re->flags & PEFT__REGEX_ONIGURUMA;
-    *item = false;
-    if (p->at >= p->n) return peft__regex_wrong(p, begin, "a backslash at the end");
-    int e = peft__regex_peek(p);
-    if (e >= 0x80) return peft__regex_next(p, c);
+    bool ok = true, ruby = p->re->ruby;
+    int e = peft__re_peek(p);
+    if (e >= 0x80) {
+        *c = peft__re_next(p);
+        return false;
+    }
+    if (e < 0) {
+        peft__re_wrong(p, begin, "a backslash at the end");
+        return false;
+    }
     p->at++;
-    if (peft__regex_kind(p, e, &ok)) {
-        *item = true;
-        return ok;
-    }
+    if (peft__re_shorthand(p, e)) return true;
     if (e == 'p' || e == 'P') {
-        *item = true;
-        return peft__regex_property(p, begin, e == 'P');
+        peft__re_property(p, begin, e == 'P');
+        return true;
     }
-    if (e == 'x' && ruby && peft__regex_eat(p, "{"))
-        ok = peft__regex_number(p, 16, 1, 8, c) && peft__regex_eat(p, "}");
-    else if (e == 'x') ok = peft__regex_number(p, 16, ruby ? 1 : 2, 2, c);
-    else if (e == 'u') ok = peft__regex_number(p, 16, 4, 4, c);
-    else if (e == 'U' && !ruby) ok = peft__regex_number(p, 16, 8, 8, c);
+    if (e == 'x' && ruby && peft__re_eat(p, "{"))
+        ok = peft__re_number(p, 16, 1, 8, c) && peft__re_eat(p, "}");
+    else if (e == 'x') ok = peft__re_number(p, 16, ruby ? 1 : 2, 2, c);
+    else if (e == 'u') ok = peft__re_number(p, 16, 4, 4, c);
+    else if (e == 'U' && !ruby) ok = peft__re_number(p, 16, 8, 8, c);
     else if (e == 'e' && ruby) *c = 27;
-    // octal: \0, three digits, or any in a class; else the number of a group
-    else if (e >= '0' && e <= '9') {
-        bool octal = p->n - p->at >= 2 && e < '4' && peft__regex_digit(p->pattern[p->at]) < 8 &&
-                     peft__regex_digit(p->pattern[p->at + 1]) < 8;
+    else if (e >= '0' &&
+             e <= '9') {  // octal: \0, three digits, or any in a class; else the number of a group
+        bool octal = p->n - p->at >= 2 && e < '4' && peft__re_digit(p->pattern[p->at]) < 8 &&
+                     peft__re_digit(p->pattern[p->at + 1]) < 8;
         if (e != '0' && !octal && !in_class)
-            return peft__regex_cannot(p, begin, "a backreference, which takes more than linear time,");
-        p->at--;
-        ok = peft__regex_number(p, 8, 1, e == '0' || octal || in_class ? 3 : 1, c) && *c < 256;
+            peft__re_cannot(p, begin, "a backreference, which takes more than linear time,");
+        else p->at--;
+        ok = peft__re_number(p, 8, 1, e == '0' || octal || in_class ? 3 : 1, c) && *c < 256;
     } else if (strchr(from, e) && (e != 'b' || in_class)) *c = (unsigned char)to[strchr(from, e) - from];
     else if ((e | 32) >= 'a' && (e | 32) <= 'z' && (!ruby || strchr("GKNORXykgcCM", e))) ok = false;
     else *c = (uint32_t)e;
-    return ok || peft__regex_wrong(p, begin, "a bad escape");
+    if (!ok) peft__re_wrong(p, begin, "a bad escape");
+    return false;
 }
 
-static bool peft__regex_class_items(peft__regex_parser *p, size_t begin);
+static void peft__re_class_items(peft__re_parser *p, size_t begin);
+
+static bool peft__re_class_char(peft__re_parser *p, uint32_t *c) {  // -> whether it is an item instead
+    if (peft__re_eat(p, "\\")) return peft__re_escape(p, true, c);
+    *c = peft__re_next(p);
+    return false;
+}
 
 // One character, range, escape or nested class of [...].
-static bool peft__regex_class_item(peft__regex_parser *p) {
-    bool ruby = p->re->flags & PEFT__REGEX_ONIGURUMA, item = false;
+static void peft__re_class_item(peft__re_parser *p) {
+    bool ruby = p->re->ruby;
     uint32_t low = 0, high = 0;
     size_t at = p->at;
-    if (ruby && peft__regex_eat(p, "[:")) return peft__regex_cannot(p, at, "a POSIX bracket");
-    if (ruby && peft__regex_eat(p, "[")) {
-        bool negated = peft__regex_eat(p, "^");
-        if (++p->depth > PEFT__REGEX_DEPTH) return peft__regex_cannot(p, at, "nesting too deep");
-        bool ok = peft__regex_item_put(p, '(', negated, 0, 0) && peft__regex_class_items(p, at) &&
-                  peft__regex_item_put(p, ')', false, 0, 0);
+    if (ruby && peft__re_eat(p, "[:")) {
+        peft__re_cannot(p, at, "a POSIX bracket");
+    } else if (ruby && peft__re_eat(p, "[")) {
+        peft__re_item_put(p, PEFT__RE_OPEN, peft__re_eat(p, "^"), 0, 0);
+        if (++p->depth > PEFT__RE_DEPTH) peft__re_cannot(p, at, "nesting too deep");
+        peft__re_class_items(p, at);
         p->depth--;
-        return ok;
+        peft__re_item_put(p, PEFT__RE_CLOSE, false, 0, 0);
+    } else if (ruby && peft__re_eat(p, "&&")) {
+        peft__re_item_put(p, PEFT__RE_AND, false, 0, 0);
+    } else {
+        bool item = peft__re_class_char(p, &low), second = false;
+        bool range = p->n - p->at >= 2 && p->pattern[p->at] == '-' && p->pattern[p->at + 1] != ']';
+        if (item && (ruby || !range)) return;  // a - behind an item is itself in Ruby
+        high = low;
+        if (range) p->at++, second = peft__re_class_char(p, &high);
+        if (item || second || high < low) peft__re_wrong(p, at, "a bad range of characters");
+        peft__re_check_fold(p, 0, low, high);
+        peft__re_item_put(p, PEFT__RE_RANGE, false, low, high);
     }
-    if (ruby && peft__regex_eat(p, "&&")) return peft__regex_item_put(p, '&', false, 0, 0);
-    if (peft__regex_eat(p, "\\") ? !peft__regex_escape(p, true, &item, &low) : !peft__regex_next(p, &low))
-        return false;
-    bool range = p->n - p->at >= 2 && p->pattern[p->at] == '-' && p->pattern[p->at + 1] != ']';
-    if (ruby && range && item) return true;  // the - is itself
-    if (!range)
-        return item || (peft__regex_folds(p, 0, low, low) && peft__regex_item_put(p, '-', false, low, low));
-    p->at++;
-    bool second = false;
-    if (peft__regex_eat(p, "\\") ? !peft__regex_escape(p, true, &second, &high) : !peft__regex_next(p, &high))
-        return false;
-    if (item || second || high < low) return peft__regex_wrong(p, at, "a bad range of characters");
-    return peft__regex_folds(p, 0, low, high) && peft__regex_item_put(p, '-', false, low, high);
 }
 
 // The items of a class up to and with its closing bracket; a ] that comes first is itself.
-static bool peft__regex_class_items(peft__regex_parser *p, size_t begin) {
-    for (bool first = true; first || !peft__regex_eat(p, "]"); first = false) {
-        if (p->at >= p->n) return peft__regex_wrong(p, begin, "a class without its ]");
-        if (!peft__regex_class_item(p)) return false;
+static void peft__re_class_items(peft__re_parser *p, size_t begin) {
+    for (bool first = true; first || !peft__re_eat(p, "]"); first = false) {
+        if (p->at >= p->n) {
+            peft__re_wrong(p, begin, "a class without its ]");
+            return;
+        }
+        peft__re_class_item(p);
     }
-    return true;
 }
 
-static bool peft__regex_class(peft__regex_parser *p, size_t begin) {
-    bool negated = peft__regex_eat(p, "^");
-    int64_t first = p->re->item_count;
-    return peft__regex_class_items(p, begin) && peft__regex_set_put(p, first, negated);
-}
+static peft__re_node *peft__re_either(peft__re_parser *p);
 
-static bool peft__regex_either(peft__regex_parser *p, peft__regex_width *w);
-
-// (?=...) (?!...) (?<=...) (?<!...), behind its sign. A body of one character is tested in place, any other
-// gets a table.
-static bool peft__regex_around(peft__regex_parser *p, size_t begin, bool behind, bool negated) {
-    peft__regex *re = p->re;
-    peft__regex_parser outer = *p;
-    int64_t start = re->count;
-    peft__regex_width w;
+// (?=...) (?!...) (?<=...) (?<!...), behind its sign. A body of one character needs no table.
+static peft__re_node *peft__re_around(peft__re_parser *p, size_t begin, bool behind, bool negated) {
+    bool around = p->around, backward = p->backward;
+    peft__re_node *d = peft__re_node_new(p, PEFT__RE_LOOK, 0, 0);
     p->around = true;
     p->backward = behind;
-    if (behind && !outer.backward) p->behind = start;
-    bool ok = peft__regex_either(p, &w);
-    p->around = outer.around;
-    p->backward = outer.backward;
-    p->behind = outer.behind;
-    if (!ok) return false;
-    if (behind && w.min != w.max && !(re->flags & PEFT__REGEX_ONIGURUMA))
-        return peft__regex_wrong(p, begin, "a lookbehind whose width is not fixed");
-    if (re->count == start + 1 && re->code[start].op <= PEFT__REGEX_ANY)
-        return peft__regex_put(p, start, behind ? PEFT__REGEX_BEHIND : PEFT__REGEX_AHEAD, negated, 0, 2);
-    if (re->looks == PEFT__REGEX_LOOKS) return peft__regex_cannot(p, begin, "one lookaround too many");
-    ok = peft__regex_emit(p, PEFT__REGEX_END, false, 0, 0) &&
-         peft__regex_put(p, start, PEFT__REGEX_LOOK, negated, re->looks++, re->count + 1 - start);
-    if (ok) re->code[start].behind = behind;
-    return ok;
+    d->child = peft__re_either(p);
+    p->around = around;
+    p->backward = backward;
+    d->code.behind = behind;
+    d->code.flag = negated;
+    if (behind && d->child->least != d->child->most && !p->re->ruby)
+        peft__re_wrong(p, begin, "a lookbehind whose width is not fixed");
+    if (d->child->code.op <= PEFT__RE_ANY) d->code.op = behind ? PEFT__RE_BEHIND : PEFT__RE_AHEAD;
+    else if (p->re->looks == PEFT__RE_LOOKS) peft__re_cannot(p, begin, "one lookaround too many");
+    else d->code.arg = p->re->looks++;
+    return d;
 }
 
-// Flags up to : or ), behind "(?"; *rest: they hold for the rest of the pattern.
-static bool peft__regex_flags(peft__regex_parser *p, size_t begin, bool *rest) {
-    bool on = true, ruby = p->re->flags & PEFT__REGEX_ONIGURUMA;
-    for (;;) {
-        int c = peft__regex_peek(p);
-        p->at++;
-        if (c == ':' || c == ')') {
-            *rest = c == ')';
-            if (*rest && begin != p->head)
-                return peft__regex_wrong(p, begin, "flags that are not at the start");
-            if (*rest) p->head = p->at;
+// Flags up to : or ), behind "(?" -> whether they hold for the rest of the pattern.
+static bool peft__re_flags(peft__re_parser *p, size_t begin) {
+    bool ruby = p->re->ruby;
+    for (bool on = true;;) {
+        int c = peft__re_peek(p);
+        p->at += c >= 0;
+        if (c == ':') return false;
+        if (c == ')') {
+            if (begin != p->head) peft__re_wrong(p, begin, "flags that are not at the start");
+            p->head = p->at;
             return true;
         }
         if (c == '-' && on) on = false;
         else if (c == 'i') p->fold = on;
-        else if (c == 's' && !ruby) p->dotall = on;
-        else if (c == 'm' && ruby) p->dotall = on;
+        else if (c == (ruby ? 'm' : 's')) p->dotall = on;
         else if (c == 'm') p->lines = on;
-        else if (c != 'u' || ruby)
-            return peft__regex_cannot(p, begin, "a group or flag that is not supported");
+        else if (c != 'u' || ruby) {
+            peft__re_cannot(p, begin, "a group or flag that is not supported");
+            return true;
+        }
     }
 }
 
 // A name up to > in front of a group.
-static bool peft__regex_name(peft__regex_parser *p, size_t begin) {
-    size_t n = 0;
-    for (; p->at < p->n && p->pattern[p->at] != '>'; n++, p->at++)
-        if (strchr("()[]{}<=!|", p->pattern[p->at]) && p->pattern[p->at]) break;
-    return (n && peft__regex_eat(p, ">")) || peft__regex_wrong(p, begin, "a bad name of a group");
+static void peft__re_name(peft__re_parser *p, size_t begin) {
+    size_t first = p->at;
+    while (p->at < p->n && p->pattern[p->at] && !strchr("()[]{}<>=!|", p->pattern[p->at])) p->at++;
+    if (p->at == first || !peft__re_eat(p, ">")) peft__re_wrong(p, begin, "a bad name of a group");
 }
 
-// A group behind its opening parenthesis.
-static bool peft__regex_group(peft__regex_parser *p, peft__regex_width *w) {
+// A group behind its opening parenthesis. *repeats: a quantifier may follow.
+static peft__re_node *peft__re_group(peft__re_parser *p, bool *repeats) {
+    static const char *const looks[] = {"?=", "?!", "?<=", "?<!"};
+    static const char *const refused[][2] = {{"?P=", "a backreference, which takes more than linear time,"},
+                                             {"?(", "a conditional, which takes more than linear time,"},
+                                             {"?>", "an atomic group"}};
     size_t begin = p->at - 1;
-    bool ruby = p->re->flags & PEFT__REGEX_ONIGURUMA, capture = true, rest = false, ok = true;
-    bool fold = p->fold, dotall = p->dotall, lines = p->lines;
-    w->min = w->max = 0;
-    int look = peft__regex_eat(p, "?=") ? 1 : peft__regex_eat(p, "?!") ? 2 : peft__regex_eat(p, "?<=") ? 3
-               : peft__regex_eat(p, "?<!") ? 4 : 0;
-    if (peft__regex_eat(p, "?#")) {
+    bool fold = p->fold, dotall = p->dotall, lines = p->lines, capture = true;
+    peft__re_node *d = NULL;
+    for (int k = 0; k < 4 && !d; k++)
+        if (peft__re_eat(p, looks[k])) d = peft__re_around(p, begin, k > 1, k % 2 == 1);
+    for (int k = 0; k < 3 && !d; k++)
+        if (peft__re_eat(p, refused[k][0])) peft__re_cannot(p, begin, refused[k][1]);
+    if (!d && peft__re_eat(p, "?#")) {
         while (p->at < p->n && p->pattern[p->at] != ')') p->at++;
-    } else if (look) {
-        ok = peft__regex_around(p, begin, look > 2, look % 2 == 0);
-    } else {
-        if (peft__regex_eat(p, "?:")) capture = false;
-        else if (peft__regex_eat(p, "?P="))
-            return peft__regex_cannot(p, begin, "a backreference, which takes more than linear time,");
-        else if (peft__regex_eat(p, "?("))
-            return peft__regex_cannot(p, begin, "a conditional, which takes more than linear time,");
-        else if (peft__regex_eat(p, "?>")) return peft__regex_cannot(p, begin, "an atomic group");
-        else if (ruby ? peft__regex_eat(p, "?<") : peft__regex_eat(p, "?P<")) ok = peft__regex_name(p, begin);
-        else if (peft__regex_eat(p, "?")) ok = peft__regex_flags(p, begin, &rest), capture = false;
-        if (!ok || rest) return ok;
-        capture = capture && !(p->re->flags & PEFT__REGEX_NO_GROUPS);
+        d = peft__re_node_new(p, PEFT__RE_SEQUENCE, 0, 0);
+    }
+    if (!d) {
+        if (peft__re_eat(p, "?:")) capture = false;
+        else if (peft__re_eat(p, p->re->ruby ? "?<" : "?P<")) peft__re_name(p, begin);
+        else if (peft__re_eat(p, "?")) {
+            capture = *repeats = false;
+            if (peft__re_flags(p, begin)) return peft__re_node_new(p, PEFT__RE_SEQUENCE, 0, 0);
+            *repeats = true;
+        }
+        capture = capture && p->re->groups;
         if (capture && p->around)
-            return peft__regex_cannot(p, begin, "a capturing group in a lookaround (write (?:...))");
-        int32_t slot = p->re->slots;
-        if (capture) p->re->slots += 2;
-        ok = (!capture || peft__regex_emit(p, PEFT__REGEX_SAVE, false, slot, 0)) &&
-             peft__regex_either(p, w) &&
-             (!capture || peft__regex_emit(p, PEFT__REGEX_SAVE, false, slot + 1, 0));
+            peft__re_cannot(p, begin, "a capturing group in a lookaround (write (?:...))");
+        if (capture) {
+            d = peft__re_node_new(p, PEFT__RE_SAVE, p->re->slots, 0);
+            p->re->slots += 2;
+            d->child = peft__re_either(p);
+            d->least = d->child->least;
+            d->most = d->child->most;
+        } else {
+            d = peft__re_either(p);
+        }
     }
     p->fold = fold;
     p->dotall = dotall;
     p->lines = lines;
-    return ok && (peft__regex_eat(p, ")") || peft__regex_wrong(p, begin, "a parenthesis that is not closed"));
+    if (!peft__re_eat(p, ")")) peft__re_wrong(p, begin, "a parenthesis that is not closed");
+    return d;
+}
+
+// The zero-width test that a character, or one behind a backslash, stands for; -1: it is none.
+static int peft__re_assertion_of(const peft__re_parser *p, uint32_t c, int escaped) {
+    bool ruby = p->re->ruby;
+    if (c == '^')
+        return ruby ? PEFT__RE_LINE_BEGINS_RUBY : p->lines ? PEFT__RE_LINE_BEGINS : PEFT__RE_TEXT_BEGINS;
+    if (c == '$') return ruby || p->lines ? PEFT__RE_LINE_ENDS : PEFT__RE_LAST_LINE_ENDS;
+    if (c != '\\') return -1;
+    return escaped == 'A'                               ? (int)PEFT__RE_TEXT_BEGINS
+           : escaped == 'b'                             ? (int)PEFT__RE_WORD_EDGE
+           : escaped == 'B'                             ? (int)PEFT__RE_NO_WORD_EDGE
+           : escaped == 'Z' && ruby                     ? (int)PEFT__RE_LAST_LINE_ENDS
+           : escaped == 'Z' || (escaped == 'z' && ruby) ? (int)PEFT__RE_TEXT_ENDS
+                                                        : -1;
 }
 
 // One character, class, group or zero-width test. *repeats: a quantifier may follow.
-static bool peft__regex_atom(peft__regex_parser *p, peft__regex_width *w, bool *repeats) {
-    bool ruby = p->re->flags & PEFT__REGEX_ONIGURUMA, item = false;
+static peft__re_node *peft__re_atom(peft__re_parser *p, bool *repeats) {
     size_t begin = p->at;
-    uint32_t c = 0;
-    *repeats = true;
-    w->min = w->max = 1;
-    if (!peft__regex_next(p, &c)) return false;
-    if (c == '(') return peft__regex_group(p, w);
-    if (c == '[') return peft__regex_class(p, begin);
-    if (c == '.') return peft__regex_emit(p, PEFT__REGEX_ANY, p->dotall, 0, 1);
-    int e = peft__regex_peek(p);
-    bool end = c == '\\' && (e == 'Z' || e == 'z') && (ruby || e == 'Z');
-    if (c == '^' || c == '$' || end || (c == '\\' && (e == 'A' || e == 'b' || e == 'B'))) {
-        p->at += c == '\\';
-        *repeats = false;
-        w->min = w->max = 0;
-        if (c == '\\') c = (uint32_t)(e == 'Z' && ruby ? '$' : e == 'z' ? 'Z' : e);
-        else if (p->lines || ruby) c = c == '$' ? 'e' : ruby ? 'r' : 'm';
-        else if (c == '^') c = 'A';
-        return peft__regex_emit(p, PEFT__REGEX_AT, false, (int32_t)c, 1);
-    }
-    if (c != '\\') return peft__regex_literal(p, begin, c);
+    uint32_t c = peft__re_next(p);
     int64_t first = p->re->item_count;
-    bool fold = p->fold;
+    int assertion = peft__re_assertion_of(p, c, peft__re_peek(p));
+    *repeats = assertion < 0;
+    if (assertion >= 0) {
+        p->at += c == '\\';
+        return peft__re_node_new(p, PEFT__RE_ASSERT, assertion, 0);
+    }
+    if (c == '(') return peft__re_group(p, repeats);
+    if (c == '.') {
+        peft__re_node *d = peft__re_node_new(p, PEFT__RE_ANY, 0, 1);
+        d->code.flag = p->dotall;
+        return d;
+    }
+    if (c == '[') {
+        bool negated = peft__re_eat(p, "^");
+        peft__re_class_items(p, begin);
+        return peft__re_set_put(p, first, negated);
+    }
+    bool fold = p->fold, item = c == '\\';
     p->fold = false;  // (?i) is about characters: \p{Lu} outside of brackets stays what it is
-    bool ok = peft__regex_escape(p, false, &item, &c) && (!item || peft__regex_set_put(p, first, false));
+    item = item && peft__re_escape(p, false, &c);
+    peft__re_node *set = item ? peft__re_set_put(p, first, false) : NULL;
     p->fold = fold;
-    return ok && (item || peft__regex_literal(p, begin, c));
+    return set ? set : peft__re_literal(p, begin, c);
 }
-
-enum { PEFT__REGEX_ENDLESS = 1 << 30 };
 
 // The quantifier that begins here -> whether there is one. A { that is none is a character.
-static bool peft__regex_counts(peft__regex_parser *p, int64_t *min, int64_t *max) {
+static bool peft__re_quantifier(peft__re_parser *p, int64_t *min, int64_t *max) {
     size_t begin = p->at;
-    uint32_t low = 0, high = 0;
-    *min = 0;
-    *max = PEFT__REGEX_ENDLESS;
-    if (peft__regex_eat(p, "*")) return true;
-    if (peft__regex_eat(p, "+")) return (*min = 1) != 0;
-    if (peft__regex_eat(p, "?")) return (*max = 1) != 0;
-    if (!peft__regex_eat(p, "{")) return false;
-    bool some = peft__regex_digit(peft__regex_peek(p)) < 10, comma = false, more = false;
-    peft__regex_number(p, 10, 1, 7, &low);
-    comma = peft__regex_eat(p, ",");
-    more = comma && peft__regex_digit(peft__regex_peek(p)) < 10;
-    if (more) peft__regex_number(p, 10, 1, 7, &high);
-    if ((!some && !comma) || (!some && !more && p->re->flags & PEFT__REGEX_ONIGURUMA) ||
-        !peft__regex_eat(p, "}")) {
-        while (p->at < p->n && peft__regex_digit(p->pattern[p->at]) < 10) p->at++;
-        bool huge = peft__regex_peek(p) == '}' || (peft__regex_peek(p) == ',' && some && !comma);
-        p->at = begin;
-        return huge && (some || more) ? peft__regex_cannot(p, begin, "too large a count") : false;
+    int64_t bound[2] = {0, PEFT__RE_ENDLESS};
+    bool given[2] = {false, false}, comma = false;
+    int c = peft__re_peek(p);
+    *min = c == '+';
+    *max = c == '?' ? 1 : PEFT__RE_ENDLESS;
+    if (c == '*' || c == '+' || c == '?') return p->at++, true;
+    if (!peft__re_eat(p, "{")) return false;
+    for (int k = 0; k <= comma; k++) {
+        int64_t v = 0;
+        for (; peft__re_digit(peft__re_peek(p)) < 10; given[k] = true, p->at++)
+            v = PEFT__MIN(v * 10 + peft__re_digit(peft__re_peek(p)), (int64_t)PEFT__RE_ENDLESS);
+        if (given[k]) bound[k] = v;
+        comma = comma || peft__re_eat(p, ",");
     }
-    *min = low;
-    if (more) *max = high;
-    else if (!comma) *max = *min;
-    return *max >= *min || peft__regex_wrong(p, begin, "a least count above the greatest");
-}
-
-// Appends a copy of a block of code. Behind a character it goes on `shift` instructions later than the block
-// itself.
-static bool peft__regex_copy(peft__regex_parser *p, const peft__regex_code *block, int64_t n, int64_t shift) {
-    int64_t at = p->re->count;
-    if (!peft__regex_insert(p, at, n)) return false;
-    peft__regex_code *to = p->re->code + at;
-    memcpy(to, block, (size_t)n * sizeof(*block));
-    for (int64_t k = 0; shift && k < n; k += to[k].op == PEFT__REGEX_LOOK ? to[k].jump : 1)
-        if (to[k].op <= PEFT__REGEX_ANY) to[k].jump += (int32_t)shift;
+    if (!(given[0] || (comma && (given[1] || !p->re->ruby))) || !peft__re_eat(p, "}")) {
+        p->at = begin;
+        return false;
+    }
+    *min = bound[0];
+    *max = comma ? bound[1] : bound[0];
+    if (*min > PEFT__RE_LARGEST || (given[1] && *max > PEFT__RE_LARGEST))
+        peft__re_cannot(p, begin, "too large a count");
+    if (*max < *min) peft__re_wrong(p, begin, "a least count above the greatest");
     return true;
 }
 
-// A block n long, repeated: x{2,4} is xx(x(x)?)?, x{2,} is xx+, x{0,} is (x)* with a jump back. In Python a
-// turn that took nothing is the last one. So where x can be empty, each turn that another may follow begins
-// in a first copy, whose characters lead into the second one, and whose end leads out.
-static bool peft__regex_turns(peft__regex_parser *p, const peft__regex_code *block, int64_t n, int64_t min,
-                              int64_t max, bool lazy,
-                              bool nullable) {
-    peft__regex *re = p->re;
-    bool endless = max == PEFT__REGEX_ENDLESS;
-    int64_t turns = endless ? 1 : max - min;
-    if (min + turns > PEFT__REGEX_LARGEST / n) return peft__regex_cannot(p, p->at, "too large a program");
-    for (int64_t k = 0; k < min; k++)
-        if (!peft__regex_copy(p, block, n, 0)) return false;
-    if (endless && min > 0 && !nullable) return peft__regex_emit(p, PEFT__REGEX_SPLIT, !lazy, 0, -n);
-    int64_t twice = nullable ? turns - !endless : 0,
-        end = re->count + turns * (n + 1) + twice * (n + 1) + endless, first = re->count;
-    for (int64_t k = 0; k < turns; k++) {
-        if (!peft__regex_emit(p, PEFT__REGEX_SPLIT, lazy, 0, end - re->count)) return false;
-        if (k < twice && (!peft__regex_copy(p, block, n, n + 1) ||
-                          !peft__regex_emit(p, PEFT__REGEX_JUMP, false, 0, end - re->count)))
-            return false;
-        if (!peft__regex_copy(p, block, n, 0)) return false;
-    }
-    return !endless || peft__regex_emit(p, PEFT__REGEX_JUMP, false, 0, first - re->count);
-}
-
-// Repeats the code from `start` on. Possessive, for one character x: an endless run is followed by (?!x), and
-// so is the way out of a bounded one that stops early.
-static bool peft__regex_repeat(peft__regex_parser *p, int64_t start, int64_t min, int64_t max, bool lazy,
-                               bool possessive, bool nullable) {
-    peft__regex *re = p->re;
-    int64_t n = re->count - start;
-    if (n == 0) return true;
-    peft__regex_code *block = (peft__regex_code *)peft__alloc(re->ctx, (size_t)n * sizeof(*block)),
-        one = re->code[start];
-    if (!block) p->status = PEFT_ERROR_MEMORY;
-    else memcpy(block, re->code + start, (size_t)n * sizeof(*block));
-    re->count = start;
-    bool ok = block && peft__regex_turns(p, block, n, min, max, lazy, nullable);
-    peft__free(re->ctx, block);
-    if (!ok || !possessive || min == max) return ok;
-    if (max != PEFT__REGEX_ENDLESS) {  // who has had all turns jumps over the test
-        if (!peft__regex_emit(p, PEFT__REGEX_JUMP, false, 0, 3)) return false;
-        for (int64_t k = start; k < re->count - 1; k++)
-            re->code[k].jump += re->code[k].op == PEFT__REGEX_SPLIT;
-    }
-    return peft__regex_emit(p, PEFT__REGEX_AHEAD, true, 0, 2) &&
-           peft__regex_emit(p, (peft__regex_op)one.op, one.flag, one.arg, 1);
-}
-
 // An atom and its quantifiers.
-static bool peft__regex_piece(peft__regex_parser *p, peft__regex_width *w) {
-    int64_t start = p->re->count, min = 0, max = 0;
+static peft__re_node *peft__re_piece(peft__re_parser *p) {
     size_t begin = p->at;
-    bool ruby = p->re->flags & PEFT__REGEX_ONIGURUMA, repeats = true;
-    if (peft__regex_counts(p, &min, &max)) return peft__regex_wrong(p, begin, "nothing to repeat");
-    if (!peft__regex_atom(p, w, &repeats)) return false;
-    for (int turns = 0;; turns++) {
+    int64_t min = 0, max = 0;
+    bool repeats = true;
+    if (peft__re_quantifier(p, &min, &max)) peft__re_wrong(p, begin, "nothing to repeat");
+    peft__re_node *d = peft__re_atom(p, &repeats);
+    for (bool first = true;; first = false) {
         size_t at = p->at;
-        if (p->head == at && p->re->count == start) return true;  // flags
-        if (!peft__regex_counts(p, &min, &max)) return !p->status;
-        if (!repeats) return peft__regex_wrong(p, at, "nothing to repeat");
-        if (turns && !ruby) return peft__regex_wrong(p, at, "a repeat of a repeat");
-        // there x{2}? is (x{2})?, x{2,3}+ is (x{2,3})+
-        bool braces = ruby && p->pattern[at] == '{', fixed = braces && min == max;
-        bool lazy = !fixed && peft__regex_eat(p, "?");
-        bool possessive = !lazy && !braces && peft__regex_eat(p, "+");
-        bool one = p->re->count == start + 1 && p->re->code[start].op <= PEFT__REGEX_ANY;
-        if (possessive && (!one || p->backward))
-            return peft__regex_cannot(p, begin, "a possessive quantifier of more than one character");
-        if (!peft__regex_repeat(p, start, min, max, lazy, possessive, w->min == 0)) return false;
-        w->min = PEFT__MIN(w->min * min, (int64_t)PEFT__REGEX_ENDLESS);
-        w->max = PEFT__MIN(w->max * max, (int64_t)PEFT__REGEX_ENDLESS);
-    }
-}
-
-static void peft__regex_reverse(peft__regex_code *code, int64_t n) {
-    for (int64_t i = 0; i < n / 2; i++) {
-        peft__regex_code t = code[i];
-        code[i] = code[n - 1 - i];
-        code[n - 1 - i] = t;
+        if (!peft__re_quantifier(p, &min, &max)) return d;
+        if (!repeats) peft__re_wrong(p, at, "nothing to repeat");
+        if (!first && !p->re->ruby) peft__re_wrong(p, at, "a repeat of a repeat");
+        // in Ruby x{2}? is (x{2})?, and x{2,3}+ is (x{2,3})+
+        bool braces = p->re->ruby && p->pattern[at] == '{';
+        peft__re_node *loop = peft__re_node_new(p, PEFT__RE_REPEAT, 0, 0);
+        loop->lazy = !(braces && min == max) && peft__re_eat(p, "?");
+        loop->possessive = !loop->lazy && !braces && peft__re_eat(p, "+");
+        if (loop->possessive && (d->code.op > PEFT__RE_ANY || p->backward))
+            peft__re_cannot(p, begin, "a possessive quantifier of more than one character");
+        loop->child = d;
+        loop->min = min;
+        loop->max = max;
+        loop->least = PEFT__MIN(d->least * min, (int64_t)PEFT__RE_ENDLESS);
+        loop->most = PEFT__MIN(d->most * max, (int64_t)PEFT__RE_ENDLESS);
+        d = loop;
     }
 }
 
 // Pieces one after the other; in a lookbehind each goes in front of those before it.
-static bool peft__regex_sequence(peft__regex_parser *p, peft__regex_width *w) {
-    int64_t start = p->re->count;
-    w->min = w->max = 0;
-    while (p->at < p->n && peft__regex_peek(p) != '|' && peft__regex_peek(p) != ')') {
-        peft__regex_width one;
-        int64_t piece = p->re->count;
-        if (!peft__regex_piece(p, &one)) return false;
-        w->min = PEFT__MIN(w->min + one.min, (int64_t)PEFT__REGEX_ENDLESS);
-        w->max = PEFT__MIN(w->max + one.max, (int64_t)PEFT__REGEX_ENDLESS);
-        if (!p->backward) continue;
-        peft__regex_code *code = p->re->code;
-        if (p->re->count - p->behind > PEFT__REGEX_REACH)
-            return peft__regex_cannot(p, p->at, "too long a lookbehind");
-        peft__regex_reverse(code + start, piece - start);
-        peft__regex_reverse(code + piece, p->re->count - piece);
-        peft__regex_reverse(code + start, p->re->count - start);
+static peft__re_node *peft__re_sequence(peft__re_parser *p) {
+    peft__re_node *all = peft__re_node_new(p, PEFT__RE_SEQUENCE, 0, 0), *last = NULL;
+    while (p->at < p->n && peft__re_peek(p) != '|' && peft__re_peek(p) != ')') {
+        peft__re_node *d = peft__re_piece(p);
+        all->least = PEFT__MIN(all->least + d->least, (int64_t)PEFT__RE_ENDLESS);
+        all->most = PEFT__MIN(all->most + d->most, (int64_t)PEFT__RE_ENDLESS);
+        if (p->backward || !last) {
+            d->next = all->child;
+            all->child = d;
+        } else {
+            last->next = d;
+        }
+        last = d;
     }
-    return true;
+    return all->child && !all->child->next ? all->child : all;
 }
 
 // Alternatives, up to a parenthesis that closes or the end.
-static bool peft__regex_either(peft__regex_parser *p, peft__regex_width *w) {
-    peft__regex *re = p->re;
-    int64_t jumps = -1;  // the last jump to the end, each of which holds the one before
-    if (++p->depth > PEFT__REGEX_DEPTH) return peft__regex_cannot(p, p->at, "nesting too deep");
-    for (bool first = true;; first = false) {
-        int64_t start = re->count;
-        peft__regex_width one;
-        if (!peft__regex_sequence(p, &one)) return false;
-        w->min = first ? one.min : PEFT__MIN(w->min, one.min);
-        w->max = first ? one.max : PEFT__MAX(w->max, one.max);
-        if (!peft__regex_eat(p, "|")) break;
-        if (!peft__regex_put(p, start, PEFT__REGEX_SPLIT, false, 0, re->count + 2 - start) ||
-            !peft__regex_emit(p, PEFT__REGEX_JUMP, false, 0, jumps))
-            return false;
-        jumps = re->count - 1;
-    }
-    while (jumps >= 0) {
-        int64_t before = re->code[jumps].jump;
-        re->code[jumps].jump = (int32_t)(re->count - jumps);
-        jumps = before;
+static peft__re_node *peft__re_either(peft__re_parser *p) {
+    if (++p->depth > PEFT__RE_DEPTH) peft__re_cannot(p, p->at, "nesting too deep");
+    peft__re_node *first = peft__re_sequence(p), *all = first, *last = first;
+    while (peft__re_eat(p, "|")) {
+        peft__re_node *d = peft__re_sequence(p);
+        if (all == first) {
+            all = peft__re_node_new(p, PEFT__RE_EITHER, 0, 0);
+            all->child = first;
+            all->least = first->least;
+            all->most = first->most;
+        }
+        all->least = PEFT__MIN(all->least, d->least);
+        all->most = PEFT__MAX(all->most, d->most);
+        last = last->next = d;
     }
     p->depth--;
-    return true;
+    return all;
+}
+
+// ---- from the tree to the program
+
+// Appends an instruction. A split or jump of 0 leads to the end of the construct that it stands in, see
+// peft__re_land.
+static void peft__re_emit(peft__re_parser *p, peft__re_op op, bool flag, int64_t arg, int64_t jump) {
+    peft__regex *re = p->re;
+    if (re->count == PEFT__RE_LARGEST) peft__re_cannot(p, p->n, "too large a program");
+    if (p->status) return;
+    void *code = peft__one_more(re->ctx, re->code, re->count, &re->code_room, sizeof(*re->code));
+    if (!code) {
+        peft__re_stop(p, PEFT_ERROR_MEMORY);
+        return;
+    }
+    re->code = (peft__re_code *)code;
+    peft__re_code c = {(unsigned char)op, flag, false, (int32_t)arg, (int32_t)jump};
+    re->code[re->count++] = c;
+}
+
+// Jumps from `begin` on that are still open lead to here.
+static void peft__re_land(peft__regex *re, int64_t begin) {
+    for (int64_t k = begin; k < re->count; k++) {
+        peft__re_code *c = &re->code[k];
+        if ((c->op == PEFT__RE_SPLIT || c->op == PEFT__RE_JUMP) && !c->jump)
+            c->jump = (int32_t)(re->count - k);
+    }
+}
+
+static void peft__re_generate(peft__re_parser *p, const peft__re_node *d);
+
+// x{2,4} is xx(x(x)?)?, x{2,} is xx+, x{0,} is (x)* with a jump back. In Python a repeat that took nothing is
+// the last one. So where x can be empty, each repeat that another may follow begins in a first copy, whose
+// characters lead into the second copy, and whose end leads out.
+static void peft__re_loop(peft__re_parser *p, const peft__re_node *d) {
+    peft__regex *re = p->re;
+    bool endless = d->max == PEFT__RE_ENDLESS, nullable = d->child->least == 0;
+    int64_t begin = re->count, last = begin, more = endless ? 1 : d->max - d->min;
+    for (int64_t k = 0; k < d->min && !p->status; k++) {
+        last = re->count;
+        peft__re_generate(p, d->child);
+        if (re->count == last) return;  // an empty group
+    }
+    if (endless && d->min > 0 && !nullable) {
+        peft__re_emit(p, PEFT__RE_SPLIT, !d->lazy, 0, last - re->count);
+        return;
+    }
+    int64_t loop = re->count;
+    for (int64_t k = 0; k < more && !p->status; k++) {
+        peft__re_emit(p, PEFT__RE_SPLIT, d->lazy, 0, 0);
+        int64_t copy = re->count;
+        if (nullable && (endless || k < more - 1)) {
+            peft__re_generate(p, d->child);
+            peft__re_emit(p, PEFT__RE_JUMP, false, 0, 0);
+            for (int64_t i = copy; i < re->count; i += re->code[i].op == PEFT__RE_LOOK ? re->code[i].jump : 1)
+                if (re->code[i].op <= PEFT__RE_ANY) re->code[i].jump += (int32_t)(re->count - copy);
+        }
+        int64_t body = re->count;
+        peft__re_generate(p, d->child);
+        if (re->count > body) continue;
+        re->count = begin;  // an empty group
+        return;
+    }
+    if (endless) peft__re_emit(p, PEFT__RE_JUMP, false, 0, loop - re->count);
+}
+
+static void peft__re_generate(peft__re_parser *p, const peft__re_node *d) {
+    peft__regex *re = p->re;
+    int64_t begin = re->count;
+    const peft__re_node *child = d->child;
+    switch (d->code.op) {
+    case PEFT__RE_SEQUENCE:
+        for (; child && !p->status; child = child->next) peft__re_generate(p, child);
+        break;
+    case PEFT__RE_EITHER:
+        for (; child && !p->status; child = child->next) {
+            int64_t split = re->count;
+            if (child->next) peft__re_emit(p, PEFT__RE_SPLIT, false, 0, 0);
+            peft__re_generate(p, child);
+            if (!child->next) break;
+            peft__re_emit(p, PEFT__RE_JUMP, false, 0, 0);
+            if (!p->status) re->code[split].jump = (int32_t)(re->count - split);
+        }
+        break;
+    case PEFT__RE_SAVE:
+        peft__re_emit(p, PEFT__RE_SAVE, false, d->code.arg, 1);
+        peft__re_generate(p, child);
+        peft__re_emit(p, PEFT__RE_SAVE, false, d->code.arg + 1, 1);
+        break;
+    case PEFT__RE_AHEAD:
+    case PEFT__RE_BEHIND:
+        peft__re_emit(p, (peft__re_op)d->code.op, d->code.flag, 0, 2);
+        peft__re_generate(p, child);
+        break;
+    case PEFT__RE_LOOK:
+        peft__re_emit(p, PEFT__RE_LOOK, d->code.flag, d->code.arg, 0);
+        peft__re_generate(p, child);
+        peft__re_emit(p, PEFT__RE_END, false, 0, 0);
+        if (p->status) return;
+        re->code[begin].behind = d->code.behind;
+        re->code[begin].jump = (int32_t)(re->count - begin);
+        break;
+    case PEFT__RE_REPEAT:
+        peft__re_loop(p, d);
+        // possessive: no further x follows, except where the greatest count was reached, which jumps over
+        // that test
+        if (!d->possessive || d->min == d->max) break;
+        if (d->max != PEFT__RE_ENDLESS) peft__re_emit(p, PEFT__RE_JUMP, false, 0, 3);
+        peft__re_land(re, begin);
+        peft__re_emit(p, PEFT__RE_AHEAD, true, 0, 2);
+        peft__re_generate(p, child);
+        break;
+    default: peft__re_emit(p, (peft__re_op)d->code.op, d->code.flag, d->code.arg, 1); break;
+    }
+    if (!p->status) peft__re_land(re, begin);
 }
 
 // `pattern` need not outlive the call. An error names the construct and its position, counted in characters.
@@ -4637,38 +4577,42 @@ static peft_status peft__regex_compile(peft_context *ctx, const char *pattern, s
     *out = NULL;
     peft__regex *re = (peft__regex *)peft__calloc(ctx, 1, sizeof(*re));
     if (!re) return PEFT_ERROR_MEMORY;
-    peft__regex_parser p;
+    peft__re_parser p;
     memset(&p, 0, sizeof(p));
+    peft__arena_init(&p.arena, ctx);
     re->ctx = ctx;
-    re->flags = flags;
+    re->ruby = flags & PEFT__REGEX_ONIGURUMA;
+    re->groups = !(flags & PEFT__REGEX_NO_GROUPS);
     re->slots = 2;
     p.re = re;
     p.pattern = pattern;
     p.n = n;
-    peft__regex_width w;
-    bool ok = n <= PEFT__REGEX_LONGEST || peft__regex_cannot(&p, 0, "more than 65536 bytes");
-    ok = ok && peft__regex_either(&p, &w) && (p.at == n || peft__regex_wrong(&p, p.at, "a ) without its ("));
-    ok = ok && peft__regex_emit(&p, PEFT__REGEX_END, false, 0, 0);
-    ok = ok && (re->count * re->slots <= PEFT__REGEX_SLOTS ||
-                peft__regex_cannot(&p, n, "too many groups for a pattern of this size"));
-    if (ok) *out = re;
-    else peft__regex_free(re);
+    if (n > PEFT__RE_LONGEST) peft__re_cannot(&p, 0, "more than 65536 bytes");
+    peft__re_node *tree = peft__re_either(&p);
+    if (p.at < n) peft__re_wrong(&p, p.at, "a ) without its (");
+    if (!p.status) peft__re_generate(&p, tree);
+    peft__re_emit(&p, PEFT__RE_END, false, 0, 0);
+    if (!p.status && re->count * re->slots > PEFT__RE_SLOTS)
+        peft__re_cannot(&p, n, "too many groups for a pattern of this size");
+    peft__arena_free(&p.arena);
+    if (p.status) peft__regex_free(re);
+    else *out = re;
     return p.status;
 }
 
 // ---- from the program to the match
 
-typedef struct peft__regex_visit {  // what is still to do while a thread branches out
-    int32_t code, slot;             // code -1: slot gets `old` back
+typedef struct peft__re_visit {  // what is still to do while a thread branches out
+    int32_t code, slot;          // code -1: the slot gets its old value back
     size_t old;
-} peft__regex_visit;
+} peft__re_visit;
 
-typedef struct peft__regex_place {  // a position in the text, and the characters around it
+typedef struct peft__re_position {  // in the text, with the characters around it
     size_t at, size;                // size: bytes of the character after
     uint32_t before, after;
-} peft__regex_place;
+} peft__re_position;
 
-// What matching needs beside the program: one per thread of the program, reused from text to text.
+// What matching needs beside the program, reused from text to text.
 typedef struct peft__regex_scratch {
     peft_context *ctx;
     const peft__regex *re;
@@ -4678,7 +4622,7 @@ typedef struct peft__regex_scratch {
     size_t capacity;
     // slots [code, re->slots] of the waiting threads; mark [code]: the round that was there last
     size_t *slots[2], *mark, round, *now;
-    peft__regex_visit *stack;
+    peft__re_visit *stack;
     int32_t *threads[2], waiting[2];
     unsigned char *looks, *holds[2];  // looks [re->looks, n + 1] bits; holds [code]
     long long steps;                  // instructions visited since the scratch was made
@@ -4695,8 +4639,8 @@ static void peft__regex_scratch_free(peft__regex_scratch *s) {
     s->capacity = 0;
 }
 
-static uint32_t peft__regex_char_at(const peft__regex_scratch *s, size_t i, size_t *size) {
-    uint32_t c = PEFT__REGEX_NONE;
+static uint32_t peft__re_char_at(const peft__regex_scratch *s, size_t i, size_t *size) {
+    uint32_t c = PEFT__RE_NONE;
     size_t end = i;
     if (i < s->n && (unsigned char)s->text[i] < 0x80) c = (unsigned char)s->text[end++];
     else if (i < s->n) peft__utf8_next(s->text, s->n, &end, &c);
@@ -4705,42 +4649,39 @@ static uint32_t peft__regex_char_at(const peft__regex_scratch *s, size_t i, size
 }
 
 // The character that ends at i; a byte that belongs to none is one of its own.
-static uint32_t peft__regex_char_before(const peft__regex_scratch *s, size_t i, size_t *size) {
+static uint32_t peft__re_char_before(const peft__regex_scratch *s, size_t i, size_t *size) {
     for (*size = 1; i > 0 && *size <= PEFT__MIN(i, (size_t)4); ++*size) {
         size_t end = i - *size;
         uint32_t c;
         if (peft__utf8_next(s->text, s->n, &end, &c) && end == i) return c;
     }
     *size = i > 0;
-    return i > 0 ? 0xFFFD : PEFT__REGEX_NONE;
+    return i > 0 ? 0xFFFD : PEFT__RE_NONE;
 }
 
-// A zero-width test: A the text begins, m a line begins, r the same but not at the end (Ruby); Z the text
-// ends, $ it ends but for a line feed, e a line ends; b a word begins or ends, B not. Python's \B is false in
-// an empty text.
-static bool peft__regex_at(const peft__regex_scratch *s, int kind, const peft__regex_place *w) {
-    bool begins = w->before == PEFT__REGEX_NONE, ends = w->after == PEFT__REGEX_NONE,
-        ruby = s->re->flags & PEFT__REGEX_ONIGURUMA;
-    switch (kind) {
-    case 'A': return begins;
-    case 'm': return begins || w->before == '\n';
-    case 'r': return begins || (w->before == '\n' && !ends);
-    case 'Z': return ends;
-    case '$': return ends || (w->after == '\n' && w->at + 1 == s->n);
-    case 'e': return ends || w->after == '\n';
+static bool peft__re_asserts(const peft__regex_scratch *s, int assertion, const peft__re_position *w) {
+    bool begins = w->before == PEFT__RE_NONE, ends = w->after == PEFT__RE_NONE, ruby = s->re->ruby;
+    switch (assertion) {
+    case PEFT__RE_TEXT_BEGINS: return begins;
+    case PEFT__RE_LINE_BEGINS: return begins || w->before == '\n';
+    case PEFT__RE_LINE_BEGINS_RUBY: return begins || (w->before == '\n' && !ends);
+    case PEFT__RE_TEXT_ENDS: return ends;
+    case PEFT__RE_LAST_LINE_ENDS: return ends || (w->after == '\n' && w->at + 1 == s->n);
+    case PEFT__RE_LINE_ENDS: return ends || w->after == '\n';
     default:
-        if (s->n == 0 && !ruby) return false;
-        return (peft__regex_word(ruby, w->before) != peft__regex_word(ruby, w->after)) == (kind == 'b');
+        if (s->n == 0 && !ruby) return false;  // Python's \B is false in an empty text
+        return (peft__regex_word(ruby, w->before) != peft__regex_word(ruby, w->after)) ==
+               (assertion == PEFT__RE_WORD_EDGE);
     }
 }
 
 // Whether the zero-width instruction at pc holds.
-static bool peft__regex_passes(const peft__regex_scratch *s, int64_t pc, const peft__regex_place *w) {
-    const peft__regex_code *code = &s->re->code[pc];
-    uint32_t beside = code->op == PEFT__REGEX_AHEAD ? w->after : w->before;
-    if (code->op == PEFT__REGEX_AT) return peft__regex_at(s, code->arg, w);
-    if (code->op != PEFT__REGEX_LOOK)
-        return peft__regex_takes(s->re, code + 1, beside) != code->flag;
+static bool peft__re_passes(const peft__regex_scratch *s, int64_t pc, const peft__re_position *w) {
+    const peft__re_code *code = &s->re->code[pc];
+    if (code->op == PEFT__RE_ASSERT) return peft__re_asserts(s, code->arg, w);
+    if (code->op != PEFT__RE_LOOK)
+        return peft__re_takes(s->re, code + 1, code->op == PEFT__RE_AHEAD ? w->after : w->before) !=
+               code->flag;
     size_t bit = (size_t)code->arg * (s->n + 1) + w->at;
     return (s->looks[bit >> 3] >> (bit & 7) & 1) != code->flag;
 }
@@ -4748,40 +4689,34 @@ static bool peft__regex_passes(const peft__regex_scratch *s, int64_t pc, const p
 // The table of the lookaround at pc. From the end of the text to its beginning (of a lookbehind, whose code
 // is written backwards, the other way round): instruction k leads to the end of the body if a way on from it
 // does, behind the character that it takes.
-static void peft__regex_look(peft__regex_scratch *s, int64_t pc) {
-    const peft__regex_code *code = s->re->code, *look = &code[pc];
+static void peft__re_look(peft__regex_scratch *s, int64_t pc) {
+    const peft__re_code *code = s->re->code, *look = &code[pc];
     unsigned char *now = s->holds[0], *then = s->holds[1];
     int64_t first = pc + 1, end = pc + look->jump;
-    peft__regex_place w = {look->behind ? 0 : s->n, 0, PEFT__REGEX_NONE, PEFT__REGEX_NONE};
+    peft__re_position w = {look->behind ? 0 : s->n, 0, PEFT__RE_NONE, PEFT__RE_NONE};
     memset(then + first, 0, (size_t)(end - first));
     for (;;) {
-        size_t back = 0, size = 0;
-        w.after = peft__regex_char_at(s, w.at, &w.size);
-        w.before = peft__regex_char_before(s, w.at, &back);
+        size_t back = 0;
+        w.after = peft__re_char_at(s, w.at, &w.size);
+        w.before = peft__re_char_before(s, w.at, &back);
         memset(now + first, 0, (size_t)(end - first));
-        uint32_t taken = look->behind ? w.before : w.after;
         // again only where a loop leads back: at most as often as loops are nested
         for (bool changed = true; changed;) {
             changed = false;
             for (int64_t k = end - 1; k >= first; k--) {
-                const peft__regex_code *c = &code[k];
+                const peft__re_code *c = &code[k];
                 if (now[k]) continue;
                 s->steps++;
-                switch (c->op) {
-                case PEFT__REGEX_CHAR:
-                case PEFT__REGEX_SET:
-                case PEFT__REGEX_ANY: now[k] = then[k + c->jump] && peft__regex_takes(s->re, c, taken); break;
-                case PEFT__REGEX_SPLIT: now[k] = now[k + 1] || now[k + c->jump]; break;
-                case PEFT__REGEX_JUMP: now[k] = now[k + c->jump]; break;
-                case PEFT__REGEX_END: now[k] = k == end - 1; break;
-                default: now[k] = now[k + c->jump] && peft__regex_passes(s, k, &w); break;
-                }
+                if (c->op == PEFT__RE_END) now[k] = k == end - 1;
+                else if (c->op <= PEFT__RE_ANY)
+                    now[k] = then[k + c->jump] && peft__re_takes(s->re, c, look->behind ? w.before : w.after);
+                else if (c->op == PEFT__RE_SPLIT) now[k] = now[k + 1] || now[k + c->jump];
+                else now[k] = now[k + c->jump] && (c->op == PEFT__RE_JUMP || peft__re_passes(s, k, &w));
                 changed = changed || now[k];
             }
         }
-        size_t bit = (size_t)look->arg * (s->n + 1) + w.at;
+        size_t bit = (size_t)look->arg * (s->n + 1) + w.at, size = look->behind ? w.size : back;
         if (now[first]) s->looks[bit >> 3] |= (unsigned char)(1 << (bit & 7));
-        size = look->behind ? w.size : back;
         if (size == 0) return;
         w.at = look->behind ? w.at + size : w.at - size;
         unsigned char *t = now;
@@ -4790,49 +4725,52 @@ static void peft__regex_look(peft__regex_scratch *s, int64_t pc) {
     }
 }
 
-// Makes the scratch ready for a text, which must stay until the last match in it. Allocates where this one
+// The part of `size` bytes of the scratch's block that begins at *total, which moves behind it.
+static void *peft__re_part(const peft__regex_scratch *s, size_t *total, size_t size) {
+    size_t at = *total;
+    *total += (size + 7) / 8 * 8;
+    return s->block ? (char *)s->block + at : NULL;
+}
+
+static size_t peft__re_lay_out(peft__regex_scratch *s, const peft__regex *re, size_t n) {
+    size_t count = (size_t)re->count, slots = (size_t)re->slots * sizeof(size_t), total = 0;
+    for (int k = 0; k < 2; k++) {
+        s->slots[k] = (size_t *)peft__re_part(s, &total, count * slots);
+        s->threads[k] = (int32_t *)peft__re_part(s, &total, count * sizeof(int32_t));
+        s->holds[k] = (unsigned char *)peft__re_part(s, &total, count);
+    }
+    s->mark = (size_t *)peft__re_part(s, &total, count * sizeof(size_t));
+    s->now = (size_t *)peft__re_part(s, &total, slots);
+    s->stack = (peft__re_visit *)peft__re_part(s, &total, (count + 1) * sizeof(peft__re_visit));
+    s->looks = (unsigned char *)peft__re_part(s, &total, (size_t)re->looks * (n + 1) / 8 + 1);
+    return total;
+}
+
+// Makes the scratch ready for a text, which must stay until the last match in it. Allocates where this text
 // needs more than those before.
 static peft_status peft__regex_begin(peft__regex_scratch *s, const peft__regex *re, const char *text,
                                      size_t n) {
-    size_t count = (size_t)re->count, slots = count * (size_t)re->slots,
-        bits = (size_t)re->looks * (n + 1) / 8 + 1;
-    size_t sizes[] = {slots * sizeof(size_t), slots * sizeof(size_t), count * sizeof(size_t),
-                      (size_t)re->slots * sizeof(size_t),
-                      (count + 1) * sizeof(peft__regex_visit), count * 4, count * 4, count, count, bits};
-    size_t total = 0, at[PEFT__COUNT(sizes)];
     if (n > SIZE_MAX / 64)
         return peft__fail(s->ctx, PEFT_ERROR_MEMORY, "out of memory: %zu bytes of text", n);
-    for (int64_t k = 0; k < PEFT__COUNT(sizes); k++) {
-        at[k] = total;
-        total += (sizes[k] + 7) / 8 * 8;
-    }
+    size_t total = peft__re_lay_out(s, re, n);
     if (total > s->capacity) {
         peft__regex_scratch_free(s);
         s->block = peft__alloc(s->ctx, total);
         if (!s->block) return PEFT_ERROR_MEMORY;
         s->capacity = total;
+        peft__re_lay_out(s, re, n);
     }
-    char *b = (char *)s->block;
-    for (int k = 0; k < 2; k++) {
-        s->slots[k] = (size_t *)(void *)(b + at[k]);
-        s->threads[k] = (int32_t *)(void *)(b + at[5 + k]);
-        s->holds[k] = (unsigned char *)(b + at[7 + k]);
-    }
-    s->mark = (size_t *)(void *)(b + at[2]);
-    s->now = (size_t *)(void *)(b + at[3]);
-    s->stack = (peft__regex_visit *)(void *)(b + at[4]);
-    s->looks = (unsigned char *)(b + at[9]);
     s->re = re;
     s->text = text;
     s->n = n;
     s->round = 0;
-    memset(s->mark, 0, sizes[2]);
-    memset(s->looks, 0, bits);
+    memset(s->mark, 0, (size_t)re->count * sizeof(size_t));
+    memset(s->looks, 0, (size_t)re->looks * (n + 1) / 8 + 1);
     uint32_t done = 0;
-    // inner ones stand behind the outer ones that ask for them
+    // inner lookarounds stand behind the outer ones that ask for them
     for (int64_t pc = re->count - 1; pc >= 0 && re->looks; pc--) {
-        if (re->code[pc].op != PEFT__REGEX_LOOK || done >> re->code[pc].arg & 1) continue;
-        peft__regex_look(s, pc);
+        if (re->code[pc].op != PEFT__RE_LOOK || done >> re->code[pc].arg & 1) continue;
+        peft__re_look(s, pc);
         done |= 1u << re->code[pc].arg;
     }
     return PEFT_OK;
@@ -4840,35 +4778,32 @@ static peft_status peft__regex_begin(peft__regex_scratch *s, const peft__regex *
 
 // A thread at pc goes on, without taking a character, to all instructions that take one; these wait in list
 // `to`, the preferred first. s->now holds the thread's slots, and is as it was afterwards.
-static void peft__regex_add(peft__regex_scratch *s, int to, int32_t pc, const peft__regex_place *w) {
+static void peft__re_add(peft__regex_scratch *s, int to, int32_t pc, const peft__re_position *w) {
     size_t slots = (size_t)s->re->slots;
     int64_t top = 0;
     for (;;) {
-        bool alive = s->mark[pc] != s->round;
-        while (alive) {
-            const peft__regex_code *code = &s->re->code[pc];
+        while (s->mark[pc] != s->round) {
+            const peft__re_code *code = &s->re->code[pc];
             s->mark[pc] = s->round;
             s->steps++;
-            if (code->op <= PEFT__REGEX_ANY || code->op == PEFT__REGEX_END) {
+            if (code->op <= PEFT__RE_ANY || code->op == PEFT__RE_END) {
                 memcpy(s->slots[to] + (size_t)s->waiting[to] * slots, s->now, slots * sizeof(size_t));
                 s->threads[to][s->waiting[to]++] = pc;
                 break;
             }
             int32_t on = pc + code->jump;
-            if (code->op == PEFT__REGEX_SPLIT) {
-                peft__regex_visit later = {code->flag ? pc + 1 : on, 0, 0};
+            if (code->op == PEFT__RE_SPLIT) {
+                peft__re_visit later = {code->flag ? pc + 1 : on, 0, 0};
                 s->stack[top++] = later;
                 if (!code->flag) on = pc + 1;
-            } else if (code->op == PEFT__REGEX_SAVE) {
-                peft__regex_visit later = {-1, code->arg, s->now[code->arg]};
+            } else if (code->op == PEFT__RE_SAVE) {
+                peft__re_visit later = {-1, code->arg, s->now[code->arg]};
                 s->stack[top++] = later;
                 s->now[code->arg] = w->at;
-                on = pc + 1;
-            } else if (code->op != PEFT__REGEX_JUMP && !peft__regex_passes(s, pc, w)) {
+            } else if (code->op != PEFT__RE_JUMP && !peft__re_passes(s, pc, w)) {
                 break;
             }
             pc = on;
-            alive = s->mark[pc] != s->round;
         }
         while (top > 0 && s->stack[top - 1].code < 0) {
             top--;
@@ -4884,38 +4819,38 @@ static void peft__regex_add(peft__regex_scratch *s, int to, int32_t pc, const pe
 // took no part; may be NULL.
 static bool peft__regex_match(peft__regex_scratch *s, size_t start, int mode, size_t *groups) {
     const peft__regex *re = s->re;
-    bool not_empty = mode & PEFT__REGEX_NOT_EMPTY, search = (mode & 3) == PEFT__REGEX_SEARCH, found = false;
+    bool search = (mode & 3) == PEFT__REGEX_SEARCH, found = false;
     size_t slots = (size_t)re->slots, back = 0;
-    peft__regex_place here = {start, 0, PEFT__REGEX_NONE, PEFT__REGEX_NONE};
+    peft__re_position here = {start, 0, PEFT__RE_NONE, PEFT__RE_NONE};
     if (start > s->n) return false;
-    here.before = peft__regex_char_before(s, start, &back);
-    here.after = peft__regex_char_at(s, start, &here.size);
+    here.before = peft__re_char_before(s, start, &back);
+    here.after = peft__re_char_at(s, start, &here.size);
     s->waiting[0] = s->waiting[1] = 0;
     s->round++;
     for (int list = 0;; list ^= 1) {
         if (!found && (search || here.at == start)) {
             for (size_t k = 0; k < slots; k++) s->now[k] = SIZE_MAX;
             s->now[0] = here.at;
-            peft__regex_add(s, list, 0, &here);
+            peft__re_add(s, list, 0, &here);
         }
-        peft__regex_place next = {here.at + here.size, 0, here.after, PEFT__REGEX_NONE};
-        next.after = peft__regex_char_at(s, next.at, &next.size);
+        peft__re_position next = {here.at + here.size, 0, here.after, PEFT__RE_NONE};
+        next.after = peft__re_char_at(s, next.at, &next.size);
         s->round++;
         s->waiting[list ^ 1] = 0;
         for (int32_t t = 0; t < s->waiting[list]; t++) {
-            const peft__regex_code *code = &re->code[s->threads[list][t]];
+            const peft__re_code *code = &re->code[s->threads[list][t]];
             const size_t *of = s->slots[list] + (size_t)t * slots;
-            if (code->op == PEFT__REGEX_END) {
+            if (code->op == PEFT__RE_END) {
                 if ((mode & 3) == PEFT__REGEX_FULLMATCH && here.at != s->n) continue;
-                if (not_empty && here.at == start && of[0] == start) continue;
+                if (mode & PEFT__REGEX_NOT_EMPTY && here.at == start && of[0] == start) continue;
                 if (groups) memcpy(groups, of, slots * sizeof(size_t));
                 if (groups) groups[1] = here.at;
                 found = true;
-                break;  // those behind it are second choice
+                break;  // the threads behind this one are second choice
             }
-            if (!peft__regex_takes(re, code, here.after)) continue;
+            if (!peft__re_takes(re, code, here.after)) continue;
             memcpy(s->now, of, slots * sizeof(size_t));
-            peft__regex_add(s, list ^ 1, s->threads[list][t] + code->jump, &next);
+            peft__re_add(s, list ^ 1, s->threads[list][t] + code->jump, &next);
         }
         if (here.size == 0 || (s->waiting[list ^ 1] == 0 && (found || !search))) return found;
         here = next;
@@ -4932,7 +4867,8 @@ static peft_status peft__regex_test(peft__regex_scratch *s, const peft__regex *r
 
 // ---- random numbers
 
-static uint64_t peft__splitmix(uint64_t *state) {  // Steele et al. 2014; seeds the generator and hashes counters
+static uint64_t peft__splitmix(
+    uint64_t *state) {  // Steele et al. 2014; seeds the generator and hashes counters
     uint64_t z = *state += 0x9E3779B97F4A7C15ull;
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
     z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
@@ -4965,12 +4901,14 @@ PEFTDEF double peft_rng_uniform(peft_rng *r) {
     return (double)(peft__rng_next(r) >> 11) * (1.0 / 9007199254740992.0);
 }
 
-PEFTDEF double peft_rng_normal(peft_rng *r) {  // Box-Muller; the second value is dropped so that the state stays 4 words
+PEFTDEF double peft_rng_normal(
+    peft_rng *r) {  // Box-Muller; the second value is dropped so that the state stays 4 words
     double u = 1 - peft_rng_uniform(r), v = peft_rng_uniform(r);
     return sqrt(-2 * log(u)) * cos(6.283185307179586476925 * v);
 }
 
-static int64_t peft__rng_below(peft_rng *r, int64_t n) {  // unbiased: the part of the range that does not divide is redrawn
+static int64_t peft__rng_below(
+    peft_rng *r, int64_t n) {  // unbiased: the part of the range that does not divide is redrawn
     uint64_t bound = (uint64_t)n, limit = UINT64_MAX - UINT64_MAX % bound, x;
     do x = peft__rng_next(r);
     while (x >= limit);
@@ -5005,7 +4943,8 @@ PEFT__INLINE float peft__bits_float(uint32_t u) {
 
 static float peft__f16_to_f32(uint16_t h) {
     uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, mantissa = h & 0x3FF;
-    if (exponent == 31) return peft__bits_float(sign | 0x7F800000u | mantissa << 13 | (mantissa ? 0x400000u : 0));
+    if (exponent == 31)
+        return peft__bits_float(sign | 0x7F800000u | mantissa << 13 | (mantissa ? 0x400000u : 0));
     if (exponent) return peft__bits_float(sign | (exponent + 112) << 23 | mantissa << 13);
     float tiny = (float)mantissa * (1.0f / 16777216.0f);  // subnormal: mantissa * 2^-24
     return sign ? -tiny : tiny;
@@ -5016,7 +4955,8 @@ static uint16_t peft__f32_to_f16(float f) {  // round to nearest, ties to even; 
     u &= 0x7FFFFFFF;
     if (u > 0x7F800000) return (uint16_t)(sign | 0x7E00 | (u >> 13 & 0x3FF));
     if (u >= 0x477FF000) return (uint16_t)(sign | 0x7C00);
-    if (u < 0x38800000) {  // subnormal: adding 0.5 puts the mantissa's last bit at 2^-24 and lets the FPU round
+    if (u <
+        0x38800000) {  // subnormal: adding 0.5 puts the mantissa's last bit at 2^-24 and lets the FPU round
         uint32_t m = peft__float_bits(peft__bits_float(u) + 0.5f);
         return (uint16_t)(sign | (m - 0x3F000000));
     }
@@ -5032,6 +4972,10 @@ static uint16_t peft__f32_to_bf16(float f) {
     if ((u & 0x7FFFFFFF) > 0x7F800000) return (uint16_t)(u >> 16 | 0x40);
     return (uint16_t)((u + 0x7FFF + (u >> 16 & 1)) >> 16);
 }
+
+// How to add one. An escape of regular expressions: a case of peft__re_escape; a zero-width test: a peft__re_assertion, its
+// letters in peft__re_assertion_of and its meaning in peft__re_asserts. Tables of a younger Unicode: all three at once, as
+// they are made from one version of UnicodeData.txt.
 #if !defined(PEFT_ONLY_METRICS)
 // =====================================================================================================================
 // 3. GEMM
@@ -9823,195 +9767,46 @@ PEFTDEF peft_tensor *peft_cross_entropy(peft_tape *t, peft_tensor *x, peft_tenso
 }
 // =====================================================================================================================
 // 6. CHECKPOINTS
-//    Holds: the safetensors reader and writer, GGUF, what each family's parameters are called in both. Format of safetensors: u64
-//    little-endian header size, JSON header {name: {dtype, shape, data_offsets}}, data. What a file claims is checked before it is used.
-//    Rests on: 2, 5.  Hands on: peft_archive.
+//    Reads and writes files of weights: safetensors (sharded too, and bitsandbytes' quantized weights in
+//    them) and GGUF, which is presented as if it were a Hugging Face checkpoint. It also holds the tables of
+//    what each family of models calls its parameters and settings in both kinds of file; chapter 8 builds
+//    models from them. What a file claims is checked before it is used. Rests on 2, 4 and 5. To know:
+//    peft_archive_open, peft_safetensors_write, peft_gguf_open, peft__gguf_translate,
+//    peft__archive_open_gguf.
+//
+//    A safetensors file is a u64 little-endian header size, a JSON header and the data. A vector of two
+//    floats, w = [1, 2]:
+//        38 00 00 00 00 00 00 00  {"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}__  00 00 80 3F 00 00
+//        00 40
+//    is 8 + 56 + 8 bytes, with two spaces behind the header's 54, so that the data begins at a multiple of 8.
 // =====================================================================================================================
 
-typedef struct peft__shard {
-    peft__file file;
-    char *path;
-} peft__shard;
+// What safetensors calls types, with their bits at the end. The first ones are those of peft_dtype.
+static const char *const peft__dtypes[] = {"F32", "F16", "BF16", "U8",  "I8",  "F64", "I64",
+                                           "U64", "I32", "U32",  "I16", "U16", "BOOL"};
+enum { PEFT__DTYPE_U8 = 3, PEFT__DTYPE_I8 = 4 };
+enum { PEFT__MAX_HEADER = 100 * 1000 * 1000 };  // the limit of the reference implementation
 
-typedef struct peft__raw {  // beside each tensor: what the file holds of it
-    const void *data;       // NULL: of a type that is not read
+typedef struct peft__stored {  // beside each tensor of an archive: what the file holds of it
+    const void *data;          // NULL: of a type that is not read
     int64_t bytes;
-    char kind;    // first letter of its dtype; F16: H
+    int dtype;    // index of peft__dtypes
     bool hidden;  // a part of a quantized weight
-} peft__raw;
+} peft__stored;
 
 struct peft_archive {
     peft_context *ctx;
     peft__arena arena;
-    peft__shard *shards;
-    int64_t shard_count;
+    peft__file *files;
+    int64_t file_count;
     peft_tensor *tensors;
-    peft__raw *raw;  // as many as tensors
-    int64_t count, capacity;
+    peft__stored *stored;  // as many as tensors
+    int64_t count, tensor_room, stored_room;
     peft__map by_name;
 };
 
-enum { PEFT__MAX_HEADER = 100 * 1000 * 1000 };  // the limit of the reference implementation
-
 static size_t peft__dtype_size(peft_dtype type) {
     return type == PEFT_F32 ? 4 : type == PEFT_F16 || type == PEFT_BF16 ? 2 : 1;
-}
-
-// Bytes per item of a safetensors dtype, 0 for an unknown one; *type is its peft_dtype or -1.
-static int64_t peft__safetensors_dtype(const char *name, int *type) {
-    static const struct {
-        const char *name;
-        int size, type;
-    } table[] = {{"F32", 4, PEFT_F32}, {"F16", 2, PEFT_F16}, {"BF16", 2, PEFT_BF16}, {"F64", 8, -1}, {"I64", 8, -1}, {"U64", 8, -1},
-                 {"I32", 4, -1},       {"U32", 4, -1},       {"I16", 2, -1},         {"U16", 2, -1}, {"I8", 1, -1},  {"U8", 1, -1},
-                 {"BOOL", 1, -1}};
-    for (int64_t i = 0; i < PEFT__COUNT(table); i++)
-        if (strcmp(name, table[i].name) == 0) {
-            *type = table[i].type;
-            return table[i].size;
-        }
-    return 0;
-}
-
-// An empty archive with room for one file.
-static peft_archive *peft__archive_new(peft_context *ctx) {
-    peft_archive *a = (peft_archive *)peft__calloc(ctx, 1, sizeof(peft_archive));
-    if (!a) return NULL;
-    a->ctx = ctx;
-    peft__arena_init(&a->arena, ctx);
-    peft__map_init(&a->by_name, ctx);
-    a->shards = (peft__shard *)peft__calloc(ctx, 1, sizeof(peft__shard));
-    if (a->shards) return a;
-    peft__free(ctx, a);
-    return NULL;
-}
-
-// All of a file: where it is mapped, if that is aligned, or else in the arena.
-static peft_status peft__file_whole(peft__file *f, peft__arena *a, size_t alignment, const unsigned char **bytes) {
-    *bytes = f->data;
-    if (f->data && (uintptr_t)f->data % alignment == 0) return PEFT_OK;
-    unsigned char *copy = f->size < SIZE_MAX ? (unsigned char *)peft__arena_alloc(a, (size_t)f->size + 1) : NULL;
-    *bytes = copy;
-    return copy ? peft__file_read(f, 0, copy, (size_t)f->size) : PEFT_ERROR_MEMORY;
-}
-
-static peft_tensor *peft__archive_add(peft_archive *a, const char *name, size_t n) {
-    if (a->count == a->capacity) {
-        int64_t capacity = a->capacity ? 2 * a->capacity : 64;
-        peft_tensor *grown = (peft_tensor *)peft__realloc(a->ctx, a->tensors, (size_t)capacity * sizeof(peft_tensor));
-        if (!grown) return NULL;
-        a->tensors = grown;
-        peft__raw *raw = (peft__raw *)peft__realloc(a->ctx, a->raw, (size_t)capacity * sizeof(peft__raw));
-        if (!raw) return NULL;
-        a->raw = raw;
-        a->capacity = capacity;
-    }
-    char *copy = peft__arena_strdup(&a->arena, name, n);
-    if (!copy || !peft__map_set(&a->by_name, copy, n, a->count)) return NULL;
-    memset(&a->raw[a->count], 0, sizeof(a->raw[0]));
-    peft_tensor *t = &a->tensors[a->count++];
-    memset(t, 0, sizeof(*t));
-    t->name = copy;
-    return t;
-}
-
-// The shape as [first, rest]. False: an item that is no size, or a product that overflows.
-static bool peft__safetensors_shape(const peft__json *shape, peft_tensor *t) {
-    t->rows = t->cols = 1;
-    t->rank = shape->length == 1 ? 1 : 2;
-    int64_t axis = 0;
-    for (const peft__json *v = shape->child; v; v = v->next, axis++) {
-        if (v->type != PEFT__JSON_NUMBER || v->number < 0 || v->number > 9e15 || v->number != floor(v->number)) return false;
-        int64_t *into = axis == 0 && shape->length > 1 ? &t->rows : &t->cols;
-        if (!peft__mul(*into, (int64_t)v->number, into)) return false;
-    }
-    int64_t total;
-    return peft__mul(t->rows, t->cols, &total);
-}
-
-typedef struct peft__span {  // bytes of a file that a tensor claims
-    uint64_t begin, end;
-    const char *name;
-} peft__span;
-
-static int peft__span_compare(const void *a, const void *b) {
-    const peft__span *x = (const peft__span *)a, *y = (const peft__span *)b;
-    if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
-    return x->end < y->end ? -1 : x->end > y->end;
-}
-
-static peft_status peft__safetensors_overlap(peft_archive *a, const peft__shard *s, peft__span *spans, int64_t count) {
-    if (count > 1) qsort(spans, (size_t)count, sizeof(*spans), peft__span_compare);
-    for (int64_t i = 1; i < count; i++)
-        if (spans[i].begin < spans[i - 1].end)
-            return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: tensors %s and %s overlap", s->path, spans[i - 1].name, spans[i].name);
-    return PEFT_OK;
-}
-
-static peft_status peft__safetensors_entry(peft_archive *a, peft__shard *s, const peft__json *e, uint64_t data_start, peft__span *span) {
-    const char *dtype = peft__json_text(e, "dtype", NULL);
-    const peft__json *shape = peft__json_get(e, "shape"), *offsets = peft__json_get(e, "data_offsets");
-    if (!dtype || !peft__json_is(shape, PEFT__JSON_ARRAY) || !peft__json_is(offsets, PEFT__JSON_ARRAY) || offsets->length != 2 ||
-        offsets->child->type != PEFT__JSON_NUMBER || offsets->child->next->type != PEFT__JSON_NUMBER)
-        return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: tensor %s lacks dtype, shape or data_offsets", s->path, e->key);
-    if (peft__map_get(&a->by_name, e->key, e->key_length, -1) >= 0)
-        return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: tensor %s is there twice", s->path, e->key);
-    peft_tensor *t = peft__archive_add(a, e->key, e->key_length);
-    if (!t) return PEFT_ERROR_MEMORY;
-    int type = -1;
-    int64_t item = peft__safetensors_dtype(dtype, &type), bytes = 0;
-    if (!item) return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: tensor %s has the unknown dtype %s", s->path, e->key, dtype);
-    if (!peft__safetensors_shape(shape, t) || !peft__mul(t->rows * t->cols, item, &bytes))
-        return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: tensor %s has an impossible shape", s->path, e->key);
-    double begin = offsets->child->number, end = offsets->child->next->number;
-    uint64_t room = s->file.size - data_start;
-    if (!(begin >= 0 && end >= begin && end <= (double)room) || begin != floor(begin) || end - begin != (double)bytes)
-        return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: tensor %s of %lld bytes claims offsets %g to %g of %llu", s->path, e->key,
-                          (long long)bytes, begin, end, (unsigned long long)room);
-    span->begin = (uint64_t)begin;
-    span->end = (uint64_t)end;
-    span->name = t->name;
-    // codes of quantized weights are no type of their own: their bytes wait for peft__archive_join
-    bool codes = strcmp(dtype, "U8") == 0 || strcmp(dtype, "I8") == 0;
-    if ((type < 0 && !codes) || !bytes) return PEFT_OK;
-    uint64_t at = data_start + (uint64_t)begin;
-    // Straight from the file where it is addressable and aligned for its type.
-    bool direct = s->file.data && ((uintptr_t)(s->file.data + at) % (uintptr_t)item) == 0;
-    void *data = direct ? (void *)(uintptr_t)(s->file.data + at) : peft__arena_alloc(&a->arena, (size_t)bytes);
-    if (!data) return PEFT_ERROR_MEMORY;
-    peft__raw raw = {data, bytes, type == PEFT_F16 ? 'H' : *dtype, false};
-    a->raw[t - a->tensors] = raw;
-    if (type >= 0) t->type = (peft_dtype)type, t->data = data;
-    return direct ? PEFT_OK : peft__file_read(&s->file, at, data, (size_t)bytes);
-}
-
-static peft_status peft__safetensors_read(peft_archive *a, peft__shard *s) {
-    unsigned char size[8];
-    if (s->file.size < 8) return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: too short for a safetensors file", s->path);
-    peft_status status = peft__file_read(&s->file, 0, size, 8);
-    if (status) return status;
-    uint64_t n = 0;
-    for (int i = 7; i >= 0; i--) n = n << 8 | size[i];
-    if (n > s->file.size - 8 || n > PEFT__MAX_HEADER || n < 2)
-        return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: not a safetensors file: a header of %llu bytes in a file of %llu", s->path,
-                          (unsigned long long)n, (unsigned long long)s->file.size);
-    char *text = (char *)peft__alloc(a->ctx, (size_t)n);
-    if (!text) return PEFT_ERROR_MEMORY;
-    peft__arena scratch;
-    peft__arena_init(&scratch, a->ctx);
-    peft__json *header = NULL;
-    status = peft__file_read(&s->file, 8, text, (size_t)n);
-    if (!status) status = peft__json_parse(a->ctx, &scratch, text, (size_t)n, s->path, &header);
-    if (!status && header->type != PEFT__JSON_OBJECT) status = peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: the header is no object", s->path);
-    peft__span *spans = status ? NULL : (peft__span *)peft__arena_alloc(&scratch, (header->length + 1) * sizeof(peft__span));
-    int64_t count = 0;
-    if (!status && !spans) status = PEFT_ERROR_MEMORY;
-    for (const peft__json *e = status ? NULL : header->child; e && !status; e = e->next)
-        if (strcmp(e->key, "__metadata__") != 0) status = peft__safetensors_entry(a, s, e, 8 + n, &spans[count++]);
-    if (!status) status = peft__safetensors_overlap(a, s, spans, count);
-    peft__arena_free(&scratch);
-    peft__free(a->ctx, text);
-    return status;
 }
 
 static char *peft__path_join(peft__arena *a, const char *folder, const char *name) {
@@ -10030,233 +9825,436 @@ PEFT__NOINLINE bool peft__ends_with(const char *s, const char *end) {
     return n >= m && strcmp(s + n - m, end) == 0;
 }
 
-// ---- quantized weights in safetensors
-// bitsandbytes stores a weight <p> of 4 bits as <p> (U8, two codes per byte), <p>.absmax (F32, or U8 with <p>.nested_absmax and
-// <p>.nested_quant_map), <p>.quant_map and <p>.quant_state.bitsandbytes__nf4 or __fp4: bytes of JSON. Ours of 8 bits is <p> (I8),
-// <p>.scale (F32, one per block) and <p>.quant_state.peft__int8. Either is presented as one tensor <p>; the rest is hidden.
+static uint64_t peft__little_endian(const unsigned char *b, int bytes) {
+    uint64_t v = 0;
+    while (bytes-- > 0) v = v << 8 | b[bytes];
+    return v;
+}
 
-typedef struct peft__quant_format {
+static peft_status peft__file_error(const peft__file *f, peft_status status, const char *format,
+                                    va_list args) {
+    char text[PEFT__ERROR_SIZE];
+    peft__vformat(text, sizeof(text), format, args);
+    return peft__fail(f->ctx, status, "%s: %s", f->path, text);
+}
+
+// PEFT_ERROR_FORMAT with the file's path before the message.
+static peft_status peft__file_bad(const peft__file *f, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    peft_status status = peft__file_error(f, PEFT_ERROR_FORMAT, format, args);
+    va_end(args);
+    return status;
+}
+
+// The same with PEFT_ERROR_UNSUPPORTED.
+static peft_status peft__file_cannot(const peft__file *f, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    peft_status status = peft__file_error(f, PEFT_ERROR_UNSUPPORTED, format, args);
+    va_end(args);
+    return status;
+}
+
+// An empty archive with room for so many files.
+static peft_archive *peft__archive_new(peft_context *ctx, int64_t files) {
+    peft_archive *a = (peft_archive *)peft__calloc(ctx, 1, sizeof(peft_archive));
+    if (!a) return NULL;
+    a->ctx = ctx;
+    peft__arena_init(&a->arena, ctx);
+    peft__map_init(&a->by_name, ctx);
+    a->files = (peft__file *)peft__calloc(ctx, files, sizeof(peft__file));
+    if (a->files) return a;
+    peft__free(ctx, a);
+    return NULL;
+}
+
+static peft_tensor *peft__archive_add(peft_archive *a, const char *name, size_t n) {
+    void *tensors = peft__one_more(a->ctx, a->tensors, a->count, &a->tensor_room, sizeof(peft_tensor));
+    if (tensors) a->tensors = (peft_tensor *)tensors;
+    void *stored = peft__one_more(a->ctx, a->stored, a->count, &a->stored_room, sizeof(peft__stored));
+    if (stored) a->stored = (peft__stored *)stored;
+    char *copy = peft__arena_strdup(&a->arena, name, n);
+    if (!tensors || !stored || !copy || !peft__map_set(&a->by_name, copy, n, a->count)) return NULL;
+    memset(&a->stored[a->count], 0, sizeof(a->stored[0]));
+    peft_tensor *t = &a->tensors[a->count++];
+    memset(t, 0, sizeof(*t));
+    t->name = copy;
+    return t;
+}
+
+// ---- reading safetensors
+
+// The shape as [first, rest]. False: an item that is no size, or a product that overflows.
+static bool peft__safetensors_shape(const peft__json *shape, peft_tensor *t) {
+    int64_t total, axis = 0;
+    t->rows = t->cols = 1;
+    t->rank = shape->length == 1 ? 1 : 2;
+    for (const peft__json *v = shape->child; v; v = v->next, axis++) {
+        if (v->type != PEFT__JSON_NUMBER || v->number < 0 || v->number > 9e15 ||
+            v->number != floor(v->number))
+            return false;
+        int64_t *into = axis == 0 && shape->length > 1 ? &t->rows : &t->cols;
+        if (!peft__mul(*into, (int64_t)v->number, into)) return false;
+    }
+    return peft__mul(t->rows, t->cols, &total);
+}
+
+typedef struct peft__span {  // bytes of a file that a tensor claims
+    uint64_t begin, end;
+    const char *name;
+} peft__span;
+
+static int peft__span_compare(const void *a, const void *b) {
+    const peft__span *x = (const peft__span *)a, *y = (const peft__span *)b;
+    if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
+    return x->end < y->end ? -1 : x->end > y->end;
+}
+
+// One member of the header. Codes of quantized weights are no type of their own: their bytes wait for
+// peft__archive_join.
+static peft_status peft__safetensors_entry(peft_archive *a, peft__file *f, const peft__json *e,
+                                           uint64_t start, peft__span *span) {
+    const char *dtype = peft__json_text(e, "dtype", NULL);
+    const peft__json *shape = peft__json_get(e, "shape"), *offsets = peft__json_get(e, "data_offsets");
+    if (!dtype || !peft__json_is(shape, PEFT__JSON_ARRAY) || !peft__json_is(offsets, PEFT__JSON_ARRAY) ||
+        offsets->length != 2 || offsets->child->type != PEFT__JSON_NUMBER ||
+        offsets->child->next->type != PEFT__JSON_NUMBER)
+        return peft__file_bad(f, "tensor %s lacks dtype, shape or data_offsets", e->key);
+    if (peft__map_get(&a->by_name, e->key, e->key_length, -1) >= 0)
+        return peft__file_bad(f, "tensor %s is there twice", e->key);
+    peft_tensor *t = peft__archive_add(a, e->key, e->key_length);
+    if (!t) return PEFT_ERROR_MEMORY;
+    int type = 0;
+    while (type < PEFT__COUNT(peft__dtypes) && strcmp(dtype, peft__dtypes[type]) != 0) type++;
+    if (type == PEFT__COUNT(peft__dtypes))
+        return peft__file_bad(f, "tensor %s has the unknown dtype %s", e->key, dtype);
+    const char *bits = strpbrk(dtype, "0123456789");
+    int64_t item = bits ? strtol(bits, NULL, 10) / 8 : 1, bytes = 0;
+    if (!peft__safetensors_shape(shape, t) || !peft__mul(t->rows * t->cols, item, &bytes))
+        return peft__file_bad(f, "tensor %s has an impossible shape", e->key);
+    double begin = offsets->child->number, end = offsets->child->next->number;
+    uint64_t room = f->size - start;
+    if (!(begin >= 0 && end >= begin && end <= (double)room) || begin != floor(begin) ||
+        end - begin != (double)bytes)
+        return peft__file_bad(f, "tensor %s of %lld bytes claims offsets %g to %g of %llu", e->key,
+                              (long long)bytes, begin, end, (unsigned long long)room);
+    span->begin = (uint64_t)begin;
+    span->end = (uint64_t)end;
+    span->name = t->name;
+    if (type > PEFT__DTYPE_I8 || !bytes) return PEFT_OK;
+    // straight from the file where it is addressable and aligned for its type
+    const unsigned char *at = f->data ? f->data + start + span->begin : NULL;
+    bool direct = at && (uintptr_t)at % (uintptr_t)item == 0;
+    void *data = direct ? (void *)(uintptr_t)at : peft__arena_alloc(&a->arena, (size_t)bytes);
+    peft__stored stored = {data, bytes, type, false};
+    if (!data) return PEFT_ERROR_MEMORY;
+    a->stored[t - a->tensors] = stored;
+    if (type < PEFT__DTYPE_U8) t->type = (peft_dtype)type, t->data = data;
+    return direct ? PEFT_OK : peft__file_read(f, start + span->begin, data, (size_t)bytes);
+}
+
+static peft_status peft__safetensors_entries(peft_archive *a, peft__file *f, const peft__json *header,
+                                             uint64_t start, peft__span *spans) {
+    int64_t count = 0;
+    if (header->type != PEFT__JSON_OBJECT) return peft__file_bad(f, "the header is no object");
+    for (const peft__json *e = header->child; e; e = e->next) {
+        if (strcmp(e->key, "__metadata__") == 0) continue;
+        peft_status status = peft__safetensors_entry(a, f, e, start, &spans[count++]);
+        if (status) return status;
+    }
+    if (count > 1) qsort(spans, (size_t)count, sizeof(*spans), peft__span_compare);
+    for (int64_t i = 1; i < count; i++)
+        if (spans[i].begin < spans[i - 1].end)
+            return peft__file_bad(f, "tensors %s and %s overlap", spans[i - 1].name, spans[i].name);
+    return PEFT_OK;
+}
+
+static peft_status peft__safetensors_read(peft_archive *a, peft__file *f) {
+    unsigned char size[8];
+    if (f->size < 8) return peft__file_bad(f, "too short for a safetensors file");
+    peft_status status = peft__file_read(f, 0, size, 8);
+    if (status) return status;
+    uint64_t n = peft__little_endian(size, 8);
+    if (n > f->size - 8 || n > PEFT__MAX_HEADER || n < 2)
+        return peft__file_bad(f, "not a safetensors file: a header of %llu bytes in a file of %llu",
+                              (unsigned long long)n, (unsigned long long)f->size);
+    peft__arena scratch;
+    peft__arena_init(&scratch, a->ctx);
+    peft__json *header = NULL;
+    peft__span *spans = NULL;
+    char *text = (char *)peft__arena_alloc(&scratch, (size_t)n);
+    status = text ? peft__file_read(f, 8, text, (size_t)n) : PEFT_ERROR_MEMORY;
+    if (!status) status = peft__json_parse(a->ctx, &scratch, text, (size_t)n, f->path, &header);
+    if (!status) spans = (peft__span *)peft__arena_alloc(&scratch, (header->length + 1) * sizeof(peft__span));
+    if (!status) status = spans ? peft__safetensors_entries(a, f, header, 8 + n, spans) : PEFT_ERROR_MEMORY;
+    peft__arena_free(&scratch);
+    return status;
+}
+
+// ---- quantized weights in safetensors
+// bitsandbytes stores a weight <p> of 4 bits as codes <p> (two per byte), <p>.absmax (F32, or U8 with nested
+// scales), <p>.quant_map and <p>.quant_state.bitsandbytes__nf4 or __fp4: bytes of JSON. Ours of 8 bits is <p>
+// (I8), <p>.scale (F32, one per block) and <p>.quant_state.peft__int8. Each is presented as one tensor <p>;
+// the parts are hidden.
+
+static const struct peft__quant_format {
     const char *state, *name;  // the end of the state's key, "quant_type" in it
     peft_dtype type;
-} peft__quant_format;
-
-static const peft__quant_format peft__quant_formats[] = {{".quant_state.bitsandbytes__nf4", "nf4", PEFT_NF4},
-                                                         {".quant_state.bitsandbytes__fp4", "fp4", PEFT_FP4},
-                                                         {".quant_state.peft__int8", "int8", PEFT_I8}};
+} peft__quant_formats[] = {{".quant_state.bitsandbytes__nf4", "nf4", PEFT_NF4},
+                           {".quant_state.bitsandbytes__fp4", "fp4", PEFT_FP4},
+                           {".quant_state.peft__int8", "int8", PEFT_I8}};
 
 static const char *const peft__torch_names[] = {"float32", "float16", "bfloat16"};  // by peft_dtype
+
+// The parts of a quantized weight beside its codes, read and written by this one list.
+enum { PEFT__BITS_4 = 1, PEFT__BITS_4_NESTED = 2, PEFT__BITS_8 = 4 };
+enum { PEFT__PER_BLOCK = -1, PEFT__PER_256_BLOCKS = -2 };
+static const struct peft__quant_part {
+    const char *suffix;
+    int kinds, dtype;
+    int64_t count;  // values
+    size_t field;   // of peft_quant
+} peft__quant_parts[] = {
+    {".absmax", PEFT__BITS_4, PEFT_F32, PEFT__PER_BLOCK, offsetof(peft_quant, absmax)},
+    {".scale", PEFT__BITS_8, PEFT_F32, PEFT__PER_BLOCK, offsetof(peft_quant, absmax)},
+    {".absmax", PEFT__BITS_4_NESTED, PEFT__DTYPE_U8, PEFT__PER_BLOCK, offsetof(peft_quant, codes)},
+    {".nested_absmax", PEFT__BITS_4_NESTED, PEFT_F32, PEFT__PER_256_BLOCKS,
+     offsetof(peft_quant, nested_absmax)},
+    {".nested_quant_map", PEFT__BITS_4_NESTED, PEFT_F32, 256, offsetof(peft_quant, nested_map)},
+    {".quant_map", PEFT__BITS_4 | PEFT__BITS_4_NESTED, PEFT_F32, 16, offsetof(peft_quant, map)}};
+
+static int64_t peft__quant_part_count(const struct peft__quant_part *part, const peft_quant *q) {
+    return part->count > 0                  ? part->count
+           : part->count == PEFT__PER_BLOCK ? q->block_count
+                                            : (q->block_count - 1) / 256 + 1;
+}
 
 typedef struct peft__quant_reader {
     peft_archive *archive;
     const char *path;    // for messages
     const char *weight;  // its name
-    peft_quant *q;
-    int64_t count;  // weights
+    int64_t count;       // weights
+    peft_status status;  // the first failure; nothing happens after it
 } peft__quant_reader;
 
-// The tensor <weight><suffix> of exactly that many bytes; kinds: what peft__raw.kind may be. It is hidden from then on.
-static peft_status peft__quant_part(peft__quant_reader *r, const char *suffix, const char *kinds, int64_t bytes, const void **data) {
+static void peft__quant_state_error(peft__quant_reader *r, const char *field) {
+    if (!r->status)
+        r->status = peft__fail(r->archive->ctx, PEFT_ERROR_FORMAT,
+                               "%s: the quant_state of %s: %s is missing or makes no sense", r->path,
+                               r->weight, field);
+}
+
+// The tensor <weight><suffix> of exactly that many bytes. It is hidden from then on. Bytes of 4-bit codes may
+// be disguised as floats (bitsandbytes' quant_storage): `any`.
+static const void *peft__quant_part_data(peft__quant_reader *r, const char *suffix, int dtype, bool any,
+                                         int64_t bytes) {
     peft_archive *a = r->archive;
-    char *name = (char *)peft__arena_alloc(&a->arena, strlen(r->weight) + strlen(suffix) + 1);
-    if (!name) return PEFT_ERROR_MEMORY;
-    memcpy(name, r->weight, strlen(r->weight));
-    memcpy(name + strlen(r->weight), suffix, strlen(suffix) + 1);
-    int64_t i = peft__map_get(&a->by_name, name, strlen(name), -1);
-    if (i < 0) return peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", r->path, name);
-    peft__raw *raw = &a->raw[i];
-    if (!raw->data || !strchr(kinds, raw->kind) || raw->bytes != bytes || raw->hidden)
-        return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: tensor %s: %lld bytes of type %c, the %lld weights of %s need %lld of %s", r->path,
-                          name, (long long)raw->bytes, raw->kind ? raw->kind : '-', (long long)r->count, r->weight, (long long)bytes, kinds);
-    raw->hidden = *suffix != 0;
-    *data = raw->data;
-    return PEFT_OK;
+    char name[512];
+    peft__string_into(name, sizeof(name), "%s%s", r->weight, suffix);
+    int64_t i = r->status ? -1 : peft__map_get(&a->by_name, name, strlen(name), -1);
+    peft__stored *s = i < 0 ? NULL : &a->stored[i];
+    if (!s && !r->status)
+        r->status = peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", r->path, name);
+    if (r->status) return NULL;
+    if (!s->data || (s->dtype != dtype && !(any && s->dtype < PEFT__DTYPE_U8)) || s->bytes != bytes ||
+        s->hidden)
+        r->status = peft__fail(a->ctx, PEFT_ERROR_FORMAT,
+                               "%s: tensor %s: %lld bytes of type %s, the %lld weights of %s need %lld of %s",
+                               r->path, name, (long long)s->bytes, s->data ? peft__dtypes[s->dtype] : "none",
+                               (long long)r->count, r->weight, (long long)bytes, peft__dtypes[dtype]);
+    s->hidden = *suffix != 0;
+    return s->data;
 }
 
-static peft_status peft__quant_floats(peft__quant_reader *r, const char *suffix, int64_t count, const float **out) {
-    const void *data = NULL;
-    peft_status status = peft__quant_part(r, suffix, "F", count * (int64_t)sizeof(float), &data);
-    if (status) return status;
-    *out = (const float *)data;
-    for (int64_t i = 0; i < count; i++)
-        if (!((*out)[i] - (*out)[i] == 0.0f))
-            return peft__fail(r->archive->ctx, PEFT_ERROR_NUMERIC, "%s: tensor %s%s: value %lld is %g", r->path, r->weight, suffix, (long long)i,
-                              (double)(*out)[i]);
-    return PEFT_OK;
+static void peft__quant_read_part(peft__quant_reader *r, const struct peft__quant_part *part, peft_quant *q) {
+    int64_t count = peft__quant_part_count(part, q);
+    bool floats = part->dtype == PEFT_F32;
+    const void *data = peft__quant_part_data(r, part->suffix, part->dtype, false, count * (floats ? 4 : 1));
+    memcpy((char *)q + part->field, &data, sizeof(data));
+    for (int64_t i = 0; i < count && floats && !r->status; i++) {
+        float v = ((const float *)data)[i];
+        if (!(v - v == 0.0f))
+            r->status = peft__fail(r->archive->ctx, PEFT_ERROR_NUMERIC, "%s: tensor %s%s: value %lld is %g",
+                                   r->path, r->weight, part->suffix, (long long)i, (double)v);
+    }
 }
 
-static peft_status peft__quant_state_error(const peft__quant_reader *r, const char *field) {
-    return peft__fail(r->archive->ctx, PEFT_ERROR_FORMAT, "%s: the quant_state of %s: %s is missing or makes no sense", r->path, r->weight, field);
-}
-
-// What the JSON says: sizes and types.
-static peft_status peft__quant_state(peft__quant_reader *r, const peft__quant_format *f, const peft__json *state, peft_tensor *t) {
+// What the state's JSON says: sizes and types.
+static void peft__quant_state(peft__quant_reader *r, const struct peft__quant_format *f,
+                              const peft__json *state, peft_tensor *t, peft_quant *q) {
     const peft__json *shape = peft__json_get(state, "shape");
     const char *dtype = peft__json_text(state, "dtype", "");
-    peft_quant *q = r->q;
-    if (strcmp(peft__json_text(state, "quant_type", ""), f->name) != 0) return peft__quant_state_error(r, "quant_type");
-    if (!peft__json_is(shape, PEFT__JSON_ARRAY) || !shape->length || !peft__safetensors_shape(shape, t) || t->rows < 1 || t->cols < 1)
-        return peft__quant_state_error(r, "shape");
-    r->count = t->rows * t->cols;
-    q->block = peft__json_int(state, "blocksize", 0);
-    if (q->block < (f->type == PEFT_I8 ? 16 : 32) || q->block > PEFT__QUANT_MAX_BLOCK || (q->block & (q->block - 1))) return peft__quant_state_error(r, "blocksize");
-    while ((int64_t)1 << q->block_shift < q->block) q->block_shift++;
-    q->block_count = (r->count - 1) / q->block + 1;
     int source = 0;
     while (source < PEFT__COUNT(peft__torch_names) && strcmp(dtype, peft__torch_names[source]) != 0) source++;
-    if (source == PEFT__COUNT(peft__torch_names)) return peft__quant_state_error(r, "dtype");
+    if (strcmp(peft__json_text(state, "quant_type", ""), f->name) != 0)
+        peft__quant_state_error(r, "quant_type");
+    if (!peft__json_is(shape, PEFT__JSON_ARRAY) || !shape->length || !peft__safetensors_shape(shape, t) ||
+        t->rows < 1 || t->cols < 1) {
+        peft__quant_state_error(r, "shape");
+        return;
+    }
+    r->count = t->rows * t->cols;
+    q->block = peft__json_int(state, "blocksize", 0);
+    if (q->block < (f->type == PEFT_I8 ? 16 : 32) || q->block > PEFT__QUANT_MAX_BLOCK ||
+        (q->block & (q->block - 1))) {
+        peft__quant_state_error(r, "blocksize");
+        return;
+    }
+    while ((int64_t)1 << q->block_shift < q->block) q->block_shift++;
+    q->block_count = (r->count - 1) / q->block + 1;
     q->source = (peft_dtype)source;
-    return PEFT_OK;
-}
-
-static peft_status peft__quant_nested_parts(peft__quant_reader *r, const peft__json *state) {
-    peft_quant *q = r->q;
-    const void *codes = NULL;
+    if (source == PEFT__COUNT(peft__torch_names)) peft__quant_state_error(r, "dtype");
+    if (!peft__json_get(state, "nested_offset")) return;
     q->nested_offset = (float)peft__json_double(state, "nested_offset", (double)NAN);
-    if (!(q->nested_offset - q->nested_offset == 0.0f)) return peft__quant_state_error(r, "nested_offset");
-    if (peft__json_int(state, "nested_blocksize", 0) != 256) return peft__quant_state_error(r, "nested_blocksize");
-    peft_status status = peft__quant_part(r, ".absmax", "U", q->block_count, &codes);
-    if (!status) status = peft__quant_floats(r, ".nested_absmax", (q->block_count - 1) / 256 + 1, &q->nested_absmax);
-    if (!status) status = peft__quant_floats(r, ".nested_quant_map", 256, &q->nested_map);
-    q->codes = (const uint8_t *)codes;
-    return status;
+    if (!(q->nested_offset - q->nested_offset == 0.0f)) peft__quant_state_error(r, "nested_offset");
+    if (peft__json_int(state, "nested_blocksize", 0) != 256) peft__quant_state_error(r, "nested_blocksize");
 }
 
 // Tensor `i` holds the state of a quantized weight, its name being the weight's and f->state.
-static peft_status peft__archive_join_weight(peft_archive *a, int64_t i, const peft__quant_format *f) {
+static peft_status peft__archive_join_weight(peft_archive *a, int64_t i, const struct peft__quant_format *f) {
     const char *name = a->tensors[i].name;
-    peft__quant_reader r = {a, a->shards[0].path, NULL, (peft_quant *)peft__arena_alloc(&a->arena, sizeof(peft_quant)), 0};
-    r.weight = peft__arena_strdup(&a->arena, name, strlen(name) - strlen(f->state));
-    if (!r.weight || !r.q) return PEFT_ERROR_MEMORY;
-    memset(r.q, 0, sizeof(*r.q));
+    peft__stored *s = &a->stored[i];
+    peft__quant_reader r = {a, a->files[0].path,
+                            peft__arena_strdup(&a->arena, name, strlen(name) - strlen(f->state)), 0, PEFT_OK};
+    peft_quant *q = (peft_quant *)peft__arena_alloc(&a->arena, sizeof(peft_quant));
+    if (!r.weight || !q) return PEFT_ERROR_MEMORY;
+    memset(q, 0, sizeof(*q));
     int64_t at = peft__map_get(&a->by_name, r.weight, strlen(r.weight), -1);
     peft_tensor *t = at < 0 ? NULL : &a->tensors[at];
-    if (!t) return peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing, its quant_state is there", r.path, r.weight);
-    if (t->quant) return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: tensor %s has two quant_states", r.path, r.weight);
-    if (a->raw[i].kind != 'U' || !a->raw[i].data) return peft__quant_state_error(&r, "the text");
+    if (!t)
+        return peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing, its quant_state is there",
+                          r.path, r.weight);
+    if (t->quant)
+        return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: tensor %s has two quant_states", r.path, r.weight);
     peft__json *state = NULL;
-    peft_status status = peft__json_parse(a->ctx, &a->arena, (const char *)a->raw[i].data, (size_t)a->raw[i].bytes, name, &state);
-    if (!status) status = peft__quant_state(&r, f, state, t);
-    if (status) return status;
-    a->raw[i].hidden = true;
-    const void *codes = NULL;
+    if (s->dtype != PEFT__DTYPE_U8 || !s->data) peft__quant_state_error(&r, "the text");
+    else
+        r.status = peft__json_parse(a->ctx, &a->arena, (const char *)s->data, (size_t)s->bytes, name, &state);
+    if (!r.status) peft__quant_state(&r, f, state, t, q);
+    s->hidden = true;
     bool four = f->type != PEFT_I8;
-    // bytes of codes may be disguised as floats (bitsandbytes' quant_storage)
-    status = peft__quant_part(&r, "", four ? "UHBF" : "I", four ? r.count / 2 + r.count % 2 : r.count, &codes);
-    if (!status && four) status = peft__quant_floats(&r, ".quant_map", 16, &r.q->map);
-    if (!status && peft__json_get(state, "nested_offset")) status = peft__quant_nested_parts(&r, state);
-    else if (!status) status = peft__quant_floats(&r, four ? ".absmax" : ".scale", r.q->block_count, &r.q->absmax);
+    int kind = !four                                    ? PEFT__BITS_8
+               : peft__json_get(state, "nested_offset") ? PEFT__BITS_4_NESTED
+                                                        : PEFT__BITS_4;
+    const void *codes = peft__quant_part_data(&r, "", four ? PEFT__DTYPE_U8 : PEFT__DTYPE_I8, four,
+                                              four ? r.count / 2 + r.count % 2 : r.count);
+    for (int64_t k = 0; k < PEFT__COUNT(peft__quant_parts) && !r.status; k++)
+        if (peft__quant_parts[k].kinds & kind) peft__quant_read_part(&r, &peft__quant_parts[k], q);
     t->type = f->type;
     t->data = (void *)(uintptr_t)codes;
-    t->quant = r.q;
-    return status;
+    t->quant = q;
+    return r.status;
 }
 
-// Turns the parts of quantized weights into single tensors. Names are kept until all are joined, then looked up anew.
+// Turns the parts of quantized weights into single tensors. Names are kept until all are joined, then looked
+// up anew.
 static peft_status peft__archive_join(peft_archive *a) {
     peft_status status = PEFT_OK;
-    bool any = false;
+    int64_t kept = 0;
     for (int64_t i = 0; i < a->count && !status; i++)
         for (int64_t f = 0; f < PEFT__COUNT(peft__quant_formats) && !status; f++)
-            if (peft__ends_with(a->tensors[i].name, peft__quant_formats[f].state)) {
+            if (peft__ends_with(a->tensors[i].name, peft__quant_formats[f].state))
                 status = peft__archive_join_weight(a, i, &peft__quant_formats[f]);
-                any = true;
-            }
-    if (status || !any) return status;
-    int64_t kept = 0;
     peft__map_free(&a->by_name);
-    peft__map_init(&a->by_name, a->ctx);
-    for (int64_t i = 0; i < a->count; i++) {
-        if (a->raw[i].hidden) continue;
+    for (int64_t i = 0; i < a->count && !status; i++) {
+        if (a->stored[i].hidden) continue;
         a->tensors[kept] = a->tensors[i];
-        if (!peft__map_set(&a->by_name, a->tensors[kept].name, strlen(a->tensors[kept].name), kept)) return PEFT_ERROR_MEMORY;
+        if (!peft__map_set(&a->by_name, a->tensors[kept].name, strlen(a->tensors[kept].name), kept))
+            status = PEFT_ERROR_MEMORY;
         kept++;
     }
     a->count = kept;
-    return PEFT_OK;
+    return status;
 }
 
-static peft_status peft__archive_add_shard(peft_archive *a, char *path) {
+// ---- archives: one file, or the files of an index
+
+static peft_status peft__archive_add_file(peft_archive *a, const char *path) {
     if (!path) return PEFT_ERROR_MEMORY;
-    peft__shard *s = &a->shards[a->shard_count];
-    s->path = path;
-    peft_status status = peft__file_open(a->ctx, path, &s->file);
+    peft__file *f = &a->files[a->file_count];
+    peft_status status = peft__file_open(a->ctx, path, f);
     if (status) return status;
-    a->shard_count++;
-    return peft__safetensors_read(a, s);
+    a->file_count++;
+    return peft__safetensors_read(a, f);
 }
 
-// model.safetensors.index.json: {"weight_map": {tensor name: file name}}. Each file named there is opened once.
+// model.safetensors.index.json: {"weight_map": {tensor name: file name}}. Each file named there is opened
+// once.
 static peft_status peft__archive_open_index(peft_archive *a, const char *index) {
     peft__json *root = NULL;
     peft_status status = peft__json_read(&a->arena, index, &root);
     if (status) return status;
     const peft__json *map = peft__json_get(root, "weight_map");
-    if (!peft__json_is(map, PEFT__JSON_OBJECT)) return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: no weight_map", index);
+    if (!peft__json_is(map, PEFT__JSON_OBJECT))
+        return peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: no weight_map", index);
     const char *slash = strrchr(index, '/');
     char *folder = peft__arena_strdup(&a->arena, index, slash ? (size_t)(slash - index) + 1 : 0);
-    peft__free(a->ctx, a->shards);
-    a->shards = (peft__shard *)peft__calloc(a->ctx, PEFT__MAX((int64_t)map->length, 1), sizeof(peft__shard));
-    if (!folder || !a->shards) return PEFT_ERROR_MEMORY;
+    peft__free(a->ctx, a->files);
+    a->files = (peft__file *)peft__calloc(a->ctx, PEFT__MAX((int64_t)map->length, 1), sizeof(peft__file));
+    if (!folder || !a->files) return PEFT_ERROR_MEMORY;
     peft__map files;
     peft__map_init(&files, a->ctx);
     for (const peft__json *e = map->child; e && !status; e = e->next) {
-        if (e->type != PEFT__JSON_STRING || strchr(e->string, '/') || strchr(e->string, '\\')) {
-            status = peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: weight_map of %s is not a file name", index, e->key);
-        } else if (peft__map_get(&files, e->string, e->length, -1) < 0) {
-            if (!peft__map_set(&files, e->string, e->length, 1)) status = PEFT_ERROR_MEMORY;
-            else status = peft__archive_add_shard(a, peft__path_join(&a->arena, folder, e->string));
-        }
+        if (e->type != PEFT__JSON_STRING || strchr(e->string, '/') || strchr(e->string, '\\'))
+            status = peft__fail(a->ctx, PEFT_ERROR_FORMAT, "%s: weight_map of %s is not a file name", index,
+                                e->key);
+        else if (peft__map_get(&files, e->string, e->length, -1) >= 0) continue;
+        else if (!peft__map_set(&files, e->string, e->length, 1)) status = PEFT_ERROR_MEMORY;
+        else status = peft__archive_add_file(a, peft__path_join(&a->arena, folder, e->string));
     }
     for (const peft__json *e = map->child; e && !status; e = e->next)
         if (peft__map_get(&a->by_name, e->key, e->key_length, -1) < 0)
-            status = peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is not in %s", index, e->key, e->string);
+            status = peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is not in %s", index, e->key,
+                                e->string);
     peft__map_free(&files);
     return status;
 }
 
 // Weights in formats that are not read: what they are, and what makes safetensors of them. %s: the folder,
 // then the file to be made.
-typedef struct peft__foreign {
+#define PEFT__FROM_TORCH(files)                                                                             \
+    "python -c \"import glob, torch, safetensors.torch as s; s.save_file({k: v.contiguous().clone() for f " \
+    "in "                                                                                                   \
+    "glob.glob('%s" files                                                                                   \
+    "') for k, v in torch.load(f, 'cpu', weights_only=True).items()}, '%s', {'format': 'pt'})\""
+#define PEFT__FROM_TRANSFORMERS(from)                                                                \
+    "python -c \"from transformers import AutoConfig as C, AutoModelForCausalLM as D, "              \
+    "AutoModelForSeq2SeqLM "                                                                         \
+    "as E; f = '%s'; (E if C.from_pretrained(f).is_encoder_decoder else D).from_pretrained(f, " from \
+    "=True).save_pretrained(f)\" (transformers 4; makes %s)"
+#define PEFT__FROM_NUMPY(file) \
+    "python -c \"import numpy, safetensors.numpy as s; s.save_file(dict(numpy.load('%s" file "')), '%s')\""
+static const struct peft__foreign {
     const char *name, *format, *line;
-} peft__foreign;
-
-#define PEFT__FROM_TORCH(files)                                                                                    \
-    "python -c \"import glob, torch, safetensors.torch as s; s.save_file({k: v.contiguous().clone() for f in "      \
-    "glob.glob('%s" files "') for k, v in torch.load(f, 'cpu', weights_only=True).items()}, '%s', {'format': 'pt'})\""
-#define PEFT__FROM_TRANSFORMERS(from)                                                                              \
-    "python -c \"from transformers import AutoConfig as C, AutoModelForCausalLM as D, AutoModelForSeq2SeqLM as E; f = '%s'; "  \
-    "(E if C.from_pretrained(f).is_encoder_decoder else D).from_pretrained(f, " from "=True).save_pretrained(f)\" (transformers 4; makes %s)"
-
-static const peft__foreign peft__foreign_files[] = {
+} peft__foreign_files[] = {
     {"adapter_model.bin", "PyTorch's pickle", PEFT__FROM_TORCH("adapter_model.bin")},
     {"pytorch_model.bin", "PyTorch's pickle", PEFT__FROM_TORCH("pytorch_model*.bin")},
     {"pytorch_model.bin.index.json", "PyTorch's pickle in parts", PEFT__FROM_TORCH("pytorch_model-*.bin")},
     {"tf_model.h5", "TensorFlow's HDF5", PEFT__FROM_TRANSFORMERS("from_tf")},
     {"flax_model.msgpack", "Flax's MessagePack", PEFT__FROM_TRANSFORMERS("from_flax")},
     {"consolidated.00.pth", "Meta's PyTorch pickle",
-     "python -m transformers.models.llama.convert_llama_weights_to_hf --input_dir %s --output_dir OUT (makes OUT with %s)"},
+     "python -m transformers.models.llama.convert_llama_weights_to_hf --input_dir %s --output_dir OUT (makes "
+     "OUT with %s)"},
     {"model.onnx", "ONNX", "there is no way back (%s): take the model that it was exported from, with %s"},
-    {"weights.npz", "NumPy's archive",
-     "python -c \"import numpy, safetensors.numpy as s; s.save_file(dict(numpy.load('%sweights.npz')), '%s')\""},
-    {"adapters.npz", "NumPy's archive",
-     "python -c \"import numpy, safetensors.numpy as s; s.save_file(dict(numpy.load('%sadapters.npz')), '%s')\""}};
+    {"weights.npz", "NumPy's archive", PEFT__FROM_NUMPY("weights.npz")},
+    {"adapters.npz", "NumPy's archive", PEFT__FROM_NUMPY("adapters.npz")}};
 
 // `path`, a safetensors file, is missing: says what lies in its place, if that is known.
 static peft_status peft__archive_missing(peft_context *ctx, const char *path, peft_status status) {
-    char folder[PEFT__PATH_SIZE] = "", name[PEFT__PATH_SIZE], line[PEFT__PATH_SIZE];
+    char name[PEFT__PATH_SIZE], line[PEFT__PATH_SIZE];
     const char *slash = strrchr(path, '/');
-    size_t n = slash ? (size_t)(slash - path) + 1 : 0;
-    if (status != PEFT_ERROR_MISSING || n >= sizeof(folder)) return status;
-    memcpy(folder, path, n);
-    folder[n] = 0;
+    int n = slash ? (int)(slash - path) + 1 : 0;
     bool adapter = peft__ends_with(path, "adapter_model.safetensors");
-    for (int64_t i = 0; i < PEFT__COUNT(peft__foreign_files); i++) {
-        const peft__foreign *f = &peft__foreign_files[i];
-        peft__string_into(name, sizeof(name), "%s%s", folder, f->name);
+    for (int64_t i = 0;
+         i < PEFT__COUNT(peft__foreign_files) && status == PEFT_ERROR_MISSING && n < PEFT__PATH_SIZE; i++) {
+        const struct peft__foreign *f = &peft__foreign_files[i];
+        peft__string_into(name, sizeof(name), "%.*s%s", n, path, f->name);
         if (adapter != (strncmp(f->name, "adapter", 7) == 0) || !peft__file_exists(ctx, name)) continue;
-        peft__string_into(line, sizeof(line), f->line, folder, path);
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s is not read; this converts it: %s", name,
-                          f->format, line);
+        name[n] = 0;
+        peft__string_into(line, sizeof(line), f->line, name, path);
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s%s: %s is not read; this converts it: %s", name,
+                          f->name, f->format, line);
     }
     return status;
 }
@@ -10266,22 +10264,18 @@ PEFTDEF peft_status peft_archive_open(peft_context *ctx, const char *path, peft_
     PEFT__NEED(ctx, ctx, "ctx");
     PEFT__NEED(ctx, out, "out");
     if (!path) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_archive_open: no path");
-    peft_archive *a = peft__archive_new(ctx);
+    peft_archive *a = peft__archive_new(ctx, 1);
     if (!a) return PEFT_ERROR_MEMORY;
-    peft_status status = PEFT_OK;
-    char *single = peft__path_join(&a->arena, path, "model.safetensors");
-    char *index = peft__path_join(&a->arena, path, "model.safetensors.index.json");
-    if (!single || !index) {
-        status = PEFT_ERROR_MEMORY;
-    } else if (peft__ends_with(path, ".json")) {
-        status = peft__archive_open_index(a, path);
-    } else if (!peft__ends_with(path, ".safetensors") && !peft__file_exists(ctx, single) && peft__file_exists(ctx, index)) {
-        status = peft__archive_open_index(a, index);
-    } else {
-        bool file = peft__ends_with(path, ".safetensors");
-        status = peft__archive_add_shard(a, file ? peft__arena_strdup(&a->arena, path, strlen(path)) : single);
-        status = peft__archive_missing(ctx, file ? path : single, status);
-    }
+    peft_status status = PEFT_ERROR_MEMORY;
+    bool file = peft__ends_with(path, ".safetensors"), json = peft__ends_with(path, ".json");
+    const char *single = file || json ? peft__arena_strdup(&a->arena, path, strlen(path))
+                                      : peft__path_join(&a->arena, path, "model.safetensors");
+    const char *index = json ? single : peft__path_join(&a->arena, path, "model.safetensors.index.json");
+    bool sharded = json || (!file && single && index && !peft__file_exists(ctx, single) &&
+                            peft__file_exists(ctx, index));
+    if (single && index)
+        status = sharded ? peft__archive_open_index(a, index) : peft__archive_add_file(a, single);
+    if (status && !sharded && single) status = peft__archive_missing(ctx, single, status);
     if (!status) status = peft__archive_join(a);
     if (status) peft_archive_close(a);
     else *out = a;
@@ -10290,10 +10284,10 @@ PEFTDEF peft_status peft_archive_open(peft_context *ctx, const char *path, peft_
 
 PEFTDEF void peft_archive_close(peft_archive *a) {
     if (!a) return;
-    for (int64_t i = 0; i < a->shard_count; i++) peft__file_close(&a->shards[i].file);
-    peft__free(a->ctx, a->shards);
+    for (int64_t i = 0; i < a->file_count; i++) peft__file_close(&a->files[i]);
+    peft__free(a->ctx, a->files);
     peft__free(a->ctx, a->tensors);
-    peft__free(a->ctx, a->raw);
+    peft__free(a->ctx, a->stored);
     peft__map_free(&a->by_name);
     peft__arena_free(&a->arena);
     peft__free(a->ctx, a);
@@ -10302,10 +10296,8 @@ PEFTDEF void peft_archive_close(peft_archive *a) {
 // The file whose bytes are the tensor's data; NULL: they were copied or converted into memory of the archive.
 static peft__file *peft__archive_file_of(const peft_archive *a, const peft_tensor *t) {
     uintptr_t data = (uintptr_t)t->data;
-    for (int64_t i = 0; i < a->shard_count; i++) {
-        peft__file *f = &a->shards[i].file;
+    for (peft__file *f = a->files; f < a->files + a->file_count; f++)
         if (f->data && data >= (uintptr_t)f->data && data - (uintptr_t)f->data < f->size) return f;
-    }
     return NULL;
 }
 
@@ -10316,27 +10308,25 @@ static void peft__archive_forget(peft_archive *a, const peft_tensor *t) {
 }
 
 PEFTDEF int64_t peft_archive_count(const peft_archive *a) {
-    if (!a) return 0;
-    return a->count;
+    return a ? a->count : 0;
 }
 
 PEFTDEF const peft_tensor *peft_archive_at(const peft_archive *a, int64_t i) {
-    if (!a) return NULL;
-    return i >= 0 && i < a->count ? &a->tensors[i] : NULL;
+    return a && i >= 0 && i < a->count ? &a->tensors[i] : NULL;
 }
 
 PEFTDEF const peft_tensor *peft_archive_find(const peft_archive *a, const char *name) {
-    if (!a || !name) return NULL;
-    return peft_archive_at(a, peft__map_get(&a->by_name, name, strlen(name), -1));
+    return a && name ? peft_archive_at(a, peft__map_get(&a->by_name, name, strlen(name), -1)) : NULL;
 }
 
-// ---- writing: a tensor is one item of the file, a quantized one several
+// ---- writing safetensors: a tensor is one item of the file, a quantized one several
 
 typedef struct peft__item {
     const peft_tensor *tensor;
-    const char *suffix, *dtype;
+    const char *suffix;
+    int dtype;             // index of peft__dtypes
     int64_t width, count;  // bytes of a value, values
-    int64_t cols;         // 0: a vector
+    int64_t cols;          // 0: a vector
     const void *data;
 } peft__item;
 
@@ -10350,19 +10340,12 @@ static void peft__python_float(peft__string *s, double v) {
 // As Python's repr: the shortest digits that read back as v, in scientific notation below 1e-4 and from 1e16.
 static void peft__python_float(peft__string *s, double v) {
     char text[40] = "", plain[64];
-    for (int digits = 0; digits < 17; digits++) {
-        snprintf(text, sizeof(text), "%.*e", digits, v);
-        if (strtod(text, NULL) == v) break;
-    }
-    char *e = strchr(text, 'e');
-    int exponent = atoi(e + 1), places = (int)(e - text) - (v < 0) - 1;  // digits behind the first, and a point if there are any
-    places = places > 0 ? places - 1 : 0;
-    if (exponent < -4 || exponent >= 16) {
-        peft__string_puts(s, text);
-        return;
-    }
-    snprintf(plain, sizeof(plain), "%.*f", PEFT__MAX(places - exponent, 1), v);
-    peft__string_puts(s, plain);
+    int digits = 0;
+    do snprintf(text, sizeof(text), "%.*e", digits, v);
+    while (strtod(text, NULL) != v && ++digits < 17);
+    int exponent = atoi(strchr(text, 'e') + 1);
+    snprintf(plain, sizeof(plain), "%.*f", PEFT__MAX(digits - exponent, 1), v);
+    peft__string_puts(s, exponent < -4 || exponent >= 16 ? text : plain);
 }
 #endif
 
@@ -10371,12 +10354,13 @@ static const char *peft__quant_json(peft__arena *arena, const peft_tensor *t, co
     const peft_quant *q = t->quant;
     peft__string s;
     peft__string_init(&s, arena->ctx);
-    peft__string_format(&s, "{\"quant_type\": \"%s\", \"blocksize\": %lld, \"dtype\": \"%s\", \"shape\": [", type, (long long)q->block,
-                        peft__torch_names[q->source]);
+    peft__string_format(&s, "{\"quant_type\": \"%s\", \"blocksize\": %lld, \"dtype\": \"%s\", \"shape\": [",
+                        type, (long long)q->block, peft__torch_names[q->source]);
     if (t->rank == 1) peft__string_format(&s, "%lld]", (long long)peft__size(t));
     else peft__string_format(&s, "%lld, %lld]", (long long)t->rows, (long long)t->cols);
     if (!q->absmax) {
-        peft__string_puts(&s, ", \"nested_blocksize\": 256, \"nested_dtype\": \"float32\", \"nested_offset\": ");
+        peft__string_puts(&s,
+                          ", \"nested_blocksize\": 256, \"nested_dtype\": \"float32\", \"nested_offset\": ");
         peft__python_float(&s, (double)q->nested_offset);
     }
     peft__string_puts(&s, "}");
@@ -10385,37 +10369,42 @@ static const char *peft__quant_json(peft__arena *arena, const peft_tensor *t, co
     return text;
 }
 
-static void peft__item_add(peft__item **at, const peft_tensor *t, const char *suffix, const char *dtype, int64_t width, int64_t count,
-                            int64_t cols, const void *data) {
-    peft__item p = {t, suffix, dtype, width, count, cols, data};
+static void peft__item_add(peft__item **at, const peft_tensor *t, const char *suffix, int dtype,
+                           int64_t count, int64_t cols, const void *data) {
+    peft__item p = {
+        t,     suffix, dtype, dtype < PEFT__DTYPE_U8 ? (int64_t)peft__dtype_size((peft_dtype)dtype) : 1,
+        count, cols,   data};
     *(*at)++ = p;
 }
 
-static peft_status peft__items_of(peft_context *ctx, peft__arena *arena, const peft_tensor *t, peft__item **at) {
+static peft_status peft__items_of(peft_context *ctx, peft__arena *arena, const peft_tensor *t,
+                                  peft__item **at) {
     const peft_quant *q = t->quant;
     int64_t n = peft__size(t), cols = t->rank == 1 ? 0 : t->cols;
     if (t->type <= PEFT_BF16) {
-        static const char *const names[] = {"F32", "F16", "BF16"};
-        peft__item_add(at, t, "", names[t->type], (int64_t)peft__dtype_size(t->type), n, cols, t->data);
+        peft__item_add(at, t, "", (int)t->type, n, cols, t->data);
         return PEFT_OK;
     }
-    if (!q) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: a tensor of type %s without scales", t->name, peft_dtype_name(t->type));
-    if (t->type == PEFT_Q4) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: no file has a place for type q4", t->name);
-    const peft__quant_format *f = peft__quant_formats;
+    if (!q)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: a tensor of type %s without scales", t->name,
+                          peft_dtype_name(t->type));
+    if (t->type == PEFT_Q4)
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: no file has a place for type q4", t->name);
+    const struct peft__quant_format *f = peft__quant_formats;
     while (f->type != t->type) f++;
     const char *json = peft__quant_json(arena, t, f->name);
     if (!json) return PEFT_ERROR_MEMORY;
-    if (q->map) peft__item_add(at, t, "", "U8", 1, (n + 1) / 2, 1, t->data);
-    else peft__item_add(at, t, "", "I8", 1, n, cols, t->data);
-    if (q->absmax) {
-        peft__item_add(at, t, q->map ? ".absmax" : ".scale", "F32", 4, q->block_count, 0, q->absmax);
-    } else {
-        peft__item_add(at, t, ".absmax", "U8", 1, q->block_count, 0, q->codes);
-        peft__item_add(at, t, ".nested_absmax", "F32", 4, peft__div_up(q->block_count, 256), 0, q->nested_absmax);
-        peft__item_add(at, t, ".nested_quant_map", "F32", 4, 256, 0, q->nested_map);
+    int kind = !q->map ? PEFT__BITS_8 : q->absmax ? PEFT__BITS_4 : PEFT__BITS_4_NESTED;
+    if (q->map) peft__item_add(at, t, "", PEFT__DTYPE_U8, (n + 1) / 2, 1, t->data);
+    else peft__item_add(at, t, "", PEFT__DTYPE_I8, n, cols, t->data);
+    for (const struct peft__quant_part *p = peft__quant_parts;
+         p < peft__quant_parts + PEFT__COUNT(peft__quant_parts); p++) {
+        const void *data;
+        memcpy(&data, (const char *)q + p->field, sizeof(data));
+        if (p->kinds & kind)
+            peft__item_add(at, t, p->suffix, p->dtype, peft__quant_part_count(p, q), 0, data);
     }
-    if (q->map) peft__item_add(at, t, ".quant_map", "F32", 4, 16, 0, q->map);
-    peft__item_add(at, t, f->state, "U8", 1, (int64_t)strlen(json), 0, json);
+    peft__item_add(at, t, f->state, PEFT__DTYPE_U8, (int64_t)strlen(json), 0, json);
     return PEFT_OK;
 }
 
@@ -10430,10 +10419,11 @@ static peft_status peft__safetensors_header(peft__string *h, const peft__item *i
         if (key.failed) h->failed = true;
         else peft__json_quote(h, key.data, key.size);
         peft__string_free(&key);
-        peft__string_format(h, ":{\"dtype\":\"%s\",\"shape\":", p->dtype);
-        if (!p->cols) peft__string_format(h, "[%lld]", (long long)p->count);
-        else peft__string_format(h, "[%lld,%lld]", (long long)(p->count / p->cols), (long long)p->cols);
-        peft__string_format(h, ",\"data_offsets\":[%lld,%lld]}", (long long)at, (long long)(at + p->count * p->width));
+        peft__string_format(h, ":{\"dtype\":\"%s\",\"shape\":[", peft__dtypes[p->dtype]);
+        if (p->cols) peft__string_format(h, "%lld,", (long long)(p->count / p->cols));
+        peft__string_format(h, "%lld],\"data_offsets\":[%lld,%lld]}",
+                            (long long)(p->cols ? p->cols : p->count), (long long)at,
+                            (long long)(at + p->count * p->width));
         at += p->count * p->width;
     }
     peft__string_puts(h, "}");
@@ -10442,31 +10432,30 @@ static peft_status peft__safetensors_header(peft__string *h, const peft__item *i
 }
 
 // Tensors in the order given, but values of 4 bytes before those of 2 and 1, so that each lies aligned.
-static peft_status peft__items_sorted(peft_context *ctx, peft__arena *arena, const peft_tensor *const *tensors, int64_t count,
-                                       peft__item **out, int64_t *out_count) {
+static peft_status peft__items_sorted(peft_context *ctx, peft__arena *arena,
+                                      const peft_tensor *const *tensors, int64_t count, peft__item **out,
+                                      int64_t *out_count) {
     size_t size = (size_t)count * PEFT__MAX_ITEMS * sizeof(peft__item);
     peft__item *items = (peft__item *)peft__arena_alloc(arena, size), *end = items;
     peft__item *sorted = (peft__item *)peft__arena_alloc(arena, size);
-    if (!items || !sorted) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < count; i++) {
-        peft_status status = peft__items_of(ctx, arena, tensors[i], &end);
-        if (status) return status;
-    }
+    peft_status status = items && sorted ? PEFT_OK : PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < count && !status; i++) status = peft__items_of(ctx, arena, tensors[i], &end);
     *out = sorted;
     *out_count = end - items;
-    for (int64_t width = 4; width; width /= 2)
+    for (int64_t width = 4; width && !status; width /= 2)
         for (const peft__item *p = items; p < end; p++)
             if (p->width == width) *sorted++ = *p;
-    return PEFT_OK;
+    return status;
 }
 
-static peft_status peft__safetensors_put(peft_context *ctx, peft__writer *w, const peft_tensor *const *tensors, int64_t count) {
+static peft_status peft__safetensors_put(peft_context *ctx, peft__writer *w,
+                                         const peft_tensor *const *tensors, int64_t count) {
     peft__arena arena;
-    peft__arena_init(&arena, ctx);
     peft__string header;
-    peft__string_init(&header, ctx);
     peft__item *items = NULL;
     int64_t n = 0;
+    peft__arena_init(&arena, ctx);
+    peft__string_init(&header, ctx);
     peft_status status = peft__items_sorted(ctx, &arena, tensors, count, &items, &n);
     if (!status) status = peft__safetensors_header(&header, items, n);
     if (!status) {
@@ -10474,7 +10463,8 @@ static peft_status peft__safetensors_put(peft_context *ctx, peft__writer *w, con
         for (int i = 0; i < 8; i++) size[i] = (unsigned char)((uint64_t)header.size >> 8 * i);
         peft__write(w, size, 8);
         peft__write(w, header.data, header.size);
-        for (int64_t i = 0; i < n; i++) peft__write(w, items[i].data, (size_t)(items[i].count * items[i].width));
+        for (int64_t i = 0; i < n; i++)
+            peft__write(w, items[i].data, (size_t)(items[i].count * items[i].width));
         status = w->status;
     }
     peft__string_free(&header);
@@ -10482,7 +10472,8 @@ static peft_status peft__safetensors_put(peft_context *ctx, peft__writer *w, con
     return status;
 }
 
-PEFTDEF peft_status peft_safetensors_write(peft_context *ctx, const char *path, const peft_tensor *const *tensors, int64_t count) {
+PEFTDEF peft_status peft_safetensors_write(peft_context *ctx, const char *path,
+                                           const peft_tensor *const *tensors, int64_t count) {
     PEFT__NEED(ctx, ctx, "ctx");
     PEFT__NEED(ctx, path, "path");
     PEFT__NEED(ctx, tensors || !count, "tensors");
@@ -10495,14 +10486,18 @@ PEFTDEF peft_status peft_safetensors_write(peft_context *ctx, const char *path, 
     return status;
 }
 
-// ---- GGUF, ggml's file: "GGUF", u32 version, u64 counts of tensors and of metadata; each metadata entry as key, type and value; each
-//      tensor as name, dimensions, type and offset; padding; data. All little-endian. Bytes are read one by one: nothing is aligned.
+// ---- GGUF, ggml's file: "GGUF", u32 version, u64 counts of tensors and of metadata; each metadata entry as
+// key, type and
+//      value; each tensor as name, dimensions, type and offset; padding; data. All little-endian, and nothing
+//      is aligned.
 
-enum { PEFT__GGUF_MAX_NAME = 63, PEFT__GGUF_MAX_KEY = 65535, PEFT__GGUF_ALIGNMENT = 32, PEFT__GGUF_MAX_ALIGNMENT = 1 << 20 };
+enum {
+    PEFT__GGUF_MAX_NAME = 63,
+    PEFT__GGUF_MAX_KEY = 65535,
+    PEFT__GGUF_ALIGNMENT = 32,
+    PEFT__GGUF_MAX_ALIGNMENT = 1 << 20
+};
 enum { PEFT__GGUF_MAX_KEYS = 1 << 16, PEFT__GGUF_MAX_TENSORS = 1 << 20, PEFT__GGUF_DEPTH = 4 };
-
-// Blocks to floats. Every product of a half scale with small integers is exact in f32, and at most one sum rounds: fused or not,
-// the compiler cannot change a bit.
 
 PEFT__INLINE uint16_t peft__u16_at(const unsigned char *b) {
     return (uint16_t)(b[0] | b[1] << 8);
@@ -10516,122 +10511,102 @@ PEFT__INLINE float peft__half_at(const unsigned char *b) {
     return peft__f16_to_f32(peft__u16_at(b));
 }
 
-static void peft__decode_f32(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    for (int64_t i = 0; i < n; i++) out[i] = peft__bits_float(peft__u32_at(b + 4 * i));
+// Weights come in blocks of a scale d, small integers q and sometimes a minimum m: x = d q or d q + m. Every
+// product of a half scale with small integers is exact in f32, and at most one sum rounds: fused or not, the
+// compiler cannot change a bit.
+typedef struct peft__ggml_format {
+    int type;  // ggml's number
+    const char *name;
+    int block, size;  // values and bytes of a block
+    void (*decode)(const struct peft__ggml_format *f, const unsigned char *blocks, int64_t count, float *out);
+    bool (*encode)(const struct peft__ggml_format *f, const float *x, int64_t count, unsigned char *blocks);
+    const float *map;  // what 4 or 5 bits stand for
+    // a type of ours that holds the blocks bit for bit, with so many weights per scale; none for formats with
+    // minima
+    peft_dtype kept_type;
+    int kept_block;
+} peft__ggml_format;
+
+// F32, F16, BF16
+static void peft__unpack_floats(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
+                                float *PEFT__RESTRICT out) {
+    if (f->type == PEFT_GGML_F32)
+        for (int64_t i = 0; i < n; i++) out[i] = peft__bits_float(peft__u32_at(b + 4 * i));
+    else if (f->type == PEFT_GGML_F16)
+        for (int64_t i = 0; i < n; i++) out[i] = peft__half_at(b + 2 * i);
+    else
+        for (int64_t i = 0; i < n; i++) out[i] = peft__bf16_to_f32(peft__u16_at(b + 2 * i));
 }
 
-static void peft__decode_f16(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    for (int64_t i = 0; i < n; i++) out[i] = peft__half_at(b + 2 * i);
-}
-
-static void peft__decode_bf16(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    for (int64_t i = 0; i < n; i++) out[i] = peft__bf16_to_f32(peft__u16_at(b + 2 * i));
-}
-
-// Q8_0: scale, 32 signed bytes. x = d q
-static void peft__decode_q8_0(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    for (; n > 0; n--, b += 34, out += 32) {
-        float d = peft__half_at(b);
-        for (int i = 0; i < 32; i++) out[i] = d * (float)(signed char)b[2 + i];
+// Q8_0: scale, 32 signed bytes. Q8_K: f32 scale, 256 signed bytes, sums of 16 (which only dot products want).
+// x = d q
+static void peft__unpack_bytes(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
+                               float *PEFT__RESTRICT out) {
+    bool half = f->type == PEFT_GGML_Q8_0;
+    for (; n > 0; n--, b += f->size, out += f->block) {
+        float d = half ? peft__half_at(b) : peft__bits_float(peft__u32_at(b));
+        for (int i = 0; i < f->block; i++) out[i] = d * (float)(signed char)b[(half ? 2 : 4) + i];
     }
 }
 
-// Q4_0, Q4_1, Q5_0, Q5_1: scale, (_1: minimum,) (Q5: 32 fifth bits,) 16 bytes whose low nibbles are the first 16 values and whose high
-// nibbles the others. x = d (q - 8) of 4 bits, d (q - 16) of 5, or d q + m with a minimum
-PEFT__INLINE void peft__decode_nibbles(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out, bool fifth, bool minimum) {
-    int at = 2 + (minimum ? 2 : 0) + (fifth ? 4 : 0), zero = minimum ? 0 : fifth ? 16 : 8;
-    for (; n > 0; n--, b += at + 16, out += 32) {
+// Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL: scale, (_1: minimum,) (Q5: 32 fifth bits,) 16 bytes whose low nibbles are
+// the first 16 values and whose high nibbles the others. x = d map[q] + m
+static const float peft__small_integers[] = {
+    -16, -15, -14, -13, -12, -11, -10, -9, -8, -7, -6, -5, -4, -3, -2, -1, 0,  1,  2,  3,  4,  5,  6,  7,
+    8,   9,   10,  11,  12,  13,  14,  15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
+static const float peft__iq4_nl_map[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                           1,    13,   25,  38,  53,  69,  89,  113};
+
+static void peft__unpack_nibbles(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
+                                 float *PEFT__RESTRICT out) {
+    bool minimum = f->type == PEFT_GGML_Q4_1 || f->type == PEFT_GGML_Q5_1;
+    int at = f->size - 16, fifth = at - (minimum ? 4 : 2);
+    for (; n > 0; n--, b += f->size, out += 32) {
         float d = peft__half_at(b), m = minimum ? peft__half_at(b + 2) : 0;
         uint32_t high = fifth ? peft__u32_at(b + at - 4) : 0;
         for (int i = 0; i < 16; i++) {
-            float low = d * (float)((int)((b[at + i] & 15) | (high >> i & 1) << 4) - zero);
-            float up = d * (float)((int)(b[at + i] >> 4 | (high >> (i + 16) & 1) << 4) - zero);
+            float low = d * f->map[(b[at + i] & 15) | (high >> i & 1) << 4];
+            float up = d * f->map[b[at + i] >> 4 | (high >> (i + 16) & 1) << 4];
             out[i] = minimum ? low + m : low;
             out[i + 16] = minimum ? up + m : up;
         }
     }
 }
 
-static void peft__decode_q4_0(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    peft__decode_nibbles(b, n, out, false, false);
-}
-
-static void peft__decode_q4_1(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    peft__decode_nibbles(b, n, out, false, true);
-}
-
-static void peft__decode_q5_0(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    peft__decode_nibbles(b, n, out, true, false);
-}
-
-static void peft__decode_q5_1(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    peft__decode_nibbles(b, n, out, true, true);
-}
-
-// IQ4_NL: scale, nibbles that index a table denser around zero. x = d table[q]
-static const float peft__iq4_nl_map[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
-
-static void peft__decode_iq4_nl(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    for (; n > 0; n--, b += 18, out += 32) {
-        float d = peft__half_at(b);
-        for (int i = 0; i < 16; i++) {
-            out[i] = d * peft__iq4_nl_map[b[2 + i] & 15];
-            out[i + 16] = d * peft__iq4_nl_map[b[2 + i] >> 4];
+// Q4_K and Q5_K: scale of scales, scale of minima, 8 groups' scales and minima, (Q5_K: 32 bytes of fifth
+// bits, bit k for group k,) nibbles: 32 bytes hold two groups. The scales and minima of 6 bits take 12 bytes:
+// the first four groups' the low 6 bits of bytes 0 to 7, the others' low four bits bytes 8 to 11 and their
+// high two the rest of bytes 0 to 7. x = (d s) q - (d_min m)
+static void peft__unpack_k(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
+                           float *PEFT__RESTRICT out) {
+    bool fifth = f->type == PEFT_GGML_Q5_K;
+    for (; n > 0; n--, b += f->size) {
+        float d = peft__half_at(b), d_min = peft__half_at(b + 2);
+        for (int k = 0; k < 8; k++, out += 32) {
+            const unsigned char *s = b + 4, *high = b + 16, *q = b + f->size - 128 + k / 2 * 32;
+            int shift = k % 2 * 4;
+            int scale = k < 4 ? s[k] & 63 : (s[k + 4] & 15) | s[k - 4] >> 6 << 4;
+            int minimum = k < 4 ? s[k + 4] & 63 : s[k + 4] >> 4 | s[k] >> 6 << 4;
+            float ds = d * (float)scale, m = d_min * (float)minimum;
+            for (int i = 0; i < 32; i++)
+                out[i] = ds * (float)((q[i] >> shift & 15) | (fifth ? (high[i] >> k & 1) << 4 : 0)) - m;
         }
     }
 }
 
-// The 6-bit scale and minimum of group k of 8, in 12 bytes: the low four groups in 6 bits each of bytes 0 to 7, the others' low four
-// bits in bytes 8 to 11 and their high two atop the low groups'.
-PEFT__INLINE void peft__k_scale(const unsigned char *s, int k, int *scale, int *minimum) {
-    *scale = k < 4 ? s[k] & 63 : (s[k + 4] & 15) | s[k - 4] >> 6 << 4;
-    *minimum = k < 4 ? s[k + 4] & 63 : s[k + 4] >> 4 | s[k] >> 6 << 4;
-}
-
-// Q4_K and Q5_K: scale of scales, scale of minima, 8 groups' scales and minima, (Q5_K: 32 bytes of fifth bits, bit k for group k,)
-// nibbles: 32 bytes hold two groups. x = (d s) q - (d_min m)
-PEFT__INLINE void peft__decode_k(const unsigned char *PEFT__RESTRICT b, const unsigned char *PEFT__RESTRICT high,
-                                 const unsigned char *PEFT__RESTRICT nibbles, float *PEFT__RESTRICT out) {
-    float d = peft__half_at(b), d_min = peft__half_at(b + 2);
-    for (int k = 0; k < 8; k++, out += 32) {
-        int scale, minimum, shift = k % 2 * 4;
-        peft__k_scale(b + 4, k, &scale, &minimum);
-        float s = d * (float)scale, m = d_min * (float)minimum;
-        const unsigned char *q = nibbles + k / 2 * 32;
-        for (int i = 0; i < 32; i++) out[i] = s * (float)((q[i] >> shift & 15) | (high ? (high[i] >> k & 1) << 4 : 0)) - m;
-    }
-}
-
-static void peft__decode_q4_k(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    for (; n > 0; n--, b += 144, out += 256) peft__decode_k(b, NULL, b + 16, out);
-}
-
-static void peft__decode_q5_k(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    for (; n > 0; n--, b += 176, out += 256) peft__decode_k(b, b + 16, b + 48, out);
-}
-
-// Q6_K: 128 bytes of nibbles, 64 of pairs of high bits, 16 signed scales, scale of scales. Each half of 128 values takes 64 + 32
-// bytes: four runs of 32 values are low nibbles, low nibbles, high nibbles, high nibbles. x = (d s) (q - 32)
-static void peft__decode_q6_k(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    for (; n > 0; n--, b += 210, out += 256) {
+// Q6_K: 128 bytes of nibbles, 64 of pairs of high bits, 16 signed scales, scale of scales. Each half of 128
+// values takes 64 + 32 bytes: four runs of 32 values are low nibbles, low nibbles, high nibbles, high
+// nibbles. x = (d s) (q - 32)
+static void peft__unpack_q6_k(const peft__ggml_format *f, const unsigned char *PEFT__RESTRICT b, int64_t n,
+                              float *PEFT__RESTRICT out) {
+    for (; n > 0; n--, b += f->size, out += 256) {
         float d = peft__half_at(b + 208);
-        for (int run = 0; run < 8; run++) {
-            const unsigned char *low = b + run / 4 * 64 + run % 2 * 32, *high = b + 128 + run / 4 * 32;
-            int shift = run % 4 / 2 * 4, pair = run % 4 * 2;
-            for (int i = 0; i < 32; i += 16) {
-                float s = d * (float)(signed char)b[192 + run * 2 + i / 16];
-                for (int k = i; k < i + 16; k++)
-                    out[run * 32 + k] = s * (float)(((low[k] >> shift & 15) | (high[k] >> pair & 3) << 4) - 32);
-            }
+        for (int i = 0; i < 256; i++) {
+            int run = i / 32, k = i % 32;
+            int low = b[run / 4 * 64 + run % 2 * 32 + k] >> (run % 4 / 2 * 4) & 15,
+                high = b[128 + run / 4 * 32 + k] >> (run % 4 * 2) & 3;
+            out[i] = d * (float)(signed char)b[192 + i / 16] * (float)((low | high << 4) - 32);
         }
-    }
-}
-
-// Q8_K: f32 scale, 256 signed bytes, sums of 16 (which only dot products want). x = d q
-static void peft__decode_q8_k(const unsigned char *PEFT__RESTRICT b, int64_t n, float *PEFT__RESTRICT out) {
-    for (; n > 0; n--, b += 292, out += 256) {
-        float d = peft__bits_float(peft__u32_at(b));
-        for (int i = 0; i < 256; i++) out[i] = d * (float)(signed char)b[4 + i];
     }
 }
 
@@ -10648,109 +10623,76 @@ static bool peft__put_half(unsigned char *b, float v) {
     return (h & 0x7C00) != 0x7C00;
 }
 
-static bool peft__encode_f32(const float *x, int64_t n, unsigned char *b) {
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t u = peft__float_bits(x[i]);
-        peft__put_u16(b + 4 * i, (uint16_t)u);
-        peft__put_u16(b + 4 * i + 2, (uint16_t)(u >> 16));
-    }
-    return true;
-}
-
-static bool peft__encode_f16(const float *x, int64_t n, unsigned char *b) {
+static bool peft__pack_floats(const peft__ggml_format *f, const float *x, int64_t n, unsigned char *b) {
     bool ok = true;
-    for (int64_t i = 0; i < n; i++) ok &= peft__put_half(b + 2 * i, x[i]);
+    for (int64_t i = 0; i < n; i++, b += f->size) {
+        uint32_t u = peft__float_bits(x[i]);
+        if (f->type == PEFT_GGML_F16) ok &= peft__put_half(b, x[i]);
+        else peft__put_u16(b, f->type == PEFT_GGML_F32 ? (uint16_t)u : peft__f32_to_bf16(x[i]));
+        if (f->type == PEFT_GGML_F32) peft__put_u16(b + 2, (uint16_t)(u >> 16));
+    }
     return ok;
 }
 
-static bool peft__encode_bf16(const float *x, int64_t n, unsigned char *b) {
-    for (int64_t i = 0; i < n; i++) peft__put_u16(b + 2 * i, peft__f32_to_bf16(x[i]));
-    return true;
-}
-
-// The value of largest magnitude, the first of equals, sign kept; NaN when one is not finite.
-static float peft__block_peak(const float *x) {
-    float peak = 0;
-    for (int i = 0; i < 32; i++) {
-        if (x[i] - x[i] != 0) return x[i] - x[i];
-        if (fabsf(x[i]) > fabsf(peak)) peak = x[i];
-    }
-    return peak;
-}
-
-// 1 / d; 0 where d is so small that its half is zero and the codes do not matter.
-static float peft__inverse_scale(float d) {
-    float inverse = d != 0 ? 1.0f / d : 0;
-    return inverse - inverse == 0 ? inverse : 0;
-}
-
-// d = max |x| / 127, q = x / d rounded to nearest, halves away from zero: ggml's reference, bit for bit.
-static bool peft__encode_q8_0(const float *x, int64_t n, unsigned char *b) {
-    for (; n > 0; n--, x += 32, b += 34) {
-        float d = fabsf(peft__block_peak(x)) / 127, inverse = peft__inverse_scale(d);
-        if (!(d == d) || !peft__put_half(b, d)) return false;
-        for (int i = 0; i < 32; i++) b[2 + i] = (unsigned char)(signed char)roundf(x[i] * inverse);
-    }
-    return true;
-}
-
-// d = peak / -8, so that the peak is code 0; q = x / d + 8 rounded.
-static bool peft__encode_q4_0(const float *x, int64_t n, unsigned char *b) {
-    for (; n > 0; n--, x += 32, b += 18) {
-        float d = peft__block_peak(x) / -8, inverse = peft__inverse_scale(d);
-        if (!(d == d) || !peft__put_half(b, d)) return false;
-        for (int i = 0; i < 16; i++) {
-            float low = x[i] * inverse, high = x[i + 16] * inverse;
-            int q = (int)(low + 8.5f), r = (int)(high + 8.5f);
+// Q8_0: d = max |x| / 127. Q4_0: d = peak / -8, so that the value of largest magnitude (the first of equals)
+// is code 0. q = x / d rounded to nearest, halves away from zero: ggml's reference, bit for bit. Where d is
+// so small that its half is zero the codes do not matter.
+static bool peft__pack_blocks(const peft__ggml_format *f, const float *x, int64_t n, unsigned char *b) {
+    bool bytes = f->type == PEFT_GGML_Q8_0;
+    for (; n > 0; n--, x += 32, b += f->size) {
+        float peak = 0;
+        for (int i = 0; i < 32; i++) {
+            if (x[i] - x[i] != 0) return false;
+            if (fabsf(x[i]) > fabsf(peak)) peak = x[i];
+        }
+        float d = bytes ? fabsf(peak) / 127 : peak / -8, inverse = d != 0 ? 1.0f / d : 0;
+        if (inverse - inverse != 0) inverse = 0;
+        if (!peft__put_half(b, d)) return false;
+        for (int i = 0; i < 32 && bytes; i++) b[2 + i] = (unsigned char)(signed char)roundf(x[i] * inverse);
+        for (int i = 0; i < 16 && !bytes; i++) {
+            int q = (int)(x[i] * inverse + 8.5f), r = (int)(x[i + 16] * inverse + 8.5f);
             b[2 + i] = (unsigned char)(PEFT__MIN(q, 15) | PEFT__MIN(r, 15) << 4);
         }
     }
     return true;
 }
 
-typedef struct peft__ggml_format {
-    int type;         // ggml's number
-    const char *name;
-    int block, size;  // values and bytes of a block
-    void (*decode)(const unsigned char *blocks, int64_t count, float *out);  // NULL: can only be skipped
-    bool (*encode)(const float *x, int64_t count, unsigned char *blocks);
-} peft__ggml_format;
-
 static const peft__ggml_format *peft__ggml_format_of(int64_t type) {
+#define PEFT__SKIPPED(type, name, block, size) \
+    { type, name, block, size, NULL, NULL, NULL, PEFT_F32, 0 }
     static const peft__ggml_format formats[] = {
-        {0, "F32", 1, 4, peft__decode_f32, peft__encode_f32},
-        {1, "F16", 1, 2, peft__decode_f16, peft__encode_f16},
-        {2, "Q4_0", 32, 18, peft__decode_q4_0, peft__encode_q4_0},
-        {3, "Q4_1", 32, 20, peft__decode_q4_1, NULL},
-        {6, "Q5_0", 32, 22, peft__decode_q5_0, NULL},
-        {7, "Q5_1", 32, 24, peft__decode_q5_1, NULL},
-        {8, "Q8_0", 32, 34, peft__decode_q8_0, peft__encode_q8_0},
-        {9, "Q8_1", 32, 36, NULL, NULL},
-        {10, "Q2_K", 256, 84, NULL, NULL},
-        {11, "Q3_K", 256, 110, NULL, NULL},
-        {12, "Q4_K", 256, 144, peft__decode_q4_k, NULL},
-        {13, "Q5_K", 256, 176, peft__decode_q5_k, NULL},
-        {14, "Q6_K", 256, 210, peft__decode_q6_k, NULL},
-        {15, "Q8_K", 256, 292, peft__decode_q8_k, NULL},
-        {16, "IQ2_XXS", 256, 66, NULL, NULL},
-        {17, "IQ2_XS", 256, 74, NULL, NULL},
-        {18, "IQ3_XXS", 256, 98, NULL, NULL},
-        {19, "IQ1_S", 256, 50, NULL, NULL},
-        {20, "IQ4_NL", 32, 18, peft__decode_iq4_nl, NULL},
-        {21, "IQ3_S", 256, 110, NULL, NULL},
-        {22, "IQ2_S", 256, 82, NULL, NULL},
-        {23, "IQ4_XS", 256, 136, NULL, NULL},
-        {24, "I8", 1, 1, NULL, NULL},
-        {25, "I16", 1, 2, NULL, NULL},
-        {26, "I32", 1, 4, NULL, NULL},
-        {27, "I64", 1, 8, NULL, NULL},
-        {28, "F64", 1, 8, NULL, NULL},
-        {29, "IQ1_M", 256, 56, NULL, NULL},
-        {30, "BF16", 1, 2, peft__decode_bf16, peft__encode_bf16},
-        {34, "TQ1_0", 256, 54, NULL, NULL},
-        {35, "TQ2_0", 256, 66, NULL, NULL},
-        {39, "MXFP4", 32, 17, NULL, NULL},
-    };
+        {0, "F32", 1, 4, peft__unpack_floats, peft__pack_floats, NULL, PEFT_F32, 0},
+        {1, "F16", 1, 2, peft__unpack_floats, peft__pack_floats, NULL, PEFT_F32, 0},
+        {30, "BF16", 1, 2, peft__unpack_floats, peft__pack_floats, NULL, PEFT_F32, 0},
+        {2, "Q4_0", 32, 18, peft__unpack_nibbles, peft__pack_blocks, peft__small_integers + 8, PEFT_Q4, 32},
+        {3, "Q4_1", 32, 20, peft__unpack_nibbles, NULL, peft__small_integers + 16, PEFT_F32, 0},
+        {6, "Q5_0", 32, 22, peft__unpack_nibbles, NULL, peft__small_integers, PEFT_I8, 32},
+        {7, "Q5_1", 32, 24, peft__unpack_nibbles, NULL, peft__small_integers + 16, PEFT_F32, 0},
+        {8, "Q8_0", 32, 34, peft__unpack_bytes, peft__pack_blocks, NULL, PEFT_I8, 32},
+        {12, "Q4_K", 256, 144, peft__unpack_k, NULL, NULL, PEFT_F32, 0},
+        {13, "Q5_K", 256, 176, peft__unpack_k, NULL, NULL, PEFT_F32, 0},
+        {14, "Q6_K", 256, 210, peft__unpack_q6_k, NULL, NULL, PEFT_I8, 16},
+        {15, "Q8_K", 256, 292, peft__unpack_bytes, NULL, NULL, PEFT_F32, 0},
+        {20, "IQ4_NL", 32, 18, peft__unpack_nibbles, NULL, peft__iq4_nl_map, PEFT_Q4, 32},
+        PEFT__SKIPPED(9, "Q8_1", 32, 36),
+        PEFT__SKIPPED(10, "Q2_K", 256, 84),
+        PEFT__SKIPPED(11, "Q3_K", 256, 110),
+        PEFT__SKIPPED(16, "IQ2_XXS", 256, 66),
+        PEFT__SKIPPED(17, "IQ2_XS", 256, 74),
+        PEFT__SKIPPED(18, "IQ3_XXS", 256, 98),
+        PEFT__SKIPPED(19, "IQ1_S", 256, 50),
+        PEFT__SKIPPED(21, "IQ3_S", 256, 110),
+        PEFT__SKIPPED(22, "IQ2_S", 256, 82),
+        PEFT__SKIPPED(23, "IQ4_XS", 256, 136),
+        PEFT__SKIPPED(24, "I8", 1, 1),
+        PEFT__SKIPPED(25, "I16", 1, 2),
+        PEFT__SKIPPED(26, "I32", 1, 4),
+        PEFT__SKIPPED(27, "I64", 1, 8),
+        PEFT__SKIPPED(28, "F64", 1, 8),
+        PEFT__SKIPPED(29, "IQ1_M", 256, 56),
+        PEFT__SKIPPED(34, "TQ1_0", 256, 54),
+        PEFT__SKIPPED(35, "TQ2_0", 256, 66),
+        PEFT__SKIPPED(39, "MXFP4", 32, 17)};
     for (int64_t i = 0; i < PEFT__COUNT(formats); i++)
         if (formats[i].type == type) return &formats[i];
     return NULL;
@@ -10771,7 +10713,7 @@ typedef struct peft__gguf_text {
 typedef struct peft__gguf_entry {
     const char *key;
     bool array;
-    int type;     // of the value or of the array's items
+    int type;  // of the value or of the array's items
     int64_t count;
     const unsigned char *data;     // numbers and booleans, in the file
     const peft__gguf_text *texts;  // strings
@@ -10782,7 +10724,9 @@ struct peft_gguf {
     peft__arena arena;
     peft__file file;
     char *path;
-    const unsigned char *bytes;  // the whole file
+    const unsigned char *bytes, *at;  // the whole file, and what of it is read next
+    peft_status status;               // the first failure: nothing is read after it
+    const char *reading;              // "key ", "tensor ", "": for messages
     peft__gguf_entry *entries;
     int64_t entry_count;
     peft_gguf_tensor *tensors;
@@ -10790,33 +10734,35 @@ struct peft_gguf {
     peft__map keys, names;
 };
 
-typedef struct peft__gguf_cursor {
-    peft_gguf *g;
-    const unsigned char *at, *end;
-    bool failed;  // the file ended too early
-} peft__gguf_cursor;
+static void peft__gguf_wrong(peft_gguf *g, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    if (!g->status) g->status = peft__file_error(&g->file, PEFT_ERROR_FORMAT, format, args);
+    va_end(args);
+}
 
-// `n` bytes, or NULL and .failed.
-static const unsigned char *peft__gguf_span(peft__gguf_cursor *c, uint64_t n) {
-    const unsigned char *p = c->at;
-    if (c->failed || n > (uint64_t)(c->end - p)) {
-        c->failed = true;
-        return NULL;
-    }
-    c->at += n;
+static uint64_t peft__gguf_left(const peft_gguf *g) {
+    return g->file.size - (uint64_t)(g->at - g->bytes);
+}
+
+// `n` bytes that belong to `what`, or NULL.
+static const unsigned char *peft__gguf_span(peft_gguf *g, uint64_t n, const char *what) {
+    const unsigned char *p = g->at;
+    if (!g->status && n > peft__gguf_left(g))
+        peft__gguf_wrong(g, "truncated, or no GGUF file: %s%s is not whole", g->reading, what);
+    if (g->status) return NULL;
+    g->at += n;
     return p;
 }
 
-PEFT__NOINLINE uint64_t peft__gguf_take(peft__gguf_cursor *c, int bytes) {
-    const unsigned char *p = peft__gguf_span(c, (uint64_t)bytes);
-    uint64_t v = 0;
-    for (int i = p ? bytes : 0; i-- > 0;) v = v << 8 | p[i];
-    return v;
+static uint64_t peft__gguf_take(peft_gguf *g, int bytes, const char *what) {
+    const unsigned char *p = peft__gguf_span(g, (uint64_t)bytes, what);
+    return p ? peft__little_endian(p, bytes) : 0;
 }
 
-static peft__gguf_text peft__gguf_take_text(peft__gguf_cursor *c) {
-    uint64_t n = peft__gguf_take(c, 8);
-    const unsigned char *p = peft__gguf_span(c, n);
+static peft__gguf_text peft__gguf_take_text(peft_gguf *g, const char *what) {
+    uint64_t n = peft__gguf_take(g, 8, what);
+    const unsigned char *p = peft__gguf_span(g, n, what);
     peft__gguf_text text = {(const char *)p, p ? (size_t)n : 0};
     return text;
 }
@@ -10828,8 +10774,7 @@ static size_t peft__gguf_number_size(int type) {
 }
 
 static double peft__gguf_number_at(const unsigned char *p, int type) {
-    uint64_t v = 0;
-    for (size_t i = peft__gguf_number_size(type); i-- > 0;) v = v << 8 | p[i];
+    uint64_t v = peft__little_endian(p, (int)peft__gguf_number_size(type));
     double d = 0;
     switch (type) {
     case PEFT_GGUF_I8: return (double)(int8_t)v;
@@ -10843,179 +10788,160 @@ static double peft__gguf_number_at(const unsigned char *p, int type) {
 }
 
 // The type of an array's items and their count, which the rest of the file must have room for.
-static bool peft__gguf_array_header(peft__gguf_cursor *c, int *type, int64_t *count) {
-    uint64_t t = peft__gguf_take(c, 4), n = peft__gguf_take(c, 8), left = (uint64_t)(c->end - c->at);
-    if (c->failed || t > PEFT_GGUF_F64) return false;
-    size_t size = peft__gguf_number_size((int)t), least = size ? size : t == PEFT_GGUF_STRING ? 8 : 12;
-    *type = (int)t;
-    *count = (int64_t)n;
-    return n <= left / least;
+static void peft__gguf_array_header(peft_gguf *g, const char *key, int *type, int64_t *count) {
+    uint64_t t = peft__gguf_take(g, 4, key), n = peft__gguf_take(g, 8, key);
+    size_t size = t <= PEFT_GGUF_F64 ? peft__gguf_number_size((int)t) : 0;
+    if (!g->status && (t > PEFT_GGUF_F64 || n > peft__gguf_left(g) / (size                    ? size
+                                                                      : t == PEFT_GGUF_STRING ? 8
+                                                                                              : 12)))
+        peft__gguf_wrong(g, "key %s is an array that is damaged or longer than the file", key);
+    *type = g->status ? 0 : (int)t;
+    *count = g->status ? 0 : (int64_t)n;
 }
 
 // An array of arrays is checked and skipped: nothing of use is stored like that.
-static bool peft__gguf_skip_array(peft__gguf_cursor *c, int depth) {
+static void peft__gguf_skip_array(peft_gguf *g, const char *key, int depth) {
     int type;
     int64_t count;
-    if (depth > PEFT__GGUF_DEPTH || !peft__gguf_array_header(c, &type, &count)) return false;
+    if (depth > PEFT__GGUF_DEPTH && !g->status)
+        peft__gguf_wrong(g, "key %s is a damaged array of arrays", key);
+    peft__gguf_array_header(g, key, &type, &count);
     size_t size = peft__gguf_number_size(type);
-    if (size) return peft__gguf_span(c, (uint64_t)count * size) != NULL;
-    for (int64_t i = 0; i < count && !c->failed; i++) {
-        if (type == PEFT_GGUF_STRING) peft__gguf_take_text(c);
-        else if (!peft__gguf_skip_array(c, depth + 1)) return false;
+    if (size) peft__gguf_span(g, (uint64_t)count * size, key);
+    for (int64_t i = 0; i < count && !size && !g->status; i++) {
+        if (type == PEFT_GGUF_STRING) peft__gguf_take_text(g, key);
+        else peft__gguf_skip_array(g, key, depth + 1);
     }
-    return !c->failed;
 }
 
-static peft_status peft__gguf_read_texts(peft__gguf_cursor *c, peft__gguf_entry *e) {
+static void peft__gguf_read_texts(peft_gguf *g, peft__gguf_entry *e) {
     uint64_t bytes = ((uint64_t)e->count + 1) * sizeof(peft__gguf_text);  // twice the file's size at most
-    peft__gguf_text *texts = (peft__gguf_text *)peft__arena_alloc(&c->g->arena, bytes <= SIZE_MAX ? (size_t)bytes : SIZE_MAX);
-    if (!texts) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < e->count; i++) texts[i] = peft__gguf_take_text(c);
-    if (!e->array && !c->failed) {
-        texts[0].data = peft__arena_strdup(&c->g->arena, texts[0].data, texts[0].size);
-        if (!texts[0].data) return PEFT_ERROR_MEMORY;
-    }
+    peft__gguf_text *texts =
+        (peft__gguf_text *)peft__arena_alloc(&g->arena, bytes <= SIZE_MAX ? (size_t)bytes : SIZE_MAX);
+    for (int64_t i = 0; i < e->count && texts; i++) texts[i] = peft__gguf_take_text(g, e->key);
+    if (texts && !e->array && !g->status)
+        texts[0].data = peft__arena_strdup(&g->arena, texts[0].data, texts[0].size);
+    if (!texts || (!e->array && !g->status && !texts[0].data)) g->status = PEFT_ERROR_MEMORY;
     e->texts = texts;
-    return PEFT_OK;
 }
 
-static peft_status peft__gguf_read_value(peft__gguf_cursor *c, peft__gguf_entry *e) {
-    peft_gguf *g = c->g;
-    uint64_t type = peft__gguf_take(c, 4);
+static void peft__gguf_read_value(peft_gguf *g, peft__gguf_entry *e) {
+    uint64_t type = peft__gguf_take(g, 4, e->key);
     e->array = type == PEFT_GGUF_ARRAY;
     e->count = 1;
     if (type > PEFT_GGUF_F64)
-        return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: key %s has the unknown type %llu", g->path, e->key,
-                          (unsigned long long)type);
-    e->type = (int)type;
-    if (e->array && !peft__gguf_array_header(c, &e->type, &e->count))
-        return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: key %s is an array that is damaged or longer than the file", g->path,
-                          e->key);
-    peft_status status = PEFT_OK;
+        peft__gguf_wrong(g, "key %s has the unknown type %llu", e->key, (unsigned long long)type);
+    e->type = g->status ? 0 : (int)type;
+    if (e->array) peft__gguf_array_header(g, e->key, &e->type, &e->count);
     size_t size = peft__gguf_number_size(e->type);
-    if (e->type == PEFT_GGUF_STRING) status = peft__gguf_read_texts(c, e);
-    else if (size) e->data = peft__gguf_span(c, (uint64_t)e->count * size);
-    for (int64_t i = 0; i < e->count && e->type == PEFT_GGUF_ARRAY; i++)
-        if (!peft__gguf_skip_array(c, 1))
-            return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: key %s is a damaged array of arrays", g->path, e->key);
-    for (int64_t i = 0; i < e->count && e->type == PEFT_GGUF_BOOL && e->data; i++)
-        if (e->data[i] > 1) return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: key %s is neither true nor false", g->path, e->key);
-    if (!status && c->failed) return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: truncated within key %s", g->path, e->key);
-    return status;
+    if (e->type == PEFT_GGUF_STRING) peft__gguf_read_texts(g, e);
+    else if (size) e->data = peft__gguf_span(g, (uint64_t)e->count * size, e->key);
+    for (int64_t i = 0; i < e->count && e->type == PEFT_GGUF_ARRAY && !g->status; i++)
+        peft__gguf_skip_array(g, e->key, 1);
+    for (int64_t i = 0; i < e->count && e->type == PEFT_GGUF_BOOL && e->data && !g->status; i++)
+        if (e->data[i] > 1) peft__gguf_wrong(g, "key %s is neither true nor false", e->key);
 }
 
-// A name of at most `most` bytes, NUL-terminated and entered into `map` under `index`.
-static peft_status peft__gguf_read_name(peft__gguf_cursor *c, const char *what, uint64_t most, peft__map *map, int64_t index,
-                                        const char **out) {
-    peft_gguf *g = c->g;
-    peft__gguf_text text = peft__gguf_take_text(c);
-    if (c->failed || !text.size || text.size > most || memchr(text.data, 0, text.size))
-        return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: the name of %s %lld is damaged, or the file truncated", g->path, what,
-                          (long long)index);
-    char *name = peft__arena_strdup(&g->arena, text.data, text.size);
-    if (!name) return PEFT_ERROR_MEMORY;
-    if (peft__map_get(map, name, text.size, -1) >= 0)
-        return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: %s %s is there twice", g->path, what, name);
-    *out = name;
-    return peft__map_set(map, name, text.size, index) ? PEFT_OK : PEFT_ERROR_MEMORY;
+// A name, NUL-terminated and entered into `map` under `index`.
+static const char *peft__gguf_read_name(peft_gguf *g, const char *what, peft__map *map, int64_t index) {
+    peft__gguf_text text = peft__gguf_take_text(g, "name");
+    if (!g->status && (!text.size || text.size > PEFT__GGUF_MAX_KEY || memchr(text.data, 0, text.size)))
+        peft__gguf_wrong(g, "the name of %s %lld is damaged", what, (long long)index);
+    char *name = g->status ? NULL : peft__arena_strdup(&g->arena, text.data, text.size);
+    if (name && peft__map_get(map, name, text.size, -1) >= 0)
+        peft__gguf_wrong(g, "%s %s is there twice", what, name);
+    else if (!g->status && (!name || !peft__map_set(map, name, text.size, index)))
+        g->status = PEFT_ERROR_MEMORY;
+    return name ? name : "";
 }
 
-static peft_status peft__gguf_read_metadata(peft__gguf_cursor *c) {
-    peft_gguf *g = c->g;
-    g->entries = (peft__gguf_entry *)peft__calloc(g->ctx, g->entry_count, sizeof(peft__gguf_entry));
-    peft_status status = g->entries ? PEFT_OK : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < g->entry_count && !status; i++) {
-        status = peft__gguf_read_name(c, "key", PEFT__GGUF_MAX_KEY, &g->keys, i, &g->entries[i].key);
-        if (!status) status = peft__gguf_read_value(c, &g->entries[i]);
-    }
-    return status;
-}
-
-static peft_status peft__gguf_read_alignment(peft_gguf *g) {
-    static const char key[] = "general.alignment";
-    bool there = peft__map_get(&g->keys, key, sizeof(key) - 1, -1) >= 0;
-    double a = there ? peft_gguf_number(g, key, 0) : (double)PEFT__GGUF_ALIGNMENT;
-    g->alignment = a >= 8 && a <= PEFT__GGUF_MAX_ALIGNMENT ? (int64_t)a : 0;
-    if (g->alignment && (double)g->alignment == a && !(g->alignment & (g->alignment - 1))) return PEFT_OK;
-    return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: general.alignment is %g", g->path, a);
-}
-
-// Name, dimensions, type; .size is set, *offset is where its data begins within the data of all.
-static peft_status peft__gguf_read_info(peft__gguf_cursor *c, int64_t index, uint64_t *offset) {
-    peft_gguf *g = c->g;
+// Name, dimensions, type; .size is set. -> where its data begins within the data of all.
+static uint64_t peft__gguf_read_info(peft_gguf *g, int64_t index) {
     peft_gguf_tensor *t = &g->tensors[index];
-    peft_status status = peft__gguf_read_name(c, "tensor", PEFT__GGUF_MAX_KEY, &g->names, index, &t->name);
-    if (status) return status;
-    uint64_t rank = peft__gguf_take(c, 4);
-    if (rank > 4)
-        return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: tensor %s has %llu dimensions", g->path, t->name,
-                          (unsigned long long)rank);
-    t->rank = (int)rank;
+    t->name = peft__gguf_read_name(g, "tensor", &g->names, index);
+    uint64_t rank = peft__gguf_take(g, 4, t->name);
+    if (rank > 4) peft__gguf_wrong(g, "tensor %s has %llu dimensions", t->name, (unsigned long long)rank);
     bool sound = true;
+    t->rank = g->status ? 0 : (int)rank;
     for (int k = 0; k < 4; k++) {
-        uint64_t dim = k < t->rank ? peft__gguf_take(c, 8) : 1;
+        uint64_t dim = k < t->rank ? peft__gguf_take(g, 8, t->name) : 1;
         sound = sound && dim >= 1 && dim <= INT64_MAX;
         t->dims[k] = sound ? (int64_t)dim : 0;
     }
-    uint64_t type = peft__gguf_take(c, 4);
-    *offset = peft__gguf_take(c, 8);
-    if (c->failed) return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: truncated within the description of tensor %s", g->path, t->name);
-    const peft__ggml_format *f = peft__ggml_format_of(type <= INT32_MAX ? (int64_t)type : -1);
-    if (!f)
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s has the unknown type %llu", g->path, t->name,
-                          (unsigned long long)type);
+    uint64_t type = peft__gguf_take(g, 4, t->name), offset = peft__gguf_take(g, 8, t->name);
+    const peft__ggml_format *f = peft__ggml_format_of((int64_t)type);
+    if (g->status) return 0;
     t->type = (int)type;
-    sound = sound && t->dims[0] % f->block == 0 && peft__mul(t->dims[0] / f->block, f->size, &t->size);
+    sound = sound && f && t->dims[0] % f->block == 0 && peft__mul(t->dims[0] / f->block, f->size, &t->size);
     for (int k = 1; k < 4 && sound; k++) sound = peft__mul(t->size, t->dims[k], &t->size);
-    if (sound) return PEFT_OK;
-    return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: tensor %s of type %s has an impossible shape", g->path, t->name, f->name);
+    if (!f)
+        g->status = peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s has the unknown type %llu",
+                               g->path, t->name, (unsigned long long)type);
+    else if (!sound) peft__gguf_wrong(g, "tensor %s of type %s has an impossible shape", t->name, f->name);
+    return offset;
 }
 
-static peft_status peft__gguf_read_tensors(peft__gguf_cursor *c) {
-    peft_gguf *g = c->g;
+static void peft__gguf_read_tensors(peft_gguf *g) {
     g->tensors = (peft_gguf_tensor *)peft__calloc(g->ctx, g->count, sizeof(peft_gguf_tensor));
     uint64_t *offsets = (uint64_t *)peft__calloc(g->ctx, g->count, sizeof(uint64_t));
-    peft_status status = g->tensors && offsets ? PEFT_OK : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < g->count && !status; i++) status = peft__gguf_read_info(c, i, &offsets[i]);
-    uint64_t alignment = (uint64_t)g->alignment, start = (uint64_t)(c->at - g->bytes);
-    start = (start + alignment - 1) / alignment * alignment;
-    uint64_t room = start < g->file.size ? g->file.size - start : 0;
-    uint64_t total = 0;  // tensors do not overlap: a small file cannot claim much memory
-    for (int64_t i = 0; i < g->count && !status; i++) {
+    if (!g->tensors || !offsets) g->status = PEFT_ERROR_MEMORY;
+    g->reading = "tensor ";
+    for (int64_t i = 0; i < g->count && !g->status; i++) offsets[i] = peft__gguf_read_info(g, i);
+    uint64_t alignment = (uint64_t)g->alignment, start = (uint64_t)(g->at - g->bytes);
+    if (!g->status) start = (start + alignment - 1) / alignment * alignment;
+    uint64_t room = start < g->file.size ? g->file.size - start : 0, total = 0;
+    for (int64_t i = 0; i < g->count && !g->status; i++) {
         peft_gguf_tensor *t = &g->tensors[i];
-        if ((uint64_t)t->size > room - total)
-            status = peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: the tensors up to %s claim more than the %llu bytes of data", g->path,
-                                t->name, (unsigned long long)room);
+        if ((uint64_t)t->size >
+            room - total)  // tensors do not overlap: a small file cannot claim much memory
+            peft__gguf_wrong(g, "the tensors up to %s claim more than the %llu bytes of data", t->name,
+                             (unsigned long long)room);
         else if (offsets[i] % alignment || offsets[i] > room - (uint64_t)t->size)
-            status = peft__fail(g->ctx, PEFT_ERROR_FORMAT,
-                                "%s: tensor %s of %lld bytes claims offset %llu, alignment %llu, of %llu bytes of data",
-                                g->path, t->name, (long long)t->size, (unsigned long long)offsets[i], (unsigned long long)alignment,
-                                (unsigned long long)room);
+            peft__gguf_wrong(
+                g, "tensor %s of %lld bytes claims offset %llu, alignment %llu, of %llu bytes of data",
+                t->name, (long long)t->size, (unsigned long long)offsets[i], (unsigned long long)alignment,
+                (unsigned long long)room);
         total += (uint64_t)t->size;
-        t->data = status ? NULL : g->bytes + start + offsets[i];
+        t->data = g->status ? NULL : g->bytes + start + offsets[i];
     }
     peft__free(g->ctx, offsets);
-    return status;
 }
 
-static peft_status peft__gguf_read(peft_gguf *g) {
-    peft__gguf_cursor c = {g, g->bytes, g->bytes + g->file.size, false};
-    const unsigned char *magic = peft__gguf_span(&c, 4);
-    if (!magic || memcmp(magic, "GGUF", 4) != 0) return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: not a GGUF file", g->path);
-    uint64_t version = peft__gguf_take(&c, 4);
-    if (!c.failed && version != 2 && version != 3)
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF of version %llu%s", g->path, (unsigned long long)version,
-                          version & 0xFFFF ? "" : " (big-endian)");
-    uint64_t tensors = peft__gguf_take(&c, 8), keys = peft__gguf_take(&c, 8), left = (uint64_t)(c.end - c.at);
-    // A key and its value take 13 bytes at least, a tensor's description 24.
-    if (c.failed || keys > left / 13 || tensors > left / 24 || keys > PEFT__GGUF_MAX_KEYS || tensors > PEFT__GGUF_MAX_TENSORS)
-        return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: truncated, or no GGUF file: %llu keys and %llu tensors in %llu bytes",
-                          g->path, (unsigned long long)keys, (unsigned long long)tensors, (unsigned long long)left);
+static void peft__gguf_read(peft_gguf *g) {
+    g->reading = "";
+    const unsigned char *magic = peft__gguf_span(g, 4, "its first word");
+    if (magic && memcmp(magic, "GGUF", 4) != 0) peft__gguf_wrong(g, "not a GGUF file");
+    uint64_t version = peft__gguf_take(g, 4, "the version");
+    if (!g->status && version != 2 && version != 3)
+        g->status = peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF of version %llu%s", g->path,
+                               (unsigned long long)version, version & 0xFFFF ? "" : " (big-endian)");
+    uint64_t tensors = peft__gguf_take(g, 8, "the header"), keys = peft__gguf_take(g, 8, "the header");
+    if (g->status) return;
+    // a key and its value take 13 bytes at least, a tensor's description 24
+    uint64_t left = peft__gguf_left(g);
+    if (keys > left / 13 || tensors > left / 24 || keys > PEFT__GGUF_MAX_KEYS ||
+        tensors > PEFT__GGUF_MAX_TENSORS) {
+        peft__gguf_wrong(g, "truncated, or no GGUF file: %llu keys and %llu tensors in %llu bytes",
+                         (unsigned long long)keys, (unsigned long long)tensors, (unsigned long long)left);
+        return;
+    }
     g->entry_count = (int64_t)keys;
     g->count = (int64_t)tensors;
-    peft_status status = peft__gguf_read_metadata(&c);
-    if (!status) status = peft__gguf_read_alignment(g);
-    return status ? status : peft__gguf_read_tensors(&c);
+    g->entries = (peft__gguf_entry *)peft__calloc(g->ctx, g->entry_count, sizeof(peft__gguf_entry));
+    if (!g->entries) g->status = PEFT_ERROR_MEMORY;
+    g->reading = "key ";
+    for (int64_t i = 0; i < g->entry_count && !g->status; i++) {
+        g->entries[i].key = peft__gguf_read_name(g, "key", &g->keys, i);
+        peft__gguf_read_value(g, &g->entries[i]);
+    }
+    if (g->status) return;
+    double a = PEFT__GGUF_ALIGNMENT;
+    if (peft__map_get(&g->keys, "general.alignment", 17, -1) >= 0)
+        a = peft_gguf_number(g, "general.alignment", 0);
+    g->alignment = a >= 8 && a <= PEFT__GGUF_MAX_ALIGNMENT ? (int64_t)a : 0;
+    if (!g->alignment || (double)g->alignment != a || (g->alignment & (g->alignment - 1)))
+        peft__gguf_wrong(g, "general.alignment is %g", a);
+    peft__gguf_read_tensors(g);
 }
 
 PEFTDEF peft_status peft_gguf_open(peft_context *ctx, const char *path, peft_gguf **out) {
@@ -11029,9 +10955,18 @@ PEFTDEF peft_status peft_gguf_open(peft_context *ctx, const char *path, peft_ggu
     peft__map_init(&g->keys, ctx);
     peft__map_init(&g->names, ctx);
     g->path = peft__arena_strdup(&g->arena, path ? path : "", path ? strlen(path) : 0);
-    peft_status status = g->path ? peft__file_open(ctx, g->path, &g->file) : PEFT_ERROR_MEMORY;
-    if (!status) status = peft__file_whole(&g->file, &g->arena, 1, &g->bytes);
-    if (!status) status = peft__gguf_read(g);
+    g->status = g->path ? peft__file_open(ctx, g->path, &g->file) : PEFT_ERROR_MEMORY;
+    g->bytes = g->file.data;
+    if (!g->status && !g->bytes) {
+        unsigned char *copy = g->file.size < SIZE_MAX
+                                  ? (unsigned char *)peft__arena_alloc(&g->arena, (size_t)g->file.size + 1)
+                                  : NULL;
+        g->status = copy ? peft__file_read(&g->file, 0, copy, (size_t)g->file.size) : PEFT_ERROR_MEMORY;
+        g->bytes = copy;
+    }
+    g->at = g->bytes;
+    if (!g->status) peft__gguf_read(g);
+    peft_status status = g->status;
     if (status) peft_gguf_close(g);
     else *out = g;
     return status;
@@ -11049,69 +10984,58 @@ PEFTDEF void peft_gguf_close(peft_gguf *g) {
 }
 
 PEFTDEF int64_t peft_gguf_count(const peft_gguf *g) {
-    if (!g) return 0;
-    return g->count;
+    return g ? g->count : 0;
 }
 
 PEFTDEF const peft_gguf_tensor *peft_gguf_at(const peft_gguf *g, int64_t i) {
-    if (!g) return NULL;
-    return i >= 0 && i < g->count ? &g->tensors[i] : NULL;
+    return g && i >= 0 && i < g->count ? &g->tensors[i] : NULL;
 }
 
 PEFTDEF const peft_gguf_tensor *peft_gguf_find(const peft_gguf *g, const char *name) {
-    if (!g || !name) return NULL;
-    return peft_gguf_at(g, peft__map_get(&g->names, name, strlen(name), -1));
+    return g && name ? peft_gguf_at(g, peft__map_get(&g->names, name, strlen(name), -1)) : NULL;
 }
 
 PEFTDEF int64_t peft_gguf_key_count(const peft_gguf *g) {
-    if (!g) return 0;
-    return g->entry_count;
+    return g ? g->entry_count : 0;
 }
 
 PEFTDEF const char *peft_gguf_key(const peft_gguf *g, int64_t i) {
-    if (!g) return NULL;
-    return i >= 0 && i < g->entry_count ? g->entries[i].key : NULL;
+    return g && i >= 0 && i < g->entry_count ? g->entries[i].key : NULL;
 }
 
 PEFT__NOINLINE const peft__gguf_entry *peft__gguf_entry_of(const peft_gguf *g, const char *key, bool array) {
-    int64_t i = peft__map_get(&g->keys, key, strlen(key), -1);
+    int64_t i = g && key ? peft__map_get(&g->keys, key, strlen(key), -1) : -1;
     return i >= 0 && g->entries[i].array == array ? &g->entries[i] : NULL;
 }
 
 PEFTDEF const char *peft_gguf_string(const peft_gguf *g, const char *key, const char *missing) {
-    if (!g || !key) return missing;
     const peft__gguf_entry *e = peft__gguf_entry_of(g, key, false);
     return e && e->texts ? e->texts[0].data : missing;
 }
 
 PEFTDEF double peft_gguf_number(const peft_gguf *g, const char *key, double missing) {
-    if (!g || !key) return missing;
     const peft__gguf_entry *e = peft__gguf_entry_of(g, key, false);
     return e && e->data && e->type != PEFT_GGUF_BOOL ? peft__gguf_number_at(e->data, e->type) : missing;
 }
 
 PEFTDEF bool peft_gguf_bool(const peft_gguf *g, const char *key, bool missing) {
-    if (!g || !key) return missing;
     const peft__gguf_entry *e = peft__gguf_entry_of(g, key, false);
     return e && e->type == PEFT_GGUF_BOOL ? e->data[0] != 0 : missing;
 }
 
 PEFTDEF int64_t peft_gguf_array_count(const peft_gguf *g, const char *key) {
-    if (!g || !key) return -1;
     const peft__gguf_entry *e = peft__gguf_entry_of(g, key, true);
     return e ? e->count : -1;
 }
 
 PEFTDEF const char *peft_gguf_array_string(const peft_gguf *g, const char *key, int64_t i, size_t *size) {
-    if (!g || !key) return NULL;
     const peft__gguf_entry *e = peft__gguf_entry_of(g, key, true);
     bool there = e && e->texts && i >= 0 && i < e->count;
-    *size = there ? e->texts[i].size : 0;
+    if (g && key) *size = there ? e->texts[i].size : 0;
     return there ? e->texts[i].data : NULL;
 }
 
 PEFTDEF double peft_gguf_array_number(const peft_gguf *g, const char *key, int64_t i, double missing) {
-    if (!g || !key) return missing;
     const peft__gguf_entry *e = peft__gguf_entry_of(g, key, true);
     if (!e || !e->data || i < 0 || i >= e->count) return missing;
     return peft__gguf_number_at(e->data + (size_t)i * peft__gguf_number_size(e->type), e->type);
@@ -11119,7 +11043,13 @@ PEFTDEF double peft_gguf_array_number(const peft_gguf *g, const char *key, int64
 
 // ---- the order of rows: some architectures' weights lie otherwise in GGUF than in Hugging Face's files
 
-enum { PEFT__ORDER_SAME, PEFT__ORDER_ROTARY_Q, PEFT__ORDER_ROTARY_K, PEFT__ORDER_FUSED, PEFT__ORDER_TRANSPOSED };
+enum {
+    PEFT__ORDER_SAME,
+    PEFT__ORDER_ROTARY_Q,
+    PEFT__ORDER_ROTARY_K,
+    PEFT__ORDER_FUSED,
+    PEFT__ORDER_TRANSPOSED
+};
 
 typedef struct peft__row_order {
     int kind;
@@ -11129,12 +11059,14 @@ typedef struct peft__row_order {
 static const peft__row_order peft__same_order = {PEFT__ORDER_SAME, 0, 0};
 
 // The row of Hugging Face's matrix that is this row in GGUF.
-//   rotary: of each head, the two halves that rotate together alternate:  row 2 j + i of GGUF is row i (head_size / 2) + j
-//   fused:  queries, keys, values of all heads one after the other, instead of the three of each head
+//   rotary: of each head, the two halves that rotate together alternate: row 2 j + i of GGUF is row i
+//   (head_size / 2) + j fused:  queries, keys, values of all heads one after the other, instead of the three
+//   of each head
 static int64_t peft__hf_row(const peft__row_order *o, int64_t row) {
     if (o->kind == PEFT__ORDER_SAME || o->kind == PEFT__ORDER_TRANSPOSED) return row;
     int64_t head = row / o->head_size, within = row % o->head_size;
-    if (o->kind != PEFT__ORDER_FUSED) return head * o->head_size + within % 2 * (o->head_size / 2) + within / 2;
+    if (o->kind != PEFT__ORDER_FUSED)
+        return head * o->head_size + within % 2 * (o->head_size / 2) + within / 2;
     return (head % o->heads * 3 + head / o->heads) * o->head_size + within;
 }
 
@@ -11143,7 +11075,8 @@ static bool peft__row_order_fits(peft__row_order *o, int64_t rows) {
     int64_t parts = o->kind == PEFT__ORDER_FUSED ? 3 * o->heads : o->heads;
     if (o->kind == PEFT__ORDER_SAME || o->kind == PEFT__ORDER_TRANSPOSED) return true;
     o->head_size = parts > 0 ? rows / parts : 0;
-    return o->head_size > 0 && o->head_size * parts == rows && (o->kind == PEFT__ORDER_FUSED || o->head_size % 2 == 0);
+    return o->head_size > 0 && o->head_size * parts == rows &&
+           (o->kind == PEFT__ORDER_FUSED || o->head_size % 2 == 0);
 }
 
 typedef struct peft__gguf_decoding {
@@ -11152,33 +11085,39 @@ typedef struct peft__gguf_decoding {
     int64_t cols;
     peft__row_order order;
     float *out;
+    // where a tensor is kept in as many bits as it has
+    uint8_t code_of[256];  // integer + 128 -> code
+    float *scales;
+    uint8_t *codes;
 } peft__gguf_decoding;
 
 static void peft__gguf_decode_rows(void *arg, int64_t begin, int64_t end) {
     const peft__gguf_decoding *d = (const peft__gguf_decoding *)arg;
     int64_t blocks = d->cols / d->format->block;
     for (int64_t r = begin; r < end; r++)
-        d->format->decode(d->data + r * blocks * d->format->size, blocks, d->out + peft__hf_row(&d->order, r) * d->cols);
+        d->format->decode(d->format, d->data + r * blocks * d->format->size, blocks,
+                          d->out + peft__hf_row(&d->order, r) * d->cols);
 }
 
-static int64_t peft__gguf_row_count(const peft_gguf_tensor *t) {
-    return t->dims[1] * t->dims[2] * t->dims[3];
-}
-
-static peft_status peft__gguf_decode(const peft_gguf *g, const peft_gguf_tensor *t, int64_t first_row, int64_t rows,
-                                     peft__row_order order, float *out) {
+static peft_status peft__gguf_decode(const peft_gguf *g, const peft_gguf_tensor *t, int64_t first_row,
+                                     int64_t rows, peft__row_order order, float *out) {
     const peft__ggml_format *f = peft__ggml_format_of(t->type);
-    if (!f->decode) return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s is of type %s", g->path, t->name, f->name);
-    int64_t total = peft__gguf_row_count(t);
+    int64_t total = t->dims[1] * t->dims[2] * t->dims[3];
+    if (!f->decode) return peft__file_cannot(&g->file, "tensor %s is of type %s", t->name, f->name);
     if (first_row < 0 || rows < 0 || first_row > total || rows > total - first_row)
-        return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT, "%s: %lld rows from row %lld of tensor %s, which has %lld", g->path,
+        return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT,
+                          "%s: %lld rows from row %lld of tensor %s, which has %lld", g->path,
                           (long long)rows, (long long)first_row, t->name, (long long)total);
-    peft__gguf_decoding d = {f, (const unsigned char *)t->data + first_row * (t->size / total), t->dims[0], order, out};
+    peft__gguf_decoding d = {f,          (const unsigned char *)t->data + first_row * (t->size / total),
+                             t->dims[0], order,
+                             out,        {0},
+                             NULL,       NULL};
     peft__ranges(g->ctx, rows, 65536 / t->dims[0], peft__gguf_decode_rows, &d);
     return PEFT_OK;
 }
 
-PEFTDEF peft_status peft_gguf_to_f32(const peft_gguf *g, int64_t i, int64_t first_row, int64_t rows, float *out) {
+PEFTDEF peft_status peft_gguf_to_f32(const peft_gguf *g, int64_t i, int64_t first_row, int64_t rows,
+                                     float *out) {
     PEFT__NEED(NULL, g, "gguf");
     PEFT__NEED(g->ctx, out, "out");
     const peft_gguf_tensor *t = peft_gguf_at(g, i);
@@ -11191,10 +11130,10 @@ PEFTDEF peft_status peft_gguf_to_f32(const peft_gguf *g, int64_t i, int64_t firs
 typedef struct peft__gguf_source {
     const char *name;
     const peft_tensor *tensor;
-    int type;
+    const peft__ggml_format *format;
     peft__row_order order;
     int64_t rows, cols;  // in the file
-    float scale;  // of the values, as they are written
+    float scale;         // of the values, as they are written
 } peft__gguf_source;
 
 struct peft_gguf_writer {
@@ -11238,34 +11177,37 @@ PEFT__NOINLINE void peft__gguf_put(peft__string *out, uint64_t v, int bytes) {
 }
 
 static void peft__gguf_put_text(peft__string *out, const char *text) {
-    size_t n = strlen(text);
-    peft__gguf_put(out, n, 8);
-    peft__string_append(out, text, n);
+    peft__gguf_put(out, strlen(text), 8);
+    peft__string_puts(out, text);
 }
 
 // Whether the type holds this number exactly (F32: but for rounding).
 static bool peft__gguf_holds(int type, double v) {
     if (type == PEFT_GGUF_F32 || type == PEFT_GGUF_F64) return true;
-    if (type == PEFT_GGUF_BOOL) return v == 0 || v == 1;
-    double bits = 8 * (double)peft__gguf_number_size(type), top = bits == 64 ? 9007199254740992.0 : pow(2, bits);
-    bool is_signed = type == PEFT_GGUF_I8 || type == PEFT_GGUF_I16 || type == PEFT_GGUF_I32 || type == PEFT_GGUF_I64;
-    if (bits == 64 && is_signed) return v == floor(v) && fabs(v) <= top;
-    if (bits == 64) return v == floor(v) && v >= 0 && v <= top;
-    return v == floor(v) && (is_signed ? v >= -top / 2 && v < top / 2 : v >= 0 && v < top);
+    bool negative =
+        type == PEFT_GGUF_I8 || type == PEFT_GGUF_I16 || type == PEFT_GGUF_I32 || type == PEFT_GGUF_I64;
+    int bits = type == PEFT_GGUF_BOOL ? 1 : 8 * (int)peft__gguf_number_size(type) - negative;
+    double top = bits >= 63 ? 9007199254740992.0 : pow(2, bits) - 1;  // whole numbers of a double end at 2^53
+    return v == floor(v) && v <= top && v >= (!negative ? 0 : bits == 63 ? -top : -top - 1);
 }
 
 static void peft__gguf_put_number(peft__string *out, int type, double v) {
     uint64_t bits = 0;
     if (type == PEFT_GGUF_F64) memcpy(&bits, &v, 8);
-    else bits = type == PEFT_GGUF_F32 ? peft__float_bits((float)v) : v < 0 ? (uint64_t)(int64_t)v : (uint64_t)v;
+    else
+        bits = type == PEFT_GGUF_F32 ? peft__float_bits((float)v)
+               : v < 0               ? (uint64_t)(int64_t)v
+                                     : (uint64_t)v;
     peft__gguf_put(out, bits, (int)peft__gguf_number_size(type));
 }
 
-// Writes the key and what stands before the value. Nothing is written on failure.
+// Writes the key and what stands before the value; count -1: no array. Nothing is written on failure.
 static peft_status peft__gguf_begin(peft_gguf_writer *w, const char *key, int type, int64_t count) {
-    size_t n = key ? strlen(key) : 0;
-    if (!n || n > PEFT__GGUF_MAX_KEY) return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "a GGUF key of %zu bytes", n);
-    if (peft__map_get(&w->keys, key, n, -1) >= 0) return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s is there already", key);
+    size_t n = strlen(key);
+    if (!n || n > PEFT__GGUF_MAX_KEY)
+        return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "a GGUF key of %zu bytes", n);
+    if (peft__map_get(&w->keys, key, n, -1) >= 0)
+        return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s is there already", key);
     char *copy = peft__arena_strdup(&w->arena, key, n);
     if (!copy || w->metadata.failed || !peft__map_set(&w->keys, copy, n, 0)) return PEFT_ERROR_MEMORY;
     peft__gguf_put_text(&w->metadata, key);
@@ -11275,7 +11217,24 @@ static peft_status peft__gguf_begin(peft_gguf_writer *w, const char *key, int ty
     return PEFT_OK;
 }
 
-static peft_status peft__gguf_end(const peft_gguf_writer *w, peft_status status) {
+// One text (array false) or a list of them.
+static peft_status peft__gguf_set_texts(peft_gguf_writer *w, const char *key, const char *const *values,
+                                        int64_t count, bool array) {
+    peft_status status = peft__gguf_begin(w, key, PEFT_GGUF_STRING, array ? PEFT__MAX(count, 0) : -1);
+    for (int64_t i = 0; i < count && !status; i++) peft__gguf_put_text(&w->metadata, values[i]);
+    return status ? status : w->metadata.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
+}
+
+static peft_status peft__gguf_set_values(peft_gguf_writer *w, const char *key, int type, const double *values,
+                                         int64_t count, bool array) {
+    if (type < 0 || type > PEFT_GGUF_F64 || !peft__gguf_number_size(type))
+        return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s: %d is not a type of numbers", key, type);
+    for (int64_t i = 0; i < count; i++)
+        if (!peft__gguf_holds(type, values[i]))
+            return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s: type %d cannot hold %g", key, type,
+                              values[i]);
+    peft_status status = peft__gguf_begin(w, key, type, array ? PEFT__MAX(count, 0) : -1);
+    for (int64_t i = 0; i < count && !status; i++) peft__gguf_put_number(&w->metadata, type, values[i]);
     return status ? status : w->metadata.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
@@ -11283,85 +11242,70 @@ PEFTDEF peft_status peft_gguf_set_string(peft_gguf_writer *w, const char *key, c
     PEFT__NEED(NULL, w, "writer");
     PEFT__NEED(w->ctx, key, "key");
     PEFT__NEED(w->ctx, value, "value");
-    peft_status status = peft__gguf_begin(w, key, PEFT_GGUF_STRING, -1);
-    if (!status) peft__gguf_put_text(&w->metadata, value);
-    return peft__gguf_end(w, status);
+    return peft__gguf_set_texts(w, key, &value, 1, false);
 }
 
-PEFTDEF peft_status peft_gguf_set_strings(peft_gguf_writer *w, const char *key, const char *const *values, int64_t count) {
-    PEFT__NEED(NULL, w, "writer");
-    PEFT__NEED(w->ctx, key, "key");
-    PEFT__NEED(w->ctx, values || !count, "values");
-    peft_status status = peft__gguf_begin(w, key, PEFT_GGUF_STRING, PEFT__MAX(count, 0));
-    for (int64_t i = 0; i < count && !status; i++) peft__gguf_put_text(&w->metadata, values[i]);
-    return peft__gguf_end(w, status);
-}
-
-static peft_status peft__gguf_check_numbers(peft_gguf_writer *w, const char *key, int type, const double *values, int64_t count) {
-    bool number = type >= 0 && type <= PEFT_GGUF_F64 && peft__gguf_number_size(type);
-    if (!number) return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s: %d is not a type of numbers", key, type);
-    for (int64_t i = 0; i < count; i++)
-        if (!peft__gguf_holds(type, values[i]))
-            return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "GGUF key %s: type %d cannot hold %g", key, type, values[i]);
-    return PEFT_OK;
-}
-
-PEFTDEF peft_status peft_gguf_set_number(peft_gguf_writer *w, const char *key, peft_gguf_type type, double value) {
-    PEFT__NEED(NULL, w, "writer");
-    PEFT__NEED(w->ctx, key, "key");
-    peft_status status = peft__gguf_check_numbers(w, key, (int)type, &value, 1);
-    if (!status) status = peft__gguf_begin(w, key, (int)type, -1);
-    if (!status) peft__gguf_put_number(&w->metadata, (int)type, value);
-    return peft__gguf_end(w, status);
-}
-
-PEFTDEF peft_status peft_gguf_set_numbers(peft_gguf_writer *w, const char *key, peft_gguf_type type, const double *values,
+PEFTDEF peft_status peft_gguf_set_strings(peft_gguf_writer *w, const char *key, const char *const *values,
                                           int64_t count) {
     PEFT__NEED(NULL, w, "writer");
     PEFT__NEED(w->ctx, key, "key");
     PEFT__NEED(w->ctx, values || !count, "values");
-    peft_status status = peft__gguf_check_numbers(w, key, (int)type, values, count);
-    if (!status) status = peft__gguf_begin(w, key, (int)type, PEFT__MAX(count, 0));
-    for (int64_t i = 0; i < count && !status; i++) peft__gguf_put_number(&w->metadata, (int)type, values[i]);
-    return peft__gguf_end(w, status);
+    return peft__gguf_set_texts(w, key, values, count, true);
+}
+
+PEFTDEF peft_status peft_gguf_set_number(peft_gguf_writer *w, const char *key, peft_gguf_type type,
+                                         double value) {
+    PEFT__NEED(NULL, w, "writer");
+    PEFT__NEED(w->ctx, key, "key");
+    return peft__gguf_set_values(w, key, (int)type, &value, 1, false);
+}
+
+PEFTDEF peft_status peft_gguf_set_numbers(peft_gguf_writer *w, const char *key, peft_gguf_type type,
+                                          const double *values, int64_t count) {
+    PEFT__NEED(NULL, w, "writer");
+    PEFT__NEED(w->ctx, key, "key");
+    PEFT__NEED(w->ctx, values || !count, "values");
+    return peft__gguf_set_values(w, key, (int)type, values, count, true);
 }
 
 // The tensor in another order of rows. A vector in an order of its own is a matrix of one column meanwhile.
-static peft_status peft__gguf_add_ordered(peft_gguf_writer *w, const char *name, const peft_tensor *t, int type,
-                                          peft__row_order order) {
+static peft_status peft__gguf_add_ordered(peft_gguf_writer *w, const char *name, const peft_tensor *t,
+                                          int type, peft__row_order order) {
     const peft__ggml_format *f = peft__ggml_format_of(type);
     size_t n = strlen(name);
     if (!f || !f->encode)
-        return peft__fail(w->ctx, PEFT_ERROR_UNSUPPORTED, "tensor %s: cannot be written as ggml type %s", name,
-                          peft_ggml_type_name(type));
+        return peft__fail(w->ctx, PEFT_ERROR_UNSUPPORTED, "tensor %s: cannot be written as ggml type %s",
+                          name, peft_ggml_type_name(type));
     if (!n || n > PEFT__GGUF_MAX_NAME)
         return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "tensor %s: a GGUF name has 1 to 63 bytes", name);
-    if (peft__map_get(&w->names, name, n, -1) >= 0) return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "tensor %s is there already", name);
-    bool vector = t->rank == 1 && order.kind != PEFT__ORDER_SAME, turned = order.kind == PEFT__ORDER_TRANSPOSED;
-    int64_t rows = turned ? t->cols : vector ? peft__size(t) : t->rows, cols = turned ? t->rows : vector ? 1 : t->cols;
+    if (peft__map_get(&w->names, name, n, -1) >= 0)
+        return peft__fail(w->ctx, PEFT_ERROR_ARGUMENT, "tensor %s is there already", name);
+    bool vector = t->rank == 1 && order.kind != PEFT__ORDER_SAME,
+         transposed = order.kind == PEFT__ORDER_TRANSPOSED;
+    int64_t rows = transposed ? t->cols
+                   : vector   ? peft__size(t)
+                              : t->rows,
+            cols = transposed ? t->rows
+                   : vector   ? 1
+                              : t->cols;
     if (rows < 1 || cols < 1 || cols % f->block || !peft__row_order_fits(&order, rows))
-        return peft__fail(w->ctx, PEFT_ERROR_SHAPE, "tensor %s: %lld x %lld as ggml type %s with %lld heads", name, (long long)rows,
-                          (long long)cols, f->name, (long long)order.heads);
+        return peft__fail(w->ctx, PEFT_ERROR_SHAPE, "tensor %s: %lld x %lld as ggml type %s with %lld heads",
+                          name, (long long)rows, (long long)cols, f->name, (long long)order.heads);
     void *grown = peft__one_more(w->ctx, w->sources, w->count, &w->capacity, sizeof(*w->sources));
-    if (!grown) return PEFT_ERROR_MEMORY;
-    w->sources = (peft__gguf_source *)grown;
+    if (grown) w->sources = (peft__gguf_source *)grown;
     char *copy = peft__arena_strdup(&w->arena, name, n);
-    if (!copy || !peft__map_set(&w->names, copy, n, 0)) return PEFT_ERROR_MEMORY;
-    peft__gguf_source s = {copy, t, type, order, rows, cols, 1};
+    if (!grown || !copy || !peft__map_set(&w->names, copy, n, 0)) return PEFT_ERROR_MEMORY;
+    peft__gguf_source s = {copy, t, f, order, rows, cols, 1};
     w->sources[w->count++] = s;
     return PEFT_OK;
 }
 
-PEFTDEF peft_status peft_gguf_add(peft_gguf_writer *w, const char *name, const peft_tensor *tensor, peft_ggml_type type) {
+PEFTDEF peft_status peft_gguf_add(peft_gguf_writer *w, const char *name, const peft_tensor *tensor,
+                                  peft_ggml_type type) {
     PEFT__NEED(NULL, w, "writer");
     PEFT__NEED(w->ctx, name, "name");
     PEFT__NEED(w->ctx, tensor, "tensor");
     return peft__gguf_add_ordered(w, name, tensor, (int)type, peft__same_order);
-}
-
-static int64_t peft__gguf_source_bytes(const peft__gguf_source *s) {
-    const peft__ggml_format *f = peft__ggml_format_of(s->type);
-    return s->rows * (s->cols / f->block) * f->size;
 }
 
 static void peft__gguf_header(const peft_gguf_writer *w, peft__string *h) {
@@ -11371,45 +11315,44 @@ static void peft__gguf_header(const peft_gguf_writer *w, peft__string *h) {
     peft__gguf_put(h, (uint64_t)w->keys.count, 8);
     peft__string_append(h, w->metadata.data, w->metadata.size);
     int64_t offset = 0;
-    for (int64_t i = 0; i < w->count; i++) {
-        const peft__gguf_source *s = &w->sources[i];
-        int rank = s->tensor->rank == 1 ? 1 : 2;
+    for (const peft__gguf_source *s = w->sources; s < w->sources + w->count; s++) {
+        bool vector = s->tensor->rank == 1;
         peft__gguf_put_text(h, s->name);
-        peft__gguf_put(h, (uint64_t)rank, 4);
-        peft__gguf_put(h, (uint64_t)(rank == 1 ? s->rows * s->cols : s->cols), 8);
-        if (rank == 2) peft__gguf_put(h, (uint64_t)s->rows, 8);
-        peft__gguf_put(h, (uint64_t)s->type, 4);
+        peft__gguf_put(h, vector ? 1 : 2, 4);
+        peft__gguf_put(h, (uint64_t)(vector ? s->rows * s->cols : s->cols), 8);
+        if (!vector) peft__gguf_put(h, (uint64_t)s->rows, 8);
+        peft__gguf_put(h, (uint64_t)s->format->type, 4);
         peft__gguf_put(h, (uint64_t)offset, 8);
-        offset += (peft__gguf_source_bytes(s) + PEFT__GGUF_ALIGNMENT - 1) / PEFT__GGUF_ALIGNMENT * PEFT__GGUF_ALIGNMENT;
+        int64_t bytes = s->rows * (s->cols / s->format->block) * s->format->size;
+        offset += (bytes + PEFT__GGUF_ALIGNMENT - 1) / PEFT__GGUF_ALIGNMENT * PEFT__GGUF_ALIGNMENT;
     }
     while (!h->failed && h->size % PEFT__GGUF_ALIGNMENT) peft__gguf_put(h, 0, 1);
 }
 
-// Row `row` of the file as f32.
-static void peft__gguf_gather(const peft__gguf_source *s, int64_t row, float *x) {
-    if (s->order.kind != PEFT__ORDER_TRANSPOSED) peft__to_f32(s->tensor, peft__hf_row(&s->order, row) * s->cols, s->cols, x);
-    else
-        for (int64_t i = 0; i < s->cols; i++) peft__to_f32(s->tensor, i * s->rows + row, 1, x + i);
-}
-
-static peft_status peft__gguf_write_source(peft__writer *w, const peft__gguf_source *s) {
+static void peft__gguf_write_source(peft__writer *w, const peft__gguf_source *s) {
     static const char zeros[PEFT__GGUF_ALIGNMENT] = {0};
-    const peft__ggml_format *f = peft__ggml_format_of(s->type);
+    const peft__ggml_format *f = s->format;
     int64_t blocks = s->cols / f->block, bytes = blocks * f->size;
     float *x = (float *)peft__calloc(w->ctx, s->cols, sizeof(float));
     unsigned char *row = (unsigned char *)peft__calloc(w->ctx, bytes, 1);
     if (!x || !row) w->status = PEFT_ERROR_MEMORY;
     for (int64_t r = 0; r < s->rows && !w->status; r++) {
-        peft__gguf_gather(s, r, x);
+        if (s->order.kind != PEFT__ORDER_TRANSPOSED)
+            peft__to_f32(s->tensor, peft__hf_row(&s->order, r) * s->cols, s->cols, x);
+        else
+            for (int64_t i = 0; i < s->cols; i++) peft__to_f32(s->tensor, i * s->rows + r, 1, x + i);
         for (int64_t i = 0; i < s->cols && s->scale != 1; i++) x[i] *= s->scale;
-        if (f->encode(x, blocks, row)) peft__write(w, row, (size_t)bytes);
-        else w->status = peft__fail(w->ctx, PEFT_ERROR_NUMERIC, "%s: tensor %s, row %lld: a value that %s cannot hold", w->path,
-                                    s->name, (long long)r, f->name);
+        if (f->encode(f, x, blocks, row)) peft__write(w, row, (size_t)bytes);
+        else
+            w->status =
+                peft__fail(w->ctx, PEFT_ERROR_NUMERIC, "%s: tensor %s, row %lld: a value that %s cannot hold",
+                           w->path, s->name, (long long)r, f->name);
     }
-    peft__write(w, zeros, (size_t)((PEFT__GGUF_ALIGNMENT - s->rows * bytes % PEFT__GGUF_ALIGNMENT) % PEFT__GGUF_ALIGNMENT));
+    peft__write(
+        w, zeros,
+        (size_t)((PEFT__GGUF_ALIGNMENT - s->rows * bytes % PEFT__GGUF_ALIGNMENT) % PEFT__GGUF_ALIGNMENT));
     peft__free(w->ctx, x);
     peft__free(w->ctx, row);
-    return w->status;
 }
 
 PEFTDEF peft_status peft_gguf_write(peft_gguf_writer *writer, const char *path) {
@@ -11419,102 +11362,104 @@ PEFTDEF peft_status peft_gguf_write(peft_gguf_writer *writer, const char *path) 
     peft__writer w;
     peft__string_init(&header, writer->ctx);
     peft__gguf_header(writer, &header);
-    peft_status status = header.failed || writer->metadata.failed ? PEFT_ERROR_MEMORY : peft__writer_open(writer->ctx, path, &w);
+    peft_status status = header.failed || writer->metadata.failed ? PEFT_ERROR_MEMORY
+                                                                  : peft__writer_open(writer->ctx, path, &w);
     if (!status) {
         peft__write(&w, header.data, header.size);
-        for (int64_t i = 0; i < writer->count && !status; i++) status = peft__gguf_write_source(&w, &writer->sources[i]);
+        for (int64_t i = 0; i < writer->count && !w.status; i++)
+            peft__gguf_write_source(&w, &writer->sources[i]);
         status = peft__writer_commit(&w);
     }
     peft__string_free(&header);
     return status;
 }
 
-// ---- the families of models: what parameters are called in Hugging Face's files and in GGUF, their shapes, and where pointers to them go
+// ---- the families of models: what parameters are called in Hugging Face's files and in GGUF, their shapes,
+// and where
+//      pointers to them go
 
 // An encoder or decoder block. Slots that a kind of block lacks stay NULL. Biases are found through bias_of.
 typedef struct peft__block_weights {
-    peft_tensor *norm, *q, *k, *v, *qkv, *o;                          // self-attention; qkv: one matrix instead of three
+    peft_tensor *norm, *q, *k, *v, *qkv, *o;  // self-attention; qkv: one matrix instead of three
     peft_tensor *cross_norm, *cross_q, *cross_k, *cross_v, *cross_o;  // T5's decoder: attention to the source
-    peft_tensor *ff_norm, *wi, *wi_gate, *wo;                         // feed-forward; wi_gate: the second input matrix of gated ones
-    // T5's relative positions, in its first block for all
-    peft_tensor *bias;
+    peft_tensor *ff_norm, *wi, *wi_gate, *wo;  // feed-forward; wi_gate: the second input matrix of gated ones
+    peft_tensor *bias;                         // T5's relative positions, in its first block for all
 } peft__block_weights;
 
 typedef struct peft__rule {
     const char *name, *gguf;  // behind the block's name, before .weight or .bias
-    char rows, cols;  // d: d_model, i: heads * d_kv, j: kv_heads * d_kv, 3: three times i, f: d_ff, h: heads, k: buckets, 1: one
-    char bias;        // 0: none, b: always, q: if the queries' projections have one, o: if outputs, m: if the feed-forward
+    char rows, cols;  // d: d_model, i: heads * d_kv, j: kv_heads * d_kv, 3: three times i, f: d_ff, h: heads,
+                      // k: buckets, 1: one
+    char bias;        // 0: none, b: always, q: if the queries' projections have one, o: if outputs, m: if the
+                      // feed-forward
     // g: gated feed-forward only, r: ungated only, 1: the first block only (UMT5: all), -: in some files, of
     // no use, 0: all
     char only;
-    char order;       // of its rows in GGUF
+    char order;  // of its rows in GGUF
     size_t slot;
 } peft__rule;
 
-#define PEFT__SLOT(member) offsetof(peft__block_weights, member)
-static const peft__rule peft__t5_encoder_rules[] = {
-    {"layer.0.SelfAttention.q", "attn_q", 'i', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(q)},
-    {"layer.0.SelfAttention.k", "attn_k", 'i', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(k)},
-    {"layer.0.SelfAttention.v", "attn_v", 'i', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(v)},
-    {"layer.0.SelfAttention.o", "attn_o", 'd', 'i', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(o)},
-    {"layer.0.layer_norm", "attn_norm", '1', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(norm)},
-    {"layer.1.DenseReluDense.wi", "ffn_up", 'f', 'd', 0, 'r', PEFT__ORDER_SAME, PEFT__SLOT(wi)},
-    {"layer.1.DenseReluDense.wi_0", "ffn_gate", 'f', 'd', 0, 'g', PEFT__ORDER_SAME, PEFT__SLOT(wi_gate)},
-    {"layer.1.DenseReluDense.wi_1", "ffn_up", 'f', 'd', 0, 'g', PEFT__ORDER_SAME, PEFT__SLOT(wi)},
-    {"layer.1.DenseReluDense.wo", "ffn_down", 'd', 'f', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(wo)},
-    {"layer.1.layer_norm", "ffn_norm", '1', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(ff_norm)},
-    {"layer.0.SelfAttention.relative_attention_bias", "attn_rel_b", 'k', 'h', 0, '1', PEFT__ORDER_SAME, PEFT__SLOT(bias)},
-};
+#define PEFT__ROW(name, gguf, rows, cols, bias, only, order, slot) \
+    { name, gguf, rows, cols, bias, only, PEFT__ORDER_##order, offsetof(peft__block_weights, slot) }
+#define PEFT__T5_ATTENTION                                                       \
+    PEFT__ROW("layer.0.SelfAttention.q", "attn_q", 'i', 'd', 0, 0, SAME, q),     \
+        PEFT__ROW("layer.0.SelfAttention.k", "attn_k", 'i', 'd', 0, 0, SAME, k), \
+        PEFT__ROW("layer.0.SelfAttention.v", "attn_v", 'i', 'd', 0, 0, SAME, v), \
+        PEFT__ROW("layer.0.SelfAttention.o", "attn_o", 'd', 'i', 0, 0, SAME, o), \
+        PEFT__ROW("layer.0.layer_norm", "attn_norm", '1', 'd', 0, 0, SAME, norm)
+#define PEFT__T5_FEED_FORWARD(layer)                                                                     \
+    PEFT__ROW(layer ".DenseReluDense.wi", "ffn_up", 'f', 'd', 0, 'r', SAME, wi),                         \
+        PEFT__ROW(layer ".DenseReluDense.wi_0", "ffn_gate", 'f', 'd', 0, 'g', SAME, wi_gate),            \
+        PEFT__ROW(layer ".DenseReluDense.wi_1", "ffn_up", 'f', 'd', 0, 'g', SAME, wi),                   \
+        PEFT__ROW(layer ".DenseReluDense.wo", "ffn_down", 'd', 'f', 0, 0, SAME, wo),                     \
+        PEFT__ROW(layer ".layer_norm", "ffn_norm", '1', 'd', 0, 0, SAME, ff_norm),                       \
+        PEFT__ROW("layer.0.SelfAttention.relative_attention_bias", "attn_rel_b", 'k', 'h', 0, '1', SAME, \
+                  bias)
+
+static const peft__rule peft__t5_encoder_rules[] = {PEFT__T5_ATTENTION, PEFT__T5_FEED_FORWARD("layer.1")};
 static const peft__rule peft__t5_decoder_rules[] = {
-    {"layer.0.SelfAttention.q", "attn_q", 'i', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(q)},
-    {"layer.0.SelfAttention.k", "attn_k", 'i', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(k)},
-    {"layer.0.SelfAttention.v", "attn_v", 'i', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(v)},
-    {"layer.0.SelfAttention.o", "attn_o", 'd', 'i', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(o)},
-    {"layer.0.layer_norm", "attn_norm", '1', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(norm)},
-    {"layer.1.EncDecAttention.q", "cross_attn_q", 'i', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(cross_q)},
-    {"layer.1.EncDecAttention.k", "cross_attn_k", 'i', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(cross_k)},
-    {"layer.1.EncDecAttention.v", "cross_attn_v", 'i', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(cross_v)},
-    {"layer.1.EncDecAttention.o", "cross_attn_o", 'd', 'i', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(cross_o)},
-    {"layer.1.layer_norm", "cross_attn_norm", '1', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(cross_norm)},
-    {"layer.2.DenseReluDense.wi", "ffn_up", 'f', 'd', 0, 'r', PEFT__ORDER_SAME, PEFT__SLOT(wi)},
-    {"layer.2.DenseReluDense.wi_0", "ffn_gate", 'f', 'd', 0, 'g', PEFT__ORDER_SAME, PEFT__SLOT(wi_gate)},
-    {"layer.2.DenseReluDense.wi_1", "ffn_up", 'f', 'd', 0, 'g', PEFT__ORDER_SAME, PEFT__SLOT(wi)},
-    {"layer.2.DenseReluDense.wo", "ffn_down", 'd', 'f', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(wo)},
-    {"layer.2.layer_norm", "ffn_norm", '1', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(ff_norm)},
-    {"layer.0.SelfAttention.relative_attention_bias", "attn_rel_b", 'k', 'h', 0, '1', PEFT__ORDER_SAME, PEFT__SLOT(bias)},
-    {"layer.1.EncDecAttention.relative_attention_bias", "cross_attn_rel_b", 'k', 'h', 0, '-', PEFT__ORDER_SAME, 0},
+    PEFT__T5_ATTENTION,
+    PEFT__ROW("layer.1.EncDecAttention.q", "cross_attn_q", 'i', 'd', 0, 0, SAME, cross_q),
+    PEFT__ROW("layer.1.EncDecAttention.k", "cross_attn_k", 'i', 'd', 0, 0, SAME, cross_k),
+    PEFT__ROW("layer.1.EncDecAttention.v", "cross_attn_v", 'i', 'd', 0, 0, SAME, cross_v),
+    PEFT__ROW("layer.1.EncDecAttention.o", "cross_attn_o", 'd', 'i', 0, 0, SAME, cross_o),
+    PEFT__ROW("layer.1.layer_norm", "cross_attn_norm", '1', 'd', 0, 0, SAME, cross_norm),
+    PEFT__T5_FEED_FORWARD("layer.2"),
+    PEFT__ROW("layer.1.EncDecAttention.relative_attention_bias", "cross_attn_rel_b", 'k', 'h', 0, '-', SAME,
+              norm),
 };
 static const peft__rule peft__gpt2_rules[] = {
-    {"ln_1", "attn_norm", '1', 'd', 'b', 0, PEFT__ORDER_SAME, PEFT__SLOT(norm)},
-    {"attn.c_attn", "attn_qkv", '3', 'd', 'b', 0, PEFT__ORDER_TRANSPOSED, PEFT__SLOT(qkv)},
-    {"attn.c_proj", "attn_output", 'd', 'i', 'b', 0, PEFT__ORDER_TRANSPOSED, PEFT__SLOT(o)},
-    {"ln_2", "ffn_norm", '1', 'd', 'b', 0, PEFT__ORDER_SAME, PEFT__SLOT(ff_norm)},
-    {"mlp.c_fc", "ffn_up", 'f', 'd', 'b', 0, PEFT__ORDER_TRANSPOSED, PEFT__SLOT(wi)},
-    {"mlp.c_proj", "ffn_down", 'd', 'f', 'b', 0, PEFT__ORDER_TRANSPOSED, PEFT__SLOT(wo)},
+    PEFT__ROW("ln_1", "attn_norm", '1', 'd', 'b', 0, SAME, norm),
+    PEFT__ROW("attn.c_attn", "attn_qkv", '3', 'd', 'b', 0, TRANSPOSED, qkv),
+    PEFT__ROW("attn.c_proj", "attn_output", 'd', 'i', 'b', 0, TRANSPOSED, o),
+    PEFT__ROW("ln_2", "ffn_norm", '1', 'd', 'b', 0, SAME, ff_norm),
+    PEFT__ROW("mlp.c_fc", "ffn_up", 'f', 'd', 'b', 0, TRANSPOSED, wi),
+    PEFT__ROW("mlp.c_proj", "ffn_down", 'd', 'f', 'b', 0, TRANSPOSED, wo),
 };
 static const peft__rule peft__neox_rules[] = {
-    {"input_layernorm", "attn_norm", '1', 'd', 'b', 0, PEFT__ORDER_SAME, PEFT__SLOT(norm)},
-    {"post_attention_layernorm", "ffn_norm", '1', 'd', 'b', 0, PEFT__ORDER_SAME, PEFT__SLOT(ff_norm)},
-    {"attention.query_key_value", "attn_qkv", '3', 'd', 'q', 0, PEFT__ORDER_FUSED, PEFT__SLOT(qkv)},
-    {"attention.dense", "attn_output", 'd', 'i', 'o', 0, PEFT__ORDER_SAME, PEFT__SLOT(o)},
-    {"mlp.dense_h_to_4h", "ffn_up", 'f', 'd', 'b', 0, PEFT__ORDER_SAME, PEFT__SLOT(wi)},
-    {"mlp.dense_4h_to_h", "ffn_down", 'd', 'f', 'b', 0, PEFT__ORDER_SAME, PEFT__SLOT(wo)},
+    PEFT__ROW("input_layernorm", "attn_norm", '1', 'd', 'b', 0, SAME, norm),
+    PEFT__ROW("post_attention_layernorm", "ffn_norm", '1', 'd', 'b', 0, SAME, ff_norm),
+    PEFT__ROW("attention.query_key_value", "attn_qkv", '3', 'd', 'q', 0, FUSED, qkv),
+    PEFT__ROW("attention.dense", "attn_output", 'd', 'i', 'o', 0, SAME, o),
+    PEFT__ROW("mlp.dense_h_to_4h", "ffn_up", 'f', 'd', 'b', 0, SAME, wi),
+    PEFT__ROW("mlp.dense_4h_to_h", "ffn_down", 'd', 'f', 'b', 0, SAME, wo),
 };
 static const peft__rule peft__llama_rules[] = {
-    {"self_attn.q_proj", "attn_q", 'i', 'd', 'q', 0, PEFT__ORDER_ROTARY_Q, PEFT__SLOT(q)},
-    {"self_attn.k_proj", "attn_k", 'j', 'd', 'q', 0, PEFT__ORDER_ROTARY_K, PEFT__SLOT(k)},
-    {"self_attn.v_proj", "attn_v", 'j', 'd', 'q', 0, PEFT__ORDER_SAME, PEFT__SLOT(v)},
-    {"self_attn.o_proj", "attn_output", 'd', 'i', 'o', 0, PEFT__ORDER_SAME, PEFT__SLOT(o)},
-    {"mlp.gate_proj", "ffn_gate", 'f', 'd', 'm', 0, PEFT__ORDER_SAME, PEFT__SLOT(wi_gate)},
-    {"mlp.up_proj", "ffn_up", 'f', 'd', 'm', 0, PEFT__ORDER_SAME, PEFT__SLOT(wi)},
-    {"mlp.down_proj", "ffn_down", 'd', 'f', 'm', 0, PEFT__ORDER_SAME, PEFT__SLOT(wo)},
-    {"input_layernorm", "attn_norm", '1', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(norm)},
-    {"post_attention_layernorm", "ffn_norm", '1', 'd', 0, 0, PEFT__ORDER_SAME, PEFT__SLOT(ff_norm)},
+    PEFT__ROW("self_attn.q_proj", "attn_q", 'i', 'd', 'q', 0, ROTARY_Q, q),
+    PEFT__ROW("self_attn.k_proj", "attn_k", 'j', 'd', 'q', 0, ROTARY_K, k),
+    PEFT__ROW("self_attn.v_proj", "attn_v", 'j', 'd', 'q', 0, SAME, v),
+    PEFT__ROW("self_attn.o_proj", "attn_output", 'd', 'i', 'o', 0, SAME, o),
+    PEFT__ROW("mlp.gate_proj", "ffn_gate", 'f', 'd', 'm', 0, SAME, wi_gate),
+    PEFT__ROW("mlp.up_proj", "ffn_up", 'f', 'd', 'm', 0, SAME, wi),
+    PEFT__ROW("mlp.down_proj", "ffn_down", 'd', 'f', 'm', 0, SAME, wo),
+    PEFT__ROW("input_layernorm", "attn_norm", '1', 'd', 0, 0, SAME, norm),
+    PEFT__ROW("post_attention_layernorm", "ffn_norm", '1', 'd', 0, 0, SAME, ff_norm),
 };
 #define PEFT__RULES(table) table, (int)PEFT__COUNT(table)
 
 typedef struct peft__side {
-    const char *block, *gguf;  // a block's name, %lld being its number; NULL: decoder-only families have no encoder
+    const char *block,
+        *gguf;  // a block's name, %lld being its number; NULL: decoder-only families have no encoder
     const peft__rule *rules;
     int count;
 } peft__side;
@@ -11523,7 +11468,8 @@ typedef struct peft__family {
     const char *types;  // model_type of config.json, comma-separated
     bool in_out;        // linear weights are stored [in, out]
     peft__side encoder, decoder;
-    const char *embedding, *positions, *encoder_norm, *decoder_norm, *head;  // names before .weight and .bias; NULL: none
+    const char *embedding, *positions, *encoder_norm, *decoder_norm,
+        *head;            // names before .weight and .bias; NULL: none
     const char *targets;  // LoRA's default target_modules, as HF peft has them
     const char *ia3_targets, *ia3_feedforward;
     // of config.json: models with this family's head, or checkpoints of the model below a tied one
@@ -11535,174 +11481,230 @@ typedef struct peft__family {
 // ---- settings: what config.json and GGUF's metadata call them, what they may be, and where they go
 
 typedef enum peft__setting_use {
-    PEFT__HARMLESS,   // without effect on the function: training, generation, other libraries, bookkeeping
-    PEFT__NOTED,      // the same, but worth a warning where it has a value
-    PEFT__SIZE,       // int64_t: 1 to 2^24
+    PEFT__HARMLESS,      // without effect on the function: training, generation, other libraries, bookkeeping
+    PEFT__NOTED,         // the same, but worth a warning where it has a value
+    PEFT__SIZE,          // int64_t: 1 to 2^24
     PEFT__SIZE_OR_NONE,  // the same, or null: 0, which the family's function fills in or takes as "none"
-    PEFT__FRACTION,   // float: from 0 to below 1
-    PEFT__FLAG,       // bool
-    PEFT__TOKEN,      // int32_t: an id, -1 for none
-    PEFT__ENDS,       // one id or a list of them
-    PEFT__READ,       // the family's function reads it
-    PEFT__FIXED       // any other value than this one (or null) would make it another function: an error
+    PEFT__FRACTION,      // float: from 0 to below 1
+    PEFT__FLAG,          // bool
+    PEFT__TOKEN,         // int32_t: an id, -1 for none
+    PEFT__ENDS,          // one id or a list of them
+    PEFT__READ,          // the family's function reads it
+    PEFT__FIXED          // any other value than this one (or null) would make it another function: an error
 } peft__setting_use;
 
 typedef struct peft__setting {
-    // model types that the row is for; NULL: all of the family. The first row that fits counts
-    const char *types;
-    const char *keys;   // of config.json, comma-separated; NULL: none
-    const char *gguf;   // metadata, behind the architecture's name unless it begins with "tokenizer."; NULL: none
+    const char
+        *types;  // model types that the row is for; NULL: all of the family. The first row that fits counts
+    const char *keys;  // of config.json, comma-separated; NULL: none
+    const char
+        *gguf;  // metadata, behind the architecture's name unless it begins with "tokenizer."; NULL: none
     int use;
     size_t field;       // of peft_config
     const char *value;  // JSON: what a missing key means, or the only value; NULL: the key is required
 } peft__setting;
 
 #define PEFT__FIELD(member) offsetof(peft_config, member)
+#define PEFT__SET(key, gguf, use, field, value) \
+    { NULL, key, gguf, PEFT__##use, PEFT__FIELD(field), value }
+#define PEFT__SET_OF(type, key, gguf, use, field, value) \
+    { type, key, gguf, PEFT__##use, PEFT__FIELD(field), value }
+#define PEFT__KEYS(keys, gguf, use, value) \
+    { NULL, keys, gguf, PEFT__##use, 0, value }
 static const peft__setting peft__t5_settings[] = {
-    {NULL, "vocab_size", NULL, PEFT__SIZE, PEFT__FIELD(vocab_size), NULL},
-    {NULL, "d_model", "embedding_length", PEFT__SIZE, PEFT__FIELD(d_model), NULL},
-    {NULL, "d_kv", "attention.key_length", PEFT__SIZE, PEFT__FIELD(d_kv), NULL},
-    {NULL, "d_ff", "feed_forward_length", PEFT__SIZE, PEFT__FIELD(d_ff), NULL},
-    {NULL, "num_layers", "block_count", PEFT__SIZE, PEFT__FIELD(layers), NULL},
-    {NULL, "num_decoder_layers", "decoder_block_count", PEFT__SIZE_OR_NONE, PEFT__FIELD(decoder_layers), "0"},
-    {NULL, "num_heads", "attention.head_count", PEFT__SIZE, PEFT__FIELD(heads), NULL},
-    {NULL, "relative_attention_num_buckets", "attention.relative_buckets_count", PEFT__SIZE,
-     PEFT__FIELD(buckets), "32"},
-    {NULL, "relative_attention_max_distance", NULL, PEFT__SIZE, PEFT__FIELD(max_distance), "128"},
-    {NULL, "layer_norm_epsilon", "attention.layer_norm_rms_epsilon", PEFT__FRACTION, PEFT__FIELD(epsilon),
-     "1e-6"},
-    {NULL, "dropout_rate", NULL, PEFT__FRACTION, PEFT__FIELD(dropout), "0.1"},
-    {NULL, "pad_token_id", "tokenizer.ggml.padding_token_id", PEFT__TOKEN, PEFT__FIELD(pad_id), "0"},
-    {NULL, "eos_token_id", "tokenizer.ggml.eos_token_id", PEFT__ENDS, PEFT__FIELD(eos_id), "1"},
-    {NULL, "decoder_start_token_id", "decoder_start_token_id", PEFT__TOKEN, PEFT__FIELD(decoder_start_id),
-     "-1"},
-    {NULL, "n_positions", "context_length", PEFT__HARMLESS, 0, NULL},
-    {NULL, "feed_forward_proj,dense_act_fn,is_gated_act,tie_word_embeddings,scale_decoder_outputs", NULL,
-     PEFT__READ, 0, NULL},
-    {NULL, "is_encoder_decoder", NULL, PEFT__FIXED, 0, "true"},
-    {NULL, "is_decoder", NULL, PEFT__FIXED, 0, "false"},
-    {NULL, "initializer_factor,chronos_config,chronos_pipeline_class,reg_token_id",
-     "attention.layer_norm_epsilon,attention.head_count_kv",
-     PEFT__HARMLESS, 0, NULL},
+    PEFT__SET("vocab_size", NULL, SIZE, vocab_size, NULL),
+    PEFT__SET("d_model", "embedding_length", SIZE, d_model, NULL),
+    PEFT__SET("d_kv", "attention.key_length", SIZE, d_kv, NULL),
+    PEFT__SET("d_ff", "feed_forward_length", SIZE, d_ff, NULL),
+    PEFT__SET("num_layers", "block_count", SIZE, layers, NULL),
+    PEFT__SET("num_decoder_layers", "decoder_block_count", SIZE_OR_NONE, decoder_layers, "0"),
+    PEFT__SET("num_heads", "attention.head_count", SIZE, heads, NULL),
+    PEFT__SET("relative_attention_num_buckets", "attention.relative_buckets_count", SIZE, buckets, "32"),
+    PEFT__SET("relative_attention_max_distance", NULL, SIZE, max_distance, "128"),
+    PEFT__SET("layer_norm_epsilon", "attention.layer_norm_rms_epsilon", FRACTION, epsilon, "1e-6"),
+    PEFT__SET("dropout_rate", NULL, FRACTION, dropout, "0.1"),
+    PEFT__SET("pad_token_id", "tokenizer.ggml.padding_token_id", TOKEN, pad_id, "0"),
+    PEFT__SET("eos_token_id", "tokenizer.ggml.eos_token_id", ENDS, eos_id, "1"),
+    PEFT__SET("decoder_start_token_id", "decoder_start_token_id", TOKEN, decoder_start_id, "-1"),
+    PEFT__KEYS("n_positions", "context_length", HARMLESS, NULL),
+    PEFT__KEYS("feed_forward_proj,dense_act_fn,is_gated_act,tie_word_embeddings,scale_decoder_outputs", NULL,
+               READ, NULL),
+    PEFT__KEYS("is_encoder_decoder", NULL, FIXED, "true"),
+    PEFT__KEYS("is_decoder", NULL, FIXED, "false"),
+    PEFT__KEYS("initializer_factor,chronos_config,chronos_pipeline_class,reg_token_id",
+               "attention.layer_norm_epsilon,attention.head_count_kv", HARMLESS, NULL),
 };
 static const peft__setting peft__gpt2_settings[] = {
-    {NULL, "vocab_size", NULL, PEFT__SIZE, PEFT__FIELD(vocab_size), "50257"},
-    {NULL, "n_embd", "embedding_length", PEFT__SIZE, PEFT__FIELD(d_model), "768"},
-    {NULL, "n_inner", "feed_forward_length", PEFT__SIZE_OR_NONE, PEFT__FIELD(d_ff), "0"},
-    {NULL, "n_layer", "block_count", PEFT__SIZE, PEFT__FIELD(decoder_layers), "12"},
-    {NULL, "n_head", "attention.head_count", PEFT__SIZE, PEFT__FIELD(heads), "12"},
-    {NULL, "n_positions", "context_length", PEFT__SIZE, PEFT__FIELD(max_positions), "1024"},
-    {NULL, "layer_norm_epsilon", "attention.layer_norm_epsilon", PEFT__FRACTION, PEFT__FIELD(epsilon),
-     "1e-5"},
-    {NULL, "resid_pdrop", NULL, PEFT__FRACTION, PEFT__FIELD(dropout), "0.1"},
-    {NULL, "tie_word_embeddings", NULL, PEFT__FLAG, PEFT__FIELD(tied), "true"},
-    {NULL, "scale_attn_by_inverse_layer_idx", NULL, PEFT__FLAG, PEFT__FIELD(scale_by_layer), "false"},
-    {NULL, "activation_function,scale_attn_weights", NULL, PEFT__READ, 0, NULL},
-    {NULL, "is_encoder_decoder", NULL, PEFT__FIXED, 0, "false"},
-    {NULL, "reorder_and_upcast_attn,attn_pdrop,embd_pdrop,summary_type,summary_use_proj,summary_activation,summary_proj_to_labels,n_ctx,n_special,"
-           "predict_special_tokens", "attention.head_count_kv", PEFT__HARMLESS, 0, NULL},
+    PEFT__SET("vocab_size", NULL, SIZE, vocab_size, "50257"),
+    PEFT__SET("n_embd", "embedding_length", SIZE, d_model, "768"),
+    PEFT__SET("n_inner", "feed_forward_length", SIZE_OR_NONE, d_ff, "0"),
+    PEFT__SET("n_layer", "block_count", SIZE, decoder_layers, "12"),
+    PEFT__SET("n_head", "attention.head_count", SIZE, heads, "12"),
+    PEFT__SET("n_positions", "context_length", SIZE, max_positions, "1024"),
+    PEFT__SET("layer_norm_epsilon", "attention.layer_norm_epsilon", FRACTION, epsilon, "1e-5"),
+    PEFT__SET("resid_pdrop", NULL, FRACTION, dropout, "0.1"),
+    PEFT__SET("tie_word_embeddings", NULL, FLAG, tied, "true"),
+    PEFT__SET("scale_attn_by_inverse_layer_idx", NULL, FLAG, scale_by_layer, "false"),
+    PEFT__KEYS("activation_function,scale_attn_weights", NULL, READ, NULL),
+    PEFT__KEYS("is_encoder_decoder", NULL, FIXED, "false"),
+    PEFT__KEYS(
+        "reorder_and_upcast_attn,attn_pdrop,embd_pdrop,summary_type,summary_use_proj,summary_activation,"
+        "summary_proj_to_labels,n_ctx,n_special,predict_special_tokens",
+        "attention.head_count_kv", HARMLESS, NULL),
 };
 static const peft__setting peft__neox_settings[] = {
-    {NULL, "vocab_size", NULL, PEFT__SIZE, PEFT__FIELD(vocab_size), NULL},
-    {NULL, "hidden_size", "embedding_length", PEFT__SIZE, PEFT__FIELD(d_model), NULL},
-    {NULL, "intermediate_size", "feed_forward_length", PEFT__SIZE, PEFT__FIELD(d_ff), NULL},
-    {NULL, "num_hidden_layers", "block_count", PEFT__SIZE, PEFT__FIELD(decoder_layers), NULL},
-    {NULL, "num_attention_heads", "attention.head_count", PEFT__SIZE, PEFT__FIELD(heads), NULL},
-    {NULL, "max_position_embeddings", "context_length", PEFT__SIZE, PEFT__FIELD(max_positions), "2048"},
-    {NULL, "layer_norm_eps", "attention.layer_norm_epsilon", PEFT__FRACTION, PEFT__FIELD(epsilon), "1e-5"},
-    {NULL, "hidden_dropout", NULL, PEFT__FRACTION, PEFT__FIELD(dropout), "0"},
-    {NULL, "use_parallel_residual", "use_parallel_residual", PEFT__FLAG, PEFT__FIELD(parallel), "true"},
-    {NULL, "attention_bias", NULL, PEFT__FLAG, PEFT__FIELD(query_bias), "true"},
-    {NULL, "tie_word_embeddings", NULL, PEFT__FLAG, PEFT__FIELD(tied), "false"},
-    {NULL, "hidden_act,rotary_pct,rotary_emb_base,partial_rotary_factor,rope_theta,rope_scaling,rope_parameters", NULL, PEFT__READ, 0, NULL},
-    {NULL, "is_encoder_decoder", NULL, PEFT__FIXED, 0, "false"},
-    {NULL, "custom_pipelines", "attention.head_count_kv", PEFT__HARMLESS, 0, NULL},
+    PEFT__SET("vocab_size", NULL, SIZE, vocab_size, NULL),
+    PEFT__SET("hidden_size", "embedding_length", SIZE, d_model, NULL),
+    PEFT__SET("intermediate_size", "feed_forward_length", SIZE, d_ff, NULL),
+    PEFT__SET("num_hidden_layers", "block_count", SIZE, decoder_layers, NULL),
+    PEFT__SET("num_attention_heads", "attention.head_count", SIZE, heads, NULL),
+    PEFT__SET("max_position_embeddings", "context_length", SIZE, max_positions, "2048"),
+    PEFT__SET("layer_norm_eps", "attention.layer_norm_epsilon", FRACTION, epsilon, "1e-5"),
+    PEFT__SET("hidden_dropout", NULL, FRACTION, dropout, "0"),
+    PEFT__SET("use_parallel_residual", "use_parallel_residual", FLAG, parallel, "true"),
+    PEFT__SET("attention_bias", NULL, FLAG, query_bias, "true"),
+    PEFT__SET("tie_word_embeddings", NULL, FLAG, tied, "false"),
+    PEFT__KEYS(
+        "hidden_act,rotary_pct,rotary_emb_base,partial_rotary_factor,rope_theta,rope_scaling,rope_parameters",
+        NULL, READ, NULL),
+    PEFT__KEYS("is_encoder_decoder", NULL, FIXED, "false"),
+    PEFT__KEYS("custom_pipelines", "attention.head_count_kv", HARMLESS, NULL),
 };
 static const peft__setting peft__llama_settings[] = {
-    {NULL, "vocab_size", NULL, PEFT__SIZE, PEFT__FIELD(vocab_size), NULL},
-    {NULL, "hidden_size", "embedding_length", PEFT__SIZE, PEFT__FIELD(d_model), NULL},
-    {NULL, "intermediate_size", "feed_forward_length", PEFT__SIZE, PEFT__FIELD(d_ff), NULL},
-    {NULL, "num_hidden_layers", "block_count", PEFT__SIZE, PEFT__FIELD(decoder_layers), NULL},
-    {NULL, "num_attention_heads", "attention.head_count", PEFT__SIZE, PEFT__FIELD(heads), NULL},
-    {"mistral", "num_key_value_heads", "attention.head_count_kv", PEFT__SIZE_OR_NONE, PEFT__FIELD(kv_heads),
-     "8"},
-    {"qwen2", "num_key_value_heads", "attention.head_count_kv", PEFT__SIZE_OR_NONE, PEFT__FIELD(kv_heads),
-     "32"},
-    {"llama", "num_key_value_heads", "attention.head_count_kv", PEFT__SIZE_OR_NONE, PEFT__FIELD(kv_heads),
-     "0"},
-    {NULL, "head_dim", "attention.key_length", PEFT__SIZE_OR_NONE, PEFT__FIELD(d_kv), "0"},
-    {"mistral", "max_position_embeddings", "context_length", PEFT__SIZE, PEFT__FIELD(max_positions),
-     "131072"},
-    {"qwen2", "max_position_embeddings", "context_length", PEFT__SIZE, PEFT__FIELD(max_positions), "32768"},
-    {"llama", "max_position_embeddings", "context_length", PEFT__SIZE, PEFT__FIELD(max_positions), "2048"},
-    {NULL, "rms_norm_eps", "attention.layer_norm_rms_epsilon", PEFT__FRACTION, PEFT__FIELD(epsilon), "1e-6"},
-    {NULL, "tie_word_embeddings", NULL, PEFT__FLAG, PEFT__FIELD(tied), "false"},
-    {"llama", "attention_bias", NULL, PEFT__FLAG, PEFT__FIELD(query_bias), "false"},
-    {"mistral", "attention_bias", NULL, PEFT__FIXED, 0, "false"},
-    {"qwen2", "attention_bias", NULL, PEFT__FIXED, 0, "true"},
-    {"llama", "mlp_bias", NULL, PEFT__FLAG, PEFT__FIELD(feed_forward_bias), "false"},
-    {NULL, "mlp_bias", NULL, PEFT__FIXED, 0, "false"},
-    {"mistral", "sliding_window", "attention.sliding_window", PEFT__SIZE_OR_NONE, PEFT__FIELD(window),
-     "4096"},
-    {"qwen2", "sliding_window", "attention.sliding_window", PEFT__SIZE_OR_NONE, PEFT__FIELD(window), "4096"},
-    {"qwen2", "use_sliding_window,max_window_layers", NULL, PEFT__READ, 0, NULL},
-    {NULL, "hidden_act,layer_types,partial_rotary_factor,rope_theta,rope_scaling,rope_parameters", NULL,
-     PEFT__READ, 0, NULL},
-    {NULL, "rope_interleaved,use_mrope,is_encoder_decoder", NULL, PEFT__FIXED, 0, "false"},
-    {NULL, "pretraining_tp,max_sequence_length,is_llama_config", NULL, PEFT__HARMLESS, 0, NULL},
+    PEFT__SET("vocab_size", NULL, SIZE, vocab_size, NULL),
+    PEFT__SET("hidden_size", "embedding_length", SIZE, d_model, NULL),
+    PEFT__SET("intermediate_size", "feed_forward_length", SIZE, d_ff, NULL),
+    PEFT__SET("num_hidden_layers", "block_count", SIZE, decoder_layers, NULL),
+    PEFT__SET("num_attention_heads", "attention.head_count", SIZE, heads, NULL),
+    PEFT__SET_OF("mistral", "num_key_value_heads", "attention.head_count_kv", SIZE_OR_NONE, kv_heads, "8"),
+    PEFT__SET_OF("qwen2", "num_key_value_heads", "attention.head_count_kv", SIZE_OR_NONE, kv_heads, "32"),
+    PEFT__SET_OF("llama", "num_key_value_heads", "attention.head_count_kv", SIZE_OR_NONE, kv_heads, "0"),
+    PEFT__SET("head_dim", "attention.key_length", SIZE_OR_NONE, d_kv, "0"),
+    PEFT__SET_OF("mistral", "max_position_embeddings", "context_length", SIZE, max_positions, "131072"),
+    PEFT__SET_OF("qwen2", "max_position_embeddings", "context_length", SIZE, max_positions, "32768"),
+    PEFT__SET_OF("llama", "max_position_embeddings", "context_length", SIZE, max_positions, "2048"),
+    PEFT__SET("rms_norm_eps", "attention.layer_norm_rms_epsilon", FRACTION, epsilon, "1e-6"),
+    PEFT__SET("tie_word_embeddings", NULL, FLAG, tied, "false"),
+    PEFT__SET_OF("llama", "attention_bias", NULL, FLAG, query_bias, "false"),
+    PEFT__SET_OF("mistral", "attention_bias", NULL, FIXED, query_bias, "false"),
+    PEFT__SET_OF("qwen2", "attention_bias", NULL, FIXED, query_bias, "true"),
+    PEFT__SET_OF("llama", "mlp_bias", NULL, FLAG, feed_forward_bias, "false"),
+    PEFT__KEYS("mlp_bias", NULL, FIXED, "false"),
+    PEFT__SET_OF("mistral", "sliding_window", "attention.sliding_window", SIZE_OR_NONE, window, "4096"),
+    PEFT__SET_OF("qwen2", "sliding_window", "attention.sliding_window", SIZE_OR_NONE, window, "4096"),
+    PEFT__SET_OF("qwen2", "use_sliding_window,max_window_layers", NULL, READ, window, NULL),
+    PEFT__KEYS("hidden_act,layer_types,partial_rotary_factor,rope_theta,rope_scaling,rope_parameters", NULL,
+               READ, NULL),
+    PEFT__KEYS("rope_interleaved,use_mrope,is_encoder_decoder", NULL, FIXED, "false"),
+    PEFT__KEYS("pretraining_tp,max_sequence_length,is_llama_config", NULL, HARMLESS, NULL),
 };
 // Of all families. Names that begin with an underscore or tell of dropout are harmless as well.
 static const peft__setting peft__common_settings[] = {
-    {NULL, "model_type,architectures,quantization_config", NULL, PEFT__READ, 0, NULL},
-    {NULL, "bos_token_id", "tokenizer.ggml.bos_token_id", PEFT__TOKEN, PEFT__FIELD(bos_id), "-1"},
-    {NULL, "eos_token_id", "tokenizer.ggml.eos_token_id", PEFT__ENDS, PEFT__FIELD(eos_id), "-1"},
-    {NULL, "eot_token_id", "tokenizer.ggml.eot_token_id", PEFT__READ, 0, NULL},
-    {NULL, "pad_token_id", "tokenizer.ggml.padding_token_id", PEFT__TOKEN, PEFT__FIELD(pad_id), "-1"},
-    {NULL, "add_cross_attention,tie_encoder_decoder",
-     "attention.clamp_kqv,attention.max_alibi_bias,rope.scaling.yarn_log_multiplier,expert_count,"
-           "expert_used_count,pooling_type", PEFT__FIXED, 0, "false"},
-    {NULL, "cross_attention_hidden_size,pruned_heads,per_layer_config", NULL, PEFT__FIXED, 0, "null"},
-    {NULL, NULL, "attention.causal,rope.scaling.yarn_ext_factor", PEFT__FIXED, 0, "true"},
-    {NULL, NULL, "attention.key_length,attention.value_length,rope.dimension_count,rope.freq_base,rope.scaling.type,rope.scaling.factor,rope.scale_linear,"
-           "rope.scaling.original_context_length,rope.scaling.attn_factor,rope.scaling.yarn_attn_factor,rope.scaling.yarn_beta_fast,"
-           "rope.scaling.yarn_beta_slow", PEFT__READ, 0, NULL},
-    // transformers, too, runs a folder's code only when told to
-    {NULL, "auto_map", NULL, PEFT__NOTED, 0, NULL},
-    {NULL, "name_or_path,transformers_version,torch_dtype,dtype,use_cache,output_past,gradient_checkpointing,chunk_size_feed_forward,is_decoder,"
-           "return_dict,output_attentions,output_hidden_states,torchscript,use_bfloat16,tf_legacy_loss,xla_device,initializer_range,"
-           "tie_last_hidden_states,attn_implementation,use_flash_attention_2,unsloth_version,unsloth_fixed,transformers.js_config",
-     "vocab_size,tensor_data_layout,rope.scaling.finetuned", PEFT__HARMLESS, 0, NULL},
-    {NULL, "id2label,label2id,num_labels,problem_type,finetuning_task,task_specific_params,prefix,tokenizer_class,sep_token_id,cls_token_id,"
-           "decoder_start_token_id", NULL, PEFT__HARMLESS, 0, NULL},
+    PEFT__KEYS("model_type,architectures,quantization_config", NULL, READ, NULL),
+    PEFT__SET("bos_token_id", "tokenizer.ggml.bos_token_id", TOKEN, bos_id, "-1"),
+    PEFT__SET("eos_token_id", "tokenizer.ggml.eos_token_id", ENDS, eos_id, "-1"),
+    PEFT__KEYS("eot_token_id", "tokenizer.ggml.eot_token_id", READ, NULL),
+    PEFT__SET("pad_token_id", "tokenizer.ggml.padding_token_id", TOKEN, pad_id, "-1"),
+    PEFT__KEYS("add_cross_attention,tie_encoder_decoder",
+               "attention.clamp_kqv,attention.max_alibi_bias,rope.scaling.yarn_log_multiplier,expert_count,"
+               "expert_used_count,"
+               "pooling_type",
+               FIXED, "false"),
+    PEFT__KEYS("cross_attention_hidden_size,pruned_heads,per_layer_config", NULL, FIXED, "null"),
+    PEFT__KEYS(NULL, "attention.causal,rope.scaling.yarn_ext_factor", FIXED, "true"),
+    PEFT__KEYS(
+        NULL,
+        "attention.key_length,attention.value_length,rope.dimension_count,rope.freq_base,rope.scaling.type,"
+        "rope.scaling.factor,rope.scale_linear,rope.scaling.original_context_length,rope.scaling.attn_factor,"
+        "rope.scaling.yarn_attn_factor,rope.scaling.yarn_beta_fast,rope.scaling.yarn_beta_slow",
+        READ, NULL),
+    PEFT__KEYS("auto_map", NULL, NOTED, NULL),  // transformers, too, runs a folder's code only when told to
+    PEFT__KEYS(
+        "name_or_path,transformers_version,torch_dtype,dtype,use_cache,output_past,gradient_checkpointing,"
+        "chunk_size_feed_forward,is_decoder,return_dict,output_attentions,output_hidden_states,torchscript,"
+        "use_bfloat16,"
+        "tf_legacy_loss,xla_device,initializer_range,tie_last_hidden_states,attn_implementation,use_flash_"
+        "attention_2,"
+        "unsloth_version,unsloth_fixed,transformers.js_config,id2label,label2id,num_labels,problem_type,"
+        "finetuning_task,"
+        "task_specific_params,prefix,tokenizer_class,sep_token_id,cls_token_id,decoder_start_token_id",
+        "vocab_size,tensor_data_layout,rope.scaling.finetuned", HARMLESS, NULL),
     // what generates has options of its own; transformers keeps these in generation_config.json today
-    {NULL, "max_length,min_length,max_new_tokens,do_sample,early_stopping,num_beams,num_beam_groups,diversity_penalty,temperature,top_k,top_p,min_p,"
-           "typical_p,epsilon_cutoff,eta_cutoff,repetition_penalty,length_penalty,no_repeat_ngram_size,encoder_no_repeat_ngram_size,"
-           "encoder_repetition_penalty,bad_words_ids,num_return_sequences,output_scores,return_dict_in_generate,forced_bos_token_id,"
-           "forced_eos_token_id,remove_invalid_values,exponential_decay_length_penalty,suppress_tokens,begin_suppress_tokens,"
-           "assistant_confidence_threshold,assistant_lookbehind,num_assistant_tokens,num_assistant_tokens_schedule,target_lookbehind",
-     NULL, PEFT__HARMLESS, 0, NULL},
+    PEFT__KEYS(
+        "max_length,min_length,max_new_tokens,do_sample,early_stopping,num_beams,num_beam_groups,diversity_"
+        "penalty,"
+        "temperature,top_k,top_p,min_p,typical_p,epsilon_cutoff,eta_cutoff,repetition_penalty,length_penalty,"
+        "no_repeat_ngram_size,encoder_no_repeat_ngram_size,encoder_repetition_penalty,bad_words_ids,num_"
+        "return_sequences,"
+        "output_scores,return_dict_in_generate,forced_bos_token_id,forced_eos_token_id,remove_invalid_values,"
+        "exponential_decay_length_penalty,suppress_tokens,begin_suppress_tokens,assistant_confidence_"
+        "threshold,"
+        "assistant_lookbehind,num_assistant_tokens,num_assistant_tokens_schedule,target_lookbehind",
+        NULL, HARMLESS, NULL),
 };
 
 #define PEFT__SETTINGS(table) table, (int64_t)PEFT__COUNT(table)
 static const peft__family peft__t5_family = {
-    "t5,mt5,umt5", false, {"encoder.block.%lld.", "enc.blk.%lld.", PEFT__RULES(peft__t5_encoder_rules)},
-    {"decoder.block.%lld.", "dec.blk.%lld.", PEFT__RULES(peft__t5_decoder_rules)}, "shared", NULL, "encoder.final_layer_norm",
-    "decoder.final_layer_norm", "lm_head", "q,v", "k,v,wo", "wo",
-    "T5ForConditionalGeneration,T5WithLMHeadModel,T5Model,MT5ForConditionalGeneration,MT5Model,UMT5ForConditionalGeneration,UMT5Model",
+    "t5,mt5,umt5",
+    false,
+    {"encoder.block.%lld.", "enc.blk.%lld.", PEFT__RULES(peft__t5_encoder_rules)},
+    {"decoder.block.%lld.", "dec.blk.%lld.", PEFT__RULES(peft__t5_decoder_rules)},
+    "shared",
+    NULL,
+    "encoder.final_layer_norm",
+    "decoder.final_layer_norm",
+    "lm_head",
+    "q,v",
+    "k,v,wo",
+    "wo",
+    "T5ForConditionalGeneration,T5WithLMHeadModel,T5Model,MT5ForConditionalGeneration,MT5Model,"
+    "UMT5ForConditionalGeneration,UMT5Model",
     PEFT__SETTINGS(peft__t5_settings)};
 static const peft__family peft__gpt2_family = {
-    "gpt2", true, {NULL, NULL, NULL, 0}, {"transformer.h.%lld.", "blk.%lld.", PEFT__RULES(peft__gpt2_rules)}, "transformer.wte", "transformer.wpe", NULL,
-    "transformer.ln_f", "lm_head", "c_attn", "c_attn,mlp.c_proj", "mlp.c_proj", "GPT2LMHeadModel,GPT2Model",
-        PEFT__SETTINGS(peft__gpt2_settings)};
+    "gpt2",
+    true,
+    {NULL, NULL, NULL, 0},
+    {"transformer.h.%lld.", "blk.%lld.", PEFT__RULES(peft__gpt2_rules)},
+    "transformer.wte",
+    "transformer.wpe",
+    NULL,
+    "transformer.ln_f",
+    "lm_head",
+    "c_attn",
+    "c_attn,mlp.c_proj",
+    "mlp.c_proj",
+    "GPT2LMHeadModel,GPT2Model",
+    PEFT__SETTINGS(peft__gpt2_settings)};
 static const peft__family peft__neox_family = {
-    "gpt_neox", false, {NULL, NULL, NULL, 0}, {"gpt_neox.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__neox_rules)}, "gpt_neox.embed_in", NULL, NULL,
-    "gpt_neox.final_layer_norm", "embed_out", "query_key_value", "query_key_value,dense_4h_to_h",
-        "dense_4h_to_h",
-    "GPTNeoXForCausalLM,GPTNeoXModel", PEFT__SETTINGS(peft__neox_settings)};
+    "gpt_neox",
+    false,
+    {NULL, NULL, NULL, 0},
+    {"gpt_neox.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__neox_rules)},
+    "gpt_neox.embed_in",
+    NULL,
+    NULL,
+    "gpt_neox.final_layer_norm",
+    "embed_out",
+    "query_key_value",
+    "query_key_value,dense_4h_to_h",
+    "dense_4h_to_h",
+    "GPTNeoXForCausalLM,GPTNeoXModel",
+    PEFT__SETTINGS(peft__neox_settings)};
 static const peft__family peft__llama_family = {
-    "llama,mistral,qwen2", false, {NULL, NULL, NULL, 0}, {"model.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__llama_rules)}, "model.embed_tokens", NULL,
-    NULL, "model.norm", "lm_head", "q_proj,v_proj", "k_proj,v_proj,down_proj", "down_proj",
-    "LlamaForCausalLM,LLaMAForCausalLM,LlamaModel,MistralForCausalLM,MistralModel,Qwen2ForCausalLM,Qwen2Model",
+    "llama,mistral,qwen2",
+    false,
+    {NULL, NULL, NULL, 0},
+    {"model.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__llama_rules)},
+    "model.embed_tokens",
+    NULL,
+    NULL,
+    "model.norm",
+    "lm_head",
+    "q_proj,v_proj",
+    "k_proj,v_proj,down_proj",
+    "down_proj",
+    "LlamaForCausalLM,LLaMAForCausalLM,LlamaModel,MistralForCausalLM,MistralModel,Qwen2ForCausalLM,"
+    "Qwen2Model",
     PEFT__SETTINGS(peft__llama_settings)};
 
 // The next name of a comma-separated list, without the spaces around it, and its size; 0: that was all. *list
@@ -11723,16 +11725,23 @@ static bool peft__is_listed(const char *list, const char *name) {
     return false;
 }
 
+// Row i of a family's settings and then of those of all families; NULL behind the last.
+static const peft__setting *peft__setting_at(const peft__family *f, int64_t i) {
+    if (i < f->setting_count) return &f->settings[i];
+    return i - f->setting_count < PEFT__COUNT(peft__common_settings)
+               ? &peft__common_settings[i - f->setting_count]
+               : NULL;
+}
+
 // The row of a key of config.json (or of GGUF, without the architecture) for a model type; NULL: it is
 // unknown.
 static const peft__setting *peft__setting_of(const peft__family *f, const char *type, const char *key,
                                              bool gguf) {
-    for (int64_t i = 0; i < f->setting_count + (int64_t)PEFT__COUNT(peft__common_settings); i++) {
-        const peft__setting *row = i < f->setting_count ? &f->settings[i]
-            : &peft__common_settings[i - f->setting_count];
+    const peft__setting *row;
+    for (int64_t i = 0; (row = peft__setting_at(f, i)) != NULL; i++)
         if ((!row->types || peft__is_listed(row->types, type)) &&
-            peft__is_listed(gguf ? row->gguf : row->keys, key)) return row;
-    }
+            peft__is_listed(gguf ? row->gguf : row->keys, key))
+            return row;
     return NULL;
 }
 
@@ -11761,15 +11770,18 @@ static const peft__gguf_family *peft__gguf_family_of(const char *architecture) {
 
 // GGUF's architecture for Hugging Face's model_type, NULL: none that is known here.
 static const char *peft__gguf_architecture(const char *model_type) {
-    static const char *const names[][2] = {{"llama", "llama"}, {"mistral", "llama"}, {"qwen2", "qwen2"}, {"gpt2", "gpt2"},
-                                           {"gpt_neox", "gptneox"}, {"t5", "t5"}, {"mt5", "t5"},
-                                               {"umt5", "t5"}};
+    static const char *const names[][2] = {{"llama,mistral", "llama"},
+                                           {"qwen2", "qwen2"},
+                                           {"gpt2", "gpt2"},
+                                           {"gpt_neox", "gptneox"},
+                                           {"t5,mt5,umt5", "t5"}};
     for (int64_t i = 0; i < PEFT__COUNT(names); i++)
-        if (strcmp(names[i][0], model_type) == 0) return names[i][1];
+        if (peft__is_listed(names[i][0], model_type)) return names[i][1];
     return NULL;
 }
 
-// How many bytes of a name are the block's, whose number stands where the pattern has %lld; 0: it is not of that pattern.
+// How many bytes of a name are the block's, whose number stands where the pattern has %lld; 0: it is not of
+// that pattern.
 static size_t peft__block_name(const char *pattern, const char *name, long long *number) {
     size_t head = pattern ? strcspn(pattern, "%") : 0;
     if (!head || strncmp(name, pattern, head) != 0) return 0;
@@ -11787,7 +11799,8 @@ typedef struct peft__gguf_name {
     char other[PEFT__GGUF_NAME_SIZE];
 } peft__gguf_name;
 
-static bool peft__gguf_translate_block(const peft__side *side, bool from_hf, const char *name, size_t n, int gated, peft__gguf_name *out) {
+static bool peft__gguf_translate_block(const peft__side *side, bool from_hf, const char *name, size_t n,
+                                       int gated, peft__gguf_name *out) {
     long long number;
     size_t begin = peft__block_name(from_hf ? side->block : side->gguf, name, &number);
     for (const peft__rule *r = side->rules; begin && r < side->rules + side->count; r++) {
@@ -11796,7 +11809,8 @@ static bool peft__gguf_translate_block(const peft__side *side, bool from_hf, con
         if (other_form || begin + strlen(own) != n || memcmp(name + begin, own, n - begin) != 0) continue;
         peft__string_into(out->other, sizeof(out->other), from_hf ? side->gguf : side->block, number);
         size_t head = strlen(out->other);
-        peft__string_into(out->other + head, sizeof(out->other) - head, "%s%s", from_hf ? r->gguf : r->name, name + n);
+        peft__string_into(out->other + head, sizeof(out->other) - head, "%s%s", from_hf ? r->gguf : r->name,
+                          name + n);
         out->gguf = r->gguf;
         out->order = r->order;
         return true;
@@ -11805,8 +11819,12 @@ static bool peft__gguf_translate_block(const peft__side *side, bool from_hf, con
 }
 
 // gated: 1, 0, or -1 where that is not known. False: no such name.
-static bool peft__gguf_translate(const peft__family *f, bool from_hf, const char *name, int gated, peft__gguf_name *out) {
-    const char *const whole[][2] = {{f->embedding, "token_embd"}, {f->positions, "position_embd"}, {f->head, "output"}, {f->encoder_norm, "enc.output_norm"},
+static bool peft__gguf_translate(const peft__family *f, bool from_hf, const char *name, int gated,
+                                 peft__gguf_name *out) {
+    const char *const whole[][2] = {{f->embedding, "token_embd"},
+                                    {f->positions, "position_embd"},
+                                    {f->head, "output"},
+                                    {f->encoder_norm, "enc.output_norm"},
                                     {f->decoder_norm, f->encoder_norm ? "dec.output_norm" : "output_norm"}};
     const char *dot = strrchr(name, '.');
     if (!dot || (strcmp(dot, ".weight") != 0 && strcmp(dot, ".bias") != 0)) return false;
@@ -11819,20 +11837,44 @@ static bool peft__gguf_translate(const peft__family *f, bool from_hf, const char
         out->order = PEFT__ORDER_SAME;
         return true;
     }
-    return peft__gguf_translate_block(&f->encoder, from_hf, name, n, gated, out) || peft__gguf_translate_block(&f->decoder, from_hf, name, n, gated, out);
+    return peft__gguf_translate_block(&f->encoder, from_hf, name, n, gated, out) ||
+           peft__gguf_translate_block(&f->decoder, from_hf, name, n, gated, out);
 }
 
-static peft__row_order peft__gguf_order(const peft__gguf_family *f, int kind, int64_t heads, int64_t kv_heads) {
+static peft__row_order peft__gguf_order(const peft__gguf_family *f, int kind, int64_t heads,
+                                        int64_t kv_heads) {
     bool rotary = kind == PEFT__ORDER_ROTARY_Q || kind == PEFT__ORDER_ROTARY_K;
-    peft__row_order order = {rotary && !f->interleaved ? (int)PEFT__ORDER_SAME : kind, kind == PEFT__ORDER_ROTARY_K ? kv_heads : heads, 0};
+    peft__row_order order = {rotary && !f->interleaved ? (int)PEFT__ORDER_SAME : kind,
+                             kind == PEFT__ORDER_ROTARY_K && kv_heads ? kv_heads : heads, 0};
     return order;
+}
+
+// A tensor of Hugging Face's file under its name and in its order of GGUF.
+static peft_status peft__gguf_add_hf(peft_gguf_writer *w, const char *architecture, int64_t heads,
+                                     int64_t kv_heads, const peft_tensor *t, peft_ggml_type type) {
+    const peft__gguf_family *f = peft__gguf_family_of(architecture);
+    peft__gguf_name own;
+    if (!f || !peft__gguf_translate(f->names, true, t->name, -1, &own))
+        return peft__fail(w->ctx, PEFT_ERROR_UNSUPPORTED,
+                          "tensor %s has no name in a GGUF file of architecture %s", t->name, architecture);
+    peft__row_order order = peft__gguf_order(f, own.order, heads, kv_heads);
+    if ((t->rank == 1 || !t->in_out) && order.kind == PEFT__ORDER_TRANSPOSED)
+        order.kind = PEFT__ORDER_SAME;  // or quantizing has turned it
+    return peft__gguf_add_ordered(w, own.other, t, t->rank == 1 ? (int)PEFT_GGML_F32 : (int)type, order);
 }
 
 // ---- a GGUF file seen as a Hugging Face checkpoint
 
-static double peft__gguf_setting(const peft_gguf *g, const peft__gguf_family *f, const char *key, double missing) {
+// A setting's key as the file has it. `key` has room for PEFT__GGUF_NAME_SIZE bytes.
+static void peft__gguf_key(const char *architecture, const char *name, char *key) {
+    bool whole = strncmp(name, "tokenizer.", 10) == 0;
+    peft__string_into(key, PEFT__GGUF_NAME_SIZE, "%s%s%s", whole ? "" : architecture, whole ? "" : ".", name);
+}
+
+static double peft__gguf_setting(const peft_gguf *g, const peft__gguf_family *f, const char *key,
+                                 double missing) {
     char name[PEFT__GGUF_NAME_SIZE];
-    peft__string_into(name, sizeof(name), "%s.%s", f->architecture, key);
+    peft__gguf_key(f->architecture, key, name);
     return peft_gguf_number(g, name, missing);
 }
 
@@ -11845,15 +11887,13 @@ static int64_t peft__gguf_size(const peft_gguf *g, const peft__gguf_family *f, c
 static peft_status peft__gguf_model_family(const peft_gguf *g, const peft__gguf_family **out) {
     const char *architecture = peft_gguf_string(g, "general.architecture", "(none)");
     const char *type = peft_gguf_string(g, "general.type", "model");
-    *out = peft__gguf_family_of(architecture);
-    if (!*out) return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: general.architecture %s", g->path, architecture);
-    if (strcmp(type, "model") != 0)
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: general.type is %s, not model", g->path, type);
     double parts = peft_gguf_number(g, "split.count", 1);
-    if (parts > 1)
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: one of %g parts of a model; they must be joined first", g->path,
-                          parts);
-    return PEFT_OK;
+    *out = peft__gguf_family_of(architecture);
+    if (!*out) return peft__file_cannot(&g->file, "general.architecture %s", architecture);
+    if (strcmp(type, "model") != 0) return peft__file_cannot(&g->file, "general.type is %s, not model", type);
+    return parts > 1
+               ? peft__file_cannot(&g->file, "one of %g parts of a model; they must be joined first", parts)
+               : PEFT_OK;
 }
 
 static int peft__gguf_is_gated(const peft_gguf *g) {
@@ -11868,54 +11908,51 @@ typedef struct peft__gguf_view {
     int64_t rows, cols;
 } peft__gguf_view;
 
-static peft_status peft__gguf_view_of(const peft_gguf *g, const peft__gguf_family *f, int order, const peft_gguf_tensor *t, peft__gguf_view *v) {
-    int64_t heads = peft__gguf_size(g, f, "attention.head_count"), kv_heads = peft__gguf_size(g, f, "attention.head_count_kv");
+static peft_status peft__gguf_view_of(const peft_gguf *g, const peft__gguf_family *f, int order,
+                                      const peft_gguf_tensor *t, peft__gguf_view *v) {
     bool vector = t->rank < 2;
     v->tensor = t;
     v->rank = vector ? 1 : 2;
-    v->order = peft__gguf_order(f, order, heads, kv_heads ? kv_heads : heads);
+    v->order = peft__gguf_order(f, order, peft__gguf_size(g, f, "attention.head_count"),
+                                peft__gguf_size(g, f, "attention.head_count_kv"));
     if (vector && v->order.kind == PEFT__ORDER_TRANSPOSED) v->order.kind = PEFT__ORDER_SAME;
     if (t->rank > 2 || !peft__row_order_fits(&v->order, vector ? t->dims[0] : t->dims[1]))
-        return peft__fail(g->ctx, PEFT_ERROR_SHAPE, "%s: tensor %s of %lld x %lld x %lld values does not fit %lld heads", g->path,
-                          t->name, (long long)t->dims[2], (long long)t->dims[1], (long long)t->dims[0], (long long)v->order.heads);
-    bool turned = v->order.kind == PEFT__ORDER_TRANSPOSED;
-    v->rows = turned ? t->dims[0] : t->dims[1];
-    v->cols = turned ? t->dims[1] : t->dims[0];
+        return peft__fail(g->ctx, PEFT_ERROR_SHAPE,
+                          "%s: tensor %s of %lld x %lld x %lld values does not fit %lld heads", g->path,
+                          t->name, (long long)t->dims[2], (long long)t->dims[1], (long long)t->dims[0],
+                          (long long)v->order.heads);
+    bool transposed = v->order.kind == PEFT__ORDER_TRANSPOSED;
+    v->rows = t->dims[transposed ? 0 : 1];
+    v->cols = t->dims[transposed ? 1 : 0];
     return PEFT_OK;
 }
 
-// Transposed a few rows at a time, or a vector in another order.
-static peft_status peft__gguf_load_reordered(const peft_gguf *g, const peft__gguf_view *v, float *out) {
-    enum { PEFT__TURN_ROWS = 16 };
+// rows * cols values, in Hugging Face's order. A transposed matrix, or a vector in another order, goes
+// through a few rows at a time.
+static peft_status peft__gguf_hf_load(const peft_gguf *g, const peft__gguf_view *v, float *out) {
+    enum { PEFT__ROWS_AT_ONCE = 16 };
     int64_t rows = v->tensor->dims[1], cols = v->tensor->dims[0];
-    float *x = (float *)peft__calloc(g->ctx, cols, PEFT__TURN_ROWS * sizeof(float));
+    if (v->order.kind != PEFT__ORDER_TRANSPOSED && (v->rank != 1 || v->order.kind == PEFT__ORDER_SAME))
+        return peft__gguf_decode(g, v->tensor, 0, rows, v->order, out);
+    float *x = (float *)peft__calloc(g->ctx, cols, PEFT__ROWS_AT_ONCE * sizeof(float));
     peft_status status = x ? PEFT_OK : PEFT_ERROR_MEMORY;
     for (int64_t r = 0, n; r < rows && !status; r += n) {
-        n = PEFT__MIN(rows - r, (int64_t)PEFT__TURN_ROWS);
+        n = PEFT__MIN(rows - r, (int64_t)PEFT__ROWS_AT_ONCE);
         status = peft__gguf_decode(g, v->tensor, r, n, peft__same_order, x);
         for (int64_t c = 0; c < cols && !status; c++)
-            for (int64_t k = 0; k < n; k++) out[v->rank == 1 ? peft__hf_row(&v->order, c) : c * rows + r + k] = x[k * cols + c];
+            for (int64_t k = 0; k < n; k++)
+                out[v->rank == 1 ? peft__hf_row(&v->order, c) : c * rows + r + k] = x[k * cols + c];
     }
     peft__free(g->ctx, x);
     return status;
 }
 
-// rows * cols values, in Hugging Face's order.
-static peft_status peft__gguf_hf_load(const peft_gguf *g, const peft__gguf_view *v, float *out) {
-    bool by_value = v->order.kind == PEFT__ORDER_TRANSPOSED || (v->rank == 1 && v->order.kind != PEFT__ORDER_SAME);
-    return by_value ? peft__gguf_load_reordered(g, v, out) : peft__gguf_decode(g, v->tensor, 0, v->tensor->dims[1], v->order, out);
-}
-
 // No output.weight, or one that is the embedding once more.
 static bool peft__gguf_tied(const peft_gguf *g) {
-    const peft_gguf_tensor *in = peft_gguf_find(g, "token_embd.weight"), *out = peft_gguf_find(g, "output.weight");
-    return !out || (in && in->type == out->type && in->size == out->size && memcmp(in->data, out->data, (size_t)in->size) == 0);
-}
-
-// A setting's key as the file has it. `key` has room for PEFT__GGUF_NAME_SIZE bytes.
-static void peft__gguf_key(const char *architecture, const char *name, char *key) {
-    bool whole = strncmp(name, "tokenizer.", 10) == 0;
-    peft__string_into(key, PEFT__GGUF_NAME_SIZE, "%s%s%s", whole ? "" : architecture, whole ? "" : ".", name);
+    const peft_gguf_tensor *in = peft_gguf_find(g, "token_embd.weight"),
+                           *out = peft_gguf_find(g, "output.weight");
+    return !out || (in && in->type == out->type && in->size == out->size &&
+                    memcmp(in->data, out->data, (size_t)in->size) == 0);
 }
 
 // Appends the row's key of config.json, with what GGUF says.
@@ -11924,126 +11961,118 @@ static peft_status peft__gguf_config_field(const peft_gguf *g, const char *archi
     char key[PEFT__GGUF_NAME_SIZE];
     peft__gguf_key(architecture, row->gguf, key);
     bool size = row->use == PEFT__SIZE || row->use == PEFT__SIZE_OR_NONE,
-        fraction = row->use == PEFT__FRACTION;
+         fraction = row->use == PEFT__FRACTION;
     if (peft__map_get(&g->keys, key, strlen(key), -1) < 0) {
         bool required = (row->use == PEFT__SIZE || fraction) && !row->types;
         return required ? peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no key %s", g->path, key) : PEFT_OK;
     }
     peft__string_format(json, ",\"%s\":", row->keys);
-    if (row->use == PEFT__FLAG) {
-        peft__string_puts(json, peft_gguf_bool(g, key, true) ? "true" : "false");
-        return PEFT_OK;
-    }
     double v = peft_gguf_number(g, key, -1);
     bool good = fraction ? v > 0 && v < 1 : v >= size && v <= INT32_MAX && v == floor(v);
-    if (!good) return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: %s is no sensible number", g->path, key);
-    peft__string_format(json, "%g", v);
+    if (row->use == PEFT__FLAG) peft__string_puts(json, peft_gguf_bool(g, key, true) ? "true" : "false");
+    else if (good) peft__string_format(json, "%g", v);
+    else return peft__file_bad(&g->file, "%s is no sensible number", key);
     return PEFT_OK;
 }
 
-// Llama 3's rotary embedding divides slow frequencies by a factor, and GGUF holds only the resulting divisors. What makes them: a
-// wave longer than `old` is divided by `factor`, one shorter than old / 4 by 1, and between the two 1 / divisor is linear in old / length.
-static peft_status peft__gguf_llama3_scaling(const peft_gguf *g, const peft_gguf_tensor *t, double theta, peft__string *json) {
+// Llama 3's rotary embedding divides slow frequencies by a factor, and GGUF holds only the resulting
+// divisors. What makes them: a wave longer than `old` is divided by `factor`, one shorter than old / 4 by 1,
+// and between the two 1 / divisor is linear in old / length.
+static peft_status peft__gguf_llama3_scaling(const peft_gguf *g, const peft_gguf_tensor *t, double theta,
+                                             peft__string *json) {
     const double old = 8192, low = 1, high = 4;
     float divisors[512];
     int64_t n = t->dims[0];
     if (n > PEFT__COUNT(divisors))
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %lld rotary frequencies", g->path, (long long)n);
+        return peft__file_cannot(&g->file, "%lld rotary frequencies", (long long)n);
     peft_status status = peft__gguf_decode(g, t, 0, 1, peft__same_order, divisors);
     if (status) return status;
     double factor = (double)divisors[n - 1];
     for (int64_t i = 0; i < n; i++) {
-        double turns = old / (6.283185307179586476925 * pow(theta, (double)i / (double)n)), smooth = (turns - low) / (high - low);
-        double expected = turns < low ? factor : turns > high ? 1 : 1 / ((1 - smooth) / factor + smooth);
+        double waves = old / (6.283185307179586476925 * pow(theta, (double)i / (double)n)),
+               smooth = (waves - low) / (high - low);
+        double expected = waves < low ? factor : waves > high ? 1 : 1 / ((1 - smooth) / factor + smooth);
         if (!(fabs((double)divisors[i] - expected) <= 1e-3 * expected))
-            return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s is not as Llama 3 has it", g->path, t->name);
+            return peft__file_cannot(&g->file, "%s is not as Llama 3 has it", t->name);
     }
     peft__string_format(json,
-                        ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":%g,\"low_freq_factor\":%g,\"high_freq_factor\":%g,"
-                              "\"original_max_position_embeddings\":%g}", factor, low, high, old);
+                        ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":%g,\"low_freq_factor\":%g,"
+                        "\"high_freq_factor\":%g,"
+                        "\"original_max_position_embeddings\":%g}",
+                        factor, low, high, old);
     return PEFT_OK;
 }
 
-// rope_scaling as config.json has it. Like llama.cpp: a factor without a type is a linear one, and type
-// "none" has none.
-static peft_status peft__gguf_rope_config(const peft_gguf *g, const peft__gguf_family *f, double theta,
-                                          peft__string *json) {
-    double factor = peft__gguf_setting(g, f, "rope.scaling.factor",
-                                       peft__gguf_setting(g, f, "rope.scale_linear", 0));
+// The rotary embedding's settings, and that of a part of each head. rope_scaling as llama.cpp means it: a
+// factor without a type is a linear one, and type "none" has none.
+static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf_family *f, int64_t head_size,
+                                            peft__string *json) {
+    double theta = peft__gguf_setting(g, f, "rope.freq_base", 10000);
+    double factor =
+        peft__gguf_setting(g, f, "rope.scaling.factor", peft__gguf_setting(g, f, "rope.scale_linear", 0));
     double old = peft__gguf_setting(g, f, "rope.scaling.original_context_length", 0);
+    int64_t rotary = peft__gguf_size(g, f, "rope.dimension_count");
+    bool neox = f->names == &peft__neox_family;
     char key[PEFT__GGUF_NAME_SIZE];
     peft__gguf_key(f->architecture, "rope.scaling.type", key);
     const char *type = peft_gguf_string(g, key, factor > 0 ? "linear" : "none");
-    bool yarn = strcmp(type, "yarn") == 0;
+    bool yarn = strcmp(type, "yarn") == 0, linear = strcmp(type, "linear") == 0;
     const peft_gguf_tensor *divisors = peft_gguf_find(g, "rope_freqs.weight");
+    if (!(theta > 0) || theta - theta != 0) return peft__file_bad(&g->file, "rope.freq_base is %g", theta);
+    if (!neox && rotary && rotary != head_size)
+        return peft__file_cannot(&g->file, "rotary embedding of %lld dimensions in heads of %lld",
+                                 (long long)rotary, (long long)head_size);
+    if (neox && rotary && head_size)
+        peft__string_format(json, ",\"rotary_pct\":%g", (double)rotary / (double)head_size);
+    peft__string_format(json, neox ? ",\"rotary_emb_base\":%g" : ",\"rope_theta\":%g", theta);
     if (divisors) return peft__gguf_llama3_scaling(g, divisors, theta, json);
-    if (strcmp(type, "none") == 0 || (strcmp(type, "linear") == 0 && (factor == 0 || factor == 1)))
-        return PEFT_OK;
-    if (!(factor > 0) || factor - factor != 0 || !(old >= 0) || old - old != 0 ||
-        (strcmp(type, "linear") != 0 && !yarn))
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s %s with factor %g", g->path, key, type, factor);
+    if (strcmp(type, "none") == 0 || (linear && (factor == 0 || factor == 1))) return PEFT_OK;
+    if (!(factor > 0) || factor - factor != 0 || !(old >= 0) || old - old != 0 || (!linear && !yarn))
+        return peft__file_cannot(&g->file, "%s %s with factor %g", key, type, factor);
     peft__string_format(json, ",\"rope_scaling\":{\"rope_type\":\"%s\",\"factor\":%g", type, factor);
     if (yarn) {  // llama.cpp multiplies what HF calls the attention factor's default
         double scale = peft__gguf_setting(g, f, "rope.scaling.yarn_attn_factor",
                                           peft__gguf_setting(g, f, "rope.scaling.attn_factor", 1));
-        double fast = peft__gguf_setting(g, f, "rope.scaling.yarn_beta_fast", 32),
-            slow = peft__gguf_setting(g, f, "rope.scaling.yarn_beta_slow", 1);
         peft__string_format(json, ",\"attention_factor\":%g,\"beta_fast\":%g,\"beta_slow\":%g",
-                            scale * (factor > 1 ? 0.1 * log(factor) + 1 : 1), fast, slow);
+                            scale * (factor > 1 ? 0.1 * log(factor) + 1 : 1),
+                            peft__gguf_setting(g, f, "rope.scaling.yarn_beta_fast", 32),
+                            peft__gguf_setting(g, f, "rope.scaling.yarn_beta_slow", 1));
         if (old > 0) peft__string_format(json, ",\"original_max_position_embeddings\":%g", old);
     }
     peft__string_puts(json, "}");
     return PEFT_OK;
 }
 
-// The rotary embedding's settings, and that of a part of each head.
-static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf_family *f, int64_t head_size,
-                                            peft__string *json) {
-    double theta = peft__gguf_setting(g, f, "rope.freq_base", 10000);
-    int64_t rotary = peft__gguf_size(g, f, "rope.dimension_count");
-    bool neox = f->names == &peft__neox_family;
-    if (!(theta > 0) || theta - theta != 0)
-        return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: rope.freq_base is %g", g->path, theta);
-    if (!neox && rotary && rotary != head_size)
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED,
-                          "%s: rotary embedding of %lld dimensions in heads of %lld", g->path,
-                          (long long)rotary, (long long)head_size);
-    if (neox && rotary && head_size)
-        peft__string_format(json, ",\"rotary_pct\":%g", (double)rotary / (double)head_size);
-    peft__string_format(json, neox ? ",\"rotary_emb_base\":%g" : ",\"rope_theta\":%g", theta);
-    return peft__gguf_rope_config(g, f, theta, json);
-}
-
 // What stands in no single key.
-static peft_status peft__gguf_derived_config(const peft_gguf *g, const peft__gguf_family *f, peft__string *json) {
-    int64_t heads = peft__gguf_size(g, f, "attention.head_count"), kv_heads = peft__gguf_size(g, f, "attention.head_count_kv");
+static peft_status peft__gguf_derived_config(const peft_gguf *g, const peft__gguf_family *f,
+                                             peft__string *json) {
+    int64_t heads = peft__gguf_size(g, f, "attention.head_count"),
+            kv_heads = peft__gguf_size(g, f, "attention.head_count_kv");
     int64_t width = peft__gguf_size(g, f, "embedding_length"),
-        head_size = peft__gguf_size(g, f, "attention.key_length");
-    bool t5 = f->names == &peft__t5_family, llama = f->names == &peft__llama_family,
-        neox = f->names == &peft__neox_family;
-    bool window = peft__gguf_size(g, f, "attention.sliding_window") > 0,
-        qwen2 = strcmp(f->model_type, "qwen2") == 0;
-    if (!head_size && heads) head_size = width / heads;
+            head_size = peft__gguf_size(g, f, "attention.key_length");
     int64_t value_size = peft__gguf_size(g, f, "attention.value_length");
+    bool t5 = f->names == &peft__t5_family, llama = f->names == &peft__llama_family,
+         neox = f->names == &peft__neox_family;
+    if (!head_size && heads) head_size = width / heads;
     if ((value_size && value_size != head_size) || (!llama && !t5 && head_size * heads != width))
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED,
-                          "%s: %s.attention.value_length %lld with heads of %lld (attention.key_length)",
-                          g->path, f->architecture,
-                          (long long)value_size, (long long)head_size);
+        return peft__file_cannot(&g->file,
+                                 "%s.attention.value_length %lld with heads of %lld (attention.key_length)",
+                                 f->architecture, (long long)value_size, (long long)head_size);
     if (kv_heads && kv_heads != heads && !llama)
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s.attention.head_count_kv %lld of %lld heads",
-                          g->path, f->architecture,
-                          (long long)kv_heads, (long long)heads);
-    if (t5) {
-        if (!peft__gguf_size(g, f, "decoder_block_count"))
-            peft__string_format(json, ",\"num_decoder_layers\":%lld", (long long)peft__gguf_size(g, f, "block_count"));
-        peft__string_format(json, ",\"feed_forward_proj\":\"%s\"", peft__gguf_is_gated(g) ? "gated-gelu" : "relu");
-    }
+        return peft__file_cannot(&g->file, "%s.attention.head_count_kv %lld of %lld heads", f->architecture,
+                                 (long long)kv_heads, (long long)heads);
+    if (t5 && !peft__gguf_size(g, f, "decoder_block_count"))
+        peft__string_format(json, ",\"num_decoder_layers\":%lld",
+                            (long long)peft__gguf_size(g, f, "block_count"));
+    if (t5)
+        peft__string_format(json, ",\"feed_forward_proj\":\"%s\"",
+                            peft__gguf_is_gated(g) ? "gated-gelu" : "relu");
     if (llama && !kv_heads) peft__string_format(json, ",\"num_key_value_heads\":%lld", (long long)heads);
     if (llama)
         peft__string_format(json, ",\"attention_bias\":%s",
                             peft_gguf_find(g, "blk.0.attn_q.bias") ? "true" : "false");
-    if (qwen2 && window) peft__string_puts(json, ",\"use_sliding_window\":true,\"max_window_layers\":0");
+    if (strcmp(f->model_type, "qwen2") == 0 && peft__gguf_size(g, f, "attention.sliding_window"))
+        peft__string_puts(json, ",\"use_sliding_window\":true,\"max_window_layers\":0");
     return llama || neox ? peft__gguf_rotary_config(g, f, head_size, json) : PEFT_OK;
 }
 
@@ -12051,21 +12080,20 @@ static peft_status peft__gguf_derived_config(const peft_gguf *g, const peft__ggu
 // - general, tokenizer, those of programs that quantize - do not change it.
 static peft_status peft__gguf_check_keys(const peft_gguf *g, const peft__gguf_family *f, const char *type) {
     size_t n = strlen(f->architecture);
-    for (int64_t i = 0; i < g->entry_count; i++) {
-        const peft__gguf_entry *e = &g->entries[i];
+    for (const peft__gguf_entry *e = g->entries; e < g->entries + g->entry_count; e++) {
         if (strncmp(e->key, f->architecture, n) != 0 || e->key[n] != '.') continue;
         const peft__setting *row = peft__setting_of(f->names, type, e->key + n + 1, true);
-        double v = e->array || e->texts ? NAN : e->type == PEFT_GGUF_BOOL ? (double)e->data[0]
-            : peft__gguf_number_at(e->data, e->type);
+        double v = e->array || e->texts ? (double)NAN : peft__gguf_number_at(e->data, e->type);
         double wanted = row && row->use == PEFT__FIXED && strcmp(row->value, "true") == 0 ? 1 : 0;
-        if ((row && row->use != PEFT__FIXED) || v == wanted || (e->array && !e->count) ||
-            (!e->array && e->texts && !e->texts[0].size)) continue;
+        if ((row && row->use != PEFT__FIXED) || v == wanted ||
+            (e->array ? !e->count : e->texts && !e->texts[0].size))
+            continue;
         char value[64] = "a list";
         if (!e->array && e->texts) peft__string_into(value, sizeof(value), "\"%s\"", e->texts[0].data);
         else if (!e->array) peft__string_into(value, sizeof(value), "%g", v);
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: the key %s (%s) is %s", g->path, e->key, value,
-                          row ? "of another function than the one that is computed here"
-                              : "unknown, and may stand for another function");
+        return peft__file_cannot(&g->file, "the key %s (%s) is %s", e->key, value,
+                                 row ? "of another function than the one that is computed here"
+                                     : "unknown, and may stand for another function");
     }
     return PEFT_OK;
 }
@@ -12077,17 +12105,16 @@ static peft_status peft__gguf_config(const peft_gguf *g, peft__string *json) {
     if (status) return status;
     const peft_gguf_tensor *embedding = peft_gguf_find(g, "token_embd.weight");
     if (!embedding) return peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no tensor token_embd.weight", g->path);
-    bool mistral = strcmp(f->model_type, "llama") == 0 &&
-        peft__gguf_size(g, f, "attention.sliding_window") > 0;
-    const char *type = mistral ? "mistral" : peft_gguf_find(g, "enc.blk.1.attn_rel_b.weight") ? "umt5"
-        : f->model_type;
+    bool mistral = strcmp(f->model_type, "llama") == 0 && peft__gguf_size(g, f, "attention.sliding_window");
+    const char *type = mistral                                            ? "mistral"
+                       : peft_gguf_find(g, "enc.blk.1.attn_rel_b.weight") ? "umt5"
+                                                                          : f->model_type;
     peft__string_format(json, "{\"model_type\":\"%s\",%s,\"vocab_size\":%lld,\"tie_word_embeddings\":%s",
-                        type, f->constants,
-                        (long long)embedding->dims[1], peft__gguf_tied(g) ? "true" : "false");
+                        type, f->constants, (long long)embedding->dims[1],
+                        peft__gguf_tied(g) ? "true" : "false");
     status = peft__gguf_check_keys(g, f, type);
-    int64_t common = (int64_t)PEFT__COUNT(peft__common_settings), count = f->names->setting_count;
-    for (int64_t i = 0; i < count + common && !status; i++) {
-        const peft__setting *row = i < count ? &f->names->settings[i] : &peft__common_settings[i - count];
+    const peft__setting *row;
+    for (int64_t i = 0; (row = peft__setting_at(f->names, i)) != NULL && !status; i++) {
         bool plain = row->keys && row->gguf && !strchr(row->gguf, ',') && !strchr(row->keys, ',');
         if (plain && peft__setting_of(f->names, type, row->keys, false) == row)
             status = peft__gguf_config_field(g, f->architecture, row, json);
@@ -12097,87 +12124,63 @@ static peft_status peft__gguf_config(const peft_gguf *g, peft__string *json) {
     return status ? status : json->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
-// ---- blocks of a scale times small integers, which our own formats hold bit for bit: a little more memory (32 bits for a scale), and
-//      all that is written for those formats. Formats with minima have no such twin.
+// ---- blocks of a scale times small integers, which our own formats hold bit for bit: a little more memory
+// (32 bits for a
+//      scale), and all that is written for those formats works on them
 
-typedef struct peft__gguf_twin {
-    int ggml;
-    peft_dtype type;
-    int64_t block;
-    const float *map;
-} peft__gguf_twin;
-
-static const peft__gguf_twin *peft__gguf_twin_of(int type) {
-    static const float q4_0[16] = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
-    static const peft__gguf_twin twins[] = {{PEFT_GGML_Q8_0, PEFT_I8, 32, NULL}, {PEFT_GGML_Q5_0, PEFT_I8, 32, NULL}, {PEFT_GGML_Q6_K, PEFT_I8, 16, NULL},
-                                            {PEFT_GGML_Q4_0, PEFT_Q4, 32, q4_0}, {PEFT_GGML_IQ4_NL, PEFT_Q4, 32, peft__iq4_nl_map}};
-    for (int64_t i = 0; i < PEFT__COUNT(twins); i++)
-        if (twins[i].ggml == type) return &twins[i];
-    return NULL;
-}
-
-typedef struct peft__gguf_twin_job {
-    const peft__gguf_twin *twin;
-    const peft__ggml_format *format;
-    const unsigned char *data;
-    int64_t cols;
-    peft__row_order order;
-    uint8_t code_of[256];  // integer + 128 -> code
-    float *scales;
-    uint8_t *codes;
-} peft__gguf_twin_job;
-
-// The scale of value i of a block.
-static float peft__gguf_scale_at(const peft__gguf_twin_job *j, const unsigned char *block, int64_t i) {
-    return j->twin->ggml == PEFT_GGML_Q6_K ? peft__half_at(block + 208) * (float)(signed char)block[192 + i / 16] : peft__half_at(block);
-}
-
-static void peft__gguf_twin_rows(void *arg, int64_t begin, int64_t end) {
-    const peft__gguf_twin_job *j = (const peft__gguf_twin_job *)arg;
+static void peft__gguf_keep_rows(void *arg, int64_t begin, int64_t end) {
+    const peft__gguf_decoding *d = (const peft__gguf_decoding *)arg;
+    const peft__ggml_format *f = d->format;
     float x[256];
     for (int64_t r = begin; r < end; r++) {
-        const unsigned char *b = j->data + r * (j->cols / j->format->block) * j->format->size;
-        int64_t at = peft__hf_row(&j->order, r) * j->cols;
-        for (int64_t c = 0; c < j->cols; c += j->format->block, at += j->format->block, b += j->format->size) {
-            j->format->decode(b, 1, x);
-            for (int64_t i = 0; i < j->format->block; i++) {
-                float scale = peft__gguf_scale_at(j, b, i), v = x[i] / scale;  // exact; no number where the scale is 0 or none itself
-                uint8_t code = j->code_of[v >= -128 && v <= 127 ? (int)v + 128 : 128];
-                if (i % j->twin->block == 0) j->scales[(at + i) / j->twin->block] = scale;
-                if (!j->twin->map) j->codes[at + i] = code;
-                else if (i % 2 == 0) j->codes[(at + i) / 2] = (uint8_t)(code << 4);
-                else j->codes[(at + i) / 2] |= code;
+        const unsigned char *b = d->data + r * (d->cols / f->block) * f->size;
+        int64_t at = peft__hf_row(&d->order, r) * d->cols;
+        for (int64_t c = 0; c < d->cols; c += f->block, at += f->block, b += f->size) {
+            f->decode(f, b, 1, x);
+            for (int64_t i = 0; i < f->block; i++) {
+                float scale = f->type == PEFT_GGML_Q6_K
+                                  ? peft__half_at(b + 208) * (float)(signed char)b[192 + i / 16]
+                                  : peft__half_at(b);
+                float v = x[i] / scale;  // exact; no number where the scale is 0 or none itself
+                uint8_t code = d->code_of[v >= -128 && v <= 127 ? (int)v + 128 : 128];
+                if (i % f->kept_block == 0) d->scales[(at + i) / f->kept_block] = scale;
+                if (f->kept_type == PEFT_I8) d->codes[at + i] = code;
+                else if (i % 2 == 0) d->codes[(at + i) / 2] = (uint8_t)(code << 4);
+                else d->codes[(at + i) / 2] |= code;
             }
         }
     }
 }
 
 // `t` is given the tensor's values as [out, in], whatever the architecture has, as all quantized weights are.
-static peft_status peft__gguf_add_twin(peft_archive *a, const peft_gguf *g, const peft__gguf_view *v, const peft__gguf_twin *twin, peft_tensor *t) {
-    int64_t n = peft__size(t), count = n / twin->block;
-    peft__gguf_twin_job j = {twin, peft__ggml_format_of(twin->ggml), (const unsigned char *)v->tensor->data, v->tensor->dims[0], v->order, {0}, NULL, NULL};
+static peft_status peft__gguf_keep(peft_archive *a, const peft_gguf *g, const peft__gguf_view *v,
+                                   const peft__ggml_format *f, peft_tensor *t) {
+    int64_t n = peft__size(t), count = n / f->kept_block;
+    bool four = f->kept_type == PEFT_Q4;
+    peft__gguf_decoding d = {
+        f, (const unsigned char *)v->tensor->data, v->tensor->dims[0], v->order, NULL, {0}, NULL, NULL};
     peft_quant *q = (peft_quant *)peft__arena_alloc(&a->arena, sizeof(peft_quant));
-    j.scales = (float *)peft__arena_alloc(&a->arena, (size_t)count * sizeof(float));
-    j.codes = (uint8_t *)peft__arena_alloc(&a->arena, (size_t)(twin->map ? n / 2 : n));
-    if (!q || !j.scales || !j.codes) return PEFT_ERROR_MEMORY;
+    d.scales = (float *)peft__arena_alloc(&a->arena, (size_t)count * sizeof(float));
+    d.codes = (uint8_t *)peft__arena_alloc(&a->arena, (size_t)(four ? n / 2 : n));
+    if (!q || !d.scales || !d.codes) return PEFT_ERROR_MEMORY;
     memset(q, 0, sizeof(*q));
-    q->block = twin->block;
+    q->block = f->kept_block;
     while ((int64_t)1 << q->block_shift < q->block) q->block_shift++;
     q->block_count = count;
-    q->absmax = j.scales;
-    q->map = twin->map;
-    for (int i = 0; !twin->map && i < 256; i++) j.code_of[i] = (uint8_t)(i - 128);
-    for (int i = 0; twin->map && i < 16; i++) j.code_of[(int)twin->map[i] + 128] = (uint8_t)i;
-    t->type = twin->type;
+    q->absmax = d.scales;
+    q->map = four ? f->map : NULL;
+    for (int i = 0; !four && i < 256; i++) d.code_of[i] = (uint8_t)(i - 128);
+    for (int i = 0; four && i < 16; i++) d.code_of[(int)f->map[i] + 128] = (uint8_t)i;
+    t->type = f->kept_type;
     t->rows = v->tensor->dims[1], t->cols = v->tensor->dims[0];
-    t->data = j.codes;
+    t->data = d.codes;
     t->quant = q;
-    peft__ranges(g->ctx, t->rows, 65536 / t->cols, peft__gguf_twin_rows, &j);
+    peft__ranges(g->ctx, t->rows, 65536 / t->cols, peft__gguf_keep_rows, &d);
     return PEFT_OK;
 }
 
-static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, const peft__gguf_family *f, int64_t i) {
-    const peft_gguf_tensor *source = &g->tensors[i];
+static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, const peft__gguf_family *f,
+                                          const peft_gguf_tensor *source) {
     peft__gguf_name name;
     peft__gguf_view v;
     bool known = peft__gguf_translate(f->names, false, source->name, peft__gguf_is_gated(g), &name);
@@ -12190,9 +12193,10 @@ static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, c
     peft_tensor *t = peft__archive_add(a, name.other, strlen(name.other));
     if (!t) return PEFT_ERROR_MEMORY;
     t->rows = v.rows, t->cols = v.cols, t->rank = v.rank;
-    bool floats = source->type == PEFT_GGML_F32 || source->type == PEFT_GGML_F16 || source->type == PEFT_GGML_BF16;
-    bool plain = v.order.kind == PEFT__ORDER_SAME && floats;
-    t->type = !plain || source->type == PEFT_GGML_F32 ? PEFT_F32 : source->type == PEFT_GGML_F16 ? PEFT_F16 : PEFT_BF16;
+    t->type = source->type == PEFT_GGML_F16    ? PEFT_F16
+              : source->type == PEFT_GGML_BF16 ? PEFT_BF16
+                                               : PEFT_F32;
+    bool plain = v.order.kind == PEFT__ORDER_SAME && (source->type == PEFT_GGML_F32 || t->type != PEFT_F32);
     if (plain && (uintptr_t)source->data % peft__dtype_size(t->type) == 0) {
         t->data = (void *)(uintptr_t)source->data;
         return PEFT_OK;
@@ -12201,33 +12205,35 @@ static peft_status peft__archive_add_gguf(peft_archive *a, const peft_gguf *g, c
     t->type = PEFT_F32;
     if (!peft__mul(peft__size(t), (int64_t)sizeof(float), &bytes) || (uint64_t)bytes > SIZE_MAX)
         return peft__fail(g->ctx, PEFT_ERROR_MEMORY, "%s: tensor %s", g->path, name.other);
-    const peft__gguf_twin *twin = v.rank == 2 ? peft__gguf_twin_of(source->type) : NULL;
-    if (twin) return peft__gguf_add_twin(a, g, &v, twin, t);
+    const peft__ggml_format *format = peft__ggml_format_of(source->type);
+    if (v.rank == 2 && format->kept_block) return peft__gguf_keep(a, g, &v, format, t);
     t->data = peft__arena_alloc(&a->arena, (size_t)bytes);
     return t->data ? peft__gguf_hf_load(g, &v, peft__f32(t)) : PEFT_ERROR_MEMORY;
 }
 
-// A GGUF model as an archive of Hugging Face's tensors: plain floats where they lie in the file, Q8_0, Q5_0, Q6_K, Q4_0 and IQ4_NL in as
-// many bits as they have, all others expanded to f32. `config` receives what config.json would say.
-static peft_status peft__archive_open_gguf(peft_context *ctx, const char *path, peft_archive **out, peft__string *config) {
+// A GGUF model as an archive of Hugging Face's tensors: plain floats where they lie in the file, Q8_0, Q5_0,
+// Q6_K, Q4_0 and IQ4_NL in as many bits as they have, all others expanded to f32. `config` receives what
+// config.json would say.
+static peft_status peft__archive_open_gguf(peft_context *ctx, const char *path, peft_archive **out,
+                                           peft__string *config) {
     const peft__gguf_family *f;
     peft_gguf *g;
     *out = NULL;
     peft_status status = peft_gguf_open(ctx, path, &g);
     if (status) return status;
-    peft_archive *a = peft__archive_new(ctx);
+    peft_archive *a = peft__archive_new(ctx, 1);
     if (!a) {
         peft_gguf_close(g);
         return PEFT_ERROR_MEMORY;
     }
-    a->arena = g->arena;  // with the copy of the file, where there is one
+    a->arena = g->arena;  // with the path, and the copy of the file, where there is one
     peft__arena_init(&g->arena, ctx);
     status = peft__gguf_model_family(g, &f);
     if (!status) status = peft__gguf_config(g, config);
-    for (int64_t i = 0; i < g->count && !status; i++) status = peft__archive_add_gguf(a, g, f, i);
-    a->shards->file = g->file;
-    a->shards->path = g->path;
-    a->shard_count = 1;
+    for (int64_t i = 0; i < g->count && !status; i++)
+        status = peft__archive_add_gguf(a, g, f, &g->tensors[i]);
+    a->files[0] = g->file;
+    a->file_count = 1;
     memset(&g->file, 0, sizeof(g->file));
     peft_gguf_close(g);
     if (status) peft_archive_close(a);
@@ -12235,10 +12241,28 @@ static peft_status peft__archive_open_gguf(peft_context *ctx, const char *path, 
     return status;
 }
 
+// A path that ends in .bin holds PyTorch's pickle or llama2.c's own format: neither is read.
+static peft_status peft__refuse_bin(peft_context *ctx, const char *path) {
+    unsigned char b[4] = {0};
+    peft__file f;
+    peft_status status = peft__file_open(ctx, path, &f);
+    if (status) return status;
+    status = f.size >= sizeof(b) ? peft__file_read(&f, 0, b, sizeof(b)) : PEFT_OK;
+    peft__file_close(&f);
+    bool pickle = memcmp(b, "PK\3\4", 4) == 0 || (b[0] == 0x80 && b[1] >= 2 && b[1] <= 5);
+    return status ? status
+                  : peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
+                               pickle ? "%s: PyTorch's pickle is not read; give the folder of its model"
+                                      : "%s: if this is llama2.c's, `peft convert %s FOLDER` makes a folder "
+                                        "of it that is read",
+                               path, path);
+}
+
 // ---- the vocabulary in a GGUF file
 
 typedef struct peft__gguf_vocab {
-    const char *model, *pre;  // llama: SentencePiece BPE, t5: unigram, gpt2: byte-level BPE and its pre-tokenizer, "": not said
+    const char *model, *pre;  // llama: SentencePiece BPE, t5: unigram, gpt2: byte-level BPE and its
+                              // pre-tokenizer, "": not said
     int64_t count;
     int32_t bos, eos, unk, pad;  // -1: none
     bool has_scores, has_types;
@@ -12246,297 +12270,49 @@ typedef struct peft__gguf_vocab {
     size_t charsmap_size;
 } peft__gguf_vocab;
 
-static peft_status peft__gguf_vocab_id(const peft_gguf *g, const char *key, int64_t count, int32_t missing, int32_t *id) {
-    double v = peft_gguf_number(g, key, (double)missing);
-    *id = -1;
-    if (v == -1) return PEFT_OK;
-    if (!(v >= 0) || v >= (double)count || v != floor(v))
-        return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: %s is %g of %lld tokens", g->path, key, v, (long long)count);
-    *id = (int32_t)v;
-    return PEFT_OK;
-}
-
-// Whether the list of numbers is there; one of another length is damaged.
-static peft_status peft__gguf_vocab_list(const peft_gguf *g, const char *key, int64_t count, bool *there) {
-    const peft__gguf_entry *e = peft__gguf_entry_of(g, key, true);
-    *there = e != NULL;
-    if (!e || (e->data && e->count == count)) return PEFT_OK;
-    return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: %s is no list of %lld numbers", g->path, key, (long long)count);
-}
-
 static peft_status peft__gguf_read_vocab(const peft_gguf *g, peft__gguf_vocab *v) {
     memset(v, 0, sizeof(*v));
     v->model = peft_gguf_string(g, "tokenizer.ggml.model", "(none)");
     v->pre = peft_gguf_string(g, "tokenizer.ggml.pre", "");
     bool t5 = strcmp(v->model, "t5") == 0, llama = strcmp(v->model, "llama") == 0;
     if (!t5 && !llama && strcmp(v->model, "gpt2") != 0)
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tokenizer.ggml.model %s", g->path, v->model);
+        return peft__file_cannot(&g->file, "tokenizer.ggml.model %s", v->model);
     const peft__gguf_entry *tokens = peft__gguf_entry_of(g, "tokenizer.ggml.tokens", true);
     const peft__gguf_entry *map = peft__gguf_entry_of(g, "tokenizer.ggml.precompiled_charsmap", true);
     v->count = tokens && tokens->texts ? tokens->count : 0;
     if (v->count < 1 || v->count > INT32_MAX / 4)
-        return peft__fail(g->ctx, PEFT_ERROR_FORMAT, "%s: no list tokenizer.ggml.tokens", g->path);
-    peft_status status = peft__gguf_vocab_list(g, "tokenizer.ggml.scores", v->count, &v->has_scores);
-    if (!status) status = peft__gguf_vocab_list(g, "tokenizer.ggml.token_type", v->count, &v->has_types);
-    if (!status && !v->has_scores && (t5 || llama))
-        status = peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no tokenizer.ggml.scores", g->path);
-    // What these kinds of vocabulary take for granted.
-    if (!status) status = peft__gguf_vocab_id(g, "tokenizer.ggml.bos_token_id", v->count, llama ? 1 : -1, &v->bos);
-    if (!status) status = peft__gguf_vocab_id(g, "tokenizer.ggml.eos_token_id", v->count, llama ? 2 : t5 ? 1 : -1, &v->eos);
-    if (!status) status = peft__gguf_vocab_id(g, "tokenizer.ggml.unknown_token_id", v->count, llama ? 0 : t5 ? 2 : -1, &v->unk);
-    if (!status) status = peft__gguf_vocab_id(g, "tokenizer.ggml.padding_token_id", v->count, t5 ? 0 : -1, &v->pad);
-    if (!status && map && (map->type == PEFT_GGUF_U8 || map->type == PEFT_GGUF_I8)) {
+        return peft__file_bad(&g->file, "no list tokenizer.ggml.tokens");
+    const struct {
+        const char *key;
+        bool *there;
+    } lists[] = {{"tokenizer.ggml.scores", &v->has_scores}, {"tokenizer.ggml.token_type", &v->has_types}};
+    for (int i = 0; i < 2; i++) {
+        const peft__gguf_entry *e = peft__gguf_entry_of(g, lists[i].key, true);
+        *lists[i].there = e != NULL;
+        if (e && (!e->data || e->count != v->count))
+            return peft__file_bad(&g->file, "%s is no list of %lld numbers", lists[i].key,
+                                  (long long)v->count);
+    }
+    if (!v->has_scores && (t5 || llama))
+        return peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no tokenizer.ggml.scores", g->path);
+    const struct {
+        const char *key;
+        int32_t llama, t5, *id;  // what these kinds of vocabulary take for granted
+    } ids[] = {{"tokenizer.ggml.bos_token_id", 1, -1, &v->bos},
+               {"tokenizer.ggml.eos_token_id", 2, 1, &v->eos},
+               {"tokenizer.ggml.unknown_token_id", 0, 2, &v->unk},
+               {"tokenizer.ggml.padding_token_id", -1, 0, &v->pad}};
+    for (int i = 0; i < 4; i++) {
+        double id = peft_gguf_number(g, ids[i].key, llama ? ids[i].llama : t5 ? ids[i].t5 : -1);
+        if (id != -1 && (!(id >= 0) || id >= (double)v->count || id != floor(id)))
+            return peft__file_bad(&g->file, "%s is %g of %lld tokens", ids[i].key, id, (long long)v->count);
+        *ids[i].id = (int32_t)id;
+    }
+    if (map && (map->type == PEFT_GGUF_U8 || map->type == PEFT_GGUF_I8)) {
         v->charsmap = map->data;
         v->charsmap_size = (size_t)map->count;
     }
-    return status;
-}
-
-// ---- LoRA adapters as llama.cpp loads them: for each adapted weight W of the base model the tensors W.lora_a [r, in] and W.lora_b
-//      [out, r]; one alpha for all (the first module's), and y = W x + alpha / r B A x
-
-typedef struct peft__gguf_lora_module {
-    const char *name;                   // Hugging Face's, of the module: model.layers.0.self_attn.q_proj
-    const peft_tensor *a, *b;           // [r, in] and [out, r]; of an embedding, `in` is the vocabulary
-    double scale;                       // alpha / r, or alpha / sqrt(r)
-    const peft_tensor *magnitude, *bias;  // of DoRA; trained: cannot be expressed
-} peft__gguf_lora_module;
-
-typedef struct peft__gguf_lora {
-    const char *path, *architecture;  // architecture: GGUF's, as in the base model
-    int64_t heads, kv_heads;          // of the base model
-    bool tied;                        // the base model's output matrix is its embedding
-    const peft__gguf_lora_module *modules;
-    int64_t count;
-} peft__gguf_lora;
-
-// llama.cpp looks for an adapter where it multiplies by a matrix and where it embeds tokens, not elsewhere.
-static bool peft__gguf_adaptable(const char *name) {
-    return !strstr(name, "norm") && !strstr(name, "rel_b") && strcmp(name, "position_embd") != 0;
-}
-
-// `name`: behind the block's, NULL: it has none.
-static peft_status peft__gguf_lora_check(peft_context *ctx, const peft__gguf_lora *l, const peft__gguf_lora_module *m, const char *name, double alpha) {
-    if (m->magnitude) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF has no place for DoRA's magnitude", m->name);
-    if (m->bias) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF has no place for a trained bias", m->name);
-    if (!name || !peft__gguf_adaptable(name))
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: llama.cpp adapts no such module of %s", m->name, l->architecture);
-    bool shared = strcmp(name, "output") == 0 || strcmp(name, "token_embd") == 0;
-    if (l->tied && shared)
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: llama.cpp cannot adapt one use of a tied matrix", m->name);
-    if (!m->a || !m->b) return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: one of its two matrices is missing", m->name);
-    if (m->a->rows != m->b->cols)
-        return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: A is %lld x %lld, B is %lld x %lld", m->name, (long long)m->a->rows,
-                          (long long)m->a->cols, (long long)m->b->rows, (long long)m->b->cols);
-    double own = m->scale * (double)m->a->rows;
-    if (!isfinite(own) || !isfinite(alpha) || alpha == 0)
-        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: needs alpha %g, the first module %g; GGUF has one, not 0, for all", m->name, own, alpha);
     return PEFT_OK;
-}
-
-static peft_status peft__gguf_lora_add(peft_gguf_writer *w, const peft__gguf_lora *l, const peft__gguf_family *f,
-                                       const peft__gguf_lora_module *m, double alpha) {
-    char hf[PEFT__GGUF_NAME_SIZE], name[PEFT__GGUF_NAME_SIZE + 16];
-    peft__gguf_name own;
-    peft__string_into(hf, sizeof(hf), "%s.weight", m->name);
-    bool known = peft__gguf_translate(f->names, true, hf, -1, &own);
-    peft_status status = peft__gguf_lora_check(w->ctx, l, m, known ? own.gguf : NULL, alpha);
-    if (status) return status;
-    // A vocabulary's A is stored by token. B's rows are the weight's, so they move with them; transposing W only changes its storage.
-    peft__row_order a_order = {strcmp(own.gguf, "token_embd") == 0 ? PEFT__ORDER_TRANSPOSED : PEFT__ORDER_SAME, 0, 0};
-    peft__row_order b_order = peft__gguf_order(f, own.order, l->heads, l->kv_heads ? l->kv_heads : l->heads);
-    if (b_order.kind == PEFT__ORDER_TRANSPOSED) b_order.kind = PEFT__ORDER_SAME;
-    peft__string_into(name, sizeof(name), "%s.lora_a", own.other);
-    status = peft__gguf_add_ordered(w, name, m->a, PEFT_GGML_F32, a_order);
-    peft__string_into(name, sizeof(name), "%s.lora_b", own.other);
-    if (!status) status = peft__gguf_add_ordered(w, name, m->b, PEFT_GGML_F32, b_order);
-    double ratio = m->scale * (double)m->a->rows / alpha;  // where the module's alpha is not that of the file, B has the rest
-    if (!status && fabs(ratio - 1) > 1e-6) w->sources[w->count - 1].scale = (float)ratio;
-    return status;
-}
-
-// Which matrix of which of HF's modules a tensor of such a file is: own->other is the name of the module's
-// weight. `gated`: of the base.
-static peft_status peft__gguf_lora_part(const peft_gguf *g, const peft__gguf_family *f, bool gated,
-                                        const peft_gguf_tensor *t, peft__gguf_name *own, bool *is_b) {
-    char base[PEFT__GGUF_NAME_SIZE];
-    size_t n = strlen(t->name);
-    *is_b = peft__ends_with(t->name, ".lora_b");
-    if ((!*is_b && !peft__ends_with(t->name, ".lora_a")) || n >= sizeof(base))
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s is no .lora_a and no .lora_b", g->path,
-                          t->name);
-    peft__string_into(base, sizeof(base), "%.*s", (int)n - 7, t->name);
-    if (!peft__gguf_translate(f->names, false, base, gated, own) || !peft__ends_with(own->other, ".weight"))
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tensor %s belongs to no module of %s", g->path,
-                          t->name, f->model_type);
-    return PEFT_OK;
-}
-
-// Reads such a tensor into `out`, which has HF's shape.
-static peft_status peft__gguf_lora_read(const peft_gguf *g, const peft__gguf_family *f, int64_t heads,
-                                        int64_t kv_heads, const peft_gguf_tensor *t, const peft__gguf_name *own,
-                                        bool is_b, const peft_tensor *out) {
-    peft__gguf_view v = {t, peft__same_order, 2, t->dims[1], t->dims[0]};
-    if (is_b) v.order = peft__gguf_order(f, own->order, heads, kv_heads ? kv_heads : heads);
-    if (v.order.kind == PEFT__ORDER_TRANSPOSED) v.order.kind = PEFT__ORDER_SAME;  // B's rows are outputs
-    if (!is_b && strcmp(own->gguf, "token_embd") == 0) {  // a vocabulary's A is stored by token
-        v.order.kind = PEFT__ORDER_TRANSPOSED;
-        v.rows = t->dims[0];
-        v.cols = t->dims[1];
-    }
-    if (t->rank > 2 || v.rows != out->rows || v.cols != out->cols || !peft__row_order_fits(&v.order, v.rows))
-        return peft__fail(g->ctx, PEFT_ERROR_SHAPE, "%s: tensor %s is %lld x %lld, the model asks for %lld x %lld",
-                          g->path, t->name, (long long)v.rows, (long long)v.cols, (long long)out->rows,
-                          (long long)out->cols);
-    return peft__gguf_hf_load(g, &v, (float *)out->data);
-}
-
-static peft_status peft__gguf_write_lora(peft_context *ctx, const peft__gguf_lora *l) {
-    const peft__gguf_family *f = peft__gguf_family_of(l->architecture);
-    if (!f) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: a GGUF adapter for architecture %s", l->path, l->architecture);
-    if (l->count < 1 || !l->modules[0].a) return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: an adapter without modules", l->path);
-    double alpha = l->modules[0].scale * (double)l->modules[0].a->rows;
-    peft_gguf_writer *w;
-    peft_status status = peft_gguf_writer_create(ctx, &w);
-    if (status) return status;
-    status = peft_gguf_set_string(w, "general.architecture", f->architecture);
-    if (!status) status = peft_gguf_set_string(w, "general.type", "adapter");
-    if (!status) status = peft_gguf_set_string(w, "adapter.type", "lora");
-    if (!status) status = peft_gguf_set_number(w, "adapter.lora.alpha", PEFT_GGUF_F32, alpha);
-    for (int64_t i = 0; i < l->count && !status; i++) status = peft__gguf_lora_add(w, l, f, &l->modules[i], alpha);
-    if (!status) status = peft_gguf_write(w, l->path);
-    peft_gguf_writer_destroy(w);
-    return status;
-}
-
-// A tensor of Hugging Face's file under its name and in its order of GGUF.
-static peft_status peft__gguf_add_hf(peft_gguf_writer *w, const char *architecture, int64_t heads, int64_t kv_heads,
-                                     const peft_tensor *t, peft_ggml_type type) {
-    const peft__gguf_family *f = peft__gguf_family_of(architecture);
-    peft__gguf_name own;
-    if (!f || !peft__gguf_translate(f->names, true, t->name, -1, &own))
-        return peft__fail(w->ctx, PEFT_ERROR_UNSUPPORTED, "tensor %s has no name in a GGUF file of architecture %s", t->name,
-                          architecture);
-    peft__row_order order = peft__gguf_order(f, own.order, heads, kv_heads ? kv_heads : heads);
-    if ((t->rank == 1 || !t->in_out) && order.kind == PEFT__ORDER_TRANSPOSED) order.kind = PEFT__ORDER_SAME;  // or quantizing has turned it
-    return peft__gguf_add_ordered(w, own.other, t, t->rank == 1 ? (int)PEFT_GGML_F32 : (int)type, order);
-}
-
-// ---- llama2.c's checkpoints (its first format): seven i32 - width, feed-forward width, layers, heads, key heads, vocabulary (negative:
-//      the output matrix is not the embedding), context - then f32 weights, each kind for all layers in turn
-
-typedef struct peft__llama2c {
-    peft_context *ctx;
-    const char *path;
-    peft_archive *archive;
-    const float *at, *end;
-    int64_t width, hidden, layers, heads, kv_heads, vocab, context;
-    bool tied;
-} peft__llama2c;
-
-static int32_t peft__i32_at(const unsigned char *p) {
-    return (int32_t)peft__u32_at(p);
-}
-
-static peft_status peft__llama2c_header(peft__llama2c *l, const unsigned char *bytes, uint64_t size) {
-    int64_t *const into[7] = {&l->width, &l->hidden, &l->layers, &l->heads, &l->kv_heads, &l->vocab, &l->context};
-    bool good = size >= 28;
-    for (int i = 0; i < 7 && good; i++) *into[i] = peft__i32_at(bytes + 4 * i);
-    l->tied = l->vocab > 0;
-    l->vocab = l->vocab < 0 ? -l->vocab : l->vocab;
-    for (int i = 0; i < 7 && good; i++) good = *into[i] >= 1 && *into[i] <= 1 << 22;
-    good = good && l->layers <= 4096 && l->width % l->heads == 0 && l->heads % l->kv_heads == 0 && l->width / l->heads % 2 == 0;
-    bool pickle = size >= 4 && (memcmp(bytes, "PK\3\4", 4) == 0 || (bytes[0] == 0x80 && bytes[1] >= 2 &&
-        bytes[1] <= 5));
-    if (pickle)
-        return peft__fail(l->ctx, PEFT_ERROR_UNSUPPORTED,
-                          "%s: PyTorch's pickle, not a checkpoint of llama2.c; give the folder of its model",
-            l->path);
-    if (!good) return peft__fail(l->ctx, PEFT_ERROR_FORMAT, "%s: not a checkpoint of llama2.c's first format", l->path);
-    int64_t head = l->width / l->heads;
-    double layer = (double)l->width * (2.0 * (double)l->width + 2.0 * (double)(head * l->kv_heads) + 3.0 * (double)l->hidden + 2);
-    double values = (double)l->vocab * (double)l->width * (l->tied ? 1 : 2) + (double)l->layers * layer + (double)l->width + (double)l->context * (double)head;
-    if (28 + 4 * values != (double)size)
-        return peft__fail(l->ctx, PEFT_ERROR_FORMAT, "%s: %llu bytes where its header asks for %g", l->path, (unsigned long long)size, 28 + 4 * values);
-    l->at = (const float *)(const void *)(bytes + 28);
-    l->end = l->at + (size - 28) / 4;
-    return PEFT_OK;
-}
-
-// The next [rows, cols] of the file under this name. `heads` not 0: rotary pairs that lie side by side become Hugging Face's halves.
-static peft_status peft__llama2c_add(peft__llama2c *l, const char *name, int64_t rows, int64_t cols, int64_t heads) {
-    peft_tensor *t = peft__archive_add(l->archive, name, strlen(name));
-    if (!t) return PEFT_ERROR_MEMORY;
-    t->rows = rows, t->cols = cols, t->rank = rows == 1 ? 1 : 2;
-    t->data = (void *)(uintptr_t)l->at;
-    const float *from = l->at;
-    l->at += rows * cols;
-    if (!heads) return PEFT_OK;
-    peft__row_order order = {PEFT__ORDER_ROTARY_Q, heads, rows / heads};
-    float *to = (float *)peft__arena_alloc(&l->archive->arena, (size_t)(rows * cols) * sizeof(float));
-    if (!to) return PEFT_ERROR_MEMORY;
-    for (int64_t r = 0; r < rows; r++) memcpy(to + peft__hf_row(&order, r) * cols, from + r * cols, (size_t)cols * sizeof(float));
-    t->data = to;
-    return PEFT_OK;
-}
-
-static peft_status peft__llama2c_read(peft__llama2c *l) {
-    int64_t kv = l->width / l->heads * l->kv_heads;
-    const struct {
-        const char *name;
-        int64_t rows, cols, heads;
-    } kinds[] = {{"input_layernorm", 1, l->width, 0},
-                 {"self_attn.q_proj", l->width, l->width, l->heads},
-                 {"self_attn.k_proj", kv, l->width, l->kv_heads},
-                 {"self_attn.v_proj", kv, l->width, 0},
-                 {"self_attn.o_proj", l->width, l->width, 0},
-                 {"post_attention_layernorm", 1, l->width, 0},
-                 {"mlp.gate_proj", l->hidden, l->width, 0},
-                 {"mlp.down_proj", l->width, l->hidden, 0},
-                 {"mlp.up_proj", l->hidden, l->width, 0}};
-    peft_status status = peft__llama2c_add(l, "model.embed_tokens.weight", l->vocab, l->width, 0);
-    for (int64_t k = 0; k < PEFT__COUNT(kinds); k++)
-        for (int64_t i = 0; i < l->layers && !status; i++) {
-            char name[96];
-            peft__string_into(name, sizeof(name), "model.layers.%lld.%s.weight", (long long)i, kinds[k].name);
-            status = peft__llama2c_add(l, name, kinds[k].rows, kinds[k].cols, kinds[k].heads);
-        }
-    if (!status) status = peft__llama2c_add(l, "model.norm.weight", 1, l->width, 0);
-    l->at += l->context * (l->width / l->heads);  // tables of cosines and sines
-    if (!status && !l->tied) status = peft__llama2c_add(l, "lm_head.weight", l->vocab, l->width, 0);
-    return status;
-}
-
-// A checkpoint as an archive of Hugging Face's tensors; `config` receives what config.json would say. These models are trained on texts
-// that follow one another behind <s>, so that is where generation ends.
-static peft_status peft__archive_open_llama2c(peft_context *ctx, const char *path, peft_archive **out, peft__string *config) {
-    *out = NULL;
-    peft_archive *a = peft__archive_new(ctx);
-    if (!a) return PEFT_ERROR_MEMORY;
-    peft__shard *shard = a->shards;
-    peft__llama2c l;
-    memset(&l, 0, sizeof(l));
-    l.ctx = ctx;
-    l.archive = a;
-    l.path = shard->path = peft__arena_strdup(&a->arena, path, strlen(path));
-    peft_status status = shard->path ? peft__file_open(ctx, shard->path, &shard->file) : PEFT_ERROR_MEMORY;
-    const unsigned char *bytes = NULL;
-    if (!status) {
-        a->shard_count = 1;
-        status = peft__file_whole(&shard->file, &a->arena, sizeof(float), &bytes);
-    }
-    if (!status) status = peft__llama2c_header(&l, bytes, shard->file.size);
-    if (!status) status = peft__llama2c_read(&l);
-    peft__string_format(config, "{\"model_type\":\"llama\",\"hidden_act\":\"silu\",\"vocab_size\":%lld,\"hidden_size\":%lld,\"intermediate_size\":%lld,"
-                        "\"num_hidden_layers\":%lld,\"num_attention_heads\":%lld,\"num_key_value_heads\":%lld,\"max_position_embeddings\":%lld,",
-                        (long long)l.vocab, (long long)l.width, (long long)l.hidden, (long long)l.layers, (long long)l.heads, (long long)l.kv_heads,
-                        (long long)l.context);
-    peft__string_format(config, "\"rms_norm_eps\":1e-5,\"rope_theta\":10000,\"tie_word_embeddings\":%s,\"bos_token_id\":1,\"eos_token_id\":1}",
-                        l.tied ? "true" : "false");
-    if (!status && config->failed) status = PEFT_ERROR_MEMORY;
-    if (status) peft_archive_close(a);
-    else *out = a;
-    return status;
 }
 
 // ---- texts of JSON that are changed in one place and stay as they are elsewhere
@@ -12552,7 +12328,7 @@ static bool peft__json_member(const char *text, const char *key, size_t *begin, 
             for (i++; text[i] && text[i] != '"'; i++) i += text[i] == '\\' && text[i + 1];
             if (!text[i]) return false;
             bool named = depth == 1 && i - quote - 1 == n && memcmp(text + quote + 1, key, n) == 0 &&
-                text[i + 1 + strspn(text + i + 1, " \t\r\n")] == ':';
+                         text[i + 1 + strspn(text + i + 1, " \t\r\n")] == ':';
             if (named && !start) start = quote;
             continue;
         }
@@ -12581,6 +12357,141 @@ static void peft__json_set(peft__string *s, const char *key, const char *value) 
     while (s->size && strchr(" \t\r\n", s->data[s->size - 1])) s->size--;
     peft__string_format(s, "%s\n  \"%s\": %s\n}\n", s->size && s->data[s->size - 1] == '{' ? "" : ",", key,
                         value);
+}
+
+// How to add one. A family of models: its rules (parameters), its settings and its peft__family, a row in
+// peft__gguf_family_of and one in peft__gguf_architecture; then its block in chapter 8. A setting: a row of
+// its table, and a field of peft_config. A ggml type: its decoder and a row in peft__ggml_format_of. A
+// quantized weight's part: a row of peft__quant_parts, which is read and written from then on.
+
+// ---- to move behind chapter 9's files: LoRA adapters as llama.cpp loads them. For each adapted weight W of
+// the base model the
+//      tensors W.lora_a [r, in] and W.lora_b [out, r]; one alpha for all (the first module's), and y = W x +
+//      alpha / r B A x
+
+typedef struct peft__gguf_lora_module {
+    const char *name;                     // Hugging Face's, of the module: model.layers.0.self_attn.q_proj
+    const peft_tensor *a, *b;             // [r, in] and [out, r]; of an embedding, `in` is the vocabulary
+    double scale;                         // alpha / r, or alpha / sqrt(r)
+    const peft_tensor *magnitude, *bias;  // of DoRA; trained: cannot be expressed
+} peft__gguf_lora_module;
+
+typedef struct peft__gguf_lora {
+    const char *path, *architecture;  // architecture: GGUF's, as in the base model
+    int64_t heads, kv_heads;          // of the base model
+    bool tied;                        // the base model's output matrix is its embedding
+    const peft__gguf_lora_module *modules;
+    int64_t count;
+} peft__gguf_lora;
+
+// `name`: behind the block's, NULL: it has none. llama.cpp looks for an adapter where it multiplies by a
+// matrix and where it embeds tokens, not elsewhere.
+static peft_status peft__gguf_lora_check(peft_context *ctx, const peft__gguf_lora *l,
+                                         const peft__gguf_lora_module *m, const char *name, double alpha) {
+    if (m->magnitude)
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF has no place for DoRA's magnitude", m->name);
+    if (m->bias)
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: GGUF has no place for a trained bias", m->name);
+    if (!name || strstr(name, "norm") || strstr(name, "rel_b") || strcmp(name, "position_embd") == 0)
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: llama.cpp adapts no such module of %s", m->name,
+                          l->architecture);
+    if (l->tied && (strcmp(name, "output") == 0 || strcmp(name, "token_embd") == 0))
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: llama.cpp cannot adapt one use of a tied matrix",
+                          m->name);
+    if (!m->a || !m->b)
+        return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: one of its two matrices is missing", m->name);
+    if (m->a->rows != m->b->cols)
+        return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: A is %lld x %lld, B is %lld x %lld", m->name,
+                          (long long)m->a->rows, (long long)m->a->cols, (long long)m->b->rows,
+                          (long long)m->b->cols);
+    double own = m->scale * (double)m->a->rows;
+    if (!isfinite(own) || !isfinite(alpha) || alpha == 0)
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
+                          "%s: needs alpha %g, the first module %g; GGUF has one, not 0, for all", m->name,
+                          own, alpha);
+    return PEFT_OK;
+}
+
+// A vocabulary's A is stored by token. B's rows are the weight's, so they move with them; transposing W only
+// changes its storage.
+static peft__row_order peft__gguf_lora_order(const peft__gguf_family *f, const peft__gguf_name *own,
+                                             bool is_b, int64_t heads, int64_t kv_heads) {
+    peft__row_order order = is_b ? peft__gguf_order(f, own->order, heads, kv_heads) : peft__same_order;
+    if (is_b && order.kind == PEFT__ORDER_TRANSPOSED) order.kind = PEFT__ORDER_SAME;
+    if (!is_b && strcmp(own->gguf, "token_embd") == 0) order.kind = PEFT__ORDER_TRANSPOSED;
+    return order;
+}
+
+static peft_status peft__gguf_lora_add(peft_gguf_writer *w, const peft__gguf_lora *l,
+                                       const peft__gguf_family *f, const peft__gguf_lora_module *m,
+                                       double alpha) {
+    char hf[PEFT__GGUF_NAME_SIZE], name[PEFT__GGUF_NAME_SIZE + 16];
+    peft__gguf_name own;
+    peft__string_into(hf, sizeof(hf), "%s.weight", m->name);
+    bool known = peft__gguf_translate(f->names, true, hf, -1, &own);
+    peft_status status = peft__gguf_lora_check(w->ctx, l, m, known ? own.gguf : NULL, alpha);
+    for (int is_b = 0; is_b < 2 && !status; is_b++) {
+        peft__string_into(name, sizeof(name), "%s.lora_%c", own.other, is_b ? 'b' : 'a');
+        status = peft__gguf_add_ordered(w, name, is_b ? m->b : m->a, PEFT_GGML_F32,
+                                        peft__gguf_lora_order(f, &own, is_b, l->heads, l->kv_heads));
+    }
+    if (status) return status;
+    double ratio = m->scale * (double)m->a->rows /
+                   alpha;  // where the module's alpha is not that of the file, B has the rest
+    if (fabs(ratio - 1) > 1e-6) w->sources[w->count - 1].scale = (float)ratio;
+    return PEFT_OK;
+}
+
+// Which matrix of which of HF's modules a tensor of such a file is: own->other is the name of the module's
+// weight. `gated`: of the base.
+static peft_status peft__gguf_lora_part(const peft_gguf *g, const peft__gguf_family *f, bool gated,
+                                        const peft_gguf_tensor *t, peft__gguf_name *own, bool *is_b) {
+    char base[PEFT__GGUF_NAME_SIZE];
+    size_t n = strlen(t->name);
+    *is_b = peft__ends_with(t->name, ".lora_b");
+    if ((!*is_b && !peft__ends_with(t->name, ".lora_a")) || n >= sizeof(base))
+        return peft__file_cannot(&g->file, "tensor %s is no .lora_a and no .lora_b", t->name);
+    peft__string_into(base, sizeof(base), "%.*s", (int)n - 7, t->name);
+    if (!peft__gguf_translate(f->names, false, base, gated, own) || !peft__ends_with(own->other, ".weight"))
+        return peft__file_cannot(&g->file, "tensor %s belongs to no module of %s", t->name, f->model_type);
+    return PEFT_OK;
+}
+
+// Reads such a tensor into `out`, which has HF's shape.
+static peft_status peft__gguf_lora_read(const peft_gguf *g, const peft__gguf_family *f, int64_t heads,
+                                        int64_t kv_heads, const peft_gguf_tensor *t,
+                                        const peft__gguf_name *own, bool is_b, const peft_tensor *out) {
+    peft__gguf_view v = {t, peft__gguf_lora_order(f, own, is_b, heads, kv_heads), 2, 0, 0};
+    bool transposed = v.order.kind == PEFT__ORDER_TRANSPOSED;
+    v.rows = t->dims[transposed ? 0 : 1];
+    v.cols = t->dims[transposed ? 1 : 0];
+    if (t->rank > 2 || v.rows != out->rows || v.cols != out->cols || !peft__row_order_fits(&v.order, v.rows))
+        return peft__fail(g->ctx, PEFT_ERROR_SHAPE,
+                          "%s: tensor %s is %lld x %lld, the model asks for %lld x %lld", g->path, t->name,
+                          (long long)v.rows, (long long)v.cols, (long long)out->rows, (long long)out->cols);
+    return peft__gguf_hf_load(g, &v, (float *)out->data);
+}
+
+static peft_status peft__gguf_write_lora(peft_context *ctx, const peft__gguf_lora *l) {
+    const peft__gguf_family *f = peft__gguf_family_of(l->architecture);
+    if (!f)
+        return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: a GGUF adapter for architecture %s", l->path,
+                          l->architecture);
+    if (l->count < 1 || !l->modules[0].a)
+        return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: an adapter without modules", l->path);
+    double alpha = l->modules[0].scale * (double)l->modules[0].a->rows;
+    peft_gguf_writer *w;
+    peft_status status = peft_gguf_writer_create(ctx, &w);
+    if (status) return status;
+    status = peft_gguf_set_string(w, "general.architecture", f->architecture);
+    if (!status) status = peft_gguf_set_string(w, "general.type", "adapter");
+    if (!status) status = peft_gguf_set_string(w, "adapter.type", "lora");
+    if (!status) status = peft_gguf_set_number(w, "adapter.lora.alpha", PEFT_GGUF_F32, alpha);
+    for (int64_t i = 0; i < l->count && !status; i++)
+        status = peft__gguf_lora_add(w, l, f, &l->modules[i], alpha);
+    if (!status) status = peft_gguf_write(w, l->path);
+    peft_gguf_writer_destroy(w);
+    return status;
 }
 // =====================================================================================================================
 // 7. TOKENIZERS
@@ -15948,7 +15859,6 @@ static void peft__read_token_files(peft_tokenizer *t, peft__arena *a) {
 // ---- loading
 
 static void peft__gguf_read_tokenizer(peft_tokenizer *t);
-static void peft__llama2c_read_tokenizer(peft_tokenizer *t, const unsigned char *data, size_t n);
 
 static void peft__tokenizer_read(peft_tokenizer *t) {
     char *data = NULL;
@@ -15957,12 +15867,11 @@ static void peft__tokenizer_read(peft_tokenizer *t) {
     peft__arena_init(&a, t->ctx);
     bool gguf = peft__ends_with(t->source, ".gguf"), files = false;
     if (gguf) peft__gguf_read_tokenizer(t);
+    else if (peft__ends_with(t->source, ".bin")) t->status = peft__refuse_bin(t->ctx, t->source);
     else t->status = peft__read_all(t->ctx, t->source, &data, &n);
     while (i < n && (data[i] == ' ' || data[i] == '\t' || data[i] == '\r')) i++;
     // A SentencePiece model begins with a newline: the tag of its first piece.
     if (t->status || gguf) {
-    } else if (peft__ends_with(t->source, ".bin")) {
-        peft__llama2c_read_tokenizer(t, (const unsigned char *)data, n);
     } else if (i < n && data[i] == '{') {
         peft__json *root = NULL;
         t->status = peft__json_parse(t->ctx, &a, data, n, t->source, &root);
@@ -16164,42 +16073,6 @@ static void peft__gguf_read_tokenizer(peft_tokenizer *t) {
         if (!bytes && !t->status) peft__sp_finish(t);
     }
     peft_gguf_close(g);
-}
-
-// ---- llama2.c's vocabularies: i32 length of the longest piece, then f32 score, i32 length and bytes of each
-
-// Spaces are written as such there, and the control tokens between line breaks.
-static void peft__llama2c_read_tokenizer(peft_tokenizer *t, const unsigned char *data, size_t n) {
-    static const char *const controls[] = {"<unk>", "<s>", "</s>"};
-    int64_t longest = n >= 4 ? (int64_t)peft__i32_at(data) : 0;
-    peft__step space = peft__step_of(PEFT__STEP_REPLACE, " ", peft__space);
-    peft__string s;
-    peft__string_init(&s, t->ctx);
-    for (size_t at = 4; at < n && !t->status; at += 8) {
-        int64_t size = n - at >= 8 ? (int64_t)peft__i32_at(data + at + 4) : 0;
-        float score = n - at >= 8 ? peft__bits_float(peft__u32_at(data + at)) : 0;
-        const char *text = (const char *)data + at + 8;
-        if (size < 1 || size > longest || (uint64_t)size > n - at - 8 || !(score - score == 0)) {
-            peft__load_fail(t, PEFT_ERROR_FORMAT, "not a vocabulary of llama2.c, or damaged at piece %lld", (long long)t->count);
-            break;
-        }
-        bool control = t->count < 3, byte = !control && peft__byte_piece(text, (size_t)size) >= 0;
-        int type = !t->count ? PEFT__PIECE_UNKNOWN : control ? PEFT__PIECE_CONTROL : byte ? PEFT__PIECE_BYTE : PEFT__PIECE_NORMAL;
-        t->byte_fallback = t->byte_fallback || byte;
-        s.size = 0;
-        if (control) peft__string_puts(&s, controls[t->count]);
-        else peft__replace(&space, text, (size_t)size, SIZE_MAX, &s);
-        if (s.failed) peft__load_has(t, NULL);
-        peft__tokenizer_add(t, s.data, s.size, score, type);
-        at += (size_t)size;
-    }
-    peft__string_free(&s);
-    if (t->count < 4) peft__load_fail(t, PEFT_ERROR_FORMAT, "not a vocabulary of llama2.c");
-    if (t->status) return;
-    t->kind = PEFT__BPE;
-    t->dummy_prefix = t->escape_spaces = true;
-    t->ids.unk = 0, t->ids.bos = 1, t->ids.eos = 2;
-    peft__sp_finish(t);
 }
 
 // ---- a vocabulary written into a GGUF file
@@ -17593,15 +17466,14 @@ static peft_status peft__model_randomize(peft_model *m, const peft_model_desc *d
 }
 
 static bool peft__model_in_one_file(const peft_model *m) {
-    return peft__ends_with(m->folder, ".gguf") || peft__ends_with(m->folder, ".bin");
+    return peft__ends_with(m->folder, ".gguf");
 }
 
-// GGUF and llama2.c: what config.json would say comes from the file.
+// GGUF: what config.json would say comes from the file.
 static peft_status peft__model_open_file(peft_model *m) {
     peft__string config;
     peft__string_init(&config, m->ctx);
-    peft_status status = peft__ends_with(m->folder, ".gguf") ? peft__archive_open_gguf(m->ctx, m->folder, &m->archive, &config)
-                                                             : peft__archive_open_llama2c(m->ctx, m->folder, &m->archive, &config);
+    peft_status status = peft__archive_open_gguf(m->ctx, m->folder, &m->archive, &config);
     m->config_text = config.data;
     return status;
 }
@@ -17619,6 +17491,7 @@ static peft_status peft__model_load_config(peft_model *m) {
     bool one_file = peft__model_in_one_file(m), alone = peft__ends_with(m->folder, ".json");  // a config.json: the planner needs no more
     const char *path = one_file || alone ? m->folder : peft__path_join(&m->arena, m->folder, "config.json");
     if (!path) return PEFT_ERROR_MEMORY;
+    if (peft__ends_with(m->folder, ".bin") && !peft__is_directory(m->folder)) return peft__refuse_bin(m->ctx, m->folder);
     peft_status status = one_file ? peft__model_open_file(m) : peft__read_all(m->ctx, path, &m->config_text, NULL);
     peft__json *root = NULL;
     if (!status) status = peft__json_parse(m->ctx, &m->arena, m->config_text, strlen(m->config_text), path, &root);
@@ -17626,27 +17499,14 @@ static peft_status peft__model_load_config(peft_model *m) {
     return status || one_file || alone || m->config.encoder_decoder ? status : peft__model_load_ends(m);
 }
 
-// Within a GGUF file, or beside a checkpoint of llama2.c, whose vocabularies are named after their size there.
+// The vocabulary within a GGUF file, if it has one.
 static peft_status peft__model_load_file_tokenizer(peft_model *m) {
-    static const char *const names[] = {"tok%lld.bin", "tok%lld.model", "tokenizer.bin", "tokenizer.model"};
-    if (peft__ends_with(m->folder, ".gguf")) {
-        peft_gguf *g;
-        peft_status status = peft_gguf_open(m->ctx, m->folder, &g);
-        if (status) return status;
-        bool there = peft_gguf_array_count(g, "tokenizer.ggml.tokens") > 0;
-        peft_gguf_close(g);
-        return there ? peft_tokenizer_load(m->ctx, m->folder, &m->tokenizer) : PEFT_OK;
-    }
-    const char *slash = strrchr(m->folder, '/');
-    char *folder = peft__arena_strdup(&m->arena, m->folder, slash ? (size_t)(slash - m->folder) : 0);
-    for (int64_t i = 0; i < PEFT__COUNT(names); i++) {
-        char name[64];
-        peft__string_into(name, sizeof(name), names[i], (long long)m->config.vocab_size);
-        char *path = !folder ? NULL : slash ? peft__path_join(&m->arena, folder, name) : peft__arena_strdup(&m->arena, name, strlen(name));
-        if (!path) return PEFT_ERROR_MEMORY;
-        if (peft__file_exists(m->ctx, path)) return peft_tokenizer_load(m->ctx, path, &m->tokenizer);
-    }
-    return PEFT_OK;
+    peft_gguf *g;
+    peft_status status = peft_gguf_open(m->ctx, m->folder, &g);
+    if (status) return status;
+    bool there = peft_gguf_array_count(g, "tokenizer.ggml.tokens") > 0;
+    peft_gguf_close(g);
+    return there ? peft_tokenizer_load(m->ctx, m->folder, &m->tokenizer) : PEFT_OK;
 }
 
 static peft_status peft__model_load_tokenizer(peft_model *m, const char *given) {

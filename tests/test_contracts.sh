@@ -142,8 +142,9 @@ c_line_breaks_in_prompts() {
     gives 0 '"prompt":"a\\nb"' $peft generate $model --prompt-text 'a\nb' --json --max-new-tokens 1
 }
 c_line_breaks_in_stop_strings() {
-    stories=$shared/models/stories260K/stories260K.bin
-    if [ ! -f "$stories" ]; then skip=1; return; fi
+    stories=$work/stories
+    if [ ! -f "$shared/models/stories260K/stories260K.bin" ]; then skip=1; return; fi
+    [ -d $stories ] || $peft convert $shared/models/stories260K/stories260K.bin $stories --quiet
     gives 0 '' $peft generate $stories 'Once upon a time' --max-new-tokens 120
     if [ "$(wc -l < $work/out)" -lt 2 ]; then wrong=1; echo "  no line break to stop at"; fi
     gives 0 '' $peft generate $stories 'Once upon a time' --max-new-tokens 120 --stop '\n'
@@ -188,8 +189,9 @@ c_window_cuts_are_told() {
     gives 0 "1 of 1 examples have more tokens than the model's context window lets in" $peft eval $cases/models/gpt2-tiny-with-tokenizer --data $work/long.jsonl --loss-only
 }
 c_doubtful_prompts_are_told() {
-    stories=$shared/models/stories260K/stories260K.bin
-    if [ ! -f "$stories" ]; then skip=1; return; fi
+    stories=$work/stories
+    if [ ! -f "$shared/models/stories260K/stories260K.bin" ]; then skip=1; return; fi
+    [ -d $stories ] || $peft convert $shared/models/stories260K/stories260K.bin $stories --quiet
     from data/tiny_bos.jsonl || return
     gives 0 'prompts begin with <s>, which is put before every prompt anyway' $peft eval $stories --data $cases/data/tiny_bos.jsonl --loss-only
     if [ "$(grep -c anyway $work/err)" -ne 1 ]; then wrong=1; echo "  not told once"; fi

@@ -6,6 +6,7 @@
 #include "check.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include "../tools/convert.h"
 
 static int passed, failed, skipped;
 static peft_context *ctx;
@@ -50,6 +51,29 @@ static const char *scratch(const char *name) {
     FILE *f = fopen("build/test_generation.tmp", "wb");
     if (f) fclose(f);
     snprintf(path, sizeof path, "%stest_generation_%s", f ? "build/" : "", name);
+    return path;
+}
+
+static void write_file(const char *path, const void *data, size_t n) {
+    FILE *f = fopen(path, "wb");
+    if (f) fwrite(data, 1, n, f), fclose(f);
+}
+
+static bool convert(conversion *c, const char *in, const char *out, const char *tokenizer) {
+    static char places[3][512];  // `in` and `out` may share a buffer
+    const char *const from[3] = {in, out, tokenizer};
+    memset(c, 0, sizeof *c);
+    for (int i = 0; i < 3; i++) snprintf(places[i], sizeof places[i], "%s", from[i] ? from[i] : "");
+    c->in = places[0], c->out = places[1], c->tokenizer = tokenizer ? places[2] : NULL;
+    return convert_llama2c(ctx, c);
+}
+
+// The folder that a checkpoint of llama2.c becomes.
+static const char *converted(const char *name) {
+    static char path[512];
+    conversion c;
+    snprintf(path, sizeof path, "%s", scratch(strrchr(name, '/') + 1));
+    if (!convert(&c, in_shared(name), path, NULL)) printf("%s\n", c.why);
     return path;
 }
 
@@ -250,7 +274,14 @@ static void test_llama2c(void) {
     peft_model_desc d;
     memset(&d, 0, sizeof d);
     d.context = ctx, d.path = "wrong.bin";
-    check("a wrong header", peft_model_load(&d, &m) == PEFT_ERROR_FORMAT && strstr(peft_error(ctx), "wrong.bin"));
+    check("not read", peft_model_load(&d, &m) == PEFT_ERROR_UNSUPPORTED && strstr(peft_error(ctx), "peft convert wrong.bin"));
+    peft_tokenizer *t = NULL;
+    check("nor a vocabulary", peft_tokenizer_load(ctx, "wrong.bin", &t) == PEFT_ERROR_UNSUPPORTED && strstr(peft_error(ctx), "peft convert"));
+    char file[300];
+    conversion c;
+    snprintf(file, sizeof file, "%s", scratch("wrong.bin"));
+    write_file(file, wrong, sizeof wrong);
+    check("a wrong header", !convert(&c, file, scratch("wrong"), NULL) && strstr(c.why, "wrong.bin: not a checkpoint"));
     if (!there(in_shared("models/stories260K/stories260K.bin"))) {
         printf("skipped: no llama2.c models at %s\n", shared);
         skipped++;
@@ -259,13 +290,15 @@ static void test_llama2c(void) {
     size_t size = 0;
     char *bytes = NULL;
     check("bytes", peft__read_all(ctx, in_shared("models/stories260K/stories260K.bin"), &bytes, &size) == PEFT_OK);
-    peft_mount(ctx, "short.bin", bytes, size - 4);
-    d.path = "short.bin";
-    check("truncated", peft_model_load(&d, &m) == PEFT_ERROR_FORMAT && strstr(peft_error(ctx), "short.bin"));
+    write_file(file, bytes, size - 4);
+    check("truncated", !convert(&c, file, scratch("wrong"), NULL) && strstr(c.why, "wrong.bin: 1056536 bytes"));
+    write_file(file, bytes, size);
+    check("no vocabulary", !convert(&c, file, scratch("wrong"), in_shared("models/stories260K/stories260K.bin")) && strstr(c.why, "vocabulary"));
+    remove(file);
 
-    m = load(in_shared("models/stories260K/stories260K.bin"));
-    const peft_config *c = m ? peft_model_config(m) : NULL;
-    check("stories260K", c && c->vocab_size == 512 && c->decoder_layers == 5 && c->kv_heads == 4 && c->tied && peft_model_tokenizer(m));
+    m = load(converted("models/stories260K/stories260K.bin"));
+    const peft_config *k = m ? peft_model_config(m) : NULL;
+    check("stories260K", k && k->vocab_size == 512 && k->decoder_layers == 5 && k->kv_heads == 4 && k->tied && peft_model_tokenizer(m));
     if (m) {
         peft_generate_desc g;
         char *text = NULL;
@@ -289,7 +322,7 @@ static void test_llama2c(void) {
     peft_model_destroy(m);
     peft_free(ctx, bytes);
 
-    d.path = in_shared("models/babyllama-tok105/model5000.bin");
+    d.path = converted("models/babyllama-tok105/model5000.bin");
     m = load(d.path);
     check("babyllama", m && peft_model_config(m)->vocab_size == 105 && peft_model_tokenizer(m) && peft_vocab_size(peft_model_tokenizer(m)) == 105);
     if (m) {
@@ -683,7 +716,7 @@ static void test_generation(void) {
     }
     peft_model_destroy(own);
     if (!there(in_shared("models/stories260K/stories260K.bin"))) return;
-    peft_model *m = load(in_shared("models/stories260K/stories260K.bin"));
+    peft_model *m = load(converted("models/stories260K/stories260K.bin"));
     peft_adapter *prompt = NULL;
     peft_adapter_desc ad;
     memset(&ad, 0, sizeof ad);
@@ -905,7 +938,7 @@ static void ending_stories(char *out, size_t size, bool held_out) {
 static void test_learning(void) {
     static char train[16384], held_out[16384];
     if (!there(in_shared("models/stories260K/stories260K.bin"))) return;
-    peft_model *m = load(in_shared("models/stories260K/stories260K.bin"));
+    peft_model *m = load(converted("models/stories260K/stories260K.bin"));
     peft_adapter *lora = NULL;
     peft_adapter_desc ad;
     peft_train_desc td;
@@ -995,6 +1028,7 @@ static peft_status run_chat(void) {
     return status;
 }
 
+static char babyllama[512];
 static peft_status run_llama2c(void) {
     peft_model *m = NULL;
     peft_model_desc d;
@@ -1006,7 +1040,7 @@ static peft_status run_llama2c(void) {
     memset(&d, 0, sizeof d);
     memset(&g, 0, sizeof g);
     memset(&p, 0, sizeof p);
-    d.context = ctx, d.path = in_shared("models/babyllama-tok105/model5000.bin");
+    d.context = ctx, d.path = babyllama;
     peft_status status = peft_model_load(&d, &m);
     if (!status) status = peft_session_create(m, &session);
     g.model = m, g.session = session, g.max_new_tokens = 2;
@@ -1047,7 +1081,10 @@ static void test_memory(void) {
     test_memory_of("memory: streaming", run_stream);
     test_memory_of("memory: few-shot", run_few_shot);
     test_memory_of("memory: chat", run_chat);
-    if (there(in_shared("models/babyllama-tok105/model5000.bin"))) test_memory_of("memory: llama2.c", run_llama2c);
+    if (there(in_shared("models/babyllama-tok105/model5000.bin"))) {
+        snprintf(babyllama, sizeof babyllama, "%s", converted("models/babyllama-tok105/model5000.bin"));
+        test_memory_of("memory: llama", run_llama2c);
+    }
     remove(scratch("memory.gguf"));
     peft_dataset_destroy(own_data);
     peft_model_destroy(own_model);

@@ -450,7 +450,7 @@ static void test_twins(void) {
             peft__arena_init(&a.arena, ctx);
             out.rows = orders[o] == PEFT__ORDER_TRANSPOSED ? COLS : ROWS, out.cols = ROWS * COLS / out.rows;
             bool ok = peft__row_order_fits(&v.order, ROWS) && !peft__gguf_decode(&g, &t, 0, ROWS, v.order, want);
-            ok = ok && !peft__gguf_add_twin(&a, &g, &v, peft__gguf_twin_of(types[k]), &out) && out.rows == ROWS && out.cols == COLS;
+            ok = ok && !peft__gguf_keep(&a, &g, &v, peft__ggml_format_of(types[k]), &out) && out.rows == ROWS && out.cols == COLS;
             if (ok) peft__to_f32(&out, 0, ROWS * COLS, got);
             for (int i = 0; i < ROWS * COLS && ok; i++) ok = got[i] == want[i];
             check(f->name, ok && peft_tensor_bytes(&out) < ROWS * COLS * 10 / 8 + 100);
@@ -668,6 +668,7 @@ static void test_writing(void) {
 
 // Q8_0 by its definition: d = max / 127 as a half, codes rounded half away from zero with the unrounded d.
 static void test_quantizer(void) {
+    const peft__ggml_format *q8_0 = peft__ggml_format_of(PEFT_GGML_Q8_0), *q4_0 = peft__ggml_format_of(PEFT_GGML_Q4_0);
     peft_rng r;
     peft_rng_seed(&r, 5);
     bool same = true, close = true;
@@ -678,14 +679,14 @@ static void test_quantizer(void) {
         if (round == 0) memset(x, 0, sizeof x);
         for (int i = 0; i < 32; i++) peak = fmaxf(peak, fabsf(x[i]));
         float d = peak / 127, inverse = d != 0 ? 1 / d : 0;
-        same = same && peft__encode_q8_0(x, 1, got) && (got[0] | got[1] << 8) == peft__f32_to_f16(d);
+        same = same && q8_0->encode(q8_0, x, 1, got) && (got[0] | got[1] << 8) == peft__f32_to_f16(d);
         for (int i = 0; i < 32; i++) {
             float scaled = x[i] * inverse;
             int code = (int)floorf(fabsf(scaled) + 0.5f);
             same = same && (signed char)got[2 + i] == (scaled < 0 ? -code : code);
         }
-        peft__encode_q4_0(x, 1, got);
-        peft__decode_q4_0(got, 1, back);
+        q4_0->encode(q4_0, x, 1, got);
+        q4_0->decode(q4_0, got, 1, back);
         // a step, the rounding of the scale to a half, and up to 8 times half the smallest half
         for (int i = 0; i < 32; i++) close = close && fabsf(back[i] - x[i]) <= peak / 8 * 1.01f + ldexpf(8, -25);
     }
@@ -694,7 +695,7 @@ static void test_quantizer(void) {
     float tiny[32] = {1e-44f, -1e-44f};
     unsigned char got[34];
     check("values whose scale vanishes",
-          peft__encode_q8_0(tiny, 1, got) && !got[0] && !got[1] && peft__encode_q4_0(tiny, 1, got) && !got[0]);
+          q8_0->encode(q8_0, tiny, 1, got) && !got[0] && !got[1] && q4_0->encode(q4_0, tiny, 1, got) && !got[0]);
 }
 
 // ---- names and orders
@@ -813,7 +814,7 @@ static void test_orders(void) {
         const peft_gguf_tensor *own = ok ? peft_gguf_find(g, cases[c].own) : NULL;
         check(cases[c].name, own != NULL);
         static float raw[40 * 120], back[40 * 120];
-        if (own && peft_gguf_to_f32(g, 0, 0, peft__gguf_row_count(own), raw) == PEFT_OK) {
+        if (own && peft_gguf_to_f32(g, 0, 0, own->dims[1] * own->dims[2] * own->dims[3], raw) == PEFT_OK) {
             bool vector = cases[c].rows == 1, turned = cases[c].kind == 4, right = own->rank == (vector ? 1 : 2);
             int64_t rows = vector   ? cases[c].cols
                            : turned ? cases[c].cols

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #if PEFT__MMAP
+#include "../tools/convert.h"
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <signal.h>
@@ -361,7 +362,16 @@ static void test_vocabularies(void) {
     static const char *const models[] = {"models/stories260K/stories260K.bin",
                                          "models/babyllama-tok105/model5000.bin"};
     for (int i = 0; i < 2; i++) {
-        if (there(shared(models[i]))) saves_vocabulary(shared(models[i]));
+        conversion c;
+        memset(&c, 0, sizeof c);
+        c.in = shared(models[i]), c.out = FOLDER "/converted";
+        if (there(c.in)) {
+            check("converted", convert_llama2c(ctx, &c));
+            m = load(FOLDER "/converted");
+            check("and as GGUF", m && !peft_model_save(m, FOLDER "/converted.gguf", PEFT_F32));
+            peft_model_destroy(m);
+            saves_vocabulary(FOLDER "/converted.gguf");
+        }
         else skipped++, printf("skipped: no %s\n", shared(models[i]));
     }
     // beside the weights, whatever else there is of the tokenizer
@@ -545,7 +555,7 @@ static void test_foreign(void) {
         peft_model_destroy(m);
         remove(path);
     }
-    put(FOLDER "/torch.bin", "PK\3\4 and so on, long enough for a header of llama2.c");
+    put(FOLDER "/torch.bin", "PK\3\4 and so on, long enough for a header");
     check("a pickle as a model", !load(FOLDER "/torch.bin") && strstr(peft_error(ctx), "pickle"));
 }
 

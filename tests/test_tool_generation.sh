@@ -52,6 +52,11 @@ runs "perplexity without a file" 2 $peft perplexity $model
 
 stories=$shared/models/stories260K/stories260K.bin
 if [ -f "$stories" ]; then
+    runs "a checkpoint of llama2.c" 4 $peft perplexity "$stories" --file $work/text; has "a checkpoint of llama2.c" "peft convert"
+    runs "convert" 0 $peft convert "$stories" $work/stories; has "convert" "5 layers of width 64, 512 tokens"
+    runs "convert twice" 2 $peft convert "$stories" $work/stories
+    runs "convert nothing" 1 $peft convert $work/text $work/none; has "convert nothing" "not a checkpoint"
+    stories=$work/stories
     runs "perplexity" 0 $peft perplexity "$stories" --file $work/text --json; has "perplexity" '"perplexity":[1-9]\.'
     runs "no such text" 1 $peft perplexity "$stories" --file $work/nothing; has "no such text" nothing
     runs "story" 0 $peft generate "$stories" --prompt-text "" --max-new-tokens 60 --stream --stop "Lily"; has "story" "girl named $"

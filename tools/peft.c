@@ -1409,6 +1409,7 @@ static int run_merge(void) {
 }
 
 #include "cmd_generation.h"
+#include "convert.h"
 #include "cmd_benchmark.h"
 #include "cmd_score.h"
 #include "cmd_adapters.h"
@@ -1558,11 +1559,13 @@ static const command commands[] = {
      "  peft eval flan-t5-small --adapter my-lora --data test.jsonl --prompt 'Summarize.\\n\\n{{dialogue}}' --completion '{{summary}}' --output predictions.jsonl\n",
      eval_options, COUNT(eval_options), run_eval},
     {"perplexity", "MODEL --file FILE", "how well a decoder-only model foresees a text",
-     "  peft perplexity gpt2 --file book.txt\n  peft perplexity stories260K.bin --adapter my-lora --file held-out.txt --window 256\n", perplexity_options,
+     "  peft perplexity gpt2 --file book.txt\n  peft perplexity smollm --adapter my-lora --file held-out.txt --window 256\n", perplexity_options,
      COUNT(perplexity_options), run_perplexity},
     {"export", "MODEL OUT", "write a model, or an adapter, as GGUF or as a folder",
      "  peft export flan-t5-small flan.gguf --type q8_0\n  peft export smollm --adapter my-lora my-lora.gguf\n  peft export model.gguf folder --type bf16\n",
      export_options, COUNT(export_options), run_export},
+    {"convert", "MODEL.bin OUT", "make a folder of a checkpoint of llama2.c",
+     "  peft convert stories260K.bin stories\n", convert_options, COUNT(convert_options), run_convert},
     {"merge", "MODEL ADAPTER OUT", "add an adapter to the weights", "  peft merge flan-t5-small my-lora merged --type bf16\n", merge_options,
      COUNT(merge_options), run_merge},
     {"score", "METRIC ... --predictions FILE --references FILE", "score texts, labels or numbers; compare two systems",

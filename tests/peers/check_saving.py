@@ -1,4 +1,4 @@
-"""What peft.h saves, opened by transformers: tokenizers of .gguf files and of llama2.c, models in each format, 4 bits as bitsandbytes
+"""What peft.h saves, opened by transformers: tokenizers of .gguf files, models in each format, 4 bits as bitsandbytes
 has them, grown vocabularies. Every comparison prints a line; the last one counts.
 
     python tests/peers/check_saving.py build/peft SCRATCH [SHARED]
@@ -160,11 +160,16 @@ def check_tokenizers():
             code, said = run("export", folder, gguf)
             check(f"{name}: written", code == 0, said)
             source = gguf
+        elif not kind:
+            folder, gguf = out(name.replace(" ", "_") + "_folder"), out(name.replace(" ", "_") + ".gguf")
+            code, said = run("convert", source, folder)
+            check(f"{name}: converted", code == 0, said)
+            run("export", folder, gguf)
+            source = gguf
         saved = out(name.replace(" ", "_"))
         code, said = run("export", source, saved)
         check(f"{name}: exported", code == 0, said)
-        tokens = {"llama2c's tok512.bin": "tok512.bin", "llama2c's tok105.model": "tok105.model"}.get(name)
-        t = same_ids(name, os.path.join(os.path.dirname(source), tokens) if tokens else source, saved, extra)
+        t = same_ids(name, source, saved, extra)
         if t is None:
             continue
         front, back = t("hello world")["input_ids"], t("hello world", add_special_tokens=False)["input_ids"]
@@ -229,7 +234,9 @@ def check_grow():
         if not os.path.exists(source):
             print("skip", name, source)
             continue
-        folder = make(kind, vocab, source) if kind else source
+        folder = make(kind, vocab, source) if kind else out("llama2c_folder")
+        if not kind:
+            run("convert", source, folder)
         saved, plain = out(f"grown-{name}"), out(f"plain-{name}")
         code, said = run("grow", folder, saved, *sum((["--token", x] for x in new), []), "--json")
         check(f"{name}: grown", code == 0, said)
