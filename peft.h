@@ -12577,6 +12577,9 @@ struct peft_tokenizer {
     // the steps
     struct peft__step *steps[PEFT__STEP_LISTS];
     int64_t step_count[PEFT__STEP_LISTS], step_capacity[PEFT__STEP_LISTS];
+    bool whole;                              // all of them are in the file
+    int recipe, split, scheme;               // else what it is that the file does not say, see peft__json_steps
+    bool nfc, digits_apart;
     bool takes_bytes;  // invalid UTF-8 passes as its bytes
     bool asks_first;   // some step wants to know where the text begins
     const struct peft__nf *nf;
@@ -13186,7 +13189,7 @@ enum {
     PEFT__STEP_SEQUENCE, PEFT__STEP_NFC, PEFT__STEP_NFD, PEFT__STEP_NFKC, PEFT__STEP_NFKD, PEFT__STEP_LOWERCASE,
     PEFT__STEP_STRIP, PEFT__STEP_STRIP_ACCENTS, PEFT__STEP_REPLACE, PEFT__STEP_PREPEND, PEFT__STEP_PRECOMPILED,
     PEFT__STEP_NMT, PEFT__STEP_BERT, PEFT__STEP_BYTES, PEFT__STEP_METASPACE, PEFT__STEP_DIGITS, PEFT__STEP_PUNCTUATION,
-    PEFT__STEP_WORDS, PEFT__STEP_WHITE, PEFT__STEP_SPLIT, PEFT__STEP_DELIMITER, PEFT__STEP_LENGTH,
+    PEFT__STEP_BERT_WORDS, PEFT__STEP_WORDS, PEFT__STEP_WHITE, PEFT__STEP_SPLIT, PEFT__STEP_DELIMITER, PEFT__STEP_LENGTH,
     PEFT__STEP_WORD_PIECE, PEFT__STEP_SUFFIX, PEFT__STEP_BYTE_FALLBACK, PEFT__STEP_FUSE, PEFT__STEP_SENTENCEPIECE
 };
 
@@ -13199,7 +13202,6 @@ typedef struct peft__step {
     bool invert, left, right, prefix_space, use_regex, individual, cleanup, lowercase, chinese, cut, raw;
     signed char accents;                // BertNormalizer: -1 as lowercase says
     int64_t start, stop;
-    uint32_t ascii[4];                  // the characters below 128 that are delimiters, a bit each
 } peft__step;
 
 // ---- SentencePiece's character map
@@ -13311,69 +13313,22 @@ static void peft__sp_normalize(const peft_tokenizer *t, const char *s, size_t n,
 
 // ---- the other normalizers
 
-// White space of UTF-8 text: its size at s[i], 0: something else.
-static size_t peft__white_at(const char *s, size_t n, size_t i) {
-    uint32_t c;
-    size_t next = i;
-    return i < n && peft__utf8_next(s, n, &next, &c) && peft__uc_white(c) ? next - i : 0;
-}
-
-// [*from, *to) without the white space at its ends.
-static void peft__strip_white(const char *s, size_t *from, size_t *to, bool left, bool right) {
-    size_t size, end;
-    while (left && (size = peft__white_at(s, *to, *from)) > 0) *from += size;
-    end = *from;
-    for (size_t i = *from; right && i < *to; i += size ? size : peft__utf8_size((unsigned char)s[i]))
-        if (!(size = peft__white_at(s, *to, i))) end = PEFT__MIN(*to, i + peft__utf8_size((unsigned char)s[i]));
-    if (right) *to = end;
+static void peft__lowercase(const char *s, size_t n, peft__string *out) {
+    for (size_t i = 0, start; i < n;) {
+        uint32_t c;
+        char text[8];
+        start = i;
+        bool valid = peft__utf8_next(s, n, &i, &c);
+        size_t size = peft__utf8_put(text, c < 128 ? (uint32_t)peft__lower((char)c) : c == 0x130 ? 'i' : peft__uc_lower_of(c));
+        if (c == 0x130) size += peft__utf8_put(text + size, 0x307);
+        peft__string_append(out, valid ? text : s + start, valid ? size : 1);
+    }
 }
 
 static bool peft__in_ranges(const uint32_t (*ranges)[2], int64_t count, uint32_t c) {
     for (int64_t i = 0; i < count; i++)
         if (c >= ranges[i][0] && c <= ranges[i][1]) return true;
     return false;
-}
-
-static bool peft__cjk_ideograph(uint32_t c) {
-    static const uint32_t ranges[][2] = {{0x3400, 0x4DBF}, {0x4E00, 0x9FFF}, {0xF900, 0xFAFF}, {0x20000, 0x2A6DF},
-                                         {0x2A700, 0x2B73F}, {0x2B740, 0x2B81F}, {0x2B920, 0x2CEAF}, {0x2F800, 0x2FA1F}};
-    return peft__in_ranges(ranges, PEFT__COUNT(ranges), c);
-}
-
-// SentencePiece's NMT rules: control characters vanish (0), unusual spaces become spaces.
-static uint32_t peft__nmt_char(uint32_t c) {
-    static const uint32_t gone[][2] = {{1, 8}, {0xB, 0xB}, {0xE, 0x1F}, {0x7F, 0x7F}, {0x8F, 0x8F}, {0x9F, 0x9F}};
-    static const uint32_t spaces[][2] = {{9, 0xD}, {0x1680, 0x1680}, {0x200B, 0x200F}, {0x2028, 0x2029}, {0x2581, 0x2581},
-                                         {0xFEFF, 0xFEFF}, {0xFFFD, 0xFFFD}};
-    if (peft__in_ranges(gone, PEFT__COUNT(gone), c)) return 0;
-    return peft__in_ranges(spaces, PEFT__COUNT(spaces), c) ? ' ' : c;
-}
-
-// One character: what it becomes (at most 2), how many these are.
-static int peft__map_char(int kind, uint32_t c, uint32_t out[2]) {
-    out[0] = c;
-    if (kind == PEFT__STEP_LOWERCASE) {
-        out[0] = c < 128 ? (uint32_t)(unsigned char)peft__lower((char)c) : c == 0x130 ? 'i' : peft__uc_lower_of(c);
-        out[1] = 0x307;
-        return c == 0x130 ? 2 : 1;
-    }
-    if (kind == PEFT__STEP_STRIP_ACCENTS) return c < 128 || !(peft__uc_bit(c) & PEFT__UC_M);
-    out[0] = peft__nmt_char(c);
-    return c == 0 || out[0];
-}
-
-// Appends n bytes of text with every character mapped. Invalid bytes pass as they are.
-static void peft__map_text(int kind, const char *s, size_t n, peft__string *out) {
-    for (size_t i = 0, start; i < n;) {
-        uint32_t c, becomes[2];
-        char text[8];
-        size_t size = 0;
-        start = i;
-        bool valid = peft__utf8_next(s, n, &i, &c);
-        int count = valid ? peft__map_char(kind, c, becomes) : 0;
-        for (int k = 0; k < count; k++) size += peft__utf8_put(text + size, becomes[k]);
-        peft__string_append(out, valid ? text : s + start, valid ? size : 1);
-    }
 }
 
 // The length of the grapheme cluster at s[i], as far as it matters here: clusters of up to five bytes, which are all pieced together
@@ -13435,20 +13390,41 @@ static void peft__precompiled_ascii(peft_tokenizer *t) {
     }
 }
 
-// The next match of a pattern at or behind `from`. For a regular expression the scratch has begun on this text.
+static const char peft__digit_pattern[] = "\\p{N}", peft__white_pattern[] = "\\s";
+
+// Whether a regular expression is a set of characters: then it is looked for without the machine for patterns.
+static bool peft__regex_is_set(const peft__regex *re) {
+    return re->count == 2 && re->code[0].op <= PEFT__RE_ANY;
+}
+
+// The next match of a pattern at or behind `from`.
 static bool peft__step_find(const peft__step *p, peft__regex_scratch *scratch, const char *s, size_t n, size_t from,
                             size_t groups[2]) {
-    if (p->regex) return peft__regex_match(scratch, from, PEFT__REGEX_SEARCH, groups);
-    for (size_t i = from; i + p->text_size <= n; i++) {
+    uint32_t c;
+    bool white = p->text == peft__white_pattern;  // the most frequent one, of a quick test
+    if (p->regex && !peft__regex_is_set(p->regex)) return peft__regex_match(scratch, from, PEFT__REGEX_SEARCH, groups);
+    for (size_t i = from; p->regex && i < n;) {
+        bool valid = true;
+        groups[0] = i;
+        if ((unsigned char)s[i] < 128) c = (unsigned char)s[i++];
+        else valid = peft__utf8_next(s, n, &i, &c);
+        groups[1] = i;
+        if (valid && (white && c >= 128 ? peft__uc_white(c) : peft__re_takes(p->regex, p->regex->code, c))) return true;
+    }
+    for (size_t i = from; !p->regex && i + p->text_size <= n; i++) {
         const char *hit = (const char *)memchr(s + i, p->text[0], n - i - p->text_size + 1);
         if (!hit) return false;
         i = (size_t)(hit - s);
-        if (memcmp(hit, p->text, p->text_size) != 0) continue;
         groups[0] = i;
         groups[1] = i + p->text_size;
-        return true;
+        if (memcmp(hit, p->text, p->text_size) == 0) return true;
     }
     return false;
+}
+
+// Makes the scratch ready to look for a pattern in a text.
+static bool peft__step_begin(const peft__step *p, peft__regex_scratch *scratch, const char *s, size_t n) {
+    return !p->regex || peft__regex_is_set(p->regex) || !peft__regex_begin(scratch, p->regex, s, n);
 }
 
 // Appends n bytes of text with every match of the pattern replaced, until there are more than `most` bytes.
@@ -13456,7 +13432,7 @@ static void peft__replace(const peft__step *p, const char *s, size_t n, size_t m
     size_t at = 0, match[2];
     peft__regex_scratch scratch;
     peft__regex_scratch_init(&scratch, out->ctx);
-    if (p->regex && n && peft__regex_begin(&scratch, p->regex, s, n)) out->failed = true;
+    if (n && !peft__step_begin(p, &scratch, s, n)) out->failed = true;
     while (n && at <= n && out->size <= most && !out->failed && peft__step_find(p, &scratch, s, n, at, match)) {
         peft__string_append(out, s + at, match[0] - at);
         peft__string_append(out, p->content, p->content_size);
@@ -13471,62 +13447,20 @@ static void peft__replace(const peft__step *p, const char *s, size_t n, size_t m
     peft__regex_scratch_free(&scratch);
 }
 
-// BERT's: control characters go, white space becomes spaces, ideographs stand apart; then accents, then capitals.
-static void peft__bert_normalize(const peft_tokenizer *t, const peft__step *p, const char *s, size_t n, peft__string *out) {
-    bool accents = p->accents < 0 ? p->lowercase : p->accents > 0;
-    peft__string clean, flat, bare;
-    peft__string_init(&clean, t->ctx);
-    peft__string_init(&flat, t->ctx);
-    peft__string_init(&bare, t->ctx);
-    for (size_t i = 0; i < n;) {
-        uint32_t c;
-        size_t start = i;
-        peft__utf8_next(s, n, &i, &c);
-        bool space = peft__uc_white(c), line = c == '\t' || c == '\n' || c == '\r';
-        bool control = !line && (c < 32 || (c >= 127 && (peft__uc_bit(c) & PEFT__UC_C & ~PEFT__UC_CN)));
-        if (p->cleanup && (c == 0 || c == 0xFFFD || control)) continue;
-        bool apart = p->chinese && peft__cjk_ideograph(c);
-        if (apart) peft__string_append(&clean, " ", 1);
-        peft__string_append(&clean, p->cleanup && space ? " " : s + start, p->cleanup && space ? 1 : i - start);
-        if (apart) peft__string_append(&clean, " ", 1);
-    }
-    bool ok = !accents || peft__nf_text(t->nf, clean.data, clean.size, false, false, &flat);
-    for (size_t i = 0; i < flat.size;) {
-        uint32_t c;
-        size_t start = i;
-        peft__utf8_next(flat.data, flat.size, &i, &c);
-        if (c < 128 || !(peft__uc_bit(c) & 1u << 5)) peft__string_append(&bare, flat.data + start, i - start);  // no Mn
-    }
-    const peft__string *from = accents ? &bare : &clean;
-    if (p->lowercase) peft__map_text(PEFT__STEP_LOWERCASE, from->data, from->size, out);
-    else peft__string_append(out, from->data, from->size);
-    if (!ok || clean.failed || flat.failed || bare.failed) out->failed = true;
-    peft__string_free(&clean);
-    peft__string_free(&flat);
-    peft__string_free(&bare);
-}
-
 // Appends what step p makes of n bytes. No text grows beyond `most` bytes.
 static bool peft__normalize_by(const peft_tokenizer *t, const peft__step *p, const char *s, size_t n, size_t most, peft__string *out) {
-    size_t from = 0, to = n;
+    bool compatibility = p->kind == PEFT__STEP_NFKC || p->kind == PEFT__STEP_NFKD;
     switch (p->kind) {
-    case PEFT__STEP_NFC: case PEFT__STEP_NFD: case PEFT__STEP_NFKC: case PEFT__STEP_NFKD:
-        return peft__nf_text(t->nf, s, n, p->kind == PEFT__STEP_NFKC || p->kind == PEFT__STEP_NFKD,
-                             p->kind == PEFT__STEP_NFC || p->kind == PEFT__STEP_NFKC, out);
     case PEFT__STEP_SENTENCEPIECE: peft__sp_normalize(t, s, n, out); break;
     case PEFT__STEP_PRECOMPILED: peft__precompiled(t, s, n, out); break;
     case PEFT__STEP_REPLACE: peft__replace(p, s, n, most, out); break;
-    case PEFT__STEP_BERT: peft__bert_normalize(t, p, s, n, out); break;
     case PEFT__STEP_BYTES: peft__append_letters(out, s, n); break;
+    case PEFT__STEP_LOWERCASE: peft__lowercase(s, n, out); break;
     case PEFT__STEP_PREPEND:
         if (n) peft__string_append(out, p->text, p->text_size);
         peft__string_append(out, s, n);
         break;
-    case PEFT__STEP_STRIP:
-        peft__strip_white(s, &from, &to, p->left, p->right);
-        peft__string_append(out, s + from, to - from);
-        break;
-    default: peft__map_text(p->kind, s, n, out);
+    default: return peft__nf_text(t->nf, s, n, compatibility, p->kind == PEFT__STEP_NFC || p->kind == PEFT__STEP_NFKC, out);
     }
     return !out->failed;
 }
@@ -13686,18 +13620,6 @@ static bool peft__word_char(uint32_t c) {
            c == 0x200D || c - 0x24B6 < 52 || c - 0x1F130 < 26 || c - 0x1F150 < 26 || c - 0x1F170 < 26;
 }
 
-// Whether a character is a delimiter.
-static bool peft__step_takes(const peft__step *p, uint32_t c) {
-    uint32_t one = 0;
-    size_t i = 0;
-    switch (p->kind) {
-    case PEFT__STEP_DIGITS: return (peft__uc_bit(c) & PEFT__UC_N) != 0;
-    case PEFT__STEP_PUNCTUATION: return (c < 128 && strchr("$+<=>^`|~", (int)c) && c) || (peft__uc_bit(c) & PEFT__UC_P) != 0;
-    case PEFT__STEP_WHITE: return peft__uc_white(c);
-    default: return p->text_size && peft__utf8_next(p->text, p->text_size, &i, &one) && one == c;
-    }
-}
-
 // The cuts of one span, part by part.
 typedef struct peft__cutter {
     peft__encoder *e;
@@ -13735,56 +13657,24 @@ static void peft__cut_part(peft__cutter *c, int32_t from, int32_t to, bool match
     c->previous = match;
 }
 
-// Words and what is neither word nor space, each a run; a published pattern, word by word; so many characters.
+// A published pattern, word by word; so many characters.
 static void peft__cut_runs(peft__cutter *c, const char *s, int32_t to) {
-    const peft__step *p = c->step;
     for (int32_t i = c->from, start; i < to;) {
         size_t next = (size_t)i;
         uint32_t cp;
-        int kind = -1;
         start = i;
-        if (p->split) {
-            i = (int32_t)(c->from + peft__next_word(p->split, s + c->from, to - c->from, i - c->from));
-        } else if (p->kind == PEFT__STEP_LENGTH) {
-            for (int64_t k = 0; k < p->start && next < (size_t)to; k++) peft__utf8_next(s, (size_t)to, &next, &cp);
-            i = (int32_t)next;
-        } else {
-            for (; i < to; i = (int32_t)next) {
-                next = (size_t)i;
-                peft__utf8_next(s, (size_t)to, &next, &cp);
-                int now = peft__word_char(cp) ? 1 : peft__uc_white(cp) ? 2 : 0;
-                if (kind >= 0 && now != kind) break;
-                kind = now;
-            }
-        }
-        if (kind != 2) peft__cut_push(c, start, i);
-    }
-}
-
-static void peft__cut_chars(peft__cutter *c, const char *s, int32_t to) {
-    const peft__step *p = c->step;
-    int32_t between = c->from;
-    for (int32_t i = c->from; i < to;) {
-        unsigned char b = (unsigned char)s[i];
-        size_t next = (size_t)i + 1;
-        uint32_t cp;
-        bool takes = b < 128 && (p->ascii[b >> 5] >> (b & 31) & 1);
-        if (b >= 128) next = (size_t)i, takes = peft__utf8_next(s, (size_t)to, &next, &cp) && peft__step_takes(p, cp);
-        if (takes) {
-            if (between < i) peft__cut_part(c, between, i, false);
-            peft__cut_part(c, i, (int32_t)next, true);
-            between = (int32_t)next;
-        }
+        for (int64_t k = 0; k < c->step->start && next < (size_t)to; k++) peft__utf8_next(s, (size_t)to, &next, &cp);
         i = (int32_t)next;
+        if (c->step->split) i = (int32_t)(c->from + peft__next_word(c->step->split, s + c->from, to - c->from, i - c->from));
+        peft__cut_push(c, start, i);
     }
-    if (between < to) peft__cut_part(c, between, to, false);
 }
 
 static void peft__cut_matches(peft__cutter *c, const char *s, int32_t to) {
     const peft__step *p = c->step;
     size_t n = (size_t)(to - c->from), from = 0, at = 0, match[2];
     s += c->from;
-    c->failed = p->regex && peft__regex_begin(&c->e->scratch, p->regex, s, n) != PEFT_OK;
+    c->failed = !peft__step_begin(p, &c->e->scratch, s, n);
     while (at <= n && !c->failed && peft__step_find(p, &c->e->scratch, s, n, at, match)) {
         if (from < match[0]) peft__cut_part(c, c->from + (int32_t)from, c->from + (int32_t)match[0], p->invert);
         peft__cut_part(c, c->from + (int32_t)match[0], c->from + (int32_t)match[1], !p->invert);
@@ -13800,9 +13690,8 @@ static bool peft__cut(peft__encoder *e, const peft__step *p) {
     for (int64_t i = 0; i < e->spans.count; i++) {
         const peft__word_span *span = &e->spans.data[i];
         peft__cutter c = {e, p, false, false, false, span->from, span->first, -1};
-        if (p->split || p->kind == PEFT__STEP_WORDS || p->kind == PEFT__STEP_LENGTH) peft__cut_runs(&c, e->text.data, span->to);
-        else if (p->kind == PEFT__STEP_SPLIT) peft__cut_matches(&c, e->text.data, span->to);
-        else peft__cut_chars(&c, e->text.data, span->to);
+        if (p->split || p->kind == PEFT__STEP_LENGTH) peft__cut_runs(&c, e->text.data, span->to);
+        else peft__cut_matches(&c, e->text.data, span->to);
         if (c.pending >= 0) peft__cut_push(&c, c.pending, span->to);
         if (c.failed) return false;
     }
@@ -13851,7 +13740,6 @@ static bool peft__rewrite(peft__encoder *e, const peft__step *p, bool letters) {
 static bool peft__pre_tokenize(peft__encoder *e, const peft__step *p) {
     peft__step cut = *p;
     if (p->kind == PEFT__STEP_METASPACE) {
-        cut.kind = PEFT__STEP_DELIMITER;
         cut.behavior = PEFT__WITH_NEXT;
         return peft__rewrite(e, p, false) && (!p->cut || peft__cut(e, &cut));
     }
@@ -14279,6 +14167,13 @@ static bool peft__normalize(peft__encoder *e, const char *s, size_t n, const cha
     return true;
 }
 
+// White space of UTF-8 text: its size at s[i], 0: something else.
+static size_t peft__white_at(const char *s, size_t n, size_t i) {
+    uint32_t c;
+    size_t next = i;
+    return i < n && peft__utf8_next(s, n, &next, &c) && peft__uc_white(c) ? next - i : 0;
+}
+
 // Is the character before s[i], or at it, one of a word?
 static bool peft__word_before(const char *s, size_t i) {
     size_t start = i;
@@ -14303,10 +14198,9 @@ static bool peft__encode_split(peft__encoder *e, const peft__trie *at, const cha
         if (!size) continue;
         const peft__added *a = &e->t->added_tokens[k];
         if ((a->special && !e->special) || (a->single_word && (peft__word_before(s, begin) || peft__word_at(s, n, end)))) continue;
-        if (a->strip_left) {
-            size_t start = PEFT__MIN(from, begin), stop = begin;
-            peft__strip_white(s, &start, &stop, false, true);
-            begin = stop;
+        for (size_t last = begin; a->strip_left && begin > from; begin = last) {
+            while (last > from && ((unsigned char)s[--last] & 0xC0) == 0x80) {}
+            if (peft__white_at(s, begin, last) != begin - last) break;
         }
         for (size_t one; a->strip_right && (one = peft__white_at(s, n, end)) > 0;) end += one;
         if (begin > from && !part(e, s + from, begin - from, first > from ? first - from : 0)) return false;
@@ -14339,16 +14233,23 @@ static const char *peft__repaired(peft__encoder *e, const char *s, size_t *n) {
     return e->repaired.failed ? NULL : e->repaired.data;
 }
 
-static peft_status peft__encode(const peft_tokenizer *t, const char *text, size_t n, peft_ids *ids, bool special) {
+// Appends the ids of a text; with `around` those before and behind it, too. `call`: for messages.
+static peft_status peft__encode(const peft_tokenizer *t, const char *text, size_t n, peft_ids *ids, bool special, bool around,
+                                const char *call) {
+    if (!t) return peft__null(NULL, call, "tokenizer");
+    if (!ids || (!text && n)) return peft__null(t->ctx, call, ids ? "text" : "ids");
     if (n > INT32_MAX / 32) return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "a text of %zu bytes; cut it into lines", n);
     peft__encoder e;
     peft__encoder_open(&e, t, ((size_t)1 << 20) + 32 * n);
     e.ids = ids;
     e.special = special;
     int64_t before = ids->count;
-    if (!t->takes_bytes) text = peft__repaired(&e, text, &n);
+    bool ok = true;
+    if (!t->takes_bytes) text = peft__repaired(&e, text ? text : "", &n);
     size_t first = text && n ? (size_t)peft__utf8_step(text, (int64_t)n, 0) : 0;
-    bool ok = text && peft__encode_split(&e, &t->added, text, n, first, peft__encode_segment);
+    for (int i = 0; i < t->front_count && around && ok; i++) ok = peft__ids_push(t->ctx, ids, t->around[i]);
+    ok = ok && (text || !n) && peft__encode_split(&e, &t->added, text, n, first, peft__encode_segment);
+    for (int i = t->front_count; i < t->around_count && around && ok; i++) ok = peft__ids_push(t->ctx, ids, t->around[i]);
     if (!ok) ids->count = before;
     size_t largest = PEFT__MAX(PEFT__MAX(e.text.size, e.other.size), PEFT__MAX(e.normal[0].size, e.normal[1].size));
     peft__encoder_close(&e);
@@ -14358,31 +14259,15 @@ static peft_status peft__encode(const peft_tokenizer *t, const char *text, size_
 }
 
 PEFTDEF peft_status peft_encode(const peft_tokenizer *t, const char *text, size_t n, peft_ids *ids) {
-    PEFT__NEED(NULL, t, "tokenizer");
-    PEFT__NEED(t->ctx, text || !n, "text");
-    PEFT__NEED(t->ctx, ids, "ids");
-    return peft__encode(t, text ? text : "", n, ids, false);
+    return peft__encode(t, text, n, ids, false, false, __func__);
 }
 
 PEFTDEF peft_status peft_encode_special(const peft_tokenizer *t, const char *text, size_t n, peft_ids *ids) {
-    PEFT__NEED(NULL, t, "tokenizer");
-    PEFT__NEED(t->ctx, text || !n, "text");
-    PEFT__NEED(t->ctx, ids, "ids");
-    return peft__encode(t, text ? text : "", n, ids, true);
+    return peft__encode(t, text, n, ids, true, false, __func__);
 }
 
 PEFTDEF peft_status peft_encode_full(const peft_tokenizer *t, const char *text, size_t n, peft_ids *ids) {
-    PEFT__NEED(NULL, t, "tokenizer");
-    PEFT__NEED(t->ctx, text || !n, "text");
-    PEFT__NEED(t->ctx, ids, "ids");
-    int64_t before = ids->count;
-    bool ok = true;
-    for (int64_t i = 0; i < t->front_count && ok; i++) ok = peft__ids_push(t->ctx, ids, t->around[i]);
-    peft_status status = ok ? peft__encode(t, text ? text : "", n, ids, true) : PEFT_ERROR_MEMORY;
-    for (int64_t i = t->front_count; i < t->around_count && !status; i++)
-        if (!peft__ids_push(t->ctx, ids, t->around[i])) status = PEFT_ERROR_MEMORY;
-    if (status) ids->count = before;
-    return status;
+    return peft__encode(t, text, n, ids, true, true, __func__);
 }
 
 // ---- decoding
@@ -14641,7 +14526,7 @@ static const struct {
     {"Precompiled", PEFT__STEP_PRECOMPILED, 1}, {"Nmt", PEFT__STEP_NMT, 1},
     {"BertNormalizer", PEFT__STEP_BERT, 1},     {"ByteLevel", PEFT__STEP_BYTES, 7},
     {"Metaspace", PEFT__STEP_METASPACE, 6},     {"Digits", PEFT__STEP_DIGITS, 2},
-    {"Punctuation", PEFT__STEP_PUNCTUATION, 2}, {"BertPreTokenizer", PEFT__STEP_PUNCTUATION, 2},
+    {"Punctuation", PEFT__STEP_PUNCTUATION, 2}, {"BertPreTokenizer", PEFT__STEP_BERT_WORDS, 2},
     {"Whitespace", PEFT__STEP_WORDS, 2},        {"WhitespaceSplit", PEFT__STEP_WHITE, 2},
     {"Split", PEFT__STEP_SPLIT, 2},             {"CharDelimiterSplit", PEFT__STEP_DELIMITER, 2},
     {"FixedLength", PEFT__STEP_LENGTH, 2},      {"WordPiece", PEFT__STEP_WORD_PIECE, 4},
@@ -14696,106 +14581,222 @@ static const char *const peft__step_lists[][2] = {
 static const char *const peft__behaviors[] = {"Isolated", "Removed", "Contiguous", "MergedWithPrevious", "MergedWithNext"};
 static const char *const peft__schemes[] = {"always", "first", "never"};
 
-static peft__step peft__step_of(int kind, const char *text, const char *content) {
-    peft__step p;
-    memset(&p, 0, sizeof(p));
-    p.kind = kind;
-    p.text = text, p.content = content;
-    p.text_size = text ? strlen(text) : 0, p.content_size = content ? strlen(content) : 0;
-    return p;
-}
-
 static void peft__put_step(peft_tokenizer *t, int list, const peft__step *p) {
-    void *grown = t->status ? NULL
-                            : peft__one_more(t->ctx, t->steps[list], t->step_count[list], &t->step_capacity[list], sizeof(*p));
+    int64_t *count = &t->step_count[list];
+    void *grown = t->status ? NULL : peft__one_more(t->ctx, t->steps[list], *count, &t->step_capacity[list], sizeof(*p));
     if (!peft__load_has(t, grown)) {
         peft__regex_free(p->regex);
         return;
     }
     t->steps[list] = (peft__step *)grown;
-    t->steps[list][t->step_count[list]++] = *p;
+    t->steps[list][(*count)++] = *p;
 }
 
-// The steps of a byte-level vocabulary.
-static void peft__byte_steps(peft_tokenizer *t, bool nfc, bool digits_apart, int split) {
-    peft__step form = peft__step_of(PEFT__STEP_NFC, NULL, NULL), digits = peft__step_of(PEFT__STEP_DIGITS, NULL, NULL);
-    peft__step words = peft__step_of(PEFT__STEP_SPLIT, peft__split_patterns[split], NULL);
-    peft__step bytes = peft__step_of(PEFT__STEP_BYTES, NULL, NULL);
-    digits.individual = words.is_regex = true;
-    words.split = split;
-    bytes.use_regex = split == PEFT__SPLIT_GPT2;
-    if (nfc) peft__put_step(t, PEFT__NORMALIZERS, &form);
-    if (digits_apart) peft__put_step(t, PEFT__PRE_TOKENIZERS, &digits);
-    if (!bytes.use_regex) peft__put_step(t, PEFT__PRE_TOKENIZERS, &words);
-    peft__put_step(t, PEFT__PRE_TOKENIZERS, &bytes);
-    peft__put_step(t, PEFT__DECODERS, &bytes);
+// Compiles the pattern of a step, unless it is one that is cut by hand.
+static void peft__compile_step(peft_tokenizer *t, peft__step *p, const char *name) {
+    bool words = p->kind == PEFT__STEP_SPLIT &&
+                 (p->behavior == PEFT__ISOLATED ? !p->invert : p->behavior == PEFT__REMOVED && p->invert);
+    for (int i = PEFT__SPLIT_GPT2; i < PEFT__COUNT(peft__split_patterns) && words; i++)
+        if (strcmp(p->text, peft__split_patterns[i]) == 0) p->split = i;
+    if (p->split || t->status) return;
+    int flags = PEFT__REGEX_ONIGURUMA | PEFT__REGEX_NO_GROUPS;
+    peft_status status = peft__regex_compile(t->ctx, p->text, p->text_size, flags, &p->regex);
+    if (status == PEFT_ERROR_MEMORY) t->status = status;
+    else if (status) peft__load_fail(t, status, "%s: the regular expression %s: %s", name, p->text, peft_error(t->ctx));
 }
 
-// T5's: words between white space, which begin with a visible space.
-static void peft__t5_steps(peft_tokenizer *t) {
-    peft__step map = peft__step_of(PEFT__STEP_PRECOMPILED, NULL, NULL), white = peft__step_of(PEFT__STEP_WHITE, NULL, NULL);
-    peft__step meta = peft__step_of(PEFT__STEP_METASPACE, peft__space, NULL);
-    meta.cut = meta.prefix_space = true;
-    if (t->charsmap_count) peft__put_step(t, PEFT__NORMALIZERS, &map);
-    peft__put_step(t, PEFT__PRE_TOKENIZERS, &white);
-    peft__put_step(t, PEFT__PRE_TOKENIZERS, &meta);
-    peft__put_step(t, PEFT__DECODERS, &meta);
+// Puts a Replace (normalizers, `content` is what matches become) or a Split (pre-tokenizers) of a regular expression.
+static void peft__put_regex(peft_tokenizer *t, int list, const char *pattern, const char *content, int behavior) {
+    peft__step p;
+    memset(&p, 0, sizeof(p));
+    p.kind = list == PEFT__NORMALIZERS ? PEFT__STEP_REPLACE : PEFT__STEP_SPLIT;
+    p.text = pattern, p.text_size = strlen(pattern);
+    p.content = content, p.content_size = strlen(content);
+    p.is_regex = true;
+    p.behavior = behavior;
+    peft__compile_step(t, &p, "a step");
+    peft__put_step(t, list, &p);
 }
 
-// The decoders of the BPE vocabularies with visible spaces and byte pieces, with and without the removal of the first space.
-static void peft__space_decoders(peft_tokenizer *t, bool strip) {
-    peft__step space = peft__step_of(PEFT__STEP_REPLACE, peft__space, " "), first = peft__step_of(PEFT__STEP_STRIP, " ", NULL);
-    peft__step bytes = peft__step_of(PEFT__STEP_BYTE_FALLBACK, NULL, NULL), fuse = peft__step_of(PEFT__STEP_FUSE, NULL, NULL);
-    first.start = 1;
-    peft__put_step(t, PEFT__DECODERS, &space);
-    peft__put_step(t, PEFT__DECODERS, &bytes);
-    peft__put_step(t, PEFT__DECODERS, &fuse);
-    if (strip) peft__put_step(t, PEFT__DECODERS, &first);
+#define PEFT__IDEOGRAPHS \
+    "[\\x{3400}-\\x{4DBF}\\x{4E00}-\\x{9FFF}\\x{F900}-\\x{FAFF}\\x{20000}-\\x{2A6DF}\\x{2A700}-\\x{2B73F}" \
+    "\\x{2B740}-\\x{2B81F}\\x{2B920}-\\x{2CEAF}\\x{2F800}-\\x{2FA1F}]"
+// \w of the regex library for Rust: letters, marks, decimal digits, connectors, and what Unicode calls alphabetic besides.
+#define PEFT__WORD_CHARS \
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{200C}\\x{200D}\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}" \
+    "\\x{1F170}-\\x{1F189}"
+
+// BERT's normalizer: control characters go, white space becomes spaces, ideographs stand apart; then accents, then capitals.
+static void peft__put_bert(peft_tokenizer *t, peft__step *p, int list) {
+    if (p->cleanup) {
+        peft__put_regex(t, list, "[\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F-\\x{9F}\\x{FFFD}\\p{Cf}\\p{Co}\\p{Cs}]", "", 0);
+        peft__put_regex(t, list, peft__white_pattern, " ", 0);
+    }
+    if (p->chinese) {
+        peft__put_regex(t, list, "(?=" PEFT__IDEOGRAPHS ")", " ", 0);
+        peft__put_regex(t, list, "(?<=" PEFT__IDEOGRAPHS ")", " ", 0);
+    }
+    if (p->accents < 0 ? p->lowercase : p->accents > 0) {
+        p->kind = PEFT__STEP_NFD;
+        peft__put_step(t, list, p);
+        peft__put_regex(t, list, "\\p{Mn}", "", 0);
+    }
+    p->kind = PEFT__STEP_LOWERCASE;
+    if (p->lowercase) peft__put_step(t, list, p);
 }
 
-static void peft__llama_steps(peft_tokenizer *t, int scheme) {
-    peft__step meta = peft__step_of(PEFT__STEP_METASPACE, peft__space, NULL);
-    meta.scheme = scheme;
-    meta.prefix_space = scheme != PEFT__PREFIX_NEVER;
-    peft__put_step(t, PEFT__PRE_TOKENIZERS, &meta);
-    peft__space_decoders(t, scheme != PEFT__PREFIX_NEVER);
+// Puts a step that was read, or the regular expressions that it stands for.
+static void peft__put_named_step(peft_tokenizer *t, peft__step *p, int list) {
+    bool pre = list == PEFT__PRE_TOKENIZERS;
+    switch (p->kind) {
+    case PEFT__STEP_BERT: peft__put_bert(t, p, list); break;
+    case PEFT__STEP_STRIP_ACCENTS: peft__put_regex(t, list, "\\p{M}", "", 0); break;
+    case PEFT__STEP_NMT:  // control characters vanish, unusual spaces become spaces
+        peft__put_regex(t, list, "[\\x01-\\x08\\x0B\\x0E-\\x1F\\x7F\\x{8F}\\x{9F}]", "", 0);
+        peft__put_regex(t, list, "[\\t\\n\\f\\r\\x{1680}\\x{200B}-\\x{200F}\\x{2028}\\x{2029}\\x{2581}\\x{FEFF}\\x{FFFD}]", " ", 0);
+        break;
+    case PEFT__STEP_DIGITS: peft__put_regex(t, list, peft__digit_pattern, "", p->individual ? PEFT__ISOLATED : PEFT__CONTIGUOUS); break;
+    case PEFT__STEP_WHITE: peft__put_regex(t, list, peft__white_pattern, "", PEFT__REMOVED); break;
+    case PEFT__STEP_WORDS:
+        peft__put_regex(t, list, peft__white_pattern, "", PEFT__REMOVED);
+        peft__put_regex(t, list, "[" PEFT__WORD_CHARS "]+", "", PEFT__ISOLATED);
+        break;
+    case PEFT__STEP_BERT_WORDS: peft__put_regex(t, list, peft__white_pattern, "", PEFT__REMOVED);  // and punctuation
+        // fall through
+    case PEFT__STEP_PUNCTUATION: peft__put_regex(t, list, "[\\p{P}$+<=>^`|~]", "", p->behavior); break;
+    case PEFT__STEP_DELIMITER:
+        p->kind = PEFT__STEP_SPLIT;
+        p->behavior = PEFT__REMOVED;
+        peft__put_step(t, list, p);
+        break;
+    case PEFT__STEP_STRIP:
+        if (list == PEFT__DECODERS) {
+            peft__put_step(t, list, p);
+            break;
+        }
+        if (p->left) peft__put_regex(t, list, "\\A\\s+", "", 0);
+        if (p->right) peft__put_regex(t, list, "\\s+\\z", "", 0);
+        break;
+    case PEFT__STEP_METASPACE:
+        if (!p->prefix_space && p->scheme == PEFT__PREFIX_FIRST)
+            peft__load_fail(t, PEFT_ERROR_FORMAT, "Metaspace: add_prefix_space does not fit prepend_scheme");
+        if (!p->prefix_space) p->scheme = PEFT__PREFIX_NEVER;
+        t->asks_first = t->asks_first || (pre && p->scheme == PEFT__PREFIX_FIRST);
+        // fall through
+    default:
+        if (list != PEFT__DECODERS && p->kind == PEFT__STEP_BYTES) t->takes_bytes = true;
+        peft__put_step(t, list, p);
+    }
 }
 
-static void peft__gemma_steps(peft_tokenizer *t) {
-    peft__step mark = peft__step_of(PEFT__STEP_REPLACE, " ", peft__space), words = peft__step_of(PEFT__STEP_SPLIT, " ", NULL);
-    words.behavior = PEFT__WITH_PREVIOUS;
-    peft__put_step(t, PEFT__NORMALIZERS, &mark);
-    peft__put_step(t, PEFT__PRE_TOKENIZERS, &words);
-    peft__space_decoders(t, false);
+// ---- what vocabularies mean whose files do not say it: their steps as tokenizer.json writes them, with ' for its quotes
+
+enum {  // where the steps come from
+    PEFT__RECIPE_NONE, PEFT__RECIPE_BYTES, PEFT__RECIPE_T5, PEFT__RECIPE_LLAMA, PEFT__RECIPE_GEMMA, PEFT__RECIPE_SENTENCEPIECE
+};
+#define PEFT__MARK "\xE2\x96\x81"
+#define PEFT__META "{'type':'Metaspace','replacement':'" PEFT__MARK "','prepend_scheme':'%s','split':%s}"
+#define PEFT__BYTE_LEVEL "{'type':'ByteLevel','add_prefix_space':false,'trim_offsets':true,'use_regex':%s}"
+#define PEFT__SEQUENCE "'pre_tokenizer':{'type':'Sequence','pretokenizers':["
+#define PEFT__REPLACE(kind, pattern, content) "{'type':'Replace','pattern':{'" kind "':'" pattern "'},'content':'" content "'}"
+#define PEFT__DECODE_SPACES \
+    "'decoder':{'type':'Sequence','decoders':[" PEFT__REPLACE("String", PEFT__MARK, " ") ",{'type':'ByteFallback'},{'type':'Fuse'}%s]},\n"
+#define PEFT__STRIP_FIRST ",{'type':'Strip','content':' ','start':1,'stop':0}"
+
+// Appends formatted text whose ' are ".
+static void peft__string_quoted(peft__string *s, const char *format, ...) {
+    size_t from = s->size;
+    va_list args;
+    va_start(args, format);
+    peft__string_vformat(s, format, args);
+    va_end(args);
+    for (; from < s->size; from++)
+        if (s->data[from] == '\'') s->data[from] = '"';
 }
 
-// What sentencepiece does to a text by itself.
-static void peft__sp_steps(peft_tokenizer *t) {
-    peft__step all = peft__step_of(PEFT__STEP_SENTENCEPIECE, NULL, NULL);
-    t->sentencepiece = t->fuse_unk = t->takes_bytes = true;
-    t->model_unk = t->ids.unk;
-    peft__put_step(t, PEFT__NORMALIZERS, &all);
+static void peft__json_charsmap(peft__string *s, const peft_tokenizer *t);
+static bool peft__spaces_begin_pieces(const peft_tokenizer *t);
+
+// The three members "normalizer", "pre_tokenizer" and "decoder" with a comma behind each; without the character map, which is large, they
+// are for peft__use_recipe.
+static void peft__json_steps(peft__string *s, const peft_tokenizer *t, bool with_map) {
+    bool gpt2 = t->split == PEFT__SPLIT_GPT2, map = with_map && t->charsmap_count > 0;
+    int recipe = t->recipe;
+    const char *scheme = peft__schemes[t->scheme], *strip = t->scheme == PEFT__PREFIX_NEVER ? "" : PEFT__STRIP_FIRST;
+    // pieces that have spaces at their beginning only get the steps that Hugging Face writes for T5
+    if (t->sentencepiece && t->kind == PEFT__UNIGRAM && t->charsmap && t->squeeze_spaces && t->dummy_prefix && !t->byte_fallback &&
+        peft__spaces_begin_pieces(t))
+        recipe = PEFT__RECIPE_T5;
+    switch (recipe) {
+    case PEFT__RECIPE_BYTES:
+        peft__string_quoted(s, t->nfc ? "'normalizer':{'type':'NFC'},\n" PEFT__SEQUENCE : "'normalizer':null,\n" PEFT__SEQUENCE);
+        if (t->digits_apart) peft__string_quoted(s, "{'type':'Digits','individual_digits':true},");
+        if (!gpt2) {
+            peft__string_quoted(s, "{'type':'Split','behavior':'Isolated','invert':false,'pattern':{'Regex':");
+            peft__json_quote(s, peft__split_patterns[t->split], strlen(peft__split_patterns[t->split]));
+            peft__string_quoted(s, "}},");
+        }
+        peft__string_quoted(s, PEFT__BYTE_LEVEL "]},\n'decoder':" PEFT__BYTE_LEVEL ",\n", gpt2 ? "true" : "false", "true");
+        break;
+    case PEFT__RECIPE_T5:
+        peft__string_quoted(s, "'normalizer':");
+        if (map) peft__json_charsmap(s, t);
+        peft__string_quoted(s, map ? ",\n" : "null,\n");
+        peft__string_quoted(s, PEFT__SEQUENCE "{'type':'WhitespaceSplit'}," PEFT__META "]},\n'decoder':" PEFT__META ",\n", "always",
+                            "true", "always", "true");
+        break;
+    case PEFT__RECIPE_LLAMA:
+        peft__string_quoted(s, "'normalizer':null,\n'pre_tokenizer':" PEFT__META ",\n" PEFT__DECODE_SPACES, scheme, "false", strip);
+        break;
+    case PEFT__RECIPE_GEMMA:
+        peft__string_quoted(s, "'normalizer':" PEFT__REPLACE("String", " ", PEFT__MARK) ",\n'pre_tokenizer':{'type':'Split','pattern':"
+                            "{'String':' '},'behavior':'MergedWithPrevious','invert':false},\n" PEFT__DECODE_SPACES, "");
+        break;
+    default:  // sentencepiece: its map, spaces squeezed, one put before, all of them made visible
+        peft__string_quoted(s, "'normalizer':{'type':'Sequence','normalizers':[");
+        if (map) peft__json_charsmap(s, t), peft__string_puts(s, ",");
+        if (t->squeeze_spaces)
+            peft__string_quoted(s, PEFT__REPLACE("Regex", "\\\\A +| +\\\\z", "") "," PEFT__REPLACE("Regex", " {2,}", " ") ",");
+        if (t->dummy_prefix) peft__string_quoted(s, "{'type':'Prepend','prepend':'" PEFT__MARK "'},");
+        peft__string_quoted(s, PEFT__REPLACE("String", " ", PEFT__MARK) "]},\n'pre_tokenizer':null,\n" PEFT__DECODE_SPACES,
+                            t->dummy_prefix ? PEFT__STRIP_FIRST : "");
+    }
+}
+
+static void peft__read_steps(peft_tokenizer *t, const peft__json *v, int list);
+
+// Gives the tokenizer the steps of a recipe.
+static void peft__use_recipe(peft_tokenizer *t, int recipe) {
+    peft__step p;
+    memset(&p, 0, sizeof(p));
+    t->recipe = recipe;
+    t->sentencepiece = recipe == PEFT__RECIPE_SENTENCEPIECE;
+    if (t->sentencepiece) {  // all that it does is one step
+        p.kind = PEFT__STEP_SENTENCEPIECE;
+        t->fuse_unk = t->takes_bytes = true;
+        t->model_unk = t->ids.unk;
+        peft__put_step(t, PEFT__NORMALIZERS, &p);
+        return;
+    }
+    p.kind = PEFT__STEP_PRECOMPILED;
+    if (recipe == PEFT__RECIPE_T5 && t->charsmap_count) peft__put_step(t, PEFT__NORMALIZERS, &p);
+    peft__arena a;
+    peft__string s;
+    peft__json *root = NULL;
+    peft__arena_init(&a, t->ctx);
+    peft__string_init(&s, t->ctx);
+    peft__string_puts(&s, "{");
+    peft__json_steps(&s, t, false);
+    peft__string_puts(&s, "\"version\":1}");
+    if (s.failed) peft__load_has(t, NULL);
+    if (!t->status) t->status = peft__json_parse(t->ctx, &a, s.data, s.size, t->source, &root);
+    for (int list = 0; list < PEFT__STEP_LISTS && root; list++)
+        peft__read_steps(t, peft__json_get(root, peft__step_lists[list][0]), list);
+    peft__string_free(&s);
+    peft__arena_free(&a);
 }
 
 // ---- making a vocabulary ready, wherever it comes from
-
-// What is left to settle when a step is known.
-static void peft__settle_step(peft_tokenizer *t, peft__step *p, int list) {
-    bool pre = list == PEFT__PRE_TOKENIZERS, forms = p->kind >= PEFT__STEP_NFC && p->kind <= PEFT__STEP_NFKD;
-    if (p->kind == PEFT__STEP_METASPACE && !p->prefix_space) {
-        if (p->scheme == PEFT__PREFIX_FIRST)
-            peft__load_fail(t, PEFT_ERROR_FORMAT, "Metaspace: add_prefix_space does not fit prepend_scheme");
-        p->scheme = PEFT__PREFIX_NEVER;
-    }
-    if (p->kind == PEFT__STEP_DIGITS) p->behavior = p->individual ? PEFT__ISOLATED : PEFT__CONTIGUOUS;
-    if (p->kind == PEFT__STEP_WHITE || p->kind == PEFT__STEP_DELIMITER) p->behavior = PEFT__REMOVED;
-    for (uint32_t c = 0; c < 128 && pre; c++)
-        if (peft__step_takes(p, c)) p->ascii[c >> 5] |= 1u << (c & 31);
-    if ((forms || p->kind == PEFT__STEP_BERT) && !t->nf) peft__load_has(t, t->nf = peft__nf_build(&t->arena));
-    if (p->kind == PEFT__STEP_PRECOMPILED) peft__precompiled_ascii(t);
-    if (pre && p->kind == PEFT__STEP_METASPACE && p->scheme == PEFT__PREFIX_FIRST) t->asks_first = true;
-    if (list != PEFT__DECODERS && p->kind == PEFT__STEP_BYTES) t->takes_bytes = true;
-}
 
 // Do the pieces and the last pre-tokenizer allow to work on bytes instead of the letters that stand for them? That is the fast way.
 // Then the pieces' bytes are set. A piece that is written in other characters never arises from text; it decodes as it is.
@@ -14934,8 +14935,12 @@ static void peft__added_tries(peft_tokenizer *t) {
 
 // Everything behind the vocabulary, the steps and the merges, which are read.
 static void peft__tokenizer_finish(peft_tokenizer *t) {
-    for (int list = 0; list < PEFT__STEP_LISTS; list++)
-        for (int64_t i = 0; i < t->step_count[list] && !t->status; i++) peft__settle_step(t, &t->steps[list][i], list);
+    for (int64_t i = 0; i < t->step_count[PEFT__NORMALIZERS] && !t->status; i++) {
+        int kind = t->steps[PEFT__NORMALIZERS][i].kind;
+        bool form = kind >= PEFT__STEP_NFC && kind <= PEFT__STEP_NFKD;
+        if (form && !t->nf) peft__load_has(t, t->nf = peft__nf_build(&t->arena));
+        if (kind == PEFT__STEP_PRECOMPILED) peft__precompiled_ascii(t);
+    }
     peft__piece_ranges(t);
     peft__find_byte_level(t);
     if (!t->status) peft__model_trie(t);
@@ -15189,7 +15194,7 @@ static void peft__sp_build_merges(peft_tokenizer *t, bool by_id) {
 
 // The pipeline of sentencepiece itself, for its own vocabularies and those that other files took from it.
 static void peft__sp_finish(peft_tokenizer *t) {
-    peft__sp_steps(t);
+    peft__use_recipe(t, PEFT__RECIPE_SENTENCEPIECE);
     if (t->kind == PEFT__BPE) peft__sp_build_merges(t, false);
     for (int64_t i = 0; i < t->count; i++) {
         int type = t->pieces[i].type;
@@ -15381,15 +15386,7 @@ static void peft__step_pattern(peft_tokenizer *t, peft__step *p, const peft__jso
     }
     p->text = text->string;
     p->text_size = text->length;
-    if (!p->is_regex || t->status) return;
-    bool words = p->kind == PEFT__STEP_SPLIT &&
-                 (p->behavior == PEFT__ISOLATED ? !p->invert : p->behavior == PEFT__REMOVED && p->invert);
-    for (int i = PEFT__SPLIT_GPT2; i < PEFT__COUNT(peft__split_patterns) && words; i++)
-        if (strcmp(regex->string, peft__split_patterns[i]) == 0) p->split = i;
-    if (p->split) return;
-    peft_status status = peft__regex_compile(t->ctx, regex->string, regex->length, PEFT__REGEX_ONIGURUMA | PEFT__REGEX_NO_GROUPS, &p->regex);
-    if (status == PEFT_ERROR_MEMORY) t->status = status;
-    else if (status) peft__load_fail(t, status, "%s: the regular expression %s: %s", step, regex->string, peft_error(t->ctx));
+    if (p->is_regex) peft__compile_step(t, p, step);
 }
 
 static int peft__word_index(const char *const *words, int count, const char *word) {
@@ -15450,36 +15447,28 @@ static void peft__read_step(peft_tokenizer *t, peft__step *p, const peft__json *
     if (p->content && !t->status) p->content = peft__tokenizer_text(t, p->content, p->content_size);
 }
 
-// The row of a step's kind in one of the lists; -1: there is no such step.
-static int64_t peft__step_row(const char *name, int kind, int list) {
-    for (int64_t i = 0; i < PEFT__COUNT(peft__step_kinds); i++) {
-        bool same = name ? strcmp(peft__step_kinds[i].name, name) == 0 : peft__step_kinds[i].kind == kind;
-        if (same && (peft__step_kinds[i].lists >> list & 1)) return i;
-    }
-    return -1;
-}
-
 // Appends a step, or those of a sequence, to one of the lists.
 static void peft__read_steps(peft_tokenizer *t, const peft__json *v, int list) {
     if (!v || v->type == PEFT__JSON_NULL || t->status) return;
     const char *name = peft__json_text(v, "type", "");
-    int64_t row = peft__step_row(name, 0, list);
-    if (row < 0) {
+    peft__step p;
+    int64_t i = 0, count = PEFT__COUNT(peft__step_kinds);
+    while (i < count && (strcmp(peft__step_kinds[i].name, name) != 0 || !(peft__step_kinds[i].lists >> list & 1))) i++;
+    if (i == count) {
         peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, "a %s of type %s", peft__step_lists[list][0], *name ? name : "(none)");
         return;
     }
-    peft__step p = peft__step_of(peft__step_kinds[row].kind, NULL, NULL);
-    if (p.kind == PEFT__STEP_SEQUENCE) {
-        const peft__json *items = peft__json_get(v, peft__step_lists[list][1]);
-        if (!peft__json_is(items, PEFT__JSON_ARRAY)) peft__load_fail(t, PEFT_ERROR_FORMAT, "a Sequence without %s", peft__step_lists[list][1]);
-        peft__json_only(t, v, "type normalizers pretokenizers decoders", name);
-        for (const peft__json *i = peft__json_first(items); i; i = i->next) peft__read_steps(t, i, list);
+    memset(&p, 0, sizeof(p));
+    p.kind = peft__step_kinds[i].kind;
+    if (p.kind != PEFT__STEP_SEQUENCE) {
+        peft__read_step(t, &p, v, name);
+        peft__put_named_step(t, &p, list);
         return;
     }
-    peft__step white = peft__step_of(PEFT__STEP_WHITE, NULL, NULL);
-    if (strcmp(name, "BertPreTokenizer") == 0) peft__put_step(t, list, &white);  // two steps in one
-    peft__read_step(t, &p, v, name);
-    peft__put_step(t, list, &p);
+    const peft__json *items = peft__json_get(v, peft__step_lists[list][1]);
+    if (!peft__json_is(items, PEFT__JSON_ARRAY)) peft__load_fail(t, PEFT_ERROR_FORMAT, "a Sequence without %s", peft__step_lists[list][1]);
+    peft__json_only(t, v, "type normalizers pretokenizers decoders", name);
+    for (const peft__json *item = peft__json_first(items); item; item = item->next) peft__read_steps(t, item, list);
 }
 
 // ---- the rest of tokenizer.json
@@ -15723,10 +15712,10 @@ static void peft__sp_as_class(peft_tokenizer *t, peft__arena *a, bool *done) {
         if (p->type == PEFT__PIECE_UNKNOWN) p->type = PEFT__PIECE_CONTROL;
         if (p->type == PEFT__PIECE_UNUSED || p->type == PEFT__PIECE_BYTE) p->type = PEFT__PIECE_NORMAL;
     }
-    if (t5) peft__t5_steps(t), peft__put_around(t, 0, t->ids.eos);
-    else if (!llama) peft__gemma_steps(t);
-    else if (!peft__json_bool(config, "add_prefix_space", true)) peft__llama_steps(t, PEFT__PREFIX_NEVER);
-    else peft__llama_steps(t, peft__json_bool(config, "legacy", false) ? PEFT__PREFIX_ALWAYS : PEFT__PREFIX_FIRST);
+    bool bare = llama && !peft__json_bool(config, "add_prefix_space", true), legacy = peft__json_bool(config, "legacy", false);
+    t->scheme = bare ? PEFT__PREFIX_NEVER : legacy ? PEFT__PREFIX_ALWAYS : PEFT__PREFIX_FIRST;
+    peft__use_recipe(t, t5 ? PEFT__RECIPE_T5 : llama ? PEFT__RECIPE_LLAMA : PEFT__RECIPE_GEMMA);
+    if (t5) peft__put_around(t, 0, t->ids.eos);
     t->around_by_config = !t5;
 }
 
@@ -15742,7 +15731,9 @@ static void peft__read_vocab_json(peft_tokenizer *t, peft__arena *a, const peft_
                         "what %s does with it is not known; AutoTokenizer's save_pretrained writes a tokenizer.json", name);
     if (t->status) return;
     t->kind = PEFT__BPE;
-    peft__byte_steps(t, number != PEFT__CLASS_GPT2, false, number == PEFT__CLASS_QWEN2 ? PEFT__SPLIT_QWEN2 : PEFT__SPLIT_GPT2);
+    t->nfc = number != PEFT__CLASS_GPT2;
+    t->split = number == PEFT__CLASS_QWEN2 ? PEFT__SPLIT_QWEN2 : PEFT__SPLIT_GPT2;
+    peft__use_recipe(t, PEFT__RECIPE_BYTES);
     peft__read_json_pieces(t, root);
     const char *merges = peft__beside(a, t->source, "merges.txt"), *vocabulary = t->source;
     if (merges && !peft__file_exists(t->ctx, merges)) merges = peft__beside(a, t->source, "vocab.bpe");
@@ -15875,8 +15866,8 @@ static void peft__tokenizer_read(peft_tokenizer *t) {
     } else if (i < n && data[i] == '{') {
         peft__json *root = NULL;
         t->status = peft__json_parse(t->ctx, &a, data, n, t->source, &root);
-        bool whole = peft__json_is(peft__json_get(root, "model"), PEFT__JSON_OBJECT);
-        if (!t->status && whole) peft__read_tokenizer_json(t, root);
+        t->whole = peft__json_is(peft__json_get(root, "model"), PEFT__JSON_OBJECT);
+        if (!t->status && t->whole) peft__read_tokenizer_json(t, root);
         else if (!t->status) peft__read_vocab_json(t, &a, root);
         files = true;
     } else {
@@ -15931,17 +15922,12 @@ PEFTDEF peft_status peft_tokenizer_load(peft_context *ctx, const char *path, pef
     return status;
 }
 
-// The steps of one list, or of all.
-static void peft__free_steps(peft_tokenizer *t) {
+PEFTDEF void peft_tokenizer_destroy(peft_tokenizer *t) {
+    if (!t) return;
     for (int i = 0; i < PEFT__STEP_LISTS; i++) {
         for (int64_t k = 0; k < t->step_count[i]; k++) peft__regex_free(t->steps[i][k].regex);
         peft__free(t->ctx, t->steps[i]);
     }
-}
-
-PEFTDEF void peft_tokenizer_destroy(peft_tokenizer *t) {
-    if (!t) return;
-    peft__free_steps(t);
     peft__free(t->ctx, t->pieces);
     peft__free(t->ctx, t->merges);
     peft__free(t->ctx, t->trie.nodes);
@@ -16039,7 +16025,9 @@ static void peft__gguf_read_bytes(peft_tokenizer *t, const peft_gguf *g, const p
     t->kind = PEFT__BPE;
     t->byte_fallback = false;
     t->ignore_merges = peft__gguf_splits[row].ignore_merges;
-    peft__byte_steps(t, false, peft__gguf_splits[row].digits_apart, peft__gguf_splits[row].split);
+    t->digits_apart = peft__gguf_splits[row].digits_apart;
+    t->split = peft__gguf_splits[row].split;
+    peft__use_recipe(t, PEFT__RECIPE_BYTES);
     for (int64_t i = 0; i < count && !t->status; i++) {
         size_t size;
         const char *text = peft_gguf_array_string(g, "tokenizer.ggml.merges", i, &size);
@@ -16163,7 +16151,7 @@ static bool peft__same_text(const char *text, size_t n, const char *other) {
 static int peft__tokenizer_split(const peft_tokenizer *t, bool *digits_apart) {
     const peft__step *p = t->steps[PEFT__PRE_TOKENIZERS];
     int64_t n = t->step_count[PEFT__PRE_TOKENIZERS];
-    *digits_apart = n == 2 && p[0].kind == PEFT__STEP_DIGITS && p[0].individual;
+    *digits_apart = n == 2 && p[0].text == peft__digit_pattern && p[0].behavior == PEFT__ISOLATED;
     if (!t->byte_level || n < 1 || n > 2 || (n == 2 && p[1].prefix_space)) return 0;
     if (n == 1 || *digits_apart) return p[n - 1].use_regex ? (int)PEFT__SPLIT_GPT2 : 0;
     return p[1].use_regex ? 0 : p[0].split;
@@ -16182,7 +16170,7 @@ static bool peft__gguf_says(const peft_tokenizer *t, bool *prefix, bool *squeeze
     bool meta = last && last->kind == PEFT__STEP_METASPACE && peft__same_text(last->text, last->text_size, peft__space);
     if (t->kind == PEFT__UNIGRAM) {
         *prefix = *squeeze = true;
-        return meta && last->scheme == PEFT__PREFIX_ALWAYS && pre == 2 && p[0].kind == PEFT__STEP_WHITE && !t->scores &&
+        return meta && last->scheme == PEFT__PREFIX_ALWAYS && pre == 2 && p[0].text == peft__white_pattern && !t->scores &&
                (!normal || (normal == 1 && n[0].kind == PEFT__STEP_PRECOMPILED));
     }
     if (t->kind != PEFT__BPE || !t->byte_fallback || t->prefix_size || t->suffix_size || t->ignore_merges) return false;
@@ -16230,7 +16218,7 @@ static void peft__json_charsmap(peft__string *s, const peft_tokenizer *t) {
     size_t n = 0;
     unsigned char *data = peft__charsmap_bytes(t, &n);
     if (!data) s->failed = true;
-    peft__string_puts(s, "\"");
+    peft__string_quoted(s, "{'type':'Precompiled','precompiled_charsmap':'");
     for (size_t i = 0; i < n && data; i += 3) {
         uint32_t second = i + 1 < n ? data[i + 1] : 0, third = i + 2 < n ? data[i + 2] : 0;
         uint32_t bits = (uint32_t)data[i] << 16 | second << 8 | third;
@@ -16238,91 +16226,8 @@ static void peft__json_charsmap(peft__string *s, const peft_tokenizer *t) {
         for (int k = 0; k < 4; k++) four[k] = i + (size_t)k > n ? '=' : peft__base64_digits[bits >> (18 - 6 * k) & 63];
         peft__string_append(s, four, 4);
     }
-    peft__string_puts(s, "\"");
+    peft__string_puts(s, "\"}");
     peft__free(t->ctx, data);
-}
-
-// One step with its keys, as peft__read_step reads them.
-static void peft__json_put_step(peft__string *s, const peft_tokenizer *t, const peft__step *p, int list) {
-    static const char *const truth[] = {"null", "false", "true"};
-    const char *name = peft__step_kinds[peft__step_row(NULL, p->kind, list)].name;
-    peft__string_format(s, "{\"type\":\"%s\"", name);
-    for (int64_t i = 0; i < PEFT__COUNT(peft__step_keys); i++) {
-        const char *at = (const char *)p + peft__step_keys[i].offset, *text;
-        int index;
-        int64_t count;
-        if (strcmp(peft__step_keys[i].step, name) != 0 || strcmp(peft__step_keys[i].key, "str_rep") == 0) continue;
-        if (strcmp(name, "Strip") == 0 && (list == PEFT__DECODERS) == (peft__step_keys[i].kind == 'b')) continue;
-        peft__string_format(s, ",\"%s\":", peft__step_keys[i].key);
-        switch (peft__step_keys[i].kind) {
-        case '-': peft__string_puts(s, "true"); break;
-        case 'b': case 'o': peft__string_puts(s, truth[*(const signed char *)at + 1]); break;
-        case 'm': peft__json_charsmap(s, t); break;
-        case 'p':
-            peft__string_puts(s, p->is_regex ? "{\"Regex\":" : "{\"String\":");
-            peft__json_quote(s, p->text, p->text_size);
-            peft__string_puts(s, "}");
-            break;
-        case 'v': case 's':
-            memcpy(&index, at, sizeof(index));
-            peft__string_format(s, "\"%s\"", peft__step_keys[i].kind == 'v' ? peft__behaviors[index] : peft__schemes[index]);
-            break;
-        case 'n':
-            memcpy(&count, at, sizeof(count));
-            peft__string_format(s, "%lld", (long long)count);
-            break;
-        default:
-            memcpy(&text, at, sizeof(text));
-            peft__json_quote(s, text, at == (const char *)&p->content ? p->content_size : p->text_size);
-        }
-    }
-    peft__string_puts(s, "}");
-}
-
-// sentencepiece's normalizer and decoder in steps of tokenizer.json. Pieces of T5's kind, which have spaces at their beginning only, get
-// those that Hugging Face writes for it.
-static void peft__sp_as_steps(peft_tokenizer *t) {
-    static const struct {
-        const char *pattern, *content;
-    } squeeze[] = {{"\\A +| +\\z", ""}, {" {2,}", " "}};
-    peft__step map = peft__step_of(PEFT__STEP_PRECOMPILED, NULL, NULL), prefix = peft__step_of(PEFT__STEP_PREPEND, peft__space, NULL);
-    peft__step mark = peft__step_of(PEFT__STEP_REPLACE, " ", peft__space);
-    if (t->kind == PEFT__UNIGRAM && t->charsmap && t->squeeze_spaces && t->dummy_prefix && !t->byte_fallback && peft__spaces_begin_pieces(t)) {
-        peft__t5_steps(t);
-        return;
-    }
-    if (t->charsmap) peft__put_step(t, PEFT__NORMALIZERS, &map);
-    for (int i = 0; i < 2 && t->squeeze_spaces; i++) {
-        peft__step p = peft__step_of(PEFT__STEP_REPLACE, squeeze[i].pattern, squeeze[i].content);
-        p.is_regex = true;
-        peft__put_step(t, PEFT__NORMALIZERS, &p);
-    }
-    if (t->dummy_prefix) peft__put_step(t, PEFT__NORMALIZERS, &prefix);
-    peft__put_step(t, PEFT__NORMALIZERS, &mark);
-    peft__space_decoders(t, t->dummy_prefix);
-}
-
-// Writes the three lists of steps.
-static void peft__json_steps(peft__string *s, const peft_tokenizer *t) {
-    peft_tokenizer steps = *t;
-    if (t->sentencepiece) {
-        memset(steps.steps, 0, sizeof(steps.steps));
-        memset(steps.step_count, 0, sizeof(steps.step_count));
-        memset(steps.step_capacity, 0, sizeof(steps.step_capacity));
-        peft__sp_as_steps(&steps);
-        s->failed = s->failed || steps.status;
-    }
-    for (int list = 0; list < PEFT__STEP_LISTS; list++) {
-        int64_t n = steps.step_count[list];
-        const char *kind = peft__step_lists[list][0];
-        peft__string_format(s, n > 1 ? "\"%s\":{\"type\":\"Sequence\",\"%s\":[" : n ? "\"%s\":" : "\"%s\":null", kind, peft__step_lists[list][1]);
-        for (int64_t i = 0; i < n; i++) {
-            if (i) peft__string_puts(s, ",");
-            peft__json_put_step(s, t, &steps.steps[list][i], list);
-        }
-        peft__string_puts(s, n > 1 ? "]},\n" : ",\n");
-    }
-    if (t->sentencepiece) peft__free_steps(&steps);
 }
 
 static void peft__json_text_of(peft__string *s, const peft_tokenizer *t, int32_t id) {
@@ -16434,13 +16339,21 @@ static void peft__json_bpe(peft__string *s, const peft_tokenizer *t) {
     peft__string_puts(s, "]}");
 }
 
-// `front`, `behind`: ids that every text gets there, -1: none.
+// `front`, `behind`: ids that every text gets there, -1: none. A tokenizer.json is as it was.
 static void peft__tokenizer_json(peft__string *s, const peft_tokenizer *t, int32_t front, int32_t behind) {
+    if (t->whole) {
+        char *text = NULL;
+        size_t n = 0;
+        if (peft__read_all(t->ctx, t->source, &text, &n)) s->failed = true;
+        else peft__string_append(s, text, n);
+        peft__free(t->ctx, text);
+        return;
+    }
     if (t->has_user && t->kind == PEFT__BPE && t->dummy_prefix)
         peft__log(t->ctx, "warning: %s: behind a user-defined token, tokenizer.json puts a space that SentencePiece does not", t->source);
     peft__string_puts(s, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\n");
     peft__json_added_tokens(s, t);
-    peft__json_steps(s, t);
+    peft__json_steps(s, t, true);
     if (front < 0 && behind < 0) peft__string_puts(s, "\"post_processor\":null,\n");
     else peft__json_around(s, t, front, behind);
     if (t->kind == PEFT__UNIGRAM) peft__json_unigram(s, t);
@@ -16468,37 +16381,28 @@ static void peft__tokenizer_config(peft__string *s, const peft_tokenizer *t, int
 static peft_status peft__grown_text(const peft_tokenizer *t, const char *const *tokens, int64_t count, bool special, bool normalized,
                                     peft__string *json, int64_t *added) {
     size_t begin = 0, end = 0;
-    peft__string entries, whole;
-    peft__string_init(&entries, t->ctx);
-    peft__string_init(&whole, t->ctx);
+    peft__string list;  // the old one without its bracket, then the new tokens
+    peft__string_init(&list, t->ctx);
+    bool there = !json->failed && peft__json_member(json->data, "added_tokens", &begin, &end);
+    while (end > begin && json->data[end - 1] != ']') end--;
+    while (there && begin < end && json->data[begin] != '[') begin++;
+    if (there && begin == end) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: added_tokens is no list", t->source);
+    for (end -= there; there && end > begin && strchr(" \t\r\n", json->data[end - 1]);) end--;
+    if (there) peft__string_append(&list, json->data + begin, end - begin);
+    else peft__string_puts(&list, "[");
     *added = 0;
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < count && !list.failed; i++) {
         bool known = peft_token_id(t, tokens[i]) >= 0;
         for (int64_t k = 0; k < i && !known; k++) known = strcmp(tokens[i], tokens[k]) == 0;
         if (known) continue;
-        peft__json_added_token(&entries, *added ? "," : "", t->count + *added, tokens[i], strlen(tokens[i]), false, normalized, special);
+        const char *before = list.data[list.size - 1] == '[' ? "" : ",";
+        peft__json_added_token(&list, before, t->count + *added, tokens[i], strlen(tokens[i]), false, normalized, special);
         ++*added;
     }
-    if (*added && !json->failed && !peft__json_member(json->data, "added_tokens", &begin, &end)) {
-        peft__json_set(json, "added_tokens", "[]");
-        if (!json->failed) peft__json_member(json->data, "added_tokens", &begin, &end);
-    }
-    bool list = true;
-    if (*added && !json->failed) {
-        while (end > begin && json->data[end - 1] != ']') end--;
-        size_t at = end > begin ? end - 1 : begin, last = at;  // where the list closes, and behind its last item
-        while (last > begin && strchr(" \t\r\n", json->data[last - 1])) last--;
-        list = last > begin;
-        peft__string_append(&whole, json->data, at);
-        peft__string_puts(&whole, list && json->data[last - 1] == '[' ? "" : ",");
-        peft__string_append(&whole, entries.data, entries.size);
-        peft__string_append(&whole, json->data + at, json->size - at);
-        peft__string_free(json);
-        *json = whole;
-    }
-    bool failed = entries.failed || json->failed;
-    peft__string_free(&entries);
-    if (!list) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: added_tokens is no list", t->source);
+    peft__string_puts(&list, "]");
+    if (*added && !list.failed) peft__json_set(json, "added_tokens", list.data);
+    bool failed = list.failed || json->failed;
+    peft__string_free(&list);
     return failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
@@ -16520,27 +16424,12 @@ static peft_status peft__tokenizer_of_text(const peft_tokenizer *old, const char
     }
     peft__arena_free(&a);
     if (status) return status;
+    (*out)->whole = old->whole;
     (*out)->source = peft__arena_strdup(&(*out)->arena, old->source, strlen(old->source));
     if ((*out)->source) return PEFT_OK;
     peft_tokenizer_destroy(*out);
     *out = NULL;
     return PEFT_ERROR_MEMORY;
-}
-
-// Whether the file is a whole tokenizer.json, and then its text.
-static peft_status peft__tokenizer_source_json(const peft_tokenizer *t, peft__string *s, bool *whole) {
-    char *text = NULL;
-    size_t n = 0, begin, end;
-    *whole = false;
-    if (peft__ends_with(t->source, ".gguf") || peft__ends_with(t->source, ".bin")) return PEFT_OK;
-    peft_status status = peft__read_all(t->ctx, t->source, &text, &n);
-    if (!status && n && text[strspn(text, " \t\r\n")] == '{' && peft__json_member(text, "model", &begin, &end)) {
-        const char *value = strchr(text + begin, ':');
-        *whole = value && value[1 + strspn(value + 1, " \t\r\n")] == '{';
-    }
-    if (*whole) peft__string_append(s, text, n);
-    peft__free(t->ctx, text);
-    return status ? status : s->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
 // How to add a kind of file: a reader that fills pieces (peft__tokenizer_add), merges (peft__merge_add) and steps (peft__put_step),
@@ -18256,14 +18145,11 @@ static peft_status peft__grown_tokenizer(const peft_grow_desc *d, peft_tokenizer
     peft__string_init(&config, m->ctx);
     if (!t) return peft__fail(m->ctx, PEFT_ERROR_MISSING,
                               "peft_model_grow: %s has no tokenizer that could get tokens; vocab_size adds rows alone", m->folder);
-    peft_status status = m->tokenizer_text ? PEFT_OK : peft__tokenizer_source_json(t, json, &whole);
-    if (m->tokenizer_text) peft__string_puts(json, m->tokenizer_text),
-        whole = peft__ends_with(t->source, "tokenizer.json");
-    else if (!status && !whole) {
-        int32_t front = peft__begins_with_bos(&m->config) ? m->config.bos_id : -1,
-            behind = m->config.encoder_decoder ? m->config.eos_id : -1;
-        peft__tokenizer_json(json, t, front < t->count ? front : -1, behind < t->count ? behind : -1);
-    }
+    peft_status status = PEFT_OK;
+    const int32_t front = peft__begins_with_bos(&m->config) ? m->config.bos_id : -1, behind = m->config.encoder_decoder ? m->config.eos_id : -1;
+    whole = t->whole;
+    if (m->tokenizer_text) peft__string_puts(json, m->tokenizer_text);
+    else peft__tokenizer_json(json, t, front < t->count ? front : -1, behind < t->count ? behind : -1);
     if (!whole) peft__tokenizer_config(&config, t, m->config.max_positions);
     if (!status && (json->failed || config.failed)) status = PEFT_ERROR_MEMORY;
     if (!status) status = peft__grown_text(t, d->tokens, d->token_count, d->special, whole && !d->special,
