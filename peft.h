@@ -14834,30 +14834,22 @@ static void peft__find_byte_level(peft_tokenizer *t) {
     }
 }
 
-// The trie of the model. The values of special tokens of more than one character are beyond all ids, see peft__model_piece.
-static void peft__model_trie(peft_tokenizer *t) {
+// The trie of the model, or of the user-defined symbols. The values of special tokens of more than one character are beyond all ids,
+// see peft__model_piece.
+static void peft__piece_trie(peft_tokenizer *t, bool user) {
     int64_t n = 0;
-    peft__trie_key *keys = (peft__trie_key *)peft__calloc(t->ctx, 2 * t->count + 1, sizeof(peft__trie_key)), *user = NULL;
-    if (!peft__load_has(t, keys)) return;
-    for (int64_t i = 0; i < t->count; i++) {
+    peft__trie_key *keys = (peft__trie_key *)peft__calloc(t->ctx, t->count + 1, sizeof(peft__trie_key));
+    for (int64_t i = 0; i < t->count && peft__load_has(t, keys); i++) {
         const peft__piece *p = &t->pieces[i];
-        if (!p->in_model || !p->byte_size) continue;
+        if (!p->byte_size || (user ? p->type != PEFT__PIECE_USER : !p->in_model)) continue;
         int64_t named = peft__map_get(&t->by_text, p->text, p->size, i);
         bool hidden = t->pieces[named].type == PEFT__PIECE_CONTROL && p->size > peft__utf8_size((unsigned char)p->text[0]);
-        keys[n].text = t->byte_level ? p->bytes : p->text;
-        keys[n].size = t->byte_level ? p->byte_size : p->size;
-        keys[n++].value = (int32_t)(hidden ? i + t->count : i);
+        peft__trie_key key = {t->byte_level ? p->bytes : p->text, t->byte_level ? p->byte_size : p->size,
+                              (int32_t)(hidden ? i + t->count : i)};
+        keys[n++] = key;
     }
-    peft__tokenizer_trie(t, &t->trie, keys, n, true);
-    user = t->sentencepiece ? (peft__trie_key *)peft__calloc(t->ctx, t->count + 1, sizeof(peft__trie_key)) : NULL;
-    n = 0;
-    for (int64_t i = 0; i < t->count && user; i++) {
-        const peft__piece *p = &t->pieces[i];
-        if (p->type != PEFT__PIECE_USER || !p->size) continue;
-        user[n].text = p->text, user[n].size = p->size, user[n++].value = (int32_t)i;
-    }
-    t->has_user = n > 0;
-    if (t->sentencepiece && peft__load_has(t, user)) peft__tokenizer_trie(t, &t->user, user, n, false);
+    t->has_user = user && n > 0;
+    peft__tokenizer_trie(t, user ? &t->user : &t->trie, keys, n, !user);
 }
 
 // The scores between which unigram places unknown characters and user-defined symbols, and the pieces of bytes.
@@ -14943,7 +14935,8 @@ static void peft__tokenizer_finish(peft_tokenizer *t) {
     }
     peft__piece_ranges(t);
     peft__find_byte_level(t);
-    if (!t->status) peft__model_trie(t);
+    peft__piece_trie(t, false);
+    if (t->sentencepiece) peft__piece_trie(t, true);
     t->space_begins = t->kind == PEFT__BPE && !t->byte_level && !t->ignore_merges && !t->prefix_size && !t->suffix_size &&
                       peft__trie_exact(&t->trie, peft__space, 3) >= 0 && peft__spaces_begin_pieces(t);
     if (t->kind == PEFT__BPE && !t->status) peft__mark_whole(t);
@@ -16066,33 +16059,30 @@ static void peft__gguf_read_tokenizer(peft_tokenizer *t) {
 // ---- a vocabulary written into a GGUF file
 
 // `count`: rows of the embedding, which may be more than there are pieces.
-static peft_status peft__gguf_set_pieces(peft_gguf_writer *w, const peft_tokenizer *t, int64_t count) {
-    char (*padding)[32] = (char (*)[32])peft__calloc(t->ctx, PEFT__MAX(count - t->count, 1), 32);
-    const char **texts = (const char **)peft__calloc(t->ctx, count, sizeof(char *));
-    double *scores = (double *)peft__calloc(t->ctx, 2 * count, sizeof(double)), *types = scores ? scores + count : NULL;
-    peft_status status = padding && texts && scores ? PEFT_OK : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < count && !status; i++) {
+static peft_status peft__gguf_set_pieces(peft_gguf_writer *w, const peft_tokenizer *t, int64_t count, peft__arena *a) {
+    const char **texts = (const char **)peft__arena_alloc(a, (size_t)count * sizeof(char *));
+    double *scores = (double *)peft__arena_alloc(a, 2 * (size_t)count * sizeof(double)), *types = scores + (scores ? count : 0);
+    bool ranked = t->kind == PEFT__BPE && !t->byte_level && !t->sentencepiece;  // GGUF ranks merges by score
+    for (int64_t i = 0; i < count; i++) {
+        char padding[32];
+        peft__string_into(padding, sizeof(padding), "[PAD%lld]", (long long)i);
         const peft__piece *p = i < t->count ? &t->pieces[i] : NULL;
-        if (!p) peft__string_into(padding[i - t->count], 32, "[PAD%lld]", (long long)i);
-        texts[i] = p ? p->text : padding[i - t->count];
+        const char *text = p ? p->text : texts ? peft__arena_strdup(a, padding, strlen(padding)) : NULL;
+        if (!texts || !scores || !text) return PEFT_ERROR_MEMORY;
+        texts[i] = text;
         scores[i] = p ? (double)p->score : -1000;
         types[i] = !p ? (double)PEFT__PIECE_UNUSED : peft__is_sentinel(p->text, p->size) ? (double)PEFT__PIECE_USER : (double)p->type;
         if (p && i == t->ids.unk && !t->byte_level) types[i] = PEFT__PIECE_UNKNOWN;
         if (p && t->byte_fallback && peft__byte_piece(p->text, p->size) >= 0) types[i] = PEFT__PIECE_BYTE;
     }
-    bool ranked = t->kind == PEFT__BPE && !t->byte_level && !t->sentencepiece;  // GGUF ranks merges by score
-    for (int64_t i = 0; i < t->merge_capacity && !status && ranked; i++) {
+    for (int64_t i = 0; i < t->merge_capacity && ranked; i++) {
         const peft__merge *m = &t->merges[i];
         if (m->result >= 0 && m->result < count && (scores[m->result] == 0 || scores[m->result] < -1.0 - m->rank))
             scores[m->result] = -1.0 - m->rank;
     }
-    if (!status) status = peft_gguf_set_strings(w, "tokenizer.ggml.tokens", texts, count);
+    peft_status status = peft_gguf_set_strings(w, "tokenizer.ggml.tokens", texts, count);
     if (!status) status = peft_gguf_set_numbers(w, "tokenizer.ggml.scores", PEFT_GGUF_F32, scores, count);
-    if (!status) status = peft_gguf_set_numbers(w, "tokenizer.ggml.token_type", PEFT_GGUF_I32, types, count);
-    peft__free(t->ctx, padding);
-    peft__free(t->ctx, texts);
-    peft__free(t->ctx, scores);
-    return status;
+    return status ? status : peft_gguf_set_numbers(w, "tokenizer.ggml.token_type", PEFT_GGUF_I32, types, count);
 }
 
 static int peft__merge_by_rank(const void *a, const void *b) {
@@ -16197,17 +16187,16 @@ static peft_status peft__gguf_set_tokenizer(peft_gguf_writer *w, const peft_toke
     if (t->count > count)
         return peft__fail(t->ctx, PEFT_ERROR_SHAPE, "the tokenizer has %lld pieces, the embedding %lld rows", (long long)t->count, (long long)count);
     while (bytes && (peft__gguf_splits[row].split != split || peft__gguf_splits[row].digits_apart != digits_apart)) row++;
+    peft__arena_init(&a, t->ctx);
     peft_status status = peft_gguf_set_string(w, "tokenizer.ggml.model", bytes ? "gpt2" : t->kind == PEFT__BPE ? "llama" : "t5");
     if (!status) status = peft_gguf_set_string(w, "tokenizer.ggml.pre", bytes ? peft__gguf_splits[row].name : "default");
-    if (!status) status = peft__gguf_set_pieces(w, t, count);
+    if (!status) status = peft__gguf_set_pieces(w, t, count, &a);
+    const char **lines = bytes && !status ? peft__merge_lines(t, &a) : NULL;
+    if (!status && bytes) status = lines ? peft_gguf_set_strings(w, "tokenizer.ggml.merges", lines, t->merge_count) : PEFT_ERROR_MEMORY;
     if (!status && t->charsmap) status = peft__gguf_set_charsmap(w, t);
     if (!status && !bytes) status = peft_gguf_set_number(w, "tokenizer.ggml.add_space_prefix", PEFT_GGUF_BOOL, prefix);
     if (!status && !bytes) status = peft_gguf_set_number(w, "tokenizer.ggml.remove_extra_whitespaces", PEFT_GGUF_BOOL, squeeze);
     if (!status && t->ids.unk >= 0) status = peft_gguf_set_number(w, "tokenizer.ggml.unknown_token_id", PEFT_GGUF_U32, t->ids.unk);
-    if (status || !bytes) return status;
-    peft__arena_init(&a, t->ctx);
-    const char **lines = peft__merge_lines(t, &a);
-    status = lines ? peft_gguf_set_strings(w, "tokenizer.ggml.merges", lines, t->merge_count) : PEFT_ERROR_MEMORY;
     peft__arena_free(&a);
     return status;
 }
@@ -16234,14 +16223,16 @@ static void peft__json_text_of(peft__string *s, const peft_tokenizer *t, int32_t
     peft__json_quote(s, t->pieces[id].text, t->pieces[id].size);
 }
 
+static const char *const peft__json_truth[] = {"false", "true"};
+
 // One of the list of added tokens.
 static void peft__json_added_token(peft__string *s, const char *before, int64_t id, const char *text, size_t n, bool strips,
                                    bool normalized, bool special) {
-    static const char *const truth[] = {"false", "true"};
-    peft__string_format(s, "%s\n{\"id\":%lld,\"content\":", before, (long long)id);
+    const char *strip = peft__json_truth[strips];
+    peft__string_quoted(s, "%s\n{'id':%lld,'content':", before, (long long)id);
     peft__json_quote(s, text, n);
-    peft__string_format(s, ",\"single_word\":false,\"lstrip\":%s,\"rstrip\":%s,\"normalized\":%s,\"special\":%s}", truth[strips],
-                        truth[strips], truth[normalized], truth[special]);
+    peft__string_quoted(s, ",'single_word':false,'lstrip':%s,'rstrip':%s,'normalized':%s,'special':%s}", strip, strip,
+                        peft__json_truth[normalized], peft__json_truth[special]);
 }
 
 // The tokens that the text is split at, before it is normalized. SentencePiece's user-defined ones are those of a vocabulary without
@@ -16263,31 +16254,28 @@ static void peft__json_added_tokens(peft__string *s, const peft_tokenizer *t) {
 static void peft__json_around(peft__string *s, const peft_tokenizer *t, int32_t front, int32_t behind) {
     const int32_t ids[3] = {front, -1, behind};
     const char *before = "";
-    peft__string_puts(s, "\"post_processor\":{\"type\":\"TemplateProcessing\"");
-    for (int pair = 0; pair < 2; pair++) {
-        before = "";
-        peft__string_puts(s, pair ? "],\"pair\":[" : ",\"single\":[");
-        for (int k = 0; k < 3 * (pair + 1); k++) {  // front, text, behind; once more for the second text
-            bool sequence = k % 3 == 1;
-            if (!sequence && ids[k % 3] < 0) continue;
-            peft__string_format(s, "%s{\"%s\":{\"id\":", before, sequence ? "Sequence" : "SpecialToken");
-            if (sequence) peft__string_puts(s, k / 3 ? "\"B\"" : "\"A\"");
-            else peft__json_text_of(s, t, ids[k % 3]);
-            peft__string_format(s, ",\"type_id\":%d}}", k / 3);
-            before = ",";
-        }
+    peft__string_quoted(s, "'post_processor':{'type':'TemplateProcessing'");
+    for (int k = 0; k < 9; k++) {  // front, text, behind of a single text; then of both of a pair
+        int32_t id = ids[k % 3], text = k >= 6;
+        if (k == 0 || k == 3) peft__string_quoted(s, k ? "],'pair':[" : ",'single':["), before = "";
+        if (k % 3 != 1 && id < 0) continue;
+        peft__string_quoted(s, k % 3 == 1 ? "%s{'Sequence':{'id':'%c'" : "%s{'SpecialToken':{'id':", before, "AB"[text]);
+        if (k % 3 != 1) peft__json_text_of(s, t, id);
+        peft__string_quoted(s, ",'type_id':%d}}", text);
+        before = ",";
     }
-    peft__string_puts(s, "],\"special_tokens\":{");
+    peft__string_quoted(s, "],'special_tokens':{");
     before = "";
     for (int i = 0; i < 3; i += 2) {
-        if (ids[i] < 0) continue;
+        static const char *const parts[] = {":{'id':", ",'tokens':["};
+        if (ids[i] < 0 || (i && front == behind)) continue;
         peft__string_puts(s, before);
         peft__json_text_of(s, t, ids[i]);
-        peft__string_puts(s, ":{\"id\":");
-        peft__json_text_of(s, t, ids[i]);
-        peft__string_format(s, ",\"ids\":[%d],\"tokens\":[", (int)ids[i]);
-        peft__json_text_of(s, t, ids[i]);
-        peft__string_puts(s, "]}");
+        for (int k = 0; k < 2; k++) {
+            peft__string_quoted(s, parts[k]);
+            peft__json_text_of(s, t, ids[i]);
+        }
+        peft__string_quoted(s, "],'ids':[%d]}", (int)ids[i]);
         before = ",";
     }
     peft__string_puts(s, "}},\n");
@@ -16295,8 +16283,8 @@ static void peft__json_around(peft__string *s, const peft_tokenizer *t, int32_t 
 
 // Pairs of text and score. SentencePiece prefers its user-defined pieces by their length.
 static void peft__json_unigram(peft__string *s, const peft_tokenizer *t) {
-    peft__string_format(s, "\"model\":{\"type\":\"Unigram\",\"unk_id\":%d,\"byte_fallback\":%s,\"vocab\":[", (int)t->ids.unk,
-                        t->byte_fallback ? "true" : "false");
+    peft__string_quoted(s, "'model':{'type':'Unigram','unk_id':%d,'byte_fallback':%s,'vocab':[", (int)t->ids.unk,
+                        peft__json_truth[t->byte_fallback]);
     for (int32_t i = 0; i < t->count; i++) {
         const peft__piece *p = &t->pieces[i];
         double score = p->type == PEFT__PIECE_NORMAL ? (double)p->score : p->type == PEFT__PIECE_UNUSED ? (double)t->min_score : 0;
@@ -16311,13 +16299,12 @@ static void peft__json_unigram(peft__string *s, const peft_tokenizer *t) {
 }
 
 static void peft__json_bpe(peft__string *s, const peft_tokenizer *t) {
-    static const char *const truth[] = {"false", "true"};
-    const char *before = "\n", *affix = t->byte_level ? "\"\"" : "null";
-    peft__string_puts(s, "\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":");
+    const char *before = "\n", *affix = t->byte_level ? "''" : "null";
+    peft__string_quoted(s, "'model':{'type':'BPE','dropout':null,'unk_token':");
     if (t->model_unk < 0) peft__string_puts(s, "null");
     else peft__json_text_of(s, t, t->model_unk);
-    peft__string_format(s, ",\"continuing_subword_prefix\":%s,\"end_of_word_suffix\":%s,\"fuse_unk\":%s,\"byte_fallback\":%s,"
-                        "\"ignore_merges\":%s,\"vocab\":{", affix, affix, truth[t->fuse_unk], truth[t->byte_fallback], truth[t->ignore_merges]);
+    peft__string_quoted(s, ",'continuing_subword_prefix':%s,'end_of_word_suffix':%s,'fuse_unk':%s,'byte_fallback':%s,'ignore_merges':%s,"
+                        "'vocab':{", affix, affix, peft__json_truth[t->fuse_unk], peft__json_truth[t->byte_fallback], peft__json_truth[t->ignore_merges]);
     for (int32_t i = 0; i < t->count; i++) {
         const peft__piece *p = &t->pieces[i];
         if (!p->size || peft__map_get(&t->by_text, p->text, p->size, -1) != i) continue;  // no token, or one that is there already
