@@ -12338,15 +12338,21 @@ static void peft__json_set(peft__string *s, const char *key, const char *value) 
 // quantized weight's part: a row of peft__quant_parts, which is read and written from then on.
 // =====================================================================================================================
 // 7. TOKENIZERS
-//    Holds: SentencePiece's model file, normalizer, unigram (Kudo 2018) and BPE segmentation; byte-level BPE (GPT-2 and after),
-//    Hugging Face's tokenizer.json.
-//    Rests on: 2.  Hands on: peft_encode, peft_decode.
+//    Text to ids and back, exactly as sentencepiece and Hugging Face's tokenizers library do it. Whatever file a
+//    vocabulary comes from, it becomes one pipeline when it is loaded: normalizers rewrite the text, pre-tokenizers cut
+//    it into words, a model turns each word into ids, and decoders make text of ids. Steps are rows of peft__step_kinds.
+//    Functions to know: peft__tokenizer_read (a file becomes the pipeline), peft__encode (text through it),
+//    peft__encode_unigram and peft__bpe_word (the two models that matter), peft_decode.
+//    Example: the pieces _a, b and _ab have the log probabilities -1, -2 and -2.5. The text "ab" is normalized to "_ab";
+//    of its two segmentations unigram takes _ab, as -2.5 is more than -1 + -2. BPE with the merges "_ a" and "_a b"
+//    starts with the characters _ a b, joins the first two, then the rest, and arrives at the same piece.
+//    Rests on: 2, 6.  Hands on: peft_encode, peft_decode.
 // =====================================================================================================================
 
 enum { PEFT__PIECE_NORMAL = 1, PEFT__PIECE_UNKNOWN, PEFT__PIECE_CONTROL, PEFT__PIECE_USER, PEFT__PIECE_UNUSED, PEFT__PIECE_BYTE };
-enum { PEFT__UNIGRAM = 1, PEFT__BPE = 2, PEFT__BYTE_BPE, PEFT__WORD_PIECE, PEFT__WORD_LEVEL };  // the first two as in TrainerSpec
-enum { PEFT__SPLIT_GPT2 = 1, PEFT__SPLIT_LLAMA3, PEFT__SPLIT_QWEN2 };  // pre-tokenizers
+enum { PEFT__UNIGRAM = 1, PEFT__BPE = 2, PEFT__WORD_PIECE, PEFT__WORD_LEVEL };  // the first two as in SentencePiece's TrainerSpec
 enum { PEFT__SENTINELS = 100, PEFT__MERGE_LENGTH = 512, PEFT__AFFIX_LENGTH = 64, PEFT__AROUND = 16 };
+enum { PEFT__NORMALIZERS, PEFT__PRE_TOKENIZERS, PEFT__DECODERS, PEFT__STEP_LISTS };
 
 static const char peft__space[] = "\xE2\x96\x81";  // U+2581, how SentencePiece writes a space
 static const char peft__replacement[] = "\xEF\xBF\xBD";
@@ -12359,7 +12365,7 @@ typedef struct peft__piece {
     int32_t left, right;      // BPE: a pair that it is made of; -1: none
     unsigned char type;
     bool whole;     // BPE: a word that is just this piece stays it
-    bool in_model;  // tokenizer.json: it is of the model's vocabulary
+    bool in_model;  // the model cuts words into it; others are found by being looked for in the text
 } peft__piece;
 
 // A double array (Aoe 1989): the child of a node for a byte is nodes[base + byte], if that one's check names the node.
@@ -12390,52 +12396,57 @@ typedef struct peft__added {
 
 struct peft_tokenizer {
     peft_context *ctx;
+    peft_status status;  // of the loading: the first failure, after which nothing more is read
     peft__arena arena;
     char *pool;  // where the next text goes
     size_t pool_left;
-    int kind;
-    peft__piece *pieces;
-    int64_t count, capacity;
-    peft__map by_text;
     const char *source;  // the file that it was read from
+    bool folder;         // it was read from a folder: the files beside it count
+    int kind;
+    // the vocabulary
+    peft__piece *pieces;
+    int64_t count, capacity, model_count;  // model_count: entries of the vocabulary, without added tokens
+    peft__map by_text;
     peft__trie trie;     // of the pieces that text is cut into
-    peft__trie user;     // SentencePiece's user-defined symbols: kept as they are by the normalizer
+    peft__trie user;     // SentencePiece's user-defined symbols: neither normalized nor merged
+    peft_special_ids ids;
     peft__added *added_tokens;
     int64_t added_count, added_capacity;
     peft__map added_by_text;
-    peft__trie added, added_normal;  // those that are looked for in the text, in the normalized text; values are places in added_tokens
-    peft_special_ids ids;
-    int32_t around[PEFT__AROUND];  // ids before (front_count) and behind a text, see peft_encode_full
+    peft__trie added, added_normal;  // looked for in the text, in the normalized text; values are places in added_tokens
+    int32_t around[PEFT__AROUND];    // ids before (front_count) and behind a text, see peft_encode_full
     int front_count, around_count;
-    // SentencePiece: normalization
-    const uint32_t *charsmap;  // a double array of Yata's darts-clone
+    bool around_by_config;           // add_bos_token and add_eos_token of tokenizer_config.json say so
+    // the steps
+    struct peft__step *steps[PEFT__STEP_LISTS];
+    int64_t step_count[PEFT__STEP_LISTS], step_capacity[PEFT__STEP_LISTS];
+    bool whole;                              // all of them are in the file
+    int recipe, split, scheme;               // else what it is that the file does not say, see peft__json_steps
+    bool nfc, digits_apart;
+    bool takes_bytes;  // invalid UTF-8 passes as its bytes
+    bool asks_first;   // some step wants to know where the text begins
+    const struct peft__nf *nf;
+    const uint32_t *charsmap;  // SentencePiece's character map, a double array of Yata's darts-clone
     int64_t charsmap_count;
     const char *replacements;
     size_t replacements_size;
-    bool strips;  // special tokens swallow the white space around them
-    bool dummy_prefix, first_only, squeeze_spaces, escape_spaces, byte_fallback, has_user, space_begins;
-    const char *bos_text, *eos_text, *pad_text;
-    signed char ascii[128];  // what the character becomes; -1: needs the full rules
+    signed char ascii[128];    // what the map makes of a character before another one; -1: that has to be looked at
+    // SentencePiece's own settings
+    bool sentencepiece;        // the pipeline is its own, not that of a class of Hugging Face's
+    bool strips;               // special tokens swallow the white space around them
+    bool dummy_prefix, squeeze_spaces, escape_spaces, has_user;
+    // the model
+    int32_t model_unk;         // -1: unknown characters are left out
+    bool byte_level;           // pieces are bytes, of words that are bytes
+    bool byte_fallback, fuse_unk, unk_missing, ignore_merges;
+    bool space_begins;         // no piece has a space behind another character
+    int32_t byte_id[256];      // <0x00> ..., or the symbol of a byte; -1: none
     double min_score;
     float max_score;
-    int32_t byte_id[256];  // <0x00> ..., or the symbol of a byte; -1: none
-    // BPE
+    double *scores;            // where f32 cannot hold those of the vocabulary
     peft__merge *merges;
     int64_t merge_capacity, merge_count;  // capacity is a power of two
-    int64_t symbol_count;                 // pieces, then the characters that occur in pieces only
-    int split;
-    bool digits_apart, prefix_space, ignore_merges;
-    // tokenizer.json
-    bool folder;            // it was read from a folder: the files beside it count
-    bool around_by_config;  // add_bos_token and add_eos_token do
-    bool json, takes_bytes, asks_first, fuse_unk, unk_missing;  // takes_bytes: invalid UTF-8 passes as its bytes
-    int32_t model_unk;                                          // -1: unknown characters are left out
-    struct peft__step *steps[3];                                // normalizers, pre-tokenizers, decoders
-    int64_t step_count[3], step_capacity[3];
-    int64_t model_count;                                        // entries of the vocabulary
-    const struct peft__nf *nf;
-    double *scores;                                             // where f32 cannot hold those of the vocabulary
-    const char *prefix, *suffix;                                // of pieces inside of a word, of the last one
+    const char *prefix, *suffix;          // of pieces inside of a word, of the last one
     int64_t prefix_size, suffix_size, max_word;
 };
 
@@ -12454,7 +12465,115 @@ static bool peft__ids_push(peft_context *ctx, peft_ids *ids, int32_t id) {
     return true;
 }
 
-// ---- building a double array
+PEFT__INLINE size_t peft__utf8_size(unsigned char lead) {
+    return lead < 0xC0 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+}
+
+// The bytes of the character at s[i], not more than there are.
+PEFT__INLINE int64_t peft__utf8_step(const char *s, int64_t n, int64_t i) {
+    return PEFT__MIN((int64_t)peft__utf8_size((unsigned char)s[i]), n - i);
+}
+
+// ---- loading: a failure is remembered with the file's name before it, and nothing is read after it
+
+static bool peft__load_fail(peft_tokenizer *t, peft_status status, const char *format, ...) {
+    char text[PEFT__ERROR_SIZE];
+    va_list args;
+    if (t->status) return false;
+    va_start(args, format);
+    peft__vformat(text, sizeof(text), format, args);
+    va_end(args);
+    t->status = peft__fail(t->ctx, status, "%s: %s", t->source, text);
+    return false;
+}
+
+// Whether memory was there.
+static bool peft__load_has(peft_tokenizer *t, const void *p) {
+    if (!p && !t->status) t->status = PEFT_ERROR_MEMORY;
+    return p != NULL;
+}
+
+// A NUL-terminated copy; many small ones share a block.
+static char *peft__tokenizer_text(peft_tokenizer *t, const char *text, size_t n) {
+    if (n >= t->pool_left) {
+        size_t size = PEFT__MAX(n + 1, (size_t)1 << 16);
+        t->pool = (char *)peft__arena_alloc(&t->arena, size);
+        t->pool_left = t->pool ? size : 0;
+        if (!peft__load_has(t, t->pool)) return NULL;
+    }
+    char *copy = t->pool;
+    if (n) memcpy(copy, text, n);
+    copy[n] = 0;
+    t->pool += n + 1;
+    t->pool_left -= n + 1;
+    return copy;
+}
+
+// Appends a piece. Of several with one text by_text keeps the first.
+static peft__piece *peft__tokenizer_add(peft_tokenizer *t, const char *text, size_t n, float score, int type) {
+    if (t->status) return NULL;
+    if (t->count >= INT32_MAX / 4 || n > INT32_MAX / 4)
+        peft__load_fail(t, PEFT_ERROR_MEMORY, "a vocabulary of %lld pieces", (long long)t->count);
+    void *grown = t->status ? NULL : peft__one_more(t->ctx, t->pieces, t->count, &t->capacity, sizeof(*t->pieces));
+    if (!peft__load_has(t, grown)) return NULL;
+    t->pieces = (peft__piece *)grown;
+    char *copy = peft__tokenizer_text(t, text, n);
+    if (!copy) return NULL;
+    peft__piece *p = &t->pieces[t->count];
+    memset(p, 0, sizeof(*p));
+    p->text = p->bytes = copy;
+    p->size = p->byte_size = (uint32_t)n;
+    p->score = score;
+    p->left = p->right = -1;
+    p->type = (unsigned char)type;
+    bool known = !n || peft__map_get(&t->by_text, copy, n, -1) >= 0;
+    if (!known && !peft__map_set(&t->by_text, copy, n, t->count)) peft__load_has(t, NULL);
+    t->count++;
+    return p;
+}
+
+// "<0x1F>" -> 31; -1: not of that form.
+static int peft__byte_piece(const char *s, size_t n) {
+    static const char digits[] = "0123456789ABCDEF";
+    if (n != 6 || memcmp(s, "<0x", 3) != 0 || s[5] != '>' || !s[3] || !s[4]) return -1;
+    const char *high = strchr(digits, s[3]), *low = strchr(digits, s[4]);
+    return high && low ? (int)(16 * (high - digits) + (low - digits)) : -1;
+}
+
+// ---- byte-level vocabularies write every byte as a printable character: themselves, or from U+0100 on those that are not
+
+static void peft__byte_characters(short *byte_of_char) {
+    int next = 256;
+    for (int i = 0; i < 324; i++) byte_of_char[i] = -1;
+    for (int b = 0; b < 256; b++) {
+        bool printable = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
+        byte_of_char[printable ? b : next++] = (short)b;
+    }
+}
+
+// Appends every byte as its character.
+static void peft__append_letters(peft__string *out, const char *s, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        char text[4];
+        unsigned char b = (unsigned char)s[i];
+        bool printable = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
+        uint32_t hidden = b <= 32 ? b : b <= 160 ? (uint32_t)b - 127 + 33 : 67;  // those that are not, counted
+        peft__string_append(out, text, peft__utf8_put(text, printable ? b : 256 + hidden));
+    }
+}
+
+// The bytes that n bytes of letters stand for, into out [n]: how many; -1: there is something else in the text.
+static int64_t peft__letters_to_bytes(const short *byte_of_char, const char *s, size_t n, char *out) {
+    int64_t size = 0;
+    for (size_t i = 0; i < n;) {
+        uint32_t c;
+        if (!peft__utf8_next(s, n, &i, &c) || c >= 324 || byte_of_char[c] < 0) return -1;
+        out[size++] = (char)byte_of_char[c];
+    }
+    return size;
+}
+
+// ---- tries
 
 typedef struct peft__trie_key {
     const char *text;
@@ -12475,23 +12594,21 @@ static int peft__trie_compare(const void *a, const void *b) {
 }
 
 static bool peft__trie_reserve(peft_context *ctx, peft__trie *t, int64_t want) {
+    static const peft__trie_node free_node = {0, -1, -1, 0};
     if (want <= t->count) return true;
     int64_t count = PEFT__MAX(want + 256, t->count + t->count / 2);
     if (count > INT32_MAX / 2) return false;
     peft__trie_node *grown = (peft__trie_node *)peft__realloc(ctx, t->nodes, (size_t)count * sizeof(peft__trie_node));
     if (!grown) return false;
-    for (int64_t i = t->count; i < count; i++) {
-        grown[i].base = 0;
-        grown[i].check = grown[i].value = -1;
-        grown[i].score = 0;
-    }
+    for (int64_t i = t->count; i < count; i++) grown[i] = free_node;
     t->nodes = grown;
     t->count = count;
     return true;
 }
 
 // A base at which all children (ascending bytes) fall on free nodes; 0: out of memory. The search is bounded: rather waste room.
-static int32_t peft__trie_place(peft_context *ctx, peft__trie *t, const unsigned char *bytes, int n, int64_t *first_free, int64_t end) {
+static int32_t peft__trie_place(peft_context *ctx, peft__trie *t, const unsigned char *bytes, int n, int64_t *first_free,
+                                int64_t end) {
     while (*first_free < t->count && t->nodes[*first_free].check >= 0) ++*first_free;
     int64_t slot = PEFT__MAX(*first_free, (int64_t)bytes[0] + 1);
     for (int64_t stop = slot + 512;; slot++) {
@@ -12505,65 +12622,51 @@ static int32_t peft__trie_place(peft_context *ctx, peft__trie *t, const unsigned
     }
 }
 
-static peft__trie_range *peft__trie_push(peft_context *ctx, peft__trie_range *queue, int64_t count, int64_t *capacity) {
-    void *grown = peft__one_more(ctx, queue, count, capacity, sizeof(*queue));
-    if (!grown) peft__free(ctx, queue);
-    return (peft__trie_range *)grown;
-}
-
-// Keys must be sorted; of equal ones the first counts. Scores are those of the pieces (NULL: none) whose
-// place is the value modulo `modulus`. Breadth first, with a queue: a key's length is not to be trusted.
-static peft_status peft__trie_build(peft_context *ctx, peft__trie *t, const peft__trie_key *keys, int64_t n, const peft__piece *pieces,
-                                    int64_t modulus) {
+// Keys must be sorted; of equal ones the first counts. Scores are those of the pieces (NULL: none) whose place is the
+// value modulo `modulus`. Breadth first, with a queue of the nodes: a key's length is not to be trusted.
+static peft_status peft__trie_build(peft_context *ctx, peft__trie *t, const peft__trie_key *keys, int64_t n,
+                                    const peft__piece *pieces, int64_t modulus) {
+    int64_t head = 0, tail = 1, first_free = 257, end = 257, count = 1;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t same = 0, most = i ? PEFT__MIN(keys[i].size, keys[i - 1].size) : 0;
+        while (same < most && keys[i].text[same] == keys[i - 1].text[same]) same++;
+        count += keys[i].size - same;
+    }
     if (!n) return PEFT_OK;
-    int64_t capacity = 0, head = 0, tail = 0, first_free = 257, end = 257;
-    if (!peft__trie_reserve(ctx, t, 1)) return PEFT_ERROR_MEMORY;
-    t->nodes[0].check = 0;
-    peft__trie_range *queue = peft__trie_push(ctx, NULL, 0, &capacity);
-    if (!queue) return PEFT_ERROR_MEMORY;
-    queue[tail].from = 0, queue[tail].to = (int32_t)n, queue[tail].node = 0, queue[tail++].depth = 0;
-    while (head < tail) {
+    peft__trie_range *queue = (peft__trie_range *)peft__calloc(ctx, count, sizeof(*queue));
+    bool ok = queue && peft__trie_reserve(ctx, t, 1);
+    if (ok) t->nodes[0].check = 0, queue[0].to = (int32_t)n;
+    while (ok && head < tail) {
         peft__trie_range r = queue[head++];
-        while (r.from < r.to && keys[r.from].size == r.depth) {
+        unsigned char bytes[256];
+        int children = 0;
+        for (; r.from < r.to && keys[r.from].size == r.depth; r.from++) {
             peft__trie_node *node = &t->nodes[r.node];
-            if (node->value < 0) {
-                node->value = keys[r.from].value;
-                if (pieces) node->score = pieces[node->value % modulus].score;
-            }
-            r.from++;
+            if (node->value >= 0) continue;
+            node->value = keys[r.from].value;
+            if (pieces) node->score = pieces[node->value % modulus].score;
         }
         if (r.from == r.to) continue;
-        unsigned char bytes[256];
-        int count = 0;
         for (int32_t i = r.from; i < r.to; i++) {
             unsigned char c = (unsigned char)keys[i].text[r.depth];
-            if (!count || bytes[count - 1] != c) bytes[count++] = c;
+            if (!children || bytes[children - 1] != c) bytes[children++] = c;
         }
-        int32_t base = peft__trie_place(ctx, t, bytes, count, &first_free, end);
-        if (!base) {
-            peft__free(ctx, queue);
-            return peft__fail(ctx, PEFT_ERROR_MEMORY, "out of memory: the trie of a vocabulary");
-        }
+        int32_t base = peft__trie_place(ctx, t, bytes, children, &first_free, end), from = r.from;
+        ok = base > 0;
+        if (!ok) break;
         t->nodes[r.node].base = base;
-        end = PEFT__MAX(end, (int64_t)base + bytes[count - 1] + 1);
-        int32_t from = r.from;
-        for (int k = 0; k < count; k++) {
-            int32_t to = from, child = base + bytes[k];
-            while (to < r.to && (unsigned char)keys[to].text[r.depth] == bytes[k]) to++;
-            t->nodes[child].check = r.node;
-            if (tail == capacity && head > tail / 2) {  // the front half is done
-                memmove(queue, queue + head, (size_t)(tail - head) * sizeof(*queue));
-                tail -= head;
-                head = 0;
-            }
-            queue = peft__trie_push(ctx, queue, tail, &capacity);
-            if (!queue) return PEFT_ERROR_MEMORY;
-            queue[tail].from = from, queue[tail].to = to, queue[tail].node = child, queue[tail++].depth = r.depth + 1;
-            from = to;
+        end = PEFT__MAX(end, (int64_t)base + bytes[children - 1] + 1);
+        for (int k = 0; k < children; k++) {
+            peft__trie_range child = {from, from, base + bytes[k], r.depth + 1};
+            while (child.to < r.to && (unsigned char)keys[child.to].text[r.depth] == bytes[k]) child.to++;
+            t->nodes[child.node].check = r.node;
+            from = child.to;
+            queue[tail++] = child;
         }
     }
     peft__free(ctx, queue);
-    return peft__trie_reserve(ctx, t, end + 512) ? PEFT_OK : PEFT_ERROR_MEMORY;  // base + byte is always inside
+    ok = ok && peft__trie_reserve(ctx, t, end + 512);  // base + byte is always inside
+    return ok ? PEFT_OK : peft__fail(ctx, PEFT_ERROR_MEMORY, "out of memory: the trie of a vocabulary");
 }
 
 // The child of a node, 0: none.
@@ -12595,461 +12698,159 @@ PEFT__INLINE int32_t peft__trie_exact(const peft__trie *t, const char *s, size_t
     return node ? t->nodes[node].value : -1;
 }
 
-// A trie of all pieces whose type is in `types` (a set of bits).
-static peft_status peft__tokenizer_trie(peft_tokenizer *t, peft__trie *trie, unsigned types) {
-    peft__trie_key *keys = (peft__trie_key *)peft__calloc(t->ctx, t->symbol_count + 1, sizeof(peft__trie_key));
-    if (!keys) return PEFT_ERROR_MEMORY;
-    int64_t n = 0;
-    for (int64_t i = 0; i < t->symbol_count; i++) {
-        if (!(types >> t->pieces[i].type & 1) || !t->pieces[i].byte_size) continue;
-        keys[n].text = t->pieces[i].bytes;
-        keys[n].size = t->pieces[i].byte_size;
-        keys[n++].value = (int32_t)i;
+// Replaces a trie by that of keys, which are freed.
+static void peft__tokenizer_trie(peft_tokenizer *t, peft__trie *trie, peft__trie_key *keys, int64_t n, bool scores) {
+    peft__free(t->ctx, trie->nodes);
+    memset(trie, 0, sizeof(*trie));
+    if (n && !t->status) {
+        qsort(keys, (size_t)n, sizeof(*keys), peft__trie_compare);
+        t->status = peft__trie_build(t->ctx, trie, keys, n, scores ? t->pieces : NULL, t->count);
     }
-    qsort(keys, (size_t)n, sizeof(*keys), peft__trie_compare);
-    peft_status status = peft__trie_build(t->ctx, trie, keys, n, t->pieces, INT32_MAX);
     peft__free(t->ctx, keys);
-    return status;
 }
 
-// ---- protocol buffers: a message is a sequence of (field number, wire type, value)
+// ---- Unicode's normalization forms (UAX 15), Unicode 12.0 as in the tokenizers library
 
-typedef struct peft__proto {
-    const unsigned char *at, *end;
-    uint64_t field;
-    int wire;
-    uint64_t number;             // wire types 0, 1, 5
-    const unsigned char *bytes;  // wire type 2
-    size_t size;
-    bool failed;
-} peft__proto;
-
-static peft__proto peft__proto_open(const void *data, size_t n) {
-    peft__proto p;
-    memset(&p, 0, sizeof(p));
-    p.at = (const unsigned char *)data;
-    p.end = p.at + n;
-    return p;
-}
-
-static uint64_t peft__proto_varint(peft__proto *p) {
-    uint64_t v = 0;
-    for (int shift = 0; shift < 64 && p->at < p->end; shift += 7) {
-        unsigned char b = *p->at++;
-        v |= (uint64_t)(b & 0x7F) << shift;
-        if (!(b & 0x80)) return v;
-    }
-    p->failed = true;
-    return 0;
-}
-
-// The next field; false at the end or at damage (then .failed).
-static bool peft__proto_next(peft__proto *p) {
-    if (p->failed || p->at >= p->end) return false;
-    uint64_t tag = peft__proto_varint(p);
-    p->field = tag >> 3;
-    p->wire = (int)(tag & 7);
-    p->number = 0;
-    size_t fixed = p->wire == 1 ? 8 : p->wire == 5 ? 4 : 0;
-    if (p->wire == 0) {
-        p->number = peft__proto_varint(p);
-    } else if (p->wire == 2) {
-        uint64_t n = peft__proto_varint(p);
-        if (p->failed || n > (uint64_t)(p->end - p->at)) {
-            p->failed = true;
-            return false;
-        }
-        p->bytes = p->at;
-        p->size = (size_t)n;
-        p->at += n;
-    } else if (fixed && (size_t)(p->end - p->at) >= fixed) {
-        for (size_t i = fixed; i-- > 0;) p->number = p->number << 8 | p->at[i];
-        p->at += fixed;
-    } else {
-        p->failed = true;
-    }
-    return !p->failed;
-}
-
-// ---- reading SentencePiece's ModelProto
-
-// A NUL-terminated copy; many small ones share a block.
-static char *peft__tokenizer_text(peft_tokenizer *t, const char *text, size_t n) {
-    if (n >= t->pool_left) {
-        size_t size = PEFT__MAX(n + 1, (size_t)1 << 16);
-        t->pool_left = 0;
-        t->pool = (char *)peft__arena_alloc(&t->arena, size);
-        if (!t->pool) return NULL;
-        t->pool_left = size;
-    }
-    char *copy = t->pool;
-    if (n) memcpy(copy, text, n);
-    copy[n] = 0;
-    t->pool += n + 1;
-    t->pool_left -= n + 1;
-    return copy;
-}
-
-static peft__piece *peft__tokenizer_symbol(peft_tokenizer *t, const char *text, size_t n, float score, int type) {
-    if (t->symbol_count >= INT32_MAX / 4 || n > INT32_MAX / 4) {
-        peft__fail(t->ctx, PEFT_ERROR_MEMORY, "a vocabulary of %lld pieces", (long long)t->symbol_count);
-        return NULL;
-    }
-    void *grown = peft__one_more(t->ctx, t->pieces, t->symbol_count, &t->capacity, sizeof(*t->pieces));
-    if (!grown) return NULL;
-    t->pieces = (peft__piece *)grown;
-    char *copy = peft__tokenizer_text(t, text, n);
-    if (!copy) return NULL;
-    peft__piece *p = &t->pieces[t->symbol_count++];
-    memset(p, 0, sizeof(*p));
-    p->text = p->bytes = copy;
-    p->size = p->byte_size = (uint32_t)n;
-    p->score = score;
-    p->left = p->right = -1;
-    p->type = (unsigned char)type;
-    return p;
-}
-
-static peft_status peft__tokenizer_add(peft_tokenizer *t, const char *text, size_t n, float score, int type) {
-    peft__piece *p = peft__tokenizer_symbol(t, text, n, score, type);
-    if (!p) return PEFT_ERROR_MEMORY;
-    int64_t id = t->count++;
-    if (n && peft__map_get(&t->by_text, text, n, -1) < 0 && !peft__map_set(&t->by_text, p->text, n, id)) return PEFT_ERROR_MEMORY;
-    return PEFT_OK;
-}
-
-// "<0x1F>" -> 31; -1: not of that form.
-static int peft__byte_piece(const char *s, size_t n) {
-    if (n != 6 || memcmp(s, "<0x", 3) != 0 || s[5] != '>') return -1;
-    int v = 0;
-    for (int i = 3; i < 5; i++) {
-        int digit = s[i] >= '0' && s[i] <= '9' ? s[i] - '0' : s[i] >= 'A' && s[i] <= 'F' ? s[i] - 'A' + 10 : -1;
-        if (digit < 0) return -1;
-        v = v * 16 + digit;
-    }
-    return v;
-}
-
-static peft_status peft__sp_read_piece(peft_tokenizer *t, peft__proto p, const char *path) {
-    const unsigned char *text = NULL;
-    size_t size = 0;
-    float score = 0;
-    uint64_t type = PEFT__PIECE_NORMAL;
-    while (peft__proto_next(&p)) {
-        if (p.field == 1 && p.wire == 2) text = p.bytes, size = p.size;
-        if (p.field == 2 && p.wire == 5) score = peft__bits_float((uint32_t)p.number);
-        if (p.field == 3 && p.wire == 0) type = p.number;
-    }
-    int byte = text && type == PEFT__PIECE_BYTE ? peft__byte_piece((const char *)text, size) : 0;
-    if (p.failed || !text || !size || !(score - score == 0) || type < 1 || type > PEFT__PIECE_BYTE || byte < 0)
-        return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: piece %lld is damaged", path, (long long)t->count);
-    if (peft__map_get(&t->by_text, (const char *)text, size, -1) >= 0)
-        return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: piece %lld is there twice", path, (long long)t->count);
-    if (type == PEFT__PIECE_UNKNOWN && t->ids.unk < 0) t->ids.unk = (int32_t)t->count;
-    if (type == PEFT__PIECE_BYTE) t->byte_id[byte] = (int32_t)t->count;
-    return peft__tokenizer_add(t, (const char *)text, size, score, (int)type);
-}
-
-static peft_status peft__sp_read_trainer(peft_tokenizer *t, peft__proto p, const char *path) {
-    uint64_t kind = PEFT__UNIGRAM, suffix = 0;
-    while (peft__proto_next(&p)) {
-        if (p.field == 3 && p.wire == 0) kind = p.number;
-        if (p.field == 24 && p.wire == 0) suffix = p.number;
-        if (p.field == 35 && p.wire == 0) t->byte_fallback = p.number != 0;
-        if (p.wire != 2 || p.field < 46 || p.field > 48) continue;
-        const char *text = peft__arena_strdup(&t->arena, (const char *)p.bytes, p.size);
-        if (!text) return PEFT_ERROR_MEMORY;
-        if (p.field == 46) t->bos_text = text;
-        if (p.field == 47) t->eos_text = text;
-        if (p.field == 48) t->pad_text = text;
-    }
-    if (p.failed) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: the trainer's settings are damaged", path);
-    if (kind != PEFT__UNIGRAM && kind != PEFT__BPE)
-        return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: SentencePiece model type %llu is neither unigram (1) nor BPE (2)", path,
-                          (unsigned long long)kind);
-    if (suffix) return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: treat_whitespace_as_suffix", path);
-    t->kind = (int)kind;
-    return PEFT_OK;
-}
-
-// The character map: u32 size of the double array, the array, then NUL-terminated replacements.
-static peft_status peft__read_charsmap(peft_tokenizer *t, const unsigned char *data, size_t n, const char *path) {
-    if (!n) return PEFT_OK;
-    uint32_t size = n < 4 ? 0 : peft__u32_at(data);
-    if (size < 4 || size % 4 || size > n - 4)
-        return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: the normalizer's character map is damaged", path);
-    uint32_t *map = (uint32_t *)peft__arena_alloc(&t->arena, size);
-    t->replacements = peft__arena_strdup(&t->arena, (const char *)data + 4 + size, n - 4 - size);
-    if (!map || !t->replacements) return PEFT_ERROR_MEMORY;
-    for (uint32_t i = 0; i < size / 4; i++) map[i] = peft__u32_at(data + 4 + 4 * (size_t)i);
-    t->charsmap = map;
-    t->charsmap_count = size / 4;
-    t->replacements_size = n - 4 - size;
-    return PEFT_OK;
-}
-
-static peft_status peft__sp_read_normalizer(peft_tokenizer *t, peft__proto p, const char *path) {
-    peft_status status = PEFT_OK;
-    while (!status && peft__proto_next(&p)) {
-        if (p.field == 2 && p.wire == 2) status = peft__read_charsmap(t, p.bytes, p.size, path);
-        if (p.field == 3 && p.wire == 0) t->dummy_prefix = p.number != 0;
-        if (p.field == 4 && p.wire == 0) t->squeeze_spaces = p.number != 0;
-        if (p.field == 5 && p.wire == 0) t->escape_spaces = p.number != 0;
-    }
-    if (p.failed && !status) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: the normalizer is damaged", path);
-    return status;
-}
-
-static int32_t peft__control_id(const peft_tokenizer *t, const char *text) {
-    int32_t id = peft_token_id(t, text);
-    return id >= 0 && t->pieces[id].type == PEFT__PIECE_CONTROL ? id : -1;
-}
-
-// T5 adds 100 sentinels behind the file's pieces, <extra_id_0> being the last id; its special tokens swallow the spaces around.
-static peft_status peft__sp_add_sentinels(peft_tokenizer *t) {
-    const peft_special_ids *s = &t->ids;
-    if (t->kind != PEFT__UNIGRAM || s->pad != 0 || s->eos != 1 || s->unk != 2 || s->bos >= 0) return PEFT_OK;
-    peft_status status = PEFT_OK;
-    for (int i = PEFT__SENTINELS - 1; i >= 0 && !status && peft_token_id(t, "<extra_id_0>") < 0; i--) {
-        char name[32];
-        peft__string_into(name, sizeof(name), "<extra_id_%d>", i);
-        status = peft__tokenizer_add(t, name, strlen(name), 0, PEFT__PIECE_CONTROL);
-    }
-    t->strips = true;
-    return status;
-}
-
-static peft_status peft__sp_finish(peft_tokenizer *t, const char *path);
-
-static peft_status peft__sp_as_class(peft_tokenizer *t, peft__arena *a, const char *path, bool *done);
-
-static peft_status peft__sp_read(peft_tokenizer *t, peft__arena *a, const char *data, size_t n, const char *path) {
-    peft__proto p = peft__proto_open(data, n);
-    peft_status status = PEFT_OK;
-    bool kind_known = false;
-    t->kind = PEFT__UNIGRAM;
-    t->dummy_prefix = t->squeeze_spaces = t->escape_spaces = true;
-    t->bos_text = "<s>", t->eos_text = "</s>", t->pad_text = "<pad>";
-    while (!status && peft__proto_next(&p)) {
-        if (p.wire != 2 || p.field < 1 || p.field > 3) continue;
-        peft__proto inner = peft__proto_open(p.bytes, p.size);
-        kind_known = kind_known || p.field == 2;
-        status = p.field == 1   ? peft__sp_read_piece(t, inner, path)
-                 : p.field == 2 ? peft__sp_read_trainer(t, inner, path)
-                                : peft__sp_read_normalizer(t, inner, path);
-    }
-    if (status) return status;
-    if (p.failed || !t->count) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: not a SentencePiece model, or truncated", path);
-    if (t->ids.unk < 0) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: no unknown piece", path);
-    if (!kind_known) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: truncated: nothing follows its %lld pieces", path, (long long)t->count);
-    t->ids.bos = peft__control_id(t, t->bos_text);
-    t->ids.eos = peft__control_id(t, t->eos_text);
-    t->ids.pad = peft__control_id(t, t->pad_text);
-    bool done = false;
-    status = peft__sp_add_sentinels(t);
-    if (!status && t->folder) status = peft__sp_as_class(t, a, path, &done);
-    return status || done ? status : peft__sp_finish(t, path);
-}
-
-// ---- Unicode's normalization forms (UAX 15): tables of tools/normalization_tables.py, Unicode 12.0 as in the tokenizers library
-
+// Decompositions and combining classes: numbers of tools/normalization_tables.py, which says what they mean. They are compressed by an
+// adaptive binary range coder, as LZMA's: each bit is coded by the odds that the bits of its context had so far.
 static const char *const peft__nf_data[] = {
-    "%k&e$+*#hF%$z%+'y%*&%#H+#I(%#TM+%SMq$%#F#t%1$s%]b*`%###&#'#'-$@}c*##%##%##%##-##'-$'_$#'r$##%##%##/#+2#",
-    "#%##%##/-$-,#%(##%##%##%##--%/2##%##%##/#+0-%3$##%##%##%##-##'-$'_$#'r$##%##%##/#+2##%##%##/-$-,#%(##%#",
-    "#%##%##--%/2##%##%##/#+0-$#1#g%*#e$##d$'#e$##d$i$#e$##`$r$#e$##d$%#e$##d$-#e$##d$-#e$##b$##e$#-%b$2#e$#",
-    "#d$'#e$##d$%#e$##d$g$#e$##d$[$#e$##`$6#e$##d$+#e$##d$%#e$##d$e$#e$##b$n$#e$#-%b$%#e$##d$%#e$##d$'#e$##d",
-    "$i$#e$##d$f$+$#WC#e$e$-#b$iA#e$##b$o$#e$#-$b$p$#e$##d$q$#e$##d$Y$#e$#+#d$i=#e$#-%`$S=#e$##d$q$#e$##d$Y$",
-    "#e$#+#[=tA-%l>eA#e$##d$'#e$##d$-#e$#-%^$6#e$##d$q$#e$##d$Y$#e$##b$8#e$##d$%#e$##d$o$#e$##d$Y$#e$##b$Z$#",
-    "e$##d$Y$#e$#-%b$4#e$##d$%#e$##d$'#e$##d$+#e$##d$%#e$##d$_$#e$##`$p$#e$##`$##e$##d$/#%0#e$##d$/#e$##d$-#",
-    "e$#%#0-Dl$B#e$#-0W$##e$#+6X%c5##%#e$##S$p0##e$#e$##`$d$##e$#e$#-#~$}A#e$##S$##e$##W$##e$##W$##e$##l'2#e",
-    "$##d$(#e$##d$9#e$##d$:#e$#-$g%+#e$#$#`1##p2##e$#-%S*3#e$##[$##e$##[$]$#e$#$#x3l$#_%3#s,##i;#+#p$oB##e$#",
-    "e$#-#^$t@#e$#-%U$$#e$##y&%#e$##b$##e$##>##e$##V+@#e$##d$'#e$##[$&#e$##d$'#e$##[$&#e$##d$'#e$##W$&#e$##d",
-    "$'#e$##^$&#e$##d$'#e$##^$&#e$##d$'#e$##h$N#e$##b$##e$#-%|$W$#e$#-)r$,#e$##[$e$#e$##R(j$#e$##f$##e$##b*)",
-    "#e$#$#y6(#y7##e$#%t%E#p9#k9#3#T:#'#/#Y:#'+C|&'##%##)##a$##n$##3%%s<#a9#1#-#S;*R%#t')$H/#86)S$h&+(jAR&)&",
-    "Z$+(Y$Q&-#S)##VE#)#eD-#nD##'##'#-$/#-$/##+##g$#-<X%1#;##;0#+##'##'##H#-<G1#;##.0#/##+#%$Q$#/#I-#Q%###1%",
-    "#:#.%<.$#1%$x$#_$%&G-)T(2##3-$&0-&<1-'L0#&$#9/--8#-Ce$#-9(.##3-$&0-&k$1-'[$0#&$#9/.:#Y%5-n$Z'4#e$#-0p$#",
-    "#e$##d$'#e$#-%Y$&#e$#.%#]*'#o+##e$##b$##e$#-%b$*#e$##d$+#e$##W$##e$#.%#k*##a+##e$##x$*#e$##d$+#e$##d$)#",
-    "e$##[$(#e$#-%[$##e$#+W&j/Y@-e&n+_,##%#g$##f$%#k$$+s$j$e$#g$##o(##j(#-l$Y)d$-$K#-3F#-^0l=TE-*3#-%)#0G$`$",
-    "##-#$#-##5##+#-c%t)u(##V$02#p$Y$/$=#/x$w(q(/%/#0F#h$##-#/%B#-Y(n/j/-%#S$##V$02#p$Y$-Z$~'z).Y$#`%U$#$V$-",
-    "s%q(o(-o%c(o(-)1###%-$#K#+J.v%#i(p'#$V$-W&j)V(-$#-#),#(N+y$X(q&+w%q(q(+Lh$U$##3%R$^'/Z$f%b//,7#/'-#/'-#",
-    "/'-#//Y$&/,Y%}%/$#'#z%;+##%/#%$+##%/*{%$/4g$f%/,7#/'-#/'-#/'-#//Y$&-d%n)c(%s'W+-U^$mk%gu%-$'#-$'#-$'#-$",
-    "'#-&+#-Lw$#-$'#.%#'#-$)#%x-[w)#{(#x(&$#'#n1$)i1%$%#t7#q7#'$#'#'#7$#Q9#qs)#p[*$#'#[9$#'#]9%$+#'#y,#t,#k8",
-    "$#ft)#~[*$#+#S]*#js)#e9#b]*$$je)$#H#_J#5$#)$#vH#@$#-%0](%Fv8#~8#W9#x2#Y3#_9#f9#'#+$$)#}w)#pu)#V%#^x)#Rv",
-    ")#R%#$$%'#)$#7#l,$#y,#`r)$#]r)#j:$$s:#T0-e$dKtT)#e$##b$`$#e$##d$]$#e$##d$@#e$##h'V%#e$##[*/#e$##d$]$#e$",
-    "##d$@#e$##d$6#e$##d$/#e$#$#s*~$$#$%#W,}$#e$##d$)#e$#$#S7x$#f8%#e$##b$(#e$##b$)#e$##d$]$#e$##d$Y$#e$##d$",
-    "c$#e$##d$1#e$##b$'#e$##j'T%#e$##^*##e$##d$i$#e$##d$@#e$##b$>#e$#$#|i*b$#ck*Q%#e$##d$*#e$##b$|$#e$##d$/#",
-    "e$##d$]$#e$##b$[$#e$##d$]$#e$##d$@#e$##d$*#e$##l'|$#e$##d$1#e$#$#y&2$#$%#[.##e$##d$/#e$##`$##e$##d$]$#e",
-    "$#$#^k*b$#rl*Q%#e$##b$x$#e$##d$]$#e$#$#^-[$$#-#$#Qa*##~l*##e$##d$]$#e$##d$@#e$##d$*#e$##b$4#e$##d$;#e$#",
-    "#d$(#e$#$#v-|$$#%1#_/,#e$##d$e$#e$##b$j$#e$##d$%#e$##d$1#e$##d$$#e$##d$]$#e$##b$[$#e$##d$%#e$##b$$#e$##",
-    "b$,#e$##d$g$#e$##d$@#e$##G##;v$#)'#'#+#S$b&-#r/]&-'V1]$#e$##d$W$#e$##`'2#e$##d$$#e$##d$5#e$##d$.#e$#$#d",
-    "i*$$#Qh*$$#$$$#$5$#$.$#|g*)#dp*_$#e$##d$W$#e$##d$.#e$##h'&#e$##d$$#e$##d$5#e$##d$.#e$#$#Vj*$#_q*1#e$##d",
-    "$X$#e$##W$##e$##d$W$#e$##h'2#e$##d$$#e$##d$5#e$##d$.#e$#$#kj*$$#|b*$$#$$$#$5$#$.$#$e$#s1##e$##d$W$#e$#$",
-    "#}02$#$$$#$5$#$.$#$e$#[2j$#e$##d$k$#e$##d$W$#e$##d$.#e$#-)nHD##%$#rz)K$#$%$#$z%#X|)T%##%$#h|)K$#$%$#$z%",
-    "#{z)T%##%$#]{)K$#$%-%q|)H##%$#R})K$#$%-%j{)H##%$#y{)K$#$%$#$z%#`})T%##%$#o})K$#$%$#$z%#X|)T%##%$#h|)K$#",
-    "$%$#$z%#|})T%##%$#^~)K$#$%$#$z%#m|)T%##%$#||)K$#$%-%c~)H##%$#r~)K$#$%-%S})H##%$#c})K$#$%$#$z%-$w~)R%-$Z",
-    "Q*K-$#%-$#z%#l})T%##%$#{})K$#$%$#$z%#bQ*T%##%$#qQ*K$#$%$#$z%#bQ*{%)#,-#5#)#2-#7#)#4-#9#)#6-#D#)#=-#0#)#",
-    "3-#*#)#-.%1ey)T&$1F#$1Y%##nQ*u%##&#qQ*z%#pQ*##,#-$-(#vT*)#ZV*u%##&##*)#8-#9T&+#WKZ%)#|L+#{L###U%-#S)##d",
-    "u*)#lQ*##4#-$5(#]U*)#sV*S&)#<-#B#)#>-#@T&#bV*S&##%##z%#wT*o%##&#F*)#k%-%w$|%#F##X%o%##&##*)#A-$sY*###%#",
-    "#z%#UW*o%##&#/*)#Y$-#FJ##%#+S%#/##p$o%##&##*)#Q$-#JL#vEK)#lD#tG-%}x*T&#WQ*##-#-$,(#lV*)#eX*S&)#I-#_$#)#",
-    "W$-#X$T&)#nE+#k)X%*$#tS+%#uS+################%)cT++(bT+c$%/@+##aF1###.%+>+&zU+^U+1###^U++$))1###)+'}U+}",
-    "U++$$zD++c$jC##`$#`$a$70xU+iT+(`W+%*yU+%3D#j%&%'a%#>#sk+#{j+$#M#T&$+s%#>#sk+#{j+$#M%$h%#+#7#5#c8#T9$%)#",
-    "'$#)+.h$YR+1|$BQ&zR+###D%#`$+#x'L1$d&K*###/%#c0+$|,R$%#[&#b$#####e$#h+#x,###)#e$%$`$+##w$&%$'####+%%h$1",
-    "#%2v$+##3%$/)$oI%$nI)$A#e(&##v(%$i$$#d$%$1#i$$%Zb$#lb$1$j$:;%#kK#<#d$#=#bq*%'kj+$#e$$#+1)i%[U+f$###'7##",
-    "#2XU+2####'$%$#'#(#%#+###*#'#'###'###'##+#.#%#T$+##xT+1###F+##=%#=+##<1####7####V$+#<B%#B+##A1####%#:$#",
-    "4#5#]$+##e$1###e$+##=%#=+##<1####7####e$+#<B%#B+##A1####%#:$#4#51,q%fS+c%-3se+ga*#'#-5'#-Bp%##+##&#-X$Y",
-    "%#-'-#-%)#-:T$#-$'#+(/Ww*1###hl++$))1###)-3@]w*-%1#-%'#-$)#-9`m+#-$fn+#--K##lm+##'#$#jn+#.%#=#.%#)#.)#)",
-    "#.%#1#.%#)#-FZ$#$#/##'#.T$#T%#$#L#.)%e$#*`$#mb&&y)*aU/+#2gF##%##%##%##%##%##%##%##%##%#%41#6%Sm+##%###%",
-    "###%###%###%###%###%###%#7##21w%###%####%####%####%####%####%####%####%####%###%4#,#*5*1#2'&##%###%###%",
-    "###%###%###%###%###%###%##%4##6Y%,##%###%###%###%###%###%###%###%###%###%###%###%###%###%###%###%###%##",
-    "#%###%###%###%###%###%###%###%#&#;V$$;1#^&7YAnl+ai+|l+|l+1_%Xl+Xl+Rl++#))1####/]%~t-{E%[,}r-#K%b(hc.%s)",
-    "[u2%x$mU0%/on7#u$#@#5#X$#}$#1#L#X$#p@#q$#/#R$#L#N#b%#N#9#z)#Y'#]$#-#a$#5#Z$#=#V$#`%#H#Z$#mE#Z&#f7#R$#3#",
-    "9#H#c&#Z8#W%#a(#R$#J#P#d%#)#U3#7#;#=#X(#3#-#Z(#7#=#3#r%#F#H#k&#w<#S%#N#zD#-#q&#D#=#N#s$#-#y.#T$#e$#XQ$#",
-    "|%#R$#l%#T$#5#1#`%#-#e$#}S$#y6#;#-#+#3#H#'#m&#m,#-#T2#7#[%#1#5#3#S'#1#W-#1#Y%#F#U%#j-#1#F#j1#m(#/#U+#y&",
-    "#S%#v3#{(#i<#Z$#j%#^%#R&#9#/#g$#c&#7#c2#1#5#5#D#B#+#i&#+#/#mO#a$#x7#;#R$#l/#=#X&#S%#Z<#B#B#k$#o$#x+#;#~",
-    "%#R.#c$#_,#N#-#u,#Y+#k(#/#-#iM#5#|)#x)#)#U%#p'#=#+#1#b'#i$#/#@#e*#^%#+#W+#)#J#Z.#W%#1#V&#7#)#7#a$#k4#u4",
-    "#7#q$#P#3#7#+#u$#+#F#-#=#Z$#B#3#n%#B#+%Ns`L%Y$iV/%$`z+$#)-4|w+`g.-$'#-$'#-$'#-$'#-$'#-$'#-$'#-$'#-$'#-$",
-    "'#-$'#-%)#-$'#-$'#-)1###%-$)$##%-$)$##%-$)$##%-$)$##%-9a%$+)vX/###%-$q]/$+#MA-/k$B-$'#-$'#-$'#-$'#-$'#-",
-    "$'#-$'#-$'#-$'#-$'#-$'#-%)#-$'#-$'#-)1###%-$)$##%-$)$##%-$)$##%-$)$##%-9a%$.%%]&#-&9#+#^&U%&U$#oQ+#i*#f",
-    "*$#k*$$j*$'m*#y)$$K#V$$+S$$6i&#M$#b&$#{*#+#'#-#+#'#c+#l+#'$#m+#'$#'#+#'$&'#)#+#7#1#-$#a*$$y)$#{$#)$#5#'",
-    "#7#)%&z]2#[)#v(#b[%#_[%#k$#h$#gz,#~v,#w%#S$#|v%#e9#]W%1W%|x6lR+K##'###%###'###%###%###'###'###%###'###%",
-    "###%###%###%#7##G{a'{l+##'####%####'####%####%####'####'####%####'####%####%####%####%####.=#J##$,W^'{c",
-    "'Rg'w$D####/5Ye'1$#kd2]b'##[)###v(###b[%###XU%###dD###wJ###tJ###sF###o[$###RQ(###vb%###|S$###d^$###cu-#",
-    "##vw1###Us&###w<###w/###Xm'###Wd,###Wq*###mm)###Yy'###xt,###dO###qd$###ps$###t|)###tT-###xm2###ni1###gn",
-    ",###|q-###jx/###5#%#xi8#d`%#Wu$#pk(1+]XCutD]$+#`$j$##%##%##%##%##%##%##%##%#%4##%##%##%##%##%%#X]'$#'$$",
-    "'#'$#'$&'+#Gca'$#'#$$'##'#$#'#$&'#=#*#hd'G,7#&=n*X(+#$#%$kd2#[)#v(#b[%#XU%#dD#wJ#tJ#sF#o[$#RQ(#vb%#|S$#",
-    "d^$#cu-#vw1#Us&#w<#w/#Xm'#Wd,#Wq*#mm)#Yy'#xt,#az,#oX$#zQ*#az0#l~2#y<#ue)#jz-#Rf5#v@#ei)#zd*#k$#h$#dQ'#Y",
-    "i%#X+#VV%#X%#t|)#tT-#xm2#ni1#uf$+#lg9za'##%##%##%#%4##%##%##%##%##%##%##%##%##%#%4$**WQ=1#2VQ=bs8##%###",
-    "%#+#R$b%1#_$9p|<+##[$1#U$&j$%#}Z/#'#'#'$#'#'#'#'#'#'#'#'#'#'#'#'#)#'#'$''#)#)#)#)$&)#'#'$''$%'7$j&q]/``",
-    "/f{*##X$r$r$##3-%1##5F7#'X%3@1##u$Z%#'^&[%=#'DQ&c&~{*7##~%*#1#'4@##5s$#%z&77##T&r$_%##+s$`%1#%#5##/M+#'",
-    "W&1##c$a$7#$X$G##%/x$#+#$'=###CIR$D###Y%JS$t`/=###@i%#1#)*A=####-{$#$'l$l$.7##'x%w$1#'B}%#'EF##FJ7#'z&R",
-    "%a$=##i&HF<7#'4[%b&1#+5Z%###1#-5A+#1S&#'`%#$3#'n$1#+8B#%b$*=#'{&4~%S$1###57#$#u$2=#+~&]%j$k$1##=[%+##+#",
-    "$h%=#'^&&,h$7##'J-=#%e$S&f$i$1#$q$p%=#)k%_%u&#+#'@1##@J#&e$>#'38##5$#$#17#+z&`%_%1#$X&z$+#$31#'#%#&5i$#",
-    "##37#)z&Q&o$1###p%##c$[$##u$d$=##33.37#%Q&d%;+##n%=###^$52+#'s%7###24##k&#21#)#%###i$#'~&37#+g$z$#+##q$",
-    "1#%M`%7##u$p$#+#%[$=##J>i%31#)V%#,#+m`/sX31#2cf@iX3##%###%###%###%###%###%###%###%###%##%4###%###%###%#",
-    "##%##d%]$Zd@+#*F#j$:1#g$;F+#=8#%=#:71###x%###%+#Y$S$#cv:}q;#{|$td&#X_&yt(#v]&_27#Q;jf&Sw6ea5+#X[=o}:#&#",
-    "#mI##nI##&##d$%#'##.#1#]$c$Yz67#3'8ojB+#-^$#&##mI###g$#nI##&##j$J1#k$Z%V$#`$###.###=##+#tJV_+#nI##4##1#",
-    "#,f]+#3##mI##nI##6##3#1#'#h%#6##+#7T&1#&S&##'#%#6##+#7V&1#&U&##'|h+w%7####V&+#^$fi+1#Z$EG#`$###.###{$F)",
-    "=####ye+v]/D######oY/+#&H#&##mI##nI##)^$#&##mI##nI##&##`$##k$%#&##mI##nI##&##`$##a$uI#`$#7#LlK5rk++#b$~",
-    "%#g$>##%7#d$ai+&j%1##wh+q%+#g$~$#^$f%#g$S$#d$E#g$a$#`$j$##'#e$s$#%0##%1##%j%+##5#%O1##1-##/#+#^$r$7#e$W",
-    "$%i%1#d$i$d$+##'#k$e$#d$+#+K1#$ei+e$#M##,#*CkW41#2Yr<ho<##%###%###%###%###%###%###%###%###%##%4###%###%",
-    "###%###%###%###%###%###%###%##%4###%##`%W%io<%Qh1[P#'%p'W]M%Q&|RN#Q%%]6t{M#[R$#ipN#sqN)mv,Wx*#qe,#]T-#w",
-    "9#{k*#W]+#xe$#gW6###tt4#x^1#|[2#rN#tY%#pX(#o_%#jq$#x3#W1#b{$#ms,#]G#lN#bF#^W'#{`&#RX%#]T6#`]$#S}(#pu$#b",
-    "T(#dS)#`c3#qq'#~i(#xL#[t,#cx*#el$#]f-#fU%#}l$#cd$#_j*#sh3#|;#V0#oi'#|i$#bw$#T[$#k_%#hi$#w&#Y{$#ca%#[T$#",
-    "|@#xf,#v-#~R$#Uk$#_x&#nz%#p}'#gn/#{j$#Se*#xR$#ik&#zm$#ZS(#Wl%#uq2#^L#uf&#~N#s0#rk&#s.#}T)#pS4#[k.#Wv.#C",
-    "#pY-#aM#jk$#pp'#ot%#}^-#{v$#_a+#db2#of&#eS$#c{'#s8#up+#Vl,#We-#TR'#af'#wt*#bx$#]~(#qf-#dX$#ls*#Vb&#lm$#",
-    "~v*#XU,#~y+#id%#~S+#tz*#Yh'#gu,#TC#^'#hs(#UX(#|c$#eV%#it$#Uz2#v1#T`$#^c$#{r$#`l%#b`%#dZ*#{Y$#iS$#f%#}]6",
-    "#gU(#cY$#pT,#qb/#cG#~'#mA#yo%#f;#~H#u`$#cS$#[@#er&#]l%#iw%#yG#vg3#[)#{:#TU*#vS)#q8#[U.#a0#UL#_T%#fY'#|Z",
-    "%#R],#}R%#U]$#t7#V>#x|'#W+#aw%#o*#Qj'#WZ$#o&#],#fa5#eo-#aT)#T^$#km0#wn'#h=#Sv%#m&#db%#YV$#r}$#pV$#kr&#x",
-    "z%#ev&#sd1#WS/#nU4#`_(#a(#ba$#e2#sb$#|1#|F#xX$#pz)#W|4#n['#|Z0#xt4#V^&#a]'#`d+#vR/#m6#or$#Wz%#Yx+#v^4#m",
-    "8#xU%#Wf%#Q1#c2#[T$#Vv$#X8#Ve%#[b%#H#g]%#y^$#jU4#p|)#ur)#{h*#oC#uc'#kZ'#ze$#}<#V{0#lk$#xT(#{u$#u&#f3#rg",
-    "%#g;#`t)#d`2#z]0#`c/#]%#mY&#iS$#}k)#Se+#[f'#}m$#V]-#ys$#aj&#W[&#Rv-#ee&#ZW$)%mA)$fk&)%ZZ(#xd+#]M#w>#i$#",
-    "1#y$#vi*#kr)#UF)$Sm$)$s[$)%s`$#t+)&dQ%#=#}$#sW$#R]&#jg$#Z}4#{0#j'#z3#Z$#x'#W=#p'#b'#~7#n'#hN#7#ZS$#e,#q",
-    "$#f'#^J#j)#u*#[9#^]$#]*#s.#W=#d+#b9#fV$#q*#9#$#3#/#1$#W%#{*#z%#Y1#T<#N#h%#k0#j)#q8#[)###]8#sY$#}(#W3#h%",
-    "#[5#b%#hB#u(#yp$#n/#p%#kU1#g~q%#sgi%)%QW0#hL#d&#p8#W7#n%#j1#^%#QB#Y&#R&#]&#U@#}&#f)#D#Q/#v+#qM#1#d)#R&#",
-    "_0#](#U&#}(#R%#h)#|%#u4#{&#d%#k.#r/#]*#+#n%#TS$#z%#c4#[5#C#y&#Z.#|1#vk$#|b$#e(#g(#j1#n)#b%#S-#'#m*#F#V$",
-    "#w&#6#m4#k8#S/#`+#},#v)#p1#x+#kI#~)#^L#^7#T&#D#Z0#j%#~$#d%#(#E#c&#m&#~3#z;#}0#V0#w,#uQ$#l'#V(#{(#m$#;#W",
-    "%#`D#oW$#w^Z%#.#m{%#ygw%#~V$#g$#|Q~%#uo%#~l+#a]q%#a&+Jw[L-##)##)1##.(###)+#h/@#z.#+/|]$~]$##E##/#79#64/",
-    "(h'X&/$V$)%#C#G$#)$$1#9#'#bf$/#af$7##%#wRc$$##%#{Sc$8##%$(#+0$&'#/$'#0$#'#0$#'#0$&'##M(#*/#7##5#+#K_$%#",
-    "X*###7#######)#######'#######.#######-#######.#######{$#######'#######h$#######$#######)####$#########/",
-    "###$###'###.###D###0###T$#######/#######+#######&#######5$#########-$#########(#######L$####%Ep$#######",
-    "X$###$###'###l&#s&###.###+###1#######~(##+#j$a&#####s*#####])#####o(#####$#####'#####3########~(######%",
-    "#c*######+#b*^$##%##T$##+##%#'`$##%##%##R$##+##%#'`$##%##%##R$##+##%#%`$##V$##+##%#%^$##T$#%U$##V$#%U$#",
-    "#%##T$#-U$##%##%##R$#'S$##T$#%U$##%##%##R$#%S$$##T$#%U$##V$#%U$##V$#1U$##%##%##R$##+##%#%^$##T$##+##%#%",
-    "j$##-##%##%##P##%##+##%#%`$##%##%##R$##+##%#%`$##%##%##R$##+##%#%`$##%##%##R$##+##%#%`$##V$##+##%#)`$##",
-    "%##%##R$##+##%$#W$q$#T$#1#Tk$l$Th$##%###%###%###%###%c$+#ji$d$##%##J##%##)##%#'U$##%##J##%##)##%#'U$##%",
-    "##J##%##)##%#%U$##%##J##%##)##%#P$##%#%$##%#%j$##_$##%##+##%#%,##+##%#%j$##a$#%K##%##J##%##)##%#)q$#%u%",
-    "##%##J##%##)##%#l$`$##%##%##R$##'#'Y$##%##%##R$##'#'Y$##%##%##R$##'#%&#%S$##T$#%U$##V$#%U$##V$#-U$##%##",
-    "%##R$#'S$##%##R$#%U$##%##%##R$#%S$#%T$#%U$##V$#%U$##V$#1U$##%##%##R$#%S$##T$#%U$##%##%##P##%#%U$##%##%#",
-    "#R$##'#%Y$##%##%##R$#%U$##%##%##R$##'#%Y$##V$##{$#)Q&##%##%##R$##'#l$&##'#'&##'#'&##'#%&##'#3&##'#%&##'",
-    "#B($##%#'###'#+&##'1#61b$##%###%#+#40##%#'$##%#%$##%#0$##%#%$##%#0$##%#$$##%#'$##%#1$##%#%$##%#&`$##%##",
-    "%##R$##K#$#$#'##%T$##%#'$##%#%$##%#0$##%#%$##%#0$##%#$$##%#'$##%#1$##%#%$##%#&`$##%##%##R$##K#$#$#'##&,",
-    "##%##%##R$$#$'#)&#*U$##%##%#%&##%##%$#)R$#E/###15)b$:##%U$#######V$##%###R$U$###%###%#'#$#####%#_$###$#",
-    "/S$^$##$%###]$##V$[$#######$###V$#####'S$S$######T$T$#$S$#######$-##V$[$#######R$#####'S$+##%*#####%R$S",
-    "$#######T$###-#'U$,##V$########+#%#*###-###$#1Q$*#####%R$S$###T$#'S$####-###$##$^$######'V$######R$S$##",
-    "###%S$$###V$###-##$^$###T$##'U$###V$1%#&Q$#'V$&###V$#$S$####+##$*#######+##V$%###$#+#*#####h$Q$-#'&####",
-    "$##'%###$##R$%###$#'#%##S$$##T$##1Q$##'$%#$###'###@$###V$##/S$###$###V$##,###(###+S$##*T$^$#'S$T$#8T$-#",
-    "7###)U$^$#$'_$#$&,#$V$##%U$##'#S$#W$%_$#%$##T$###*V$##U$S$##Z$T$,#6U$##*V$##&Q$-#J&#1LET$S)#=##7#Y$#_)c",
-    "j$##$[$O#a$O_$&#CR$:P#*EB$#3F')#BE.&1#IF-`%####zj$ze$cd$gj$el$e$vk$_l$kl$el$e$gl$jk$_l$al$P#4#Tk$vi$_$^",
-    "$##7#-S)li$T$%6gi$$#[U/$#nT/#W$#a$$#`U/#bR'%9$#E#$#qQ+##$#e%#o&#'$#gR/$#,$#0$#($%)%%sS/#'#rS+#######mS+",
-    "#####]%#[U/#VU/%$=#$#-#`$#iT+$#YT+#o&#'$#gR/#hV/#)$#+#'#B#'#$%$c$$#g%#Z$+'d$r(#qj$##pj$%+$#%+$#%#qj$##p",
-    "j$%#qj$##pj$%#qj$##pj$%#qj$##pj$%#qj$#&##b$$##$##$##$######$##$######$##$######$######$######$######$##",
-    "####$##$##$##$##$######$######$######$######$######$######$######$#########1####$######$######$######$#",
-    "#####$######$######$##$##$########+#.V%#####%#####'#####'###&'S%vj$$#vb-#un$$#7#:#V.#4#l&#'#'#'#'#l%#'#",
-    "'#l$#j%#~&#'#'#'$#'#'#'#'#'#'#'#'#'#'#'#'#)#'#'$''#)#)#)#)$&)#'#'$''#'#+$#~&#~+$@]%&&'%&%'%&%'%&%$%&&#q",
-    "`/#5#)#4#$#^U+%$gU$$%YK#UR$#{$-wU%kb`$Rdh$-$'#-17#.z%#[)x'-~.q:u:##V$-W+f3u2##6-$#=.l(#a.t-0er:#peS$sfS",
-    "$#15##%##%##%##%0{$#Q'<$#%5$#$%&u/;Vqm%$;1$;i%$(1&$3'$;i%$;1#i%&$#'%%)&%#)&%%)&$)'$%1%$'&$('&$,'$;i%$;1",
-    "$#i%&$%'&%))&$('&$;3$#i%&$%'&$&'%$'&&(+&$;3$;i%$;1$;i%$;1$;i%$;1$;i%$;1$;i%$;1$;i%$;1#W+#o.&%2c2#q&$(l&",
-    "#ip*$:Wp*#yn*#zl*#l$#c$#Y$#]$#Y$$2S&#q&$(l&#ip*$:Wp*#yn*#zl*#l$#c$#Y$#]$#Y$$2S&#q&$(l&#ip*$:Wp*#yn*#zl*",
-    "#l$#c$#Y$#]$#Y$$2S&#q&$(l&#ip*$:Wp*#yn*#zl*#l$#c$#Y$#]$#Y$$2S&#q&$(l&#ip*$:Wp*#yn*#zl*#l$#c$#Y$#]$#Y$$#",
-    "/&%+vM$+4$+4$+4$+4&Xu%#gh$#+#)%$V$#O#,#7#J$%0#I#/#3#:#=#E#)$#6#)#'#/#'#'#`%#c&#U$#Z%%$W&#+%$Z$%%W$%$_$$",
-    "%0#I#/#3#:#=%$>$#6#)%$3%$+%)>%'%%$_$%$.%$'#I#/%$*#=%$>%%.%$3%$+%$q(%$`&%$W&#+%$Z$%%W$#7#J#0&$#'#I#/#3#:",
-    "#=%$>$#6#)%$3#'#'#`%%$^%&$#d(#+#)$#T$#O#,#7#J&$$.#I#/#3#:#=#E#)$#6#)#'#/#'#'%(G#+#)%$V$#O#,#7#J&$$.#I#/",
-    "#3#:#=#E#)$#6#)#'#/#'#'+z/qi$jnm%$+#&1(ENXi$##%###%###%###%###%###%###%###%###%###%###%###%###%###%###%",
-    "###%###%###%###%###%###%###%###%###%###%##]V/0]V/%#RU/#B+#AA#LP&$;O+#G*#-##/G##B1#(([T/+#1<+=6###%+H4/+",
-    "g%lY/YW/#h%n'%#'%0Yj/#Ut$#vz$#ex+#ri*#Up%#Ta/#c`/#po%#Z|(#Zu%#Y{%#jy'#ra&#[j&#VU(#q|'#zz-#kS%#w|(#gT0#n",
-    "Y$#ku)#XX&#j+#qc(#5#ws3#`s/#y}&#qf$#kv&#jr-#iz-#sx(#T.#dr,#Xq)#{y$#$#Zl&#du+#XI#QT21'Xl;ut0]T/##~a)###w",
-    "(###u^&###Tb(###vn&###eY(###`U,###[p'#%*lQ/#m|%)pTEue$#,#5#}|e%#Ype%#g&#=#X&#a(#c$#g&#S$#sV*#mrm%#[gf%#",
-    "1#D#J#pWf%#pdm%#`]*#q$#uXf%#`Xf%#=#aD#rD#5#gp[&#mm[&#@#jb*#Se*#9#}$#-#_e*#yh*#'#Z$#P$#9#F#[%#3#5#V$#7#'",
-    "#####X{f%#xl_%#|[*#N#rVg%#XVg%#/#N#t)#i'#D#e$#l%#s&#X$#~%#D#g$###N#H#3#B#V2#T/#W/#u+#k$#aV$#js$#u/#q$#V",
-    "$#t(#e*#$#g(#[`h%#U]h%#-#B#L#3#x%#[lh%#|%#Qih%#U%#;#h&#`)#j}+#@#WV,#d%###nzh%#qth%#N#B#;#iSi%#}Ri%#1#kI",
-    "#_H#s],#i`,#@#o&#]%#hmi%#cei%#hei%#kci%#(#F$#h'#{i,#Wk,#{$#N#}$#om,#Zps%#Ros%#po,#)#)#L#Qx]&#pu]&#Raj%#",
-    "##oga%#sv+###cq,#h{w%#^{.#hTz%#5#cs,#hu,#^%#7#i$#S)#y{,#`$#T~,#bxj%#Tvj%#s(#+#'#&#S%#L#m$#>#9#U%#L#+#X$",
-    "#9#|%#s&#k$#i(#][k%#T]k%#y%#v'#Z$#`'#x_k%#T]k%#V'#[$#|g-#hp-#N#c$#p$#an-#}w-#_$#S}k%#swk%#`/#t*#b{-#l~-",
-    "#`Q.#l$#Ss(#)#qd(#e'#ll)#Tc2#~z+#+#/#r%#8#tdl%#vjw%#h_.#Y(#V,#^%#r^l%#_^l%#{'#z-#^h.#aj.#`'#X&#f+#k_l%#",
-    "^]l%#Rw.#Xz.#Vql%#wnl%#Qz.#b{.#Q%$#Z$#yQm%#rf*#lk*#X~l%#Yem%#W`m%#@#i'#u*#u$#j%#c%#u$#B#=#rZm%#__m%#X.#",
-    "v%#Vf/#^j/#*#s`m%#yim%#l3#l_m%#W%#u]m%#V(#Y$#(#ut/#zv/#^%#.#d%#}]^%#YV^%#Qmm%#Vim%#rwm%#gqm%#=#Z$#m]n%#",
-    "fZn%#N#{gn%#{,#ngn%#F#jb0#rc0#Xc0###cj0#N#N#L#T&#uk0#vo0#sUo%#kTo%#pXo%#eVo%#u]d%#oUd%#Wso%#R$#[)#ok}%#",
-    ";#zy0#Rxo%#$#s$#X$$#~xo%###{$#i{0#e~0#w}0#k&#mc~%#n_p%#t%#x%#VW1#aw~%#Skp%#[pp%#{$#lop%#U'#ha1#_e1#7#-#",
-    "}Wq%#_0###X_q%#nc1#c|Q&#Vaq%#)#rk1#ZVR&#p^q%#Vr1#Vs1#,#_$#SQr%#nzq%#]t1#rx1#n%#~%#R|1#m^S&#c$#`^S&#wdS&",
-    "#pZr%#Y`r%#}^r%#h'#9#`lr%#]&#hkr%#eqr%#qpr%#l}e%#V_u%#hc2#m&#pd2#`g2#es,#rr|%#@#WY0#5#fne%#)#te&#lQ6#Vr",
-    "2#.#H#WV/#SW/#'#7#w$#Ygs%#Zgs%#h%#V&#_&#V)#x)#y$#~'#j.#_(#'#D#bgs%#s0#o)#qgU&#mV3#'#k$#nTu%#WQu%#nws%#U",
-    "RV&#+#xWV&#x/#[eV&#bd3#;#9#'#x%#f$#}(#|$#r)#l&#~%#Z$#`m3#cq3#e$#^q3#iu3#)#vzt%#nut%#1#ex3#qy3#i_8#jn]&#",
-    "Y+#t]X&#5#}W4#e&#~)#R,#Thu%#[du%#P#Q'#U'#|wu%#xVB#`nV%#A#`%#cvV%#[lV%#f'#hTw%#Z$#Ztv%#W'#e$#||v%#g|v%#p",
-    "/$#T*#T'#|3#]$#Zdw%#kRw%#]Z6#[]6#kbw%#Xj]&#je6#^e1#ki1#p}w%#g,#yk^&#3#vk6#ugx%#z~^&#WW_&#Tlx%###a$#kwx%",
-    "#`ox%#xn6#Rr6#m(#Z$#p%#lt6#ni`&#sgy%#e0#d+#_^7#c$#oa7#W`z%#^oa&#sqa&#u.#w(#Sez%#Tl7#xn7#-#1#7#1#o$#fX{%",
-    NULL};
-static const char *const peft__nf_classes[] = {
-    "T47V(##X(#&z'##X(##v'#'z'#$h'#&z'#$h'#-z'#'$#&z'#*V(##a(##V(#%z'#%V(#$z'$%V(#&z'##V(##X(#$z'##V(##Y(#$Z",
-    "(##Y(#$Z(##Y(#/V(V)'V(z(#z'#&V(##z'#%V(##|'##z'#(V(#(z'#$V(##z'#$V(##|'##T(##V(##-##.##/##0##1##2##3##4",
-    "##5#$6##7##8##9$#:$#;##<$#V(##z'$#5m$*V(##B##C##DT$#>##@##A##B##C##D##E##F#$V(#$z'#'V(##z'#$V(##z'3#G]%",
-    ")V(%&V(##z'##V(%$V($#z'#$V(##z'G#HB#V(##z'#$V(##z'#$V(#%z'##V(#$z'##V(##z'#%V(##z'##V(##z'##V(##z'##V(#",
-    "#z'#$V(k&)V(##z'##V(F&V($+V($%V($'V(O%z'p%0V($#z'#$V(##z'#$V(##z'#%V(#%z'##>##@##A#%V(##z'#$V(#$z'#'V(a",
-    "$#*3#,&#V(##z'#$V(_%#*3#,f%#*3#,f%#*3#,f%#*3#,w%#,w%#,*#y$##R%]%#*3#,w%#,t%#,e%$_%##,0&c%d%$n%1&r%q$$z'",
-    ">#z'$#z'$#v'[$#y%##z%$#|%(&z%%#z%$$V(##,$$V(c$#z'h%#*$$,w$#z'~2%V(T8#,C#,h&#,-#V(i'#T(Y&#|'##V(##z'y'#V",
-    "(##z'l$#,7*V(%#z'T$'V(#(z'#$V(##z'n%#*2#,J#V(##z'#)V(Z$$,_$#*.$,h$#*c&%V($#$#'z'#$V(#&z'##V($)$'#z')#V(",
-    "&$V(d'$V(##z'#)V(##z'#$V(##Z(##t'##z'##h'#HV((#V(##Y(##z'##V(##z'Q3$V(#$$#&V(#%$#$V('#V(&$$##V(##z'##V(",
-    "#$$#&z'##V([i$%V(W&#,W%CV(`/#x'##T(##X(##|'#$~'a%$+`z1#V(',V(D$V(u$$V(W)#,Z'#,>4V(^$%z'I#,V%#*/#,`(#V($",
-    "$V(##z'%$V(($V($#V(X$#,g(#,hQ-#=U4)V(#)z'#$V(n8#z'R(#z'`&'V(cI#z'$#V(L#V(##$##z''#,p&#V(##z'kB#,]$#,^$#",
-    ",##*j$%V(T$$,c$#*q$#,,#*b%#,##*}&#*##,v$#*3#,;)V(&'V(k'#,&#*s%#,##*l(#,##*v%#,n%#,##*k%#,y@#,o|,'$`$)V(",
-    "U_-#$Yn%$v'#%$&#R(#'v'+*z'%'V(#$z'B&V(_&%V(Vs$)V($3V(%)V($$V($'V(YU$)z'e%(V(##*",
-    NULL};
+    "#7KX#$592mkNrMT6VjA%eROAMGV_;$2Oc87%qlBqCXDu'+9VrK<veGC*'Q.(S,x4w)[bwhs/(r]Lc9k1Ss]A(hvxILaK4VG@(K)S)5<",
+    "]Z`t*tqpi)qkggu3+ph4-XcT+%nCUQ<mpJ^>O2iuK2dL[0x,FN,tDr'cQOd#4o#se*>j-uvl0B&/FloD]Sr2p2Ln+@Iw%.cBdb[xDJV",
+    "(*r$j8q8N%RBtl_y0:sFpp/&[.5E)YVic(g>@YMU$Vm-_))Pw't)d8f(6T[cRr@3^Er@eabd'A_rVi`HppBjpt(y9L3T3%K1FCm@RNT",
+    "QG[s^(rV$u/>5J-NUOO[='NPhWeGp;EFsQf[TXsmnM-DRj[uZv3QF`9Q1e-_Zr>allI7A=w1pHpvEs)i:SsSwmPkr8vCPcl'6TqR)qV",
+    "UFy)508g]D-WVh<YAbFEeCQUf(Dpmjf._m-ghoj<uO+K/JcR2P_#1>ohfN]HMlW1*BoQ*y++s7Hi5/ewdj:qynYO>-uB&^I8CdPmFk:",
+    "6RX#+o<J&*ueV64cD'YS1xQG(E8Kuil%IQQ8r@K-2fN4##p+n[)V,0xF*TNYmRE/1%jxEqjuRbnr_x:,8Slpu[CPaC)t67j9@`Z&bH.",
+    "6t5O;5mbhHbJiQ.(ScyFK81eFg#dOxw[mVea(%gGlebvy)1gH=L>JV.@7`C<>:O5[3Nb<JMP<R.U5t];MYFnm(Epw[vhUWA#P::-&GE",
+    "y,ypT'@U*'c73E<o8Q+.43fyen4%J&K+8r=T=Z6re0R-*7`Gw5-7.@S*76BlnbV'XI#xVH&BT:]a11_AZwV*)bkhn7>tK[fvu)7jP@P",
+    "m4gV_.g8%gDQMI#fvE]Mul,bPb0RiUJO`SM7p94;TW)aKmb#B$U/@vq/K]1Z7_h7g/Ama/e2q<-F.6kUfp`Eggko.+/nM[;(UA=BXLR",
+    "r1PG;so=6:C#@o7%/#Q`KtovadOX%&P310:iaPe(Qs,Jn.m27ev<-cn.w4H>2v=htqZoo,)CnuMa7b`gNN4TswFbtN0]kRVk_L3'Sd1",
+    "fi35Zt4(X*cn*JPNRS+ht'S2*baY^Y(yrM/DDX4IkD7YB1wv;a1I#I[WGsxt;4P&<s-4jV@^PKjL_Rwr^##ugRL9Td]Rw0PlTijUu'g",
+    "WB0TqLRmmQ[l:Ext8(Xg*I4.nOxsx)QdZ63rX^W%[kuC-SD]w%:dNk3D<q-8BZHyK^kPTaIX%g9x_RNBtxT1heBYB#AB,d(CB-o/Q3`",
+    "x:luhTSl.nvMV.9V]m(C#O#&PI.MS*BP@PSH;A8rR@5_NkSFXXw[[b3Ud=G/1ir_^b%]#Y5,XG][X>ZL:(^Ee)_+QfJXOSVnK;co/0)",
+    "53dy=kIlHd*vHb(;g[YJo+,BbR@N3d<$#otmAEq9_,f-CnsjggAI1TY7,e=QICDRlj#tOa(0O(eLd#Z'E$pA:)ncpE0oT)q82qEQkqI",
+    "Wq[lf4KiK[bVgE;+P]JjVOp&f*@DC+]u0,i0[X17Nwoa#lCc@Q4s+fE^hZDNobEGnI$gU$@kHuwGNcH,lkLQ.,*Y*k,42$M^6[n,nPB",
+    "a8;sV]Vd_Ekj-F/kFi3Or$W8Z)#OuQE;ooT)`(NT+LPcqSf74%DZVKN@*TG:nD.fi%;;=65/3;]IF]eWVW7Qp`EQ^MOykf)qu]n'L0i",
+    "ZDQeliYT0*^i<MMO0,<+mt2j3G_$^72rVBl0+s3vS.hSh40g+^dbmIGy62O]Ijl*Wsj`Zg^AS7iX^Lto;[8gaF;KrQ_kCu1F&C)@r%(",
+    "[W00bU1VXSfY^%gye6kOToTRNljXQ9`>;Knw[1Ws7T,:_jsp9TbMwHBAI)h@N7S+/_=JW)<OtA8Kb)Cg49)<1g7fr-;pBThpw3*Z.pe",
+    "(U#ANM[Vq)@lo3CQp;VB9N$&,9t_r'bodktX<hHVZvMuIhtcARu3wg.l&NVARU0iR)(%I[OCv$I'T5i/biC;1.89dfW4>DI*GexKh`]",
+    ",eCTE1pymydx(*0@^QL8$(s)]c><RyZ]Ll7:tm)A,ynET7sGtT=YIdbs$g;OEpFeD+v@2gv_*6e74;5OKT&v%[.foTY&M>&1$KpQ&w-",
+    "Zs/HELupL;ll/^KAk5-588/m,@)l#WEt:IieS#/;T`#6%l@,hy$0e/ut_847k&t$LL=a#FIK@bTv5;YIi<4q>Jmi3a9_,Uf1gT6JJ9K",
+    "ix;1b#%Lw)`*l$PhjMu*7k_OvpVh;S>AQm,1AA4#f.i[gya4LtE,T+'YmP(9vuhLq97b7OM[QwUY'XKLDhR%4.qFt>KyN7#ycMS6>k%",
+    "ZsYKse8>nKhL`jQ8F*G+2Pq*mUE&qi(9U4hkB8yCyI=9H3K.y89,`[io)n$mW6t,u@2)a8TOiH=_Bc,+=#$V5Jw&u'vtNYe^W`/beK`",
+    "DvWl;uPG5ft-Sbd1-JN;7;F<(J/(lqGi1-18)qshr%pSVR.kQvPVZvWlR,9-2q&VZm%,k>:@N1NE26@Z-N#B$[>g%GkQNw<=D<dSYSV",
+    "wQ4/9FbI#Zl.'erHmLerMkwHnbl+hTLA8s>y48AI,*CLMp-C]fhv>QUh8y=-)cr.3.hsB%oMNNmuYK6yq#$/Y>JT]cwtBS,EjE`LtMI",
+    "5Ef&IC:8'xmkQs[h+fl=4=$9gP2uREj(&:::k&p;BksO,U&*lOOsGW[e;]9en2QJvaIGMeA`LCMY+wmV/X1(Imqlg^9A-qZLxUYqWGZ",
+    "EN,tp8gWNBgv8*<987LsT/Wvb.PT%t#A@b#p+&<d7X<aoZ(k_+qC=WqU#Ugwcv5L]aK:Z1X)@An1-Pk-N+:@+0>C7H&W<jl#RiLKq#a",
+    "$S3]IDrJSswRx__UH*328$v4C:VLM[]jD&pmF8_BRU-ut2Hh'o@)u-(K5KLH)THg58K5$/U%x#;fwY8i5@+h;TiQr_*D/2&lYeRH`if",
+    "WF.ca5=K=Tm]]#f>>*];AZX/><f8lUnVK63f@)1g%$bUwVrIlj2_Ik-5T$GVq>tkD=35IMRkWCq+ta+le_)5f+6myP1+J(*IN=wZf.l",
+    "pI6)4k#A_Dx3</@5Psv>/rqA+L,03T8;E]w/c1sC^W+q9RqJ6)X5aL]yB7hX(fbTUPn$Ms)#m6I7+9bSW9&>w,^US#BprQ(`eXeYP/>",
+    "NG]3hnq'feHin/%Xx.Lu9Ya.umrR2kApT$ERN0X-`THPWrs%>s3F`/<5bScjvblsO]ESb6Cyj7F.R%Oi4&A'o^4a<xe5+'Q0Thx4beQ",
+    "&>GDNA;&&fb%E[(;a,&gjRa_*8q(eoMZ)&l0mJEt`bu>lRb#+JChb6'hJ&]39m1E(QY,f-&po0wKiYdOEK*7]>OE3'aBEOv'/;bOd/j",
+    "N;9a.:os#q^5=aE5j84nGh'(:A/;*]2q0mP_V6v))l$3oW+]c.'*bQ5LmK*CJ::(h*luTU,Xr,65_d&5O#7b[1yn2nfVV-0Bjgaw0&N",
+    "HPB<$(1D:j(BF>=4ddDPTrQw.$.eA-enIH*;CMZrc4Ym3E*d$7sD.O4F'$x-jdo*v(1M(db$P(vlg&vWk-.N$bVr#-c*UMHrgX^9sgK",
+    "om-u52AoYwpglMxgsfuQh^32ajOQb0&99c9dMi'G)eLdNN*ZUT6M1X)]+JZZLOiT6/(,kll&QL<&u2+WP*7$`aL660wy9A(awfv;[YI",
+    "b'U0l8i/q0Z=GT5Q1W%oYM$OcX3F/Nu8Vqq#w2`lC0lxf2+.INrF@7o(p<.C/OPKPhO#6y=Cw@Y]<7/aj4oeX^br;W>uiF^))6];s0&",
+    "9PC'OntA0n:'NeeH_knF6Ctq[#)w%NKR-'Bv;)hamD>r[]VW@B%].>#,cAv>SN].McW[gU3wpGMYB2S7ii;qc@MIr%'%vD'(4)feo/#",
+    "hYiOFGkJ,mX6O,Doj8pCk5fv)P'NnX*w/tLk(p,T/MD-7GmcHvgOmJduOx.Mx0H/jvbbp[[l^$C:'BR'5i&h6_/&SG2GT<D.*b=u)V9",
+    "[r#:HUXDdO*[/x:lSTCH<qe*3M4`Hi%=<PB$j6vPrRN8fegXBpLQh#Y`#kRXrkUEdf#@2d+Tn.`pZIOV_IQ'^;sx&:V+`A]`*y1+:Y7",
+    "'<$b/50Uh+mIspcu>a.Luls9j+41;K+A<iK=PK+0,m.cFq1*RvyO<;46-fFe95coEUy0+CXK33'(s99lc%lJXr`9*@e<f8LIF&`+b]3",
+    "eVZV#t&X)vl+ggD/5cIYA[$t39i.SvI#t%ZrDHdbmqC+gUP@$sT<QsvmDg9ZSa2)&@N1:gN<=>$cRxPUeW-fVG#v]r3xp.p1NvdPNXU",
+    "I0b9^f9&F6&Upn6]xF<ReY.h+:IFZ*woGO7DbnQld*^pD$wB^69+0C2;I<4,XYo=@U@qQ=R#0Mwx(,ZH#c4v@ddSp8GvgCla#;f:$%c",
+    ">H_He1S-hpmleQkppKDoKvwR@LtwG=sTfPi[(&^a.05SY.2#MGf1;Z'FS.u-_Us1$V`bZ#y>V+c`-5<-Ean.&c3[Xh2,ihH#;*eIdN<",
+    "*F/)Eb=qt@Wk'[FCW3,5<h9$sAi#>]fN]wT8A&QxE`nF;t5X6pxaaOG^0V>n4$kYVH3qqRSk>isQ8<8H3[d[RGff>f+%jaxC`ynsR;0",
+    "KaC.%]#okq;];V0(+TCpN`Ek;IA2R+liZ/,>Rou9CQ6NLa'eG06@R<9&sD1b/=JRe@./mies0f;EN2Bq.]23ap^Htp'S@k9C5xQV),B",
+    "0wt9AD2NE35#%]ZUP[`QG_L<aYOrk#uD+P7[a:p,;#ogAHl'F93/)SwbGc*CkN:;o7wMPu3XViPK=yU=*g6.aG=.P9qWnwLw/lgm&hL",
+    "gKZxY[[=_C]N$Mq.x`AsY<j^j_Ph[VpPEc:4#Q/]801/wS6fYmOyU:]=JGdJOrv3:,c>qN_2*efr]d&[`JYR=&5&k((fBiN`AI4oiFt",
+    "U/D)vh.5]NS-`eikWxad^e@D$Xybn^9nmdnS@#TFUd,B%cp;T$q]pWLwTSoTRb)^[m;r86<=QPO0j,ErWbQKc#PWMhT,u;s^v8G:qf%",
+    "g2Nyexi,SMaW&ynQ%BeK)Cr((20,kGTIr&RNQLC6m7J%gEJR1Ldd3=ANVr..lso)Sx2]'yfVs'l,ecqV_Wj`l)%>PJh@g([mVh(':$%",
+    "&TbY@y>I^a;H$bS,;Wb#C#5F>Q28.8@](aS#3ta[DNAW88_tZdff`&5Q7)35ge.&pn+v5pWWO1[1K'*I3bmZD;D<'EyW1K1+CjdSmf7",
+    "6dH4i1/UFGZ:3M)nkL#RmVAITkiYuyN9)[1YZl<<lk&99@P0.RMbM*kT29yo4V;e/.u7+PGIKY:o.E#eJ(YJ+&[ULUWi^;]@1ix/*'N",
+    "i_QtqhXGJ;-g`w_4igvMWw40uWQJOfa22RhR&CMRnrmVA'[,YYT*vaP,@+qnoy:^rars[=]ZoN)A_NZwA;^T%otWf0FC1(nVl&[0R3$",
+    "%1hNXCI)H,c%9[6t>y)OCA`%nxM:4-,=xBJIaF4TM(th<[#f(kCfClG'19VWKnKcXa4;JjS;R4E4Cfy-2du5._#G'UY,hoZ2lc0,0_v",
+    "VT[sC+-FNyEqBmt.]T;J-S+a&Z#@'Z/VxtRO2__UoJcUA_7/^m[[dK=p$>C$dJ.7H9>$Zp_['lRZQUG_$$hY/xkaPuyV&y.gR=%-g3`",
+    ",Xcvke')ZR@fo]D*Mev+^@Z*9tk88eCBgI/+aiO5@q)e`iXK2,GpO5Ll+66lI]i2R*569as6N)T*b&aA4hheEfI+@$yXu+,oIR81pYQ",
+    "/6&%P'JFYr/$2Z6@]5A_JVXiZKjNAnJ_;eZ<`SG_)],O%6&oBf;@MR2BcS8+h&lB,lg$MN8>duK1df1Q.,1Qcm^tqb9D=V8@gwTv_nS",
+    "fFZ/lT7n$Bk9Aukq9sIF>s0+HI/CTX`X)x)3i_2K9mdIGc9`C%eeI@_biVnLO%Px;7G^GU[l2CCODO1k2/P0>d,i,l.*7jy*g+H.eBl",
+    "2nu%/@mPE/Y&POM^DKqZ8'wBf0F9ga&10%DF:YYNYHYnH'wc-pO$CAFHX&M+jpJS^wCj39fJVO5-45GcEcw9GDY6H/vl)n)6_-Udkg>",
+    "34)jb*DdIt%<WWB%S#uW:Nnj]_2MmD)@Gj5r96sIY=*Jh;+n:bP)8LW]^k#[eYv&:0'h:`@`b.4Tn@-CM8N>(f:nQAUUjw:NR)Ljo6@",
+    "ymXjh`Z`O,m_%l.41N`1<iB(QY%89xdIp9[&G>gs1We_>3u5U^Rlg_IiNiR&%M[VU;@7illc/s9oj<SFX)AY)9>W)P+A$[bo05#Oq4l",
+    "uLvZ0apl*1iyCpE7&_Pk$q@;&ii'JR>/Uv)j:p`'k/dAoHrU`5CttB8%#G/=R'Y*$b8cXi/N3h926SHv2WGhKJr&p]Y@_y1-00o*'6=",
+    "2NfCrrN,3.G+S#Q%S1:VDot1rO3;+p>Z0)Am98gRU'*3HVUtm-)/CJi%(qf.T(Dxf--S0y<:<v2.WI31D]w-yHKKi(;Jn7>C-N^.xbk",
+    "7J+mdqx;ySt'pG82^LG.:T@sg#J^c5]bD=551[cPQMX$b%Oxd%LPOkQXx^fu9svUf.iYHY.5435PyrnQGHm7q@ULtBlEf-Vi@;8;EjI",
+    "KS_[mIbe(a>Zh<xgF6rTYad)JNFp]cR@6KD_LrT%Wqrvq>AY0&uU^7^lSEu.^XfA3E`3UF%vAMG$2KPZ&M.0r%n05u_/>:JXI]M09g/",
+    "d&5,<%w70[Zm*q,7/,A2fjDJ#'N&/bYu#@+DNG*Mxr'6EO]@O2MBDCU#`]3*`0wm*Ng)QZ:,P]Vs'N&[idOj^d;j;1I7E&v9axtolmv",
+    "Vbee+-ty=0v7r0DcK9DEET%RH)R5FQ@tF&l@.`dx06jp(_uWS5baK/XWg<^TW/tdLNh[mp9&Xv8.[i.3b>t4pPh'o*K[/FuvG,@i<-a",
+    "x)@hOT#7Q5Q+/hvqhBkws=*hC&Hqi9]^^<FnHvCmReGJJR)t&=W2_jPSYVC:ryvE*:GfI%6p:hTpkRIj(PNcLS#a[ap+q#SJhB/v[91",
+    "iF9J/*mf;c/fskPpPa;39`IS#KG#wi-E`SqN<w'E4r:WNAl-Sk<,s)0E:(y#xmC&RD8@;+a>2`<Z`4C6/HaoMpkcM+N`dEX2H0u;jvO",
+    "ERuJNSIVt]_DDZUlR2aB0^g,u*NtxXGm%%VV-%px2p@2i2)0ZqxAe0JuCI([,pVD[V)m9%xG#&+Ou.(J4E,CRfgrRXq&.2e/4cjIB8a",
+    "kYM%UTkEr#mMlRRK0hC;G+blel5O>)AJ407JQ9(84-KVGqtV^YP_g^@g^Pm'w7S+Ekgr0LXq`=3nw7)2cPde5P/JdC2t3Sl#])rH)a,",
+    "LF<M8hcK.OrnaGM^lCu1KBS:JvH&F9_=;nJ5VnlZ=lT3(v+@m%5ZAc_H`Q>-.$QOc'5FVZWOEv3Lm#@)i_lSos9ikT8K=`thZyvH920",
+    "2<RwYLo>XbQ2YL'e`1RiX:jdGrLQVBRm-w%<2[xHEPs&F=E%Pd^Fg#I@rQbH3CpYU2(::X(_CTFg>vuY;iT8WRhMG5+OtO>hGR_@04E",
+    "c+ETH1^8JM7s:'J,ClHJ:.mX_*PJ^bF(u/kUpYf%Q=pyE6Y9m$[+2pu^;B8**di$`X,g^HUA++sR>aOo;sJ*XFCZ(GalRlK2&Wp:@27",
+    "#-UhJ,j:#9E9;g%h8#F9ji,5uyE4U1.[<'3J@YNP+,V8YtD.KFf^k2$--#FCWL/9xfQrfiqMu2_H7<j*@3qm`Z7)E]T[IVwoeXreXGk",
+    "E'4i%o&^jtploU;rc57vyAaRDi5*3dt@a(:o`fH;0_e:m^2$]B=]XSCY:yG/1[NFXhloG==$f<_lxc=u#utf61vYQ^wFce5Ohl[yMw%",
+    "@biX-Qu#_p2dWlbk&=WqNnOlfm5/a8QdlalfCbelYc]H<'CoELo*X)42$$vE@bk2XLsF@:o6-9:9PmM9O(ivL`D;PY$.DLc$Er#D-S-",
+    "4LI*[O**wSGW)5'gMCIlG*+rFL$l5;gN5=H1Z3`BIW^n<ENctwyJ$vL[<-xc*VTYa+Ks#)$d#R:2Ub6'Zb:lyMeal8'(@^EOkXS94so",
+    "KB_RkB&S-M3<)bt@.Ko*9-m^Ef#j>NxZ$G9m#urRETmX5NwRC>Mrlri$Uk2m9RSisnlPGaATB`s#atkeY#9J34iVUX%RNn6gXZ.c5b2",
+    "CR]>%dME[$[3baO5[Z6ke*&LU)+M#Vwet)8Ia`H(91j9Qw2q*hD61/^u@ijYf=Qf)D4RjBWt2K5;GcbIEVR[,QUEpDYbvO)A&BK42;2",
+    "VBPbx.=@KO@<[(/O$a]jaP))hGD3(mFmXCoL2A&;7EYSA>OOHe_=278By4l28XLBI3X%'EV['Y@vma9&2yykU5blKgW,E=Am59;lL<[",
+    ":xlII&Rss8Dn_>p*7^$0O`;LrYC/'vHIy`e9,H0_PGpfZTWN+d[1.^w=m9=8W6'j]J0Xm[eSwL`5X`7$qPUoN];<Ax3F*J9]&ZNId=P",
+    "BIC%pOp.t.v@Iu)c-:%S2$TgyTyS_YY7I+vS3ZI9uimY9O8]LRDt6Qk1E`nU;5g8U%rX>)m[J(uXbm+]/S8Tq8WT`D6KmNHHA,$/Y09",
+    "^%;Nsv1dO$XwQ]Vndy17(DNWNDaF[PT).Lw($odc(x2%4DWL0%THg'K>sSy1or.:DiXWBLPXRk3udrZ9sVL2t)U;j_nq'ZZon#ff)G#",
+    "SJ8Qx#S4%9=W9-A#,wfI&0Ff1pW-mBW6khXlID&aGstN$fJq:iZkN]7pqBV@sc1qZTJMDtL7a()JKrxFQ,5w]`1X3Gk^P7Qd59UF)aB",
+    "LbN'/soo]ND-pU3i`77G_s-+IL.9Qrh#G`-,U:@W&ERHv/27+YxGQ`#8.P4rQ),aE(1FL#Ql_3lXIlLB_9Nt6xJo.8KN(11Nbd;X;wy",
+    "+Nny%KG4:p`xLBPe'$ryRYD5OeOF1];>tZMRKjY.#mf7L&pt,=ma,>Yhd&_(^rRy7UImWykFLFZsn@J.f$bYA^<x5jF66oRv-XC*o0r",
+    "W=.>gS8byGY;<.;9Vee0/tgf,]Q/*gUa^]VkPH^AfGD&mix],A)24-4,lw.Wi$B&xJth>1:*X`Wo/V^/.Mrc>/kbn;%b;H3AtP#226]",
+    "y@f]C;b:cvnD$:H:o]q]`Yj<tg;&*i9Lg_O9@]Auts)c<5,v8(QuWh4BfA'NvPSwu^&Wv",
+};
 
+// The same in arrays with ascending keys.
+enum { PEFT__NF_MAPS = 5722, PEFT__NF_PAIRS = 940, PEFT__NF_MARKS = 814, PEFT__NF_PARTS = 8525 };
 typedef struct peft__nf {
-    uint32_t *codes, *starts;  // ascending code points that decompose; where in `parts`, 2 * start + (1: compatibility)
-    uint32_t *parts;           // one step of decomposition; `starts` has one more item than `codes`
-    uint64_t *pairs;           // first << 42 | second << 21 | what the two compose to, ascending
-    uint32_t *marks;           // code point * 256 + combining class, ascending
-    int64_t count, pair_count, mark_count;
-    uint8_t busy[0x30000 / 64];  // 1: of these 64 code points some decompose, compose with what is before, or have a class
+    uint64_t maps[PEFT__NF_MAPS + 1];  // code point << 32 | place in `parts` << 1 | (1: compatibility)
+    uint64_t pairs[PEFT__NF_PAIRS];    // first << 42 | second << 21 | what the two compose to
+    uint64_t marks[PEFT__NF_MARKS];    // code point << 32 | combining class
+    uint32_t parts[PEFT__NF_PARTS];    // one step of decomposition
+    uint8_t busy[0x30000 / 64];        // 1: of these 64 code points some decompose, join what is before, or have a class
 } peft__nf;
 
-typedef struct peft__digits {
-    const char *const *line;
-    size_t at;
-} peft__digits;
+enum { PEFT__UNPACK_CONTEXTS = 40, PEFT__UNPACK_NODES = 620 };
+typedef struct peft__unpacker {
+    size_t at;  // of the characters
+    uint32_t range, code, word;
+    int left;   // bytes of `word`
+    uint16_t odds[PEFT__UNPACK_CONTEXTS][PEFT__UNPACK_NODES];  // that a bit is 0, of 4096
+} peft__unpacker;
 
-// A number, see tools/normalization_tables.py; -1: the end.
-static int32_t peft__nf_number(peft__digits *d) {
-    int32_t value = 0, scale = 1, digit;
-    do {
-        if (*d->line && !(*d->line)[d->at]) d->line++, d->at = 0;
-        if (!*d->line) return -1;
-        char c = (*d->line)[d->at++];
-        digit = c - '#' - (c > '?') - (c > '\\');
-        value += scale * (digit % 45);
-        scale *= 45;
-    } while (digit >= 45);
-    return value;
+static uint32_t peft__unpack_byte(peft__unpacker *u) {
+    enum { LINE = 103 };
+    if (!u->left) {
+        u->left = 4, u->word = 0;
+        for (int i = 0; i < 5; i++, u->at++) {
+            char c = peft__nf_data[u->at / LINE][u->at % LINE];
+            u->word = u->word * 85 + (uint32_t)(c - '#' - (c > '?') - (c > '\\'));
+        }
+    }
+    return u->word >> 8 * --u->left & 255;
+}
+
+static uint32_t peft__unpack_bit(peft__unpacker *u, uint16_t *odds) {
+    uint32_t bound = (u->range >> 12) * *odds, bit = u->code >= bound;
+    u->range = bit ? u->range - bound : bound;
+    if (bit) u->code -= bound, *odds = (uint16_t)(*odds - (*odds >> 4));
+    else *odds = (uint16_t)(*odds + ((4096 - *odds) >> 4));
+    for (; u->range < 1u << 24; u->range <<= 8) u->code = u->code << 8 | peft__unpack_byte(u);
+    return bit;
+}
+
+// A number v: how many bits v + 1 has behind its first, in unary, then these bits.
+static int32_t peft__unpack(peft__unpacker *u, int32_t context) {
+    uint16_t *odds = u->odds[context];
+    uint32_t v = 1;
+    int n = 0;
+    while (peft__unpack_bit(u, &odds[n])) n++;
+    for (int i = n - 1; i >= 0; i--) v = v * 2 + peft__unpack_bit(u, &odds[20 + 28 * n + (n - i <= 3 ? (int)v : 8 + i)]);
+    return (int32_t)v - 1;
 }
 
 static int peft__compare_u64(const void *a, const void *b) {
@@ -13057,82 +12858,8 @@ static int peft__compare_u64(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-static void peft__nf_mark_busy(peft__nf *f, uint32_t c) {
-    if (c < 0x30000) f->busy[c / 64] = 1;
-}
-
-// Reads the runs; without arrays (f->codes NULL) it counts. Returns how many parts there are.
-static int64_t peft__nf_read(peft__nf *f) {
-    peft__digits d = {peft__nf_data, 0};
-    int32_t code = -1, shape = 0, before[32] = {0};
-    int64_t parts = 0;
-    f->count = f->pair_count = 0;
-    for (int32_t header; (header = peft__nf_number(&d)) >= 0;) {
-        if (header >= 2) {
-            shape = (header - 2) / 2;
-            code += peft__nf_number(&d);
-        }
-        int32_t run = header & 1 ? 2 + peft__nf_number(&d) : 1, length = shape / 3 + 1;
-        for (int32_t i = 0; i < length && i < 32; i++) {
-            int32_t v = peft__nf_number(&d);
-            before[i] += v & 1 ? -(v + 1) / 2 : v / 2;
-        }
-        for (int32_t k = 0; k < run; k++, parts += length) {
-            code++;
-            if (shape % 3 == 1) f->pair_count++;
-            if (f->codes) {
-                f->codes[f->count] = (uint32_t)code;
-                f->starts[f->count] = (uint32_t)parts * 2 + (shape % 3 == 0);
-                for (int32_t i = 0; i < length; i++) f->parts[parts + i] = (uint32_t)(before[i] + (i ? 0 : k));
-                if (shape % 3 == 1)
-                    f->pairs[f->pair_count - 1] = (uint64_t)f->parts[parts] << 42 | (uint64_t)f->parts[parts + 1] << 21 | (uint64_t)code;
-                peft__nf_mark_busy(f, (uint32_t)code);
-                if (shape % 3 == 1) peft__nf_mark_busy(f, f->parts[parts + 1]);
-            }
-            f->count++;
-        }
-        before[0] += run - 1;
-    }
-    if (f->codes) f->starts[f->count] = (uint32_t)parts * 2;
-    return parts;
-}
-
-static int64_t peft__nf_read_marks(peft__nf *f) {
-    peft__digits d = {peft__nf_classes, 0};
-    int32_t code = -1, distance;
-    f->mark_count = 0;
-    while ((distance = peft__nf_number(&d)) >= 0) {
-        int32_t count = peft__nf_number(&d) + 1, class_of_all = peft__nf_number(&d);
-        for (code += distance; count > 0; count--) {
-            code++;
-            if (f->marks) f->marks[f->mark_count] = (uint32_t)code << 8 | (uint32_t)class_of_all;
-            if (f->marks) peft__nf_mark_busy(f, (uint32_t)code);
-            f->mark_count++;
-        }
-    }
-    return f->mark_count;
-}
-
-static const peft__nf *peft__nf_build(peft__arena *a) {
-    peft__nf *f = (peft__nf *)peft__arena_alloc(a, sizeof(peft__nf));
-    if (!f) return NULL;
-    memset(f, 0, sizeof(*f));
-    int64_t parts = peft__nf_read(f), marks = peft__nf_read_marks(f);
-    uint32_t *room = (uint32_t *)peft__arena_alloc(a, (size_t)(2 * f->count + 1 + parts + marks) * sizeof(uint32_t));
-    f->pairs = (uint64_t *)peft__arena_alloc(a, (size_t)f->pair_count * sizeof(uint64_t));
-    if (!room || !f->pairs) return NULL;
-    f->codes = room, f->starts = room + f->count, f->parts = f->starts + f->count + 1, f->marks = f->parts + parts;
-    peft__nf_read(f);
-    peft__nf_read_marks(f);
-    qsort(f->pairs, (size_t)f->pair_count, sizeof(uint64_t), peft__compare_u64);
-    memset(f->busy + 0x1100 / 64, 1, 0x100 / 64);  // Hangul's vowels and last consonants
-    return f;
-}
-
-enum { PEFT__HANGUL = 0xAC00, PEFT__HANGUL_COUNT = 11172, PEFT__LEAD = 0x1100, PEFT__VOWEL = 0x1161, PEFT__TAIL = 0x11A7 };
-
 // How many of the ascending keys are below `key`.
-static int64_t peft__below(const uint32_t *keys, int64_t n, uint32_t key) {
+static int64_t peft__below(const uint64_t *keys, int64_t n, uint64_t key) {
     int64_t low = 0, high = n;
     while (low < high) {
         int64_t middle = (low + high) / 2;
@@ -13142,82 +12869,112 @@ static int64_t peft__below(const uint32_t *keys, int64_t n, uint32_t key) {
     return low;
 }
 
-static uint32_t peft__nf_class(const peft__nf *f, uint32_t c) {
-    if (c < 0x300 || (c < 0x30000 && !f->busy[c / 64])) return 0;
-    int64_t at = peft__below(f->marks, f->mark_count, c << 8);
-    return at < f->mark_count && f->marks[at] >> 8 == c ? f->marks[at] & 255 : 0;
-}
-
-static uint32_t peft__nf_compose(const peft__nf *f, uint32_t a, uint32_t b) {
-    if (a - PEFT__LEAD < 19 && b - PEFT__VOWEL < 21) return PEFT__HANGUL + ((a - PEFT__LEAD) * 21 + (b - PEFT__VOWEL)) * 28;
-    if (a - PEFT__HANGUL < PEFT__HANGUL_COUNT && (a - PEFT__HANGUL) % 28 == 0 && b - PEFT__TAIL - 1 < 27) return a + (b - PEFT__TAIL);
-    uint64_t key = (uint64_t)a << 42 | (uint64_t)b << 21;
-    int64_t low = 0, high = f->pair_count;
-    while (low < high) {
-        int64_t middle = (low + high) / 2;
-        if (f->pairs[middle] < key) low = middle + 1;
-        else high = middle;
+static const peft__nf *peft__nf_build(peft__arena *a) {
+    peft__nf *f = (peft__nf *)peft__arena_alloc(a, sizeof(peft__nf));
+    peft__unpacker *u = f ? (peft__unpacker *)peft__calloc(a->ctx, 1, sizeof(*u)) : NULL;
+    int32_t code = -1, shape = 0, before[32] = {0};
+    uint64_t maps = 0, pairs = 0, parts = 0, marks = 0;
+    if (!u) return NULL;
+    memset(f, 0, sizeof(*f));
+    for (int i = 0; i < PEFT__UNPACK_CONTEXTS; i++)
+        for (int k = 0; k < PEFT__UNPACK_NODES; k++) u->odds[i][k] = 2048;
+    u->range = UINT32_MAX;
+    for (int i = 0; i < 5; i++) u->code = u->code << 8 | peft__unpack_byte(u);
+    while (maps < PEFT__NF_MAPS) {
+        int32_t header = peft__unpack(u, PEFT__MIN(shape, 6));
+        if (header >= 2) shape = (header - 2) / 2, code += peft__unpack(u, 7);
+        int32_t run = header & 1 ? 2 + peft__unpack(u, 8) : 1, length = shape / 3 + 1;
+        for (int32_t i = 0; i < length; i++) {
+            int32_t v = peft__unpack(u, 9 + 4 * PEFT__MIN(shape, 6) + PEFT__MIN(i, 3));
+            before[i] += v & 1 ? -(v + 1) / 2 : v / 2;
+        }
+        for (; run > 0; run--, before[0]++) {
+            f->maps[maps++] = (uint64_t)++code << 32 | parts << 1 | (shape % 3 == 0);
+            for (int32_t i = 0; i < length; i++) f->parts[parts++] = (uint32_t)before[i];
+            f->busy[code / 64] = 1;
+            if (shape % 3 != 1) continue;
+            f->pairs[pairs++] = (uint64_t)before[0] << 42 | (uint64_t)before[1] << 21 | (uint64_t)code;
+            f->busy[before[1] / 64] = 1;
+        }
+        before[0]--;
     }
-    return low < f->pair_count && f->pairs[low] >> 21 == key >> 21 ? (uint32_t)(f->pairs[low] & 0x1FFFFF) : 0;
+    f->maps[maps] = parts << 1;
+    for (code = -1; marks < PEFT__NF_MARKS;) {
+        code += peft__unpack(u, 37);
+        int32_t run = peft__unpack(u, 38) + 1, combining_class = peft__unpack(u, 39);
+        for (; run > 0; run--) {
+            f->marks[marks++] = (uint64_t)++code << 32 | (uint64_t)combining_class;
+            f->busy[code / 64] = 1;
+        }
+    }
+    peft__free(a->ctx, u);
+    qsort(f->pairs, PEFT__NF_PAIRS, sizeof(uint64_t), peft__compare_u64);
+    memset(f->busy + 0x1100 / 64, 1, 0x100 / 64);  // Hangul's vowels and last consonants
+    return f;
 }
 
-typedef struct peft__points {  // code points of a text, each with its combining class: class << 24 | code point
-    uint32_t *data;
+enum { PEFT__HANGUL = 0xAC00, PEFT__HANGUL_COUNT = 11172, PEFT__LEAD = 0x1100, PEFT__VOWEL = 0x1161, PEFT__TAIL = 0x11A7 };
+
+// What two characters compose to, 0: nothing.
+static uint32_t peft__nf_compose(const peft__nf *f, uint32_t a, uint32_t b) {
+    if (a - PEFT__LEAD < 19 && b - PEFT__VOWEL < 21)
+        return PEFT__HANGUL + ((a - PEFT__LEAD) * 21 + (b - PEFT__VOWEL)) * 28;
+    if (a - PEFT__HANGUL < PEFT__HANGUL_COUNT && (a - PEFT__HANGUL) % 28 == 0 && b - PEFT__TAIL - 1 < 27)
+        return a + (b - PEFT__TAIL);
+    uint64_t key = (uint64_t)a << 42 | (uint64_t)b << 21;
+    int64_t at = peft__below(f->pairs, PEFT__NF_PAIRS, key);
+    return at < PEFT__NF_PAIRS && f->pairs[at] >> 21 == key >> 21 ? (uint32_t)(f->pairs[at] & 0x1FFFFF) : 0;
+}
+
+// Code points of a text: combining class << 53 | place << 21 | code point, so that sorting puts marks in their order.
+typedef struct peft__points {
+    peft_context *ctx;
+    uint64_t *data;
     int64_t count, capacity;
 } peft__points;
 
-static bool peft__points_push(peft_context *ctx, peft__points *p, uint32_t value) {
-    void *grown = peft__one_more(ctx, p->data, p->count, &p->capacity, sizeof(uint32_t));
+static bool peft__points_push(peft__points *p, uint32_t c, uint64_t combining_class) {
+    void *grown = peft__one_more(p->ctx, p->data, p->count, &p->capacity, sizeof(uint64_t));
     if (!grown) return false;
-    p->data = (uint32_t *)grown;
-    p->data[p->count++] = value;
+    p->data = (uint64_t *)grown;
+    p->data[p->count] = combining_class << 53 | (uint64_t)p->count << 21 | c;
+    p->count++;
     return true;
 }
 
 // Decompositions of decompositions: the tables hold one step, and no chain is longer than a few.
-static bool peft__nf_decompose(peft_context *ctx, const peft__nf *f, uint32_t c, bool compatibility, peft__points *out) {
+static bool peft__nf_decompose(const peft__nf *f, uint32_t c, bool compatibility, peft__points *out) {
     if (c - PEFT__HANGUL < PEFT__HANGUL_COUNT) {
         uint32_t k = c - PEFT__HANGUL, tail = k % 28;
-        return peft__points_push(ctx, out, PEFT__LEAD + k / 588) && peft__points_push(ctx, out, PEFT__VOWEL + k % 588 / 28) &&
-               (!tail || peft__points_push(ctx, out, PEFT__TAIL + tail));
+        return peft__points_push(out, PEFT__LEAD + k / 588, 0) && peft__points_push(out, PEFT__VOWEL + k % 588 / 28, 0) &&
+               (!tail || peft__points_push(out, PEFT__TAIL + tail, 0));
     }
-    int64_t at = c >= 0xA0 && (c >= 0x30000 || f->busy[c / 64]) ? peft__below(f->codes, f->count, c) : f->count;
-    if (at == f->count || f->codes[at] != c || (!compatibility && (f->starts[at] & 1)))
-        return peft__points_push(ctx, out, peft__nf_class(f, c) << 24 | c);
-    for (uint32_t i = f->starts[at] / 2; i < f->starts[at + 1] / 2; i++)
-        if (!peft__nf_decompose(ctx, f, f->parts[i], compatibility, out)) return false;
+    uint64_t key = (uint64_t)c << 32;
+    if (c < 0xA0 || (c < 0x30000 && !f->busy[c / 64])) return peft__points_push(out, c, 0);
+    int64_t at = peft__below(f->maps, PEFT__NF_MAPS, key), mark = peft__below(f->marks, PEFT__NF_MARKS, key);
+    if (f->maps[at] >> 32 != c || (!compatibility && (f->maps[at] & 1))) {
+        bool marked = mark < PEFT__NF_MARKS && f->marks[mark] >> 32 == c;
+        return peft__points_push(out, c, marked ? f->marks[mark] & 255 : 0);
+    }
+    uint32_t end = (uint32_t)f->maps[at + 1] >> 1;
+    for (uint32_t i = (uint32_t)f->maps[at] >> 1; i < end; i++)
+        if (!peft__nf_decompose(f, f->parts[i], compatibility, out)) return false;
     return true;
 }
 
 // Marks that follow each other are put in the order of their classes, those of one class staying as they are.
-static bool peft__nf_order(peft_context *ctx, peft__points *p) {
+static void peft__nf_order(peft__points *p) {
     for (int64_t i = 0, end; i < p->count; i = end + 1) {
-        for (end = i; end < p->count && p->data[end] >> 24;) end++;
-        if (end - i < 2) continue;
-        if (end - i <= 32) {
-            for (int64_t k = i + 1; k < end; k++) {
-                uint32_t v = p->data[k];
-                int64_t j = k;
-                for (; j > i && p->data[j - 1] >> 24 > v >> 24; j--) p->data[j] = p->data[j - 1];
-                p->data[j] = v;
-            }
-            continue;
-        }
-        uint64_t *keys = (uint64_t *)peft__alloc(ctx, (size_t)(end - i) * sizeof(uint64_t));
-        if (!keys) return false;
-        for (int64_t k = i; k < end; k++) keys[k - i] = (uint64_t)(p->data[k] >> 24) << 56 | (uint64_t)(k - i) << 24 | (p->data[k] & 0xFFFFFF);
-        qsort(keys, (size_t)(end - i), sizeof(uint64_t), peft__compare_u64);
-        for (int64_t k = i; k < end; k++) p->data[k] = (uint32_t)(keys[k - i] >> 56) << 24 | (uint32_t)(keys[k - i] & 0xFFFFFF);
-        peft__free(ctx, keys);
+        for (end = i; end < p->count && p->data[end] >> 53;) end++;
+        if (end - i > 1) qsort(p->data + i, (size_t)(end - i), sizeof(uint64_t), peft__compare_u64);
     }
-    return true;
 }
 
 static void peft__nf_recompose(const peft__nf *f, peft__points *p) {
     int64_t starter = -1, n = 0, last = -1;  // last: the class of what is between the starter and here, -1: nothing
     for (int64_t i = 0; i < p->count; i++) {
-        uint32_t c = p->data[i] & 0xFFFFFF, one = p->data[i] >> 24;
-        uint32_t both = starter >= 0 && last < (int64_t)one ? peft__nf_compose(f, p->data[starter] & 0xFFFFFF, c) : 0;
+        uint32_t c = p->data[i] & 0x1FFFFF, one = (uint32_t)(p->data[i] >> 53);
+        uint32_t both = starter >= 0 && last < (int64_t)one ? peft__nf_compose(f, p->data[starter] & 0x1FFFFF, c) : 0;
         if (both) {
             p->data[starter] = both;
             continue;
@@ -13239,34 +12996,58 @@ static bool peft__nf_quiet(const peft__nf *f, const char *s, size_t n, size_t i,
 }
 
 // Appends the form of n bytes of text. Invalid bytes pass as they are.
-static bool peft__nf_text(peft_context *ctx, const peft__nf *f, const char *s, size_t n, bool compatibility, bool compose,
-                          peft__string *out) {
-    peft__points p = {NULL, 0, 0};
+static bool peft__nf_text(const peft__nf *f, const char *s, size_t n, bool compatibility, bool compose, peft__string *out) {
+    peft__points p = {out->ctx, NULL, 0, 0};
     bool ok = true;
     for (size_t i = 0; i < n && ok;) {
         size_t end = i, last = i, next;
         while (end < n && peft__nf_quiet(f, s, n, end, compatibility, compose, &next)) last = end, end = next;
         if (end == n) last = n;
         peft__string_append(out, s + i, last - i);  // the last quiet one may be joined by what follows
-        for (i = last, end = PEFT__MAX(end, last); i < n && ok && (i < end || !peft__nf_quiet(f, s, n, i, compatibility, compose, &next));) {
+        i = last;
+        while (i < n && ok && (i < end || !peft__nf_quiet(f, s, n, i, compatibility, compose, &next))) {
             uint32_t c;
             size_t start = i;
-            if (peft__utf8_next(s, n, &i, &c)) ok = peft__nf_decompose(ctx, f, c, compatibility, &p);
+            if (peft__utf8_next(s, n, &i, &c)) ok = peft__nf_decompose(f, c, compatibility, &p);
             else peft__string_append(out, s + start, 1);
         }
-        ok = ok && peft__nf_order(ctx, &p);
-        if (compose && ok) peft__nf_recompose(f, &p);
+        peft__nf_order(&p);
+        if (compose) peft__nf_recompose(f, &p);
         for (int64_t k = 0; k < p.count; k++) {
             char text[4];
-            peft__string_append(out, text, peft__utf8_put(text, p.data[k] & 0xFFFFFF));
+            peft__string_append(out, text, peft__utf8_put(text, (uint32_t)(p.data[k] & 0x1FFFFF)));
         }
         p.count = 0;
     }
-    peft__free(ctx, p.data);
+    peft__free(out->ctx, p.data);
     return ok && !out->failed;
 }
 
-// ---- normalization: the longest prefix that the character map knows is replaced, spaces are squeezed and made visible
+// ---- steps
+
+enum { PEFT__ISOLATED, PEFT__REMOVED, PEFT__CONTIGUOUS, PEFT__WITH_PREVIOUS, PEFT__WITH_NEXT };  // what becomes of a delimiter
+enum { PEFT__PREFIX_ALWAYS, PEFT__PREFIX_FIRST, PEFT__PREFIX_NEVER };
+enum { PEFT__SPLIT_GPT2 = 1, PEFT__SPLIT_LLAMA3, PEFT__SPLIT_QWEN2 };  // published patterns, which are cut without regex
+enum {
+    PEFT__STEP_SEQUENCE, PEFT__STEP_NFC, PEFT__STEP_NFD, PEFT__STEP_NFKC, PEFT__STEP_NFKD, PEFT__STEP_LOWERCASE,
+    PEFT__STEP_STRIP, PEFT__STEP_STRIP_ACCENTS, PEFT__STEP_REPLACE, PEFT__STEP_PREPEND, PEFT__STEP_PRECOMPILED,
+    PEFT__STEP_NMT, PEFT__STEP_BERT, PEFT__STEP_BYTES, PEFT__STEP_METASPACE, PEFT__STEP_DIGITS, PEFT__STEP_PUNCTUATION,
+    PEFT__STEP_BERT_WORDS, PEFT__STEP_WORDS, PEFT__STEP_WHITE, PEFT__STEP_SPLIT, PEFT__STEP_DELIMITER, PEFT__STEP_LENGTH,
+    PEFT__STEP_WORD_PIECE, PEFT__STEP_SUFFIX, PEFT__STEP_BYTE_FALLBACK, PEFT__STEP_FUSE, PEFT__STEP_SENTENCEPIECE
+};
+
+typedef struct peft__step {
+    int kind, behavior, scheme, split;  // split: a pattern that is cut by hand, PEFT__SPLIT_...
+    const char *text, *content;         // a pattern, prefix or character; what it becomes
+    size_t text_size, content_size;
+    bool is_regex;                      // `text` is a regular expression
+    peft__regex *regex;                 // compiled; NULL where `split` does it
+    bool invert, left, right, prefix_space, use_regex, individual, cleanup, lowercase, chinese, cut, raw;
+    signed char accents;                // BertNormalizer: -1 as lowercase says
+    int64_t start, stop;
+} peft__step;
+
+// ---- SentencePiece's character map
 
 // The longest match at s, or the shortest: its length (0: none), and its replacement. Unit: leaf flag at bit 8, offset from bit 10,
 // scaled by bit 9.
@@ -13293,8 +13074,23 @@ static size_t peft__charsmap_match(const peft_tokenizer *t, const char *s, size_
     return best;
 }
 
-// One step: how many bytes of s are used up, and what they become.
-static size_t peft__normalize_step(const peft_tokenizer *t, const char *s, size_t n, const char **out, size_t *size) {
+// Appends what the table makes of a run of ASCII characters that each stand before another one, up to `stop`. Returns how long it is.
+static size_t peft__ascii_run(const peft_tokenizer *t, const char *s, size_t n, int stop, peft__string *out) {
+    char run[64];
+    size_t i = 0;
+    for (; i < sizeof(run) && i + 1 < n; i++) {
+        unsigned char c = (unsigned char)s[i];
+        if (c >= 128 || (unsigned char)s[i + 1] >= 128 || t->ascii[c] < 0 || t->ascii[c] == stop) break;
+        run[i] = (char)t->ascii[c];
+    }
+    if (i) peft__string_append(out, run, i);
+    return i;
+}
+
+// ---- SentencePiece's normalizer: the longest prefix that the map knows is replaced, spaces are squeezed and made visible
+
+// One piece of it: how many bytes of s are used up, and what they become.
+static size_t peft__sp_replace(const peft_tokenizer *t, const char *s, size_t n, const char **out, size_t *size) {
     int32_t id;
     size_t used = peft__trie_longest(&t->user, s, n, &id);
     *out = s;
@@ -13305,68 +13101,224 @@ static size_t peft__normalize_step(const peft_tokenizer *t, const char *s, size_
         *size = strlen(*out);
         return used;
     }
-    uint32_t cp;
-    bool valid = peft__utf8_next(s, n, &used, &cp);
+    uint32_t c;
+    bool valid = peft__utf8_next(s, n, &used, &c);
     if (!valid) *out = peft__replacement;
     *size = valid ? used : 3;
     return used;
 }
 
-// An ASCII character before another one is replaced on its own, unless some rule is about both.
-static void peft__ascii_table(peft_tokenizer *t) {
+// What a character of ASCII before another one becomes: that is looked up, unless some rule is about both.
+static void peft__sp_ascii(peft_tokenizer *t) {
     for (int c = 0; c < 128; c++) {
         char text[2] = {(char)c, 0};
         const char *out;
         size_t size;
-        peft__normalize_step(t, text, 1, &out, &size);
+        peft__sp_replace(t, text, 1, &out, &size);
         bool simple = size == 1 && (unsigned char)*out < 128 && !(t->user.nodes && peft__trie_step(&t->user, 0, (unsigned char)c));
         t->ascii[c] = simple ? (signed char)*out : (signed char)-1;
         for (int next = 0; next < 128 && simple; next++) {
             text[1] = (char)next;
-            simple = peft__normalize_step(t, text, 2, &out, &size) == 1;
+            simple = peft__sp_replace(t, text, 2, &out, &size) == 1;
         }
         if (!simple) t->ascii[c] = -1;
     }
 }
 
-static bool peft__normalize(const peft_tokenizer *t, const char *s, size_t n, bool prefix, peft__string *out) {
+static void peft__sp_normalize(const peft_tokenizer *t, const char *s, size_t n, peft__string *out) {
     const char *mark = t->escape_spaces ? peft__space : " ", *p;
-    size_t mark_size = strlen(mark), size, i = 0;
-    out->size = 0;
+    size_t mark_size = strlen(mark), begin = out->size, size, i = 0;
     while (t->squeeze_spaces && i < n) {
-        size_t used = peft__normalize_step(t, s + i, n - i, &p, &size);
+        size_t used = peft__sp_replace(t, s + i, n - i, &p, &size);
         if (size != 1 || *p != ' ') break;
         i += used;
     }
-    if (i == n) return true;
-    if (prefix) peft__string_append(out, mark, mark_size);
+    if (i == n) return;
+    if (t->dummy_prefix) peft__string_append(out, mark, mark_size);
     bool after_space = t->squeeze_spaces;
-    while (i < n) {
-        char one[64];
-        size = 0;
-        for (; size < sizeof(one) && i + 1 < n; i++) {  // runs of plain text, the common case
-            unsigned char c = (unsigned char)s[i];
-            if (c >= 128 || (unsigned char)s[i + 1] >= 128 || t->ascii[c] < 0 || t->ascii[c] == ' ') break;
-            one[size++] = (char)t->ascii[c];
-        }
-        if (size) {
-            peft__string_append(out, one, size);
+    while (i < n && !out->failed) {
+        size_t run = peft__ascii_run(t, s + i, n - i, ' ', out);
+        i += run;
+        if (run) {
             after_space = false;
             continue;
         }
-        i += peft__normalize_step(t, s + i, n - i, &p, &size);
+        i += peft__sp_replace(t, s + i, n - i, &p, &size);
         while (after_space && size && *p == ' ') p++, size--;
         if (!size) continue;
         after_space = t->squeeze_spaces && p[size - 1] == ' ';
         for (; size; p++, size--) peft__string_append(out, *p == ' ' ? mark : p, *p == ' ' ? mark_size : 1);
     }
-    while (t->squeeze_spaces && out->size >= mark_size && !out->failed &&
+    while (t->squeeze_spaces && !out->failed && out->size - begin >= mark_size &&
            memcmp(out->data + out->size - mark_size, mark, mark_size) == 0)
         out->size -= mark_size;
+}
+
+// ---- the other normalizers
+
+static void peft__lowercase(const char *s, size_t n, peft__string *out) {
+    for (size_t i = 0, start; i < n;) {
+        uint32_t c;
+        char text[8];
+        start = i;
+        bool valid = peft__utf8_next(s, n, &i, &c);
+        size_t size = peft__utf8_put(text, c < 128 ? (uint32_t)peft__lower((char)c) : c == 0x130 ? 'i' : peft__uc_lower_of(c));
+        if (c == 0x130) size += peft__utf8_put(text + size, 0x307);
+        peft__string_append(out, valid ? text : s + start, valid ? size : 1);
+    }
+}
+
+static bool peft__in_ranges(const uint32_t (*ranges)[2], int64_t count, uint32_t c) {
+    for (int64_t i = 0; i < count; i++)
+        if (c >= ranges[i][0] && c <= ranges[i][1]) return true;
+    return false;
+}
+
+// The length of the grapheme cluster at s[i], as far as it matters here: clusters of up to five bytes, which are all pieced together
+// by marks, by characters that prepend themselves, or are a line break of two characters.
+static size_t peft__cluster(const char *s, size_t n, size_t i) {
+    static const uint32_t before[][2] = {{0x600, 0x605}, {0x6DD, 0x6DD}, {0x70F, 0x70F}, {0x8E2, 0x8E2}, {0xD4E, 0xD4E},
+                                         {0x110BD, 0x110BD}, {0x110CD, 0x110CD}};
+    static const uint32_t behind[][2] = {{0x200C, 0x200D}, {0xFF9E, 0xFF9F}, {0xE33, 0xE33}, {0xEB3, 0xEB3},
+                                         {0x1F3FB, 0x1F3FF}, {0xE0020, 0xE007F}};
+    size_t end = i, next;
+    uint32_t c, after;
+    if (!peft__utf8_next(s, n, &end, &c)) return 1;
+    if (c == '\r') return end < n && s[end] == '\n' ? 2 : 1;
+    bool prepends = peft__in_ranges(before, PEFT__COUNT(before), c);
+    bool apart = (peft__uc_bit(c) & ((PEFT__UC_C & ~PEFT__UC_CN) | 3u << 23)) && c - 0x200C > 1;  // controls, line separators
+    bool alone = c < 32 || (c >= 0x7F && apart && !prepends);
+    for (; !alone && end < n && (unsigned char)s[end] >= 0x80; end = next) {
+        next = end;
+        if (!peft__utf8_next(s, n, &next, &after)) break;
+        bool jamo = (c - 0x1100 < 0x100 || c - PEFT__HANGUL < PEFT__HANGUL_COUNT) && after - 0x1160 < 0xA0;
+        bool mark = (peft__uc_bit(after) & PEFT__UC_M) || peft__in_ranges(behind, PEFT__COUNT(behind), after);
+        if (!mark && !jamo && !prepends) break;
+        prepends = prepends && (mark || jamo);
+    }
+    if (prepends && end < n && (unsigned char)s[end] < 0x80 && (unsigned char)s[end] >= 32) end++;
+    return end - i;
+}
+
+// SentencePiece's map as the library applies it: to whole clusters where these are short, else to characters; of several entries that
+// a text begins with the shortest counts.
+static void peft__precompiled(const peft_tokenizer *t, const char *s, size_t n, peft__string *out) {
+    const char *r = NULL;
+    for (size_t i = 0; i < n && !out->failed;) {
+        size_t size = peft__ascii_run(t, s + i, n - i, -1, out);
+        i += size;
+        if (size) continue;
+        size = peft__cluster(s, n, i);
+        if (size < 6 && peft__charsmap_match(t, s + i, size, true, &r)) {
+            peft__string_puts(out, r);
+            i += size;
+            continue;
+        }
+        for (size_t end = i + size, one; i < end; i += one) {
+            one = (size_t)peft__utf8_step(s, (int64_t)end, (int64_t)i);
+            if (peft__charsmap_match(t, s + i, one, true, &r)) peft__string_puts(out, r);
+            else peft__string_append(out, s + i, one);
+        }
+    }
+}
+
+// What a character of ASCII before another one becomes, in every text; -1: that has to be looked at.
+static void peft__precompiled_ascii(peft_tokenizer *t) {
+    for (int c = 0; c < 128; c++) {
+        char text[2] = {(char)c, 0};
+        const char *r = text;
+        bool mapped = peft__charsmap_match(t, text, 1, true, &r) > 0;
+        bool look = c == '\r' || (mapped && (!r[0] || r[1] || (unsigned char)r[0] >= 128));
+        t->ascii[c] = look ? (signed char)-1 : (signed char)r[0];
+    }
+}
+
+static const char peft__digit_pattern[] = "\\p{N}", peft__white_pattern[] = "\\s";
+
+// Whether a regular expression is a set of characters: then it is looked for without the machine for patterns.
+static bool peft__regex_is_set(const peft__regex *re) {
+    return re->count == 2 && re->code[0].op <= PEFT__RE_ANY;
+}
+
+// The next match of a pattern at or behind `from`.
+static bool peft__step_find(const peft__step *p, peft__regex_scratch *scratch, const char *s, size_t n, size_t from,
+                            size_t groups[2]) {
+    uint32_t c;
+    bool white = p->text == peft__white_pattern;  // the most frequent one, of a quick test
+    if (p->regex && !peft__regex_is_set(p->regex)) return peft__regex_match(scratch, from, PEFT__REGEX_SEARCH, groups);
+    for (size_t i = from; p->regex && i < n;) {
+        bool valid = true;
+        groups[0] = i;
+        if ((unsigned char)s[i] < 128) c = (unsigned char)s[i++];
+        else valid = peft__utf8_next(s, n, &i, &c);
+        groups[1] = i;
+        if (valid && (white && c >= 128 ? peft__uc_white(c) : peft__re_takes(p->regex, p->regex->code, c))) return true;
+    }
+    for (size_t i = from; !p->regex && i + p->text_size <= n; i++) {
+        const char *hit = (const char *)memchr(s + i, p->text[0], n - i - p->text_size + 1);
+        if (!hit) return false;
+        i = (size_t)(hit - s);
+        groups[0] = i;
+        groups[1] = i + p->text_size;
+        if (memcmp(hit, p->text, p->text_size) == 0) return true;
+    }
+    return false;
+}
+
+// Makes the scratch ready to look for a pattern in a text.
+static bool peft__step_begin(const peft__step *p, peft__regex_scratch *scratch, const char *s, size_t n) {
+    return !p->regex || peft__regex_is_set(p->regex) || !peft__regex_begin(scratch, p->regex, s, n);
+}
+
+// Appends n bytes of text with every match of the pattern replaced, until there are more than `most` bytes.
+static void peft__replace(const peft__step *p, const char *s, size_t n, size_t most, peft__string *out) {
+    size_t at = 0, match[2];
+    peft__regex_scratch scratch;
+    peft__regex_scratch_init(&scratch, out->ctx);
+    if (n && !peft__step_begin(p, &scratch, s, n)) out->failed = true;
+    while (n && at <= n && out->size <= most && !out->failed && peft__step_find(p, &scratch, s, n, at, match)) {
+        peft__string_append(out, s + at, match[0] - at);
+        peft__string_append(out, p->content, p->content_size);
+        at = match[1];
+        if (match[0] < match[1]) continue;
+        if (at == n) break;
+        size_t one = (size_t)peft__utf8_step(s, (int64_t)n, (int64_t)at);
+        peft__string_append(out, s + at, one);
+        at += one;
+    }
+    if (at < n) peft__string_append(out, s + at, n - at);
+    peft__regex_scratch_free(&scratch);
+}
+
+// Appends what step p makes of n bytes. No text grows beyond `most` bytes.
+static bool peft__normalize_by(const peft_tokenizer *t, const peft__step *p, const char *s, size_t n, size_t most, peft__string *out) {
+    bool compatibility = p->kind == PEFT__STEP_NFKC || p->kind == PEFT__STEP_NFKD;
+    switch (p->kind) {
+    case PEFT__STEP_SENTENCEPIECE: peft__sp_normalize(t, s, n, out); break;
+    case PEFT__STEP_PRECOMPILED: peft__precompiled(t, s, n, out); break;
+    case PEFT__STEP_REPLACE: peft__replace(p, s, n, most, out); break;
+    case PEFT__STEP_BYTES: peft__append_letters(out, s, n); break;
+    case PEFT__STEP_LOWERCASE: peft__lowercase(s, n, out); break;
+    case PEFT__STEP_PREPEND:
+        if (n) peft__string_append(out, p->text, p->text_size);
+        peft__string_append(out, s, n);
+        break;
+    default: return peft__nf_text(t->nf, s, n, compatibility, p->kind == PEFT__STEP_NFC || p->kind == PEFT__STEP_NFKC, out);
+    }
     return !out->failed;
 }
 
-// ---- encoding: scratch of one call
+// ---- encoding: what one call needs
+
+typedef struct peft__word_span {  // of a text: a word
+    int32_t from, to;
+    int32_t first;  // so many of its bytes come from the first character of the whole text
+} peft__word_span;
+
+typedef struct peft__spans {
+    peft__word_span *data;
+    int64_t count, capacity;
+} peft__spans;
 
 typedef struct peft__best {  // the best way to reach a byte: its score, where its last piece begins (-1: not reached), which piece
     double score;
@@ -13374,8 +13326,7 @@ typedef struct peft__best {  // the best way to reach a byte: its score, where i
 } peft__best;
 
 typedef struct peft__symbol {
-    int32_t id;          // -1: a character that is in no piece; below -1: frozen (user-defined), -2 - id
-    int32_t start, end;  // bytes of the text
+    int32_t id;
     int32_t rank, merged;  // of the pair with the next symbol; INT32_MAX: none
     int32_t previous, next;
 } peft__symbol;
@@ -13388,71 +13339,289 @@ typedef struct peft__encoder {
     const peft_tokenizer *t;
     peft_context *ctx;
     peft_ids *ids;
-    peft__string text;
-    peft__best *best;
-    int64_t best_capacity;
-    peft__symbol *symbols;
-    int64_t symbol_capacity;
-    peft__candidate *heap;
-    int64_t heap_count, heap_capacity;
-    bool after_unknown;  // a run of unknown characters is one unknown token
-    bool special;        // special tokens that the text writes out count
-    peft_status status;  // of a failure
-    // tokenizer.json
-    peft__string other, normal[2], repaired;
-    peft__regex_scratch scratch;
-    struct peft__word_span *spans, *cuts;  // of `text`: the words so far, those of the next step
-    int64_t span_count, span_capacity, cut_count, cut_capacity;
+    bool special;         // special tokens that the text writes out count
+    peft_status status;   // of a failure
     size_t most;          // bytes that the text may grow to
+    peft__string repaired, normal[2];  // the text as UTF-8; two that normalizers write in turn
+    peft__string text, other;          // of which the spans are; the next one
+    peft__spans spans, cuts;           // the words so far, those of the next step
+    peft__regex_scratch scratch;
+    peft__best *best;
+    peft__symbol *symbols;
+    peft__candidate *heap;
+    int64_t best_capacity, symbol_capacity, heap_count, heap_capacity;
     const char *unknown;  // a run of characters that are in no piece
     int64_t unknown_size;
 } peft__encoder;
 
-static bool peft__emit(peft__encoder *e, int32_t id, const char *s, int64_t n) {
-    const peft_tokenizer *t = e->t;
-    if (id != t->ids.unk) {
-        e->after_unknown = false;
-        return peft__ids_push(e->ctx, e->ids, id);
+static void peft__encoder_open(peft__encoder *e, const peft_tokenizer *t, size_t most) {
+    peft__string *strings[] = {&e->text, &e->other, &e->normal[0], &e->normal[1], &e->repaired};
+    memset(e, 0, sizeof(*e));
+    e->t = t;
+    e->ctx = t->ctx;
+    e->most = most;
+    e->status = PEFT_ERROR_MEMORY;
+    peft__regex_scratch_init(&e->scratch, t->ctx);
+    for (int i = 0; i < PEFT__COUNT(strings); i++) peft__string_init(strings[i], t->ctx);
+}
+
+static void peft__encoder_close(peft__encoder *e) {
+    peft__string *strings[] = {&e->text, &e->other, &e->normal[0], &e->normal[1], &e->repaired};
+    void *blocks[] = {e->spans.data, e->cuts.data, e->best, e->symbols, e->heap};
+    for (int i = 0; i < PEFT__COUNT(strings); i++) peft__string_free(strings[i]);
+    for (int i = 0; i < PEFT__COUNT(blocks); i++) peft__free(e->ctx, blocks[i]);
+    peft__regex_scratch_free(&e->scratch);
+}
+
+// ---- published patterns of pre-tokenizers, cut by hand: ten times as fast as the regular expression
+
+enum { PEFT__OTHER, PEFT__LETTER, PEFT__NUMBER, PEFT__WHITE, PEFT__END };
+
+#define PEFT__REGEX_LINES "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define PEFT__REGEX_WORDS "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|"
+static const char *const peft__split_patterns[] = {  // by PEFT__SPLIT_...
+    "", "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
+    PEFT__REGEX_WORDS "\\p{N}{1,3}" PEFT__REGEX_LINES, PEFT__REGEX_WORDS "\\p{N}" PEFT__REGEX_LINES};
+
+static int peft__char_class(uint32_t cp) {
+    uint32_t bit = peft__uc_bit(cp);
+    return bit & PEFT__UC_L ? PEFT__LETTER : bit & PEFT__UC_N ? PEFT__NUMBER : peft__uc_white(cp) ? PEFT__WHITE : PEFT__OTHER;
+}
+
+// The class of the character at s[i], and 8 times its size.
+PEFT__NOINLINE int peft__class_of_utf8(const char *s, int64_t n, int64_t i) {
+    size_t end = (size_t)i;
+    uint32_t cp;
+    bool valid = peft__utf8_next(s, (size_t)n, &end, &cp);
+    return (valid ? peft__char_class(cp) : (int)PEFT__OTHER) + 8 * (int)(end - (size_t)i);
+}
+
+// The class of the character at s[i] and its size; an invalid byte is of class other.
+PEFT__INLINE int peft__class_at(const char *s, int64_t n, int64_t i, int64_t *size) {
+    *size = 1;
+    if (i >= n) return PEFT__END;
+    unsigned char c = (unsigned char)s[i];
+    if (c >= 128) {
+        int both = peft__class_of_utf8(s, n, i);
+        *size = both / 8;
+        return both % 8;
     }
-    if (t->byte_fallback) {
-        bool ok = true;
-        for (int64_t i = 0; i < n && ok; i++) {
-            int32_t byte = t->byte_id[(unsigned char)s[i]];
-            if (byte >= 0 || t->ids.unk >= 0) ok = peft__ids_push(e->ctx, e->ids, byte >= 0 ? byte : t->ids.unk);
+    if ((unsigned)((c | 32) - 'a') < 26) return PEFT__LETTER;
+    if ((unsigned)(c - '0') < 10) return PEFT__NUMBER;
+    return c == ' ' || (unsigned)(c - 9) < 5 ? PEFT__WHITE : PEFT__OTHER;
+}
+
+// The end of at most `most` characters of one class.
+static int64_t peft__run(const char *s, int64_t n, int64_t i, int wanted, int64_t most) {
+    for (int64_t size; most > 0 && peft__class_at(s, n, i, &size) == wanted; most--) i += size;
+    return i;
+}
+
+// The size of 's 't 're 've 'm 'll 'd at s[i].
+static int64_t peft__contraction(const char *s, int64_t n, int64_t i, bool any_case) {
+    if (s[i] != '\'' || i + 1 >= n) return 0;
+    char a = s[i + 1], b = i + 2 < n ? s[i + 2] : (char)0;
+    if (any_case) a = peft__lower(a), b = peft__lower(b);
+    if ((a == 'r' && b == 'e') || (a == 'v' && b == 'e') || (a == 'l' && b == 'l')) return 3;
+    return a == 's' || a == 't' || a == 'm' || a == 'd' ? 2 : 0;
+}
+
+// The end of the word that begins at s[i]: the branches of the pattern, one behind the other.
+static int64_t peft__next_word(int split, const char *s, int64_t n, int64_t i) {
+    bool gpt2 = split == PEFT__SPLIT_GPT2;
+    int64_t size, next, end, short_form = peft__contraction(s, n, i, !gpt2);
+    if (short_form) return i + short_form;
+    int kind = peft__class_at(s, n, i, &size);
+    int64_t start = s[i] == ' ' ? i + 1 : i;
+    if (gpt2) {  // a space and a run of one class
+        if (start > i) kind = peft__class_at(s, n, start, &size);
+        if (kind < PEFT__WHITE) return peft__run(s, n, start, kind, INT64_MAX);
+    } else {  // letters behind any one character but a line break; few digits; a space, others and line breaks
+        if (kind == PEFT__LETTER) return peft__run(s, n, i, PEFT__LETTER, INT64_MAX);
+        if (kind == PEFT__NUMBER) return peft__run(s, n, i, PEFT__NUMBER, split == PEFT__SPLIT_LLAMA3 ? 3 : 1);
+        if (s[i] != '\r' && s[i] != '\n' && peft__class_at(s, n, i + size, &next) == PEFT__LETTER)
+            return peft__run(s, n, i + size, PEFT__LETTER, INT64_MAX);
+        if (peft__class_at(s, n, start, &size) == PEFT__OTHER) {
+            end = peft__run(s, n, start, PEFT__OTHER, INT64_MAX);
+            while (end < n && (s[end] == '\r' || s[end] == '\n')) end++;
+            return end;
         }
-        return ok;
     }
-    bool again = e->after_unknown;
-    e->after_unknown = true;
-    return again || id < 0 || peft__ids_push(e->ctx, e->ids, id);
+    int64_t last = i, line = 0;  // white space: up to its last line break; all of it, but one less before a word
+    for (end = i; peft__class_at(s, n, end, &size) == PEFT__WHITE; end += size) {
+        last = end;
+        if (s[end] == '\r' || s[end] == '\n') line = end + 1;
+    }
+    return line && !gpt2 ? line : end == n || last == i ? end : last;
 }
 
-// The piece that is just this text, -1: none.
-PEFT__INLINE int32_t peft__model_piece(const peft__encoder *e, const char *s, int64_t n) {
-    int32_t id = peft__trie_exact(&e->t->trie, s, (size_t)n);
-    if (id < e->t->count || !e->t->json) return id;
-    return e->special ? id - (int32_t)e->t->count : -1;
+// ---- where a pre-tokenizer cuts
+
+// \w of the regex library for Rust: letters, marks, decimal digits, connectors, and what Unicode calls alphabetic besides.
+static bool peft__word_char(uint32_t c) {
+    return (peft__uc_bit(c) & (PEFT__UC_L | PEFT__UC_M | PEFT__UC_ND | PEFT__UC_PC | PEFT__UC_NL)) || c == 0x200C ||
+           c == 0x200D || c - 0x24B6 < 52 || c - 0x1F130 < 26 || c - 0x1F150 < 26 || c - 0x1F170 < 26;
 }
 
-static bool peft__no_unknown(peft__encoder *e) {
-    e->status = peft__fail(e->ctx, PEFT_ERROR_FORMAT, "the text has a character that the vocabulary lacks, and there is no unknown token");
-    return false;
+// The cuts of one span, part by part.
+typedef struct peft__cutter {
+    peft__encoder *e;
+    const peft__step *step;
+    bool previous, any, failed;    // previous: the last part was a match
+    int32_t from, first, pending;  // where the span begins, how much of it is first, a delimiter that waits (-1: none)
+} peft__cutter;
+
+static void peft__cut_push(peft__cutter *c, int32_t from, int32_t to) {
+    peft__spans *cuts = &c->e->cuts;
+    if (from >= to) return;
+    void *grown = peft__one_more(c->e->ctx, cuts->data, cuts->count, &cuts->capacity, sizeof(peft__word_span));
+    c->failed = c->failed || !grown;
+    if (!grown) return;
+    cuts->data = (peft__word_span *)grown;
+    peft__word_span span = {from, to, PEFT__MAX(0, PEFT__MIN(c->first - (from - c->from), to - from))};
+    cuts->data[cuts->count++] = span;
+    c->any = true;
 }
 
-// The ids of the bytes of a text that is in no piece. False: some byte has none.
-static bool peft__has_bytes(const peft_tokenizer *t, const char *s, int64_t n) {
-    for (int64_t i = 0; i < n; i++)
-        if (t->byte_id[(unsigned char)s[i]] < 0) return false;
+// A part of the span, which is a match or what lies between two.
+static void peft__cut_part(peft__cutter *c, int32_t from, int32_t to, bool match) {
+    int behavior = c->step->behavior;
+    bool joins = behavior == PEFT__CONTIGUOUS ? match == c->previous
+                                              : behavior == PEFT__WITH_PREVIOUS && match && !c->previous;
+    if (behavior == PEFT__WITH_NEXT) {
+        if (match && c->pending >= 0) peft__cut_push(c, c->pending, from);
+        if (!match) peft__cut_push(c, c->pending >= 0 ? c->pending : from, to);
+        c->pending = match ? from : -1;
+    } else if (joins && c->any) {
+        c->e->cuts.data[c->e->cuts.count - 1].to = to;
+    } else if (!(match && behavior == PEFT__REMOVED)) {
+        peft__cut_push(c, from, to);
+    }
+    c->previous = match;
+}
+
+// A published pattern, word by word; so many characters.
+static void peft__cut_runs(peft__cutter *c, const char *s, int32_t to) {
+    for (int32_t i = c->from, start; i < to;) {
+        size_t next = (size_t)i;
+        uint32_t cp;
+        start = i;
+        for (int64_t k = 0; k < c->step->start && next < (size_t)to; k++) peft__utf8_next(s, (size_t)to, &next, &cp);
+        i = (int32_t)next;
+        if (c->step->split) i = (int32_t)(c->from + peft__next_word(c->step->split, s + c->from, to - c->from, i - c->from));
+        peft__cut_push(c, start, i);
+    }
+}
+
+static void peft__cut_matches(peft__cutter *c, const char *s, int32_t to) {
+    const peft__step *p = c->step;
+    size_t n = (size_t)(to - c->from), from = 0, at = 0, match[2];
+    s += c->from;
+    c->failed = !peft__step_begin(p, &c->e->scratch, s, n);
+    while (at <= n && !c->failed && peft__step_find(p, &c->e->scratch, s, n, at, match)) {
+        if (from < match[0]) peft__cut_part(c, c->from + (int32_t)from, c->from + (int32_t)match[0], p->invert);
+        peft__cut_part(c, c->from + (int32_t)match[0], c->from + (int32_t)match[1], !p->invert);
+        from = at = match[1];
+        if (match[0] == match[1]) at += at < n ? (size_t)peft__utf8_step(s, (int64_t)n, (int64_t)at) : 1;
+    }
+    if (from < n) peft__cut_part(c, c->from + (int32_t)from, to, p->invert);
+}
+
+// Cuts every span of the text.
+static bool peft__cut(peft__encoder *e, const peft__step *p) {
+    e->cuts.count = 0;
+    for (int64_t i = 0; i < e->spans.count; i++) {
+        const peft__word_span *span = &e->spans.data[i];
+        peft__cutter c = {e, p, false, false, false, span->from, span->first, -1};
+        if (p->split || p->kind == PEFT__STEP_LENGTH) peft__cut_runs(&c, e->text.data, span->to);
+        else peft__cut_matches(&c, e->text.data, span->to);
+        if (c.pending >= 0) peft__cut_push(&c, c.pending, span->to);
+        if (c.failed) return false;
+    }
+    peft__spans spans = e->spans;
+    e->spans = e->cuts;
+    e->cuts = spans;
     return true;
 }
 
-// ---- unigram: of all ways to cut the text into pieces, the one of the largest sum of scores (log probabilities); Viterbi
+// Every span is written anew: with a prefix where the step wants one, spaces as the replacement (Metaspace), bytes as letters
+// (ByteLevel).
+static bool peft__rewrite(peft__encoder *e, const peft__step *p, bool letters) {
+    peft__string *out = &e->other;
+    bool meta = p->kind == PEFT__STEP_METASPACE;
+    const char *mark = meta ? p->text : " ";
+    size_t mark_size = meta ? p->text_size : 1;
+    out->size = 0;
+    for (int64_t i = 0; i < e->spans.count && !out->failed && out->size <= e->most; i++) {
+        peft__word_span *span = &e->spans.data[i];
+        const char *s = e->text.data + span->from;
+        size_t n = (size_t)(span->to - span->from), begin = out->size, first = letters ? 2 * (size_t)span->first : 0;
+        bool begins = (meta && s[0] == ' ') || (n >= mark_size && memcmp(s, mark, mark_size) == 0);
+        bool wanted = meta ? p->scheme == PEFT__PREFIX_ALWAYS || (p->scheme == PEFT__PREFIX_FIRST && span->first > 0)
+                           : p->prefix_space;
+        if (letters) peft__append_letters(out, s, n);
+        else if (wanted && !begins) peft__string_append(out, mark, mark_size);
+        for (size_t k = 0, end; k < n && !letters; k = end) {
+            for (end = k; end < n && !(meta && s[end] == ' ');) end++;
+            if (k < (size_t)span->first) first = out->size - begin + PEFT__MIN(end, (size_t)span->first) - k;
+            peft__string_append(out, s + k, end - k);
+            if (end == n) break;
+            peft__string_append(out, mark, mark_size);
+            if (end < (size_t)span->first) first = out->size - begin;
+            end++;
+        }
+        span->first = (int32_t)first;
+        span->from = (int32_t)begin;
+        span->to = (int32_t)out->size;
+    }
+    peft__string text = e->text;
+    e->text = e->other;
+    e->other = text;
+    return !e->text.failed && e->text.size <= e->most;
+}
+
+static bool peft__pre_tokenize(peft__encoder *e, const peft__step *p) {
+    peft__step cut = *p;
+    if (p->kind == PEFT__STEP_METASPACE) {
+        cut.behavior = PEFT__WITH_NEXT;
+        return peft__rewrite(e, p, false) && (!p->cut || peft__cut(e, &cut));
+    }
+    if (p->kind != PEFT__STEP_BYTES) return peft__cut(e, p);
+    cut.split = PEFT__SPLIT_GPT2;
+    if (p->prefix_space && !peft__rewrite(e, p, false)) return false;
+    return (!p->use_regex || peft__cut(e, &cut)) && (p->raw || peft__rewrite(e, p, true));
+}
+
+// ---- what the models share
+
+// The piece that is just this text, -1: none. Special tokens have values behind all ids: text from outside cannot spell one.
+PEFT__INLINE int32_t peft__model_piece(const peft__encoder *e, const char *s, int64_t n) {
+    int32_t id = peft__trie_exact(&e->t->trie, s, (size_t)n);
+    return id < e->t->count ? id : e->special ? id - (int32_t)e->t->count : -1;
+}
+
+static bool peft__no_unknown(peft__encoder *e) {
+    e->status = peft__fail(e->ctx, PEFT_ERROR_FORMAT,
+                           "the text has a character that the vocabulary lacks, and there is no unknown token");
+    return false;
+}
+
+// Whether every byte of a text that is in no piece has a piece of its own.
+static bool peft__has_bytes(const peft_tokenizer *t, const char *s, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        if (t->byte_id[(unsigned char)s[i]] < 0) return false;
+    return t->byte_fallback;
+}
+
+// The id that stands for a whole text, or the unknown token.
+static bool peft__push_or_unknown(peft__encoder *e, int32_t id) {
+    if (id < 0) id = e->t->model_unk;
+    return id >= 0 ? peft__ids_push(e->ctx, e->ids, id) : peft__no_unknown(e);
+}
+
+// ---- unigram (Kudo 2018): of all ways to cut the text into pieces, the one of the largest sum of scores (log probabilities); Viterbi
 
 #define PEFT__UNKNOWN_PENALTY 10.0f  // below the least likely piece
-
-PEFT__INLINE size_t peft__utf8_size(unsigned char lead) {
-    return lead < 0xC0 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-}
 
 static bool peft__best_reserve(peft__encoder *e, int64_t count) {
     if (count <= e->best_capacity) return true;
@@ -13465,28 +13634,17 @@ static bool peft__best_reserve(peft__encoder *e, int64_t count) {
     return true;
 }
 
-// A run of unknown characters of tokenizer.json's unigram is one token: the unknown one, unless the vocabulary happens to have it.
+// A run of unknown characters is one token: the unknown one, unless the vocabulary happens to have it, or its bytes.
 static bool peft__emit_unknown(peft__encoder *e) {
-    const peft_tokenizer *t = e->t;
     const char *s = e->unknown;
     int64_t n = e->unknown_size;
     e->unknown_size = 0;
     if (!n) return true;
     int32_t id = peft__model_piece(e, s, n);
-    if (id < 0 && t->byte_fallback && peft__has_bytes(t, s, n)) {
-        bool ok = true;
-        for (int64_t i = 0; i < n && ok; i++) ok = peft__ids_push(e->ctx, e->ids, t->byte_id[(unsigned char)s[i]]);
-        return ok;
-    }
-    return peft__ids_push(e->ctx, e->ids, id < 0 ? t->model_unk : id);
-}
-
-static bool peft__emit_json(peft__encoder *e, int32_t id, const char *s, int64_t n) {
-    if (id < 0) return peft__no_unknown(e);
-    if (id != e->t->model_unk) return peft__emit_unknown(e) && peft__ids_push(e->ctx, e->ids, id);
-    if (!e->unknown_size) e->unknown = s;
-    e->unknown_size += n;
-    return true;
+    if (id >= 0 || !peft__has_bytes(e->t, s, n)) return peft__push_or_unknown(e, id);
+    bool ok = true;
+    for (int64_t i = 0; i < n && ok; i++) ok = peft__ids_push(e->ctx, e->ids, e->t->byte_id[(unsigned char)s[i]]);
+    return ok;
 }
 
 // Every path goes through `end` bytes behind `s`, so the best one up to there is settled. It leaves the table clean.
@@ -13495,29 +13653,38 @@ static bool peft__viterbi_settle(peft__encoder *e, const char *s, int32_t end) {
     for (int32_t i = end; i > 0; i = b[i].start) b[b[i].start].next = i;
     bool ok = true;
     for (int32_t i = 0; i < end && ok; i = b[i].next) {
-        int32_t id = b[b[i].next].id;
-        ok = e->t->json ? peft__emit_json(e, id, s + i, b[i].next - i) : peft__emit(e, id, s + i, b[i].next - i);
+        int32_t next = b[i].next, id = b[next].id;
+        if (id < 0) {
+            ok = peft__no_unknown(e);
+        } else if (id == e->t->model_unk) {
+            if (!e->unknown_size) e->unknown = s + i;
+            e->unknown_size += next - i;
+        } else {
+            ok = peft__emit_unknown(e) && peft__ids_push(e->ctx, e->ids, id);
+        }
     }
     for (int32_t i = 0; i <= end; i++) b[i].start = -1;
     return ok;
 }
 
-// sentencepiece rounds sums to f32 at every piece, from the start of the text on, and the tokenizers library does not: that decides ties.
+// best[k] is reached by the best of best[i] + score of the piece s[i, k); a character that is no piece counts as an unlikely one.
+// sentencepiece rounds sums to f32 at every piece, from the start of the text on, and the tokenizers library does not: that decides
+// ties. Where no piece reaches beyond i, all before is settled and the table begins anew.
 static bool peft__encode_unigram(peft__encoder *e, const char *s, int64_t n) {
     const peft_tokenizer *t = e->t;
     const peft__trie_node *nodes = t->trie.nodes;
+    const bool rounds = t->sentencepiece;
     if (!peft__best_reserve(e, 512)) return false;
-    double unknown = t->json ? t->min_score - PEFT__UNKNOWN_PENALTY : (double)((float)t->min_score - PEFT__UNKNOWN_PENALTY), score = 0;
+    double unknown = t->min_score - PEFT__UNKNOWN_PENALTY, score = 0;
+    if (rounds) unknown = (double)(float)unknown;
     int64_t origin = 0, reach = 0;
-    for (int64_t i = 0; i < n;) {
+    for (int64_t i = 0, one; i < n; i += one) {
+        if (i > origin) score = e->best[i - origin].score;
         if (i == reach) {
-            if (i > origin) score = e->best[i - origin].score;
             if (i > origin && !peft__viterbi_settle(e, s + origin, (int32_t)(i - origin))) return false;
             origin = i;
-        } else {
-            score = e->best[i - origin].score;
         }
-        int64_t one = PEFT__MIN((int64_t)peft__utf8_size((unsigned char)s[i]), n - i);
+        one = peft__utf8_step(s, n, i);
         bool single = false;
         int32_t node = 0;
         for (int64_t k = i; k < n && nodes;) {
@@ -13527,7 +13694,7 @@ static bool peft__encode_unigram(peft__encoder *e, const char *s, int64_t n) {
             k++;
             int32_t id = nodes[node].value;
             if (id < 0) continue;
-            if (id >= t->count && t->json) {
+            if (id >= t->count) {
                 if (!e->special) continue;
                 id -= (int32_t)t->count;
             }
@@ -13540,26 +13707,24 @@ static bool peft__encode_unigram(peft__encoder *e, const char *s, int64_t n) {
             peft__best *b = &e->best[k - origin];
             double sum = gain + score;
             if (b->start < 0 || sum > b->score) {
-                b->score = t->json ? sum : (double)(float)sum;
+                b->score = rounds ? (double)(float)sum : sum;
                 b->start = (int32_t)(i - origin);
                 b->id = id;
             }
             single |= k - i == one;
         }
-        if (!single) {
-            reach = PEFT__MAX(reach, i + one);
-            if (!peft__best_reserve(e, reach - origin + 1)) return false;
-            peft__best *b = &e->best[i + one - origin];
-            double sum = t->json ? unknown + score : (double)((float)unknown + (float)score);
-            if (b->start < 0 || sum > b->score) {
-                b->score = sum;
-                b->start = (int32_t)(i - origin);
-                b->id = t->model_unk;
-            }
+        if (single) continue;
+        reach = PEFT__MAX(reach, i + one);
+        if (!peft__best_reserve(e, reach - origin + 1)) return false;
+        peft__best *b = &e->best[i + one - origin];
+        double sum = rounds ? (double)((float)unknown + (float)score) : unknown + score;
+        if (b->start < 0 || sum > b->score) {
+            b->score = sum;
+            b->start = (int32_t)(i - origin);
+            b->id = t->model_unk;
         }
-        i += one;
     }
-    return n == origin || peft__viterbi_settle(e, s + origin, (int32_t)(n - origin));
+    return (n == origin || peft__viterbi_settle(e, s + origin, (int32_t)(n - origin))) && peft__emit_unknown(e);
 }
 
 // ---- byte pair encoding: of all neighbours that may merge, the pair of the lowest rank does, the leftmost first, until none may
@@ -13572,38 +13737,28 @@ static peft__merge *peft__merge_slot(const peft_tokenizer *t, uint64_t key) {
     }
 }
 
-static peft_status peft__merge_reserve(peft_tokenizer *t, int64_t count) {
-    if (2 * count <= t->merge_capacity) return PEFT_OK;
-    peft_tokenizer old = *t;
-    for (t->merge_capacity = 1024; t->merge_capacity < 2 * count;) t->merge_capacity *= 2;
-    t->merges = (peft__merge *)peft__calloc(t->ctx, t->merge_capacity, sizeof(peft__merge));
-    if (!t->merges) {
-        t->merges = old.merges;
-        t->merge_capacity = old.merge_capacity;
-        return PEFT_ERROR_MEMORY;
-    }
-    for (int64_t i = 0; i < t->merge_capacity; i++) t->merges[i].result = -1;
-    for (int64_t i = 0; i < old.merge_capacity; i++)
-        if (old.merges[i].result >= 0) *peft__merge_slot(t, old.merges[i].key) = old.merges[i];
-    peft__free(t->ctx, old.merges);
-    return PEFT_OK;
-}
-
 // Of a pair that is there twice the last rank counts.
-static peft_status peft__merge_add(peft_tokenizer *t, int32_t left, int32_t right, int32_t rank, int32_t result) {
+static void peft__merge_add(peft_tokenizer *t, int64_t left, int64_t right, int64_t rank, int64_t result) {
     if (t->merge_count * 2 >= t->merge_capacity) {
-        peft_status status = peft__merge_reserve(t, PEFT__MAX(t->merge_count * 2, 512));
-        if (status) return status;
+        peft_tokenizer old = *t;
+        int64_t capacity = PEFT__MAX(1024, 4 * t->merge_count);
+        peft__merge *grown = (peft__merge *)peft__calloc(t->ctx, capacity, sizeof(peft__merge));
+        if (!peft__load_has(t, grown)) return;
+        for (int64_t i = 0; i < capacity; i++) grown[i].result = -1;
+        t->merges = grown;
+        t->merge_capacity = capacity;
+        for (int64_t i = 0; i < old.merge_capacity; i++)
+            if (old.merges[i].result >= 0) *peft__merge_slot(t, old.merges[i].key) = old.merges[i];
+        peft__free(t->ctx, old.merges);
     }
-    uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+    uint64_t key = (uint64_t)left << 32 | (uint64_t)right;
     peft__merge *m = peft__merge_slot(t, key);
     if (m->result < 0) t->merge_count++;
     m->key = key;
-    m->rank = rank;
-    m->result = result;
-    t->pieces[result].left = left;
-    t->pieces[result].right = right;
-    return PEFT_OK;
+    m->rank = (int32_t)rank;
+    m->result = (int32_t)result;
+    t->pieces[result].left = (int32_t)left;
+    t->pieces[result].right = (int32_t)right;
 }
 
 PEFT__INLINE void peft__pair(const peft_tokenizer *t, peft__symbol *left, int32_t right_id) {
@@ -13624,7 +13779,6 @@ static int64_t peft__merge_short(const peft_tokenizer *t, peft__symbol *s, int64
             if (s[i].rank < s[at].rank) at = i;
         if (s[at].rank == INT32_MAX) break;
         s[at].id = s[at].merged;
-        s[at].end = s[at + 1].end;
         n--;
         memmove(&s[at + 1], &s[at + 2], (size_t)(n - at - 1) * sizeof(*s));
         if (at + 1 < n) peft__pair(t, &s[at], s[at + 1].id);
@@ -13669,10 +13823,7 @@ static bool peft__merge_long(peft__encoder *e, int64_t *count) {
     peft__symbol *s = e->symbols;
     int32_t n = (int32_t)*count;
     e->heap_count = 0;
-    for (int32_t i = 0; i < n; i++) {
-        s[i].previous = i - 1;
-        s[i].next = i + 1 < n ? i + 1 : -1;
-    }
+    for (int32_t i = 0; i < n; i++) s[i].previous = i - 1, s[i].next = i + 1 < n ? i + 1 : -1;
     for (int32_t i = 0; i < n; i++)
         if (!peft__heap_push(e, i)) return false;
     while (e->heap_count) {
@@ -13682,95 +13833,89 @@ static bool peft__merge_long(peft__encoder *e, int64_t *count) {
         peft__symbol *right = &s[left->next];
         peft__pair(e->t, left, right->id);
         left->id = left->merged;
-        left->end = right->end;
         left->next = right->next;
         right->id = -1;
         if (left->next >= 0) s[left->next].previous = c.left;
         if (!peft__heap_push(e, c.left) || (left->previous >= 0 && !peft__heap_push(e, left->previous))) return false;
     }
     *count = 0;
-    for (int32_t i = 0; i >= 0 && n; i = s[i].next) {
-        peft__symbol copy = s[i];
-        s[(*count)++] = copy;
-    }
+    for (int32_t i = 0; i >= 0; i = s[i].next) s[(*count)++].id = s[i].id;
     return true;
-}
-
-enum { PEFT__FEW_SYMBOLS = 40 };  // below, the quadratic way is faster
-
-static bool peft__merge_symbols(peft__encoder *e, int64_t *n) {
-    if (*n > PEFT__FEW_SYMBOLS) return peft__merge_long(e, n);
-    *n = peft__merge_short(e->t, e->symbols, *n);
-    return true;
-}
-
-// A piece that must not be used falls apart into the pair that it was made of.
-static bool peft__emit_symbol(peft__encoder *e, int32_t id, const char *s, int64_t n) {
-    const peft_tokenizer *t = e->t;
-    if (id < -1) id = -2 - id;
-    if (id < 0 || id >= t->count) return peft__emit(e, t->ids.unk, s, n);
-    const peft__piece *p = &t->pieces[id];
-    if (p->type != PEFT__PIECE_UNUSED || p->left < 0) return peft__emit(e, id, s, n);
-    int64_t first = t->pieces[p->left].byte_size;
-    return peft__emit_symbol(e, p->left, s, first) && peft__emit_symbol(e, p->right, s + first, n - first);
 }
 
 static bool peft__symbols_reserve(peft__encoder *e, int64_t count) {
     if (count <= e->symbol_capacity) return true;
     int64_t capacity = PEFT__MAX(count, PEFT__MAX(256, 2 * e->symbol_capacity));
-    peft__symbol *grown = (peft__symbol *)peft__realloc(e->ctx, e->symbols, (size_t)capacity * sizeof(peft__symbol));
-    if (!grown) return false;
-    e->symbols = grown;
-    e->symbol_capacity = capacity;
-    return true;
+    peft__free(e->ctx, e->symbols);
+    e->symbols = (peft__symbol *)peft__alloc(e->ctx, (size_t)capacity * sizeof(peft__symbol));
+    e->symbol_capacity = e->symbols ? capacity : 0;
+    return e->symbols != NULL;
 }
 
-// Cuts n bytes into characters (or bytes, in a byte-level vocabulary) and merges them. Returns how many symbols; -1: out of memory.
+// Cuts n bytes into characters (or bytes, in a byte-level vocabulary) and merges them. A character that is no piece becomes the pieces
+// of its bytes, or the unknown token, one for a run of them (fuse_unk). Returns how many symbols; -1: failed.
 static int64_t peft__bpe_symbols(peft__encoder *e, const char *s, int64_t n) {
     const peft_tokenizer *t = e->t;
+    char affixed[2 * PEFT__AFFIX_LENGTH + 4];
     int64_t count = 0;
-    if (!peft__symbols_reserve(e, n)) return -1;
-    for (int64_t i = 0; i < n;) {
+    bool unknown = false;
+    if (!peft__symbols_reserve(e, n * (1 + t->prefix_size) + t->suffix_size + 8)) return -1;
+    for (int64_t i = 0, one; i < n; i += one) {
+        const char *c = s + i;
+        int64_t size = one = 1;
         int32_t id = -1;
-        int64_t size = 1;
-        if (t->kind == PEFT__BYTE_BPE) {
-            id = t->byte_id[(unsigned char)s[i]];
-        } else {
-            int32_t user = -1;
-            size = (int64_t)peft__trie_longest(&t->user, s + i, (size_t)(n - i), &user);
-            if (size) {
-                id = -2 - user;
-            } else {
-                size = PEFT__MIN((int64_t)peft__utf8_size((unsigned char)s[i]), n - i);
-                id = peft__trie_exact(&t->trie, s + i, (size_t)size);
+        if (t->byte_level) {
+            id = t->byte_id[(unsigned char)*c];
+        } else if (!t->user.nodes || !(one = (int64_t)peft__trie_longest(&t->user, c, (size_t)(n - i), &id))) {
+            size = one = peft__utf8_step(s, n, i);
+            int64_t before = i ? t->prefix_size : 0, behind = i + one == n ? t->suffix_size : 0;
+            if (before || behind) {  // the prefix of those inside of a word, the suffix of the last one
+                memcpy(affixed, t->prefix, (size_t)before);
+                memcpy(affixed + before, c, (size_t)one);
+                memcpy(affixed + before + one, t->suffix, (size_t)behind);
+                c = affixed, size += before + behind;
             }
+            id = peft__model_piece(e, c, size);
         }
-        peft__symbol *y = &e->symbols[count++];
-        y->id = id;
-        y->start = (int32_t)i;
-        y->end = (int32_t)(i + size);
-        y->rank = INT32_MAX;
-        i += size;
+        bool bytes = id < 0 && peft__has_bytes(t, c, size);
+        if (id < 0 && !bytes) {
+            if (t->model_unk < 0 && t->unk_missing) return peft__no_unknown(e), -1;
+            if (t->model_unk < 0 || (unknown && t->fuse_unk)) continue;
+            if (unknown) e->symbols[count++].id = t->model_unk;
+            unknown = true;
+            continue;
+        }
+        if (unknown && !bytes) {
+            e->symbols[count++].id = t->model_unk;
+            unknown = false;
+        }
+        if (!bytes) e->symbols[count++].id = id;
+        for (int64_t k = 0; k < size && bytes; k++) e->symbols[count++].id = t->byte_id[(unsigned char)c[k]];
     }
-    return peft__merge_symbols(e, &count) ? count : -1;
+    if (unknown) e->symbols[count++].id = t->model_unk;
+    if (count > 40) return peft__merge_long(e, &count) ? count : -1;  // below, the quadratic way is faster
+    return peft__merge_short(t, e->symbols, count);
+}
+
+// A piece that must not be used falls apart into the pair that it was made of.
+static bool peft__emit_symbol(peft__encoder *e, int32_t id) {
+    const peft__piece *p = &e->t->pieces[id];
+    if (p->type != PEFT__PIECE_UNUSED || p->left < 0) return peft__ids_push(e->ctx, e->ids, id);
+    return peft__emit_symbol(e, p->left) && peft__emit_symbol(e, p->right);
 }
 
 // One word: a stretch that no piece reaches beyond.
 static bool peft__bpe_word(peft__encoder *e, const char *s, int64_t n) {
-    const peft_tokenizer *t = e->t;
-    int32_t id = peft__model_piece(e, s, n);
-    if (id >= 0 && t->pieces[id].whole) return peft__emit(e, id, s, n);
+    int32_t whole = peft__model_piece(e, s, n);
+    if (whole >= 0 && e->t->pieces[whole].whole) return peft__ids_push(e->ctx, e->ids, whole);
     int64_t count = peft__bpe_symbols(e, s, n);
     bool ok = count >= 0;
-    for (int64_t i = 0; i < count && ok; i++) {
-        const peft__symbol *y = &e->symbols[i];
-        ok = peft__emit_symbol(e, y->id, s + y->start, y->end - y->start);
-    }
+    for (int64_t i = 0; i < count && ok; i++) ok = peft__emit_symbol(e, e->symbols[i].id);
     return ok;
 }
 
 // Where no piece has a space behind another character, every space that follows one begins a word.
-static bool peft__encode_sp_bpe(peft__encoder *e, const char *s, int64_t n) {
+static bool peft__model_bpe(peft__encoder *e, const char *s, int64_t n) {
     int64_t from = 0;
     for (int64_t i = 3; i + 3 <= n && e->t->space_begins; i++) {
         if (s[i] != peft__space[0] || memcmp(s + i, peft__space, 3) != 0 || memcmp(s + i - 3, peft__space, 3) == 0) continue;
@@ -13780,718 +13925,10 @@ static bool peft__encode_sp_bpe(peft__encoder *e, const char *s, int64_t n) {
     return peft__bpe_word(e, s + from, n - from);
 }
 
-// ---- byte-level BPE: text is split into words by what was a regular expression
+// ---- the other models, and the way of a text through all steps
 
-enum { PEFT__OTHER, PEFT__LETTER, PEFT__NUMBER, PEFT__WHITE, PEFT__END };
-
-static int peft__char_class(uint32_t cp) {
-    uint32_t bit = peft__uc_bit(cp);
-    return bit & PEFT__UC_L ? PEFT__LETTER : bit & PEFT__UC_N ? PEFT__NUMBER : peft__uc_white(cp) ? PEFT__WHITE : PEFT__OTHER;
-}
-
-// The class of the character at s[i], and 8 times its size.
-PEFT__NOINLINE int peft__class_of_utf8(const char *s, int64_t n, int64_t i) {
-    size_t end = (size_t)i;
-    uint32_t cp;
-    bool valid = peft__utf8_next(s, (size_t)n, &end, &cp);
-    return (valid ? peft__char_class(cp) : (int)PEFT__OTHER) + 8 * (int)(end - (size_t)i);
-}
-
-// The class of the character at s[i] and its size; an invalid byte is of class other.
-PEFT__INLINE int peft__class_at(const char *s, int64_t n, int64_t i, int64_t *size) {
-    *size = 1;
-    if (i >= n) return PEFT__END;
-    unsigned char c = (unsigned char)s[i];
-    if (c >= 128) {
-        int both = peft__class_of_utf8(s, n, i);
-        *size = both / 8;
-        return both % 8;
-    }
-    if ((unsigned)((c | 32) - 'a') < 26) return PEFT__LETTER;
-    if ((unsigned)(c - '0') < 10) return PEFT__NUMBER;
-    return c == ' ' || (unsigned)(c - 9) < 5 ? PEFT__WHITE : PEFT__OTHER;
-}
-
-static int64_t peft__run(const char *s, int64_t n, int64_t i, int wanted, int64_t most) {
-    for (int64_t size; most > 0 && peft__class_at(s, n, i, &size) == wanted; most--) i += size;
-    return i;
-}
-
-// 's 't 're 've 'm 'll 'd
-static int64_t peft__contraction(const char *s, int64_t n, int64_t i, bool any_case) {
-    if (s[i] != '\'' || i + 1 >= n) return 0;
-    char a = s[i + 1], b = i + 2 < n ? s[i + 2] : (char)0;
-    if (any_case && a >= 'A' && a <= 'Z') a = (char)(a + 32);
-    if (any_case && b >= 'A' && b <= 'Z') b = (char)(b + 32);
-    if ((a == 'r' && b == 'e') || (a == 'v' && b == 'e') || (a == 'l' && b == 'l')) return 3;
-    return a == 's' || a == 't' || a == 'm' || a == 'd' ? 2 : 0;
-}
-
-// \s+(?!\S)|\s+ : all of the white space, but one character less before a word, which takes that along.
-static int64_t peft__white_run(const char *s, int64_t n, int64_t i) {
-    int64_t end = i, last = i, size;
-    while (peft__class_at(s, n, end, &size) == PEFT__WHITE) {
-        last = end;
-        end += size;
-    }
-    return end == n || last == i ? end : last;
-}
-
-static const char peft__regex_gpt2[] =
-    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-static const char peft__regex_llama3[] =
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|"
-    "\\s+(?!\\S)|\\s+";
-static const char peft__regex_qwen2[] =
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-
-static int64_t peft__word_gpt2(const char *s, int64_t n, int64_t i) {
-    int64_t size, short_form = peft__contraction(s, n, i, false);
-    if (short_form) return i + short_form;
-    int64_t start = s[i] == ' ' ? i + 1 : i;
-    int wanted = peft__class_at(s, n, start, &size);
-    if (wanted < PEFT__WHITE) return peft__run(s, n, start, wanted, INT64_MAX);
-    return peft__white_run(s, n, i);
-}
-
-static int64_t peft__word_llama3(const char *s, int64_t n, int64_t i, int64_t digits) {
-    int64_t size, next, short_form = peft__contraction(s, n, i, true);
-    if (short_form) return i + short_form;
-    int kind = peft__class_at(s, n, i, &size);
-    if (kind == PEFT__LETTER) return peft__run(s, n, i, PEFT__LETTER, INT64_MAX);
-    if (kind == PEFT__NUMBER) return peft__run(s, n, i, PEFT__NUMBER, digits);
-    if (s[i] != '\r' && s[i] != '\n' && peft__class_at(s, n, i + size, &next) == PEFT__LETTER)
-        return peft__run(s, n, i + size, PEFT__LETTER, INT64_MAX);
-    int64_t start = s[i] == ' ' ? i + 1 : i;
-    if (peft__class_at(s, n, start, &size) == PEFT__OTHER) {
-        int64_t end = peft__run(s, n, start, PEFT__OTHER, INT64_MAX);
-        while (end < n && (s[end] == '\r' || s[end] == '\n')) end++;
-        return end;
-    }
-    int64_t line = 0;  // behind the last line break of this white space
-    for (int64_t k = i; peft__class_at(s, n, k, &size) == PEFT__WHITE; k += size)
-        if (s[k] == '\r' || s[k] == '\n') line = k + 1;
-    return line ? line : peft__white_run(s, n, i);
-}
-
-// Which of them a regular expression is; 0: none.
-static int peft__split_of(const char *regex) {
-    return strcmp(regex, peft__regex_gpt2) == 0     ? (int)PEFT__SPLIT_GPT2
-           : strcmp(regex, peft__regex_llama3) == 0 ? (int)PEFT__SPLIT_LLAMA3
-           : strcmp(regex, peft__regex_qwen2) == 0  ? (int)PEFT__SPLIT_QWEN2
-                                                    : 0;
-}
-
-static int64_t peft__word_of(int split, const char *s, int64_t n, int64_t i) {
-    if (split == PEFT__SPLIT_GPT2) return peft__word_gpt2(s, n, i);
-    return peft__word_llama3(s, n, i, split == PEFT__SPLIT_LLAMA3 ? 3 : 1);
-}
-
-static int64_t peft__next_word(const peft_tokenizer *t, const char *s, int64_t n, int64_t i) {
-    return peft__word_of(t->split, s, n, i);
-}
-
-static bool peft__encode_byte_bpe(peft__encoder *e, const char *s, int64_t n) {
-    const peft_tokenizer *t = e->t;
-    int64_t size = 0, stop = t->digits_apart ? 0 : n;
-    for (int64_t i = 0; i < n;) {
-        if (i >= stop) {  // each digit is a word, and the text between two digits is a text of its own
-            for (stop = i; stop < n && peft__class_at(s, n, stop, &size) != PEFT__NUMBER;) stop += size;
-            if (stop == i) stop += size;
-        }
-        int64_t end = peft__next_word(t, s, stop, i);
-        if (!peft__bpe_word(e, s + i, end - i)) return false;
-        i = end;
-    }
-    return true;
-}
-
-// ---- tokenizer.json: its steps, as the tokenizers library (0.23) takes them
-
-enum { PEFT__NORMALIZERS, PEFT__PRE_TOKENIZERS, PEFT__DECODERS, PEFT__STEP_LISTS };
-enum { PEFT__ISOLATED, PEFT__REMOVED, PEFT__CONTIGUOUS, PEFT__WITH_PREVIOUS, PEFT__WITH_NEXT };  // what becomes of a delimiter
-enum { PEFT__PREFIX_ALWAYS, PEFT__PREFIX_FIRST, PEFT__PREFIX_NEVER };
-enum {
-    PEFT__STEP_SEQUENCE, PEFT__STEP_NFC, PEFT__STEP_NFD, PEFT__STEP_NFKC, PEFT__STEP_NFKD, PEFT__STEP_LOWERCASE, PEFT__STEP_STRIP,
-    PEFT__STEP_STRIP_ACCENTS, PEFT__STEP_REPLACE, PEFT__STEP_PREPEND, PEFT__STEP_PRECOMPILED, PEFT__STEP_NMT, PEFT__STEP_BERT,
-    PEFT__STEP_BYTES, PEFT__STEP_METASPACE, PEFT__STEP_DIGITS, PEFT__STEP_PUNCTUATION, PEFT__STEP_WORDS, PEFT__STEP_WHITE,
-    PEFT__STEP_SPLIT, PEFT__STEP_DELIMITER, PEFT__STEP_LENGTH, PEFT__STEP_WORD_PIECE, PEFT__STEP_SUFFIX, PEFT__STEP_BYTE_FALLBACK,
-    PEFT__STEP_FUSE
-};
-
-typedef struct peft__step {
-    int kind, behavior, scheme, split;  // split: a pattern that is cut by hand, PEFT__SPLIT_...
-    const char *text, *content;         // a pattern, prefix or character; what it becomes
-    size_t text_size, content_size;
-    peft__regex *regex;                 // of a pattern that is one; NULL: `text` itself
-    bool invert, left, right, prefix_space, use_regex, individual, cleanup, lowercase, chinese, cut, raw;
-    signed char accents;                // BertNormalizer: -1 as lowercase says
-    int64_t start, stop;
-    uint32_t ascii[4];                  // the characters below 128 that are delimiters, a bit each
-} peft__step;
-
-// Keys of the steps. Kind: b a truth value, t text, c one character, p a pattern, n a count, v a behavior, s a prefix_scheme, m the
-// character map, o a truth value or null, - known to be without effect on ids. `missing`: what an absent key means, -2: it must be there.
-static const struct {
-    const char *step, *key;
-    char kind;
-    int missing;
-    size_t offset;
-} peft__step_keys[] = {
-    {"Strip", "strip_left", 'b', 0, offsetof(peft__step, left)},
-    {"Strip", "strip_right", 'b', 0, offsetof(peft__step, right)},
-    {"Strip", "content", 'c', 0, offsetof(peft__step, text)},
-    {"Strip", "start", 'n', 0, offsetof(peft__step, start)},
-    {"Strip", "stop", 'n', 0, offsetof(peft__step, stop)},
-    {"Replace", "pattern", 'p', -2, 0},
-    {"Replace", "content", 't', -2, offsetof(peft__step, content)},
-    {"Prepend", "prepend", 't', -2, offsetof(peft__step, text)},
-    {"Precompiled", "precompiled_charsmap", 'm', 0, 0},
-    {"BertNormalizer", "clean_text", 'b', -2, offsetof(peft__step, cleanup)},
-    {"BertNormalizer", "handle_chinese_chars", 'b', -2, offsetof(peft__step, chinese)},
-    {"BertNormalizer", "strip_accents", 'o', -1, offsetof(peft__step, accents)},
-    {"BertNormalizer", "lowercase", 'b', -2, offsetof(peft__step, lowercase)},
-    {"ByteLevel", "add_prefix_space", 'b', 1, offsetof(peft__step, prefix_space)},
-    {"ByteLevel", "trim_offsets", '-', 0, 0},  // of offsets into the text, which are not handed out
-    {"ByteLevel", "use_regex", 'b', 1, offsetof(peft__step, use_regex)},
-    {"Metaspace", "replacement", 'c', -2, offsetof(peft__step, text)},
-    {"Metaspace", "add_prefix_space", 'b', 1, offsetof(peft__step, prefix_space)},
-    {"Metaspace", "prepend_scheme", 's', PEFT__PREFIX_ALWAYS, offsetof(peft__step, scheme)},
-    {"Metaspace", "split", 'b', 1, offsetof(peft__step, cut)},
-    {"Metaspace", "str_rep", '-', 0, 0},  // the replacement again
-    {"Digits", "individual_digits", 'b', 0, offsetof(peft__step, individual)},
-    {"Punctuation", "behavior", 'v', PEFT__ISOLATED, offsetof(peft__step, behavior)},
-    {"Split", "pattern", 'p', -2, 0},
-    {"Split", "behavior", 'v', -2, offsetof(peft__step, behavior)},
-    {"Split", "invert", 'b', -2, offsetof(peft__step, invert)},
-    {"CharDelimiterSplit", "delimiter", 'c', -2, offsetof(peft__step, text)},
-    {"FixedLength", "length", 'n', 5, offsetof(peft__step, start)},
-    {"WordPiece", "prefix", 't', -2, offsetof(peft__step, text)},
-    {"WordPiece", "cleanup", 'b', -2, offsetof(peft__step, cleanup)},
-    {"BPEDecoder", "suffix", 't', -2, offsetof(peft__step, text)},
-};
-
-// Which steps there are, in which of the three lists (a set of bits).
-static const struct {
-    const char *name;
-    int kind, lists;
-} peft__step_kinds[] = {
-    {"Sequence", PEFT__STEP_SEQUENCE, 7},         {"NFC", PEFT__STEP_NFC, 1},
-    {"NFD", PEFT__STEP_NFD, 1},                   {"NFKC", PEFT__STEP_NFKC, 1},
-    {"NFKD", PEFT__STEP_NFKD, 1},                 {"Lowercase", PEFT__STEP_LOWERCASE, 1},
-    {"Strip", PEFT__STEP_STRIP, 5},               {"StripAccents", PEFT__STEP_STRIP_ACCENTS, 1},
-    {"Replace", PEFT__STEP_REPLACE, 5},           {"Prepend", PEFT__STEP_PREPEND, 1},
-    {"Precompiled", PEFT__STEP_PRECOMPILED, 1},   {"Nmt", PEFT__STEP_NMT, 1},
-    {"BertNormalizer", PEFT__STEP_BERT, 1},       {"ByteLevel", PEFT__STEP_BYTES, 7},
-    {"Metaspace", PEFT__STEP_METASPACE, 6},       {"Digits", PEFT__STEP_DIGITS, 2},
-    {"Punctuation", PEFT__STEP_PUNCTUATION, 2},   {"BertPreTokenizer", PEFT__STEP_PUNCTUATION, 2},
-    {"Whitespace", PEFT__STEP_WORDS, 2},          {"WhitespaceSplit", PEFT__STEP_WHITE, 2},
-    {"Split", PEFT__STEP_SPLIT, 2},               {"CharDelimiterSplit", PEFT__STEP_DELIMITER, 2},
-    {"FixedLength", PEFT__STEP_LENGTH, 2},        {"WordPiece", PEFT__STEP_WORD_PIECE, 4},
-    {"BPEDecoder", PEFT__STEP_SUFFIX, 4},         {"ByteFallback", PEFT__STEP_BYTE_FALLBACK, 4},
-    {"Fuse", PEFT__STEP_FUSE, 4},
-};
-
-static const char *const peft__step_lists[][2] = {
-    {"normalizer", "normalizers"}, {"pre_tokenizer", "pretokenizers"}, {"decoder", "decoders"}};
-
-// ---- what a normalizer makes of a text
-
-// White space of UTF-8 text: its size at s[i], 0: something else.
-static size_t peft__white_at(const char *s, size_t n, size_t i) {
-    uint32_t c;
-    size_t next = i;
-    return i < n && peft__utf8_next(s, n, &next, &c) && peft__uc_white(c) ? next - i : 0;
-}
-
-// [*from, *to) without the white space at its ends.
-static void peft__strip_white(const char *s, size_t *from, size_t *to, bool left, bool right) {
-    size_t size, end = *from;
-    while (left && (size = peft__white_at(s, *to, *from)) > 0) *from += size;
-    for (size_t i = end = *from; right && i < *to; i += size ? size : peft__utf8_size((unsigned char)s[i]))
-        if (!(size = peft__white_at(s, *to, i))) end = PEFT__MIN(*to, i + peft__utf8_size((unsigned char)s[i]));
-    if (right) *to = end;
-}
-
-static bool peft__cjk_ideograph(uint32_t c) {
-    return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) || (c >= 0x20000 && c <= 0x2A6DF) || (c >= 0x2A700 && c <= 0x2B73F) ||
-           (c >= 0x2B740 && c <= 0x2B81F) || (c >= 0x2B920 && c <= 0x2CEAF) || (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x2F800 && c <= 0x2FA1F);
-}
-
-// SentencePiece's NMT rules: control characters vanish (0), unusual spaces become spaces.
-static uint32_t peft__nmt_char(uint32_t c) {
-    if ((c >= 1 && c <= 8) || c == 0xB || (c >= 0xE && c <= 0x1F) || c == 0x7F || c == 0x8F || c == 0x9F) return 0;
-    bool space = c == 9 || c == 0xA || c == 0xC || c == 0xD || c == 0x1680 || (c >= 0x200B && c <= 0x200F) || c == 0x2028 || c == 0x2029 ||
-                 c == 0x2581 || c == 0xFEFF || c == 0xFFFD;
-    return space ? ' ' : c;
-}
-
-// One character: what it becomes (at most 2), how many these are.
-static int peft__map_char(int kind, uint32_t c, uint32_t out[2]) {
-    uint32_t bit = c < 128 ? 0 : peft__uc_bit(c);
-    out[0] = c;
-    if (kind == PEFT__STEP_LOWERCASE) {
-        out[0] = c < 128 ? (uint32_t)(unsigned char)peft__lower((char)c) : c == 0x130 ? 'i' : peft__uc_lower_of(c);
-        out[1] = 0x307;
-        return c == 0x130 ? 2 : 1;
-    }
-    if (kind == PEFT__STEP_STRIP_ACCENTS) return !(bit & PEFT__UC_M);
-    out[0] = peft__nmt_char(c);
-    return c == 0 || out[0];
-}
-
-// The length of the grapheme cluster at s[i], as far as it matters here: clusters of up to five bytes, which are all pieced together
-// by marks, by characters that prepend themselves, or are a line break of two characters.
-static size_t peft__cluster(const char *s, size_t n, size_t i) {
-    size_t end = i, next;
-    uint32_t c, after;
-    if (!peft__utf8_next(s, n, &end, &c)) return 1;
-    if (c == '\r') return end < n && s[end] == '\n' ? 2 : 1;
-    bool prepends = (c >= 0x600 && c <= 0x605) || c == 0x6DD || c == 0x70F || c == 0x8E2 || c == 0xD4E || c == 0x110BD || c == 0x110CD;
-    bool alone = c < 32 || (c >= 0x7F && (peft__uc_bit(c) & ((PEFT__UC_C & ~PEFT__UC_CN) | 3u << 23)) && !prepends && c != 0x200C && c != 0x200D);
-    for (; !alone && end < n && (unsigned char)s[end] >= 0x80; end = next) {
-        next = end;
-        if (!peft__utf8_next(s, n, &next, &after)) break;
-        bool jamo = (c - 0x1100 < 0x100 || c - PEFT__HANGUL < PEFT__HANGUL_COUNT) && after - 0x1160 < 0xA0;
-        bool mark = (peft__uc_bit(after) & PEFT__UC_M) || after == 0x200C || after == 0x200D || after == 0xFF9E || after == 0xFF9F ||
-                    after == 0xE33 || after == 0xEB3 || after - 0x1F3FB < 5 || after - 0xE0020 < 0x60;
-        if (!mark && !jamo && !prepends) break;
-        prepends = prepends && !mark && !jamo ? false : prepends;
-    }
-    if (prepends && end < n && (unsigned char)s[end] < 0x80 && (unsigned char)s[end] >= 32) end++;
-    return end - i;
-}
-
-// SentencePiece's map as the library applies it: to whole clusters where these are short, else to characters; of several entries that
-// a text begins with the shortest counts.
-static bool peft__precompiled(const peft_tokenizer *t, const char *s, size_t n, peft__string *out) {
-    const char *r = NULL;
-    for (size_t i = 0; i < n && !out->failed;) {
-        char run[64];
-        size_t size = 0;
-        for (; size < sizeof(run) && i + 1 < n; i++) {  // a character of ASCII before another one
-            unsigned char c = (unsigned char)s[i];
-            if (c >= 128 || (unsigned char)s[i + 1] >= 128 || t->ascii[c] < 0) break;
-            run[size++] = (char)t->ascii[c];
-        }
-        if (size) {
-            peft__string_append(out, run, size);
-            continue;
-        }
-        size = peft__cluster(s, n, i);
-        if (size < 6 && peft__charsmap_match(t, s + i, size, true, &r)) {
-            peft__string_puts(out, r);
-            i += size;
-            continue;
-        }
-        for (size_t end = i + size, one; i < end; i += one) {
-            one = PEFT__MIN(peft__utf8_size((unsigned char)s[i]), end - i);
-            if (peft__charsmap_match(t, s + i, one, true, &r)) peft__string_puts(out, r);
-            else peft__string_append(out, s + i, one);
-        }
-    }
-    return !out->failed;
-}
-
-// What a character of ASCII before another one becomes, in every text; -1: that has to be looked at.
-static void peft__precompiled_ascii(peft_tokenizer *t) {
-    for (int c = 0; c < 128; c++) {
-        char text[2] = {(char)c, 0};
-        const char *r = text;
-        bool mapped = peft__charsmap_match(t, text, 1, true, &r) > 0;
-        t->ascii[c] = c == '\r' || (mapped && (!r[0] || r[1] || (unsigned char)r[0] >= 128)) ? (signed char)-1 : (signed char)r[0];
-    }
-}
-
-static bool peft__step_find(const peft__step *p, peft__regex_scratch *scratch, const char *s, size_t n, size_t from, size_t *begin,
-                            size_t *end);
-
-static bool peft__replace(const peft__step *p, const char *s, size_t n, size_t most, peft__string *out) {
-    size_t at = 0, begin, end;
-    peft__regex_scratch scratch;
-    memset(&scratch, 0, sizeof(scratch));
-    scratch.ctx = out->ctx;
-    if (p->regex && n && peft__regex_begin(&scratch, p->regex, s, n)) out->failed = true;
-    while (n && at <= n && out->size <= most && !out->failed && peft__step_find(p, &scratch, s, n, at, &begin, &end)) {
-        peft__string_append(out, s + at, begin - at);
-        peft__string_append(out, p->content, p->content_size);
-        at = end;
-        if (begin < end) continue;
-        if (at == n) break;
-        size_t one = PEFT__MIN(peft__utf8_size((unsigned char)s[at]), n - at);
-        peft__string_append(out, s + at, one);
-        at += one;
-    }
-    if (at < n) peft__string_append(out, s + at, n - at);
-    peft__regex_scratch_free(&scratch);
-    return !out->failed;
-}
-
-// Appends every byte as the character that stands for it in byte-level vocabularies.
-static void peft__append_letters(peft__string *out, const char *s, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        char text[4];
-        unsigned char b = (unsigned char)s[i];
-        bool printable = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
-        uint32_t hidden = b <= 32 ? b : b <= 160 ? (uint32_t)b - 127 + 33 : 67;  // those that are not, counted
-        peft__string_append(out, text, peft__utf8_put(text, printable ? b : 256 + hidden));
-    }
-}
-
-// BERT's: control characters go, white space becomes spaces, ideographs stand apart; then accents, then capitals.
-static bool peft__bert_normalize(const peft_tokenizer *t, const peft__step *p, const char *s, size_t n, peft__string *out) {
-    bool accents = p->accents < 0 ? p->lowercase : p->accents > 0;
-    peft__string clean, flat;
-    peft__string_init(&clean, t->ctx);
-    peft__string_init(&flat, t->ctx);
-    for (size_t i = 0; i < n;) {
-        uint32_t c;
-        size_t start = i;
-        peft__utf8_next(s, n, &i, &c);
-        bool space = peft__uc_white(c), line = c == '\t' || c == '\n' || c == '\r';
-        bool control = !line && (c < 32 || (c >= 127 && (peft__uc_bit(c) & PEFT__UC_C & ~PEFT__UC_CN)));
-        if (p->cleanup && (c == 0 || c == 0xFFFD || control)) continue;
-        bool apart = p->chinese && peft__cjk_ideograph(c);
-        if (apart) peft__string_append(&clean, " ", 1);
-        peft__string_append(&clean, p->cleanup && space ? " " : s + start, p->cleanup && space ? 1 : i - start);
-        if (apart) peft__string_append(&clean, " ", 1);
-    }
-    bool ok = !clean.failed;
-    if (accents) ok = ok && peft__nf_text(t->ctx, t->nf, clean.data, clean.size, false, false, &flat);
-    const peft__string *from = accents ? &flat : &clean;
-    for (size_t i = 0; i < from->size && ok;) {
-        uint32_t c, low[2] = {0, 0};
-        char text[8];
-        size_t size = 0;
-        peft__utf8_next(from->data, from->size, &i, &c);
-        if (accents && c >= 128 && (peft__uc_bit(c) & 1u << 5)) continue;  // nonspacing marks
-        low[0] = c;
-        int count = p->lowercase ? peft__map_char(PEFT__STEP_LOWERCASE, c, low) : 1;
-        for (int k = 0; k < count; k++) size += peft__utf8_put(text + size, low[k]);
-        peft__string_append(out, text, size);
-    }
-    peft__string_free(&clean);
-    peft__string_free(&flat);
-    return ok && !out->failed;
-}
-
-// Appends what step p makes of n bytes. No text grows beyond `most` bytes.
-static bool peft__normalize_by(const peft_tokenizer *t, const peft__step *p, const char *s, size_t n, size_t most, peft__string *out) {
-    size_t from = 0, to = n;
-    switch (p->kind) {
-    case PEFT__STEP_NFC: case PEFT__STEP_NFD: case PEFT__STEP_NFKC: case PEFT__STEP_NFKD:
-        return peft__nf_text(t->ctx, t->nf, s, n, p->kind == PEFT__STEP_NFKC || p->kind == PEFT__STEP_NFKD,
-                             p->kind == PEFT__STEP_NFC || p->kind == PEFT__STEP_NFKC, out);
-    case PEFT__STEP_PRECOMPILED: return peft__precompiled(t, s, n, out);
-    case PEFT__STEP_REPLACE: return peft__replace(p, s, n, most, out);
-    case PEFT__STEP_BERT: return peft__bert_normalize(t, p, s, n, out);
-    case PEFT__STEP_BYTES: peft__append_letters(out, s, n); break;
-    case PEFT__STEP_PREPEND:
-        if (n) peft__string_append(out, p->text, p->text_size);
-        peft__string_append(out, s, n);
-        break;
-    case PEFT__STEP_STRIP:
-        peft__strip_white(s, &from, &to, p->left, p->right);
-        peft__string_append(out, s + from, to - from);
-        break;
-    default:
-        for (size_t i = 0, start; i < n;) {
-            uint32_t c, becomes[2];
-            char text[8];
-            size_t size = 0;
-            bool valid = peft__utf8_next(s, n, (start = i, &i), &c);
-            int count = valid ? peft__map_char(p->kind, c, becomes) : 0;
-            for (int k = 0; k < count; k++) size += peft__utf8_put(text + size, becomes[k]);
-            peft__string_append(out, valid ? text : s + start, valid ? size : 1);
-        }
-    }
-    return !out->failed;
-}
-
-// ---- where a pre-tokenizer cuts
-
-typedef struct peft__word_span {
-    int32_t from, to;
-    int32_t first;  // so many of its bytes come from the first character of the whole text
-} peft__word_span;
-
-// The next match of a pattern at or behind `from`. For a regular expression the scratch has begun on this text.
-static bool peft__step_find(const peft__step *p, peft__regex_scratch *scratch, const char *s, size_t n, size_t from, size_t *begin,
-                            size_t *end) {
-    size_t groups[2];
-    if (p->regex) {
-        if (!peft__regex_match(scratch, from, PEFT__REGEX_SEARCH, groups)) return false;
-        *begin = groups[0];
-        *end = groups[1];
-        return true;
-    }
-    for (size_t i = from; i + p->text_size <= n; i++) {
-        const char *hit = (const char *)memchr(s + i, p->text[0], n - i - p->text_size + 1);
-        if (!hit) return false;
-        i = (size_t)(hit - s);
-        if (memcmp(hit, p->text, p->text_size) != 0) continue;
-        *begin = i;
-        *end = i + p->text_size;
-        return true;
-    }
-    return false;
-}
-
-static bool peft__ascii_punctuation(uint32_t c) {
-    return (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) || (c >= 123 && c <= 126);
-}
-
-// \w of the regex library for Rust: letters, marks, decimal digits, connectors, and what Unicode calls alphabetic besides.
-static bool peft__word_char(uint32_t c) {
-    return (peft__uc_bit(c) & (PEFT__UC_L | PEFT__UC_M | PEFT__UC_ND | PEFT__UC_PC | 1u << 9)) || c == 0x200C || c == 0x200D ||
-           c - 0x24B6 < 52 || c - 0x1F130 < 26 || c - 0x1F150 < 26 || c - 0x1F170 < 26;
-}
-
-static bool peft__step_takes(const peft__step *p, uint32_t c) {
-    uint32_t one = 0;
-    size_t i = 0;
-    switch (p->kind) {
-    case PEFT__STEP_DIGITS: return (peft__uc_bit(c) & PEFT__UC_N) != 0;
-    case PEFT__STEP_PUNCTUATION: return peft__ascii_punctuation(c) || (peft__uc_bit(c) & PEFT__UC_P) != 0;
-    case PEFT__STEP_WHITE: return peft__uc_white(c);
-    default: return p->text_size && peft__utf8_next(p->text, p->text_size, &i, &one) && one == c;
-    }
-}
-
-// The cuts of one span, part by part.
-typedef struct peft__cutter {
-    peft__encoder *e;
-    int behavior;
-    bool previous, any, failed;
-    int32_t from, first, pending;  // where the span begins, how much of it is first, a delimiter that waits for what follows (-1: none)
-} peft__cutter;
-
-static void peft__cut_push(peft__cutter *c, int32_t from, int32_t to) {
-    peft__encoder *e = c->e;
-    if (from >= to) return;
-    void *grown = peft__one_more(e->ctx, e->cuts, e->cut_count, &e->cut_capacity, sizeof(peft__word_span));
-    if (!grown) {
-        c->failed = true;
-        return;
-    }
-    e->cuts = (peft__word_span *)grown;
-    peft__word_span *span = &e->cuts[e->cut_count++];
-    span->from = from;
-    span->to = to;
-    span->first = PEFT__MAX(0, PEFT__MIN(c->first - (from - c->from), to - from));
-    c->any = true;
-}
-
-// A part of the span, which is a match or what lies between two.
-static void peft__cut_part(peft__cutter *c, int32_t from, int32_t to, bool match) {
-    peft__word_span *last = c->any ? &c->e->cuts[c->e->cut_count - 1] : NULL;
-    bool joins = (c->behavior == PEFT__CONTIGUOUS && match == c->previous) || (c->behavior == PEFT__WITH_PREVIOUS && match && !c->previous);
-    if (c->behavior == PEFT__WITH_NEXT) {
-        if (match && c->pending >= 0) peft__cut_push(c, c->pending, from);
-        if (!match) peft__cut_push(c, c->pending >= 0 ? c->pending : from, to);
-        c->pending = match ? from : -1;
-    } else if (joins && last) {
-        last->to = to;
-    } else if (!(match && c->behavior == PEFT__REMOVED)) {
-        peft__cut_push(c, from, to);
-    }
-    c->previous = match;
-}
-
-// Words and what is neither word nor space, each a run; a published pattern, word by word; so many characters.
-static void peft__cut_runs(const peft__step *p, peft__cutter *c, const char *s, int32_t to) {
-    for (int32_t i = c->from, start; i < to;) {
-        size_t next = (size_t)i;
-        uint32_t cp;
-        start = i;
-        if (p->kind == PEFT__STEP_LENGTH) {
-            for (int64_t k = 0; k < p->start && next < (size_t)to; k++) peft__utf8_next(s, (size_t)to, &next, &cp);
-            peft__cut_push(c, start, i = (int32_t)next);
-            continue;
-        }
-        if (p->kind != PEFT__STEP_WORDS) {
-            i = (int32_t)(c->from + peft__word_of(p->split, s + c->from, to - c->from, i - c->from));
-            peft__cut_push(c, start, i);
-            continue;
-        }
-        int kind = -1;
-        for (; i < to; i = (int32_t)next) {
-            next = (size_t)i;
-            peft__utf8_next(s, (size_t)to, &next, &cp);
-            int now = peft__word_char(cp) ? 1 : peft__uc_white(cp) ? 2 : 0;
-            if (kind >= 0 && now != kind) break;
-            kind = now;
-        }
-        if (kind != 2) peft__cut_push(c, start, i);
-    }
-}
-
-static void peft__cut_chars(const peft__step *p, peft__cutter *c, const char *s, int32_t to) {
-    int32_t between = c->from;
-    for (int32_t i = c->from; i < to;) {
-        unsigned char b = (unsigned char)s[i];
-        size_t next = (size_t)i + 1;
-        uint32_t cp = b;
-        if (b < 128 ? !(p->ascii[b >> 5] >> (b & 31) & 1)
-                    : !(next = (size_t)i, peft__utf8_next(s, (size_t)to, &next, &cp) && peft__step_takes(p, cp))) {
-            i = (int32_t)next;
-            continue;
-        }
-        if (between < i) peft__cut_part(c, between, i, false);
-        peft__cut_part(c, i, (int32_t)next, true);
-        between = i = (int32_t)next;
-    }
-    if (between < to) peft__cut_part(c, between, to, false);
-}
-
-static void peft__cut_matches(const peft__step *p, peft__cutter *c, const char *s, int32_t to) {
-    size_t n = (size_t)(to - c->from), from = 0, at = 0, begin, end;
-    s += c->from;
-    c->failed = p->regex && peft__regex_begin(&c->e->scratch, p->regex, s, n) != PEFT_OK;
-    while (at <= n && !c->failed && peft__step_find(p, &c->e->scratch, s, n, at, &begin, &end)) {
-        if (from < begin) peft__cut_part(c, c->from + (int32_t)from, c->from + (int32_t)begin, p->invert);
-        peft__cut_part(c, c->from + (int32_t)begin, c->from + (int32_t)end, !p->invert);
-        from = at = end;
-        if (begin == end) at += at < n ? PEFT__MIN(peft__utf8_size((unsigned char)s[at]), n - at) : 1;
-    }
-    if (from < n) peft__cut_part(c, c->from + (int32_t)from, to, p->invert);
-}
-
-static bool peft__cut(peft__encoder *e, const peft__step *p) {
-    e->cut_count = 0;
-    for (int64_t i = 0; i < e->span_count; i++) {
-        const peft__word_span *span = &e->spans[i];
-        peft__cutter c = {e, p->behavior, false, false, false, span->from, span->first, -1};
-        if (p->split || p->kind == PEFT__STEP_WORDS || p->kind == PEFT__STEP_LENGTH) peft__cut_runs(p, &c, e->text.data, span->to);
-        else if (p->kind == PEFT__STEP_SPLIT) peft__cut_matches(p, &c, e->text.data, span->to);
-        else peft__cut_chars(p, &c, e->text.data, span->to);
-        if (c.pending >= 0) peft__cut_push(&c, c.pending, span->to);
-        if (c.failed) return false;
-    }
-    peft__word_span *spans = e->spans;
-    int64_t capacity = e->span_capacity;
-    e->spans = e->cuts, e->span_count = e->cut_count, e->span_capacity = e->cut_capacity;
-    e->cuts = spans, e->cut_capacity = capacity;
-    return true;
-}
-
-// Every span is written anew: with a prefix where the step wants one, spaces as the replacement (Metaspace), bytes as letters
-// (ByteLevel).
-static bool peft__rewrite(peft__encoder *e, const peft__step *p, bool letters) {
-    peft__string *out = &e->other;
-    bool meta = p->kind == PEFT__STEP_METASPACE;
-    const char *mark = meta ? p->text : " ";
-    size_t mark_size = meta ? p->text_size : 1;
-    out->size = 0;
-    for (int64_t i = 0; i < e->span_count && !out->failed; i++) {
-        peft__word_span *span = &e->spans[i];
-        const char *s = e->text.data + span->from;
-        size_t n = (size_t)(span->to - span->from), begin = out->size, first = 0;
-        bool begins = (meta && s[0] == ' ') || (n >= mark_size && memcmp(s, mark, mark_size) == 0);
-        bool wanted = !meta ? p->prefix_space : p->scheme == PEFT__PREFIX_ALWAYS || (p->scheme == PEFT__PREFIX_FIRST && span->first > 0);
-        if (letters) {
-            peft__append_letters(out, s, n);
-        } else {
-            if (wanted && !begins) peft__string_append(out, mark, mark_size);
-            for (size_t k = 0, end; k < n; k = end) {
-                for (end = k; end < n && !(meta && s[end] == ' ');) end++;
-                if (k < (size_t)span->first) first = out->size - begin + PEFT__MIN(end, (size_t)span->first) - k;
-                peft__string_append(out, s + k, end - k);
-                if (end == n) break;
-                peft__string_append(out, mark, mark_size);
-                if (end < (size_t)span->first) first = out->size - begin;
-                end++;
-            }
-        }
-        if (out->size > e->most) break;
-        span->first = (int32_t)(letters ? 2 * (size_t)span->first : first);
-        span->from = (int32_t)begin;
-        span->to = (int32_t)out->size;
-    }
-    peft__string text = e->text;
-    e->text = e->other;
-    e->other = text;
-    return !e->text.failed;
-}
-
-static bool peft__pre_tokenize(peft__encoder *e, const peft__step *p) {
-    peft__step cut = *p;
-    if (p->kind == PEFT__STEP_METASPACE) {
-        cut.kind = PEFT__STEP_DELIMITER;
-        cut.behavior = PEFT__WITH_NEXT;
-        return peft__rewrite(e, p, false) && (!p->cut || peft__cut(e, &cut));
-    }
-    if (p->kind != PEFT__STEP_BYTES) return peft__cut(e, p);
-    cut.split = PEFT__SPLIT_GPT2;
-    if (p->prefix_space && !peft__rewrite(e, p, false)) return false;
-    return (!p->use_regex || peft__cut(e, &cut)) && (p->raw || peft__rewrite(e, p, true));
-}
-
-// ---- tokenizer.json's models
-
-// Appends a character's symbol with the prefix of those inside of a word and the suffix of the last one.
-static bool peft__json_symbol(peft__encoder *e, const char *s, int64_t n, int64_t *count, int64_t *unknown) {
-    const peft_tokenizer *t = e->t;
-    int32_t id = peft__model_piece(e, s, n);
-    bool fallback = id < 0 && t->byte_fallback && peft__has_bytes(t, s, n);
-    if (id < 0 && !fallback) {
-        if (t->model_unk < 0) return !t->unk_missing || peft__no_unknown(e);
-        if (*unknown && t->fuse_unk) return true;
-        if (*unknown) e->symbols[(*count)++].id = t->model_unk;
-        *unknown = 1;
-        return true;
-    }
-    if (id >= 0 && *unknown) {
-        e->symbols[(*count)++].id = t->model_unk;
-        *unknown = 0;
-    }
-    for (int64_t i = 0; i < (fallback ? n : 1); i++) e->symbols[(*count)++].id = fallback ? t->byte_id[(unsigned char)s[i]] : id;
-    return true;
-}
-
-static bool peft__json_bpe_word(peft__encoder *e, const char *s, int64_t n) {
-    const peft_tokenizer *t = e->t;
-    enum { AFFIX = PEFT__AFFIX_LENGTH };
-    char affixed[2 * AFFIX + 4];
-    int32_t whole = peft__model_piece(e, s, n);
-    if (whole >= 0 && t->pieces[whole].whole) return peft__ids_push(e->ctx, e->ids, whole);
-    int64_t count = 0, unknown = 0, prefix = t->prefix_size, suffix = t->suffix_size;
-    if (!peft__symbols_reserve(e, (n + 1) * (1 + prefix) + suffix + 8)) return false;
-    for (int64_t i = 0, one; i < n; i += one) {
-        one = PEFT__MIN((int64_t)peft__utf8_size((unsigned char)s[i]), n - i);
-        int64_t before = i ? prefix : 0, behind = i + one == n ? suffix : 0;
-        if (!before && !behind) {
-            if (!peft__json_symbol(e, s + i, one, &count, &unknown)) return false;
-            continue;
-        }
-        memcpy(affixed, t->prefix, (size_t)before);
-        memcpy(affixed + before, s + i, (size_t)one);
-        memcpy(affixed + before + one, t->suffix, (size_t)behind);
-        if (!peft__json_symbol(e, affixed, before + one + behind, &count, &unknown)) return false;
-    }
-    if (unknown) e->symbols[count++].id = t->model_unk;
-    for (int64_t i = 0; i < count; i++) {
-        e->symbols[i].start = e->symbols[i].end = 0;
-        e->symbols[i].rank = INT32_MAX;
-    }
-    bool ok = peft__merge_symbols(e, &count);
-    for (int64_t i = 0; i < count && ok; i++) ok = peft__ids_push(e->ctx, e->ids, e->symbols[i].id);
-    return ok;
-}
-
-// Where no piece has a space behind another character, every space that follows one begins a stretch of its own.
-static bool peft__model_bpe(peft__encoder *e, const char *s, int64_t n) {
-    int64_t from = 0;
-    for (int64_t i = 3; i + 3 <= n && e->t->space_begins; i++) {
-        if (s[i] != peft__space[0] || memcmp(s + i, peft__space, 3) != 0 || memcmp(s + i - 3, peft__space, 3) == 0) continue;
-        if (!peft__json_bpe_word(e, s + from, i - from)) return false;
-        from = i;
-    }
-    return peft__json_bpe_word(e, s + from, n - from);
-}
-
-// The longest piece that the rest of the word begins with, then the same with the prefix before it; a word that does not come out even
-// is unknown as a whole.
+// WordPiece: the longest piece that the rest of the word begins with, then the same with the prefix before it; a word that does not
+// come out even is unknown as a whole.
 static bool peft__word_piece(peft__encoder *e, const char *s, int64_t n) {
     const peft_tokenizer *t = e->t;
     int64_t chars = 0, before = e->ids->count, end = 0;
@@ -14510,51 +13947,49 @@ static bool peft__word_piece(peft__encoder *e, const char *s, int64_t n) {
     }
     if (chars <= t->max_word) return true;
     e->ids->count = before;
-    return t->model_unk >= 0 ? peft__ids_push(e->ctx, e->ids, t->model_unk) : peft__no_unknown(e);
+    return peft__push_or_unknown(e, -1);
 }
 
 static bool peft__model_word(peft__encoder *e, const char *s, int64_t n) {
+    switch (e->t->kind) {
+    case PEFT__BPE: return e->t->byte_level ? peft__bpe_word(e, s, n) : peft__model_bpe(e, s, n);
+    case PEFT__WORD_PIECE: return peft__word_piece(e, s, n);
+    case PEFT__UNIGRAM: return peft__encode_unigram(e, s, n);
+    default: return peft__push_or_unknown(e, peft__model_piece(e, s, n));
+    }
+}
+
+// The words of normalized text, into e->spans of e->text.
+static bool peft__cut_words(peft__encoder *e, const char *s, size_t n, size_t first) {
     const peft_tokenizer *t = e->t;
-    if (t->kind == PEFT__BYTE_BPE) return peft__bpe_word(e, s, n);
-    if (t->kind == PEFT__BPE) return peft__model_bpe(e, s, n);
-    if (t->kind == PEFT__WORD_PIECE) return peft__word_piece(e, s, n);
-    if (t->kind == PEFT__UNIGRAM) return peft__encode_unigram(e, s, n) && peft__emit_unknown(e);
-    int32_t id = peft__model_piece(e, s, n);
-    if (id < 0) id = t->model_unk;
-    return id >= 0 ? peft__ids_push(e->ctx, e->ids, id) : peft__no_unknown(e);
+    peft__step whole;
+    memset(&whole, 0, sizeof(whole));
+    peft__cutter c = {e, &whole, false, false, false, 0, (int32_t)first, -1};
+    e->text.size = 0;
+    e->cuts.count = 0;
+    peft__cut_push(&c, 0, (int32_t)n);
+    if (c.failed || !peft__string_append(&e->text, s, n)) return false;
+    peft__spans spans = e->spans;
+    e->spans = e->cuts;
+    e->cuts = spans;
+    for (int64_t i = 0; i < t->step_count[PEFT__PRE_TOKENIZERS]; i++)
+        if (!peft__pre_tokenize(e, &t->steps[PEFT__PRE_TOKENIZERS][i])) return false;
+    return true;
 }
 
 // Normalized text between added tokens: cut into words, each of which goes through the model.
-static bool peft__json_words(peft__encoder *e, const char *s, size_t n, size_t first) {
-    const peft_tokenizer *t = e->t;
+static bool peft__encode_words(peft__encoder *e, const char *s, size_t n, size_t first) {
     if (!n) return true;
-    if (t->split) {
-        if (!t->prefix_space || s[0] == ' ') return peft__encode_byte_bpe(e, s, (int64_t)n);
-        e->text.size = 0;
-        return peft__string_append(&e->text, " ", 1) && peft__string_append(&e->text, s, n) &&
-               peft__encode_byte_bpe(e, e->text.data, (int64_t)e->text.size);
-    }
-    if (!t->step_count[PEFT__PRE_TOKENIZERS]) return peft__model_word(e, s, (int64_t)n);
-    e->text.size = 0;
-    if (!peft__string_append(&e->text, s, n)) return false;
-    peft__cutter c = {e, PEFT__ISOLATED, false, false, false, 0, (int32_t)first, -1};
-    e->cut_count = 0;
-    peft__cut_push(&c, 0, (int32_t)n);
-    if (c.failed) return false;
-    peft__word_span *spans = e->spans;
-    int64_t capacity = e->span_capacity;
-    e->spans = e->cuts, e->span_count = e->cut_count, e->span_capacity = e->cut_capacity;
-    e->cuts = spans, e->cut_capacity = capacity;
-    for (int64_t i = 0; i < t->step_count[PEFT__PRE_TOKENIZERS]; i++)
-        if (!peft__pre_tokenize(e, &t->steps[PEFT__PRE_TOKENIZERS][i])) return false;
-    for (int64_t i = 0; i < e->span_count; i++)
-        if (!peft__model_word(e, e->text.data + e->spans[i].from, e->spans[i].to - e->spans[i].from)) return false;
+    if (!e->t->step_count[PEFT__PRE_TOKENIZERS]) return peft__model_word(e, s, (int64_t)n);
+    if (!peft__cut_words(e, s, n, first)) return false;
+    for (int64_t i = 0; i < e->spans.count; i++)
+        if (!peft__model_word(e, e->text.data + e->spans.data[i].from, e->spans.data[i].to - e->spans.data[i].from)) return false;
     return true;
 }
 
 // n bytes through all normalizers; *out points at the result, which is `s` itself where there are none. `first`: so many of the bytes
 // come from the first character of the text; it is measured by normalizing them alone.
-static bool peft__json_normalize(peft__encoder *e, const char *s, size_t n, const char **out, size_t *size, size_t *first) {
+static bool peft__normalize(peft__encoder *e, const char *s, size_t n, const char **out, size_t *size, size_t *first) {
     const peft_tokenizer *t = e->t;
     *out = s;
     *size = n;
@@ -14575,26 +14010,12 @@ static bool peft__json_normalize(peft__encoder *e, const char *s, size_t n, cons
     return true;
 }
 
-// ---- encoding: the text between the added tokens that it writes out
-
-// The text between two added tokens, which has its own normalization and words.
-static bool peft__encode_chunk(peft__encoder *e, const char *s, size_t n, size_t first) {
-    const peft_tokenizer *t = e->t;
-    if (!n) return true;
-    e->after_unknown = false;
-    if (t->kind == PEFT__BYTE_BPE) {
-        if (!t->prefix_space || s[0] == ' ') return peft__encode_byte_bpe(e, s, (int64_t)n);
-        e->text.size = 0;
-        if (!peft__string_append(&e->text, " ", 1) || !peft__string_append(&e->text, s, n)) return false;
-        return peft__encode_byte_bpe(e, e->text.data, (int64_t)e->text.size);
-    }
-    if (!peft__normalize(t, s, n, t->dummy_prefix && (first || !t->first_only), &e->text)) return false;
-    if (!e->text.size) return true;
-    if (t->kind == PEFT__UNIGRAM) return peft__encode_unigram(e, e->text.data, (int64_t)e->text.size);
-    return peft__encode_sp_bpe(e, e->text.data, (int64_t)e->text.size);
+// White space of UTF-8 text: its size at s[i], 0: something else.
+static size_t peft__white_at(const char *s, size_t n, size_t i) {
+    uint32_t c;
+    size_t next = i;
+    return i < n && peft__utf8_next(s, n, &next, &c) && peft__uc_white(c) ? next - i : 0;
 }
-
-typedef bool (*peft__encode_part)(peft__encoder *e, const char *s, size_t n, size_t first);
 
 // Is the character before s[i], or at it, one of a word?
 static bool peft__word_before(const char *s, size_t i) {
@@ -14609,23 +14030,20 @@ static bool peft__word_at(const char *s, size_t n, size_t i) {
 }
 
 // Cuts n bytes at the tokens of one trie, the leftmost first and of these the longest; `part` gets what lies between. `first` is as in
-// peft__json_normalize.
-static bool peft__encode_split(peft__encoder *e, const peft__trie *at, const char *s, size_t n, size_t first, peft__encode_part part) {
+// peft__normalize.
+static bool peft__encode_split(peft__encoder *e, const peft__trie *at, const char *s, size_t n, size_t first,
+                               bool (*part)(peft__encoder *e, const char *s, size_t n, size_t first)) {
     size_t from = 0;
     for (size_t i = 0; i < n && at->nodes;) {
         int32_t k = -1;
         size_t size = peft__trie_longest(at, s + i, n - i, &k), begin = i, end = i + size;
-        if (!size) {
-            i++;
-            continue;
-        }
-        i = end;
+        i = size ? end : i + 1;
+        if (!size) continue;
         const peft__added *a = &e->t->added_tokens[k];
         if ((a->special && !e->special) || (a->single_word && (peft__word_before(s, begin) || peft__word_at(s, n, end)))) continue;
-        if (a->strip_left) {
-            size_t start = PEFT__MIN(from, begin), stop = begin;
-            peft__strip_white(s, &start, &stop, false, true);
-            begin = stop;
+        for (size_t last = begin; a->strip_left && begin > from; begin = last) {
+            while (last > from && ((unsigned char)s[--last] & 0xC0) == 0x80) {}
+            if (peft__white_at(s, begin, last) != begin - last) break;
         }
         for (size_t one; a->strip_right && (one = peft__white_at(s, n, end)) > 0;) end += one;
         if (begin > from && !part(e, s + from, begin - from, first > from ? first - from : 0)) return false;
@@ -14636,9 +14054,10 @@ static bool peft__encode_split(peft__encoder *e, const peft__trie *at, const cha
     return from >= n || part(e, s + from, n - from, first > from ? first - from : 0);
 }
 
-static bool peft__json_segment(peft__encoder *e, const char *s, size_t n, size_t first) {
+static bool peft__encode_segment(peft__encoder *e, const char *s, size_t n, size_t first) {
     size_t size;
-    return peft__json_normalize(e, s, n, &s, &size, &first) && peft__encode_split(e, &e->t->added_normal, s, size, first, peft__json_words);
+    return peft__normalize(e, s, n, &s, &size, &first) &&
+           peft__encode_split(e, &e->t->added_normal, s, size, first, peft__encode_words);
 }
 
 // Texts of tokenizers that know no bytes: what is not UTF-8 becomes U+FFFD. Returns s where nothing has to change, NULL: no memory.
@@ -14657,65 +14076,41 @@ static const char *peft__repaired(peft__encoder *e, const char *s, size_t *n) {
     return e->repaired.failed ? NULL : e->repaired.data;
 }
 
-static peft_status peft__encode(const peft_tokenizer *t, const char *text, size_t n, peft_ids *ids, bool special) {
+// Appends the ids of a text; with `around` those before and behind it, too. `call`: for messages.
+static peft_status peft__encode(const peft_tokenizer *t, const char *text, size_t n, peft_ids *ids, bool special, bool around,
+                                const char *call) {
+    if (!t) return peft__null(NULL, call, "tokenizer");
+    if (!ids || (!text && n)) return peft__null(t->ctx, call, ids ? "text" : "ids");
     if (n > INT32_MAX / 32) return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "a text of %zu bytes; cut it into lines", n);
     peft__encoder e;
-    memset(&e, 0, sizeof(e));
-    e.t = t;
-    e.ctx = t->ctx;
+    peft__encoder_open(&e, t, ((size_t)1 << 20) + 32 * n);
     e.ids = ids;
     e.special = special;
-    e.most = PEFT__MIN((size_t)1 << 20, (size_t)INT32_MAX / 4) + 32 * n;
-    e.status = PEFT_ERROR_MEMORY;
-    e.scratch.ctx = t->ctx;
-    peft__string *strings[] = {&e.text, &e.other, &e.normal[0], &e.normal[1], &e.repaired};
-    for (int i = 0; i < PEFT__COUNT(strings); i++) peft__string_init(strings[i], t->ctx);
     int64_t before = ids->count;
-    if (t->json && !t->takes_bytes) text = peft__repaired(&e, text, &n);
-    size_t first = text && n ? PEFT__MIN(peft__utf8_size((unsigned char)text[0]), n) : 0;
-    bool ok = text && peft__encode_split(&e, &t->added, text, n, first, t->json ? peft__json_segment : peft__encode_chunk);
+    bool ok = true;
+    if (!t->takes_bytes) text = peft__repaired(&e, text ? text : "", &n);
+    size_t first = text && n ? (size_t)peft__utf8_step(text, (int64_t)n, 0) : 0;
+    for (int i = 0; i < t->front_count && around && ok; i++) ok = peft__ids_push(t->ctx, ids, t->around[i]);
+    ok = ok && (text || !n) && peft__encode_split(&e, &t->added, text, n, first, peft__encode_segment);
+    for (int i = t->front_count; i < t->around_count && around && ok; i++) ok = peft__ids_push(t->ctx, ids, t->around[i]);
     if (!ok) ids->count = before;
-    size_t largest = 0;
-    for (int i = 0; i < PEFT__COUNT(strings); i++) {
-        largest = PEFT__MAX(largest, strings[i]->size);
-        peft__string_free(strings[i]);
-    }
-    peft__free(t->ctx, e.best);
-    peft__free(t->ctx, e.symbols);
-    peft__free(t->ctx, e.heap);
-    peft__free(t->ctx, e.spans);
-    peft__free(t->ctx, e.cuts);
-    peft__regex_scratch_free(&e.scratch);
-    if (!ok && largest > e.most) return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "a text of %zu bytes that the normalizer makes too long", n);
+    size_t largest = PEFT__MAX(PEFT__MAX(e.text.size, e.other.size), PEFT__MAX(e.normal[0].size, e.normal[1].size));
+    peft__encoder_close(&e);
+    if (!ok && largest > e.most)
+        return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "a text of %zu bytes that the normalizer makes too long", n);
     return ok ? PEFT_OK : e.status;
 }
 
 PEFTDEF peft_status peft_encode(const peft_tokenizer *t, const char *text, size_t n, peft_ids *ids) {
-    PEFT__NEED(NULL, t, "tokenizer");
-    PEFT__NEED(t->ctx, text || !n, "text");
-    PEFT__NEED(t->ctx, ids, "ids");
-    return peft__encode(t, text, n, ids, false);
+    return peft__encode(t, text, n, ids, false, false, __func__);
 }
 
 PEFTDEF peft_status peft_encode_special(const peft_tokenizer *t, const char *text, size_t n, peft_ids *ids) {
-    PEFT__NEED(NULL, t, "tokenizer");
-    PEFT__NEED(t->ctx, text || !n, "text");
-    PEFT__NEED(t->ctx, ids, "ids");
-    return peft__encode(t, text, n, ids, true);
+    return peft__encode(t, text, n, ids, true, false, __func__);
 }
 
 PEFTDEF peft_status peft_encode_full(const peft_tokenizer *t, const char *text, size_t n, peft_ids *ids) {
-    PEFT__NEED(NULL, t, "tokenizer");
-    PEFT__NEED(t->ctx, text || !n, "text");
-    PEFT__NEED(t->ctx, ids, "ids");
-    int64_t before = ids->count;
-    bool ok = true;
-    for (int64_t i = 0; i < t->front_count && ok; i++) ok = peft__ids_push(t->ctx, ids, t->around[i]);
-    peft_status status = ok ? peft__encode(t, text, n, ids, true) : PEFT_ERROR_MEMORY;
-    for (int64_t i = t->front_count; i < t->around_count && !status; i++)
-        if (!peft__ids_push(t->ctx, ids, t->around[i])) status = PEFT_ERROR_MEMORY;
-    if (status) ids->count = before;
-    return status;
+    return peft__encode(t, text, n, ids, true, true, __func__);
 }
 
 // ---- decoding
@@ -14738,6 +14133,7 @@ static void peft__append_utf8(peft__string *out, const char *s, size_t n, bool p
     }
 }
 
+// sentencepiece's own decoder: visible spaces become spaces, the first goes; runs of byte pieces are text.
 static void peft__decode_sp(const peft_tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, peft__string *out) {
     peft__string bytes;  // a run of byte pieces
     peft__string_init(&bytes, t->ctx);
@@ -14773,7 +14169,7 @@ static void peft__decode_sp(const peft_tokenizer *t, const int32_t *ids, int64_t
         }
     }
     peft__append_utf8(out, bytes.data, bytes.size, true);
-    if (bytes.failed) out->failed = true;
+    out->failed = out->failed || bytes.failed;
     peft__string_free(&bytes);
 }
 
@@ -14781,42 +14177,12 @@ static void peft__decode_bytes(const peft_tokenizer *t, const int32_t *ids, int6
     peft__string bytes;
     peft__string_init(&bytes, t->ctx);
     for (int64_t i = 0; i < n; i++) {
-        if (ids[i] >= t->count) continue;
-        const peft__piece *p = &t->pieces[ids[i]];
-        if (p->type != PEFT__PIECE_CONTROL || !skip_special) peft__string_append(&bytes, p->bytes, p->byte_size);
+        const peft__piece *p = ids[i] < t->count ? &t->pieces[ids[i]] : NULL;
+        if (p && (p->type != PEFT__PIECE_CONTROL || !skip_special)) peft__string_append(&bytes, p->bytes, p->byte_size);
     }
     peft__append_utf8(out, bytes.data, bytes.size, false);
-    if (bytes.failed) out->failed = true;
+    out->failed = out->failed || bytes.failed;
     peft__string_free(&bytes);
-}
-
-// ---- byte-level vocabularies write every byte as a printable character: themselves, or from U+0100 on those that are not
-
-static void peft__byte_characters(short *byte_of_char) {
-    int next = 256;
-    for (int i = 0; i < 324; i++) byte_of_char[i] = -1;
-    for (int b = 0; b < 256; b++) {
-        bool printable = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
-        byte_of_char[printable ? b : next++] = (short)b;
-    }
-}
-
-// Appends the bytes that letters stand for; a text with anything else stays as it is.
-static bool peft__letters_to_bytes(const char *s, size_t n, peft__string *out) {
-    short byte_of_char[324];
-    size_t before = out->size;
-    peft__byte_characters(byte_of_char);
-    for (size_t i = 0; i < n;) {
-        uint32_t c;
-        bool valid = peft__utf8_next(s, n, &i, &c);
-        char byte = valid && c < 324 ? (char)byte_of_char[c] : (char)0;
-        if (!valid || c >= 324 || byte_of_char[c] < 0) {
-            out->size = before;
-            return peft__string_append(out, s, n);
-        }
-        peft__string_append(out, &byte, 1);
-    }
-    return !out->failed;
 }
 
 // Texts one behind the other: what the steps of a decoder take and give.
@@ -14826,39 +14192,42 @@ typedef struct peft__token_texts {
     int64_t count, capacity;
 } peft__token_texts;
 
-static bool peft__token_close(peft_context *ctx, peft__token_texts *x) {
-    void *grown = peft__one_more(ctx, x->ends, x->count, &x->capacity, sizeof(size_t));
-    if (!grown || x->text.failed) return false;
+// The text so far is one more token.
+static void peft__token_close(peft__token_texts *x) {
+    void *grown = peft__one_more(x->text.ctx, x->ends, x->count, &x->capacity, sizeof(size_t));
+    if (!grown) x->text.failed = true;
+    if (x->text.failed) return;
     x->ends = (size_t *)grown;
     x->ends[x->count++] = x->text.size;
-    return true;
+}
+
+static void peft__token_put(peft__token_texts *x, const char *s, size_t n) {
+    peft__string_append(&x->text, s, n);
+    peft__token_close(x);
 }
 
 // Replaces every `what` in the bytes behind `from`.
-static bool peft__substitute(peft__string *s, size_t from, const char *what, const char *by) {
+static void peft__substitute(peft__string *s, size_t from, const char *what, const char *by) {
     peft__step p;
     memset(&p, 0, sizeof(p));
     p.text = what, p.text_size = strlen(what), p.content = by, p.content_size = strlen(by);
     peft__string out;
     peft__string_init(&out, s->ctx);
-    bool ok = peft__replace(&p, s->data + from, s->size - from, SIZE_MAX, &out) && peft__string_append(&out, "", 0);
-    if (ok) {
-        s->size = from;
-        ok = peft__string_append(s, out.data, out.size);
-    }
+    peft__replace(&p, s->data + from, s->size - from, SIZE_MAX, &out);
+    s->size = from;
+    peft__string_append(s, out.data, out.size);
+    s->failed = s->failed || out.failed;
     peft__string_free(&out);
-    return ok;
 }
 
-static bool peft__decode_word_piece(const peft__step *p, const char *s, size_t n, bool front, peft__string *out) {
+static void peft__decode_word_piece(const peft__step *p, const char *s, size_t n, bool front, peft__string *out) {
     static const char *const cleaned[][2] = {{" .", "."}, {" ?", "?"}, {" !", "!"}, {" ,", ","}, {" ' ", "'"}, {" n't", "n't"},
                                              {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
     size_t from = out->size, skip = !front && n >= p->text_size && memcmp(s, p->text, p->text_size) == 0 ? p->text_size : 0;
-    bool joined = skip || (!front && !p->text_size);
-    bool ok = (front || joined || peft__string_append(out, " ", 1)) && peft__string_append(out, s + skip, n - skip);
-    for (int64_t i = 0; i < PEFT__COUNT(cleaned) && ok && p->cleanup; i++)
-        if (out->size > from) ok = peft__substitute(out, from, cleaned[i][0], cleaned[i][1]);
-    return ok;
+    if (!front && !skip && p->text_size) peft__string_append(out, " ", 1);
+    peft__string_append(out, s + skip, n - skip);
+    for (int64_t i = 0; i < PEFT__COUNT(cleaned) && p->cleanup; i++)
+        if (out->size > from) peft__substitute(out, from, cleaned[i][0], cleaned[i][1]);
 }
 
 static void peft__decode_strip(const peft__step *p, const char *s, size_t n, peft__string *out) {
@@ -14869,48 +14238,50 @@ static void peft__decode_strip(const peft__step *p, const char *s, size_t n, pef
 }
 
 // A run of byte tokens gives the text that they spell, or U+FFFD for each of them.
-static bool peft__close_bytes(peft_context *ctx, peft__token_texts *out, peft__string *bytes) {
+static void peft__close_bytes(peft__token_texts *out, peft__string *bytes) {
     bool valid = true;
     uint32_t c;
     for (size_t i = 0; i < bytes->size && valid;) valid = peft__utf8_next(bytes->data, bytes->size, &i, &c);
-    bool ok = !bytes->failed;
-    if (valid && bytes->size) ok = peft__string_append(&out->text, bytes->data, bytes->size) && peft__token_close(ctx, out);
-    for (size_t i = 0; i < bytes->size && !valid && ok; i++) ok = peft__string_append(&out->text, peft__replacement, 3) && peft__token_close(ctx, out);
+    if (valid && bytes->size) peft__token_put(out, bytes->data, bytes->size);
+    for (size_t i = 0; i < bytes->size && !valid; i++) peft__token_put(out, peft__replacement, 3);
+    out->text.failed = out->text.failed || bytes->failed;
     bytes->size = 0;
-    return ok;
 }
 
-static bool peft__decode_fallback(peft_context *ctx, const peft__token_texts *in, peft__token_texts *out) {
-    peft__string bytes;
-    bool ok = true;
-    peft__string_init(&bytes, ctx);
-    for (int64_t i = 0; i < in->count && ok; i++) {
-        size_t from = i ? in->ends[i - 1] : 0, n = in->ends[i] - from;
-        int byte = peft__byte_piece(in->text.data + from, n);
-        char one = (char)byte;
-        if (byte >= 0) ok = peft__string_append(&bytes, &one, 1);
-        else ok = peft__close_bytes(ctx, out, &bytes) && peft__string_append(&out->text, in->text.data + from, n) && peft__token_close(ctx, out);
-    }
-    ok = ok && peft__close_bytes(ctx, out, &bytes);
-    peft__string_free(&bytes);
-    return ok;
-}
-
-static bool peft__decode_step(const peft_tokenizer *t, const peft__step *p, const peft__token_texts *in, peft__token_texts *out, size_t most) {
-    peft__string raw;
-    bool ok = true;
-    if (p->kind == PEFT__STEP_BYTE_FALLBACK) return peft__decode_fallback(t->ctx, in, out);
-    peft__string_init(&raw, t->ctx);
-    for (int64_t i = 0; i < in->count && ok; i++) {
+static void peft__decode_step(const peft__step *p, const peft__token_texts *in, peft__token_texts *out, size_t most) {
+    peft__string raw, *o = &out->text;
+    short byte_of_char[324];
+    char letters[256];
+    bool whole = p->kind == PEFT__STEP_FUSE || p->kind == PEFT__STEP_BYTES;  // one text of all
+    peft__byte_characters(byte_of_char);
+    peft__string_init(&raw, o->ctx);
+    for (int64_t i = 0; i < in->count && !o->failed && o->size <= most; i++) {
         size_t from = i ? in->ends[i - 1] : 0, n = in->ends[i] - from;
         const char *s = in->text.data + from;
-        peft__string *o = &out->text;
+        int64_t bytes;
         switch (p->kind) {
         case PEFT__STEP_FUSE: peft__string_append(o, s, n); break;
         case PEFT__STEP_REPLACE: peft__replace(p, s, n, most, o); break;
         case PEFT__STEP_STRIP: peft__decode_strip(p, s, n, o); break;
-        case PEFT__STEP_WORD_PIECE: ok = peft__decode_word_piece(p, s, n, i == 0, o); break;
-        case PEFT__STEP_BYTES: ok = peft__letters_to_bytes(s, n, &raw); break;
+        case PEFT__STEP_WORD_PIECE: peft__decode_word_piece(p, s, n, i == 0, o); break;
+        case PEFT__STEP_BYTES: {
+            char *room = n <= sizeof(letters) ? letters : (char *)peft__alloc(o->ctx, n);
+            bytes = room ? peft__letters_to_bytes(byte_of_char, s, n, room) : -1;
+            peft__string_append(&raw, bytes < 0 ? s : room, bytes < 0 ? n : (size_t)bytes);
+            if (!room) o->failed = true;
+            if (room != letters) peft__free(o->ctx, room);
+            break;
+        }
+        case PEFT__STEP_BYTE_FALLBACK:
+            bytes = peft__byte_piece(s, n);
+            letters[0] = (char)bytes;
+            if (bytes >= 0) {
+                peft__string_append(&raw, letters, 1);
+                continue;
+            }
+            peft__close_bytes(out, &raw);
+            peft__string_append(o, s, n);
+            break;
         default: {  // Metaspace's and BPE's: spaces for what stands for them, none at the one end
             bool meta = p->kind == PEFT__STEP_METASPACE, end = meta ? i == 0 && p->scheme != PEFT__PREFIX_NEVER : i + 1 == in->count;
             peft__step q = *p;
@@ -14919,46 +14290,45 @@ static bool peft__decode_step(const peft_tokenizer *t, const peft__step *p, cons
             peft__replace(&q, s, n, most, o);
         }
         }
-        ok = ok && !o->failed && o->size <= most;
-        if (ok && p->kind != PEFT__STEP_FUSE && p->kind != PEFT__STEP_BYTES) ok = peft__token_close(t->ctx, out);
+        if (!whole) peft__token_close(out);
     }
-    if (p->kind == PEFT__STEP_BYTES && ok) peft__append_utf8(&out->text, raw.data, raw.size, false);
-    if (ok && (p->kind == PEFT__STEP_BYTES || p->kind == PEFT__STEP_FUSE)) ok = peft__token_close(t->ctx, out);
+    if (p->kind == PEFT__STEP_BYTES) peft__append_utf8(o, raw.data, raw.size, false);
+    if (p->kind == PEFT__STEP_BYTE_FALLBACK) peft__close_bytes(out, &raw);
+    if (whole) peft__token_close(out);
+    o->failed = o->failed || raw.failed || o->size > most;
     peft__string_free(&raw);
-    return ok && !out->text.failed;
 }
 
-static bool peft__decode_json(const peft_tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, peft__string *out) {
+static void peft__decode_steps(const peft_tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, peft__string *out) {
     peft__token_texts texts[2];
     int at = 0;
-    bool ok = true;
+    int64_t steps = t->step_count[PEFT__DECODERS];
     memset(texts, 0, sizeof(texts));
     for (int i = 0; i < 2; i++) {
         peft__string_init(&texts[i].text, t->ctx);
         peft__string_append(&texts[i].text, "", 0);
     }
-    for (int64_t i = 0; i < n && ok; i++) {
+    for (int64_t i = 0; i < n; i++) {
         const peft__piece *p = ids[i] < t->count ? &t->pieces[ids[i]] : NULL;
         if (!p || (!p->size && p->type == PEFT__PIECE_UNUSED)) continue;
-        bool same = p->byte_size == p->size && memcmp(p->bytes, p->text, p->size) == 0;  // the library compares what the normalizer made of it
+        // the library compares what the normalizer made of it
+        bool same = p->byte_size == p->size && memcmp(p->bytes, p->text, p->size) == 0;
         if (skip_special && p->type == PEFT__PIECE_CONTROL && same) continue;
-        if (!t->step_count[PEFT__DECODERS] && texts[0].count) peft__string_append(&texts[0].text, " ", 1);
-        bool spelled = t->kind == PEFT__BYTE_BPE;
-        ok = peft__string_append(&texts[0].text, spelled ? p->text : p->bytes, spelled ? p->size : p->byte_size) &&
-             peft__token_close(t->ctx, &texts[0]);
+        if (!steps && texts[0].count) peft__string_append(&texts[0].text, " ", 1);
+        peft__token_put(&texts[0], t->byte_level ? p->text : p->bytes, t->byte_level ? p->size : p->byte_size);
     }
     size_t most = ((size_t)1 << 20) + 64 * texts[0].text.size;
-    for (int64_t i = 0; i < t->step_count[PEFT__DECODERS] && ok && texts[at].count; i++, at = !at) {
+    for (int64_t i = 0; i < steps && texts[at].count && !texts[at].text.failed; i++, at = !at) {
         texts[!at].text.size = 0;
         texts[!at].count = 0;
-        ok = peft__decode_step(t, &t->steps[PEFT__DECODERS][i], &texts[at], &texts[!at], most);
+        peft__decode_step(&t->steps[PEFT__DECODERS][i], &texts[at], &texts[!at], most);
     }
-    if (!ok || !peft__string_append(out, texts[at].text.data, texts[at].text.size)) out->failed = true;
+    peft__string_append(out, texts[at].text.data, texts[at].text.size);
+    out->failed = out->failed || texts[at].text.failed;
     for (int i = 0; i < 2; i++) {
         peft__string_free(&texts[i].text);
         peft__free(t->ctx, texts[i].ends);
     }
-    return ok;
 }
 
 PEFTDEF peft_status peft_decode(const peft_tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, char **text, size_t *size) {
@@ -14971,11 +14341,10 @@ PEFTDEF peft_status peft_decode(const peft_tokenizer *t, const int32_t *ids, int
     peft__string out;
     peft__string_init(&out, t->ctx);
     peft__string_append(&out, "", 0);
-    bool bytes = t->kind == PEFT__BYTE_BPE;  // the usual decoder of these, [ByteLevel], has its own short way
-    if (t->json && !(bytes && t->step_count[PEFT__DECODERS] == 1 && t->steps[PEFT__DECODERS][0].kind == PEFT__STEP_BYTES))
-        peft__decode_json(t, ids, n, skip_special, &out);
+    bool bytes = t->byte_level && t->step_count[PEFT__DECODERS] == 1 && t->steps[PEFT__DECODERS][0].kind == PEFT__STEP_BYTES;
+    if (t->sentencepiece) peft__decode_sp(t, ids, n, skip_special, &out);
     else if (bytes) peft__decode_bytes(t, ids, n, skip_special, &out);
-    else peft__decode_sp(t, ids, n, skip_special, &out);
+    else peft__decode_steps(t, ids, n, skip_special, &out);
     if (out.failed) {
         peft__string_free(&out);
         return PEFT_ERROR_MEMORY;
@@ -14985,97 +14354,365 @@ PEFTDEF peft_status peft_decode(const peft_tokenizer *t, const int32_t *ids, int
     return PEFT_OK;
 }
 
-// ---- making a loaded vocabulary ready
+// ---- the steps that there are, how they are called in tokenizer.json, and what their keys set
+// How to add one: a row here, a constant, and a case where it runs: peft__normalize_by, peft__cut or peft__decode_step.
 
-#define PEFT__BIT(type) (1u << PEFT__PIECE_##type)
+static const struct {
+    const char *name;
+    int kind, lists;  // lists: a set of bits, 1 normalizers, 2 pre-tokenizers, 4 decoders
+} peft__step_kinds[] = {
+    {"Sequence", PEFT__STEP_SEQUENCE, 7},       {"NFC", PEFT__STEP_NFC, 1},
+    {"NFD", PEFT__STEP_NFD, 1},                 {"NFKC", PEFT__STEP_NFKC, 1},
+    {"NFKD", PEFT__STEP_NFKD, 1},               {"Lowercase", PEFT__STEP_LOWERCASE, 1},
+    {"Strip", PEFT__STEP_STRIP, 5},             {"StripAccents", PEFT__STEP_STRIP_ACCENTS, 1},
+    {"Replace", PEFT__STEP_REPLACE, 5},         {"Prepend", PEFT__STEP_PREPEND, 1},
+    {"Precompiled", PEFT__STEP_PRECOMPILED, 1}, {"Nmt", PEFT__STEP_NMT, 1},
+    {"BertNormalizer", PEFT__STEP_BERT, 1},     {"ByteLevel", PEFT__STEP_BYTES, 7},
+    {"Metaspace", PEFT__STEP_METASPACE, 6},     {"Digits", PEFT__STEP_DIGITS, 2},
+    {"Punctuation", PEFT__STEP_PUNCTUATION, 2}, {"BertPreTokenizer", PEFT__STEP_BERT_WORDS, 2},
+    {"Whitespace", PEFT__STEP_WORDS, 2},        {"WhitespaceSplit", PEFT__STEP_WHITE, 2},
+    {"Split", PEFT__STEP_SPLIT, 2},             {"CharDelimiterSplit", PEFT__STEP_DELIMITER, 2},
+    {"FixedLength", PEFT__STEP_LENGTH, 2},      {"WordPiece", PEFT__STEP_WORD_PIECE, 4},
+    {"BPEDecoder", PEFT__STEP_SUFFIX, 4},       {"ByteFallback", PEFT__STEP_BYTE_FALLBACK, 4},
+    {"Fuse", PEFT__STEP_FUSE, 4},
+};
 
-// Marks the pieces that, as a word of their own, come out of the merges as themselves: those words need no merging.
-static peft_status peft__bpe_mark_whole(peft_tokenizer *t) {
-    peft__encoder e;
-    memset(&e, 0, sizeof(e));
-    e.t = t;
-    e.ctx = t->ctx;
-    int64_t n = 0;
-    for (int64_t i = 0; i < t->count && n >= 0; i++) {
-        peft__piece *p = &t->pieces[i];
-        if ((p->type != PEFT__PIECE_NORMAL && !p->in_model) || !p->byte_size) continue;
-        if ((t->prefix_size || t->suffix_size) && !t->ignore_merges) continue;
-        n = t->ignore_merges ? 1 : peft__bpe_symbols(&e, p->bytes, (int64_t)p->byte_size);
-        p->whole = t->ignore_merges || (n == 1 && e.symbols[0].id == i);
+// Kind: b a truth value, t text, c one character, p a pattern, n a count, v a behavior, s a prefix_scheme, m the character map, o a truth
+// value or null, - known to be without effect on ids. `missing`: what an absent key means, -2: it must be there.
+#define PEFT__OF_STEP(field) offsetof(peft__step, field)
+static const struct {
+    const char *step, *key;
+    char kind;
+    int missing;
+    size_t offset;
+} peft__step_keys[] = {
+    {"Strip", "strip_left", 'b', 0, PEFT__OF_STEP(left)},
+    {"Strip", "strip_right", 'b', 0, PEFT__OF_STEP(right)},
+    {"Strip", "content", 'c', 0, PEFT__OF_STEP(text)},
+    {"Strip", "start", 'n', 0, PEFT__OF_STEP(start)},
+    {"Strip", "stop", 'n', 0, PEFT__OF_STEP(stop)},
+    {"Replace", "pattern", 'p', -2, 0},
+    {"Replace", "content", 't', -2, PEFT__OF_STEP(content)},
+    {"Prepend", "prepend", 't', -2, PEFT__OF_STEP(text)},
+    {"Precompiled", "precompiled_charsmap", 'm', 0, 0},
+    {"BertNormalizer", "clean_text", 'b', -2, PEFT__OF_STEP(cleanup)},
+    {"BertNormalizer", "handle_chinese_chars", 'b', -2, PEFT__OF_STEP(chinese)},
+    {"BertNormalizer", "strip_accents", 'o', -1, PEFT__OF_STEP(accents)},
+    {"BertNormalizer", "lowercase", 'b', -2, PEFT__OF_STEP(lowercase)},
+    {"ByteLevel", "add_prefix_space", 'b', 1, PEFT__OF_STEP(prefix_space)},
+    {"ByteLevel", "trim_offsets", '-', 0, 0},  // of offsets into the text, which are not handed out
+    {"ByteLevel", "use_regex", 'b', 1, PEFT__OF_STEP(use_regex)},
+    {"Metaspace", "replacement", 'c', -2, PEFT__OF_STEP(text)},
+    {"Metaspace", "add_prefix_space", 'b', 1, PEFT__OF_STEP(prefix_space)},
+    {"Metaspace", "prepend_scheme", 's', PEFT__PREFIX_ALWAYS, PEFT__OF_STEP(scheme)},
+    {"Metaspace", "split", 'b', 1, PEFT__OF_STEP(cut)},
+    {"Metaspace", "str_rep", '-', 0, 0},  // the replacement again
+    {"Digits", "individual_digits", 'b', 0, PEFT__OF_STEP(individual)},
+    {"Punctuation", "behavior", 'v', PEFT__ISOLATED, PEFT__OF_STEP(behavior)},
+    {"Split", "pattern", 'p', -2, 0},
+    {"Split", "behavior", 'v', -2, PEFT__OF_STEP(behavior)},
+    {"Split", "invert", 'b', -2, PEFT__OF_STEP(invert)},
+    {"CharDelimiterSplit", "delimiter", 'c', -2, PEFT__OF_STEP(text)},
+    {"FixedLength", "length", 'n', 5, PEFT__OF_STEP(start)},
+    {"WordPiece", "prefix", 't', -2, PEFT__OF_STEP(text)},
+    {"WordPiece", "cleanup", 'b', -2, PEFT__OF_STEP(cleanup)},
+    {"BPEDecoder", "suffix", 't', -2, PEFT__OF_STEP(text)},
+};
+
+static const char *const peft__step_lists[][2] = {
+    {"normalizer", "normalizers"}, {"pre_tokenizer", "pretokenizers"}, {"decoder", "decoders"}};
+static const char *const peft__behaviors[] = {"Isolated", "Removed", "Contiguous", "MergedWithPrevious", "MergedWithNext"};
+static const char *const peft__schemes[] = {"always", "first", "never"};
+
+static void peft__put_step(peft_tokenizer *t, int list, const peft__step *p) {
+    int64_t *count = &t->step_count[list];
+    void *grown = t->status ? NULL : peft__one_more(t->ctx, t->steps[list], *count, &t->step_capacity[list], sizeof(*p));
+    if (!peft__load_has(t, grown)) {
+        peft__regex_free(p->regex);
+        return;
     }
-    peft__free(t->ctx, e.symbols);
-    peft__free(t->ctx, e.heap);
-    return n < 0 ? PEFT_ERROR_MEMORY : PEFT_OK;
+    t->steps[list] = (peft__step *)grown;
+    t->steps[list][(*count)++] = *p;
 }
 
-typedef struct peft__ranked_merge {
-    float score;
-    int32_t id;
-} peft__ranked_merge;
-
-static int peft__ranked_merge_compare(const void *a, const void *b) {
-    const peft__ranked_merge *x = (const peft__ranked_merge *)a, *y = (const peft__ranked_merge *)b;
-    if (x->score != y->score) return x->score > y->score ? -1 : 1;
-    return x->id < y->id ? -1 : x->id > y->id;
+// Compiles the pattern of a step, unless it is one that is cut by hand.
+static void peft__compile_step(peft_tokenizer *t, peft__step *p, const char *name) {
+    bool words = p->kind == PEFT__STEP_SPLIT &&
+                 (p->behavior == PEFT__ISOLATED ? !p->invert : p->behavior == PEFT__REMOVED && p->invert);
+    for (int i = PEFT__SPLIT_GPT2; i < PEFT__COUNT(peft__split_patterns) && words; i++)
+        if (strcmp(p->text, peft__split_patterns[i]) == 0) p->split = i;
+    if (p->split || t->status) return;
+    int flags = PEFT__REGEX_ONIGURUMA | PEFT__REGEX_NO_GROUPS;
+    peft_status status = peft__regex_compile(t->ctx, p->text, p->text_size, flags, &p->regex);
+    if (status == PEFT_ERROR_MEMORY) t->status = status;
+    else if (status) peft__load_fail(t, status, "%s: the regular expression %s: %s", name, p->text, peft_error(t->ctx));
 }
 
-// Characters that occur within pieces but are none take part in merges as symbols behind the vocabulary.
-static peft_status peft__bpe_add_characters(peft_tokenizer *t) {
-    peft__map seen;
-    peft__map_init(&seen, t->ctx);
-    bool ascii[128] = {false}, ok = true;
-    for (int64_t i = 0; i < t->count && ok; i++) {
-        if (t->pieces[i].type != PEFT__PIECE_NORMAL && t->pieces[i].type != PEFT__PIECE_UNUSED) continue;
-        const char *text = t->pieces[i].text;
-        uint32_t size = t->pieces[i].size;
-        for (uint32_t k = 0, one; k < size && ok; k += one) {
-            unsigned char c = (unsigned char)text[k];
-            one = (uint32_t)PEFT__MIN(peft__utf8_size(c), (size_t)(size - k));
-            if (c < 128 && ascii[c]) continue;
-            if (c < 128) ascii[c] = true;
-            if (peft__map_get(&t->by_text, text + k, one, -1) >= 0 || peft__map_get(&seen, text + k, one, -1) >= 0) continue;
-            const peft__piece *p = peft__tokenizer_symbol(t, text + k, one, 0, PEFT__PIECE_NORMAL);
-            ok = p && peft__map_set(&seen, p->text, one, 0);
+// Puts a Replace (normalizers, `content` is what matches become) or a Split (pre-tokenizers) of a regular expression.
+static void peft__put_regex(peft_tokenizer *t, int list, const char *pattern, const char *content, int behavior) {
+    peft__step p;
+    memset(&p, 0, sizeof(p));
+    p.kind = list == PEFT__NORMALIZERS ? PEFT__STEP_REPLACE : PEFT__STEP_SPLIT;
+    p.text = pattern, p.text_size = strlen(pattern);
+    p.content = content, p.content_size = strlen(content);
+    p.is_regex = true;
+    p.behavior = behavior;
+    peft__compile_step(t, &p, "a step");
+    peft__put_step(t, list, &p);
+}
+
+#define PEFT__IDEOGRAPHS \
+    "[\\x{3400}-\\x{4DBF}\\x{4E00}-\\x{9FFF}\\x{F900}-\\x{FAFF}\\x{20000}-\\x{2A6DF}\\x{2A700}-\\x{2B73F}" \
+    "\\x{2B740}-\\x{2B81F}\\x{2B920}-\\x{2CEAF}\\x{2F800}-\\x{2FA1F}]"
+// \w of the regex library for Rust: letters, marks, decimal digits, connectors, and what Unicode calls alphabetic besides.
+#define PEFT__WORD_CHARS \
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{200C}\\x{200D}\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}" \
+    "\\x{1F170}-\\x{1F189}"
+
+// BERT's normalizer: control characters go, white space becomes spaces, ideographs stand apart; then accents, then capitals.
+static void peft__put_bert(peft_tokenizer *t, peft__step *p, int list) {
+    if (p->cleanup) {
+        peft__put_regex(t, list, "[\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F-\\x{9F}\\x{FFFD}\\p{Cf}\\p{Co}\\p{Cs}]", "", 0);
+        peft__put_regex(t, list, peft__white_pattern, " ", 0);
+    }
+    if (p->chinese) {
+        peft__put_regex(t, list, "(?=" PEFT__IDEOGRAPHS ")", " ", 0);
+        peft__put_regex(t, list, "(?<=" PEFT__IDEOGRAPHS ")", " ", 0);
+    }
+    if (p->accents < 0 ? p->lowercase : p->accents > 0) {
+        p->kind = PEFT__STEP_NFD;
+        peft__put_step(t, list, p);
+        peft__put_regex(t, list, "\\p{Mn}", "", 0);
+    }
+    p->kind = PEFT__STEP_LOWERCASE;
+    if (p->lowercase) peft__put_step(t, list, p);
+}
+
+// Puts a step that was read, or the regular expressions that it stands for.
+static void peft__put_named_step(peft_tokenizer *t, peft__step *p, int list) {
+    bool pre = list == PEFT__PRE_TOKENIZERS;
+    switch (p->kind) {
+    case PEFT__STEP_BERT: peft__put_bert(t, p, list); break;
+    case PEFT__STEP_STRIP_ACCENTS: peft__put_regex(t, list, "\\p{M}", "", 0); break;
+    case PEFT__STEP_NMT:  // control characters vanish, unusual spaces become spaces
+        peft__put_regex(t, list, "[\\x01-\\x08\\x0B\\x0E-\\x1F\\x7F\\x{8F}\\x{9F}]", "", 0);
+        peft__put_regex(t, list, "[\\t\\n\\f\\r\\x{1680}\\x{200B}-\\x{200F}\\x{2028}\\x{2029}\\x{2581}\\x{FEFF}\\x{FFFD}]", " ", 0);
+        break;
+    case PEFT__STEP_DIGITS: peft__put_regex(t, list, peft__digit_pattern, "", p->individual ? PEFT__ISOLATED : PEFT__CONTIGUOUS); break;
+    case PEFT__STEP_WHITE: peft__put_regex(t, list, peft__white_pattern, "", PEFT__REMOVED); break;
+    case PEFT__STEP_WORDS:
+        peft__put_regex(t, list, peft__white_pattern, "", PEFT__REMOVED);
+        peft__put_regex(t, list, "[" PEFT__WORD_CHARS "]+", "", PEFT__ISOLATED);
+        break;
+    case PEFT__STEP_BERT_WORDS: peft__put_regex(t, list, peft__white_pattern, "", PEFT__REMOVED);  // and punctuation
+        // fall through
+    case PEFT__STEP_PUNCTUATION: peft__put_regex(t, list, "[\\p{P}$+<=>^`|~]", "", p->behavior); break;
+    case PEFT__STEP_DELIMITER:
+        p->kind = PEFT__STEP_SPLIT;
+        p->behavior = PEFT__REMOVED;
+        peft__put_step(t, list, p);
+        break;
+    case PEFT__STEP_STRIP:
+        if (list == PEFT__DECODERS) {
+            peft__put_step(t, list, p);
+            break;
         }
+        if (p->left) peft__put_regex(t, list, "\\A\\s+", "", 0);
+        if (p->right) peft__put_regex(t, list, "\\s+\\z", "", 0);
+        break;
+    case PEFT__STEP_METASPACE:
+        if (!p->prefix_space && p->scheme == PEFT__PREFIX_FIRST)
+            peft__load_fail(t, PEFT_ERROR_FORMAT, "Metaspace: add_prefix_space does not fit prepend_scheme");
+        if (!p->prefix_space) p->scheme = PEFT__PREFIX_NEVER;
+        t->asks_first = t->asks_first || (pre && p->scheme == PEFT__PREFIX_FIRST);
+        // fall through
+    default:
+        if (list != PEFT__DECODERS && p->kind == PEFT__STEP_BYTES) t->takes_bytes = true;
+        peft__put_step(t, list, p);
     }
-    peft__map_free(&seen);
-    return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
-// SentencePiece keeps no list of merges: any two symbols that form a piece may merge, the piece of the highest score first. Hugging Face
-// takes the order of the ids, and of several ways to make a piece the one with the shortest left part (`by_id`).
-static peft_status peft__sp_build_merges(peft_tokenizer *t, bool by_id, const char *path) {
-    peft__ranked_merge *order = (peft__ranked_merge *)peft__calloc(t->ctx, t->count, sizeof(peft__ranked_merge));
-    if (!order) return PEFT_ERROR_MEMORY;
-    int64_t n = 0;
+// ---- what vocabularies mean whose files do not say it: their steps as tokenizer.json writes them, with ' for its quotes
+
+enum {  // where the steps come from
+    PEFT__RECIPE_NONE, PEFT__RECIPE_BYTES, PEFT__RECIPE_T5, PEFT__RECIPE_LLAMA, PEFT__RECIPE_GEMMA, PEFT__RECIPE_SENTENCEPIECE
+};
+#define PEFT__MARK "\xE2\x96\x81"
+#define PEFT__META "{'type':'Metaspace','replacement':'" PEFT__MARK "','prepend_scheme':'%s','split':%s}"
+#define PEFT__BYTE_LEVEL "{'type':'ByteLevel','add_prefix_space':false,'trim_offsets':true,'use_regex':%s}"
+#define PEFT__SEQUENCE "'pre_tokenizer':{'type':'Sequence','pretokenizers':["
+#define PEFT__REPLACE(kind, pattern, content) "{'type':'Replace','pattern':{'" kind "':'" pattern "'},'content':'" content "'}"
+#define PEFT__DECODE_SPACES \
+    "'decoder':{'type':'Sequence','decoders':[" PEFT__REPLACE("String", PEFT__MARK, " ") ",{'type':'ByteFallback'},{'type':'Fuse'}%s]},\n"
+#define PEFT__STRIP_FIRST ",{'type':'Strip','content':' ','start':1,'stop':0}"
+
+// Appends formatted text whose ' are ".
+static void peft__string_quoted(peft__string *s, const char *format, ...) {
+    size_t from = s->size;
+    va_list args;
+    va_start(args, format);
+    peft__string_vformat(s, format, args);
+    va_end(args);
+    for (; from < s->size; from++)
+        if (s->data[from] == '\'') s->data[from] = '"';
+}
+
+static void peft__json_charsmap(peft__string *s, const peft_tokenizer *t);
+static bool peft__spaces_begin_pieces(const peft_tokenizer *t);
+
+// The three members "normalizer", "pre_tokenizer" and "decoder" with a comma behind each; without the character map, which is large, they
+// are for peft__use_recipe.
+static void peft__json_steps(peft__string *s, const peft_tokenizer *t, bool with_map) {
+    bool gpt2 = t->split == PEFT__SPLIT_GPT2, map = with_map && t->charsmap_count > 0;
+    int recipe = t->recipe;
+    const char *scheme = peft__schemes[t->scheme], *strip = t->scheme == PEFT__PREFIX_NEVER ? "" : PEFT__STRIP_FIRST;
+    // pieces that have spaces at their beginning only get the steps that Hugging Face writes for T5
+    if (t->sentencepiece && t->kind == PEFT__UNIGRAM && t->charsmap && t->squeeze_spaces && t->dummy_prefix && !t->byte_fallback &&
+        peft__spaces_begin_pieces(t))
+        recipe = PEFT__RECIPE_T5;
+    switch (recipe) {
+    case PEFT__RECIPE_BYTES:
+        peft__string_quoted(s, t->nfc ? "'normalizer':{'type':'NFC'},\n" PEFT__SEQUENCE : "'normalizer':null,\n" PEFT__SEQUENCE);
+        if (t->digits_apart) peft__string_quoted(s, "{'type':'Digits','individual_digits':true},");
+        if (!gpt2) {
+            peft__string_quoted(s, "{'type':'Split','behavior':'Isolated','invert':false,'pattern':{'Regex':");
+            peft__json_quote(s, peft__split_patterns[t->split], strlen(peft__split_patterns[t->split]));
+            peft__string_quoted(s, "}},");
+        }
+        peft__string_quoted(s, PEFT__BYTE_LEVEL "]},\n'decoder':" PEFT__BYTE_LEVEL ",\n", gpt2 ? "true" : "false", "true");
+        break;
+    case PEFT__RECIPE_T5:
+        peft__string_quoted(s, "'normalizer':");
+        if (map) peft__json_charsmap(s, t);
+        peft__string_quoted(s, map ? ",\n" : "null,\n");
+        peft__string_quoted(s, PEFT__SEQUENCE "{'type':'WhitespaceSplit'}," PEFT__META "]},\n'decoder':" PEFT__META ",\n", "always",
+                            "true", "always", "true");
+        break;
+    case PEFT__RECIPE_LLAMA:
+        peft__string_quoted(s, "'normalizer':null,\n'pre_tokenizer':" PEFT__META ",\n" PEFT__DECODE_SPACES, scheme, "false", strip);
+        break;
+    case PEFT__RECIPE_GEMMA:
+        peft__string_quoted(s, "'normalizer':" PEFT__REPLACE("String", " ", PEFT__MARK) ",\n'pre_tokenizer':{'type':'Split','pattern':"
+                            "{'String':' '},'behavior':'MergedWithPrevious','invert':false},\n" PEFT__DECODE_SPACES, "");
+        break;
+    default:  // sentencepiece: its map, spaces squeezed, one put before, all of them made visible
+        peft__string_quoted(s, "'normalizer':{'type':'Sequence','normalizers':[");
+        if (map) peft__json_charsmap(s, t), peft__string_puts(s, ",");
+        if (t->squeeze_spaces)
+            peft__string_quoted(s, PEFT__REPLACE("Regex", "\\\\A +| +\\\\z", "") "," PEFT__REPLACE("Regex", " {2,}", " ") ",");
+        if (t->dummy_prefix) peft__string_quoted(s, "{'type':'Prepend','prepend':'" PEFT__MARK "'},");
+        peft__string_quoted(s, PEFT__REPLACE("String", " ", PEFT__MARK) "]},\n'pre_tokenizer':null,\n" PEFT__DECODE_SPACES,
+                            t->dummy_prefix ? PEFT__STRIP_FIRST : "");
+    }
+}
+
+static void peft__read_steps(peft_tokenizer *t, const peft__json *v, int list);
+
+// Gives the tokenizer the steps of a recipe.
+static void peft__use_recipe(peft_tokenizer *t, int recipe) {
+    peft__step p;
+    memset(&p, 0, sizeof(p));
+    t->recipe = recipe;
+    t->sentencepiece = recipe == PEFT__RECIPE_SENTENCEPIECE;
+    if (t->sentencepiece) {  // all that it does is one step
+        p.kind = PEFT__STEP_SENTENCEPIECE;
+        t->fuse_unk = t->takes_bytes = true;
+        t->model_unk = t->ids.unk;
+        peft__put_step(t, PEFT__NORMALIZERS, &p);
+        return;
+    }
+    p.kind = PEFT__STEP_PRECOMPILED;
+    if (recipe == PEFT__RECIPE_T5 && t->charsmap_count) peft__put_step(t, PEFT__NORMALIZERS, &p);
+    peft__arena a;
+    peft__string s;
+    peft__json *root = NULL;
+    peft__arena_init(&a, t->ctx);
+    peft__string_init(&s, t->ctx);
+    peft__string_puts(&s, "{");
+    peft__json_steps(&s, t, false);
+    peft__string_puts(&s, "\"version\":1}");
+    if (s.failed) peft__load_has(t, NULL);
+    if (!t->status) t->status = peft__json_parse(t->ctx, &a, s.data, s.size, t->source, &root);
+    for (int list = 0; list < PEFT__STEP_LISTS && root; list++)
+        peft__read_steps(t, peft__json_get(root, peft__step_lists[list][0]), list);
+    peft__string_free(&s);
+    peft__arena_free(&a);
+}
+
+// ---- making a vocabulary ready, wherever it comes from
+
+// Do the pieces and the last pre-tokenizer allow to work on bytes instead of the letters that stand for them? That is the fast way.
+// Then the pieces' bytes are set. A piece that is written in other characters never arises from text; it decodes as it is.
+static void peft__find_byte_level(peft_tokenizer *t) {
+    int64_t last = t->step_count[PEFT__PRE_TOKENIZERS] - 1, letters = 0;
+    peft__step *pre = t->steps[PEFT__PRE_TOKENIZERS];
+    short byte_of_char[324];
+    int32_t byte_id[256];
+    if (t->status || t->kind != PEFT__BPE || last < 0 || pre[last].kind != PEFT__STEP_BYTES || t->prefix_size || t->suffix_size) return;
+    for (int64_t i = 0; i < last; i++)
+        if (pre[i].kind == PEFT__STEP_BYTES) return;
+    for (int64_t i = 0; i < t->step_count[PEFT__NORMALIZERS]; i++)
+        if (t->steps[PEFT__NORMALIZERS][i].kind == PEFT__STEP_BYTES) return;
+    peft__byte_characters(byte_of_char);
+    for (int i = 0; i < 256; i++) byte_id[i] = -1;
     for (int64_t i = 0; i < t->count; i++) {
-        if (t->pieces[i].type != PEFT__PIECE_NORMAL && t->pieces[i].type != PEFT__PIECE_UNUSED) continue;
-        order[n].score = by_id ? 0 : t->pieces[i].score;
-        order[n++].id = (int32_t)i;
+        char byte[2];
+        const peft__piece *p = &t->pieces[i];
+        bool one = p->in_model && p->size && p->size <= 2 && peft__letters_to_bytes(byte_of_char, p->text, p->size, byte) == 1;
+        if (!one || byte_id[(unsigned char)byte[0]] >= 0) continue;
+        byte_id[(unsigned char)byte[0]] = (int32_t)i;
+        letters++;
     }
-    qsort(order, (size_t)n, sizeof(*order), peft__ranked_merge_compare);
-    peft_status status = PEFT_OK;
-    for (int64_t i = 0, rank = 0; i < n && !status; i++) {
-        if (!by_id && i && order[i].score != order[i - 1].score) rank = i;
-        const char *text = t->pieces[order[i].id].text;
-        size_t size = t->pieces[order[i].id].size;
-        if (size > PEFT__MERGE_LENGTH)
-            status = peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: piece %d is %zu bytes long", path, (int)order[i].id, size);
-        int32_t node = 0;
-        for (size_t k = 1; k < size && !status; k++) {
-            node = peft__trie_step(&t->trie, node, (unsigned char)text[k - 1]);
-            if (!node) break;
-            if (((unsigned char)text[k] & 0xC0) == 0x80 || t->trie.nodes[node].value < 0) continue;
-            int32_t right = peft__trie_exact(&t->trie, text + k, size - k);
-            if (right >= 0) status = peft__merge_add(t, t->trie.nodes[node].value, right, (int32_t)rank, order[i].id);
-            if (right >= 0 && by_id) rank++;
-        }
+    if (letters < 256) return;
+    t->byte_level = pre[last].raw = true;
+    t->byte_fallback = false;
+    memcpy(t->byte_id, byte_id, sizeof(byte_id));
+    for (int64_t i = 0; i < t->count; i++) {
+        peft__piece *p = &t->pieces[i];
+        char *bytes = p->in_model && p->type == PEFT__PIECE_NORMAL ? peft__tokenizer_text(t, p->text, p->size) : NULL;
+        if (!bytes) continue;
+        int64_t size = peft__letters_to_bytes(byte_of_char, p->text, p->size, bytes);
+        p->in_model = size > 0;
+        if (size > 0) p->bytes = bytes, p->byte_size = (uint32_t)size;
     }
-    peft__free(t->ctx, order);
-    return status;
 }
 
-// Has some piece a space behind another character? Then words cannot be told from spaces.
+// The trie of the model, or of the user-defined symbols. The values of special tokens of more than one character are beyond all ids,
+// see peft__model_piece.
+static void peft__piece_trie(peft_tokenizer *t, bool user) {
+    int64_t n = 0;
+    peft__trie_key *keys = (peft__trie_key *)peft__calloc(t->ctx, t->count + 1, sizeof(peft__trie_key));
+    for (int64_t i = 0; i < t->count && peft__load_has(t, keys); i++) {
+        const peft__piece *p = &t->pieces[i];
+        if (!p->byte_size || (user ? p->type != PEFT__PIECE_USER : !p->in_model)) continue;
+        int64_t named = peft__map_get(&t->by_text, p->text, p->size, i);
+        bool hidden = t->pieces[named].type == PEFT__PIECE_CONTROL && p->size > peft__utf8_size((unsigned char)p->text[0]);
+        peft__trie_key key = {t->byte_level ? p->bytes : p->text, t->byte_level ? p->byte_size : p->size,
+                              (int32_t)(hidden ? i + t->count : i)};
+        keys[n++] = key;
+    }
+    t->has_user = user && n > 0;
+    peft__tokenizer_trie(t, user ? &t->user : &t->trie, keys, n, !user);
+}
+
+// The scores between which unigram places unknown characters and user-defined symbols, and the pieces of bytes.
+static void peft__piece_ranges(peft_tokenizer *t) {
+    t->min_score = 3.402823466e38;
+    t->max_score = 1.175494351e-38f;  // sentencepiece's own start: above all log probabilities
+    for (int64_t i = 0; i < t->count; i++) {
+        const peft__piece *p = &t->pieces[i];
+        bool named = t->sentencepiece ? p->type == PEFT__PIECE_BYTE : t->byte_fallback && p->in_model;
+        int byte = named ? peft__byte_piece(p->text, p->size) : -1;
+        if (byte >= 0) t->byte_id[byte] = (int32_t)i;
+        if (!p->in_model || (t->sentencepiece && p->type != PEFT__PIECE_NORMAL)) continue;
+        t->min_score = PEFT__MIN(t->min_score, t->scores ? t->scores[i] : (double)p->score);
+        t->max_score = PEFT__MAX(t->max_score, p->score);
+    }
+    for (int i = 0; i < 256 && t->byte_fallback && t->sentencepiece; i++)
+        if (t->byte_id[i] < 0) peft__load_fail(t, PEFT_ERROR_FORMAT, "byte fallback, but no piece for byte %d", i);
+}
+
+// Has no piece a space behind another character? Else words cannot be told from spaces.
 static bool peft__spaces_begin_pieces(const peft_tokenizer *t) {
     for (int64_t i = 0; i < t->count; i++) {
         const peft__piece *p = &t->pieces[i];
@@ -15090,120 +14727,397 @@ static bool peft__spaces_begin_pieces(const peft_tokenizer *t) {
     return true;
 }
 
-// All but what vocabularies from elsewhere have of their own: merges, and which tokens are special.
-static peft_status peft__sp_prepare(peft_tokenizer *t, const char *path) {
-    t->min_score = 3.402823466e38;
-    t->max_score = 1.175494351e-38f;  // sentencepiece's own start: above all log probabilities
-    for (int64_t i = 0; i < t->count; i++) {
-        const peft__piece *p = &t->pieces[i];
-        if (p->type == PEFT__PIECE_USER) t->has_user = true;
-        if (p->type != PEFT__PIECE_NORMAL) continue;
-        t->min_score = PEFT__MIN(t->min_score, (double)p->score);
-        t->max_score = PEFT__MAX(t->max_score, p->score);
-    }
-    for (int i = 0; i < 256 && t->byte_fallback; i++)
-        if (t->byte_id[i] < 0) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: byte fallback, but no piece for byte %d", path, i);
-    t->space_begins = peft__spaces_begin_pieces(t);
-    peft_status status = t->kind == PEFT__BPE ? peft__bpe_add_characters(t) : PEFT_OK;
-    unsigned used = PEFT__BIT(NORMAL) | PEFT__BIT(USER) | (t->kind == PEFT__BPE ? PEFT__BIT(UNUSED) : 0);
-    return status ? status : peft__tokenizer_trie(t, &t->trie, used);
-}
-
-static peft_status peft__added_of_pieces(peft_tokenizer *t, unsigned special, unsigned plain);
-
-static peft_status peft__sp_finish(peft_tokenizer *t, const char *path) {
-    peft_status status = peft__sp_prepare(t, path);
-    t->model_unk = t->ids.unk;
-    if (!status) status = peft__added_of_pieces(t, PEFT__BIT(CONTROL) | PEFT__BIT(UNKNOWN), 0);
-    if (!status) status = peft__tokenizer_trie(t, &t->user, PEFT__BIT(USER));
-    if (!status && t->kind == PEFT__BPE) status = peft__sp_build_merges(t, false, path);
-    if (!status && t->kind == PEFT__BPE) status = peft__bpe_mark_whole(t);
-    if (!status) peft__ascii_table(t);
-    return status;
-}
-
-// ---- what the pieces of a byte-level vocabulary stand for
-
-// Sets what the normal pieces stand for. One that is written in other characters never arises from text; it decodes as it is.
-static peft_status peft__bytes_of_pieces(peft_tokenizer *t) {
-    short byte_of_char[324];
-    char *bytes = NULL;
-    peft__byte_characters(byte_of_char);
-    for (int64_t i = 0; i < t->count; i++) {
+// Marks the pieces that, as a word of their own, come out of the merges as themselves: those words need no merging.
+static void peft__mark_whole(peft_tokenizer *t) {
+    peft__encoder e;
+    peft__encoder_open(&e, t, 0);
+    bool affixes = t->prefix_size || t->suffix_size;
+    for (int64_t i = 0; i < t->count && !t->status; i++) {
         peft__piece *p = &t->pieces[i];
-        if (p->type != PEFT__PIECE_NORMAL || !p->size) continue;
-        if (!(bytes = peft__tokenizer_text(t, p->text, p->size))) return PEFT_ERROR_MEMORY;
-        uint32_t size = 0;
-        for (size_t k = 0; k < p->size;) {
-            uint32_t cp;
-            bool valid = peft__utf8_next(p->text, p->size, &k, &cp);
-            if (!valid || cp >= 324 || byte_of_char[cp] < 0) {
-                size = 0;
-                break;
-            }
-            bytes[size++] = (char)byte_of_char[cp];
-        }
-        if (!size) {
-            p->type = PEFT__PIECE_UNUSED;
-            continue;
-        }
-        bytes[size] = 0;
-        p->bytes = bytes;
-        p->byte_size = size;
-        if (size == 1 && t->byte_id[(unsigned char)bytes[0]] < 0) t->byte_id[(unsigned char)bytes[0]] = (int32_t)i;
+        if (!p->in_model || !p->byte_size || p->type == PEFT__PIECE_UNUSED || (affixes && !t->ignore_merges)) continue;
+        const char *s = t->byte_level ? p->bytes : p->text;
+        int64_t n = t->ignore_merges ? 0 : peft__bpe_symbols(&e, s, t->byte_level ? p->byte_size : p->size);
+        p->whole = t->ignore_merges || (n == 1 && e.symbols[0].id == i);
+        if (n < 0 && e.status == PEFT_ERROR_MEMORY) t->status = e.status;
+        e.status = PEFT_ERROR_MEMORY;
     }
-    return PEFT_OK;
+    peft__encoder_close(&e);
+}
+
+// The tries of the added tokens: those that the text itself is searched for, and those that are looked for when it is normalized.
+static void peft__added_tries(peft_tokenizer *t) {
+    peft__encoder e;
+    peft__encoder_open(&e, t, (size_t)1 << 24);
+    for (int normal = 0; normal < 2; normal++) {
+        int64_t n = 0;
+        peft__trie_key *keys = (peft__trie_key *)peft__calloc(t->ctx, t->added_count + 1, sizeof(peft__trie_key));
+        peft__load_has(t, keys);
+        for (int64_t i = 0; i < t->added_count && !t->status; i++) {
+            const peft__added *a = &t->added_tokens[i];
+            size_t first = 0, size = a->size;
+            const char *text = a->text;
+            if (a->normalized != (normal == 1)) continue;
+            if (normal && !peft__normalize(&e, a->text, a->size, &text, &size, &first)) peft__load_has(t, text = NULL);
+            if (text && text != a->text) text = peft__tokenizer_text(t, text, size);
+            if (!text || !size) continue;
+            keys[n].text = text, keys[n].size = (uint32_t)size, keys[n++].value = (int32_t)i;
+            if (!t->byte_level && !t->sentencepiece) t->pieces[a->id].bytes = text, t->pieces[a->id].byte_size = (uint32_t)size;
+        }
+        peft__tokenizer_trie(t, normal ? &t->added_normal : &t->added, keys, n, false);
+    }
+    peft__encoder_close(&e);
+}
+
+// Everything behind the vocabulary, the steps and the merges, which are read.
+static void peft__tokenizer_finish(peft_tokenizer *t) {
+    for (int64_t i = 0; i < t->step_count[PEFT__NORMALIZERS] && !t->status; i++) {
+        int kind = t->steps[PEFT__NORMALIZERS][i].kind;
+        bool form = kind >= PEFT__STEP_NFC && kind <= PEFT__STEP_NFKD;
+        if (form && !t->nf) peft__load_has(t, t->nf = peft__nf_build(&t->arena));
+        if (kind == PEFT__STEP_PRECOMPILED) peft__precompiled_ascii(t);
+    }
+    peft__piece_ranges(t);
+    peft__find_byte_level(t);
+    peft__piece_trie(t, false);
+    if (t->sentencepiece) peft__piece_trie(t, true);
+    t->space_begins = t->kind == PEFT__BPE && !t->byte_level && !t->ignore_merges && !t->prefix_size && !t->suffix_size &&
+                      peft__trie_exact(&t->trie, peft__space, 3) >= 0 && peft__spaces_begin_pieces(t);
+    if (t->kind == PEFT__BPE && !t->status) peft__mark_whole(t);
+    if (t->sentencepiece && !t->status) peft__sp_ascii(t);
+    if (!t->status) peft__added_tries(t);
+}
+
+// ---- added tokens
+
+// Puts a token beside the vocabulary, or changes the one of this text. One that the vocabulary lacks gets the id *next, which is moved.
+static void peft__put_added(peft_tokenizer *t, peft__added a, int64_t *next) {
+    if (!a.size || t->status) return;
+    int64_t known = peft__map_get(&t->added_by_text, a.text, a.size, -1), id = peft__map_get(&t->by_text, a.text, a.size, -1);
+    if (known < 0) {
+        void *grown = peft__one_more(t->ctx, t->added_tokens, t->added_count, &t->added_capacity, sizeof(peft__added));
+        if (!peft__load_has(t, grown)) return;
+        t->added_tokens = (peft__added *)grown;
+        a.text = peft__tokenizer_text(t, a.text, a.size);
+        known = t->added_count;
+        if (!a.text || !peft__map_set(&t->added_by_text, a.text, a.size, known)) peft__load_has(t, NULL);
+    } else {
+        a.text = t->added_tokens[known].text;
+        id = t->added_tokens[known].id;
+    }
+    if (id < 0) {
+        id = (*next)++;
+        bool taken = id < t->count && (t->pieces[id].size || t->pieces[id].type != PEFT__PIECE_UNUSED);
+        if (!t->status && taken)
+            peft__load_fail(t, PEFT_ERROR_FORMAT, "the added token %s gets id %lld, which the vocabulary has for %s", a.text,
+                            (long long)id, t->pieces[id].text);
+        else if (!t->status && id > t->count + 65536)
+            peft__load_fail(t, PEFT_ERROR_FORMAT, "the added token %s has id %lld", a.text, (long long)id);
+        while (t->count < id && peft__tokenizer_add(t, "", 0, 0, PEFT__PIECE_UNUSED)) {}
+        if (t->status) return;
+        if (id == t->count) {
+            peft__tokenizer_add(t, a.text, a.size, 0, PEFT__PIECE_USER);
+        } else {
+            t->pieces[id].text = t->pieces[id].bytes = a.text;
+            t->pieces[id].size = t->pieces[id].byte_size = a.size;
+            if (!peft__map_set(&t->by_text, a.text, a.size, id)) peft__load_has(t, NULL);
+        }
+    }
+    if (t->status) return;
+    a.id = (int32_t)id;
+    if (t->pieces[id].type != PEFT__PIECE_UNKNOWN) t->pieces[id].type = a.special ? PEFT__PIECE_CONTROL : PEFT__PIECE_USER;
+    if (known == t->added_count) t->added_count++;
+    t->added_tokens[known] = a;
+}
+
+// The id of the next token that the vocabulary does not have: the one behind all.
+static int64_t peft__next_added(const peft_tokenizer *t) {
+    int64_t next = t->model_count;
+    for (int64_t i = 0; i < t->added_count; i++) next = PEFT__MAX(next, (int64_t)t->added_tokens[i].id + 1);
+    return next;
+}
+
+#define PEFT__BIT(type) (1u << PEFT__PIECE_##type)
+
+// The tokens of a SentencePiece or GGUF vocabulary that the text is cut at; of two sets of types, those that are special and those
+// that are not.
+static void peft__added_of_pieces(peft_tokenizer *t, unsigned special, unsigned plain) {
+    int64_t next = t->model_count = t->count;
+    bool strips = t->strips && t->sentencepiece;
+    for (int64_t i = 0; i < t->model_count; i++) {
+        const peft__piece *p = &t->pieces[i];
+        bool is_special = special >> p->type & 1;
+        peft__added a = {p->text, p->size, 0, is_special, false, false, strips, strips};
+        if (is_special || plain >> p->type & 1) peft__put_added(t, a, &next);
+    }
+}
+
+// ---- protocol buffers: a message is a sequence of (field number, wire type, value)
+
+typedef struct peft__proto {
+    const unsigned char *at, *end;
+    uint64_t field;
+    int wire;
+    uint64_t number;             // wire types 0, 1, 5
+    const unsigned char *bytes;  // wire type 2
+    size_t size;
+    bool failed;
+} peft__proto;
+
+static peft__proto peft__proto_open(const void *data, size_t n) {
+    peft__proto p;
+    memset(&p, 0, sizeof(p));
+    p.at = (const unsigned char *)data;
+    p.end = p.at + n;
+    return p;
+}
+
+static uint64_t peft__proto_varint(peft__proto *p) {
+    uint64_t v = 0;
+    for (int shift = 0; shift < 64 && p->at < p->end; shift += 7) {
+        unsigned char b = *p->at++;
+        v |= (uint64_t)(b & 0x7F) << shift;
+        if (!(b & 0x80)) return v;
+    }
+    p->failed = true;
+    return 0;
+}
+
+// The next field; false at the end or at damage (then .failed).
+static bool peft__proto_next(peft__proto *p) {
+    if (p->failed || p->at >= p->end) return false;
+    uint64_t tag = peft__proto_varint(p);
+    p->field = tag >> 3;
+    p->wire = (int)(tag & 7);
+    p->number = 0;
+    if (p->wire == 0) {
+        p->number = peft__proto_varint(p);
+        return !p->failed;
+    }
+    uint64_t n = p->wire == 2 ? peft__proto_varint(p) : p->wire == 1 ? 8 : 4;
+    p->failed = p->failed || (p->wire != 1 && p->wire != 2 && p->wire != 5) || n > (uint64_t)(p->end - p->at);
+    if (p->failed) return false;
+    p->bytes = p->at;
+    p->size = (size_t)n;
+    for (size_t i = p->size; i-- > 0 && p->wire != 2;) p->number = p->number << 8 | p->at[i];
+    p->at += n;
+    return true;
+}
+
+// ---- SentencePiece's ModelProto
+
+static void peft__sp_read_piece(peft_tokenizer *t, peft__proto p) {
+    const char *text = NULL;
+    size_t size = 0;
+    float score = 0;
+    uint64_t type = PEFT__PIECE_NORMAL;
+    while (peft__proto_next(&p)) {
+        if (p.field == 1 && p.wire == 2) text = (const char *)p.bytes, size = p.size;
+        if (p.field == 2 && p.wire == 5) score = peft__bits_float((uint32_t)p.number);
+        if (p.field == 3 && p.wire == 0) type = p.number;
+    }
+    bool byte = type != PEFT__PIECE_BYTE || (text && peft__byte_piece(text, size) >= 0);
+    if (p.failed || !text || !size || !(score - score == 0) || type < 1 || type > PEFT__PIECE_BYTE || !byte)
+        peft__load_fail(t, PEFT_ERROR_FORMAT, "piece %lld is damaged", (long long)t->count);
+    else if (peft__map_get(&t->by_text, text, size, -1) >= 0)
+        peft__load_fail(t, PEFT_ERROR_FORMAT, "piece %lld is there twice", (long long)t->count);
+    if (type == PEFT__PIECE_UNKNOWN && t->ids.unk < 0) t->ids.unk = (int32_t)t->count;
+    peft__tokenizer_add(t, text, size, score, (int)type);
+}
+
+// The settings of the training; names: of the tokens that begin, end and pad a text.
+static void peft__sp_read_trainer(peft_tokenizer *t, peft__proto p, const char *names[3]) {
+    uint64_t kind = PEFT__UNIGRAM, suffix = 0;
+    while (peft__proto_next(&p)) {
+        if (p.field == 3 && p.wire == 0) kind = p.number;
+        if (p.field == 24 && p.wire == 0) suffix = p.number;
+        if (p.field == 35 && p.wire == 0) t->byte_fallback = p.number != 0;
+        if (p.wire == 2 && p.field >= 46 && p.field <= 48)
+            peft__load_has(t, names[p.field - 46] = peft__tokenizer_text(t, (const char *)p.bytes, p.size));
+    }
+    if (p.failed) peft__load_fail(t, PEFT_ERROR_FORMAT, "the trainer's settings are damaged");
+    if (kind != PEFT__UNIGRAM && kind != PEFT__BPE)
+        peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, "SentencePiece model type %llu is neither unigram (1) nor BPE (2)", (unsigned long long)kind);
+    if (suffix) peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, "treat_whitespace_as_suffix");
+    t->kind = (int)kind;
+}
+
+// The character map: u32 size of the double array, the array, then NUL-terminated replacements.
+static void peft__read_charsmap(peft_tokenizer *t, const unsigned char *data, size_t n) {
+    if (!n || t->status) return;
+    uint32_t size = n < 4 ? 0 : peft__u32_at(data);
+    if (size < 4 || size % 4 || size > n - 4) {
+        peft__load_fail(t, PEFT_ERROR_FORMAT, "the normalizer's character map is damaged");
+        return;
+    }
+    uint32_t *map = (uint32_t *)peft__arena_alloc(&t->arena, size);
+    t->replacements_size = n - 4 - size;
+    t->replacements = peft__arena_strdup(&t->arena, (const char *)data + 4 + size, t->replacements_size);
+    if (!peft__load_has(t, map) || !peft__load_has(t, t->replacements)) return;
+    for (uint32_t i = 0; i < size / 4; i++) map[i] = peft__u32_at(data + 4 + 4 * (size_t)i);
+    t->charsmap = map;
+    t->charsmap_count = size / 4;
+}
+
+static void peft__sp_read_normalizer(peft_tokenizer *t, peft__proto p) {
+    while (peft__proto_next(&p)) {
+        if (p.field == 2 && p.wire == 2) peft__read_charsmap(t, p.bytes, p.size);
+        if (p.field == 3 && p.wire == 0) t->dummy_prefix = p.number != 0;
+        if (p.field == 4 && p.wire == 0) t->squeeze_spaces = p.number != 0;
+        if (p.field == 5 && p.wire == 0) t->escape_spaces = p.number != 0;
+    }
+    if (p.failed) peft__load_fail(t, PEFT_ERROR_FORMAT, "the normalizer is damaged");
+}
+
+// T5 adds 100 sentinels behind the file's pieces, <extra_id_0> being the last id; its special tokens swallow the spaces around.
+static void peft__sp_add_sentinels(peft_tokenizer *t) {
+    const peft_special_ids *s = &t->ids;
+    if (t->kind != PEFT__UNIGRAM || s->pad != 0 || s->eos != 1 || s->unk != 2 || s->bos >= 0) return;
+    bool there = peft_token_id(t, "<extra_id_0>") >= 0;
+    for (int i = PEFT__SENTINELS - 1; i >= 0 && !there; i--) {
+        char name[32];
+        peft__string_into(name, sizeof(name), "<extra_id_%d>", i);
+        peft__tokenizer_add(t, name, strlen(name), 0, PEFT__PIECE_CONTROL);
+    }
+    t->strips = true;
+}
+
+typedef struct peft__ranked_piece {
+    float score;
+    int32_t id;
+} peft__ranked_piece;
+
+static int peft__ranked_piece_compare(const void *a, const void *b) {
+    const peft__ranked_piece *x = (const peft__ranked_piece *)a, *y = (const peft__ranked_piece *)b;
+    if (x->score != y->score) return x->score > y->score ? -1 : 1;
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
+// The piece of this text that may be part of a merge; -1: none.
+static int64_t peft__merge_part(const peft_tokenizer *t, const char *s, size_t n, unsigned types) {
+    int64_t id = peft__map_get(&t->by_text, s, n, -1);
+    return id >= 0 && types >> t->pieces[id].type & 1 ? id : -1;
+}
+
+// SentencePiece keeps no list of merges: any two symbols that form a piece may merge, the piece of the highest score first. Hugging Face
+// takes the order of the ids, and of several ways to make a piece the one with the shortest left part (`by_id`).
+static void peft__sp_build_merges(peft_tokenizer *t, bool by_id) {
+    const unsigned types = PEFT__BIT(NORMAL) | PEFT__BIT(UNUSED) | (by_id ? PEFT__BIT(USER) : 0);
+    peft__ranked_piece *order = (peft__ranked_piece *)peft__calloc(t->ctx, t->count, sizeof(peft__ranked_piece));
+    int64_t n = 0, rank = 0;
+    peft__load_has(t, order);
+    for (int64_t i = 0; i < t->count && order; i++) {
+        if (t->pieces[i].type != PEFT__PIECE_NORMAL && t->pieces[i].type != PEFT__PIECE_UNUSED) continue;
+        order[n].score = by_id ? 0 : t->pieces[i].score;
+        order[n++].id = (int32_t)i;
+    }
+    if (n) qsort(order, (size_t)n, sizeof(*order), peft__ranked_piece_compare);
+    for (int64_t i = 0; i < n && !t->status; i++) {
+        const peft__piece *p = &t->pieces[order[i].id];
+        if (!by_id && i && order[i].score != order[i - 1].score) rank = i;
+        if (p->size > PEFT__MERGE_LENGTH)
+            peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, "piece %d is %zu bytes long", (int)order[i].id, (size_t)p->size);
+        for (size_t k = 1; k < p->size && !t->status; k++) {
+            if (((unsigned char)p->text[k] & 0xC0) == 0x80) continue;
+            int64_t left = peft__merge_part(t, p->text, k, types);
+            int64_t right = left < 0 ? -1 : peft__merge_part(t, p->text + k, p->size - k, types);
+            if (right < 0) continue;
+            peft__merge_add(t, left, right, rank, order[i].id);
+            rank += by_id;
+        }
+    }
+    peft__free(t->ctx, order);
+}
+
+// The pipeline of sentencepiece itself, for its own vocabularies and those that other files took from it.
+static void peft__sp_finish(peft_tokenizer *t) {
+    peft__use_recipe(t, PEFT__RECIPE_SENTENCEPIECE);
+    if (t->kind == PEFT__BPE) peft__sp_build_merges(t, false);
+    for (int64_t i = 0; i < t->count; i++) {
+        int type = t->pieces[i].type;
+        t->pieces[i].in_model = type == PEFT__PIECE_NORMAL || type == PEFT__PIECE_USER || (type == PEFT__PIECE_UNUSED && t->kind == PEFT__BPE);
+    }
+    peft__added_of_pieces(t, PEFT__BIT(CONTROL) | PEFT__BIT(UNKNOWN), 0);
+}
+
+static void peft__sp_as_class(peft_tokenizer *t, peft__arena *a, bool *done);
+
+static void peft__sp_read(peft_tokenizer *t, peft__arena *a, const char *data, size_t n) {
+    peft__proto p = peft__proto_open(data, n);
+    const char *names[3] = {"<s>", "</s>", "<pad>"};
+    int32_t *const ids[3] = {&t->ids.bos, &t->ids.eos, &t->ids.pad};
+    bool kind_known = false, done = false;
+    t->kind = PEFT__UNIGRAM;
+    t->dummy_prefix = t->squeeze_spaces = t->escape_spaces = true;
+    while (!t->status && peft__proto_next(&p)) {
+        if (p.wire != 2) continue;
+        peft__proto inner = peft__proto_open(p.bytes, p.size);
+        kind_known = kind_known || p.field == 2;
+        if (p.field == 1) peft__sp_read_piece(t, inner);
+        if (p.field == 2) peft__sp_read_trainer(t, inner, names);
+        if (p.field == 3) peft__sp_read_normalizer(t, inner);
+    }
+    if (p.failed || !t->count) peft__load_fail(t, PEFT_ERROR_FORMAT, "not a SentencePiece model, or truncated");
+    if (t->ids.unk < 0) peft__load_fail(t, PEFT_ERROR_FORMAT, "no unknown piece");
+    if (!kind_known) peft__load_fail(t, PEFT_ERROR_FORMAT, "truncated: nothing follows its %lld pieces", (long long)t->count);
+    if (t->status) return;
+    for (int i = 0; i < 3; i++) {
+        int32_t id = peft_token_id(t, names[i]);
+        *ids[i] = id >= 0 && t->pieces[id].type == PEFT__PIECE_CONTROL ? id : -1;
+    }
+    peft__sp_add_sentinels(t);
+    if (t->folder) peft__sp_as_class(t, a, &done);
+    if (!done) peft__sp_finish(t);
 }
 
 // ---- vocab.json and merges.txt; tokenizer.json
 
 // "left right" with both and their concatenation in the vocabulary.
-static peft_status peft__add_named_merge(peft_tokenizer *t, const char *s, size_t left, const char *r, size_t right, int64_t rank,
-                                         const char *path) {
+static void peft__add_named_merge(peft_tokenizer *t, const char *s, size_t left, const char *r, size_t right, int64_t rank) {
     char joined[2 * PEFT__MERGE_LENGTH];
-    if (!left || !right || left + right > sizeof(joined) || rank >= INT32_MAX)
-        return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: merge %lld is damaged", path, (long long)rank);
+    if (!left || !right || left + right > sizeof(joined) || rank >= INT32_MAX) {
+        peft__load_fail(t, PEFT_ERROR_FORMAT, "merge %lld is damaged", (long long)rank);
+        return;
+    }
     memcpy(joined, s, left);
     size_t inside = PEFT__MIN((size_t)t->prefix_size, right);
     memcpy(joined + left, r + inside, right - inside);
     int64_t a = peft__map_get(&t->by_text, s, left, -1), b = peft__map_get(&t->by_text, r, right, -1);
     int64_t both = peft__map_get(&t->by_text, joined, left + right - inside, -1);
-    if (a < 0 || b < 0 || both < 0)
-        return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: merge %lld, '%.*s' and '%.*s', is not in the vocabulary", path,
-                          (long long)rank, (int)left, s, (int)right, r);
-    return peft__merge_add(t, (int32_t)a, (int32_t)b, (int32_t)rank, (int32_t)both);
+    if (a >= 0 && b >= 0 && both >= 0) peft__merge_add(t, a, b, rank, both);
+    else peft__load_fail(t, PEFT_ERROR_FORMAT, "merge %lld, '%.*s' and '%.*s', is not in the vocabulary", (long long)rank,
+                         (int)left, s, (int)right, r);
 }
 
 // The same as one text with a space between the two.
-static peft_status peft__add_merge_text(peft_tokenizer *t, const char *text, size_t n, int64_t rank, const char *path) {
+static void peft__add_merge_text(peft_tokenizer *t, const char *text, size_t n, int64_t rank) {
     const char *space = n > 1 ? (const char *)memchr(text + 1, ' ', n - 1) : NULL;
-    if (!space) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: merge %lld is damaged", path, (long long)rank);
-    size_t left = (size_t)(space - text);
-    return peft__add_named_merge(t, text, left, space + 1, n - left - 1, rank, path);
+    size_t left = space ? (size_t)(space - text) : 0;
+    peft__add_named_merge(t, text, left, space ? space + 1 : text, space ? n - left - 1 : 0, rank);
 }
 
-static peft_status peft__read_merges_text(peft_tokenizer *t, const char *text, size_t n, const char *path) {
+static void peft__read_merges_text(peft_tokenizer *t, const char *text, size_t n) {
     int64_t rank = 0;
-    peft_status status = PEFT_OK;
-    for (size_t i = 0, end; i < n && !status; i = end + 1) {
+    for (size_t i = 0, end; i < n && !t->status; i = end + 1) {
         for (end = i; end < n && text[end] != '\n'; end++) {}
         size_t stop = end > i && text[end - 1] == '\r' ? end - 1 : end;
         if (stop == i || (i == 0 && stop >= 8 && memcmp(text, "#version", 8) == 0)) continue;
-        status = peft__add_merge_text(t, text + i, stop - i, rank++, path);
+        peft__add_merge_text(t, text + i, stop - i, rank++);
     }
-    return status;
 }
 
-static peft_status peft__read_merges_json(peft_tokenizer *t, const peft__json *merges, const char *path) {
+// The first item of a list; NULL: there is none.
+static const peft__json *peft__json_first(const peft__json *list) {
+    return peft__json_is(list, PEFT__JSON_ARRAY) ? list->child : NULL;
+}
+
+static void peft__read_merges_json(peft_tokenizer *t, const peft__json *merges) {
     int64_t rank = 0;
-    peft_status status = PEFT_OK;
-    for (const peft__json *m = peft__json_is(merges, PEFT__JSON_ARRAY) ? merges->child : NULL; m && !status; m = m->next, rank++) {
-        const peft__json *a = m->type == PEFT__JSON_ARRAY ? m->child : NULL, *b = a ? a->next : NULL;
+    for (const peft__json *m = peft__json_first(merges); m && !t->status; m = m->next, rank++) {
+        const peft__json *a = peft__json_first(m), *b = a ? a->next : NULL;
         if (peft__json_is(a, PEFT__JSON_STRING) && peft__json_is(b, PEFT__JSON_STRING))
-            status = peft__add_named_merge(t, a->string, a->length, b->string, b->length, rank, path);
-        else status = peft__add_merge_text(t, m->string, m->type == PEFT__JSON_STRING ? m->length : 0, rank, path);
+            peft__add_named_merge(t, a->string, a->length, b->string, b->length, rank);
+        else peft__add_merge_text(t, m->string, m->type == PEFT__JSON_STRING ? m->length : 0, rank);
     }
-    return status;
 }
 
 typedef struct peft__named {
@@ -15212,55 +15126,44 @@ typedef struct peft__named {
     double score;
 } peft__named;
 
-// Tokens by id, from {"text": id, ...} or [["text", score], ...]. Freed by the caller.
-static peft_status peft__json_vocabulary(peft_tokenizer *t, const peft__json *vocab, const char *path, peft__named **out, int64_t *count) {
-    *out = NULL;
-    bool object = peft__json_is(vocab, PEFT__JSON_OBJECT);
-    if (!object && !peft__json_is(vocab, PEFT__JSON_ARRAY)) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: no vocabulary", path);
-    int64_t most = (int64_t)vocab->length + 65536, at = 0;
+// The pieces of {"text": id, ...} or [["text", score], ...]. Of a text that is there twice the last id counts.
+static void peft__read_json_pieces(peft_tokenizer *t, const peft__json *vocab) {
+    bool object = peft__json_is(vocab, PEFT__JSON_OBJECT), narrow = true;
+    if (!object && !peft__json_is(vocab, PEFT__JSON_ARRAY)) {
+        peft__load_fail(t, PEFT_ERROR_FORMAT, "no vocabulary");
+        return;
+    }
+    int64_t most = (int64_t)vocab->length + 65536, at = 0, count = 0;
     peft__named *names = (peft__named *)peft__calloc(t->ctx, most, sizeof(peft__named));
-    if (!names) return PEFT_ERROR_MEMORY;
-    *out = names;
-    *count = 0;
-    for (const peft__json *v = vocab->child; v; v = v->next, at++) {
-        const peft__json *text = object ? NULL : v->type == PEFT__JSON_ARRAY ? v->child : NULL, *score = text ? text->next : NULL;
+    peft__load_has(t, names);
+    for (const peft__json *v = vocab->child; v && !t->status; v = v->next, at++) {
+        const peft__json *text = object ? v : peft__json_first(v), *score = text ? text->next : NULL;
         bool good = object ? v->type == PEFT__JSON_NUMBER
-                           : peft__json_is(text, PEFT__JSON_STRING) && peft__json_is(score, PEFT__JSON_NUMBER) && fabs(score->number) < 1e30;
+                           : peft__json_is(text, PEFT__JSON_STRING) && peft__json_is(score, PEFT__JSON_NUMBER) &&
+                                 fabs(score->number) < 1e30;
         double id = good && object ? v->number : (double)at;
-        if (!good || !(id >= 0) || id >= (double)most || id != floor(id) || names[(int64_t)id].text)
-            return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: token %lld of the vocabulary is damaged", path, (long long)at);
-        peft__named *name = &names[(int64_t)id];
-        name->text = object ? v->key : text->string;
-        name->size = object ? v->key_length : text->length;
-        name->score = object ? 0 : score->number;
-        *count = PEFT__MAX(*count, (int64_t)id + 1);
+        if (!good || !(id >= 0) || id >= (double)most || id != floor(id) || names[(int64_t)id].text) {
+            peft__load_fail(t, PEFT_ERROR_FORMAT, "token %lld of the vocabulary is damaged", (long long)at);
+            break;
+        }
+        peft__named name = {object ? v->key : text->string, object ? v->key_length : text->length, object ? 0 : score->number};
+        names[(int64_t)id] = name;
+        narrow = narrow && (double)(float)name.score == name.score;
+        count = PEFT__MAX(count, (int64_t)id + 1);
     }
-    return PEFT_OK;
-}
-
-static peft_status peft__read_json_pieces(peft_tokenizer *t, const peft__json *vocab, const char *path) {
-    peft__named *names = NULL;
-    int64_t count = 0;
-    bool narrow = true;
-    peft_status status = peft__json_vocabulary(t, vocab, path, &names, &count);
-    t->min_score = 3.402823466e38;
-    for (int64_t i = 0; i < count && !status; i++) {
-        status = peft__tokenizer_add(t, names[i].text ? names[i].text : "", names[i].size, (float)names[i].score,
-                                     names[i].text ? PEFT__PIECE_NORMAL : PEFT__PIECE_UNUSED);
-        if (status || !names[i].text) continue;
-        t->pieces[i].in_model = true;  // of a text that is there twice the last id counts
-        if (names[i].size && !peft__map_set(&t->by_text, t->pieces[i].text, names[i].size, i)) status = PEFT_ERROR_MEMORY;
-        t->min_score = PEFT__MIN(t->min_score, names[i].score);
-        narrow = narrow && (double)(float)names[i].score == names[i].score;
+    for (int64_t i = 0; i < count && !t->status; i++) {
+        bool there = names[i].text != NULL;
+        peft__piece *p = peft__tokenizer_add(t, there ? names[i].text : "", names[i].size, (float)names[i].score,
+                                             there ? PEFT__PIECE_NORMAL : PEFT__PIECE_UNUSED);
+        if (!p || !there) continue;
+        p->in_model = true;
         t->model_count++;
+        if (p->size && !peft__map_set(&t->by_text, p->text, p->size, i)) peft__load_has(t, NULL);
     }
-    if (!status && !narrow) {
-        t->scores = (double *)peft__arena_alloc(&t->arena, (size_t)count * sizeof(double));
-        if (!t->scores) status = PEFT_ERROR_MEMORY;
-        for (int64_t i = 0; i < count && !status; i++) t->scores[i] = names[i].score;
-    }
+    if (!narrow) t->scores = (double *)peft__arena_alloc(&t->arena, (size_t)count * sizeof(double));
+    if (!narrow) peft__load_has(t, t->scores);
+    for (int64_t i = 0; i < count && t->scores; i++) t->scores[i] = names[i].score;
     peft__free(t->ctx, names);
-    return status;
 }
 
 static void peft__special_ids_by_name(peft_tokenizer *t) {
@@ -15274,172 +15177,52 @@ static void peft__special_ids_by_name(peft_tokenizer *t) {
     t->ids.pad = peft_token_id(t, "<pad>");
 }
 
-// The vocabulary of a byte-level GGUF file.
-static peft_status peft__byte_level_finish(peft_tokenizer *t) {
-    t->kind = PEFT__BYTE_BPE;
-    peft_status status = peft__bytes_of_pieces(t);
-    if (!status) status = peft__tokenizer_trie(t, &t->trie, PEFT__BIT(NORMAL));
-    if (!status) status = peft__bpe_mark_whole(t);
-    return status ? status : peft__added_of_pieces(t, PEFT__BIT(CONTROL), PEFT__BIT(USER));
-}
+static const char peft__base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 // "precompiled_charsmap" is SentencePiece's, in base64. Null and empty change nothing.
-static peft_status peft__read_charsmap_base64(peft_tokenizer *t, const peft__json *text, const char *path) {
-    if (!text || text->type == PEFT__JSON_NULL) return PEFT_OK;
-    unsigned char *data = text->type == PEFT__JSON_STRING ? (unsigned char *)peft__alloc(t->ctx, text->length + 1) : NULL;
-    if (!data) return text->type == PEFT__JSON_STRING ? PEFT_ERROR_MEMORY : peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: precompiled_charsmap", path);
+static void peft__read_charsmap_base64(peft_tokenizer *t, const peft__json *text) {
+    if (!text || text->type == PEFT__JSON_NULL) return;
+    if (text->type != PEFT__JSON_STRING) peft__load_fail(t, PEFT_ERROR_FORMAT, "precompiled_charsmap");
+    if (t->charsmap_count) peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, "two normalizers of type Precompiled");
+    unsigned char *data = t->status ? NULL : (unsigned char *)peft__alloc(t->ctx, text->length + 1);
     size_t n = 0;
     uint32_t bits = 0;
     int count = 0;
-    for (size_t i = 0; i < text->length && text->string[i] != '='; i++) {
-        char c = text->string[i];
-        int v = c >= 'A' && c <= 'Z'   ? c - 'A'
-                : c >= 'a' && c <= 'z' ? c - 'a' + 26
-                : c >= '0' && c <= '9' ? c - '0' + 52
-                : c == '+'             ? 62
-                                       : 63;
-        bits = (bits << 6 | (uint32_t)v) & 0xFFFFFF;
+    for (size_t i = 0; peft__load_has(t, data) && i < text->length && text->string[i] != '='; i++) {
+        const char *digit = strchr(peft__base64_digits, text->string[i]);
+        bits = (bits << 6 | (uint32_t)(digit ? digit - peft__base64_digits : 63)) & 0xFFFFFF;
         count += 6;
         if (count < 8) continue;
         count -= 8;
         data[n++] = (unsigned char)(bits >> count);
     }
-    peft_status status = peft__read_charsmap(t, data, n, path);
+    peft__read_charsmap(t, data, n);
     peft__free(t->ctx, data);
-    return status;
 }
 
 // An object may have these keys only, which are in a list with spaces between them.
-static peft_status peft__json_only(peft_context *ctx, const peft__json *v, const char *keys, const char *what, const char *path) {
+static void peft__json_only(peft_tokenizer *t, const peft__json *v, const char *keys, const char *what) {
     for (const peft__json *k = peft__json_is(v, PEFT__JSON_OBJECT) ? v->child : NULL; k; k = k->next) {
         const char *hit = k->key_length ? strstr(keys, k->key) : NULL;
-        while (hit && ((hit > keys && hit[-1] != ' ') || (hit[k->key_length] && hit[k->key_length] != ' '))) hit = strstr(hit + 1, k->key);
-        if (!hit) return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s: the key %s is not known", path, what, k->key);
+        while (hit && ((hit > keys && hit[-1] != ' ') || (hit[k->key_length] && hit[k->key_length] != ' ')))
+            hit = strstr(hit + 1, k->key);
+        if (!hit) peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, "%s: the key %s is not known", what, k->key);
     }
-    return PEFT_OK;
 }
 
-// ---- added tokens
+// ---- the steps of tokenizer.json
 
-// Puts a token beside the vocabulary, or changes the one of this text. One that the vocabulary lacks gets the id *next, which is moved.
-static peft_status peft__put_added(peft_tokenizer *t, peft__added a, int64_t *next, const char *path) {
-    if (!a.size) return PEFT_OK;
-    if (!t->json) a.normalized = false;  // SentencePiece's normalizer is not run before the text is cut
-    int64_t known = peft__map_get(&t->added_by_text, a.text, a.size, -1), id = peft__map_get(&t->by_text, a.text, a.size, -1);
-    if (known < 0) {
-        void *grown = peft__one_more(t->ctx, t->added_tokens, t->added_count, &t->added_capacity, sizeof(peft__added));
-        if (!grown) return PEFT_ERROR_MEMORY;
-        t->added_tokens = (peft__added *)grown;
-        a.text = peft__tokenizer_text(t, a.text, a.size);
-        if (!a.text || !peft__map_set(&t->added_by_text, a.text, a.size, t->added_count)) return PEFT_ERROR_MEMORY;
-        known = t->added_count;
-    } else {
-        a.text = t->added_tokens[known].text;
-        id = t->added_tokens[known].id;
-    }
-    if (id < 0) {
-        id = (*next)++;
-        if (id < t->count && (t->pieces[id].size || t->pieces[id].type != PEFT__PIECE_UNUSED))
-            return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: the added token %s gets id %lld, which the vocabulary has for %s", path, a.text,
-                              (long long)id, t->pieces[id].text);
-        if (id > t->count + 65536) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: the added token %s has id %lld", path, a.text, (long long)id);
-        while (t->count < id) {
-            peft_status status = peft__tokenizer_add(t, "", 0, 0, PEFT__PIECE_UNUSED);
-            if (status) return status;
-        }
-        if (id == t->count) {
-            peft_status status = peft__tokenizer_add(t, a.text, a.size, 0, PEFT__PIECE_USER);
-            if (status) return status;
-        } else {
-            t->pieces[id].text = t->pieces[id].bytes = a.text;
-            t->pieces[id].size = t->pieces[id].byte_size = a.size;
-            if (!peft__map_set(&t->by_text, a.text, a.size, id)) return PEFT_ERROR_MEMORY;
-        }
-    }
-    a.id = (int32_t)id;
-    if (t->pieces[id].type != PEFT__PIECE_UNKNOWN) t->pieces[id].type = a.special ? PEFT__PIECE_CONTROL : PEFT__PIECE_USER;
-    if (known == t->added_count) t->added_count++;
-    t->added_tokens[known] = a;
-    return PEFT_OK;
-}
-
-// The tries of the added tokens: those that the text itself is searched for, and those that are looked for when it is normalized.
-static peft_status peft__added_tries(peft_tokenizer *t) {
-    peft__trie_key *keys = (peft__trie_key *)peft__calloc(t->ctx, t->added_count + 1, sizeof(peft__trie_key));
-    peft_status status = keys ? PEFT_OK : PEFT_ERROR_MEMORY;
-    peft__encoder e;
-    memset(&e, 0, sizeof(e));
-    e.t = t, e.ctx = t->ctx, e.most = (size_t)1 << 24;
-    for (int i = 0; i < 2; i++) peft__string_init(&e.normal[i], t->ctx);
-    for (int normal = 0; normal < 2 && !status; normal++) {
-        int64_t n = 0;
-        for (int64_t i = 0; i < t->added_count && !status; i++) {
-            const peft__added *a = &t->added_tokens[i];
-            size_t first = 0, size = a->size;
-            const char *text = a->text;
-            if (a->normalized != (normal == 1)) continue;
-            if (normal && !peft__json_normalize(&e, a->text, a->size, &text, &size, &first)) status = PEFT_ERROR_MEMORY;
-            if (!status && text != a->text && !(text = peft__tokenizer_text(t, text, size))) status = PEFT_ERROR_MEMORY;
-            if (status || !size) continue;
-            keys[n].text = text, keys[n].size = (uint32_t)size, keys[n++].value = (int32_t)i;
-            if (t->kind != PEFT__BYTE_BPE && t->json) t->pieces[a->id].bytes = text, t->pieces[a->id].byte_size = (uint32_t)size;
-        }
-        qsort(keys, (size_t)n, sizeof(*keys), peft__trie_compare);
-        peft__trie *trie = normal ? &t->added_normal : &t->added;
-        peft__free(t->ctx, trie->nodes);
-        trie->nodes = NULL, trie->count = 0;
-        if (!status) status = peft__trie_build(t->ctx, trie, keys, n, NULL, 1);
-    }
-    for (int i = 0; i < 2; i++) peft__string_free(&e.normal[i]);
-    peft__free(t->ctx, keys);
-    return status;
-}
-
-// One of a list of added tokens, {"content": ..., "lstrip": ...}, or just its text, which is then special.
-static peft_status peft__json_added(peft_tokenizer *t, const peft__json *v, peft__added *a, const char *path) {
-    const peft__json *text = peft__json_is(v, PEFT__JSON_OBJECT) ? peft__json_get(v, "content") : v;
-    memset(a, 0, sizeof(*a));
-    if (!peft__json_is(text, PEFT__JSON_STRING) || text->length > INT32_MAX / 4)
-        return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: an added token is damaged", path);
-    if (text != v) {
-        peft_status status = peft__json_only(t->ctx, v, "id content single_word lstrip rstrip normalized special __type", "an added token", path);
-        if (status) return status;
-    }
-    a->text = text->string;
-    a->size = (uint32_t)text->length;
-    a->special = text == v || peft__json_bool(v, "special", false);
-    a->single_word = peft__json_bool(v, "single_word", false);
-    a->strip_left = peft__json_bool(v, "lstrip", false);
-    a->strip_right = peft__json_bool(v, "rstrip", false);
-    a->normalized = peft__json_bool(v, "normalized", !a->special);
-    return PEFT_OK;
-}
-
-// The id of the next token that the vocabulary does not have: the one behind all.
-static int64_t peft__next_added(const peft_tokenizer *t) {
-    int64_t next = t->model_count;
-    for (int64_t i = 0; i < t->added_count; i++) next = PEFT__MAX(next, (int64_t)t->added_tokens[i].id + 1);
-    return next;
-}
-
-// ---- reading tokenizer.json
-
-static peft_status peft__step_pattern(peft_tokenizer *t, peft__step *p, const peft__json *v, const char *step, const char *path) {
+static void peft__step_pattern(peft_tokenizer *t, peft__step *p, const peft__json *v, const char *step) {
     const peft__json *text = peft__json_get(v, "String"), *regex = peft__json_get(v, "Regex");
-    if (peft__json_is(text, PEFT__JSON_STRING) && text->length) {
-        p->text = text->string;
-        p->text_size = text->length;
-        return PEFT_OK;
+    p->is_regex = !(peft__json_is(text, PEFT__JSON_STRING) && text->length);
+    if (p->is_regex) text = regex;
+    if (!peft__json_is(text, PEFT__JSON_STRING)) {
+        peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, "%s: a pattern that is empty", step);
+        return;
     }
-    if (!peft__json_is(regex, PEFT__JSON_STRING)) return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s: a pattern that is empty", path, step);
-    bool words = p->kind == PEFT__STEP_SPLIT && (p->behavior == PEFT__ISOLATED ? !p->invert : p->behavior == PEFT__REMOVED && p->invert);
-    if (words) p->split = peft__split_of(regex->string);
-    if (p->split) return PEFT_OK;
-    peft_status status = peft__regex_compile(t->ctx, regex->string, regex->length, PEFT__REGEX_ONIGURUMA | PEFT__REGEX_NO_GROUPS, &p->regex);
-    if (!status || status == PEFT_ERROR_MEMORY) return status;
-    char why[512];
-    peft__string_into(why, sizeof(why), "%s", peft_error(t->ctx));
-    return peft__fail(t->ctx, status, "%s: %s: the regular expression %s: %s", path, step, regex->string, why);
+    p->text = text->string;
+    p->text_size = text->length;
+    if (p->is_regex) peft__compile_step(t, p, step);
 }
 
 static int peft__word_index(const char *const *words, int count, const char *word) {
@@ -15450,25 +15233,17 @@ static int peft__word_index(const char *const *words, int count, const char *wor
 
 // One key of a step, put where the table says. False: the value is not of its kind.
 static bool peft__step_value(peft__step *p, const peft__json *v, char kind, int missing, size_t offset) {
-    static const char *const behaviors[] = {"Isolated", "Removed", "Contiguous", "MergedWithPrevious", "MergedWithNext"};
-    static const char *const schemes[] = {"always", "first", "never"};
     char *at = (char *)p + offset;
-    bool null = !v || v->type == PEFT__JSON_NULL;
-    uint32_t c;
+    bool null = !v || v->type == PEFT__JSON_NULL, word = !null && v->type == PEFT__JSON_STRING;
     if (null && missing == -2) return false;
-    if (kind == 'b') {
-        bool value = null ? missing != 0 : v->boolean;
-        memcpy(at, &value, sizeof(value));
-        return null || v->type == PEFT__JSON_BOOL;
-    }
-    if (kind == 'o') {
-        *(signed char *)at = null ? (signed char)-1 : (signed char)v->boolean;
+    if (kind == 'b' || kind == 'o') {
+        *(signed char *)at = null ? (signed char)missing : (signed char)v->boolean;  // a bool is a byte of 0 or 1
         return null || v->type == PEFT__JSON_BOOL;
     }
     if (kind == 'v' || kind == 's') {
-        const char *word = null || v->type != PEFT__JSON_STRING ? "" : v->string;
-        int found = kind == 'v' ? peft__word_index(behaviors, 5, word) : peft__word_index(schemes, 3, word);
-        if (null) found = missing;
+        int found = null    ? missing
+                    : !word ? -1
+                            : peft__word_index(kind == 'v' ? peft__behaviors : peft__schemes, kind == 'v' ? 5 : 3, v->string);
         memcpy(at, &found, sizeof(found));
         return found >= 0;
     }
@@ -15478,340 +15253,226 @@ static bool peft__step_value(peft__step *p, const peft__json *v, char kind, int 
         memcpy(at, &count, sizeof(count));
         return count >= 0 && (null || v->type == PEFT__JSON_NUMBER) && (double)count == number;
     }
-    if (null || v->type != PEFT__JSON_STRING) return null && missing != -2;
+    if (!word) return null;
     size_t i = 0, *size = at == (char *)&p->content ? &p->content_size : &p->text_size;
+    uint32_t c;
     memcpy(at, &v->string, sizeof(v->string));
     *size = v->length;
     return kind != 'c' || (v->length && peft__utf8_next(v->string, v->length, &i, &c) && i == v->length);
 }
 
-static peft_status peft__read_step(peft_tokenizer *t, peft__step *p, const peft__json *v, const char *name, const char *path) {
-    peft_status status = PEFT_OK;
+static void peft__read_step(peft_tokenizer *t, peft__step *p, const peft__json *v, const char *name) {
     for (const peft__json *k = v->child; k; k = k->next) {
         bool known = strcmp(k->key, "type") == 0;
         for (int64_t i = 0; i < PEFT__COUNT(peft__step_keys) && !known; i++)
             known = strcmp(peft__step_keys[i].step, name) == 0 && strcmp(peft__step_keys[i].key, k->key) == 0;
-        if (!known) return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s: the key %s is not known", path, name, k->key);
+        if (!known) peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, "%s: the key %s is not known", name, k->key);
     }
-    const peft__json *pattern = NULL;
-    for (int64_t i = 0; i < PEFT__COUNT(peft__step_keys) && !status; i++) {
-        if (strcmp(peft__step_keys[i].step, name) != 0 || peft__step_keys[i].kind == '-') continue;
+    for (int64_t i = 0; i < PEFT__COUNT(peft__step_keys) && !t->status; i++) {
+        char kind = peft__step_keys[i].kind;
         const peft__json *value = peft__json_get(v, peft__step_keys[i].key);
-        if (peft__step_keys[i].kind == 'p') pattern = value;
-        else if (peft__step_keys[i].kind == 'm') status = peft__read_charsmap_base64(t, value, path);
-        else if (!peft__step_value(p, value, peft__step_keys[i].kind, peft__step_keys[i].missing, peft__step_keys[i].offset))
-            status = peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: %s: the key %s is missing or damaged", path, name, peft__step_keys[i].key);
+        if (strcmp(peft__step_keys[i].step, name) != 0 || kind == '-' || kind == 'p') continue;
+        if (kind == 'm') peft__read_charsmap_base64(t, value);
+        else if (!peft__step_value(p, value, kind, peft__step_keys[i].missing, peft__step_keys[i].offset))
+            peft__load_fail(t, PEFT_ERROR_FORMAT, "%s: the key %s is missing or damaged", name, peft__step_keys[i].key);
     }
-    if (status) return status;
-    const char *text = p->text, *content = p->content;  // of a tree that goes
-    if (p->kind == PEFT__STEP_REPLACE || p->kind == PEFT__STEP_SPLIT) status = peft__step_pattern(t, p, pattern, name, path);
-    if (p->text) text = p->text = peft__tokenizer_text(t, p->text, p->text_size);
-    if (p->content) content = p->content = peft__tokenizer_text(t, p->content, p->content_size);
-    return status ? status : (p->text && !text) || (p->content && !content) ? PEFT_ERROR_MEMORY : PEFT_OK;
-}
-
-// What is left to settle when the keys of a step are read.
-static peft_status peft__settle_step(peft_tokenizer *t, peft__step *p, int list, const char *name, const char *path) {
-    if (p->kind == PEFT__STEP_METASPACE && !p->prefix_space) {
-        if (p->scheme != PEFT__PREFIX_NEVER && p->scheme != PEFT__PREFIX_ALWAYS)
-            return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: %s: add_prefix_space does not fit prepend_scheme", path, name);
-        p->scheme = PEFT__PREFIX_NEVER;
-    }
-    if (p->kind == PEFT__STEP_LENGTH && !p->start) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: %s: a length of 0", path, name);
-    if (p->kind == PEFT__STEP_DIGITS) p->behavior = p->individual ? PEFT__ISOLATED : PEFT__CONTIGUOUS;
-    if (p->kind == PEFT__STEP_WHITE || p->kind == PEFT__STEP_DELIMITER) p->behavior = PEFT__REMOVED;
-    if (list == PEFT__DECODERS && p->kind == PEFT__STEP_SUFFIX && !p->text_size) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: %s: an empty suffix", path, name);
-    for (uint32_t c = 0; c < 128 && list == PEFT__PRE_TOKENIZERS; c++)
-        if (peft__step_takes(p, c)) p->ascii[c >> 5] |= 1u << (c & 31);
-    bool forms = p->kind >= PEFT__STEP_NFC && p->kind <= PEFT__STEP_NFKD;
-    if ((forms || p->kind == PEFT__STEP_BERT) && !t->nf && !(t->nf = peft__nf_build(&t->arena))) return PEFT_ERROR_MEMORY;
-    if (p->kind == PEFT__STEP_PRECOMPILED) peft__precompiled_ascii(t);
-    if (list == PEFT__PRE_TOKENIZERS && p->kind == PEFT__STEP_METASPACE && p->scheme == PEFT__PREFIX_FIRST) t->asks_first = true;
-    if (list != PEFT__DECODERS && p->kind == PEFT__STEP_BYTES) t->takes_bytes = true;
-    return PEFT_OK;
-}
-
-static peft_status peft__add_step(peft_tokenizer *t, const peft__step *p, int list) {
-    void *grown = peft__one_more(t->ctx, t->steps[list], t->step_count[list], &t->step_capacity[list], sizeof(peft__step));
-    if (!grown) return PEFT_ERROR_MEMORY;
-    t->steps[list] = (peft__step *)grown;
-    t->steps[list][t->step_count[list]++] = *p;
-    return PEFT_OK;
+    if (p->kind == PEFT__STEP_REPLACE || p->kind == PEFT__STEP_SPLIT) peft__step_pattern(t, p, peft__json_get(v, "pattern"), name);
+    if (p->kind == PEFT__STEP_LENGTH && !p->start) peft__load_fail(t, PEFT_ERROR_FORMAT, "%s: a length of 0", name);
+    if (p->kind == PEFT__STEP_SUFFIX && !p->text_size) peft__load_fail(t, PEFT_ERROR_FORMAT, "%s: an empty suffix", name);
+    if (p->text && !t->status) p->text = peft__tokenizer_text(t, p->text, p->text_size);  // the tree of JSON goes
+    if (p->content && !t->status) p->content = peft__tokenizer_text(t, p->content, p->content_size);
 }
 
 // Appends a step, or those of a sequence, to one of the lists.
-static peft_status peft__read_steps(peft_tokenizer *t, const peft__json *v, int list, const char *path) {
-    if (!v || v->type == PEFT__JSON_NULL) return PEFT_OK;
+static void peft__read_steps(peft_tokenizer *t, const peft__json *v, int list) {
+    if (!v || v->type == PEFT__JSON_NULL || t->status) return;
     const char *name = peft__json_text(v, "type", "");
-    int64_t row = 0;
-    while (row < PEFT__COUNT(peft__step_kinds) && (strcmp(peft__step_kinds[row].name, name) != 0 || !(peft__step_kinds[row].lists >> list & 1))) row++;
-    if (row == PEFT__COUNT(peft__step_kinds))
-        return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: a %s of type %s", path, peft__step_lists[list][0], *name ? name : "(none)");
-    peft_status status = PEFT_OK;
     peft__step p;
+    int64_t i = 0, count = PEFT__COUNT(peft__step_kinds);
+    while (i < count && (strcmp(peft__step_kinds[i].name, name) != 0 || !(peft__step_kinds[i].lists >> list & 1))) i++;
+    if (i == count) {
+        peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, "a %s of type %s", peft__step_lists[list][0], *name ? name : "(none)");
+        return;
+    }
     memset(&p, 0, sizeof(p));
-    p.kind = peft__step_kinds[row].kind;
-    if (p.kind == PEFT__STEP_SEQUENCE) {
-        const peft__json *items = peft__json_get(v, peft__step_lists[list][1]);
-        if (!peft__json_is(items, PEFT__JSON_ARRAY)) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: a Sequence without %s", path, peft__step_lists[list][1]);
-        status = peft__json_only(t->ctx, v, "type normalizers pretokenizers decoders", name, path);
-        for (const peft__json *i = items->child; i && !status; i = i->next) status = peft__read_steps(t, i, list, path);
-        return status;
+    p.kind = peft__step_kinds[i].kind;
+    if (p.kind != PEFT__STEP_SEQUENCE) {
+        peft__read_step(t, &p, v, name);
+        peft__put_named_step(t, &p, list);
+        return;
     }
-    if (list == PEFT__PRE_TOKENIZERS && strcmp(name, "BertPreTokenizer") == 0) {  // two steps in one
-        peft__step white = p;
-        white.kind = PEFT__STEP_WHITE;
-        status = peft__settle_step(t, &white, list, name, path);
-        if (!status) status = peft__add_step(t, &white, list);
-    }
-    bool had_map = t->charsmap_count > 0;
-    if (!status) status = peft__read_step(t, &p, v, name, path);
-    if (!status && p.kind == PEFT__STEP_PRECOMPILED && had_map) status = peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: two normalizers of type Precompiled", path);
-    if (!status) status = peft__settle_step(t, &p, list, name, path);
-    if (!status) status = peft__add_step(t, &p, list);
-    if (status && p.regex) peft__regex_free(p.regex);
-    return status;
+    const peft__json *items = peft__json_get(v, peft__step_lists[list][1]);
+    if (!peft__json_is(items, PEFT__JSON_ARRAY)) peft__load_fail(t, PEFT_ERROR_FORMAT, "a Sequence without %s", peft__step_lists[list][1]);
+    peft__json_only(t, v, "type normalizers pretokenizers decoders", name);
+    for (const peft__json *item = peft__json_first(items); item; item = item->next) peft__read_steps(t, item, list);
 }
 
-// Ids before or behind the text, from the inner ones outwards.
-static bool peft__put_around(peft_tokenizer *t, int at, int32_t id) {
-    if (id < 0 || id >= t->count || t->around_count == PEFT__AROUND) return false;
+// ---- the rest of tokenizer.json
+
+// Puts an id before or behind the text.
+static bool peft__put_around(peft_tokenizer *t, int at, double id) {
+    if (!(id >= 0) || id >= (double)t->count || t->around_count == PEFT__AROUND) return false;
     memmove(t->around + at + 1, t->around + at, (size_t)(t->around_count - at) * sizeof(int32_t));
-    t->around[at] = id;
+    t->around[at] = (int32_t)id;
     t->around_count++;
     return true;
 }
 
-// The item of a template, {"SpecialToken": {"id": ..}}: all ids that special_tokens lists for it.
-static bool peft__put_template_token(peft_tokenizer *t, const peft__json *tokens, const char *name, int *at) {
-    const peft__json *ids = peft__json_get(peft__json_get(tokens, name), "ids");
-    if (!peft__json_is(ids, PEFT__JSON_ARRAY)) return false;
-    for (const peft__json *id = ids->child; id; id = id->next, ++*at)
-        if (id->type != PEFT__JSON_NUMBER || !(id->number >= 0) || id->number > INT32_MAX || !peft__put_around(t, *at, (int32_t)id->number)) return false;
-    return true;
-}
-
-static peft_status peft__read_post_processor(peft_tokenizer *t, const peft__json *v, const char *path) {
-    const char *type = peft__json_text(v, "type", "");
-    const peft__json *single = peft__json_get(v, "single"), *list = peft__json_get(v, "processors");
-    bool bert = strcmp(type, "BertProcessing") == 0 || strcmp(type, "RobertaProcessing") == 0, good = true, behind = false;
-    peft_status status = PEFT_OK;
-    if (!v || v->type == PEFT__JSON_NULL) return PEFT_OK;
-    if (strcmp(type, "Sequence") == 0 && peft__json_is(list, PEFT__JSON_ARRAY)) {
-        for (const peft__json *i = list->child; i && !status; i = i->next) status = peft__read_post_processor(t, i, path);
-        return status ? status : peft__json_only(t->ctx, v, "type processors", type, path);
-    }
-    if (strcmp(type, "ByteLevel") == 0)  // it moves offsets only
-        return peft__json_only(t->ctx, v, "type add_prefix_space trim_offsets use_regex", type, path);
-    if (bert) {
-        const peft__json *first = peft__json_get(v, "cls"), *last = peft__json_get(v, "sep");
-        for (int i = 0; i < 2 && good; i++) {
-            const peft__json *pair = i ? last : first, *id = peft__json_is(pair, PEFT__JSON_ARRAY) && pair->child ? pair->child->next : NULL;
-            good = peft__json_is(id, PEFT__JSON_NUMBER) && id->number >= 0 && id->number < 1e9 && peft__put_around(t, i ? t->around_count : 0, (int32_t)id->number);
-            if (!i) t->front_count++;
-        }
-        status = peft__json_only(t->ctx, v, "type sep cls trim_offsets add_prefix_space", type, path);
-    } else if (strcmp(type, "TemplateProcessing") == 0 && peft__json_is(single, PEFT__JSON_ARRAY)) {
-        int at = 0;
-        status = peft__json_only(t->ctx, v, "type single pair special_tokens", type, path);
-        for (const peft__json *i = single->child; i && good; i = i->next) {
-            const peft__json *token = peft__json_get(i, "SpecialToken");
-            int before = at;
-            if (token) {
-                good = peft__put_template_token(t, peft__json_get(v, "special_tokens"), peft__json_text(token, "id", ""), &at);
-                if (!behind) t->front_count += at - before;
-                continue;
+// A template: all ids that special_tokens lists for each {"SpecialToken": {"id": ..}}, the text in between.
+static bool peft__read_template(peft_tokenizer *t, const peft__json *v) {
+    bool good = true, behind = false;
+    int at = 0;
+    for (const peft__json *i = peft__json_first(peft__json_get(v, "single")); i && good; i = i->next) {
+        const peft__json *token = peft__json_get(i, "SpecialToken");
+        if (token) {
+            const char *name = peft__json_text(token, "id", "");
+            const peft__json *ids = peft__json_get(peft__json_get(peft__json_get(v, "special_tokens"), name), "ids");
+            good = peft__json_is(ids, PEFT__JSON_ARRAY);
+            for (const peft__json *id = peft__json_first(ids); id && good; id = id->next, at++) {
+                good = id->type == PEFT__JSON_NUMBER && peft__put_around(t, at, id->number);
+                if (!behind) t->front_count++;
             }
-            if (behind || strcmp(peft__json_text(peft__json_get(i, "Sequence"), "id", ""), "A") != 0)
-                return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: post_processor: a template that is not one text and tokens around it", path);
-            behind = true;
-            at = t->around_count;
+            continue;
         }
-        if (!behind) good = false;
-    } else {
-        return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: a post_processor of type %s", path, *type ? type : "(none)");
+        if (behind || strcmp(peft__json_text(peft__json_get(i, "Sequence"), "id", ""), "A") != 0)
+            return peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, "post_processor: a template that is not one text and tokens around it");
+        behind = true;
+        at = t->around_count;
     }
-    return status || good ? status : peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: post_processor: %s is damaged", path, type);
+    return good && behind;
 }
 
-// Reads the text of a model's setting of at most `most` bytes; NULL and absent are empty.
-static peft_status peft__model_text(peft_tokenizer *t, const peft__json *model, const char *key, size_t most, const char **text, int64_t *size,
-                                    const char *path) {
+static void peft__read_post_processor(peft_tokenizer *t, const peft__json *v) {
+    static const struct {
+        const char *type, *keys;
+    } known[] = {{"Sequence", "type processors"},
+                 {"ByteLevel", "type add_prefix_space trim_offsets use_regex"},  // it moves offsets only
+                 {"BertProcessing", "type sep cls"},
+                 {"RobertaProcessing", "type sep cls trim_offsets add_prefix_space"},
+                 {"TemplateProcessing", "type single pair special_tokens"}};
+    if (!v || v->type == PEFT__JSON_NULL || t->status) return;
+    const char *type = peft__json_text(v, "type", "");
+    int64_t row = 0;
+    bool good = true;
+    while (row < PEFT__COUNT(known) && strcmp(known[row].type, type) != 0) row++;
+    if (row == PEFT__COUNT(known)) {
+        peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, "a post_processor of type %s", *type ? type : "(none)");
+        return;
+    }
+    peft__json_only(t, v, known[row].keys, type);
+    if (row == 0)
+        for (const peft__json *i = peft__json_first(peft__json_get(v, "processors")); i; i = i->next) peft__read_post_processor(t, i);
+    for (int i = 0; i < 2 && (row == 2 || row == 3) && good; i++) {  // ["[SEP]", id]
+        const peft__json *pair = peft__json_first(peft__json_get(v, i ? "sep" : "cls")), *id = pair ? pair->next : NULL;
+        good = peft__json_is(id, PEFT__JSON_NUMBER) && peft__put_around(t, i ? t->around_count : 0, id->number);
+        if (!i) t->front_count++;
+    }
+    if (row == 4) good = peft__read_template(t, v);
+    if (!good) peft__load_fail(t, PEFT_ERROR_FORMAT, "post_processor: %s is damaged", type);
+}
+
+// The text of a model's setting of at most `most` bytes; NULL and absent are empty.
+static const char *peft__model_text(peft_tokenizer *t, const peft__json *model, const char *key, size_t most, int64_t *size) {
     const peft__json *v = peft__json_get(model, key);
     *size = 0;
-    *text = "";
-    if (!v || v->type == PEFT__JSON_NULL) return PEFT_OK;
-    if (v->type != PEFT__JSON_STRING || v->length > most) return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: model: %s", path, key);
+    if (!v || v->type == PEFT__JSON_NULL) return "";
+    if (v->type != PEFT__JSON_STRING || v->length > most) {
+        peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, "model: %s", key);
+        return "";
+    }
     *size = (int64_t)v->length;
-    *text = peft__tokenizer_text(t, v->string, v->length);
-    return *text ? PEFT_OK : PEFT_ERROR_MEMORY;
+    return peft__tokenizer_text(t, v->string, v->length);
 }
 
 static const struct {
     const char *type, *keys;
     int kind;
 } peft__models_of_json[] = {
-    {"BPE", "type vocab merges dropout unk_token continuing_subword_prefix end_of_word_suffix fuse_unk byte_fallback ignore_merges", PEFT__BPE},
+    {"BPE", "type vocab merges dropout unk_token continuing_subword_prefix end_of_word_suffix fuse_unk byte_fallback ignore_merges",
+     PEFT__BPE},
     {"Unigram", "type vocab unk_id byte_fallback", PEFT__UNIGRAM},
     {"WordPiece", "type vocab unk_token continuing_subword_prefix max_input_chars_per_word", PEFT__WORD_PIECE},
     {"WordLevel", "type vocab unk_token", PEFT__WORD_LEVEL},
 };
 
 // The settings of the model, and the unknown token that it names.
-static peft_status peft__read_model_settings(peft_tokenizer *t, const peft__json *model, const char *path) {
-    const peft__json *vocab = peft__json_get(model, "vocab");
-    bool list = peft__json_is(vocab, PEFT__JSON_ARRAY), merges = peft__json_get(model, "merges") != NULL;
+static void peft__read_model_settings(peft_tokenizer *t, const peft__json *model) {
+    bool list = peft__json_is(peft__json_get(model, "vocab"), PEFT__JSON_ARRAY), merges = peft__json_get(model, "merges") != NULL;
     const char *guess = merges ? "BPE" : list ? "Unigram" : peft__json_get(model, "max_input_chars_per_word") ? "WordPiece" : "WordLevel";
-    const char *type = peft__json_text(model, "type", guess), *unk = "";
+    const char *type = peft__json_text(model, "type", guess);
+    double dropout = peft__json_double(model, "dropout", 0);
     int64_t row = 0, unk_size = 0;
     while (row < PEFT__COUNT(peft__models_of_json) && strcmp(peft__models_of_json[row].type, type) != 0) row++;
-    if (row == PEFT__COUNT(peft__models_of_json)) return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: a model of type %s", path, type);
+    if (row == PEFT__COUNT(peft__models_of_json)) peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, "a model of type %s", type);
+    if (t->status) return;
     t->kind = peft__models_of_json[row].kind;
-    peft_status status = peft__json_only(t->ctx, model, peft__models_of_json[row].keys, "model", path);
-    if (!status && peft__json_double(model, "dropout", 0) != 0)
-        status = peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: model: dropout %g: the same text would get other ids every time", path,
-                            peft__json_double(model, "dropout", 0));
-    if (!status) status = peft__model_text(t, model, "unk_token", INT32_MAX / 4, &unk, &unk_size, path);
-    if (!status) status = peft__model_text(t, model, "continuing_subword_prefix", PEFT__AFFIX_LENGTH, &t->prefix, &t->prefix_size, path);
-    if (!status) status = peft__model_text(t, model, "end_of_word_suffix", PEFT__AFFIX_LENGTH, &t->suffix, &t->suffix_size, path);
-    t->fuse_unk = peft__json_bool(model, "fuse_unk", false);
+    peft__json_only(t, model, peft__models_of_json[row].keys, "model");
+    if (dropout != 0)
+        peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, "model: dropout %g: the same text would get other ids every time", dropout);
+    const char *unk = peft__model_text(t, model, "unk_token", INT32_MAX / 4, &unk_size);
+    t->prefix = peft__model_text(t, model, "continuing_subword_prefix", PEFT__AFFIX_LENGTH, &t->prefix_size);
+    t->suffix = peft__model_text(t, model, "end_of_word_suffix", PEFT__AFFIX_LENGTH, &t->suffix_size);
+    t->fuse_unk = t->kind == PEFT__UNIGRAM || peft__json_bool(model, "fuse_unk", false);
     t->byte_fallback = peft__json_bool(model, "byte_fallback", false);
     t->ignore_merges = peft__json_bool(model, "ignore_merges", false);
     t->max_word = peft__json_int(model, "max_input_chars_per_word", 100);
-    int64_t id = t->kind == PEFT__UNIGRAM ? peft__json_int(model, "unk_id", -1) : peft__map_get(&t->by_text, unk, (size_t)unk_size, -1);
-    if (!status && (id >= t->count || (t->kind == PEFT__UNIGRAM && id < -1)))
-        status = peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: model: unk_id %lld of %lld", path, (long long)id, (long long)t->count);
+    if (t->status) return;
+    bool unigram = t->kind == PEFT__UNIGRAM;
+    int64_t id = unigram ? peft__json_int(model, "unk_id", -1) : peft__map_get(&t->by_text, unk, (size_t)unk_size, -1);
+    if (id >= t->count || id < -1)
+        peft__load_fail(t, PEFT_ERROR_FORMAT, "model: unk_id %lld of %lld", (long long)id, (long long)t->count);
     t->model_unk = (int32_t)id;
     t->unk_missing = id < 0 && (t->kind != PEFT__BPE || unk_size);
     if (id >= 0) t->ids.unk = t->model_unk;
-    return status;
 }
 
-// Do the pieces and the last pre-tokenizer allow to work on bytes instead of the letters that stand for them? That is the fast way.
-static bool peft__byte_level(const peft_tokenizer *t) {
-    int64_t n = t->step_count[PEFT__PRE_TOKENIZERS], letters = 0;
-    short byte_of_char[324];
-    bool seen[256] = {false};
-    if (t->kind != PEFT__BPE || !n || t->steps[PEFT__PRE_TOKENIZERS][n - 1].kind != PEFT__STEP_BYTES || t->prefix_size || t->suffix_size) return false;
-    for (int64_t i = 0; i < n - 1; i++)
-        if (t->steps[PEFT__PRE_TOKENIZERS][i].kind == PEFT__STEP_BYTES) return false;
-    for (int64_t i = 0; i < t->step_count[PEFT__NORMALIZERS]; i++)
-        if (t->steps[PEFT__NORMALIZERS][i].kind == PEFT__STEP_BYTES) return false;
-    peft__byte_characters(byte_of_char);
-    for (int64_t i = 0; i < t->count; i++) {
-        uint32_t c;
-        size_t k = 0;
-        const peft__piece *p = &t->pieces[i];
-        if (!p->in_model || !p->size || p->size > 2 || !peft__utf8_next(p->text, p->size, &k, &c) || k != p->size) continue;
-        if (c < 324 && byte_of_char[c] >= 0 && !seen[byte_of_char[c]]) letters++, seen[byte_of_char[c]] = true;
+// One of a list of added tokens, {"content": ..., "lstrip": ...}, or just its text, which is then special.
+static peft__added peft__json_added(peft_tokenizer *t, const peft__json *v) {
+    const peft__json *text = peft__json_is(v, PEFT__JSON_OBJECT) ? peft__json_get(v, "content") : v;
+    peft__added a;
+    memset(&a, 0, sizeof(a));
+    if (!peft__json_is(text, PEFT__JSON_STRING) || text->length > INT32_MAX / 4) {
+        peft__load_fail(t, PEFT_ERROR_FORMAT, "an added token is damaged");
+        return a;
     }
-    return letters == 256;
-}
-
-// The patterns that are cut by hand, word by word, without lists of spans.
-static void peft__choose_split(peft_tokenizer *t) {
-    const peft__step *p = t->steps[PEFT__PRE_TOKENIZERS];
-    int64_t n = t->step_count[PEFT__PRE_TOKENIZERS];
-    t->split = 0;
-    t->prefix_space = p[n - 1].prefix_space;
-    if (n == 1 && p[0].use_regex) t->split = PEFT__SPLIT_GPT2;
-    if (n == 2 && p[1].prefix_space) return;
-    if (n == 2 && p[0].split && !p[1].use_regex) t->split = p[0].split;
-    if (n == 2 && p[0].kind == PEFT__STEP_DIGITS && p[0].individual && p[1].use_regex) {
-        t->split = PEFT__SPLIT_GPT2;
-        t->digits_apart = true;
-    }
-}
-
-// "<0x1F>" and its like.
-static void peft__find_byte_pieces(peft_tokenizer *t) {
-    for (int64_t i = 0; i < t->count; i++) {
-        int byte = t->pieces[i].in_model ? peft__byte_piece(t->pieces[i].text, t->pieces[i].size) : -1;
-        if (byte >= 0) t->byte_id[byte] = (int32_t)i;
-    }
-}
-
-// The trie of the model. The values of special tokens of more than one character are beyond all ids: peft_encode passes them over, so
-// that text from outside cannot spell one.
-static peft_status peft__model_trie(peft_tokenizer *t) {
-    peft__trie_key *keys = (peft__trie_key *)peft__calloc(t->ctx, t->count + 1, sizeof(peft__trie_key));
-    if (!keys) return PEFT_ERROR_MEMORY;
-    int64_t n = 0;
-    for (int64_t i = 0; i < t->count; i++) {
-        const peft__piece *p = &t->pieces[i];
-        if (!p->in_model || !p->byte_size || p->type == PEFT__PIECE_UNUSED) continue;
-        int64_t named = peft__map_get(&t->by_text, p->text, p->size, i);
-        bool hidden = t->pieces[named].type == PEFT__PIECE_CONTROL && p->size > peft__utf8_size((unsigned char)p->text[0]);
-        keys[n].text = t->kind == PEFT__BYTE_BPE ? p->bytes : p->text;
-        keys[n].size = t->kind == PEFT__BYTE_BPE ? p->byte_size : p->size;
-        keys[n++].value = (int32_t)(hidden ? i + t->count : i);
-    }
-    qsort(keys, (size_t)n, sizeof(*keys), peft__trie_compare);
-    peft_status status = peft__trie_build(t->ctx, &t->trie, keys, n, t->pieces, t->count);
-    peft__free(t->ctx, keys);
-    return status;
-}
-
-// Everything behind the vocabulary, the steps and the merges, which are read.
-static peft_status peft__json_finish(peft_tokenizer *t) {
-    peft_status status = PEFT_OK;
-    if (t->byte_fallback) peft__find_byte_pieces(t);
-    if (peft__byte_level(t)) {
-        t->kind = PEFT__BYTE_BPE;
-        t->byte_fallback = false;
-        for (int i = 0; i < 256; i++) t->byte_id[i] = -1;
-        t->steps[PEFT__PRE_TOKENIZERS][t->step_count[PEFT__PRE_TOKENIZERS] - 1].raw = true;
-        peft__choose_split(t);
-        status = peft__bytes_of_pieces(t);
-    }
-    if (!status) status = peft__model_trie(t);
-    t->space_begins = t->kind == PEFT__BPE && !t->ignore_merges && !t->prefix_size && !t->suffix_size &&
-                      peft__trie_exact(&t->trie, peft__space, 3) >= 0 && peft__spaces_begin_pieces(t);
-    if (!status && (t->kind == PEFT__BPE || t->kind == PEFT__BYTE_BPE)) status = peft__bpe_mark_whole(t);
-    return status;
-}
-
-// Takes over the steps, which are everything but the vocabulary.
-static peft_status peft__read_pipeline(peft_tokenizer *t, const peft__json *root, const char *path) {
-    peft_status status = PEFT_OK;
-    for (int list = 0; list < PEFT__STEP_LISTS && !status; list++)
-        status = peft__read_steps(t, peft__json_get(root, peft__step_lists[list][0]), list, path);
-    return status;
+    peft__json_only(t, v, "id content single_word lstrip rstrip normalized special __type", "an added token");
+    a.text = text->string;
+    a.size = (uint32_t)text->length;
+    a.special = text == v || peft__json_bool(v, "special", false);
+    a.single_word = peft__json_bool(v, "single_word", false);
+    a.strip_left = peft__json_bool(v, "lstrip", false);
+    a.strip_right = peft__json_bool(v, "rstrip", false);
+    a.normalized = peft__json_bool(v, "normalized", !a.special) && !t->sentencepiece;  // that normalizes behind the cuts
+    return a;
 }
 
 // The order in which the library takes them: tokens that the vocabulary has keep their ids, the others are counted up behind it.
-static peft_status peft__read_added_tokens(peft_tokenizer *t, const peft__json *list, const char *path) {
-    peft_status status = PEFT_OK;
+static void peft__read_added_tokens(peft_tokenizer *t, const peft__json *list) {
     int64_t next = peft__next_added(t);
-    for (const peft__json *v = peft__json_is(list, PEFT__JSON_ARRAY) ? list->child : NULL; v && !status; v = v->next) {
-        peft__added a;
-        status = peft__json_added(t, v, &a, path);
-        if (!status) status = peft__put_added(t, a, &next, path);
-        int64_t said = peft__json_int(v, "id", -1), is = status ? -1 : peft__map_get(&t->by_text, a.text, a.size, -1);
-        if (!status && is != said && a.size)
-            peft__log(t->ctx, "warning: %s: the added token %.*s has id %lld, not %lld as the file says: the tokenizers library counts them up too", path,
-                      (int)a.size, a.text, (long long)is, (long long)said);
+    for (const peft__json *v = peft__json_first(list); v && !t->status; v = v->next) {
+        peft__added a = peft__json_added(t, v);
+        peft__put_added(t, a, &next);
+        int64_t said = peft__json_int(v, "id", -1), is = t->status ? said : peft__map_get(&t->by_text, a.text, a.size, -1);
+        if (is != said && a.size)
+            peft__log(t->ctx, "warning: %s: the added token %.*s has id %lld, not %lld as the file says: the tokenizers library counts them up too",
+                      t->source, (int)a.size, a.text, (long long)is, (long long)said);
     }
-    return status;
 }
 
-static peft_status peft__read_tokenizer_json(peft_tokenizer *t, const peft__json *root, const char *path) {
+static void peft__read_tokenizer_json(peft_tokenizer *t, const peft__json *root) {
     const peft__json *model = peft__json_get(root, "model");
-    t->json = true;
     // Truncation and padding are left out: Hugging Face's tokenizers turn both off unless a call asks for them.
-    peft_status status = peft__json_only(t->ctx, root, "version truncation padding added_tokens normalizer pre_tokenizer post_processor decoder model",
-                                         "the file", path);
-    if (!status) status = peft__read_json_pieces(t, peft__json_get(model, "vocab"), path);
-    if (!status) status = peft__read_model_settings(t, model, path);
-    if (!status) status = peft__read_pipeline(t, root, path);
-    if (!status && t->kind == PEFT__BPE) status = peft__read_merges_json(t, peft__json_get(model, "merges"), path);
-    if (!status) status = peft__read_added_tokens(t, peft__json_get(root, "added_tokens"), path);
-    if (!status) status = peft__read_post_processor(t, peft__json_get(root, "post_processor"), path);
-    if (!status) peft__special_ids_by_name(t);
-    return status;
+    peft__json_only(t, root, "version truncation padding added_tokens normalizer pre_tokenizer post_processor decoder model", "the file");
+    if (!t->status) peft__read_json_pieces(t, peft__json_get(model, "vocab"));
+    if (!t->status) peft__read_model_settings(t, model);
+    for (int list = 0; list < PEFT__STEP_LISTS; list++) peft__read_steps(t, peft__json_get(root, peft__step_lists[list][0]), list);
+    if (t->kind == PEFT__BPE) peft__read_merges_json(t, peft__json_get(model, "merges"));
+    peft__read_added_tokens(t, peft__json_get(root, "added_tokens"));
+    peft__read_post_processor(t, peft__json_get(root, "post_processor"));
+    peft__special_ids_by_name(t);
 }
 
-// ---- loading
+// ---- folders without tokenizer.json: what they mean is in the code of the class that their config names
 
 // "<directory of path>/<name>"
 static const char *peft__beside(peft__arena *a, const char *path, const char *name) {
@@ -15824,185 +15485,116 @@ static const char *peft__beside(peft__arena *a, const char *path, const char *na
     return beside;
 }
 
-// A JSON file beside the vocabulary. *root NULL: it is not there.
-static peft_status peft__read_beside(peft_tokenizer *t, peft__arena *a, const char *path, const char *name, peft__json **root) {
-    const char *file = peft__beside(a, path, name);
-    *root = NULL;
-    if (!file) return PEFT_ERROR_MEMORY;
-    return peft__file_exists(t->ctx, file) ? peft__json_read(a, file, root) : PEFT_OK;
+// A JSON file beside the vocabulary; NULL: it is not there.
+static peft__json *peft__read_beside(peft_tokenizer *t, peft__arena *a, const char *name) {
+    const char *file = peft__beside(a, t->source, name);
+    peft__json *root = NULL;
+    if (peft__load_has(t, file) && !t->status && peft__file_exists(t->ctx, file)) t->status = peft__json_read(a, file, &root);
+    return root;
 }
 
-// What a folder without tokenizer.json means is in the code of the class that its config names: these are the classes' steps.
-#define PEFT__MARK "\xE2\x96\x81"
-#define PEFT__SP_DECODER "{\"type\":\"Replace\",\"pattern\":{\"String\":\"" PEFT__MARK "\"},\"content\":\" \"},{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"}"
-#define PEFT__META(scheme, split) "{\"type\":\"Metaspace\",\"replacement\":\"" PEFT__MARK "\",\"prepend_scheme\":\"" scheme "\",\"split\":" split "}"
-static const struct {
-    const char *name, *steps;
-    bool sp;  // of a SentencePiece model, else of vocab.json and merges.txt
-} peft__class_steps[] = {
-    {"GPT2", "{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"decoder\":{\"type\":\"ByteLevel\"}}", false},
-    {"GPTNeoX", "{\"normalizer\":{\"type\":\"NFC\"},\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},"
-                "\"decoder\":{\"type\":\"ByteLevel\"}}", false},
-    {"Qwen2", "{\"normalizer\":{\"type\":\"NFC\"},\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\","
-              "\"pattern\":{\"Regex\":\"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}| "
-              "?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+\"},\"behavior\":\"Isolated\",\"invert\":false},"
-              "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":false}]},\"decoder\":{\"type\":\"ByteLevel\"}}", false},
-    {"T5", "{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"WhitespaceSplit\"}," PEFT__META("always", "true") "]},"
-           "\"decoder\":" PEFT__META("always", "true") "}", true},
-    {"Llama", "{\"pre_tokenizer\":" PEFT__META("first", "false") ",\"decoder\":{\"type\":\"Sequence\",\"decoders\":[" PEFT__SP_DECODER
-              ",{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}]}}", true},
-    {"Llama legacy", "{\"pre_tokenizer\":" PEFT__META("always", "false") ",\"decoder\":{\"type\":\"Sequence\",\"decoders\":[" PEFT__SP_DECODER
-                     ",{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}]}}", true},
-    {"Llama bare", "{\"pre_tokenizer\":" PEFT__META("never", "false") ",\"decoder\":{\"type\":\"Sequence\",\"decoders\":[" PEFT__SP_DECODER "]}}", true},
-    {"Gemma", "{\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"" PEFT__MARK "\"},\"pre_tokenizer\":{\"type\":\"Split\","
-              "\"pattern\":{\"String\":\" \"},\"behavior\":\"MergedWithPrevious\",\"invert\":false},"
-              "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[" PEFT__SP_DECODER "]}}", true},
-};
+enum { PEFT__CLASS_NONE, PEFT__CLASS_GPT2, PEFT__CLASS_NEOX, PEFT__CLASS_QWEN2, PEFT__CLASS_T5, PEFT__CLASS_LLAMA, PEFT__CLASS_GEMMA };
 
 // Classes, and model_types where no class is named.
 static const struct {
-    const char *name, *steps;
-} peft__class_names[] = {
-    {"GPT2Tokenizer", "GPT2"}, {"gpt2", "GPT2"},   {"gptj", "GPT2"},      {"gpt_neo", "GPT2"},    {"codegen", "GPT2"},
-    {"", "GPT2"},              {"opt", "GPT2"},    {"starcoder2", "GPT2"}, {"phi", "GPT2"},        {"gpt_bigcode", "GPT2"},
-    {"GPTNeoXTokenizer", "GPTNeoX"}, {"gpt_neox", "GPTNeoX"}, {"mpt", "GPTNeoX"}, {"Qwen2Tokenizer", "Qwen2"}, {"qwen2", "Qwen2"},
-    {"qwen3", "Qwen2"},        {"qwen2_moe", "Qwen2"}, {"qwen3_moe", "Qwen2"}, {"T5Tokenizer", "T5"}, {"t5", "T5"}, {"mt5", "T5"},
-    {"LlamaTokenizer", "Llama"}, {"GemmaTokenizer", "Gemma"}, {"gemma", "Gemma"}, {"gemma2", "Gemma"}, {"gemma3_text", "Gemma"},
+    int number;
+    const char *names;
+} peft__classes[] = {
+    {PEFT__CLASS_GPT2, " GPT2Tokenizer gpt2 gptj gpt_neo codegen opt starcoder2 phi gpt_bigcode "},
+    {PEFT__CLASS_NEOX, " GPTNeoXTokenizer gpt_neox mpt "},
+    {PEFT__CLASS_QWEN2, " Qwen2Tokenizer qwen2 qwen3 qwen2_moe qwen3_moe "},
+    {PEFT__CLASS_T5, " T5Tokenizer t5 mt5 "},
+    {PEFT__CLASS_LLAMA, " LlamaTokenizer "},
+    {PEFT__CLASS_GEMMA, " GemmaTokenizer gemma gemma2 gemma3_text "},
 };
 
-static const char *peft__steps_of_class(const char *name, bool sp) {
-    const char *steps = name;
-    for (int64_t i = 0; i < PEFT__COUNT(peft__class_names); i++)
-        if (strcmp(peft__class_names[i].name, name) == 0) steps = peft__class_names[i].steps;
-    for (int64_t k = 0; k < PEFT__COUNT(peft__class_steps); k++)
-        if (peft__class_steps[k].sp == sp && strcmp(peft__class_steps[k].name, steps) == 0) return peft__class_steps[k].steps;
-    return NULL;
-}
-
-// tokenizer_class of tokenizer_config.json without "Fast", or model_type of config.json.
-static const char *peft__tokenizer_class(peft__arena *a, const peft__json *config, const peft__json *model) {
-    const char *name = peft__json_text(config, "tokenizer_class", "");
-    size_t n = strlen(name);
-    if (n > 4 && strcmp(name + n - 4, "Fast") == 0) name = peft__arena_strdup(a, name, n - 4);
-    bool general = name && (!*name || strcmp(name, "PreTrainedTokenizer") == 0 || strcmp(name, "TokenizersBackend") == 0);
-    return general ? peft__json_text(model, "model_type", "") : name;
+// tokenizer_class of tokenizer_config.json without "Fast", or model_type of config.json. *name is for messages.
+static int peft__tokenizer_class(peft_tokenizer *t, peft__arena *a, peft__json **config, const char **name) {
+    *config = peft__read_beside(t, a, "tokenizer_config.json");
+    const peft__json *model = peft__read_beside(t, a, "config.json");
+    const char *text = peft__json_text(*config, "tokenizer_class", "");
+    size_t n = strlen(text);
+    if (n > 4 && strcmp(text + n - 4, "Fast") == 0) text = peft__arena_strdup(a, text, n - 4);
+    bool general = text && (!*text || strcmp(text, "PreTrainedTokenizer") == 0 || strcmp(text, "TokenizersBackend") == 0);
+    *name = general ? peft__json_text(model, "model_type", "") : text;
+    if (!peft__load_has(t, *name) || !**name) return PEFT__CLASS_NONE;
+    n = strlen(*name);
+    for (int64_t i = 0; i < PEFT__COUNT(peft__classes); i++) {
+        const char *hit = strstr(peft__classes[i].names, *name);
+        while (hit && (hit[-1] != ' ' || hit[n] != ' ')) hit = strstr(hit + 1, *name);
+        if (hit) return peft__classes[i].number;
+    }
+    return PEFT__CLASS_NONE;
 }
 
 // A SentencePiece model in a folder of Hugging Face's: what its class makes of it, which differs from sentencepiece in spaces and at
 // added tokens. *done false: no class is named, or one that does as sentencepiece does.
-static peft_status peft__sp_as_class(peft_tokenizer *t, peft__arena *a, const char *path, bool *done) {
-    peft__json *config = NULL, *model = NULL, *root = NULL;
-    peft_status status = peft__read_beside(t, a, path, "tokenizer_config.json", &config);
-    if (!status) status = peft__read_beside(t, a, path, "config.json", &model);
-    const char *name = status ? NULL : peft__tokenizer_class(a, config, model), *steps = name ? peft__steps_of_class(name, true) : NULL;
-    if (status || !name) return status ? status : PEFT_ERROR_MEMORY;
-    bool llama = strcmp(name, "LlamaTokenizer") == 0, t5 = t->kind == PEFT__UNIGRAM;
-    if (llama && !peft__json_bool(config, "add_prefix_space", true)) steps = peft__steps_of_class("Llama bare", true);
-    else if (llama && peft__json_bool(config, "legacy", false)) steps = peft__steps_of_class("Llama legacy", true);
-    if (!steps || t5 != (steps == peft__steps_of_class("T5", true))) return PEFT_OK;
+static void peft__sp_as_class(peft_tokenizer *t, peft__arena *a, bool *done) {
+    peft__json *config;
+    const char *name;
+    int number = peft__tokenizer_class(t, a, &config, &name);
+    bool t5 = number == PEFT__CLASS_T5, llama = number == PEFT__CLASS_LLAMA;
+    if (t->status || (!t5 && !llama && number != PEFT__CLASS_GEMMA) || t5 != (t->kind == PEFT__UNIGRAM)) return;
     *done = true;
-    t->json = true;
     t->byte_fallback = !t5;
     t->fuse_unk = true;
     t->model_count = t->count;
     t->model_unk = llama ? -1 : t->ids.unk;
-    t->min_score = 3.402823466e38;
-    if (!t5) status = peft__tokenizer_trie(t, &t->trie, PEFT__BIT(NORMAL) | PEFT__BIT(USER) | PEFT__BIT(UNUSED));
-    if (!status && !t5) status = peft__sp_build_merges(t, true, path);
-    peft__free(t->ctx, t->trie.nodes);
-    memset(&t->trie, 0, sizeof(t->trie));
-    if (!status) status = peft__added_of_pieces(t, PEFT__BIT(CONTROL) | PEFT__BIT(UNKNOWN), PEFT__BIT(USER));
+    if (!t5) peft__sp_build_merges(t, true);
+    peft__added_of_pieces(t, PEFT__BIT(CONTROL) | PEFT__BIT(UNKNOWN), PEFT__BIT(USER));
     for (int64_t i = 0; i < t->count; i++) {
         peft__piece *p = &t->pieces[i];
         p->in_model = true;
         if (p->type == PEFT__PIECE_UNKNOWN) p->type = PEFT__PIECE_CONTROL;
         if (p->type == PEFT__PIECE_UNUSED || p->type == PEFT__PIECE_BYTE) p->type = PEFT__PIECE_NORMAL;
-        t->min_score = PEFT__MIN(t->min_score, (double)p->score);
     }
-    peft__step map;
-    memset(&map, 0, sizeof(map));
-    map.kind = PEFT__STEP_PRECOMPILED;
-    if (!status && t->charsmap_count && t5) status = peft__settle_step(t, &map, PEFT__NORMALIZERS, "Precompiled", path);
-    if (!status && t->charsmap_count && t5) status = peft__add_step(t, &map, PEFT__NORMALIZERS);
-    if (!status) status = peft__json_parse(t->ctx, a, steps, strlen(steps), path, &root);
-    if (!status) status = peft__read_pipeline(t, root, path);
-    if (!status && t5) peft__put_around(t, 0, t->ids.eos);
+    bool bare = llama && !peft__json_bool(config, "add_prefix_space", true), legacy = peft__json_bool(config, "legacy", false);
+    t->scheme = bare ? PEFT__PREFIX_NEVER : legacy ? PEFT__PREFIX_ALWAYS : PEFT__PREFIX_FIRST;
+    peft__use_recipe(t, t5 ? PEFT__RECIPE_T5 : llama ? PEFT__RECIPE_LLAMA : PEFT__RECIPE_GEMMA);
+    if (t5) peft__put_around(t, 0, t->ids.eos);
     t->around_by_config = !t5;
-    return status;
 }
 
-static peft_status peft__read_vocab_json(peft_tokenizer *t, peft__arena *a, const peft__json *root, const char *path) {
-    peft__json *config = NULL, *model = NULL, *steps = NULL;
-    t->json = true;
-    t->kind = PEFT__BPE;
-    peft_status status = peft__read_beside(t, a, path, "tokenizer_config.json", &config);
-    if (!status) status = peft__read_beside(t, a, path, "config.json", &model);
-    const char *name = status ? NULL : peft__tokenizer_class(a, config, model), *text = NULL;
-    if (!status && !name) status = PEFT_ERROR_MEMORY;
-    if (!status) text = peft__steps_of_class(name, false);
-    if (!status && !text)
-        status = peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: what %s does with it is not known; AutoTokenizer's save_pretrained writes a tokenizer.json", path, name);
-    if (!status) status = peft__json_parse(t->ctx, a, text, strlen(text), path, &steps);
-    if (!status) status = peft__read_json_pieces(t, root, path);
-    if (!status) status = peft__read_pipeline(t, steps, path);
-    t->model_unk = -1;
+static void peft__read_vocab_json(peft_tokenizer *t, peft__arena *a, const peft__json *root) {
+    peft__json *config;
+    const char *name;
     char *lines = NULL;
     size_t n = 0;
-    const char *merges = peft__beside(a, path, "merges.txt");
-    if (merges && !peft__file_exists(t->ctx, merges)) merges = peft__beside(a, path, "vocab.bpe");
-    if (!status) status = merges ? peft__read_all(t->ctx, merges, &lines, &n) : PEFT_ERROR_MEMORY;
-    if (!status) status = peft__read_merges_text(t, lines, n, merges);
+    int number = peft__tokenizer_class(t, a, &config, &name);
+    if (!t->status && !*name) number = PEFT__CLASS_GPT2;
+    if (number < PEFT__CLASS_GPT2 || number > PEFT__CLASS_QWEN2)
+        peft__load_fail(t, PEFT_ERROR_UNSUPPORTED,
+                        "what %s does with it is not known; AutoTokenizer's save_pretrained writes a tokenizer.json", name);
+    if (t->status) return;
+    t->kind = PEFT__BPE;
+    t->nfc = number != PEFT__CLASS_GPT2;
+    t->split = number == PEFT__CLASS_QWEN2 ? PEFT__SPLIT_QWEN2 : PEFT__SPLIT_GPT2;
+    peft__use_recipe(t, PEFT__RECIPE_BYTES);
+    peft__read_json_pieces(t, root);
+    const char *merges = peft__beside(a, t->source, "merges.txt"), *vocabulary = t->source;
+    if (merges && !peft__file_exists(t->ctx, merges)) merges = peft__beside(a, t->source, "vocab.bpe");
+    if (peft__load_has(t, merges) && !t->status) t->status = peft__read_all(t->ctx, merges, &lines, &n);
+    t->source = merges;  // for messages
+    peft__read_merges_text(t, lines, n);
+    t->source = vocabulary;
     peft__free(t->ctx, lines);
-    if (!status) peft__special_ids_by_name(t);
+    if (t->status) return;
+    peft__special_ids_by_name(t);
     int64_t next = peft__next_added(t);
-    for (int i = 0; i < 2 && !status; i++) {  // its one special token
+    for (int i = 0; i < 2; i++) {  // its one special token
         int32_t id = i ? t->ids.eos : t->ids.bos;
         peft__added special = {NULL, 0, 0, true, false, false, false, false};
         if (id < 0) continue;
         special.text = t->pieces[id].text, special.size = t->pieces[id].size;
-        status = peft__put_added(t, special, &next, path);
+        peft__put_added(t, special, &next);
     }
     t->around_by_config = true;
-    return status;
 }
 
-// The tokens of a SentencePiece or GGUF vocabulary that the text is cut at; of two sets of types, those that are special and those
-// that are not.
-static peft_status peft__added_of_pieces(peft_tokenizer *t, unsigned special, unsigned plain) {
-    peft_status status = PEFT_OK;
-    int64_t next = t->count;
-    t->model_count = t->count;
-    for (int64_t i = 0; i < t->model_count && !status; i++) {
-        const peft__piece *p = &t->pieces[i];
-        bool is_special = special >> p->type & 1;
-        peft__added a = {p->text, p->size, 0, is_special, false, false, t->strips && !t->json, t->strips && !t->json};
-        if ((is_special || plain >> p->type & 1) && p->size) status = peft__put_added(t, a, &next, "the vocabulary");
-    }
-    return status;
-}
-
-// A token of special_tokens_map.json or tokenizer_config.json that is not among the added ones yet: it becomes one, as a special token.
-static peft_status peft__add_named(peft_tokenizer *t, const peft__json *v, int64_t *next, const char *path) {
-    peft__added a;
-    if (!v || (v->type != PEFT__JSON_STRING && v->type != PEFT__JSON_OBJECT)) return PEFT_OK;
-    peft_status status = peft__json_added(t, v, &a, path);
-    a.special = true;
-    if (v->type == PEFT__JSON_STRING || !peft__json_get(v, "normalized")) a.normalized = false;
-    if (status || peft__map_get(&t->added_by_text, a.text, a.size, -1) >= 0) return status;
-    return peft__put_added(t, a, next, path);
-}
-
-static bool peft__json_lists(const peft__json *list, const char *text, size_t n) {
-    for (const peft__json *v = peft__json_is(list, PEFT__JSON_ARRAY) ? list->child : NULL; v; v = v->next) {
-        const peft__json *s = peft__json_is(v, PEFT__JSON_OBJECT) ? peft__json_get(v, "content") : v;
-        if (peft__json_is(s, PEFT__JSON_STRING) && s->length == n && memcmp(s->string, text, n) == 0) return true;
-    }
-    return false;
-}
+// ---- the JSON files beside a vocabulary: more tokens, and which of them begin, end, pad and stand for the unknown
 
 static const char *const peft__role_keys[] = {"bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"};
 
-// The files of tokens beside a vocabulary, and which of them wins.
 typedef struct peft__token_files {
     peft__json *config, *map, *added;  // tokenizer_config.json, special_tokens_map.json, added_tokens.json; NULL: not there
 } peft__token_files;
@@ -16014,129 +15606,124 @@ static const peft__json *peft__token_of(const peft__token_files *f, const char *
 }
 
 static const peft__json *peft__extra_tokens(const peft__token_files *f) {
-    const peft__json *v = peft__token_of(f, "extra_special_tokens");
-    return peft__json_is(v, PEFT__JSON_ARRAY) && v->child ? v : peft__token_of(f, "additional_special_tokens");
+    const peft__json *v = peft__json_first(peft__token_of(f, "extra_special_tokens"));
+    return v ? v : peft__json_first(peft__token_of(f, "additional_special_tokens"));
 }
 
-// added_tokens.json: {"text": id, ...}. Special are those that are named so elsewhere.
-static peft_status peft__read_added_file(peft_tokenizer *t, const peft__token_files *f, const char *path) {
-    peft_status status = PEFT_OK;
+// Whether a token, as a text or as an object with its content, is this text.
+static bool peft__is_token(const peft__json *v, const char *text, size_t n) {
+    if (peft__json_is(v, PEFT__JSON_OBJECT)) v = peft__json_get(v, "content");
+    return peft__json_is(v, PEFT__JSON_STRING) && v->length == n && memcmp(v->string, text, n) == 0;
+}
+
+// A token that is named and not among the added ones yet becomes one, as a special token.
+static void peft__add_named(peft_tokenizer *t, const peft__json *v, int64_t *next) {
+    if (!v || t->status || (v->type != PEFT__JSON_STRING && v->type != PEFT__JSON_OBJECT)) return;
+    peft__added a = peft__json_added(t, v);
+    a.special = true;
+    if (v->type == PEFT__JSON_STRING || !peft__json_get(v, "normalized")) a.normalized = false;
+    if (!t->status && peft__map_get(&t->added_by_text, a.text, a.size, -1) < 0) peft__put_added(t, a, next);
+}
+
+// added_tokens.json: {"text": id, ...}, by id. Special are those that are named so elsewhere.
+static void peft__read_added_file(peft_tokenizer *t, const peft__token_files *f) {
     int64_t next = peft__next_added(t), count = 0;
-    const peft__json **order = (const peft__json **)peft__calloc(t->ctx, f->added ? (int64_t)f->added->length + 1 : 1, sizeof(peft__json *));
-    if (!order) return PEFT_ERROR_MEMORY;
-    for (const peft__json *v = peft__json_is(f->added, PEFT__JSON_OBJECT) ? f->added->child : NULL; v; v = v->next) {
-        int64_t i = count++;  // by id; files have them in order, or nearly
+    if (!peft__json_is(f->added, PEFT__JSON_OBJECT)) return;
+    const peft__json **order = (const peft__json **)peft__calloc(t->ctx, (int64_t)f->added->length + 1, sizeof(peft__json *));
+    for (const peft__json *v = f->added->child; v && peft__load_has(t, order); v = v->next) {
+        int64_t i = count++;  // files have them in order, or nearly
         for (; i > 0 && order[i - 1]->number > v->number; i--) order[i] = order[i - 1];
         order[i] = v;
     }
-    for (int64_t i = 0; i < count && !status; i++) {
+    for (int64_t i = 0; i < count && !t->status; i++) {
         const peft__json *v = order[i];
         peft__added a = {v->key, (uint32_t)v->key_length, 0, false, false, true, false, false};
-        for (int64_t k = 0; k < PEFT__COUNT(peft__role_keys) && !a.special; k++) {
-            const peft__json *role = peft__token_of(f, peft__role_keys[k]), *text = peft__json_is(role, PEFT__JSON_OBJECT) ? peft__json_get(role, "content") : role;
-            a.special = peft__json_is(text, PEFT__JSON_STRING) && text->length == a.size && memcmp(text->string, a.text, a.size) == 0;
-        }
-        a.special = a.special || peft__json_lists(peft__extra_tokens(f), a.text, a.size);
-        a.normalized = !a.special;
+        for (int64_t k = 0; k < PEFT__COUNT(peft__role_keys); k++)
+            a.special = a.special || peft__is_token(peft__token_of(f, peft__role_keys[k]), a.text, a.size);
+        for (const peft__json *x = peft__extra_tokens(f); x; x = x->next) a.special = a.special || peft__is_token(x, a.text, a.size);
+        a.normalized = !a.special && !t->sentencepiece;
         if (v->type != PEFT__JSON_NUMBER || v->key_length > INT32_MAX / 4)
-            status = peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: added_tokens.json: the id of %s", path, v->key);
-        else if (peft__map_get(&t->added_by_text, a.text, a.size, -1) < 0) status = peft__put_added(t, a, &next, path);
-        int64_t is = status ? -1 : peft__map_get(&t->by_text, a.text, a.size, -1);
-        if (!status && a.size && (double)is != v->number)
-            status = peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: added_tokens.json: %s has id %g, which is %lld in this vocabulary", path, v->key, v->number, (long long)is);
+            peft__load_fail(t, PEFT_ERROR_FORMAT, "added_tokens.json: the id of %s", v->key);
+        else if (peft__map_get(&t->added_by_text, a.text, a.size, -1) < 0) peft__put_added(t, a, &next);
+        int64_t is = t->status ? -1 : peft__map_get(&t->by_text, a.text, a.size, -1);
+        if (a.size && (double)is != v->number)
+            peft__load_fail(t, PEFT_ERROR_FORMAT, "added_tokens.json: %s has id %g, which is %lld in this vocabulary", v->key,
+                            v->number, (long long)is);
     }
     peft__free(t->ctx, order);
-    return status;
 }
 
-// tokenizer_config.json's {"id": {"content": ..}, ..}: they replace what the vocabulary says of the same token.
-static peft_status peft__read_added_decoder(peft_tokenizer *t, const peft__json *decoder, const char *path) {
-    peft_status status = PEFT_OK;
-    int64_t next = peft__next_added(t);
-    for (const peft__json *v = decoder->child; v && !status; v = v->next) {
-        peft__added a;
-        status = peft__json_added(t, v, &a, path);
-        if (!status) status = peft__put_added(t, a, &next, path);
-    }
-    return status;
-}
-
-// add_bos_token and add_eos_token of the config, which count where no tokenizer.json says what is around a text.
-static void peft__read_around(peft_tokenizer *t, const peft__json *config) {
-    if (peft__json_bool(config, "add_bos_token", false) && peft__put_around(t, 0, t->ids.bos)) t->front_count = 1;
-    if (peft__json_bool(config, "add_eos_token", false)) peft__put_around(t, t->around_count, t->ids.eos);
-}
-
-// What a folder's JSON files say beside the vocabulary: more tokens, and which of them begin, end, pad and stand for the unknown.
-static peft_status peft__read_token_files(peft_tokenizer *t, peft__arena *a, const char *path) {
-    peft__token_files f = {NULL, NULL, NULL};
+static void peft__read_token_files(peft_tokenizer *t, peft__arena *a) {
+    peft__token_files f = {peft__read_beside(t, a, "tokenizer_config.json"), NULL, NULL};
     int32_t *ids[4] = {&t->ids.bos, &t->ids.eos, &t->ids.unk, &t->ids.pad};
-    peft_status status = peft__read_beside(t, a, path, "tokenizer_config.json", &f.config);
     const peft__json *decoder = peft__json_get(f.config, "added_tokens_decoder");
-    bool listed = peft__json_is(decoder, PEFT__JSON_OBJECT);  // then the two older files do not count
-    if (!status && !listed) status = peft__read_beside(t, a, path, "special_tokens_map.json", &f.map);
-    if (!status && !listed) status = peft__read_beside(t, a, path, "added_tokens.json", &f.added);
-    if (!status && listed) status = peft__read_added_decoder(t, decoder, path);
-    if (!status && f.added) status = peft__read_added_file(t, &f, path);
     int64_t next = peft__next_added(t);
-    for (int64_t i = 0; i < PEFT__COUNT(peft__role_keys) && !status; i++) status = peft__add_named(t, peft__token_of(&f, peft__role_keys[i]), &next, path);
-    const peft__json *extra = peft__extra_tokens(&f);
-    for (const peft__json *v = peft__json_is(extra, PEFT__JSON_ARRAY) ? extra->child : NULL; v && !status; v = v->next) status = peft__add_named(t, v, &next, path);
-    for (int i = 0; i < 4 && !status; i++) {
+    if (peft__json_is(decoder, PEFT__JSON_OBJECT)) {  // {"id": {"content": ..}, ..}; then the two older files do not count
+        for (const peft__json *v = decoder->child; v && !t->status; v = v->next) {
+            peft__added token = peft__json_added(t, v);
+            peft__put_added(t, token, &next);  // it replaces what the vocabulary says of the same token
+        }
+    } else {
+        f.map = peft__read_beside(t, a, "special_tokens_map.json");
+        f.added = peft__read_beside(t, a, "added_tokens.json");
+        if (!t->status) peft__read_added_file(t, &f);
+    }
+    next = peft__next_added(t);
+    for (int64_t i = 0; i < PEFT__COUNT(peft__role_keys); i++) peft__add_named(t, peft__token_of(&f, peft__role_keys[i]), &next);
+    for (const peft__json *v = peft__extra_tokens(&f); v; v = v->next) peft__add_named(t, v, &next);
+    for (int i = 0; i < 4 && !t->status; i++) {
         const peft__json *v = peft__token_of(&f, peft__role_keys[i]);
         bool none = peft__json_is(v, PEFT__JSON_NULL);
         if (peft__json_is(v, PEFT__JSON_OBJECT)) v = peft__json_get(v, "content");
         int32_t id = peft__json_is(v, PEFT__JSON_STRING) ? peft_token_id(t, v->string) : -1;
         if (id >= 0 || (none && i != 2)) *ids[i] = id;
     }
-    if (!status && t->around_by_config) peft__read_around(t, f.config);
-    return status;
+    if (t->status || !t->around_by_config) return;  // else no tokenizer.json says what is around a text
+    if (peft__json_bool(f.config, "add_bos_token", false) && peft__put_around(t, 0, t->ids.bos)) t->front_count = 1;
+    if (peft__json_bool(f.config, "add_eos_token", false)) peft__put_around(t, t->around_count, t->ids.eos);
 }
 
-static peft_status peft__read_json_file(peft_tokenizer *t, peft__arena *a, const char *data, size_t n, const char *path) {
-    peft__json *root = NULL;
-    peft_status status = peft__json_parse(t->ctx, a, data, n, path, &root);
-    bool whole = peft__json_is(peft__json_get(root, "model"), PEFT__JSON_OBJECT);
-    if (!status) status = whole ? peft__read_tokenizer_json(t, root, path) : peft__read_vocab_json(t, a, root, path);
-    if (!status) status = peft__read_token_files(t, a, path);
-    return status ? status : peft__json_finish(t);
-}
+// ---- loading
 
-static peft_status peft__gguf_read_tokenizer(peft_tokenizer *t, const char *path);
+static void peft__gguf_read_tokenizer(peft_tokenizer *t);
 
-static peft_status peft__tokenizer_read(peft_tokenizer *t, const char *path) {
+static void peft__tokenizer_read(peft_tokenizer *t) {
     char *data = NULL;
     size_t n = 0, i = 0;
-    if (peft__ends_with(path, ".gguf")) return peft__gguf_read_tokenizer(t, path);
-    if (peft__ends_with(path, ".bin")) return peft__refuse_bin(t->ctx, path);
-    peft_status status = peft__read_all(t->ctx, path, &data, &n);
-    if (status) return status;
     peft__arena a;
     peft__arena_init(&a, t->ctx);
+    bool gguf = peft__ends_with(t->source, ".gguf"), files = false;
+    if (gguf) peft__gguf_read_tokenizer(t);
+    else if (peft__ends_with(t->source, ".bin")) t->status = peft__refuse_bin(t->ctx, t->source);
+    else t->status = peft__read_all(t->ctx, t->source, &data, &n);
     while (i < n && (data[i] == ' ' || data[i] == '\t' || data[i] == '\r')) i++;
     // A SentencePiece model begins with a newline: the tag of its first piece.
-    if (i < n && data[i] == '{') {
-        status = peft__read_json_file(t, &a, data, n, path);
+    if (t->status || gguf) {
+    } else if (i < n && data[i] == '{') {
+        peft__json *root = NULL;
+        t->status = peft__json_parse(t->ctx, &a, data, n, t->source, &root);
+        t->whole = peft__json_is(peft__json_get(root, "model"), PEFT__JSON_OBJECT);
+        if (!t->status && t->whole) peft__read_tokenizer_json(t, root);
+        else if (!t->status) peft__read_vocab_json(t, &a, root);
+        files = true;
     } else {
-        status = peft__sp_read(t, &a, data, n, path);
-        if (!status && t->folder) status = peft__read_token_files(t, &a, path);
-        if (!status && t->json) status = peft__json_finish(t);
+        peft__sp_read(t, &a, data, n);
+        files = t->folder;
     }
+    if (files && !t->status) peft__read_token_files(t, &a);
+    if (!t->status) peft__tokenizer_finish(t);
     peft__arena_free(&a);
     peft__free(t->ctx, data);
-    return status;
 }
 
 // The first of the known names in a folder. *found NULL: none is there.
 static peft_status peft__tokenizer_in(peft__arena *a, const char *folder, const char **found) {
     static const char *const names[] = {"tokenizer.json", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model", "vocab.json", "encoder.json"};
     *found = NULL;
-    for (int64_t i = 0; i < PEFT__COUNT(names); i++) {
+    for (int64_t i = 0; i < PEFT__COUNT(names) && !*found; i++) {
         const char *path = peft__path_join(a, folder, names[i]);
         if (!path) return PEFT_ERROR_MEMORY;
-        if (!peft__file_exists(a->ctx, path)) continue;
-        *found = path;
-        break;
+        if (peft__file_exists(a->ctx, path)) *found = path;
     }
     return PEFT_OK;
 }
@@ -16149,25 +15736,23 @@ PEFTDEF peft_status peft_tokenizer_load(peft_context *ctx, const char *path, pef
     peft_tokenizer *t = (peft_tokenizer *)peft__calloc(ctx, 1, sizeof(peft_tokenizer));
     if (!t) return PEFT_ERROR_MEMORY;
     t->ctx = ctx;
-    t->ids.bos = t->ids.eos = t->ids.pad = t->ids.unk = -1;
+    t->ids.bos = t->ids.eos = t->ids.pad = t->ids.unk = t->model_unk = -1;
     for (int i = 0; i < 256; i++) t->byte_id[i] = -1;
     for (int i = 0; i < 128; i++) t->ascii[i] = -1;
+    t->prefix = t->suffix = "";
     peft__arena_init(&t->arena, ctx);
     peft__map_init(&t->by_text, ctx);
     peft__map_init(&t->added_by_text, ctx);
-    t->model_unk = -1;
     const char *found = NULL;
-    bool file = peft__file_exists(ctx, path) &&
-        !peft__is_directory(path);  // without stat a folder looks like a file that cannot be read
-    peft_status status = file && PEFT__MMAP ? PEFT_OK : peft__tokenizer_in(&t->arena, path, &found);
-    if (!status && !found && file) found = path;
-    if (!status && !found)
-        status = peft__fail(ctx, PEFT_ERROR_MISSING, "%s: no tokenizer (spiece.model, tokenizer.model, tokenizer.json, vocab.json with merges.txt)", path);
-    if (!status && !(t->source = peft__arena_strdup(&t->arena, found, strlen(found)))) status =
-        PEFT_ERROR_MEMORY;
+    bool file = peft__file_exists(ctx, path) && !peft__is_directory(path);  // without stat a folder looks like a file
+    if (!file || !PEFT__MMAP) t->status = peft__tokenizer_in(&t->arena, path, &found);
+    if (!found && file) found = path;
+    if (!found && !t->status)
+        t->status = peft__fail(ctx, PEFT_ERROR_MISSING, "%s: no tokenizer (spiece.model, tokenizer.model, tokenizer.json, vocab.json with merges.txt)", path);
+    if (!t->status) peft__load_has(t, t->source = peft__arena_strdup(&t->arena, found, strlen(found)));
     t->folder = found != path;
-    if (!status) status = peft__tokenizer_read(t, found);
-    if (!status) status = peft__added_tries(t);
+    if (!t->status) peft__tokenizer_read(t);
+    peft_status status = t->status;
     if (status) peft_tokenizer_destroy(t);
     else *out = t;
     return status;
@@ -16175,6 +15760,10 @@ PEFTDEF peft_status peft_tokenizer_load(peft_context *ctx, const char *path, pef
 
 PEFTDEF void peft_tokenizer_destroy(peft_tokenizer *t) {
     if (!t) return;
+    for (int i = 0; i < PEFT__STEP_LISTS; i++) {
+        for (int64_t k = 0; k < t->step_count[i]; k++) peft__regex_free(t->steps[i][k].regex);
+        peft__free(t->ctx, t->steps[i]);
+    }
     peft__free(t->ctx, t->pieces);
     peft__free(t->ctx, t->merges);
     peft__free(t->ctx, t->trie.nodes);
@@ -16182,30 +15771,20 @@ PEFTDEF void peft_tokenizer_destroy(peft_tokenizer *t) {
     peft__free(t->ctx, t->added.nodes);
     peft__free(t->ctx, t->added_normal.nodes);
     peft__free(t->ctx, t->added_tokens);
-    for (int i = 0; i < 3; i++) {
-        for (int64_t k = 0; k < t->step_count[i]; k++)
-            if (t->steps[i][k].regex) peft__regex_free(t->steps[i][k].regex);
-        peft__free(t->ctx, t->steps[i]);
-    }
     peft__map_free(&t->added_by_text);
     peft__map_free(&t->by_text);
     peft__arena_free(&t->arena);
     peft__free(t->ctx, t);
 }
 
-PEFTDEF int64_t peft_vocab_size(const peft_tokenizer *t) {
-    if (!t) return 0;
-    return t->count;
-}
+PEFTDEF int64_t peft_vocab_size(const peft_tokenizer *t) { return t ? t->count : 0; }
 
 PEFTDEF const char *peft_token_text(const peft_tokenizer *t, int32_t id) {
-    if (!t) return NULL;
-    return id >= 0 && id < t->count ? t->pieces[id].text : NULL;
+    return t && id >= 0 && id < t->count ? t->pieces[id].text : NULL;
 }
 
 PEFTDEF int32_t peft_token_id(const peft_tokenizer *t, const char *text) {
-    if (!t || !text) return -1;
-    return (int32_t)peft__map_get(&t->by_text, text, strlen(text), -1);
+    return t && text ? (int32_t)peft__map_get(&t->by_text, text, strlen(text), -1) : -1;
 }
 
 PEFTDEF peft_special_ids peft_tokenizer_special(const peft_tokenizer *t) {
@@ -16232,136 +15811,121 @@ static bool peft__is_sentinel(const char *text, size_t n) {
 
 // Tokens that end a text or a turn by their name. Converters have called some of them user-defined, and llama.cpp overrides that, too.
 static bool peft__looks_like_control(const char *text, size_t n) {
-    static const char *const names[] = {"</s>", "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|end_of_text|>", "<EOT>",
-                                        "_<EOT>", "<|eom_id|>", "[EOT]", "<end_of_utterance>", "<|return|>", "<|call|>"};
+    static const char *const names[] = {"</s>", "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|end_of_text|>",
+                                        "<EOT>", "_<EOT>", "<|eom_id|>", "[EOT]", "<end_of_utterance>", "<|return|>", "<|call|>"};
     for (int64_t i = 0; i < PEFT__COUNT(names); i++)
         if (strlen(names[i]) == n && memcmp(names[i], text, n) == 0) return true;
     return false;
 }
 
-static peft_status peft__gguf_read_piece(peft_tokenizer *t, const peft_gguf *g, const peft__gguf_vocab *v, int64_t i,
-                                         const char *path) {
+static void peft__gguf_read_piece(peft_tokenizer *t, const peft_gguf *g, const peft__gguf_vocab *v, int64_t i) {
     size_t size;
     const char *text = peft_gguf_array_string(g, "tokenizer.ggml.tokens", i, &size);
     double score = peft_gguf_array_number(g, "tokenizer.ggml.scores", i, 0);
     double kind = peft_gguf_array_number(g, "tokenizer.ggml.token_type", i, PEFT__PIECE_NORMAL);
     int type = kind >= PEFT__PIECE_NORMAL && kind <= PEFT__PIECE_BYTE && kind == floor(kind) ? (int)kind : 0;
-    int byte = type == PEFT__PIECE_BYTE ? peft__byte_piece(text, size) : 0;
-    if (!type || byte < 0 || !(fabs(score) < 1e30))
-        return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: token %lld is damaged", path, (long long)i);
-    if (type == PEFT__PIECE_BYTE) {
-        t->byte_id[byte] = (int32_t)i;
-        t->byte_fallback = true;
-    }
+    bool byte = type == PEFT__PIECE_BYTE;
+    if (!type || (byte && peft__byte_piece(text, size) < 0) || !(fabs(score) < 1e30))
+        peft__load_fail(t, PEFT_ERROR_FORMAT, "token %lld is damaged", (long long)i);
+    t->byte_fallback = t->byte_fallback || byte;
     if (type == PEFT__PIECE_USER && (peft__is_sentinel(text, size) || peft__looks_like_control(text, size))) type = PEFT__PIECE_CONTROL;
     if (i == v->unk && type == PEFT__PIECE_NORMAL) type = PEFT__PIECE_UNKNOWN;
-    return peft__tokenizer_add(t, text, size, (float)score, type);
+    peft__tokenizer_add(t, text, size, (float)score, type);
 }
 
-static peft_status peft__gguf_pre_tokenizer(peft_tokenizer *t, const peft_gguf *g, const peft__gguf_vocab *v, const char *path) {
-    static const struct {
-        const char *name;
-        int split;
-        bool digits_apart, ignore_merges;
-    } known[] = {{"gpt-2", PEFT__SPLIT_GPT2, false, false},     {"phi-2", PEFT__SPLIT_GPT2, false, false},
-                 {"olmo", PEFT__SPLIT_GPT2, false, false},      {"mpt", PEFT__SPLIT_GPT2, false, false},
-                 {"smollm", PEFT__SPLIT_GPT2, true, false},     {"starcoder", PEFT__SPLIT_GPT2, true, false},
-                 {"refact", PEFT__SPLIT_GPT2, true, false},     {"codeshell", PEFT__SPLIT_GPT2, true, false},
-                 {"llama-bpe", PEFT__SPLIT_LLAMA3, false, true}, {"llama3", PEFT__SPLIT_LLAMA3, false, true},
-                 {"llama-v3", PEFT__SPLIT_LLAMA3, false, true}, {"qwen2", PEFT__SPLIT_QWEN2, false, false},
-                 {"deepseek-r1-qwen", PEFT__SPLIT_QWEN2, false, false}};
+// What GGUF calls the pre-tokenizers of byte-level vocabularies, the name that is written first.
+static const struct {
+    const char *name;
+    int split;
+    bool digits_apart, ignore_merges;
+} peft__gguf_splits[] = {
+    {"gpt-2", PEFT__SPLIT_GPT2, false, false},     {"smollm", PEFT__SPLIT_GPT2, true, false},
+    {"llama-bpe", PEFT__SPLIT_LLAMA3, false, true}, {"qwen2", PEFT__SPLIT_QWEN2, false, false},
+    {"phi-2", PEFT__SPLIT_GPT2, false, false},     {"olmo", PEFT__SPLIT_GPT2, false, false},
+    {"mpt", PEFT__SPLIT_GPT2, false, false},       {"starcoder", PEFT__SPLIT_GPT2, true, false},
+    {"refact", PEFT__SPLIT_GPT2, true, false},     {"codeshell", PEFT__SPLIT_GPT2, true, false},
+    {"llama3", PEFT__SPLIT_LLAMA3, false, true},   {"llama-v3", PEFT__SPLIT_LLAMA3, false, true},
+    {"deepseek-r1-qwen", PEFT__SPLIT_QWEN2, false, false}};
+
+static void peft__gguf_read_bytes(peft_tokenizer *t, const peft_gguf *g, const peft__gguf_vocab *v) {
     // Old files do not name it; these architectures' vocabularies are all of one kind.
     const char *architecture = peft_gguf_string(g, "general.architecture", ""), *name = v->pre;
     bool gpt2 = strcmp(architecture, "gpt2") == 0 || strcmp(architecture, "gptneox") == 0;
     if (!*name || strcmp(name, "default") == 0) name = gpt2 ? "gpt-2" : strcmp(architecture, "qwen2") == 0 ? "qwen2" : "default";
-    for (int64_t i = 0; i < PEFT__COUNT(known); i++)
-        if (strcmp(known[i].name, name) == 0) {
-            t->split = known[i].split;
-            t->digits_apart = known[i].digits_apart;
-            t->ignore_merges = known[i].ignore_merges;
-            return PEFT_OK;
-        }
-    return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "%s: tokenizer.ggml.pre %s", path, name);
-}
-
-static peft_status peft__gguf_read_merges(peft_tokenizer *t, const peft_gguf *g, const char *path) {
-    int64_t count = peft_gguf_array_count(g, "tokenizer.ggml.merges");
-    peft_status status = PEFT_OK;
-    for (int64_t i = 0; i < count && !status; i++) {
+    int64_t row = 0, count = peft_gguf_array_count(g, "tokenizer.ggml.merges");
+    while (row < PEFT__COUNT(peft__gguf_splits) && strcmp(peft__gguf_splits[row].name, name) != 0) row++;
+    if (row == PEFT__COUNT(peft__gguf_splits)) {
+        peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, "tokenizer.ggml.pre %s", name);
+        return;
+    }
+    t->kind = PEFT__BPE;
+    t->byte_fallback = false;
+    t->ignore_merges = peft__gguf_splits[row].ignore_merges;
+    t->digits_apart = peft__gguf_splits[row].digits_apart;
+    t->split = peft__gguf_splits[row].split;
+    peft__use_recipe(t, PEFT__RECIPE_BYTES);
+    for (int64_t i = 0; i < count && !t->status; i++) {
         size_t size;
         const char *text = peft_gguf_array_string(g, "tokenizer.ggml.merges", i, &size);
-        status = peft__add_merge_text(t, text, size, i, path);
+        peft__add_merge_text(t, text, size, i);
     }
-    return status;
+    for (int64_t i = 0; i < t->count; i++) t->pieces[i].in_model = t->pieces[i].type == PEFT__PIECE_NORMAL;
+    peft__added_of_pieces(t, PEFT__BIT(CONTROL), PEFT__BIT(USER));
 }
 
-static peft_status peft__gguf_read_sp(peft_tokenizer *t, const peft_gguf *g, const peft__gguf_vocab *v, const char *path) {
-    bool unigram = strcmp(v->model, "t5") == 0;
-    if (t->ids.unk < 0) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: no unknown token", path);
-    t->kind = unigram ? PEFT__UNIGRAM : PEFT__BPE;
-    t->escape_spaces = true;
-    t->dummy_prefix = peft_gguf_bool(g, "tokenizer.ggml.add_space_prefix", true);
-    t->squeeze_spaces = peft_gguf_bool(g, "tokenizer.ggml.remove_extra_whitespaces", unigram);
-    peft_status status = v->charsmap ? peft__read_charsmap(t, v->charsmap, v->charsmap_size, path) : PEFT_OK;
-    if (!status) status = peft__sp_add_sentinels(t);
-    return status ? status : peft__sp_finish(t, path);
-}
-
-static peft_status peft__gguf_read_bytes(peft_tokenizer *t, const peft_gguf *g, const peft__gguf_vocab *v, const char *path) {
-    peft_status status = peft__gguf_pre_tokenizer(t, g, v, path);
-    t->byte_fallback = false;
-    for (int i = 0; i < 256; i++) t->byte_id[i] = -1;
-    if (!status) status = peft__gguf_read_merges(t, g, path);
-    return status ? status : peft__byte_level_finish(t);
-}
-
-static peft_status peft__gguf_read_tokenizer(peft_tokenizer *t, const char *path) {
+static void peft__gguf_read_tokenizer(peft_tokenizer *t) {
     peft_gguf *g;
     peft__gguf_vocab v;
-    peft_status status = peft_gguf_open(t->ctx, path, &g);
-    if (status) return status;
-    status = peft__gguf_read_vocab(g, &v);
-    int64_t count = status ? 0 : peft__gguf_piece_count(g, &v);
-    for (int64_t i = 0; i < count && !status; i++) status = peft__gguf_read_piece(t, g, &v, i, path);
-    if (!status) {
+    if ((t->status = peft_gguf_open(t->ctx, t->source, &g)) != PEFT_OK) return;
+    t->status = peft__gguf_read_vocab(g, &v);
+    int64_t count = t->status ? 0 : peft__gguf_piece_count(g, &v);
+    for (int64_t i = 0; i < count && !t->status; i++) peft__gguf_read_piece(t, g, &v, i);
+    if (!t->status) {
+        bool unigram = strcmp(v.model, "t5") == 0, bytes = strcmp(v.model, "gpt2") == 0;
         t->ids.bos = v.bos < count ? v.bos : -1;
         t->ids.eos = v.eos < count ? v.eos : -1;
         t->ids.unk = v.unk < count ? v.unk : -1;
         t->ids.pad = v.pad < count ? v.pad : -1;
-        status = strcmp(v.model, "gpt2") == 0 ? peft__gguf_read_bytes(t, g, &v, path) : peft__gguf_read_sp(t, g, &v, path);
+        t->kind = unigram ? PEFT__UNIGRAM : PEFT__BPE;
+        t->escape_spaces = true;
+        t->dummy_prefix = peft_gguf_bool(g, "tokenizer.ggml.add_space_prefix", true);
+        t->squeeze_spaces = peft_gguf_bool(g, "tokenizer.ggml.remove_extra_whitespaces", unigram);
+        if (bytes) peft__gguf_read_bytes(t, g, &v);
+        else if (t->ids.unk < 0) peft__load_fail(t, PEFT_ERROR_FORMAT, "no unknown token");
+        if (!bytes && v.charsmap) peft__read_charsmap(t, v.charsmap, v.charsmap_size);
+        if (!bytes) peft__sp_add_sentinels(t);
+        if (!bytes && !t->status) peft__sp_finish(t);
     }
     peft_gguf_close(g);
-    return status;
 }
 
 // ---- a vocabulary written into a GGUF file
 
 // `count`: rows of the embedding, which may be more than there are pieces.
-static peft_status peft__gguf_set_pieces(peft_gguf_writer *w, const peft_tokenizer *t, int64_t count) {
-    char (*padding)[32] = (char (*)[32])peft__calloc(t->ctx, PEFT__MAX(count - t->count, 1), 32);
-    const char **texts = (const char **)peft__calloc(t->ctx, count, sizeof(char *));
-    double *scores = (double *)peft__calloc(t->ctx, 2 * count, sizeof(double)), *types = scores ? scores + count : NULL;
-    peft_status status = padding && texts && scores ? PEFT_OK : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < count && !status; i++) {
+static peft_status peft__gguf_set_pieces(peft_gguf_writer *w, const peft_tokenizer *t, int64_t count, peft__arena *a) {
+    const char **texts = (const char **)peft__arena_alloc(a, (size_t)count * sizeof(char *));
+    double *scores = (double *)peft__arena_alloc(a, 2 * (size_t)count * sizeof(double)), *types = scores + (scores ? count : 0);
+    bool ranked = t->kind == PEFT__BPE && !t->byte_level && !t->sentencepiece;  // GGUF ranks merges by score
+    for (int64_t i = 0; i < count; i++) {
+        char padding[32];
+        peft__string_into(padding, sizeof(padding), "[PAD%lld]", (long long)i);
         const peft__piece *p = i < t->count ? &t->pieces[i] : NULL;
-        if (!p) peft__string_into(padding[i - t->count], 32, "[PAD%lld]", (long long)i);
-        texts[i] = p ? p->text : padding[i - t->count];
+        const char *text = p ? p->text : texts ? peft__arena_strdup(a, padding, strlen(padding)) : NULL;
+        if (!texts || !scores || !text) return PEFT_ERROR_MEMORY;
+        texts[i] = text;
         scores[i] = p ? (double)p->score : -1000;
         types[i] = !p ? (double)PEFT__PIECE_UNUSED : peft__is_sentinel(p->text, p->size) ? (double)PEFT__PIECE_USER : (double)p->type;
-        if (p && t->json && i == t->ids.unk && t->kind != PEFT__BYTE_BPE) types[i] = PEFT__PIECE_UNKNOWN;
-        if (p && t->json && t->byte_fallback && peft__byte_piece(p->text, p->size) >= 0) types[i] = PEFT__PIECE_BYTE;
+        if (p && i == t->ids.unk && !t->byte_level) types[i] = PEFT__PIECE_UNKNOWN;
+        if (p && t->byte_fallback && peft__byte_piece(p->text, p->size) >= 0) types[i] = PEFT__PIECE_BYTE;
     }
-    for (int64_t i = 0; i < t->merge_capacity && !status && t->json && t->kind == PEFT__BPE; i++) {  // SentencePiece ranks merges by score
+    for (int64_t i = 0; i < t->merge_capacity && ranked; i++) {
         const peft__merge *m = &t->merges[i];
-        if (m->result >= 0 && m->result < count && (scores[m->result] == 0 || scores[m->result] < -1.0 - m->rank)) scores[m->result] = -1.0 - m->rank;
+        if (m->result >= 0 && m->result < count && (scores[m->result] == 0 || scores[m->result] < -1.0 - m->rank))
+            scores[m->result] = -1.0 - m->rank;
     }
-    if (!status) status = peft_gguf_set_strings(w, "tokenizer.ggml.tokens", texts, count);
+    peft_status status = peft_gguf_set_strings(w, "tokenizer.ggml.tokens", texts, count);
     if (!status) status = peft_gguf_set_numbers(w, "tokenizer.ggml.scores", PEFT_GGUF_F32, scores, count);
-    if (!status) status = peft_gguf_set_numbers(w, "tokenizer.ggml.token_type", PEFT_GGUF_I32, types, count);
-    peft__free(t->ctx, padding);
-    peft__free(t->ctx, texts);
-    peft__free(t->ctx, scores);
-    return status;
+    return status ? status : peft_gguf_set_numbers(w, "tokenizer.ggml.token_type", PEFT_GGUF_I32, types, count);
 }
 
 static int peft__merge_by_rank(const void *a, const void *b) {
@@ -16370,255 +15934,203 @@ static int peft__merge_by_rank(const void *a, const void *b) {
     return x->key < y->key ? -1 : x->key > y->key;
 }
 
-// The merges in the order of their ranks, to be freed; those of characters that are no pieces cannot be named
-// and are left out.
-static peft__merge *peft__merges_in_order(const peft_tokenizer *t, int64_t *count) {
-    peft__merge *order = (peft__merge *)peft__calloc(t->ctx, PEFT__MAX(t->merge_count, 1),
-                                                     sizeof(peft__merge));
-    *count = 0;
-    for (int64_t i = 0; order && i < t->merge_capacity; i++) {
-        const peft__merge *m = &t->merges[i];
-        bool named = (int64_t)(m->key >> 32) < t->count && (int64_t)(m->key & 0xFFFFFFFFu) < t->count;
-        if (m->result >= 0 && named && *count < t->merge_count) order[(*count)++] = *m;
+// "left right" of every merge, in the order of their ranks: a list in the arena. NULL: out of memory.
+static const char **peft__merge_lines(const peft_tokenizer *t, peft__arena *a) {
+    peft__merge *order = (peft__merge *)peft__arena_alloc(a, (size_t)(t->merge_count + 1) * sizeof(peft__merge));
+    const char **lines = (const char **)peft__arena_alloc(a, (size_t)(t->merge_count + 1) * sizeof(char *));
+    int64_t n = 0;
+    for (int64_t i = 0; order && i < t->merge_capacity; i++)
+        if (t->merges[i].result >= 0) order[n++] = t->merges[i];
+    if (n) qsort(order, (size_t)n, sizeof(*order), peft__merge_by_rank);
+    for (int64_t i = 0; i < n && lines; i++) {
+        const peft__piece *left = &t->pieces[order[i].key >> 32], *right = &t->pieces[order[i].key & 0xFFFFFFFFu];
+        char *line = (char *)peft__arena_alloc(a, (size_t)left->size + right->size + 2);
+        if (!line) return NULL;
+        peft__string_into(line, (size_t)left->size + right->size + 2, "%s %s", left->text, right->text);
+        lines[i] = line;
     }
-    if (*count) qsort(order, (size_t)*count, sizeof(*order), peft__merge_by_rank);
-    return order;
+    return order ? lines : NULL;
 }
 
-// "left right" in the order of the ranks.
-static peft_status peft__gguf_set_merges(peft_gguf_writer *w, const peft_tokenizer *t) {
-    int64_t n;
-    peft__merge *order = peft__merges_in_order(t, &n);
-    const char **lines = (const char **)peft__calloc(t->ctx, PEFT__MAX(n, 1), sizeof(char *));
-    peft__arena texts;
-    peft__arena_init(&texts, t->ctx);
-    peft_status status = order && lines ? PEFT_OK : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < n && !status; i++) {
-        const peft__piece *left = &t->pieces[order[i].key >> 32], *right = &t->pieces[order[i].key & 0xFFFFFFFFu];
-        char *line = (char *)peft__arena_alloc(&texts, (size_t)left->size + right->size + 2);
-        lines[i] = line;
-        if (line) peft__string_into(line, (size_t)left->size + right->size + 2, "%s %s", left->text, right->text);
-        else status = PEFT_ERROR_MEMORY;
-    }
-    if (!status) status = peft_gguf_set_strings(w, "tokenizer.ggml.merges", lines, n);
-    peft__arena_free(&texts);
-    peft__free(t->ctx, order);
-    peft__free(t->ctx, lines);
-    return status;
+// The character map as its file has it, see peft__read_charsmap; to be freed. NULL: out of memory.
+static unsigned char *peft__charsmap_bytes(const peft_tokenizer *t, size_t *n) {
+    size_t array = 4 * (size_t)t->charsmap_count;
+    *n = 4 + array + t->replacements_size;
+    unsigned char *bytes = (unsigned char *)peft__alloc(t->ctx, *n);
+    if (!bytes) return NULL;
+    for (int i = 0; i < 4; i++) bytes[i] = (unsigned char)(array >> 8 * i);
+    for (size_t i = 0; i < array; i++) bytes[4 + i] = (unsigned char)(t->charsmap[i / 4] >> 8 * (i % 4));
+    memcpy(bytes + 4 + array, t->replacements, t->replacements_size);
+    return bytes;
 }
 
 static peft_status peft__gguf_set_charsmap(peft_gguf_writer *w, const peft_tokenizer *t) {
-    int64_t array = 4 * t->charsmap_count, count = 4 + array + (int64_t)t->replacements_size;
-    double *bytes = (double *)peft__calloc(t->ctx, count, sizeof(double));
-    if (!bytes) return PEFT_ERROR_MEMORY;
-    for (int i = 0; i < 4; i++) bytes[i] = (double)(array >> 8 * i & 255);
-    for (int64_t i = 0; i < array; i++) bytes[4 + i] = (double)(t->charsmap[i / 4] >> 8 * (i % 4) & 255);
-    for (size_t i = 0; i < t->replacements_size; i++) bytes[4 + array + (int64_t)i] = (double)(unsigned char)t->replacements[i];
-    peft_status status = peft_gguf_set_numbers(w, "tokenizer.ggml.precompiled_charsmap", PEFT_GGUF_U8, bytes, count);
+    size_t n = 0;
+    unsigned char *bytes = peft__charsmap_bytes(t, &n);
+    double *numbers = bytes ? (double *)peft__calloc(t->ctx, (int64_t)n, sizeof(double)) : NULL;
+    for (size_t i = 0; i < n && numbers; i++) numbers[i] = (double)bytes[i];
+    const char *key = "tokenizer.ggml.precompiled_charsmap";
+    peft_status status = numbers ? peft_gguf_set_numbers(w, key, PEFT_GGUF_U8, numbers, (int64_t)n) : PEFT_ERROR_MEMORY;
+    peft__free(t->ctx, numbers);
     peft__free(t->ctx, bytes);
     return status;
 }
 
-// Whether GGUF has words for what a tokenizer.json does; it has for GPT-2's, Llama's and T5's kinds. Sets the two settings of the latter.
+static bool peft__same_text(const char *text, size_t n, const char *other) {
+    return n == strlen(other) && memcmp(text, other, n) == 0;
+}
+
+// The pattern that cuts the words of a byte-level vocabulary, PEFT__SPLIT_...; 0: something else does.
+static int peft__tokenizer_split(const peft_tokenizer *t, bool *digits_apart) {
+    const peft__step *p = t->steps[PEFT__PRE_TOKENIZERS];
+    int64_t n = t->step_count[PEFT__PRE_TOKENIZERS];
+    *digits_apart = n == 2 && p[0].text == peft__digit_pattern && p[0].behavior == PEFT__ISOLATED;
+    if (!t->byte_level || n < 1 || n > 2 || (n == 2 && p[1].prefix_space)) return 0;
+    if (n == 1 || *digits_apart) return p[n - 1].use_regex ? (int)PEFT__SPLIT_GPT2 : 0;
+    return p[1].use_regex ? 0 : p[0].split;
+}
+
+// Whether GGUF has words for what a pipeline does; it has for GPT-2's, Llama's and T5's kinds. Sets the two settings of the latter.
 static bool peft__gguf_says(const peft_tokenizer *t, bool *prefix, bool *squeeze) {
     const peft__step *n = t->steps[PEFT__NORMALIZERS], *p = t->steps[PEFT__PRE_TOKENIZERS];
     int64_t normal = t->step_count[PEFT__NORMALIZERS], pre = t->step_count[PEFT__PRE_TOKENIZERS];
+    bool digits_apart;
     *prefix = t->dummy_prefix;
     *squeeze = t->squeeze_spaces;
-    if (!t->json) return true;
-    if (t->kind == PEFT__BYTE_BPE) return t->split && (!normal || (normal == 1 && n[0].kind == PEFT__STEP_NFC));
-    bool meta = pre && p[pre - 1].kind == PEFT__STEP_METASPACE && p[pre - 1].text_size == 3 && memcmp(p[pre - 1].text, peft__space, 3) == 0;
+    if (t->sentencepiece) return true;
+    if (t->byte_level) return peft__tokenizer_split(t, &digits_apart) && (!normal || (normal == 1 && n[0].kind == PEFT__STEP_NFC));
+    const peft__step *last = pre ? &p[pre - 1] : NULL;
+    bool meta = last && last->kind == PEFT__STEP_METASPACE && peft__same_text(last->text, last->text_size, peft__space);
     if (t->kind == PEFT__UNIGRAM) {
         *prefix = *squeeze = true;
-        return meta && p[pre - 1].scheme == PEFT__PREFIX_ALWAYS && pre == 2 && p[0].kind == PEFT__STEP_WHITE && !t->scores &&
+        return meta && last->scheme == PEFT__PREFIX_ALWAYS && pre == 2 && p[0].text == peft__white_pattern && !t->scores &&
                (!normal || (normal == 1 && n[0].kind == PEFT__STEP_PRECOMPILED));
     }
     if (t->kind != PEFT__BPE || !t->byte_fallback || t->prefix_size || t->suffix_size || t->ignore_merges) return false;
-    bool mark = normal && n[normal - 1].kind == PEFT__STEP_REPLACE && !n[normal - 1].regex && n[normal - 1].text_size == 1 &&
-                *n[normal - 1].text == ' ' && n[normal - 1].content_size == 3 && memcmp(n[normal - 1].content, peft__space, 3) == 0;
     *prefix = meta ? p[0].scheme != PEFT__PREFIX_NEVER : normal == 2;
     *squeeze = false;
     if (meta) return pre == 1 && !p[0].cut && !normal;
-    bool nothing = pre == 0 || (pre == 1 && p[0].kind == PEFT__STEP_SPLIT && !p[0].regex && p[0].text_size == 1 && *p[0].text == ' ');
-    return mark && nothing && (normal == 1 || (normal == 2 && n[0].kind == PEFT__STEP_PREPEND));
+    const peft__step *mark = normal ? &n[normal - 1] : NULL;
+    bool nothing = pre == 0 || (pre == 1 && p[0].kind == PEFT__STEP_SPLIT && !p[0].is_regex && peft__same_text(p[0].text, p[0].text_size, " "));
+    return nothing && mark && mark->kind == PEFT__STEP_REPLACE && !mark->is_regex && peft__same_text(mark->text, mark->text_size, " ") &&
+           peft__same_text(mark->content, mark->content_size, peft__space) &&
+           (normal == 1 || (normal == 2 && n[0].kind == PEFT__STEP_PREPEND));
 }
 
 // What peft__gguf_read_tokenizer reads, and llama.cpp.
 static peft_status peft__gguf_set_tokenizer(peft_gguf_writer *w, const peft_tokenizer *t, int64_t count) {
-    static const char *const pre[] = {"gpt-2", "smollm", "llama-bpe", "qwen2"};
-    bool bytes = t->kind == PEFT__BYTE_BPE;
-    int split = t->split == PEFT__SPLIT_LLAMA3 ? 2 : t->split == PEFT__SPLIT_QWEN2 ? 3 : t->digits_apart ? 1 : 0;
-    bool prefix, squeeze;
+    bool prefix, squeeze, digits_apart, bytes = t->byte_level;
+    int split = peft__tokenizer_split(t, &digits_apart);
+    int64_t row = 0;
+    peft__arena a;
+    if (bytes && t->steps[PEFT__PRE_TOKENIZERS][t->step_count[PEFT__PRE_TOKENIZERS] - 1].prefix_space)
+        return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "a byte-level vocabulary that puts a space before texts has no place in GGUF");
     if (!peft__gguf_says(t, &prefix, &squeeze))
         return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "GGUF has no words for what this tokenizer.json does with a text");
-    if (bytes && t->prefix_space)
-        return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "a byte-level vocabulary that puts a space before texts has no place in GGUF");
     if (t->count > count)
         return peft__fail(t->ctx, PEFT_ERROR_SHAPE, "the tokenizer has %lld pieces, the embedding %lld rows", (long long)t->count, (long long)count);
+    while (bytes && (peft__gguf_splits[row].split != split || peft__gguf_splits[row].digits_apart != digits_apart)) row++;
+    peft__arena_init(&a, t->ctx);
     peft_status status = peft_gguf_set_string(w, "tokenizer.ggml.model", bytes ? "gpt2" : t->kind == PEFT__BPE ? "llama" : "t5");
-    if (!status) status = peft_gguf_set_string(w, "tokenizer.ggml.pre", bytes ? pre[split] : "default");
-    if (!status) status = peft__gguf_set_pieces(w, t, count);
-    if (!status && bytes) status = peft__gguf_set_merges(w, t);
+    if (!status) status = peft_gguf_set_string(w, "tokenizer.ggml.pre", bytes ? peft__gguf_splits[row].name : "default");
+    if (!status) status = peft__gguf_set_pieces(w, t, count, &a);
+    const char **lines = bytes && !status ? peft__merge_lines(t, &a) : NULL;
+    if (!status && bytes) status = lines ? peft_gguf_set_strings(w, "tokenizer.ggml.merges", lines, t->merge_count) : PEFT_ERROR_MEMORY;
     if (!status && t->charsmap) status = peft__gguf_set_charsmap(w, t);
     if (!status && !bytes) status = peft_gguf_set_number(w, "tokenizer.ggml.add_space_prefix", PEFT_GGUF_BOOL, prefix);
     if (!status && !bytes) status = peft_gguf_set_number(w, "tokenizer.ggml.remove_extra_whitespaces", PEFT_GGUF_BOOL, squeeze);
     if (!status && t->ids.unk >= 0) status = peft_gguf_set_number(w, "tokenizer.ggml.unknown_token_id", PEFT_GGUF_U32, t->ids.unk);
+    peft__arena_free(&a);
     return status;
 }
 
-// ---- a vocabulary written as tokenizer.json, where it came from a file that Hugging Face does not read:
-// GGUF's
-
-static void peft__json_base64(peft__string *s, const unsigned char *data, size_t n) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t i = 0; i < n; i += 3) {
-        uint32_t bits = (uint32_t)data[i] << 16 | (i + 1 < n ? (uint32_t)data[i + 1] << 8 : 0) | (i + 2 < n
-            ? data[i + 2] : 0);
-        char four[4];
-        for (int k = 0; k < 4; k++) four[k] = i + (size_t)k > n ? '=' : digits[bits >> (18 - 6 * k) & 63];
-        peft__string_append(s, four, 4);
-    }
-}
+// ---- a vocabulary written as tokenizer.json, where it came from files that say less
 
 static void peft__json_charsmap(peft__string *s, const peft_tokenizer *t) {
-    size_t array = 4 * (size_t)t->charsmap_count, n = 4 + array + t->replacements_size;
-    unsigned char *bytes = (unsigned char *)peft__alloc(t->ctx, n);
-    if (!bytes) {
-        s->failed = true;
-        return;
+    size_t n = 0;
+    unsigned char *data = peft__charsmap_bytes(t, &n);
+    if (!data) s->failed = true;
+    peft__string_quoted(s, "{'type':'Precompiled','precompiled_charsmap':'");
+    for (size_t i = 0; i < n && data; i += 3) {
+        uint32_t second = i + 1 < n ? data[i + 1] : 0, third = i + 2 < n ? data[i + 2] : 0;
+        uint32_t bits = (uint32_t)data[i] << 16 | second << 8 | third;
+        char four[4];
+        for (int k = 0; k < 4; k++) four[k] = i + (size_t)k > n ? '=' : peft__base64_digits[bits >> (18 - 6 * k) & 63];
+        peft__string_append(s, four, 4);
     }
-    for (int i = 0; i < 4; i++) bytes[i] = (unsigned char)(array >> 8 * i);
-    for (size_t i = 0; i < array; i++) bytes[4 + i] = (unsigned char)(t->charsmap[i / 4] >> 8 * (i % 4));
-    memcpy(bytes + 4 + array, t->replacements, t->replacements_size);
-    peft__string_puts(s, "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"");
-    peft__json_base64(s, bytes, n);
-    peft__string_puts(s, "\"},");
-    peft__free(t->ctx, bytes);
+    peft__string_puts(s, "\"}");
+    peft__free(t->ctx, data);
 }
 
 static void peft__json_text_of(peft__string *s, const peft_tokenizer *t, int32_t id) {
     peft__json_quote(s, t->pieces[id].text, t->pieces[id].size);
 }
 
-// A token that the text is split at, before it is normalized. SentencePiece's user-defined ones are those of
-// a vocabulary without lattice.
-static bool peft__piece_is_added(const peft_tokenizer *t, const peft__piece *p) {
-    bool user = p->type == PEFT__PIECE_USER && t->kind != PEFT__UNIGRAM;
-    return p->size && (user || p->type == PEFT__PIECE_CONTROL || p->type == PEFT__PIECE_UNKNOWN);
+static const char *const peft__json_truth[] = {"false", "true"};
+
+// One of the list of added tokens.
+static void peft__json_added_token(peft__string *s, const char *before, int64_t id, const char *text, size_t n, bool strips,
+                                   bool normalized, bool special) {
+    const char *strip = peft__json_truth[strips];
+    peft__string_quoted(s, "%s\n{'id':%lld,'content':", before, (long long)id);
+    peft__json_quote(s, text, n);
+    peft__string_quoted(s, ",'single_word':false,'lstrip':%s,'rstrip':%s,'normalized':%s,'special':%s}", strip, strip,
+                        peft__json_truth[normalized], peft__json_truth[special]);
 }
 
+// The tokens that the text is split at, before it is normalized. SentencePiece's user-defined ones are those of a vocabulary without
+// lattice.
 static void peft__json_added_tokens(peft__string *s, const peft_tokenizer *t) {
     const char *before = "";
     peft__string_puts(s, "\"added_tokens\":[");
     for (int32_t i = 0; i < t->count; i++) {
         const peft__piece *p = &t->pieces[i];
-        if (!peft__piece_is_added(t, p)) continue;
-        peft__string_format(s, "%s\n{\"id\":%d,\"content\":", before, (int)i);
-        peft__json_text_of(s, t, i);
-        peft__string_format(s, ",\"single_word\":false,\"lstrip\":%s,\"rstrip\":%s,\"normalized\":false,\"special\":%s}", t->strips ? "true" : "false",
-                            t->strips ? "true" : "false", p->type == PEFT__PIECE_USER ? "false" : "true");
+        bool user = p->type == PEFT__PIECE_USER && t->kind != PEFT__UNIGRAM;
+        if (!p->size || (!user && p->type != PEFT__PIECE_CONTROL && p->type != PEFT__PIECE_UNKNOWN)) continue;
+        peft__json_added_token(s, before, i, p->text, p->size, t->strips, false, !user);
         before = ",";
     }
     peft__string_puts(s, "],\n");
 }
 
-// The same as Hugging Face writes it for T5, whose pieces have spaces at their beginning only.
-static void peft__json_word_steps(peft__string *s, const peft_tokenizer *t) {
-    static const char meta[] =
-        "{\"type\":\"Metaspace\",\"replacement\":\"%s\",\"prepend_scheme\":\"always\",\"split\":true}";
-    peft__string_puts(s, "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[");
-    peft__json_charsmap(s, t);
-    if (!s->failed) s->size--;  // its comma
-    peft__string_puts(s,
-                      "]},\n\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"WhitespaceSplit\"},");
-    peft__string_format(s, meta, peft__space);
-    peft__string_puts(s, "]},\n\"decoder\":");
-    peft__string_format(s, meta, peft__space);
-    peft__string_puts(s, ",\n");
-}
-
-// What SentencePiece does to a text, as steps: its character map, spaces squeezed, one put before, all of
-// them made visible.
-static void peft__json_sp_steps(peft__string *s, const peft_tokenizer *t) {
-    static const char replace[] = "{\"type\":\"Replace\",\"pattern\":{\"%s\":\"%s\"},\"content\":\"%s\"}%s";
-    peft__string_puts(s, "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[");
-    if (t->charsmap) peft__json_charsmap(s, t);
-    if (t->squeeze_spaces) {
-        peft__string_format(s, replace, "Regex", "\\\\A +| +\\\\z", "", ",");
-        peft__string_format(s, replace, "Regex", " {2,}", " ", ",");
-    }
-    if (t->dummy_prefix) peft__string_format(s, "{\"type\":\"Prepend\",\"prepend\":\"%s\"},", peft__space);
-    peft__string_format(s, replace, "String", " ", peft__space, "]},\n\"pre_tokenizer\":null,\n");
-    peft__string_puts(s, "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[");
-    peft__string_format(s, replace, "String", peft__space, " ", ",");
-    peft__string_puts(s, "{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"}");
-    if (t->dummy_prefix) peft__string_puts(s,
-                                           ",{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}");
-    peft__string_puts(s, "]},\n");
-}
-
-static void peft__json_byte_steps(peft__string *s, const peft_tokenizer *t) {
-    const char *space = t->prefix_space ? "true" : "false", *regex = t->split == PEFT__SPLIT_LLAMA3
-        ? peft__regex_llama3 : peft__regex_qwen2;
-    static const char bytes[] =
-        "{\"type\":\"ByteLevel\",\"add_prefix_space\":%s,\"trim_offsets\":true,\"use_regex\":%s}";
-    peft__string_puts(s,
-                      "\"normalizer\":null,\n\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[");
-    if (t->digits_apart) peft__string_puts(s, "{\"type\":\"Digits\",\"individual_digits\":true},");
-    if (t->split != PEFT__SPLIT_GPT2) {
-        peft__string_puts(s, "{\"type\":\"Split\",\"pattern\":{\"Regex\":");
-        peft__json_quote(s, regex, strlen(regex));
-        peft__string_puts(s, "},\"behavior\":\"Isolated\",\"invert\":false},");
-    }
-    peft__string_format(s, bytes, space, t->split == PEFT__SPLIT_GPT2 ? "true" : "false");
-    peft__string_puts(s, "]},\n\"decoder\":");
-    peft__string_format(s, bytes, "true", "true");
-    peft__string_puts(s, ",\n");
-}
-
 // What comes before or behind each text, -1: nothing.
 static void peft__json_around(peft__string *s, const peft_tokenizer *t, int32_t front, int32_t behind) {
-    static const char *const sequences[] = {"A", "B"};
-    const int32_t ids[2] = {front, behind};
-    peft__string_puts(s, "\"post_processor\":{\"type\":\"TemplateProcessing\"");
-    for (int pair = 0; pair < 2; pair++) {
-        const char *before = "";
-        peft__string_puts(s, pair ? "],\"pair\":[" : ",\"single\":[");
-        for (int i = 0; i <= pair; i++)
-            for (int at = 0; at < 3; at++) {
-                int32_t id = at == 1 ? -1 : ids[at / 2];
-                if (at != 1 && id < 0) continue;
-                peft__string_format(s, at == 1 ? "%s{\"Sequence\":{\"id\":" : "%s{\"SpecialToken\":{\"id\":",
-                                    before);
-                if (at == 1) peft__string_format(s, "\"%s\"", sequences[i]);
-                else peft__json_text_of(s, t, id);
-                peft__string_format(s, ",\"type_id\":%d}}", i);
-                before = ",";
-            }
+    const int32_t ids[3] = {front, -1, behind};
+    const char *before = "";
+    peft__string_quoted(s, "'post_processor':{'type':'TemplateProcessing'");
+    for (int k = 0; k < 9; k++) {  // front, text, behind of a single text; then of both of a pair
+        int32_t id = ids[k % 3], text = k >= 6;
+        if (k == 0 || k == 3) peft__string_quoted(s, k ? "],'pair':[" : ",'single':["), before = "";
+        if (k % 3 != 1 && id < 0) continue;
+        peft__string_quoted(s, k % 3 == 1 ? "%s{'Sequence':{'id':'%c'" : "%s{'SpecialToken':{'id':", before, "AB"[text]);
+        if (k % 3 != 1) peft__json_text_of(s, t, id);
+        peft__string_quoted(s, ",'type_id':%d}}", text);
+        before = ",";
     }
-    peft__string_puts(s, "],\"special_tokens\":{");
-    for (int i = 0; i < 2; i++) {
-        if (ids[i] < 0) continue;
-        if (i && front >= 0) peft__string_puts(s, ",");
-        for (int k = 0; k < 3; k++) {
-            static const char *const parts[] = {"", ":{\"id\":", ",\"tokens\":["};
-            if (k == 2) peft__string_format(s, ",\"ids\":[%d]", (int)ids[i]);
-            peft__string_puts(s, parts[k]);
+    peft__string_quoted(s, "],'special_tokens':{");
+    before = "";
+    for (int i = 0; i < 3; i += 2) {
+        static const char *const parts[] = {":{'id':", ",'tokens':["};
+        if (ids[i] < 0 || (i && front == behind)) continue;
+        peft__string_puts(s, before);
+        peft__json_text_of(s, t, ids[i]);
+        for (int k = 0; k < 2; k++) {
+            peft__string_quoted(s, parts[k]);
             peft__json_text_of(s, t, ids[i]);
         }
-        peft__string_puts(s, "]}");
+        peft__string_quoted(s, "],'ids':[%d]}", (int)ids[i]);
+        before = ",";
     }
     peft__string_puts(s, "}},\n");
 }
 
 // Pairs of text and score. SentencePiece prefers its user-defined pieces by their length.
 static void peft__json_unigram(peft__string *s, const peft_tokenizer *t) {
-    peft__string_format(s, "\"model\":{\"type\":\"Unigram\",\"unk_id\":%d,\"byte_fallback\":%s,\"vocab\":[",
-                        (int)t->ids.unk, t->byte_fallback ? "true" : "false");
+    peft__string_quoted(s, "'model':{'type':'Unigram','unk_id':%d,'byte_fallback':%s,'vocab':[", (int)t->ids.unk,
+                        peft__json_truth[t->byte_fallback]);
     for (int32_t i = 0; i < t->count; i++) {
         const peft__piece *p = &t->pieces[i];
-        double score = p->type == PEFT__PIECE_NORMAL ? (double)p->score : p->type == PEFT__PIECE_UNUSED
-            ? (double)t->min_score : 0;
+        double score = p->type == PEFT__PIECE_NORMAL ? (double)p->score : p->type == PEFT__PIECE_UNUSED ? (double)t->min_score : 0;
         if (p->type == PEFT__PIECE_USER) score = (double)((float)p->size * t->max_score) - 0.1;
         peft__string_puts(s, i ? ",\n[" : "\n[");
         peft__json_text_of(s, t, i);
@@ -16630,59 +16142,48 @@ static void peft__json_unigram(peft__string *s, const peft_tokenizer *t) {
 }
 
 static void peft__json_bpe(peft__string *s, const peft_tokenizer *t) {
-    bool bytes = t->kind == PEFT__BYTE_BPE;
-    peft__string_puts(s, "\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":");
-    if (bytes || t->ids.unk < 0) peft__string_puts(s, "null");
-    else peft__json_text_of(s, t, t->ids.unk);
-    peft__string_format(s,
-                        ",\"continuing_subword_prefix\":%s,\"end_of_word_suffix\":%s,\"fuse_unk\":%s,\"byte_fallback\":%s,\"ignore_merges\":%s,\"vocab\":{",
-                        bytes ? "\"\"" : "null", bytes ? "\"\"" : "null", bytes ? "false" : "true",
-                            t->byte_fallback ? "true" : "false",
-                        t->ignore_merges ? "true" : "false");
-    const char *before = "\n";
+    const char *before = "\n", *affix = t->byte_level ? "''" : "null";
+    peft__string_quoted(s, "'model':{'type':'BPE','dropout':null,'unk_token':");
+    if (t->model_unk < 0) peft__string_puts(s, "null");
+    else peft__json_text_of(s, t, t->model_unk);
+    peft__string_quoted(s, ",'continuing_subword_prefix':%s,'end_of_word_suffix':%s,'fuse_unk':%s,'byte_fallback':%s,'ignore_merges':%s,"
+                        "'vocab':{", affix, affix, peft__json_truth[t->fuse_unk], peft__json_truth[t->byte_fallback], peft__json_truth[t->ignore_merges]);
     for (int32_t i = 0; i < t->count; i++) {
         const peft__piece *p = &t->pieces[i];
-        if (!p->size || peft__map_get(&t->by_text, p->text, p->size,
-                                      -1) != i) continue;  // no token, or one that is there already
+        if (!p->size || peft__map_get(&t->by_text, p->text, p->size, -1) != i) continue;  // no token, or one that is there already
         peft__string_puts(s, before);
         peft__json_text_of(s, t, i);
         peft__string_format(s, ":%d", (int)i);
         before = ",\n";
     }
     peft__string_puts(s, "},\"merges\":[");
-    int64_t count;
-    peft__merge *order = peft__merges_in_order(t, &count);
-    if (!order) s->failed = true;
-    if (count < t->merge_count)
-        peft__log(t->ctx, "warning: %s: %lld of %lld merges are of characters that are no tokens; tokenizer.json has no place for them", t->source,
-                  (long long)(t->merge_count - count), (long long)t->merge_count);
-    for (int64_t i = 0; i < count; i++) {
-        const peft__piece *left = &t->pieces[order[i].key >> 32],
-            *right = &t->pieces[order[i].key & 0xFFFFFFFFu];
-        peft__string pair;
-        peft__string_init(&pair, t->ctx);
-        peft__string_format(&pair, "%s %s", left->text, right->text);
+    peft__arena a;
+    peft__arena_init(&a, t->ctx);
+    const char **lines = peft__merge_lines(t, &a);
+    if (!lines) s->failed = true;
+    for (int64_t i = 0; i < t->merge_count && lines; i++) {
         peft__string_puts(s, i ? ",\n" : "\n");
-        if (pair.failed) s->failed = true;
-        else peft__json_quote(s, pair.data, pair.size);
-        peft__string_free(&pair);
+        peft__json_quote(s, lines[i], strlen(lines[i]));
     }
-    peft__free(t->ctx, order);
+    peft__arena_free(&a);
     peft__string_puts(s, "]}");
 }
 
-// `front`, `behind`: ids that every text gets there, -1: none.
+// `front`, `behind`: ids that every text gets there, -1: none. A tokenizer.json is as it was.
 static void peft__tokenizer_json(peft__string *s, const peft_tokenizer *t, int32_t front, int32_t behind) {
-    bool users = t->has_user && t->kind == PEFT__BPE && t->dummy_prefix;
-    if (users) peft__log(t->ctx,
-                         "warning: %s: behind a user-defined token, tokenizer.json puts a space that SentencePiece does not", t->source);
+    if (t->whole) {
+        char *text = NULL;
+        size_t n = 0;
+        if (peft__read_all(t->ctx, t->source, &text, &n)) s->failed = true;
+        else peft__string_append(s, text, n);
+        peft__free(t->ctx, text);
+        return;
+    }
+    if (t->has_user && t->kind == PEFT__BPE && t->dummy_prefix)
+        peft__log(t->ctx, "warning: %s: behind a user-defined token, tokenizer.json puts a space that SentencePiece does not", t->source);
     peft__string_puts(s, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\n");
     peft__json_added_tokens(s, t);
-    if (t->kind == PEFT__BYTE_BPE) peft__json_byte_steps(s, t);
-    else if (t->kind == PEFT__UNIGRAM && t->charsmap && t->squeeze_spaces && t->dummy_prefix &&
-             t->space_begins && !t->byte_fallback)
-        peft__json_word_steps(s, t);
-    else peft__json_sp_steps(s, t);
+    peft__json_steps(s, t, true);
     if (front < 0 && behind < 0) peft__string_puts(s, "\"post_processor\":null,\n");
     else peft__json_around(s, t, front, behind);
     if (t->kind == PEFT__UNIGRAM) peft__json_unigram(s, t);
@@ -16690,8 +16191,7 @@ static void peft__tokenizer_json(peft__string *s, const peft_tokenizer *t, int32
     peft__string_puts(s, "}\n");
 }
 
-// tokenizer_config.json: which class of transformers reads tokenizer.json as it is, and what the special
-// tokens are for.
+// tokenizer_config.json: which class of transformers reads tokenizer.json as it is, and what the special tokens are for.
 static void peft__tokenizer_config(peft__string *s, const peft_tokenizer *t, int64_t longest) {
     static const char *const roles[] = {"bos_token", "eos_token", "pad_token", "unk_token"};
     const int32_t ids[] = {t->ids.bos, t->ids.eos, t->ids.pad, t->ids.unk};
@@ -16708,70 +16208,53 @@ static void peft__tokenizer_config(peft__string *s, const peft_tokenizer *t, int
 
 // ---- more tokens: they are written into the text of tokenizer.json, which is then read like any other
 
-static peft_status peft__grown_text(const peft_tokenizer *t, const char *const *tokens, int64_t count,
-                                    bool special, bool normalized, peft__string *json,
-                                     int64_t *added) {
-    size_t begin, end;
-    bool open = false;
-    peft__string entries;
-    peft__string_init(&entries, t->ctx);
+static peft_status peft__grown_text(const peft_tokenizer *t, const char *const *tokens, int64_t count, bool special, bool normalized,
+                                    peft__string *json, int64_t *added) {
+    size_t begin = 0, end = 0;
+    peft__string list;  // the old one without its bracket, then the new tokens
+    peft__string_init(&list, t->ctx);
+    bool there = !json->failed && peft__json_member(json->data, "added_tokens", &begin, &end);
+    while (end > begin && json->data[end - 1] != ']') end--;
+    while (there && begin < end && json->data[begin] != '[') begin++;
+    if (there && begin == end) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: added_tokens is no list", t->source);
+    for (end -= there; there && end > begin && strchr(" \t\r\n", json->data[end - 1]);) end--;
+    if (there) peft__string_append(&list, json->data + begin, end - begin);
+    else peft__string_puts(&list, "[");
     *added = 0;
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < count && !list.failed; i++) {
         bool known = peft_token_id(t, tokens[i]) >= 0;
         for (int64_t k = 0; k < i && !known; k++) known = strcmp(tokens[i], tokens[k]) == 0;
         if (known) continue;
-        peft__string_format(&entries, "%s\n{\"id\":%lld,\"content\":", *added ? "," : "",
-                            (long long)(t->count + *added));
-        peft__json_quote(&entries, tokens[i], strlen(tokens[i]));
-        peft__string_format(&entries,
-                            ",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":%s,\"special\":%s}", normalized ? "true" : "false",
-                            special ? "true" : "false");
+        const char *before = list.data[list.size - 1] == '[' ? "" : ",";
+        peft__json_added_token(&list, before, t->count + *added, tokens[i], strlen(tokens[i]), false, normalized, special);
         ++*added;
     }
-    if (!entries.failed && !json->failed && *added && !peft__json_member(json->data, "added_tokens", &begin,
-        &end)) {
-        peft__json_set(json, "added_tokens", "[]");
-        if (!json->failed && !peft__json_member(json->data, "added_tokens", &begin, &end)) begin = end = 0;
-    }
-    peft_status status = entries.failed || json->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
-    if (!status && *added) {
-        while (end > begin && json->data[end - 1] != ']') end--;
-        size_t at = end > begin ? end - 1 : begin, last = at;
-        while (last > begin && strchr(" \t\r\n", json->data[last - 1])) last--;
-        open = last > begin && json->data[last - 1] == '[';
-        if (last == begin) status = peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: added_tokens is no list",
-                                               t->source);
-        peft__string whole;
-        peft__string_init(&whole, t->ctx);
-        peft__string_append(&whole, json->data, at);
-        peft__string_puts(&whole, open ? "" : ",");
-        peft__string_append(&whole, entries.data, entries.size);
-        peft__string_append(&whole, json->data + at, json->size - at);
-        if (whole.failed && !status) status = PEFT_ERROR_MEMORY;
-        peft__string_free(json);
-        *json = whole;
-    }
-    peft__string_free(&entries);
-    return status;
+    peft__string_puts(&list, "]");
+    if (*added && !list.failed) peft__json_set(json, "added_tokens", list.data);
+    bool failed = list.failed || json->failed;
+    peft__string_free(&list);
+    return failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
 // Reads a text as if it were the file.
-static peft_status peft__tokenizer_of_text(const peft_tokenizer *old, const char *path, const char *text,
-                                           size_t n, const char *config, peft_tokenizer **out) {
+static peft_status peft__tokenizer_of_text(const peft_tokenizer *old, const char *path, const char *text, size_t n, const char *config,
+                                           peft_tokenizer **out) {
     peft_context *ctx = old->ctx;
     peft__mounted *before = ctx->mounted;
-    const char *beside = config ? peft__beside(&((peft_tokenizer *)(uintptr_t)old)->arena, path,
-                                               "tokenizer_config.json") : NULL;
-    peft_status status = peft_mount(ctx, path, text, n);
-    if (!status && config) status = beside ? peft_mount(ctx, beside, config, strlen(config))
-        : PEFT_ERROR_MEMORY;
+    peft__arena a;
+    peft__arena_init(&a, ctx);
+    const char *beside = peft__beside(&a, path, "tokenizer_config.json");
+    peft_status status = beside ? peft_mount(ctx, path, text, n) : PEFT_ERROR_MEMORY;
+    if (!status && config) status = peft_mount(ctx, beside, config, strlen(config));
     if (!status) status = peft_tokenizer_load(ctx, path, out);
     while (ctx->mounted != before) {
         peft__mounted *next = ctx->mounted->next;
         peft__free(ctx, ctx->mounted);
         ctx->mounted = next;
     }
+    peft__arena_free(&a);
     if (status) return status;
+    (*out)->whole = old->whole;
     (*out)->source = peft__arena_strdup(&(*out)->arena, old->source, strlen(old->source));
     if ((*out)->source) return PEFT_OK;
     peft_tokenizer_destroy(*out);
@@ -16779,22 +16262,11 @@ static peft_status peft__tokenizer_of_text(const peft_tokenizer *old, const char
     return PEFT_ERROR_MEMORY;
 }
 
-// Whether the file is a whole tokenizer.json, and then its text.
-static peft_status peft__tokenizer_source_json(const peft_tokenizer *t, peft__string *s, bool *whole) {
-    char *text = NULL;
-    size_t n = 0, begin, end;
-    *whole = false;
-    if (peft__ends_with(t->source, ".gguf") || peft__ends_with(t->source, ".bin")) return PEFT_OK;
-    peft_status status = peft__read_all(t->ctx, t->source, &text, &n);
-    if (!status && n && text[strspn(text, " \t\r\n")] == '{' &&
-        peft__json_member(text, "model", &begin, &end)) {
-        const char *value = strchr(text + begin, ':');
-        *whole = value && value[1 + strspn(value + 1, " \t\r\n")] == '{';
-    }
-    if (*whole) peft__string_append(s, text, n);
-    peft__free(t->ctx, text);
-    return status ? status : s->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
-}
+// How to add a kind of file: a reader that fills pieces (peft__tokenizer_add), merges (peft__merge_add) and steps (peft__put_step),
+// called by peft__tokenizer_read; peft__tokenizer_finish does the rest. A model: its kind, a function that turns a word into ids, a
+// case of peft__model_word, a row of peft__models_of_json. A step: see peft__step_kinds. A class of folders: a row of peft__classes.
+// What Hugging Face makes of it on many texts is compared by tests/peers/check_tokenizers.py.
+
 // ===========================================================================================================
 // 8. MODELS
 //    Builds a model from its folder or GGUF file (T5, GPT-2, GPT-NeoX, the Llama family), runs texts through
@@ -18364,7 +17836,9 @@ static void peft__model_tokenizer_json(const peft_model *m, peft__string *s) {
 // The tokenizer's files made anew; a GGUF file holds the template of chats too.
 static peft_status peft__write_tokenizer(const peft_model *m, peft__folder *f) {
     const peft_tokenizer *t = m->tokenizer;
-    if (strcmp(m->config.model_type, "qwen2") == 0 && t->split != PEFT__SPLIT_QWEN2)
+    bool digits_apart;
+    if (strcmp(m->config.model_type, "qwen2") == 0 &&
+        peft__tokenizer_split(t, &digits_apart) != PEFT__SPLIT_QWEN2)
         peft__log(m->ctx,
             "warning: %s: transformers 5 reads every vocabulary of a qwen2 as Qwen2's own, with its "
             "normalizer and words; this one differs",
@@ -18501,7 +17975,7 @@ static peft_status peft__grown_rows(peft_model *m, const peft_tensor *t, int64_t
 static peft_status peft__grown_tokenizer(const peft_grow_desc *d, peft_tokenizer **out, peft__string *json) {
     const peft_model *m = d->model;
     const peft_tokenizer *t = m->tokenizer;
-    bool whole = false;  // the source is a tokenizer.json
+    bool whole = t && t->whole;  // its file has all of it, as a tokenizer.json
     int64_t added = 0;
     if (!t)
         return peft__fail(m->ctx, PEFT_ERROR_MISSING,
@@ -18509,11 +17983,9 @@ static peft_status peft__grown_tokenizer(const peft_grow_desc *d, peft_tokenizer
             m->folder);
     peft__string config;
     peft__string_init(&config, m->ctx);
-    peft_status status = m->tokenizer_text ? PEFT_OK : peft__tokenizer_source_json(t, json, &whole);
-    if (m->tokenizer_text) whole = peft__ends_with(t->source, "tokenizer.json");
-    if (m->tokenizer_text || (!status && !whole)) peft__model_tokenizer_json(m, json);
+    peft__model_tokenizer_json(m, json);
     if (!whole) peft__tokenizer_config(&config, t, m->config.max_positions);
-    if (!status && (json->failed || config.failed)) status = PEFT_ERROR_MEMORY;
+    peft_status status = json->failed || config.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
     if (!status)
         status = peft__grown_text(
             t, d->tokens, d->token_count, d->special, whole && !d->special, json, &added);
