@@ -242,21 +242,22 @@ static peft_tensor *in_4_bits(const peft_tensor *w) {
 }
 
 typedef struct quant_product {
-    peft__operand b;
+    peft__matrix b;
     int64_t m, n, k;
     float *x, *y;
 } quant_product;
 
 static void quant_product_once(void *argument) {
     quant_product *p = (quant_product *)argument;
-    check(peft__gemm(ctx, p->m, p->n, p->k, 1, p->x, p->k, 1, &p->b, 0, p->y, p->n));
+    check(peft__matmul(ctx, peft__dense(p->y, p->m, p->n), 0, 1, peft__dense(p->x, p->m, p->k), p->b));
 }
 
 // x W^T if transposed, else dY W, with W in 4 bits and in f32. times: of both.
 static size_t quant_product_times(int64_t m, int64_t n, int64_t k, bool transposed, double *times) {
     peft_tensor w = transposed ? matrix(n, k) : matrix(k, n), *q = in_4_bits(&w);
-    quant_product small = {peft__operand_of(q, transposed), m, n, k, floats(m * k), floats(m * n)}, plain = small;
-    plain.b = peft__operand_of(&w, transposed);
+    peft__matrix matrix = peft__matrix_of(q), weight = peft__matrix_of(&w);
+    quant_product small = {transposed ? peft__T(matrix) : matrix, m, n, k, floats(m * k), floats(m * n)}, plain = small;
+    plain.b = transposed ? peft__T(weight) : weight;
     median_times((void (*const[])(void *)){quant_product_once, quant_product_once}, (void *const[]){&small, &plain}, times);
     size_t bytes = peft_tensor_bytes(q);
     peft_tensor_destroy(ctx, q);
