@@ -5056,7 +5056,7 @@ static uint16_t peft__f32_to_bf16(float f) {
 // Determinism: element (i, j) of C is always the sum over p = 0, 1, ... in the same order and the same blocks of k, whatever
 // tile or thread computes it. So results do not depend on the number of threads.
 
-struct peft__format;
+struct peft__packing;
 
 // A view of a matrix of any storage format: element (i, j) is data[i*row_step + j*col_step]. One of the steps is 1.
 typedef struct peft__matrix {
@@ -5065,7 +5065,7 @@ typedef struct peft__matrix {
     int64_t row_step, col_step;         // in elements
     peft_dtype type;
     const peft_quant *quant;            // scales of a quantized matrix
-    const struct peft__format *format;  // NULL: floats; else what is known of its type (chapter 4)
+    const struct peft__packing *format;  // NULL: floats; else what is known of its type (chapter 4)
 } peft__matrix;
 
 // Writes columns [n0, n0+nc) and rows [k0, k0+kc) of b as panels [kc][nr], the last one filled up with zeros.
@@ -5073,11 +5073,11 @@ typedef void (*peft__pack_fn)(const peft__matrix *b, int64_t k0, int64_t kc, int
 
 // What a format of quantized weights brings along. `few` computes C = beta C + s A B where A has few rows; it leaves *done
 // false for shapes that it does not know.
-typedef struct peft__format {
+typedef struct peft__packing {
     peft__pack_fn (*pack)(peft_simd simd);
     peft_status (*few)(peft_context *ctx, const peft__matrix *c, float beta, float s, const peft__matrix *a,
                        const peft__matrix *b, bool *done);
-} peft__format;
+} peft__packing;
 
 // x [rows, cols] in f32, whose rows begin `stride` elements apart
 static peft__matrix peft__dense_rows(const float *x, int64_t rows, int64_t cols, int64_t stride) {
@@ -5939,7 +5939,7 @@ typedef struct peft__gemm_job {
     float *shared, *slot;
 } peft__gemm_job;
 
-PEFT__INLINE const float *peft__at(const peft__matrix *m, int64_t i, int64_t j) {
+PEFT__INLINE const float *peft__matrix_at(const peft__matrix *m, int64_t i, int64_t j) {
     return (const float *)m->data + i * m->row_step + j * m->col_step;
 }
 
@@ -5987,7 +5987,7 @@ static void peft__pack_a(const peft__gemm_job *g, int64_t begin, int64_t end, fl
     for (int64_t p = 0; p < g->kn; p += step)
         for (int64_t i = begin; i < end; i++) {
             int64_t row = peft__row_of(g, i), rows = peft__row_of(g, i + 1) - row, count = PEFT__MIN(step, g->kn - p);
-            g->isa->pack_panel(PEFT_F32, peft__at(&g->a, row, g->k0 + p), g->a.col_step, g->a.row_step, count, rows, mr, mr,
+            g->isa->pack_panel(PEFT_F32, peft__matrix_at(&g->a, row, g->k0 + p), g->a.col_step, g->a.row_step, count, rows, mr, mr,
                                out + (i - begin) * g->a_panel + p * mr);
         }
 }
@@ -6012,7 +6012,7 @@ static void peft__gemm_block(const peft__gemm_job *g, int64_t i0, int64_t i1, co
             int64_t col = j * nr, cols = PEFT__MIN(nr, g->n - col), b_step = nr;
             const float *bp = b + (j - j0) * g->b_panel;
             if (g->b_in_place && cols == nr) {
-                bp = peft__at(&g->b, g->k0, col);
+                bp = peft__matrix_at(&g->b, g->k0, col);
                 b_step = g->b.row_step;
             } else if (g->b_in_place) {
                 peft__pack_b(g, j, j + 1, 0, g->kn, edge);
@@ -6021,7 +6021,7 @@ static void peft__gemm_block(const peft__gemm_job *g, int64_t i0, int64_t i1, co
             for (int64_t r = i; r < PEFT__MIN(i + chunk, i1); r++) {
                 int64_t row = peft__row_of(g, r), rows = peft__row_of(g, r + 1) - row, a_row = 1, a_step = g->isa->mr;
                 const float *ap = a + (r - i0) * g->a_panel;
-                if (g->a_in_place) ap = peft__at(&g->a, row, g->k0), a_row = g->a.row_step, a_step = g->a.col_step;
+                if (g->a_in_place) ap = peft__matrix_at(&g->a, row, g->k0), a_row = g->a.row_step, a_step = g->a.col_step;
                 g->isa->tile((int)rows, cols, g->kn, ap, a_row, a_step, bp, b_step, g->c + row * g->ldc + col, g->ldc, g->s,
                              beta);
             }
@@ -6057,7 +6057,7 @@ static void peft__gemm_pack_task(void *arg, int64_t index) {
 }
 
 // Runs tasks 0 ... count - 1: by all threads of ctx, or where it is NULL one after the other.
-static void peft__each(peft_context *ctx, int64_t count, peft__task_fn fn, void *arg) {
+static void peft__each_task(peft_context *ctx, int64_t count, peft__task_fn fn, void *arg) {
     if (ctx) peft__parallel(ctx, count, fn, arg);
     else
         for (int64_t i = 0; i < count; i++) fn(arg, i);
@@ -6075,9 +6075,9 @@ static void peft__gemm_run(peft__gemm_job *g, int64_t threads, float *scratch) {
             int64_t size = (g->shared_end - g->shared_begin) * g->kn * (g->split_m ? g->isa->nr : g->isa->mr);
             // a small one is packed before other threads would have woken
             if (!(g->split_m ? g->b_in_place : g->a_in_place))
-                peft__each(size > PEFT__SERIAL_WORK / 2 ? g->ctx : NULL, 16, peft__gemm_pack_task, g);
+                peft__each_task(size > PEFT__SERIAL_WORK / 2 ? g->ctx : NULL, 16, peft__gemm_pack_task, g);
             g->next = 0;
-            peft__each(g->ctx, g->lanes, peft__gemm_lane, g);
+            peft__each_task(g->ctx, g->lanes, peft__gemm_lane, g);
         }
     }
 }
@@ -6096,7 +6096,7 @@ static void peft__dots_block(const peft__dots_job *d, int64_t i, int64_t rows, i
     float out[6 * 4];
     const void *b[4];
     for (int64_t q = 0; q < 4; q++) b[q] = peft__advance(g->b.type, d->b, (j + (q < cols ? q : 0)) * d->ldb);
-    g->isa->dots((int)rows, g->b.type, g->k, peft__at(&g->a, i, 0), g->a.row_step, b, out);
+    g->isa->dots((int)rows, g->b.type, g->k, peft__matrix_at(&g->a, i, 0), g->a.row_step, b, out);
     float *c = g->c + i * g->ldc + j, s = g->s;
     const float *o = out;
     if (cols == 4 && g->beta == 0.0f)  // nearly all
@@ -6189,10 +6189,10 @@ static void peft__gemm_go(peft__gemm_job *g, peft__gemm_path path, int64_t threa
             g->isa->pack_panel(PEFT_F32, g->b.data, 1, g->b.row_step, g->n, g->k, g->k, g->k, scratch);
             d.b = scratch, d.ldb = g->k;
         }
-        peft__each(g->ctx, d.tasks, peft__dots_task, &d);
+        peft__each_task(g->ctx, d.tasks, peft__dots_task, &d);
     } else {
         peft__gemv_job v = {g, threads > 1 ? 2 * threads : 1};
-        peft__each(g->ctx, v.tasks, peft__gemv_task, &v);
+        peft__each_task(g->ctx, v.tasks, peft__gemv_task, &v);
     }
 }
 
@@ -7405,12 +7405,12 @@ static peft_status peft__quant_few(peft_context *ctx, const peft__matrix *c, flo
     peft__quant_job v = {peft__isa_of(ctx), isa, n, tasks, s, beta, (const float *)x->data, fast, w,
                          (float *)(uintptr_t)c->data, c->row_step};
     if (transposed && fast && peft__quant_place_x(ctx, &v, x->row_step)) return PEFT_ERROR_MEMORY;
-    peft__each(threads > 1 ? ctx : NULL, tasks, transposed ? peft__quant_rows_task : peft__quant_columns_task, &v);
+    peft__each_task(threads > 1 ? ctx : NULL, tasks, transposed ? peft__quant_rows_task : peft__quant_columns_task, &v);
     *done = true;
     return PEFT_OK;
 }
 
-static const peft__format peft__quantized = {peft__quant_pack_of, peft__quant_few};
+static const peft__packing peft__quantized = {peft__quant_pack_of, peft__quant_few};
 
 // A view of a tensor of any format: [rows, cols] as it is stored.
 static peft__matrix peft__matrix_of(const peft_tensor *t) {
@@ -7700,14 +7700,27 @@ PEFTDEF size_t peft_tensor_bytes(const peft_tensor *t) {
     return (size_t)((q->map ? (n + 1) / 2 + 64 : n) + scales);
 }
 
-// How to add a format of quantized weights: its peft_dtype, what peft_quant has to hold, and a peft__format with its packer
+// How to add a format of quantized weights: its peft_dtype, what peft_quant has to hold, and a peft__packing with its packer
 // and (or a function that never sets *done) its product for few rows; peft__matrix_of and peft__to_f32 choose it. A reader
 // in chapter 6 makes such tensors. tests/test_quant.c compares every instruction set with peft__quant_expand_plain.
 // =====================================================================================================================
 // 5. TENSORS
-//    Holds: tensors, the tape, and every operation's forward and backward side by side.
-//    Rests on: 3, 4.  Hands on: peft_linear, peft_attention, ... which models and users' own networks are made of.
+//    Tensors, the tape that records operations, and every operation's forward and backward side by side. It rests on the
+//    products of chapters 3 and 4; models and users' own networks are made of its operations. To know: peft__op_result,
+//    peft__record, peft__grad_of, peft_backward, peft_linear_with.
 // =====================================================================================================================
+//
+// A tape of three operations, for x = 3 and a trainable w = 2:
+//
+//     h = linear(x, w)      h = x w = 6      dw += dh x = 4 * 3 = 12
+//     y = scale(h, 0.5)     y = 3            dh += 0.5 dy = 4
+//     loss = mse(y, -1)     (y + 1)^2 = 16   dy += 2 (y + 1) = 8
+//
+// The middle column runs as the operations are called; each one that a gradient will flow through puts a node on the tape.
+// peft_backward walks over the nodes from the last to the first, which is the right column from below.
+//
+// A dry run (ctx->dry, of the planner) has shapes only: it records and counts memory, but no number is there to be read.
+// peft__parallel and what is built on it does nothing then; plain loops over numbers ask.
 
 PEFTDEF peft_status peft_tensor_create(peft_context *ctx, const char *name, int64_t rows, int64_t cols, peft_tensor **out) {
     if (out) *out = NULL;
@@ -7717,23 +7730,22 @@ PEFTDEF peft_status peft_tensor_create(peft_context *ctx, const char *name, int6
     if (rows < 1 || cols < 1 || !peft__mul(rows, cols, &count))
         return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: a tensor of %lld x %lld", name, (long long)rows, (long long)cols);
     peft_tensor *t = (peft_tensor *)peft__calloc(ctx, 1, sizeof(peft_tensor));
-    if (!t) return PEFT_ERROR_MEMORY;
-    t->data = peft__calloc(ctx, count, sizeof(float));
-    if (!t->data) {
+    if (t) t->data = peft__calloc(ctx, count, sizeof(float));
+    if (!t || !t->data) {
         peft__free(ctx, t);
         return PEFT_ERROR_MEMORY;
     }
-    t->name = name;
-    t->rows = rows;
-    t->cols = cols;
-    t->owned = true;
+    t->name = name, t->rows = rows, t->cols = cols, t->owned = true;
     *out = t;
     return PEFT_OK;
 }
 
+static void peft__free_data(peft_context *ctx, peft_tensor *t) {
+    if (t->owned) peft__free(ctx, t->data), peft__free(ctx, (void *)(uintptr_t)t->quant);
+}
+
 static void peft__tensor_release(peft_context *ctx, peft_tensor *t) {
-    if (t->owned) peft__free(ctx, t->data);
-    if (t->owned) peft__free(ctx, (void *)(uintptr_t)t->quant);
+    peft__free_data(ctx, t);
     peft__free(ctx, t->grad);
     memset(t, 0, sizeof(*t));
 }
@@ -7749,12 +7761,8 @@ static peft_status peft__make_f32(peft_context *ctx, peft_tensor *t) {
     float *data = (float *)peft__calloc(ctx, peft__size(t), sizeof(float));
     if (!data) return PEFT_ERROR_MEMORY;
     peft__to_f32(t, 0, peft__size(t), data);
-    if (t->owned) peft__free(ctx, t->data);
-    if (t->owned) peft__free(ctx, (void *)(uintptr_t)t->quant);
-    t->data = data;
-    t->quant = NULL;
-    t->type = PEFT_F32;
-    t->owned = true;
+    peft__free_data(ctx, t);
+    t->data = data, t->quant = NULL, t->type = PEFT_F32, t->owned = true;
     return PEFT_OK;
 }
 
@@ -7791,11 +7799,13 @@ typedef struct peft__buffer {
 
 enum { PEFT__BINS = 64 };  // free buffers of a size share a bin: steps that are alike find theirs at once
 
+// An operation on the tape. The struct of each kind of operation begins with one; PEFT__NODE are its first values.
 typedef struct peft__node {
     struct peft__node *previous;
     void (*backward)(peft_tape *tape, struct peft__node *node);
     peft_tensor *out;
 } peft__node;
+#define PEFT__NODE {NULL, NULL, NULL}
 
 struct peft_tape {
     peft_context *ctx;
@@ -7805,10 +7815,10 @@ struct peft_tape {
     peft_status status;
     bool inference;
     bool checkpoint_blocks;
-    bool forgetful;           // within a segment's first run: nothing is recorded
-    bool differentiable;      // there, something was to get a gradient
+    bool unrecorded;            // a segment runs for the first time: nothing is recorded
+    bool differentiable;        // in it, something was to get a gradient
     int64_t segment, segments;  // the one that is running, 0: none; how many there have been
-    uint64_t seed, dropouts;  // dropout masks are a hash of the seed, the count of dropouts so far, and the position
+    uint64_t seed, dropouts;    // dropout masks are a hash of the seed, the count of dropouts so far, and the position
 };
 
 PEFTDEF peft_status peft_tape_create(peft_context *ctx, peft_tape **out) {
@@ -7839,6 +7849,7 @@ static peft__buffer **peft__bin(peft_tape *t, int64_t size) {
 }
 
 static void peft__release(peft__buffer *b) {
+    if (b->free) return;
     peft__buffer **bin = peft__bin(b->tape, b->size);
     b->free = true;
     b->next = *bin;
@@ -7848,7 +7859,7 @@ static void peft__release(peft__buffer *b) {
 PEFTDEF void peft_tape_reset(peft_tape *t, uint64_t dropout_seed) {
     if (!t) return;
     for (peft__buffer *b = t->all; b; b = b->next_all) {
-        if (!b->free) peft__release(b);
+        peft__release(b);
         b->used = false;
     }
     peft__arena_reset(&t->arena);
@@ -7856,23 +7867,20 @@ PEFTDEF void peft_tape_reset(peft_tape *t, uint64_t dropout_seed) {
     t->status = PEFT_OK;
     t->seed = dropout_seed;
     t->dropouts = 0;
-    t->forgetful = false;
+    t->unrecorded = false;
     t->segment = t->segments = 0;
 }
 
 PEFTDEF peft_status peft_tape_status(const peft_tape *t) {
-    if (!t) return PEFT_ERROR_ARGUMENT;
-    return t->status;
+    return t ? t->status : PEFT_ERROR_ARGUMENT;
 }
 
 PEFTDEF void peft_tape_inference(peft_tape *t, bool on) {
-    if (!t) return;
-    t->inference = on;
+    if (t) t->inference = on;
 }
 
 PEFTDEF void peft_tape_checkpoint_blocks(peft_tape *t, bool on) {
-    if (!t) return;
-    t->checkpoint_blocks = on;
+    if (t) t->checkpoint_blocks = on;
 }
 
 #define PEFT__BUFFER_HEADER ((sizeof(peft__buffer) + PEFT__ALIGN - 1) / PEFT__ALIGN * PEFT__ALIGN)
@@ -7883,18 +7891,23 @@ static peft__buffer **peft__best_fit(peft_tape *t, int64_t size) {
     for (peft__buffer **link = peft__bin(t, size); *link; link = &(*link)->next)
         if ((*link)->size == size) return link;
     for (int i = 0; i < PEFT__BINS; i++)
-        for (peft__buffer **link = &t->bins[i]; *link; link = &(*link)->next)
-            if ((*link)->size >= size && (*link)->size <= 2 * size + 1024 && (!best || (*link)->size < (*best)->size)) best = link;
+        for (peft__buffer **link = &t->bins[i]; *link; link = &(*link)->next) {
+            int64_t have = (*link)->size;
+            if (have >= size && have <= 2 * size + 1024 && (!best || have < (*best)->size)) best = link;
+        }
     return best;
 }
 
-// Frees the largest buffer that is a little too small for `size` and was left by an earlier step: one that fits will do its work as well.
-// So memory follows the largest batch, not the sum of all kinds of batches, and a step like the one before still allocates nothing.
+// Frees the largest buffer that is a little too small for `size` and was left by an earlier step: one that fits will do its
+// work as well. So memory follows the largest batch, not the sum of all kinds of batches, and a step like the one before
+// still allocates nothing.
 static void peft__drop_smaller(peft_tape *t, int64_t size) {
     peft__buffer **best = NULL, **link = &t->all;
     for (int i = 0; i < PEFT__BINS; i++)
-        for (peft__buffer **at = &t->bins[i]; *at; at = &(*at)->next)
-            if (!(*at)->used && (*at)->size < size && 2 * (*at)->size >= size && (!best || (*at)->size > (*best)->size)) best = at;
+        for (peft__buffer **at = &t->bins[i]; *at; at = &(*at)->next) {
+            int64_t have = (*at)->size;
+            if (!(*at)->used && have < size && 2 * have >= size && (!best || have > (*best)->size)) best = at;
+        }
     if (!best) return;
     peft__buffer *b = *best;
     *best = b->next;
@@ -7911,12 +7924,13 @@ static float *peft__take(peft_tape *t, int64_t size) {
         *link = b->next;
     } else {
         peft__drop_smaller(t, size);
-        b = (peft__buffer *)peft__alloc(t->ctx, PEFT__BUFFER_HEADER + (t->ctx->dry ? 0 : (size_t)size * sizeof(float)));
+        size_t bytes = (size_t)size * sizeof(float);
+        b = (peft__buffer *)peft__alloc(t->ctx, PEFT__BUFFER_HEADER + (t->ctx->dry ? 0 : bytes));
         if (!b) {
             t->status = PEFT_ERROR_MEMORY;
             return NULL;
         }
-        if (t->ctx->dry) t->ctx->planned += (size_t)size * sizeof(float);
+        if (t->ctx->dry) t->ctx->planned += bytes;
         b->size = size;
         b->tape = t;
         b->next_all = t->all;
@@ -7929,8 +7943,7 @@ static float *peft__take(peft_tape *t, int64_t size) {
 }
 
 PEFT__NOINLINE void peft__give(float *data) {
-    peft__buffer *b = data ? (peft__buffer *)(void *)((char *)data - PEFT__BUFFER_HEADER) : NULL;
-    if (b && !b->free) peft__release(b);
+    if (data) peft__release((peft__buffer *)(void *)((char *)data - PEFT__BUFFER_HEADER));
 }
 
 // The data of tensors that have none, in dry runs.
@@ -7939,65 +7952,85 @@ static void *peft__nowhere(void) {
     return (void *)(uintptr_t)nowhere;
 }
 
-// What results and gradients are made of, where there are any: a dry run has shapes only.
-static void peft__copy_floats(peft_context *ctx, float *to, const float *from, int64_t count);
-
-static void peft__copy(const peft_tape *t, void *to, const void *from, int64_t floats) {
-    if (!t->ctx->dry) peft__copy_floats(t->ctx, (float *)to, (const float *)from, floats);
-}
-
-static void peft__clear(const peft_tape *t, float *x, int64_t floats) {
-    if (!t->ctx->dry) memset(x, 0, (size_t)floats * sizeof(float));
-}
-
 static void peft__tape_fail(peft_tape *t, peft_status status) {
     if (!t->status) t->status = status;
+}
+
+// What an operation returns that cannot begin: NULL, with the reason on the context.
+static peft_tensor *peft__op_fail(peft_tape *t, peft_status status, const char *format, ...) {
+    char text[PEFT__ERROR_SIZE];
+    va_list args;
+    va_start(args, format);
+    peft__vformat(text, sizeof(text), format, args);
+    va_end(args);
+    peft__tape_fail(t, peft__fail(t->ctx, status, "%s", text));
+    return NULL;
+}
+
+// The same where the shapes of a and b differ.
+static peft_tensor *peft__op_misfit(peft_tape *t, const char *operation, const peft_tensor *a, const peft_tensor *b) {
+    return peft__op_fail(t, PEFT_ERROR_SHAPE, "%s: [%lld, %lld] and [%lld, %lld]", operation, (long long)a->rows,
+                         (long long)a->cols, (long long)b->rows, (long long)b->cols);
 }
 
 // Whether an operation can begin: the tape has not failed, and the operands are there. Operands are NULL without a fault of
 // the caller's only behind an operation that failed, whose text stays.
 static bool peft__ready(peft_tape *t, bool operands, const char *operation) {
     if (!t || t->status) return false;
-    if (!operands) peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "%s: an operand is NULL", operation));
+    if (!operands) peft__op_fail(t, PEFT_ERROR_ARGUMENT, "%s: an operand is NULL", operation);
     return operands;
+}
+
+// Memory of the tape's arena, until its reset. `data`: what it begins with, or NULL.
+static void *peft__tape_copy(peft_tape *t, const void *data, size_t size) {
+    void *copy = peft__arena_alloc(&t->arena, size);
+    if (!copy) peft__tape_fail(t, PEFT_ERROR_MEMORY);
+    else if (data) memcpy(copy, data, size);
+    return copy;
 }
 
 // The result of an operation: a tensor whose data is uninitialised. NULL after any failure on the tape.
 static peft_tensor *peft__result(peft_tape *t, int64_t rows, int64_t cols, bool requires_grad) {
     int64_t bytes = 0;
     if (t->status) return NULL;
-    if (rows < 0 || cols < 0 || !peft__mul(rows, cols, &bytes) || !peft__mul(bytes, 2 * sizeof(float), &bytes) || (uint64_t)bytes > SIZE_MAX / 2) {
-        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "a result of %lld x %lld", (long long)rows, (long long)cols));
-        return NULL;
-    }
-    peft_tensor *y = (peft_tensor *)peft__arena_alloc(&t->arena, sizeof(peft_tensor));
-    if (!y) {
-        peft__tape_fail(t, PEFT_ERROR_MEMORY);
-        return NULL;
-    }
+    if (rows < 0 || cols < 0 || !peft__mul(rows, cols, &bytes) || !peft__mul(bytes, 2 * sizeof(float), &bytes) ||
+        (uint64_t)bytes > SIZE_MAX / 2)
+        return peft__op_fail(t, PEFT_ERROR_SHAPE, "a result of %lld x %lld", (long long)rows, (long long)cols);
+    peft_tensor *y = (peft_tensor *)peft__tape_copy(t, NULL, sizeof(peft_tensor));
+    if (!y) return NULL;
     memset(y, 0, sizeof(*y));
     y->rows = rows;
     y->cols = cols;
-    if (t->forgetful) t->differentiable = t->differentiable || requires_grad;
-    y->requires_grad = requires_grad && !t->inference && !t->forgetful;
+    if (t->unrecorded) t->differentiable = t->differentiable || requires_grad;
+    y->requires_grad = requires_grad && !t->inference && !t->unrecorded;
     y->data = peft__take(t, rows * cols);
     return y->data ? y : NULL;
 }
 
-// Records an operation, if a gradient will flow through it. The struct begins with its peft__node and is filled by the caller.
-static void *peft__record(peft_tape *t, peft_tensor *out, size_t size, void (*backward)(peft_tape *, peft__node *)) {
-    if (!out || !out->requires_grad) return NULL;
-    peft__node *node = (peft__node *)peft__arena_alloc(&t->arena, size);
-    if (!node) {
-        peft__tape_fail(t, PEFT_ERROR_MEMORY);
-        return NULL;
+// The result of an operation on up to three tensors: it requires a gradient if one of them does.
+static peft_tensor *peft__op_result(peft_tape *t, int64_t rows, int64_t cols, const peft_tensor *a, const peft_tensor *b,
+                                 const peft_tensor *c) {
+    return peft__result(t, rows, cols,
+                        (a && a->requires_grad) || (b && b->requires_grad) || (c && c->requires_grad));
+}
+
+// Records an operation with result y, if a gradient will flow through it: the node is copied. Returns y, or NULL if the tape
+// has failed.
+static peft_tensor *peft__record(peft_tape *t, peft_tensor *y, void (*backward)(peft_tape *, peft__node *),
+                                 const void *node, size_t size) {
+    peft__node *n = y && !t->status && y->requires_grad ? (peft__node *)peft__tape_copy(t, node, size) : NULL;
+    if (n) {
+        n->backward = backward;
+        n->out = y;
+        n->previous = t->last;
+        t->last = n;
     }
-    memset(node, 0, size);
-    node->backward = backward;
-    node->out = out;
-    node->previous = t->last;
-    t->last = node;
-    return node;
+    return t->status ? NULL : y;
+}
+
+// What the backward of y will read, copied if there will be one.
+static const void *peft__tape_keep(peft_tape *t, const peft_tensor *y, const void *data, int64_t count, size_t size) {
+    return y->requires_grad ? peft__tape_copy(t, data, (size_t)count * size) : NULL;
 }
 
 // Where to put the gradient of x. *beta tells whether to overwrite (0) or add (1). NULL: x needs none (or memory ran out).
@@ -8010,11 +8043,14 @@ PEFT__NOINLINE float *peft__grad_of(peft_tape *t, peft_tensor *x, float *beta) {
     return x->grad;
 }
 
+static void peft__clear(const peft_tape *t, float *x, int64_t floats) {
+    if (x && !t->ctx->dry) memset(x, 0, (size_t)floats * sizeof(float));
+}
+
 // The same for code that only adds.
 static float *peft__zeroed_grad_of(peft_tape *t, peft_tensor *x) {
-    float beta;
-    float *g = peft__grad_of(t, x, &beta);
-    if (g && beta == 0) peft__clear(t, g, peft__size(x));
+    float beta, *g = peft__grad_of(t, x, &beta);
+    if (beta == 0) peft__clear(t, g, peft__size(x));
     return g;
 }
 
@@ -8032,8 +8068,10 @@ static void peft__walk_back(peft_tape *t, peft__node *last, const peft_tensor *k
 PEFTDEF peft_status peft_backward(peft_tape *t, peft_tensor *loss) {
     PEFT__NEED(NULL, t, "tape");
     if (t->status) return t->status;
-    if (!loss || peft__size(loss) != 1) return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "backward: the loss is not one number");
-    if (!loss->requires_grad) return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "backward: the loss depends on nothing trainable");
+    if (!loss || peft__size(loss) != 1)
+        return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "backward: the loss is not one number");
+    if (!loss->requires_grad)
+        return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "backward: the loss depends on nothing trainable");
     loss->grad = peft__take(t, 1);
     if (!loss->grad) return t->status;
     if (!t->ctx->dry) loss->grad[0] = 1;
@@ -8042,67 +8080,8 @@ PEFTDEF peft_status peft_backward(peft_tape *t, peft_tensor *loss) {
     return t->status;
 }
 
-// ---- helpers of the operations
-
-// Splits [0, count) into pieces of `grain` and runs them in parallel. The pieces do not depend on the number of threads.
-typedef struct peft__range_job {
-    void (*fn)(void *arg, int64_t begin, int64_t end);
-    void *arg;
-    int64_t count, grain;
-} peft__range_job;
-
-static void peft__range_task(void *p, int64_t i) {
-    const peft__range_job *j = (const peft__range_job *)p;
-    j->fn(j->arg, i * j->grain, PEFT__MIN(j->count, (i + 1) * j->grain));
-}
-
-static void peft__ranges(peft_context *ctx, int64_t count, int64_t grain, void (*fn)(void *, int64_t, int64_t), void *arg) {
-    peft__range_job j = {fn, arg, count, PEFT__MAX(grain, 1)};
-    peft__parallel(ctx, (count + j.grain - 1) / j.grain, peft__range_task, &j);
-}
-
-// Rows per piece so that a piece is worth a thread's while.
-static int64_t peft__row_grain(int64_t cols) {
-    return PEFT__MAX(1, 16384 / PEFT__MAX(cols, 1));
-}
-
-typedef struct peft__copy_job {
-    peft_context *ctx;
-    float *to;
-    const float *from;
-    int64_t cols;
-} peft__copy_job;
-
-static void peft__copy_range(void *arg, int64_t begin, int64_t end) {
-    const peft__copy_job *j = (const peft__copy_job *)arg;
-    memcpy(j->to + begin, j->from + begin, (size_t)(end - begin) * sizeof(float));
-}
-
-static void peft__copy_floats(peft_context *ctx, float *to, const float *from, int64_t count) {
-    peft__copy_job j = {ctx, to, from, 0};
-    peft__ranges(ctx, count, 65536, peft__copy_range, &j);
-}
-
-static void peft__add_to_rows_range(void *arg, int64_t begin, int64_t end) {
-    const peft__copy_job *j = (const peft__copy_job *)arg;
-    for (int64_t i = begin; i < end; i++) peft__axpy(j->ctx, j->to + i * j->cols, 1, j->from, j->cols);
-}
-
-// Adds a vector to every row.
-static void peft__add_to_rows(peft_context *ctx, float *rows, const float *vector, int64_t count, int64_t cols) {
-    peft__copy_job j = {ctx, rows, vector, cols};
-    peft__ranges(ctx, count, peft__row_grain(cols), peft__add_to_rows_range, &j);
-}
-
-static void *peft__tape_copy(peft_tape *t, const void *data, size_t size) {
-    void *copy = peft__arena_alloc(&t->arena, size);
-    if (copy) memcpy(copy, data, size);
-    else peft__tape_fail(t, PEFT_ERROR_MEMORY);
-    return copy;
-}
-
-// ---- segments (Chen et al. 2016): of a part of the network only the result is kept; its inside is computed again on the way back, from
-//      the same inputs with the same dropout masks, which gives the same bits
+// ---- segments (Chen et al. 2016): of a part of the network only the result is kept; its inside is computed again on the
+//      way back, from the same inputs with the same dropout masks, which gives the same bits
 
 enum { PEFT__SEGMENT_INPUTS = 4 };
 
@@ -8115,7 +8094,7 @@ typedef struct peft__segment_node {
     uint64_t dropouts;  // before it ran
 } peft__segment_node;
 
-// What the segment has taken that outlives it. (A leaf's gradient is none of the tape's buffers.)
+// Marks a buffer that the segment has taken and that outlives it. (A leaf's gradient is none of the tape's buffers.)
 static void peft__segment_keep(peft_tape *t, const float *data) {
     for (peft__buffer *b = t->all; b && data; b = b->next_all)
         if ((const char *)data == (const char *)b + PEFT__BUFFER_HEADER) b->segment = 0;
@@ -8126,7 +8105,7 @@ static void peft__segment_release(peft_tape *t) {
     for (peft__buffer *b = t->all; b; b = b->next_all) {
         if (b->segment != t->segment) continue;
         b->segment = 0;
-        if (!b->free) peft__release(b);
+        peft__release(b);
     }
     t->segment = 0;
 }
@@ -8151,80 +8130,68 @@ static void peft__segment_backward(peft_tape *t, peft__node *node) {
     t->last = outer;
 }
 
-PEFTDEF peft_tensor *peft_recompute(peft_tape *t, peft_segment_fn fn, peft_tensor *const *inputs, int count, const void *user, size_t user_size) {
+PEFTDEF peft_tensor *peft_recompute(peft_tape *t, peft_segment_fn fn, peft_tensor *const *inputs, int count,
+                                    const void *user, size_t user_size) {
     if (!peft__ready(t, fn && (inputs || count <= 0), "recompute")) return NULL;
     if (t->inference || t->segment) return fn(t, inputs, user);  // a segment within a segment is a part of it
-    if (count < 0 || count > PEFT__SEGMENT_INPUTS) {
-        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "recompute: %d inputs; at most %d", count, (int)PEFT__SEGMENT_INPUTS));
-        return NULL;
-    }
-    uint64_t dropouts = t->dropouts;
+    if (count < 0 || count > PEFT__SEGMENT_INPUTS)
+        return peft__op_fail(t, PEFT_ERROR_ARGUMENT, "recompute: %d inputs; at most %d", count, (int)PEFT__SEGMENT_INPUTS);
+    peft__segment_node n = {PEFT__NODE, fn, NULL, {NULL, NULL, NULL, NULL}, count, t->dropouts};
     t->segment = ++t->segments;
-    t->forgetful = true;
+    t->unrecorded = true;
     t->differentiable = false;
     peft_tensor *y = fn(t, inputs, user);
     bool outside = false;
-    for (int i = 0; i < count; i++) outside = outside || y == inputs[i];
+    for (int i = 0; i < count; i++) outside = outside || y == inputs[i], n.inputs[i] = inputs[i];
     if (y && !outside) peft__segment_keep(t, peft__f32(y));
     peft__segment_release(t);
-    t->forgetful = false;
+    t->unrecorded = false;
     if (!y || outside) return y;
     y->requires_grad = t->differentiable;
-    peft__segment_node *n = (peft__segment_node *)peft__record(t, y, sizeof(*n), peft__segment_backward);
-    if (n) {
-        n->fn = fn;
-        n->user = peft__tape_copy(t, user, user_size);
-        n->count = count;
-        n->dropouts = dropouts;
-        for (int i = 0; i < count; i++) n->inputs[i] = inputs[i];
-    }
-    return t->status ? NULL : y;
+    n.user = peft__tape_keep(t, y, user, 1, user_size);
+    return peft__record(t, y, peft__segment_backward, &n, sizeof(n));
 }
 
-// Loops over floats, compiled once per instruction set: the body is plain C and the compiler vectorizes it.
+// ---- loops over floats, compiled once per instruction set: the body is plain C and the compiler vectorizes it
+#define PEFT__UNWRAP(...) __VA_ARGS__
 #if defined(__GNUC__) && !defined(__clang__)
 #define PEFT__VECTORIZE __attribute__((optimize("O3")))
 #else
 #define PEFT__VECTORIZE
 #endif
 #if PEFT__X86
-#define PEFT__LOOP(name, parameters, arguments, body)                                            \
-    PEFT__VECTORIZE static void name##_portable parameters body                                   \
-    PEFT__VECTORIZE PEFT__TARGET_AVX2 static void name##_avx2 parameters body                     \
-    PEFT__VECTORIZE PEFT__TARGET_AVX512 static void name##_avx512 parameters body                 \
-    static void name(const peft_context *ctx, PEFT__UNWRAP parameters) {                          \
-        if (ctx->dry) return;                                                                     \
-        if (ctx->simd == PEFT_SIMD_AVX512) name##_avx512 arguments;                               \
-        else if (ctx->simd == PEFT_SIMD_AVX2) name##_avx2 arguments;                              \
-        else name##_portable arguments;                                                           \
+#define PEFT__LOOP(name, parameters, arguments, body)                        \
+    PEFT__VECTORIZE static void name##_portable parameters body              \
+    PEFT__VECTORIZE PEFT__TARGET_AVX2 static void name##_avx2 parameters body     \
+    PEFT__VECTORIZE PEFT__TARGET_AVX512 static void name##_avx512 parameters body \
+    static void name(const peft_context *ctx, PEFT__UNWRAP parameters) {     \
+        if (ctx->dry) return;                                                \
+        if (ctx->simd == PEFT_SIMD_AVX512) name##_avx512 arguments;          \
+        else if (ctx->simd == PEFT_SIMD_AVX2) name##_avx2 arguments;         \
+        else name##_portable arguments;                                      \
     }
 #else
-#define PEFT__LOOP(name, parameters, arguments, body)                                            \
-    static void name(const peft_context *ctx, PEFT__UNWRAP parameters) {                          \
-        if (ctx->dry) return;                                                                     \
-        body                                                                                      \
+#define PEFT__LOOP(name, parameters, arguments, body)                        \
+    static void name(const peft_context *ctx, PEFT__UNWRAP parameters) {     \
+        if (ctx->dry) return;                                                \
+        body                                                                 \
     }
 #endif
-#define PEFT__UNWRAP(...) __VA_ARGS__
 
-PEFT__LOOP(peft__loop_add, (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT a, const float *PEFT__RESTRICT b, int64_t n),
+PEFT__LOOP(peft__loop_add,
+           (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT a, const float *PEFT__RESTRICT b, int64_t n),
            (y, a, b, n), {
                for (int64_t i = 0; i < n; i++) y[i] = a[i] + b[i];
            })
 // y = factor * x + beta * y; y is not read when beta is 0
-PEFT__LOOP(peft__loop_scale, (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT x, float factor, float beta, int64_t n),
+PEFT__LOOP(peft__loop_scale,
+           (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT x, float factor, float beta, int64_t n),
            (y, x, factor, beta, n), {
                if (beta == 0)
                    for (int64_t i = 0; i < n; i++) y[i] = factor * x[i];
                else
                    for (int64_t i = 0; i < n; i++) y[i] = factor * x[i] + beta * y[i];
            })
-PEFT__LOOP(peft__loop_scaled_product, (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT a, const float *PEFT__RESTRICT b,
-                                       float factor, int64_t n),
-           (y, a, b, factor, n), {
-               for (int64_t i = 0; i < n; i++) y[i] = a[i] * b[i] * factor;
-           })
-
 PEFT__LOOP(peft__scale_in_place, (float *PEFT__RESTRICT x, float factor, int64_t n), (x, factor, n), {
     for (int64_t i = 0; i < n; i++) x[i] *= factor;
 })
@@ -8232,11 +8199,14 @@ PEFT__LOOP(peft__loop_subtract, (float *PEFT__RESTRICT x, float value, int64_t n
     for (int64_t i = 0; i < n; i++) x[i] -= value;
 })
 // dp becomes dS = P (dP - D)
-PEFT__LOOP(peft__loop_softmax_backward, (float *PEFT__RESTRICT dp, const float *PEFT__RESTRICT p, float d, int64_t n), (dp, p, d, n), {
-    for (int64_t i = 0; i < n; i++) dp[i] = p[i] * (dp[i] - d);
-})
-// sum of a b c, in 16 partial sums so that it vectorizes; added up in a fixed order
-PEFT__LOOP(peft__loop_dot3, (const float *PEFT__RESTRICT a, const float *PEFT__RESTRICT b, const float *PEFT__RESTRICT c, int64_t n, float *out),
+PEFT__LOOP(peft__loop_softmax_backward, (float *PEFT__RESTRICT dp, const float *PEFT__RESTRICT p, float d, int64_t n),
+           (dp, p, d, n), {
+               for (int64_t i = 0; i < n; i++) dp[i] = p[i] * (dp[i] - d);
+           })
+// *out = sum of a b c, in 16 partial sums so that it vectorizes; added up in a fixed order
+PEFT__LOOP(peft__loop_dot3,
+           (const float *PEFT__RESTRICT a, const float *PEFT__RESTRICT b, const float *PEFT__RESTRICT c, int64_t n,
+            float *out),
            (a, b, c, n, out), {
                float lanes[16] = {0};
                int64_t i = 0;
@@ -8248,86 +8218,142 @@ PEFT__LOOP(peft__loop_dot3, (const float *PEFT__RESTRICT a, const float *PEFT__R
                *out = sum;
            })
 
+// ---- helpers of the operations
+
+typedef void (*peft__range_fn)(void *arg, int64_t begin, int64_t end);
+
+// Splits [0, count) into pieces of `grain` and runs them in parallel. The pieces do not depend on the number of threads.
+typedef struct peft__range_job {
+    peft__range_fn fn;
+    void *arg;
+    int64_t count, grain;
+} peft__range_job;
+
+static void peft__range_task(void *p, int64_t i) {
+    const peft__range_job *j = (const peft__range_job *)p;
+    j->fn(j->arg, i * j->grain, PEFT__MIN(j->count, (i + 1) * j->grain));
+}
+
+static void peft__ranges(peft_context *ctx, int64_t count, int64_t grain, peft__range_fn fn, void *arg) {
+    peft__range_job j = {fn, arg, count, PEFT__MAX(grain, 1)};
+    peft__parallel(ctx, peft__div_up(count, j.grain), peft__range_task, &j);
+}
+
+// Rows per piece so that a piece is worth a thread's while.
+static int64_t peft__row_grain(int64_t cols) {
+    return PEFT__MAX(1, 16384 / PEFT__MAX(cols, 1));
+}
+
+static size_t peft__aligned_size(size_t n) {
+    return (n + PEFT__ALIGN - 1) / PEFT__ALIGN * PEFT__ALIGN;
+}
+
+typedef struct peft__copy_job {
+    peft_context *ctx;
+    float *to;
+    const float *from;
+    int64_t rows, cols;
+} peft__copy_job;
+
+static void peft__copy_range(void *arg, int64_t begin, int64_t end) {
+    const peft__copy_job *j = (const peft__copy_job *)arg;
+    memcpy(j->to + begin, j->from + begin, (size_t)(end - begin) * sizeof(float));
+}
+
+static void peft__copy(const peft_tape *t, void *to, const void *from, int64_t floats) {
+    peft__copy_job j = {t->ctx, (float *)to, (const float *)from, 1, floats};
+    peft__ranges(t->ctx, floats, 65536, peft__copy_range, &j);
+}
+
+static void peft__add_to_rows_range(void *arg, int64_t begin, int64_t end) {
+    const peft__copy_job *j = (const peft__copy_job *)arg;
+    for (int64_t i = begin; i < end; i++) peft__axpy(j->ctx, j->to + i * j->cols, 1, j->from, j->cols);
+}
+
+// y [rows, cols] += a vector [cols] in every row
+static void peft__add_to_rows(peft_context *ctx, float *y, const float *vector, int64_t rows, int64_t cols) {
+    peft__copy_job j = {ctx, y, vector, rows, cols};
+    peft__ranges(ctx, rows, peft__row_grain(cols), peft__add_to_rows_range, &j);
+}
+
+static void peft__column_range(void *arg, int64_t begin, int64_t end) {
+    const peft__copy_job *j = (const peft__copy_job *)arg;
+    for (int64_t r = 0; r < j->rows; r++)
+        for (int64_t c = begin; c < end; c++) j->to[c] += j->from[r * j->cols + c];
+}
+
+// sum [cols] += the sum of all rows of x [rows, cols]
+static void peft__add_column_sums(peft_context *ctx, float *sum, const float *x, int64_t rows, int64_t cols) {
+    peft__copy_job j = {ctx, sum, x, rows, cols};
+    if (sum) peft__ranges(ctx, cols, 256, peft__column_range, &j);
+}
+
+// x's gradient += factor dy
+static void peft__add_grad(peft_tape *t, peft_tensor *x, float factor, const float *dy) {
+    float beta, *g = peft__grad_of(t, x, &beta);
+    if (g) peft__loop_scale(t->ctx, g, dy, factor, beta, peft__size(x));
+}
+
 static float peft__dot3(const peft_context *ctx, const float *a, const float *b, const float *c, int64_t n) {
     float sum = 0;
     peft__loop_dot3(ctx, a, b, c, n, &sum);
     return sum;
 }
 
-// x = exp(x - shift)
-static void peft__vexp_shifted(peft_context *ctx, float *x, float shift, int64_t n) {
-    peft__loop_subtract(ctx, x, shift, n);
-    peft__vexp(ctx, x, x, n);
-}
-
 // ---- inputs and embeddings
 
 PEFTDEF peft_tensor *peft_input(peft_tape *t, int64_t rows, int64_t cols, const float *values) {
-    if (!t) return NULL;
-    peft_tensor *y = peft__result(t, rows, cols, false);
-    if (!y) return NULL;
-    if (values) peft__copy(t, y->data, values, rows * cols);
-    else peft__clear(t, peft__f32(y), rows * cols);
+    peft_tensor *y = t ? peft__result(t, rows, cols, false) : NULL;
+    if (y && values) peft__copy(t, y->data, values, rows * cols);
+    else if (y) peft__clear(t, peft__f32(y), rows * cols);
     return y;
 }
 
+// y [count, cols]: y[i, :] = table[ids[i], :]; in columns (LoRA's A beside an embedding): y[i, :] = table[:, ids[i]]
 typedef struct peft__embedding_node {
     peft__node node;
     peft_tensor *table;
     const int32_t *ids;
+    bool columns;
 } peft__embedding_node;
 
 static void peft__embedding_backward(peft_tape *t, peft__node *node) {
     const peft__embedding_node *n = (const peft__embedding_node *)node;
     float *g = peft__zeroed_grad_of(t, n->table);
-    int64_t d = n->table->cols;
-    for (int64_t i = 0; g && i < node->out->rows; i++) peft__axpy(t->ctx, g + n->ids[i] * d, 1, node->out->grad + i * d, d);
+    int64_t d = node->out->cols, step = n->table->cols;
+    for (int64_t i = 0; g && i < node->out->rows && !t->ctx->dry; i++) {
+        const float *dy = node->out->grad + i * d;
+        if (!n->columns) peft__axpy(t->ctx, g + n->ids[i] * step, 1, dy, d);
+        for (int64_t k = 0; k < d && n->columns; k++) g[k * step + n->ids[i]] += dy[k];
+    }
+}
+
+static peft_tensor *peft__op_embed(peft_tape *t, peft_tensor *table, const int32_t *ids, int64_t count, bool columns) {
+    int64_t d = columns ? table->rows : table->cols;
+    peft_tensor *y = peft__op_result(t, count, d, table, NULL, NULL);
+    if (!y) return NULL;
+    for (int64_t i = 0; i < count && !t->ctx->dry; i++) {
+        if (!columns) peft__to_f32(table, ids[i] * d, d, peft__f32(y) + i * d);
+        for (int64_t k = 0; k < d && columns; k++) peft__f32(y)[i * d + k] = peft__f32(table)[k * table->cols + ids[i]];
+    }
+    peft__embedding_node n = {PEFT__NODE, table, (const int32_t *)peft__tape_keep(t, y, ids, count, sizeof(*ids)), columns};
+    return peft__record(t, y, peft__embedding_backward, &n, sizeof(n));
 }
 
 PEFTDEF peft_tensor *peft_embedding(peft_tape *t, peft_tensor *table, const int32_t *ids, int64_t count) {
     if (!peft__ready(t, table && (ids || count <= 0), "embedding")) return NULL;
     for (int64_t i = 0; i < count; i++)
-        if (ids[i] < 0 || ids[i] >= table->rows) {
-            peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "token id %d is outside the vocabulary of %lld", ids[i],
-                                          (long long)table->rows));
-            return NULL;
-        }
-    peft_tensor *y = peft__result(t, count, table->cols, table->requires_grad);
-    if (!y) return NULL;
-    for (int64_t i = 0; i < count && !t->ctx->dry; i++) peft__to_f32(table, ids[i] * table->cols, table->cols, peft__f32(y) + i * table->cols);
-    peft__embedding_node *n = (peft__embedding_node *)peft__record(t, y, sizeof(*n), peft__embedding_backward);
-    if (n) {
-        n->table = table;
-        n->ids = (const int32_t *)peft__tape_copy(t, ids, (size_t)count * sizeof(int32_t));
-    }
-    return y;
+        if (ids[i] < 0 || ids[i] >= table->rows)
+            return peft__op_fail(t, PEFT_ERROR_ARGUMENT, "token id %d is outside the vocabulary of %lld", ids[i],
+                                (long long)table->rows);
+    return peft__op_embed(t, table, ids, count, false);
 }
 
-// ---- entries of embeddings that lie in columns: y[i, :] = table[:, ids[i]]; LoRA's A beside an embedding
-
-static void peft__column_embedding_backward(peft_tape *t, peft__node *node) {
-    const peft__embedding_node *n = (const peft__embedding_node *)node;
-    float *g = peft__zeroed_grad_of(t, n->table);
-    int64_t r = n->table->rows, cols = n->table->cols;
-    for (int64_t i = 0; g && i < node->out->rows && !t->ctx->dry; i++)
-        for (int64_t k = 0; k < r; k++) g[k * cols + n->ids[i]] += node->out->grad[i * r + k];
+static peft_tensor *peft__column_embedding(peft_tape *t, peft_tensor *table, const int32_t *ids, int64_t count) {
+    return peft__op_embed(t, table, ids, count, true);  // the ids are good
 }
 
-static peft_tensor *peft__column_embedding(peft_tape *t, peft_tensor *table, const int32_t *ids, int64_t count) {  // the ids are good
-    peft_tensor *y = peft__result(t, count, table->rows, table->requires_grad);
-    if (!y) return NULL;
-    for (int64_t i = 0; i < count && !t->ctx->dry; i++)
-        for (int64_t k = 0; k < table->rows; k++) peft__f32(y)[i * table->rows + k] = peft__f32(table)[k * table->cols + ids[i]];
-    peft__embedding_node *n = (peft__embedding_node *)peft__record(t, y, sizeof(*n), peft__column_embedding_backward);
-    if (n) {
-        n->table = table;
-        n->ids = (const int32_t *)peft__tape_copy(t, ids, (size_t)count * sizeof(int32_t));
-    }
-    return y;
-}
-
-// ---- x with y written over some of its rows or columns: tokens that are trained alone, among the inputs and
-// in the logits
+// ---- x with y written over some of its rows or columns: tokens that are trained alone, among the inputs and in the logits
 
 typedef struct peft__overwrite_node {
     peft__node node;
@@ -8337,14 +8363,13 @@ typedef struct peft__overwrite_node {
 } peft__overwrite_node;
 
 // Row or column k of `small` from and to place at[k] of `large` [rows, cols]. `add`: to what is there.
-static void peft__exchange(float *large, int64_t rows, int64_t cols, float *small, const int32_t *at,
-                           int64_t count, bool columns, bool into_large, bool add) {
+static void peft__exchange(float *large, int64_t rows, int64_t cols, float *small, const int32_t *at, int64_t count,
+                           bool columns, bool into_large, bool add) {
     int64_t length = columns ? rows : cols;
     for (int64_t k = 0; k < count; k++)
         for (int64_t i = 0; i < length; i++) {
-            float *l = &large[columns ? i * cols + at[k] : at[k] * cols + i],
-                  *s = &small[columns ? i * count + k : k * cols + i];
-            float *to = into_large ? l : s;
+            float *l = &large[columns ? i * cols + at[k] : at[k] * cols + i];
+            float *s = &small[columns ? i * count + k : k * cols + i], *to = into_large ? l : s;
             float value = into_large ? *s : *l;
             *to = add ? *to + value : value;
         }
@@ -8363,26 +8388,17 @@ static void peft__overwrite_backward(peft_tape *t, peft__node *node) {
     peft__give(zeros);
 }
 
-// x [rows, cols]; y [count, cols] becomes rows at[0 .. count) of the result, or y [rows, count] columns at[0
-// .. count). No place comes twice.
-static peft_tensor *peft__overwrite(peft_tape *t, peft_tensor *x, peft_tensor *y, const int32_t *at,
-                                    bool columns) {
-    if (t->status || !x || !y) return NULL;
-    peft_tensor *out = peft__result(t, x->rows, x->cols, x->requires_grad || y->requires_grad);
+// x [rows, cols]; y [count, cols] becomes rows at[0 .. count) of the result, or y [rows, count] columns at[0 .. count). No
+// place comes twice.
+static peft_tensor *peft__overwrite(peft_tape *t, peft_tensor *x, peft_tensor *y, const int32_t *at, bool columns) {
+    peft_tensor *out = t->status || !x || !y ? NULL : peft__op_result(t, x->rows, x->cols, x, y, NULL);
     if (!out) return NULL;
     int64_t count = columns ? y->cols : y->rows;
     peft__copy(t, out->data, x->data, peft__size(x));
     if (!t->ctx->dry)
         peft__exchange(peft__f32(out), x->rows, x->cols, peft__f32(y), at, count, columns, true, false);
-    peft__overwrite_node *n =
-        (peft__overwrite_node *)peft__record(t, out, sizeof(*n), peft__overwrite_backward);
-    if (n) {
-        n->x = x;
-        n->y = y;
-        n->at = (const int32_t *)peft__tape_copy(t, at, (size_t)count * sizeof(int32_t));
-        n->columns = columns;
-    }
-    return t->status ? NULL : out;
+    peft__overwrite_node n = {PEFT__NODE, x, y, (const int32_t *)peft__tape_keep(t, out, at, count, sizeof(*at)), columns};
+    return peft__record(t, out, peft__overwrite_backward, &n, sizeof(n));
 }
 
 // ---- dropout: y = x * mask / (1 - p). The mask is a hash of position, so backward makes it again instead of storing it.
@@ -8417,7 +8433,7 @@ static void peft__mask_range(void *arg, int64_t begin, int64_t end) {
 
 static void peft__mask_all(peft_context *ctx, float *y, const float *x, float beta, float p, uint64_t key, int64_t n) {
     peft__mask_job j = {y, x, beta, p, key};
-    peft__ranges(ctx, n, 16384, peft__mask_range, &j);
+    if (y) peft__ranges(ctx, n, 16384, peft__mask_range, &j);
 }
 
 typedef struct peft__dropout_node {
@@ -8430,33 +8446,28 @@ typedef struct peft__dropout_node {
 static void peft__dropout_backward(peft_tape *t, peft__node *node) {
     const peft__dropout_node *n = (const peft__dropout_node *)node;
     float beta, *g = peft__grad_of(t, n->x, &beta);
-    if (g) peft__mask_all(t->ctx, g, node->out->grad, beta, n->p, n->key, peft__size(n->x));
+    peft__mask_all(t->ctx, g, node->out->grad, beta, n->p, n->key, peft__size(n->x));
 }
 
 // Whether a probability makes sense: with 1 there would be nothing left to scale.
 static bool peft__dropout_fits(peft_tape *t, float p) {
     if (p < 1) return true;
-    peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "dropout with probability %g", (double)p));
+    peft__op_fail(t, PEFT_ERROR_ARGUMENT, "dropout with probability %g", (double)p);
     return false;
 }
 
 PEFTDEF peft_tensor *peft_dropout(peft_tape *t, peft_tensor *x, float p) {
     if (!x || p <= 0 || t->inference) return x;
     if (!peft__dropout_fits(t, p)) return NULL;
-    peft_tensor *y = peft__result(t, x->rows, x->cols, x->requires_grad);
+    peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, NULL, NULL);
     if (!y) return NULL;
-    uint64_t key = peft__next_dropout_key(t);
-    peft__mask_all(t->ctx, peft__f32(y), peft__f32(x), 0, p, key, peft__size(x));
-    peft__dropout_node *n = (peft__dropout_node *)peft__record(t, y, sizeof(*n), peft__dropout_backward);
-    if (n) {
-        n->x = x;
-        n->p = p;
-        n->key = key;
-    }
-    return y;
+    peft__dropout_node n = {PEFT__NODE, x, p, peft__next_dropout_key(t)};
+    peft__mask_all(t->ctx, peft__f32(y), peft__f32(x), 0, p, n.key, peft__size(x));
+    return peft__record(t, y, peft__dropout_backward, &n, sizeof(n));
 }
 
 // ---- linear: Y = X W^T + b + residual + sum over paths of s ((drop(X) A^T) B^T + c)
+//      X [n, in], W [out, in], A [r, in], B [out, r], Y [n, out]
 //      dX = dY W + s (dY B) A;  dW += dY^T X;  db += column sums of dY;  dB += s dY^T H;  H = drop(X) A^T;
 //      dA += (s dY B)^T drop(X);  dc += s times the column sums of dY
 
@@ -8469,52 +8480,19 @@ typedef struct peft__path_state {
 typedef struct peft__linear_node {
     peft__node node;
     peft_tensor *x, *weight, *bias, *residual;
-    peft__path_state *paths;
+    const peft__path_state *paths;
     int path_count;
 } peft__linear_node;
 
-typedef peft__matrix peft__operand;
-static peft__operand peft__operand_of(const peft_tensor *w, bool transposed) {
-    return transposed ? peft__T(peft__matrix_of(w)) : peft__matrix_of(w);
-}
-static peft__operand peft__operand_f32(const float *data, int64_t stride, bool transposed) {
-    peft__matrix m = peft__dense_rows(data, 0, 0, stride);
-    return transposed ? peft__T(m) : m;
-}
-static peft_status peft__gemm(peft_context *ctx, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t a_rs,
-                              int64_t a_cs, const peft__operand *b, float beta, float *c, int64_t ldc) {
-    peft__matrix A = peft__dense_rows(a, m, k, a_rs);
-    A.col_step = a_cs;
-    return peft__matmul(ctx, peft__dense_rows(c, m, n, ldc), beta, alpha, A, *b);
-}
-static void peft__gemm_serial(peft_context *ctx, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t a_rs,
-                              int64_t a_cs, const float *b, int64_t b_rs, int64_t b_cs, float beta, float *c, int64_t ldc,
-                              void *scratch) {
-    peft__matrix A = peft__dense_rows(a, m, k, a_rs), B = peft__dense_rows(b, k, n, b_rs);
-    A.col_step = a_cs, B.col_step = b_cs;
-    peft__matmul_serial(ctx, peft__dense_rows(c, m, n, ldc), beta, alpha, A, B, scratch);
-}
-#define peft__gemm_serial_scratch peft__matmul_scratch
-static void peft__gemm_on_tape(peft_tape *t, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t a_rs,
-                               int64_t a_cs, peft__operand b, float beta, float *c, int64_t ldc) {
-    if (!t->status) t->status = peft__gemm(t->ctx, m, n, k, alpha, a, a_rs, a_cs, &b, beta, c, ldc);
+// C = beta C + s A B, if the tape has not failed
+static void peft__tape_matmul(peft_tape *t, peft__matrix c, float beta, float s, peft__matrix a, peft__matrix b) {
+    if (!t->status) t->status = peft__matmul(t->ctx, c, beta, s, a, b);
 }
 
-typedef struct peft__column_job {
-    float *sum;
-    const float *x;
-    int64_t rows, cols;
-} peft__column_job;
-
-static void peft__column_range(void *arg, int64_t begin, int64_t end) {
-    const peft__column_job *j = (const peft__column_job *)arg;
-    for (int64_t r = 0; r < j->rows; r++)
-        for (int64_t c = begin; c < end; c++) j->sum[c] += j->x[r * j->cols + c];
-}
-
-static void peft__add_column_sums(peft_context *ctx, float *sum, const float *x, int64_t rows, int64_t cols) {
-    peft__column_job j = {sum, x, rows, cols};
-    peft__ranges(ctx, cols, 256, peft__column_range, &j);
+// x's gradient += s A B
+static void peft__grad_matmul(peft_tape *t, peft_tensor *x, float s, peft__matrix a, peft__matrix b) {
+    float beta, *g = peft__grad_of(t, x, &beta);
+    if (g) peft__tape_matmul(t, peft__dense(g, x->rows, x->cols), beta, s, a, b);
 }
 
 // dc of a path: the sums first, then their multiple, as the gradient may have something of other steps in it.
@@ -8523,78 +8501,72 @@ static void peft__path_bias_backward(peft_tape *t, const peft_low_rank *p, const
     if (!sums) return;
     peft__clear(t, sums, out);
     peft__add_column_sums(t->ctx, sums, dy, p->row_count, out);
-    if (!t->ctx->dry) peft__axpy(t->ctx, dc, p->scale, sums, out);
+    peft__axpy(t->ctx, dc, p->scale, sums, out);
     peft__give(sums);
 }
 
-// Forward of one low-rank path; keeps H (and drop(X)) for backward.
-static void peft__path_forward(peft_tape *t, const peft_tensor *x, peft_tensor *y, peft__path_state *s, bool keep) {
+// Forward of one low-rank path on rows [first_row, first_row + row_count); keeps H (and drop(X)) for backward.
+static void peft__path_forward(peft_tape *t, const peft_tensor *x, peft_tensor *y, peft__path_state *s) {
     const peft_low_rank *p = &s->path;
-    int64_t n = p->row_count, in = x->cols, r = p->a->rows;
+    int64_t n = p->row_count, in = x->cols, r = p->a->rows, out = y->cols;
     const float *input = peft__f32(x) + p->first_row * in;
+    float *result = peft__f32(y) + p->first_row * out;
     s->h = peft__take(t, n * r);
     if (p->dropout > 0 && !t->inference) {
         s->key = peft__next_dropout_key(t);
         s->dropped = peft__take(t, n * in);
-        if (s->dropped) peft__mask_all(t->ctx, s->dropped, input, 0, p->dropout, s->key, n * in);
+        peft__mask_all(t->ctx, s->dropped, input, 0, p->dropout, s->key, n * in);
         input = s->dropped;
     }
     if (t->status) return;
-    peft__gemm_on_tape(t, n, r, in, 1, input, in, 1, peft__operand_of(p->a, true), 0, s->h, r);
-    peft__gemm_on_tape(t, n, y->cols, r, p->scale, s->h, r, 1, peft__operand_of(p->b, true), 1,
-                       peft__f32(y) + p->first_row * y->cols, y->cols);
-    for (int64_t i = 0; p->bias && i < n && !t->ctx->dry; i++)
-        peft__axpy(t->ctx, peft__f32(y) + (p->first_row + i) * y->cols, p->scale, peft__f32(p->bias),
-                   y->cols);
-    if (keep) return;
+    peft__matrix h = peft__dense(s->h, n, r);
+    peft__tape_matmul(t, h, 0, 1, peft__dense(input, n, in), peft__T(peft__matrix_of(p->a)));
+    peft__tape_matmul(t, peft__dense(result, n, out), 1, p->scale, h, peft__T(peft__matrix_of(p->b)));
+    for (int64_t i = 0; p->bias && i < n; i++) peft__axpy(t->ctx, result + i * out, p->scale, peft__f32(p->bias), out);
+    if (y->requires_grad) return;
     peft__give(s->h);
     peft__give(s->dropped);
 }
 
-static void peft__path_backward(peft_tape *t, peft_tensor *x, const peft_tensor *y, peft__path_state *s) {
+static void peft__path_backward(peft_tape *t, peft_tensor *x, const peft_tensor *y, const peft__path_state *s) {
     const peft_low_rank *p = &s->path;
     int64_t n = p->row_count, in = x->cols, out = y->cols, r = p->a->rows;
-    const float *dy = y->grad + p->first_row * out;
-    peft__path_bias_backward(t, p, dy, out);
-    float *g = peft__take(t, n * r);  // s dY B
-    if (!g) return;
-    peft__gemm_on_tape(t, n, r, out, p->scale, dy, out, 1, peft__operand_of(p->b, false), 0, g, r);
-    float beta, *db = peft__grad_of(t, p->b, &beta);
-    if (db) peft__gemm_on_tape(t, out, r, n, p->scale, dy, 1, out, peft__operand_f32(s->h, r, false), beta, db, r);
-    float *da = peft__grad_of(t, p->a, &beta);
+    const float *dy_rows = y->grad + p->first_row * out;
+    peft__path_bias_backward(t, p, dy_rows, out);
+    float beta, *g_rows = peft__take(t, n * r);
+    if (!g_rows) return;
+    peft__matrix dy = peft__dense(dy_rows, n, out), g = peft__dense(g_rows, n, r);
+    peft__tape_matmul(t, g, 0, p->scale, dy, peft__matrix_of(p->b));  // g = s dY B
+    peft__grad_matmul(t, p->b, p->scale, peft__T(dy), peft__dense(s->h, n, r));
     const float *input = s->dropped ? s->dropped : peft__f32(x) + p->first_row * in;
-    if (da) peft__gemm_on_tape(t, r, in, n, 1, g, 1, r, peft__operand_f32(input, in, false), beta, da, in);
-    bool rows_missing = x->requires_grad && !x->grad && n < x->rows;
-    float *dx = rows_missing ? peft__zeroed_grad_of(t, x) : peft__grad_of(t, x, &beta);
-    if (rows_missing) beta = 1;
+    peft__grad_matmul(t, p->a, 1, peft__T(g), peft__dense(input, n, in));
+    // dX += g A on the path's rows; a new gradient is 0 on the others
+    if (n < x->rows) peft__zeroed_grad_of(t, x);
+    float *dx = peft__grad_of(t, x, &beta);
     if (dx && s->dropped) {  // through the mask: the gradient of drop(X) replaces drop(X), which is done with
-        peft__gemm_on_tape(t, n, in, r, 1, g, r, 1, peft__operand_of(p->a, false), 0, s->dropped, in);
+        peft__tape_matmul(t, peft__dense(s->dropped, n, in), 0, 1, g, peft__matrix_of(p->a));
         peft__mask_all(t->ctx, dx + p->first_row * in, s->dropped, beta, p->dropout, s->key, n * in);
     } else if (dx) {
-        peft__gemm_on_tape(t, n, in, r, 1, g, r, 1, peft__operand_of(p->a, false), beta, dx + p->first_row * in, in);
+        peft__tape_matmul(t, peft__dense(dx + p->first_row * in, n, in), beta, 1, g, peft__matrix_of(p->a));
     }
-    peft__give(g);
+    peft__give(g_rows);
     peft__give(s->h);
     peft__give(s->dropped);
 }
 
 static void peft__linear_backward(peft_tape *t, peft__node *node) {
-    peft__linear_node *n = (peft__linear_node *)node;
+    const peft__linear_node *n = (const peft__linear_node *)node;
     peft_tensor *x = n->x, *w = n->weight, *y = node->out;
-    int64_t rows = x->rows, in = x->cols, out = y->cols;
-    float beta, *dx = peft__grad_of(t, x, &beta);
-    if (dx) peft__gemm_on_tape(t, rows, in, out, 1, y->grad, out, 1, peft__operand_of(w, w->in_out), beta, dx, in);
-    float *dw = peft__grad_of(t, w, &beta);
-    if (dw && w->in_out) peft__gemm_on_tape(t, in, out, rows, 1, peft__f32(x), 1, in, peft__operand_f32(y->grad, out, false), beta, dw, out);
-    else if (dw) peft__gemm_on_tape(t, out, in, rows, 1, y->grad, 1, out, peft__operand_f32(peft__f32(x), in, false), beta, dw, in);
-    float *db = n->bias ? peft__zeroed_grad_of(t, n->bias) : NULL;
-    if (db) peft__add_column_sums(t->ctx, db, y->grad, rows, out);
+    peft__matrix dy = peft__dense(y->grad, y->rows, y->cols), input = peft__dense(peft__f32(x), x->rows, x->cols);
+    peft__grad_matmul(t, x, 1, dy, w->in_out ? peft__T(peft__matrix_of(w)) : peft__matrix_of(w));
+    if (w->in_out) peft__grad_matmul(t, w, 1, peft__T(input), dy);
+    else peft__grad_matmul(t, w, 1, peft__T(dy), input);
+    peft__add_column_sums(t->ctx, peft__zeroed_grad_of(t, n->bias), y->grad, y->rows, y->cols);
     for (int i = 0; i < n->path_count && !t->status; i++) peft__path_backward(t, x, y, &n->paths[i]);
-    float *dr = n->residual ? peft__grad_of(t, n->residual, &beta) : NULL;
-    if (dr) peft__loop_scale(t->ctx, dr, y->grad, 1, beta, rows * out);
+    peft__add_grad(t, n->residual, 1, y->grad);
 }
 
-static bool peft__linear_fits(peft_tape *t, const peft_linear_desc *d, int64_t out) {
+static bool peft__linear_fits(const peft_linear_desc *d, int64_t out) {
     const peft_tensor *x = d->x, *w = d->weight;
     int64_t in = w->in_out ? w->rows : w->cols;
     bool ok = x->cols == in && (!d->bias || peft__size(d->bias) == out) && d->path_count <= PEFT_MAX_PATHS;
@@ -8605,19 +8577,19 @@ static bool peft__linear_fits(peft_tape *t, const peft_linear_desc *d, int64_t o
              p->first_row <= x->rows && p->row_count >= 0 && p->row_count <= x->rows - p->first_row &&
              (!p->bias || peft__size(p->bias) == out);
     }
-    if (!ok)
-        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "linear %s [%lld, %lld] does not fit its input [%lld, %lld] or its paths",
-                                      w->name ? w->name : "", (long long)w->rows, (long long)w->cols, (long long)x->rows,
-                                      (long long)x->cols));
     return ok;
 }
 
 PEFTDEF peft_tensor *peft_linear_with(peft_tape *t, const peft_linear_desc *d) {
-    peft_tensor *x = d ? d->x : NULL, *w = d ? d->weight : NULL;
+    peft_tensor *x = d ? d->x : NULL, *w = d ? d->weight : NULL, *bias = d ? d->bias : NULL;
     if (!peft__ready(t, x && w, "linear")) return NULL;
     int64_t out = w->in_out ? w->cols : w->rows;
-    if (!peft__linear_fits(t, d, out)) return NULL;
-    bool grad = x->requires_grad || w->requires_grad || (d->bias && d->bias->requires_grad) || (d->residual && d->residual->requires_grad);
+    if (!peft__linear_fits(d, out))
+        return peft__op_fail(t, PEFT_ERROR_SHAPE, "linear %s [%lld, %lld] does not fit its input [%lld, %lld] or its paths",
+                             w->name ? w->name : "", (long long)w->rows, (long long)w->cols, (long long)x->rows,
+                             (long long)x->cols);
+    bool grad = x->requires_grad || w->requires_grad || (bias && bias->requires_grad) ||
+                (d->residual && d->residual->requires_grad);
     for (int i = 0; i < d->path_count; i++) {
         const peft_low_rank *p = &d->paths[i];
         grad = grad || p->a->requires_grad || p->b->requires_grad || (p->bias && p->bias->requires_grad);
@@ -8625,67 +8597,56 @@ PEFTDEF peft_tensor *peft_linear_with(peft_tape *t, const peft_linear_desc *d) {
     peft_tensor *y = peft__result(t, x->rows, out, grad);
     if (!y) return NULL;
     if (d->residual) peft__copy(t, y->data, d->residual->data, peft__size(y));
-    peft__gemm_on_tape(t, x->rows, out, x->cols, 1, peft__f32(x), x->cols, 1, peft__operand_of(w, !w->in_out), d->residual ? 1.0f : 0.0f,
-                       peft__f32(y), out);
-    if (d->bias) peft__add_to_rows(t->ctx, peft__f32(y), peft__f32(d->bias), x->rows, out);
+    peft__tape_matmul(t, peft__dense(peft__f32(y), x->rows, out), d->residual ? 1.0f : 0.0f, 1,
+                      peft__dense(peft__f32(x), x->rows, x->cols), w->in_out ? peft__matrix_of(w) : peft__T(peft__matrix_of(w)));
+    if (bias) peft__add_to_rows(t->ctx, peft__f32(y), peft__f32(bias), x->rows, out);
     peft__path_state states[PEFT_MAX_PATHS];
     memset(states, 0, sizeof(states));
     for (int i = 0; i < d->path_count && !t->status; i++) {
-        states[i].path = d->paths[i];
-        if (!states[i].path.row_count) states[i].path.row_count = x->rows - states[i].path.first_row;
-        if (peft__dropout_fits(t, states[i].path.dropout)) peft__path_forward(t, x, y, &states[i], y->requires_grad);
+        peft_low_rank *p = &states[i].path;
+        *p = d->paths[i];
+        if (!p->row_count) p->row_count = x->rows - p->first_row;
+        if (peft__dropout_fits(t, p->dropout)) peft__path_forward(t, x, y, &states[i]);
     }
     if (t->status) return NULL;
-    peft__linear_node *n = (peft__linear_node *)peft__record(t, y, sizeof(*n), peft__linear_backward);
-    if (n) {
-        n->x = x;
-        n->weight = w;
-        n->bias = d->bias;
-        n->residual = d->residual;
-        n->path_count = d->path_count;
-        if (d->path_count) n->paths = (peft__path_state *)peft__tape_copy(t, states, (size_t)d->path_count * sizeof(states[0]));
-    }
-    return t->status ? NULL : y;
+    const void *paths = d->path_count ? peft__tape_keep(t, y, states, d->path_count, sizeof(states[0])) : NULL;
+    peft__linear_node n = {PEFT__NODE, x, w, bias, d->residual, (const peft__path_state *)paths, d->path_count};
+    return peft__record(t, y, peft__linear_backward, &n, sizeof(n));
 }
 
 PEFTDEF peft_tensor *peft_linear(peft_tape *t, peft_tensor *x, peft_tensor *weight, peft_tensor *bias) {
-    peft_linear_desc d;
-    memset(&d, 0, sizeof(d));
-    d.x = x;
-    d.weight = weight;
-    d.bias = bias;
+    peft_linear_desc d = {x, weight, bias, NULL, NULL, 0};
     return peft_linear_with(t, &d);
 }
 
 // ---- normalization: RMSNorm y = w x / rms(x), rms = sqrt(mean(x^2) + eps);  LayerNorm y = w (x - mean) / deviation + b
-//      With u the normalized x and g = dy w:  dx = (g - mean(g) - u mean(g u)) / deviation; RMSNorm has no mean(g).
+//      Both are y = w u + b with u = (x - mean) * inverse, where RMSNorm has no mean: inverse = 1 / rms or 1 / deviation.
+//      x [n, d], w [d], b [d], y [n, d]
 
-typedef struct peft__norm_node {
+typedef struct peft__norm_job {
     peft__node node;
     peft_tensor *x, *weight, *bias;  // bias NULL: RMSNorm or LayerNorm without
     float *inverse, *mean;           // [rows]; mean NULL: RMSNorm
-} peft__norm_node;
-
-typedef struct peft__norm_job {
-    peft_context *ctx;
-    const float *x, *w, *b, *dy;
-    float *y, *dx, *inverse, *mean;
     float epsilon, beta;
-    int64_t cols;
+    peft_context *ctx;
+    float *y, *dx, *dw;              // what a pass writes
+    const float *dy;
 } peft__norm_job;
 
-PEFT__LOOP(peft__loop_normalize, (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT x, const float *PEFT__RESTRICT w,
-                                  const float *PEFT__RESTRICT b, float mean, float inverse, int64_t n),
+PEFT__LOOP(peft__loop_normalize,
+           (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT x, const float *PEFT__RESTRICT w,
+            const float *PEFT__RESTRICT b, float mean, float inverse, int64_t n),
            (y, x, w, b, mean, inverse, n), {
                if (b)
                    for (int64_t i = 0; i < n; i++) y[i] = w[i] * ((x[i] - mean) * inverse) + b[i];
                else
                    for (int64_t i = 0; i < n; i++) y[i] = w[i] * ((x[i] - mean) * inverse);
            })
-// dx = (dy w - mean_g - (x - mean) inverse * mean_gu) * inverse + beta dx
-PEFT__LOOP(peft__loop_norm_backward, (float *PEFT__RESTRICT dx, const float *PEFT__RESTRICT dy, const float *PEFT__RESTRICT w,
-                                      const float *PEFT__RESTRICT x, float mean, float inverse, float mean_g, float mean_gu,
-                                      float beta, int64_t n),
+// With g = dy w, the gradient of u:  dx = (g - mean(g) - u mean(g u)) * inverse. The first term is u's own; the second is
+// what x[i] does to all u through the mean (RMSNorm: 0), the third what it does to them through rms or deviation.
+PEFT__LOOP(peft__loop_norm_backward,
+           (float *PEFT__RESTRICT dx, const float *PEFT__RESTRICT dy, const float *PEFT__RESTRICT w,
+            const float *PEFT__RESTRICT x, float mean, float inverse, float mean_g, float mean_gu, float beta, int64_t n),
            (dx, dy, w, x, mean, inverse, mean_g, mean_gu, beta, n), {
                float f = inverse * mean_gu;
                if (beta == 0)
@@ -8694,115 +8655,72 @@ PEFT__LOOP(peft__loop_norm_backward, (float *PEFT__RESTRICT dx, const float *PEF
                    for (int64_t i = 0; i < n; i++) dx[i] += (dy[i] * w[i] - mean_g - (x[i] - mean) * f) * inverse;
            })
 
-static float peft__sum(const float *x, int64_t n) {
-    double s = 0;
-    for (int64_t i = 0; i < n; i++) s += (double)x[i];
-    return (float)s;
-}
-
 static void peft__norm_forward_rows(void *arg, int64_t begin, int64_t end) {
     const peft__norm_job *j = (const peft__norm_job *)arg;
-    int64_t n = j->cols;
+    int64_t n = j->x->cols;
     for (int64_t r = begin; r < end; r++) {
-        const float *x = j->x + r * n;
-        float mean = j->mean ? peft__sum(x, n) / (float)n : 0;
-        float square = peft__dot(j->ctx, x, x, n) / (float)n;
+        const float *x = peft__f32(j->x) + r * n;
+        float mean = 0, square = peft__dot(j->ctx, x, x, n) / (float)n;
         if (j->mean) {  // two passes: E[x^2] - mean^2 would cancel
-            double v = 0;
+            double sum = 0, v = 0;
+            for (int64_t i = 0; i < n; i++) sum += (double)x[i];
+            mean = (float)sum / (float)n;
             for (int64_t i = 0; i < n; i++) v += (double)(x[i] - mean) * (double)(x[i] - mean);
             square = (float)(v / (double)n);
             j->mean[r] = mean;
         }
         j->inverse[r] = 1 / sqrtf(square + j->epsilon);
-        peft__loop_normalize(j->ctx, j->y + r * n, x, j->w, j->b, mean, j->inverse[r], n);
+        peft__loop_normalize(j->ctx, j->y + r * n, x, peft__f32(j->weight), j->bias ? peft__f32(j->bias) : NULL, mean,
+                             j->inverse[r], n);
     }
 }
 
 static void peft__norm_backward_rows(void *arg, int64_t begin, int64_t end) {
     const peft__norm_job *j = (const peft__norm_job *)arg;
-    int64_t n = j->cols;
+    int64_t n = j->x->cols;
     for (int64_t r = begin; r < end; r++) {
-        const float *x = j->x + r * n, *dy = j->dy + r * n;
+        const float *x = peft__f32(j->x) + r * n, *dy = j->dy + r * n, *w = peft__f32(j->weight);
         float mean = j->mean ? j->mean[r] : 0, inverse = j->inverse[r];
-        float *dx = j->dx + r * n;
-        float gx = peft__dot3(j->ctx, dy, j->w, x, n), g = j->mean ? peft__dot(j->ctx, dy, j->w, n) : 0;
+        float gx = peft__dot3(j->ctx, dy, w, x, n), g = j->mean ? peft__dot(j->ctx, dy, w, n) : 0;  // sums of g x and g
         float mean_gu = (gx - mean * g) * inverse / (float)n;
-        peft__loop_norm_backward(j->ctx, dx, dy, j->w, x, mean, inverse, g / (float)n, mean_gu, j->beta, n);
+        peft__loop_norm_backward(j->ctx, j->dx + r * n, dy, w, x, mean, inverse, g / (float)n, mean_gu, j->beta, n);
     }
 }
 
-typedef struct peft__norm_weight_job {
-    const peft__norm_job *norm;
-    float *dw;
-    int64_t rows;
-} peft__norm_weight_job;
-
 static void peft__norm_weight_columns(void *arg, int64_t begin, int64_t end) {  // dw += sum over rows of dy u
-    const peft__norm_weight_job *j = (const peft__norm_weight_job *)arg;
-    const peft__norm_job *m = j->norm;
-    for (int64_t r = 0; r < j->rows; r++) {
-        const float *x = m->x + r * m->cols, *dy = m->dy + r * m->cols;
-        float mean = m->mean ? m->mean[r] : 0;
-        for (int64_t c = begin; c < end; c++) j->dw[c] += dy[c] * ((x[c] - mean) * m->inverse[r]);
+    const peft__norm_job *j = (const peft__norm_job *)arg;
+    for (int64_t r = 0, n = j->x->cols; r < j->x->rows; r++) {
+        const float *x = peft__f32(j->x) + r * n, *dy = j->dy + r * n;
+        float mean = j->mean ? j->mean[r] : 0;
+        for (int64_t c = begin; c < end; c++) j->dw[c] += dy[c] * ((x[c] - mean) * j->inverse[r]);
     }
 }
 
 static void peft__norm_backward(peft_tape *t, peft__node *node) {
-    const peft__norm_node *n = (const peft__norm_node *)node;
-    peft_tensor *x = n->x;
-    peft__norm_job j;
-    memset(&j, 0, sizeof(j));
-    j.ctx = t->ctx;
-    j.x = peft__f32(x);
-    j.w = peft__f32(n->weight);
-    j.dy = node->out->grad;
-    j.inverse = n->inverse;
-    j.mean = n->mean;
-    j.cols = x->cols;
-    peft__norm_weight_job wj = {&j, peft__zeroed_grad_of(t, n->weight), x->rows};
-    if (wj.dw) peft__ranges(t->ctx, x->cols, 64, peft__norm_weight_columns, &wj);
-    float *db = n->bias ? peft__zeroed_grad_of(t, n->bias) : NULL;
-    if (db) peft__add_column_sums(t->ctx, db, j.dy, x->rows, x->cols);
-    j.dx = peft__grad_of(t, x, &j.beta);
-    if (j.dx) peft__ranges(t->ctx, x->rows, peft__row_grain(x->cols), peft__norm_backward_rows, &j);
-    peft__give(n->inverse);
-    peft__give(n->mean);
+    peft__norm_job *j = (peft__norm_job *)node;
+    int64_t rows = j->x->rows, cols = j->x->cols;
+    j->dy = node->out->grad;
+    j->dw = peft__zeroed_grad_of(t, j->weight);
+    if (j->dw) peft__ranges(t->ctx, cols, 64, peft__norm_weight_columns, j);
+    peft__add_column_sums(t->ctx, peft__zeroed_grad_of(t, j->bias), j->dy, rows, cols);
+    j->dx = peft__grad_of(t, j->x, &j->beta);
+    if (j->dx) peft__ranges(t->ctx, rows, peft__row_grain(cols), peft__norm_backward_rows, j);
+    peft__give(j->inverse);
+    peft__give(j->mean);
 }
 
 static peft_tensor *peft__norm(peft_tape *t, peft_tensor *x, peft_tensor *w, peft_tensor *b, float epsilon, bool center) {
     if (!peft__ready(t, x && w, "norm")) return NULL;
-    if (peft__size(w) != x->cols || w->type != PEFT_F32 || (b && (peft__size(b) != x->cols || b->type != PEFT_F32))) {
-        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "norm %s: %lld weights (f32) for %lld columns", w->name ? w->name : "",
-                                      (long long)peft__size(w), (long long)x->cols));
-        return NULL;
-    }
-    peft_tensor *y = peft__result(t, x->rows, x->cols, x->requires_grad || w->requires_grad || (b && b->requires_grad));
+    if (peft__size(w) != x->cols || w->type != PEFT_F32 || (b && (peft__size(b) != x->cols || b->type != PEFT_F32)))
+        return peft__op_fail(t, PEFT_ERROR_SHAPE, "norm %s: %lld weights (f32) for %lld columns", w->name ? w->name : "",
+                             (long long)peft__size(w), (long long)x->cols);
+    peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, w, b);
     float *inverse = peft__take(t, x->rows), *mean = center ? peft__take(t, x->rows) : NULL;
     if (t->status) return NULL;
-    peft__norm_job j;
-    memset(&j, 0, sizeof(j));
-    j.ctx = t->ctx;
-    j.x = peft__f32(x);
-    j.w = peft__f32(w);
-    j.b = b ? peft__f32(b) : NULL;
-    j.y = peft__f32(y);
-    j.inverse = inverse;
-    j.mean = mean;
-    j.epsilon = epsilon;
-    j.cols = x->cols;
+    peft__norm_job j = {PEFT__NODE, x, w, b, inverse, mean, epsilon, 0, t->ctx, peft__f32(y), NULL, NULL, NULL};
     peft__ranges(t->ctx, x->rows, peft__row_grain(x->cols), peft__norm_forward_rows, &j);
-    peft__norm_node *n = (peft__norm_node *)peft__record(t, y, sizeof(*n), peft__norm_backward);
-    if (n) {
-        n->x = x;
-        n->weight = w;
-        n->bias = b;
-        n->inverse = inverse;
-        n->mean = mean;
-    } else {
-        peft__give(inverse);
-        peft__give(mean);
-    }
-    return y;
+    if (!y->requires_grad) peft__give(inverse), peft__give(mean);
+    return peft__record(t, y, peft__norm_backward, &j, sizeof(j));
 }
 
 PEFTDEF peft_tensor *peft_rms_norm(peft_tape *t, peft_tensor *x, peft_tensor *weight, float epsilon) {
@@ -8815,124 +8733,97 @@ PEFTDEF peft_tensor *peft_layer_norm(peft_tape *t, peft_tensor *x, peft_tensor *
 
 // ---- activations, alone and gated: y = f(x);  y = f(gate) up
 
-static float peft__activation_value(peft_activation_kind kind, float x) {
-    switch (kind) {
-    case PEFT_RELU: return x > 0 ? x : 0;
-    case PEFT_GELU: return 0.5f * x * (1 + erff(x * 0.70710678f));
-    case PEFT_GELU_TANH: return 0.5f * x * (1 + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
-    case PEFT_SILU: return x / (1 + expf(-x));
-    default: return tanhf(x);
-    }
+static float peft__relu(float x) { return x > 0 ? x : 0; }
+static float peft__relu_slope(float x) { return x > 0 ? 1.0f : 0.0f; }
+static float peft__gelu(float x) { return 0.5f * x * (1 + erff(x * 0.70710678f)); }
+static float peft__gelu_slope(float x) {
+    return 0.5f * (1 + erff(x * 0.70710678f)) + x * 0.39894228f * expf(-0.5f * x * x);
+}
+static float peft__gelu_tanh(float x) { return 0.5f * x * (1 + tanhf(0.79788456f * (x + 0.044715f * x * x * x))); }
+static float peft__gelu_tanh_slope(float x) {
+    float th = tanhf(0.79788456f * (x + 0.044715f * x * x * x));
+    return 0.5f * (1 + th) + 0.5f * x * (1 - th * th) * 0.79788456f * (1 + 3 * 0.044715f * x * x);
+}
+static float peft__silu(float x) { return x / (1 + expf(-x)); }
+static float peft__silu_slope(float x) {
+    float s = 1 / (1 + expf(-x));
+    return s * (1 + x * (1 - s));
+}
+static float peft__tanh_slope(float x) {
+    float th = tanhf(x);
+    return 1 - th * th;
 }
 
-static float peft__activation_slope(peft_activation_kind kind, float x) {
-    switch (kind) {
-    case PEFT_RELU: return x > 0 ? 1.0f : 0.0f;
-    case PEFT_GELU: return 0.5f * (1 + erff(x * 0.70710678f)) + x * 0.39894228f * expf(-0.5f * x * x);
-    case PEFT_GELU_TANH: {
-        float th = tanhf(0.79788456f * (x + 0.044715f * x * x * x));
-        return 0.5f * (1 + th) + 0.5f * x * (1 - th * th) * 0.79788456f * (1 + 3 * 0.044715f * x * x);
-    }
-    case PEFT_SILU: {
-        float s = 1 / (1 + expf(-x));
-        return s * (1 + x * (1 - s));
-    }
-    default: {
-        float th = tanhf(x);
-        return 1 - th * th;
-    }
-    }
-}
-
-typedef struct peft__activation_node {
-    peft__node node;
-    peft_tensor *x, *up;  // up NULL: not gated
-    peft_activation_kind kind;
-} peft__activation_node;
+// By peft_activation_kind. Where chapter 3 has vector code, `vector` is set, and `gelu` tells which.
+static const struct peft__activation {
+    float (*value)(float), (*slope)(float);
+    bool vector, gelu;
+} peft__activations[] = {{peft__relu, peft__relu_slope, false, false},
+                         {peft__gelu, peft__gelu_slope, false, false},
+                         {peft__gelu_tanh, peft__gelu_tanh_slope, true, true},
+                         {peft__silu, peft__silu_slope, true, false},
+                         {tanhf, peft__tanh_slope, false, false}};
 
 typedef struct peft__activation_job {
+    peft__node node;
+    peft_tensor *x, *up;  // up NULL: not gated
+    const struct peft__activation *f;
     peft_context *ctx;
-    peft_activation_kind kind;
-    const float *x, *up, *dy;
-    float *y, *dx, *dup;
-    float beta_x, beta_up;
+    const float *dy;
+    float *y, *dx, *dup, beta_x, beta_up;
 } peft__activation_job;
 
 static void peft__activation_forward_range(void *arg, int64_t begin, int64_t end) {
     const peft__activation_job *j = (const peft__activation_job *)arg;
-    const float *x = j->x + begin, *up = j->up ? j->up + begin : NULL;
-    float *y = j->y + begin;
-    int64_t n = end - begin;
-    if (up && j->kind == PEFT_GELU_TANH) peft__isa_of(j->ctx)->gate(true, y, x, up, n);
-    else if (up && j->kind == PEFT_SILU) peft__isa_of(j->ctx)->gate(false, y, x, up, n);
-    else if (!up && j->kind == PEFT_GELU_TANH) peft__isa_of(j->ctx)->gate(true, y, x, NULL, n);
+    const float *x = peft__f32(j->x), *up = j->up ? peft__f32(j->up) : NULL;
+    if (j->f->vector)
+        peft__isa_of(j->ctx)->gate(j->f->gelu, j->y + begin, x + begin, up ? up + begin : NULL, end - begin);
     else
-        for (int64_t i = 0; i < n; i++) y[i] = peft__activation_value(j->kind, x[i]) * (up ? up[i] : 1);
+        for (int64_t i = begin; i < end; i++) j->y[i] = j->f->value(x[i]) * (up ? up[i] : 1);
 }
 
 static void peft__activation_backward_range(void *arg, int64_t begin, int64_t end) {
     const peft__activation_job *j = (const peft__activation_job *)arg;
-    const float *x = j->x + begin, *up = j->up ? j->up + begin : NULL, *dy = j->dy + begin;
-    float *dx = j->dx ? j->dx + begin : NULL, *dup = j->dup ? j->dup + begin : NULL;
-    int64_t n = end - begin;
-    bool plain = dx && j->beta_x == 0 && (!up || (dup && j->beta_up == 0));  // the vector code overwrites
-    if (plain && up && j->kind == PEFT_GELU_TANH) peft__isa_of(j->ctx)->gate_back(true, dx, dup, x, up, dy, n);
-    else if (plain && up && j->kind == PEFT_SILU) peft__isa_of(j->ctx)->gate_back(false, dx, dup, x, up, dy, n);
-    else if (plain && !up && j->kind == PEFT_GELU_TANH) peft__isa_of(j->ctx)->gate_back(true, dx, NULL, x, NULL, dy, n);
-    else
-        for (int64_t i = 0; i < n; i++) {
-            float gx = dy[i] * (up ? up[i] : 1) * peft__activation_slope(j->kind, x[i]);
-            float gu = dup ? dy[i] * peft__activation_value(j->kind, x[i]) : 0;
-            if (dx) dx[i] = j->beta_x == 0 ? gx : dx[i] + gx;
-            if (dup) dup[i] = j->beta_up == 0 ? gu : dup[i] + gu;
-        }
+    const float *x = peft__f32(j->x), *up = j->up ? peft__f32(j->up) : NULL, *dy = j->dy;
+    bool fresh = j->dx && j->beta_x == 0 && (!up || (j->dup && j->beta_up == 0));  // the vector code overwrites
+    if (fresh && j->f->vector) {
+        peft__isa_of(j->ctx)->gate_back(j->f->gelu, j->dx + begin, up ? j->dup + begin : NULL, x + begin,
+                                        up ? up + begin : NULL, dy + begin, end - begin);
+        return;
+    }
+    for (int64_t i = begin; i < end; i++) {
+        float gx = dy[i] * (up ? up[i] : 1) * j->f->slope(x[i]), gu = j->dup ? dy[i] * j->f->value(x[i]) : 0;
+        if (j->dx) j->dx[i] = j->beta_x == 0 ? gx : j->dx[i] + gx;
+        if (j->dup) j->dup[i] = j->beta_up == 0 ? gu : j->dup[i] + gu;
+    }
 }
 
 static void peft__activation_backward(peft_tape *t, peft__node *node) {
-    const peft__activation_node *n = (const peft__activation_node *)node;
-    peft__activation_job j;
-    memset(&j, 0, sizeof(j));
-    j.ctx = t->ctx;
-    j.kind = n->kind;
-    j.x = peft__f32(n->x);
-    j.up = n->up ? peft__f32(n->up) : NULL;
-    j.dy = node->out->grad;
-    j.dx = peft__grad_of(t, n->x, &j.beta_x);
-    j.dup = n->up ? peft__grad_of(t, n->up, &j.beta_up) : NULL;
-    if (!t->status) peft__ranges(t->ctx, peft__size(n->x), 16384, peft__activation_backward_range, &j);
+    peft__activation_job *j = (peft__activation_job *)node;
+    j->dy = node->out->grad;
+    j->dx = peft__grad_of(t, j->x, &j->beta_x);
+    j->dup = peft__grad_of(t, j->up, &j->beta_up);
+    if (!t->status) peft__ranges(t->ctx, peft__size(j->x), 16384, peft__activation_backward_range, j);
 }
 
 PEFTDEF peft_tensor *peft_gated(peft_tape *t, peft_tensor *gate, peft_tensor *up, peft_activation_kind kind) {
     if (!peft__ready(t, gate, "gated")) return NULL;
-    if (up && (up->rows != gate->rows || up->cols != gate->cols)) {
-        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "gated: [%lld, %lld] and [%lld, %lld]", (long long)gate->rows,
-                                      (long long)gate->cols, (long long)up->rows, (long long)up->cols));
-        return NULL;
-    }
-    peft_tensor *y = peft__result(t, gate->rows, gate->cols, gate->requires_grad || (up && up->requires_grad));
+    if (up && (up->rows != gate->rows || up->cols != gate->cols)) return peft__op_misfit(t, "gated", gate, up);
+    if ((uint64_t)kind >= (uint64_t)PEFT__COUNT(peft__activations))
+        return peft__op_fail(t, PEFT_ERROR_ARGUMENT, "activation: kind %d", (int)kind);
+    peft_tensor *y = peft__op_result(t, gate->rows, gate->cols, gate, up, NULL);
     if (!y) return NULL;
-    peft__activation_job j;
-    memset(&j, 0, sizeof(j));
-    j.ctx = t->ctx;
-    j.kind = kind;
-    j.x = peft__f32(gate);
-    j.up = up ? peft__f32(up) : NULL;
-    j.y = peft__f32(y);
+    const struct peft__activation *f = &peft__activations[kind];
+    peft__activation_job j = {PEFT__NODE, gate, up, f, t->ctx, NULL, peft__f32(y), NULL, NULL, 0, 0};
     peft__ranges(t->ctx, peft__size(y), 16384, peft__activation_forward_range, &j);
-    peft__activation_node *n = (peft__activation_node *)peft__record(t, y, sizeof(*n), peft__activation_backward);
-    if (n) {
-        n->x = gate;
-        n->up = up;
-        n->kind = kind;
-    }
-    return y;
+    return peft__record(t, y, peft__activation_backward, &j, sizeof(j));
 }
 
 PEFTDEF peft_tensor *peft_activation(peft_tape *t, peft_tensor *x, peft_activation_kind kind) {
     return peft_gated(t, x, NULL, kind);
 }
 
-// ---- sums: y = fa a + fb b
+// ---- sums: y = factor a + b, where b may be NULL, or one row that is added to every row of a
 
 typedef struct peft__sum_node {
     peft__node node;
@@ -8942,42 +8833,45 @@ typedef struct peft__sum_node {
 
 static void peft__sum_backward(peft_tape *t, peft__node *node) {
     const peft__sum_node *n = (const peft__sum_node *)node;
-    float beta, *g = peft__grad_of(t, n->a, &beta);
-    if (g) peft__loop_scale(t->ctx, g, node->out->grad, n->factor, beta, peft__size(node->out));
-    g = n->b ? peft__grad_of(t, n->b, &beta) : NULL;
-    if (g) peft__loop_scale(t->ctx, g, node->out->grad, 1, beta, peft__size(node->out));
+    const float *dy = node->out->grad;
+    int64_t rows = node->out->rows, cols = node->out->cols;
+    peft__add_grad(t, n->a, n->factor, dy);
+    if (!n->b || n->b->rows == rows) {
+        peft__add_grad(t, n->b, 1, dy);
+        return;
+    }
+    float *g = peft__zeroed_grad_of(t, n->b);
+    for (int64_t i = 0; g && i < rows; i++) peft__axpy(t->ctx, g, 1, dy + i * cols, cols);
 }
 
 PEFTDEF peft_tensor *peft_add(peft_tape *t, peft_tensor *a, peft_tensor *b) {
     if (!peft__ready(t, a && b, "add")) return NULL;
-    if (a->rows != b->rows || a->cols != b->cols) {
-        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "add: [%lld, %lld] and [%lld, %lld]", (long long)a->rows,
-                                      (long long)a->cols, (long long)b->rows, (long long)b->cols));
-        return NULL;
-    }
-    peft_tensor *y = peft__result(t, a->rows, a->cols, a->requires_grad || b->requires_grad);
+    if (a->rows != b->rows || a->cols != b->cols) return peft__op_misfit(t, "add", a, b);
+    peft_tensor *y = peft__op_result(t, a->rows, a->cols, a, b, NULL);
     if (!y) return NULL;
     peft__loop_add(t->ctx, peft__f32(y), peft__f32(a), peft__f32(b), peft__size(y));
-    peft__sum_node *n = (peft__sum_node *)peft__record(t, y, sizeof(*n), peft__sum_backward);
-    if (n) {
-        n->a = a;
-        n->b = b;
-        n->factor = 1;
-    }
-    return y;
+    peft__sum_node n = {PEFT__NODE, a, b, 1};
+    return peft__record(t, y, peft__sum_backward, &n, sizeof(n));
 }
 
 PEFTDEF peft_tensor *peft_scale(peft_tape *t, peft_tensor *x, float factor) {
     if (!peft__ready(t, x, "scale")) return NULL;
-    peft_tensor *y = peft__result(t, x->rows, x->cols, x->requires_grad);
+    peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, NULL, NULL);
     if (!y) return NULL;
     peft__loop_scale(t->ctx, peft__f32(y), peft__f32(x), factor, 0, peft__size(x));
-    peft__sum_node *n = (peft__sum_node *)peft__record(t, y, sizeof(*n), peft__sum_backward);
-    if (n) {
-        n->a = x;
-        n->factor = factor;
-    }
-    return y;
+    peft__sum_node n = {PEFT__NODE, x, NULL, factor};
+    return peft__record(t, y, peft__sum_backward, &n, sizeof(n));
+}
+
+// y = x + row
+static peft_tensor *peft__add_row(peft_tape *t, peft_tensor *x, peft_tensor *row) {
+    if (!peft__ready(t, x && row, "add row")) return NULL;
+    peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, row, NULL);
+    if (!y) return NULL;
+    peft__copy(t, y->data, x->data, peft__size(x));
+    peft__add_to_rows(t->ctx, peft__f32(y), peft__f32(row), x->rows, x->cols);
+    peft__sum_node n = {PEFT__NODE, x, row, 1};
+    return peft__record(t, y, peft__sum_backward, &n, sizeof(n));
 }
 
 // ---- products with a row vector: y = x * v on rows [first, first + count), y = x elsewhere
@@ -8994,36 +8888,29 @@ static void peft__multiply_backward(peft_tape *t, peft__node *node) {  // dx = d
     float beta, *gx = peft__grad_of(t, n->x, &beta), *gv = peft__zeroed_grad_of(t, n->v);
     for (int64_t i = 0; i < node->out->rows && !t->status && !t->ctx->dry; i++) {
         const float *dy = node->out->grad + i * d, *x = peft__f32(n->x) + i * d, *v = peft__f32(n->v);
+        float *dx = gx ? gx + i * d : NULL;
         bool inside = i >= n->first && i < n->first + n->count;
-        for (int64_t k = 0; gx && k < d; k++) gx[i * d + k] = (beta == 0 ? 0 : gx[i * d + k]) + dy[k] * (inside ? v[k] : 1);
+        for (int64_t k = 0; dx && k < d; k++) dx[k] = (beta == 0 ? 0 : dx[k]) + dy[k] * (inside ? v[k] : 1);
         for (int64_t k = 0; gv && inside && k < d; k++) gv[k] += dy[k] * x[k];
     }
 }
 
 PEFTDEF peft_tensor *peft_multiply(peft_tape *t, peft_tensor *x, peft_tensor *v, int64_t first, int64_t count) {
     if (!peft__ready(t, x && v, "multiply")) return NULL;
-    if (peft__size(v) != x->cols) {
-        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "multiply: %lld columns by a vector of %lld", (long long)x->cols, (long long)peft__size(v)));
-        return NULL;
-    }
-    if (first < 0 || first > x->rows || count < 0 || count > x->rows - first) {
-        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "multiply: %lld rows from %lld on, of %lld", (long long)count, (long long)first, (long long)x->rows));
-        return NULL;
-    }
-    peft_tensor *y = peft__result(t, x->rows, x->cols, x->requires_grad || v->requires_grad);
+    if (peft__size(v) != x->cols)
+        return peft__op_fail(t, PEFT_ERROR_SHAPE, "multiply: %lld columns by a vector of %lld", (long long)x->cols,
+                             (long long)peft__size(v));
+    if (first < 0 || first > x->rows || count < 0 || count > x->rows - first)
+        return peft__op_fail(t, PEFT_ERROR_SHAPE, "multiply: %lld rows from %lld on, of %lld", (long long)count,
+                            (long long)first, (long long)x->rows);
+    peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, v, NULL);
     if (!y) return NULL;
     if (count == 0) count = x->rows - first;
     peft__copy(t, y->data, x->data, peft__size(x));
     for (int64_t i = first; i < first + count && !t->ctx->dry; i++)
         for (int64_t k = 0; k < x->cols; k++) peft__f32(y)[i * x->cols + k] *= peft__f32(v)[k];
-    peft__multiply_node *n = (peft__multiply_node *)peft__record(t, y, sizeof(*n), peft__multiply_backward);
-    if (n) {
-        n->x = x;
-        n->v = v;
-        n->first = first;
-        n->count = count;
-    }
-    return y;
+    peft__multiply_node n = {PEFT__NODE, x, v, first, count};
+    return peft__record(t, y, peft__multiply_backward, &n, sizeof(n));
 }
 
 // ---- columns: y[:, g*size + e] = x[:, first + g*stride + e]; what takes q, k and v out of a fused projection
@@ -9036,64 +8923,50 @@ typedef struct peft__columns_node {
 
 static void peft__columns_backward(peft_tape *t, peft__node *node) {
     const peft__columns_node *n = (const peft__columns_node *)node;
-    float *g = peft__zeroed_grad_of(t, n->x);
-    for (int64_t i = 0; g && i < node->out->rows; i++)
-        for (int64_t k = 0; k < n->groups; k++)
-            peft__axpy(t->ctx, g + i * n->x->cols + n->first + k * n->stride, 1, node->out->grad + i * node->out->cols + k * n->size, n->size);
+    float *g = peft__zeroed_grad_of(t, n->x), *dy = node->out->grad;
+    for (int64_t i = 0; g && i < node->out->rows; i++, g += n->x->cols)
+        for (int64_t k = 0; k < n->groups; k++, dy += n->size)
+            peft__axpy(t->ctx, g + n->first + k * n->stride, 1, dy, n->size);
 }
 
 PEFTDEF peft_tensor *peft_columns(peft_tape *t, peft_tensor *x, int64_t first, int64_t groups, int64_t size, int64_t stride) {
     if (!peft__ready(t, x, "columns")) return NULL;
     int64_t reach = 0;  // of the last group
-    if (first < 0 || groups < 1 || size < 1 || size > x->cols || first > x->cols - size || stride < 0 || !peft__mul(groups - 1, stride, &reach) ||
-        reach > x->cols - size - first) {
-        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "columns: %lld groups of %lld from %lld on do not fit into %lld", (long long)groups,
-                                      (long long)size, (long long)first, (long long)x->cols));
-        return NULL;
-    }
-    peft_tensor *y = peft__result(t, x->rows, groups * size, x->requires_grad);
+    if (first < 0 || groups < 1 || size < 1 || size > x->cols || first > x->cols - size || stride < 0 ||
+        !peft__mul(groups - 1, stride, &reach) || reach > x->cols - size - first)
+        return peft__op_fail(t, PEFT_ERROR_SHAPE, "columns: %lld groups of %lld from %lld on do not fit into %lld",
+                            (long long)groups, (long long)size, (long long)first, (long long)x->cols);
+    peft_tensor *y = peft__op_result(t, x->rows, groups * size, x, NULL, NULL);
     if (!y) return NULL;
-    for (int64_t i = 0; i < x->rows; i++)
-        for (int64_t k = 0; k < groups; k++)
-            peft__copy(t, peft__f32(y) + i * y->cols + k * size, peft__f32(x) + i * x->cols + first + k * stride, size);
-    peft__columns_node *n = (peft__columns_node *)peft__record(t, y, sizeof(*n), peft__columns_backward);
-    if (n) {
-        n->x = x;
-        n->first = first;
-        n->groups = groups;
-        n->size = size;
-        n->stride = stride;
-    }
-    return y;
+    float *to = peft__f32(y), *from = peft__f32(x);
+    for (int64_t i = 0; i < x->rows; i++, from += x->cols)
+        for (int64_t k = 0; k < groups; k++, to += size) peft__copy(t, to, from + first + k * stride, size);
+    peft__columns_node n = {PEFT__NODE, x, first, groups, size, stride};
+    return peft__record(t, y, peft__columns_backward, &n, sizeof(n));
 }
 
-// ---- rotary positions (Su et al. 2021), HF's rotate-half pairs: elements i and i + dims/2 of a head turn by positions[row] * f_i
+// ---- rotary positions (Su et al. 2021), HF's rotate-half pairs: elements i and i + dims/2 of a head are rotated by the angle
+//      positions[row] * f_i
 
-typedef struct peft__rotary_node {
+typedef struct peft__rotary_job {
     peft__node node;
     peft_tensor *x;
     const int32_t *positions;
-    const float *turns;        // [positions, dims / 2, 2]
+    const float *turns;     // [positions, dims / 2, 2]: cosine and sine
     int64_t heads, dims;
-    float direction;           // 1: forward, -1: backward
-} peft__rotary_node;
-
-typedef struct peft__rotary_job {
-    const peft__rotary_node *n;
     const float *in;
     float *out;
-    int64_t cols;
-    float direction, keep;  // out = keep * out + rotated(in)
+    float direction, keep;  // out = keep * out + rotated(in); direction 1: forward, -1: back
 } peft__rotary_job;
 
 static void peft__rotary_rows(void *arg, int64_t begin, int64_t end) {
     const peft__rotary_job *j = (const peft__rotary_job *)arg;
-    int64_t half = j->n->dims / 2, size = j->cols / j->n->heads;
+    int64_t half = j->dims / 2, cols = j->x->cols, size = cols / j->heads;
     for (int64_t r = begin; r < end; r++) {
-        const float *turn = j->n->turns + (int64_t)j->n->positions[r] * 2 * half;
-        for (int64_t h = 0; h < j->n->heads; h++) {
-            const float *x = j->in + r * j->cols + h * size;
-            float *y = j->out + r * j->cols + h * size;
+        const float *turn = j->turns + (int64_t)j->positions[r] * 2 * half;
+        for (int64_t h = 0; h < j->heads; h++) {
+            const float *x = j->in + r * cols + h * size;
+            float *y = j->out + r * cols + h * size;
             for (int64_t i = 0; i < half; i++) {
                 float c = turn[2 * i], s = j->direction * turn[2 * i + 1], a = x[i], b = x[i + half];
                 y[i] = (j->keep == 0 ? 0 : y[i]) + a * c - b * s;
@@ -9104,35 +8977,26 @@ static void peft__rotary_rows(void *arg, int64_t begin, int64_t end) {
     }
 }
 
-static void peft__rotary_backward(peft_tape *t, peft__node *node) {  // a rotation's transpose turns back
-    const peft__rotary_node *n = (const peft__rotary_node *)node;
-    float beta, *g = peft__grad_of(t, n->x, &beta);
-    if (!g) return;
-    peft__rotary_job j = {n, node->out->grad, g, n->x->cols, -1, beta};
-    peft__ranges(t->ctx, n->x->rows, peft__row_grain(n->x->cols), peft__rotary_rows, &j);
+static void peft__rotary_backward(peft_tape *t, peft__node *node) {  // a rotation's transpose rotates back
+    peft__rotary_job *j = (peft__rotary_job *)node;
+    j->out = peft__grad_of(t, j->x, &j->keep);
+    j->in = node->out->grad;
+    j->direction = -1;
+    if (j->out) peft__ranges(t->ctx, j->x->rows, peft__row_grain(j->x->cols), peft__rotary_rows, j);
 }
 
-PEFTDEF peft_tensor *peft_rotary(peft_tape *t, peft_tensor *x, int64_t heads, int64_t dims, const float *turns, const int32_t *positions) {
+PEFTDEF peft_tensor *peft_rotary(peft_tape *t, peft_tensor *x, int64_t heads, int64_t dims, const float *turns,
+                                 const int32_t *positions) {
     if (!peft__ready(t, x && turns, "rotary")) return NULL;
-    if (heads < 1 || x->cols % heads || dims < 0 || dims % 2 || dims > x->cols / heads) {
-        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "rotary: %lld dimensions of %lld heads in %lld columns", (long long)dims, (long long)heads,
-                                      (long long)x->cols));
-        return NULL;
-    }
-    peft_tensor *y = peft__result(t, x->rows, x->cols, x->requires_grad);
+    if (heads < 1 || x->cols % heads || dims < 0 || dims % 2 || dims > x->cols / heads)
+        return peft__op_fail(t, PEFT_ERROR_SHAPE, "rotary: %lld dimensions of %lld heads in %lld columns", (long long)dims,
+                            (long long)heads, (long long)x->cols);
+    peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, NULL, NULL);
     if (!y) return NULL;
-    peft__rotary_node forward, *n = (peft__rotary_node *)peft__record(t, y, sizeof(*n), peft__rotary_backward);
-    memset(&forward, 0, sizeof(forward));
-    if (!n) n = &forward;
-    n->x = x;
-    n->heads = heads;
-    n->dims = dims;
-    n->turns = turns;
-    n->positions = (const int32_t *)peft__tape_copy(t, positions, (size_t)x->rows * sizeof(int32_t));
-    if (t->status) return NULL;
-    peft__rotary_job j = {n, peft__f32(x), peft__f32(y), x->cols, 1, 0};
+    peft__rotary_job j = {PEFT__NODE, x, positions, turns, heads, dims, peft__f32(x), peft__f32(y), 1, 0};
     peft__ranges(t->ctx, x->rows, peft__row_grain(x->cols), peft__rotary_rows, &j);
-    return y;
+    j.positions = (const int32_t *)peft__tape_keep(t, y, positions, x->rows, sizeof(*positions));
+    return peft__record(t, y, peft__rotary_backward, &j, sizeof(j));
 }
 
 // ---- rows before every sequence: y = [prefix; x of sequence 0; prefix; x of sequence 1; ...]; virtual tokens
@@ -9157,17 +9021,16 @@ static void peft__prepend_backward(peft_tape *t, peft__node *node) {
     }
 }
 
-PEFTDEF peft_tensor *peft_prepend(peft_tape *t, peft_tensor *prefix, peft_tensor *x, const int64_t *offsets, int64_t sequences) {
+PEFTDEF peft_tensor *peft_prepend(peft_tape *t, peft_tensor *prefix, peft_tensor *x, const int64_t *offsets,
+                                  int64_t sequences) {
     if (!peft__ready(t, prefix && x && offsets, "prepend")) return NULL;
     bool fits = prefix->cols == x->cols && sequences > 0 && offsets[0] == 0 && offsets[sequences] == x->rows;
     for (int64_t s = 0; s < sequences && fits; s++) fits = offsets[s] <= offsets[s + 1];
-    if (!fits) {
-        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "prepend: %lld columns before %lld sequences of [%lld, %lld]", (long long)prefix->cols,
-                                      (long long)sequences, (long long)x->rows, (long long)x->cols));
-        return NULL;
-    }
+    if (!fits)
+        return peft__op_fail(t, PEFT_ERROR_SHAPE, "prepend: %lld columns before %lld sequences of [%lld, %lld]",
+                             (long long)prefix->cols, (long long)sequences, (long long)x->rows, (long long)x->cols);
     int64_t d = x->cols, v = prefix->rows;
-    peft_tensor *y = peft__result(t, x->rows + sequences * v, d, x->requires_grad || prefix->requires_grad);
+    peft_tensor *y = peft__op_result(t, x->rows + sequences * v, d, x, prefix, NULL);
     if (!y) return NULL;
     float *out = peft__f32(y);
     for (int64_t s = 0; s < sequences; s++) {
@@ -9176,17 +9039,13 @@ PEFTDEF peft_tensor *peft_prepend(peft_tape *t, peft_tensor *prefix, peft_tensor
         peft__copy(t, out + v * d, peft__f32(x) + offsets[s] * d, rows * d);
         out += (v + rows) * d;
     }
-    peft__prepend_node *n = (peft__prepend_node *)peft__record(t, y, sizeof(*n), peft__prepend_backward);
-    if (n) {
-        n->prefix = prefix;
-        n->x = x;
-        n->offsets = (const int64_t *)peft__tape_copy(t, offsets, (size_t)(sequences + 1) * sizeof(int64_t));
-        n->sequences = sequences;
-    }
-    return t->status ? NULL : y;
+    const void *kept = peft__tape_keep(t, y, offsets, sequences + 1, sizeof(*offsets));
+    peft__prepend_node n = {PEFT__NODE, prefix, x, (const int64_t *)kept, sequences};
+    return peft__record(t, y, peft__prepend_backward, &n, sizeof(n));
 }
 
-// ---- DoRA's direction (Liu et al. 2024): v = magnitude / ||W + s B A||, one norm per output, which counts as a constant (section 4.3)
+// ---- DoRA's direction (Liu et al. 2024): v = magnitude / ||W + s B A||, one norm per output, which counts as a constant
+//      (section 4.3)
 
 typedef struct peft__dora_node {
     peft__node node;
@@ -9201,79 +9060,48 @@ static void peft__dora_backward(peft_tape *t, peft__node *node) {
 }
 
 // Norms of the rows of W + s B A (of the columns where W is stored as [in, out]).
-static bool peft__dora_norms(peft_tape *t, const peft_tensor *w, const peft_tensor *a, const peft_tensor *b, float scale, float *norms) {
-    int64_t in = a->cols, out = b->rows, r = a->rows;
-    float *whole = peft__take(t, w->rows * w->cols);
+static bool peft__dora_norms(peft_tape *t, const peft_tensor *w, const peft_tensor *a, const peft_tensor *b, float scale,
+                             float *norms) {
+    int64_t in = a->cols, out = b->rows;
+    float *whole = peft__take(t, peft__size(w));
     if (!whole) return false;
-    if (!t->ctx->dry) peft__to_f32(w, 0, w->rows * w->cols, whole);
-    peft__operand right = peft__operand_of(w->in_out ? b : a, w->in_out);
-    const peft_tensor *left = w->in_out ? a : b;  // as when merging
-    peft_status status = peft__gemm(t->ctx, w->rows, w->cols, r, scale, peft__f32(left), w->in_out ? 1 : left->cols, w->in_out ? left->cols : 1, &right, 1,
-                                    whole, w->cols);
-    if (status) peft__tape_fail(t, status);
+    if (!t->ctx->dry) peft__to_f32(w, 0, peft__size(w), whole);
+    peft__matrix sum = peft__dense(whole, w->rows, w->cols);  // as when merging
+    if (w->in_out) peft__tape_matmul(t, sum, 1, scale, peft__T(peft__matrix_of(a)), peft__T(peft__matrix_of(b)));
+    else peft__tape_matmul(t, sum, 1, scale, peft__matrix_of(b), peft__matrix_of(a));
     for (int64_t o = 0; o < out && !t->ctx->dry; o++) {
-        double sum = 0;
+        double squares = 0;
         for (int64_t i = 0; i < in; i++) {
             double v = (double)(w->in_out ? whole[i * out + o] : whole[o * in + i]);
-            sum += v * v;
+            squares += v * v;
         }
-        norms[o] = (float)sqrt(sum);
+        norms[o] = (float)sqrt(squares);
     }
     peft__give(whole);
-    return !status;
+    return !t->status;
 }
 
-static peft_tensor *peft__dora_direction(peft_tape *t, const peft_tensor *w, const peft_tensor *a, const peft_tensor *b, float scale, peft_tensor *magnitude) {
-    peft_tensor *y = peft__result(t, 1, b->rows, magnitude->requires_grad);
-    float *inverse = (float *)peft__arena_alloc(&t->arena, (size_t)b->rows * sizeof(float));
-    if (!y || !inverse) {
-        peft__tape_fail(t, PEFT_ERROR_MEMORY);
-        return NULL;
-    }
-    if (!peft__dora_norms(t, w, a, b, scale, inverse)) return NULL;
+static peft_tensor *peft__dora_direction(peft_tape *t, const peft_tensor *w, const peft_tensor *a, const peft_tensor *b,
+                                         float scale, peft_tensor *magnitude) {
+    peft_tensor *y = peft__op_result(t, 1, b->rows, magnitude, NULL, NULL);
+    float *inverse = y ? (float *)peft__tape_copy(t, NULL, (size_t)b->rows * sizeof(float)) : NULL;
+    if (!inverse || !peft__dora_norms(t, w, a, b, scale, inverse)) return NULL;
     for (int64_t o = 0; o < b->rows && !t->ctx->dry; o++) {
         inverse[o] = inverse[o] > 0 ? 1 / inverse[o] : 0;
         peft__f32(y)[o] = peft__f32(magnitude)[o] * inverse[o];
     }
-    peft__dora_node *n = (peft__dora_node *)peft__record(t, y, sizeof(*n), peft__dora_backward);
-    if (n) {
-        n->magnitude = magnitude;
-        n->inverse = inverse;
-    }
-    return y;
+    peft__dora_node n = {PEFT__NODE, magnitude, inverse};
+    return peft__record(t, y, peft__dora_backward, &n, sizeof(n));
 }
 
-// ---- y = x + row
-
-static void peft__add_row_backward(peft_tape *t, peft__node *node) {
-    const peft__sum_node *n = (const peft__sum_node *)node;
-    float beta, *g = peft__grad_of(t, n->a, &beta);
-    if (g) peft__loop_scale(t->ctx, g, node->out->grad, 1, beta, peft__size(node->out));
-    g = peft__zeroed_grad_of(t, n->b);
-    for (int64_t i = 0; g && i < node->out->rows; i++) peft__axpy(t->ctx, g, 1, node->out->grad + i * node->out->cols, node->out->cols);
-}
-
-static peft_tensor *peft__add_row(peft_tape *t, peft_tensor *x, peft_tensor *row) {
-    if (!peft__ready(t, x && row, "add row")) return NULL;
-    peft_tensor *y = peft__result(t, x->rows, x->cols, x->requires_grad || row->requires_grad);
-    if (!y) return NULL;
-    peft__copy(t, y->data, x->data, peft__size(x));
-    for (int64_t i = 0; i < x->rows; i++) peft__axpy(t->ctx, peft__f32(y) + i * x->cols, 1, peft__f32(row), x->cols);
-    peft__sum_node *n = (peft__sum_node *)peft__record(t, y, sizeof(*n), peft__add_row_backward);
-    if (n) {
-        n->a = x;
-        n->b = row;
-    }
-    return y;
-}
-
-// ---- LSTM (Hochreiter & Schmidhuber 1997): of z = gates + W_hh h' the parts i, f, g, o give c = s(f) c' + s(i) tanh(g), h = s(o) tanh(c),
-//      where h' and c' are the step before and s(z) = 1 / (1 + exp(-z))
+// ---- LSTM (Hochreiter & Schmidhuber 1997): of z = gates + W_hh h' the parts i, f, g, o give c = s(f) c' + s(i) tanh(g),
+//      h = s(o) tanh(c), where h' and c' are the step before and s(z) = 1 / (1 + exp(-z)). Both directions side by side:
+//      gates [n, 4 h] and W_hh [4 h, h] each, y [n, 2 h]
 
 typedef struct peft__lstm_node {
     peft__node node;
     peft_tensor *gates[2], *recurrent[2];
-    const float *kept[2];  // [n, 5 h]: s(i), s(f), tanh(g), s(o), c
+    float *kept[2];  // [n, 5 h]: s(i), s(f), tanh(g), s(o), c
 } peft__lstm_node;
 
 // The row of step k: direction 1 begins at the end.
@@ -9281,14 +9109,16 @@ static int64_t peft__lstm_row(int direction, int64_t k, int64_t n) {
     return direction ? n - 1 - k : k;
 }
 
-static void peft__lstm_forward(peft_context *ctx, int direction, const peft_tensor *gates, const peft_tensor *recurrent, float *kept, peft_tensor *y) {
+static void peft__lstm_forward(peft_context *ctx, int direction, const peft__lstm_node *node, peft_tensor *y) {
+    const peft_tensor *gates = node->gates[direction], *recurrent = node->recurrent[direction];
     int64_t n = gates->rows, h = recurrent->cols;
     const float *state = NULL, *cell = NULL;
-    for (int64_t k = 0; k < n; k++) {
+    for (int64_t k = 0; k < n && !ctx->dry; k++) {
         int64_t row = peft__lstm_row(direction, k, n);
-        float *s = kept + row * 5 * h, *out = peft__f32(y) + row * 2 * h + direction * h;
+        float *s = node->kept[direction] + row * 5 * h, *out = peft__f32(y) + row * 2 * h + direction * h;
         for (int64_t j = 0; j < 4 * h; j++) {
-            float z = peft__f32(gates)[row * 4 * h + j] + (state ? peft__dot(ctx, peft__f32(recurrent) + j * h, state, h) : 0);
+            float z = peft__f32(gates)[row * 4 * h + j];
+            if (state) z += peft__dot(ctx, peft__f32(recurrent) + j * h, state, h);
             s[j] = j >= 2 * h && j < 3 * h ? tanhf(z) : 1 / (1 + expf(-z));
         }
         for (int64_t j = 0; j < h; j++) {
@@ -9317,51 +9147,47 @@ static void peft__lstm_step_back(const float *s, const float *cell_before, int64
 static void peft__lstm_backward(peft_tape *t, peft__node *node) {
     const peft__lstm_node *n = (const peft__lstm_node *)node;
     int64_t rows = node->out->rows, h = node->out->cols / 2;
-    float *scratch = peft__take(t, 6 * h), *dh = scratch, *dc = scratch + h, *dz = scratch + 2 * h;
-    for (int direction = 0; direction < 2 && scratch; direction++) {
+    float *dh = peft__take(t, 6 * h);
+    if (!dh) return;
+    float *dc = dh + h, *dz = dh + 2 * h;
+    for (int direction = 0; direction < 2 && !t->status; direction++) {
+        const peft_tensor *w = n->recurrent[direction];
+        const float *kept = n->kept[direction];
         float *gz = peft__zeroed_grad_of(t, n->gates[direction]), *gw = peft__zeroed_grad_of(t, n->recurrent[direction]);
         if (t->status || t->ctx->dry) continue;
-        memset(scratch, 0, (size_t)(2 * h) * sizeof(float));
+        memset(dh, 0, (size_t)(2 * h) * sizeof(float));
         for (int64_t k = rows - 1; k >= 0; k--) {
             int64_t row = peft__lstm_row(direction, k, rows), before = k ? peft__lstm_row(direction, k - 1, rows) : -1;
-            const float *state = peft__f32(node->out) + before * 2 * h + direction * h, *kept = n->kept[direction];
+            const float *state = peft__f32(node->out) + before * 2 * h + direction * h;
             peft__axpy(t->ctx, dh, 1, node->out->grad + row * 2 * h + direction * h, h);
             peft__lstm_step_back(kept + row * 5 * h, k ? kept + before * 5 * h + 4 * h : NULL, h, dh, dc, dz);
             if (gz) peft__axpy(t->ctx, gz + row * 4 * h, 1, dz, 4 * h);
             for (int64_t j = 0; k && j < 4 * h; j++) {
-                peft__axpy(t->ctx, dh, dz[j], peft__f32(n->recurrent[direction]) + j * h, h);
+                peft__axpy(t->ctx, dh, dz[j], peft__f32(w) + j * h, h);
                 if (gw) peft__axpy(t->ctx, gw + j * h, dz[j], state, h);
             }
         }
     }
-    peft__give(scratch);
+    peft__give(dh);
 }
 
 PEFTDEF peft_tensor *peft_lstm(peft_tape *t, peft_tensor *const gates[2], peft_tensor *const recurrent[2]) {
     if (!peft__ready(t, gates && recurrent && gates[0] && gates[1] && recurrent[0] && recurrent[1], "lstm")) return NULL;
     int64_t rows = gates[0]->rows, h = recurrent[0]->cols;
-    float *kept[2];
     bool needed = false;
     for (int i = 0; i < 2; i++) {
-        if (gates[i]->rows != rows || gates[i]->cols != 4 * h || recurrent[i]->rows != 4 * h || recurrent[i]->cols != h || recurrent[i]->type != PEFT_F32) {
-            peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "lstm: gates [%lld, %lld] and recurrent weights [%lld, %lld]", (long long)gates[i]->rows,
-                                          (long long)gates[i]->cols, (long long)recurrent[i]->rows, (long long)recurrent[i]->cols));
-            return NULL;
-        }
-        needed = needed || gates[i]->requires_grad || recurrent[i]->requires_grad;
+        const peft_tensor *g = gates[i], *w = recurrent[i];
+        if (g->rows != rows || g->cols != 4 * h || w->rows != 4 * h || w->cols != h || w->type != PEFT_F32)
+            return peft__op_misfit(t, "lstm", g, w);
+        needed = needed || g->requires_grad || w->requires_grad;
     }
     peft_tensor *y = peft__result(t, rows, 2 * h, needed);
-    for (int i = 0; i < 2 && y; i++) {
-        kept[i] = peft__take(t, rows * 5 * h);
-        if (kept[i] && !t->ctx->dry) peft__lstm_forward(t->ctx, i, gates[i], recurrent[i], kept[i], y);
+    peft__lstm_node n = {PEFT__NODE, {gates[0], gates[1]}, {recurrent[0], recurrent[1]}, {NULL, NULL}};
+    for (int i = 0; i < 2 && !t->status; i++) {
+        n.kept[i] = peft__take(t, rows * 5 * h);
+        if (n.kept[i]) peft__lstm_forward(t->ctx, i, &n, y);
     }
-    peft__lstm_node *n = t->status ? NULL : (peft__lstm_node *)peft__record(t, y, sizeof(*n), peft__lstm_backward);
-    for (int i = 0; i < 2 && n; i++) {
-        n->gates[i] = gates[i];
-        n->recurrent[i] = recurrent[i];
-        n->kept[i] = kept[i];
-    }
-    return t->status ? NULL : y;
+    return peft__record(t, y, peft__lstm_backward, &n, sizeof(n));
 }
 
 // ---- mean squared error
@@ -9380,7 +9206,7 @@ static void peft__mse_backward(peft_tape *t, peft__node *node) {  // dx = 2 (x -
 
 PEFTDEF peft_tensor *peft_mse(peft_tape *t, peft_tensor *x, const float *target) {
     if (!peft__ready(t, x && target, "mse")) return NULL;
-    peft_tensor *y = peft__result(t, 1, 1, x->requires_grad);
+    peft_tensor *y = peft__op_result(t, 1, 1, x, NULL, NULL);
     if (!y) return NULL;
     double sum = 0;
     for (int64_t i = 0; i < peft__size(x); i++) {
@@ -9388,39 +9214,17 @@ PEFTDEF peft_tensor *peft_mse(peft_tape *t, peft_tensor *x, const float *target)
         sum += e * e;
     }
     peft__f32(y)[0] = (float)(sum / (double)peft__size(x));
-    peft__mse_node *n = (peft__mse_node *)peft__record(t, y, sizeof(*n), peft__mse_backward);
-    if (n) {
-        n->x = x;
-        n->target = (const float *)peft__tape_copy(t, target, (size_t)peft__size(x) * sizeof(float));
-    }
-    return y;
+    peft__mse_node n = {PEFT__NODE, x, (const float *)peft__tape_keep(t, y, target, peft__size(x), sizeof(*target))};
+    return peft__record(t, y, peft__mse_backward, &n, sizeof(n));
 }
 
-// ---- attention: O = softmax(s Q K^T + bias) V, per sequence and head, in blocks of query rows
-//      P is remade in backward from the kept log-sum-exp L (Dao et al. 2022): P = exp(S - L), dV = P^T dO, dP = dO V^T,
-//      dS = P (dP - D) with D = rowsum(dO O), dQ = s dS K, dK = s dS^T Q.
+// ---- attention: O = softmax(s Q K^T + bias) V, per sequence and head
+//      Q and O [nq, heads * size], K and V [nk, kv_heads * size]; the rows of sequence i are [offsets[i], offsets[i + 1]).
+//      Plainly first, then in blocks of query rows, as products. P is remade in backward from the kept log-sum-exp L (Dao et
+//      al. 2022): P = exp(S - L), dV = P^T dO, dP = dO V^T, dS = P (dP - D) with D = rowsum(dO O), dQ = s dS K, dK = s dS^T Q.
 
 #define PEFT__QUERY_BLOCK ((int64_t)128)
-
-typedef struct peft__attention_node {
-    peft__node node;
-    peft_attention_desc d;
-    float *lse;  // [nq, heads]
-    uint64_t key;
-} peft__attention_node;
-
-typedef struct peft__attention_job {
-    peft_context *ctx;
-    const peft_attention_desc *d;
-    const float *o, *d_o;
-    float *out, *lse, *dq, *dk, *dv;
-    float *bias_grads;  // [sequences, heads, buckets] partial sums, or NULL
-    char *scratch;
-    size_t scratch_size, gemm_size;  // per lane; the products' share of it
-    int64_t longest_q, longest_k, head_size;
-    uint64_t key;
-    float dropout;
-} peft__attention_job;
+#define PEFT__FEW_SCORES 16  // so many scores of a head, without dropout, are computed plainly
 
 // T5's bucket of a relative position (key - query): half the buckets exact, the other half logarithmic up to max_distance.
 static int64_t peft__bucket(int64_t relative, int64_t buckets, int64_t max_distance, bool bidirectional) {
@@ -9432,263 +9236,299 @@ static int64_t peft__bucket(int64_t relative, int64_t buckets, int64_t max_dista
     }
     int64_t exact = buckets / 2;
     if (distance < exact) return base + distance;
-    float scaled = logf((float)distance / (float)exact) / (float)log((double)max_distance / (double)exact) * (float)(buckets - exact);
-    return base + PEFT__MIN(exact + (int64_t)scaled, buckets - 1);
+    float scaled = logf((float)distance / (float)exact) / (float)log((double)max_distance / (double)exact);
+    return base + PEFT__MIN(exact + (int64_t)(scaled * (float)(buckets - exact)), buckets - 1);
 }
 
-// What a lane (one of ctx->threads workers) has for itself.
-typedef struct peft__attention_scratch {
-    void *gemm;
-    float *s, *dp, *row, *bias, *bias_grad;
-} peft__attention_scratch;
+// One head of one sequence: where its rows begin, and how far apart they are.
+typedef struct peft__attention_head {
+    int64_t nq, nk, row0, size;          // row0: the first query's row
+    int64_t q, k, qcols, kcols, number;  // elements of Q (and O) and K (and V) before it; columns; which head it is
+    int64_t shift;                       // query i stands at position i + shift of the keys
+} peft__attention_head;
 
-static size_t peft__aligned_size(size_t n) {
-    return (n + PEFT__ALIGN - 1) / PEFT__ALIGN * PEFT__ALIGN;
+static peft__attention_head peft__attention_head_of(const peft_attention_desc *d, int64_t seq, int64_t head) {
+    peft__attention_head h;
+    h.nq = d->q_offsets[seq + 1] - d->q_offsets[seq], h.nk = d->k_offsets[seq + 1] - d->k_offsets[seq];
+    h.row0 = d->q_offsets[seq], h.size = d->q->cols / d->heads, h.number = head;
+    h.qcols = d->q->cols, h.kcols = d->k->cols;
+    h.q = h.row0 * h.qcols + head * h.size;
+    h.k = d->k_offsets[seq] * h.kcols + head / (d->heads / d->kv_heads) * h.size;
+    h.shift = d->causal ? h.nk - h.nq : 0;
+    return h;
 }
 
-static peft__attention_scratch peft__attention_lane(const peft__attention_job *j, int64_t lane) {
-    peft__attention_scratch s;
-    char *p = j->scratch + (size_t)lane * j->scratch_size;
-    size_t block = peft__aligned_size((size_t)(PEFT__QUERY_BLOCK * j->longest_k) * sizeof(float));
-    size_t distances = peft__aligned_size((size_t)(j->longest_q + j->longest_k) * sizeof(float));
-    s.gemm = p;
-    s.s = (float *)(void *)(p + j->gemm_size);
-    s.dp = (float *)(void *)((char *)s.s + block);
-    s.row = (float *)(void *)((char *)s.dp + block);
-    s.bias = (float *)(void *)((char *)s.row + peft__aligned_size((size_t)PEFT__QUERY_BLOCK * sizeof(float)));
-    s.bias_grad = (float *)(void *)((char *)s.bias + distances);
-    return s;
+// The score of query i and key c; -infinity where it may not look.
+static float peft__attention_score(const peft_attention_desc *d, const peft__attention_head *h, int64_t i, int64_t c) {
+    int64_t relative = c - (i + h->shift);
+    if (d->causal && (relative > 0 || (d->window && relative <= -d->window))) return -INFINITY;
+    const float *q = peft__f32(d->q) + h->q + i * h->qcols, *k = peft__f32(d->k) + h->k + c * h->kcols;
+    float s = 0;
+    for (int64_t e = 0; e < h->size; e++) s += q[e] * k[e];
+    s *= d->scale;
+    if (!d->bias) return s;
+    int64_t bucket = peft__bucket(relative, d->bias->rows, d->max_distance, d->bidirectional);
+    return s + peft__f32(d->bias)[bucket * d->heads + h->number];
 }
 
-static size_t peft__attention_scratch_size(peft__attention_job *j) {
-    int64_t b = PEFT__QUERY_BLOCK, k = j->longest_k, h = j->head_size;
-    size_t g = peft__gemm_serial_scratch(j->ctx, b, k, h);
-    g = PEFT__MAX(g, peft__gemm_serial_scratch(j->ctx, b, h, k));
-    g = PEFT__MAX(g, peft__gemm_serial_scratch(j->ctx, k, h, b));
-    j->gemm_size = peft__aligned_size(g);
-    return j->gemm_size + 2 * peft__aligned_size((size_t)(b * k) * sizeof(float)) + peft__aligned_size((size_t)b * sizeof(float)) +
-           2 * peft__aligned_size((size_t)(j->longest_q + k) * sizeof(float));
-}
-
-// bias[d + nq - 1] = the bias of relative position d = key - query, where queries are the last nq of nk positions when causal
-static void peft__attention_bias(const peft_attention_desc *d, int64_t head, int64_t nq, int64_t nk, float *bias) {
-    int64_t shift = d->causal ? nk - nq : 0;
-    for (int64_t i = 0; i < nq + nk - 1; i++) {
-        int64_t bucket = peft__bucket(i - (nq - 1) - shift, d->bias->rows, d->max_distance, d->bidirectional);
-        bias[i] = peft__f32(d->bias)[bucket * d->heads + head];
+// O and L of one head, without dropout, as the formula says: what the blocks are tested against.
+static void peft__attention_plain(const peft_attention_desc *d, const peft__attention_head *h, float *out, float *lse) {
+    for (int64_t i = 0; i < h->nq; i++) {
+        float max = -INFINITY, *o = out + h->q + i * h->qcols;
+        double sum = 0;
+        for (int64_t c = 0; c < h->nk; c++) max = fmaxf(max, peft__attention_score(d, h, i, c));
+        for (int64_t e = 0; e < h->size; e++) o[e] = 0;
+        for (int64_t c = 0; c < h->nk; c++) {
+            float p = expf(peft__attention_score(d, h, i, c) - max);
+            sum += (double)p;
+            for (int64_t e = 0; e < h->size; e++) o[e] += p * peft__f32(d->v)[h->k + c * h->kcols + e];
+        }
+        for (int64_t e = 0; e < h->size; e++) o[e] = (float)((double)o[e] / sum);
+        lse[(h->row0 + i) * d->heads + h->number] = max + (float)log(sum);
     }
 }
 
-// S = s Q K^T + bias for query rows [first, first + rows) of a sequence; returns how many keys the block may see at all.
-static int64_t peft__attention_scores(const peft__attention_job *j, const peft__attention_scratch *m, int64_t seq, int64_t head,
+typedef struct peft__attention_job {
+    peft__node node;
+    peft_attention_desc d;
+    float *lse;  // L [nq, heads]
+    uint64_t key;
+    peft_context *ctx;
+    const float *o, *d_o;
+    float *out, *dq, *dk, *dv;
+    float *bias_grads;  // [sequences, heads, buckets] partial sums, or NULL
+    float *scratch;
+    int64_t scratch_size, gemm_size, block, distances;  // floats per lane; of its parts
+    int64_t longest_q, longest_k;
+    float dropout;
+} peft__attention_job;
+
+// What a lane (one of ctx->threads workers) has for itself.
+typedef struct peft__attention_scratch {
+    float *gemm, *s, *dp, *row, *bias, *bias_grad;
+} peft__attention_scratch;
+
+// Lays out a lane's scratch memory.
+static void peft__attention_lane(const peft__attention_job *j, int64_t lane, peft__attention_scratch *s) {
+    s->gemm = j->scratch + lane * j->scratch_size;
+    s->s = s->gemm + j->gemm_size, s->dp = s->s + j->block;
+    s->row = s->dp + j->block;
+    s->bias = s->row + PEFT__QUERY_BLOCK, s->bias_grad = s->bias + j->distances;
+}
+
+// bias[d + nq - 1] = the bias of relative position d = key - query
+static void peft__attention_bias(const peft_attention_desc *d, const peft__attention_head *h, float *bias) {
+    for (int64_t i = 0; d->bias && h->nq && i < h->nq + h->nk - 1; i++) {
+        int64_t relative = i - (h->nq - 1) - h->shift;
+        int64_t bucket = peft__bucket(relative, d->bias->rows, d->max_distance, d->bidirectional);
+        bias[i] = peft__f32(d->bias)[bucket * d->heads + h->number];
+    }
+}
+
+static peft__matrix peft__attention_rows(const float *x, int64_t offset, int64_t first, int64_t rows, const peft__attention_head *h,
+                                    int64_t cols) {
+    return peft__dense_rows(x + offset + first * cols, rows, h->size, cols);
+}
+
+// S = s Q K^T + bias for query rows [first, first + rows); returns how many keys the block may see at all.
+static int64_t peft__attention_scores(const peft__attention_job *j, const peft__attention_scratch *m, const peft__attention_head *h,
                                       int64_t first, int64_t rows) {
-    const peft_attention_desc *d = j->d;
-    int64_t nq = d->q_offsets[seq + 1] - d->q_offsets[seq], nk = d->k_offsets[seq + 1] - d->k_offsets[seq], hs = j->head_size;
-    int64_t seen = d->causal ? PEFT__MIN(nk, first + rows + nk - nq) : nk;
-    const float *q = peft__f32(d->q) + (d->q_offsets[seq] + first) * d->q->cols + head * hs;
-    const float *k = peft__f32(d->k) + d->k_offsets[seq] * d->k->cols + head / (d->heads / d->kv_heads) * hs;
-    peft__gemm_serial(j->ctx, rows, seen, hs, d->scale, q, d->q->cols, 1, k, 1, d->k->cols, 0, m->s, seen, m->gemm);
+    const peft_attention_desc *d = &j->d;
+    int64_t seen = d->causal ? PEFT__MIN(h->nk, first + rows + h->shift) : h->nk;
+    peft__matrix q = peft__attention_rows(peft__f32(d->q), h->q, first, rows, h, h->qcols);
+    peft__matrix k = peft__attention_rows(peft__f32(d->k), h->k, 0, seen, h, h->kcols);
+    peft__matmul_serial(j->ctx, peft__dense(m->s, rows, seen), 0, d->scale, q, peft__T(k), m->gemm);
     for (int64_t i = 0; i < rows; i++) {
         float *s = m->s + i * seen;
-        if (d->bias) peft__axpy(j->ctx, s, 1, m->bias + (nq - 1) - (first + i), seen);
-        if (d->causal)
-            for (int64_t c = first + i + nk - nq + 1; c < seen; c++) s[c] = -INFINITY;
-        for (int64_t c = 0; d->window && c <= first + i + nk - nq - d->window; c++) s[c] = -INFINITY;
+        int64_t position = first + i + h->shift;
+        if (d->bias) peft__axpy(j->ctx, s, 1, m->bias + (h->nq - 1) - (first + i), seen);
+        for (int64_t c = position + 1; d->causal && c < seen; c++) s[c] = -INFINITY;
+        for (int64_t c = 0; d->window && c <= position - d->window; c++) s[c] = -INFINITY;
     }
     return seen;
 }
 
-static void peft__attention_dropout(const peft__attention_job *j, float *p, int64_t seq, int64_t head, int64_t row, int64_t n) {
-    if (j->dropout <= 0) return;
-    const peft_attention_desc *d = j->d;
-    int64_t position = ((d->q_offsets[seq] + row) * d->heads + head) * j->longest_k;
-    peft__mask(p, p, 0, j->dropout, j->key, position, n);
+static void peft__attention_dropout(const peft__attention_job *j, float *p, const peft__attention_head *h, int64_t row, int64_t n) {
+    int64_t position = ((h->row0 + row) * j->d.heads + h->number) * j->longest_k;
+    if (j->dropout > 0) peft__mask(p, p, 0, j->dropout, j->key, position, n);
 }
 
-static void peft__attention_forward_block(const peft__attention_job *j, const peft__attention_scratch *m, int64_t seq, int64_t head,
-                                          int64_t first, int64_t rows) {
-    const peft_attention_desc *d = j->d;
-    int64_t hs = j->head_size, width = d->heads * hs;
-    int64_t seen = peft__attention_scores(j, m, seq, head, first, rows);
-    int64_t row0 = d->q_offsets[seq] + first;
+static void peft__attention_forward_block(const peft__attention_job *j, const peft__attention_scratch *m,
+                                          const peft__attention_head *h, int64_t first, int64_t rows) {
+    int64_t seen = peft__attention_scores(j, m, h, first, rows);
     for (int64_t i = 0; i < rows; i++) {
         float max = 0, *s = m->s + i * seen;
         double sum = 0;
         peft__row_softmax_lse(j->ctx, s, seen, &max, &sum);
-        j->lse[(row0 + i) * d->heads + head] = max + (float)log(sum);
+        j->lse[(h->row0 + first + i) * j->d.heads + h->number] = max + (float)log(sum);
         m->row[i] = (float)(1 / sum);
-        peft__attention_dropout(j, s, seq, head, first + i, seen);
+        peft__attention_dropout(j, s, h, first + i, seen);
     }
-    const float *v = peft__f32(d->v) + d->k_offsets[seq] * d->v->cols + head / (d->heads / d->kv_heads) * hs;
-    float *out = j->out + row0 * width + head * hs;
-    peft__gemm_serial(j->ctx, rows, hs, seen, 1, m->s, seen, 1, v, d->v->cols, 1, 0, out, width, m->gemm);
+    peft__matrix v = peft__attention_rows(peft__f32(j->d.v), h->k, 0, seen, h, h->kcols);
+    peft__matrix out = peft__attention_rows(j->out, h->q, first, rows, h, h->qcols);
+    peft__matmul_serial(j->ctx, out, 0, 1, peft__dense(m->s, rows, seen), v, m->gemm);
     for (int64_t i = 0; i < rows; i++)
-        for (int64_t c = 0; c < hs; c++) out[i * width + c] *= m->row[i];
+        for (int64_t c = 0; c < h->size; c++) j->out[h->q + (first + i) * h->qcols + c] *= m->row[i];
 }
 
 static void peft__attention_forward_lane(void *arg, int64_t lane) {
     const peft__attention_job *j = (const peft__attention_job *)arg;
-    const peft_attention_desc *d = j->d;
-    peft__attention_scratch m = peft__attention_lane(j, lane);
+    const peft_attention_desc *d = &j->d;
+    peft__attention_scratch m;
+    peft__attention_lane(j, lane, &m);
     for (int64_t task = lane; task < d->sequences * d->heads; task += j->ctx->threads) {
-        int64_t seq = task / d->heads, head = task % d->heads;
-        int64_t nq = d->q_offsets[seq + 1] - d->q_offsets[seq], nk = d->k_offsets[seq + 1] - d->k_offsets[seq];
-        if (d->bias && nq) peft__attention_bias(d, head, nq, nk, m.bias);
-        for (int64_t first = 0; first < nq; first += PEFT__QUERY_BLOCK)
-            peft__attention_forward_block(j, &m, seq, head, first, PEFT__MIN(PEFT__QUERY_BLOCK, nq - first));
+        peft__attention_head h = peft__attention_head_of(d, task / d->heads, task % d->heads);
+        if (h.nq * h.nk <= PEFT__FEW_SCORES && j->dropout <= 0) {
+            peft__attention_plain(d, &h, j->out, j->lse);
+            continue;
+        }
+        peft__attention_bias(d, &h, m.bias);
+        for (int64_t first = 0; first < h.nq; first += PEFT__QUERY_BLOCK)
+            peft__attention_forward_block(j, &m, &h, first, PEFT__MIN(PEFT__QUERY_BLOCK, h.nq - first));
     }
 }
 
-static void peft__attention_backward_block(const peft__attention_job *j, const peft__attention_scratch *m, int64_t seq, int64_t head,
-                                           int64_t first, int64_t rows) {
-    const peft_attention_desc *d = j->d;
-    int64_t hs = j->head_size, width = d->heads * hs, group = head / (d->heads / d->kv_heads);
-    int64_t seen = peft__attention_scores(j, m, seq, head, first, rows);
-    int64_t row0 = d->q_offsets[seq] + first, nq = d->q_offsets[seq + 1] - d->q_offsets[seq];
-    const float *q = peft__f32(d->q) + row0 * width + head * hs;
-    const float *k = peft__f32(d->k) + d->k_offsets[seq] * d->k->cols + group * hs;
-    const float *v = peft__f32(d->v) + d->k_offsets[seq] * d->v->cols + group * hs;
-    const float *dout = j->d_o + row0 * width + head * hs, *out = j->o + row0 * width + head * hs;
-    peft__gemm_serial(j->ctx, rows, seen, hs, 1, dout, width, 1, v, 1, d->v->cols, 0, m->dp, seen, m->gemm);
+static void peft__attention_backward_block(const peft__attention_job *j, const peft__attention_scratch *m,
+                                           const peft__attention_head *h, int64_t first, int64_t rows) {
+    const peft_attention_desc *d = &j->d;
+    int64_t seen = peft__attention_scores(j, m, h, first, rows), qc = h->qcols, kc = h->kcols;
+    peft__matrix s = peft__dense(m->s, rows, seen), dp = peft__dense(m->dp, rows, seen);
+    peft__matrix q = peft__attention_rows(peft__f32(d->q), h->q, first, rows, h, qc);
+    peft__matrix dout = peft__attention_rows(j->d_o, h->q, first, rows, h, qc);
+    peft__matrix k = peft__attention_rows(peft__f32(d->k), h->k, 0, seen, h, kc);
+    peft__matrix v = peft__attention_rows(peft__f32(d->v), h->k, 0, seen, h, kc);
+    peft__matmul_serial(j->ctx, dp, 0, 1, dout, peft__T(v), m->gemm);
     for (int64_t i = 0; i < rows; i++) {  // S becomes P, dP becomes dS; dV needs the dropped P
-        float *p = m->s + i * seen, *dp = m->dp + i * seen;
-        peft__vexp_shifted(j->ctx, p, j->lse[(row0 + i) * d->heads + head], seen);
-        peft__attention_dropout(j, dp, seq, head, first + i, seen);
-        m->row[i] = peft__dot(j->ctx, dout + i * width, out + i * width, hs);
-        peft__loop_softmax_backward(j->ctx, dp, p, m->row[i], seen);
-        peft__attention_dropout(j, p, seq, head, first + i, seen);
-        if (j->bias_grads) peft__axpy(j->ctx, m->bias_grad + (nq - 1) - (first + i), 1, dp, seen);
+        float *p = m->s + i * seen, *ds = m->dp + i * seen;
+        int64_t at = h->q + (first + i) * qc;
+        peft__loop_subtract(j->ctx, p, j->lse[(h->row0 + first + i) * d->heads + h->number], seen);
+        peft__vexp(j->ctx, p, p, seen);
+        peft__attention_dropout(j, ds, h, first + i, seen);
+        peft__loop_softmax_backward(j->ctx, ds, p, peft__dot(j->ctx, j->d_o + at, j->o + at, h->size), seen);
+        peft__attention_dropout(j, p, h, first + i, seen);
+        if (j->bias_grads) peft__axpy(j->ctx, m->bias_grad + (h->nq - 1) - (first + i), 1, ds, seen);
     }
-    int64_t kcols = d->k->cols, vcols = d->v->cols;
-    float *dv = j->dv ? j->dv + d->k_offsets[seq] * vcols + group * hs : NULL;
-    float *dk = j->dk ? j->dk + d->k_offsets[seq] * kcols + group * hs : NULL;
-    if (dv) peft__gemm_serial(j->ctx, seen, hs, rows, 1, m->s, 1, seen, dout, width, 1, 1, dv, vcols, m->gemm);
-    if (dk) peft__gemm_serial(j->ctx, seen, hs, rows, d->scale, m->dp, 1, seen, q, width, 1, 1, dk, kcols, m->gemm);
-    float *dq = j->dq ? j->dq + row0 * width + head * hs : NULL;
-    if (dq) peft__gemm_serial(j->ctx, rows, hs, seen, d->scale, m->dp, seen, 1, k, kcols, 1, 1, dq, width, m->gemm);
+    if (j->dv) peft__matmul_serial(j->ctx, peft__attention_rows(j->dv, h->k, 0, seen, h, kc), 1, 1, peft__T(s), dout, m->gemm);
+    if (j->dk) peft__matmul_serial(j->ctx, peft__attention_rows(j->dk, h->k, 0, seen, h, kc), 1, d->scale, peft__T(dp), q, m->gemm);
+    if (j->dq) peft__matmul_serial(j->ctx, peft__attention_rows(j->dq, h->q, first, rows, h, qc), 1, d->scale, dp, k, m->gemm);
 }
 
 // One task is a sequence and a key head: its query heads add to the same dK and dV, one after the other.
 static void peft__attention_backward_lane(void *arg, int64_t lane) {
     const peft__attention_job *j = (const peft__attention_job *)arg;
-    const peft_attention_desc *d = j->d;
-    peft__attention_scratch m = peft__attention_lane(j, lane);
+    const peft_attention_desc *d = &j->d;
+    peft__attention_scratch m;
+    peft__attention_lane(j, lane, &m);
     int64_t group = d->heads / d->kv_heads;
-    for (int64_t task = lane; task < d->sequences * d->kv_heads; task += j->ctx->threads) {
-        int64_t seq = task / d->kv_heads;
-        int64_t nq = d->q_offsets[seq + 1] - d->q_offsets[seq], nk = d->k_offsets[seq + 1] - d->k_offsets[seq];
-        for (int64_t head = task % d->kv_heads * group; nq && head < (task % d->kv_heads + 1) * group; head++) {
-            if (d->bias) peft__attention_bias(d, head, nq, nk, m.bias);
-            memset(m.bias_grad, 0, (size_t)(nq + nk) * sizeof(float));
-            for (int64_t first = 0; first < nq; first += PEFT__QUERY_BLOCK)
-                peft__attention_backward_block(j, &m, seq, head, first, PEFT__MIN(PEFT__QUERY_BLOCK, nq - first));
-            if (!j->bias_grads) continue;
-            float *sums = j->bias_grads + (seq * d->heads + head) * d->bias->rows;
-            int64_t shift = d->causal ? nk - nq : 0;
-            for (int64_t i = 0; i < nq + nk - 1; i++)
-                sums[peft__bucket(i - (nq - 1) - shift, d->bias->rows, d->max_distance, d->bidirectional)] += m.bias_grad[i];
+    for (int64_t task = lane; task < d->sequences * d->kv_heads; task += j->ctx->threads)
+        for (int64_t i = 0; i < group; i++) {
+            int64_t seq = task / d->kv_heads, head = task % d->kv_heads * group + i;
+            peft__attention_head h = peft__attention_head_of(d, seq, head);
+            if (!h.nq) break;
+            peft__attention_bias(d, &h, m.bias);
+            memset(m.bias_grad, 0, (size_t)(h.nq + h.nk) * sizeof(float));
+            for (int64_t first = 0; first < h.nq; first += PEFT__QUERY_BLOCK)
+                peft__attention_backward_block(j, &m, &h, first, PEFT__MIN(PEFT__QUERY_BLOCK, h.nq - first));
+            for (int64_t r = 0; j->bias_grads && r < h.nq + h.nk - 1; r++) {
+                int64_t relative = r - (h.nq - 1) - h.shift;
+                int64_t bucket = peft__bucket(relative, d->bias->rows, d->max_distance, d->bidirectional);
+                j->bias_grads[(seq * d->heads + head) * d->bias->rows + bucket] += m.bias_grad[r];
+            }
         }
-    }
 }
 
 // Fills what forward and backward share; the scratch comes from the tape. False: out of memory.
-static bool peft__attention_job_begin(peft_tape *t, const peft_attention_desc *d, peft__attention_job *j) {
-    memset(j, 0, sizeof(*j));
+static bool peft__attention_begin(peft_tape *t, peft__attention_job *j) {
+    const peft_attention_desc *d = &j->d;
+    int64_t b = PEFT__QUERY_BLOCK, size = d->q->cols / d->heads;
     j->ctx = t->ctx;
-    j->d = d;
-    j->head_size = d->q->cols / d->heads;
     j->dropout = t->inference ? 0 : d->dropout;
+    j->longest_q = j->longest_k = 0;
     for (int64_t s = 0; s < d->sequences; s++) {
         j->longest_q = PEFT__MAX(j->longest_q, d->q_offsets[s + 1] - d->q_offsets[s]);
         j->longest_k = PEFT__MAX(j->longest_k, d->k_offsets[s + 1] - d->k_offsets[s]);
     }
-    j->scratch_size = peft__attention_scratch_size(j);
-    j->scratch = (char *)peft__take(t, (int64_t)(j->scratch_size / sizeof(float)) * t->ctx->threads);
+    size_t gemm = peft__matmul_scratch(j->ctx, b, j->longest_k, size);
+    gemm = PEFT__MAX(gemm, peft__matmul_scratch(j->ctx, b, size, j->longest_k));
+    gemm = PEFT__MAX(gemm, peft__matmul_scratch(j->ctx, j->longest_k, size, b));
+    j->gemm_size = peft__round_up((int64_t)(gemm / sizeof(float)), 16);
+    j->block = b * peft__round_up(j->longest_k, 16);
+    j->distances = peft__round_up(j->longest_q + j->longest_k, 16);
+    j->scratch_size = j->gemm_size + 2 * j->block + b + 2 * j->distances;
+    j->scratch = peft__take(t, j->scratch_size * t->ctx->threads);
     return j->scratch != NULL;
 }
 
-static void peft__attention_add_bias_grads(const peft__attention_job *j, float *grad) {
-    const peft_attention_desc *d = j->d;
-    for (int64_t seq = 0; seq < d->sequences; seq++)
-        for (int64_t head = 0; head < d->heads; head++)
-            for (int64_t b = 0; b < d->bias->rows; b++) grad[b * d->heads + head] += j->bias_grads[(seq * d->heads + head) * d->bias->rows + b];
-}
-
 static void peft__attention_backward(peft_tape *t, peft__node *node) {
-    const peft__attention_node *n = (const peft__attention_node *)node;
-    const peft_attention_desc *d = &n->d;
-    peft__attention_job j;
-    if (!peft__attention_job_begin(t, d, &j)) return;
-    j.o = peft__f32(node->out);
-    j.d_o = node->out->grad;
-    j.lse = n->lse;
-    j.key = n->key;
-    j.dq = peft__zeroed_grad_of(t, d->q);
-    j.dk = peft__zeroed_grad_of(t, d->k);
-    j.dv = peft__zeroed_grad_of(t, d->v);
-    float *bias_grad = d->bias ? peft__zeroed_grad_of(t, d->bias) : NULL;
-    int64_t partials = bias_grad ? d->sequences * d->heads * d->bias->rows : 0;
-    if (partials) j.bias_grads = peft__take(t, partials);
+    peft__attention_job *j = (peft__attention_job *)node;
+    const peft_attention_desc *d = &j->d;
+    if (!peft__attention_begin(t, j)) return;
+    j->o = peft__f32(node->out);
+    j->d_o = node->out->grad;
+    j->dq = peft__zeroed_grad_of(t, d->q);
+    j->dk = peft__zeroed_grad_of(t, d->k);
+    j->dv = peft__zeroed_grad_of(t, d->v);
+    float *bias_grad = peft__zeroed_grad_of(t, d->bias);
+    int64_t parts = d->sequences * d->heads, buckets = bias_grad ? d->bias->rows : 0;
+    j->bias_grads = buckets ? peft__take(t, parts * buckets) : NULL;
     if (t->status) return;
-    if (partials) peft__clear(t, j.bias_grads, partials);
-    peft__parallel(t->ctx, t->ctx->threads, peft__attention_backward_lane, &j);
-    if (partials && !t->ctx->dry) peft__attention_add_bias_grads(&j, bias_grad);
-    peft__give(j.bias_grads);
-    peft__give((float *)(void *)j.scratch);
-    peft__give(n->lse);
+    peft__clear(t, j->bias_grads, parts * buckets);
+    peft__parallel(t->ctx, t->ctx->threads, peft__attention_backward_lane, j);
+    for (int64_t p = 0; p < parts && !t->ctx->dry; p++)
+        for (int64_t b = 0; b < buckets; b++) bias_grad[b * d->heads + p % d->heads] += j->bias_grads[p * buckets + b];
+    peft__give(j->bias_grads);
+    peft__give(j->scratch);
+    peft__give(j->lse);
 }
 
 static bool peft__attention_fits(peft_tape *t, const peft_attention_desc *d) {
-    bool ok = d->heads > 0 && d->kv_heads > 0 && d->q->cols % d->heads == 0 && d->heads % d->kv_heads == 0 && d->k->rows == d->v->rows &&
-              d->k->cols == d->q->cols / d->heads * d->kv_heads && d->v->cols == d->k->cols && d->sequences > 0 && d->q_offsets[0] == 0 &&
-              d->k_offsets[0] == 0 && d->q_offsets[d->sequences] == d->q->rows && d->k_offsets[d->sequences] == d->k->rows;
+    bool ok = d->heads > 0 && d->kv_heads > 0 && d->q->cols % d->heads == 0 && d->heads % d->kv_heads == 0 &&
+              d->k->rows == d->v->rows && d->k->cols == d->q->cols / d->heads * d->kv_heads &&
+              d->v->cols == d->k->cols && d->sequences > 0 && d->q_offsets[0] == 0 && d->k_offsets[0] == 0 &&
+              d->q_offsets[d->sequences] == d->q->rows && d->k_offsets[d->sequences] == d->k->rows;
     if (d->bias) ok = ok && d->bias->cols == d->heads && d->bias->type == PEFT_F32;
     for (int64_t s = 0; ok && s < d->sequences; s++) {
         int64_t nq = d->q_offsets[s + 1] - d->q_offsets[s], nk = d->k_offsets[s + 1] - d->k_offsets[s];
         ok = nq >= 0 && nk >= 1 && (!d->causal || nk >= nq) && d->window >= 0 && (d->causal || !d->window);
     }
-    if (!ok)
-        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "attention: q [%lld, %lld], k [%lld, %lld], %lld heads, %lld key heads do not fit",
-                                      (long long)d->q->rows, (long long)d->q->cols, (long long)d->k->rows, (long long)d->k->cols,
-                                      (long long)d->heads, (long long)d->kv_heads));
-    int64_t exact = d->bias ? d->bias->rows / (d->bidirectional ? 4 : 2) : 0;  // buckets of one distance each; see peft__bucket
-    if (ok && d->bias && (exact < 1 || d->max_distance <= exact)) {
-        ok = false;
-        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "attention: %lld buckets of relative positions up to distance %lld",
-                                      (long long)d->bias->rows, (long long)d->max_distance));
+    if (!ok) {
+        peft__op_fail(t, PEFT_ERROR_SHAPE,
+                      "attention: q [%lld, %lld], k [%lld, %lld], %lld heads, %lld key heads do not fit",
+                      (long long)d->q->rows, (long long)d->q->cols, (long long)d->k->rows, (long long)d->k->cols,
+                      (long long)d->heads, (long long)d->kv_heads);
+        return false;
     }
-    return ok;
+    int64_t exact = d->bias ? d->bias->rows / (d->bidirectional ? 4 : 2) : 0;  // buckets of one distance each
+    if (!d->bias || (exact >= 1 && d->max_distance > exact)) return true;
+    peft__op_fail(t, PEFT_ERROR_ARGUMENT, "attention: %lld buckets of relative positions up to distance %lld",
+                 (long long)d->bias->rows, (long long)d->max_distance);
+    return false;
 }
 
 PEFTDEF peft_tensor *peft_attention(peft_tape *t, const peft_attention_desc *desc) {
     if (!peft__ready(t, desc && desc->q && desc->k && desc->v, "attention")) return NULL;
-    peft_attention_desc d = *desc;
-    if (!d.kv_heads) d.kv_heads = d.heads;
-    if (d.scale == 0) d.scale = 1;
-    if (!peft__attention_fits(t, &d) || !peft__dropout_fits(t, d.dropout)) return NULL;
-    bool grad = d.q->requires_grad || d.k->requires_grad || d.v->requires_grad || (d.bias && d.bias->requires_grad);
-    peft_tensor *y = peft__result(t, d.q->rows, d.q->cols, grad);
-    float *lse = peft__take(t, d.q->rows * d.heads);
     peft__attention_job j;
-    if (t->status || !peft__attention_job_begin(t, &d, &j)) return NULL;
+    memset(&j, 0, sizeof(j));
+    peft_attention_desc *d = &j.d;
+    *d = *desc;
+    if (!d->kv_heads) d->kv_heads = d->heads;
+    if (d->scale == 0) d->scale = 1;
+    if (!peft__attention_fits(t, d) || !peft__dropout_fits(t, d->dropout)) return NULL;
+    bool grad = d->q->requires_grad || d->k->requires_grad || d->v->requires_grad || (d->bias && d->bias->requires_grad);
+    peft_tensor *y = peft__result(t, d->q->rows, d->q->cols, grad);
+    j.lse = peft__take(t, d->q->rows * d->heads);
+    if (t->status || !peft__attention_begin(t, &j)) return NULL;
     j.out = peft__f32(y);
-    j.lse = lse;
     j.key = j.dropout > 0 ? peft__next_dropout_key(t) : 0;
     peft__parallel(t->ctx, t->ctx->threads, peft__attention_forward_lane, &j);
-    peft__give((float *)(void *)j.scratch);
-    peft__attention_node *n = (peft__attention_node *)peft__record(t, y, sizeof(*n), peft__attention_backward);
-    if (n) {
-        n->d = d;
-        n->lse = lse;
-        n->key = j.key;
-    } else {
-        peft__give(lse);
-    }
-    return y;
+    peft__give(j.scratch);
+    if (!y->requires_grad) peft__give(j.lse);
+    return peft__record(t, y, peft__attention_backward, &j, sizeof(j));
 }
 
 // ---- softmax cross-entropy fused with the projection: for a slice of rows at a time, Z = X W^T, loss += lse(Z) - Z[label],
 //      dZ = (softmax(Z) - onehot) / denominator in place of Z, dX = dZ W, dW += dZ^T X. The gradient is ready before backward.
+//      X [n, d], W [vocabulary, d], Z [n, vocabulary]
 
 #define PEFT__LOSS_ROWS ((int64_t)128)
 
@@ -9723,6 +9563,14 @@ static void peft__loss_rows(void *arg, int64_t begin, int64_t end) {
     }
 }
 
+// The sum of the losses of n rows of logits, which become their gradients.
+static double peft__loss_sum(peft__loss_job *j, int64_t n) {
+    double sum = 0;
+    peft__ranges(j->ctx, n, 1, peft__loss_rows, j);
+    for (int64_t i = 0; i < n && !j->ctx->dry; i++) sum += j->losses[i];
+    return sum;
+}
+
 static void peft__loss_backward(peft_tape *t, peft__node *node) {
     const peft__loss_node *n = (const peft__loss_node *)node;
     float *g = n->dx ? peft__zeroed_grad_of(t, n->x) : NULL;
@@ -9731,109 +9579,85 @@ static void peft__loss_backward(peft_tape *t, peft__node *node) {
     peft__give(n->dx);
 }
 
-// The rows whose label counts, their labels, or -1 after a label outside the vocabulary.
-static int64_t peft__loss_select(peft_tape *t, const peft_tensor *x, const peft_tensor *w, const int32_t *labels, int32_t *rows, int32_t *kept) {
+// The rows whose label counts, and their labels. Returns how many there are, or -1 after a label outside the vocabulary.
+static int64_t peft__loss_select(peft_tape *t, int64_t n, int64_t vocabulary, const int32_t *labels, int32_t *rows,
+                                 int32_t *kept) {
     int64_t count = 0;
-    for (int64_t i = 0; i < x->rows; i++) {
+    for (int64_t i = 0; i < n; i++) {
         if (labels[i] == -100) continue;
-        if (labels[i] < 0 || labels[i] >= w->rows) {
-            peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "label %d is outside the vocabulary of %lld", labels[i], (long long)w->rows));
+        if (labels[i] < 0 || labels[i] >= vocabulary) {
+            peft__op_fail(t, PEFT_ERROR_ARGUMENT, "label %d is outside the vocabulary of %lld", labels[i],
+                         (long long)vocabulary);
             return -1;
         }
         rows[count] = (int32_t)i;
         kept[count++] = labels[i];
     }
-    if (!count) peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "cross-entropy: every label is -100"));
+    if (!count) peft__op_fail(t, PEFT_ERROR_ARGUMENT, "cross-entropy: every label is -100");
     return count ? count : -1;
 }
 
-// Loss and gradients of one slice. `h` holds its rows; dh receives their gradient, the head's is added to dw (NULL: not wanted).
-static double peft__loss_slice(peft_tape *t, peft__loss_job *j, const peft_tensor *w, const float *h, int64_t n, float *dh, float *dw) {
-    int64_t d = w->cols, v = w->rows;
-    peft__gemm_on_tape(t, n, v, d, 1, h, d, 1, peft__operand_of(w, true), 0, j->z, v);
-    if (t->status) return 0;
-    peft__ranges(t->ctx, n, 1, peft__loss_rows, j);
-    double sum = 0;
-    for (int64_t i = 0; i < n && !t->ctx->dry; i++) sum += j->losses[i];
-    if (dh) peft__gemm_on_tape(t, n, d, v, 1, j->z, v, 1, peft__operand_of(w, false), 0, dh, d);
-    if (dw) peft__gemm_on_tape(t, v, d, n, 1, j->z, 1, v, peft__operand_f32(h, d, false), 1, dw, d);
-    return sum;
-}
-
-// The same of logits [rows, vocabulary] that exist already.
+// The loss of logits [rows, vocabulary] that exist already.
 static peft_tensor *peft__logits_cross_entropy(peft_tape *t, peft_tensor *z, const int32_t *labels, double denominator) {
     if (!peft__ready(t, z, "logits cross entropy")) return NULL;
-    peft_tensor head;
-    memset(&head, 0, sizeof(head));
-    head.rows = z->cols;  // what labels are checked against
-    peft_tensor *y = peft__result(t, 1, 1, z->requires_grad);
-    int32_t *rows = (int32_t *)peft__arena_alloc(&t->arena, (size_t)z->rows * sizeof(int32_t));
-    int32_t *kept = (int32_t *)peft__arena_alloc(&t->arena, (size_t)z->rows * sizeof(int32_t));
-    double *losses = (double *)peft__arena_alloc(&t->arena, (size_t)z->rows * sizeof(double)), sum = 0;
-    if (!y || !rows || !kept || !losses) {
-        peft__tape_fail(t, PEFT_ERROR_MEMORY);
-        return NULL;
-    }
-    int64_t count = peft__loss_select(t, z, &head, labels, rows, kept), v = z->cols;
+    peft_tensor *y = peft__op_result(t, 1, 1, z, NULL, NULL);
+    int32_t *rows = (int32_t *)peft__tape_copy(t, NULL, (size_t)z->rows * 2 * sizeof(int32_t));
+    double *losses = (double *)peft__tape_copy(t, NULL, (size_t)z->rows * sizeof(double));
+    if (t->status) return NULL;
+    int32_t *kept = rows + z->rows;
+    int64_t v = z->cols, count = peft__loss_select(t, z->rows, v, labels, rows, kept);
     float *dz = count < 0 ? NULL : peft__take(t, count * v);
     if (!dz) return NULL;
-    for (int64_t i = 0; i < count; i++) memcpy(dz + i * v, peft__f32(z) + rows[i] * v, (size_t)v * sizeof(float));
+    for (int64_t i = 0; i < count; i++) peft__copy(t, dz + i * v, peft__f32(z) + rows[i] * v, v);
     double total = denominator > 0 ? denominator : (double)count;
     peft__loss_job j = {t->ctx, dz, kept, losses, v, (float)(1 / total), y->requires_grad};
-    peft__ranges(t->ctx, count, 1, peft__loss_rows, &j);
-    for (int64_t i = 0; i < count; i++) sum += losses[i];
-    peft__f32(y)[0] = (float)(sum / total);
-    peft__loss_node *n = (peft__loss_node *)peft__record(t, y, sizeof(*n), peft__loss_backward);
-    if (n) {
-        n->x = z;
-        n->dx = dz;
-        n->rows = rows;
-        n->count = count;
-    } else {
-        peft__give(dz);
-    }
-    return t->status ? NULL : y;
+    double sum = peft__loss_sum(&j, count);
+    if (!t->ctx->dry) peft__f32(y)[0] = (float)(sum / total);
+    peft__loss_node n = {PEFT__NODE, z, dz, rows, count};
+    if (!y->requires_grad) peft__give(dz);
+    return peft__record(t, y, peft__loss_backward, &n, sizeof(n));
 }
 
-PEFTDEF peft_tensor *peft_cross_entropy(peft_tape *t, peft_tensor *x, peft_tensor *w, const int32_t *labels, double denominator) {
+PEFTDEF peft_tensor *peft_cross_entropy(peft_tape *t, peft_tensor *x, peft_tensor *w, const int32_t *labels,
+                                        double denominator) {
     if (!peft__ready(t, x && w && labels, "cross entropy")) return NULL;
-    if (x->cols != w->cols) {
-        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "cross-entropy: %lld columns for a head of %lld", (long long)x->cols, (long long)w->cols));
-        return NULL;
-    }
-    peft_tensor *y = peft__result(t, 1, 1, x->requires_grad || w->requires_grad);
-    int32_t *rows = (int32_t *)peft__arena_alloc(&t->arena, (size_t)x->rows * sizeof(int32_t));
-    int32_t *kept = (int32_t *)peft__arena_alloc(&t->arena, (size_t)x->rows * sizeof(int32_t));
-    if (!y || !rows || !kept) {
-        peft__tape_fail(t, PEFT_ERROR_MEMORY);
-        return NULL;
-    }
-    int64_t count = peft__loss_select(t, x, w, labels, rows, kept), d = x->cols, slice = PEFT__MIN(count, PEFT__LOSS_ROWS);
+    if (x->cols != w->cols)
+        return peft__op_fail(t, PEFT_ERROR_SHAPE, "cross-entropy: %lld columns for a head of %lld", (long long)x->cols,
+                             (long long)w->cols);
+    peft_tensor *y = peft__op_result(t, 1, 1, x, w, NULL);
+    int32_t *rows = (int32_t *)peft__tape_copy(t, NULL, (size_t)x->rows * 2 * sizeof(int32_t));
+    if (t->status) return NULL;
+    int32_t *kept = rows + x->rows;
+    int64_t v = w->rows, d = x->cols, count = peft__loss_select(t, x->rows, v, labels, rows, kept);
     if (count < 0) return NULL;
-    double losses[PEFT__LOSS_ROWS];
-    float *z = peft__take(t, slice * w->rows), *h = peft__take(t, slice * d);
+    int64_t slice = PEFT__MIN(count, PEFT__LOSS_ROWS);
+    double losses[PEFT__LOSS_ROWS], sum = 0, total = denominator > 0 ? denominator : (double)count;
+    float *z = peft__take(t, slice * v), *h = peft__take(t, slice * d);
     float *dx = y->requires_grad && x->requires_grad ? peft__take(t, count * d) : NULL;
     float *dw = y->requires_grad ? peft__zeroed_grad_of(t, w) : NULL;  // a leaf's, or a new one where the head is computed
-    if (t->status) return NULL;
-    double sum = 0, total = denominator > 0 ? denominator : (double)count;
     for (int64_t first = 0; first < count && !t->status; first += slice) {
         int64_t n = PEFT__MIN(slice, count - first);
+        peft__matrix logits = peft__dense(z, n, v), input = peft__dense(h, n, d);
         for (int64_t i = 0; i < n; i++) peft__copy(t, h + i * d, peft__f32(x) + rows[first + i] * d, d);
-        peft__loss_job j = {t->ctx, z, kept + first, losses, w->rows, (float)(1 / total), y->requires_grad};
-        sum += peft__loss_slice(t, &j, w, h, n, dx ? dx + first * d : NULL, dw);
+        peft__tape_matmul(t, logits, 0, 1, input, peft__T(peft__matrix_of(w)));
+        if (t->status) break;
+        peft__loss_job j = {t->ctx, z, kept + first, losses, v, (float)(1 / total), y->requires_grad};
+        sum += peft__loss_sum(&j, n);
+        if (dx) peft__tape_matmul(t, peft__dense(dx + first * d, n, d), 0, 1, logits, peft__matrix_of(w));
+        if (dw) peft__tape_matmul(t, peft__dense(dw, v, d), 1, 1, peft__T(logits), input);
     }
+    if (t->status) return NULL;
     peft__give(z);
     peft__give(h);
     if (!t->ctx->dry) peft__f32(y)[0] = (float)(sum / total);
-    peft__loss_node *n = (peft__loss_node *)peft__record(t, y, sizeof(*n), peft__loss_backward);
-    if (n) {
-        n->x = x;
-        n->dx = dx;
-        n->rows = rows;
-        n->count = count;
-    }
-    return t->status ? NULL : y;
+    peft__loss_node n = {PEFT__NODE, x, dx, rows, count};
+    return peft__record(t, y, peft__loss_backward, &n, sizeof(n));
 }
+
+// How to add an operation: a struct that begins with a peft__node and keeps what backward reads; a function that checks its
+// operands (peft__ready, peft__op_misfit), makes the result with peft__op_result, computes it, and ends in peft__record; and a
+// backward, which adds to the gradients of the inputs through peft__grad_of (or peft__zeroed_grad_of). An activation is a row
+// of peft__activations. tests/test_ops.c compares each backward with differences of its forward.
 // =====================================================================================================================
 // 6. CHECKPOINTS
 //    Holds: the safetensors reader and writer, GGUF, what each family's parameters are called in both. Format of safetensors: u64
@@ -21079,7 +20903,7 @@ enum { PEFT__SVD_ROUNDS = 64 };
 // those behind them are there to make them good.
 static peft_status peft__svd(peft_context *ctx, const float *w, int64_t m, int64_t n, int64_t r, int64_t k,
                              peft_rng *rng, float *u, float *sigma, float *v) {
-    peft__operand whole = peft__operand_f32(w, n, false), turned = peft__operand_f32(w, n, true);
+    peft__matrix whole = peft__dense(w, m, n), U = peft__dense(u, k, m), V = peft__dense(v, k, n);
     double *g = (double *)peft__calloc(ctx, 2 * k * k, sizeof(double));
     float *before = (float *)peft__calloc(ctx, r * m + PEFT__MAX(m, k), sizeof(float)),
           *row = before ? before + r * m : NULL;
@@ -21088,10 +20912,10 @@ static peft_status peft__svd(peft_context *ctx, const float *w, int64_t m, int64
     double away = 1;
     for (int round = 0; round < PEFT__SVD_ROUNDS && !status && (round < 4 || away > 2e-6); round++) {
         peft__orthonormalize(ctx, v, k, n);
-        status = peft__gemm(ctx, k, m, n, 1, v, n, 1, &turned, 0, u, m);  // U = V W^T
+        status = peft__matmul(ctx, U, 0, 1, V, peft__T(whole));  // U = V W^T
         peft__orthonormalize(ctx, u, k, m);
         if (!status)
-            status = peft__gemm(ctx, k, n, m, 1, u, m, 1, &whole, 0, v, n);  // V = U W, [k, n]: W seen from U
+            status = peft__matmul(ctx, V, 0, 1, U, whole);  // V = U W, [k, n]: W seen from U
         if (status || (round % 4 != 3 && round + 1 < PEFT__SVD_ROUNDS)) continue;
         peft__singular_rows(u, m, v, n, k, g, row, sigma);
         away = peft__turned_away(ctx, u, before, r, m, row);
@@ -21131,9 +20955,8 @@ static peft_status peft__olora_start(peft_adapter *a, const float *w, int64_t ro
     for (int64_t i = 0; i < r; i++)
         for (int64_t j = 0; j < rows; j++) q[i * rows + j] = w[j * cols + i];
     peft__orthonormalize(a->ctx, q, r, rows);
-    peft__operand whole = peft__operand_f32(w, cols, false);
-    peft_status status =
-        peft__gemm(a->ctx, r, cols, rows, 1, q, rows, 1, &whole, 0, upper, cols);  // R = Q^T W
+    peft_status status = peft__matmul(a->ctx, peft__dense(upper, r, cols), 0, 1, peft__dense(q, r, rows),
+                                      peft__dense(w, rows, cols));  // R = Q^T W
     float *left = peft__f32(s->b), *right = peft__f32(s->a);
     for (int64_t i = 0; i < r && !status; i++) {
         for (int64_t j = 0; j < rows; j++)
@@ -22450,13 +22273,14 @@ PEFTDEF peft_status peft_adapter_load(peft_model *m, const char *folder, peft_ad
 
 // W += scale * B A, [out, in]; stored as [in, out], as embeddings are: += scale * A^T B^T.
 static peft_status peft__add_product(peft_context *ctx, peft_tensor *w, bool in_out, const peft_tensor *a, const peft_tensor *b, float scale) {
-    peft__operand right = peft__operand_of(in_out ? b : a, in_out);
     const peft_tensor *left = in_out ? a : b;
-    int64_t rs = in_out ? 1 : left->cols, cs = in_out ? left->cols : 1;
     float *wide = left->type == PEFT_F32 ? NULL : (float *)peft__calloc(ctx, peft__size(left), sizeof(float));
     if (left->type != PEFT_F32 && !wide) return PEFT_ERROR_MEMORY;
     if (wide) peft__to_f32(left, 0, peft__size(left), wide);
-    peft_status status = peft__gemm(ctx, w->rows, w->cols, a->rows, scale, wide ? wide : peft__f32(left), rs, cs, &right, 1, peft__f32(w), w->cols);
+    peft__matrix to = peft__dense(peft__f32(w), w->rows, w->cols);
+    peft__matrix l = peft__dense(wide ? wide : peft__f32(left), left->rows, left->cols);
+    peft__matrix r = peft__matrix_of(in_out ? b : a);
+    peft_status status = peft__matmul(ctx, to, 1, scale, in_out ? peft__T(l) : l, in_out ? peft__T(r) : r);
     peft__free(ctx, wide);
     return status;
 }

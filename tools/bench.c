@@ -70,27 +70,48 @@ static void emit(const char *name, double value, const char *unit, const char *m
 
 // ---- the machine: FMA peak of the instruction set in use, memory bandwidth
 
-#define PEAK_CHAIN(V, i) peft__vec_##V s##i = peft__set_##V((float)i);
-#define PEAK_LINK(V, i) s##i = peft__fma_##V(s##i, x, y);
-#define PEAK_JOIN(V, i) total = peft__add_##V(total, s##i);
-#define PEAK(V, TARGET)                                                                   \
-    static TARGET float peak_##V(int64_t n) {                                             \
-        peft__vec_##V x = peft__set_##V(0.999f), y = peft__set_##V(0.001f), total = y;    \
-        PEFT__REPEAT_12(PEAK_CHAIN, V)                                                    \
-        for (int64_t i = 0; i < n; i++) { PEFT__REPEAT_12(PEAK_LINK, V) }                 \
-        PEFT__REPEAT_12(PEAK_JOIN, V)                                                     \
-        return peft__sum_##V(total);                                                      \
+#define PEAK_CHAIN(i) v##i = set((float)i),
+#define PEAK_LINK(i) v##i = fma(v##i, x, y);
+#define PEAK_JOIN(i) y = y + v##i;
+#define PEAK(name, TARGET, vector)                                                \
+    static TARGET float peak_##name(int64_t n) {                                  \
+        vector PEFT__REPEAT_12(PEAK_CHAIN) x = set(0.999f), y = set(0.001f);      \
+        for (int64_t i = 0; i < n; i++) { PEFT__REPEAT_12(PEAK_LINK) }            \
+        PEFT__REPEAT_12(PEAK_JOIN)                                                \
+        float sum;                                                                \
+        memcpy(&sum, &y, sizeof(sum));                                            \
+        return sum;                                                               \
     }
-PEAK(plain, )
+typedef float four_floats __attribute__((vector_size(16)));
+static inline four_floats four(float a) {
+    return (four_floats){a, a, a, a};
+}
+#define set(a) four(a)
+#define fma(a, b, c) ((a) * (b) + (c))
+PEAK(plain, , four_floats)
+#if PEFT__WASM
+PEAK(wasm, , four_floats)
+#endif
+#undef set
+#undef fma
 #if PEFT__X86
-PEAK(avx2, PEFT__TARGET_AVX2)
-PEAK(avx512, PEFT__TARGET_AVX512)
+#define set(a) _mm256_set1_ps(a)
+#define fma(a, b, c) _mm256_fmadd_ps(a, b, c)
+PEAK(avx2, PEFT__TARGET_AVX2, __m256)
+#undef set
+#undef fma
+#define set(a) _mm512_set1_ps(a)
+#define fma(a, b, c) _mm512_fmadd_ps(a, b, c)
+PEAK(avx512, PEFT__TARGET_AVX512, __m512)
+#undef set
+#undef fma
 #endif
 #if PEFT__NEON
-PEAK(neon, )
-#endif
-#if PEFT__WASM
-PEAK(wasm, )
+#define set(a) vdupq_n_f32(a)
+#define fma(a, b, c) vfmaq_f32(c, a, b)
+PEAK(neon, , float32x4_t)
+#undef set
+#undef fma
 #endif
 
 enum { PEAK_STEPS = 400000 };
