@@ -30,6 +30,7 @@ OPTIONS (define before the implementation)
     PEFT_USE_PTHREADS    a thread pool; results stay bit-identical for any number of threads
     PEFT_NO_SIMD         only the portable code (else AVX2 / AVX-512 / NEON / WASM SIMD, chosen at run time)
     PEFT_NO_STDIO        no files: everything comes from memory, see peft_mount
+    PEFT_SELF            "name.h", if this file is not called peft.h: it includes itself once per instruction set
     PEFT_MALLOC, PEFT_FREE   default allocator (or give one per context)
     PEFT_ONLY_METRICS    leaves the models out: contexts and metrics (define it in every file that includes peft.h)
     PEFT_NO_METRICS      leaves metrics and benchmarks out, a quarter of the compile time (likewise)
@@ -5034,49 +5035,55 @@ static uint16_t peft__f32_to_bf16(float f) {
     return (uint16_t)((u + 0x7FFF + (u >> 16 & 1)) >> 16);
 }
 #if !defined(PEFT_ONLY_METRICS)
-// =====================================================================================================================
+// ===========================================================================================================
 // 3. GEMM
-//    Matrix products C = beta C + s A B of f32 activations with weights in any storage format, and vector math (exp, gelu,
-//    softmax). It rests on chapters 1 and 2: allocation, threads, half floats. Nearly all time of training and generation
-//    is spent here. To know: peft__matrix, peft__T, peft__matmul, peft__matmul_plain, peft__isa.
-// =====================================================================================================================
+//    Matrix products C = beta C + s A B of f32 activations with weights in any storage format, and vector
+//    math (exp, gelu, softmax). It rests on chapters 1 and 2: allocation, threads, half floats. Nearly all
+//    time of training and generation is spent here. To know: peft__matrix, peft__T, peft__matmul,
+//    peft__matmul_plain, peft__isa.
+// ===========================================================================================================
 //
-// A linear layer multiplies x [n, in] by the transpose of its weight w [out, in]. With n = 1, in = 2, out = 3:
+// A linear layer multiplies x [n, in] by the transpose of its weight w [out, in]. With n = 1, in = 2, out =
+// 3:
 //
 //     x = [1 2],  w = [[1 0] [0 1] [1 1]],  y = x w^T = [1*1+2*0  1*0+2*1  1*1+2*1] = [1 2 3]
 //
-// is peft__matmul(ctx, Y, 0, 1, X, peft__T(W)): a transposed matrix is the same memory, read with its steps exchanged.
+// is peft__matmul(ctx, Y, 0, 1, X, peft__T(W)): a transposed matrix is the same memory, read with its steps
+// exchanged.
 //
-// peft__matmul_plain is the definition, a triple loop. What makes the others faster (Goto & van de Geijn 2008; Van Zee &
-// van de Geijn 2015, BLIS): a micro-kernel ("tile") keeps a block of mr x nr elements of C in registers and walks over k.
-// At each step it loads one row of nr elements of B and multiplies it by mr scalars of A, so that mr*nr multiply-adds cost
-// only mr+nr loads. It reads packed panels, A as [k][mr] and B as [k][nr], so that every load is sequential. Around it are
-// loops that cut the matrices so that a panel of B stays in the L1 cache, and a block of A in L2.
+// peft__matmul_plain is the definition, a triple loop. What makes the others faster (Goto & van de Geijn
+// 2008; Van Zee & van de Geijn 2015, BLIS): a micro-kernel ("tile") keeps a block of mr x nr elements of C in
+// registers and walks over k. At each step it loads one row of nr elements of B and multiplies it by mr
+// scalars of A, so that mr*nr multiply-adds cost only mr+nr loads. It reads packed panels, A as [k][mr] and B
+// as [k][nr], so that every load is sequential. Around it are loops that cut the matrices so that a panel of
+// B stays in the L1 cache, and a block of A in L2.
 //
-// Determinism: element (i, j) of C is always the sum over p = 0, 1, ... in the same order and the same blocks of k, whatever
-// tile or thread computes it. So results do not depend on the number of threads.
+// Determinism: element (i, j) of C is always the sum over p = 0, 1, ... in the same order and the same blocks
+// of k, whatever tile or thread computes it. So results do not depend on the number of threads.
 
 struct peft__packing;
 
-// A view of a matrix of any storage format: element (i, j) is data[i*row_step + j*col_step]. One of the steps is 1.
+// A view of a matrix of any storage format: element (i, j) is data[i*row_step + j*col_step]. One of the steps
+// is 1.
 typedef struct peft__matrix {
     int64_t rows, cols;
     const void *data;
-    int64_t row_step, col_step;         // in elements
+    int64_t row_step, col_step;  // in elements
     peft_dtype type;
-    const peft_quant *quant;            // scales of a quantized matrix
+    const peft_quant *quant;             // scales of a quantized matrix
     const struct peft__packing *format;  // NULL: floats; else what is known of its type (chapter 4)
 } peft__matrix;
 
 // Writes columns [n0, n0+nc) and rows [k0, k0+kc) of b as panels [kc][nr], the last one filled up with zeros.
-typedef void (*peft__pack_fn)(const peft__matrix *b, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed);
+typedef void (*peft__pack_fn)(
+        const peft__matrix *b, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed);
 
-// What a format of quantized weights brings along. `few` computes C = beta C + s A B where A has few rows; it leaves *done
-// false for shapes that it does not know.
+// What a format of quantized weights brings along. `few` computes C = beta C + s A B where A has few rows; it
+// leaves *done false for shapes that it does not know.
 typedef struct peft__packing {
     peft__pack_fn (*pack)(peft_simd simd);
     peft_status (*few)(peft_context *ctx, const peft__matrix *c, float beta, float s, const peft__matrix *a,
-                       const peft__matrix *b, bool *done);
+            const peft__matrix *b, bool *done);
 } peft__packing;
 
 // x [rows, cols] in f32, whose rows begin `stride` elements apart
@@ -5110,45 +5117,53 @@ PEFT__INLINE float peft__element(peft_dtype type, const void *row, int64_t i) {
     return ((const float *)row)[i];
 }
 
-// C [m, n] = beta C + s A [m, k] B [k, n] for floats of any width: what the fast paths are tested against, and quick enough
-// for tiny products. With beta = 0, C is not read.
-static void peft__matmul_plain(const peft__matrix *c, float beta, float s, const peft__matrix *a, const peft__matrix *b) {
+// C [m, n] = beta C + s A [m, k] B [k, n] for floats of any width: what the fast paths are tested against,
+// and quick enough for tiny products. With beta = 0, C is not read.
+static void peft__matmul_plain(
+        const peft__matrix *c, float beta, float s, const peft__matrix *a, const peft__matrix *b) {
     for (int64_t i = 0; i < c->rows; i++)
         for (int64_t j = 0; j < c->cols; j++) {
             float sum = 0, *to = (float *)(uintptr_t)c->data + i * c->row_step + j;
             for (int64_t p = 0; p < a->cols; p++)
                 sum += ((const float *)a->data)[i * a->row_step + p * a->col_step] *
-                       peft__element(b->type, b->data, p * b->row_step + j * b->col_step);
+                        peft__element(b->type, b->data, p * b->row_step + j * b->col_step);
             *to = beta == 0 ? s * sum : s * sum + beta * *to;
         }
 }
 
 // ---- what the kernels below share
 
-// A repeated statement X(0) X(1) ... keeps each accumulator a named variable, which compilers hold in registers at -O2.
+// A repeated statement X(0) X(1) ... keeps each accumulator a named variable, which compilers hold in
+// registers at -O2.
 #define PEFT__REPEAT_1(X) X(0)
 #define PEFT__REPEAT_3(X) X(0) X(1) X(2)
 #define PEFT__REPEAT_4(X) PEFT__REPEAT_3(X) X(3)
-#define PEFT__REPEAT_6(X) PEFT__REPEAT_4(X) X(4) X(5)
+#define PEFT__REPEAT_6(X) \
+    PEFT__REPEAT_4(X)     \
+    X(4) X(5)
 #define PEFT__REPEAT_8(X) PEFT__REPEAT_6(X) X(6) X(7)
-#define PEFT__REPEAT_12(X) PEFT__REPEAT_8(X) X(8) X(9) X(10) X(11)
+#define PEFT__REPEAT_12(X) \
+    PEFT__REPEAT_8(X)      \
+    X(8) X(9) X(10) X(11)
 #define PEFT__REPEAT_14(X) PEFT__REPEAT_12(X) X(12) X(13)
 #define PEFT__REPEAT_16(X) PEFT__REPEAT_14(X) X(14) X(15)
 
-// Kernels are compiled for f32 and once more for both 16-bit formats, which are told apart at each load by a branch that
-// costs nothing beside the memory. For that, `type` is a constant where they are inlined, or this.
+// Kernels are compiled for f32 and once more for both 16-bit formats, which are told apart at each load by a
+// branch that costs nothing beside the memory. For that, `type` is a constant where they are inlined, or
+// this.
 #define PEFT__HALF(type) ((type) == PEFT_F16 ? PEFT_F16 : PEFT_BF16)
 
-#define PEFT__PACK_ROWS 8            // rows at a time where panels lie side by side
-#define PEFT__AHEAD 256              // elements in a row from here to what is fetched
-#define PEFT__GELU_A 1.5957691216057308f   // 2 sqrt(2/pi)
+#define PEFT__PACK_ROWS 8  // rows at a time where panels lie side by side
+#define PEFT__AHEAD 256  // elements in a row from here to what is fetched
+#define PEFT__GELU_A 1.5957691216057308f  // 2 sqrt(2/pi)
 #define PEFT__GELU_B 0.07135481627260025f  // 2 sqrt(2/pi) * 0.044715
 
 PEFT__INLINE const void *peft__advance(peft_dtype type, const void *p, int64_t elements) {
     return (const char *)p + elements * (type == PEFT_F32 ? 4 : 2);
 }
 
-// Fetches what is `bytes` past element i of a row; the address is only a hint and may lie outside of the matrix.
+// Fetches what is `bytes` past element i of a row; the address is only a hint and may lie outside of the
+// matrix.
 PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintptr_t bytes) {
     PEFT__PREFETCH((const void *)((uintptr_t)row + (uintptr_t)(i * (type == PEFT_F32 ? 4 : 2)) + bytes));
     (void)type, (void)row, (void)i, (void)bytes;
@@ -5157,7 +5172,8 @@ PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintp
 // 2^n for |n| <= 160 in two factors, since 2^128 and 2^-150 are no floats. A NaN passes through x.
 PEFT__INLINE float peft__scale_float(float x, float n) {
     int32_t i = n == n ? (int32_t)n : 0, half = i / 2;
-    return x * peft__bits_float((uint32_t)(half + 127) << 23) * peft__bits_float((uint32_t)(i - half + 127) << 23);
+    return x * peft__bits_float((uint32_t)(half + 127) << 23) *
+            peft__bits_float((uint32_t)(i - half + 127) << 23);
 }
 PEFT__INLINE float peft__round_float(float x) {
     return x + 12582912.0f - 12582912.0f;  // |x| < 2^22: 1.5 * 2^23 leaves no fraction bits
@@ -5171,21 +5187,24 @@ static void peft__put_sums(float *y, const float *sums, int64_t n, float s, floa
     for (int64_t i = 0; i < n; i++) y[i] = beta == 0 ? s * sums[i] : s * sums[i] + beta * y[i];
 }
 
-// One table per instruction set: functions, and block sizes (the tile is mr x nr; kc and the bytes of L2 to fill).
+// One table per instruction set: functions, and block sizes (the tile is mr x nr; kc and the bytes of L2 to
+// fill).
 typedef struct peft__isa {
     int mr, nr, dot_rows;
     int64_t kc, l2;
     peft__pack_fn pack;
     void (*pack_panel)(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc, int64_t lanes,
-                       int64_t width, int64_t step, float *out);
-    void (*tile)(int rows, int64_t cols, int64_t kc, const float *a, int64_t a_row, int64_t a_step, const float *b,
-                 int64_t b_step, float *c, int64_t ldc, float alpha, float beta);
-    void (*dots)(int rows, peft_dtype type, int64_t k, const float *a, int64_t lda, const void *const *b, float *out);
-    void (*gemv)(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x, int64_t incx, const void *b,
-                 int64_t stride, float beta, float *y);
+            int64_t width, int64_t step, float *out);
+    void (*tile)(int rows, int64_t cols, int64_t kc, const float *a, int64_t a_row, int64_t a_step,
+            const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta);
+    void (*dots)(int rows, peft_dtype type, int64_t k, const float *a, int64_t lda, const void *const *b,
+            float *out);
+    void (*gemv)(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x, int64_t incx,
+            const void *b, int64_t stride, float beta, float *y);
     void (*exp)(float *y, const float *x, int64_t n);
     void (*gate)(bool gelu, float *y, const float *x, const float *up, int64_t n);
-    void (*gate_back)(bool gelu, float *dx, float *dup, const float *x, const float *up, const float *dy, int64_t n);
+    void (*gate_back)(
+            bool gelu, float *dx, float *dup, const float *x, const float *up, const float *dy, int64_t n);
     float (*dot)(const float *a, const float *b, int64_t n);
     void (*axpy)(float *y, float alpha, const float *x, int64_t n);
     void (*softmax)(float *x, int64_t n, float *max, double *sum);
@@ -5193,9 +5212,9 @@ typedef struct peft__isa {
 
 // ---- one source, compiled once per instruction set
 //
-// The header includes itself between here and the kernels' end, once for each instruction set: PEFT__PASS says which. In a
-// pass, all but the parts for it is skipped. PEFT__V(name) is then the name with that set's ending (peft__tile_avx512), and
-// v_add, v_load, ... are its instructions.
+// The header includes itself between here and the kernels' end, once for each instruction set: PEFT__PASS
+// says which. In a pass, all but the parts for it is skipped. PEFT__V(name) is then the name with that set's
+// ending (peft__tile_avx512), and v_add, v_load, ... are its instructions.
 #ifndef PEFT_SELF
 #define PEFT_SELF "peft.h"  // what this file is called, found beside itself
 #endif
@@ -5238,11 +5257,11 @@ typedef struct peft__isa {
 #endif  // PEFT_ONLY_METRICS
 #endif  // PEFT_IMPLEMENTATION, until the kernels' end
 
-// ---- the vector pages: what each instruction set calls its operations. v_float holds v_width floats; + - * / work on it.
-//      v_load_n and v_store_n take the first n < v_width lanes. v_fma(a, b, c) = a*b + c. v_min and v_max return the second
-//      argument if either is NaN, or NaN. v_sum adds up the lanes, v_sum4 those of four vectors. v_scale(x, n) = x * 2^n for
-//      integral n. v_transpose turns a block of v_width x v_width. Below them: the tile's rows, those of the dot products,
-//      kc and the bytes of L2.
+// ---- the vector pages: what each instruction set calls its operations. v_float holds v_width floats; + - *
+//      / work on it. v_load_n and v_store_n take the first n < v_width lanes. v_fma(a, b, c) = a*b + c. v_min
+//      and v_max return the second argument if either is NaN, or NaN. v_sum adds up the lanes, v_sum4 those
+//      of four vectors. v_scale(x, n) = x * 2^n for integral n. v_transpose turns a block of v_width x
+//      v_width. Below them: the tile's rows, those of the dot products, kc and the bytes of L2.
 #if defined(PEFT__PASS)
 #if PEFT__PASS == PEFT__PASS_PLAIN
 #define PEFT__V(name) peft__##name##_plain
@@ -5260,14 +5279,16 @@ PEFT__INLINE peft__vec_plain peft__lanes_plain(float a, float b, float c, float 
     peft__vec_plain v = {a, b, c, d};
     return v;
 }
-#define PEFT__EACH_LANE(name, f)                                                                              \
-    PEFT__INLINE peft__vec_plain peft__##name##_plain(peft__vec_plain a, peft__vec_plain b) {                 \
-        return peft__lanes_plain(f(a[0], b[0]), f(a[1], b[1]), f(a[2], b[2]), f(a[3], b[3]));                 \
+#define PEFT__EACH_LANE(name, f)                                                              \
+    PEFT__INLINE peft__vec_plain peft__##name##_plain(peft__vec_plain a, peft__vec_plain b) { \
+        return peft__lanes_plain(f(a[0], b[0]), f(a[1], b[1]), f(a[2], b[2]), f(a[3], b[3])); \
     }
 PEFT__EACH_LANE(min, peft__min_float)
 PEFT__EACH_LANE(max, peft__max_float)
 PEFT__EACH_LANE(scale, peft__scale_float)
-PEFT__INLINE peft__vec_plain peft__load_plain(const float *p) { return peft__lanes_plain(p[0], p[1], p[2], p[3]); }
+PEFT__INLINE peft__vec_plain peft__load_plain(const float *p) {
+    return peft__lanes_plain(p[0], p[1], p[2], p[3]);
+}
 PEFT__INLINE float peft__sum_plain(peft__vec_plain v) { return (v[0] + v[1]) + (v[2] + v[3]); }
 PEFT__INLINE void peft__transpose_plain(peft__vec_plain *r) {
     peft__vec_plain a = r[0], b = r[1], c = r[2], d = r[3];
@@ -5283,10 +5304,12 @@ PEFT__INLINE void peft__transpose_plain(peft__vec_plain *r) {
 #define v_scale peft__scale_plain
 #define v_sum peft__sum_plain
 #define v_transpose peft__transpose_plain
-#define v_load_f16(p) peft__lanes_plain(peft__f16_to_f32((p)[0]), peft__f16_to_f32((p)[1]), \
-                                        peft__f16_to_f32((p)[2]), peft__f16_to_f32((p)[3]))
-#define v_load_bf16(p) peft__lanes_plain(peft__bf16_to_f32((p)[0]), peft__bf16_to_f32((p)[1]), \
-                                         peft__bf16_to_f32((p)[2]), peft__bf16_to_f32((p)[3]))
+#define v_load_f16(p)                                                                               \
+    peft__lanes_plain(peft__f16_to_f32((p)[0]), peft__f16_to_f32((p)[1]), peft__f16_to_f32((p)[2]), \
+            peft__f16_to_f32((p)[3]))
+#define v_load_bf16(p)                                                                                 \
+    peft__lanes_plain(peft__bf16_to_f32((p)[0]), peft__bf16_to_f32((p)[1]), peft__bf16_to_f32((p)[2]), \
+            peft__bf16_to_f32((p)[3]))
 #else  // a vector of one float
 #define v_width 1
 #define v_repeat_width PEFT__REPEAT_1
@@ -5337,8 +5360,10 @@ PEFT__INLINE float32x4_t peft__scale_neon(float32x4_t x, float32x4_t n) {
     return vmulq_f32(x, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vsubq_s32(i, half), bias), 23)));
 }
 PEFT__INLINE void peft__transpose_neon(float32x4_t *r) {
-    float64x2_t a = vreinterpretq_f64_f32(vtrn1q_f32(r[0], r[1])), b = vreinterpretq_f64_f32(vtrn2q_f32(r[0], r[1]));
-    float64x2_t c = vreinterpretq_f64_f32(vtrn1q_f32(r[2], r[3])), d = vreinterpretq_f64_f32(vtrn2q_f32(r[2], r[3]));
+    float64x2_t a = vreinterpretq_f64_f32(vtrn1q_f32(r[0], r[1])),
+                b = vreinterpretq_f64_f32(vtrn2q_f32(r[0], r[1]));
+    float64x2_t c = vreinterpretq_f64_f32(vtrn1q_f32(r[2], r[3])),
+                d = vreinterpretq_f64_f32(vtrn2q_f32(r[2], r[3]));
     r[0] = vreinterpretq_f32_f64(vtrn1q_f64(a, c)), r[1] = vreinterpretq_f32_f64(vtrn1q_f64(b, d));
     r[2] = vreinterpretq_f32_f64(vtrn2q_f64(a, c)), r[3] = vreinterpretq_f32_f64(vtrn2q_f64(b, d));
 }
@@ -5366,17 +5391,19 @@ PEFT__INLINE void peft__transpose_neon(float32x4_t *r) {
     ((out)[0] = v_sum(a), (out)[1] = v_sum(b), (out)[2] = v_sum(c), (out)[3] = v_sum(d))
 #define v_scale peft__scale_wasm
 #define v_transpose peft__transpose_wasm
-#define v_load_f16(p) ((v_float)wasm_f32x4_make(peft__f16_to_f32((p)[0]), peft__f16_to_f32((p)[1]), \
-                                                peft__f16_to_f32((p)[2]), peft__f16_to_f32((p)[3])))
+#define v_load_f16(p)                                                                                       \
+    ((v_float)wasm_f32x4_make(peft__f16_to_f32((p)[0]), peft__f16_to_f32((p)[1]), peft__f16_to_f32((p)[2]), \
+            peft__f16_to_f32((p)[3])))
 #define v_load_bf16(p) ((v_float)wasm_i32x4_shl(wasm_u32x4_load16x4(p), 16))
 #if PEFT__CHAPTER == 3
 typedef float peft__vec_wasm __attribute__((vector_size(16)));
 PEFT__INLINE float peft__sum_wasm(v128_t v) {
     return (wasm_f32x4_extract_lane(v, 0) + wasm_f32x4_extract_lane(v, 1)) +
-           (wasm_f32x4_extract_lane(v, 2) + wasm_f32x4_extract_lane(v, 3));
+            (wasm_f32x4_extract_lane(v, 2) + wasm_f32x4_extract_lane(v, 3));
 }
 PEFT__INLINE v_float peft__scale_wasm(v_float x, v_float n) {
-    v128_t i = wasm_i32x4_trunc_sat_f32x4((v128_t)n), half = wasm_i32x4_shr(i, 1), bias = wasm_i32x4_splat(127);
+    v128_t i = wasm_i32x4_trunc_sat_f32x4((v128_t)n), half = wasm_i32x4_shr(i, 1),
+           bias = wasm_i32x4_splat(127);
     x = x * (v_float)wasm_i32x4_shl(wasm_i32x4_add(half, bias), 23);
     return x * (v_float)wasm_i32x4_shl(wasm_i32x4_add(wasm_i32x4_sub(i, half), bias), 23);
 }
@@ -5411,8 +5438,9 @@ PEFT__INLINE void peft__transpose_wasm(v_float *r) {
 #define v_scale peft__scale_avx2
 #define v_transpose peft__transpose_avx2
 #define v_load_f16(p) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p)))
-#define v_load_bf16(p) _mm256_castsi256_ps(_mm256_slli_epi32( \
-    _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)(p))), 16))
+#define v_load_bf16(p)                     \
+    _mm256_castsi256_ps(_mm256_slli_epi32( \
+            _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)(p))), 16))
 #if PEFT__CHAPTER == 3
 #define PEFT__AVX2 PEFT__INLINE PEFT__TARGET_AVX2
 PEFT__AVX2 __m128 peft__sum4_avx2(__m256 a, __m256 b, __m256 c, __m256 d) {
@@ -5427,8 +5455,10 @@ PEFT__AVX2 __m256 peft__scale_avx2(__m256 x, __m256 n) {
 }
 // 4 x 4 transposes within each 128-bit lane: afterwards lane L of r[j] is column 4L+j of the four rows.
 PEFT__AVX2 void peft__transpose4_avx2(__m256 *r) {
-    __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(r[0], r[1])), b = _mm256_castps_pd(_mm256_unpackhi_ps(r[0], r[1]));
-    __m256d c = _mm256_castps_pd(_mm256_unpacklo_ps(r[2], r[3])), d = _mm256_castps_pd(_mm256_unpackhi_ps(r[2], r[3]));
+    __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(r[0], r[1])),
+            b = _mm256_castps_pd(_mm256_unpackhi_ps(r[0], r[1]));
+    __m256d c = _mm256_castps_pd(_mm256_unpacklo_ps(r[2], r[3])),
+            d = _mm256_castps_pd(_mm256_unpackhi_ps(r[2], r[3]));
     r[0] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, c)), r[1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, c));
     r[2] = _mm256_castpd_ps(_mm256_unpacklo_pd(b, d)), r[3] = _mm256_castpd_ps(_mm256_unpackhi_pd(b, d));
 }
@@ -5466,21 +5496,25 @@ PEFT__AVX2 void peft__transpose_avx2(__m256 *r) {
 #define v_sum4(a, b, c, d, out) _mm_storeu_ps(out, peft__sum4_avx512(a, b, c, d))
 #define v_transpose peft__transpose_avx512
 #define v_load_f16(p) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(p)))
-#define v_load_bf16(p) _mm512_castsi512_ps(_mm512_slli_epi32( \
-    _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)(p))), 16))
+#define v_load_bf16(p)                     \
+    _mm512_castsi512_ps(_mm512_slli_epi32( \
+            _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)(p))), 16))
 #if PEFT__CHAPTER == 3
 #define PEFT__AVX512 PEFT__INLINE PEFT__TARGET_AVX512
 PEFT__AVX512 __m128 peft__sum4_avx512(__m512 a, __m512 b, __m512 c, __m512 d) {
     __m512 ab = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xEE));
     __m512 cd = _mm512_add_ps(_mm512_shuffle_f32x4(c, d, 0x44), _mm512_shuffle_f32x4(c, d, 0xEE));
-    __m512 s = _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xDD));  // lane i: operand i
+    __m512 s = _mm512_add_ps(
+            _mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xDD));  // lane i: operand i
     s = _mm512_add_ps(s, _mm512_permute_ps(s, 0x4E));
     s = _mm512_add_ps(s, _mm512_permute_ps(s, 0xB1));
     return _mm512_castps512_ps128(_mm512_permutexvar_ps(_mm512_set4_epi32(12, 8, 4, 0), s));
 }
 PEFT__AVX512 void peft__transpose4_avx512(__m512 *r) {  // as for AVX2
-    __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(r[0], r[1])), b = _mm512_castps_pd(_mm512_unpackhi_ps(r[0], r[1]));
-    __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(r[2], r[3])), d = _mm512_castps_pd(_mm512_unpackhi_ps(r[2], r[3]));
+    __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(r[0], r[1])),
+            b = _mm512_castps_pd(_mm512_unpackhi_ps(r[0], r[1]));
+    __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(r[2], r[3])),
+            d = _mm512_castps_pd(_mm512_unpackhi_ps(r[2], r[3]));
     r[0] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c)), r[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
     r[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d)), r[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
 }
@@ -5501,7 +5535,7 @@ PEFT__AVX512 void peft__transpose_avx512(__m512 *r) {
 #endif
 
 #define PEFT__VECTOR PEFT__INLINE PEFT__TARGET  // what kernels are made of
-#define PEFT__KERNEL static PEFT__TARGET        // what stands in the tables
+#define PEFT__KERNEL static PEFT__TARGET  // what stands in the tables
 #ifndef v_load_n  // without masks: through a small buffer
 #define v_load_n PEFT__V(load_n)
 #define v_store_n PEFT__V(store_n)
@@ -5540,17 +5574,20 @@ PEFT__VECTOR v_float v_weight_n(peft_dtype type, const void *row, int64_t i, int
     return v_load(buffer);
 }
 
-// Packing: out[p*step + l] = source[p*rs + l*cs] for p < kc, l < lanes, and 0 for lanes <= l < width. rs or cs is 1. Whole
-// vectors are stored where the next row of `out` (written later) or padding takes the excess, so `out` needs v_width
-// spare elements. What is fetched ahead: behind the end of these rows come those of the next panel.
-#define PEFT__PACK_FETCH(i) \
-    peft__fetch(type, source, p + PEFT__AHEAD < kc ? i * cs + p + PEFT__AHEAD : (i + width) * cs + p + PEFT__AHEAD - kc, 0);
-#define PEFT__PACK_LOAD(i) r[i] = i < lanes ? v_weight(type, peft__advance(type, source, i * cs), p) : v_set(0.0f);
-#define PEFT__PACK_STORE(i)                                  \
-    if (whole) v_store(out + (p + i) * step, r[i]);          \
+// Packing: out[p*step + l] = source[p*rs + l*cs] for p < kc, l < lanes, and 0 for lanes <= l < width. rs or
+// cs is 1. Whole vectors are stored where the next row of `out` (written later) or padding takes the excess,
+// so `out` needs v_width spare elements. What is fetched ahead: behind the end of these rows come those of
+// the next panel.
+#define PEFT__PACK_FETCH(i)   \
+    peft__fetch(type, source, \
+            p + PEFT__AHEAD < kc ? i * cs + p + PEFT__AHEAD : (i + width) * cs + p + PEFT__AHEAD - kc, 0);
+#define PEFT__PACK_LOAD(i) \
+    r[i] = i < lanes ? v_weight(type, peft__advance(type, source, i * cs), p) : v_set(0.0f);
+#define PEFT__PACK_STORE(i)                         \
+    if (whole) v_store(out + (p + i) * step, r[i]); \
     else v_store_n(out + (p + i) * step, r[i], width);
 PEFT__VECTOR void PEFT__V(pack_lanes)(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc,
-                                      int64_t lanes, int64_t width, int64_t step, float *out) {
+        int64_t lanes, int64_t width, int64_t step, float *out) {
     bool whole = width >= v_width || step < v_width;
     if (rs != 1) {  // lanes are contiguous (cs == 1): copy rows
         for (int64_t p = 0; p < kc; p++) {
@@ -5572,25 +5609,26 @@ PEFT__VECTOR void PEFT__V(pack_lanes)(peft_dtype type, const void *source, int64
     }
     for (; p < kc; p++)
         for (int64_t l = 0; l < width; l++)
-            out[p * step + l] = l < lanes ? peft__element(type, peft__advance(type, source, l * cs), p) : 0.0f;
+            out[p * step + l] =
+                    l < lanes ? peft__element(type, peft__advance(type, source, l * cs), p) : 0.0f;
 }
-PEFT__VECTOR void PEFT__V(pack_panel_of)(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc,
-                                         int64_t lanes, int64_t width, int64_t step, float *out) {
+PEFT__VECTOR void PEFT__V(pack_panel_of)(peft_dtype type, const void *source, int64_t rs, int64_t cs,
+        int64_t kc, int64_t lanes, int64_t width, int64_t step, float *out) {
     for (int64_t l = 0; l < width; l += v_width)
         PEFT__V(pack_lanes)(type, l < lanes ? peft__advance(type, source, l * cs) : source, rs, cs, kc,
-                            PEFT__MAX(PEFT__MIN(lanes - l, v_width), 0), PEFT__MIN(width - l, v_width), step, out + l);
+                PEFT__MAX(PEFT__MIN(lanes - l, v_width), 0), PEFT__MIN(width - l, v_width), step, out + l);
 }
 PEFT__KERNEL void PEFT__V(pack_panel)(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc,
-                                      int64_t lanes, int64_t width, int64_t step, float *out) {
+        int64_t lanes, int64_t width, int64_t step, float *out) {
     if (type == PEFT_F32) PEFT__V(pack_panel_of)(PEFT_F32, source, rs, cs, kc, lanes, width, step, out);
     else PEFT__V(pack_panel_of)(PEFT__HALF(type), source, rs, cs, kc, lanes, width, step, out);
 }
-PEFT__KERNEL void PEFT__V(pack)(const peft__matrix *b, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr,
-                                float *packed) {
+PEFT__KERNEL void PEFT__V(pack)(
+        const peft__matrix *b, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
     int64_t rs = b->row_step, cs = b->col_step;
     for (int64_t j = 0; j < nc; j += nr, packed += kc * nr)
         PEFT__V(pack_panel)(b->type, peft__advance(b->type, b->data, k0 * rs + (n0 + j) * cs), rs, cs, kc,
-                            PEFT__MIN(nc - j, nr), nr, nr, packed);
+                PEFT__MIN(nc - j, nr), nr, nr, packed);
 }
 
 // The micro-kernel: C[R, 2W] = alpha * A[R, kc] * B[kc, 2W] + beta * C with W = v_width, for R = 1 ... mr.
@@ -5602,8 +5640,8 @@ PEFT__VECTOR void PEFT__V(tile_row)(float *c, v_float s, v_float t, float alpha,
     v_store(c, s), v_store(c + v_width, t);
 }
 // The same for the first `cols` columns of all rows of a tile, whose sums are in `rest` [rows, 2W].
-PEFT__KERNEL void PEFT__V(tile_edge)(int rows, int64_t cols, const float *rest, float *c, int64_t ldc, float alpha,
-                                     float beta) {
+PEFT__KERNEL void PEFT__V(tile_edge)(
+        int rows, int64_t cols, const float *rest, float *c, int64_t ldc, float alpha, float beta) {
     v_float factor = v_set(alpha), old = v_set(beta);
     for (int r = 0; r < rows; r++, c += ldc, rest += 2 * v_width)
         for (int64_t j = 0; j < cols; j += v_width) {
@@ -5613,21 +5651,22 @@ PEFT__KERNEL void PEFT__V(tile_edge)(int rows, int64_t cols, const float *rest, 
         }
 }
 #define PEFT__TILE_ZERO(i) v_float s##i = v_set(0.0f), t##i = s##i;
-// A pointer for each three rows: an address adds 0, 1 or 2 times the distance to it, so few registers are needed.
-#define PEFT__TILE_STEP(i)                                \
-    if (R > i) {                                          \
-        v_float x = v_set(at[i / 3][i % 3 * a_row]);      \
-        s##i = v_fma(x, b0, s##i);                        \
-        t##i = v_fma(x, b1, t##i);                        \
+// A pointer for each three rows: an address adds 0, 1 or 2 times the distance to it, so few registers are
+// needed.
+#define PEFT__TILE_STEP(i)                           \
+    if (R > i) {                                     \
+        v_float x = v_set(at[i / 3][i % 3 * a_row]); \
+        s##i = v_fma(x, b0, s##i);                   \
+        t##i = v_fma(x, b1, t##i);                   \
     }
 #define PEFT__TILE_STORE(i) \
     if (R > i) PEFT__V(tile_row)(c + i * ldc, s##i, t##i, alpha, beta);
 #define PEFT__TILE_KEEP(i) \
     if (R > i) v_store(rest + i * 2 * v_width, s##i), v_store(rest + (i * 2 + 1) * v_width, t##i);
-PEFT__VECTOR void PEFT__V(tile_rows)(const int R, int64_t cols, int64_t kc, const float *a, int64_t a_row, int64_t a_step,
-                                     const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta) {
+PEFT__VECTOR void PEFT__V(tile_rows)(const int R, int64_t cols, int64_t kc, const float *a, int64_t a_row,
+        int64_t a_step, const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta) {
     const float *at[5] = {a, a + (R > 3) * 3 * a_row, a + (R > 6) * 6 * a_row, a + (R > 9) * 9 * a_row,
-                          a + (R > 12) * 12 * a_row};
+            a + (R > 12) * 12 * a_row};
     v_repeat_rows(PEFT__TILE_ZERO)
     // C is fetched on the way, a row now and then: all of it at once would hold up the loads of A and B.
     const float *row = c;
@@ -5653,45 +5692,54 @@ PEFT__VECTOR void PEFT__V(tile_rows)(const int R, int64_t cols, int64_t kc, cons
 }
 #define PEFT__TILE_CASE(i) \
     case i + 1: PEFT__V(tile_rows)(i + 1, cols, kc, a, a_row, a_step, b, b_step, c, ldc, alpha, beta); break;
-PEFT__KERNEL void PEFT__V(tile)(int rows, int64_t cols, int64_t kc, const float *a, int64_t a_row, int64_t a_step,
-                                const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta) {
-    switch (rows) { v_repeat_rows(PEFT__TILE_CASE) default: break; }
+PEFT__KERNEL void PEFT__V(tile)(int rows, int64_t cols, int64_t kc, const float *a, int64_t a_row,
+        int64_t a_step, const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta) {
+    switch (rows) {
+        v_repeat_rows(PEFT__TILE_CASE)
+    default: break;
+    }
 }
 
-// Dot products: out[i*4 + j] = sum over p of a(i, p) * b(j, p) for rows of A and 4 rows of the transposed B, all contiguous
-// in k. Each weight is read once: for few rows of A (a token) or few columns (LoRA's rank). The functions return how much of
-// k is done. A token goes against row after row: a single stream, which the processor fetches ahead better than it
-// follows hints.
-#define PEFT__DOT_PART(i) s##i = v_fma(v_load(a + p + i * v_width), v_weight(type, row, p + i * v_width), s##i);
-PEFT__VECTOR int64_t PEFT__V(dots_token)(peft_dtype type, int64_t k, const float *a, const void *const *b, float *out) {
+// Dot products: out[i*4 + j] = sum over p of a(i, p) * b(j, p) for rows of A and 4 rows of the transposed B,
+// all contiguous in k. Each weight is read once: for few rows of A (a token) or few columns (LoRA's rank).
+// The functions return how much of k is done. A token goes against row after row: a single stream, which the
+// processor fetches ahead better than it follows hints.
+#define PEFT__DOT_PART(i) \
+    s##i = v_fma(v_load(a + p + i * v_width), v_weight(type, row, p + i * v_width), s##i);
+PEFT__VECTOR int64_t PEFT__V(dots_token)(
+        peft_dtype type, int64_t k, const float *a, const void *const *b, float *out) {
     int64_t p = 0;
     v_float total[4];
     for (int j = 0; j < 4; j++) {
         const void *row = b[j];
         v_float s0 = v_set(0.0f), s1 = s0, s2 = s0, s3 = s0;
-        for (p = 0; p + 4 * v_width <= k; p += 4 * v_width) { PEFT__REPEAT_4(PEFT__DOT_PART) }
-        for (; p + v_width <= k; p += v_width) { PEFT__DOT_PART(0) }
+        for (p = 0; p + 4 * v_width <= k; p += 4 * v_width) {
+            PEFT__REPEAT_4(PEFT__DOT_PART)
+        }
+        for (; p + v_width <= k; p += v_width) {
+            PEFT__DOT_PART(0)
+        }
         total[j] = (s0 + s1) + (s2 + s3);
     }
     v_sum4(total[0], total[1], total[2], total[3], out);
     return p;
 }
-#define PEFT__DOT_ZERO(i)                                             \
-    const float *a##i = a + PEFT__MIN(i, rows - 1) * lda;             \
+#define PEFT__DOT_ZERO(i)                                 \
+    const float *a##i = a + PEFT__MIN(i, rows - 1) * lda; \
     v_float d##i##0 = v_set(0.0f), d##i##1 = d##i##0, d##i##2 = d##i##0, d##i##3 = d##i##0;
-#define PEFT__DOT_STEP(i)                     \
-    if (R > i) {                              \
-        v_float x = v_load(a##i + p);         \
-        d##i##0 = v_fma(x, w0, d##i##0);      \
-        d##i##1 = v_fma(x, w1, d##i##1);      \
-        d##i##2 = v_fma(x, w2, d##i##2);      \
-        d##i##3 = v_fma(x, w3, d##i##3);      \
+#define PEFT__DOT_STEP(i)                \
+    if (R > i) {                         \
+        v_float x = v_load(a##i + p);    \
+        d##i##0 = v_fma(x, w0, d##i##0); \
+        d##i##1 = v_fma(x, w1, d##i##1); \
+        d##i##2 = v_fma(x, w2, d##i##2); \
+        d##i##3 = v_fma(x, w3, d##i##3); \
     }
 #define PEFT__DOT_STORE(i) \
     if (R > i) v_sum4(d##i##0, d##i##1, d##i##2, d##i##3, out + i * 4);
 // R >= rows; the rows that are not there are the last one again.
-PEFT__VECTOR int64_t PEFT__V(dots_rows)(const int R, int rows, peft_dtype type, int64_t k, const float *a, int64_t lda,
-                                        const void *const *b, float *out) {
+PEFT__VECTOR int64_t PEFT__V(dots_rows)(const int R, int rows, peft_dtype type, int64_t k, const float *a,
+        int64_t lda, const void *const *b, float *out) {
     const void *r0 = b[0], *r1 = b[1], *r2 = b[2], *r3 = b[3];
     uintptr_t ahead = 4 * ((uintptr_t)r1 - (uintptr_t)r0);
     v_repeat_dots(PEFT__DOT_ZERO)
@@ -5708,8 +5756,8 @@ PEFT__VECTOR int64_t PEFT__V(dots_rows)(const int R, int rows, peft_dtype type, 
     v_repeat_dots(PEFT__DOT_STORE)
     return p;
 }
-PEFT__KERNEL void PEFT__V(dots)(int rows, peft_dtype type, int64_t k, const float *a, int64_t lda,
-                                const void *const *b, float *out) {
+PEFT__KERNEL void PEFT__V(dots)(
+        int rows, peft_dtype type, int64_t k, const float *a, int64_t lda, const void *const *b, float *out) {
     int64_t p;
     if (type == PEFT_F32 && rows == 1) p = PEFT__V(dots_token)(PEFT_F32, k, a, b, out);
     else if (type == PEFT_F32 && rows == 2) p = PEFT__V(dots_rows)(2, rows, PEFT_F32, k, a, lda, b, out);
@@ -5724,13 +5772,13 @@ PEFT__KERNEL void PEFT__V(dots)(int rows, peft_dtype type, int64_t k, const floa
         }
 }
 
-// Vector times matrix, rows of B contiguous: y[j] = alpha * sum over p of x[p] * b(p, j) + beta * y[j] for j < cols. Eight
-// vectors of y stay in registers while the rows of B stream by.
+// Vector times matrix, rows of B contiguous: y[j] = alpha * sum over p of x[p] * b(p, j) + beta * y[j] for j
+// < cols. Eight vectors of y stay in registers while the rows of B stream by.
 #define PEFT__GEMV_ZERO(i) v_float s##i = v_set(0.0f);
 #define PEFT__GEMV_STEP(i) s##i = v_fma(v, v_weight(type, row, j + i * v_width), s##i);
 #define PEFT__GEMV_STORE(i) v_store(sums + i * v_width, s##i);
-PEFT__VECTOR void PEFT__V(gemv_of)(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x, int64_t incx,
-                                   const void *b, int64_t stride, float beta, float *y) {
+PEFT__VECTOR void PEFT__V(gemv_of)(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x,
+        int64_t incx, const void *b, int64_t stride, float beta, float *y) {
     float sums[8 * v_width];
     int64_t j = 0;
     for (; j + 8 * v_width <= cols; j += 8 * v_width) {
@@ -5755,14 +5803,15 @@ PEFT__VECTOR void PEFT__V(gemv_of)(peft_dtype type, int64_t cols, int64_t k, flo
         peft__put_sums(y + j, sums, n, alpha, beta);
     }
 }
-PEFT__KERNEL void PEFT__V(gemv)(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x, int64_t incx,
-                                const void *b, int64_t stride, float beta, float *y) {
+PEFT__KERNEL void PEFT__V(gemv)(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x,
+        int64_t incx, const void *b, int64_t stride, float beta, float *y) {
     if (type == PEFT_F32) PEFT__V(gemv_of)(PEFT_F32, cols, k, alpha, x, incx, b, stride, beta, y);
     else PEFT__V(gemv_of)(PEFT__HALF(type), cols, k, alpha, x, incx, b, stride, beta, y);
 }
 
-// exp(x) = 2^n * exp(r), n = round(x / ln 2), r = x - n ln 2 in two steps (ln 2 = hi + lo, n*hi exact; Cody & Waite 1980).
-// |r| <= 0.347, where the Taylor series to r^7 is within 1e-8. Below -104 the result is 0, above 89 it is infinity.
+// exp(x) = 2^n * exp(r), n = round(x / ln 2), r = x - n ln 2 in two steps (ln 2 = hi + lo, n*hi exact; Cody &
+// Waite 1980). |r| <= 0.347, where the Taylor series to r^7 is within 1e-8. Below -104 the result is 0, above
+// 89 it is infinity.
 PEFT__VECTOR v_float v_exp(v_float x) {
     x = v_max(v_set(-104.0f), v_min(v_set(89.0f), x));
     v_float n = v_round(x * v_set(1.44269504f));
@@ -5784,8 +5833,8 @@ PEFT__KERNEL void PEFT__V(exp)(float *y, const float *x, int64_t n) {
     }
 }
 
-// gelu and silu are both x s(u) with s(u) = 1 / (1 + exp(-u)). silu: u = x. gelu in its tanh form: u = sqrt(2/pi) 2 (x +
-// 0.044715 x^3), since (1 + tanh(u/2)) / 2 = s(u).  y = x s(u) [* up]
+// gelu and silu are both x s(u) with s(u) = 1 / (1 + exp(-u)). silu: u = x. gelu in its tanh form: u =
+// sqrt(2/pi) 2 (x + 0.044715 x^3), since (1 + tanh(u/2)) / 2 = s(u).  y = x s(u) [* up]
 PEFT__VECTOR v_float PEFT__V(gate_u)(bool gelu, v_float x) {
     if (!gelu) return x;
     return x * v_fma(x * x, v_set(PEFT__GELU_B), v_set(PEFT__GELU_A));
@@ -5799,8 +5848,8 @@ PEFT__KERNEL void PEFT__V(gate)(bool gelu, float *y, const float *x, const float
     }
 }
 // dx = dy f'(x) [* up], dup = dy f(x), where f'(x) = s + x s (1-s) u'(x).
-PEFT__KERNEL void PEFT__V(gate_back)(bool gelu, float *dx, float *dup, const float *x, const float *up, const float *dy,
-                                     int64_t n) {
+PEFT__KERNEL void PEFT__V(gate_back)(
+        bool gelu, float *dx, float *dup, const float *x, const float *up, const float *dy, int64_t n) {
     for (int64_t i = 0; i < n; i += v_width) {
         v_float v = v_load_part(x + i, n - i), g = v_load_part(dy + i, n - i), one = v_set(1.0f), slope = one;
         if (gelu) slope = v_fma(v * v, v_set(3 * PEFT__GELU_B), v_set(PEFT__GELU_A));
@@ -5863,9 +5912,9 @@ PEFT__KERNEL void PEFT__V(softmax)(float *x, int64_t n, float *max, double *sum)
     *sum = total;
 }
 
-static const peft__isa PEFT__V(isa) = {
-    v_blocks, PEFT__V(pack), PEFT__V(pack_panel), PEFT__V(tile), PEFT__V(dots), PEFT__V(gemv), PEFT__V(exp),
-    PEFT__V(gate), PEFT__V(gate_back), PEFT__V(dot), PEFT__V(axpy), PEFT__V(softmax)};
+static const peft__isa PEFT__V(isa) = {v_blocks, PEFT__V(pack), PEFT__V(pack_panel), PEFT__V(tile),
+        PEFT__V(dots), PEFT__V(gemv), PEFT__V(exp), PEFT__V(gate), PEFT__V(gate_back), PEFT__V(dot),
+        PEFT__V(axpy), PEFT__V(softmax)};
 #undef v_weight
 #undef v_weight_n
 #undef v_exp
@@ -5893,7 +5942,8 @@ static void peft__axpy(peft_context *ctx, float *y, float alpha, const float *x,
     if (!ctx->dry) peft__isa_of(ctx)->axpy(y, alpha, x, n);
 }
 
-// Replaces x by exp(x - max); softmax is x / sum, log-sum-exp is max + log(sum). A row of -inf becomes zeros with sum 0.
+// Replaces x by exp(x - max); softmax is x / sum, log-sum-exp is max + log(sum). A row of -inf becomes zeros
+// with sum 0.
 static void peft__row_softmax_lse(peft_context *ctx, float *x, int64_t n, float *max, double *sum) {
     peft__isa_of(ctx)->softmax(x, n, max, sum);
 }
@@ -5908,15 +5958,18 @@ static int64_t peft__round_up(int64_t a, int64_t b) {
 
 // ---- the driver
 //
-// For each block of k: one operand is packed as a whole by all threads ("shared": mostly the smaller one), then each thread
-// takes block after block of the other, packs it into a slot of its own and multiplies. An operand that the tile can read as
-// it lies, and that is used too little to pay for packing, is read in place.
+// For each block of k: one operand is packed as a whole by all threads ("shared": mostly the smaller one),
+// then each thread takes block after block of the other, packs it into a slot of its own and multiplies. An
+// operand that the tile can read as it lies, and that is used too little to pay for packing, is read in
+// place.
 
-#define PEFT__SHARED 1048576     // floats of the shared operand that are packed at once: they stay in the last-level cache
-#define PEFT__L1 6144            // floats that stay in the first-level cache beside other things
-#define PEFT__WIDE 2048          // columns beyond which packing A pays
-#define PEFT__SHORT 1024         // columns of short rows of B
-#define PEFT__PAGE 1024          // floats in a page: rows so far apart would push each other out of the first-level cache
+#define PEFT__SHARED \
+    1048576  // floats of the shared operand that are packed at once: they stay in the last-level cache
+#define PEFT__L1 6144     // floats that stay in the first-level cache beside other things
+#define PEFT__WIDE 2048   // columns beyond which packing A pays
+#define PEFT__SHORT 1024  // columns of short rows of B
+#define PEFT__PAGE \
+    1024  // floats in a page: rows so far apart would push each other out of the first-level cache
 #define PEFT__FEW 16             // at most this many columns count as few
 #define PEFT__SERIAL_WORK 65536  // multiply-adds below which waking threads does not pay
 #define PEFT__TINY 64            // multiply-adds up to which the triple loop does
@@ -5930,11 +5983,12 @@ typedef struct peft__gemm_job {
     peft__matrix a, b;
     float *c;
     int64_t ldc;
-    bool a_in_place, b_in_place, split_m;     // split_m: tasks own blocks of rows, else of columns
-    int64_t row_panels, col_panels;           // row panel i is rows [i*m/row_panels, (i+1)*m/row_panels): nearly equal heights
-    int64_t kc, a_panel, b_panel;             // k per block; floats of a packed panel
-    int64_t blocks, block_panels, lanes;      // blocks, panels of the largest, threads that take them
-    int64_t shared_limit, slot_size;          // panels of the shared operand at once; floats per slot
+    bool a_in_place, b_in_place, split_m;  // split_m: tasks own blocks of rows, else of columns
+    int64_t row_panels,
+            col_panels;  // row panel i is rows [i*m/row_panels, (i+1)*m/row_panels): nearly equal heights
+    int64_t kc, a_panel, b_panel;                    // k per block; floats of a packed panel
+    int64_t blocks, block_panels, lanes;             // blocks, panels of the largest, threads that take them
+    int64_t shared_limit, slot_size;                 // panels of the shared operand at once; floats per slot
     int64_t k0, kn, shared_begin, shared_end, next;  // where the loops are now; the next block to take
     float *shared, *slot;
 } peft__gemm_job;
@@ -5955,15 +6009,16 @@ static void peft__gemm_plan(peft__gemm_job *g, int64_t threads) {
     if (g->a.row_step == 1) g->a_in_place = g->m <= 2 * isa->mr || g->n <= 2 * isa->nr;
     else g->a_in_place = g->n <= PEFT__WIDE && g->a.row_step % PEFT__PAGE != 0;
     g->b_in_place = g->b.type == PEFT_F32 && b_rows && g->m <= 4 * isa->mr;
-    // One thread does better to pack all of a B with short rows, which it reads one after the other. Several threads would
-    // wait for each other.
+    // One thread does better to pack all of a B with short rows, which it reads one after the other. Several
+    // threads would wait for each other.
     bool short_rows = b_rows && g->n <= PEFT__SHORT && g->m >= 4 * isa->mr;
     g->split_m = g->m >= g->n || (threads == 1 && short_rows);
     int64_t panels = g->split_m ? g->row_panels : g->col_panels, panel = g->split_m ? g->a_panel : g->b_panel;
     int64_t others = g->split_m ? g->col_panels : g->row_panels;
     int64_t most = PEFT__MAX(isa->l2 / (panel * (int64_t)sizeof(float)), 1);
     g->blocks = peft__div_up(panels, most);
-    if (threads > 1) g->blocks = PEFT__MIN(peft__round_up(PEFT__MAX(g->blocks, 2 * threads), threads), panels);
+    if (threads > 1)
+        g->blocks = PEFT__MIN(peft__round_up(PEFT__MAX(g->blocks, 2 * threads), threads), panels);
     g->block_panels = peft__div_up(panels, g->blocks);
     g->lanes = PEFT__MIN(g->blocks, threads);
     g->shared_limit = PEFT__MIN(others, PEFT__SHARED / (g->split_m ? g->b_panel : g->a_panel));
@@ -5980,21 +6035,24 @@ static int64_t peft__row_of(const peft__gemm_job *g, int64_t panel) {
     return panel * g->m / g->row_panels;
 }
 
-// Where the lanes of a panel are contiguous in memory, panels are packed side by side, a few rows at a time: whole stretches
-// of a row are read then, not a piece of each page.
+// Where the lanes of a panel are contiguous in memory, panels are packed side by side, a few rows at a time:
+// whole stretches of a row are read then, not a piece of each page.
 static void peft__pack_a(const peft__gemm_job *g, int64_t begin, int64_t end, float *out) {
     int64_t mr = g->isa->mr, step = g->a.row_step == 1 && g->a.col_step != 1 ? PEFT__PACK_ROWS : g->kn;
     for (int64_t p = 0; p < g->kn; p += step)
         for (int64_t i = begin; i < end; i++) {
-            int64_t row = peft__row_of(g, i), rows = peft__row_of(g, i + 1) - row, count = PEFT__MIN(step, g->kn - p);
-            g->isa->pack_panel(PEFT_F32, peft__matrix_at(&g->a, row, g->k0 + p), g->a.col_step, g->a.row_step, count, rows, mr, mr,
-                               out + (i - begin) * g->a_panel + p * mr);
+            int64_t row = peft__row_of(g, i), rows = peft__row_of(g, i + 1) - row,
+                    count = PEFT__MIN(step, g->kn - p);
+            g->isa->pack_panel(PEFT_F32, peft__matrix_at(&g->a, row, g->k0 + p), g->a.col_step, g->a.row_step,
+                    count, rows, mr, mr, out + (i - begin) * g->a_panel + p * mr);
         }
 }
 
 // The same for rows [p0, p1) of this block of k.
-static void peft__pack_b(const peft__gemm_job *g, int64_t begin, int64_t end, int64_t p0, int64_t p1, float *out) {
-    int64_t nr = g->isa->nr, limit = PEFT__MIN(end * nr, g->n), step = g->b.col_step == 1 ? PEFT__PACK_ROWS : g->kn;
+static void peft__pack_b(
+        const peft__gemm_job *g, int64_t begin, int64_t end, int64_t p0, int64_t p1, float *out) {
+    int64_t nr = g->isa->nr, limit = PEFT__MIN(end * nr, g->n),
+            step = g->b.col_step == 1 ? PEFT__PACK_ROWS : g->kn;
     for (int64_t p = p0; p < p1; p += step)
         for (int64_t j = begin; j < end; j++)
             g->pack(&g->b, g->k0 + p, PEFT__MIN(step, p1 - p), j * nr, PEFT__MIN(nr, limit - j * nr), (int)nr,
@@ -6002,8 +6060,8 @@ static void peft__pack_b(const peft__gemm_job *g, int64_t begin, int64_t end, in
 }
 
 // Panels [i0, i1) of A against panels [j0, j1) of B; `a` and `b` hold them packed (unless in place).
-static void peft__gemm_block(const peft__gemm_job *g, int64_t i0, int64_t i1, const float *a, int64_t j0, int64_t j1,
-                             const float *b, float *edge) {
+static void peft__gemm_block(const peft__gemm_job *g, int64_t i0, int64_t i1, const float *a, int64_t j0,
+        int64_t j1, const float *b, float *edge) {
     int64_t nr = g->isa->nr, chunk = PEFT__MAX(g->isa->l2 / (g->a_panel * (int64_t)sizeof(float)), 1);
     if ((j1 - j0) * g->b_panel <= PEFT__L1) chunk = 1;  // all of B stays in L1, so write C along its rows
     float beta = g->k0 == 0 ? g->beta : 1.0f;
@@ -6019,11 +6077,13 @@ static void peft__gemm_block(const peft__gemm_job *g, int64_t i0, int64_t i1, co
                 bp = edge;
             }
             for (int64_t r = i; r < PEFT__MIN(i + chunk, i1); r++) {
-                int64_t row = peft__row_of(g, r), rows = peft__row_of(g, r + 1) - row, a_row = 1, a_step = g->isa->mr;
+                int64_t row = peft__row_of(g, r), rows = peft__row_of(g, r + 1) - row, a_row = 1,
+                        a_step = g->isa->mr;
                 const float *ap = a + (r - i0) * g->a_panel;
-                if (g->a_in_place) ap = peft__matrix_at(&g->a, row, g->k0), a_row = g->a.row_step, a_step = g->a.col_step;
-                g->isa->tile((int)rows, cols, g->kn, ap, a_row, a_step, bp, b_step, g->c + row * g->ldc + col, g->ldc, g->s,
-                             beta);
+                if (g->a_in_place)
+                    ap = peft__matrix_at(&g->a, row, g->k0), a_row = g->a.row_step, a_step = g->a.col_step;
+                g->isa->tile((int)rows, cols, g->kn, ap, a_row, a_step, bp, b_step, g->c + row * g->ldc + col,
+                        g->ldc, g->s, beta);
             }
         }
     }
@@ -6049,11 +6109,15 @@ static void peft__gemm_lane(void *arg, int64_t lane) {
 // Packs one of 16 parts of the shared operand: of its panels; or of k, if those rows are contiguous.
 static void peft__gemm_pack_task(void *arg, int64_t index) {
     const peft__gemm_job *g = (const peft__gemm_job *)arg;
-    int64_t count = g->shared_end - g->shared_begin, begin = index * count / 16, end = (index + 1) * count / 16;
+    int64_t count = g->shared_end - g->shared_begin, begin = index * count / 16,
+            end = (index + 1) * count / 16;
     float *out = g->shared + begin * (g->split_m ? g->b_panel : g->a_panel);
     if (!g->split_m) peft__pack_a(g, g->shared_begin + begin, g->shared_begin + end, out);
-    else if (g->b.col_step != 1) peft__pack_b(g, g->shared_begin + begin, g->shared_begin + end, 0, g->kn, out);
-    else peft__pack_b(g, g->shared_begin, g->shared_end, index * g->kn / 16, (index + 1) * g->kn / 16, g->shared);
+    else if (g->b.col_step != 1)
+        peft__pack_b(g, g->shared_begin + begin, g->shared_begin + end, 0, g->kn, out);
+    else
+        peft__pack_b(
+                g, g->shared_begin, g->shared_end, index * g->kn / 16, (index + 1) * g->kn / 16, g->shared);
 }
 
 // Runs tasks 0 ... count - 1: by all threads of ctx, or where it is NULL one after the other.
@@ -6100,7 +6164,8 @@ static void peft__dots_block(const peft__dots_job *d, int64_t i, int64_t rows, i
     float *c = g->c + i * g->ldc + j, s = g->s;
     const float *o = out;
     if (cols == 4 && g->beta == 0.0f)  // nearly all
-        for (int64_t r = 0; r < rows; r++, c += g->ldc, o += 4) c[0] = s * o[0], c[1] = s * o[1], c[2] = s * o[2], c[3] = s * o[3];
+        for (int64_t r = 0; r < rows; r++, c += g->ldc, o += 4)
+            c[0] = s * o[0], c[1] = s * o[1], c[2] = s * o[2], c[3] = s * o[3];
     else
         for (int64_t r = 0; r < rows; r++) peft__put_sums(c + r * g->ldc, out + r * 4, cols, s, g->beta);
 }
@@ -6110,13 +6175,17 @@ static void peft__dots_task(void *arg, int64_t index) {
     const peft__dots_job *d = (const peft__dots_job *)arg;
     int64_t m = d->g->m, n = d->g->n, step = d->g->isa->dot_rows;
     if (n > m) {
-        int64_t groups = peft__div_up(n, 4), j0 = index * groups / d->tasks, j1 = (index + 1) * groups / d->tasks;
+        int64_t groups = peft__div_up(n, 4), j0 = index * groups / d->tasks,
+                j1 = (index + 1) * groups / d->tasks;
         for (int64_t j = j0 * 4; j < PEFT__MIN(j1 * 4, n); j += 4)
-            for (int64_t i = 0; i < m; i += step) peft__dots_block(d, i, PEFT__MIN(step, m - i), j, PEFT__MIN(4, n - j));
+            for (int64_t i = 0; i < m; i += step)
+                peft__dots_block(d, i, PEFT__MIN(step, m - i), j, PEFT__MIN(4, n - j));
     } else {
-        int64_t groups = peft__div_up(m, step), i0 = index * groups / d->tasks, i1 = (index + 1) * groups / d->tasks;
+        int64_t groups = peft__div_up(m, step), i0 = index * groups / d->tasks,
+                i1 = (index + 1) * groups / d->tasks;
         for (int64_t i = i0 * step; i < PEFT__MIN(i1 * step, m); i += step)
-            for (int64_t j = 0; j < n; j += 4) peft__dots_block(d, i, PEFT__MIN(step, m - i), j, PEFT__MIN(4, n - j));
+            for (int64_t j = 0; j < n; j += 4)
+                peft__dots_block(d, i, PEFT__MIN(step, m - i), j, PEFT__MIN(4, n - j));
     }
 }
 
@@ -6131,21 +6200,28 @@ static void peft__gemv_task(void *arg, int64_t index) {
     const peft__gemv_job *v = (const peft__gemv_job *)arg;
     const peft__gemm_job *g = v->g;
     int64_t unit = g->isa->nr, groups = peft__div_up(g->n, unit);
-    int64_t begin = index * groups / v->tasks * unit, end = PEFT__MIN((index + 1) * groups / v->tasks * unit, g->n);
+    int64_t begin = index * groups / v->tasks * unit,
+            end = PEFT__MIN((index + 1) * groups / v->tasks * unit, g->n);
     if (begin < end)
         g->isa->gemv(g->b.type, end - begin, g->k, g->s, (const float *)g->a.data, g->a.col_step,
-                     peft__advance(g->b.type, g->b.data, begin), g->b.row_step, g->beta, g->c + begin);
+                peft__advance(g->b.type, g->b.data, begin), g->b.row_step, g->beta, g->c + begin);
 }
 
 // ---- choosing a path
 
-typedef enum peft__gemm_path { PEFT__PATH_TILES, PEFT__PATH_DOTS, PEFT__PATH_GEMV, PEFT__PATH_FLIPPED } peft__gemm_path;
+typedef enum peft__gemm_path {
+    PEFT__PATH_TILES,
+    PEFT__PATH_DOTS,
+    PEFT__PATH_GEMV,
+    PEFT__PATH_FLIPPED
+} peft__gemm_path;
 
 // Depends on the shape only, never on threads.
 static peft__gemm_path peft__gemm_choose(const peft__gemm_job *g) {
     bool a_rows = g->a.col_step == 1, b_rows = g->b.col_step == 1;
     if (g->b.format) return PEFT__PATH_TILES;
-    if (a_rows && !b_rows && (g->m <= 2 * g->isa->dot_rows || g->n <= PEFT__FEW) && g->k >= g->isa->nr) return PEFT__PATH_DOTS;
+    if (a_rows && !b_rows && (g->m <= 2 * g->isa->dot_rows || g->n <= PEFT__FEW) && g->k >= g->isa->nr)
+        return PEFT__PATH_DOTS;
     if (g->m == 1 && b_rows) return PEFT__PATH_GEMV;
     if (g->n <= PEFT__FEW && g->b.type == PEFT_F32 && g->k >= 32) {
         if (a_rows && g->m > g->isa->mr) return PEFT__PATH_DOTS;
@@ -6182,7 +6258,8 @@ static void peft__gemm_go(peft__gemm_job *g, peft__gemm_path path, int64_t threa
         f.c = scratch;
         peft__gemm_run(&f, threads, scratch + peft__round_up(g->m * g->n, 16));
         for (int64_t i = 0; i < g->m; i++)
-            for (int64_t j = 0; j < g->n; j++) peft__put_sums(g->c + i * g->ldc + j, &f.c[j * g->m + i], 1, 1.0f, g->beta);
+            for (int64_t j = 0; j < g->n; j++)
+                peft__put_sums(g->c + i * g->ldc + j, &f.c[j * g->m + i], 1, 1.0f, g->beta);
     } else if (path == PEFT__PATH_DOTS) {
         peft__dots_job d = {g, threads > 1 ? 4 * threads : 1, g->b.col_step, g->b.data};
         if (g->b.col_step == 1) {  // few columns: make B's columns contiguous
@@ -6196,8 +6273,8 @@ static void peft__gemm_go(peft__gemm_job *g, peft__gemm_path path, int64_t threa
     }
 }
 
-static void peft__gemm_job_init(peft__gemm_job *g, peft_context *ctx, const peft__matrix *c, float beta, float s,
-                                const peft__matrix *a, const peft__matrix *b) {
+static void peft__gemm_job_init(peft__gemm_job *g, peft_context *ctx, const peft__matrix *c, float beta,
+        float s, const peft__matrix *a, const peft__matrix *b) {
     memset(g, 0, sizeof(*g));
     g->isa = peft__isa_of(ctx);
     g->pack = b->format ? b->format->pack(ctx->simd) : g->isa->pack;
@@ -6221,9 +6298,10 @@ static peft_status peft__gemm_reserve(peft_context *ctx, size_t size) {
     return PEFT_OK;
 }
 
-// C [m, n] = beta C + s A [m, k] B [k, n]; C and A are f32, C's rows contiguous. Uses all threads of the context: not to be
-// called from a task. May grow the context's scratch memory, hence the status.
-static peft_status peft__matmul(peft_context *ctx, peft__matrix c, float beta, float s, peft__matrix a, peft__matrix b) {
+// C [m, n] = beta C + s A [m, k] B [k, n]; C and A are f32, C's rows contiguous. Uses all threads of the
+// context: not to be called from a task. May grow the context's scratch memory, hence the status.
+static peft_status peft__matmul(
+        peft_context *ctx, peft__matrix c, float beta, float s, peft__matrix a, peft__matrix b) {
     if (c.rows <= 0 || c.cols <= 0) return PEFT_OK;
     if (s == 0.0f) a.cols = 0;
     double work = (double)c.rows * (double)c.cols * (double)a.cols;
@@ -6232,7 +6310,9 @@ static peft_status peft__matmul(peft_context *ctx, peft__matrix c, float beta, f
         return PEFT_OK;
     }
     bool done = false;
-    peft_status status = b.format && a.col_step == 1 && !ctx->dry ? b.format->few(ctx, &c, beta, s, &a, &b, &done) : PEFT_OK;
+    peft_status status = b.format && a.col_step == 1 && !ctx->dry
+            ? b.format->few(ctx, &c, beta, s, &a, &b, &done)
+            : PEFT_OK;
     if (status || done) return status;
     peft__gemm_job g;
     peft__gemm_job_init(&g, ctx, &c, beta, s, &a, &b);
@@ -6245,8 +6325,8 @@ static peft_status peft__matmul(peft_context *ctx, peft__matrix c, float beta, f
 }
 
 // The same inside one task, f32 only. `scratch`: as many bytes as peft__matmul_scratch says, 64-byte aligned.
-static void peft__matmul_serial(peft_context *ctx, peft__matrix c, float beta, float s, peft__matrix a, peft__matrix b,
-                                void *scratch) {
+static void peft__matmul_serial(peft_context *ctx, peft__matrix c, float beta, float s, peft__matrix a,
+        peft__matrix b, void *scratch) {
     if (c.rows <= 0 || c.cols <= 0) return;
     if (s == 0.0f) a.cols = 0;
     if (c.rows * c.cols * a.cols <= PEFT__TINY) {
@@ -6268,56 +6348,64 @@ static size_t peft__matmul_scratch(peft_context *ctx, int64_t m, int64_t n, int6
         peft__matrix b = transposed ? peft__T(peft__dense(NULL, n, k)) : peft__dense(NULL, k, n);
         peft__gemm_job_init(&g, ctx, &c, 0, 1, &a, &b);
         for (int path = PEFT__PATH_TILES; path <= PEFT__PATH_FLIPPED; path++)
-            if (path == PEFT__PATH_TILES || n <= PEFT__FEW) most = PEFT__MAX(most, peft__gemm_need(&g, (peft__gemm_path)path, 1));
+            if (path == PEFT__PATH_TILES || n <= PEFT__FEW)
+                most = PEFT__MAX(most, peft__gemm_need(&g, (peft__gemm_path)path, 1));
     }
     return (size_t)most * sizeof(float);
 }
 
-PEFTDEF peft_status peft_sgemm(peft_context *ctx, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha,
-                               const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc) {
+PEFTDEF peft_status peft_sgemm(peft_context *ctx, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k,
+        float alpha, const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c,
+        int64_t ldc) {
     if (!ctx) return PEFT_ERROR_ARGUMENT;
     if (m < 0 || n < 0 || k < 0)
-        return peft__fail(ctx, PEFT_ERROR_SHAPE, "peft_sgemm: m %lld, n %lld or k %lld is negative", (long long)m, (long long)n,
-                          (long long)k);
+        return peft__fail(ctx, PEFT_ERROR_SHAPE, "peft_sgemm: m %lld, n %lld or k %lld is negative",
+                (long long)m, (long long)n, (long long)k);
     if (m == 0 || n == 0) return PEFT_OK;
-    if (!c || (k > 0 && (!a || !b))) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_sgemm: a matrix is NULL");
+    if (!c || (k > 0 && (!a || !b)))
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_sgemm: a matrix is NULL");
     if (lda < (trans_a ? m : k) || ldb < (trans_b ? k : n) || ldc < n)
-        return peft__fail(ctx, PEFT_ERROR_SHAPE, "peft_sgemm: lda %lld, ldb %lld or ldc %lld is less than a row",
-                          (long long)lda, (long long)ldb, (long long)ldc);
+        return peft__fail(ctx, PEFT_ERROR_SHAPE,
+                "peft_sgemm: lda %lld, ldb %lld or ldc %lld is less than a row", (long long)lda,
+                (long long)ldb, (long long)ldc);
     return peft__matmul(ctx, peft__dense_rows(c, m, n, ldc), beta, alpha,
-                        trans_a ? peft__T(peft__dense_rows(a, k, m, lda)) : peft__dense_rows(a, m, k, lda),
-                        trans_b ? peft__T(peft__dense_rows(b, n, k, ldb)) : peft__dense_rows(b, k, n, ldb));
+            trans_a ? peft__T(peft__dense_rows(a, k, m, lda)) : peft__dense_rows(a, m, k, lda),
+            trans_b ? peft__T(peft__dense_rows(b, n, k, ldb)) : peft__dense_rows(b, k, n, ldb));
 }
 
-// How to add an instruction set: a PEFT__PASS_... with its v_ names above (a vector type, some twenty operations and four
-// numbers: tile, rows of the dot products, kc, L2), its #include, its entry in PEFT__CHOOSE_ISA and its name in chapter 1
-// (peft_simd, peft__simd_available). tests/test_gemm.c runs on every set that the machine has.
-// =====================================================================================================================
+// How to add an instruction set: a PEFT__PASS_... with its v_ names above (a vector type, some twenty
+// operations and four numbers: tile, rows of the dot products, kc, L2), its #include, its entry in
+// PEFT__CHOOSE_ISA and its name in chapter 1 (peft_simd, peft__simd_available). tests/test_gemm.c runs on
+// every set that the machine has.
+// ===========================================================================================================
 // 4. QUANTIZATION
-//    Weights of 4 or 8 bits: NF4, FP4 and int8 in blocks that share a scale, double quantization of those scales, and the
-//    products with them. It rests on chapter 3, which it gives a packer for such weights (peft__quantized): they are
-//    expanded while packing, so a whole matrix never exists as floats. To know: peft_quantize, peft__quant_expand_plain,
-//    peft__to_f32, peft__matrix_of, peft__quant_few.
-// =====================================================================================================================
+//    Weights of 4 or 8 bits: NF4, FP4 and int8 in blocks that share a scale, double quantization of those
+//    scales, and the products with them. It rests on chapter 3, which it gives a packer for such weights
+//    (peft__quantized): they are expanded while packing, so a whole matrix never exists as floats. To know:
+//    peft_quantize, peft__quant_expand_plain, peft__to_f32, peft__matrix_of, peft__quant_few.
+// ===========================================================================================================
 //
-// NF4 of the block [0.4 -0.2 0.1 0] (a real block has 32 to 4096 weights): the scale is absmax = 0.4, over which the weights
-// are [1 -0.5 0.25 0]. The nearest entries of the table are 1, -0.525, 0.246 and 0, which are entries 15, 2, 10 and 7: the
-// codes, two in a byte, the first one in the high half: F2 A7. Read back: [0.4 -0.21 0.098 0].
+// NF4 of the block [0.4 -0.2 0.1 0] (a real block has 32 to 4096 weights): the scale is absmax = 0.4, over
+// which the weights are [1 -0.5 0.25 0]. The nearest entries of the table are 1, -0.525, 0.246 and 0, which
+// are entries 15, 2, 10 and 7: the codes, two in a byte, the first one in the high half: F2 A7. Read back:
+// [0.4 -0.21 0.098 0].
 //
-// peft__quant_expand_plain is the reference decoder; the vector decoders match it bit for bit, as all round in the same
-// places (table entry or code times scale, once). Codes are expanded by a table lookup in registers.
+// peft__quant_expand_plain is the reference decoder; the vector decoders match it bit for bit, as all round
+// in the same places (table entry or code times scale, once). Codes are expanded by a table lookup in
+// registers.
 
-// NF4: 8 positive and 7 negative quantiles of the normal distribution, and 0, scaled to [-1, 1] (QLoRA, appendix E).
-static const float peft__nf4_map[16] = {
-    -1.0f, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f, -0.28444138169288635f, -0.18477343022823334f,
-    -0.09105003625154495f, 0.0f, 0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f,
-    0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f};
+// NF4: 8 positive and 7 negative quantiles of the normal distribution, and 0, scaled to [-1, 1] (QLoRA,
+// appendix E).
+static const float peft__nf4_map[16] = {-1.0f, -0.6961928009986877f, -0.5250730514526367f,
+        -0.39491748809814453f, -0.28444138169288635f, -0.18477343022823334f, -0.09105003625154495f, 0.0f,
+        0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f,
+        0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f};
 // FP4: sign, 2 bits of exponent, 1 of mantissa, over 12; both zeros are +0.
-static const float peft__fp4_map[16] = {
-    0.0f, 0.0625f / 12, 8.0f / 12, 1.0f, 4.0f / 12, 0.5f, 2.0f / 12, 0.25f,
-    0.0f, -0.0625f / 12, -8.0f / 12, -1.0f, -4.0f / 12, -0.5f, -2.0f / 12, -0.25f};
+static const float peft__fp4_map[16] = {0.0f, 0.0625f / 12, 8.0f / 12, 1.0f, 4.0f / 12, 0.5f, 2.0f / 12,
+        0.25f, 0.0f, -0.0625f / 12, -8.0f / 12, -1.0f, -4.0f / 12, -0.5f, -2.0f / 12, -0.25f};
 
-// a * b + c rounded after the product and after the sum, even where a compiler may fuse the two (gcc does by default).
+// a * b + c rounded after the product and after the sum, even where a compiler may fuse the two (gcc does by
+// default).
 PEFT__INLINE float peft__mul_add(float a, float b, float c) {
     volatile float product = a * b;
     return product + c;
@@ -6328,8 +6416,8 @@ PEFT__INLINE float peft__quant_scale(const peft_quant *q, int64_t block) {
     return peft__mul_add(q->nested_map[q->codes[block]], q->nested_absmax[block >> 8], q->nested_offset);
 }
 
-// The scales of blocks [block, block + count), for products, where it does not matter whether multiplication and addition
-// are fused.
+// The scales of blocks [block, block + count), for products, where it does not matter whether multiplication
+// and addition are fused.
 PEFT__INLINE void peft__quant_scales(const peft_quant *q, int64_t block, int64_t count, float *out) {
     if (q->absmax) memcpy(out, q->absmax + block, (size_t)count * sizeof(float));
     for (int64_t b = block, end = block + count; !q->absmax && b < end;) {
@@ -6345,10 +6433,10 @@ PEFT__INLINE void peft__quant_scales(const peft_quant *q, int64_t block, int64_t
     }
 }
 
-// The scales of weights [first, first + count), and behind them as many finite numbers as a vector of `width` reads: in
-// place, or in `copy`.
-PEFT__INLINE const float *peft__quant_scales_at(const peft_quant *q, int64_t first, int64_t count, int64_t width,
-                                                float *copy) {
+// The scales of weights [first, first + count), and behind them as many finite numbers as a vector of `width`
+// reads: in place, or in `copy`.
+PEFT__INLINE const float *peft__quant_scales_at(
+        const peft_quant *q, int64_t first, int64_t count, int64_t width, float *copy) {
     int64_t block = first >> q->block_shift, n = ((first + count - 1) >> q->block_shift) - block + 1;
     if (q->absmax && block + n + width <= q->block_count) return q->absmax + block;
     peft__quant_scales(q, block, n, copy);
@@ -6363,7 +6451,8 @@ PEFT__INLINE float peft__quant_value(const peft_quant *q, const uint8_t *data, i
 }
 
 // out [count] = weights [first, first + count) of the flat tensor
-static void peft__quant_expand_plain(const peft_quant *q, const uint8_t *data, int64_t first, int64_t count, float *out) {
+static void peft__quant_expand_plain(
+        const peft_quant *q, const uint8_t *data, int64_t first, int64_t count, float *out) {
     for (int64_t i = first, end = first + count; i < end;) {
         int64_t stop = PEFT__MIN((i | (q->block - 1)) + 1, end);
         float scale = peft__quant_scale(q, i >> q->block_shift);
@@ -6371,7 +6460,8 @@ static void peft__quant_expand_plain(const peft_quant *q, const uint8_t *data, i
     }
 }
 
-typedef void (*peft__expand_fn)(const peft_quant *q, const uint8_t *data, int64_t first, int64_t count, float *out);
+typedef void (*peft__expand_fn)(
+        const peft_quant *q, const uint8_t *data, int64_t first, int64_t count, float *out);
 
 // ---- packing: panels of op(B) as chapter 3 reads them
 
@@ -6379,22 +6469,23 @@ typedef struct peft__quant_panel {
     const peft_quant *q;
     const uint8_t *data;
     int64_t stride;
-    bool transposed;             // k is contiguous: element (p, j) of op(B) is weight j*stride + p, else p*stride + j
-    int64_t k0, kc, n0;          // element (p, l) of the panel is element (k0 + p, n0 + l) of op(B), p < kc
+    bool transposed;     // k is contiguous: element (p, j) of op(B) is weight j*stride + p, else p*stride + j
+    int64_t k0, kc, n0;  // element (p, l) of the panel is element (k0 + p, n0 + l) of op(B), p < kc
     int64_t lanes, width, step;  // lanes of weights, then zeros up to width; out[p*step + l]
 } peft__quant_panel;
 
-static peft__quant_panel peft__quant_panel_of(const peft__matrix *b, int64_t k0, int64_t kc, int64_t n0, int64_t lanes,
-                                              int64_t width, int64_t step) {
+static peft__quant_panel peft__quant_panel_of(const peft__matrix *b, int64_t k0, int64_t kc, int64_t n0,
+        int64_t lanes, int64_t width, int64_t step) {
     bool transposed = b->col_step != 1;
-    peft__quant_panel p = {b->quant, (const uint8_t *)b->data, transposed ? b->col_step : b->row_step, transposed, k0, kc, n0,
-                           lanes, width, step};
+    peft__quant_panel p = {b->quant, (const uint8_t *)b->data, transposed ? b->col_step : b->row_step,
+            transposed, k0, kc, n0, lanes, width, step};
     return p;
 }
 
 #define PEFT__QUANT_RUN 64
 
-// Rows p and on of a panel, for any shape and alignment: weights are expanded in runs and put in place one by one.
+// Rows p and on of a panel, for any shape and alignment: weights are expanded in runs and put in place one by
+// one.
 static void peft__quant_pack_any(const peft__quant_panel *b, int64_t p, peft__expand_fn expand, float *out) {
     float run[PEFT__QUANT_RUN];
     for (int64_t i = p; i < b->kc; i++)
@@ -6410,8 +6501,8 @@ static void peft__quant_pack_any(const peft__quant_panel *b, int64_t p, peft__ex
 }
 
 // ---- encoding: the table's entry nearest to s = x / absmax in [-1, 1]
-// The codes in the order of their values are cut apart by the midpoints of neighbours; a tie goes to the lower one. Binary
-// search: level l of the tree holds 2^l of the 15 midpoints.
+// The codes in the order of their values are cut apart by the midpoints of neighbours; a tie goes to the
+// lower one. Binary search: level l of the tree holds 2^l of the 15 midpoints.
 
 typedef struct peft__codebook {
     float level[4][16];
@@ -6438,7 +6529,8 @@ static uint8_t peft__quant_code(const peft__codebook *book, float s) {
     return book->order[e];
 }
 
-// The largest magnitude of x [n], or something not finite if there is any. As integers, magnitudes keep their order.
+// The largest magnitude of x [n], or something not finite if there is any. As integers, magnitudes keep their
+// order.
 static float peft__quant_peak_plain(const float *x, int64_t n) {
     uint32_t peak = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -6449,22 +6541,25 @@ static float peft__quant_peak_plain(const float *x, int64_t n) {
 }
 
 // A whole block; factor = 1 / absmax.
-static void peft__quant_encode_plain(const peft__codebook *book, const float *x, int64_t n, float factor, uint8_t *codes) {
+static void peft__quant_encode_plain(
+        const peft__codebook *book, const float *x, int64_t n, float factor, uint8_t *codes) {
     for (int64_t i = 0; i < n; i += 2)
-        *codes++ = (uint8_t)(peft__quant_code(book, x[i] * factor) << 4 | peft__quant_code(book, x[i + 1] * factor));
+        *codes++ = (uint8_t)(peft__quant_code(book, x[i] * factor) << 4 |
+                peft__quant_code(book, x[i + 1] * factor));
 }
 
 // ---- products for few tokens
 //
-// They read and look up every code once. With k contiguous, 4-bit codes become 16-bit integers, and so does x: one
-// instruction multiplies and adds up twice as many of them as of floats, and one lookup gives twice as many. The integers of
-// a chunk of v_width words (32 bits, 8 codes) are added up exactly; then each lane is scaled, by its weights' absmax and by a
-// scale of its own eight numbers of x. The cost is the rounding of x to 1/16383 of the largest of eight and of the table to
-// 1/15684: together about 5e-5 of the result. int8 codes stay floats. With n contiguous, sums of one chunk of columns stay in
-// registers while the rows stream by.
+// They read and look up every code once. With k contiguous, 4-bit codes become 16-bit integers, and so does
+// x: one instruction multiplies and adds up twice as many of them as of floats, and one lookup gives twice as
+// many. The integers of a chunk of v_width words (32 bits, 8 codes) are added up exactly; then each lane is
+// scaled, by its weights' absmax and by a scale of its own eight numbers of x. The cost is the rounding of x
+// to 1/16383 of the largest of eight and of the table to 1/15684: together about 5e-5 of the result. int8
+// codes stay floats. With n contiguous, sums of one chunk of columns stay in registers while the rows stream
+// by.
 
-// The largest power of two that divides both row length and block: rows' scales change together wherever it divides the
-// position.
+// The largest power of two that divides both row length and block: rows' scales change together wherever it
+// divides the position.
 PEFT__INLINE int64_t peft__quant_grain(const peft_quant *q, int64_t stride) {
     return PEFT__MIN(q->block, stride & -stride);
 }
@@ -6477,7 +6572,8 @@ PEFT__INLINE const uint8_t *peft__quant_at(const peft_quant *q, const uint8_t *d
 #define PEFT__QUANT_SPAN 2048  // codes of a row whose scales are kept at a time
 #define PEFT__QUANT_BATCH 16   // rows likewise, where columns are added up
 #define PEFT__QUANT_LINES 64   // at most so many rows of the weight at a time
-#define PEFT__QUANT_SHORT 256  // shorter rows are not for integers: their rounding errors would not average out
+#define PEFT__QUANT_SHORT \
+    256  // shorter rows are not for integers: their rounding errors would not average out
 // Weights enough for more tasks than threads; smaller parts would not be fetched ahead.
 #define PEFT__QUANT_LARGE ((int64_t)1 << 22)
 #define PEFT__QUANT_AHEAD ((int64_t)8192)
@@ -6490,12 +6586,12 @@ typedef struct peft__quant_lines {
     int64_t ahead;                           // bytes from here to what is fetched
     int64_t m, xs;                           // rows of x as the product reads them, at xp + r*xs
     const float *xp;
-    int16_t map[16];                         // the table of 4-bit codes in integers
+    int16_t map[16];  // the table of 4-bit codes in integers
 } peft__quant_lines;
 
-// A token's product reads its weights once, and from memory only at full speed if they are asked for early: into the
-// second-level cache, 8 KiB ahead, or as far as the four rows after those at work. Not beyond `end`, where another thread
-// may be at work.
+// A token's product reads its weights once, and from memory only at full speed if they are asked for early:
+// into the second-level cache, 8 KiB ahead, or as far as the four rows after those at work. Not beyond `end`,
+// where another thread may be at work.
 PEFT__INLINE void peft__fetch_far(const void *p, int64_t ahead, const void *end) {
     if ((uintptr_t)p + (uintptr_t)ahead < (uintptr_t)end)
         PEFT__PREFETCH_L2((const void *)((uintptr_t)p + (uintptr_t)ahead));
@@ -6505,8 +6601,8 @@ PEFT__INLINE void peft__quant_fetch_row(const uint8_t *p, int64_t pitch) {
     (void)p, (void)pitch;
 }
 
-// Where v_eight leaves the e-th code of W words: vector * W + lane. Words yield their codes one after the other: vector i
-// holds the i-th of each.
+// Where v_eight leaves the e-th code of W words: vector * W + lane. Words yield their codes one after the
+// other: vector i holds the i-th of each.
 static int peft__place_words(int width, int e) {
     return e % 8 * width + e / 8;
 }
@@ -6517,26 +6613,28 @@ typedef struct peft__quant_isa {
     peft__pack_fn pack;
     float (*peak)(const float *x, int64_t n);
     void (*encode)(const peft__codebook *book, const float *x, int64_t n, float factor, uint8_t *codes);
-    // Products for few tokens; NULL: there are none. 4-bit rows have to begin at multiples of grain, int8 rows at multiples
-    // of width.
+    // Products for few tokens; NULL: there are none. 4-bit rows have to begin at multiples of grain, int8
+    // rows at multiples of width.
     int width, grain;
     int (*place)(int width, int e);  // where sums4 leaves column e of each 8 * width
     void (*round_x)(float unit, const float *x, int64_t k, float *xp);
     void (*dots4)(const peft__quant_lines *w, float *out);  // out[r * PEFT__QUANT_LINES + i]
     void (*dots8)(const peft__quant_lines *w, float *out);
-    void (*sums4)(const peft_quant *q, const uint8_t *data, int64_t first, int64_t stride, int64_t k, const float *x, float *out);
-    void (*sums8)(const peft_quant *q, const uint8_t *data, int64_t first, int64_t stride, int64_t k, const float *x, float *out);
+    void (*sums4)(const peft_quant *q, const uint8_t *data, int64_t first, int64_t stride, int64_t k,
+            const float *x, float *out);
+    void (*sums8)(const peft_quant *q, const uint8_t *data, int64_t first, int64_t stride, int64_t k,
+            const float *x, float *out);
 } peft__quant_isa;
 
-static void peft__quant_pack_plain(const peft__matrix *m, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
+static void peft__quant_pack_plain(
+        const peft__matrix *m, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
     for (int64_t j = 0; j < nc; j += nr, packed += kc * nr) {
         peft__quant_panel b = peft__quant_panel_of(m, k0, kc, n0 + j, PEFT__MIN(nc - j, nr), nr, nr);
         peft__quant_pack_any(&b, 0, peft__quant_expand_plain, packed);
     }
 }
-static const peft__quant_isa peft__quant_isa_plain = {
-    peft__quant_expand_plain, peft__quant_pack_plain, peft__quant_peak_plain, peft__quant_encode_plain, 1, 0, NULL, NULL,
-    NULL, NULL, NULL, NULL};
+static const peft__quant_isa peft__quant_isa_plain = {peft__quant_expand_plain, peft__quant_pack_plain,
+        peft__quant_peak_plain, peft__quant_encode_plain, 1, 0, NULL, NULL, NULL, NULL, NULL, NULL};
 
 #undef PEFT__CHAPTER
 #define PEFT__CHAPTER 4
@@ -6558,14 +6656,16 @@ static const peft__quant_isa peft__quant_isa_plain = {
 #endif  // PEFT_ONLY_METRICS
 #endif  // PEFT_IMPLEMENTATION, until the kernels' end
 
-// ---- the vector pages of chapter 4: a table of 16 floats looked up by the low 4 bits of each lane, and codes as lanes. A
-//      word is 32 bits of codes: 8 of 4 bits or 4 of 8 bits, one after the other in memory.
-//      codes(p): the next v_width 4-bit codes as lanes.  bytes(p): the next v_width int8 as floats.  nibble(t, w, i): entries
-//      for the i-th code of each word, byte(w, i) likewise.  eight(t, w, v): all codes of v_width words as eight vectors, in
-//      any order as long as place(v_width, e) tells where the e-th is.  spread(s, lanes_of(phase, shift)): scales s of blocks
-//      of 2^shift for the lanes of those vectors, if the first code is `phase` codes into the first block; reads v_width
-//      floats.  shorts_of(pairs, w, v): the codes of v_width words as 16-bit integers in four vectors.  columns(x, c): the
-//      next 8 v_width floats of x in the order in which shorts_of leaves their weights; put_shorts rounds them to integers.
+// ---- the vector pages of chapter 4: a table of 16 floats looked up by the low 4 bits of each lane, and
+//      codes as lanes. A word is 32 bits of codes: 8 of 4 bits or 4 of 8 bits, one after the other in memory.
+//      codes(p): the next v_width 4-bit codes as lanes.  bytes(p): the next v_width int8 as floats.
+//      nibble(t, w, i): entries for the i-th code of each word, byte(w, i) likewise.  eight(t, w, v): all
+//      codes of v_width words as eight vectors, in any order as long as place(v_width, e) tells where the
+//      e-th is.  spread(s, lanes_of(phase, shift)): scales s of blocks of 2^shift for the lanes of those
+//      vectors, if the first code is `phase` codes into the first block; reads v_width floats.
+//      shorts_of(pairs, w, v): the codes of v_width words as 16-bit integers in four vectors.  columns(x, c):
+//      the next 8 v_width floats of x in the order in which shorts_of leaves their weights; put_shorts rounds
+//      them to integers.
 #if defined(PEFT__PASS)
 #if PEFT__CHAPTER == 4
 // Neighbours of c are added up: even codes of two bytes, then odd ones.
@@ -6596,8 +6696,9 @@ PEFT__AVX2 __m256i peft__codes_avx2(const uint8_t *p) {
 PEFT__AVX2 __m256 peft__bytes_avx2(const uint8_t *p) {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
 }
-// Two lookups of 8 floats and a blend per vector cost more than the four bytes of 32 codes one by one, zipped to floats: half of a
-// vector then holds the codes of four neighbouring bytes, one half from the first 32 codes, one from the second.
+// Two lookups of 8 floats and a blend per vector cost more than the four bytes of 32 codes one by one, zipped
+// to floats: half of a vector then holds the codes of four neighbouring bytes, one half from the first 32
+// codes, one from the second.
 typedef struct peft__eighths_avx2 {
     __m256i byte[4];
 } peft__eighths_avx2;
@@ -6606,7 +6707,8 @@ PEFT__AVX2 peft__eighths_avx2 peft__eighths_of_avx2(const float *map) {
     uint8_t bytes[4][16];
     for (int i = 0; i < 16; i++)
         for (int k = 0; k < 4; k++) bytes[k][i] = (uint8_t)(peft__float_bits(map[i]) >> 8 * k);
-    for (int k = 0; k < 4; k++) t.byte[k] = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)bytes[k]));
+    for (int k = 0; k < 4; k++)
+        t.byte[k] = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)bytes[k]));
     return t;
 }
 typedef struct peft__pairs_avx2 {
@@ -6616,9 +6718,11 @@ PEFT__AVX2 void peft__four_avx2(peft__eighths_avx2 t, __m256i code, __m256 *v) {
     __m256i a = _mm256_shuffle_epi8(t.byte[0], code), b = _mm256_shuffle_epi8(t.byte[1], code);
     __m256i c = _mm256_shuffle_epi8(t.byte[2], code), d = _mm256_shuffle_epi8(t.byte[3], code);
     __m256i low = _mm256_unpacklo_epi8(a, b), high = _mm256_unpacklo_epi8(c, d);
-    v[0] = _mm256_castsi256_ps(_mm256_unpacklo_epi16(low, high)), v[1] = _mm256_castsi256_ps(_mm256_unpackhi_epi16(low, high));
+    v[0] = _mm256_castsi256_ps(_mm256_unpacklo_epi16(low, high)),
+    v[1] = _mm256_castsi256_ps(_mm256_unpackhi_epi16(low, high));
     low = _mm256_unpackhi_epi8(a, b), high = _mm256_unpackhi_epi8(c, d);
-    v[2] = _mm256_castsi256_ps(_mm256_unpacklo_epi16(low, high)), v[3] = _mm256_castsi256_ps(_mm256_unpackhi_epi16(low, high));
+    v[2] = _mm256_castsi256_ps(_mm256_unpacklo_epi16(low, high)),
+    v[3] = _mm256_castsi256_ps(_mm256_unpackhi_epi16(low, high));
 }
 PEFT__AVX2 void peft__eight_avx2(peft__eighths_avx2 t, __m256 w, __m256 *v) {
     __m256i codes = _mm256_castps_si256(w), mask = _mm256_set1_epi8(15);
@@ -6631,7 +6735,8 @@ static int peft__place_avx2(int width, int e) {
 }
 typedef __m256i peft__lanes_avx2;
 PEFT__AVX2 __m256i peft__lanes_of_avx2(int64_t phase, int shift) {
-    __m256i at = _mm256_add_epi32(_mm256_set1_epi32((int32_t)phase), _mm256_setr_epi32(0, 0, 0, 0, 32, 32, 32, 32));
+    __m256i at = _mm256_add_epi32(
+            _mm256_set1_epi32((int32_t)phase), _mm256_setr_epi32(0, 0, 0, 0, 32, 32, 32, 32));
     return _mm256_srl_epi32(at, _mm_cvtsi32_si128(shift));
 }
 PEFT__AVX2 __m256 peft__spread_avx2(const float *scales, __m256i lanes) {
@@ -6658,12 +6763,14 @@ PEFT__AVX2 void peft__shorts_of_avx2(peft__pairs_avx2 t, __m256 w, __m256i *v) {
 PEFT__AVX2 void peft__columns_avx2(const float *x, __m256 *c) {
     __m256 a[4], b[4];
     for (int i = 0; i < 4; i++)
-        a[i] = _mm256_loadu2_m128(x + 32 + 4 * i, x + 4 * i), b[i] = _mm256_loadu2_m128(x + 48 + 4 * i, x + 16 + 4 * i);
+        a[i] = _mm256_loadu2_m128(x + 32 + 4 * i, x + 4 * i),
+        b[i] = _mm256_loadu2_m128(x + 48 + 4 * i, x + 16 + 4 * i);
     peft__transpose4_avx2(a), peft__transpose4_avx2(b);
     PEFT__COLUMNS(a, b)
 }
 PEFT__AVX2 void peft__put_shorts_avx2(float *to, __m256 even, __m256 odd) {
-    __m256i s = _mm256_blend_epi16(_mm256_cvtps_epi32(even), _mm256_slli_epi32(_mm256_cvtps_epi32(odd), 16), 0xAA);
+    __m256i s = _mm256_blend_epi16(
+            _mm256_cvtps_epi32(even), _mm256_slli_epi32(_mm256_cvtps_epi32(odd), 16), 0xAA);
     _mm256_storeu_ps(to, _mm256_castsi256_ps(s));
 }
 PEFT__AVX2 __m256i peft__no_ints_avx2(void) { return _mm256_setzero_si256(); }
@@ -6683,18 +6790,20 @@ PEFT__AVX2 __m256i peft__descend_avx2(__m256i e, __m256 s, __m256 level) {
     return _mm256_sub_epi32(_mm256_add_epi32(e, e), _mm256_castps_si256(above));
 }
 
-static PEFT__TARGET_AVX2 void peft__quant_encode_avx2(const peft__codebook *book, const float *x, int64_t n, float factor,
-                                                      uint8_t *codes) {
+static PEFT__TARGET_AVX2 void peft__quant_encode_avx2(
+        const peft__codebook *book, const float *x, int64_t n, float factor, uint8_t *codes) {
     __m256 l0 = _mm256_loadu_ps(book->level[0]), l1 = _mm256_loadu_ps(book->level[1]);
-    __m256 l2 = _mm256_loadu_ps(book->level[2]), l3 = _mm256_loadu_ps(book->level[3]), scale = _mm256_set1_ps(factor);
+    __m256 l2 = _mm256_loadu_ps(book->level[2]), l3 = _mm256_loadu_ps(book->level[3]),
+           scale = _mm256_set1_ps(factor);
     __m256i order = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)book->order));
     for (int64_t i = 0; i < n; i += 8, codes += 4) {
         __m256 s = _mm256_mul_ps(_mm256_loadu_ps(x + i), scale);
         __m256i e = peft__descend_avx2(peft__descend_avx2(_mm256_setzero_si256(), s, l0), s, l1);
         e = peft__descend_avx2(peft__descend_avx2(e, s, l2), s, l3);
         e = _mm256_and_si256(_mm256_shuffle_epi8(order, e), _mm256_set1_epi32(15));
-        e = _mm256_or_si256(_mm256_slli_epi64(e, 4), _mm256_srli_epi64(e, 32));  // byte 0 of each pair: first << 4 | second
-        e = _mm256_shuffle_epi8(e, _mm256_set1_epi32((int)0x80800800));          // bytes 0 and 8 of each half
+        e = _mm256_or_si256(_mm256_slli_epi64(e, 4),
+                _mm256_srli_epi64(e, 32));  // byte 0 of each pair: first << 4 | second
+        e = _mm256_shuffle_epi8(e, _mm256_set1_epi32((int)0x80800800));  // bytes 0 and 8 of each half
         uint16_t pairs[2] = {(uint16_t)_mm256_extract_epi16(e, 0), (uint16_t)_mm256_extract_epi16(e, 8)};
         memcpy(codes, pairs, 4);
     }
@@ -6721,7 +6830,8 @@ PEFT__AVX512 __m512 peft__bytes_avx512(const uint8_t *p) {
 typedef __m512i peft__lanes_avx512;
 PEFT__AVX512 __m512i peft__lanes_of_avx512(int64_t phase, int shift) {
     __m512i at = _mm512_set_epi32(120, 112, 104, 96, 88, 80, 72, 64, 56, 48, 40, 32, 24, 16, 8, 0);
-    return _mm512_srl_epi32(_mm512_add_epi32(_mm512_set1_epi32((int32_t)phase), at), _mm_cvtsi32_si128(shift));
+    return _mm512_srl_epi32(
+            _mm512_add_epi32(_mm512_set1_epi32((int32_t)phase), at), _mm_cvtsi32_si128(shift));
 }
 PEFT__AVX512 __m512 peft__spread_avx512(const float *scales, __m512i lanes) {
     return _mm512_permutexvar_ps(lanes, _mm512_loadu_ps(scales));
@@ -6733,8 +6843,10 @@ PEFT__AVX512 __m512i peft__pairs_of_avx512(const int16_t *map) {
 }
 PEFT__AVX512 void peft__shorts_of_avx512(__m512i t, __m512 w, __m512i *v) {
     __m512i codes = _mm512_castps_si512(w);
-    v[0] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 4), t), v[1] = _mm512_permutexvar_epi16(codes, t);
-    v[2] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 12), t), v[3] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 8), t);
+    v[0] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 4), t),
+    v[1] = _mm512_permutexvar_epi16(codes, t);
+    v[2] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 12), t),
+    v[3] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 8), t);
 }
 PEFT__AVX512 __m512 peft__pieces_avx512(const float *x) {
     __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(x));
@@ -6743,12 +6855,14 @@ PEFT__AVX512 __m512 peft__pieces_avx512(const float *x) {
 }
 PEFT__AVX512 void peft__columns_avx512(const float *x, __m512 *c) {
     __m512 a[4], b[4];
-    for (int i = 0; i < 4; i++) a[i] = peft__pieces_avx512(x + 8 * i), b[i] = peft__pieces_avx512(x + 8 * i + 4);
+    for (int i = 0; i < 4; i++)
+        a[i] = peft__pieces_avx512(x + 8 * i), b[i] = peft__pieces_avx512(x + 8 * i + 4);
     peft__transpose4_avx512(a), peft__transpose4_avx512(b);
     for (int i = 0; i < 4; i++) c[2 * i] = a[i], c[2 * i + 1] = b[i];
 }
 PEFT__AVX512 void peft__put_shorts_avx512(float *to, __m512 even, __m512 odd) {
-    __m512i s = _mm512_mask_blend_epi16(0xAAAAAAAA, _mm512_cvtps_epi32(even), _mm512_slli_epi32(_mm512_cvtps_epi32(odd), 16));
+    __m512i s = _mm512_mask_blend_epi16(
+            0xAAAAAAAA, _mm512_cvtps_epi32(even), _mm512_slli_epi32(_mm512_cvtps_epi32(odd), 16));
     _mm512_storeu_ps(to, _mm512_castsi512_ps(s));
 }
 PEFT__AVX512 __m512i peft__no_ints_avx512(void) { return _mm512_setzero_si512(); }
@@ -6757,12 +6871,12 @@ PEFT__AVX512 __m512i peft__add_products_avx512(__m512i s, __m512i v, const float
     return _mm512_add_epi32(s, _mm512_madd_epi16(v, _mm512_castps_si512(_mm512_loadu_ps(x))));
 }
 
-
 PEFT__AVX512 __m512 peft__nibble_avx512(__m512 t, __m512 w, int i) {
     return peft__look_avx512(t, _mm512_srli_epi32(_mm512_castps_si512(w), (unsigned)(4 * (i ^ 1))));
 }
 PEFT__AVX512 __m512 peft__byte_avx512(__m512 w, int i) {
-    return _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(_mm512_castps_si512(w), (unsigned)(24 - 8 * i)), 24));
+    return _mm512_cvtepi32_ps(
+            _mm512_srai_epi32(_mm512_slli_epi32(_mm512_castps_si512(w), (unsigned)(24 - 8 * i)), 24));
 }
 PEFT__AVX512 __m512i peft__descend_avx512(__m512i e, __m512 s, __m512 level) {
     __mmask16 above = _mm512_cmp_ps_mask(s, _mm512_permutexvar_ps(e, level), _CMP_GT_OQ);
@@ -6770,10 +6884,11 @@ PEFT__AVX512 __m512i peft__descend_avx512(__m512i e, __m512 s, __m512 level) {
     return _mm512_mask_add_epi32(e, above, e, _mm512_set1_epi32(1));
 }
 
-static PEFT__TARGET_AVX512 void peft__quant_encode_avx512(const peft__codebook *book, const float *x, int64_t n, float factor,
-                                                          uint8_t *codes) {
+static PEFT__TARGET_AVX512 void peft__quant_encode_avx512(
+        const peft__codebook *book, const float *x, int64_t n, float factor, uint8_t *codes) {
     __m512 l0 = _mm512_loadu_ps(book->level[0]), l1 = _mm512_loadu_ps(book->level[1]);
-    __m512 l2 = _mm512_loadu_ps(book->level[2]), l3 = _mm512_loadu_ps(book->level[3]), scale = _mm512_set1_ps(factor);
+    __m512 l2 = _mm512_loadu_ps(book->level[2]), l3 = _mm512_loadu_ps(book->level[3]),
+           scale = _mm512_set1_ps(factor);
     __m128i order = _mm_loadu_si128((const __m128i *)(const void *)book->order);
     for (int64_t i = 0; i < n; i += 16, codes += 8) {
         __m512 s = _mm512_mul_ps(_mm512_loadu_ps(x + i), scale);
@@ -6795,7 +6910,8 @@ PEFT__INLINE uint8x16x4_t peft__table_of_neon(const float *map, float scale) {
     for (int i = 0; i < 4; i++) t.val[i] = vreinterpretq_u8_f32(vmulq_n_f32(vld1q_f32(map + 4 * i), scale));
     return t;
 }
-PEFT__INLINE float32x4_t peft__look_neon(uint8x16x4_t t, uint32x4_t index) {  // lane i: bytes 4i, 4i+1, 4i+2, 4i+3 of the table
+PEFT__INLINE float32x4_t peft__look_neon(
+        uint8x16x4_t t, uint32x4_t index) {  // lane i: bytes 4i, 4i+1, 4i+2, 4i+3 of the table
     uint32x4_t at = vmlaq_n_u32(vdupq_n_u32(0x03020100), vandq_u32(index, vdupq_n_u32(15)), 0x04040404);
     return vreinterpretq_f32_u8(vqtbl4q_u8(t, vreinterpretq_u8_u32(at)));
 }
@@ -6825,7 +6941,8 @@ PEFT__INLINE void peft__zip_neon(peft__pairs_neon t, uint8x16_t code, int16x8_t 
     v[0] = vreinterpretq_s16_u8(vzip1q_u8(low, high)), v[1] = vreinterpretq_s16_u8(vzip2q_u8(low, high));
 }
 PEFT__INLINE void peft__shorts_of_neon(peft__pairs_neon t, float32x4_t w, int16x8_t *v) {
-    static const uint8_t order[16] = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};  // so that a lane adds up its own word
+    static const uint8_t order[16] = {
+            0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};  // so that a lane adds up its own word
     uint8x16_t codes = vqtbl1q_u8(vreinterpretq_u8_f32(w), vld1q_u8(order));
     peft__zip_neon(t, vshrq_n_u8(codes, 4), v);
     peft__zip_neon(t, vandq_u8(codes, vdupq_n_u8(15)), v + 2);
@@ -6847,7 +6964,6 @@ PEFT__INLINE int32x4_t peft__add_products_neon(int32x4_t s, int16x8_t v, const f
     return vmlal_high_s16(vmlal_s16(s, vget_low_s16(v), vget_low_s16(by)), v, by);
 }
 
-
 PEFT__INLINE float32x4_t peft__nibble_neon(uint8x16x4_t t, float32x4_t w, int i) {
     return peft__look_neon(t, vshlq_u32(vreinterpretq_u32_f32(w), vdupq_n_s32(-4 * (i ^ 1))));
 }
@@ -6864,13 +6980,16 @@ typedef struct peft__table_wasm {
 } peft__table_wasm;
 PEFT__INLINE peft__table_wasm peft__table_of_wasm(const float *map, float scale) {
     peft__table_wasm t;
-    for (int i = 0; i < 4; i++) t.part[i] = wasm_f32x4_mul(wasm_v128_load(map + 4 * i), wasm_f32x4_splat(scale));
+    for (int i = 0; i < 4; i++)
+        t.part[i] = wasm_f32x4_mul(wasm_v128_load(map + 4 * i), wasm_f32x4_splat(scale));
     return t;
 }
-PEFT__INLINE v_float peft__look_wasm(peft__table_wasm t, v128_t index) {  // swizzle gives 0 for bytes outside of its part
+PEFT__INLINE v_float peft__look_wasm(
+        peft__table_wasm t, v128_t index) {  // swizzle gives 0 for bytes outside of its part
     v128_t at = wasm_i32x4_mul(wasm_v128_and(index, wasm_i32x4_splat(15)), wasm_i32x4_splat(0x04040404));
     at = wasm_i32x4_add(at, wasm_i32x4_splat(0x03020100));
-    v128_t a = wasm_i8x16_swizzle(t.part[0], at), b = wasm_i8x16_swizzle(t.part[1], wasm_i8x16_sub(at, wasm_i8x16_splat(16)));
+    v128_t a = wasm_i8x16_swizzle(t.part[0], at),
+           b = wasm_i8x16_swizzle(t.part[1], wasm_i8x16_sub(at, wasm_i8x16_splat(16)));
     v128_t c = wasm_i8x16_swizzle(t.part[2], wasm_i8x16_sub(at, wasm_i8x16_splat(32)));
     v128_t d = wasm_i8x16_swizzle(t.part[3], wasm_i8x16_sub(at, wasm_i8x16_splat(48)));
     return (v_float)wasm_v128_or(wasm_v128_or(a, b), wasm_v128_or(c, d));
@@ -6879,7 +6998,8 @@ PEFT__INLINE v128_t peft__codes_wasm(const uint8_t *p) {
     return wasm_u32x4_make((uint32_t)p[0] >> 4, p[0], (uint32_t)p[1] >> 4, p[1]);
 }
 PEFT__INLINE v_float peft__bytes_wasm(const uint8_t *p) {
-    return (v_float)wasm_f32x4_convert_i32x4(wasm_i32x4_make((int8_t)p[0], (int8_t)p[1], (int8_t)p[2], (int8_t)p[3]));
+    return (v_float)wasm_f32x4_convert_i32x4(
+            wasm_i32x4_make((int8_t)p[0], (int8_t)p[1], (int8_t)p[2], (int8_t)p[3]));
 }
 typedef v128_t peft__short_wasm, peft__int_wasm;
 typedef struct peft__pairs_wasm {
@@ -6892,7 +7012,8 @@ PEFT__INLINE peft__pairs_wasm peft__pairs_of_wasm(const int16_t *map) {
     t.high = wasm_i8x16_shuffle(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
     return t;
 }
-PEFT__INLINE void peft__zip_wasm(peft__pairs_wasm t, v128_t code, v128_t *v) {  // so that a lane adds up its own word
+PEFT__INLINE void peft__zip_wasm(
+        peft__pairs_wasm t, v128_t code, v128_t *v) {  // so that a lane adds up its own word
     v128_t low = wasm_i8x16_swizzle(t.low, code), high = wasm_i8x16_swizzle(t.high, code);
     v[0] = wasm_i8x16_shuffle(low, high, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29);
     v[1] = wasm_i8x16_shuffle(low, high, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
@@ -6908,7 +7029,8 @@ PEFT__INLINE void peft__columns_wasm(const float *x, v_float *c) {
     PEFT__COLUMNS(a, b)
 }
 PEFT__INLINE void peft__put_shorts_wasm(float *to, v_float even, v_float odd) {
-    v128_t a = wasm_i32x4_trunc_sat_f32x4((v128_t)v_round(even)), b = wasm_i32x4_trunc_sat_f32x4((v128_t)v_round(odd));
+    v128_t a = wasm_i32x4_trunc_sat_f32x4((v128_t)v_round(even)),
+           b = wasm_i32x4_trunc_sat_f32x4((v128_t)v_round(odd));
     wasm_v128_store(to, wasm_v128_or(wasm_v128_and(a, wasm_i32x4_splat(65535)), wasm_i32x4_shl(b, 16)));
 }
 PEFT__INLINE v128_t peft__no_ints_wasm(void) { return wasm_i32x4_splat(0); }
@@ -6920,7 +7042,8 @@ PEFT__INLINE v_float peft__nibble_wasm(peft__table_wasm t, v_float w, int i) {
     return peft__look_wasm(t, wasm_u32x4_shr((v128_t)w, (uint32_t)(4 * (i ^ 1))));
 }
 PEFT__INLINE v_float peft__byte_wasm(v_float w, int i) {
-    return (v_float)wasm_f32x4_convert_i32x4(wasm_i32x4_shr(wasm_i32x4_shl((v128_t)w, (uint32_t)(24 - 8 * i)), 24));
+    return (v_float)wasm_f32x4_convert_i32x4(
+            wasm_i32x4_shr(wasm_i32x4_shl((v128_t)w, (uint32_t)(24 - 8 * i)), 24));
 }
 #endif
 
@@ -6951,7 +7074,8 @@ PEFT__VECTOR v_float PEFT__V(spread)(const float *s, PEFT__V(lanes) l) {
 #define v_row_at(p) v_load((const float *)(const void *)(p))  // words of codes as the lanes of a vector
 
 // Runs: the table is scaled once per block, then every weight is one lookup.
-PEFT__KERNEL void PEFT__V(quant_expand)(const peft_quant *q, const uint8_t *data, int64_t first, int64_t count, float *out) {
+PEFT__KERNEL void PEFT__V(quant_expand)(
+        const peft_quant *q, const uint8_t *data, int64_t first, int64_t count, float *out) {
     for (int64_t i = first, end = first + count; i < end;) {
         int64_t stop = PEFT__MIN((i | (q->block - 1)) + 1, end);
         float scale = peft__quant_scale(q, i >> q->block_shift);
@@ -6968,11 +7092,11 @@ PEFT__KERNEL void PEFT__V(quant_expand)(const peft_quant *q, const uint8_t *data
     }
 }
 
-// Panels with k contiguous: v_width rows of v_width words are transposed as words, so that lane l holds the codes of row l;
-// then each code of the words is a finished row of the panel. Rows that begin in the middle of a word go the other way.
-// Returns how many of kc are done.
-#define PEFT__QUANT_LOAD(i)                                           \
-    r[i] = words == v_width ? v_row_at(row + i * pitch)               \
+// Panels with k contiguous: v_width rows of v_width words are transposed as words, so that lane l holds the
+// codes of row l; then each code of the words is a finished row of the panel. Rows that begin in the middle
+// of a word go the other way. Returns how many of kc are done.
+#define PEFT__QUANT_LOAD(i)                             \
+    r[i] = words == v_width ? v_row_at(row + i * pitch) \
                             : v_load_n((const float *)(const void *)(row + i * pitch), words);
 #define PEFT__QUANT_PUT4(i) v_store(to + i * b->step, PEFT__V(nibble)(table, r[w], i) * scale);
 #define PEFT__QUANT_PUT8(i) v_store(to + i * b->step, PEFT__V(byte)(r[w], i) * scale);
@@ -7011,17 +7135,19 @@ PEFT__VECTOR int64_t PEFT__V(quant_rows)(bool bytes, const peft__quant_panel *b,
     PEFT__V(table) table = PEFT__V(table_of)(bytes ? peft__nf4_map : b->q->map, 1.0f);
     for (int64_t p = 0, i = b->k0 * b->stride + b->n0; p < b->kc; p++, i += b->stride, out += b->step) {
         v_float scale = v_set(peft__quant_scale(b->q, i >> b->q->block_shift));
-        v_float v = bytes ? PEFT__V(bytes)(b->data + i) : PEFT__V(look)(table, PEFT__V(codes)(b->data + (i >> 1)));
+        v_float v = bytes ? PEFT__V(bytes)(b->data + i)
+                          : PEFT__V(look)(table, PEFT__V(codes)(b->data + (i >> 1)));
         v_store(out, v * scale);
     }
     return b->kc;
 }
-PEFT__KERNEL void PEFT__V(quant_pack)(const peft__matrix *m, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr,
-                                      float *packed) {
+PEFT__KERNEL void PEFT__V(quant_pack)(
+        const peft__matrix *m, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
     const peft_quant *q = m->quant;
     for (int64_t j = 0; j < nc; j += nr, packed += kc * nr)
         for (int64_t l = 0; l < nr; l += v_width) {
-            int64_t width = PEFT__MIN(v_width, nr - l), lanes = PEFT__MAX(PEFT__MIN(nc - j - l, width), 0), p = 0;
+            int64_t width = PEFT__MIN(v_width, nr - l), lanes = PEFT__MAX(PEFT__MIN(nc - j - l, width), 0),
+                    p = 0;
             peft__quant_panel b = peft__quant_panel_of(m, k0, kc, n0 + j + l, lanes, width, nr);
             float *out = packed + l;
             if (lanes == v_width && b.transposed)
@@ -7045,58 +7171,61 @@ PEFT__KERNEL float PEFT__V(quant_peak)(const float *x, int64_t n) {
     return peft__quant_peak_plain(lane, v_width);
 }
 
-// xp = a row x [k] in integers, for dots4: 4 vectors of 2 v_width of them, then v_width scales, and so on. Eight products of
-// 16383 with a table of at most 16320 fit into 32 bits.
+// xp = a row x [k] in integers, for dots4: 4 vectors of 2 v_width of them, then v_width scales, and so on.
+// Eight products of 16383 with a table of at most 16320 fit into 32 bits.
 PEFT__KERNEL void PEFT__V(quant_round_x)(float unit, const float *x, int64_t k, float *xp) {
     float rest[8 * v_width];
     for (int64_t p = 0; p < k; p += 8 * v_width, xp += 5 * v_width) {
         v_float c[8], peak = v_set(1e-30f), nothing = v_set(0.0f), factor;
-        if (p + 8 * v_width > k) memset(rest, 0, sizeof(rest)), memcpy(rest, x + p, (size_t)(k - p) * sizeof(float));
+        if (p + 8 * v_width > k)
+            memset(rest, 0, sizeof(rest)), memcpy(rest, x + p, (size_t)(k - p) * sizeof(float));
         PEFT__V(columns)(p + 8 * v_width > k ? rest : x + p, c);
         for (int i = 0; i < 8; i++) {
             peak = v_max(peak, v_max(c[i], v_set(0.0f) - c[i]));
             nothing = v_fma(c[i], v_set(0.0f), nothing);
         }
         factor = v_set(16383.0f) / peak;
-        for (int i = 0; i < 4; i++) PEFT__V(put_shorts)(xp + i * v_width, c[2 * i] * factor, c[2 * i + 1] * factor);
+        for (int i = 0; i < 4; i++)
+            PEFT__V(put_shorts)(xp + i * v_width, c[2 * i] * factor, c[2 * i + 1] * factor);
         v_store(xp + 4 * v_width, v_fma(peak, v_set(unit / 16383.0f), nothing));
     }
 }
 // out[r*LINES + i] = row r of x, r < R, times row i of 4-bit codes; N rows at a time
-#define PEFT__QUANT_ZERO(i) v_float t##i##0 = v_set(0.0f), t##i##1 = t##i##0, t##i##2 = t##i##0, t##i##3 = t##i##0;
-#define PEFT__QUANT_BEGIN(i)                                                                                \
-    int64_t at##i = w->first + PEFT__MIN(g + i, w->count - 1) * w->stride + k0;                             \
-    int64_t phase##i = at##i & (q->block - 1);                                                              \
-    const uint8_t *row##i = w->data + (at##i >> 1);                                                         \
-    const float *scale##i = peft__quant_scales_at(q, at##i, span, v_width, copy[i]);                        \
+#define PEFT__QUANT_ZERO(i) \
+    v_float t##i##0 = v_set(0.0f), t##i##1 = t##i##0, t##i##2 = t##i##0, t##i##3 = t##i##0;
+#define PEFT__QUANT_BEGIN(i)                                                         \
+    int64_t at##i = w->first + PEFT__MIN(g + i, w->count - 1) * w->stride + k0;      \
+    int64_t phase##i = at##i & (q->block - 1);                                       \
+    const uint8_t *row##i = w->data + (at##i >> 1);                                  \
+    const float *scale##i = peft__quant_scales_at(q, at##i, span, v_width, copy[i]); \
     PEFT__V(lanes) lanes##i = PEFT__V(lanes_of)(phase##i, q->block_shift);
-#define PEFT__QUANT_REST(i)                                                                                 \
-    if (i < N) {                                                                                            \
-        memset(rest[i], 0, sizeof(rest[i])), memcpy(rest[i], row##i, (size_t)(span - p + 1) / 2);           \
-        row##i = rest[i];                                                                                   \
+#define PEFT__QUANT_REST(i)                                                                       \
+    if (i < N) {                                                                                  \
+        memset(rest[i], 0, sizeof(rest[i])), memcpy(rest[i], row##i, (size_t)(span - p + 1) / 2); \
+        row##i = rest[i];                                                                         \
     }
-#define PEFT__QUANT_STEP(i, r)                                                                              \
-    if (r < R) {                                                                                            \
-        const float *x = xp + r * w->xs;                                                                    \
-        PEFT__V(int) s = PEFT__V(add_products)(PEFT__V(no_ints)(), v[0], x);                                \
-        s = PEFT__V(add_products)(s, v[1], x + v_width);                                                    \
-        s = PEFT__V(add_products)(s, v[2], x + 2 * v_width);                                                \
-        s = PEFT__V(add_products)(s, v[3], x + 3 * v_width);                                                \
-        t##i##r = v_fma(PEFT__V(ints_to_f32)(s), by * v_load(x + 4 * v_width), t##i##r);                    \
+#define PEFT__QUANT_STEP(i, r)                                                           \
+    if (r < R) {                                                                         \
+        const float *x = xp + r * w->xs;                                                 \
+        PEFT__V(int) s = PEFT__V(add_products)(PEFT__V(no_ints)(), v[0], x);             \
+        s = PEFT__V(add_products)(s, v[1], x + v_width);                                 \
+        s = PEFT__V(add_products)(s, v[2], x + 2 * v_width);                             \
+        s = PEFT__V(add_products)(s, v[3], x + 3 * v_width);                             \
+        t##i##r = v_fma(PEFT__V(ints_to_f32)(s), by * v_load(x + 4 * v_width), t##i##r); \
     }
-#define PEFT__QUANT_ROW4(i)                                                                                 \
-    if (i < N) {                                                                                            \
-        PEFT__V(short) v[4];                                                                                \
-        peft__fetch_far(row##i, w->ahead, w->end);                                                          \
-        PEFT__V(shorts_of)(table, v_row_at(row##i), v);                                                     \
-        if (moving) lanes##i = PEFT__V(lanes_of)((phase##i + p) & (q->block - 1), q->block_shift);          \
-        int64_t block = (moving ? phase##i + p : p) >> q->block_shift;                                      \
-        v_float by = PEFT__V(spread)(scale##i + block, lanes##i);                                           \
-        PEFT__QUANT_STEP(i, 0) PEFT__QUANT_STEP(i, 1) PEFT__QUANT_STEP(i, 2) PEFT__QUANT_STEP(i, 3)         \
-        row##i += 4 * v_width;                                                                              \
+#define PEFT__QUANT_ROW4(i)                                                                         \
+    if (i < N) {                                                                                    \
+        PEFT__V(short) v[4];                                                                        \
+        peft__fetch_far(row##i, w->ahead, w->end);                                                  \
+        PEFT__V(shorts_of)(table, v_row_at(row##i), v);                                             \
+        if (moving) lanes##i = PEFT__V(lanes_of)((phase##i + p) & (q->block - 1), q->block_shift);  \
+        int64_t block = (moving ? phase##i + p : p) >> q->block_shift;                              \
+        v_float by = PEFT__V(spread)(scale##i + block, lanes##i);                                   \
+        PEFT__QUANT_STEP(i, 0)                                                                      \
+        PEFT__QUANT_STEP(i, 1) PEFT__QUANT_STEP(i, 2) PEFT__QUANT_STEP(i, 3) row##i += 4 * v_width; \
     }
-#define PEFT__QUANT_SUM4(r)                                                                                 \
-    if (r < R && N == 4) v_sum4(t0##r, t1##r, t2##r, t3##r, out + r * PEFT__QUANT_LINES + g);               \
+#define PEFT__QUANT_SUM4(r)                                                                   \
+    if (r < R && N == 4) v_sum4(t0##r, t1##r, t2##r, t3##r, out + r * PEFT__QUANT_LINES + g); \
     if (r < R && N == 1) out[r * PEFT__QUANT_LINES + g] = v_sum(t0##r);
 PEFT__VECTOR void PEFT__V(quant_dots4_of)(const int N, const int R, const peft__quant_lines *w, float *out) {
     const peft_quant *q = w->q;
@@ -7111,7 +7240,9 @@ PEFT__VECTOR void PEFT__V(quant_dots4_of)(const int N, const int R, const peft__
             int64_t span = PEFT__MIN(PEFT__QUANT_SPAN, w->k - k0);
             PEFT__REPEAT_4(PEFT__QUANT_BEGIN)
             for (int64_t p = 0; p < span; p += 8 * v_width, xp += 5 * v_width) {
-                if (p + 8 * v_width > span) { PEFT__REPEAT_4(PEFT__QUANT_REST) }
+                if (p + 8 * v_width > span) {
+                    PEFT__REPEAT_4(PEFT__QUANT_REST)
+                }
                 PEFT__REPEAT_4(PEFT__QUANT_ROW4)
             }
         }
@@ -7173,8 +7304,8 @@ PEFT__KERNEL void PEFT__V(quant_dots8)(const peft__quant_lines *w, float *out) {
 #define PEFT__QUANT_SUMS(i) v_float s##i = v_set(0.0f);
 #define PEFT__QUANT_STORE(i) v_store(out + i * v_width, s##i);
 #define PEFT__QUANT_COLUMN4(i) s##i = v_fma(v[i], by, s##i);
-PEFT__KERNEL void PEFT__V(quant_sums4)(const peft_quant *q, const uint8_t *data, int64_t first, int64_t stride, int64_t k,
-                                       const float *x, float *out) {
+PEFT__KERNEL void PEFT__V(quant_sums4)(const peft_quant *q, const uint8_t *data, int64_t first,
+        int64_t stride, int64_t k, const float *x, float *out) {
     float scales[PEFT__QUANT_BATCH][v_width / 4 + 1 + v_width] = {{0}};
     PEFT__V(eighths) table = PEFT__V(eighths_of)(q->map);
     PEFT__REPEAT_8(PEFT__QUANT_SUMS)
@@ -7187,7 +7318,8 @@ PEFT__KERNEL void PEFT__V(quant_sums4)(const peft_quant *q, const uint8_t *data,
         }
         at = first + p0 * stride;
         for (int64_t p = 0; p < count; p++, at += stride) {
-            v_float v[8], by = PEFT__V(spread)(scales[p], PEFT__V(lanes_of)(at & (q->block - 1), q->block_shift));
+            v_float v[8],
+                    by = PEFT__V(spread)(scales[p], PEFT__V(lanes_of)(at & (q->block - 1), q->block_shift));
             by = by * v_set(x[p0 + p]);
             PEFT__V(eight)(table, v_row_at(data + (at >> 1)), v);
             PEFT__REPEAT_8(PEFT__QUANT_COLUMN4)
@@ -7195,11 +7327,11 @@ PEFT__KERNEL void PEFT__V(quant_sums4)(const peft_quant *q, const uint8_t *data,
     }
     PEFT__REPEAT_8(PEFT__QUANT_STORE)
 }
-#define PEFT__QUANT_COLUMN8(i)                                                             \
-    by = v_set(x[p] * peft__quant_scale(q, (at + i * v_width) >> q->block_shift));         \
+#define PEFT__QUANT_COLUMN8(i)                                                     \
+    by = v_set(x[p] * peft__quant_scale(q, (at + i * v_width) >> q->block_shift)); \
     s##i = v_fma(PEFT__V(bytes)(data + at + i * v_width), by, s##i);
-PEFT__KERNEL void PEFT__V(quant_sums8)(const peft_quant *q, const uint8_t *data, int64_t first, int64_t stride, int64_t k,
-                                       const float *x, float *out) {
+PEFT__KERNEL void PEFT__V(quant_sums8)(const peft_quant *q, const uint8_t *data, int64_t first,
+        int64_t stride, int64_t k, const float *x, float *out) {
     PEFT__REPEAT_8(PEFT__QUANT_SUMS)
     for (int64_t p = 0, at = first; p < k; p++, at += stride) {
         v_float by;
@@ -7209,9 +7341,9 @@ PEFT__KERNEL void PEFT__V(quant_sums8)(const peft_quant *q, const uint8_t *data,
     PEFT__REPEAT_8(PEFT__QUANT_STORE)
 }
 
-static const peft__quant_isa PEFT__V(quant_isa) = {
-    PEFT__V(quant_expand), PEFT__V(quant_pack), PEFT__V(quant_peak), v_quant_encode, v_width, v_quant_grain, v_quant_place,
-    PEFT__V(quant_round_x), PEFT__V(quant_dots4), PEFT__V(quant_dots8), PEFT__V(quant_sums4), PEFT__V(quant_sums8)};
+static const peft__quant_isa PEFT__V(quant_isa) = {PEFT__V(quant_expand), PEFT__V(quant_pack),
+        PEFT__V(quant_peak), v_quant_encode, v_width, v_quant_grain, v_quant_place, PEFT__V(quant_round_x),
+        PEFT__V(quant_dots4), PEFT__V(quant_dots8), PEFT__V(quant_sums4), PEFT__V(quant_sums8)};
 #undef v_row_at
 #undef v_quant_encode
 #undef v_quant_grain
@@ -7246,7 +7378,6 @@ static const peft__quant_isa PEFT__V(quant_isa) = {
 #undef v_load_f16
 #undef v_load_bf16
 #endif  // PEFT__PASS
-
 #if defined(PEFT__READING) && !defined(PEFT__PASS)
 #if !defined(PEFT_ONLY_METRICS)
 
@@ -7268,10 +7399,12 @@ PEFT__INLINE float *peft__f32(const peft_tensor *t) {
     return (float *)t->data;
 }
 
-// out [count] = elements [first, first + count) of the flat tensor. It has no context at hand: all instruction sets give the
-// same bits, so the widest will do.
+// out [count] = elements [first, first + count) of the flat tensor. It has no context at hand: all
+// instruction sets give the same bits, so the widest will do.
 static void peft__to_f32(const peft_tensor *t, int64_t first, int64_t count, float *out) {
-    if (t->quant) peft__quant_isa_of(peft__simd_widest())->expand(t->quant, (const uint8_t *)t->data, first, count, out);
+    if (t->quant)
+        peft__quant_isa_of(peft__simd_widest())
+                ->expand(t->quant, (const uint8_t *)t->data, first, count, out);
     else if (t->type == PEFT_F32) memcpy(out, peft__f32(t) + first, (size_t)count * sizeof(float));
     else
         for (int64_t i = 0; i < count; i++) out[i] = peft__element(t->type, t->data, first + i);
@@ -7279,7 +7412,8 @@ static void peft__to_f32(const peft_tensor *t, int64_t first, int64_t count, flo
 
 // To f16 or bf16, rounded to nearest even.
 static void peft__from_f32(peft_dtype type, const float *x, int64_t n, uint16_t *out) {
-    for (int64_t i = 0; i < n; i++) out[i] = type == PEFT_F16 ? peft__f32_to_f16(x[i]) : peft__f32_to_bf16(x[i]);
+    for (int64_t i = 0; i < n; i++)
+        out[i] = type == PEFT_F16 ? peft__f32_to_f16(x[i]) : peft__f32_to_bf16(x[i]);
 }
 
 // ---- products for a few tokens
@@ -7298,7 +7432,8 @@ typedef struct peft__quant_job {
 
 #define PEFT__QUANT_COLUMNS ((int64_t)256)  // weights expanded at a time, and columns of a task
 
-static void peft__quant_put(const peft__quant_job *v, int64_t row, int64_t j, const float *sums, int64_t count) {
+static void peft__quant_put(
+        const peft__quant_job *v, int64_t row, int64_t j, const float *sums, int64_t count) {
     float *y = v->y + row * v->ldy + j;
     if (v->beta == 0.0f && v->s == 1.0f) memcpy(y, sums, (size_t)count * sizeof(float));
     else peft__put_sums(y, sums, count, v->s, v->beta);
@@ -7318,7 +7453,8 @@ static float peft__quant_dot(const peft__quant_job *v, int64_t j) {
 // A task owns whole groups of four rows of the weight.
 static void peft__quant_rows_task(void *arg, int64_t index) {
     const peft__quant_job *v = (const peft__quant_job *)arg;
-    int64_t groups = peft__div_up(v->n, 4), begin = index * groups / v->tasks * 4, end = PEFT__MIN((index + 1) * groups / v->tasks * 4, v->n);
+    int64_t groups = peft__div_up(v->n, 4), begin = index * groups / v->tasks * 4,
+            end = PEFT__MIN((index + 1) * groups / v->tasks * 4, v->n);
     peft__quant_lines w = v->w;
     w.end = peft__quant_at(w.q, w.data, end * w.stride);
     for (int64_t j = begin; j < end; j += PEFT__QUANT_LINES) {
@@ -7355,22 +7491,24 @@ static void peft__quant_columns_task(void *arg, int64_t index) {
     peft__quant_put(v, 0, j, sums, end - j);
 }
 
-// A table of 16 floats as integers, to be multiplied by what is returned: 16320 makes integers of FP4's, 15684 comes nearest to NF4's
-// (1.6e-5 of the largest), and whole numbers stay whole.
+// A table of 16 floats as integers, to be multiplied by what is returned: 16320 makes integers of FP4's,
+// 15684 comes nearest to NF4's (1.6e-5 of the largest), and whole numbers stay whole.
 static float peft__quant_map16(const float *map, int16_t *out) {
     static const float choices[2] = {15684.0f, 16320.0f};
     float peak = peft__quant_peak_plain(map, 16), least = 1.0f, best = 0.0f;
     for (int c = 0; c < 2; c++) {
         float factor = choices[c] / PEFT__MAX(peak, 1e-30f), off = 0.0f;
         if (factor >= 1.0f) factor = floorf(factor);
-        for (int i = 0; i < 16; i++) off = PEFT__MAX(off, fabsf(map[i] * factor - peft__round_float(map[i] * factor)));
+        for (int i = 0; i < 16; i++)
+            off = PEFT__MAX(off, fabsf(map[i] * factor - peft__round_float(map[i] * factor)));
         if (off < least) least = off, best = factor;
     }
     for (int i = 0; i < 16; i++) out[i] = (int16_t)peft__round_float(map[i] * best);
     return 1.0f / best;
 }
 
-// The rows of x as dots4 and dots8 read them, one or PEFT__QUANT_ROWS, of which the last may be repeated; for dots8 padded with zeros.
+// The rows of x as dots4 and dots8 read them, one or PEFT__QUANT_ROWS, of which the last may be repeated; for
+// dots8 padded with zeros.
 static peft_status peft__quant_place_x(peft_context *ctx, peft__quant_job *v, int64_t ldx) {
     peft__quant_lines *w = &v->w;
     int64_t width = v->quant_isa->width, rows = w->m > 1 ? PEFT__QUANT_ROWS : 1;
@@ -7381,14 +7519,17 @@ static peft_status peft__quant_place_x(peft_context *ctx, peft__quant_job *v, in
     for (int64_t r = 0; r < rows; r++, xp += w->xs) {
         const float *x = v->x + PEFT__MIN(r, w->m - 1) * ldx;
         if (w->q->map) v->quant_isa->round_x(unit, x, w->k, xp);
-        else memcpy(xp, x, (size_t)w->k * sizeof(float)), memset(xp + w->k, 0, (size_t)(w->xs - w->k) * sizeof(float));
+        else
+            memcpy(xp, x, (size_t)w->k * sizeof(float)),
+                    memset(xp + w->k, 0, (size_t)(w->xs - w->k) * sizeof(float));
     }
     return PEFT_OK;
 }
 
-// C [m, n] = beta C + s X [m, k] B for few rows, where X's rows are contiguous. *done stays false if this shape is the gemm's.
-static peft_status peft__quant_few(peft_context *ctx, const peft__matrix *c, float beta, float s, const peft__matrix *x,
-                                   const peft__matrix *b, bool *done) {
+// C [m, n] = beta C + s X [m, k] B for few rows, where X's rows are contiguous. *done stays false if this
+// shape is the gemm's.
+static peft_status peft__quant_few(peft_context *ctx, const peft__matrix *c, float beta, float s,
+        const peft__matrix *x, const peft__matrix *b, bool *done) {
     const peft__quant_isa *isa = peft__quant_isa_of(ctx->simd);
     const peft_quant *q = b->quant;
     bool transposed = b->col_step != 1;
@@ -7401,11 +7542,12 @@ static peft_status peft__quant_few(peft_context *ctx, const peft__matrix *c, flo
     if (q->map && transposed && k < PEFT__QUANT_SHORT) fast = false;
     if (m > 1 && (m > PEFT__QUANT_ROWS || !fast || !transposed)) return PEFT_OK;
     peft__quant_lines w = {q, (const uint8_t *)b->data, NULL, 0, stride, 0, k, grain,
-                           PEFT__MAX(PEFT__QUANT_AHEAD, 4 * stride / 2), m, 0, NULL, {0}};
+            PEFT__MAX(PEFT__QUANT_AHEAD, 4 * stride / 2), m, 0, NULL, {0}};
     peft__quant_job v = {peft__isa_of(ctx), isa, n, tasks, s, beta, (const float *)x->data, fast, w,
-                         (float *)(uintptr_t)c->data, c->row_step};
+            (float *)(uintptr_t)c->data, c->row_step};
     if (transposed && fast && peft__quant_place_x(ctx, &v, x->row_step)) return PEFT_ERROR_MEMORY;
-    peft__each_task(threads > 1 ? ctx : NULL, tasks, transposed ? peft__quant_rows_task : peft__quant_columns_task, &v);
+    peft__each_task(threads > 1 ? ctx : NULL, tasks,
+            transposed ? peft__quant_rows_task : peft__quant_columns_task, &v);
     *done = true;
     return PEFT_OK;
 }
@@ -7414,15 +7556,16 @@ static const peft__packing peft__quantized = {peft__quant_pack_of, peft__quant_f
 
 // A view of a tensor of any format: [rows, cols] as it is stored.
 static peft__matrix peft__matrix_of(const peft_tensor *t) {
-    peft__matrix m = {t->rows, t->cols, t->data, t->cols, 1, t->type, t->quant, t->quant ? &peft__quantized : NULL};
+    peft__matrix m = {
+            t->rows, t->cols, t->data, t->cols, 1, t->type, t->quant, t->quant ? &peft__quantized : NULL};
     return m;
 }
 
 // ---- double quantization
 
-// The 8-bit dynamic map (Dettmers 2016), rising. With signs: for each power of ten 10^-6 ... 1, the midpoints of 1, 2, 4, ... 64 equal
-// parts of [0.1, 1], with both signs; and 0 and 1. Without: twice as many parts. Rounded as torch's linspace does on vectors of 8
-// floats, so that it is bitsandbytes' map.
+// The 8-bit dynamic map (Dettmers 2016), rising. With signs: for each power of ten 10^-6 ... 1, the midpoints
+// of 1, 2, 4, ... 64 equal parts of [0.1, 1], with both signs; and 0 and 1. Without: twice as many parts.
+// Rounded as torch's linspace does on vectors of 8 floats, so that it is bitsandbytes' map.
 static void peft__dynamic_map(float *map, bool with_signs) {
     static const float power[7] = {1e-6f, 1e-5f, 1e-4f, 1e-3f, 1e-2f, 1e-1f, 1.0f};
     float point[129];
@@ -7433,7 +7576,8 @@ static void peft__dynamic_map(float *map, bool with_signs) {
         for (int i = 0; i < n; i++) {
             int base = i < n / 16 * 16 ? i / 8 * 8 : i;
             // fused multiply-adds, which an f64 does too
-            float start = base < half ? (float)((double)0.1f + (double)step * base) : (float)(1.0 - (double)step * (n - 1 - base));
+            float start = base < half ? (float)((double)0.1f + (double)step * base)
+                                      : (float)(1.0 - (double)step * (n - 1 - base));
             point[i] = peft__mul_add(step, (float)(i - base), start);
         }
         for (int i = 0; i + 1 < n; i++, count++) {
@@ -7446,8 +7590,8 @@ static void peft__dynamic_map(float *map, bool with_signs) {
     map[255] = 1.0f;
 }
 
-// The sum of n floats in the order of torch's sum on vectors of 8 floats: four vectors side by side, each added up in a cascade of
-// four levels. The mean of the scales is stored, so its last bit matters.
+// The sum of n floats in the order of torch's sum on vectors of 8 floats: four vectors side by side, each
+// added up in a cascade of four levels. The mean of the scales is stored, so its last bit matters.
 typedef struct peft__lanes {
     float f[32];
 } peft__lanes;
@@ -7464,7 +7608,8 @@ static float peft__torch_sum(const float *x, int64_t n) {
     while (rows > 1 && (int64_t)1 << bits < rows) bits++;
     bits = PEFT__MAX(4, bits / 4);
     for (; row + ((int64_t)1 << bits) <= rows;) {
-        for (int64_t end = row + ((int64_t)1 << bits); row < end; row++) peft__lanes_add(&level[0], x + 32 * row);
+        for (int64_t end = row + ((int64_t)1 << bits); row < end; row++)
+            peft__lanes_add(&level[0], x + 32 * row);
         for (int j = 1; j < 4; j++) {
             peft__lanes_add(&level[j], level[j - 1].f);
             memset(&level[j - 1], 0, sizeof(level[0]));
@@ -7483,12 +7628,15 @@ static float peft__torch_sum(const float *x, int64_t n) {
     return sum;
 }
 
-// What a block's values are divided by. A short block at the end is divided, whole ones are multiplied by the inverse: so does
-// bitsandbytes, and so a short block of zeros gets this bound as its scale and a whole one gets 0.
+// What a block's values are divided by. A short block at the end is divided, whole ones are multiplied by the
+// inverse: so does bitsandbytes, and so a short block of zeros gets this bound as its scale and a whole one
+// gets 0.
 #define PEFT__QUANT_LEAST 1e-38f
 
-// absmax - offset in 8 bits, in blocks of 256. As for 4 bits: by the midpoints of neighbours, a tie goes to the lower one.
-static void peft__quant_nested(const float *absmax, int64_t n, const float *map, float offset, float *nested_absmax, uint8_t *codes) {
+// absmax - offset in 8 bits, in blocks of 256. As for 4 bits: by the midpoints of neighbours, a tie goes to
+// the lower one.
+static void peft__quant_nested(const float *absmax, int64_t n, const float *map, float offset,
+        float *nested_absmax, uint8_t *codes) {
     float middle[255], d[256];
     for (int i = 0; i < 255; i++) middle[i] = (map[i] + map[i + 1]) / 2;
     for (int64_t b = 0; b < n; b += 256) {
@@ -7526,9 +7674,11 @@ static void peft__quantize_int8(const float *x, int64_t n, float peak, uint8_t *
     }
 }
 
-static void peft__quantize_short(const peft__codebook *book, const float *x, int64_t n, float peak, uint8_t *codes) {
+static void peft__quantize_short(
+        const peft__codebook *book, const float *x, int64_t n, float peak, uint8_t *codes) {
     for (int64_t i = 0; i < n; i += 2) {
-        uint8_t first = peft__quant_code(book, x[i] / peak), second = peft__quant_code(book, i + 1 < n ? x[i + 1] / peak : 0.0f);
+        uint8_t first = peft__quant_code(book, x[i] / peak),
+                second = peft__quant_code(book, i + 1 < n ? x[i + 1] / peak : 0.0f);
         codes[i / 2] = (uint8_t)(first << 4 | second);
     }
 }
@@ -7549,10 +7699,12 @@ static void peft__quantize_block(const peft__quantize_job *j, int64_t first, con
 static void peft__quantize_task(void *arg, int64_t index) {
     const peft__quantize_job *j = (const peft__quantize_job *)arg;
     float values[PEFT__QUANT_MAX_BLOCK];
-    for (int64_t i = index * PEFT__QUANT_TASK, end = PEFT__MIN(i + PEFT__QUANT_TASK, j->n); i < end; i += j->block) {
+    for (int64_t i = index * PEFT__QUANT_TASK, end = PEFT__MIN(i + PEFT__QUANT_TASK, j->n); i < end;
+            i += j->block) {
         int64_t count = PEFT__MIN(j->block, end - i);
         if (j->source->type != PEFT_F32) peft__to_f32(j->source, i, count, values);
-        peft__quantize_block(j, i, j->source->type == PEFT_F32 ? (const float *)j->source->data + i : values, count);
+        peft__quantize_block(
+                j, i, j->source->type == PEFT_F32 ? (const float *)j->source->data + i : values, count);
     }
 }
 
@@ -7560,14 +7712,16 @@ static peft_status peft__quantize_not_finite(peft_context *ctx, const peft_tenso
     for (int64_t i = first, n = t->rows * t->cols; i < n; i++) {
         float v;
         peft__to_f32(t, i, 1, &v);
-        if (!(v - v == 0.0f)) return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: weight %lld (row %lld, column %lld) is %g", t->name,
-                                                (long long)i, (long long)(i / t->cols), (long long)(i % t->cols), (double)v);
+        if (!(v - v == 0.0f))
+            return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: weight %lld (row %lld, column %lld) is %g",
+                    t->name, (long long)i, (long long)(i / t->cols), (long long)(i % t->cols), (double)v);
     }
     return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: a scale is not finite", t->name);
 }
 
 // A peft_quant and its arrays in one block of memory. Fills in everything but the values.
-static peft_quant *peft__quant_create(peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *d, bool nested) {
+static peft_quant *peft__quant_create(
+        peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *d, bool nested) {
     int64_t count = peft__div_up(source->rows * source->cols, d->block), groups = peft__div_up(count, 256);
     size_t head = (sizeof(peft_quant) + 63) / 64 * 64, floats = sizeof(float);
     size_t size = nested ? (size_t)(groups + 256) * floats + (size_t)count : (size_t)count * floats;
@@ -7590,7 +7744,8 @@ static peft_quant *peft__quant_create(peft_context *ctx, const peft_tensor *sour
     return q;
 }
 
-static peft_status peft__quantize_into(peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *d, peft_tensor *t) {
+static peft_status peft__quantize_into(
+        peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *d, peft_tensor *t) {
     int64_t n = source->rows * source->cols;
     peft__codebook book;
     peft_quant *q = peft__quant_create(ctx, source, d, d->double_quant);
@@ -7598,9 +7753,11 @@ static peft_status peft__quantize_into(peft_context *ctx, const peft_tensor *sou
     t->data = peft__calloc(ctx, d->type == PEFT_I8 ? n : (n + 1) / 2, 1);
     if (!q || !t->data) return PEFT_ERROR_MEMORY;
     if (q->map) peft__codebook_of(q->map, &book);
-    float *absmax = d->double_quant ? (float *)peft__calloc(ctx, q->block_count, sizeof(float)) : (float *)(uintptr_t)q->absmax;
+    float *absmax = d->double_quant ? (float *)peft__calloc(ctx, q->block_count, sizeof(float))
+                                    : (float *)(uintptr_t)q->absmax;
     if (!absmax) return PEFT_ERROR_MEMORY;
-    peft__quantize_job j = {source, peft__quant_isa_of(ctx->simd), q->map ? &book : NULL, n, d->block, absmax, (uint8_t *)t->data};
+    peft__quantize_job j = {source, peft__quant_isa_of(ctx->simd), q->map ? &book : NULL, n, d->block, absmax,
+            (uint8_t *)t->data};
     peft__parallel(ctx, peft__div_up(n, PEFT__QUANT_TASK), peft__quantize_task, &j);
     peft_status status = PEFT_OK;
     for (int64_t b = 0; b < q->block_count && !status; b++)
@@ -7609,13 +7766,15 @@ static peft_status peft__quantize_into(peft_context *ctx, const peft_tensor *sou
         float *map = (float *)(uintptr_t)q->nested_map;
         peft__dynamic_map(map, true);
         q->nested_offset = peft__torch_sum(absmax, q->block_count) / (float)q->block_count;
-        peft__quant_nested(absmax, q->block_count, map, q->nested_offset, map + 256, (uint8_t *)(uintptr_t)q->codes);
+        peft__quant_nested(
+                absmax, q->block_count, map, q->nested_offset, map + 256, (uint8_t *)(uintptr_t)q->codes);
     }
     if (d->double_quant) peft__free(ctx, absmax);
     return status;
 }
 
-PEFTDEF peft_status peft_quantize(peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *desc, peft_tensor **out) {
+PEFTDEF peft_status peft_quantize(
+        peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *desc, peft_tensor **out) {
     peft_quantize_desc d;
     memset(&d, 0, sizeof(d));
     if (desc) d = *desc;
@@ -7625,14 +7784,18 @@ PEFTDEF peft_status peft_quantize(peft_context *ctx, const peft_tensor *source, 
     *out = NULL;
     if (!source || !source->data) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_quantize: no source");
     if (d.type != PEFT_NF4 && d.type != PEFT_FP4 && d.type != PEFT_I8)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: cannot be quantized to %s", source->name, peft_dtype_name(d.type));
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: cannot be quantized to %s", source->name,
+                peft_dtype_name(d.type));
     if (d.block < 32 || d.block > PEFT__QUANT_MAX_BLOCK || (d.block & (d.block - 1)))
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: a block of %lld, not a power of two from 32 to 4096", source->name, (long long)d.block);
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: a block of %lld, not a power of two from 32 to 4096",
+                source->name, (long long)d.block);
     if (d.type == PEFT_I8 && d.double_quant)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: double quantization is for nf4 and fp4", source->name);
+        return peft__fail(
+                ctx, PEFT_ERROR_ARGUMENT, "%s: double quantization is for nf4 and fp4", source->name);
     peft_tensor *t = (peft_tensor *)peft__calloc(ctx, 1, sizeof(peft_tensor));
     if (!t) return PEFT_ERROR_MEMORY;
-    t->name = source->name, t->rows = source->rows, t->cols = source->cols, t->rank = source->rank, t->in_out = source->in_out;
+    t->name = source->name, t->rows = source->rows, t->cols = source->cols, t->rank = source->rank,
+    t->in_out = source->in_out;
     t->type = d.type;
     t->owned = true;
     peft_status status = peft__quantize_into(ctx, source, &d, t);
@@ -7649,27 +7812,30 @@ typedef struct peft__dequantize_job {
 
 static void peft__dequantize_task(void *arg, int64_t index) {
     const peft__dequantize_job *j = (const peft__dequantize_job *)arg;
-    int64_t first = index * PEFT__QUANT_TASK, count = PEFT__MIN(PEFT__QUANT_TASK, j->t->rows * j->t->cols - first);
+    int64_t first = index * PEFT__QUANT_TASK,
+            count = PEFT__MIN(PEFT__QUANT_TASK, j->t->rows * j->t->cols - first);
     if (!j->t->quant) peft__to_f32(j->t, first, count, j->out + first);
     else j->expand(j->t->quant, (const uint8_t *)j->t->data, first, count, j->out + first);
 }
 
 PEFTDEF peft_status peft_dequantize(peft_context *ctx, const peft_tensor *t, float *out) {
     if (!ctx) return PEFT_ERROR_ARGUMENT;
-    if (!t || !t->data || !out) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dequantize: no tensor or nowhere to write");
+    if (!t || !t->data || !out)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dequantize: no tensor or nowhere to write");
     peft__dequantize_job j = {t, peft__quant_isa_of(ctx->simd)->expand, out};
     peft__parallel(ctx, peft__div_up(t->rows * t->cols, PEFT__QUANT_TASK), peft__dequantize_task, &j);
     return PEFT_OK;
 }
 
-PEFTDEF peft_status peft_quantize_compare(peft_context *ctx, const peft_tensor *original, const peft_tensor *quantized,
-                                          peft_quantize_error *out) {
+PEFTDEF peft_status peft_quantize_compare(peft_context *ctx, const peft_tensor *original,
+        const peft_tensor *quantized, peft_quantize_error *out) {
     if (!ctx) return PEFT_ERROR_ARGUMENT;
     if (!original || !original->data || !quantized || !quantized->data || !out)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_quantize_compare: a tensor or the result is NULL");
     if (original->rows != quantized->rows || original->cols != quantized->cols)
-        return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: [%lld, %lld] compared with [%lld, %lld]", original->name, (long long)original->rows,
-                          (long long)original->cols, (long long)quantized->rows, (long long)quantized->cols);
+        return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: [%lld, %lld] compared with [%lld, %lld]",
+                original->name, (long long)original->rows, (long long)original->cols,
+                (long long)quantized->rows, (long long)quantized->cols);
     float a[1024], b[1024];
     double squares = 0, differences = 0, sum = 0;
     memset(out, 0, sizeof(*out));
@@ -7696,19 +7862,21 @@ PEFTDEF size_t peft_tensor_bytes(const peft_tensor *t) {
     int64_t n = t->rows * t->cols;
     const peft_quant *q = t->quant;
     if (t->type <= PEFT_BF16) return (size_t)n * (t->type == PEFT_F32 ? 4 : 2);
-    int64_t scales = q->absmax ? 4 * q->block_count : q->block_count + 4 * (peft__div_up(q->block_count, 256) + 256);
+    int64_t scales =
+            q->absmax ? 4 * q->block_count : q->block_count + 4 * (peft__div_up(q->block_count, 256) + 256);
     return (size_t)((q->map ? (n + 1) / 2 + 64 : n) + scales);
 }
 
-// How to add a format of quantized weights: its peft_dtype, what peft_quant has to hold, and a peft__packing with its packer
-// and (or a function that never sets *done) its product for few rows; peft__matrix_of and peft__to_f32 choose it. A reader
-// in chapter 6 makes such tensors. tests/test_quant.c compares every instruction set with peft__quant_expand_plain.
-// =====================================================================================================================
+// How to add a format of quantized weights: its peft_dtype, what peft_quant has to hold, and a peft__packing
+// with its packer and (or a function that never sets *done) its product for few rows; peft__matrix_of and
+// peft__to_f32 choose it. A reader in chapter 6 makes such tensors. tests/test_quant.c compares every
+// instruction set with peft__quant_expand_plain.
+// ===========================================================================================================
 // 5. TENSORS
-//    Tensors, the tape that records operations, and every operation's forward and backward side by side. It rests on the
-//    products of chapters 3 and 4; models and users' own networks are made of its operations. To know: peft__op_result,
-//    peft__record, peft__grad_of, peft_backward, peft_linear_with.
-// =====================================================================================================================
+//    Tensors, the tape that records operations, and every operation's forward and backward side by side. It
+//    rests on the products of chapters 3 and 4; models and users' own networks are made of its operations. To
+//    know: peft__op_result, peft__record, peft__grad_of, peft_backward, peft_linear_with.
+// ===========================================================================================================
 //
 // A tape of three operations, for x = 3 and a trainable w = 2:
 //
@@ -7716,19 +7884,22 @@ PEFTDEF size_t peft_tensor_bytes(const peft_tensor *t) {
 //     y = scale(h, 0.5)     y = 3            dh += 0.5 dy = 4
 //     loss = mse(y, -1)     (y + 1)^2 = 16   dy += 2 (y + 1) = 8
 //
-// The middle column runs as the operations are called; each one that a gradient will flow through puts a node on the tape.
-// peft_backward walks over the nodes from the last to the first, which is the right column from below.
+// The middle column runs as the operations are called; each one that a gradient will flow through puts a node
+// on the tape. peft_backward walks over the nodes from the last to the first, which is the right column from
+// below.
 //
-// A dry run (ctx->dry, of the planner) has shapes only: it records and counts memory, but no number is there to be read.
-// peft__parallel and what is built on it does nothing then; plain loops over numbers ask.
+// A dry run (ctx->dry, of the planner) has shapes only: it records and counts memory, but no number is there
+// to be read. peft__parallel and what is built on it does nothing then; plain loops over numbers ask.
 
-PEFTDEF peft_status peft_tensor_create(peft_context *ctx, const char *name, int64_t rows, int64_t cols, peft_tensor **out) {
+PEFTDEF peft_status peft_tensor_create(
+        peft_context *ctx, const char *name, int64_t rows, int64_t cols, peft_tensor **out) {
     if (out) *out = NULL;
     PEFT__NEED(ctx, ctx, "ctx");
     PEFT__NEED(ctx, out, "out");
     int64_t count = 0;
     if (rows < 1 || cols < 1 || !peft__mul(rows, cols, &count))
-        return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: a tensor of %lld x %lld", name, (long long)rows, (long long)cols);
+        return peft__fail(
+                ctx, PEFT_ERROR_SHAPE, "%s: a tensor of %lld x %lld", name, (long long)rows, (long long)cols);
     peft_tensor *t = (peft_tensor *)peft__calloc(ctx, 1, sizeof(peft_tensor));
     if (t) t->data = peft__calloc(ctx, count, sizeof(float));
     if (!t || !t->data) {
@@ -7786,26 +7957,31 @@ PEFTDEF void peft_freeze(peft_context *ctx, peft_tensor *t) {
 
 // ---- the tape
 
-// Float buffers of results and gradients. Given back, a buffer serves the next request that it is not much too big for.
+// Float buffers of results and gradients. Given back, a buffer serves the next request that it is not much
+// too big for.
 typedef struct peft__buffer {
     struct peft__buffer *next;      // of the free ones in its bin
     struct peft__buffer *next_all;  // of all
     peft_tape *tape;
-    int64_t size;                   // floats
-    int64_t segment;                // 0, or taken within this segment (see peft_recompute), which gives it back as a whole
+    int64_t size;     // floats
+    int64_t segment;  // 0, or taken within this segment (see peft_recompute), which gives it back as a whole
     bool free;
-    bool used;                      // since the tape was reset
+    bool used;  // since the tape was reset
 } peft__buffer;
 
 enum { PEFT__BINS = 64 };  // free buffers of a size share a bin: steps that are alike find theirs at once
 
-// An operation on the tape. The struct of each kind of operation begins with one; PEFT__NODE are its first values.
+// An operation on the tape, with what its backward reads. Operations that need more have a struct that begins
+// with one.
 typedef struct peft__node {
     struct peft__node *previous;
     void (*backward)(peft_tape *tape, struct peft__node *node);
-    peft_tensor *out;
+    peft_tensor *out, *x, *y;  // its result and its operands
+    const void *kept;          // ids, offsets, targets, ...
+    int64_t first, count;      // of rows
+    float factor;
+    uint64_t key;  // of a dropout mask
 } peft__node;
-#define PEFT__NODE {NULL, NULL, NULL}
 
 struct peft_tape {
     peft_context *ctx;
@@ -7818,7 +7994,8 @@ struct peft_tape {
     bool unrecorded;            // a segment runs for the first time: nothing is recorded
     bool differentiable;        // in it, something was to get a gradient
     int64_t segment, segments;  // the one that is running, 0: none; how many there have been
-    uint64_t seed, dropouts;    // dropout masks are a hash of the seed, the count of dropouts so far, and the position
+    uint64_t seed,
+            dropouts;  // dropout masks are a hash of the seed, the count of dropouts so far, and the position
 };
 
 PEFTDEF peft_status peft_tape_create(peft_context *ctx, peft_tape **out) {
@@ -7898,9 +8075,9 @@ static peft__buffer **peft__best_fit(peft_tape *t, int64_t size) {
     return best;
 }
 
-// Frees the largest buffer that is a little too small for `size` and was left by an earlier step: one that fits will do its
-// work as well. So memory follows the largest batch, not the sum of all kinds of batches, and a step like the one before
-// still allocates nothing.
+// Frees the largest buffer that is a little too small for `size` and was left by an earlier step: one that
+// fits will do its work as well. So memory follows the largest batch, not the sum of all kinds of batches,
+// and a step like the one before still allocates nothing.
 static void peft__drop_smaller(peft_tape *t, int64_t size) {
     peft__buffer **best = NULL, **link = &t->all;
     for (int i = 0; i < PEFT__BINS; i++)
@@ -7968,13 +8145,14 @@ static peft_tensor *peft__op_fail(peft_tape *t, peft_status status, const char *
 }
 
 // The same where the shapes of a and b differ.
-static peft_tensor *peft__op_misfit(peft_tape *t, const char *operation, const peft_tensor *a, const peft_tensor *b) {
-    return peft__op_fail(t, PEFT_ERROR_SHAPE, "%s: [%lld, %lld] and [%lld, %lld]", operation, (long long)a->rows,
-                         (long long)a->cols, (long long)b->rows, (long long)b->cols);
+static peft_tensor *peft__op_misfit(
+        peft_tape *t, const char *operation, const peft_tensor *a, const peft_tensor *b) {
+    return peft__op_fail(t, PEFT_ERROR_SHAPE, "%s: [%lld, %lld] and [%lld, %lld]", operation,
+            (long long)a->rows, (long long)a->cols, (long long)b->rows, (long long)b->cols);
 }
 
-// Whether an operation can begin: the tape has not failed, and the operands are there. Operands are NULL without a fault of
-// the caller's only behind an operation that failed, whose text stays.
+// Whether an operation can begin: the tape has not failed, and the operands are there. Operands are NULL
+// without a fault of the caller's only behind an operation that failed, whose text stays.
 static bool peft__ready(peft_tape *t, bool operands, const char *operation) {
     if (!t || t->status) return false;
     if (!operands) peft__op_fail(t, PEFT_ERROR_ARGUMENT, "%s: an operand is NULL", operation);
@@ -7993,9 +8171,10 @@ static void *peft__tape_copy(peft_tape *t, const void *data, size_t size) {
 static peft_tensor *peft__result(peft_tape *t, int64_t rows, int64_t cols, bool requires_grad) {
     int64_t bytes = 0;
     if (t->status) return NULL;
-    if (rows < 0 || cols < 0 || !peft__mul(rows, cols, &bytes) || !peft__mul(bytes, 2 * sizeof(float), &bytes) ||
-        (uint64_t)bytes > SIZE_MAX / 2)
-        return peft__op_fail(t, PEFT_ERROR_SHAPE, "a result of %lld x %lld", (long long)rows, (long long)cols);
+    if (rows < 0 || cols < 0 || !peft__mul(rows, cols, &bytes) ||
+            !peft__mul(bytes, 2 * sizeof(float), &bytes) || (uint64_t)bytes > SIZE_MAX / 2)
+        return peft__op_fail(
+                t, PEFT_ERROR_SHAPE, "a result of %lld x %lld", (long long)rows, (long long)cols);
     peft_tensor *y = (peft_tensor *)peft__tape_copy(t, NULL, sizeof(peft_tensor));
     if (!y) return NULL;
     memset(y, 0, sizeof(*y));
@@ -8008,16 +8187,16 @@ static peft_tensor *peft__result(peft_tape *t, int64_t rows, int64_t cols, bool 
 }
 
 // The result of an operation on up to three tensors: it requires a gradient if one of them does.
-static peft_tensor *peft__op_result(peft_tape *t, int64_t rows, int64_t cols, const peft_tensor *a, const peft_tensor *b,
-                                 const peft_tensor *c) {
-    return peft__result(t, rows, cols,
-                        (a && a->requires_grad) || (b && b->requires_grad) || (c && c->requires_grad));
+static peft_tensor *peft__op_result(peft_tape *t, int64_t rows, int64_t cols, const peft_tensor *a,
+        const peft_tensor *b, const peft_tensor *c) {
+    return peft__result(
+            t, rows, cols, (a && a->requires_grad) || (b && b->requires_grad) || (c && c->requires_grad));
 }
 
-// Records an operation with result y, if a gradient will flow through it: the node is copied. Returns y, or NULL if the tape
-// has failed.
+// Records an operation with result y, if a gradient will flow through it: the node is copied. Returns y, or
+// NULL if the tape has failed.
 static peft_tensor *peft__record(peft_tape *t, peft_tensor *y, void (*backward)(peft_tape *, peft__node *),
-                                 const void *node, size_t size) {
+        const void *node, size_t size) {
     peft__node *n = y && !t->status && y->requires_grad ? (peft__node *)peft__tape_copy(t, node, size) : NULL;
     if (n) {
         n->backward = backward;
@@ -8028,12 +8207,22 @@ static peft_tensor *peft__record(peft_tape *t, peft_tensor *y, void (*backward)(
     return t->status ? NULL : y;
 }
 
+// A node of the operation on x and y (NULL: none); further fields are set by the caller.
+static peft__node peft__node_of(peft_tensor *x, peft_tensor *y) {
+    peft__node n;
+    memset(&n, 0, sizeof(n));
+    n.x = x, n.y = y;
+    return n;
+}
+
 // What the backward of y will read, copied if there will be one.
-static const void *peft__tape_keep(peft_tape *t, const peft_tensor *y, const void *data, int64_t count, size_t size) {
+static const void *peft__tape_keep(
+        peft_tape *t, const peft_tensor *y, const void *data, int64_t count, size_t size) {
     return y->requires_grad ? peft__tape_copy(t, data, (size_t)count * size) : NULL;
 }
 
-// Where to put the gradient of x. *beta tells whether to overwrite (0) or add (1). NULL: x needs none (or memory ran out).
+// Where to put the gradient of x. *beta tells whether to overwrite (0) or add (1). NULL: x needs none (or
+// memory ran out).
 PEFT__NOINLINE float *peft__grad_of(peft_tape *t, peft_tensor *x, float *beta) {
     *beta = 1;
     if (!x || !x->requires_grad) return NULL;
@@ -8080,8 +8269,8 @@ PEFTDEF peft_status peft_backward(peft_tape *t, peft_tensor *loss) {
     return t->status;
 }
 
-// ---- segments (Chen et al. 2016): of a part of the network only the result is kept; its inside is computed again on the
-//      way back, from the same inputs with the same dropout masks, which gives the same bits
+// ---- segments (Chen et al. 2016): of a part of the network only the result is kept; its inside is computed
+//      again on the way back, from the same inputs with the same dropout masks, which gives the same bits
 
 enum { PEFT__SEGMENT_INPUTS = 4 };
 
@@ -8094,7 +8283,8 @@ typedef struct peft__segment_node {
     uint64_t dropouts;  // before it ran
 } peft__segment_node;
 
-// Marks a buffer that the segment has taken and that outlives it. (A leaf's gradient is none of the tape's buffers.)
+// Marks a buffer that the segment has taken and that outlives it. (A leaf's gradient is none of the tape's
+// buffers.)
 static void peft__segment_keep(peft_tape *t, const float *data) {
     for (peft__buffer *b = t->all; b && data; b = b->next_all)
         if ((const char *)data == (const char *)b + PEFT__BUFFER_HEADER) b->segment = 0;
@@ -8131,12 +8321,14 @@ static void peft__segment_backward(peft_tape *t, peft__node *node) {
 }
 
 PEFTDEF peft_tensor *peft_recompute(peft_tape *t, peft_segment_fn fn, peft_tensor *const *inputs, int count,
-                                    const void *user, size_t user_size) {
+        const void *user, size_t user_size) {
     if (!peft__ready(t, fn && (inputs || count <= 0), "recompute")) return NULL;
     if (t->inference || t->segment) return fn(t, inputs, user);  // a segment within a segment is a part of it
     if (count < 0 || count > PEFT__SEGMENT_INPUTS)
-        return peft__op_fail(t, PEFT_ERROR_ARGUMENT, "recompute: %d inputs; at most %d", count, (int)PEFT__SEGMENT_INPUTS);
-    peft__segment_node n = {PEFT__NODE, fn, NULL, {NULL, NULL, NULL, NULL}, count, t->dropouts};
+        return peft__op_fail(
+                t, PEFT_ERROR_ARGUMENT, "recompute: %d inputs; at most %d", count, (int)PEFT__SEGMENT_INPUTS);
+    peft__segment_node n = {
+            peft__node_of(NULL, NULL), fn, NULL, {NULL, NULL, NULL, NULL}, count, t->dropouts};
     t->segment = ++t->segments;
     t->unrecorded = true;
     t->differentiable = false;
@@ -8152,7 +8344,8 @@ PEFTDEF peft_tensor *peft_recompute(peft_tape *t, peft_segment_fn fn, peft_tenso
     return peft__record(t, y, peft__segment_backward, &n, sizeof(n));
 }
 
-// ---- loops over floats, compiled once per instruction set: the body is plain C and the compiler vectorizes it
+// ---- loops over floats, compiled once per instruction set: plain C that the compiler vectorizes
+
 #define PEFT__UNWRAP(...) __VA_ARGS__
 #if defined(__GNUC__) && !defined(__clang__)
 #define PEFT__VECTORIZE __attribute__((optimize("O3")))
@@ -8160,38 +8353,38 @@ PEFTDEF peft_tensor *peft_recompute(peft_tape *t, peft_segment_fn fn, peft_tenso
 #define PEFT__VECTORIZE
 #endif
 #if PEFT__X86
-#define PEFT__LOOP(name, parameters, arguments, body)                        \
-    PEFT__VECTORIZE static void name##_portable parameters body              \
-    PEFT__VECTORIZE PEFT__TARGET_AVX2 static void name##_avx2 parameters body     \
+#define PEFT__LOOP(name, parameters, arguments, body) \
+    PEFT__VECTORIZE static void name##_portable parameters body \
+    PEFT__VECTORIZE PEFT__TARGET_AVX2 static void name##_avx2 parameters body \
     PEFT__VECTORIZE PEFT__TARGET_AVX512 static void name##_avx512 parameters body \
-    static void name(const peft_context *ctx, PEFT__UNWRAP parameters) {     \
-        if (ctx->dry) return;                                                \
-        if (ctx->simd == PEFT_SIMD_AVX512) name##_avx512 arguments;          \
-        else if (ctx->simd == PEFT_SIMD_AVX2) name##_avx2 arguments;         \
-        else name##_portable arguments;                                      \
+    static void name(const peft_context *ctx, PEFT__UNWRAP parameters) { \
+        if (ctx->dry) return; \
+        if (ctx->simd == PEFT_SIMD_AVX512) name##_avx512 arguments; \
+        else if (ctx->simd == PEFT_SIMD_AVX2) name##_avx2 arguments; \
+        else name##_portable arguments; \
     }
 #else
-#define PEFT__LOOP(name, parameters, arguments, body)                        \
-    static void name(const peft_context *ctx, PEFT__UNWRAP parameters) {     \
-        if (ctx->dry) return;                                                \
-        body                                                                 \
+#define PEFT__LOOP(name, parameters, arguments, body)                    \
+    static void name(const peft_context *ctx, PEFT__UNWRAP parameters) { \
+        if (ctx->dry) return;                                            \
+        body                                                             \
     }
 #endif
 
 PEFT__LOOP(peft__loop_add,
-           (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT a, const float *PEFT__RESTRICT b, int64_t n),
-           (y, a, b, n), {
-               for (int64_t i = 0; i < n; i++) y[i] = a[i] + b[i];
-           })
+        (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT a, const float *PEFT__RESTRICT b, int64_t n),
+        (y, a, b, n), {
+            for (int64_t i = 0; i < n; i++) y[i] = a[i] + b[i];
+        })
 // y = factor * x + beta * y; y is not read when beta is 0
 PEFT__LOOP(peft__loop_scale,
-           (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT x, float factor, float beta, int64_t n),
-           (y, x, factor, beta, n), {
-               if (beta == 0)
-                   for (int64_t i = 0; i < n; i++) y[i] = factor * x[i];
-               else
-                   for (int64_t i = 0; i < n; i++) y[i] = factor * x[i] + beta * y[i];
-           })
+        (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT x, float factor, float beta, int64_t n),
+        (y, x, factor, beta, n), {
+            if (beta == 0)
+                for (int64_t i = 0; i < n; i++) y[i] = factor * x[i];
+            else
+                for (int64_t i = 0; i < n; i++) y[i] = factor * x[i] + beta * y[i];
+        })
 PEFT__LOOP(peft__scale_in_place, (float *PEFT__RESTRICT x, float factor, int64_t n), (x, factor, n), {
     for (int64_t i = 0; i < n; i++) x[i] *= factor;
 })
@@ -8199,30 +8392,31 @@ PEFT__LOOP(peft__loop_subtract, (float *PEFT__RESTRICT x, float value, int64_t n
     for (int64_t i = 0; i < n; i++) x[i] -= value;
 })
 // dp becomes dS = P (dP - D)
-PEFT__LOOP(peft__loop_softmax_backward, (float *PEFT__RESTRICT dp, const float *PEFT__RESTRICT p, float d, int64_t n),
-           (dp, p, d, n), {
-               for (int64_t i = 0; i < n; i++) dp[i] = p[i] * (dp[i] - d);
-           })
+PEFT__LOOP(peft__loop_softmax_backward,
+        (float *PEFT__RESTRICT dp, const float *PEFT__RESTRICT p, float d, int64_t n), (dp, p, d, n), {
+            for (int64_t i = 0; i < n; i++) dp[i] = p[i] * (dp[i] - d);
+        })
 // *out = sum of a b c, in 16 partial sums so that it vectorizes; added up in a fixed order
 PEFT__LOOP(peft__loop_dot3,
-           (const float *PEFT__RESTRICT a, const float *PEFT__RESTRICT b, const float *PEFT__RESTRICT c, int64_t n,
-            float *out),
-           (a, b, c, n, out), {
-               float lanes[16] = {0};
-               int64_t i = 0;
-               for (; i + 16 <= n; i += 16)
-                   for (int k = 0; k < 16; k++) lanes[k] += a[i + k] * b[i + k] * c[i + k];
-               float sum = 0;
-               for (; i < n; i++) sum += a[i] * b[i] * c[i];
-               for (int k = 0; k < 16; k++) sum += lanes[k];
-               *out = sum;
-           })
+        (const float *PEFT__RESTRICT a, const float *PEFT__RESTRICT b, const float *PEFT__RESTRICT c,
+                int64_t n, float *out),
+        (a, b, c, n, out), {
+            float lanes[16] = {0};
+            int64_t i = 0;
+            for (; i + 16 <= n; i += 16)
+                for (int k = 0; k < 16; k++) lanes[k] += a[i + k] * b[i + k] * c[i + k];
+            float sum = 0;
+            for (; i < n; i++) sum += a[i] * b[i] * c[i];
+            for (int k = 0; k < 16; k++) sum += lanes[k];
+            *out = sum;
+        })
 
 // ---- helpers of the operations
 
 typedef void (*peft__range_fn)(void *arg, int64_t begin, int64_t end);
 
-// Splits [0, count) into pieces of `grain` and runs them in parallel. The pieces do not depend on the number of threads.
+// Splits [0, count) into pieces of `grain` and runs them in parallel. The pieces do not depend on the number
+// of threads.
 typedef struct peft__range_job {
     peft__range_fn fn;
     void *arg;
@@ -8309,34 +8503,33 @@ PEFTDEF peft_tensor *peft_input(peft_tape *t, int64_t rows, int64_t cols, const 
     return y;
 }
 
-// y [count, cols]: y[i, :] = table[ids[i], :]; in columns (LoRA's A beside an embedding): y[i, :] = table[:, ids[i]]
-typedef struct peft__embedding_node {
-    peft__node node;
-    peft_tensor *table;
-    const int32_t *ids;
-    bool columns;
-} peft__embedding_node;
-
+// y [count, cols]: y[i, :] = table[ids[i], :]; in columns (LoRA's A beside an embedding): y[i, :] = table[:,
+// ids[i]]
 static void peft__embedding_backward(peft_tape *t, peft__node *node) {
-    const peft__embedding_node *n = (const peft__embedding_node *)node;
-    float *g = peft__zeroed_grad_of(t, n->table);
-    int64_t d = node->out->cols, step = n->table->cols;
+    float *g = peft__zeroed_grad_of(t, node->x);
+    const int32_t *ids = (const int32_t *)node->kept;
+    int64_t d = node->out->cols, step = node->x->cols;
+    bool columns = node->count;  // or rows
     for (int64_t i = 0; g && i < node->out->rows && !t->ctx->dry; i++) {
         const float *dy = node->out->grad + i * d;
-        if (!n->columns) peft__axpy(t->ctx, g + n->ids[i] * step, 1, dy, d);
-        for (int64_t k = 0; k < d && n->columns; k++) g[k * step + n->ids[i]] += dy[k];
+        if (!columns) peft__axpy(t->ctx, g + ids[i] * step, 1, dy, d);
+        for (int64_t k = 0; k < d && columns; k++) g[k * step + ids[i]] += dy[k];
     }
 }
 
-static peft_tensor *peft__op_embed(peft_tape *t, peft_tensor *table, const int32_t *ids, int64_t count, bool columns) {
+static peft_tensor *peft__op_embed(
+        peft_tape *t, peft_tensor *table, const int32_t *ids, int64_t count, bool columns) {
     int64_t d = columns ? table->rows : table->cols;
     peft_tensor *y = peft__op_result(t, count, d, table, NULL, NULL);
     if (!y) return NULL;
     for (int64_t i = 0; i < count && !t->ctx->dry; i++) {
         if (!columns) peft__to_f32(table, ids[i] * d, d, peft__f32(y) + i * d);
-        for (int64_t k = 0; k < d && columns; k++) peft__f32(y)[i * d + k] = peft__f32(table)[k * table->cols + ids[i]];
+        for (int64_t k = 0; k < d && columns; k++)
+            peft__f32(y)[i * d + k] = peft__f32(table)[k * table->cols + ids[i]];
     }
-    peft__embedding_node n = {PEFT__NODE, table, (const int32_t *)peft__tape_keep(t, y, ids, count, sizeof(*ids)), columns};
+    peft__node n = peft__node_of(table, NULL);
+    n.kept = peft__tape_keep(t, y, ids, count, sizeof(*ids));
+    n.count = columns;
     return peft__record(t, y, peft__embedding_backward, &n, sizeof(n));
 }
 
@@ -8344,27 +8537,22 @@ PEFTDEF peft_tensor *peft_embedding(peft_tape *t, peft_tensor *table, const int3
     if (!peft__ready(t, table && (ids || count <= 0), "embedding")) return NULL;
     for (int64_t i = 0; i < count; i++)
         if (ids[i] < 0 || ids[i] >= table->rows)
-            return peft__op_fail(t, PEFT_ERROR_ARGUMENT, "token id %d is outside the vocabulary of %lld", ids[i],
-                                (long long)table->rows);
+            return peft__op_fail(t, PEFT_ERROR_ARGUMENT, "token id %d is outside the vocabulary of %lld",
+                    ids[i], (long long)table->rows);
     return peft__op_embed(t, table, ids, count, false);
 }
 
-static peft_tensor *peft__column_embedding(peft_tape *t, peft_tensor *table, const int32_t *ids, int64_t count) {
+static peft_tensor *peft__column_embedding(
+        peft_tape *t, peft_tensor *table, const int32_t *ids, int64_t count) {
     return peft__op_embed(t, table, ids, count, true);  // the ids are good
 }
 
-// ---- x with y written over some of its rows or columns: tokens that are trained alone, among the inputs and in the logits
-
-typedef struct peft__overwrite_node {
-    peft__node node;
-    peft_tensor *x, *y;
-    const int32_t *at;  // where y's rows or columns went
-    bool columns;
-} peft__overwrite_node;
+// ---- x with y written over some of its rows or columns: tokens that are trained alone, among the inputs and
+//      in the logits
 
 // Row or column k of `small` from and to place at[k] of `large` [rows, cols]. `add`: to what is there.
-static void peft__exchange(float *large, int64_t rows, int64_t cols, float *small, const int32_t *at, int64_t count,
-                           bool columns, bool into_large, bool add) {
+static void peft__exchange(float *large, int64_t rows, int64_t cols, float *small, const int32_t *at,
+        int64_t count, bool columns, bool into_large, bool add) {
     int64_t length = columns ? rows : cols;
     for (int64_t k = 0; k < count; k++)
         for (int64_t i = 0; i < length; i++) {
@@ -8376,32 +8564,37 @@ static void peft__exchange(float *large, int64_t rows, int64_t cols, float *smal
 }
 
 static void peft__overwrite_backward(peft_tape *t, peft__node *node) {
-    const peft__overwrite_node *n = (const peft__overwrite_node *)node;
-    int64_t rows = node->out->rows, cols = node->out->cols, count = n->columns ? n->y->cols : n->y->rows;
-    float beta, *gy = peft__zeroed_grad_of(t, n->y), *dy = node->out->grad;
-    if (gy && !t->ctx->dry) peft__exchange(dy, rows, cols, gy, n->at, count, n->columns, false, true);
-    float *gx = peft__grad_of(t, n->x, &beta), *zeros = gx ? peft__take(t, peft__size(n->y)) : NULL;
+    const int32_t *at = (const int32_t *)node->kept;
+    int64_t rows = node->out->rows, cols = node->out->cols, size = peft__size(node->y);
+    bool columns = node->first;
+    float *gy = peft__zeroed_grad_of(t, node->y), *dy = node->out->grad;
+    if (gy && !t->ctx->dry) peft__exchange(dy, rows, cols, gy, at, node->count, columns, false, true);
+    float *zeros = node->x->requires_grad ? peft__take(t, size) : NULL;
     if (!zeros) return;
-    peft__clear(t, zeros, peft__size(n->y));  // what was written over has no part in the result
-    if (!t->ctx->dry) peft__exchange(dy, rows, cols, zeros, n->at, count, n->columns, true, false);
-    peft__loop_scale(t->ctx, gx, dy, 1, beta, rows * cols);
+    peft__clear(t, zeros, size);  // what was written over has no part in the result
+    if (!t->ctx->dry) peft__exchange(dy, rows, cols, zeros, at, node->count, columns, true, false);
+    peft__add_grad(t, node->x, 1, dy);
     peft__give(zeros);
 }
 
-// x [rows, cols]; y [count, cols] becomes rows at[0 .. count) of the result, or y [rows, count] columns at[0 .. count). No
-// place comes twice.
-static peft_tensor *peft__overwrite(peft_tape *t, peft_tensor *x, peft_tensor *y, const int32_t *at, bool columns) {
+// x [rows, cols]; y [count, cols] becomes rows at[0 .. count) of the result, or y [rows, count] columns at[0
+// .. count). No place comes twice.
+static peft_tensor *peft__overwrite(
+        peft_tape *t, peft_tensor *x, peft_tensor *y, const int32_t *at, bool columns) {
     peft_tensor *out = t->status || !x || !y ? NULL : peft__op_result(t, x->rows, x->cols, x, y, NULL);
     if (!out) return NULL;
     int64_t count = columns ? y->cols : y->rows;
     peft__copy(t, out->data, x->data, peft__size(x));
     if (!t->ctx->dry)
         peft__exchange(peft__f32(out), x->rows, x->cols, peft__f32(y), at, count, columns, true, false);
-    peft__overwrite_node n = {PEFT__NODE, x, y, (const int32_t *)peft__tape_keep(t, out, at, count, sizeof(*at)), columns};
+    peft__node n = peft__node_of(x, y);
+    n.kept = peft__tape_keep(t, out, at, count, sizeof(*at));
+    n.count = count, n.first = columns;
     return peft__record(t, out, peft__overwrite_backward, &n, sizeof(n));
 }
 
-// ---- dropout: y = x * mask / (1 - p). The mask is a hash of position, so backward makes it again instead of storing it.
+// ---- dropout: y = x * mask / (1 - p). The mask is a hash of position, so backward makes it again instead of
+//      storing it.
 
 static uint64_t peft__next_dropout_key(peft_tape *t) {
     uint64_t state = t->seed ^ (0xD1B54A32D192ED03ull * ++t->dropouts);
@@ -8409,7 +8602,8 @@ static uint64_t peft__next_dropout_key(peft_tape *t) {
 }
 
 // y[i] = x[i] * mask(key, first + i) / (1 - p) + beta * y[i]
-static void peft__mask(float *y, const float *x, float beta, float p, uint64_t key, int64_t first, int64_t n) {
+static void peft__mask(
+        float *y, const float *x, float beta, float p, uint64_t key, int64_t first, int64_t n) {
     uint32_t threshold = (uint32_t)((double)p * 4294967296.0);
     float keep = 1 / (1 - p);
     for (int64_t i = 0; i < n; i++) {
@@ -8431,22 +8625,15 @@ static void peft__mask_range(void *arg, int64_t begin, int64_t end) {
     peft__mask(j->y + begin, j->x + begin, j->beta, j->p, j->key, begin, end - begin);
 }
 
-static void peft__mask_all(peft_context *ctx, float *y, const float *x, float beta, float p, uint64_t key, int64_t n) {
+static void peft__mask_all(
+        peft_context *ctx, float *y, const float *x, float beta, float p, uint64_t key, int64_t n) {
     peft__mask_job j = {y, x, beta, p, key};
     if (y) peft__ranges(ctx, n, 16384, peft__mask_range, &j);
 }
 
-typedef struct peft__dropout_node {
-    peft__node node;
-    peft_tensor *x;
-    float p;
-    uint64_t key;
-} peft__dropout_node;
-
 static void peft__dropout_backward(peft_tape *t, peft__node *node) {
-    const peft__dropout_node *n = (const peft__dropout_node *)node;
-    float beta, *g = peft__grad_of(t, n->x, &beta);
-    peft__mask_all(t->ctx, g, node->out->grad, beta, n->p, n->key, peft__size(n->x));
+    float beta, *g = peft__grad_of(t, node->x, &beta);
+    peft__mask_all(t->ctx, g, node->out->grad, beta, node->factor, node->key, peft__size(node->x));
 }
 
 // Whether a probability makes sense: with 1 there would be nothing left to scale.
@@ -8461,7 +8648,8 @@ PEFTDEF peft_tensor *peft_dropout(peft_tape *t, peft_tensor *x, float p) {
     if (!peft__dropout_fits(t, p)) return NULL;
     peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, NULL, NULL);
     if (!y) return NULL;
-    peft__dropout_node n = {PEFT__NODE, x, p, peft__next_dropout_key(t)};
+    peft__node n = peft__node_of(x, NULL);
+    n.factor = p, n.key = peft__next_dropout_key(t);
     peft__mask_all(t->ctx, peft__f32(y), peft__f32(x), 0, p, n.key, peft__size(x));
     return peft__record(t, y, peft__dropout_backward, &n, sizeof(n));
 }
@@ -8485,7 +8673,8 @@ typedef struct peft__linear_node {
 } peft__linear_node;
 
 // C = beta C + s A B, if the tape has not failed
-static void peft__tape_matmul(peft_tape *t, peft__matrix c, float beta, float s, peft__matrix a, peft__matrix b) {
+static void peft__tape_matmul(
+        peft_tape *t, peft__matrix c, float beta, float s, peft__matrix a, peft__matrix b) {
     if (!t->status) t->status = peft__matmul(t->ctx, c, beta, s, a, b);
 }
 
@@ -8505,7 +8694,8 @@ static void peft__path_bias_backward(peft_tape *t, const peft_low_rank *p, const
     peft__give(sums);
 }
 
-// Forward of one low-rank path on rows [first_row, first_row + row_count); keeps H (and drop(X)) for backward.
+// Forward of one low-rank path on rows [first_row, first_row + row_count); keeps H (and drop(X)) for
+// backward.
 static void peft__path_forward(peft_tape *t, const peft_tensor *x, peft_tensor *y, peft__path_state *s) {
     const peft_low_rank *p = &s->path;
     int64_t n = p->row_count, in = x->cols, r = p->a->rows, out = y->cols;
@@ -8522,13 +8712,15 @@ static void peft__path_forward(peft_tape *t, const peft_tensor *x, peft_tensor *
     peft__matrix h = peft__dense(s->h, n, r);
     peft__tape_matmul(t, h, 0, 1, peft__dense(input, n, in), peft__T(peft__matrix_of(p->a)));
     peft__tape_matmul(t, peft__dense(result, n, out), 1, p->scale, h, peft__T(peft__matrix_of(p->b)));
-    for (int64_t i = 0; p->bias && i < n; i++) peft__axpy(t->ctx, result + i * out, p->scale, peft__f32(p->bias), out);
+    for (int64_t i = 0; p->bias && i < n; i++)
+        peft__axpy(t->ctx, result + i * out, p->scale, peft__f32(p->bias), out);
     if (y->requires_grad) return;
     peft__give(s->h);
     peft__give(s->dropped);
 }
 
-static void peft__path_backward(peft_tape *t, peft_tensor *x, const peft_tensor *y, const peft__path_state *s) {
+static void peft__path_backward(
+        peft_tape *t, peft_tensor *x, const peft_tensor *y, const peft__path_state *s) {
     const peft_low_rank *p = &s->path;
     int64_t n = p->row_count, in = x->cols, out = y->cols, r = p->a->rows;
     const float *dy_rows = y->grad + p->first_row * out;
@@ -8557,7 +8749,8 @@ static void peft__path_backward(peft_tape *t, peft_tensor *x, const peft_tensor 
 static void peft__linear_backward(peft_tape *t, peft__node *node) {
     const peft__linear_node *n = (const peft__linear_node *)node;
     peft_tensor *x = n->x, *w = n->weight, *y = node->out;
-    peft__matrix dy = peft__dense(y->grad, y->rows, y->cols), input = peft__dense(peft__f32(x), x->rows, x->cols);
+    peft__matrix dy = peft__dense(y->grad, y->rows, y->cols),
+                 input = peft__dense(peft__f32(x), x->rows, x->cols);
     peft__grad_matmul(t, x, 1, dy, w->in_out ? peft__T(peft__matrix_of(w)) : peft__matrix_of(w));
     if (w->in_out) peft__grad_matmul(t, w, 1, peft__T(input), dy);
     else peft__grad_matmul(t, w, 1, peft__T(dy), input);
@@ -8574,8 +8767,8 @@ static bool peft__linear_fits(const peft_linear_desc *d, int64_t out) {
     for (int i = 0; ok && i < d->path_count; i++) {
         const peft_low_rank *p = &d->paths[i];
         ok = p->a->cols == in && p->b->rows == out && p->a->rows == p->b->cols && p->first_row >= 0 &&
-             p->first_row <= x->rows && p->row_count >= 0 && p->row_count <= x->rows - p->first_row &&
-             (!p->bias || peft__size(p->bias) == out);
+                p->first_row <= x->rows && p->row_count >= 0 && p->row_count <= x->rows - p->first_row &&
+                (!p->bias || peft__size(p->bias) == out);
     }
     return ok;
 }
@@ -8585,11 +8778,12 @@ PEFTDEF peft_tensor *peft_linear_with(peft_tape *t, const peft_linear_desc *d) {
     if (!peft__ready(t, x && w, "linear")) return NULL;
     int64_t out = w->in_out ? w->cols : w->rows;
     if (!peft__linear_fits(d, out))
-        return peft__op_fail(t, PEFT_ERROR_SHAPE, "linear %s [%lld, %lld] does not fit its input [%lld, %lld] or its paths",
-                             w->name ? w->name : "", (long long)w->rows, (long long)w->cols, (long long)x->rows,
-                             (long long)x->cols);
+        return peft__op_fail(t, PEFT_ERROR_SHAPE,
+                "linear %s [%lld, %lld] does not fit its input [%lld, %lld] or its paths",
+                w->name ? w->name : "", (long long)w->rows, (long long)w->cols, (long long)x->rows,
+                (long long)x->cols);
     bool grad = x->requires_grad || w->requires_grad || (bias && bias->requires_grad) ||
-                (d->residual && d->residual->requires_grad);
+            (d->residual && d->residual->requires_grad);
     for (int i = 0; i < d->path_count; i++) {
         const peft_low_rank *p = &d->paths[i];
         grad = grad || p->a->requires_grad || p->b->requires_grad || (p->bias && p->bias->requires_grad);
@@ -8598,7 +8792,8 @@ PEFTDEF peft_tensor *peft_linear_with(peft_tape *t, const peft_linear_desc *d) {
     if (!y) return NULL;
     if (d->residual) peft__copy(t, y->data, d->residual->data, peft__size(y));
     peft__tape_matmul(t, peft__dense(peft__f32(y), x->rows, out), d->residual ? 1.0f : 0.0f, 1,
-                      peft__dense(peft__f32(x), x->rows, x->cols), w->in_out ? peft__matrix_of(w) : peft__T(peft__matrix_of(w)));
+            peft__dense(peft__f32(x), x->rows, x->cols),
+            w->in_out ? peft__matrix_of(w) : peft__T(peft__matrix_of(w)));
     if (bias) peft__add_to_rows(t->ctx, peft__f32(y), peft__f32(bias), x->rows, out);
     peft__path_state states[PEFT_MAX_PATHS];
     memset(states, 0, sizeof(states));
@@ -8609,8 +8804,10 @@ PEFTDEF peft_tensor *peft_linear_with(peft_tape *t, const peft_linear_desc *d) {
         if (peft__dropout_fits(t, p->dropout)) peft__path_forward(t, x, y, &states[i]);
     }
     if (t->status) return NULL;
-    const void *paths = d->path_count ? peft__tape_keep(t, y, states, d->path_count, sizeof(states[0])) : NULL;
-    peft__linear_node n = {PEFT__NODE, x, w, bias, d->residual, (const peft__path_state *)paths, d->path_count};
+    const void *paths =
+            d->path_count ? peft__tape_keep(t, y, states, d->path_count, sizeof(states[0])) : NULL;
+    peft__linear_node n = {peft__node_of(NULL, NULL), x, w, bias, d->residual,
+            (const peft__path_state *)paths, d->path_count};
     return peft__record(t, y, peft__linear_backward, &n, sizeof(n));
 }
 
@@ -8619,9 +8816,9 @@ PEFTDEF peft_tensor *peft_linear(peft_tape *t, peft_tensor *x, peft_tensor *weig
     return peft_linear_with(t, &d);
 }
 
-// ---- normalization: RMSNorm y = w x / rms(x), rms = sqrt(mean(x^2) + eps);  LayerNorm y = w (x - mean) / deviation + b
-//      Both are y = w u + b with u = (x - mean) * inverse, where RMSNorm has no mean: inverse = 1 / rms or 1 / deviation.
-//      x [n, d], w [d], b [d], y [n, d]
+// ---- normalization: RMSNorm y = w x / rms(x), rms = sqrt(mean(x^2) + eps);  LayerNorm y = w (x - mean) /
+//      deviation + b Both are y = w u + b with u = (x - mean) * inverse, where RMSNorm has no mean: inverse =
+//      1 / rms or 1 / deviation. x [n, d], w [d], b [d], y [n, d]
 
 typedef struct peft__norm_job {
     peft__node node;
@@ -8629,31 +8826,34 @@ typedef struct peft__norm_job {
     float *inverse, *mean;           // [rows]; mean NULL: RMSNorm
     float epsilon, beta;
     peft_context *ctx;
-    float *y, *dx, *dw;              // what a pass writes
+    float *y, *dx, *dw;  // what a pass writes
     const float *dy;
 } peft__norm_job;
 
 PEFT__LOOP(peft__loop_normalize,
-           (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT x, const float *PEFT__RESTRICT w,
-            const float *PEFT__RESTRICT b, float mean, float inverse, int64_t n),
-           (y, x, w, b, mean, inverse, n), {
-               if (b)
-                   for (int64_t i = 0; i < n; i++) y[i] = w[i] * ((x[i] - mean) * inverse) + b[i];
-               else
-                   for (int64_t i = 0; i < n; i++) y[i] = w[i] * ((x[i] - mean) * inverse);
-           })
-// With g = dy w, the gradient of u:  dx = (g - mean(g) - u mean(g u)) * inverse. The first term is u's own; the second is
-// what x[i] does to all u through the mean (RMSNorm: 0), the third what it does to them through rms or deviation.
+        (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT x, const float *PEFT__RESTRICT w,
+                const float *PEFT__RESTRICT b, float mean, float inverse, int64_t n),
+        (y, x, w, b, mean, inverse, n), {
+            if (b)
+                for (int64_t i = 0; i < n; i++) y[i] = w[i] * ((x[i] - mean) * inverse) + b[i];
+            else
+                for (int64_t i = 0; i < n; i++) y[i] = w[i] * ((x[i] - mean) * inverse);
+        })
+// With g = dy w, the gradient of u:  dx = (g - mean(g) - u mean(g u)) * inverse. The first term is u's own;
+// the second is what x[i] does to all u through the mean (RMSNorm: 0), the third what it does to them through
+// rms or deviation.
 PEFT__LOOP(peft__loop_norm_backward,
-           (float *PEFT__RESTRICT dx, const float *PEFT__RESTRICT dy, const float *PEFT__RESTRICT w,
-            const float *PEFT__RESTRICT x, float mean, float inverse, float mean_g, float mean_gu, float beta, int64_t n),
-           (dx, dy, w, x, mean, inverse, mean_g, mean_gu, beta, n), {
-               float f = inverse * mean_gu;
-               if (beta == 0)
-                   for (int64_t i = 0; i < n; i++) dx[i] = (dy[i] * w[i] - mean_g - (x[i] - mean) * f) * inverse;
-               else
-                   for (int64_t i = 0; i < n; i++) dx[i] += (dy[i] * w[i] - mean_g - (x[i] - mean) * f) * inverse;
-           })
+        (float *PEFT__RESTRICT dx, const float *PEFT__RESTRICT dy, const float *PEFT__RESTRICT w,
+                const float *PEFT__RESTRICT x, float mean, float inverse, float mean_g, float mean_gu,
+                float beta, int64_t n),
+        (dx, dy, w, x, mean, inverse, mean_g, mean_gu, beta, n), {
+            float f = inverse * mean_gu;
+            if (beta == 0)
+                for (int64_t i = 0; i < n; i++) dx[i] = (dy[i] * w[i] - mean_g - (x[i] - mean) * f) * inverse;
+            else
+                for (int64_t i = 0; i < n; i++)
+                    dx[i] += (dy[i] * w[i] - mean_g - (x[i] - mean) * f) * inverse;
+        })
 
 static void peft__norm_forward_rows(void *arg, int64_t begin, int64_t end) {
     const peft__norm_job *j = (const peft__norm_job *)arg;
@@ -8670,8 +8870,8 @@ static void peft__norm_forward_rows(void *arg, int64_t begin, int64_t end) {
             j->mean[r] = mean;
         }
         j->inverse[r] = 1 / sqrtf(square + j->epsilon);
-        peft__loop_normalize(j->ctx, j->y + r * n, x, peft__f32(j->weight), j->bias ? peft__f32(j->bias) : NULL, mean,
-                             j->inverse[r], n);
+        peft__loop_normalize(j->ctx, j->y + r * n, x, peft__f32(j->weight),
+                j->bias ? peft__f32(j->bias) : NULL, mean, j->inverse[r], n);
     }
 }
 
@@ -8681,9 +8881,11 @@ static void peft__norm_backward_rows(void *arg, int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; r++) {
         const float *x = peft__f32(j->x) + r * n, *dy = j->dy + r * n, *w = peft__f32(j->weight);
         float mean = j->mean ? j->mean[r] : 0, inverse = j->inverse[r];
-        float gx = peft__dot3(j->ctx, dy, w, x, n), g = j->mean ? peft__dot(j->ctx, dy, w, n) : 0;  // sums of g x and g
+        float gx = peft__dot3(j->ctx, dy, w, x, n),
+              g = j->mean ? peft__dot(j->ctx, dy, w, n) : 0;  // sums of g x and g
         float mean_gu = (gx - mean * g) * inverse / (float)n;
-        peft__loop_norm_backward(j->ctx, j->dx + r * n, dy, w, x, mean, inverse, g / (float)n, mean_gu, j->beta, n);
+        peft__loop_norm_backward(
+                j->ctx, j->dx + r * n, dy, w, x, mean, inverse, g / (float)n, mean_gu, j->beta, n);
     }
 }
 
@@ -8709,15 +8911,18 @@ static void peft__norm_backward(peft_tape *t, peft__node *node) {
     peft__give(j->mean);
 }
 
-static peft_tensor *peft__norm(peft_tape *t, peft_tensor *x, peft_tensor *w, peft_tensor *b, float epsilon, bool center) {
+static peft_tensor *peft__norm(
+        peft_tape *t, peft_tensor *x, peft_tensor *w, peft_tensor *b, float epsilon, bool center) {
     if (!peft__ready(t, x && w, "norm")) return NULL;
-    if (peft__size(w) != x->cols || w->type != PEFT_F32 || (b && (peft__size(b) != x->cols || b->type != PEFT_F32)))
-        return peft__op_fail(t, PEFT_ERROR_SHAPE, "norm %s: %lld weights (f32) for %lld columns", w->name ? w->name : "",
-                             (long long)peft__size(w), (long long)x->cols);
+    if (peft__size(w) != x->cols || w->type != PEFT_F32 ||
+            (b && (peft__size(b) != x->cols || b->type != PEFT_F32)))
+        return peft__op_fail(t, PEFT_ERROR_SHAPE, "norm %s: %lld weights (f32) for %lld columns",
+                w->name ? w->name : "", (long long)peft__size(w), (long long)x->cols);
     peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, w, b);
     float *inverse = peft__take(t, x->rows), *mean = center ? peft__take(t, x->rows) : NULL;
     if (t->status) return NULL;
-    peft__norm_job j = {PEFT__NODE, x, w, b, inverse, mean, epsilon, 0, t->ctx, peft__f32(y), NULL, NULL, NULL};
+    peft__norm_job j = {peft__node_of(NULL, NULL), x, w, b, inverse, mean, epsilon, 0, t->ctx, peft__f32(y),
+            NULL, NULL, NULL};
     peft__ranges(t->ctx, x->rows, peft__row_grain(x->cols), peft__norm_forward_rows, &j);
     if (!y->requires_grad) peft__give(inverse), peft__give(mean);
     return peft__record(t, y, peft__norm_backward, &j, sizeof(j));
@@ -8727,24 +8932,35 @@ PEFTDEF peft_tensor *peft_rms_norm(peft_tape *t, peft_tensor *x, peft_tensor *we
     return peft__norm(t, x, weight, NULL, epsilon, false);
 }
 
-PEFTDEF peft_tensor *peft_layer_norm(peft_tape *t, peft_tensor *x, peft_tensor *weight, peft_tensor *bias, float epsilon) {
+PEFTDEF peft_tensor *peft_layer_norm(
+        peft_tape *t, peft_tensor *x, peft_tensor *weight, peft_tensor *bias, float epsilon) {
     return peft__norm(t, x, weight, bias, epsilon, true);
 }
 
 // ---- activations, alone and gated: y = f(x);  y = f(gate) up
 
-static float peft__relu(float x) { return x > 0 ? x : 0; }
-static float peft__relu_slope(float x) { return x > 0 ? 1.0f : 0.0f; }
-static float peft__gelu(float x) { return 0.5f * x * (1 + erff(x * 0.70710678f)); }
+static float peft__relu(float x) {
+    return x > 0 ? x : 0;
+}
+static float peft__relu_slope(float x) {
+    return x > 0 ? 1.0f : 0.0f;
+}
+static float peft__gelu(float x) {
+    return 0.5f * x * (1 + erff(x * 0.70710678f));
+}
 static float peft__gelu_slope(float x) {
     return 0.5f * (1 + erff(x * 0.70710678f)) + x * 0.39894228f * expf(-0.5f * x * x);
 }
-static float peft__gelu_tanh(float x) { return 0.5f * x * (1 + tanhf(0.79788456f * (x + 0.044715f * x * x * x))); }
+static float peft__gelu_tanh(float x) {
+    return 0.5f * x * (1 + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
+}
 static float peft__gelu_tanh_slope(float x) {
     float th = tanhf(0.79788456f * (x + 0.044715f * x * x * x));
     return 0.5f * (1 + th) + 0.5f * x * (1 - th * th) * 0.79788456f * (1 + 3 * 0.044715f * x * x);
 }
-static float peft__silu(float x) { return x / (1 + expf(-x)); }
+static float peft__silu(float x) {
+    return x / (1 + expf(-x));
+}
 static float peft__silu_slope(float x) {
     float s = 1 / (1 + expf(-x));
     return s * (1 + x * (1 - s));
@@ -8759,10 +8975,8 @@ static const struct peft__activation {
     float (*value)(float), (*slope)(float);
     bool vector, gelu;
 } peft__activations[] = {{peft__relu, peft__relu_slope, false, false},
-                         {peft__gelu, peft__gelu_slope, false, false},
-                         {peft__gelu_tanh, peft__gelu_tanh_slope, true, true},
-                         {peft__silu, peft__silu_slope, true, false},
-                         {tanhf, peft__tanh_slope, false, false}};
+        {peft__gelu, peft__gelu_slope, false, false}, {peft__gelu_tanh, peft__gelu_tanh_slope, true, true},
+        {peft__silu, peft__silu_slope, true, false}, {tanhf, peft__tanh_slope, false, false}};
 
 typedef struct peft__activation_job {
     peft__node node;
@@ -8785,10 +8999,11 @@ static void peft__activation_forward_range(void *arg, int64_t begin, int64_t end
 static void peft__activation_backward_range(void *arg, int64_t begin, int64_t end) {
     const peft__activation_job *j = (const peft__activation_job *)arg;
     const float *x = peft__f32(j->x), *up = j->up ? peft__f32(j->up) : NULL, *dy = j->dy;
-    bool fresh = j->dx && j->beta_x == 0 && (!up || (j->dup && j->beta_up == 0));  // the vector code overwrites
+    bool fresh =
+            j->dx && j->beta_x == 0 && (!up || (j->dup && j->beta_up == 0));  // the vector code overwrites
     if (fresh && j->f->vector) {
         peft__isa_of(j->ctx)->gate_back(j->f->gelu, j->dx + begin, up ? j->dup + begin : NULL, x + begin,
-                                        up ? up + begin : NULL, dy + begin, end - begin);
+                up ? up + begin : NULL, dy + begin, end - begin);
         return;
     }
     for (int64_t i = begin; i < end; i++) {
@@ -8808,13 +9023,15 @@ static void peft__activation_backward(peft_tape *t, peft__node *node) {
 
 PEFTDEF peft_tensor *peft_gated(peft_tape *t, peft_tensor *gate, peft_tensor *up, peft_activation_kind kind) {
     if (!peft__ready(t, gate, "gated")) return NULL;
-    if (up && (up->rows != gate->rows || up->cols != gate->cols)) return peft__op_misfit(t, "gated", gate, up);
+    if (up && (up->rows != gate->rows || up->cols != gate->cols))
+        return peft__op_misfit(t, "gated", gate, up);
     if ((uint64_t)kind >= (uint64_t)PEFT__COUNT(peft__activations))
         return peft__op_fail(t, PEFT_ERROR_ARGUMENT, "activation: kind %d", (int)kind);
     peft_tensor *y = peft__op_result(t, gate->rows, gate->cols, gate, up, NULL);
     if (!y) return NULL;
     const struct peft__activation *f = &peft__activations[kind];
-    peft__activation_job j = {PEFT__NODE, gate, up, f, t->ctx, NULL, peft__f32(y), NULL, NULL, 0, 0};
+    peft__activation_job j = {
+            peft__node_of(NULL, NULL), gate, up, f, t->ctx, NULL, peft__f32(y), NULL, NULL, 0, 0};
     peft__ranges(t->ctx, peft__size(y), 16384, peft__activation_forward_range, &j);
     return peft__record(t, y, peft__activation_backward, &j, sizeof(j));
 }
@@ -8825,23 +9042,23 @@ PEFTDEF peft_tensor *peft_activation(peft_tape *t, peft_tensor *x, peft_activati
 
 // ---- sums: y = factor a + b, where b may be NULL, or one row that is added to every row of a
 
-typedef struct peft__sum_node {
-    peft__node node;
-    peft_tensor *a, *b;
-    float factor;
-} peft__sum_node;
-
 static void peft__sum_backward(peft_tape *t, peft__node *node) {
-    const peft__sum_node *n = (const peft__sum_node *)node;
     const float *dy = node->out->grad;
     int64_t rows = node->out->rows, cols = node->out->cols;
-    peft__add_grad(t, n->a, n->factor, dy);
-    if (!n->b || n->b->rows == rows) {
-        peft__add_grad(t, n->b, 1, dy);
+    peft__add_grad(t, node->x, node->factor, dy);
+    if (!node->y || node->y->rows == rows) {
+        peft__add_grad(t, node->y, 1, dy);
         return;
     }
-    float *g = peft__zeroed_grad_of(t, n->b);
+    float *g = peft__zeroed_grad_of(t, node->y);
     for (int64_t i = 0; g && i < rows; i++) peft__axpy(t->ctx, g, 1, dy + i * cols, cols);
+}
+
+static peft_tensor *peft__sum_record(
+        peft_tape *t, peft_tensor *y, peft_tensor *a, peft_tensor *b, float factor) {
+    peft__node n = peft__node_of(a, b);
+    n.factor = factor;
+    return peft__record(t, y, peft__sum_backward, &n, sizeof(n));
 }
 
 PEFTDEF peft_tensor *peft_add(peft_tape *t, peft_tensor *a, peft_tensor *b) {
@@ -8850,8 +9067,7 @@ PEFTDEF peft_tensor *peft_add(peft_tape *t, peft_tensor *a, peft_tensor *b) {
     peft_tensor *y = peft__op_result(t, a->rows, a->cols, a, b, NULL);
     if (!y) return NULL;
     peft__loop_add(t->ctx, peft__f32(y), peft__f32(a), peft__f32(b), peft__size(y));
-    peft__sum_node n = {PEFT__NODE, a, b, 1};
-    return peft__record(t, y, peft__sum_backward, &n, sizeof(n));
+    return peft__sum_record(t, y, a, b, 1);
 }
 
 PEFTDEF peft_tensor *peft_scale(peft_tape *t, peft_tensor *x, float factor) {
@@ -8859,8 +9075,7 @@ PEFTDEF peft_tensor *peft_scale(peft_tape *t, peft_tensor *x, float factor) {
     peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, NULL, NULL);
     if (!y) return NULL;
     peft__loop_scale(t->ctx, peft__f32(y), peft__f32(x), factor, 0, peft__size(x));
-    peft__sum_node n = {PEFT__NODE, x, NULL, factor};
-    return peft__record(t, y, peft__sum_backward, &n, sizeof(n));
+    return peft__sum_record(t, y, x, NULL, factor);
 }
 
 // y = x + row
@@ -8870,89 +9085,87 @@ static peft_tensor *peft__add_row(peft_tape *t, peft_tensor *x, peft_tensor *row
     if (!y) return NULL;
     peft__copy(t, y->data, x->data, peft__size(x));
     peft__add_to_rows(t->ctx, peft__f32(y), peft__f32(row), x->rows, x->cols);
-    peft__sum_node n = {PEFT__NODE, x, row, 1};
-    return peft__record(t, y, peft__sum_backward, &n, sizeof(n));
+    return peft__sum_record(t, y, x, row, 1);
 }
 
 // ---- products with a row vector: y = x * v on rows [first, first + count), y = x elsewhere
 
-typedef struct peft__multiply_node {
-    peft__node node;
-    peft_tensor *x, *v;
-    int64_t first, count;
-} peft__multiply_node;
-
-static void peft__multiply_backward(peft_tape *t, peft__node *node) {  // dx = dy * v, dv = sum over rows of dy * x
-    const peft__multiply_node *n = (const peft__multiply_node *)node;
+static void peft__multiply_backward(
+        peft_tape *t, peft__node *node) {  // dx = dy * v, dv = sum over rows of dy * x
     int64_t d = node->out->cols;
-    float beta, *gx = peft__grad_of(t, n->x, &beta), *gv = peft__zeroed_grad_of(t, n->v);
+    float beta, *gx = peft__grad_of(t, node->x, &beta), *gv = peft__zeroed_grad_of(t, node->y);
     for (int64_t i = 0; i < node->out->rows && !t->status && !t->ctx->dry; i++) {
-        const float *dy = node->out->grad + i * d, *x = peft__f32(n->x) + i * d, *v = peft__f32(n->v);
+        const float *dy = node->out->grad + i * d, *x = peft__f32(node->x) + i * d, *v = peft__f32(node->y);
         float *dx = gx ? gx + i * d : NULL;
-        bool inside = i >= n->first && i < n->first + n->count;
+        bool inside = i >= node->first && i < node->first + node->count;
         for (int64_t k = 0; dx && k < d; k++) dx[k] = (beta == 0 ? 0 : dx[k]) + dy[k] * (inside ? v[k] : 1);
         for (int64_t k = 0; gv && inside && k < d; k++) gv[k] += dy[k] * x[k];
     }
 }
 
-PEFTDEF peft_tensor *peft_multiply(peft_tape *t, peft_tensor *x, peft_tensor *v, int64_t first, int64_t count) {
+PEFTDEF peft_tensor *peft_multiply(
+        peft_tape *t, peft_tensor *x, peft_tensor *v, int64_t first, int64_t count) {
     if (!peft__ready(t, x && v, "multiply")) return NULL;
     if (peft__size(v) != x->cols)
-        return peft__op_fail(t, PEFT_ERROR_SHAPE, "multiply: %lld columns by a vector of %lld", (long long)x->cols,
-                             (long long)peft__size(v));
+        return peft__op_fail(t, PEFT_ERROR_SHAPE, "multiply: %lld columns by a vector of %lld",
+                (long long)x->cols, (long long)peft__size(v));
     if (first < 0 || first > x->rows || count < 0 || count > x->rows - first)
-        return peft__op_fail(t, PEFT_ERROR_SHAPE, "multiply: %lld rows from %lld on, of %lld", (long long)count,
-                            (long long)first, (long long)x->rows);
+        return peft__op_fail(t, PEFT_ERROR_SHAPE, "multiply: %lld rows from %lld on, of %lld",
+                (long long)count, (long long)first, (long long)x->rows);
     peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, v, NULL);
     if (!y) return NULL;
     if (count == 0) count = x->rows - first;
     peft__copy(t, y->data, x->data, peft__size(x));
     for (int64_t i = first; i < first + count && !t->ctx->dry; i++)
         for (int64_t k = 0; k < x->cols; k++) peft__f32(y)[i * x->cols + k] *= peft__f32(v)[k];
-    peft__multiply_node n = {PEFT__NODE, x, v, first, count};
+    peft__node n = peft__node_of(x, v);
+    n.first = first, n.count = count;
     return peft__record(t, y, peft__multiply_backward, &n, sizeof(n));
 }
 
-// ---- columns: y[:, g*size + e] = x[:, first + g*stride + e]; what takes q, k and v out of a fused projection
+// ---- columns: y[:, g*size + e] = x[:, first + g*stride + e]; what takes q, k and v out of a fused
+//      projection
 
 typedef struct peft__columns_node {
-    peft__node node;
-    peft_tensor *x;
-    int64_t first, groups, size, stride;
+    peft__node node;  // first; count: groups
+    int64_t size, stride;
 } peft__columns_node;
 
 static void peft__columns_backward(peft_tape *t, peft__node *node) {
     const peft__columns_node *n = (const peft__columns_node *)node;
-    float *g = peft__zeroed_grad_of(t, n->x), *dy = node->out->grad;
-    for (int64_t i = 0; g && i < node->out->rows; i++, g += n->x->cols)
-        for (int64_t k = 0; k < n->groups; k++, dy += n->size)
-            peft__axpy(t->ctx, g + n->first + k * n->stride, 1, dy, n->size);
+    float *g = peft__zeroed_grad_of(t, node->x), *dy = node->out->grad;
+    for (int64_t i = 0; g && i < node->out->rows; i++, g += node->x->cols)
+        for (int64_t k = 0; k < node->count; k++, dy += n->size)
+            peft__axpy(t->ctx, g + node->first + k * n->stride, 1, dy, n->size);
 }
 
-PEFTDEF peft_tensor *peft_columns(peft_tape *t, peft_tensor *x, int64_t first, int64_t groups, int64_t size, int64_t stride) {
+PEFTDEF peft_tensor *peft_columns(
+        peft_tape *t, peft_tensor *x, int64_t first, int64_t groups, int64_t size, int64_t stride) {
     if (!peft__ready(t, x, "columns")) return NULL;
     int64_t reach = 0;  // of the last group
     if (first < 0 || groups < 1 || size < 1 || size > x->cols || first > x->cols - size || stride < 0 ||
-        !peft__mul(groups - 1, stride, &reach) || reach > x->cols - size - first)
-        return peft__op_fail(t, PEFT_ERROR_SHAPE, "columns: %lld groups of %lld from %lld on do not fit into %lld",
-                            (long long)groups, (long long)size, (long long)first, (long long)x->cols);
+            !peft__mul(groups - 1, stride, &reach) || reach > x->cols - size - first)
+        return peft__op_fail(t, PEFT_ERROR_SHAPE,
+                "columns: %lld groups of %lld from %lld on do not fit into %lld", (long long)groups,
+                (long long)size, (long long)first, (long long)x->cols);
     peft_tensor *y = peft__op_result(t, x->rows, groups * size, x, NULL, NULL);
     if (!y) return NULL;
     float *to = peft__f32(y), *from = peft__f32(x);
     for (int64_t i = 0; i < x->rows; i++, from += x->cols)
         for (int64_t k = 0; k < groups; k++, to += size) peft__copy(t, to, from + first + k * stride, size);
-    peft__columns_node n = {PEFT__NODE, x, first, groups, size, stride};
+    peft__columns_node n = {peft__node_of(x, NULL), size, stride};
+    n.node.first = first, n.node.count = groups;
     return peft__record(t, y, peft__columns_backward, &n, sizeof(n));
 }
 
-// ---- rotary positions (Su et al. 2021), HF's rotate-half pairs: elements i and i + dims/2 of a head are rotated by the angle
-//      positions[row] * f_i
+// ---- rotary positions (Su et al. 2021), HF's rotate-half pairs: elements i and i + dims/2 of a head are
+//      rotated by the angle positions[row] * f_i
 
 typedef struct peft__rotary_job {
     peft__node node;
     peft_tensor *x;
     const int32_t *positions;
-    const float *turns;     // [positions, dims / 2, 2]: cosine and sine
+    const float *turns;  // [positions, dims / 2, 2]: cosine and sine
     int64_t heads, dims;
     const float *in;
     float *out;
@@ -8985,50 +9198,46 @@ static void peft__rotary_backward(peft_tape *t, peft__node *node) {  // a rotati
     if (j->out) peft__ranges(t->ctx, j->x->rows, peft__row_grain(j->x->cols), peft__rotary_rows, j);
 }
 
-PEFTDEF peft_tensor *peft_rotary(peft_tape *t, peft_tensor *x, int64_t heads, int64_t dims, const float *turns,
-                                 const int32_t *positions) {
+PEFTDEF peft_tensor *peft_rotary(peft_tape *t, peft_tensor *x, int64_t heads, int64_t dims,
+        const float *turns, const int32_t *positions) {
     if (!peft__ready(t, x && turns, "rotary")) return NULL;
     if (heads < 1 || x->cols % heads || dims < 0 || dims % 2 || dims > x->cols / heads)
-        return peft__op_fail(t, PEFT_ERROR_SHAPE, "rotary: %lld dimensions of %lld heads in %lld columns", (long long)dims,
-                            (long long)heads, (long long)x->cols);
+        return peft__op_fail(t, PEFT_ERROR_SHAPE, "rotary: %lld dimensions of %lld heads in %lld columns",
+                (long long)dims, (long long)heads, (long long)x->cols);
     peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, NULL, NULL);
     if (!y) return NULL;
-    peft__rotary_job j = {PEFT__NODE, x, positions, turns, heads, dims, peft__f32(x), peft__f32(y), 1, 0};
+    peft__rotary_job j = {
+            peft__node_of(NULL, NULL), x, positions, turns, heads, dims, peft__f32(x), peft__f32(y), 1, 0};
     peft__ranges(t->ctx, x->rows, peft__row_grain(x->cols), peft__rotary_rows, &j);
     j.positions = (const int32_t *)peft__tape_keep(t, y, positions, x->rows, sizeof(*positions));
     return peft__record(t, y, peft__rotary_backward, &j, sizeof(j));
 }
 
-// ---- rows before every sequence: y = [prefix; x of sequence 0; prefix; x of sequence 1; ...]; virtual tokens
-
-typedef struct peft__prepend_node {
-    peft__node node;
-    peft_tensor *prefix, *x;
-    const int64_t *offsets;
-    int64_t sequences;
-} peft__prepend_node;
+// ---- rows before every sequence: y = [prefix; x of sequence 0; prefix; x of sequence 1; ...]; virtual
+//      tokens
 
 static void peft__prepend_backward(peft_tape *t, peft__node *node) {
-    const peft__prepend_node *n = (const peft__prepend_node *)node;
-    float *gp = peft__zeroed_grad_of(t, n->prefix), *gx = peft__zeroed_grad_of(t, n->x);
+    float *gp = peft__zeroed_grad_of(t, node->x), *gx = peft__zeroed_grad_of(t, node->y);
     const float *dy = node->out->grad;
-    int64_t d = node->out->cols, v = n->prefix->rows;
-    for (int64_t s = 0; s < n->sequences && !t->status; s++) {
-        int64_t rows = n->offsets[s + 1] - n->offsets[s];
+    const int64_t *offsets = (const int64_t *)node->kept;
+    int64_t d = node->out->cols, v = node->x->rows;
+    for (int64_t s = 0; s < node->count && !t->status; s++) {
+        int64_t rows = offsets[s + 1] - offsets[s];
         if (gp) peft__axpy(t->ctx, gp, 1, dy, v * d);
-        if (gx) peft__axpy(t->ctx, gx + n->offsets[s] * d, 1, dy + v * d, rows * d);
+        if (gx) peft__axpy(t->ctx, gx + offsets[s] * d, 1, dy + v * d, rows * d);
         dy += (v + rows) * d;
     }
 }
 
-PEFTDEF peft_tensor *peft_prepend(peft_tape *t, peft_tensor *prefix, peft_tensor *x, const int64_t *offsets,
-                                  int64_t sequences) {
+PEFTDEF peft_tensor *peft_prepend(
+        peft_tape *t, peft_tensor *prefix, peft_tensor *x, const int64_t *offsets, int64_t sequences) {
     if (!peft__ready(t, prefix && x && offsets, "prepend")) return NULL;
     bool fits = prefix->cols == x->cols && sequences > 0 && offsets[0] == 0 && offsets[sequences] == x->rows;
     for (int64_t s = 0; s < sequences && fits; s++) fits = offsets[s] <= offsets[s + 1];
     if (!fits)
-        return peft__op_fail(t, PEFT_ERROR_SHAPE, "prepend: %lld columns before %lld sequences of [%lld, %lld]",
-                             (long long)prefix->cols, (long long)sequences, (long long)x->rows, (long long)x->cols);
+        return peft__op_fail(t, PEFT_ERROR_SHAPE,
+                "prepend: %lld columns before %lld sequences of [%lld, %lld]", (long long)prefix->cols,
+                (long long)sequences, (long long)x->rows, (long long)x->cols);
     int64_t d = x->cols, v = prefix->rows;
     peft_tensor *y = peft__op_result(t, x->rows + sequences * v, d, x, prefix, NULL);
     if (!y) return NULL;
@@ -9039,35 +9248,32 @@ PEFTDEF peft_tensor *peft_prepend(peft_tape *t, peft_tensor *prefix, peft_tensor
         peft__copy(t, out + v * d, peft__f32(x) + offsets[s] * d, rows * d);
         out += (v + rows) * d;
     }
-    const void *kept = peft__tape_keep(t, y, offsets, sequences + 1, sizeof(*offsets));
-    peft__prepend_node n = {PEFT__NODE, prefix, x, (const int64_t *)kept, sequences};
+    peft__node n = peft__node_of(prefix, x);
+    n.kept = peft__tape_keep(t, y, offsets, sequences + 1, sizeof(*offsets));
+    n.count = sequences;
     return peft__record(t, y, peft__prepend_backward, &n, sizeof(n));
 }
 
-// ---- DoRA's direction (Liu et al. 2024): v = magnitude / ||W + s B A||, one norm per output, which counts as a constant
-//      (section 4.3)
-
-typedef struct peft__dora_node {
-    peft__node node;
-    peft_tensor *magnitude;
-    const float *inverse;  // 1 / norms
-} peft__dora_node;
+// ---- DoRA's direction (Liu et al. 2024): v = magnitude / ||W + s B A||, one norm per output, which counts
+//      as a constant (section 4.3)
 
 static void peft__dora_backward(peft_tape *t, peft__node *node) {
-    const peft__dora_node *n = (const peft__dora_node *)node;
-    float *g = peft__zeroed_grad_of(t, n->magnitude);
-    for (int64_t i = 0; g && i < node->out->cols && !t->ctx->dry; i++) g[i] += node->out->grad[i] * n->inverse[i];
+    float *g = peft__zeroed_grad_of(t, node->x);
+    const float *inverse = (const float *)node->kept;  // 1 / norms
+    for (int64_t i = 0; g && i < node->out->cols && !t->ctx->dry; i++)
+        g[i] += node->out->grad[i] * inverse[i];
 }
 
 // Norms of the rows of W + s B A (of the columns where W is stored as [in, out]).
-static bool peft__dora_norms(peft_tape *t, const peft_tensor *w, const peft_tensor *a, const peft_tensor *b, float scale,
-                             float *norms) {
+static bool peft__dora_norms(peft_tape *t, const peft_tensor *w, const peft_tensor *a, const peft_tensor *b,
+        float scale, float *norms) {
     int64_t in = a->cols, out = b->rows;
     float *whole = peft__take(t, peft__size(w));
     if (!whole) return false;
     if (!t->ctx->dry) peft__to_f32(w, 0, peft__size(w), whole);
     peft__matrix sum = peft__dense(whole, w->rows, w->cols);  // as when merging
-    if (w->in_out) peft__tape_matmul(t, sum, 1, scale, peft__T(peft__matrix_of(a)), peft__T(peft__matrix_of(b)));
+    if (w->in_out)
+        peft__tape_matmul(t, sum, 1, scale, peft__T(peft__matrix_of(a)), peft__T(peft__matrix_of(b)));
     else peft__tape_matmul(t, sum, 1, scale, peft__matrix_of(b), peft__matrix_of(a));
     for (int64_t o = 0; o < out && !t->ctx->dry; o++) {
         double squares = 0;
@@ -9081,8 +9287,8 @@ static bool peft__dora_norms(peft_tape *t, const peft_tensor *w, const peft_tens
     return !t->status;
 }
 
-static peft_tensor *peft__dora_direction(peft_tape *t, const peft_tensor *w, const peft_tensor *a, const peft_tensor *b,
-                                         float scale, peft_tensor *magnitude) {
+static peft_tensor *peft__dora_direction(peft_tape *t, const peft_tensor *w, const peft_tensor *a,
+        const peft_tensor *b, float scale, peft_tensor *magnitude) {
     peft_tensor *y = peft__op_result(t, 1, b->rows, magnitude, NULL, NULL);
     float *inverse = y ? (float *)peft__tape_copy(t, NULL, (size_t)b->rows * sizeof(float)) : NULL;
     if (!inverse || !peft__dora_norms(t, w, a, b, scale, inverse)) return NULL;
@@ -9090,13 +9296,14 @@ static peft_tensor *peft__dora_direction(peft_tape *t, const peft_tensor *w, con
         inverse[o] = inverse[o] > 0 ? 1 / inverse[o] : 0;
         peft__f32(y)[o] = peft__f32(magnitude)[o] * inverse[o];
     }
-    peft__dora_node n = {PEFT__NODE, magnitude, inverse};
+    peft__node n = peft__node_of(magnitude, NULL);
+    n.kept = inverse;
     return peft__record(t, y, peft__dora_backward, &n, sizeof(n));
 }
 
-// ---- LSTM (Hochreiter & Schmidhuber 1997): of z = gates + W_hh h' the parts i, f, g, o give c = s(f) c' + s(i) tanh(g),
-//      h = s(o) tanh(c), where h' and c' are the step before and s(z) = 1 / (1 + exp(-z)). Both directions side by side:
-//      gates [n, 4 h] and W_hh [4 h, h] each, y [n, 2 h]
+// ---- LSTM (Hochreiter & Schmidhuber 1997): of z = gates + W_hh h' the parts i, f, g, o give c = s(f) c' +
+//      s(i) tanh(g), h = s(o) tanh(c), where h' and c' are the step before and s(z) = 1 / (1 + exp(-z)). Both
+//      directions side by side: gates [n, 4 h] and W_hh [4 h, h] each, y [n, 2 h]
 
 typedef struct peft__lstm_node {
     peft__node node;
@@ -9109,7 +9316,8 @@ static int64_t peft__lstm_row(int direction, int64_t k, int64_t n) {
     return direction ? n - 1 - k : k;
 }
 
-static void peft__lstm_forward(peft_context *ctx, int direction, const peft__lstm_node *node, peft_tensor *y) {
+static void peft__lstm_forward(
+        peft_context *ctx, int direction, const peft__lstm_node *node, peft_tensor *y) {
     const peft_tensor *gates = node->gates[direction], *recurrent = node->recurrent[direction];
     int64_t n = gates->rows, h = recurrent->cols;
     const float *state = NULL, *cell = NULL;
@@ -9130,8 +9338,10 @@ static void peft__lstm_forward(peft_context *ctx, int direction, const peft__lst
     }
 }
 
-// dz [4 h] of one step from dh and dc, which become those of the step before, without what comes through W_hh.
-static void peft__lstm_step_back(const float *s, const float *cell_before, int64_t h, float *dh, float *dc, float *dz) {
+// dz [4 h] of one step from dh and dc, which become those of the step before, without what comes through
+// W_hh.
+static void peft__lstm_step_back(
+        const float *s, const float *cell_before, int64_t h, float *dh, float *dc, float *dz) {
     for (int64_t j = 0; j < h; j++) {
         float i = s[j], f = s[h + j], g = s[2 * h + j], o = s[3 * h + j], th = tanhf(s[4 * h + j]);
         float d = dc[j] + dh[j] * o * (1 - th * th);
@@ -9153,11 +9363,13 @@ static void peft__lstm_backward(peft_tape *t, peft__node *node) {
     for (int direction = 0; direction < 2 && !t->status; direction++) {
         const peft_tensor *w = n->recurrent[direction];
         const float *kept = n->kept[direction];
-        float *gz = peft__zeroed_grad_of(t, n->gates[direction]), *gw = peft__zeroed_grad_of(t, n->recurrent[direction]);
+        float *gz = peft__zeroed_grad_of(t, n->gates[direction]),
+              *gw = peft__zeroed_grad_of(t, n->recurrent[direction]);
         if (t->status || t->ctx->dry) continue;
         memset(dh, 0, (size_t)(2 * h) * sizeof(float));
         for (int64_t k = rows - 1; k >= 0; k--) {
-            int64_t row = peft__lstm_row(direction, k, rows), before = k ? peft__lstm_row(direction, k - 1, rows) : -1;
+            int64_t row = peft__lstm_row(direction, k, rows),
+                    before = k ? peft__lstm_row(direction, k - 1, rows) : -1;
             const float *state = peft__f32(node->out) + before * 2 * h + direction * h;
             peft__axpy(t->ctx, dh, 1, node->out->grad + row * 2 * h + direction * h, h);
             peft__lstm_step_back(kept + row * 5 * h, k ? kept + before * 5 * h + 4 * h : NULL, h, dh, dc, dz);
@@ -9172,7 +9384,8 @@ static void peft__lstm_backward(peft_tape *t, peft__node *node) {
 }
 
 PEFTDEF peft_tensor *peft_lstm(peft_tape *t, peft_tensor *const gates[2], peft_tensor *const recurrent[2]) {
-    if (!peft__ready(t, gates && recurrent && gates[0] && gates[1] && recurrent[0] && recurrent[1], "lstm")) return NULL;
+    if (!peft__ready(t, gates && recurrent && gates[0] && gates[1] && recurrent[0] && recurrent[1], "lstm"))
+        return NULL;
     int64_t rows = gates[0]->rows, h = recurrent[0]->cols;
     bool needed = false;
     for (int i = 0; i < 2; i++) {
@@ -9182,7 +9395,8 @@ PEFTDEF peft_tensor *peft_lstm(peft_tape *t, peft_tensor *const gates[2], peft_t
         needed = needed || g->requires_grad || w->requires_grad;
     }
     peft_tensor *y = peft__result(t, rows, 2 * h, needed);
-    peft__lstm_node n = {PEFT__NODE, {gates[0], gates[1]}, {recurrent[0], recurrent[1]}, {NULL, NULL}};
+    peft__lstm_node n = {
+            peft__node_of(NULL, NULL), {gates[0], gates[1]}, {recurrent[0], recurrent[1]}, {NULL, NULL}};
     for (int i = 0; i < 2 && !t->status; i++) {
         n.kept[i] = peft__take(t, rows * 5 * h);
         if (n.kept[i]) peft__lstm_forward(t->ctx, i, &n, y);
@@ -9192,16 +9406,11 @@ PEFTDEF peft_tensor *peft_lstm(peft_tape *t, peft_tensor *const gates[2], peft_t
 
 // ---- mean squared error
 
-typedef struct peft__mse_node {
-    peft__node node;
-    peft_tensor *x;
-    const float *target;
-} peft__mse_node;
-
 static void peft__mse_backward(peft_tape *t, peft__node *node) {  // dx = 2 (x - target) / n
-    const peft__mse_node *n = (const peft__mse_node *)node;
-    float *g = peft__zeroed_grad_of(t, n->x), f = 2 * node->out->grad[0] / (float)peft__size(n->x);
-    for (int64_t i = 0; g && i < peft__size(n->x); i++) g[i] += f * (peft__f32(n->x)[i] - n->target[i]);
+    const float *x = peft__f32(node->x), *target = (const float *)node->kept;
+    int64_t n = peft__size(node->x);
+    float *g = peft__zeroed_grad_of(t, node->x), f = 2 * node->out->grad[0] / (float)n;
+    for (int64_t i = 0; g && i < n; i++) g[i] += f * (x[i] - target[i]);
 }
 
 PEFTDEF peft_tensor *peft_mse(peft_tape *t, peft_tensor *x, const float *target) {
@@ -9214,19 +9423,22 @@ PEFTDEF peft_tensor *peft_mse(peft_tape *t, peft_tensor *x, const float *target)
         sum += e * e;
     }
     peft__f32(y)[0] = (float)(sum / (double)peft__size(x));
-    peft__mse_node n = {PEFT__NODE, x, (const float *)peft__tape_keep(t, y, target, peft__size(x), sizeof(*target))};
+    peft__node n = peft__node_of(x, NULL);
+    n.kept = peft__tape_keep(t, y, target, peft__size(x), sizeof(*target));
     return peft__record(t, y, peft__mse_backward, &n, sizeof(n));
 }
 
 // ---- attention: O = softmax(s Q K^T + bias) V, per sequence and head
-//      Q and O [nq, heads * size], K and V [nk, kv_heads * size]; the rows of sequence i are [offsets[i], offsets[i + 1]).
-//      Plainly first, then in blocks of query rows, as products. P is remade in backward from the kept log-sum-exp L (Dao et
-//      al. 2022): P = exp(S - L), dV = P^T dO, dP = dO V^T, dS = P (dP - D) with D = rowsum(dO O), dQ = s dS K, dK = s dS^T Q.
+//      Q and O [nq, heads * size], K and V [nk, kv_heads * size]; the rows of sequence i are [offsets[i],
+//      offsets[i + 1]). Plainly first, then in blocks of query rows, as products. P is remade in backward
+//      from the kept log-sum-exp L (Dao et al. 2022): P = exp(S - L), dV = P^T dO, dP = dO V^T, dS = P (dP -
+//      D) with D = rowsum(dO O), dQ = s dS K, dK = s dS^T Q.
 
 #define PEFT__QUERY_BLOCK ((int64_t)128)
 #define PEFT__FEW_SCORES 16  // so many scores of a head, without dropout, are computed plainly
 
-// T5's bucket of a relative position (key - query): half the buckets exact, the other half logarithmic up to max_distance.
+// T5's bucket of a relative position (key - query): half the buckets exact, the other half logarithmic up to
+// max_distance.
 static int64_t peft__bucket(int64_t relative, int64_t buckets, int64_t max_distance, bool bidirectional) {
     int64_t base = 0, distance = relative < 0 ? -relative : 0;
     if (bidirectional) {
@@ -9242,9 +9454,10 @@ static int64_t peft__bucket(int64_t relative, int64_t buckets, int64_t max_dista
 
 // One head of one sequence: where its rows begin, and how far apart they are.
 typedef struct peft__attention_head {
-    int64_t nq, nk, row0, size;          // row0: the first query's row
-    int64_t q, k, qcols, kcols, number;  // elements of Q (and O) and K (and V) before it; columns; which head it is
-    int64_t shift;                       // query i stands at position i + shift of the keys
+    int64_t nq, nk, row0, size;  // row0: the first query's row
+    int64_t q, k, qcols, kcols,
+            number;  // elements of Q (and O) and K (and V) before it; columns; which head it is
+    int64_t shift;   // query i stands at position i + shift of the keys
 } peft__attention_head;
 
 static peft__attention_head peft__attention_head_of(const peft_attention_desc *d, int64_t seq, int64_t head) {
@@ -9259,7 +9472,8 @@ static peft__attention_head peft__attention_head_of(const peft_attention_desc *d
 }
 
 // The score of query i and key c; -infinity where it may not look.
-static float peft__attention_score(const peft_attention_desc *d, const peft__attention_head *h, int64_t i, int64_t c) {
+static float peft__attention_score(
+        const peft_attention_desc *d, const peft__attention_head *h, int64_t i, int64_t c) {
     int64_t relative = c - (i + h->shift);
     if (d->causal && (relative > 0 || (d->window && relative <= -d->window))) return -INFINITY;
     const float *q = peft__f32(d->q) + h->q + i * h->qcols, *k = peft__f32(d->k) + h->k + c * h->kcols;
@@ -9272,7 +9486,8 @@ static float peft__attention_score(const peft_attention_desc *d, const peft__att
 }
 
 // O and L of one head, without dropout, as the formula says: what the blocks are tested against.
-static void peft__attention_plain(const peft_attention_desc *d, const peft__attention_head *h, float *out, float *lse) {
+static void peft__attention_plain(
+        const peft_attention_desc *d, const peft__attention_head *h, float *out, float *lse) {
     for (int64_t i = 0; i < h->nq; i++) {
         float max = -INFINITY, *o = out + h->q + i * h->qcols;
         double sum = 0;
@@ -9325,14 +9540,14 @@ static void peft__attention_bias(const peft_attention_desc *d, const peft__atten
     }
 }
 
-static peft__matrix peft__attention_rows(const float *x, int64_t offset, int64_t first, int64_t rows, const peft__attention_head *h,
-                                    int64_t cols) {
+static peft__matrix peft__attention_rows(const float *x, int64_t offset, int64_t first, int64_t rows,
+        const peft__attention_head *h, int64_t cols) {
     return peft__dense_rows(x + offset + first * cols, rows, h->size, cols);
 }
 
 // S = s Q K^T + bias for query rows [first, first + rows); returns how many keys the block may see at all.
-static int64_t peft__attention_scores(const peft__attention_job *j, const peft__attention_scratch *m, const peft__attention_head *h,
-                                      int64_t first, int64_t rows) {
+static int64_t peft__attention_scores(const peft__attention_job *j, const peft__attention_scratch *m,
+        const peft__attention_head *h, int64_t first, int64_t rows) {
     const peft_attention_desc *d = &j->d;
     int64_t seen = d->causal ? PEFT__MIN(h->nk, first + rows + h->shift) : h->nk;
     peft__matrix q = peft__attention_rows(peft__f32(d->q), h->q, first, rows, h, h->qcols);
@@ -9348,13 +9563,14 @@ static int64_t peft__attention_scores(const peft__attention_job *j, const peft__
     return seen;
 }
 
-static void peft__attention_dropout(const peft__attention_job *j, float *p, const peft__attention_head *h, int64_t row, int64_t n) {
+static void peft__attention_dropout(
+        const peft__attention_job *j, float *p, const peft__attention_head *h, int64_t row, int64_t n) {
     int64_t position = ((h->row0 + row) * j->d.heads + h->number) * j->longest_k;
     if (j->dropout > 0) peft__mask(p, p, 0, j->dropout, j->key, position, n);
 }
 
 static void peft__attention_forward_block(const peft__attention_job *j, const peft__attention_scratch *m,
-                                          const peft__attention_head *h, int64_t first, int64_t rows) {
+        const peft__attention_head *h, int64_t first, int64_t rows) {
     int64_t seen = peft__attention_scores(j, m, h, first, rows);
     for (int64_t i = 0; i < rows; i++) {
         float max = 0, *s = m->s + i * seen;
@@ -9389,7 +9605,7 @@ static void peft__attention_forward_lane(void *arg, int64_t lane) {
 }
 
 static void peft__attention_backward_block(const peft__attention_job *j, const peft__attention_scratch *m,
-                                           const peft__attention_head *h, int64_t first, int64_t rows) {
+        const peft__attention_head *h, int64_t first, int64_t rows) {
     const peft_attention_desc *d = &j->d;
     int64_t seen = peft__attention_scores(j, m, h, first, rows), qc = h->qcols, kc = h->kcols;
     peft__matrix s = peft__dense(m->s, rows, seen), dp = peft__dense(m->dp, rows, seen);
@@ -9408,9 +9624,15 @@ static void peft__attention_backward_block(const peft__attention_job *j, const p
         peft__attention_dropout(j, p, h, first + i, seen);
         if (j->bias_grads) peft__axpy(j->ctx, m->bias_grad + (h->nq - 1) - (first + i), 1, ds, seen);
     }
-    if (j->dv) peft__matmul_serial(j->ctx, peft__attention_rows(j->dv, h->k, 0, seen, h, kc), 1, 1, peft__T(s), dout, m->gemm);
-    if (j->dk) peft__matmul_serial(j->ctx, peft__attention_rows(j->dk, h->k, 0, seen, h, kc), 1, d->scale, peft__T(dp), q, m->gemm);
-    if (j->dq) peft__matmul_serial(j->ctx, peft__attention_rows(j->dq, h->q, first, rows, h, qc), 1, d->scale, dp, k, m->gemm);
+    if (j->dv)
+        peft__matmul_serial(
+                j->ctx, peft__attention_rows(j->dv, h->k, 0, seen, h, kc), 1, 1, peft__T(s), dout, m->gemm);
+    if (j->dk)
+        peft__matmul_serial(j->ctx, peft__attention_rows(j->dk, h->k, 0, seen, h, kc), 1, d->scale,
+                peft__T(dp), q, m->gemm);
+    if (j->dq)
+        peft__matmul_serial(
+                j->ctx, peft__attention_rows(j->dq, h->q, first, rows, h, qc), 1, d->scale, dp, k, m->gemm);
 }
 
 // One task is a sequence and a key head: its query heads add to the same dK and dV, one after the other.
@@ -9475,7 +9697,8 @@ static void peft__attention_backward(peft_tape *t, peft__node *node) {
     peft__clear(t, j->bias_grads, parts * buckets);
     peft__parallel(t->ctx, t->ctx->threads, peft__attention_backward_lane, j);
     for (int64_t p = 0; p < parts && !t->ctx->dry; p++)
-        for (int64_t b = 0; b < buckets; b++) bias_grad[b * d->heads + p % d->heads] += j->bias_grads[p * buckets + b];
+        for (int64_t b = 0; b < buckets; b++)
+            bias_grad[b * d->heads + p % d->heads] += j->bias_grads[p * buckets + b];
     peft__give(j->bias_grads);
     peft__give(j->scratch);
     peft__give(j->lse);
@@ -9483,9 +9706,9 @@ static void peft__attention_backward(peft_tape *t, peft__node *node) {
 
 static bool peft__attention_fits(peft_tape *t, const peft_attention_desc *d) {
     bool ok = d->heads > 0 && d->kv_heads > 0 && d->q->cols % d->heads == 0 && d->heads % d->kv_heads == 0 &&
-              d->k->rows == d->v->rows && d->k->cols == d->q->cols / d->heads * d->kv_heads &&
-              d->v->cols == d->k->cols && d->sequences > 0 && d->q_offsets[0] == 0 && d->k_offsets[0] == 0 &&
-              d->q_offsets[d->sequences] == d->q->rows && d->k_offsets[d->sequences] == d->k->rows;
+            d->k->rows == d->v->rows && d->k->cols == d->q->cols / d->heads * d->kv_heads &&
+            d->v->cols == d->k->cols && d->sequences > 0 && d->q_offsets[0] == 0 && d->k_offsets[0] == 0 &&
+            d->q_offsets[d->sequences] == d->q->rows && d->k_offsets[d->sequences] == d->k->rows;
     if (d->bias) ok = ok && d->bias->cols == d->heads && d->bias->type == PEFT_F32;
     for (int64_t s = 0; ok && s < d->sequences; s++) {
         int64_t nq = d->q_offsets[s + 1] - d->q_offsets[s], nk = d->k_offsets[s + 1] - d->k_offsets[s];
@@ -9493,15 +9716,15 @@ static bool peft__attention_fits(peft_tape *t, const peft_attention_desc *d) {
     }
     if (!ok) {
         peft__op_fail(t, PEFT_ERROR_SHAPE,
-                      "attention: q [%lld, %lld], k [%lld, %lld], %lld heads, %lld key heads do not fit",
-                      (long long)d->q->rows, (long long)d->q->cols, (long long)d->k->rows, (long long)d->k->cols,
-                      (long long)d->heads, (long long)d->kv_heads);
+                "attention: q [%lld, %lld], k [%lld, %lld], %lld heads, %lld key heads do not fit",
+                (long long)d->q->rows, (long long)d->q->cols, (long long)d->k->rows, (long long)d->k->cols,
+                (long long)d->heads, (long long)d->kv_heads);
         return false;
     }
     int64_t exact = d->bias ? d->bias->rows / (d->bidirectional ? 4 : 2) : 0;  // buckets of one distance each
     if (!d->bias || (exact >= 1 && d->max_distance > exact)) return true;
     peft__op_fail(t, PEFT_ERROR_ARGUMENT, "attention: %lld buckets of relative positions up to distance %lld",
-                 (long long)d->bias->rows, (long long)d->max_distance);
+            (long long)d->bias->rows, (long long)d->max_distance);
     return false;
 }
 
@@ -9514,7 +9737,8 @@ PEFTDEF peft_tensor *peft_attention(peft_tape *t, const peft_attention_desc *des
     if (!d->kv_heads) d->kv_heads = d->heads;
     if (d->scale == 0) d->scale = 1;
     if (!peft__attention_fits(t, d) || !peft__dropout_fits(t, d->dropout)) return NULL;
-    bool grad = d->q->requires_grad || d->k->requires_grad || d->v->requires_grad || (d->bias && d->bias->requires_grad);
+    bool grad = d->q->requires_grad || d->k->requires_grad || d->v->requires_grad ||
+            (d->bias && d->bias->requires_grad);
     peft_tensor *y = peft__result(t, d->q->rows, d->q->cols, grad);
     j.lse = peft__take(t, d->q->rows * d->heads);
     if (t->status || !peft__attention_begin(t, &j)) return NULL;
@@ -9526,18 +9750,15 @@ PEFTDEF peft_tensor *peft_attention(peft_tape *t, const peft_attention_desc *des
     return peft__record(t, y, peft__attention_backward, &j, sizeof(j));
 }
 
-// ---- softmax cross-entropy fused with the projection: for a slice of rows at a time, Z = X W^T, loss += lse(Z) - Z[label],
-//      dZ = (softmax(Z) - onehot) / denominator in place of Z, dX = dZ W, dW += dZ^T X. The gradient is ready before backward.
-//      X [n, d], W [vocabulary, d], Z [n, vocabulary]
+// ---- softmax cross-entropy fused with the projection: for a slice of rows at a time, Z = X W^T, loss +=
+//      lse(Z) - Z[label], dZ = (softmax(Z) - onehot) / denominator in place of Z, dX = dZ W, dW += dZ^T X.
+//      The gradient is ready before backward. X [n, d], W [vocabulary, d], Z [n, vocabulary]
 
 #define PEFT__LOSS_ROWS ((int64_t)128)
 
 typedef struct peft__loss_node {
     peft__node node;
-    peft_tensor *x;
-    float *dx;            // of the rows that count, or NULL
-    const int32_t *rows;  // which rows these are
-    int64_t count;
+    float *dx;  // of the rows that count, or NULL
 } peft__loss_node;
 
 typedef struct peft__loss_job {
@@ -9563,31 +9784,26 @@ static void peft__loss_rows(void *arg, int64_t begin, int64_t end) {
     }
 }
 
-// The sum of the losses of n rows of logits, which become their gradients.
-static double peft__loss_sum(peft__loss_job *j, int64_t n) {
-    double sum = 0;
-    peft__ranges(j->ctx, n, 1, peft__loss_rows, j);
-    for (int64_t i = 0; i < n && !j->ctx->dry; i++) sum += j->losses[i];
-    return sum;
-}
-
 static void peft__loss_backward(peft_tape *t, peft__node *node) {
     const peft__loss_node *n = (const peft__loss_node *)node;
-    float *g = n->dx ? peft__zeroed_grad_of(t, n->x) : NULL;
-    for (int64_t i = 0; g && i < n->count && !t->ctx->dry; i++)
-        peft__axpy(t->ctx, g + n->rows[i] * n->x->cols, node->out->grad[0], n->dx + i * n->x->cols, n->x->cols);
+    float *g = n->dx ? peft__zeroed_grad_of(t, node->x) : NULL;
+    const int32_t *rows = (const int32_t *)node->kept;
+    int64_t d = node->x->cols;
+    for (int64_t i = 0; g && i < node->count && !t->ctx->dry; i++)
+        peft__axpy(t->ctx, g + rows[i] * d, node->out->grad[0], n->dx + i * d, d);
     peft__give(n->dx);
 }
 
-// The rows whose label counts, and their labels. Returns how many there are, or -1 after a label outside the vocabulary.
-static int64_t peft__loss_select(peft_tape *t, int64_t n, int64_t vocabulary, const int32_t *labels, int32_t *rows,
-                                 int32_t *kept) {
+// The rows whose label counts, and their labels. Returns how many there are, or -1 after a label outside the
+// vocabulary.
+static int64_t peft__loss_select(
+        peft_tape *t, int64_t n, int64_t vocabulary, const int32_t *labels, int32_t *rows, int32_t *kept) {
     int64_t count = 0;
     for (int64_t i = 0; i < n; i++) {
         if (labels[i] == -100) continue;
         if (labels[i] < 0 || labels[i] >= vocabulary) {
             peft__op_fail(t, PEFT_ERROR_ARGUMENT, "label %d is outside the vocabulary of %lld", labels[i],
-                         (long long)vocabulary);
+                    (long long)vocabulary);
             return -1;
         }
         rows[count] = (int32_t)i;
@@ -9597,67 +9813,64 @@ static int64_t peft__loss_select(peft_tape *t, int64_t n, int64_t vocabulary, co
     return count ? count : -1;
 }
 
-// The loss of logits [rows, vocabulary] that exist already.
-static peft_tensor *peft__logits_cross_entropy(peft_tape *t, peft_tensor *z, const int32_t *labels, double denominator) {
-    if (!peft__ready(t, z, "logits cross entropy")) return NULL;
-    peft_tensor *y = peft__op_result(t, 1, 1, z, NULL, NULL);
-    int32_t *rows = (int32_t *)peft__tape_copy(t, NULL, (size_t)z->rows * 2 * sizeof(int32_t));
-    double *losses = (double *)peft__tape_copy(t, NULL, (size_t)z->rows * sizeof(double));
-    if (t->status) return NULL;
-    int32_t *kept = rows + z->rows;
-    int64_t v = z->cols, count = peft__loss_select(t, z->rows, v, labels, rows, kept);
-    float *dz = count < 0 ? NULL : peft__take(t, count * v);
-    if (!dz) return NULL;
-    for (int64_t i = 0; i < count; i++) peft__copy(t, dz + i * v, peft__f32(z) + rows[i] * v, v);
-    double total = denominator > 0 ? denominator : (double)count;
-    peft__loss_job j = {t->ctx, dz, kept, losses, v, (float)(1 / total), y->requires_grad};
-    double sum = peft__loss_sum(&j, count);
-    if (!t->ctx->dry) peft__f32(y)[0] = (float)(sum / total);
-    peft__loss_node n = {PEFT__NODE, z, dz, rows, count};
-    if (!y->requires_grad) peft__give(dz);
-    return peft__record(t, y, peft__loss_backward, &n, sizeof(n));
-}
-
-PEFTDEF peft_tensor *peft_cross_entropy(peft_tape *t, peft_tensor *x, peft_tensor *w, const int32_t *labels,
-                                        double denominator) {
-    if (!peft__ready(t, x && w && labels, "cross entropy")) return NULL;
-    if (x->cols != w->cols)
-        return peft__op_fail(t, PEFT_ERROR_SHAPE, "cross-entropy: %lld columns for a head of %lld", (long long)x->cols,
-                             (long long)w->cols);
+// The loss of x [n, d] before the head w [vocabulary, d]; with w NULL, of logits x [n, vocabulary].
+static peft_tensor *peft__loss(
+        peft_tape *t, peft_tensor *x, peft_tensor *w, const int32_t *labels, double denominator) {
     peft_tensor *y = peft__op_result(t, 1, 1, x, w, NULL);
     int32_t *rows = (int32_t *)peft__tape_copy(t, NULL, (size_t)x->rows * 2 * sizeof(int32_t));
     if (t->status) return NULL;
     int32_t *kept = rows + x->rows;
-    int64_t v = w->rows, d = x->cols, count = peft__loss_select(t, x->rows, v, labels, rows, kept);
+    int64_t v = w ? w->rows : x->cols, d = x->cols,
+            count = peft__loss_select(t, x->rows, v, labels, rows, kept);
     if (count < 0) return NULL;
     int64_t slice = PEFT__MIN(count, PEFT__LOSS_ROWS);
     double losses[PEFT__LOSS_ROWS], sum = 0, total = denominator > 0 ? denominator : (double)count;
-    float *z = peft__take(t, slice * v), *h = peft__take(t, slice * d);
-    float *dx = y->requires_grad && x->requires_grad ? peft__take(t, count * d) : NULL;
-    float *dw = y->requires_grad ? peft__zeroed_grad_of(t, w) : NULL;  // a leaf's, or a new one where the head is computed
+    float *z = w ? peft__take(t, slice * v) : NULL, *h = w ? peft__take(t, slice * d) : NULL;
+    float *dx = !w || (y->requires_grad && x->requires_grad) ? peft__take(t, count * d) : NULL;
+    float *dw = y->requires_grad ? peft__zeroed_grad_of(t, w)
+                                 : NULL;  // a leaf's, or a new one where the head is computed
     for (int64_t first = 0; first < count && !t->status; first += slice) {
         int64_t n = PEFT__MIN(slice, count - first);
-        peft__matrix logits = peft__dense(z, n, v), input = peft__dense(h, n, d);
-        for (int64_t i = 0; i < n; i++) peft__copy(t, h + i * d, peft__f32(x) + rows[first + i] * d, d);
-        peft__tape_matmul(t, logits, 0, 1, input, peft__T(peft__matrix_of(w)));
+        float *part = dx ? dx + first * d : NULL, *input = w ? h : part;
+        for (int64_t i = 0; i < n; i++) peft__copy(t, input + i * d, peft__f32(x) + rows[first + i] * d, d);
+        peft__matrix logits = peft__dense(w ? z : part, n, v), hidden = peft__dense(input, n, d);
+        if (w) peft__tape_matmul(t, logits, 0, 1, hidden, peft__T(peft__matrix_of(w)));
         if (t->status) break;
-        peft__loss_job j = {t->ctx, z, kept + first, losses, v, (float)(1 / total), y->requires_grad};
-        sum += peft__loss_sum(&j, n);
-        if (dx) peft__tape_matmul(t, peft__dense(dx + first * d, n, d), 0, 1, logits, peft__matrix_of(w));
-        if (dw) peft__tape_matmul(t, peft__dense(dw, v, d), 1, 1, peft__T(logits), input);
+        peft__loss_job j = {
+                t->ctx, w ? z : part, kept + first, losses, v, (float)(1 / total), y->requires_grad};
+        peft__ranges(t->ctx, n, 1, peft__loss_rows, &j);
+        for (int64_t i = 0; i < n && !t->ctx->dry; i++) sum += losses[i];
+        if (w && dx) peft__tape_matmul(t, peft__dense(part, n, d), 0, 1, logits, peft__matrix_of(w));
+        if (dw) peft__tape_matmul(t, peft__dense(dw, v, d), 1, 1, peft__T(logits), hidden);
     }
     if (t->status) return NULL;
     peft__give(z);
     peft__give(h);
     if (!t->ctx->dry) peft__f32(y)[0] = (float)(sum / total);
-    peft__loss_node n = {PEFT__NODE, x, dx, rows, count};
+    peft__loss_node n = {peft__node_of(x, NULL), dx};
+    n.node.kept = rows, n.node.count = count;
+    if (!y->requires_grad) peft__give(dx);
     return peft__record(t, y, peft__loss_backward, &n, sizeof(n));
 }
 
-// How to add an operation: a struct that begins with a peft__node and keeps what backward reads; a function that checks its
-// operands (peft__ready, peft__op_misfit), makes the result with peft__op_result, computes it, and ends in peft__record; and a
-// backward, which adds to the gradients of the inputs through peft__grad_of (or peft__zeroed_grad_of). An activation is a row
-// of peft__activations. tests/test_ops.c compares each backward with differences of its forward.
+static peft_tensor *peft__logits_cross_entropy(
+        peft_tape *t, peft_tensor *z, const int32_t *labels, double denominator) {
+    return peft__ready(t, z, "logits cross entropy") ? peft__loss(t, z, NULL, labels, denominator) : NULL;
+}
+
+PEFTDEF peft_tensor *peft_cross_entropy(
+        peft_tape *t, peft_tensor *x, peft_tensor *w, const int32_t *labels, double denominator) {
+    if (!peft__ready(t, x && w && labels, "cross entropy")) return NULL;
+    if (x->cols == w->cols) return peft__loss(t, x, w, labels, denominator);
+    return peft__op_fail(t, PEFT_ERROR_SHAPE, "cross-entropy: %lld columns for a head of %lld",
+            (long long)x->cols, (long long)w->cols);
+}
+
+// How to add an operation: a struct that begins with a peft__node and keeps what backward reads; a function
+// that checks its operands (peft__ready, peft__op_misfit), makes the result with peft__op_result, computes
+// it, and ends in peft__record; and a backward, which adds to the gradients of the inputs through
+// peft__grad_of (or peft__zeroed_grad_of). An activation is a row of peft__activations. tests/test_ops.c
+// compares each backward with differences of its forward.
 // =====================================================================================================================
 // 6. CHECKPOINTS
 //    Holds: the safetensors reader and writer, GGUF, what each family's parameters are called in both. Format of safetensors: u64
