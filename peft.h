@@ -30,6 +30,7 @@ OPTIONS (define before the implementation)
     PEFT_USE_PTHREADS    a thread pool; results stay bit-identical for any number of threads
     PEFT_NO_SIMD         only the portable code (else AVX2 / AVX-512 / NEON / WASM SIMD, chosen at run time)
     PEFT_NO_STDIO        no files: everything comes from memory, see peft_mount
+    PEFT_SELF            "name.h", if this file is not called peft.h: it includes itself once per instruction set
     PEFT_MALLOC, PEFT_FREE   default allocator (or give one per context)
     PEFT_ONLY_METRICS    leaves the models out: contexts and metrics (define it in every file that includes peft.h)
     PEFT_NO_METRICS      leaves metrics and benchmarks out, a quarter of the compile time (likewise)
@@ -1813,6 +1814,7 @@ PEFTDEF peft_status peft_text_copy(peft_context *ctx, const char *text, char **o
 
 #if defined(PEFT_IMPLEMENTATION) && !defined(PEFT_IMPLEMENTED)
 #define PEFT_IMPLEMENTED
+#define PEFT__READING  // the implementation has begun and not ended; see chapter 3
 
 #if defined(__FAST_MATH__)
 #error "peft.h relies on IEEE arithmetic (NaN, infinity, order of sums): build without -ffast-math"
@@ -1888,7 +1890,7 @@ extern long syscall(long, ...);
 #else
 #define PEFT__X86 0
 #endif
-#if !defined(PEFT_NO_SIMD) && (defined(__aarch64__) || defined(_M_ARM64))
+#if !defined(PEFT_NO_SIMD) && defined(__aarch64__) && (defined(__GNUC__) || defined(__clang__))
 #define PEFT__NEON 1
 #include <arm_neon.h>
 #else
@@ -5001,40 +5003,73 @@ static uint16_t peft__f32_to_bf16(float f) {
 // peft__re_assertion, its letters in peft__re_assertion_of and its meaning in peft__re_asserts. Tables of a
 // younger Unicode: all three at once, as they are made from one version of UnicodeData.txt.
 #if !defined(PEFT_ONLY_METRICS)
-// =====================================================================================================================
+// ===========================================================================================================
 // 3. GEMM
-//    Holds: matrix products of f32 activations with weights in any storage format, and vector math (exp, gelu, ...).
-//    Rests on: chapters 1 and 2 (allocation, threads, half floats).  Hands on: peft__gemm, peft__gemm_serial, peft__vexp.
-// =====================================================================================================================
+//    Matrix products C = beta C + s A B of f32 activations with weights in any storage format, and vector
+//    math (exp, gelu, softmax). It rests on chapters 1 and 2: allocation, threads, half floats. Nearly all
+//    time of training and generation is spent here. To know: peft__matrix, peft__T, peft__matmul,
+//    peft__matmul_plain, peft__isa.
+// ===========================================================================================================
 //
-// How a product C = alpha A B + beta C runs at the speed of the FMA units (Goto & van de Geijn 2008; Van Zee & van de
-// Geijn 2015, BLIS). A micro-kernel ("tile") keeps a block of mr x nr elements of C in registers and walks over k: it loads
-// one row of nr elements of B and multiplies it by mr scalars of A, so mr*nr multiply-adds cost only mr+nr loads. It reads
-// its operands as packed panels, A as [k][mr] and B as [k][nr], so that every load is sequential. Around it are loops that
-// cut the matrices so that a panel of B lives in the L1 cache, and a block of A in L2.
+// A linear layer multiplies x [n, in] by the transpose of its weight w [out, in]. With n = 1, in = 2, out =
+// 3:
 //
-// Everything is written once, as macros over a page of one-line vector functions per instruction set: peft__add_avx512,
-// peft__add_avx2, ... A vector has PEFT__W_<set> floats and the type peft__vec_<set>.
+//     x = [1 2],  w = [[1 0] [0 1] [1 1]],  y = x w^T = [1*1+2*0  1*0+2*1  1*1+2*1] = [1 2 3]
 //
-// Determinism: element (i,j) of C is always a sum over p = 0, 1, ... in the same order and the same blocks of k, whatever
-// tile or thread computes it. So results do not depend on the number of threads.
+// is peft__matmul(ctx, Y, 0, 1, X, peft__T(W)): a transposed matrix is the same memory, read with its steps
+// exchanged.
+//
+// peft__matmul_plain is the definition, a triple loop. What makes the others faster (Goto & van de Geijn
+// 2008; Van Zee & van de Geijn 2015, BLIS): a micro-kernel ("tile") keeps a block of mr x nr elements of C in
+// registers and walks over k. At each step it loads one row of nr elements of B and multiplies it by mr
+// scalars of A, so that mr*nr multiply-adds cost only mr+nr loads. It reads packed panels, A as [k][mr] and B
+// as [k][nr], so that every load is sequential. Around it are loops that cut the matrices so that a panel of
+// B stays in the L1 cache, and a block of A in L2.
+//
+// Determinism: element (i, j) of C is always the sum over p = 0, 1, ... in the same order and the same blocks
+// of k, whatever tile or thread computes it. So results do not depend on the number of threads.
 
-// A matrix operand of any storage format. Element (p, j) of op(B) is data[j*stride + p] if transposed, else data[p*stride + j].
-typedef struct peft__operand {
-    peft_dtype type;
+struct peft__packing;
+
+// A view of a matrix of any storage format: element (i, j) is data[i*row_step + j*col_step]. One of the steps
+// is 1.
+typedef struct peft__matrix {
+    int64_t rows, cols;
     const void *data;
-    int64_t stride;     // in elements
-    bool transposed;    // the usual weight layout [out, in]
-    const void *quant;  // chapter 4: scales of a quantized matrix
-} peft__operand;
+    int64_t row_step, col_step;  // in elements
+    peft_dtype type;
+    const peft_quant *quant;             // scales of a quantized matrix
+    const struct peft__packing *format;  // NULL: floats; else what is known of its type (chapter 4)
+} peft__matrix;
 
-// Writes columns [n0, n0+nc) and rows [k0, k0+kc) of op(B) as panels [kc][nr], the last one filled up with zeros.
-typedef void (*peft__pack_fn)(const peft__operand *b, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed);
+// Writes columns [n0, n0+nc) and rows [k0, k0+kc) of b as panels [kc][nr], the last one filled up with zeros.
+typedef void (*peft__pack_fn)(
+        const peft__matrix *b, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed);
 
-// Chapter 4: the same for quantized formats, and the product for few rows of A (not done: use the gemm).
-static peft__pack_fn peft__quant_pack_of(peft_simd simd);
-static peft_status peft__quant_gemv(peft_context *ctx, int64_t m, int64_t n, int64_t k, float alpha, const float *x, int64_t ldx,
-                                    const peft__operand *b, float beta, float *y, int64_t ldy, bool *done);
+// What a format of quantized weights brings along. `few` computes C = beta C + s A B where A has few rows; it
+// leaves *done false for shapes that it does not know.
+typedef struct peft__packing {
+    peft__pack_fn (*pack)(peft_simd simd);
+    peft_status (*few)(peft_context *ctx, const peft__matrix *c, float beta, float s, const peft__matrix *a,
+            const peft__matrix *b, bool *done);
+} peft__packing;
+
+// x [rows, cols] in f32, whose rows begin `stride` elements apart
+static peft__matrix peft__dense_rows(const float *x, int64_t rows, int64_t cols, int64_t stride) {
+    peft__matrix m = {rows, cols, x, stride, 1, PEFT_F32, NULL, NULL};
+    return m;
+}
+
+static peft__matrix peft__dense(const float *x, int64_t rows, int64_t cols) {
+    return peft__dense_rows(x, rows, cols, cols);
+}
+
+// The transpose of m.
+static peft__matrix peft__T(peft__matrix m) {
+    peft__matrix t = m;
+    t.rows = m.cols, t.cols = m.rows, t.row_step = m.col_step, t.col_step = m.row_step;
+    return t;
+}
 
 #if defined(__GNUC__) || defined(__clang__)
 #define PEFT__PREFETCH(p) __builtin_prefetch(p)
@@ -5050,255 +5085,404 @@ PEFT__INLINE float peft__element(peft_dtype type, const void *row, int64_t i) {
     return ((const float *)row)[i];
 }
 
-// ---- the vector pages: zero, set, load, store, load_n and store_n (the first n < W lanes), arithmetic, sum over lanes,
-//      sum4 (of four vectors), scale(x, n) = x * 2^n for integral n, half floats, and the transpose of a W x W block.
-//      fma(a, b, c) = a*b + c.  min and max return the second argument when either is NaN, or NaN.
-
-#define PEFT__W_plain 4
-typedef struct peft__vec_plain {
-    float f[4];
-} peft__vec_plain;
-
-PEFT__INLINE peft__vec_plain peft__make_plain(float a, float b, float c, float d) {
-    peft__vec_plain v;
-    v.f[0] = a, v.f[1] = b, v.f[2] = c, v.f[3] = d;
-    return v;
+// C [m, n] = beta C + s A [m, k] B [k, n] for floats of any width: what the fast paths are tested against,
+// and quick enough for tiny products. With beta = 0, C is not read.
+static void peft__matmul_plain(
+        const peft__matrix *c, float beta, float s, const peft__matrix *a, const peft__matrix *b) {
+    for (int64_t i = 0; i < c->rows; i++)
+        for (int64_t j = 0; j < c->cols; j++) {
+            float sum = 0, *to = (float *)(uintptr_t)c->data + i * c->row_step + j;
+            for (int64_t p = 0; p < a->cols; p++)
+                sum += ((const float *)a->data)[i * a->row_step + p * a->col_step] *
+                        peft__element(b->type, b->data, p * b->row_step + j * b->col_step);
+            *to = beta == 0 ? s * sum : s * sum + beta * *to;
+        }
 }
-#define PEFT__PLAIN(e0, e1, e2, e3) return peft__make_plain(e0, e1, e2, e3)
-#define PEFT__PLAIN2(name, expression)                                                              \
-    PEFT__INLINE float peft__##name##_one(float a, float b) {                                       \
-        return expression;                                                                          \
-    }                                                                                               \
-    PEFT__INLINE peft__vec_plain peft__##name##_plain(peft__vec_plain a, peft__vec_plain b) {       \
-        PEFT__PLAIN(peft__##name##_one(a.f[0], b.f[0]), peft__##name##_one(a.f[1], b.f[1]),         \
-                    peft__##name##_one(a.f[2], b.f[2]), peft__##name##_one(a.f[3], b.f[3]));        \
-    }
+
+// ---- what the kernels below share
+
+// A repeated statement X(0) X(1) ... keeps each accumulator a named variable, which compilers hold in
+// registers at -O2.
+#define PEFT__REPEAT_1(X) X(0)
+#define PEFT__REPEAT_3(X) X(0) X(1) X(2)
+#define PEFT__REPEAT_4(X) PEFT__REPEAT_3(X) X(3)
+#define PEFT__REPEAT_6(X) \
+    PEFT__REPEAT_4(X)     \
+    X(4) X(5)
+#define PEFT__REPEAT_8(X) PEFT__REPEAT_6(X) X(6) X(7)
+#define PEFT__REPEAT_12(X) \
+    PEFT__REPEAT_8(X)      \
+    X(8) X(9) X(10) X(11)
+#define PEFT__REPEAT_14(X) PEFT__REPEAT_12(X) X(12) X(13)
+#define PEFT__REPEAT_16(X) PEFT__REPEAT_14(X) X(14) X(15)
+
+// Kernels are compiled for f32 and once more for both 16-bit formats, which are told apart at each load by a
+// branch that costs nothing beside the memory. For that, `type` is a constant where they are inlined, or
+// this.
+#define PEFT__HALF(type) ((type) == PEFT_F16 ? PEFT_F16 : PEFT_BF16)
+
+#define PEFT__PACK_ROWS 8  // rows at a time where panels lie side by side
+#define PEFT__AHEAD 256  // elements in a row from here to what is fetched
+#define PEFT__GELU_A 1.5957691216057308f  // 2 sqrt(2/pi)
+#define PEFT__GELU_B 0.07135481627260025f  // 2 sqrt(2/pi) * 0.044715
+
+PEFT__INLINE const void *peft__advance(peft_dtype type, const void *p, int64_t elements) {
+    return (const char *)p + elements * (type == PEFT_F32 ? 4 : 2);
+}
+
+// Fetches what is `bytes` past element i of a row; the address is only a hint and may lie outside of the
+// matrix.
+PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintptr_t bytes) {
+    PEFT__PREFETCH((const void *)((uintptr_t)row + (uintptr_t)(i * (type == PEFT_F32 ? 4 : 2)) + bytes));
+    (void)type, (void)row, (void)i, (void)bytes;
+}
+
 // 2^n for |n| <= 160 in two factors, since 2^128 and 2^-150 are no floats. A NaN passes through x.
 PEFT__INLINE float peft__scale_float(float x, float n) {
     int32_t i = n == n ? (int32_t)n : 0, half = i / 2;
-    return x * peft__bits_float((uint32_t)(half + 127) << 23) * peft__bits_float((uint32_t)(i - half + 127) << 23);
+    return x * peft__bits_float((uint32_t)(half + 127) << 23) *
+            peft__bits_float((uint32_t)(i - half + 127) << 23);
 }
 PEFT__INLINE float peft__round_float(float x) {
     return x + 12582912.0f - 12582912.0f;  // |x| < 2^22: 1.5 * 2^23 leaves no fraction bits
 }
-PEFT__PLAIN2(add, a + b)
-PEFT__PLAIN2(sub, a - b)
-PEFT__PLAIN2(mul, a *b)
-PEFT__PLAIN2(div, a / b)
-PEFT__PLAIN2(min, a < b ? a : b)
-PEFT__PLAIN2(max, a > b ? a : b)
-PEFT__PLAIN2(scale, peft__scale_float(a, b))
-PEFT__INLINE peft__vec_plain peft__set_plain(float a) { PEFT__PLAIN(a, a, a, a); }
-PEFT__INLINE peft__vec_plain peft__load_plain(const float *p) { PEFT__PLAIN(p[0], p[1], p[2], p[3]); }
-PEFT__INLINE void peft__store_plain(float *p, peft__vec_plain v) { p[0] = v.f[0], p[1] = v.f[1], p[2] = v.f[2], p[3] = v.f[3]; }
-PEFT__INLINE peft__vec_plain peft__fma_plain(peft__vec_plain a, peft__vec_plain b, peft__vec_plain c) {
-    PEFT__PLAIN(a.f[0] * b.f[0] + c.f[0], a.f[1] * b.f[1] + c.f[1], a.f[2] * b.f[2] + c.f[2], a.f[3] * b.f[3] + c.f[3]);
+
+PEFT__INLINE float peft__min_float(float a, float b) { return a < b ? a : b; }
+PEFT__INLINE float peft__max_float(float a, float b) { return a > b ? a : b; }
+
+// y = s sums + beta y, which is not read when beta is 0
+static void peft__put_sums(float *y, const float *sums, int64_t n, float s, float beta) {
+    for (int64_t i = 0; i < n; i++) y[i] = beta == 0 ? s * sums[i] : s * sums[i] + beta * y[i];
 }
-PEFT__INLINE peft__vec_plain peft__round_plain(peft__vec_plain a) {
-    PEFT__PLAIN(peft__round_float(a.f[0]), peft__round_float(a.f[1]), peft__round_float(a.f[2]), peft__round_float(a.f[3]));
+
+// One table per instruction set: functions, and block sizes (the tile is mr x nr; kc and the bytes of L2 to
+// fill).
+typedef struct peft__isa {
+    int mr, nr, dot_rows;
+    int64_t kc, l2;
+    peft__pack_fn pack;
+    void (*pack_panel)(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc, int64_t lanes,
+            int64_t width, int64_t step, float *out);
+    void (*tile)(int rows, int64_t cols, int64_t kc, const float *a, int64_t a_row, int64_t a_step,
+            const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta);
+    void (*dots)(int rows, peft_dtype type, int64_t k, const float *a, int64_t lda, const void *const *b,
+            float *out);
+    void (*gemv)(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x, int64_t incx,
+            const void *b, int64_t stride, float beta, float *y);
+    void (*exp)(float *y, const float *x, int64_t n);
+    void (*gate)(bool gelu, float *y, const float *x, const float *up, int64_t n);
+    void (*gate_back)(
+            bool gelu, float *dx, float *dup, const float *x, const float *up, const float *dy, int64_t n);
+    float (*dot)(const float *a, const float *b, int64_t n);
+    void (*axpy)(float *y, float alpha, const float *x, int64_t n);
+    void (*softmax)(float *x, int64_t n, float *max, double *sum);
+} peft__isa;
+
+// ---- one source, compiled once per instruction set
+//
+// The header includes itself between here and the kernels' end, once for each instruction set: PEFT__PASS
+// says which. In a pass, all but the parts for it is skipped. PEFT__V(name) is then the name with that set's
+// ending (peft__tile_avx512), and v_add, v_load, ... are its instructions.
+#ifndef PEFT_SELF
+#define PEFT_SELF "peft.h"  // what this file is called, found beside itself
+#endif
+#define PEFT__PASS_PLAIN 1
+#define PEFT__PASS_NEON 2
+#define PEFT__PASS_WASM 3
+#define PEFT__PASS_AVX2 4
+#define PEFT__PASS_AVX512 5
+
+#define PEFT__CHAPTER 3
+#define PEFT__PASS PEFT__PASS_PLAIN
+#include PEFT_SELF
+#if PEFT__NEON
+#define PEFT__PASS PEFT__PASS_NEON
+#include PEFT_SELF
+#endif
+#if PEFT__WASM
+#define PEFT__PASS PEFT__PASS_WASM
+#include PEFT_SELF
+#endif
+#if PEFT__X86
+#define PEFT__PASS PEFT__PASS_AVX2
+#include PEFT_SELF
+#define PEFT__PASS PEFT__PASS_AVX512
+#include PEFT_SELF
+#endif
+
+// The entry of a table of chapter 3 or 4 for an instruction set.
+#if PEFT__X86
+#define PEFT__CHOOSE_ISA(simd, table) \
+    ((simd) == PEFT_SIMD_AVX512 ? &table##_avx512 : (simd) == PEFT_SIMD_AVX2 ? &table##_avx2 : &table##_plain)
+#elif PEFT__NEON
+#define PEFT__CHOOSE_ISA(simd, table) ((simd) == PEFT_SIMD_NEON ? &table##_neon : &table##_plain)
+#elif PEFT__WASM
+#define PEFT__CHOOSE_ISA(simd, table) ((simd) == PEFT_SIMD_WASM ? &table##_wasm : &table##_plain)
+#else
+#define PEFT__CHOOSE_ISA(simd, table) ((void)(simd), &table##_plain)
+#endif
+
+#endif  // PEFT_ONLY_METRICS
+#endif  // PEFT_IMPLEMENTATION, until the kernels' end
+
+// ---- the vector pages: what each instruction set calls its operations. v_float holds v_width floats; + - *
+//      / work on it. v_load_n and v_store_n take the first n < v_width lanes. v_fma(a, b, c) = a*b + c. v_min
+//      and v_max return the second argument if either is NaN, or NaN. v_sum adds up the lanes, v_sum4 those
+//      of four vectors. v_scale(x, n) = x * 2^n for integral n. v_transpose turns a block of v_width x
+//      v_width. Below them: the tile's rows, those of the dot products, kc and the bytes of L2.
+#if defined(PEFT__PASS)
+#if PEFT__PASS == PEFT__PASS_PLAIN
+#define PEFT__V(name) peft__##name##_plain
+#define PEFT__TARGET
+#define v_repeat_rows PEFT__REPEAT_4
+#define v_repeat_dots PEFT__REPEAT_3
+#define v_dot_rows 3
+#define v_blocks 4, 2 * v_width, v_dot_rows, 256, 131072
+#if defined(__SSE2__) && defined(__GNUC__)
+#define v_width 4
+#define v_repeat_width PEFT__REPEAT_4
+#if PEFT__CHAPTER == 3
+typedef float peft__vec_plain __attribute__((vector_size(16)));
+PEFT__INLINE peft__vec_plain peft__lanes_plain(float a, float b, float c, float d) {
+    peft__vec_plain v = {a, b, c, d};
+    return v;
 }
-PEFT__INLINE float peft__sum_plain(peft__vec_plain v) { return (v.f[0] + v.f[1]) + (v.f[2] + v.f[3]); }
-PEFT__INLINE void peft__sum4_plain(peft__vec_plain a, peft__vec_plain b, peft__vec_plain c, peft__vec_plain d, float *out) {
-    out[0] = peft__sum_plain(a), out[1] = peft__sum_plain(b), out[2] = peft__sum_plain(c), out[3] = peft__sum_plain(d);
+#define PEFT__EACH_LANE(name, f)                                                              \
+    PEFT__INLINE peft__vec_plain peft__##name##_plain(peft__vec_plain a, peft__vec_plain b) { \
+        return peft__lanes_plain(f(a[0], b[0]), f(a[1], b[1]), f(a[2], b[2]), f(a[3], b[3])); \
+    }
+PEFT__EACH_LANE(min, peft__min_float)
+PEFT__EACH_LANE(max, peft__max_float)
+PEFT__EACH_LANE(scale, peft__scale_float)
+PEFT__INLINE peft__vec_plain peft__load_plain(const float *p) {
+    return peft__lanes_plain(p[0], p[1], p[2], p[3]);
 }
-PEFT__INLINE peft__vec_plain peft__load_f16_plain(const uint16_t *p) {
-    PEFT__PLAIN(peft__f16_to_f32(p[0]), peft__f16_to_f32(p[1]), peft__f16_to_f32(p[2]), peft__f16_to_f32(p[3]));
-}
-PEFT__INLINE peft__vec_plain peft__load_bf16_plain(const uint16_t *p) {
-    PEFT__PLAIN(peft__bf16_to_f32(p[0]), peft__bf16_to_f32(p[1]), peft__bf16_to_f32(p[2]), peft__bf16_to_f32(p[3]));
-}
+PEFT__INLINE float peft__sum_plain(peft__vec_plain v) { return (v[0] + v[1]) + (v[2] + v[3]); }
 PEFT__INLINE void peft__transpose_plain(peft__vec_plain *r) {
     peft__vec_plain a = r[0], b = r[1], c = r[2], d = r[3];
-    r[0] = peft__make_plain(a.f[0], b.f[0], c.f[0], d.f[0]);
-    r[1] = peft__make_plain(a.f[1], b.f[1], c.f[1], d.f[1]);
-    r[2] = peft__make_plain(a.f[2], b.f[2], c.f[2], d.f[2]);
-    r[3] = peft__make_plain(a.f[3], b.f[3], c.f[3], d.f[3]);
+    for (int i = 0; i < 4; i++) r[i] = peft__lanes_plain(a[i], b[i], c[i], d[i]);
 }
+#endif
+#define v_float peft__vec_plain
+#define v_set(a) peft__lanes_plain(a, a, a, a)
+#define v_load(p) peft__load_plain(p)
+#define v_store(p, v) ((p)[0] = (v)[0], (p)[1] = (v)[1], (p)[2] = (v)[2], (p)[3] = (v)[3])
+#define v_min peft__min_plain
+#define v_max peft__max_plain
+#define v_scale peft__scale_plain
+#define v_sum peft__sum_plain
+#define v_transpose peft__transpose_plain
+#define v_load_f16(p)                                                                               \
+    peft__lanes_plain(peft__f16_to_f32((p)[0]), peft__f16_to_f32((p)[1]), peft__f16_to_f32((p)[2]), \
+            peft__f16_to_f32((p)[3]))
+#define v_load_bf16(p)                                                                                 \
+    peft__lanes_plain(peft__bf16_to_f32((p)[0]), peft__bf16_to_f32((p)[1]), peft__bf16_to_f32((p)[2]), \
+            peft__bf16_to_f32((p)[3]))
+#else  // a vector of one float
+#define v_width 1
+#define v_repeat_width PEFT__REPEAT_1
+#define v_float float
+#define v_set(a) (a)
+#define v_load(p) (*(p))
+#define v_store(p, v) (*(p) = (v))
+#define v_min peft__min_float
+#define v_max peft__max_float
+#define v_scale peft__scale_float
+#define v_sum(v) (v)
+#define v_transpose(r) ((void)(r))
+#define v_load_f16(p) peft__f16_to_f32(*(p))
+#define v_load_bf16(p) peft__bf16_to_f32(*(p))
+#endif
+#define v_fma(a, b, c) ((a) * (b) + (c))
+#define v_round(a) ((a) + 12582912.0f - 12582912.0f)  // as peft__round_float
+#define v_sum4(a, b, c, d, out) \
+    ((out)[0] = v_sum(a), (out)[1] = v_sum(b), (out)[2] = v_sum(c), (out)[3] = v_sum(d))
 
-// Partial vectors where the machine has no masks: through a small buffer.
-#define PEFT__DEFINE_PARTIAL(V, TARGET)                                                             \
-    PEFT__INLINE TARGET peft__vec_##V peft__load_n_##V(const float *p, int64_t n) {                 \
-        float buffer[PEFT__W_##V] = {0};                                                            \
-        memcpy(buffer, p, (size_t)n * sizeof(float));                                               \
-        return peft__load_##V(buffer);                                                              \
-    }                                                                                               \
-    PEFT__INLINE TARGET void peft__store_n_##V(float *p, peft__vec_##V v, int64_t n) {              \
-        float buffer[PEFT__W_##V];                                                                  \
-        peft__store_##V(buffer, v);                                                                 \
-        memcpy(p, buffer, (size_t)n * sizeof(float));                                               \
-    }
-PEFT__DEFINE_PARTIAL(plain, )
-
-#if PEFT__NEON
-#define PEFT__W_neon 4
-typedef float32x4_t peft__vec_neon;
-PEFT__INLINE float32x4_t peft__set_neon(float a) { return vdupq_n_f32(a); }
-PEFT__INLINE float32x4_t peft__load_neon(const float *p) { return vld1q_f32(p); }
-PEFT__INLINE void peft__store_neon(float *p, float32x4_t v) { vst1q_f32(p, v); }
-PEFT__INLINE float32x4_t peft__add_neon(float32x4_t a, float32x4_t b) { return vaddq_f32(a, b); }
-PEFT__INLINE float32x4_t peft__sub_neon(float32x4_t a, float32x4_t b) { return vsubq_f32(a, b); }
-PEFT__INLINE float32x4_t peft__mul_neon(float32x4_t a, float32x4_t b) { return vmulq_f32(a, b); }
-PEFT__INLINE float32x4_t peft__div_neon(float32x4_t a, float32x4_t b) { return vdivq_f32(a, b); }
-PEFT__INLINE float32x4_t peft__min_neon(float32x4_t a, float32x4_t b) { return vminq_f32(a, b); }
-PEFT__INLINE float32x4_t peft__max_neon(float32x4_t a, float32x4_t b) { return vmaxq_f32(a, b); }
-PEFT__INLINE float32x4_t peft__fma_neon(float32x4_t a, float32x4_t b, float32x4_t c) { return vfmaq_f32(c, a, b); }
-PEFT__INLINE float32x4_t peft__round_neon(float32x4_t a) { return vrndnq_f32(a); }
-PEFT__INLINE float peft__sum_neon(float32x4_t v) { return vaddvq_f32(v); }
-PEFT__INLINE void peft__sum4_neon(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t d, float *out) {
-    vst1q_f32(out, vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d)));
-}
+#elif PEFT__PASS == PEFT__PASS_NEON
+#define PEFT__V(name) peft__##name##_neon
+#define PEFT__TARGET
+#define v_repeat_rows PEFT__REPEAT_12
+#define v_repeat_dots PEFT__REPEAT_3
+#define v_dot_rows 3
+#define v_blocks 12, 2 * v_width, v_dot_rows, 384, 262144
+#define v_width 4
+#define v_repeat_width PEFT__REPEAT_4
+#define v_float float32x4_t
+#define v_set(a) vdupq_n_f32(a)
+#define v_load(p) vld1q_f32(p)
+#define v_store(p, v) vst1q_f32(p, v)
+#define v_min(a, b) vminq_f32(a, b)
+#define v_max(a, b) vmaxq_f32(a, b)
+#define v_fma(a, b, c) vfmaq_f32(c, a, b)
+#define v_round(a) vrndnq_f32(a)
+#define v_sum(v) vaddvq_f32(v)
+#define v_sum4(a, b, c, d, out) vst1q_f32(out, vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d)))
+#define v_scale peft__scale_neon
+#define v_transpose peft__transpose_neon
+#define v_load_f16(p) vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)))
+#define v_load_bf16(p) vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16))
+#if PEFT__CHAPTER == 3
 PEFT__INLINE float32x4_t peft__scale_neon(float32x4_t x, float32x4_t n) {
     int32x4_t i = vcvtq_s32_f32(n), half = vshrq_n_s32(i, 1), bias = vdupq_n_s32(127);
     x = vmulq_f32(x, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(half, bias), 23)));
     return vmulq_f32(x, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vsubq_s32(i, half), bias), 23)));
 }
-PEFT__INLINE float32x4_t peft__load_f16_neon(const uint16_t *p) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p))); }
-PEFT__INLINE float32x4_t peft__load_bf16_neon(const uint16_t *p) {
-    return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16));
-}
 PEFT__INLINE void peft__transpose_neon(float32x4_t *r) {
-    float64x2_t a = vreinterpretq_f64_f32(vtrn1q_f32(r[0], r[1])), b = vreinterpretq_f64_f32(vtrn2q_f32(r[0], r[1]));
-    float64x2_t c = vreinterpretq_f64_f32(vtrn1q_f32(r[2], r[3])), d = vreinterpretq_f64_f32(vtrn2q_f32(r[2], r[3]));
+    float64x2_t a = vreinterpretq_f64_f32(vtrn1q_f32(r[0], r[1])),
+                b = vreinterpretq_f64_f32(vtrn2q_f32(r[0], r[1]));
+    float64x2_t c = vreinterpretq_f64_f32(vtrn1q_f32(r[2], r[3])),
+                d = vreinterpretq_f64_f32(vtrn2q_f32(r[2], r[3]));
     r[0] = vreinterpretq_f32_f64(vtrn1q_f64(a, c)), r[1] = vreinterpretq_f32_f64(vtrn1q_f64(b, d));
     r[2] = vreinterpretq_f32_f64(vtrn2q_f64(a, c)), r[3] = vreinterpretq_f32_f64(vtrn2q_f64(b, d));
 }
-PEFT__DEFINE_PARTIAL(neon, )
 #endif
 
-#if PEFT__WASM
-#define PEFT__W_wasm 4
-typedef v128_t peft__vec_wasm;
-PEFT__INLINE v128_t peft__set_wasm(float a) { return wasm_f32x4_splat(a); }
-PEFT__INLINE v128_t peft__load_wasm(const float *p) { return wasm_v128_load(p); }
-PEFT__INLINE void peft__store_wasm(float *p, v128_t v) { wasm_v128_store(p, v); }
-PEFT__INLINE v128_t peft__add_wasm(v128_t a, v128_t b) { return wasm_f32x4_add(a, b); }
-PEFT__INLINE v128_t peft__sub_wasm(v128_t a, v128_t b) { return wasm_f32x4_sub(a, b); }
-PEFT__INLINE v128_t peft__mul_wasm(v128_t a, v128_t b) { return wasm_f32x4_mul(a, b); }
-PEFT__INLINE v128_t peft__div_wasm(v128_t a, v128_t b) { return wasm_f32x4_div(a, b); }
-PEFT__INLINE v128_t peft__min_wasm(v128_t a, v128_t b) { return wasm_f32x4_min(a, b); }
-PEFT__INLINE v128_t peft__max_wasm(v128_t a, v128_t b) { return wasm_f32x4_max(a, b); }
-PEFT__INLINE v128_t peft__fma_wasm(v128_t a, v128_t b, v128_t c) { return wasm_f32x4_add(wasm_f32x4_mul(a, b), c); }
-PEFT__INLINE v128_t peft__round_wasm(v128_t a) { return wasm_f32x4_nearest(a); }
+#elif PEFT__PASS == PEFT__PASS_WASM
+#define PEFT__V(name) peft__##name##_wasm
+#define PEFT__TARGET
+#define v_repeat_rows PEFT__REPEAT_4
+#define v_repeat_dots PEFT__REPEAT_3
+#define v_dot_rows 3
+#define v_blocks 4, 2 * v_width, v_dot_rows, 256, 131072
+#define v_width 4
+#define v_repeat_width PEFT__REPEAT_4
+#define v_float peft__vec_wasm
+#define v_set(a) ((v_float)wasm_f32x4_splat(a))
+#define v_load(p) ((v_float)wasm_v128_load(p))
+#define v_store(p, v) wasm_v128_store(p, (v128_t)(v))
+#define v_min(a, b) ((v_float)wasm_f32x4_min((v128_t)(a), (v128_t)(b)))
+#define v_max(a, b) ((v_float)wasm_f32x4_max((v128_t)(a), (v128_t)(b)))
+#define v_fma(a, b, c) ((a) * (b) + (c))
+#define v_round(a) ((v_float)wasm_f32x4_nearest((v128_t)(a)))
+#define v_sum(v) peft__sum_wasm((v128_t)(v))
+#define v_sum4(a, b, c, d, out) \
+    ((out)[0] = v_sum(a), (out)[1] = v_sum(b), (out)[2] = v_sum(c), (out)[3] = v_sum(d))
+#define v_scale peft__scale_wasm
+#define v_transpose peft__transpose_wasm
+#define v_load_f16(p)                                                                                       \
+    ((v_float)wasm_f32x4_make(peft__f16_to_f32((p)[0]), peft__f16_to_f32((p)[1]), peft__f16_to_f32((p)[2]), \
+            peft__f16_to_f32((p)[3])))
+#define v_load_bf16(p) ((v_float)wasm_i32x4_shl(wasm_u32x4_load16x4(p), 16))
+#if PEFT__CHAPTER == 3
+typedef float peft__vec_wasm __attribute__((vector_size(16)));
 PEFT__INLINE float peft__sum_wasm(v128_t v) {
     return (wasm_f32x4_extract_lane(v, 0) + wasm_f32x4_extract_lane(v, 1)) +
-           (wasm_f32x4_extract_lane(v, 2) + wasm_f32x4_extract_lane(v, 3));
+            (wasm_f32x4_extract_lane(v, 2) + wasm_f32x4_extract_lane(v, 3));
 }
-PEFT__INLINE void peft__sum4_wasm(v128_t a, v128_t b, v128_t c, v128_t d, float *out) {
-    out[0] = peft__sum_wasm(a), out[1] = peft__sum_wasm(b), out[2] = peft__sum_wasm(c), out[3] = peft__sum_wasm(d);
+PEFT__INLINE v_float peft__scale_wasm(v_float x, v_float n) {
+    v128_t i = wasm_i32x4_trunc_sat_f32x4((v128_t)n), half = wasm_i32x4_shr(i, 1),
+           bias = wasm_i32x4_splat(127);
+    x = x * (v_float)wasm_i32x4_shl(wasm_i32x4_add(half, bias), 23);
+    return x * (v_float)wasm_i32x4_shl(wasm_i32x4_add(wasm_i32x4_sub(i, half), bias), 23);
 }
-PEFT__INLINE v128_t peft__scale_wasm(v128_t x, v128_t n) {
-    v128_t i = wasm_i32x4_trunc_sat_f32x4(n), half = wasm_i32x4_shr(i, 1), bias = wasm_i32x4_splat(127);
-    x = wasm_f32x4_mul(x, wasm_i32x4_shl(wasm_i32x4_add(half, bias), 23));
-    return wasm_f32x4_mul(x, wasm_i32x4_shl(wasm_i32x4_add(wasm_i32x4_sub(i, half), bias), 23));
+PEFT__INLINE void peft__transpose_wasm(v_float *r) {
+    v128_t r0 = (v128_t)r[0], r1 = (v128_t)r[1], r2 = (v128_t)r[2], r3 = (v128_t)r[3];
+    v128_t a = wasm_i32x4_shuffle(r0, r1, 0, 4, 1, 5), b = wasm_i32x4_shuffle(r0, r1, 2, 6, 3, 7);
+    v128_t c = wasm_i32x4_shuffle(r2, r3, 0, 4, 1, 5), d = wasm_i32x4_shuffle(r2, r3, 2, 6, 3, 7);
+    r[0] = (v_float)wasm_i64x2_shuffle(a, c, 0, 2), r[1] = (v_float)wasm_i64x2_shuffle(a, c, 1, 3);
+    r[2] = (v_float)wasm_i64x2_shuffle(b, d, 0, 2), r[3] = (v_float)wasm_i64x2_shuffle(b, d, 1, 3);
 }
-PEFT__INLINE v128_t peft__load_f16_wasm(const uint16_t *p) {
-    return wasm_f32x4_make(peft__f16_to_f32(p[0]), peft__f16_to_f32(p[1]), peft__f16_to_f32(p[2]), peft__f16_to_f32(p[3]));
-}
-PEFT__INLINE v128_t peft__load_bf16_wasm(const uint16_t *p) { return wasm_i32x4_shl(wasm_u32x4_load16x4(p), 16); }
-PEFT__INLINE void peft__transpose_wasm(v128_t *r) {
-    v128_t a = wasm_i32x4_shuffle(r[0], r[1], 0, 4, 1, 5), b = wasm_i32x4_shuffle(r[0], r[1], 2, 6, 3, 7);
-    v128_t c = wasm_i32x4_shuffle(r[2], r[3], 0, 4, 1, 5), d = wasm_i32x4_shuffle(r[2], r[3], 2, 6, 3, 7);
-    r[0] = wasm_i64x2_shuffle(a, c, 0, 2), r[1] = wasm_i64x2_shuffle(a, c, 1, 3);
-    r[2] = wasm_i64x2_shuffle(b, d, 0, 2), r[3] = wasm_i64x2_shuffle(b, d, 1, 3);
-}
-PEFT__DEFINE_PARTIAL(wasm, )
 #endif
 
-#if PEFT__X86
+#elif PEFT__PASS == PEFT__PASS_AVX2
+#define PEFT__V(name) peft__##name##_avx2
+#define PEFT__TARGET PEFT__TARGET_AVX2
+#define v_repeat_rows PEFT__REPEAT_6
+#define v_repeat_dots PEFT__REPEAT_3
+#define v_dot_rows 3
+#define v_blocks 6, 2 * v_width, v_dot_rows, 768, 262144
+#define v_width 8
+#define v_repeat_width PEFT__REPEAT_8
+#define v_float __m256
+#define v_set(a) _mm256_set1_ps(a)
+#define v_load(p) _mm256_loadu_ps(p)
+#define v_store(p, v) _mm256_storeu_ps(p, v)
+#define v_min(a, b) _mm256_min_ps(a, b)
+#define v_max(a, b) _mm256_max_ps(a, b)
+#define v_fma(a, b, c) _mm256_fmadd_ps(a, b, c)
+#define v_round(a) _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
+#define v_sum(v) _mm_cvtss_f32(peft__sum4_avx2(v, v, v, v))
+#define v_sum4(a, b, c, d, out) _mm_storeu_ps(out, peft__sum4_avx2(a, b, c, d))
+#define v_scale peft__scale_avx2
+#define v_transpose peft__transpose_avx2
+#define v_load_f16(p) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p)))
+#define v_load_bf16(p)                     \
+    _mm256_castsi256_ps(_mm256_slli_epi32( \
+            _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)(p))), 16))
+#if PEFT__CHAPTER == 3
 #define PEFT__AVX2 PEFT__INLINE PEFT__TARGET_AVX2
-#define PEFT__W_avx2 8
-typedef __m256 peft__vec_avx2;
-PEFT__AVX2 __m256 peft__set_avx2(float a) { return _mm256_set1_ps(a); }
-PEFT__AVX2 __m256 peft__load_avx2(const float *p) { return _mm256_loadu_ps(p); }
-PEFT__AVX2 void peft__store_avx2(float *p, __m256 v) { _mm256_storeu_ps(p, v); }
-PEFT__AVX2 __m256 peft__add_avx2(__m256 a, __m256 b) { return _mm256_add_ps(a, b); }
-PEFT__AVX2 __m256 peft__sub_avx2(__m256 a, __m256 b) { return _mm256_sub_ps(a, b); }
-PEFT__AVX2 __m256 peft__mul_avx2(__m256 a, __m256 b) { return _mm256_mul_ps(a, b); }
-PEFT__AVX2 __m256 peft__div_avx2(__m256 a, __m256 b) { return _mm256_div_ps(a, b); }
-PEFT__AVX2 __m256 peft__min_avx2(__m256 a, __m256 b) { return _mm256_min_ps(a, b); }
-PEFT__AVX2 __m256 peft__max_avx2(__m256 a, __m256 b) { return _mm256_max_ps(a, b); }
-PEFT__AVX2 __m256 peft__fma_avx2(__m256 a, __m256 b, __m256 c) { return _mm256_fmadd_ps(a, b, c); }
-PEFT__AVX2 __m256 peft__round_avx2(__m256 a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-PEFT__AVX2 __m128 peft__sum4x_avx2(__m256 a, __m256 b, __m256 c, __m256 d) {
+PEFT__AVX2 __m128 peft__sum4_avx2(__m256 a, __m256 b, __m256 c, __m256 d) {
     __m256 s = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
     return _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
 }
-PEFT__AVX2 void peft__sum4_avx2(__m256 a, __m256 b, __m256 c, __m256 d, float *out) {
-    _mm_storeu_ps(out, peft__sum4x_avx2(a, b, c, d));
-}
-PEFT__AVX2 float peft__sum_avx2(__m256 v) { return _mm_cvtss_f32(peft__sum4x_avx2(v, v, v, v)); }
 PEFT__AVX2 __m256 peft__scale_avx2(__m256 x, __m256 n) {
     __m256i i = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(i, 1), bias = _mm256_set1_epi32(127);
     x = _mm256_mul_ps(x, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23)));
-    return _mm256_mul_ps(x, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(i, half), bias), 23)));
-}
-PEFT__AVX2 __m256 peft__load_f16_avx2(const uint16_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p)); }
-PEFT__AVX2 __m256 peft__load_bf16_avx2(const uint16_t *p) {
-    __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
-    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+    i = _mm256_add_epi32(_mm256_sub_epi32(i, half), bias);
+    return _mm256_mul_ps(x, _mm256_castsi256_ps(_mm256_slli_epi32(i, 23)));
 }
 // 4 x 4 transposes within each 128-bit lane: afterwards lane L of r[j] is column 4L+j of the four rows.
 PEFT__AVX2 void peft__transpose4_avx2(__m256 *r) {
-    __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(r[0], r[1])), b = _mm256_castps_pd(_mm256_unpackhi_ps(r[0], r[1]));
-    __m256d c = _mm256_castps_pd(_mm256_unpacklo_ps(r[2], r[3])), d = _mm256_castps_pd(_mm256_unpackhi_ps(r[2], r[3]));
+    __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(r[0], r[1])),
+            b = _mm256_castps_pd(_mm256_unpackhi_ps(r[0], r[1]));
+    __m256d c = _mm256_castps_pd(_mm256_unpacklo_ps(r[2], r[3])),
+            d = _mm256_castps_pd(_mm256_unpackhi_ps(r[2], r[3]));
     r[0] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, c)), r[1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, c));
     r[2] = _mm256_castpd_ps(_mm256_unpacklo_pd(b, d)), r[3] = _mm256_castpd_ps(_mm256_unpackhi_pd(b, d));
 }
-PEFT__AVX2 void peft__transpose_lanes_avx2(__m256 *a, __m256 *b) {
-    __m256 low = _mm256_permute2f128_ps(*a, *b, 0x20);
-    *b = _mm256_permute2f128_ps(*a, *b, 0x31);
-    *a = low;
-}
 PEFT__AVX2 void peft__transpose_avx2(__m256 *r) {
     peft__transpose4_avx2(r), peft__transpose4_avx2(r + 4);
-    peft__transpose_lanes_avx2(r, r + 4), peft__transpose_lanes_avx2(r + 1, r + 5);
-    peft__transpose_lanes_avx2(r + 2, r + 6), peft__transpose_lanes_avx2(r + 3, r + 7);
+    for (int i = 0; i < 4; i++) {
+        __m256 low = _mm256_permute2f128_ps(r[i], r[i + 4], 0x20);
+        r[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
+        r[i] = low;
+    }
 }
-PEFT__DEFINE_PARTIAL(avx2, PEFT__TARGET_AVX2)
+#endif
 
+#elif PEFT__PASS == PEFT__PASS_AVX512
+#define PEFT__V(name) peft__##name##_avx512
+#define PEFT__TARGET PEFT__TARGET_AVX512
+#define v_repeat_rows PEFT__REPEAT_14
+#define v_repeat_dots PEFT__REPEAT_6
+#define v_dot_rows 6
+#define v_blocks 14, 2 * v_width, v_dot_rows, 1024, 393216
+#define v_width 16
+#define v_repeat_width PEFT__REPEAT_16
+#define v_float __m512
+#define v_set(a) _mm512_set1_ps(a)
+#define v_load(p) _mm512_loadu_ps(p)
+#define v_store(p, v) _mm512_storeu_ps(p, v)
+#define v_load_n(p, n) _mm512_maskz_loadu_ps((__mmask16)((1u << (n)) - 1), p)
+#define v_store_n(p, v, n) _mm512_mask_storeu_ps(p, (__mmask16)((1u << (n)) - 1), v)
+#define v_min(a, b) _mm512_min_ps(a, b)
+#define v_max(a, b) _mm512_max_ps(a, b)
+#define v_fma(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define v_round(a) _mm512_roundscale_ps(a, 0)
+#define v_scale(x, n) _mm512_scalef_ps(x, n)
+#define v_sum(v) _mm_cvtss_f32(peft__sum4_avx512(v, v, v, v))
+#define v_sum4(a, b, c, d, out) _mm_storeu_ps(out, peft__sum4_avx512(a, b, c, d))
+#define v_transpose peft__transpose_avx512
+#define v_load_f16(p) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(p)))
+#define v_load_bf16(p)                     \
+    _mm512_castsi512_ps(_mm512_slli_epi32( \
+            _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)(p))), 16))
+#if PEFT__CHAPTER == 3
 #define PEFT__AVX512 PEFT__INLINE PEFT__TARGET_AVX512
-#define PEFT__W_avx512 16
-typedef __m512 peft__vec_avx512;
-PEFT__AVX512 __m512 peft__set_avx512(float a) { return _mm512_set1_ps(a); }
-PEFT__AVX512 __m512 peft__load_avx512(const float *p) { return _mm512_loadu_ps(p); }
-PEFT__AVX512 void peft__store_avx512(float *p, __m512 v) { _mm512_storeu_ps(p, v); }
-PEFT__AVX512 __m512 peft__add_avx512(__m512 a, __m512 b) { return _mm512_add_ps(a, b); }
-PEFT__AVX512 __m512 peft__sub_avx512(__m512 a, __m512 b) { return _mm512_sub_ps(a, b); }
-PEFT__AVX512 __m512 peft__mul_avx512(__m512 a, __m512 b) { return _mm512_mul_ps(a, b); }
-PEFT__AVX512 __m512 peft__div_avx512(__m512 a, __m512 b) { return _mm512_div_ps(a, b); }
-PEFT__AVX512 __m512 peft__min_avx512(__m512 a, __m512 b) { return _mm512_min_ps(a, b); }
-PEFT__AVX512 __m512 peft__max_avx512(__m512 a, __m512 b) { return _mm512_max_ps(a, b); }
-PEFT__AVX512 __m512 peft__fma_avx512(__m512 a, __m512 b, __m512 c) { return _mm512_fmadd_ps(a, b, c); }
-PEFT__AVX512 __m512 peft__round_avx512(__m512 a) { return _mm512_roundscale_ps(a, 0); }
-PEFT__AVX512 __m512 peft__scale_avx512(__m512 x, __m512 n) { return _mm512_scalef_ps(x, n); }
-PEFT__AVX512 __m512 peft__load_n_avx512(const float *p, int64_t n) {
-    return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
-}
-PEFT__AVX512 void peft__store_n_avx512(float *p, __m512 v, int64_t n) {
-    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v);
-}
-PEFT__AVX512 __m128 peft__sum4x_avx512(__m512 a, __m512 b, __m512 c, __m512 d) {
+PEFT__AVX512 __m128 peft__sum4_avx512(__m512 a, __m512 b, __m512 c, __m512 d) {
     __m512 ab = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xEE));
     __m512 cd = _mm512_add_ps(_mm512_shuffle_f32x4(c, d, 0x44), _mm512_shuffle_f32x4(c, d, 0xEE));
-    __m512 s = _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xDD));  // lane i: operand i
+    __m512 s = _mm512_add_ps(
+            _mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xDD));  // lane i: operand i
     s = _mm512_add_ps(s, _mm512_permute_ps(s, 0x4E));
     s = _mm512_add_ps(s, _mm512_permute_ps(s, 0xB1));
-    return _mm512_castps512_ps128(_mm512_permutexvar_ps(_mm512_set_epi32(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 8, 4, 0), s));
-}
-PEFT__AVX512 void peft__sum4_avx512(__m512 a, __m512 b, __m512 c, __m512 d, float *out) {
-    _mm_storeu_ps(out, peft__sum4x_avx512(a, b, c, d));
-}
-PEFT__AVX512 float peft__sum_avx512(__m512 v) { return _mm_cvtss_f32(peft__sum4x_avx512(v, v, v, v)); }
-PEFT__AVX512 __m512 peft__load_f16_avx512(const uint16_t *p) {
-    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
-}
-PEFT__AVX512 __m512 peft__load_bf16_avx512(const uint16_t *p) {
-    __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+    return _mm512_castps512_ps128(_mm512_permutexvar_ps(_mm512_set4_epi32(12, 8, 4, 0), s));
 }
 PEFT__AVX512 void peft__transpose4_avx512(__m512 *r) {  // as for AVX2
-    __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(r[0], r[1])), b = _mm512_castps_pd(_mm512_unpackhi_ps(r[0], r[1]));
-    __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(r[2], r[3])), d = _mm512_castps_pd(_mm512_unpackhi_ps(r[2], r[3]));
+    __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(r[0], r[1])),
+            b = _mm512_castps_pd(_mm512_unpackhi_ps(r[0], r[1]));
+    __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(r[2], r[3])),
+            d = _mm512_castps_pd(_mm512_unpackhi_ps(r[2], r[3]));
     r[0] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c)), r[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
     r[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d)), r[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
 }
@@ -5310,207 +5494,245 @@ PEFT__AVX512 void peft__transpose_lanes_avx512(__m512 *r) {
     r[8] = _mm512_shuffle_f32x4(c, d, 0x88), r[12] = _mm512_shuffle_f32x4(c, d, 0xDD);
 }
 PEFT__AVX512 void peft__transpose_avx512(__m512 *r) {
-    peft__transpose4_avx512(r), peft__transpose4_avx512(r + 4), peft__transpose4_avx512(r + 8), peft__transpose4_avx512(r + 12);
+    peft__transpose4_avx512(r), peft__transpose4_avx512(r + 4);
+    peft__transpose4_avx512(r + 8), peft__transpose4_avx512(r + 12);
     peft__transpose_lanes_avx512(r), peft__transpose_lanes_avx512(r + 1);
     peft__transpose_lanes_avx512(r + 2), peft__transpose_lanes_avx512(r + 3);
 }
 #endif
+#endif
 
-// ---- repetition: X(V, 0) X(V, 1) ... keeps each accumulator a named variable, which compilers hold in registers at -O2
-#define PEFT__REPEAT_4(X, V) X(V, 0) X(V, 1) X(V, 2) X(V, 3)
-#define PEFT__REPEAT_3(X, V) X(V, 0) X(V, 1) X(V, 2)
-#define PEFT__REPEAT_6(X, V) PEFT__REPEAT_4(X, V) X(V, 4) X(V, 5)
-#define PEFT__REPEAT_8(X, V) PEFT__REPEAT_6(X, V) X(V, 6) X(V, 7)
-#define PEFT__REPEAT_12(X, V) PEFT__REPEAT_8(X, V) X(V, 8) X(V, 9) X(V, 10) X(V, 11)
-#define PEFT__REPEAT_14(X, V) PEFT__REPEAT_12(X, V) X(V, 12) X(V, 13)
-#define PEFT__REPEAT_16(X, V) PEFT__REPEAT_14(X, V) X(V, 14) X(V, 15)
+#define PEFT__VECTOR PEFT__INLINE PEFT__TARGET  // what kernels are made of
+#define PEFT__KERNEL static PEFT__TARGET  // what stands in the tables
+#ifndef v_load_n  // without masks: through a small buffer
+#define v_load_n PEFT__V(load_n)
+#define v_store_n PEFT__V(store_n)
+#if PEFT__CHAPTER == 3
+PEFT__VECTOR v_float v_load_n(const float *p, int64_t n) {
+    float buffer[v_width] = {0};
+    memcpy(buffer, p, (size_t)n * sizeof(float));
+    return v_load(buffer);
+}
+PEFT__VECTOR void v_store_n(float *p, v_float v, int64_t n) {
+    float buffer[v_width];
+    v_store(buffer, v);
+    memcpy(p, buffer, (size_t)n * sizeof(float));
+}
+#endif
+#endif
 
-// ---- weights of any float format as vectors. Where these are inlined `type` is a constant, or PEFT__HALF(type): one of the two
-//      16-bit formats, chosen at each load by a branch that costs nothing beside the memory, for half of the code.
+// ---- the kernels of chapter 3
+#if PEFT__CHAPTER == 3
+#define v_weight PEFT__V(weight)
+#define v_weight_n PEFT__V(weight_n)
+#define v_exp PEFT__V(exp_of)
+#define v_load_part(p, n) ((n) < v_width ? v_load_n(p, n) : v_load(p))
+#define v_store_part(p, v, n) ((n) < v_width ? (void)v_store_n(p, v, n) : (void)v_store(p, v))
 
-#define PEFT__HALF(type) ((type) == PEFT_F16 ? PEFT_F16 : PEFT_BF16)
-
-#define PEFT__DEFINE_WEIGHT(V, TARGET)                                                                                 \
-    PEFT__INLINE TARGET peft__vec_##V peft__weight_##V(peft_dtype type, const void *row, int64_t i) {                  \
-        if (type == PEFT_F16) return peft__load_f16_##V((const uint16_t *)row + i);                                    \
-        if (type == PEFT_BF16) return peft__load_bf16_##V((const uint16_t *)row + i);                                  \
-        return peft__load_##V((const float *)row + i);                                                                 \
-    }                                                                                                                  \
-    PEFT__INLINE TARGET peft__vec_##V peft__weight_n_##V(peft_dtype type, const void *row, int64_t i, int64_t n) {     \
-        if (type == PEFT_F32) return peft__load_n_##V((const float *)row + i, n);                                      \
-        float buffer[PEFT__W_##V] = {0};                                                                               \
-        for (int64_t j = 0; j < n; j++) buffer[j] = peft__element(type, row, i + j);                                   \
-        return peft__load_##V(buffer);                                                                                 \
-    }
-
-// ---- packing
-
-PEFT__INLINE const void *peft__advance(peft_dtype type, const void *p, int64_t elements) {
-    return (const char *)p + elements * (type == PEFT_F32 ? 4 : 2);
+// Elements i, i + 1, ... of a row of weights.
+PEFT__VECTOR v_float v_weight(peft_dtype type, const void *row, int64_t i) {
+    if (type == PEFT_F16) return v_load_f16((const uint16_t *)row + i);
+    if (type == PEFT_BF16) return v_load_bf16((const uint16_t *)row + i);
+    return v_load((const float *)row + i);
+}
+PEFT__VECTOR v_float v_weight_n(peft_dtype type, const void *row, int64_t i, int64_t n) {
+    if (type == PEFT_F32) return v_load_n((const float *)row + i, n);
+    float buffer[v_width] = {0};
+    for (int64_t j = 0; j < n; j++) buffer[j] = peft__element(type, row, i + j);
+    return v_load(buffer);
 }
 
-// Prefetches `bytes` past element i of a row; the address is only a hint and may lie outside of the matrix.
-PEFT__INLINE void peft__fetch(peft_dtype type, const void *row, int64_t i, uintptr_t bytes) {
-    PEFT__PREFETCH((const void *)((uintptr_t)row + (uintptr_t)(i * (type == PEFT_F32 ? 4 : 2)) + bytes));
-    (void)type, (void)row, (void)i, (void)bytes;
+// Packing: out[p*step + l] = source[p*rs + l*cs] for p < kc, l < lanes, and 0 for lanes <= l < width. rs or
+// cs is 1. Whole vectors are stored where the next row of `out` (written later) or padding takes the excess,
+// so `out` needs v_width spare elements. What is fetched ahead: behind the end of these rows come those of
+// the next panel.
+#define PEFT__PACK_FETCH(i)   \
+    peft__fetch(type, source, \
+            p + PEFT__AHEAD < kc ? i * cs + p + PEFT__AHEAD : (i + width) * cs + p + PEFT__AHEAD - kc, 0);
+#define PEFT__PACK_LOAD(i) \
+    r[i] = i < lanes ? v_weight(type, peft__advance(type, source, i * cs), p) : v_set(0.0f);
+#define PEFT__PACK_STORE(i)                         \
+    if (whole) v_store(out + (p + i) * step, r[i]); \
+    else v_store_n(out + (p + i) * step, r[i], width);
+PEFT__VECTOR void PEFT__V(pack_lanes)(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc,
+        int64_t lanes, int64_t width, int64_t step, float *out) {
+    bool whole = width >= v_width || step < v_width;
+    if (rs != 1) {  // lanes are contiguous (cs == 1): copy rows
+        for (int64_t p = 0; p < kc; p++) {
+            const void *row = peft__advance(type, source, p * rs);
+            peft__fetch(type, row, PEFT__PACK_ROWS * rs, 0);
+            v_float v = lanes >= v_width ? v_weight(type, row, 0) : v_weight_n(type, row, 0, lanes);
+            if (whole) v_store(out + p * step, v);
+            else v_store_n(out + p * step, v, width);
+        }
+        return;
+    }
+    int64_t p = 0;  // k is contiguous: transpose v_width x v_width blocks
+    for (; p + v_width <= kc; p += v_width) {
+        v_float r[v_width];
+        v_repeat_width(PEFT__PACK_FETCH)
+        v_repeat_width(PEFT__PACK_LOAD)
+        v_transpose(r);
+        v_repeat_width(PEFT__PACK_STORE)
+    }
+    for (; p < kc; p++)
+        for (int64_t l = 0; l < width; l++)
+            out[p * step + l] =
+                    l < lanes ? peft__element(type, peft__advance(type, source, l * cs), p) : 0.0f;
+}
+PEFT__VECTOR void PEFT__V(pack_panel_of)(peft_dtype type, const void *source, int64_t rs, int64_t cs,
+        int64_t kc, int64_t lanes, int64_t width, int64_t step, float *out) {
+    for (int64_t l = 0; l < width; l += v_width)
+        PEFT__V(pack_lanes)(type, l < lanes ? peft__advance(type, source, l * cs) : source, rs, cs, kc,
+                PEFT__MAX(PEFT__MIN(lanes - l, v_width), 0), PEFT__MIN(width - l, v_width), step, out + l);
+}
+PEFT__KERNEL void PEFT__V(pack_panel)(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc,
+        int64_t lanes, int64_t width, int64_t step, float *out) {
+    if (type == PEFT_F32) PEFT__V(pack_panel_of)(PEFT_F32, source, rs, cs, kc, lanes, width, step, out);
+    else PEFT__V(pack_panel_of)(PEFT__HALF(type), source, rs, cs, kc, lanes, width, step, out);
+}
+PEFT__KERNEL void PEFT__V(pack)(
+        const peft__matrix *b, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
+    int64_t rs = b->row_step, cs = b->col_step;
+    for (int64_t j = 0; j < nc; j += nr, packed += kc * nr)
+        PEFT__V(pack_panel)(b->type, peft__advance(b->type, b->data, k0 * rs + (n0 + j) * cs), rs, cs, kc,
+                PEFT__MIN(nc - j, nr), nr, nr, packed);
 }
 
-// out[p*step + l] = source[p*rs + l*cs] for p < kc, l < lanes, and 0 for lanes <= l < width. rs or cs is 1. Whole vectors
-// are stored where the next row of `out` (written later) or padding takes the excess, so `out` needs W spare elements.
-#define PEFT__PACK_ROWS 8    // rows at a time where panels lie side by side
-#define PEFT__AHEAD 256      // elements in a row from here to what is fetched
-// Behind the end of these rows come the rows of the next panel.
-#define PEFT__PACK_AHEAD(V, i) \
-    peft__fetch(type, source, p + PEFT__AHEAD < kc ? (i) * cs + p + PEFT__AHEAD : ((i) + width) * cs + p + PEFT__AHEAD - kc, 0);
-#define PEFT__PACK_LOAD(V, i) \
-    r[i] = i < lanes ? peft__weight_##V(type, peft__advance(type, source, (i) * cs), p) : peft__set_##V(0.0f);
-#define PEFT__PACK_STORE(V, i)                                                     \
-    if (whole) peft__store_##V(out + (p + i) * step, r[i]);                        \
-    else peft__store_n_##V(out + (p + i) * step, r[i], width);
-#define PEFT__DEFINE_PACK(V, TARGET, REPEAT_W)                                                                         \
-    PEFT__INLINE TARGET void peft__pack_lanes_##V(peft_dtype type, const void *source, int64_t rs, int64_t cs,         \
-                                                  int64_t kc, int64_t lanes, int64_t width, int64_t step, float *out) { \
-        const int64_t W = PEFT__W_##V;                                                                                 \
-        bool whole = width >= W || step < W;                                                                           \
-        if (rs != 1) { /* lanes are contiguous (cs == 1): copy rows */                                                 \
-            for (int64_t p = 0; p < kc; p++) {                                                                         \
-                const void *row = peft__advance(type, source, p * rs);                                                 \
-                peft__fetch(type, row, PEFT__PACK_ROWS * rs, 0);                                                       \
-                peft__vec_##V v = lanes >= W ? peft__weight_##V(type, row, 0) : peft__weight_n_##V(type, row, 0, lanes); \
-                if (whole) peft__store_##V(out + p * step, v);                                                         \
-                else peft__store_n_##V(out + p * step, v, width);                                                      \
-            }                                                                                                          \
-            return;                                                                                                    \
-        }                                                                                                              \
-        int64_t p = 0; /* k is contiguous: transpose W x W blocks */                                                   \
-        for (; p + W <= kc; p += W) {                                                                                  \
-            peft__vec_##V r[PEFT__W_##V];                                                                              \
-            REPEAT_W(PEFT__PACK_AHEAD, V)                                                                              \
-            REPEAT_W(PEFT__PACK_LOAD, V)                                                                               \
-            peft__transpose_##V(r);                                                                                    \
-            REPEAT_W(PEFT__PACK_STORE, V)                                                                              \
-        }                                                                                                              \
-        for (; p < kc; p++)                                                                                            \
-            for (int64_t l = 0; l < width; l++)                                                                        \
-                out[p * step + l] = l < lanes ? peft__element(type, peft__advance(type, source, l * cs), p) : 0.0f;    \
-    }                                                                                                                  \
-    PEFT__INLINE TARGET void peft__pack_panel_of_##V(peft_dtype type, const void *source, int64_t rs, int64_t cs,      \
-                                                     int64_t kc, int64_t lanes, int64_t width, int64_t step,           \
-                                                     float *out) {                                                     \
-        for (int64_t l = 0; l < width; l += PEFT__W_##V)                                                               \
-            peft__pack_lanes_##V(type, l < lanes ? peft__advance(type, source, l * cs) : source, rs, cs, kc,           \
-                                 PEFT__MAX(PEFT__MIN(lanes - l, PEFT__W_##V), 0), PEFT__MIN(width - l, PEFT__W_##V),   \
-                                 step, out + l);                                                                       \
-    }                                                                                                                  \
-    static TARGET void peft__pack_panel_##V(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc,   \
-                                            int64_t lanes, int64_t width, int64_t step, float *out) {                  \
-        if (type == PEFT_F32) peft__pack_panel_of_##V(PEFT_F32, source, rs, cs, kc, lanes, width, step, out);          \
-        else peft__pack_panel_of_##V(PEFT__HALF(type), source, rs, cs, kc, lanes, width, step, out);                   \
-    }                                                                                                                  \
-    static TARGET void peft__pack_##V(const peft__operand *b, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr,  \
-                                      float *packed) {                                                                 \
-        int64_t rs = b->transposed ? 1 : b->stride, cs = b->transposed ? b->stride : 1;                                \
-        for (int64_t j = 0; j < nc; j += nr, packed += kc * nr)                                                        \
-            peft__pack_panel_##V(b->type, peft__advance(b->type, b->data, k0 * rs + (n0 + j) * cs), rs, cs, kc,        \
-                                 PEFT__MIN(nc - j, nr), nr, nr, packed);                                               \
-    }
-
-// ---- micro-kernel: C[R, 2W] = alpha * A[R, kc] * B[kc, 2W] + beta * C, for R = 1 ... mr.
+// The micro-kernel: C[R, 2W] = alpha * A[R, kc] * B[kc, 2W] + beta * C with W = v_width, for R = 1 ... mr.
 // a(i, p) = a[i*a_row + p*a_step], b(p, j) = b[p*b_step + j]; only the first `cols` columns of C are touched.
-
-#define PEFT__TILE_ZERO(V, i) peft__vec_##V s##i = peft__set_##V(0.0f), t##i = s##i;
-// A pointer for each three rows: an address adds 0, 1 or 2 times the distance to it, so few registers are needed.
-#define PEFT__TILE_STEP(V, i)                                          \
-    if (R > i) {                                                       \
-        peft__vec_##V x = peft__set_##V(at[(i) / 3][(i) % 3 * a_row]); \
-        s##i = peft__fma_##V(x, b0, s##i);                             \
-        t##i = peft__fma_##V(x, b1, t##i);                             \
+PEFT__VECTOR void PEFT__V(tile_row)(float *c, v_float s, v_float t, float alpha, float beta) {
+    v_float factor = v_set(alpha), old = v_set(beta);
+    s = factor * s, t = factor * t;
+    if (beta != 0.0f) s = v_fma(old, v_load(c), s), t = v_fma(old, v_load(c + v_width), t);
+    v_store(c, s), v_store(c + v_width, t);
+}
+// The same for the first `cols` columns of all rows of a tile, whose sums are in `rest` [rows, 2W].
+PEFT__KERNEL void PEFT__V(tile_edge)(
+        int rows, int64_t cols, const float *rest, float *c, int64_t ldc, float alpha, float beta) {
+    v_float factor = v_set(alpha), old = v_set(beta);
+    for (int r = 0; r < rows; r++, c += ldc, rest += 2 * v_width)
+        for (int64_t j = 0; j < cols; j += v_width) {
+            v_float s = factor * v_load(rest + j);
+            if (beta != 0.0f) s = v_fma(old, v_load_part(c + j, cols - j), s);
+            v_store_part(c + j, s, cols - j);
+        }
+}
+#define PEFT__TILE_ZERO(i) v_float s##i = v_set(0.0f), t##i = s##i;
+// A pointer for each three rows: an address adds 0, 1 or 2 times the distance to it, so few registers are
+// needed.
+#define PEFT__TILE_STEP(i)                           \
+    if (R > i) {                                     \
+        v_float x = v_set(at[i / 3][i % 3 * a_row]); \
+        s##i = v_fma(x, b0, s##i);                   \
+        t##i = v_fma(x, b1, t##i);                   \
     }
-#define PEFT__TILE_NEXT at[0] += a_step, at[1] += a_step, at[2] += a_step, at[3] += a_step, at[4] += a_step
-#define PEFT__TILE_STORE(V, i) \
-    if (R > i) peft__tile_row_##V(c + (i) * ldc, s##i, t##i, alpha, beta);
-#define PEFT__TILE_KEEP(V, i) \
-    if (R > i) peft__store_##V(rest + (i) * 2 * PEFT__W_##V, s##i), peft__store_##V(rest + ((i) * 2 + 1) * PEFT__W_##V, t##i);
-#define PEFT__TILE_CASE(V, i) \
-    case i + 1: peft__tile_rows_##V(i + 1, cols, kc, a, a_row, a_step, b, b_step, c, ldc, alpha, beta); break;
-
-#define PEFT__DEFINE_TILE(V, TARGET, MR)                                                                               \
-    PEFT__INLINE TARGET void peft__tile_row_##V(float *c, peft__vec_##V s, peft__vec_##V t, float alpha, float beta) { \
-        peft__vec_##V factor = peft__set_##V(alpha), old = peft__set_##V(beta);                                        \
-        s = peft__mul_##V(factor, s), t = peft__mul_##V(factor, t);                                                    \
-        if (beta != 0.0f) {                                                                                            \
-            s = peft__fma_##V(old, peft__load_##V(c), s);                                                              \
-            t = peft__fma_##V(old, peft__load_##V(c + PEFT__W_##V), t);                                                \
-        }                                                                                                              \
-        peft__store_##V(c, s), peft__store_##V(c + PEFT__W_##V, t);                                                    \
-    }                                                                                                                  \
-    /* the same for the first `cols` columns of all rows of a tile */                                                  \
-    static TARGET void peft__tile_edge_##V(int rows, int64_t cols, const float *rest, float *c, int64_t ldc, float alpha, float beta) { \
-        peft__vec_##V factor = peft__set_##V(alpha), old = peft__set_##V(beta);                                        \
-        for (int r = 0; r < rows; r++, c += ldc, rest += 2 * PEFT__W_##V)                                              \
-            for (int64_t j = 0; j < cols; j += PEFT__W_##V) {                                                          \
-                int64_t n = PEFT__MIN(cols - j, PEFT__W_##V);                                                          \
-                peft__vec_##V s = peft__mul_##V(factor, peft__load_##V(rest + j));                                     \
-                if (beta != 0.0f) s = peft__fma_##V(old, n == PEFT__W_##V ? peft__load_##V(c + j) : peft__load_n_##V(c + j, n), s); \
-                if (n == PEFT__W_##V) peft__store_##V(c + j, s);                                                       \
-                else peft__store_n_##V(c + j, s, n);                                                                   \
-            }                                                                                                          \
-    }                                                                                                                  \
-    PEFT__INLINE TARGET void peft__tile_rows_##V(const int R, int64_t cols, int64_t kc, const float *a, int64_t a_row, \
-                                                 int64_t a_step, const float *b, int64_t b_step, float *c, int64_t ldc, \
-                                                 float alpha, float beta) {                                            \
-        const float *at[5] = {a, a + (R > 3) * 3 * a_row, a + (R > 6) * 6 * a_row, a + (R > 9) * 9 * a_row,             \
-                              a + (R > 12) * 12 * a_row};                                                              \
-        PEFT__REPEAT_##MR(PEFT__TILE_ZERO, V)                                                                          \
-        /* C is fetched on the way, a row now and then: all of it at once would hold up the loads of A and B. */       \
-        const float *row = c;                                                                                          \
-        int64_t part = kc / (R + 1), left = kc;                                                                        \
-        for (int i = part ? 0 : R;; i++, row += ldc) {                                                                 \
-            int64_t n = i < R ? part : left;                                                                           \
-            left -= n;                                                                                                 \
-            for (; n > 0; n--, b += b_step) {                                                                          \
-                peft__vec_##V b0 = peft__load_##V(b), b1 = peft__load_##V(b + PEFT__W_##V);                            \
-                PEFT__REPEAT_##MR(PEFT__TILE_STEP, V)                                                                  \
-                PEFT__TILE_NEXT;                                                                                       \
-            }                                                                                                          \
-            if (i == R) break;                                                                                         \
-            PEFT__PREFETCH(row), PEFT__PREFETCH(row + cols / 2), PEFT__PREFETCH(row + cols - 1);                       \
-        }                                                                                                              \
-        if (cols == 2 * PEFT__W_##V) {                                                                                 \
-            PEFT__REPEAT_##MR(PEFT__TILE_STORE, V)                                                                     \
-        } else {                                                                                                       \
-            float rest[MR * 2 * PEFT__W_##V];                                                                          \
-            PEFT__REPEAT_##MR(PEFT__TILE_KEEP, V)                                                                      \
-            peft__tile_edge_##V(R, cols, rest, c, ldc, alpha, beta);                                                   \
-        }                                                                                                              \
-    }                                                                                                                  \
-    static TARGET void peft__tile_##V(int rows, int64_t cols, int64_t kc, const float *a, int64_t a_row, int64_t a_step, \
-                                      const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta) { \
-        switch (rows) { PEFT__REPEAT_##MR(PEFT__TILE_CASE, V) default: break; }                                        \
+#define PEFT__TILE_STORE(i) \
+    if (R > i) PEFT__V(tile_row)(c + i * ldc, s##i, t##i, alpha, beta);
+#define PEFT__TILE_KEEP(i) \
+    if (R > i) v_store(rest + i * 2 * v_width, s##i), v_store(rest + (i * 2 + 1) * v_width, t##i);
+PEFT__VECTOR void PEFT__V(tile_rows)(const int R, int64_t cols, int64_t kc, const float *a, int64_t a_row,
+        int64_t a_step, const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta) {
+    const float *at[5] = {a, a + (R > 3) * 3 * a_row, a + (R > 6) * 6 * a_row, a + (R > 9) * 9 * a_row,
+            a + (R > 12) * 12 * a_row};
+    v_repeat_rows(PEFT__TILE_ZERO)
+    // C is fetched on the way, a row now and then: all of it at once would hold up the loads of A and B.
+    const float *row = c;
+    int64_t part = kc / (R + 1), left = kc;
+    for (int i = part ? 0 : R;; i++, row += ldc) {
+        int64_t n = i < R ? part : left;
+        left -= n;
+        for (; n > 0; n--, b += b_step) {
+            v_float b0 = v_load(b), b1 = v_load(b + v_width);
+            v_repeat_rows(PEFT__TILE_STEP)
+            at[0] += a_step, at[1] += a_step, at[2] += a_step, at[3] += a_step, at[4] += a_step;
+        }
+        if (i == R) break;
+        PEFT__PREFETCH(row), PEFT__PREFETCH(row + cols / 2), PEFT__PREFETCH(row + cols - 1);
     }
-
-// ---- dot products: out[i*4 + j] = sum over p of a(i, p) * b(j, p) for R rows of A and 4 rows of the transposed B, all
-// contiguous in k. Reads each weight once from memory: for few rows of A (a token) or few columns (LoRA's rank).
-
-#define PEFT__DOT_ZERO(V, i)                                                                              \
-    const float *a##i = a + PEFT__MIN(i, rows - 1) * lda;                                                 \
-    peft__vec_##V d##i##0 = peft__set_##V(0.0f), d##i##1 = d##i##0, d##i##2 = d##i##0, d##i##3 = d##i##0;
-#define PEFT__DOT_STEP(V, i)                            \
-    if (R > i) {                                        \
-        peft__vec_##V x = peft__load_##V(a##i + p);     \
-        d##i##0 = peft__fma_##V(x, w0, d##i##0);        \
-        d##i##1 = peft__fma_##V(x, w1, d##i##1);        \
-        d##i##2 = peft__fma_##V(x, w2, d##i##2);        \
-        d##i##3 = peft__fma_##V(x, w3, d##i##3);        \
+    if (cols == 2 * v_width) {
+        v_repeat_rows(PEFT__TILE_STORE)
+    } else {
+        float rest[16 * 2 * v_width];
+        v_repeat_rows(PEFT__TILE_KEEP)
+        PEFT__V(tile_edge)(R, cols, rest, c, ldc, alpha, beta);
     }
-#define PEFT__DOT_STORE(V, i) \
-    if (R > i) peft__sum4_##V(d##i##0, d##i##1, d##i##2, d##i##3, out + (i) * 4);
+}
+#define PEFT__TILE_CASE(i) \
+    case i + 1: PEFT__V(tile_rows)(i + 1, cols, kc, a, a_row, a_step, b, b_step, c, ldc, alpha, beta); break;
+PEFT__KERNEL void PEFT__V(tile)(int rows, int64_t cols, int64_t kc, const float *a, int64_t a_row,
+        int64_t a_step, const float *b, int64_t b_step, float *c, int64_t ldc, float alpha, float beta) {
+    switch (rows) {
+        v_repeat_rows(PEFT__TILE_CASE)
+    default: break;
+    }
+}
 
-#define PEFT__DOT_PART(V, i) s##i = peft__fma_##V(peft__load_##V(a + p + (i) * W), peft__weight_##V(type, row, p + (i) * W), s##i);
-
-// What whole vectors leave of k.
-static void peft__dots_tail(int rows, peft_dtype type, int64_t p, int64_t k, const float *a, int64_t lda, const void *const *b, float *out) {
-    for (int i = 0; i < rows; i++)
+// Dot products: out[i*4 + j] = sum over p of a(i, p) * b(j, p) for rows of A and 4 rows of the transposed B,
+// all contiguous in k. Each weight is read once: for few rows of A (a token) or few columns (LoRA's rank).
+// The functions return how much of k is done. A token goes against row after row: a single stream, which the
+// processor fetches ahead better than it follows hints.
+#define PEFT__DOT_PART(i) \
+    s##i = v_fma(v_load(a + p + i * v_width), v_weight(type, row, p + i * v_width), s##i);
+PEFT__VECTOR int64_t PEFT__V(dots_token)(
+        peft_dtype type, int64_t k, const float *a, const void *const *b, float *out) {
+    int64_t p = 0;
+    v_float total[4];
+    for (int j = 0; j < 4; j++) {
+        const void *row = b[j];
+        v_float s0 = v_set(0.0f), s1 = s0, s2 = s0, s3 = s0;
+        for (p = 0; p + 4 * v_width <= k; p += 4 * v_width) {
+            PEFT__REPEAT_4(PEFT__DOT_PART)
+        }
+        for (; p + v_width <= k; p += v_width) {
+            PEFT__DOT_PART(0)
+        }
+        total[j] = (s0 + s1) + (s2 + s3);
+    }
+    v_sum4(total[0], total[1], total[2], total[3], out);
+    return p;
+}
+#define PEFT__DOT_ZERO(i)                                 \
+    const float *a##i = a + PEFT__MIN(i, rows - 1) * lda; \
+    v_float d##i##0 = v_set(0.0f), d##i##1 = d##i##0, d##i##2 = d##i##0, d##i##3 = d##i##0;
+#define PEFT__DOT_STEP(i)                \
+    if (R > i) {                         \
+        v_float x = v_load(a##i + p);    \
+        d##i##0 = v_fma(x, w0, d##i##0); \
+        d##i##1 = v_fma(x, w1, d##i##1); \
+        d##i##2 = v_fma(x, w2, d##i##2); \
+        d##i##3 = v_fma(x, w3, d##i##3); \
+    }
+#define PEFT__DOT_STORE(i) \
+    if (R > i) v_sum4(d##i##0, d##i##1, d##i##2, d##i##3, out + i * 4);
+// R >= rows; the rows that are not there are the last one again.
+PEFT__VECTOR int64_t PEFT__V(dots_rows)(const int R, int rows, peft_dtype type, int64_t k, const float *a,
+        int64_t lda, const void *const *b, float *out) {
+    const void *r0 = b[0], *r1 = b[1], *r2 = b[2], *r3 = b[3];
+    uintptr_t ahead = 4 * ((uintptr_t)r1 - (uintptr_t)r0);
+    v_repeat_dots(PEFT__DOT_ZERO)
+    int64_t p = 0;
+    for (; p + v_width <= k; p += v_width) {
+        if (R == 2) {  // memory-bound: fetch what the next four rows will read
+            peft__fetch(type, r0, p, ahead), peft__fetch(type, r1, p, ahead);
+            peft__fetch(type, r2, p, ahead), peft__fetch(type, r3, p, ahead);
+        }
+        v_float w0 = v_weight(type, r0, p), w1 = v_weight(type, r1, p);
+        v_float w2 = v_weight(type, r2, p), w3 = v_weight(type, r3, p);
+        v_repeat_dots(PEFT__DOT_STEP)
+    }
+    v_repeat_dots(PEFT__DOT_STORE)
+    return p;
+}
+PEFT__KERNEL void PEFT__V(dots)(
+        int rows, peft_dtype type, int64_t k, const float *a, int64_t lda, const void *const *b, float *out) {
+    int64_t p;
+    if (type == PEFT_F32 && rows == 1) p = PEFT__V(dots_token)(PEFT_F32, k, a, b, out);
+    else if (type == PEFT_F32 && rows == 2) p = PEFT__V(dots_rows)(2, rows, PEFT_F32, k, a, lda, b, out);
+    else if (type == PEFT_F32) p = PEFT__V(dots_rows)(v_dot_rows, rows, PEFT_F32, k, a, lda, b, out);
+    else if (rows == 1) p = PEFT__V(dots_token)(PEFT__HALF(type), k, a, b, out);
+    else p = PEFT__V(dots_rows)(v_dot_rows, rows, PEFT__HALF(type), k, a, lda, b, out);
+    for (int i = 0; p < k && i < rows; i++)  // what whole vectors leave of k
         for (int j = 0; j < 4; j++) {
             float sum = 0.0f;
             for (int64_t q = p; q < k; q++) sum += a[i * lda + q] * peft__element(type, b[j], q);
@@ -5518,392 +5740,181 @@ static void peft__dots_tail(int rows, peft_dtype type, int64_t p, int64_t k, con
         }
 }
 
-#define PEFT__DEFINE_DOTS(V, TARGET, ROWS)                                                                             \
-    /* a token against row after row: a single stream, which the processor fetches ahead better than it follows hints */ \
-    PEFT__INLINE TARGET int64_t peft__dots_token_##V(peft_dtype type, int64_t k, const float *a, const void *const *b, float *out) { \
-        const int64_t W = PEFT__W_##V;                                                                                 \
-        int64_t p = 0;                                                                                                 \
-        peft__vec_##V total[4];                                                                                        \
-        for (int j = 0; j < 4; j++) {                                                                                  \
-            const void *row = b[j];                                                                                    \
-            peft__vec_##V s0 = peft__set_##V(0.0f), s1 = s0, s2 = s0, s3 = s0;                                         \
-            for (p = 0; p + 4 * W <= k; p += 4 * W) { PEFT__REPEAT_4(PEFT__DOT_PART, V) }                              \
-            for (; p + W <= k; p += W) { PEFT__DOT_PART(V, 0) }                                                        \
-            total[j] = peft__add_##V(peft__add_##V(s0, s1), peft__add_##V(s2, s3));                                    \
-        }                                                                                                              \
-        peft__sum4_##V(total[0], total[1], total[2], total[3], out);                                                   \
-        return p;                                                                                                      \
-    }                                                                                                                  \
-    /* R >= rows; the rows that are not there are the last one again. Both return how much of k is done. */            \
-    PEFT__INLINE TARGET int64_t peft__dots_rows_##V(const int R, int rows, peft_dtype type, int64_t k, const float *a, \
-                                                    int64_t lda, const void *const *b, float *out) {                   \
-        const void *r0 = b[0], *r1 = b[1], *r2 = b[2], *r3 = b[3];                                                     \
-        uintptr_t ahead = 4 * ((uintptr_t)r1 - (uintptr_t)r0);                                                         \
-        PEFT__REPEAT_##ROWS(PEFT__DOT_ZERO, V)                                                                         \
-        int64_t p = 0;                                                                                                 \
-        for (; p + PEFT__W_##V <= k; p += PEFT__W_##V) {                                                               \
-            if (R == 2) { /* memory-bound: fetch what the next four rows will read */                                  \
-                peft__fetch(type, r0, p, ahead), peft__fetch(type, r1, p, ahead);                                      \
-                peft__fetch(type, r2, p, ahead), peft__fetch(type, r3, p, ahead);                                      \
-            }                                                                                                          \
-            peft__vec_##V w0 = peft__weight_##V(type, r0, p), w1 = peft__weight_##V(type, r1, p);                      \
-            peft__vec_##V w2 = peft__weight_##V(type, r2, p), w3 = peft__weight_##V(type, r3, p);                      \
-            PEFT__REPEAT_##ROWS(PEFT__DOT_STEP, V)                                                                     \
-        }                                                                                                              \
-        PEFT__REPEAT_##ROWS(PEFT__DOT_STORE, V)                                                                        \
-        return p;                                                                                                      \
-    }                                                                                                                  \
-    static TARGET void peft__dots_##V(int rows, peft_dtype type, int64_t k, const float *a, int64_t lda,               \
-                                      const void *const *b, float *out) {                                              \
-        int64_t p;                                                                                                     \
-        if (type == PEFT_F32 && rows == 1) p = peft__dots_token_##V(PEFT_F32, k, a, b, out);                           \
-        else if (type == PEFT_F32 && rows == 2) p = peft__dots_rows_##V(2, rows, PEFT_F32, k, a, lda, b, out);         \
-        else if (type == PEFT_F32) p = peft__dots_rows_##V(ROWS, rows, PEFT_F32, k, a, lda, b, out);                   \
-        else if (rows == 1) p = peft__dots_token_##V(PEFT__HALF(type), k, a, b, out);                                  \
-        else p = peft__dots_rows_##V(ROWS, rows, PEFT__HALF(type), k, a, lda, b, out);                                 \
-        if (p < k) peft__dots_tail(rows, type, p, k, a, lda, b, out);                                                  \
+// Vector times matrix, rows of B contiguous: y[j] = alpha * sum over p of x[p] * b(p, j) + beta * y[j] for j
+// < cols. Eight vectors of y stay in registers while the rows of B stream by.
+#define PEFT__GEMV_ZERO(i) v_float s##i = v_set(0.0f);
+#define PEFT__GEMV_STEP(i) s##i = v_fma(v, v_weight(type, row, j + i * v_width), s##i);
+#define PEFT__GEMV_STORE(i) v_store(sums + i * v_width, s##i);
+PEFT__VECTOR void PEFT__V(gemv_of)(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x,
+        int64_t incx, const void *b, int64_t stride, float beta, float *y) {
+    float sums[8 * v_width];
+    int64_t j = 0;
+    for (; j + 8 * v_width <= cols; j += 8 * v_width) {
+        PEFT__REPEAT_8(PEFT__GEMV_ZERO)
+        const void *row = b;
+        for (int64_t p = 0; p < k; p++, row = peft__advance(type, row, stride)) {
+            v_float v = v_set(x[p * incx]);
+            PEFT__REPEAT_8(PEFT__GEMV_STEP)
+        }
+        PEFT__REPEAT_8(PEFT__GEMV_STORE)
+        peft__put_sums(y + j, sums, 8 * v_width, alpha, beta);
     }
-
-// ---- vector times matrix, B not transposed: y[j] = alpha * sum over p of x[p] * b(p, j) + beta * y[j] for j < cols.
-// Eight vectors of y stay in registers while the rows of B stream by.
-
-#define PEFT__GEMV_ZERO(V, i) peft__vec_##V s##i = peft__set_##V(0.0f);
-#define PEFT__GEMV_STEP(V, i) s##i = peft__fma_##V(v, peft__weight_##V(type, row, j + (i) * PEFT__W_##V), s##i);
-#define PEFT__GEMV_STORE(V, i) peft__store_##V(sums + (i) * PEFT__W_##V, s##i);
-
-static void peft__gemv_put(float *y, const float *sums, int64_t n, float alpha, float beta) {
-    if (beta == 0.0f)
-        for (int64_t i = 0; i < n; i++) y[i] = alpha * sums[i];
-    else
-        for (int64_t i = 0; i < n; i++) y[i] = alpha * sums[i] + beta * y[i];
+    for (; j < cols; j += v_width) {
+        int64_t n = PEFT__MIN(v_width, cols - j);
+        v_float s = v_set(0.0f);
+        const void *row = b;
+        for (int64_t p = 0; p < k; p++, row = peft__advance(type, row, stride)) {
+            v_float w = n == v_width ? v_weight(type, row, j) : v_weight_n(type, row, j, n);
+            s = v_fma(v_set(x[p * incx]), w, s);
+        }
+        v_store(sums, s);
+        peft__put_sums(y + j, sums, n, alpha, beta);
+    }
+}
+PEFT__KERNEL void PEFT__V(gemv)(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x,
+        int64_t incx, const void *b, int64_t stride, float beta, float *y) {
+    if (type == PEFT_F32) PEFT__V(gemv_of)(PEFT_F32, cols, k, alpha, x, incx, b, stride, beta, y);
+    else PEFT__V(gemv_of)(PEFT__HALF(type), cols, k, alpha, x, incx, b, stride, beta, y);
 }
 
-#define PEFT__DEFINE_GEMV(V, TARGET)                                                                                   \
-    PEFT__INLINE TARGET void peft__gemv_of_##V(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x,  \
-                                               int64_t incx, const void *b, int64_t stride, float beta, float *y) {    \
-        const int64_t W = PEFT__W_##V;                                                                                 \
-        float sums[8 * PEFT__W_##V];                                                                                   \
-        int64_t j = 0;                                                                                                 \
-        for (; j + 8 * W <= cols; j += 8 * W) {                                                                        \
-            PEFT__REPEAT_8(PEFT__GEMV_ZERO, V)                                                                         \
-            const void *row = b;                                                                                       \
-            for (int64_t p = 0; p < k; p++, row = peft__advance(type, row, stride)) {                                  \
-                peft__vec_##V v = peft__set_##V(x[p * incx]);                                                          \
-                PEFT__REPEAT_8(PEFT__GEMV_STEP, V)                                                                     \
-            }                                                                                                          \
-            PEFT__REPEAT_8(PEFT__GEMV_STORE, V)                                                                        \
-            peft__gemv_put(y + j, sums, 8 * W, alpha, beta);                                                           \
-        }                                                                                                              \
-        for (; j < cols; j += W) {                                                                                     \
-            int64_t n = PEFT__MIN(W, cols - j);                                                                        \
-            peft__vec_##V s = peft__set_##V(0.0f);                                                                     \
-            const void *row = b;                                                                                       \
-            for (int64_t p = 0; p < k; p++, row = peft__advance(type, row, stride))                                    \
-                s = peft__fma_##V(peft__set_##V(x[p * incx]),                                                          \
-                                  n == W ? peft__weight_##V(type, row, j) : peft__weight_n_##V(type, row, j, n), s);   \
-            peft__store_##V(sums, s);                                                                                  \
-            peft__gemv_put(y + j, sums, n, alpha, beta);                                                               \
-        }                                                                                                              \
-    }                                                                                                                  \
-    static TARGET void peft__gemv_##V(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x,           \
-                                      int64_t incx, const void *b, int64_t stride, float beta, float *y) {             \
-        if (type == PEFT_F32) peft__gemv_of_##V(PEFT_F32, cols, k, alpha, x, incx, b, stride, beta, y);                \
-        else peft__gemv_of_##V(PEFT__HALF(type), cols, k, alpha, x, incx, b, stride, beta, y);                         \
+// exp(x) = 2^n * exp(r), n = round(x / ln 2), r = x - n ln 2 in two steps (ln 2 = hi + lo, n*hi exact; Cody &
+// Waite 1980). |r| <= 0.347, where the Taylor series to r^7 is within 1e-8. Below -104 the result is 0, above
+// 89 it is infinity.
+PEFT__VECTOR v_float v_exp(v_float x) {
+    x = v_max(v_set(-104.0f), v_min(v_set(89.0f), x));
+    v_float n = v_round(x * v_set(1.44269504f));
+    v_float r = v_fma(n, v_set(-0.693359375f), x);
+    r = v_fma(n, v_set(2.12194440e-4f), r);
+    v_float y = v_set(1.0f / 5040);
+    y = v_fma(y, r, v_set(1.0f / 720));
+    y = v_fma(y, r, v_set(1.0f / 120));
+    y = v_fma(y, r, v_set(1.0f / 24));
+    y = v_fma(y, r, v_set(1.0f / 6));
+    y = v_fma(y, r, v_set(0.5f));
+    y = v_fma(r * r, y, r);  // exp(r) - 1
+    return v_scale(y + v_set(1.0f), n);
+}
+PEFT__KERNEL void PEFT__V(exp)(float *y, const float *x, int64_t n) {
+    for (int64_t i = 0; i < n; i += v_width) {
+        v_float v = v_load_part(x + i, n - i);
+        v_store_part(y + i, v_exp(v), n - i);
     }
-
-// ---- vector math
-//
-// exp(x) = 2^n * exp(r), n = round(x / ln 2), r = x - n ln 2 in two steps (ln 2 = hi + lo, n*hi exact; Cody & Waite 1980).
-// |r| <= 0.347, where the Taylor series to r^7 is within 1e-8. Below -104 the result is 0, above 89 it is infinity.
-// gelu(x) = x / (1 + exp(-2u)), u = sqrt(2/pi) (x + 0.044715 x^3): the tanh form, since (1 + tanh u)/2 = 1/(1 + exp(-2u)).
-// gelu'(x) = s + x s (1-s) 2u', s = 1/(1 + exp(-2u)).    silu(x) = x s(x),  silu'(x) = s (1 + x (1-s)), s = 1/(1 + exp(-x)).
-
-#define PEFT__GELU_A 1.5957691216057308f   // 2 sqrt(2/pi)
-#define PEFT__GELU_B 0.07135481627260025f  // 2 sqrt(2/pi) * 0.044715
-
-// The last n elements of an array, with room for a whole vector.
-PEFT__INLINE const float *peft__tail_of(float *tail, const float *x, int64_t n) {
-    memcpy(tail, x, (size_t)n * sizeof(float));
-    return tail;
 }
 
-#define PEFT__DEFINE_MATH(V, TARGET)                                                                                   \
-    PEFT__INLINE TARGET peft__vec_##V peft__exp_##V(peft__vec_##V x) {                                                 \
-        x = peft__max_##V(peft__set_##V(-104.0f), peft__min_##V(peft__set_##V(89.0f), x));                             \
-        peft__vec_##V n = peft__round_##V(peft__mul_##V(x, peft__set_##V(1.44269504f)));                               \
-        peft__vec_##V r = peft__fma_##V(n, peft__set_##V(-0.693359375f), x);                                           \
-        r = peft__fma_##V(n, peft__set_##V(2.12194440e-4f), r);                                                        \
-        peft__vec_##V y = peft__set_##V(1.0f / 5040);                                                                  \
-        y = peft__fma_##V(y, r, peft__set_##V(1.0f / 720));                                                            \
-        y = peft__fma_##V(y, r, peft__set_##V(1.0f / 120));                                                            \
-        y = peft__fma_##V(y, r, peft__set_##V(1.0f / 24));                                                             \
-        y = peft__fma_##V(y, r, peft__set_##V(1.0f / 6));                                                              \
-        y = peft__fma_##V(y, r, peft__set_##V(0.5f));                                                                  \
-        y = peft__fma_##V(peft__mul_##V(r, r), y, r); /* exp(r) - 1 */                                                 \
-        return peft__scale_##V(peft__add_##V(y, peft__set_##V(1.0f)), n);                                              \
-    }                                                                                                                  \
-    /* 1 / (1 + exp(-x)) */                                                                                            \
-    PEFT__INLINE TARGET peft__vec_##V peft__sigmoid_##V(peft__vec_##V x) {                                             \
-        peft__vec_##V one = peft__set_##V(1.0f);                                                                       \
-        return peft__div_##V(one, peft__add_##V(one, peft__exp_##V(peft__sub_##V(peft__set_##V(0.0f), x))));           \
-    }                                                                                                                  \
-    /* tanh(x) = 1 - 2 / (1 + exp(2x)), absolute error 1e-7 */                                                         \
-    PEFT__INLINE TARGET peft__vec_##V peft__tanh_##V(peft__vec_##V x) {                                                \
-        peft__vec_##V one = peft__set_##V(1.0f);                                                                       \
-        peft__vec_##V q = peft__div_##V(peft__set_##V(2.0f), peft__add_##V(one, peft__exp_##V(peft__add_##V(x, x))));  \
-        return peft__sub_##V(one, q);                                                                                  \
-    }                                                                                                                  \
-    /* the argument u of the factor s(u) in gelu or silu = x s(u), and its slope */                                    \
-    PEFT__INLINE TARGET peft__vec_##V peft__gate_##V(bool gelu, peft__vec_##V x) {                                     \
-        peft__vec_##V u = peft__fma_##V(peft__mul_##V(x, x), peft__set_##V(PEFT__GELU_B), peft__set_##V(PEFT__GELU_A)); \
-        return gelu ? peft__mul_##V(x, u) : x;                                                                         \
-    }                                                                                                                  \
-    PEFT__INLINE TARGET peft__vec_##V peft__gate_slope_##V(bool gelu, peft__vec_##V x) {                               \
-        peft__vec_##V u = peft__fma_##V(peft__mul_##V(x, x), peft__set_##V(3 * PEFT__GELU_B), peft__set_##V(PEFT__GELU_A));\
-        return gelu ? u : peft__set_##V(1.0f);                                                                         \
-    }                                                                                                                  \
-    static TARGET void peft__vexp_##V(float *y, const float *x, int64_t n) {                                           \
-        int64_t i = 0;                                                                                                 \
-        for (; i + PEFT__W_##V <= n; i += PEFT__W_##V) peft__store_##V(y + i, peft__exp_##V(peft__load_##V(x + i)));   \
-        if (i < n) peft__store_n_##V(y + i, peft__exp_##V(peft__load_n_##V(x + i, n - i)), n - i);                     \
-    }                                                                                                                  \
-    /* y = x s(x) [* up] */                                                                                            \
-    static TARGET void peft__activate_##V(bool gelu, float *y, const float *x, const float *up, int64_t n) {           \
-        const int64_t W = PEFT__W_##V;                                                                                 \
-        float tail[3][PEFT__W_##V] = {{0}};                                                                            \
-        for (int64_t i = 0, left = n; i < n; i += W, left -= W) {                                                      \
-            const float *px = left < W ? peft__tail_of(tail[0], x + i, left) : x + i, *pu = up;                        \
-            if (up) pu = left < W ? peft__tail_of(tail[1], up + i, left) : up + i;                                     \
-            peft__vec_##V v = peft__load_##V(px);                                                                      \
-            v = peft__mul_##V(v, peft__sigmoid_##V(peft__gate_##V(gelu, v)));                                          \
-            if (up) v = peft__mul_##V(v, peft__load_##V(pu));                                                          \
-            peft__store_##V(left < W ? tail[2] : y + i, v);                                                            \
-            if (left < W) memcpy(y + i, tail[2], (size_t)left * sizeof(float));                                        \
-        }                                                                                                              \
-    }                                                                                                                  \
-    /* dx = dy f'(x) [* up], dup = dy f(x) */                                                                          \
-    static TARGET void peft__activate_back_##V(bool gelu, float *dx, float *dup, const float *x, const float *up,      \
-                                               const float *dy, int64_t n) {                                           \
-        const int64_t W = PEFT__W_##V;                                                                                 \
-        float tail[5][PEFT__W_##V] = {{0}};                                                                            \
-        for (int64_t i = 0, left = n; i < n; i += W, left -= W) {                                                      \
-            const float *px = left < W ? peft__tail_of(tail[0], x + i, left) : x + i, *pu = up;                        \
-            const float *py = left < W ? peft__tail_of(tail[1], dy + i, left) : dy + i;                                \
-            if (up) pu = left < W ? peft__tail_of(tail[2], up + i, left) : up + i;                                     \
-            peft__vec_##V v = peft__load_##V(px), g = peft__load_##V(py);                                              \
-            /* e = exp(-u), kept finite; s = 1/(1+e), 1-s = e s without cancellation */                                \
-            peft__vec_##V one = peft__set_##V(1.0f), u = peft__max_##V(peft__set_##V(-87.0f), peft__gate_##V(gelu, v)); \
-            peft__vec_##V e = peft__exp_##V(peft__sub_##V(peft__set_##V(0.0f), u));                                    \
-            peft__vec_##V s = peft__div_##V(one, peft__add_##V(one, e)), d = peft__mul_##V(peft__mul_##V(e, s), s);    \
-            peft__vec_##V dv = peft__fma_##V(peft__mul_##V(v, d), peft__gate_slope_##V(gelu, v), s);                   \
-            dv = peft__mul_##V(g, dv);                                                                                 \
-            if (up) {                                                                                                  \
-                peft__vec_##V w = peft__load_##V(pu), dw = peft__mul_##V(g, peft__mul_##V(v, s));                      \
-                dv = peft__mul_##V(dv, w);                                                                             \
-                peft__store_##V(left < W ? tail[3] : dup + i, dw);                                                     \
-                if (left < W) memcpy(dup + i, tail[3], (size_t)left * sizeof(float));                                  \
-            }                                                                                                          \
-            peft__store_##V(left < W ? tail[4] : dx + i, dv);                                                          \
-            if (left < W) memcpy(dx + i, tail[4], (size_t)left * sizeof(float));                                       \
-        }                                                                                                              \
-    }                                                                                                                  \
-    static TARGET float peft__dot_##V(const float *a, const float *b, int64_t n) {                                     \
-        const int64_t W = PEFT__W_##V;                                                                                 \
-        peft__vec_##V s0 = peft__set_##V(0.0f), s1 = s0, s2 = s0, s3 = s0;                                             \
-        int64_t i = 0;                                                                                                 \
-        for (; i + 4 * W <= n; i += 4 * W) {                                                                           \
-            s0 = peft__fma_##V(peft__load_##V(a + i), peft__load_##V(b + i), s0);                                      \
-            s1 = peft__fma_##V(peft__load_##V(a + i + W), peft__load_##V(b + i + W), s1);                              \
-            s2 = peft__fma_##V(peft__load_##V(a + i + 2 * W), peft__load_##V(b + i + 2 * W), s2);                      \
-            s3 = peft__fma_##V(peft__load_##V(a + i + 3 * W), peft__load_##V(b + i + 3 * W), s3);                      \
-        }                                                                                                              \
-        for (; i + W <= n; i += W) s0 = peft__fma_##V(peft__load_##V(a + i), peft__load_##V(b + i), s0);               \
-        if (i < n) s1 = peft__fma_##V(peft__load_n_##V(a + i, n - i), peft__load_n_##V(b + i, n - i), s1);             \
-        return peft__sum_##V(peft__add_##V(peft__add_##V(s0, s1), peft__add_##V(s2, s3)));                             \
-    }                                                                                                                  \
-    static TARGET void peft__axpy_##V(float *y, float alpha, const float *x, int64_t n) {                              \
-        int64_t i = 0;                                                                                                 \
-        peft__vec_##V v = peft__set_##V(alpha);                                                                        \
-        for (; i + PEFT__W_##V <= n; i += PEFT__W_##V)                                                                 \
-            peft__store_##V(y + i, peft__fma_##V(v, peft__load_##V(x + i), peft__load_##V(y + i)));                    \
-        if (i < n)                                                                                                     \
-            peft__store_n_##V(y + i, peft__fma_##V(v, peft__load_n_##V(x + i, n - i), peft__load_n_##V(y + i, n - i)), \
-                              n - i);                                                                                  \
-    }                                                                                                                  \
-    /* x = exp(x - max); sums of 64 vectors in f32, then f64 */                                                        \
-    static TARGET void peft__softmax_##V(float *x, int64_t n, float *max, double *sum) {                               \
-        const int64_t W = PEFT__W_##V;                                                                                 \
-        float top = -INFINITY, lane[PEFT__W_##V];                                                                      \
-        peft__vec_##V m = peft__set_##V(top);                                                                          \
-        int64_t i = 0;                                                                                                 \
-        for (; i + W <= n; i += W) m = peft__max_##V(peft__load_##V(x + i), m);                                        \
-        peft__store_##V(lane, m);                                                                                      \
-        for (int64_t j = 0; j < W; j++) top = lane[j] > top ? lane[j] : top;                                           \
-        for (; i < n; i++) top = x[i] > top ? x[i] : top;                                                              \
-        *max = top;                                                                                                    \
-        m = peft__set_##V(top == -INFINITY ? 0.0f : top); /* a row of -inf gives zeros, not NaN */                     \
-        double total = 0.0;                                                                                            \
-        for (i = 0; i + W <= n;) {                                                                                     \
-            int64_t end = PEFT__MIN(i + 64 * W, n);                                                                    \
-            peft__vec_##V s = peft__set_##V(0.0f);                                                                     \
-            for (; i + W <= end; i += W) {                                                                             \
-                peft__vec_##V e = peft__exp_##V(peft__sub_##V(peft__load_##V(x + i), m));                              \
-                s = peft__add_##V(s, e);                                                                               \
-                peft__store_##V(x + i, e);                                                                             \
-            }                                                                                                          \
-            total += (double)peft__sum_##V(s);                                                                         \
-        }                                                                                                              \
-        if (i < n) peft__store_n_##V(x + i, peft__exp_##V(peft__sub_##V(peft__load_n_##V(x + i, n - i), m)), n - i);   \
-        for (; i < n; i++) total += (double)x[i];                                                                      \
-        *sum = total;                                                                                                  \
+// gelu and silu are both x s(u) with s(u) = 1 / (1 + exp(-u)). silu: u = x. gelu in its tanh form: u =
+// sqrt(2/pi) 2 (x + 0.044715 x^3), since (1 + tanh(u/2)) / 2 = s(u).  y = x s(u) [* up]
+PEFT__VECTOR v_float PEFT__V(gate_u)(bool gelu, v_float x) {
+    if (!gelu) return x;
+    return x * v_fma(x * x, v_set(PEFT__GELU_B), v_set(PEFT__GELU_A));
+}
+PEFT__KERNEL void PEFT__V(gate)(bool gelu, float *y, const float *x, const float *up, int64_t n) {
+    for (int64_t i = 0; i < n; i += v_width) {
+        v_float v = v_load_part(x + i, n - i), one = v_set(1.0f);
+        v = v * (one / (one + v_exp(v_set(0.0f) - PEFT__V(gate_u)(gelu, v))));
+        if (up) v = v * v_load_part(up + i, n - i);
+        v_store_part(y + i, v, n - i);
     }
+}
+// dx = dy f'(x) [* up], dup = dy f(x), where f'(x) = s + x s (1-s) u'(x).
+PEFT__KERNEL void PEFT__V(gate_back)(
+        bool gelu, float *dx, float *dup, const float *x, const float *up, const float *dy, int64_t n) {
+    for (int64_t i = 0; i < n; i += v_width) {
+        v_float v = v_load_part(x + i, n - i), g = v_load_part(dy + i, n - i), one = v_set(1.0f), slope = one;
+        if (gelu) slope = v_fma(v * v, v_set(3 * PEFT__GELU_B), v_set(PEFT__GELU_A));
+        // e = exp(-u), kept finite; s = 1/(1+e), 1-s = e s without cancellation
+        v_float u = v_max(v_set(-87.0f), PEFT__V(gate_u)(gelu, v)), e = v_exp(v_set(0.0f) - u);
+        v_float s = one / (one + e), d = e * s * s, dv = g * v_fma(v * d, slope, s);
+        if (up) {
+            v_store_part(dup + i, g * (v * s), n - i);
+            dv = dv * v_load_part(up + i, n - i);
+        }
+        v_store_part(dx + i, dv, n - i);
+    }
+}
 
-// ---- one table per instruction set: functions, and block sizes (the tile is mr x nr; kc and the bytes of L2 to fill)
+PEFT__KERNEL float PEFT__V(dot)(const float *a, const float *b, int64_t n) {
+    v_float s0 = v_set(0.0f), s1 = s0, s2 = s0, s3 = s0;
+    int64_t i = 0;
+    for (; i + 4 * v_width <= n; i += 4 * v_width) {
+        s0 = v_fma(v_load(a + i), v_load(b + i), s0);
+        s1 = v_fma(v_load(a + i + v_width), v_load(b + i + v_width), s1);
+        s2 = v_fma(v_load(a + i + 2 * v_width), v_load(b + i + 2 * v_width), s2);
+        s3 = v_fma(v_load(a + i + 3 * v_width), v_load(b + i + 3 * v_width), s3);
+    }
+    for (; i + v_width <= n; i += v_width) s0 = v_fma(v_load(a + i), v_load(b + i), s0);
+    if (i < n) s1 = v_fma(v_load_n(a + i, n - i), v_load_n(b + i, n - i), s1);
+    s0 = (s0 + s1) + (s2 + s3);
+    return v_sum(s0);
+}
+// y += alpha x
+PEFT__KERNEL void PEFT__V(axpy)(float *y, float alpha, const float *x, int64_t n) {
+    int64_t i = 0;
+    v_float v = v_set(alpha);
+    for (; i + v_width <= n; i += v_width) v_store(y + i, v_fma(v, v_load(x + i), v_load(y + i)));
+    if (i < n) v_store_n(y + i, v_fma(v, v_load_n(x + i, n - i), v_load_n(y + i, n - i)), n - i);
+}
+// x = exp(x - max); sums of 64 vectors in f32, then f64
+PEFT__KERNEL void PEFT__V(softmax)(float *x, int64_t n, float *max, double *sum) {
+    float top = -INFINITY, lane[v_width];
+    v_float m = v_set(top);
+    int64_t i = 0;
+    for (; i + v_width <= n; i += v_width) m = v_max(v_load(x + i), m);
+    v_store(lane, m);
+    for (int64_t j = 0; j < v_width; j++) top = lane[j] > top ? lane[j] : top;
+    for (; i < n; i++) top = x[i] > top ? x[i] : top;
+    *max = top;
+    m = v_set(top == -INFINITY ? 0.0f : top);  // a row of -inf gives zeros, not NaN
+    double total = 0.0;
+    for (i = 0; i + v_width <= n;) {
+        int64_t end = PEFT__MIN(i + 64 * v_width, n);
+        v_float s = v_set(0.0f);
+        for (; i + v_width <= end; i += v_width) {
+            v_float e = v_exp(v_load(x + i) - m);
+            s = s + e;
+            v_store(x + i, e);
+        }
+        total += (double)v_sum(s);
+    }
+    if (i < n) v_store_n(x + i, v_exp(v_load_n(x + i, n - i) - m), n - i);
+    for (; i < n; i++) total += (double)x[i];
+    *sum = total;
+}
 
-typedef struct peft__isa {
-    int mr, nr, dot_rows;
-    int64_t kc, l2;
-    peft__pack_fn pack;
-    void (*pack_panel)(peft_dtype type, const void *source, int64_t rs, int64_t cs, int64_t kc, int64_t lanes, int64_t width,
-                       int64_t step, float *out);
-    void (*tile)(int rows, int64_t cols, int64_t kc, const float *a, int64_t a_row, int64_t a_step, const float *b,
-                 int64_t b_step, float *c, int64_t ldc, float alpha, float beta);
-    void (*dots)(int rows, peft_dtype type, int64_t k, const float *a, int64_t lda, const void *const *b, float *out);
-    void (*gemv)(peft_dtype type, int64_t cols, int64_t k, float alpha, const float *x, int64_t incx, const void *b,
-                 int64_t stride, float beta, float *y);
-    void (*vexp)(float *y, const float *x, int64_t n);
-    void (*activate)(bool gelu, float *y, const float *x, const float *up, int64_t n);
-    void (*activate_back)(bool gelu, float *dx, float *dup, const float *x, const float *up, const float *dy, int64_t n);
-    float (*dot)(const float *a, const float *b, int64_t n);
-    void (*axpy)(float *y, float alpha, const float *x, int64_t n);
-    void (*softmax)(float *x, int64_t n, float *max, double *sum);
-} peft__isa;
-
-#define PEFT__DEFINE_ISA(V, TARGET, MR, DOT_ROWS, REPEAT_W, KC, L2)                                                    \
-    PEFT__DEFINE_WEIGHT(V, TARGET)                                                                                     \
-    PEFT__DEFINE_PACK(V, TARGET, REPEAT_W)                                                                             \
-    PEFT__DEFINE_TILE(V, TARGET, MR)                                                                                   \
-    PEFT__DEFINE_DOTS(V, TARGET, DOT_ROWS)                                                                             \
-    PEFT__DEFINE_GEMV(V, TARGET)                                                                                       \
-    PEFT__DEFINE_MATH(V, TARGET)                                                                                       \
-    static const peft__isa peft__isa_##V = {                                                                           \
-        MR, 2 * PEFT__W_##V, DOT_ROWS, KC, L2, peft__pack_##V, peft__pack_panel_##V, peft__tile_##V, peft__dots_##V,   \
-        peft__gemv_##V, peft__vexp_##V, peft__activate_##V, peft__activate_back_##V, peft__dot_##V, peft__axpy_##V,    \
-        peft__softmax_##V};
-
-PEFT__DEFINE_ISA(plain, , 4, 3, PEFT__REPEAT_4, 256, 131072)
-#if PEFT__NEON
-PEFT__DEFINE_ISA(neon, , 12, 3, PEFT__REPEAT_4, 384, 262144)
+static const peft__isa PEFT__V(isa) = {v_blocks, PEFT__V(pack), PEFT__V(pack_panel), PEFT__V(tile),
+        PEFT__V(dots), PEFT__V(gemv), PEFT__V(exp), PEFT__V(gate), PEFT__V(gate_back), PEFT__V(dot),
+        PEFT__V(axpy), PEFT__V(softmax)};
+#undef v_weight
+#undef v_weight_n
+#undef v_exp
 #endif
-#if PEFT__WASM
-PEFT__DEFINE_ISA(wasm, , 4, 3, PEFT__REPEAT_4, 256, 131072)
-#endif
-#if PEFT__X86
-PEFT__DEFINE_ISA(avx2, PEFT__TARGET_AVX2, 6, 3, PEFT__REPEAT_8, 768, 262144)
-PEFT__DEFINE_ISA(avx512, PEFT__TARGET_AVX512, 14, 6, PEFT__REPEAT_16, 1024, 393216)
-#endif
+#endif  // PEFT__PASS
+
+#if defined(PEFT__READING) && !defined(PEFT__PASS)
+#if !defined(PEFT_ONLY_METRICS)
 
 static const peft__isa *peft__isa_of(const peft_context *ctx) {
-    switch (ctx->simd) {
-#if PEFT__X86
-    case PEFT_SIMD_AVX512: return &peft__isa_avx512;
-    case PEFT_SIMD_AVX2: return &peft__isa_avx2;
-#endif
-#if PEFT__NEON
-    case PEFT_SIMD_NEON: return &peft__isa_neon;
-#endif
-#if PEFT__WASM
-    case PEFT_SIMD_WASM: return &peft__isa_wasm;
-#endif
-    default: return &peft__isa_plain;
-    }
+    return PEFT__CHOOSE_ISA(ctx->simd, peft__isa);
 }
 
 static void peft__vexp(peft_context *ctx, float *y, const float *x, int64_t n) {
-    peft__isa_of(ctx)->vexp(y, x, n);
+    peft__isa_of(ctx)->exp(y, x, n);
 }
 
-static void peft__gelu_tanh_forward(peft_context *ctx, float *y, const float *x, int64_t n) {
-    peft__isa_of(ctx)->activate(true, y, x, NULL, n);
-}
-
-static void peft__gelu_tanh_backward(peft_context *ctx, float *dx, const float *x, const float *dy, int64_t n) {
-    peft__isa_of(ctx)->activate_back(true, dx, NULL, x, NULL, dy, n);
-}
-
-static void peft__silu_forward(peft_context *ctx, float *y, const float *x, int64_t n) {
-    peft__isa_of(ctx)->activate(false, y, x, NULL, n);
-}
-
-static void peft__silu_backward(peft_context *ctx, float *dx, const float *x, const float *dy, int64_t n) {
-    peft__isa_of(ctx)->activate_back(false, dx, NULL, x, NULL, dy, n);
-}
-
-// y = f(gate) * up
-static void peft__gated_gelu_forward(peft_context *ctx, float *y, const float *gate, const float *up, int64_t n) {
-    peft__isa_of(ctx)->activate(true, y, gate, up, n);
-}
-
-static void peft__gated_gelu_backward(peft_context *ctx, float *dgate, float *dup, const float *gate, const float *up,
-                                      const float *dy, int64_t n) {
-    peft__isa_of(ctx)->activate_back(true, dgate, dup, gate, up, dy, n);
-}
-
-static void peft__gated_silu_forward(peft_context *ctx, float *y, const float *gate, const float *up, int64_t n) {
-    peft__isa_of(ctx)->activate(false, y, gate, up, n);
-}
-
-static void peft__gated_silu_backward(peft_context *ctx, float *dgate, float *dup, const float *gate, const float *up,
-                                      const float *dy, int64_t n) {
-    peft__isa_of(ctx)->activate_back(false, dgate, dup, gate, up, dy, n);
-}
-
+// The sum of a[i] b[i].
 static float peft__dot(peft_context *ctx, const float *a, const float *b, int64_t n) {
     return peft__isa_of(ctx)->dot(a, b, n);
 }
 
+// y += alpha x
 static void peft__axpy(peft_context *ctx, float *y, float alpha, const float *x, int64_t n) {
     if (!ctx->dry) peft__isa_of(ctx)->axpy(y, alpha, x, n);
 }
 
-// Replaces x by exp(x - max); softmax is x / sum, log-sum-exp is max + log(sum). A row of -inf becomes zeros with sum 0.
+// Replaces x by exp(x - max); softmax is x / sum, log-sum-exp is max + log(sum). A row of -inf becomes zeros
+// with sum 0.
 static void peft__row_softmax_lse(peft_context *ctx, float *x, int64_t n, float *max, double *sum) {
     peft__isa_of(ctx)->softmax(x, n, max, sum);
 }
-
-#define PEFT__SHARED 1048576     // floats of the shared operand that are packed at once: they stay in the last-level cache
-#define PEFT__L1 6144            // floats that stay in the first-level cache beside other things
-#define PEFT__WIDE 2048          // columns beyond which packing A pays
-#define PEFT__SHORT 1024         // columns of short rows of B
-#define PEFT__PAGE 1024          // floats in a page: rows so far apart would push each other out of the first-level cache
-#define PEFT__FEW 16             // at most this many columns count as few
-#define PEFT__SERIAL_WORK 65536  // multiply-adds below which waking threads does not pay
-
-// ---- the driver
-//
-// For each block of k: one operand is packed as a whole by all threads ("shared": mostly the smaller one), then each thread
-// takes block after block of the other, packs it into a slot of its own and multiplies. An operand that the tile can read as
-// it lies, and that is used too little to pay for packing, is read in place.
-
-typedef struct peft__gemm_job {
-    peft_context *ctx;  // NULL: serial
-    const peft__isa *isa;
-    peft__pack_fn pack;
-    int64_t m, n, k;
-    float alpha, beta;
-    const float *a;
-    int64_t a_rs, a_cs;
-    const peft__operand *b;
-    float *c;
-    int64_t ldc;
-    bool a_in_place, b_in_place, split_m;     // split_m: tasks own blocks of rows, else of columns
-    int64_t row_panels, col_panels;           // row panel i is rows [i*m/row_panels, (i+1)*m/row_panels): nearly equal heights
-    int64_t kc, a_panel, b_panel;             // k per block; floats of a packed panel
-    int64_t blocks, block_panels, lanes;      // blocks, panels of the largest, threads that take them
-    int64_t shared_limit, slot_size;          // panels of the shared operand at once; floats per slot
-    int64_t k0, kn, shared_begin, shared_end, next;  // where the loops are now; the next block to take
-    float *shared, *slot;
-} peft__gemm_job;
 
 static int64_t peft__div_up(int64_t a, int64_t b) {
     return (a + b - 1) / b;
@@ -5913,70 +5924,112 @@ static int64_t peft__round_up(int64_t a, int64_t b) {
     return peft__div_up(a, b) * b;
 }
 
+// ---- the driver
+//
+// For each block of k: one operand is packed as a whole by all threads ("shared": mostly the smaller one),
+// then each thread takes block after block of the other, packs it into a slot of its own and multiplies. An
+// operand that the tile can read as it lies, and that is used too little to pay for packing, is read in
+// place.
+
+#define PEFT__SHARED \
+    1048576  // floats of the shared operand that are packed at once: they stay in the last-level cache
+#define PEFT__L1 6144     // floats that stay in the first-level cache beside other things
+#define PEFT__WIDE 2048   // columns beyond which packing A pays
+#define PEFT__SHORT 1024  // columns of short rows of B
+#define PEFT__PAGE \
+    1024  // floats in a page: rows so far apart would push each other out of the first-level cache
+#define PEFT__FEW 16             // at most this many columns count as few
+#define PEFT__SERIAL_WORK 65536  // multiply-adds below which waking threads does not pay
+#define PEFT__TINY 64            // multiply-adds up to which the triple loop does
+
+typedef struct peft__gemm_job {
+    peft_context *ctx;  // NULL: serial
+    const peft__isa *isa;
+    peft__pack_fn pack;
+    int64_t m, n, k;
+    float s, beta;
+    peft__matrix a, b;
+    float *c;
+    int64_t ldc;
+    bool a_in_place, b_in_place, split_m;  // split_m: tasks own blocks of rows, else of columns
+    int64_t row_panels,
+            col_panels;  // row panel i is rows [i*m/row_panels, (i+1)*m/row_panels): nearly equal heights
+    int64_t kc, a_panel, b_panel;                    // k per block; floats of a packed panel
+    int64_t blocks, block_panels, lanes;             // blocks, panels of the largest, threads that take them
+    int64_t shared_limit, slot_size;                 // panels of the shared operand at once; floats per slot
+    int64_t k0, kn, shared_begin, shared_end, next;  // where the loops are now; the next block to take
+    float *shared, *slot;
+} peft__gemm_job;
+
+PEFT__INLINE const float *peft__matrix_at(const peft__matrix *m, int64_t i, int64_t j) {
+    return (const float *)m->data + i * m->row_step + j * m->col_step;
+}
+
 // Decides the blocking. Only the split over tasks may depend on the number of threads.
 static void peft__gemm_plan(peft__gemm_job *g, int64_t threads) {
     const peft__isa *isa = g->isa;
+    bool b_rows = g->b.col_step == 1;
     g->row_panels = peft__div_up(g->m, isa->mr);
     g->col_panels = peft__div_up(g->n, isa->nr);
     g->kc = peft__round_up(peft__div_up(g->k, peft__div_up(g->k, isa->kc)), 8);
     g->a_panel = g->kc * isa->mr + 16;
     g->b_panel = g->kc * isa->nr;
-    if (g->a_rs == 1) g->a_in_place = g->m <= 2 * isa->mr || g->n <= 2 * isa->nr;
-    else g->a_in_place = g->n <= PEFT__WIDE && g->a_rs % PEFT__PAGE != 0;
-    g->b_in_place = g->b->type == PEFT_F32 && !g->b->transposed && g->m <= 4 * isa->mr;
-    // One thread does better to pack all of a B with short rows: it reads them one after the other. Several would wait for each other.
-    bool short_rows = !g->b->transposed && g->n <= PEFT__SHORT && g->m >= 4 * isa->mr;
+    if (g->a.row_step == 1) g->a_in_place = g->m <= 2 * isa->mr || g->n <= 2 * isa->nr;
+    else g->a_in_place = g->n <= PEFT__WIDE && g->a.row_step % PEFT__PAGE != 0;
+    g->b_in_place = g->b.type == PEFT_F32 && b_rows && g->m <= 4 * isa->mr;
+    // One thread does better to pack all of a B with short rows, which it reads one after the other. Several
+    // threads would wait for each other.
+    bool short_rows = b_rows && g->n <= PEFT__SHORT && g->m >= 4 * isa->mr;
     g->split_m = g->m >= g->n || (threads == 1 && short_rows);
     int64_t panels = g->split_m ? g->row_panels : g->col_panels, panel = g->split_m ? g->a_panel : g->b_panel;
     int64_t others = g->split_m ? g->col_panels : g->row_panels;
     int64_t most = PEFT__MAX(isa->l2 / (panel * (int64_t)sizeof(float)), 1);
     g->blocks = peft__div_up(panels, most);
-    if (threads > 1) g->blocks = PEFT__MIN(peft__round_up(PEFT__MAX(g->blocks, 2 * threads), threads), panels);
+    if (threads > 1)
+        g->blocks = PEFT__MIN(peft__round_up(PEFT__MAX(g->blocks, 2 * threads), threads), panels);
     g->block_panels = peft__div_up(panels, g->blocks);
     g->lanes = PEFT__MIN(g->blocks, threads);
     g->shared_limit = PEFT__MIN(others, PEFT__SHARED / (g->split_m ? g->b_panel : g->a_panel));
     g->slot_size = g->block_panels * panel + g->b_panel;  // and an edge panel of B
 }
 
-static size_t peft__gemm_scratch_of(const peft__gemm_job *g) {
+// Floats of scratch memory for what is packed.
+static int64_t peft__gemm_floats(const peft__gemm_job *g) {
     int64_t shared = g->shared_limit * (g->split_m ? g->b_panel : g->a_panel);
-    return (size_t)(peft__round_up(shared, 16) + g->lanes * peft__round_up(g->slot_size, 16)) * sizeof(float);
+    return peft__round_up(shared, 16) + g->lanes * peft__round_up(g->slot_size, 16);
 }
 
 static int64_t peft__row_of(const peft__gemm_job *g, int64_t panel) {
     return panel * g->m / g->row_panels;
 }
 
-// Where the lanes of a panel are contiguous in memory, panels are packed side by side, a few rows at a time: whole stretches of a row are
-// read then, not a piece of each page.
+// Where the lanes of a panel are contiguous in memory, panels are packed side by side, a few rows at a time:
+// whole stretches of a row are read then, not a piece of each page.
 static void peft__pack_a(const peft__gemm_job *g, int64_t begin, int64_t end, float *out) {
-    int64_t mr = g->isa->mr, step = g->a_rs == 1 && g->a_cs != 1 ? PEFT__PACK_ROWS : g->kn;
+    int64_t mr = g->isa->mr, step = g->a.row_step == 1 && g->a.col_step != 1 ? PEFT__PACK_ROWS : g->kn;
     for (int64_t p = 0; p < g->kn; p += step)
         for (int64_t i = begin; i < end; i++) {
-            int64_t row = peft__row_of(g, i), rows = peft__row_of(g, i + 1) - row, count = PEFT__MIN(step, g->kn - p);
-            const float *a = g->a + row * g->a_rs + (g->k0 + p) * g->a_cs;
-            float *panel = out + (i - begin) * g->a_panel + p * mr;
-            if (g->a_rs == 1 || g->a_cs == 1) {
-                g->isa->pack_panel(PEFT_F32, a, g->a_cs, g->a_rs, count, rows, mr, mr, panel);
-                continue;
-            }
-            for (int64_t q = 0; q < count; q++)
-                for (int64_t r = 0; r < rows; r++) panel[q * mr + r] = a[r * g->a_rs + q * g->a_cs];
+            int64_t row = peft__row_of(g, i), rows = peft__row_of(g, i + 1) - row,
+                    count = PEFT__MIN(step, g->kn - p);
+            g->isa->pack_panel(PEFT_F32, peft__matrix_at(&g->a, row, g->k0 + p), g->a.col_step, g->a.row_step,
+                    count, rows, mr, mr, out + (i - begin) * g->a_panel + p * mr);
         }
 }
 
 // The same for rows [p0, p1) of this block of k.
-static void peft__pack_b(const peft__gemm_job *g, int64_t begin, int64_t end, int64_t p0, int64_t p1, float *out) {
-    int64_t nr = g->isa->nr, limit = PEFT__MIN(end * nr, g->n), step = g->b->transposed ? g->kn : PEFT__PACK_ROWS;
+static void peft__pack_b(
+        const peft__gemm_job *g, int64_t begin, int64_t end, int64_t p0, int64_t p1, float *out) {
+    int64_t nr = g->isa->nr, limit = PEFT__MIN(end * nr, g->n),
+            step = g->b.col_step == 1 ? PEFT__PACK_ROWS : g->kn;
     for (int64_t p = p0; p < p1; p += step)
         for (int64_t j = begin; j < end; j++)
-            g->pack(g->b, g->k0 + p, PEFT__MIN(step, p1 - p), j * nr, PEFT__MIN(nr, limit - j * nr), (int)nr,
+            g->pack(&g->b, g->k0 + p, PEFT__MIN(step, p1 - p), j * nr, PEFT__MIN(nr, limit - j * nr), (int)nr,
                     out + (j - begin) * g->b_panel + p * nr);
 }
 
 // Panels [i0, i1) of A against panels [j0, j1) of B; `a` and `b` hold them packed (unless in place).
-static void peft__gemm_block(const peft__gemm_job *g, int64_t i0, int64_t i1, const float *a, int64_t j0, int64_t j1,
-                             const float *b, float *edge) {
+static void peft__gemm_block(const peft__gemm_job *g, int64_t i0, int64_t i1, const float *a, int64_t j0,
+        int64_t j1, const float *b, float *edge) {
     int64_t nr = g->isa->nr, chunk = PEFT__MAX(g->isa->l2 / (g->a_panel * (int64_t)sizeof(float)), 1);
     if ((j1 - j0) * g->b_panel <= PEFT__L1) chunk = 1;  // all of B stays in L1, so write C along its rows
     float beta = g->k0 == 0 ? g->beta : 1.0f;
@@ -5985,21 +6038,20 @@ static void peft__gemm_block(const peft__gemm_job *g, int64_t i0, int64_t i1, co
             int64_t col = j * nr, cols = PEFT__MIN(nr, g->n - col), b_step = nr;
             const float *bp = b + (j - j0) * g->b_panel;
             if (g->b_in_place && cols == nr) {
-                bp = (const float *)g->b->data + g->k0 * g->b->stride + col;
-                b_step = g->b->stride;
+                bp = peft__matrix_at(&g->b, g->k0, col);
+                b_step = g->b.row_step;
             } else if (g->b_in_place) {
                 peft__pack_b(g, j, j + 1, 0, g->kn, edge);
                 bp = edge;
             }
             for (int64_t r = i; r < PEFT__MIN(i + chunk, i1); r++) {
-                int64_t row = peft__row_of(g, r), rows = peft__row_of(g, r + 1) - row;
-                float *c = g->c + row * g->ldc + col;
+                int64_t row = peft__row_of(g, r), rows = peft__row_of(g, r + 1) - row, a_row = 1,
+                        a_step = g->isa->mr;
+                const float *ap = a + (r - i0) * g->a_panel;
                 if (g->a_in_place)
-                    g->isa->tile((int)rows, cols, g->kn, g->a + row * g->a_rs + g->k0 * g->a_cs, g->a_rs, g->a_cs, bp, b_step, c,
-                                 g->ldc, g->alpha, beta);
-                else
-                    g->isa->tile((int)rows, cols, g->kn, a + (r - i0) * g->a_panel, 1, g->isa->mr, bp, b_step, c, g->ldc, g->alpha,
-                                 beta);
+                    ap = peft__matrix_at(&g->a, row, g->k0), a_row = g->a.row_step, a_step = g->a.col_step;
+                g->isa->tile((int)rows, cols, g->kn, ap, a_row, a_step, bp, b_step, g->c + row * g->ldc + col,
+                        g->ldc, g->s, beta);
             }
         }
     }
@@ -6025,27 +6077,26 @@ static void peft__gemm_lane(void *arg, int64_t lane) {
 // Packs one of 16 parts of the shared operand: of its panels; or of k, if those rows are contiguous.
 static void peft__gemm_pack_task(void *arg, int64_t index) {
     const peft__gemm_job *g = (const peft__gemm_job *)arg;
-    int64_t count = g->shared_end - g->shared_begin, begin = index * count / 16, end = (index + 1) * count / 16;
+    int64_t count = g->shared_end - g->shared_begin, begin = index * count / 16,
+            end = (index + 1) * count / 16;
     float *out = g->shared + begin * (g->split_m ? g->b_panel : g->a_panel);
     if (!g->split_m) peft__pack_a(g, g->shared_begin + begin, g->shared_begin + end, out);
-    else if (g->b->transposed) peft__pack_b(g, g->shared_begin + begin, g->shared_begin + end, 0, g->kn, out);
-    else peft__pack_b(g, g->shared_begin, g->shared_end, index * g->kn / 16, (index + 1) * g->kn / 16, g->shared);
+    else if (g->b.col_step != 1)
+        peft__pack_b(g, g->shared_begin + begin, g->shared_begin + end, 0, g->kn, out);
+    else
+        peft__pack_b(
+                g, g->shared_begin, g->shared_end, index * g->kn / 16, (index + 1) * g->kn / 16, g->shared);
 }
 
-static void peft__gemm_each(const peft__gemm_job *g, int64_t count, peft__task_fn fn, void *arg) {
-    if (g->ctx) peft__parallel(g->ctx, count, fn, arg);
+// Runs tasks 0 ... count - 1: by all threads of ctx, or where it is NULL one after the other.
+static void peft__each_task(peft_context *ctx, int64_t count, peft__task_fn fn, void *arg) {
+    if (ctx) peft__parallel(ctx, count, fn, arg);
     else
         for (int64_t i = 0; i < count; i++) fn(arg, i);
 }
 
-// Packs the shared operand; a small one is done before other threads would have woken.
-static void peft__gemm_pack(peft__gemm_job *g, int64_t size) {
-    if (size > PEFT__SERIAL_WORK / 2) peft__gemm_each(g, 16, peft__gemm_pack_task, g);
-    else
-        for (int64_t i = 0; i < 16; i++) peft__gemm_pack_task(g, i);
-}
-
-static void peft__gemm_run(peft__gemm_job *g, float *scratch) {
+static void peft__gemm_run(peft__gemm_job *g, int64_t threads, float *scratch) {
+    peft__gemm_plan(g, threads);
     int64_t others = g->split_m ? g->col_panels : g->row_panels;
     g->shared = scratch;
     g->slot = scratch + peft__round_up(g->shared_limit * (g->split_m ? g->b_panel : g->a_panel), 16);
@@ -6054,181 +6105,157 @@ static void peft__gemm_run(peft__gemm_job *g, float *scratch) {
         for (g->shared_begin = 0; g->shared_begin < others; g->shared_begin = g->shared_end) {
             g->shared_end = PEFT__MIN(g->shared_begin + g->shared_limit, others);
             int64_t size = (g->shared_end - g->shared_begin) * g->kn * (g->split_m ? g->isa->nr : g->isa->mr);
-            if (!(g->split_m ? g->b_in_place : g->a_in_place)) peft__gemm_pack(g, size);
+            // a small one is packed before other threads would have woken
+            if (!(g->split_m ? g->b_in_place : g->a_in_place))
+                peft__each_task(size > PEFT__SERIAL_WORK / 2 ? g->ctx : NULL, 16, peft__gemm_pack_task, g);
             g->next = 0;
-            peft__gemm_each(g, g->lanes, peft__gemm_lane, g);
+            peft__each_task(g->ctx, g->lanes, peft__gemm_lane, g);
         }
     }
 }
 
-// ---- few rows or few columns: dot products
+// ---- few rows or few columns: dot products of rows of A and of B's transpose
 
 typedef struct peft__dots_job {
-    const peft__isa *isa;
-    peft_dtype type;
-    int64_t m, n, k, tasks;
-    float alpha, beta;
-    const float *a;
-    int64_t lda;
+    const peft__gemm_job *g;
+    int64_t tasks, ldb;
     const void *b;  // [n][k]
-    int64_t ldb;
-    float *c;
-    int64_t ldc;
 } peft__dots_job;
 
 // Rows [i, i+rows) times columns [j, j+cols), cols <= 4.
 static void peft__dots_block(const peft__dots_job *d, int64_t i, int64_t rows, int64_t j, int64_t cols) {
+    const peft__gemm_job *g = d->g;
     float out[6 * 4];
     const void *b[4];
-    for (int64_t q = 0; q < 4; q++) b[q] = peft__advance(d->type, d->b, (j + (q < cols ? q : 0)) * d->ldb);
-    d->isa->dots((int)rows, d->type, d->k, d->a + i * d->lda, d->lda, b, out);
-    float *c = d->c + i * d->ldc + j;
-    if (cols == 4 && d->beta == 0.0f) {  // nearly all
-        const float *o = out;
-        for (int64_t r = 0; r < rows; r++, c += d->ldc, o += 4)
-            c[0] = d->alpha * o[0], c[1] = d->alpha * o[1], c[2] = d->alpha * o[2], c[3] = d->alpha * o[3];
-    } else {
-        for (int64_t r = 0; r < rows; r++) peft__gemv_put(c + r * d->ldc, out + r * 4, cols, d->alpha, d->beta);
-    }
+    for (int64_t q = 0; q < 4; q++) b[q] = peft__advance(g->b.type, d->b, (j + (q < cols ? q : 0)) * d->ldb);
+    g->isa->dots((int)rows, g->b.type, g->k, peft__matrix_at(&g->a, i, 0), g->a.row_step, b, out);
+    float *c = g->c + i * g->ldc + j, s = g->s;
+    const float *o = out;
+    if (cols == 4 && g->beta == 0.0f)  // nearly all
+        for (int64_t r = 0; r < rows; r++, c += g->ldc, o += 4)
+            c[0] = s * o[0], c[1] = s * o[1], c[2] = s * o[2], c[3] = s * o[3];
+    else
+        for (int64_t r = 0; r < rows; r++) peft__put_sums(c + r * g->ldc, out + r * 4, cols, s, g->beta);
 }
 
 // A task owns a range of columns (few rows), or of rows (few columns), in whole groups.
 static void peft__dots_task(void *arg, int64_t index) {
     const peft__dots_job *d = (const peft__dots_job *)arg;
-    int64_t step = d->isa->dot_rows;
-    if (d->n > d->m) {
-        int64_t groups = peft__div_up(d->n, 4), j0 = index * groups / d->tasks, j1 = (index + 1) * groups / d->tasks;
-        for (int64_t j = j0 * 4; j < PEFT__MIN(j1 * 4, d->n); j += 4)
-            for (int64_t i = 0; i < d->m; i += step)
-                peft__dots_block(d, i, PEFT__MIN(step, d->m - i), j, PEFT__MIN(4, d->n - j));
+    int64_t m = d->g->m, n = d->g->n, step = d->g->isa->dot_rows;
+    if (n > m) {
+        int64_t groups = peft__div_up(n, 4), j0 = index * groups / d->tasks,
+                j1 = (index + 1) * groups / d->tasks;
+        for (int64_t j = j0 * 4; j < PEFT__MIN(j1 * 4, n); j += 4)
+            for (int64_t i = 0; i < m; i += step)
+                peft__dots_block(d, i, PEFT__MIN(step, m - i), j, PEFT__MIN(4, n - j));
     } else {
-        int64_t groups = peft__div_up(d->m, step), i0 = index * groups / d->tasks, i1 = (index + 1) * groups / d->tasks;
-        for (int64_t i = i0 * step; i < PEFT__MIN(i1 * step, d->m); i += step)
-            for (int64_t j = 0; j < d->n; j += 4)
-                peft__dots_block(d, i, PEFT__MIN(step, d->m - i), j, PEFT__MIN(4, d->n - j));
+        int64_t groups = peft__div_up(m, step), i0 = index * groups / d->tasks,
+                i1 = (index + 1) * groups / d->tasks;
+        for (int64_t i = i0 * step; i < PEFT__MIN(i1 * step, m); i += step)
+            for (int64_t j = 0; j < n; j += 4)
+                peft__dots_block(d, i, PEFT__MIN(step, m - i), j, PEFT__MIN(4, n - j));
     }
 }
 
-// ---- one row, B not transposed
+// ---- one row, rows of B contiguous
 
 typedef struct peft__gemv_job {
-    const peft__isa *isa;
-    const peft__operand *b;
-    int64_t n, k, tasks, incx;
-    float alpha, beta;
-    const float *x;
-    float *y;
+    const peft__gemm_job *g;
+    int64_t tasks;
 } peft__gemv_job;
 
 static void peft__gemv_task(void *arg, int64_t index) {
     const peft__gemv_job *v = (const peft__gemv_job *)arg;
-    int64_t unit = v->isa->nr, groups = peft__div_up(v->n, unit);
-    int64_t begin = index * groups / v->tasks * unit, end = PEFT__MIN((index + 1) * groups / v->tasks * unit, v->n);
+    const peft__gemm_job *g = v->g;
+    int64_t unit = g->isa->nr, groups = peft__div_up(g->n, unit);
+    int64_t begin = index * groups / v->tasks * unit,
+            end = PEFT__MIN((index + 1) * groups / v->tasks * unit, g->n);
     if (begin < end)
-        v->isa->gemv(v->b->type, end - begin, v->k, v->alpha, v->x, v->incx, peft__advance(v->b->type, v->b->data, begin),
-                     v->b->stride, v->beta, v->y + begin);
+        g->isa->gemv(g->b.type, end - begin, g->k, g->s, (const float *)g->a.data, g->a.col_step,
+                peft__advance(g->b.type, g->b.data, begin), g->b.row_step, g->beta, g->c + begin);
 }
 
 // ---- choosing a path
 
-typedef enum peft__gemm_path { PEFT__PATH_TILES, PEFT__PATH_DOTS, PEFT__PATH_GEMV, PEFT__PATH_FLIPPED } peft__gemm_path;
+typedef enum peft__gemm_path {
+    PEFT__PATH_TILES,
+    PEFT__PATH_DOTS,
+    PEFT__PATH_GEMV,
+    PEFT__PATH_FLIPPED
+} peft__gemm_path;
 
 // Depends on the shape only, never on threads.
 static peft__gemm_path peft__gemm_choose(const peft__gemm_job *g) {
-    bool plain = g->b->type == PEFT_F32 || g->b->type == PEFT_F16 || g->b->type == PEFT_BF16;
-    if (!plain) return PEFT__PATH_TILES;
-    if (g->a_cs == 1 && g->b->transposed && (g->m <= 2 * g->isa->dot_rows || g->n <= PEFT__FEW) && g->k >= 2 * g->isa->nr / 2)
+    bool a_rows = g->a.col_step == 1, b_rows = g->b.col_step == 1;
+    if (g->b.format) return PEFT__PATH_TILES;
+    if (a_rows && !b_rows && (g->m <= 2 * g->isa->dot_rows || g->n <= PEFT__FEW) && g->k >= g->isa->nr)
         return PEFT__PATH_DOTS;
-    if (g->m == 1 && !g->b->transposed) return PEFT__PATH_GEMV;
-    if (g->n <= PEFT__FEW && g->b->type == PEFT_F32 && g->k >= 32) {
-        if (g->a_cs == 1 && g->m > g->isa->mr) return PEFT__PATH_DOTS;
-        if (g->a_rs == 1 && g->m > 2 * g->isa->nr) return PEFT__PATH_FLIPPED;
+    if (g->m == 1 && b_rows) return PEFT__PATH_GEMV;
+    if (g->n <= PEFT__FEW && g->b.type == PEFT_F32 && g->k >= 32) {
+        if (a_rows && g->m > g->isa->mr) return PEFT__PATH_DOTS;
+        if (g->a.row_step == 1 && g->m > 2 * g->isa->nr) return PEFT__PATH_FLIPPED;
     }
     return PEFT__PATH_TILES;
 }
 
-// C^T[n,m] = op(B)^T A^T: a tall, thin C becomes a wide one whose wide operand A is read in place.
-static void peft__gemm_flip(const peft__gemm_job *g, peft__gemm_job *f, peft__operand *at) {
+// C^T [n, m] = B^T A^T: a tall, thin C becomes a wide one whose wide operand A is read in place.
+static void peft__gemm_flip(const peft__gemm_job *g, peft__gemm_job *f) {
     *f = *g;
-    at->type = PEFT_F32, at->data = g->a, at->stride = g->a_cs, at->transposed = false, at->quant = NULL;
     f->m = g->n, f->n = g->m;
-    f->a = (const float *)g->b->data;
-    f->a_rs = g->b->transposed ? g->b->stride : 1, f->a_cs = g->b->transposed ? 1 : g->b->stride;
-    f->b = at;
+    f->a = peft__T(g->b), f->b = peft__T(g->a);
     f->beta = 0.0f;
     f->ldc = g->m;
 }
 
-static size_t peft__gemm_need(const peft__gemm_job *g, peft__gemm_path path, int64_t threads) {
+// Floats of scratch memory.
+static int64_t peft__gemm_need(const peft__gemm_job *g, peft__gemm_path path, int64_t threads) {
     peft__gemm_job f = *g;
-    peft__operand at;
-    size_t extra = 0;
     if (path == PEFT__PATH_GEMV) return 0;
-    if (path == PEFT__PATH_DOTS) return g->b->transposed ? 0 : (size_t)(g->n * g->k + 16) * sizeof(float);
-    if (path == PEFT__PATH_FLIPPED) {
-        peft__gemm_flip(g, &f, &at);
-        extra = (size_t)peft__round_up(g->m * g->n, 16) * sizeof(float);
-    }
+    if (path == PEFT__PATH_DOTS) return g->b.col_step == 1 ? g->n * g->k + 16 : 0;
+    if (path == PEFT__PATH_FLIPPED) peft__gemm_flip(g, &f);
     peft__gemm_plan(&f, threads);
-    return peft__gemm_scratch_of(&f) + extra;
+    return peft__gemm_floats(&f) + (path == PEFT__PATH_FLIPPED ? peft__round_up(g->m * g->n, 16) : 0);
 }
 
 static void peft__gemm_go(peft__gemm_job *g, peft__gemm_path path, int64_t threads, float *scratch) {
     if (path == PEFT__PATH_TILES) {
-        peft__gemm_plan(g, threads);
-        peft__gemm_run(g, scratch);
+        peft__gemm_run(g, threads, scratch);
     } else if (path == PEFT__PATH_FLIPPED) {
         peft__gemm_job f;
-        peft__operand at;
-        peft__gemm_flip(g, &f, &at);
+        peft__gemm_flip(g, &f);
         f.c = scratch;
-        peft__gemm_plan(&f, threads);
-        peft__gemm_run(&f, scratch + peft__round_up(g->m * g->n, 16));
+        peft__gemm_run(&f, threads, scratch + peft__round_up(g->m * g->n, 16));
         for (int64_t i = 0; i < g->m; i++)
-            for (int64_t j = 0; j < g->n; j++) {
-                float *c = g->c + i * g->ldc + j, v = f.c[j * g->m + i];
-                *c = g->beta == 0.0f ? v : v + g->beta * *c;
-            }
+            for (int64_t j = 0; j < g->n; j++)
+                peft__put_sums(g->c + i * g->ldc + j, &f.c[j * g->m + i], 1, 1.0f, g->beta);
     } else if (path == PEFT__PATH_DOTS) {
-        peft__dots_job d = {g->isa, g->b->type, g->m, g->n, g->k, 1, g->alpha, g->beta, g->a, g->a_rs, g->b->data,
-                            g->b->stride, g->c, g->ldc};
-        if (!g->b->transposed) {  // few columns: turn B into rows
-            g->isa->pack_panel(PEFT_F32, g->b->data, 1, g->b->stride, g->n, g->k, g->k, g->k, scratch);
+        peft__dots_job d = {g, threads > 1 ? 4 * threads : 1, g->b.col_step, g->b.data};
+        if (g->b.col_step == 1) {  // few columns: make B's columns contiguous
+            g->isa->pack_panel(PEFT_F32, g->b.data, 1, g->b.row_step, g->n, g->k, g->k, g->k, scratch);
             d.b = scratch, d.ldb = g->k;
         }
-        if (threads > 1) d.tasks = 4 * threads;
-        peft__gemm_each(g, d.tasks, peft__dots_task, &d);
+        peft__each_task(g->ctx, d.tasks, peft__dots_task, &d);
     } else {
-        peft__gemv_job v = {g->isa, g->b, g->n, g->k, threads > 1 ? 2 * threads : 1, g->a_cs, g->alpha, g->beta, g->a, g->c};
-        peft__gemm_each(g, v.tasks, peft__gemv_task, &v);
+        peft__gemv_job v = {g, threads > 1 ? 2 * threads : 1};
+        peft__each_task(g->ctx, v.tasks, peft__gemv_task, &v);
     }
 }
 
-static peft__pack_fn peft__pack_for(const peft_context *ctx, peft_dtype type) {
-    bool plain = type == PEFT_F32 || type == PEFT_F16 || type == PEFT_BF16;
-    return plain ? peft__isa_of(ctx)->pack : peft__quant_pack_of(ctx->simd);
-}
-
-static void peft__gemm_job_init(peft__gemm_job *g, peft_context *ctx, int64_t m, int64_t n, int64_t k, float alpha,
-                                const float *a, int64_t a_rs, int64_t a_cs, const peft__operand *b, float beta, float *c,
-                                int64_t ldc) {
+static void peft__gemm_job_init(peft__gemm_job *g, peft_context *ctx, const peft__matrix *c, float beta,
+        float s, const peft__matrix *a, const peft__matrix *b) {
     memset(g, 0, sizeof(*g));
     g->isa = peft__isa_of(ctx);
-    g->pack = peft__pack_for(ctx, b->type);
-    g->m = m, g->n = n, g->k = k;
-    g->alpha = alpha, g->beta = beta;
-    g->a = a, g->a_rs = m == 1 ? PEFT__MAX(k, 1) : a_rs, g->a_cs = k == 1 && a_rs != 1 ? 1 : a_cs;
-    if (m == 1 && a_cs != 1) g->a_rs = 1;
-    g->b = b;
-    g->c = c, g->ldc = ldc;
+    g->pack = b->format ? b->format->pack(ctx->simd) : g->isa->pack;
+    g->m = c->rows, g->n = c->cols, g->k = a->cols;
+    g->s = s, g->beta = beta;
+    g->a = *a, g->b = *b;
+    g->c = (float *)(uintptr_t)c->data, g->ldc = c->row_step;
+    // steps along a side of length 1 are never taken: choose those of a matrix with contiguous rows
+    if (g->k == 1 && a->row_step != 1) g->a.col_step = 1;
+    if (g->m == 1) g->a.row_step = a->col_step != 1 ? 1 : PEFT__MAX(g->k, 1);
 }
 
-// C = beta * C, for k == 0 or alpha == 0
-static void peft__scale_matrix(int64_t m, int64_t n, float beta, float *c, int64_t ldc) {
-    for (int64_t i = 0; i < m; i++)
-        for (int64_t j = 0; j < n; j++) c[i * ldc + j] = beta == 0.0f ? 0.0f : beta * c[i * ldc + j];
-}
-
+// Makes the context's scratch memory at least `size` bytes.
 static peft_status peft__gemm_reserve(peft_context *ctx, size_t size) {
     if (size <= ctx->gemm_scratch_size) return PEFT_OK;
     peft__free(ctx, ctx->gemm_scratch);
@@ -6239,106 +6266,114 @@ static peft_status peft__gemm_reserve(peft_context *ctx, size_t size) {
     return PEFT_OK;
 }
 
-// C[m,n] = alpha * A[m,k] * op(B)[k,n] + beta * C, a(i,p) = a[i*a_rs + p*a_cs]. Uses all threads of the context: not to be
-// called from a task. May grow the context's scratch memory, hence the status.
-static peft_status peft__gemm(peft_context *ctx, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t a_rs,
-                              int64_t a_cs, const peft__operand *b, float beta, float *c, int64_t ldc) {
-    if (m <= 0 || n <= 0) return PEFT_OK;
-    if ((k <= 0 || alpha == 0.0f) && !ctx->dry) {
-        peft__scale_matrix(m, n, beta, c, ldc);
+// C [m, n] = beta C + s A [m, k] B [k, n]; C and A are f32, C's rows contiguous. Uses all threads of the
+// context: not to be called from a task. May grow the context's scratch memory, hence the status.
+static peft_status peft__matmul(
+        peft_context *ctx, peft__matrix c, float beta, float s, peft__matrix a, peft__matrix b) {
+    if (c.rows <= 0 || c.cols <= 0) return PEFT_OK;
+    if (s == 0.0f) a.cols = 0;
+    double work = (double)c.rows * (double)c.cols * (double)a.cols;
+    if (!ctx->dry && (a.cols <= 0 || (work <= PEFT__TINY && !b.format))) {
+        peft__matmul_plain(&c, beta, s, &a, &b);
         return PEFT_OK;
     }
-    if (b->type >= PEFT_I8 && a_cs == 1 && !ctx->dry) {
-        bool done = false;
-        peft_status status = peft__quant_gemv(ctx, m, n, k, alpha, a, a_rs, b, beta, c, ldc, &done);
-        if (status || done) return status;
-    }
+    bool done = false;
+    peft_status status = b.format && a.col_step == 1 && !ctx->dry
+            ? b.format->few(ctx, &c, beta, s, &a, &b, &done)
+            : PEFT_OK;
+    if (status || done) return status;
     peft__gemm_job g;
-    peft__gemm_job_init(&g, ctx, m, n, k, alpha, a, a_rs, a_cs, b, beta, c, ldc);
-    int64_t threads = (double)m * (double)n * (double)k < PEFT__SERIAL_WORK ? 1 : ctx->threads;
+    peft__gemm_job_init(&g, ctx, &c, beta, s, &a, &b);
+    int64_t threads = work < PEFT__SERIAL_WORK ? 1 : ctx->threads;
     g.ctx = threads > 1 ? ctx : NULL;
     peft__gemm_path path = peft__gemm_choose(&g);
-    peft_status status = peft__gemm_reserve(ctx, peft__gemm_need(&g, path, threads));
-    if (status || ctx->dry) return status;
-    peft__gemm_go(&g, path, threads, (float *)ctx->gemm_scratch);
-    return PEFT_OK;
+    status = peft__gemm_reserve(ctx, (size_t)peft__gemm_need(&g, path, threads) * sizeof(float));
+    if (!status && !ctx->dry) peft__gemm_go(&g, path, threads, (float *)ctx->gemm_scratch);
+    return status;
 }
 
-// The same inside one task, f32 only; b(p,j) = b[p*b_rs + j*b_cs] where b_rs or b_cs is 1. `scratch`: 64-byte aligned.
-static void peft__gemm_serial_job(peft__gemm_job *g, peft__operand *bo, peft_context *ctx, int64_t m, int64_t n, int64_t k,
-                                  const float *b, int64_t b_rs, int64_t b_cs) {
-    bo->type = PEFT_F32, bo->data = b, bo->quant = NULL;
-    bo->transposed = b_cs != 1 && n > 1;
-    bo->stride = bo->transposed ? b_cs : b_rs;
-    peft__gemm_job_init(g, ctx, m, n, k, 1.0f, NULL, k, 1, bo, 0.0f, NULL, n);
-}
-
-static void peft__gemm_serial(peft_context *ctx, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t a_rs,
-                              int64_t a_cs, const float *b, int64_t b_rs, int64_t b_cs, float beta, float *c, int64_t ldc,
-                              void *scratch) {
-    if (m <= 0 || n <= 0) return;
-    if (k <= 0 || alpha == 0.0f) {
-        peft__scale_matrix(m, n, beta, c, ldc);
+// The same inside one task, f32 only. `scratch`: as many bytes as peft__matmul_scratch says, 64-byte aligned.
+static void peft__matmul_serial(peft_context *ctx, peft__matrix c, float beta, float s, peft__matrix a,
+        peft__matrix b, void *scratch) {
+    if (c.rows <= 0 || c.cols <= 0) return;
+    if (s == 0.0f) a.cols = 0;
+    if (c.rows * c.cols * a.cols <= PEFT__TINY) {
+        peft__matmul_plain(&c, beta, s, &a, &b);
         return;
     }
-    peft__operand bo;
     peft__gemm_job g;
-    peft__gemm_serial_job(&g, &bo, ctx, m, n, k, b, b_rs, b_cs);
-    peft__gemm_job_init(&g, ctx, m, n, k, alpha, a, a_rs, a_cs, &bo, beta, c, ldc);
+    peft__gemm_job_init(&g, ctx, &c, beta, s, &a, &b);
     peft__gemm_go(&g, peft__gemm_choose(&g), 1, (float *)scratch);
 }
 
 // Enough for any strides.
-static size_t peft__gemm_serial_scratch(peft_context *ctx, int64_t m, int64_t n, int64_t k) {
-    size_t most = 64;
-    if (m <= 0 || n <= 0 || k <= 0) return most;
-    peft__operand bo;
-    peft__gemm_job g;
+static size_t peft__matmul_scratch(peft_context *ctx, int64_t m, int64_t n, int64_t k) {
+    int64_t most = 16;
+    if (m <= 0 || n <= 0 || k <= 0) return (size_t)most * sizeof(float);
     for (int transposed = 0; transposed < 2; transposed++) {
-        peft__gemm_serial_job(&g, &bo, ctx, m, n, k, NULL, transposed ? 1 : n, transposed ? k : 1);
-        most = PEFT__MAX(most, peft__gemm_need(&g, PEFT__PATH_TILES, 1));
-        most = PEFT__MAX(most, n <= PEFT__FEW ? peft__gemm_need(&g, PEFT__PATH_FLIPPED, 1) : 0);
-        most = PEFT__MAX(most, n <= PEFT__FEW ? peft__gemm_need(&g, PEFT__PATH_DOTS, 1) : 0);
+        peft__gemm_job g;
+        peft__matrix c = peft__dense(NULL, m, n), a = peft__dense(NULL, m, k);
+        peft__matrix b = transposed ? peft__T(peft__dense(NULL, n, k)) : peft__dense(NULL, k, n);
+        peft__gemm_job_init(&g, ctx, &c, 0, 1, &a, &b);
+        for (int path = PEFT__PATH_TILES; path <= PEFT__PATH_FLIPPED; path++)
+            if (path == PEFT__PATH_TILES || n <= PEFT__FEW)
+                most = PEFT__MAX(most, peft__gemm_need(&g, (peft__gemm_path)path, 1));
     }
-    return most;
+    return (size_t)most * sizeof(float);
 }
 
-PEFTDEF peft_status peft_sgemm(peft_context *ctx, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha,
-                               const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc) {
+PEFTDEF peft_status peft_sgemm(peft_context *ctx, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k,
+        float alpha, const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c,
+        int64_t ldc) {
     if (!ctx) return PEFT_ERROR_ARGUMENT;
     if (m < 0 || n < 0 || k < 0)
-        return peft__fail(ctx, PEFT_ERROR_SHAPE, "peft_sgemm: m %lld, n %lld or k %lld is negative", (long long)m, (long long)n,
-                          (long long)k);
+        return peft__fail(ctx, PEFT_ERROR_SHAPE, "peft_sgemm: m %lld, n %lld or k %lld is negative",
+                (long long)m, (long long)n, (long long)k);
     if (m == 0 || n == 0) return PEFT_OK;
-    if (!c || (k > 0 && (!a || !b))) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_sgemm: a matrix is NULL");
+    if (!c || (k > 0 && (!a || !b)))
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_sgemm: a matrix is NULL");
     if (lda < (trans_a ? m : k) || ldb < (trans_b ? k : n) || ldc < n)
-        return peft__fail(ctx, PEFT_ERROR_SHAPE, "peft_sgemm: lda %lld, ldb %lld or ldc %lld is less than a row", (long long)lda,
-                          (long long)ldb, (long long)ldc);
-    peft__operand bo = {PEFT_F32, b, ldb, trans_b, NULL};
-    return peft__gemm(ctx, m, n, k, alpha, a, trans_a ? 1 : lda, trans_a ? lda : 1, &bo, beta, c, ldc);
+        return peft__fail(ctx, PEFT_ERROR_SHAPE,
+                "peft_sgemm: lda %lld, ldb %lld or ldc %lld is less than a row", (long long)lda,
+                (long long)ldb, (long long)ldc);
+    return peft__matmul(ctx, peft__dense_rows(c, m, n, ldc), beta, alpha,
+            trans_a ? peft__T(peft__dense_rows(a, k, m, lda)) : peft__dense_rows(a, m, k, lda),
+            trans_b ? peft__T(peft__dense_rows(b, n, k, ldb)) : peft__dense_rows(b, k, n, ldb));
 }
-// =====================================================================================================================
+
+// How to add an instruction set: a PEFT__PASS_... with its v_ names above (a vector type, some twenty
+// operations and four numbers: tile, rows of the dot products, kc, L2), its #include, its entry in
+// PEFT__CHOOSE_ISA and its name in chapter 1 (peft_simd, peft__simd_available). tests/test_gemm.c runs on
+// every set that the machine has.
+// ===========================================================================================================
 // 4. QUANTIZATION
-//    Holds: NF4, FP4 and int8 weights in blocks, double quantization, the packing that feeds the gemm, products for one token.
-//    Rests on: 3.  Hands on: peft_quantize, peft__quant_to_f32, peft__quant_pack_of, peft__quant_gemv.
-// =====================================================================================================================
+//    Weights of 4 or 8 bits: NF4, FP4 and int8 in blocks that share a scale, double quantization of those
+//    scales, and the products with them. It rests on chapter 3, which it gives a packer for such weights
+//    (peft__quantized): they are expanded while packing, so a whole matrix never exists as floats. To know:
+//    peft_quantize, peft__quant_expand_plain, peft__to_f32, peft__matrix_of, peft__quant_few.
+// ===========================================================================================================
 //
-// What a weight is, is said once: peft__quant_expand_plain. Whatever computes one elsewhere rounds in the same places (map or code
-// times scale, once), so every instruction set gives the same bits. Codes are expanded by a table lookup in registers.
+// NF4 of the block [0.4 -0.2 0.1 0] (a real block has 32 to 4096 weights): the scale is absmax = 0.4, over
+// which the weights are [1 -0.5 0.25 0]. The nearest entries of the table are 1, -0.525, 0.246 and 0, which
+// are entries 15, 2, 10 and 7: the codes, two in a byte, the first one in the high half: F2 A7. Read back:
+// [0.4 -0.21 0.098 0].
+//
+// peft__quant_expand_plain is the reference decoder; the vector decoders match it bit for bit, as all round
+// in the same places (table entry or code times scale, once). Codes are expanded by a table lookup in
+// registers.
 
-static void peft__to_f32(const peft_tensor *t, int64_t first, int64_t count, float *out);
-
-// NF4: 8 positive and 7 negative quantiles of the normal distribution, and 0, scaled to [-1, 1] (QLoRA, appendix E).
-static const float peft__nf4_map[16] = {
-    -1.0f, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f, -0.28444138169288635f, -0.18477343022823334f,
-    -0.09105003625154495f, 0.0f, 0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f,
-    0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f};
+// NF4: 8 positive and 7 negative quantiles of the normal distribution, and 0, scaled to [-1, 1] (QLoRA,
+// appendix E).
+static const float peft__nf4_map[16] = {-1.0f, -0.6961928009986877f, -0.5250730514526367f,
+        -0.39491748809814453f, -0.28444138169288635f, -0.18477343022823334f, -0.09105003625154495f, 0.0f,
+        0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f,
+        0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f};
 // FP4: sign, 2 bits of exponent, 1 of mantissa, over 12; both zeros are +0.
-static const float peft__fp4_map[16] = {
-    0.0f, 0.0625f / 12, 8.0f / 12, 1.0f, 4.0f / 12, 0.5f, 2.0f / 12, 0.25f,
-    0.0f, -0.0625f / 12, -8.0f / 12, -1.0f, -4.0f / 12, -0.5f, -2.0f / 12, -0.25f};
+static const float peft__fp4_map[16] = {0.0f, 0.0625f / 12, 8.0f / 12, 1.0f, 4.0f / 12, 0.5f, 2.0f / 12,
+        0.25f, 0.0f, -0.0625f / 12, -8.0f / 12, -1.0f, -4.0f / 12, -0.5f, -2.0f / 12, -0.25f};
 
-// a * b + c rounded after the product and after the sum, even where a compiler may fuse the two (gcc does by default).
+// a * b + c rounded after the product and after the sum, even where a compiler may fuse the two (gcc does by
+// default).
 PEFT__INLINE float peft__mul_add(float a, float b, float c) {
     volatile float product = a * b;
     return product + c;
@@ -6349,7 +6384,8 @@ PEFT__INLINE float peft__quant_scale(const peft_quant *q, int64_t block) {
     return peft__mul_add(q->nested_map[q->codes[block]], q->nested_absmax[block >> 8], q->nested_offset);
 }
 
-// The same for blocks [block, block + count), for products, where it does not matter whether the two operations are fused.
+// The scales of blocks [block, block + count), for products, where it does not matter whether multiplication
+// and addition are fused.
 PEFT__INLINE void peft__quant_scales(const peft_quant *q, int64_t block, int64_t count, float *out) {
     if (q->absmax) memcpy(out, q->absmax + block, (size_t)count * sizeof(float));
     for (int64_t b = block, end = block + count; !q->absmax && b < end;) {
@@ -6365,8 +6401,10 @@ PEFT__INLINE void peft__quant_scales(const peft_quant *q, int64_t block, int64_t
     }
 }
 
-// The scales of weights [first, first + count), then as many finite numbers as a vector of `width` reads behind them: in place or in copy.
-PEFT__INLINE const float *peft__quant_scales_at(const peft_quant *q, int64_t first, int64_t count, int64_t width, float *copy) {
+// The scales of weights [first, first + count), and behind them as many finite numbers as a vector of `width`
+// reads: in place, or in `copy`.
+PEFT__INLINE const float *peft__quant_scales_at(
+        const peft_quant *q, int64_t first, int64_t count, int64_t width, float *copy) {
     int64_t block = first >> q->block_shift, n = ((first + count - 1) >> q->block_shift) - block + 1;
     if (q->absmax && block + n + width <= q->block_count) return q->absmax + block;
     peft__quant_scales(q, block, n, copy);
@@ -6380,8 +6418,9 @@ PEFT__INLINE float peft__quant_value(const peft_quant *q, const uint8_t *data, i
     return q->map[i & 1 ? data[i >> 1] & 15 : data[i >> 1] >> 4];
 }
 
-// Weights [first, first + count) of the flat tensor.
-static void peft__quant_expand_plain(const peft_quant *q, const uint8_t *data, int64_t first, int64_t count, float *out) {
+// out [count] = weights [first, first + count) of the flat tensor
+static void peft__quant_expand_plain(
+        const peft_quant *q, const uint8_t *data, int64_t first, int64_t count, float *out) {
     for (int64_t i = first, end = first + count; i < end;) {
         int64_t stop = PEFT__MIN((i | (q->block - 1)) + 1, end);
         float scale = peft__quant_scale(q, i >> q->block_shift);
@@ -6389,27 +6428,38 @@ static void peft__quant_expand_plain(const peft_quant *q, const uint8_t *data, i
     }
 }
 
-typedef void (*peft__expand_fn)(const peft_quant *q, const uint8_t *data, int64_t first, int64_t count, float *out);
+typedef void (*peft__expand_fn)(
+        const peft_quant *q, const uint8_t *data, int64_t first, int64_t count, float *out);
 
-// ---- packing
-// Panels of op(B) as chapter 3 reads them. Any shape and alignment: weights are expanded in runs and put in place one by one.
+// ---- packing: panels of op(B) as chapter 3 reads them
 
 typedef struct peft__quant_panel {
     const peft_quant *q;
     const uint8_t *data;
     int64_t stride;
-    bool transposed;
-    int64_t k0, kc, n0;           // element (p, l) of the panel is element (k0 + p, n0 + l) of op(B), p < kc
-    int64_t lanes, width, step;   // lanes of weights, then zeros up to width; out[p*step + l]
+    bool transposed;     // k is contiguous: element (p, j) of op(B) is weight j*stride + p, else p*stride + j
+    int64_t k0, kc, n0;  // element (p, l) of the panel is element (k0 + p, n0 + l) of op(B), p < kc
+    int64_t lanes, width, step;  // lanes of weights, then zeros up to width; out[p*step + l]
 } peft__quant_panel;
+
+static peft__quant_panel peft__quant_panel_of(const peft__matrix *b, int64_t k0, int64_t kc, int64_t n0,
+        int64_t lanes, int64_t width, int64_t step) {
+    bool transposed = b->col_step != 1;
+    peft__quant_panel p = {b->quant, (const uint8_t *)b->data, transposed ? b->col_step : b->row_step,
+            transposed, k0, kc, n0, lanes, width, step};
+    return p;
+}
 
 #define PEFT__QUANT_RUN 64
 
+// Rows p and on of a panel, for any shape and alignment: weights are expanded in runs and put in place one by
+// one.
 static void peft__quant_pack_any(const peft__quant_panel *b, int64_t p, peft__expand_fn expand, float *out) {
     float run[PEFT__QUANT_RUN];
     for (int64_t i = p; i < b->kc; i++)
         for (int64_t l = b->lanes; l < b->width; l++) out[i * b->step + l] = 0.0f;
-    for (; !b->transposed && p < b->kc; p++) expand(b->q, b->data, (b->k0 + p) * b->stride + b->n0, b->lanes, out + p * b->step);
+    for (; !b->transposed && p < b->kc; p++)
+        expand(b->q, b->data, (b->k0 + p) * b->stride + b->n0, b->lanes, out + p * b->step);
     for (; p < b->kc; p += PEFT__QUANT_RUN)
         for (int64_t l = 0; l < b->lanes; l++) {
             int64_t count = PEFT__MIN(PEFT__QUANT_RUN, b->kc - p);
@@ -6418,643 +6468,9 @@ static void peft__quant_pack_any(const peft__quant_panel *b, int64_t p, peft__ex
         }
 }
 
-// ---- the vector pages: a table of 16 floats looked up by the low 4 bits of each lane, and codes as lanes. A word is 32 bits of codes:
-//      8 of 4 bits or 4 of 8 bits, one after the other in memory.
-//      codes(p): the next W 4-bit codes as lanes.  bytes(p): the next W int8 as floats.  PEFT__NIBBLE(t, w, i): entries for the i-th
-//      code of each word, PEFT__BYTE(w, i) likewise.  eight(t, w, v): all codes of W words as eight vectors, in any order as long as
-//      place(W, e) tells where the e-th is (vector * W + lane).  spread(s, phase, shift): scales s of blocks of 2^shift for the lanes of
-//      those vectors, if the first code is `phase` codes into the first block; reads W floats.
-
-// Words yield their codes one after the other: vector i holds the i-th of each.
-static int peft__place_words(int width, int e) {
-    return e % 8 * width + e / 8;
-}
-#define PEFT__DEFINE_EIGHT(V, TARGET)                                                                       \
-    typedef peft__table_##V peft__eighths_##V;                                                              \
-    PEFT__INLINE TARGET peft__eighths_##V peft__eighths_of_##V(const float *map) {                          \
-        return peft__table_of_##V(map, 1.0f);                                                               \
-    }                                                                                                       \
-    PEFT__INLINE TARGET void peft__eight_##V(peft__eighths_##V t, peft__vec_##V w, peft__vec_##V *v) {      \
-        v[0] = PEFT__NIBBLE_##V(t, w, 0), v[1] = PEFT__NIBBLE_##V(t, w, 1), v[2] = PEFT__NIBBLE_##V(t, w, 2); \
-        v[3] = PEFT__NIBBLE_##V(t, w, 3), v[4] = PEFT__NIBBLE_##V(t, w, 4), v[5] = PEFT__NIBBLE_##V(t, w, 5); \
-        v[6] = PEFT__NIBBLE_##V(t, w, 6), v[7] = PEFT__NIBBLE_##V(t, w, 7);                                 \
-    }
-
-// Neighbours of c are added up: even codes of two bytes, then odd ones.
-#define PEFT__COLUMNS(a, b) c[0] = a[0], c[1] = a[2], c[2] = b[0], c[3] = b[2], c[4] = a[1], c[5] = a[3], c[6] = b[1], c[7] = b[3];
-
-#if PEFT__X86
-typedef struct peft__table_avx2 {
-    __m256 low, high;
-} peft__table_avx2;
-PEFT__AVX2 peft__table_avx2 peft__table_of_avx2(const float *map, float scale) {
-    peft__table_avx2 t;
-    t.low = _mm256_mul_ps(_mm256_loadu_ps(map), _mm256_set1_ps(scale));
-    t.high = _mm256_mul_ps(_mm256_loadu_ps(map + 8), _mm256_set1_ps(scale));
-    return t;
-}
-PEFT__AVX2 __m256 peft__look_avx2(peft__table_avx2 t, __m256i index) {
-    __m256 low = _mm256_permutevar8x32_ps(t.low, index), high = _mm256_permutevar8x32_ps(t.high, index);
-    return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)));
-}
-PEFT__AVX2 __m256i peft__codes_avx2(const uint8_t *p) {
-    int32_t word;
-    memcpy(&word, p, 4);
-    return _mm256_srlv_epi32(_mm256_set1_epi32(word), _mm256_setr_epi32(4, 0, 12, 8, 20, 16, 28, 24));
-}
-PEFT__AVX2 __m256 peft__bytes_avx2(const uint8_t *p) {
-    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
-}
-// Two lookups of 8 floats and a blend per vector cost more than the four bytes of 32 codes one by one, zipped to floats: half of a
-// vector then holds the codes of four neighbouring bytes, one half from the first 32 codes, one from the second.
-typedef struct peft__eighths_avx2 {
-    __m256i byte[4];
-} peft__eighths_avx2;
-PEFT__AVX2 peft__eighths_avx2 peft__eighths_of_avx2(const float *map) {
-    peft__eighths_avx2 t;
-    uint8_t bytes[4][16];
-    for (int i = 0; i < 16; i++)
-        for (int k = 0; k < 4; k++) bytes[k][i] = (uint8_t)(peft__float_bits(map[i]) >> 8 * k);
-    for (int k = 0; k < 4; k++) t.byte[k] = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)bytes[k]));
-    return t;
-}
-typedef struct peft__pairs_avx2 {
-    __m256i low, high;  // the two bytes of each entry
-} peft__pairs_avx2;
-PEFT__AVX2 void peft__four_avx2(peft__eighths_avx2 t, __m256i code, __m256 *v) {
-    __m256i a = _mm256_shuffle_epi8(t.byte[0], code), b = _mm256_shuffle_epi8(t.byte[1], code);
-    __m256i c = _mm256_shuffle_epi8(t.byte[2], code), d = _mm256_shuffle_epi8(t.byte[3], code);
-    __m256i low = _mm256_unpacklo_epi8(a, b), high = _mm256_unpacklo_epi8(c, d);
-    v[0] = _mm256_castsi256_ps(_mm256_unpacklo_epi16(low, high)), v[1] = _mm256_castsi256_ps(_mm256_unpackhi_epi16(low, high));
-    low = _mm256_unpackhi_epi8(a, b), high = _mm256_unpackhi_epi8(c, d);
-    v[2] = _mm256_castsi256_ps(_mm256_unpacklo_epi16(low, high)), v[3] = _mm256_castsi256_ps(_mm256_unpackhi_epi16(low, high));
-}
-PEFT__AVX2 void peft__eight_avx2(peft__eighths_avx2 t, __m256 w, __m256 *v) {
-    __m256i codes = _mm256_castps_si256(w), mask = _mm256_set1_epi8(15);
-    peft__four_avx2(t, _mm256_and_si256(_mm256_srli_epi16(codes, 4), mask), v);
-    peft__four_avx2(t, _mm256_and_si256(codes, mask), v + 4);
-}
-static int peft__place_avx2(int width, int e) {
-    int byte = e / 2;
-    return (e % 2 * 4 + byte % 16 / 4) * width + byte / 16 * 4 + byte % 4;
-}
-typedef __m256i peft__lanes_avx2;
-PEFT__AVX2 __m256i peft__lanes_of_avx2(int64_t phase, int shift) {
-    __m256i at = _mm256_add_epi32(_mm256_set1_epi32((int32_t)phase), _mm256_setr_epi32(0, 0, 0, 0, 32, 32, 32, 32));
-    return _mm256_srl_epi32(at, _mm_cvtsi32_si128(shift));
-}
-PEFT__AVX2 __m256 peft__spread_avx2(const float *scales, __m256i lanes) {
-    return _mm256_permutevar8x32_ps(_mm256_loadu_ps(scales), lanes);
-}
-typedef __m256i peft__short_avx2, peft__int_avx2;
-PEFT__AVX2 peft__pairs_avx2 peft__pairs_of_avx2(const int16_t *map) {
-    peft__pairs_avx2 t;
-    __m256i entries = _mm256_loadu_si256((const __m256i *)(const void *)map);
-    __m256i low = _mm256_and_si256(entries, _mm256_set1_epi16(255)), high = _mm256_srli_epi16(entries, 8);
-    t.low = _mm256_permute4x64_epi64(_mm256_packus_epi16(low, low), 0x88);
-    t.high = _mm256_permute4x64_epi64(_mm256_packus_epi16(high, high), 0x88);
-    return t;
-}
-PEFT__AVX2 void peft__zip_avx2(peft__pairs_avx2 t, __m256i code, __m256i *v) {
-    __m256i low = _mm256_shuffle_epi8(t.low, code), high = _mm256_shuffle_epi8(t.high, code);
-    v[0] = _mm256_unpacklo_epi8(low, high), v[1] = _mm256_unpackhi_epi8(low, high);
-}
-PEFT__AVX2 void peft__shorts_of_avx2(peft__pairs_avx2 t, __m256 w, __m256i *v) {
-    __m256i codes = _mm256_castps_si256(w), mask = _mm256_set1_epi8(15);
-    peft__zip_avx2(t, _mm256_and_si256(_mm256_srli_epi16(codes, 4), mask), v);
-    peft__zip_avx2(t, _mm256_and_si256(codes, mask), v + 2);
-}
-PEFT__AVX2 void peft__columns_avx2(const float *x, __m256 *c) {
-    __m256 a[4], b[4];
-    for (int i = 0; i < 4; i++)
-        a[i] = _mm256_loadu2_m128(x + 32 + 4 * i, x + 4 * i), b[i] = _mm256_loadu2_m128(x + 48 + 4 * i, x + 16 + 4 * i);
-    peft__transpose4_avx2(a), peft__transpose4_avx2(b);
-    PEFT__COLUMNS(a, b)
-}
-PEFT__AVX2 void peft__put_shorts_avx2(float *to, __m256 even, __m256 odd) {
-    __m256i s = _mm256_blend_epi16(_mm256_cvtps_epi32(even), _mm256_slli_epi32(_mm256_cvtps_epi32(odd), 16), 0xAA);
-    _mm256_storeu_ps(to, _mm256_castsi256_ps(s));
-}
-PEFT__AVX2 __m256i peft__no_ints_avx2(void) { return _mm256_setzero_si256(); }
-PEFT__AVX2 __m256 peft__ints_to_f32_avx2(__m256i s) { return _mm256_cvtepi32_ps(s); }
-PEFT__AVX2 __m256i peft__add_products_avx2(__m256i s, __m256i v, const float *x) {
-    return _mm256_add_epi32(s, _mm256_madd_epi16(v, _mm256_castps_si256(_mm256_loadu_ps(x))));
-}
-#define PEFT__NIBBLE_avx2(t, w, i) peft__look_avx2(t, _mm256_srli_epi32(_mm256_castps_si256(w), 4 * ((i) ^ 1)))
-#define PEFT__BYTE_avx2(w, i) \
-    _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(_mm256_castps_si256(w), 24 - 8 * (i)), 24))
-
-typedef __m512 peft__table_avx512;
-PEFT__AVX512 __m512 peft__table_of_avx512(const float *map, float scale) {
-    return _mm512_mul_ps(_mm512_loadu_ps(map), _mm512_set1_ps(scale));
-}
-PEFT__AVX512 __m512 peft__look_avx512(__m512 t, __m512i index) { return _mm512_permutexvar_ps(index, t); }
-PEFT__AVX512 __m512i peft__codes_avx512(const uint8_t *p) {
-    int64_t words;
-    memcpy(&words, p, 8);
-    __m512i at = _mm512_set_epi32(7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0);  // the byte of each lane
-    return _mm512_srlv_epi32(_mm512_shuffle_epi8(_mm512_set1_epi64(words), at), _mm512_set1_epi64(4));
-}
-PEFT__AVX512 __m512 peft__bytes_avx512(const uint8_t *p) {
-    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
-}
-typedef __m512i peft__lanes_avx512;
-PEFT__AVX512 __m512i peft__lanes_of_avx512(int64_t phase, int shift) {
-    __m512i at = _mm512_set_epi32(120, 112, 104, 96, 88, 80, 72, 64, 56, 48, 40, 32, 24, 16, 8, 0);
-    return _mm512_srl_epi32(_mm512_add_epi32(_mm512_set1_epi32((int32_t)phase), at), _mm_cvtsi32_si128(shift));
-}
-PEFT__AVX512 __m512 peft__spread_avx512(const float *scales, __m512i lanes) {
-    return _mm512_permutexvar_ps(lanes, _mm512_loadu_ps(scales));
-}
-typedef __m512i peft__short_avx512, peft__int_avx512;
-typedef __m512i peft__pairs_avx512;  // the table twice, as the fifth bit of an index is the next code's
-PEFT__AVX512 __m512i peft__pairs_of_avx512(const int16_t *map) {
-    return _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)map));
-}
-PEFT__AVX512 void peft__shorts_of_avx512(__m512i t, __m512 w, __m512i *v) {
-    __m512i codes = _mm512_castps_si512(w);
-    v[0] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 4), t), v[1] = _mm512_permutexvar_epi16(codes, t);
-    v[2] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 12), t), v[3] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 8), t);
-}
-PEFT__AVX512 __m512 peft__pieces_avx512(const float *x) {
-    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(x));
-    v = _mm512_insertf32x4(_mm512_insertf32x4(v, _mm_loadu_ps(x + 32), 1), _mm_loadu_ps(x + 64), 2);
-    return _mm512_insertf32x4(v, _mm_loadu_ps(x + 96), 3);
-}
-PEFT__AVX512 void peft__columns_avx512(const float *x, __m512 *c) {
-    __m512 a[4], b[4];
-    for (int i = 0; i < 4; i++) a[i] = peft__pieces_avx512(x + 8 * i), b[i] = peft__pieces_avx512(x + 8 * i + 4);
-    peft__transpose4_avx512(a), peft__transpose4_avx512(b);
-    for (int i = 0; i < 4; i++) c[2 * i] = a[i], c[2 * i + 1] = b[i];
-}
-PEFT__AVX512 void peft__put_shorts_avx512(float *to, __m512 even, __m512 odd) {
-    __m512i s = _mm512_mask_blend_epi16(0xAAAAAAAA, _mm512_cvtps_epi32(even), _mm512_slli_epi32(_mm512_cvtps_epi32(odd), 16));
-    _mm512_storeu_ps(to, _mm512_castsi512_ps(s));
-}
-PEFT__AVX512 __m512i peft__no_ints_avx512(void) { return _mm512_setzero_si512(); }
-PEFT__AVX512 __m512 peft__ints_to_f32_avx512(__m512i s) { return _mm512_cvtepi32_ps(s); }
-PEFT__AVX512 __m512i peft__add_products_avx512(__m512i s, __m512i v, const float *x) {
-    return _mm512_add_epi32(s, _mm512_madd_epi16(v, _mm512_castps_si512(_mm512_loadu_ps(x))));
-}
-#define PEFT__NIBBLE_avx512(t, w, i) peft__look_avx512(t, _mm512_srli_epi32(_mm512_castps_si512(w), 4 * ((i) ^ 1)))
-#define PEFT__BYTE_avx512(w, i) \
-    _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(_mm512_castps_si512(w), 24 - 8 * (i)), 24))
-PEFT__DEFINE_EIGHT(avx512, PEFT__TARGET_AVX512)
-#endif
-
-#if PEFT__NEON
-typedef uint8x16x4_t peft__table_neon;
-PEFT__INLINE uint8x16x4_t peft__table_of_neon(const float *map, float scale) {
-    uint8x16x4_t t;
-    for (int i = 0; i < 4; i++) t.val[i] = vreinterpretq_u8_f32(vmulq_n_f32(vld1q_f32(map + 4 * i), scale));
-    return t;
-}
-PEFT__INLINE float32x4_t peft__look_neon(uint8x16x4_t t, uint32x4_t index) {  // lane i: bytes 4i, 4i+1, 4i+2, 4i+3 of the table
-    uint32x4_t at = vmlaq_n_u32(vdupq_n_u32(0x03020100), vandq_u32(index, vdupq_n_u32(15)), 0x04040404);
-    return vreinterpretq_f32_u8(vqtbl4q_u8(t, vreinterpretq_u8_u32(at)));
-}
-PEFT__INLINE uint32x4_t peft__codes_neon(const uint8_t *p) {
-    static const int32_t shifts[4] = {-4, 0, -12, -8};
-    return vshlq_u32(vdupq_n_u32((uint32_t)p[0] | (uint32_t)p[1] << 8), vld1q_s32(shifts));
-}
-PEFT__INLINE float32x4_t peft__bytes_neon(const uint8_t *p) {
-    uint32_t word;
-    memcpy(&word, p, 4);
-    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vcreate_s8(word)))));
-}
-typedef struct peft__lanes_neon {
-    int at[4];
-} peft__lanes_neon;
-PEFT__INLINE peft__lanes_neon peft__lanes_of_neon(int64_t phase, int shift) {
-    peft__lanes_neon l = {{(int)(phase >> shift), (int)((phase + 8) >> shift), (int)((phase + 16) >> shift), (int)((phase + 24) >> shift)}};
-    return l;
-}
-PEFT__INLINE float32x4_t peft__spread_neon(const float *s, peft__lanes_neon l) {
-    float lanes[4] = {s[l.at[0]], s[l.at[1]], s[l.at[2]], s[l.at[3]]};
-    return vld1q_f32(lanes);
-}
-typedef int16x8_t peft__short_neon;
-typedef int32x4_t peft__int_neon;
-typedef struct peft__pairs_neon {
-    uint8x16_t low, high;  // the two bytes of each entry
-} peft__pairs_neon;
-PEFT__INLINE peft__pairs_neon peft__pairs_of_neon(const int16_t *map) {
-    uint16x8_t a = vreinterpretq_u16_s16(vld1q_s16(map)), b = vreinterpretq_u16_s16(vld1q_s16(map + 8));
-    peft__pairs_neon t;
-    t.low = vcombine_u8(vmovn_u16(a), vmovn_u16(b));
-    t.high = vcombine_u8(vshrn_n_u16(a, 8), vshrn_n_u16(b, 8));
-    return t;
-}
-PEFT__INLINE void peft__zip_neon(peft__pairs_neon t, uint8x16_t code, int16x8_t *v) {
-    uint8x16_t low = vqtbl1q_u8(t.low, code), high = vqtbl1q_u8(t.high, code);
-    v[0] = vreinterpretq_s16_u8(vzip1q_u8(low, high)), v[1] = vreinterpretq_s16_u8(vzip2q_u8(low, high));
-}
-PEFT__INLINE void peft__shorts_of_neon(peft__pairs_neon t, float32x4_t w, int16x8_t *v) {
-    static const uint8_t order[16] = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};  // so that a lane adds up its own word
-    uint8x16_t codes = vqtbl1q_u8(vreinterpretq_u8_f32(w), vld1q_u8(order));
-    peft__zip_neon(t, vshrq_n_u8(codes, 4), v);
-    peft__zip_neon(t, vandq_u8(codes, vdupq_n_u8(15)), v + 2);
-}
-PEFT__INLINE void peft__columns_neon(const float *x, float32x4_t *c) {
-    float32x4_t a[4], b[4];
-    for (int i = 0; i < 4; i++) a[i] = vld1q_f32(x + 8 * i), b[i] = vld1q_f32(x + 8 * i + 4);
-    peft__transpose_neon(a), peft__transpose_neon(b);
-    PEFT__COLUMNS(a, b)
-}
-PEFT__INLINE void peft__put_shorts_neon(float *to, float32x4_t even, float32x4_t odd) {
-    int16x8_t s = vcombine_s16(vmovn_s32(vcvtnq_s32_f32(even)), vmovn_s32(vcvtnq_s32_f32(odd)));
-    vst1q_f32(to, vreinterpretq_f32_s16(s));
-}
-PEFT__INLINE int32x4_t peft__no_ints_neon(void) { return vdupq_n_s32(0); }
-PEFT__INLINE float32x4_t peft__ints_to_f32_neon(int32x4_t s) { return vcvtq_f32_s32(s); }
-PEFT__INLINE int32x4_t peft__add_products_neon(int32x4_t s, int16x8_t v, const float *x) {
-    int16x8_t by = vreinterpretq_s16_f32(vld1q_f32(x));
-    return vmlal_high_s16(vmlal_s16(s, vget_low_s16(v), vget_low_s16(by)), v, by);
-}
-#define PEFT__NIBBLE_neon(t, w, i) peft__look_neon(t, vshlq_u32(vreinterpretq_u32_f32(w), vdupq_n_s32(-4 * ((i) ^ 1))))
-#define PEFT__BYTE_neon(w, i) vcvtq_f32_s32(vshrq_n_s32(vshlq_n_s32(vreinterpretq_s32_f32(w), 24 - 8 * (i)), 24))
-PEFT__DEFINE_EIGHT(neon, )
-#endif
-
-#if PEFT__WASM
-typedef struct peft__table_wasm {
-    v128_t part[4];
-} peft__table_wasm;
-PEFT__INLINE peft__table_wasm peft__table_of_wasm(const float *map, float scale) {
-    peft__table_wasm t;
-    for (int i = 0; i < 4; i++) t.part[i] = wasm_f32x4_mul(wasm_v128_load(map + 4 * i), wasm_f32x4_splat(scale));
-    return t;
-}
-PEFT__INLINE v128_t peft__look_wasm(peft__table_wasm t, v128_t index) {  // swizzle gives 0 for bytes outside of its part
-    v128_t at = wasm_i32x4_mul(wasm_v128_and(index, wasm_i32x4_splat(15)), wasm_i32x4_splat(0x04040404));
-    at = wasm_i32x4_add(at, wasm_i32x4_splat(0x03020100));
-    v128_t a = wasm_i8x16_swizzle(t.part[0], at), b = wasm_i8x16_swizzle(t.part[1], wasm_i8x16_sub(at, wasm_i8x16_splat(16)));
-    v128_t c = wasm_i8x16_swizzle(t.part[2], wasm_i8x16_sub(at, wasm_i8x16_splat(32)));
-    v128_t d = wasm_i8x16_swizzle(t.part[3], wasm_i8x16_sub(at, wasm_i8x16_splat(48)));
-    return wasm_v128_or(wasm_v128_or(a, b), wasm_v128_or(c, d));
-}
-PEFT__INLINE v128_t peft__codes_wasm(const uint8_t *p) {
-    return wasm_u32x4_make((uint32_t)p[0] >> 4, p[0], (uint32_t)p[1] >> 4, p[1]);
-}
-PEFT__INLINE v128_t peft__bytes_wasm(const uint8_t *p) {
-    return wasm_f32x4_convert_i32x4(wasm_i32x4_make((int8_t)p[0], (int8_t)p[1], (int8_t)p[2], (int8_t)p[3]));
-}
-typedef struct peft__lanes_wasm {
-    int at[4];
-} peft__lanes_wasm;
-PEFT__INLINE peft__lanes_wasm peft__lanes_of_wasm(int64_t phase, int shift) {
-    peft__lanes_wasm l = {{(int)(phase >> shift), (int)((phase + 8) >> shift), (int)((phase + 16) >> shift), (int)((phase + 24) >> shift)}};
-    return l;
-}
-PEFT__INLINE v128_t peft__spread_wasm(const float *s, peft__lanes_wasm l) {
-    return wasm_f32x4_make(s[l.at[0]], s[l.at[1]], s[l.at[2]], s[l.at[3]]);
-}
-typedef v128_t peft__short_wasm, peft__int_wasm;
-typedef struct peft__pairs_wasm {
-    v128_t low, high;  // the two bytes of each entry
-} peft__pairs_wasm;
-PEFT__INLINE peft__pairs_wasm peft__pairs_of_wasm(const int16_t *map) {
-    v128_t a = wasm_v128_load(map), b = wasm_v128_load(map + 8);
-    peft__pairs_wasm t;
-    t.low = wasm_i8x16_shuffle(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    t.high = wasm_i8x16_shuffle(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
-    return t;
-}
-PEFT__INLINE void peft__zip_wasm(peft__pairs_wasm t, v128_t code, v128_t *v) {  // so that a lane adds up its own word
-    v128_t low = wasm_i8x16_swizzle(t.low, code), high = wasm_i8x16_swizzle(t.high, code);
-    v[0] = wasm_i8x16_shuffle(low, high, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29);
-    v[1] = wasm_i8x16_shuffle(low, high, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
-}
-PEFT__INLINE void peft__shorts_of_wasm(peft__pairs_wasm t, v128_t w, v128_t *v) {
-    peft__zip_wasm(t, wasm_u8x16_shr(w, 4), v);
-    peft__zip_wasm(t, wasm_v128_and(w, wasm_i8x16_splat(15)), v + 2);
-}
-PEFT__INLINE void peft__columns_wasm(const float *x, v128_t *c) {
-    v128_t a[4], b[4];
-    for (int i = 0; i < 4; i++) a[i] = wasm_v128_load(x + 8 * i), b[i] = wasm_v128_load(x + 8 * i + 4);
-    peft__transpose_wasm(a), peft__transpose_wasm(b);
-    PEFT__COLUMNS(a, b)
-}
-PEFT__INLINE void peft__put_shorts_wasm(float *to, v128_t even, v128_t odd) {
-    v128_t a = wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_nearest(even)), b = wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_nearest(odd));
-    wasm_v128_store(to, wasm_v128_or(wasm_v128_and(a, wasm_i32x4_splat(65535)), wasm_i32x4_shl(b, 16)));
-}
-PEFT__INLINE v128_t peft__no_ints_wasm(void) { return wasm_i32x4_splat(0); }
-PEFT__INLINE v128_t peft__ints_to_f32_wasm(v128_t s) { return wasm_f32x4_convert_i32x4(s); }
-PEFT__INLINE v128_t peft__add_products_wasm(v128_t s, v128_t v, const float *x) {
-    return wasm_i32x4_add(s, wasm_i32x4_dot_i16x8(v, wasm_v128_load(x)));
-}
-#define PEFT__NIBBLE_wasm(t, w, i) peft__look_wasm(t, wasm_u32x4_shr(w, 4 * ((i) ^ 1)))
-#define PEFT__BYTE_wasm(w, i) wasm_f32x4_convert_i32x4(wasm_i32x4_shr(wasm_i32x4_shl(w, 24 - 8 * (i)), 24))
-PEFT__DEFINE_EIGHT(wasm, )
-#endif
-
-// ---- what is written once over those pages
-//
-// Runs: the table is scaled once per block, then every weight is one lookup.
-//
-// Panels with k contiguous: W rows of W words are transposed as words, so that lane l holds the codes of row l; then each code
-// of the words is a finished row of the panel. The rows' scales change together wherever `grain` divides the position, the largest
-// power of two that divides both row length and block. Rows that begin in the middle of a word go the other way.
-//
-// Products for a few tokens read and look up every code once. With k contiguous, 4-bit codes become 16-bit integers, and so does x: one
-// instruction multiplies and adds up twice as many of them as of floats, and one lookup gives twice as many. The integers of a chunk of
-// W words are added up exactly; then each lane is scaled, by its weights' absmax and by a scale of its own eight numbers of x. The cost is
-// the rounding of x to 1/16383 of the largest of eight and of the table to 1/15684: together about 5e-5 of the result. int8 codes stay
-// floats. With n contiguous: sums of one chunk of columns stay in registers while the rows stream by.
-
-PEFT__INLINE int64_t peft__quant_grain(const peft_quant *q, int64_t stride) {
-    return PEFT__MIN(q->block, stride & -stride);
-}
-
-PEFT__INLINE const uint8_t *peft__quant_at(const peft_quant *q, const uint8_t *data, int64_t i) {
-    return data + (q->map ? i >> 1 : i);
-}
-
-#define PEFT__QUANT_ROWS 4     // at most this many rows of x count as few; more are the gemm's
-#define PEFT__QUANT_SPAN 2048  // codes of a row whose scales are kept at a time
-#define PEFT__QUANT_BATCH 16   // rows likewise, where columns are added up
-#define PEFT__QUANT_SHORT 256  // shorter rows than this are not for integers: their rounding errors would not average out
-#define PEFT__QUANT_LARGE ((int64_t)1 << 22)  // weights enough for more tasks than threads; smaller parts would not be fetched ahead
-
-// Rows of the weight, to be multiplied with rows of x.
-typedef struct peft__quant_lines {
-    const peft_quant *q;
-    const uint8_t *data, *end;            // end: where this thread's part of the codes ends
-    int64_t first, stride, count, k, grain;  // row i: weights [first + i*stride, ... + k)
-    int64_t ahead;                        // bytes from here to what is fetched
-    int64_t m, xs;                        // rows of x as the product reads them, at xp + r*xs
-    const float *xp;
-    int16_t map[16];                      // the table of 4-bit codes in integers
-} peft__quant_lines;
-
-#define PEFT__QUANT_LINES 64  // at most so many rows of the weight at a time
-
-// A token's product reads its weights once, and from memory only at full speed if they are asked for early: into the second-level cache,
-// 8 KiB ahead, or as far as the four rows after those at work. Not beyond `end`, where another thread may be at work.
-#define PEFT__QUANT_AHEAD ((int64_t)8192)
-PEFT__INLINE void peft__fetch_far(const void *p, int64_t ahead, const void *end) {
-    if ((uintptr_t)p + (uintptr_t)ahead < (uintptr_t)end) PEFT__PREFETCH_L2((const void *)((uintptr_t)p + (uintptr_t)ahead));
-}
-PEFT__INLINE void peft__quant_fetch_row(const uint8_t *p, int64_t pitch) {
-    PEFT__PREFETCH((const void *)((uintptr_t)p + 16 * (uintptr_t)pitch));
-    (void)p, (void)pitch;
-}
-
-#define PEFT__QUANT_LOAD(V, i)                                                                          \
-    r[i] = words == PEFT__W_##V ? peft__load_##V((const float *)(const void *)(row + (i) * pitch))      \
-                                : peft__load_n_##V((const float *)(const void *)(row + (i) * pitch), words);
-#define PEFT__QUANT_PUT4(V, i) peft__store_##V(to + (i) * b->step, peft__mul_##V(PEFT__NIBBLE_##V(table, r[w], i), scale));
-#define PEFT__QUANT_PUT8(V, i) peft__store_##V(to + (i) * b->step, peft__mul_##V(PEFT__BYTE_##V(r[w], i), scale));
-#define PEFT__QUANT_ZERO(V, i) peft__vec_##V t##i##0 = peft__set_##V(0.0f), t##i##1 = t##i##0, t##i##2 = t##i##0, t##i##3 = t##i##0;
-#define PEFT__QUANT_BEGIN(V, i)                                                                         \
-    int64_t at##i = w->first + PEFT__MIN(g + (i), w->count - 1) * w->stride + k0, phase##i = at##i & (q->block - 1); \
-    const uint8_t *row##i = w->data + (at##i >> 1);                                                     \
-    const float *scale##i = peft__quant_scales_at(q, at##i, span, W, copy[i]);                          \
-    peft__lanes_##V lanes##i = peft__lanes_of_##V(phase##i, q->block_shift);
-#define PEFT__QUANT_REST(V, i) \
-    if (i < N) memset(rest[i], 0, sizeof(rest[i])), memcpy(rest[i], row##i, (size_t)(span - p + 1) / 2), row##i = rest[i];
-#define PEFT__QUANT_STEP(V, i, r)                                                                       \
-    if (r < R) {                                                                                        \
-        const float *x = xp + (r) * w->xs;                                                              \
-        peft__int_##V s = peft__add_products_##V(peft__no_ints_##V(), v[0], x);                         \
-        s = peft__add_products_##V(s, v[1], x + W);                                                     \
-        s = peft__add_products_##V(s, v[2], x + 2 * W);                                                 \
-        s = peft__add_products_##V(s, v[3], x + 3 * W);                                                 \
-        t##i##r = peft__fma_##V(peft__ints_to_f32_##V(s), peft__mul_##V(by, peft__load_##V(x + 4 * W)), t##i##r); \
-    }
-#define PEFT__QUANT_ROW4(V, i)                                                                          \
-    if (i < N) {                                                                                        \
-        peft__short_##V v[4];                                                                           \
-        peft__fetch_far(row##i, w->ahead, w->end);                                                      \
-        peft__shorts_of_##V(table, peft__load_##V((const float *)(const void *)row##i), v);             \
-        if (moving) lanes##i = peft__lanes_of_##V((phase##i + p) & (q->block - 1), q->block_shift);     \
-        peft__vec_##V by = peft__spread_##V(scale##i + (moving ? (phase##i + p) >> q->block_shift : block), lanes##i); \
-        PEFT__QUANT_STEP(V, i, 0) PEFT__QUANT_STEP(V, i, 1) PEFT__QUANT_STEP(V, i, 2) PEFT__QUANT_STEP(V, i, 3) \
-        row##i += 4 * W;                                                                                \
-    }
-#define PEFT__QUANT_LINE8(V, i) \
-    peft__quant_dots8_row_##V(R, w, w->first + PEFT__MIN(g + (i), w->count - 1) * w->stride, t + (i));
-#define PEFT__QUANT_ROW8(V, r) \
-    if (r < R) s##r = peft__fma_##V(v, peft__load_##V(x + (r) * xs + j), s##r);
-#define PEFT__QUANT_SCALE8(V, r) \
-    if (r < R) t##r = peft__fma_##V(s##r, scale, t##r);
-#define PEFT__QUANT_SUM4(V, r) \
-    if (r < R && N == 4) peft__sum4_##V(t0##r, t1##r, t2##r, t3##r, out + (r) * PEFT__QUANT_LINES + g); \
-    if (r < R && N == 1) out[(r) * PEFT__QUANT_LINES + g] = peft__sum_##V(t0##r);
-#define PEFT__QUANT_COLUMN4(V, i) s##i = peft__fma_##V(v[i], by, s##i);
-#define PEFT__QUANT_COLUMN8(V, i)                                                                       \
-    by = peft__set_##V(x[p] * peft__quant_scale(q, (at + (i) * PEFT__W_##V) >> q->block_shift));        \
-    s##i = peft__fma_##V(peft__bytes_##V(data + at + (i) * PEFT__W_##V), by, s##i);
-#define PEFT__QUANT_STORE(V, i) peft__store_##V(out + (i) * PEFT__W_##V, s##i);
-
-#define PEFT__DEFINE_QUANT(V, TARGET, REPEAT_W)                                                                        \
-    static TARGET void peft__quant_expand_##V(const peft_quant *q, const uint8_t *data, int64_t first, int64_t count,  \
-                                              float *out) {                                                            \
-        const int64_t W = PEFT__W_##V;                                                                                 \
-        for (int64_t i = first, end = first + count; i < end;) {                                                       \
-            int64_t stop = PEFT__MIN((i | (q->block - 1)) + 1, end);                                                   \
-            float scale = peft__quant_scale(q, i >> q->block_shift);                                                   \
-            if (q->map) {                                                                                              \
-                peft__table_##V table = peft__table_of_##V(q->map, scale);                                             \
-                if (i & 1) *out++ = peft__quant_value(q, data, i++) * scale;                                           \
-                for (; i + W <= stop; i += W, out += W)                                                                \
-                    peft__store_##V(out, peft__look_##V(table, peft__codes_##V(data + (i >> 1))));                     \
-            } else {                                                                                                   \
-                for (; i + W <= stop; i += W, out += W)                                                                \
-                    peft__store_##V(out, peft__mul_##V(peft__bytes_##V(data + i), peft__set_##V(scale)));              \
-            }                                                                                                          \
-            for (; i < stop; i++) *out++ = peft__quant_value(q, data, i) * scale;                                      \
-        }                                                                                                              \
-    }                                                                                                                  \
-    /* W rows with k contiguous; returns how many of kc are done */                                                    \
-    PEFT__INLINE TARGET int64_t peft__quant_columns_##V(bool bytes, const peft__quant_panel *b, float *out) {          \
-        const int64_t W = PEFT__W_##V, D = bytes ? 4 : 8, first = b->n0 * b->stride + b->k0;                           \
-        const int64_t pitch = bytes ? b->stride : b->stride / 2, grain = peft__quant_grain(b->q, b->stride);           \
-        if (grain < D || b->k0 % D) return 0;                                                                          \
-        peft__table_##V table = peft__table_of_##V(bytes ? peft__nf4_map : b->q->map, 1.0f);                           \
-        peft__vec_##V scale = peft__set_##V(0.0f), r[PEFT__W_##V];                                                     \
-        int64_t p = 0;                                                                                                 \
-        while (p + D <= b->kc) {                                                                                       \
-            int64_t words = PEFT__MIN(W, (b->kc - p) / D);                                                             \
-            const uint8_t *row = peft__quant_at(b->q, b->data, first + p);                                             \
-            REPEAT_W(PEFT__QUANT_LOAD, V)                                                                              \
-            peft__transpose_##V(r);                                                                                    \
-            for (int64_t w = 0; w < words; w++, p += D) {                                                              \
-                float *to = out + p * b->step, lane[PEFT__W_##V];                                                      \
-                if (p == 0 || ((b->k0 + p) & (grain - 1)) == 0) {                                                              \
-                    for (int64_t l = 0; l < W; l++)                                                                    \
-                        lane[l] = peft__quant_scale(b->q, (first + l * b->stride + p) >> b->q->block_shift);           \
-                    scale = peft__load_##V(lane);                                                                      \
-                }                                                                                                      \
-                if (bytes) {                                                                                           \
-                    PEFT__REPEAT_4(PEFT__QUANT_PUT8, V)                                                                \
-                } else {                                                                                               \
-                    PEFT__REPEAT_8(PEFT__QUANT_PUT4, V)                                                                \
-                }                                                                                                      \
-            }                                                                                                          \
-        }                                                                                                              \
-        (void)table;                                                                                                   \
-        return p;                                                                                                      \
-    }                                                                                                                  \
-    /* W columns, contiguous in each row */                                                                            \
-    PEFT__INLINE TARGET int64_t peft__quant_rows_##V(bool bytes, const peft__quant_panel *b, float *out) {             \
-        if (b->stride % PEFT__W_##V || b->n0 % PEFT__W_##V) return 0;                                                  \
-        peft__table_##V table = peft__table_of_##V(bytes ? peft__nf4_map : b->q->map, 1.0f);                           \
-        for (int64_t p = 0, i = b->k0 * b->stride + b->n0; p < b->kc; p++, i += b->stride, out += b->step) {           \
-            peft__vec_##V scale = peft__set_##V(peft__quant_scale(b->q, i >> b->q->block_shift));                      \
-            peft__vec_##V v = bytes ? peft__bytes_##V(b->data + i) : peft__look_##V(table, peft__codes_##V(b->data + (i >> 1))); \
-            peft__store_##V(out, peft__mul_##V(v, scale));                                                             \
-        }                                                                                                              \
-        return b->kc;                                                                                                  \
-    }                                                                                                                  \
-    static TARGET void peft__quant_pack_##V(const peft__operand *o, int64_t k0, int64_t kc, int64_t n0, int64_t nc,    \
-                                            int nr, float *packed) {                                                   \
-        const peft_quant *q = (const peft_quant *)o->quant;                                                            \
-        for (int64_t j = 0; j < nc; j += nr, packed += kc * nr)                                                        \
-            for (int64_t l = 0; l < nr; l += PEFT__W_##V) {                                                            \
-                int64_t width = PEFT__MIN(PEFT__W_##V, nr - l), lanes = PEFT__MAX(PEFT__MIN(nc - j - l, width), 0);    \
-                peft__quant_panel b = {q, (const uint8_t *)o->data, o->stride, o->transposed, k0, kc, n0 + j + l, lanes, width, nr}; \
-                int64_t p = 0;                                                                                         \
-                if (lanes == PEFT__W_##V && o->transposed)                                                             \
-                    p = q->map ? peft__quant_columns_##V(false, &b, packed + l) : peft__quant_columns_##V(true, &b, packed + l); \
-                else if (lanes == PEFT__W_##V)                                                                         \
-                    p = q->map ? peft__quant_rows_##V(false, &b, packed + l) : peft__quant_rows_##V(true, &b, packed + l); \
-                peft__quant_pack_any(&b, p, peft__quant_expand_##V, packed + l);                                       \
-            }                                                                                                          \
-    }                                                                                                                  \
-    /* a row of x in integers, for dots4: 4 vectors of 2W of them, then W scales. Eight products of 16383 with a table of at most */\
-    /* 16320 fit into 32 bits. */                                                                                      \
-    static TARGET void peft__quant_round_x_##V(float unit, const float *x, int64_t k, float *xp) {                     \
-        const int64_t W = PEFT__W_##V;                                                                                 \
-        float rest[8 * PEFT__W_##V];                                                                                   \
-        for (int64_t p = 0; p < k; p += 8 * W, xp += 5 * W) {                                                          \
-            peft__vec_##V c[8], peak = peft__set_##V(1e-30f), nothing = peft__set_##V(0.0f), factor;                   \
-            if (p + 8 * W > k) memset(rest, 0, sizeof(rest)), memcpy(rest, x + p, (size_t)(k - p) * sizeof(float));    \
-            peft__columns_##V(p + 8 * W > k ? rest : x + p, c);                                                        \
-            for (int i = 0; i < 8; i++) {                                                                              \
-                peak = peft__max_##V(peak, peft__max_##V(c[i], peft__sub_##V(peft__set_##V(0.0f), c[i])));             \
-                nothing = peft__fma_##V(c[i], peft__set_##V(0.0f), nothing); /* NaN if there is one, or infinity */    \
-            }                                                                                                          \
-            factor = peft__div_##V(peft__set_##V(16383.0f), peak);                                                     \
-            for (int i = 0; i < 4; i++)                                                                                \
-                peft__put_shorts_##V(xp + i * W, peft__mul_##V(c[2 * i], factor), peft__mul_##V(c[2 * i + 1], factor)); \
-            peft__store_##V(xp + 4 * W, peft__fma_##V(peak, peft__set_##V(unit / 16383.0f), nothing));                 \
-        }                                                                                                              \
-    }                                                                                                                  \
-    /* out[r*LINES + i] = row r of x, r < R, times row i of 4-bit codes; N rows at a time */                           \
-    PEFT__INLINE TARGET void peft__quant_dots4_of_##V(const int N, const int R, const peft__quant_lines *w, float *out) { \
-        const int64_t W = PEFT__W_##V;                                                                                 \
-        const peft_quant *q = w->q;                                                                                    \
-        const bool moving = q->block > 8 * W; /* where scales change is not the same in all chunks */                  \
-        float copy[4][PEFT__QUANT_SPAN / 32 + 1 + PEFT__W_##V];                                                        \
-        uint8_t rest[4][4 * PEFT__W_##V];                                                                              \
-        peft__pairs_##V table = peft__pairs_of_##V(w->map);                                                            \
-        for (int64_t g = 0; g < w->count; g += N) {                                                                    \
-            const float *xp = w->xp;                                                                                   \
-            PEFT__REPEAT_4(PEFT__QUANT_ZERO, V)                                                                        \
-            for (int64_t k0 = 0; k0 < w->k; k0 += PEFT__QUANT_SPAN) {                                                  \
-                int64_t span = PEFT__MIN(PEFT__QUANT_SPAN, w->k - k0);                                                 \
-                PEFT__REPEAT_4(PEFT__QUANT_BEGIN, V)                                                                   \
-                for (int64_t p = 0; p < span; p += 8 * W, xp += 5 * W) {                                               \
-                    int64_t block = p >> q->block_shift;                                                               \
-                    if (p + 8 * W > span) { PEFT__REPEAT_4(PEFT__QUANT_REST, V) }                                      \
-                    PEFT__REPEAT_4(PEFT__QUANT_ROW4, V)                                                                \
-                }                                                                                                      \
-            }                                                                                                          \
-            PEFT__REPEAT_4(PEFT__QUANT_SUM4, V)                                                                        \
-        }                                                                                                              \
-    }                                                                                                                  \
-    static TARGET void peft__quant_dots4_##V(const peft__quant_lines *w, float *out) {                                 \
-        if (w->m == 1) peft__quant_dots4_of_##V(4, 1, w, out);                                                         \
-        else peft__quant_dots4_of_##V(1, 4, w, out);                                                                   \
-    }                                                                                                                  \
-    /* the same for int8, x in its own order: the codes of a grain, then their scale */                                \
-    PEFT__INLINE TARGET void peft__quant_dots8_row_##V(const int R, const peft__quant_lines *w, int64_t at, peft__vec_##V *t) { \
-        const int64_t W = PEFT__W_##V, k = w->k, grain = w->grain, xs = w->xs;                                         \
-        const uint8_t *row = w->data + at, *last = w->end;                                                             \
-        const peft_quant *q = w->q;                                                                                    \
-        const float *x = w->xp;                                                                                        \
-        peft__vec_##V t0 = peft__set_##V(0.0f), t1 = t0, t2 = t0, t3 = t0;                                             \
-        for (int64_t p = 0; p < k; p += grain) {                                                                       \
-            int64_t j = p, end = PEFT__MIN(p + grain, k);                                                              \
-            peft__vec_##V scale = peft__set_##V(peft__quant_scale(q, (at + p) >> q->block_shift));                     \
-            peft__vec_##V s0 = peft__set_##V(0.0f), s1 = s0, s2 = s0, s3 = s0;                                         \
-            for (; R == 1 && j + 2 * W <= end; j += 2 * W) {                                                           \
-                peft__fetch_far(row + j, PEFT__QUANT_AHEAD, last);                                                     \
-                s0 = peft__fma_##V(peft__bytes_##V(row + j), peft__load_##V(x + j), s0);                               \
-                s1 = peft__fma_##V(peft__bytes_##V(row + j + W), peft__load_##V(x + j + W), s1);                       \
-            }                                                                                                          \
-            if (R == 1) {                                                                                              \
-                if (j < end) s0 = peft__fma_##V(peft__bytes_##V(row + j), peft__load_##V(x + j), s0);                  \
-                t1 = peft__fma_##V(s1, scale, t1);                                                                     \
-            }                                                                                                          \
-            for (; R > 1 && j < end; j += W) {                                                                         \
-                peft__vec_##V v = peft__bytes_##V(row + j);                                                            \
-                PEFT__REPEAT_4(PEFT__QUANT_ROW8, V)                                                                    \
-            }                                                                                                          \
-            PEFT__REPEAT_4(PEFT__QUANT_SCALE8, V)                                                                      \
-        }                                                                                                              \
-        t[0] = R == 1 ? peft__add_##V(t0, t1) : t0;                                                                    \
-        if (R > 1) t[4] = t1, t[8] = t2, t[12] = t3;                                                                   \
-    }                                                                                                                  \
-    PEFT__INLINE TARGET void peft__quant_dots8_of_##V(const int R, const peft__quant_lines *w, float *out) {           \
-        peft__vec_##V t[16];                                                                                           \
-        for (int64_t g = 0; g < w->count; g += 4) {                                                                    \
-            PEFT__REPEAT_4(PEFT__QUANT_LINE8, V) /* four copies: measured a tenth faster than a loop */                \
-            for (int r = 0; r < R; r++)                                                                                \
-                peft__sum4_##V(t[4 * r], t[4 * r + 1], t[4 * r + 2], t[4 * r + 3], out + r * PEFT__QUANT_LINES + g);   \
-        }                                                                                                              \
-    }                                                                                                                  \
-    static TARGET void peft__quant_dots8_##V(const peft__quant_lines *w, float *out) {                                 \
-        if (w->m == 1) peft__quant_dots8_of_##V(1, w, out);                                                            \
-        else peft__quant_dots8_of_##V(4, w, out);                                                                      \
-    }                                                                                                                  \
-    /* out[place] = x times 8W columns of 4-bit codes, those of row p from first + p*stride on */                      \
-    static TARGET void peft__quant_sums4_##V(const peft_quant *q, const uint8_t *data, int64_t first, int64_t stride,  \
-                                             int64_t k, const float *x, float *out) {                                  \
-        float scales[PEFT__QUANT_BATCH][PEFT__W_##V / 4 + 1 + PEFT__W_##V] = {{0}};                                    \
-        peft__eighths_##V table = peft__eighths_of_##V(q->map);                                                        \
-        PEFT__REPEAT_8(PEFT__GEMV_ZERO, V)                                                                             \
-        for (int64_t p0 = 0; p0 < k; p0 += PEFT__QUANT_BATCH) {                                                        \
-            int64_t count = PEFT__MIN(PEFT__QUANT_BATCH, k - p0), at = first + p0 * stride;                            \
-            for (int64_t p = 0; p < count; p++, at += stride) {                                                        \
-                int64_t block = at >> q->block_shift, last = (at + 8 * PEFT__W_##V - 1) >> q->block_shift;             \
-                peft__quant_fetch_row(data + (at >> 1), stride / 2);                                                   \
-                peft__quant_scales(q, block, last - block + 1, scales[p]);                                             \
-            }                                                                                                          \
-            at = first + p0 * stride;                                                                                  \
-            for (int64_t p = 0; p < count; p++, at += stride) {                                                        \
-                peft__vec_##V v[8], by = peft__spread_##V(scales[p], peft__lanes_of_##V(at & (q->block - 1), q->block_shift));             \
-                by = peft__mul_##V(by, peft__set_##V(x[p0 + p]));                                                      \
-                peft__eight_##V(table, peft__load_##V((const float *)(const void *)(data + (at >> 1))), v);            \
-                PEFT__REPEAT_8(PEFT__QUANT_COLUMN4, V)                                                                 \
-            }                                                                                                          \
-        }                                                                                                              \
-        PEFT__REPEAT_8(PEFT__QUANT_STORE, V)                                                                           \
-    }                                                                                                                  \
-    static TARGET void peft__quant_sums8_##V(const peft_quant *q, const uint8_t *data, int64_t first, int64_t stride,  \
-                                             int64_t k, const float *x, float *out) {                                  \
-        PEFT__REPEAT_8(PEFT__GEMV_ZERO, V)                                                                             \
-        for (int64_t p = 0, at = first; p < k; p++, at += stride) {                                                    \
-            peft__vec_##V by;                                                                                          \
-            peft__quant_fetch_row(data + at, stride), peft__quant_fetch_row(data + at + 4 * PEFT__W_##V, stride);      \
-            PEFT__REPEAT_8(PEFT__QUANT_COLUMN8, V)                                                                     \
-        }                                                                                                              \
-        PEFT__REPEAT_8(PEFT__QUANT_STORE, V)                                                                           \
-    }
-
-static void peft__quant_pack_plain(const peft__operand *o, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
-    for (int64_t j = 0; j < nc; j += nr, packed += kc * nr) {
-        peft__quant_panel b = {(const peft_quant *)o->quant, (const uint8_t *)o->data, o->stride, o->transposed, k0, kc, n0 + j,
-                               PEFT__MIN(nc - j, nr), nr, nr};
-        peft__quant_pack_any(&b, 0, peft__quant_expand_plain, packed);
-    }
-}
-
-// ---- encoding
-// A value x of a block counts as s = x / absmax in [-1, 1]. The codes in the order of their values are cut apart by the midpoints of
-// neighbours; a tie goes to the lower one. Binary search: level l of the tree holds 2^l of the 15 midpoints.
+// ---- encoding: the table's entry nearest to s = x / absmax in [-1, 1]
+// The codes in the order of their values are cut apart by the midpoints of neighbours; a tie goes to the
+// lower one. Binary search: level l of the tree holds 2^l of the 15 midpoints.
 
 typedef struct peft__codebook {
     float level[4][16];
@@ -7081,7 +6497,8 @@ static uint8_t peft__quant_code(const peft__codebook *book, float s) {
     return book->order[e];
 }
 
-// The largest magnitude of a block, or something not finite if there is any. As integers, magnitudes keep their order.
+// The largest magnitude of x [n], or something not finite if there is any. As integers, magnitudes keep their
+// order.
 static float peft__quant_peak_plain(const float *x, int64_t n) {
     uint32_t peak = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -7092,66 +6509,354 @@ static float peft__quant_peak_plain(const float *x, int64_t n) {
 }
 
 // A whole block; factor = 1 / absmax.
-static void peft__quant_encode_plain(const peft__codebook *book, const float *x, int64_t n, float factor, uint8_t *codes) {
+static void peft__quant_encode_plain(
+        const peft__codebook *book, const float *x, int64_t n, float factor, uint8_t *codes) {
     for (int64_t i = 0; i < n; i += 2)
-        *codes++ = (uint8_t)(peft__quant_code(book, x[i] * factor) << 4 | peft__quant_code(book, x[i + 1] * factor));
+        *codes++ = (uint8_t)(peft__quant_code(book, x[i] * factor) << 4 |
+                peft__quant_code(book, x[i + 1] * factor));
 }
 
+// ---- products for few tokens
+//
+// They read and look up every code once. With k contiguous, 4-bit codes become 16-bit integers, and so does
+// x: one instruction multiplies and adds up twice as many of them as of floats, and one lookup gives twice as
+// many. The integers of a chunk of v_width words (32 bits, 8 codes) are added up exactly; then each lane is
+// scaled, by its weights' absmax and by a scale of its own eight numbers of x. The cost is the rounding of x
+// to 1/16383 of the largest of eight and of the table to 1/15684: together about 5e-5 of the result. int8
+// codes stay floats. With n contiguous, sums of one chunk of columns stay in registers while the rows stream
+// by.
+
+// The largest power of two that divides both row length and block: rows' scales change together wherever it
+// divides the position.
+PEFT__INLINE int64_t peft__quant_grain(const peft_quant *q, int64_t stride) {
+    return PEFT__MIN(q->block, stride & -stride);
+}
+
+PEFT__INLINE const uint8_t *peft__quant_at(const peft_quant *q, const uint8_t *data, int64_t i) {
+    return data + (q->map ? i >> 1 : i);
+}
+
+#define PEFT__QUANT_ROWS 4     // at most this many rows of x count as few; more are the gemm's
+#define PEFT__QUANT_SPAN 2048  // codes of a row whose scales are kept at a time
+#define PEFT__QUANT_BATCH 16   // rows likewise, where columns are added up
+#define PEFT__QUANT_LINES 64   // at most so many rows of the weight at a time
+#define PEFT__QUANT_SHORT \
+    256  // shorter rows are not for integers: their rounding errors would not average out
+// Weights enough for more tasks than threads; smaller parts would not be fetched ahead.
+#define PEFT__QUANT_LARGE ((int64_t)1 << 22)
+#define PEFT__QUANT_AHEAD ((int64_t)8192)
+
+// Rows of the weight, to be multiplied with rows of x.
+typedef struct peft__quant_lines {
+    const peft_quant *q;
+    const uint8_t *data, *end;               // end: where this thread's part of the codes ends
+    int64_t first, stride, count, k, grain;  // row i: weights [first + i*stride, ... + k)
+    int64_t ahead;                           // bytes from here to what is fetched
+    int64_t m, xs;                           // rows of x as the product reads them, at xp + r*xs
+    const float *xp;
+    int16_t map[16];  // the table of 4-bit codes in integers
+} peft__quant_lines;
+
+// A token's product reads its weights once, and from memory only at full speed if they are asked for early:
+// into the second-level cache, 8 KiB ahead, or as far as the four rows after those at work. Not beyond `end`,
+// where another thread may be at work.
+PEFT__INLINE void peft__fetch_far(const void *p, int64_t ahead, const void *end) {
+    if ((uintptr_t)p + (uintptr_t)ahead < (uintptr_t)end)
+        PEFT__PREFETCH_L2((const void *)((uintptr_t)p + (uintptr_t)ahead));
+}
+PEFT__INLINE void peft__quant_fetch_row(const uint8_t *p, int64_t pitch) {
+    PEFT__PREFETCH((const void *)((uintptr_t)p + 16 * (uintptr_t)pitch));
+    (void)p, (void)pitch;
+}
+
+// Where v_eight leaves the e-th code of W words: vector * W + lane. Words yield their codes one after the
+// other: vector i holds the i-th of each.
+static int peft__place_words(int width, int e) {
+    return e % 8 * width + e / 8;
+}
+
+// One table per instruction set, as in chapter 3.
+typedef struct peft__quant_isa {
+    peft__expand_fn expand;
+    peft__pack_fn pack;
+    float (*peak)(const float *x, int64_t n);
+    void (*encode)(const peft__codebook *book, const float *x, int64_t n, float factor, uint8_t *codes);
+    // Products for few tokens; NULL: there are none. 4-bit rows have to begin at multiples of grain, int8
+    // rows at multiples of width.
+    int width, grain;
+    int (*place)(int width, int e);  // where sums4 leaves column e of each 8 * width
+    void (*round_x)(float unit, const float *x, int64_t k, float *xp);
+    void (*dots4)(const peft__quant_lines *w, float *out);  // out[r * PEFT__QUANT_LINES + i]
+    void (*dots8)(const peft__quant_lines *w, float *out);
+    void (*sums4)(const peft_quant *q, const uint8_t *data, int64_t first, int64_t stride, int64_t k,
+            const float *x, float *out);
+    void (*sums8)(const peft_quant *q, const uint8_t *data, int64_t first, int64_t stride, int64_t k,
+            const float *x, float *out);
+} peft__quant_isa;
+
+static void peft__quant_pack_plain(
+        const peft__matrix *m, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
+    for (int64_t j = 0; j < nc; j += nr, packed += kc * nr) {
+        peft__quant_panel b = peft__quant_panel_of(m, k0, kc, n0 + j, PEFT__MIN(nc - j, nr), nr, nr);
+        peft__quant_pack_any(&b, 0, peft__quant_expand_plain, packed);
+    }
+}
+static const peft__quant_isa peft__quant_isa_plain = {peft__quant_expand_plain, peft__quant_pack_plain,
+        peft__quant_peak_plain, peft__quant_encode_plain, 1, 0, NULL, NULL, NULL, NULL, NULL, NULL};
+
+#undef PEFT__CHAPTER
+#define PEFT__CHAPTER 4
+#if PEFT__NEON
+#define PEFT__PASS PEFT__PASS_NEON
+#include PEFT_SELF
+#endif
+#if PEFT__WASM
+#define PEFT__PASS PEFT__PASS_WASM
+#include PEFT_SELF
+#endif
 #if PEFT__X86
-static PEFT__TARGET_AVX2 float peft__quant_peak_avx2(const float *x, int64_t n) {
-    __m256i peak = _mm256_setzero_si256(), mask = _mm256_set1_epi32(0x7FFFFFFF);
-    int64_t i = 0;
-    for (; i + 8 <= n; i += 8)
-        peak = _mm256_max_epi32(peak, _mm256_and_si256(mask, _mm256_loadu_si256((const __m256i *)(const void *)(x + i))));
-    float lane[9];
-    _mm256_storeu_ps(lane, _mm256_castsi256_ps(peak));
-    lane[8] = peft__quant_peak_plain(x + i, n - i);
-    return peft__quant_peak_plain(lane, 9);
-}
+#define PEFT__PASS PEFT__PASS_AVX2
+#include PEFT_SELF
+#define PEFT__PASS PEFT__PASS_AVX512
+#include PEFT_SELF
+#endif
 
+#endif  // PEFT_ONLY_METRICS
+#endif  // PEFT_IMPLEMENTATION, until the kernels' end
+
+// ---- the vector pages of chapter 4: a table of 16 floats looked up by the low 4 bits of each lane, and
+//      codes as lanes. A word is 32 bits of codes: 8 of 4 bits or 4 of 8 bits, one after the other in memory.
+//      codes(p): the next v_width 4-bit codes as lanes.  bytes(p): the next v_width int8 as floats.
+//      nibble(t, w, i): entries for the i-th code of each word, byte(w, i) likewise.  eight(t, w, v): all
+//      codes of v_width words as eight vectors, in any order as long as place(v_width, e) tells where the
+//      e-th is.  spread(s, lanes_of(phase, shift)): scales s of blocks of 2^shift for the lanes of those
+//      vectors, if the first code is `phase` codes into the first block; reads v_width floats.
+//      shorts_of(pairs, w, v): the codes of v_width words as 16-bit integers in four vectors.  columns(x, c):
+//      the next 8 v_width floats of x in the order in which shorts_of leaves their weights; put_shorts rounds
+//      them to integers.
+#if defined(PEFT__PASS)
+#if PEFT__CHAPTER == 4
+// Neighbours of c are added up: even codes of two bytes, then odd ones.
+#define PEFT__COLUMNS(a, b) \
+    c[0] = a[0], c[1] = a[2], c[2] = b[0], c[3] = b[2], c[4] = a[1], c[5] = a[3], c[6] = b[1], c[7] = b[3];
+#if PEFT__PASS == PEFT__PASS_AVX2
+#define v_quant_encode peft__quant_encode_avx2
+#define v_quant_grain 32
+#define v_quant_place peft__place_avx2
+typedef struct peft__table_avx2 {
+    __m256 low, high;
+} peft__table_avx2;
+PEFT__AVX2 peft__table_avx2 peft__table_of_avx2(const float *map, float scale) {
+    peft__table_avx2 t;
+    t.low = _mm256_mul_ps(_mm256_loadu_ps(map), _mm256_set1_ps(scale));
+    t.high = _mm256_mul_ps(_mm256_loadu_ps(map + 8), _mm256_set1_ps(scale));
+    return t;
+}
+PEFT__AVX2 __m256 peft__look_avx2(peft__table_avx2 t, __m256i index) {
+    __m256 low = _mm256_permutevar8x32_ps(t.low, index), high = _mm256_permutevar8x32_ps(t.high, index);
+    return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)));
+}
+PEFT__AVX2 __m256i peft__codes_avx2(const uint8_t *p) {
+    int32_t word;
+    memcpy(&word, p, 4);
+    return _mm256_srlv_epi32(_mm256_set1_epi32(word), _mm256_setr_epi32(4, 0, 12, 8, 20, 16, 28, 24));
+}
+PEFT__AVX2 __m256 peft__bytes_avx2(const uint8_t *p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
+}
+// Two lookups of 8 floats and a blend per vector cost more than the four bytes of 32 codes one by one, zipped
+// to floats: half of a vector then holds the codes of four neighbouring bytes, one half from the first 32
+// codes, one from the second.
+typedef struct peft__eighths_avx2 {
+    __m256i byte[4];
+} peft__eighths_avx2;
+PEFT__AVX2 peft__eighths_avx2 peft__eighths_of_avx2(const float *map) {
+    peft__eighths_avx2 t;
+    uint8_t bytes[4][16];
+    for (int i = 0; i < 16; i++)
+        for (int k = 0; k < 4; k++) bytes[k][i] = (uint8_t)(peft__float_bits(map[i]) >> 8 * k);
+    for (int k = 0; k < 4; k++)
+        t.byte[k] = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)bytes[k]));
+    return t;
+}
+typedef struct peft__pairs_avx2 {
+    __m256i low, high;  // the two bytes of each entry
+} peft__pairs_avx2;
+PEFT__AVX2 void peft__four_avx2(peft__eighths_avx2 t, __m256i code, __m256 *v) {
+    __m256i a = _mm256_shuffle_epi8(t.byte[0], code), b = _mm256_shuffle_epi8(t.byte[1], code);
+    __m256i c = _mm256_shuffle_epi8(t.byte[2], code), d = _mm256_shuffle_epi8(t.byte[3], code);
+    __m256i low = _mm256_unpacklo_epi8(a, b), high = _mm256_unpacklo_epi8(c, d);
+    v[0] = _mm256_castsi256_ps(_mm256_unpacklo_epi16(low, high)),
+    v[1] = _mm256_castsi256_ps(_mm256_unpackhi_epi16(low, high));
+    low = _mm256_unpackhi_epi8(a, b), high = _mm256_unpackhi_epi8(c, d);
+    v[2] = _mm256_castsi256_ps(_mm256_unpacklo_epi16(low, high)),
+    v[3] = _mm256_castsi256_ps(_mm256_unpackhi_epi16(low, high));
+}
+PEFT__AVX2 void peft__eight_avx2(peft__eighths_avx2 t, __m256 w, __m256 *v) {
+    __m256i codes = _mm256_castps_si256(w), mask = _mm256_set1_epi8(15);
+    peft__four_avx2(t, _mm256_and_si256(_mm256_srli_epi16(codes, 4), mask), v);
+    peft__four_avx2(t, _mm256_and_si256(codes, mask), v + 4);
+}
+static int peft__place_avx2(int width, int e) {
+    int byte = e / 2;
+    return (e % 2 * 4 + byte % 16 / 4) * width + byte / 16 * 4 + byte % 4;
+}
+typedef __m256i peft__lanes_avx2;
+PEFT__AVX2 __m256i peft__lanes_of_avx2(int64_t phase, int shift) {
+    __m256i at = _mm256_add_epi32(
+            _mm256_set1_epi32((int32_t)phase), _mm256_setr_epi32(0, 0, 0, 0, 32, 32, 32, 32));
+    return _mm256_srl_epi32(at, _mm_cvtsi32_si128(shift));
+}
+PEFT__AVX2 __m256 peft__spread_avx2(const float *scales, __m256i lanes) {
+    return _mm256_permutevar8x32_ps(_mm256_loadu_ps(scales), lanes);
+}
+typedef __m256i peft__short_avx2, peft__int_avx2;
+PEFT__AVX2 peft__pairs_avx2 peft__pairs_of_avx2(const int16_t *map) {
+    peft__pairs_avx2 t;
+    __m256i entries = _mm256_loadu_si256((const __m256i *)(const void *)map);
+    __m256i low = _mm256_and_si256(entries, _mm256_set1_epi16(255)), high = _mm256_srli_epi16(entries, 8);
+    t.low = _mm256_permute4x64_epi64(_mm256_packus_epi16(low, low), 0x88);
+    t.high = _mm256_permute4x64_epi64(_mm256_packus_epi16(high, high), 0x88);
+    return t;
+}
+PEFT__AVX2 void peft__zip_avx2(peft__pairs_avx2 t, __m256i code, __m256i *v) {
+    __m256i low = _mm256_shuffle_epi8(t.low, code), high = _mm256_shuffle_epi8(t.high, code);
+    v[0] = _mm256_unpacklo_epi8(low, high), v[1] = _mm256_unpackhi_epi8(low, high);
+}
+PEFT__AVX2 void peft__shorts_of_avx2(peft__pairs_avx2 t, __m256 w, __m256i *v) {
+    __m256i codes = _mm256_castps_si256(w), mask = _mm256_set1_epi8(15);
+    peft__zip_avx2(t, _mm256_and_si256(_mm256_srli_epi16(codes, 4), mask), v);
+    peft__zip_avx2(t, _mm256_and_si256(codes, mask), v + 2);
+}
+PEFT__AVX2 void peft__columns_avx2(const float *x, __m256 *c) {
+    __m256 a[4], b[4];
+    for (int i = 0; i < 4; i++)
+        a[i] = _mm256_loadu2_m128(x + 32 + 4 * i, x + 4 * i),
+        b[i] = _mm256_loadu2_m128(x + 48 + 4 * i, x + 16 + 4 * i);
+    peft__transpose4_avx2(a), peft__transpose4_avx2(b);
+    PEFT__COLUMNS(a, b)
+}
+PEFT__AVX2 void peft__put_shorts_avx2(float *to, __m256 even, __m256 odd) {
+    __m256i s = _mm256_blend_epi16(
+            _mm256_cvtps_epi32(even), _mm256_slli_epi32(_mm256_cvtps_epi32(odd), 16), 0xAA);
+    _mm256_storeu_ps(to, _mm256_castsi256_ps(s));
+}
+PEFT__AVX2 __m256i peft__no_ints_avx2(void) { return _mm256_setzero_si256(); }
+PEFT__AVX2 __m256 peft__ints_to_f32_avx2(__m256i s) { return _mm256_cvtepi32_ps(s); }
+PEFT__AVX2 __m256i peft__add_products_avx2(__m256i s, __m256i v, const float *x) {
+    return _mm256_add_epi32(s, _mm256_madd_epi16(v, _mm256_castps_si256(_mm256_loadu_ps(x))));
+}
+PEFT__AVX2 __m256 peft__nibble_avx2(peft__table_avx2 t, __m256 w, int i) {
+    return peft__look_avx2(t, _mm256_srli_epi32(_mm256_castps_si256(w), 4 * (i ^ 1)));
+}
+PEFT__AVX2 __m256 peft__byte_avx2(__m256 w, int i) {
+    return _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(_mm256_castps_si256(w), 24 - 8 * i), 24));
+}
 // One level of the tree: e becomes 2 e + (s > the midpoint e of the level). A comparison's mask is -1.
 PEFT__AVX2 __m256i peft__descend_avx2(__m256i e, __m256 s, __m256 level) {
     __m256 above = _mm256_cmp_ps(s, _mm256_permutevar8x32_ps(level, e), _CMP_GT_OQ);
     return _mm256_sub_epi32(_mm256_add_epi32(e, e), _mm256_castps_si256(above));
 }
 
-static PEFT__TARGET_AVX2 void peft__quant_encode_avx2(const peft__codebook *book, const float *x, int64_t n, float factor,
-                                                      uint8_t *codes) {
+static PEFT__TARGET_AVX2 void peft__quant_encode_avx2(
+        const peft__codebook *book, const float *x, int64_t n, float factor, uint8_t *codes) {
     __m256 l0 = _mm256_loadu_ps(book->level[0]), l1 = _mm256_loadu_ps(book->level[1]);
-    __m256 l2 = _mm256_loadu_ps(book->level[2]), l3 = _mm256_loadu_ps(book->level[3]), scale = _mm256_set1_ps(factor);
+    __m256 l2 = _mm256_loadu_ps(book->level[2]), l3 = _mm256_loadu_ps(book->level[3]),
+           scale = _mm256_set1_ps(factor);
     __m256i order = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)book->order));
     for (int64_t i = 0; i < n; i += 8, codes += 4) {
         __m256 s = _mm256_mul_ps(_mm256_loadu_ps(x + i), scale);
         __m256i e = peft__descend_avx2(peft__descend_avx2(_mm256_setzero_si256(), s, l0), s, l1);
         e = peft__descend_avx2(peft__descend_avx2(e, s, l2), s, l3);
         e = _mm256_and_si256(_mm256_shuffle_epi8(order, e), _mm256_set1_epi32(15));
-        e = _mm256_or_si256(_mm256_slli_epi64(e, 4), _mm256_srli_epi64(e, 32));  // byte 0 of each pair: first << 4 | second
-        e = _mm256_shuffle_epi8(e, _mm256_set1_epi32((int)0x80800800));          // bytes 0 and 8 of each half
+        e = _mm256_or_si256(_mm256_slli_epi64(e, 4),
+                _mm256_srli_epi64(e, 32));  // byte 0 of each pair: first << 4 | second
+        e = _mm256_shuffle_epi8(e, _mm256_set1_epi32((int)0x80800800));  // bytes 0 and 8 of each half
         uint16_t pairs[2] = {(uint16_t)_mm256_extract_epi16(e, 0), (uint16_t)_mm256_extract_epi16(e, 8)};
         memcpy(codes, pairs, 4);
     }
 }
 
-static PEFT__TARGET_AVX512 float peft__quant_peak_avx512(const float *x, int64_t n) {
-    __m512i peak = _mm512_setzero_si512(), mask = _mm512_set1_epi32(0x7FFFFFFF);
-    int64_t i = 0;
-    for (; i + 16 <= n; i += 16)
-        peak = _mm512_max_epi32(peak, _mm512_and_si512(mask, _mm512_loadu_si512((const void *)(x + i))));
-    int32_t top = _mm512_reduce_max_epi32(peak);
-    float both[2] = {peft__bits_float((uint32_t)top), peft__quant_peak_plain(x + i, n - i)};
-    return peft__quant_peak_plain(both, 2);
+#elif PEFT__PASS == PEFT__PASS_AVX512
+#define v_quant_encode peft__quant_encode_avx512
+#define v_quant_grain 8
+#define v_quant_place peft__place_words
+typedef __m512 peft__table_avx512;
+PEFT__AVX512 __m512 peft__table_of_avx512(const float *map, float scale) {
+    return _mm512_mul_ps(_mm512_loadu_ps(map), _mm512_set1_ps(scale));
+}
+PEFT__AVX512 __m512 peft__look_avx512(__m512 t, __m512i index) { return _mm512_permutexvar_ps(index, t); }
+PEFT__AVX512 __m512i peft__codes_avx512(const uint8_t *p) {
+    int64_t words;
+    memcpy(&words, p, 8);
+    __m512i at = _mm512_set_epi32(7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0);  // the byte of each lane
+    return _mm512_srlv_epi32(_mm512_shuffle_epi8(_mm512_set1_epi64(words), at), _mm512_set1_epi64(4));
+}
+PEFT__AVX512 __m512 peft__bytes_avx512(const uint8_t *p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
+}
+typedef __m512i peft__lanes_avx512;
+PEFT__AVX512 __m512i peft__lanes_of_avx512(int64_t phase, int shift) {
+    __m512i at = _mm512_set_epi32(120, 112, 104, 96, 88, 80, 72, 64, 56, 48, 40, 32, 24, 16, 8, 0);
+    return _mm512_srl_epi32(
+            _mm512_add_epi32(_mm512_set1_epi32((int32_t)phase), at), _mm_cvtsi32_si128(shift));
+}
+PEFT__AVX512 __m512 peft__spread_avx512(const float *scales, __m512i lanes) {
+    return _mm512_permutexvar_ps(lanes, _mm512_loadu_ps(scales));
+}
+typedef __m512i peft__short_avx512, peft__int_avx512;
+typedef __m512i peft__pairs_avx512;  // the table twice, as the fifth bit of an index is the next code's
+PEFT__AVX512 __m512i peft__pairs_of_avx512(const int16_t *map) {
+    return _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)map));
+}
+PEFT__AVX512 void peft__shorts_of_avx512(__m512i t, __m512 w, __m512i *v) {
+    __m512i codes = _mm512_castps_si512(w);
+    v[0] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 4), t),
+    v[1] = _mm512_permutexvar_epi16(codes, t);
+    v[2] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 12), t),
+    v[3] = _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 8), t);
+}
+PEFT__AVX512 __m512 peft__pieces_avx512(const float *x) {
+    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(x));
+    v = _mm512_insertf32x4(_mm512_insertf32x4(v, _mm_loadu_ps(x + 32), 1), _mm_loadu_ps(x + 64), 2);
+    return _mm512_insertf32x4(v, _mm_loadu_ps(x + 96), 3);
+}
+PEFT__AVX512 void peft__columns_avx512(const float *x, __m512 *c) {
+    __m512 a[4], b[4];
+    for (int i = 0; i < 4; i++)
+        a[i] = peft__pieces_avx512(x + 8 * i), b[i] = peft__pieces_avx512(x + 8 * i + 4);
+    peft__transpose4_avx512(a), peft__transpose4_avx512(b);
+    for (int i = 0; i < 4; i++) c[2 * i] = a[i], c[2 * i + 1] = b[i];
+}
+PEFT__AVX512 void peft__put_shorts_avx512(float *to, __m512 even, __m512 odd) {
+    __m512i s = _mm512_mask_blend_epi16(
+            0xAAAAAAAA, _mm512_cvtps_epi32(even), _mm512_slli_epi32(_mm512_cvtps_epi32(odd), 16));
+    _mm512_storeu_ps(to, _mm512_castsi512_ps(s));
+}
+PEFT__AVX512 __m512i peft__no_ints_avx512(void) { return _mm512_setzero_si512(); }
+PEFT__AVX512 __m512 peft__ints_to_f32_avx512(__m512i s) { return _mm512_cvtepi32_ps(s); }
+PEFT__AVX512 __m512i peft__add_products_avx512(__m512i s, __m512i v, const float *x) {
+    return _mm512_add_epi32(s, _mm512_madd_epi16(v, _mm512_castps_si512(_mm512_loadu_ps(x))));
 }
 
+PEFT__AVX512 __m512 peft__nibble_avx512(__m512 t, __m512 w, int i) {
+    return peft__look_avx512(t, _mm512_srli_epi32(_mm512_castps_si512(w), (unsigned)(4 * (i ^ 1))));
+}
+PEFT__AVX512 __m512 peft__byte_avx512(__m512 w, int i) {
+    return _mm512_cvtepi32_ps(
+            _mm512_srai_epi32(_mm512_slli_epi32(_mm512_castps_si512(w), (unsigned)(24 - 8 * i)), 24));
+}
 PEFT__AVX512 __m512i peft__descend_avx512(__m512i e, __m512 s, __m512 level) {
     __mmask16 above = _mm512_cmp_ps_mask(s, _mm512_permutexvar_ps(e, level), _CMP_GT_OQ);
     e = _mm512_add_epi32(e, e);
     return _mm512_mask_add_epi32(e, above, e, _mm512_set1_epi32(1));
 }
 
-static PEFT__TARGET_AVX512 void peft__quant_encode_avx512(const peft__codebook *book, const float *x, int64_t n, float factor,
-                                                          uint8_t *codes) {
+static PEFT__TARGET_AVX512 void peft__quant_encode_avx512(
+        const peft__codebook *book, const float *x, int64_t n, float factor, uint8_t *codes) {
     __m512 l0 = _mm512_loadu_ps(book->level[0]), l1 = _mm512_loadu_ps(book->level[1]);
-    __m512 l2 = _mm512_loadu_ps(book->level[2]), l3 = _mm512_loadu_ps(book->level[3]), scale = _mm512_set1_ps(factor);
+    __m512 l2 = _mm512_loadu_ps(book->level[2]), l3 = _mm512_loadu_ps(book->level[3]),
+           scale = _mm512_set1_ps(factor);
     __m128i order = _mm_loadu_si128((const __m128i *)(const void *)book->order);
     for (int64_t i = 0; i < n; i += 16, codes += 8) {
         __m512 s = _mm512_mul_ps(_mm512_loadu_ps(x + i), scale);
@@ -7162,98 +6867,548 @@ static PEFT__TARGET_AVX512 void peft__quant_encode_avx512(const peft__codebook *
         _mm_storel_epi64((__m128i *)(void *)codes, _mm_packus_epi16(c, c));
     }
 }
+
+#elif PEFT__PASS == PEFT__PASS_NEON
+#define v_quant_encode peft__quant_encode_plain
+#define v_quant_grain 8
+#define v_quant_place peft__place_words
+typedef uint8x16x4_t peft__table_neon;
+PEFT__INLINE uint8x16x4_t peft__table_of_neon(const float *map, float scale) {
+    uint8x16x4_t t;
+    for (int i = 0; i < 4; i++) t.val[i] = vreinterpretq_u8_f32(vmulq_n_f32(vld1q_f32(map + 4 * i), scale));
+    return t;
+}
+PEFT__INLINE float32x4_t peft__look_neon(
+        uint8x16x4_t t, uint32x4_t index) {  // lane i: bytes 4i, 4i+1, 4i+2, 4i+3 of the table
+    uint32x4_t at = vmlaq_n_u32(vdupq_n_u32(0x03020100), vandq_u32(index, vdupq_n_u32(15)), 0x04040404);
+    return vreinterpretq_f32_u8(vqtbl4q_u8(t, vreinterpretq_u8_u32(at)));
+}
+PEFT__INLINE uint32x4_t peft__codes_neon(const uint8_t *p) {
+    static const int32_t shifts[4] = {-4, 0, -12, -8};
+    return vshlq_u32(vdupq_n_u32((uint32_t)p[0] | (uint32_t)p[1] << 8), vld1q_s32(shifts));
+}
+PEFT__INLINE float32x4_t peft__bytes_neon(const uint8_t *p) {
+    uint32_t word;
+    memcpy(&word, p, 4);
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vcreate_s8(word)))));
+}
+typedef int16x8_t peft__short_neon;
+typedef int32x4_t peft__int_neon;
+typedef struct peft__pairs_neon {
+    uint8x16_t low, high;  // the two bytes of each entry
+} peft__pairs_neon;
+PEFT__INLINE peft__pairs_neon peft__pairs_of_neon(const int16_t *map) {
+    uint16x8_t a = vreinterpretq_u16_s16(vld1q_s16(map)), b = vreinterpretq_u16_s16(vld1q_s16(map + 8));
+    peft__pairs_neon t;
+    t.low = vcombine_u8(vmovn_u16(a), vmovn_u16(b));
+    t.high = vcombine_u8(vshrn_n_u16(a, 8), vshrn_n_u16(b, 8));
+    return t;
+}
+PEFT__INLINE void peft__zip_neon(peft__pairs_neon t, uint8x16_t code, int16x8_t *v) {
+    uint8x16_t low = vqtbl1q_u8(t.low, code), high = vqtbl1q_u8(t.high, code);
+    v[0] = vreinterpretq_s16_u8(vzip1q_u8(low, high)), v[1] = vreinterpretq_s16_u8(vzip2q_u8(low, high));
+}
+PEFT__INLINE void peft__shorts_of_neon(peft__pairs_neon t, float32x4_t w, int16x8_t *v) {
+    static const uint8_t order[16] = {
+            0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};  // so that a lane adds up its own word
+    uint8x16_t codes = vqtbl1q_u8(vreinterpretq_u8_f32(w), vld1q_u8(order));
+    peft__zip_neon(t, vshrq_n_u8(codes, 4), v);
+    peft__zip_neon(t, vandq_u8(codes, vdupq_n_u8(15)), v + 2);
+}
+PEFT__INLINE void peft__columns_neon(const float *x, float32x4_t *c) {
+    float32x4_t a[4], b[4];
+    for (int i = 0; i < 4; i++) a[i] = vld1q_f32(x + 8 * i), b[i] = vld1q_f32(x + 8 * i + 4);
+    peft__transpose_neon(a), peft__transpose_neon(b);
+    PEFT__COLUMNS(a, b)
+}
+PEFT__INLINE void peft__put_shorts_neon(float *to, float32x4_t even, float32x4_t odd) {
+    int16x8_t s = vcombine_s16(vmovn_s32(vcvtnq_s32_f32(even)), vmovn_s32(vcvtnq_s32_f32(odd)));
+    vst1q_f32(to, vreinterpretq_f32_s16(s));
+}
+PEFT__INLINE int32x4_t peft__no_ints_neon(void) { return vdupq_n_s32(0); }
+PEFT__INLINE float32x4_t peft__ints_to_f32_neon(int32x4_t s) { return vcvtq_f32_s32(s); }
+PEFT__INLINE int32x4_t peft__add_products_neon(int32x4_t s, int16x8_t v, const float *x) {
+    int16x8_t by = vreinterpretq_s16_f32(vld1q_f32(x));
+    return vmlal_high_s16(vmlal_s16(s, vget_low_s16(v), vget_low_s16(by)), v, by);
+}
+
+PEFT__INLINE float32x4_t peft__nibble_neon(uint8x16x4_t t, float32x4_t w, int i) {
+    return peft__look_neon(t, vshlq_u32(vreinterpretq_u32_f32(w), vdupq_n_s32(-4 * (i ^ 1))));
+}
+PEFT__INLINE float32x4_t peft__byte_neon(float32x4_t w, int i) {
+    return vcvtq_f32_s32(vshrq_n_s32(vshlq_s32(vreinterpretq_s32_f32(w), vdupq_n_s32(24 - 8 * i)), 24));
+}
+
+#elif PEFT__PASS == PEFT__PASS_WASM
+#define v_quant_encode peft__quant_encode_plain
+#define v_quant_grain 8
+#define v_quant_place peft__place_words
+typedef struct peft__table_wasm {
+    v128_t part[4];
+} peft__table_wasm;
+PEFT__INLINE peft__table_wasm peft__table_of_wasm(const float *map, float scale) {
+    peft__table_wasm t;
+    for (int i = 0; i < 4; i++)
+        t.part[i] = wasm_f32x4_mul(wasm_v128_load(map + 4 * i), wasm_f32x4_splat(scale));
+    return t;
+}
+PEFT__INLINE v_float peft__look_wasm(
+        peft__table_wasm t, v128_t index) {  // swizzle gives 0 for bytes outside of its part
+    v128_t at = wasm_i32x4_mul(wasm_v128_and(index, wasm_i32x4_splat(15)), wasm_i32x4_splat(0x04040404));
+    at = wasm_i32x4_add(at, wasm_i32x4_splat(0x03020100));
+    v128_t a = wasm_i8x16_swizzle(t.part[0], at),
+           b = wasm_i8x16_swizzle(t.part[1], wasm_i8x16_sub(at, wasm_i8x16_splat(16)));
+    v128_t c = wasm_i8x16_swizzle(t.part[2], wasm_i8x16_sub(at, wasm_i8x16_splat(32)));
+    v128_t d = wasm_i8x16_swizzle(t.part[3], wasm_i8x16_sub(at, wasm_i8x16_splat(48)));
+    return (v_float)wasm_v128_or(wasm_v128_or(a, b), wasm_v128_or(c, d));
+}
+PEFT__INLINE v128_t peft__codes_wasm(const uint8_t *p) {
+    return wasm_u32x4_make((uint32_t)p[0] >> 4, p[0], (uint32_t)p[1] >> 4, p[1]);
+}
+PEFT__INLINE v_float peft__bytes_wasm(const uint8_t *p) {
+    return (v_float)wasm_f32x4_convert_i32x4(
+            wasm_i32x4_make((int8_t)p[0], (int8_t)p[1], (int8_t)p[2], (int8_t)p[3]));
+}
+typedef v128_t peft__short_wasm, peft__int_wasm;
+typedef struct peft__pairs_wasm {
+    v128_t low, high;  // the two bytes of each entry
+} peft__pairs_wasm;
+PEFT__INLINE peft__pairs_wasm peft__pairs_of_wasm(const int16_t *map) {
+    v128_t a = wasm_v128_load(map), b = wasm_v128_load(map + 8);
+    peft__pairs_wasm t;
+    t.low = wasm_i8x16_shuffle(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    t.high = wasm_i8x16_shuffle(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    return t;
+}
+PEFT__INLINE void peft__zip_wasm(
+        peft__pairs_wasm t, v128_t code, v128_t *v) {  // so that a lane adds up its own word
+    v128_t low = wasm_i8x16_swizzle(t.low, code), high = wasm_i8x16_swizzle(t.high, code);
+    v[0] = wasm_i8x16_shuffle(low, high, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29);
+    v[1] = wasm_i8x16_shuffle(low, high, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
+}
+PEFT__INLINE void peft__shorts_of_wasm(peft__pairs_wasm t, v_float w, v128_t *v) {
+    peft__zip_wasm(t, wasm_u8x16_shr((v128_t)w, 4), v);
+    peft__zip_wasm(t, wasm_v128_and((v128_t)w, wasm_i8x16_splat(15)), v + 2);
+}
+PEFT__INLINE void peft__columns_wasm(const float *x, v_float *c) {
+    v_float a[4], b[4];
+    for (int i = 0; i < 4; i++) a[i] = v_load(x + 8 * i), b[i] = v_load(x + 8 * i + 4);
+    peft__transpose_wasm(a), peft__transpose_wasm(b);
+    PEFT__COLUMNS(a, b)
+}
+PEFT__INLINE void peft__put_shorts_wasm(float *to, v_float even, v_float odd) {
+    v128_t a = wasm_i32x4_trunc_sat_f32x4((v128_t)v_round(even)),
+           b = wasm_i32x4_trunc_sat_f32x4((v128_t)v_round(odd));
+    wasm_v128_store(to, wasm_v128_or(wasm_v128_and(a, wasm_i32x4_splat(65535)), wasm_i32x4_shl(b, 16)));
+}
+PEFT__INLINE v128_t peft__no_ints_wasm(void) { return wasm_i32x4_splat(0); }
+PEFT__INLINE v_float peft__ints_to_f32_wasm(v128_t s) { return (v_float)wasm_f32x4_convert_i32x4(s); }
+PEFT__INLINE v128_t peft__add_products_wasm(v128_t s, v128_t v, const float *x) {
+    return wasm_i32x4_add(s, wasm_i32x4_dot_i16x8(v, wasm_v128_load(x)));
+}
+PEFT__INLINE v_float peft__nibble_wasm(peft__table_wasm t, v_float w, int i) {
+    return peft__look_wasm(t, wasm_u32x4_shr((v128_t)w, (uint32_t)(4 * (i ^ 1))));
+}
+PEFT__INLINE v_float peft__byte_wasm(v_float w, int i) {
+    return (v_float)wasm_f32x4_convert_i32x4(
+            wasm_i32x4_shr(wasm_i32x4_shl((v128_t)w, (uint32_t)(24 - 8 * i)), 24));
+}
 #endif
 
-// ---- one table per instruction set, as in chapter 3
-
-typedef struct peft__quant_isa {
-    peft__expand_fn expand;
-    peft__pack_fn pack;
-    float (*peak)(const float *x, int64_t n);
-    void (*encode)(const peft__codebook *book, const float *x, int64_t n, float factor, uint8_t *codes);
-    // Products for few tokens; NULL: there are none. 4-bit rows have to begin at multiples of grain, int8 rows at multiples of width.
-    int width, grain;
-    void (*round_x)(float unit, const float *x, int64_t k, float *xp);
-    int (*place)(int width, int e);  // where sums4 leaves column e of each 8 * width
-    void (*dots4)(const peft__quant_lines *w, float *out);  // out[r * PEFT__QUANT_LINES + i]
-    void (*dots8)(const peft__quant_lines *w, float *out);
-    void (*sums4)(const peft_quant *q, const uint8_t *data, int64_t first, int64_t stride, int64_t k, const float *x, float *out);
-    void (*sums8)(const peft_quant *q, const uint8_t *data, int64_t first, int64_t stride, int64_t k, const float *x, float *out);
-} peft__quant_isa;
-
-#define PEFT__QUANT_ISA(V, encoder, place, grain)                                                                    \
-    static const peft__quant_isa peft__quant_isa_##V = {                                                                   \
-        peft__quant_expand_##V, peft__quant_pack_##V,  peft__quant_peak_##encoder, peft__quant_encode_##encoder, PEFT__W_##V, grain, \
-        peft__quant_round_x_##V, peft__place_##place,   peft__quant_dots4_##V,      peft__quant_dots8_##V,        peft__quant_sums4_##V, \
-        peft__quant_sums8_##V};
-
-static const peft__quant_isa peft__quant_isa_plain = {
-    peft__quant_expand_plain, peft__quant_pack_plain, peft__quant_peak_plain, peft__quant_encode_plain, 1, 0, NULL, NULL,
-    NULL, NULL, NULL, NULL};
-#if PEFT__NEON
-PEFT__DEFINE_QUANT(neon, , PEFT__REPEAT_4)
-PEFT__QUANT_ISA(neon, plain, words, 8)
+#if PEFT__PASS != PEFT__PASS_AVX2  // vector i holds the i-th code of each word
+typedef PEFT__V(table) PEFT__V(eighths);
+PEFT__VECTOR PEFT__V(eighths) PEFT__V(eighths_of)(const float *map) { return PEFT__V(table_of)(map, 1.0f); }
+PEFT__VECTOR void PEFT__V(eight)(PEFT__V(eighths) t, v_float w, v_float *v) {
+#define PEFT__EIGHT(i) v[i] = PEFT__V(nibble)(t, w, i);
+    PEFT__REPEAT_8(PEFT__EIGHT)
+}
 #endif
-#if PEFT__WASM
-PEFT__DEFINE_QUANT(wasm, , PEFT__REPEAT_4)
-PEFT__QUANT_ISA(wasm, plain, words, 8)
+#if PEFT__PASS == PEFT__PASS_NEON || PEFT__PASS == PEFT__PASS_WASM
+typedef struct PEFT__V(lanes) {
+    int at[4];
+} PEFT__V(lanes);
+PEFT__VECTOR PEFT__V(lanes) PEFT__V(lanes_of)(int64_t phase, int shift) {
+    PEFT__V(lanes) l;
+    for (int i = 0; i < 4; i++) l.at[i] = (int)((phase + 8 * i) >> shift);
+    return l;
+}
+PEFT__VECTOR v_float PEFT__V(spread)(const float *s, PEFT__V(lanes) l) {
+    float lanes[4] = {s[l.at[0]], s[l.at[1]], s[l.at[2]], s[l.at[3]]};
+    return v_load(lanes);
+}
 #endif
-#if PEFT__X86
-PEFT__DEFINE_QUANT(avx2, PEFT__TARGET_AVX2, PEFT__REPEAT_8)
-PEFT__QUANT_ISA(avx2, avx2, avx2, 32)
-PEFT__DEFINE_QUANT(avx512, PEFT__TARGET_AVX512, PEFT__REPEAT_16)
-PEFT__QUANT_ISA(avx512, avx512, words, 8)
+
+// ---- the kernels of chapter 4
+#define v_row_at(p) v_load((const float *)(const void *)(p))  // words of codes as the lanes of a vector
+
+// Runs: the table is scaled once per block, then every weight is one lookup.
+PEFT__KERNEL void PEFT__V(quant_expand)(
+        const peft_quant *q, const uint8_t *data, int64_t first, int64_t count, float *out) {
+    for (int64_t i = first, end = first + count; i < end;) {
+        int64_t stop = PEFT__MIN((i | (q->block - 1)) + 1, end);
+        float scale = peft__quant_scale(q, i >> q->block_shift);
+        if (q->map) {
+            PEFT__V(table) table = PEFT__V(table_of)(q->map, scale);
+            if (i & 1) *out++ = peft__quant_value(q, data, i++) * scale;
+            for (; i + v_width <= stop; i += v_width, out += v_width)
+                v_store(out, PEFT__V(look)(table, PEFT__V(codes)(data + (i >> 1))));
+        } else {
+            for (; i + v_width <= stop; i += v_width, out += v_width)
+                v_store(out, PEFT__V(bytes)(data + i) * v_set(scale));
+        }
+        for (; i < stop; i++) *out++ = peft__quant_value(q, data, i) * scale;
+    }
+}
+
+// Panels with k contiguous: v_width rows of v_width words are transposed as words, so that lane l holds the
+// codes of row l; then each code of the words is a finished row of the panel. Rows that begin in the middle
+// of a word go the other way. Returns how many of kc are done.
+#define PEFT__QUANT_LOAD(i)                             \
+    r[i] = words == v_width ? v_row_at(row + i * pitch) \
+                            : v_load_n((const float *)(const void *)(row + i * pitch), words);
+#define PEFT__QUANT_PUT4(i) v_store(to + i * b->step, PEFT__V(nibble)(table, r[w], i) * scale);
+#define PEFT__QUANT_PUT8(i) v_store(to + i * b->step, PEFT__V(byte)(r[w], i) * scale);
+PEFT__VECTOR int64_t PEFT__V(quant_columns)(bool bytes, const peft__quant_panel *b, float *out) {
+    const int64_t per_word = bytes ? 4 : 8, first = b->n0 * b->stride + b->k0;
+    const int64_t pitch = bytes ? b->stride : b->stride / 2, grain = peft__quant_grain(b->q, b->stride);
+    if (grain < per_word || b->k0 % per_word) return 0;
+    PEFT__V(table) table = PEFT__V(table_of)(bytes ? peft__nf4_map : b->q->map, 1.0f);
+    v_float scale = v_set(0.0f), r[v_width];
+    int64_t p = 0;
+    while (p + per_word <= b->kc) {
+        int64_t words = PEFT__MIN(v_width, (b->kc - p) / per_word);
+        const uint8_t *row = peft__quant_at(b->q, b->data, first + p);
+        v_repeat_width(PEFT__QUANT_LOAD)
+        v_transpose(r);
+        for (int64_t w = 0; w < words; w++, p += per_word) {
+            float *to = out + p * b->step, lane[v_width];
+            if (p == 0 || ((b->k0 + p) & (grain - 1)) == 0) {
+                for (int64_t l = 0; l < v_width; l++)
+                    lane[l] = peft__quant_scale(b->q, (first + l * b->stride + p) >> b->q->block_shift);
+                scale = v_load(lane);
+            }
+            if (bytes) {
+                PEFT__REPEAT_4(PEFT__QUANT_PUT8)
+            } else {
+                PEFT__REPEAT_8(PEFT__QUANT_PUT4)
+            }
+        }
+    }
+    (void)table;
+    return p;
+}
+// The same for v_width columns, contiguous in each row.
+PEFT__VECTOR int64_t PEFT__V(quant_rows)(bool bytes, const peft__quant_panel *b, float *out) {
+    if (b->stride % v_width || b->n0 % v_width) return 0;
+    PEFT__V(table) table = PEFT__V(table_of)(bytes ? peft__nf4_map : b->q->map, 1.0f);
+    for (int64_t p = 0, i = b->k0 * b->stride + b->n0; p < b->kc; p++, i += b->stride, out += b->step) {
+        v_float scale = v_set(peft__quant_scale(b->q, i >> b->q->block_shift));
+        v_float v = bytes ? PEFT__V(bytes)(b->data + i)
+                          : PEFT__V(look)(table, PEFT__V(codes)(b->data + (i >> 1)));
+        v_store(out, v * scale);
+    }
+    return b->kc;
+}
+PEFT__KERNEL void PEFT__V(quant_pack)(
+        const peft__matrix *m, int64_t k0, int64_t kc, int64_t n0, int64_t nc, int nr, float *packed) {
+    const peft_quant *q = m->quant;
+    for (int64_t j = 0; j < nc; j += nr, packed += kc * nr)
+        for (int64_t l = 0; l < nr; l += v_width) {
+            int64_t width = PEFT__MIN(v_width, nr - l), lanes = PEFT__MAX(PEFT__MIN(nc - j - l, width), 0),
+                    p = 0;
+            peft__quant_panel b = peft__quant_panel_of(m, k0, kc, n0 + j + l, lanes, width, nr);
+            float *out = packed + l;
+            if (lanes == v_width && b.transposed)
+                p = q->map ? PEFT__V(quant_columns)(false, &b, out) : PEFT__V(quant_columns)(true, &b, out);
+            else if (lanes == v_width)
+                p = q->map ? PEFT__V(quant_rows)(false, &b, out) : PEFT__V(quant_rows)(true, &b, out);
+            peft__quant_pack_any(&b, p, PEFT__V(quant_expand), out);
+        }
+}
+
+// The largest magnitude of x [n], or something not finite if there is any.
+PEFT__KERNEL float PEFT__V(quant_peak)(const float *x, int64_t n) {
+    v_float peak = v_set(0.0f), nothing = peak;
+    for (int64_t i = 0; i < n; i += v_width) {
+        v_float v = n - i < v_width ? v_load_n(x + i, n - i) : v_load(x + i);
+        peak = v_max(peak, v_max(v, v_set(0.0f) - v));
+        nothing = v_fma(v, v_set(0.0f), nothing);  // NaN if there is one, or infinity
+    }
+    float lane[v_width];
+    v_store(lane, peak + nothing);
+    return peft__quant_peak_plain(lane, v_width);
+}
+
+// xp = a row x [k] in integers, for dots4: 4 vectors of 2 v_width of them, then v_width scales, and so on.
+// Eight products of 16383 with a table of at most 16320 fit into 32 bits.
+PEFT__KERNEL void PEFT__V(quant_round_x)(float unit, const float *x, int64_t k, float *xp) {
+    float rest[8 * v_width];
+    for (int64_t p = 0; p < k; p += 8 * v_width, xp += 5 * v_width) {
+        v_float c[8], peak = v_set(1e-30f), nothing = v_set(0.0f), factor;
+        if (p + 8 * v_width > k)
+            memset(rest, 0, sizeof(rest)), memcpy(rest, x + p, (size_t)(k - p) * sizeof(float));
+        PEFT__V(columns)(p + 8 * v_width > k ? rest : x + p, c);
+        for (int i = 0; i < 8; i++) {
+            peak = v_max(peak, v_max(c[i], v_set(0.0f) - c[i]));
+            nothing = v_fma(c[i], v_set(0.0f), nothing);
+        }
+        factor = v_set(16383.0f) / peak;
+        for (int i = 0; i < 4; i++)
+            PEFT__V(put_shorts)(xp + i * v_width, c[2 * i] * factor, c[2 * i + 1] * factor);
+        v_store(xp + 4 * v_width, v_fma(peak, v_set(unit / 16383.0f), nothing));
+    }
+}
+// out[r*LINES + i] = row r of x, r < R, times row i of 4-bit codes; N rows at a time
+#define PEFT__QUANT_ZERO(i) \
+    v_float t##i##0 = v_set(0.0f), t##i##1 = t##i##0, t##i##2 = t##i##0, t##i##3 = t##i##0;
+#define PEFT__QUANT_BEGIN(i)                                                         \
+    int64_t at##i = w->first + PEFT__MIN(g + i, w->count - 1) * w->stride + k0;      \
+    int64_t phase##i = at##i & (q->block - 1);                                       \
+    const uint8_t *row##i = w->data + (at##i >> 1);                                  \
+    const float *scale##i = peft__quant_scales_at(q, at##i, span, v_width, copy[i]); \
+    PEFT__V(lanes) lanes##i = PEFT__V(lanes_of)(phase##i, q->block_shift);
+#define PEFT__QUANT_REST(i)                                                                       \
+    if (i < N) {                                                                                  \
+        memset(rest[i], 0, sizeof(rest[i])), memcpy(rest[i], row##i, (size_t)(span - p + 1) / 2); \
+        row##i = rest[i];                                                                         \
+    }
+#define PEFT__QUANT_STEP(i, r)                                                           \
+    if (r < R) {                                                                         \
+        const float *x = xp + r * w->xs;                                                 \
+        PEFT__V(int) s = PEFT__V(add_products)(PEFT__V(no_ints)(), v[0], x);             \
+        s = PEFT__V(add_products)(s, v[1], x + v_width);                                 \
+        s = PEFT__V(add_products)(s, v[2], x + 2 * v_width);                             \
+        s = PEFT__V(add_products)(s, v[3], x + 3 * v_width);                             \
+        t##i##r = v_fma(PEFT__V(ints_to_f32)(s), by * v_load(x + 4 * v_width), t##i##r); \
+    }
+#define PEFT__QUANT_ROW4(i)                                                                         \
+    if (i < N) {                                                                                    \
+        PEFT__V(short) v[4];                                                                        \
+        peft__fetch_far(row##i, w->ahead, w->end);                                                  \
+        PEFT__V(shorts_of)(table, v_row_at(row##i), v);                                             \
+        if (moving) lanes##i = PEFT__V(lanes_of)((phase##i + p) & (q->block - 1), q->block_shift);  \
+        int64_t block = (moving ? phase##i + p : p) >> q->block_shift;                              \
+        v_float by = PEFT__V(spread)(scale##i + block, lanes##i);                                   \
+        PEFT__QUANT_STEP(i, 0)                                                                      \
+        PEFT__QUANT_STEP(i, 1) PEFT__QUANT_STEP(i, 2) PEFT__QUANT_STEP(i, 3) row##i += 4 * v_width; \
+    }
+#define PEFT__QUANT_SUM4(r)                                                                   \
+    if (r < R && N == 4) v_sum4(t0##r, t1##r, t2##r, t3##r, out + r * PEFT__QUANT_LINES + g); \
+    if (r < R && N == 1) out[r * PEFT__QUANT_LINES + g] = v_sum(t0##r);
+PEFT__VECTOR void PEFT__V(quant_dots4_of)(const int N, const int R, const peft__quant_lines *w, float *out) {
+    const peft_quant *q = w->q;
+    const bool moving = q->block > 8 * v_width;  // where scales change is not the same in all chunks
+    float copy[4][PEFT__QUANT_SPAN / 32 + 1 + v_width];
+    uint8_t rest[4][4 * v_width];
+    PEFT__V(pairs) table = PEFT__V(pairs_of)(w->map);
+    for (int64_t g = 0; g < w->count; g += N) {
+        const float *xp = w->xp;
+        PEFT__REPEAT_4(PEFT__QUANT_ZERO)
+        for (int64_t k0 = 0; k0 < w->k; k0 += PEFT__QUANT_SPAN) {
+            int64_t span = PEFT__MIN(PEFT__QUANT_SPAN, w->k - k0);
+            PEFT__REPEAT_4(PEFT__QUANT_BEGIN)
+            for (int64_t p = 0; p < span; p += 8 * v_width, xp += 5 * v_width) {
+                if (p + 8 * v_width > span) {
+                    PEFT__REPEAT_4(PEFT__QUANT_REST)
+                }
+                PEFT__REPEAT_4(PEFT__QUANT_ROW4)
+            }
+        }
+        PEFT__REPEAT_4(PEFT__QUANT_SUM4)
+    }
+}
+PEFT__KERNEL void PEFT__V(quant_dots4)(const peft__quant_lines *w, float *out) {
+    if (w->m == 1) PEFT__V(quant_dots4_of)(4, 1, w, out);
+    else PEFT__V(quant_dots4_of)(1, 4, w, out);
+}
+// The same for int8, x in its own order: the codes of a grain, then their scale.
+#define PEFT__QUANT_ROW8(r) \
+    if (r < R) s##r = v_fma(v, v_load(x + r * xs + j), s##r);
+#define PEFT__QUANT_SCALE8(r) \
+    if (r < R) t##r = v_fma(s##r, scale, t##r);
+PEFT__VECTOR void PEFT__V(quant_dots8_row)(const int R, const peft__quant_lines *w, int64_t at, v_float *t) {
+    const int64_t k = w->k, grain = w->grain, xs = w->xs;
+    const uint8_t *row = w->data + at, *last = w->end;
+    const peft_quant *q = w->q;
+    const float *x = w->xp;
+    v_float t0 = v_set(0.0f), t1 = t0, t2 = t0, t3 = t0;
+    for (int64_t p = 0; p < k; p += grain) {
+        int64_t j = p, end = PEFT__MIN(p + grain, k);
+        v_float scale = v_set(peft__quant_scale(q, (at + p) >> q->block_shift));
+        v_float s0 = v_set(0.0f), s1 = s0, s2 = s0, s3 = s0;
+        for (; R == 1 && j + 2 * v_width <= end; j += 2 * v_width) {
+            peft__fetch_far(row + j, PEFT__QUANT_AHEAD, last);
+            s0 = v_fma(PEFT__V(bytes)(row + j), v_load(x + j), s0);
+            s1 = v_fma(PEFT__V(bytes)(row + j + v_width), v_load(x + j + v_width), s1);
+        }
+        if (R == 1) {
+            if (j < end) s0 = v_fma(PEFT__V(bytes)(row + j), v_load(x + j), s0);
+            t1 = v_fma(s1, scale, t1);
+        }
+        for (; R > 1 && j < end; j += v_width) {
+            v_float v = PEFT__V(bytes)(row + j);
+            PEFT__REPEAT_4(PEFT__QUANT_ROW8)
+        }
+        PEFT__REPEAT_4(PEFT__QUANT_SCALE8)
+    }
+    if (R == 1) t[0] = t0 + t1;
+    else t[0] = t0, t[4] = t1, t[8] = t2, t[12] = t3;
+}
+#define PEFT__QUANT_LINE8(i) \
+    PEFT__V(quant_dots8_row)(R, w, w->first + PEFT__MIN(g + i, w->count - 1) * w->stride, t + i);
+PEFT__VECTOR void PEFT__V(quant_dots8_of)(const int R, const peft__quant_lines *w, float *out) {
+    v_float t[16];
+    for (int64_t g = 0; g < w->count; g += 4) {
+        PEFT__REPEAT_4(PEFT__QUANT_LINE8)  // four copies: measured a tenth faster than a loop
+        for (int r = 0; r < R; r++)
+            v_sum4(t[4 * r], t[4 * r + 1], t[4 * r + 2], t[4 * r + 3], out + r * PEFT__QUANT_LINES + g);
+    }
+}
+PEFT__KERNEL void PEFT__V(quant_dots8)(const peft__quant_lines *w, float *out) {
+    if (w->m == 1) PEFT__V(quant_dots8_of)(1, w, out);
+    else PEFT__V(quant_dots8_of)(4, w, out);
+}
+// out[place] = x [k] times 8 v_width columns of codes, those of row p from first + p*stride on
+#define PEFT__QUANT_SUMS(i) v_float s##i = v_set(0.0f);
+#define PEFT__QUANT_STORE(i) v_store(out + i * v_width, s##i);
+#define PEFT__QUANT_COLUMN4(i) s##i = v_fma(v[i], by, s##i);
+PEFT__KERNEL void PEFT__V(quant_sums4)(const peft_quant *q, const uint8_t *data, int64_t first,
+        int64_t stride, int64_t k, const float *x, float *out) {
+    float scales[PEFT__QUANT_BATCH][v_width / 4 + 1 + v_width] = {{0}};
+    PEFT__V(eighths) table = PEFT__V(eighths_of)(q->map);
+    PEFT__REPEAT_8(PEFT__QUANT_SUMS)
+    for (int64_t p0 = 0; p0 < k; p0 += PEFT__QUANT_BATCH) {
+        int64_t count = PEFT__MIN(PEFT__QUANT_BATCH, k - p0), at = first + p0 * stride;
+        for (int64_t p = 0; p < count; p++, at += stride) {
+            int64_t block = at >> q->block_shift, last = (at + 8 * v_width - 1) >> q->block_shift;
+            peft__quant_fetch_row(data + (at >> 1), stride / 2);
+            peft__quant_scales(q, block, last - block + 1, scales[p]);
+        }
+        at = first + p0 * stride;
+        for (int64_t p = 0; p < count; p++, at += stride) {
+            v_float v[8],
+                    by = PEFT__V(spread)(scales[p], PEFT__V(lanes_of)(at & (q->block - 1), q->block_shift));
+            by = by * v_set(x[p0 + p]);
+            PEFT__V(eight)(table, v_row_at(data + (at >> 1)), v);
+            PEFT__REPEAT_8(PEFT__QUANT_COLUMN4)
+        }
+    }
+    PEFT__REPEAT_8(PEFT__QUANT_STORE)
+}
+#define PEFT__QUANT_COLUMN8(i)                                                     \
+    by = v_set(x[p] * peft__quant_scale(q, (at + i * v_width) >> q->block_shift)); \
+    s##i = v_fma(PEFT__V(bytes)(data + at + i * v_width), by, s##i);
+PEFT__KERNEL void PEFT__V(quant_sums8)(const peft_quant *q, const uint8_t *data, int64_t first,
+        int64_t stride, int64_t k, const float *x, float *out) {
+    PEFT__REPEAT_8(PEFT__QUANT_SUMS)
+    for (int64_t p = 0, at = first; p < k; p++, at += stride) {
+        v_float by;
+        peft__quant_fetch_row(data + at, stride), peft__quant_fetch_row(data + at + 4 * v_width, stride);
+        PEFT__REPEAT_8(PEFT__QUANT_COLUMN8)
+    }
+    PEFT__REPEAT_8(PEFT__QUANT_STORE)
+}
+
+static const peft__quant_isa PEFT__V(quant_isa) = {PEFT__V(quant_expand), PEFT__V(quant_pack),
+        PEFT__V(quant_peak), v_quant_encode, v_width, v_quant_grain, v_quant_place, PEFT__V(quant_round_x),
+        PEFT__V(quant_dots4), PEFT__V(quant_dots8), PEFT__V(quant_sums4), PEFT__V(quant_sums8)};
+#undef v_row_at
+#undef v_quant_encode
+#undef v_quant_grain
+#undef v_quant_place
 #endif
+
+// The next pass begins with none of these names.
+#undef PEFT__V
+#undef PEFT__TARGET
+#undef PEFT__VECTOR
+#undef PEFT__KERNEL
+#undef v_width
+#undef v_float
+#undef v_blocks
+#undef v_dot_rows
+#undef v_repeat_rows
+#undef v_repeat_dots
+#undef v_repeat_width
+#undef v_set
+#undef v_load
+#undef v_store
+#undef v_load_n
+#undef v_store_n
+#undef v_min
+#undef v_max
+#undef v_fma
+#undef v_round
+#undef v_sum
+#undef v_sum4
+#undef v_scale
+#undef v_transpose
+#undef v_load_f16
+#undef v_load_bf16
+#endif  // PEFT__PASS
+#if defined(PEFT__READING) && !defined(PEFT__PASS)
+#if !defined(PEFT_ONLY_METRICS)
 
 static const peft__quant_isa *peft__quant_isa_of(peft_simd simd) {
-    switch (simd) {
-#if PEFT__X86
-    case PEFT_SIMD_AVX512: return &peft__quant_isa_avx512;
-    case PEFT_SIMD_AVX2: return &peft__quant_isa_avx2;
-#endif
-#if PEFT__NEON
-    case PEFT_SIMD_NEON: return &peft__quant_isa_neon;
-#endif
-#if PEFT__WASM
-    case PEFT_SIMD_WASM: return &peft__quant_isa_wasm;
-#endif
-    default: return &peft__quant_isa_plain;
-    }
+    return PEFT__CHOOSE_ISA(simd, peft__quant_isa);
 }
 
 static peft__pack_fn peft__quant_pack_of(peft_simd simd) {
     return peft__quant_isa_of(simd)->pack;
 }
 
-// For those who have no context at hand: every instruction set gives the same bits, so the widest will do.
-static void peft__quant_to_f32(const peft_tensor *t, int64_t first, int64_t count, float *out) {
-    peft__quant_isa_of(peft__simd_widest())->expand(t->quant, (const uint8_t *)t->data, first, count, out);
+// ---- tensors of any format as floats
+
+PEFT__INLINE int64_t peft__size(const peft_tensor *t) {
+    return t->rows * t->cols;
+}
+
+PEFT__INLINE float *peft__f32(const peft_tensor *t) {
+    return (float *)t->data;
+}
+
+// out [count] = elements [first, first + count) of the flat tensor. It has no context at hand: all
+// instruction sets give the same bits, so the widest will do.
+static void peft__to_f32(const peft_tensor *t, int64_t first, int64_t count, float *out) {
+    if (t->quant)
+        peft__quant_isa_of(peft__simd_widest())
+                ->expand(t->quant, (const uint8_t *)t->data, first, count, out);
+    else if (t->type == PEFT_F32) memcpy(out, peft__f32(t) + first, (size_t)count * sizeof(float));
+    else
+        for (int64_t i = 0; i < count; i++) out[i] = peft__element(t->type, t->data, first + i);
+}
+
+// To f16 or bf16, rounded to nearest even.
+static void peft__from_f32(peft_dtype type, const float *x, int64_t n, uint16_t *out) {
+    for (int64_t i = 0; i < n; i++)
+        out[i] = type == PEFT_F16 ? peft__f32_to_f16(x[i]) : peft__f32_to_bf16(x[i]);
 }
 
 // ---- products for a few tokens
 
-typedef struct peft__quant_gemv_job {
+typedef struct peft__quant_job {
     const peft__isa *isa;
     const peft__quant_isa *quant_isa;
     int64_t n, tasks;
-    float alpha, beta;
+    float s, beta;
     const float *x;
-    bool fast;  // rows begin where the vectors need it
+    bool fast;            // rows begin where the vectors need it
     peft__quant_lines w;  // all rows of the weight, or all columns
     float *y;
     int64_t ldy;
-} peft__quant_gemv_job;
+} peft__quant_job;
 
 #define PEFT__QUANT_COLUMNS ((int64_t)256)  // weights expanded at a time, and columns of a task
 
-static void peft__quant_gemv_put(const peft__quant_gemv_job *v, int64_t row, int64_t j, const float *sums, int64_t count) {
+static void peft__quant_put(
+        const peft__quant_job *v, int64_t row, int64_t j, const float *sums, int64_t count) {
     float *y = v->y + row * v->ldy + j;
-    if (v->beta == 0.0f && v->alpha == 1.0f) memcpy(y, sums, (size_t)count * sizeof(float));
-    else peft__gemv_put(y, sums, count, v->alpha, v->beta);
+    if (v->beta == 0.0f && v->s == 1.0f) memcpy(y, sums, (size_t)count * sizeof(float));
+    else peft__put_sums(y, sums, count, v->s, v->beta);
 }
 
 // Row j of the weight times x, for rows that begin anywhere.
-static float peft__quant_dot(const peft__quant_gemv_job *v, int64_t j) {
+static float peft__quant_dot(const peft__quant_job *v, int64_t j) {
     float run[PEFT__QUANT_COLUMNS], sum = 0;
     for (int64_t p = 0; p < v->w.k; p += PEFT__QUANT_COLUMNS) {
         int64_t count = PEFT__MIN(PEFT__QUANT_COLUMNS, v->w.k - p);
@@ -7265,8 +7420,9 @@ static float peft__quant_dot(const peft__quant_gemv_job *v, int64_t j) {
 
 // A task owns whole groups of four rows of the weight.
 static void peft__quant_rows_task(void *arg, int64_t index) {
-    const peft__quant_gemv_job *v = (const peft__quant_gemv_job *)arg;
-    int64_t groups = peft__div_up(v->n, 4), begin = index * groups / v->tasks * 4, end = PEFT__MIN((index + 1) * groups / v->tasks * 4, v->n);
+    const peft__quant_job *v = (const peft__quant_job *)arg;
+    int64_t groups = peft__div_up(v->n, 4), begin = index * groups / v->tasks * 4,
+            end = PEFT__MIN((index + 1) * groups / v->tasks * 4, v->n);
     peft__quant_lines w = v->w;
     w.end = peft__quant_at(w.q, w.data, end * w.stride);
     for (int64_t j = begin; j < end; j += PEFT__QUANT_LINES) {
@@ -7274,12 +7430,12 @@ static void peft__quant_rows_task(void *arg, int64_t index) {
         w.first = j * w.stride, w.count = PEFT__MIN(PEFT__QUANT_LINES, end - j);
         if (v->fast) (w.q->map ? v->quant_isa->dots4 : v->quant_isa->dots8)(&w, sums);
         for (int64_t i = 0; i < w.count && !v->fast; i++) sums[i] = peft__quant_dot(v, j + i);
-        for (int64_t r = 0; r < v->w.m; r++) peft__quant_gemv_put(v, r, j, sums + r * PEFT__QUANT_LINES, w.count);
+        for (int64_t r = 0; r < v->w.m; r++) peft__quant_put(v, r, j, sums + r * PEFT__QUANT_LINES, w.count);
     }
 }
 
 // Columns [j, j + count) of the weight that begin anywhere: row by row expanded and added up.
-static void peft__quant_add_columns(const peft__quant_gemv_job *v, int64_t j, int64_t count, float *sums) {
+static void peft__quant_add_columns(const peft__quant_job *v, int64_t j, int64_t count, float *sums) {
     float run[PEFT__QUANT_COLUMNS];
     memset(sums, 0, (size_t)count * sizeof(float));
     for (int64_t p = 0; p < v->w.k; p++) {
@@ -7289,37 +7445,39 @@ static void peft__quant_add_columns(const peft__quant_gemv_job *v, int64_t j, in
 }
 
 static void peft__quant_columns_task(void *arg, int64_t index) {
-    const peft__quant_gemv_job *v = (const peft__quant_gemv_job *)arg;
+    const peft__quant_job *v = (const peft__quant_job *)arg;
     const peft__quant_isa *isa = v->quant_isa;
     int64_t j = index * PEFT__QUANT_COLUMNS, end = PEFT__MIN(j + PEFT__QUANT_COLUMNS, v->n);
     float sums[PEFT__QUANT_COLUMNS], placed[PEFT__QUANT_COLUMNS];
     for (int64_t chunk = 8 * isa->width; v->fast && j + chunk <= end; j += chunk) {
         (v->w.q->map ? isa->sums4 : isa->sums8)(v->w.q, v->w.data, j, v->w.stride, v->w.k, v->x, placed);
         for (int e = 0; e < (int)chunk; e++) sums[e] = placed[v->w.q->map ? isa->place(isa->width, e) : e];
-        peft__quant_gemv_put(v, 0, j, sums, chunk);
+        peft__quant_put(v, 0, j, sums, chunk);
     }
     if (j == end) return;
     peft__quant_add_columns(v, j, end - j, sums);
-    peft__quant_gemv_put(v, 0, j, sums, end - j);
+    peft__quant_put(v, 0, j, sums, end - j);
 }
 
-// A table of 16 floats as integers, to be multiplied by what is returned: 16320 makes integers of FP4's, 15684 comes nearest to NF4's
-// (1.6e-5 of the largest), and whole numbers stay whole.
+// A table of 16 floats as integers, to be multiplied by what is returned: 16320 makes integers of FP4's,
+// 15684 comes nearest to NF4's (1.6e-5 of the largest), and whole numbers stay whole.
 static float peft__quant_map16(const float *map, int16_t *out) {
     static const float choices[2] = {15684.0f, 16320.0f};
     float peak = peft__quant_peak_plain(map, 16), least = 1.0f, best = 0.0f;
     for (int c = 0; c < 2; c++) {
         float factor = choices[c] / PEFT__MAX(peak, 1e-30f), off = 0.0f;
         if (factor >= 1.0f) factor = floorf(factor);
-        for (int i = 0; i < 16; i++) off = PEFT__MAX(off, fabsf(map[i] * factor - peft__round_float(map[i] * factor)));
+        for (int i = 0; i < 16; i++)
+            off = PEFT__MAX(off, fabsf(map[i] * factor - peft__round_float(map[i] * factor)));
         if (off < least) least = off, best = factor;
     }
     for (int i = 0; i < 16; i++) out[i] = (int16_t)peft__round_float(map[i] * best);
     return 1.0f / best;
 }
 
-// The rows of x as dots4 and dots8 read them, one or PEFT__QUANT_ROWS, of which the last may be repeated; for dots8 padded with zeros.
-static peft_status peft__quant_place_x(peft_context *ctx, peft__quant_gemv_job *v, int64_t ldx) {
+// The rows of x as dots4 and dots8 read them, one or PEFT__QUANT_ROWS, of which the last may be repeated; for
+// dots8 padded with zeros.
+static peft_status peft__quant_place_x(peft_context *ctx, peft__quant_job *v, int64_t ldx) {
     peft__quant_lines *w = &v->w;
     int64_t width = v->quant_isa->width, rows = w->m > 1 ? PEFT__QUANT_ROWS : 1;
     w->xs = w->q->map ? peft__div_up(w->k, 8 * width) * 5 * width : peft__round_up(w->k, width);
@@ -7329,40 +7487,54 @@ static peft_status peft__quant_place_x(peft_context *ctx, peft__quant_gemv_job *
     for (int64_t r = 0; r < rows; r++, xp += w->xs) {
         const float *x = v->x + PEFT__MIN(r, w->m - 1) * ldx;
         if (w->q->map) v->quant_isa->round_x(unit, x, w->k, xp);
-        else memcpy(xp, x, (size_t)w->k * sizeof(float)), memset(xp + w->k, 0, (size_t)(w->xs - w->k) * sizeof(float));
+        else
+            memcpy(xp, x, (size_t)w->k * sizeof(float)),
+                    memset(xp + w->k, 0, (size_t)(w->xs - w->k) * sizeof(float));
     }
     return PEFT_OK;
 }
 
-// Y[m,n] = alpha * X[m,k] op(B) + beta * Y for few rows. Not done: this shape is the gemm's.
-static peft_status peft__quant_gemv(peft_context *ctx, int64_t m, int64_t n, int64_t k, float alpha, const float *x, int64_t ldx,
-                                    const peft__operand *b, float beta, float *y, int64_t ldy, bool *done) {
+// C [m, n] = beta C + s X [m, k] B for few rows, where X's rows are contiguous. *done stays false if this
+// shape is the gemm's.
+static peft_status peft__quant_few(peft_context *ctx, const peft__matrix *c, float beta, float s,
+        const peft__matrix *x, const peft__matrix *b, bool *done) {
     const peft__quant_isa *isa = peft__quant_isa_of(ctx->simd);
-    const peft_quant *q = (const peft_quant *)b->quant;
+    const peft_quant *q = b->quant;
+    bool transposed = b->col_step != 1;
+    int64_t m = c->rows, n = c->cols, k = x->cols, stride = transposed ? b->col_step : b->row_step;
+    int64_t grain = peft__quant_grain(q, stride);
     int64_t threads = (double)m * (double)n * (double)k < PEFT__SERIAL_WORK ? 1 : ctx->threads;
-    int64_t tasks = !b->transposed ? peft__div_up(n, PEFT__QUANT_COLUMNS) : threads;
-    if (threads > 1 && b->transposed && n * k >= PEFT__QUANT_LARGE) tasks *= 4;
-    bool fast = isa->dots4 && peft__quant_grain(q, b->stride) >= (q->map ? isa->grain : isa->width);
-    if (q->map && b->transposed && k < PEFT__QUANT_SHORT) fast = false;
-    if (m > 1 && (m > PEFT__QUANT_ROWS || !fast || !b->transposed)) return PEFT_OK;
-    peft__quant_lines w = {q, (const uint8_t *)b->data, NULL, 0, b->stride, 0, k, peft__quant_grain(q, b->stride),
-                           PEFT__MAX(PEFT__QUANT_AHEAD, 4 * b->stride / 2), m, 0, NULL, {0}};
-    peft__quant_gemv_job v = {peft__isa_of(ctx), isa, n, tasks, alpha, beta, x, fast, w, y, ldy};
-    if (b->transposed && fast && peft__quant_place_x(ctx, &v, ldx)) return PEFT_ERROR_MEMORY;
-    peft__task_fn fn = b->transposed ? peft__quant_rows_task : peft__quant_columns_task;
-    if (threads > 1) peft__parallel(ctx, tasks, fn, &v);
-    else
-        for (int64_t i = 0; i < tasks; i++) fn(&v, i);
+    int64_t tasks = !transposed ? peft__div_up(n, PEFT__QUANT_COLUMNS) : threads;
+    if (threads > 1 && transposed && n * k >= PEFT__QUANT_LARGE) tasks *= 4;
+    bool fast = isa->dots4 && grain >= (q->map ? isa->grain : isa->width);
+    if (q->map && transposed && k < PEFT__QUANT_SHORT) fast = false;
+    if (m > 1 && (m > PEFT__QUANT_ROWS || !fast || !transposed)) return PEFT_OK;
+    peft__quant_lines w = {q, (const uint8_t *)b->data, NULL, 0, stride, 0, k, grain,
+            PEFT__MAX(PEFT__QUANT_AHEAD, 4 * stride / 2), m, 0, NULL, {0}};
+    peft__quant_job v = {peft__isa_of(ctx), isa, n, tasks, s, beta, (const float *)x->data, fast, w,
+            (float *)(uintptr_t)c->data, c->row_step};
+    if (transposed && fast && peft__quant_place_x(ctx, &v, x->row_step)) return PEFT_ERROR_MEMORY;
+    peft__each_task(threads > 1 ? ctx : NULL, tasks,
+            transposed ? peft__quant_rows_task : peft__quant_columns_task, &v);
     *done = true;
     return PEFT_OK;
 }
 
+static const peft__packing peft__quantized = {peft__quant_pack_of, peft__quant_few};
+
+// A view of a tensor of any format: [rows, cols] as it is stored.
+static peft__matrix peft__matrix_of(const peft_tensor *t) {
+    peft__matrix m = {
+            t->rows, t->cols, t->data, t->cols, 1, t->type, t->quant, t->quant ? &peft__quantized : NULL};
+    return m;
+}
+
 // ---- double quantization
 
-// The 8-bit dynamic map (Dettmers 2016), rising. With signs: for each power of ten 10^-6 ... 1, the midpoints of 1, 2, 4, ... 64 equal
-// parts of [0.1, 1], with both signs; and 0 and 1. Without: twice as many parts. Rounded as torch's linspace does on vectors of 8
-// floats, so that it is bitsandbytes' map.
-static void peft__dynamic_map_of(float *map, bool with_signs) {
+// The 8-bit dynamic map (Dettmers 2016), rising. With signs: for each power of ten 10^-6 ... 1, the midpoints
+// of 1, 2, 4, ... 64 equal parts of [0.1, 1], with both signs; and 0 and 1. Without: twice as many parts.
+// Rounded as torch's linspace does on vectors of 8 floats, so that it is bitsandbytes' map.
+static void peft__dynamic_map(float *map, bool with_signs) {
     static const float power[7] = {1e-6f, 1e-5f, 1e-4f, 1e-3f, 1e-2f, 1e-1f, 1.0f};
     float point[129];
     int count = 0, zero = with_signs ? 127 : 0;
@@ -7372,7 +7544,8 @@ static void peft__dynamic_map_of(float *map, bool with_signs) {
         for (int i = 0; i < n; i++) {
             int base = i < n / 16 * 16 ? i / 8 * 8 : i;
             // fused multiply-adds, which an f64 does too
-            float start = base < half ? (float)((double)0.1f + (double)step * base) : (float)(1.0 - (double)step * (n - 1 - base));
+            float start = base < half ? (float)((double)0.1f + (double)step * base)
+                                      : (float)(1.0 - (double)step * (n - 1 - base));
             point[i] = peft__mul_add(step, (float)(i - base), start);
         }
         for (int i = 0; i + 1 < n; i++, count++) {
@@ -7385,12 +7558,8 @@ static void peft__dynamic_map_of(float *map, bool with_signs) {
     map[255] = 1.0f;
 }
 
-static void peft__dynamic_map(float *map) {
-    peft__dynamic_map_of(map, true);
-}
-
-// The sum of n floats in the order of torch's sum on vectors of 8 floats: four vectors side by side, each added up in a cascade of
-// four levels. The mean of the scales is stored, so its last bit matters.
+// The sum of n floats in the order of torch's sum on vectors of 8 floats: four vectors side by side, each
+// added up in a cascade of four levels. The mean of the scales is stored, so its last bit matters.
 typedef struct peft__lanes {
     float f[32];
 } peft__lanes;
@@ -7407,7 +7576,8 @@ static float peft__torch_sum(const float *x, int64_t n) {
     while (rows > 1 && (int64_t)1 << bits < rows) bits++;
     bits = PEFT__MAX(4, bits / 4);
     for (; row + ((int64_t)1 << bits) <= rows;) {
-        for (int64_t end = row + ((int64_t)1 << bits); row < end; row++) peft__lanes_add(&level[0], x + 32 * row);
+        for (int64_t end = row + ((int64_t)1 << bits); row < end; row++)
+            peft__lanes_add(&level[0], x + 32 * row);
         for (int j = 1; j < 4; j++) {
             peft__lanes_add(&level[j], level[j - 1].f);
             memset(&level[j - 1], 0, sizeof(level[0]));
@@ -7426,12 +7596,15 @@ static float peft__torch_sum(const float *x, int64_t n) {
     return sum;
 }
 
-// What a block's values are divided by. A short block at the end is divided, whole ones are multiplied by the inverse: so does
-// bitsandbytes, and so a short block of zeros gets this bound as its scale and a whole one gets 0.
+// What a block's values are divided by. A short block at the end is divided, whole ones are multiplied by the
+// inverse: so does bitsandbytes, and so a short block of zeros gets this bound as its scale and a whole one
+// gets 0.
 #define PEFT__QUANT_LEAST 1e-38f
 
-// absmax - offset in 8 bits, in blocks of 256. As for 4 bits: by the midpoints of neighbours, a tie goes to the lower one.
-static void peft__quant_nested(const float *absmax, int64_t n, const float *map, float offset, float *nested_absmax, uint8_t *codes) {
+// absmax - offset in 8 bits, in blocks of 256. As for 4 bits: by the midpoints of neighbours, a tie goes to
+// the lower one.
+static void peft__quant_nested(const float *absmax, int64_t n, const float *map, float offset,
+        float *nested_absmax, uint8_t *codes) {
     float middle[255], d[256];
     for (int i = 0; i < 255; i++) middle[i] = (map[i] + map[i + 1]) / 2;
     for (int64_t b = 0; b < n; b += 256) {
@@ -7469,9 +7642,11 @@ static void peft__quantize_int8(const float *x, int64_t n, float peak, uint8_t *
     }
 }
 
-static void peft__quantize_short(const peft__codebook *book, const float *x, int64_t n, float peak, uint8_t *codes) {
+static void peft__quantize_short(
+        const peft__codebook *book, const float *x, int64_t n, float peak, uint8_t *codes) {
     for (int64_t i = 0; i < n; i += 2) {
-        uint8_t first = peft__quant_code(book, x[i] / peak), second = peft__quant_code(book, i + 1 < n ? x[i + 1] / peak : 0.0f);
+        uint8_t first = peft__quant_code(book, x[i] / peak),
+                second = peft__quant_code(book, i + 1 < n ? x[i + 1] / peak : 0.0f);
         codes[i / 2] = (uint8_t)(first << 4 | second);
     }
 }
@@ -7492,10 +7667,12 @@ static void peft__quantize_block(const peft__quantize_job *j, int64_t first, con
 static void peft__quantize_task(void *arg, int64_t index) {
     const peft__quantize_job *j = (const peft__quantize_job *)arg;
     float values[PEFT__QUANT_MAX_BLOCK];
-    for (int64_t i = index * PEFT__QUANT_TASK, end = PEFT__MIN(i + PEFT__QUANT_TASK, j->n); i < end; i += j->block) {
+    for (int64_t i = index * PEFT__QUANT_TASK, end = PEFT__MIN(i + PEFT__QUANT_TASK, j->n); i < end;
+            i += j->block) {
         int64_t count = PEFT__MIN(j->block, end - i);
         if (j->source->type != PEFT_F32) peft__to_f32(j->source, i, count, values);
-        peft__quantize_block(j, i, j->source->type == PEFT_F32 ? (const float *)j->source->data + i : values, count);
+        peft__quantize_block(
+                j, i, j->source->type == PEFT_F32 ? (const float *)j->source->data + i : values, count);
     }
 }
 
@@ -7503,14 +7680,16 @@ static peft_status peft__quantize_not_finite(peft_context *ctx, const peft_tenso
     for (int64_t i = first, n = t->rows * t->cols; i < n; i++) {
         float v;
         peft__to_f32(t, i, 1, &v);
-        if (!(v - v == 0.0f)) return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: weight %lld (row %lld, column %lld) is %g", t->name,
-                                                (long long)i, (long long)(i / t->cols), (long long)(i % t->cols), (double)v);
+        if (!(v - v == 0.0f))
+            return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: weight %lld (row %lld, column %lld) is %g",
+                    t->name, (long long)i, (long long)(i / t->cols), (long long)(i % t->cols), (double)v);
     }
     return peft__fail(ctx, PEFT_ERROR_NUMERIC, "%s: a scale is not finite", t->name);
 }
 
 // A peft_quant and its arrays in one block of memory. Fills in everything but the values.
-static peft_quant *peft__quant_create(peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *d, bool nested) {
+static peft_quant *peft__quant_create(
+        peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *d, bool nested) {
     int64_t count = peft__div_up(source->rows * source->cols, d->block), groups = peft__div_up(count, 256);
     size_t head = (sizeof(peft_quant) + 63) / 64 * 64, floats = sizeof(float);
     size_t size = nested ? (size_t)(groups + 256) * floats + (size_t)count : (size_t)count * floats;
@@ -7533,7 +7712,8 @@ static peft_quant *peft__quant_create(peft_context *ctx, const peft_tensor *sour
     return q;
 }
 
-static peft_status peft__quantize_into(peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *d, peft_tensor *t) {
+static peft_status peft__quantize_into(
+        peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *d, peft_tensor *t) {
     int64_t n = source->rows * source->cols;
     peft__codebook book;
     peft_quant *q = peft__quant_create(ctx, source, d, d->double_quant);
@@ -7541,24 +7721,28 @@ static peft_status peft__quantize_into(peft_context *ctx, const peft_tensor *sou
     t->data = peft__calloc(ctx, d->type == PEFT_I8 ? n : (n + 1) / 2, 1);
     if (!q || !t->data) return PEFT_ERROR_MEMORY;
     if (q->map) peft__codebook_of(q->map, &book);
-    float *absmax = d->double_quant ? (float *)peft__calloc(ctx, q->block_count, sizeof(float)) : (float *)(uintptr_t)q->absmax;
+    float *absmax = d->double_quant ? (float *)peft__calloc(ctx, q->block_count, sizeof(float))
+                                    : (float *)(uintptr_t)q->absmax;
     if (!absmax) return PEFT_ERROR_MEMORY;
-    peft__quantize_job j = {source, peft__quant_isa_of(ctx->simd), q->map ? &book : NULL, n, d->block, absmax, (uint8_t *)t->data};
+    peft__quantize_job j = {source, peft__quant_isa_of(ctx->simd), q->map ? &book : NULL, n, d->block, absmax,
+            (uint8_t *)t->data};
     peft__parallel(ctx, peft__div_up(n, PEFT__QUANT_TASK), peft__quantize_task, &j);
     peft_status status = PEFT_OK;
     for (int64_t b = 0; b < q->block_count && !status; b++)
         if (!(absmax[b] - absmax[b] == 0.0f)) status = peft__quantize_not_finite(ctx, source, b * d->block);
     if (d->double_quant && !status) {
         float *map = (float *)(uintptr_t)q->nested_map;
-        peft__dynamic_map(map);
+        peft__dynamic_map(map, true);
         q->nested_offset = peft__torch_sum(absmax, q->block_count) / (float)q->block_count;
-        peft__quant_nested(absmax, q->block_count, map, q->nested_offset, map + 256, (uint8_t *)(uintptr_t)q->codes);
+        peft__quant_nested(
+                absmax, q->block_count, map, q->nested_offset, map + 256, (uint8_t *)(uintptr_t)q->codes);
     }
     if (d->double_quant) peft__free(ctx, absmax);
     return status;
 }
 
-PEFTDEF peft_status peft_quantize(peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *desc, peft_tensor **out) {
+PEFTDEF peft_status peft_quantize(
+        peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *desc, peft_tensor **out) {
     peft_quantize_desc d;
     memset(&d, 0, sizeof(d));
     if (desc) d = *desc;
@@ -7568,14 +7752,18 @@ PEFTDEF peft_status peft_quantize(peft_context *ctx, const peft_tensor *source, 
     *out = NULL;
     if (!source || !source->data) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_quantize: no source");
     if (d.type != PEFT_NF4 && d.type != PEFT_FP4 && d.type != PEFT_I8)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: cannot be quantized to %s", source->name, peft_dtype_name(d.type));
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: cannot be quantized to %s", source->name,
+                peft_dtype_name(d.type));
     if (d.block < 32 || d.block > PEFT__QUANT_MAX_BLOCK || (d.block & (d.block - 1)))
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: a block of %lld, not a power of two from 32 to 4096", source->name, (long long)d.block);
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: a block of %lld, not a power of two from 32 to 4096",
+                source->name, (long long)d.block);
     if (d.type == PEFT_I8 && d.double_quant)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: double quantization is for nf4 and fp4", source->name);
+        return peft__fail(
+                ctx, PEFT_ERROR_ARGUMENT, "%s: double quantization is for nf4 and fp4", source->name);
     peft_tensor *t = (peft_tensor *)peft__calloc(ctx, 1, sizeof(peft_tensor));
     if (!t) return PEFT_ERROR_MEMORY;
-    t->name = source->name, t->rows = source->rows, t->cols = source->cols, t->rank = source->rank, t->in_out = source->in_out;
+    t->name = source->name, t->rows = source->rows, t->cols = source->cols, t->rank = source->rank,
+    t->in_out = source->in_out;
     t->type = d.type;
     t->owned = true;
     peft_status status = peft__quantize_into(ctx, source, &d, t);
@@ -7592,27 +7780,30 @@ typedef struct peft__dequantize_job {
 
 static void peft__dequantize_task(void *arg, int64_t index) {
     const peft__dequantize_job *j = (const peft__dequantize_job *)arg;
-    int64_t first = index * PEFT__QUANT_TASK, count = PEFT__MIN(PEFT__QUANT_TASK, j->t->rows * j->t->cols - first);
-    if (j->t->type <= PEFT_BF16) peft__to_f32(j->t, first, count, j->out + first);
+    int64_t first = index * PEFT__QUANT_TASK,
+            count = PEFT__MIN(PEFT__QUANT_TASK, j->t->rows * j->t->cols - first);
+    if (!j->t->quant) peft__to_f32(j->t, first, count, j->out + first);
     else j->expand(j->t->quant, (const uint8_t *)j->t->data, first, count, j->out + first);
 }
 
 PEFTDEF peft_status peft_dequantize(peft_context *ctx, const peft_tensor *t, float *out) {
     if (!ctx) return PEFT_ERROR_ARGUMENT;
-    if (!t || !t->data || !out) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dequantize: no tensor or nowhere to write");
+    if (!t || !t->data || !out)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dequantize: no tensor or nowhere to write");
     peft__dequantize_job j = {t, peft__quant_isa_of(ctx->simd)->expand, out};
     peft__parallel(ctx, peft__div_up(t->rows * t->cols, PEFT__QUANT_TASK), peft__dequantize_task, &j);
     return PEFT_OK;
 }
 
-PEFTDEF peft_status peft_quantize_compare(peft_context *ctx, const peft_tensor *original, const peft_tensor *quantized,
-                                          peft_quantize_error *out) {
+PEFTDEF peft_status peft_quantize_compare(peft_context *ctx, const peft_tensor *original,
+        const peft_tensor *quantized, peft_quantize_error *out) {
     if (!ctx) return PEFT_ERROR_ARGUMENT;
     if (!original || !original->data || !quantized || !quantized->data || !out)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_quantize_compare: a tensor or the result is NULL");
     if (original->rows != quantized->rows || original->cols != quantized->cols)
-        return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: [%lld, %lld] compared with [%lld, %lld]", original->name, (long long)original->rows,
-                          (long long)original->cols, (long long)quantized->rows, (long long)quantized->cols);
+        return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: [%lld, %lld] compared with [%lld, %lld]",
+                original->name, (long long)original->rows, (long long)original->cols,
+                (long long)quantized->rows, (long long)quantized->cols);
     float a[1024], b[1024];
     double squares = 0, differences = 0, sum = 0;
     memset(out, 0, sizeof(*out));
@@ -7639,40 +7830,61 @@ PEFTDEF size_t peft_tensor_bytes(const peft_tensor *t) {
     int64_t n = t->rows * t->cols;
     const peft_quant *q = t->quant;
     if (t->type <= PEFT_BF16) return (size_t)n * (t->type == PEFT_F32 ? 4 : 2);
-    int64_t scales = q->absmax ? 4 * q->block_count : q->block_count + 4 * (peft__div_up(q->block_count, 256) + 256);
+    int64_t scales =
+            q->absmax ? 4 * q->block_count : q->block_count + 4 * (peft__div_up(q->block_count, 256) + 256);
     return (size_t)((q->map ? (n + 1) / 2 + 64 : n) + scales);
 }
-// =====================================================================================================================
-// 5. TENSORS
-//    Holds: tensors, the tape, and every operation's forward and backward side by side.
-//    Rests on: 3, 4.  Hands on: peft_linear, peft_attention, ... which models and users' own networks are made of.
-// =====================================================================================================================
 
-PEFTDEF peft_status peft_tensor_create(peft_context *ctx, const char *name, int64_t rows, int64_t cols, peft_tensor **out) {
+// How to add a format of quantized weights: its peft_dtype, what peft_quant has to hold, and a peft__packing
+// with its packer and (or a function that never sets *done) its product for few rows; peft__matrix_of and
+// peft__to_f32 choose it. A reader in chapter 6 makes such tensors. tests/test_quant.c compares every
+// instruction set with peft__quant_expand_plain.
+// ===========================================================================================================
+// 5. TENSORS
+//    Tensors, the tape that records operations, and every operation's forward and backward side by side. It
+//    rests on the products of chapters 3 and 4; models and users' own networks are made of its operations. To
+//    know: peft__op_result, peft__record, peft__grad_of, peft_backward, peft_linear_with.
+// ===========================================================================================================
+//
+// A tape of three operations, for x = 3 and a trainable w = 2:
+//
+//     h = linear(x, w)      h = x w = 6      dw += dh x = 4 * 3 = 12
+//     y = scale(h, 0.5)     y = 3            dh += 0.5 dy = 4
+//     loss = mse(y, -1)     (y + 1)^2 = 16   dy += 2 (y + 1) = 8
+//
+// The middle column runs as the operations are called; each one that a gradient will flow through puts a node
+// on the tape. peft_backward walks over the nodes from the last to the first, which is the right column from
+// below.
+//
+// A dry run (ctx->dry, of the planner) has shapes only: it records and counts memory, but no number is there
+// to be read. peft__parallel and what is built on it does nothing then; plain loops over numbers ask.
+
+PEFTDEF peft_status peft_tensor_create(
+        peft_context *ctx, const char *name, int64_t rows, int64_t cols, peft_tensor **out) {
     if (out) *out = NULL;
     PEFT__NEED(ctx, ctx, "ctx");
     PEFT__NEED(ctx, out, "out");
     int64_t count = 0;
     if (rows < 1 || cols < 1 || !peft__mul(rows, cols, &count))
-        return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: a tensor of %lld x %lld", name, (long long)rows, (long long)cols);
+        return peft__fail(
+                ctx, PEFT_ERROR_SHAPE, "%s: a tensor of %lld x %lld", name, (long long)rows, (long long)cols);
     peft_tensor *t = (peft_tensor *)peft__calloc(ctx, 1, sizeof(peft_tensor));
-    if (!t) return PEFT_ERROR_MEMORY;
-    t->data = peft__calloc(ctx, count, sizeof(float));
-    if (!t->data) {
+    if (t) t->data = peft__calloc(ctx, count, sizeof(float));
+    if (!t || !t->data) {
         peft__free(ctx, t);
         return PEFT_ERROR_MEMORY;
     }
-    t->name = name;
-    t->rows = rows;
-    t->cols = cols;
-    t->owned = true;
+    t->name = name, t->rows = rows, t->cols = cols, t->owned = true;
     *out = t;
     return PEFT_OK;
 }
 
+static void peft__free_data(peft_context *ctx, peft_tensor *t) {
+    if (t->owned) peft__free(ctx, t->data), peft__free(ctx, (void *)(uintptr_t)t->quant);
+}
+
 static void peft__tensor_release(peft_context *ctx, peft_tensor *t) {
-    if (t->owned) peft__free(ctx, t->data);
-    if (t->owned) peft__free(ctx, (void *)(uintptr_t)t->quant);
+    peft__free_data(ctx, t);
     peft__free(ctx, t->grad);
     memset(t, 0, sizeof(*t));
 }
@@ -7683,45 +7895,13 @@ PEFTDEF void peft_tensor_destroy(peft_context *ctx, peft_tensor *t) {
     peft__free(ctx, t);
 }
 
-PEFT__INLINE int64_t peft__size(const peft_tensor *t) {
-    return t->rows * t->cols;
-}
-
-PEFT__INLINE float *peft__f32(const peft_tensor *t) {
-    return (float *)t->data;
-}
-
-// One row (or part of the flat tensor) of any storage format as f32.
-static void peft__to_f32(const peft_tensor *t, int64_t first, int64_t count, float *out) {
-    const uint16_t *h = (const uint16_t *)t->data + first;
-    switch (t->type) {
-    case PEFT_F32: memcpy(out, peft__f32(t) + first, (size_t)count * sizeof(float)); break;
-    case PEFT_F16:
-        for (int64_t i = 0; i < count; i++) out[i] = peft__f16_to_f32(h[i]);
-        break;
-    case PEFT_BF16:
-        for (int64_t i = 0; i < count; i++) out[i] = peft__bf16_to_f32(h[i]);
-        break;
-    default: peft__quant_to_f32(t, first, count, out); break;
-    }
-}
-
-// To f16 or bf16, rounded to nearest even.
-static void peft__from_f32(peft_dtype type, const float *x, int64_t n, uint16_t *out) {
-    for (int64_t i = 0; i < n; i++) out[i] = type == PEFT_F16 ? peft__f32_to_f16(x[i]) : peft__f32_to_bf16(x[i]);
-}
-
 static peft_status peft__make_f32(peft_context *ctx, peft_tensor *t) {
     if (t->type == PEFT_F32 && t->owned) return PEFT_OK;
     float *data = (float *)peft__calloc(ctx, peft__size(t), sizeof(float));
     if (!data) return PEFT_ERROR_MEMORY;
     peft__to_f32(t, 0, peft__size(t), data);
-    if (t->owned) peft__free(ctx, t->data);
-    if (t->owned) peft__free(ctx, (void *)(uintptr_t)t->quant);
-    t->data = data;
-    t->quant = NULL;
-    t->type = PEFT_F32;
-    t->owned = true;
+    peft__free_data(ctx, t);
+    t->data = data, t->quant = NULL, t->type = PEFT_F32, t->owned = true;
     return PEFT_OK;
 }
 
@@ -7745,23 +7925,30 @@ PEFTDEF void peft_freeze(peft_context *ctx, peft_tensor *t) {
 
 // ---- the tape
 
-// Float buffers of results and gradients. Given back, a buffer serves the next request that it is not much too big for.
+// Float buffers of results and gradients. Given back, a buffer serves the next request that it is not much
+// too big for.
 typedef struct peft__buffer {
     struct peft__buffer *next;      // of the free ones in its bin
     struct peft__buffer *next_all;  // of all
     peft_tape *tape;
-    int64_t size;                   // floats
-    int64_t segment;                // 0, or taken within this segment (see peft_recompute), which gives it back as a whole
+    int64_t size;     // floats
+    int64_t segment;  // 0, or taken within this segment (see peft_recompute), which gives it back as a whole
     bool free;
-    bool used;                      // since the tape was reset
+    bool used;  // since the tape was reset
 } peft__buffer;
 
 enum { PEFT__BINS = 64 };  // free buffers of a size share a bin: steps that are alike find theirs at once
 
+// An operation on the tape, with what its backward reads. Operations that need more have a struct that begins
+// with one.
 typedef struct peft__node {
     struct peft__node *previous;
     void (*backward)(peft_tape *tape, struct peft__node *node);
-    peft_tensor *out;
+    peft_tensor *out, *x, *y;  // its result and its operands
+    const void *kept;          // ids, offsets, targets, ...
+    int64_t first, count;      // of rows
+    float factor;
+    uint64_t key;  // of a dropout mask
 } peft__node;
 
 struct peft_tape {
@@ -7772,10 +7959,11 @@ struct peft_tape {
     peft_status status;
     bool inference;
     bool checkpoint_blocks;
-    bool forgetful;           // within a segment's first run: nothing is recorded
-    bool differentiable;      // there, something was to get a gradient
+    bool unrecorded;            // a segment runs for the first time: nothing is recorded
+    bool differentiable;        // in it, something was to get a gradient
     int64_t segment, segments;  // the one that is running, 0: none; how many there have been
-    uint64_t seed, dropouts;  // dropout masks are a hash of the seed, the count of dropouts so far, and the position
+    uint64_t seed,
+            dropouts;  // dropout masks are a hash of the seed, the count of dropouts so far, and the position
 };
 
 PEFTDEF peft_status peft_tape_create(peft_context *ctx, peft_tape **out) {
@@ -7806,6 +7994,7 @@ static peft__buffer **peft__bin(peft_tape *t, int64_t size) {
 }
 
 static void peft__release(peft__buffer *b) {
+    if (b->free) return;
     peft__buffer **bin = peft__bin(b->tape, b->size);
     b->free = true;
     b->next = *bin;
@@ -7815,7 +8004,7 @@ static void peft__release(peft__buffer *b) {
 PEFTDEF void peft_tape_reset(peft_tape *t, uint64_t dropout_seed) {
     if (!t) return;
     for (peft__buffer *b = t->all; b; b = b->next_all) {
-        if (!b->free) peft__release(b);
+        peft__release(b);
         b->used = false;
     }
     peft__arena_reset(&t->arena);
@@ -7823,23 +8012,20 @@ PEFTDEF void peft_tape_reset(peft_tape *t, uint64_t dropout_seed) {
     t->status = PEFT_OK;
     t->seed = dropout_seed;
     t->dropouts = 0;
-    t->forgetful = false;
+    t->unrecorded = false;
     t->segment = t->segments = 0;
 }
 
 PEFTDEF peft_status peft_tape_status(const peft_tape *t) {
-    if (!t) return PEFT_ERROR_ARGUMENT;
-    return t->status;
+    return t ? t->status : PEFT_ERROR_ARGUMENT;
 }
 
 PEFTDEF void peft_tape_inference(peft_tape *t, bool on) {
-    if (!t) return;
-    t->inference = on;
+    if (t) t->inference = on;
 }
 
 PEFTDEF void peft_tape_checkpoint_blocks(peft_tape *t, bool on) {
-    if (!t) return;
-    t->checkpoint_blocks = on;
+    if (t) t->checkpoint_blocks = on;
 }
 
 #define PEFT__BUFFER_HEADER ((sizeof(peft__buffer) + PEFT__ALIGN - 1) / PEFT__ALIGN * PEFT__ALIGN)
@@ -7850,18 +8036,23 @@ static peft__buffer **peft__best_fit(peft_tape *t, int64_t size) {
     for (peft__buffer **link = peft__bin(t, size); *link; link = &(*link)->next)
         if ((*link)->size == size) return link;
     for (int i = 0; i < PEFT__BINS; i++)
-        for (peft__buffer **link = &t->bins[i]; *link; link = &(*link)->next)
-            if ((*link)->size >= size && (*link)->size <= 2 * size + 1024 && (!best || (*link)->size < (*best)->size)) best = link;
+        for (peft__buffer **link = &t->bins[i]; *link; link = &(*link)->next) {
+            int64_t have = (*link)->size;
+            if (have >= size && have <= 2 * size + 1024 && (!best || have < (*best)->size)) best = link;
+        }
     return best;
 }
 
-// Frees the largest buffer that is a little too small for `size` and was left by an earlier step: one that fits will do its work as well.
-// So memory follows the largest batch, not the sum of all kinds of batches, and a step like the one before still allocates nothing.
+// Frees the largest buffer that is a little too small for `size` and was left by an earlier step: one that
+// fits will do its work as well. So memory follows the largest batch, not the sum of all kinds of batches,
+// and a step like the one before still allocates nothing.
 static void peft__drop_smaller(peft_tape *t, int64_t size) {
     peft__buffer **best = NULL, **link = &t->all;
     for (int i = 0; i < PEFT__BINS; i++)
-        for (peft__buffer **at = &t->bins[i]; *at; at = &(*at)->next)
-            if (!(*at)->used && (*at)->size < size && 2 * (*at)->size >= size && (!best || (*at)->size > (*best)->size)) best = at;
+        for (peft__buffer **at = &t->bins[i]; *at; at = &(*at)->next) {
+            int64_t have = (*at)->size;
+            if (!(*at)->used && have < size && 2 * have >= size && (!best || have > (*best)->size)) best = at;
+        }
     if (!best) return;
     peft__buffer *b = *best;
     *best = b->next;
@@ -7878,12 +8069,13 @@ static float *peft__take(peft_tape *t, int64_t size) {
         *link = b->next;
     } else {
         peft__drop_smaller(t, size);
-        b = (peft__buffer *)peft__alloc(t->ctx, PEFT__BUFFER_HEADER + (t->ctx->dry ? 0 : (size_t)size * sizeof(float)));
+        size_t bytes = (size_t)size * sizeof(float);
+        b = (peft__buffer *)peft__alloc(t->ctx, PEFT__BUFFER_HEADER + (t->ctx->dry ? 0 : bytes));
         if (!b) {
             t->status = PEFT_ERROR_MEMORY;
             return NULL;
         }
-        if (t->ctx->dry) t->ctx->planned += (size_t)size * sizeof(float);
+        if (t->ctx->dry) t->ctx->planned += bytes;
         b->size = size;
         b->tape = t;
         b->next_all = t->all;
@@ -7896,8 +8088,7 @@ static float *peft__take(peft_tape *t, int64_t size) {
 }
 
 PEFT__NOINLINE void peft__give(float *data) {
-    peft__buffer *b = data ? (peft__buffer *)(void *)((char *)data - PEFT__BUFFER_HEADER) : NULL;
-    if (b && !b->free) peft__release(b);
+    if (data) peft__release((peft__buffer *)(void *)((char *)data - PEFT__BUFFER_HEADER));
 }
 
 // The data of tensors that have none, in dry runs.
@@ -7906,68 +8097,100 @@ static void *peft__nowhere(void) {
     return (void *)(uintptr_t)nowhere;
 }
 
-// What results and gradients are made of, where there are any: a dry run has shapes only.
-static void peft__copy_floats(peft_context *ctx, float *to, const float *from, int64_t count);
-
-static void peft__copy(const peft_tape *t, void *to, const void *from, int64_t floats) {
-    if (!t->ctx->dry) peft__copy_floats(t->ctx, (float *)to, (const float *)from, floats);
-}
-
-static void peft__clear(const peft_tape *t, float *x, int64_t floats) {
-    if (!t->ctx->dry) memset(x, 0, (size_t)floats * sizeof(float));
-}
-
 static void peft__tape_fail(peft_tape *t, peft_status status) {
     if (!t->status) t->status = status;
 }
 
-// Whether an operation can begin: the tape has not failed, and the operands are there. Operands are NULL without a fault of
-// the caller's only behind an operation that failed, whose text stays.
+// What an operation returns that cannot begin: NULL, with the reason on the context.
+static peft_tensor *peft__op_fail(peft_tape *t, peft_status status, const char *format, ...) {
+    char text[PEFT__ERROR_SIZE];
+    va_list args;
+    va_start(args, format);
+    peft__vformat(text, sizeof(text), format, args);
+    va_end(args);
+    peft__tape_fail(t, peft__fail(t->ctx, status, "%s", text));
+    return NULL;
+}
+
+// The same where the shapes of a and b differ.
+static peft_tensor *peft__op_misfit(
+        peft_tape *t, const char *operation, const peft_tensor *a, const peft_tensor *b) {
+    return peft__op_fail(t, PEFT_ERROR_SHAPE, "%s: [%lld, %lld] and [%lld, %lld]", operation,
+            (long long)a->rows, (long long)a->cols, (long long)b->rows, (long long)b->cols);
+}
+
+// Whether an operation can begin: the tape has not failed, and the operands are there. Operands are NULL
+// without a fault of the caller's only behind an operation that failed, whose text stays.
 static bool peft__ready(peft_tape *t, bool operands, const char *operation) {
     if (!t || t->status) return false;
-    if (!operands) peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "%s: an operand is NULL", operation));
+    if (!operands) peft__op_fail(t, PEFT_ERROR_ARGUMENT, "%s: an operand is NULL", operation);
     return operands;
+}
+
+// Memory of the tape's arena, until its reset. `data`: what it begins with, or NULL.
+static void *peft__tape_copy(peft_tape *t, const void *data, size_t size) {
+    void *copy = peft__arena_alloc(&t->arena, size);
+    if (!copy) peft__tape_fail(t, PEFT_ERROR_MEMORY);
+    else if (data) memcpy(copy, data, size);
+    return copy;
 }
 
 // The result of an operation: a tensor whose data is uninitialised. NULL after any failure on the tape.
 static peft_tensor *peft__result(peft_tape *t, int64_t rows, int64_t cols, bool requires_grad) {
     int64_t bytes = 0;
     if (t->status) return NULL;
-    if (rows < 0 || cols < 0 || !peft__mul(rows, cols, &bytes) || !peft__mul(bytes, 2 * sizeof(float), &bytes) || (uint64_t)bytes > SIZE_MAX / 2) {
-        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "a result of %lld x %lld", (long long)rows, (long long)cols));
-        return NULL;
-    }
-    peft_tensor *y = (peft_tensor *)peft__arena_alloc(&t->arena, sizeof(peft_tensor));
-    if (!y) {
-        peft__tape_fail(t, PEFT_ERROR_MEMORY);
-        return NULL;
-    }
+    if (rows < 0 || cols < 0 || !peft__mul(rows, cols, &bytes) ||
+            !peft__mul(bytes, 2 * sizeof(float), &bytes) || (uint64_t)bytes > SIZE_MAX / 2)
+        return peft__op_fail(
+                t, PEFT_ERROR_SHAPE, "a result of %lld x %lld", (long long)rows, (long long)cols);
+    peft_tensor *y = (peft_tensor *)peft__tape_copy(t, NULL, sizeof(peft_tensor));
+    if (!y) return NULL;
     memset(y, 0, sizeof(*y));
     y->rows = rows;
     y->cols = cols;
-    if (t->forgetful) t->differentiable = t->differentiable || requires_grad;
-    y->requires_grad = requires_grad && !t->inference && !t->forgetful;
+    if (t->unrecorded) t->differentiable = t->differentiable || requires_grad;
+    y->requires_grad = requires_grad && !t->inference && !t->unrecorded;
     y->data = peft__take(t, rows * cols);
     return y->data ? y : NULL;
 }
 
-// Records an operation, if a gradient will flow through it. The struct begins with its peft__node and is filled by the caller.
-static void *peft__record(peft_tape *t, peft_tensor *out, size_t size, void (*backward)(peft_tape *, peft__node *)) {
-    if (!out || !out->requires_grad) return NULL;
-    peft__node *node = (peft__node *)peft__arena_alloc(&t->arena, size);
-    if (!node) {
-        peft__tape_fail(t, PEFT_ERROR_MEMORY);
-        return NULL;
-    }
-    memset(node, 0, size);
-    node->backward = backward;
-    node->out = out;
-    node->previous = t->last;
-    t->last = node;
-    return node;
+// The result of an operation on up to three tensors: it requires a gradient if one of them does.
+static peft_tensor *peft__op_result(peft_tape *t, int64_t rows, int64_t cols, const peft_tensor *a,
+        const peft_tensor *b, const peft_tensor *c) {
+    return peft__result(
+            t, rows, cols, (a && a->requires_grad) || (b && b->requires_grad) || (c && c->requires_grad));
 }
 
-// Where to put the gradient of x. *beta tells whether to overwrite (0) or add (1). NULL: x needs none (or memory ran out).
+// Records an operation with result y, if a gradient will flow through it: the node is copied. Returns y, or
+// NULL if the tape has failed.
+static peft_tensor *peft__record(peft_tape *t, peft_tensor *y, void (*backward)(peft_tape *, peft__node *),
+        const void *node, size_t size) {
+    peft__node *n = y && !t->status && y->requires_grad ? (peft__node *)peft__tape_copy(t, node, size) : NULL;
+    if (n) {
+        n->backward = backward;
+        n->out = y;
+        n->previous = t->last;
+        t->last = n;
+    }
+    return t->status ? NULL : y;
+}
+
+// A node of the operation on x and y (NULL: none); further fields are set by the caller.
+static peft__node peft__node_of(peft_tensor *x, peft_tensor *y) {
+    peft__node n;
+    memset(&n, 0, sizeof(n));
+    n.x = x, n.y = y;
+    return n;
+}
+
+// What the backward of y will read, copied if there will be one.
+static const void *peft__tape_keep(
+        peft_tape *t, const peft_tensor *y, const void *data, int64_t count, size_t size) {
+    return y->requires_grad ? peft__tape_copy(t, data, (size_t)count * size) : NULL;
+}
+
+// Where to put the gradient of x. *beta tells whether to overwrite (0) or add (1). NULL: x needs none (or
+// memory ran out).
 PEFT__NOINLINE float *peft__grad_of(peft_tape *t, peft_tensor *x, float *beta) {
     *beta = 1;
     if (!x || !x->requires_grad) return NULL;
@@ -7977,11 +8200,14 @@ PEFT__NOINLINE float *peft__grad_of(peft_tape *t, peft_tensor *x, float *beta) {
     return x->grad;
 }
 
+static void peft__clear(const peft_tape *t, float *x, int64_t floats) {
+    if (x && !t->ctx->dry) memset(x, 0, (size_t)floats * sizeof(float));
+}
+
 // The same for code that only adds.
 static float *peft__zeroed_grad_of(peft_tape *t, peft_tensor *x) {
-    float beta;
-    float *g = peft__grad_of(t, x, &beta);
-    if (g && beta == 0) peft__clear(t, g, peft__size(x));
+    float beta, *g = peft__grad_of(t, x, &beta);
+    if (beta == 0) peft__clear(t, g, peft__size(x));
     return g;
 }
 
@@ -7999,8 +8225,10 @@ static void peft__walk_back(peft_tape *t, peft__node *last, const peft_tensor *k
 PEFTDEF peft_status peft_backward(peft_tape *t, peft_tensor *loss) {
     PEFT__NEED(NULL, t, "tape");
     if (t->status) return t->status;
-    if (!loss || peft__size(loss) != 1) return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "backward: the loss is not one number");
-    if (!loss->requires_grad) return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "backward: the loss depends on nothing trainable");
+    if (!loss || peft__size(loss) != 1)
+        return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "backward: the loss is not one number");
+    if (!loss->requires_grad)
+        return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "backward: the loss depends on nothing trainable");
     loss->grad = peft__take(t, 1);
     if (!loss->grad) return t->status;
     if (!t->ctx->dry) loss->grad[0] = 1;
@@ -8009,67 +8237,8 @@ PEFTDEF peft_status peft_backward(peft_tape *t, peft_tensor *loss) {
     return t->status;
 }
 
-// ---- helpers of the operations
-
-// Splits [0, count) into pieces of `grain` and runs them in parallel. The pieces do not depend on the number of threads.
-typedef struct peft__range_job {
-    void (*fn)(void *arg, int64_t begin, int64_t end);
-    void *arg;
-    int64_t count, grain;
-} peft__range_job;
-
-static void peft__range_task(void *p, int64_t i) {
-    const peft__range_job *j = (const peft__range_job *)p;
-    j->fn(j->arg, i * j->grain, PEFT__MIN(j->count, (i + 1) * j->grain));
-}
-
-static void peft__ranges(peft_context *ctx, int64_t count, int64_t grain, void (*fn)(void *, int64_t, int64_t), void *arg) {
-    peft__range_job j = {fn, arg, count, PEFT__MAX(grain, 1)};
-    peft__parallel(ctx, (count + j.grain - 1) / j.grain, peft__range_task, &j);
-}
-
-// Rows per piece so that a piece is worth a thread's while.
-static int64_t peft__row_grain(int64_t cols) {
-    return PEFT__MAX(1, 16384 / PEFT__MAX(cols, 1));
-}
-
-typedef struct peft__copy_job {
-    peft_context *ctx;
-    float *to;
-    const float *from;
-    int64_t cols;
-} peft__copy_job;
-
-static void peft__copy_range(void *arg, int64_t begin, int64_t end) {
-    const peft__copy_job *j = (const peft__copy_job *)arg;
-    memcpy(j->to + begin, j->from + begin, (size_t)(end - begin) * sizeof(float));
-}
-
-static void peft__copy_floats(peft_context *ctx, float *to, const float *from, int64_t count) {
-    peft__copy_job j = {ctx, to, from, 0};
-    peft__ranges(ctx, count, 65536, peft__copy_range, &j);
-}
-
-static void peft__add_to_rows_range(void *arg, int64_t begin, int64_t end) {
-    const peft__copy_job *j = (const peft__copy_job *)arg;
-    for (int64_t i = begin; i < end; i++) peft__axpy(j->ctx, j->to + i * j->cols, 1, j->from, j->cols);
-}
-
-// Adds a vector to every row.
-static void peft__add_to_rows(peft_context *ctx, float *rows, const float *vector, int64_t count, int64_t cols) {
-    peft__copy_job j = {ctx, rows, vector, cols};
-    peft__ranges(ctx, count, peft__row_grain(cols), peft__add_to_rows_range, &j);
-}
-
-static void *peft__tape_copy(peft_tape *t, const void *data, size_t size) {
-    void *copy = peft__arena_alloc(&t->arena, size);
-    if (copy) memcpy(copy, data, size);
-    else peft__tape_fail(t, PEFT_ERROR_MEMORY);
-    return copy;
-}
-
-// ---- segments (Chen et al. 2016): of a part of the network only the result is kept; its inside is computed again on the way back, from
-//      the same inputs with the same dropout masks, which gives the same bits
+// ---- segments (Chen et al. 2016): of a part of the network only the result is kept; its inside is computed
+//      again on the way back, from the same inputs with the same dropout masks, which gives the same bits
 
 enum { PEFT__SEGMENT_INPUTS = 4 };
 
@@ -8082,7 +8251,8 @@ typedef struct peft__segment_node {
     uint64_t dropouts;  // before it ran
 } peft__segment_node;
 
-// What the segment has taken that outlives it. (A leaf's gradient is none of the tape's buffers.)
+// Marks a buffer that the segment has taken and that outlives it. (A leaf's gradient is none of the tape's
+// buffers.)
 static void peft__segment_keep(peft_tape *t, const float *data) {
     for (peft__buffer *b = t->all; b && data; b = b->next_all)
         if ((const char *)data == (const char *)b + PEFT__BUFFER_HEADER) b->segment = 0;
@@ -8093,7 +8263,7 @@ static void peft__segment_release(peft_tape *t) {
     for (peft__buffer *b = t->all; b; b = b->next_all) {
         if (b->segment != t->segment) continue;
         b->segment = 0;
-        if (!b->free) peft__release(b);
+        peft__release(b);
     }
     t->segment = 0;
 }
@@ -8118,80 +8288,71 @@ static void peft__segment_backward(peft_tape *t, peft__node *node) {
     t->last = outer;
 }
 
-PEFTDEF peft_tensor *peft_recompute(peft_tape *t, peft_segment_fn fn, peft_tensor *const *inputs, int count, const void *user, size_t user_size) {
+PEFTDEF peft_tensor *peft_recompute(peft_tape *t, peft_segment_fn fn, peft_tensor *const *inputs, int count,
+        const void *user, size_t user_size) {
     if (!peft__ready(t, fn && (inputs || count <= 0), "recompute")) return NULL;
     if (t->inference || t->segment) return fn(t, inputs, user);  // a segment within a segment is a part of it
-    if (count < 0 || count > PEFT__SEGMENT_INPUTS) {
-        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "recompute: %d inputs; at most %d", count, (int)PEFT__SEGMENT_INPUTS));
-        return NULL;
-    }
-    uint64_t dropouts = t->dropouts;
+    if (count < 0 || count > PEFT__SEGMENT_INPUTS)
+        return peft__op_fail(
+                t, PEFT_ERROR_ARGUMENT, "recompute: %d inputs; at most %d", count, (int)PEFT__SEGMENT_INPUTS);
+    peft__segment_node n = {
+            peft__node_of(NULL, NULL), fn, NULL, {NULL, NULL, NULL, NULL}, count, t->dropouts};
     t->segment = ++t->segments;
-    t->forgetful = true;
+    t->unrecorded = true;
     t->differentiable = false;
     peft_tensor *y = fn(t, inputs, user);
     bool outside = false;
-    for (int i = 0; i < count; i++) outside = outside || y == inputs[i];
+    for (int i = 0; i < count; i++) outside = outside || y == inputs[i], n.inputs[i] = inputs[i];
     if (y && !outside) peft__segment_keep(t, peft__f32(y));
     peft__segment_release(t);
-    t->forgetful = false;
+    t->unrecorded = false;
     if (!y || outside) return y;
     y->requires_grad = t->differentiable;
-    peft__segment_node *n = (peft__segment_node *)peft__record(t, y, sizeof(*n), peft__segment_backward);
-    if (n) {
-        n->fn = fn;
-        n->user = peft__tape_copy(t, user, user_size);
-        n->count = count;
-        n->dropouts = dropouts;
-        for (int i = 0; i < count; i++) n->inputs[i] = inputs[i];
-    }
-    return t->status ? NULL : y;
+    n.user = peft__tape_keep(t, y, user, 1, user_size);
+    return peft__record(t, y, peft__segment_backward, &n, sizeof(n));
 }
 
-// Loops over floats, compiled once per instruction set: the body is plain C and the compiler vectorizes it.
+// ---- loops over floats, compiled once per instruction set: plain C that the compiler vectorizes
+
+#define PEFT__UNWRAP(...) __VA_ARGS__
 #if defined(__GNUC__) && !defined(__clang__)
 #define PEFT__VECTORIZE __attribute__((optimize("O3")))
 #else
 #define PEFT__VECTORIZE
 #endif
 #if PEFT__X86
-#define PEFT__LOOP(name, parameters, arguments, body)                                            \
-    PEFT__VECTORIZE static void name##_portable parameters body                                   \
-    PEFT__VECTORIZE PEFT__TARGET_AVX2 static void name##_avx2 parameters body                     \
-    PEFT__VECTORIZE PEFT__TARGET_AVX512 static void name##_avx512 parameters body                 \
-    static void name(const peft_context *ctx, PEFT__UNWRAP parameters) {                          \
-        if (ctx->dry) return;                                                                     \
-        if (ctx->simd == PEFT_SIMD_AVX512) name##_avx512 arguments;                               \
-        else if (ctx->simd == PEFT_SIMD_AVX2) name##_avx2 arguments;                              \
-        else name##_portable arguments;                                                           \
+#define PEFT__LOOP(name, parameters, arguments, body) \
+    PEFT__VECTORIZE static void name##_portable parameters body \
+    PEFT__VECTORIZE PEFT__TARGET_AVX2 static void name##_avx2 parameters body \
+    PEFT__VECTORIZE PEFT__TARGET_AVX512 static void name##_avx512 parameters body \
+    static void name(const peft_context *ctx, PEFT__UNWRAP parameters) { \
+        if (ctx->dry) return; \
+        if (ctx->simd == PEFT_SIMD_AVX512) name##_avx512 arguments; \
+        else if (ctx->simd == PEFT_SIMD_AVX2) name##_avx2 arguments; \
+        else name##_portable arguments; \
     }
 #else
-#define PEFT__LOOP(name, parameters, arguments, body)                                            \
-    static void name(const peft_context *ctx, PEFT__UNWRAP parameters) {                          \
-        if (ctx->dry) return;                                                                     \
-        body                                                                                      \
+#define PEFT__LOOP(name, parameters, arguments, body)                    \
+    static void name(const peft_context *ctx, PEFT__UNWRAP parameters) { \
+        if (ctx->dry) return;                                            \
+        body                                                             \
     }
 #endif
-#define PEFT__UNWRAP(...) __VA_ARGS__
 
-PEFT__LOOP(peft__loop_add, (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT a, const float *PEFT__RESTRICT b, int64_t n),
-           (y, a, b, n), {
-               for (int64_t i = 0; i < n; i++) y[i] = a[i] + b[i];
-           })
+PEFT__LOOP(peft__loop_add,
+        (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT a, const float *PEFT__RESTRICT b, int64_t n),
+        (y, a, b, n), {
+            for (int64_t i = 0; i < n; i++) y[i] = a[i] + b[i];
+        })
 // y = factor * x + beta * y; y is not read when beta is 0
-PEFT__LOOP(peft__loop_scale, (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT x, float factor, float beta, int64_t n),
-           (y, x, factor, beta, n), {
-               if (beta == 0)
-                   for (int64_t i = 0; i < n; i++) y[i] = factor * x[i];
-               else
-                   for (int64_t i = 0; i < n; i++) y[i] = factor * x[i] + beta * y[i];
-           })
-PEFT__LOOP(peft__loop_scaled_product, (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT a, const float *PEFT__RESTRICT b,
-                                       float factor, int64_t n),
-           (y, a, b, factor, n), {
-               for (int64_t i = 0; i < n; i++) y[i] = a[i] * b[i] * factor;
-           })
-
+PEFT__LOOP(peft__loop_scale,
+        (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT x, float factor, float beta, int64_t n),
+        (y, x, factor, beta, n), {
+            if (beta == 0)
+                for (int64_t i = 0; i < n; i++) y[i] = factor * x[i];
+            else
+                for (int64_t i = 0; i < n; i++) y[i] = factor * x[i] + beta * y[i];
+        })
 PEFT__LOOP(peft__scale_in_place, (float *PEFT__RESTRICT x, float factor, int64_t n), (x, factor, n), {
     for (int64_t i = 0; i < n; i++) x[i] *= factor;
 })
@@ -8199,21 +8360,101 @@ PEFT__LOOP(peft__loop_subtract, (float *PEFT__RESTRICT x, float value, int64_t n
     for (int64_t i = 0; i < n; i++) x[i] -= value;
 })
 // dp becomes dS = P (dP - D)
-PEFT__LOOP(peft__loop_softmax_backward, (float *PEFT__RESTRICT dp, const float *PEFT__RESTRICT p, float d, int64_t n), (dp, p, d, n), {
-    for (int64_t i = 0; i < n; i++) dp[i] = p[i] * (dp[i] - d);
-})
-// sum of a b c, in 16 partial sums so that it vectorizes; added up in a fixed order
-PEFT__LOOP(peft__loop_dot3, (const float *PEFT__RESTRICT a, const float *PEFT__RESTRICT b, const float *PEFT__RESTRICT c, int64_t n, float *out),
-           (a, b, c, n, out), {
-               float lanes[16] = {0};
-               int64_t i = 0;
-               for (; i + 16 <= n; i += 16)
-                   for (int k = 0; k < 16; k++) lanes[k] += a[i + k] * b[i + k] * c[i + k];
-               float sum = 0;
-               for (; i < n; i++) sum += a[i] * b[i] * c[i];
-               for (int k = 0; k < 16; k++) sum += lanes[k];
-               *out = sum;
-           })
+PEFT__LOOP(peft__loop_softmax_backward,
+        (float *PEFT__RESTRICT dp, const float *PEFT__RESTRICT p, float d, int64_t n), (dp, p, d, n), {
+            for (int64_t i = 0; i < n; i++) dp[i] = p[i] * (dp[i] - d);
+        })
+// *out = sum of a b c, in 16 partial sums so that it vectorizes; added up in a fixed order
+PEFT__LOOP(peft__loop_dot3,
+        (const float *PEFT__RESTRICT a, const float *PEFT__RESTRICT b, const float *PEFT__RESTRICT c,
+                int64_t n, float *out),
+        (a, b, c, n, out), {
+            float lanes[16] = {0};
+            int64_t i = 0;
+            for (; i + 16 <= n; i += 16)
+                for (int k = 0; k < 16; k++) lanes[k] += a[i + k] * b[i + k] * c[i + k];
+            float sum = 0;
+            for (; i < n; i++) sum += a[i] * b[i] * c[i];
+            for (int k = 0; k < 16; k++) sum += lanes[k];
+            *out = sum;
+        })
+
+// ---- helpers of the operations
+
+typedef void (*peft__range_fn)(void *arg, int64_t begin, int64_t end);
+
+// Splits [0, count) into pieces of `grain` and runs them in parallel. The pieces do not depend on the number
+// of threads.
+typedef struct peft__range_job {
+    peft__range_fn fn;
+    void *arg;
+    int64_t count, grain;
+} peft__range_job;
+
+static void peft__range_task(void *p, int64_t i) {
+    const peft__range_job *j = (const peft__range_job *)p;
+    j->fn(j->arg, i * j->grain, PEFT__MIN(j->count, (i + 1) * j->grain));
+}
+
+static void peft__ranges(peft_context *ctx, int64_t count, int64_t grain, peft__range_fn fn, void *arg) {
+    peft__range_job j = {fn, arg, count, PEFT__MAX(grain, 1)};
+    peft__parallel(ctx, peft__div_up(count, j.grain), peft__range_task, &j);
+}
+
+// Rows per piece so that a piece is worth a thread's while.
+static int64_t peft__row_grain(int64_t cols) {
+    return PEFT__MAX(1, 16384 / PEFT__MAX(cols, 1));
+}
+
+static size_t peft__aligned_size(size_t n) {
+    return (n + PEFT__ALIGN - 1) / PEFT__ALIGN * PEFT__ALIGN;
+}
+
+typedef struct peft__copy_job {
+    peft_context *ctx;
+    float *to;
+    const float *from;
+    int64_t rows, cols;
+} peft__copy_job;
+
+static void peft__copy_range(void *arg, int64_t begin, int64_t end) {
+    const peft__copy_job *j = (const peft__copy_job *)arg;
+    memcpy(j->to + begin, j->from + begin, (size_t)(end - begin) * sizeof(float));
+}
+
+static void peft__copy(const peft_tape *t, void *to, const void *from, int64_t floats) {
+    peft__copy_job j = {t->ctx, (float *)to, (const float *)from, 1, floats};
+    peft__ranges(t->ctx, floats, 65536, peft__copy_range, &j);
+}
+
+static void peft__add_to_rows_range(void *arg, int64_t begin, int64_t end) {
+    const peft__copy_job *j = (const peft__copy_job *)arg;
+    for (int64_t i = begin; i < end; i++) peft__axpy(j->ctx, j->to + i * j->cols, 1, j->from, j->cols);
+}
+
+// y [rows, cols] += a vector [cols] in every row
+static void peft__add_to_rows(peft_context *ctx, float *y, const float *vector, int64_t rows, int64_t cols) {
+    peft__copy_job j = {ctx, y, vector, rows, cols};
+    peft__ranges(ctx, rows, peft__row_grain(cols), peft__add_to_rows_range, &j);
+}
+
+static void peft__column_range(void *arg, int64_t begin, int64_t end) {
+    const peft__copy_job *j = (const peft__copy_job *)arg;
+    for (int64_t r = 0; r < j->rows; r++)
+        for (int64_t c = begin; c < end; c++) j->to[c] += j->from[r * j->cols + c];
+}
+
+// sum [cols] += the sum of all rows of x [rows, cols]
+static void peft__add_column_sums(peft_context *ctx, float *sum, const float *x, int64_t rows, int64_t cols) {
+    peft__copy_job j = {ctx, sum, x, rows, cols};
+    if (sum) peft__ranges(ctx, cols, 256, peft__column_range, &j);
+}
+
+// x's gradient += factor dy
+static void peft__add_grad(peft_tape *t, peft_tensor *x, float factor, const float *dy) {
+    float beta, *g = peft__grad_of(t, x, &beta);
+    if (g) peft__loop_scale(t->ctx, g, dy, factor, beta, peft__size(x));
+}
 
 static float peft__dot3(const peft_context *ctx, const float *a, const float *b, const float *c, int64_t n) {
     float sum = 0;
@@ -8221,138 +8462,107 @@ static float peft__dot3(const peft_context *ctx, const float *a, const float *b,
     return sum;
 }
 
-// x = exp(x - shift)
-static void peft__vexp_shifted(peft_context *ctx, float *x, float shift, int64_t n) {
-    peft__loop_subtract(ctx, x, shift, n);
-    peft__vexp(ctx, x, x, n);
-}
-
 // ---- inputs and embeddings
 
 PEFTDEF peft_tensor *peft_input(peft_tape *t, int64_t rows, int64_t cols, const float *values) {
-    if (!t) return NULL;
-    peft_tensor *y = peft__result(t, rows, cols, false);
-    if (!y) return NULL;
-    if (values) peft__copy(t, y->data, values, rows * cols);
-    else peft__clear(t, peft__f32(y), rows * cols);
+    peft_tensor *y = t ? peft__result(t, rows, cols, false) : NULL;
+    if (y && values) peft__copy(t, y->data, values, rows * cols);
+    else if (y) peft__clear(t, peft__f32(y), rows * cols);
     return y;
 }
 
-typedef struct peft__embedding_node {
-    peft__node node;
-    peft_tensor *table;
-    const int32_t *ids;
-} peft__embedding_node;
-
+// y [count, cols]: y[i, :] = table[ids[i], :]; in columns (LoRA's A beside an embedding): y[i, :] = table[:,
+// ids[i]]
 static void peft__embedding_backward(peft_tape *t, peft__node *node) {
-    const peft__embedding_node *n = (const peft__embedding_node *)node;
-    float *g = peft__zeroed_grad_of(t, n->table);
-    int64_t d = n->table->cols;
-    for (int64_t i = 0; g && i < node->out->rows; i++) peft__axpy(t->ctx, g + n->ids[i] * d, 1, node->out->grad + i * d, d);
+    float *g = peft__zeroed_grad_of(t, node->x);
+    const int32_t *ids = (const int32_t *)node->kept;
+    int64_t d = node->out->cols, step = node->x->cols;
+    bool columns = node->count;  // or rows
+    for (int64_t i = 0; g && i < node->out->rows && !t->ctx->dry; i++) {
+        const float *dy = node->out->grad + i * d;
+        if (!columns) peft__axpy(t->ctx, g + ids[i] * step, 1, dy, d);
+        for (int64_t k = 0; k < d && columns; k++) g[k * step + ids[i]] += dy[k];
+    }
+}
+
+static peft_tensor *peft__op_embed(
+        peft_tape *t, peft_tensor *table, const int32_t *ids, int64_t count, bool columns) {
+    int64_t d = columns ? table->rows : table->cols;
+    peft_tensor *y = peft__op_result(t, count, d, table, NULL, NULL);
+    if (!y) return NULL;
+    for (int64_t i = 0; i < count && !t->ctx->dry; i++) {
+        if (!columns) peft__to_f32(table, ids[i] * d, d, peft__f32(y) + i * d);
+        for (int64_t k = 0; k < d && columns; k++)
+            peft__f32(y)[i * d + k] = peft__f32(table)[k * table->cols + ids[i]];
+    }
+    peft__node n = peft__node_of(table, NULL);
+    n.kept = peft__tape_keep(t, y, ids, count, sizeof(*ids));
+    n.count = columns;
+    return peft__record(t, y, peft__embedding_backward, &n, sizeof(n));
 }
 
 PEFTDEF peft_tensor *peft_embedding(peft_tape *t, peft_tensor *table, const int32_t *ids, int64_t count) {
     if (!peft__ready(t, table && (ids || count <= 0), "embedding")) return NULL;
     for (int64_t i = 0; i < count; i++)
-        if (ids[i] < 0 || ids[i] >= table->rows) {
-            peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "token id %d is outside the vocabulary of %lld", ids[i],
-                                          (long long)table->rows));
-            return NULL;
-        }
-    peft_tensor *y = peft__result(t, count, table->cols, table->requires_grad);
-    if (!y) return NULL;
-    for (int64_t i = 0; i < count && !t->ctx->dry; i++) peft__to_f32(table, ids[i] * table->cols, table->cols, peft__f32(y) + i * table->cols);
-    peft__embedding_node *n = (peft__embedding_node *)peft__record(t, y, sizeof(*n), peft__embedding_backward);
-    if (n) {
-        n->table = table;
-        n->ids = (const int32_t *)peft__tape_copy(t, ids, (size_t)count * sizeof(int32_t));
-    }
-    return y;
+        if (ids[i] < 0 || ids[i] >= table->rows)
+            return peft__op_fail(t, PEFT_ERROR_ARGUMENT, "token id %d is outside the vocabulary of %lld",
+                    ids[i], (long long)table->rows);
+    return peft__op_embed(t, table, ids, count, false);
 }
 
-// ---- entries of embeddings that lie in columns: y[i, :] = table[:, ids[i]]; LoRA's A beside an embedding
-
-static void peft__column_embedding_backward(peft_tape *t, peft__node *node) {
-    const peft__embedding_node *n = (const peft__embedding_node *)node;
-    float *g = peft__zeroed_grad_of(t, n->table);
-    int64_t r = n->table->rows, cols = n->table->cols;
-    for (int64_t i = 0; g && i < node->out->rows && !t->ctx->dry; i++)
-        for (int64_t k = 0; k < r; k++) g[k * cols + n->ids[i]] += node->out->grad[i * r + k];
-}
-
-static peft_tensor *peft__column_embedding(peft_tape *t, peft_tensor *table, const int32_t *ids, int64_t count) {  // the ids are good
-    peft_tensor *y = peft__result(t, count, table->rows, table->requires_grad);
-    if (!y) return NULL;
-    for (int64_t i = 0; i < count && !t->ctx->dry; i++)
-        for (int64_t k = 0; k < table->rows; k++) peft__f32(y)[i * table->rows + k] = peft__f32(table)[k * table->cols + ids[i]];
-    peft__embedding_node *n = (peft__embedding_node *)peft__record(t, y, sizeof(*n), peft__column_embedding_backward);
-    if (n) {
-        n->table = table;
-        n->ids = (const int32_t *)peft__tape_copy(t, ids, (size_t)count * sizeof(int32_t));
-    }
-    return y;
+static peft_tensor *peft__column_embedding(
+        peft_tape *t, peft_tensor *table, const int32_t *ids, int64_t count) {
+    return peft__op_embed(t, table, ids, count, true);  // the ids are good
 }
 
 // ---- x with y written over some of its rows or columns: tokens that are trained alone, among the inputs and
-// in the logits
-
-typedef struct peft__overwrite_node {
-    peft__node node;
-    peft_tensor *x, *y;
-    const int32_t *at;  // where y's rows or columns went
-    bool columns;
-} peft__overwrite_node;
+//      in the logits
 
 // Row or column k of `small` from and to place at[k] of `large` [rows, cols]. `add`: to what is there.
 static void peft__exchange(float *large, int64_t rows, int64_t cols, float *small, const int32_t *at,
-                           int64_t count, bool columns, bool into_large, bool add) {
+        int64_t count, bool columns, bool into_large, bool add) {
     int64_t length = columns ? rows : cols;
     for (int64_t k = 0; k < count; k++)
         for (int64_t i = 0; i < length; i++) {
-            float *l = &large[columns ? i * cols + at[k] : at[k] * cols + i],
-                  *s = &small[columns ? i * count + k : k * cols + i];
-            float *to = into_large ? l : s;
+            float *l = &large[columns ? i * cols + at[k] : at[k] * cols + i];
+            float *s = &small[columns ? i * count + k : k * cols + i], *to = into_large ? l : s;
             float value = into_large ? *s : *l;
             *to = add ? *to + value : value;
         }
 }
 
 static void peft__overwrite_backward(peft_tape *t, peft__node *node) {
-    const peft__overwrite_node *n = (const peft__overwrite_node *)node;
-    int64_t rows = node->out->rows, cols = node->out->cols, count = n->columns ? n->y->cols : n->y->rows;
-    float beta, *gy = peft__zeroed_grad_of(t, n->y), *dy = node->out->grad;
-    if (gy && !t->ctx->dry) peft__exchange(dy, rows, cols, gy, n->at, count, n->columns, false, true);
-    float *gx = peft__grad_of(t, n->x, &beta), *zeros = gx ? peft__take(t, peft__size(n->y)) : NULL;
+    const int32_t *at = (const int32_t *)node->kept;
+    int64_t rows = node->out->rows, cols = node->out->cols, size = peft__size(node->y);
+    bool columns = node->first;
+    float *gy = peft__zeroed_grad_of(t, node->y), *dy = node->out->grad;
+    if (gy && !t->ctx->dry) peft__exchange(dy, rows, cols, gy, at, node->count, columns, false, true);
+    float *zeros = node->x->requires_grad ? peft__take(t, size) : NULL;
     if (!zeros) return;
-    peft__clear(t, zeros, peft__size(n->y));  // what was written over has no part in the result
-    if (!t->ctx->dry) peft__exchange(dy, rows, cols, zeros, n->at, count, n->columns, true, false);
-    peft__loop_scale(t->ctx, gx, dy, 1, beta, rows * cols);
+    peft__clear(t, zeros, size);  // what was written over has no part in the result
+    if (!t->ctx->dry) peft__exchange(dy, rows, cols, zeros, at, node->count, columns, true, false);
+    peft__add_grad(t, node->x, 1, dy);
     peft__give(zeros);
 }
 
 // x [rows, cols]; y [count, cols] becomes rows at[0 .. count) of the result, or y [rows, count] columns at[0
 // .. count). No place comes twice.
-static peft_tensor *peft__overwrite(peft_tape *t, peft_tensor *x, peft_tensor *y, const int32_t *at,
-                                    bool columns) {
-    if (t->status || !x || !y) return NULL;
-    peft_tensor *out = peft__result(t, x->rows, x->cols, x->requires_grad || y->requires_grad);
+static peft_tensor *peft__overwrite(
+        peft_tape *t, peft_tensor *x, peft_tensor *y, const int32_t *at, bool columns) {
+    peft_tensor *out = t->status || !x || !y ? NULL : peft__op_result(t, x->rows, x->cols, x, y, NULL);
     if (!out) return NULL;
     int64_t count = columns ? y->cols : y->rows;
     peft__copy(t, out->data, x->data, peft__size(x));
     if (!t->ctx->dry)
         peft__exchange(peft__f32(out), x->rows, x->cols, peft__f32(y), at, count, columns, true, false);
-    peft__overwrite_node *n =
-        (peft__overwrite_node *)peft__record(t, out, sizeof(*n), peft__overwrite_backward);
-    if (n) {
-        n->x = x;
-        n->y = y;
-        n->at = (const int32_t *)peft__tape_copy(t, at, (size_t)count * sizeof(int32_t));
-        n->columns = columns;
-    }
-    return t->status ? NULL : out;
+    peft__node n = peft__node_of(x, y);
+    n.kept = peft__tape_keep(t, out, at, count, sizeof(*at));
+    n.count = count, n.first = columns;
+    return peft__record(t, out, peft__overwrite_backward, &n, sizeof(n));
 }
 
-// ---- dropout: y = x * mask / (1 - p). The mask is a hash of position, so backward makes it again instead of storing it.
+// ---- dropout: y = x * mask / (1 - p). The mask is a hash of position, so backward makes it again instead of
+//      storing it.
 
 static uint64_t peft__next_dropout_key(peft_tape *t) {
     uint64_t state = t->seed ^ (0xD1B54A32D192ED03ull * ++t->dropouts);
@@ -8360,7 +8570,8 @@ static uint64_t peft__next_dropout_key(peft_tape *t) {
 }
 
 // y[i] = x[i] * mask(key, first + i) / (1 - p) + beta * y[i]
-static void peft__mask(float *y, const float *x, float beta, float p, uint64_t key, int64_t first, int64_t n) {
+static void peft__mask(
+        float *y, const float *x, float beta, float p, uint64_t key, int64_t first, int64_t n) {
     uint32_t threshold = (uint32_t)((double)p * 4294967296.0);
     float keep = 1 / (1 - p);
     for (int64_t i = 0; i < n; i++) {
@@ -8382,48 +8593,37 @@ static void peft__mask_range(void *arg, int64_t begin, int64_t end) {
     peft__mask(j->y + begin, j->x + begin, j->beta, j->p, j->key, begin, end - begin);
 }
 
-static void peft__mask_all(peft_context *ctx, float *y, const float *x, float beta, float p, uint64_t key, int64_t n) {
+static void peft__mask_all(
+        peft_context *ctx, float *y, const float *x, float beta, float p, uint64_t key, int64_t n) {
     peft__mask_job j = {y, x, beta, p, key};
-    peft__ranges(ctx, n, 16384, peft__mask_range, &j);
+    if (y) peft__ranges(ctx, n, 16384, peft__mask_range, &j);
 }
 
-typedef struct peft__dropout_node {
-    peft__node node;
-    peft_tensor *x;
-    float p;
-    uint64_t key;
-} peft__dropout_node;
-
 static void peft__dropout_backward(peft_tape *t, peft__node *node) {
-    const peft__dropout_node *n = (const peft__dropout_node *)node;
-    float beta, *g = peft__grad_of(t, n->x, &beta);
-    if (g) peft__mask_all(t->ctx, g, node->out->grad, beta, n->p, n->key, peft__size(n->x));
+    float beta, *g = peft__grad_of(t, node->x, &beta);
+    peft__mask_all(t->ctx, g, node->out->grad, beta, node->factor, node->key, peft__size(node->x));
 }
 
 // Whether a probability makes sense: with 1 there would be nothing left to scale.
 static bool peft__dropout_fits(peft_tape *t, float p) {
     if (p < 1) return true;
-    peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "dropout with probability %g", (double)p));
+    peft__op_fail(t, PEFT_ERROR_ARGUMENT, "dropout with probability %g", (double)p);
     return false;
 }
 
 PEFTDEF peft_tensor *peft_dropout(peft_tape *t, peft_tensor *x, float p) {
     if (!x || p <= 0 || t->inference) return x;
     if (!peft__dropout_fits(t, p)) return NULL;
-    peft_tensor *y = peft__result(t, x->rows, x->cols, x->requires_grad);
+    peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, NULL, NULL);
     if (!y) return NULL;
-    uint64_t key = peft__next_dropout_key(t);
-    peft__mask_all(t->ctx, peft__f32(y), peft__f32(x), 0, p, key, peft__size(x));
-    peft__dropout_node *n = (peft__dropout_node *)peft__record(t, y, sizeof(*n), peft__dropout_backward);
-    if (n) {
-        n->x = x;
-        n->p = p;
-        n->key = key;
-    }
-    return y;
+    peft__node n = peft__node_of(x, NULL);
+    n.factor = p, n.key = peft__next_dropout_key(t);
+    peft__mask_all(t->ctx, peft__f32(y), peft__f32(x), 0, p, n.key, peft__size(x));
+    return peft__record(t, y, peft__dropout_backward, &n, sizeof(n));
 }
 
 // ---- linear: Y = X W^T + b + residual + sum over paths of s ((drop(X) A^T) B^T + c)
+//      X [n, in], W [out, in], A [r, in], B [out, r], Y [n, out]
 //      dX = dY W + s (dY B) A;  dW += dY^T X;  db += column sums of dY;  dB += s dY^T H;  H = drop(X) A^T;
 //      dA += (s dY B)^T drop(X);  dc += s times the column sums of dY
 
@@ -8436,40 +8636,20 @@ typedef struct peft__path_state {
 typedef struct peft__linear_node {
     peft__node node;
     peft_tensor *x, *weight, *bias, *residual;
-    peft__path_state *paths;
+    const peft__path_state *paths;
     int path_count;
 } peft__linear_node;
 
-static peft__operand peft__operand_of(const peft_tensor *w, bool transposed) {
-    peft__operand b = {w->type, w->data, w->cols, transposed, w->quant};
-    return b;
+// C = beta C + s A B, if the tape has not failed
+static void peft__tape_matmul(
+        peft_tape *t, peft__matrix c, float beta, float s, peft__matrix a, peft__matrix b) {
+    if (!t->status) t->status = peft__matmul(t->ctx, c, beta, s, a, b);
 }
 
-static peft__operand peft__operand_f32(const float *data, int64_t stride, bool transposed) {
-    peft__operand b = {PEFT_F32, data, stride, transposed, NULL};
-    return b;
-}
-
-static void peft__gemm_on_tape(peft_tape *t, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t a_rs,
-                               int64_t a_cs, peft__operand b, float beta, float *c, int64_t ldc) {
-    if (!t->status) t->status = peft__gemm(t->ctx, m, n, k, alpha, a, a_rs, a_cs, &b, beta, c, ldc);
-}
-
-typedef struct peft__column_job {
-    float *sum;
-    const float *x;
-    int64_t rows, cols;
-} peft__column_job;
-
-static void peft__column_range(void *arg, int64_t begin, int64_t end) {
-    const peft__column_job *j = (const peft__column_job *)arg;
-    for (int64_t r = 0; r < j->rows; r++)
-        for (int64_t c = begin; c < end; c++) j->sum[c] += j->x[r * j->cols + c];
-}
-
-static void peft__add_column_sums(peft_context *ctx, float *sum, const float *x, int64_t rows, int64_t cols) {
-    peft__column_job j = {sum, x, rows, cols};
-    peft__ranges(ctx, cols, 256, peft__column_range, &j);
+// x's gradient += s A B
+static void peft__grad_matmul(peft_tape *t, peft_tensor *x, float s, peft__matrix a, peft__matrix b) {
+    float beta, *g = peft__grad_of(t, x, &beta);
+    if (g) peft__tape_matmul(t, peft__dense(g, x->rows, x->cols), beta, s, a, b);
 }
 
 // dc of a path: the sums first, then their multiple, as the gradient may have something of other steps in it.
@@ -8478,78 +8658,76 @@ static void peft__path_bias_backward(peft_tape *t, const peft_low_rank *p, const
     if (!sums) return;
     peft__clear(t, sums, out);
     peft__add_column_sums(t->ctx, sums, dy, p->row_count, out);
-    if (!t->ctx->dry) peft__axpy(t->ctx, dc, p->scale, sums, out);
+    peft__axpy(t->ctx, dc, p->scale, sums, out);
     peft__give(sums);
 }
 
-// Forward of one low-rank path; keeps H (and drop(X)) for backward.
-static void peft__path_forward(peft_tape *t, const peft_tensor *x, peft_tensor *y, peft__path_state *s, bool keep) {
+// Forward of one low-rank path on rows [first_row, first_row + row_count); keeps H (and drop(X)) for
+// backward.
+static void peft__path_forward(peft_tape *t, const peft_tensor *x, peft_tensor *y, peft__path_state *s) {
     const peft_low_rank *p = &s->path;
-    int64_t n = p->row_count, in = x->cols, r = p->a->rows;
+    int64_t n = p->row_count, in = x->cols, r = p->a->rows, out = y->cols;
     const float *input = peft__f32(x) + p->first_row * in;
+    float *result = peft__f32(y) + p->first_row * out;
     s->h = peft__take(t, n * r);
     if (p->dropout > 0 && !t->inference) {
         s->key = peft__next_dropout_key(t);
         s->dropped = peft__take(t, n * in);
-        if (s->dropped) peft__mask_all(t->ctx, s->dropped, input, 0, p->dropout, s->key, n * in);
+        peft__mask_all(t->ctx, s->dropped, input, 0, p->dropout, s->key, n * in);
         input = s->dropped;
     }
     if (t->status) return;
-    peft__gemm_on_tape(t, n, r, in, 1, input, in, 1, peft__operand_of(p->a, true), 0, s->h, r);
-    peft__gemm_on_tape(t, n, y->cols, r, p->scale, s->h, r, 1, peft__operand_of(p->b, true), 1,
-                       peft__f32(y) + p->first_row * y->cols, y->cols);
-    for (int64_t i = 0; p->bias && i < n && !t->ctx->dry; i++)
-        peft__axpy(t->ctx, peft__f32(y) + (p->first_row + i) * y->cols, p->scale, peft__f32(p->bias),
-                   y->cols);
-    if (keep) return;
+    peft__matrix h = peft__dense(s->h, n, r);
+    peft__tape_matmul(t, h, 0, 1, peft__dense(input, n, in), peft__T(peft__matrix_of(p->a)));
+    peft__tape_matmul(t, peft__dense(result, n, out), 1, p->scale, h, peft__T(peft__matrix_of(p->b)));
+    for (int64_t i = 0; p->bias && i < n; i++)
+        peft__axpy(t->ctx, result + i * out, p->scale, peft__f32(p->bias), out);
+    if (y->requires_grad) return;
     peft__give(s->h);
     peft__give(s->dropped);
 }
 
-static void peft__path_backward(peft_tape *t, peft_tensor *x, const peft_tensor *y, peft__path_state *s) {
+static void peft__path_backward(
+        peft_tape *t, peft_tensor *x, const peft_tensor *y, const peft__path_state *s) {
     const peft_low_rank *p = &s->path;
     int64_t n = p->row_count, in = x->cols, out = y->cols, r = p->a->rows;
-    const float *dy = y->grad + p->first_row * out;
-    peft__path_bias_backward(t, p, dy, out);
-    float *g = peft__take(t, n * r);  // s dY B
-    if (!g) return;
-    peft__gemm_on_tape(t, n, r, out, p->scale, dy, out, 1, peft__operand_of(p->b, false), 0, g, r);
-    float beta, *db = peft__grad_of(t, p->b, &beta);
-    if (db) peft__gemm_on_tape(t, out, r, n, p->scale, dy, 1, out, peft__operand_f32(s->h, r, false), beta, db, r);
-    float *da = peft__grad_of(t, p->a, &beta);
+    const float *dy_rows = y->grad + p->first_row * out;
+    peft__path_bias_backward(t, p, dy_rows, out);
+    float beta, *g_rows = peft__take(t, n * r);
+    if (!g_rows) return;
+    peft__matrix dy = peft__dense(dy_rows, n, out), g = peft__dense(g_rows, n, r);
+    peft__tape_matmul(t, g, 0, p->scale, dy, peft__matrix_of(p->b));  // g = s dY B
+    peft__grad_matmul(t, p->b, p->scale, peft__T(dy), peft__dense(s->h, n, r));
     const float *input = s->dropped ? s->dropped : peft__f32(x) + p->first_row * in;
-    if (da) peft__gemm_on_tape(t, r, in, n, 1, g, 1, r, peft__operand_f32(input, in, false), beta, da, in);
-    bool rows_missing = x->requires_grad && !x->grad && n < x->rows;
-    float *dx = rows_missing ? peft__zeroed_grad_of(t, x) : peft__grad_of(t, x, &beta);
-    if (rows_missing) beta = 1;
+    peft__grad_matmul(t, p->a, 1, peft__T(g), peft__dense(input, n, in));
+    // dX += g A on the path's rows; a new gradient is 0 on the others
+    if (n < x->rows) peft__zeroed_grad_of(t, x);
+    float *dx = peft__grad_of(t, x, &beta);
     if (dx && s->dropped) {  // through the mask: the gradient of drop(X) replaces drop(X), which is done with
-        peft__gemm_on_tape(t, n, in, r, 1, g, r, 1, peft__operand_of(p->a, false), 0, s->dropped, in);
+        peft__tape_matmul(t, peft__dense(s->dropped, n, in), 0, 1, g, peft__matrix_of(p->a));
         peft__mask_all(t->ctx, dx + p->first_row * in, s->dropped, beta, p->dropout, s->key, n * in);
     } else if (dx) {
-        peft__gemm_on_tape(t, n, in, r, 1, g, r, 1, peft__operand_of(p->a, false), beta, dx + p->first_row * in, in);
+        peft__tape_matmul(t, peft__dense(dx + p->first_row * in, n, in), beta, 1, g, peft__matrix_of(p->a));
     }
-    peft__give(g);
+    peft__give(g_rows);
     peft__give(s->h);
     peft__give(s->dropped);
 }
 
 static void peft__linear_backward(peft_tape *t, peft__node *node) {
-    peft__linear_node *n = (peft__linear_node *)node;
+    const peft__linear_node *n = (const peft__linear_node *)node;
     peft_tensor *x = n->x, *w = n->weight, *y = node->out;
-    int64_t rows = x->rows, in = x->cols, out = y->cols;
-    float beta, *dx = peft__grad_of(t, x, &beta);
-    if (dx) peft__gemm_on_tape(t, rows, in, out, 1, y->grad, out, 1, peft__operand_of(w, w->in_out), beta, dx, in);
-    float *dw = peft__grad_of(t, w, &beta);
-    if (dw && w->in_out) peft__gemm_on_tape(t, in, out, rows, 1, peft__f32(x), 1, in, peft__operand_f32(y->grad, out, false), beta, dw, out);
-    else if (dw) peft__gemm_on_tape(t, out, in, rows, 1, y->grad, 1, out, peft__operand_f32(peft__f32(x), in, false), beta, dw, in);
-    float *db = n->bias ? peft__zeroed_grad_of(t, n->bias) : NULL;
-    if (db) peft__add_column_sums(t->ctx, db, y->grad, rows, out);
+    peft__matrix dy = peft__dense(y->grad, y->rows, y->cols),
+                 input = peft__dense(peft__f32(x), x->rows, x->cols);
+    peft__grad_matmul(t, x, 1, dy, w->in_out ? peft__T(peft__matrix_of(w)) : peft__matrix_of(w));
+    if (w->in_out) peft__grad_matmul(t, w, 1, peft__T(input), dy);
+    else peft__grad_matmul(t, w, 1, peft__T(dy), input);
+    peft__add_column_sums(t->ctx, peft__zeroed_grad_of(t, n->bias), y->grad, y->rows, y->cols);
     for (int i = 0; i < n->path_count && !t->status; i++) peft__path_backward(t, x, y, &n->paths[i]);
-    float *dr = n->residual ? peft__grad_of(t, n->residual, &beta) : NULL;
-    if (dr) peft__loop_scale(t->ctx, dr, y->grad, 1, beta, rows * out);
+    peft__add_grad(t, n->residual, 1, y->grad);
 }
 
-static bool peft__linear_fits(peft_tape *t, const peft_linear_desc *d, int64_t out) {
+static bool peft__linear_fits(const peft_linear_desc *d, int64_t out) {
     const peft_tensor *x = d->x, *w = d->weight;
     int64_t in = w->in_out ? w->rows : w->cols;
     bool ok = x->cols == in && (!d->bias || peft__size(d->bias) == out) && d->path_count <= PEFT_MAX_PATHS;
@@ -8557,22 +8735,23 @@ static bool peft__linear_fits(peft_tape *t, const peft_linear_desc *d, int64_t o
     for (int i = 0; ok && i < d->path_count; i++) {
         const peft_low_rank *p = &d->paths[i];
         ok = p->a->cols == in && p->b->rows == out && p->a->rows == p->b->cols && p->first_row >= 0 &&
-             p->first_row <= x->rows && p->row_count >= 0 && p->row_count <= x->rows - p->first_row &&
-             (!p->bias || peft__size(p->bias) == out);
+                p->first_row <= x->rows && p->row_count >= 0 && p->row_count <= x->rows - p->first_row &&
+                (!p->bias || peft__size(p->bias) == out);
     }
-    if (!ok)
-        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "linear %s [%lld, %lld] does not fit its input [%lld, %lld] or its paths",
-                                      w->name ? w->name : "", (long long)w->rows, (long long)w->cols, (long long)x->rows,
-                                      (long long)x->cols));
     return ok;
 }
 
 PEFTDEF peft_tensor *peft_linear_with(peft_tape *t, const peft_linear_desc *d) {
-    peft_tensor *x = d ? d->x : NULL, *w = d ? d->weight : NULL;
+    peft_tensor *x = d ? d->x : NULL, *w = d ? d->weight : NULL, *bias = d ? d->bias : NULL;
     if (!peft__ready(t, x && w, "linear")) return NULL;
     int64_t out = w->in_out ? w->cols : w->rows;
-    if (!peft__linear_fits(t, d, out)) return NULL;
-    bool grad = x->requires_grad || w->requires_grad || (d->bias && d->bias->requires_grad) || (d->residual && d->residual->requires_grad);
+    if (!peft__linear_fits(d, out))
+        return peft__op_fail(t, PEFT_ERROR_SHAPE,
+                "linear %s [%lld, %lld] does not fit its input [%lld, %lld] or its paths",
+                w->name ? w->name : "", (long long)w->rows, (long long)w->cols, (long long)x->rows,
+                (long long)x->cols);
+    bool grad = x->requires_grad || w->requires_grad || (bias && bias->requires_grad) ||
+            (d->residual && d->residual->requires_grad);
     for (int i = 0; i < d->path_count; i++) {
         const peft_low_rank *p = &d->paths[i];
         grad = grad || p->a->requires_grad || p->b->requires_grad || (p->bias && p->bias->requires_grad);
@@ -8580,475 +8759,395 @@ PEFTDEF peft_tensor *peft_linear_with(peft_tape *t, const peft_linear_desc *d) {
     peft_tensor *y = peft__result(t, x->rows, out, grad);
     if (!y) return NULL;
     if (d->residual) peft__copy(t, y->data, d->residual->data, peft__size(y));
-    peft__gemm_on_tape(t, x->rows, out, x->cols, 1, peft__f32(x), x->cols, 1, peft__operand_of(w, !w->in_out), d->residual ? 1.0f : 0.0f,
-                       peft__f32(y), out);
-    if (d->bias) peft__add_to_rows(t->ctx, peft__f32(y), peft__f32(d->bias), x->rows, out);
+    peft__tape_matmul(t, peft__dense(peft__f32(y), x->rows, out), d->residual ? 1.0f : 0.0f, 1,
+            peft__dense(peft__f32(x), x->rows, x->cols),
+            w->in_out ? peft__matrix_of(w) : peft__T(peft__matrix_of(w)));
+    if (bias) peft__add_to_rows(t->ctx, peft__f32(y), peft__f32(bias), x->rows, out);
     peft__path_state states[PEFT_MAX_PATHS];
     memset(states, 0, sizeof(states));
     for (int i = 0; i < d->path_count && !t->status; i++) {
-        states[i].path = d->paths[i];
-        if (!states[i].path.row_count) states[i].path.row_count = x->rows - states[i].path.first_row;
-        if (peft__dropout_fits(t, states[i].path.dropout)) peft__path_forward(t, x, y, &states[i], y->requires_grad);
+        peft_low_rank *p = &states[i].path;
+        *p = d->paths[i];
+        if (!p->row_count) p->row_count = x->rows - p->first_row;
+        if (peft__dropout_fits(t, p->dropout)) peft__path_forward(t, x, y, &states[i]);
     }
     if (t->status) return NULL;
-    peft__linear_node *n = (peft__linear_node *)peft__record(t, y, sizeof(*n), peft__linear_backward);
-    if (n) {
-        n->x = x;
-        n->weight = w;
-        n->bias = d->bias;
-        n->residual = d->residual;
-        n->path_count = d->path_count;
-        if (d->path_count) n->paths = (peft__path_state *)peft__tape_copy(t, states, (size_t)d->path_count * sizeof(states[0]));
-    }
-    return t->status ? NULL : y;
+    const void *paths =
+            d->path_count ? peft__tape_keep(t, y, states, d->path_count, sizeof(states[0])) : NULL;
+    peft__linear_node n = {peft__node_of(NULL, NULL), x, w, bias, d->residual,
+            (const peft__path_state *)paths, d->path_count};
+    return peft__record(t, y, peft__linear_backward, &n, sizeof(n));
 }
 
 PEFTDEF peft_tensor *peft_linear(peft_tape *t, peft_tensor *x, peft_tensor *weight, peft_tensor *bias) {
-    peft_linear_desc d;
-    memset(&d, 0, sizeof(d));
-    d.x = x;
-    d.weight = weight;
-    d.bias = bias;
+    peft_linear_desc d = {x, weight, bias, NULL, NULL, 0};
     return peft_linear_with(t, &d);
 }
 
-// ---- normalization: RMSNorm y = w x / rms(x), rms = sqrt(mean(x^2) + eps);  LayerNorm y = w (x - mean) / deviation + b
-//      With u the normalized x and g = dy w:  dx = (g - mean(g) - u mean(g u)) / deviation; RMSNorm has no mean(g).
+// ---- normalization: RMSNorm y = w x / rms(x), rms = sqrt(mean(x^2) + eps);  LayerNorm y = w (x - mean) /
+//      deviation + b Both are y = w u + b with u = (x - mean) * inverse, where RMSNorm has no mean: inverse =
+//      1 / rms or 1 / deviation. x [n, d], w [d], b [d], y [n, d]
 
-typedef struct peft__norm_node {
+typedef struct peft__norm_job {
     peft__node node;
     peft_tensor *x, *weight, *bias;  // bias NULL: RMSNorm or LayerNorm without
     float *inverse, *mean;           // [rows]; mean NULL: RMSNorm
-} peft__norm_node;
-
-typedef struct peft__norm_job {
-    peft_context *ctx;
-    const float *x, *w, *b, *dy;
-    float *y, *dx, *inverse, *mean;
     float epsilon, beta;
-    int64_t cols;
+    peft_context *ctx;
+    float *y, *dx, *dw;  // what a pass writes
+    const float *dy;
 } peft__norm_job;
 
-PEFT__LOOP(peft__loop_normalize, (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT x, const float *PEFT__RESTRICT w,
-                                  const float *PEFT__RESTRICT b, float mean, float inverse, int64_t n),
-           (y, x, w, b, mean, inverse, n), {
-               if (b)
-                   for (int64_t i = 0; i < n; i++) y[i] = w[i] * ((x[i] - mean) * inverse) + b[i];
-               else
-                   for (int64_t i = 0; i < n; i++) y[i] = w[i] * ((x[i] - mean) * inverse);
-           })
-// dx = (dy w - mean_g - (x - mean) inverse * mean_gu) * inverse + beta dx
-PEFT__LOOP(peft__loop_norm_backward, (float *PEFT__RESTRICT dx, const float *PEFT__RESTRICT dy, const float *PEFT__RESTRICT w,
-                                      const float *PEFT__RESTRICT x, float mean, float inverse, float mean_g, float mean_gu,
-                                      float beta, int64_t n),
-           (dx, dy, w, x, mean, inverse, mean_g, mean_gu, beta, n), {
-               float f = inverse * mean_gu;
-               if (beta == 0)
-                   for (int64_t i = 0; i < n; i++) dx[i] = (dy[i] * w[i] - mean_g - (x[i] - mean) * f) * inverse;
-               else
-                   for (int64_t i = 0; i < n; i++) dx[i] += (dy[i] * w[i] - mean_g - (x[i] - mean) * f) * inverse;
-           })
-
-static float peft__sum(const float *x, int64_t n) {
-    double s = 0;
-    for (int64_t i = 0; i < n; i++) s += (double)x[i];
-    return (float)s;
-}
+PEFT__LOOP(peft__loop_normalize,
+        (float *PEFT__RESTRICT y, const float *PEFT__RESTRICT x, const float *PEFT__RESTRICT w,
+                const float *PEFT__RESTRICT b, float mean, float inverse, int64_t n),
+        (y, x, w, b, mean, inverse, n), {
+            if (b)
+                for (int64_t i = 0; i < n; i++) y[i] = w[i] * ((x[i] - mean) * inverse) + b[i];
+            else
+                for (int64_t i = 0; i < n; i++) y[i] = w[i] * ((x[i] - mean) * inverse);
+        })
+// With g = dy w, the gradient of u:  dx = (g - mean(g) - u mean(g u)) * inverse. The first term is u's own;
+// the second is what x[i] does to all u through the mean (RMSNorm: 0), the third what it does to them through
+// rms or deviation.
+PEFT__LOOP(peft__loop_norm_backward,
+        (float *PEFT__RESTRICT dx, const float *PEFT__RESTRICT dy, const float *PEFT__RESTRICT w,
+                const float *PEFT__RESTRICT x, float mean, float inverse, float mean_g, float mean_gu,
+                float beta, int64_t n),
+        (dx, dy, w, x, mean, inverse, mean_g, mean_gu, beta, n), {
+            float f = inverse * mean_gu;
+            if (beta == 0)
+                for (int64_t i = 0; i < n; i++) dx[i] = (dy[i] * w[i] - mean_g - (x[i] - mean) * f) * inverse;
+            else
+                for (int64_t i = 0; i < n; i++)
+                    dx[i] += (dy[i] * w[i] - mean_g - (x[i] - mean) * f) * inverse;
+        })
 
 static void peft__norm_forward_rows(void *arg, int64_t begin, int64_t end) {
     const peft__norm_job *j = (const peft__norm_job *)arg;
-    int64_t n = j->cols;
+    int64_t n = j->x->cols;
     for (int64_t r = begin; r < end; r++) {
-        const float *x = j->x + r * n;
-        float mean = j->mean ? peft__sum(x, n) / (float)n : 0;
-        float square = peft__dot(j->ctx, x, x, n) / (float)n;
+        const float *x = peft__f32(j->x) + r * n;
+        float mean = 0, square = peft__dot(j->ctx, x, x, n) / (float)n;
         if (j->mean) {  // two passes: E[x^2] - mean^2 would cancel
-            double v = 0;
+            double sum = 0, v = 0;
+            for (int64_t i = 0; i < n; i++) sum += (double)x[i];
+            mean = (float)sum / (float)n;
             for (int64_t i = 0; i < n; i++) v += (double)(x[i] - mean) * (double)(x[i] - mean);
             square = (float)(v / (double)n);
             j->mean[r] = mean;
         }
         j->inverse[r] = 1 / sqrtf(square + j->epsilon);
-        peft__loop_normalize(j->ctx, j->y + r * n, x, j->w, j->b, mean, j->inverse[r], n);
+        peft__loop_normalize(j->ctx, j->y + r * n, x, peft__f32(j->weight),
+                j->bias ? peft__f32(j->bias) : NULL, mean, j->inverse[r], n);
     }
 }
 
 static void peft__norm_backward_rows(void *arg, int64_t begin, int64_t end) {
     const peft__norm_job *j = (const peft__norm_job *)arg;
-    int64_t n = j->cols;
+    int64_t n = j->x->cols;
     for (int64_t r = begin; r < end; r++) {
-        const float *x = j->x + r * n, *dy = j->dy + r * n;
+        const float *x = peft__f32(j->x) + r * n, *dy = j->dy + r * n, *w = peft__f32(j->weight);
         float mean = j->mean ? j->mean[r] : 0, inverse = j->inverse[r];
-        float *dx = j->dx + r * n;
-        float gx = peft__dot3(j->ctx, dy, j->w, x, n), g = j->mean ? peft__dot(j->ctx, dy, j->w, n) : 0;
+        float gx = peft__dot3(j->ctx, dy, w, x, n),
+              g = j->mean ? peft__dot(j->ctx, dy, w, n) : 0;  // sums of g x and g
         float mean_gu = (gx - mean * g) * inverse / (float)n;
-        peft__loop_norm_backward(j->ctx, dx, dy, j->w, x, mean, inverse, g / (float)n, mean_gu, j->beta, n);
+        peft__loop_norm_backward(
+                j->ctx, j->dx + r * n, dy, w, x, mean, inverse, g / (float)n, mean_gu, j->beta, n);
     }
 }
 
-typedef struct peft__norm_weight_job {
-    const peft__norm_job *norm;
-    float *dw;
-    int64_t rows;
-} peft__norm_weight_job;
-
 static void peft__norm_weight_columns(void *arg, int64_t begin, int64_t end) {  // dw += sum over rows of dy u
-    const peft__norm_weight_job *j = (const peft__norm_weight_job *)arg;
-    const peft__norm_job *m = j->norm;
-    for (int64_t r = 0; r < j->rows; r++) {
-        const float *x = m->x + r * m->cols, *dy = m->dy + r * m->cols;
-        float mean = m->mean ? m->mean[r] : 0;
-        for (int64_t c = begin; c < end; c++) j->dw[c] += dy[c] * ((x[c] - mean) * m->inverse[r]);
+    const peft__norm_job *j = (const peft__norm_job *)arg;
+    for (int64_t r = 0, n = j->x->cols; r < j->x->rows; r++) {
+        const float *x = peft__f32(j->x) + r * n, *dy = j->dy + r * n;
+        float mean = j->mean ? j->mean[r] : 0;
+        for (int64_t c = begin; c < end; c++) j->dw[c] += dy[c] * ((x[c] - mean) * j->inverse[r]);
     }
 }
 
 static void peft__norm_backward(peft_tape *t, peft__node *node) {
-    const peft__norm_node *n = (const peft__norm_node *)node;
-    peft_tensor *x = n->x;
-    peft__norm_job j;
-    memset(&j, 0, sizeof(j));
-    j.ctx = t->ctx;
-    j.x = peft__f32(x);
-    j.w = peft__f32(n->weight);
-    j.dy = node->out->grad;
-    j.inverse = n->inverse;
-    j.mean = n->mean;
-    j.cols = x->cols;
-    peft__norm_weight_job wj = {&j, peft__zeroed_grad_of(t, n->weight), x->rows};
-    if (wj.dw) peft__ranges(t->ctx, x->cols, 64, peft__norm_weight_columns, &wj);
-    float *db = n->bias ? peft__zeroed_grad_of(t, n->bias) : NULL;
-    if (db) peft__add_column_sums(t->ctx, db, j.dy, x->rows, x->cols);
-    j.dx = peft__grad_of(t, x, &j.beta);
-    if (j.dx) peft__ranges(t->ctx, x->rows, peft__row_grain(x->cols), peft__norm_backward_rows, &j);
-    peft__give(n->inverse);
-    peft__give(n->mean);
+    peft__norm_job *j = (peft__norm_job *)node;
+    int64_t rows = j->x->rows, cols = j->x->cols;
+    j->dy = node->out->grad;
+    j->dw = peft__zeroed_grad_of(t, j->weight);
+    if (j->dw) peft__ranges(t->ctx, cols, 64, peft__norm_weight_columns, j);
+    peft__add_column_sums(t->ctx, peft__zeroed_grad_of(t, j->bias), j->dy, rows, cols);
+    j->dx = peft__grad_of(t, j->x, &j->beta);
+    if (j->dx) peft__ranges(t->ctx, rows, peft__row_grain(cols), peft__norm_backward_rows, j);
+    peft__give(j->inverse);
+    peft__give(j->mean);
 }
 
-static peft_tensor *peft__norm(peft_tape *t, peft_tensor *x, peft_tensor *w, peft_tensor *b, float epsilon, bool center) {
+static peft_tensor *peft__norm(
+        peft_tape *t, peft_tensor *x, peft_tensor *w, peft_tensor *b, float epsilon, bool center) {
     if (!peft__ready(t, x && w, "norm")) return NULL;
-    if (peft__size(w) != x->cols || w->type != PEFT_F32 || (b && (peft__size(b) != x->cols || b->type != PEFT_F32))) {
-        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "norm %s: %lld weights (f32) for %lld columns", w->name ? w->name : "",
-                                      (long long)peft__size(w), (long long)x->cols));
-        return NULL;
-    }
-    peft_tensor *y = peft__result(t, x->rows, x->cols, x->requires_grad || w->requires_grad || (b && b->requires_grad));
+    if (peft__size(w) != x->cols || w->type != PEFT_F32 ||
+            (b && (peft__size(b) != x->cols || b->type != PEFT_F32)))
+        return peft__op_fail(t, PEFT_ERROR_SHAPE, "norm %s: %lld weights (f32) for %lld columns",
+                w->name ? w->name : "", (long long)peft__size(w), (long long)x->cols);
+    peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, w, b);
     float *inverse = peft__take(t, x->rows), *mean = center ? peft__take(t, x->rows) : NULL;
     if (t->status) return NULL;
-    peft__norm_job j;
-    memset(&j, 0, sizeof(j));
-    j.ctx = t->ctx;
-    j.x = peft__f32(x);
-    j.w = peft__f32(w);
-    j.b = b ? peft__f32(b) : NULL;
-    j.y = peft__f32(y);
-    j.inverse = inverse;
-    j.mean = mean;
-    j.epsilon = epsilon;
-    j.cols = x->cols;
+    peft__norm_job j = {peft__node_of(NULL, NULL), x, w, b, inverse, mean, epsilon, 0, t->ctx, peft__f32(y),
+            NULL, NULL, NULL};
     peft__ranges(t->ctx, x->rows, peft__row_grain(x->cols), peft__norm_forward_rows, &j);
-    peft__norm_node *n = (peft__norm_node *)peft__record(t, y, sizeof(*n), peft__norm_backward);
-    if (n) {
-        n->x = x;
-        n->weight = w;
-        n->bias = b;
-        n->inverse = inverse;
-        n->mean = mean;
-    } else {
-        peft__give(inverse);
-        peft__give(mean);
-    }
-    return y;
+    if (!y->requires_grad) peft__give(inverse), peft__give(mean);
+    return peft__record(t, y, peft__norm_backward, &j, sizeof(j));
 }
 
 PEFTDEF peft_tensor *peft_rms_norm(peft_tape *t, peft_tensor *x, peft_tensor *weight, float epsilon) {
     return peft__norm(t, x, weight, NULL, epsilon, false);
 }
 
-PEFTDEF peft_tensor *peft_layer_norm(peft_tape *t, peft_tensor *x, peft_tensor *weight, peft_tensor *bias, float epsilon) {
+PEFTDEF peft_tensor *peft_layer_norm(
+        peft_tape *t, peft_tensor *x, peft_tensor *weight, peft_tensor *bias, float epsilon) {
     return peft__norm(t, x, weight, bias, epsilon, true);
 }
 
 // ---- activations, alone and gated: y = f(x);  y = f(gate) up
 
-static float peft__activation_value(peft_activation_kind kind, float x) {
-    switch (kind) {
-    case PEFT_RELU: return x > 0 ? x : 0;
-    case PEFT_GELU: return 0.5f * x * (1 + erff(x * 0.70710678f));
-    case PEFT_GELU_TANH: return 0.5f * x * (1 + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
-    case PEFT_SILU: return x / (1 + expf(-x));
-    default: return tanhf(x);
-    }
+static float peft__relu(float x) {
+    return x > 0 ? x : 0;
+}
+static float peft__relu_slope(float x) {
+    return x > 0 ? 1.0f : 0.0f;
+}
+static float peft__gelu(float x) {
+    return 0.5f * x * (1 + erff(x * 0.70710678f));
+}
+static float peft__gelu_slope(float x) {
+    return 0.5f * (1 + erff(x * 0.70710678f)) + x * 0.39894228f * expf(-0.5f * x * x);
+}
+static float peft__gelu_tanh(float x) {
+    return 0.5f * x * (1 + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
+}
+static float peft__gelu_tanh_slope(float x) {
+    float th = tanhf(0.79788456f * (x + 0.044715f * x * x * x));
+    return 0.5f * (1 + th) + 0.5f * x * (1 - th * th) * 0.79788456f * (1 + 3 * 0.044715f * x * x);
+}
+static float peft__silu(float x) {
+    return x / (1 + expf(-x));
+}
+static float peft__silu_slope(float x) {
+    float s = 1 / (1 + expf(-x));
+    return s * (1 + x * (1 - s));
+}
+static float peft__tanh_slope(float x) {
+    float th = tanhf(x);
+    return 1 - th * th;
 }
 
-static float peft__activation_slope(peft_activation_kind kind, float x) {
-    switch (kind) {
-    case PEFT_RELU: return x > 0 ? 1.0f : 0.0f;
-    case PEFT_GELU: return 0.5f * (1 + erff(x * 0.70710678f)) + x * 0.39894228f * expf(-0.5f * x * x);
-    case PEFT_GELU_TANH: {
-        float th = tanhf(0.79788456f * (x + 0.044715f * x * x * x));
-        return 0.5f * (1 + th) + 0.5f * x * (1 - th * th) * 0.79788456f * (1 + 3 * 0.044715f * x * x);
-    }
-    case PEFT_SILU: {
-        float s = 1 / (1 + expf(-x));
-        return s * (1 + x * (1 - s));
-    }
-    default: {
-        float th = tanhf(x);
-        return 1 - th * th;
-    }
-    }
-}
-
-typedef struct peft__activation_node {
-    peft__node node;
-    peft_tensor *x, *up;  // up NULL: not gated
-    peft_activation_kind kind;
-} peft__activation_node;
+// By peft_activation_kind. Where chapter 3 has vector code, `vector` is set, and `gelu` tells which.
+static const struct peft__activation {
+    float (*value)(float), (*slope)(float);
+    bool vector, gelu;
+} peft__activations[] = {{peft__relu, peft__relu_slope, false, false},
+        {peft__gelu, peft__gelu_slope, false, false}, {peft__gelu_tanh, peft__gelu_tanh_slope, true, true},
+        {peft__silu, peft__silu_slope, true, false}, {tanhf, peft__tanh_slope, false, false}};
 
 typedef struct peft__activation_job {
+    peft__node node;
+    peft_tensor *x, *up;  // up NULL: not gated
+    const struct peft__activation *f;
     peft_context *ctx;
-    peft_activation_kind kind;
-    const float *x, *up, *dy;
-    float *y, *dx, *dup;
-    float beta_x, beta_up;
+    const float *dy;
+    float *y, *dx, *dup, beta_x, beta_up;
 } peft__activation_job;
 
 static void peft__activation_forward_range(void *arg, int64_t begin, int64_t end) {
     const peft__activation_job *j = (const peft__activation_job *)arg;
-    const float *x = j->x + begin, *up = j->up ? j->up + begin : NULL;
-    float *y = j->y + begin;
-    int64_t n = end - begin;
-    if (up && j->kind == PEFT_GELU_TANH) peft__gated_gelu_forward(j->ctx, y, x, up, n);
-    else if (up && j->kind == PEFT_SILU) peft__gated_silu_forward(j->ctx, y, x, up, n);
-    else if (!up && j->kind == PEFT_GELU_TANH) peft__gelu_tanh_forward(j->ctx, y, x, n);
+    const float *x = peft__f32(j->x), *up = j->up ? peft__f32(j->up) : NULL;
+    if (j->f->vector)
+        peft__isa_of(j->ctx)->gate(j->f->gelu, j->y + begin, x + begin, up ? up + begin : NULL, end - begin);
     else
-        for (int64_t i = 0; i < n; i++) y[i] = peft__activation_value(j->kind, x[i]) * (up ? up[i] : 1);
+        for (int64_t i = begin; i < end; i++) j->y[i] = j->f->value(x[i]) * (up ? up[i] : 1);
 }
 
 static void peft__activation_backward_range(void *arg, int64_t begin, int64_t end) {
     const peft__activation_job *j = (const peft__activation_job *)arg;
-    const float *x = j->x + begin, *up = j->up ? j->up + begin : NULL, *dy = j->dy + begin;
-    float *dx = j->dx ? j->dx + begin : NULL, *dup = j->dup ? j->dup + begin : NULL;
-    int64_t n = end - begin;
-    bool plain = dx && j->beta_x == 0 && (!up || (dup && j->beta_up == 0));  // the vector code overwrites
-    if (plain && up && j->kind == PEFT_GELU_TANH) peft__gated_gelu_backward(j->ctx, dx, dup, x, up, dy, n);
-    else if (plain && up && j->kind == PEFT_SILU) peft__gated_silu_backward(j->ctx, dx, dup, x, up, dy, n);
-    else if (plain && !up && j->kind == PEFT_GELU_TANH) peft__gelu_tanh_backward(j->ctx, dx, x, dy, n);
-    else
-        for (int64_t i = 0; i < n; i++) {
-            float gx = dy[i] * (up ? up[i] : 1) * peft__activation_slope(j->kind, x[i]);
-            float gu = dup ? dy[i] * peft__activation_value(j->kind, x[i]) : 0;
-            if (dx) dx[i] = j->beta_x == 0 ? gx : dx[i] + gx;
-            if (dup) dup[i] = j->beta_up == 0 ? gu : dup[i] + gu;
-        }
+    const float *x = peft__f32(j->x), *up = j->up ? peft__f32(j->up) : NULL, *dy = j->dy;
+    bool fresh =
+            j->dx && j->beta_x == 0 && (!up || (j->dup && j->beta_up == 0));  // the vector code overwrites
+    if (fresh && j->f->vector) {
+        peft__isa_of(j->ctx)->gate_back(j->f->gelu, j->dx + begin, up ? j->dup + begin : NULL, x + begin,
+                up ? up + begin : NULL, dy + begin, end - begin);
+        return;
+    }
+    for (int64_t i = begin; i < end; i++) {
+        float gx = dy[i] * (up ? up[i] : 1) * j->f->slope(x[i]), gu = j->dup ? dy[i] * j->f->value(x[i]) : 0;
+        if (j->dx) j->dx[i] = j->beta_x == 0 ? gx : j->dx[i] + gx;
+        if (j->dup) j->dup[i] = j->beta_up == 0 ? gu : j->dup[i] + gu;
+    }
 }
 
 static void peft__activation_backward(peft_tape *t, peft__node *node) {
-    const peft__activation_node *n = (const peft__activation_node *)node;
-    peft__activation_job j;
-    memset(&j, 0, sizeof(j));
-    j.ctx = t->ctx;
-    j.kind = n->kind;
-    j.x = peft__f32(n->x);
-    j.up = n->up ? peft__f32(n->up) : NULL;
-    j.dy = node->out->grad;
-    j.dx = peft__grad_of(t, n->x, &j.beta_x);
-    j.dup = n->up ? peft__grad_of(t, n->up, &j.beta_up) : NULL;
-    if (!t->status) peft__ranges(t->ctx, peft__size(n->x), 16384, peft__activation_backward_range, &j);
+    peft__activation_job *j = (peft__activation_job *)node;
+    j->dy = node->out->grad;
+    j->dx = peft__grad_of(t, j->x, &j->beta_x);
+    j->dup = peft__grad_of(t, j->up, &j->beta_up);
+    if (!t->status) peft__ranges(t->ctx, peft__size(j->x), 16384, peft__activation_backward_range, j);
 }
 
 PEFTDEF peft_tensor *peft_gated(peft_tape *t, peft_tensor *gate, peft_tensor *up, peft_activation_kind kind) {
     if (!peft__ready(t, gate, "gated")) return NULL;
-    if (up && (up->rows != gate->rows || up->cols != gate->cols)) {
-        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "gated: [%lld, %lld] and [%lld, %lld]", (long long)gate->rows,
-                                      (long long)gate->cols, (long long)up->rows, (long long)up->cols));
-        return NULL;
-    }
-    peft_tensor *y = peft__result(t, gate->rows, gate->cols, gate->requires_grad || (up && up->requires_grad));
+    if (up && (up->rows != gate->rows || up->cols != gate->cols))
+        return peft__op_misfit(t, "gated", gate, up);
+    if ((uint64_t)kind >= (uint64_t)PEFT__COUNT(peft__activations))
+        return peft__op_fail(t, PEFT_ERROR_ARGUMENT, "activation: kind %d", (int)kind);
+    peft_tensor *y = peft__op_result(t, gate->rows, gate->cols, gate, up, NULL);
     if (!y) return NULL;
-    peft__activation_job j;
-    memset(&j, 0, sizeof(j));
-    j.ctx = t->ctx;
-    j.kind = kind;
-    j.x = peft__f32(gate);
-    j.up = up ? peft__f32(up) : NULL;
-    j.y = peft__f32(y);
+    const struct peft__activation *f = &peft__activations[kind];
+    peft__activation_job j = {
+            peft__node_of(NULL, NULL), gate, up, f, t->ctx, NULL, peft__f32(y), NULL, NULL, 0, 0};
     peft__ranges(t->ctx, peft__size(y), 16384, peft__activation_forward_range, &j);
-    peft__activation_node *n = (peft__activation_node *)peft__record(t, y, sizeof(*n), peft__activation_backward);
-    if (n) {
-        n->x = gate;
-        n->up = up;
-        n->kind = kind;
-    }
-    return y;
+    return peft__record(t, y, peft__activation_backward, &j, sizeof(j));
 }
 
 PEFTDEF peft_tensor *peft_activation(peft_tape *t, peft_tensor *x, peft_activation_kind kind) {
     return peft_gated(t, x, NULL, kind);
 }
 
-// ---- sums: y = fa a + fb b
-
-typedef struct peft__sum_node {
-    peft__node node;
-    peft_tensor *a, *b;
-    float factor;
-} peft__sum_node;
+// ---- sums: y = factor a + b, where b may be NULL, or one row that is added to every row of a
 
 static void peft__sum_backward(peft_tape *t, peft__node *node) {
-    const peft__sum_node *n = (const peft__sum_node *)node;
-    float beta, *g = peft__grad_of(t, n->a, &beta);
-    if (g) peft__loop_scale(t->ctx, g, node->out->grad, n->factor, beta, peft__size(node->out));
-    g = n->b ? peft__grad_of(t, n->b, &beta) : NULL;
-    if (g) peft__loop_scale(t->ctx, g, node->out->grad, 1, beta, peft__size(node->out));
+    const float *dy = node->out->grad;
+    int64_t rows = node->out->rows, cols = node->out->cols;
+    peft__add_grad(t, node->x, node->factor, dy);
+    if (!node->y || node->y->rows == rows) {
+        peft__add_grad(t, node->y, 1, dy);
+        return;
+    }
+    float *g = peft__zeroed_grad_of(t, node->y);
+    for (int64_t i = 0; g && i < rows; i++) peft__axpy(t->ctx, g, 1, dy + i * cols, cols);
+}
+
+static peft_tensor *peft__sum_record(
+        peft_tape *t, peft_tensor *y, peft_tensor *a, peft_tensor *b, float factor) {
+    peft__node n = peft__node_of(a, b);
+    n.factor = factor;
+    return peft__record(t, y, peft__sum_backward, &n, sizeof(n));
 }
 
 PEFTDEF peft_tensor *peft_add(peft_tape *t, peft_tensor *a, peft_tensor *b) {
     if (!peft__ready(t, a && b, "add")) return NULL;
-    if (a->rows != b->rows || a->cols != b->cols) {
-        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "add: [%lld, %lld] and [%lld, %lld]", (long long)a->rows,
-                                      (long long)a->cols, (long long)b->rows, (long long)b->cols));
-        return NULL;
-    }
-    peft_tensor *y = peft__result(t, a->rows, a->cols, a->requires_grad || b->requires_grad);
+    if (a->rows != b->rows || a->cols != b->cols) return peft__op_misfit(t, "add", a, b);
+    peft_tensor *y = peft__op_result(t, a->rows, a->cols, a, b, NULL);
     if (!y) return NULL;
     peft__loop_add(t->ctx, peft__f32(y), peft__f32(a), peft__f32(b), peft__size(y));
-    peft__sum_node *n = (peft__sum_node *)peft__record(t, y, sizeof(*n), peft__sum_backward);
-    if (n) {
-        n->a = a;
-        n->b = b;
-        n->factor = 1;
-    }
-    return y;
+    return peft__sum_record(t, y, a, b, 1);
 }
 
 PEFTDEF peft_tensor *peft_scale(peft_tape *t, peft_tensor *x, float factor) {
     if (!peft__ready(t, x, "scale")) return NULL;
-    peft_tensor *y = peft__result(t, x->rows, x->cols, x->requires_grad);
+    peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, NULL, NULL);
     if (!y) return NULL;
     peft__loop_scale(t->ctx, peft__f32(y), peft__f32(x), factor, 0, peft__size(x));
-    peft__sum_node *n = (peft__sum_node *)peft__record(t, y, sizeof(*n), peft__sum_backward);
-    if (n) {
-        n->a = x;
-        n->factor = factor;
-    }
-    return y;
+    return peft__sum_record(t, y, x, NULL, factor);
+}
+
+// y = x + row
+static peft_tensor *peft__add_row(peft_tape *t, peft_tensor *x, peft_tensor *row) {
+    if (!peft__ready(t, x && row, "add row")) return NULL;
+    peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, row, NULL);
+    if (!y) return NULL;
+    peft__copy(t, y->data, x->data, peft__size(x));
+    peft__add_to_rows(t->ctx, peft__f32(y), peft__f32(row), x->rows, x->cols);
+    return peft__sum_record(t, y, x, row, 1);
 }
 
 // ---- products with a row vector: y = x * v on rows [first, first + count), y = x elsewhere
 
-typedef struct peft__multiply_node {
-    peft__node node;
-    peft_tensor *x, *v;
-    int64_t first, count;
-} peft__multiply_node;
-
-static void peft__multiply_backward(peft_tape *t, peft__node *node) {  // dx = dy * v, dv = sum over rows of dy * x
-    const peft__multiply_node *n = (const peft__multiply_node *)node;
+static void peft__multiply_backward(
+        peft_tape *t, peft__node *node) {  // dx = dy * v, dv = sum over rows of dy * x
     int64_t d = node->out->cols;
-    float beta, *gx = peft__grad_of(t, n->x, &beta), *gv = peft__zeroed_grad_of(t, n->v);
+    float beta, *gx = peft__grad_of(t, node->x, &beta), *gv = peft__zeroed_grad_of(t, node->y);
     for (int64_t i = 0; i < node->out->rows && !t->status && !t->ctx->dry; i++) {
-        const float *dy = node->out->grad + i * d, *x = peft__f32(n->x) + i * d, *v = peft__f32(n->v);
-        bool inside = i >= n->first && i < n->first + n->count;
-        for (int64_t k = 0; gx && k < d; k++) gx[i * d + k] = (beta == 0 ? 0 : gx[i * d + k]) + dy[k] * (inside ? v[k] : 1);
+        const float *dy = node->out->grad + i * d, *x = peft__f32(node->x) + i * d, *v = peft__f32(node->y);
+        float *dx = gx ? gx + i * d : NULL;
+        bool inside = i >= node->first && i < node->first + node->count;
+        for (int64_t k = 0; dx && k < d; k++) dx[k] = (beta == 0 ? 0 : dx[k]) + dy[k] * (inside ? v[k] : 1);
         for (int64_t k = 0; gv && inside && k < d; k++) gv[k] += dy[k] * x[k];
     }
 }
 
-PEFTDEF peft_tensor *peft_multiply(peft_tape *t, peft_tensor *x, peft_tensor *v, int64_t first, int64_t count) {
+PEFTDEF peft_tensor *peft_multiply(
+        peft_tape *t, peft_tensor *x, peft_tensor *v, int64_t first, int64_t count) {
     if (!peft__ready(t, x && v, "multiply")) return NULL;
-    if (peft__size(v) != x->cols) {
-        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "multiply: %lld columns by a vector of %lld", (long long)x->cols, (long long)peft__size(v)));
-        return NULL;
-    }
-    if (first < 0 || first > x->rows || count < 0 || count > x->rows - first) {
-        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "multiply: %lld rows from %lld on, of %lld", (long long)count, (long long)first, (long long)x->rows));
-        return NULL;
-    }
-    peft_tensor *y = peft__result(t, x->rows, x->cols, x->requires_grad || v->requires_grad);
+    if (peft__size(v) != x->cols)
+        return peft__op_fail(t, PEFT_ERROR_SHAPE, "multiply: %lld columns by a vector of %lld",
+                (long long)x->cols, (long long)peft__size(v));
+    if (first < 0 || first > x->rows || count < 0 || count > x->rows - first)
+        return peft__op_fail(t, PEFT_ERROR_SHAPE, "multiply: %lld rows from %lld on, of %lld",
+                (long long)count, (long long)first, (long long)x->rows);
+    peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, v, NULL);
     if (!y) return NULL;
     if (count == 0) count = x->rows - first;
     peft__copy(t, y->data, x->data, peft__size(x));
     for (int64_t i = first; i < first + count && !t->ctx->dry; i++)
         for (int64_t k = 0; k < x->cols; k++) peft__f32(y)[i * x->cols + k] *= peft__f32(v)[k];
-    peft__multiply_node *n = (peft__multiply_node *)peft__record(t, y, sizeof(*n), peft__multiply_backward);
-    if (n) {
-        n->x = x;
-        n->v = v;
-        n->first = first;
-        n->count = count;
-    }
-    return y;
+    peft__node n = peft__node_of(x, v);
+    n.first = first, n.count = count;
+    return peft__record(t, y, peft__multiply_backward, &n, sizeof(n));
 }
 
-// ---- columns: y[:, g*size + e] = x[:, first + g*stride + e]; what takes q, k and v out of a fused projection
+// ---- columns: y[:, g*size + e] = x[:, first + g*stride + e]; what takes q, k and v out of a fused
+//      projection
 
 typedef struct peft__columns_node {
-    peft__node node;
-    peft_tensor *x;
-    int64_t first, groups, size, stride;
+    peft__node node;  // first; count: groups
+    int64_t size, stride;
 } peft__columns_node;
 
 static void peft__columns_backward(peft_tape *t, peft__node *node) {
     const peft__columns_node *n = (const peft__columns_node *)node;
-    float *g = peft__zeroed_grad_of(t, n->x);
-    for (int64_t i = 0; g && i < node->out->rows; i++)
-        for (int64_t k = 0; k < n->groups; k++)
-            peft__axpy(t->ctx, g + i * n->x->cols + n->first + k * n->stride, 1, node->out->grad + i * node->out->cols + k * n->size, n->size);
+    float *g = peft__zeroed_grad_of(t, node->x), *dy = node->out->grad;
+    for (int64_t i = 0; g && i < node->out->rows; i++, g += node->x->cols)
+        for (int64_t k = 0; k < node->count; k++, dy += n->size)
+            peft__axpy(t->ctx, g + node->first + k * n->stride, 1, dy, n->size);
 }
 
-PEFTDEF peft_tensor *peft_columns(peft_tape *t, peft_tensor *x, int64_t first, int64_t groups, int64_t size, int64_t stride) {
+PEFTDEF peft_tensor *peft_columns(
+        peft_tape *t, peft_tensor *x, int64_t first, int64_t groups, int64_t size, int64_t stride) {
     if (!peft__ready(t, x, "columns")) return NULL;
     int64_t reach = 0;  // of the last group
-    if (first < 0 || groups < 1 || size < 1 || size > x->cols || first > x->cols - size || stride < 0 || !peft__mul(groups - 1, stride, &reach) ||
-        reach > x->cols - size - first) {
-        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "columns: %lld groups of %lld from %lld on do not fit into %lld", (long long)groups,
-                                      (long long)size, (long long)first, (long long)x->cols));
-        return NULL;
-    }
-    peft_tensor *y = peft__result(t, x->rows, groups * size, x->requires_grad);
+    if (first < 0 || groups < 1 || size < 1 || size > x->cols || first > x->cols - size || stride < 0 ||
+            !peft__mul(groups - 1, stride, &reach) || reach > x->cols - size - first)
+        return peft__op_fail(t, PEFT_ERROR_SHAPE,
+                "columns: %lld groups of %lld from %lld on do not fit into %lld", (long long)groups,
+                (long long)size, (long long)first, (long long)x->cols);
+    peft_tensor *y = peft__op_result(t, x->rows, groups * size, x, NULL, NULL);
     if (!y) return NULL;
-    for (int64_t i = 0; i < x->rows; i++)
-        for (int64_t k = 0; k < groups; k++)
-            peft__copy(t, peft__f32(y) + i * y->cols + k * size, peft__f32(x) + i * x->cols + first + k * stride, size);
-    peft__columns_node *n = (peft__columns_node *)peft__record(t, y, sizeof(*n), peft__columns_backward);
-    if (n) {
-        n->x = x;
-        n->first = first;
-        n->groups = groups;
-        n->size = size;
-        n->stride = stride;
-    }
-    return y;
+    float *to = peft__f32(y), *from = peft__f32(x);
+    for (int64_t i = 0; i < x->rows; i++, from += x->cols)
+        for (int64_t k = 0; k < groups; k++, to += size) peft__copy(t, to, from + first + k * stride, size);
+    peft__columns_node n = {peft__node_of(x, NULL), size, stride};
+    n.node.first = first, n.node.count = groups;
+    return peft__record(t, y, peft__columns_backward, &n, sizeof(n));
 }
 
-// ---- rotary positions (Su et al. 2021), HF's rotate-half pairs: elements i and i + dims/2 of a head turn by positions[row] * f_i
+// ---- rotary positions (Su et al. 2021), HF's rotate-half pairs: elements i and i + dims/2 of a head are
+//      rotated by the angle positions[row] * f_i
 
-typedef struct peft__rotary_node {
+typedef struct peft__rotary_job {
     peft__node node;
     peft_tensor *x;
     const int32_t *positions;
-    const float *turns;        // [positions, dims / 2, 2]
+    const float *turns;  // [positions, dims / 2, 2]: cosine and sine
     int64_t heads, dims;
-    float direction;           // 1: forward, -1: backward
-} peft__rotary_node;
-
-typedef struct peft__rotary_job {
-    const peft__rotary_node *n;
     const float *in;
     float *out;
-    int64_t cols;
-    float direction, keep;  // out = keep * out + rotated(in)
+    float direction, keep;  // out = keep * out + rotated(in); direction 1: forward, -1: back
 } peft__rotary_job;
 
 static void peft__rotary_rows(void *arg, int64_t begin, int64_t end) {
     const peft__rotary_job *j = (const peft__rotary_job *)arg;
-    int64_t half = j->n->dims / 2, size = j->cols / j->n->heads;
+    int64_t half = j->dims / 2, cols = j->x->cols, size = cols / j->heads;
     for (int64_t r = begin; r < end; r++) {
-        const float *turn = j->n->turns + (int64_t)j->n->positions[r] * 2 * half;
-        for (int64_t h = 0; h < j->n->heads; h++) {
-            const float *x = j->in + r * j->cols + h * size;
-            float *y = j->out + r * j->cols + h * size;
+        const float *turn = j->turns + (int64_t)j->positions[r] * 2 * half;
+        for (int64_t h = 0; h < j->heads; h++) {
+            const float *x = j->in + r * cols + h * size;
+            float *y = j->out + r * cols + h * size;
             for (int64_t i = 0; i < half; i++) {
                 float c = turn[2 * i], s = j->direction * turn[2 * i + 1], a = x[i], b = x[i + half];
                 y[i] = (j->keep == 0 ? 0 : y[i]) + a * c - b * s;
@@ -9059,70 +9158,56 @@ static void peft__rotary_rows(void *arg, int64_t begin, int64_t end) {
     }
 }
 
-static void peft__rotary_backward(peft_tape *t, peft__node *node) {  // a rotation's transpose turns back
-    const peft__rotary_node *n = (const peft__rotary_node *)node;
-    float beta, *g = peft__grad_of(t, n->x, &beta);
-    if (!g) return;
-    peft__rotary_job j = {n, node->out->grad, g, n->x->cols, -1, beta};
-    peft__ranges(t->ctx, n->x->rows, peft__row_grain(n->x->cols), peft__rotary_rows, &j);
+static void peft__rotary_backward(peft_tape *t, peft__node *node) {  // a rotation's transpose rotates back
+    peft__rotary_job *j = (peft__rotary_job *)node;
+    j->out = peft__grad_of(t, j->x, &j->keep);
+    j->in = node->out->grad;
+    j->direction = -1;
+    if (j->out) peft__ranges(t->ctx, j->x->rows, peft__row_grain(j->x->cols), peft__rotary_rows, j);
 }
 
-PEFTDEF peft_tensor *peft_rotary(peft_tape *t, peft_tensor *x, int64_t heads, int64_t dims, const float *turns, const int32_t *positions) {
+PEFTDEF peft_tensor *peft_rotary(peft_tape *t, peft_tensor *x, int64_t heads, int64_t dims,
+        const float *turns, const int32_t *positions) {
     if (!peft__ready(t, x && turns, "rotary")) return NULL;
-    if (heads < 1 || x->cols % heads || dims < 0 || dims % 2 || dims > x->cols / heads) {
-        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "rotary: %lld dimensions of %lld heads in %lld columns", (long long)dims, (long long)heads,
-                                      (long long)x->cols));
-        return NULL;
-    }
-    peft_tensor *y = peft__result(t, x->rows, x->cols, x->requires_grad);
+    if (heads < 1 || x->cols % heads || dims < 0 || dims % 2 || dims > x->cols / heads)
+        return peft__op_fail(t, PEFT_ERROR_SHAPE, "rotary: %lld dimensions of %lld heads in %lld columns",
+                (long long)dims, (long long)heads, (long long)x->cols);
+    peft_tensor *y = peft__op_result(t, x->rows, x->cols, x, NULL, NULL);
     if (!y) return NULL;
-    peft__rotary_node forward, *n = (peft__rotary_node *)peft__record(t, y, sizeof(*n), peft__rotary_backward);
-    memset(&forward, 0, sizeof(forward));
-    if (!n) n = &forward;
-    n->x = x;
-    n->heads = heads;
-    n->dims = dims;
-    n->turns = turns;
-    n->positions = (const int32_t *)peft__tape_copy(t, positions, (size_t)x->rows * sizeof(int32_t));
-    if (t->status) return NULL;
-    peft__rotary_job j = {n, peft__f32(x), peft__f32(y), x->cols, 1, 0};
+    peft__rotary_job j = {
+            peft__node_of(NULL, NULL), x, positions, turns, heads, dims, peft__f32(x), peft__f32(y), 1, 0};
     peft__ranges(t->ctx, x->rows, peft__row_grain(x->cols), peft__rotary_rows, &j);
-    return y;
+    j.positions = (const int32_t *)peft__tape_keep(t, y, positions, x->rows, sizeof(*positions));
+    return peft__record(t, y, peft__rotary_backward, &j, sizeof(j));
 }
 
-// ---- rows before every sequence: y = [prefix; x of sequence 0; prefix; x of sequence 1; ...]; virtual tokens
-
-typedef struct peft__prepend_node {
-    peft__node node;
-    peft_tensor *prefix, *x;
-    const int64_t *offsets;
-    int64_t sequences;
-} peft__prepend_node;
+// ---- rows before every sequence: y = [prefix; x of sequence 0; prefix; x of sequence 1; ...]; virtual
+//      tokens
 
 static void peft__prepend_backward(peft_tape *t, peft__node *node) {
-    const peft__prepend_node *n = (const peft__prepend_node *)node;
-    float *gp = peft__zeroed_grad_of(t, n->prefix), *gx = peft__zeroed_grad_of(t, n->x);
+    float *gp = peft__zeroed_grad_of(t, node->x), *gx = peft__zeroed_grad_of(t, node->y);
     const float *dy = node->out->grad;
-    int64_t d = node->out->cols, v = n->prefix->rows;
-    for (int64_t s = 0; s < n->sequences && !t->status; s++) {
-        int64_t rows = n->offsets[s + 1] - n->offsets[s];
+    const int64_t *offsets = (const int64_t *)node->kept;
+    int64_t d = node->out->cols, v = node->x->rows;
+    for (int64_t s = 0; s < node->count && !t->status; s++) {
+        int64_t rows = offsets[s + 1] - offsets[s];
         if (gp) peft__axpy(t->ctx, gp, 1, dy, v * d);
-        if (gx) peft__axpy(t->ctx, gx + n->offsets[s] * d, 1, dy + v * d, rows * d);
+        if (gx) peft__axpy(t->ctx, gx + offsets[s] * d, 1, dy + v * d, rows * d);
         dy += (v + rows) * d;
     }
 }
 
-PEFTDEF peft_tensor *peft_prepend(peft_tape *t, peft_tensor *prefix, peft_tensor *x, const int64_t *offsets, int64_t sequences) {
+PEFTDEF peft_tensor *peft_prepend(
+        peft_tape *t, peft_tensor *prefix, peft_tensor *x, const int64_t *offsets, int64_t sequences) {
     if (!peft__ready(t, prefix && x && offsets, "prepend")) return NULL;
     bool fits = prefix->cols == x->cols && sequences > 0 && offsets[0] == 0 && offsets[sequences] == x->rows;
     for (int64_t s = 0; s < sequences && fits; s++) fits = offsets[s] <= offsets[s + 1];
-    if (!fits) {
-        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "prepend: %lld columns before %lld sequences of [%lld, %lld]", (long long)prefix->cols,
-                                      (long long)sequences, (long long)x->rows, (long long)x->cols));
-        return NULL;
-    }
+    if (!fits)
+        return peft__op_fail(t, PEFT_ERROR_SHAPE,
+                "prepend: %lld columns before %lld sequences of [%lld, %lld]", (long long)prefix->cols,
+                (long long)sequences, (long long)x->rows, (long long)x->cols);
     int64_t d = x->cols, v = prefix->rows;
-    peft_tensor *y = peft__result(t, x->rows + sequences * v, d, x->requires_grad || prefix->requires_grad);
+    peft_tensor *y = peft__op_result(t, x->rows + sequences * v, d, x, prefix, NULL);
     if (!y) return NULL;
     float *out = peft__f32(y);
     for (int64_t s = 0; s < sequences; s++) {
@@ -9131,104 +9216,67 @@ PEFTDEF peft_tensor *peft_prepend(peft_tape *t, peft_tensor *prefix, peft_tensor
         peft__copy(t, out + v * d, peft__f32(x) + offsets[s] * d, rows * d);
         out += (v + rows) * d;
     }
-    peft__prepend_node *n = (peft__prepend_node *)peft__record(t, y, sizeof(*n), peft__prepend_backward);
-    if (n) {
-        n->prefix = prefix;
-        n->x = x;
-        n->offsets = (const int64_t *)peft__tape_copy(t, offsets, (size_t)(sequences + 1) * sizeof(int64_t));
-        n->sequences = sequences;
-    }
-    return t->status ? NULL : y;
+    peft__node n = peft__node_of(prefix, x);
+    n.kept = peft__tape_keep(t, y, offsets, sequences + 1, sizeof(*offsets));
+    n.count = sequences;
+    return peft__record(t, y, peft__prepend_backward, &n, sizeof(n));
 }
 
-// ---- DoRA's direction (Liu et al. 2024): v = magnitude / ||W + s B A||, one norm per output, which counts as a constant (section 4.3)
-
-typedef struct peft__dora_node {
-    peft__node node;
-    peft_tensor *magnitude;
-    const float *inverse;  // 1 / norms
-} peft__dora_node;
+// ---- DoRA's direction (Liu et al. 2024): v = magnitude / ||W + s B A||, one norm per output, which counts
+//      as a constant (section 4.3)
 
 static void peft__dora_backward(peft_tape *t, peft__node *node) {
-    const peft__dora_node *n = (const peft__dora_node *)node;
-    float *g = peft__zeroed_grad_of(t, n->magnitude);
-    for (int64_t i = 0; g && i < node->out->cols && !t->ctx->dry; i++) g[i] += node->out->grad[i] * n->inverse[i];
+    float *g = peft__zeroed_grad_of(t, node->x);
+    const float *inverse = (const float *)node->kept;  // 1 / norms
+    for (int64_t i = 0; g && i < node->out->cols && !t->ctx->dry; i++)
+        g[i] += node->out->grad[i] * inverse[i];
 }
 
 // Norms of the rows of W + s B A (of the columns where W is stored as [in, out]).
-static bool peft__dora_norms(peft_tape *t, const peft_tensor *w, const peft_tensor *a, const peft_tensor *b, float scale, float *norms) {
-    int64_t in = a->cols, out = b->rows, r = a->rows;
-    float *whole = peft__take(t, w->rows * w->cols);
+static bool peft__dora_norms(peft_tape *t, const peft_tensor *w, const peft_tensor *a, const peft_tensor *b,
+        float scale, float *norms) {
+    int64_t in = a->cols, out = b->rows;
+    float *whole = peft__take(t, peft__size(w));
     if (!whole) return false;
-    if (!t->ctx->dry) peft__to_f32(w, 0, w->rows * w->cols, whole);
-    peft__operand right = peft__operand_of(w->in_out ? b : a, w->in_out);
-    const peft_tensor *left = w->in_out ? a : b;  // as when merging
-    peft_status status = peft__gemm(t->ctx, w->rows, w->cols, r, scale, peft__f32(left), w->in_out ? 1 : left->cols, w->in_out ? left->cols : 1, &right, 1,
-                                    whole, w->cols);
-    if (status) peft__tape_fail(t, status);
+    if (!t->ctx->dry) peft__to_f32(w, 0, peft__size(w), whole);
+    peft__matrix sum = peft__dense(whole, w->rows, w->cols);  // as when merging
+    if (w->in_out)
+        peft__tape_matmul(t, sum, 1, scale, peft__T(peft__matrix_of(a)), peft__T(peft__matrix_of(b)));
+    else peft__tape_matmul(t, sum, 1, scale, peft__matrix_of(b), peft__matrix_of(a));
     for (int64_t o = 0; o < out && !t->ctx->dry; o++) {
-        double sum = 0;
+        double squares = 0;
         for (int64_t i = 0; i < in; i++) {
             double v = (double)(w->in_out ? whole[i * out + o] : whole[o * in + i]);
-            sum += v * v;
+            squares += v * v;
         }
-        norms[o] = (float)sqrt(sum);
+        norms[o] = (float)sqrt(squares);
     }
     peft__give(whole);
-    return !status;
+    return !t->status;
 }
 
-static peft_tensor *peft__dora_direction(peft_tape *t, const peft_tensor *w, const peft_tensor *a, const peft_tensor *b, float scale, peft_tensor *magnitude) {
-    peft_tensor *y = peft__result(t, 1, b->rows, magnitude->requires_grad);
-    float *inverse = (float *)peft__arena_alloc(&t->arena, (size_t)b->rows * sizeof(float));
-    if (!y || !inverse) {
-        peft__tape_fail(t, PEFT_ERROR_MEMORY);
-        return NULL;
-    }
-    if (!peft__dora_norms(t, w, a, b, scale, inverse)) return NULL;
+static peft_tensor *peft__dora_direction(peft_tape *t, const peft_tensor *w, const peft_tensor *a,
+        const peft_tensor *b, float scale, peft_tensor *magnitude) {
+    peft_tensor *y = peft__op_result(t, 1, b->rows, magnitude, NULL, NULL);
+    float *inverse = y ? (float *)peft__tape_copy(t, NULL, (size_t)b->rows * sizeof(float)) : NULL;
+    if (!inverse || !peft__dora_norms(t, w, a, b, scale, inverse)) return NULL;
     for (int64_t o = 0; o < b->rows && !t->ctx->dry; o++) {
         inverse[o] = inverse[o] > 0 ? 1 / inverse[o] : 0;
         peft__f32(y)[o] = peft__f32(magnitude)[o] * inverse[o];
     }
-    peft__dora_node *n = (peft__dora_node *)peft__record(t, y, sizeof(*n), peft__dora_backward);
-    if (n) {
-        n->magnitude = magnitude;
-        n->inverse = inverse;
-    }
-    return y;
+    peft__node n = peft__node_of(magnitude, NULL);
+    n.kept = inverse;
+    return peft__record(t, y, peft__dora_backward, &n, sizeof(n));
 }
 
-// ---- y = x + row
-
-static void peft__add_row_backward(peft_tape *t, peft__node *node) {
-    const peft__sum_node *n = (const peft__sum_node *)node;
-    float beta, *g = peft__grad_of(t, n->a, &beta);
-    if (g) peft__loop_scale(t->ctx, g, node->out->grad, 1, beta, peft__size(node->out));
-    g = peft__zeroed_grad_of(t, n->b);
-    for (int64_t i = 0; g && i < node->out->rows; i++) peft__axpy(t->ctx, g, 1, node->out->grad + i * node->out->cols, node->out->cols);
-}
-
-static peft_tensor *peft__add_row(peft_tape *t, peft_tensor *x, peft_tensor *row) {
-    if (!peft__ready(t, x && row, "add row")) return NULL;
-    peft_tensor *y = peft__result(t, x->rows, x->cols, x->requires_grad || row->requires_grad);
-    if (!y) return NULL;
-    peft__copy(t, y->data, x->data, peft__size(x));
-    for (int64_t i = 0; i < x->rows; i++) peft__axpy(t->ctx, peft__f32(y) + i * x->cols, 1, peft__f32(row), x->cols);
-    peft__sum_node *n = (peft__sum_node *)peft__record(t, y, sizeof(*n), peft__add_row_backward);
-    if (n) {
-        n->a = x;
-        n->b = row;
-    }
-    return y;
-}
-
-// ---- LSTM (Hochreiter & Schmidhuber 1997): of z = gates + W_hh h' the parts i, f, g, o give c = s(f) c' + s(i) tanh(g), h = s(o) tanh(c),
-//      where h' and c' are the step before and s(z) = 1 / (1 + exp(-z))
+// ---- LSTM (Hochreiter & Schmidhuber 1997): of z = gates + W_hh h' the parts i, f, g, o give c = s(f) c' +
+//      s(i) tanh(g), h = s(o) tanh(c), where h' and c' are the step before and s(z) = 1 / (1 + exp(-z)). Both
+//      directions side by side: gates [n, 4 h] and W_hh [4 h, h] each, y [n, 2 h]
 
 typedef struct peft__lstm_node {
     peft__node node;
     peft_tensor *gates[2], *recurrent[2];
-    const float *kept[2];  // [n, 5 h]: s(i), s(f), tanh(g), s(o), c
+    float *kept[2];  // [n, 5 h]: s(i), s(f), tanh(g), s(o), c
 } peft__lstm_node;
 
 // The row of step k: direction 1 begins at the end.
@@ -9236,14 +9284,17 @@ static int64_t peft__lstm_row(int direction, int64_t k, int64_t n) {
     return direction ? n - 1 - k : k;
 }
 
-static void peft__lstm_forward(peft_context *ctx, int direction, const peft_tensor *gates, const peft_tensor *recurrent, float *kept, peft_tensor *y) {
+static void peft__lstm_forward(
+        peft_context *ctx, int direction, const peft__lstm_node *node, peft_tensor *y) {
+    const peft_tensor *gates = node->gates[direction], *recurrent = node->recurrent[direction];
     int64_t n = gates->rows, h = recurrent->cols;
     const float *state = NULL, *cell = NULL;
-    for (int64_t k = 0; k < n; k++) {
+    for (int64_t k = 0; k < n && !ctx->dry; k++) {
         int64_t row = peft__lstm_row(direction, k, n);
-        float *s = kept + row * 5 * h, *out = peft__f32(y) + row * 2 * h + direction * h;
+        float *s = node->kept[direction] + row * 5 * h, *out = peft__f32(y) + row * 2 * h + direction * h;
         for (int64_t j = 0; j < 4 * h; j++) {
-            float z = peft__f32(gates)[row * 4 * h + j] + (state ? peft__dot(ctx, peft__f32(recurrent) + j * h, state, h) : 0);
+            float z = peft__f32(gates)[row * 4 * h + j];
+            if (state) z += peft__dot(ctx, peft__f32(recurrent) + j * h, state, h);
             s[j] = j >= 2 * h && j < 3 * h ? tanhf(z) : 1 / (1 + expf(-z));
         }
         for (int64_t j = 0; j < h; j++) {
@@ -9255,8 +9306,10 @@ static void peft__lstm_forward(peft_context *ctx, int direction, const peft_tens
     }
 }
 
-// dz [4 h] of one step from dh and dc, which become those of the step before, without what comes through W_hh.
-static void peft__lstm_step_back(const float *s, const float *cell_before, int64_t h, float *dh, float *dc, float *dz) {
+// dz [4 h] of one step from dh and dc, which become those of the step before, without what comes through
+// W_hh.
+static void peft__lstm_step_back(
+        const float *s, const float *cell_before, int64_t h, float *dh, float *dc, float *dz) {
     for (int64_t j = 0; j < h; j++) {
         float i = s[j], f = s[h + j], g = s[2 * h + j], o = s[3 * h + j], th = tanhf(s[4 * h + j]);
         float d = dc[j] + dh[j] * o * (1 - th * th);
@@ -9272,70 +9325,65 @@ static void peft__lstm_step_back(const float *s, const float *cell_before, int64
 static void peft__lstm_backward(peft_tape *t, peft__node *node) {
     const peft__lstm_node *n = (const peft__lstm_node *)node;
     int64_t rows = node->out->rows, h = node->out->cols / 2;
-    float *scratch = peft__take(t, 6 * h), *dh = scratch, *dc = scratch + h, *dz = scratch + 2 * h;
-    for (int direction = 0; direction < 2 && scratch; direction++) {
-        float *gz = peft__zeroed_grad_of(t, n->gates[direction]), *gw = peft__zeroed_grad_of(t, n->recurrent[direction]);
+    float *dh = peft__take(t, 6 * h);
+    if (!dh) return;
+    float *dc = dh + h, *dz = dh + 2 * h;
+    for (int direction = 0; direction < 2 && !t->status; direction++) {
+        const peft_tensor *w = n->recurrent[direction];
+        const float *kept = n->kept[direction];
+        float *gz = peft__zeroed_grad_of(t, n->gates[direction]),
+              *gw = peft__zeroed_grad_of(t, n->recurrent[direction]);
         if (t->status || t->ctx->dry) continue;
-        memset(scratch, 0, (size_t)(2 * h) * sizeof(float));
+        memset(dh, 0, (size_t)(2 * h) * sizeof(float));
         for (int64_t k = rows - 1; k >= 0; k--) {
-            int64_t row = peft__lstm_row(direction, k, rows), before = k ? peft__lstm_row(direction, k - 1, rows) : -1;
-            const float *state = peft__f32(node->out) + before * 2 * h + direction * h, *kept = n->kept[direction];
+            int64_t row = peft__lstm_row(direction, k, rows),
+                    before = k ? peft__lstm_row(direction, k - 1, rows) : -1;
+            const float *state = peft__f32(node->out) + before * 2 * h + direction * h;
             peft__axpy(t->ctx, dh, 1, node->out->grad + row * 2 * h + direction * h, h);
             peft__lstm_step_back(kept + row * 5 * h, k ? kept + before * 5 * h + 4 * h : NULL, h, dh, dc, dz);
             if (gz) peft__axpy(t->ctx, gz + row * 4 * h, 1, dz, 4 * h);
             for (int64_t j = 0; k && j < 4 * h; j++) {
-                peft__axpy(t->ctx, dh, dz[j], peft__f32(n->recurrent[direction]) + j * h, h);
+                peft__axpy(t->ctx, dh, dz[j], peft__f32(w) + j * h, h);
                 if (gw) peft__axpy(t->ctx, gw + j * h, dz[j], state, h);
             }
         }
     }
-    peft__give(scratch);
+    peft__give(dh);
 }
 
 PEFTDEF peft_tensor *peft_lstm(peft_tape *t, peft_tensor *const gates[2], peft_tensor *const recurrent[2]) {
-    if (!peft__ready(t, gates && recurrent && gates[0] && gates[1] && recurrent[0] && recurrent[1], "lstm")) return NULL;
+    if (!peft__ready(t, gates && recurrent && gates[0] && gates[1] && recurrent[0] && recurrent[1], "lstm"))
+        return NULL;
     int64_t rows = gates[0]->rows, h = recurrent[0]->cols;
-    float *kept[2];
     bool needed = false;
     for (int i = 0; i < 2; i++) {
-        if (gates[i]->rows != rows || gates[i]->cols != 4 * h || recurrent[i]->rows != 4 * h || recurrent[i]->cols != h || recurrent[i]->type != PEFT_F32) {
-            peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "lstm: gates [%lld, %lld] and recurrent weights [%lld, %lld]", (long long)gates[i]->rows,
-                                          (long long)gates[i]->cols, (long long)recurrent[i]->rows, (long long)recurrent[i]->cols));
-            return NULL;
-        }
-        needed = needed || gates[i]->requires_grad || recurrent[i]->requires_grad;
+        const peft_tensor *g = gates[i], *w = recurrent[i];
+        if (g->rows != rows || g->cols != 4 * h || w->rows != 4 * h || w->cols != h || w->type != PEFT_F32)
+            return peft__op_misfit(t, "lstm", g, w);
+        needed = needed || g->requires_grad || w->requires_grad;
     }
     peft_tensor *y = peft__result(t, rows, 2 * h, needed);
-    for (int i = 0; i < 2 && y; i++) {
-        kept[i] = peft__take(t, rows * 5 * h);
-        if (kept[i] && !t->ctx->dry) peft__lstm_forward(t->ctx, i, gates[i], recurrent[i], kept[i], y);
+    peft__lstm_node n = {
+            peft__node_of(NULL, NULL), {gates[0], gates[1]}, {recurrent[0], recurrent[1]}, {NULL, NULL}};
+    for (int i = 0; i < 2 && !t->status; i++) {
+        n.kept[i] = peft__take(t, rows * 5 * h);
+        if (n.kept[i]) peft__lstm_forward(t->ctx, i, &n, y);
     }
-    peft__lstm_node *n = t->status ? NULL : (peft__lstm_node *)peft__record(t, y, sizeof(*n), peft__lstm_backward);
-    for (int i = 0; i < 2 && n; i++) {
-        n->gates[i] = gates[i];
-        n->recurrent[i] = recurrent[i];
-        n->kept[i] = kept[i];
-    }
-    return t->status ? NULL : y;
+    return peft__record(t, y, peft__lstm_backward, &n, sizeof(n));
 }
 
 // ---- mean squared error
 
-typedef struct peft__mse_node {
-    peft__node node;
-    peft_tensor *x;
-    const float *target;
-} peft__mse_node;
-
 static void peft__mse_backward(peft_tape *t, peft__node *node) {  // dx = 2 (x - target) / n
-    const peft__mse_node *n = (const peft__mse_node *)node;
-    float *g = peft__zeroed_grad_of(t, n->x), f = 2 * node->out->grad[0] / (float)peft__size(n->x);
-    for (int64_t i = 0; g && i < peft__size(n->x); i++) g[i] += f * (peft__f32(n->x)[i] - n->target[i]);
+    const float *x = peft__f32(node->x), *target = (const float *)node->kept;
+    int64_t n = peft__size(node->x);
+    float *g = peft__zeroed_grad_of(t, node->x), f = 2 * node->out->grad[0] / (float)n;
+    for (int64_t i = 0; g && i < n; i++) g[i] += f * (x[i] - target[i]);
 }
 
 PEFTDEF peft_tensor *peft_mse(peft_tape *t, peft_tensor *x, const float *target) {
     if (!peft__ready(t, x && target, "mse")) return NULL;
-    peft_tensor *y = peft__result(t, 1, 1, x->requires_grad);
+    peft_tensor *y = peft__op_result(t, 1, 1, x, NULL, NULL);
     if (!y) return NULL;
     double sum = 0;
     for (int64_t i = 0; i < peft__size(x); i++) {
@@ -9343,41 +9391,22 @@ PEFTDEF peft_tensor *peft_mse(peft_tape *t, peft_tensor *x, const float *target)
         sum += e * e;
     }
     peft__f32(y)[0] = (float)(sum / (double)peft__size(x));
-    peft__mse_node *n = (peft__mse_node *)peft__record(t, y, sizeof(*n), peft__mse_backward);
-    if (n) {
-        n->x = x;
-        n->target = (const float *)peft__tape_copy(t, target, (size_t)peft__size(x) * sizeof(float));
-    }
-    return y;
+    peft__node n = peft__node_of(x, NULL);
+    n.kept = peft__tape_keep(t, y, target, peft__size(x), sizeof(*target));
+    return peft__record(t, y, peft__mse_backward, &n, sizeof(n));
 }
 
-// ---- attention: O = softmax(s Q K^T + bias) V, per sequence and head, in blocks of query rows
-//      P is remade in backward from the kept log-sum-exp L (Dao et al. 2022): P = exp(S - L), dV = P^T dO, dP = dO V^T,
-//      dS = P (dP - D) with D = rowsum(dO O), dQ = s dS K, dK = s dS^T Q.
+// ---- attention: O = softmax(s Q K^T + bias) V, per sequence and head
+//      Q and O [nq, heads * size], K and V [nk, kv_heads * size]; the rows of sequence i are [offsets[i],
+//      offsets[i + 1]). Plainly first, then in blocks of query rows, as products. P is remade in backward
+//      from the kept log-sum-exp L (Dao et al. 2022): P = exp(S - L), dV = P^T dO, dP = dO V^T, dS = P (dP -
+//      D) with D = rowsum(dO O), dQ = s dS K, dK = s dS^T Q.
 
 #define PEFT__QUERY_BLOCK ((int64_t)128)
+#define PEFT__FEW_SCORES 16  // so many scores of a head, without dropout, are computed plainly
 
-typedef struct peft__attention_node {
-    peft__node node;
-    peft_attention_desc d;
-    float *lse;  // [nq, heads]
-    uint64_t key;
-} peft__attention_node;
-
-typedef struct peft__attention_job {
-    peft_context *ctx;
-    const peft_attention_desc *d;
-    const float *o, *d_o;
-    float *out, *lse, *dq, *dk, *dv;
-    float *bias_grads;  // [sequences, heads, buckets] partial sums, or NULL
-    char *scratch;
-    size_t scratch_size, gemm_size;  // per lane; the products' share of it
-    int64_t longest_q, longest_k, head_size;
-    uint64_t key;
-    float dropout;
-} peft__attention_job;
-
-// T5's bucket of a relative position (key - query): half the buckets exact, the other half logarithmic up to max_distance.
+// T5's bucket of a relative position (key - query): half the buckets exact, the other half logarithmic up to
+// max_distance.
 static int64_t peft__bucket(int64_t relative, int64_t buckets, int64_t max_distance, bool bidirectional) {
     int64_t base = 0, distance = relative < 0 ? -relative : 0;
     if (bidirectional) {
@@ -9387,272 +9416,317 @@ static int64_t peft__bucket(int64_t relative, int64_t buckets, int64_t max_dista
     }
     int64_t exact = buckets / 2;
     if (distance < exact) return base + distance;
-    float scaled = logf((float)distance / (float)exact) / (float)log((double)max_distance / (double)exact) * (float)(buckets - exact);
-    return base + PEFT__MIN(exact + (int64_t)scaled, buckets - 1);
+    float scaled = logf((float)distance / (float)exact) / (float)log((double)max_distance / (double)exact);
+    return base + PEFT__MIN(exact + (int64_t)(scaled * (float)(buckets - exact)), buckets - 1);
 }
 
-// What a lane (one of ctx->threads workers) has for itself.
-typedef struct peft__attention_scratch {
-    void *gemm;
-    float *s, *dp, *row, *bias, *bias_grad;
-} peft__attention_scratch;
+// One head of one sequence: where its rows begin, and how far apart they are.
+typedef struct peft__attention_head {
+    int64_t nq, nk, row0, size;  // row0: the first query's row
+    int64_t q, k, qcols, kcols,
+            number;  // elements of Q (and O) and K (and V) before it; columns; which head it is
+    int64_t shift;   // query i stands at position i + shift of the keys
+} peft__attention_head;
 
-static size_t peft__aligned_size(size_t n) {
-    return (n + PEFT__ALIGN - 1) / PEFT__ALIGN * PEFT__ALIGN;
+static peft__attention_head peft__attention_head_of(const peft_attention_desc *d, int64_t seq, int64_t head) {
+    peft__attention_head h;
+    h.nq = d->q_offsets[seq + 1] - d->q_offsets[seq], h.nk = d->k_offsets[seq + 1] - d->k_offsets[seq];
+    h.row0 = d->q_offsets[seq], h.size = d->q->cols / d->heads, h.number = head;
+    h.qcols = d->q->cols, h.kcols = d->k->cols;
+    h.q = h.row0 * h.qcols + head * h.size;
+    h.k = d->k_offsets[seq] * h.kcols + head / (d->heads / d->kv_heads) * h.size;
+    h.shift = d->causal ? h.nk - h.nq : 0;
+    return h;
 }
 
-static peft__attention_scratch peft__attention_lane(const peft__attention_job *j, int64_t lane) {
-    peft__attention_scratch s;
-    char *p = j->scratch + (size_t)lane * j->scratch_size;
-    size_t block = peft__aligned_size((size_t)(PEFT__QUERY_BLOCK * j->longest_k) * sizeof(float));
-    size_t distances = peft__aligned_size((size_t)(j->longest_q + j->longest_k) * sizeof(float));
-    s.gemm = p;
-    s.s = (float *)(void *)(p + j->gemm_size);
-    s.dp = (float *)(void *)((char *)s.s + block);
-    s.row = (float *)(void *)((char *)s.dp + block);
-    s.bias = (float *)(void *)((char *)s.row + peft__aligned_size((size_t)PEFT__QUERY_BLOCK * sizeof(float)));
-    s.bias_grad = (float *)(void *)((char *)s.bias + distances);
-    return s;
+// The score of query i and key c; -infinity where it may not look.
+static float peft__attention_score(
+        const peft_attention_desc *d, const peft__attention_head *h, int64_t i, int64_t c) {
+    int64_t relative = c - (i + h->shift);
+    if (d->causal && (relative > 0 || (d->window && relative <= -d->window))) return -INFINITY;
+    const float *q = peft__f32(d->q) + h->q + i * h->qcols, *k = peft__f32(d->k) + h->k + c * h->kcols;
+    float s = 0;
+    for (int64_t e = 0; e < h->size; e++) s += q[e] * k[e];
+    s *= d->scale;
+    if (!d->bias) return s;
+    int64_t bucket = peft__bucket(relative, d->bias->rows, d->max_distance, d->bidirectional);
+    return s + peft__f32(d->bias)[bucket * d->heads + h->number];
 }
 
-static size_t peft__attention_scratch_size(peft__attention_job *j) {
-    int64_t b = PEFT__QUERY_BLOCK, k = j->longest_k, h = j->head_size;
-    size_t g = peft__gemm_serial_scratch(j->ctx, b, k, h);
-    g = PEFT__MAX(g, peft__gemm_serial_scratch(j->ctx, b, h, k));
-    g = PEFT__MAX(g, peft__gemm_serial_scratch(j->ctx, k, h, b));
-    j->gemm_size = peft__aligned_size(g);
-    return j->gemm_size + 2 * peft__aligned_size((size_t)(b * k) * sizeof(float)) + peft__aligned_size((size_t)b * sizeof(float)) +
-           2 * peft__aligned_size((size_t)(j->longest_q + k) * sizeof(float));
-}
-
-// bias[d + nq - 1] = the bias of relative position d = key - query, where queries are the last nq of nk positions when causal
-static void peft__attention_bias(const peft_attention_desc *d, int64_t head, int64_t nq, int64_t nk, float *bias) {
-    int64_t shift = d->causal ? nk - nq : 0;
-    for (int64_t i = 0; i < nq + nk - 1; i++) {
-        int64_t bucket = peft__bucket(i - (nq - 1) - shift, d->bias->rows, d->max_distance, d->bidirectional);
-        bias[i] = peft__f32(d->bias)[bucket * d->heads + head];
+// O and L of one head, without dropout, as the formula says: what the blocks are tested against.
+static void peft__attention_plain(
+        const peft_attention_desc *d, const peft__attention_head *h, float *out, float *lse) {
+    for (int64_t i = 0; i < h->nq; i++) {
+        float max = -INFINITY, *o = out + h->q + i * h->qcols;
+        double sum = 0;
+        for (int64_t c = 0; c < h->nk; c++) max = fmaxf(max, peft__attention_score(d, h, i, c));
+        for (int64_t e = 0; e < h->size; e++) o[e] = 0;
+        for (int64_t c = 0; c < h->nk; c++) {
+            float p = expf(peft__attention_score(d, h, i, c) - max);
+            sum += (double)p;
+            for (int64_t e = 0; e < h->size; e++) o[e] += p * peft__f32(d->v)[h->k + c * h->kcols + e];
+        }
+        for (int64_t e = 0; e < h->size; e++) o[e] = (float)((double)o[e] / sum);
+        lse[(h->row0 + i) * d->heads + h->number] = max + (float)log(sum);
     }
 }
 
-// S = s Q K^T + bias for query rows [first, first + rows) of a sequence; returns how many keys the block may see at all.
-static int64_t peft__attention_scores(const peft__attention_job *j, const peft__attention_scratch *m, int64_t seq, int64_t head,
-                                      int64_t first, int64_t rows) {
-    const peft_attention_desc *d = j->d;
-    int64_t nq = d->q_offsets[seq + 1] - d->q_offsets[seq], nk = d->k_offsets[seq + 1] - d->k_offsets[seq], hs = j->head_size;
-    int64_t seen = d->causal ? PEFT__MIN(nk, first + rows + nk - nq) : nk;
-    const float *q = peft__f32(d->q) + (d->q_offsets[seq] + first) * d->q->cols + head * hs;
-    const float *k = peft__f32(d->k) + d->k_offsets[seq] * d->k->cols + head / (d->heads / d->kv_heads) * hs;
-    peft__gemm_serial(j->ctx, rows, seen, hs, d->scale, q, d->q->cols, 1, k, 1, d->k->cols, 0, m->s, seen, m->gemm);
+typedef struct peft__attention_job {
+    peft__node node;
+    peft_attention_desc d;
+    float *lse;  // L [nq, heads]
+    uint64_t key;
+    peft_context *ctx;
+    const float *o, *d_o;
+    float *out, *dq, *dk, *dv;
+    float *bias_grads;  // [sequences, heads, buckets] partial sums, or NULL
+    float *scratch;
+    int64_t scratch_size, gemm_size, block, distances;  // floats per lane; of its parts
+    int64_t longest_q, longest_k;
+    float dropout;
+} peft__attention_job;
+
+// What a lane (one of ctx->threads workers) has for itself.
+typedef struct peft__attention_scratch {
+    float *gemm, *s, *dp, *row, *bias, *bias_grad;
+} peft__attention_scratch;
+
+// Lays out a lane's scratch memory.
+static void peft__attention_lane(const peft__attention_job *j, int64_t lane, peft__attention_scratch *s) {
+    s->gemm = j->scratch + lane * j->scratch_size;
+    s->s = s->gemm + j->gemm_size, s->dp = s->s + j->block;
+    s->row = s->dp + j->block;
+    s->bias = s->row + PEFT__QUERY_BLOCK, s->bias_grad = s->bias + j->distances;
+}
+
+// bias[d + nq - 1] = the bias of relative position d = key - query
+static void peft__attention_bias(const peft_attention_desc *d, const peft__attention_head *h, float *bias) {
+    for (int64_t i = 0; d->bias && h->nq && i < h->nq + h->nk - 1; i++) {
+        int64_t relative = i - (h->nq - 1) - h->shift;
+        int64_t bucket = peft__bucket(relative, d->bias->rows, d->max_distance, d->bidirectional);
+        bias[i] = peft__f32(d->bias)[bucket * d->heads + h->number];
+    }
+}
+
+static peft__matrix peft__attention_rows(const float *x, int64_t offset, int64_t first, int64_t rows,
+        const peft__attention_head *h, int64_t cols) {
+    return peft__dense_rows(x + offset + first * cols, rows, h->size, cols);
+}
+
+// S = s Q K^T + bias for query rows [first, first + rows); returns how many keys the block may see at all.
+static int64_t peft__attention_scores(const peft__attention_job *j, const peft__attention_scratch *m,
+        const peft__attention_head *h, int64_t first, int64_t rows) {
+    const peft_attention_desc *d = &j->d;
+    int64_t seen = d->causal ? PEFT__MIN(h->nk, first + rows + h->shift) : h->nk;
+    peft__matrix q = peft__attention_rows(peft__f32(d->q), h->q, first, rows, h, h->qcols);
+    peft__matrix k = peft__attention_rows(peft__f32(d->k), h->k, 0, seen, h, h->kcols);
+    peft__matmul_serial(j->ctx, peft__dense(m->s, rows, seen), 0, d->scale, q, peft__T(k), m->gemm);
     for (int64_t i = 0; i < rows; i++) {
         float *s = m->s + i * seen;
-        if (d->bias) peft__axpy(j->ctx, s, 1, m->bias + (nq - 1) - (first + i), seen);
-        if (d->causal)
-            for (int64_t c = first + i + nk - nq + 1; c < seen; c++) s[c] = -INFINITY;
-        for (int64_t c = 0; d->window && c <= first + i + nk - nq - d->window; c++) s[c] = -INFINITY;
+        int64_t position = first + i + h->shift;
+        if (d->bias) peft__axpy(j->ctx, s, 1, m->bias + (h->nq - 1) - (first + i), seen);
+        for (int64_t c = position + 1; d->causal && c < seen; c++) s[c] = -INFINITY;
+        for (int64_t c = 0; d->window && c <= position - d->window; c++) s[c] = -INFINITY;
     }
     return seen;
 }
 
-static void peft__attention_dropout(const peft__attention_job *j, float *p, int64_t seq, int64_t head, int64_t row, int64_t n) {
-    if (j->dropout <= 0) return;
-    const peft_attention_desc *d = j->d;
-    int64_t position = ((d->q_offsets[seq] + row) * d->heads + head) * j->longest_k;
-    peft__mask(p, p, 0, j->dropout, j->key, position, n);
+static void peft__attention_dropout(
+        const peft__attention_job *j, float *p, const peft__attention_head *h, int64_t row, int64_t n) {
+    int64_t position = ((h->row0 + row) * j->d.heads + h->number) * j->longest_k;
+    if (j->dropout > 0) peft__mask(p, p, 0, j->dropout, j->key, position, n);
 }
 
-static void peft__attention_forward_block(const peft__attention_job *j, const peft__attention_scratch *m, int64_t seq, int64_t head,
-                                          int64_t first, int64_t rows) {
-    const peft_attention_desc *d = j->d;
-    int64_t hs = j->head_size, width = d->heads * hs;
-    int64_t seen = peft__attention_scores(j, m, seq, head, first, rows);
-    int64_t row0 = d->q_offsets[seq] + first;
+static void peft__attention_forward_block(const peft__attention_job *j, const peft__attention_scratch *m,
+        const peft__attention_head *h, int64_t first, int64_t rows) {
+    int64_t seen = peft__attention_scores(j, m, h, first, rows);
     for (int64_t i = 0; i < rows; i++) {
         float max = 0, *s = m->s + i * seen;
         double sum = 0;
         peft__row_softmax_lse(j->ctx, s, seen, &max, &sum);
-        j->lse[(row0 + i) * d->heads + head] = max + (float)log(sum);
+        j->lse[(h->row0 + first + i) * j->d.heads + h->number] = max + (float)log(sum);
         m->row[i] = (float)(1 / sum);
-        peft__attention_dropout(j, s, seq, head, first + i, seen);
+        peft__attention_dropout(j, s, h, first + i, seen);
     }
-    const float *v = peft__f32(d->v) + d->k_offsets[seq] * d->v->cols + head / (d->heads / d->kv_heads) * hs;
-    float *out = j->out + row0 * width + head * hs;
-    peft__gemm_serial(j->ctx, rows, hs, seen, 1, m->s, seen, 1, v, d->v->cols, 1, 0, out, width, m->gemm);
+    peft__matrix v = peft__attention_rows(peft__f32(j->d.v), h->k, 0, seen, h, h->kcols);
+    peft__matrix out = peft__attention_rows(j->out, h->q, first, rows, h, h->qcols);
+    peft__matmul_serial(j->ctx, out, 0, 1, peft__dense(m->s, rows, seen), v, m->gemm);
     for (int64_t i = 0; i < rows; i++)
-        for (int64_t c = 0; c < hs; c++) out[i * width + c] *= m->row[i];
+        for (int64_t c = 0; c < h->size; c++) j->out[h->q + (first + i) * h->qcols + c] *= m->row[i];
 }
 
 static void peft__attention_forward_lane(void *arg, int64_t lane) {
     const peft__attention_job *j = (const peft__attention_job *)arg;
-    const peft_attention_desc *d = j->d;
-    peft__attention_scratch m = peft__attention_lane(j, lane);
+    const peft_attention_desc *d = &j->d;
+    peft__attention_scratch m;
+    peft__attention_lane(j, lane, &m);
     for (int64_t task = lane; task < d->sequences * d->heads; task += j->ctx->threads) {
-        int64_t seq = task / d->heads, head = task % d->heads;
-        int64_t nq = d->q_offsets[seq + 1] - d->q_offsets[seq], nk = d->k_offsets[seq + 1] - d->k_offsets[seq];
-        if (d->bias && nq) peft__attention_bias(d, head, nq, nk, m.bias);
-        for (int64_t first = 0; first < nq; first += PEFT__QUERY_BLOCK)
-            peft__attention_forward_block(j, &m, seq, head, first, PEFT__MIN(PEFT__QUERY_BLOCK, nq - first));
+        peft__attention_head h = peft__attention_head_of(d, task / d->heads, task % d->heads);
+        if (h.nq * h.nk <= PEFT__FEW_SCORES && j->dropout <= 0) {
+            peft__attention_plain(d, &h, j->out, j->lse);
+            continue;
+        }
+        peft__attention_bias(d, &h, m.bias);
+        for (int64_t first = 0; first < h.nq; first += PEFT__QUERY_BLOCK)
+            peft__attention_forward_block(j, &m, &h, first, PEFT__MIN(PEFT__QUERY_BLOCK, h.nq - first));
     }
 }
 
-static void peft__attention_backward_block(const peft__attention_job *j, const peft__attention_scratch *m, int64_t seq, int64_t head,
-                                           int64_t first, int64_t rows) {
-    const peft_attention_desc *d = j->d;
-    int64_t hs = j->head_size, width = d->heads * hs, group = head / (d->heads / d->kv_heads);
-    int64_t seen = peft__attention_scores(j, m, seq, head, first, rows);
-    int64_t row0 = d->q_offsets[seq] + first, nq = d->q_offsets[seq + 1] - d->q_offsets[seq];
-    const float *q = peft__f32(d->q) + row0 * width + head * hs;
-    const float *k = peft__f32(d->k) + d->k_offsets[seq] * d->k->cols + group * hs;
-    const float *v = peft__f32(d->v) + d->k_offsets[seq] * d->v->cols + group * hs;
-    const float *dout = j->d_o + row0 * width + head * hs, *out = j->o + row0 * width + head * hs;
-    peft__gemm_serial(j->ctx, rows, seen, hs, 1, dout, width, 1, v, 1, d->v->cols, 0, m->dp, seen, m->gemm);
+static void peft__attention_backward_block(const peft__attention_job *j, const peft__attention_scratch *m,
+        const peft__attention_head *h, int64_t first, int64_t rows) {
+    const peft_attention_desc *d = &j->d;
+    int64_t seen = peft__attention_scores(j, m, h, first, rows), qc = h->qcols, kc = h->kcols;
+    peft__matrix s = peft__dense(m->s, rows, seen), dp = peft__dense(m->dp, rows, seen);
+    peft__matrix q = peft__attention_rows(peft__f32(d->q), h->q, first, rows, h, qc);
+    peft__matrix dout = peft__attention_rows(j->d_o, h->q, first, rows, h, qc);
+    peft__matrix k = peft__attention_rows(peft__f32(d->k), h->k, 0, seen, h, kc);
+    peft__matrix v = peft__attention_rows(peft__f32(d->v), h->k, 0, seen, h, kc);
+    peft__matmul_serial(j->ctx, dp, 0, 1, dout, peft__T(v), m->gemm);
     for (int64_t i = 0; i < rows; i++) {  // S becomes P, dP becomes dS; dV needs the dropped P
-        float *p = m->s + i * seen, *dp = m->dp + i * seen;
-        peft__vexp_shifted(j->ctx, p, j->lse[(row0 + i) * d->heads + head], seen);
-        peft__attention_dropout(j, dp, seq, head, first + i, seen);
-        m->row[i] = peft__dot(j->ctx, dout + i * width, out + i * width, hs);
-        peft__loop_softmax_backward(j->ctx, dp, p, m->row[i], seen);
-        peft__attention_dropout(j, p, seq, head, first + i, seen);
-        if (j->bias_grads) peft__axpy(j->ctx, m->bias_grad + (nq - 1) - (first + i), 1, dp, seen);
+        float *p = m->s + i * seen, *ds = m->dp + i * seen;
+        int64_t at = h->q + (first + i) * qc;
+        peft__loop_subtract(j->ctx, p, j->lse[(h->row0 + first + i) * d->heads + h->number], seen);
+        peft__vexp(j->ctx, p, p, seen);
+        peft__attention_dropout(j, ds, h, first + i, seen);
+        peft__loop_softmax_backward(j->ctx, ds, p, peft__dot(j->ctx, j->d_o + at, j->o + at, h->size), seen);
+        peft__attention_dropout(j, p, h, first + i, seen);
+        if (j->bias_grads) peft__axpy(j->ctx, m->bias_grad + (h->nq - 1) - (first + i), 1, ds, seen);
     }
-    int64_t kcols = d->k->cols, vcols = d->v->cols;
-    float *dv = j->dv ? j->dv + d->k_offsets[seq] * vcols + group * hs : NULL;
-    float *dk = j->dk ? j->dk + d->k_offsets[seq] * kcols + group * hs : NULL;
-    if (dv) peft__gemm_serial(j->ctx, seen, hs, rows, 1, m->s, 1, seen, dout, width, 1, 1, dv, vcols, m->gemm);
-    if (dk) peft__gemm_serial(j->ctx, seen, hs, rows, d->scale, m->dp, 1, seen, q, width, 1, 1, dk, kcols, m->gemm);
-    float *dq = j->dq ? j->dq + row0 * width + head * hs : NULL;
-    if (dq) peft__gemm_serial(j->ctx, rows, hs, seen, d->scale, m->dp, seen, 1, k, kcols, 1, 1, dq, width, m->gemm);
+    if (j->dv)
+        peft__matmul_serial(
+                j->ctx, peft__attention_rows(j->dv, h->k, 0, seen, h, kc), 1, 1, peft__T(s), dout, m->gemm);
+    if (j->dk)
+        peft__matmul_serial(j->ctx, peft__attention_rows(j->dk, h->k, 0, seen, h, kc), 1, d->scale,
+                peft__T(dp), q, m->gemm);
+    if (j->dq)
+        peft__matmul_serial(
+                j->ctx, peft__attention_rows(j->dq, h->q, first, rows, h, qc), 1, d->scale, dp, k, m->gemm);
 }
 
 // One task is a sequence and a key head: its query heads add to the same dK and dV, one after the other.
 static void peft__attention_backward_lane(void *arg, int64_t lane) {
     const peft__attention_job *j = (const peft__attention_job *)arg;
-    const peft_attention_desc *d = j->d;
-    peft__attention_scratch m = peft__attention_lane(j, lane);
+    const peft_attention_desc *d = &j->d;
+    peft__attention_scratch m;
+    peft__attention_lane(j, lane, &m);
     int64_t group = d->heads / d->kv_heads;
-    for (int64_t task = lane; task < d->sequences * d->kv_heads; task += j->ctx->threads) {
-        int64_t seq = task / d->kv_heads;
-        int64_t nq = d->q_offsets[seq + 1] - d->q_offsets[seq], nk = d->k_offsets[seq + 1] - d->k_offsets[seq];
-        for (int64_t head = task % d->kv_heads * group; nq && head < (task % d->kv_heads + 1) * group; head++) {
-            if (d->bias) peft__attention_bias(d, head, nq, nk, m.bias);
-            memset(m.bias_grad, 0, (size_t)(nq + nk) * sizeof(float));
-            for (int64_t first = 0; first < nq; first += PEFT__QUERY_BLOCK)
-                peft__attention_backward_block(j, &m, seq, head, first, PEFT__MIN(PEFT__QUERY_BLOCK, nq - first));
-            if (!j->bias_grads) continue;
-            float *sums = j->bias_grads + (seq * d->heads + head) * d->bias->rows;
-            int64_t shift = d->causal ? nk - nq : 0;
-            for (int64_t i = 0; i < nq + nk - 1; i++)
-                sums[peft__bucket(i - (nq - 1) - shift, d->bias->rows, d->max_distance, d->bidirectional)] += m.bias_grad[i];
+    for (int64_t task = lane; task < d->sequences * d->kv_heads; task += j->ctx->threads)
+        for (int64_t i = 0; i < group; i++) {
+            int64_t seq = task / d->kv_heads, head = task % d->kv_heads * group + i;
+            peft__attention_head h = peft__attention_head_of(d, seq, head);
+            if (!h.nq) break;
+            peft__attention_bias(d, &h, m.bias);
+            memset(m.bias_grad, 0, (size_t)(h.nq + h.nk) * sizeof(float));
+            for (int64_t first = 0; first < h.nq; first += PEFT__QUERY_BLOCK)
+                peft__attention_backward_block(j, &m, &h, first, PEFT__MIN(PEFT__QUERY_BLOCK, h.nq - first));
+            for (int64_t r = 0; j->bias_grads && r < h.nq + h.nk - 1; r++) {
+                int64_t relative = r - (h.nq - 1) - h.shift;
+                int64_t bucket = peft__bucket(relative, d->bias->rows, d->max_distance, d->bidirectional);
+                j->bias_grads[(seq * d->heads + head) * d->bias->rows + bucket] += m.bias_grad[r];
+            }
         }
-    }
 }
 
 // Fills what forward and backward share; the scratch comes from the tape. False: out of memory.
-static bool peft__attention_job_begin(peft_tape *t, const peft_attention_desc *d, peft__attention_job *j) {
-    memset(j, 0, sizeof(*j));
+static bool peft__attention_begin(peft_tape *t, peft__attention_job *j) {
+    const peft_attention_desc *d = &j->d;
+    int64_t b = PEFT__QUERY_BLOCK, size = d->q->cols / d->heads;
     j->ctx = t->ctx;
-    j->d = d;
-    j->head_size = d->q->cols / d->heads;
     j->dropout = t->inference ? 0 : d->dropout;
+    j->longest_q = j->longest_k = 0;
     for (int64_t s = 0; s < d->sequences; s++) {
         j->longest_q = PEFT__MAX(j->longest_q, d->q_offsets[s + 1] - d->q_offsets[s]);
         j->longest_k = PEFT__MAX(j->longest_k, d->k_offsets[s + 1] - d->k_offsets[s]);
     }
-    j->scratch_size = peft__attention_scratch_size(j);
-    j->scratch = (char *)peft__take(t, (int64_t)(j->scratch_size / sizeof(float)) * t->ctx->threads);
+    size_t gemm = peft__matmul_scratch(j->ctx, b, j->longest_k, size);
+    gemm = PEFT__MAX(gemm, peft__matmul_scratch(j->ctx, b, size, j->longest_k));
+    gemm = PEFT__MAX(gemm, peft__matmul_scratch(j->ctx, j->longest_k, size, b));
+    j->gemm_size = peft__round_up((int64_t)(gemm / sizeof(float)), 16);
+    j->block = b * peft__round_up(j->longest_k, 16);
+    j->distances = peft__round_up(j->longest_q + j->longest_k, 16);
+    j->scratch_size = j->gemm_size + 2 * j->block + b + 2 * j->distances;
+    j->scratch = peft__take(t, j->scratch_size * t->ctx->threads);
     return j->scratch != NULL;
 }
 
-static void peft__attention_add_bias_grads(const peft__attention_job *j, float *grad) {
-    const peft_attention_desc *d = j->d;
-    for (int64_t seq = 0; seq < d->sequences; seq++)
-        for (int64_t head = 0; head < d->heads; head++)
-            for (int64_t b = 0; b < d->bias->rows; b++) grad[b * d->heads + head] += j->bias_grads[(seq * d->heads + head) * d->bias->rows + b];
-}
-
 static void peft__attention_backward(peft_tape *t, peft__node *node) {
-    const peft__attention_node *n = (const peft__attention_node *)node;
-    const peft_attention_desc *d = &n->d;
-    peft__attention_job j;
-    if (!peft__attention_job_begin(t, d, &j)) return;
-    j.o = peft__f32(node->out);
-    j.d_o = node->out->grad;
-    j.lse = n->lse;
-    j.key = n->key;
-    j.dq = peft__zeroed_grad_of(t, d->q);
-    j.dk = peft__zeroed_grad_of(t, d->k);
-    j.dv = peft__zeroed_grad_of(t, d->v);
-    float *bias_grad = d->bias ? peft__zeroed_grad_of(t, d->bias) : NULL;
-    int64_t partials = bias_grad ? d->sequences * d->heads * d->bias->rows : 0;
-    if (partials) j.bias_grads = peft__take(t, partials);
+    peft__attention_job *j = (peft__attention_job *)node;
+    const peft_attention_desc *d = &j->d;
+    if (!peft__attention_begin(t, j)) return;
+    j->o = peft__f32(node->out);
+    j->d_o = node->out->grad;
+    j->dq = peft__zeroed_grad_of(t, d->q);
+    j->dk = peft__zeroed_grad_of(t, d->k);
+    j->dv = peft__zeroed_grad_of(t, d->v);
+    float *bias_grad = peft__zeroed_grad_of(t, d->bias);
+    int64_t parts = d->sequences * d->heads, buckets = bias_grad ? d->bias->rows : 0;
+    j->bias_grads = buckets ? peft__take(t, parts * buckets) : NULL;
     if (t->status) return;
-    if (partials) peft__clear(t, j.bias_grads, partials);
-    peft__parallel(t->ctx, t->ctx->threads, peft__attention_backward_lane, &j);
-    if (partials && !t->ctx->dry) peft__attention_add_bias_grads(&j, bias_grad);
-    peft__give(j.bias_grads);
-    peft__give((float *)(void *)j.scratch);
-    peft__give(n->lse);
+    peft__clear(t, j->bias_grads, parts * buckets);
+    peft__parallel(t->ctx, t->ctx->threads, peft__attention_backward_lane, j);
+    for (int64_t p = 0; p < parts && !t->ctx->dry; p++)
+        for (int64_t b = 0; b < buckets; b++)
+            bias_grad[b * d->heads + p % d->heads] += j->bias_grads[p * buckets + b];
+    peft__give(j->bias_grads);
+    peft__give(j->scratch);
+    peft__give(j->lse);
 }
 
 static bool peft__attention_fits(peft_tape *t, const peft_attention_desc *d) {
-    bool ok = d->heads > 0 && d->kv_heads > 0 && d->q->cols % d->heads == 0 && d->heads % d->kv_heads == 0 && d->k->rows == d->v->rows &&
-              d->k->cols == d->q->cols / d->heads * d->kv_heads && d->v->cols == d->k->cols && d->sequences > 0 && d->q_offsets[0] == 0 &&
-              d->k_offsets[0] == 0 && d->q_offsets[d->sequences] == d->q->rows && d->k_offsets[d->sequences] == d->k->rows;
+    bool ok = d->heads > 0 && d->kv_heads > 0 && d->q->cols % d->heads == 0 && d->heads % d->kv_heads == 0 &&
+            d->k->rows == d->v->rows && d->k->cols == d->q->cols / d->heads * d->kv_heads &&
+            d->v->cols == d->k->cols && d->sequences > 0 && d->q_offsets[0] == 0 && d->k_offsets[0] == 0 &&
+            d->q_offsets[d->sequences] == d->q->rows && d->k_offsets[d->sequences] == d->k->rows;
     if (d->bias) ok = ok && d->bias->cols == d->heads && d->bias->type == PEFT_F32;
     for (int64_t s = 0; ok && s < d->sequences; s++) {
         int64_t nq = d->q_offsets[s + 1] - d->q_offsets[s], nk = d->k_offsets[s + 1] - d->k_offsets[s];
         ok = nq >= 0 && nk >= 1 && (!d->causal || nk >= nq) && d->window >= 0 && (d->causal || !d->window);
     }
-    if (!ok)
-        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "attention: q [%lld, %lld], k [%lld, %lld], %lld heads, %lld key heads do not fit",
-                                      (long long)d->q->rows, (long long)d->q->cols, (long long)d->k->rows, (long long)d->k->cols,
-                                      (long long)d->heads, (long long)d->kv_heads));
-    int64_t exact = d->bias ? d->bias->rows / (d->bidirectional ? 4 : 2) : 0;  // buckets of one distance each; see peft__bucket
-    if (ok && d->bias && (exact < 1 || d->max_distance <= exact)) {
-        ok = false;
-        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "attention: %lld buckets of relative positions up to distance %lld",
-                                      (long long)d->bias->rows, (long long)d->max_distance));
+    if (!ok) {
+        peft__op_fail(t, PEFT_ERROR_SHAPE,
+                "attention: q [%lld, %lld], k [%lld, %lld], %lld heads, %lld key heads do not fit",
+                (long long)d->q->rows, (long long)d->q->cols, (long long)d->k->rows, (long long)d->k->cols,
+                (long long)d->heads, (long long)d->kv_heads);
+        return false;
     }
-    return ok;
+    int64_t exact = d->bias ? d->bias->rows / (d->bidirectional ? 4 : 2) : 0;  // buckets of one distance each
+    if (!d->bias || (exact >= 1 && d->max_distance > exact)) return true;
+    peft__op_fail(t, PEFT_ERROR_ARGUMENT, "attention: %lld buckets of relative positions up to distance %lld",
+            (long long)d->bias->rows, (long long)d->max_distance);
+    return false;
 }
 
 PEFTDEF peft_tensor *peft_attention(peft_tape *t, const peft_attention_desc *desc) {
     if (!peft__ready(t, desc && desc->q && desc->k && desc->v, "attention")) return NULL;
-    peft_attention_desc d = *desc;
-    if (!d.kv_heads) d.kv_heads = d.heads;
-    if (d.scale == 0) d.scale = 1;
-    if (!peft__attention_fits(t, &d) || !peft__dropout_fits(t, d.dropout)) return NULL;
-    bool grad = d.q->requires_grad || d.k->requires_grad || d.v->requires_grad || (d.bias && d.bias->requires_grad);
-    peft_tensor *y = peft__result(t, d.q->rows, d.q->cols, grad);
-    float *lse = peft__take(t, d.q->rows * d.heads);
     peft__attention_job j;
-    if (t->status || !peft__attention_job_begin(t, &d, &j)) return NULL;
+    memset(&j, 0, sizeof(j));
+    peft_attention_desc *d = &j.d;
+    *d = *desc;
+    if (!d->kv_heads) d->kv_heads = d->heads;
+    if (d->scale == 0) d->scale = 1;
+    if (!peft__attention_fits(t, d) || !peft__dropout_fits(t, d->dropout)) return NULL;
+    bool grad = d->q->requires_grad || d->k->requires_grad || d->v->requires_grad ||
+            (d->bias && d->bias->requires_grad);
+    peft_tensor *y = peft__result(t, d->q->rows, d->q->cols, grad);
+    j.lse = peft__take(t, d->q->rows * d->heads);
+    if (t->status || !peft__attention_begin(t, &j)) return NULL;
     j.out = peft__f32(y);
-    j.lse = lse;
     j.key = j.dropout > 0 ? peft__next_dropout_key(t) : 0;
     peft__parallel(t->ctx, t->ctx->threads, peft__attention_forward_lane, &j);
-    peft__give((float *)(void *)j.scratch);
-    peft__attention_node *n = (peft__attention_node *)peft__record(t, y, sizeof(*n), peft__attention_backward);
-    if (n) {
-        n->d = d;
-        n->lse = lse;
-        n->key = j.key;
-    } else {
-        peft__give(lse);
-    }
-    return y;
+    peft__give(j.scratch);
+    if (!y->requires_grad) peft__give(j.lse);
+    return peft__record(t, y, peft__attention_backward, &j, sizeof(j));
 }
 
-// ---- softmax cross-entropy fused with the projection: for a slice of rows at a time, Z = X W^T, loss += lse(Z) - Z[label],
-//      dZ = (softmax(Z) - onehot) / denominator in place of Z, dX = dZ W, dW += dZ^T X. The gradient is ready before backward.
+// ---- softmax cross-entropy fused with the projection: for a slice of rows at a time, Z = X W^T, loss +=
+//      lse(Z) - Z[label], dZ = (softmax(Z) - onehot) / denominator in place of Z, dX = dZ W, dW += dZ^T X.
+//      The gradient is ready before backward. X [n, d], W [vocabulary, d], Z [n, vocabulary]
 
 #define PEFT__LOSS_ROWS ((int64_t)128)
 
 typedef struct peft__loss_node {
     peft__node node;
-    peft_tensor *x;
-    float *dx;            // of the rows that count, or NULL
-    const int32_t *rows;  // which rows these are
-    int64_t count;
+    float *dx;  // of the rows that count, or NULL
 } peft__loss_node;
 
 typedef struct peft__loss_job {
@@ -9680,115 +9754,91 @@ static void peft__loss_rows(void *arg, int64_t begin, int64_t end) {
 
 static void peft__loss_backward(peft_tape *t, peft__node *node) {
     const peft__loss_node *n = (const peft__loss_node *)node;
-    float *g = n->dx ? peft__zeroed_grad_of(t, n->x) : NULL;
-    for (int64_t i = 0; g && i < n->count && !t->ctx->dry; i++)
-        peft__axpy(t->ctx, g + n->rows[i] * n->x->cols, node->out->grad[0], n->dx + i * n->x->cols, n->x->cols);
+    float *g = n->dx ? peft__zeroed_grad_of(t, node->x) : NULL;
+    const int32_t *rows = (const int32_t *)node->kept;
+    int64_t d = node->x->cols;
+    for (int64_t i = 0; g && i < node->count && !t->ctx->dry; i++)
+        peft__axpy(t->ctx, g + rows[i] * d, node->out->grad[0], n->dx + i * d, d);
     peft__give(n->dx);
 }
 
-// The rows whose label counts, their labels, or -1 after a label outside the vocabulary.
-static int64_t peft__loss_select(peft_tape *t, const peft_tensor *x, const peft_tensor *w, const int32_t *labels, int32_t *rows, int32_t *kept) {
+// The rows whose label counts, and their labels. Returns how many there are, or -1 after a label outside the
+// vocabulary.
+static int64_t peft__loss_select(
+        peft_tape *t, int64_t n, int64_t vocabulary, const int32_t *labels, int32_t *rows, int32_t *kept) {
     int64_t count = 0;
-    for (int64_t i = 0; i < x->rows; i++) {
+    for (int64_t i = 0; i < n; i++) {
         if (labels[i] == -100) continue;
-        if (labels[i] < 0 || labels[i] >= w->rows) {
-            peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "label %d is outside the vocabulary of %lld", labels[i], (long long)w->rows));
+        if (labels[i] < 0 || labels[i] >= vocabulary) {
+            peft__op_fail(t, PEFT_ERROR_ARGUMENT, "label %d is outside the vocabulary of %lld", labels[i],
+                    (long long)vocabulary);
             return -1;
         }
         rows[count] = (int32_t)i;
         kept[count++] = labels[i];
     }
-    if (!count) peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "cross-entropy: every label is -100"));
+    if (!count) peft__op_fail(t, PEFT_ERROR_ARGUMENT, "cross-entropy: every label is -100");
     return count ? count : -1;
 }
 
-// Loss and gradients of one slice. `h` holds its rows; dh receives their gradient, the head's is added to dw (NULL: not wanted).
-static double peft__loss_slice(peft_tape *t, peft__loss_job *j, const peft_tensor *w, const float *h, int64_t n, float *dh, float *dw) {
-    int64_t d = w->cols, v = w->rows;
-    peft__gemm_on_tape(t, n, v, d, 1, h, d, 1, peft__operand_of(w, true), 0, j->z, v);
-    if (t->status) return 0;
-    peft__ranges(t->ctx, n, 1, peft__loss_rows, j);
-    double sum = 0;
-    for (int64_t i = 0; i < n && !t->ctx->dry; i++) sum += j->losses[i];
-    if (dh) peft__gemm_on_tape(t, n, d, v, 1, j->z, v, 1, peft__operand_of(w, false), 0, dh, d);
-    if (dw) peft__gemm_on_tape(t, v, d, n, 1, j->z, 1, v, peft__operand_f32(h, d, false), 1, dw, d);
-    return sum;
-}
-
-// The same of logits [rows, vocabulary] that exist already.
-static peft_tensor *peft__logits_cross_entropy(peft_tape *t, peft_tensor *z, const int32_t *labels, double denominator) {
-    if (!peft__ready(t, z, "logits cross entropy")) return NULL;
-    peft_tensor head;
-    memset(&head, 0, sizeof(head));
-    head.rows = z->cols;  // what labels are checked against
-    peft_tensor *y = peft__result(t, 1, 1, z->requires_grad);
-    int32_t *rows = (int32_t *)peft__arena_alloc(&t->arena, (size_t)z->rows * sizeof(int32_t));
-    int32_t *kept = (int32_t *)peft__arena_alloc(&t->arena, (size_t)z->rows * sizeof(int32_t));
-    double *losses = (double *)peft__arena_alloc(&t->arena, (size_t)z->rows * sizeof(double)), sum = 0;
-    if (!y || !rows || !kept || !losses) {
-        peft__tape_fail(t, PEFT_ERROR_MEMORY);
-        return NULL;
-    }
-    int64_t count = peft__loss_select(t, z, &head, labels, rows, kept), v = z->cols;
-    float *dz = count < 0 ? NULL : peft__take(t, count * v);
-    if (!dz) return NULL;
-    for (int64_t i = 0; i < count; i++) memcpy(dz + i * v, peft__f32(z) + rows[i] * v, (size_t)v * sizeof(float));
-    double total = denominator > 0 ? denominator : (double)count;
-    peft__loss_job j = {t->ctx, dz, kept, losses, v, (float)(1 / total), y->requires_grad};
-    peft__ranges(t->ctx, count, 1, peft__loss_rows, &j);
-    for (int64_t i = 0; i < count; i++) sum += losses[i];
-    peft__f32(y)[0] = (float)(sum / total);
-    peft__loss_node *n = (peft__loss_node *)peft__record(t, y, sizeof(*n), peft__loss_backward);
-    if (n) {
-        n->x = z;
-        n->dx = dz;
-        n->rows = rows;
-        n->count = count;
-    } else {
-        peft__give(dz);
-    }
-    return t->status ? NULL : y;
-}
-
-PEFTDEF peft_tensor *peft_cross_entropy(peft_tape *t, peft_tensor *x, peft_tensor *w, const int32_t *labels, double denominator) {
-    if (!peft__ready(t, x && w && labels, "cross entropy")) return NULL;
-    if (x->cols != w->cols) {
-        peft__tape_fail(t, peft__fail(t->ctx, PEFT_ERROR_SHAPE, "cross-entropy: %lld columns for a head of %lld", (long long)x->cols, (long long)w->cols));
-        return NULL;
-    }
-    peft_tensor *y = peft__result(t, 1, 1, x->requires_grad || w->requires_grad);
-    int32_t *rows = (int32_t *)peft__arena_alloc(&t->arena, (size_t)x->rows * sizeof(int32_t));
-    int32_t *kept = (int32_t *)peft__arena_alloc(&t->arena, (size_t)x->rows * sizeof(int32_t));
-    if (!y || !rows || !kept) {
-        peft__tape_fail(t, PEFT_ERROR_MEMORY);
-        return NULL;
-    }
-    int64_t count = peft__loss_select(t, x, w, labels, rows, kept), d = x->cols, slice = PEFT__MIN(count, PEFT__LOSS_ROWS);
-    if (count < 0) return NULL;
-    double losses[PEFT__LOSS_ROWS];
-    float *z = peft__take(t, slice * w->rows), *h = peft__take(t, slice * d);
-    float *dx = y->requires_grad && x->requires_grad ? peft__take(t, count * d) : NULL;
-    float *dw = y->requires_grad ? peft__zeroed_grad_of(t, w) : NULL;  // a leaf's, or a new one where the head is computed
+// The loss of x [n, d] before the head w [vocabulary, d]; with w NULL, of logits x [n, vocabulary].
+static peft_tensor *peft__loss(
+        peft_tape *t, peft_tensor *x, peft_tensor *w, const int32_t *labels, double denominator) {
+    peft_tensor *y = peft__op_result(t, 1, 1, x, w, NULL);
+    int32_t *rows = (int32_t *)peft__tape_copy(t, NULL, (size_t)x->rows * 2 * sizeof(int32_t));
     if (t->status) return NULL;
-    double sum = 0, total = denominator > 0 ? denominator : (double)count;
+    int32_t *kept = rows + x->rows;
+    int64_t v = w ? w->rows : x->cols, d = x->cols,
+            count = peft__loss_select(t, x->rows, v, labels, rows, kept);
+    if (count < 0) return NULL;
+    int64_t slice = PEFT__MIN(count, PEFT__LOSS_ROWS);
+    double losses[PEFT__LOSS_ROWS], sum = 0, total = denominator > 0 ? denominator : (double)count;
+    float *z = w ? peft__take(t, slice * v) : NULL, *h = w ? peft__take(t, slice * d) : NULL;
+    float *dx = !w || (y->requires_grad && x->requires_grad) ? peft__take(t, count * d) : NULL;
+    float *dw = y->requires_grad ? peft__zeroed_grad_of(t, w)
+                                 : NULL;  // a leaf's, or a new one where the head is computed
     for (int64_t first = 0; first < count && !t->status; first += slice) {
         int64_t n = PEFT__MIN(slice, count - first);
-        for (int64_t i = 0; i < n; i++) peft__copy(t, h + i * d, peft__f32(x) + rows[first + i] * d, d);
-        peft__loss_job j = {t->ctx, z, kept + first, losses, w->rows, (float)(1 / total), y->requires_grad};
-        sum += peft__loss_slice(t, &j, w, h, n, dx ? dx + first * d : NULL, dw);
+        float *part = dx ? dx + first * d : NULL, *input = w ? h : part;
+        for (int64_t i = 0; i < n; i++) peft__copy(t, input + i * d, peft__f32(x) + rows[first + i] * d, d);
+        peft__matrix logits = peft__dense(w ? z : part, n, v), hidden = peft__dense(input, n, d);
+        if (w) peft__tape_matmul(t, logits, 0, 1, hidden, peft__T(peft__matrix_of(w)));
+        if (t->status) break;
+        peft__loss_job j = {
+                t->ctx, w ? z : part, kept + first, losses, v, (float)(1 / total), y->requires_grad};
+        peft__ranges(t->ctx, n, 1, peft__loss_rows, &j);
+        for (int64_t i = 0; i < n && !t->ctx->dry; i++) sum += losses[i];
+        if (w && dx) peft__tape_matmul(t, peft__dense(part, n, d), 0, 1, logits, peft__matrix_of(w));
+        if (dw) peft__tape_matmul(t, peft__dense(dw, v, d), 1, 1, peft__T(logits), hidden);
     }
+    if (t->status) return NULL;
     peft__give(z);
     peft__give(h);
     if (!t->ctx->dry) peft__f32(y)[0] = (float)(sum / total);
-    peft__loss_node *n = (peft__loss_node *)peft__record(t, y, sizeof(*n), peft__loss_backward);
-    if (n) {
-        n->x = x;
-        n->dx = dx;
-        n->rows = rows;
-        n->count = count;
-    }
-    return t->status ? NULL : y;
+    peft__loss_node n = {peft__node_of(x, NULL), dx};
+    n.node.kept = rows, n.node.count = count;
+    if (!y->requires_grad) peft__give(dx);
+    return peft__record(t, y, peft__loss_backward, &n, sizeof(n));
 }
+
+static peft_tensor *peft__logits_cross_entropy(
+        peft_tape *t, peft_tensor *z, const int32_t *labels, double denominator) {
+    return peft__ready(t, z, "logits cross entropy") ? peft__loss(t, z, NULL, labels, denominator) : NULL;
+}
+
+PEFTDEF peft_tensor *peft_cross_entropy(
+        peft_tape *t, peft_tensor *x, peft_tensor *w, const int32_t *labels, double denominator) {
+    if (!peft__ready(t, x && w && labels, "cross entropy")) return NULL;
+    if (x->cols == w->cols) return peft__loss(t, x, w, labels, denominator);
+    return peft__op_fail(t, PEFT_ERROR_SHAPE, "cross-entropy: %lld columns for a head of %lld",
+            (long long)x->cols, (long long)w->cols);
+}
+
+// How to add an operation: a struct that begins with a peft__node and keeps what backward reads; a function
+// that checks its operands (peft__ready, peft__op_misfit), makes the result with peft__op_result, computes
+// it, and ends in peft__record; and a backward, which adds to the gradients of the inputs through
+// peft__grad_of (or peft__zeroed_grad_of). An activation is a row of peft__activations. tests/test_ops.c
+// compares each backward with differences of its forward.
 // =====================================================================================================================
 // 6. CHECKPOINTS
 //    Reads and writes files of weights: safetensors (sharded too, with bitsandbytes' quantized weights) and
@@ -19257,14 +19307,13 @@ static void peft__add_path(peft_linear_desc *d, peft_low_rank *paths, const peft
 // Merging: W += scale * B A [out, in]; W as it is stored, [in, out], and embeddings: += scale * A^T B^T.
 static peft_status peft__add_product(
     peft_context *ctx, peft_tensor *w, bool in_out, const peft_tensor *a, const peft_tensor *b, float scale) {
-    peft__operand right = peft__operand_of(in_out ? b : a, in_out);
     const peft_tensor *left = in_out ? a : b;
-    int64_t rs = in_out ? 1 : left->cols, cs = in_out ? left->cols : 1;
     float *wide = left->type == PEFT_F32 ? NULL : PEFT__CALLOC(ctx, peft__size(left), float);
     if (left->type != PEFT_F32 && !wide) return PEFT_ERROR_MEMORY;
     if (wide) peft__to_f32(left, 0, peft__size(left), wide);
-    peft_status status = peft__gemm(ctx, w->rows, w->cols, a->rows, scale, wide ? wide : peft__f32(left), rs,
-        cs, &right, 1, peft__f32(w), w->cols);
+    peft__matrix to = peft__dense(peft__f32(w), w->rows, w->cols), r = peft__matrix_of(in_out ? b : a);
+    peft__matrix l = peft__dense(wide ? wide : peft__f32(left), left->rows, left->cols);
+    peft_status status = peft__matmul(ctx, to, 1, scale, in_out ? peft__T(l) : l, in_out ? peft__T(r) : r);
     peft__free(ctx, wide);
     return status;
 }
@@ -20489,16 +20538,16 @@ enum { PEFT__SVD_ROUNDS = 64 };
 // those behind them are there to make them good.
 static peft_status peft__svd(peft_context *ctx, const float *w, int64_t m, int64_t n, int64_t r, int64_t k,
     peft_rng *rng, float *u, float *sigma, float *v) {
-    peft__operand whole = peft__operand_f32(w, n, false), transposed = peft__operand_f32(w, n, true);
+    peft__matrix W = peft__dense(w, m, n), U = peft__dense(u, k, m), V = peft__dense(v, k, n);
     double *g = PEFT__CALLOC(ctx, 2 * k * k, double), away = 1;
     float *before = PEFT__CALLOC(ctx, r * m + PEFT__MAX(m, k), float);
     peft_status status = g && before ? PEFT_OK : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < k * n; i++) v[i] = (float)peft_rng_normal(rng);
     for (int round = 0; round < PEFT__SVD_ROUNDS && !status && (round < 4 || away > 2e-6); round++) {
         peft__orthonormalize(ctx, v, k, n);
-        status = peft__gemm(ctx, k, m, n, 1, v, n, 1, &transposed, 0, u, m);  // U = V W^T
+        status = peft__matmul(ctx, U, 0, 1, V, peft__T(W));  // U = V W^T
         peft__orthonormalize(ctx, u, k, m);
-        if (!status) status = peft__gemm(ctx, k, n, m, 1, u, m, 1, &whole, 0, v, n);  // V = U W
+        if (!status) status = peft__matmul(ctx, V, 0, 1, U, W);
         if (status || (round % 4 != 3 && round + 1 < PEFT__SVD_ROUNDS)) continue;
         peft__singular_rows(u, m, v, n, k, g, before + r * m, sigma);
         away = peft__turned_away(ctx, u, before, r, m, before + r * m);
@@ -20536,9 +20585,8 @@ static peft_status peft__olora_start(
     if (!q) return PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < r * rows; i++) q[i] = w[i % rows * cols + i / rows];
     peft__orthonormalize(a->ctx, q, r, rows);
-    peft__operand whole = peft__operand_f32(w, cols, false);
-    peft_status status = peft__gemm(
-        a->ctx, r, cols, rows, 1, q, rows, 1, &whole, 0, upper, cols);  // R = Q^T W
+    peft__matrix R = peft__dense(upper, r, cols), Q = peft__dense(q, r, rows), W = peft__dense(w, rows, cols);
+    peft_status status = peft__matmul(a->ctx, R, 0, 1, Q, W);  // q holds Q^T: R = Q^T W
     float *left = peft__f32(s->b), *right = peft__f32(s->a);
     for (int64_t i = 0; i < r && !status; i++) {
         for (int64_t j = 0; j < rows; j++)
@@ -30486,7 +30534,7 @@ PEFTDEF void peft_optimizer_destroy(peft_optimizer *o) {
 }
 
 static void peft__state_map_init(peft__state_map *m, bool with_signs) {
-    peft__dynamic_map_of(m->value, with_signs);
+    peft__dynamic_map(m->value, with_signs);
     for (int i = 0; i < 255; i++) m->middle[i] = (m->value[i] + m->value[i + 1]) / 2;
     m->least = with_signs ? 0 : 1;
 }
@@ -38883,7 +38931,9 @@ PEFTDEF peft_status peft_benchmark_table(const peft_benchmark_results *r, int64_
 }
 #endif
 
+#undef PEFT__READING
 #endif  // PEFT_IMPLEMENTATION
+#undef PEFT__PASS  // of the reading of this file that ends here; see chapter 3
 
 /*
 MIT License
