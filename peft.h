@@ -17079,26 +17079,25 @@ static const peft_tensor *peft__checkpoint_named(const peft_model *m, const char
     return s || m->config.encoder_decoder || !dot ? s : peft_archive_find(m->archive, dot + 1);
 }
 
+static const peft_tensor *peft__checkpoint_module(const peft_model *m, const char *module) {
+    char name[96];
+    peft__string_into(name, sizeof(name), "%s.weight", module);
+    return peft__checkpoint_named(m, name);
+}
+
 // NULL: the checkpoint has a tied head only, or none.
 static const peft_tensor *peft__checkpoint_embedding(const peft_model *m) {
-    char name[96];
-    peft__string_into(name, sizeof(name), "%s.weight", m->family->embedding);
-    const peft_tensor *s = peft__checkpoint_named(m, name);
+    const peft_tensor *s = peft__checkpoint_module(m, m->family->embedding);
     for (int i = 0; i < 2 && !s && m->config.encoder_decoder; i++)
         s = peft_archive_find(m->archive, peft__t5_embeddings[i]);
     return s;
 }
 
-static const peft_tensor *peft__checkpoint_head(const peft_model *m) {
-    char name[96];
-    peft__string_into(name, sizeof(name), "%s.weight", m->family->head);
-    return peft_archive_find(m->archive, name);
-}
-
 static const peft_tensor *peft__checkpoint_find(const peft_model *m, const peft_tensor *t) {
     const peft_tensor *s = t == m->shared ? peft__checkpoint_embedding(m)
                                           : peft__checkpoint_named(m, t->name);
-    return !s && t == m->head ? peft__checkpoint_head(m) : s;  // tied, and saved under the head's name
+    return !s && t == m->head ? peft__checkpoint_module(m, m->family->head)
+                              : s;  // tied, and saved under the head's name
 }
 
 // Whether two tensors, of any types, have the same shape and numbers.
@@ -17120,7 +17119,8 @@ static bool peft__same_values(const peft_tensor *x, const peft_tensor *y) {
 // it is another matrix. T5's two embeddings have to be one.
 static peft_status peft__model_settle_head(peft_model *m) {
     peft_config *c = &m->config;
-    const peft_tensor *embedding = peft__checkpoint_embedding(m), *head = peft__checkpoint_head(m);
+    const peft_tensor *embedding = peft__checkpoint_embedding(m),
+                      *head = peft__checkpoint_module(m, m->family->head);
     for (int i = 0; i < 2 && embedding && c->encoder_decoder; i++) {
         const peft_tensor *other = peft_archive_find(m->archive, peft__t5_embeddings[i]);
         if (other && !peft__same_values(embedding, other))
@@ -19336,19 +19336,20 @@ static peft_tensor *peft__adapted_tensor(const peft__pass *p, peft_tensor *t, in
 }
 
 // An active adapter at a module.
-typedef struct peft__at_work {
+typedef struct peft__active_module {
     const peft_adapter *adapter;
     const peft__adapted *at;  // NULL: nothing
     float scale;  // of its low-rank path
     int64_t first, count;  // the rows that it works on; count 0: all
-} peft__at_work;
+} peft__active_module;
 
 // `rows`: whose rows they are. In a cached step each row is one sequence's token; rows stand in the order of
 // their sequences, of which some may have ended.
-static peft__at_work peft__work_at(const peft__pass *p, int i, const int64_t *rows, int64_t module) {
+static peft__active_module peft__active_module_at(
+    const peft__pass *p, int i, const int64_t *rows, int64_t module) {
     const peft_active_adapter *a = &p->adapters[i];
     const int64_t begin = a->first_sequence, end = begin + a->sequence_count;
-    peft__at_work w = {a->adapter, peft__adapted_at(a->adapter, module), 0, 0, 0};
+    peft__active_module w = {a->adapter, peft__adapted_at(a->adapter, module), 0, 0, 0};
     if (!w.at) return w;
     if (w.at->a) w.scale = peft__adapter_scale(a->adapter, w.at) * (a->scale == 0 ? 1 : a->scale);
     if (!a->sequence_count) return w;
@@ -19366,7 +19367,7 @@ static peft__at_work peft__work_at(const peft__pass *p, int i, const int64_t *ro
 }
 
 // y on an adapter's rows, zeros elsewhere.
-static peft_tensor *peft__only_rows(peft_tape *t, peft_tensor *y, const peft__at_work *w) {
+static peft_tensor *peft__only_rows(peft_tape *t, peft_tensor *y, const peft__active_module *w) {
     int64_t end = w->first + w->count;
     if (!w->count || !y) return y;
     peft_tensor *zeros = peft_input(t, 1, y->cols, NULL);
@@ -19381,7 +19382,7 @@ static peft_tensor *peft__adapted_linear(const peft__pass *p, const int64_t *row
     peft_tensor *weight, int64_t module, peft_tensor *residual) {
     peft_tape *t = p->tape;
     peft_low_rank paths[PEFT_MAX_PATHS];
-    peft__at_work work[PEFT_MAX_PATHS];
+    peft__active_module work[PEFT_MAX_PATHS];
     peft_linear_desc d;
     memset(&d, 0, sizeof(d));
     d.weight = peft__use_at(p, weight, module);
@@ -19390,8 +19391,8 @@ static peft_tensor *peft__adapted_linear(const peft__pass *p, const int64_t *row
     bool dora = false,
          apart = p->model->dropout > 0;  // apart: something stands between the product and the residual
     for (int i = 0; i < p->adapter_count; i++) {
-        work[i] = peft__work_at(p, i, rows, module);
-        const peft__at_work *w = &work[i];
+        work[i] = peft__active_module_at(p, i, rows, module);
+        const peft__active_module *w = &work[i];
         const peft__adapted *s = w->at;
         if (!s) continue;
         if (s->a) peft__add_path(&d, paths, w->adapter, s, false, w->scale, w->first, w->count);
@@ -19406,14 +19407,14 @@ static peft_tensor *peft__adapted_linear(const peft__pass *p, const int64_t *row
     d.residual = apart ? NULL : residual;
     peft_tensor *y = peft_linear_with(t, &d);
     if (!apart) return y;
-    for (const peft__at_work *w = work; w < work + p->adapter_count && y; w++) {
+    for (const peft__active_module *w = work; w < work + p->adapter_count && y; w++) {
         const peft__adapted *s = w->at;
         if (!s || !s->magnitude) continue;
         peft_tensor *direction = peft__dora_direction(t, d.weight, s->a, s->b, w->scale, s->magnitude);
         y = peft_multiply(t, y, direction, w->first, w->count);
     }
     if (bias) y = peft__add_row(t, y, bias);
-    for (const peft__at_work *w = work; w < work + p->adapter_count && y; w++) {
+    for (const peft__active_module *w = work; w < work + p->adapter_count && y; w++) {
         const peft__adapted *s = w->at;
         if (s && s->scale && !s->scales_input) y = peft_multiply(t, y, s->scale, w->first, w->count);
         if (s && s->down) {  // y + up(f(down(y))) (Houlsby et al. 2019)
@@ -19450,7 +19451,7 @@ static peft_tensor *peft__adapted_embedding(const peft__pass *p, const int64_t *
     for (int i = 0; i < p->adapter_count && x; i++) {
         const peft__adapted *s = peft__adapted_at(p->adapters[i].adapter, module);
         if (s && s->rows) x = peft__trained_rows(t, s, x, ids);
-        peft__at_work w = peft__work_at(p, i, rows, module);
+        peft__active_module w = peft__active_module_at(p, i, rows, module);
         if (!x || !w.at || !s->a) continue;
         peft_tensor *y = peft_linear(t, peft__column_embedding(t, s->a, ids, count), s->b, NULL);
         x = peft_add(t, x, peft__only_rows(t, peft_scale(t, y, w.scale), &w));
@@ -19683,7 +19684,8 @@ static peft__name_entry *peft__names_find(peft__builder *b, int which, const cha
     bool saved = which == PEFT__SAVED,
          anywhere = saved || which == PEFT__FEEDFORWARD || which == PEFT__TOKENS;
     peft__name_entry *first = NULL;
-    for (peft__name_entry *e = names->entries; e < names->entries + names->count && (!first || saved); e++) {
+    for (int64_t i = 0; i < names->count && (!first || saved); i++) {
+        peft__name_entry *e = &names->entries[i];
         bool found = !e->regex && peft__path_ends(path, n, e->text, e->size) &&
             (anywhere || e->size == n || path[n - e->size - 1] == '.');
         if (e->regex && !b->status)
@@ -20096,8 +20098,8 @@ static void peft__check_matched(peft__builder *b) {
         any = a->modules[i].a || a->modules[i].scale;
     if (!a->count || !any) peft__nothing_matched(b);
     for (int i = 0; i < PEFT__LISTS && (b->kind & PEFT__ADAPTS); i++)
-        for (peft__name_entry *e = b->lists[i].entries;
-            !b->status && e < b->lists[i].entries + b->lists[i].count; e++) {
+        for (int64_t k = 0; k < b->lists[i].count && !b->status; k++) {
+            const peft__name_entry *e = &b->lists[i].entries[k];
             if (e->matched || i == PEFT__FEEDFORWARD || i == PEFT__LAYER_NAMES) continue;
             if (i != PEFT__TOKENS)
                 peft__log(a->ctx, "warning: \"%.*s\" of %s matches nothing in the model", (int)e->size,
@@ -20519,7 +20521,7 @@ static void peft__singular_rows(
 
 // How far the first r rows of u [*, m] are from the space of `before`'s: the root of the mean square of what
 // sticks out.
-static double peft__turned_away(
+static double peft__subspace_distance(
     peft_context *ctx, const float *u, const float *before, int64_t r, int64_t m, float *row) {
     double sum = 0;
     for (int64_t i = 0; i < r; i++) {
@@ -20550,7 +20552,7 @@ static peft_status peft__svd(peft_context *ctx, const float *w, int64_t m, int64
         if (!status) status = peft__matmul(ctx, V, 0, 1, U, W);
         if (status || (round % 4 != 3 && round + 1 < PEFT__SVD_ROUNDS)) continue;
         peft__singular_rows(u, m, v, n, k, g, before + r * m, sigma);
-        away = peft__turned_away(ctx, u, before, r, m, before + r * m);
+        away = peft__subspace_distance(ctx, u, before, r, m, before + r * m);
         memcpy(before, u, (size_t)(r * m) * sizeof(float));
     }
     peft__free(ctx, g);
