@@ -2064,32 +2064,20 @@ static void peft__sink_double(peft__sink *s, double v) {
         if (digits == 17 || back == v || (digits <= 9 && (double)(float)v == v && (float)back == (float)v))
             break;
     }
-    char text[40];
-    int n = 0;
     char raw[24];
     peft__sink r = {raw, 0, sizeof(raw)};
     peft__sink_integer(&r, mantissa, false);
     exponent += (int)r.size - digits;  // 9.9999999 was rounded up to 10, or the logarithm to the next integer
     while (r.size > 1 && raw[r.size - 1] == '0') r.size--;
-    int count = (int)r.size;
-    if (exponent >= -5 && exponent < 17) {
-        if (exponent < 0) {
-            text[n++] = '0';
-            text[n++] = '.';
-            for (int i = -1; i > exponent; i--) text[n++] = '0';
-        }
-        for (int i = 0; i < PEFT__MAX(count, exponent + 1); i++) {
-            if (i == exponent + 1 && exponent >= 0) text[n++] = '.';
-            text[n++] = i < count ? raw[i] : '0';
-        }
-        peft__sink_put(s, text, (size_t)n);
-        return;
+    // digit i stands for 10^(exponent - i); the point comes behind digit `exponent`, or 0 before an e
+    bool plain = exponent >= -5 && exponent < 17;
+    int count = (int)r.size, point = plain ? exponent : 0, end = plain ? PEFT__MAX(count, exponent + 1) : count;
+    for (int k = PEFT__MIN(point, 0); k < end; k++) {
+        peft__sink_put(s, k >= 0 && k < count ? &raw[k] : "0", 1);
+        if (k == point && k + 1 < end) peft__sink_put(s, ".", 1);
     }
-    text[n++] = raw[0];
-    if (count > 1) text[n++] = '.';
-    for (int i = 1; i < count; i++) text[n++] = raw[i];
-    text[n++] = 'e';
-    peft__sink_put(s, text, (size_t)n);
+    if (plain) return;
+    peft__sink_put(s, "e", 1);
     peft__sink_integer(s, (unsigned long long)(exponent < 0 ? -exponent : exponent), exponent < 0);
 }
 
@@ -2185,16 +2173,9 @@ static void peft__string_into(char *out, size_t capacity, const char *format, ..
 }
 
 PEFTDEF const char *peft_status_text(peft_status status) {
-    static const char *const texts[] = {"ok",
-                                        "out of memory",
-                                        "file error",
-                                        "file format error",
-                                        "bad argument",
-                                        "shapes do not fit",
-                                        "not found",
-                                        "not supported",
-                                        "not a finite number",
-                                        "cancelled"};
+    static const char *const texts[] = {
+        "ok", "out of memory", "file error", "file format error", "bad argument", "shapes do not fit",
+        "not found", "not supported", "not a finite number", "cancelled"};
     return (size_t)status < sizeof(texts) / sizeof(texts[0]) ? texts[status] : "unknown status";
 }
 
@@ -2308,10 +2289,9 @@ static double peft__seconds(void) {
 #endif
 }
 
-// ---- threads
-// A pool of threads - 1 workers that the calling thread joins. Work is a count of independent tasks; whoever
-// is free takes the next one. A task may depend on its index only, never on its thread: that is why results
-// are equal for any number of threads.
+// ---- threads: a pool of threads - 1 workers that the calling thread joins. Work is a count of independent
+//      tasks; whoever is free takes the next one. A task may depend on its index only, never on its thread:
+//      that is why results are equal for any number of threads.
 
 typedef void (*peft__task_fn)(void *arg, int64_t index);
 
@@ -2732,8 +2712,8 @@ static peft_status peft__scratch_map(peft_context *ctx, const char *path, size_t
     static const char zeros[1 << 16] = {0};
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
     if (fd < 0) return peft__fail(ctx, PEFT_ERROR_IO, "%s: %s", path, strerror(errno));
-    bool ok =
-        true;  // written, not only sized: a disk that is full must not show later, when a page is touched
+    bool ok = true;
+    // written, not only sized: a disk that is full must not show later, when a page is touched
     for (size_t at = 0; at < size && ok; at += sizeof(zeros)) {
         size_t n = PEFT__MIN(sizeof(zeros), size - at);
         ssize_t wrote = write(fd, zeros, n);
@@ -2741,9 +2721,9 @@ static peft_status peft__scratch_map(peft_context *ctx, const char *path, size_t
         if (wrote >= 0 && !ok) errno = ENOSPC;  // a part of it: the disk is full
     }
     void *p = ok ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
-    peft_status status =
-        p == MAP_FAILED ? peft__fail(ctx, PEFT_ERROR_IO, "%s: %zu bytes: %s", path, size, strerror(errno))
-                        : PEFT_OK;
+    peft_status status = PEFT_OK;
+    if (p == MAP_FAILED)
+        status = peft__fail(ctx, PEFT_ERROR_IO, "%s: %zu bytes: %s", path, size, strerror(errno));
     close(fd);
     unlink(path);
     if (!status) *out = p;
@@ -2918,7 +2898,7 @@ static peft_status peft__writer_commit(peft__writer *w) {
 // =====================================================================================================================
 
 // ---- arena: allocation by moving a pointer, freed all at once. Reset keeps the memory, so a second round
-// allocates nothing.
+//      allocates nothing.
 
 typedef struct peft__chunk {
     struct peft__chunk *next;
@@ -2960,8 +2940,7 @@ static void *peft__arena_alloc(peft__arena *a, size_t size) {
         a->current = a->current->next;
     peft__chunk *c = a->current;
     if (!c || c->size - c->used < size) {
-        size_t want =
-            PEFT__MAX(size, PEFT__MAX((size_t)4096, c ? PEFT__MIN(2 * c->size, (size_t)1 << 24) : 0));
+        size_t twice = c ? PEFT__MIN(2 * c->size, (size_t)1 << 24) : 4096, want = PEFT__MAX(size, twice);
         size_t header = (sizeof(peft__chunk) + PEFT__ALIGN - 1) / PEFT__ALIGN * PEFT__ALIGN;
         peft__chunk *fresh = (peft__chunk *)peft__alloc(a->ctx, header + want);
         if (!fresh) return NULL;
@@ -3009,18 +2988,20 @@ PEFT__NOINLINE void peft__string_free(peft__string *s) {
     s->size = s->capacity = 0;
 }
 
+// Room for n more bytes and a NUL.
+static bool peft__string_room(peft__string *s, size_t n) {
+    if (s->failed || s->capacity - s->size > n) return !s->failed;
+    size_t capacity = PEFT__MAX(s->capacity * 2, s->size + n + 64);
+    char *grown = capacity > n ? (char *)peft__realloc(s->ctx, s->data, capacity) : NULL;
+    s->failed = !grown;
+    if (!grown) return false;
+    s->data = grown;
+    s->capacity = capacity;
+    return true;
+}
+
 static bool peft__string_append(peft__string *s, const char *data, size_t n) {
-    if (s->failed) return false;
-    if (s->capacity - s->size <= n) {
-        size_t capacity = PEFT__MAX(s->capacity * 2, s->size + n + 64);
-        char *grown = capacity > n ? (char *)peft__realloc(s->ctx, s->data, capacity) : NULL;
-        if (!grown) {
-            s->failed = true;
-            return false;
-        }
-        s->data = grown;
-        s->capacity = capacity;
-    }
+    if (!peft__string_room(s, n)) return false;
     if (n) memcpy(s->data + s->size, data, n);
     s->size += n;
     s->data[s->size] = 0;
@@ -3032,19 +3013,12 @@ PEFT__NOINLINE bool peft__string_puts(peft__string *s, const char *text) {
 }
 
 static bool peft__string_vformat(peft__string *s, const char *format, va_list args) {
-    char text[1024];
     va_list again;
     va_copy(again, args);
-    size_t n = peft__vformat(text, sizeof(text), format, args);
-    bool ok = n < sizeof(text) && peft__string_append(s, text, n);
-    char *big = n < sizeof(text) ? NULL : (char *)peft__alloc(s->ctx, n + 1);
-    if (big) {
-        peft__vformat(big, n + 1, format, again);
-        ok = peft__string_append(s, big, n);
-        peft__free(s->ctx, big);
-    }
+    size_t n = peft__vformat(NULL, 0, format, args);
+    bool ok = peft__string_room(s, n);
+    if (ok) s->size += peft__vformat(s->data + s->size, n + 1, format, again);
     va_end(again);
-    s->failed = s->failed || !ok;
     return ok;
 }
 
@@ -4179,8 +4153,8 @@ static bool peft__re_escape(peft__re_parser *p, bool in_class, uint32_t *c) {
     else if (e == 'u') ok = peft__re_number(p, 16, 4, 4, c);
     else if (e == 'U' && !ruby) ok = peft__re_number(p, 16, 8, 8, c);
     else if (e == 'e' && ruby) *c = 27;
-    else if (e >= '0' &&
-             e <= '9') {  // octal: \0, three digits, or any in a class; else the number of a group
+    // octal: \0, three digits, or any in a class; else the number of a group
+    else if (e >= '0' && e <= '9') {
         bool octal = p->n - p->at >= 2 && e < '4' && peft__re_digit(p->pattern[p->at]) < 8 &&
                      peft__re_digit(p->pattern[p->at + 1]) < 8;
         if (e != '0' && !octal && !in_class)
@@ -4949,9 +4923,6 @@ static void peft__shuffle(peft_rng *r, int64_t *items, int64_t n) {
     }
 }
 
-#define peft__rng_seed peft_rng_seed
-#define peft__rng_uniform peft_rng_uniform
-#define peft__rng_normal peft_rng_normal
 
 // ---- half floats
 
@@ -10065,11 +10036,10 @@ static peft_status peft__safetensors_read(peft_archive *a, peft__file *f) {
     return status;
 }
 
-// ---- quantized weights in safetensors
-// bitsandbytes stores a weight <p> of 4 bits as codes <p> (two per byte), <p>.absmax (F32, or U8 with nested
-// scales), <p>.quant_map and <p>.quant_state.bitsandbytes__nf4 or __fp4: bytes of JSON. Ours of 8 bits is <p>
-// (I8), <p>.scale (F32, one per block) and <p>.quant_state.peft__int8. Each is presented as one tensor <p>;
-// the parts are hidden.
+// ---- quantized weights in safetensors. bitsandbytes stores a weight <p> of 4 bits as codes <p> (two per
+//      byte), <p>.absmax (F32, or U8 with nested scales), <p>.quant_map and <p>.quant_state.bitsandbytes__nf4
+//      or __fp4: bytes of JSON. Ours of 8 bits is <p> (I8), <p>.scale (F32, one per block) and
+//      <p>.quant_state.peft__int8. Each is presented as one tensor <p>; the parts are hidden.
 
 static const struct peft__quant_format {
     const char *state, *name;  // the end of the state's key, "quant_type" in it
@@ -10125,7 +10095,8 @@ static const void *peft__quant_part_data(peft__quant_reader *r, const char *suff
     peft_archive *a = r->archive;
     char name[512];
     peft__string_into(name, sizeof(name), "%s%s", r->weight, suffix);
-    int64_t i = r->status ? -1 : peft__map_get(&a->by_name, name, strlen(name), -1);
+    bool fits = strlen(r->weight) + strlen(suffix) < sizeof(name);
+    int64_t i = fits && !r->status ? peft__map_get(&a->by_name, name, strlen(name), -1) : -1;
     peft__stored *s = i < 0 ? NULL : &a->stored[i];
     if (!s && !r->status)
         r->status = peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", r->path, name);
@@ -10207,9 +10178,8 @@ static peft_status peft__archive_join_weight(peft_archive *a, int64_t i, const s
     if (!r.status) peft__quant_state(&r, f, state, t, q);
     s->hidden = true;
     bool four = f->type != PEFT_I8;
-    int kind = !four                                    ? PEFT__BITS_8
-               : peft__json_get(state, "nested_offset") ? PEFT__BITS_4_NESTED
-                                                        : PEFT__BITS_4;
+    bool nested = peft__json_get(state, "nested_offset") != NULL;
+    int kind = !four ? PEFT__BITS_8 : nested ? PEFT__BITS_4_NESTED : PEFT__BITS_4;
     const void *codes = peft__quant_part_data(&r, "", four ? PEFT__DTYPE_U8 : PEFT__DTYPE_I8, four,
                                               four ? r.count / 2 + r.count % 2 : r.count);
     for (int64_t k = 0; k < PEFT__COUNT(peft__quant_parts) && !r.status; k++)
@@ -10286,18 +10256,17 @@ static peft_status peft__archive_open_index(peft_archive *a, const char *index) 
 
 // Weights in formats that are not read: what they are, and what makes safetensors of them. %s: the folder,
 // then the file to be made.
-#define PEFT__FROM_TORCH(files)                                                                             \
-    "python -c \"import glob, torch, safetensors.torch as s; s.save_file({k: v.contiguous().clone() for f " \
-    "in "                                                                                                   \
-    "glob.glob('%s" files                                                                                   \
-    "') for k, v in torch.load(f, 'cpu', weights_only=True).items()}, '%s', {'format': 'pt'})\""
-#define PEFT__FROM_TRANSFORMERS(from)                                                                \
-    "python -c \"from transformers import AutoConfig as C, AutoModelForCausalLM as D, "              \
-    "AutoModelForSeq2SeqLM "                                                                         \
-    "as E; f = '%s'; (E if C.from_pretrained(f).is_encoder_decoder else D).from_pretrained(f, " from \
-    "=True).save_pretrained(f)\" (transformers 4; makes %s)"
-#define PEFT__FROM_NUMPY(file) \
-    "python -c \"import numpy, safetensors.numpy as s; s.save_file(dict(numpy.load('%s" file "')), '%s')\""
+#define PEFT__FROM_TORCH(files)                                                                \
+    "python -c \"import glob, torch, safetensors.torch as s; s.save_file({k: "                \
+    "v.contiguous().clone() for f in glob.glob('%s" files "') for k, v in "                   \
+    "torch.load(f, 'cpu', weights_only=True).items()}, '%s', {'format': 'pt'})\""
+#define PEFT__FROM_TRANSFORMERS(from)                                                          \
+    "python -c \"from transformers import AutoConfig as C, AutoModelForCausalLM as D, "       \
+    "AutoModelForSeq2SeqLM as E; f = '%s'; (E if C.from_pretrained(f).is_encoder_decoder "    \
+    "else D).from_pretrained(f, " from "=True).save_pretrained(f)\" (transformers 4; makes %s)"
+#define PEFT__FROM_NUMPY(file)                                                                 \
+    "python -c \"import numpy, safetensors.numpy as s; s.save_file(dict(numpy.load('%s" file  \
+    "')), '%s')\""
 static const struct peft__foreign {
     const char *name, *format, *line;
 } peft__foreign_files[] = {
@@ -10444,9 +10413,8 @@ static const char *peft__quant_json(peft__arena *arena, const peft_tensor *t, co
 
 static void peft__item_add(peft__item **at, const peft_tensor *t, const char *suffix, int dtype,
                            int64_t count, int64_t cols, const void *data) {
-    peft__item p = {
-        t,     suffix, dtype, dtype < PEFT__DTYPE_U8 ? (int64_t)peft__dtype_size((peft_dtype)dtype) : 1,
-        count, cols,   data};
+    int64_t width = dtype < PEFT__DTYPE_U8 ? (int64_t)peft__dtype_size((peft_dtype)dtype) : 1;
+    peft__item p = {t, suffix, dtype, width, count, cols, data};
     *(*at)++ = p;
 }
 
@@ -10560,9 +10528,8 @@ PEFTDEF peft_status peft_safetensors_write(peft_context *ctx, const char *path,
 }
 
 // ---- GGUF, ggml's file: "GGUF", u32 version, u64 counts of tensors and of metadata; each metadata entry as
-// key, type and
-//      value; each tensor as name, dimensions, type and offset; padding; data. All little-endian, and nothing
-//      is aligned.
+//      key, type and value; each tensor as name, dimensions, type and offset; padding; data. All
+//      little-endian, and nothing is aligned.
 
 enum {
     PEFT__GGUF_MAX_NAME = 63,
@@ -10732,7 +10699,7 @@ static bool peft__pack_blocks(const peft__ggml_format *f, const float *x, int64_
 
 static const peft__ggml_format *peft__ggml_format_of(int64_t type) {
 #define PEFT__SKIPPED(type, name, block, size) \
-    { type, name, block, size, NULL, NULL, NULL, PEFT_F32, 0 }
+    {type, name, block, size, NULL, NULL, NULL, PEFT_F32, 0}
     static const peft__ggml_format formats[] = {
         {0, "F32", 1, 4, peft__unpack_floats, peft__pack_floats, NULL, PEFT_F32, 0},
         {1, "F16", 1, 2, peft__unpack_floats, peft__pack_floats, NULL, PEFT_F32, 0},
@@ -11406,14 +11373,12 @@ static void peft__gguf_write_source(peft__writer *w, const peft__gguf_source *s)
             for (int64_t i = 0; i < s->cols; i++) peft__to_f32(s->tensor, i * s->rows + r, 1, x + i);
         for (int64_t i = 0; i < s->cols && s->scale != 1; i++) x[i] *= s->scale;
         if (f->encode(f, x, blocks, row)) peft__write(w, row, (size_t)bytes);
-        else
-            w->status =
-                peft__fail(w->ctx, PEFT_ERROR_NUMERIC, "%s: tensor %s, row %ld: a value that %s cannot hold",
-                           w->path, s->name, r, f->name);
+        else w->status = peft__fail(w->ctx, PEFT_ERROR_NUMERIC,
+                                    "%s: tensor %s, row %ld: a value that %s cannot hold", w->path, s->name,
+                                    r, f->name);
     }
-    peft__write(
-        w, zeros,
-        (size_t)((PEFT__GGUF_ALIGNMENT - s->rows * bytes % PEFT__GGUF_ALIGNMENT) % PEFT__GGUF_ALIGNMENT));
+    int64_t behind = s->rows * bytes % PEFT__GGUF_ALIGNMENT;
+    peft__write(w, zeros, (size_t)(behind ? PEFT__GGUF_ALIGNMENT - behind : 0));
     peft__free(w->ctx, x);
     peft__free(w->ctx, row);
 }
@@ -12148,8 +12113,7 @@ static peft_status peft__gguf_config(const peft_gguf *g, peft__string *json) {
 }
 
 // ---- blocks of a scale times small integers, which our own formats hold bit for bit: a little more memory
-// (32 bits for a
-//      scale), and all that is written for those formats works on them
+//      (32 bits for a scale), and all that is written for those formats works on them
 
 static void peft__gguf_keep_rows(void *arg, int64_t begin, int64_t end) {
     const peft__gguf_decoding *d = (const peft__gguf_decoding *)arg;
@@ -12271,14 +12235,14 @@ static peft_status peft__refuse_bin(peft_context *ctx, const char *path) {
     peft_status status = peft__file_open(ctx, path, &f);
     if (status) return status;
     status = f.size >= sizeof(b) ? peft__file_read(&f, 0, b, sizeof(b)) : PEFT_OK;
-    peft__file_close(&f);
     bool pickle = memcmp(b, "PK\3\4", 4) == 0 || (b[0] == 0x80 && b[1] >= 2 && b[1] <= 5);
-    return status ? status
-                  : peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-                               pickle ? "%s: PyTorch's pickle is not read; give the folder of its model"
-                                      : "%s: if this is llama2.c's, `peft convert %s FOLDER` makes a folder "
-                                        "of it that is read",
-                               path, path);
+    if (!status && pickle)
+        status = peft__file_cannot(&f, "PyTorch's pickle is not read; give the folder of its model");
+    else if (!status)
+        status = peft__file_cannot(&f, "if this is llama2.c's, `peft convert %s FOLDER` makes a folder of it "
+                                       "that is read", path);
+    peft__file_close(&f);
+    return status;
 }
 
 // ---- the vocabulary in a GGUF file
@@ -32653,7 +32617,7 @@ static void peft__rouge_resample(void *arg, int64_t sample) {
     peft__rouge_values sum;
     peft_rng rng;
     memset(&sum, 0, sizeof sum);
-    peft__rng_seed(&rng, b->seed * 0x9E3779B97F4A7C15u + (uint64_t)sample);
+    peft_rng_seed(&rng, b->seed * 0x9E3779B97F4A7C15u + (uint64_t)sample);
     for (int64_t i = 0; i < b->count; i++) peft__rouge_add(&sum, &b->pairs[peft__rng_below(&rng, b->count)]);
     for (int k = 0; k < PEFT__ROUGE_VALUES; k++) b->means[k * b->samples + sample] = sum.v[k] / (double)b->count;
 }
