@@ -12694,6 +12694,11 @@ static char *peft__tokenizer_text(peft_tokenizer *t, const char *text, size_t n)
     return copy;
 }
 
+// The id of a text, -1: no piece is called so.
+static int64_t peft__id_of(const peft_tokenizer *t, const char *text, size_t n) {
+    return peft__map_get(&t->by_text, text, n, -1);
+}
+
 // Appends a piece. Of several with one text by_text keeps the first.
 static peft__piece *peft__tokenizer_add(
     peft_tokenizer *t, const char *text, size_t n, float score, int type) {
@@ -12713,7 +12718,7 @@ static peft__piece *peft__tokenizer_add(
     p->score = score;
     p->left = p->right = -1;
     p->type = (unsigned char)type;
-    bool known = !n || peft__map_get(&t->by_text, copy, n, -1) >= 0;
+    bool known = !n || peft__id_of(t, copy, n) >= 0;
     if (!known && !peft__map_set(&t->by_text, copy, n, t->count)) peft__load_has(t, NULL);
     t->count++;
     return p;
@@ -12908,9 +12913,9 @@ static void peft__tokenizer_trie(
 }
 // ---- Unicode's normalization forms (UAX 15), Unicode 12.0 as in the tokenizers library
 
-// Decompositions and combining classes: numbers of tools/normalization_tables.py, which says what they mean. They
-// are compressed by an adaptive binary range coder, as LZMA has one: each bit is coded by the odds that the bits
-// of its context had so far.
+// Decompositions and combining classes: numbers of tools/normalization_tables.py, which says what they mean.
+// They are compressed by an adaptive binary range coder, as LZMA has one: each bit is coded by the odds that the
+// bits of its context had so far.
 static const char *const peft__nf_data[] = {
     "#7KX#$592mkNrMT6VjA%eROAMGV_;$2Oc87%qlBqCXDu'+9VrK<veGC*'Q.(S,x4w)[bwhs/(r]Lc9k1Ss]A(hvxILaK4VG@(K)S)5<",
     "]Z`t*tqpi)qkggu3+ph4-XcT+%nCUQ<mpJ^>O2iuK2dL[0x,FN,tDr'cQOd#4o#se*>j-uvl0B&/FloD]Sr2p2Ln+@Iw%.cBdb[xDJV",
@@ -14256,9 +14261,7 @@ static bool peft__model_word(peft__encoder *e, const char *s, int64_t n) {
 // The words of normalized text, into e->spans of e->text.
 static bool peft__cut_words(peft__encoder *e, const char *s, size_t n, size_t first) {
     const peft_tokenizer *t = e->t;
-    peft__step whole;
-    memset(&whole, 0, sizeof(whole));
-    peft__cutter c = {e, &whole, false, false, false, 0, (int32_t)first, -1};
+    peft__cutter c = {e, NULL, false, false, false, 0, (int32_t)first, -1};
     e->text.size = 0;
     e->cuts.count = 0;
     peft__cut_push(&c, 0, (int32_t)n);
@@ -15166,8 +15169,7 @@ static void peft__tokenizer_finish(peft_tokenizer *t) {
 // id *next, which is moved.
 static void peft__put_added(peft_tokenizer *t, peft__added a, int64_t *next) {
     if (!a.size || t->status) return;
-    int64_t known = peft__map_get(&t->added_by_text, a.text, a.size, -1),
-            id = peft__map_get(&t->by_text, a.text, a.size, -1);
+    int64_t known = peft__map_get(&t->added_by_text, a.text, a.size, -1), id = peft__id_of(t, a.text, a.size);
     if (known < 0) {
         void *grown = peft__one_more(
             t->ctx, t->added_tokens, t->added_count, &t->added_capacity, sizeof(peft__added));
@@ -15295,7 +15297,7 @@ static void peft__sp_read_piece(peft_tokenizer *t, peft__proto p) {
     bool byte = type != PEFT__PIECE_BYTE || (text && peft__byte_piece(text, size) >= 0);
     if (p.failed || !text || !size || !(score - score == 0) || type < 1 || type > PEFT__PIECE_BYTE || !byte)
         peft__damaged(t, "piece %lld is damaged", (long long)t->count);
-    else if (peft__map_get(&t->by_text, text, size, -1) >= 0)
+    else if (peft__id_of(t, text, size) >= 0)
         peft__damaged(t, "piece %lld is there twice", (long long)t->count);
     if (type == PEFT__PIECE_UNKNOWN && t->ids.unk < 0) t->ids.unk = (int32_t)t->count;
     peft__tokenizer_add(t, text, size, score, (int)type);
@@ -15373,7 +15375,7 @@ static int peft__ranked_piece_compare(const void *a, const void *b) {
 
 // The piece of this text that may be part of a merge; -1: none.
 static int64_t peft__merge_part(const peft_tokenizer *t, const char *s, size_t n, unsigned types) {
-    int64_t id = peft__map_get(&t->by_text, s, n, -1);
+    int64_t id = peft__id_of(t, s, n);
     return id >= 0 && types >> t->pieces[id].type & 1 ? id : -1;
 }
 
@@ -15464,8 +15466,8 @@ static void peft__add_named_merge(
     memcpy(joined, s, left);
     size_t inside = PEFT__MIN((size_t)t->prefix_size, right);
     memcpy(joined + left, r + inside, right - inside);
-    int64_t a = peft__map_get(&t->by_text, s, left, -1), b = peft__map_get(&t->by_text, r, right, -1);
-    int64_t both = peft__map_get(&t->by_text, joined, left + right - inside, -1);
+    int64_t a = peft__id_of(t, s, left), b = peft__id_of(t, r, right);
+    int64_t both = peft__id_of(t, joined, left + right - inside);
     if (a >= 0 && b >= 0 && both >= 0) peft__merge_add(t, a, b, rank, both);
     else peft__damaged(t, "merge %lld, '%.*s' and '%.*s', is not in the vocabulary", (long long)rank,
                          (int)left, s, (int)right, r);
@@ -15825,8 +15827,7 @@ static void peft__read_model_settings(peft_tokenizer *t, const peft__json *model
     t->max_word = peft__json_int(model, "max_input_chars_per_word", 100);
     if (t->status) return;
     bool unigram = t->kind == PEFT__UNIGRAM;
-    int64_t id = unigram ? peft__json_int(model, "unk_id", -1)
-                         : peft__map_get(&t->by_text, unk, (size_t)unk_size, -1);
+    int64_t id = unigram ? peft__json_int(model, "unk_id", -1) : peft__id_of(t, unk, (size_t)unk_size);
     if (id >= t->count || id < -1)
         peft__damaged(t, "model: unk_id %lld of %lld", (long long)id, (long long)t->count);
     t->model_unk = (int32_t)id;
@@ -15862,8 +15863,7 @@ static void peft__read_added_tokens(peft_tokenizer *t, const peft__json *list) {
     for (const peft__json *v = peft__json_first(list); v && !t->status; v = v->next) {
         peft__added a = peft__json_added(t, v);
         peft__put_added(t, a, &next);
-        int64_t said = peft__json_int(v, "id", -1),
-                is = t->status ? said : peft__map_get(&t->by_text, a.text, a.size, -1);
+        int64_t said = peft__json_int(v, "id", -1), is = t->status ? said : peft__id_of(t, a.text, a.size);
         if (is != said && a.size)
             peft__log(t->ctx,
                 "warning: %s: the added token %.*s has id %lld, not %lld as the file says: the tokenizers "
@@ -16082,7 +16082,7 @@ static void peft__read_added_file(peft_tokenizer *t, const peft__token_files *f)
         if (v->type != PEFT__JSON_NUMBER || v->key_length > INT32_MAX / 4)
             peft__damaged(t, "added_tokens.json: the id of %s", v->key);
         else if (peft__map_get(&t->added_by_text, a.text, a.size, -1) < 0) peft__put_added(t, a, &next);
-        int64_t is = t->status ? -1 : peft__map_get(&t->by_text, a.text, a.size, -1);
+        int64_t is = t->status ? -1 : peft__id_of(t, a.text, a.size);
         if (a.size && (double)is != v->number)
             peft__damaged(t, "added_tokens.json: %s has id %g, which is %lld in this vocabulary", v->key,
                             v->number, (long long)is);
@@ -16228,7 +16228,7 @@ PEFTDEF const char *peft_token_text(const peft_tokenizer *t, int32_t id) {
 }
 
 PEFTDEF int32_t peft_token_id(const peft_tokenizer *t, const char *text) {
-    return t && text ? (int32_t)peft__map_get(&t->by_text, text, strlen(text), -1) : -1;
+    return t && text ? (int32_t)peft__id_of(t, text, strlen(text)) : -1;
 }
 
 PEFTDEF peft_special_ids peft_tokenizer_special(const peft_tokenizer *t) {
@@ -16565,7 +16565,7 @@ static void peft__json_added_token(peft__string *s, const char *before, int64_t 
 // of a vocabulary without lattice.
 static void peft__json_added_tokens(peft__string *s, const peft_tokenizer *t) {
     const char *before = "";
-    peft__string_puts(s, "\"added_tokens\":[");
+    peft__string_quoted(s, "'added_tokens':[");
     for (int32_t i = 0; i < t->count; i++) {
         const peft__piece *p = &t->pieces[i];
         bool user = p->type == PEFT__PIECE_USER && t->kind != PEFT__UNIGRAM;
@@ -16640,7 +16640,7 @@ static void peft__json_bpe(peft__string *s, const peft_tokenizer *t) {
         peft__json_truth[t->ignore_merges]);
     for (int32_t i = 0; i < t->count; i++) {
         const peft__piece *p = &t->pieces[i];
-        if (!p->size || peft__map_get(&t->by_text, p->text, p->size, -1) != i)
+        if (!p->size || peft__id_of(t, p->text, p->size) != i)
             continue;  // no token, or one that is there already
         peft__string_puts(s, before);
         peft__json_text_of(s, t, i);
@@ -16675,10 +16675,10 @@ static void peft__tokenizer_json(peft__string *s, const peft_tokenizer *t, int32
             "warning: %s: behind a user-defined token, tokenizer.json puts a space that SentencePiece does "
             "not",
             t->source);
-    peft__string_puts(s, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\n");
+    peft__string_quoted(s, "{'version':'1.0','truncation':null,'padding':null,\n");
     peft__json_added_tokens(s, t);
     peft__json_steps(s, t, true);
-    if (front < 0 && behind < 0) peft__string_puts(s, "\"post_processor\":null,\n");
+    if (front < 0 && behind < 0) peft__string_quoted(s, "'post_processor':null,\n");
     else peft__json_around(s, t, front, behind);
     if (t->kind == PEFT__UNIGRAM) peft__json_unigram(s, t);
     else peft__json_bpe(s, t);
@@ -16690,15 +16690,15 @@ static void peft__tokenizer_json(peft__string *s, const peft_tokenizer *t, int32
 static void peft__tokenizer_config(peft__string *s, const peft_tokenizer *t, int64_t longest) {
     static const char *const roles[] = {"bos_token", "eos_token", "pad_token", "unk_token"};
     const int32_t ids[] = {t->ids.bos, t->ids.eos, t->ids.pad, t->ids.unk};
-    peft__string_puts(s, "{\n  \"clean_up_tokenization_spaces\": false,\n");
-    if (longest) peft__string_format(s, "  \"model_max_length\": %lld,\n", (long long)longest);
+    peft__string_quoted(s, "{\n  'clean_up_tokenization_spaces': false,\n");
+    if (longest) peft__string_quoted(s, "  'model_max_length': %lld,\n", (long long)longest);
     for (int i = 0; i < 4; i++) {
         if (ids[i] < 0 || ids[i] >= t->count) continue;
-        peft__string_format(s, "  \"%s\": ", roles[i]);
+        peft__string_quoted(s, "  '%s': ", roles[i]);
         peft__json_text_of(s, t, ids[i]);
         peft__string_puts(s, ",\n");
     }
-    peft__string_puts(s, "  \"tokenizer_class\": \"PreTrainedTokenizerFast\"\n}\n");
+    peft__string_quoted(s, "  'tokenizer_class': 'PreTrainedTokenizerFast'\n}\n");
 }
 
 // ---- more tokens: they are written into the text of tokenizer.json, which is then read like any other
