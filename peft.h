@@ -12497,29 +12497,25 @@ static peft_status peft__gguf_write_lora(peft_context *ctx, const peft__gguf_lor
 // 7. TOKENIZERS
 //    Text to ids and back, exactly as sentencepiece and Hugging Face's tokenizers library do it. Whatever
 //    file a vocabulary comes from, it becomes one pipeline when it is loaded: normalizers rewrite the text,
-//    pre-tokenizers cut it into words, a model turns each word into ids, and decoders make text of ids. Steps
-//    are rows of peft__step_kinds. Functions to know: peft__tokenizer_read (a file becomes the pipeline),
-//    peft__encode (text through it), peft__encode_unigram and peft__bpe_word (the two models that matter),
-//    peft_decode. Example: the pieces _a, b and _ab have the log probabilities -1, -2 and -2.5. The text "ab"
-//    is normalized to "_ab"; of its two segmentations unigram takes _ab, as -2.5 is more than -1 + -2. BPE
+//    pre-tokenizers cut it into words, a model turns each word into ids, and decoders make text of ids.
+//    The steps are rows of peft__step_kinds.
+//
+//    Functions to know: peft__tokenizer_read (a file becomes the pipeline), peft__encode (text through it),
+//    peft__encode_unigram and peft__bpe_word (the two models that matter), peft_decode.
+//
+//    Example: the pieces _a, b and _ab have the log probabilities -1, -2 and -2.5. The text "ab" is
+//    normalized to "_ab"; of its two segmentations unigram takes _ab, as -2.5 is more than -1 + -2 = -3. BPE
 //    with the merges "_ a" and "_a b" starts with the characters _ a b, joins the first two, then the rest,
-//    and arrives at the same piece. Rests on: 2, 6.  Hands on: peft_encode, peft_decode.
+//    and arrives at the same piece.
+//
+//    Rests on: 2, 6.  Hands on: peft_encode, peft_decode.
 // =====================================================================================================================
 
-enum {
-    PEFT__PIECE_NORMAL = 1,
-    PEFT__PIECE_UNKNOWN,
-    PEFT__PIECE_CONTROL,
-    PEFT__PIECE_USER,
-    PEFT__PIECE_UNUSED,
+enum {  // types of pieces, as SentencePiece and GGUF number them
+    PEFT__PIECE_NORMAL = 1, PEFT__PIECE_UNKNOWN, PEFT__PIECE_CONTROL, PEFT__PIECE_USER, PEFT__PIECE_UNUSED,
     PEFT__PIECE_BYTE
 };
-enum {
-    PEFT__UNIGRAM = 1,
-    PEFT__BPE = 2,
-    PEFT__WORD_PIECE,
-    PEFT__WORD_LEVEL
-};  // the first two as in SentencePiece's TrainerSpec
+enum { PEFT__UNIGRAM = 1, PEFT__BPE = 2, PEFT__WORD_PIECE, PEFT__WORD_LEVEL };  // as in a ModelProto
 enum { PEFT__SENTINELS = 100, PEFT__MERGE_LENGTH = 512, PEFT__AFFIX_LENGTH = 64, PEFT__AROUND = 16 };
 enum { PEFT__NORMALIZERS, PEFT__PRE_TOKENIZERS, PEFT__DECODERS, PEFT__STEP_LISTS };
 
@@ -12914,8 +12910,8 @@ static void peft__tokenizer_trie(
 // ---- Unicode's normalization forms (UAX 15), Unicode 12.0 as in the tokenizers library
 
 // Decompositions and combining classes: numbers of tools/normalization_tables.py, which says what they mean.
-// They are compressed by an adaptive binary range coder, as LZMA has one: each bit is coded by the odds that the
-// bits of its context had so far.
+// They are compressed by an adaptive binary range coder, as LZMA has one: each bit is coded by the odds that
+// the bits of its context had so far.
 static const char *const peft__nf_data[] = {
     "#7KX#$592mkNrMT6VjA%eROAMGV_;$2Oc87%qlBqCXDu'+9VrK<veGC*'Q.(S,x4w)[bwhs/(r]Lc9k1Ss]A(hvxILaK4VG@(K)S)5<",
     "]Z`t*tqpi)qkggu3+ph4-XcT+%nCUQ<mpJ^>O2iuK2dL[0x,FN,tDr'cQOd#4o#se*>j-uvl0B&/FloD]Sr2p2Ln+@Iw%.cBdb[xDJV",
@@ -13242,13 +13238,8 @@ static bool peft__nf_text(
 }
 // ---- steps
 
-enum {
-    PEFT__ISOLATED,
-    PEFT__REMOVED,
-    PEFT__CONTIGUOUS,
-    PEFT__WITH_PREVIOUS,
-    PEFT__WITH_NEXT
-};  // what becomes of a delimiter
+// what becomes of a delimiter
+enum { PEFT__ISOLATED, PEFT__REMOVED, PEFT__CONTIGUOUS, PEFT__WITH_PREVIOUS, PEFT__WITH_NEXT };
 enum { PEFT__PREFIX_ALWAYS, PEFT__PREFIX_FIRST, PEFT__PREFIX_NEVER };
 enum {
     PEFT__SPLIT_GPT2 = 1,
@@ -14882,11 +14873,7 @@ static void peft__put_named_step(peft_tokenizer *t, peft__step *p, int list) {
 // for its quotes
 
 enum {  // where the steps come from
-    PEFT__RECIPE_NONE,
-    PEFT__RECIPE_BYTES,
-    PEFT__RECIPE_T5,
-    PEFT__RECIPE_LLAMA,
-    PEFT__RECIPE_GEMMA,
+    PEFT__RECIPE_NONE, PEFT__RECIPE_BYTES, PEFT__RECIPE_T5, PEFT__RECIPE_LLAMA, PEFT__RECIPE_GEMMA,
     PEFT__RECIPE_SENTENCEPIECE
 };
 #define PEFT__MARK "\xE2\x96\x81"
