@@ -1912,13 +1912,15 @@ extern "C" {
 
 // =====================================================================================================================
 // 1. PLATFORM
-//    Differences of compilers, CPUs and operating systems end here: contexts and their error text, allocation, files, the
-//    clock and the thread pool. All memory comes from the context's allocator, all files through peft__file and peft__writer,
-//    and all threads from peft__parallel. Rests on the C standard library.
+//    Differences of compilers, CPUs and operating systems end here: contexts and their error text,
+//    allocation, files, the clock and the thread pool. All memory comes from the context's allocator, all
+//    files through peft__file and peft__writer, and all threads from peft__parallel. Rests on the C standard
+//    library.
 //    To know: peft__fail, peft__alloc, peft__parallel, peft__file_open, peft__writer_open.
 //
-//    peft__parallel(ctx, 5, fn, arg) with 2 threads calls fn(arg, 0) .. fn(arg, 4), each once: the caller takes 0, the worker
-//    1, and whoever is free the next one. As fn may depend on its index only, the result is that of one thread.
+//    peft__parallel(ctx, 5, fn, arg) with 2 threads calls fn(arg, 0) .. fn(arg, 4), each once: the caller
+//    takes 0, the worker 1, and whoever is free the next one. As fn may depend on its index only, the result
+//    is that of one thread.
 // =====================================================================================================================
 
 #define PEFT__MIN(a, b) ((a) < (b) ? (a) : (b))
@@ -2060,36 +2062,24 @@ static void peft__sink_double(peft__sink *s, double v) {
         if (digits == 17 || back == v || (digits <= 9 && (double)(float)v == v && (float)back == (float)v))
             break;
     }
-    char text[40];
-    int n = 0;
     char raw[24];
     peft__sink r = {raw, 0, sizeof(raw)};
     peft__sink_integer(&r, mantissa, false);
     exponent += (int)r.size - digits;  // 9.9999999 was rounded up to 10, or the logarithm to the next integer
     while (r.size > 1 && raw[r.size - 1] == '0') r.size--;
-    int count = (int)r.size;
-    if (exponent >= -5 && exponent < 17) {
-        if (exponent < 0) {
-            text[n++] = '0';
-            text[n++] = '.';
-            for (int i = -1; i > exponent; i--) text[n++] = '0';
-        }
-        for (int i = 0; i < PEFT__MAX(count, exponent + 1); i++) {
-            if (i == exponent + 1 && exponent >= 0) text[n++] = '.';
-            text[n++] = i < count ? raw[i] : '0';
-        }
-        peft__sink_put(s, text, (size_t)n);
-        return;
+    // digit i stands for 10^(exponent - i); the point comes behind digit `exponent`, or 0 before an e
+    bool plain = exponent >= -5 && exponent < 17;
+    int count = (int)r.size, point = plain ? exponent : 0, end = plain ? PEFT__MAX(count, exponent + 1) : count;
+    for (int k = PEFT__MIN(point, 0); k < end; k++) {
+        peft__sink_put(s, k >= 0 && k < count ? &raw[k] : "0", 1);
+        if (k == point && k + 1 < end) peft__sink_put(s, ".", 1);
     }
-    text[n++] = raw[0];
-    if (count > 1) text[n++] = '.';
-    for (int i = 1; i < count; i++) text[n++] = raw[i];
-    text[n++] = 'e';
-    peft__sink_put(s, text, (size_t)n);
+    if (plain) return;
+    peft__sink_put(s, "e", 1);
     peft__sink_integer(s, (unsigned long long)(exponent < 0 ? -exponent : exponent), exponent < 0);
 }
 
-// Knows %s %.*s %d %u %lld %llu %zu %g %c %%: what the library's own messages use. Returns the length without
+// Knows %s %.*s %d %ld (an int64_t, whatever a long is) %u %lld %llu %zu %g %c %%: what the library's own messages use. Returns the length without
 // the NUL.
 static size_t peft__vformat(char *out, size_t capacity, const char *f, va_list args) {
     peft__sink s = {out, 0, capacity};
@@ -2119,7 +2109,7 @@ static size_t peft__vformat(char *out, size_t capacity, const char *f, va_list a
         }
         case 'd': {
             long long v = longs == 2   ? va_arg(args, long long)
-                          : longs == 1 ? va_arg(args, long)
+                          : longs == 1 ? va_arg(args, int64_t)
                                        : va_arg(args, int);
             peft__sink_integer(&s, v < 0 ? 0ull - (unsigned long long)v : (unsigned long long)v, v < 0);
             break;
@@ -2181,16 +2171,9 @@ static void peft__string_into(char *out, size_t capacity, const char *format, ..
 }
 
 PEFTDEF const char *peft_status_text(peft_status status) {
-    static const char *const texts[] = {"ok",
-                                        "out of memory",
-                                        "file error",
-                                        "file format error",
-                                        "bad argument",
-                                        "shapes do not fit",
-                                        "not found",
-                                        "not supported",
-                                        "not a finite number",
-                                        "cancelled"};
+    static const char *const texts[] = {
+        "ok", "out of memory", "file error", "file format error", "bad argument", "shapes do not fit",
+        "not found", "not supported", "not a finite number", "cancelled"};
     return (size_t)status < sizeof(texts) / sizeof(texts[0]) ? texts[status] : "unknown status";
 }
 
@@ -2266,6 +2249,9 @@ static void *peft__calloc(peft_context *ctx, int64_t count, size_t size) {
     return p;
 }
 
+// An array of so many zeroed items, to be freed with peft__free.
+#define PEFT__CALLOC(ctx, count, type) ((type *)peft__calloc(ctx, count, sizeof(type)))
+
 PEFT__NOINLINE void *peft__realloc(peft_context *ctx, void *p, size_t size) {
     void *q = peft__alloc(ctx, size);
     if (q && p) {
@@ -2301,10 +2287,9 @@ static double peft__seconds(void) {
 #endif
 }
 
-// ---- threads
-// A pool of threads - 1 workers that the calling thread joins. Work is a count of independent tasks; whoever
-// is free takes the next one. A task may depend on its index only, never on its thread: that is why results
-// are equal for any number of threads.
+// ---- threads: a pool of threads - 1 workers that the calling thread joins. Work is a count of independent
+//      tasks; whoever is free takes the next one. A task may depend on its index only, never on its thread:
+//      that is why results are equal for any number of threads.
 
 typedef void (*peft__task_fn)(void *arg, int64_t index);
 
@@ -2390,9 +2375,9 @@ static void peft__pool_destroy(peft_context *ctx) {
 
 static peft_status peft__pool_create(peft_context *ctx) {
     if (ctx->threads <= 1) return PEFT_OK;
-    peft__pool *p = (peft__pool *)peft__calloc(ctx, 1, sizeof(peft__pool));
+    peft__pool *p = PEFT__CALLOC(ctx, 1, peft__pool);
     if (!p) return PEFT_ERROR_MEMORY;
-    p->threads = (pthread_t *)peft__calloc(ctx, ctx->threads - 1, sizeof(pthread_t));
+    p->threads = PEFT__CALLOC(ctx, ctx->threads - 1, pthread_t);
     if (!p->threads) {
         peft__free(ctx, p);
         return PEFT_ERROR_MEMORY;
@@ -2725,8 +2710,8 @@ static peft_status peft__scratch_map(peft_context *ctx, const char *path, size_t
     static const char zeros[1 << 16] = {0};
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
     if (fd < 0) return peft__fail(ctx, PEFT_ERROR_IO, "%s: %s", path, strerror(errno));
-    bool ok =
-        true;  // written, not only sized: a disk that is full must not show later, when a page is touched
+    bool ok = true;
+    // written, not only sized: a disk that is full must not show later, when a page is touched
     for (size_t at = 0; at < size && ok; at += sizeof(zeros)) {
         size_t n = PEFT__MIN(sizeof(zeros), size - at);
         ssize_t wrote = write(fd, zeros, n);
@@ -2734,9 +2719,9 @@ static peft_status peft__scratch_map(peft_context *ctx, const char *path, size_t
         if (wrote >= 0 && !ok) errno = ENOSPC;  // a part of it: the disk is full
     }
     void *p = ok ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
-    peft_status status =
-        p == MAP_FAILED ? peft__fail(ctx, PEFT_ERROR_IO, "%s: %zu bytes: %s", path, size, strerror(errno))
-                        : PEFT_OK;
+    peft_status status = PEFT_OK;
+    if (p == MAP_FAILED)
+        status = peft__fail(ctx, PEFT_ERROR_IO, "%s: %zu bytes: %s", path, size, strerror(errno));
     close(fd);
     unlink(path);
     if (!status) *out = p;
@@ -2826,7 +2811,8 @@ static peft_status peft__writer_open(peft_context *ctx, const char *path, peft__
     memset(w, 0, sizeof(*w));
     w->ctx = ctx;
 #if PEFT_NO_STDIO
-    return w->status = peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: built with PEFT_NO_STDIO, nothing can be written", path);
+    return w->status = peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
+                                  "%s: built with PEFT_NO_STDIO, nothing can be written", path);
 #else
     w->status = peft__link_target(ctx, path, &w->path);
     w->part = w->path ? peft__copy_text(ctx, w->path, strlen(w->path), ".part") : NULL;
@@ -2894,21 +2880,23 @@ static peft_status peft__writer_commit(peft__writer *w) {
     return peft__writer_end(w, true);
 }
 
-// How to add one. A platform: its CPU features in peft__simd_available, and what it lacks behind PEFT_NO_STDIO, PEFT__MMAP
-// and PEFT_USE_PTHREADS, with an error that says so. A conversion of messages: a case of peft__vformat.
+// How to add one. A platform: its CPU features in peft__simd_available, and what it lacks behind
+// PEFT_NO_STDIO, PEFT__MMAP and PEFT_USE_PTHREADS, with an error that says so. A conversion of messages: a
+// case of peft__vformat.
 // =====================================================================================================================
 // 2. BASICS
-//    The vocabulary that all later chapters are written in: arena, strings, Unicode, hash map, JSON, regular expressions,
-//    random numbers, half floats. Lists grow with peft__one_more, text with peft__string_format, and what lives as long as a
-//    file or model comes from its arena, which is freed at once. Rests on 1.
+//    The vocabulary that all later chapters are written in: arena, strings, Unicode, hash map, JSON, regular
+//    expressions, random numbers, half floats. Lists grow with peft__one_more, text with peft__string_format,
+//    and what lives as long as a file or model comes from its arena, which is freed at once. Rests on 1.
 //    To know: peft__arena_alloc, peft__string_format, peft__map_set, peft__json_parse, peft__regex_compile.
 //
-//    The JSON text {"r": 8, "target_modules": ["q", "v"]} becomes a tree: the object's child is the number "r" of 8, its next
-//    the array "target_modules", whose child is the string "q", whose next is "v". peft__json_int(root, "r", 4) is 8.
+//    The JSON text {"r": 8, "target_modules": ["q", "v"]} becomes a tree: the object's child is the number
+//    "r" of 8, its next the array "target_modules", whose child is the string "q", whose next is "v".
+//    peft__json_int(root, "r", 4) is 8.
 // =====================================================================================================================
 
 // ---- arena: allocation by moving a pointer, freed all at once. Reset keeps the memory, so a second round
-// allocates nothing.
+//      allocates nothing.
 
 typedef struct peft__chunk {
     struct peft__chunk *next;
@@ -2950,8 +2938,7 @@ static void *peft__arena_alloc(peft__arena *a, size_t size) {
         a->current = a->current->next;
     peft__chunk *c = a->current;
     if (!c || c->size - c->used < size) {
-        size_t want =
-            PEFT__MAX(size, PEFT__MAX((size_t)4096, c ? PEFT__MIN(2 * c->size, (size_t)1 << 24) : 0));
+        size_t twice = c ? PEFT__MIN(2 * c->size, (size_t)1 << 24) : 4096, want = PEFT__MAX(size, twice);
         size_t header = (sizeof(peft__chunk) + PEFT__ALIGN - 1) / PEFT__ALIGN * PEFT__ALIGN;
         peft__chunk *fresh = (peft__chunk *)peft__alloc(a->ctx, header + want);
         if (!fresh) return NULL;
@@ -2967,6 +2954,9 @@ static void *peft__arena_alloc(peft__arena *a, size_t size) {
     c->used += size;
     return p;
 }
+
+// An array of so many items, not zeroed. The count is not checked for overflow.
+#define PEFT__ARENA(arena, count, type) ((type *)peft__arena_alloc(arena, (size_t)(count) * sizeof(type)))
 
 PEFT__NOINLINE char *peft__arena_strdup(peft__arena *a, const char *s, size_t n) {
     char *copy = (char *)peft__arena_alloc(a, n + 1);
@@ -2996,18 +2986,20 @@ PEFT__NOINLINE void peft__string_free(peft__string *s) {
     s->size = s->capacity = 0;
 }
 
+// Room for n more bytes and a NUL.
+static bool peft__string_room(peft__string *s, size_t n) {
+    if (s->failed || s->capacity - s->size > n) return !s->failed;
+    size_t capacity = PEFT__MAX(s->capacity * 2, s->size + n + 64);
+    char *grown = capacity > n ? (char *)peft__realloc(s->ctx, s->data, capacity) : NULL;
+    s->failed = !grown;
+    if (!grown) return false;
+    s->data = grown;
+    s->capacity = capacity;
+    return true;
+}
+
 static bool peft__string_append(peft__string *s, const char *data, size_t n) {
-    if (s->failed) return false;
-    if (s->capacity - s->size <= n) {
-        size_t capacity = PEFT__MAX(s->capacity * 2, s->size + n + 64);
-        char *grown = capacity > n ? (char *)peft__realloc(s->ctx, s->data, capacity) : NULL;
-        if (!grown) {
-            s->failed = true;
-            return false;
-        }
-        s->data = grown;
-        s->capacity = capacity;
-    }
+    if (!peft__string_room(s, n)) return false;
     if (n) memcpy(s->data + s->size, data, n);
     s->size += n;
     s->data[s->size] = 0;
@@ -3019,19 +3011,12 @@ PEFT__NOINLINE bool peft__string_puts(peft__string *s, const char *text) {
 }
 
 static bool peft__string_vformat(peft__string *s, const char *format, va_list args) {
-    char text[1024];
     va_list again;
     va_copy(again, args);
-    size_t n = peft__vformat(text, sizeof(text), format, args);
-    bool ok = n < sizeof(text) && peft__string_append(s, text, n);
-    char *big = n < sizeof(text) ? NULL : (char *)peft__alloc(s->ctx, n + 1);
-    if (big) {
-        peft__vformat(big, n + 1, format, again);
-        ok = peft__string_append(s, big, n);
-        peft__free(s->ctx, big);
-    }
+    size_t n = peft__vformat(NULL, 0, format, args);
+    bool ok = peft__string_room(s, n);
+    if (ok) s->size += peft__vformat(s->data + s->size, n + 1, format, again);
     va_end(again);
-    s->failed = s->failed || !ok;
     return ok;
 }
 
@@ -3395,7 +3380,7 @@ static peft__map_entry *peft__map_slot(const peft__map *m, const char *key, size
 static bool peft__map_grow(peft__map *m) {
     peft__map bigger = *m;
     bigger.capacity = m->capacity ? m->capacity * 2 : 16;
-    bigger.entries = (peft__map_entry *)peft__calloc(m->ctx, bigger.capacity, sizeof(peft__map_entry));
+    bigger.entries = PEFT__CALLOC(m->ctx, bigger.capacity, peft__map_entry);
     if (!bigger.entries) return false;
     for (int64_t i = 0; i < m->capacity; i++) {
         const peft__map_entry *e = &m->entries[i];
@@ -3638,7 +3623,7 @@ static peft_status peft__json_items(peft__json_reader *r, peft__json *parent, ch
 }
 
 static peft_status peft__json_value(peft__json_reader *r, peft__json **out) {
-    peft__json *v = (peft__json *)peft__arena_alloc(r->arena, sizeof(peft__json));
+    peft__json *v = PEFT__ARENA(r->arena, 1, peft__json);
     if (!v) return PEFT_ERROR_MEMORY;
     memset(v, 0, sizeof(*v));
     *out = v;
@@ -3765,7 +3750,7 @@ enum {  // bounds on what a pattern of unknown origin may cost
     PEFT__RE_LONGEST = 1 << 16,
     PEFT__RE_LARGEST = 100000,
     PEFT__RE_SLOTS = 1 << 20,
-    PEFT__RE_DEPTH = 200,
+    PEFT__RE_DEPTH = 200, PEFT__RE_HEIGHT = 1000,
     PEFT__RE_LOOKS = 32,
     PEFT__RE_ENDLESS = 1 << 30
 };
@@ -3945,6 +3930,7 @@ typedef struct peft__re_node {
     bool lazy, possessive;  // of REPEAT, like the next line
     int64_t min, max;
     int64_t least, most;  // how many characters the node matches
+    int height;           // of the tree below
 } peft__re_node;
 
 // Remembers its first failure and then is at the end of the pattern: nothing is left to be parsed.
@@ -4013,6 +3999,12 @@ static peft__re_node *peft__re_node_new(peft__re_parser *p, peft__re_op op, int6
     d->code.jump = 1;
     d->least = d->most = width;
     return d;
+}
+
+// `child` stands inside `d`: trees are not so high that walking over them takes the stack.
+static void peft__re_hold(peft__re_parser *p, peft__re_node *d, const peft__re_node *child) {
+    d->height = PEFT__MAX(d->height, child->height + 1);
+    if (d->height > PEFT__RE_HEIGHT) peft__re_cannot(p, p->at, "nesting too deep");
 }
 
 static void peft__re_item_put(peft__re_parser *p, int kind, bool negated, uint32_t low, uint32_t high) {
@@ -4159,8 +4151,8 @@ static bool peft__re_escape(peft__re_parser *p, bool in_class, uint32_t *c) {
     else if (e == 'u') ok = peft__re_number(p, 16, 4, 4, c);
     else if (e == 'U' && !ruby) ok = peft__re_number(p, 16, 8, 8, c);
     else if (e == 'e' && ruby) *c = 27;
-    else if (e >= '0' &&
-             e <= '9') {  // octal: \0, three digits, or any in a class; else the number of a group
+    // octal: \0, three digits, or any in a class; else the number of a group
+    else if (e >= '0' && e <= '9') {
         bool octal = p->n - p->at >= 2 && e < '4' && peft__re_digit(p->pattern[p->at]) < 8 &&
                      peft__re_digit(p->pattern[p->at + 1]) < 8;
         if (e != '0' && !octal && !in_class)
@@ -4229,6 +4221,7 @@ static peft__re_node *peft__re_around(peft__re_parser *p, size_t begin, bool beh
     p->around = true;
     p->backward = behind;
     d->child = peft__re_either(p);
+    peft__re_hold(p, d, d->child);
     p->around = around;
     p->backward = backward;
     d->code.behind = behind;
@@ -4303,6 +4296,7 @@ static peft__re_node *peft__re_group(peft__re_parser *p, bool *repeats) {
             d = peft__re_node_new(p, PEFT__RE_SAVE, p->re->slots, 0);
             p->re->slots += 2;
             d->child = peft__re_either(p);
+            peft__re_hold(p, d, d->child);
             d->least = d->child->least;
             d->most = d->child->most;
         } else {
@@ -4410,6 +4404,7 @@ static peft__re_node *peft__re_piece(peft__re_parser *p) {
         if (loop->possessive && (d->code.op > PEFT__RE_ANY || p->backward))
             peft__re_cannot(p, begin, "a possessive quantifier of more than one character");
         loop->child = d;
+        peft__re_hold(p, loop, d);
         loop->min = min;
         loop->max = max;
         loop->least = PEFT__MIN(d->least * min, (int64_t)PEFT__RE_ENDLESS);
@@ -4423,6 +4418,7 @@ static peft__re_node *peft__re_sequence(peft__re_parser *p) {
     peft__re_node *all = peft__re_node_new(p, PEFT__RE_SEQUENCE, 0, 0), *last = NULL;
     while (p->at < p->n && peft__re_peek(p) != '|' && peft__re_peek(p) != ')') {
         peft__re_node *d = peft__re_piece(p);
+        peft__re_hold(p, all, d);
         all->least = PEFT__MIN(all->least + d->least, (int64_t)PEFT__RE_ENDLESS);
         all->most = PEFT__MIN(all->most + d->most, (int64_t)PEFT__RE_ENDLESS);
         if (p->backward || !last) {
@@ -4445,9 +4441,11 @@ static peft__re_node *peft__re_either(peft__re_parser *p) {
         if (all == first) {
             all = peft__re_node_new(p, PEFT__RE_EITHER, 0, 0);
             all->child = first;
+            all->height = first->height + 1;
             all->least = first->least;
             all->most = first->most;
         }
+        peft__re_hold(p, all, d);
         all->least = PEFT__MIN(all->least, d->least);
         all->most = PEFT__MAX(all->most, d->most);
         last = last->next = d;
@@ -4923,9 +4921,6 @@ static void peft__shuffle(peft_rng *r, int64_t *items, int64_t n) {
     }
 }
 
-#define peft__rng_seed peft_rng_seed
-#define peft__rng_uniform peft_rng_uniform
-#define peft__rng_normal peft_rng_normal
 
 // ---- half floats
 
@@ -4973,9 +4968,9 @@ static uint16_t peft__f32_to_bf16(float f) {
     return (uint16_t)((u + 0x7FFF + (u >> 16 & 1)) >> 16);
 }
 
-// How to add one. An escape of regular expressions: a case of peft__re_escape; a zero-width test: a peft__re_assertion, its
-// letters in peft__re_assertion_of and its meaning in peft__re_asserts. Tables of a younger Unicode: all three at once, as
-// they are made from one version of UnicodeData.txt.
+// How to add one. An escape of regular expressions: a case of peft__re_escape; a zero-width test: a
+// peft__re_assertion, its letters in peft__re_assertion_of and its meaning in peft__re_asserts. Tables of a
+// younger Unicode: all three at once, as they are made from one version of UnicodeData.txt.
 #if !defined(PEFT_ONLY_METRICS)
 // =====================================================================================================================
 // 3. GEMM
@@ -9767,18 +9762,17 @@ PEFTDEF peft_tensor *peft_cross_entropy(peft_tape *t, peft_tensor *x, peft_tenso
 }
 // =====================================================================================================================
 // 6. CHECKPOINTS
-//    Reads and writes files of weights: safetensors (sharded too, and bitsandbytes' quantized weights in
-//    them) and GGUF, which is presented as if it were a Hugging Face checkpoint. It also holds the tables of
-//    what each family of models calls its parameters and settings in both kinds of file; chapter 8 builds
-//    models from them. What a file claims is checked before it is used. Rests on 2, 4 and 5. To know:
-//    peft_archive_open, peft_safetensors_write, peft_gguf_open, peft__gguf_translate,
+//    Reads and writes files of weights: safetensors (sharded too, with bitsandbytes' quantized weights) and
+//    GGUF, which is presented as if it were a Hugging Face checkpoint. The tables of what each family of
+//    models calls its parameters and settings in both kinds of file are here; chapter 8 builds models from
+//    them. What a file claims is checked before it is used. Rests on 2, 4 and 5.
+//    To know: peft_archive_open, peft_safetensors_write, peft_gguf_open, peft__gguf_translate,
 //    peft__archive_open_gguf.
 //
-//    A safetensors file is a u64 little-endian header size, a JSON header and the data. A vector of two
-//    floats, w = [1, 2]:
-//        38 00 00 00 00 00 00 00  {"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}__  00 00 80 3F 00 00
-//        00 40
-//    is 8 + 56 + 8 bytes, with two spaces behind the header's 54, so that the data begins at a multiple of 8.
+//    A safetensors file is a u64 little-endian size, a JSON header of that size, and the data. w = [1, 2] is
+//    38 00 00 00 00 00 00 00 {"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}__ 00 00 80 3F 00 00 00 40
+//    with two spaces behind the 54 bytes of the header, so that the data begins at a multiple of 8: 8 + 56 +
+//    8 bytes.
 // =====================================================================================================================
 
 // What safetensors calls types, with their bits at the end. The first ones are those of peft_dtype.
@@ -9858,12 +9852,12 @@ static peft_status peft__file_cannot(const peft__file *f, const char *format, ..
 
 // An empty archive with room for so many files.
 static peft_archive *peft__archive_new(peft_context *ctx, int64_t files) {
-    peft_archive *a = (peft_archive *)peft__calloc(ctx, 1, sizeof(peft_archive));
+    peft_archive *a = PEFT__CALLOC(ctx, 1, peft_archive);
     if (!a) return NULL;
     a->ctx = ctx;
     peft__arena_init(&a->arena, ctx);
     peft__map_init(&a->by_name, ctx);
-    a->files = (peft__file *)peft__calloc(ctx, files, sizeof(peft__file));
+    a->files = PEFT__CALLOC(ctx, files, peft__file);
     if (a->files) return a;
     peft__free(ctx, a);
     return NULL;
@@ -9937,8 +9931,8 @@ static peft_status peft__safetensors_entry(peft_archive *a, peft__file *f, const
     uint64_t room = f->size - start;
     if (!(begin >= 0 && end >= begin && end <= (double)room) || begin != floor(begin) ||
         end - begin != (double)bytes)
-        return peft__file_bad(f, "tensor %s of %lld bytes claims offsets %g to %g of %llu", e->key,
-                              (long long)bytes, begin, end, (unsigned long long)room);
+        return peft__file_bad(f, "tensor %s of %ld bytes claims offsets %g to %g of %llu", e->key,
+                              bytes, begin, end, (unsigned long long)room);
     span->begin = (uint64_t)begin;
     span->end = (uint64_t)end;
     span->name = t->name;
@@ -9986,17 +9980,16 @@ static peft_status peft__safetensors_read(peft_archive *a, peft__file *f) {
     char *text = (char *)peft__arena_alloc(&scratch, (size_t)n);
     status = text ? peft__file_read(f, 8, text, (size_t)n) : PEFT_ERROR_MEMORY;
     if (!status) status = peft__json_parse(a->ctx, &scratch, text, (size_t)n, f->path, &header);
-    if (!status) spans = (peft__span *)peft__arena_alloc(&scratch, (header->length + 1) * sizeof(peft__span));
+    if (!status) spans = PEFT__ARENA(&scratch, header->length + 1, peft__span);
     if (!status) status = spans ? peft__safetensors_entries(a, f, header, 8 + n, spans) : PEFT_ERROR_MEMORY;
     peft__arena_free(&scratch);
     return status;
 }
 
-// ---- quantized weights in safetensors
-// bitsandbytes stores a weight <p> of 4 bits as codes <p> (two per byte), <p>.absmax (F32, or U8 with nested
-// scales), <p>.quant_map and <p>.quant_state.bitsandbytes__nf4 or __fp4: bytes of JSON. Ours of 8 bits is <p>
-// (I8), <p>.scale (F32, one per block) and <p>.quant_state.peft__int8. Each is presented as one tensor <p>;
-// the parts are hidden.
+// ---- quantized weights in safetensors. bitsandbytes stores a weight <p> of 4 bits as codes <p> (two per
+//      byte), <p>.absmax (F32, or U8 with nested scales), <p>.quant_map and <p>.quant_state.bitsandbytes__nf4
+//      or __fp4: bytes of JSON. Ours of 8 bits is <p> (I8), <p>.scale (F32, one per block) and
+//      <p>.quant_state.peft__int8. Each is presented as one tensor <p>; the parts are hidden.
 
 static const struct peft__quant_format {
     const char *state, *name;  // the end of the state's key, "quant_type" in it
@@ -10052,7 +10045,8 @@ static const void *peft__quant_part_data(peft__quant_reader *r, const char *suff
     peft_archive *a = r->archive;
     char name[512];
     peft__string_into(name, sizeof(name), "%s%s", r->weight, suffix);
-    int64_t i = r->status ? -1 : peft__map_get(&a->by_name, name, strlen(name), -1);
+    bool fits = strlen(r->weight) + strlen(suffix) < sizeof(name);
+    int64_t i = fits && !r->status ? peft__map_get(&a->by_name, name, strlen(name), -1) : -1;
     peft__stored *s = i < 0 ? NULL : &a->stored[i];
     if (!s && !r->status)
         r->status = peft__fail(a->ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", r->path, name);
@@ -10060,9 +10054,9 @@ static const void *peft__quant_part_data(peft__quant_reader *r, const char *suff
     if (!s->data || (s->dtype != dtype && !(any && s->dtype < PEFT__DTYPE_U8)) || s->bytes != bytes ||
         s->hidden)
         r->status = peft__fail(a->ctx, PEFT_ERROR_FORMAT,
-                               "%s: tensor %s: %lld bytes of type %s, the %lld weights of %s need %lld of %s",
-                               r->path, name, (long long)s->bytes, s->data ? peft__dtypes[s->dtype] : "none",
-                               (long long)r->count, r->weight, (long long)bytes, peft__dtypes[dtype]);
+                               "%s: tensor %s: %ld bytes of type %s, the %ld weights of %s need %ld of %s",
+                               r->path, name, s->bytes, s->data ? peft__dtypes[s->dtype] : "none",
+                               r->count, r->weight, bytes, peft__dtypes[dtype]);
     s->hidden = *suffix != 0;
     return s->data;
 }
@@ -10075,8 +10069,8 @@ static void peft__quant_read_part(peft__quant_reader *r, const struct peft__quan
     for (int64_t i = 0; i < count && floats && !r->status; i++) {
         float v = ((const float *)data)[i];
         if (!(v - v == 0.0f))
-            r->status = peft__fail(r->archive->ctx, PEFT_ERROR_NUMERIC, "%s: tensor %s%s: value %lld is %g",
-                                   r->path, r->weight, part->suffix, (long long)i, (double)v);
+            r->status = peft__fail(r->archive->ctx, PEFT_ERROR_NUMERIC, "%s: tensor %s%s: value %ld is %g",
+                                   r->path, r->weight, part->suffix, i, (double)v);
     }
 }
 
@@ -10117,7 +10111,7 @@ static peft_status peft__archive_join_weight(peft_archive *a, int64_t i, const s
     peft__stored *s = &a->stored[i];
     peft__quant_reader r = {a, a->files[0].path,
                             peft__arena_strdup(&a->arena, name, strlen(name) - strlen(f->state)), 0, PEFT_OK};
-    peft_quant *q = (peft_quant *)peft__arena_alloc(&a->arena, sizeof(peft_quant));
+    peft_quant *q = PEFT__ARENA(&a->arena, 1, peft_quant);
     if (!r.weight || !q) return PEFT_ERROR_MEMORY;
     memset(q, 0, sizeof(*q));
     int64_t at = peft__map_get(&a->by_name, r.weight, strlen(r.weight), -1);
@@ -10134,9 +10128,8 @@ static peft_status peft__archive_join_weight(peft_archive *a, int64_t i, const s
     if (!r.status) peft__quant_state(&r, f, state, t, q);
     s->hidden = true;
     bool four = f->type != PEFT_I8;
-    int kind = !four                                    ? PEFT__BITS_8
-               : peft__json_get(state, "nested_offset") ? PEFT__BITS_4_NESTED
-                                                        : PEFT__BITS_4;
+    bool nested = peft__json_get(state, "nested_offset") != NULL;
+    int kind = !four ? PEFT__BITS_8 : nested ? PEFT__BITS_4_NESTED : PEFT__BITS_4;
     const void *codes = peft__quant_part_data(&r, "", four ? PEFT__DTYPE_U8 : PEFT__DTYPE_I8, four,
                                               four ? r.count / 2 + r.count % 2 : r.count);
     for (int64_t k = 0; k < PEFT__COUNT(peft__quant_parts) && !r.status; k++)
@@ -10213,18 +10206,17 @@ static peft_status peft__archive_open_index(peft_archive *a, const char *index) 
 
 // Weights in formats that are not read: what they are, and what makes safetensors of them. %s: the folder,
 // then the file to be made.
-#define PEFT__FROM_TORCH(files)                                                                             \
-    "python -c \"import glob, torch, safetensors.torch as s; s.save_file({k: v.contiguous().clone() for f " \
-    "in "                                                                                                   \
-    "glob.glob('%s" files                                                                                   \
-    "') for k, v in torch.load(f, 'cpu', weights_only=True).items()}, '%s', {'format': 'pt'})\""
-#define PEFT__FROM_TRANSFORMERS(from)                                                                \
-    "python -c \"from transformers import AutoConfig as C, AutoModelForCausalLM as D, "              \
-    "AutoModelForSeq2SeqLM "                                                                         \
-    "as E; f = '%s'; (E if C.from_pretrained(f).is_encoder_decoder else D).from_pretrained(f, " from \
-    "=True).save_pretrained(f)\" (transformers 4; makes %s)"
-#define PEFT__FROM_NUMPY(file) \
-    "python -c \"import numpy, safetensors.numpy as s; s.save_file(dict(numpy.load('%s" file "')), '%s')\""
+#define PEFT__FROM_TORCH(files)                                                                \
+    "python -c \"import glob, torch, safetensors.torch as s; s.save_file({k: "                \
+    "v.contiguous().clone() for f in glob.glob('%s" files "') for k, v in "                   \
+    "torch.load(f, 'cpu', weights_only=True).items()}, '%s', {'format': 'pt'})\""
+#define PEFT__FROM_TRANSFORMERS(from)                                                          \
+    "python -c \"from transformers import AutoConfig as C, AutoModelForCausalLM as D, "       \
+    "AutoModelForSeq2SeqLM as E; f = '%s'; (E if C.from_pretrained(f).is_encoder_decoder "    \
+    "else D).from_pretrained(f, " from "=True).save_pretrained(f)\" (transformers 4; makes %s)"
+#define PEFT__FROM_NUMPY(file)                                                                 \
+    "python -c \"import numpy, safetensors.numpy as s; s.save_file(dict(numpy.load('%s" file  \
+    "')), '%s')\""
 static const struct peft__foreign {
     const char *name, *format, *line;
 } peft__foreign_files[] = {
@@ -10354,10 +10346,10 @@ static const char *peft__quant_json(peft__arena *arena, const peft_tensor *t, co
     const peft_quant *q = t->quant;
     peft__string s;
     peft__string_init(&s, arena->ctx);
-    peft__string_format(&s, "{\"quant_type\": \"%s\", \"blocksize\": %lld, \"dtype\": \"%s\", \"shape\": [",
-                        type, (long long)q->block, peft__torch_names[q->source]);
-    if (t->rank == 1) peft__string_format(&s, "%lld]", (long long)peft__size(t));
-    else peft__string_format(&s, "%lld, %lld]", (long long)t->rows, (long long)t->cols);
+    peft__string_format(&s, "{\"quant_type\": \"%s\", \"blocksize\": %ld, \"dtype\": \"%s\", \"shape\": [",
+                        type, q->block, peft__torch_names[q->source]);
+    if (t->rank == 1) peft__string_format(&s, "%ld]", peft__size(t));
+    else peft__string_format(&s, "%ld, %ld]", t->rows, t->cols);
     if (!q->absmax) {
         peft__string_puts(&s,
                           ", \"nested_blocksize\": 256, \"nested_dtype\": \"float32\", \"nested_offset\": ");
@@ -10371,9 +10363,8 @@ static const char *peft__quant_json(peft__arena *arena, const peft_tensor *t, co
 
 static void peft__item_add(peft__item **at, const peft_tensor *t, const char *suffix, int dtype,
                            int64_t count, int64_t cols, const void *data) {
-    peft__item p = {
-        t,     suffix, dtype, dtype < PEFT__DTYPE_U8 ? (int64_t)peft__dtype_size((peft_dtype)dtype) : 1,
-        count, cols,   data};
+    int64_t width = dtype < PEFT__DTYPE_U8 ? (int64_t)peft__dtype_size((peft_dtype)dtype) : 1;
+    peft__item p = {t, suffix, dtype, width, count, cols, data};
     *(*at)++ = p;
 }
 
@@ -10420,10 +10411,10 @@ static peft_status peft__safetensors_header(peft__string *h, const peft__item *i
         else peft__json_quote(h, key.data, key.size);
         peft__string_free(&key);
         peft__string_format(h, ":{\"dtype\":\"%s\",\"shape\":[", peft__dtypes[p->dtype]);
-        if (p->cols) peft__string_format(h, "%lld,", (long long)(p->count / p->cols));
-        peft__string_format(h, "%lld],\"data_offsets\":[%lld,%lld]}",
-                            (long long)(p->cols ? p->cols : p->count), (long long)at,
-                            (long long)(at + p->count * p->width));
+        if (p->cols) peft__string_format(h, "%ld,", p->count / p->cols);
+        peft__string_format(h, "%ld],\"data_offsets\":[%ld,%ld]}",
+                            p->cols ? p->cols : p->count, at,
+                            at + p->count * p->width);
         at += p->count * p->width;
     }
     peft__string_puts(h, "}");
@@ -10487,9 +10478,8 @@ PEFTDEF peft_status peft_safetensors_write(peft_context *ctx, const char *path,
 }
 
 // ---- GGUF, ggml's file: "GGUF", u32 version, u64 counts of tensors and of metadata; each metadata entry as
-// key, type and
-//      value; each tensor as name, dimensions, type and offset; padding; data. All little-endian, and nothing
-//      is aligned.
+//      key, type and value; each tensor as name, dimensions, type and offset; padding; data. All
+//      little-endian, and nothing is aligned.
 
 enum {
     PEFT__GGUF_MAX_NAME = 63,
@@ -10659,7 +10649,7 @@ static bool peft__pack_blocks(const peft__ggml_format *f, const float *x, int64_
 
 static const peft__ggml_format *peft__ggml_format_of(int64_t type) {
 #define PEFT__SKIPPED(type, name, block, size) \
-    { type, name, block, size, NULL, NULL, NULL, PEFT_F32, 0 }
+    {type, name, block, size, NULL, NULL, NULL, PEFT_F32, 0}
     static const peft__ggml_format formats[] = {
         {0, "F32", 1, 4, peft__unpack_floats, peft__pack_floats, NULL, PEFT_F32, 0},
         {1, "F16", 1, 2, peft__unpack_floats, peft__pack_floats, NULL, PEFT_F32, 0},
@@ -10674,24 +10664,14 @@ static const peft__ggml_format *peft__ggml_format_of(int64_t type) {
         {14, "Q6_K", 256, 210, peft__unpack_q6_k, NULL, NULL, PEFT_I8, 16},
         {15, "Q8_K", 256, 292, peft__unpack_bytes, NULL, NULL, PEFT_F32, 0},
         {20, "IQ4_NL", 32, 18, peft__unpack_nibbles, NULL, peft__iq4_nl_map, PEFT_Q4, 32},
-        PEFT__SKIPPED(9, "Q8_1", 32, 36),
-        PEFT__SKIPPED(10, "Q2_K", 256, 84),
-        PEFT__SKIPPED(11, "Q3_K", 256, 110),
-        PEFT__SKIPPED(16, "IQ2_XXS", 256, 66),
-        PEFT__SKIPPED(17, "IQ2_XS", 256, 74),
-        PEFT__SKIPPED(18, "IQ3_XXS", 256, 98),
-        PEFT__SKIPPED(19, "IQ1_S", 256, 50),
-        PEFT__SKIPPED(21, "IQ3_S", 256, 110),
-        PEFT__SKIPPED(22, "IQ2_S", 256, 82),
-        PEFT__SKIPPED(23, "IQ4_XS", 256, 136),
-        PEFT__SKIPPED(24, "I8", 1, 1),
-        PEFT__SKIPPED(25, "I16", 1, 2),
-        PEFT__SKIPPED(26, "I32", 1, 4),
-        PEFT__SKIPPED(27, "I64", 1, 8),
-        PEFT__SKIPPED(28, "F64", 1, 8),
-        PEFT__SKIPPED(29, "IQ1_M", 256, 56),
-        PEFT__SKIPPED(34, "TQ1_0", 256, 54),
-        PEFT__SKIPPED(35, "TQ2_0", 256, 66),
+        PEFT__SKIPPED(9, "Q8_1", 32, 36), PEFT__SKIPPED(10, "Q2_K", 256, 84),
+        PEFT__SKIPPED(11, "Q3_K", 256, 110), PEFT__SKIPPED(16, "IQ2_XXS", 256, 66),
+        PEFT__SKIPPED(17, "IQ2_XS", 256, 74), PEFT__SKIPPED(18, "IQ3_XXS", 256, 98),
+        PEFT__SKIPPED(19, "IQ1_S", 256, 50), PEFT__SKIPPED(21, "IQ3_S", 256, 110),
+        PEFT__SKIPPED(22, "IQ2_S", 256, 82), PEFT__SKIPPED(23, "IQ4_XS", 256, 136),
+        PEFT__SKIPPED(24, "I8", 1, 1), PEFT__SKIPPED(25, "I16", 1, 2), PEFT__SKIPPED(26, "I32", 1, 4),
+        PEFT__SKIPPED(27, "I64", 1, 8), PEFT__SKIPPED(28, "F64", 1, 8), PEFT__SKIPPED(29, "IQ1_M", 256, 56),
+        PEFT__SKIPPED(34, "TQ1_0", 256, 54), PEFT__SKIPPED(35, "TQ2_0", 256, 66),
         PEFT__SKIPPED(39, "MXFP4", 32, 17)};
     for (int64_t i = 0; i < PEFT__COUNT(formats); i++)
         if (formats[i].type == type) return &formats[i];
@@ -10846,7 +10826,7 @@ static void peft__gguf_read_value(peft_gguf *g, peft__gguf_entry *e) {
 static const char *peft__gguf_read_name(peft_gguf *g, const char *what, peft__map *map, int64_t index) {
     peft__gguf_text text = peft__gguf_take_text(g, "name");
     if (!g->status && (!text.size || text.size > PEFT__GGUF_MAX_KEY || memchr(text.data, 0, text.size)))
-        peft__gguf_wrong(g, "the name of %s %lld is damaged", what, (long long)index);
+        peft__gguf_wrong(g, "the name of %s %ld is damaged", what, index);
     char *name = g->status ? NULL : peft__arena_strdup(&g->arena, text.data, text.size);
     if (name && peft__map_get(map, name, text.size, -1) >= 0)
         peft__gguf_wrong(g, "%s %s is there twice", what, name);
@@ -10882,8 +10862,8 @@ static uint64_t peft__gguf_read_info(peft_gguf *g, int64_t index) {
 }
 
 static void peft__gguf_read_tensors(peft_gguf *g) {
-    g->tensors = (peft_gguf_tensor *)peft__calloc(g->ctx, g->count, sizeof(peft_gguf_tensor));
-    uint64_t *offsets = (uint64_t *)peft__calloc(g->ctx, g->count, sizeof(uint64_t));
+    g->tensors = PEFT__CALLOC(g->ctx, g->count, peft_gguf_tensor);
+    uint64_t *offsets = PEFT__CALLOC(g->ctx, g->count, uint64_t);
     if (!g->tensors || !offsets) g->status = PEFT_ERROR_MEMORY;
     g->reading = "tensor ";
     for (int64_t i = 0; i < g->count && !g->status; i++) offsets[i] = peft__gguf_read_info(g, i);
@@ -10898,8 +10878,8 @@ static void peft__gguf_read_tensors(peft_gguf *g) {
                              (unsigned long long)room);
         else if (offsets[i] % alignment || offsets[i] > room - (uint64_t)t->size)
             peft__gguf_wrong(
-                g, "tensor %s of %lld bytes claims offset %llu, alignment %llu, of %llu bytes of data",
-                t->name, (long long)t->size, (unsigned long long)offsets[i], (unsigned long long)alignment,
+                g, "tensor %s of %ld bytes claims offset %llu, alignment %llu, of %llu bytes of data",
+                t->name, t->size, (unsigned long long)offsets[i], (unsigned long long)alignment,
                 (unsigned long long)room);
         total += (uint64_t)t->size;
         t->data = g->status ? NULL : g->bytes + start + offsets[i];
@@ -10927,7 +10907,7 @@ static void peft__gguf_read(peft_gguf *g) {
     }
     g->entry_count = (int64_t)keys;
     g->count = (int64_t)tensors;
-    g->entries = (peft__gguf_entry *)peft__calloc(g->ctx, g->entry_count, sizeof(peft__gguf_entry));
+    g->entries = PEFT__CALLOC(g->ctx, g->entry_count, peft__gguf_entry);
     if (!g->entries) g->status = PEFT_ERROR_MEMORY;
     g->reading = "key ";
     for (int64_t i = 0; i < g->entry_count && !g->status; i++) {
@@ -10948,7 +10928,7 @@ PEFTDEF peft_status peft_gguf_open(peft_context *ctx, const char *path, peft_ggu
     if (out) *out = NULL;
     PEFT__NEED(ctx, ctx, "ctx");
     PEFT__NEED(ctx, out, "out");
-    peft_gguf *g = (peft_gguf *)peft__calloc(ctx, 1, sizeof(peft_gguf));
+    peft_gguf *g = PEFT__CALLOC(ctx, 1, peft_gguf);
     if (!g) return PEFT_ERROR_MEMORY;
     g->ctx = ctx;
     peft__arena_init(&g->arena, ctx);
@@ -11106,8 +11086,8 @@ static peft_status peft__gguf_decode(const peft_gguf *g, const peft_gguf_tensor 
     if (!f->decode) return peft__file_cannot(&g->file, "tensor %s is of type %s", t->name, f->name);
     if (first_row < 0 || rows < 0 || first_row > total || rows > total - first_row)
         return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT,
-                          "%s: %lld rows from row %lld of tensor %s, which has %lld", g->path,
-                          (long long)rows, (long long)first_row, t->name, (long long)total);
+                          "%s: %ld rows from row %ld of tensor %s, which has %ld", g->path,
+                          rows, first_row, t->name, total);
     peft__gguf_decoding d = {f,          (const unsigned char *)t->data + first_row * (t->size / total),
                              t->dims[0], order,
                              out,        {0},
@@ -11121,7 +11101,7 @@ PEFTDEF peft_status peft_gguf_to_f32(const peft_gguf *g, int64_t i, int64_t firs
     PEFT__NEED(NULL, g, "gguf");
     PEFT__NEED(g->ctx, out, "out");
     const peft_gguf_tensor *t = peft_gguf_at(g, i);
-    if (!t) return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT, "%s: no tensor %lld", g->path, (long long)i);
+    if (!t) return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT, "%s: no tensor %ld", g->path, i);
     return peft__gguf_decode(g, t, first_row, rows, peft__same_order, out);
 }
 
@@ -11149,7 +11129,7 @@ PEFTDEF peft_status peft_gguf_writer_create(peft_context *ctx, peft_gguf_writer 
     if (out) *out = NULL;
     PEFT__NEED(ctx, ctx, "ctx");
     PEFT__NEED(ctx, out, "out");
-    peft_gguf_writer *w = (peft_gguf_writer *)peft__calloc(ctx, 1, sizeof(peft_gguf_writer));
+    peft_gguf_writer *w = PEFT__CALLOC(ctx, 1, peft_gguf_writer);
     if (!w) return PEFT_ERROR_MEMORY;
     w->ctx = ctx;
     peft__arena_init(&w->arena, ctx);
@@ -11289,8 +11269,8 @@ static peft_status peft__gguf_add_ordered(peft_gguf_writer *w, const char *name,
                    : vector   ? 1
                               : t->cols;
     if (rows < 1 || cols < 1 || cols % f->block || !peft__row_order_fits(&order, rows))
-        return peft__fail(w->ctx, PEFT_ERROR_SHAPE, "tensor %s: %lld x %lld as ggml type %s with %lld heads",
-                          name, (long long)rows, (long long)cols, f->name, (long long)order.heads);
+        return peft__fail(w->ctx, PEFT_ERROR_SHAPE, "tensor %s: %ld x %ld as ggml type %s with %ld heads",
+                          name, rows, cols, f->name, order.heads);
     void *grown = peft__one_more(w->ctx, w->sources, w->count, &w->capacity, sizeof(*w->sources));
     if (grown) w->sources = (peft__gguf_source *)grown;
     char *copy = peft__arena_strdup(&w->arena, name, n);
@@ -11333,7 +11313,7 @@ static void peft__gguf_write_source(peft__writer *w, const peft__gguf_source *s)
     static const char zeros[PEFT__GGUF_ALIGNMENT] = {0};
     const peft__ggml_format *f = s->format;
     int64_t blocks = s->cols / f->block, bytes = blocks * f->size;
-    float *x = (float *)peft__calloc(w->ctx, s->cols, sizeof(float));
+    float *x = PEFT__CALLOC(w->ctx, s->cols, float);
     unsigned char *row = (unsigned char *)peft__calloc(w->ctx, bytes, 1);
     if (!x || !row) w->status = PEFT_ERROR_MEMORY;
     for (int64_t r = 0; r < s->rows && !w->status; r++) {
@@ -11343,14 +11323,12 @@ static void peft__gguf_write_source(peft__writer *w, const peft__gguf_source *s)
             for (int64_t i = 0; i < s->cols; i++) peft__to_f32(s->tensor, i * s->rows + r, 1, x + i);
         for (int64_t i = 0; i < s->cols && s->scale != 1; i++) x[i] *= s->scale;
         if (f->encode(f, x, blocks, row)) peft__write(w, row, (size_t)bytes);
-        else
-            w->status =
-                peft__fail(w->ctx, PEFT_ERROR_NUMERIC, "%s: tensor %s, row %lld: a value that %s cannot hold",
-                           w->path, s->name, (long long)r, f->name);
+        else w->status = peft__fail(w->ctx, PEFT_ERROR_NUMERIC,
+                                    "%s: tensor %s, row %ld: a value that %s cannot hold", w->path, s->name,
+                                    r, f->name);
     }
-    peft__write(
-        w, zeros,
-        (size_t)((PEFT__GGUF_ALIGNMENT - s->rows * bytes % PEFT__GGUF_ALIGNMENT) % PEFT__GGUF_ALIGNMENT));
+    int64_t behind = s->rows * bytes % PEFT__GGUF_ALIGNMENT;
+    peft__write(w, zeros, (size_t)(behind ? PEFT__GGUF_ALIGNMENT - behind : 0));
     peft__free(w->ctx, x);
     peft__free(w->ctx, row);
 }
@@ -11375,8 +11353,7 @@ PEFTDEF peft_status peft_gguf_write(peft_gguf_writer *writer, const char *path) 
 }
 
 // ---- the families of models: what parameters are called in Hugging Face's files and in GGUF, their shapes,
-// and where
-//      pointers to them go
+//      and where pointers to them go
 
 // An encoder or decoder block. Slots that a kind of block lacks stay NULL. Biases are found through bias_of.
 typedef struct peft__block_weights {
@@ -11386,80 +11363,97 @@ typedef struct peft__block_weights {
     peft_tensor *bias;                         // T5's relative positions, in its first block for all
 } peft__block_weights;
 
+typedef enum peft__dimension {
+    PEFT__DIM_MODEL = 'd',    // d_model
+    PEFT__DIM_HEADS = 'i',    // heads * d_kv
+    PEFT__DIM_KV = 'j',       // kv_heads * d_kv
+    PEFT__DIM_QKV = '3',      // 3 * heads * d_kv
+    PEFT__DIM_INNER = 'f',    // d_ff
+    PEFT__DIM_COUNT = 'h',    // heads
+    PEFT__DIM_BUCKETS = 'k',  // of relative positions
+    PEFT__DIM_ONE = '1'
+} peft__dimension;
+typedef enum peft__has_bias {  // if the projections of the queries, of the outputs, or the feed-forward have one
+    PEFT__BIAS_NONE = 0, PEFT__BIAS_ALWAYS = 'b', PEFT__BIAS_QUERY = 'q', PEFT__BIAS_OUTPUT = 'o',
+    PEFT__BIAS_INNER = 'm'
+} peft__has_bias;
+typedef enum peft__only {
+    PEFT__ONLY_NOT = 0, PEFT__ONLY_GATED = 'g', PEFT__ONLY_UNGATED = 'r',
+    PEFT__ONLY_FIRST = '1',  // in the first block only (UMT5: in all)
+    PEFT__ONLY_UNUSED = '-'  // in some files, of no use
+} peft__only;
+
 typedef struct peft__rule {
     const char *name, *gguf;  // behind the block's name, before .weight or .bias
-    char rows, cols;  // d: d_model, i: heads * d_kv, j: kv_heads * d_kv, 3: three times i, f: d_ff, h: heads,
-                      // k: buckets, 1: one
-    char bias;        // 0: none, b: always, q: if the queries' projections have one, o: if outputs, m: if the
-                      // feed-forward
-    // g: gated feed-forward only, r: ungated only, 1: the first block only (UMT5: all), -: in some files, of
-    // no use, 0: all
-    char only;
-    char order;  // of its rows in GGUF
+    char rows, cols, bias, only, order;  // order: of its rows in GGUF
     size_t slot;
 } peft__rule;
 
-#define PEFT__ROW(name, gguf, rows, cols, bias, only, order, slot) \
-    { name, gguf, rows, cols, bias, only, PEFT__ORDER_##order, offsetof(peft__block_weights, slot) }
-#define PEFT__T5_ATTENTION                                                       \
-    PEFT__ROW("layer.0.SelfAttention.q", "attn_q", 'i', 'd', 0, 0, SAME, q),     \
-        PEFT__ROW("layer.0.SelfAttention.k", "attn_k", 'i', 'd', 0, 0, SAME, k), \
-        PEFT__ROW("layer.0.SelfAttention.v", "attn_v", 'i', 'd', 0, 0, SAME, v), \
-        PEFT__ROW("layer.0.SelfAttention.o", "attn_o", 'd', 'i', 0, 0, SAME, o), \
-        PEFT__ROW("layer.0.layer_norm", "attn_norm", '1', 'd', 0, 0, SAME, norm)
+#define PEFT__RULE(only, name, gguf, rows, cols, bias, order, slot)                           \
+    {name, gguf, PEFT__DIM_##rows, PEFT__DIM_##cols, PEFT__BIAS_##bias, PEFT__ONLY_##only, \
+     PEFT__ORDER_##order, offsetof(peft__block_weights, slot)}
+#define PEFT__MATRIX(name, gguf, rows, cols, bias, order, slot) \
+    PEFT__RULE(NOT, name, gguf, rows, cols, bias, order, slot)
+#define PEFT__NORM(name, gguf, bias, slot) PEFT__MATRIX(name, gguf, ONE, MODEL, bias, SAME, slot)
+#define PEFT__T5_ATTENTION(name, gguf, slot)                                         \
+    PEFT__MATRIX(name ".q", gguf "_q", HEADS, MODEL, NONE, SAME, slot##q),           \
+    PEFT__MATRIX(name ".k", gguf "_k", HEADS, MODEL, NONE, SAME, slot##k),           \
+    PEFT__MATRIX(name ".v", gguf "_v", HEADS, MODEL, NONE, SAME, slot##v),           \
+    PEFT__MATRIX(name ".o", gguf "_o", MODEL, HEADS, NONE, SAME, slot##o)
 #define PEFT__T5_FEED_FORWARD(layer)                                                                     \
-    PEFT__ROW(layer ".DenseReluDense.wi", "ffn_up", 'f', 'd', 0, 'r', SAME, wi),                         \
-        PEFT__ROW(layer ".DenseReluDense.wi_0", "ffn_gate", 'f', 'd', 0, 'g', SAME, wi_gate),            \
-        PEFT__ROW(layer ".DenseReluDense.wi_1", "ffn_up", 'f', 'd', 0, 'g', SAME, wi),                   \
-        PEFT__ROW(layer ".DenseReluDense.wo", "ffn_down", 'd', 'f', 0, 0, SAME, wo),                     \
-        PEFT__ROW(layer ".layer_norm", "ffn_norm", '1', 'd', 0, 0, SAME, ff_norm),                       \
-        PEFT__ROW("layer.0.SelfAttention.relative_attention_bias", "attn_rel_b", 'k', 'h', 0, '1', SAME, \
-                  bias)
+    PEFT__RULE(UNGATED, layer ".DenseReluDense.wi", "ffn_up", INNER, MODEL, NONE, SAME, wi),             \
+    PEFT__RULE(GATED, layer ".DenseReluDense.wi_0", "ffn_gate", INNER, MODEL, NONE, SAME, wi_gate),      \
+    PEFT__RULE(GATED, layer ".DenseReluDense.wi_1", "ffn_up", INNER, MODEL, NONE, SAME, wi),             \
+    PEFT__MATRIX(layer ".DenseReluDense.wo", "ffn_down", MODEL, INNER, NONE, SAME, wo),                  \
+    PEFT__NORM(layer ".layer_norm", "ffn_norm", NONE, ff_norm),                                          \
+    PEFT__RULE(FIRST, "layer.0.SelfAttention.relative_attention_bias", "attn_rel_b", BUCKETS, COUNT, \
+               NONE, SAME, bias)
 
-static const peft__rule peft__t5_encoder_rules[] = {PEFT__T5_ATTENTION, PEFT__T5_FEED_FORWARD("layer.1")};
+static const peft__rule peft__t5_encoder_rules[] = {
+    PEFT__T5_ATTENTION("layer.0.SelfAttention", "attn", ),
+    PEFT__NORM("layer.0.layer_norm", "attn_norm", NONE, norm),
+    PEFT__T5_FEED_FORWARD("layer.1"),
+};
 static const peft__rule peft__t5_decoder_rules[] = {
-    PEFT__T5_ATTENTION,
-    PEFT__ROW("layer.1.EncDecAttention.q", "cross_attn_q", 'i', 'd', 0, 0, SAME, cross_q),
-    PEFT__ROW("layer.1.EncDecAttention.k", "cross_attn_k", 'i', 'd', 0, 0, SAME, cross_k),
-    PEFT__ROW("layer.1.EncDecAttention.v", "cross_attn_v", 'i', 'd', 0, 0, SAME, cross_v),
-    PEFT__ROW("layer.1.EncDecAttention.o", "cross_attn_o", 'd', 'i', 0, 0, SAME, cross_o),
-    PEFT__ROW("layer.1.layer_norm", "cross_attn_norm", '1', 'd', 0, 0, SAME, cross_norm),
+    PEFT__T5_ATTENTION("layer.0.SelfAttention", "attn", ),
+    PEFT__NORM("layer.0.layer_norm", "attn_norm", NONE, norm),
+    PEFT__T5_ATTENTION("layer.1.EncDecAttention", "cross_attn", cross_),
+    PEFT__NORM("layer.1.layer_norm", "cross_attn_norm", NONE, cross_norm),
     PEFT__T5_FEED_FORWARD("layer.2"),
-    PEFT__ROW("layer.1.EncDecAttention.relative_attention_bias", "cross_attn_rel_b", 'k', 'h', 0, '-', SAME,
-              norm),
+    PEFT__RULE(UNUSED, "layer.1.EncDecAttention.relative_attention_bias", "cross_attn_rel_b", BUCKETS, COUNT,
+               NONE, SAME, bias),
 };
 static const peft__rule peft__gpt2_rules[] = {
-    PEFT__ROW("ln_1", "attn_norm", '1', 'd', 'b', 0, SAME, norm),
-    PEFT__ROW("attn.c_attn", "attn_qkv", '3', 'd', 'b', 0, TRANSPOSED, qkv),
-    PEFT__ROW("attn.c_proj", "attn_output", 'd', 'i', 'b', 0, TRANSPOSED, o),
-    PEFT__ROW("ln_2", "ffn_norm", '1', 'd', 'b', 0, SAME, ff_norm),
-    PEFT__ROW("mlp.c_fc", "ffn_up", 'f', 'd', 'b', 0, TRANSPOSED, wi),
-    PEFT__ROW("mlp.c_proj", "ffn_down", 'd', 'f', 'b', 0, TRANSPOSED, wo),
+    PEFT__NORM("ln_1", "attn_norm", ALWAYS, norm),
+    PEFT__MATRIX("attn.c_attn", "attn_qkv", QKV, MODEL, ALWAYS, TRANSPOSED, qkv),
+    PEFT__MATRIX("attn.c_proj", "attn_output", MODEL, HEADS, ALWAYS, TRANSPOSED, o),
+    PEFT__NORM("ln_2", "ffn_norm", ALWAYS, ff_norm),
+    PEFT__MATRIX("mlp.c_fc", "ffn_up", INNER, MODEL, ALWAYS, TRANSPOSED, wi),
+    PEFT__MATRIX("mlp.c_proj", "ffn_down", MODEL, INNER, ALWAYS, TRANSPOSED, wo),
 };
 static const peft__rule peft__neox_rules[] = {
-    PEFT__ROW("input_layernorm", "attn_norm", '1', 'd', 'b', 0, SAME, norm),
-    PEFT__ROW("post_attention_layernorm", "ffn_norm", '1', 'd', 'b', 0, SAME, ff_norm),
-    PEFT__ROW("attention.query_key_value", "attn_qkv", '3', 'd', 'q', 0, FUSED, qkv),
-    PEFT__ROW("attention.dense", "attn_output", 'd', 'i', 'o', 0, SAME, o),
-    PEFT__ROW("mlp.dense_h_to_4h", "ffn_up", 'f', 'd', 'b', 0, SAME, wi),
-    PEFT__ROW("mlp.dense_4h_to_h", "ffn_down", 'd', 'f', 'b', 0, SAME, wo),
+    PEFT__NORM("input_layernorm", "attn_norm", ALWAYS, norm),
+    PEFT__NORM("post_attention_layernorm", "ffn_norm", ALWAYS, ff_norm),
+    PEFT__MATRIX("attention.query_key_value", "attn_qkv", QKV, MODEL, QUERY, FUSED, qkv),
+    PEFT__MATRIX("attention.dense", "attn_output", MODEL, HEADS, OUTPUT, SAME, o),
+    PEFT__MATRIX("mlp.dense_h_to_4h", "ffn_up", INNER, MODEL, ALWAYS, SAME, wi),
+    PEFT__MATRIX("mlp.dense_4h_to_h", "ffn_down", MODEL, INNER, ALWAYS, SAME, wo),
 };
 static const peft__rule peft__llama_rules[] = {
-    PEFT__ROW("self_attn.q_proj", "attn_q", 'i', 'd', 'q', 0, ROTARY_Q, q),
-    PEFT__ROW("self_attn.k_proj", "attn_k", 'j', 'd', 'q', 0, ROTARY_K, k),
-    PEFT__ROW("self_attn.v_proj", "attn_v", 'j', 'd', 'q', 0, SAME, v),
-    PEFT__ROW("self_attn.o_proj", "attn_output", 'd', 'i', 'o', 0, SAME, o),
-    PEFT__ROW("mlp.gate_proj", "ffn_gate", 'f', 'd', 'm', 0, SAME, wi_gate),
-    PEFT__ROW("mlp.up_proj", "ffn_up", 'f', 'd', 'm', 0, SAME, wi),
-    PEFT__ROW("mlp.down_proj", "ffn_down", 'd', 'f', 'm', 0, SAME, wo),
-    PEFT__ROW("input_layernorm", "attn_norm", '1', 'd', 0, 0, SAME, norm),
-    PEFT__ROW("post_attention_layernorm", "ffn_norm", '1', 'd', 0, 0, SAME, ff_norm),
+    PEFT__MATRIX("self_attn.q_proj", "attn_q", HEADS, MODEL, QUERY, ROTARY_Q, q),
+    PEFT__MATRIX("self_attn.k_proj", "attn_k", KV, MODEL, QUERY, ROTARY_K, k),
+    PEFT__MATRIX("self_attn.v_proj", "attn_v", KV, MODEL, QUERY, SAME, v),
+    PEFT__MATRIX("self_attn.o_proj", "attn_output", MODEL, HEADS, OUTPUT, SAME, o),
+    PEFT__MATRIX("mlp.gate_proj", "ffn_gate", INNER, MODEL, INNER, SAME, wi_gate),
+    PEFT__MATRIX("mlp.up_proj", "ffn_up", INNER, MODEL, INNER, SAME, wi),
+    PEFT__MATRIX("mlp.down_proj", "ffn_down", MODEL, INNER, INNER, SAME, wo),
+    PEFT__NORM("input_layernorm", "attn_norm", NONE, norm),
+    PEFT__NORM("post_attention_layernorm", "ffn_norm", NONE, ff_norm),
 };
 #define PEFT__RULES(table) table, (int)PEFT__COUNT(table)
 
 typedef struct peft__side {
-    const char *block,
-        *gguf;  // a block's name, %lld being its number; NULL: decoder-only families have no encoder
+    const char *block, *gguf;  // a block's name, with %lld for its number; NULL: decoders have no encoder
     const peft__rule *rules;
     int count;
 } peft__side;
@@ -11494,23 +11488,19 @@ typedef enum peft__setting_use {
 } peft__setting_use;
 
 typedef struct peft__setting {
-    const char
-        *types;  // model types that the row is for; NULL: all of the family. The first row that fits counts
-    const char *keys;  // of config.json, comma-separated; NULL: none
-    const char
-        *gguf;  // metadata, behind the architecture's name unless it begins with "tokenizer."; NULL: none
+    const char *types;  // model types that the row is for (the first row that fits counts); NULL: all
+    const char *keys;   // of config.json, comma-separated; NULL: none
+    const char *gguf;   // metadata, without the architecture's name before it; NULL: none
     int use;
     size_t field;       // of peft_config
     const char *value;  // JSON: what a missing key means, or the only value; NULL: the key is required
 } peft__setting;
 
 #define PEFT__FIELD(member) offsetof(peft_config, member)
-#define PEFT__SET(key, gguf, use, field, value) \
-    { NULL, key, gguf, PEFT__##use, PEFT__FIELD(field), value }
+#define PEFT__SET(key, gguf, use, field, value) {NULL, key, gguf, PEFT__##use, PEFT__FIELD(field), value}
 #define PEFT__SET_OF(type, key, gguf, use, field, value) \
-    { type, key, gguf, PEFT__##use, PEFT__FIELD(field), value }
-#define PEFT__KEYS(keys, gguf, use, value) \
-    { NULL, keys, gguf, PEFT__##use, 0, value }
+    {type, key, gguf, PEFT__##use, PEFT__FIELD(field), value}
+#define PEFT__KEYS(keys, gguf, use, value) {NULL, keys, gguf, PEFT__##use, 0, value}
 static const peft__setting peft__t5_settings[] = {
     PEFT__SET("vocab_size", NULL, SIZE, vocab_size, NULL),
     PEFT__SET("d_model", "embedding_length", SIZE, d_model, NULL),
@@ -11547,10 +11537,9 @@ static const peft__setting peft__gpt2_settings[] = {
     PEFT__SET("scale_attn_by_inverse_layer_idx", NULL, FLAG, scale_by_layer, "false"),
     PEFT__KEYS("activation_function,scale_attn_weights", NULL, READ, NULL),
     PEFT__KEYS("is_encoder_decoder", NULL, FIXED, "false"),
-    PEFT__KEYS(
-        "reorder_and_upcast_attn,attn_pdrop,embd_pdrop,summary_type,summary_use_proj,summary_activation,"
-        "summary_proj_to_labels,n_ctx,n_special,predict_special_tokens",
-        "attention.head_count_kv", HARMLESS, NULL),
+    PEFT__KEYS("reorder_and_upcast_attn,attn_pdrop,embd_pdrop,summary_type,summary_use_proj,"
+               "summary_activation,summary_proj_to_labels,n_ctx,n_special,predict_special_tokens",
+               "attention.head_count_kv", HARMLESS, NULL),
 };
 static const peft__setting peft__neox_settings[] = {
     PEFT__SET("vocab_size", NULL, SIZE, vocab_size, NULL),
@@ -11564,9 +11553,8 @@ static const peft__setting peft__neox_settings[] = {
     PEFT__SET("use_parallel_residual", "use_parallel_residual", FLAG, parallel, "true"),
     PEFT__SET("attention_bias", NULL, FLAG, query_bias, "true"),
     PEFT__SET("tie_word_embeddings", NULL, FLAG, tied, "false"),
-    PEFT__KEYS(
-        "hidden_act,rotary_pct,rotary_emb_base,partial_rotary_factor,rope_theta,rope_scaling,rope_parameters",
-        NULL, READ, NULL),
+    PEFT__KEYS("hidden_act,rotary_pct,rotary_emb_base,partial_rotary_factor,rope_theta,rope_scaling,"
+               "rope_parameters", NULL, READ, NULL),
     PEFT__KEYS("is_encoder_decoder", NULL, FIXED, "false"),
     PEFT__KEYS("custom_pipelines", "attention.head_count_kv", HARMLESS, NULL),
 };
@@ -11605,107 +11593,57 @@ static const peft__setting peft__common_settings[] = {
     PEFT__SET("eos_token_id", "tokenizer.ggml.eos_token_id", ENDS, eos_id, "-1"),
     PEFT__KEYS("eot_token_id", "tokenizer.ggml.eot_token_id", READ, NULL),
     PEFT__SET("pad_token_id", "tokenizer.ggml.padding_token_id", TOKEN, pad_id, "-1"),
-    PEFT__KEYS("add_cross_attention,tie_encoder_decoder",
-               "attention.clamp_kqv,attention.max_alibi_bias,rope.scaling.yarn_log_multiplier,expert_count,"
-               "expert_used_count,"
-               "pooling_type",
-               FIXED, "false"),
+    PEFT__KEYS("add_cross_attention,tie_encoder_decoder", "attention.clamp_kqv,attention.max_alibi_bias,"
+               "rope.scaling.yarn_log_multiplier,expert_count,expert_used_count,pooling_type", FIXED,
+               "false"),
     PEFT__KEYS("cross_attention_hidden_size,pruned_heads,per_layer_config", NULL, FIXED, "null"),
     PEFT__KEYS(NULL, "attention.causal,rope.scaling.yarn_ext_factor", FIXED, "true"),
-    PEFT__KEYS(
-        NULL,
-        "attention.key_length,attention.value_length,rope.dimension_count,rope.freq_base,rope.scaling.type,"
-        "rope.scaling.factor,rope.scale_linear,rope.scaling.original_context_length,rope.scaling.attn_factor,"
-        "rope.scaling.yarn_attn_factor,rope.scaling.yarn_beta_fast,rope.scaling.yarn_beta_slow",
-        READ, NULL),
+    PEFT__KEYS(NULL, "attention.key_length,attention.value_length,rope.dimension_count,rope.freq_base,"
+               "rope.scaling.type,rope.scaling.factor,rope.scale_linear,rope.scaling.original_context_length,"
+               "rope.scaling.attn_factor,rope.scaling.yarn_attn_factor,rope.scaling.yarn_beta_fast,"
+               "rope.scaling.yarn_beta_slow", READ, NULL),
     PEFT__KEYS("auto_map", NULL, NOTED, NULL),  // transformers, too, runs a folder's code only when told to
-    PEFT__KEYS(
-        "name_or_path,transformers_version,torch_dtype,dtype,use_cache,output_past,gradient_checkpointing,"
-        "chunk_size_feed_forward,is_decoder,return_dict,output_attentions,output_hidden_states,torchscript,"
-        "use_bfloat16,"
-        "tf_legacy_loss,xla_device,initializer_range,tie_last_hidden_states,attn_implementation,use_flash_"
-        "attention_2,"
-        "unsloth_version,unsloth_fixed,transformers.js_config,id2label,label2id,num_labels,problem_type,"
-        "finetuning_task,"
-        "task_specific_params,prefix,tokenizer_class,sep_token_id,cls_token_id,decoder_start_token_id",
-        "vocab_size,tensor_data_layout,rope.scaling.finetuned", HARMLESS, NULL),
+    PEFT__KEYS("name_or_path,transformers_version,torch_dtype,dtype,use_cache,output_past,"
+               "gradient_checkpointing,chunk_size_feed_forward,is_decoder,return_dict,output_attentions,"
+               "output_hidden_states,torchscript,use_bfloat16,tf_legacy_loss,xla_device,initializer_range,"
+               "tie_last_hidden_states,attn_implementation,use_flash_attention_2,unsloth_version,"
+               "unsloth_fixed,transformers.js_config,id2label,label2id,num_labels,problem_type,"
+               "finetuning_task,task_specific_params,prefix,tokenizer_class,sep_token_id,cls_token_id,"
+               "decoder_start_token_id", "vocab_size,tensor_data_layout,rope.scaling.finetuned", HARMLESS,
+               NULL),
     // what generates has options of its own; transformers keeps these in generation_config.json today
-    PEFT__KEYS(
-        "max_length,min_length,max_new_tokens,do_sample,early_stopping,num_beams,num_beam_groups,diversity_"
-        "penalty,"
-        "temperature,top_k,top_p,min_p,typical_p,epsilon_cutoff,eta_cutoff,repetition_penalty,length_penalty,"
-        "no_repeat_ngram_size,encoder_no_repeat_ngram_size,encoder_repetition_penalty,bad_words_ids,num_"
-        "return_sequences,"
-        "output_scores,return_dict_in_generate,forced_bos_token_id,forced_eos_token_id,remove_invalid_values,"
-        "exponential_decay_length_penalty,suppress_tokens,begin_suppress_tokens,assistant_confidence_"
-        "threshold,"
-        "assistant_lookbehind,num_assistant_tokens,num_assistant_tokens_schedule,target_lookbehind",
-        NULL, HARMLESS, NULL),
+    PEFT__KEYS("max_length,min_length,max_new_tokens,do_sample,early_stopping,num_beams,num_beam_groups,"
+               "diversity_penalty,temperature,top_k,top_p,min_p,typical_p,epsilon_cutoff,eta_cutoff,"
+               "repetition_penalty,length_penalty,no_repeat_ngram_size,encoder_no_repeat_ngram_size,"
+               "encoder_repetition_penalty,bad_words_ids,num_return_sequences,output_scores,"
+               "return_dict_in_generate,forced_bos_token_id,forced_eos_token_id,remove_invalid_values,"
+               "exponential_decay_length_penalty,suppress_tokens,begin_suppress_tokens,"
+               "assistant_confidence_threshold,assistant_lookbehind,num_assistant_tokens,"
+               "num_assistant_tokens_schedule,target_lookbehind", NULL, HARMLESS, NULL),
 };
 
 #define PEFT__SETTINGS(table) table, (int64_t)PEFT__COUNT(table)
 static const peft__family peft__t5_family = {
-    "t5,mt5,umt5",
-    false,
-    {"encoder.block.%lld.", "enc.blk.%lld.", PEFT__RULES(peft__t5_encoder_rules)},
-    {"decoder.block.%lld.", "dec.blk.%lld.", PEFT__RULES(peft__t5_decoder_rules)},
-    "shared",
-    NULL,
-    "encoder.final_layer_norm",
-    "decoder.final_layer_norm",
-    "lm_head",
-    "q,v",
-    "k,v,wo",
-    "wo",
+    "t5,mt5,umt5", false, {"encoder.block.%lld.", "enc.blk.%lld.", PEFT__RULES(peft__t5_encoder_rules)},
+    {"decoder.block.%lld.", "dec.blk.%lld.", PEFT__RULES(peft__t5_decoder_rules)}, "shared", NULL,
+    "encoder.final_layer_norm", "decoder.final_layer_norm", "lm_head", "q,v", "k,v,wo", "wo",
     "T5ForConditionalGeneration,T5WithLMHeadModel,T5Model,MT5ForConditionalGeneration,MT5Model,"
-    "UMT5ForConditionalGeneration,UMT5Model",
-    PEFT__SETTINGS(peft__t5_settings)};
+    "UMT5ForConditionalGeneration,UMT5Model", PEFT__SETTINGS(peft__t5_settings)};
 static const peft__family peft__gpt2_family = {
-    "gpt2",
-    true,
-    {NULL, NULL, NULL, 0},
-    {"transformer.h.%lld.", "blk.%lld.", PEFT__RULES(peft__gpt2_rules)},
-    "transformer.wte",
-    "transformer.wpe",
-    NULL,
-    "transformer.ln_f",
-    "lm_head",
-    "c_attn",
-    "c_attn,mlp.c_proj",
-    "mlp.c_proj",
-    "GPT2LMHeadModel,GPT2Model",
-    PEFT__SETTINGS(peft__gpt2_settings)};
+    "gpt2", true, {NULL, NULL, NULL, 0}, {"transformer.h.%lld.", "blk.%lld.", PEFT__RULES(peft__gpt2_rules)},
+    "transformer.wte", "transformer.wpe", NULL, "transformer.ln_f", "lm_head", "c_attn",
+    "c_attn,mlp.c_proj", "mlp.c_proj", "GPT2LMHeadModel,GPT2Model", PEFT__SETTINGS(peft__gpt2_settings)};
 static const peft__family peft__neox_family = {
-    "gpt_neox",
-    false,
-    {NULL, NULL, NULL, 0},
-    {"gpt_neox.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__neox_rules)},
-    "gpt_neox.embed_in",
-    NULL,
-    NULL,
-    "gpt_neox.final_layer_norm",
-    "embed_out",
-    "query_key_value",
-    "query_key_value,dense_4h_to_h",
-    "dense_4h_to_h",
-    "GPTNeoXForCausalLM,GPTNeoXModel",
-    PEFT__SETTINGS(peft__neox_settings)};
+    "gpt_neox", false, {NULL, NULL, NULL, 0},
+    {"gpt_neox.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__neox_rules)}, "gpt_neox.embed_in", NULL, NULL,
+    "gpt_neox.final_layer_norm", "embed_out", "query_key_value", "query_key_value,dense_4h_to_h",
+    "dense_4h_to_h", "GPTNeoXForCausalLM,GPTNeoXModel", PEFT__SETTINGS(peft__neox_settings)};
 static const peft__family peft__llama_family = {
-    "llama,mistral,qwen2",
-    false,
-    {NULL, NULL, NULL, 0},
-    {"model.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__llama_rules)},
-    "model.embed_tokens",
-    NULL,
-    NULL,
-    "model.norm",
-    "lm_head",
-    "q_proj,v_proj",
-    "k_proj,v_proj,down_proj",
-    "down_proj",
-    "LlamaForCausalLM,LLaMAForCausalLM,LlamaModel,MistralForCausalLM,MistralModel,Qwen2ForCausalLM,"
-    "Qwen2Model",
-    PEFT__SETTINGS(peft__llama_settings)};
+    "llama,mistral,qwen2", false, {NULL, NULL, NULL, 0},
+    {"model.layers.%lld.", "blk.%lld.", PEFT__RULES(peft__llama_rules)}, "model.embed_tokens", NULL, NULL,
+    "model.norm", "lm_head", "q_proj,v_proj", "k_proj,v_proj,down_proj", "down_proj",
+    "LlamaForCausalLM,LLaMAForCausalLM,LlamaModel,"
+    "MistralForCausalLM,MistralModel,Qwen2ForCausalLM,Qwen2Model", PEFT__SETTINGS(peft__llama_settings)};
 
 // The next name of a comma-separated list, without the spaces around it, and its size; 0: that was all. *list
 // moves behind it.
@@ -11805,7 +11743,7 @@ static bool peft__gguf_translate_block(const peft__side *side, bool from_hf, con
     size_t begin = peft__block_name(from_hf ? side->block : side->gguf, name, &number);
     for (const peft__rule *r = side->rules; begin && r < side->rules + side->count; r++) {
         const char *own = from_hf ? r->name : r->gguf;
-        bool other_form = gated >= 0 && r->only == (gated ? 'r' : 'g');
+        bool other_form = gated >= 0 && r->only == (gated ? PEFT__ONLY_UNGATED : PEFT__ONLY_GATED);
         if (other_form || begin + strlen(own) != n || memcmp(name + begin, own, n - begin) != 0) continue;
         peft__string_into(out->other, sizeof(out->other), from_hf ? side->gguf : side->block, number);
         size_t head = strlen(out->other);
@@ -11918,9 +11856,9 @@ static peft_status peft__gguf_view_of(const peft_gguf *g, const peft__gguf_famil
     if (vector && v->order.kind == PEFT__ORDER_TRANSPOSED) v->order.kind = PEFT__ORDER_SAME;
     if (t->rank > 2 || !peft__row_order_fits(&v->order, vector ? t->dims[0] : t->dims[1]))
         return peft__fail(g->ctx, PEFT_ERROR_SHAPE,
-                          "%s: tensor %s of %lld x %lld x %lld values does not fit %lld heads", g->path,
-                          t->name, (long long)t->dims[2], (long long)t->dims[1], (long long)t->dims[0],
-                          (long long)v->order.heads);
+                          "%s: tensor %s of %ld x %ld x %ld values does not fit %ld heads", g->path,
+                          t->name, t->dims[2], t->dims[1], t->dims[0],
+                          v->order.heads);
     bool transposed = v->order.kind == PEFT__ORDER_TRANSPOSED;
     v->rows = t->dims[transposed ? 0 : 1];
     v->cols = t->dims[transposed ? 1 : 0];
@@ -11984,7 +11922,7 @@ static peft_status peft__gguf_llama3_scaling(const peft_gguf *g, const peft_gguf
     float divisors[512];
     int64_t n = t->dims[0];
     if (n > PEFT__COUNT(divisors))
-        return peft__file_cannot(&g->file, "%lld rotary frequencies", (long long)n);
+        return peft__file_cannot(&g->file, "%ld rotary frequencies", n);
     peft_status status = peft__gguf_decode(g, t, 0, 1, peft__same_order, divisors);
     if (status) return status;
     double factor = (double)divisors[n - 1];
@@ -12020,8 +11958,8 @@ static peft_status peft__gguf_rotary_config(const peft_gguf *g, const peft__gguf
     const peft_gguf_tensor *divisors = peft_gguf_find(g, "rope_freqs.weight");
     if (!(theta > 0) || theta - theta != 0) return peft__file_bad(&g->file, "rope.freq_base is %g", theta);
     if (!neox && rotary && rotary != head_size)
-        return peft__file_cannot(&g->file, "rotary embedding of %lld dimensions in heads of %lld",
-                                 (long long)rotary, (long long)head_size);
+        return peft__file_cannot(&g->file, "rotary embedding of %ld dimensions in heads of %ld",
+                                 rotary, head_size);
     if (neox && rotary && head_size)
         peft__string_format(json, ",\"rotary_pct\":%g", (double)rotary / (double)head_size);
     peft__string_format(json, neox ? ",\"rotary_emb_base\":%g" : ",\"rope_theta\":%g", theta);
@@ -12056,18 +11994,18 @@ static peft_status peft__gguf_derived_config(const peft_gguf *g, const peft__ggu
     if (!head_size && heads) head_size = width / heads;
     if ((value_size && value_size != head_size) || (!llama && !t5 && head_size * heads != width))
         return peft__file_cannot(&g->file,
-                                 "%s.attention.value_length %lld with heads of %lld (attention.key_length)",
-                                 f->architecture, (long long)value_size, (long long)head_size);
+                                 "%s.attention.value_length %ld with heads of %ld (attention.key_length)",
+                                 f->architecture, value_size, head_size);
     if (kv_heads && kv_heads != heads && !llama)
-        return peft__file_cannot(&g->file, "%s.attention.head_count_kv %lld of %lld heads", f->architecture,
-                                 (long long)kv_heads, (long long)heads);
+        return peft__file_cannot(&g->file, "%s.attention.head_count_kv %ld of %ld heads", f->architecture,
+                                 kv_heads, heads);
     if (t5 && !peft__gguf_size(g, f, "decoder_block_count"))
-        peft__string_format(json, ",\"num_decoder_layers\":%lld",
-                            (long long)peft__gguf_size(g, f, "block_count"));
+        peft__string_format(json, ",\"num_decoder_layers\":%ld",
+                            peft__gguf_size(g, f, "block_count"));
     if (t5)
         peft__string_format(json, ",\"feed_forward_proj\":\"%s\"",
                             peft__gguf_is_gated(g) ? "gated-gelu" : "relu");
-    if (llama && !kv_heads) peft__string_format(json, ",\"num_key_value_heads\":%lld", (long long)heads);
+    if (llama && !kv_heads) peft__string_format(json, ",\"num_key_value_heads\":%ld", heads);
     if (llama)
         peft__string_format(json, ",\"attention_bias\":%s",
                             peft_gguf_find(g, "blk.0.attn_q.bias") ? "true" : "false");
@@ -12109,8 +12047,8 @@ static peft_status peft__gguf_config(const peft_gguf *g, peft__string *json) {
     const char *type = mistral                                            ? "mistral"
                        : peft_gguf_find(g, "enc.blk.1.attn_rel_b.weight") ? "umt5"
                                                                           : f->model_type;
-    peft__string_format(json, "{\"model_type\":\"%s\",%s,\"vocab_size\":%lld,\"tie_word_embeddings\":%s",
-                        type, f->constants, (long long)embedding->dims[1],
+    peft__string_format(json, "{\"model_type\":\"%s\",%s,\"vocab_size\":%ld,\"tie_word_embeddings\":%s",
+                        type, f->constants, embedding->dims[1],
                         peft__gguf_tied(g) ? "true" : "false");
     status = peft__gguf_check_keys(g, f, type);
     const peft__setting *row;
@@ -12125,8 +12063,7 @@ static peft_status peft__gguf_config(const peft_gguf *g, peft__string *json) {
 }
 
 // ---- blocks of a scale times small integers, which our own formats hold bit for bit: a little more memory
-// (32 bits for a
-//      scale), and all that is written for those formats works on them
+//      (32 bits for a scale), and all that is written for those formats works on them
 
 static void peft__gguf_keep_rows(void *arg, int64_t begin, int64_t end) {
     const peft__gguf_decoding *d = (const peft__gguf_decoding *)arg;
@@ -12159,8 +12096,8 @@ static peft_status peft__gguf_keep(peft_archive *a, const peft_gguf *g, const pe
     bool four = f->kept_type == PEFT_Q4;
     peft__gguf_decoding d = {
         f, (const unsigned char *)v->tensor->data, v->tensor->dims[0], v->order, NULL, {0}, NULL, NULL};
-    peft_quant *q = (peft_quant *)peft__arena_alloc(&a->arena, sizeof(peft_quant));
-    d.scales = (float *)peft__arena_alloc(&a->arena, (size_t)count * sizeof(float));
+    peft_quant *q = PEFT__ARENA(&a->arena, 1, peft_quant);
+    d.scales = PEFT__ARENA(&a->arena, count, float);
     d.codes = (uint8_t *)peft__arena_alloc(&a->arena, (size_t)(four ? n / 2 : n));
     if (!q || !d.scales || !d.codes) return PEFT_ERROR_MEMORY;
     memset(q, 0, sizeof(*q));
@@ -12248,14 +12185,14 @@ static peft_status peft__refuse_bin(peft_context *ctx, const char *path) {
     peft_status status = peft__file_open(ctx, path, &f);
     if (status) return status;
     status = f.size >= sizeof(b) ? peft__file_read(&f, 0, b, sizeof(b)) : PEFT_OK;
-    peft__file_close(&f);
     bool pickle = memcmp(b, "PK\3\4", 4) == 0 || (b[0] == 0x80 && b[1] >= 2 && b[1] <= 5);
-    return status ? status
-                  : peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
-                               pickle ? "%s: PyTorch's pickle is not read; give the folder of its model"
-                                      : "%s: if this is llama2.c's, `peft convert %s FOLDER` makes a folder "
-                                        "of it that is read",
-                               path, path);
+    if (!status && pickle)
+        status = peft__file_cannot(&f, "PyTorch's pickle is not read; give the folder of its model");
+    else if (!status)
+        status = peft__file_cannot(&f, "if this is llama2.c's, `peft convert %s FOLDER` makes a folder of it "
+                                       "that is read", path);
+    peft__file_close(&f);
+    return status;
 }
 
 // ---- the vocabulary in a GGUF file
@@ -12290,8 +12227,8 @@ static peft_status peft__gguf_read_vocab(const peft_gguf *g, peft__gguf_vocab *v
         const peft__gguf_entry *e = peft__gguf_entry_of(g, lists[i].key, true);
         *lists[i].there = e != NULL;
         if (e && (!e->data || e->count != v->count))
-            return peft__file_bad(&g->file, "%s is no list of %lld numbers", lists[i].key,
-                                  (long long)v->count);
+            return peft__file_bad(&g->file, "%s is no list of %ld numbers", lists[i].key,
+                                  v->count);
     }
     if (!v->has_scores && (t5 || llama))
         return peft__fail(g->ctx, PEFT_ERROR_MISSING, "%s: no tokenizer.ggml.scores", g->path);
@@ -12305,7 +12242,7 @@ static peft_status peft__gguf_read_vocab(const peft_gguf *g, peft__gguf_vocab *v
     for (int i = 0; i < 4; i++) {
         double id = peft_gguf_number(g, ids[i].key, llama ? ids[i].llama : t5 ? ids[i].t5 : -1);
         if (id != -1 && (!(id >= 0) || id >= (double)v->count || id != floor(id)))
-            return peft__file_bad(&g->file, "%s is %g of %lld tokens", ids[i].key, id, (long long)v->count);
+            return peft__file_bad(&g->file, "%s is %g of %ld tokens", ids[i].key, id, v->count);
         *ids[i].id = (int32_t)id;
     }
     if (map && (map->type == PEFT_GGUF_U8 || map->type == PEFT_GGUF_I8)) {
@@ -12365,9 +12302,8 @@ static void peft__json_set(peft__string *s, const char *key, const char *value) 
 // quantized weight's part: a row of peft__quant_parts, which is read and written from then on.
 
 // ---- to move behind chapter 9's files: LoRA adapters as llama.cpp loads them. For each adapted weight W of
-// the base model the
-//      tensors W.lora_a [r, in] and W.lora_b [out, r]; one alpha for all (the first module's), and y = W x +
-//      alpha / r B A x
+//      the base model the tensors W.lora_a [r, in] and W.lora_b [out, r]; one alpha for all (the first
+//      module's), and y = W x + alpha / r B A x
 
 typedef struct peft__gguf_lora_module {
     const char *name;                     // Hugging Face's, of the module: model.layers.0.self_attn.q_proj
@@ -12401,9 +12337,9 @@ static peft_status peft__gguf_lora_check(peft_context *ctx, const peft__gguf_lor
     if (!m->a || !m->b)
         return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: one of its two matrices is missing", m->name);
     if (m->a->rows != m->b->cols)
-        return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: A is %lld x %lld, B is %lld x %lld", m->name,
-                          (long long)m->a->rows, (long long)m->a->cols, (long long)m->b->rows,
-                          (long long)m->b->cols);
+        return peft__fail(ctx, PEFT_ERROR_SHAPE, "%s: A is %ld x %ld, B is %ld x %ld", m->name,
+                          m->a->rows, m->a->cols, m->b->rows,
+                          m->b->cols);
     double own = m->scale * (double)m->a->rows;
     if (!isfinite(own) || !isfinite(alpha) || alpha == 0)
         return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
@@ -12467,8 +12403,8 @@ static peft_status peft__gguf_lora_read(const peft_gguf *g, const peft__gguf_fam
     v.cols = t->dims[transposed ? 1 : 0];
     if (t->rank > 2 || v.rows != out->rows || v.cols != out->cols || !peft__row_order_fits(&v.order, v.rows))
         return peft__fail(g->ctx, PEFT_ERROR_SHAPE,
-                          "%s: tensor %s is %lld x %lld, the model asks for %lld x %lld", g->path, t->name,
-                          (long long)v.rows, (long long)v.cols, (long long)out->rows, (long long)out->cols);
+                          "%s: tensor %s is %ld x %ld, the model asks for %ld x %ld", g->path, t->name,
+                          v.rows, v.cols, out->rows, out->cols);
     return peft__gguf_hf_load(g, &v, (float *)out->data);
 }
 
@@ -33022,7 +32958,7 @@ static void peft__rouge_resample(void *arg, int64_t sample) {
     peft__rouge_values sum;
     peft_rng rng;
     memset(&sum, 0, sizeof sum);
-    peft__rng_seed(&rng, b->seed * 0x9E3779B97F4A7C15u + (uint64_t)sample);
+    peft_rng_seed(&rng, b->seed * 0x9E3779B97F4A7C15u + (uint64_t)sample);
     for (int64_t i = 0; i < b->count; i++) peft__rouge_add(&sum, &b->pairs[peft__rng_below(&rng, b->count)]);
     for (int k = 0; k < PEFT__ROUGE_VALUES; k++) b->means[k * b->samples + sample] = sum.v[k] / (double)b->count;
 }

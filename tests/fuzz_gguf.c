@@ -54,7 +54,8 @@ static void read_model(peft_context *ctx) {
         if (peft__json_parse(ctx, &arena, config.data, config.size, "config", &root)) abort();
         for (int64_t i = 0; i < peft_archive_count(a); i++) {
             const peft_tensor *t = peft_archive_at(a, i);
-            touch(t->data, (size_t)peft__size(t) * peft__dtype_size(t->type));
+            bool four_bits = t->quant && t->quant->map;
+            touch(t->data, four_bits ? (size_t)(peft__size(t) + 1) / 2 : (size_t)peft__size(t) * peft__dtype_size(t->type));
         }
         peft_archive_close(a);
     }

@@ -21,7 +21,7 @@ static void check(bool ok, const char *what, peft_simd simd, int64_t m, int64_t 
 
 static peft_rng rng;
 static float random_float(void) {
-    return (float)(peft__rng_uniform(&rng) * 2.0 - 1.0);
+    return (float)(peft_rng_uniform(&rng) * 2.0 - 1.0);
 }
 
 static const peft_simd all_simd[] = {PEFT_SIMD_PORTABLE, PEFT_SIMD_NEON, PEFT_SIMD_WASM, PEFT_SIMD_AVX2, PEFT_SIMD_AVX512};
@@ -235,7 +235,7 @@ static void test_arguments(peft_context *ctx) {
 
 int main(int argc, char **argv) {
     if (argc > 1 && atoi(argv[1]) > 1) every = atoi(argv[1]);
-    peft__rng_seed(&rng, 7);
+    peft_rng_seed(&rng, 7);
     for (int i = 0; i < (int)PEFT__COUNT(all_simd); i++) {
         peft_context *ctx = make(all_simd[i], 1);
         if (!ctx) continue;  // not on this machine

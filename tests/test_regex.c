@@ -529,6 +529,11 @@ static void test_bounds(void) {
     check(peft__regex_compile(ctx, deep, strlen(deep), PEFT__REGEX_ONIGURUMA, &re) &&
           strstr(peft_error(ctx), "nesting too deep"), "depth", "[a[a");
     free(deep);
+    deep = repeated("*", 60000, "");
+    deep[0] = 'a';
+    check(peft__regex_compile(ctx, deep, strlen(deep), PEFT__REGEX_ONIGURUMA, &re) == PEFT_ERROR_UNSUPPORTED &&
+          strstr(peft_error(ctx), "nesting too deep"), "depth", "a****");
+    free(deep);
     char *groups = repeated("()", 20000, "");
     check(peft__regex_compile(ctx, groups, strlen(groups), 0, &re) &&
           strstr(peft_error(ctx), "too many groups"), "groups", "()()");
