@@ -9820,7 +9820,7 @@ PEFTDEF peft_tensor *peft_cross_entropy(
 //    peft__archive_open_gguf.
 //
 //    A safetensors file is a u64 little-endian size, a JSON header of that size, and the data. w = [1, 2] is
-//      38 00 00 00 00 00 00 00 {"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}__ 00 00 80 3F 00 00 00 40
+//    38 00 00 00 00 00 00 00 {"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}__ 00 00 80 3F 00 00 00 40
 //    with two spaces behind the 54 bytes of the header, so that the data begins at a multiple of 8: 8 + 56 +
 //    8 bytes.
 // =====================================================================================================================
@@ -12352,19 +12352,27 @@ static void peft__json_set(peft__string *s, const char *key, const char *value) 
 // quantized weight's part: a row of peft__quant_parts, which is read and written from then on.
 // =====================================================================================================================
 // 7. TOKENIZERS
-//    Text to ids and back, exactly as sentencepiece and Hugging Face's tokenizers library do it. Whatever file a
-//    vocabulary comes from, it becomes one pipeline when it is loaded: normalizers rewrite the text, pre-tokenizers cut
-//    it into words, a model turns each word into ids, and decoders make text of ids. Steps are rows of peft__step_kinds.
+//    Text to ids and back, exactly as sentencepiece and Hugging Face's tokenizers library do it. Whatever
+//    file a vocabulary comes from, it becomes one pipeline when it is loaded: normalizers rewrite the text,
+//    pre-tokenizers cut it into words, a model turns each word into ids, and decoders make text of ids.
+//    The steps are rows of peft__step_kinds.
+//
 //    Functions to know: peft__tokenizer_read (a file becomes the pipeline), peft__encode (text through it),
 //    peft__encode_unigram and peft__bpe_word (the two models that matter), peft_decode.
-//    Example: the pieces _a, b and _ab have the log probabilities -1, -2 and -2.5. The text "ab" is normalized to "_ab";
-//    of its two segmentations unigram takes _ab, as -2.5 is more than -1 + -2. BPE with the merges "_ a" and "_a b"
-//    starts with the characters _ a b, joins the first two, then the rest, and arrives at the same piece.
+//
+//    Example: the pieces _a, b and _ab have the log probabilities -1, -2 and -2.5. The text "ab" is
+//    normalized to "_ab"; of its two segmentations unigram takes _ab, as -2.5 is more than -1 + -2 = -3. BPE
+//    with the merges "_ a" and "_a b" starts with the characters _ a b, joins the first two, then the rest,
+//    and arrives at the same piece.
+//
 //    Rests on: 2, 6.  Hands on: peft_encode, peft_decode.
 // =====================================================================================================================
 
-enum { PEFT__PIECE_NORMAL = 1, PEFT__PIECE_UNKNOWN, PEFT__PIECE_CONTROL, PEFT__PIECE_USER, PEFT__PIECE_UNUSED, PEFT__PIECE_BYTE };
-enum { PEFT__UNIGRAM = 1, PEFT__BPE = 2, PEFT__WORD_PIECE, PEFT__WORD_LEVEL };  // the first two as in SentencePiece's TrainerSpec
+enum {  // types of pieces, as SentencePiece and GGUF number them
+    PEFT__PIECE_NORMAL = 1, PEFT__PIECE_UNKNOWN, PEFT__PIECE_CONTROL, PEFT__PIECE_USER, PEFT__PIECE_UNUSED,
+    PEFT__PIECE_BYTE
+};
+enum { PEFT__UNIGRAM = 1, PEFT__BPE = 2, PEFT__WORD_PIECE, PEFT__WORD_LEVEL };  // as in a ModelProto
 enum { PEFT__SENTINELS = 100, PEFT__MERGE_LENGTH = 512, PEFT__AFFIX_LENGTH = 64, PEFT__AROUND = 16 };
 enum { PEFT__NORMALIZERS, PEFT__PRE_TOKENIZERS, PEFT__DECODERS, PEFT__STEP_LISTS };
 
@@ -12382,7 +12390,8 @@ typedef struct peft__piece {
     bool in_model;  // the model cuts words into it; others are found by being looked for in the text
 } peft__piece;
 
-// A double array (Aoe 1989): the child of a node for a byte is nodes[base + byte], if that one's check names the node.
+// A double array (Aoe 1989): the child of a node for a byte is nodes[base + byte], if that one's check names
+// the node.
 typedef struct peft__trie_node {
     int32_t base, check, value;  // check -1: free; value -1: no piece ends here
     float score;                 // of the piece, kept here because Viterbi wants both at once
@@ -12399,7 +12408,8 @@ typedef struct peft__merge {
     int32_t rank, result;
 } peft__merge;
 
-// A token that text is cut at before anything else, Hugging Face's AddedToken. SentencePiece's control tokens are such, too.
+// A token that text is cut at before anything else, Hugging Face's AddedToken. SentencePiece's control tokens
+// are such, too.
 typedef struct peft__added {
     const char *text;
     uint32_t size;
@@ -12427,7 +12437,8 @@ struct peft_tokenizer {
     peft__added *added_tokens;
     int64_t added_count, added_capacity;
     peft__map added_by_text;
-    peft__trie added, added_normal;  // looked for in the text, in the normalized text; values are places in added_tokens
+    peft__trie added,
+        added_normal;  // looked for in the text, in the normalized text; values are places in added_tokens
     int32_t around[PEFT__AROUND];    // ids before (front_count) and behind a text, see peft_encode_full
     int front_count, around_count;
     bool around_by_config;           // add_bos_token and add_eos_token of tokenizer_config.json say so
@@ -12435,7 +12446,7 @@ struct peft_tokenizer {
     struct peft__step *steps[PEFT__STEP_LISTS];
     int64_t step_count[PEFT__STEP_LISTS], step_capacity[PEFT__STEP_LISTS];
     bool whole;                              // all of them are in the file
-    int recipe, split, scheme;               // else what it is that the file does not say, see peft__json_steps
+    int recipe, split, scheme;  // else what it is that the file does not say, see peft__json_steps
     bool nfc, digits_apart;
     bool takes_bytes;  // invalid UTF-8 passes as its bytes
     bool asks_first;   // some step wants to know where the text begins
@@ -12444,7 +12455,8 @@ struct peft_tokenizer {
     int64_t charsmap_count;
     const char *replacements;
     size_t replacements_size;
-    signed char ascii[128];    // what the map makes of a character before another one; -1: that has to be looked at
+    signed char
+        ascii[128];  // what the map makes of a character before another one; -1: that has to be looked at
     // SentencePiece's own settings
     bool sentencepiece;        // the pipeline is its own, not that of a class of Hugging Face's
     bool strips;               // special tokens swallow the white space around them
@@ -12490,14 +12502,26 @@ PEFT__INLINE int64_t peft__utf8_step(const char *s, int64_t n, int64_t i) {
 
 // ---- loading: a failure is remembered with the file's name before it, and nothing is read after it
 
-static bool peft__load_fail(peft_tokenizer *t, peft_status status, const char *format, ...) {
+static void peft__load_fail(peft_tokenizer *t, peft_status status, const char *format, va_list args) {
     char text[PEFT__ERROR_SIZE];
-    va_list args;
-    if (t->status) return false;
-    va_start(args, format);
+    if (t->status) return;
     peft__vformat(text, sizeof(text), format, args);
-    va_end(args);
     t->status = peft__fail(t->ctx, status, "%s: %s", t->source, text);
+}
+
+static bool peft__damaged(peft_tokenizer *t, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    peft__load_fail(t, PEFT_ERROR_FORMAT, format, args);
+    va_end(args);
+    return false;
+}
+
+static bool peft__unsupported(peft_tokenizer *t, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, format, args);
+    va_end(args);
     return false;
 }
 
@@ -12523,12 +12547,19 @@ static char *peft__tokenizer_text(peft_tokenizer *t, const char *text, size_t n)
     return copy;
 }
 
+// The id of a text, -1: no piece is called so.
+static int64_t peft__id_of(const peft_tokenizer *t, const char *text, size_t n) {
+    return peft__map_get(&t->by_text, text, n, -1);
+}
+
 // Appends a piece. Of several with one text by_text keeps the first.
-static peft__piece *peft__tokenizer_add(peft_tokenizer *t, const char *text, size_t n, float score, int type) {
+static peft__piece *peft__tokenizer_add(
+    peft_tokenizer *t, const char *text, size_t n, float score, int type) {
     if (t->status) return NULL;
     if (t->count >= INT32_MAX / 4 || n > INT32_MAX / 4)
-        peft__load_fail(t, PEFT_ERROR_MEMORY, "a vocabulary of %lld pieces", (long long)t->count);
-    void *grown = t->status ? NULL : peft__one_more(t->ctx, t->pieces, t->count, &t->capacity, sizeof(*t->pieces));
+        t->status = peft__fail(t->ctx, PEFT_ERROR_MEMORY, "a vocabulary of %lld pieces", (long long)t->count);
+    void *grown = t->status ? NULL
+                            : peft__one_more(t->ctx, t->pieces, t->count, &t->capacity, sizeof(*t->pieces));
     if (!peft__load_has(t, grown)) return NULL;
     t->pieces = (peft__piece *)grown;
     char *copy = peft__tokenizer_text(t, text, n);
@@ -12540,7 +12571,7 @@ static peft__piece *peft__tokenizer_add(peft_tokenizer *t, const char *text, siz
     p->score = score;
     p->left = p->right = -1;
     p->type = (unsigned char)type;
-    bool known = !n || peft__map_get(&t->by_text, copy, n, -1) >= 0;
+    bool known = !n || peft__id_of(t, copy, n) >= 0;
     if (!known && !peft__map_set(&t->by_text, copy, n, t->count)) peft__load_has(t, NULL);
     t->count++;
     return p;
@@ -12554,7 +12585,8 @@ static int peft__byte_piece(const char *s, size_t n) {
     return high && low ? (int)(16 * (high - digits) + (low - digits)) : -1;
 }
 
-// ---- byte-level vocabularies write every byte as a printable character: themselves, or from U+0100 on those that are not
+// ---- byte-level vocabularies write every byte as a printable character: themselves, or from U+0100 on those
+// that are not
 
 static void peft__byte_characters(short *byte_of_char) {
     int next = 256;
@@ -12571,12 +12603,15 @@ static void peft__append_letters(peft__string *out, const char *s, size_t n) {
         char text[4];
         unsigned char b = (unsigned char)s[i];
         bool printable = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
-        uint32_t hidden = b <= 32 ? b : b <= 160 ? (uint32_t)b - 127 + 33 : 67;  // those that are not, counted
+        uint32_t hidden = b <= 32 ? b
+            : b <= 160            ? (uint32_t)b - 127 + 33
+                                  : 67;  // those that are not, counted
         peft__string_append(out, text, peft__utf8_put(text, printable ? b : 256 + hidden));
     }
 }
 
-// The bytes that n bytes of letters stand for, into out [n]: how many; -1: there is something else in the text.
+// The bytes that n bytes of letters stand for, into out [n]: how many; -1: there is something else in the
+// text.
 static int64_t peft__letters_to_bytes(const short *byte_of_char, const char *s, size_t n, char *out) {
     int64_t size = 0;
     for (size_t i = 0; i < n;) {
@@ -12595,7 +12630,8 @@ typedef struct peft__trie_key {
     int32_t value;
 } peft__trie_key;
 
-typedef struct peft__trie_range {  // keys [from, to) share their first `depth` bytes and that path ends at `node`
+typedef struct peft__trie_range {  // keys [from, to) share their first `depth` bytes and that path ends at
+                                   // `node`
     int32_t from, to, node;
     uint32_t depth;
 } peft__trie_range;
@@ -12604,7 +12640,9 @@ static int peft__trie_compare(const void *a, const void *b) {
     const peft__trie_key *x = (const peft__trie_key *)a, *y = (const peft__trie_key *)b;
     int order = memcmp(x->text, y->text, PEFT__MIN(x->size, y->size));
     if (!order) order = x->size < y->size ? -1 : x->size > y->size;
-    return order ? order : x->value > y->value ? -1 : x->value < y->value;  // of equal texts the last one first
+    return order              ? order
+        : x->value > y->value ? -1
+                              : x->value < y->value;  // of equal texts the last one first
 }
 
 static bool peft__trie_reserve(peft_context *ctx, peft__trie *t, int64_t want) {
@@ -12612,7 +12650,8 @@ static bool peft__trie_reserve(peft_context *ctx, peft__trie *t, int64_t want) {
     if (want <= t->count) return true;
     int64_t count = PEFT__MAX(want + 256, t->count + t->count / 2);
     if (count > INT32_MAX / 2) return false;
-    peft__trie_node *grown = (peft__trie_node *)peft__realloc(ctx, t->nodes, (size_t)count * sizeof(peft__trie_node));
+    peft__trie_node *grown = (peft__trie_node *)peft__realloc(
+        ctx, t->nodes, (size_t)count * sizeof(peft__trie_node));
     if (!grown) return false;
     for (int64_t i = t->count; i < count; i++) grown[i] = free_node;
     t->nodes = grown;
@@ -12620,9 +12659,10 @@ static bool peft__trie_reserve(peft_context *ctx, peft__trie *t, int64_t want) {
     return true;
 }
 
-// A base at which all children (ascending bytes) fall on free nodes; 0: out of memory. The search is bounded: rather waste room.
-static int32_t peft__trie_place(peft_context *ctx, peft__trie *t, const unsigned char *bytes, int n, int64_t *first_free,
-                                int64_t end) {
+// A base at which all children (ascending bytes) fall on free nodes; 0: out of memory. The search is bounded:
+// rather waste room.
+static int32_t peft__trie_place(
+    peft_context *ctx, peft__trie *t, const unsigned char *bytes, int n, int64_t *first_free, int64_t end) {
     while (*first_free < t->count && t->nodes[*first_free].check >= 0) ++*first_free;
     int64_t slot = PEFT__MAX(*first_free, (int64_t)bytes[0] + 1);
     for (int64_t stop = slot + 512;; slot++) {
@@ -12636,8 +12676,9 @@ static int32_t peft__trie_place(peft_context *ctx, peft__trie *t, const unsigned
     }
 }
 
-// Keys must be sorted; of equal ones the first counts. Scores are those of the pieces (NULL: none) whose place is the
-// value modulo `modulus`. Breadth first, with a queue of the nodes: a key's length is not to be trusted.
+// Keys must be sorted; of equal ones the first counts. Scores are those of the pieces (NULL: none) whose
+// place is the value modulo `modulus`. Breadth first, with a queue of the nodes: a key's length is not to be
+// trusted.
 static peft_status peft__trie_build(peft_context *ctx, peft__trie *t, const peft__trie_key *keys, int64_t n,
                                     const peft__piece *pieces, int64_t modulus) {
     int64_t head = 0, tail = 1, first_free = 257, end = 257, count = 1;
@@ -12713,7 +12754,8 @@ PEFT__INLINE int32_t peft__trie_exact(const peft__trie *t, const char *s, size_t
 }
 
 // Replaces a trie by that of keys, which are freed.
-static void peft__tokenizer_trie(peft_tokenizer *t, peft__trie *trie, peft__trie_key *keys, int64_t n, bool scores) {
+static void peft__tokenizer_trie(
+    peft_tokenizer *t, peft__trie *trie, peft__trie_key *keys, int64_t n, bool scores) {
     peft__free(t->ctx, trie->nodes);
     memset(trie, 0, sizeof(*trie));
     if (n && !t->status) {
@@ -12722,11 +12764,11 @@ static void peft__tokenizer_trie(peft_tokenizer *t, peft__trie *trie, peft__trie
     }
     peft__free(t->ctx, keys);
 }
-
 // ---- Unicode's normalization forms (UAX 15), Unicode 12.0 as in the tokenizers library
 
-// Decompositions and combining classes: numbers of tools/normalization_tables.py, which says what they mean. They are compressed by an
-// adaptive binary range coder, as LZMA's: each bit is coded by the odds that the bits of its context had so far.
+// Decompositions and combining classes: numbers of tools/normalization_tables.py, which says what they mean.
+// They are compressed by an adaptive binary range coder, as LZMA has one: each bit is coded by the odds that
+// the bits of its context had so far.
 static const char *const peft__nf_data[] = {
     "#7KX#$592mkNrMT6VjA%eROAMGV_;$2Oc87%qlBqCXDu'+9VrK<veGC*'Q.(S,x4w)[bwhs/(r]Lc9k1Ss]A(hvxILaK4VG@(K)S)5<",
     "]Z`t*tqpi)qkggu3+ph4-XcT+%nCUQ<mpJ^>O2iuK2dL[0x,FN,tDr'cQOd#4o#se*>j-uvl0B&/FloD]Sr2p2Ln+@Iw%.cBdb[xDJV",
@@ -12825,7 +12867,8 @@ typedef struct peft__nf {
     uint64_t pairs[PEFT__NF_PAIRS];    // first << 42 | second << 21 | what the two compose to
     uint64_t marks[PEFT__NF_MARKS];    // code point << 32 | combining class
     uint32_t parts[PEFT__NF_PARTS];    // one step of decomposition
-    uint8_t busy[0x30000 / 64];        // 1: of these 64 code points some decompose, join what is before, or have a class
+    uint8_t busy[0x30000 /
+        64];  // 1: of these 64 code points some decompose, join what is before, or have a class
 } peft__nf;
 
 enum { PEFT__UNPACK_CONTEXTS = 40, PEFT__UNPACK_NODES = 620 };
@@ -12863,7 +12906,8 @@ static int32_t peft__unpack(peft__unpacker *u, int32_t context) {
     uint32_t v = 1;
     int n = 0;
     while (peft__unpack_bit(u, &odds[n])) n++;
-    for (int i = n - 1; i >= 0; i--) v = v * 2 + peft__unpack_bit(u, &odds[20 + 28 * n + (n - i <= 3 ? (int)v : 8 + i)]);
+    for (int i = n - 1; i >= 0; i--)
+        v = v * 2 + peft__unpack_bit(u, &odds[20 + 28 * n + (n - i <= 3 ? (int)v : 8 + i)]);
     return (int32_t)v - 1;
 }
 
@@ -12927,7 +12971,13 @@ static const peft__nf *peft__nf_build(peft__arena *a) {
     return f;
 }
 
-enum { PEFT__HANGUL = 0xAC00, PEFT__HANGUL_COUNT = 11172, PEFT__LEAD = 0x1100, PEFT__VOWEL = 0x1161, PEFT__TAIL = 0x11A7 };
+enum {
+    PEFT__HANGUL = 0xAC00,
+    PEFT__HANGUL_COUNT = 11172,
+    PEFT__LEAD = 0x1100,
+    PEFT__VOWEL = 0x1161,
+    PEFT__TAIL = 0x11A7
+};
 
 // What two characters compose to, 0: nothing.
 static uint32_t peft__nf_compose(const peft__nf *f, uint32_t a, uint32_t b) {
@@ -12940,7 +12990,8 @@ static uint32_t peft__nf_compose(const peft__nf *f, uint32_t a, uint32_t b) {
     return at < PEFT__NF_PAIRS && f->pairs[at] >> 21 == key >> 21 ? (uint32_t)(f->pairs[at] & 0x1FFFFF) : 0;
 }
 
-// Code points of a text: combining class << 53 | place << 21 | code point, so that sorting puts marks in their order.
+// Code points of a text: combining class << 53 | place << 21 | code point, so that sorting puts marks in
+// their order.
 typedef struct peft__points {
     peft_context *ctx;
     uint64_t *data;
@@ -12960,8 +13011,9 @@ static bool peft__points_push(peft__points *p, uint32_t c, uint64_t combining_cl
 static bool peft__nf_decompose(const peft__nf *f, uint32_t c, bool compatibility, peft__points *out) {
     if (c - PEFT__HANGUL < PEFT__HANGUL_COUNT) {
         uint32_t k = c - PEFT__HANGUL, tail = k % 28;
-        return peft__points_push(out, PEFT__LEAD + k / 588, 0) && peft__points_push(out, PEFT__VOWEL + k % 588 / 28, 0) &&
-               (!tail || peft__points_push(out, PEFT__TAIL + tail, 0));
+        return peft__points_push(out, PEFT__LEAD + k / 588, 0) &&
+            peft__points_push(out, PEFT__VOWEL + k % 588 / 28, 0) &&
+            (!tail || peft__points_push(out, PEFT__TAIL + tail, 0));
     }
     uint64_t key = (uint64_t)c << 32;
     if (c < 0xA0 || (c < 0x30000 && !f->busy[c / 64])) return peft__points_push(out, c, 0);
@@ -12985,10 +13037,12 @@ static void peft__nf_order(peft__points *p) {
 }
 
 static void peft__nf_recompose(const peft__nf *f, peft__points *p) {
-    int64_t starter = -1, n = 0, last = -1;  // last: the class of what is between the starter and here, -1: nothing
+    int64_t starter = -1, n = 0,
+            last = -1;  // last: the class of what is between the starter and here, -1: nothing
     for (int64_t i = 0; i < p->count; i++) {
         uint32_t c = p->data[i] & 0x1FFFFF, one = (uint32_t)(p->data[i] >> 53);
-        uint32_t both = starter >= 0 && last < (int64_t)one ? peft__nf_compose(f, p->data[starter] & 0x1FFFFF, c) : 0;
+        uint32_t both =
+            starter >= 0 && last < (int64_t)one ? peft__nf_compose(f, p->data[starter] & 0x1FFFFF, c) : 0;
         if (both) {
             p->data[starter] = both;
             continue;
@@ -13000,8 +13054,10 @@ static void peft__nf_recompose(const peft__nf *f, peft__points *p) {
     p->count = n;
 }
 
-// Whether the character at s[i] takes no part in anything that is before it, and stands for itself. An invalid byte is such a one.
-static bool peft__nf_quiet(const peft__nf *f, const char *s, size_t n, size_t i, bool compatibility, bool compose, size_t *next) {
+// Whether the character at s[i] takes no part in anything that is before it, and stands for itself. An
+// invalid byte is such a one.
+static bool peft__nf_quiet(
+    const peft__nf *f, const char *s, size_t n, size_t i, bool compatibility, bool compose, size_t *next) {
     uint32_t c;
     *next = i;
     if (!peft__utf8_next(s, n, next, &c) || c < 0xA0) return true;
@@ -13010,7 +13066,8 @@ static bool peft__nf_quiet(const peft__nf *f, const char *s, size_t n, size_t i,
 }
 
 // Appends the form of n bytes of text. Invalid bytes pass as they are.
-static bool peft__nf_text(const peft__nf *f, const char *s, size_t n, bool compatibility, bool compose, peft__string *out) {
+static bool peft__nf_text(
+    const peft__nf *f, const char *s, size_t n, bool compatibility, bool compose, peft__string *out) {
     peft__points p = {out->ctx, NULL, 0, 0};
     bool ok = true;
     for (size_t i = 0; i < n && ok;) {
@@ -13036,18 +13093,45 @@ static bool peft__nf_text(const peft__nf *f, const char *s, size_t n, bool compa
     peft__free(out->ctx, p.data);
     return ok && !out->failed;
 }
-
 // ---- steps
 
-enum { PEFT__ISOLATED, PEFT__REMOVED, PEFT__CONTIGUOUS, PEFT__WITH_PREVIOUS, PEFT__WITH_NEXT };  // what becomes of a delimiter
+// what becomes of a delimiter
+enum { PEFT__ISOLATED, PEFT__REMOVED, PEFT__CONTIGUOUS, PEFT__WITH_PREVIOUS, PEFT__WITH_NEXT };
 enum { PEFT__PREFIX_ALWAYS, PEFT__PREFIX_FIRST, PEFT__PREFIX_NEVER };
-enum { PEFT__SPLIT_GPT2 = 1, PEFT__SPLIT_LLAMA3, PEFT__SPLIT_QWEN2 };  // published patterns, which are cut without regex
 enum {
-    PEFT__STEP_SEQUENCE, PEFT__STEP_NFC, PEFT__STEP_NFD, PEFT__STEP_NFKC, PEFT__STEP_NFKD, PEFT__STEP_LOWERCASE,
-    PEFT__STEP_STRIP, PEFT__STEP_STRIP_ACCENTS, PEFT__STEP_REPLACE, PEFT__STEP_PREPEND, PEFT__STEP_PRECOMPILED,
-    PEFT__STEP_NMT, PEFT__STEP_BERT, PEFT__STEP_BYTES, PEFT__STEP_METASPACE, PEFT__STEP_DIGITS, PEFT__STEP_PUNCTUATION,
-    PEFT__STEP_BERT_WORDS, PEFT__STEP_WORDS, PEFT__STEP_WHITE, PEFT__STEP_SPLIT, PEFT__STEP_DELIMITER, PEFT__STEP_LENGTH,
-    PEFT__STEP_WORD_PIECE, PEFT__STEP_SUFFIX, PEFT__STEP_BYTE_FALLBACK, PEFT__STEP_FUSE, PEFT__STEP_SENTENCEPIECE
+    PEFT__SPLIT_GPT2 = 1,
+    PEFT__SPLIT_LLAMA3,
+    PEFT__SPLIT_QWEN2
+};  // published patterns, which are cut without regex
+enum {
+    PEFT__STEP_SEQUENCE,
+    PEFT__STEP_NFC,
+    PEFT__STEP_NFD,
+    PEFT__STEP_NFKC,
+    PEFT__STEP_NFKD,
+    PEFT__STEP_LOWERCASE,
+    PEFT__STEP_STRIP,
+    PEFT__STEP_STRIP_ACCENTS,
+    PEFT__STEP_REPLACE,
+    PEFT__STEP_PREPEND,
+    PEFT__STEP_PRECOMPILED,
+    PEFT__STEP_NMT,
+    PEFT__STEP_BERT,
+    PEFT__STEP_BYTES,
+    PEFT__STEP_METASPACE,
+    PEFT__STEP_DIGITS,
+    PEFT__STEP_PUNCTUATION,
+    PEFT__STEP_BERT_WORDS,
+    PEFT__STEP_WORDS,
+    PEFT__STEP_WHITE,
+    PEFT__STEP_SPLIT,
+    PEFT__STEP_DELIMITER,
+    PEFT__STEP_LENGTH,
+    PEFT__STEP_WORD_PIECE,
+    PEFT__STEP_SUFFIX,
+    PEFT__STEP_BYTE_FALLBACK,
+    PEFT__STEP_FUSE,
+    PEFT__STEP_SENTENCEPIECE
 };
 
 typedef struct peft__step {
@@ -13063,9 +13147,10 @@ typedef struct peft__step {
 
 // ---- SentencePiece's character map
 
-// The longest match at s, or the shortest: its length (0: none), and its replacement. Unit: leaf flag at bit 8, offset from bit 10,
-// scaled by bit 9.
-static size_t peft__charsmap_match(const peft_tokenizer *t, const char *s, size_t n, bool shortest, const char **replacement) {
+// The longest match at s, or the shortest: its length (0: none), and its replacement. Unit: leaf flag at bit
+// 8, offset from bit 10, scaled by bit 9.
+static size_t peft__charsmap_match(
+    const peft_tokenizer *t, const char *s, size_t n, bool shortest, const char **replacement) {
     if (!t->charsmap_count) return 0;
     size_t best = 0;
     uint32_t unit = t->charsmap[0];
@@ -13088,7 +13173,8 @@ static size_t peft__charsmap_match(const peft_tokenizer *t, const char *s, size_
     return best;
 }
 
-// Appends what the table makes of a run of ASCII characters that each stand before another one, up to `stop`. Returns how long it is.
+// Appends what the table makes of a run of ASCII characters that each stand before another one, up to `stop`.
+// Returns how long it is.
 static size_t peft__ascii_run(const peft_tokenizer *t, const char *s, size_t n, int stop, peft__string *out) {
     char run[64];
     size_t i = 0;
@@ -13101,10 +13187,12 @@ static size_t peft__ascii_run(const peft_tokenizer *t, const char *s, size_t n, 
     return i;
 }
 
-// ---- SentencePiece's normalizer: the longest prefix that the map knows is replaced, spaces are squeezed and made visible
+// ---- SentencePiece's normalizer: the longest prefix that the map knows is replaced, spaces are squeezed and
+// made visible
 
 // One piece of it: how many bytes of s are used up, and what they become.
-static size_t peft__sp_replace(const peft_tokenizer *t, const char *s, size_t n, const char **out, size_t *size) {
+static size_t peft__sp_replace(
+    const peft_tokenizer *t, const char *s, size_t n, const char **out, size_t *size) {
     int32_t id;
     size_t used = peft__trie_longest(&t->user, s, n, &id);
     *out = s;
@@ -13129,7 +13217,8 @@ static void peft__sp_ascii(peft_tokenizer *t) {
         const char *out;
         size_t size;
         peft__sp_replace(t, text, 1, &out, &size);
-        bool simple = size == 1 && (unsigned char)*out < 128 && !(t->user.nodes && peft__trie_step(&t->user, 0, (unsigned char)c));
+        bool simple = size == 1 && (unsigned char)*out < 128 &&
+            !(t->user.nodes && peft__trie_step(&t->user, 0, (unsigned char)c));
         t->ascii[c] = simple ? (signed char)*out : (signed char)-1;
         for (int next = 0; next < 128 && simple; next++) {
             text[1] = (char)next;
@@ -13176,7 +13265,10 @@ static void peft__lowercase(const char *s, size_t n, peft__string *out) {
         char text[8];
         start = i;
         bool valid = peft__utf8_next(s, n, &i, &c);
-        size_t size = peft__utf8_put(text, c < 128 ? (uint32_t)peft__lower((char)c) : c == 0x130 ? 'i' : peft__uc_lower_of(c));
+        size_t size = peft__utf8_put(text,
+            c < 128          ? (uint32_t)peft__lower((char)c)
+                : c == 0x130 ? 'i'
+                             : peft__uc_lower_of(c));
         if (c == 0x130) size += peft__utf8_put(text + size, 0x307);
         peft__string_append(out, valid ? text : s + start, valid ? size : 1);
     }
@@ -13188,11 +13280,12 @@ static bool peft__in_ranges(const uint32_t (*ranges)[2], int64_t count, uint32_t
     return false;
 }
 
-// The length of the grapheme cluster at s[i], as far as it matters here: clusters of up to five bytes, which are all pieced together
-// by marks, by characters that prepend themselves, or are a line break of two characters.
+// The length of the grapheme cluster at s[i], as far as it matters here: clusters of up to five bytes, which
+// are all pieced together by marks, by characters that prepend themselves, or are a line break of two
+// characters.
 static size_t peft__cluster(const char *s, size_t n, size_t i) {
-    static const uint32_t before[][2] = {{0x600, 0x605}, {0x6DD, 0x6DD}, {0x70F, 0x70F}, {0x8E2, 0x8E2}, {0xD4E, 0xD4E},
-                                         {0x110BD, 0x110BD}, {0x110CD, 0x110CD}};
+    static const uint32_t before[][2] = {{0x600, 0x605}, {0x6DD, 0x6DD}, {0x70F, 0x70F}, {0x8E2, 0x8E2},
+        {0xD4E, 0xD4E}, {0x110BD, 0x110BD}, {0x110CD, 0x110CD}};
     static const uint32_t behind[][2] = {{0x200C, 0x200D}, {0xFF9E, 0xFF9F}, {0xE33, 0xE33}, {0xEB3, 0xEB3},
                                          {0x1F3FB, 0x1F3FF}, {0xE0020, 0xE007F}};
     size_t end = i, next;
@@ -13200,7 +13293,8 @@ static size_t peft__cluster(const char *s, size_t n, size_t i) {
     if (!peft__utf8_next(s, n, &end, &c)) return 1;
     if (c == '\r') return end < n && s[end] == '\n' ? 2 : 1;
     bool prepends = peft__in_ranges(before, PEFT__COUNT(before), c);
-    bool apart = (peft__uc_bit(c) & ((PEFT__UC_C & ~PEFT__UC_CN) | 3u << 23)) && c - 0x200C > 1;  // controls, line separators
+    bool apart = (peft__uc_bit(c) & ((PEFT__UC_C & ~PEFT__UC_CN) | 3u << 23)) &&
+        c - 0x200C > 1;  // controls, line separators
     bool alone = c < 32 || (c >= 0x7F && apart && !prepends);
     for (; !alone && end < n && (unsigned char)s[end] >= 0x80; end = next) {
         next = end;
@@ -13214,8 +13308,8 @@ static size_t peft__cluster(const char *s, size_t n, size_t i) {
     return end - i;
 }
 
-// SentencePiece's map as the library applies it: to whole clusters where these are short, else to characters; of several entries that
-// a text begins with the shortest counts.
+// SentencePiece's map as the library applies it: to whole clusters where these are short, else to characters;
+// of several entries that a text begins with the shortest counts.
 static void peft__precompiled(const peft_tokenizer *t, const char *s, size_t n, peft__string *out) {
     const char *r = NULL;
     for (size_t i = 0; i < n && !out->failed;) {
@@ -13249,24 +13343,27 @@ static void peft__precompiled_ascii(peft_tokenizer *t) {
 
 static const char peft__digit_pattern[] = "\\p{N}", peft__white_pattern[] = "\\s";
 
-// Whether a regular expression is a set of characters: then it is looked for without the machine for patterns.
+// Whether a regular expression is a set of characters: then it is looked for without the machine for
+// patterns.
 static bool peft__regex_is_set(const peft__regex *re) {
     return re->count == 2 && re->code[0].op <= PEFT__RE_ANY;
 }
 
 // The next match of a pattern at or behind `from`.
-static bool peft__step_find(const peft__step *p, peft__regex_scratch *scratch, const char *s, size_t n, size_t from,
-                            size_t groups[2]) {
+static bool peft__step_find(const peft__step *p, peft__regex_scratch *scratch, const char *s, size_t n,
+    size_t from, size_t groups[2]) {
     uint32_t c;
     bool white = p->text == peft__white_pattern;  // the most frequent one, of a quick test
-    if (p->regex && !peft__regex_is_set(p->regex)) return peft__regex_match(scratch, from, PEFT__REGEX_SEARCH, groups);
+    if (p->regex && !peft__regex_is_set(p->regex))
+        return peft__regex_match(scratch, from, PEFT__REGEX_SEARCH, groups);
     for (size_t i = from; p->regex && i < n;) {
         bool valid = true;
         groups[0] = i;
         if ((unsigned char)s[i] < 128) c = (unsigned char)s[i++];
         else valid = peft__utf8_next(s, n, &i, &c);
         groups[1] = i;
-        if (valid && (white && c >= 128 ? peft__uc_white(c) : peft__re_takes(p->regex, p->regex->code, c))) return true;
+        if (valid && (white && c >= 128 ? peft__uc_white(c) : peft__re_takes(p->regex, p->regex->code, c)))
+            return true;
     }
     for (size_t i = from; !p->regex && i + p->text_size <= n; i++) {
         const char *hit = (const char *)memchr(s + i, p->text[0], n - i - p->text_size + 1);
@@ -13290,7 +13387,8 @@ static void peft__replace(const peft__step *p, const char *s, size_t n, size_t m
     peft__regex_scratch scratch;
     peft__regex_scratch_init(&scratch, out->ctx);
     if (n && !peft__step_begin(p, &scratch, s, n)) out->failed = true;
-    while (n && at <= n && out->size <= most && !out->failed && peft__step_find(p, &scratch, s, n, at, match)) {
+    while (
+        n && at <= n && out->size <= most && !out->failed && peft__step_find(p, &scratch, s, n, at, match)) {
         peft__string_append(out, s + at, match[0] - at);
         peft__string_append(out, p->content, p->content_size);
         at = match[1];
@@ -13305,7 +13403,8 @@ static void peft__replace(const peft__step *p, const char *s, size_t n, size_t m
 }
 
 // Appends what step p makes of n bytes. No text grows beyond `most` bytes.
-static bool peft__normalize_by(const peft_tokenizer *t, const peft__step *p, const char *s, size_t n, size_t most, peft__string *out) {
+static bool peft__normalize_by(
+    const peft_tokenizer *t, const peft__step *p, const char *s, size_t n, size_t most, peft__string *out) {
     bool compatibility = p->kind == PEFT__STEP_NFKC || p->kind == PEFT__STEP_NFKD;
     switch (p->kind) {
     case PEFT__STEP_SENTENCEPIECE: peft__sp_normalize(t, s, n, out); break;
@@ -13317,11 +13416,12 @@ static bool peft__normalize_by(const peft_tokenizer *t, const peft__step *p, con
         if (n) peft__string_append(out, p->text, p->text_size);
         peft__string_append(out, s, n);
         break;
-    default: return peft__nf_text(t->nf, s, n, compatibility, p->kind == PEFT__STEP_NFC || p->kind == PEFT__STEP_NFKC, out);
+    default:
+        return peft__nf_text(
+            t->nf, s, n, compatibility, p->kind == PEFT__STEP_NFC || p->kind == PEFT__STEP_NFKC, out);
     }
     return !out->failed;
 }
-
 // ---- encoding: what one call needs
 
 typedef struct peft__word_span {  // of a text: a word
@@ -13334,7 +13434,8 @@ typedef struct peft__spans {
     int64_t count, capacity;
 } peft__spans;
 
-typedef struct peft__best {  // the best way to reach a byte: its score, where its last piece begins (-1: not reached), which piece
+typedef struct peft__best {  // the best way to reach a byte: its score, where its last piece begins (-1: not
+                             // reached), which piece
     double score;
     int32_t start, id, next;
 } peft__best;
@@ -13399,7 +13500,10 @@ static const char *const peft__split_patterns[] = {  // by PEFT__SPLIT_...
 
 static int peft__char_class(uint32_t cp) {
     uint32_t bit = peft__uc_bit(cp);
-    return bit & PEFT__UC_L ? PEFT__LETTER : bit & PEFT__UC_N ? PEFT__NUMBER : peft__uc_white(cp) ? PEFT__WHITE : PEFT__OTHER;
+    return bit & PEFT__UC_L  ? PEFT__LETTER
+        : bit & PEFT__UC_N   ? PEFT__NUMBER
+        : peft__uc_white(cp) ? PEFT__WHITE
+                             : PEFT__OTHER;
 }
 
 // The class of the character at s[i], and 8 times its size.
@@ -13450,9 +13554,11 @@ static int64_t peft__next_word(int split, const char *s, int64_t n, int64_t i) {
     if (gpt2) {  // a space and a run of one class
         if (start > i) kind = peft__class_at(s, n, start, &size);
         if (kind < PEFT__WHITE) return peft__run(s, n, start, kind, INT64_MAX);
-    } else {  // letters behind any one character but a line break; few digits; a space, others and line breaks
+    } else {  // letters behind any one character but a line break; few digits; a space, others and line
+              // breaks
         if (kind == PEFT__LETTER) return peft__run(s, n, i, PEFT__LETTER, INT64_MAX);
-        if (kind == PEFT__NUMBER) return peft__run(s, n, i, PEFT__NUMBER, split == PEFT__SPLIT_LLAMA3 ? 3 : 1);
+        if (kind == PEFT__NUMBER)
+            return peft__run(s, n, i, PEFT__NUMBER, split == PEFT__SPLIT_LLAMA3 ? 3 : 1);
         if (s[i] != '\r' && s[i] != '\n' && peft__class_at(s, n, i + size, &next) == PEFT__LETTER)
             return peft__run(s, n, i + size, PEFT__LETTER, INT64_MAX);
         if (peft__class_at(s, n, start, &size) == PEFT__OTHER) {
@@ -13461,7 +13567,8 @@ static int64_t peft__next_word(int split, const char *s, int64_t n, int64_t i) {
             return end;
         }
     }
-    int64_t last = i, line = 0;  // white space: up to its last line break; all of it, but one less before a word
+    int64_t last = i,
+            line = 0;  // white space: up to its last line break; all of it, but one less before a word
     for (end = i; peft__class_at(s, n, end, &size) == PEFT__WHITE; end += size) {
         last = end;
         if (s[end] == '\r' || s[end] == '\n') line = end + 1;
@@ -13471,10 +13578,12 @@ static int64_t peft__next_word(int split, const char *s, int64_t n, int64_t i) {
 
 // ---- where a pre-tokenizer cuts
 
-// \w of the regex library for Rust: letters, marks, decimal digits, connectors, and what Unicode calls alphabetic besides.
+// \w of the regex library for Rust: letters, marks, decimal digits, connectors, and what Unicode calls
+// alphabetic besides.
 static bool peft__word_char(uint32_t c) {
-    return (peft__uc_bit(c) & (PEFT__UC_L | PEFT__UC_M | PEFT__UC_ND | PEFT__UC_PC | PEFT__UC_NL)) || c == 0x200C ||
-           c == 0x200D || c - 0x24B6 < 52 || c - 0x1F130 < 26 || c - 0x1F150 < 26 || c - 0x1F170 < 26;
+    return (peft__uc_bit(c) & (PEFT__UC_L | PEFT__UC_M | PEFT__UC_ND | PEFT__UC_PC | PEFT__UC_NL)) ||
+        c == 0x200C || c == 0x200D || c - 0x24B6 < 52 || c - 0x1F130 < 26 || c - 0x1F150 < 26 ||
+        c - 0x1F170 < 26;
 }
 
 // The cuts of one span, part by part.
@@ -13482,13 +13591,15 @@ typedef struct peft__cutter {
     peft__encoder *e;
     const peft__step *step;
     bool previous, any, failed;    // previous: the last part was a match
-    int32_t from, first, pending;  // where the span begins, how much of it is first, a delimiter that waits (-1: none)
+    int32_t from, first,
+        pending;  // where the span begins, how much of it is first, a delimiter that waits (-1: none)
 } peft__cutter;
 
 static void peft__cut_push(peft__cutter *c, int32_t from, int32_t to) {
     peft__spans *cuts = &c->e->cuts;
     if (from >= to) return;
-    void *grown = peft__one_more(c->e->ctx, cuts->data, cuts->count, &cuts->capacity, sizeof(peft__word_span));
+    void *grown = peft__one_more(
+        c->e->ctx, cuts->data, cuts->count, &cuts->capacity, sizeof(peft__word_span));
     c->failed = c->failed || !grown;
     if (!grown) return;
     cuts->data = (peft__word_span *)grown;
@@ -13520,9 +13631,11 @@ static void peft__cut_runs(peft__cutter *c, const char *s, int32_t to) {
         size_t next = (size_t)i;
         uint32_t cp;
         start = i;
-        for (int64_t k = 0; k < c->step->start && next < (size_t)to; k++) peft__utf8_next(s, (size_t)to, &next, &cp);
+        for (int64_t k = 0; k < c->step->start && next < (size_t)to; k++)
+            peft__utf8_next(s, (size_t)to, &next, &cp);
         i = (int32_t)next;
-        if (c->step->split) i = (int32_t)(c->from + peft__next_word(c->step->split, s + c->from, to - c->from, i - c->from));
+        if (c->step->split)
+            i = (int32_t)(c->from + peft__next_word(c->step->split, s + c->from, to - c->from, i - c->from));
         peft__cut_push(c, start, i);
     }
 }
@@ -13533,7 +13646,8 @@ static void peft__cut_matches(peft__cutter *c, const char *s, int32_t to) {
     s += c->from;
     c->failed = !peft__step_begin(p, &c->e->scratch, s, n);
     while (at <= n && !c->failed && peft__step_find(p, &c->e->scratch, s, n, at, match)) {
-        if (from < match[0]) peft__cut_part(c, c->from + (int32_t)from, c->from + (int32_t)match[0], p->invert);
+        if (from < match[0])
+            peft__cut_part(c, c->from + (int32_t)from, c->from + (int32_t)match[0], p->invert);
         peft__cut_part(c, c->from + (int32_t)match[0], c->from + (int32_t)match[1], !p->invert);
         from = at = match[1];
         if (match[0] == match[1]) at += at < n ? (size_t)peft__utf8_step(s, (int64_t)n, (int64_t)at) : 1;
@@ -13558,8 +13672,8 @@ static bool peft__cut(peft__encoder *e, const peft__step *p) {
     return true;
 }
 
-// Every span is written anew: with a prefix where the step wants one, spaces as the replacement (Metaspace), bytes as letters
-// (ByteLevel).
+// Every span is written anew: with a prefix where the step wants one, spaces as the replacement (Metaspace),
+// bytes as letters (ByteLevel).
 static bool peft__rewrite(peft__encoder *e, const peft__step *p, bool letters) {
     peft__string *out = &e->other;
     bool meta = p->kind == PEFT__STEP_METASPACE;
@@ -13569,10 +13683,12 @@ static bool peft__rewrite(peft__encoder *e, const peft__step *p, bool letters) {
     for (int64_t i = 0; i < e->spans.count && !out->failed && out->size <= e->most; i++) {
         peft__word_span *span = &e->spans.data[i];
         const char *s = e->text.data + span->from;
-        size_t n = (size_t)(span->to - span->from), begin = out->size, first = letters ? 2 * (size_t)span->first : 0;
+        size_t n = (size_t)(span->to - span->from), begin = out->size,
+               first = letters ? 2 * (size_t)span->first : 0;
         bool begins = (meta && s[0] == ' ') || (n >= mark_size && memcmp(s, mark, mark_size) == 0);
-        bool wanted = meta ? p->scheme == PEFT__PREFIX_ALWAYS || (p->scheme == PEFT__PREFIX_FIRST && span->first > 0)
-                           : p->prefix_space;
+        bool wanted = meta
+            ? p->scheme == PEFT__PREFIX_ALWAYS || (p->scheme == PEFT__PREFIX_FIRST && span->first > 0)
+            : p->prefix_space;
         if (letters) peft__append_letters(out, s, n);
         else if (wanted && !begins) peft__string_append(out, mark, mark_size);
         for (size_t k = 0, end; k < n && !letters; k = end) {
@@ -13608,7 +13724,8 @@ static bool peft__pre_tokenize(peft__encoder *e, const peft__step *p) {
 
 // ---- what the models share
 
-// The piece that is just this text, -1: none. Special tokens have values behind all ids: text from outside cannot spell one.
+// The piece that is just this text, -1: none. Special tokens have values behind all ids: text from outside
+// cannot spell one.
 PEFT__INLINE int32_t peft__model_piece(const peft__encoder *e, const char *s, int64_t n) {
     int32_t id = peft__trie_exact(&e->t->trie, s, (size_t)n);
     return id < e->t->count ? id : e->special ? id - (int32_t)e->t->count : -1;
@@ -13616,7 +13733,7 @@ PEFT__INLINE int32_t peft__model_piece(const peft__encoder *e, const char *s, in
 
 static bool peft__no_unknown(peft__encoder *e) {
     e->status = peft__fail(e->ctx, PEFT_ERROR_FORMAT,
-                           "the text has a character that the vocabulary lacks, and there is no unknown token");
+        "the text has a character that the vocabulary lacks, and there is no unknown token");
     return false;
 }
 
@@ -13633,7 +13750,8 @@ static bool peft__push_or_unknown(peft__encoder *e, int32_t id) {
     return id >= 0 ? peft__ids_push(e->ctx, e->ids, id) : peft__no_unknown(e);
 }
 
-// ---- unigram (Kudo 2018): of all ways to cut the text into pieces, the one of the largest sum of scores (log probabilities); Viterbi
+// ---- unigram (Kudo 2018): of all ways to cut the text into pieces, the one of the largest sum of scores
+// (log probabilities); Viterbi
 
 #define PEFT__UNKNOWN_PENALTY 10.0f  // below the least likely piece
 
@@ -13648,7 +13766,8 @@ static bool peft__best_reserve(peft__encoder *e, int64_t count) {
     return true;
 }
 
-// A run of unknown characters is one token: the unknown one, unless the vocabulary happens to have it, or its bytes.
+// A run of unknown characters is one token: the unknown one, unless the vocabulary happens to have it, or its
+// bytes.
 static bool peft__emit_unknown(peft__encoder *e) {
     const char *s = e->unknown;
     int64_t n = e->unknown_size;
@@ -13657,11 +13776,13 @@ static bool peft__emit_unknown(peft__encoder *e) {
     int32_t id = peft__model_piece(e, s, n);
     if (id >= 0 || !peft__has_bytes(e->t, s, n)) return peft__push_or_unknown(e, id);
     bool ok = true;
-    for (int64_t i = 0; i < n && ok; i++) ok = peft__ids_push(e->ctx, e->ids, e->t->byte_id[(unsigned char)s[i]]);
+    for (int64_t i = 0; i < n && ok; i++)
+        ok = peft__ids_push(e->ctx, e->ids, e->t->byte_id[(unsigned char)s[i]]);
     return ok;
 }
 
-// Every path goes through `end` bytes behind `s`, so the best one up to there is settled. It leaves the table clean.
+// Every path goes through `end` bytes behind `s`, so the best one up to there is settled. It leaves the table
+// clean.
 static bool peft__viterbi_settle(peft__encoder *e, const char *s, int32_t end) {
     peft__best *b = e->best;
     for (int32_t i = end; i > 0; i = b[i].start) b[b[i].start].next = i;
@@ -13681,9 +13802,10 @@ static bool peft__viterbi_settle(peft__encoder *e, const char *s, int32_t end) {
     return ok;
 }
 
-// best[k] is reached by the best of best[i] + score of the piece s[i, k); a character that is no piece counts as an unlikely one.
-// sentencepiece rounds sums to f32 at every piece, from the start of the text on, and the tokenizers library does not: that decides
-// ties. Where no piece reaches beyond i, all before is settled and the table begins anew.
+// best[k] is reached by the best of best[i] + score of the piece s[i, k); a character that is no piece counts
+// as an unlikely one. sentencepiece rounds sums to f32 at every piece, from the start of the text on, and the
+// tokenizers library does not: that decides ties. Where no piece reaches beyond i, all before is settled and
+// the table begins anew.
 static bool peft__encode_unigram(peft__encoder *e, const char *s, int64_t n) {
     const peft_tokenizer *t = e->t;
     const peft__trie_node *nodes = t->trie.nodes;
@@ -13713,7 +13835,8 @@ static bool peft__encode_unigram(peft__encoder *e, const char *s, int64_t n) {
                 id -= (int32_t)t->count;
             }
             double gain = t->scores ? t->scores[id] : (double)nodes[node].score;
-            if (t->has_user && t->pieces[id].type == PEFT__PIECE_USER) gain = (float)(k - i) * t->max_score - 0.1;
+            if (t->has_user && t->pieces[id].type == PEFT__PIECE_USER)
+                gain = (float)(k - i) * t->max_score - 0.1;
             if (k > reach) {
                 reach = k;
                 if (k - origin >= e->best_capacity && !peft__best_reserve(e, k - origin + 1)) return false;
@@ -13738,14 +13861,17 @@ static bool peft__encode_unigram(peft__encoder *e, const char *s, int64_t n) {
             b->id = t->model_unk;
         }
     }
-    return (n == origin || peft__viterbi_settle(e, s + origin, (int32_t)(n - origin))) && peft__emit_unknown(e);
+    return (n == origin || peft__viterbi_settle(e, s + origin, (int32_t)(n - origin))) &&
+        peft__emit_unknown(e);
 }
 
-// ---- byte pair encoding: of all neighbours that may merge, the pair of the lowest rank does, the leftmost first, until none may
+// ---- byte pair encoding: of all neighbours that may merge, the pair of the lowest rank does, the leftmost
+// first, until none may
 
 static peft__merge *peft__merge_slot(const peft_tokenizer *t, uint64_t key) {
     uint64_t h = key * 0x9E3779B97F4A7C15ull;
-    for (int64_t i = (int64_t)((h ^ h >> 29) & (uint64_t)(t->merge_capacity - 1));; i = (i + 1) & (t->merge_capacity - 1)) {
+    for (int64_t i = (int64_t)((h ^ h >> 29) & (uint64_t)(t->merge_capacity - 1));;
+         i = (i + 1) & (t->merge_capacity - 1)) {
         peft__merge *m = &t->merges[i];
         if (m->result < 0 || m->key == key) return m;
     }
@@ -13815,7 +13941,8 @@ static bool peft__heap_push(peft__encoder *e, int32_t left) {
     e->heap = (peft__candidate *)grown;
     peft__candidate c = {s->rank, left, s->id, e->symbols[s->next].id};
     int64_t i = e->heap_count++;
-    for (; i > 0 && peft__candidate_before(&c, &e->heap[(i - 1) / 2]); i = (i - 1) / 2) e->heap[i] = e->heap[(i - 1) / 2];
+    for (; i > 0 && peft__candidate_before(&c, &e->heap[(i - 1) / 2]); i = (i - 1) / 2)
+        e->heap[i] = e->heap[(i - 1) / 2];
     e->heap[i] = c;
     return true;
 }
@@ -13832,7 +13959,8 @@ static peft__candidate peft__heap_pop(peft__encoder *e) {
     return top;
 }
 
-// Many symbols: a linked list and a priority queue, O(n log n). A candidate whose symbols have changed since is stale.
+// Many symbols: a linked list and a priority queue, O(n log n). A candidate whose symbols have changed since
+// is stale.
 static bool peft__merge_long(peft__encoder *e, int64_t *count) {
     peft__symbol *s = e->symbols;
     int32_t n = (int32_t)*count;
@@ -13850,7 +13978,8 @@ static bool peft__merge_long(peft__encoder *e, int64_t *count) {
         left->next = right->next;
         right->id = -1;
         if (left->next >= 0) s[left->next].previous = c.left;
-        if (!peft__heap_push(e, c.left) || (left->previous >= 0 && !peft__heap_push(e, left->previous))) return false;
+        if (!peft__heap_push(e, c.left) || (left->previous >= 0 && !peft__heap_push(e, left->previous)))
+            return false;
     }
     *count = 0;
     for (int32_t i = 0; i >= 0; i = s[i].next) s[(*count)++].id = s[i].id;
@@ -13866,8 +13995,9 @@ static bool peft__symbols_reserve(peft__encoder *e, int64_t count) {
     return e->symbols != NULL;
 }
 
-// Cuts n bytes into characters (or bytes, in a byte-level vocabulary) and merges them. A character that is no piece becomes the pieces
-// of its bytes, or the unknown token, one for a run of them (fuse_unk). Returns how many symbols; -1: failed.
+// Cuts n bytes into characters (or bytes, in a byte-level vocabulary) and merges them. A character that is no
+// piece becomes the pieces of its bytes, or the unknown token, one for a run of them (fuse_unk). Returns how
+// many symbols; -1: failed.
 static int64_t peft__bpe_symbols(peft__encoder *e, const char *s, int64_t n) {
     const peft_tokenizer *t = e->t;
     char affixed[2 * PEFT__AFFIX_LENGTH + 4];
@@ -13880,7 +14010,8 @@ static int64_t peft__bpe_symbols(peft__encoder *e, const char *s, int64_t n) {
         int32_t id = -1;
         if (t->byte_level) {
             id = t->byte_id[(unsigned char)*c];
-        } else if (!t->user.nodes || !(one = (int64_t)peft__trie_longest(&t->user, c, (size_t)(n - i), &id))) {
+        } else if (!t->user.nodes ||
+            !(one = (int64_t)peft__trie_longest(&t->user, c, (size_t)(n - i), &id))) {
             size = one = peft__utf8_step(s, n, i);
             int64_t before = i ? t->prefix_size : 0, behind = i + one == n ? t->suffix_size : 0;
             if (before || behind) {  // the prefix of those inside of a word, the suffix of the last one
@@ -13932,7 +14063,9 @@ static bool peft__bpe_word(peft__encoder *e, const char *s, int64_t n) {
 static bool peft__model_bpe(peft__encoder *e, const char *s, int64_t n) {
     int64_t from = 0;
     for (int64_t i = 3; i + 3 <= n && e->t->space_begins; i++) {
-        if (s[i] != peft__space[0] || memcmp(s + i, peft__space, 3) != 0 || memcmp(s + i - 3, peft__space, 3) == 0) continue;
+        if (s[i] != peft__space[0] || memcmp(s + i, peft__space, 3) != 0 ||
+            memcmp(s + i - 3, peft__space, 3) == 0)
+            continue;
         if (!peft__bpe_word(e, s + from, i - from)) return false;
         from = i;
     }
@@ -13941,8 +14074,8 @@ static bool peft__model_bpe(peft__encoder *e, const char *s, int64_t n) {
 
 // ---- the other models, and the way of a text through all steps
 
-// WordPiece: the longest piece that the rest of the word begins with, then the same with the prefix before it; a word that does not
-// come out even is unknown as a whole.
+// WordPiece: the longest piece that the rest of the word begins with, then the same with the prefix before
+// it; a word that does not come out even is unknown as a whole.
 static bool peft__word_piece(peft__encoder *e, const char *s, int64_t n) {
     const peft_tokenizer *t = e->t;
     int64_t chars = 0, before = e->ids->count, end = 0;
@@ -13976,9 +14109,7 @@ static bool peft__model_word(peft__encoder *e, const char *s, int64_t n) {
 // The words of normalized text, into e->spans of e->text.
 static bool peft__cut_words(peft__encoder *e, const char *s, size_t n, size_t first) {
     const peft_tokenizer *t = e->t;
-    peft__step whole;
-    memset(&whole, 0, sizeof(whole));
-    peft__cutter c = {e, &whole, false, false, false, 0, (int32_t)first, -1};
+    peft__cutter c = {e, NULL, false, false, false, 0, (int32_t)first, -1};
     e->text.size = 0;
     e->cuts.count = 0;
     peft__cut_push(&c, 0, (int32_t)n);
@@ -13997,13 +14128,17 @@ static bool peft__encode_words(peft__encoder *e, const char *s, size_t n, size_t
     if (!e->t->step_count[PEFT__PRE_TOKENIZERS]) return peft__model_word(e, s, (int64_t)n);
     if (!peft__cut_words(e, s, n, first)) return false;
     for (int64_t i = 0; i < e->spans.count; i++)
-        if (!peft__model_word(e, e->text.data + e->spans.data[i].from, e->spans.data[i].to - e->spans.data[i].from)) return false;
+        if (!peft__model_word(
+                e, e->text.data + e->spans.data[i].from, e->spans.data[i].to - e->spans.data[i].from))
+            return false;
     return true;
 }
 
-// n bytes through all normalizers; *out points at the result, which is `s` itself where there are none. `first`: so many of the bytes
-// come from the first character of the text; it is measured by normalizing them alone.
-static bool peft__normalize(peft__encoder *e, const char *s, size_t n, const char **out, size_t *size, size_t *first) {
+// n bytes through all normalizers; *out points at the result, which is `s` itself where there are none.
+// `first`: so many of the bytes come from the first character of the text; it is measured by normalizing them
+// alone.
+static bool peft__normalize(
+    peft__encoder *e, const char *s, size_t n, const char **out, size_t *size, size_t *first) {
     const peft_tokenizer *t = e->t;
     *out = s;
     *size = n;
@@ -14013,10 +14148,13 @@ static bool peft__normalize(peft__encoder *e, const char *s, size_t n, const cha
         to->size = 0;
         if (*first && t->asks_first) {
             if (!peft__normalize_by(t, p, *out, *first, e->most, to)) return false;
-            *first = to->size || p->kind != PEFT__STEP_PRECOMPILED ? to->size : 1;  // what it deletes there leaves its place to the next
+            *first = to->size || p->kind != PEFT__STEP_PRECOMPILED
+                ? to->size
+                : 1;  // what it deletes there leaves its place to the next
             to->size = 0;
         }
-        if (!peft__string_append(to, "", 0) || !peft__normalize_by(t, p, *out, *size, e->most, to)) return false;
+        if (!peft__string_append(to, "", 0) || !peft__normalize_by(t, p, *out, *size, e->most, to))
+            return false;
         *out = to->data;
         *size = to->size;
         if (to->size > e->most) return false;
@@ -14043,8 +14181,8 @@ static bool peft__word_at(const char *s, size_t n, size_t i) {
     return i < n && peft__utf8_next(s, n, &i, &c) && peft__word_char(c);
 }
 
-// Cuts n bytes at the tokens of one trie, the leftmost first and of these the longest; `part` gets what lies between. `first` is as in
-// peft__normalize.
+// Cuts n bytes at the tokens of one trie, the leftmost first and of these the longest; `part` gets what lies
+// between. `first` is as in peft__normalize.
 static bool peft__encode_split(peft__encoder *e, const peft__trie *at, const char *s, size_t n, size_t first,
                                bool (*part)(peft__encoder *e, const char *s, size_t n, size_t first)) {
     size_t from = 0;
@@ -14054,7 +14192,9 @@ static bool peft__encode_split(peft__encoder *e, const peft__trie *at, const cha
         i = size ? end : i + 1;
         if (!size) continue;
         const peft__added *a = &e->t->added_tokens[k];
-        if ((a->special && !e->special) || (a->single_word && (peft__word_before(s, begin) || peft__word_at(s, n, end)))) continue;
+        if ((a->special && !e->special) ||
+            (a->single_word && (peft__word_before(s, begin) || peft__word_at(s, n, end))))
+            continue;
         for (size_t last = begin; a->strip_left && begin > from; begin = last) {
             while (last > from && ((unsigned char)s[--last] & 0xC0) == 0x80) {}
             if (peft__white_at(s, begin, last) != begin - last) break;
@@ -14074,7 +14214,8 @@ static bool peft__encode_segment(peft__encoder *e, const char *s, size_t n, size
            peft__encode_split(e, &e->t->added_normal, s, size, first, peft__encode_words);
 }
 
-// Texts of tokenizers that know no bytes: what is not UTF-8 becomes U+FFFD. Returns s where nothing has to change, NULL: no memory.
+// Texts of tokenizers that know no bytes: what is not UTF-8 becomes U+FFFD. Returns s where nothing has to
+// change, NULL: no memory.
 static const char *peft__repaired(peft__encoder *e, const char *s, size_t *n) {
     size_t i = 0;
     uint32_t c;
@@ -14091,11 +14232,12 @@ static const char *peft__repaired(peft__encoder *e, const char *s, size_t *n) {
 }
 
 // Appends the ids of a text; with `around` those before and behind it, too. `call`: for messages.
-static peft_status peft__encode(const peft_tokenizer *t, const char *text, size_t n, peft_ids *ids, bool special, bool around,
-                                const char *call) {
+static peft_status peft__encode(const peft_tokenizer *t, const char *text, size_t n, peft_ids *ids,
+    bool special, bool around, const char *call) {
     if (!t) return peft__null(NULL, call, "tokenizer");
     if (!ids || (!text && n)) return peft__null(t->ctx, call, ids ? "text" : "ids");
-    if (n > INT32_MAX / 32) return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "a text of %zu bytes; cut it into lines", n);
+    if (n > INT32_MAX / 32)
+        return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "a text of %zu bytes; cut it into lines", n);
     peft__encoder e;
     peft__encoder_open(&e, t, ((size_t)1 << 20) + 32 * n);
     e.ids = ids;
@@ -14106,12 +14248,15 @@ static peft_status peft__encode(const peft_tokenizer *t, const char *text, size_
     size_t first = text && n ? (size_t)peft__utf8_step(text, (int64_t)n, 0) : 0;
     for (int i = 0; i < t->front_count && around && ok; i++) ok = peft__ids_push(t->ctx, ids, t->around[i]);
     ok = ok && (text || !n) && peft__encode_split(&e, &t->added, text, n, first, peft__encode_segment);
-    for (int i = t->front_count; i < t->around_count && around && ok; i++) ok = peft__ids_push(t->ctx, ids, t->around[i]);
+    for (int i = t->front_count; i < t->around_count && around && ok; i++)
+        ok = peft__ids_push(t->ctx, ids, t->around[i]);
     if (!ok) ids->count = before;
-    size_t largest = PEFT__MAX(PEFT__MAX(e.text.size, e.other.size), PEFT__MAX(e.normal[0].size, e.normal[1].size));
+    size_t largest = PEFT__MAX(
+        PEFT__MAX(e.text.size, e.other.size), PEFT__MAX(e.normal[0].size, e.normal[1].size));
     peft__encoder_close(&e);
     if (!ok && largest > e.most)
-        return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "a text of %zu bytes that the normalizer makes too long", n);
+        return peft__fail(
+            t->ctx, PEFT_ERROR_ARGUMENT, "a text of %zu bytes that the normalizer makes too long", n);
     return ok ? PEFT_OK : e.status;
 }
 
@@ -14129,7 +14274,8 @@ PEFTDEF peft_status peft_encode_full(const peft_tokenizer *t, const char *text, 
 
 // ---- decoding
 
-// Appends bytes that should be UTF-8. What is not becomes U+FFFD: per byte (SentencePiece), or per broken character (Python).
+// Appends bytes that should be UTF-8. What is not becomes U+FFFD: per byte (SentencePiece), or per broken
+// character (Python).
 static void peft__append_utf8(peft__string *out, const char *s, size_t n, bool per_byte) {
     for (size_t i = 0; i < n;) {
         size_t start = i;
@@ -14141,14 +14287,16 @@ static void peft__append_utf8(peft__string *out, const char *s, size_t n, bool p
         peft__string_append(out, peft__replacement, 3);
         unsigned char lead = (unsigned char)s[start], second = i < n ? (unsigned char)s[i] : (unsigned char)0;
         size_t size = lead < 0xC2 || lead > 0xF4 ? 1 : peft__utf8_size(lead);
-        bool bad = (second & 0xC0) != 0x80 || (lead == 0xE0 && second < 0xA0) || (lead == 0xED && second >= 0xA0) ||
-                   (lead == 0xF0 && second < 0x90) || (lead == 0xF4 && second >= 0x90);
+        bool bad = (second & 0xC0) != 0x80 || (lead == 0xE0 && second < 0xA0) ||
+            (lead == 0xED && second >= 0xA0) || (lead == 0xF0 && second < 0x90) ||
+            (lead == 0xF4 && second >= 0x90);
         while (!per_byte && !bad && i < n && i < start + size && ((unsigned char)s[i] & 0xC0) == 0x80) i++;
     }
 }
 
 // sentencepiece's own decoder: visible spaces become spaces, the first goes; runs of byte pieces are text.
-static void peft__decode_sp(const peft_tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, peft__string *out) {
+static void peft__decode_sp(
+    const peft_tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, peft__string *out) {
     peft__string bytes;  // a run of byte pieces
     peft__string_init(&bytes, t->ctx);
     bool at_start = true, took_space = false;
@@ -14172,7 +14320,8 @@ static void peft__decode_sp(const peft_tokenizer *t, const int32_t *ids, int64_t
             continue;
         }
         size_t k = 0;
-        if (at_start && (t->dummy_prefix || t->squeeze_spaces) && p->size >= 3 && memcmp(p->text, peft__space, 3) == 0) {
+        if (at_start && (t->dummy_prefix || t->squeeze_spaces) && p->size >= 3 &&
+            memcmp(p->text, peft__space, 3) == 0) {
             k = 3;
             took_space = !t->squeeze_spaces;
         }
@@ -14187,12 +14336,14 @@ static void peft__decode_sp(const peft_tokenizer *t, const int32_t *ids, int64_t
     peft__string_free(&bytes);
 }
 
-static void peft__decode_bytes(const peft_tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, peft__string *out) {
+static void peft__decode_bytes(
+    const peft_tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, peft__string *out) {
     peft__string bytes;
     peft__string_init(&bytes, t->ctx);
     for (int64_t i = 0; i < n; i++) {
         const peft__piece *p = ids[i] < t->count ? &t->pieces[ids[i]] : NULL;
-        if (p && (p->type != PEFT__PIECE_CONTROL || !skip_special)) peft__string_append(&bytes, p->bytes, p->byte_size);
+        if (p && (p->type != PEFT__PIECE_CONTROL || !skip_special))
+            peft__string_append(&bytes, p->bytes, p->byte_size);
     }
     peft__append_utf8(out, bytes.data, bytes.size, false);
     out->failed = out->failed || bytes.failed;
@@ -14234,10 +14385,13 @@ static void peft__substitute(peft__string *s, size_t from, const char *what, con
     peft__string_free(&out);
 }
 
-static void peft__decode_word_piece(const peft__step *p, const char *s, size_t n, bool front, peft__string *out) {
-    static const char *const cleaned[][2] = {{" .", "."}, {" ?", "?"}, {" !", "!"}, {" ,", ","}, {" ' ", "'"}, {" n't", "n't"},
-                                             {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
-    size_t from = out->size, skip = !front && n >= p->text_size && memcmp(s, p->text, p->text_size) == 0 ? p->text_size : 0;
+static void peft__decode_word_piece(
+    const peft__step *p, const char *s, size_t n, bool front, peft__string *out) {
+    static const char *const cleaned[][2] = {{" .", "."}, {" ?", "?"}, {" !", "!"}, {" ,", ","}, {" ' ", "'"},
+        {" n't", "n't"}, {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"},
+        {" 're", "'re"}};
+    size_t from = out->size,
+           skip = !front && n >= p->text_size && memcmp(s, p->text, p->text_size) == 0 ? p->text_size : 0;
     if (!front && !skip && p->text_size) peft__string_append(out, " ", 1);
     peft__string_append(out, s + skip, n - skip);
     for (int64_t i = 0; i < PEFT__COUNT(cleaned) && p->cleanup; i++)
@@ -14246,8 +14400,10 @@ static void peft__decode_word_piece(const peft__step *p, const char *s, size_t n
 
 static void peft__decode_strip(const peft__step *p, const char *s, size_t n, peft__string *out) {
     size_t from = 0, to = n, size = p->text_size;
-    for (int64_t k = 0; k < p->start && n - from >= size && memcmp(s + from, p->text, size) == 0; k++) from += size;
-    for (int64_t k = 0; k < p->stop && to - from >= size && memcmp(s + to - size, p->text, size) == 0; k++) to -= size;
+    for (int64_t k = 0; k < p->start && n - from >= size && memcmp(s + from, p->text, size) == 0; k++)
+        from += size;
+    for (int64_t k = 0; k < p->stop && to - from >= size && memcmp(s + to - size, p->text, size) == 0; k++)
+        to -= size;
     peft__string_append(out, s + from, to - from);
 }
 
@@ -14262,7 +14418,8 @@ static void peft__close_bytes(peft__token_texts *out, peft__string *bytes) {
     bytes->size = 0;
 }
 
-static void peft__decode_step(const peft__step *p, const peft__token_texts *in, peft__token_texts *out, size_t most) {
+static void peft__decode_step(
+    const peft__step *p, const peft__token_texts *in, peft__token_texts *out, size_t most) {
     peft__string raw, *o = &out->text;
     short byte_of_char[324];
     char letters[256];
@@ -14297,7 +14454,8 @@ static void peft__decode_step(const peft__step *p, const peft__token_texts *in, 
             peft__string_append(o, s, n);
             break;
         default: {  // Metaspace's and BPE's: spaces for what stands for them, none at the one end
-            bool meta = p->kind == PEFT__STEP_METASPACE, end = meta ? i == 0 && p->scheme != PEFT__PREFIX_NEVER : i + 1 == in->count;
+            bool meta = p->kind == PEFT__STEP_METASPACE,
+                 end = meta ? i == 0 && p->scheme != PEFT__PREFIX_NEVER : i + 1 == in->count;
             peft__step q = *p;
             q.content = " ";
             q.content_size = end ? 0 : 1;
@@ -14313,7 +14471,8 @@ static void peft__decode_step(const peft__step *p, const peft__token_texts *in, 
     peft__string_free(&raw);
 }
 
-static void peft__decode_steps(const peft_tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, peft__string *out) {
+static void peft__decode_steps(
+    const peft_tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, peft__string *out) {
     peft__token_texts texts[2];
     int at = 0;
     int64_t steps = t->step_count[PEFT__DECODERS];
@@ -14329,7 +14488,8 @@ static void peft__decode_steps(const peft_tokenizer *t, const int32_t *ids, int6
         bool same = p->byte_size == p->size && memcmp(p->bytes, p->text, p->size) == 0;
         if (skip_special && p->type == PEFT__PIECE_CONTROL && same) continue;
         if (!steps && texts[0].count) peft__string_append(&texts[0].text, " ", 1);
-        peft__token_put(&texts[0], t->byte_level ? p->text : p->bytes, t->byte_level ? p->size : p->byte_size);
+        peft__token_put(
+            &texts[0], t->byte_level ? p->text : p->bytes, t->byte_level ? p->size : p->byte_size);
     }
     size_t most = ((size_t)1 << 20) + 64 * texts[0].text.size;
     for (int64_t i = 0; i < steps && texts[at].count && !texts[at].text.failed; i++, at = !at) {
@@ -14345,17 +14505,20 @@ static void peft__decode_steps(const peft_tokenizer *t, const int32_t *ids, int6
     }
 }
 
-PEFTDEF peft_status peft_decode(const peft_tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, char **text, size_t *size) {
+PEFTDEF peft_status peft_decode(
+    const peft_tokenizer *t, const int32_t *ids, int64_t n, bool skip_special, char **text, size_t *size) {
     PEFT__NEED(NULL, t, "tokenizer");
     PEFT__NEED(t->ctx, ids || !n, "ids");
     PEFT__NEED(t->ctx, text, "text");
     *text = NULL;
     for (int64_t i = 0; i < n; i++)
-        if (ids[i] < 0) return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "token %lld has id %d", (long long)i, (int)ids[i]);
+        if (ids[i] < 0)
+            return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "token %lld has id %d", (long long)i, (int)ids[i]);
     peft__string out;
     peft__string_init(&out, t->ctx);
     peft__string_append(&out, "", 0);
-    bool bytes = t->byte_level && t->step_count[PEFT__DECODERS] == 1 && t->steps[PEFT__DECODERS][0].kind == PEFT__STEP_BYTES;
+    bool bytes = t->byte_level && t->step_count[PEFT__DECODERS] == 1 &&
+        t->steps[PEFT__DECODERS][0].kind == PEFT__STEP_BYTES;
     if (t->sentencepiece) peft__decode_sp(t, ids, n, skip_special, &out);
     else if (bytes) peft__decode_bytes(t, ids, n, skip_special, &out);
     else peft__decode_steps(t, ids, n, skip_special, &out);
@@ -14367,9 +14530,9 @@ PEFTDEF peft_status peft_decode(const peft_tokenizer *t, const int32_t *ids, int
     if (size) *size = out.size;
     return PEFT_OK;
 }
-
 // ---- the steps that there are, how they are called in tokenizer.json, and what their keys set
-// How to add one: a row here, a constant, and a case where it runs: peft__normalize_by, peft__cut or peft__decode_step.
+// How to add one: a row here, a constant, and a case where it runs: peft__normalize_by, peft__cut or
+// peft__decode_step.
 
 static const struct {
     const char *name;
@@ -14391,8 +14554,9 @@ static const struct {
     {"Fuse", PEFT__STEP_FUSE, 4},
 };
 
-// Kind: b a truth value, t text, c one character, p a pattern, n a count, v a behavior, s a prefix_scheme, m the character map, o a truth
-// value or null, - known to be without effect on ids. `missing`: what an absent key means, -2: it must be there.
+// Kind: b a truth value, t text, c one character, p a pattern, n a count, v a behavior, s a prefix_scheme, m
+// the character map, o a truth value or null, - known to be without effect on ids. `missing`: what an absent
+// key means, -2: it must be there.
 #define PEFT__OF_STEP(field) offsetof(peft__step, field)
 static const struct {
     const char *step, *key;
@@ -14435,12 +14599,15 @@ static const struct {
 
 static const char *const peft__step_lists[][2] = {
     {"normalizer", "normalizers"}, {"pre_tokenizer", "pretokenizers"}, {"decoder", "decoders"}};
-static const char *const peft__behaviors[] = {"Isolated", "Removed", "Contiguous", "MergedWithPrevious", "MergedWithNext"};
+static const char *const peft__behaviors[] = {
+    "Isolated", "Removed", "Contiguous", "MergedWithPrevious", "MergedWithNext"};
 static const char *const peft__schemes[] = {"always", "first", "never"};
 
 static void peft__put_step(peft_tokenizer *t, int list, const peft__step *p) {
     int64_t *count = &t->step_count[list];
-    void *grown = t->status ? NULL : peft__one_more(t->ctx, t->steps[list], *count, &t->step_capacity[list], sizeof(*p));
+    void *grown = t->status
+        ? NULL
+        : peft__one_more(t->ctx, t->steps[list], *count, &t->step_capacity[list], sizeof(*p));
     if (!peft__load_has(t, grown)) {
         peft__regex_free(p->regex);
         return;
@@ -14458,12 +14625,16 @@ static void peft__compile_step(peft_tokenizer *t, peft__step *p, const char *nam
     if (p->split || t->status) return;
     int flags = PEFT__REGEX_ONIGURUMA | PEFT__REGEX_NO_GROUPS;
     peft_status status = peft__regex_compile(t->ctx, p->text, p->text_size, flags, &p->regex);
-    if (status == PEFT_ERROR_MEMORY) t->status = status;
-    else if (status) peft__load_fail(t, status, "%s: the regular expression %s: %s", name, p->text, peft_error(t->ctx));
+    if (status && status != PEFT_ERROR_MEMORY)
+        peft__fail(t->ctx, status, "%s: %s: the regular expression %s: %s", t->source, name, p->text,
+            peft_error(t->ctx));
+    t->status = status;
 }
 
-// Puts a Replace (normalizers, `content` is what matches become) or a Split (pre-tokenizers) of a regular expression.
-static void peft__put_regex(peft_tokenizer *t, int list, const char *pattern, const char *content, int behavior) {
+// Puts a Replace (normalizers, `content` is what matches become) or a Split (pre-tokenizers) of a regular
+// expression.
+static void peft__put_regex(
+    peft_tokenizer *t, int list, const char *pattern, const char *content, int behavior) {
     peft__step p;
     memset(&p, 0, sizeof(p));
     p.kind = list == PEFT__NORMALIZERS ? PEFT__STEP_REPLACE : PEFT__STEP_SPLIT;
@@ -14478,15 +14649,19 @@ static void peft__put_regex(peft_tokenizer *t, int list, const char *pattern, co
 #define PEFT__IDEOGRAPHS \
     "[\\x{3400}-\\x{4DBF}\\x{4E00}-\\x{9FFF}\\x{F900}-\\x{FAFF}\\x{20000}-\\x{2A6DF}\\x{2A700}-\\x{2B73F}" \
     "\\x{2B740}-\\x{2B81F}\\x{2B920}-\\x{2CEAF}\\x{2F800}-\\x{2FA1F}]"
-// \w of the regex library for Rust: letters, marks, decimal digits, connectors, and what Unicode calls alphabetic besides.
-#define PEFT__WORD_CHARS \
-    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{200C}\\x{200D}\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}" \
+// \w of the regex library for Rust: letters, marks, decimal digits, connectors, and what Unicode calls
+// alphabetic besides.
+#define PEFT__WORD_CHARS                                                                                     \
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{200C}\\x{200D}\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}\\x{1F150}-" \
+    "\\x{1F169}"                                                                                             \
     "\\x{1F170}-\\x{1F189}"
 
-// BERT's normalizer: control characters go, white space becomes spaces, ideographs stand apart; then accents, then capitals.
+// BERT's normalizer: control characters go, white space becomes spaces, ideographs stand apart; then accents,
+// then capitals.
 static void peft__put_bert(peft_tokenizer *t, peft__step *p, int list) {
     if (p->cleanup) {
-        peft__put_regex(t, list, "[\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F-\\x{9F}\\x{FFFD}\\p{Cf}\\p{Co}\\p{Cs}]", "", 0);
+        peft__put_regex(
+            t, list, "[\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F-\\x{9F}\\x{FFFD}\\p{Cf}\\p{Co}\\p{Cs}]", "", 0);
         peft__put_regex(t, list, peft__white_pattern, " ", 0);
     }
     if (p->chinese) {
@@ -14510,15 +14685,20 @@ static void peft__put_named_step(peft_tokenizer *t, peft__step *p, int list) {
     case PEFT__STEP_STRIP_ACCENTS: peft__put_regex(t, list, "\\p{M}", "", 0); break;
     case PEFT__STEP_NMT:  // control characters vanish, unusual spaces become spaces
         peft__put_regex(t, list, "[\\x01-\\x08\\x0B\\x0E-\\x1F\\x7F\\x{8F}\\x{9F}]", "", 0);
-        peft__put_regex(t, list, "[\\t\\n\\f\\r\\x{1680}\\x{200B}-\\x{200F}\\x{2028}\\x{2029}\\x{2581}\\x{FEFF}\\x{FFFD}]", " ", 0);
+        peft__put_regex(t, list,
+            "[\\t\\n\\f\\r\\x{1680}\\x{200B}-\\x{200F}\\x{2028}\\x{2029}\\x{2581}\\x{FEFF}\\x{FFFD}]", " ",
+            0);
         break;
-    case PEFT__STEP_DIGITS: peft__put_regex(t, list, peft__digit_pattern, "", p->individual ? PEFT__ISOLATED : PEFT__CONTIGUOUS); break;
+    case PEFT__STEP_DIGITS:
+        peft__put_regex(t, list, peft__digit_pattern, "", p->individual ? PEFT__ISOLATED : PEFT__CONTIGUOUS);
+        break;
     case PEFT__STEP_WHITE: peft__put_regex(t, list, peft__white_pattern, "", PEFT__REMOVED); break;
     case PEFT__STEP_WORDS:
         peft__put_regex(t, list, peft__white_pattern, "", PEFT__REMOVED);
         peft__put_regex(t, list, "[" PEFT__WORD_CHARS "]+", "", PEFT__ISOLATED);
         break;
-    case PEFT__STEP_BERT_WORDS: peft__put_regex(t, list, peft__white_pattern, "", PEFT__REMOVED);  // and punctuation
+    case PEFT__STEP_BERT_WORDS:
+        peft__put_regex(t, list, peft__white_pattern, "", PEFT__REMOVED);  // and punctuation
         // fall through
     case PEFT__STEP_PUNCTUATION: peft__put_regex(t, list, "[\\p{P}$+<=>^`|~]", "", p->behavior); break;
     case PEFT__STEP_DELIMITER:
@@ -14536,7 +14716,7 @@ static void peft__put_named_step(peft_tokenizer *t, peft__step *p, int list) {
         break;
     case PEFT__STEP_METASPACE:
         if (!p->prefix_space && p->scheme == PEFT__PREFIX_FIRST)
-            peft__load_fail(t, PEFT_ERROR_FORMAT, "Metaspace: add_prefix_space does not fit prepend_scheme");
+            peft__damaged(t, "Metaspace: add_prefix_space does not fit prepend_scheme");
         if (!p->prefix_space) p->scheme = PEFT__PREFIX_NEVER;
         t->asks_first = t->asks_first || (pre && p->scheme == PEFT__PREFIX_FIRST);
         // fall through
@@ -14546,18 +14726,22 @@ static void peft__put_named_step(peft_tokenizer *t, peft__step *p, int list) {
     }
 }
 
-// ---- what vocabularies mean whose files do not say it: their steps as tokenizer.json writes them, with ' for its quotes
+// ---- what vocabularies mean whose files do not say it: their steps as tokenizer.json writes them, with '
+// for its quotes
 
 enum {  // where the steps come from
-    PEFT__RECIPE_NONE, PEFT__RECIPE_BYTES, PEFT__RECIPE_T5, PEFT__RECIPE_LLAMA, PEFT__RECIPE_GEMMA, PEFT__RECIPE_SENTENCEPIECE
+    PEFT__RECIPE_NONE, PEFT__RECIPE_BYTES, PEFT__RECIPE_T5, PEFT__RECIPE_LLAMA, PEFT__RECIPE_GEMMA,
+    PEFT__RECIPE_SENTENCEPIECE
 };
 #define PEFT__MARK "\xE2\x96\x81"
 #define PEFT__META "{'type':'Metaspace','replacement':'" PEFT__MARK "','prepend_scheme':'%s','split':%s}"
 #define PEFT__BYTE_LEVEL "{'type':'ByteLevel','add_prefix_space':false,'trim_offsets':true,'use_regex':%s}"
 #define PEFT__SEQUENCE "'pre_tokenizer':{'type':'Sequence','pretokenizers':["
-#define PEFT__REPLACE(kind, pattern, content) "{'type':'Replace','pattern':{'" kind "':'" pattern "'},'content':'" content "'}"
-#define PEFT__DECODE_SPACES \
-    "'decoder':{'type':'Sequence','decoders':[" PEFT__REPLACE("String", PEFT__MARK, " ") ",{'type':'ByteFallback'},{'type':'Fuse'}%s]},\n"
+#define PEFT__REPLACE(kind, pattern, content) \
+    "{'type':'Replace','pattern':{'" kind "':'" pattern "'},'content':'" content "'}"
+#define PEFT__DECODE_SPACES                                    \
+    "'decoder':{'type':'Sequence','decoders':[" PEFT__REPLACE( \
+        "String", PEFT__MARK, " ") ",{'type':'ByteFallback'},{'type':'Fuse'}%s]},\n"
 #define PEFT__STRIP_FIRST ",{'type':'Strip','content':' ','start':1,'stop':0}"
 
 // Appends formatted text whose ' are ".
@@ -14574,49 +14758,58 @@ static void peft__string_quoted(peft__string *s, const char *format, ...) {
 static void peft__json_charsmap(peft__string *s, const peft_tokenizer *t);
 static bool peft__spaces_begin_pieces(const peft_tokenizer *t);
 
-// The three members "normalizer", "pre_tokenizer" and "decoder" with a comma behind each; without the character map, which is large, they
-// are for peft__use_recipe.
+// The three members "normalizer", "pre_tokenizer" and "decoder" with a comma behind each; without the
+// character map, which is large, they are for peft__use_recipe.
 static void peft__json_steps(peft__string *s, const peft_tokenizer *t, bool with_map) {
     bool gpt2 = t->split == PEFT__SPLIT_GPT2, map = with_map && t->charsmap_count > 0;
     int recipe = t->recipe;
-    const char *scheme = peft__schemes[t->scheme], *strip = t->scheme == PEFT__PREFIX_NEVER ? "" : PEFT__STRIP_FIRST;
+    const char *scheme = peft__schemes[t->scheme],
+               *strip = t->scheme == PEFT__PREFIX_NEVER ? "" : PEFT__STRIP_FIRST;
     // pieces that have spaces at their beginning only get the steps that Hugging Face writes for T5
-    if (t->sentencepiece && t->kind == PEFT__UNIGRAM && t->charsmap && t->squeeze_spaces && t->dummy_prefix && !t->byte_fallback &&
-        peft__spaces_begin_pieces(t))
+    if (t->sentencepiece && t->kind == PEFT__UNIGRAM && t->charsmap && t->squeeze_spaces && t->dummy_prefix &&
+        !t->byte_fallback && peft__spaces_begin_pieces(t))
         recipe = PEFT__RECIPE_T5;
     switch (recipe) {
     case PEFT__RECIPE_BYTES:
-        peft__string_quoted(s, t->nfc ? "'normalizer':{'type':'NFC'},\n" PEFT__SEQUENCE : "'normalizer':null,\n" PEFT__SEQUENCE);
+        peft__string_quoted(s,
+            t->nfc ? "'normalizer':{'type':'NFC'},\n" PEFT__SEQUENCE : "'normalizer':null,\n" PEFT__SEQUENCE);
         if (t->digits_apart) peft__string_quoted(s, "{'type':'Digits','individual_digits':true},");
         if (!gpt2) {
-            peft__string_quoted(s, "{'type':'Split','behavior':'Isolated','invert':false,'pattern':{'Regex':");
+            peft__string_quoted(
+                s, "{'type':'Split','behavior':'Isolated','invert':false,'pattern':{'Regex':");
             peft__json_quote(s, peft__split_patterns[t->split], strlen(peft__split_patterns[t->split]));
             peft__string_quoted(s, "}},");
         }
-        peft__string_quoted(s, PEFT__BYTE_LEVEL "]},\n'decoder':" PEFT__BYTE_LEVEL ",\n", gpt2 ? "true" : "false", "true");
+        peft__string_quoted(
+            s, PEFT__BYTE_LEVEL "]},\n'decoder':" PEFT__BYTE_LEVEL ",\n", gpt2 ? "true" : "false", "true");
         break;
     case PEFT__RECIPE_T5:
         peft__string_quoted(s, "'normalizer':");
         if (map) peft__json_charsmap(s, t);
         peft__string_quoted(s, map ? ",\n" : "null,\n");
-        peft__string_quoted(s, PEFT__SEQUENCE "{'type':'WhitespaceSplit'}," PEFT__META "]},\n'decoder':" PEFT__META ",\n", "always",
-                            "true", "always", "true");
+        peft__string_quoted(s,
+            PEFT__SEQUENCE "{'type':'WhitespaceSplit'}," PEFT__META "]},\n'decoder':" PEFT__META ",\n",
+            "always", "true", "always", "true");
         break;
     case PEFT__RECIPE_LLAMA:
-        peft__string_quoted(s, "'normalizer':null,\n'pre_tokenizer':" PEFT__META ",\n" PEFT__DECODE_SPACES, scheme, "false", strip);
+        peft__string_quoted(s, "'normalizer':null,\n'pre_tokenizer':" PEFT__META ",\n" PEFT__DECODE_SPACES,
+            scheme, "false", strip);
         break;
     case PEFT__RECIPE_GEMMA:
-        peft__string_quoted(s, "'normalizer':" PEFT__REPLACE("String", " ", PEFT__MARK) ",\n'pre_tokenizer':{'type':'Split','pattern':"
-                            "{'String':' '},'behavior':'MergedWithPrevious','invert':false},\n" PEFT__DECODE_SPACES, "");
+        peft__string_quoted(s, "'normalizer':" PEFT__REPLACE("String", " ", PEFT__MARK) ",\n'pre_tokenizer':"
+                            "{'type':'Split','pattern':{'String':' '},'behavior':'MergedWithPrevious',"
+                            "'invert':false},\n" PEFT__DECODE_SPACES, "");
         break;
     default:  // sentencepiece: its map, spaces squeezed, one put before, all of them made visible
         peft__string_quoted(s, "'normalizer':{'type':'Sequence','normalizers':[");
         if (map) peft__json_charsmap(s, t), peft__string_puts(s, ",");
         if (t->squeeze_spaces)
-            peft__string_quoted(s, PEFT__REPLACE("Regex", "\\\\A +| +\\\\z", "") "," PEFT__REPLACE("Regex", " {2,}", " ") ",");
+            peft__string_quoted(s,
+                PEFT__REPLACE("Regex", "\\\\A +| +\\\\z", "") "," PEFT__REPLACE("Regex", " {2,}", " ") ",");
         if (t->dummy_prefix) peft__string_quoted(s, "{'type':'Prepend','prepend':'" PEFT__MARK "'},");
-        peft__string_quoted(s, PEFT__REPLACE("String", " ", PEFT__MARK) "]},\n'pre_tokenizer':null,\n" PEFT__DECODE_SPACES,
-                            t->dummy_prefix ? PEFT__STRIP_FIRST : "");
+        peft__string_quoted(s,
+            PEFT__REPLACE("String", " ", PEFT__MARK) "]},\n'pre_tokenizer':null,\n" PEFT__DECODE_SPACES,
+            t->dummy_prefix ? PEFT__STRIP_FIRST : "");
     }
 }
 
@@ -14655,14 +14848,17 @@ static void peft__use_recipe(peft_tokenizer *t, int recipe) {
 
 // ---- making a vocabulary ready, wherever it comes from
 
-// Do the pieces and the last pre-tokenizer allow to work on bytes instead of the letters that stand for them? That is the fast way.
-// Then the pieces' bytes are set. A piece that is written in other characters never arises from text; it decodes as it is.
+// Do the pieces and the last pre-tokenizer allow to work on bytes instead of the letters that stand for them?
+// That is the fast way. Then the pieces' bytes are set. A piece that is written in other characters never
+// arises from text; it decodes as it is.
 static void peft__find_byte_level(peft_tokenizer *t) {
     int64_t last = t->step_count[PEFT__PRE_TOKENIZERS] - 1, letters = 0;
     peft__step *pre = t->steps[PEFT__PRE_TOKENIZERS];
     short byte_of_char[324];
     int32_t byte_id[256];
-    if (t->status || t->kind != PEFT__BPE || last < 0 || pre[last].kind != PEFT__STEP_BYTES || t->prefix_size || t->suffix_size) return;
+    if (t->status || t->kind != PEFT__BPE || last < 0 || pre[last].kind != PEFT__STEP_BYTES ||
+        t->prefix_size || t->suffix_size)
+        return;
     for (int64_t i = 0; i < last; i++)
         if (pre[i].kind == PEFT__STEP_BYTES) return;
     for (int64_t i = 0; i < t->step_count[PEFT__NORMALIZERS]; i++)
@@ -14672,7 +14868,8 @@ static void peft__find_byte_level(peft_tokenizer *t) {
     for (int64_t i = 0; i < t->count; i++) {
         char byte[2];
         const peft__piece *p = &t->pieces[i];
-        bool one = p->in_model && p->size && p->size <= 2 && peft__letters_to_bytes(byte_of_char, p->text, p->size, byte) == 1;
+        bool one = p->in_model && p->size && p->size <= 2 &&
+            peft__letters_to_bytes(byte_of_char, p->text, p->size, byte) == 1;
         if (!one || byte_id[(unsigned char)byte[0]] >= 0) continue;
         byte_id[(unsigned char)byte[0]] = (int32_t)i;
         letters++;
@@ -14683,7 +14880,8 @@ static void peft__find_byte_level(peft_tokenizer *t) {
     memcpy(t->byte_id, byte_id, sizeof(byte_id));
     for (int64_t i = 0; i < t->count; i++) {
         peft__piece *p = &t->pieces[i];
-        char *bytes = p->in_model && p->type == PEFT__PIECE_NORMAL ? peft__tokenizer_text(t, p->text, p->size) : NULL;
+        char *bytes = p->in_model && p->type == PEFT__PIECE_NORMAL ? peft__tokenizer_text(t, p->text, p->size)
+                                                                   : NULL;
         if (!bytes) continue;
         int64_t size = peft__letters_to_bytes(byte_of_char, p->text, p->size, bytes);
         p->in_model = size > 0;
@@ -14691,8 +14889,8 @@ static void peft__find_byte_level(peft_tokenizer *t) {
     }
 }
 
-// The trie of the model, or of the user-defined symbols. The values of special tokens of more than one character are beyond all ids,
-// see peft__model_piece.
+// The trie of the model, or of the user-defined symbols. The values of special tokens of more than one
+// character are beyond all ids, see peft__model_piece.
 static void peft__piece_trie(peft_tokenizer *t, bool user) {
     int64_t n = 0;
     peft__trie_key *keys = (peft__trie_key *)peft__calloc(t->ctx, t->count + 1, sizeof(peft__trie_key));
@@ -14700,7 +14898,8 @@ static void peft__piece_trie(peft_tokenizer *t, bool user) {
         const peft__piece *p = &t->pieces[i];
         if (!p->byte_size || (user ? p->type != PEFT__PIECE_USER : !p->in_model)) continue;
         int64_t named = peft__map_get(&t->by_text, p->text, p->size, i);
-        bool hidden = t->pieces[named].type == PEFT__PIECE_CONTROL && p->size > peft__utf8_size((unsigned char)p->text[0]);
+        bool hidden = t->pieces[named].type == PEFT__PIECE_CONTROL &&
+            p->size > peft__utf8_size((unsigned char)p->text[0]);
         peft__trie_key key = {t->byte_level ? p->bytes : p->text, t->byte_level ? p->byte_size : p->size,
                               (int32_t)(hidden ? i + t->count : i)};
         keys[n++] = key;
@@ -14709,7 +14908,8 @@ static void peft__piece_trie(peft_tokenizer *t, bool user) {
     peft__tokenizer_trie(t, user ? &t->user : &t->trie, keys, n, !user);
 }
 
-// The scores between which unigram places unknown characters and user-defined symbols, and the pieces of bytes.
+// The scores between which unigram places unknown characters and user-defined symbols, and the pieces of
+// bytes.
 static void peft__piece_ranges(peft_tokenizer *t) {
     t->min_score = 3.402823466e38;
     t->max_score = 1.175494351e-38f;  // sentencepiece's own start: above all log probabilities
@@ -14723,7 +14923,7 @@ static void peft__piece_ranges(peft_tokenizer *t) {
         t->max_score = PEFT__MAX(t->max_score, p->score);
     }
     for (int i = 0; i < 256 && t->byte_fallback && t->sentencepiece; i++)
-        if (t->byte_id[i] < 0) peft__load_fail(t, PEFT_ERROR_FORMAT, "byte fallback, but no piece for byte %d", i);
+        if (t->byte_id[i] < 0) peft__damaged(t, "byte fallback, but no piece for byte %d", i);
 }
 
 // Has no piece a space behind another character? Else words cannot be told from spaces.
@@ -14741,14 +14941,16 @@ static bool peft__spaces_begin_pieces(const peft_tokenizer *t) {
     return true;
 }
 
-// Marks the pieces that, as a word of their own, come out of the merges as themselves: those words need no merging.
+// Marks the pieces that, as a word of their own, come out of the merges as themselves: those words need no
+// merging.
 static void peft__mark_whole(peft_tokenizer *t) {
     peft__encoder e;
     peft__encoder_open(&e, t, 0);
     bool affixes = t->prefix_size || t->suffix_size;
     for (int64_t i = 0; i < t->count && !t->status; i++) {
         peft__piece *p = &t->pieces[i];
-        if (!p->in_model || !p->byte_size || p->type == PEFT__PIECE_UNUSED || (affixes && !t->ignore_merges)) continue;
+        if (!p->in_model || !p->byte_size || p->type == PEFT__PIECE_UNUSED || (affixes && !t->ignore_merges))
+            continue;
         const char *s = t->byte_level ? p->bytes : p->text;
         int64_t n = t->ignore_merges ? 0 : peft__bpe_symbols(&e, s, t->byte_level ? p->byte_size : p->size);
         p->whole = t->ignore_merges || (n == 1 && e.symbols[0].id == i);
@@ -14758,24 +14960,28 @@ static void peft__mark_whole(peft_tokenizer *t) {
     peft__encoder_close(&e);
 }
 
-// The tries of the added tokens: those that the text itself is searched for, and those that are looked for when it is normalized.
+// The tries of the added tokens: those that the text itself is searched for, and those that are looked for
+// when it is normalized.
 static void peft__added_tries(peft_tokenizer *t) {
     peft__encoder e;
     peft__encoder_open(&e, t, (size_t)1 << 24);
     for (int normal = 0; normal < 2; normal++) {
         int64_t n = 0;
-        peft__trie_key *keys = (peft__trie_key *)peft__calloc(t->ctx, t->added_count + 1, sizeof(peft__trie_key));
+        peft__trie_key *keys = (peft__trie_key *)peft__calloc(
+            t->ctx, t->added_count + 1, sizeof(peft__trie_key));
         peft__load_has(t, keys);
         for (int64_t i = 0; i < t->added_count && !t->status; i++) {
             const peft__added *a = &t->added_tokens[i];
             size_t first = 0, size = a->size;
             const char *text = a->text;
             if (a->normalized != (normal == 1)) continue;
-            if (normal && !peft__normalize(&e, a->text, a->size, &text, &size, &first)) peft__load_has(t, text = NULL);
+            if (normal && !peft__normalize(&e, a->text, a->size, &text, &size, &first))
+                peft__load_has(t, text = NULL);
             if (text && text != a->text) text = peft__tokenizer_text(t, text, size);
             if (!text || !size) continue;
             keys[n].text = text, keys[n].size = (uint32_t)size, keys[n++].value = (int32_t)i;
-            if (!t->byte_level && !t->sentencepiece) t->pieces[a->id].bytes = text, t->pieces[a->id].byte_size = (uint32_t)size;
+            if (!t->byte_level && !t->sentencepiece)
+                t->pieces[a->id].bytes = text, t->pieces[a->id].byte_size = (uint32_t)size;
         }
         peft__tokenizer_trie(t, normal ? &t->added_normal : &t->added, keys, n, false);
     }
@@ -14794,8 +15000,8 @@ static void peft__tokenizer_finish(peft_tokenizer *t) {
     peft__find_byte_level(t);
     peft__piece_trie(t, false);
     if (t->sentencepiece) peft__piece_trie(t, true);
-    t->space_begins = t->kind == PEFT__BPE && !t->byte_level && !t->ignore_merges && !t->prefix_size && !t->suffix_size &&
-                      peft__trie_exact(&t->trie, peft__space, 3) >= 0 && peft__spaces_begin_pieces(t);
+    t->space_begins = t->kind == PEFT__BPE && !t->byte_level && !t->ignore_merges && !t->prefix_size &&
+        !t->suffix_size && peft__trie_exact(&t->trie, peft__space, 3) >= 0 && peft__spaces_begin_pieces(t);
     if (t->kind == PEFT__BPE && !t->status) peft__mark_whole(t);
     if (t->sentencepiece && !t->status) peft__sp_ascii(t);
     if (!t->status) peft__added_tries(t);
@@ -14803,12 +15009,14 @@ static void peft__tokenizer_finish(peft_tokenizer *t) {
 
 // ---- added tokens
 
-// Puts a token beside the vocabulary, or changes the one of this text. One that the vocabulary lacks gets the id *next, which is moved.
+// Puts a token beside the vocabulary, or changes the one of this text. One that the vocabulary lacks gets the
+// id *next, which is moved.
 static void peft__put_added(peft_tokenizer *t, peft__added a, int64_t *next) {
     if (!a.size || t->status) return;
-    int64_t known = peft__map_get(&t->added_by_text, a.text, a.size, -1), id = peft__map_get(&t->by_text, a.text, a.size, -1);
+    int64_t known = peft__map_get(&t->added_by_text, a.text, a.size, -1), id = peft__id_of(t, a.text, a.size);
     if (known < 0) {
-        void *grown = peft__one_more(t->ctx, t->added_tokens, t->added_count, &t->added_capacity, sizeof(peft__added));
+        void *grown = peft__one_more(
+            t->ctx, t->added_tokens, t->added_count, &t->added_capacity, sizeof(peft__added));
         if (!peft__load_has(t, grown)) return;
         t->added_tokens = (peft__added *)grown;
         a.text = peft__tokenizer_text(t, a.text, a.size);
@@ -14822,10 +15030,10 @@ static void peft__put_added(peft_tokenizer *t, peft__added a, int64_t *next) {
         id = (*next)++;
         bool taken = id < t->count && (t->pieces[id].size || t->pieces[id].type != PEFT__PIECE_UNUSED);
         if (!t->status && taken)
-            peft__load_fail(t, PEFT_ERROR_FORMAT, "the added token %s gets id %lld, which the vocabulary has for %s", a.text,
+            peft__damaged(t, "the added token %s gets id %lld, which the vocabulary has for %s", a.text,
                             (long long)id, t->pieces[id].text);
         else if (!t->status && id > t->count + 65536)
-            peft__load_fail(t, PEFT_ERROR_FORMAT, "the added token %s has id %lld", a.text, (long long)id);
+            peft__damaged(t, "the added token %s has id %lld", a.text, (long long)id);
         while (t->count < id && peft__tokenizer_add(t, "", 0, 0, PEFT__PIECE_UNUSED)) {}
         if (t->status) return;
         if (id == t->count) {
@@ -14838,7 +15046,8 @@ static void peft__put_added(peft_tokenizer *t, peft__added a, int64_t *next) {
     }
     if (t->status) return;
     a.id = (int32_t)id;
-    if (t->pieces[id].type != PEFT__PIECE_UNKNOWN) t->pieces[id].type = a.special ? PEFT__PIECE_CONTROL : PEFT__PIECE_USER;
+    if (t->pieces[id].type != PEFT__PIECE_UNKNOWN)
+        t->pieces[id].type = a.special ? PEFT__PIECE_CONTROL : PEFT__PIECE_USER;
     if (known == t->added_count) t->added_count++;
     t->added_tokens[known] = a;
 }
@@ -14852,8 +15061,8 @@ static int64_t peft__next_added(const peft_tokenizer *t) {
 
 #define PEFT__BIT(type) (1u << PEFT__PIECE_##type)
 
-// The tokens of a SentencePiece or GGUF vocabulary that the text is cut at; of two sets of types, those that are special and those
-// that are not.
+// The tokens of a SentencePiece or GGUF vocabulary that the text is cut at; of two sets of types, those that
+// are special and those that are not.
 static void peft__added_of_pieces(peft_tokenizer *t, unsigned special, unsigned plain) {
     int64_t next = t->model_count = t->count;
     bool strips = t->strips && t->sentencepiece;
@@ -14931,9 +15140,9 @@ static void peft__sp_read_piece(peft_tokenizer *t, peft__proto p) {
     }
     bool byte = type != PEFT__PIECE_BYTE || (text && peft__byte_piece(text, size) >= 0);
     if (p.failed || !text || !size || !(score - score == 0) || type < 1 || type > PEFT__PIECE_BYTE || !byte)
-        peft__load_fail(t, PEFT_ERROR_FORMAT, "piece %lld is damaged", (long long)t->count);
-    else if (peft__map_get(&t->by_text, text, size, -1) >= 0)
-        peft__load_fail(t, PEFT_ERROR_FORMAT, "piece %lld is there twice", (long long)t->count);
+        peft__damaged(t, "piece %lld is damaged", (long long)t->count);
+    else if (peft__id_of(t, text, size) >= 0)
+        peft__damaged(t, "piece %lld is there twice", (long long)t->count);
     if (type == PEFT__PIECE_UNKNOWN && t->ids.unk < 0) t->ids.unk = (int32_t)t->count;
     peft__tokenizer_add(t, text, size, score, (int)type);
 }
@@ -14948,10 +15157,11 @@ static void peft__sp_read_trainer(peft_tokenizer *t, peft__proto p, const char *
         if (p.wire == 2 && p.field >= 46 && p.field <= 48)
             peft__load_has(t, names[p.field - 46] = peft__tokenizer_text(t, (const char *)p.bytes, p.size));
     }
-    if (p.failed) peft__load_fail(t, PEFT_ERROR_FORMAT, "the trainer's settings are damaged");
+    if (p.failed) peft__damaged(t, "the trainer's settings are damaged");
     if (kind != PEFT__UNIGRAM && kind != PEFT__BPE)
-        peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, "SentencePiece model type %llu is neither unigram (1) nor BPE (2)", (unsigned long long)kind);
-    if (suffix) peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, "treat_whitespace_as_suffix");
+        peft__unsupported(
+            t, "SentencePiece model type %llu is neither unigram (1) nor BPE (2)", (unsigned long long)kind);
+    if (suffix) peft__unsupported(t, "treat_whitespace_as_suffix");
     t->kind = (int)kind;
 }
 
@@ -14960,7 +15170,7 @@ static void peft__read_charsmap(peft_tokenizer *t, const unsigned char *data, si
     if (!n || t->status) return;
     uint32_t size = n < 4 ? 0 : peft__u32_at(data);
     if (size < 4 || size % 4 || size > n - 4) {
-        peft__load_fail(t, PEFT_ERROR_FORMAT, "the normalizer's character map is damaged");
+        peft__damaged(t, "the normalizer's character map is damaged");
         return;
     }
     uint32_t *map = (uint32_t *)peft__arena_alloc(&t->arena, size);
@@ -14979,10 +15189,11 @@ static void peft__sp_read_normalizer(peft_tokenizer *t, peft__proto p) {
         if (p.field == 4 && p.wire == 0) t->squeeze_spaces = p.number != 0;
         if (p.field == 5 && p.wire == 0) t->escape_spaces = p.number != 0;
     }
-    if (p.failed) peft__load_fail(t, PEFT_ERROR_FORMAT, "the normalizer is damaged");
+    if (p.failed) peft__damaged(t, "the normalizer is damaged");
 }
 
-// T5 adds 100 sentinels behind the file's pieces, <extra_id_0> being the last id; its special tokens swallow the spaces around.
+// T5 adds 100 sentinels behind the file's pieces, <extra_id_0> being the last id; its special tokens swallow
+// the spaces around.
 static void peft__sp_add_sentinels(peft_tokenizer *t) {
     const peft_special_ids *s = &t->ids;
     if (t->kind != PEFT__UNIGRAM || s->pad != 0 || s->eos != 1 || s->unk != 2 || s->bos >= 0) return;
@@ -15008,15 +15219,17 @@ static int peft__ranked_piece_compare(const void *a, const void *b) {
 
 // The piece of this text that may be part of a merge; -1: none.
 static int64_t peft__merge_part(const peft_tokenizer *t, const char *s, size_t n, unsigned types) {
-    int64_t id = peft__map_get(&t->by_text, s, n, -1);
+    int64_t id = peft__id_of(t, s, n);
     return id >= 0 && types >> t->pieces[id].type & 1 ? id : -1;
 }
 
-// SentencePiece keeps no list of merges: any two symbols that form a piece may merge, the piece of the highest score first. Hugging Face
-// takes the order of the ids, and of several ways to make a piece the one with the shortest left part (`by_id`).
+// SentencePiece keeps no list of merges: any two symbols that form a piece may merge, the piece of the
+// highest score first. Hugging Face takes the order of the ids, and of several ways to make a piece the one
+// with the shortest left part (`by_id`).
 static void peft__sp_build_merges(peft_tokenizer *t, bool by_id) {
     const unsigned types = PEFT__BIT(NORMAL) | PEFT__BIT(UNUSED) | (by_id ? PEFT__BIT(USER) : 0);
-    peft__ranked_piece *order = (peft__ranked_piece *)peft__calloc(t->ctx, t->count, sizeof(peft__ranked_piece));
+    peft__ranked_piece *order = (peft__ranked_piece *)peft__calloc(
+        t->ctx, t->count, sizeof(peft__ranked_piece));
     int64_t n = 0, rank = 0;
     peft__load_has(t, order);
     for (int64_t i = 0; i < t->count && order; i++) {
@@ -15029,7 +15242,7 @@ static void peft__sp_build_merges(peft_tokenizer *t, bool by_id) {
         const peft__piece *p = &t->pieces[order[i].id];
         if (!by_id && i && order[i].score != order[i - 1].score) rank = i;
         if (p->size > PEFT__MERGE_LENGTH)
-            peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, "piece %d is %zu bytes long", (int)order[i].id, (size_t)p->size);
+            peft__unsupported(t, "piece %d is %zu bytes long", (int)order[i].id, (size_t)p->size);
         for (size_t k = 1; k < p->size && !t->status; k++) {
             if (((unsigned char)p->text[k] & 0xC0) == 0x80) continue;
             int64_t left = peft__merge_part(t, p->text, k, types);
@@ -15048,7 +15261,8 @@ static void peft__sp_finish(peft_tokenizer *t) {
     if (t->kind == PEFT__BPE) peft__sp_build_merges(t, false);
     for (int64_t i = 0; i < t->count; i++) {
         int type = t->pieces[i].type;
-        t->pieces[i].in_model = type == PEFT__PIECE_NORMAL || type == PEFT__PIECE_USER || (type == PEFT__PIECE_UNUSED && t->kind == PEFT__BPE);
+        t->pieces[i].in_model = type == PEFT__PIECE_NORMAL || type == PEFT__PIECE_USER ||
+            (type == PEFT__PIECE_UNUSED && t->kind == PEFT__BPE);
     }
     peft__added_of_pieces(t, PEFT__BIT(CONTROL) | PEFT__BIT(UNKNOWN), 0);
 }
@@ -15070,9 +15284,9 @@ static void peft__sp_read(peft_tokenizer *t, peft__arena *a, const char *data, s
         if (p.field == 2) peft__sp_read_trainer(t, inner, names);
         if (p.field == 3) peft__sp_read_normalizer(t, inner);
     }
-    if (p.failed || !t->count) peft__load_fail(t, PEFT_ERROR_FORMAT, "not a SentencePiece model, or truncated");
-    if (t->ids.unk < 0) peft__load_fail(t, PEFT_ERROR_FORMAT, "no unknown piece");
-    if (!kind_known) peft__load_fail(t, PEFT_ERROR_FORMAT, "truncated: nothing follows its %lld pieces", (long long)t->count);
+    if (p.failed || !t->count) peft__damaged(t, "not a SentencePiece model, or truncated");
+    if (t->ids.unk < 0) peft__damaged(t, "no unknown piece");
+    if (!kind_known) peft__damaged(t, "truncated: nothing follows its %lld pieces", (long long)t->count);
     if (t->status) return;
     for (int i = 0; i < 3; i++) {
         int32_t id = peft_token_id(t, names[i]);
@@ -15086,19 +15300,20 @@ static void peft__sp_read(peft_tokenizer *t, peft__arena *a, const char *data, s
 // ---- vocab.json and merges.txt; tokenizer.json
 
 // "left right" with both and their concatenation in the vocabulary.
-static void peft__add_named_merge(peft_tokenizer *t, const char *s, size_t left, const char *r, size_t right, int64_t rank) {
+static void peft__add_named_merge(
+    peft_tokenizer *t, const char *s, size_t left, const char *r, size_t right, int64_t rank) {
     char joined[2 * PEFT__MERGE_LENGTH];
     if (!left || !right || left + right > sizeof(joined) || rank >= INT32_MAX) {
-        peft__load_fail(t, PEFT_ERROR_FORMAT, "merge %lld is damaged", (long long)rank);
+        peft__damaged(t, "merge %lld is damaged", (long long)rank);
         return;
     }
     memcpy(joined, s, left);
     size_t inside = PEFT__MIN((size_t)t->prefix_size, right);
     memcpy(joined + left, r + inside, right - inside);
-    int64_t a = peft__map_get(&t->by_text, s, left, -1), b = peft__map_get(&t->by_text, r, right, -1);
-    int64_t both = peft__map_get(&t->by_text, joined, left + right - inside, -1);
+    int64_t a = peft__id_of(t, s, left), b = peft__id_of(t, r, right);
+    int64_t both = peft__id_of(t, joined, left + right - inside);
     if (a >= 0 && b >= 0 && both >= 0) peft__merge_add(t, a, b, rank, both);
-    else peft__load_fail(t, PEFT_ERROR_FORMAT, "merge %lld, '%.*s' and '%.*s', is not in the vocabulary", (long long)rank,
+    else peft__damaged(t, "merge %lld, '%.*s' and '%.*s', is not in the vocabulary", (long long)rank,
                          (int)left, s, (int)right, r);
 }
 
@@ -15140,11 +15355,12 @@ typedef struct peft__named {
     double score;
 } peft__named;
 
-// The pieces of {"text": id, ...} or [["text", score], ...]. Of a text that is there twice the last id counts.
+// The pieces of {"text": id, ...} or [["text", score], ...]. Of a text that is there twice the last id
+// counts.
 static void peft__read_json_pieces(peft_tokenizer *t, const peft__json *vocab) {
     bool object = peft__json_is(vocab, PEFT__JSON_OBJECT), narrow = true;
     if (!object && !peft__json_is(vocab, PEFT__JSON_ARRAY)) {
-        peft__load_fail(t, PEFT_ERROR_FORMAT, "no vocabulary");
+        peft__damaged(t, "no vocabulary");
         return;
     }
     int64_t most = (int64_t)vocab->length + 65536, at = 0, count = 0;
@@ -15153,22 +15369,23 @@ static void peft__read_json_pieces(peft_tokenizer *t, const peft__json *vocab) {
     for (const peft__json *v = vocab->child; v && !t->status; v = v->next, at++) {
         const peft__json *text = object ? v : peft__json_first(v), *score = text ? text->next : NULL;
         bool good = object ? v->type == PEFT__JSON_NUMBER
-                           : peft__json_is(text, PEFT__JSON_STRING) && peft__json_is(score, PEFT__JSON_NUMBER) &&
-                                 fabs(score->number) < 1e30;
+                           : peft__json_is(text, PEFT__JSON_STRING) &&
+                peft__json_is(score, PEFT__JSON_NUMBER) && fabs(score->number) < 1e30;
         double id = good && object ? v->number : (double)at;
         if (!good || !(id >= 0) || id >= (double)most || id != floor(id) || names[(int64_t)id].text) {
-            peft__load_fail(t, PEFT_ERROR_FORMAT, "token %lld of the vocabulary is damaged", (long long)at);
+            peft__damaged(t, "token %lld of the vocabulary is damaged", (long long)at);
             break;
         }
-        peft__named name = {object ? v->key : text->string, object ? v->key_length : text->length, object ? 0 : score->number};
+        peft__named name = {object ? v->key : text->string, object ? v->key_length : text->length,
+            object ? 0 : score->number};
         names[(int64_t)id] = name;
         narrow = narrow && (double)(float)name.score == name.score;
         count = PEFT__MAX(count, (int64_t)id + 1);
     }
     for (int64_t i = 0; i < count && !t->status; i++) {
         bool there = names[i].text != NULL;
-        peft__piece *p = peft__tokenizer_add(t, there ? names[i].text : "", names[i].size, (float)names[i].score,
-                                             there ? PEFT__PIECE_NORMAL : PEFT__PIECE_UNUSED);
+        peft__piece *p = peft__tokenizer_add(t, there ? names[i].text : "", names[i].size,
+            (float)names[i].score, there ? PEFT__PIECE_NORMAL : PEFT__PIECE_UNUSED);
         if (!p || !there) continue;
         p->in_model = true;
         t->model_count++;
@@ -15196,8 +15413,8 @@ static const char peft__base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijk
 // "precompiled_charsmap" is SentencePiece's, in base64. Null and empty change nothing.
 static void peft__read_charsmap_base64(peft_tokenizer *t, const peft__json *text) {
     if (!text || text->type == PEFT__JSON_NULL) return;
-    if (text->type != PEFT__JSON_STRING) peft__load_fail(t, PEFT_ERROR_FORMAT, "precompiled_charsmap");
-    if (t->charsmap_count) peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, "two normalizers of type Precompiled");
+    if (text->type != PEFT__JSON_STRING) peft__damaged(t, "precompiled_charsmap");
+    if (t->charsmap_count) peft__unsupported(t, "two normalizers of type Precompiled");
     unsigned char *data = t->status ? NULL : (unsigned char *)peft__alloc(t->ctx, text->length + 1);
     size_t n = 0;
     uint32_t bits = 0;
@@ -15220,7 +15437,7 @@ static void peft__json_only(peft_tokenizer *t, const peft__json *v, const char *
         const char *hit = k->key_length ? strstr(keys, k->key) : NULL;
         while (hit && ((hit > keys && hit[-1] != ' ') || (hit[k->key_length] && hit[k->key_length] != ' ')))
             hit = strstr(hit + 1, k->key);
-        if (!hit) peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, "%s: the key %s is not known", what, k->key);
+        if (!hit) peft__unsupported(t, "%s: the key %s is not known", what, k->key);
     }
 }
 
@@ -15231,7 +15448,7 @@ static void peft__step_pattern(peft_tokenizer *t, peft__step *p, const peft__jso
     p->is_regex = !(peft__json_is(text, PEFT__JSON_STRING) && text->length);
     if (p->is_regex) text = regex;
     if (!peft__json_is(text, PEFT__JSON_STRING)) {
-        peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, "%s: a pattern that is empty", step);
+        peft__unsupported(t, "%s: a pattern that is empty", step);
         return;
     }
     p->text = text->string;
@@ -15251,13 +15468,15 @@ static bool peft__step_value(peft__step *p, const peft__json *v, char kind, int 
     bool null = !v || v->type == PEFT__JSON_NULL, word = !null && v->type == PEFT__JSON_STRING;
     if (null && missing == -2) return false;
     if (kind == 'b' || kind == 'o') {
-        *(signed char *)at = null ? (signed char)missing : (signed char)v->boolean;  // a bool is a byte of 0 or 1
+        *(signed char *)at = null ? (signed char)missing
+                                  : (signed char)v->boolean;  // a bool is a byte of 0 or 1
         return null || v->type == PEFT__JSON_BOOL;
     }
     if (kind == 'v' || kind == 's') {
-        int found = null    ? missing
-                    : !word ? -1
-                            : peft__word_index(kind == 'v' ? peft__behaviors : peft__schemes, kind == 'v' ? 5 : 3, v->string);
+        int found = null ? missing
+            : !word
+            ? -1
+            : peft__word_index(kind == 'v' ? peft__behaviors : peft__schemes, kind == 'v' ? 5 : 3, v->string);
         memcpy(at, &found, sizeof(found));
         return found >= 0;
     }
@@ -15280,7 +15499,7 @@ static void peft__read_step(peft_tokenizer *t, peft__step *p, const peft__json *
         bool known = strcmp(k->key, "type") == 0;
         for (int64_t i = 0; i < PEFT__COUNT(peft__step_keys) && !known; i++)
             known = strcmp(peft__step_keys[i].step, name) == 0 && strcmp(peft__step_keys[i].key, k->key) == 0;
-        if (!known) peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, "%s: the key %s is not known", name, k->key);
+        if (!known) peft__unsupported(t, "%s: the key %s is not known", name, k->key);
     }
     for (int64_t i = 0; i < PEFT__COUNT(peft__step_keys) && !t->status; i++) {
         char kind = peft__step_keys[i].kind;
@@ -15288,12 +15507,14 @@ static void peft__read_step(peft_tokenizer *t, peft__step *p, const peft__json *
         if (strcmp(peft__step_keys[i].step, name) != 0 || kind == '-' || kind == 'p') continue;
         if (kind == 'm') peft__read_charsmap_base64(t, value);
         else if (!peft__step_value(p, value, kind, peft__step_keys[i].missing, peft__step_keys[i].offset))
-            peft__load_fail(t, PEFT_ERROR_FORMAT, "%s: the key %s is missing or damaged", name, peft__step_keys[i].key);
+            peft__damaged(t, "%s: the key %s is missing or damaged", name, peft__step_keys[i].key);
     }
-    if (p->kind == PEFT__STEP_REPLACE || p->kind == PEFT__STEP_SPLIT) peft__step_pattern(t, p, peft__json_get(v, "pattern"), name);
-    if (p->kind == PEFT__STEP_LENGTH && !p->start) peft__load_fail(t, PEFT_ERROR_FORMAT, "%s: a length of 0", name);
-    if (p->kind == PEFT__STEP_SUFFIX && !p->text_size) peft__load_fail(t, PEFT_ERROR_FORMAT, "%s: an empty suffix", name);
-    if (p->text && !t->status) p->text = peft__tokenizer_text(t, p->text, p->text_size);  // the tree of JSON goes
+    if (p->kind == PEFT__STEP_REPLACE || p->kind == PEFT__STEP_SPLIT)
+        peft__step_pattern(t, p, peft__json_get(v, "pattern"), name);
+    if (p->kind == PEFT__STEP_LENGTH && !p->start) peft__damaged(t, "%s: a length of 0", name);
+    if (p->kind == PEFT__STEP_SUFFIX && !p->text_size) peft__damaged(t, "%s: an empty suffix", name);
+    if (p->text && !t->status)
+        p->text = peft__tokenizer_text(t, p->text, p->text_size);  // the tree of JSON goes
     if (p->content && !t->status) p->content = peft__tokenizer_text(t, p->content, p->content_size);
 }
 
@@ -15303,9 +15524,11 @@ static void peft__read_steps(peft_tokenizer *t, const peft__json *v, int list) {
     const char *name = peft__json_text(v, "type", "");
     peft__step p;
     int64_t i = 0, count = PEFT__COUNT(peft__step_kinds);
-    while (i < count && (strcmp(peft__step_kinds[i].name, name) != 0 || !(peft__step_kinds[i].lists >> list & 1))) i++;
+    while (i < count &&
+        (strcmp(peft__step_kinds[i].name, name) != 0 || !(peft__step_kinds[i].lists >> list & 1)))
+        i++;
     if (i == count) {
-        peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, "a %s of type %s", peft__step_lists[list][0], *name ? name : "(none)");
+        peft__unsupported(t, "a %s of type %s", peft__step_lists[list][0], *name ? name : "(none)");
         return;
     }
     memset(&p, 0, sizeof(p));
@@ -15316,9 +15539,11 @@ static void peft__read_steps(peft_tokenizer *t, const peft__json *v, int list) {
         return;
     }
     const peft__json *items = peft__json_get(v, peft__step_lists[list][1]);
-    if (!peft__json_is(items, PEFT__JSON_ARRAY)) peft__load_fail(t, PEFT_ERROR_FORMAT, "a Sequence without %s", peft__step_lists[list][1]);
+    if (!peft__json_is(items, PEFT__JSON_ARRAY))
+        peft__damaged(t, "a Sequence without %s", peft__step_lists[list][1]);
     peft__json_only(t, v, "type normalizers pretokenizers decoders", name);
-    for (const peft__json *item = peft__json_first(items); item; item = item->next) peft__read_steps(t, item, list);
+    for (const peft__json *item = peft__json_first(items); item; item = item->next)
+        peft__read_steps(t, item, list);
 }
 
 // ---- the rest of tokenizer.json
@@ -15340,7 +15565,8 @@ static bool peft__read_template(peft_tokenizer *t, const peft__json *v) {
         const peft__json *token = peft__json_get(i, "SpecialToken");
         if (token) {
             const char *name = peft__json_text(token, "id", "");
-            const peft__json *ids = peft__json_get(peft__json_get(peft__json_get(v, "special_tokens"), name), "ids");
+            const peft__json *ids = peft__json_get(
+                peft__json_get(peft__json_get(v, "special_tokens"), name), "ids");
             good = peft__json_is(ids, PEFT__JSON_ARRAY);
             for (const peft__json *id = peft__json_first(ids); id && good; id = id->next, at++) {
                 good = id->type == PEFT__JSON_NUMBER && peft__put_around(t, at, id->number);
@@ -15349,7 +15575,8 @@ static bool peft__read_template(peft_tokenizer *t, const peft__json *v) {
             continue;
         }
         if (behind || strcmp(peft__json_text(peft__json_get(i, "Sequence"), "id", ""), "A") != 0)
-            return peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, "post_processor: a template that is not one text and tokens around it");
+            return peft__unsupported(
+                t, "post_processor: a template that is not one text and tokens around it");
         behind = true;
         at = t->around_count;
     }
@@ -15370,28 +15597,32 @@ static void peft__read_post_processor(peft_tokenizer *t, const peft__json *v) {
     bool good = true;
     while (row < PEFT__COUNT(known) && strcmp(known[row].type, type) != 0) row++;
     if (row == PEFT__COUNT(known)) {
-        peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, "a post_processor of type %s", *type ? type : "(none)");
+        peft__unsupported(t, "a post_processor of type %s", *type ? type : "(none)");
         return;
     }
     peft__json_only(t, v, known[row].keys, type);
     if (row == 0)
-        for (const peft__json *i = peft__json_first(peft__json_get(v, "processors")); i; i = i->next) peft__read_post_processor(t, i);
+        for (const peft__json *i = peft__json_first(peft__json_get(v, "processors")); i; i = i->next)
+            peft__read_post_processor(t, i);
     for (int i = 0; i < 2 && (row == 2 || row == 3) && good; i++) {  // ["[SEP]", id]
-        const peft__json *pair = peft__json_first(peft__json_get(v, i ? "sep" : "cls")), *id = pair ? pair->next : NULL;
-        good = peft__json_is(id, PEFT__JSON_NUMBER) && peft__put_around(t, i ? t->around_count : 0, id->number);
+        const peft__json *pair = peft__json_first(peft__json_get(v, i ? "sep" : "cls")),
+                         *id = pair ? pair->next : NULL;
+        good = peft__json_is(id, PEFT__JSON_NUMBER) &&
+            peft__put_around(t, i ? t->around_count : 0, id->number);
         if (!i) t->front_count++;
     }
     if (row == 4) good = peft__read_template(t, v);
-    if (!good) peft__load_fail(t, PEFT_ERROR_FORMAT, "post_processor: %s is damaged", type);
+    if (!good) peft__damaged(t, "post_processor: %s is damaged", type);
 }
 
 // The text of a model's setting of at most `most` bytes; NULL and absent are empty.
-static const char *peft__model_text(peft_tokenizer *t, const peft__json *model, const char *key, size_t most, int64_t *size) {
+static const char *peft__model_text(
+    peft_tokenizer *t, const peft__json *model, const char *key, size_t most, int64_t *size) {
     const peft__json *v = peft__json_get(model, key);
     *size = 0;
     if (!v || v->type == PEFT__JSON_NULL) return "";
     if (v->type != PEFT__JSON_STRING || v->length > most) {
-        peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, "model: %s", key);
+        peft__unsupported(t, "model: %s", key);
         return "";
     }
     *size = (int64_t)v->length;
@@ -15402,27 +15633,35 @@ static const struct {
     const char *type, *keys;
     int kind;
 } peft__models_of_json[] = {
-    {"BPE", "type vocab merges dropout unk_token continuing_subword_prefix end_of_word_suffix fuse_unk byte_fallback ignore_merges",
-     PEFT__BPE},
+    {"BPE",
+        "type vocab merges dropout unk_token continuing_subword_prefix end_of_word_suffix fuse_unk "
+        "byte_fallback ignore_merges",
+        PEFT__BPE},
     {"Unigram", "type vocab unk_id byte_fallback", PEFT__UNIGRAM},
-    {"WordPiece", "type vocab unk_token continuing_subword_prefix max_input_chars_per_word", PEFT__WORD_PIECE},
+    {"WordPiece", "type vocab unk_token continuing_subword_prefix max_input_chars_per_word",
+        PEFT__WORD_PIECE},
     {"WordLevel", "type vocab unk_token", PEFT__WORD_LEVEL},
 };
 
 // The settings of the model, and the unknown token that it names.
 static void peft__read_model_settings(peft_tokenizer *t, const peft__json *model) {
-    bool list = peft__json_is(peft__json_get(model, "vocab"), PEFT__JSON_ARRAY), merges = peft__json_get(model, "merges") != NULL;
-    const char *guess = merges ? "BPE" : list ? "Unigram" : peft__json_get(model, "max_input_chars_per_word") ? "WordPiece" : "WordLevel";
+    bool list = peft__json_is(peft__json_get(model, "vocab"), PEFT__JSON_ARRAY),
+         merges = peft__json_get(model, "merges") != NULL;
+    const char *guess = merges                              ? "BPE"
+        : list                                              ? "Unigram"
+        : peft__json_get(model, "max_input_chars_per_word") ? "WordPiece"
+                                                            : "WordLevel";
     const char *type = peft__json_text(model, "type", guess);
     double dropout = peft__json_double(model, "dropout", 0);
     int64_t row = 0, unk_size = 0;
-    while (row < PEFT__COUNT(peft__models_of_json) && strcmp(peft__models_of_json[row].type, type) != 0) row++;
-    if (row == PEFT__COUNT(peft__models_of_json)) peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, "a model of type %s", type);
+    while (row < PEFT__COUNT(peft__models_of_json) && strcmp(peft__models_of_json[row].type, type) != 0)
+        row++;
+    if (row == PEFT__COUNT(peft__models_of_json)) peft__unsupported(t, "a model of type %s", type);
     if (t->status) return;
     t->kind = peft__models_of_json[row].kind;
     peft__json_only(t, model, peft__models_of_json[row].keys, "model");
     if (dropout != 0)
-        peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, "model: dropout %g: the same text would get other ids every time", dropout);
+        peft__unsupported(t, "model: dropout %g: the same text would get other ids every time", dropout);
     const char *unk = peft__model_text(t, model, "unk_token", INT32_MAX / 4, &unk_size);
     t->prefix = peft__model_text(t, model, "continuing_subword_prefix", PEFT__AFFIX_LENGTH, &t->prefix_size);
     t->suffix = peft__model_text(t, model, "end_of_word_suffix", PEFT__AFFIX_LENGTH, &t->suffix_size);
@@ -15432,9 +15671,9 @@ static void peft__read_model_settings(peft_tokenizer *t, const peft__json *model
     t->max_word = peft__json_int(model, "max_input_chars_per_word", 100);
     if (t->status) return;
     bool unigram = t->kind == PEFT__UNIGRAM;
-    int64_t id = unigram ? peft__json_int(model, "unk_id", -1) : peft__map_get(&t->by_text, unk, (size_t)unk_size, -1);
+    int64_t id = unigram ? peft__json_int(model, "unk_id", -1) : peft__id_of(t, unk, (size_t)unk_size);
     if (id >= t->count || id < -1)
-        peft__load_fail(t, PEFT_ERROR_FORMAT, "model: unk_id %lld of %lld", (long long)id, (long long)t->count);
+        peft__damaged(t, "model: unk_id %lld of %lld", (long long)id, (long long)t->count);
     t->model_unk = (int32_t)id;
     t->unk_missing = id < 0 && (t->kind != PEFT__BPE || unk_size);
     if (id >= 0) t->ids.unk = t->model_unk;
@@ -15446,7 +15685,7 @@ static peft__added peft__json_added(peft_tokenizer *t, const peft__json *v) {
     peft__added a;
     memset(&a, 0, sizeof(a));
     if (!peft__json_is(text, PEFT__JSON_STRING) || text->length > INT32_MAX / 4) {
-        peft__load_fail(t, PEFT_ERROR_FORMAT, "an added token is damaged");
+        peft__damaged(t, "an added token is damaged");
         return a;
     }
     peft__json_only(t, v, "id content single_word lstrip rstrip normalized special __type", "an added token");
@@ -15456,30 +15695,38 @@ static peft__added peft__json_added(peft_tokenizer *t, const peft__json *v) {
     a.single_word = peft__json_bool(v, "single_word", false);
     a.strip_left = peft__json_bool(v, "lstrip", false);
     a.strip_right = peft__json_bool(v, "rstrip", false);
-    a.normalized = peft__json_bool(v, "normalized", !a.special) && !t->sentencepiece;  // that normalizes behind the cuts
+    a.normalized = peft__json_bool(v, "normalized", !a.special) &&
+        !t->sentencepiece;  // that normalizes behind the cuts
     return a;
 }
 
-// The order in which the library takes them: tokens that the vocabulary has keep their ids, the others are counted up behind it.
+// The order in which the library takes them: tokens that the vocabulary has keep their ids, the others are
+// counted up behind it.
 static void peft__read_added_tokens(peft_tokenizer *t, const peft__json *list) {
     int64_t next = peft__next_added(t);
     for (const peft__json *v = peft__json_first(list); v && !t->status; v = v->next) {
         peft__added a = peft__json_added(t, v);
         peft__put_added(t, a, &next);
-        int64_t said = peft__json_int(v, "id", -1), is = t->status ? said : peft__map_get(&t->by_text, a.text, a.size, -1);
+        int64_t said = peft__json_int(v, "id", -1), is = t->status ? said : peft__id_of(t, a.text, a.size);
         if (is != said && a.size)
-            peft__log(t->ctx, "warning: %s: the added token %.*s has id %lld, not %lld as the file says: the tokenizers library counts them up too",
-                      t->source, (int)a.size, a.text, (long long)is, (long long)said);
+            peft__log(t->ctx,
+                "warning: %s: the added token %.*s has id %lld, not %lld as the file says: the tokenizers "
+                "library counts them up too",
+                t->source, (int)a.size, a.text, (long long)is, (long long)said);
     }
 }
 
 static void peft__read_tokenizer_json(peft_tokenizer *t, const peft__json *root) {
     const peft__json *model = peft__json_get(root, "model");
-    // Truncation and padding are left out: Hugging Face's tokenizers turn both off unless a call asks for them.
-    peft__json_only(t, root, "version truncation padding added_tokens normalizer pre_tokenizer post_processor decoder model", "the file");
+    // Truncation and padding are left out: Hugging Face's tokenizers turn both off unless a call asks for
+    // them.
+    peft__json_only(t, root,
+        "version truncation padding added_tokens normalizer pre_tokenizer post_processor decoder model",
+        "the file");
     if (!t->status) peft__read_json_pieces(t, peft__json_get(model, "vocab"));
     if (!t->status) peft__read_model_settings(t, model);
-    for (int list = 0; list < PEFT__STEP_LISTS; list++) peft__read_steps(t, peft__json_get(root, peft__step_lists[list][0]), list);
+    for (int list = 0; list < PEFT__STEP_LISTS; list++)
+        peft__read_steps(t, peft__json_get(root, peft__step_lists[list][0]), list);
     if (t->kind == PEFT__BPE) peft__read_merges_json(t, peft__json_get(model, "merges"));
     peft__read_added_tokens(t, peft__json_get(root, "added_tokens"));
     peft__read_post_processor(t, peft__json_get(root, "post_processor"));
@@ -15503,11 +15750,20 @@ static const char *peft__beside(peft__arena *a, const char *path, const char *na
 static peft__json *peft__read_beside(peft_tokenizer *t, peft__arena *a, const char *name) {
     const char *file = peft__beside(a, t->source, name);
     peft__json *root = NULL;
-    if (peft__load_has(t, file) && !t->status && peft__file_exists(t->ctx, file)) t->status = peft__json_read(a, file, &root);
+    if (peft__load_has(t, file) && !t->status && peft__file_exists(t->ctx, file))
+        t->status = peft__json_read(a, file, &root);
     return root;
 }
 
-enum { PEFT__CLASS_NONE, PEFT__CLASS_GPT2, PEFT__CLASS_NEOX, PEFT__CLASS_QWEN2, PEFT__CLASS_T5, PEFT__CLASS_LLAMA, PEFT__CLASS_GEMMA };
+enum {
+    PEFT__CLASS_NONE,
+    PEFT__CLASS_GPT2,
+    PEFT__CLASS_NEOX,
+    PEFT__CLASS_QWEN2,
+    PEFT__CLASS_T5,
+    PEFT__CLASS_LLAMA,
+    PEFT__CLASS_GEMMA
+};
 
 // Classes, and model_types where no class is named.
 static const struct {
@@ -15522,14 +15778,16 @@ static const struct {
     {PEFT__CLASS_GEMMA, " GemmaTokenizer gemma gemma2 gemma3_text "},
 };
 
-// tokenizer_class of tokenizer_config.json without "Fast", or model_type of config.json. *name is for messages.
+// tokenizer_class of tokenizer_config.json without "Fast", or model_type of config.json. *name is for
+// messages.
 static int peft__tokenizer_class(peft_tokenizer *t, peft__arena *a, peft__json **config, const char **name) {
     *config = peft__read_beside(t, a, "tokenizer_config.json");
     const peft__json *model = peft__read_beside(t, a, "config.json");
     const char *text = peft__json_text(*config, "tokenizer_class", "");
     size_t n = strlen(text);
     if (n > 4 && strcmp(text + n - 4, "Fast") == 0) text = peft__arena_strdup(a, text, n - 4);
-    bool general = text && (!*text || strcmp(text, "PreTrainedTokenizer") == 0 || strcmp(text, "TokenizersBackend") == 0);
+    bool general = text &&
+        (!*text || strcmp(text, "PreTrainedTokenizer") == 0 || strcmp(text, "TokenizersBackend") == 0);
     *name = general ? peft__json_text(model, "model_type", "") : text;
     if (!peft__load_has(t, *name) || !**name) return PEFT__CLASS_NONE;
     n = strlen(*name);
@@ -15541,14 +15799,16 @@ static int peft__tokenizer_class(peft_tokenizer *t, peft__arena *a, peft__json *
     return PEFT__CLASS_NONE;
 }
 
-// A SentencePiece model in a folder of Hugging Face's: what its class makes of it, which differs from sentencepiece in spaces and at
-// added tokens. *done false: no class is named, or one that does as sentencepiece does.
+// A SentencePiece model in a folder of Hugging Face's: what its class makes of it, which differs from
+// sentencepiece in spaces and at added tokens. *done false: no class is named, or one that does as
+// sentencepiece does.
 static void peft__sp_as_class(peft_tokenizer *t, peft__arena *a, bool *done) {
     peft__json *config;
     const char *name;
     int number = peft__tokenizer_class(t, a, &config, &name);
     bool t5 = number == PEFT__CLASS_T5, llama = number == PEFT__CLASS_LLAMA;
-    if (t->status || (!t5 && !llama && number != PEFT__CLASS_GEMMA) || t5 != (t->kind == PEFT__UNIGRAM)) return;
+    if (t->status || (!t5 && !llama && number != PEFT__CLASS_GEMMA) || t5 != (t->kind == PEFT__UNIGRAM))
+        return;
     *done = true;
     t->byte_fallback = !t5;
     t->fuse_unk = true;
@@ -15562,7 +15822,8 @@ static void peft__sp_as_class(peft_tokenizer *t, peft__arena *a, bool *done) {
         if (p->type == PEFT__PIECE_UNKNOWN) p->type = PEFT__PIECE_CONTROL;
         if (p->type == PEFT__PIECE_UNUSED || p->type == PEFT__PIECE_BYTE) p->type = PEFT__PIECE_NORMAL;
     }
-    bool bare = llama && !peft__json_bool(config, "add_prefix_space", true), legacy = peft__json_bool(config, "legacy", false);
+    bool bare = llama && !peft__json_bool(config, "add_prefix_space", true),
+         legacy = peft__json_bool(config, "legacy", false);
     t->scheme = bare ? PEFT__PREFIX_NEVER : legacy ? PEFT__PREFIX_ALWAYS : PEFT__PREFIX_FIRST;
     peft__use_recipe(t, t5 ? PEFT__RECIPE_T5 : llama ? PEFT__RECIPE_LLAMA : PEFT__RECIPE_GEMMA);
     if (t5) peft__put_around(t, 0, t->ids.eos);
@@ -15577,8 +15838,9 @@ static void peft__read_vocab_json(peft_tokenizer *t, peft__arena *a, const peft_
     int number = peft__tokenizer_class(t, a, &config, &name);
     if (!t->status && !*name) number = PEFT__CLASS_GPT2;
     if (number < PEFT__CLASS_GPT2 || number > PEFT__CLASS_QWEN2)
-        peft__load_fail(t, PEFT_ERROR_UNSUPPORTED,
-                        "what %s does with it is not known; AutoTokenizer's save_pretrained writes a tokenizer.json", name);
+        peft__unsupported(t,
+            "what %s does with it is not known; AutoTokenizer's save_pretrained writes a tokenizer.json",
+            name);
     if (t->status) return;
     t->kind = PEFT__BPE;
     t->nfc = number != PEFT__CLASS_GPT2;
@@ -15605,12 +15867,15 @@ static void peft__read_vocab_json(peft_tokenizer *t, peft__arena *a, const peft_
     t->around_by_config = true;
 }
 
-// ---- the JSON files beside a vocabulary: more tokens, and which of them begin, end, pad and stand for the unknown
+// ---- the JSON files beside a vocabulary: more tokens, and which of them begin, end, pad and stand for the
+// unknown
 
-static const char *const peft__role_keys[] = {"bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"};
+static const char *const peft__role_keys[] = {
+    "bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"};
 
 typedef struct peft__token_files {
-    peft__json *config, *map, *added;  // tokenizer_config.json, special_tokens_map.json, added_tokens.json; NULL: not there
+    peft__json *config, *map,
+        *added;  // tokenizer_config.json, special_tokens_map.json, added_tokens.json; NULL: not there
 } peft__token_files;
 
 // A key that special_tokens_map.json has, or else tokenizer_config.json.
@@ -15643,7 +15908,8 @@ static void peft__add_named(peft_tokenizer *t, const peft__json *v, int64_t *nex
 static void peft__read_added_file(peft_tokenizer *t, const peft__token_files *f) {
     int64_t next = peft__next_added(t), count = 0;
     if (!peft__json_is(f->added, PEFT__JSON_OBJECT)) return;
-    const peft__json **order = (const peft__json **)peft__calloc(t->ctx, (int64_t)f->added->length + 1, sizeof(peft__json *));
+    const peft__json **order = (const peft__json **)peft__calloc(
+        t->ctx, (int64_t)f->added->length + 1, sizeof(peft__json *));
     for (const peft__json *v = f->added->child; v && peft__load_has(t, order); v = v->next) {
         int64_t i = count++;  // files have them in order, or nearly
         for (; i > 0 && order[i - 1]->number > v->number; i--) order[i] = order[i - 1];
@@ -15654,14 +15920,15 @@ static void peft__read_added_file(peft_tokenizer *t, const peft__token_files *f)
         peft__added a = {v->key, (uint32_t)v->key_length, 0, false, false, true, false, false};
         for (int64_t k = 0; k < PEFT__COUNT(peft__role_keys); k++)
             a.special = a.special || peft__is_token(peft__token_of(f, peft__role_keys[k]), a.text, a.size);
-        for (const peft__json *x = peft__extra_tokens(f); x; x = x->next) a.special = a.special || peft__is_token(x, a.text, a.size);
+        for (const peft__json *x = peft__extra_tokens(f); x; x = x->next)
+            a.special = a.special || peft__is_token(x, a.text, a.size);
         a.normalized = !a.special && !t->sentencepiece;
         if (v->type != PEFT__JSON_NUMBER || v->key_length > INT32_MAX / 4)
-            peft__load_fail(t, PEFT_ERROR_FORMAT, "added_tokens.json: the id of %s", v->key);
+            peft__damaged(t, "added_tokens.json: the id of %s", v->key);
         else if (peft__map_get(&t->added_by_text, a.text, a.size, -1) < 0) peft__put_added(t, a, &next);
-        int64_t is = t->status ? -1 : peft__map_get(&t->by_text, a.text, a.size, -1);
+        int64_t is = t->status ? -1 : peft__id_of(t, a.text, a.size);
         if (a.size && (double)is != v->number)
-            peft__load_fail(t, PEFT_ERROR_FORMAT, "added_tokens.json: %s has id %g, which is %lld in this vocabulary", v->key,
+            peft__damaged(t, "added_tokens.json: %s has id %g, which is %lld in this vocabulary", v->key,
                             v->number, (long long)is);
     }
     peft__free(t->ctx, order);
@@ -15672,7 +15939,8 @@ static void peft__read_token_files(peft_tokenizer *t, peft__arena *a) {
     int32_t *ids[4] = {&t->ids.bos, &t->ids.eos, &t->ids.unk, &t->ids.pad};
     const peft__json *decoder = peft__json_get(f.config, "added_tokens_decoder");
     int64_t next = peft__next_added(t);
-    if (peft__json_is(decoder, PEFT__JSON_OBJECT)) {  // {"id": {"content": ..}, ..}; then the two older files do not count
+    if (peft__json_is(decoder,
+            PEFT__JSON_OBJECT)) {  // {"id": {"content": ..}, ..}; then the two older files do not count
         for (const peft__json *v = decoder->child; v && !t->status; v = v->next) {
             peft__added token = peft__json_added(t, v);
             peft__put_added(t, token, &next);  // it replaces what the vocabulary says of the same token
@@ -15683,7 +15951,8 @@ static void peft__read_token_files(peft_tokenizer *t, peft__arena *a) {
         if (!t->status) peft__read_added_file(t, &f);
     }
     next = peft__next_added(t);
-    for (int64_t i = 0; i < PEFT__COUNT(peft__role_keys); i++) peft__add_named(t, peft__token_of(&f, peft__role_keys[i]), &next);
+    for (int64_t i = 0; i < PEFT__COUNT(peft__role_keys); i++)
+        peft__add_named(t, peft__token_of(&f, peft__role_keys[i]), &next);
     for (const peft__json *v = peft__extra_tokens(&f); v; v = v->next) peft__add_named(t, v, &next);
     for (int i = 0; i < 4 && !t->status; i++) {
         const peft__json *v = peft__token_of(&f, peft__role_keys[i]);
@@ -15693,7 +15962,8 @@ static void peft__read_token_files(peft_tokenizer *t, peft__arena *a) {
         if (id >= 0 || (none && i != 2)) *ids[i] = id;
     }
     if (t->status || !t->around_by_config) return;  // else no tokenizer.json says what is around a text
-    if (peft__json_bool(f.config, "add_bos_token", false) && peft__put_around(t, 0, t->ids.bos)) t->front_count = 1;
+    if (peft__json_bool(f.config, "add_bos_token", false) && peft__put_around(t, 0, t->ids.bos))
+        t->front_count = 1;
     if (peft__json_bool(f.config, "add_eos_token", false)) peft__put_around(t, t->around_count, t->ids.eos);
 }
 
@@ -15732,7 +16002,8 @@ static void peft__tokenizer_read(peft_tokenizer *t) {
 
 // The first of the known names in a folder. *found NULL: none is there.
 static peft_status peft__tokenizer_in(peft__arena *a, const char *folder, const char **found) {
-    static const char *const names[] = {"tokenizer.json", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model", "vocab.json", "encoder.json"};
+    static const char *const names[] = {"tokenizer.json", "spiece.model", "tokenizer.model",
+        "sentencepiece.bpe.model", "vocab.json", "encoder.json"};
     *found = NULL;
     for (int64_t i = 0; i < PEFT__COUNT(names) && !*found; i++) {
         const char *path = peft__path_join(a, folder, names[i]);
@@ -15758,11 +16029,14 @@ PEFTDEF peft_status peft_tokenizer_load(peft_context *ctx, const char *path, pef
     peft__map_init(&t->by_text, ctx);
     peft__map_init(&t->added_by_text, ctx);
     const char *found = NULL;
-    bool file = peft__file_exists(ctx, path) && !peft__is_directory(path);  // without stat a folder looks like a file
+    bool file = peft__file_exists(ctx, path) &&
+        !peft__is_directory(path);  // without stat a folder looks like a file
     if (!file || !PEFT__MMAP) t->status = peft__tokenizer_in(&t->arena, path, &found);
     if (!found && file) found = path;
     if (!found && !t->status)
-        t->status = peft__fail(ctx, PEFT_ERROR_MISSING, "%s: no tokenizer (spiece.model, tokenizer.model, tokenizer.json, vocab.json with merges.txt)", path);
+        t->status = peft__fail(ctx, PEFT_ERROR_MISSING,
+            "%s: no tokenizer (spiece.model, tokenizer.model, tokenizer.json, vocab.json with merges.txt)",
+            path);
     if (!t->status) peft__load_has(t, t->source = peft__arena_strdup(&t->arena, found, strlen(found)));
     t->folder = found != path;
     if (!t->status) peft__tokenizer_read(t);
@@ -15798,7 +16072,7 @@ PEFTDEF const char *peft_token_text(const peft_tokenizer *t, int32_t id) {
 }
 
 PEFTDEF int32_t peft_token_id(const peft_tokenizer *t, const char *text) {
-    return t && text ? (int32_t)peft__map_get(&t->by_text, text, strlen(text), -1) : -1;
+    return t && text ? (int32_t)peft__id_of(t, text, strlen(text)) : -1;
 }
 
 PEFTDEF peft_special_ids peft_tokenizer_special(const peft_tokenizer *t) {
@@ -15808,7 +16082,8 @@ PEFTDEF peft_special_ids peft_tokenizer_special(const peft_tokenizer *t) {
 
 // ---- the vocabulary of a GGUF file
 
-// SentencePiece's T5 has 32,000 pieces, the embedding more: converters pad the list, which hides where the sentinels belong.
+// SentencePiece's T5 has 32,000 pieces, the embedding more: converters pad the list, which hides where the
+// sentinels belong.
 static int64_t peft__gguf_piece_count(const peft_gguf *g, const peft__gguf_vocab *v) {
     int64_t n = v->count;
     for (size_t size; n > 0 && strcmp(v->model, "t5") == 0; n--) {
@@ -15823,16 +16098,19 @@ static bool peft__is_sentinel(const char *text, size_t n) {
     return n > 10 && memcmp(text, "<extra_id_", 10) == 0;
 }
 
-// Tokens that end a text or a turn by their name. Converters have called some of them user-defined, and llama.cpp overrides that, too.
+// Tokens that end a text or a turn by their name. Converters have called some of them user-defined, and
+// llama.cpp overrides that, too.
 static bool peft__looks_like_control(const char *text, size_t n) {
-    static const char *const names[] = {"</s>", "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|end_of_text|>",
-                                        "<EOT>", "_<EOT>", "<|eom_id|>", "[EOT]", "<end_of_utterance>", "<|return|>", "<|call|>"};
+    static const char *const names[] = {"</s>", "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>",
+        "<|endoftext|>", "<|end_of_text|>", "<EOT>", "_<EOT>", "<|eom_id|>", "[EOT]", "<end_of_utterance>",
+        "<|return|>", "<|call|>"};
     for (int64_t i = 0; i < PEFT__COUNT(names); i++)
         if (strlen(names[i]) == n && memcmp(names[i], text, n) == 0) return true;
     return false;
 }
 
-static void peft__gguf_read_piece(peft_tokenizer *t, const peft_gguf *g, const peft__gguf_vocab *v, int64_t i) {
+static void peft__gguf_read_piece(
+    peft_tokenizer *t, const peft_gguf *g, const peft__gguf_vocab *v, int64_t i) {
     size_t size;
     const char *text = peft_gguf_array_string(g, "tokenizer.ggml.tokens", i, &size);
     double score = peft_gguf_array_number(g, "tokenizer.ggml.scores", i, 0);
@@ -15840,9 +16118,10 @@ static void peft__gguf_read_piece(peft_tokenizer *t, const peft_gguf *g, const p
     int type = kind >= PEFT__PIECE_NORMAL && kind <= PEFT__PIECE_BYTE && kind == floor(kind) ? (int)kind : 0;
     bool byte = type == PEFT__PIECE_BYTE;
     if (!type || (byte && peft__byte_piece(text, size) < 0) || !(fabs(score) < 1e30))
-        peft__load_fail(t, PEFT_ERROR_FORMAT, "token %lld is damaged", (long long)i);
+        peft__damaged(t, "token %lld is damaged", (long long)i);
     t->byte_fallback = t->byte_fallback || byte;
-    if (type == PEFT__PIECE_USER && (peft__is_sentinel(text, size) || peft__looks_like_control(text, size))) type = PEFT__PIECE_CONTROL;
+    if (type == PEFT__PIECE_USER && (peft__is_sentinel(text, size) || peft__looks_like_control(text, size)))
+        type = PEFT__PIECE_CONTROL;
     if (i == v->unk && type == PEFT__PIECE_NORMAL) type = PEFT__PIECE_UNKNOWN;
     peft__tokenizer_add(t, text, size, (float)score, type);
 }
@@ -15865,11 +16144,12 @@ static void peft__gguf_read_bytes(peft_tokenizer *t, const peft_gguf *g, const p
     // Old files do not name it; these architectures' vocabularies are all of one kind.
     const char *architecture = peft_gguf_string(g, "general.architecture", ""), *name = v->pre;
     bool gpt2 = strcmp(architecture, "gpt2") == 0 || strcmp(architecture, "gptneox") == 0;
-    if (!*name || strcmp(name, "default") == 0) name = gpt2 ? "gpt-2" : strcmp(architecture, "qwen2") == 0 ? "qwen2" : "default";
+    if (!*name || strcmp(name, "default") == 0)
+        name = gpt2 ? "gpt-2" : strcmp(architecture, "qwen2") == 0 ? "qwen2" : "default";
     int64_t row = 0, count = peft_gguf_array_count(g, "tokenizer.ggml.merges");
     while (row < PEFT__COUNT(peft__gguf_splits) && strcmp(peft__gguf_splits[row].name, name) != 0) row++;
     if (row == PEFT__COUNT(peft__gguf_splits)) {
-        peft__load_fail(t, PEFT_ERROR_UNSUPPORTED, "tokenizer.ggml.pre %s", name);
+        peft__unsupported(t, "tokenizer.ggml.pre %s", name);
         return;
     }
     t->kind = PEFT__BPE;
@@ -15905,7 +16185,7 @@ static void peft__gguf_read_tokenizer(peft_tokenizer *t) {
         t->dummy_prefix = peft_gguf_bool(g, "tokenizer.ggml.add_space_prefix", true);
         t->squeeze_spaces = peft_gguf_bool(g, "tokenizer.ggml.remove_extra_whitespaces", unigram);
         if (bytes) peft__gguf_read_bytes(t, g, &v);
-        else if (t->ids.unk < 0) peft__load_fail(t, PEFT_ERROR_FORMAT, "no unknown token");
+        else if (t->ids.unk < 0) peft__damaged(t, "no unknown token");
         if (!bytes && v.charsmap) peft__read_charsmap(t, v.charsmap, v.charsmap_size);
         if (!bytes) peft__sp_add_sentinels(t);
         if (!bytes && !t->status) peft__sp_finish(t);
@@ -15916,9 +16196,11 @@ static void peft__gguf_read_tokenizer(peft_tokenizer *t) {
 // ---- a vocabulary written into a GGUF file
 
 // `count`: rows of the embedding, which may be more than there are pieces.
-static peft_status peft__gguf_set_pieces(peft_gguf_writer *w, const peft_tokenizer *t, int64_t count, peft__arena *a) {
+static peft_status peft__gguf_set_pieces(
+    peft_gguf_writer *w, const peft_tokenizer *t, int64_t count, peft__arena *a) {
     const char **texts = (const char **)peft__arena_alloc(a, (size_t)count * sizeof(char *));
-    double *scores = (double *)peft__arena_alloc(a, 2 * (size_t)count * sizeof(double)), *types = scores + (scores ? count : 0);
+    double *scores = (double *)peft__arena_alloc(a, 2 * (size_t)count * sizeof(double)),
+           *types = scores + (scores ? count : 0);
     bool ranked = t->kind == PEFT__BPE && !t->byte_level && !t->sentencepiece;  // GGUF ranks merges by score
     for (int64_t i = 0; i < count; i++) {
         char padding[32];
@@ -15928,18 +16210,22 @@ static peft_status peft__gguf_set_pieces(peft_gguf_writer *w, const peft_tokeniz
         if (!texts || !scores || !text) return PEFT_ERROR_MEMORY;
         texts[i] = text;
         scores[i] = p ? (double)p->score : -1000;
-        types[i] = !p ? (double)PEFT__PIECE_UNUSED : peft__is_sentinel(p->text, p->size) ? (double)PEFT__PIECE_USER : (double)p->type;
+        types[i] = !p                             ? (double)PEFT__PIECE_UNUSED
+            : peft__is_sentinel(p->text, p->size) ? (double)PEFT__PIECE_USER
+                                                  : (double)p->type;
         if (p && i == t->ids.unk && !t->byte_level) types[i] = PEFT__PIECE_UNKNOWN;
         if (p && t->byte_fallback && peft__byte_piece(p->text, p->size) >= 0) types[i] = PEFT__PIECE_BYTE;
     }
     for (int64_t i = 0; i < t->merge_capacity && ranked; i++) {
         const peft__merge *m = &t->merges[i];
-        if (m->result >= 0 && m->result < count && (scores[m->result] == 0 || scores[m->result] < -1.0 - m->rank))
+        if (m->result >= 0 && m->result < count &&
+            (scores[m->result] == 0 || scores[m->result] < -1.0 - m->rank))
             scores[m->result] = -1.0 - m->rank;
     }
     peft_status status = peft_gguf_set_strings(w, "tokenizer.ggml.tokens", texts, count);
     if (!status) status = peft_gguf_set_numbers(w, "tokenizer.ggml.scores", PEFT_GGUF_F32, scores, count);
-    return status ? status : peft_gguf_set_numbers(w, "tokenizer.ggml.token_type", PEFT_GGUF_I32, types, count);
+    return status ? status
+                  : peft_gguf_set_numbers(w, "tokenizer.ggml.token_type", PEFT_GGUF_I32, types, count);
 }
 
 static int peft__merge_by_rank(const void *a, const void *b) {
@@ -15950,14 +16236,16 @@ static int peft__merge_by_rank(const void *a, const void *b) {
 
 // "left right" of every merge, in the order of their ranks: a list in the arena. NULL: out of memory.
 static const char **peft__merge_lines(const peft_tokenizer *t, peft__arena *a) {
-    peft__merge *order = (peft__merge *)peft__arena_alloc(a, (size_t)(t->merge_count + 1) * sizeof(peft__merge));
+    peft__merge *order = (peft__merge *)peft__arena_alloc(
+        a, (size_t)(t->merge_count + 1) * sizeof(peft__merge));
     const char **lines = (const char **)peft__arena_alloc(a, (size_t)(t->merge_count + 1) * sizeof(char *));
     int64_t n = 0;
     for (int64_t i = 0; order && i < t->merge_capacity; i++)
         if (t->merges[i].result >= 0) order[n++] = t->merges[i];
     if (n) qsort(order, (size_t)n, sizeof(*order), peft__merge_by_rank);
     for (int64_t i = 0; i < n && lines; i++) {
-        const peft__piece *left = &t->pieces[order[i].key >> 32], *right = &t->pieces[order[i].key & 0xFFFFFFFFu];
+        const peft__piece *left = &t->pieces[order[i].key >> 32],
+                          *right = &t->pieces[order[i].key & 0xFFFFFFFFu];
         char *line = (char *)peft__arena_alloc(a, (size_t)left->size + right->size + 2);
         if (!line) return NULL;
         peft__string_into(line, (size_t)left->size + right->size + 2, "%s %s", left->text, right->text);
@@ -15984,7 +16272,8 @@ static peft_status peft__gguf_set_charsmap(peft_gguf_writer *w, const peft_token
     double *numbers = bytes ? (double *)peft__calloc(t->ctx, (int64_t)n, sizeof(double)) : NULL;
     for (size_t i = 0; i < n && numbers; i++) numbers[i] = (double)bytes[i];
     const char *key = "tokenizer.ggml.precompiled_charsmap";
-    peft_status status = numbers ? peft_gguf_set_numbers(w, key, PEFT_GGUF_U8, numbers, (int64_t)n) : PEFT_ERROR_MEMORY;
+    peft_status status = numbers ? peft_gguf_set_numbers(w, key, PEFT_GGUF_U8, numbers, (int64_t)n)
+                                 : PEFT_ERROR_MEMORY;
     peft__free(t->ctx, numbers);
     peft__free(t->ctx, bytes);
     return status;
@@ -16004,7 +16293,8 @@ static int peft__tokenizer_split(const peft_tokenizer *t, bool *digits_apart) {
     return p[1].use_regex ? 0 : p[0].split;
 }
 
-// Whether GGUF has words for what a pipeline does; it has for GPT-2's, Llama's and T5's kinds. Sets the two settings of the latter.
+// Whether GGUF has words for what a pipeline does; it has for GPT-2's, Llama's and T5's kinds. Sets the two
+// settings of the latter.
 static bool peft__gguf_says(const peft_tokenizer *t, bool *prefix, bool *squeeze) {
     const peft__step *n = t->steps[PEFT__NORMALIZERS], *p = t->steps[PEFT__PRE_TOKENIZERS];
     int64_t normal = t->step_count[PEFT__NORMALIZERS], pre = t->step_count[PEFT__PRE_TOKENIZERS];
@@ -16012,23 +16302,30 @@ static bool peft__gguf_says(const peft_tokenizer *t, bool *prefix, bool *squeeze
     *prefix = t->dummy_prefix;
     *squeeze = t->squeeze_spaces;
     if (t->sentencepiece) return true;
-    if (t->byte_level) return peft__tokenizer_split(t, &digits_apart) && (!normal || (normal == 1 && n[0].kind == PEFT__STEP_NFC));
+    if (t->byte_level)
+        return peft__tokenizer_split(t, &digits_apart) &&
+            (!normal || (normal == 1 && n[0].kind == PEFT__STEP_NFC));
     const peft__step *last = pre ? &p[pre - 1] : NULL;
-    bool meta = last && last->kind == PEFT__STEP_METASPACE && peft__same_text(last->text, last->text_size, peft__space);
+    bool meta = last && last->kind == PEFT__STEP_METASPACE &&
+        peft__same_text(last->text, last->text_size, peft__space);
     if (t->kind == PEFT__UNIGRAM) {
         *prefix = *squeeze = true;
-        return meta && last->scheme == PEFT__PREFIX_ALWAYS && pre == 2 && p[0].text == peft__white_pattern && !t->scores &&
-               (!normal || (normal == 1 && n[0].kind == PEFT__STEP_PRECOMPILED));
+        return meta && last->scheme == PEFT__PREFIX_ALWAYS && pre == 2 && p[0].text == peft__white_pattern &&
+            !t->scores && (!normal || (normal == 1 && n[0].kind == PEFT__STEP_PRECOMPILED));
     }
-    if (t->kind != PEFT__BPE || !t->byte_fallback || t->prefix_size || t->suffix_size || t->ignore_merges) return false;
+    if (t->kind != PEFT__BPE || !t->byte_fallback || t->prefix_size || t->suffix_size || t->ignore_merges)
+        return false;
     *prefix = meta ? p[0].scheme != PEFT__PREFIX_NEVER : normal == 2;
     *squeeze = false;
     if (meta) return pre == 1 && !p[0].cut && !normal;
     const peft__step *mark = normal ? &n[normal - 1] : NULL;
-    bool nothing = pre == 0 || (pre == 1 && p[0].kind == PEFT__STEP_SPLIT && !p[0].is_regex && peft__same_text(p[0].text, p[0].text_size, " "));
-    return nothing && mark && mark->kind == PEFT__STEP_REPLACE && !mark->is_regex && peft__same_text(mark->text, mark->text_size, " ") &&
-           peft__same_text(mark->content, mark->content_size, peft__space) &&
-           (normal == 1 || (normal == 2 && n[0].kind == PEFT__STEP_PREPEND));
+    bool nothing = pre == 0 ||
+        (pre == 1 && p[0].kind == PEFT__STEP_SPLIT && !p[0].is_regex &&
+            peft__same_text(p[0].text, p[0].text_size, " "));
+    return nothing && mark && mark->kind == PEFT__STEP_REPLACE && !mark->is_regex &&
+        peft__same_text(mark->text, mark->text_size, " ") &&
+        peft__same_text(mark->content, mark->content_size, peft__space) &&
+        (normal == 1 || (normal == 2 && n[0].kind == PEFT__STEP_PREPEND));
 }
 
 // What peft__gguf_read_tokenizer reads, and llama.cpp.
@@ -16038,22 +16335,37 @@ static peft_status peft__gguf_set_tokenizer(peft_gguf_writer *w, const peft_toke
     int64_t row = 0;
     peft__arena a;
     if (bytes && t->steps[PEFT__PRE_TOKENIZERS][t->step_count[PEFT__PRE_TOKENIZERS] - 1].prefix_space)
-        return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "a byte-level vocabulary that puts a space before texts has no place in GGUF");
+        return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED,
+            "a byte-level vocabulary that puts a space before texts has no place in GGUF");
     if (!peft__gguf_says(t, &prefix, &squeeze))
-        return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED, "GGUF has no words for what this tokenizer.json does with a text");
+        return peft__fail(t->ctx, PEFT_ERROR_UNSUPPORTED,
+            "GGUF has no words for what this tokenizer.json does with a text");
     if (t->count > count)
-        return peft__fail(t->ctx, PEFT_ERROR_SHAPE, "the tokenizer has %lld pieces, the embedding %lld rows", (long long)t->count, (long long)count);
-    while (bytes && (peft__gguf_splits[row].split != split || peft__gguf_splits[row].digits_apart != digits_apart)) row++;
+        return peft__fail(t->ctx, PEFT_ERROR_SHAPE, "the tokenizer has %lld pieces, the embedding %lld rows",
+            (long long)t->count, (long long)count);
+    while (bytes &&
+        (peft__gguf_splits[row].split != split || peft__gguf_splits[row].digits_apart != digits_apart))
+        row++;
     peft__arena_init(&a, t->ctx);
-    peft_status status = peft_gguf_set_string(w, "tokenizer.ggml.model", bytes ? "gpt2" : t->kind == PEFT__BPE ? "llama" : "t5");
-    if (!status) status = peft_gguf_set_string(w, "tokenizer.ggml.pre", bytes ? peft__gguf_splits[row].name : "default");
+    peft_status status = peft_gguf_set_string(w, "tokenizer.ggml.model",
+        bytes                      ? "gpt2"
+            : t->kind == PEFT__BPE ? "llama"
+                                   : "t5");
+    if (!status)
+        status = peft_gguf_set_string(
+            w, "tokenizer.ggml.pre", bytes ? peft__gguf_splits[row].name : "default");
     if (!status) status = peft__gguf_set_pieces(w, t, count, &a);
     const char **lines = bytes && !status ? peft__merge_lines(t, &a) : NULL;
-    if (!status && bytes) status = lines ? peft_gguf_set_strings(w, "tokenizer.ggml.merges", lines, t->merge_count) : PEFT_ERROR_MEMORY;
+    if (!status && bytes)
+        status = lines ? peft_gguf_set_strings(w, "tokenizer.ggml.merges", lines, t->merge_count)
+                       : PEFT_ERROR_MEMORY;
     if (!status && t->charsmap) status = peft__gguf_set_charsmap(w, t);
-    if (!status && !bytes) status = peft_gguf_set_number(w, "tokenizer.ggml.add_space_prefix", PEFT_GGUF_BOOL, prefix);
-    if (!status && !bytes) status = peft_gguf_set_number(w, "tokenizer.ggml.remove_extra_whitespaces", PEFT_GGUF_BOOL, squeeze);
-    if (!status && t->ids.unk >= 0) status = peft_gguf_set_number(w, "tokenizer.ggml.unknown_token_id", PEFT_GGUF_U32, t->ids.unk);
+    if (!status && !bytes)
+        status = peft_gguf_set_number(w, "tokenizer.ggml.add_space_prefix", PEFT_GGUF_BOOL, prefix);
+    if (!status && !bytes)
+        status = peft_gguf_set_number(w, "tokenizer.ggml.remove_extra_whitespaces", PEFT_GGUF_BOOL, squeeze);
+    if (!status && t->ids.unk >= 0)
+        status = peft_gguf_set_number(w, "tokenizer.ggml.unknown_token_id", PEFT_GGUF_U32, t->ids.unk);
     peft__arena_free(&a);
     return status;
 }
@@ -16069,7 +16381,8 @@ static void peft__json_charsmap(peft__string *s, const peft_tokenizer *t) {
         uint32_t second = i + 1 < n ? data[i + 1] : 0, third = i + 2 < n ? data[i + 2] : 0;
         uint32_t bits = (uint32_t)data[i] << 16 | second << 8 | third;
         char four[4];
-        for (int k = 0; k < 4; k++) four[k] = i + (size_t)k > n ? '=' : peft__base64_digits[bits >> (18 - 6 * k) & 63];
+        for (int k = 0; k < 4; k++)
+            four[k] = i + (size_t)k > n ? '=' : peft__base64_digits[bits >> (18 - 6 * k) & 63];
         peft__string_append(s, four, 4);
     }
     peft__string_puts(s, "\"}");
@@ -16083,20 +16396,20 @@ static void peft__json_text_of(peft__string *s, const peft_tokenizer *t, int32_t
 static const char *const peft__json_truth[] = {"false", "true"};
 
 // One of the list of added tokens.
-static void peft__json_added_token(peft__string *s, const char *before, int64_t id, const char *text, size_t n, bool strips,
-                                   bool normalized, bool special) {
+static void peft__json_added_token(peft__string *s, const char *before, int64_t id, const char *text,
+    size_t n, bool strips, bool normalized, bool special) {
     const char *strip = peft__json_truth[strips];
     peft__string_quoted(s, "%s\n{'id':%lld,'content':", before, (long long)id);
     peft__json_quote(s, text, n);
-    peft__string_quoted(s, ",'single_word':false,'lstrip':%s,'rstrip':%s,'normalized':%s,'special':%s}", strip, strip,
-                        peft__json_truth[normalized], peft__json_truth[special]);
+    peft__string_quoted(s, ",'single_word':false,'lstrip':%s,'rstrip':%s,'normalized':%s,'special':%s}",
+        strip, strip, peft__json_truth[normalized], peft__json_truth[special]);
 }
 
-// The tokens that the text is split at, before it is normalized. SentencePiece's user-defined ones are those of a vocabulary without
-// lattice.
+// The tokens that the text is split at, before it is normalized. SentencePiece's user-defined ones are those
+// of a vocabulary without lattice.
 static void peft__json_added_tokens(peft__string *s, const peft_tokenizer *t) {
     const char *before = "";
-    peft__string_puts(s, "\"added_tokens\":[");
+    peft__string_quoted(s, "'added_tokens':[");
     for (int32_t i = 0; i < t->count; i++) {
         const peft__piece *p = &t->pieces[i];
         bool user = p->type == PEFT__PIECE_USER && t->kind != PEFT__UNIGRAM;
@@ -16116,7 +16429,8 @@ static void peft__json_around(peft__string *s, const peft_tokenizer *t, int32_t 
         int32_t id = ids[k % 3], text = k >= 6;
         if (k == 0 || k == 3) peft__string_quoted(s, k ? "],'pair':[" : ",'single':["), before = "";
         if (k % 3 != 1 && id < 0) continue;
-        peft__string_quoted(s, k % 3 == 1 ? "%s{'Sequence':{'id':'%c'" : "%s{'SpecialToken':{'id':", before, "AB"[text]);
+        peft__string_quoted(
+            s, k % 3 == 1 ? "%s{'Sequence':{'id':'%c'" : "%s{'SpecialToken':{'id':", before, "AB"[text]);
         if (k % 3 != 1) peft__json_text_of(s, t, id);
         peft__string_quoted(s, ",'type_id':%d}}", text);
         before = ",";
@@ -16140,11 +16454,13 @@ static void peft__json_around(peft__string *s, const peft_tokenizer *t, int32_t 
 
 // Pairs of text and score. SentencePiece prefers its user-defined pieces by their length.
 static void peft__json_unigram(peft__string *s, const peft_tokenizer *t) {
-    peft__string_quoted(s, "'model':{'type':'Unigram','unk_id':%d,'byte_fallback':%s,'vocab':[", (int)t->ids.unk,
-                        peft__json_truth[t->byte_fallback]);
+    peft__string_quoted(s, "'model':{'type':'Unigram','unk_id':%d,'byte_fallback':%s,'vocab':[",
+        (int)t->ids.unk, peft__json_truth[t->byte_fallback]);
     for (int32_t i = 0; i < t->count; i++) {
         const peft__piece *p = &t->pieces[i];
-        double score = p->type == PEFT__PIECE_NORMAL ? (double)p->score : p->type == PEFT__PIECE_UNUSED ? (double)t->min_score : 0;
+        double score = p->type == PEFT__PIECE_NORMAL ? (double)p->score
+            : p->type == PEFT__PIECE_UNUSED          ? (double)t->min_score
+                                                     : 0;
         if (p->type == PEFT__PIECE_USER) score = (double)((float)p->size * t->max_score) - 0.1;
         peft__string_puts(s, i ? ",\n[" : "\n[");
         peft__json_text_of(s, t, i);
@@ -16160,11 +16476,16 @@ static void peft__json_bpe(peft__string *s, const peft_tokenizer *t) {
     peft__string_quoted(s, "'model':{'type':'BPE','dropout':null,'unk_token':");
     if (t->model_unk < 0) peft__string_puts(s, "null");
     else peft__json_text_of(s, t, t->model_unk);
-    peft__string_quoted(s, ",'continuing_subword_prefix':%s,'end_of_word_suffix':%s,'fuse_unk':%s,'byte_fallback':%s,'ignore_merges':%s,"
-                        "'vocab':{", affix, affix, peft__json_truth[t->fuse_unk], peft__json_truth[t->byte_fallback], peft__json_truth[t->ignore_merges]);
+    peft__string_quoted(s,
+        ",'continuing_subword_prefix':%s,'end_of_word_suffix':%s,'fuse_unk':%s,'byte_fallback':%s,'ignore_"
+        "merges':%s,"
+        "'vocab':{",
+        affix, affix, peft__json_truth[t->fuse_unk], peft__json_truth[t->byte_fallback],
+        peft__json_truth[t->ignore_merges]);
     for (int32_t i = 0; i < t->count; i++) {
         const peft__piece *p = &t->pieces[i];
-        if (!p->size || peft__map_get(&t->by_text, p->text, p->size, -1) != i) continue;  // no token, or one that is there already
+        if (!p->size || peft__id_of(t, p->text, p->size) != i)
+            continue;  // no token, or one that is there already
         peft__string_puts(s, before);
         peft__json_text_of(s, t, i);
         peft__string_format(s, ":%d", (int)i);
@@ -16194,43 +16515,48 @@ static void peft__tokenizer_json(peft__string *s, const peft_tokenizer *t, int32
         return;
     }
     if (t->has_user && t->kind == PEFT__BPE && t->dummy_prefix)
-        peft__log(t->ctx, "warning: %s: behind a user-defined token, tokenizer.json puts a space that SentencePiece does not", t->source);
-    peft__string_puts(s, "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\n");
+        peft__log(t->ctx,
+            "warning: %s: behind a user-defined token, tokenizer.json puts a space that SentencePiece does "
+            "not",
+            t->source);
+    peft__string_quoted(s, "{'version':'1.0','truncation':null,'padding':null,\n");
     peft__json_added_tokens(s, t);
     peft__json_steps(s, t, true);
-    if (front < 0 && behind < 0) peft__string_puts(s, "\"post_processor\":null,\n");
+    if (front < 0 && behind < 0) peft__string_quoted(s, "'post_processor':null,\n");
     else peft__json_around(s, t, front, behind);
     if (t->kind == PEFT__UNIGRAM) peft__json_unigram(s, t);
     else peft__json_bpe(s, t);
     peft__string_puts(s, "}\n");
 }
 
-// tokenizer_config.json: which class of transformers reads tokenizer.json as it is, and what the special tokens are for.
+// tokenizer_config.json: which class of transformers reads tokenizer.json as it is, and what the special
+// tokens are for.
 static void peft__tokenizer_config(peft__string *s, const peft_tokenizer *t, int64_t longest) {
     static const char *const roles[] = {"bos_token", "eos_token", "pad_token", "unk_token"};
     const int32_t ids[] = {t->ids.bos, t->ids.eos, t->ids.pad, t->ids.unk};
-    peft__string_puts(s, "{\n  \"clean_up_tokenization_spaces\": false,\n");
-    if (longest) peft__string_format(s, "  \"model_max_length\": %lld,\n", (long long)longest);
+    peft__string_quoted(s, "{\n  'clean_up_tokenization_spaces': false,\n");
+    if (longest) peft__string_quoted(s, "  'model_max_length': %lld,\n", (long long)longest);
     for (int i = 0; i < 4; i++) {
         if (ids[i] < 0 || ids[i] >= t->count) continue;
-        peft__string_format(s, "  \"%s\": ", roles[i]);
+        peft__string_quoted(s, "  '%s': ", roles[i]);
         peft__json_text_of(s, t, ids[i]);
         peft__string_puts(s, ",\n");
     }
-    peft__string_puts(s, "  \"tokenizer_class\": \"PreTrainedTokenizerFast\"\n}\n");
+    peft__string_quoted(s, "  'tokenizer_class': 'PreTrainedTokenizerFast'\n}\n");
 }
 
 // ---- more tokens: they are written into the text of tokenizer.json, which is then read like any other
 
-static peft_status peft__grown_text(const peft_tokenizer *t, const char *const *tokens, int64_t count, bool special, bool normalized,
-                                    peft__string *json, int64_t *added) {
+static peft_status peft__grown_text(const peft_tokenizer *t, const char *const *tokens, int64_t count,
+    bool special, bool normalized, peft__string *json, int64_t *added) {
     size_t begin = 0, end = 0;
     peft__string list;  // the old one without its bracket, then the new tokens
     peft__string_init(&list, t->ctx);
     bool there = !json->failed && peft__json_member(json->data, "added_tokens", &begin, &end);
     while (end > begin && json->data[end - 1] != ']') end--;
     while (there && begin < end && json->data[begin] != '[') begin++;
-    if (there && begin == end) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: added_tokens is no list", t->source);
+    if (there && begin == end)
+        return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: added_tokens is no list", t->source);
     for (end -= there; there && end > begin && strchr(" \t\r\n", json->data[end - 1]);) end--;
     if (there) peft__string_append(&list, json->data + begin, end - begin);
     else peft__string_puts(&list, "[");
@@ -16240,7 +16566,8 @@ static peft_status peft__grown_text(const peft_tokenizer *t, const char *const *
         for (int64_t k = 0; k < i && !known; k++) known = strcmp(tokens[i], tokens[k]) == 0;
         if (known) continue;
         const char *before = list.data[list.size - 1] == '[' ? "" : ",";
-        peft__json_added_token(&list, before, t->count + *added, tokens[i], strlen(tokens[i]), false, normalized, special);
+        peft__json_added_token(
+            &list, before, t->count + *added, tokens[i], strlen(tokens[i]), false, normalized, special);
         ++*added;
     }
     peft__string_puts(&list, "]");
@@ -16251,8 +16578,8 @@ static peft_status peft__grown_text(const peft_tokenizer *t, const char *const *
 }
 
 // Reads a text as if it were the file.
-static peft_status peft__tokenizer_of_text(const peft_tokenizer *old, const char *path, const char *text, size_t n, const char *config,
-                                           peft_tokenizer **out) {
+static peft_status peft__tokenizer_of_text(const peft_tokenizer *old, const char *path, const char *text,
+    size_t n, const char *config, peft_tokenizer **out) {
     peft_context *ctx = old->ctx;
     peft__mounted *before = ctx->mounted;
     peft__arena a;
@@ -16276,10 +16603,11 @@ static peft_status peft__tokenizer_of_text(const peft_tokenizer *old, const char
     return PEFT_ERROR_MEMORY;
 }
 
-// How to add a kind of file: a reader that fills pieces (peft__tokenizer_add), merges (peft__merge_add) and steps (peft__put_step),
-// called by peft__tokenizer_read; peft__tokenizer_finish does the rest. A model: its kind, a function that turns a word into ids, a
-// case of peft__model_word, a row of peft__models_of_json. A step: see peft__step_kinds. A class of folders: a row of peft__classes.
-// What Hugging Face makes of it on many texts is compared by tests/peers/check_tokenizers.py.
+// How to add a kind of file: a reader that fills pieces (peft__tokenizer_add), merges (peft__merge_add) and
+// steps (peft__put_step), called by peft__tokenizer_read; peft__tokenizer_finish does the rest. A model: its
+// kind, a function that turns a word into ids, a case of peft__model_word, a row of peft__models_of_json. A
+// step: see peft__step_kinds. A class of folders: a row of peft__classes. What Hugging Face makes of it on
+// many texts is compared by tests/peers/check_tokenizers.py.
 
 // ===========================================================================================================
 // 8. MODELS
