@@ -12,7 +12,7 @@ for end in $(echo "$starts" | tail -n +2) $(grep -n '^#endif  // PEFT_IMPLEMENTA
     # what #if has opened and the cut left open is closed again
     { printf '#define PEFT_IMPLEMENTATION\n'; head -n $((end - 1)) peft.h; } |
         awk '{ print } /^#if/ { open++ } /^#endif/ { open-- } END { while (open-- > 0) print "#endif" }' > build/chapters/$number.c
-    if $cc -std=c11 -Wall -Wextra -Werror -Wno-unused-function -Wno-unused-variable -Wno-unused-const-variable -fsyntax-only build/chapters/$number.c \
+    if $cc -I. -std=c11 -Wall -Wextra -Werror -Wno-unused-function -Wno-unused-variable -Wno-unused-const-variable -fsyntax-only build/chapters/$number.c \
         > build/chapters/$number.log 2>&1; then passed=$((passed + 1))
     else
         failed=$((failed + 1))

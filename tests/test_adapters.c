@@ -291,13 +291,12 @@ typedef struct dora_state {
 
 static void dora_norms_of(const peft_adapter *a, peft_tape *tape, float *out) {
     peft_tape_reset(tape, 0);
-    for (int64_t i = 0; i < peft__site_count(a->model); i++) {
-        const peft__site *s = &a->sites[i];
+    for (int64_t i = 0; i < peft__module_count(a->model); i++) {
+        const peft__adapted *s = &a->modules[i];
         if (!s->magnitude) continue;
-        peft_tensor w = *peft__site_tensor(a->model, i);
-        w.in_out = w.in_out || s->embedding_a;
-        peft__dora_norms(tape, &w, s->a ? s->a : s->embedding_a, s->a ? s->b : s->embedding_b,
-                         peft__adapter_scale(a, s), out);
+        peft_tensor w = *peft__module_tensor(a->model, i);
+        w.in_out = w.in_out || s->embedding;
+        peft__dora_norms(tape, &w, s->a, s->b, peft__adapter_scale(a, s), out);
         out += s->magnitude->cols;
     }
 }
@@ -305,9 +304,9 @@ static void dora_norms_of(const peft_adapter *a, peft_tape *tape, float *out) {
 static void dora_follow(const peft_adapter *a, peft_tape *tape, const dora_state *d, float *now) {
     dora_norms_of(a, tape, now);
     int64_t at = 0;
-    for (int64_t i = 0; i < peft__site_count(a->model); i++)
-        for (int64_t k = 0; a->sites[i].magnitude && k < a->sites[i].magnitude->cols; k++, at++)
-            peft__f32(a->sites[i].magnitude)[k] = d->magnitudes[at] * now[at] / d->norms[at];
+    for (int64_t i = 0; i < peft__module_count(a->model); i++)
+        for (int64_t k = 0; a->modules[i].magnitude && k < a->modules[i].magnitude->cols; k++, at++)
+            peft__f32(a->modules[i].magnitude)[k] = d->magnitudes[at] * now[at] / d->norms[at];
 }
 
 static double moved_loss(peft_adapter *a, peft_tape *tape, peft_tensor *t, const float *start, const float *direction, double step, const dora_state *d, float *now) {
@@ -361,8 +360,8 @@ static void test_gradients(const family *f, peft_model *m, const variant *v) {
     dora_state d = {norms + 2048, norms + 3072};
     bool dora = v->desc.method == PEFT_DORA;
     if (dora) dora_norms_of(a, tape, d.norms);
-    for (int64_t i = 0, at = 0; i < peft__site_count(m); i++)
-        for (int64_t k = 0; a->sites[i].magnitude && k < a->sites[i].magnitude->cols; k++) d.magnitudes[at++] = peft__f32(a->sites[i].magnitude)[k];
+    for (int64_t i = 0, at = 0; i < peft__module_count(m); i++)
+        for (int64_t k = 0; a->modules[i].magnitude && k < a->modules[i].magnitude->cols; k++) d.magnitudes[at++] = peft__f32(a->modules[i].magnitude)[k];
     peft_rng rng;
     peft_rng_seed(&rng, 11);
     int64_t flat = 0;
@@ -392,11 +391,11 @@ static uint64_t model_checksum(const peft_model *m) {
 // Merging would change other modules, too, or has no place to go to.
 static bool stays_apart(const peft_adapter *a) {
     const peft_model *m = a->model;
-    const peft__site *own = &a->sites[m->shared - m->tensors];
-    for (int64_t i = 0; i < peft__site_count(m); i++)
-        if (a->sites[i].path_bias && (i >= m->tensor_count || m->bias_of[i] < 0)) return true;
-    for (int64_t i = m->tensor_count; i < peft__site_count(m); i++)
-        if (a->sites[i].used && !(own->rows && a->sites[i].rows == own->rows)) return true;
+    const peft__adapted *own = &a->modules[m->shared - m->tensors];
+    for (int64_t i = 0; i < peft__module_count(m); i++)
+        if (a->modules[i].path_bias && (i >= m->tensor_count || m->bias_of[i] < 0)) return true;
+    for (int64_t i = m->tensor_count; i < peft__module_count(m); i++)
+        if (a->modules[i].used && !(own->rows && a->modules[i].rows == own->rows)) return true;
     return m->config.tied && own->used && !own->everywhere && !own->rows;
 }
 
@@ -405,7 +404,7 @@ static void test_merge(const family *f, peft_model *m, const variant *v, peft_ta
     if (!a) return;
     shake(a, 8);
     for (int half = 0; half < 2; half++) {
-        float scale = half && a->sites && v->desc.method <= PEFT_DORA ? 0.5f : 1;
+        float scale = half && a->modules && v->desc.method <= PEFT_DORA ? 0.5f : 1;
         peft_active_adapter active = {a, scale, 0, 0};
         int64_t rows = 0;
         uint64_t before = model_checksum(m);
@@ -436,8 +435,8 @@ static void test_mixed(const family *f, peft_model *m, const variant *v, peft_ta
     peft_active_adapter active[2] = {{a, 1, 0, 1}, {b, 1, 2, 1}};  // sequence 1 has the base
     int64_t rows = 0, n = m->config.vocab_size;
     float *mixed = logits_of(m, tape, 0, SEQUENCES, active, 2, &rows);
-    bool replaces = peft__adapter_replaces(a);
-    bool head = a->sites[peft__head_site(m)].a !=
+    bool replaces = a->part.replaces;
+    bool head = a->modules[peft__head_module(m)].a !=
                 NULL;  // peft_model_logits does not know whose rows it has; generation does
     if (is_virtual(a) || replaces || head) {
         check(!mixed && peft_tape_status(tape) == PEFT_ERROR_UNSUPPORTED, "%s %s: for some sequences only", f->name, v->name);
@@ -668,7 +667,7 @@ static void test_defaults(void) {
 
 // s B A of a module, in double.
 static void delta_of(const peft_adapter *a, int64_t tensor, double factor, double *out) {
-    const peft__site *s = &a->sites[tensor];
+    const peft__adapted *s = &a->modules[tensor];
     double scale = factor * (double)peft__adapter_scale(a, s);
     for (int64_t o = 0; o < s->b->rows; o++)
         for (int64_t i = 0; i < s->a->cols; i++)
@@ -701,12 +700,12 @@ static void test_combine(peft_model *m) {
     peft_adapter *cat = combine(list, weights, 3, PEFT_COMBINE_CAT, 0, PEFT_OK);
     double most = 0, *sum = (double *)malloc(4096 * sizeof(double));
     for (int64_t i = 0; cat && i < m->tensor_count; i++) {
-        if (!cat->sites[i].a) continue;
+        if (!cat->modules[i].a) continue;
         memset(sum, 0, 4096 * sizeof(double));
         for (int k = 0; k < 3; k++) delta_of(a[k], i, (double)weights[k], sum);
         delta_of(cat, i, -1, sum);
         for (int k = 0; k < 4096; k++) most = fmax(most, fabs(sum[k]));
-        check(cat->sites[i].a->rows == (peft__ends_with(m->tensors[i].name, "wo.weight") ? 11 : 9), "cat: the ranks add up at %s", m->tensors[i].name);
+        check(cat->modules[i].a->rows == (peft__ends_with(m->tensors[i].name, "wo.weight") ? 11 : 9), "cat: the ranks add up at %s", m->tensors[i].name);
     }
     check(cat && most < 1e-5, "cat: off by %g", most);
     check(!peft_adapter_save(cat, "build/adapters_test/cat"), "cat: save");
@@ -733,7 +732,7 @@ static void test_combine(peft_model *m) {
         check(memcmp(linear->tensors[i].data, dare->tensors[i].data, (size_t)peft__size(&linear->tensors[i]) * 4) == 0, "dare that drops nothing is linear");
     memset(sum, 0, 4096 * sizeof(double));
     for (int64_t i = 0; whole && i < m->tensor_count; i++)
-        if (whole->sites[i].a && peft__size(&m->tensors[i]) <= 4096) {
+        if (whole->modules[i].a && peft__size(&m->tensors[i]) <= 4096) {
             memset(sum, 0, 4096 * sizeof(double));
             delta_of(a[0], i, 1, sum), delta_of(whole, i, -1, sum);
             for (int k = 0; k < 4096; k++) most = fmax(most, fabs(sum[k]));
@@ -778,8 +777,8 @@ static void test_pissa(peft_model *m, peft_tape *tape) {
     check(off < 2e-5, "pissa: begins %g away from the base", off);
     // the best approximation of rank r leaves just the other singular values
     for (int64_t i = 0; i < m->tensor_count; i++) {
-        if (!a->sites[i].a) continue;
-        int64_t out = a->sites[i].b->rows, in = a->sites[i].a->cols;
+        if (!a->modules[i].a) continue;
+        int64_t out = a->modules[i].b->rows, in = a->modules[i].a->cols;
         const peft_tensor *w = &m->tensors[i];
         double *left = (double *)calloc((size_t)(out * in), sizeof(double)), *g = (double *)calloc((size_t)(2 * in * in), sizeof(double)), rest = 0, want = 0;
         for (int64_t o = 0; o < out; o++)
@@ -912,11 +911,11 @@ static void test_embedding_lora(const family *f, peft_model *m) {
     peft_adapter *a = make_adapter(m, &v, 1);
     char name[128];
     size_t n;
-    const char *module = peft__site_path(m, peft__input_site(m, false), &n);
+    const char *module = peft__module_path(m, peft__input_module(m, false), &n);
     snprintf(name, sizeof name, "base_model.model.%.*s.lora_embedding_A", (int)n, module);
-    const peft__site *s = a ? &a->sites[peft__input_site(m, false)] : NULL;
-    check(s && s->embedding_a && strcmp(s->embedding_a->name, name) == 0 && s->embedding_a->rows == 2 && s->embedding_a->cols == m->config.vocab_size &&
-              s->embedding_b->rows == m->config.d_model && s->embedding_b->cols == 2,
+    const peft__adapted *s = a ? &a->modules[peft__input_module(m, false)] : NULL;
+    check(s && s->embedding && strcmp(s->a->name, name) == 0 && s->a->rows == 2 && s->a->cols == m->config.vocab_size &&
+              s->b->rows == m->config.d_model && s->b->cols == 2,
           "%s: %s", f->name, name);
     peft_adapter_destroy(a);
     peft_adapter_desc d = v.desc;
@@ -1000,41 +999,41 @@ static void test_lists(void) {
                       parameter[] = "decoder.block.0.layer.0.SelfAttention.v.weight";
     const struct {
         const char *list;
-        peft__list_kind kind;
+        int which;
         const char *path;
         double want;  // -1: no match
-    } lists[] = {{"q=4, v=16", PEFT__LIST_NUMBERS, path, 16},
-                 {"q=4,k=2", PEFT__LIST_NUMBERS, path, -1},
-                 {".*\\.3\\..*v=5,v=6", PEFT__LIST_NUMBERS, path, 5},
-                 {"[uv]{1\\,2}=7", PEFT__LIST_NUMBERS, path, 7},
-                 {"ttention.v=1", PEFT__LIST_NUMBERS, path, -1},
-                 {" q , v,", PEFT__LIST_NAMES, path, 0},
-                 {"q,,k", PEFT__LIST_NAMES, path, -1},
-                 {"ttention.v", PEFT__LIST_NAMES, path, -1},
-                 {"re:.*(q|v)", PEFT__LIST_NAMES, path, 0},
-                 {"re:q|v", PEFT__LIST_NAMES, path, -1}};
+    } lists[] = {{"q=4, v=16", PEFT__ALPHAS, path, 16},
+                 {"q=4,k=2", PEFT__ALPHAS, path, -1},
+                 {".*\\.3\\..*v=5,v=6", PEFT__ALPHAS, path, 5},
+                 {"[uv]{1\\,2}=7", PEFT__ALPHAS, path, 7},
+                 {"ttention.v=1", PEFT__ALPHAS, path, -1},
+                 {" q , v,", PEFT__TARGETS, path, 0},
+                 {"q,,k", PEFT__TARGETS, path, -1},
+                 {"ttention.v", PEFT__TARGETS, path, -1},
+                 {"re:.*(q|v)", PEFT__TARGETS, path, 0},
+                 {"re:q|v", PEFT__TARGETS, path, -1}};
     peft_adapter blank;
     memset(&blank, 0, sizeof blank);
     blank.ctx = ctx;
     for (int i = 0; i < (int)(sizeof lists / sizeof lists[0]); i++) {
-        peft__chosen c;
-        check(!peft__chosen_begin(&c, &blank) &&
-                  !peft__names_parse(&c, "list", lists[i].list, lists[i].kind, &c.targets),
-              "a list: %s", lists[i].list);
-        const peft__name_entry *e = peft__names_find(&c.targets, lists[i].path, strlen(lists[i].path));
+        peft__builder b;
+        peft__builder_begin(&b, &blank);
+        peft__names_parse(&b, lists[i].which, lists[i].list);
+        const peft__name_entry *e = peft__names_find(&b, lists[i].which, lists[i].path, strlen(lists[i].path));
+        check(!b.status, "a list: %s", lists[i].list);
         check((e ? e->value : -1) == lists[i].want, "%s of \"%s\"", lists[i].path, lists[i].list);
-        peft__chosen_end(&c);
+        peft__builder_end(&b);
     }
-    peft__chosen c;
-    check(!peft__chosen_begin(&c, &blank) &&
-              !peft__names_parse(&c, "list", "block", PEFT__LIST_LAYERS, &c.layer_names),
-          "layers_pattern");
-    check(peft__layer_of(&c.layer_names, path, strlen(path)) == 3 &&
+    peft__builder b;
+    peft__builder_begin(&b, &blank);
+    peft__names_parse(&b, PEFT__LAYER_NAMES, "block");
+    check(!b.status, "layers_pattern");
+    check(peft__layer_of(&b, path, strlen(path)) == 3 &&
               peft__layer_of(NULL, path, strlen(path)) == 3,
           "the number of a block");
     check(peft__layer_of(NULL, "a.4.b", 5) == -1 && peft__layer_of(NULL, "model.norm", 10) == -1,
           "no number of a block");
-    peft__chosen_end(&c);
+    peft__builder_end(&b);
     check(peft__list_selects("wo, v", parameter) && peft__list_selects("decoder.block.0", parameter) &&
               !peft__list_selects("layer.1", parameter),
           "parameters by a part of their names");
@@ -1183,11 +1182,11 @@ static void test_settings(void) {
               strstr(peft_error(ctx), "save_file"),
           "adapter_model.bin alone");
     // alpha 0 is 0, and not what a descriptor's 0 stands for
-    check(!load_with(m, "\"alpha_pattern\": {\".*0.*\": 0}", &b) && b->sites[0].used == a->sites[0].used,
+    check(!load_with(m, "\"alpha_pattern\": {\".*0.*\": 0}", &b) && b->modules[0].used == a->modules[0].used,
           "an alpha of 0");
     for (int64_t i = 0; b && i < m->tensor_count; i++)
-        if (b->sites[i].a)
-            check(b->sites[i].alpha == (strstr(m->tensors[i].name, "layers.0") ? 0 : 2), "alpha of %s",
+        if (b->modules[i].a)
+            check(b->modules[i].alpha == (strstr(m->tensors[i].name, "layers.0") ? 0 : 2), "alpha of %s",
                   m->tensors[i].name);
     peft_adapter_destroy(b);
     peft_adapter_destroy(a);
@@ -1223,10 +1222,10 @@ static void test_starts(const family *f, peft_model *m, peft_tape *tape) {
         fclose(file);
         check(!peft_adapter_load(m, folder, &a), "%s: a start", f->name);
         for (int64_t i = 0; a && i < m->tensor_count; i++) {
-            const peft__site *s = &a->sites[i];
+            const peft__adapted *s = &a->modules[i];
             const peft_tensor *w = &m->tensors[i];
             if (!s->a) continue;
-            check(memcmp(s->a->data, plain->sites[i].a->data, (size_t)peft__size(s->a) * 4) == 0,
+            check(memcmp(s->a->data, plain->modules[i].a->data, (size_t)peft__size(s->a) * 4) == 0,
                   "%s: A as in the file", f->name);
             check(s->a0 && s->b0, "%s: a beginning at %s", f->name, w->name);
             // OLoRA, s = 1: the first r columns of the stored weight are gone; PiSSA: nothing of the rest
@@ -1415,7 +1414,7 @@ static peft_status exercise(peft_model *m, const peft_adapter_desc *desc) {
     const peft_adapter *list[2] = {a, a};
     bool combined = !status && d.method == PEFT_LORA && !d.pissa && !d.bias && !d.lora_bias &&
                     !d.trainable_token_indices && !d.modules_to_save;
-    for (int64_t i = 0; combined && i < peft__site_count(m); i++) combined = !a->sites[i].embedding_a;
+    for (int64_t i = 0; combined && i < peft__module_count(m); i++) combined = !a->modules[i].embedding;
     for (int kind = 0; kind < 4 && !status && combined; kind++) {
         peft_combine_desc c;
         memset(&c, 0, sizeof c);

@@ -35,6 +35,13 @@ static peft_context *make(peft_simd simd, int threads) {
     return ctx;
 }
 
+// op(B) [rows, cols] of any float type, whose rows (or with `transposed` columns) begin `stride` elements apart
+static peft__matrix matrix(peft_dtype type, const void *data, int64_t rows, int64_t cols, int64_t stride, bool transposed) {
+    peft__matrix m = peft__dense_rows((const float *)data, transposed ? cols : rows, transposed ? rows : cols, stride);
+    m.type = type;
+    return transposed ? peft__T(m) : m;
+}
+
 enum { GUARD = 64 };  // words before and after each matrix that must stay as they are
 
 // variant bits: 1 transposed A, 2 transposed B, 4 wide strides, 8 serial entry; type; alpha and beta by index
@@ -62,16 +69,18 @@ static void one(peft_context *ctx, int64_t m, int64_t n, int64_t k, int variant,
     }
     for (int64_t i = 0; i < nc + 2 * GUARD; i++) c0[i] = beta == 0.0f ? NAN : random_float();
     memcpy(c, c0, (size_t)(nc + 2 * GUARD) * 4);
+    peft__matrix A = matrix(PEFT_F32, a, m, k, lda, ta), B = matrix(type, b, k, n, ldb, tb), C = peft__dense_rows(c + GUARD, m, n, ldc);
+    float *plain = (float *)malloc((size_t)nc * 4 + 4);
+    memcpy(plain, c0 + GUARD, (size_t)nc * 4);
+    peft__matrix P = peft__dense_rows(plain, m, n, ldc);
+    peft__matmul_plain(&P, beta, alpha, &A, &B);
     if (variant & 8) {
-        void *raw = malloc(peft__gemm_serial_scratch(ctx, m, n, k) + 64);
+        void *raw = malloc(peft__matmul_scratch(ctx, m, n, k) + 64);
         void *scratch = (void *)(((uintptr_t)raw + 63) & ~(uintptr_t)63);
-        peft__gemm_serial(ctx, m, n, k, alpha, a, ta ? 1 : lda, ta ? lda : 1, (float *)b, tb ? 1 : ldb, tb ? ldb : 1, beta,
-                          c + GUARD, ldc, scratch);
+        peft__matmul_serial(ctx, C, beta, alpha, A, B, scratch);
         free(raw);
     } else {
-        peft__operand o = {type, b, ldb, tb, NULL};
-        check(peft__gemm(ctx, m, n, k, alpha, a, ta ? 1 : lda, ta ? lda : 1, &o, beta, c + GUARD, ldc) == PEFT_OK, "status",
-              ctx->simd, m, n, k, variant);
+        check(peft__matmul(ctx, C, beta, alpha, A, B) == PEFT_OK, "status", ctx->simd, m, n, k, variant);
     }
     bool ok = true, guard = true;
     for (int64_t i = 0; i < m; i++)
@@ -81,10 +90,11 @@ static void one(peft_context *ctx, int64_t m, int64_t n, int64_t k, int variant,
                 double v = (double)(ta ? a[p * lda + i] : a[i * lda + p]) * (double)(tb ? bf[j * ldb + p] : bf[p * ldb + j]);
                 sum += v, size += fabs(v);
             }
-            float old = c0[GUARD + i * ldc + j], got = c[GUARD + i * ldc + j];
+            float old = c0[GUARD + i * ldc + j], got = c[GUARD + i * ldc + j], simple = plain[i * ldc + j];
             double want = (double)alpha * sum + (beta == 0.0f ? 0.0 : (double)beta * (double)old);
             size = fabs((double)alpha) * size + (beta == 0.0f ? 0.0 : fabs((double)beta * (double)old));
-            if (!(fabs((double)got - want) <= (double)(k + 8) * 6e-8 * size + 1e-30)) ok = false;
+            double bound = (double)(k + 8) * 6e-8 * size + 1e-30;
+            if (!(fabs((double)got - want) <= bound && fabs((double)simple - want) <= bound)) ok = false;
         }
     for (int64_t i = 0; i < nc + 2 * GUARD; i++) {
         int64_t q = i - GUARD;
@@ -93,7 +103,7 @@ static void one(peft_context *ctx, int64_t m, int64_t n, int64_t k, int variant,
     }
     check(ok, "value", ctx->simd, m, n, k, variant | (int)type << 8);
     check(guard, "write outside C", ctx->simd, m, n, k, variant | (int)type << 8);
-    free(a), free(b), free(bf), free(c), free(c0);
+    free(a), free(b), free(bf), free(c), free(c0), free(plain);
 }
 
 static void test_products(peft_context *ctx) {
@@ -136,11 +146,11 @@ static void test_threads(peft_simd simd) {
                     if (type == 0) b[i] = random_float();
                     else ((uint16_t *)b)[i] = type == 1 ? peft__f32_to_f16(random_float()) : peft__f32_to_bf16(random_float());
                 }
-                peft__operand o = {(peft_dtype)type, b, tb ? k : n, tb, NULL};
                 for (int t = 0; t < 4 && ctx[t]; t++) {
                     float *out = t ? c : first;
                     for (int64_t i = 0; i < m * n; i++) out[i] = 0.25f;
-                    peft__gemm(ctx[t], m, n, k, 0.7f, a, ta ? 1 : k, ta ? m : 1, &o, 0.3f, out, n);
+                    peft__matmul(ctx[t], peft__dense(out, m, n), 0.3f, 0.7f, matrix(PEFT_F32, a, m, k, ta ? m : k, ta),
+                                 matrix((peft_dtype)type, b, k, n, tb ? k : n, tb));
                     if (t) check(memcmp(first, c, (size_t)(m * n) * 4) == 0, "threads differ", simd, m, n, k, variant | counts[t] << 8);
                 }
                 free(a), free(b), free(first), free(c);
@@ -180,13 +190,13 @@ static void test_math(peft_context *ctx) {
     for (int f = 0; f < 2; f++) {
         double (*fn)(double) = f ? silu : gelu;
         double e1 = 0, e2 = 0, e3 = 0, e4 = 0, e5 = 0;
-        (f ? peft__silu_forward : peft__gelu_tanh_forward)(ctx, y, x, N);
+        peft__isa_of(ctx)->gate(!f, y, x, NULL, N);
         for (int i = 0; i < N; i++) e1 = fmax(e1, fabs((double)y[i] - fn((double)x[i])) / (1 + fabs((double)x[i])));
-        (f ? peft__silu_backward : peft__gelu_tanh_backward)(ctx, dx, x, dy, N);
+        peft__isa_of(ctx)->gate_back(!f, dx, NULL, x, NULL, dy, N);
         for (int i = 0; i < N; i++) e2 = fmax(e2, fabs((double)dx[i] - (double)dy[i] * slope(fn, (double)x[i])));
-        (f ? peft__gated_silu_forward : peft__gated_gelu_forward)(ctx, y, x, up, N);
+        peft__isa_of(ctx)->gate(!f, y, x, up, N);
         for (int i = 0; i < N; i++) e3 = fmax(e3, fabs((double)y[i] - (double)up[i] * fn((double)x[i])) / (1 + fabs((double)x[i])));
-        (f ? peft__gated_silu_backward : peft__gated_gelu_backward)(ctx, dx, dup, x, up, dy, N);
+        peft__isa_of(ctx)->gate_back(!f, dx, dup, x, up, dy, N);
         for (int i = 0; i < N; i++) {
             e4 = fmax(e4, fabs((double)dx[i] - (double)dy[i] * (double)up[i] * slope(fn, (double)x[i])));
             e5 = fmax(e5, fabs((double)dup[i] - (double)dy[i] * fn((double)x[i])) / (1 + fabs((double)x[i])));

@@ -879,6 +879,47 @@ static void test_dropout(peft_context *ctx) {
     peft_tape_destroy(t);
 }
 
+// Attention in blocks and as the formula says: the same.
+static void test_attention_plain(peft_context *ctx) {
+    static const struct {
+        int64_t nq, nk, heads, kv_heads, size, window;
+        bool causal, bias;
+    } table[] = {{3, 3, 2, 2, 4, 0, true, false}, {130, 140, 2, 1, 8, 0, true, false}, {150, 90, 2, 2, 16, 0, false, true},
+                 {140, 150, 3, 3, 5, 20, true, false}, {1, 40, 4, 2, 8, 0, true, true}, {2, 2, 2, 1, 4, 0, false, true}};
+    for (int i = 0; i < (int)PEFT__COUNT(table); i++) {
+        peft_tape *tape = NULL;
+        peft_tensor *bias = NULL;
+        peft_rng rng;
+        peft_rng_seed(&rng, 5);
+        peft_tape_create(ctx, &tape);
+        int64_t q_offsets[] = {0, table[i].nq}, k_offsets[] = {0, table[i].nk}, inner = table[i].heads * table[i].size;
+        peft_attention_desc d;
+        memset(&d, 0, sizeof d);
+        d.q = peft_input(tape, table[i].nq, inner, NULL);
+        d.k = peft_input(tape, table[i].nk, table[i].kv_heads * table[i].size, NULL);
+        d.v = peft_input(tape, table[i].nk, table[i].kv_heads * table[i].size, NULL);
+        if (table[i].bias) peft_tensor_create(ctx, "bias", 8, table[i].heads, &bias);
+        peft_tensor *inputs[] = {d.q, d.k, d.v, bias};
+        for (int k = 0; k < 4; k++)
+            for (int64_t e = 0; inputs[k] && e < peft__size(inputs[k]); e++) peft__f32(inputs[k])[e] = (float)peft_rng_normal(&rng);
+        d.heads = table[i].heads, d.kv_heads = table[i].kv_heads, d.sequences = 1, d.scale = 0.5f;
+        d.q_offsets = q_offsets, d.k_offsets = k_offsets, d.causal = table[i].causal, d.window = table[i].window;
+        d.bias = bias, d.bidirectional = !d.causal, d.max_distance = 20;
+        peft_tensor *y = peft_attention(tape, &d), *plain = peft_input(tape, table[i].nq, inner, NULL);
+        float *lse = (float *)malloc((size_t)(table[i].nq * table[i].heads) * sizeof(float));
+        double worst = 0;
+        for (int64_t h = 0; h < d.heads && y; h++) {
+            peft__attention_head head = peft__attention_head_of(&d, 0, h);
+            peft__attention_plain(&d, &head, peft__f32(plain), lse);
+        }
+        for (int64_t e = 0; y && e < peft__size(y); e++) worst = fmax(worst, fabs((double)peft__f32(y)[e] - (double)peft__f32(plain)[e]));
+        check(y && worst < 5e-6, "attention", i, "as the formula says", worst);
+        free(lse);
+        peft_tensor_destroy(ctx, bias);
+        peft_tape_destroy(tape);
+    }
+}
+
 // ---- errors: the result is NULL, the reason is on the context, and whatever follows is NULL too
 
 static peft_tape *tape;
@@ -1025,6 +1066,7 @@ int main(int argc, char **argv) {
         if (threads == 1) printf("(built without threads)\n");
         size_t empty[4];
         for (int t = 0; t < threads; t++) empty[t] = peft_memory_in_use(ctx[t]);
+        test_attention_plain(ctx[0]);
         test_values(ctx[0]);
         test_dropout(ctx[0]);
         for (int i = 0; i < (int)PEFT__COUNT(ops); i++)

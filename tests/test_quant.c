@@ -146,7 +146,7 @@ static void test_ties(void) {
 static void test_double(void) {
     static const int64_t rows[] = {1, 3, 17, 257, 300, 1200};
     float map[256];
-    peft__dynamic_map(map);
+    peft__dynamic_map(map, true);
     bool ok = map[127] == 0 && map[255] == 1;
     for (int i = 0; i < 255; i++) ok = ok && map[i] < map[i + 1];
     for (int i = 0; i < 127; i++) ok = ok && map[126 - i] == -map[128 + i];
@@ -256,6 +256,13 @@ static void test_quality(void) {
 
 // ---- one instruction set against the portable code
 
+// op(B) of q, or of a copy of its codes
+static peft__matrix matrix(const peft_tensor *q, const void *codes, bool transposed) {
+    peft_tensor t = *q;
+    if (codes) t.data = (void *)(uintptr_t)codes;
+    return transposed ? peft__T(peft__matrix_of(&t)) : peft__matrix_of(&t);
+}
+
 static void test_expand(peft_simd simd) {
     const peft__quant_isa *isa = peft__quant_isa_of(simd);
     peft_context *c = make(simd, 1);
@@ -309,7 +316,7 @@ static void test_pack(peft_simd simd) {
         uint8_t *codes = (uint8_t *)malloc(code_bytes(q));
         memcpy(codes, q->data, code_bytes(q));
         peft__quant_expand_plain(q->quant, codes, 0, n * k, value);
-        peft__operand b = {q->type, codes, w->cols, transposed, q->quant};
+        peft__matrix b = matrix(q, codes, transposed);
         memset(out, 0xAA, (size_t)(panels * nr * kc) * 4);
         pack(&b, k0, kc, n0, nc, nr, out);
         bool ok = true;
@@ -354,8 +361,8 @@ static void test_product(peft_context *c, int64_t m, peft_tensor *q, bool transp
     peft__quant_expand_plain(q->quant, codes, 0, n * k, value);
     for (int64_t i = 0; i < m * lda; i++) a[i] = normal();
     for (int64_t i = 0; i < m * n; i++) got[i] = old[i] = beta == 0 ? NAN : normal();
-    peft__operand b = {q->type, codes, q->cols, transposed, q->quant};
-    bool ok = peft__gemm(c, m, n, k, alpha, a, strided ? 1 : lda, strided ? m : 1, &b, beta, got, n) == PEFT_OK;
+    peft__matrix A = strided ? peft__T(peft__dense(a, k, m)) : peft__dense_rows(a, m, k, lda);
+    bool ok = peft__matmul(c, peft__dense(got, m, n), beta, alpha, A, matrix(q, codes, transposed)) == PEFT_OK;
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++) {
             double sum = 0, size = 0;
@@ -396,10 +403,9 @@ static void test_token(peft_simd simd) {
         double errors = 0, squares = 0;
         for (int i = 0; i < N * K; i++) ((float *)w->data)[i] = 0.02f * normal();
         peft_tensor *q = quantize(ctx, w, all_types[t], 64, false);
-        peft__operand b = {q->type, q->data, K, true, q->quant};
         for (int token = 0; token < 20; token++) {
             for (int i = 0; i < K; i++) x[i] = normal() * (i % 100 == 7 ? 20.0f : 1.0f);
-            peft__gemm(c, 1, N, K, 1, x, K, 1, &b, 0, y, N);
+            peft__matmul(c, peft__dense(y, 1, N), 0, 1, peft__dense(x, 1, K), matrix(q, NULL, true));
             for (int j = 0; j < N; j++) {
                 double sum = 0;
                 peft__quant_expand_plain(q->quant, (const uint8_t *)q->data, j * K, K, value);
@@ -411,7 +417,7 @@ static void test_token(peft_simd simd) {
         for (int i = 0; i < 3; i++) {
             float kept = x[K - 1 - i];
             x[K - 1 - i] = bad[i];
-            peft__gemm(c, 1, N, K, 1, x, K, 1, &b, 0, y, N);
+            peft__matmul(c, peft__dense(y, 1, N), 0, 1, peft__dense(x, 1, K), matrix(q, NULL, true));
             bool lost = false;
             for (int j = 0; j < N; j++) lost = lost || y[j] - y[j] == 0.0f;
             check("a token's product with a number that is none", !lost);
@@ -440,8 +446,7 @@ static void test_threads(peft_simd simd) {
                 peft_context *c = make(simd, threads[t]);
                 if (!c) continue;  // built without threads
                 peft_tensor *q = quantize(c, w, all_types[k / 2], 64, k == 1);
-                peft__operand b = {q->type, q->data, cols, transposed, q->quant};
-                peft__gemm(c, m, n, depth, 1, a, depth, 1, &b, 0, y, n);
+                peft__matmul(c, peft__dense(y, m, n), 0, 1, peft__dense(a, m, depth), matrix(q, NULL, transposed));
                 if (!t) {
                     codes = (uint8_t *)malloc(code_bytes(q));
                     memcpy(codes, q->data, code_bytes(q));
@@ -605,7 +610,7 @@ static void test_damaged(void) {
     static float map[16], nested_map[256], absmax[4] = {1, 2, 3, 4}, nested_absmax[1] = {0.5f};
     static uint8_t codes[100], scale_codes[4] = {1, 2, 3, 4};
     memcpy(map, peft__nf4_map, 64);
-    peft__dynamic_map(nested_map);
+    peft__dynamic_map(nested_map, true);
     static const char plain[] = "{\"quant_type\": \"nf4\", \"blocksize\": 64, \"dtype\": \"bfloat16\", \"shape\": [10, 20], \"other\": null}";
     static const char nested[] = "{\"quant_type\": \"nf4\", \"blocksize\": 64, \"dtype\": \"float16\", \"shape\": [200], \"nested_blocksize\": 256, "
                                  "\"nested_dtype\": \"float32\", \"nested_offset\": 1.5}";
@@ -871,8 +876,7 @@ static void test_memory(void) {
         if (!status) status = peft_safetensors_write(c, FILE_B, (const peft_tensor *const *)q, 3);
         if (!status) status = peft_archive_open(c, FILE_B, &a);
         if (!status) {
-            peft__operand b = peft__operand_of(peft_archive_at(a, 0), true);
-            status = peft__gemm(c, 1, 20, 160, 1, x, 160, 1, &b, 0, y, 20);
+            status = peft__matmul(c, peft__dense(y, 1, 20), 0, 1, peft__dense(x, 1, 160), matrix(peft_archive_at(a, 0), NULL, true));
         }
         allowed = INT64_MAX;
         done = status == PEFT_OK;

@@ -273,7 +273,7 @@ static void test_cases(void) {
     peft__arena_free(&a);
 }
 
-// Words of the Llama 3 and Qwen2 pre-tokenizers, '|' between them.
+// Words of the published pre-tokenizers, '|' between them, by hand and by the regular expression.
 static void test_words(void) {
     static const struct {
         int split;
@@ -285,29 +285,42 @@ static void test_words(void) {
         {PEFT__SPLIT_GPT2, false, "I'LL see 123's\n\n b   c!?\n\nx ", "I|'|LL| see| 123|'s|\n\n| b|  | c|!?|\n|\n|x| "},
         {PEFT__SPLIT_GPT2, true, "at 12 \xC3\xA9t\xC3\xA9 3", "at| |1|2| \xC3\xA9t\xC3\xA9| |3"},
     };
-    for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
-        peft_tokenizer t;
-        memset(&t, 0, sizeof t);
-        t.split = cases[k].split, t.digits_apart = cases[k].digits;
-        const char *s = cases[k].text;
-        int64_t n = (int64_t)strlen(s), size = 0, stop = t.digits_apart ? 0 : n;
-        char words[200];
-        size_t at = 0;
-        for (int64_t i = 0; i < n;) {
-            if (i >= stop) {
-                for (stop = i; stop < n && peft__class_at(s, n, stop, &size) != PEFT__NUMBER;) stop += size;
-                if (stop == i) stop += size;
+    for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++)
+        for (int by_regex = 0; by_regex < 2; by_regex++) {
+            static const char name[] = "words.json";
+            peft__string json;
+            peft__string_init(&json, ctx);
+            peft__string_puts(&json, "{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[");
+            if (cases[k].digits) peft__string_puts(&json, "{\"type\":\"Digits\",\"individual_digits\":true},");
+            peft__string_puts(&json, "{\"type\":\"Split\",\"behavior\":\"Isolated\",\"invert\":false,\"pattern\":{\"Regex\":");
+            const char *pattern = peft__split_patterns[cases[k].split];
+            char longer[300];
+            snprintf(longer, sizeof longer, "%s%s", pattern, by_regex ? "|\\s" : "");
+            peft__json_quote(&json, longer, strlen(longer));
+            peft__string_puts(&json, "}}]},\"model\":{\"type\":\"WordLevel\",\"unk_token\":\"a\",\"vocab\":{\"a\":0}}}");
+            peft_tokenizer *t = mounted(name, json.data, json.size);
+            peft__encoder e;
+            char words[200];
+            size_t at = 0;
+            check(t != NULL, "a pre-tokenizer loads");
+            if (t) {
+                check((t->steps[PEFT__PRE_TOKENIZERS][cases[k].digits].regex != NULL) == (by_regex == 1), "by hand, or not");
+                peft__encoder_open(&e, t, 1000);
+                check(peft__cut_words(&e, cases[k].text, strlen(cases[k].text), 0), "it cuts");
+                for (int64_t i = 0; i < e.spans.count; i++) {
+                    size_t n = (size_t)(e.spans.data[i].to - e.spans.data[i].from);
+                    if (at) words[at++] = '|';
+                    memcpy(words + at, e.text.data + e.spans.data[i].from, n);
+                    at += n;
+                }
+                peft__encoder_close(&e);
             }
-            int64_t end = peft__next_word(&t, s, stop, i);
-            if (at) words[at++] = '|';
-            memcpy(words + at, s + i, (size_t)(end - i));
-            at += (size_t)(end - i);
-            i = end;
+            words[at] = 0;
+            check(strcmp(words, cases[k].words) == 0, "words of a pre-tokenizer");
+            if (strcmp(words, cases[k].words) != 0) printf("  %s\n", words);
+            peft_tokenizer_destroy(t);
+            peft__string_free(&json);
         }
-        words[at] = 0;
-        check(strcmp(words, cases[k].words) == 0, "words of a pre-tokenizer");
-        if (strcmp(words, cases[k].words) != 0) printf("  %s\n", words);
-    }
 }
 
 // ---- folders: which file counts, and what the files beside it add

@@ -71,27 +71,48 @@ static void emit(const char *name, double value, const char *unit, const char *m
 
 // ---- the machine: FMA peak of the instruction set in use, memory bandwidth
 
-#define PEAK_CHAIN(V, i) peft__vec_##V s##i = peft__set_##V((float)i);
-#define PEAK_LINK(V, i) s##i = peft__fma_##V(s##i, x, y);
-#define PEAK_JOIN(V, i) total = peft__add_##V(total, s##i);
-#define PEAK(V, TARGET)                                                                   \
-    static TARGET float peak_##V(int64_t n) {                                             \
-        peft__vec_##V x = peft__set_##V(0.999f), y = peft__set_##V(0.001f), total = y;    \
-        PEFT__REPEAT_12(PEAK_CHAIN, V)                                                    \
-        for (int64_t i = 0; i < n; i++) { PEFT__REPEAT_12(PEAK_LINK, V) }                 \
-        PEFT__REPEAT_12(PEAK_JOIN, V)                                                     \
-        return peft__sum_##V(total);                                                      \
+#define PEAK_CHAIN(i) v##i = set((float)i),
+#define PEAK_LINK(i) v##i = fma(v##i, x, y);
+#define PEAK_JOIN(i) y = y + v##i;
+#define PEAK(name, TARGET, vector)                                                \
+    static TARGET float peak_##name(int64_t n) {                                  \
+        vector PEFT__REPEAT_12(PEAK_CHAIN) x = set(0.999f), y = set(0.001f);      \
+        for (int64_t i = 0; i < n; i++) { PEFT__REPEAT_12(PEAK_LINK) }            \
+        PEFT__REPEAT_12(PEAK_JOIN)                                                \
+        float sum;                                                                \
+        memcpy(&sum, &y, sizeof(sum));                                            \
+        return sum;                                                               \
     }
-PEAK(plain, )
+typedef float four_floats __attribute__((vector_size(16)));
+static inline four_floats four(float a) {
+    return (four_floats){a, a, a, a};
+}
+#define set(a) four(a)
+#define fma(a, b, c) ((a) * (b) + (c))
+PEAK(plain, , four_floats)
+#if PEFT__WASM
+PEAK(wasm, , four_floats)
+#endif
+#undef set
+#undef fma
 #if PEFT__X86
-PEAK(avx2, PEFT__TARGET_AVX2)
-PEAK(avx512, PEFT__TARGET_AVX512)
+#define set(a) _mm256_set1_ps(a)
+#define fma(a, b, c) _mm256_fmadd_ps(a, b, c)
+PEAK(avx2, PEFT__TARGET_AVX2, __m256)
+#undef set
+#undef fma
+#define set(a) _mm512_set1_ps(a)
+#define fma(a, b, c) _mm512_fmadd_ps(a, b, c)
+PEAK(avx512, PEFT__TARGET_AVX512, __m512)
+#undef set
+#undef fma
 #endif
 #if PEFT__NEON
-PEAK(neon, )
-#endif
-#if PEFT__WASM
-PEAK(wasm, )
+#define set(a) vdupq_n_f32(a)
+#define fma(a, b, c) vfmaq_f32(c, a, b)
+PEAK(neon, , float32x4_t)
+#undef set
+#undef fma
 #endif
 
 enum { PEAK_STEPS = 400000 };
@@ -243,21 +264,22 @@ static peft_tensor *in_4_bits(const peft_tensor *w) {
 }
 
 typedef struct quant_product {
-    peft__operand b;
+    peft__matrix b;
     int64_t m, n, k;
     float *x, *y;
 } quant_product;
 
 static void quant_product_once(void *argument) {
     quant_product *p = (quant_product *)argument;
-    check(peft__gemm(ctx, p->m, p->n, p->k, 1, p->x, p->k, 1, &p->b, 0, p->y, p->n));
+    check(peft__matmul(ctx, peft__dense(p->y, p->m, p->n), 0, 1, peft__dense(p->x, p->m, p->k), p->b));
 }
 
 // x W^T if transposed, else dY W, with W in 4 bits and in f32. times: of both.
 static size_t quant_product_times(int64_t m, int64_t n, int64_t k, bool transposed, double *times) {
     peft_tensor w = transposed ? matrix(n, k) : matrix(k, n), *q = in_4_bits(&w);
-    quant_product small = {peft__operand_of(q, transposed), m, n, k, floats(m * k), floats(m * n)}, plain = small;
-    plain.b = peft__operand_of(&w, transposed);
+    peft__matrix matrix = peft__matrix_of(q), weight = peft__matrix_of(&w);
+    quant_product small = {transposed ? peft__T(matrix) : matrix, m, n, k, floats(m * k), floats(m * n)}, plain = small;
+    plain.b = transposed ? peft__T(weight) : weight;
     median_times((void (*const[])(void *)){quant_product_once, quant_product_once}, (void *const[]){&small, &plain}, times);
     size_t bytes = peft_tensor_bytes(q);
     peft_tensor_destroy(ctx, q);

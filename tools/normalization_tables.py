@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-# Prints peft.h's tables of Unicode's normalization forms (peft__nf_data, peft__nf_classes), with the meaning that the tokenizers
+# Prints peft.h's tables of Unicode's normalization forms (peft__nf_data), with the meaning that the tokenizers
 # library gives them: what that library does not decompose is left out. Needs: pip install tokenizers.
 #   python3 tools/normalization_tables.py
 #
-# A number is written in digits of base 45; a digit that another one follows is 45 higher. Characters of the text: '#' to '~' without
-# '?' (no trigraphs) and '\'. A signed number v is 2v, or -2v - 1.
-# The text is cut into lines, as compilers need not take long literals; NULL ends it.
-# peft__nf_data is a list of runs of code points in ascending order. A run begins with its header: 0 is one code point, 1 a run of the
+# The tables are numbers, each coded in a context (which field it is), by the adaptive binary range coder that LZMA uses; four bytes are five
+# digits of base 85, which are the characters from '#' on without '?' (no trigraphs) and '\'. A number v is the count of the bits of v + 1
+# behind its first, in unary, and these bits. A signed number v is 2v, or -2v - 1.
+# First come the decompositions, runs of code points in ascending order. A run begins with its header: 0 is one code point, 1 a run of the
 # same shape as the one before, right behind it; 2 + 2 * shape + (it is longer than one) names another shape, and how far it is from the
 # code point before follows. shape = 3 * (length - 1) + (0 compatibility, 1 canonical, 2 canonical and never composed). Then, for longer
 # runs, how many code points beyond two; then the characters of the decomposition, each less the same one of the run before. In a run the
 # first character counts up with the code point.
-# peft__nf_classes: runs of combining classes: distance, count - 1, class.
+# Then the runs of combining classes: distance, count - 1, class.
 import unicodedata
 
 from tokenizers import normalizers
@@ -20,16 +20,8 @@ nfc, nfd, nfkd = normalizers.NFC(), normalizers.NFD(), normalizers.NFKD()
 HANGUL = range(0xAC00, 0xD7A4)
 
 
-def number(v):
-    out = []
-    while v >= 45:
-        out.append(45 + v % 45)
-        v //= 45
-    return out + [v]
-
-
 def signed(v):
-    return number(2 * v if v >= 0 else -2 * v - 1)
+    return 2 * v if v >= 0 else -2 * v - 1
 
 
 def decompositions():
@@ -67,17 +59,18 @@ def runs():
     yield run
 
 
+# Pairs of context and number.
 def data():
-    out, last, shape, before = [], -1, -1, [0] * 32
+    out, last, shape, before = [], -1, 0, [0] * 32
     for c, s, parts, n in runs():
-        if c == last + 1 and s == shape:
-            out.append(int(n > 1))
-        else:
-            out += number(2 + 2 * s + (n > 1)) + number(c - last - 1)
+        near = c == last + 1 and s == shape and out
+        out.append((min(shape, 6), int(n > 1) if near else 2 + 2 * s + (n > 1)))
+        if not near:
+            out.append((7, c - last - 1))
         if n > 1:
-            out += number(n - 2)
+            out.append((8, n - 2))
         for i, p in enumerate(parts):
-            out += signed(p - before[i])
+            out.append((9 + 4 * min(s, 6) + min(i, 3), signed(p - before[i])))
             before[i] = p
         before[0] += n - 1
         last, shape = c + n - 1, s
@@ -91,20 +84,63 @@ def classes():
             run[1] += 1
             continue
         if run:
-            out += number(run[0] - last - 1) + number(run[1] - 1) + number(run[2])
+            out += [(37, run[0] - last - 1), (38, run[1] - 1), (39, run[2])]
             last = run[0] + run[1] - 1
         run = [c, 1, k]
     return out
 
 
-def printed(name, digits):
+class Coder:
+    def __init__(self):
+        self.low, self.range, self.cache, self.waiting, self.out, self.odds = 0, 0xFFFFFFFF, 0, 1, bytearray(), {}
+
+    def shift(self):
+        if self.low < 0xFF000000 or self.low > 0xFFFFFFFF:
+            while self.waiting:
+                self.out.append((self.cache + (self.low >> 32)) & 255)
+                self.cache, self.waiting = 255, self.waiting - 1
+            self.cache = self.low >> 24 & 255
+        self.waiting += 1
+        self.low = (self.low & 0xFFFFFF) << 8
+
+    def bit(self, context, bit):
+        odds = self.odds.get(context, 2048)
+        bound = (self.range >> 12) * odds
+        if bit:
+            self.low, self.range, odds = self.low + bound, self.range - bound, odds - (odds >> 4)
+        else:
+            self.range, odds = bound, odds + ((4096 - odds) >> 4)
+        self.odds[context] = odds
+        while self.range < 1 << 24:
+            self.range = self.range << 8 & 0xFFFFFFFF
+            self.shift()
+
+    def number(self, context, v):
+        n, seen = (v + 1).bit_length() - 1, 1
+        for i in range(n + 1):
+            self.bit((context, i), i < n)
+        for i in range(n - 1, -1, -1):  # the first three bits know those before, the others where they are
+            bit = v + 1 >> i & 1
+            self.bit((context, 20 + 28 * n + (seen if n - i <= 3 else 8 + i)), bit)
+            seen = seen * 2 + bit
+
+
+def printed(name, pairs):
+    coder = Coder()
+    for context, v in pairs:
+        coder.number(context, v)
+    for _ in range(5):
+        coder.shift()
+    data = bytes(coder.out) + bytes(-len(coder.out) % 4)
     letters = [chr(c) for c in range(ord("#"), ord("~") + 1) if chr(c) not in "?\\"]
-    text = "".join(letters[d] for d in digits)
+    text = ""
+    for i in range(0, len(data), 4):
+        word = int.from_bytes(data[i : i + 4], "big")
+        text += "".join(letters[word // 85**k % 85] for k in (4, 3, 2, 1, 0))
     print(f"static const char *const {name}[] = {{")
     for i in range(0, len(text), 103):
         print(f'    "{text[i : i + 103]}",')
-    print("    NULL};")
+    print("};")
 
 
-printed("peft__nf_data", data())
-printed("peft__nf_classes", classes())
+printed("peft__nf_data", data() + classes())

@@ -38,21 +38,28 @@ static void load_peer(int i, const char *path, const char *set_threads, int thre
 
 // FMA peak of the widest set in use, GFLOP/s: independent chains, no memory.
 #if PEFT__X86
-#define CHAIN(V, i) peft__vec_##V s##i = peft__set_##V((float)i);
-#define LINK(V, i) s##i = peft__fma_##V(s##i, x, y);
-#define JOIN(V, i) total = peft__add_##V(total, s##i);
-#define PEAK(V, TARGET)                                                                         \
-    static TARGET float peak_##V(int64_t n) {                                                   \
-        peft__vec_##V x = peft__set_##V(0.999f), y = peft__set_##V(0.001f), total = y;          \
-        PEFT__REPEAT_12(CHAIN, V)                                                               \
-        for (int64_t i = 0; i < n; i++) {                                                       \
-            PEFT__REPEAT_12(LINK, V)                                                            \
-        }                                                                                       \
-        PEFT__REPEAT_12(JOIN, V)                                                                \
-        return peft__sum_##V(total);                                                            \
+#define CHAIN(i) v##i = set((float)i),
+#define LINK(i) v##i = fma(v##i, x, y);
+#define JOIN(i) y = y + v##i;
+#define PEAK(name, TARGET, vector)                                          \
+    static TARGET float peak_##name(int64_t n) {                            \
+        vector PEFT__REPEAT_12(CHAIN) x = set(0.999f), y = set(0.001f);     \
+        for (int64_t i = 0; i < n; i++) { PEFT__REPEAT_12(LINK) }           \
+        PEFT__REPEAT_12(JOIN)                                               \
+        float sum;                                                          \
+        memcpy(&sum, &y, sizeof(sum));                                      \
+        return sum;                                                         \
     }
-PEAK(avx2, PEFT__TARGET_AVX2)
-PEAK(avx512, PEFT__TARGET_AVX512)
+#define set(a) _mm256_set1_ps(a)
+#define fma(a, b, c) _mm256_fmadd_ps(a, b, c)
+PEAK(avx2, PEFT__TARGET_AVX2, __m256)
+#undef set
+#undef fma
+#define set(a) _mm512_set1_ps(a)
+#define fma(a, b, c) _mm512_fmadd_ps(a, b, c)
+PEAK(avx512, PEFT__TARGET_AVX512, __m512)
+#undef set
+#undef fma
 #endif
 static volatile float sink;
 enum { PEAK_STEPS = 200000 };

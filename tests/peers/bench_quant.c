@@ -164,7 +164,7 @@ static void bench_conversions(void) {
 // ---- products
 
 typedef struct product {
-    peft__operand b[8];  // copies, used in turn
+    peft__matrix b[8];  // copies, used in turn
     int copies, next;
     int64_t m, n, k;
     const float *x;
@@ -173,7 +173,7 @@ typedef struct product {
 
 static void run_product(void *arg) {
     product *p = (product *)arg;
-    peft__gemm(ctx, p->m, p->n, p->k, 1, p->x, p->k, 1, &p->b[p->next], 0, p->y, p->n);
+    peft__matmul(ctx, peft__dense(p->y, p->m, p->n), 0, 1, peft__dense(p->x, p->m, p->k), p->b[p->next]);
     p->next = (p->next + 1) % p->copies;
 }
 
@@ -186,7 +186,7 @@ static void bench_products(int64_t m, int64_t n, int64_t k, bool transposed, int
     for (int t = 0; t < 3; t++)
         for (int i = 0; i < copies; i++) {
             w[t][i] = t ? quantized(w[0][0], types[t], t == 1) : transposed ? weight(n, k) : weight(k, n);
-            p[t].b[i] = peft__operand_of(w[t][i], transposed);
+            p[t].b[i] = transposed ? peft__T(peft__matrix_of(w[t][i])) : peft__matrix_of(w[t][i]);
             p[t].copies = copies, p[t].m = m, p[t].n = n, p[t].k = k, p[t].x = x, p[t].y = y;
         }
     char names[4][192];
