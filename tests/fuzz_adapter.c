@@ -74,9 +74,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         memset(&d, 0, sizeof d);
         d.model = m;
         d.r = 2;
-        if (peft_adapter_create(&d, &a) || peft_adapter_save(a, "build/fuzz_adapter")) abort();
+        if (peft_adapter_create(&d, &a) || peft_adapter_save(a, "build/fuzz_adapter_seed")) abort();
         peft_adapter_destroy(a);
-        FILE *f = fopen("build/fuzz_adapter/adapter_model.safetensors", "rb");
+        FILE *f = fopen("build/fuzz_adapter_seed/adapter_model.safetensors", "rb");
         plain_size = f ? fread(plain, 1, sizeof plain, f) : 0;
         if (f) fclose(f);
     }
