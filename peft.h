@@ -24158,7 +24158,7 @@ typedef struct peft__value {
         struct peft__loop *loop;
         struct peft__macro *macro;
         struct peft__method *method;
-        const struct peft__builtin *builtin;  // of FUNCTION
+        const struct peft__builtin *builtin;  // of FUNCTION, whose `size` is `how`
     };
 } peft__value;
 
@@ -24221,6 +24221,7 @@ typedef struct peft__macro {
 typedef struct peft__method {
     peft__value subject;
     const struct peft__builtin *builtin;
+    char how;
 } peft__method;
 
 typedef struct peft__jinja peft__jinja;
@@ -24232,8 +24233,8 @@ typedef struct peft__builtin {
     const char *name;  // or several, with spaces between
     peft__value (*run)(peft__jinja *j, peft__value *v);
     const char *signature;
-    unsigned kinds;  // PEFT__FILTER ..., and bits of the kinds that have it as a method
-    int how;         // j->how: tells those apart that share a function
+    unsigned kinds;   // PEFT__FILTER ..., and bits of the kinds that have it as a method
+    const char *how;  // a letter for each name, which arrives as j->how; NULL: all the same
 } peft__builtin;
 
 enum {
@@ -24298,7 +24299,7 @@ typedef struct peft__area {  // what becomes a peft__scope each time it is enter
 
 struct peft__term {
     peft__term_kind kind;
-    char op;            // of an operator
+    char op;            // of an operator; `how` of a builtin
     bool recursive;     // of a FOR
     unsigned uses;      // a macro's body uses: 1 caller, 2 varargs, 4 kwargs
     const char *begin;  // its text in the source
@@ -24361,7 +24362,7 @@ struct peft__jinja {
     peft__value *globals;  // [t->name_count] the variables of the outermost scope
     peft_rng rng;
     char flow;  // 'b' or 'c': a break or continue on its way to its loop
-    int how;    // of the builtin that is called
+    char how;   // of the builtin that is called
     // the parser: the current token, and where the text goes on
     const char *s, *end, *tag, *token, *before;  // before: the end of the last token
     size_t token_size;
@@ -25979,7 +25980,7 @@ static peft__term *peft__parse_postfix(peft__jinja *j, peft__term *a) {
     return a;
 }
 
-static const peft__builtin *peft__find_builtin(const peft_template *t, unsigned kinds, peft__value name);
+static const peft__builtin *peft__find_builtin(const peft_template *t, unsigned kinds, peft__value name, char *how);
 
 // The name of a filter or test, "a.b" too. One that is not there is an error at once, but within an if only when
 // it is reached.
@@ -25988,7 +25989,7 @@ static void peft__parse_builtin(peft__jinja *j, peft__term *n) {
     peft__take_name(j);
     while (peft__accept(j, ".")) peft__take_name(j);
     n->value = peft__text(begin, (size_t)(j->before - begin));
-    n->builtin = peft__find_builtin(j->t, n->kind == PEFT__TERM_FILTER ? PEFT__FILTER : PEFT__TEST, n->value);
+    n->builtin = peft__find_builtin(j->t, n->kind == PEFT__TERM_FILTER ? PEFT__FILTER : PEFT__TEST, n->value, &n->op);
     if (!n->builtin && !j->soft && !j->lacking) j->lacking = n;
 }
 
@@ -26568,13 +26569,15 @@ static peft__value peft__loop_attribute(peft__jinja *j, peft__loop *l, peft__val
 static peft__value peft__attribute_only(peft__jinja *j, peft__value v, peft__value name) {
     if (v.kind == PEFT__UNDEFINED) return peft__undefined_error(j, v);
     if (v.kind == PEFT__NAMESPACE) return peft__dict_get(j, v.dict, name);
-    const peft__builtin *b = peft__find_builtin(j->t, 1u << v.kind, name);
+    char how = 0;
+    const peft__builtin *b = peft__find_builtin(j->t, 1u << v.kind, name, &how);
     if (b && b->kinds & PEFT__CHANGES && j->t->desc.chat) return peft__undefined(name, true);
     if (b && b->run) {
         peft__value method = peft__of_kind(PEFT__METHOD);
         method.method = PEFT__NEW(j, method);
         method.method->subject = v;
         method.method->builtin = b;
+        method.method->how = how;
         return method;
     }
     if (v.kind == PEFT__LOOP) return peft__loop_attribute(j, v.loop, name);
@@ -26724,13 +26727,14 @@ static void peft__bound_all(peft__jinja *j, peft__value called, peft__arguments 
     }
 }
 
-static peft__value peft__call_builtin(peft__jinja *j, const peft__builtin *b, peft__value subject, peft__arguments a) {
+static peft__value peft__call_builtin(peft__jinja *j, const peft__builtin *b, char how, peft__value subject,
+                                      peft__arguments a) {
     peft__value v[PEFT__ARGUMENTS], called = peft__text(b->name, strcspn(b->name, " "));
     memset(v, 0, sizeof(v));
     v[0] = subject;
     if (*b->signature == '*') v[1] = a.list, v[2] = a.names;
     else peft__bound_all(j, called, a, peft__bind(j, called, b->signature, NULL, a, v));
-    j->how = b->how;
+    j->how = how;
     return j->status ? peft__none() : b->run(j, v);
 }
 
@@ -26784,8 +26788,8 @@ static peft__value peft__call_value(peft__jinja *j, peft__value f, peft__argumen
     if (j->status) return f;
     switch (f.kind) {
     case PEFT__UNDEFINED: return peft__undefined_error(j, f);
-    case PEFT__FUNCTION: return peft__call_builtin(j, f.builtin, peft__missing(), a);
-    case PEFT__METHOD: return peft__call_builtin(j, f.method->builtin, f.method->subject, a);
+    case PEFT__FUNCTION: return peft__call_builtin(j, f.builtin, (char)f.size, peft__missing(), a);
+    case PEFT__METHOD: return peft__call_builtin(j, f.method->builtin, f.method->how, f.method->subject, a);
     case PEFT__MACRO: return peft__call_macro(j, f.macro, a);
     case PEFT__LOOP:
         if (!f.loop->node->recursive || a.list.list->count != 1)
@@ -26811,7 +26815,7 @@ static peft__value peft__eval_builtin(peft__jinja *j, const peft__term *n, peft_
     if (n->a) v = n->kind == PEFT__TERM_FILTER && peft__given(v) ? peft__eval_builtin(j, n->a, v, s) : peft__eval(j, n->a, s);
     if (!j->status) j->at = n;
     if (!n->builtin) return peft__no_builtin(j, n->kind == PEFT__TERM_FILTER ? PEFT__FILTER : PEFT__TEST, n->value);
-    return peft__call_builtin(j, n->builtin, v, peft__arguments_of(j, n->list, s));
+    return peft__call_builtin(j, n->builtin, n->op, v, peft__arguments_of(j, n->list, s));
 }
 
 static peft__value peft__eval_optional(peft__jinja *j, const peft__term *n, peft__scope *s) {
@@ -27081,26 +27085,25 @@ static void peft__put_upper(peft__jinja *j, uint32_t c, bool title) {
 static bool peft__is_upper(uint32_t c) { return peft__uc_lower_of(c) != c; }
 static bool peft__is_cased(uint32_t c) { return peft__is_upper(c) || peft__uc_is_cased(c); }
 
-enum { PEFT__UPPER, PEFT__LOWER, PEFT__CAPITALIZE, PEFT__TITLE, PEFT__TITLE_FILTER, PEFT__SWAP };
-
-static peft__value peft__cased(peft__jinja *j, peft__value v, int how) {
+// how: upper, lower, capitalize, title, title as the filter f means it, swapcase: by the first letter
+static peft__value peft__cased(peft__jinja *j, peft__value v, char how) {
     v = peft__to_text(j, v);
     size_t start = j->out.size;
     bool inside = false;  // a word, or the rest of the text
     for (size_t i = 0, from = 0; i < v.size && !j->status; from = i) {
         uint32_t c = 'a';
-        bool valid = how != PEFT__LOWER && peft__utf8_next(v.text, v.size, &i, &c);
-        if (how == PEFT__LOWER) i = v.size;
-        bool up = how == PEFT__UPPER || (how == PEFT__SWAP ? !peft__is_upper(c) : !inside && how != PEFT__LOWER);
+        bool valid = how != 'l' && peft__utf8_next(v.text, v.size, &i, &c);
+        if (how == 'l') i = v.size;
+        bool up = how == 'u' || (how == 's' ? !peft__is_upper(c) : !inside && how != 'l');
         char *room = up ? NULL : (char *)peft__room(j, 2 * (i - from) + 8);
-        if (how != PEFT__LOWER && !valid) peft__put(j, v.text + from, i - from);
-        else if (up) peft__put_upper(j, c, how != PEFT__UPPER && how != PEFT__SWAP);
+        if (how != 'l' && !valid) peft__put(j, v.text + from, i - from);
+        else if (up) peft__put_upper(j, c, how != 'u' && how != 's');
         else if (room) peft__put(j, room, peft__uc_lower_text(v.text + from, i - from, room));
-        if (how == PEFT__CAPITALIZE) inside = true;
-        if (how == PEFT__TITLE) inside = peft__is_cased(c);
-        if (how == PEFT__TITLE_FILTER) inside = !(peft__uc_space(c) || (c && c < 128 && strchr("-({[<", (int)c)));
+        if (how == 'c') inside = true;
+        if (how == 't') inside = peft__is_cased(c);
+        if (how == 'f') inside = !(peft__uc_space(c) || (c && c < 128 && strchr("-({[<", (int)c)));
     }
-    return peft__taken(j, start, v.flag && how != PEFT__TITLE_FILTER);
+    return peft__taken(j, start, v.flag && how != 'f');
 }
 
 // ---- what several builtins need
@@ -27123,10 +27126,24 @@ static peft__value peft__get_path(peft__jinja *j, peft__value item, peft__value 
     return item;
 }
 
-// What sort, unique, groupby, min and max compare.
-static peft__value peft__key_of(peft__jinja *j, peft__value item, peft__value path, peft__value standard, peft__value exact) {
-    peft__value key = peft__get_path(j, item, path, standard);
-    return key.kind == PEFT__TEXT && !peft__truth(exact) ? peft__cased(j, key, PEFT__LOWER) : key;
+// What sort, unique, groupby, min and max compare of each item: the value of an attribute, or (`several`) the list of
+// those that have commas between; texts in small letters, if not `exact`.
+static peft__value peft__keys_of(peft__jinja *j, peft__value list, peft__value path, peft__value standard, peft__value exact,
+                                 bool several) {
+    peft__value keys = peft__list_new(j, PEFT__LIST, list.list->count), comma = peft__text_of(",");
+    for (int64_t i = 0; i < list.list->count && !j->status; i++) {
+        peft__value all = peft__list_new(j, PEFT__LIST, 1), key = all;
+        for (size_t from = 0, to = 0; to != SIZE_MAX && !j->status; from = to + 1) {
+            bool text = several && path.kind == PEFT__TEXT;
+            to = text ? peft__find(j, path, comma, from, path.size, false) : SIZE_MAX;
+            peft__value part = text ? peft__part_of(path, from, PEFT__MIN(to, path.size)) : path;
+            key = peft__get_path(j, list.list->items[i], part, standard);
+            if (key.kind == PEFT__TEXT && !peft__truth(exact)) key = peft__cased(j, key, 'l');
+            peft__list_add(j, all, key);
+        }
+        peft__list_add(j, keys, several ? all : key);
+    }
+    return keys;
 }
 
 // ---- builtins: v[0] is what they are called on, v[1], ... are their arguments. Their row's `how` is j->how until
@@ -27160,7 +27177,7 @@ PEFT__BUILTIN(default) {
     return !use ? v[0] : peft__given(v[1]) ? v[1] : peft__text_of("");
 }
 PEFT__BUILTIN(end) {  // the first (how 0) or last item
-    bool last = j->how;
+    bool last = j->how & 1;
     peft__cursor c = peft__iterate(j, v[0]);
     peft__value item = peft__undefined(peft__missing(), false);
     if (last && v[0].kind == PEFT__ITERATOR) return peft__refuse(j, "'generator' object is not reversible");
@@ -27168,7 +27185,7 @@ PEFT__BUILTIN(end) {  // the first (how 0) or last item
     return item;
 }
 PEFT__BUILTIN(join) {  // how: 1 as the method of the text between
-    bool method = j->how, safe = method && v[0].flag;
+    bool method = j->how & 1, safe = method && v[0].flag;
     peft__cursor c = peft__iterate(j, v[method]);
     peft__value item, between = v[!method];
     size_t start = j->out.size;
@@ -27184,7 +27201,7 @@ PEFT__BUILTIN(join) {  // how: 1 as the method of the text between
 }
 
 PEFT__BUILTIN(replace) {  // how: 1 as a filter, 0 as a method
-    bool filter = j->how;
+    bool filter = j->how & 1;
     for (int i = 0; i <= 2; i++) {
         if (filter) v[i] = peft__to_text(j, v[i]);
         else if (i && v[0].flag) v[i] = peft__escaped(j, v[i]);
@@ -27299,49 +27316,44 @@ PEFT__BUILTIN(dictsort) {  // case_sensitive, by, reverse
     if (v[0].kind != PEFT__DICT) return peft__refuse(j, "dictsort needs a dict, not '%s'", peft__kind_name(v[0]));
     if (peft__given(v[2]) && !by_value && !peft__text_is(v[2], "key"))
         return peft__refuse(j, "You can only sort by either \"key\" or \"value\"");
-    peft__value pairs = peft__to_list(j, peft__view_of(v[0], 2)), keys = peft__list_new(j, PEFT__LIST, 0);
-    for (int64_t i = 0; i < pairs.list->count && !j->status; i++)
-        peft__list_add(j, keys, peft__key_of(j, pairs.list->items[i], peft__integer(by_value), peft__none(), v[1]));
-    return peft__sorted(j, pairs, keys, peft__truth(v[3]));
+    peft__value pairs = peft__to_list(j, peft__view_of(v[0], 2));
+    return peft__sorted(j, pairs, peft__keys_of(j, pairs, peft__integer(by_value), v[4], v[1], false), peft__truth(v[3]));
 }
-
 PEFT__BUILTIN(sort) {  // reverse, case_sensitive, attribute
-    peft__value list = peft__to_list(j, v[0]), keys = peft__list_new(j, PEFT__LIST, 0), comma = peft__text_of(",");
-    bool text = v[3].kind == PEFT__TEXT;  // several attributes, with commas between
-    for (int64_t i = 0; i < list.list->count && !j->status; i++) {
-        peft__value key = peft__list_new(j, PEFT__LIST, 1);
-        for (size_t from = 0, to = 0; to != SIZE_MAX && !j->status; from = to + 1) {
-            to = text ? peft__find(j, v[3], comma, from, v[3].size, false) : SIZE_MAX;
-            peft__value path = text ? peft__part_of(v[3], from, PEFT__MIN(to, v[3].size)) : v[3];
-            peft__list_add(j, key, peft__key_of(j, list.list->items[i], path, peft__none(), v[2]));
+    peft__value list = peft__to_list(j, v[0]);
+    return peft__sorted(j, list, peft__keys_of(j, list, v[3], v[4], v[2], true), peft__truth(v[1]));
+}
+PEFT__BUILTIN(extreme) {  // case_sensitive, attribute; how: < min, > max, 'u' unique
+    char how = j->how;
+    peft__value list = peft__to_list(j, v[0]), keys = peft__keys_of(j, list, v[2], v[3], v[1], false),
+                seen = peft__dict_new(j), out = peft__list_new(j, PEFT__LIST, 0);
+    int64_t best = 0;
+    for (int64_t i = 0; i < keys.list->count && !j->status; i++) {
+        peft__value key = keys.list->items[i];
+        if (how != 'u' && i && peft__compare(j, how, key, keys.list->items[best])) best = i;
+        if (how != 'u' || peft__given(peft__dict_get(j, seen.dict, key))) continue;
+        peft__dict_set(j, seen.dict, key, peft__none());
+        peft__list_add(j, out, list.list->items[i]);
+    }
+    if (how == 'u') return peft__as_iterator(out);
+    return keys.list->count ? list.list->items[best] : peft__undefined(peft__missing(), false);
+}
+PEFT__BUILTIN(groupby) {  // attribute, default, case_sensitive
+    peft__value list = peft__to_list(j, v[0]), keys = peft__keys_of(j, list, v[1], v[2], v[3], false),
+                out = peft__list_new(j, PEFT__LIST, 0), group = out;
+    list = peft__sorted(j, list, keys, false);
+    keys = peft__sorted(j, keys, keys, false);
+    for (int64_t i = 0; i < keys.list->count && !j->status; i++) {
+        peft__value item = list.list->items[i];
+        if (!i || !peft__equal(j, keys.list->items[i], keys.list->items[i - 1])) {
+            group = peft__list_new(j, PEFT__LIST, 0);
+            peft__value pair = peft__pair_of(j, peft__get_path(j, item, v[1], v[2]), group);
+            pair.flag = true;
+            peft__list_add(j, out, pair);
         }
-        peft__list_add(j, keys, key);
+        peft__list_add(j, group, item);
     }
-    return peft__sorted(j, list, keys, peft__truth(v[1]));
-}
-
-PEFT__BUILTIN(unique) {  // case_sensitive, attribute
-    peft__cursor c = peft__iterate(j, v[0]);
-    peft__value seen = peft__dict_new(j), list = peft__list_new(j, PEFT__LIST, 0), item;
-    while (peft__next(j, &c, &item)) {
-        int64_t before = seen.dict->count;
-        peft__dict_set(j, seen.dict, peft__key_of(j, item, v[2], peft__none(), v[1]), peft__none());
-        if (seen.dict->count > before) peft__list_add(j, list, item);
-    }
-    return peft__as_iterator(list);
-}
-
-PEFT__BUILTIN(extreme) {  // case_sensitive, attribute; how: the operator
-    char op = (char)j->how;
-    peft__cursor c = peft__iterate(j, v[0]);
-    peft__value item, best = peft__undefined(peft__missing(), false), best_key = peft__missing();
-    while (peft__next(j, &c, &item)) {
-        peft__value key = peft__key_of(j, item, v[2], peft__none(), v[1]);
-        if (peft__given(best_key) && !peft__compare(j, op, key, best_key)) continue;
-        best = item;
-        best_key = key;
-    }
-    return best;
+    return out;
 }
 
 PEFT__BUILTIN(sum) {  // attribute, start
@@ -27362,7 +27374,7 @@ PEFT__BUILTIN(reverse) {  // how: 1 in place
 
 // The parts of a list: so many (how 0), or of that size (how 1); filled up with v[2].
 PEFT__BUILTIN(parts) {
-    bool batch = j->how;
+    bool batch = j->how & 1;
     peft__value list = peft__to_list(j, v[0]), out = peft__list_new(j, PEFT__LIST, 0), part;
     int64_t n = peft__whole_or(j, v[1], 0), count = list.list->count, at = 0;
     if (n == 0 && !batch) return peft__refuse(j, "slice into no parts");
@@ -27378,26 +27390,6 @@ PEFT__BUILTIN(parts) {
         peft__list_add(j, out, part);
     }
     return peft__as_iterator(out);
-}
-
-PEFT__BUILTIN(groupby) {  // attribute, default, case_sensitive
-    peft__value list = peft__to_list(j, v[0]), keys = peft__list_new(j, PEFT__LIST, 0),
-                out = peft__list_new(j, PEFT__LIST, 0), last = peft__missing(), group = last;
-    for (int64_t i = 0; i < list.list->count && !j->status; i++)
-        peft__list_add(j, keys, peft__key_of(j, list.list->items[i], v[1], v[2], v[3]));
-    list = peft__sorted(j, list, keys, false);
-    for (int64_t i = 0; i < list.list->count && !j->status; i++) {
-        peft__value item = list.list->items[i], key = peft__key_of(j, item, v[1], v[2], v[3]);
-        if (!peft__given(last) || !peft__equal(j, key, last)) {
-            group = peft__list_new(j, PEFT__LIST, 0);
-            peft__value pair = peft__pair_of(j, peft__get_path(j, item, v[1], v[2]), group);
-            pair.flag = true;
-            peft__list_add(j, out, pair);
-        }
-        last = key;
-        peft__list_add(j, group, item);
-    }
-    return out;
 }
 
 PEFT__BUILTIN(tojson) {  // ensure_ascii, indent, separators, sort_keys; plain templates give indent only
@@ -27518,11 +27510,11 @@ PEFT__BUILTIN(highlight) {
     return peft__taken(j, start, false);
 }
 
-enum { PEFT__MAPS = 1, PEFT__OF_ATTRIBUTE = 2, PEFT__KEEPS = 4 };
-
-PEFT__BUILTIN(map) {  // map, select, reject, selectattr, rejectattr: bits of `how`
-    bool map = j->how & PEFT__MAPS, keep = j->how & PEFT__KEEPS;
-    int64_t attribute = j->how & PEFT__OF_ATTRIBUTE ? 1 : 0;
+// map, select, reject, selectattr, rejectattr. Bits of `how`: 1 maps, 2 of an attribute, 4 keeps those that pass.
+PEFT__BUILTIN(map) {
+    bool map = j->how & 1, keep = j->how & 4;
+    int64_t attribute = j->how & 2 ? 1 : 0;
+    char how = 0;
     peft__value item, path = peft__missing(), standard = path, list = peft__list_new(j, PEFT__LIST, 0), name = path, key;
     peft__arguments a = {v[1], v[2]};
     const peft__builtin *b = NULL;
@@ -27539,7 +27531,7 @@ PEFT__BUILTIN(map) {  // map, select, reject, selectattr, rejectattr: bits of `h
     else if (attribute) path = a.list.list->items[0];
     if (a.list.list->count > attribute && !j->status) {
         name = peft__text_needed(j, a.list.list->items[attribute]);
-        b = peft__find_builtin(j->t, map ? PEFT__FILTER : PEFT__TEST, name);
+        b = peft__find_builtin(j->t, map ? PEFT__FILTER : PEFT__TEST, name, &how);
         if (!b) peft__no_builtin(j, map ? PEFT__FILTER : PEFT__TEST, name);
         a.list.list->items += 1 + attribute;
         a.list.list->count -= 1 + attribute;
@@ -27551,7 +27543,7 @@ PEFT__BUILTIN(map) {  // map, select, reject, selectattr, rejectattr: bits of `h
             key = a.names.dict->entries[i].key;
             peft__dict_set(j, own.names.dict, key, a.names.dict->entries[i].value);
         }
-        if (b) seen = peft__call_builtin(j, b, seen, own);
+        if (b) seen = peft__call_builtin(j, b, how, seen, own);
         if (map || peft__truth(seen) == keep) peft__list_add(j, list, map ? seen : item);
     }
     return peft__as_iterator(list);
@@ -27559,14 +27551,13 @@ PEFT__BUILTIN(map) {  // map, select, reject, selectattr, rejectattr: bits of `h
 
 // ---- tests
 
-PEFT__BUILTIN(is_kind) { return peft__boolean(1u << v[0].kind & (unsigned)j->how); }
 PEFT__BUILTIN(is_flag) {  // how: 0 false, 1 true, 2 escaped
-    return peft__boolean(j->how == 2 ? v[0].kind == PEFT__TEXT && v[0].flag
-                                     : v[0].kind == PEFT__BOOLEAN && v[0].flag == (bool)j->how);
+    return peft__boolean(j->how == '2' ? v[0].kind == PEFT__TEXT && v[0].flag
+                                       : v[0].kind == PEFT__BOOLEAN && v[0].flag == (bool)(j->how & 1));
 }
-PEFT__BUILTIN(is_compared) { return peft__boolean(peft__compare(j, (char)j->how, v[0], v[1])); }
+PEFT__BUILTIN(is_compared) { return peft__boolean(peft__compare(j, j->how, v[0], v[1])); }
 PEFT__BUILTIN(is_remainder) {  // how: what v[0] leaves when divided by v[1] or 2
-    int64_t wanted = j->how;
+    int64_t wanted = j->how & 1;
     peft__value rest = peft__binary(j, '%', v[0], peft__given(v[1]) ? v[1] : peft__integer(2));
     return peft__boolean(peft__equal(j, rest, peft__integer(wanted)));
 }
@@ -27579,10 +27570,10 @@ PEFT__BUILTIN(is_sameas) {
         return peft__unable(j, "whether two '%s' are the same object is not known here", peft__kind_name(v[0]));
     return peft__boolean(k != PEFT__UNDEFINED && peft__equal(j, v[0], v[1]));
 }
-PEFT__BUILTIN(is_builtin) {  // how: PEFT__FILTER or PEFT__TEST
-    unsigned what = (unsigned)j->how;
+PEFT__BUILTIN(is_builtin) {  // how: 'f' a filter, 't' a test
+    unsigned what = j->how == 'f' ? PEFT__FILTER : PEFT__TEST;
     peft__value_hash(j, v[0]);
-    return peft__boolean(v[0].kind == PEFT__TEXT && peft__find_builtin(j->t, what, v[0]));
+    return peft__boolean(v[0].kind == PEFT__TEXT && peft__find_builtin(j->t, what, v[0], &j->how));
 }
 
 // ---- methods of texts
@@ -27618,7 +27609,7 @@ PEFT__BUILTIN(count) {
 }
 
 PEFT__BUILTIN(begins) {  // how: 1 at the end
-    bool at_end = j->how, tuple = v[1].kind == PEFT__TUPLE, is = false;
+    bool at_end = j->how & 1, tuple = v[1].kind == PEFT__TUPLE, is = false;
     size_t from = 0, to = 0;
     bool any = peft__window(j, v, &from, &to);
     for (int64_t i = 0; i < (tuple ? v[1].list->count : 1) && !j->status && !is; i++) {
@@ -27629,13 +27620,13 @@ PEFT__BUILTIN(begins) {  // how: 1 at the end
     return peft__boolean(is);
 }
 PEFT__BUILTIN(without) {  // how: 1 at the end
-    bool at_end = j->how;
+    bool at_end = j->how & 1;
     size_t n = v[0].size, cut = peft__text_needed(j, v[1]).size;
     return !peft__do_begins(j, v).flag ? v[0] : at_end ? peft__part_of(v[0], 0, n - cut) : peft__part_of(v[0], cut, n);
 }
 
 PEFT__BUILTIN(split) {  // how: 1 from the right
-    bool right = j->how, space = !peft__some(v[1]);
+    bool right = j->how & 1, space = !peft__some(v[1]);
     int64_t most = peft__whole_or(j, v[2], -1);
     peft__value rest = v[0], by = space ? v[1] : peft__text_needed(j, v[1]), list = peft__list_new(j, PEFT__LIST, 0);
     if (!space && !by.size) return peft__refuse(j, "empty separator");
@@ -27670,7 +27661,7 @@ PEFT__BUILTIN(splitlines) {
 }
 
 PEFT__BUILTIN(partition) {  // how: 1 at the last one
-    bool last = j->how;
+    bool last = j->how & 1;
     peft__value by = peft__text_needed(j, v[1]), out = peft__list_new(j, PEFT__TUPLE, 3), empty = peft__text_of("");
     if (!by.size) return peft__refuse(j, "empty separator");
     size_t at = peft__find(j, v[0], by, 0, v[0].size, last);
@@ -27779,22 +27770,19 @@ static void peft__move_items(peft__jinja *j, peft__list *l, int64_t to, int64_t 
     peft__spend(j, (size_t)n * sizeof(peft__value));
 }
 
-PEFT__BUILTIN(append) {
-    peft__list_add(j, v[0], v[1]);
-    return peft__none();
-}
 PEFT__BUILTIN(extend) {
     peft__value more = peft__to_list(j, v[1]);
     peft__list_add_all(j, v[0], more.list->items, more.list->count);
     return peft__none();
 }
-PEFT__BUILTIN(insert) {
+PEFT__BUILTIN(insert) {  // how: 'a' append
     peft__list *l = v[0].list;
-    int64_t at = peft__slice_end(j, v[1], l->count, false, 0);
-    peft__list_add(j, v[0], v[2]);
-    if (j->status) return peft__none();
+    peft__value item = j->how ? v[1] : v[2];
+    int64_t at = j->how ? l->count : peft__slice_end(j, v[1], l->count, false, 0);
+    peft__list_add(j, v[0], item);
+    if (j->status || at == l->count - 1) return peft__none();
     peft__move_items(j, l, at + 1, at, l->count - 1 - at);
-    l->items[at] = v[2];
+    l->items[at] = item;
     return peft__none();
 }
 PEFT__BUILTIN(pop_item) {
@@ -27823,7 +27811,7 @@ PEFT__BUILTIN(sort_in_place) {
     if (!j->status) *v[0].list = *sorted.list;
     return peft__none();
 }
-PEFT__BUILTIN(get) {  // how: 'g' get, 's' setdefault, 'p' pop
+PEFT__BUILTIN(get) {  // how: 's' setdefault, 'p' pop
     int how = j->how;
     peft__value found = peft__dict_get(j, v[0].dict, v[1]), standard = peft__given(v[2]) ? v[2] : peft__none();
     if (how == 'p' && peft__given(found))
@@ -27833,7 +27821,7 @@ PEFT__BUILTIN(get) {  // how: 'g' get, 's' setdefault, 'p' pop
     if (how == 's') peft__dict_set(j, v[0].dict, v[1], standard);
     return standard;
 }
-PEFT__BUILTIN(view) { return peft__view_of(v[0], (size_t)j->how); }
+PEFT__BUILTIN(view) { return peft__view_of(v[0], (size_t)(j->how - '0')); }
 
 // Adds what dict(...) and update(...) take: a dict or pairs, then keywords.
 PEFT__BUILTIN(update) {
@@ -27879,8 +27867,9 @@ PEFT__BUILTIN(changed) {
 }
 PEFT__BUILTIN(next) {  // how: 1 begins anew
     peft__list *l = v[0].list;
-    peft__value item = j->how ? peft__none() : l->items[l->at];
-    l->at = j->how ? 0 : (l->at + 1) % l->count;
+    bool anew = j->how & 1;
+    peft__value item = anew ? peft__none() : l->items[l->at];
+    l->at = anew ? 0 : (l->at + 1) % l->count;
     return item;
 }
 PEFT__BUILTIN(is_integer) {
@@ -27908,7 +27897,7 @@ PEFT__BUILTIN(range) {
 }
 
 PEFT__BUILTIN(dict) {  // how: 1 a namespace
-    bool names = j->how;
+    bool names = j->how & 1;
     v[0] = peft__dict_new(j);
     peft__do_update(j, v);
     for (int64_t i = 0; names && j->t->desc.chat && i < v[0].dict->count; i++) {
@@ -28005,187 +27994,144 @@ PEFT__BUILTIN(strftime_now) {
     return peft__taken(j, start, false);
 }
 
-// ---- the table of builtins: a name may be several. How to add one: a function PEFT__BUILTIN and a row.
+// ---- the table of builtins. How to add one: a function PEFT__BUILTIN and a row.
 
 #define PEFT__OF(kind) (1u << PEFT__##kind)
 #define PEFT__LIST_CHANGES (PEFT__OF(LIST) | PEFT__CHANGES)
 #define PEFT__DICT_CHANGES (PEFT__OF(DICT) | PEFT__CHANGES)
-#define PEFT__ITERABLE                                                                                     \
-    (PEFT__OF(UNDEFINED) | PEFT__OF(TEXT) | PEFT__OF(LIST) | PEFT__OF(TUPLE) | PEFT__OF(DICT) | PEFT__OF(RANGE))
+#define PEFT__COUNTABLE (PEFT__OF(UNDEFINED) | PEFT__OF(TEXT) | PEFT__OF(LIST) | PEFT__OF(TUPLE) | PEFT__OF(DICT) | PEFT__OF(RANGE))
+
+PEFT__BUILTIN(is_kind) {  // how: a letter from 'a' on
+    static const unsigned kinds[] = {
+        PEFT__OF(BOOLEAN), PEFT__OF(REAL), PEFT__OF(INTEGER), PEFT__OF(DICT), PEFT__OF(NONE), PEFT__OF(TEXT),
+        PEFT__OF(UNDEFINED), ~PEFT__OF(UNDEFINED), PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER) | PEFT__OF(REAL), PEFT__COUNTABLE,
+        PEFT__COUNTABLE | PEFT__OF(VIEW) | PEFT__OF(ITERATOR) | PEFT__OF(LOOP),
+        PEFT__OF(UNDEFINED) | PEFT__OF(LOOP) | PEFT__OF(JOINER) | PEFT__OF(MACRO) | PEFT__OF(FUNCTION) | PEFT__OF(METHOD)};
+    return peft__boolean(1u << v[0].kind & kinds[j->how - 'a']);
+}
 
 static const peft__builtin peft__builtins[] = {
-    {"capitalize", peft__do_case, "", PEFT__OF(TEXT) | PEFT__FILTER, PEFT__CAPITALIZE},
-    {"lower", peft__do_case, "", PEFT__OF(TEXT) | PEFT__FILTER, PEFT__LOWER},
-    {"upper", peft__do_case, "", PEFT__OF(TEXT) | PEFT__FILTER, PEFT__UPPER},
-    {"center", peft__do_center, "width ?fillchar", PEFT__OF(TEXT), '^'},
-    {"count", peft__do_count, "sub ?start ?end", PEFT__OF(TEXT), 0},
-    {"endswith", peft__do_begins, "suffix ?start ?end", PEFT__OF(TEXT), 1},
-    {"find", peft__do_find, "sub ?start ?end", PEFT__OF(TEXT), 0},
-    {"format", peft__do_format, "*", PEFT__OF(TEXT), 0},
-    {"index", peft__do_find, "sub ?start ?end", PEFT__OF(TEXT), 2},
-    {"isalnum", peft__do_all_are, "", PEFT__OF(TEXT), 'b'},
-    {"isalpha", peft__do_all_are, "", PEFT__OF(TEXT), 'a'},
-    {"isascii", peft__do_all_are, "", PEFT__OF(TEXT), 'c'},
-    {"isdecimal", peft__do_all_are, "", PEFT__OF(TEXT), 'e'},
-    {"isdigit", peft__do_all_are, "", PEFT__OF(TEXT), 'd'},
-    {"islower", peft__do_all_are, "", PEFT__OF(TEXT), 'l'},
-    {"isnumeric", peft__do_all_are, "", PEFT__OF(TEXT), 'n'},
-    {"isspace", peft__do_all_are, "", PEFT__OF(TEXT), 's'},
-    {"isupper", peft__do_all_are, "", PEFT__OF(TEXT), 'u'},
-    {"join", peft__do_join, "iterable", PEFT__OF(TEXT), 1},
-    {"ljust", peft__do_center, "width ?fillchar", PEFT__OF(TEXT), '<'},
-    {"lstrip", peft__do_strip, "?chars", PEFT__OF(TEXT), 1},
-    {"partition", peft__do_partition, "sep", PEFT__OF(TEXT), 0},
-    {"removeprefix", peft__do_without, "prefix", PEFT__OF(TEXT), 0},
-    {"removesuffix", peft__do_without, "suffix", PEFT__OF(TEXT), 1},
-    {"replace", peft__do_replace, "old new ?count", PEFT__OF(TEXT), 0},
-    {"rfind", peft__do_find, "sub ?start ?end", PEFT__OF(TEXT), 1},
-    {"rindex", peft__do_find, "sub ?start ?end", PEFT__OF(TEXT), 3},
-    {"rjust", peft__do_center, "width ?fillchar", PEFT__OF(TEXT), '>'},
-    {"rpartition", peft__do_partition, "sep", PEFT__OF(TEXT), 1},
-    {"rsplit", peft__do_split, "?sep ?maxsplit", PEFT__OF(TEXT), 1},
-    {"rstrip", peft__do_strip, "?chars", PEFT__OF(TEXT), 2},
-    {"split", peft__do_split, "?sep ?maxsplit", PEFT__OF(TEXT), 0},
-    {"splitlines", peft__do_splitlines, "?keepends", PEFT__OF(TEXT), 0},
-    {"startswith", peft__do_begins, "prefix ?start ?end", PEFT__OF(TEXT), 0},
-    {"strip", peft__do_strip, "?chars", PEFT__OF(TEXT), 3},
-    {"swapcase", peft__do_case, "", PEFT__OF(TEXT), PEFT__SWAP},
-    {"title", peft__do_case, "", PEFT__OF(TEXT), PEFT__TITLE},
-    {"zfill", peft__do_center, "width", PEFT__OF(TEXT), 'z'},
-    {"append", peft__do_append, "object", PEFT__LIST_CHANGES, 0},
-    {"clear", peft__do_clear, "", PEFT__LIST_CHANGES | PEFT__OF(DICT), 0},
-    {"copy", peft__do_copy, "", PEFT__OF(LIST) | PEFT__OF(DICT), 0},
-    {"count", peft__do_search, "value", PEFT__OF(LIST) | PEFT__OF(TUPLE), 'c'},
-    {"extend", peft__do_extend, "iterable", PEFT__LIST_CHANGES, 0},
-    {"index", peft__do_search, "value", PEFT__OF(LIST) | PEFT__OF(TUPLE), 'i'},
-    {"insert", peft__do_insert, "index object", PEFT__LIST_CHANGES, 0},
-    {"pop", peft__do_pop_item, "?index", PEFT__LIST_CHANGES, 0},
-    {"remove", peft__do_search, "value", PEFT__LIST_CHANGES, 'r'},
-    {"reverse", peft__do_reverse, "", PEFT__LIST_CHANGES, 1},
-    {"sort", peft__do_sort_in_place, "?key ?reverse", PEFT__LIST_CHANGES, 0},
-    {"get", peft__do_get, "key ?default", PEFT__OF(DICT), 'g'},
-    {"items", peft__do_view, "", PEFT__OF(DICT), 2},
-    {"keys", peft__do_view, "", PEFT__OF(DICT), 0},
-    {"pop", peft__do_get, "key ?default", PEFT__DICT_CHANGES, 'p'},
-    {"popitem", peft__do_popitem, "", PEFT__DICT_CHANGES, 0},
-    {"setdefault", peft__do_get, "key ?default", PEFT__DICT_CHANGES, 's'},
-    {"update", peft__do_update, "*", PEFT__DICT_CHANGES, 0},
-    {"values", peft__do_view, "", PEFT__OF(DICT), 1},
-    {"cycle", peft__do_cycle, "*", PEFT__OF(LOOP), 0},
-    {"changed", peft__do_changed, "*", PEFT__OF(LOOP), 0},
-    {"next", peft__do_next, "", PEFT__OF(CYCLER), 0},
-    {"reset", peft__do_next, "", PEFT__OF(CYCLER), 1},
-    {"is_integer", peft__do_is_integer, "", PEFT__OF(REAL), 0},
+    // methods
+    {"capitalize lower upper", peft__do_case, "", PEFT__OF(TEXT) | PEFT__FILTER, "clu"},
+    {"title swapcase", peft__do_case, "", PEFT__OF(TEXT), "ts"},
+    {"center ljust rjust", peft__do_center, "width ?fillchar", PEFT__OF(TEXT), "^<>"},
+    {"zfill", peft__do_center, "width", PEFT__OF(TEXT), "z"},
+    {"count", peft__do_count, "sub ?start ?end", PEFT__OF(TEXT), NULL},
+    {"find rfind index rindex", peft__do_find, "sub ?start ?end", PEFT__OF(TEXT), "0123"},
+    {"startswith endswith", peft__do_begins, "affix ?start ?end", PEFT__OF(TEXT), "01"},
+    {"removeprefix removesuffix", peft__do_without, "affix", PEFT__OF(TEXT), "01"},
+    {"format", peft__do_format, "*", PEFT__OF(TEXT), NULL},
+    {"isalnum isalpha isascii isdecimal isdigit islower isnumeric isspace isupper", peft__do_all_are, "", PEFT__OF(TEXT),
+     "bacedlnsu"},
+    {"join", peft__do_join, "iterable", PEFT__OF(TEXT), "1"},
+    {"lstrip rstrip strip", peft__do_strip, "?chars", PEFT__OF(TEXT), "123"},
+    {"partition rpartition", peft__do_partition, "sep", PEFT__OF(TEXT), "01"},
+    {"replace", peft__do_replace, "old new ?count", PEFT__OF(TEXT), NULL},
+    {"split rsplit", peft__do_split, "?sep ?maxsplit", PEFT__OF(TEXT), "01"},
+    {"splitlines", peft__do_splitlines, "?keepends", PEFT__OF(TEXT), NULL},
+    {"append", peft__do_insert, "object", PEFT__LIST_CHANGES, "a"},
+    {"insert", peft__do_insert, "index object", PEFT__LIST_CHANGES, NULL},
+    {"clear", peft__do_clear, "", PEFT__LIST_CHANGES | PEFT__OF(DICT), NULL},
+    {"copy", peft__do_copy, "", PEFT__OF(LIST) | PEFT__OF(DICT), NULL},
+    {"count index", peft__do_search, "value", PEFT__OF(LIST) | PEFT__OF(TUPLE), "ci"},
+    {"extend", peft__do_extend, "iterable", PEFT__LIST_CHANGES, NULL},
+    {"pop", peft__do_pop_item, "?index", PEFT__LIST_CHANGES, NULL},
+    {"remove", peft__do_search, "value", PEFT__LIST_CHANGES, "r"},
+    {"reverse", peft__do_reverse, "", PEFT__LIST_CHANGES, "1"},
+    {"sort", peft__do_sort_in_place, "?key ?reverse", PEFT__LIST_CHANGES, NULL},
+    {"get", peft__do_get, "key ?default", PEFT__OF(DICT), NULL},
+    {"pop setdefault", peft__do_get, "key ?default", PEFT__DICT_CHANGES, "ps"},
+    {"keys values items", peft__do_view, "", PEFT__OF(DICT), "012"},
+    {"popitem", peft__do_popitem, "", PEFT__DICT_CHANGES, NULL},
+    {"update", peft__do_update, "*", PEFT__DICT_CHANGES, NULL},
+    {"cycle", peft__do_cycle, "*", PEFT__OF(LOOP), NULL},
+    {"changed", peft__do_changed, "*", PEFT__OF(LOOP), NULL},
+    {"next reset", peft__do_next, "", PEFT__OF(CYCLER), "01"},
+    {"is_integer", peft__do_is_integer, "", PEFT__OF(REAL), NULL},
     // attributes that Python's values have and these have not: to use one is an error, not undefined
     {"casefold encode expandtabs format_map isidentifier isprintable istitle maketrans translate", NULL, "",
-     PEFT__OF(TEXT), 0},
-    {"fromkeys", NULL, "", PEFT__OF(DICT), 0},
-    {"count index start stop step", NULL, "", PEFT__OF(RANGE), 0},
-    {"isdisjoint mapping", NULL, "", PEFT__OF(VIEW), 0},
-    {"as_integer_ratio bit_count bit_length conjugate denominator from_bytes imag numerator real to_bytes", NULL, "",
-     PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER), 0},
-    {"as_integer_ratio conjugate fromhex hex imag real", NULL, "", PEFT__OF(REAL), 0},
-    {"arguments caller catch_kwargs catch_varargs explicit_caller", NULL, "", PEFT__OF(MACRO), 0},
-    {"items pos", NULL, "", PEFT__OF(CYCLER), 0},
-    {"sep used", NULL, "", PEFT__OF(JOINER), 0},
-    {"== eq equalto", peft__do_is_compared, "other", PEFT__TEST, '='},
-    {"!= ne", peft__do_is_compared, "other", PEFT__TEST, '!'},
-    {"< lt lessthan", peft__do_is_compared, "other", PEFT__TEST, '<'},
-    {"<= le", peft__do_is_compared, "other", PEFT__TEST, 'l'},
-    {"> gt greaterthan", peft__do_is_compared, "other", PEFT__TEST, '>'},
-    {">= ge", peft__do_is_compared, "other", PEFT__TEST, 'g'},
-    {"in", peft__do_is_compared, "seq", PEFT__TEST, 'i'},
-    {"boolean", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(BOOLEAN)},
-    {"callable", peft__do_is_kind, "", PEFT__TEST,
-     PEFT__OF(UNDEFINED) | PEFT__OF(LOOP) | PEFT__OF(JOINER) | PEFT__OF(MACRO) | PEFT__OF(FUNCTION) | PEFT__OF(METHOD)},
-    {"defined", peft__do_is_kind, "", PEFT__TEST, 0xFFFFF & ~PEFT__OF(UNDEFINED)},
-    {"divisibleby", peft__do_is_remainder, "num", PEFT__TEST, 0},
-    {"escaped", peft__do_is_flag, "", PEFT__TEST, 2},
-    {"even", peft__do_is_remainder, "", PEFT__TEST, 0},
-    {"false", peft__do_is_flag, "", PEFT__TEST, 0},
-    {"filter", peft__do_is_builtin, "", PEFT__TEST, PEFT__FILTER},
-    {"float", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(REAL)},
-    {"integer", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(INTEGER)},
-    {"iterable", peft__do_is_kind, "", PEFT__TEST,
-     PEFT__ITERABLE | PEFT__OF(VIEW) | PEFT__OF(ITERATOR) | PEFT__OF(LOOP)},
-    {"lower", peft__do_all_are, "", PEFT__TEST, 'l'},
-    {"mapping", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(DICT)},
-    {"none", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(NONE)},
-    {"number", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER) | PEFT__OF(REAL)},
-    {"odd", peft__do_is_remainder, "", PEFT__TEST, 1},
-    {"sameas", peft__do_is_sameas, "other", PEFT__TEST, 0},
-    {"sequence", peft__do_is_kind, "", PEFT__TEST, PEFT__ITERABLE},
-    {"string", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(TEXT)},
-    {"test", peft__do_is_builtin, "", PEFT__TEST, PEFT__TEST},
-    {"true", peft__do_is_flag, "", PEFT__TEST, 1},
-    {"undefined", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(UNDEFINED)},
-    {"upper", peft__do_all_are, "", PEFT__TEST, 'u'},
-    {"cycler", peft__do_cycler, "*", PEFT__GLOBAL, 0},
-    {"dict", peft__do_dict, "*", PEFT__GLOBAL, 0},
-    {"joiner", peft__do_joiner, "?sep", PEFT__GLOBAL, 0},
-    {"lipsum", peft__do_unsupported, "*", PEFT__GLOBAL, 0},
-    {"namespace", peft__do_dict, "*", PEFT__GLOBAL, 1},
-    {"raise_exception", peft__do_raise_exception, "message", PEFT__GLOBAL | PEFT__CHAT_ONLY, 0},
-    {"range", peft__do_range, "*", PEFT__GLOBAL, 0},
-    {"strftime_now", peft__do_strftime_now, "format", PEFT__GLOBAL | PEFT__CHAT_ONLY, 0},
-    {"zip", peft__do_zip, "*", PEFT__GLOBAL | PEFT__PLAIN_ONLY, 0},
-    {"abs", peft__do_abs, "", PEFT__FILTER, 0},
-    {"attr", peft__do_attr, "name", PEFT__FILTER, 0},
-    {"batch", peft__do_parts, "linecount ?fill_with", PEFT__FILTER, 1},
-    {"center", peft__do_center, "?width", PEFT__FILTER, 'f'},
-    {"choice", peft__do_random, "", PEFT__FILTER | PEFT__PLAIN_ONLY, 1},
-    {"default d", peft__do_default, "?default_value ?boolean", PEFT__FILTER, 0},
-    {"dictsort", peft__do_dictsort, "?case_sensitive ?by ?reverse", PEFT__FILTER, 0},
-    {"escape e", peft__do_safe, "", PEFT__FILTER, 'e'},
-    {"first", peft__do_end, "", PEFT__FILTER, 0},
-    {"float", peft__do_float, "?default", PEFT__FILTER, 0},
-    {"forceescape", peft__do_safe, "", PEFT__FILTER, 'f'},
-    {"format", peft__do_format_filter, "*", PEFT__FILTER, 0},
-    {"groupby", peft__do_groupby, "attribute ?default ?case_sensitive", PEFT__FILTER, 0},
-    {"highlight", peft__do_highlight, "", PEFT__FILTER | PEFT__PLAIN_ONLY, 0},
-    {"indent", peft__do_indent, "?width ?first ?blank", PEFT__FILTER, 0},
-    {"int", peft__do_int, "?default ?base", PEFT__FILTER, 0},
-    {"items", peft__do_items, "", PEFT__FILTER, 0},
-    {"join", peft__do_join, "?d ?attribute", PEFT__FILTER, 0},
-    {"last", peft__do_end, "", PEFT__FILTER, 1},
-    {"length count", peft__do_length, "", PEFT__FILTER, 0},
-    {"list", peft__do_list, "", PEFT__FILTER, 0},
-    {"map", peft__do_map, "*", PEFT__FILTER, PEFT__MAPS},
-    {"max", peft__do_extreme, "?case_sensitive ?attribute", PEFT__FILTER, '>'},
-    {"min", peft__do_extreme, "?case_sensitive ?attribute", PEFT__FILTER, '<'},
-    {"most_frequent", peft__do_most_frequent, "", PEFT__FILTER | PEFT__PLAIN_ONLY, 0},
+     PEFT__OF(TEXT), NULL},
+    {"fromkeys", NULL, "", PEFT__OF(DICT), NULL},
+    {"count index start stop step", NULL, "", PEFT__OF(RANGE), NULL},
+    {"isdisjoint mapping", NULL, "", PEFT__OF(VIEW), NULL},
+    {"bit_count bit_length denominator from_bytes numerator to_bytes", NULL, "", PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER), NULL},
+    {"as_integer_ratio conjugate fromhex hex imag real", NULL, "",
+     PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER) | PEFT__OF(REAL), NULL},
+    {"arguments caller catch_kwargs catch_varargs explicit_caller", NULL, "", PEFT__OF(MACRO), NULL},
+    {"items pos sep used", NULL, "", PEFT__OF(CYCLER) | PEFT__OF(JOINER), NULL},
+    // tests
+    {"== eq equalto != ne < lt lessthan <= le > gt greaterthan >= ge", peft__do_is_compared, "other", PEFT__TEST,
+     "===!!<<<ll>>>gg"},
+    {"in", peft__do_is_compared, "seq", PEFT__TEST, "i"},
+    {"boolean float integer mapping none string undefined defined number sequence iterable callable", peft__do_is_kind,
+     "", PEFT__TEST, "abcdefghijkl"},
+    {"divisibleby", peft__do_is_remainder, "num", PEFT__TEST, NULL},
+    {"even odd", peft__do_is_remainder, "", PEFT__TEST, "01"},
+    {"false true escaped", peft__do_is_flag, "", PEFT__TEST, "012"},
+    {"filter test", peft__do_is_builtin, "", PEFT__TEST, "ft"},
+    {"lower upper", peft__do_all_are, "", PEFT__TEST, "lu"},
+    {"sameas", peft__do_is_sameas, "other", PEFT__TEST, NULL},
+    // functions
+    {"cycler", peft__do_cycler, "*", PEFT__GLOBAL, NULL},
+    {"dict namespace", peft__do_dict, "*", PEFT__GLOBAL, "01"},
+    {"joiner", peft__do_joiner, "?sep", PEFT__GLOBAL, NULL},
+    {"lipsum", peft__do_unsupported, "*", PEFT__GLOBAL, NULL},
+    {"raise_exception", peft__do_raise_exception, "message", PEFT__GLOBAL | PEFT__CHAT_ONLY, NULL},
+    {"range", peft__do_range, "*", PEFT__GLOBAL, NULL},
+    {"strftime_now", peft__do_strftime_now, "format", PEFT__GLOBAL | PEFT__CHAT_ONLY, NULL},
+    {"zip", peft__do_zip, "*", PEFT__GLOBAL | PEFT__PLAIN_ONLY, NULL},
+    // filters
+    {"abs", peft__do_abs, "", PEFT__FILTER, NULL},
+    {"attr", peft__do_attr, "name", PEFT__FILTER, NULL},
+    {"batch", peft__do_parts, "linecount ?fill_with", PEFT__FILTER, "1"},
+    {"slice", peft__do_parts, "slices ?fill_with", PEFT__FILTER, NULL},
+    {"center", peft__do_center, "?width", PEFT__FILTER, "f"},
+    {"choice", peft__do_random, "", PEFT__FILTER | PEFT__PLAIN_ONLY, "1"},
+    {"default d", peft__do_default, "?default_value ?boolean", PEFT__FILTER, NULL},
+    {"dictsort", peft__do_dictsort, "?case_sensitive ?by ?reverse", PEFT__FILTER, NULL},
+    {"escape e forceescape safe", peft__do_safe, "", PEFT__FILTER, "eefs"},
+    {"first last", peft__do_end, "", PEFT__FILTER, "01"},
+    {"float", peft__do_float, "?default", PEFT__FILTER, NULL},
+    {"format", peft__do_format_filter, "*", PEFT__FILTER, NULL},
+    {"groupby", peft__do_groupby, "attribute ?default ?case_sensitive", PEFT__FILTER, NULL},
+    {"highlight", peft__do_highlight, "", PEFT__FILTER | PEFT__PLAIN_ONLY, NULL},
+    {"indent", peft__do_indent, "?width ?first ?blank", PEFT__FILTER, NULL},
+    {"int", peft__do_int, "?default ?base", PEFT__FILTER, NULL},
+    {"items", peft__do_items, "", PEFT__FILTER, NULL},
+    {"join", peft__do_join, "?d ?attribute", PEFT__FILTER, NULL},
+    {"length count", peft__do_length, "", PEFT__FILTER, NULL},
+    {"list", peft__do_list, "", PEFT__FILTER, NULL},
+    {"map reject select rejectattr selectattr", peft__do_map, "*", PEFT__FILTER, "10426"},
+    {"min max", peft__do_extreme, "?case_sensitive ?attribute", PEFT__FILTER, "<>"},
+    {"unique", peft__do_extreme, "?case_sensitive ?attribute", PEFT__FILTER, "u"},
+    {"most_frequent", peft__do_most_frequent, "", PEFT__FILTER | PEFT__PLAIN_ONLY, NULL},
     {"filesizeformat pprint striptags urlencode urlize wordcount wordwrap xmlattr", peft__do_unsupported, "*",
-     PEFT__FILTER, 0},
-    {"random", peft__do_random, "", PEFT__FILTER, 0},
-    {"reject", peft__do_map, "*", PEFT__FILTER, 0},
-    {"rejectattr", peft__do_map, "*", PEFT__FILTER, PEFT__OF_ATTRIBUTE},
-    {"replace", peft__do_replace, "old new ?count", PEFT__FILTER, 1},
-    {"reverse", peft__do_reverse, "", PEFT__FILTER, 0},
-    {"round", peft__do_round, "?precision ?method", PEFT__FILTER, 0},
-    {"safe", peft__do_safe, "", PEFT__FILTER, 's'},
-    {"select", peft__do_map, "*", PEFT__FILTER, PEFT__KEEPS},
-    {"selectattr", peft__do_map, "*", PEFT__FILTER, PEFT__KEEPS | PEFT__OF_ATTRIBUTE},
-    {"slice", peft__do_parts, "slices ?fill_with", PEFT__FILTER, 0},
-    {"sort", peft__do_sort, "?reverse ?case_sensitive ?attribute", PEFT__FILTER, 0},
-    {"string", peft__do_string, "", PEFT__FILTER, 0},
-    {"sum", peft__do_sum, "?attribute ?start", PEFT__FILTER, 0},
-    {"title", peft__do_case, "", PEFT__FILTER, PEFT__TITLE_FILTER},
-    {"tojson", peft__do_tojson, "?ensure_ascii ?indent ?separators ?sort_keys", PEFT__FILTER | PEFT__CHAT_ONLY, 0},
-    {"tojson", peft__do_tojson, "?indent", PEFT__FILTER | PEFT__PLAIN_ONLY, 0},
-    {"trim", peft__do_strip, "?chars", PEFT__FILTER, 3},
-    {"truncate", peft__do_truncate, "?length ?killwords ?end ?leeway", PEFT__FILTER, 0},
-    {"unique", peft__do_unique, "?case_sensitive ?attribute", PEFT__FILTER, 0}};
+     PEFT__FILTER, NULL},
+    {"random", peft__do_random, "", PEFT__FILTER, NULL},
+    {"replace", peft__do_replace, "old new ?count", PEFT__FILTER, "1"},
+    {"reverse", peft__do_reverse, "", PEFT__FILTER, NULL},
+    {"round", peft__do_round, "?precision ?method", PEFT__FILTER, NULL},
+    {"sort", peft__do_sort, "?reverse ?case_sensitive ?attribute", PEFT__FILTER, NULL},
+    {"string", peft__do_string, "", PEFT__FILTER, NULL},
+    {"sum", peft__do_sum, "?attribute ?start", PEFT__FILTER, NULL},
+    {"title", peft__do_case, "", PEFT__FILTER, "f"},
+    {"tojson", peft__do_tojson, "?ensure_ascii ?indent ?separators ?sort_keys", PEFT__FILTER | PEFT__CHAT_ONLY, NULL},
+    {"tojson", peft__do_tojson, "?indent", PEFT__FILTER | PEFT__PLAIN_ONLY, NULL},
+    {"trim", peft__do_strip, "?chars", PEFT__FILTER, "3"},
+    {"truncate", peft__do_truncate, "?length ?killwords ?end ?leeway", PEFT__FILTER, NULL}};
 
-// A row for PEFT__FILTER, PEFT__TEST, PEFT__GLOBAL or the bit of a kind, whose methods are meant.
-static const peft__builtin *peft__find_builtin(const peft_template *t, unsigned kinds, peft__value name) {
+// The builtin of a name as PEFT__FILTER, PEFT__TEST, PEFT__GLOBAL or as a method of a kind, whose bit is given.
+static const peft__builtin *peft__find_builtin(const peft_template *t, unsigned kinds, peft__value name, char *how) {
     unsigned hidden = t->desc.chat ? PEFT__PLAIN_ONLY : PEFT__CHAT_ONLY;
     for (const peft__builtin *b = peft__builtins; b < peft__builtins + PEFT__COUNT(peft__builtins); b++) {
         if (kinds < PEFT__FILTER && b->kinds & (PEFT__TEST | PEFT__GLOBAL)) break;  // methods come first
         if (!(b->kinds & kinds) || b->kinds & hidden) continue;
-        for (const char *s = b->name, *space; s; s = space ? space + 1 : NULL) {
+        int which = 0;
+        for (const char *s = b->name, *space; s; s = space ? space + 1 : NULL, which++) {
             space = strchr(s, ' ');
-            if (name.size && *s == *name.text && strcspn(s, " ") == name.size && memcmp(s, name.text, name.size) == 0)
-                return b;
+            if (!name.size || *s != *name.text || strcspn(s, " ") != name.size || memcmp(s, name.text, name.size) != 0) continue;
+            *how = b->how ? b->how[which] : (char)0;
+            return b;
         }
     }
     return NULL;
@@ -28313,8 +28259,9 @@ static peft_status peft__template_run(peft_template *t, const peft__json *values
     j.globals = (peft__value *)peft__room(&j, (size_t)t->name_count * sizeof(peft__value));
     for (int64_t i = 0; i < t->name_count && !j.status; i++) {
         peft__value v = peft__dict_get(&j, record.dict, t->names[i].text);
-        const peft__builtin *b = peft__given(v) ? NULL : peft__find_builtin(t, PEFT__GLOBAL, t->names[i].text);
-        if (b) v = peft__of_kind(PEFT__FUNCTION), v.builtin = b;
+        char how = 0;
+        const peft__builtin *b = peft__given(v) ? NULL : peft__find_builtin(t, PEFT__GLOBAL, t->names[i].text, &how);
+        if (b) v = peft__of_kind(PEFT__FUNCTION), v.builtin = b, v.size = (size_t)how;
         j.globals[i] = v;
     }
     for (const peft__mention *m = t->root->mentions; m && !j.status; m = m->next)
