@@ -23973,22 +23973,32 @@ PEFTDEF peft_status peft_text_perplexity(const peft_text_perplexity_desc *d, pef
 #endif
 // =====================================================================================================================
 // 11. DATA
-//     Holds: Jinja templates, JSONL (jsonlines.org), CSV and TSV (RFC 4180), templates, splits, mixtures; formats of chats, prompts with examples.
-//     Rests on: 2, 7.  Hands on: peft_dataset, pairs of prompt and completion.
+//     Turns files of records, templates and conversations into pairs of prompt and completion. A template engine (Jinja)
+//     fills prompts in and renders the chat templates that models bring; readers, splits, mixtures and few-shot prompts
+//     stand around it. Five functions to know: peft__template_compile and peft__template_run (a template),
+//     peft__records_next (a file), peft__chat_turns (a conversation), peft__load_example (a record becomes an example).
+//     Example: the line {"q": "2+2", "a": 4} with prompt "Q: {{q}}" and completion "{{a}}" becomes the pair
+//     ("Q: 2+2", "4"); with the prompt "{{ q|upper }} ||| {{ a + 1 }}" it becomes ("2+2", "5").
+//     Rests on: 2, 6, 7.  Hands on: peft_dataset, pairs of prompt and completion.
 // =====================================================================================================================
+
+typedef struct peft__example {
+    const char *prompt, *completion;
+    const char *const *choices;  // ended by NULL; NULL: it has none
+    const char *task;            // of a mixture's example, or NULL
+} peft__example;
 
 struct peft_dataset {
     peft_context *ctx;
     peft__arena arena;  // every text
-    char **texts;       // prompt, completion, prompt, completion, ...
-    const char *const **choices;  // of each example, ended by NULL; NULL: no example has any
-    int64_t choices_capacity;
-    const char **tasks; // of a mixture's examples [count], or NULL
-    const char *fields; // names, for messages; NULL: not read from a file
+    peft__example *examples;
+    const char *fields;  // names, for messages; NULL: not read from a file
     int64_t count, capacity;
 };
 
-// One line of a file, whatever its format: named values. Pointers lead into the file's text or a scratch arena.
+// ---- records: named values, whatever the file's format
+
+// Pointers lead into the file's text or a scratch arena.
 typedef struct peft__field {
     const char *name, *text;
     size_t name_size, size;
@@ -24008,9 +24018,7 @@ static peft__field *peft__record_add(peft__data_record *r) {
     void *grown = peft__one_more(r->ctx, r->fields, r->count, &r->capacity, sizeof(*r->fields));
     if (!grown) return NULL;
     r->fields = (peft__field *)grown;
-    peft__field *f = &r->fields[r->count++];
-    memset(f, 0, sizeof(*f));
-    return f;
+    return (peft__field *)memset(&r->fields[r->count++], 0, sizeof(peft__field));
 }
 
 PEFT__NOINLINE peft_status peft__record_fail(const peft__data_record *r, const char *what) {
@@ -24029,28 +24037,23 @@ PEFT__NOINLINE const peft__field *peft__record_find(const peft__data_record *r, 
     return NULL;
 }
 
-// Past a value of text that has been parsed already, hence without checks of form.
-static const char *peft__json_skip(const char *p) {
-    int depth = 0;
-    for (bool quoted = false;; p++) {
-        if (*p == '"') quoted = !quoted;
-        else if (quoted) p += *p == '\\';
-        else if (*p == '{' || *p == '[') depth++;
-        else if ((*p == '}' || *p == ']') && --depth < 0) return p;
-        else if (!depth && *p == ',') return p;
-    }
-}
-
 // Strings become their content; all else keeps the text it has in the file (1.0 stays 1.0, a 64-bit id keeps
 // its digits).
 static void peft__field_from_json(peft__field *f, const peft__json *v) {
+    const char *p = v->string;
     f->null = v->type == PEFT__JSON_NULL;
-    f->text = v->string;
+    f->text = p;
     f->size = v->length;
     if (v->type == PEFT__JSON_STRING) return;
-    const char *stop = peft__json_skip(v->string);
-    while (strchr(" \t\r\n", stop[-1])) stop--;
-    f->size = (size_t)(stop - v->string);
+    int depth = 0;
+    for (bool quoted = false;; p++) {  // past a value that has been parsed already, hence without checks of form
+        if (*p == '"') quoted = !quoted;
+        else if (quoted) p += *p == '\\';
+        else if (*p == '{' || *p == '[') depth++;
+        else if (((*p == '}' || *p == ']') && --depth < 0) || (!depth && *p == ',')) break;
+    }
+    while (strchr(" \t\r\n", p[-1])) p--;
+    f->size = (size_t)(p - v->string);
 }
 
 // One step of a path: ".name", "[0]", "[-1]", "['name']". Moves *at behind it; NULL: there is no such value,
@@ -24069,18 +24072,16 @@ static const peft__json *peft__json_step(const peft__json *v, const char **at, c
         n = (size_t)(quote - name);
         *at = quote + 2;
     }
-    if (name) {
-        const peft__json *found = NULL;
-        for (const peft__json *c = v->type == PEFT__JSON_OBJECT ? v->child : NULL; c; c = c->next)
-            if (c->key_length == n && memcmp(c->key, name, n) == 0) found = c;
-        return found;
-    }
+    const peft__json *found = NULL, *c;
+    for (c = name && v->type == PEFT__JSON_OBJECT ? v->child : NULL; c; c = c->next)
+        if (c->key_length == n && memcmp(c->key, name, n) == 0) found = c;
+    if (name) return found;
     char *stop = NULL;
     long i = *p == '[' ? strtol(p + 1, &stop, 10) : 0;
     if (!stop || stop == p + 1 || stop >= end || *stop != ']' || v->type != PEFT__JSON_ARRAY) return NULL;
     *at = stop + 1;
     if (i < 0) i += (long)v->length;
-    const peft__json *c = i < 0 ? NULL : v->child;
+    c = i < 0 ? NULL : v->child;
     while (c && i--) c = c->next;
     return c;
 }
@@ -24089,27 +24090,44 @@ static const peft__json *peft__json_step(const peft__json *v, const char **at, c
 // False: there is none.
 static bool peft__record_value(const peft__data_record *r, const char *name, size_t n, peft__field *out) {
     const peft__field *f = peft__record_find(r, name, n);
-    if (f) {
-        *out = *f;
-        return true;
-    }
-    const peft__json *v = r->object;
+    const peft__json *v = f ? NULL : r->object;
     const char *at = name;
     for (bool first = true; v && at < name + n; first = false) v = peft__json_step(v, &at, name + n, first);
-    if (!v || v == r->object) return false;
-    peft__field_from_json(out, v);
-    return true;
+    if (f) *out = *f;
+    else if (v && v != r->object) peft__field_from_json(out, v);
+    return f || (v && v != r->object);
 }
 
 // The names of a record's fields, for messages: "dialogue, id, summary".
 static void peft__record_names(const peft__data_record *r, char *out, size_t size) {
     size_t n = 0;
     peft__string_into(out, size, "none");
-    for (int64_t i = 0; i < r->count && n + 1 < size; i++) {
+    for (int64_t i = 0; i < r->count && n + 1 < size; i++, n += strlen(out + n))
         peft__string_into(out + n, size - n, "%s%.*s", i ? ", " : "", peft__shown(r->fields[i].name_size),
                           r->fields[i].name);
-        n += strlen(out + n);
+}
+
+// A text that has to be a JSON object.
+static peft_status peft__record_parse(const peft__data_record *r, peft__arena *scratch, const char *text, size_t n,
+                                      peft__json **root) {
+    peft_status status = peft__json_parse(r->ctx, scratch, text, n, "", root);
+    if (status == PEFT_ERROR_FORMAT)  // ":1: JSON: why"
+        return peft__record_fail(r, r->ctx->error + (strncmp(r->ctx->error, ":1: ", 4) == 0 ? 4 : 0));
+    return status || (*root)->type == PEFT__JSON_OBJECT ? status : peft__record_fail(r, "not a JSON object");
+}
+
+static peft_status peft__record_from_json(peft__data_record *r, const peft__json *object) {
+    r->count = 0;
+    r->object = object;
+    if (object->type != PEFT__JSON_OBJECT) return peft__record_fail(r, "not a JSON object");
+    for (const peft__json *v = object->child; v; v = v->next) {
+        peft__field *f = peft__record_add(r);
+        if (!f) return PEFT_ERROR_MEMORY;
+        f->name = v->key;
+        f->name_size = v->key_length;
+        peft__field_from_json(f, v);
     }
+    return PEFT_OK;
 }
 
 // ---- templates: Jinja as Jinja2 3.1 means it
@@ -28289,7 +28307,7 @@ PEFTDEF peft_status peft_template_render(peft_template *t, const char *json, siz
     return PEFT_OK;
 }
 
-// ---- templates
+// ---- templates of datasets: fields alone are filled in here, all else is Jinja's
 
 typedef struct peft__part {
     const char *text;  // as it stands, or the name of a field
@@ -28309,65 +28327,53 @@ static void peft__trim(const char **text, size_t *n) {
     while (*n && ((*text)[*n - 1] == ' ' || (*text)[*n - 1] == '\t')) --*n;
 }
 
-static peft_status peft__template_parse(peft_context *ctx, peft__arena *arena, const char *what, const char *text, peft__template *out) {
-    size_t opened = 0;
-    for (const char *p = text; (p = strstr(p, "{{")) != NULL; p += 2) opened++;
+// {{field}}; or FLAN's {field}, where {{ and }} stand for braces.
+static peft_status peft__template_split(peft_context *ctx, peft__arena *arena, const char *what, const char *text,
+                                        bool flan, peft__template *out) {
+    size_t width = flan ? 1 : 2;
+    memset(out, 0, sizeof(*out));
     out->what = what;
-    out->count = 0;
-    out->jinja = NULL;
-    out->parts = (peft__part *)peft__arena_alloc(arena, (2 * opened + 1) * sizeof(peft__part));
+    out->parts = (peft__part *)peft__arena_alloc(arena, (strlen(text) + 1) * sizeof(peft__part));
     if (!out->parts) return PEFT_ERROR_MEMORY;
-    for (const char *at = text; *at;) {
-        const char *open = strstr(at, "{{"), *stop = open ? open : at + strlen(at);
-        if (stop > at) {
-            peft__part literal = {at, (size_t)(stop - at), false};
-            out->parts[out->count++] = literal;
+    for (const char *at = text, *next; *at; at = next) {
+        const char *open = flan ? at + strcspn(at, "{}") : strstr(at, "{{"), *close;
+        peft__part part = {at, open ? (size_t)(open - at) : strlen(at), false};
+        bool twice = flan && !part.size && at[1] == at[0];
+        next = at + part.size;
+        if (twice) part.size = 1, next = at + 2;
+        else if (!part.size) {
+            close = *at == '{' ? strstr(at + width, flan ? "}" : "}}") : NULL;
+            if (!close)
+                return peft__fail(ctx, PEFT_ERROR_ARGUMENT, flan ? "%s template: the brace at byte %lld has no other"
+                                  : "%s template: \"{{\" at byte %lld is not closed", what, (long long)(at - text));
+            part.text = at + width;
+            part.size = (size_t)(close - part.text);
+            part.field = true;
+            peft__trim(&part.text, &part.size);
+            if (!part.size)
+                return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s template: no field name at byte %lld", what,
+                                  (long long)(at - text));
+            next = close + width;
         }
-        if (!open) break;
-        const char *close = strstr(open + 2, "}}");
-        if (!close) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s template: \"{{\" at byte %lld is not closed", what, (long long)(open - text));
-        peft__part field = {open + 2, (size_t)(close - open) - 2, true};
-        peft__trim(&field.text, &field.size);
-        if (!field.size) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s template: no field name at byte %lld", what, (long long)(open - text));
-        out->parts[out->count++] = field;
-        at = close + 2;
+        out->parts[out->count++] = part;
     }
     return PEFT_OK;
 }
 
-// FLAN's writing: {field}, and {{ and }} for braces.
-static peft_status peft__template_parse_flan(peft_context *ctx, peft__arena *arena, const char *what,
-                                             const char *text, peft__template *out) {
-    out->what = what;
-    out->count = 0;
-    out->jinja = NULL;
-    out->parts = (peft__part *)peft__arena_alloc(arena, (strlen(text) + 1) * sizeof(peft__part));
-    if (!out->parts) return PEFT_ERROR_MEMORY;
-    for (const char *at = text; *at;) {
-        size_t n = strcspn(at, "{}");
-        bool twice = n == 0 && at[1] == at[0], opens = n == 0 && *at == '{' && !twice;
-        const char *close = opens ? strchr(at, '}') : NULL;
-        if (n == 0 && !twice && !close)
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s template: the brace at byte %lld has no other",
-                              what, (long long)(at - text));
-        peft__part part = {opens ? at + 1 : at, opens ? (size_t)(close - at) - 1 : twice ? 1 : n, opens};
-        if (opens) peft__trim(&part.text, &part.size);
-        out->parts[out->count++] = part;
-        at = opens ? close + 1 : at + (twice ? 2 : n);
-    }
-    return PEFT_OK;
+static peft_status peft__template_parse(peft_context *ctx, peft__arena *arena, const char *what, const char *text,
+                                        peft__template *out) {
+    return peft__template_split(ctx, arena, what, text, false, out);
 }
 
 // A field of the record in single braces, which was meant to be filled.
-static const char *peft__template_doubt(const peft__data_record *r, const char *text, size_t n, int *size) {
-    for (const char *p = text, *end = text + n; p < end; p++) {
-        *size = 0;
-        const char *close = *p == '{' ? (const char *)memchr(p, '}', (size_t)(end - p)) : NULL;
-        const char *name = p + 1;
+static const char *peft__template_doubt(const peft__data_record *r, const peft__part *part, int *size) {
+    for (const char *p = part->text, *end = p + part->size; p < end; p++) {
+        const char *close = *p == '{' ? (const char *)memchr(p, '}', (size_t)(end - p)) : NULL, *name = p + 1;
         size_t width = close ? (size_t)(close - name) : 0;
         peft__trim(&name, &width);
-        if (width && peft__record_find(r, name, width)) *size = (int)(close + 1 - p);
-        if (*size) return p;
+        if (!width || !peft__record_find(r, name, width)) continue;
+        *size = (int)PEFT__MIN(close + 1 - p, (ptrdiff_t)100);
+        return p;
     }
     return NULL;
 }
@@ -28384,57 +28390,47 @@ static peft_status peft__template_check(const peft__template *t, const peft__dat
     }
     for (int64_t i = 0; i < t->count; i++) {
         int n = 0;
-        const peft__part *p = &t->parts[i];
-        const char *doubt = p->field ? NULL : peft__template_doubt(r, p->text, p->size, &n);
+        const char *doubt = t->parts[i].field ? NULL : peft__template_doubt(r, &t->parts[i], &n);
         if (doubt)
-            return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
-                              "%s template: \"%.*s\" would stand there as it is; "
-                              "a field is written {{name}}. Fields of %s: %s",
-                              t->what, PEFT__MIN(n, 100), doubt, r->path, names);
-        filled = filled || p->field;
+            return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT, "%s template: \"%.*s\" would stand there as it is; a field is "
+                              "written {{name}}. Fields of %s: %s", t->what, n, doubt, r->path, names);
+        filled = filled || t->parts[i].field;
     }
     if (filled) return PEFT_OK;
-    return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
-                      "%s template: no {{field}} in it, every %s would be the same. "
-                      "Fields of %s: %s",
-                      t->what, t->what, r->path, names);
+    return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT, "%s template: no {{field}} in it, every %s would be the same. "
+                      "Fields of %s: %s", t->what, t->what, r->path, names);
 }
 
-// Whether {{name}} is more than a field's name or the way to a value inside of one.
-static bool peft__more_than_field(const peft__data_record *r, const char *name, size_t n) {
+// Whether a template has more in it than names of fields and ways to values inside of them: then all is Jinja's.
+static bool peft__is_jinja(const peft__data_record *r, const char *text) {
     static const char *const words[] = {" if ", " in ", " is ", " and ", " or ", " not "};
     peft__field f;
-    peft__trim(&name, &n);
-    if (!n || peft__record_value(r, name, n, &f)) return false;
-    if (strchr("\"'-0123456789", *name)) return true;
-    for (size_t i = 0; i < n; i++) {
-        if (name[i] && strchr("|()+*/%~=<>:,!{}", name[i])) return true;
-        if (name[i] == '[' && i + 1 < n && peft__name_char(name[i + 1], true)) return true;
-        for (int64_t k = 0; k < PEFT__COUNT(words); k++)
-            if (n - i > strlen(words[k]) && memcmp(name + i, words[k], strlen(words[k])) == 0) return true;
-    }
-    return false;
-}
-
-// Whether a template has more in it than fields: then all of it is Jinja's.
-static bool peft__is_jinja(const peft__data_record *r, const char *text) {
     if (strstr(text, "{%") || strstr(text, "{#") || strstr(text, "|||")) return true;
-    for (const char *at = text, *close; (at = strstr(at, "{{")) != NULL; at = close + 2) {
-        close = strstr(at, "}}");
-        if (!close) return false;
-        if (peft__more_than_field(r, at + 2, (size_t)(close - at) - 2)) return true;
+    for (const char *at = text, *close; (at = strstr(at, "{{")) != NULL && (close = strstr(at, "}}")) != NULL;
+         at = close + 2) {
+        const char *name = at + 2;
+        size_t n = (size_t)(close - name);
+        peft__trim(&name, &n);
+        if (!n || peft__record_value(r, name, n, &f)) continue;
+        if (strchr("\"'-0123456789", *name)) return true;
+        for (size_t i = 0; i < n; i++) {
+            if (name[i] && strchr("|()+*/%~=<>:,!{}", name[i])) return true;
+            if (name[i] == '[' && i + 1 < n && peft__name_char(name[i + 1], true)) return true;
+            for (int64_t k = 0; k < PEFT__COUNT(words); k++)
+                if (n - i > strlen(words[k]) && memcmp(name + i, words[k], strlen(words[k])) == 0) return true;
+        }
     }
     return false;
 }
 
 static peft_status peft__template_open(const peft__data_record *r, peft__arena *arena, const char *what,
                                        const char *text, const peft_dataset_desc *d, peft__template *out) {
-    memset(out, 0, sizeof(*out));
-    if (d && d->style == PEFT_STYLE_FLAN) return peft__template_parse_flan(r->ctx, arena, what, text, out);
-    if (!peft__is_jinja(r, text)) return peft__template_parse(r->ctx, arena, what, text, out);
+    bool flan = d && d->style == PEFT_STYLE_FLAN;
+    if (flan || !peft__is_jinja(r, text)) return peft__template_split(r->ctx, arena, what, text, flan, out);
     peft_template_desc j;
     char name[64];
     memset(&j, 0, sizeof(j));
+    memset(out, 0, sizeof(*out));
     peft__string_into(name, sizeof(name), "%s template", what);
     j.context = r->ctx;
     j.text = text;
@@ -28451,14 +28447,43 @@ static void peft__template_close(peft__template *t) {
     t->jinja = NULL;
 }
 
+// JSON values that a template sees, put together item by item.
+typedef struct peft__builder {
+    peft__arena *arena;
+    peft__json **tail;
+    bool failed;
+} peft__builder;
+
+static peft__json *peft__build(peft__builder *b, const char *key, const peft__json *like) {
+    peft__json *v = (peft__json *)peft__arena_alloc(b->arena, sizeof(peft__json));
+    b->failed = b->failed || !v;
+    if (!v) return NULL;
+    *v = *like;
+    v->next = NULL;
+    if (key) v->key = key, v->key_length = strlen(key);
+    *b->tail = v;
+    b->tail = &v->next;
+    return v;
+}
+
+static peft__json peft__json_of(peft__json_type type, const char *text, size_t n) {
+    peft__json v;
+    memset(&v, 0, sizeof(v));
+    v.type = type;
+    v.string = text;
+    v.length = n;
+    return v;
+}
+
 static const char peft__bars[] =
     "3ed2dface8203c4c9dfb1a5dc58e41e0";  // stands for ||| in a record's texts, as in promptsource
 
 static const char *peft__swapped(peft__arena *a, const char *text, size_t n, const char *from, const char *to,
                                  size_t *size) {
-    char *out = (char *)peft__arena_alloc(a, n / strlen(from) * strlen(to) + n + 1);
+    size_t m = strlen(from);
+    char *out = (char *)peft__arena_alloc(a, n / m * strlen(to) + n + 1);
     *size = 0;
-    for (size_t i = 0, m = strlen(from); out && i < n;) {
+    for (size_t i = 0; out && i < n;) {
         bool found = n - i >= m && memcmp(text + i, from, m) == 0;
         memcpy(out + *size, found ? to : text + i, found ? strlen(to) : 1);
         *size += found ? strlen(to) : 1;
@@ -28468,120 +28493,104 @@ static const char *peft__swapped(peft__arena *a, const char *text, size_t n, con
     return out;
 }
 
-// The record as a JSON object of its own, ||| in its texts put away; `choices` (may be NULL) as its
-// answer_choices.
+// The record as a JSON object, ||| in its texts put away; `choices` (may be NULL) as its answer_choices.
 static peft__json *peft__record_object(const peft__data_record *r, peft__arena *a, peft__json *choices) {
-    peft__json *object = (peft__json *)peft__arena_alloc(a, sizeof(peft__json)), **tail;
-    if (!object) return NULL;
-    memset(object, 0, sizeof(*object));
-    tail = &object->child;
-    object->type = PEFT__JSON_OBJECT;
+    peft__json top = peft__json_of(PEFT__JSON_OBJECT, NULL, 0), *object = NULL;
+    peft__builder b = {a, &object, false};
+    object = peft__build(&b, NULL, &top);
+    if (object) b.tail = &object->child;
     const peft__json *from = r->object ? r->object->child : NULL;
     for (int64_t i = 0; r->object ? from != NULL : i < r->count; i++, from = from ? from->next : NULL) {
-        peft__json *m = (peft__json *)peft__arena_alloc(a, sizeof(peft__json));
-        if (!m) return NULL;
-        memset(m, 0, sizeof(*m));
-        if (from) *m = *from;
-        else {
-            const peft__field *f = &r->fields[i];
-            m->type = f->null ? PEFT__JSON_NULL : PEFT__JSON_STRING;
-            m->key = f->name, m->key_length = f->name_size;
-            m->string = f->text, m->length = f->size;
-        }
-        if (m->type == PEFT__JSON_STRING && m->length >= 3 && memchr(m->string, '|', m->length))
-            m->string = peft__swapped(a, m->string, m->length, "|||", peft__bars, &m->length);
-        if (m->type == PEFT__JSON_STRING && !m->string) return NULL;
-        m->next = NULL;
-        *tail = m;
-        tail = &m->next;
+        const peft__field *f = from ? NULL : &r->fields[i];
+        peft__json own = from ? *from : peft__json_of(f->null ? PEFT__JSON_NULL : PEFT__JSON_STRING, f->text, f->size);
+        if (f) own.key = f->name, own.key_length = f->name_size;
+        if (own.type == PEFT__JSON_STRING && own.length >= 3 && memchr(own.string, '|', own.length))
+            own.string = peft__swapped(a, own.string, own.length, "|||", peft__bars, &own.length);
+        if (own.type == PEFT__JSON_STRING && !own.string) return NULL;
+        peft__build(&b, NULL, &own);
     }
-    *tail = choices;
-    return object;
+    *b.tail = choices;
+    return b.failed ? NULL : object;
 }
 
-// Renders a template of Jinja's. -> its text, valid until it is rendered again
-static peft_status peft__jinja_render(const peft__template *t, const peft__data_record *r, peft__arena *a,
-                                      peft__json *choices) {
+// Fills a template in. *text is the template's or `out`'s, until the next time.
+static peft_status peft__template_text(const peft__template *t, const peft__data_record *r, peft__arena *a,
+                                       peft__json *choices, peft__string *out, const char **text, size_t *size) {
     char names[300];
-    peft__json *object = peft__record_object(r, a, choices);
-    peft_status status = object ? peft__template_run(t->jinja, object) : PEFT_ERROR_MEMORY;
-    if (!status && memchr(t->jinja->out.data, 0, t->jinja->out.size))
-        status = peft__fail(r->ctx, PEFT_ERROR_FORMAT, "the %s holds a NUL character", t->what);
-    if (!status || status == PEFT_ERROR_MEMORY) return status;
-    peft__record_names(r, names, sizeof(names));
-    return peft__fail(r->ctx, status, "%s:%lld: %s; there are: %s", r->path, (long long)r->line,
-                      r->ctx->error, names);
-}
-
-static peft_status peft__template_render(const peft__template *t, const peft__data_record *r, peft__string *out) {
-    char names[300];
+    if (t->jinja) {
+        peft__json *object = peft__record_object(r, a, choices);
+        peft_status status = object ? peft__template_run(t->jinja, object) : PEFT_ERROR_MEMORY;
+        *text = t->jinja->out.data;
+        *size = t->jinja->out.size;
+        if (!status && memchr(*text, 0, *size))
+            status = peft__fail(r->ctx, PEFT_ERROR_FORMAT, "the %s holds a NUL character", t->what);
+        if (!status || status == PEFT_ERROR_MEMORY) return status;
+        peft__record_names(r, names, sizeof(names));
+        return peft__fail(r->ctx, status, "%s:%lld: %s; there are: %s", r->path, (long long)r->line, r->ctx->error, names);
+    }
     peft__string_append(out, "", 0);  // the empty text is a text
     for (int64_t i = 0; i < t->count; i++) {
         const peft__part *p = &t->parts[i];
-        peft__field f;
-        memset(&f, 0, sizeof(f));
-        f.text = p->text;
-        f.size = p->size;
+        peft__field f = {NULL, p->text, 0, p->size, false};
         bool found = !p->field || peft__record_value(r, p->text, p->size, &f);
         if (!found || f.null) {
             peft__record_names(r, names, sizeof(names));
-            return peft__fail(r->ctx, PEFT_ERROR_MISSING, "%s:%lld: field \"%.*s\" of the %s template is %s; "
-                              "there are: %s", r->path, (long long)r->line, peft__shown(p->size), p->text,
-                                  t->what,
+            return peft__fail(r->ctx, PEFT_ERROR_MISSING, "%s:%lld: field \"%.*s\" of the %s template is %s; there are: %s",
+                              r->path, (long long)r->line, peft__shown(p->size), p->text, t->what,
                               found ? "null" : "missing", names);
         }
         if (p->field && f.size && memchr(f.text, 0, f.size))
-            return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s:%lld: field \"%.*s\" holds a NUL character", r->path, (long long)r->line,
-                              peft__shown(p->size), p->text);
-        if (!peft__string_append(out, f.text, f.size)) return PEFT_ERROR_MEMORY;
+            return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s:%lld: field \"%.*s\" holds a NUL character", r->path,
+                              (long long)r->line, peft__shown(p->size), p->text);
+        peft__string_append(out, f.text, f.size);
     }
+    *text = out->data;
+    *size = out->size;
     return out->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
-// ---- JSON lines
-
-// A line that has to be an object.
-static peft_status peft__record_parse(const peft__data_record *r, peft__arena *scratch, const char *text, size_t n, peft__json **root) {
-    peft_status status = peft__json_parse(r->ctx, scratch, text, n, "", root);
-    if (status == PEFT_ERROR_FORMAT)  // ":1: JSON: why"
-        return peft__record_fail(r, strncmp(r->ctx->error, ":1: ", 4) == 0 ? r->ctx->error + 4 : r->ctx->error);
-    return status || (*root)->type == PEFT__JSON_OBJECT ? status : peft__record_fail(r, "not a JSON object");
+static peft_status peft__template_render(const peft__template *t, const peft__data_record *r, peft__string *out) {
+    const char *text;
+    size_t size;
+    return peft__template_text(t, r, NULL, NULL, out, &text, &size);
 }
 
-static peft_status peft__record_from_json(peft__data_record *r, const peft__json *object) {
-    r->count = 0;
-    r->object = object;
-    if (object->type != PEFT__JSON_OBJECT) return peft__record_fail(r, "not a JSON object");
-    for (const peft__json *v = object->child; v; v = v->next) {
-        peft__field *f = peft__record_add(r);
-        if (!f) return PEFT_ERROR_MEMORY;
-        f->name = v->key;
-        f->name_size = v->key_length;
-        peft__field_from_json(f, v);
-    }
-    return PEFT_OK;
+PEFTDEF peft_status peft_template_fill(peft_context *ctx, const char *text, const char *json, char **out) {
+    PEFT__NEED(ctx, ctx, "ctx");
+    PEFT__NEED(ctx, text, "text");
+    PEFT__NEED(ctx, json, "json");
+    PEFT__NEED(ctx, out, "out");
+    *out = NULL;
+    peft__arena scratch;
+    peft__string filled;
+    peft__arena_init(&scratch, ctx);
+    peft__string_init(&filled, ctx);
+    peft__data_record r = {ctx, "values", 1, NULL, 0, 0, NULL};
+    peft__template t;
+    peft__json *object = NULL;
+    const char *got = NULL;
+    size_t size = 0;
+    memset(&t, 0, sizeof(t));
+    peft_status status = peft__record_parse(&r, &scratch, json, strlen(json), &object);
+    if (!status) status = peft__record_from_json(&r, object);
+    if (!status) status = peft__template_open(&r, &scratch, "given", text, NULL, &t);
+    if (!status) status = peft__template_text(&t, &r, &scratch, NULL, &filled, &got, &size);
+    if (!status && t.jinja && !peft__string_append(&filled, got, size)) status = PEFT_ERROR_MEMORY;
+    peft__template_close(&t);
+    if (status) peft__string_free(&filled);
+    else *out = filled.data;
+    peft__free(ctx, r.fields);
+    peft__arena_free(&scratch);
+    return status;
 }
 
-// ---- the dataset's own texts
-
-static peft_status peft__dataset_add(peft_dataset *d, const char *prompt, size_t prompt_size, const char *completion, size_t completion_size) {
-    void *grown = peft__one_more(d->ctx, d->texts, d->count, &d->capacity, 2 * sizeof(*d->texts));
-    if (!grown) return PEFT_ERROR_MEMORY;
-    d->texts = (char **)grown;
-    char *p = peft__arena_strdup(&d->arena, prompt, prompt_size), *c = peft__arena_strdup(&d->arena, completion, completion_size);
-    if (!p || !c) return PEFT_ERROR_MEMORY;
-    d->texts[2 * d->count] = p;
-    d->texts[2 * d->count + 1] = c;
-    d->count++;
-    return PEFT_OK;
-}
+// ---- files of records: tables (RFC 4180), JSON lines, one JSON array
 
 static bool peft__utf8_valid(const char *s, size_t n) {
     uint32_t cp;
-    for (size_t i = 0; i < n;) {
+    for (size_t i = 0; i < n;)
         if ((unsigned char)s[i] < 0x80) i++;
         else if (!peft__utf8_next(s, n, &i, &cp)) return false;
-    }
     return true;
 }
 
@@ -28591,9 +28600,7 @@ static bool peft__blank(const char *s, size_t n) {
     return true;
 }
 
-// ---- CSV and TSV
-
-typedef struct peft__csv {
+typedef struct peft__csv {  // also where a reader of JSON is
     char *at, *end;
     char separator;
     int64_t next_line;
@@ -28610,47 +28617,39 @@ static void peft__csv_skip_newline(peft__csv *c) {
     c->next_line++;
 }
 
-#define PEFT__QUOTES_HINT "; say whether quotes are RFC 4180's or (none) characters like any other"
-
 // Behind an opening quote: "" is a quote, all else stands for itself, line ends too. Unescaped in place.
 static peft_status peft__csv_quoted(peft__csv *c, const peft__data_record *r, peft__field *f) {
+    const char *wrong = NULL;
     char *put = ++c->at;
     f->text = put;
-    for (;; *put++ = *c->at++) {
-        if (c->at == c->end)
-            return peft__record_fail(r, "a quoted field without its closing quote" PEFT__QUOTES_HINT);
-        if (peft__csv_at_newline(c) && c->separator == '\t' && c->quotes != PEFT_QUOTES_RFC4180)
-            return peft__record_fail(r, "a quoted field goes on over the end of the line" PEFT__QUOTES_HINT);
+    for (; !wrong; *put++ = *c->at++) {
+        if (c->at == c->end) wrong = "a quoted field without its closing quote";
+        else if (peft__csv_at_newline(c) && c->separator == '\t' && c->quotes != PEFT_QUOTES_RFC4180)
+            wrong = "a quoted field goes on over the end of the line";
+        if (wrong) break;
         c->next_line += *c->at == '\n' || (*c->at == '\r' && c->at + 1 < c->end && c->at[1] != '\n');
-        if (*c->at != '"') continue;
-        c->at++;
-        if (c->at == c->end || *c->at != '"') break;
+        if (*c->at == '"' && (++c->at == c->end || *c->at != '"')) break;
     }
     f->size = (size_t)(put - f->text);
-    if (c->at < c->end && *c->at != c->separator && !peft__csv_at_newline(c))
-        return peft__record_fail(r, "text behind a closing quote" PEFT__QUOTES_HINT);
-    return PEFT_OK;
+    if (!wrong && c->at < c->end && *c->at != c->separator && !peft__csv_at_newline(c)) wrong = "text behind a closing quote";
+    if (!wrong) return PEFT_OK;
+    return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s:%lld: %s; say whether quotes are RFC 4180's or (none) characters like "
+                      "any other", r->path, (long long)r->line, wrong);
 }
 
 // The next line that is not blank into r->fields[0 .. *count); `header`: as names of new fields.
 static peft_status peft__csv_record(peft__csv *c, peft__data_record *r, bool header, int64_t *count) {
+    bool valid = true;
     *count = 0;
     while (c->at < c->end && peft__csv_at_newline(c)) peft__csv_skip_newline(c);
     if (c->at == c->end) return PEFT_OK;
     r->line = c->next_line;
-    const char *begin = c->at;
-    bool valid = true;
-    for (;;) {
-        peft__field value;
-        memset(&value, 0, sizeof(value));
-        if (c->at < c->end && *c->at == '"' && c->quotes != PEFT_QUOTES_NONE) {
-            peft_status status = peft__csv_quoted(c, r, &value);
-            if (status) return status;
-        } else {
-            for (begin = c->at; c->at < c->end && *c->at != c->separator && !peft__csv_at_newline(c);) c->at++;
-            value.text = begin;
-            value.size = (size_t)(c->at - begin);
-        }
+    for (;; c->at++) {
+        peft__field value = {NULL, c->at, 0, 0, false};
+        bool quoted = c->at < c->end && *c->at == '"' && c->quotes != PEFT_QUOTES_NONE;
+        peft_status status = quoted ? peft__csv_quoted(c, r, &value) : PEFT_OK;
+        if (status) return status;
+        for (; !quoted && c->at < c->end && *c->at != c->separator && !peft__csv_at_newline(c); value.size++) c->at++;
         valid = valid && peft__utf8_valid(value.text, value.size);
         peft__field *f = header ? peft__record_add(r) : *count < r->count ? &r->fields[*count] : NULL;
         if (header && !f) return PEFT_ERROR_MEMORY;
@@ -28658,19 +28657,14 @@ static peft_status peft__csv_record(peft__csv *c, peft__data_record *r, bool hea
         if (f) *(header ? &f->name_size : &f->size) = value.size;
         ++*count;
         if (c->at == c->end || *c->at != c->separator) break;
-        c->at++;
     }
     peft__csv_skip_newline(c);
     return valid ? PEFT_OK : peft__record_fail(r, "not valid UTF-8");
 }
 
-// ---- files of records
-
-static bool peft__has_extension(const char *path, const char *extension) {  // in lower case; that of the path may be in any
+static bool peft__has_extension(const char *path, const char *extension) {  // in lower case; that of the path in any
     size_t n = strlen(path), m = strlen(extension);
-    for (size_t i = 0; i < m; i++)
-        if (n < m || peft__lower(path[n - m + i]) != extension[i]) return false;
-    return true;
+    return n >= m && peft__same_word(path + n - m, m, extension);
 }
 
 typedef enum peft__records_kind { PEFT__JSON_RECORDS, PEFT__JSON_LIST, PEFT__TABLE } peft__records_kind;
@@ -28699,9 +28693,9 @@ static peft_status peft__read_input(peft_context *ctx, const char *path, char **
     return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "standard input: built with PEFT_NO_STDIO");
 #else
     peft__string all;
-    peft__string_init(&all, ctx);
     char block[4096];
     size_t n;
+    peft__string_init(&all, ctx);
     peft__string_append(&all, "", 0);
     while ((n = fread(block, 1, sizeof(block), stdin)) > 0 && peft__string_append(&all, block, n)) {}
     peft_status status = all.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
@@ -28713,152 +28707,124 @@ static peft_status peft__read_input(peft_context *ctx, const char *path, char **
 #endif
 }
 
-// Formats that others write and this library does not read: the line that turns them into one that it does.
-static peft_status peft__records_refuse(peft_context *ctx, const char *path) {
-    static const char *const formats[][3] = {
-        {".gz", "gunzip -k ", ""}, {".bz2", "bunzip2 -k ", ""}, {".xz", "unxz -k ", ""},
-            {".zst", "unzstd ", ""},
-        {".zip", "unzip ", ""},
-        {".parquet", "python3 -c \"import pandas; pandas.read_parquet('",
-         "').to_json('data.jsonl', orient='records', lines=True)\""},
-        {".arrow", "python3 -c \"import datasets; datasets.Dataset.from_file('",
-         "').to_json('data.jsonl')\""},
-        {".xlsx", "python3 -c \"import pandas; pandas.read_excel('", "').to_csv('data.csv', index=False)\""}};
-    for (int64_t i = 0; i < PEFT__COUNT(formats); i++)
-        if (peft__has_extension(path, formats[i][0]))
-            return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s files are not read; to convert it: %s%s%s",
-                              path, formats[i][0], formats[i][1], path, formats[i][2]);
-    return PEFT_OK;
-}
-
-// JSON, or a table and its separator: as it is said, else by the name's ending, else (standard input) by the
-// first characters.
-static peft_status peft__records_format(peft__records *s, const char *format, bool input, const char *begin) {
+// JSON, or a table and its separator: as it is said, else by the name's ending, else (standard input) by the first
+// characters. Formats that others write and this library does not read: the line that turns them into one that it does.
+static peft_status peft__records_format(peft__records *s, const char *format, const char *path, const char *begin) {
     static const char *const endings[] = {".jsonl", ".json", ".ndjson", ".csv", ".tsv"};
-    const char *path = s->record.path;
+    peft_context *ctx = s->record.ctx;
     char first = begin[strspn(begin, " \t\r\n")];
     int64_t k = 0;
     if (format) {
         while (k < PEFT__COUNT(endings) && strcmp(format, endings[k] + 1) != 0) k++;
         if (k == PEFT__COUNT(endings))
-            return peft__fail(s->record.ctx, PEFT_ERROR_ARGUMENT,
-                              "format is \"%s\", not jsonl, json, ndjson, csv or tsv", format);
-    } else if (input) {
-        size_t line = strcspn(begin, "\r\n");
-        k = first == '[' || first == '{' || !first ? 0 : memchr(begin, '\t', line) ? 4 : 3;
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "format is \"%s\", not jsonl, json, ndjson, csv or tsv", format);
+    } else if (strcmp(path, "-") == 0) {
+        k = first == '[' || first == '{' || !first ? 0 : memchr(begin, '\t', strcspn(begin, "\r\n")) ? 4 : 3;
     } else {
         while (k < PEFT__COUNT(endings) && !peft__has_extension(path, endings[k])) k++;
         if (k == PEFT__COUNT(endings))
-            return peft__fail(s->record.ctx, PEFT_ERROR_UNSUPPORTED, "%s: the name ends in none of .jsonl, "
-                              ".json, .ndjson, .csv, .tsv; say what format it is", path);
+            return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: the name ends in none of .jsonl, .json, .ndjson, .csv, "
+                              ".tsv; say what format it is", path);
     }
     s->kind = k >= 3 ? PEFT__TABLE : first == '[' ? PEFT__JSON_LIST : PEFT__JSON_RECORDS;
     s->table.separator = k == 4 ? '\t' : ',';
-    // the list's elements begin behind it
-    for (bool open = s->kind == PEFT__JSON_LIST; open; s->table.at++) {
+    for (bool open = s->kind == PEFT__JSON_LIST; open; s->table.at++) {  // the elements begin behind the bracket
         open = *s->table.at != '[';
         s->table.next_line += *s->table.at == '\n';
     }
-    return PEFT_OK;
+    int64_t n = 0;
+    peft_status status = s->kind == PEFT__TABLE ? peft__csv_record(&s->table, &s->record, true, &n) : PEFT_OK;
+    if (status || n || s->kind != PEFT__TABLE) return status;
+    return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: empty: the first line has to name the columns", path);
 }
 
 static peft_status peft__records_open(peft_context *ctx, const char *path, const char *format,
                                       peft_data_quotes quotes, peft__records *s) {
+    static const char *const formats[][3] = {
+        {".gz", "gunzip -k ", ""}, {".bz2", "bunzip2 -k ", ""}, {".xz", "unxz -k ", ""}, {".zst", "unzstd ", ""},
+        {".zip", "unzip ", ""},
+        {".parquet", "python3 -c \"import pandas; pandas.read_parquet('",
+         "').to_json('data.jsonl', orient='records', lines=True)\""},
+        {".arrow", "python3 -c \"import datasets; datasets.Dataset.from_file('", "').to_json('data.jsonl')\""},
+        {".xlsx", "python3 -c \"import pandas; pandas.read_excel('", "').to_csv('data.csv', index=False)\""}};
+    size_t size = 0;
     memset(s, 0, sizeof(*s));
-    bool input = strcmp(path, "-") == 0;
     s->record.ctx = ctx;
-    s->record.path = input ? "standard input" : path;
+    s->record.path = strcmp(path, "-") == 0 ? "standard input" : path;
     peft__arena_init(&s->scratch, ctx);
     if ((int)quotes < 0 || quotes > PEFT_QUOTES_NONE)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "quotes is %d", (int)quotes);
-    size_t size = 0;
-    peft_status status = format ? PEFT_OK : peft__records_refuse(ctx, path);
-    if (!status) status = peft__read_input(ctx, path, &s->text, &size);
+    for (int64_t i = 0; i < PEFT__COUNT(formats) && !format; i++)
+        if (peft__has_extension(path, formats[i][0]))
+            return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s files are not read; to convert it: %s%s%s", path,
+                              formats[i][0], formats[i][1], path, formats[i][2]);
+    peft_status status = peft__read_input(ctx, path, &s->text, &size);
     if (status) return status;
     size_t mark = peft__utf8_mark(s->text, size);
     peft__csv whole = {s->text + mark, s->text + size, ',', 1, quotes};
     s->table = whole;
-    status = peft__records_format(s, format, input, s->text + mark);
-    if (status || s->kind != PEFT__TABLE) return status;
-    int64_t n = 0;
-    status = peft__csv_record(&s->table, &s->record, true, &n);
-    if (status || n) return status;
-    return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: empty: the first line has to name the columns", path);
-}
-
-static peft_status peft__records_line(peft__records *s, bool *more) {
-    peft__csv *c = &s->table;
-    *more = false;
-    while (c->at < c->end && !*more) {
-        char *at = c->at;
-        while (c->at < c->end && !peft__csv_at_newline(c)) c->at++;
-        size_t n = (size_t)(c->at - at);
-        s->record.line = c->next_line;
-        peft__csv_skip_newline(c);
-        if (peft__blank(at, n)) continue;
-        peft__json *object = NULL;
-        if (!peft__utf8_valid(at, n)) return peft__record_fail(&s->record, "not valid UTF-8");
-        peft_status status = peft__record_parse(&s->record, &s->scratch, at, n, &object);
-        if (!status) status = peft__record_from_json(&s->record, object);
-        if (status) return status;
-        *more = true;
-    }
-    return PEFT_OK;
-}
-
-// The next element of one JSON array.
-static peft_status peft__records_element(peft__records *s, bool *more) {
-    peft__data_record *r = &s->record;
-    peft__csv *c = &s->table;
-    peft__json_reader j = {r->ctx, &s->scratch, c->at, s->text, c->end, r->path, 0};
-    peft__json *object = NULL;
-    *more = false;
-    peft__json_space(&j);
-    char mark = j.at < j.end ? *j.at : 0;
-    if (mark == ']') {
-        j.at++;
-        peft__json_space(&j);
-        return j.at == j.end ? PEFT_OK : peft__json_error(&j, "something behind the end");
-    }
-    if (s->begun && mark != ',')
-        return peft__json_error(&j, mark ? "a ',' is missing" : "ends in the middle");
-    j.at += s->begun;
-    s->begun = true;
-    peft__json_space(&j);
-    const char *begin = j.at;
-    peft_status status = peft__json_value(&j, &object);
-    if (status) return status;
-    for (; c->at < begin; c->at++) c->next_line += *c->at == '\n';
-    r->line = c->next_line;
-    for (; c->at < j.at; c->at++) c->next_line += *c->at == '\n';
-    *more = true;
-    if (!peft__utf8_valid(begin, (size_t)(j.at - begin))) return peft__record_fail(r, "not valid UTF-8");
-    return peft__record_from_json(r, object);
-}
-
-static peft_status peft__records_row(peft__records *s, bool *more) {
-    peft__data_record *r = &s->record;
-    int64_t n = 0;
-    peft_status status = peft__csv_record(&s->table, r, false, &n);
-    *more = n > 0;
-    if (status || !n || n == r->count) return status;
-    return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s:%lld: %lld fields, the first line names %lld", r->path,
-                      (long long)r->line, (long long)n,
-                      (long long)r->count);
+    return peft__records_format(s, format, path, s->text + mark);
 }
 
 // Reads on to the next record. *more false: there is none.
 static peft_status peft__records_next(peft__records *s, bool *more) {
+    peft__data_record *r = &s->record;
+    peft__csv *c = &s->table;
+    peft__json *object = NULL;
+    peft_status status = PEFT_OK;
+    *more = false;
     peft__arena_reset(&s->scratch);
-    if (s->kind == PEFT__TABLE) return peft__records_row(s, more);
-    return s->kind == PEFT__JSON_LIST ? peft__records_element(s, more) : peft__records_line(s, more);
+    if (s->kind == PEFT__TABLE) {
+        int64_t n = 0;
+        status = peft__csv_record(c, r, false, &n);
+        *more = n > 0;
+        if (status || !n || n == r->count) return status;
+        return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s:%lld: %lld fields, the first line names %lld", r->path,
+                          (long long)r->line, (long long)n, (long long)r->count);
+    }
+    peft__json_reader j = {r->ctx, &s->scratch, c->at, s->text, c->end, r->path, 0};
+    const char *begin = c->at;
+    if (s->kind == PEFT__JSON_RECORDS) {
+        do {  // a line that is not blank
+            if (c->at == c->end) return PEFT_OK;
+            begin = c->at;
+            r->line = c->next_line;
+            while (c->at < c->end && !peft__csv_at_newline(c)) c->at++;
+            j.at = c->at;
+            peft__csv_skip_newline(c);
+        } while (peft__blank(begin, (size_t)(j.at - begin)));
+        status = peft__utf8_valid(begin, (size_t)(j.at - begin))
+            ? peft__record_parse(r, &s->scratch, begin, (size_t)(j.at - begin), &object)
+            : peft__record_fail(r, "not valid UTF-8");
+    } else {  // an element of the array
+        peft__json_space(&j);
+        char mark = j.at < j.end ? *j.at : 0;
+        if (mark == ']') {
+            j.at++;
+            peft__json_space(&j);
+            return j.at == j.end ? PEFT_OK : peft__json_error(&j, "something behind the end");
+        }
+        if (s->begun && mark != ',') return peft__json_error(&j, mark ? "a ',' is missing" : "ends in the middle");
+        j.at += s->begun;
+        s->begun = true;
+        peft__json_space(&j);
+        begin = j.at;
+        status = peft__json_value(&j, &object);
+        for (r->line = c->next_line; c->at < j.at; c->at++) {
+            c->next_line += *c->at == '\n';
+            if (c->at < begin) r->line = c->next_line;
+        }
+        if (!status && !peft__utf8_valid(begin, (size_t)(j.at - begin))) status = peft__record_fail(r, "not valid UTF-8");
+    }
+    *more = !status;
+    return status ? status : peft__record_from_json(r, object);
 }
 
 // ---- a model's own chat template
 
 struct peft_chat {
     peft_context *ctx;
-    peft__arena arena;    // special tokens; the template's name
+    peft__arena arena;    // special tokens
     peft__arena scratch;  // one conversation
     peft_template *jinja;
     const peft_tokenizer *tokenizer;
@@ -28866,79 +28832,58 @@ struct peft_chat {
     bool begins;         // the model's prompts get bos_token anyway
 };
 
-static peft__json *peft__json_new(peft__arena *a, peft__json_type type, const char *key) {
-    peft__json *j = (peft__json *)peft__arena_alloc(a, sizeof(peft__json));
-    if (!j) return NULL;
-    memset(j, 0, sizeof(*j));
-    j->type = type;
-    j->key = key;
-    j->key_length = key ? strlen(key) : 0;
-    return j;
-}
-
-static peft__json *peft__json_new_text(peft__arena *a, const char *key, const char *text, size_t n) {
-    peft__json *j = peft__json_new(a, PEFT__JSON_STRING, key);
-    if (!j) return NULL;
-    j->string = text;
-    j->length = n;
-    return j;
+static const char *peft__chat_token_text(const peft_chat *c, const char *key) {
+    for (const peft__json *m = c->tokens; m; m = m->next)
+        if (strcmp(m->key, key) == 0) return m->string;
+    return NULL;
 }
 
 static peft_status peft__chat_token(peft_chat *c, const char *key, const char *text, size_t n) {
-    const char *copy = peft__arena_strdup(&c->arena, text, n),
-               *name = peft__arena_strdup(&c->arena, key, strlen(key));
-    peft__json *j = copy && name ? peft__json_new_text(&c->arena, name, copy, n) : NULL;
-    if (!j) return PEFT_ERROR_MEMORY;
-    for (peft__json *m = c->tokens; m; m = m->next)
-        if (strcmp(m->key, key) == 0) return PEFT_OK;  // the first file that names it
-    j->next = c->tokens;
-    c->tokens = j;
-    return PEFT_OK;
+    peft__json own = peft__json_of(PEFT__JSON_STRING, peft__arena_strdup(&c->arena, text, n), n), *before = c->tokens;
+    peft__builder b = {&c->arena, &c->tokens, !own.string};
+    if (peft__chat_token_text(c, key)) return PEFT_OK;  // the first file that names it
+    peft__json *added = peft__build(&b, key, &own);
+    if (added) added->next = before;
+    return b.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
-// bos_token, eos_token, ... of tokenizer_config.json or special_tokens_map.json: a text, or an object with
-// its content.
-static peft_status peft__chat_read_tokens(peft_chat *c, const peft__json *root) {
+// bos_token, eos_token, ... of tokenizer_config.json or special_tokens_map.json, where it is: a text, or an object
+// with its content.
+static peft_status peft__chat_read_tokens(peft_chat *c, const char *path, peft__json **root) {
     static const char *const keys[] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                        "pad_token", "cls_token", "mask_token"};
-    peft_status status = PEFT_OK;
-    for (int64_t i = 0; i < PEFT__COUNT(keys) && !status; i++) {
-        const peft__json *v = peft__json_get(root, keys[i]);
+    if (!path) return PEFT_ERROR_MEMORY;
+    peft_status status = peft__file_exists(c->ctx, path) ? peft__json_read(&c->scratch, path, root) : PEFT_OK;
+    for (int64_t i = 0; i < PEFT__COUNT(keys) && !status && *root; i++) {
+        const peft__json *v = peft__json_get(*root, keys[i]);
         if (peft__json_is(v, PEFT__JSON_OBJECT)) v = peft__json_get(v, "content");
         if (peft__json_is(v, PEFT__JSON_STRING)) status = peft__chat_token(c, keys[i], v->string, v->length);
     }
     return status;
 }
 
-// The template of that name in a chat_template that is a text or a list of {"name", "template"}.
+// The template of that name in a chat_template that is a text or a list of {"name", "template"}; *out NULL: none.
 static peft_status peft__chat_named(peft_chat *c, const peft__json *v, const char *name, const char *where,
                                     const peft__json **out) {
-    char names[200];
-    size_t n = 0;
-    if (!v || v->type == PEFT__JSON_NULL || v->type == PEFT__JSON_STRING) {
-        *out = v && v->type == PEFT__JSON_STRING ? v : NULL;
-        return PEFT_OK;
-    }
-    names[0] = 0;
+    char names[200] = "";
+    *out = peft__json_is(v, PEFT__JSON_STRING) ? v : NULL;
+    if (!v || *out || v->type == PEFT__JSON_NULL) return PEFT_OK;
     if (v->type != PEFT__JSON_ARRAY)
         return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "%s: chat_template is neither a text nor a list", where);
     for (const peft__json *i = v->child; i; i = i->next) {
         const char *own = peft__json_text(i, "name", NULL);
         const peft__json *text = peft__json_get(i, "template");
+        size_t n = strlen(names);
         if (!own || !peft__json_is(text, PEFT__JSON_STRING))
-            return peft__fail(c->ctx, PEFT_ERROR_FORMAT,
-                              "%s: chat_template has an item without name and template", where);
+            return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "%s: chat_template has an item without name and template", where);
         if (strcmp(own, name) == 0) *out = text;
         peft__string_into(names + n, sizeof(names) - n, "%s%s", n ? ", " : "", own);
-        n += strlen(names + n);
     }
-    return *out ? PEFT_OK
-                : peft__fail(c->ctx, PEFT_ERROR_MISSING,
-                             "%s: no chat template is called \"%s\"; there are: %s", where, name, names);
+    if (*out) return PEFT_OK;
+    return peft__fail(c->ctx, PEFT_ERROR_MISSING, "%s: no chat template is called \"%s\"; there are: %s", where, name, names);
 }
 
-static peft_status peft__chat_compile(peft_chat *c, const peft_chat_desc *d, const char *text, size_t n,
-                                      const char *name) {
+static peft_status peft__chat_compile(peft_chat *c, const peft_chat_desc *d, const char *text, size_t n, const char *name) {
     peft_template_desc t;
     memset(&t, 0, sizeof(t));
     t.context = c->ctx;
@@ -28953,25 +28898,22 @@ static peft_status peft__chat_compile(peft_chat *c, const peft_chat_desc *d, con
 }
 
 static peft_status peft__chat_from_folder(peft_chat *c, const peft_chat_desc *d) {
-    const char *config = peft__path_join(&c->arena, d->path, "tokenizer_config.json");
-    const char *map = peft__path_join(&c->arena, d->path, "special_tokens_map.json"),
-               *model = peft__path_join(&c->arena, d->path, "config.json");
-    const char *jinja = peft__path_join(&c->arena, d->path, "chat_template.jinja"), *type = "";
-    peft__json *root = NULL, *tokens = NULL, *settings = NULL;
+    const char *config = peft__path_join(&c->arena, d->path, "tokenizer_config.json"),
+               *map = peft__path_join(&c->arena, d->path, "special_tokens_map.json"),
+               *model = peft__path_join(&c->arena, d->path, "config.json"),
+               *jinja = peft__path_join(&c->arena, d->path, "chat_template.jinja"), *name = d->name ? d->name : "default";
+    peft__json *root = NULL, *other = NULL;
     const peft__json *text = NULL;
-    if (!config || !map || !model || !jinja) return PEFT_ERROR_MEMORY;
-    peft_status status = PEFT_OK;
-    if (peft__file_exists(c->ctx, config)) status = peft__json_read(&c->scratch, config, &root);
-    if (!status && root) status = peft__chat_read_tokens(c, root);
-    if (!status && peft__file_exists(c->ctx, map)) status = peft__json_read(&c->scratch, map, &tokens);
-    if (!status && tokens) status = peft__chat_read_tokens(c, tokens);
-    if (!status && peft__file_exists(c->ctx, model)) status = peft__json_read(&c->scratch, model, &settings);
-    if (settings) type = peft__json_text(settings, "model_type", "");
-    c->begins = strcmp(type, "llama") == 0 || strcmp(type, "mistral") == 0;
+    peft_status status = peft__chat_read_tokens(c, config, &root);
+    if (!status) status = peft__chat_read_tokens(c, map, &other);
+    other = NULL;
+    if (!status && (!model || !jinja)) status = PEFT_ERROR_MEMORY;
+    if (!status && peft__file_exists(c->ctx, model)) status = peft__json_read(&c->scratch, model, &other);
     if (status) return status;
+    const char *type = peft__json_text(other, "model_type", "");
+    c->begins = strcmp(type, "llama") == 0 || strcmp(type, "mistral") == 0;
     if (d->text) return peft__chat_compile(c, d, d->text, strlen(d->text), "chat template");
-    if (peft__file_exists(c->ctx, jinja) &&
-        (!d->name || strcmp(d->name, "default") == 0)) {  // as transformers: the file goes first
+    if (strcmp(name, "default") == 0 && peft__file_exists(c->ctx, jinja)) {  // as transformers: the file goes first
         char *file = NULL;
         size_t n = 0;
         status = peft__read_all(c->ctx, jinja, &file, &n);
@@ -28979,14 +28921,11 @@ static peft_status peft__chat_from_folder(peft_chat *c, const peft_chat_desc *d)
         peft__free(c->ctx, file);
         return status;
     }
-    status = peft__chat_named(c, peft__json_get(root, "chat_template"), d->name ? d->name : "default", config,
-                              &text);
+    status = peft__chat_named(c, peft__json_get(root, "chat_template"), name, config, &text);
     if (!status && text) return peft__chat_compile(c, d, text->string, text->length, config);
     return status ? status
-                  : peft__fail(c->ctx, PEFT_ERROR_MISSING,
-                               "%s: the model brings no chat template (no chat_template in "
-                               "tokenizer_config.json, no chat_template.jinja)",
-                               d->path);
+                  : peft__fail(c->ctx, PEFT_ERROR_MISSING, "%s: the model brings no chat template (no chat_template in "
+                               "tokenizer_config.json, no chat_template.jinja)", d->path);
 }
 
 static peft_status peft__chat_from_gguf(peft_chat *c, const peft_chat_desc *d) {
@@ -28996,17 +28935,15 @@ static peft_status peft__chat_from_gguf(peft_chat *c, const peft_chat_desc *d) {
                                           {"pad_token", "tokenizer.ggml.padding_token_id"}};
     peft_gguf *g = NULL;
     char key[96];
+    size_t n = 0;
     peft_status status = peft_gguf_open(c->ctx, d->path, &g);
     for (int i = 0; i < 4 && !status; i++) {
-        size_t n = 0;
         double id = peft_gguf_number(g, keys[i][1], -1);
-        const char *text =
-            id >= 0 ? peft_gguf_array_string(g, "tokenizer.ggml.tokens", (int64_t)id, &n) : NULL;
-        if (text) status = peft__chat_token(c, keys[i][0], text, n);
+        const char *token = id >= 0 ? peft_gguf_array_string(g, "tokenizer.ggml.tokens", (int64_t)id, &n) : NULL;
+        if (token) status = peft__chat_token(c, keys[i][0], token, n);
     }
     bool usual = !d->name || strcmp(d->name, "default") == 0;
-    peft__string_into(key, sizeof(key), "tokenizer.chat_template%s%s", usual ? "" : ".",
-                      usual ? "" : d->name);
+    peft__string_into(key, sizeof(key), "tokenizer.chat_template%s%s", usual ? "" : ".", usual ? "" : d->name);
     const char *text = status ? NULL : d->text ? d->text : peft_gguf_string(g, key, NULL);
     if (!status && !text) status = peft__fail(c->ctx, PEFT_ERROR_MISSING, "%s: no %s", d->path, key);
     c->begins = !status && strcmp(peft_gguf_string(g, "general.architecture", ""), "llama") == 0;
@@ -29037,217 +28974,157 @@ PEFTDEF peft_status peft_chat_open(const peft_chat_desc *d, peft_chat **out) {
     peft__arena_init(&c->arena, c->ctx);
     peft__arena_init(&c->scratch, c->ctx);
     peft_status status = !d->path ? peft__chat_compile(c, d, d->text, strlen(d->text), "chat template")
-        : peft__ends_with(d->path, ".gguf") ? peft__chat_from_gguf(c, d)
-                                            : peft__chat_from_folder(c, d);
+        : peft__ends_with(d->path, ".gguf") ? peft__chat_from_gguf(c, d) : peft__chat_from_folder(c, d);
     if (status) peft_chat_close(c);
     else *out = c;
     return status;
 }
 
-static const char *peft__chat_token_text(const peft_chat *c, const char *key) {
-    for (const peft__json *m = c->tokens; m; m = m->next)
-        if (strcmp(m->key, key) == 0) return m->string;
-    return NULL;
-}
-
 // A text of a message that would stand for a token of the format is refused.
 static peft_status peft__chat_forged(peft_chat *c, const peft__json *v) {
+    const char *held = NULL;
     peft_status status = PEFT_OK;
     for (const peft__json *i = v->child; i && !status; i = i->next) status = peft__chat_forged(c, i);
     if (status || v->type != PEFT__JSON_STRING) return status;
     for (const peft__json *m = c->tokens; m; m = m->next)
         if (m->length && strstr(v->string, m->string) && (strcmp(m->key, "unk_token") != 0 || c->tokenizer))
-            return peft__fail(c->ctx, PEFT_ERROR_ARGUMENT, "a message holds %s, which only the format may",
-                              m->string);
-    if (!c->tokenizer) return PEFT_OK;
+            held = m->string;
     peft_ids plain, special;
     memset(&plain, 0, sizeof(plain));
     memset(&special, 0, sizeof(special));
-    status = peft_encode(c->tokenizer, v->string, v->length, &plain);
-    if (!status) status = peft_encode_special(c->tokenizer, v->string, v->length, &special);
-    bool same = plain.count == special.count &&
-        (!plain.count || memcmp(plain.data, special.data, (size_t)plain.count * sizeof(int32_t)) == 0);
-    int64_t at = 0;
-    while (!status && !same && at < plain.count && at < special.count && plain.data[at] == special.data[at])
-        at++;
-    if (!status && !same)
-        status = peft__fail(
-            c->ctx, PEFT_ERROR_ARGUMENT, "a message holds %s, which only the format may",
-            at < special.count ? peft_token_text(c->tokenizer, special.data[at]) : "a special token");
+    if (c->tokenizer && !held) {
+        int64_t at = 0;
+        status = peft_encode(c->tokenizer, v->string, v->length, &plain);
+        if (!status) status = peft_encode_special(c->tokenizer, v->string, v->length, &special);
+        while (!status && at < plain.count && at < special.count && plain.data[at] == special.data[at]) at++;
+        if (!status && (at < plain.count || at < special.count))
+            held = at < special.count ? peft_token_text(c->tokenizer, special.data[at]) : "a special token";
+    }
     peft_ids_free(c->ctx, &plain);
     peft_ids_free(c->ctx, &special);
-    return status;
+    if (!held) return status;
+    return peft__fail(c->ctx, PEFT_ERROR_ARGUMENT, "a message holds %s, which only the format may", held);
 }
 
-static peft__json *peft__message(peft__arena *a, const char *role, const peft__json *content) {
-    peft__json *m = peft__json_new(a, PEFT__JSON_OBJECT, NULL),
-               *r = peft__json_new_text(a, "role", role, strlen(role));
-    peft__json *t = peft__json_new(a, PEFT__JSON_NULL, NULL);
-    if (!m || !r || !t) return NULL;
-    *t = *content;
-    t->key = "content";
-    t->key_length = 7;
-    t->next = NULL;
-    r->next = t;
-    m->child = r;
-    m->length = 2;
+// A message {"role", "content"} as the next one; `content`: what is like it.
+static peft__json *peft__message(peft__builder *b, const char *role, const peft__json *content) {
+    peft__json object = peft__json_of(PEFT__JSON_OBJECT, NULL, 2), text = peft__json_of(PEFT__JSON_STRING, role, strlen(role));
+    peft__json *m = peft__build(b, NULL, &object);
+    if (!m) return NULL;
+    peft__builder inner = {b->arena, &m->child, false};
+    peft__build(&inner, "role", &text);
+    peft__build(&inner, "content", content);
+    b->failed = inner.failed;
     return m;
 }
 
 // ShareGPT's {"from", "value"} as a message.
-static peft_status peft__sharegpt(peft_chat *c, const peft__json *turn, peft__json **out) {
+static peft_status peft__sharegpt(peft_chat *c, const peft__json *turn, peft__builder *b) {
     static const char *const roles[][2] = {
         {"human", "user"},        {"user", "user"},       {"gpt", "assistant"}, {"assistant", "assistant"},
         {"chatgpt", "assistant"}, {"model", "assistant"}, {"system", "system"}, {"tool", "tool"}};
     const char *from = peft__json_text(turn, "from", NULL);
     const peft__json *value = peft__json_get(turn, "value");
+    int64_t i = 0;
     if (!from || !peft__json_is(value, PEFT__JSON_STRING))
         return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a turn of conversations has no from or no value");
-    for (int64_t i = 0; i < PEFT__COUNT(roles); i++)
-        if (strcmp(from, roles[i][0]) == 0) {
-            *out = peft__message(&c->scratch, roles[i][1], value);
-            return *out ? PEFT_OK : PEFT_ERROR_MEMORY;
-        }
+    while (i < PEFT__COUNT(roles) && strcmp(from, roles[i][0]) != 0) i++;
+    if (i < PEFT__COUNT(roles)) return peft__message(b, roles[i][1], value), PEFT_OK;
     return peft__fail(c->ctx, PEFT_ERROR_UNSUPPORTED,
                       "a turn of conversations is from \"%s\": not human, gpt, system or tool", from);
 }
 
 // Alpaca's instruction, input and output as messages.
-static peft_status peft__alpaca(peft_chat *c, const peft__json *record, peft__json *list) {
+static peft_status peft__alpaca(peft_chat *c, const peft__json *record, peft__builder *b) {
     static const char *const keys[] = {"system", "instruction", "input", "output"},
                              *const roles[] = {"system", "user", NULL, "assistant"};
     const peft__json *parts[4];
-    peft__json **tail = &list->child;
     for (int i = 0; i < 4; i++) {
         parts[i] = peft__json_get(record, keys[i]);
         if (parts[i] && parts[i]->type != PEFT__JSON_STRING && parts[i]->type != PEFT__JSON_NULL)
             return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "%s is not a text", keys[i]);
-        if (peft__json_is(parts[i], PEFT__JSON_NULL) || (parts[i] && !parts[i]->length && i != 3))
-            parts[i] = NULL;
+        if (peft__json_is(parts[i], PEFT__JSON_NULL) || (parts[i] && !parts[i]->length && i != 3)) parts[i] = NULL;
     }
     if (!parts[1] || !parts[3])
         return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "no %s", parts[1] ? "output" : "instruction");
-    for (int i = 0; i < 4; i++) {
-        if (!roles[i] || !parts[i]) continue;
-        peft__json *m = peft__message(&c->scratch, roles[i], parts[i]);
-        if (!m) return PEFT_ERROR_MEMORY;
-        if (i == 1 && parts[2]) {  // the input stands behind the instruction
-            size_t n = parts[1]->length + parts[2]->length + 2;
-            char *both = (char *)peft__arena_alloc(&c->scratch, n + 1);
-            if (!both) return PEFT_ERROR_MEMORY;
-            peft__string_into(both, n + 1, "%s\n\n%s", parts[1]->string, parts[2]->string);
-            m->child->next->string = both;
-            m->child->next->length = n;
-        }
-        *tail = m;
-        tail = &m->next;
-        list->length++;
+    peft__json both = *parts[1];
+    if (parts[2]) {  // the input stands behind the instruction
+        both.length += parts[2]->length + 2;
+        char *text = (char *)peft__arena_alloc(&c->scratch, both.length + 1);
+        if (!text) return PEFT_ERROR_MEMORY;
+        peft__string_into(text, both.length + 1, "%s\n\n%s", parts[1]->string, parts[2]->string);
+        both.string = text;
+        parts[1] = &both;
     }
+    for (int i = 0; i < 4; i++)
+        if (roles[i] && parts[i]) peft__message(b, roles[i], parts[i]);
     return PEFT_OK;
 }
 
-// What the template sees: messages, the special tokens, and the record's other members. *messages: the list.
-static peft_status peft__chat_values(peft_chat *c, const peft__json *record, peft__json **values,
-                                     peft__json **messages) {
-    peft__json *object = peft__json_new(&c->scratch, PEFT__JSON_OBJECT, NULL),
-               *list = peft__json_new(&c->scratch, PEFT__JSON_ARRAY, "messages"), **tail;
+// What the template sees: messages, the record's other members, the special tokens. *messages: the list.
+static peft_status peft__chat_values(peft_chat *c, const peft__json *record, peft__json **values, peft__json **messages) {
+    static const char *const taken[] = {"messages", "conversations", "instruction", "input", "output", "system",
+                                        "add_generation_prompt"}, *const absent[] = {"tools", "documents"};
     const peft__json *given = record->type == PEFT__JSON_ARRAY ? record : peft__json_get(record, "messages"),
-                     *shared = peft__json_get(record, "conversations");
+                     *shared = given ? NULL : peft__json_get(record, "conversations"), *list = given ? given : shared;
+    peft__json object = peft__json_of(PEFT__JSON_OBJECT, NULL, 0), array = peft__json_of(PEFT__JSON_ARRAY, NULL, 0),
+               null = peft__json_of(PEFT__JSON_NULL, NULL, 0), flag = peft__json_of(PEFT__JSON_BOOL, NULL, 0);
+    peft__builder top = {&c->scratch, values, false};
     peft_status status = PEFT_OK;
-    if (!object || !list) return PEFT_ERROR_MEMORY;
-    if (given || shared) {
-        if ((given ? given : shared)->type != PEFT__JSON_ARRAY)
-            return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "%s is not a list",
-                              given ? "messages" : "conversations");
-        tail = &list->child;
-        for (const peft__json *m = (given ? given : shared)->child; m && !status; m = m->next) {
-            peft__json *own = NULL;
-            if (m->type != PEFT__JSON_OBJECT)
-                return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a message is not an object");
-            if (given && !peft__json_text(m, "role", NULL))
-                return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a message has no role");
-            if (given) {  // without what is null, as in transformers
-                peft__json **inner;
-                own = peft__json_new(&c->scratch, PEFT__JSON_OBJECT, NULL);
-                if (!own) return PEFT_ERROR_MEMORY;
-                inner = &own->child;
-                for (const peft__json *f = m->child; f; f = f->next) {
-                    if (f->type == PEFT__JSON_NULL) continue;
-                    *inner = peft__json_new(&c->scratch, f->type, NULL);
-                    if (!*inner) return PEFT_ERROR_MEMORY;
-                    **inner = *f;
-                    (*inner)->next = NULL;
-                    inner = &(*inner)->next;
-                    own->length++;
-                }
-            } else status = peft__sharegpt(c, m, &own);
-            if (status) break;
-            status = peft__chat_forged(c, own);
-            *tail = own;
-            tail = &own->next;
-            list->length++;
-        }
-    } else {
-        if (record->type != PEFT__JSON_OBJECT || !peft__json_get(record, "instruction"))
-            return peft__fail(c->ctx, PEFT_ERROR_FORMAT,
-                              "not a conversation: no messages, conversations or instruction");
-        status = peft__alpaca(c, record, list);
-        if (!status) status = peft__chat_forged(c, list);
+    peft__build(&top, NULL, &object);
+    if (top.failed) return PEFT_ERROR_MEMORY;
+    top.tail = &(*values)->child;
+    peft__json *all = *messages = peft__build(&top, "messages", &array);
+    if (!all) return PEFT_ERROR_MEMORY;
+    peft__builder b = {&c->scratch, &all->child, false};
+    if (list && list->type != PEFT__JSON_ARRAY)
+        return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "%s is not a list", given ? "messages" : "conversations");
+    if (!list && (record->type != PEFT__JSON_OBJECT || !peft__json_get(record, "instruction")))
+        return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "not a conversation: no messages, conversations or instruction");
+    if (!list) status = peft__alpaca(c, record, &b);
+    for (const peft__json *m = list ? list->child : NULL; m && !status && !b.failed; m = m->next) {
+        if (m->type != PEFT__JSON_OBJECT) return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a message is not an object");
+        if (given && !peft__json_text(m, "role", NULL))
+            return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a message has no role");
+        peft__json *own = given ? peft__build(&b, NULL, &object) : NULL;
+        peft__builder inner = {&c->scratch, own ? &own->child : NULL, false};
+        for (const peft__json *f = m->child; own && f; f = f->next)  // without what is null, as in transformers
+            if (f->type != PEFT__JSON_NULL) peft__build(&inner, NULL, f);
+        b.failed = b.failed || inner.failed;
+        if (!given) status = peft__sharegpt(c, m, &b);
     }
-    if (!status && !list->length)
+    if (!status && !b.failed) status = peft__chat_forged(c, all);
+    for (const peft__json *m = all->child; m; m = m->next) all->length++;
+    if (!status && !b.failed && !all->length)
         status = peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a conversation without messages");
-    object->child = list;
-    tail = &list->next;
-    static const char *const taken[] = {"messages", "conversations", "instruction",          "input",
-                                        "output",   "system",        "add_generation_prompt"};
-    for (const peft__json *m = record->type == PEFT__JSON_OBJECT ? record->child : NULL; m && !status;
-         m = m->next) {
-        bool known = false;
-        for (int64_t i = 0; i < PEFT__COUNT(taken); i++) known = known || strcmp(m->key, taken[i]) == 0;
-        peft__json *copy = known ? NULL : peft__json_new(&c->scratch, m->type, NULL);
-        if (known) continue;
-        if (!copy) return PEFT_ERROR_MEMORY;
-        *copy = *m;
-        copy->next = NULL;
-        *tail = copy;
-        tail = &copy->next;
+    for (const peft__json *m = record->type == PEFT__JSON_OBJECT ? record->child : NULL; m; m = m->next) {
+        int64_t i = 0;
+        while (i < PEFT__COUNT(taken) && strcmp(m->key, taken[i]) != 0) i++;
+        if (i == PEFT__COUNT(taken)) peft__build(&top, NULL, m);
     }
-    static const char *const absent[] = {"tools", "documents"};
-    for (int i = 0; i < 2 && !status; i++) {
-        if (peft__json_get(object, absent[i])) continue;
-        *tail = peft__json_new(&c->scratch, PEFT__JSON_NULL, absent[i]);
-        if (!*tail) return PEFT_ERROR_MEMORY;
-        tail = &(*tail)->next;
-    }
-    for (const peft__json *t = c->tokens; t && !status; t = t->next) {
-        if (peft__json_get(object, t->key)) continue;
-        *tail = peft__json_new_text(&c->scratch, t->key, t->string, t->length);
-        if (!*tail) return PEFT_ERROR_MEMORY;
-        tail = &(*tail)->next;
-    }
-    *tail = peft__json_new(&c->scratch, PEFT__JSON_BOOL, "add_generation_prompt");
-    if (!*tail) return PEFT_ERROR_MEMORY;
-    *values = object;
-    *messages = list;
-    return status;
+    for (int i = 0; i < 2; i++)
+        if (!peft__json_get(*values, absent[i])) peft__build(&top, absent[i], &null);
+    for (const peft__json *t = c->tokens; t; t = t->next)
+        if (!peft__json_get(*values, t->key)) peft__build(&top, NULL, t);
+    peft__build(&top, "add_generation_prompt", &flag);
+    return status ? status : top.failed || b.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
 // The text of the first `count` messages, in the scratch memory.
 static peft_status peft__chat_render(peft_chat *c, peft__json *values, peft__json *messages, int64_t count,
                                      bool generation, peft__value *out) {
-    peft__json *last = messages->child, *rest = NULL, *flag = values->child;
+    peft__json *flag = values->child, *all = messages->child, **end = &messages->child;
+    size_t length = messages->length;
     while (flag->next) flag = flag->next;
     flag->boolean = generation;
-    int64_t all = (int64_t)messages->length;
-    for (int64_t i = 1; last && i < count; i++) last = last->next;
-    if (count > 0) rest = last->next, last->next = NULL;
-    peft__json *first = messages->child;
-    if (!count) messages->child = NULL;
+    for (int64_t i = 0; i < count; i++) end = &(*end)->next;
+    peft__json *rest = *end;
+    *end = NULL;
     messages->length = (size_t)count;
     peft_status status = peft__template_run(c->jinja, values);
-    messages->child = first;
-    messages->length = (size_t)all;
-    if (count > 0) last->next = rest;
+    *end = rest;
+    messages->child = all;
+    messages->length = length;
     if (status) return status;
     const char *copy = peft__arena_strdup(&c->scratch, c->jinja->out.data, c->jinja->out.size);
     *out = peft__text(copy, c->jinja->out.size);
@@ -29265,9 +29142,7 @@ PEFTDEF peft_status peft_chat_text(peft_chat *c, const char *json, bool add_gene
     peft__arena_reset(&c->scratch);
     peft_status status = peft__json_parse(c->ctx, &c->scratch, json, strlen(json), "conversation", &record);
     if (!status) status = peft__chat_values(c, record, &values, &messages);
-    if (!status)
-        status =
-            peft__chat_render(c, values, messages, (int64_t)messages->length, add_generation_prompt, &all);
+    if (!status) status = peft__chat_render(c, values, messages, (int64_t)messages->length, add_generation_prompt, &all);
     if (status) return status;
     *text = all.text;
     if (size) *size = all.size;
@@ -29275,20 +29150,19 @@ PEFTDEF peft_status peft_chat_text(peft_chat *c, const char *json, bool add_gene
 }
 
 typedef struct peft__turns {
-    peft__value all;      // the whole conversation
+    peft__value all;      // the text of the whole conversation
     size_t *begin, *end;  // [count] the learned parts of it, in order
     int64_t count;
 } peft__turns;
 
-static bool peft__begins_with(const peft__value *text, const peft__value *with) {
-    return with->size <= text->size && memcmp(text->text, with->text, with->size) == 0;
+static bool peft__begins_with(peft__value text, peft__value with) {
+    return with.size <= text.size && memcmp(text.text, with.text, with.size) == 0;
 }
 
-static peft_status peft__chat_turns(peft_chat *c, const peft__json *record, peft_chat_turns turns,
-                                    peft__turns *out) {
+static peft_status peft__chat_turns(peft_chat *c, const peft__json *record, peft_chat_turns turns, peft__turns *out) {
     peft__json *values = NULL, *messages = NULL;
     peft_status status = peft__chat_values(c, record, &values, &messages);
-    int64_t n = status ? 0 : (int64_t)messages->length, answers = 0, at = 0, i = 0;
+    int64_t n = status ? 0 : (int64_t)messages->length, answers = 0, at = 0;
     memset(out, 0, sizeof(*out));
     if (!status) status = peft__chat_render(c, values, messages, n, false, &out->all);
     if (status) return status;
@@ -29301,17 +29175,14 @@ static peft_status peft__chat_turns(peft_chat *c, const peft__json *record, peft
     }
     for (const peft__json *m = messages->child; m; m = m->next)
         answers += strcmp(peft__json_text(m, "role", ""), "assistant") == 0;
-    if (!answers)
-        return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a conversation without an answer of the assistant");
+    if (!answers) return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a conversation without an answer of the assistant");
     const size_t *spans = (const size_t *)(const void *)c->jinja->spans.data;
     int64_t blocks = (int64_t)(c->jinja->spans.size / (2 * sizeof(size_t)));
     if (c->jinja->spans_inexact || (blocks && blocks != answers))
-        return peft__fail(
-            c->ctx, PEFT_ERROR_UNSUPPORTED,
-            "%s: its generation blocks gave %lld parts for %lld answers: the answers cannot be found exactly",
-            c->jinja->name, (long long)blocks, (long long)answers);
-    for (i = 0; i < blocks; i++) out->begin[i] = spans[2 * i], out->end[i] = spans[2 * i + 1];
-    out->count = blocks;
+        return peft__fail(c->ctx, PEFT_ERROR_UNSUPPORTED, "%s: its generation blocks gave %lld parts for %lld answers: the "
+                          "answers cannot be found exactly", c->jinja->name, (long long)blocks, (long long)answers);
+    for (; out->count < blocks; out->count++)
+        out->begin[out->count] = spans[2 * out->count], out->end[out->count] = spans[2 * out->count + 1];
     for (const peft__json *m = blocks ? NULL : messages->child; m; m = m->next, at++) {
         peft__value before, with;
         bool last = out->count + 1 == answers;
@@ -29323,14 +29194,11 @@ static peft_status peft__chat_turns(peft_chat *c, const peft__json *record, peft
         status = peft__chat_render(c, values, messages, at, true, &before);
         if (!status) status = peft__chat_render(c, values, messages, at + 1, false, &with);
         if (status) return status;
-        if (!peft__begins_with(&with, &before) || !peft__begins_with(&out->all, &before) ||
-            (!last && !peft__begins_with(&out->all, &with)) ||
-            (last && at + 1 < n && !peft__begins_with(&out->all, &with)))
-            return peft__fail(c->ctx, PEFT_ERROR_UNSUPPORTED,
-                              "%s: answer %lld does not begin where the generation prompt ends, or changes "
-                              "with what follows: the answers cannot be found exactly%s",
-                              c->jinja->name, (long long)out->count + 1,
-                              turns == PEFT_TURNS_LAST ? "" : "; the last one alone may be");
+        if (!peft__begins_with(with, before) || !peft__begins_with(out->all, before) ||
+            ((!last || at + 1 < n) && !peft__begins_with(out->all, with)))
+            return peft__fail(c->ctx, PEFT_ERROR_UNSUPPORTED, "%s: answer %lld does not begin where the generation prompt "
+                              "ends, or changes with what follows: the answers cannot be found exactly%s", c->jinja->name,
+                              (long long)out->count + 1, turns == PEFT_TURNS_LAST ? "" : "; the last one alone may be");
         out->begin[out->count] = before.size;
         out->end[out->count++] = with.size;
     }
@@ -29354,10 +29222,10 @@ PEFTDEF peft_status peft_chat_tokens(peft_chat *c, const char *json, peft_chat_t
     peft__json *record = NULL;
     peft__turns t;
     int64_t before = ids->count, masked = mask->count;
+    size_t from = 0;
     peft__arena_reset(&c->scratch);
     peft_status status = peft__json_parse(c->ctx, &c->scratch, json, strlen(json), "conversation", &record);
     if (!status) status = peft__chat_turns(c, record, turns, &t);
-    size_t from = 0;
     for (int64_t i = 0; !status && i <= t.count; i++) {  // what lies before a part, then the part
         size_t ends[2] = {i < t.count ? t.begin[i] : t.all.size, i < t.count ? t.end[i] : t.all.size};
         for (int learned = 0; learned < 2 && !status; learned++) {
@@ -29372,15 +29240,213 @@ PEFTDEF peft_status peft_chat_tokens(peft_chat *c, const char *json, peft_chat_t
     return status;
 }
 
+// ---- three formats of chats for models that bring no template
+
+static const struct peft__chat_format {
+    const char *text;
+    const char *reserved[6];  // texts that stand for tokens of the format: no message may hold one
+} peft__chat_formats[] = {
+    {"{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+     "{% if more %}<|im_start|>assistant\n{% endif %}",
+     {"<|im_start|>", "<|im_end|>", "<|endoftext|>"}},
+    // the system's message stands within the first user's, and the two are trimmed as one text
+    {"{% for m in messages %}{% set before = loop.previtem|default({}) %}{% if m.role == 'assistant' %} {{ m.content|trim "
+     "}} </s>{% elif m.role == 'user' %}{% if before.role == 'assistant' %}<s>{% endif %}[INST] {{ (('<<SYS>>\n' ~ "
+     "before.content ~ '\n<</SYS>>\n\n' if before.role == 'system' else '') ~ m.content)|trim }} [/INST]{% endif %}{% endfor %}",
+     {"[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<s>", "</s>"}},
+    {"{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content|trim }}<|eot_id|>"
+     "{% endfor %}{% if more %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}",
+     {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|begin_of_text|>", "<|end_of_text|>"}}};
+
+// What a message may be where it stands: the system first, then user and assistant in turn.
+static peft_status peft__chat_check(peft_context *ctx, peft_chat_kind kind, const peft_chat_message *messages, int64_t i) {
+    const peft_chat_message *m = &messages[i];
+    long long at = i;
+    if (!m->role || !m->content)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: message %lld has no role or no content", at);
+    bool system = strcmp(m->role, "system") == 0, led = i > 0 && strcmp(messages[0].role, "system") == 0;
+    if (!system && strcmp(m->role, "user") != 0 && strcmp(m->role, "assistant") != 0)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: message %lld has the unknown role \"%s\"", at, m->role);
+    const char *due = i == 0 && system ? "system" : (i - led) % 2 ? "assistant" : "user";
+    if (strcmp(m->role, due) != 0)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: message %lld is the %s's where the %s's is due", at,
+                          m->role, due);
+    for (const char *const *token = peft__chat_formats[kind].reserved, *const *end = token + 6; token < end && *token; token++)
+        if (strstr(m->content, *token))
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: message %lld holds %s, which only the format may",
+                              at, *token);
+    return PEFT_OK;
+}
+
+PEFTDEF peft_status peft_chat_format(peft_context *ctx, peft_chat_kind kind, const peft_chat_message *messages, int64_t count,
+                                     bool add_generation_prompt, char **text) {
+    PEFT__NEED(ctx, ctx, "ctx");
+    PEFT__NEED(ctx, messages, "messages");
+    PEFT__NEED(ctx, text, "text");
+    *text = NULL;
+    if ((int)kind < 0 || (int64_t)kind >= PEFT__COUNT(peft__chat_formats))
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: no kind %d", (int)kind);
+    if (count < 1) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: no messages");
+    peft__arena arena;
+    peft__json object = peft__json_of(PEFT__JSON_OBJECT, NULL, 0), list = peft__json_of(PEFT__JSON_ARRAY, NULL, (size_t)count),
+               more = peft__json_of(PEFT__JSON_BOOL, NULL, 0);
+    peft__builder top = {&arena, &object.child, false}, b = {&arena, NULL, false};
+    peft_template_desc d;
+    peft_template *t = NULL;
+    peft_status status = PEFT_OK;
+    peft__arena_init(&arena, ctx);
+    memset(&d, 0, sizeof(d));
+    d.context = ctx;
+    d.text = peft__chat_formats[kind].text;
+    more.boolean = add_generation_prompt;
+    peft__build(&top, "more", &more);
+    peft__json *all = peft__build(&top, "messages", &list);
+    b.tail = all ? &all->child : NULL;
+    for (int64_t i = 0; i < count && !status && all; i++) {
+        status = peft__chat_check(ctx, kind, messages, i);
+        if (status) break;
+        peft__json content = peft__json_of(PEFT__JSON_STRING, messages[i].content, strlen(messages[i].content));
+        peft__message(&b, messages[i].role, &content);
+    }
+    if (!status && kind == PEFT_CHAT_LLAMA2 && strcmp(messages[count - 1].role, "system") == 0)
+        status = peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: the system's message needs a user's behind it");
+    if (!status && (top.failed || b.failed)) status = PEFT_ERROR_MEMORY;
+    if (!status) status = peft_template_create(&d, &t);
+    if (!status) status = peft__template_run(t, &object);
+    if (!status) {  // the text goes to the caller
+        *text = t->out.data;
+        peft__string_init(&t->out, ctx);
+    }
+    peft_template_destroy(t);
+    peft__arena_free(&arena);
+    return status;
+}
+
+// ---- datasets
+
+static peft_status peft__dataset_create(peft_context *ctx, peft_dataset **out) {
+    *out = (peft_dataset *)peft__calloc(ctx, 1, sizeof(peft_dataset));
+    if (!*out) return PEFT_ERROR_MEMORY;
+    (*out)->ctx = ctx;
+    peft__arena_init(&(*out)->arena, ctx);
+    return PEFT_OK;
+}
+
+PEFTDEF void peft_dataset_destroy(peft_dataset *d) {
+    if (!d) return;
+    peft__arena_free(&d->arena);
+    peft__free(d->ctx, d->examples);
+    peft__free(d->ctx, d);
+}
+
+// One example more. `choices`: ended by NULL, the dataset's own; or NULL.
+static peft_status peft__dataset_add(peft_dataset *d, const char *prompt, size_t prompt_size, const char *completion,
+                                     size_t completion_size, const char *const *choices, const char *task) {
+    void *grown = peft__one_more(d->ctx, d->examples, d->count, &d->capacity, sizeof(*d->examples));
+    if (!grown) return PEFT_ERROR_MEMORY;
+    d->examples = (peft__example *)grown;
+    peft__example *e = &d->examples[d->count];
+    e->prompt = peft__arena_strdup(&d->arena, prompt, prompt_size);
+    e->completion = peft__arena_strdup(&d->arena, completion, completion_size);
+    e->task = task ? peft__arena_strdup(&d->arena, task, strlen(task)) : NULL;
+    e->choices = choices;
+    if (!e->prompt || !e->completion || (task && !e->task)) return PEFT_ERROR_MEMORY;
+    d->count++;
+    return PEFT_OK;
+}
+
+static const peft__example *peft__example_at(const peft_dataset *d, int64_t i) {
+    return d && i >= 0 && i < d->count ? &d->examples[i] : NULL;
+}
+
+PEFTDEF int64_t peft_dataset_count(const peft_dataset *d) { return d ? d->count : 0; }
+PEFTDEF const char *peft_dataset_fields(const peft_dataset *d) { return d && d->fields ? d->fields : ""; }
+PEFTDEF const char *peft_dataset_prompt(const peft_dataset *d, int64_t i) {
+    const peft__example *e = peft__example_at(d, i);
+    return e ? e->prompt : NULL;
+}
+PEFTDEF const char *peft_dataset_completion(const peft_dataset *d, int64_t i) {
+    const peft__example *e = peft__example_at(d, i);
+    return e ? e->completion : NULL;
+}
+PEFTDEF const char *peft_dataset_task(const peft_dataset *d, int64_t i) {
+    const peft__example *e = peft__example_at(d, i);
+    return e ? e->task : NULL;
+}
+PEFTDEF const char *peft_dataset_choice(const peft_dataset *d, int64_t i, int64_t k) {
+    const peft__example *e = peft__example_at(d, i);
+    if (!e || !e->choices || k < 0) return NULL;
+    const char *const *choice = e->choices;
+    while (k && *choice) choice++, k--;
+    return *choice;
+}
+
+// Example i of `from` as the next of `to`.
+static peft_status peft__dataset_take(peft_dataset *to, const peft_dataset *from, int64_t i, const char *task) {
+    const peft__example *e = &from->examples[i];
+    size_t n = 0;
+    const char **list = NULL;
+    while (e->choices && e->choices[n]) n++;
+    if (n) list = (const char **)peft__arena_alloc(&to->arena, (n + 1) * sizeof(char *));
+    for (size_t k = 0; k < n && list; k++)
+        if (!(list[k] = peft__arena_strdup(&to->arena, e->choices[k], strlen(e->choices[k])))) return PEFT_ERROR_MEMORY;
+    if (n && !list) return PEFT_ERROR_MEMORY;
+    if (list) list[n] = NULL;
+    return peft__dataset_add(to, e->prompt, strlen(e->prompt), e->completion, strlen(e->completion), list, task);
+}
+
+PEFTDEF peft_status peft_dataset_split(const peft_dataset *d, double fraction, uint64_t seed, peft_dataset **rest,
+                                       peft_dataset **part) {
+    PEFT__NEED(NULL, d, "data");
+    PEFT__NEED(d->ctx, rest, "rest");
+    PEFT__NEED(d->ctx, part, "part");
+    *rest = *part = NULL;
+    if (!(fraction >= 0 && fraction <= 1))
+        return peft__fail(d->ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_split: fraction is %g, not in 0..1", fraction);
+    // the first `taken` places of a shuffled list are the part; both results keep the order that the examples have
+    int64_t taken = (int64_t)floor(fraction * (double)d->count + 0.5);
+    int64_t *order = (int64_t *)peft__calloc(d->ctx, d->count, sizeof(int64_t));
+    bool *in_part = (bool *)peft__calloc(d->ctx, d->count, sizeof(bool));
+    peft_dataset *into[2] = {NULL, NULL};
+    peft_status status = order && in_part ? PEFT_OK : PEFT_ERROR_MEMORY;
+    peft_rng rng;
+    peft_rng_seed(&rng, seed);
+    for (int i = 0; i < 2 && !status; i++) status = peft__dataset_create(d->ctx, &into[i]);
+    for (int64_t i = 0; i < d->count && !status; i++) order[i] = i;
+    if (!status) peft__shuffle(&rng, order, d->count);
+    for (int64_t i = 0; i < taken && !status; i++) in_part[order[i]] = true;
+    for (int64_t i = 0; i < d->count && !status; i++)
+        status = peft__dataset_take(into[in_part[i]], d, i, d->examples[i].task);
+    peft__free(d->ctx, order);
+    peft__free(d->ctx, in_part);
+    for (int i = 0; i < 2 && status; i++) peft_dataset_destroy(into[i]);
+    if (status) return status;
+    *rest = into[0];
+    *part = into[1];
+    return PEFT_OK;
+}
+
+PEFTDEF peft_status peft_dataset_join(const peft_dataset *const *datasets, int64_t count, peft_dataset **out) {
+    *out = NULL;
+    if (!datasets || count < 1 || !datasets[0]) return PEFT_ERROR_ARGUMENT;
+    peft_dataset *all = NULL;
+    peft_status status = peft__dataset_create(datasets[0]->ctx, &all);
+    for (int64_t i = 0; i < count && !status; i++)
+        for (int64_t k = 0; k < peft_dataset_count(datasets[i]) && !status; k++)
+            status = peft__dataset_take(all, datasets[i], k, NULL);
+    if (status) peft_dataset_destroy(all);
+    else *out = all;
+    return status;
+}
+
 // ---- loading
 
 typedef struct peft__loader {
     peft_dataset *data;
     const peft_dataset_desc *d;
-    peft__template templates[2];  // of prompt and completion
-    peft__template choices;       // of answer_choices
+    peft__template templates[3];  // of prompt, completion and answer_choices
     bool whole;                   // the prompt's template has the completion in it, behind |||
-    peft__string texts[2];        // the example being filled in
+    peft__string texts[3];        // the example being filled in
     peft__arena parts, scratch;   // of the templates; of one record
     peft__records records;
     int64_t empty;  // records that gave an empty text
@@ -29390,9 +29456,8 @@ typedef struct peft__loader {
 static peft_status peft__loader_templates(peft__loader *l) {
     static const char *const names[] = {"prompt", "completion", "answer_choices"};
     const peft_dataset_desc *d = l->d;
-    const char *const given[] = {d->prompt ? d->prompt : "{{prompt}}",
-                                 d->completion ? d->completion : "{{completion}}", d->answer_choices};
-    peft__template *const into[] = {&l->templates[0], &l->templates[1], &l->choices};
+    const char *const given[] = {d->prompt ? d->prompt : "{{prompt}}", d->completion ? d->completion : "{{completion}}",
+                                 d->answer_choices};
     peft__data_record *r = &l->records.record;
     char fields[300];
     peft__record_names(r, fields, sizeof(fields));
@@ -29401,13 +29466,11 @@ static peft_status peft__loader_templates(peft__loader *l) {
         return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
                           "the prompt template has ||| in it, and there is a completion template too");
     for (int i = 0; i < 3; i++) {
-        if (!given[i] || (i == 1 && l->whole)) continue;
-        peft_status status = i == 2 && !strchr(given[i], '{')
-            ? PEFT_OK
-            : peft__template_open(r, &l->parts, names[i], given[i], d, into[i]);
+        if (!given[i] || (i == 1 && l->whole) || (i == 2 && !strchr(given[i], '{'))) continue;
+        peft_status status = peft__template_open(r, &l->parts, names[i], given[i], d, &l->templates[i]);
         if (status == PEFT_ERROR_ARGUMENT)
             status = peft__fail(r->ctx, status, "%s. Fields of %s: %s", r->ctx->error, r->path, fields);
-        if (!status && r->count && i < 2) status = peft__template_check(into[i], r);
+        if (!status && r->count && i < 2) status = peft__template_check(&l->templates[i], r);
         if (status) return status;
     }
     if (d->answer_choices && peft__record_find(r, "answer_choices", 14))
@@ -29425,65 +29488,37 @@ static const char *peft__next_part(peft__arena *a, const char **at, size_t *size
     return peft__swapped(a, part.text, part.size, peft__bars, "|||", size);
 }
 
-// Renders a template and gives its text, with |||.
-static peft_status peft__loader_text(peft__loader *l, const peft__template *t, peft__json *choices,
-                                     const char **text) {
+// Template i filled in, with |||.
+static peft_status peft__loader_text(peft__loader *l, int i, peft__json *choices, const char **text, size_t *size) {
     const peft__data_record *r = &l->records.record;
-    if (t->jinja) {
-        peft_status status = peft__jinja_render(t, r, &l->scratch, choices);
-        *text = t->jinja->out.data;
-        return status;
-    }
-    int i = t == &l->templates[1];
     l->texts[i].size = 0;
-    peft_status status = peft__template_render(t, r, &l->texts[i]);
-    *text = l->texts[i].data;
-    return status;
+    if (l->templates[i].jinja && i < 2)
+        l->templates[i].jinja->desc.seed = peft__mix_seed(l->d->seed, (uint64_t)r->line, (uint64_t)i);
+    return peft__template_text(&l->templates[i], r, &l->scratch, choices, &l->texts[i], text, size);
 }
 
 // The texts that an answer is chosen from: as JSON for the templates, as a list for the dataset.
 static peft_status peft__loader_choices(peft__loader *l, peft__json **json, const char *const **list) {
     const char *text = l->d->answer_choices, *at;
-    peft_status status = l->choices.what ? peft__loader_text(l, &l->choices, NULL, &text) : PEFT_OK;
-    int64_t n = 1, i = 0;
-    for (at = status ? NULL : text; at && (at = strstr(at, "|||")) != NULL; at += 3) n++;
-    const char **out =
-        status ? NULL : (const char **)peft__arena_alloc(&l->data->arena, (size_t)(n + 1) * sizeof(char *));
-    peft__json *nodes = (peft__json *)peft__arena_alloc(&l->scratch, (size_t)(n + 1) * sizeof(peft__json));
-    if (status || !out || !nodes) return status ? status : PEFT_ERROR_MEMORY;
-    memset(nodes, 0, (size_t)(n + 1) * sizeof(peft__json));
-    nodes->type = PEFT__JSON_ARRAY;
-    nodes->key = "answer_choices";
-    nodes->key_length = 14;
-    nodes->child = nodes + 1;
-    nodes->length = (size_t)n;
+    size_t n = 1, size = 0, i = 0;
+    peft_status status = l->templates[2].what ? peft__loader_text(l, 2, NULL, &text, &size) : PEFT_OK;
+    if (status) return status;
+    for (at = text; (at = strstr(at, "|||")) != NULL; at += 3) n++;
+    const char **out = (const char **)peft__arena_alloc(&l->data->arena, (n + 1) * sizeof(char *));
+    peft__json array = peft__json_of(PEFT__JSON_ARRAY, NULL, n);
+    peft__builder top = {&l->scratch, json, false}, b = {&l->scratch, NULL, false};
+    peft__json *all = peft__build(&top, "answer_choices", &array);
+    if (!out || !all) return PEFT_ERROR_MEMORY;
+    b.tail = &all->child;
     for (at = text; at; i++) {
-        peft__json *item = nodes + 1 + i;
-        item->type = PEFT__JSON_STRING;
-        item->string = peft__next_part(&l->data->arena, &at, &item->length);
-        if (!item->string) return PEFT_ERROR_MEMORY;
-        item->next = at ? item + 1 : NULL;
-        out[i] = item->string;
+        out[i] = peft__next_part(&l->data->arena, &at, &size);
+        if (!out[i]) return PEFT_ERROR_MEMORY;
+        peft__json item = peft__json_of(PEFT__JSON_STRING, out[i], size);
+        peft__build(&b, NULL, &item);
     }
     out[n] = NULL;
-    *json = nodes;
     *list = out;
-    return PEFT_OK;
-}
-
-static peft_status peft__dataset_set_choices(peft_dataset *d, const char *const *list) {
-    if (d->choices_capacity < d->count) {
-        int64_t more = PEFT__MAX(d->capacity, d->count);
-        const char *const **grown = (const char *const **)peft__calloc(d->ctx, more, sizeof(*grown));
-        if (!grown) return PEFT_ERROR_MEMORY;
-        if (d->choices)
-            memcpy((void *)grown, (const void *)d->choices, (size_t)d->choices_capacity * sizeof(*grown));
-        peft__free(d->ctx, (void *)d->choices);
-        d->choices = grown;
-        d->choices_capacity = more;
-    }
-    d->choices[d->count - 1] = list;
-    return PEFT_OK;
+    return b.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
 // Each of the turns that are learned is an example.
@@ -29502,12 +29537,11 @@ static peft_status peft__load_conversation(peft__loader *l) {
     const char *bos = peft__chat_token_text(c, "bos_token"), *eos = peft__chat_token_text(c, "eos_token");
     for (int64_t i = 0; !status && i < t.count; i++) {
         const char *prompt = t.all.text, *answer = t.all.text + t.begin[i];
-        size_t n = t.begin[i], m = t.end[i] - t.begin[i], b = bos ? strlen(bos) : 0,
-               e = eos ? strlen(eos) : 0, end = m;
+        size_t n = t.begin[i], m = t.end[i] - t.begin[i], b = bos ? strlen(bos) : 0, e = eos ? strlen(eos) : 0, end = m;
         if (c->begins && b && n >= b && memcmp(prompt, bos, b) == 0) prompt += b, n -= b;
         while (end > 0 && strchr(" \t\r\n", answer[end - 1])) end--;
         if (e && end >= e && memcmp(answer + end - e, eos, e) == 0) m = end - e;  // completions get it anyway
-        status = peft__dataset_add(l->data, prompt, n, answer, m);
+        status = peft__dataset_add(l->data, prompt, n, answer, m, NULL, NULL);
     }
     return status;
 }
@@ -29516,43 +29550,32 @@ static peft_status peft__load_example(peft__loader *l) {
     const char *texts[2] = {"", ""}, *at = NULL;
     const char *const *list = NULL;
     peft__json *choices = NULL;
-    size_t sizes[2] = {0, 0}, rest = 0;
+    size_t sizes[2] = {0, 0};
     peft__data_record *r = &l->records.record;
     peft__arena_reset(&l->scratch);
-    for (int i = 0; i < 2; i++)
-        if (l->templates[i].jinja)
-            l->templates[i].jinja->desc.seed = peft__mix_seed(l->d->seed, (uint64_t)r->line, (uint64_t)i);
     peft_status status = l->d->answer_choices ? peft__loader_choices(l, &choices, &list) : PEFT_OK;
-    if (!status) status = peft__loader_text(l, &l->templates[0], choices, &texts[0]);
+    if (!status) status = peft__loader_text(l, 0, choices, &texts[0], &sizes[0]);
     if (!status && l->whole) {
         at = texts[0];
         texts[0] = peft__next_part(&l->scratch, &at, &sizes[0]);
-        if (!at && texts[0] && !sizes[0]) {
+        if (!texts[0]) return PEFT_ERROR_MEMORY;
+        if (!at && !sizes[0]) {
             l->empty++;
             return PEFT_OK;
         }
-        if (texts[0] && !at)
-            return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
-                              "%s:%lld: the template gives no ||| for this record", r->path,
-                              (long long)r->line);
-        texts[1] = at ? peft__next_part(&l->scratch, &at, &sizes[1]) : NULL;
-        if (!texts[0] || !texts[1]) return PEFT_ERROR_MEMORY;
-        if (at)
-            return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
-                              "%s:%lld: the template gives more than one ||| for this record", r->path,
-                              (long long)r->line);
-    } else {
-        if (!status) status = peft__loader_text(l, &l->templates[1], choices, &texts[1]);
-        for (int i = 0; i < 2 && !status; i++) {
-            if (l->templates[i].jinja)
-                texts[i] = peft__swapped(&l->scratch, texts[i], strlen(texts[i]), peft__bars, "|||", &rest);
-            if (!texts[i]) return PEFT_ERROR_MEMORY;
-            sizes[i] = strlen(texts[i]);
-        }
+        bool none = !at;
+        texts[1] = none ? NULL : peft__next_part(&l->scratch, &at, &sizes[1]);
+        if (none || at)
+            return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT, "%s:%lld: the template gives %s ||| for this record", r->path,
+                              (long long)r->line, none ? "no" : "more than one");
+        if (!texts[1]) return PEFT_ERROR_MEMORY;
+    } else if (!status) status = peft__loader_text(l, 1, choices, &texts[1], &sizes[1]);
+    for (int i = 0; i < 2 && !status && !l->whole; i++) {
+        if (l->templates[i].jinja)
+            texts[i] = peft__swapped(&l->scratch, texts[i], sizes[i], peft__bars, "|||", &sizes[i]);
+        if (!texts[i]) return PEFT_ERROR_MEMORY;
     }
-    if (!status) status = peft__dataset_add(l->data, texts[0], sizes[0], texts[1], sizes[1]);
-    if (!status && list) status = peft__dataset_set_choices(l->data, list);
-    return status;
+    return status ? status : peft__dataset_add(l->data, texts[0], sizes[0], texts[1], sizes[1], list, NULL);
 }
 
 static peft_status peft__load_records(peft__loader *l) {
@@ -29566,18 +29589,10 @@ static peft_status peft__load_records(peft__loader *l) {
         if (!status && more) status = l->d->chat ? peft__load_conversation(l) : peft__load_example(l);
     }
     if (!status && l->empty)
-        peft__log(l->data->ctx, "%s: %lld records are left out, the template gives nothing for them",
-                  l->d->path, (long long)l->empty);
+        peft__log(l->data->ctx, "%s: %lld records are left out, the template gives nothing for them", l->d->path,
+                  (long long)l->empty);
     peft__records_close(&l->records);
     return status;
-}
-
-static peft_status peft__dataset_create(peft_context *ctx, peft_dataset **out) {
-    *out = (peft_dataset *)peft__calloc(ctx, 1, sizeof(peft_dataset));
-    if (!*out) return PEFT_ERROR_MEMORY;
-    (*out)->ctx = ctx;
-    peft__arena_init(&(*out)->arena, ctx);
-    return PEFT_OK;
 }
 
 PEFTDEF peft_status peft_dataset_load(const peft_dataset_desc *desc, peft_dataset **out) {
@@ -29587,27 +29602,26 @@ PEFTDEF peft_status peft_dataset_load(const peft_dataset_desc *desc, peft_datase
     peft_context *ctx = desc->context;
     if (!ctx) return PEFT_ERROR_ARGUMENT;
     if (!desc->path) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: no path");
-    if (desc->limit < 0) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: limit is %lld", (long long)desc->limit);
-    peft__loader l;
-    memset(&l, 0, sizeof(l));
-    l.d = desc;
-    peft__string_init(&l.texts[0], ctx);
-    peft__string_init(&l.texts[1], ctx);
-    peft__arena_init(&l.parts, ctx);
-    peft__arena_init(&l.scratch, ctx);
+    if (desc->limit < 0)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: limit is %lld", (long long)desc->limit);
     if (desc->chat && (desc->prompt || desc->completion || desc->answer_choices))
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: a chat and templates too");
     if ((int)desc->turns < 0 || desc->turns > PEFT_TURNS_ALL)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: turns is %d", (int)desc->turns);
     if ((int)desc->style < 0 || desc->style > PEFT_STYLE_FLAN)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: style is %d", (int)desc->style);
+    peft__loader l;
+    memset(&l, 0, sizeof(l));
+    l.d = desc;
+    peft__arena_init(&l.parts, ctx);
+    peft__arena_init(&l.scratch, ctx);
+    for (int i = 0; i < 3; i++) peft__string_init(&l.texts[i], ctx);
     peft_status status = peft__dataset_create(ctx, &l.data);
     if (!status) status = peft__load_records(&l);
-    peft__string_free(&l.texts[0]);
-    peft__string_free(&l.texts[1]);
-    peft__template_close(&l.templates[0]);
-    peft__template_close(&l.templates[1]);
-    peft__template_close(&l.choices);
+    for (int i = 0; i < 3; i++) {
+        peft__string_free(&l.texts[i]);
+        peft__template_close(&l.templates[i]);
+    }
     peft__arena_free(&l.parts);
     peft__arena_free(&l.scratch);
     if (status) peft_dataset_destroy(l.data);
@@ -29615,123 +29629,10 @@ PEFTDEF peft_status peft_dataset_load(const peft_dataset_desc *desc, peft_datase
     return status;
 }
 
-PEFTDEF void peft_dataset_destroy(peft_dataset *d) {
-    if (!d) return;
-    peft__arena_free(&d->arena);
-    peft__free(d->ctx, d->texts);
-    peft__free(d->ctx, d->tasks);
-    peft__free(d->ctx, (void *)d->choices);
-    peft__free(d->ctx, d);
-}
-
-PEFTDEF int64_t peft_dataset_count(const peft_dataset *d) {
-    return d ? d->count : 0;
-}
-
-PEFTDEF const char *peft_dataset_prompt(const peft_dataset *d, int64_t i) {
-    if (!d) return NULL;
-    return i >= 0 && i < d->count ? d->texts[2 * i] : NULL;
-}
-
-PEFTDEF const char *peft_dataset_completion(const peft_dataset *d, int64_t i) {
-    if (!d) return NULL;
-    return i >= 0 && i < d->count ? d->texts[2 * i + 1] : NULL;
-}
-
-PEFTDEF const char *peft_dataset_choice(const peft_dataset *d, int64_t i, int64_t k) {
-    if (!d || i < 0 || i >= d->count || i >= d->choices_capacity || !d->choices[i]) return NULL;
-    for (int64_t at = 0; at < k && d->choices[i][at]; at++)
-        if (!d->choices[i][at + 1]) return NULL;
-    return k < 0 ? NULL : d->choices[i][k];
-}
-
-PEFTDEF const char *peft_dataset_fields(const peft_dataset *d) {
-    return d && d->fields ? d->fields : "";
-}
-
-PEFTDEF const char *peft_dataset_task(const peft_dataset *d, int64_t i) {
-    if (!d) return NULL;
-    return d->tasks && i >= 0 && i < d->count ? d->tasks[i] : NULL;
-}
-
-// Example i of `from` as the next of `to`, whose `tasks` have room for it where there are any.
-static peft_status peft__dataset_take(peft_dataset *to, const peft_dataset *from, int64_t i, const char *task) {
-    const char *p = from->texts[2 * i], *c = from->texts[2 * i + 1];
-    char *name = to->tasks && task ? peft__arena_strdup(&to->arena, task, strlen(task)) : NULL;
-    if (to->tasks && task && !name) return PEFT_ERROR_MEMORY;
-    if (to->tasks) to->tasks[to->count] = name;
-    peft_status status = peft__dataset_add(to, p, strlen(p), c, strlen(c));
-    int64_t n = 0;
-    while (peft_dataset_choice(from, i, n)) n++;
-    if (status || !n) return status;
-    const char **list = (const char **)peft__arena_alloc(&to->arena, (size_t)(n + 1) * sizeof(char *));
-    for (int64_t k = 0; k < n && list; k++) {
-        list[k] = peft__arena_strdup(&to->arena, from->choices[i][k], strlen(from->choices[i][k]));
-        if (!list[k]) return PEFT_ERROR_MEMORY;
-    }
-    if (!list) return PEFT_ERROR_MEMORY;
-    list[n] = NULL;
-    return peft__dataset_set_choices(to, list);
-}
-
-// The first `taken` places of a shuffled list are the part; both results keep the examples in the order that they had.
-static peft_status peft__dataset_divide(const peft_dataset *d, int64_t taken, uint64_t seed, peft_dataset *rest, peft_dataset *part) {
-    int64_t *order = (int64_t *)peft__calloc(d->ctx, d->count, sizeof(int64_t));
-    bool *in_part = (bool *)peft__calloc(d->ctx, d->count, sizeof(bool));
-    peft_status status = order && in_part ? PEFT_OK : PEFT_ERROR_MEMORY;
-    peft_rng rng;
-    peft_rng_seed(&rng, seed);
-    for (int64_t i = 0; i < d->count && !status; i++) order[i] = i;
-    if (!status) peft__shuffle(&rng, order, d->count);
-    for (int64_t i = 0; i < taken && !status; i++) in_part[order[i]] = true;
-    if (d->tasks && !status) {
-        rest->tasks = (const char **)peft__calloc(d->ctx, d->count, sizeof(char *));
-        part->tasks = (const char **)peft__calloc(d->ctx, d->count, sizeof(char *));
-        if (!rest->tasks || !part->tasks) status = PEFT_ERROR_MEMORY;
-    }
-    for (int64_t i = 0; i < d->count && !status; i++) status = peft__dataset_take(in_part[i] ? part : rest, d, i, d->tasks ? d->tasks[i] : NULL);
-    peft__free(d->ctx, order);
-    peft__free(d->ctx, in_part);
-    return status;
-}
-
-PEFTDEF peft_status peft_dataset_split(const peft_dataset *d, double fraction, uint64_t seed, peft_dataset **rest, peft_dataset **part) {
-    PEFT__NEED(NULL, d, "data");
-    PEFT__NEED(d->ctx, rest, "rest");
-    PEFT__NEED(d->ctx, part, "part");
-    *rest = *part = NULL;
-    if (!(fraction >= 0 && fraction <= 1)) return peft__fail(d->ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_split: fraction is %g, not in 0..1", fraction);
-    peft_dataset *a = NULL, *b = NULL;
-    peft_status status = peft__dataset_create(d->ctx, &a);
-    if (!status) status = peft__dataset_create(d->ctx, &b);
-    if (!status) status = peft__dataset_divide(d, (int64_t)floor(fraction * (double)d->count + 0.5), seed, a, b);
-    if (status) {
-        peft_dataset_destroy(a);
-        peft_dataset_destroy(b);
-        return status;
-    }
-    *rest = a;
-    *part = b;
-    return PEFT_OK;
-}
-
-PEFTDEF peft_status peft_dataset_join(const peft_dataset *const *datasets, int64_t count,
-                                      peft_dataset **out) {
-    *out = NULL;
-    if (!datasets || count < 1 || !datasets[0]) return PEFT_ERROR_ARGUMENT;
-    peft_dataset *all = NULL;
-    peft_status status = peft__dataset_create(datasets[0]->ctx, &all);
-    for (int64_t i = 0; i < count && !status; i++)
-        for (int64_t k = 0; k < peft_dataset_count(datasets[i]) && !status; k++)
-            status = peft__dataset_take(all, datasets[i], k, NULL);
-    if (status) peft_dataset_destroy(all);
-    else *out = all;
-    return status;
-}
-
 // ---- mixtures
 
-// How many examples each task gives: `limit` in proportion to the weights, the largest remainders rounded up (the first of equal ones).
+// How many examples each task gives: `limit` in proportion to the weights, the largest remainders rounded up (the
+// first of equal ones).
 static void peft__mix_shares(const double *weights, int64_t count, int64_t limit, int64_t *shares) {
     double total = 0;
     int64_t given = 0;
@@ -29750,15 +29651,10 @@ static void peft__mix_shares(const double *weights, int64_t count, int64_t limit
 
 // Fills `out` task by task into shuffled places.
 static peft_status peft__mix_fill(const peft_mix_desc *d, const int64_t *shares, int64_t limit, peft_dataset *out) {
-    peft_context *ctx = out->ctx;
     int64_t longest = 0, at = 0;
     for (int64_t i = 0; i < d->count; i++) longest = PEFT__MAX(longest, peft_dataset_count(d->datasets[i]));
-    int64_t *places = (int64_t *)peft__calloc(ctx, 3 * limit + longest, sizeof(int64_t));
-    out->tasks = (const char **)peft__calloc(ctx, limit, sizeof(char *));
-    if (!places || !out->tasks) {
-        peft__free(ctx, places);
-        return PEFT_ERROR_MEMORY;
-    }
+    int64_t *places = (int64_t *)peft__calloc(out->ctx, 3 * limit + longest, sizeof(int64_t));
+    if (!places) return PEFT_ERROR_MEMORY;
     int64_t *task = places + limit, *example = task + limit, *order = example + limit;
     peft_rng rng;
     peft_rng_seed(&rng, d->seed);
@@ -29776,7 +29672,7 @@ static peft_status peft__mix_fill(const peft_mix_desc *d, const int64_t *shares,
     peft_status status = PEFT_OK;
     for (int64_t i = 0; i < limit && !status; i++)
         status = peft__dataset_take(out, d->datasets[task[i]], example[i], d->names ? d->names[task[i]] : NULL);
-    peft__free(ctx, places);
+    peft__free(out->ctx, places);
     return status;
 }
 
@@ -29787,13 +29683,17 @@ PEFTDEF peft_status peft_dataset_mix(const peft_mix_desc *d, peft_dataset **out)
     peft_context *ctx = d->datasets[0]->ctx;
     double temperature = d->temperature == 0 ? 1 : d->temperature;
     if (d->cap < 0 || d->limit < 0 || d->limit > 1 << 30 || !(temperature > 0))
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_mix: cap %lld, limit %lld, temperature %g", (long long)d->cap, (long long)d->limit, temperature);
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_mix: cap %lld, limit %lld, temperature %g",
+                          (long long)d->cap, (long long)d->limit, temperature);
     double *weights = (double *)peft__calloc(ctx, d->count, sizeof(double)), most = 0;
     int64_t *shares = (int64_t *)peft__calloc(ctx, d->count, sizeof(int64_t)), limit = 0;
-    peft_status status = weights && shares ? PEFT_OK : PEFT_ERROR_MEMORY;
+    peft_dataset *mixed = NULL;
+    peft_status status = weights && shares ? peft__dataset_create(ctx, &mixed) : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < d->count && !status; i++) {
         int64_t n = peft_dataset_count(d->datasets[i]);
-        if (n < 1) status = peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_mix: task %lld%s%s has no examples", (long long)i, d->names ? " " : "", d->names ? d->names[i] : "");
+        if (n < 1)
+            status = peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_mix: task %lld%s%s has no examples", (long long)i,
+                                d->names ? " " : "", d->names ? d->names[i] : "");
         if (d->cap) n = PEFT__MIN(n, d->cap);
         weights[i] = log((double)n);
         most = PEFT__MAX(most, weights[i]);
@@ -29802,8 +29702,6 @@ PEFTDEF peft_status peft_dataset_mix(const peft_mix_desc *d, peft_dataset **out)
     // relative to the largest, which no temperature takes out of the range of numbers: n^(1/T) / most^(1/T)
     for (int64_t i = 0; i < d->count && !status; i++)
         weights[i] = weights[i] < most ? exp((weights[i] - most) / temperature) : 1;
-    peft_dataset *mixed = NULL;
-    if (!status) status = peft__dataset_create(ctx, &mixed);
     if (d->limit) limit = d->limit;
     if (!status) peft__mix_shares(weights, d->count, limit, shares);
     if (!status) status = peft__mix_fill(d, shares, limit, mixed);
@@ -29814,205 +29712,70 @@ PEFTDEF peft_status peft_dataset_mix(const peft_mix_desc *d, peft_dataset **out)
     return status;
 }
 
-PEFTDEF peft_status peft_template_fill(peft_context *ctx, const char *text, const char *json, char **out) {
-    PEFT__NEED(ctx, ctx, "ctx");
-    PEFT__NEED(ctx, text, "text");
-    PEFT__NEED(ctx, json, "json");
-    PEFT__NEED(ctx, out, "out");
-    *out = NULL;
-    if (!text || !json) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_template_fill: no %s", text ? "json" : "text");
-    peft__arena scratch;
-    peft__arena_init(&scratch, ctx);
-    peft__string filled;
-    peft__string_init(&filled, ctx);
-    peft__data_record r = {ctx, "values", 1, NULL, 0, 0, NULL};
-    peft__template t;
-    peft__json *object = NULL;
-    memset(&t, 0, sizeof(t));
-    peft_status status = peft__record_parse(&r, &scratch, json, strlen(json), &object);
-    if (!status) status = peft__record_from_json(&r, object);
-    if (!status) status = peft__template_open(&r, &scratch, "given", text, NULL, &t);
-    if (!status && !t.jinja) status = peft__template_render(&t, &r, &filled);
-    if (!status && t.jinja) status = peft__jinja_render(&t, &r, &scratch, NULL);
-    bool added = status || !t.jinja || peft__string_append(&filled, t.jinja->out.data, t.jinja->out.size);
-    if (!added) status = PEFT_ERROR_MEMORY;
-    peft__template_close(&t);
-    if (status) peft__string_free(&filled);
-    else *out = filled.data;
-    peft__free(ctx, r.fields);
-    peft__arena_free(&scratch);
-    return status;
-}
-
-// ---- chats
-
-typedef struct peft__chat_style {
-    const char *system, *system_end, *user, *user_end, *assistant, *assistant_end;  // around a message of that role
-    const char *again;           // before every user's message but the first
-    const char *generation;      // behind the last message, where the assistant is to go on
-    const char *reserved[6];     // texts that stand for tokens of the format: no message may hold one
-    bool system_within, trims;   // the system's message stands inside the first user's; white space around messages goes
-} peft__chat_style;
-
-static const peft__chat_style peft__chat_styles[] = {
-    {"<|im_start|>system\n", "<|im_end|>\n", "<|im_start|>user\n", "<|im_end|>\n", "<|im_start|>assistant\n", "<|im_end|>\n", "", "<|im_start|>assistant\n",
-     {"<|im_start|>", "<|im_end|>", "<|endoftext|>"}, false, false},
-    {"<<SYS>>\n", "\n<</SYS>>\n\n", "[INST] ", " [/INST]", " ", " </s>", "<s>", "", {"[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<s>", "</s>"}, true, true},
-    {"<|start_header_id|>system<|end_header_id|>\n\n", "<|eot_id|>", "<|start_header_id|>user<|end_header_id|>\n\n", "<|eot_id|>",
-     "<|start_header_id|>assistant<|end_header_id|>\n\n", "<|eot_id|>", "", "<|start_header_id|>assistant<|end_header_id|>\n\n",
-     {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|begin_of_text|>", "<|end_of_text|>"}, false, true},
-};
-
-enum { PEFT__ROLE_SYSTEM, PEFT__ROLE_USER, PEFT__ROLE_ASSISTANT };
-
-// What a message may be where it stands: the system first, then user and assistant in turn.
-static peft_status peft__chat_check(peft_context *ctx, const peft__chat_style *style, const peft_chat_message *messages, int64_t i, int *role) {
-    static const char *const roles[] = {"system", "user", "assistant"};
-    const peft_chat_message *m = &messages[i];
-    if (!m->role || !m->content) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: message %lld has no role or no content", (long long)i);
-    for (*role = 0; *role < 3 && strcmp(m->role, roles[*role]) != 0;) ++*role;
-    if (*role == 3) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: message %lld has the unknown role \"%s\"", (long long)i, m->role);
-    bool led = i > 0 && strcmp(messages[0].role, "system") == 0;
-    int expected = i == 0 && *role == PEFT__ROLE_SYSTEM ? PEFT__ROLE_SYSTEM : (i - led) % 2 ? PEFT__ROLE_ASSISTANT : PEFT__ROLE_USER;
-    if (*role != expected)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: message %lld is the %s's where the %s's is due", (long long)i, m->role, roles[expected]);
-    for (int64_t k = 0; k < PEFT__COUNT(style->reserved); k++)
-        if (style->reserved[k] && strstr(m->content, style->reserved[k]))
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: message %lld holds %s, which only the format may", (long long)i, style->reserved[k]);
-    return PEFT_OK;
-}
-
-// Takes white space from both ends of what was appended behind the first `start` bytes.
-static void peft__chat_trim(peft__string *out, size_t start) {
-    size_t first = start;
-    if (out->failed) return;
-    while (out->size > start && strchr(" \t\r\n\v\f", out->data[out->size - 1])) out->size--;
-    while (first < out->size && strchr(" \t\r\n\v\f", out->data[first])) first++;
-    memmove(out->data + start, out->data + first, out->size - first);
-    out->size -= first - start;
-}
-
-PEFTDEF peft_status peft_chat_format(peft_context *ctx, peft_chat_kind kind, const peft_chat_message *messages, int64_t count, bool add_generation_prompt, char **text) {
-    PEFT__NEED(ctx, ctx, "ctx");
-    PEFT__NEED(ctx, messages, "messages");
-    PEFT__NEED(ctx, text, "text");
-    *text = NULL;
-    if ((int)kind < 0 || (int64_t)kind >= PEFT__COUNT(peft__chat_styles)) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: no kind %d", (int)kind);
-    if (count < 1 || !messages) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: no messages");
-    const peft__chat_style *style = &peft__chat_styles[kind];
-    const char *const open[] = {style->system, style->user, style->assistant}, *const close[] = {style->system_end, style->user_end, style->assistant_end};
-    peft__string out;
-    peft__string_init(&out, ctx);
-    peft_status status = PEFT_OK;
-    int role = 0, last = PEFT__ROLE_ASSISTANT;
-    bool begun = false, held = false;  // a user has spoken; the system's message waits for the user's
-    for (int64_t i = 0; i < count && !status; i++) {
-        status = peft__chat_check(ctx, style, messages, i, &role);
-        if (status) break;
-        last = role;
-        if (role == PEFT__ROLE_SYSTEM && style->system_within) {
-            held = true;
-            continue;
-        }
-        if (role == PEFT__ROLE_USER && begun) peft__string_puts(&out, style->again);
-        begun = begun || role == PEFT__ROLE_USER;
-        peft__string_puts(&out, open[role]);
-        size_t start = out.size;
-        if (held) {  // the two are trimmed as one text: Llama 2 saw the white space between them
-            peft__string_puts(&out, style->system);
-            peft__string_puts(&out, messages[0].content);
-            peft__string_puts(&out, style->system_end);
-            held = false;
-        }
-        peft__string_puts(&out, messages[i].content);
-        if (style->trims) peft__chat_trim(&out, start);
-        peft__string_puts(&out, close[role]);
-    }
-    if (!status && (held || (add_generation_prompt && last == PEFT__ROLE_SYSTEM && style->system_within)))
-        status = peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: the system's message needs a user's behind it");
-    if (!status && add_generation_prompt) peft__string_puts(&out, style->generation);
-    if (!status && out.failed) status = PEFT_ERROR_MEMORY;
-    if (status) peft__string_free(&out);
-    else *text = out.data;
-    return status;
-}
-
 // ---- prompts with examples
 
 typedef struct peft__shots {
     const peft_few_shot_desc *d;
     peft_context *ctx;
     peft__arena arena, scratch;
-    peft__template shot, question;
-    peft__string text;
+    peft__template templates[2];  // of an example and of the question
+    peft__string text, part;
     peft_ids ids;
 } peft__shots;
 
-static peft_status peft__render_pair(peft__shots *b, const peft__template *t, const char *prompt,
-                                     const char *completion) {
-    peft__field fields[2] = {
-        {"prompt", prompt, 6, strlen(prompt), false},
-        {"completion", completion, 10, completion ? strlen(completion) : 0, !completion}};
+// One example (0) or the question (1) behind the text.
+static peft_status peft__shots_add(peft__shots *b, int which, const char *prompt, const char *completion) {
+    peft__field fields[2] = {{"prompt", prompt, 6, strlen(prompt), false},
+                             {"completion", completion, 10, completion ? strlen(completion) : 0, !completion}};
     peft__data_record r = {b->ctx, "few-shot prompt", 0, fields, 2, 2, NULL};
-    if (!t->jinja) return peft__template_render(t, &r, &b->text);
-    peft__arena_reset(&b->scratch);
-    peft_status status = peft__jinja_render(t, &r, &b->scratch, NULL);
+    const char *text = NULL;
     size_t n = 0;
-    const char *text = status
-        ? NULL
-        : peft__swapped(&b->scratch, t->jinja->out.data, t->jinja->out.size, peft__bars, "|||", &n);
+    b->part.size = 0;
+    peft__arena_reset(&b->scratch);
+    peft_status status = peft__template_text(&b->templates[which], &r, &b->scratch, NULL, &b->part, &text, &n);
+    if (!status && b->templates[which].jinja) text = peft__swapped(&b->scratch, text, n, peft__bars, "|||", &n);
     if (!status && (!text || !peft__string_append(&b->text, text, n))) status = PEFT_ERROR_MEMORY;
     return status;
-}
-
-static peft_status peft__shots_template(peft__shots *b, const char *what, const char *text,
-                                        peft__template *out) {
-    peft__field fields[2] = {{"prompt", "", 6, 0, false}, {"completion", "", 10, 0, false}};
-    peft__data_record r = {b->ctx, "few-shot prompt", 0, fields, 2, 2, NULL};
-    return peft__template_open(&r, &b->arena, what, text, NULL, out);
 }
 
 // The prompt with the chosen examples from `first` on, and how many tokens it has.
 static peft_status peft__shots_build(peft__shots *b, const peft_few_shot_result *r, int64_t first, int64_t *tokens) {
     const peft_few_shot_desc *d = b->d;
+    peft_status status = PEFT_OK;
     b->text.size = 0;
     b->ids.count = 0;
     peft__string_puts(&b->text, d->instruction ? d->instruction : "");
-    peft_status status = PEFT_OK;
     for (int64_t i = first; i < r->chosen && !status; i++)
-        status = peft__render_pair(b, &b->shot, peft_dataset_prompt(d->examples, r->indices[i]), peft_dataset_completion(d->examples, r->indices[i]));
-    if (!status) status = peft__render_pair(b, &b->question, d->question, NULL);
+        status = peft__shots_add(b, 0, peft_dataset_prompt(d->examples, r->indices[i]),
+                                 peft_dataset_completion(d->examples, r->indices[i]));
+    if (!status) status = peft__shots_add(b, 1, d->question, NULL);
     if (!status && b->text.failed) status = PEFT_ERROR_MEMORY;
     if (!status && d->tokenizer) status = peft_encode_special(d->tokenizer, b->text.data, b->text.size, &b->ids);
     *tokens = b->ids.count + 1;  // with the token that the model's texts begin or end with
     return status;
 }
 
-// `shots` examples other than the question itself: the first ones, or drawn at random.
-static peft_status peft__shots_choose(const peft__shots *b, peft_few_shot_result *r) {
-    const peft_few_shot_desc *d = b->d;
-    int64_t count = d->examples ? peft_dataset_count(d->examples) : 0;
-    r->indices = (int64_t *)peft__calloc(b->ctx, PEFT__MAX(count, 1), sizeof(int64_t));
-    if (!r->indices) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < count; i++)
-        if (strcmp(peft_dataset_prompt(d->examples, i), d->question) != 0) r->indices[r->chosen++] = i;
-    peft_rng rng;
-    peft_rng_seed(&rng, d->seed);
-    if (d->random) peft__shuffle(&rng, r->indices, r->chosen);
-    r->chosen = PEFT__MIN(r->chosen, d->shots);
-    return PEFT_OK;
-}
-
 static peft_status peft__shots_run(peft__shots *b, peft_few_shot_result *r) {
     const peft_few_shot_desc *d = b->d;
-    int64_t room = d->context_window ? d->context_window - (d->reserve ? d->reserve : 64) : INT64_MAX;
-    const char *shot = d->shot ? d->shot : "{{prompt}} {{completion}}\n\n";
-    peft_status status = peft__shots_template(b, "shot", shot, &b->shot);
-    if (!status) status = peft__shots_template(b, "query", d->query ? d->query : "{{prompt}}", &b->question);
-    if (!status) status = peft__shots_choose(b, r);
+    int64_t room = d->context_window ? d->context_window - (d->reserve ? d->reserve : 64) : INT64_MAX,
+            count = d->examples ? peft_dataset_count(d->examples) : 0;
+    const char *texts[2] = {d->shot ? d->shot : "{{prompt}} {{completion}}\n\n", d->query ? d->query : "{{prompt}}"};
+    peft__field fields[2] = {{"prompt", "", 6, 0, false}, {"completion", "", 10, 0, false}};
+    peft__data_record record = {b->ctx, "few-shot prompt", 0, fields, 2, 2, NULL};
+    peft_rng rng;
+    peft_status status = PEFT_OK;
+    for (int i = 0; i < 2 && !status; i++)
+        status = peft__template_open(&record, &b->arena, i ? "query" : "shot", texts[i], NULL, &b->templates[i]);
+    r->indices = (int64_t *)peft__calloc(b->ctx, PEFT__MAX(count, 1), sizeof(int64_t));
+    if (!status && !r->indices) status = PEFT_ERROR_MEMORY;
+    // examples other than the question itself: the first ones, or drawn at random
+    for (int64_t i = 0; i < count && !status; i++)
+        if (strcmp(peft_dataset_prompt(d->examples, i), d->question) != 0) r->indices[r->chosen++] = i;
+    peft_rng_seed(&rng, d->seed);
+    if (d->random && !status) peft__shuffle(&rng, r->indices, r->chosen);
+    r->chosen = PEFT__MIN(r->chosen, d->shots);
     if (!status) status = peft__shots_build(b, r, 0, &r->tokens);
-    // halving: `dropped` less are too many still, `enough` less fit
-    if (!status && r->tokens > room && r->chosen) {
+    if (!status && r->tokens > room && r->chosen) {  // halving: `dropped` less are too many still, `enough` less fit
         int64_t enough = r->chosen;
         while (!status && enough - r->dropped > 1) {
             int64_t middle = r->dropped + (enough - r->dropped) / 2;
@@ -30023,8 +29786,8 @@ static peft_status peft__shots_run(peft__shots *b, peft_few_shot_result *r) {
         if (!status) status = peft__shots_build(b, r, enough, &r->tokens);
     }
     if (!status && r->tokens > room)
-        return peft__fail(b->ctx, PEFT_ERROR_SHAPE, "peft_few_shot: without any example the prompt has %lld tokens; a window of %lld has room for %lld", (long long)r->tokens,
-                          (long long)d->context_window, (long long)room);
+        return peft__fail(b->ctx, PEFT_ERROR_SHAPE, "peft_few_shot: without any example the prompt has %lld tokens; a window "
+                          "of %lld has room for %lld", (long long)r->tokens, (long long)d->context_window, (long long)room);
     if (status) return status;
     r->text = b->text.data;
     memset(&b->text, 0, sizeof(b->text));
@@ -30046,17 +29809,18 @@ PEFTDEF peft_status peft_few_shot(const peft_few_shot_desc *d, peft_few_shot_res
     if (!d->context) return PEFT_ERROR_ARGUMENT;
     b.d = d;
     b.ctx = d->context;
-    if (!d->question || d->shots < 0 || (d->shots && !d->examples) || d->context_window < 0 || d->reserve < 0)
-        return peft__fail(b.ctx, PEFT_ERROR_ARGUMENT, "peft_few_shot: %s",
-                          !d->question ? "no question" : d->shots && !d->examples ? "shots without examples" : "shots, context_window or reserve is negative");
-    if (d->context_window && !d->tokenizer) return peft__fail(b.ctx, PEFT_ERROR_ARGUMENT, "peft_few_shot: a context_window needs a tokenizer to count with");
+    const char *wrong = !d->question ? "no question" : d->shots && !d->examples ? "shots without examples"
+        : d->shots < 0 || d->context_window < 0 || d->reserve < 0 ? "shots, context_window or reserve is negative"
+        : d->context_window && !d->tokenizer ? "a context_window needs a tokenizer to count with" : NULL;
+    if (wrong) return peft__fail(b.ctx, PEFT_ERROR_ARGUMENT, "peft_few_shot: %s", wrong);
     peft__arena_init(&b.arena, b.ctx);
     peft__arena_init(&b.scratch, b.ctx);
     peft__string_init(&b.text, b.ctx);
+    peft__string_init(&b.part, b.ctx);
     peft_status status = peft__shots_run(&b, r);
     peft__string_free(&b.text);
-    peft__template_close(&b.shot);
-    peft__template_close(&b.question);
+    peft__string_free(&b.part);
+    for (int i = 0; i < 2; i++) peft__template_close(&b.templates[i]);
     peft__arena_free(&b.scratch);
     peft__arena_free(&b.arena);
     peft_ids_free(b.ctx, &b.ids);
