@@ -23973,11 +23973,12 @@ PEFTDEF peft_status peft_text_perplexity(const peft_text_perplexity_desc *d, pef
 #endif
 // =====================================================================================================================
 // 11. DATA
-//     Turns files of records, templates and conversations into pairs of prompt and completion. A template engine (Jinja)
-//     fills prompts in and renders the chat templates that models bring; readers, splits, mixtures and few-shot prompts
-//     stand around it. Five functions to know: peft__template_compile and peft__template_run (a template),
-//     peft__records_next (a file), peft__chat_turns (a conversation), peft__load_example (a record becomes an example).
-//     Example: the line {"q": "2+2", "a": 4} with prompt "Q: {{q}}" and completion "{{a}}" becomes the pair
+//     Turns files of records, templates and conversations into pairs of prompt and completion. A template
+//     engine (Jinja) fills prompts in and renders the chat templates that models bring; readers, splits,
+//     mixtures and few-shot prompts stand around it. Five functions to know: peft__template_compile and
+//     peft__template_run (a template), peft__records_next (a file), peft__chat_turns (a conversation),
+//     peft__load_example (a record becomes an example). Example: the line {"q": "2+2", "a": 4} with prompt
+//     "Q: {{q}}" and completion "{{a}}" becomes the pair
 //     ("Q: 2+2", "4"); with the prompt "{{ q|upper }} ||| {{ a + 1 }}" it becomes ("2+2", "5").
 //     Rests on: 2, 6, 7.  Hands on: peft_dataset, pairs of prompt and completion.
 // =====================================================================================================================
@@ -23985,7 +23986,7 @@ PEFTDEF peft_status peft_text_perplexity(const peft_text_perplexity_desc *d, pef
 typedef struct peft__example {
     const char *prompt, *completion;
     const char *const *choices;  // ended by NULL; NULL: it has none
-    const char *task;            // of a mixture's example, or NULL
+    const char *task;  // of a mixture's example, or NULL
 } peft__example;
 
 struct peft_dataset {
@@ -24026,9 +24027,7 @@ PEFT__NOINLINE peft_status peft__record_fail(const peft__data_record *r, const c
 }
 
 // Lengths fit an int wherever they go into a message: a name that long is cut.
-static int peft__shown(size_t n) {
-    return (int)PEFT__MIN(n, (size_t)100);
-}
+static int peft__shown(size_t n) { return (int)PEFT__MIN(n, (size_t)100); }
 
 // A name that occurs twice means its last value, as in Python's json and csv.
 PEFT__NOINLINE const peft__field *peft__record_find(const peft__data_record *r, const char *name, size_t n) {
@@ -24046,7 +24045,8 @@ static void peft__field_from_json(peft__field *f, const peft__json *v) {
     f->size = v->length;
     if (v->type == PEFT__JSON_STRING) return;
     int depth = 0;
-    for (bool quoted = false;; p++) {  // past a value that has been parsed already, hence without checks of form
+    for (bool quoted = false;;
+         p++) {  // past a value that has been parsed already, hence without checks of form
         if (*p == '"') quoted = !quoted;
         else if (quoted) p += *p == '\\';
         else if (*p == '{' || *p == '[') depth++;
@@ -24104,12 +24104,12 @@ static void peft__record_names(const peft__data_record *r, char *out, size_t siz
     peft__string_into(out, size, "none");
     for (int64_t i = 0; i < r->count && n + 1 < size; i++, n += strlen(out + n))
         peft__string_into(out + n, size - n, "%s%.*s", i ? ", " : "", peft__shown(r->fields[i].name_size),
-                          r->fields[i].name);
+            r->fields[i].name);
 }
 
 // A text that has to be a JSON object.
-static peft_status peft__record_parse(const peft__data_record *r, peft__arena *scratch, const char *text, size_t n,
-                                      peft__json **root) {
+static peft_status peft__record_parse(
+    const peft__data_record *r, peft__arena *scratch, const char *text, size_t n, peft__json **root) {
     peft_status status = peft__json_parse(r->ctx, scratch, text, n, "", root);
     if (status == PEFT_ERROR_FORMAT)  // ":1: JSON: why"
         return peft__record_fail(r, r->ctx->error + (strncmp(r->ctx->error, ":1: ", 4) == 0 ? 4 : 0));
@@ -24129,7 +24129,6 @@ static peft_status peft__record_from_json(peft__data_record *r, const peft__json
     }
     return PEFT_OK;
 }
-
 // ---- templates: Jinja as Jinja2 3.1 means it
 // A parser makes a tree of nodes of a template's text; a rendering walks through the tree and writes text.
 // Both keep their first failure in j->status: after it nothing more is read, computed or written, new objects
@@ -24151,7 +24150,7 @@ typedef enum peft__kind {
     PEFT__TUPLE,
     PEFT__DICT,
     PEFT__RANGE,
-    PEFT__VIEW,      // d.keys(), d.values(), d.items()
+    PEFT__VIEW,  // d.keys(), d.values(), d.items()
     PEFT__ITERATOR,  // as Python's generators: each item comes once
     PEFT__LOOP,
     PEFT__NAMESPACE,
@@ -24164,11 +24163,12 @@ typedef enum peft__kind {
 
 typedef struct peft__value {
     peft__kind kind;
-    bool flag;    // a BOOLEAN's truth; a TEXT is marked as safe; an UNDEFINED is an attribute; a TUPLE is groupby's
+    bool flag;  // a BOOLEAN's truth; a TEXT is marked as safe; an UNDEFINED is an attribute; a TUPLE is
+                // groupby's
     size_t size;  // bytes of a TEXT; of a VIEW: 0 keys, 1 values, 2 items
     union {
-        const char *text;       // UTF-8; of UNDEFINED: the name of what is not there, or NULL
-        int64_t integer;        // of a BOOLEAN too
+        const char *text;  // UTF-8; of UNDEFINED: the name of what is not there, or NULL
+        int64_t integer;  // of a BOOLEAN too
         double real;
         struct peft__list *list;  // of LIST, TUPLE, ITERATOR, CYCLER and JOINER
         struct peft__dict *dict;  // of DICT, VIEW and NAMESPACE
@@ -24204,7 +24204,7 @@ typedef struct peft__range {
 
 typedef struct peft__cursor {  // goes through anything that can be iterated
     peft__value source;
-    int64_t at;    // byte of a text, place in the others
+    int64_t at;  // byte of a text, place in the others
     int64_t size;  // of a dict: it must not change meanwhile
 } peft__cursor;
 
@@ -24224,11 +24224,11 @@ typedef struct peft__scope {  // the body of a loop, macro, ... while it runs
 
 typedef struct peft__loop {
     peft__cursor cursor;
-    int64_t index, length, depth;                 // index from 0; length -1: not known yet
+    int64_t index, length, depth;  // index from 0; length -1: not known yet
     peft__value before, current, after, changed;  // after: MISSING, or the item that was looked at early
     const peft__term *node;
     peft__scope *outside, *test;  // where the loop stands; where its condition is computed
-    bool collected;               // the cursor's items have passed the condition
+    bool collected;  // the cursor's items have passed the condition
 } peft__loop;
 
 typedef struct peft__macro {
@@ -24244,14 +24244,14 @@ typedef struct peft__method {
 
 typedef struct peft__jinja peft__jinja;
 
-// A filter, test, method or function. Its arguments arrive as v[1], v[2], ... in the order of `signature`, MISSING
-// where not given; v[0] is what it is called on. "?" marks what may be left out. "*": v[1] is the tuple of all
-// arguments, v[2] the dict of those with a name.
+// A filter, test, method or function. Its arguments arrive as v[1], v[2], ... in the order of `signature`,
+// MISSING where not given; v[0] is what it is called on. "?" marks what may be left out. "*": v[1] is the
+// tuple of all arguments, v[2] the dict of those with a name.
 typedef struct peft__builtin {
     const char *name;  // or several, with spaces between
     peft__value (*run)(peft__jinja *j, peft__value *v);
     const char *signature;
-    unsigned kinds;   // PEFT__FILTER ..., and bits of the kinds that have it as a method
+    unsigned kinds;  // PEFT__FILTER ..., and bits of the kinds that have it as a method
     const char *how;  // a letter for each name, which arrives as j->how; NULL: all the same
 } peft__builtin;
 
@@ -24266,40 +24266,40 @@ enum {
 enum { PEFT__ARGUMENTS = 8 };
 
 typedef enum peft__term_kind {
-    PEFT__TERM_CONSTANT,       // value
-    PEFT__TERM_NAME,           // name
-    PEFT__TERM_LIST,           // list
-    PEFT__TERM_TUPLE,          // list
-    PEFT__TERM_DICT,           // list of PAIR
-    PEFT__TERM_PAIR,           // a: b
-    PEFT__TERM_SIGN,           // op a, op is + or -
-    PEFT__TERM_NOT,            // a
-    PEFT__TERM_BINARY,         // a op b; op 'o' is or, 'a' is and
-    PEFT__TERM_COMPARE,        // a, list of OPERAND
-    PEFT__TERM_OPERAND,        // op a
-    PEFT__TERM_CONCAT,         // list
-    PEFT__TERM_CONDITION,      // b if a else c
-    PEFT__TERM_ATTRIBUTE,      // a.value
-    PEFT__TERM_ITEM,           // a[b]
-    PEFT__TERM_SLICE,          // a:b:c, each may be NULL
-    PEFT__TERM_CALL,           // a(list)
-    PEFT__TERM_KEYWORD,        // value=a
-    PEFT__TERM_SPREAD,         // *a
-    PEFT__TERM_SPREAD_NAMES,   // **a
-    PEFT__TERM_FILTER,         // a|value(list); a NULL: what the block holds
-    PEFT__TERM_TEST,           // a is value(list)
-    PEFT__TERM_DATA,           // value
-    PEFT__TERM_PRINT,          // a
-    PEFT__TERM_FOR,            // a in b if c: body, else other
-    PEFT__TERM_IF,             // list of ARM
-    PEFT__TERM_ARM,            // a (NULL: else): body
-    PEFT__TERM_SET,            // a = b
-    PEFT__TERM_SET_BLOCK,      // a = body, through the filters b
-    PEFT__TERM_MACRO,          // a: its name; list of parameters, b of each: its default; body
-    PEFT__TERM_CALL_BLOCK,     // a: the call; list and body as of a macro
-    PEFT__TERM_FILTER_BLOCK,   // body through the filters b
-    PEFT__TERM_WITH,           // list of SET; body
-    PEFT__TERM_GENERATION,     // body
+    PEFT__TERM_CONSTANT,  // value
+    PEFT__TERM_NAME,  // name
+    PEFT__TERM_LIST,  // list
+    PEFT__TERM_TUPLE,  // list
+    PEFT__TERM_DICT,  // list of PAIR
+    PEFT__TERM_PAIR,  // a: b
+    PEFT__TERM_SIGN,  // op a, op is + or -
+    PEFT__TERM_NOT,  // a
+    PEFT__TERM_BINARY,  // a op b; op 'o' is or, 'a' is and
+    PEFT__TERM_COMPARE,  // a, list of OPERAND
+    PEFT__TERM_OPERAND,  // op a
+    PEFT__TERM_CONCAT,  // list
+    PEFT__TERM_CONDITION,  // b if a else c
+    PEFT__TERM_ATTRIBUTE,  // a.value
+    PEFT__TERM_ITEM,  // a[b]
+    PEFT__TERM_SLICE,  // a:b:c, each may be NULL
+    PEFT__TERM_CALL,  // a(list)
+    PEFT__TERM_KEYWORD,  // value=a
+    PEFT__TERM_SPREAD,  // *a
+    PEFT__TERM_SPREAD_NAMES,  // **a
+    PEFT__TERM_FILTER,  // a|value(list); a NULL: what the block holds
+    PEFT__TERM_TEST,  // a is value(list)
+    PEFT__TERM_DATA,  // value
+    PEFT__TERM_PRINT,  // a
+    PEFT__TERM_FOR,  // a in b if c: body, else other
+    PEFT__TERM_IF,  // list of ARM
+    PEFT__TERM_ARM,  // a (NULL: else): body
+    PEFT__TERM_SET,  // a = b
+    PEFT__TERM_SET_BLOCK,  // a = body, through the filters b
+    PEFT__TERM_MACRO,  // a: its name; list of parameters, b of each: its default; body
+    PEFT__TERM_CALL_BLOCK,  // a: the call; list and body as of a macro
+    PEFT__TERM_FILTER_BLOCK,  // body through the filters b
+    PEFT__TERM_WITH,  // list of SET; body
+    PEFT__TERM_GENERATION,  // body
     PEFT__TERM_BREAK,
     PEFT__TERM_CONTINUE
 } peft__term_kind;
@@ -24317,9 +24317,9 @@ typedef struct peft__area {  // what becomes a peft__scope each time it is enter
 
 struct peft__term {
     peft__term_kind kind;
-    char op;            // of an operator; `how` of a builtin
-    bool recursive;     // of a FOR
-    unsigned uses;      // a macro's body uses: 1 caller, 2 varargs, 4 kwargs
+    char op;  // of an operator; `how` of a builtin
+    bool recursive;  // of a FOR
+    unsigned uses;  // a macro's body uses: 1 caller, 2 varargs, 4 kwargs
     const char *begin;  // its text in the source
     size_t size;
     peft__value value;  // a constant; as a text, a name; of a macro, its signature
@@ -24352,18 +24352,6 @@ struct peft_template {
     bool strict;  // to print what is undefined or None is an error
 };
 
-typedef enum peft__token_type {
-    PEFT__TOKEN_DATA,
-    PEFT__TOKEN_PRINT,  // {{
-    PEFT__TOKEN_BLOCK,  // {%
-    PEFT__TOKEN_TAG_END,
-    PEFT__TOKEN_NAME,
-    PEFT__TOKEN_TEXT,
-    PEFT__TOKEN_NUMBER,
-    PEFT__TOKEN_SIGN,
-    PEFT__TOKEN_END
-} peft__token_type;
-
 struct peft__jinja {
     peft_template *t;
     peft_status status;
@@ -24373,25 +24361,25 @@ struct peft__jinja {
     int64_t steps;
     int depth;
     const peft__term *at;  // what is read or computed, for messages
-    peft__term here;       // what `at` is while the text is read
+    peft__term here;  // what `at` is while the text is read
     // the rendering
-    peft__string out;    // the text so far, and behind it what is being captured
+    peft__string out;  // the text so far, and behind it what is being captured
     int captures;
     peft__value *globals;  // [t->name_count] the variables of the outermost scope
     peft_rng rng;
     char flow;  // 'b' or 'c': a break or continue on its way to its loop
-    char how;   // of the builtin that is called
-    // the parser: the current token, and where the text goes on
-    const char *s, *end, *tag, *token, *before;  // before: the end of the last token
-    size_t token_size;
-    peft__token_type type;
-    peft__value value;  // of a DATA, TEXT or NUMBER
-    char mode;          // within {{ or {%: '{' or '%'; else 0
-    int brackets;       // open ones
+    char how;  // of the builtin that is called
+    // the parser
+    const char *s, *end;  // where the source goes on, and its end
+    const char *tag;  // the tag that s is in
+    const char *before;  // the end of what was read last
+    char mode;  // the tag is {{ or {%: '{' or '%'; 0: outside of tags
+    int brackets;  // open ones
+    peft__value value;  // a text between tags
     peft__area *area, *areas;
-    int branch, soft;    // within an if: a name is stored perhaps; a filter may be missing
+    int branch, soft;  // within an if: a name is stored perhaps; a filter may be missing
     int in_loop, loops;  // loops around, for `loop`; those that a break reaches
-    unsigned uses;       // caller, varargs, kwargs were read
+    unsigned uses;  // caller, varargs, kwargs were read
     const peft__term *lacking;  // a filter or test that is not there
     // what a new object is after a failure
     peft__list spare_list;
@@ -24424,7 +24412,8 @@ static peft__value peft__stop(peft__jinja *j, peft_status status, const char *fo
     while (n && ((unsigned char)begin[n] & 0xC0) == 0x80) n--;
     long long line = 1;
     for (const char *p = j->t->source; p < begin; p++) line += *p == '\n';
-    j->status = peft__fail(j->t->ctx, status, "%s:%lld: %s, in: %.*s%s", j->t->name, line, what, (int)n, begin, cut);
+    j->status =
+        peft__fail(j->t->ctx, status, "%s:%lld: %s, in: %.*s%s", j->t->name, line, what, (int)n, begin, cut);
     return none;
 }
 #define peft__refuse(j, ...) peft__stop(j, PEFT_ERROR_ARGUMENT, __VA_ARGS__)
@@ -24463,7 +24452,8 @@ static void *peft__new(peft__jinja *j, size_t size, void *spare) {
 // Every step of work is counted, and 64 bytes of copied or searched text are one. False: stop.
 static bool peft__spend(peft__jinja *j, size_t bytes) {
     j->steps -= 1 + (int64_t)(bytes / 64);
-    if (j->steps < 0) peft__refuse(j, "it takes more than %lld steps (max_steps)", (long long)j->t->limits.max_steps);
+    if (j->steps < 0)
+        peft__refuse(j, "it takes more than %lld steps (max_steps)", (long long)j->t->limits.max_steps);
     return !j->status;
 }
 
@@ -24513,13 +24503,13 @@ static peft__value peft__undefined(peft__value name, bool attribute) {
 static peft__value peft__undefined_error(peft__jinja *j, peft__value v) {
     if (!v.text) return peft__stop(j, PEFT_ERROR_MISSING, "the value is undefined");
     return peft__stop(j, PEFT_ERROR_MISSING, "%s\"%.*s\"%s", v.flag ? "there is no attribute or item " : "",
-                      peft__shown(v.size), v.text, v.flag ? "" : " is undefined");
+        peft__shown(v.size), v.text, v.flag ? "" : " is undefined");
 }
 
 static const char *peft__kind_name(peft__value v) {
-    static const char *const names[] = {
-        "nothing", "Undefined",   "None",      "bool",   "int",    "float", "str",      "list",  "tuple", "dict", "range",
-        "dict view", "generator", "LoopContext", "Namespace", "Cycler", "Joiner", "Macro", "function", "method"};
+    static const char *const names[] = {"nothing", "Undefined", "None", "bool", "int", "float", "str", "list",
+        "tuple", "dict", "range", "dict view", "generator", "LoopContext", "Namespace", "Cycler", "Joiner",
+        "Macro", "function", "method"};
     return names[v.kind];
 }
 
@@ -24600,7 +24590,8 @@ static size_t peft__char_begin(peft__value v, size_t i) {  // of the code point 
     return i;
 }
 
-static size_t peft__byte_of(peft__jinja *j, peft__value v, int64_t index) {  // where code point `index` begins
+static size_t peft__byte_of(
+    peft__jinja *j, peft__value v, int64_t index) {  // where code point `index` begins
     size_t i = 0;
     while (i < v.size && index-- > 0) i = peft__char_end(v, i);
     peft__spend(j, i);
@@ -24649,8 +24640,9 @@ static peft__value peft__list_new(peft__jinja *j, peft__kind kind, int64_t capac
     peft__value v = peft__of_kind(kind);
     v.list = PEFT__NEW(j, list);
     if (capacity <= 0) return v;
-    v.list->items = (peft__value *)peft__room(
-        j, (uint64_t)capacity < SIZE_MAX / sizeof(peft__value) ? (size_t)capacity * sizeof(peft__value) : SIZE_MAX / 2);
+    v.list->items = (peft__value *)peft__room(j,
+        (uint64_t)capacity < SIZE_MAX / sizeof(peft__value) ? (size_t)capacity * sizeof(peft__value)
+                                                            : SIZE_MAX / 2);
     v.list->capacity = v.list->items ? capacity : 0;
     return v;
 }
@@ -24741,7 +24733,8 @@ static void peft__dict_set(peft__jinja *j, peft__dict *d, peft__value key, peft_
     int64_t at = peft__dict_find(j, d, key, hash);
     if (at < 0 && d->count == d->capacity) {
         int64_t more = d->capacity ? 4 * d->capacity : 8;
-        peft__entry *grown = more > 1 << 28 ? NULL : (peft__entry *)peft__room(j, (size_t)more * sizeof(peft__entry));
+        peft__entry *grown =
+            more > 1 << 28 ? NULL : (peft__entry *)peft__room(j, (size_t)more * sizeof(peft__entry));
         if (!grown) return;
         if (d->count) memcpy(grown, d->entries, (size_t)d->count * sizeof(peft__entry));
         d->entries = grown;
@@ -24832,7 +24825,8 @@ static bool peft__equal(peft__jinja *j, peft__value a, peft__value b) {
     bool same = true;
     if (j->status) return false;
     if (peft__is_number(a) && peft__is_number(b))
-        return peft__is_whole(a) && peft__is_whole(b) ? a.integer == b.integer : peft__as_double(a) == peft__as_double(b);
+        return peft__is_whole(a) && peft__is_whole(b) ? a.integer == b.integer
+                                                      : peft__as_double(a) == peft__as_double(b);
     if (a.kind != b.kind) return false;
     switch (a.kind) {
     case PEFT__UNDEFINED:
@@ -24860,8 +24854,9 @@ static bool peft__equal(peft__jinja *j, peft__value a, peft__value b) {
     }
     case PEFT__RANGE:
         return a.range->count == b.range->count &&
-            (!a.range->count || (a.range->start == b.range->start &&
-                                 (a.range->count == 1 || a.range->step == b.range->step)));
+            (!a.range->count ||
+                (a.range->start == b.range->start &&
+                    (a.range->count == 1 || a.range->step == b.range->step)));
     default: return a.list == b.list;
     }
 }
@@ -24883,7 +24878,8 @@ static int peft__order(peft__jinja *j, peft__value a, peft__value b, const char 
         const peft__list *x = a.list, *y = b.list;
         int64_t i = 0;
         if (!peft__deeper(j)) return 0;
-        while (i < x->count && i < y->count && peft__spend(j, 0) && peft__equal(j, x->items[i], y->items[i])) i++;
+        while (i < x->count && i < y->count && peft__spend(j, 0) && peft__equal(j, x->items[i], y->items[i]))
+            i++;
         int c = i < x->count && i < y->count ? peft__order(j, x->items[i], y->items[i], sign)
                                              : (x->count > y->count) - (x->count < y->count);
         j->depth--;
@@ -24892,7 +24888,7 @@ static int peft__order(peft__jinja *j, peft__value a, peft__value b, const char 
     if (a.kind == PEFT__UNDEFINED || b.kind == PEFT__UNDEFINED)
         peft__undefined_error(j, a.kind == PEFT__UNDEFINED ? a : b);
     peft__refuse(j, "'%s' not supported between instances of '%s' and '%s'", sign, peft__kind_name(a),
-                 peft__kind_name(b));
+        peft__kind_name(b));
     return 0;
 }
 
@@ -24967,7 +24963,8 @@ static bool peft__contains(peft__jinja *j, peft__value v, peft__value item) {
             peft__refuse(j, "'in <string>' requires string as left operand, not %s", peft__kind_name(item));
         return !j->status && peft__find(j, v, item, 0, v.size, false) != SIZE_MAX;
     }
-    if (v.kind == PEFT__DICT || (v.kind == PEFT__VIEW && v.size == 0)) return peft__given(peft__dict_get(j, v.dict, item));
+    if (v.kind == PEFT__DICT || (v.kind == PEFT__VIEW && v.size == 0))
+        return peft__given(peft__dict_get(j, v.dict, item));
     if (v.kind == PEFT__RANGE && peft__is_number(item)) {
         double at = (peft__as_double(item) - (double)v.range->start) / (double)v.range->step;
         return at == floor(at) && at >= 0 && at < (double)v.range->count;
@@ -24983,12 +24980,14 @@ static bool peft__contains(peft__jinja *j, peft__value v, peft__value item) {
 static peft__value peft__sorted(peft__jinja *j, peft__value list, peft__value keys, bool reverse) {
     int64_t n = list.list->count;
     peft__value out = peft__list_new(j, PEFT__LIST, n);
-    int64_t *from = (int64_t *)peft__room(j, 2 * (size_t)(n + 1) * sizeof(int64_t)), *to = from ? from + n : NULL;
+    int64_t *from = (int64_t *)peft__room(j, 2 * (size_t)(n + 1) * sizeof(int64_t)),
+            *to = from ? from + n : NULL;
     if (!from) return out;
     for (int64_t i = 0; i < n; i++) from[i] = i;
     for (int64_t width = 1; width < n && !j->status; width *= 2) {
         for (int64_t begin = 0; begin < n && !j->status; begin += 2 * width) {
-            int64_t middle = PEFT__MIN(begin + width, n), end = PEFT__MIN(begin + 2 * width, n), a = begin, b = middle;
+            int64_t middle = PEFT__MIN(begin + width, n), end = PEFT__MIN(begin + 2 * width, n), a = begin,
+                    b = middle;
             for (int64_t i = begin; i < end && peft__spend(j, 0); i++) {
                 bool right = a >= middle;
                 if (!right && b < end) {
@@ -25093,7 +25092,9 @@ static void peft__put_real(peft__jinja *j, double v, char type, int precision) {
     if (t == 'r') fixed = exponent <= 16 && exponent >= -3;
     if (t == 'g') fixed = exponent - 1 >= -4 && exponent - 1 <= precision;
     if (strchr("rg", t))
-        precision = !fixed ? PEFT__MAX(count - 1, 0) : count ? PEFT__MAX(count - exponent, t == 'r') : t == 'r';
+        precision = !fixed ? PEFT__MAX(count - 1, 0)
+            : count        ? PEFT__MAX(count - exponent, t == 'r')
+                           : t == 'r';
     if (!count) exponent = 1;
     int whole = fixed ? exponent : 1;  // digits before the point
     if (whole <= 0) peft__puts(j, "0");
@@ -25103,7 +25104,8 @@ static void peft__put_real(peft__jinja *j, double v, char type, int precision) {
     }
     if (fixed) return;
     e = exponent - 1;
-    peft__putf(j, "%c%c%s%d", upper ? 'E' : 'e', e < 0 ? '-' : '+', e > -10 && e < 10 ? "0" : "", e < 0 ? -e : e);
+    peft__putf(
+        j, "%c%c%s%d", upper ? 'E' : 'e', e < 0 ? '-' : '+', e > -10 && e < 10 ? "0" : "", e < 0 ? -e : e);
 }
 
 // Digits of a number in Python's writing: single underscores between them go.
@@ -25214,8 +25216,9 @@ static void peft__put_quoted(peft__jinja *j, peft__value v, const peft__style *s
         peft__utf8_next(v.text, v.size, &i, &c);
         const char *found = c && c < 128 ? strchr(from, (int)c) : NULL;
         bool known = s->json ? found != NULL : (found && found < from + 4) || c == (unsigned char)quote;
-        bool as_is = s->json ? c >= 32 && (c < 127 || !s->ascii) && !(s->html && c < 128 && strchr("<>&'", (int)c))
-                             : c == ' ' || !(peft__uc_bit(c) & (PEFT__UC_C | PEFT__UC_Z));
+        bool as_is = s->json
+            ? c >= 32 && (c < 127 || !s->ascii) && !(s->html && c < 128 && strchr("<>&'", (int)c))
+            : c == ' ' || !(peft__uc_bit(c) & (PEFT__UC_C | PEFT__UC_Z));
         if (as_is && !known) continue;
         peft__put(j, v.text + plain, at - plain);
         plain = i;
@@ -25241,7 +25244,8 @@ static void peft__put_styled(peft__jinja *j, peft__value v, const peft__style *s
 // The items of a list, a dict, ... between brackets.
 static void peft__put_items(peft__jinja *j, peft__value v, const peft__style *s, int level) {
     static const char *const views[] = {"dict_keys([", "dict_values([", "dict_items(["};
-    bool tuple = v.kind == PEFT__TUPLE && !s->json, view = v.kind == PEFT__VIEW, space = v.kind == PEFT__NAMESPACE;
+    bool tuple = v.kind == PEFT__TUPLE && !s->json, view = v.kind == PEFT__VIEW,
+         space = v.kind == PEFT__NAMESPACE;
     bool pairs = v.kind == PEFT__DICT || space;
     peft__value source = s->sort && pairs ? peft__to_list(j, v) : v, item;
     if (s->sort && pairs) source = peft__sorted(j, source, source, false);
@@ -25312,7 +25316,7 @@ static void peft__put_styled(peft__jinja *j, peft__value v, const peft__style *s
     }
     default:
         peft__unable(j, "a %s has no text%s", peft__kind_name(v),
-                     v.kind == PEFT__ITERATOR ? ": join it or make a list of it" : "");
+            v.kind == PEFT__ITERATOR ? ": join it or make a list of it" : "");
     }
     j->depth--;
 }
@@ -25359,7 +25363,8 @@ typedef struct peft__spec {
 } peft__spec;
 
 // Puts the prefix before what was written behind start, and fills up to the width.
-static void peft__put_padded(peft__jinja *j, const peft__spec *f, size_t start, const char *prefix, char align) {
+static void peft__put_padded(
+    peft__jinja *j, const peft__spec *f, size_t start, const char *prefix, char align) {
     peft__value body = peft__taken(j, start, false), fill = peft__text_of(f->fill[0] ? f->fill : " ");
     int64_t pad = PEFT__MAX(f->width - peft__count_chars(j, body) - (int64_t)strlen(prefix), (int64_t)0);
     if (f->align) align = f->align;
@@ -25388,7 +25393,8 @@ static void peft__put_number(peft__jinja *j, peft__value v, peft__spec *f) {
     } else if (!type) {  // without precision as repr; else as g, but with a digit behind the point
         peft__put_real(j, x, f->precision < 0 ? 'r' : 'g', precision);
         peft__value body = peft__text(j->out.data + start, j->out.size - start);
-        if (!j->status && !memchr(body.text, '.', body.size) && !memchr(body.text, 'e', body.size) && x - x == 0)
+        if (!j->status && !memchr(body.text, '.', body.size) && !memchr(body.text, 'e', body.size) &&
+            x - x == 0)
             peft__puts(j, ".0");
     } else if (strchr("eEfFgG%", type)) {
         peft__put_real(j, type == '%' ? x * 100 : x, type, precision);
@@ -25421,7 +25427,8 @@ static bool peft__read_count(const char **s, const char *end, int64_t *out) {
     return *s > begin;
 }
 
-static char peft__one_of(const char **s, const char *end, const char *set) {  // the next character, if it is one
+static char peft__one_of(
+    const char **s, const char *end, const char *set) {  // the next character, if it is one
     return *s < end && **s && strchr(set, **s) ? *(*s)++ : (char)0;
 }
 
@@ -25453,8 +25460,10 @@ static void peft__put_format(peft__jinja *j, peft__value v, const char *s, size_
     else if (peft__is_number(v) && (!boolean || n)) {
         if (boolean && !f.type) f.type = 'd';
         peft__put_number(j, v, &f);
-    } else if (v.kind != PEFT__TEXT && n) peft__refuse(j, "unsupported format string passed to %s.__format__", kind);
-    else if (f.type && f.type != 's') peft__refuse(j, "Unknown format code '%c' for object of type '%s'", f.type, kind);
+    } else if (v.kind != PEFT__TEXT && n)
+        peft__refuse(j, "unsupported format string passed to %s.__format__", kind);
+    else if (f.type && f.type != 's')
+        peft__refuse(j, "Unknown format code '%c' for object of type '%s'", f.type, kind);
     else if (f.align == '=' || f.sign || f.group) peft__refuse(j, "a format of numbers for a '%s'", kind);
     else peft__put_cut(j, v, &f, '<');
 }
@@ -25500,7 +25509,8 @@ static peft__value peft__percent(peft__jinja *j, peft__value text, peft__value v
             if (!close || values.kind != PEFT__DICT) return peft__refuse(j, "format requires a mapping");
             peft__value key = peft__text(s + 1, (size_t)(close - s) - 1);
             v = peft__dict_get(j, values.dict, key);
-            if (!peft__given(v)) return peft__refuse(j, "no '%.*s' for the format", peft__shown(key.size), key.text);
+            if (!peft__given(v))
+                return peft__refuse(j, "no '%.*s' for the format", peft__shown(key.size), key.text);
             s = close + 1;
             named = true;
         }
@@ -25523,12 +25533,13 @@ static peft__value peft__percent(peft__jinja *j, peft__value text, peft__value v
         if (text.flag && (f.type == 's' || f.type == 'r')) v = peft__escaped(j, v);
         peft__put_percent(j, v, &f);
     }
-    if (at < given && !named && values.kind != PEFT__DICT && values.kind != PEFT__LIST && values.kind != PEFT__UNDEFINED)
+    if (at < given && !named && values.kind != PEFT__DICT && values.kind != PEFT__LIST &&
+        values.kind != PEFT__UNDEFINED)
         return peft__refuse(j, "not all arguments converted during string formatting");
     return peft__taken(j, start, text.flag);
 }
 
-// ---- the parser: tokens
+// ---- the parser: j->s is where the source goes on, which in a tag is never white space
 
 static void peft__point(peft__jinja *j, const char *begin, const char *end) {  // where an error is
     j->here.begin = begin;
@@ -25558,12 +25569,20 @@ static peft__value peft__unescape(peft__jinja *j, const char *s, size_t n) {
         }
         char c = s[1];
         const char *found = c ? strchr(from, c) : NULL;
-        int octal = c >= '0' && c <= '7', wanted = octal ? 3 : c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0, got = 0;
+        int octal = c >= '0' && c <= '7',
+            wanted = octal ? 3
+            : c == 'x'     ? 2
+            : c == 'u'     ? 4
+            : c == 'U'     ? 8
+                           : 0,
+            got = 0;
         uint32_t v = 0;
         s += octal ? 1 : 2;
         for (; got < wanted && s < end; got++, s++) {
             char h = peft__lower(*s);
-            int d = h >= '0' && h <= (octal ? '7' : '9') ? h - '0' : !octal && h >= 'a' && h <= 'f' ? h - 'a' + 10 : -1;
+            int d = h >= '0' && h <= (octal ? '7' : '9') ? h - '0'
+                : !octal && h >= 'a' && h <= 'f'         ? h - 'a' + 10
+                                                         : -1;
             if (d < 0) break;
             v = v * (octal ? 8 : 16) + (uint32_t)d;
         }
@@ -25588,30 +25607,9 @@ static const char *peft__digits_end(const char *s) {  // with single underscores
     return s;
 }
 
-// A number at s. -> its end
-static const char *peft__lex_number(peft__jinja *j, const char *s) {
-    const char *stop = peft__digits_end(s), *power = stop;
-    char base = stop == s + 1 && *s == '0' ? peft__lower(*stop) : (char)0;
-    bool real = false, big = false;
-    if (s == j->t->source || s[-1] != '.') {
-        if (*stop == '.' && peft__digit(stop[1])) power = stop = peft__digits_end(stop + 1), real = true;
-        if (peft__lower(*power) == 'e') power += power[1] == '+' || power[1] == '-' ? 2 : 1;
-        if (power > stop && peft__digit(*power)) stop = peft__digits_end(power), real = true;
-    }
-    if (!real && (base == 'x' || base == 'o' || base == 'b'))
-        for (stop++; *stop == '_' || peft__digit(*stop) ||
-             (base == 'x' && peft__lower(*stop) >= 'a' && peft__lower(*stop) <= 'f');)
-            stop++;
-    else if (!real && *s == '0')
-        for (stop = s; *stop == '0' || (*stop == '_' && stop[1] == '0');) stop++;  // zeros only
-    peft__value text = peft__text(s, (size_t)(stop - s)), v = real ? peft__real(0) : peft__integer(0);
-    peft__point(j, s, stop);
-    if (real && !peft__read_real(j, text, &v.real)) peft__refuse(j, "a number that cannot be read");
-    if (!real && (!peft__read_integer(text, 0, &v.integer, &big) || big))
-        peft__refuse(j, "a whole number of more than 64 bits");
-    j->type = PEFT__TOKEN_NUMBER;
-    j->value = v;
-    return stop;
+static const char *peft__name_end(const char *s) {
+    while (peft__name_char(*s, false)) s++;
+    return s;
 }
 
 // Behind the end of a tag: "-" takes the white space there, trim_blocks the line's end.
@@ -25621,7 +25619,8 @@ static const char *peft__after_tag(const peft__jinja *j, const char *s, char sig
 }
 
 // {% raw %} or {% endraw %} at s: behind it, and the signs at its begin and end. Else NULL.
-static const char *peft__raw_tag(const peft__jinja *j, const char *s, const char *word, char *first, char *last) {
+static const char *peft__raw_tag(
+    const peft__jinja *j, const char *s, const char *word, char *first, char *last) {
     if (!peft__starts(s, "{%")) return NULL;
     s += 2;
     *first = *s == '-' || *s == '+' ? *s++ : (char)0;
@@ -25632,33 +25631,31 @@ static const char *peft__raw_tag(const peft__jinja *j, const char *s, const char
     return peft__starts(s, "%}") ? s + 2 : NULL;
 }
 
-// The text before a tag, cut as the tag's sign and lstrip_blocks say, is the token, if anything is left of it.
-static bool peft__lex_text(peft__jinja *j, const char *from, const char *to, char sign, bool print) {
+// The text before a tag, cut as the tag's sign and lstrip_blocks say. False: nothing is left of it.
+static bool peft__cut_text(peft__jinja *j, const char *from, const char *to, char sign, bool print) {
     if (sign == '-') to = from + peft__stripped(peft__text(from, (size_t)(to - from)), 2).size;
     else if (sign != '+' && j->t->desc.lstrip_blocks && !print) {
         const char *line = to;
         while (line > from && line[-1] != '\n') line--;
         if ((line == j->t->source || line[-1] == '\n') && peft__after_space(line, to) == to) to = line;
     }
-    j->type = PEFT__TOKEN_DATA;
     j->value = peft__text(from, (size_t)(to - from));
     return to > from;
 }
 
-// The next token outside of tags: text, or the beginning of a tag.
-static void peft__lex_data(peft__jinja *j) {
+// The next piece of the source: 'd' a text, j->value; '{' or '%' a tag, within which j->s is then; 0: the
+// end.
+static char peft__next_piece(peft__jinja *j) {
     const char *from = j->s, *s = from, *stop, *behind;
     char sign, last;
-    while ((s = (const char *)memchr(s, '{', (size_t)(j->end - s))) != NULL) {
+    while (!j->status && (s = (const char *)memchr(s, '{', (size_t)(j->end - s))) != NULL) {
         if (!s[1] || !strchr("{%#", s[1])) {
             s++;
             continue;
         }
-        bool print = s[1] == '{';
         sign = s[2] == '-' || s[2] == '+' ? s[2] : (char)0;
-        j->s = s;
-        j->tag = j->token = s;
-        if (peft__lex_text(j, from, s, sign, print)) return;
+        j->s = j->tag = s;
+        if (peft__cut_text(j, from, s, sign, s[1] == '{')) return 'd';
         const char *after = s + 2 + (sign != 0);
         peft__point(j, s, j->end);
         if (s[1] == '#') {
@@ -25671,84 +25668,50 @@ static void peft__lex_data(peft__jinja *j) {
             for (stop = NULL; s < j->end && !(stop = peft__raw_tag(j, s, "endraw", &sign, &last));) s++;
             if (!stop && from < j->end) peft__refuse(j, "{%% raw %%} without its {%% endraw %%}");
             j->s = stop ? peft__after_tag(j, stop, last, false) : j->end;
-            if (stop && peft__lex_text(j, from, s, sign, false)) return;
+            if (stop && peft__cut_text(j, from, s, sign, false)) return 'd';
             from = s = j->s;
         } else {
-            j->type = print ? PEFT__TOKEN_PRINT : PEFT__TOKEN_BLOCK;
-            j->mode = s[1];
-            j->s = after;
-            return;
+            j->s = peft__after_space(after, j->end);
+            return j->mode = s[1];
         }
     }
-    j->s = j->token = j->end;
-    if (!peft__lex_text(j, from, j->end, '+', true)) j->type = PEFT__TOKEN_END;
+    j->s = j->end;
+    return !j->status && peft__cut_text(j, from, j->end, '+', true) ? 'd' : (char)0;
 }
 
-// The next token of a tag.
-static void peft__lex_tag(peft__jinja *j) {
-    const char *s = j->token = peft__after_space(j->s, j->end), *close = j->mode == '{' ? "}}" : "%}";
-    bool print = j->mode == '{';
-    char sign = *s == '-' || (*s == '+' && !print) ? *s : (char)0;
-    if (!j->brackets && peft__starts(s + (sign != 0), close)) {
-        j->type = PEFT__TOKEN_TAG_END;
-        j->mode = 0;
-        j->token_size = 2 + (sign != 0);
-        j->s = peft__after_tag(j, s + j->token_size, sign, print);
-        return;
-    }
-    if (peft__digit(*s)) s = peft__lex_number(j, s);
-    else if (s < j->end && peft__name_char(*s, true)) {
-        j->type = PEFT__TOKEN_NAME;
-        while (s < j->end && peft__name_char(*s, false)) s++;
-    } else if (*s == '"' || *s == '\'') {
-        j->type = PEFT__TOKEN_TEXT;
-        for (s++; s < j->end && *s != *j->token; s++) s += *s == '\\';
-        peft__point(j, j->token, PEFT__MIN(s, j->end));
-        if (s >= j->end) peft__refuse(j, "a string without its closing quote");
-        else j->value = peft__unescape(j, j->token + 1, (size_t)(s++ - j->token) - 1);
-    } else {
-        static const char *const twos[] = {"//", "**", "==", "!=", "<=", ">="};
-        j->type = PEFT__TOKEN_SIGN;
-        const char *found = *s ? strchr("([{)]}+-/*%~<>=.:|,;!", *s) : NULL;
-        s++;
-        for (int i = 0; i < 6; i++)
-            if (peft__starts(j->token, twos[i])) s = j->token + 2;
-        if (found && strchr("([{", *found)) j->brackets++;
-        if (found && strchr(")]}", *found) && j->brackets) j->brackets--;
-        peft__point(j, s > j->end ? j->tag : j->token, j->end);
-        if (s > j->end) peft__refuse(j, "a tag that is not closed");
-        else if (!found || (*found == '!' && s == j->token + 1)) peft__refuse(j, "unexpected character");
-    }
-    j->token_size = (size_t)(s - j->token);
-    j->s = s;
+// What was read ends at `end`.
+static void peft__passed(peft__jinja *j, const char *end) {
+    j->before = end;
+    j->s = peft__after_space(end, j->end);
 }
 
-static void peft__next_token(peft__jinja *j) {
-    j->before = j->token + j->token_size;
-    j->token_size = 0;
-    if (j->mode) peft__lex_tag(j);
-    else peft__lex_data(j);
-    if (j->status) j->type = PEFT__TOKEN_END;
+static bool peft__tag_ends(const peft__jinja *j) {
+    const char *s = j->s + (*j->s == '-' || (*j->s == '+' && j->mode == '%'));
+    return !j->brackets && *s == (j->mode == '{' ? '}' : '%') && s[1] == '}';
 }
 
-// Whether the current token is that name or sign.
+// Whether that name or sign comes next.
 static bool peft__is(const peft__jinja *j, const char *text) {
-    return (j->type == PEFT__TOKEN_NAME || j->type == PEFT__TOKEN_SIGN) && j->token_size == strlen(text) &&
-        memcmp(j->token, text, j->token_size) == 0;
+    const char *s = j->s;
+    if (j->status || !peft__starts(s, text) || peft__tag_ends(j)) return false;
+    if (peft__name_char(*text, true)) return !peft__name_char(s[strlen(text)], false);
+    return text[1] || !((s[1] == '=' && strchr("=<>", *s)) || (s[1] == *s && strchr("*/", *s)));
 }
 
 static bool peft__accept(peft__jinja *j, const char *text) {
-    bool is = peft__is(j, text);
-    if (is) peft__next_token(j);
-    return is;
+    if (!peft__is(j, text)) return false;
+    if (strchr("([{", *text)) j->brackets++;
+    if (strchr(")]}", *text) && j->brackets) j->brackets--;
+    peft__passed(j, j->s + strlen(text));
+    return true;
 }
 
 static void peft__unexpected(peft__jinja *j, const char *wanted) {
-    bool end = j->type == PEFT__TOKEN_END;
-    peft__point(j, j->tag, end ? j->tag : j->token + j->token_size);
-    if (end) peft__refuse(j, "the template ends where %s is expected", wanted);
-    else peft__refuse(j, "%s expected, not \"%.*s\"", wanted, peft__shown(j->token_size), j->token);
-    j->type = PEFT__TOKEN_END;
+    const char *end = peft__name_char(*j->s, true) ? peft__name_end(j->s) : j->s + (j->s < j->end);
+    peft__point(j, j->tag, end);
+    if (j->s >= j->end) peft__refuse(j, "a tag that is not closed");
+    else peft__refuse(j, "%s expected, not \"%.*s\"", wanted, peft__shown((size_t)(end - j->s)), j->s);
+    j->s = j->end;
 }
 
 static void peft__expect(peft__jinja *j, const char *text) {
@@ -25756,8 +25719,49 @@ static void peft__expect(peft__jinja *j, const char *text) {
 }
 
 static void peft__expect_end(peft__jinja *j) {
-    if (j->type != PEFT__TOKEN_TAG_END) peft__unexpected(j, "the end of the tag");
-    peft__next_token(j);
+    char sign = *j->s == '-' || *j->s == '+' ? *j->s : (char)0;
+    if (!peft__tag_ends(j)) peft__unexpected(j, "the end of the tag");
+    else j->s = peft__after_tag(j, j->s + 2 + (sign != 0), sign, j->mode == '{');
+    j->mode = 0;
+}
+
+static peft__value peft__take_name(peft__jinja *j) {
+    peft__value name = peft__text(j->s, 0);
+    if (!peft__name_char(*j->s, true)) peft__unexpected(j, "a name");
+    else {
+        name.size = (size_t)(peft__name_end(j->s) - j->s);
+        peft__passed(j, name.text + name.size);
+    }
+    return name;
+}
+
+static peft__value peft__take_number(peft__jinja *j) {
+    const char *s = j->s, *stop = peft__digits_end(s), *power = stop;
+    char base = stop == s + 1 && *s == '0' ? peft__lower(*stop) : (char)0;
+    bool real = false, big = false, based = base == 'x' || base == 'o' || base == 'b';
+    if (s[-1] != '.') {  // x.0.1 are two numbers
+        if (*stop == '.' && peft__digit(stop[1])) power = stop = peft__digits_end(stop + 1), real = true;
+        if (peft__lower(*power) == 'e') power += power[1] == '+' || power[1] == '-' ? 2 : 1;
+        if (power > stop && peft__digit(*power)) stop = peft__digits_end(power), real = true;
+    }
+    if (based && !real) stop = peft__name_end(stop);
+    peft__value text = peft__text(s, (size_t)(stop - s)), v = real ? peft__real(0) : peft__integer(0);
+    peft__point(j, s, stop);
+    if (real ? !peft__read_real(j, text, &v.real) : !peft__read_integer(text, 0, &v.integer, &big))
+        peft__refuse(j, "a number that cannot be read");
+    if (big) peft__refuse(j, "a whole number of more than 64 bits");
+    if (!real && !based && *s == '0' && v.integer) peft__refuse(j, "a number that begins with 0");
+    peft__passed(j, stop);
+    return v;
+}
+
+static peft__value peft__take_text(peft__jinja *j) {
+    const char *s = j->s + 1, *open = j->s;
+    while (s < j->end && *s != *open) s += *s == '\\' ? 2 : 1;
+    peft__point(j, open, PEFT__MIN(s, j->end));
+    if (s >= j->end) return peft__refuse(j, "a string without its closing quote");
+    peft__passed(j, s + 1);
+    return peft__unescape(j, open + 1, (size_t)(s - open) - 1);
 }
 
 // ---- the parser: expressions
@@ -25765,7 +25769,7 @@ static void peft__expect_end(peft__jinja *j) {
 static peft__term *peft__term_new(peft__jinja *j, peft__term_kind kind) {
     peft__term *n = PEFT__NEW(j, term);
     n->kind = kind;
-    n->begin = j->token;
+    n->begin = j->s;
     return n;
 }
 
@@ -25783,15 +25787,8 @@ static peft__term *peft__term_over(peft__jinja *j, peft__term_kind kind, peft__t
 }
 
 static void peft__parse_deeper(peft__jinja *j) {
-    peft__point(j, j->token, j->token);
-    if (!peft__deeper(j)) j->type = PEFT__TOKEN_END;
-}
-
-static peft__value peft__take_name(peft__jinja *j) {
-    peft__value name = peft__text(j->token, j->token_size);
-    if (j->type != PEFT__TOKEN_NAME) peft__unexpected(j, "a name");
-    else peft__next_token(j);
-    return name;
+    peft__point(j, j->s, j->s);
+    peft__deeper(j);
 }
 
 static peft__area *peft__area_new(peft__jinja *j) {
@@ -25808,12 +25805,14 @@ static peft__mention *peft__mentioned(const peft__area *area, int name) {
     return m;
 }
 
-// A name in the current scope; `stored`: for the first time, if it is not mentioned yet. -> its place among all
+// A name in the current scope; `stored`: for the first time, if it is not mentioned yet. -> its place among
+// all
 static int peft__mention_name(peft__jinja *j, peft__value text, bool load, bool stored) {
     peft_template *t = j->t;
     int name = 0;
-    while (name < t->name_count && (t->names[name].text.size != text.size ||
-                                    memcmp(t->names[name].text.text, text.text, text.size) != 0))
+    while (name < t->name_count &&
+        (t->names[name].text.size != text.size ||
+            memcmp(t->names[name].text.text, text.text, text.size) != 0))
         name++;
     peft__spend(j, 8 * (size_t)name);
     if (name == t->name_count) {
@@ -25842,7 +25841,8 @@ static void peft__make_target(peft__jinja *j, peft__term *n, bool bound) {
     peft__point(j, n->begin, n->begin + n->size);
     if (n->kind == PEFT__TERM_NAME) {
         n->name = peft__mention_name(j, n->value, false, !bound);
-        if (j->in_loop && peft__text_is(n->value, "loop")) peft__refuse(j, "\"loop\" cannot be assigned to in a loop");
+        if (j->in_loop && peft__text_is(n->value, "loop"))
+            peft__refuse(j, "\"loop\" cannot be assigned to in a loop");
     } else if (n->kind == PEFT__TERM_TUPLE)
         for (peft__term *i = n->list; i && !j->status; i = i->next) peft__make_target(j, i, bound);
     else if (n->kind != PEFT__TERM_ATTRIBUTE) peft__refuse(j, "nothing can be assigned to this");
@@ -25864,7 +25864,7 @@ static peft__term *peft__parse_primary(peft__jinja *j, bool target);
 // a, b, c up to the closing bracket.
 static peft__term *peft__parse_items(peft__jinja *j, peft__term_kind kind, const char *close) {
     peft__term *n = peft__term_new(j, kind), **tail = &n->list;
-    peft__next_token(j);
+    peft__accept(j, kind == PEFT__TERM_LIST ? "[" : "{");
     while (!j->status && !peft__is(j, close)) {
         peft__term *item = peft__parse_expression(j);
         if (kind == PEFT__TERM_DICT) {
@@ -25884,9 +25884,10 @@ static peft__term *peft__parse_items(peft__jinja *j, peft__term_kind kind, const
 static peft__term *peft__parse_tuple(peft__jinja *j, char how) {
     peft__term *n = peft__term_new(j, PEFT__TERM_TUPLE), **tail = &n->list;
     bool comma = false;
-    while (!j->status && j->type != PEFT__TOKEN_TAG_END && !peft__is(j, ")")) {
+    while (!j->status && !peft__tag_ends(j) && !peft__is(j, ")")) {
         *tail = how == 's' || how == 't' ? peft__parse_primary(j, how == 's')
-            : how == 'p' ? peft__parse_binary(j, 0) : peft__parse_expression(j);
+            : how == 'p'                 ? peft__parse_binary(j, 0)
+                                         : peft__parse_expression(j);
         tail = &(*tail)->next;
         if (!peft__accept(j, ",")) break;
         comma = true;
@@ -25899,26 +25900,12 @@ static peft__term *peft__parse_tuple(peft__jinja *j, char how) {
 static peft__term *peft__parse_primary(peft__jinja *j, bool target) {
     static const char *const words[] = {"true", "True", "false", "False", "none", "None"};
     peft__term *n = peft__term_new(j, PEFT__TERM_CONSTANT);
-    if (j->type == PEFT__TOKEN_NAME) {
-        for (int i = 0; i < 6; i++)
-            if (peft__is(j, words[i])) {
-                n->value = i < 4 ? peft__boolean(i < 2) : peft__none();
-                peft__next_token(j);
-                return peft__ended(j, n);
-            }
-        n->kind = PEFT__TERM_NAME;
-        n->value = peft__take_name(j);
-        peft__ended(j, n);
-        if (target && peft__accept(j, ".")) {
-            peft__loaded(j, n);
-            n = peft__term_over(j, PEFT__TERM_ATTRIBUTE, n, NULL);
-            n->value = peft__take_name(j);
-        }
-    } else if (j->type == PEFT__TOKEN_TEXT || j->type == PEFT__TOKEN_NUMBER) {
-        bool text = j->type == PEFT__TOKEN_TEXT;
-        n->value = j->value;
-        for (peft__next_token(j); text && j->type == PEFT__TOKEN_TEXT; peft__next_token(j)) {  // "a" "b"
-            peft__value a = n->value, b = j->value;
+    const char *begin = j->s;
+    if (peft__digit(*begin)) n->value = peft__take_number(j);
+    else if (*begin == '"' || *begin == '\'') {
+        n->value = peft__take_text(j);
+        while ((*j->s == '"' || *j->s == '\'') && !j->status) {  // "a" "b"
+            peft__value a = n->value, b = peft__take_text(j);
             char *both = (char *)peft__room(j, a.size + b.size + 1);
             if (!both) break;
             memcpy(both, a.text, a.size);
@@ -25926,13 +25913,27 @@ static peft__term *peft__parse_primary(peft__jinja *j, bool target) {
             n->value = peft__text(both, a.size + b.size);
         }
     } else if (peft__accept(j, "(")) {
-        const char *begin = n->begin;
         n = peft__parse_tuple(j, 'b');
         peft__expect(j, ")");
         n->begin = begin;
     } else if (peft__is(j, "[")) return peft__parse_items(j, PEFT__TERM_LIST, "]");
     else if (peft__is(j, "{")) return peft__parse_items(j, PEFT__TERM_DICT, "}");
-    else peft__unexpected(j, "an expression");
+    else if (!peft__name_char(*begin, true)) peft__unexpected(j, "an expression");
+    else {
+        int i = 0;
+        while (i < 6 && !peft__accept(j, words[i])) i++;
+        if (i < 6) n->value = i < 4 ? peft__boolean(i < 2) : peft__none();
+        else {
+            n->kind = PEFT__TERM_NAME;
+            n->value = peft__take_name(j);
+        }
+        peft__ended(j, n);
+        if (target && i == 6 && peft__accept(j, ".")) {
+            peft__loaded(j, n);
+            n = peft__term_over(j, PEFT__TERM_ATTRIBUTE, n, NULL);
+            n->value = peft__take_name(j);
+        }
+    }
     return peft__ended(j, n);
 }
 
@@ -25940,14 +25941,14 @@ static peft__term *peft__parse_primary(peft__jinja *j, bool target) {
 static peft__term *peft__parse_arguments(peft__jinja *j) {
     peft__term *first = NULL, **tail = &first;
     int stage = 0;  // 1: a keyword has come; 2: *x; 3: **x
-    peft__next_token(j);
+    peft__accept(j, "(");
     while (!j->status && !peft__is(j, ")")) {
         peft__term *n = peft__term_new(j, PEFT__TERM_KEYWORD);
-        const char *next = peft__after_space(j->s, j->end);
-        int own = j->type == PEFT__TOKEN_NAME && *next == '=' && next[1] != '=';
+        const char *next = peft__after_space(peft__name_end(j->s), j->end);
+        int own = peft__name_char(*j->s, true) && *next == '=' && next[1] != '=';
         if (peft__accept(j, "**")) n->kind = PEFT__TERM_SPREAD_NAMES, own = 3;
         else if (peft__accept(j, "*")) n->kind = PEFT__TERM_SPREAD, own = 2;
-        else if (own) n->value = peft__take_name(j), peft__next_token(j);
+        else if (own) n->value = peft__take_name(j), peft__accept(j, "=");
         if ((own == 0 && stage > 0) || (own >= 2 && stage >= own) || (own == 1 && stage == 3))
             peft__unexpected(j, "another order of arguments");
         if (own) n->a = peft__parse_expression(j);
@@ -25976,7 +25977,7 @@ static peft__term *peft__parse_subscript(peft__jinja *j) {
 static peft__term *peft__parse_postfix(peft__jinja *j, peft__term *a) {
     for (; !j->status; peft__ended(j, a)) {
         if (peft__accept(j, ".")) {
-            bool number = j->type == PEFT__TOKEN_NUMBER && j->value.kind == PEFT__INTEGER;
+            bool number = peft__digit(*j->s);
             a = peft__term_over(j, number ? PEFT__TERM_ITEM : PEFT__TERM_ATTRIBUTE, a, NULL);
             if (number) a->b = peft__parse_primary(j, false);
             else a->value = peft__take_name(j);
@@ -25998,16 +25999,18 @@ static peft__term *peft__parse_postfix(peft__jinja *j, peft__term *a) {
     return a;
 }
 
-static const peft__builtin *peft__find_builtin(const peft_template *t, unsigned kinds, peft__value name, char *how);
+static const peft__builtin *peft__find_builtin(
+    const peft_template *t, unsigned kinds, peft__value name, char *how);
 
-// The name of a filter or test, "a.b" too. One that is not there is an error at once, but within an if only when
-// it is reached.
+// The name of a filter or test, "a.b" too. One that is not there is an error at once, but within an if only
+// when it is reached.
 static void peft__parse_builtin(peft__jinja *j, peft__term *n) {
-    const char *begin = j->token;
+    const char *begin = j->s;
     peft__take_name(j);
     while (peft__accept(j, ".")) peft__take_name(j);
     n->value = peft__text(begin, (size_t)(j->before - begin));
-    n->builtin = peft__find_builtin(j->t, n->kind == PEFT__TERM_FILTER ? PEFT__FILTER : PEFT__TEST, n->value, &n->op);
+    n->builtin =
+        peft__find_builtin(j->t, n->kind == PEFT__TERM_FILTER ? PEFT__FILTER : PEFT__TEST, n->value, &n->op);
     if (!n->builtin && !j->soft && !j->lacking) j->lacking = n;
 }
 
@@ -26016,8 +26019,8 @@ static peft__term *peft__parse_test(peft__jinja *j, peft__term *a) {
     peft__term *n = peft__term_over(j, PEFT__TERM_TEST, a, NULL);
     peft__parse_builtin(j, n);
     if (peft__is(j, "(")) n->list = peft__parse_arguments(j);
-    else if ((j->type == PEFT__TOKEN_NAME && !peft__is(j, "else") && !peft__is(j, "or") && !peft__is(j, "and")) ||
-             j->type == PEFT__TOKEN_TEXT || j->type == PEFT__TOKEN_NUMBER || peft__is(j, "[") || peft__is(j, "{")) {
+    else if (!peft__is(j, "else") && !peft__is(j, "or") && !peft__is(j, "and") && *j->s &&
+        (peft__name_char(*j->s, false) || strchr("\"'[{", *j->s))) {
         if (peft__is(j, "is")) peft__unexpected(j, "no second \"is\"");
         n->list = peft__parse_primary(j, false);
         if (n->list->kind == PEFT__TERM_NAME) peft__loaded(j, n->list);
@@ -26032,8 +26035,8 @@ static peft__term *peft__parse_unary(peft__jinja *j, bool filters) {
     peft__parse_deeper(j);
     if (peft__is(j, "-") || peft__is(j, "+")) {
         n = peft__term_new(j, PEFT__TERM_SIGN);
-        n->op = *j->token;
-        peft__next_token(j);
+        n->op = *j->s;
+        peft__passed(j, j->s + 1);
         n->a = peft__parse_unary(j, false);
         peft__ended(j, n);
     } else {
@@ -26070,9 +26073,10 @@ static const struct peft__operator {
     const char *text;
     int level;
     char op;
-} peft__operators[] = {{"or", 0, 'o'},  {"and", 1, 'a'}, {"==", 3, '='}, {"!=", 3, '!'}, {"<=", 3, 'l'}, {">=", 3, 'g'},
-                       {"<", 3, '<'},   {">", 3, '>'},   {"in", 3, 'i'}, {"not", 3, 'n'}, {"+", 4, '+'}, {"-", 4, '-'},
-                       {"~", 5, '~'},   {"*", 6, '*'},   {"/", 6, '/'},  {"//", 6, 'd'}, {"%", 6, '%'}, {"**", 7, 'p'}};
+} peft__operators[] = {{"or", 0, 'o'}, {"and", 1, 'a'}, {"==", 3, '='}, {"!=", 3, '!'}, {"<=", 3, 'l'},
+    {">=", 3, 'g'}, {"<", 3, '<'}, {">", 3, '>'}, {"in", 3, 'i'}, {"not", 3, 'n'}, {"+", 4, '+'},
+    {"-", 4, '-'}, {"~", 5, '~'}, {"*", 6, '*'}, {"/", 6, '/'}, {"//", 6, 'd'}, {"%", 6, '%'},
+    {"**", 7, 'p'}};
 
 static const char *peft__operator_text(char op) {
     int64_t i = 0;
@@ -26081,11 +26085,13 @@ static const char *peft__operator_text(char op) {
 }
 
 static const struct peft__operator *peft__next_operator(const peft__jinja *j) {
-    const char *next = peft__after_space(j->s, j->end);
+    const char *next = peft__after_space(peft__name_end(j->s), j->end);
     for (int64_t i = 0; i < PEFT__COUNT(peft__operators); i++)
         if (peft__is(j, peft__operators[i].text))
-            return peft__operators[i].op == 'n' && (!peft__starts(next, "in") || peft__name_char(next[2], false))
-                ? NULL : &peft__operators[i];
+            return peft__operators[i].op == 'n' &&
+                    (!peft__starts(next, "in") || peft__name_char(next[2], false))
+                ? NULL
+                : &peft__operators[i];
     return NULL;
 }
 
@@ -26095,7 +26101,7 @@ static peft__term *peft__parse_binary(peft__jinja *j, int least) {
     peft__parse_deeper(j);
     if (least <= PEFT__LEVEL_NOT && peft__is(j, "not")) {
         left = peft__term_new(j, PEFT__TERM_NOT);
-        peft__next_token(j);
+        peft__accept(j, "not");
         left->a = peft__parse_binary(j, PEFT__LEVEL_NOT);
         peft__ended(j, left);
     } else left = peft__parse_unary(j, true);
@@ -26104,16 +26110,18 @@ static peft__term *peft__parse_binary(peft__jinja *j, int least) {
         peft__term *n = peft__term_over(j, PEFT__TERM_BINARY, left, NULL), **tail = &n->list;
         if (level != PEFT__LEVEL_COMPARE && level != PEFT__LEVEL_CONCAT) {
             n->op = o->op;
-            peft__next_token(j);
+            peft__accept(j, o->text);
             n->b = peft__parse_binary(j, level + 1);
         } else {  // chains
             n->kind = level == PEFT__LEVEL_COMPARE ? PEFT__TERM_COMPARE : PEFT__TERM_CONCAT;
             if (n->kind == PEFT__TERM_CONCAT) *tail = left, tail = &left->next, n->a = NULL;
-            for (; !j->status && (o = peft__next_operator(j)) != NULL && o->level == level; tail = &(*tail)->next) {
-                peft__next_token(j);
-                if (o->op == 'n') peft__next_token(j);
+            for (; !j->status && (o = peft__next_operator(j)) != NULL && o->level == level;
+                 tail = &(*tail)->next) {
+                peft__accept(j, o->text);
+                if (o->op == 'n') peft__accept(j, "in");
                 *tail = peft__parse_binary(j, level + 1);
-                if (n->kind == PEFT__TERM_COMPARE) (*tail = peft__term_over(j, PEFT__TERM_OPERAND, *tail, NULL))->op = o->op;
+                if (n->kind == PEFT__TERM_COMPARE)
+                    (*tail = peft__term_over(j, PEFT__TERM_OPERAND, *tail, NULL))->op = o->op;
             }
         }
         left = peft__ended(j, n);
@@ -26151,14 +26159,14 @@ static peft__term *peft__parse_block(peft__jinja *j, const peft__term *n, const 
     peft__expect_end(j);
     peft__term *body = peft__parse_body(j, ends);
     peft__point(j, n->begin, n->begin + n->size);
-    if (j->type == PEFT__TOKEN_END) peft__refuse(j, "\"%s\" is missing", ends[0]);
+    if (!j->mode) peft__refuse(j, "\"%s\" is missing", ends[0]);
     return body;
 }
 
 static peft__term *peft__parse_last_block(peft__jinja *j, const peft__term *n, const char *end) {
     const char *ends[] = {end, NULL};
     peft__term *body = peft__parse_block(j, n, ends);
-    peft__next_token(j);
+    peft__accept(j, end);
     return body;
 }
 
@@ -26205,9 +26213,7 @@ static void peft__parse_for(peft__jinja *j, peft__term *n) {
     n->body = peft__parse_block(j, n, ends);
     j->in_loop--;
     peft__leave_area(j, outer);
-    bool other = peft__is(j, "else");
-    peft__next_token(j);
-    if (!other) return;
+    if (peft__accept(j, "endfor") || !peft__accept(j, "else")) return;
     peft__enter_area(j, &n->other_area, n->recursive ? 0 : j->loops);
     n->other = peft__parse_last_block(j, n, "endfor");
     peft__leave_area(j, outer);
@@ -26228,9 +26234,9 @@ static void peft__parse_if(peft__jinja *j, peft__term *n) {
         if (last) arm->body = peft__parse_last_block(j, arm, "endif");
         else arm->body = peft__parse_block(j, arm, ends);
         if (last) break;
-        last = peft__is(j, "else");
-        more = last || peft__is(j, "elif");
-        peft__next_token(j);
+        last = peft__accept(j, "else");
+        more = last || peft__accept(j, "elif");
+        if (!more) peft__accept(j, "endif");
     }
     j->branch = branch;
     j->soft--;
@@ -26262,7 +26268,8 @@ static void peft__parse_signature(peft__jinja *j, peft__term *n) {
         peft__make_target(j, peft__ended(j, name), true);
         if (peft__accept(j, "=")) name->b = peft__parse_expression(j), defaults = true;
         else if (defaults) peft__refuse(j, "a parameter without a default behind one that has it");
-        else if (peft__text_is(name->value, "caller")) peft__refuse(j, "the parameter \"caller\" needs a default");
+        else if (peft__text_is(name->value, "caller"))
+            peft__refuse(j, "the parameter \"caller\" needs a default");
         *tail = name;
         tail = &name->next;
     }
@@ -26307,7 +26314,7 @@ static void peft__parse_filter_block(peft__jinja *j, peft__term *n) {
 static void peft__parse_with(peft__jinja *j, peft__term *n) {
     peft__term **tail = &n->list;
     peft__outer outer = peft__enter_area(j, &n->area, j->loops);
-    while (!j->status && j->type != PEFT__TOKEN_TAG_END) {
+    while (!j->status && !peft__tag_ends(j)) {
         if (n->list) peft__expect(j, ",");
         peft__term *set = peft__term_new(j, PEFT__TERM_SET);
         set->a = peft__parse_tuple(j, 't');
@@ -26331,7 +26338,7 @@ static void peft__parse_generation(peft__jinja *j, peft__term *n) {
 
 static void peft__parse_print(peft__jinja *j, peft__term *n) {  // {% print a, b %}
     peft__term **tail = &(n->a = peft__term_new(j, PEFT__TERM_CONCAT))->list;
-    while (!j->status && j->type != PEFT__TOKEN_TAG_END) {
+    while (!j->status && !peft__tag_ends(j)) {
         if (n->a->list) peft__expect(j, ",");
         *tail = peft__parse_expression(j);
         tail = &(*tail)->next;
@@ -26348,58 +26355,58 @@ static const struct {
     const char *name;
     peft__term_kind kind;
     void (*parse)(peft__jinja *j, peft__term *n);  // NULL: Jinja's, not supported here
-} peft__statements[] = {
-    {"for", PEFT__TERM_FOR, peft__parse_for},          {"if", PEFT__TERM_IF, peft__parse_if},
-    {"set", PEFT__TERM_SET, peft__parse_set},          {"macro", PEFT__TERM_MACRO, peft__parse_macro},
-    {"call", PEFT__TERM_CALL_BLOCK, peft__parse_macro}, {"filter", PEFT__TERM_FILTER_BLOCK, peft__parse_filter_block},
-    {"with", PEFT__TERM_WITH, peft__parse_with},       {"generation", PEFT__TERM_GENERATION, peft__parse_generation},
-    {"print", PEFT__TERM_PRINT, peft__parse_print},    {"break", PEFT__TERM_BREAK, peft__parse_flow},
+} peft__statements[] = {{"for", PEFT__TERM_FOR, peft__parse_for}, {"if", PEFT__TERM_IF, peft__parse_if},
+    {"set", PEFT__TERM_SET, peft__parse_set}, {"macro", PEFT__TERM_MACRO, peft__parse_macro},
+    {"call", PEFT__TERM_CALL_BLOCK, peft__parse_macro},
+    {"filter", PEFT__TERM_FILTER_BLOCK, peft__parse_filter_block},
+    {"with", PEFT__TERM_WITH, peft__parse_with},
+    {"generation", PEFT__TERM_GENERATION, peft__parse_generation},
+    {"print", PEFT__TERM_PRINT, peft__parse_print}, {"break", PEFT__TERM_BREAK, peft__parse_flow},
     {"continue", PEFT__TERM_CONTINUE, peft__parse_flow}, {"block", PEFT__TERM_DATA, NULL},
-    {"extends", PEFT__TERM_DATA, NULL},                {"include", PEFT__TERM_DATA, NULL},
-    {"import", PEFT__TERM_DATA, NULL},                 {"from", PEFT__TERM_DATA, NULL},
-    {"autoescape", PEFT__TERM_DATA, NULL}};
+    {"extends", PEFT__TERM_DATA, NULL}, {"include", PEFT__TERM_DATA, NULL}, {"import", PEFT__TERM_DATA, NULL},
+    {"from", PEFT__TERM_DATA, NULL}, {"autoescape", PEFT__TERM_DATA, NULL}};
 
 static peft__term *peft__parse_statement(peft__jinja *j) {
     peft__term *n = peft__term_new(j, PEFT__TERM_DATA);
     int64_t i = 0;
-    while (i < PEFT__COUNT(peft__statements) && !peft__is(j, peft__statements[i].name)) i++;
-    peft__point(j, j->token, j->token + j->token_size);
+    const char *end = peft__name_end(j->s);
+    peft__point(j, j->s, end);
+    while (i < PEFT__COUNT(peft__statements) && !peft__accept(j, peft__statements[i].name)) i++;
     if (i == PEFT__COUNT(peft__statements)) {
-        if (j->type == PEFT__TOKEN_NAME)
-            peft__refuse(j, "unknown statement \"%.*s\"", peft__shown(j->token_size), j->token);
+        if (end > j->s)
+            peft__refuse(j, "unknown statement \"%.*s\"", peft__shown((size_t)(end - j->s)), j->s);
         peft__unexpected(j, "the name of a statement");
         return n;
     }
     if (!peft__statements[i].parse)
-        peft__unable(j, "the statement \"%s\" is not supported: a template stands alone", peft__statements[i].name);
+        peft__unable(
+            j, "the statement \"%s\" is not supported: a template stands alone", peft__statements[i].name);
     n->kind = peft__statements[i].kind;
-    peft__next_token(j);
     peft__ended(j, n);
     if (!j->status) peft__statements[i].parse(j, n);
     peft__expect_end(j);
     return n;
 }
 
+// Statements up to the end of the source, or up to the tag of one of the names, which comes next then.
 static peft__term *peft__parse_body(peft__jinja *j, const char *const *ends) {
     peft__term *first = NULL, **tail = &first;
     peft__parse_deeper(j);
-    while (j->type != PEFT__TOKEN_END) {
-        peft__term *n = peft__term_new(j, j->type == PEFT__TOKEN_DATA ? PEFT__TERM_DATA : PEFT__TERM_PRINT);
-        peft__token_type type = j->type;
-        n->value = j->value;
-        peft__next_token(j);
-        if (type == PEFT__TOKEN_PRINT) {
+    for (char piece; (piece = peft__next_piece(j)) != 0; tail = &(*tail)->next) {
+        for (int i = 0; piece == '%' && ends && ends[i]; i++)
+            if (peft__is(j, ends[i])) return j->depth--, first;
+        peft__term *n = *tail = piece == '%' ? peft__parse_statement(j) : peft__term_new(j, PEFT__TERM_PRINT);
+        if (piece == 'd') {
+            n->kind = PEFT__TERM_DATA;
+            n->value = j->value;
+            n->begin = n->value.text;
+            n->size = n->value.size;
+        } else if (piece == '{') {
             n->a = peft__parse_tuple(j, 'e');
+            peft__ended(j, n);
             peft__expect_end(j);
-        } else if (type == PEFT__TOKEN_BLOCK) {
-            bool ended = false;
-            for (int i = 0; ends && ends[i]; i++) ended = ended || peft__is(j, ends[i]);
-            if (ended) break;
-            n = peft__parse_statement(j);
         }
         if (j->status) break;
-        *tail = n;
-        tail = &n->next;
     }
     j->depth--;
     return first;
@@ -26407,7 +26414,8 @@ static peft__term *peft__parse_body(peft__jinja *j, const char *const *ends) {
 
 // ---- variables
 
-// A variable of the scope, or of those around it: those that have no value are passed over. NULL: there is none.
+// A variable of the scope, or of those around it: those that have no value are passed over. NULL: there is
+// none.
 static peft__binding *peft__binding_of(peft__jinja *j, const peft__scope *s, int name, bool around) {
     int hops = 0;
     for (; s; s = around ? s->parent : NULL) {
@@ -26432,12 +26440,14 @@ static void peft__set_variable(peft__jinja *j, peft__scope *s, int name, peft__v
 }
 
 // A scope within `parent`, NULL being the outermost; `again`: one of the same area that is over, or NULL.
-static peft__scope *peft__enter(peft__jinja *j, const peft__area *area, peft__scope *parent, peft__scope *again) {
+static peft__scope *peft__enter(
+    peft__jinja *j, const peft__area *area, peft__scope *parent, peft__scope *again) {
     peft__scope *s = again && !again->kept ? again : PEFT__NEW(j, scope);
     s->parent = parent;
     for (peft__binding *b = s->first; b; b = b->next) b->value = peft__missing();
     for (const peft__mention *m = area->mentions; m; m = m->next)
-        if (m->stored_first) peft__set_variable(j, s, m->name, peft__undefined(j->t->names[m->name].text, false));
+        if (m->stored_first)
+            peft__set_variable(j, s, m->name, peft__undefined(j->t->names[m->name].text, false));
     return s;
 }
 
@@ -26459,7 +26469,8 @@ static void peft__assign(peft__jinja *j, const peft__term *n, peft__value v, pef
         peft__value item;
         const peft__term *i = n->list;
         for (; i && peft__next(j, &c, &item); i = i->next) peft__assign(j, i, item, s);
-        if (i || peft__next(j, &c, &item)) peft__refuse(j, "%s values to unpack", i ? "not enough" : "too many");
+        if (i || peft__next(j, &c, &item))
+            peft__refuse(j, "%s values to unpack", i ? "not enough" : "too many");
     }
 }
 
@@ -26528,7 +26539,8 @@ static peft__value peft__arithmetic(peft__jinja *j, char op, peft__value a, peft
         if (whole && n >= 0) return peft__whole_power(j, m, n);
         if (x < 0 && y != floor(y)) return peft__unable(j, "complex numbers");
         quotient = pow(x, y);
-        if (quotient - quotient != 0 && x - x == 0 && y - y == 0) return peft__refuse(j, "the result is too large");
+        if (quotient - quotient != 0 && x - x == 0 && y - y == 0)
+            return peft__refuse(j, "the result is too large");
         return peft__real(quotient);
     }
 }
@@ -26565,7 +26577,7 @@ static peft__value peft__binary(peft__jinja *j, char op, peft__value a, peft__va
     }
     if (op != '+' || a.kind != b.kind || !peft__is_sequence(a))
         return peft__refuse(j, "unsupported operand type(s) for %s: '%s' and '%s'", peft__operator_text(op),
-                            peft__kind_name(a), peft__kind_name(b));
+            peft__kind_name(a), peft__kind_name(b));
     peft__value sum = peft__list_new(j, a.kind, a.list->count + b.list->count);
     peft__list_add_all(j, sum, a.list->items, a.list->count);
     peft__list_add_all(j, sum, b.list->items, b.list->count);
@@ -26605,10 +26617,9 @@ static peft__value peft__attribute_only(peft__jinja *j, peft__value v, peft__val
     if (v.kind == PEFT__MACRO && peft__text_is(name, "name"))
         return v.macro->node->kind == PEFT__TERM_MACRO ? v.macro->node->a->value : peft__none();
     bool special = name.size > 1 && memcmp(name.text, "__", 2) == 0 && !j->t->desc.chat;
-    if ((special || b) &&
-        !(v.kind == PEFT__DICT && peft__given(peft__dict_get(j, v.dict, name))))
-        return peft__unable(j, "the attribute \"%.*s\" of a %s is not supported", peft__shown(name.size), name.text,
-                            peft__kind_name(v));
+    if ((special || b) && !(v.kind == PEFT__DICT && peft__given(peft__dict_get(j, v.dict, name))))
+        return peft__unable(j, "the attribute \"%.*s\" of a %s is not supported", peft__shown(name.size),
+            name.text, peft__kind_name(v));
     return peft__missing();
 }
 
@@ -26646,14 +26657,16 @@ static int64_t peft__slice_end(peft__jinja *j, peft__value v, int64_t n, bool ba
     return PEFT__MIN(i, backwards ? n - 1 : n);
 }
 
-static peft__value peft__slice(peft__jinja *j, peft__value v, peft__value first, peft__value last, peft__value by) {
+static peft__value peft__slice(
+    peft__jinja *j, peft__value v, peft__value first, peft__value last, peft__value by) {
     if (v.kind == PEFT__UNDEFINED) return peft__undefined_error(j, v);
     if (v.kind != PEFT__TEXT && v.kind != PEFT__RANGE && !peft__is_sequence(v))
         return peft__refuse(j, "a %s has no slices", peft__kind_name(v));
     int64_t n = peft__length_of(j, v), step = peft__whole_or(j, by, 1), wide;
     if (step == 0) return peft__refuse(j, "slice step cannot be zero");
     bool back = step < 0;
-    int64_t from = peft__slice_end(j, first, n, back, back ? n - 1 : 0), to = peft__slice_end(j, last, n, back, back ? -1 : n);
+    int64_t from = peft__slice_end(j, first, n, back, back ? n - 1 : 0),
+            to = peft__slice_end(j, last, n, back, back ? -1 : n);
     if (j->status) return v;
     if (v.kind == PEFT__RANGE) {
         const peft__range *g = v.range;
@@ -26709,24 +26722,26 @@ static peft__arguments peft__arguments_of(peft__jinja *j, const peft__term *n, p
     return a;
 }
 
-// Gives each argument its place: v[1], v[2], ... in the order of a signature or of a macro's parameters. Named
-// ones that have a place leave a.names. -> how many of the others have one
-static int64_t peft__bind(peft__jinja *j, peft__value called, const char *signature, const peft__term *parameter,
-                          peft__arguments a, peft__value *v) {
+// Gives each argument its place: v[1], v[2], ... in the order of a signature or of a macro's parameters.
+// Named ones that have a place leave a.names. -> how many of the others have one
+static int64_t peft__bind(peft__jinja *j, peft__value called, const char *signature,
+    const peft__term *parameter, peft__arguments a, peft__value *v) {
     int64_t at = 0;
     for (int64_t slot = 1; (parameter || *signature) && !j->status; slot++) {
         bool optional = parameter || *signature == '?';
-        peft__value name = parameter ? parameter->value : peft__text(signature + optional, strcspn(signature, " ") - optional);
+        peft__value name = parameter ? parameter->value
+                                     : peft__text(signature + optional, strcspn(signature, " ") - optional);
         int64_t entry = -1;
         if (at < a.list.list->count) v[slot] = a.list.list->items[at++];
-        else if (a.names.dict->count) entry = peft__dict_find(j, a.names.dict, name, peft__value_hash(j, name));
+        else if (a.names.dict->count)
+            entry = peft__dict_find(j, a.names.dict, name, peft__value_hash(j, name));
         if (entry >= 0) {
             v[slot] = a.names.dict->entries[entry].value;
             peft__dict_remove(j, a.names.dict, entry);
         }
         if (!peft__given(v[slot]) && !optional)
-            peft__refuse(j, "%.*s needs the argument \"%.*s\"", peft__shown(called.size), called.text, (int)name.size,
-                         name.text);
+            peft__refuse(j, "%.*s needs the argument \"%.*s\"", peft__shown(called.size), called.text,
+                (int)name.size, name.text);
         if (parameter) parameter = parameter->next;
         else signature = name.text + name.size + (name.text[name.size] == ' ');
     }
@@ -26736,17 +26751,17 @@ static int64_t peft__bind(peft__jinja *j, peft__value called, const char *signat
 // Arguments that have no place.
 static void peft__bound_all(peft__jinja *j, peft__value called, peft__arguments a, int64_t at) {
     if (at < a.list.list->count)
-        peft__refuse(j, "%.*s takes %lld arguments, not %lld", peft__shown(called.size), called.text, (long long)at,
-                     (long long)a.list.list->count);
+        peft__refuse(j, "%.*s takes %lld arguments, not %lld", peft__shown(called.size), called.text,
+            (long long)at, (long long)a.list.list->count);
     else if (a.names.dict->count && !j->status) {
         peft__value name = a.names.dict->entries[0].key;
         peft__refuse(j, "%.*s takes no keyword argument '%.*s'", peft__shown(called.size), called.text,
-                     peft__shown(name.size), name.text);
+            peft__shown(name.size), name.text);
     }
 }
 
-static peft__value peft__call_builtin(peft__jinja *j, const peft__builtin *b, char how, peft__value subject,
-                                      peft__arguments a) {
+static peft__value peft__call_builtin(
+    peft__jinja *j, const peft__builtin *b, char how, peft__value subject, peft__arguments a) {
     peft__value v[PEFT__ARGUMENTS], called = peft__text(b->name, strcspn(b->name, " "));
     memset(v, 0, sizeof(v));
     v[0] = subject;
@@ -26799,7 +26814,8 @@ static peft__value peft__call_macro(peft__jinja *j, const peft__macro *m, peft__
     return peft__taken(j, start, false);
 }
 
-static void peft__run_loop(peft__jinja *j, const peft__term *n, peft__value over, peft__scope *s, int64_t depth);
+static void peft__run_loop(
+    peft__jinja *j, const peft__term *n, peft__value over, peft__scope *s, int64_t depth);
 
 static peft__value peft__call_value(peft__jinja *j, peft__value f, peft__arguments a) {
     size_t start = j->out.size;
@@ -26824,15 +26840,18 @@ static peft__value peft__call_value(peft__jinja *j, peft__value f, peft__argumen
 // ---- evaluation
 
 static peft__value peft__no_builtin(peft__jinja *j, unsigned kind, peft__value name) {
-    return peft__refuse(j, "there is no %s \"%.*s\"", kind == PEFT__FILTER ? "filter" : "test", peft__shown(name.size),
-                        name.text);
+    return peft__refuse(j, "there is no %s \"%.*s\"", kind == PEFT__FILTER ? "filter" : "test",
+        peft__shown(name.size), name.text);
 }
 
 // v|filter or `v is test`; without v, what the filters of a block get.
 static peft__value peft__eval_builtin(peft__jinja *j, const peft__term *n, peft__value v, peft__scope *s) {
-    if (n->a) v = n->kind == PEFT__TERM_FILTER && peft__given(v) ? peft__eval_builtin(j, n->a, v, s) : peft__eval(j, n->a, s);
+    if (n->a)
+        v = n->kind == PEFT__TERM_FILTER && peft__given(v) ? peft__eval_builtin(j, n->a, v, s)
+                                                           : peft__eval(j, n->a, s);
     if (!j->status) j->at = n;
-    if (!n->builtin) return peft__no_builtin(j, n->kind == PEFT__TERM_FILTER ? PEFT__FILTER : PEFT__TEST, n->value);
+    if (!n->builtin)
+        return peft__no_builtin(j, n->kind == PEFT__TERM_FILTER ? PEFT__FILTER : PEFT__TEST, n->value);
     return peft__call_builtin(j, n->builtin, n->op, v, peft__arguments_of(j, n->list, s));
 }
 
@@ -26858,7 +26877,8 @@ static peft__value peft__eval_compound(peft__jinja *j, const peft__term *n, peft
         }
         return a;
     case PEFT__TERM_CONCAT:
-        for (const peft__term *i = n->list; i && !j->status; i = i->next) peft__put_value(j, peft__eval(j, i, s));
+        for (const peft__term *i = n->list; i && !j->status; i = i->next)
+            peft__put_value(j, peft__eval(j, i, s));
         return peft__taken(j, start, false);
     case PEFT__TERM_FILTER:
     case PEFT__TERM_TEST: return peft__eval_builtin(j, n, peft__missing(), s);
@@ -26875,7 +26895,8 @@ static peft__value peft__eval_compound(peft__jinja *j, const peft__term *n, peft
         return peft__arithmetic(j, n->op, peft__integer(0), a);
     case PEFT__TERM_NOT: return peft__boolean(!peft__truth(a));
     case PEFT__TERM_BINARY:
-        if (n->op == 'a' || n->op == 'o') return peft__truth(a) == (n->op == 'o') ? a : peft__eval(j, n->b, s);
+        if (n->op == 'a' || n->op == 'o')
+            return peft__truth(a) == (n->op == 'o') ? a : peft__eval(j, n->b, s);
         return peft__binary(j, n->op, a, peft__eval(j, n->b, s));
     case PEFT__TERM_COMPARE:
         for (const peft__term *o = n->list; o; o = o->next) {
@@ -26953,13 +26974,14 @@ static bool peft__loop_next(peft__jinja *j, peft__loop *l) {
 }
 
 static peft__value peft__loop_attribute(peft__jinja *j, peft__loop *l, peft__value name) {
-    static const char *const names[] = {"index",    "index0", "revindex", "revindex0", "length",  "depth",
-                                        "depth0", "first",  "last",     "previtem",  "nextitem"};
+    static const char *const names[] = {"index", "index0", "revindex", "revindex0", "length", "depth",
+        "depth0", "first", "last", "previtem", "nextitem"};
     int i = 0;
     while (i < 11 && !peft__text_is(name, names[i])) i++;
     int64_t length = i >= 2 && i <= 4 ? peft__loop_length(j, l) : 0;
     bool more = (i == 8 || i == 10) && peft__loop_peek(j, l);
-    int64_t numbers[] = {l->index + 1, l->index, length - l->index, length - l->index - 1, length, l->depth + 1, l->depth};
+    int64_t numbers[] = {
+        l->index + 1, l->index, length - l->index, length - l->index - 1, length, l->depth + 1, l->depth};
     if (i < 7) return peft__integer(numbers[i]);
     if (i < 9) return peft__boolean(i == 7 ? l->index == 0 : !more);
     if (i == 9 && l->index) return l->before;
@@ -26967,11 +26989,13 @@ static peft__value peft__loop_attribute(peft__jinja *j, peft__loop *l, peft__val
     return i < 11 ? peft__undefined(name, true) : peft__missing();
 }
 
-static void peft__run_loop(peft__jinja *j, const peft__term *n, peft__value over, peft__scope *outside, int64_t depth) {
+static void peft__run_loop(
+    peft__jinja *j, const peft__term *n, peft__value over, peft__scope *outside, int64_t depth) {
     peft__loop *l = PEFT__NEW(j, loop);
     peft__value loop = peft__of_kind(PEFT__LOOP);
     peft__scope *s = NULL;
-    bool completed = false;  // a body that ran to its end; without one, by break and continue too, `else` is next
+    bool completed =
+        false;  // a body that ran to its end; without one, by break and continue too, `else` is next
     l->cursor = peft__iterate(j, over);
     l->index = l->length = -1;
     l->depth = depth;
@@ -26988,7 +27012,8 @@ static void peft__run_loop(peft__jinja *j, const peft__term *n, peft__value over
         if (j->flow == 'c') j->flow = 0;
     }
     j->flow = 0;
-    if (n->other && !completed && !j->status) peft__run_terms(j, n->other, peft__enter(j, n->other_area, outside, NULL));
+    if (n->other && !completed && !j->status)
+        peft__run_terms(j, n->other, peft__enter(j, n->other_area, outside, NULL));
     j->depth--;
 }
 
@@ -27053,7 +27078,8 @@ static void peft__run_statement(peft__jinja *j, const peft__term *n, peft__scope
         peft__run_terms(j, n->body, peft__enter(j, n->area, s, NULL));
         span[1] = j->out.size;
         if (j->captures) j->t->spans_inexact = true;
-        else if (!peft__string_append(&j->t->spans, (const char *)span, sizeof(span))) j->status = PEFT_ERROR_MEMORY;
+        else if (!peft__string_append(&j->t->spans, (const char *)span, sizeof(span)))
+            j->status = PEFT_ERROR_MEMORY;
         break;
     case PEFT__TERM_WITH:
         inner = peft__enter(j, n->area, s, NULL);
@@ -27077,9 +27103,9 @@ static void peft__run_terms(peft__jinja *j, const peft__term *n, peft__scope *s)
 // ---- upper and lower case
 
 static uint32_t peft__upper_of(uint32_t c) {
-    static const uint16_t others[][2] = {  // whose capital has another small letter
-        {0xB5, 0x39C},  {0x131, 'I'},   {0x17F, 'S'},   {0x1C5, 0x1C4}, {0x1C8, 0x1C7},   {0x1CB, 0x1CA},
-        {0x1F2, 0x1F1}, {0x345, 0x399}, {0x3C2, 0x3A3}, {0x3D0, 0x392}, {0x3D1, 0x398},   {0x3D5, 0x3A6},
+    static const uint16_t others[][2] = {// whose capital has another small letter
+        {0xB5, 0x39C}, {0x131, 'I'}, {0x17F, 'S'}, {0x1C5, 0x1C4}, {0x1C8, 0x1C7}, {0x1CB, 0x1CA},
+        {0x1F2, 0x1F1}, {0x345, 0x399}, {0x3C2, 0x3A3}, {0x3D0, 0x392}, {0x3D1, 0x398}, {0x3D5, 0x3A6},
         {0x3D6, 0x3A0}, {0x3F0, 0x39A}, {0x3F1, 0x3A1}, {0x3F5, 0x395}, {0x1E9B, 0x1E60}, {0x1FBE, 0x399}};
     if (c < 128) return c >= 'a' && c <= 'z' ? c - 32 : c;
     for (int64_t i = 0; i < PEFT__COUNT(others); i++)
@@ -27144,10 +27170,10 @@ static peft__value peft__get_path(peft__jinja *j, peft__value item, peft__value 
     return item;
 }
 
-// What sort, unique, groupby, min and max compare of each item: the value of an attribute, or (`several`) the list of
-// those that have commas between; texts in small letters, if not `exact`.
-static peft__value peft__keys_of(peft__jinja *j, peft__value list, peft__value path, peft__value standard, peft__value exact,
-                                 bool several) {
+// What sort, unique, groupby, min and max compare of each item: the value of an attribute, or (`several`) the
+// list of those that have commas between; texts in small letters, if not `exact`.
+static peft__value peft__keys_of(peft__jinja *j, peft__value list, peft__value path, peft__value standard,
+    peft__value exact, bool several) {
     peft__value keys = peft__list_new(j, PEFT__LIST, list.list->count), comma = peft__text_of(",");
     for (int64_t i = 0; i < list.list->count && !j->status; i++) {
         peft__value all = peft__list_new(j, PEFT__LIST, 1), key = all;
@@ -27164,8 +27190,8 @@ static peft__value peft__keys_of(peft__jinja *j, peft__value list, peft__value p
     return keys;
 }
 
-// ---- builtins: v[0] is what they are called on, v[1], ... are their arguments. Their row's `how` is j->how until
-// something else is called.
+// ---- builtins: v[0] is what they are called on, v[1], ... are their arguments. Their row's `how` is j->how
+// until something else is called.
 
 #define PEFT__BUILTIN(name) static peft__value peft__do_##name(peft__jinja *j, peft__value *v)
 
@@ -27182,12 +27208,14 @@ PEFT__BUILTIN(attr) {
 }
 PEFT__BUILTIN(abs) {
     if (v[0].kind == PEFT__REAL) return peft__real(fabs(v[0].real));
-    if (!peft__is_whole(v[0])) return peft__refuse(j, "bad operand type for abs(): '%s'", peft__kind_name(v[0]));
+    if (!peft__is_whole(v[0]))
+        return peft__refuse(j, "bad operand type for abs(): '%s'", peft__kind_name(v[0]));
     return peft__arithmetic(j, v[0].integer < 0 ? '-' : '+', peft__integer(0), v[0]);
 }
 PEFT__BUILTIN(length) {
     int64_t n = v[0].kind == PEFT__LOOP ? peft__loop_length(j, v[0].loop) : peft__length_of(j, v[0]);
-    return n < 0 ? peft__refuse(j, "object of type '%s' has no len()", peft__kind_name(v[0])) : peft__integer(n);
+    return n < 0 ? peft__refuse(j, "object of type '%s' has no len()", peft__kind_name(v[0]))
+                 : peft__integer(n);
 }
 PEFT__BUILTIN(default) {
     (void)j;
@@ -27199,7 +27227,8 @@ PEFT__BUILTIN(end) {  // the first (how 0) or last item
     peft__cursor c = peft__iterate(j, v[0]);
     peft__value item = peft__undefined(peft__missing(), false);
     if (last && v[0].kind == PEFT__ITERATOR) return peft__refuse(j, "'generator' object is not reversible");
-    while (peft__next(j, &c, &item) && last) {}
+    while (peft__next(j, &c, &item) && last) {
+    }
     return item;
 }
 PEFT__BUILTIN(join) {  // how: 1 as the method of the text between
@@ -27211,7 +27240,8 @@ PEFT__BUILTIN(join) {  // how: 1 as the method of the text between
         if (i && peft__given(between)) peft__put_value(j, between);
         if (!method) item = peft__get_path(j, item, v[2], peft__none());
         else if (!safe && item.kind != PEFT__TEXT)
-            peft__refuse(j, "sequence item %lld: expected str instance, %s found", (long long)i, peft__kind_name(item));
+            peft__refuse(j, "sequence item %lld: expected str instance, %s found", (long long)i,
+                peft__kind_name(item));
         if (safe) peft__put_html(j, item);
         else peft__put_value(j, item);
     }
@@ -27226,7 +27256,8 @@ PEFT__BUILTIN(replace) {  // how: 1 as a filter, 0 as a method
         v[i] = peft__text_needed(j, v[i]);
     }
     size_t start = j->out.size, from = 0, at;
-    for (int64_t count = peft__whole_or(j, v[3], -1); count != 0 && !j->status && from <= v[0].size; count--) {
+    for (int64_t count = peft__whole_or(j, v[3], -1); count != 0 && !j->status && from <= v[0].size;
+         count--) {
         at = peft__find(j, v[0], v[1], from, v[0].size, false);
         if (at == SIZE_MAX) break;
         peft__put(j, v[0].text + from, at - from);
@@ -27287,12 +27318,14 @@ PEFT__BUILTIN(float) {
 PEFT__BUILTIN(round) {
     int64_t places = peft__whole_or(j, v[1], 0);
     bool common = !peft__given(v[2]) || peft__text_is(v[2], "common"), up = peft__text_is(v[2], "ceil");
-    if (!common && !up && !peft__text_is(v[2], "floor")) return peft__refuse(j, "method must be common, ceil or floor");
+    if (!common && !up && !peft__text_is(v[2], "floor"))
+        return peft__refuse(j, "method must be common, ceil or floor");
     if (v[0].kind == PEFT__UNDEFINED) return peft__undefined_error(j, v[0]);
     if (!peft__is_number(v[0])) return peft__refuse(j, "a '%s' cannot be rounded", peft__kind_name(v[0]));
     double d = peft__as_double(v[0]);
     if (!common) {
-        if (places > 300 || places < -300) return peft__unable(j, "rounding to %lld places", (long long)places);
+        if (places > 300 || places < -300)
+            return peft__unable(j, "rounding to %lld places", (long long)places);
         peft__value power = places >= 0 && places <= 18 ? peft__whole_power(j, 10, places)
                                                         : peft__real(pow(10, (double)places));
         d = peft__as_double(peft__arithmetic(j, '*', v[0], power));
@@ -27331,11 +27364,13 @@ PEFT__BUILTIN(items) {
 PEFT__BUILTIN(dictsort) {  // case_sensitive, by, reverse
     bool by_value = peft__text_is(v[2], "value");
     if (v[0].kind == PEFT__UNDEFINED) return peft__undefined_error(j, v[0]);
-    if (v[0].kind != PEFT__DICT) return peft__refuse(j, "dictsort needs a dict, not '%s'", peft__kind_name(v[0]));
+    if (v[0].kind != PEFT__DICT)
+        return peft__refuse(j, "dictsort needs a dict, not '%s'", peft__kind_name(v[0]));
     if (peft__given(v[2]) && !by_value && !peft__text_is(v[2], "key"))
         return peft__refuse(j, "You can only sort by either \"key\" or \"value\"");
     peft__value pairs = peft__to_list(j, peft__view_of(v[0], 2));
-    return peft__sorted(j, pairs, peft__keys_of(j, pairs, peft__integer(by_value), v[4], v[1], false), peft__truth(v[3]));
+    return peft__sorted(
+        j, pairs, peft__keys_of(j, pairs, peft__integer(by_value), v[4], v[1], false), peft__truth(v[3]));
 }
 PEFT__BUILTIN(sort) {  // reverse, case_sensitive, attribute
     peft__value list = peft__to_list(j, v[0]);
@@ -27378,7 +27413,8 @@ PEFT__BUILTIN(sum) {  // attribute, start
     peft__cursor c = peft__iterate(j, v[0]);
     peft__value item, sum = peft__given(v[2]) ? v[2] : peft__integer(0);
     if (sum.kind == PEFT__TEXT) return peft__refuse(j, "sum() can't sum strings");
-    while (peft__next(j, &c, &item)) sum = peft__binary(j, '+', sum, peft__get_path(j, item, v[1], peft__none()));
+    while (peft__next(j, &c, &item))
+        sum = peft__binary(j, '+', sum, peft__get_path(j, item, v[1], peft__none()));
     return sum;
 }
 
@@ -27404,7 +27440,8 @@ PEFT__BUILTIN(parts) {
         peft__list_add_all(j, part, list.list->items + at, size);
         at += size;
         int64_t full = batch ? n : size + (i >= count % n);
-        while (peft__some(v[2]) && part.list->count < full && peft__spend(j, 0)) peft__list_add(j, part, v[2]);
+        while (peft__some(v[2]) && part.list->count < full && peft__spend(j, 0))
+            peft__list_add(j, part, v[2]);
         peft__list_add(j, out, part);
     }
     return peft__as_iterator(out);
@@ -27413,8 +27450,8 @@ PEFT__BUILTIN(parts) {
 PEFT__BUILTIN(tojson) {  // ensure_ascii, indent, separators, sort_keys; plain templates give indent only
     bool chat = j->t->desc.chat;
     size_t start = j->out.size;
-    peft__style s = {true, chat ? peft__truth(v[1]) : true, chat ? peft__truth(v[4]) : true, !chat, chat ? v[2] : v[1],
-                     peft__none(), peft__text_of(": ")};
+    peft__style s = {true, chat ? peft__truth(v[1]) : true, chat ? peft__truth(v[4]) : true, !chat,
+        chat ? v[2] : v[1], peft__none(), peft__text_of(": ")};
     if (peft__is_whole(s.indent)) {
         peft__put_times(j, peft__text_of(" "), s.indent.integer);
         s.indent = peft__taken(j, start, false);
@@ -27441,7 +27478,8 @@ static size_t peft__line_end(peft__value t, size_t from, size_t *next) {
         uint32_t c;
         at = i;
         peft__utf8_next(t.text, t.size, &i, &c);
-        if (!((c >= 10 && c <= 13) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029)) continue;
+        if (!((c >= 10 && c <= 13) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029))
+            continue;
         *next = c == '\r' && i < t.size && t.text[i] == '\n' ? i + 1 : i;
         return at;
     }
@@ -27467,7 +27505,8 @@ PEFT__BUILTIN(indent) {  // width, first, blank
 
 PEFT__BUILTIN(truncate) {  // length, killwords, end, leeway
     peft__value end = peft__given(v[3]) ? peft__text_needed(j, v[3]) : peft__text_of("...");
-    int64_t length = peft__whole_or(j, v[1], 255), leeway = peft__whole_or(j, v[4], 5), tail = peft__count_chars(j, end);
+    int64_t length = peft__whole_or(j, v[1], 255), leeway = peft__whole_or(j, v[4], 5),
+            tail = peft__count_chars(j, end);
     if (length < tail || leeway < 0)
         return peft__refuse(j, "expected length >= %lld and leeway >= 0", (long long)tail);
     int64_t n = peft__length_of(j, v[0]);
@@ -27501,7 +27540,8 @@ PEFT__BUILTIN(random) {  // how: 1 where nothing to choose from is an error
     int64_t n = v[0].kind == PEFT__DICT || v[0].kind == PEFT__VIEW ? -1 : peft__length_of(j, v[0]);
     if (n == 0 && j->how) return peft__refuse(j, "Cannot choose from an empty sequence");
     if (n < 0) return peft__refuse(j, "nothing can be chosen of a '%s'", peft__kind_name(v[0]));
-    return n ? peft__item_of(j, v[0], peft__integer(peft__rng_below(&j->rng, n))) : peft__undefined(peft__missing(), false);
+    return n ? peft__item_of(j, v[0], peft__integer(peft__rng_below(&j->rng, n)))
+             : peft__undefined(peft__missing(), false);
 }
 
 PEFT__BUILTIN(most_frequent) {  // those that come most often, in the order in which they came
@@ -27516,7 +27556,8 @@ PEFT__BUILTIN(most_frequent) {  // those that come most often, in the order in w
         most = PEFT__MAX(most, n);
     }
     for (int64_t i = 0; i < counts.dict->count; i++)
-        if (counts.dict->entries[i].value.integer == most) peft__list_add(j, list, counts.dict->entries[i].key);
+        if (counts.dict->entries[i].value.integer == most)
+            peft__list_add(j, list, counts.dict->entries[i].key);
     return list;
 }
 
@@ -27528,19 +27569,22 @@ PEFT__BUILTIN(highlight) {
     return peft__taken(j, start, false);
 }
 
-// map, select, reject, selectattr, rejectattr. Bits of `how`: 1 maps, 2 of an attribute, 4 keeps those that pass.
+// map, select, reject, selectattr, rejectattr. Bits of `how`: 1 maps, 2 of an attribute, 4 keeps those that
+// pass.
 PEFT__BUILTIN(map) {
     bool map = j->how & 1, keep = j->how & 4;
     int64_t attribute = j->how & 2 ? 1 : 0;
     char how = 0;
-    peft__value item, path = peft__missing(), standard = path, list = peft__list_new(j, PEFT__LIST, 0), name = path, key;
+    peft__value item, path = peft__missing(), standard = path, list = peft__list_new(j, PEFT__LIST, 0),
+                      name = path, key;
     peft__arguments a = {v[1], v[2]};
     const peft__builtin *b = NULL;
     peft__cursor c = peft__iterate(j, peft__truth(v[0]) ? v[0] : peft__undefined(path, false));
     if (map && !a.list.list->count) {
         peft__value given[3];
         memset(given, 0, sizeof(given));
-        peft__bound_all(j, peft__text_of("map"), a, peft__bind(j, peft__text_of("map"), "?attribute ?default", NULL, a, given));
+        peft__bound_all(j, peft__text_of("map"), a,
+            peft__bind(j, peft__text_of("map"), "?attribute ?default", NULL, a, given));
         path = given[1];
         standard = given[2];
         if (!peft__given(path)) peft__refuse(j, "map requires a filter argument");
@@ -27585,7 +27629,8 @@ PEFT__BUILTIN(is_sameas) {
     if (k > PEFT__TEXT) return peft__boolean(v[0].list == v[1].list);
     if (k == PEFT__REAL || k == PEFT__TEXT ||
         (k == PEFT__INTEGER && (v[0].integer < -5 || v[0].integer > 256) && peft__equal(j, v[0], v[1])))
-        return peft__unable(j, "whether two '%s' are the same object is not known here", peft__kind_name(v[0]));
+        return peft__unable(
+            j, "whether two '%s' are the same object is not known here", peft__kind_name(v[0]));
     return peft__boolean(k != PEFT__UNDEFINED && peft__equal(j, v[0], v[1]));
 }
 PEFT__BUILTIN(is_builtin) {  // how: 'f' a filter, 't' a test
@@ -27640,20 +27685,24 @@ PEFT__BUILTIN(begins) {  // how: 1 at the end
 PEFT__BUILTIN(without) {  // how: 1 at the end
     bool at_end = j->how & 1;
     size_t n = v[0].size, cut = peft__text_needed(j, v[1]).size;
-    return !peft__do_begins(j, v).flag ? v[0] : at_end ? peft__part_of(v[0], 0, n - cut) : peft__part_of(v[0], cut, n);
+    return !peft__do_begins(j, v).flag ? v[0]
+        : at_end                       ? peft__part_of(v[0], 0, n - cut)
+                                       : peft__part_of(v[0], cut, n);
 }
 
 PEFT__BUILTIN(split) {  // how: 1 from the right
     bool right = j->how & 1, space = !peft__some(v[1]);
     int64_t most = peft__whole_or(j, v[2], -1);
-    peft__value rest = v[0], by = space ? v[1] : peft__text_needed(j, v[1]), list = peft__list_new(j, PEFT__LIST, 0);
+    peft__value rest = v[0], by = space ? v[1] : peft__text_needed(j, v[1]),
+                list = peft__list_new(j, PEFT__LIST, 0);
     if (!space && !by.size) return peft__refuse(j, "empty separator");
     for (; !j->status; most--) {
         if (space) rest = peft__stripped(rest, right ? 2 : 1);
         if (space && !rest.size) break;
         size_t at = SIZE_MAX, behind = 0;  // the separator
         if (most != 0 && !space) at = peft__find(j, rest, by, 0, rest.size, right), behind = at + by.size;
-        for (size_t i = right ? rest.size : 0; space && most != 0 && at == SIZE_MAX && (right ? i > 0 : i < rest.size);) {
+        for (size_t i = right ? rest.size : 0;
+             space && most != 0 && at == SIZE_MAX && (right ? i > 0 : i < rest.size);) {
             uint32_t c;
             size_t begin = right ? peft__char_begin(rest, i) : i, end = begin;
             peft__utf8_next(rest.text, rest.size, &end, &c);
@@ -27680,7 +27729,8 @@ PEFT__BUILTIN(splitlines) {
 
 PEFT__BUILTIN(partition) {  // how: 1 at the last one
     bool last = j->how & 1;
-    peft__value by = peft__text_needed(j, v[1]), out = peft__list_new(j, PEFT__TUPLE, 3), empty = peft__text_of("");
+    peft__value by = peft__text_needed(j, v[1]), out = peft__list_new(j, PEFT__TUPLE, 3),
+                empty = peft__text_of("");
     if (!by.size) return peft__refuse(j, "empty separator");
     size_t at = peft__find(j, v[0], by, 0, v[0].size, last);
     bool found = at != SIZE_MAX;
@@ -27693,10 +27743,11 @@ PEFT__BUILTIN(partition) {  // how: 1 at the last one
 }
 
 PEFT__BUILTIN(all_are) {  // how: a letter
-    static const uint16_t raised[][2] = {  // digits that are no decimals: superscripts, subscripts, those in circles
-        {0xB2, 0xB3},     {0xB9, 0xB9},     {0x1369, 0x1371}, {0x19DA, 0x19DA}, {0x2070, 0x2070}, {0x2074, 0x2079},
-        {0x2080, 0x2089}, {0x2460, 0x2468}, {0x2474, 0x247C}, {0x2488, 0x2490}, {0x24EA, 0x24EA}, {0x24F5, 0x24FD},
-        {0x24FF, 0x24FF}, {0x2776, 0x277E}, {0x2780, 0x2788}, {0x278A, 0x2792}};
+    static const uint16_t raised[][2] = {
+        // digits that are no decimals: superscripts, subscripts, those in circles
+        {0xB2, 0xB3}, {0xB9, 0xB9}, {0x1369, 0x1371}, {0x19DA, 0x19DA}, {0x2070, 0x2070}, {0x2074, 0x2079},
+        {0x2080, 0x2089}, {0x2460, 0x2468}, {0x2474, 0x247C}, {0x2488, 0x2490}, {0x24EA, 0x24EA},
+        {0x24F5, 0x24FD}, {0x24FF, 0x24FF}, {0x2776, 0x277E}, {0x2780, 0x2788}, {0x278A, 0x2792}};
     peft__value t = peft__to_text(j, v[0]);
     int how = j->how;
     bool all = true, any = how == 'c';
@@ -27708,11 +27759,12 @@ PEFT__BUILTIN(all_are) {  // how: a letter
         bool cased = how == 'u' || how == 'l';
         if (cased && !peft__is_cased(c)) continue;
         any = true;
-        all = cased ? peft__is_upper(c) == (how == 'u')
+        all = cased      ? peft__is_upper(c) == (how == 'u')
             : how == 'a' ? (bit & PEFT__UC_L) != 0
             : how == 'b' ? (bit & (PEFT__UC_L | PEFT__UC_N)) != 0
             : how == 'c' ? c < 128
-            : how == 'd' ? bit & PEFT__UC_ND || peft__uc_among(raised, PEFT__COUNT(raised), c) || (c >= 0x1F100 && c <= 0x1F10A)
+            : how == 'd' ? bit & PEFT__UC_ND || peft__uc_among(raised, PEFT__COUNT(raised), c) ||
+                (c >= 0x1F100 && c <= 0x1F10A)
             : how == 'e' ? (bit & PEFT__UC_ND) != 0
             : how == 'n' ? (bit & PEFT__UC_N) != 0
                          : peft__uc_space(c);
@@ -27721,7 +27773,8 @@ PEFT__BUILTIN(all_are) {  // how: a letter
 }
 
 // The value of "0.name[key]" in "{0.name[key]!r:>5}".format(...)
-static peft__value peft__format_field(peft__jinja *j, const char **s, const char *end, peft__value *v, int64_t *next) {
+static peft__value peft__format_field(
+    peft__jinja *j, const char **s, const char *end, peft__value *v, int64_t *next) {
     const char *from = *s, *digits = from;
     peft__value found, key;
     while (*s < end && !strchr(".[!:}", **s)) ++*s;
@@ -27733,7 +27786,8 @@ static peft__value peft__format_field(peft__jinja *j, const char **s, const char
         if (!n) at = (*next)++;
         else *next = -1;
         if (at >= v[1].list->count)
-            return peft__refuse(j, "Replacement index %lld out of range for positional args tuple", (long long)at);
+            return peft__refuse(
+                j, "Replacement index %lld out of range for positional args tuple", (long long)at);
         found = v[1].list->items[at];
     } else found = peft__dict_get(j, v[2].dict, peft__text(from, n));
     if (!peft__given(found)) return peft__refuse(j, "no '%.*s' for the format", peft__shown(n), from);
@@ -27831,7 +27885,8 @@ PEFT__BUILTIN(sort_in_place) {
 }
 PEFT__BUILTIN(get) {  // how: 's' setdefault, 'p' pop
     int how = j->how;
-    peft__value found = peft__dict_get(j, v[0].dict, v[1]), standard = peft__given(v[2]) ? v[2] : peft__none();
+    peft__value found = peft__dict_get(j, v[0].dict, v[1]),
+                standard = peft__given(v[2]) ? v[2] : peft__none();
     if (how == 'p' && peft__given(found))
         peft__dict_remove(j, v[0].dict, peft__dict_find(j, v[0].dict, v[1], peft__value_hash(j, v[1])));
     if (peft__given(found) || j->status) return found;
@@ -27850,7 +27905,8 @@ PEFT__BUILTIN(update) {
     for (int i = !given->count; i < 2; i++) {
         bool dict = sources[i].kind == PEFT__DICT;
         peft__cursor c = peft__iterate(j, dict ? peft__view_of(sources[i], 2) : sources[i]);
-        while (peft__next(j, &c, &item) && peft__two_of(j, item, &key, &value)) peft__dict_set(j, v[0].dict, key, value);
+        while (peft__next(j, &c, &item) && peft__two_of(j, item, &key, &value))
+            peft__dict_set(j, v[0].dict, key, value);
     }
     return peft__none();
 }
@@ -27942,7 +27998,8 @@ PEFT__BUILTIN(zip) {
     for (int64_t i = 0; i < l->count && cursors; i++) cursors[i] = peft__iterate(j, l->items[i]);
     while (l->count && !j->status) {
         row = peft__list_new(j, PEFT__TUPLE, l->count);
-        for (int64_t i = 0; i < l->count && peft__next(j, &cursors[i], &item); i++) peft__list_add(j, row, item);
+        for (int64_t i = 0; i < l->count && peft__next(j, &cursors[i], &item); i++)
+            peft__list_add(j, row, item);
         if (row.list->count < l->count) break;
         peft__list_add(j, out, row);
     }
@@ -27954,21 +28011,23 @@ PEFT__BUILTIN(raise_exception) {
 }
 
 static void peft__put_time(peft__jinja *j, const char *s, size_t n, int64_t now) {
-    static const char *const days[] = {"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
-    static const char *const months[] = {"January", "February", "March",     "April",   "May",      "June",
-                                         "July",    "August",   "September", "October", "November", "December"};
+    static const char *const days[] = {
+        "Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
+    static const char *const months[] = {"January", "February", "March", "April", "May", "June", "July",
+        "August", "September", "October", "November", "December"};
     static const int before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
     static const char letters[] = "YymdHIMSfjwe", widths[] = "122222226311";
-    int64_t of_day = (now % 86400 + 86400) % 86400, date = (now - of_day) / 86400 + 719468;  // days since 0000-03-01
+    int64_t of_day = (now % 86400 + 86400) % 86400,
+            date = (now - of_day) / 86400 + 719468;  // days since 0000-03-01
     int64_t era = (date >= 0 ? date : date - 146096) / 146097, of_era = date - era * 146097;
     int64_t y = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365,
             of_year = of_era - (365 * y + y / 4 - y / 100), m = (5 * of_year + 2) / 153;
-    int day = (int)(of_year - (153 * m + 2) / 5 + 1), month = (int)(m < 10 ? m + 3 : m - 9), hour = (int)(of_day / 3600),
-        weekday = (int)(((date + 3) % 7 + 7) % 7);
+    int day = (int)(of_year - (153 * m + 2) / 5 + 1), month = (int)(m < 10 ? m + 3 : m - 9),
+        hour = (int)(of_day / 3600), weekday = (int)(((date + 3) % 7 + 7) % 7);
     int64_t year = y + era * 400 + (month <= 2);
     bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    int64_t numbers[] = {year, year % 100, month, day, hour, hour % 12 ? hour % 12 : 12, of_day / 60 % 60, of_day % 60, 0,
-                         before[month - 1] + day + (leap && month > 2), weekday, day};
+    int64_t numbers[] = {year, year % 100, month, day, hour, hour % 12 ? hour % 12 : 12, of_day / 60 % 60,
+        of_day % 60, 0, before[month - 1] + day + (leap && month > 2), weekday, day};
     for (size_t i = 0; i < n && !j->status; i++) {
         bool bare = i + 2 < n && s[i] == '%' && s[i + 1] == '-';
         if (s[i] != '%' || i + 1 >= n) {
@@ -27981,7 +28040,8 @@ static void peft__put_time(peft__jinja *j, const char *s, size_t n, int64_t now)
             char text[32];
             peft__string_into(text, sizeof(text), "%lld", (long long)numbers[known - letters]);
             if (s[i] == 'e' && day < 10 && !bare) peft__puts(j, " ");
-            for (int k = (int)strlen(text); k < widths[known - letters] - '0' && !bare; k++) peft__puts(j, "0");
+            for (int k = (int)strlen(text); k < widths[known - letters] - '0' && !bare; k++)
+                peft__puts(j, "0");
             peft__puts(j, text);
             continue;
         }
@@ -28017,14 +28077,17 @@ PEFT__BUILTIN(strftime_now) {
 #define PEFT__OF(kind) (1u << PEFT__##kind)
 #define PEFT__LIST_CHANGES (PEFT__OF(LIST) | PEFT__CHANGES)
 #define PEFT__DICT_CHANGES (PEFT__OF(DICT) | PEFT__CHANGES)
-#define PEFT__COUNTABLE (PEFT__OF(UNDEFINED) | PEFT__OF(TEXT) | PEFT__OF(LIST) | PEFT__OF(TUPLE) | PEFT__OF(DICT) | PEFT__OF(RANGE))
+#define PEFT__COUNTABLE                                                                                      \
+    (PEFT__OF(UNDEFINED) | PEFT__OF(TEXT) | PEFT__OF(LIST) | PEFT__OF(TUPLE) | PEFT__OF(DICT) |              \
+        PEFT__OF(RANGE))
 
 PEFT__BUILTIN(is_kind) {  // how: a letter from 'a' on
-    static const unsigned kinds[] = {
-        PEFT__OF(BOOLEAN), PEFT__OF(REAL), PEFT__OF(INTEGER), PEFT__OF(DICT), PEFT__OF(NONE), PEFT__OF(TEXT),
-        PEFT__OF(UNDEFINED), ~PEFT__OF(UNDEFINED), PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER) | PEFT__OF(REAL), PEFT__COUNTABLE,
+    static const unsigned kinds[] = {PEFT__OF(BOOLEAN), PEFT__OF(REAL), PEFT__OF(INTEGER), PEFT__OF(DICT),
+        PEFT__OF(NONE), PEFT__OF(TEXT), PEFT__OF(UNDEFINED), ~PEFT__OF(UNDEFINED),
+        PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER) | PEFT__OF(REAL), PEFT__COUNTABLE,
         PEFT__COUNTABLE | PEFT__OF(VIEW) | PEFT__OF(ITERATOR) | PEFT__OF(LOOP),
-        PEFT__OF(UNDEFINED) | PEFT__OF(LOOP) | PEFT__OF(JOINER) | PEFT__OF(MACRO) | PEFT__OF(FUNCTION) | PEFT__OF(METHOD)};
+        PEFT__OF(UNDEFINED) | PEFT__OF(LOOP) | PEFT__OF(JOINER) | PEFT__OF(MACRO) | PEFT__OF(FUNCTION) |
+            PEFT__OF(METHOD)};
     return peft__boolean(1u << v[0].kind & kinds[j->how - 'a']);
 }
 
@@ -28039,8 +28102,8 @@ static const peft__builtin peft__builtins[] = {
     {"startswith endswith", peft__do_begins, "affix ?start ?end", PEFT__OF(TEXT), "01"},
     {"removeprefix removesuffix", peft__do_without, "affix", PEFT__OF(TEXT), "01"},
     {"format", peft__do_format, "*", PEFT__OF(TEXT), NULL},
-    {"isalnum isalpha isascii isdecimal isdigit islower isnumeric isspace isupper", peft__do_all_are, "", PEFT__OF(TEXT),
-     "bacedlnsu"},
+    {"isalnum isalpha isascii isdecimal isdigit islower isnumeric isspace isupper", peft__do_all_are, "",
+        PEFT__OF(TEXT), "bacedlnsu"},
     {"join", peft__do_join, "iterable", PEFT__OF(TEXT), "1"},
     {"lstrip rstrip strip", peft__do_strip, "?chars", PEFT__OF(TEXT), "123"},
     {"partition rpartition", peft__do_partition, "sep", PEFT__OF(TEXT), "01"},
@@ -28068,21 +28131,22 @@ static const peft__builtin peft__builtins[] = {
     {"is_integer", peft__do_is_integer, "", PEFT__OF(REAL), NULL},
     // attributes that Python's values have and these have not: to use one is an error, not undefined
     {"casefold encode expandtabs format_map isidentifier isprintable istitle maketrans translate", NULL, "",
-     PEFT__OF(TEXT), NULL},
+        PEFT__OF(TEXT), NULL},
     {"fromkeys", NULL, "", PEFT__OF(DICT), NULL},
     {"count index start stop step", NULL, "", PEFT__OF(RANGE), NULL},
     {"isdisjoint mapping", NULL, "", PEFT__OF(VIEW), NULL},
-    {"bit_count bit_length denominator from_bytes numerator to_bytes", NULL, "", PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER), NULL},
+    {"bit_count bit_length denominator from_bytes numerator to_bytes", NULL, "",
+        PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER), NULL},
     {"as_integer_ratio conjugate fromhex hex imag real", NULL, "",
-     PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER) | PEFT__OF(REAL), NULL},
+        PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER) | PEFT__OF(REAL), NULL},
     {"arguments caller catch_kwargs catch_varargs explicit_caller", NULL, "", PEFT__OF(MACRO), NULL},
     {"items pos sep used", NULL, "", PEFT__OF(CYCLER) | PEFT__OF(JOINER), NULL},
     // tests
-    {"== eq equalto != ne < lt lessthan <= le > gt greaterthan >= ge", peft__do_is_compared, "other", PEFT__TEST,
-     "===!!<<<ll>>>gg"},
+    {"== eq equalto != ne < lt lessthan <= le > gt greaterthan >= ge", peft__do_is_compared, "other",
+        PEFT__TEST, "===!!<<<ll>>>gg"},
     {"in", peft__do_is_compared, "seq", PEFT__TEST, "i"},
-    {"boolean float integer mapping none string undefined defined number sequence iterable callable", peft__do_is_kind,
-     "", PEFT__TEST, "abcdefghijkl"},
+    {"boolean float integer mapping none string undefined defined number sequence iterable callable",
+        peft__do_is_kind, "", PEFT__TEST, "abcdefghijkl"},
     {"divisibleby", peft__do_is_remainder, "num", PEFT__TEST, NULL},
     {"even odd", peft__do_is_remainder, "", PEFT__TEST, "01"},
     {"false true escaped", peft__do_is_flag, "", PEFT__TEST, "012"},
@@ -28099,8 +28163,7 @@ static const peft__builtin peft__builtins[] = {
     {"strftime_now", peft__do_strftime_now, "format", PEFT__GLOBAL | PEFT__CHAT_ONLY, NULL},
     {"zip", peft__do_zip, "*", PEFT__GLOBAL | PEFT__PLAIN_ONLY, NULL},
     // filters
-    {"abs", peft__do_abs, "", PEFT__FILTER, NULL},
-    {"attr", peft__do_attr, "name", PEFT__FILTER, NULL},
+    {"abs", peft__do_abs, "", PEFT__FILTER, NULL}, {"attr", peft__do_attr, "name", PEFT__FILTER, NULL},
     {"batch", peft__do_parts, "linecount ?fill_with", PEFT__FILTER, "1"},
     {"slice", peft__do_parts, "slices ?fill_with", PEFT__FILTER, NULL},
     {"center", peft__do_center, "?width", PEFT__FILTER, "f"},
@@ -28124,7 +28187,7 @@ static const peft__builtin peft__builtins[] = {
     {"unique", peft__do_extreme, "?case_sensitive ?attribute", PEFT__FILTER, "u"},
     {"most_frequent", peft__do_most_frequent, "", PEFT__FILTER | PEFT__PLAIN_ONLY, NULL},
     {"filesizeformat pprint striptags urlencode urlize wordcount wordwrap xmlattr", peft__do_unsupported, "*",
-     PEFT__FILTER, NULL},
+        PEFT__FILTER, NULL},
     {"random", peft__do_random, "", PEFT__FILTER, NULL},
     {"replace", peft__do_replace, "old new ?count", PEFT__FILTER, "1"},
     {"reverse", peft__do_reverse, "", PEFT__FILTER, NULL},
@@ -28133,13 +28196,16 @@ static const peft__builtin peft__builtins[] = {
     {"string", peft__do_string, "", PEFT__FILTER, NULL},
     {"sum", peft__do_sum, "?attribute ?start", PEFT__FILTER, NULL},
     {"title", peft__do_case, "", PEFT__FILTER, "f"},
-    {"tojson", peft__do_tojson, "?ensure_ascii ?indent ?separators ?sort_keys", PEFT__FILTER | PEFT__CHAT_ONLY, NULL},
+    {"tojson", peft__do_tojson, "?ensure_ascii ?indent ?separators ?sort_keys",
+        PEFT__FILTER | PEFT__CHAT_ONLY, NULL},
     {"tojson", peft__do_tojson, "?indent", PEFT__FILTER | PEFT__PLAIN_ONLY, NULL},
     {"trim", peft__do_strip, "?chars", PEFT__FILTER, "3"},
     {"truncate", peft__do_truncate, "?length ?killwords ?end ?leeway", PEFT__FILTER, NULL}};
 
-// The builtin of a name as PEFT__FILTER, PEFT__TEST, PEFT__GLOBAL or as a method of a kind, whose bit is given.
-static const peft__builtin *peft__find_builtin(const peft_template *t, unsigned kinds, peft__value name, char *how) {
+// The builtin of a name as PEFT__FILTER, PEFT__TEST, PEFT__GLOBAL or as a method of a kind, whose bit is
+// given.
+static const peft__builtin *peft__find_builtin(
+    const peft_template *t, unsigned kinds, peft__value name, char *how) {
     unsigned hidden = t->desc.chat ? PEFT__PLAIN_ONLY : PEFT__CHAT_ONLY;
     for (const peft__builtin *b = peft__builtins; b < peft__builtins + PEFT__COUNT(peft__builtins); b++) {
         if (kinds < PEFT__FILTER && b->kinds & (PEFT__TEST | PEFT__GLOBAL)) break;  // methods come first
@@ -28147,7 +28213,9 @@ static const peft__builtin *peft__find_builtin(const peft_template *t, unsigned 
         int which = 0;
         for (const char *s = b->name, *space; s; s = space ? space + 1 : NULL, which++) {
             space = strchr(s, ' ');
-            if (!name.size || *s != *name.text || strcspn(s, " ") != name.size || memcmp(s, name.text, name.size) != 0) continue;
+            if (!name.size || *s != *name.text || strcspn(s, " ") != name.size ||
+                memcmp(s, name.text, name.size) != 0)
+                continue;
             *how = b->how ? b->how[which] : (char)0;
             return b;
         }
@@ -28185,7 +28253,8 @@ static peft__value peft__value_of_json(peft__jinja *j, const peft__json *v) {
 // The source with its line ends as \n; one at the end goes, as Jinja does it.
 static void peft__template_source(peft_template *t, const char *text, size_t n) {
     for (size_t i = 0; i < n; i++)
-        if (text[i] != '\r' || i + 1 == n || text[i + 1] != '\n') t->source[t->size++] = text[i] == '\r' ? '\n' : text[i];
+        if (text[i] != '\r' || i + 1 == n || text[i + 1] != '\n')
+            t->source[t->size++] = text[i] == '\r' ? '\n' : text[i];
     if (t->size && t->source[t->size - 1] == '\n' && !t->desc.keep_trailing_newline) t->size--;
     t->source[t->size] = 0;
 }
@@ -28198,18 +28267,22 @@ static peft_status peft__template_compile(peft_template *t) {
     j.arena = &t->tree;
     j.max_memory = SIZE_MAX / 2;
     j.steps = 1 << 24;  // for many names: the rest takes time in proportion to the text
-    j.s = j.tag = j.token = t->source;
+    j.s = j.tag = j.before = t->source;
     j.end = t->source + t->size;
     t->root = peft__area_new(&j);
-    for (int i = 0; i < 3; i++) t->special[i] = peft__mention_name(&j, peft__text_of(special[i]), false, false);
+    for (int i = 0; i < 3; i++)
+        t->special[i] = peft__mention_name(&j, peft__text_of(special[i]), false, false);
     t->loop = peft__mention_name(&j, peft__text_of("loop"), false, false);
-    peft__next_token(&j);
     t->body = peft__parse_body(&j, NULL);
     j.at = j.lacking;
-    if (j.lacking) peft__no_builtin(&j, j.lacking->kind == PEFT__TERM_FILTER ? PEFT__FILTER : PEFT__TEST, j.lacking->value);
+    if (j.lacking)
+        peft__no_builtin(
+            &j, j.lacking->kind == PEFT__TERM_FILTER ? PEFT__FILTER : PEFT__TEST, j.lacking->value);
     for (const peft__area *area = j.areas; area && !j.status; area = area->earlier)
-        for (peft__mention *m = area->mentions; m; m = m->next)  // a scope has the value that is outside of it
-            for (const peft__area *p = area->parent; p && m->stored_first && peft__spend(&j, 0); p = p->parent)
+        for (peft__mention *m = area->mentions; m;
+             m = m->next)  // a scope has the value that is outside of it
+            for (const peft__area *p = area->parent; p && m->stored_first && peft__spend(&j, 0);
+                 p = p->parent)
                 m->stored_first = !peft__mentioned(p, m->name);
     return j.status;
 }
@@ -28278,7 +28351,8 @@ static peft_status peft__template_run(peft_template *t, const peft__json *values
     for (int64_t i = 0; i < t->name_count && !j.status; i++) {
         peft__value v = peft__dict_get(&j, record.dict, t->names[i].text);
         char how = 0;
-        const peft__builtin *b = peft__given(v) ? NULL : peft__find_builtin(t, PEFT__GLOBAL, t->names[i].text, &how);
+        const peft__builtin *b =
+            peft__given(v) ? NULL : peft__find_builtin(t, PEFT__GLOBAL, t->names[i].text, &how);
         if (b) v = peft__of_kind(PEFT__FUNCTION), v.builtin = b, v.size = (size_t)how;
         j.globals[i] = v;
     }
@@ -28290,8 +28364,8 @@ static peft_status peft__template_run(peft_template *t, const peft__json *values
     return j.status;
 }
 
-PEFTDEF peft_status peft_template_render(peft_template *t, const char *json, size_t length, const char **text,
-                                         size_t *size) {
+PEFTDEF peft_status peft_template_render(
+    peft_template *t, const char *json, size_t length, const char **text, size_t *size) {
     peft__json *record = NULL;
     *text = NULL;
     if (size) *size = 0;
@@ -28306,7 +28380,6 @@ PEFTDEF peft_status peft_template_render(peft_template *t, const char *json, siz
     if (size) *size = t->out.size;
     return PEFT_OK;
 }
-
 // ---- templates of datasets: fields alone are filled in here, all else is Jinja's
 
 typedef struct peft__part {
@@ -28316,7 +28389,7 @@ typedef struct peft__part {
 } peft__part;
 
 typedef struct peft__template {
-    const char *what;      // "prompt" or "completion", for messages
+    const char *what;  // "prompt" or "completion", for messages
     peft__part *parts;
     int64_t count;
     peft_template *jinja;  // not fields only: to be destroyed
@@ -28328,8 +28401,8 @@ static void peft__trim(const char **text, size_t *n) {
 }
 
 // {{field}}; or FLAN's {field}, where {{ and }} stand for braces.
-static peft_status peft__template_split(peft_context *ctx, peft__arena *arena, const char *what, const char *text,
-                                        bool flan, peft__template *out) {
+static peft_status peft__template_split(peft_context *ctx, peft__arena *arena, const char *what,
+    const char *text, bool flan, peft__template *out) {
     size_t width = flan ? 1 : 2;
     memset(out, 0, sizeof(*out));
     out->what = what;
@@ -28344,15 +28417,17 @@ static peft_status peft__template_split(peft_context *ctx, peft__arena *arena, c
         else if (!part.size) {
             close = *at == '{' ? strstr(at + width, flan ? "}" : "}}") : NULL;
             if (!close)
-                return peft__fail(ctx, PEFT_ERROR_ARGUMENT, flan ? "%s template: the brace at byte %lld has no other"
-                                  : "%s template: \"{{\" at byte %lld is not closed", what, (long long)(at - text));
+                return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
+                    flan ? "%s template: the brace at byte %lld has no other"
+                         : "%s template: \"{{\" at byte %lld is not closed",
+                    what, (long long)(at - text));
             part.text = at + width;
             part.size = (size_t)(close - part.text);
             part.field = true;
             peft__trim(&part.text, &part.size);
             if (!part.size)
                 return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s template: no field name at byte %lld", what,
-                                  (long long)(at - text));
+                    (long long)(at - text));
             next = close + width;
         }
         out->parts[out->count++] = part;
@@ -28360,8 +28435,8 @@ static peft_status peft__template_split(peft_context *ctx, peft__arena *arena, c
     return PEFT_OK;
 }
 
-static peft_status peft__template_parse(peft_context *ctx, peft__arena *arena, const char *what, const char *text,
-                                        peft__template *out) {
+static peft_status peft__template_parse(
+    peft_context *ctx, peft__arena *arena, const char *what, const char *text, peft__template *out) {
     return peft__template_split(ctx, arena, what, text, false, out);
 }
 
@@ -28392,16 +28467,21 @@ static peft_status peft__template_check(const peft__template *t, const peft__dat
         int n = 0;
         const char *doubt = t->parts[i].field ? NULL : peft__template_doubt(r, &t->parts[i], &n);
         if (doubt)
-            return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT, "%s template: \"%.*s\" would stand there as it is; a field is "
-                              "written {{name}}. Fields of %s: %s", t->what, n, doubt, r->path, names);
+            return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
+                "%s template: \"%.*s\" would stand there as it is; a field is "
+                "written {{name}}. Fields of %s: %s",
+                t->what, n, doubt, r->path, names);
         filled = filled || t->parts[i].field;
     }
     if (filled) return PEFT_OK;
-    return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT, "%s template: no {{field}} in it, every %s would be the same. "
-                      "Fields of %s: %s", t->what, t->what, r->path, names);
+    return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
+        "%s template: no {{field}} in it, every %s would be the same. "
+        "Fields of %s: %s",
+        t->what, t->what, r->path, names);
 }
 
-// Whether a template has more in it than names of fields and ways to values inside of them: then all is Jinja's.
+// Whether a template has more in it than names of fields and ways to values inside of them: then all is
+// Jinja's.
 static bool peft__is_jinja(const peft__data_record *r, const char *text) {
     static const char *const words[] = {" if ", " in ", " is ", " and ", " or ", " not "};
     peft__field f;
@@ -28417,14 +28497,15 @@ static bool peft__is_jinja(const peft__data_record *r, const char *text) {
             if (name[i] && strchr("|()+*/%~=<>:,!{}", name[i])) return true;
             if (name[i] == '[' && i + 1 < n && peft__name_char(name[i + 1], true)) return true;
             for (int64_t k = 0; k < PEFT__COUNT(words); k++)
-                if (n - i > strlen(words[k]) && memcmp(name + i, words[k], strlen(words[k])) == 0) return true;
+                if (n - i > strlen(words[k]) && memcmp(name + i, words[k], strlen(words[k])) == 0)
+                    return true;
         }
     }
     return false;
 }
 
 static peft_status peft__template_open(const peft__data_record *r, peft__arena *arena, const char *what,
-                                       const char *text, const peft_dataset_desc *d, peft__template *out) {
+    const char *text, const peft_dataset_desc *d, peft__template *out) {
     bool flan = d && d->style == PEFT_STYLE_FLAN;
     if (flan || !peft__is_jinja(r, text)) return peft__template_split(r->ctx, arena, what, text, flan, out);
     peft_template_desc j;
@@ -28478,8 +28559,8 @@ static peft__json peft__json_of(peft__json_type type, const char *text, size_t n
 static const char peft__bars[] =
     "3ed2dface8203c4c9dfb1a5dc58e41e0";  // stands for ||| in a record's texts, as in promptsource
 
-static const char *peft__swapped(peft__arena *a, const char *text, size_t n, const char *from, const char *to,
-                                 size_t *size) {
+static const char *peft__swapped(
+    peft__arena *a, const char *text, size_t n, const char *from, const char *to, size_t *size) {
     size_t m = strlen(from);
     char *out = (char *)peft__arena_alloc(a, n / m * strlen(to) + n + 1);
     *size = 0;
@@ -28502,7 +28583,8 @@ static peft__json *peft__record_object(const peft__data_record *r, peft__arena *
     const peft__json *from = r->object ? r->object->child : NULL;
     for (int64_t i = 0; r->object ? from != NULL : i < r->count; i++, from = from ? from->next : NULL) {
         const peft__field *f = from ? NULL : &r->fields[i];
-        peft__json own = from ? *from : peft__json_of(f->null ? PEFT__JSON_NULL : PEFT__JSON_STRING, f->text, f->size);
+        peft__json own =
+            from ? *from : peft__json_of(f->null ? PEFT__JSON_NULL : PEFT__JSON_STRING, f->text, f->size);
         if (f) own.key = f->name, own.key_length = f->name_size;
         if (own.type == PEFT__JSON_STRING && own.length >= 3 && memchr(own.string, '|', own.length))
             own.string = peft__swapped(a, own.string, own.length, "|||", peft__bars, &own.length);
@@ -28515,7 +28597,7 @@ static peft__json *peft__record_object(const peft__data_record *r, peft__arena *
 
 // Fills a template in. *text is the template's or `out`'s, until the next time.
 static peft_status peft__template_text(const peft__template *t, const peft__data_record *r, peft__arena *a,
-                                       peft__json *choices, peft__string *out, const char **text, size_t *size) {
+    peft__json *choices, peft__string *out, const char **text, size_t *size) {
     char names[300];
     if (t->jinja) {
         peft__json *object = peft__record_object(r, a, choices);
@@ -28526,7 +28608,8 @@ static peft_status peft__template_text(const peft__template *t, const peft__data
             status = peft__fail(r->ctx, PEFT_ERROR_FORMAT, "the %s holds a NUL character", t->what);
         if (!status || status == PEFT_ERROR_MEMORY) return status;
         peft__record_names(r, names, sizeof(names));
-        return peft__fail(r->ctx, status, "%s:%lld: %s; there are: %s", r->path, (long long)r->line, r->ctx->error, names);
+        return peft__fail(
+            r->ctx, status, "%s:%lld: %s; there are: %s", r->path, (long long)r->line, r->ctx->error, names);
     }
     peft__string_append(out, "", 0);  // the empty text is a text
     for (int64_t i = 0; i < t->count; i++) {
@@ -28535,13 +28618,14 @@ static peft_status peft__template_text(const peft__template *t, const peft__data
         bool found = !p->field || peft__record_value(r, p->text, p->size, &f);
         if (!found || f.null) {
             peft__record_names(r, names, sizeof(names));
-            return peft__fail(r->ctx, PEFT_ERROR_MISSING, "%s:%lld: field \"%.*s\" of the %s template is %s; there are: %s",
-                              r->path, (long long)r->line, peft__shown(p->size), p->text, t->what,
-                              found ? "null" : "missing", names);
+            return peft__fail(r->ctx, PEFT_ERROR_MISSING,
+                "%s:%lld: field \"%.*s\" of the %s template is %s; there are: %s", r->path,
+                (long long)r->line, peft__shown(p->size), p->text, t->what, found ? "null" : "missing",
+                names);
         }
         if (p->field && f.size && memchr(f.text, 0, f.size))
-            return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s:%lld: field \"%.*s\" holds a NUL character", r->path,
-                              (long long)r->line, peft__shown(p->size), p->text);
+            return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s:%lld: field \"%.*s\" holds a NUL character",
+                r->path, (long long)r->line, peft__shown(p->size), p->text);
         peft__string_append(out, f.text, f.size);
     }
     *text = out->data;
@@ -28549,7 +28633,8 @@ static peft_status peft__template_text(const peft__template *t, const peft__data
     return out->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
-static peft_status peft__template_render(const peft__template *t, const peft__data_record *r, peft__string *out) {
+static peft_status peft__template_render(
+    const peft__template *t, const peft__data_record *r, peft__string *out) {
     const char *text;
     size_t size;
     return peft__template_text(t, r, NULL, NULL, out, &text, &size);
@@ -28608,9 +28693,7 @@ typedef struct peft__csv {  // also where a reader of JSON is
 } peft__csv;
 
 // Lines end with "\n", "\r\n" or, in old files, "\r".
-static bool peft__csv_at_newline(const peft__csv *c) {
-    return *c->at == '\n' || *c->at == '\r';
-}
+static bool peft__csv_at_newline(const peft__csv *c) { return *c->at == '\n' || *c->at == '\r'; }
 
 static void peft__csv_skip_newline(peft__csv *c) {
     if (c->at < c->end) c->at += *c->at == '\r' && c->at + 1 < c->end && c->at[1] == '\n' ? 2 : 1;
@@ -28631,10 +28714,13 @@ static peft_status peft__csv_quoted(peft__csv *c, const peft__data_record *r, pe
         if (*c->at == '"' && (++c->at == c->end || *c->at != '"')) break;
     }
     f->size = (size_t)(put - f->text);
-    if (!wrong && c->at < c->end && *c->at != c->separator && !peft__csv_at_newline(c)) wrong = "text behind a closing quote";
+    if (!wrong && c->at < c->end && *c->at != c->separator && !peft__csv_at_newline(c))
+        wrong = "text behind a closing quote";
     if (!wrong) return PEFT_OK;
-    return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s:%lld: %s; say whether quotes are RFC 4180's or (none) characters like "
-                      "any other", r->path, (long long)r->line, wrong);
+    return peft__fail(r->ctx, PEFT_ERROR_FORMAT,
+        "%s:%lld: %s; say whether quotes are RFC 4180's or (none) characters like "
+        "any other",
+        r->path, (long long)r->line, wrong);
 }
 
 // The next line that is not blank into r->fields[0 .. *count); `header`: as names of new fields.
@@ -28649,7 +28735,8 @@ static peft_status peft__csv_record(peft__csv *c, peft__data_record *r, bool hea
         bool quoted = c->at < c->end && *c->at == '"' && c->quotes != PEFT_QUOTES_NONE;
         peft_status status = quoted ? peft__csv_quoted(c, r, &value) : PEFT_OK;
         if (status) return status;
-        for (; !quoted && c->at < c->end && *c->at != c->separator && !peft__csv_at_newline(c); value.size++) c->at++;
+        for (; !quoted && c->at < c->end && *c->at != c->separator && !peft__csv_at_newline(c); value.size++)
+            c->at++;
         valid = valid && peft__utf8_valid(value.text, value.size);
         peft__field *f = header ? peft__record_add(r) : *count < r->count ? &r->fields[*count] : NULL;
         if (header && !f) return PEFT_ERROR_MEMORY;
@@ -28662,7 +28749,8 @@ static peft_status peft__csv_record(peft__csv *c, peft__data_record *r, bool hea
     return valid ? PEFT_OK : peft__record_fail(r, "not valid UTF-8");
 }
 
-static bool peft__has_extension(const char *path, const char *extension) {  // in lower case; that of the path in any
+static bool peft__has_extension(
+    const char *path, const char *extension) {  // in lower case; that of the path in any
     size_t n = strlen(path), m = strlen(extension);
     return n >= m && peft__same_word(path + n - m, m, extension);
 }
@@ -28673,10 +28761,10 @@ typedef enum peft__records_kind { PEFT__JSON_RECORDS, PEFT__JSON_LIST, PEFT__TAB
 typedef struct peft__records {
     peft__data_record record;  // the newest; valid until the next
     peft__records_kind kind;
-    char *text;                // the whole file
-    peft__csv table;           // where we are; of JSON: the place and the line
-    peft__arena scratch;       // the newest record's
-    bool begun;                // of a list: there was an element
+    char *text;  // the whole file
+    peft__csv table;  // where we are; of JSON: the place and the line
+    peft__arena scratch;  // the newest record's
+    bool begun;  // of a list: there was an element
 } peft__records;
 
 static void peft__records_close(peft__records *s) {
@@ -28697,7 +28785,8 @@ static peft_status peft__read_input(peft_context *ctx, const char *path, char **
     size_t n;
     peft__string_init(&all, ctx);
     peft__string_append(&all, "", 0);
-    while ((n = fread(block, 1, sizeof(block), stdin)) > 0 && peft__string_append(&all, block, n)) {}
+    while ((n = fread(block, 1, sizeof(block), stdin)) > 0 && peft__string_append(&all, block, n)) {
+    }
     peft_status status = all.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
     if (ferror(stdin)) status = peft__fail(ctx, PEFT_ERROR_IO, "standard input: %s", strerror(errno));
     if (status) peft__string_free(&all);
@@ -28707,9 +28796,11 @@ static peft_status peft__read_input(peft_context *ctx, const char *path, char **
 #endif
 }
 
-// JSON, or a table and its separator: as it is said, else by the name's ending, else (standard input) by the first
-// characters. Formats that others write and this library does not read: the line that turns them into one that it does.
-static peft_status peft__records_format(peft__records *s, const char *format, const char *path, const char *begin) {
+// JSON, or a table and its separator: as it is said, else by the name's ending, else (standard input) by the
+// first characters. Formats that others write and this library does not read: the line that turns them into
+// one that it does.
+static peft_status peft__records_format(
+    peft__records *s, const char *format, const char *path, const char *begin) {
     static const char *const endings[] = {".jsonl", ".json", ".ndjson", ".csv", ".tsv"};
     peft_context *ctx = s->record.ctx;
     char first = begin[strspn(begin, " \t\r\n")];
@@ -28717,18 +28808,22 @@ static peft_status peft__records_format(peft__records *s, const char *format, co
     if (format) {
         while (k < PEFT__COUNT(endings) && strcmp(format, endings[k] + 1) != 0) k++;
         if (k == PEFT__COUNT(endings))
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "format is \"%s\", not jsonl, json, ndjson, csv or tsv", format);
+            return peft__fail(
+                ctx, PEFT_ERROR_ARGUMENT, "format is \"%s\", not jsonl, json, ndjson, csv or tsv", format);
     } else if (strcmp(path, "-") == 0) {
         k = first == '[' || first == '{' || !first ? 0 : memchr(begin, '\t', strcspn(begin, "\r\n")) ? 4 : 3;
     } else {
         while (k < PEFT__COUNT(endings) && !peft__has_extension(path, endings[k])) k++;
         if (k == PEFT__COUNT(endings))
-            return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: the name ends in none of .jsonl, .json, .ndjson, .csv, "
-                              ".tsv; say what format it is", path);
+            return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
+                "%s: the name ends in none of .jsonl, .json, .ndjson, .csv, "
+                ".tsv; say what format it is",
+                path);
     }
     s->kind = k >= 3 ? PEFT__TABLE : first == '[' ? PEFT__JSON_LIST : PEFT__JSON_RECORDS;
     s->table.separator = k == 4 ? '\t' : ',';
-    for (bool open = s->kind == PEFT__JSON_LIST; open; s->table.at++) {  // the elements begin behind the bracket
+    for (bool open = s->kind == PEFT__JSON_LIST; open;
+         s->table.at++) {  // the elements begin behind the bracket
         open = *s->table.at != '[';
         s->table.next_line += *s->table.at == '\n';
     }
@@ -28738,14 +28833,14 @@ static peft_status peft__records_format(peft__records *s, const char *format, co
     return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: empty: the first line has to name the columns", path);
 }
 
-static peft_status peft__records_open(peft_context *ctx, const char *path, const char *format,
-                                      peft_data_quotes quotes, peft__records *s) {
-    static const char *const formats[][3] = {
-        {".gz", "gunzip -k ", ""}, {".bz2", "bunzip2 -k ", ""}, {".xz", "unxz -k ", ""}, {".zst", "unzstd ", ""},
-        {".zip", "unzip ", ""},
+static peft_status peft__records_open(
+    peft_context *ctx, const char *path, const char *format, peft_data_quotes quotes, peft__records *s) {
+    static const char *const formats[][3] = {{".gz", "gunzip -k ", ""}, {".bz2", "bunzip2 -k ", ""},
+        {".xz", "unxz -k ", ""}, {".zst", "unzstd ", ""}, {".zip", "unzip ", ""},
         {".parquet", "python3 -c \"import pandas; pandas.read_parquet('",
-         "').to_json('data.jsonl', orient='records', lines=True)\""},
-        {".arrow", "python3 -c \"import datasets; datasets.Dataset.from_file('", "').to_json('data.jsonl')\""},
+            "').to_json('data.jsonl', orient='records', lines=True)\""},
+        {".arrow", "python3 -c \"import datasets; datasets.Dataset.from_file('",
+            "').to_json('data.jsonl')\""},
         {".xlsx", "python3 -c \"import pandas; pandas.read_excel('", "').to_csv('data.csv', index=False)\""}};
     size_t size = 0;
     memset(s, 0, sizeof(*s));
@@ -28756,8 +28851,8 @@ static peft_status peft__records_open(peft_context *ctx, const char *path, const
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "quotes is %d", (int)quotes);
     for (int64_t i = 0; i < PEFT__COUNT(formats) && !format; i++)
         if (peft__has_extension(path, formats[i][0]))
-            return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s files are not read; to convert it: %s%s%s", path,
-                              formats[i][0], formats[i][1], path, formats[i][2]);
+            return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s files are not read; to convert it: %s%s%s",
+                path, formats[i][0], formats[i][1], path, formats[i][2]);
     peft_status status = peft__read_input(ctx, path, &s->text, &size);
     if (status) return status;
     size_t mark = peft__utf8_mark(s->text, size);
@@ -28779,8 +28874,8 @@ static peft_status peft__records_next(peft__records *s, bool *more) {
         status = peft__csv_record(c, r, false, &n);
         *more = n > 0;
         if (status || !n || n == r->count) return status;
-        return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s:%lld: %lld fields, the first line names %lld", r->path,
-                          (long long)r->line, (long long)n, (long long)r->count);
+        return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s:%lld: %lld fields, the first line names %lld",
+            r->path, (long long)r->line, (long long)n, (long long)r->count);
     }
     peft__json_reader j = {r->ctx, &s->scratch, c->at, s->text, c->end, r->path, 0};
     const char *begin = c->at;
@@ -28804,7 +28899,8 @@ static peft_status peft__records_next(peft__records *s, bool *more) {
             peft__json_space(&j);
             return j.at == j.end ? PEFT_OK : peft__json_error(&j, "something behind the end");
         }
-        if (s->begun && mark != ',') return peft__json_error(&j, mark ? "a ',' is missing" : "ends in the middle");
+        if (s->begun && mark != ',')
+            return peft__json_error(&j, mark ? "a ',' is missing" : "ends in the middle");
         j.at += s->begun;
         s->begun = true;
         peft__json_space(&j);
@@ -28814,7 +28910,8 @@ static peft_status peft__records_next(peft__records *s, bool *more) {
             c->next_line += *c->at == '\n';
             if (c->at < begin) r->line = c->next_line;
         }
-        if (!status && !peft__utf8_valid(begin, (size_t)(j.at - begin))) status = peft__record_fail(r, "not valid UTF-8");
+        if (!status && !peft__utf8_valid(begin, (size_t)(j.at - begin)))
+            status = peft__record_fail(r, "not valid UTF-8");
     }
     *more = !status;
     return status ? status : peft__record_from_json(r, object);
@@ -28824,12 +28921,12 @@ static peft_status peft__records_next(peft__records *s, bool *more) {
 
 struct peft_chat {
     peft_context *ctx;
-    peft__arena arena;    // special tokens
+    peft__arena arena;  // special tokens
     peft__arena scratch;  // one conversation
     peft_template *jinja;
     const peft_tokenizer *tokenizer;
     peft__json *tokens;  // members bos_token, eos_token, ..., linked
-    bool begins;         // the model's prompts get bos_token anyway
+    bool begins;  // the model's prompts get bos_token anyway
 };
 
 static const char *peft__chat_token_text(const peft_chat *c, const char *key) {
@@ -28839,7 +28936,8 @@ static const char *peft__chat_token_text(const peft_chat *c, const char *key) {
 }
 
 static peft_status peft__chat_token(peft_chat *c, const char *key, const char *text, size_t n) {
-    peft__json own = peft__json_of(PEFT__JSON_STRING, peft__arena_strdup(&c->arena, text, n), n), *before = c->tokens;
+    peft__json own = peft__json_of(PEFT__JSON_STRING, peft__arena_strdup(&c->arena, text, n), n),
+               *before = c->tokens;
     peft__builder b = {&c->arena, &c->tokens, !own.string};
     if (peft__chat_token_text(c, key)) return PEFT_OK;  // the first file that names it
     peft__json *added = peft__build(&b, key, &own);
@@ -28847,11 +28945,11 @@ static peft_status peft__chat_token(peft_chat *c, const char *key, const char *t
     return b.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
-// bos_token, eos_token, ... of tokenizer_config.json or special_tokens_map.json, where it is: a text, or an object
-// with its content.
+// bos_token, eos_token, ... of tokenizer_config.json or special_tokens_map.json, where it is: a text, or an
+// object with its content.
 static peft_status peft__chat_read_tokens(peft_chat *c, const char *path, peft__json **root) {
-    static const char *const keys[] = {"bos_token", "eos_token", "unk_token", "sep_token",
-                                       "pad_token", "cls_token", "mask_token"};
+    static const char *const keys[] = {
+        "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
     if (!path) return PEFT_ERROR_MEMORY;
     peft_status status = peft__file_exists(c->ctx, path) ? peft__json_read(&c->scratch, path, root) : PEFT_OK;
     for (int64_t i = 0; i < PEFT__COUNT(keys) && !status && *root; i++) {
@@ -28862,9 +28960,10 @@ static peft_status peft__chat_read_tokens(peft_chat *c, const char *path, peft__
     return status;
 }
 
-// The template of that name in a chat_template that is a text or a list of {"name", "template"}; *out NULL: none.
-static peft_status peft__chat_named(peft_chat *c, const peft__json *v, const char *name, const char *where,
-                                    const peft__json **out) {
+// The template of that name in a chat_template that is a text or a list of {"name", "template"}; *out NULL:
+// none.
+static peft_status peft__chat_named(
+    peft_chat *c, const peft__json *v, const char *name, const char *where, const peft__json **out) {
     char names[200] = "";
     *out = peft__json_is(v, PEFT__JSON_STRING) ? v : NULL;
     if (!v || *out || v->type == PEFT__JSON_NULL) return PEFT_OK;
@@ -28875,15 +28974,18 @@ static peft_status peft__chat_named(peft_chat *c, const peft__json *v, const cha
         const peft__json *text = peft__json_get(i, "template");
         size_t n = strlen(names);
         if (!own || !peft__json_is(text, PEFT__JSON_STRING))
-            return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "%s: chat_template has an item without name and template", where);
+            return peft__fail(
+                c->ctx, PEFT_ERROR_FORMAT, "%s: chat_template has an item without name and template", where);
         if (strcmp(own, name) == 0) *out = text;
         peft__string_into(names + n, sizeof(names) - n, "%s%s", n ? ", " : "", own);
     }
     if (*out) return PEFT_OK;
-    return peft__fail(c->ctx, PEFT_ERROR_MISSING, "%s: no chat template is called \"%s\"; there are: %s", where, name, names);
+    return peft__fail(c->ctx, PEFT_ERROR_MISSING, "%s: no chat template is called \"%s\"; there are: %s",
+        where, name, names);
 }
 
-static peft_status peft__chat_compile(peft_chat *c, const peft_chat_desc *d, const char *text, size_t n, const char *name) {
+static peft_status peft__chat_compile(
+    peft_chat *c, const peft_chat_desc *d, const char *text, size_t n, const char *name) {
     peft_template_desc t;
     memset(&t, 0, sizeof(t));
     t.context = c->ctx;
@@ -28901,7 +29003,8 @@ static peft_status peft__chat_from_folder(peft_chat *c, const peft_chat_desc *d)
     const char *config = peft__path_join(&c->arena, d->path, "tokenizer_config.json"),
                *map = peft__path_join(&c->arena, d->path, "special_tokens_map.json"),
                *model = peft__path_join(&c->arena, d->path, "config.json"),
-               *jinja = peft__path_join(&c->arena, d->path, "chat_template.jinja"), *name = d->name ? d->name : "default";
+               *jinja = peft__path_join(&c->arena, d->path, "chat_template.jinja"),
+               *name = d->name ? d->name : "default";
     peft__json *root = NULL, *other = NULL;
     const peft__json *text = NULL;
     peft_status status = peft__chat_read_tokens(c, config, &root);
@@ -28913,7 +29016,8 @@ static peft_status peft__chat_from_folder(peft_chat *c, const peft_chat_desc *d)
     const char *type = peft__json_text(other, "model_type", "");
     c->begins = strcmp(type, "llama") == 0 || strcmp(type, "mistral") == 0;
     if (d->text) return peft__chat_compile(c, d, d->text, strlen(d->text), "chat template");
-    if (strcmp(name, "default") == 0 && peft__file_exists(c->ctx, jinja)) {  // as transformers: the file goes first
+    if (strcmp(name, "default") == 0 &&
+        peft__file_exists(c->ctx, jinja)) {  // as transformers: the file goes first
         char *file = NULL;
         size_t n = 0;
         status = peft__read_all(c->ctx, jinja, &file, &n);
@@ -28924,26 +29028,29 @@ static peft_status peft__chat_from_folder(peft_chat *c, const peft_chat_desc *d)
     status = peft__chat_named(c, peft__json_get(root, "chat_template"), name, config, &text);
     if (!status && text) return peft__chat_compile(c, d, text->string, text->length, config);
     return status ? status
-                  : peft__fail(c->ctx, PEFT_ERROR_MISSING, "%s: the model brings no chat template (no chat_template in "
-                               "tokenizer_config.json, no chat_template.jinja)", d->path);
+                  : peft__fail(c->ctx, PEFT_ERROR_MISSING,
+                        "%s: the model brings no chat template (no chat_template in "
+                        "tokenizer_config.json, no chat_template.jinja)",
+                        d->path);
 }
 
 static peft_status peft__chat_from_gguf(peft_chat *c, const peft_chat_desc *d) {
     static const char *const keys[][2] = {{"bos_token", "tokenizer.ggml.bos_token_id"},
-                                          {"eos_token", "tokenizer.ggml.eos_token_id"},
-                                          {"unk_token", "tokenizer.ggml.unknown_token_id"},
-                                          {"pad_token", "tokenizer.ggml.padding_token_id"}};
+        {"eos_token", "tokenizer.ggml.eos_token_id"}, {"unk_token", "tokenizer.ggml.unknown_token_id"},
+        {"pad_token", "tokenizer.ggml.padding_token_id"}};
     peft_gguf *g = NULL;
     char key[96];
     size_t n = 0;
     peft_status status = peft_gguf_open(c->ctx, d->path, &g);
     for (int i = 0; i < 4 && !status; i++) {
         double id = peft_gguf_number(g, keys[i][1], -1);
-        const char *token = id >= 0 ? peft_gguf_array_string(g, "tokenizer.ggml.tokens", (int64_t)id, &n) : NULL;
+        const char *token =
+            id >= 0 ? peft_gguf_array_string(g, "tokenizer.ggml.tokens", (int64_t)id, &n) : NULL;
         if (token) status = peft__chat_token(c, keys[i][0], token, n);
     }
     bool usual = !d->name || strcmp(d->name, "default") == 0;
-    peft__string_into(key, sizeof(key), "tokenizer.chat_template%s%s", usual ? "" : ".", usual ? "" : d->name);
+    peft__string_into(
+        key, sizeof(key), "tokenizer.chat_template%s%s", usual ? "" : ".", usual ? "" : d->name);
     const char *text = status ? NULL : d->text ? d->text : peft_gguf_string(g, key, NULL);
     if (!status && !text) status = peft__fail(c->ctx, PEFT_ERROR_MISSING, "%s: no %s", d->path, key);
     c->begins = !status && strcmp(peft_gguf_string(g, "general.architecture", ""), "llama") == 0;
@@ -28974,7 +29081,8 @@ PEFTDEF peft_status peft_chat_open(const peft_chat_desc *d, peft_chat **out) {
     peft__arena_init(&c->arena, c->ctx);
     peft__arena_init(&c->scratch, c->ctx);
     peft_status status = !d->path ? peft__chat_compile(c, d, d->text, strlen(d->text), "chat template")
-        : peft__ends_with(d->path, ".gguf") ? peft__chat_from_gguf(c, d) : peft__chat_from_folder(c, d);
+        : peft__ends_with(d->path, ".gguf") ? peft__chat_from_gguf(c, d)
+                                            : peft__chat_from_folder(c, d);
     if (status) peft_chat_close(c);
     else *out = c;
     return status;
@@ -29008,7 +29116,8 @@ static peft_status peft__chat_forged(peft_chat *c, const peft__json *v) {
 
 // A message {"role", "content"} as the next one; `content`: what is like it.
 static peft__json *peft__message(peft__builder *b, const char *role, const peft__json *content) {
-    peft__json object = peft__json_of(PEFT__JSON_OBJECT, NULL, 2), text = peft__json_of(PEFT__JSON_STRING, role, strlen(role));
+    peft__json object = peft__json_of(PEFT__JSON_OBJECT, NULL, 2),
+               text = peft__json_of(PEFT__JSON_STRING, role, strlen(role));
     peft__json *m = peft__build(b, NULL, &object);
     if (!m) return NULL;
     peft__builder inner = {b->arena, &m->child, false};
@@ -29020,9 +29129,9 @@ static peft__json *peft__message(peft__builder *b, const char *role, const peft_
 
 // ShareGPT's {"from", "value"} as a message.
 static peft_status peft__sharegpt(peft_chat *c, const peft__json *turn, peft__builder *b) {
-    static const char *const roles[][2] = {
-        {"human", "user"},        {"user", "user"},       {"gpt", "assistant"}, {"assistant", "assistant"},
-        {"chatgpt", "assistant"}, {"model", "assistant"}, {"system", "system"}, {"tool", "tool"}};
+    static const char *const roles[][2] = {{"human", "user"}, {"user", "user"}, {"gpt", "assistant"},
+        {"assistant", "assistant"}, {"chatgpt", "assistant"}, {"model", "assistant"}, {"system", "system"},
+        {"tool", "tool"}};
     const char *from = peft__json_text(turn, "from", NULL);
     const peft__json *value = peft__json_get(turn, "value");
     int64_t i = 0;
@@ -29031,7 +29140,7 @@ static peft_status peft__sharegpt(peft_chat *c, const peft__json *turn, peft__bu
     while (i < PEFT__COUNT(roles) && strcmp(from, roles[i][0]) != 0) i++;
     if (i < PEFT__COUNT(roles)) return peft__message(b, roles[i][1], value), PEFT_OK;
     return peft__fail(c->ctx, PEFT_ERROR_UNSUPPORTED,
-                      "a turn of conversations is from \"%s\": not human, gpt, system or tool", from);
+        "a turn of conversations is from \"%s\": not human, gpt, system or tool", from);
 }
 
 // Alpaca's instruction, input and output as messages.
@@ -29043,7 +29152,8 @@ static peft_status peft__alpaca(peft_chat *c, const peft__json *record, peft__bu
         parts[i] = peft__json_get(record, keys[i]);
         if (parts[i] && parts[i]->type != PEFT__JSON_STRING && parts[i]->type != PEFT__JSON_NULL)
             return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "%s is not a text", keys[i]);
-        if (peft__json_is(parts[i], PEFT__JSON_NULL) || (parts[i] && !parts[i]->length && i != 3)) parts[i] = NULL;
+        if (peft__json_is(parts[i], PEFT__JSON_NULL) || (parts[i] && !parts[i]->length && i != 3))
+            parts[i] = NULL;
     }
     if (!parts[1] || !parts[3])
         return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "no %s", parts[1] ? "output" : "instruction");
@@ -29062,12 +29172,16 @@ static peft_status peft__alpaca(peft_chat *c, const peft__json *record, peft__bu
 }
 
 // What the template sees: messages, the record's other members, the special tokens. *messages: the list.
-static peft_status peft__chat_values(peft_chat *c, const peft__json *record, peft__json **values, peft__json **messages) {
-    static const char *const taken[] = {"messages", "conversations", "instruction", "input", "output", "system",
-                                        "add_generation_prompt"}, *const absent[] = {"tools", "documents"};
+static peft_status peft__chat_values(
+    peft_chat *c, const peft__json *record, peft__json **values, peft__json **messages) {
+    static const char *const taken[] = {"messages", "conversations", "instruction", "input", "output",
+        "system", "add_generation_prompt"},
+                             *const absent[] = {"tools", "documents"};
     const peft__json *given = record->type == PEFT__JSON_ARRAY ? record : peft__json_get(record, "messages"),
-                     *shared = given ? NULL : peft__json_get(record, "conversations"), *list = given ? given : shared;
-    peft__json object = peft__json_of(PEFT__JSON_OBJECT, NULL, 0), array = peft__json_of(PEFT__JSON_ARRAY, NULL, 0),
+                     *shared = given ? NULL : peft__json_get(record, "conversations"),
+                     *list = given ? given : shared;
+    peft__json object = peft__json_of(PEFT__JSON_OBJECT, NULL, 0),
+               array = peft__json_of(PEFT__JSON_ARRAY, NULL, 0),
                null = peft__json_of(PEFT__JSON_NULL, NULL, 0), flag = peft__json_of(PEFT__JSON_BOOL, NULL, 0);
     peft__builder top = {&c->scratch, values, false};
     peft_status status = PEFT_OK;
@@ -29078,17 +29192,21 @@ static peft_status peft__chat_values(peft_chat *c, const peft__json *record, pef
     if (!all) return PEFT_ERROR_MEMORY;
     peft__builder b = {&c->scratch, &all->child, false};
     if (list && list->type != PEFT__JSON_ARRAY)
-        return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "%s is not a list", given ? "messages" : "conversations");
+        return peft__fail(
+            c->ctx, PEFT_ERROR_FORMAT, "%s is not a list", given ? "messages" : "conversations");
     if (!list && (record->type != PEFT__JSON_OBJECT || !peft__json_get(record, "instruction")))
-        return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "not a conversation: no messages, conversations or instruction");
+        return peft__fail(
+            c->ctx, PEFT_ERROR_FORMAT, "not a conversation: no messages, conversations or instruction");
     if (!list) status = peft__alpaca(c, record, &b);
     for (const peft__json *m = list ? list->child : NULL; m && !status && !b.failed; m = m->next) {
-        if (m->type != PEFT__JSON_OBJECT) return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a message is not an object");
+        if (m->type != PEFT__JSON_OBJECT)
+            return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a message is not an object");
         if (given && !peft__json_text(m, "role", NULL))
             return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a message has no role");
         peft__json *own = given ? peft__build(&b, NULL, &object) : NULL;
         peft__builder inner = {&c->scratch, own ? &own->child : NULL, false};
-        for (const peft__json *f = m->child; own && f; f = f->next)  // without what is null, as in transformers
+        for (const peft__json *f = m->child; own && f;
+             f = f->next)  // without what is null, as in transformers
             if (f->type != PEFT__JSON_NULL) peft__build(&inner, NULL, f);
         b.failed = b.failed || inner.failed;
         if (!given) status = peft__sharegpt(c, m, &b);
@@ -29112,7 +29230,7 @@ static peft_status peft__chat_values(peft_chat *c, const peft__json *record, pef
 
 // The text of the first `count` messages, in the scratch memory.
 static peft_status peft__chat_render(peft_chat *c, peft__json *values, peft__json *messages, int64_t count,
-                                     bool generation, peft__value *out) {
+    bool generation, peft__value *out) {
     peft__json *flag = values->child, *all = messages->child, **end = &messages->child;
     size_t length = messages->length;
     while (flag->next) flag = flag->next;
@@ -29131,8 +29249,8 @@ static peft_status peft__chat_render(peft_chat *c, peft__json *values, peft__jso
     return copy ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
-PEFTDEF peft_status peft_chat_text(peft_chat *c, const char *json, bool add_generation_prompt,
-                                   const char **text, size_t *size) {
+PEFTDEF peft_status peft_chat_text(
+    peft_chat *c, const char *json, bool add_generation_prompt, const char **text, size_t *size) {
     if (text) *text = NULL;
     PEFT__NEED(NULL, c, "chat");
     PEFT__NEED(c->ctx, json, "json");
@@ -29142,7 +29260,9 @@ PEFTDEF peft_status peft_chat_text(peft_chat *c, const char *json, bool add_gene
     peft__arena_reset(&c->scratch);
     peft_status status = peft__json_parse(c->ctx, &c->scratch, json, strlen(json), "conversation", &record);
     if (!status) status = peft__chat_values(c, record, &values, &messages);
-    if (!status) status = peft__chat_render(c, values, messages, (int64_t)messages->length, add_generation_prompt, &all);
+    if (!status)
+        status =
+            peft__chat_render(c, values, messages, (int64_t)messages->length, add_generation_prompt, &all);
     if (status) return status;
     *text = all.text;
     if (size) *size = all.size;
@@ -29150,7 +29270,7 @@ PEFTDEF peft_status peft_chat_text(peft_chat *c, const char *json, bool add_gene
 }
 
 typedef struct peft__turns {
-    peft__value all;      // the text of the whole conversation
+    peft__value all;  // the text of the whole conversation
     size_t *begin, *end;  // [count] the learned parts of it, in order
     int64_t count;
 } peft__turns;
@@ -29159,7 +29279,8 @@ static bool peft__begins_with(peft__value text, peft__value with) {
     return with.size <= text.size && memcmp(text.text, with.text, with.size) == 0;
 }
 
-static peft_status peft__chat_turns(peft_chat *c, const peft__json *record, peft_chat_turns turns, peft__turns *out) {
+static peft_status peft__chat_turns(
+    peft_chat *c, const peft__json *record, peft_chat_turns turns, peft__turns *out) {
     peft__json *values = NULL, *messages = NULL;
     peft_status status = peft__chat_values(c, record, &values, &messages);
     int64_t n = status ? 0 : (int64_t)messages->length, answers = 0, at = 0;
@@ -29175,12 +29296,15 @@ static peft_status peft__chat_turns(peft_chat *c, const peft__json *record, peft
     }
     for (const peft__json *m = messages->child; m; m = m->next)
         answers += strcmp(peft__json_text(m, "role", ""), "assistant") == 0;
-    if (!answers) return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a conversation without an answer of the assistant");
+    if (!answers)
+        return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a conversation without an answer of the assistant");
     const size_t *spans = (const size_t *)(const void *)c->jinja->spans.data;
     int64_t blocks = (int64_t)(c->jinja->spans.size / (2 * sizeof(size_t)));
     if (c->jinja->spans_inexact || (blocks && blocks != answers))
-        return peft__fail(c->ctx, PEFT_ERROR_UNSUPPORTED, "%s: its generation blocks gave %lld parts for %lld answers: the "
-                          "answers cannot be found exactly", c->jinja->name, (long long)blocks, (long long)answers);
+        return peft__fail(c->ctx, PEFT_ERROR_UNSUPPORTED,
+            "%s: its generation blocks gave %lld parts for %lld answers: the "
+            "answers cannot be found exactly",
+            c->jinja->name, (long long)blocks, (long long)answers);
     for (; out->count < blocks; out->count++)
         out->begin[out->count] = spans[2 * out->count], out->end[out->count] = spans[2 * out->count + 1];
     for (const peft__json *m = blocks ? NULL : messages->child; m; m = m->next, at++) {
@@ -29196,9 +29320,11 @@ static peft_status peft__chat_turns(peft_chat *c, const peft__json *record, peft
         if (status) return status;
         if (!peft__begins_with(with, before) || !peft__begins_with(out->all, before) ||
             ((!last || at + 1 < n) && !peft__begins_with(out->all, with)))
-            return peft__fail(c->ctx, PEFT_ERROR_UNSUPPORTED, "%s: answer %lld does not begin where the generation prompt "
-                              "ends, or changes with what follows: the answers cannot be found exactly%s", c->jinja->name,
-                              (long long)out->count + 1, turns == PEFT_TURNS_LAST ? "" : "; the last one alone may be");
+            return peft__fail(c->ctx, PEFT_ERROR_UNSUPPORTED,
+                "%s: answer %lld does not begin where the generation prompt "
+                "ends, or changes with what follows: the answers cannot be found exactly%s",
+                c->jinja->name, (long long)out->count + 1,
+                turns == PEFT_TURNS_LAST ? "" : "; the last one alone may be");
         out->begin[out->count] = before.size;
         out->end[out->count++] = with.size;
     }
@@ -29209,8 +29335,8 @@ static peft_status peft__chat_turns(peft_chat *c, const peft__json *record, peft
     return PEFT_OK;
 }
 
-PEFTDEF peft_status peft_chat_tokens(peft_chat *c, const char *json, peft_chat_turns turns, peft_ids *ids,
-                                     peft_ids *mask) {
+PEFTDEF peft_status peft_chat_tokens(
+    peft_chat *c, const char *json, peft_chat_turns turns, peft_ids *ids, peft_ids *mask) {
     PEFT__NEED(NULL, c, "chat");
     PEFT__NEED(c->ctx, json, "json");
     PEFT__NEED(c->ctx, ids, "ids");
@@ -29248,38 +29374,46 @@ static const struct peft__chat_format {
 } peft__chat_formats[] = {
     {"{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
      "{% if more %}<|im_start|>assistant\n{% endif %}",
-     {"<|im_start|>", "<|im_end|>", "<|endoftext|>"}},
+        {"<|im_start|>", "<|im_end|>", "<|endoftext|>"}},
     // the system's message stands within the first user's, and the two are trimmed as one text
-    {"{% for m in messages %}{% set before = loop.previtem|default({}) %}{% if m.role == 'assistant' %} {{ m.content|trim "
-     "}} </s>{% elif m.role == 'user' %}{% if before.role == 'assistant' %}<s>{% endif %}[INST] {{ (('<<SYS>>\n' ~ "
-     "before.content ~ '\n<</SYS>>\n\n' if before.role == 'system' else '') ~ m.content)|trim }} [/INST]{% endif %}{% endfor %}",
-     {"[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<s>", "</s>"}},
-    {"{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content|trim }}<|eot_id|>"
+    {"{% for m in messages %}{% set before = loop.previtem|default({}) %}{% if m.role == 'assistant' %} {{ "
+     "m.content|trim "
+     "}} </s>{% elif m.role == 'user' %}{% if before.role == 'assistant' %}<s>{% endif %}[INST] {{ "
+     "(('<<SYS>>\n' ~ "
+     "before.content ~ '\n<</SYS>>\n\n' if before.role == 'system' else '') ~ m.content)|trim }} [/INST]{% "
+     "endif %}{% endfor %}",
+        {"[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<s>", "</s>"}},
+    {"{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content|trim "
+     "}}<|eot_id|>"
      "{% endfor %}{% if more %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}",
-     {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|begin_of_text|>", "<|end_of_text|>"}}};
+        {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|begin_of_text|>", "<|end_of_text|>"}}};
 
 // What a message may be where it stands: the system first, then user and assistant in turn.
-static peft_status peft__chat_check(peft_context *ctx, peft_chat_kind kind, const peft_chat_message *messages, int64_t i) {
+static peft_status peft__chat_check(
+    peft_context *ctx, peft_chat_kind kind, const peft_chat_message *messages, int64_t i) {
     const peft_chat_message *m = &messages[i];
     long long at = i;
     if (!m->role || !m->content)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: message %lld has no role or no content", at);
+        return peft__fail(
+            ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: message %lld has no role or no content", at);
     bool system = strcmp(m->role, "system") == 0, led = i > 0 && strcmp(messages[0].role, "system") == 0;
     if (!system && strcmp(m->role, "user") != 0 && strcmp(m->role, "assistant") != 0)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: message %lld has the unknown role \"%s\"", at, m->role);
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
+            "peft_chat_format: message %lld has the unknown role \"%s\"", at, m->role);
     const char *due = i == 0 && system ? "system" : (i - led) % 2 ? "assistant" : "user";
     if (strcmp(m->role, due) != 0)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: message %lld is the %s's where the %s's is due", at,
-                          m->role, due);
-    for (const char *const *token = peft__chat_formats[kind].reserved, *const *end = token + 6; token < end && *token; token++)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
+            "peft_chat_format: message %lld is the %s's where the %s's is due", at, m->role, due);
+    for (const char *const *token = peft__chat_formats[kind].reserved, *const *end = token + 6;
+         token < end && *token; token++)
         if (strstr(m->content, *token))
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: message %lld holds %s, which only the format may",
-                              at, *token);
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
+                "peft_chat_format: message %lld holds %s, which only the format may", at, *token);
     return PEFT_OK;
 }
 
-PEFTDEF peft_status peft_chat_format(peft_context *ctx, peft_chat_kind kind, const peft_chat_message *messages, int64_t count,
-                                     bool add_generation_prompt, char **text) {
+PEFTDEF peft_status peft_chat_format(peft_context *ctx, peft_chat_kind kind,
+    const peft_chat_message *messages, int64_t count, bool add_generation_prompt, char **text) {
     PEFT__NEED(ctx, ctx, "ctx");
     PEFT__NEED(ctx, messages, "messages");
     PEFT__NEED(ctx, text, "text");
@@ -29288,7 +29422,8 @@ PEFTDEF peft_status peft_chat_format(peft_context *ctx, peft_chat_kind kind, con
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: no kind %d", (int)kind);
     if (count < 1) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: no messages");
     peft__arena arena;
-    peft__json object = peft__json_of(PEFT__JSON_OBJECT, NULL, 0), list = peft__json_of(PEFT__JSON_ARRAY, NULL, (size_t)count),
+    peft__json object = peft__json_of(PEFT__JSON_OBJECT, NULL, 0),
+               list = peft__json_of(PEFT__JSON_ARRAY, NULL, (size_t)count),
                more = peft__json_of(PEFT__JSON_BOOL, NULL, 0);
     peft__builder top = {&arena, &object.child, false}, b = {&arena, NULL, false};
     peft_template_desc d;
@@ -29305,11 +29440,13 @@ PEFTDEF peft_status peft_chat_format(peft_context *ctx, peft_chat_kind kind, con
     for (int64_t i = 0; i < count && !status && all; i++) {
         status = peft__chat_check(ctx, kind, messages, i);
         if (status) break;
-        peft__json content = peft__json_of(PEFT__JSON_STRING, messages[i].content, strlen(messages[i].content));
+        peft__json content =
+            peft__json_of(PEFT__JSON_STRING, messages[i].content, strlen(messages[i].content));
         peft__message(&b, messages[i].role, &content);
     }
     if (!status && kind == PEFT_CHAT_LLAMA2 && strcmp(messages[count - 1].role, "system") == 0)
-        status = peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: the system's message needs a user's behind it");
+        status = peft__fail(
+            ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: the system's message needs a user's behind it");
     if (!status && (top.failed || b.failed)) status = PEFT_ERROR_MEMORY;
     if (!status) status = peft_template_create(&d, &t);
     if (!status) status = peft__template_run(t, &object);
@@ -29340,8 +29477,8 @@ PEFTDEF void peft_dataset_destroy(peft_dataset *d) {
 }
 
 // One example more. `choices`: ended by NULL, the dataset's own; or NULL.
-static peft_status peft__dataset_add(peft_dataset *d, const char *prompt, size_t prompt_size, const char *completion,
-                                     size_t completion_size, const char *const *choices, const char *task) {
+static peft_status peft__dataset_add(peft_dataset *d, const char *prompt, size_t prompt_size,
+    const char *completion, size_t completion_size, const char *const *choices, const char *task) {
     void *grown = peft__one_more(d->ctx, d->examples, d->count, &d->capacity, sizeof(*d->examples));
     if (!grown) return PEFT_ERROR_MEMORY;
     d->examples = (peft__example *)grown;
@@ -29382,28 +29519,33 @@ PEFTDEF const char *peft_dataset_choice(const peft_dataset *d, int64_t i, int64_
 }
 
 // Example i of `from` as the next of `to`.
-static peft_status peft__dataset_take(peft_dataset *to, const peft_dataset *from, int64_t i, const char *task) {
+static peft_status peft__dataset_take(
+    peft_dataset *to, const peft_dataset *from, int64_t i, const char *task) {
     const peft__example *e = &from->examples[i];
     size_t n = 0;
     const char **list = NULL;
     while (e->choices && e->choices[n]) n++;
     if (n) list = (const char **)peft__arena_alloc(&to->arena, (n + 1) * sizeof(char *));
     for (size_t k = 0; k < n && list; k++)
-        if (!(list[k] = peft__arena_strdup(&to->arena, e->choices[k], strlen(e->choices[k])))) return PEFT_ERROR_MEMORY;
+        if (!(list[k] = peft__arena_strdup(&to->arena, e->choices[k], strlen(e->choices[k]))))
+            return PEFT_ERROR_MEMORY;
     if (n && !list) return PEFT_ERROR_MEMORY;
     if (list) list[n] = NULL;
-    return peft__dataset_add(to, e->prompt, strlen(e->prompt), e->completion, strlen(e->completion), list, task);
+    return peft__dataset_add(
+        to, e->prompt, strlen(e->prompt), e->completion, strlen(e->completion), list, task);
 }
 
-PEFTDEF peft_status peft_dataset_split(const peft_dataset *d, double fraction, uint64_t seed, peft_dataset **rest,
-                                       peft_dataset **part) {
+PEFTDEF peft_status peft_dataset_split(
+    const peft_dataset *d, double fraction, uint64_t seed, peft_dataset **rest, peft_dataset **part) {
     PEFT__NEED(NULL, d, "data");
     PEFT__NEED(d->ctx, rest, "rest");
     PEFT__NEED(d->ctx, part, "part");
     *rest = *part = NULL;
     if (!(fraction >= 0 && fraction <= 1))
-        return peft__fail(d->ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_split: fraction is %g, not in 0..1", fraction);
-    // the first `taken` places of a shuffled list are the part; both results keep the order that the examples have
+        return peft__fail(
+            d->ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_split: fraction is %g, not in 0..1", fraction);
+    // the first `taken` places of a shuffled list are the part; both results keep the order that the examples
+    // have
     int64_t taken = (int64_t)floor(fraction * (double)d->count + 0.5);
     int64_t *order = (int64_t *)peft__calloc(d->ctx, d->count, sizeof(int64_t));
     bool *in_part = (bool *)peft__calloc(d->ctx, d->count, sizeof(bool));
@@ -29426,7 +29568,8 @@ PEFTDEF peft_status peft_dataset_split(const peft_dataset *d, double fraction, u
     return PEFT_OK;
 }
 
-PEFTDEF peft_status peft_dataset_join(const peft_dataset *const *datasets, int64_t count, peft_dataset **out) {
+PEFTDEF peft_status peft_dataset_join(
+    const peft_dataset *const *datasets, int64_t count, peft_dataset **out) {
     *out = NULL;
     if (!datasets || count < 1 || !datasets[0]) return PEFT_ERROR_ARGUMENT;
     peft_dataset *all = NULL;
@@ -29445,9 +29588,9 @@ typedef struct peft__loader {
     peft_dataset *data;
     const peft_dataset_desc *d;
     peft__template templates[3];  // of prompt, completion and answer_choices
-    bool whole;                   // the prompt's template has the completion in it, behind |||
-    peft__string texts[3];        // the example being filled in
-    peft__arena parts, scratch;   // of the templates; of one record
+    bool whole;  // the prompt's template has the completion in it, behind |||
+    peft__string texts[3];  // the example being filled in
+    peft__arena parts, scratch;  // of the templates; of one record
     peft__records records;
     int64_t empty;  // records that gave an empty text
 } peft__loader;
@@ -29456,15 +29599,15 @@ typedef struct peft__loader {
 static peft_status peft__loader_templates(peft__loader *l) {
     static const char *const names[] = {"prompt", "completion", "answer_choices"};
     const peft_dataset_desc *d = l->d;
-    const char *const given[] = {d->prompt ? d->prompt : "{{prompt}}", d->completion ? d->completion : "{{completion}}",
-                                 d->answer_choices};
+    const char *const given[] = {d->prompt ? d->prompt : "{{prompt}}",
+        d->completion ? d->completion : "{{completion}}", d->answer_choices};
     peft__data_record *r = &l->records.record;
     char fields[300];
     peft__record_names(r, fields, sizeof(fields));
     l->whole = d->style != PEFT_STYLE_FLAN && strstr(given[0], "|||") != NULL;
     if (l->whole && d->completion)
         return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
-                          "the prompt template has ||| in it, and there is a completion template too");
+            "the prompt template has ||| in it, and there is a completion template too");
     for (int i = 0; i < 3; i++) {
         if (!given[i] || (i == 1 && l->whole) || (i == 2 && !strchr(given[i], '{'))) continue;
         peft_status status = peft__template_open(r, &l->parts, names[i], given[i], d, &l->templates[i]);
@@ -29475,7 +29618,7 @@ static peft_status peft__loader_templates(peft__loader *l) {
     }
     if (d->answer_choices && peft__record_find(r, "answer_choices", 14))
         return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
-                          "%s has a field answer_choices: no template of that name can be given", r->path);
+            "%s has a field answer_choices: no template of that name can be given", r->path);
     l->data->fields = peft__arena_strdup(&l->data->arena, fields, strlen(fields));
     return l->data->fields ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
@@ -29489,7 +29632,8 @@ static const char *peft__next_part(peft__arena *a, const char **at, size_t *size
 }
 
 // Template i filled in, with |||.
-static peft_status peft__loader_text(peft__loader *l, int i, peft__json *choices, const char **text, size_t *size) {
+static peft_status peft__loader_text(
+    peft__loader *l, int i, peft__json *choices, const char **text, size_t *size) {
     const peft__data_record *r = &l->records.record;
     l->texts[i].size = 0;
     if (l->templates[i].jinja && i < 2)
@@ -29537,7 +29681,8 @@ static peft_status peft__load_conversation(peft__loader *l) {
     const char *bos = peft__chat_token_text(c, "bos_token"), *eos = peft__chat_token_text(c, "eos_token");
     for (int64_t i = 0; !status && i < t.count; i++) {
         const char *prompt = t.all.text, *answer = t.all.text + t.begin[i];
-        size_t n = t.begin[i], m = t.end[i] - t.begin[i], b = bos ? strlen(bos) : 0, e = eos ? strlen(eos) : 0, end = m;
+        size_t n = t.begin[i], m = t.end[i] - t.begin[i], b = bos ? strlen(bos) : 0,
+               e = eos ? strlen(eos) : 0, end = m;
         if (c->begins && b && n >= b && memcmp(prompt, bos, b) == 0) prompt += b, n -= b;
         while (end > 0 && strchr(" \t\r\n", answer[end - 1])) end--;
         if (e && end >= e && memcmp(answer + end - e, eos, e) == 0) m = end - e;  // completions get it anyway
@@ -29566,8 +29711,9 @@ static peft_status peft__load_example(peft__loader *l) {
         bool none = !at;
         texts[1] = none ? NULL : peft__next_part(&l->scratch, &at, &sizes[1]);
         if (none || at)
-            return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT, "%s:%lld: the template gives %s ||| for this record", r->path,
-                              (long long)r->line, none ? "no" : "more than one");
+            return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
+                "%s:%lld: the template gives %s ||| for this record", r->path, (long long)r->line,
+                none ? "no" : "more than one");
         if (!texts[1]) return PEFT_ERROR_MEMORY;
     } else if (!status) status = peft__loader_text(l, 1, choices, &texts[1], &sizes[1]);
     for (int i = 0; i < 2 && !status && !l->whole; i++) {
@@ -29589,8 +29735,8 @@ static peft_status peft__load_records(peft__loader *l) {
         if (!status && more) status = l->d->chat ? peft__load_conversation(l) : peft__load_example(l);
     }
     if (!status && l->empty)
-        peft__log(l->data->ctx, "%s: %lld records are left out, the template gives nothing for them", l->d->path,
-                  (long long)l->empty);
+        peft__log(l->data->ctx, "%s: %lld records are left out, the template gives nothing for them",
+            l->d->path, (long long)l->empty);
     peft__records_close(&l->records);
     return status;
 }
@@ -29603,7 +29749,8 @@ PEFTDEF peft_status peft_dataset_load(const peft_dataset_desc *desc, peft_datase
     if (!ctx) return PEFT_ERROR_ARGUMENT;
     if (!desc->path) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: no path");
     if (desc->limit < 0)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: limit is %lld", (long long)desc->limit);
+        return peft__fail(
+            ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: limit is %lld", (long long)desc->limit);
     if (desc->chat && (desc->prompt || desc->completion || desc->answer_choices))
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: a chat and templates too");
     if ((int)desc->turns < 0 || desc->turns > PEFT_TURNS_ALL)
@@ -29631,13 +29778,14 @@ PEFTDEF peft_status peft_dataset_load(const peft_dataset_desc *desc, peft_datase
 
 // ---- mixtures
 
-// How many examples each task gives: `limit` in proportion to the weights, the largest remainders rounded up (the
-// first of equal ones).
+// How many examples each task gives: `limit` in proportion to the weights, the largest remainders rounded up
+// (the first of equal ones).
 static void peft__mix_shares(const double *weights, int64_t count, int64_t limit, int64_t *shares) {
     double total = 0;
     int64_t given = 0;
     for (int64_t i = 0; i < count; i++) total += weights[i];
-    for (int64_t i = 0; i < count; i++) given += shares[i] = (int64_t)floor((double)limit * weights[i] / total);
+    for (int64_t i = 0; i < count; i++)
+        given += shares[i] = (int64_t)floor((double)limit * weights[i] / total);
     for (; given < limit; given++) {
         int64_t best = 0;
         double most = -HUGE_VAL;
@@ -29650,7 +29798,8 @@ static void peft__mix_shares(const double *weights, int64_t count, int64_t limit
 }
 
 // Fills `out` task by task into shuffled places.
-static peft_status peft__mix_fill(const peft_mix_desc *d, const int64_t *shares, int64_t limit, peft_dataset *out) {
+static peft_status peft__mix_fill(
+    const peft_mix_desc *d, const int64_t *shares, int64_t limit, peft_dataset *out) {
     int64_t longest = 0, at = 0;
     for (int64_t i = 0; i < d->count; i++) longest = PEFT__MAX(longest, peft_dataset_count(d->datasets[i]));
     int64_t *places = (int64_t *)peft__calloc(out->ctx, 3 * limit + longest, sizeof(int64_t));
@@ -29671,7 +29820,8 @@ static peft_status peft__mix_fill(const peft_mix_desc *d, const int64_t *shares,
     }
     peft_status status = PEFT_OK;
     for (int64_t i = 0; i < limit && !status; i++)
-        status = peft__dataset_take(out, d->datasets[task[i]], example[i], d->names ? d->names[task[i]] : NULL);
+        status =
+            peft__dataset_take(out, d->datasets[task[i]], example[i], d->names ? d->names[task[i]] : NULL);
     peft__free(out->ctx, places);
     return status;
 }
@@ -29684,7 +29834,7 @@ PEFTDEF peft_status peft_dataset_mix(const peft_mix_desc *d, peft_dataset **out)
     double temperature = d->temperature == 0 ? 1 : d->temperature;
     if (d->cap < 0 || d->limit < 0 || d->limit > 1 << 30 || !(temperature > 0))
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_mix: cap %lld, limit %lld, temperature %g",
-                          (long long)d->cap, (long long)d->limit, temperature);
+            (long long)d->cap, (long long)d->limit, temperature);
     double *weights = (double *)peft__calloc(ctx, d->count, sizeof(double)), most = 0;
     int64_t *shares = (int64_t *)peft__calloc(ctx, d->count, sizeof(int64_t)), limit = 0;
     peft_dataset *mixed = NULL;
@@ -29692,8 +29842,8 @@ PEFTDEF peft_status peft_dataset_mix(const peft_mix_desc *d, peft_dataset **out)
     for (int64_t i = 0; i < d->count && !status; i++) {
         int64_t n = peft_dataset_count(d->datasets[i]);
         if (n < 1)
-            status = peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_mix: task %lld%s%s has no examples", (long long)i,
-                                d->names ? " " : "", d->names ? d->names[i] : "");
+            status = peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_mix: task %lld%s%s has no examples",
+                (long long)i, d->names ? " " : "", d->names ? d->names[i] : "");
         if (d->cap) n = PEFT__MIN(n, d->cap);
         weights[i] = log((double)n);
         most = PEFT__MAX(most, weights[i]);
@@ -29726,20 +29876,23 @@ typedef struct peft__shots {
 // One example (0) or the question (1) behind the text.
 static peft_status peft__shots_add(peft__shots *b, int which, const char *prompt, const char *completion) {
     peft__field fields[2] = {{"prompt", prompt, 6, strlen(prompt), false},
-                             {"completion", completion, 10, completion ? strlen(completion) : 0, !completion}};
+        {"completion", completion, 10, completion ? strlen(completion) : 0, !completion}};
     peft__data_record r = {b->ctx, "few-shot prompt", 0, fields, 2, 2, NULL};
     const char *text = NULL;
     size_t n = 0;
     b->part.size = 0;
     peft__arena_reset(&b->scratch);
-    peft_status status = peft__template_text(&b->templates[which], &r, &b->scratch, NULL, &b->part, &text, &n);
-    if (!status && b->templates[which].jinja) text = peft__swapped(&b->scratch, text, n, peft__bars, "|||", &n);
+    peft_status status =
+        peft__template_text(&b->templates[which], &r, &b->scratch, NULL, &b->part, &text, &n);
+    if (!status && b->templates[which].jinja)
+        text = peft__swapped(&b->scratch, text, n, peft__bars, "|||", &n);
     if (!status && (!text || !peft__string_append(&b->text, text, n))) status = PEFT_ERROR_MEMORY;
     return status;
 }
 
 // The prompt with the chosen examples from `first` on, and how many tokens it has.
-static peft_status peft__shots_build(peft__shots *b, const peft_few_shot_result *r, int64_t first, int64_t *tokens) {
+static peft_status peft__shots_build(
+    peft__shots *b, const peft_few_shot_result *r, int64_t first, int64_t *tokens) {
     const peft_few_shot_desc *d = b->d;
     peft_status status = PEFT_OK;
     b->text.size = 0;
@@ -29747,10 +29900,11 @@ static peft_status peft__shots_build(peft__shots *b, const peft_few_shot_result 
     peft__string_puts(&b->text, d->instruction ? d->instruction : "");
     for (int64_t i = first; i < r->chosen && !status; i++)
         status = peft__shots_add(b, 0, peft_dataset_prompt(d->examples, r->indices[i]),
-                                 peft_dataset_completion(d->examples, r->indices[i]));
+            peft_dataset_completion(d->examples, r->indices[i]));
     if (!status) status = peft__shots_add(b, 1, d->question, NULL);
     if (!status && b->text.failed) status = PEFT_ERROR_MEMORY;
-    if (!status && d->tokenizer) status = peft_encode_special(d->tokenizer, b->text.data, b->text.size, &b->ids);
+    if (!status && d->tokenizer)
+        status = peft_encode_special(d->tokenizer, b->text.data, b->text.size, &b->ids);
     *tokens = b->ids.count + 1;  // with the token that the model's texts begin or end with
     return status;
 }
@@ -29759,13 +29913,15 @@ static peft_status peft__shots_run(peft__shots *b, peft_few_shot_result *r) {
     const peft_few_shot_desc *d = b->d;
     int64_t room = d->context_window ? d->context_window - (d->reserve ? d->reserve : 64) : INT64_MAX,
             count = d->examples ? peft_dataset_count(d->examples) : 0;
-    const char *texts[2] = {d->shot ? d->shot : "{{prompt}} {{completion}}\n\n", d->query ? d->query : "{{prompt}}"};
+    const char *texts[2] = {
+        d->shot ? d->shot : "{{prompt}} {{completion}}\n\n", d->query ? d->query : "{{prompt}}"};
     peft__field fields[2] = {{"prompt", "", 6, 0, false}, {"completion", "", 10, 0, false}};
     peft__data_record record = {b->ctx, "few-shot prompt", 0, fields, 2, 2, NULL};
     peft_rng rng;
     peft_status status = PEFT_OK;
     for (int i = 0; i < 2 && !status; i++)
-        status = peft__template_open(&record, &b->arena, i ? "query" : "shot", texts[i], NULL, &b->templates[i]);
+        status =
+            peft__template_open(&record, &b->arena, i ? "query" : "shot", texts[i], NULL, &b->templates[i]);
     r->indices = (int64_t *)peft__calloc(b->ctx, PEFT__MAX(count, 1), sizeof(int64_t));
     if (!status && !r->indices) status = PEFT_ERROR_MEMORY;
     // examples other than the question itself: the first ones, or drawn at random
@@ -29775,7 +29931,8 @@ static peft_status peft__shots_run(peft__shots *b, peft_few_shot_result *r) {
     if (d->random && !status) peft__shuffle(&rng, r->indices, r->chosen);
     r->chosen = PEFT__MIN(r->chosen, d->shots);
     if (!status) status = peft__shots_build(b, r, 0, &r->tokens);
-    if (!status && r->tokens > room && r->chosen) {  // halving: `dropped` less are too many still, `enough` less fit
+    if (!status && r->tokens > room &&
+        r->chosen) {  // halving: `dropped` less are too many still, `enough` less fit
         int64_t enough = r->chosen;
         while (!status && enough - r->dropped > 1) {
             int64_t middle = r->dropped + (enough - r->dropped) / 2;
@@ -29786,8 +29943,10 @@ static peft_status peft__shots_run(peft__shots *b, peft_few_shot_result *r) {
         if (!status) status = peft__shots_build(b, r, enough, &r->tokens);
     }
     if (!status && r->tokens > room)
-        return peft__fail(b->ctx, PEFT_ERROR_SHAPE, "peft_few_shot: without any example the prompt has %lld tokens; a window "
-                          "of %lld has room for %lld", (long long)r->tokens, (long long)d->context_window, (long long)room);
+        return peft__fail(b->ctx, PEFT_ERROR_SHAPE,
+            "peft_few_shot: without any example the prompt has %lld tokens; a window "
+            "of %lld has room for %lld",
+            (long long)r->tokens, (long long)d->context_window, (long long)room);
     if (status) return status;
     r->text = b->text.data;
     memset(&b->text, 0, sizeof(b->text));
@@ -29809,9 +29968,12 @@ PEFTDEF peft_status peft_few_shot(const peft_few_shot_desc *d, peft_few_shot_res
     if (!d->context) return PEFT_ERROR_ARGUMENT;
     b.d = d;
     b.ctx = d->context;
-    const char *wrong = !d->question ? "no question" : d->shots && !d->examples ? "shots without examples"
-        : d->shots < 0 || d->context_window < 0 || d->reserve < 0 ? "shots, context_window or reserve is negative"
-        : d->context_window && !d->tokenizer ? "a context_window needs a tokenizer to count with" : NULL;
+    const char *wrong = !d->question ? "no question"
+        : d->shots && !d->examples   ? "shots without examples"
+        : d->shots < 0 || d->context_window < 0 || d->reserve < 0
+        ? "shots, context_window or reserve is negative"
+        : d->context_window && !d->tokenizer ? "a context_window needs a tokenizer to count with"
+                                             : NULL;
     if (wrong) return peft__fail(b.ctx, PEFT_ERROR_ARGUMENT, "peft_few_shot: %s", wrong);
     peft__arena_init(&b.arena, b.ctx);
     peft__arena_init(&b.scratch, b.ctx);
