@@ -24500,6 +24500,8 @@ static peft__value peft__undefined(peft__value name, bool attribute) {
     return v;
 }
 
+static peft__value peft__nothing(void) { return peft__undefined(peft__none(), false); }
+
 static peft__value peft__undefined_error(peft__jinja *j, peft__value v) {
     if (!v.text) return peft__stop(j, PEFT_ERROR_MISSING, "the value is undefined");
     return peft__stop(j, PEFT_ERROR_MISSING, "%s\"%.*s\"%s", v.flag ? "there is no attribute or item " : "",
@@ -24531,6 +24533,10 @@ static peft__value peft__text_needed(peft__jinja *j, peft__value v) {
     if (v.kind == PEFT__UNDEFINED) peft__undefined_error(j, v);
     if (v.kind != PEFT__TEXT) peft__refuse(j, "a string is needed, not '%s'", peft__kind_name(v));
     return v.kind == PEFT__TEXT ? v : peft__text_of("");
+}
+
+static peft__value peft__big_number(peft__jinja *j) {
+    return peft__unable(j, "a whole number of more than 64 bits");
 }
 
 // ---- texts
@@ -24646,6 +24652,8 @@ static peft__value peft__list_new(peft__jinja *j, peft__kind kind, int64_t capac
     v.list->capacity = v.list->items ? capacity : 0;
     return v;
 }
+
+static peft__value peft__new_list(peft__jinja *j) { return peft__list_new(j, PEFT__LIST, 0); }
 
 static void peft__list_add(peft__jinja *j, peft__value list, peft__value item) {
     peft__list *l = list.list;
@@ -25460,33 +25468,29 @@ static void peft__put_format(peft__jinja *j, peft__value v, const char *s, size_
     else if (peft__is_number(v) && (!boolean || n)) {
         if (boolean && !f.type) f.type = 'd';
         peft__put_number(j, v, &f);
-    } else if (v.kind != PEFT__TEXT && n)
-        peft__refuse(j, "unsupported format string passed to %s.__format__", kind);
-    else if (f.type && f.type != 's')
-        peft__refuse(j, "Unknown format code '%c' for object of type '%s'", f.type, kind);
-    else if (f.align == '=' || f.sign || f.group) peft__refuse(j, "a format of numbers for a '%s'", kind);
+    } else if ((v.kind != PEFT__TEXT && n) || (f.type && f.type != 's') || f.align == '=' || f.sign ||
+        f.group)
+        peft__refuse(j, "the format '%.*s' is not one of a '%s'", peft__shown(n), end - n, kind);
     else peft__put_cut(j, v, &f, '<');
 }
 
 // One field of text % values, whose value is v.
 static void peft__put_percent(peft__jinja *j, peft__value v, peft__spec *f) {
     size_t start = j->out.size;
-    bool whole = strchr("diu", f->type) != NULL;
+    bool whole = strchr("diu", f->type) != NULL, text = f->type == 's' || f->type == 'r';
     if (strchr("acoxX", f->type)) peft__unable(j, "the format code '%c'", f->type);
-    else if (f->type == 's' || f->type == 'r') {
-        if (f->type == 'r') peft__put_repr(j, v), v = peft__taken(j, start, false);
-        peft__put_cut(j, v, f, '>');
-    } else if (!peft__is_number(v) || (!whole && !strchr("eEfFgG", f->type)))
+    else if (!text && (!peft__is_number(v) || (!whole && !strchr("eEfFgG", f->type))))
         peft__refuse(j, "%%%c format: a number is required, not %s", f->type, peft__kind_name(v));
-    else if (whole && v.kind == PEFT__REAL && !(fabs(v.real) < 9.2e18))
-        peft__unable(j, "a whole number of more than 64 bits");
+    else if (whole && v.kind == PEFT__REAL && !(fabs(v.real) < 9.2e18)) peft__big_number(j);
     else if (whole && f->precision > 0) peft__unable(j, "a precision for %%%c", f->type);
-    else {
-        if (whole) f->precision = -1, f->type = 'd';
-        if (whole && v.kind == PEFT__REAL) v = peft__integer((int64_t)v.real);
-        if (f->align) f->zero = false;
-        peft__put_number(j, v, f);
-    }
+    if (j->status) return;
+    if (f->type == 'r') peft__put_repr(j, v), v = peft__taken(j, start, false);
+    if (text) peft__put_cut(j, v, f, '>');
+    if (text) return;
+    if (whole) f->precision = -1, f->type = 'd';
+    if (whole && v.kind == PEFT__REAL) v = peft__integer((int64_t)v.real);
+    if (f->align) f->zero = false;
+    peft__put_number(j, v, f);
 }
 
 // Python's text % values.
@@ -26191,6 +26195,16 @@ static void peft__leave_area(peft__jinja *j, peft__outer outer) {
     j->loops = outer.loops;
 }
 
+// A body in an area of its own; first, with `filters`, those that its text goes through.
+static peft__term *peft__parse_scope(
+    peft__jinja *j, peft__term *n, peft__area **area, int loops, bool filters, const char *end) {
+    peft__outer outer = peft__enter_area(j, area, loops);
+    if (filters) n->b = peft__parse_filter(j, NULL);
+    peft__term *body = peft__parse_last_block(j, peft__ended(j, n), end);
+    peft__leave_area(j, outer);
+    return body;
+}
+
 static void peft__parse_for(peft__jinja *j, peft__term *n) {
     static const char *const ends[] = {"endfor", "else", NULL};
     peft__outer outer = peft__enter_area(j, &n->area, 1);
@@ -26214,9 +26228,7 @@ static void peft__parse_for(peft__jinja *j, peft__term *n) {
     j->in_loop--;
     peft__leave_area(j, outer);
     if (peft__accept(j, "endfor") || !peft__accept(j, "else")) return;
-    peft__enter_area(j, &n->other_area, n->recursive ? 0 : j->loops);
-    n->other = peft__parse_last_block(j, n, "endfor");
-    peft__leave_area(j, outer);
+    n->other = peft__parse_scope(j, n, &n->other_area, n->recursive ? 0 : j->loops, false, "endfor");
 }
 
 static void peft__parse_if(peft__jinja *j, peft__term *n) {
@@ -26251,10 +26263,7 @@ static void peft__parse_set(peft__jinja *j, peft__term *n) {
     }
     n->kind = PEFT__TERM_SET_BLOCK;
     peft__make_target(j, n->a, false);
-    peft__outer outer = peft__enter_area(j, &n->area, j->loops);
-    if (peft__accept(j, "|")) n->b = peft__parse_filter(j, NULL);
-    n->body = peft__parse_last_block(j, peft__ended(j, n), "endset");
-    peft__leave_area(j, outer);
+    n->body = peft__parse_scope(j, n, &n->area, j->loops, peft__accept(j, "|"), "endset");
 }
 
 static void peft__parse_signature(peft__jinja *j, peft__term *n) {
@@ -26294,9 +26303,7 @@ static void peft__parse_macro(peft__jinja *j, peft__term *n) {
     }
     unsigned uses = j->uses;
     j->uses = 0;
-    peft__enter_area(j, &n->area, 0);
-    n->body = peft__parse_last_block(j, n, macro ? "endmacro" : "endcall");
-    peft__leave_area(j, outer);
+    n->body = peft__parse_scope(j, n, &n->area, 0, false, macro ? "endmacro" : "endcall");
     n->uses = j->uses;
     j->uses |= uses;
     for (const peft__term *p = n->list; p; p = p->next)
@@ -26305,10 +26312,7 @@ static void peft__parse_macro(peft__jinja *j, peft__term *n) {
 }
 
 static void peft__parse_filter_block(peft__jinja *j, peft__term *n) {
-    peft__outer outer = peft__enter_area(j, &n->area, j->loops);
-    n->b = peft__parse_filter(j, NULL);
-    n->body = peft__parse_last_block(j, peft__ended(j, n), "endfilter");
-    peft__leave_area(j, outer);
+    n->body = peft__parse_scope(j, n, &n->area, j->loops, true, "endfilter");
 }
 
 static void peft__parse_with(peft__jinja *j, peft__term *n) {
@@ -26331,9 +26335,7 @@ static void peft__parse_with(peft__jinja *j, peft__term *n) {
 }
 
 static void peft__parse_generation(peft__jinja *j, peft__term *n) {
-    peft__outer outer = peft__enter_area(j, &n->area, 0);
-    n->body = peft__parse_last_block(j, n, "endgeneration");
-    peft__leave_area(j, outer);
+    n->body = peft__parse_scope(j, n, &n->area, 0, false, "endgeneration");
 }
 
 static void peft__parse_print(peft__jinja *j, peft__term *n) {  // {% print a, b %}
@@ -26354,7 +26356,7 @@ static void peft__parse_flow(peft__jinja *j, peft__term *n) {
 static const struct {
     const char *name;
     peft__term_kind kind;
-    void (*parse)(peft__jinja *j, peft__term *n);  // NULL: Jinja's, not supported here
+    void (*parse)(peft__jinja *j, peft__term *n);
 } peft__statements[] = {{"for", PEFT__TERM_FOR, peft__parse_for}, {"if", PEFT__TERM_IF, peft__parse_if},
     {"set", PEFT__TERM_SET, peft__parse_set}, {"macro", PEFT__TERM_MACRO, peft__parse_macro},
     {"call", PEFT__TERM_CALL_BLOCK, peft__parse_macro},
@@ -26362,29 +26364,25 @@ static const struct {
     {"with", PEFT__TERM_WITH, peft__parse_with},
     {"generation", PEFT__TERM_GENERATION, peft__parse_generation},
     {"print", PEFT__TERM_PRINT, peft__parse_print}, {"break", PEFT__TERM_BREAK, peft__parse_flow},
-    {"continue", PEFT__TERM_CONTINUE, peft__parse_flow}, {"block", PEFT__TERM_DATA, NULL},
-    {"extends", PEFT__TERM_DATA, NULL}, {"include", PEFT__TERM_DATA, NULL}, {"import", PEFT__TERM_DATA, NULL},
-    {"from", PEFT__TERM_DATA, NULL}, {"autoescape", PEFT__TERM_DATA, NULL}};
+    {"continue", PEFT__TERM_CONTINUE, peft__parse_flow}};
 
 static peft__term *peft__parse_statement(peft__jinja *j) {
+    static const char *const others[] = {"block", "extends", "include", "import", "from", "autoescape"};
     peft__term *n = peft__term_new(j, PEFT__TERM_DATA);
     int64_t i = 0;
     const char *end = peft__name_end(j->s);
     peft__point(j, j->s, end);
+    for (int k = 0; k < 6; k++)
+        if (peft__is(j, others[k]))
+            peft__unable(j, "the statement \"%s\" is not supported: a template stands alone", others[k]);
     while (i < PEFT__COUNT(peft__statements) && !peft__accept(j, peft__statements[i].name)) i++;
-    if (i == PEFT__COUNT(peft__statements)) {
-        if (end > j->s)
-            peft__refuse(j, "unknown statement \"%.*s\"", peft__shown((size_t)(end - j->s)), j->s);
-        peft__unexpected(j, "the name of a statement");
-        return n;
-    }
-    if (!peft__statements[i].parse)
-        peft__unable(
-            j, "the statement \"%s\" is not supported: a template stands alone", peft__statements[i].name);
-    n->kind = peft__statements[i].kind;
-    peft__ended(j, n);
-    if (!j->status) peft__statements[i].parse(j, n);
-    peft__expect_end(j);
+    if (i < PEFT__COUNT(peft__statements)) {
+        n->kind = peft__statements[i].kind;
+        peft__statements[i].parse(j, peft__ended(j, n));
+        peft__expect_end(j);
+    } else if (end > j->s)
+        peft__refuse(j, "unknown statement \"%.*s\"", peft__shown((size_t)(end - j->s)), j->s);
+    else peft__unexpected(j, "the name of a statement");
     return n;
 }
 
@@ -26475,10 +26473,6 @@ static void peft__assign(peft__jinja *j, const peft__term *n, peft__value v, pef
 }
 
 // ---- operators
-
-static peft__value peft__big_number(peft__jinja *j) {
-    return peft__unable(j, "a whole number of more than 64 bits");
-}
 
 static bool peft__whole_product(int64_t a, int64_t b, int64_t *out) {
     uint64_t x = a < 0 ? 0 - (uint64_t)a : (uint64_t)a, y = b < 0 ? 0 - (uint64_t)b : (uint64_t)b;
@@ -26907,7 +26901,7 @@ static peft__value peft__eval_compound(peft__jinja *j, const peft__term *n, peft
         return peft__boolean(true);
     case PEFT__TERM_CONDITION:
         if (peft__truth(a)) return peft__eval(j, n->b, s);
-        return n->c ? peft__eval(j, n->c, s) : peft__undefined(peft__missing(), false);
+        return n->c ? peft__eval(j, n->c, s) : peft__nothing();
     case PEFT__TERM_ATTRIBUTE: return peft__attribute(j, a, n->value);
     case PEFT__TERM_ITEM:
         if (n->b->kind != PEFT__TERM_SLICE) return peft__item_of(j, a, peft__eval(j, n->b, s));
@@ -26952,7 +26946,7 @@ static bool peft__loop_item(peft__jinja *j, peft__loop *l, peft__value *out) {
 static int64_t peft__loop_length(peft__jinja *j, peft__loop *l) {
     if (l->length < 0 && !l->node->c) l->length = peft__length_of(j, l->cursor.source);
     if (l->length >= 0) return l->length;
-    peft__value rest = peft__list_new(j, PEFT__LIST, 0), item;
+    peft__value rest = peft__new_list(j), item;
     while (peft__loop_item(j, l, &item)) peft__list_add(j, rest, item);
     if (j->status) return 0;
     l->cursor = peft__iterate(j, rest);
@@ -27225,7 +27219,7 @@ PEFT__BUILTIN(default) {
 PEFT__BUILTIN(end) {  // the first (how 0) or last item
     bool last = j->how & 1;
     peft__cursor c = peft__iterate(j, v[0]);
-    peft__value item = peft__undefined(peft__missing(), false);
+    peft__value item = peft__nothing();
     if (last && v[0].kind == PEFT__ITERATOR) return peft__refuse(j, "'generator' object is not reversible");
     while (peft__next(j, &c, &item) && last) {
     }
@@ -27379,7 +27373,7 @@ PEFT__BUILTIN(sort) {  // reverse, case_sensitive, attribute
 PEFT__BUILTIN(extreme) {  // case_sensitive, attribute; how: < min, > max, 'u' unique
     char how = j->how;
     peft__value list = peft__to_list(j, v[0]), keys = peft__keys_of(j, list, v[2], v[3], v[1], false),
-                seen = peft__dict_new(j), out = peft__list_new(j, PEFT__LIST, 0);
+                seen = peft__dict_new(j), out = peft__new_list(j);
     int64_t best = 0;
     for (int64_t i = 0; i < keys.list->count && !j->status; i++) {
         peft__value key = keys.list->items[i];
@@ -27389,17 +27383,17 @@ PEFT__BUILTIN(extreme) {  // case_sensitive, attribute; how: < min, > max, 'u' u
         peft__list_add(j, out, list.list->items[i]);
     }
     if (how == 'u') return peft__as_iterator(out);
-    return keys.list->count ? list.list->items[best] : peft__undefined(peft__missing(), false);
+    return keys.list->count ? list.list->items[best] : peft__nothing();
 }
 PEFT__BUILTIN(groupby) {  // attribute, default, case_sensitive
     peft__value list = peft__to_list(j, v[0]), keys = peft__keys_of(j, list, v[1], v[2], v[3], false),
-                out = peft__list_new(j, PEFT__LIST, 0), group = out;
+                out = peft__new_list(j), group = out;
     list = peft__sorted(j, list, keys, false);
     keys = peft__sorted(j, keys, keys, false);
     for (int64_t i = 0; i < keys.list->count && !j->status; i++) {
         peft__value item = list.list->items[i];
         if (!i || !peft__equal(j, keys.list->items[i], keys.list->items[i - 1])) {
-            group = peft__list_new(j, PEFT__LIST, 0);
+            group = peft__new_list(j);
             peft__value pair = peft__pair_of(j, peft__get_path(j, item, v[1], v[2]), group);
             pair.flag = true;
             peft__list_add(j, out, pair);
@@ -27429,7 +27423,7 @@ PEFT__BUILTIN(reverse) {  // how: 1 in place
 // The parts of a list: so many (how 0), or of that size (how 1); filled up with v[2].
 PEFT__BUILTIN(parts) {
     bool batch = j->how & 1;
-    peft__value list = peft__to_list(j, v[0]), out = peft__list_new(j, PEFT__LIST, 0), part;
+    peft__value list = peft__to_list(j, v[0]), out = peft__new_list(j), part;
     int64_t n = peft__whole_or(j, v[1], 0), count = list.list->count, at = 0;
     if (n == 0 && !batch) return peft__refuse(j, "slice into no parts");
     if (n < 1 && !batch) return peft__as_iterator(out);
@@ -27540,12 +27534,11 @@ PEFT__BUILTIN(random) {  // how: 1 where nothing to choose from is an error
     int64_t n = v[0].kind == PEFT__DICT || v[0].kind == PEFT__VIEW ? -1 : peft__length_of(j, v[0]);
     if (n == 0 && j->how) return peft__refuse(j, "Cannot choose from an empty sequence");
     if (n < 0) return peft__refuse(j, "nothing can be chosen of a '%s'", peft__kind_name(v[0]));
-    return n ? peft__item_of(j, v[0], peft__integer(peft__rng_below(&j->rng, n)))
-             : peft__undefined(peft__missing(), false);
+    return n ? peft__item_of(j, v[0], peft__integer(peft__rng_below(&j->rng, n))) : peft__nothing();
 }
 
 PEFT__BUILTIN(most_frequent) {  // those that come most often, in the order in which they came
-    peft__value counts = peft__dict_new(j), list = peft__list_new(j, PEFT__LIST, 0), item;
+    peft__value counts = peft__dict_new(j), list = peft__new_list(j), item;
     int64_t most = 0;
     if (!peft__truth(v[0])) return peft__none();
     peft__cursor c = peft__iterate(j, v[0]);
@@ -27575,8 +27568,7 @@ PEFT__BUILTIN(map) {
     bool map = j->how & 1, keep = j->how & 4;
     int64_t attribute = j->how & 2 ? 1 : 0;
     char how = 0;
-    peft__value item, path = peft__missing(), standard = path, list = peft__list_new(j, PEFT__LIST, 0),
-                      name = path, key;
+    peft__value item, path = peft__missing(), standard = path, list = peft__new_list(j), name = path, key;
     peft__arguments a = {v[1], v[2]};
     const peft__builtin *b = NULL;
     peft__cursor c = peft__iterate(j, peft__truth(v[0]) ? v[0] : peft__undefined(path, false));
@@ -27693,8 +27685,7 @@ PEFT__BUILTIN(without) {  // how: 1 at the end
 PEFT__BUILTIN(split) {  // how: 1 from the right
     bool right = j->how & 1, space = !peft__some(v[1]);
     int64_t most = peft__whole_or(j, v[2], -1);
-    peft__value rest = v[0], by = space ? v[1] : peft__text_needed(j, v[1]),
-                list = peft__list_new(j, PEFT__LIST, 0);
+    peft__value rest = v[0], by = space ? v[1] : peft__text_needed(j, v[1]), list = peft__new_list(j);
     if (!space && !by.size) return peft__refuse(j, "empty separator");
     for (; !j->status; most--) {
         if (space) rest = peft__stripped(rest, right ? 2 : 1);
@@ -27719,7 +27710,7 @@ PEFT__BUILTIN(split) {  // how: 1 from the right
 }
 
 PEFT__BUILTIN(splitlines) {
-    peft__value list = peft__list_new(j, PEFT__LIST, 0);
+    peft__value list = peft__new_list(j);
     for (size_t from = 0, next = 0; from < v[0].size && peft__spend(j, next - from); from = next) {
         size_t end = peft__line_end(v[0], from, &next);
         peft__list_add(j, list, peft__part_of(v[0], from, peft__truth(v[1]) ? next : end));
@@ -27993,7 +27984,7 @@ PEFT__BUILTIN(joiner) {
 }
 PEFT__BUILTIN(zip) {
     const peft__list *l = v[1].list;
-    peft__value out = peft__list_new(j, PEFT__LIST, 0), row, item;
+    peft__value out = peft__new_list(j), row, item;
     peft__cursor *cursors = (peft__cursor *)peft__room(j, (size_t)(l->count + 1) * sizeof(peft__cursor));
     for (int64_t i = 0; i < l->count && cursors; i++) cursors[i] = peft__iterate(j, l->items[i]);
     while (l->count && !j->status) {
@@ -28016,7 +28007,7 @@ static void peft__put_time(peft__jinja *j, const char *s, size_t n, int64_t now)
     static const char *const months[] = {"January", "February", "March", "April", "May", "June", "July",
         "August", "September", "October", "November", "December"};
     static const int before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
-    static const char letters[] = "YymdHIMSfjwe", widths[] = "122222226311";
+    static const char letters[] = "YymdHIMSfjwe", widths[] = "122222226312";
     int64_t of_day = (now % 86400 + 86400) % 86400,
             date = (now - of_day) / 86400 + 719468;  // days since 0000-03-01
     int64_t era = (date >= 0 ? date : date - 146096) / 146097, of_era = date - era * 146097;
@@ -28029,38 +28020,25 @@ static void peft__put_time(peft__jinja *j, const char *s, size_t n, int64_t now)
     int64_t numbers[] = {year, year % 100, month, day, hour, hour % 12 ? hour % 12 : 12, of_day / 60 % 60,
         of_day % 60, 0, before[month - 1] + day + (leap && month > 2), weekday, day};
     for (size_t i = 0; i < n && !j->status; i++) {
-        bool bare = i + 2 < n && s[i] == '%' && s[i + 1] == '-';
-        if (s[i] != '%' || i + 1 >= n) {
-            peft__put(j, s + i, 1);
-            continue;
-        }
-        i += bare ? 2 : 1;
-        const char *known = s[i] ? strchr(letters, s[i]) : NULL;
+        bool bare = i + 2 < n && s[i] == '%' && s[i + 1] == '-', field = s[i] == '%' && i + 1 < n;
+        if (field) i += bare ? 2 : 1;
+        const char *known = field && s[i] ? strchr(letters, s[i]) : NULL;
         if (known) {
             char text[32];
             peft__string_into(text, sizeof(text), "%lld", (long long)numbers[known - letters]);
-            if (s[i] == 'e' && day < 10 && !bare) peft__puts(j, " ");
-            for (int k = (int)strlen(text); k < widths[known - letters] - '0' && !bare; k++)
-                peft__puts(j, "0");
+            peft__value fill = peft__text_of(s[i] == 'e' ? " " : "0");
+            if (!bare) peft__put_times(j, fill, widths[known - letters] - '0' - (int64_t)strlen(text));
             peft__puts(j, text);
-            continue;
-        }
-        switch (s[i]) {
-        case 'A': peft__puts(j, days[weekday]); break;
-        case 'a': peft__put(j, days[weekday], 3); break;
-        case 'B': peft__puts(j, months[month - 1]); break;
-        case 'b':
-        case 'h': peft__put(j, months[month - 1], 3); break;
-        case 'p': peft__puts(j, hour < 12 ? "AM" : "PM"); break;
-        case '%': peft__puts(j, "%"); break;
-        case 'n': peft__puts(j, "\n"); break;
-        case 't': peft__puts(j, "\t"); break;
-        case 'F': peft__put_time(j, "%Y-%m-%d", 8, now); break;
-        case 'T': peft__put_time(j, "%H:%M:%S", 8, now); break;
-        case 'Z':
-        case 'z': break;
-        default: peft__unable(j, "strftime_now: %%%c is not supported", s[i]);
-        }
+        } else if (!field || s[i] == '%') peft__put(j, s + i, 1);
+        else if (s[i] == 'A' || s[i] == 'a')
+            peft__put(j, days[weekday], s[i] == 'a' ? 3 : strlen(days[weekday]));
+        else if (s[i] == 'B') peft__puts(j, months[month - 1]);
+        else if (s[i] == 'b' || s[i] == 'h') peft__put(j, months[month - 1], 3);
+        else if (s[i] == 'p') peft__puts(j, hour < 12 ? "AM" : "PM");
+        else if (s[i] == 'n' || s[i] == 't') peft__puts(j, s[i] == 'n' ? "\n" : "\t");
+        else if (s[i] == 'F') peft__put_time(j, "%Y-%m-%d", 8, now);
+        else if (s[i] == 'T') peft__put_time(j, "%H:%M:%S", 8, now);
+        else if (s[i] != 'Z' && s[i] != 'z') peft__unable(j, "strftime_now: %%%c is not supported", s[i]);
     }
 }
 
@@ -29373,7 +29351,7 @@ static const struct peft__chat_format {
     const char *reserved[6];  // texts that stand for tokens of the format: no message may hold one
 } peft__chat_formats[] = {
     {"{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-     "{% if more %}<|im_start|>assistant\n{% endif %}",
+     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
         {"<|im_start|>", "<|im_end|>", "<|endoftext|>"}},
     // the system's message stands within the first user's, and the two are trimmed as one text
     {"{% for m in messages %}{% set before = loop.previtem|default({}) %}{% if m.role == 'assistant' %} {{ "
@@ -29385,7 +29363,7 @@ static const struct peft__chat_format {
         {"[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<s>", "</s>"}},
     {"{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content|trim "
      "}}<|eot_id|>"
-     "{% endfor %}{% if more %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}",
+     "{% endfor %}{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}",
         {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|begin_of_text|>", "<|end_of_text|>"}}};
 
 // What a message may be where it stands: the system first, then user and assistant in turn.
@@ -29421,41 +29399,32 @@ PEFTDEF peft_status peft_chat_format(peft_context *ctx, peft_chat_kind kind,
     if ((int)kind < 0 || (int64_t)kind >= PEFT__COUNT(peft__chat_formats))
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: no kind %d", (int)kind);
     if (count < 1) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: no messages");
-    peft__arena arena;
-    peft__json object = peft__json_of(PEFT__JSON_OBJECT, NULL, 0),
-               list = peft__json_of(PEFT__JSON_ARRAY, NULL, (size_t)count),
-               more = peft__json_of(PEFT__JSON_BOOL, NULL, 0);
-    peft__builder top = {&arena, &object.child, false}, b = {&arena, NULL, false};
-    peft_template_desc d;
-    peft_template *t = NULL;
-    peft_status status = PEFT_OK;
-    peft__arena_init(&arena, ctx);
+    peft_chat *c = NULL;
+    peft_chat_desc d;
+    peft__value all;
+    peft__json list = peft__json_of(PEFT__JSON_ARRAY, NULL, 0), *values = NULL, *shown = NULL;
     memset(&d, 0, sizeof(d));
     d.context = ctx;
     d.text = peft__chat_formats[kind].text;
-    more.boolean = add_generation_prompt;
-    peft__build(&top, "more", &more);
-    peft__json *all = peft__build(&top, "messages", &list);
-    b.tail = all ? &all->child : NULL;
-    for (int64_t i = 0; i < count && !status && all; i++) {
+    peft_status status = peft_chat_open(&d, &c);
+    peft__builder b = {c ? &c->scratch : NULL, &list.child, false};
+    for (int64_t i = 0; i < count && !status; i++) {
         status = peft__chat_check(ctx, kind, messages, i);
         if (status) break;
-        peft__json content =
-            peft__json_of(PEFT__JSON_STRING, messages[i].content, strlen(messages[i].content));
-        peft__message(&b, messages[i].role, &content);
+        const char *content = messages[i].content;
+        peft__json text = peft__json_of(PEFT__JSON_STRING, content, strlen(content));
+        peft__message(&b, messages[i].role, &text);
     }
     if (!status && kind == PEFT_CHAT_LLAMA2 && strcmp(messages[count - 1].role, "system") == 0)
         status = peft__fail(
             ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: the system's message needs a user's behind it");
-    if (!status && (top.failed || b.failed)) status = PEFT_ERROR_MEMORY;
-    if (!status) status = peft_template_create(&d, &t);
-    if (!status) status = peft__template_run(t, &object);
+    if (!status) status = b.failed ? PEFT_ERROR_MEMORY : peft__chat_values(c, &list, &values, &shown);
+    if (!status) status = peft__chat_render(c, values, shown, count, add_generation_prompt, &all);
     if (!status) {  // the text goes to the caller
-        *text = t->out.data;
-        peft__string_init(&t->out, ctx);
+        *text = c->jinja->out.data;
+        peft__string_init(&c->jinja->out, ctx);
     }
-    peft_template_destroy(t);
-    peft__arena_free(&arena);
+    peft_chat_close(c);
     return status;
 }
 
