@@ -24330,7 +24330,7 @@ struct peft__term {
 };
 
 typedef struct peft__name {
-    peft__value text;
+    peft__value text, global;  // global: the FUNCTION of that name, or MISSING
     bool loaded;
 } peft__name;
 
@@ -25809,6 +25809,9 @@ static peft__mention *peft__mentioned(const peft__area *area, int name) {
     return m;
 }
 
+static const peft__builtin *peft__find_builtin(
+    const peft_template *t, unsigned kinds, peft__value name, char *how);
+
 // A name in the current scope; `stored`: for the first time, if it is not mentioned yet. -> its place among
 // all
 static int peft__mention_name(peft__jinja *j, peft__value text, bool load, bool stored) {
@@ -25825,8 +25828,12 @@ static int peft__mention_name(peft__jinja *j, peft__value text, bool load, bool 
         if (!grown) j->status = PEFT_ERROR_MEMORY;
         if (!grown) return 0;
         t->names = (peft__name *)grown;
-        t->names[name].text = text;
-        t->names[name].loaded = false;
+        peft__name *fresh = (peft__name *)memset(&t->names[name], 0, sizeof(peft__name));
+        char how = 0;
+        fresh->text = text;
+        fresh->global.builtin = peft__find_builtin(t, PEFT__GLOBAL, text, &how);
+        fresh->global.kind = fresh->global.builtin ? PEFT__FUNCTION : PEFT__MISSING;
+        fresh->global.size = (size_t)how;
         t->name_count++;
     }
     t->names[name].loaded = t->names[name].loaded || load;
@@ -26002,9 +26009,6 @@ static peft__term *peft__parse_postfix(peft__jinja *j, peft__term *a) {
     }
     return a;
 }
-
-static const peft__builtin *peft__find_builtin(
-    const peft_template *t, unsigned kinds, peft__value name, char *how);
 
 // The name of a filter or test, "a.b" too. One that is not there is an error at once, but within an if only
 // when it is reached.
@@ -28328,11 +28332,7 @@ static peft_status peft__template_run(peft_template *t, const peft__json *values
     j.globals = (peft__value *)peft__room(&j, (size_t)t->name_count * sizeof(peft__value));
     for (int64_t i = 0; i < t->name_count && !j.status; i++) {
         peft__value v = peft__dict_get(&j, record.dict, t->names[i].text);
-        char how = 0;
-        const peft__builtin *b =
-            peft__given(v) ? NULL : peft__find_builtin(t, PEFT__GLOBAL, t->names[i].text, &how);
-        if (b) v = peft__of_kind(PEFT__FUNCTION), v.builtin = b, v.size = (size_t)how;
-        j.globals[i] = v;
+        j.globals[i] = peft__given(v) ? v : t->names[i].global;
     }
     for (const peft__mention *m = t->root->mentions; m && !j.status; m = m->next)
         if (m->stored_first) j.globals[m->name] = peft__missing();
