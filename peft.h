@@ -24648,7 +24648,7 @@ static peft__value peft__list_new(peft__jinja *j, peft__kind kind, int64_t capac
     if (capacity <= 0) return v;
     v.list->items = (peft__value *)peft__room(j,
         (uint64_t)capacity < SIZE_MAX / sizeof(peft__value) ? (size_t)capacity * sizeof(peft__value)
-                                                            : SIZE_MAX / 2);
+            : SIZE_MAX / 2);
     v.list->capacity = v.list->items ? capacity : 0;
     return v;
 }
@@ -24790,8 +24790,8 @@ static peft__value peft__range_new(peft__jinja *j, int64_t start, int64_t stop, 
     peft__value v = peft__of_kind(PEFT__RANGE);
     peft__range *g = v.range = PEFT__NEW(j, range);
     uint64_t width = step > 0 ? (stop > start ? (uint64_t)stop - (uint64_t)start : 0)
-        : start > stop        ? (uint64_t)start - (uint64_t)stop
-                              : 0;
+        : start > stop ? (uint64_t)start - (uint64_t)stop
+        : 0;
     uint64_t by = step > 0 ? (uint64_t)step : 0 - (uint64_t)step, count = width ? (width - 1) / by + 1 : 0;
     g->start = start;
     g->stop = stop;
@@ -24834,7 +24834,7 @@ static bool peft__equal(peft__jinja *j, peft__value a, peft__value b) {
     if (j->status) return false;
     if (peft__is_number(a) && peft__is_number(b))
         return peft__is_whole(a) && peft__is_whole(b) ? a.integer == b.integer
-                                                      : peft__as_double(a) == peft__as_double(b);
+            : peft__as_double(a) == peft__as_double(b);
     if (a.kind != b.kind) return false;
     switch (a.kind) {
     case PEFT__UNDEFINED:
@@ -24889,7 +24889,7 @@ static int peft__order(peft__jinja *j, peft__value a, peft__value b, const char 
         while (i < x->count && i < y->count && peft__spend(j, 0) && peft__equal(j, x->items[i], y->items[i]))
             i++;
         int c = i < x->count && i < y->count ? peft__order(j, x->items[i], y->items[i], sign)
-                                             : (x->count > y->count) - (x->count < y->count);
+            : (x->count > y->count) - (x->count < y->count);
         j->depth--;
         return c;
     }
@@ -25101,8 +25101,8 @@ static void peft__put_real(peft__jinja *j, double v, char type, int precision) {
     if (t == 'g') fixed = exponent - 1 >= -4 && exponent - 1 <= precision;
     if (strchr("rg", t))
         precision = !fixed ? PEFT__MAX(count - 1, 0)
-            : count        ? PEFT__MAX(count - exponent, t == 'r')
-                           : t == 'r';
+            : count ? PEFT__MAX(count - exponent, t == 'r')
+            : t == 'r';
     if (!count) exponent = 1;
     int whole = fixed ? exponent : 1;  // digits before the point
     if (whole <= 0) peft__puts(j, "0");
@@ -25575,18 +25575,18 @@ static peft__value peft__unescape(peft__jinja *j, const char *s, size_t n) {
         const char *found = c ? strchr(from, c) : NULL;
         int octal = c >= '0' && c <= '7',
             wanted = octal ? 3
-            : c == 'x'     ? 2
-            : c == 'u'     ? 4
-            : c == 'U'     ? 8
-                           : 0,
+                : c == 'x' ? 2
+                : c == 'u' ? 4
+                : c == 'U' ? 8
+                : 0,
             got = 0;
         uint32_t v = 0;
         s += octal ? 1 : 2;
         for (; got < wanted && s < end; got++, s++) {
             char h = peft__lower(*s);
             int d = h >= '0' && h <= (octal ? '7' : '9') ? h - '0'
-                : !octal && h >= 'a' && h <= 'f'         ? h - 'a' + 10
-                                                         : -1;
+                : !octal && h >= 'a' && h <= 'f' ? h - 'a' + 10
+                : -1;
             if (d < 0) break;
             v = v * (octal ? 8 : 16) + (uint32_t)d;
         }
@@ -25897,8 +25897,8 @@ static peft__term *peft__parse_tuple(peft__jinja *j, char how) {
     bool comma = false;
     while (!j->status && !peft__tag_ends(j) && !peft__is(j, ")")) {
         *tail = how == 's' || how == 't' ? peft__parse_primary(j, how == 's')
-            : how == 'p'                 ? peft__parse_binary(j, 0)
-                                         : peft__parse_expression(j);
+            : how == 'p' ? peft__parse_binary(j, 0)
+            : peft__parse_expression(j);
         tail = &(*tail)->next;
         if (!peft__accept(j, ",")) break;
         comma = true;
@@ -26728,7 +26728,7 @@ static int64_t peft__bind(peft__jinja *j, peft__value called, const char *signat
     for (int64_t slot = 1; (parameter || *signature) && !j->status; slot++) {
         bool optional = parameter || *signature == '?';
         peft__value name = parameter ? parameter->value
-                                     : peft__text(signature + optional, strcspn(signature, " ") - optional);
+            : peft__text(signature + optional, strcspn(signature, " ") - optional);
         int64_t entry = -1;
         if (at < a.list.list->count) v[slot] = a.list.list->items[at++];
         else if (a.names.dict->count)
@@ -26846,7 +26846,7 @@ static peft__value peft__no_builtin(peft__jinja *j, unsigned kind, peft__value n
 static peft__value peft__eval_builtin(peft__jinja *j, const peft__term *n, peft__value v, peft__scope *s) {
     if (n->a)
         v = n->kind == PEFT__TERM_FILTER && peft__given(v) ? peft__eval_builtin(j, n->a, v, s)
-                                                           : peft__eval(j, n->a, s);
+            : peft__eval(j, n->a, s);
     if (!j->status) j->at = n;
     if (!n->builtin)
         return peft__no_builtin(j, n->kind == PEFT__TERM_FILTER ? PEFT__FILTER : PEFT__TEST, n->value);
@@ -27213,7 +27213,7 @@ PEFT__BUILTIN(abs) {
 PEFT__BUILTIN(length) {
     int64_t n = v[0].kind == PEFT__LOOP ? peft__loop_length(j, v[0].loop) : peft__length_of(j, v[0]);
     return n < 0 ? peft__refuse(j, "object of type '%s' has no len()", peft__kind_name(v[0]))
-                 : peft__integer(n);
+        : peft__integer(n);
 }
 PEFT__BUILTIN(default) {
     (void)j;
@@ -27325,7 +27325,7 @@ PEFT__BUILTIN(round) {
         if (places > 300 || places < -300)
             return peft__unable(j, "rounding to %lld places", (long long)places);
         peft__value power = places >= 0 && places <= 18 ? peft__whole_power(j, 10, places)
-                                                        : peft__real(pow(10, (double)places));
+            : peft__real(pow(10, (double)places));
         d = peft__as_double(peft__arithmetic(j, '*', v[0], power));
         if (d - d != 0) return peft__refuse(j, "cannot convert float to integer");
         return peft__real((up ? ceil(d) : floor(d)) / peft__as_double(power));
@@ -27611,7 +27611,7 @@ PEFT__BUILTIN(map) {
 
 PEFT__BUILTIN(is_flag) {  // how: 0 false, 1 true, 2 escaped
     return peft__boolean(j->how == '2' ? v[0].kind == PEFT__TEXT && v[0].flag
-                                       : v[0].kind == PEFT__BOOLEAN && v[0].flag == (bool)(j->how & 1));
+        : v[0].kind == PEFT__BOOLEAN && v[0].flag == (bool)(j->how & 1));
 }
 PEFT__BUILTIN(is_compared) { return peft__boolean(peft__compare(j, j->how, v[0], v[1])); }
 PEFT__BUILTIN(is_remainder) {  // how: what v[0] leaves when divided by v[1] or 2
@@ -27682,8 +27682,8 @@ PEFT__BUILTIN(without) {  // how: 1 at the end
     bool at_end = j->how & 1;
     size_t n = v[0].size, cut = peft__text_needed(j, v[1]).size;
     return !peft__do_begins(j, v).flag ? v[0]
-        : at_end                       ? peft__part_of(v[0], 0, n - cut)
-                                       : peft__part_of(v[0], cut, n);
+        : at_end ? peft__part_of(v[0], 0, n - cut)
+        : peft__part_of(v[0], cut, n);
 }
 
 PEFT__BUILTIN(split) {  // how: 1 from the right
@@ -27754,15 +27754,15 @@ PEFT__BUILTIN(all_are) {  // how: a letter
         bool cased = how == 'u' || how == 'l';
         if (cased && !peft__is_cased(c)) continue;
         any = true;
-        all = cased      ? peft__is_upper(c) == (how == 'u')
+        all = cased ? peft__is_upper(c) == (how == 'u')
             : how == 'a' ? (bit & PEFT__UC_L) != 0
             : how == 'b' ? (bit & (PEFT__UC_L | PEFT__UC_N)) != 0
             : how == 'c' ? c < 128
             : how == 'd' ? bit & PEFT__UC_ND || peft__uc_among(raised, PEFT__COUNT(raised), c) ||
                 (c >= 0x1F100 && c <= 0x1F10A)
-            : how == 'e' ? (bit & PEFT__UC_ND) != 0
-            : how == 'n' ? (bit & PEFT__UC_N) != 0
-                         : peft__uc_space(c);
+                    : how == 'e' ? (bit & PEFT__UC_ND) != 0
+                    : how == 'n' ? (bit & PEFT__UC_N) != 0
+                    : peft__uc_space(c);
     }
     return peft__boolean(all && any);
 }
@@ -28059,8 +28059,8 @@ PEFT__BUILTIN(strftime_now) {
 #define PEFT__OF(kind) (1u << PEFT__##kind)
 #define PEFT__LIST_CHANGES (PEFT__OF(LIST) | PEFT__CHANGES)
 #define PEFT__DICT_CHANGES (PEFT__OF(DICT) | PEFT__CHANGES)
-#define PEFT__COUNTABLE                                                                                      \
-    (PEFT__OF(UNDEFINED) | PEFT__OF(TEXT) | PEFT__OF(LIST) | PEFT__OF(TUPLE) | PEFT__OF(DICT) |              \
+#define PEFT__COUNTABLE \
+    (PEFT__OF(UNDEFINED) | PEFT__OF(TEXT) | PEFT__OF(LIST) | PEFT__OF(TUPLE) | PEFT__OF(DICT) | \
         PEFT__OF(RANGE))
 
 PEFT__BUILTIN(is_kind) {  // how: a letter from 'a' on
@@ -28397,7 +28397,7 @@ static peft_status peft__template_split(peft_context *ctx, peft__arena *arena, c
             if (!close)
                 return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
                     flan ? "%s template: the brace at byte %lld has no other"
-                         : "%s template: \"{{\" at byte %lld is not closed",
+                        : "%s template: \"{{\" at byte %lld is not closed",
                     what, (long long)(at - text));
             part.text = at + width;
             part.size = (size_t)(close - part.text);
@@ -29006,7 +29006,7 @@ static peft_status peft__chat_from_folder(peft_chat *c, const peft_chat_desc *d)
     status = peft__chat_named(c, peft__json_get(root, "chat_template"), name, config, &text);
     if (!status && text) return peft__chat_compile(c, d, text->string, text->length, config);
     return status ? status
-                  : peft__fail(c->ctx, PEFT_ERROR_MISSING,
+        : peft__fail(c->ctx, PEFT_ERROR_MISSING,
                         "%s: the model brings no chat template (no chat_template in "
                         "tokenizer_config.json, no chat_template.jinja)",
                         d->path);
@@ -29060,7 +29060,7 @@ PEFTDEF peft_status peft_chat_open(const peft_chat_desc *d, peft_chat **out) {
     peft__arena_init(&c->scratch, c->ctx);
     peft_status status = !d->path ? peft__chat_compile(c, d, d->text, strlen(d->text), "chat template")
         : peft__ends_with(d->path, ".gguf") ? peft__chat_from_gguf(c, d)
-                                            : peft__chat_from_folder(c, d);
+        : peft__chat_from_folder(c, d);
     if (status) peft_chat_close(c);
     else *out = c;
     return status;
@@ -29412,8 +29412,8 @@ PEFTDEF peft_status peft_chat_format(peft_context *ctx, peft_chat_kind kind,
         status = peft__chat_check(ctx, kind, messages, i);
         if (status) break;
         const char *content = messages[i].content;
-        peft__json text = peft__json_of(PEFT__JSON_STRING, content, strlen(content));
-        peft__message(&b, messages[i].role, &text);
+        peft__json like = peft__json_of(PEFT__JSON_STRING, content, strlen(content));
+        peft__message(&b, messages[i].role, &like);
     }
     if (!status && kind == PEFT_CHAT_LLAMA2 && strcmp(messages[count - 1].role, "system") == 0)
         status = peft__fail(
@@ -29938,11 +29938,11 @@ PEFTDEF peft_status peft_few_shot(const peft_few_shot_desc *d, peft_few_shot_res
     b.d = d;
     b.ctx = d->context;
     const char *wrong = !d->question ? "no question"
-        : d->shots && !d->examples   ? "shots without examples"
+        : d->shots && !d->examples ? "shots without examples"
         : d->shots < 0 || d->context_window < 0 || d->reserve < 0
         ? "shots, context_window or reserve is negative"
         : d->context_window && !d->tokenizer ? "a context_window needs a tokenizer to count with"
-                                             : NULL;
+        : NULL;
     if (wrong) return peft__fail(b.ctx, PEFT_ERROR_ARGUMENT, "peft_few_shot: %s", wrong);
     peft__arena_init(&b.arena, b.ctx);
     peft__arena_init(&b.scratch, b.ctx);
@@ -29958,6 +29958,12 @@ PEFTDEF peft_status peft_few_shot(const peft_few_shot_desc *d, peft_few_shot_res
     if (status) peft_few_shot_free(b.ctx, r);
     return status;
 }
+
+// How to add one:
+// - a filter, test, method or function of templates: a PEFT__BUILTIN and its row in peft__builtins
+// - a statement: a kind of term, a row of peft__statements, a case of peft__run_statement
+// - a format of files: an ending in peft__records_format and its way to the next record in peft__records_next
+// - a layout of conversations: what makes messages of it, beside peft__sharegpt and peft__alpaca
 // =====================================================================================================================
 // 12. TRAINING
 //    Holds: optimizers, schedules, batches, the loop, checkpoints that resume bit-exactly, the planner of memory.
