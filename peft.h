@@ -24790,8 +24790,7 @@ static peft__value peft__range_new(peft__jinja *j, int64_t start, int64_t stop, 
     peft__value v = peft__of_kind(PEFT__RANGE);
     peft__range *g = v.range = PEFT__NEW(j, range);
     uint64_t width = step > 0 ? (stop > start ? (uint64_t)stop - (uint64_t)start : 0)
-        : start > stop ? (uint64_t)start - (uint64_t)stop
-        : 0;
+        : start > stop ? (uint64_t)start - (uint64_t)stop : 0;
     uint64_t by = step > 0 ? (uint64_t)step : 0 - (uint64_t)step, count = width ? (width - 1) / by + 1 : 0;
     g->start = start;
     g->stop = stop;
@@ -25100,8 +25099,7 @@ static void peft__put_real(peft__jinja *j, double v, char type, int precision) {
     if (t == 'r') fixed = exponent <= 16 && exponent >= -3;
     if (t == 'g') fixed = exponent - 1 >= -4 && exponent - 1 <= precision;
     if (strchr("rg", t))
-        precision = !fixed ? PEFT__MAX(count - 1, 0)
-            : count ? PEFT__MAX(count - exponent, t == 'r')
+        precision = !fixed ? PEFT__MAX(count - 1, 0) : count ? PEFT__MAX(count - exponent, t == 'r')
             : t == 'r';
     if (!count) exponent = 1;
     int whole = fixed ? exponent : 1;  // digits before the point
@@ -25574,19 +25572,14 @@ static peft__value peft__unescape(peft__jinja *j, const char *s, size_t n) {
         char c = s[1];
         const char *found = c ? strchr(from, c) : NULL;
         int octal = c >= '0' && c <= '7',
-            wanted = octal ? 3
-                : c == 'x' ? 2
-                : c == 'u' ? 4
-                : c == 'U' ? 8
-                : 0,
+            wanted = octal ? 3 : c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0,
             got = 0;
         uint32_t v = 0;
         s += octal ? 1 : 2;
         for (; got < wanted && s < end; got++, s++) {
             char h = peft__lower(*s);
             int d = h >= '0' && h <= (octal ? '7' : '9') ? h - '0'
-                : !octal && h >= 'a' && h <= 'f' ? h - 'a' + 10
-                : -1;
+                : !octal && h >= 'a' && h <= 'f' ? h - 'a' + 10 : -1;
             if (d < 0) break;
             v = v * (octal ? 8 : 16) + (uint32_t)d;
         }
@@ -25897,8 +25890,7 @@ static peft__term *peft__parse_tuple(peft__jinja *j, char how) {
     bool comma = false;
     while (!j->status && !peft__tag_ends(j) && !peft__is(j, ")")) {
         *tail = how == 's' || how == 't' ? peft__parse_primary(j, how == 's')
-            : how == 'p' ? peft__parse_binary(j, 0)
-            : peft__parse_expression(j);
+            : how == 'p' ? peft__parse_binary(j, 0) : peft__parse_expression(j);
         tail = &(*tail)->next;
         if (!peft__accept(j, ",")) break;
         comma = true;
@@ -26097,9 +26089,8 @@ static const struct peft__operator *peft__next_operator(const peft__jinja *j) {
     for (int64_t i = 0; i < PEFT__COUNT(peft__operators); i++)
         if (peft__is(j, peft__operators[i].text))
             return peft__operators[i].op == 'n' &&
-                    (!peft__starts(next, "in") || peft__name_char(next[2], false))
-                ? NULL
-                : &peft__operators[i];
+                    (!peft__starts(next, "in") || peft__name_char(next[2], false)) ? NULL
+                        : &peft__operators[i];
     return NULL;
 }
 
@@ -27681,8 +27672,7 @@ PEFT__BUILTIN(begins) {  // how: 1 at the end
 PEFT__BUILTIN(without) {  // how: 1 at the end
     bool at_end = j->how & 1;
     size_t n = v[0].size, cut = peft__text_needed(j, v[1]).size;
-    return !peft__do_begins(j, v).flag ? v[0]
-        : at_end ? peft__part_of(v[0], 0, n - cut)
+    return !peft__do_begins(j, v).flag ? v[0] : at_end ? peft__part_of(v[0], 0, n - cut)
         : peft__part_of(v[0], cut, n);
 }
 
@@ -27754,15 +27744,11 @@ PEFT__BUILTIN(all_are) {  // how: a letter
         bool cased = how == 'u' || how == 'l';
         if (cased && !peft__is_cased(c)) continue;
         any = true;
-        all = cased ? peft__is_upper(c) == (how == 'u')
-            : how == 'a' ? (bit & PEFT__UC_L) != 0
-            : how == 'b' ? (bit & (PEFT__UC_L | PEFT__UC_N)) != 0
-            : how == 'c' ? c < 128
+        all = cased ? peft__is_upper(c) == (how == 'u') : how == 'a' ? (bit & PEFT__UC_L) != 0
+            : how == 'b' ? (bit & (PEFT__UC_L | PEFT__UC_N)) != 0 : how == 'c' ? c < 128
             : how == 'd' ? bit & PEFT__UC_ND || peft__uc_among(raised, PEFT__COUNT(raised), c) ||
-                (c >= 0x1F100 && c <= 0x1F10A)
-                    : how == 'e' ? (bit & PEFT__UC_ND) != 0
-                    : how == 'n' ? (bit & PEFT__UC_N) != 0
-                    : peft__uc_space(c);
+                (c >= 0x1F100 && c <= 0x1F10A) : how == 'e' ? (bit & PEFT__UC_ND) != 0
+                    : how == 'n' ? (bit & PEFT__UC_N) != 0 : peft__uc_space(c);
     }
     return peft__boolean(all && any);
 }
@@ -29005,8 +28991,7 @@ static peft_status peft__chat_from_folder(peft_chat *c, const peft_chat_desc *d)
     }
     status = peft__chat_named(c, peft__json_get(root, "chat_template"), name, config, &text);
     if (!status && text) return peft__chat_compile(c, d, text->string, text->length, config);
-    return status ? status
-        : peft__fail(c->ctx, PEFT_ERROR_MISSING,
+    return status ? status : peft__fail(c->ctx, PEFT_ERROR_MISSING,
                         "%s: the model brings no chat template (no chat_template in "
                         "tokenizer_config.json, no chat_template.jinja)",
                         d->path);
@@ -29059,8 +29044,7 @@ PEFTDEF peft_status peft_chat_open(const peft_chat_desc *d, peft_chat **out) {
     peft__arena_init(&c->arena, c->ctx);
     peft__arena_init(&c->scratch, c->ctx);
     peft_status status = !d->path ? peft__chat_compile(c, d, d->text, strlen(d->text), "chat template")
-        : peft__ends_with(d->path, ".gguf") ? peft__chat_from_gguf(c, d)
-        : peft__chat_from_folder(c, d);
+        : peft__ends_with(d->path, ".gguf") ? peft__chat_from_gguf(c, d) : peft__chat_from_folder(c, d);
     if (status) peft_chat_close(c);
     else *out = c;
     return status;
@@ -29937,12 +29921,10 @@ PEFTDEF peft_status peft_few_shot(const peft_few_shot_desc *d, peft_few_shot_res
     if (!d->context) return PEFT_ERROR_ARGUMENT;
     b.d = d;
     b.ctx = d->context;
-    const char *wrong = !d->question ? "no question"
-        : d->shots && !d->examples ? "shots without examples"
+    const char *wrong = !d->question ? "no question" : d->shots && !d->examples ? "shots without examples"
         : d->shots < 0 || d->context_window < 0 || d->reserve < 0
         ? "shots, context_window or reserve is negative"
-        : d->context_window && !d->tokenizer ? "a context_window needs a tokenizer to count with"
-        : NULL;
+        : d->context_window && !d->tokenizer ? "a context_window needs a tokenizer to count with" : NULL;
     if (wrong) return peft__fail(b.ctx, PEFT_ERROR_ARGUMENT, "peft_few_shot: %s", wrong);
     peft__arena_init(&b.arena, b.ctx);
     peft__arena_init(&b.scratch, b.ctx);
