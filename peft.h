@@ -23983,16 +23983,16 @@ PEFTDEF peft_status peft_text_perplexity(const peft_text_perplexity_desc *d, pef
 //     Rests on: 2, 6, 7.  Hands on: peft_dataset, pairs of prompt and completion.
 // =====================================================================================================================
 
-typedef struct peft__example {
+typedef struct peft__data_example {
     const char *prompt, *completion;
     const char *const *choices;  // ended by NULL; NULL: it has none
     const char *task;  // of a mixture's example, or NULL
-} peft__example;
+} peft__data_example;
 
 struct peft_dataset {
     peft_context *ctx;
     peft__arena arena;  // every text
-    peft__example *examples;
+    peft__data_example *examples;
     const char *fields;  // names, for messages; NULL: not read from a file
     int64_t count, capacity;
 };
@@ -28493,13 +28493,13 @@ static void peft__template_close(peft__template *t) {
 }
 
 // JSON values that a template sees, put together item by item.
-typedef struct peft__builder {
+typedef struct peft__json_builder {
     peft__arena *arena;
     peft__json **tail;
     bool failed;
-} peft__builder;
+} peft__json_builder;
 
-static peft__json *peft__build(peft__builder *b, const char *key, const peft__json *like) {
+static peft__json *peft__json_add(peft__json_builder *b, const char *key, const peft__json *like) {
     peft__json *v = (peft__json *)peft__arena_alloc(b->arena, sizeof(peft__json));
     b->failed = b->failed || !v;
     if (!v) return NULL;
@@ -28541,8 +28541,8 @@ static const char *peft__swapped(
 // The record as a JSON object, ||| in its texts put away; `choices` (may be NULL) as its answer_choices.
 static peft__json *peft__record_object(const peft__data_record *r, peft__arena *a, peft__json *choices) {
     peft__json top = peft__json_of(PEFT__JSON_OBJECT, NULL, 0), *object = NULL;
-    peft__builder b = {a, &object, false};
-    object = peft__build(&b, NULL, &top);
+    peft__json_builder b = {a, &object, false};
+    object = peft__json_add(&b, NULL, &top);
     if (object) b.tail = &object->child;
     const peft__json *from = r->object ? r->object->child : NULL;
     for (int64_t i = 0; r->object ? from != NULL : i < r->count; i++, from = from ? from->next : NULL) {
@@ -28553,7 +28553,7 @@ static peft__json *peft__record_object(const peft__data_record *r, peft__arena *
         if (own.type == PEFT__JSON_STRING && own.length >= 3 && memchr(own.string, '|', own.length))
             own.string = peft__swapped(a, own.string, own.length, "|||", peft__bars, &own.length);
         if (own.type == PEFT__JSON_STRING && !own.string) return NULL;
-        peft__build(&b, NULL, &own);
+        peft__json_add(&b, NULL, &own);
     }
     *b.tail = choices;
     return b.failed ? NULL : object;
@@ -28902,9 +28902,9 @@ static const char *peft__chat_token_text(const peft_chat *c, const char *key) {
 static peft_status peft__chat_token(peft_chat *c, const char *key, const char *text, size_t n) {
     peft__json own = peft__json_of(PEFT__JSON_STRING, peft__arena_strdup(&c->arena, text, n), n),
                *before = c->tokens;
-    peft__builder b = {&c->arena, &c->tokens, !own.string};
+    peft__json_builder b = {&c->arena, &c->tokens, !own.string};
     if (peft__chat_token_text(c, key)) return PEFT_OK;  // the first file that names it
-    peft__json *added = peft__build(&b, key, &own);
+    peft__json *added = peft__json_add(&b, key, &own);
     if (added) added->next = before;
     return b.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
@@ -29077,20 +29077,20 @@ static peft_status peft__chat_forged(peft_chat *c, const peft__json *v) {
 }
 
 // A message {"role", "content"} as the next one; `content`: what is like it.
-static peft__json *peft__message(peft__builder *b, const char *role, const peft__json *content) {
+static peft__json *peft__message(peft__json_builder *b, const char *role, const peft__json *content) {
     peft__json object = peft__json_of(PEFT__JSON_OBJECT, NULL, 2),
                text = peft__json_of(PEFT__JSON_STRING, role, strlen(role));
-    peft__json *m = peft__build(b, NULL, &object);
+    peft__json *m = peft__json_add(b, NULL, &object);
     if (!m) return NULL;
-    peft__builder inner = {b->arena, &m->child, false};
-    peft__build(&inner, "role", &text);
-    peft__build(&inner, "content", content);
+    peft__json_builder inner = {b->arena, &m->child, false};
+    peft__json_add(&inner, "role", &text);
+    peft__json_add(&inner, "content", content);
     b->failed = inner.failed;
     return m;
 }
 
 // ShareGPT's {"from", "value"} as a message.
-static peft_status peft__sharegpt(peft_chat *c, const peft__json *turn, peft__builder *b) {
+static peft_status peft__sharegpt(peft_chat *c, const peft__json *turn, peft__json_builder *b) {
     static const char *const roles[][2] = {{"human", "user"}, {"user", "user"}, {"gpt", "assistant"},
         {"assistant", "assistant"}, {"chatgpt", "assistant"}, {"model", "assistant"}, {"system", "system"},
         {"tool", "tool"}};
@@ -29106,7 +29106,7 @@ static peft_status peft__sharegpt(peft_chat *c, const peft__json *turn, peft__bu
 }
 
 // Alpaca's instruction, input and output as messages.
-static peft_status peft__alpaca(peft_chat *c, const peft__json *record, peft__builder *b) {
+static peft_status peft__alpaca(peft_chat *c, const peft__json *record, peft__json_builder *b) {
     static const char *const keys[] = {"system", "instruction", "input", "output"},
                              *const roles[] = {"system", "user", NULL, "assistant"};
     const peft__json *parts[4];
@@ -29145,14 +29145,14 @@ static peft_status peft__chat_values(
     peft__json object = peft__json_of(PEFT__JSON_OBJECT, NULL, 0),
                array = peft__json_of(PEFT__JSON_ARRAY, NULL, 0),
                null = peft__json_of(PEFT__JSON_NULL, NULL, 0), flag = peft__json_of(PEFT__JSON_BOOL, NULL, 0);
-    peft__builder top = {&c->scratch, values, false};
+    peft__json_builder top = {&c->scratch, values, false};
     peft_status status = PEFT_OK;
-    peft__build(&top, NULL, &object);
+    peft__json_add(&top, NULL, &object);
     if (top.failed) return PEFT_ERROR_MEMORY;
     top.tail = &(*values)->child;
-    peft__json *all = *messages = peft__build(&top, "messages", &array);
+    peft__json *all = *messages = peft__json_add(&top, "messages", &array);
     if (!all) return PEFT_ERROR_MEMORY;
-    peft__builder b = {&c->scratch, &all->child, false};
+    peft__json_builder b = {&c->scratch, &all->child, false};
     if (list && list->type != PEFT__JSON_ARRAY)
         return peft__fail(
             c->ctx, PEFT_ERROR_FORMAT, "%s is not a list", given ? "messages" : "conversations");
@@ -29165,11 +29165,11 @@ static peft_status peft__chat_values(
             return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a message is not an object");
         if (given && !peft__json_text(m, "role", NULL))
             return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a message has no role");
-        peft__json *own = given ? peft__build(&b, NULL, &object) : NULL;
-        peft__builder inner = {&c->scratch, own ? &own->child : NULL, false};
+        peft__json *own = given ? peft__json_add(&b, NULL, &object) : NULL;
+        peft__json_builder inner = {&c->scratch, own ? &own->child : NULL, false};
         for (const peft__json *f = m->child; own && f;
              f = f->next)  // without what is null, as in transformers
-            if (f->type != PEFT__JSON_NULL) peft__build(&inner, NULL, f);
+            if (f->type != PEFT__JSON_NULL) peft__json_add(&inner, NULL, f);
         b.failed = b.failed || inner.failed;
         if (!given) status = peft__sharegpt(c, m, &b);
     }
@@ -29180,13 +29180,13 @@ static peft_status peft__chat_values(
     for (const peft__json *m = record->type == PEFT__JSON_OBJECT ? record->child : NULL; m; m = m->next) {
         int64_t i = 0;
         while (i < PEFT__COUNT(taken) && strcmp(m->key, taken[i]) != 0) i++;
-        if (i == PEFT__COUNT(taken)) peft__build(&top, NULL, m);
+        if (i == PEFT__COUNT(taken)) peft__json_add(&top, NULL, m);
     }
     for (int i = 0; i < 2; i++)
-        if (!peft__json_get(*values, absent[i])) peft__build(&top, absent[i], &null);
+        if (!peft__json_get(*values, absent[i])) peft__json_add(&top, absent[i], &null);
     for (const peft__json *t = c->tokens; t; t = t->next)
-        if (!peft__json_get(*values, t->key)) peft__build(&top, NULL, t);
-    peft__build(&top, "add_generation_prompt", &flag);
+        if (!peft__json_get(*values, t->key)) peft__json_add(&top, NULL, t);
+    peft__json_add(&top, "add_generation_prompt", &flag);
     return status ? status : top.failed || b.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
@@ -29391,7 +29391,7 @@ PEFTDEF peft_status peft_chat_format(peft_context *ctx, peft_chat_kind kind,
     d.context = ctx;
     d.text = peft__chat_formats[kind].text;
     peft_status status = peft_chat_open(&d, &c);
-    peft__builder b = {c ? &c->scratch : NULL, &list.child, false};
+    peft__json_builder b = {c ? &c->scratch : NULL, &list.child, false};
     for (int64_t i = 0; i < count && !status; i++) {
         status = peft__chat_check(ctx, kind, messages, i);
         if (status) break;
@@ -29434,8 +29434,8 @@ static peft_status peft__dataset_add(peft_dataset *d, const char *prompt, size_t
     const char *completion, size_t completion_size, const char *const *choices, const char *task) {
     void *grown = peft__one_more(d->ctx, d->examples, d->count, &d->capacity, sizeof(*d->examples));
     if (!grown) return PEFT_ERROR_MEMORY;
-    d->examples = (peft__example *)grown;
-    peft__example *e = &d->examples[d->count];
+    d->examples = (peft__data_example *)grown;
+    peft__data_example *e = &d->examples[d->count];
     e->prompt = peft__arena_strdup(&d->arena, prompt, prompt_size);
     e->completion = peft__arena_strdup(&d->arena, completion, completion_size);
     e->task = task ? peft__arena_strdup(&d->arena, task, strlen(task)) : NULL;
@@ -29445,26 +29445,26 @@ static peft_status peft__dataset_add(peft_dataset *d, const char *prompt, size_t
     return PEFT_OK;
 }
 
-static const peft__example *peft__example_at(const peft_dataset *d, int64_t i) {
+static const peft__data_example *peft__example_at(const peft_dataset *d, int64_t i) {
     return d && i >= 0 && i < d->count ? &d->examples[i] : NULL;
 }
 
 PEFTDEF int64_t peft_dataset_count(const peft_dataset *d) { return d ? d->count : 0; }
 PEFTDEF const char *peft_dataset_fields(const peft_dataset *d) { return d && d->fields ? d->fields : ""; }
 PEFTDEF const char *peft_dataset_prompt(const peft_dataset *d, int64_t i) {
-    const peft__example *e = peft__example_at(d, i);
+    const peft__data_example *e = peft__example_at(d, i);
     return e ? e->prompt : NULL;
 }
 PEFTDEF const char *peft_dataset_completion(const peft_dataset *d, int64_t i) {
-    const peft__example *e = peft__example_at(d, i);
+    const peft__data_example *e = peft__example_at(d, i);
     return e ? e->completion : NULL;
 }
 PEFTDEF const char *peft_dataset_task(const peft_dataset *d, int64_t i) {
-    const peft__example *e = peft__example_at(d, i);
+    const peft__data_example *e = peft__example_at(d, i);
     return e ? e->task : NULL;
 }
 PEFTDEF const char *peft_dataset_choice(const peft_dataset *d, int64_t i, int64_t k) {
-    const peft__example *e = peft__example_at(d, i);
+    const peft__data_example *e = peft__example_at(d, i);
     if (!e || !e->choices || k < 0) return NULL;
     const char *const *choice = e->choices;
     while (k && *choice) choice++, k--;
@@ -29474,7 +29474,7 @@ PEFTDEF const char *peft_dataset_choice(const peft_dataset *d, int64_t i, int64_
 // Example i of `from` as the next of `to`.
 static peft_status peft__dataset_take(
     peft_dataset *to, const peft_dataset *from, int64_t i, const char *task) {
-    const peft__example *e = &from->examples[i];
+    const peft__data_example *e = &from->examples[i];
     size_t n = 0;
     const char **list = NULL;
     while (e->choices && e->choices[n]) n++;
@@ -29603,15 +29603,15 @@ static peft_status peft__loader_choices(peft__loader *l, peft__json **json, cons
     for (at = text; (at = strstr(at, "|||")) != NULL; at += 3) n++;
     const char **out = (const char **)peft__arena_alloc(&l->data->arena, (n + 1) * sizeof(char *));
     peft__json array = peft__json_of(PEFT__JSON_ARRAY, NULL, n);
-    peft__builder top = {&l->scratch, json, false}, b = {&l->scratch, NULL, false};
-    peft__json *all = peft__build(&top, "answer_choices", &array);
+    peft__json_builder top = {&l->scratch, json, false}, b = {&l->scratch, NULL, false};
+    peft__json *all = peft__json_add(&top, "answer_choices", &array);
     if (!out || !all) return PEFT_ERROR_MEMORY;
     b.tail = &all->child;
     for (at = text; at; i++) {
         out[i] = peft__next_part(&l->data->arena, &at, &size);
         if (!out[i]) return PEFT_ERROR_MEMORY;
         peft__json item = peft__json_of(PEFT__JSON_STRING, out[i], size);
-        peft__build(&b, NULL, &item);
+        peft__json_add(&b, NULL, &item);
     }
     out[n] = NULL;
     *list = out;
