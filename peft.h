@@ -23246,22 +23246,33 @@ PEFTDEF peft_status peft_text_perplexity(const peft_text_perplexity_desc *d, pef
 #endif
 // =====================================================================================================================
 // 11. DATA
-//     Holds: Jinja templates, JSONL (jsonlines.org), CSV and TSV (RFC 4180), templates, splits, mixtures; formats of chats, prompts with examples.
-//     Rests on: 2, 7.  Hands on: peft_dataset, pairs of prompt and completion.
+//     Turns files of records, templates and conversations into pairs of prompt and completion. A template
+//     engine (Jinja) fills prompts in and renders the chat templates that models bring; readers, splits,
+//     mixtures and few-shot prompts stand around it. Five functions to know: peft__template_compile and
+//     peft__template_run (a template), peft__records_next (a file), peft__chat_turns (a conversation),
+//     peft__load_example (a record becomes an example). Example: the line {"q": "2+2", "a": 4} with prompt
+//     "Q: {{q}}" and completion "{{a}}" becomes the pair
+//     ("Q: 2+2", "4"); with the prompt "{{ q|upper }} ||| {{ a + 1 }}" it becomes ("2+2", "5").
+//     Rests on: 2, 6, 7.  Hands on: peft_dataset, pairs of prompt and completion.
 // =====================================================================================================================
+
+typedef struct peft__data_example {
+    const char *prompt, *completion;
+    const char *const *choices;  // ended by NULL; NULL: it has none
+    const char *task;  // of a mixture's example, or NULL
+} peft__data_example;
 
 struct peft_dataset {
     peft_context *ctx;
     peft__arena arena;  // every text
-    char **texts;       // prompt, completion, prompt, completion, ...
-    const char *const **choices;  // of each example, ended by NULL; NULL: no example has any
-    int64_t choices_capacity;
-    const char **tasks; // of a mixture's examples [count], or NULL
-    const char *fields; // names, for messages; NULL: not read from a file
+    peft__data_example *examples;
+    const char *fields;  // names, for messages; NULL: not read from a file
     int64_t count, capacity;
 };
 
-// One line of a file, whatever its format: named values. Pointers lead into the file's text or a scratch arena.
+// ---- records: named values, whatever the file's format
+
+// Pointers lead into the file's text or a scratch arena.
 typedef struct peft__field {
     const char *name, *text;
     size_t name_size, size;
@@ -23281,9 +23292,7 @@ static peft__field *peft__record_add(peft__data_record *r) {
     void *grown = peft__one_more(r->ctx, r->fields, r->count, &r->capacity, sizeof(*r->fields));
     if (!grown) return NULL;
     r->fields = (peft__field *)grown;
-    peft__field *f = &r->fields[r->count++];
-    memset(f, 0, sizeof(*f));
-    return f;
+    return (peft__field *)memset(&r->fields[r->count++], 0, sizeof(peft__field));
 }
 
 PEFT__NOINLINE peft_status peft__record_fail(const peft__data_record *r, const char *what) {
@@ -23291,9 +23300,7 @@ PEFT__NOINLINE peft_status peft__record_fail(const peft__data_record *r, const c
 }
 
 // Lengths fit an int wherever they go into a message: a name that long is cut.
-static int peft__shown(size_t n) {
-    return (int)PEFT__MIN(n, (size_t)100);
-}
+static int peft__shown(size_t n) { return (int)PEFT__MIN(n, (size_t)100); }
 
 // A name that occurs twice means its last value, as in Python's json and csv.
 PEFT__NOINLINE const peft__field *peft__record_find(const peft__data_record *r, const char *name, size_t n) {
@@ -23302,28 +23309,24 @@ PEFT__NOINLINE const peft__field *peft__record_find(const peft__data_record *r, 
     return NULL;
 }
 
-// Past a value of text that has been parsed already, hence without checks of form.
-static const char *peft__json_skip(const char *p) {
-    int depth = 0;
-    for (bool quoted = false;; p++) {
-        if (*p == '"') quoted = !quoted;
-        else if (quoted) p += *p == '\\';
-        else if (*p == '{' || *p == '[') depth++;
-        else if ((*p == '}' || *p == ']') && --depth < 0) return p;
-        else if (!depth && *p == ',') return p;
-    }
-}
-
 // Strings become their content; all else keeps the text it has in the file (1.0 stays 1.0, a 64-bit id keeps
 // its digits).
 static void peft__field_from_json(peft__field *f, const peft__json *v) {
+    const char *p = v->string;
     f->null = v->type == PEFT__JSON_NULL;
-    f->text = v->string;
+    f->text = p;
     f->size = v->length;
     if (v->type == PEFT__JSON_STRING) return;
-    const char *stop = peft__json_skip(v->string);
-    while (strchr(" \t\r\n", stop[-1])) stop--;
-    f->size = (size_t)(stop - v->string);
+    int depth = 0;
+    for (bool quoted = false;;
+         p++) {  // past a value that has been parsed already, hence without checks of form
+        if (*p == '"') quoted = !quoted;
+        else if (quoted) p += *p == '\\';
+        else if (*p == '{' || *p == '[') depth++;
+        else if (((*p == '}' || *p == ']') && --depth < 0) || (!depth && *p == ',')) break;
+    }
+    while (strchr(" \t\r\n", p[-1])) p--;
+    f->size = (size_t)(p - v->string);
 }
 
 // One step of a path: ".name", "[0]", "[-1]", "['name']". Moves *at behind it; NULL: there is no such value,
@@ -23342,18 +23345,16 @@ static const peft__json *peft__json_step(const peft__json *v, const char **at, c
         n = (size_t)(quote - name);
         *at = quote + 2;
     }
-    if (name) {
-        const peft__json *found = NULL;
-        for (const peft__json *c = v->type == PEFT__JSON_OBJECT ? v->child : NULL; c; c = c->next)
-            if (c->key_length == n && memcmp(c->key, name, n) == 0) found = c;
-        return found;
-    }
+    const peft__json *found = NULL, *c;
+    for (c = name && v->type == PEFT__JSON_OBJECT ? v->child : NULL; c; c = c->next)
+        if (c->key_length == n && memcmp(c->key, name, n) == 0) found = c;
+    if (name) return found;
     char *stop = NULL;
     long i = *p == '[' ? strtol(p + 1, &stop, 10) : 0;
     if (!stop || stop == p + 1 || stop >= end || *stop != ']' || v->type != PEFT__JSON_ARRAY) return NULL;
     *at = stop + 1;
     if (i < 0) i += (long)v->length;
-    const peft__json *c = i < 0 ? NULL : v->child;
+    c = i < 0 ? NULL : v->child;
     while (c && i--) c = c->next;
     return c;
 }
@@ -23362,35 +23363,56 @@ static const peft__json *peft__json_step(const peft__json *v, const char **at, c
 // False: there is none.
 static bool peft__record_value(const peft__data_record *r, const char *name, size_t n, peft__field *out) {
     const peft__field *f = peft__record_find(r, name, n);
-    if (f) {
-        *out = *f;
-        return true;
-    }
-    const peft__json *v = r->object;
+    const peft__json *v = f ? NULL : r->object;
     const char *at = name;
     for (bool first = true; v && at < name + n; first = false) v = peft__json_step(v, &at, name + n, first);
-    if (!v || v == r->object) return false;
-    peft__field_from_json(out, v);
-    return true;
+    if (f) *out = *f;
+    else if (v && v != r->object) peft__field_from_json(out, v);
+    return f || (v && v != r->object);
 }
 
 // The names of a record's fields, for messages: "dialogue, id, summary".
 static void peft__record_names(const peft__data_record *r, char *out, size_t size) {
     size_t n = 0;
     peft__string_into(out, size, "none");
-    for (int64_t i = 0; i < r->count && n + 1 < size; i++) {
+    for (int64_t i = 0; i < r->count && n + 1 < size; i++, n += strlen(out + n))
         peft__string_into(out + n, size - n, "%s%.*s", i ? ", " : "", peft__shown(r->fields[i].name_size),
-                          r->fields[i].name);
-        n += strlen(out + n);
-    }
+            r->fields[i].name);
 }
 
-// ---- templates: Jinja as Jinja2 3.1 means it. First the values, which are Python's
-// A rendering's values live in one arena and are never freed before its end. Every failure is kept in
-// r->status: after one, functions return None, loops end, and the first message stays.
+// A text that has to be a JSON object.
+static peft_status peft__record_parse(
+    const peft__data_record *r, peft__arena *scratch, const char *text, size_t n, peft__json **root) {
+    peft_status status = peft__json_parse(r->ctx, scratch, text, n, "", root);
+    if (status == PEFT_ERROR_FORMAT)  // ":1: JSON: why"
+        return peft__record_fail(r, r->ctx->error + (strncmp(r->ctx->error, ":1: ", 4) == 0 ? 4 : 0));
+    return status || (*root)->type == PEFT__JSON_OBJECT ? status : peft__record_fail(r, "not a JSON object");
+}
+
+static peft_status peft__record_from_json(peft__data_record *r, const peft__json *object) {
+    r->count = 0;
+    r->object = object;
+    if (object->type != PEFT__JSON_OBJECT) return peft__record_fail(r, "not a JSON object");
+    for (const peft__json *v = object->child; v; v = v->next) {
+        peft__field *f = peft__record_add(r);
+        if (!f) return PEFT_ERROR_MEMORY;
+        f->name = v->key;
+        f->name_size = v->key_length;
+        peft__field_from_json(f, v);
+    }
+    return PEFT_OK;
+}
+// ---- templates: Jinja as Jinja2 3.1 means it
+// A parser makes a tree of nodes of a template's text; a rendering walks through the tree and writes text.
+// Both keep their first failure in j->status: after it nothing more is read, computed or written, new objects
+// are spare ones, and what a function returns has no meaning. So nobody has to ask whether a call failed.
+//
+// Example: "{{ xs|join('-') }}" is a PRINT node, a: FILTER "join", a: NAME "xs", list: CONSTANT '-'. With
+// {"xs": [1, 2]} the node NAME gives a LIST of two INTEGERs, peft__do_join gets v[0] = that list and
+// v[1] = the TEXT "-", and returns the TEXT "1-2".
 
 typedef enum peft__kind {
-    PEFT__MISSING,  // in a slot or an argument: nothing was put there
+    PEFT__MISSING,  // of a variable or an argument: nothing was given
     PEFT__UNDEFINED,
     PEFT__NONE,
     PEFT__BOOLEAN,
@@ -23402,9 +23424,9 @@ typedef enum peft__kind {
     PEFT__DICT,
     PEFT__RANGE,
     PEFT__VIEW,  // d.keys(), d.values(), d.items()
-    PEFT__ITERATOR,
-    PEFT__NAMESPACE,
+    PEFT__ITERATOR,  // as Python's generators: each item comes once
     PEFT__LOOP,
+    PEFT__NAMESPACE,
     PEFT__CYCLER,
     PEFT__JOINER,
     PEFT__MACRO,
@@ -23414,33 +23436,27 @@ typedef enum peft__kind {
 
 typedef struct peft__value {
     peft__kind kind;
-    bool flag;  // the truth of a BOOLEAN; of a TEXT: marked as safe; of a TUPLE: of groupby
+    bool flag;  // a BOOLEAN's truth; a TEXT is marked as safe; an UNDEFINED is an attribute; a TUPLE is
+                // groupby's
+    size_t size;  // bytes of a TEXT; of a VIEW: 0 keys, 1 values, 2 items
     union {
-        int64_t integer;
+        const char *text;  // UTF-8; of UNDEFINED: the name of what is not there, or NULL
+        int64_t integer;  // of a BOOLEAN too
         double real;
-        struct peft__text *text;  // of UNDEFINED: what was not there, or NULL
-        struct peft__list *list;
-        struct peft__dict *dict;  // of DICT and NAMESPACE
+        struct peft__list *list;  // of LIST, TUPLE, ITERATOR, CYCLER and JOINER
+        struct peft__dict *dict;  // of DICT, VIEW and NAMESPACE
         struct peft__range *range;
-        struct peft__view *view;
-        struct peft__iterator *iterator;
         struct peft__loop *loop;
         struct peft__macro *macro;
-        const struct peft__builtin *builtin;  // of FUNCTION
         struct peft__method *method;
-    } as;
+        const struct peft__builtin *builtin;  // of FUNCTION, whose `size` is `how`
+    };
 } peft__value;
 
-typedef struct peft__text {
-    const char *data;  // UTF-8, maybe a part of another text
-    size_t size;
-    int64_t count;  // code points; -1: not counted yet
-} peft__text;
-
-typedef struct peft__list {  // of LIST, TUPLE, CYCLER (the first item is its place) and JOINER (separator,
-                             // whether it was used)
+typedef struct peft__list {
     peft__value *items;
     int64_t count, capacity;
+    int64_t at;  // the next item of an ITERATOR or CYCLER; of a JOINER: whether it was used
 } peft__list;
 
 typedef struct peft__entry {
@@ -23448,10 +23464,10 @@ typedef struct peft__entry {
     uint64_t hash;
 } peft__entry;
 
-typedef struct peft__dict {  // in the order of insertion
-    peft__entry *entries;
+typedef struct peft__dict {
+    peft__entry *entries;  // in the order of insertion
     int64_t count, capacity;
-    int32_t *index;  // of more than 8 entries: 1 + the entry's place, in open addressing
+    int32_t *index;  // [index_size] of more than 8 entries: 1 + the entry's place, in open addressing
     int64_t index_size;
 } peft__dict;
 
@@ -23459,47 +23475,57 @@ typedef struct peft__range {
     int64_t start, stop, step, count;
 } peft__range;
 
-typedef struct peft__view {
-    peft__dict *dict;
-    int what;  // 0 keys, 1 values, 2 items
-} peft__view;
-
-typedef struct peft__render peft__render;
-typedef struct peft__term peft__term;
-
 typedef struct peft__cursor {  // goes through anything that can be iterated
     peft__value source;
-    int64_t at;    // byte of a text, place in the others
+    int64_t at;  // byte of a text, place in the others
     int64_t size;  // of a dict: it must not change meanwhile
 } peft__cursor;
 
-typedef struct peft__iterator {  // what Python's generators are: each item comes once
-    bool (*next)(peft__render *r, struct peft__iterator *it, peft__value *out);
-    peft__cursor from;
-    struct peft__arguments *arguments;
-    const struct peft__builtin *builtin;  // the filter of map, the test of select
-    peft__value attribute, missing;
-    bool keep;
-    const peft__term *term;  // of a loop with a condition
-    struct peft__scope *scope, *round;
-} peft__iterator;
+typedef struct peft__term peft__term;
 
-typedef struct peft__arguments {
-    peft__value *items;
-    int64_t count;
-    peft__value *names, *values;  // keywords
-    int64_t keywords;
-} peft__arguments;
+typedef struct peft__binding {  // a variable of a scope
+    struct peft__binding *next;
+    int name;  // its place among the template's names
+    peft__value value;
+} peft__binding;
 
-// A filter, test, method or function. `signature`: names of what comes behind the subject, "?" before those
-// that may be left out;
-// "*": anything. They arrive as v[1], v[2], ..., MISSING where they were not given.
+typedef struct peft__scope {  // the body of a loop, macro, ... while it runs
+    struct peft__scope *parent;
+    peft__binding *first;
+    bool kept;  // a macro of it may outlive a round of its loop: the next round needs a scope of its own
+} peft__scope;
+
+typedef struct peft__loop {
+    peft__cursor cursor;
+    int64_t index, length, depth;  // index from 0; length -1: not known yet
+    peft__value before, current, after, changed;  // after: MISSING, or the item that was looked at early
+    const peft__term *node;
+    peft__scope *outside, *test;  // where the loop stands; where its condition is computed
+    bool collected;  // the cursor's items have passed the condition
+} peft__loop;
+
+typedef struct peft__macro {
+    const peft__term *node;
+    peft__scope *scope;  // where it was defined
+} peft__macro;
+
+typedef struct peft__method {
+    peft__value subject;
+    const struct peft__builtin *builtin;
+    char how;
+} peft__method;
+
+typedef struct peft__jinja peft__jinja;
+
+// A filter, test, method or function. Its arguments arrive as v[1], v[2], ... in the order of `signature`,
+// MISSING where not given; v[0] is what it is called on. "?" marks what may be left out. "*": v[1] is the
+// tuple of all arguments, v[2] the dict of those with a name.
 typedef struct peft__builtin {
     const char *name;  // or several, with spaces between
-    peft__value (*run)(peft__render *r, peft__value *v);
+    peft__value (*run)(peft__jinja *j, peft__value *v);
     const char *signature;
     unsigned kinds;  // PEFT__FILTER ..., and bits of the kinds that have it as a method
-    int how;         // tells those apart that share a function
+    const char *how;  // a letter for each name, which arrives as j->how; NULL: all the same
 } peft__builtin;
 
 enum {
@@ -23508,72 +23534,207 @@ enum {
     PEFT__GLOBAL = 1 << 22,
     PEFT__PLAIN_ONLY = 1 << 23,
     PEFT__CHAT_ONLY = 1 << 24,
-    PEFT__CHANGES = 1 << 25  // the subject; chats refuse it
+    PEFT__CHANGES = 1 << 25  // changes v[0]; chats refuse it
 };
 enum { PEFT__ARGUMENTS = 8 };
 
-typedef struct peft__method {
-    peft__value subject;
+typedef enum peft__term_kind {
+    PEFT__TERM_CONSTANT,  // value
+    PEFT__TERM_NAME,  // name
+    PEFT__TERM_LIST,  // list
+    PEFT__TERM_TUPLE,  // list
+    PEFT__TERM_DICT,  // list of PAIR
+    PEFT__TERM_PAIR,  // a: b
+    PEFT__TERM_SIGN,  // op a, op is + or -
+    PEFT__TERM_NOT,  // a
+    PEFT__TERM_BINARY,  // a op b; op 'o' is or, 'a' is and
+    PEFT__TERM_COMPARE,  // a, list of OPERAND
+    PEFT__TERM_OPERAND,  // op a
+    PEFT__TERM_CONCAT,  // list
+    PEFT__TERM_CONDITION,  // b if a else c
+    PEFT__TERM_ATTRIBUTE,  // a.value
+    PEFT__TERM_ITEM,  // a[b]
+    PEFT__TERM_SLICE,  // a:b:c, each may be NULL
+    PEFT__TERM_CALL,  // a(list)
+    PEFT__TERM_KEYWORD,  // value=a
+    PEFT__TERM_SPREAD,  // *a
+    PEFT__TERM_SPREAD_NAMES,  // **a
+    PEFT__TERM_FILTER,  // a|value(list); a NULL: what the block holds
+    PEFT__TERM_TEST,  // a is value(list)
+    PEFT__TERM_DATA,  // value
+    PEFT__TERM_PRINT,  // a
+    PEFT__TERM_FOR,  // a in b if c: body, else other
+    PEFT__TERM_IF,  // list of ARM
+    PEFT__TERM_ARM,  // a (NULL: else): body
+    PEFT__TERM_SET,  // a = b
+    PEFT__TERM_SET_BLOCK,  // a = body, through the filters b
+    PEFT__TERM_MACRO,  // a: its name; list of parameters, b of each: its default; body
+    PEFT__TERM_CALL_BLOCK,  // a: the call; list and body as of a macro
+    PEFT__TERM_FILTER_BLOCK,  // body through the filters b
+    PEFT__TERM_WITH,  // list of SET; body
+    PEFT__TERM_GENERATION,  // body
+    PEFT__TERM_BREAK,
+    PEFT__TERM_CONTINUE
+} peft__term_kind;
+
+typedef struct peft__mention {  // of a name in a scope of the text
+    struct peft__mention *next;
+    int name;
+    bool stored_first;  // and not within an if: the name has no value before, not even one of the record
+} peft__mention;
+
+typedef struct peft__area {  // what becomes a peft__scope each time it is entered
+    struct peft__area *parent, *earlier;
+    peft__mention *mentions;
+} peft__area;
+
+struct peft__term {
+    peft__term_kind kind;
+    char op;  // of an operator; `how` of a builtin
+    bool recursive;  // of a FOR
+    unsigned uses;  // a macro's body uses: 1 caller, 2 varargs, 4 kwargs
+    const char *begin;  // its text in the source
+    size_t size;
+    peft__value value;  // a constant; as a text, a name; of a macro, its signature
+    int name;
     const peft__builtin *builtin;
-} peft__method;
+    peft__term *a, *b, *c, *list, *body, *other, *next;
+    peft__area *area, *test_area, *other_area;
+};
 
-typedef struct peft__scope {
-    struct peft__scope *parent;
-    peft__value *slots;
-} peft__scope;
-
-typedef struct peft__macro {
-    const peft__term *term;
-    peft__scope *scope;  // where it was defined
-} peft__macro;
-
-typedef struct peft__loop {
-    peft__cursor cursor;
-    int64_t index, length, depth;                 // index from 0; length -1: not known yet
-    peft__value before, current, after, changed;  // after: MISSING, or the item that was looked at early
-    const peft__term *term;                       // recursive: its statement
-    peft__scope *scope;
-} peft__loop;
+typedef struct peft__name {
+    peft__value text, global;  // global: the FUNCTION of that name, or MISSING
+    bool loaded;
+} peft__name;
 
 struct peft_template {
     peft_context *ctx;
-    peft__arena tree, values, input;  // terms; values of a rendering; its JSON
+    peft__arena tree, values, input;  // nodes; values of a rendering; its JSON
     peft_template_limits limits;
     peft_template_desc desc;
     char *source, *name;
     size_t size;
     peft__term *body;
-    struct peft__frame *root;
+    peft__area *root;
+    peft__name *names;  // [name_count] every name in it
+    int64_t name_count, name_capacity;
+    int special[3], loop;  // the places of caller, varargs, kwargs and loop among them
     peft__string out;
     peft__string spans;  // of `generation` blocks: pairs of size_t
     bool spans_inexact;
-    bool strict;        // to print what is undefined or None is an error
-    peft__term *names;  // every name in it, linked by `earlier`
+    bool strict;  // to print what is undefined or None is an error
 };
 
-struct peft__render {
+struct peft__jinja {
     peft_template *t;
-    peft_context *ctx;
     peft_status status;
+    peft__arena *arena;
     char *room;  // of the arena, not used yet
-    size_t left, memory;
+    size_t left, memory, max_memory;
     int64_t steps;
-    int depth, captures;
-    const peft__term *at;  // what is computed, for messages
-    peft__string out;      // the text so far, and behind it what is being captured
-    peft__dict *record;
+    int depth;
+    const peft__term *at;  // what is read or computed, for messages
+    peft__term here;  // what `at` is while the text is read
+    // the rendering
+    peft__string out;  // the text so far, and behind it what is being captured
+    int captures;
+    peft__value *globals;  // [t->name_count] the variables of the outermost scope
     peft_rng rng;
-    int flow;  // a break or continue on its way to its loop
-    int how;   // of the builtin that is called, with `given`
-    const peft__arguments *given;
-    peft__list no_list;  // what a function returns after a failure; nothing is added to them
-    peft__dict no_dict;
+    char flow;  // 'b' or 'c': a break or continue on its way to its loop
+    char how;  // of the builtin that is called
+    // the parser
+    const char *s, *end;  // where the source goes on, and its end
+    const char *tag;  // the tag that s is in
+    const char *before;  // the end of what was read last
+    char mode;  // the tag is {{ or {%: '{' or '%'; 0: outside of tags
+    int brackets;  // open ones
+    peft__value value;  // a text between tags
+    peft__area *area, *areas;
+    int branch, soft;  // within an if: a name is stored perhaps; a filter may be missing
+    int in_loop, loops;  // loops around, for `loop`; those that a break reaches
+    unsigned uses;  // caller, varargs, kwargs were read
+    const peft__term *lacking;  // a filter or test that is not there
+    // what a new object is after a failure
+    peft__list spare_list;
+    peft__dict spare_dict;
+    peft__range spare_range;
+    peft__loop spare_loop;
+    peft__macro spare_macro;
+    peft__method spare_method;
+    peft__scope spare_scope;
+    peft__binding spare_binding;
+    peft__term spare_term;
+    peft__area spare_area;
+    peft__mention spare_mention;
 };
 
-static peft__value peft__refuse(peft__render *r, const char *format, ...);
-static peft__value peft__unable(peft__render *r, const char *format, ...);
-static peft__value peft__call_builtin(peft__render *r, const peft__builtin *b, peft__value subject,
-                                      peft__arguments *a);
+// The first failure, with template, line and expression.
+static peft__value peft__stop(peft__jinja *j, peft_status status, const char *format, ...) {
+    char what[PEFT__ERROR_SIZE / 2];
+    peft__value none;
+    memset(&none, 0, sizeof(none));
+    none.kind = PEFT__NONE;
+    if (j->status) return none;
+    va_list args;
+    va_start(args, format);
+    peft__vformat(what, sizeof(what), format, args);
+    va_end(args);
+    const char *begin = j->at ? j->at->begin : j->t->source;
+    size_t n = j->at ? PEFT__MIN(j->at->size, (size_t)80) : 0;
+    const char *cut = j->at && j->at->size > n ? "..." : "";
+    while (n && ((unsigned char)begin[n] & 0xC0) == 0x80) n--;
+    long long line = 1;
+    for (const char *p = j->t->source; p < begin; p++) line += *p == '\n';
+    j->status =
+        peft__fail(j->t->ctx, status, "%s:%lld: %s, in: %.*s%s", j->t->name, line, what, (int)n, begin, cut);
+    return none;
+}
+#define peft__refuse(j, ...) peft__stop(j, PEFT_ERROR_ARGUMENT, __VA_ARGS__)
+#define peft__unable(j, ...) peft__stop(j, PEFT_ERROR_UNSUPPORTED, __VA_ARGS__)  // Jinja can
+
+// Memory of the arena. NULL: there is none left.
+static void *peft__room(peft__jinja *j, size_t size) {
+    if (j->status) return NULL;
+    if (size > j->max_memory || j->memory > j->max_memory - size) {
+        peft__refuse(j, "its values need more than %zu bytes (max_memory)", j->max_memory);
+        return NULL;
+    }
+    size = (size + 15) / 16 * 16;
+    if (size > j->left) {
+        size_t want = PEFT__MAX(size, (size_t)16384);
+        j->room = (char *)peft__arena_alloc(j->arena, want);
+        j->left = j->room ? want : 0;
+        if (!j->room) {
+            j->status = PEFT_ERROR_MEMORY;
+            return NULL;
+        }
+    }
+    void *p = j->room;
+    j->room += size;
+    j->left -= size;
+    j->memory += size;
+    return p;
+}
+
+static void *peft__new(peft__jinja *j, size_t size, void *spare) {
+    void *p = peft__room(j, size);
+    return memset(p ? p : spare, 0, size);
+}
+#define PEFT__NEW(j, type) ((peft__##type *)peft__new(j, sizeof(peft__##type), &(j)->spare_##type))
+
+// Every step of work is counted, and 64 bytes of copied or searched text are one. False: stop.
+static bool peft__spend(peft__jinja *j, size_t bytes) {
+    j->steps -= 1 + (int64_t)(bytes / 64);
+    if (j->steps < 0)
+        peft__refuse(j, "it takes more than %lld steps (max_steps)", (long long)j->t->limits.max_steps);
+    return !j->status;
+}
+
+static bool peft__deeper(peft__jinja *j) {
+    if (++j->depth > j->t->limits.max_depth)
+        peft__refuse(j, "it is nested deeper than %d (max_depth)", j->t->limits.max_depth);
+    return !j->status;
+}
 
 static peft__value peft__of_kind(peft__kind kind) {
     peft__value v;
@@ -23582,193 +23743,197 @@ static peft__value peft__of_kind(peft__kind kind) {
     return v;
 }
 static peft__value peft__none(void) { return peft__of_kind(PEFT__NONE); }
+static peft__value peft__missing(void) { return peft__of_kind(PEFT__MISSING); }
 static peft__value peft__boolean(bool b) {
     peft__value v = peft__of_kind(PEFT__BOOLEAN);
-    v.flag = b;
-    v.as.integer = b;
+    v.integer = v.flag = b;
     return v;
 }
 static peft__value peft__integer(int64_t i) {
     peft__value v = peft__of_kind(PEFT__INTEGER);
-    v.as.integer = i;
+    v.integer = i;
     return v;
 }
 static peft__value peft__real(double d) {
     peft__value v = peft__of_kind(PEFT__REAL);
-    v.as.real = d;
+    v.real = d;
+    return v;
+}
+static peft__value peft__text(const char *text, size_t n) {  // not copied
+    peft__value v = peft__of_kind(PEFT__TEXT);
+    v.text = text;
+    v.size = n;
+    return v;
+}
+static peft__value peft__text_of(const char *text) { return peft__text(text, strlen(text)); }
+static peft__value peft__undefined(peft__value name, bool attribute) {
+    peft__value v = name.kind == PEFT__TEXT ? name : peft__none();
+    v.kind = PEFT__UNDEFINED;
+    v.flag = attribute;
     return v;
 }
 
-static void *peft__render_alloc(peft__render *r, size_t size) {
-    if (r->status) return NULL;
-    size = (size + 15) / 16 * 16;
-    size_t limit = r->t->limits.max_memory;
-    if (size > limit || r->memory > limit - size) {
-        peft__refuse(r, "its values need more than %zu bytes (max_memory)", limit);
-        return NULL;
-    }
-    if (size > r->left) {
-        size_t want = PEFT__MAX(size, (size_t)16384);
-        r->room = (char *)peft__arena_alloc(&r->t->values, want);
-        r->left = r->room ? want : 0;
-        if (!r->room) {
-            r->status = PEFT_ERROR_MEMORY;
-            return NULL;
-        }
-    }
-    void *p = r->room;
-    r->room += size;
-    r->left -= size;
-    r->memory += size;
-    return p;
+static peft__value peft__nothing(void) { return peft__undefined(peft__none(), false); }
+
+static peft__value peft__undefined_error(peft__jinja *j, peft__value v) {
+    if (!v.text) return peft__stop(j, PEFT_ERROR_MISSING, "the value is undefined");
+    return peft__stop(j, PEFT_ERROR_MISSING, "%s\"%.*s\"%s", v.flag ? "there is no attribute or item " : "",
+        peft__shown(v.size), v.text, v.flag ? "" : " is undefined");
 }
 
-// Work that grows with a text's length costs steps too. False: there are none left.
-static bool peft__spend(peft__render *r, size_t bytes) {
-    r->steps -= 1 + (int64_t)(bytes / 64);
-    if (r->steps < 0 && !r->status)
-        peft__refuse(r, "it takes more than %lld steps (max_steps)", (long long)r->t->limits.max_steps);
-    return !r->status;
+static const char *peft__kind_name(peft__value v) {
+    static const char *const names[] = {"nothing", "Undefined", "None", "bool", "int", "float", "str", "list",
+        "tuple", "dict", "range", "dict view", "generator", "LoopContext", "Namespace", "Cycler", "Joiner",
+        "Macro", "function", "method"};
+    return names[v.kind];
 }
 
-static bool peft__deeper(peft__render *r) {
-    if (++r->depth > r->t->limits.max_depth)
-        peft__refuse(r, "it is nested deeper than %d (max_depth)", r->t->limits.max_depth);
-    return !r->status;
+static bool peft__given(peft__value v) { return v.kind > PEFT__MISSING; }
+static bool peft__some(peft__value v) { return v.kind != PEFT__MISSING && v.kind != PEFT__NONE; }
+static bool peft__is_number(peft__value v) { return v.kind >= PEFT__BOOLEAN && v.kind <= PEFT__REAL; }
+static bool peft__is_whole(peft__value v) { return v.kind == PEFT__BOOLEAN || v.kind == PEFT__INTEGER; }
+static bool peft__is_sequence(peft__value v) { return v.kind == PEFT__LIST || v.kind == PEFT__TUPLE; }
+static double peft__as_double(peft__value v) { return v.kind == PEFT__REAL ? v.real : (double)v.integer; }
+
+static int64_t peft__whole_or(peft__jinja *j, peft__value v, int64_t standard) {
+    if (!peft__some(v)) return standard;
+    if (v.kind == PEFT__UNDEFINED) peft__undefined_error(j, v);
+    if (!peft__is_whole(v)) peft__refuse(j, "a whole number is needed, not '%s'", peft__kind_name(v));
+    return peft__is_whole(v) ? v.integer : standard;
+}
+
+static peft__value peft__text_needed(peft__jinja *j, peft__value v) {
+    if (v.kind == PEFT__UNDEFINED) peft__undefined_error(j, v);
+    if (v.kind != PEFT__TEXT) peft__refuse(j, "a string is needed, not '%s'", peft__kind_name(v));
+    return v.kind == PEFT__TEXT ? v : peft__text_of("");
+}
+
+static peft__value peft__big_number(peft__jinja *j) {
+    return peft__unable(j, "a whole number of more than 64 bits");
 }
 
 // ---- texts
 
-static const peft__text peft__no_text = {"", 0, 0};
+static void peft__put(peft__jinja *j, const char *data, size_t n) {
+    if (!peft__spend(j, n)) return;
+    size_t limit = j->t->limits.max_output;
+    if (n > limit || j->out.size > limit - n)
+        peft__refuse(j, "its text has more than %zu bytes (max_output)", limit);
+    else if (!peft__string_append(&j->out, data, n)) j->status = PEFT_ERROR_MEMORY;
+}
+static void peft__puts(peft__jinja *j, const char *text) { peft__put(j, text, strlen(text)); }
+static void peft__put_text(peft__jinja *j, peft__value v) { peft__put(j, v.text, v.size); }
 
-static peft__value peft__text_at(peft__render *r, const char *data, size_t n) {  // not copied
-    peft__value v = peft__of_kind(PEFT__TEXT);
-    peft__text *t = (peft__text *)peft__render_alloc(r, sizeof(peft__text));
-    v.as.text = t ? t : (peft__text *)(uintptr_t)&peft__no_text;
-    if (!t) return v;
-    t->data = data;
-    t->size = n;
-    t->count = -1;
-    return v;
+static void peft__put_times(peft__jinja *j, peft__value v, int64_t times) {
+    size_t limit = j->t->limits.max_output;
+    if (times > 0 && v.size && (uint64_t)times > limit / v.size)
+        peft__refuse(j, "its text has more than %zu bytes (max_output)", limit);
+    for (; times > 0 && !j->status; times--) peft__put_text(j, v);
 }
 
-static peft__value peft__text_of(peft__render *r, const char *text) {
-    return peft__text_at(r, text, strlen(text));
-}
-
-static void peft__put(peft__render *r, const char *data, size_t n) {
-    if (!peft__spend(r, n)) return;
-    size_t limit = r->t->limits.max_output;
-    if (n > limit || r->out.size > limit - n)
-        peft__refuse(r, "its text has more than %zu bytes (max_output)", limit);
-    else if (!peft__string_append(&r->out, data, n)) r->status = PEFT_ERROR_MEMORY;
-}
-
-static void peft__puts(peft__render *r, const char *text) { peft__put(r, text, strlen(text)); }
-
-static void peft__put_text(peft__render *r, peft__value v) {
-    if (v.kind == PEFT__TEXT) peft__put(r, v.as.text->data, v.as.text->size);
-}
-
-static void peft__put_times(peft__render *r, const char *data, size_t n, int64_t times) {
-    size_t limit = r->t->limits.max_output;
-    if (times > 0 && n && (uint64_t)times > limit / n)
-        peft__refuse(r, "its text has more than %zu bytes (max_output)", limit);
-    for (; times > 0 && !r->status; times--) peft__put(r, data, n);
+static void peft__putf(peft__jinja *j, const char *format, ...) {
+    char text[128];
+    va_list args;
+    va_start(args, format);
+    peft__vformat(text, sizeof(text), format, args);
+    va_end(args);
+    peft__puts(j, text);
 }
 
 // What was written behind `start` becomes a value.
-static peft__value peft__taken(peft__render *r, size_t start) {
-    size_t n = r->out.size - start;
-    char *copy = r->status ? NULL : (char *)peft__render_alloc(r, n + 1);
-    if (copy && n) memcpy(copy, r->out.data + start, n);
-    r->out.size = start;
-    return peft__text_at(r, copy, n);
-}
-static peft__value peft__taken_as(peft__render *r, size_t start, bool safe) {
-    peft__value v = peft__taken(r, start);
+static peft__value peft__taken(peft__jinja *j, size_t start, bool safe) {
+    size_t n = j->out.size - start;
+    char *copy = (char *)peft__room(j, n + 1);
+    if (copy && n) memcpy(copy, j->out.data + start, n);
+    if (!j->out.failed) j->out.size = start;
+    peft__value v = peft__text(copy ? copy : "", copy ? n : 0);
     v.flag = safe;
     return v;
 }
 
-static int64_t peft__text_count(peft__render *r, peft__text *t) {
-    if (t->count >= 0) return t->count;
-    peft__spend(r, t->size);
-    t->count = 0;
-    for (size_t i = 0; i < t->size; i++) t->count += ((unsigned char)t->data[i] & 0xC0) != 0x80;
-    return t->count;
+static int64_t peft__count_chars(peft__jinja *j, peft__value v) {  // code points
+    int64_t count = 0;
+    peft__spend(j, v.size);
+    for (size_t i = 0; i < v.size; i++) count += ((unsigned char)v.text[i] & 0xC0) != 0x80;
+    return count;
 }
 
-// The byte where code point `index` begins; 0 <= index <= count.
-static size_t peft__text_byte(peft__render *r, peft__text *t, int64_t index) {
-    int64_t count = peft__text_count(r, t);
-    if ((size_t)count == t->size) return (size_t)index;
-    if (index >= count) return t->size;
-    peft__spend(r, (size_t)index);
-    size_t i = 0;
-    for (int64_t seen = 0; i < t->size; i++)
-        if (((unsigned char)t->data[i] & 0xC0) != 0x80 && seen++ == index) break;
+static size_t peft__char_end(peft__value v, size_t i) {  // of the code point that begins at i < v.size
+    do i++;
+    while (i < v.size && ((unsigned char)v.text[i] & 0xC0) == 0x80);
+    return i;
+}
+static size_t peft__char_begin(peft__value v, size_t i) {  // of the code point that ends at i > 0
+    do i--;
+    while (i > 0 && ((unsigned char)v.text[i] & 0xC0) == 0x80);
     return i;
 }
 
-static peft__value peft__name_value(const peft__text *name) {
-    peft__value v = peft__of_kind(PEFT__TEXT);
-    v.as.text = (peft__text *)(uintptr_t)name;
+static size_t peft__byte_of(
+    peft__jinja *j, peft__value v, int64_t index) {  // where code point `index` begins
+    size_t i = 0;
+    while (i < v.size && index-- > 0) i = peft__char_end(v, i);
+    peft__spend(j, i);
+    return i;
+}
+
+static peft__value peft__part_of(peft__value v, size_t from, size_t to) {  // as safe as v is
+    v.text += from;
+    v.size = to - from;
     return v;
 }
 
-static peft__value peft__text_part(peft__render *r, const peft__text *t, size_t from, size_t to) {
-    return peft__text_at(r, t->data + from, to - from);
-}
-
-static peft__value peft__part_of(peft__render *r, peft__value v, size_t from, size_t to) {  // as safe as v is
-    peft__value part = peft__text_part(r, v.as.text, from, to);
-    part.flag = v.flag;
-    return part;
-}
-
 static bool peft__text_is(peft__value v, const char *text) {
-    return v.kind == PEFT__TEXT && v.as.text->size == strlen(text) &&
-        memcmp(v.as.text->data, text, v.as.text->size) == 0;
+    return v.kind == PEFT__TEXT && v.size == strlen(text) && memcmp(v.text, text, v.size) == 0;
 }
 
-// The first place of `b` in `a` at or behind `from`; SIZE_MAX: none.
-static size_t peft__text_find(peft__render *r, const peft__text *a, const char *b, size_t n, size_t from) {
-    if (n > a->size) return SIZE_MAX;
-    for (size_t i = from; i + n <= a->size; i++) {
-        const char *p = n ? (const char *)memchr(a->data + i, b[0], a->size - n - i + 1) : a->data + i;
-        size_t at = p ? (size_t)(p - a->data) : a->size;
-        if (!peft__spend(r, at - i) || !p) return SIZE_MAX;
-        i = at;
-        if (memcmp(p, b, n) == 0) return i;
-        if (!peft__spend(r, n)) return SIZE_MAX;
+// The first or last place of a text within v from byte `from` up to byte `to`; SIZE_MAX: none.
+static size_t peft__find(peft__jinja *j, peft__value v, peft__value what, size_t from, size_t to, bool last) {
+    if (to > v.size || what.size > to || from > to - what.size) return SIZE_MAX;
+    for (size_t i = from, end = to - what.size, at; i <= end; i = at + 1) {
+        const char *p = v.text + (last ? end - (i - from) : i);
+        if (!last && what.size) p = (const char *)memchr(p, what.text[0], end - i + 1);
+        at = p && !last ? (size_t)(p - v.text) : i;
+        if (!peft__spend(j, at - i + (p ? what.size : end - i)) || !p) return SIZE_MAX;
+        if (memcmp(p, what.text, what.size) == 0) return (size_t)(p - v.text);
     }
     return SIZE_MAX;
 }
 
-// ---- lists and dicts
-
-static peft__value peft__list_new(peft__render *r, peft__kind kind, int64_t capacity) {
-    peft__value v = peft__of_kind(kind);
-    peft__list *l = (peft__list *)peft__render_alloc(r, sizeof(peft__list));
-    v.as.list = l ? l : &r->no_list;
-    if (!l) return v;
-    memset(l, 0, sizeof(*l));
-    if (capacity > 0) {
-        size_t size = (uint64_t)capacity < SIZE_MAX / sizeof(peft__value)
-            ? (size_t)capacity * sizeof(peft__value) : SIZE_MAX / 2;
-        l->items = (peft__value *)peft__render_alloc(r, size);
-        l->capacity = l->items ? capacity : 0;
+// White space off the left (1), the right (2) or both ends (3).
+static peft__value peft__stripped(peft__value v, int sides) {
+    uint32_t c;
+    for (size_t i = 0; sides & 1 && v.size; v = peft__part_of(v, i, v.size), i = 0)
+        if (peft__utf8_next(v.text, v.size, &i, &c), !peft__uc_space(c)) break;
+    while (sides & 2 && v.size) {
+        size_t begin = peft__char_begin(v, v.size), i = begin;
+        if (peft__utf8_next(v.text, v.size, &i, &c), !peft__uc_space(c)) break;
+        v.size = begin;
     }
     return v;
 }
 
-static void peft__list_add(peft__render *r, peft__value list, peft__value item) {
-    if (r->status) return;
-    peft__list *l = list.as.list;
+// ---- lists, dicts and ranges
+
+static peft__value peft__list_new(peft__jinja *j, peft__kind kind, int64_t capacity) {
+    peft__value v = peft__of_kind(kind);
+    v.list = PEFT__NEW(j, list);
+    if (capacity <= 0) return v;
+    v.list->items = (peft__value *)peft__room(j,
+        (uint64_t)capacity < SIZE_MAX / sizeof(peft__value) ? (size_t)capacity * sizeof(peft__value)
+            : SIZE_MAX / 2);
+    v.list->capacity = v.list->items ? capacity : 0;
+    return v;
+}
+
+static peft__value peft__new_list(peft__jinja *j) { return peft__list_new(j, PEFT__LIST, 0); }
+
+static void peft__list_add(peft__jinja *j, peft__value list, peft__value item) {
+    peft__list *l = list.list;
+    if (j->status) return;
     if (l->count == l->capacity) {
         int64_t more = PEFT__MAX(2 * l->capacity, 4);
-        peft__value *items = (peft__value *)peft__render_alloc(r, (size_t)more * sizeof(peft__value));
+        peft__value *items = (peft__value *)peft__room(j, (size_t)more * sizeof(peft__value));
         if (!items) return;
         if (l->count) memcpy(items, l->items, (size_t)l->count * sizeof(peft__value));
         l->items = items;
@@ -23777,391 +23942,364 @@ static void peft__list_add(peft__render *r, peft__value list, peft__value item) 
     l->items[l->count++] = item;
 }
 
-static void peft__list_add_all(peft__render *r, peft__value list, const peft__value *items, int64_t n) {
-    for (int64_t i = 0; i < n && !r->status; i++) peft__list_add(r, list, items[i]);
+static void peft__list_add_all(peft__jinja *j, peft__value list, const peft__value *items, int64_t n) {
+    for (int64_t i = 0; i < n && peft__spend(j, 0); i++) peft__list_add(j, list, items[i]);
 }
 
-static peft__value peft__pair_of(peft__render *r, peft__value a, peft__value b) {
-    peft__value v = peft__list_new(r, PEFT__TUPLE, 2);
-    peft__list_add(r, v, a);
-    peft__list_add(r, v, b);
+static peft__value peft__pair_of(peft__jinja *j, peft__value a, peft__value b) {
+    peft__value v = peft__list_new(j, PEFT__TUPLE, 2);
+    peft__list_add(j, v, a);
+    peft__list_add(j, v, b);
     return v;
 }
 
-static const char *peft__kind_name(peft__value v) {
-    static const char *const names[] = {"nothing", "Undefined", "None",      "bool",      "int",
-                                        "float",   "str",       "list",      "tuple",     "dict",
-                                        "range",   "dict view", "generator", "Namespace", "LoopContext",
-                                        "Cycler",  "Joiner",    "Macro",     "function",  "method"};
-    return names[v.kind];
-}
-
-static bool peft__is_number(peft__value v) { return v.kind >= PEFT__BOOLEAN && v.kind <= PEFT__REAL; }
-static bool peft__is_whole(peft__value v) { return v.kind == PEFT__BOOLEAN || v.kind == PEFT__INTEGER; }
-static double peft__as_double(peft__value v) {
-    return v.kind == PEFT__REAL ? v.as.real : (double)v.as.integer;
-}
-
-static uint64_t peft__value_hash(peft__render *r, peft__value v) {
+static uint64_t peft__value_hash(peft__jinja *j, peft__value v) {
+    uint64_t h = 17;
     switch (v.kind) {
-    case PEFT__TEXT: peft__spend(r, v.as.text->size); return peft__hash(v.as.text->data, v.as.text->size);
+    case PEFT__TEXT: peft__spend(j, v.size); return peft__hash(v.text, v.size);
     case PEFT__REAL:
-        if (v.as.real == floor(v.as.real) && v.as.real >= -9e18 && v.as.real <= 9e18)
-            return (uint64_t)(int64_t)v.as.real * 0x9E3779B97F4A7C15ull;
-        return peft__hash(&v.as.real, sizeof(double));
+        if (v.real != floor(v.real) || fabs(v.real) > 9e18) return peft__hash(&v.real, sizeof(double));
+        v.integer = (int64_t)v.real;  // equal numbers have equal hashes
+        return (uint64_t)v.integer * 0x9E3779B97F4A7C15ull;
     case PEFT__BOOLEAN:
-    case PEFT__INTEGER: return (uint64_t)v.as.integer * 0x9E3779B97F4A7C15ull;
-    case PEFT__TUPLE: {
-        uint64_t h = 17;
-        if (!peft__deeper(r)) return 0;
-        for (int64_t i = 0; i < v.as.list->count && peft__spend(r, 0); i++)
-            h = h * 31 + peft__value_hash(r, v.as.list->items[i]);
-        r->depth--;
+    case PEFT__INTEGER: return (uint64_t)v.integer * 0x9E3779B97F4A7C15ull;
+    case PEFT__TUPLE:
+        if (peft__deeper(j))
+            for (int64_t i = 0; i < v.list->count && peft__spend(j, 0); i++)
+                h = h * 31 + peft__value_hash(j, v.list->items[i]);
+        j->depth--;
         return h;
-    }
     case PEFT__LIST:
     case PEFT__DICT:
-    case PEFT__VIEW: peft__refuse(r, "unhashable type: '%s'", peft__kind_name(v)); return 0;
+    case PEFT__VIEW: peft__refuse(j, "unhashable type: '%s'", peft__kind_name(v)); return 0;
     default: return (uint64_t)v.kind;
     }
 }
 
-static bool peft__equal(peft__render *r, peft__value a, peft__value b);
+static bool peft__equal(peft__jinja *j, peft__value a, peft__value b);
 
-// The entry of a key, or -1.
-static int64_t peft__dict_find(peft__render *r, const peft__dict *d, peft__value key, uint64_t hash) {
-    if (!d->index) {
-        for (int64_t i = 0; i < d->count; i++)
-            if (d->entries[i].hash == hash && peft__equal(r, d->entries[i].key, key)) return i;
-        return -1;
-    }
-    for (int64_t i = (int64_t)((hash ^ hash >> 32) & (uint64_t)(d->index_size - 1));;
-         i = (i + 1) & (d->index_size - 1)) {
-        if (!d->index[i]) return -1;
+// Where the index holds a key, or the free slot where it belongs. `key` NULL: the free slot.
+static int32_t *peft__dict_slot(peft__jinja *j, const peft__dict *d, const peft__value *key, uint64_t hash) {
+    int64_t i = (int64_t)((hash ^ hash >> 32) & (uint64_t)(d->index_size - 1));
+    for (; d->index[i] && !j->status; i = (i + 1) & (d->index_size - 1)) {
         const peft__entry *e = &d->entries[d->index[i] - 1];
-        if (e->hash == hash && peft__equal(r, e->key, key)) return d->index[i] - 1;
-        if (!peft__spend(r, 0)) return -1;
+        if (key && e->hash == hash && peft__equal(j, e->key, *key)) break;
+        if (key) peft__spend(j, 0);
     }
+    return &d->index[i];
 }
 
-static void peft__dict_index(peft__render *r, peft__dict *d) {
-    if (d->capacity <= 8) return;
-    int64_t size = 16;
-    while (size < 2 * d->capacity) size *= 2;
-    if (size != d->index_size) d->index = (int32_t *)peft__render_alloc(r, (size_t)size * sizeof(int32_t));
+// The entry of a key, or -1.
+static int64_t peft__dict_find(peft__jinja *j, const peft__dict *d, peft__value key, uint64_t hash) {
+    if (j->status) return -1;
+    if (d->index) return *peft__dict_slot(j, d, &key, hash) - 1;
+    for (int64_t i = 0; i < d->count; i++)
+        if (d->entries[i].hash == hash && peft__equal(j, d->entries[i].key, key)) return i;
+    return -1;
+}
+
+static void peft__dict_index(peft__jinja *j, peft__dict *d) {
+    int64_t size = 4 * d->capacity;
+    if (d->capacity <= 8 || j->status) return;
+    if (size != d->index_size) d->index = (int32_t *)peft__room(j, (size_t)size * sizeof(int32_t));
     if (!d->index) return;
     d->index_size = size;
     memset(d->index, 0, (size_t)size * sizeof(int32_t));
-    for (int64_t k = 0; k < d->count; k++) {
-        uint64_t hash = d->entries[k].hash;
-        int64_t i = (int64_t)((hash ^ hash >> 32) & (uint64_t)(size - 1));
-        while (d->index[i]) i = (i + 1) & (size - 1);
-        d->index[i] = (int32_t)(k + 1);
-    }
+    for (int64_t i = 0; i < d->count; i++)
+        *peft__dict_slot(j, d, NULL, d->entries[i].hash) = (int32_t)(i + 1);
 }
 
-static void peft__dict_set(peft__render *r, peft__dict *d, peft__value key, peft__value value) {
-    uint64_t hash = peft__value_hash(r, key);
-    if (r->status) return;
-    int64_t at = peft__dict_find(r, d, key, hash);
-    if (at >= 0) {
-        d->entries[at].value = value;
-        return;
-    }
-    if (d->count == d->capacity) {
+static void peft__dict_set(peft__jinja *j, peft__dict *d, peft__value key, peft__value value) {
+    uint64_t hash = peft__value_hash(j, key);
+    int64_t at = peft__dict_find(j, d, key, hash);
+    if (at < 0 && d->count == d->capacity) {
         int64_t more = d->capacity ? 4 * d->capacity : 8;
         peft__entry *grown =
-            more > 1 << 30 ? NULL : (peft__entry *)peft__render_alloc(r, (size_t)more * sizeof(peft__entry));
+            more > 1 << 28 ? NULL : (peft__entry *)peft__room(j, (size_t)more * sizeof(peft__entry));
         if (!grown) return;
         if (d->count) memcpy(grown, d->entries, (size_t)d->count * sizeof(peft__entry));
         d->entries = grown;
         d->capacity = more;
-        peft__dict_index(r, d);
-        if (r->status) return;
+        peft__dict_index(j, d);
     }
-    peft__entry *e = &d->entries[d->count++];
-    e->key = key;
-    e->value = value;
+    if (j->status) return;
+    if (at < 0 && d->index) *peft__dict_slot(j, d, NULL, hash) = (int32_t)(d->count + 1);
+    peft__entry *e = &d->entries[at < 0 ? d->count++ : at];
+    if (at < 0) e->key = key;
     e->hash = hash;
-    if (d->index) {
-        int64_t i = (int64_t)((hash ^ hash >> 32) & (uint64_t)(d->index_size - 1));
-        while (d->index[i]) i = (i + 1) & (d->index_size - 1);
-        d->index[i] = (int32_t)d->count;
-    }
+    e->value = value;
 }
 
-static void peft__dict_remove(peft__render *r, peft__dict *d, int64_t at) {
-    memmove(d->entries + at, d->entries + at + 1, (size_t)(d->count - at - 1) * sizeof(peft__entry));
-    d->count--;
-    peft__spend(r, (size_t)d->count * sizeof(peft__entry));
-    peft__dict_index(r, d);
+static void peft__dict_remove(peft__jinja *j, peft__dict *d, int64_t at) {
+    memmove(d->entries + at, d->entries + at + 1, (size_t)(--d->count - at) * sizeof(peft__entry));
+    peft__spend(j, (size_t)d->count * sizeof(peft__entry));
+    peft__dict_index(j, d);
 }
 
-static peft__value peft__dict_new(peft__render *r) {
+static peft__value peft__dict_new(peft__jinja *j) {
     peft__value v = peft__of_kind(PEFT__DICT);
-    v.as.dict = (peft__dict *)peft__render_alloc(r, sizeof(peft__dict));
-    if (!v.as.dict) v.as.dict = &r->no_dict;
-    memset(v.as.dict, 0, sizeof(peft__dict));
+    v.dict = PEFT__NEW(j, dict);
     return v;
 }
 
 // The value of a key; MISSING: there is none.
-static peft__value peft__dict_get(peft__render *r, const peft__dict *d, peft__value key) {
-    uint64_t hash = peft__value_hash(r, key);
-    int64_t at = r->status ? -1 : peft__dict_find(r, d, key, hash);
-    return at >= 0 ? d->entries[at].value : peft__of_kind(PEFT__MISSING);
+static peft__value peft__dict_get(peft__jinja *j, const peft__dict *d, peft__value key) {
+    int64_t at = peft__dict_find(j, d, key, peft__value_hash(j, key));
+    return at >= 0 ? d->entries[at].value : peft__missing();
 }
 
-static void peft__dict_put(peft__render *r, peft__value d, const char *key, peft__value value) {
-    peft__value name = peft__text_of(r, key);
-    if (!r->status) peft__dict_set(r, d.as.dict, name, value);
+static peft__value peft__dict_item(peft__jinja *j, const peft__dict *d, size_t what, int64_t i) {
+    const peft__entry *e = &d->entries[i];
+    return what == 0 ? e->key : what == 1 ? e->value : peft__pair_of(j, e->key, e->value);
+}
+
+static peft__value peft__view_of(peft__value dict, size_t what) {
+    dict.kind = PEFT__VIEW;
+    dict.size = what;
+    return dict;
+}
+
+static peft__value peft__range_new(peft__jinja *j, int64_t start, int64_t stop, int64_t step) {
+    peft__value v = peft__of_kind(PEFT__RANGE);
+    peft__range *g = v.range = PEFT__NEW(j, range);
+    uint64_t width = step > 0 ? (stop > start ? (uint64_t)stop - (uint64_t)start : 0)
+        : start > stop ? (uint64_t)start - (uint64_t)stop : 0;
+    uint64_t by = step > 0 ? (uint64_t)step : 0 - (uint64_t)step, count = width ? (width - 1) / by + 1 : 0;
+    g->start = start;
+    g->stop = stop;
+    g->step = step;
+    g->count = (int64_t)PEFT__MIN(count, (uint64_t)INT64_MAX);
+    return v;
+}
+
+// Python's len(); -1: it has none.
+static int64_t peft__length_of(peft__jinja *j, peft__value v) {
+    switch (v.kind) {
+    case PEFT__UNDEFINED: return 0;
+    case PEFT__TEXT: return peft__count_chars(j, v);
+    case PEFT__LIST:
+    case PEFT__TUPLE: return v.list->count;
+    case PEFT__DICT:
+    case PEFT__VIEW: return v.dict->count;
+    case PEFT__RANGE: return v.range->count;
+    default: return -1;
+    }
 }
 
 // ---- comparison
 
-static bool peft__truth(peft__render *r, peft__value v) {
+static bool peft__truth(peft__value v) {
     switch (v.kind) {
     case PEFT__MISSING:
     case PEFT__UNDEFINED:
     case PEFT__NONE: return false;
     case PEFT__BOOLEAN:
-    case PEFT__INTEGER: return v.as.integer != 0;
-    case PEFT__REAL: return v.as.real != 0;
-    case PEFT__TEXT: return v.as.text->size > 0;
-    case PEFT__LIST:
-    case PEFT__TUPLE: return v.as.list->count > 0;
-    case PEFT__DICT: return v.as.dict->count > 0;
-    case PEFT__RANGE: return v.as.range->count > 0;
-    case PEFT__VIEW: return v.as.view->dict->count > 0;
-    default: (void)r; return true;
+    case PEFT__INTEGER: return v.integer != 0;
+    case PEFT__REAL: return v.real != 0;
+    case PEFT__TEXT: return v.size > 0;
+    default: return peft__length_of(NULL, v) != 0;
     }
 }
 
-static bool peft__equal(peft__render *r, peft__value a, peft__value b) {
-    if (r->status) return false;
+static bool peft__equal(peft__jinja *j, peft__value a, peft__value b) {
+    bool same = true;
+    if (j->status) return false;
     if (peft__is_number(a) && peft__is_number(b))
-        return peft__is_whole(a) && peft__is_whole(b) ? a.as.integer == b.as.integer
-                                                      : peft__as_double(a) == peft__as_double(b);
+        return peft__is_whole(a) && peft__is_whole(b) ? a.integer == b.integer
+            : peft__as_double(a) == peft__as_double(b);
     if (a.kind != b.kind) return false;
     switch (a.kind) {
     case PEFT__UNDEFINED:
     case PEFT__NONE: return true;
     case PEFT__TEXT:
-        if (a.as.text->size != b.as.text->size) return false;
-        if (a.as.text->data == b.as.text->data) return true;
-        return peft__spend(r, a.as.text->size) &&
-            memcmp(a.as.text->data, b.as.text->data, a.as.text->size) == 0;
+        if (a.size != b.size || a.text == b.text) return a.size == b.size;
+        return peft__spend(j, a.size) && memcmp(a.text, b.text, a.size) == 0;
     case PEFT__LIST:
-    case PEFT__TUPLE: {
-        bool same = a.as.list == b.as.list || a.as.list->count == b.as.list->count;
-        if (a.as.list == b.as.list || !same || !peft__deeper(r)) return same && !r->status;
-        for (int64_t i = 0; i < a.as.list->count && same && peft__spend(r, 0); i++)
-            same = peft__equal(r, a.as.list->items[i], b.as.list->items[i]);
-        r->depth--;
-        return same;
-    }
+    case PEFT__TUPLE:
     case PEFT__DICT: {
-        bool same = a.as.dict == b.as.dict || a.as.dict->count == b.as.dict->count;
-        if (a.as.dict == b.as.dict || !same || !peft__deeper(r)) return same && !r->status;
-        for (int64_t i = 0; i < a.as.dict->count && same && peft__spend(r, 0); i++) {
-            const peft__entry *e = &a.as.dict->entries[i];
-            int64_t at = peft__dict_find(r, b.as.dict, e->key, e->hash);
-            same = at >= 0 && peft__equal(r, e->value, b.as.dict->entries[at].value);
+        int64_t n = peft__length_of(j, a);
+        if (a.list == b.list || n != peft__length_of(j, b)) return a.list == b.list;
+        if (!peft__deeper(j)) return false;
+        for (int64_t i = 0; i < n && same && peft__spend(j, 0); i++) {
+            if (a.kind != PEFT__DICT) {
+                same = peft__equal(j, a.list->items[i], b.list->items[i]);
+                continue;
+            }
+            const peft__entry *e = &a.dict->entries[i];
+            int64_t at = peft__dict_find(j, b.dict, e->key, e->hash);
+            same = at >= 0 && peft__equal(j, e->value, b.dict->entries[at].value);
         }
-        r->depth--;
+        j->depth--;
         return same;
     }
     case PEFT__RANGE:
-        return a.as.range->count == b.as.range->count &&
-            (!a.as.range->count ||
-             (a.as.range->start == b.as.range->start &&
-              (a.as.range->count == 1 || a.as.range->step == b.as.range->step)));
-    case PEFT__FUNCTION: return a.as.builtin == b.as.builtin;
-    default: return a.as.list == b.as.list;
+        return a.range->count == b.range->count &&
+            (!a.range->count ||
+                (a.range->start == b.range->start &&
+                    (a.range->count == 1 || a.range->step == b.range->step)));
+    default: return a.list == b.list;
     }
 }
 
-static peft__value peft__undefined_error(peft__render *r, peft__value v) {
-    bool first = !r->status;
-    if (!v.as.text) peft__refuse(r, "the value is undefined");
-    else
-        peft__refuse(r, "%s\"%.*s\"%s", v.flag ? "there is no attribute or item " : "",
-                     peft__shown(v.as.text->size), v.as.text->data, v.flag ? "" : " is undefined");
-    if (first) r->status = PEFT_ERROR_MISSING;
-    return peft__none();
-}
-
 // -1, 0 or 1 as Python orders numbers, texts, lists and tuples; 2: not a number. Others cannot be ordered.
-static int peft__order(peft__render *r, peft__value a, peft__value b, const char *sign) {
-    if (r->status) return 0;
+static int peft__order(peft__jinja *j, peft__value a, peft__value b, const char *sign) {
+    if (j->status) return 0;
+    if (peft__is_whole(a) && peft__is_whole(b)) return (a.integer > b.integer) - (a.integer < b.integer);
     if (peft__is_number(a) && peft__is_number(b)) {
-        if (peft__is_whole(a) && peft__is_whole(b))
-            return (a.as.integer > b.as.integer) - (a.as.integer < b.as.integer);
         double x = peft__as_double(a), y = peft__as_double(b);
         return x < y ? -1 : x > y ? 1 : x == y ? 0 : 2;
     }
     if (a.kind == PEFT__TEXT && b.kind == PEFT__TEXT) {
-        size_t n = PEFT__MIN(a.as.text->size, b.as.text->size);
-        peft__spend(r, n);
-        int c = n ? memcmp(a.as.text->data, b.as.text->data, n) : 0;
-        return c ? (c > 0) - (c < 0)
-                 : (a.as.text->size > b.as.text->size) - (a.as.text->size < b.as.text->size);
+        size_t n = PEFT__MIN(a.size, b.size);
+        int c = peft__spend(j, n) && n ? memcmp(a.text, b.text, n) : 0;
+        return c ? (c > 0) - (c < 0) : (a.size > b.size) - (a.size < b.size);
     }
-    if (a.kind == b.kind && (a.kind == PEFT__LIST || a.kind == PEFT__TUPLE)) {
-        const peft__list *x = a.as.list, *y = b.as.list;
-        int c = 0;
+    if (a.kind == b.kind && peft__is_sequence(a)) {
+        const peft__list *x = a.list, *y = b.list;
         int64_t i = 0;
-        if (!peft__deeper(r)) return 0;
-        for (; i < x->count && i < y->count && peft__spend(r, 0); i++)
-            if (!peft__equal(r, x->items[i], y->items[i])) break;
-        if (i < x->count && i < y->count) c = peft__order(r, x->items[i], y->items[i], sign);
-        else c = (x->count > y->count) - (x->count < y->count);
-        r->depth--;
+        if (!peft__deeper(j)) return 0;
+        while (i < x->count && i < y->count && peft__spend(j, 0) && peft__equal(j, x->items[i], y->items[i]))
+            i++;
+        int c = i < x->count && i < y->count ? peft__order(j, x->items[i], y->items[i], sign)
+            : (x->count > y->count) - (x->count < y->count);
+        j->depth--;
         return c;
     }
     if (a.kind == PEFT__UNDEFINED || b.kind == PEFT__UNDEFINED)
-        peft__undefined_error(r, a.kind == PEFT__UNDEFINED ? a : b);
-    peft__refuse(r, "'%s' not supported between instances of '%s' and '%s'", sign, peft__kind_name(a),
-                 peft__kind_name(b));
+        peft__undefined_error(j, a.kind == PEFT__UNDEFINED ? a : b);
+    peft__refuse(j, "'%s' not supported between instances of '%s' and '%s'", sign, peft__kind_name(a),
+        peft__kind_name(b));
     return 0;
 }
 
 // ---- iteration
 
-static bool peft__can_iterate(peft__value v) {
-    return v.kind == PEFT__UNDEFINED || (v.kind >= PEFT__TEXT && v.kind <= PEFT__ITERATOR) ||
-        v.kind == PEFT__LOOP;
-}
-
-static peft__cursor peft__iterate(peft__render *r, peft__value v) {
-    peft__cursor c;
-    c.source = v;
-    c.at = 0;
-    c.size = v.kind == PEFT__DICT ? v.as.dict->count : v.kind == PEFT__VIEW ? v.as.view->dict->count : 0;
-    if (!peft__can_iterate(v)) peft__refuse(r, "'%s' object is not iterable", peft__kind_name(v));
+static peft__cursor peft__iterate(peft__jinja *j, peft__value v) {
+    peft__cursor c = {v, 0, v.kind == PEFT__DICT || v.kind == PEFT__VIEW ? v.dict->count : 0};
+    if (v.kind == PEFT__NAMESPACE) c.source = peft__view_of(v, 0), c.size = v.dict->count;
+    else if (v.kind != PEFT__UNDEFINED && (v.kind < PEFT__TEXT || v.kind > PEFT__ITERATOR))
+        peft__refuse(j, "'%s' object is not iterable", peft__kind_name(v));
     return c;
 }
 
-static bool peft__loop_next(peft__render *r, peft__loop *l);
-
-static peft__value peft__view_item(peft__render *r, const peft__dict *d, int what, int64_t i) {
-    return what == 0 ? d->entries[i].key
-        : what == 1  ? d->entries[i].value
-                     : peft__pair_of(r, d->entries[i].key, d->entries[i].value);
-}
-
-static bool peft__next(peft__render *r, peft__cursor *c, peft__value *out) {
-    if (!peft__spend(r, 0)) return false;
-    const peft__dict *d = NULL;
-    switch (c->source.kind) {
+static bool peft__next(peft__jinja *j, peft__cursor *c, peft__value *out) {
+    peft__value v = c->source;
+    if (!peft__spend(j, 0)) return false;
+    switch (v.kind) {
     case PEFT__TEXT: {
-        const peft__text *t = c->source.as.text;
-        size_t from = (size_t)c->at, to = from;
-        if (from >= t->size) return false;
-        do to++;
-        while (to < t->size && ((unsigned char)t->data[to] & 0xC0) == 0x80);
-        *out = peft__text_part(r, t, from, to);
-        c->at = (int64_t)to;
-        return !r->status;
-    }
-    case PEFT__LIST:
-    case PEFT__TUPLE:
-        if (c->at >= c->source.as.list->count) return false;
-        *out = c->source.as.list->items[c->at++];
+        size_t from = (size_t)c->at;
+        if (from >= v.size) return false;
+        *out = peft__part_of(v, from, peft__char_end(v, from));
+        out->flag = false;
+        c->at += (int64_t)out->size;
         return true;
+    }
+    case PEFT__ITERATOR:
+    case PEFT__LIST:
+    case PEFT__TUPLE: {
+        int64_t *at = v.kind == PEFT__ITERATOR ? &v.list->at : &c->at;
+        if (*at >= v.list->count) return false;
+        *out = v.list->items[(*at)++];
+        return true;
+    }
     case PEFT__DICT:
     case PEFT__VIEW:
-        d = c->source.kind == PEFT__DICT ? c->source.as.dict : c->source.as.view->dict;
-        if (d->count != c->size) peft__refuse(r, "dictionary changed size during iteration");
-        if (r->status || c->at >= d->count) return false;
-        *out = peft__view_item(r, d, c->source.kind == PEFT__DICT ? 0 : c->source.as.view->what, c->at++);
-        return !r->status;
+        if (v.dict->count != c->size) peft__refuse(j, "dictionary changed size during iteration");
+        if (j->status || c->at >= v.dict->count) return false;
+        *out = peft__dict_item(j, v.dict, v.kind == PEFT__DICT ? 0 : v.size, c->at++);
+        return !j->status;
     case PEFT__RANGE:
-        if (c->at >= c->source.as.range->count) return false;
-        *out = peft__integer(c->source.as.range->start + c->source.as.range->step * c->at++);
+        if (c->at >= v.range->count) return false;
+        *out = peft__integer(v.range->start + v.range->step * c->at++);
         return true;
-    case PEFT__ITERATOR: return c->source.as.iterator->next(r, c->source.as.iterator, out);
-    case PEFT__LOOP:
-        if (!peft__loop_next(r, c->source.as.loop)) return false;
-        *out = peft__pair_of(r, c->source.as.loop->current, c->source);
-        return !r->status;
     default: return false;
     }
 }
 
-static bool peft__plain_next(peft__render *r, peft__iterator *it, peft__value *out) {
-    return peft__next(r, &it->from, out);
-}
-
-static peft__iterator *peft__iterator_new(peft__render *r, peft__value source, peft__value *out) {
-    peft__iterator *it = (peft__iterator *)peft__render_alloc(r, sizeof(peft__iterator));
-    *out = peft__none();
-    if (!it) return NULL;
-    memset(it, 0, sizeof(*it));
-    it->next = peft__plain_next;
-    it->from = peft__iterate(r, source);
-    *out = peft__of_kind(PEFT__ITERATOR);
-    out->as.iterator = it;
-    return it;
-}
-
-static peft__value peft__as_iterator(peft__render *r, peft__value list) {
-    peft__value v;
-    peft__iterator_new(r, list, &v);
-    return v;
-}
-
-static peft__value peft__to_list(peft__render *r, peft__value v) {
-    peft__cursor c = peft__iterate(r, v);
-    peft__value list = peft__list_new(r, PEFT__LIST,
-                                      v.kind == PEFT__LIST || v.kind == PEFT__TUPLE ? v.as.list->count : 0),
-                item;
-    while (!r->status && peft__next(r, &c, &item)) peft__list_add(r, list, item);
+static peft__value peft__as_iterator(peft__value list) {
+    list.kind = PEFT__ITERATOR;
     return list;
 }
 
-// Python's len(); -1: it has none.
-static int64_t peft__length_of(peft__render *r, peft__value v) {
-    switch (v.kind) {
-    case PEFT__UNDEFINED: return 0;
-    case PEFT__TEXT: return peft__text_count(r, v.as.text);
-    case PEFT__LIST:
-    case PEFT__TUPLE: return v.as.list->count;
-    case PEFT__DICT: return v.as.dict->count;
-    case PEFT__RANGE: return v.as.range->count;
-    case PEFT__VIEW: return v.as.view->dict->count;
-    default: return -1;
-    }
+static peft__value peft__to_list(peft__jinja *j, peft__value v) {
+    peft__cursor c = peft__iterate(j, v);
+    peft__value list = peft__list_new(j, PEFT__LIST, peft__is_sequence(v) ? v.list->count : 0), item;
+    while (peft__next(j, &c, &item)) peft__list_add(j, list, item);
+    return list;
 }
 
-static bool peft__contains(peft__render *r, peft__value v, peft__value item) {
+static bool peft__two_of(peft__jinja *j, peft__value pair, peft__value *a, peft__value *b) {
+    const peft__list *l = peft__to_list(j, pair).list;
+    if (l->count != 2) peft__refuse(j, "a pair is needed, not %lld items", (long long)l->count);
+    if (j->status) return false;
+    *a = l->items[0];
+    *b = l->items[1];
+    return true;
+}
+
+static bool peft__contains(peft__jinja *j, peft__value v, peft__value item) {
     if (v.kind == PEFT__TEXT) {
-        if (item.kind != PEFT__TEXT) {
-            peft__refuse(r, "'in <string>' requires string as left operand, not %s", peft__kind_name(item));
-            return false;
-        }
-        return peft__text_find(r, v.as.text, item.as.text->data, item.as.text->size, 0) != SIZE_MAX;
+        if (item.kind != PEFT__TEXT)
+            peft__refuse(j, "'in <string>' requires string as left operand, not %s", peft__kind_name(item));
+        return !j->status && peft__find(j, v, item, 0, v.size, false) != SIZE_MAX;
     }
-    if (v.kind == PEFT__DICT || (v.kind == PEFT__VIEW && v.as.view->what == 0))
-        return peft__dict_get(r, v.kind == PEFT__DICT ? v.as.dict : v.as.view->dict, item).kind !=
-            PEFT__MISSING;
+    if (v.kind == PEFT__DICT || (v.kind == PEFT__VIEW && v.size == 0))
+        return peft__given(peft__dict_get(j, v.dict, item));
     if (v.kind == PEFT__RANGE && peft__is_number(item)) {
-        double at = (peft__as_double(item) - (double)v.as.range->start) / (double)v.as.range->step;
-        return at == floor(at) && at >= 0 && at < (double)v.as.range->count;
+        double at = (peft__as_double(item) - (double)v.range->start) / (double)v.range->step;
+        return at == floor(at) && at >= 0 && at < (double)v.range->count;
     }
-    peft__cursor c = peft__iterate(r, v);
+    peft__cursor c = peft__iterate(j, v);
     peft__value each;
-    while (!r->status && peft__next(r, &c, &each))
-        if (peft__equal(r, each, item)) return true;
+    while (peft__next(j, &c, &each))
+        if (peft__equal(j, each, item)) return true;
     return false;
 }
 
-// ---- numbers as text
+// Merge sort by `keys`, stable; in reverse too the order of equals stays.
+static peft__value peft__sorted(peft__jinja *j, peft__value list, peft__value keys, bool reverse) {
+    int64_t n = list.list->count;
+    peft__value out = peft__list_new(j, PEFT__LIST, n);
+    int64_t *from = (int64_t *)peft__room(j, 2 * (size_t)(n + 1) * sizeof(int64_t)),
+            *to = from ? from + n : NULL;
+    if (!from) return out;
+    for (int64_t i = 0; i < n; i++) from[i] = i;
+    for (int64_t width = 1; width < n && !j->status; width *= 2) {
+        for (int64_t begin = 0; begin < n && !j->status; begin += 2 * width) {
+            int64_t middle = PEFT__MIN(begin + width, n), end = PEFT__MIN(begin + 2 * width, n), a = begin,
+                    b = middle;
+            for (int64_t i = begin; i < end && peft__spend(j, 0); i++) {
+                bool right = a >= middle;
+                if (!right && b < end) {
+                    peft__value x = keys.list->items[from[b]], y = keys.list->items[from[a]];
+                    right = peft__order(j, reverse ? y : x, reverse ? x : y, "<") == -1;
+                }
+                to[i] = right ? from[b++] : from[a++];
+            }
+        }
+        int64_t *other = from;
+        from = to;
+        to = other;
+    }
+    for (int64_t i = 0; i < n && !j->status; i++) peft__list_add(j, out, list.list->items[from[i]]);
+    return out;
+}
+
+static peft__value peft__reversed(peft__value list) {
+    for (int64_t i = 0, k = list.list->count - 1; i < k; i++, k--) {
+        peft__value swap = list.list->items[i];
+        list.list->items[i] = list.list->items[k];
+        list.list->items[k] = swap;
+    }
+    return list;
+}
+
+// ---- numbers as text, and texts as numbers
 
 // The exact decimal digits of a finite v > 0, which is 0.d1d2d3... * 10^*exponent. At most 770. -> how many
 static int peft__decimal(double v, char *digits, int *exponent) {
     uint32_t limbs[140];  // of 9 digits, the lowest first
-    int e, n = 0, places = 0;
+    int e, n = 0, places = 0, count = 0;
     double m = frexp(v, &e);
     uint64_t mantissa = (uint64_t)ldexp(m, 53);
     for (e -= 53; e < 0 && mantissa % 2 == 0; e++) mantissa /= 2;
@@ -24178,7 +24316,6 @@ static int peft__decimal(double v, char *digits, int *exponent) {
         if (e < 0) places += k;
         e += e > 0 ? -k : k;
     }
-    int count = 0;
     for (int i = n - 1; i >= 0; i--) {
         uint32_t unit = 100000000u;
         for (int k = 0; k < 9; k++, unit /= 10)
@@ -24191,129 +24328,71 @@ static int peft__decimal(double v, char *digits, int *exponent) {
 
 // Leaves `keep` digits, rounded, halves to even. -> how many are left; 0: the number is rounded to 0
 static int peft__round_digits(char *digits, int count, int keep, int *exponent) {
-    if (keep >= count) return count;
-    if (keep < 0) return 0;
-    bool more = false;
-    for (int i = keep + 1; i < count; i++) more = more || digits[i] != '0';
-    bool up =
-        digits[keep] > '5' || (digits[keep] == '5' && (more || (keep > 0 && digits[keep - 1] % 2 == 1)));
+    if (keep >= count || keep < 0) return keep < 0 ? 0 : count;
+    bool more = keep + 1 < count, odd = keep > 0 && digits[keep - 1] % 2 == 1;  // the last digit is not 0
+    if (digits[keep] < '5' || (digits[keep] == '5' && !more && !odd)) return keep;
     int i = keep - 1;
-    if (!up) return keep;
     for (; i >= 0 && digits[i] == '9'; i--) digits[i] = '0';
     if (i >= 0) {
         digits[i]++;
         return keep;
     }
+    memset(digits, '0', (size_t)keep + 1);
     digits[0] = '1';
-    for (i = 1; i <= keep; i++) digits[i] = '0';
     ++*exponent;
     return keep ? keep : 1;
 }
 
-// digits * 10^(exponent - count) without a decimal point, which would depend on the locale
+enum { PEFT__DIGITS = 840 };
+
+// 0.d1d2d3... * 10^exponent, written without a decimal point, which would depend on the locale
 static double peft__from_digits(const char *digits, int count, int exponent) {
-    char text[840];
+    char text[PEFT__DIGITS + 24];
     memcpy(text, digits, (size_t)count);
     peft__string_into(text + count, 24, "e%d", exponent - count);
     return strtod(text, NULL);
 }
 
-enum { PEFT__DIGITS = 800 };
-
-// Digits with a point behind the first `exponent` of them, at least `decimals` behind it.
-static void peft__put_fixed(peft__render *r, const char *digits, int count, int exponent, int decimals) {
-    if (exponent <= 0) peft__puts(r, "0");
-    for (int i = 0; i < exponent; i++) peft__put(r, i < count ? digits + i : "0", 1);
-    if (decimals > 0) peft__puts(r, ".");
-    for (int i = 0; i < decimals; i++)
-        peft__put(r, exponent + i >= 0 && exponent + i < count ? digits + exponent + i : "0", 1);
-}
-
-static void peft__put_integer(peft__render *r, int64_t i) {
-    char text[32];
-    peft__string_into(text, sizeof(text), "%lld", (long long)i);
-    peft__puts(r, text);
-}
-
-static void peft__put_exponent(peft__render *r, const char *digits, int count, int exponent, int decimals,
-                               char letter) {
-    char text[16];
-    peft__put(r, count ? digits : "0", 1);
-    if (decimals > 0) peft__puts(r, ".");
-    for (int i = 1; i <= decimals; i++) peft__put(r, i < count ? digits + i : "0", 1);
-    int e = count ? exponent - 1 : 0;
-    peft__string_into(text, sizeof(text), "%c%c%s%d", letter, e < 0 ? '-' : '+', e > -10 && e < 10 ? "0" : "",
-                      e < 0 ? -e : e);
-    peft__puts(r, text);
-}
-
-static bool peft__put_special(peft__render *r, double v, bool upper) {
-    if (v - v == 0) return false;
-    peft__puts(r, v != v ? (upper ? "NAN" : "nan") : upper ? "INF" : "inf");
-    return true;
-}
-
-// Python's repr: the fewest digits that read back as v.
-static void peft__put_real(peft__render *r, double v) {
-    char all[PEFT__DIGITS], digits[PEFT__DIGITS];
-    int exponent = 1, count = 0;
-    if (v < 0 || (v == 0 && 1 / v < 0)) peft__puts(r, "-");
-    if (peft__put_special(r, v, false)) return;
-    v = fabs(v);
-    if (v != 0) {
-        int e, n = peft__decimal(v, all, &e);
-        for (int keep = 1; keep <= 17; keep++) {
-            memcpy(digits, all, (size_t)PEFT__MIN(n, 20));
-            exponent = e;
-            if (n > 20) memcpy(digits + 20, all + 20, (size_t)n - 20);
-            count = peft__round_digits(digits, n, keep, &exponent);
-            if (keep == 17 || peft__from_digits(digits, count, exponent) == v) break;
-        }
-        while (count > 1 && digits[count - 1] == '0') count--;
-    }
-    if (exponent > 16 || exponent < -3) peft__put_exponent(r, digits, count, exponent, count - 1, 'e');
-    else peft__put_fixed(r, digits, count, exponent, PEFT__MAX(count - exponent, 1));
-}
-
-// As C's %f, %e and %g of v >= 0.
-static void peft__put_precise(peft__render *r, double v, char type, int precision) {
-    char digits[PEFT__DIGITS], t = peft__lower(type);
-    int exponent = 1, count = 0;
-    bool upper = t != type, fixed = t == 'f' || t == '%';
-    if (peft__put_special(r, v, upper)) return;
-    if (v != 0) count = peft__decimal(v, digits, &exponent);
+// v >= 0 as Python's repr ('r': the fewest digits that read back as v), or as C's %e, %f and %g.
+static void peft__put_real(peft__jinja *j, double v, char type, int precision) {
+    char all[PEFT__DIGITS], digits[PEFT__DIGITS], t = peft__lower(type);
+    int exponent = 1, count = 0, all_count = 0, e = 1;
+    bool fixed = t == 'f' || t == '%', upper = t != type;
+    if (v - v != 0) peft__puts(j, v == v ? (upper ? "INF" : "inf") : upper ? "NAN" : "nan");
+    if (v - v != 0) return;
+    if (v != 0) all_count = peft__decimal(v, all, &e);
     if (t == 'g') precision = PEFT__MAX(precision, 1) - 1;
-    count = peft__round_digits(digits, count, fixed ? exponent + precision : precision + 1, &exponent);
-    if (t == 'g') {
-        while (count > 1 && digits[count - 1] == '0') count--;
-        fixed = exponent - 1 >= -4 && exponent - 1 <= precision;
-        precision = !fixed ? count - 1 : count ? PEFT__MAX(count - exponent, 0) : 0;
+    for (int keep = t == 'r' ? 1 : fixed ? e + precision : precision + 1; v != 0; keep++) {
+        memcpy(digits, all, (size_t)all_count);
+        exponent = e;
+        count = peft__round_digits(digits, all_count, keep, &exponent);
+        if (t != 'r' || keep == 17 || peft__from_digits(digits, count, exponent) == v) break;
     }
-    if (fixed) peft__put_fixed(r, digits, count, count ? exponent : 1, precision);
-    else peft__put_exponent(r, digits, count, exponent, precision, upper ? 'E' : 'e');
+    while (strchr("rg", t) && count > 1 && digits[count - 1] == '0') count--;
+    if (t == 'r') fixed = exponent <= 16 && exponent >= -3;
+    if (t == 'g') fixed = exponent - 1 >= -4 && exponent - 1 <= precision;
+    if (strchr("rg", t))
+        precision = !fixed ? PEFT__MAX(count - 1, 0) : count ? PEFT__MAX(count - exponent, t == 'r')
+            : t == 'r';
+    if (!count) exponent = 1;
+    int whole = fixed ? exponent : 1;  // digits before the point
+    if (whole <= 0) peft__puts(j, "0");
+    for (int i = PEFT__MIN(whole, 0); i < whole + precision; i++) {
+        if (i == whole) peft__puts(j, ".");
+        peft__put(j, i >= 0 && i < count ? digits + i : "0", 1);
+    }
+    if (fixed) return;
+    e = exponent - 1;
+    peft__putf(
+        j, "%c%c%s%d", upper ? 'E' : 'e', e < 0 ? '-' : '+', e > -10 && e < 10 ? "0" : "", e < 0 ? -e : e);
 }
 
-static void peft__strip_bounds(const peft__text *t, size_t *from, size_t *to) {  // white space off both ends
-    uint32_t c;
-    for (size_t i = *from; i < *to; *from = i)
-        if (peft__utf8_next(t->data, t->size, &i, &c), !peft__uc_space(c)) break;
-    while (*to > *from) {
-        size_t i = *to - 1;
-        while (i > *from && ((unsigned char)t->data[i] & 0xC0) == 0x80) i--;
-        size_t at = i;
-        peft__utf8_next(t->data, t->size, &at, &c);
-        if (!peft__uc_space(c)) break;
-        *to = i;
-    }
-}
-
-// Digits of a number in Python's writing: single underscores between digits go.
-static bool peft__read_digits(const char *s, size_t n, size_t *i, char *out, size_t *size) {
-    size_t begin = *i;
-    for (; *i < n && ((s[*i] >= '0' && s[*i] <= '9') || (s[*i] == '_' && *i > begin && s[*i - 1] != '_'));
-         ++*i)
-        if (s[*i] != '_') out[(*size)++] = s[*i];
-    return *i == begin || s[*i - 1] != '_';
+// Digits of a number in Python's writing: single underscores between them go.
+static bool peft__read_digits(const char **s, const char *end, char **out) {
+    const char *begin = *s;
+    for (; *s < end && ((**s >= '0' && **s <= '9') || (**s == '_' && *s > begin && (*s)[-1] != '_')); ++*s)
+        if (**s != '_') *(*out)++ = **s;
+    return *s == begin || (*s)[-1] != '_';
 }
 
 static bool peft__same_word(const char *s, size_t n, const char *word) {
@@ -24323,52 +24402,48 @@ static bool peft__same_word(const char *s, size_t n, const char *word) {
 }
 
 // Python's float(text).
-static bool peft__read_real(peft__render *r, const peft__text *t, double *out) {
-    size_t from = 0, to = t->size, size = 0, i = 0;
-    peft__strip_bounds(t, &from, &to);
-    const char *s = t->data + from;
-    size_t n = to - from;
-    bool negative = n && s[0] == '-';
-    if (n && (s[0] == '-' || s[0] == '+')) s++, n--;
+static bool peft__read_real(peft__jinja *j, peft__value v, double *out) {
+    v = peft__stripped(v, 3);
+    const char *s = v.text, *end = s + v.size;
+    bool negative = v.size && *s == '-';
+    if (v.size && (*s == '-' || *s == '+')) s++;
+    size_t n = (size_t)(end - s);
     if (peft__same_word(s, n, "inf") || peft__same_word(s, n, "infinity") || peft__same_word(s, n, "nan")) {
-        *out = peft__lower(s[0]) == 'n' ? (double)NAN : negative ? -HUGE_VAL : HUGE_VAL;
+        *out = peft__lower(*s) == 'n' ? (double)NAN : negative ? -HUGE_VAL : HUGE_VAL;
         return true;
     }
-    char *digits = (char *)peft__render_alloc(r, n + 32);
-    if (!digits) return false;
-    if (!peft__read_digits(s, n, &i, digits, &size)) return false;
-    int64_t shift = 0, e = 0;
-    if (i < n && s[i] == '.') {
-        size_t whole = size;
-        i++;
-        if (!peft__read_digits(s, n, &i, digits, &size)) return false;
-        shift = (int64_t)(size - whole);
+    char *digits = (char *)peft__room(j, n + 32), *put = digits;
+    int64_t e = 0, shift = 0;
+    if (!digits || !peft__read_digits(&s, end, &put)) return false;
+    if (s < end && *s == '.') {
+        char *whole = put;
+        s++;
+        if (!peft__read_digits(&s, end, &put)) return false;
+        shift = put - whole;
     }
-    if (!size) return false;
-    if (i < n && (s[i] == 'e' || s[i] == 'E')) {
-        bool down = ++i < n && s[i] == '-';
-        if (i < n && (s[i] == '-' || s[i] == '+')) i++;
-        char *power = digits + size;
-        size_t count = 0;
-        if (!peft__read_digits(s, n, &i, power, &count) || !count) return false;
-        for (size_t k = 0; k < count; k++) e = PEFT__MIN(e * 10 + (power[k] - '0'), (int64_t)1 << 40);
+    if (put == digits) return false;
+    if (s < end && (*s == 'e' || *s == 'E')) {
+        char *power = put;
+        bool down = ++s < end && *s == '-';
+        if (s < end && (*s == '-' || *s == '+')) s++;
+        if (!peft__read_digits(&s, end, &power) || power == put) return false;
+        for (const char *p = put; p < power; p++) e = PEFT__MIN(e * 10 + (*p - '0'), (int64_t)1 << 40);
         if (down) e = -e;
     }
-    if (i != n) return false;
     e = PEFT__MAX(PEFT__MIN(e - shift, (int64_t)1000000000), (int64_t)-1000000000);
-    peft__string_into(digits + size, 24, "e%lld", (long long)e);
+    peft__string_into(put, 24, "e%lld", (long long)e);
     *out = strtod(digits, NULL);
     if (negative) *out = -*out;
-    return true;
+    return s == end;
 }
 
 // Python's int(text, base). `big`: it is one, but has more than 64 bits.
-static bool peft__read_integer(const peft__text *t, int base, int64_t *out, bool *big) {
-    size_t from = 0, to = t->size;
-    *big = false;
-    peft__strip_bounds(t, &from, &to);
-    const char *s = t->data + from, *end = t->data + to;
+static bool peft__read_integer(peft__value v, int base, int64_t *out, bool *big) {
+    v = peft__stripped(v, 3);
+    const char *s = v.text, *end = s + v.size;
     bool negative = s < end && *s == '-', any = false, bar = false;
+    uint64_t n = 0;
+    *big = false;
     if (s < end && (*s == '-' || *s == '+')) s++;
     if (end - s > 1 && s[0] == '0') {
         char letter = peft__lower(s[1]);
@@ -24376,7 +24451,6 @@ static bool peft__read_integer(const peft__text *t, int base, int64_t *out, bool
         if (meant && (base == meant || base == 0)) s += 2, base = meant, s += s < end && *s == '_';
     }
     if (base == 0) base = 10;
-    uint64_t v = 0;
     for (; s < end; s++) {
         char c = peft__lower(*s);
         int d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'z' ? c - 'a' + 10 : 99;
@@ -24387,1823 +24461,1304 @@ static bool peft__read_integer(const peft__text *t, int base, int64_t *out, bool
         if (d >= base) return false;
         any = true;
         bar = false;
-        if (v > (UINT64_MAX - (uint64_t)d) / (uint64_t)base) *big = true;
-        else v = v * (uint64_t)base + (uint64_t)d;
+        if (n > (UINT64_MAX - (uint64_t)d) / (uint64_t)base) *big = true;
+        else n = n * (uint64_t)base + (uint64_t)d;
     }
-    if (v > (uint64_t)INT64_MAX + negative) *big = true;
-    *out = negative ? (int64_t)(0 - v) : (int64_t)v;
+    if (n > (uint64_t)INT64_MAX + negative) *big = true;
+    *out = negative ? (int64_t)(0 - n) : (int64_t)n;
     return any && !bar;
 }
 
 // ---- values as text: Python's str and repr, and JSON
 
-static void peft__put_escape(peft__render *r, uint32_t c, const char *letter, int digits) {
-    char text[16];
-    size_t n = strlen(letter);
-    memcpy(text, letter, n);
-    for (int i = digits - 1; i >= 0; i--) text[n++] = "0123456789abcdef"[c >> 4 * i & 15];
-    peft__put(r, text, n);
+typedef struct peft__style {
+    bool json, ascii, sort, html;
+    peft__value indent;  // the text of one level, or NONE
+    peft__value between, colon;
+} peft__style;
+
+static void peft__put_escape(peft__jinja *j, uint32_t c, const char *letter, int digits) {
+    char text[8];
+    for (int i = 0; i < digits; i++) text[i] = "0123456789abcdef"[c >> 4 * (digits - 1 - i) & 15];
+    peft__puts(j, letter);
+    peft__put(j, text, (size_t)digits);
 }
 
-static bool peft__printable(uint32_t c) {  // what repr does not escape
-    return c == ' ' || !(peft__uc_bit(c) & (PEFT__UC_C | PEFT__UC_Z));
-}
-
-static void peft__put_quoted(peft__render *r, const peft__text *t) {
-    bool single = memchr(t->data, '\'', t->size) != NULL, twice = memchr(t->data, '"', t->size) != NULL;
-    char quote = single && !twice ? '"' : '\'';
-    peft__put(r, &quote, 1);
-    for (size_t i = 0, from = 0; i < t->size && !r->status; from = i) {
+static void peft__put_quoted(peft__jinja *j, peft__value v, const peft__style *s) {
+    static const char from[] = "\n\r\t\\\"\f\b", to[] = "nrt\\\"fb";  // Python escapes the first four
+    bool single = memchr(v.text, '\'', v.size) && !memchr(v.text, '"', v.size);
+    char quote = s->json || single ? '"' : '\'';
+    size_t plain = 0;
+    peft__put(j, &quote, 1);
+    for (size_t i = 0, at = 0; at < v.size && !j->status; at = i) {
         uint32_t c;
-        peft__utf8_next(t->data, t->size, &i, &c);
-        if (c == (unsigned char)quote || c == '\\') peft__puts(r, "\\");
-        if (c == '\n' || c == '\r' || c == '\t') peft__puts(r, c == '\n' ? "\\n" : c == '\r' ? "\\r" : "\\t");
-        else if (peft__printable(c)) peft__put(r, t->data + from, i - from);
-        else
-            peft__put_escape(r, c, c < 256 ? "\\x" : c < 65536 ? "\\u" : "\\U",
-                             c < 256 ? 2 : c < 65536 ? 4 : 8);
+        peft__utf8_next(v.text, v.size, &i, &c);
+        const char *found = c && c < 128 ? strchr(from, (int)c) : NULL;
+        bool known = s->json ? found != NULL : (found && found < from + 4) || c == (unsigned char)quote;
+        bool as_is = s->json
+            ? c >= 32 && (c < 127 || !s->ascii) && !(s->html && c < 128 && strchr("<>&'", (int)c))
+            : c == ' ' || !(peft__uc_bit(c) & (PEFT__UC_C | PEFT__UC_Z));
+        if (as_is && !known) continue;
+        peft__put(j, v.text + plain, at - plain);
+        plain = i;
+        if (known) peft__putf(j, "\\%c", found ? to[found - from] : quote);
+        else if (s->json && c >= 0x10000) {
+            peft__put_escape(j, 0xD800 + ((c - 0x10000) >> 10), "\\u", 4);
+            peft__put_escape(j, 0xDC00 + ((c - 0x10000) & 1023), "\\u", 4);
+        } else if (s->json || (c >= 256 && c < 65536)) peft__put_escape(j, c, "\\u", 4);
+        else peft__put_escape(j, c, c < 256 ? "\\x" : "\\U", c < 256 ? 2 : 8);
     }
-    peft__put(r, &quote, 1);
+    peft__put(j, v.text + plain, v.size - plain);
+    peft__put(j, &quote, 1);
 }
 
-static void peft__put_value(peft__render *r, peft__value v);
-
-static void peft__put_repr(peft__render *r, peft__value v) {
-    if (v.kind == PEFT__TEXT && v.flag) peft__puts(r, "Markup(");
-    if (v.kind == PEFT__TEXT) peft__put_quoted(r, v.as.text);
-    else if (v.kind == PEFT__UNDEFINED) peft__puts(r, "Undefined");
-    else peft__put_value(r, v);
-    if (v.kind == PEFT__TEXT && v.flag) peft__puts(r, ")");
+static void peft__put_level(peft__jinja *j, const peft__style *s, int level) {
+    if (s->indent.kind != PEFT__TEXT) return;
+    peft__puts(j, "\n");
+    peft__put_times(j, s->indent, level);
 }
 
-static void peft__put_items(peft__render *r, peft__value v, const char *open, const char *close) {
-    peft__cursor c = peft__iterate(r, v);
-    peft__value item;
-    peft__puts(r, open);
-    for (int64_t i = 0; !r->status && peft__next(r, &c, &item); i++) {
-        if (i) peft__puts(r, ", ");
-        peft__put_repr(r, item);
-        if (v.kind != PEFT__DICT && v.kind != PEFT__NAMESPACE) continue;
-        peft__puts(r, ": ");
-        peft__put_repr(r, v.as.dict->entries[i].value);
-    }
-    if (v.kind == PEFT__TUPLE && v.as.list->count == 1) peft__puts(r, ",");
-    peft__puts(r, close);
-}
+static void peft__put_styled(peft__jinja *j, peft__value v, const peft__style *s, int level);
 
-static int64_t peft__loop_length(peft__render *r, peft__loop *l);
-static void peft__put_macro_name(peft__render *r, peft__value v);
-
-// Python's str().
-static void peft__put_value(peft__render *r, peft__value v) {
+// The items of a list, a dict, ... between brackets.
+static void peft__put_items(peft__jinja *j, peft__value v, const peft__style *s, int level) {
     static const char *const views[] = {"dict_keys([", "dict_values([", "dict_items(["};
-    const peft__range *range = v.as.range;
-    peft__value inner = v;
-    if (!peft__deeper(r)) return;
+    bool tuple = v.kind == PEFT__TUPLE && !s->json, view = v.kind == PEFT__VIEW,
+         space = v.kind == PEFT__NAMESPACE;
+    bool pairs = v.kind == PEFT__DICT || space;
+    peft__value source = s->sort && pairs ? peft__to_list(j, v) : v, item;
+    if (s->sort && pairs) source = peft__sorted(j, source, source, false);
+    peft__cursor c = peft__iterate(j, source);
+    int64_t i = 0;
+    peft__puts(j, view ? views[v.size] : space ? "<Namespace {" : pairs ? "{" : tuple ? "(" : "[");
+    for (; peft__next(j, &c, &item); i++) {
+        if (i) peft__put_text(j, s->between);
+        peft__put_level(j, s, level + 1);
+        if (pairs) {
+            bool bare = s->json && item.kind != PEFT__TEXT;
+            if (bare && item.kind != PEFT__NONE && !peft__is_number(item))
+                peft__refuse(j, "JSON: a key is a %s", peft__kind_name(item));
+            if (bare) peft__puts(j, "\"");
+            peft__put_styled(j, item, s, 0);
+            if (bare) peft__puts(j, "\"");
+            peft__put_text(j, s->colon);
+            item = s->sort ? peft__dict_get(j, v.dict, item) : v.dict->entries[i].value;
+        }
+        peft__put_styled(j, item, s, level + 1);
+    }
+    if (i) peft__put_level(j, s, level);
+    peft__puts(j, view ? "])" : space ? "}>" : pairs ? "}" : !tuple ? "]" : i == 1 ? ",)" : ")");
+}
+
+static int64_t peft__loop_length(peft__jinja *j, peft__loop *l);
+
+static void peft__put_styled(peft__jinja *j, peft__value v, const peft__style *s, int level) {
+    if (!peft__deeper(j)) return;
+    bool json = s->json, other = v.kind < PEFT__NONE || v.kind > PEFT__DICT;
+    if (json && other) peft__refuse(j, "Object of type %s is not JSON serializable", peft__kind_name(v));
     switch (v.kind) {
     case PEFT__MISSING:
-    case PEFT__UNDEFINED: break;
-    case PEFT__NONE: peft__puts(r, "None"); break;
-    case PEFT__BOOLEAN: peft__puts(r, v.flag ? "True" : "False"); break;
-    case PEFT__INTEGER: peft__put_integer(r, v.as.integer); break;
-    case PEFT__REAL: peft__put_real(r, v.as.real); break;
-    case PEFT__TEXT: peft__put_text(r, v); break;
-    case PEFT__LIST: peft__put_items(r, v, "[", "]"); break;
-    case PEFT__TUPLE: peft__put_items(r, v, "(", ")"); break;
-    case PEFT__DICT: peft__put_items(r, v, "{", "}"); break;
-    case PEFT__VIEW: peft__put_items(r, v, views[v.as.view->what], "])"); break;
-    case PEFT__NAMESPACE:
-        inner.kind = PEFT__DICT;
-        peft__put_items(r, inner, "<Namespace {", "}>");
-        break;
-    case PEFT__MACRO:
-        peft__puts(r, "<Macro ");
-        peft__put_macro_name(r, v);
-        peft__puts(r, ">");
-        break;
-    case PEFT__RANGE:
-        peft__puts(r, "range(");
-        peft__put_integer(r, range->start);
-        peft__puts(r, ", ");
-        peft__put_integer(r, range->stop);
-        if (range->step != 1) peft__puts(r, ", ");
-        if (range->step != 1) peft__put_integer(r, range->step);
-        peft__puts(r, ")");
-        break;
-    case PEFT__LOOP:
-        peft__puts(r, "<LoopContext ");
-        peft__put_integer(r, v.as.loop->index + 1);
-        peft__puts(r, "/");
-        peft__put_integer(r, peft__loop_length(r, v.as.loop));
-        peft__puts(r, ">");
-        break;
-    default:
-        peft__unable(r, "a %s has no text%s", peft__kind_name(v),
-                     v.kind == PEFT__ITERATOR ? ": join it or make a list of it" : "");
-    }
-    r->depth--;
-}
-
-static peft__value peft__to_text(peft__render *r, peft__value v) {
-    if (v.kind == PEFT__TEXT) return v;
-    size_t start = r->out.size;
-    peft__put_value(r, v);
-    return peft__taken(r, start);
-}
-
-typedef struct peft__json_style {
-    bool ascii, sort, html;
-    peft__value indent;  // NONE, or the text of one level
-    peft__value between, colon;
-} peft__json_style;
-
-static void peft__put_json_text(peft__render *r, const peft__text *t, const peft__json_style *s) {
-    static const char from[] = "\"\\\n\r\t\f\b", to[] = "\"\\nrtfb";
-    peft__puts(r, "\"");
-    for (size_t i = 0, at = 0, plain = 0; at < t->size && !r->status; at = i) {
-        uint32_t c;
-        peft__utf8_next(t->data, t->size, &i, &c);
-        const char *short_form = c && c < 128 ? strchr(from, (int)c) : NULL;
-        bool as_is = !short_form && c >= 32 && (c < 127 || !s->ascii) &&
-            !(s->html && (c == '<' || c == '>' || c == '&' || c == '\''));
-        if (as_is && i < t->size) continue;
-        peft__put(r, t->data + plain, (as_is ? i : at) - plain);
-        plain = i;
-        if (as_is) break;
-        char escape[2] = {'\\', short_form ? to[short_form - from] : 'u'};
-        if (short_form) peft__put(r, escape, 2);
-        else if (c >= 0x10000)
-            peft__put_escape(r, 0xD800 + ((c - 0x10000) >> 10), "\\u", 4),
-                peft__put_escape(r, 0xDC00 + ((c - 0x10000) & 1023), "\\u", 4);
-        else peft__put_escape(r, c, "\\u", 4);
-    }
-    peft__puts(r, "\"");
-}
-
-static void peft__put_json_line(peft__render *r, const peft__json_style *s, int level) {
-    if (s->indent.kind != PEFT__TEXT) return;
-    peft__puts(r, "\n");
-    for (int i = 0; i < level; i++) peft__put_text(r, s->indent);
-}
-
-static peft__value peft__sorted(peft__render *r, peft__value list, peft__value keys, bool reverse);
-
-static void peft__put_json(peft__render *r, peft__value v, const peft__json_style *s, int level) {
-    if (!peft__deeper(r)) return;
-    switch (v.kind) {
-    case PEFT__NONE: peft__puts(r, "null"); break;
-    case PEFT__BOOLEAN: peft__puts(r, v.flag ? "true" : "false"); break;
+    case PEFT__UNDEFINED: peft__puts(j, "Undefined"); break;
+    case PEFT__NONE: peft__puts(j, json ? "null" : "None"); break;
+    case PEFT__BOOLEAN: peft__puts(j, json ? (v.flag ? "true" : "false") : v.flag ? "True" : "False"); break;
+    case PEFT__INTEGER: peft__putf(j, "%lld", (long long)v.integer); break;
     case PEFT__REAL:
-        if (v.as.real - v.as.real != 0)
-            peft__puts(r, v.as.real != v.as.real ? "NaN" : v.as.real > 0 ? "Infinity" : "-Infinity");
-        else peft__put_real(r, v.as.real);
+        if (v.real < 0 || (v.real == 0 && 1 / v.real < 0)) peft__puts(j, "-");
+        if (json && v.real - v.real != 0) peft__puts(j, v.real != v.real ? "NaN" : "Infinity");
+        else peft__put_real(j, fabs(v.real), 'r', 0);
         break;
-    case PEFT__INTEGER: peft__put_integer(r, v.as.integer); break;
-    case PEFT__TEXT: peft__put_json_text(r, v.as.text, s); break;
+    case PEFT__TEXT:
+        if (v.flag && !json) peft__puts(j, "Markup(");
+        peft__put_quoted(j, v, s);
+        if (v.flag && !json) peft__puts(j, ")");
+        break;
     case PEFT__LIST:
     case PEFT__TUPLE:
-    case PEFT__DICT: {
-        bool dict = v.kind == PEFT__DICT;
-        int64_t count = dict ? v.as.dict->count : v.as.list->count;
-        peft__value keys = peft__none();
-        if (dict) keys = peft__to_list(r, v);
-        if (dict && s->sort) keys = peft__sorted(r, keys, keys, false);
-        peft__puts(r, dict ? "{" : "[");
-        for (int64_t i = 0; i < count && !r->status; i++) {
-            if (i) peft__put_text(r, s->between);
-            peft__put_json_line(r, s, level + 1);
-            peft__value item = dict ? keys.as.list->items[i] : v.as.list->items[i];
-            if (dict) {
-                bool text = item.kind == PEFT__TEXT;
-                if (!text && item.kind != PEFT__NONE && !peft__is_number(item))
-                    peft__refuse(r, "JSON: a key is a %s", peft__kind_name(item));
-                if (!text) peft__puts(r, "\"");
-                peft__put_json(r, item, s, 0);
-                if (!text) peft__puts(r, "\"");
-                peft__put_text(r, s->colon);
-                item = peft__dict_get(r, v.as.dict, item);
-            }
-            peft__put_json(r, item, s, level + 1);
-        }
-        if (count) peft__put_json_line(r, s, level);
-        peft__puts(r, dict ? "}" : "]");
+    case PEFT__DICT:
+    case PEFT__VIEW:
+    case PEFT__NAMESPACE: peft__put_items(j, v, s, level); break;
+    case PEFT__MACRO:
+        peft__puts(j, "<Macro ");
+        if (v.macro->node->kind == PEFT__TERM_MACRO) peft__put_quoted(j, v.macro->node->a->value, s);
+        else peft__puts(j, "anonymous");
+        peft__puts(j, ">");
+        break;
+    case PEFT__RANGE:
+        peft__putf(j, "range(%lld, %lld", (long long)v.range->start, (long long)v.range->stop);
+        if (v.range->step != 1) peft__putf(j, ", %lld", (long long)v.range->step);
+        peft__puts(j, ")");
+        break;
+    case PEFT__LOOP: {
+        long long length = peft__loop_length(j, v.loop);
+        peft__putf(j, "<LoopContext %lld/%lld>", (long long)v.loop->index + 1, length);
         break;
     }
-    default: peft__refuse(r, "Object of type %s is not JSON serializable", peft__kind_name(v));
+    default:
+        peft__unable(j, "a %s has no text%s", peft__kind_name(v),
+            v.kind == PEFT__ITERATOR ? ": join it or make a list of it" : "");
     }
-    r->depth--;
+    j->depth--;
 }
 
-static void peft__put_html(peft__render *r, peft__value v) {  // as Markup escapes
-    static const char signs[] = "&<>\"'";
-    static const char *const names[] = {"&amp;", "&lt;", "&gt;", "&#34;", "&#39;"};
-    v = peft__to_text(r, v);
-    if (v.flag) peft__put_text(r, v);
-    for (size_t i = 0; !v.flag && i < v.as.text->size && !r->status; i++) {
-        const char *c = v.as.text->data + i, *found = *c ? strchr(signs, *c) : NULL;
-        if (found) peft__puts(r, names[found - signs]);
-        else peft__put(r, c, 1);
+static void peft__put_repr(peft__jinja *j, peft__value v) {
+    peft__style s = {false, false, false, false, peft__none(), peft__text_of(", "), peft__text_of(": ")};
+    peft__put_styled(j, v, &s, 0);
+}
+
+static void peft__put_value(peft__jinja *j, peft__value v) {  // Python's str()
+    if (v.kind == PEFT__TEXT) peft__put_text(j, v);
+    else if (v.kind > PEFT__UNDEFINED) peft__put_repr(j, v);
+}
+
+static peft__value peft__to_text(peft__jinja *j, peft__value v) {
+    size_t start = j->out.size;
+    if (v.kind == PEFT__TEXT) return v;
+    peft__put_value(j, v);
+    return peft__taken(j, start, false);
+}
+
+static void peft__put_html(peft__jinja *j, peft__value v) {  // as Markup escapes
+    static const char signs[] = "&<>\"'", *const names[] = {"&amp;", "&lt;", "&gt;", "&#34;", "&#39;"};
+    v = peft__to_text(j, v);
+    if (v.flag) peft__put_text(j, v);
+    for (size_t i = 0; !v.flag && i < v.size && !j->status; i++) {
+        const char *found = v.text[i] ? strchr(signs, v.text[i]) : NULL;
+        peft__put(j, found ? names[found - signs] : v.text + i, found ? strlen(names[found - signs]) : 1);
     }
 }
 
-static peft__value peft__escaped(peft__render *r, peft__value v) {
-    size_t start = r->out.size;
-    peft__put_html(r, v);
-    return peft__taken_as(r, start, true);
+static peft__value peft__escaped(peft__jinja *j, peft__value v) {
+    size_t start = j->out.size;
+    peft__put_html(j, v);
+    return peft__taken(j, start, true);
 }
 
 // ---- formats: one field of "%5.2f" % x and of "{:>5.2f}".format(x)
 
-typedef struct peft__field_style {
+typedef struct peft__spec {
     char fill[5], align, sign, group, type;  // 0: not given
     bool zero;
     int64_t width, precision;  // precision -1: not given
-} peft__field_style;
+} peft__spec;
 
-// Puts the prefix before what begins at start, and fills up to the width.
-static void peft__put_padded(peft__render *r, const peft__field_style *f, size_t start, const char *prefix,
-                             char align) {
-    peft__value body = peft__taken(r, start);
-    int64_t n = peft__text_count(r, body.as.text) + (int64_t)strlen(prefix),
-            pad = PEFT__MAX(f->width - n, (int64_t)0);
-    const char *fill = f->fill[0] ? f->fill : " ";
+// Puts the prefix before what was written behind start, and fills up to the width.
+static void peft__put_padded(
+    peft__jinja *j, const peft__spec *f, size_t start, const char *prefix, char align) {
+    peft__value body = peft__taken(j, start, false), fill = peft__text_of(f->fill[0] ? f->fill : " ");
+    int64_t pad = PEFT__MAX(f->width - peft__count_chars(j, body) - (int64_t)strlen(prefix), (int64_t)0);
     if (f->align) align = f->align;
     int64_t before = align == '>' ? pad : align == '^' ? pad / 2 : 0, inside = align == '=' ? pad : 0;
-    peft__put_times(r, fill, strlen(fill), before);
-    peft__puts(r, prefix);
-    peft__put_times(r, fill, strlen(fill), inside);
-    peft__put_text(r, body);
-    peft__put_times(r, fill, strlen(fill), pad - before - inside);
+    peft__put_times(j, fill, before);
+    peft__puts(j, prefix);
+    peft__put_times(j, fill, inside);
+    peft__put_text(j, body);
+    peft__put_times(j, fill, pad - before - inside);
 }
 
-// 1234567 -> 1,234,567, of what begins at start.
-static void peft__put_groups(peft__render *r, size_t start) {
-    const peft__text *t = peft__taken(r, start).as.text;
-    size_t whole = 0;
-    while (whole < t->size && !strchr(".e%", t->data[whole])) whole++;
-    for (size_t i = 0; i < t->size; i++) {
-        if (i && i < whole && (whole - i) % 3 == 0) peft__puts(r, ",");
-        peft__put(r, t->data + i, 1);
-    }
-}
-
-static peft__value peft__no_format(peft__render *r, char type) {
-    return peft__unable(r, "the format code '%c'", type);
-}
-
-static void peft__put_number(peft__render *r, peft__value v, peft__field_style *f) {
+static void peft__put_number(peft__jinja *j, peft__value v, peft__spec *f) {
     bool whole = peft__is_whole(v),
-         negative = whole ? v.as.integer < 0 : v.as.real < 0 || (v.as.real == 0 && 1 / v.as.real < 0);
-    char prefix[2] = {negative ? '-' : f->sign == '-' ? (char)0 : f->sign, 0}, text[32], type = f->type;
-    size_t start = r->out.size;
-    if (f->zero && !f->align) {
-        f->align = '=';
-        if (!f->fill[0]) f->fill[0] = '0';
-    }
-    if (f->precision > 500) peft__unable(r, "a precision of %lld digits", (long long)f->precision);
+         negative = whole ? v.integer < 0 : v.real < 0 || (v.real == 0 && 1 / v.real < 0);
+    char prefix[2] = {negative ? '-' : f->sign == '-' ? (char)0 : f->sign, 0}, type = f->type, text[32];
+    size_t start = j->out.size;
     double x = fabs(peft__as_double(v));
-    int precision = f->precision < 0 ? 6 : (int)f->precision;
+    int precision = f->precision < 0 ? 6 : (int)PEFT__MIN(f->precision, (int64_t)500);
+    if (f->zero && !f->align) f->align = '=';
+    if (f->zero && !f->fill[0]) f->fill[0] = '0';
+    if (f->precision > 500) peft__unable(j, "a precision of %lld digits", (long long)f->precision);
     if (whole && (!type || type == 'd')) {
-        if (f->precision >= 0) peft__refuse(r, "Precision not allowed in integer format specifier");
-        peft__string_into(text, sizeof(text), "%lld", (long long)v.as.integer);
-        peft__puts(r, text + negative);
-    } else if (!type && f->precision < 0) peft__put_real(r, x);
-    else if (!type) {  // as g, but with at least one digit behind the point
-        peft__put_precise(r, x, 'g', precision);
-        peft__value body = peft__taken(r, start);
-        peft__put_text(r, body);
-        if (!memchr(body.as.text->data, '.', body.as.text->size) &&
-            !memchr(body.as.text->data, 'e', body.as.text->size) && x - x == 0)
-            peft__puts(r, ".0");
+        if (f->precision >= 0) peft__refuse(j, "Precision not allowed in integer format specifier");
+        peft__string_into(text, sizeof(text), "%lld", (long long)v.integer);
+        peft__puts(j, text + negative);
+    } else if (!type) {  // without precision as repr; else as g, but with a digit behind the point
+        peft__put_real(j, x, f->precision < 0 ? 'r' : 'g', precision);
+        peft__value body = peft__text(j->out.data + start, j->out.size - start);
+        if (!j->status && !memchr(body.text, '.', body.size) && !memchr(body.text, 'e', body.size) &&
+            x - x == 0)
+            peft__puts(j, ".0");
     } else if (strchr("eEfFgG%", type)) {
-        peft__put_precise(r, type == '%' ? x * 100 : x, type, precision);
-        if (type == '%') peft__puts(r, "%");
-    } else if (strchr("bcnoxX", type)) peft__no_format(r, type);
-    else peft__refuse(r, "Unknown format code '%c' for object of type '%s'", type, peft__kind_name(v));
-    if (f->group) peft__put_groups(r, start);
-    peft__put_padded(r, f, start, prefix, '>');
+        peft__put_real(j, type == '%' ? x * 100 : x, type, precision);
+        if (type == '%') peft__puts(j, "%");
+    } else if (strchr("bcnoxX", type)) peft__unable(j, "the format code '%c'", type);
+    else peft__refuse(j, "Unknown format code '%c' for object of type '%s'", type, peft__kind_name(v));
+    if (f->group) {  // 1234567 -> 1,234,567
+        peft__value t = peft__taken(j, start, false);
+        size_t end = 0;
+        while (end < t.size && !strchr(".e%", t.text[end])) end++;
+        for (size_t i = 0; i < t.size; i++) {
+            if (i && i < end && (end - i) % 3 == 0) peft__puts(j, ",");
+            peft__put(j, t.text + i, 1);
+        }
+    }
+    peft__put_padded(j, f, start, prefix, '>');
 }
 
-static void peft__put_cut(peft__render *r, peft__value v, const peft__field_style *f,
-                          char align) {  // a text field
-    size_t start = r->out.size;
-    peft__text *t = peft__to_text(r, v).as.text;
-    bool cut = f->precision >= 0 && f->precision < peft__text_count(r, t);
-    peft__put(r, t->data, cut ? peft__text_byte(r, t, f->precision) : t->size);
-    peft__put_padded(r, f, start, "", align);
+static void peft__put_cut(peft__jinja *j, peft__value v, const peft__spec *f, char align) {  // a text field
+    size_t start = j->out.size;
+    v = peft__to_text(j, v);
+    peft__put(j, v.text, f->precision < 0 ? v.size : peft__byte_of(j, v, f->precision));
+    peft__put_padded(j, f, start, "", align);
 }
 
 static bool peft__read_count(const char **s, const char *end, int64_t *out) {
-    bool any = false;
-    for (*out = 0; *s < end && **s >= '0' && **s <= '9'; ++*s, any = true)
+    const char *begin = *s;
+    for (*out = 0; *s < end && **s >= '0' && **s <= '9'; ++*s)
         *out = PEFT__MIN(*out * 10 + (**s - '0'), (int64_t)1 << 40);
-    return any;
+    return *s > begin;
+}
+
+static char peft__one_of(
+    const char **s, const char *end, const char *set) {  // the next character, if it is one
+    return *s < end && **s && strchr(set, **s) ? *(*s)++ : (char)0;
 }
 
 // Python's format(v, spec).
-static void peft__put_format(peft__render *r, peft__value v, const char *s, size_t n) {
-    peft__field_style f;
-    const char *end = s + n;
-    size_t next = 0;
-    uint32_t c;
+static void peft__put_format(peft__jinja *j, peft__value v, const char *s, size_t n) {
+    peft__spec f;
+    const char *end = s + n, *kind = peft__kind_name(v);
+    size_t next = n ? peft__char_end(peft__text(s, n), 0) : 0;
     memset(&f, 0, sizeof(f));
     f.precision = -1;
-    if (n) peft__utf8_next(s, n, &next, &c);
     if (n > next && next < sizeof(f.fill) && s[next] && strchr("<>=^", s[next])) {
         memcpy(f.fill, s, next);
-        f.align = s[next];
-        s += next + 1;
-    } else if (n && *s && strchr("<>=^", *s)) f.align = *s++;
-    if (s < end && *s && strchr("+- ", *s)) f.sign = *s++;
-    if (s < end && *s == '#') peft__no_format(r, *s++);
-    if (s < end && *s == '0') f.zero = true, s++;
+        s += next;
+    }
+    f.align = peft__one_of(&s, end, "<>=^");
+    f.sign = peft__one_of(&s, end, "+- ");
+    if (peft__one_of(&s, end, "#")) peft__unable(j, "the format code '#'");
+    f.zero = peft__one_of(&s, end, "0") != 0;
     if (f.zero && f.align && !f.fill[0]) f.fill[0] = '0';
     peft__read_count(&s, end, &f.width);
-    if (s < end && *s == '_') peft__no_format(r, *s++);
-    if (s < end && *s == ',') f.group = *s++;
-    if (s < end && *s == '.') {
-        s++;
-        if (!peft__read_count(&s, end, &f.precision)) peft__refuse(r, "Format specifier missing precision");
-    }
+    if (peft__one_of(&s, end, "_")) peft__unable(j, "the format code '_'");
+    f.group = peft__one_of(&s, end, ",");
+    if (peft__one_of(&s, end, ".") && !peft__read_count(&s, end, &f.precision))
+        peft__refuse(j, "Format specifier missing precision");
     if (s < end) f.type = *s++;
     bool boolean = v.kind == PEFT__BOOLEAN;
-    if (s < end) peft__refuse(r, "Invalid format specifier '%.*s'", peft__shown(n), end - n);
-    else if (f.group && f.zero) peft__unable(r, "zeros and separators of thousands in one format");
+    if (s < end) peft__refuse(j, "Invalid format specifier '%.*s'", peft__shown(n), end - n);
+    else if (f.group && f.zero) peft__unable(j, "zeros and separators of thousands in one format");
     else if (peft__is_number(v) && (!boolean || n)) {
         if (boolean && !f.type) f.type = 'd';
-        peft__put_number(r, v, &f);
-    } else if (v.kind != PEFT__TEXT && n)
-        peft__refuse(r, "unsupported format string passed to %s.__format__", peft__kind_name(v));
-    else if (f.type && f.type != 's')
-        peft__refuse(r, "Unknown format code '%c' for object of type '%s'", f.type, peft__kind_name(v));
-    else if (f.align == '=' || f.sign || f.group)
-        peft__refuse(r, "a format of numbers for a '%s'", peft__kind_name(v));
-    else peft__put_cut(r, v, &f, '<');
+        peft__put_number(j, v, &f);
+    } else if ((v.kind != PEFT__TEXT && n) || (f.type && f.type != 's') || f.align == '=' || f.sign ||
+        f.group)
+        peft__refuse(j, "the format '%.*s' is not one of a '%s'", peft__shown(n), end - n, kind);
+    else peft__put_cut(j, v, &f, '<');
 }
 
 // One field of text % values, whose value is v.
-static void peft__put_percent(peft__render *r, peft__value v, peft__field_style *f) {
-    size_t start = r->out.size;
-    bool whole = strchr("diu", f->type) != NULL;
-    if (strchr("acoxX", f->type)) peft__no_format(r, f->type);
-    else if (f->type == 's' || f->type == 'r') {
-        if (f->type == 'r') peft__put_repr(r, v), v = peft__taken(r, start);
-        peft__put_cut(r, v, f, '>');
-    } else if (!peft__is_number(v) || (!whole && !strchr("eEfFgG", f->type)))
-        peft__refuse(r, "%%%c format: a number is required, not %s", f->type, peft__kind_name(v));
-    else if (whole && v.kind == PEFT__REAL && !(fabs(v.as.real) < 9.2e18))
-        peft__unable(r, "a whole number of more than 64 bits");
-    else if (whole && f->precision > 0) peft__unable(r, "a precision for %%%c", f->type);
-    else {
-        if (whole) f->precision = -1, f->type = 'd';
-        if (whole && v.kind == PEFT__REAL) v = peft__integer((int64_t)v.as.real);
-        if (f->align) f->zero = false;
-        peft__put_number(r, v, f);
-    }
+static void peft__put_percent(peft__jinja *j, peft__value v, peft__spec *f) {
+    size_t start = j->out.size;
+    bool whole = strchr("diu", f->type) != NULL, text = f->type == 's' || f->type == 'r';
+    if (strchr("acoxX", f->type)) peft__unable(j, "the format code '%c'", f->type);
+    else if (!text && (!peft__is_number(v) || (!whole && !strchr("eEfFgG", f->type))))
+        peft__refuse(j, "%%%c format: a number is required, not %s", f->type, peft__kind_name(v));
+    else if (whole && v.kind == PEFT__REAL && !(fabs(v.real) < 9.2e18)) peft__big_number(j);
+    else if (whole && f->precision > 0) peft__unable(j, "a precision for %%%c", f->type);
+    if (j->status) return;
+    if (f->type == 'r') peft__put_repr(j, v), v = peft__taken(j, start, false);
+    if (text) peft__put_cut(j, v, f, '>');
+    if (text) return;
+    if (whole) f->precision = -1, f->type = 'd';
+    if (whole && v.kind == PEFT__REAL) v = peft__integer((int64_t)v.real);
+    if (f->align) f->zero = false;
+    peft__put_number(j, v, f);
 }
 
 // Python's text % values.
-static peft__value peft__percent(peft__render *r, peft__value text, peft__value values) {
-    const char *s = text.as.text->data, *end = s + text.as.text->size;
-    size_t start = r->out.size;
+static peft__value peft__percent(peft__jinja *j, peft__value text, peft__value values) {
+    const char *s = text.text, *end = s + text.size;
+    size_t start = j->out.size;
     bool tuple = values.kind == PEFT__TUPLE, named = false;
-    int64_t at = 0, given = tuple ? values.as.list->count : 1;
-    while (s < end && !r->status) {
+    int64_t at = 0, given = tuple ? values.list->count : 1;
+    while (s < end && !j->status) {
         const char *sign = (const char *)memchr(s, '%', (size_t)(end - s));
-        peft__put(r, s, (size_t)((sign ? sign : end) - s));
+        peft__put(j, s, (size_t)((sign ? sign : end) - s));
         if (!sign) break;
         s = sign + 1;
-        peft__field_style f;
+        peft__spec f;
         memset(&f, 0, sizeof(f));
         f.precision = -1;
-        peft__value v = peft__of_kind(PEFT__MISSING);
+        peft__value v = peft__missing();
         if (s < end && *s == '(') {
             const char *close = (const char *)memchr(s, ')', (size_t)(end - s));
-            if (!close || values.kind != PEFT__DICT) return peft__refuse(r, "format requires a mapping");
-            v = peft__dict_get(r, values.as.dict, peft__text_at(r, s + 1, (size_t)(close - s) - 1));
-            if (v.kind == PEFT__MISSING)
-                return peft__refuse(r, "no '%.*s' for the format", peft__shown((size_t)(close - s) - 1),
-                                    s + 1);
+            if (!close || values.kind != PEFT__DICT) return peft__refuse(j, "format requires a mapping");
+            peft__value key = peft__text(s + 1, (size_t)(close - s) - 1);
+            v = peft__dict_get(j, values.dict, key);
+            if (!peft__given(v))
+                return peft__refuse(j, "no '%.*s' for the format", peft__shown(key.size), key.text);
             s = close + 1;
             named = true;
         }
-        for (; s < end && *s && strchr("-+ 0", *s); s++) {
-            if (*s == '-') f.align = '<';
-            if (*s == '+' || (*s == ' ' && !f.sign)) f.sign = *s;
-            if (*s == '0') f.zero = true;
+        for (char c; (c = peft__one_of(&s, end, "-+ 0")) != 0;) {
+            if (c == '-') f.align = '<';
+            else if (c == '0') f.zero = true;
+            else if (c == '+' || !f.sign) f.sign = c;
         }
-        if (s < end && (*s == '*' || *s == '#')) return peft__unable(r, "a '%c' in a format", *s);
+        if (s < end && (*s == '*' || *s == '#')) return peft__unable(j, "a '%c' in a format", *s);
         peft__read_count(&s, end, &f.width);
-        if (s < end && *s == '.') s++, peft__read_count(&s, end, &f.precision);
-        if (s >= end) return peft__refuse(r, "incomplete format");
+        if (peft__one_of(&s, end, ".")) peft__read_count(&s, end, &f.precision);
+        if (s >= end) return peft__refuse(j, "incomplete format");
         f.type = *s++;
         if (f.type == '%') {
-            peft__puts(r, "%");
+            peft__puts(j, "%");
             continue;
         }
-        if (v.kind == PEFT__MISSING && at >= given)
-            return peft__refuse(r, "not enough arguments for format string");
-        if (v.kind == PEFT__MISSING) v = tuple ? values.as.list->items[at++] : (at++, values);
-        if (text.flag && (f.type == 's' || f.type == 'r')) v = peft__escaped(r, v);
-        peft__put_percent(r, v, &f);
+        if (!peft__given(v) && at >= given) return peft__refuse(j, "not enough arguments for format string");
+        if (!peft__given(v)) v = tuple ? values.list->items[at] : values, at++;
+        if (text.flag && (f.type == 's' || f.type == 'r')) v = peft__escaped(j, v);
+        peft__put_percent(j, v, &f);
     }
-    if (at < given && !named &&
-        !(values.kind == PEFT__DICT || values.kind == PEFT__LIST || values.kind == PEFT__UNDEFINED))
-        return peft__refuse(r, "not all arguments converted during string formatting");
-    return peft__taken_as(r, start, text.flag);
+    if (at < given && !named && values.kind != PEFT__DICT && values.kind != PEFT__LIST &&
+        values.kind != PEFT__UNDEFINED)
+        return peft__refuse(j, "not all arguments converted during string formatting");
+    return peft__taken(j, start, text.flag);
 }
 
-// ---- from text to tokens
+// ---- the parser: j->s is where the source goes on, which in a tag is never white space
 
-typedef enum peft__token_type {
-    PEFT__TOKEN_DATA,
-    PEFT__TOKEN_PRINT,  // {{
-    PEFT__TOKEN_PRINT_END,
-    PEFT__TOKEN_BLOCK,  // {%
-    PEFT__TOKEN_BLOCK_END,
-    PEFT__TOKEN_NAME,
-    PEFT__TOKEN_TEXT,
-    PEFT__TOKEN_NUMBER,
-    PEFT__TOKEN_SIGN,
-    PEFT__TOKEN_END
-} peft__token_type;
-
-typedef struct peft__token {
-    peft__token_type type;
-    const char *at;
-    size_t size;
-    peft__value value;  // of a text or number
-} peft__token;
-
-typedef enum peft__term_kind {
-    PEFT__TERM_CONSTANT,  // value
-    PEFT__TERM_NAME,      // use: how
-    PEFT__TERM_LIST,      // list
-    PEFT__TERM_TUPLE,
-    PEFT__TERM_DICT,    // list of PAIR
-    PEFT__TERM_PAIR,    // a: b
-    PEFT__TERM_NEGATE,  // a
-    PEFT__TERM_PLUS,
-    PEFT__TERM_NOT,
-    PEFT__TERM_BINARY,  // a sign b
-    PEFT__TERM_AND,
-    PEFT__TERM_OR,
-    PEFT__TERM_COMPARE,       // a, list of OPERAND
-    PEFT__TERM_OPERAND,       // sign a
-    PEFT__TERM_CONCAT,        // list
-    PEFT__TERM_CONDITION,     // b if a else c
-    PEFT__TERM_ATTRIBUTE,     // a.name
-    PEFT__TERM_ITEM,          // a[b]
-    PEFT__TERM_SLICE,         // a:b:c, each may be NULL
-    PEFT__TERM_CALL,          // a(list)
-    PEFT__TERM_KEYWORD,       // name=a
-    PEFT__TERM_SPREAD,        // *a
-    PEFT__TERM_SPREAD_NAMES,  // **a
-    PEFT__TERM_FILTER,        // a|name(list); a NULL: what the block holds
-    PEFT__TERM_TEST,          // a is name(list)
-    PEFT__TERM_DATA,          // value
-    PEFT__TERM_PRINT,         // a
-    PEFT__TERM_FOR,           // a in b if c: body, else other
-    PEFT__TERM_IF,            // list of ARM
-    PEFT__TERM_ARM,           // a (NULL: else): body
-    PEFT__TERM_SET,           // a = b
-    PEFT__TERM_SET_BLOCK,     // a = body, through the filters b
-    PEFT__TERM_MACRO,         // a: its name; list of parameters, b of each: its default; body
-    PEFT__TERM_CALL_BLOCK,    // a: the call; list and body as of a macro
-    PEFT__TERM_FILTER_BLOCK,  // body through b
-    PEFT__TERM_WITH,          // list of SET; body
-    PEFT__TERM_GENERATION,    // body
-    PEFT__TERM_BREAK,
-    PEFT__TERM_CONTINUE
-} peft__term_kind;
-
-enum { PEFT__USE_LOAD, PEFT__USE_STORE, PEFT__USE_PARAMETER };
-
-struct peft__term {
-    peft__term_kind kind;
-    uint8_t use;
-    bool recursive, takes_caller, takes_varargs, takes_kwargs, has_loop;
-    int sign;           // of an operator: its characters, the first one highest
-    const char *begin;  // its text in the source
-    size_t size;
-    const char *body_begin, *body_end;
-    peft__value value;  // a constant; as a text, a name
-    int up, slot;       // of a NAME: so many scopes further out
-    int slots[3];       // of a MACRO or CALL_BLOCK: where caller, varargs and kwargs live; of a FOR: [0] loop
-    const peft__builtin *builtin;
-    peft__term *a, *b, *c, *list, *body, *other, *next;
-    peft__term *earlier;  // all NAME terms
-    struct peft__frame *frame, *test_frame, *other_frame;
-};
-
-typedef enum peft__slot_load { PEFT__FROM_RECORD, PEFT__FROM_OUTSIDE, PEFT__FROM_NOWHERE } peft__slot_load;
-
-typedef struct peft__slot {
-    const peft__text *name;
-    peft__slot_load load;          // what it holds when the scope is entered
-    int up, slot;                  // FROM_OUTSIDE
-    const peft__builtin *builtin;  // FROM_RECORD, where the record has no such name
-} peft__slot;
-
-typedef struct peft__frame {  // the names of a scope: of the template, of the body of a loop, macro, ...
-    struct peft__frame *parent;
-    peft__slot *slots;
-    int count, capacity;
-    bool kept;  // a macro within it may outlive a round of its loop: each round needs a scope of its own
-} peft__frame;
-
-typedef struct peft__parser {
-    peft_template *t;
-    peft_status status;
-    peft__token *tokens;
-    int64_t count, capacity, at;
-    int depth, sealed;  // sealed: no break or continue reaches a loop from here
-    peft__term *names;
-    peft__term spare;  // what is written to when memory has run out
-} peft__parser;
-
-static int64_t peft__template_line(const peft_template *t, const char *at) {
-    int64_t line = 1;
-    for (const char *p = t->source; p < at; p++) line += *p == '\n';
-    return line;
-}
-
-static void peft__template_fail(const peft_template *t, peft_status status, const char *at, size_t n,
-                                const char *what) {
-    const char *cut = n > 80 ? "..." : "";
-    n = PEFT__MIN(n, (size_t)80);
-    while (n && ((unsigned char)at[n] & 0xC0) == 0x80) n--;
-    peft__fail(t->ctx, status, "%s:%lld: %s, in: %.*s%s", t->name, (long long)peft__template_line(t, at),
-               what, (int)n, at, cut);
-}
-
-static void peft__parse_error(peft__parser *p, const char *at, size_t n, const char *format, ...) {
-    if (p->status) return;
-    char what[PEFT__ERROR_SIZE / 2];
-    va_list args;
-    va_start(args, format);
-    peft__vformat(what, sizeof(what), format, args);
-    va_end(args);
-    p->status = strstr(what, "not supported") ? PEFT_ERROR_UNSUPPORTED : PEFT_ERROR_ARGUMENT;
-    peft__template_fail(p->t, p->status, at, n, what);
-}
-
-static void peft__parse_deeper(peft__parser *p, const char *at, size_t n) {
-    int most = p->t->limits.max_depth;
-    if (++p->depth > most) peft__parse_error(p, at, n, "it is nested deeper than %d (max_depth)", most);
-}
-
-static void peft__add_token(peft__parser *p, peft__token_type type, const char *from, const char *to) {
-    void *grown = peft__one_more(p->t->ctx, p->tokens, p->count, &p->capacity, sizeof(*p->tokens));
-    if (grown) p->tokens = (peft__token *)grown;
-    else p->status = PEFT_ERROR_MEMORY;
-    if (p->status) return;
-    peft__token *t = &p->tokens[p->count++];
-    memset(t, 0, sizeof(*t));
-    t->type = type;
-    t->at = from;
-    t->size = (size_t)(to - from);
+static void peft__point(peft__jinja *j, const char *begin, const char *end) {  // where an error is
+    j->here.begin = begin;
+    j->here.size = end > begin ? (size_t)(end - begin) : 0;
+    j->at = &j->here;
 }
 
 static const char *peft__after_space(const char *s, const char *end) {
-    for (size_t i = 0; s < end; s += i) {
-        uint32_t c;
-        i = 0;
-        peft__utf8_next(s, (size_t)(end - s), &i, &c);
-        if (!peft__uc_space(c)) break;
-    }
-    return s;
+    return peft__stripped(peft__text(s, (size_t)(end - s)), 1).text;
 }
 
-static const char *peft__before_space(const char *begin, const char *end) {
-    peft__text t = {begin, (size_t)(end - begin), -1};
-    size_t from = 0, to = t.size;
-    peft__strip_bounds(&t, &from, &to);
-    return from == t.size ? begin : begin + to;
-}
-
-static bool peft__starts(const char *s, const char *end, const char *with) {
-    size_t n = strlen(with);
-    return (size_t)(end - s) >= n && memcmp(s, with, n) == 0;
-}
-
-static peft__value peft__tree_text(peft__parser *p, const char *data, size_t n) {
-    peft__value v = peft__of_kind(PEFT__TEXT);
-    peft__text *t = (peft__text *)peft__arena_alloc(&p->t->tree, sizeof(peft__text));
-    if (!t) {
-        p->status = PEFT_ERROR_MEMORY;
-        return peft__none();
-    }
-    t->data = data;
-    t->size = n;
-    t->count = 0;
-    for (size_t i = 0; i < n; i++) t->count += ((unsigned char)data[i] & 0xC0) != 0x80;
-    v.as.text = t;
-    return v;
+static bool peft__starts(const char *s, const char *with) {  // s ends with a NUL
+    return strncmp(s, with, strlen(with)) == 0;
 }
 
 // The text between the quotes, its escapes resolved as in Python.
-static peft__value peft__unescape(peft__parser *p, const char *s, size_t n) {
-    const char *end = s + n, *begin = s;
-    if (!memchr(s, '\\', n)) return peft__tree_text(p, s, n);
-    char *out = (char *)peft__arena_alloc(&p->t->tree, 2 * n + 4);
-    if (!out) p->status = PEFT_ERROR_MEMORY;
+static peft__value peft__unescape(peft__jinja *j, const char *s, size_t n) {
+    static const char from[] = "\\'\"abfnrtv", to[] = "\\'\"\a\b\f\n\r\t\v";
+    const char *end = s + n;
+    if (!memchr(s, '\\', n)) return peft__text(s, n);
+    char *out = (char *)peft__room(j, 2 * n + 4);
     size_t size = 0;
-    while (!p->status && s < end) {
-        static const char from[] = "\\'\"abfnrtv", to[] = "\\'\"\a\b\f\n\r\t\v";
+    while (!j->status && s < end) {
         if (*s != '\\' || s + 1 == end) {
             out[size++] = *s++;
             continue;
         }
         char c = s[1];
-        const char *found = strchr(from, c);
+        const char *found = c ? strchr(from, c) : NULL;
+        int octal = c >= '0' && c <= '7',
+            wanted = octal ? 3 : c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0,
+            got = 0;
         uint32_t v = 0;
-        int wanted = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0, got = 0;
-        s += 2;
-        if (c && found) out[size++] = to[found - from];
-        else if (c == '\n') continue;
-        else if (c >= '0' && c <= '7') {
-            for (v = (uint32_t)(c - '0'); got < 2 && s < end && *s >= '0' && *s <= '7'; got++)
-                v = v * 8 + (uint32_t)(*s++ - '0');
-            size += peft__utf8_put(out + size, v);
-        } else if (wanted) {
-            for (; got < wanted && s < end; got++, s++) {
-                char h = peft__lower(*s);
-                int d = h >= '0' && h <= '9' ? h - '0' : h >= 'a' && h <= 'f' ? h - 'a' + 10 : -1;
-                if (d < 0) break;
-                v = v << 4 | (uint32_t)d;
-            }
-            if (got < wanted || v > 0x10FFFF || (v >= 0xD800 && v < 0xE000))
-                peft__parse_error(p, begin, n, "a bad \\%c escape", c);
-            else size += peft__utf8_put(out + size, v);
-        } else if (c == 'N') peft__parse_error(p, begin, n, "\\N{...} escapes are not supported");
-        else out[size++] = '\\', out[size++] = c;
+        s += octal ? 1 : 2;
+        for (; got < wanted && s < end; got++, s++) {
+            char h = peft__lower(*s);
+            int d = h >= '0' && h <= (octal ? '7' : '9') ? h - '0'
+                : !octal && h >= 'a' && h <= 'f' ? h - 'a' + 10 : -1;
+            if (d < 0) break;
+            v = v * (octal ? 8 : 16) + (uint32_t)d;
+        }
+        if (found) out[size++] = to[found - from];
+        else if (c == 'N') peft__unable(j, "\\N{...} escapes are not supported");
+        else if (wanted && ((got < wanted && !octal) || v > 0x10FFFF || (v >= 0xD800 && v < 0xE000)))
+            peft__refuse(j, "a bad \\%c escape", c);
+        else if (wanted) size += peft__utf8_put(out + size, v);
+        else if (c != '\n') out[size++] = '\\', out[size++] = c;
     }
-    return p->status ? peft__none() : peft__tree_text(p, out, size);
+    return j->status ? peft__none() : peft__text(out, size);
 }
 
+static bool peft__digit(char c) { return c >= '0' && c <= '9'; }
 static bool peft__name_char(char c, bool first) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (unsigned char)c >= 128 ||
-        (!first && c >= '0' && c <= '9');
+    return (peft__lower(c) >= 'a' && peft__lower(c) <= 'z') || c == '_' || (unsigned char)c >= 128 ||
+        (!first && peft__digit(c));
 }
 
-static const char *peft__digits_end(const char *s, const char *end) {  // (\d+_)*\d+
-    const char *stop = s;
-    for (; s < end && ((*s >= '0' && *s <= '9') || (*s == '_' && s > stop - 1 && s == stop)); s++)
-        if (*s != '_') stop = s + 1;
-    return stop;
+static const char *peft__digits_end(const char *s) {  // with single underscores between
+    while (peft__digit(*s) || (*s == '_' && peft__digit(s[-1]) && peft__digit(s[1]))) s++;
+    return s;
 }
 
-// A number at s, its end returned.
-static const char *peft__lex_number(peft__parser *p, const char *s, const char *end) {
-    const char *stop = peft__digits_end(s, end);
-    bool real = false, big = false;
-    if (s == p->t->source || s[-1] != '.') {
-        if (stop + 1 < end && *stop == '.' && stop[1] >= '0' && stop[1] <= '9')
-            stop = peft__digits_end(stop + 1, end), real = true;
-        if (stop < end && (*stop == 'e' || *stop == 'E')) {
-            const char *power = stop + 1 + (stop + 1 < end && (stop[1] == '+' || stop[1] == '-'));
-            if (power < end && *power >= '0' && *power <= '9')
-                stop = peft__digits_end(power, end), real = true;
-        }
-    }
-    if (!real && *s == '0') {  // 0x1f 0o17 0b11, or zeros only
-        char base = stop == s + 1 && stop < end ? peft__lower(*stop) : (char)0;
-        if (base == 'x' || base == 'o' || base == 'b') {
-            const char *q = stop + 1;
-            while (q < end &&
-                   (*q == '_' ||
-                    (*q >= '0' &&
-                     *q <= (base == 'x'       ? '9'
-                                : base == 'o' ? '7'
-                                              : '1')) ||
-                    (base == 'x' && peft__lower(*q) >= 'a' && peft__lower(*q) <= 'f')))
-                q++;
-            stop = q[-1] == '_' ? q - 1 : q;
-        } else {
-            const char *q = s;
-            while (q < stop && (*q == '0' || *q == '_')) q++;
-            stop = q;
-        }
-    }
-    peft__text t = {s, (size_t)(stop - s), -1};
-    peft__value v = peft__integer(0);
-    if (real) {
-        char buffer[80];  // long enough for any that means something
-        size_t n = 0;
-        for (const char *q = s; q < stop && n + 1 < sizeof(buffer); q++)
-            if (*q != '_') buffer[n++] = *q;
-        peft__render r;
-        char room[192];
-        memset(&r, 0, sizeof(r));
-        r.t = p->t;
-        r.room = room;
-        r.left = sizeof(room);
-        r.steps = 100;
-        t.data = buffer;
-        t.size = n;
-        v = peft__real(0);
-        if (stop - s >= 70 || !peft__read_real(&r, &t, &v.as.real))
-            peft__parse_error(p, s, (size_t)(stop - s), "a number that cannot be read");
-    } else if (!peft__read_integer(&t, 0, &v.as.integer, &big) || big)
-        peft__parse_error(p, s, (size_t)(stop - s), "a whole number of more than 64 bits");
-    peft__add_token(p, PEFT__TOKEN_NUMBER, s, stop);
-    if (!p->status) p->tokens[p->count - 1].value = v;
-    return stop;
+static const char *peft__name_end(const char *s) {
+    while (peft__name_char(*s, false)) s++;
+    return s;
 }
 
-// The tokens of a tag, behind its opening. -> behind its end
-static const char *peft__lex_tag(peft__parser *p, const char *open, const char *s, bool print) {
-    const char *end = p->t->source + p->t->size, *close = print ? "}}" : "%}";
-    char brackets[256];
-    int depth = 0;
-    while (!p->status) {
-        s = peft__after_space(s, end);
-        if (s >= end) break;
-        bool minus = *s == '-' && peft__starts(s + 1, end, close),
-             plus = !print && *s == '+' && peft__starts(s + 1, end, close);
-        if (!depth && (minus || plus || peft__starts(s, end, close))) {
-            const char *stop = s + 2 + (minus || plus);
-            peft__add_token(p, print ? PEFT__TOKEN_PRINT_END : PEFT__TOKEN_BLOCK_END, s, stop);
-            if (minus) return peft__after_space(stop, end);
-            return !print && !plus && p->t->desc.trim_blocks && stop < end && *stop == '\n' ? stop + 1 : stop;
-        }
-        if (*s >= '0' && *s <= '9') s = peft__lex_number(p, s, end);
-        else if (peft__name_char(*s, true)) {
-            const char *from = s;
-            while (s < end && peft__name_char(*s, false)) s++;
-            peft__add_token(p, PEFT__TOKEN_NAME, from, s);
-        } else if (*s == '"' || *s == '\'') {
-            const char *from = s++;
-            while (s < end && *s != *from) s += *s == '\\' ? 2 : 1;
-            if (s >= end) {
-                peft__parse_error(p, from, (size_t)(end - from), "a string without its closing quote");
-                break;
-            }
-            peft__value v = peft__unescape(p, from + 1, (size_t)(s - from) - 1);
-            peft__add_token(p, PEFT__TOKEN_TEXT, from, ++s);
-            if (!p->status) p->tokens[p->count - 1].value = v;
-        } else {
-            static const char *const twos[] = {"//", "**", "==", "!=", "<=", ">="};
-            size_t n = 1;
-            for (int i = 0; i < 6; i++)
-                if (peft__starts(s, end, twos[i])) n = 2;
-            const char *found = n == 1 ? strchr("+-/*%~[](){}<>=.:|,;", *s) : s;
-            if (!*s || !found) {
-                peft__parse_error(p, s, (size_t)(end - s), "unexpected character");
-                break;
-            }
-            if (n == 1 && strchr("([{", *s)) {
-                if (depth >= (int)sizeof(brackets))
-                    peft__parse_error(p, open, (size_t)(end - open), "nested deeper than %d",
-                                      (int)sizeof(brackets));
-                else brackets[depth++] = *s == '(' ? ')' : *s == '[' ? ']' : '}';
-            } else if (n == 1 && strchr(")]}", *s) && (!depth || brackets[--depth] != *s))
-                peft__parse_error(p, s, 1, "unexpected '%c'", *s);
-            peft__add_token(p, PEFT__TOKEN_SIGN, s, s + n);
-            s += n;
-        }
-    }
-    peft__parse_error(p, open, (size_t)(end - open), "a tag that is not closed");
-    return end;
+// Behind the end of a tag: "-" takes the white space there, trim_blocks the line's end.
+static const char *peft__after_tag(const peft__jinja *j, const char *s, char sign, bool print) {
+    if (sign == '-') return peft__after_space(s, j->end);
+    return s + (sign != '+' && !print && j->t->desc.trim_blocks && *s == '\n');
 }
 
-// {% raw %} or {% endraw %} at s: behind it, before its white space is taken; *minus: it takes that behind
-// it. Else NULL.
-static const char *peft__lex_raw(const char *s, const char *end, const char *word, char *sign, bool *minus,
-                                 bool *plus) {
-    if (!peft__starts(s, end, "{%")) return NULL;
+// {% raw %} or {% endraw %} at s: behind it, and the signs at its begin and end. Else NULL.
+static const char *peft__raw_tag(
+    const peft__jinja *j, const char *s, const char *word, char *first, char *last) {
+    if (!peft__starts(s, "{%")) return NULL;
     s += 2;
-    *sign = s < end && (*s == '-' || *s == '+') ? *s++ : (char)0;
-    s = peft__after_space(s, end);
-    if (!peft__starts(s, end, word)) return NULL;
-    s = peft__after_space(s + strlen(word), end);
-    *minus = s < end && *s == '-';
-    *plus = s < end && *s == '+';
-    s += *minus || *plus;
-    return peft__starts(s, end, "%}") ? s + 2 : NULL;
+    *first = *s == '-' || *s == '+' ? *s++ : (char)0;
+    s = peft__after_space(s, j->end);
+    if (!peft__starts(s, word)) return NULL;
+    s = peft__after_space(s + strlen(word), j->end);
+    *last = *s == '-' || *s == '+' ? *s++ : (char)0;
+    return peft__starts(s, "%}") ? s + 2 : NULL;
 }
 
-// Data before a tag: cut as the tag's sign and lstrip_blocks say.
-static void peft__lex_data(peft__parser *p, const char *from, const char *to, char sign, bool print) {
-    if (sign == '-') to = peft__before_space(from, to);
-    else if (sign != '+' && p->t->desc.lstrip_blocks && !print) {
+// The text before a tag, cut as the tag's sign and lstrip_blocks say. False: nothing is left of it.
+static bool peft__cut_text(peft__jinja *j, const char *from, const char *to, char sign, bool print) {
+    if (sign == '-') to = from + peft__stripped(peft__text(from, (size_t)(to - from)), 2).size;
+    else if (sign != '+' && j->t->desc.lstrip_blocks && !print) {
         const char *line = to;
         while (line > from && line[-1] != '\n') line--;
-        bool starts = line > from || line == p->t->source || line[-1] == '\n';
-        if (starts && peft__after_space(line, to) == to) to = line;
+        if ((line == j->t->source || line[-1] == '\n') && peft__after_space(line, to) == to) to = line;
     }
-    if (to > from) peft__add_token(p, PEFT__TOKEN_DATA, from, to);
+    j->value = peft__text(from, (size_t)(to - from));
+    return to > from;
 }
 
-static void peft__lex(peft__parser *p) {
-    const char *s = p->t->source, *end = s + p->t->size, *from = s;
-    while (!p->status && (s = (const char *)memchr(s, '{', (size_t)(end - s))) != NULL) {
-        char sign, kind = s + 1 < end ? s[1] : (char)0;
-        bool minus, plus;
-        if (kind != '{' && kind != '%' && kind != '#') {
+// The next piece of the source: 'd' a text, j->value; '{' or '%' a tag, within which j->s is then; 0: the
+// end.
+static char peft__next_piece(peft__jinja *j) {
+    const char *from = j->s, *s = from, *stop, *behind;
+    char sign, last;
+    while (!j->status && (s = (const char *)memchr(s, '{', (size_t)(j->end - s))) != NULL) {
+        if (!s[1] || !strchr("{%#", s[1])) {
             s++;
             continue;
         }
-        const char *tag = s, *after = s + 2, *raw = peft__lex_raw(s, end, "raw", &sign, &minus, &plus);
-        if (raw && !plus) {
-            peft__lex_data(p, from, s, sign, false);
-            const char *stop = NULL;
-            from = s = minus ? peft__after_space(raw, end) : raw;
-            for (; s < end && (stop = peft__lex_raw(s, end, "endraw", &sign, &minus, &plus)) == NULL;) s++;
-            if (!stop && from < end)
-                peft__parse_error(p, tag, (size_t)(end - tag), "{%% raw %%} without its {%% endraw %%}");
-            if (stop) peft__lex_data(p, from, s, sign, false);
-            if (stop && minus) stop = peft__after_space(stop, end);
-            else if (stop && !plus && p->t->desc.trim_blocks && stop < end && *stop == '\n') stop++;
-            from = s = stop ? stop : end;
-            continue;
-        }
-        sign = after < end && (*after == '-' || *after == '+') ? *after++ : (char)0;
-        peft__lex_data(p, from, s, sign, kind == '{');
-        if (kind == '#') {
-            for (s = after; s < end && !peft__starts(s, end, "#}"); s++) {}
-            if (s >= end && after < end)
-                peft__parse_error(p, tag, (size_t)(end - tag), "a comment that is not closed");
-            minus = s > after && s[-1] == '-';
-            plus = s > after && s[-1] == '+';
-            s = s < end ? s + 2 : end;
-            if (minus) s = peft__after_space(s, end);
-            else if (!plus && p->t->desc.trim_blocks && s < end && *s == '\n') s++;
+        sign = s[2] == '-' || s[2] == '+' ? s[2] : (char)0;
+        j->s = j->tag = s;
+        if (peft__cut_text(j, from, s, sign, s[1] == '{')) return 'd';
+        const char *after = s + 2 + (sign != 0);
+        peft__point(j, s, j->end);
+        if (s[1] == '#') {
+            stop = strstr(after, "#}");  // a NUL in the template ends the search
+            if (!stop && *after) peft__refuse(j, "a comment that is not closed");
+            last = stop && stop > after ? stop[-1] : (char)0;
+            s = from = stop ? peft__after_tag(j, stop + 2, last, false) : j->end;
+        } else if ((behind = peft__raw_tag(j, s, "raw", &sign, &last)) != NULL && last != '+') {
+            from = s = last == '-' ? peft__after_space(behind, j->end) : behind;
+            for (stop = NULL; s < j->end && !(stop = peft__raw_tag(j, s, "endraw", &sign, &last));) s++;
+            if (!stop && from < j->end) peft__refuse(j, "{%% raw %%} without its {%% endraw %%}");
+            j->s = stop ? peft__after_tag(j, stop, last, false) : j->end;
+            if (stop && peft__cut_text(j, from, s, sign, false)) return 'd';
+            from = s = j->s;
         } else {
-            peft__add_token(p, kind == '{' ? PEFT__TOKEN_PRINT : PEFT__TOKEN_BLOCK, tag, after);
-            s = peft__lex_tag(p, tag, after, kind == '{');
+            j->s = peft__after_space(after, j->end);
+            return j->mode = s[1];
         }
-        from = s;
     }
-    if (from < end) peft__add_token(p, PEFT__TOKEN_DATA, from, end);
-    peft__add_token(p, PEFT__TOKEN_END, end, end);
+    j->s = j->end;
+    return !j->status && peft__cut_text(j, from, j->end, '+', true) ? 'd' : (char)0;
 }
 
-// ---- from tokens to terms
-
-static const peft__token *peft__token_at(const peft__parser *p, int64_t ahead) {
-    return &p->tokens[p->status ? p->count - 1 : PEFT__MIN(p->at + ahead, p->count - 1)];
+// What was read ends at `end`.
+static void peft__passed(peft__jinja *j, const char *end) {
+    j->before = end;
+    j->s = peft__after_space(end, j->end);
 }
 
-static bool peft__token_is(const peft__parser *p, int64_t ahead, peft__token_type type, const char *text) {
-    const peft__token *t = peft__token_at(p, ahead);
-    return t->type == type && t->size == strlen(text) && memcmp(t->at, text, t->size) == 0;
-}
-static bool peft__sign_is(const peft__parser *p, const char *text) {
-    return peft__token_is(p, 0, PEFT__TOKEN_SIGN, text);
-}
-static bool peft__name_is(const peft__parser *p, const char *text) {
-    return peft__token_is(p, 0, PEFT__TOKEN_NAME, text);
-}
-static bool peft__skip_sign(peft__parser *p, const char *text) {
-    bool is = peft__sign_is(p, text);
-    p->at += is;
-    return is;
-}
-static bool peft__skip_name(peft__parser *p, const char *text) {
-    bool is = peft__name_is(p, text);
-    p->at += is;
-    return is;
+static bool peft__tag_ends(const peft__jinja *j) {
+    const char *s = j->s + (*j->s == '-' || (*j->s == '+' && j->mode == '%'));
+    return !j->brackets && *s == (j->mode == '{' ? '}' : '%') && s[1] == '}';
 }
 
-// The token that was taken last.
-static const peft__token *peft__last_token(const peft__parser *p) {
-    return &p->tokens[PEFT__MAX(PEFT__MIN(p->at, p->count) - 1, (int64_t)0)];
+// Whether that name or sign comes next.
+static bool peft__is(const peft__jinja *j, const char *text) {
+    const char *s = j->s;
+    if (j->status || !peft__starts(s, text) || peft__tag_ends(j)) return false;
+    if (peft__name_char(*text, true)) return !peft__name_char(s[strlen(text)], false);
+    return text[1] || !((s[1] == '=' && strchr("=<>", *s)) || (s[1] == *s && strchr("*/", *s)));
 }
 
-static void peft__unexpected(peft__parser *p, const char *wanted) {
-    const peft__token *t = peft__token_at(p, 0);
-    int64_t first = PEFT__MIN(p->at, p->count - 1);
-    while (first > 0 && p->tokens[first].type != PEFT__TOKEN_PRINT &&
-           p->tokens[first].type != PEFT__TOKEN_BLOCK)
-        first--;
-    const char *tag = p->tokens[first].at;
-    size_t n = t->type == PEFT__TOKEN_END ? 0 : (size_t)(t->at - tag) + t->size;
-    if (t->type == PEFT__TOKEN_END)
-        peft__parse_error(p, tag, n, "the template ends where %s is expected", wanted);
-    else peft__parse_error(p, tag, n, "%s expected, not \"%.*s\"", wanted, peft__shown(t->size), t->at);
+static bool peft__accept(peft__jinja *j, const char *text) {
+    if (!peft__is(j, text)) return false;
+    if (strchr("([{", *text)) j->brackets++;
+    if (strchr(")]}", *text) && j->brackets) j->brackets--;
+    peft__passed(j, j->s + strlen(text));
+    return true;
 }
 
-static void peft__expect_sign(peft__parser *p, const char *text) {
-    if (!peft__skip_sign(p, text)) peft__unexpected(p, text);
+static void peft__unexpected(peft__jinja *j, const char *wanted) {
+    const char *end = peft__name_char(*j->s, true) ? peft__name_end(j->s) : j->s + (j->s < j->end);
+    peft__point(j, j->tag, end);
+    if (j->s >= j->end) peft__refuse(j, "a tag that is not closed");
+    else peft__refuse(j, "%s expected, not \"%.*s\"", wanted, peft__shown((size_t)(end - j->s)), j->s);
+    j->s = j->end;
 }
 
-static peft__term *peft__term_new(peft__parser *p, peft__term_kind kind) {
-    peft__term *t = p->status ? NULL : (peft__term *)peft__arena_alloc(&p->t->tree, sizeof(peft__term));
-    if (!t && !p->status) p->status = PEFT_ERROR_MEMORY;
-    if (!t) t = &p->spare;
-    memset(t, 0, sizeof(*t));
-    t->kind = kind;
-    t->begin = peft__token_at(p, 0)->at;
-    return t;
+static void peft__expect(peft__jinja *j, const char *text) {
+    if (!peft__accept(j, text)) peft__unexpected(j, text);
 }
 
-// Its text reaches to the last token that was taken.
-static peft__term *peft__ended(peft__parser *p, peft__term *t) {
-    const peft__token *last = peft__last_token(p);
-    t->size = last->at + last->size > t->begin ? (size_t)(last->at + last->size - t->begin) : 0;
-    return t;
+static void peft__expect_end(peft__jinja *j) {
+    char sign = *j->s == '-' || *j->s == '+' ? *j->s : (char)0;
+    if (!peft__tag_ends(j)) peft__unexpected(j, "the end of the tag");
+    else j->s = peft__after_tag(j, j->s + 2 + (sign != 0), sign, j->mode == '{');
+    j->mode = 0;
 }
 
-static peft__term *peft__term_over(peft__parser *p, peft__term_kind kind, peft__term *a, peft__term *b) {
-    peft__term *t = peft__term_new(p, kind);
-    t->a = a;
-    t->b = b;
-    if (a) t->begin = a->begin;
-    return peft__ended(p, t);
-}
-
-static peft__value peft__take_name(peft__parser *p) {
-    const peft__token *t = peft__token_at(p, 0);
-    if (t->type != PEFT__TOKEN_NAME) {
-        peft__unexpected(p, "a name");
-        return peft__tree_text(p, "", 0);
+static peft__value peft__take_name(peft__jinja *j) {
+    peft__value name = peft__text(j->s, 0);
+    if (!peft__name_char(*j->s, true)) peft__unexpected(j, "a name");
+    else {
+        name.size = (size_t)(peft__name_end(j->s) - j->s);
+        peft__passed(j, name.text + name.size);
     }
-    p->at++;
-    return peft__tree_text(p, t->at, t->size);
+    return name;
 }
 
-static peft__term *peft__parse_expression(peft__parser *p);
-static peft__term *peft__parse_binary(peft__parser *p, int least);
-static peft__term *peft__parse_filter(peft__parser *p, peft__term *on);
-
-static peft__term *peft__name_term(peft__parser *p, uint8_t use) {
-    peft__term *t = peft__term_new(p, PEFT__TERM_NAME);
-    t->value = peft__take_name(p);
-    t->use = use;
-    t->earlier = p->names;
-    if (t != &p->spare) p->names = t;
-    return peft__ended(p, t);
+static peft__value peft__take_number(peft__jinja *j) {
+    const char *s = j->s, *stop = peft__digits_end(s), *power = stop;
+    char base = stop == s + 1 && *s == '0' ? peft__lower(*stop) : (char)0;
+    bool real = false, big = false, based = base == 'x' || base == 'o' || base == 'b';
+    if (s[-1] != '.') {  // x.0.1 are two numbers
+        if (*stop == '.' && peft__digit(stop[1])) power = stop = peft__digits_end(stop + 1), real = true;
+        if (peft__lower(*power) == 'e') power += power[1] == '+' || power[1] == '-' ? 2 : 1;
+        if (power > stop && peft__digit(*power)) stop = peft__digits_end(power), real = true;
+    }
+    if (based && !real) stop = peft__name_end(stop);
+    peft__value text = peft__text(s, (size_t)(stop - s)), v = real ? peft__real(0) : peft__integer(0);
+    peft__point(j, s, stop);
+    if (real ? !peft__read_real(j, text, &v.real) : !peft__read_integer(text, 0, &v.integer, &big))
+        peft__refuse(j, "a number that cannot be read");
+    if (big) peft__refuse(j, "a whole number of more than 64 bits");
+    if (!real && !based && *s == '0' && v.integer) peft__refuse(j, "a number that begins with 0");
+    peft__passed(j, stop);
+    return v;
 }
 
-// a, b, c up to `close`.
-static peft__term *peft__parse_items(peft__parser *p, peft__term_kind kind, const char *close) {
-    peft__term *t = peft__term_new(p, kind), **tail = &t->list;
-    p->at++;
-    while (!p->status && !peft__sign_is(p, close)) {
-        peft__term *item = peft__parse_expression(p);
+static peft__value peft__take_text(peft__jinja *j) {
+    const char *s = j->s + 1, *open = j->s;
+    while (s < j->end && *s != *open) s += *s == '\\' ? 2 : 1;
+    peft__point(j, open, PEFT__MIN(s, j->end));
+    if (s >= j->end) return peft__refuse(j, "a string without its closing quote");
+    peft__passed(j, s + 1);
+    return peft__unescape(j, open + 1, (size_t)(s - open) - 1);
+}
+
+// ---- the parser: expressions
+
+static peft__term *peft__term_new(peft__jinja *j, peft__term_kind kind) {
+    peft__term *n = PEFT__NEW(j, term);
+    n->kind = kind;
+    n->begin = j->s;
+    return n;
+}
+
+static peft__term *peft__ended(peft__jinja *j, peft__term *n) {  // its text reaches to the last token taken
+    n->size = j->before > n->begin ? (size_t)(j->before - n->begin) : 0;
+    return n;
+}
+
+static peft__term *peft__term_over(peft__jinja *j, peft__term_kind kind, peft__term *a, peft__term *b) {
+    peft__term *n = peft__term_new(j, kind);
+    n->a = a;
+    n->b = b;
+    if (a || b) n->begin = a && (!b || kind != PEFT__TERM_CONDITION) ? a->begin : b->begin;
+    return peft__ended(j, n);
+}
+
+static void peft__parse_deeper(peft__jinja *j) {
+    peft__point(j, j->s, j->s);
+    peft__deeper(j);
+}
+
+static peft__area *peft__area_new(peft__jinja *j) {
+    peft__area *area = PEFT__NEW(j, area);
+    area->parent = j->area;
+    area->earlier = j->areas;
+    if (!j->status) j->areas = area;
+    return j->area = area;
+}
+
+static peft__mention *peft__mentioned(const peft__area *area, int name) {
+    peft__mention *m = area->mentions;
+    while (m && m->name != name) m = m->next;
+    return m;
+}
+
+static const peft__builtin *peft__find_builtin(
+    const peft_template *t, unsigned kinds, peft__value name, char *how);
+
+// A name in the current scope; `stored`: for the first time, if it is not mentioned yet. -> its place among
+// all
+static int peft__mention_name(peft__jinja *j, peft__value text, bool load, bool stored) {
+    peft_template *t = j->t;
+    int name = 0;
+    while (name < t->name_count &&
+        (t->names[name].text.size != text.size ||
+            memcmp(t->names[name].text.text, text.text, text.size) != 0))
+        name++;
+    peft__spend(j, 8 * (size_t)name);
+    if (name == t->name_count) {
+        if (j->status) return 0;
+        void *grown = peft__one_more(t->ctx, t->names, t->name_count, &t->name_capacity, sizeof(peft__name));
+        if (!grown) j->status = PEFT_ERROR_MEMORY;
+        if (!grown) return 0;
+        t->names = (peft__name *)grown;
+        peft__name *fresh = (peft__name *)memset(&t->names[name], 0, sizeof(peft__name));
+        char how = 0;
+        fresh->text = text;
+        fresh->global.builtin = peft__find_builtin(t, PEFT__GLOBAL, text, &how);
+        fresh->global.kind = fresh->global.builtin ? PEFT__FUNCTION : PEFT__MISSING;
+        fresh->global.size = (size_t)how;
+        t->name_count++;
+    }
+    t->names[name].loaded = t->names[name].loaded || load;
+    if (!j->status && !peft__mentioned(j->area, name)) {
+        peft__mention *m = PEFT__NEW(j, mention);
+        m->name = name;
+        m->stored_first = stored && !j->branch;
+        m->next = j->area->mentions;
+        if (!j->status) j->area->mentions = m;
+    }
+    return name;
+}
+
+// What is assigned to. `bound`: when its scope is entered; else by a `set`.
+static void peft__make_target(peft__jinja *j, peft__term *n, bool bound) {
+    peft__point(j, n->begin, n->begin + n->size);
+    if (n->kind == PEFT__TERM_NAME) {
+        n->name = peft__mention_name(j, n->value, false, !bound);
+        if (j->in_loop && peft__text_is(n->value, "loop"))
+            peft__refuse(j, "\"loop\" cannot be assigned to in a loop");
+    } else if (n->kind == PEFT__TERM_TUPLE)
+        for (peft__term *i = n->list; i && !j->status; i = i->next) peft__make_target(j, i, bound);
+    else if (n->kind != PEFT__TERM_ATTRIBUTE) peft__refuse(j, "nothing can be assigned to this");
+}
+
+static void peft__loaded(peft__jinja *j, peft__term *n) {
+    peft__point(j, n->begin, n->begin + n->size);
+    if (peft__text_is(n->value, "self")) peft__unable(j, "\"self\" is not supported");
+    n->name = peft__mention_name(j, n->value, true, false);
+    for (int i = 0; i < 3; i++)
+        if (n->name == j->t->special[i]) j->uses |= 1u << i;
+}
+
+static peft__term *peft__parse_expression(peft__jinja *j);
+static peft__term *peft__parse_binary(peft__jinja *j, int least);
+static peft__term *peft__parse_filter(peft__jinja *j, peft__term *on);
+static peft__term *peft__parse_primary(peft__jinja *j, bool target);
+
+// a, b, c up to the closing bracket.
+static peft__term *peft__parse_items(peft__jinja *j, peft__term_kind kind, const char *close) {
+    peft__term *n = peft__term_new(j, kind), **tail = &n->list;
+    peft__accept(j, kind == PEFT__TERM_LIST ? "[" : "{");
+    while (!j->status && !peft__is(j, close)) {
+        peft__term *item = peft__parse_expression(j);
         if (kind == PEFT__TERM_DICT) {
-            peft__expect_sign(p, ":");
-            item = peft__term_over(p, PEFT__TERM_PAIR, item, peft__parse_expression(p));
+            peft__expect(j, ":");
+            item = peft__term_over(j, PEFT__TERM_PAIR, item, peft__parse_expression(j));
         }
         *tail = item;
         tail = &item->next;
-        if (!peft__sign_is(p, close)) peft__expect_sign(p, ",");
+        if (!peft__is(j, close)) peft__expect(j, ",");
     }
-    peft__expect_sign(p, close);
-    return peft__ended(p, t);
+    peft__expect(j, close);
+    return peft__ended(j, n);
 }
 
-enum { PEFT__TUPLE_PLAIN = 1, PEFT__TUPLE_TARGET = 2, PEFT__TUPLE_BRACKETS = 4, PEFT__TUPLE_NAMESPACE = 8 };
-
-static peft__term *peft__parse_primary(peft__parser *p, bool target);
-
-static bool peft__tuple_ends(const peft__parser *p) {
-    peft__token_type type = peft__token_at(p, 0)->type;
-    return type == PEFT__TOKEN_PRINT_END || type == PEFT__TOKEN_BLOCK_END || peft__sign_is(p, ")");
-}
-
-// One expression, or several with commas between. PLAIN: without "x if y"; TARGET: names that are assigned
-// to.
-static peft__term *peft__parse_tuple(peft__parser *p, int how) {
-    peft__term *t = peft__term_new(p, PEFT__TERM_TUPLE), **tail = &t->list;
+// One expression, or a tuple of several with commas between. `how`: 'e' expressions, 'p' without "x if y",
+// 'b' in brackets, 't' targets, 's' targets of `set`.
+static peft__term *peft__parse_tuple(peft__jinja *j, char how) {
+    peft__term *n = peft__term_new(j, PEFT__TERM_TUPLE), **tail = &n->list;
     bool comma = false;
-    for (int64_t n = 0; !p->status; n++) {
-        if (n) peft__expect_sign(p, ",");
-        if (peft__tuple_ends(p)) break;
-        *tail = how & PEFT__TUPLE_TARGET ? peft__parse_primary(p, (how & PEFT__TUPLE_NAMESPACE) != 0)
-            : how & PEFT__TUPLE_PLAIN    ? peft__parse_binary(p, 0)
-                                         : peft__parse_expression(p);
+    while (!j->status && !peft__tag_ends(j) && !peft__is(j, ")")) {
+        *tail = how == 's' || how == 't' ? peft__parse_primary(j, how == 's')
+            : how == 'p' ? peft__parse_binary(j, 0) : peft__parse_expression(j);
         tail = &(*tail)->next;
-        if (!peft__sign_is(p, ",")) break;
+        if (!peft__accept(j, ",")) break;
         comma = true;
     }
-    if (!comma && t->list) return t->list;
-    if (!comma && !(how & PEFT__TUPLE_BRACKETS)) peft__unexpected(p, "an expression");
-    return peft__ended(p, t);
+    if (!comma && n->list) return n->list;
+    if (!comma && how != 'b') peft__unexpected(j, "an expression");
+    return peft__ended(j, n);
 }
 
-static peft__term *peft__parse_primary(peft__parser *p, bool target) {
-    const peft__token *t = peft__token_at(p, 0);
-    if (t->type == PEFT__TOKEN_NAME) {
-        static const char *const words[] = {"true", "True", "false", "False", "none", "None"};
-        for (int i = 0; i < 6; i++)
-            if (peft__name_is(p, words[i])) {
-                peft__term *word = peft__term_new(p, PEFT__TERM_CONSTANT);
-                word->value = i < 4 ? peft__boolean(i < 2) : peft__none();
-                p->at++;
-                return peft__ended(p, word);
-            }
-        peft__term *name = peft__name_term(p, PEFT__USE_LOAD);
-        if (!target || !peft__skip_sign(p, ".")) return name;
-        peft__term *attribute = peft__term_over(p, PEFT__TERM_ATTRIBUTE, name, NULL);
-        attribute->value = peft__take_name(p);
-        return peft__ended(p, attribute);
-    }
-    if (t->type == PEFT__TOKEN_TEXT || t->type == PEFT__TOKEN_NUMBER) {
-        peft__term *constant = peft__term_new(p, PEFT__TERM_CONSTANT);
-        constant->value = t->value;
-        p->at++;
-        while (t->type == PEFT__TOKEN_TEXT && peft__token_at(p, 0)->type == PEFT__TOKEN_TEXT &&
-               !p->status) {  // "a" "b"
-            const peft__text *a = constant->value.as.text, *b = peft__token_at(p, 0)->value.as.text;
-            char *both = (char *)peft__arena_alloc(&p->t->tree, a->size + b->size + 1);
-            if (!both) p->status = PEFT_ERROR_MEMORY;
-            if (p->status) break;
-            memcpy(both, a->data, a->size);
-            memcpy(both + a->size, b->data, b->size);
-            constant->value = peft__tree_text(p, both, a->size + b->size);
-            p->at++;
+static peft__term *peft__parse_primary(peft__jinja *j, bool target) {
+    static const char *const words[] = {"true", "True", "false", "False", "none", "None"};
+    peft__term *n = peft__term_new(j, PEFT__TERM_CONSTANT);
+    const char *begin = j->s;
+    if (peft__digit(*begin)) n->value = peft__take_number(j);
+    else if (*begin == '"' || *begin == '\'') {
+        n->value = peft__take_text(j);
+        while ((*j->s == '"' || *j->s == '\'') && !j->status) {  // "a" "b"
+            peft__value a = n->value, b = peft__take_text(j);
+            char *both = (char *)peft__room(j, a.size + b.size + 1);
+            if (!both) break;
+            memcpy(both, a.text, a.size);
+            memcpy(both + a.size, b.text, b.size);
+            n->value = peft__text(both, a.size + b.size);
         }
-        return peft__ended(p, constant);
+    } else if (peft__accept(j, "(")) {
+        n = peft__parse_tuple(j, 'b');
+        peft__expect(j, ")");
+        n->begin = begin;
+    } else if (peft__is(j, "[")) return peft__parse_items(j, PEFT__TERM_LIST, "]");
+    else if (peft__is(j, "{")) return peft__parse_items(j, PEFT__TERM_DICT, "}");
+    else if (!peft__name_char(*begin, true)) peft__unexpected(j, "an expression");
+    else {
+        int i = 0;
+        while (i < 6 && !peft__accept(j, words[i])) i++;
+        if (i < 6) n->value = i < 4 ? peft__boolean(i < 2) : peft__none();
+        else {
+            n->kind = PEFT__TERM_NAME;
+            n->value = peft__take_name(j);
+        }
+        peft__ended(j, n);
+        if (target && i == 6 && peft__accept(j, ".")) {
+            peft__loaded(j, n);
+            n = peft__term_over(j, PEFT__TERM_ATTRIBUTE, n, NULL);
+            n->value = peft__take_name(j);
+        }
     }
-    if (peft__skip_sign(p, "(")) {
-        peft__term *inner = peft__parse_tuple(p, PEFT__TUPLE_BRACKETS);
-        peft__expect_sign(p, ")");
-        inner->begin = t->at;
-        return peft__ended(p, inner);
-    }
-    if (peft__sign_is(p, "[")) return peft__parse_items(p, PEFT__TERM_LIST, "]");
-    if (peft__sign_is(p, "{")) return peft__parse_items(p, PEFT__TERM_DICT, "}");
-    peft__unexpected(p, "an expression");
-    return peft__term_new(p, PEFT__TERM_CONSTANT);
+    return peft__ended(j, n);
 }
 
-// Behind "(": arguments, up to and with ")".
-static peft__term *peft__parse_arguments(peft__parser *p) {
+// Arguments, from "(" up to and with ")".
+static peft__term *peft__parse_arguments(peft__jinja *j) {
     peft__term *first = NULL, **tail = &first;
     int stage = 0;  // 1: a keyword has come; 2: *x; 3: **x
-    p->at++;
-    while (!p->status && !peft__sign_is(p, ")")) {
-        bool keyword =
-            peft__token_at(p, 0)->type == PEFT__TOKEN_NAME && peft__token_is(p, 1, PEFT__TOKEN_SIGN, "=");
-        peft__term *t = peft__term_new(p, PEFT__TERM_KEYWORD);
-        int own = 0;
-        if (peft__skip_sign(p, "**")) t->kind = PEFT__TERM_SPREAD_NAMES, own = 3;
-        else if (peft__skip_sign(p, "*")) t->kind = PEFT__TERM_SPREAD, own = 2;
-        else if (keyword) t->value = peft__take_name(p), own = 1, p->at++;
+    peft__accept(j, "(");
+    while (!j->status && !peft__is(j, ")")) {
+        peft__term *n = peft__term_new(j, PEFT__TERM_KEYWORD);
+        const char *next = peft__after_space(peft__name_end(j->s), j->end);
+        int own = peft__name_char(*j->s, true) && *next == '=' && next[1] != '=';
+        if (peft__accept(j, "**")) n->kind = PEFT__TERM_SPREAD_NAMES, own = 3;
+        else if (peft__accept(j, "*")) n->kind = PEFT__TERM_SPREAD, own = 2;
+        else if (own) n->value = peft__take_name(j), peft__accept(j, "=");
         if ((own == 0 && stage > 0) || (own >= 2 && stage >= own) || (own == 1 && stage == 3))
-            peft__unexpected(p, "another order of arguments");
-        if (own) t->a = peft__parse_expression(p);
-        else t = peft__parse_expression(p);
+            peft__unexpected(j, "another order of arguments");
+        if (own) n->a = peft__parse_expression(j);
+        else n = peft__parse_expression(j);
         stage = PEFT__MAX(stage, own);
-        *tail = t;
-        tail = &t->next;
-        if (!peft__sign_is(p, ")")) peft__expect_sign(p, ",");
+        *tail = n;
+        tail = &n->next;
+        if (!peft__is(j, ")")) peft__expect(j, ",");
     }
-    peft__expect_sign(p, ")");
+    peft__expect(j, ")");
     return first;
 }
 
-static peft__term *peft__parse_call(peft__parser *p, peft__term *a) {
-    peft__term *t = peft__term_over(p, PEFT__TERM_CALL, a, NULL);
-    t->list = peft__parse_arguments(p);
-    return peft__ended(p, t);
-}
-
-static peft__term *peft__parse_subscribed(peft__parser *p) {
-    peft__term *t = peft__term_new(p, PEFT__TERM_SLICE), **parts[] = {&t->a, &t->b, &t->c};
+static peft__term *peft__parse_subscript(peft__jinja *j) {
+    peft__term *n = peft__term_new(j, PEFT__TERM_SLICE), **parts[] = {&n->a, &n->b, &n->c};
     for (int i = 0; i < 3; i++) {
-        if (!peft__sign_is(p, ":") && !peft__sign_is(p, "]") && !peft__sign_is(p, ","))
-            *parts[i] = peft__parse_expression(p);
-        else if (i == 0 && !peft__sign_is(p, ":")) peft__unexpected(p, "an expression");
-        if (i == 0 && !peft__sign_is(p, ":")) return t->a ? t->a : t;
-        if (i == 2 || !peft__skip_sign(p, ":")) break;
+        bool colon = peft__is(j, ":");
+        if (!colon && !peft__is(j, "]") && !peft__is(j, ",")) *parts[i] = peft__parse_expression(j);
+        else if (i == 0 && !colon) peft__unexpected(j, "an expression");
+        if (i == 0 && !peft__is(j, ":")) return n->a ? n->a : n;
+        if (i == 2 || !peft__accept(j, ":")) break;
     }
-    return peft__ended(p, t);
+    return peft__ended(j, n);
 }
 
-static peft__term *peft__parse_postfix(peft__parser *p, peft__term *a) {
-    while (!p->status) {
-        if (peft__skip_sign(p, ".")) {
-            const peft__token *t = peft__token_at(p, 0);
-            bool number = t->type == PEFT__TOKEN_NUMBER && t->value.kind == PEFT__INTEGER;
-            peft__term *term = peft__term_over(p, number ? PEFT__TERM_ITEM : PEFT__TERM_ATTRIBUTE, a, NULL);
-            if (number) term->b = peft__parse_primary(p, false);
-            else term->value = peft__take_name(p);
-            a = peft__ended(p, term);
-        } else if (peft__skip_sign(p, "[")) {
-            peft__term *term = peft__term_over(p, PEFT__TERM_ITEM, a, NULL),
-                       *list = peft__term_new(p, PEFT__TERM_TUPLE), **tail = &list->list;
-            while (!p->status && !peft__sign_is(p, "]")) {
-                if (list->list) peft__expect_sign(p, ",");
-                *tail = peft__parse_subscribed(p);
+static peft__term *peft__parse_postfix(peft__jinja *j, peft__term *a) {
+    for (; !j->status; peft__ended(j, a)) {
+        if (peft__accept(j, ".")) {
+            bool number = peft__digit(*j->s);
+            a = peft__term_over(j, number ? PEFT__TERM_ITEM : PEFT__TERM_ATTRIBUTE, a, NULL);
+            if (number) a->b = peft__parse_primary(j, false);
+            else a->value = peft__take_name(j);
+        } else if (peft__accept(j, "[")) {
+            peft__term *list = peft__term_new(j, PEFT__TERM_TUPLE), **tail = &list->list;
+            a = peft__term_over(j, PEFT__TERM_ITEM, a, NULL);
+            while (!j->status && !peft__is(j, "]")) {
+                if (list->list) peft__expect(j, ",");
+                *tail = peft__parse_subscript(j);
                 tail = &(*tail)->next;
             }
-            peft__expect_sign(p, "]");
-            term->b = list->list && !list->list->next ? list->list : list;
-            a = peft__ended(p, term);
-        } else if (peft__sign_is(p, "(")) a = peft__parse_call(p, a);
-        else break;
+            peft__expect(j, "]");
+            a->b = list->list && !list->list->next ? list->list : list;
+        } else if (peft__is(j, "(")) {
+            a = peft__term_over(j, PEFT__TERM_CALL, a, NULL);
+            a->list = peft__parse_arguments(j);
+        } else break;
     }
     return a;
 }
 
-static peft__value peft__take_dotted(peft__parser *p) {
-    const char *begin = peft__token_at(p, 0)->at;
-    peft__value name = peft__take_name(p);
-    while (peft__skip_sign(p, ".")) peft__take_name(p);
-    const peft__token *last = peft__last_token(p);
-    return p->status ? name : peft__tree_text(p, begin, (size_t)(last->at - begin) + last->size);
+// The name of a filter or test, "a.b" too. One that is not there is an error at once, but within an if only
+// when it is reached.
+static void peft__parse_builtin(peft__jinja *j, peft__term *n) {
+    const char *begin = j->s;
+    peft__take_name(j);
+    while (peft__accept(j, ".")) peft__take_name(j);
+    n->value = peft__text(begin, (size_t)(j->before - begin));
+    n->builtin =
+        peft__find_builtin(j->t, n->kind == PEFT__TERM_FILTER ? PEFT__FILTER : PEFT__TEST, n->value, &n->op);
+    if (!n->builtin && !j->soft && !j->lacking) j->lacking = n;
 }
 
-static peft__term *peft__parse_test(peft__parser *p, peft__term *a) {
-    bool negated = peft__skip_name(p, "not");
-    peft__term *t = peft__term_over(p, PEFT__TERM_TEST, a, NULL);
-    t->value = peft__take_dotted(p);
-    const peft__token *next = peft__token_at(p, 0);
-    if (peft__sign_is(p, "(")) t->list = peft__parse_arguments(p);
-    else if ((next->type == PEFT__TOKEN_NAME && !peft__name_is(p, "else") && !peft__name_is(p, "or") &&
-              !peft__name_is(p, "and")) ||
-             next->type == PEFT__TOKEN_TEXT || next->type == PEFT__TOKEN_NUMBER || peft__sign_is(p, "[") ||
-             peft__sign_is(p, "{")) {
-        if (peft__name_is(p, "is")) peft__unexpected(p, "no second \"is\"");
-        t->list = peft__parse_postfix(p, peft__parse_primary(p, false));
+static peft__term *peft__parse_test(peft__jinja *j, peft__term *a) {
+    bool negated = peft__accept(j, "not");
+    peft__term *n = peft__term_over(j, PEFT__TERM_TEST, a, NULL);
+    peft__parse_builtin(j, n);
+    if (peft__is(j, "(")) n->list = peft__parse_arguments(j);
+    else if (!peft__is(j, "else") && !peft__is(j, "or") && !peft__is(j, "and") && *j->s &&
+        (peft__name_char(*j->s, false) || strchr("\"'[{", *j->s))) {
+        if (peft__is(j, "is")) peft__unexpected(j, "no second \"is\"");
+        n->list = peft__parse_primary(j, false);
+        if (n->list->kind == PEFT__TERM_NAME) peft__loaded(j, n->list);
+        n->list = peft__parse_postfix(j, n->list);
     }
-    peft__ended(p, t);
-    return negated ? peft__term_over(p, PEFT__TERM_NOT, t, NULL) : t;
+    peft__ended(j, n);
+    return negated ? peft__term_over(j, PEFT__TERM_NOT, n, NULL) : n;
 }
 
-static peft__term *peft__parse_unary(peft__parser *p, bool filters) {
-    peft__term *t;
-    peft__parse_deeper(p, peft__token_at(p, 0)->at, 0);
-    if (!p->status && (peft__sign_is(p, "-") || peft__sign_is(p, "+"))) {
-        peft__term *sign = peft__term_new(p, peft__sign_is(p, "-") ? PEFT__TERM_NEGATE : PEFT__TERM_PLUS);
-        p->at++;
-        sign->a = peft__parse_unary(p, false);
-        t = peft__ended(p, sign);
-    } else t = peft__parse_primary(p, false);
-    t = peft__parse_postfix(p, t);
-    while (filters && !p->status) {
-        if (peft__sign_is(p, "|")) t = peft__parse_filter(p, t);
-        else if (peft__skip_name(p, "is")) t = peft__parse_test(p, t);
-        else if (peft__sign_is(p, "(")) t = peft__parse_call(p, t);
+static peft__term *peft__parse_unary(peft__jinja *j, bool filters) {
+    peft__term *n;
+    peft__parse_deeper(j);
+    if (peft__is(j, "-") || peft__is(j, "+")) {
+        n = peft__term_new(j, PEFT__TERM_SIGN);
+        n->op = *j->s;
+        peft__passed(j, j->s + 1);
+        n->a = peft__parse_unary(j, false);
+        peft__ended(j, n);
+    } else {
+        n = peft__parse_primary(j, false);
+        if (n->kind == PEFT__TERM_NAME) peft__loaded(j, n);
+    }
+    n = peft__parse_postfix(j, n);
+    while (filters && !j->status) {
+        if (peft__is(j, "|")) n = peft__parse_filter(j, n);
+        else if (peft__accept(j, "is")) n = peft__parse_test(j, n);
+        else if (peft__is(j, "(")) n = peft__parse_postfix(j, n);
         else break;
     }
-    p->depth--;
-    return t;
+    j->depth--;
+    return n;
 }
 
 // on|name(...)|name(...); `on` NULL: the name stands at once.
-static peft__term *peft__parse_filter(peft__parser *p, peft__term *on) {
-    for (bool first = !on; first || peft__sign_is(p, "|"); first = false) {
-        if (!first) p->at++;
-        peft__term *t = peft__term_over(p, PEFT__TERM_FILTER, on, NULL);
-        t->value = peft__take_dotted(p);
-        if (peft__sign_is(p, "(")) t->list = peft__parse_arguments(p);
-        on = peft__ended(p, t);
+static peft__term *peft__parse_filter(peft__jinja *j, peft__term *on) {
+    for (bool first = !on; first || peft__accept(j, "|"); first = false) {
+        peft__term *n = peft__term_over(j, PEFT__TERM_FILTER, on, NULL);
+        peft__parse_builtin(j, n);
+        peft__ended(j, n);
+        if (peft__is(j, "(")) n->list = peft__parse_arguments(j);
+        on = peft__ended(j, n);
     }
     return on;
 }
 
-enum {
-    PEFT__LEVEL_OR,
-    PEFT__LEVEL_AND,
-    PEFT__LEVEL_NOT,
-    PEFT__LEVEL_COMPARE,
-    PEFT__LEVEL_SUM,
-    PEFT__LEVEL_CONCAT,
-    PEFT__LEVEL_PRODUCT,
-    PEFT__LEVEL_POWER
-};
+enum { PEFT__LEVEL_NOT = 2, PEFT__LEVEL_COMPARE, PEFT__LEVEL_SUM, PEFT__LEVEL_CONCAT };
 
-// The operator that comes next: how tightly it binds, or -1.
-static int peft__next_operator(const peft__parser *p, int *sign) {
-    static const struct {
-        const char *text;
-        int level;
-    } signs[] = {{"==", PEFT__LEVEL_COMPARE}, {"!=", PEFT__LEVEL_COMPARE}, {"<=", PEFT__LEVEL_COMPARE},
-                 {">=", PEFT__LEVEL_COMPARE}, {"<", PEFT__LEVEL_COMPARE},  {">", PEFT__LEVEL_COMPARE},
-                 {"+", PEFT__LEVEL_SUM},      {"-", PEFT__LEVEL_SUM},      {"~", PEFT__LEVEL_CONCAT},
-                 {"*", PEFT__LEVEL_PRODUCT},  {"/", PEFT__LEVEL_PRODUCT},  {"//", PEFT__LEVEL_PRODUCT},
-                 {"%", PEFT__LEVEL_PRODUCT},  {"**", PEFT__LEVEL_POWER}};
-    for (int64_t i = 0; i < PEFT__COUNT(signs); i++)
-        if (peft__sign_is(p, signs[i].text)) {
-            *sign = signs[i].text[1] ? signs[i].text[0] << 8 | signs[i].text[1] : signs[i].text[0];
-            return signs[i].level;
-        }
-    if (peft__name_is(p, "or")) return PEFT__LEVEL_OR;
-    if (peft__name_is(p, "and")) return PEFT__LEVEL_AND;
-    *sign = peft__name_is(p, "in") ? 'i' : 'n';
-    bool in = *sign == 'i' || (peft__name_is(p, "not") && peft__token_is(p, 1, PEFT__TOKEN_NAME, "in"));
-    return in ? (int)PEFT__LEVEL_COMPARE : -1;
+// How tightly an operator binds; `op` stands for it in the nodes.
+static const struct peft__operator {
+    const char *text;
+    int level;
+    char op;
+} peft__operators[] = {{"or", 0, 'o'}, {"and", 1, 'a'}, {"==", 3, '='}, {"!=", 3, '!'}, {"<=", 3, 'l'},
+    {">=", 3, 'g'}, {"<", 3, '<'}, {">", 3, '>'}, {"in", 3, 'i'}, {"not", 3, 'n'}, {"+", 4, '+'},
+    {"-", 4, '-'}, {"~", 5, '~'}, {"*", 6, '*'}, {"/", 6, '/'}, {"//", 6, 'd'}, {"%", 6, '%'},
+    {"**", 7, 'p'}};
+
+static const char *peft__operator_text(char op) {
+    int64_t i = 0;
+    while (peft__operators[i].op != op) i++;
+    return peft__operators[i].text;
 }
 
-static peft__term *peft__parse_binary(peft__parser *p, int least) {
+static const struct peft__operator *peft__next_operator(const peft__jinja *j) {
+    const char *next = peft__after_space(peft__name_end(j->s), j->end);
+    for (int64_t i = 0; i < PEFT__COUNT(peft__operators); i++)
+        if (peft__is(j, peft__operators[i].text))
+            return peft__operators[i].op == 'n' &&
+                    (!peft__starts(next, "in") || peft__name_char(next[2], false)) ? NULL
+                        : &peft__operators[i];
+    return NULL;
+}
+
+static peft__term *peft__parse_binary(peft__jinja *j, int least) {
     peft__term *left;
-    peft__parse_deeper(p, peft__token_at(p, 0)->at, 0);
-    if (least <= PEFT__LEVEL_NOT && peft__name_is(p, "not")) {
-        left = peft__term_new(p, PEFT__TERM_NOT);
-        p->at++;
-        left->a = peft__parse_binary(p, PEFT__LEVEL_NOT);
-        peft__ended(p, left);
-    } else left = peft__parse_unary(p, true);
-    int sign = 0, level = 0;
-    while (!p->status && (level = peft__next_operator(p, &sign)) >= least) {
-        peft__term_kind kind = level == PEFT__LEVEL_OR ? PEFT__TERM_OR
-            : level == PEFT__LEVEL_AND                 ? PEFT__TERM_AND
-            : level == PEFT__LEVEL_COMPARE             ? PEFT__TERM_COMPARE
-            : level == PEFT__LEVEL_CONCAT              ? PEFT__TERM_CONCAT
-                                                       : PEFT__TERM_BINARY;
-        peft__term *t = peft__term_over(p, kind, left, NULL), **tail = &t->list;
-        if (kind == PEFT__TERM_COMPARE || kind == PEFT__TERM_CONCAT) {  // chains
-            if (kind == PEFT__TERM_CONCAT) *tail = left, tail = &left->next, t->a = NULL;
-            while (!p->status && peft__next_operator(p, &sign) == level) {
-                p->at += sign == 'n' ? 2 : 1;
-                peft__term *right = peft__parse_binary(p, level + 1);
-                if (kind == PEFT__TERM_COMPARE) {
-                    right = peft__term_over(p, PEFT__TERM_OPERAND, right, NULL);
-                    right->sign = sign;
-                }
-                *tail = right;
-                tail = &right->next;
+    const struct peft__operator *o;
+    peft__parse_deeper(j);
+    if (least <= PEFT__LEVEL_NOT && peft__is(j, "not")) {
+        left = peft__term_new(j, PEFT__TERM_NOT);
+        peft__accept(j, "not");
+        left->a = peft__parse_binary(j, PEFT__LEVEL_NOT);
+        peft__ended(j, left);
+    } else left = peft__parse_unary(j, true);
+    while (!j->status && (o = peft__next_operator(j)) != NULL && o->level >= least) {
+        int level = o->level;
+        peft__term *n = peft__term_over(j, PEFT__TERM_BINARY, left, NULL), **tail = &n->list;
+        if (level != PEFT__LEVEL_COMPARE && level != PEFT__LEVEL_CONCAT) {
+            n->op = o->op;
+            peft__accept(j, o->text);
+            n->b = peft__parse_binary(j, level + 1);
+        } else {  // chains
+            n->kind = level == PEFT__LEVEL_COMPARE ? PEFT__TERM_COMPARE : PEFT__TERM_CONCAT;
+            if (n->kind == PEFT__TERM_CONCAT) *tail = left, tail = &left->next, n->a = NULL;
+            for (; !j->status && (o = peft__next_operator(j)) != NULL && o->level == level;
+                 tail = &(*tail)->next) {
+                peft__accept(j, o->text);
+                if (o->op == 'n') peft__accept(j, "in");
+                *tail = peft__parse_binary(j, level + 1);
+                if (n->kind == PEFT__TERM_COMPARE)
+                    (*tail = peft__term_over(j, PEFT__TERM_OPERAND, *tail, NULL))->op = o->op;
             }
-        } else {
-            t->sign = sign;
-            p->at++;
-            t->b = peft__parse_binary(p, level + 1);
         }
-        left = peft__ended(p, t);
+        left = peft__ended(j, n);
     }
-    p->depth--;
+    j->depth--;
     return left;
 }
 
-static peft__term *peft__parse_expression(peft__parser *p) {
-    peft__term *t = peft__parse_binary(p, 0);
-    while (peft__skip_name(p, "if")) {
-        peft__term *whole = peft__term_over(p, PEFT__TERM_CONDITION, NULL, t);
-        whole->begin = t->begin;
-        whole->a = peft__parse_binary(p, 0);
-        if (peft__skip_name(p, "else")) {
-            peft__parse_deeper(p, t->begin, 0);
-            whole->c = peft__parse_expression(p);
-            p->depth--;
+static peft__term *peft__parse_expression(peft__jinja *j) {
+    const peft__term *lacking = j->lacking;
+    peft__term *n = peft__parse_binary(j, 0);
+    while (peft__accept(j, "if")) {
+        peft__term *whole = peft__term_over(j, PEFT__TERM_CONDITION, NULL, n);
+        j->lacking = lacking;  // what lacks in n may never be reached
+        j->soft++;
+        whole->a = peft__parse_binary(j, 0);
+        if (peft__accept(j, "else")) {
+            peft__parse_deeper(j);
+            whole->c = peft__parse_expression(j);
+            j->depth--;
         }
-        t = peft__ended(p, whole);
+        j->soft--;
+        n = peft__ended(j, whole);
     }
-    return t;
+    return n;
 }
 
-// ---- statements
+// ---- the parser: statements
 
-static peft__term *peft__parse_body(peft__parser *p, const char *const *ends);
+static peft__term *peft__parse_body(peft__jinja *j, const char *const *ends);
 
 // The end of a tag, then statements up to the tag of one of the names, which is current then.
-static void peft__parse_block(peft__parser *p, peft__term *t, peft__term **body, const char *const *ends) {
-    peft__skip_sign(p, ":");
-    if (peft__token_at(p, 0)->type != PEFT__TOKEN_BLOCK_END) peft__unexpected(p, "the end of the tag");
-    p->at++;
-    t->body_begin = peft__token_at(p, 0)->at;
-    *body = peft__parse_body(p, ends);
-    t->body_end = peft__token_at(p, 0)->at;
-    if (peft__token_at(p, 0)->type == PEFT__TOKEN_END)
-        peft__parse_error(p, t->begin, t->size, "\"%s\" is missing", ends[0]);
+static peft__term *peft__parse_block(peft__jinja *j, const peft__term *n, const char *const *ends) {
+    peft__accept(j, ":");
+    peft__expect_end(j);
+    peft__term *body = peft__parse_body(j, ends);
+    peft__point(j, n->begin, n->begin + n->size);
+    if (!j->mode) peft__refuse(j, "\"%s\" is missing", ends[0]);
+    return body;
 }
 
-static void peft__parse_last_block(peft__parser *p, peft__term *t, peft__term **body, const char *end) {
+static peft__term *peft__parse_last_block(peft__jinja *j, const peft__term *n, const char *end) {
     const char *ends[] = {end, NULL};
-    peft__parse_block(p, t, body, ends);
-    p->at++;
+    peft__term *body = peft__parse_block(j, n, ends);
+    peft__accept(j, end);
+    return body;
 }
 
-static void peft__make_target(peft__parser *p, peft__term *t, uint8_t use) {
-    if (t->kind == PEFT__TERM_NAME) t->use = use;
-    else if (t->kind == PEFT__TERM_TUPLE)
-        for (peft__term *i = t->list; i && !p->status; i = i->next) peft__make_target(p, i, use);
-    else if (t->kind != PEFT__TERM_ATTRIBUTE)
-        peft__parse_error(p, t->begin, t->size, "nothing can be assigned to this");
+// A statement's body is an area of its own: what holds outside of it meanwhile.
+typedef struct peft__outer {
+    peft__area *area;
+    int branch, soft, loops;
+} peft__outer;
+
+static peft__outer peft__enter_area(peft__jinja *j, peft__area **area, int loops) {
+    peft__outer outer = {j->area, j->branch, j->soft, j->loops};
+    j->area = *area = *area ? *area : peft__area_new(j);
+    j->branch = j->soft = 0;
+    j->loops = loops;
+    return outer;
 }
 
-static peft__term *peft__parse_target(peft__parser *p, int how, uint8_t use) {
-    peft__term *t = peft__parse_tuple(p, how | PEFT__TUPLE_TARGET);
-    peft__make_target(p, t, use);
-    return t;
+static void peft__leave_area(peft__jinja *j, peft__outer outer) {
+    j->area = outer.area;
+    j->branch = outer.branch;
+    j->soft = outer.soft;
+    j->loops = outer.loops;
 }
 
-static void peft__parse_for(peft__parser *p, peft__term *t) {
+// A body in an area of its own; first, with `filters`, those that its text goes through.
+static peft__term *peft__parse_scope(
+    peft__jinja *j, peft__term *n, peft__area **area, int loops, bool filters, const char *end) {
+    peft__outer outer = peft__enter_area(j, area, loops);
+    if (filters) n->b = peft__parse_filter(j, NULL);
+    peft__term *body = peft__parse_last_block(j, peft__ended(j, n), end);
+    peft__leave_area(j, outer);
+    return body;
+}
+
+static void peft__parse_for(peft__jinja *j, peft__term *n) {
     static const char *const ends[] = {"endfor", "else", NULL};
-    const peft__term *names = p->names;
-    t->a = peft__parse_target(p, 0, PEFT__USE_PARAMETER);
-    if (!peft__skip_name(p, "in")) peft__unexpected(p, "in");
-    t->b = peft__parse_tuple(p, PEFT__TUPLE_PLAIN);
-    if (peft__skip_name(p, "if")) t->c = peft__parse_expression(p);
-    t->recursive = peft__skip_name(p, "recursive");
-    peft__ended(p, t);
-    peft__parse_block(p, t, &t->body, ends);
-    t->has_loop = t->recursive;
-    for (const peft__term *n = p->names; n && n != names && !p->status; n = n->earlier) {
-        if (!peft__text_is(n->value, "loop") || (n->use == PEFT__USE_LOAD && n->begin < t->body_begin))
-            continue;
-        if (n->use != PEFT__USE_LOAD)
-            peft__parse_error(p, n->begin, n->size, "\"loop\" cannot be assigned to in a loop");
-        t->has_loop = true;
+    peft__outer outer = peft__enter_area(j, &n->area, 1);
+    j->in_loop++;
+    n->a = peft__parse_tuple(j, 't');
+    peft__make_target(j, n->a, true);
+    j->in_loop--;
+    peft__leave_area(j, outer);
+    if (!peft__accept(j, "in")) peft__unexpected(j, "in");
+    n->b = peft__parse_tuple(j, 'p');
+    if (peft__accept(j, "if")) {
+        peft__enter_area(j, &n->test_area, 1);
+        n->c = peft__parse_expression(j);
+        peft__leave_area(j, outer);
     }
-    bool with_else = peft__name_is(p, "else");
-    p->at++;
-    if (with_else) {
-        const char *begin = t->body_begin, *end = t->body_end;
-        peft__parse_last_block(p, t, &t->other, "endfor");
-        t->body_begin = begin;
-        t->body_end = end;
-    }
+    n->recursive = peft__accept(j, "recursive");
+    peft__ended(j, n);
+    peft__enter_area(j, &n->area, 1);
+    j->in_loop++;
+    n->body = peft__parse_block(j, n, ends);
+    j->in_loop--;
+    peft__leave_area(j, outer);
+    if (peft__accept(j, "endfor") || !peft__accept(j, "else")) return;
+    n->other = peft__parse_scope(j, n, &n->other_area, n->recursive ? 0 : j->loops, false, "endfor");
 }
 
-static void peft__parse_if(peft__parser *p, peft__term *t) {
+static void peft__parse_if(peft__jinja *j, peft__term *n) {
     static const char *const ends[] = {"endif", "elif", "else", NULL};
-    peft__term **tail = &t->list;
-    for (bool last = false; !p->status;) {
-        peft__term *arm = peft__term_new(p, PEFT__TERM_ARM);
+    peft__term **tail = &n->list;
+    int branch = j->branch;
+    j->soft++;
+    for (bool more = true, last = false; more && !j->status;) {
+        peft__term *arm = peft__term_new(j, PEFT__TERM_ARM);
         *tail = arm;
         tail = &arm->next;
-        if (!last) arm->a = peft__parse_tuple(p, PEFT__TUPLE_PLAIN);
-        peft__ended(p, arm);
-        if (last) peft__parse_last_block(p, arm, &arm->body, "endif");
-        else peft__parse_block(p, arm, &arm->body, ends);
+        if (!last) arm->a = peft__parse_tuple(j, 'p');
+        peft__ended(j, arm);
+        j->branch = branch + 1;
+        if (last) arm->body = peft__parse_last_block(j, arm, "endif");
+        else arm->body = peft__parse_block(j, arm, ends);
         if (last) break;
-        bool more = peft__name_is(p, "elif");
-        last = peft__name_is(p, "else");
-        p->at++;
-        if (!more && !last) break;
+        last = peft__accept(j, "else");
+        more = last || peft__accept(j, "elif");
+        if (!more) peft__accept(j, "endif");
     }
+    j->branch = branch;
+    j->soft--;
 }
 
-static void peft__parse_set(peft__parser *p, peft__term *t) {
-    t->a = peft__parse_target(p, PEFT__TUPLE_NAMESPACE, PEFT__USE_STORE);
-    if (peft__skip_sign(p, "=")) {
-        t->b = peft__parse_tuple(p, 0);
+static void peft__parse_set(peft__jinja *j, peft__term *n) {
+    n->a = peft__parse_tuple(j, 's');
+    if (peft__accept(j, "=")) {
+        n->b = peft__parse_tuple(j, 'e');
+        peft__make_target(j, n->a, false);
         return;
     }
-    t->kind = PEFT__TERM_SET_BLOCK;
-    if (peft__skip_sign(p, "|")) t->b = peft__parse_filter(p, NULL);
-    peft__ended(p, t);
-    peft__parse_last_block(p, t, &t->body, "endset");
+    n->kind = PEFT__TERM_SET_BLOCK;
+    peft__make_target(j, n->a, false);
+    n->body = peft__parse_scope(j, n, &n->area, j->loops, peft__accept(j, "|"), "endset");
 }
 
-static void peft__parse_signature(peft__parser *p, peft__term *t) {
-    peft__term **tail = &t->list;
+static void peft__parse_signature(peft__jinja *j, peft__term *n) {
+    peft__term **tail = &n->list;
     bool defaults = false;
-    peft__expect_sign(p, "(");
-    while (!p->status && !peft__sign_is(p, ")")) {
-        if (t->list) peft__expect_sign(p, ",");
-        peft__term *name = peft__name_term(p, PEFT__USE_PARAMETER);
-        if (peft__skip_sign(p, "=")) name->b = peft__parse_expression(p), defaults = true;
-        else if (defaults)
-            peft__parse_error(p, name->begin, name->size,
-                              "a parameter without a default behind one that has it");
-        if (peft__text_is(name->value, "caller") && !name->b)
-            peft__parse_error(p, name->begin, name->size, "the parameter \"caller\" needs a default");
+    peft__expect(j, "(");
+    while (!j->status && !peft__is(j, ")")) {
+        if (n->list) peft__expect(j, ",");
+        peft__term *name = peft__term_new(j, PEFT__TERM_NAME);
+        name->value = peft__take_name(j);
+        peft__make_target(j, peft__ended(j, name), true);
+        if (peft__accept(j, "=")) name->b = peft__parse_expression(j), defaults = true;
+        else if (defaults) peft__refuse(j, "a parameter without a default behind one that has it");
+        else if (peft__text_is(name->value, "caller"))
+            peft__refuse(j, "the parameter \"caller\" needs a default");
         *tail = name;
         tail = &name->next;
     }
-    peft__expect_sign(p, ")");
+    peft__expect(j, ")");
 }
 
-// Which of caller, varargs and kwargs the body of a macro reads.
-static void peft__macro_uses(const peft__parser *p, peft__term *t, const peft__term *names) {
-    for (const peft__term *n = p->names; n && n != names && !p->status; n = n->earlier) {
-        if (n->begin < t->body_begin || n->use != PEFT__USE_LOAD) continue;
-        if (peft__text_is(n->value, "caller")) t->takes_caller = true;
-        if (peft__text_is(n->value, "varargs")) t->takes_varargs = true;
-        if (peft__text_is(n->value, "kwargs")) t->takes_kwargs = true;
+static void peft__parse_macro(peft__jinja *j, peft__term *n) {
+    bool macro = n->kind == PEFT__TERM_MACRO;
+    if (macro) {
+        n->a = peft__term_new(j, PEFT__TERM_NAME);
+        n->a->value = peft__take_name(j);
+        peft__make_target(j, peft__ended(j, n->a), false);
     }
-    for (const peft__term *a = t->list; a; a = a->next) {
-        if (peft__text_is(a->value, "caller")) t->takes_caller = false;
-        if (peft__text_is(a->value, "varargs")) t->takes_varargs = false;
-        if (peft__text_is(a->value, "kwargs")) t->takes_kwargs = false;
+    peft__outer outer = peft__enter_area(j, &n->area, 0);
+    if (macro || peft__is(j, "(")) peft__parse_signature(j, n);
+    peft__leave_area(j, outer);
+    if (!macro) n->a = peft__parse_expression(j);
+    peft__ended(j, n);
+    if (!macro && n->a->kind != PEFT__TERM_CALL) {
+        peft__point(j, n->a->begin, n->a->begin + n->a->size);
+        peft__refuse(j, "a call expected");
     }
+    unsigned uses = j->uses;
+    j->uses = 0;
+    n->body = peft__parse_scope(j, n, &n->area, 0, false, macro ? "endmacro" : "endcall");
+    n->uses = j->uses;
+    j->uses |= uses;
+    for (const peft__term *p = n->list; p; p = p->next)
+        for (int i = 0; i < 3; i++)
+            if (p->name == j->t->special[i]) n->uses &= ~(1u << i);
 }
 
-static void peft__parse_macro(peft__parser *p, peft__term *t) {
-    peft__term *names = p->names;
-    if (t->kind == PEFT__TERM_MACRO) {
-        t->a = peft__name_term(p, PEFT__USE_STORE);
-        peft__parse_signature(p, t);
-    } else {
-        if (peft__sign_is(p, "(")) peft__parse_signature(p, t);
-        t->a = peft__parse_expression(p);
-        if (t->a->kind != PEFT__TERM_CALL) peft__parse_error(p, t->a->begin, t->a->size, "a call expected");
-    }
-    peft__ended(p, t);
-    peft__parse_last_block(p, t, &t->body, t->kind == PEFT__TERM_MACRO ? "endmacro" : "endcall");
-    peft__macro_uses(p, t, names);
+static void peft__parse_filter_block(peft__jinja *j, peft__term *n) {
+    n->body = peft__parse_scope(j, n, &n->area, j->loops, true, "endfilter");
 }
 
-static void peft__parse_filter_block(peft__parser *p, peft__term *t) {
-    t->b = peft__parse_filter(p, NULL);
-    peft__ended(p, t);
-    peft__parse_last_block(p, t, &t->body, "endfilter");
-}
-
-static void peft__parse_with(peft__parser *p, peft__term *t) {
-    peft__term **tail = &t->list;
-    while (!p->status && peft__token_at(p, 0)->type != PEFT__TOKEN_BLOCK_END) {
-        if (t->list) peft__expect_sign(p, ",");
-        peft__term *set = peft__term_new(p, PEFT__TERM_SET);
-        set->a = peft__parse_target(p, 0, PEFT__USE_PARAMETER);
-        peft__expect_sign(p, "=");
-        set->b = peft__parse_expression(p);
-        *tail = peft__ended(p, set);
+static void peft__parse_with(peft__jinja *j, peft__term *n) {
+    peft__term **tail = &n->list;
+    peft__outer outer = peft__enter_area(j, &n->area, j->loops);
+    while (!j->status && !peft__tag_ends(j)) {
+        if (n->list) peft__expect(j, ",");
+        peft__term *set = peft__term_new(j, PEFT__TERM_SET);
+        set->a = peft__parse_tuple(j, 't');
+        peft__make_target(j, set->a, true);
+        peft__expect(j, "=");
+        j->area = outer.area;
+        set->b = peft__parse_expression(j);
+        j->area = n->area;
+        *tail = peft__ended(j, set);
         tail = &set->next;
     }
-    peft__ended(p, t);
-    peft__parse_last_block(p, t, &t->body, "endwith");
+    n->body = peft__parse_last_block(j, peft__ended(j, n), "endwith");
+    peft__leave_area(j, outer);
 }
 
-static void peft__parse_generation(peft__parser *p, peft__term *t) {
-    peft__parse_last_block(p, t, &t->body, "endgeneration");
+static void peft__parse_generation(peft__jinja *j, peft__term *n) {
+    n->body = peft__parse_scope(j, n, &n->area, 0, false, "endgeneration");
 }
 
-static void peft__parse_print(peft__parser *p, peft__term *t) {  // {% print a, b %}
-    t->kind = PEFT__TERM_CONCAT;
-    peft__term **tail = &t->list;
-    while (!p->status && peft__token_at(p, 0)->type != PEFT__TOKEN_BLOCK_END) {
-        if (t->list) peft__expect_sign(p, ",");
-        *tail = peft__parse_expression(p);
+static void peft__parse_print(peft__jinja *j, peft__term *n) {  // {% print a, b %}
+    peft__term **tail = &(n->a = peft__term_new(j, PEFT__TERM_CONCAT))->list;
+    while (!j->status && !peft__tag_ends(j)) {
+        if (n->a->list) peft__expect(j, ",");
+        *tail = peft__parse_expression(j);
         tail = &(*tail)->next;
     }
-    peft__term *inner = peft__term_over(p, PEFT__TERM_CONCAT, NULL, NULL);
-    inner->begin = t->begin;
-    inner->list = t->list;
-    t->kind = PEFT__TERM_PRINT;
-    t->list = NULL;
-    t->a = peft__ended(p, inner);
+    peft__ended(j, n->a);
 }
 
-static void peft__parse_nothing(peft__parser *p, peft__term *t) { (void)p, (void)t; }
+static void peft__parse_flow(peft__jinja *j, peft__term *n) {
+    peft__point(j, n->begin, n->begin + n->size);
+    if (!j->loops) peft__refuse(j, "it is not within a loop");
+}
 
 static const struct {
     const char *name;
     peft__term_kind kind;
-    void (*parse)(peft__parser *p, peft__term *t);  // NULL: known to Jinja, not supported here
-} peft__statements[] = {
-    {"for", PEFT__TERM_FOR, peft__parse_for},
-    {"if", PEFT__TERM_IF, peft__parse_if},
-    {"set", PEFT__TERM_SET, peft__parse_set},
-    {"macro", PEFT__TERM_MACRO, peft__parse_macro},
+    void (*parse)(peft__jinja *j, peft__term *n);
+} peft__statements[] = {{"for", PEFT__TERM_FOR, peft__parse_for}, {"if", PEFT__TERM_IF, peft__parse_if},
+    {"set", PEFT__TERM_SET, peft__parse_set}, {"macro", PEFT__TERM_MACRO, peft__parse_macro},
     {"call", PEFT__TERM_CALL_BLOCK, peft__parse_macro},
     {"filter", PEFT__TERM_FILTER_BLOCK, peft__parse_filter_block},
     {"with", PEFT__TERM_WITH, peft__parse_with},
     {"generation", PEFT__TERM_GENERATION, peft__parse_generation},
-    {"print", PEFT__TERM_PRINT, peft__parse_print},
-    {"break", PEFT__TERM_BREAK, peft__parse_nothing},
-    {"continue", PEFT__TERM_CONTINUE, peft__parse_nothing},
-    {"block", PEFT__TERM_DATA, NULL},
-    {"extends", PEFT__TERM_DATA, NULL},
-    {"include", PEFT__TERM_DATA, NULL},
-    {"import", PEFT__TERM_DATA, NULL},
-    {"from", PEFT__TERM_DATA, NULL},
-    {"autoescape", PEFT__TERM_DATA, NULL},
-};
+    {"print", PEFT__TERM_PRINT, peft__parse_print}, {"break", PEFT__TERM_BREAK, peft__parse_flow},
+    {"continue", PEFT__TERM_CONTINUE, peft__parse_flow}};
 
-static peft__term *peft__parse_statement(peft__parser *p) {
-    const peft__token *name = peft__token_at(p, 0);
-    for (int64_t i = 0; i < PEFT__COUNT(peft__statements); i++) {
-        if (!peft__name_is(p, peft__statements[i].name)) continue;
-        peft__term *t = peft__term_new(p, peft__statements[i].kind);
-        if (!peft__statements[i].parse)
-            peft__parse_error(p, name->at, name->size,
-                              "the statement \"%s\" is not supported: a template stands alone",
-                              peft__statements[i].name);
-        else {
-            p->at++;
-            peft__ended(p, t);
-            peft__statements[i].parse(p, t);
-        }
-        if (peft__token_at(p, 0)->type != PEFT__TOKEN_BLOCK_END) peft__unexpected(p, "the end of the tag");
-        p->at++;
-        return t;
-    }
-    peft__parse_error(p, name->at, name->size,
-                      name->type == PEFT__TOKEN_NAME ? "unknown statement \"%.*s\""
-                                                     : "the name of a statement expected, not \"%.*s\"",
-                      peft__shown(name->size), name->at);
-    return peft__term_new(p, PEFT__TERM_DATA);
+static peft__term *peft__parse_statement(peft__jinja *j) {
+    static const char *const others[] = {"block", "extends", "include", "import", "from", "autoescape"};
+    peft__term *n = peft__term_new(j, PEFT__TERM_DATA);
+    int64_t i = 0;
+    const char *end = peft__name_end(j->s);
+    peft__point(j, j->s, end);
+    for (int k = 0; k < 6; k++)
+        if (peft__is(j, others[k]))
+            peft__unable(j, "the statement \"%s\" is not supported: a template stands alone", others[k]);
+    while (i < PEFT__COUNT(peft__statements) && !peft__accept(j, peft__statements[i].name)) i++;
+    if (i < PEFT__COUNT(peft__statements)) {
+        n->kind = peft__statements[i].kind;
+        peft__statements[i].parse(j, peft__ended(j, n));
+        peft__expect_end(j);
+    } else if (end > j->s)
+        peft__refuse(j, "unknown statement \"%.*s\"", peft__shown((size_t)(end - j->s)), j->s);
+    else peft__unexpected(j, "the name of a statement");
+    return n;
 }
 
-static peft__term *peft__parse_body(peft__parser *p, const char *const *ends) {
+// Statements up to the end of the source, or up to the tag of one of the names, which comes next then.
+static peft__term *peft__parse_body(peft__jinja *j, const char *const *ends) {
     peft__term *first = NULL, **tail = &first;
-    peft__parse_deeper(p, peft__token_at(p, 0)->at, 0);
-    while (!p->status && peft__token_at(p, 0)->type != PEFT__TOKEN_END) {
-        const peft__token *token = peft__token_at(p, 0);
-        peft__term *t = NULL;
-        p->at++;
-        if (token->type == PEFT__TOKEN_DATA) {
-            p->at--;
-            t = peft__term_new(p, PEFT__TERM_DATA);
-            t->value = peft__tree_text(p, token->at, token->size);
-            p->at++;
-        } else if (token->type == PEFT__TOKEN_PRINT) {
-            t = peft__term_new(p, PEFT__TERM_PRINT);
-            t->a = peft__parse_tuple(p, 0);
-            if (peft__token_at(p, 0)->type != PEFT__TOKEN_PRINT_END)
-                peft__unexpected(p, "the end of the tag");
-            p->at++;
-        } else {
-            bool ended = false;
-            for (int i = 0; ends && ends[i] && !ended; i++) ended = peft__name_is(p, ends[i]);
-            if (ended) break;
-            t = peft__parse_statement(p);
+    peft__parse_deeper(j);
+    for (char piece; (piece = peft__next_piece(j)) != 0; tail = &(*tail)->next) {
+        for (int i = 0; piece == '%' && ends && ends[i]; i++)
+            if (peft__is(j, ends[i])) return j->depth--, first;
+        peft__term *n = *tail = piece == '%' ? peft__parse_statement(j) : peft__term_new(j, PEFT__TERM_PRINT);
+        if (piece == 'd') {
+            n->kind = PEFT__TERM_DATA;
+            n->value = j->value;
+            n->begin = n->value.text;
+            n->size = n->value.size;
+        } else if (piece == '{') {
+            n->a = peft__parse_tuple(j, 'e');
+            peft__ended(j, n);
+            peft__expect_end(j);
         }
-        if (t == &p->spare) break;
-        *tail = t;
-        tail = &t->next;
+        if (j->status) break;
     }
-    p->depth--;
+    j->depth--;
     return first;
 }
 
-// ---- names: which scope each lives in, as Jinja compiles them
+// ---- variables
 
-static const peft__builtin *peft__find_builtin(const peft_template *t, unsigned kinds,
-    const peft__text *name);
-
-static int peft__frame_own(const peft__frame *f, const peft__text *name) {
-    for (int i = 0; f && i < f->count; i++)
-        if (f->slots[i].name->size == name->size &&
-            memcmp(f->slots[i].name->data, name->data, name->size) == 0)
-            return i;
-    return -1;
-}
-
-static bool peft__frame_find(const peft__frame *f, const peft__text *name, int *up, int *slot) {
-    for (*up = 0; f; f = f->parent, ++*up)
-        if ((*slot = peft__frame_own(f, name)) >= 0) return true;
-    return false;
-}
-
-static peft__frame *peft__frame_new(peft__parser *p, peft__frame *parent) {
-    peft__frame *f = (peft__frame *)peft__arena_alloc(&p->t->tree, sizeof(peft__frame));
-    if (!f) {
-        p->status = PEFT_ERROR_MEMORY;
-        return NULL;
-    }
-    memset(f, 0, sizeof(*f));
-    f->parent = parent;
-    return f;
-}
-
-static int peft__frame_add(peft__parser *p, peft__frame *f, const peft__text *name, peft__slot_load load) {
-    if (p->status) return 0;
-    if (f->count == f->capacity) {
-        int more = PEFT__MAX(2 * f->capacity, 8);
-        peft__slot *grown = (peft__slot *)peft__arena_alloc(&p->t->tree, (size_t)more * sizeof(peft__slot));
-        if (!grown) {
-            p->status = PEFT_ERROR_MEMORY;
-            return 0;
-        }
-        if (f->count) memcpy(grown, f->slots, (size_t)f->count * sizeof(peft__slot));
-        f->slots = grown;
-        f->capacity = more;
-    }
-    peft__slot *s = &f->slots[f->count];
-    memset(s, 0, sizeof(*s));
-    s->name = name;
-    s->load = load;
-    if (load == PEFT__FROM_RECORD) s->builtin = peft__find_builtin(p->t, PEFT__GLOBAL, name);
-    return f->count++;
-}
-
-static int peft__frame_parameter(peft__parser *p, peft__frame *f, const char *name) {
-    peft__value text = peft__tree_text(p, name, strlen(name));
-    if (p->status) return 0;
-    int own = peft__frame_own(f, text.as.text);
-    return own >= 0 ? own : peft__frame_add(p, f, text.as.text, PEFT__FROM_NOWHERE);
-}
-
-// A name is first met. Stored in every way that leads here: its slot is empty before; only in a branch: the
-// slot holds what is outside. `branch`: within an if.
-static void peft__declare_name(peft__parser *p, peft__frame *f, const peft__term *t, bool branch) {
-    const peft__text *name = t->value.as.text;
-    int up, slot;
-    if (peft__frame_own(f, name) >= 0) return;
-    if (t->use == PEFT__USE_PARAMETER) peft__frame_add(p, f, name, PEFT__FROM_NOWHERE);
-    else if (t->use == PEFT__USE_STORE) {
-        bool outside = peft__frame_find(f->parent, name, &up, &slot);
-        int own = peft__frame_add(p, f, name,
-                                  outside      ? PEFT__FROM_OUTSIDE
-                                      : branch ? PEFT__FROM_RECORD
-                                               : PEFT__FROM_NOWHERE);
-        if (outside && !p->status) f->slots[own].up = up, f->slots[own].slot = slot;
-    } else if (!peft__frame_find(f->parent, name, &up, &slot)) {
-        if (peft__text_is(t->value, "self"))
-            peft__parse_error(p, t->begin, t->size, "\"self\" is not supported");
-        peft__frame_add(p, f, name, PEFT__FROM_RECORD);
-    }
-}
-
-enum { PEFT__DECLARE, PEFT__RESOLVE };
-
-static void peft__scan_all(peft__parser *p, peft__term *t, peft__frame *f, int pass, bool soft, bool branch);
-static void peft__scan(peft__parser *p, peft__term *t, peft__frame *f, int pass, bool soft, bool branch);
-
-static void peft__scan_scope(peft__parser *p, peft__frame *f, peft__term *first, peft__term *then) {
-    for (int pass = PEFT__DECLARE; pass <= PEFT__RESOLVE && !p->status; pass++) {
-        peft__scan(p, first, f, pass, false, false);
-        peft__scan_all(p, then, f, pass, false, false);
-    }
-}
-
-static void peft__scan_macro(peft__parser *p, peft__term *t, peft__frame *outside) {
-    for (peft__frame *f = outside; f && t->kind != PEFT__TERM_GENERATION; f = f->parent) f->kept = true;
-    peft__frame *f = t->frame = peft__frame_new(p, outside);
-    int sealed = p->sealed;
-    p->sealed = 1;
-    for (int pass = PEFT__DECLARE; pass <= PEFT__RESOLVE && !p->status; pass++) {
-        for (peft__term *a = t->list; a; a = a->next) peft__scan(p, a, f, pass, false, false);
-        if (t->takes_caller) t->slots[0] = peft__frame_parameter(p, f, "caller");
-        if (t->takes_kwargs) t->slots[2] = peft__frame_parameter(p, f, "kwargs");
-        if (t->takes_varargs) t->slots[1] = peft__frame_parameter(p, f, "varargs");
-        for (peft__term *a = t->list; a; a = a->next) peft__scan(p, a->b, f, pass, false, false);
-        peft__scan_all(p, t->body, f, pass, false, false);
-    }
-    p->sealed = sealed;
-}
-
-static void peft__scan_for(peft__parser *p, peft__term *t, peft__frame *outside) {
-    int sealed = p->sealed;
-    peft__frame *f = t->frame = peft__frame_new(p, outside);
-    if (t->c) {
-        t->test_frame = peft__frame_new(p, outside);
-        for (int pass = PEFT__DECLARE; pass <= PEFT__RESOLVE && !p->status; pass++) {
-            peft__scan(p, t->a, t->test_frame, pass, false, false);
-            peft__scan(p, t->c, t->test_frame, pass, false, false);
+// A variable of the scope, or of those around it: those that have no value are passed over. NULL: there is
+// none.
+static peft__binding *peft__binding_of(peft__jinja *j, const peft__scope *s, int name, bool around) {
+    int hops = 0;
+    for (; s; s = around ? s->parent : NULL) {
+        for (peft__binding *b = s->first; b; b = b->next) {
+            if (b->name == name && (!around || peft__given(b->value))) return b;
+            if (++hops % 64 == 0) peft__spend(j, 0);
         }
     }
-    if (t->other) {
-        t->other_frame = peft__frame_new(p, outside);
-        if (t->recursive) p->sealed = 1;
-        peft__scan_scope(p, t->other_frame, NULL, t->other);
+    return NULL;
+}
+
+static void peft__set_variable(peft__jinja *j, peft__scope *s, int name, peft__value v) {
+    if (j->status) return;
+    peft__binding *b = s ? peft__binding_of(j, s, name, false) : NULL;
+    if (s && !b) {
+        b = PEFT__NEW(j, binding);
+        b->name = name;
+        b->next = s->first;
+        if (!j->status) s->first = b;
     }
-    peft__scan(p, t->a, f, PEFT__DECLARE, false,
-               false);  // first: their slots are those of the condition's frame
-    if (t->has_loop) t->slots[0] = peft__frame_parameter(p, f, "loop");
-    p->sealed = 0;
-    peft__scan_scope(p, f, t->a, t->body);
-    p->sealed = sealed;
+    *(s ? &b->value : &j->globals[name]) = v;
 }
 
-// Finds the slot of every name in a term and in what it holds, and the functions of filters and tests. A
-// filter that is not there is an error at once, but under an if ("soft") only when it is reached.
-static void peft__scan(peft__parser *p, peft__term *t, peft__frame *f, int pass, bool soft, bool branch) {
-    if (!t || p->status) return;
-    peft__parse_deeper(p, t->begin, t->size);
-    bool scope = pass == PEFT__RESOLVE && !p->status;
-    switch (t->kind) {
-    case PEFT__TERM_NAME:
-        if (pass == PEFT__DECLARE) peft__declare_name(p, f, t, branch);
-        else peft__frame_find(f, t->value.as.text, &t->up, &t->slot);
-        break;
-    case PEFT__TERM_FOR:
-        peft__scan(p, t->b, f, pass, soft, branch);
-        if (scope) peft__scan_for(p, t, f);
-        break;
-    case PEFT__TERM_IF:
-        for (peft__term *arm = t->list; arm; arm = arm->next) {
-            peft__scan(p, arm->a, f, pass, true, branch || arm != t->list);
-            peft__scan_all(p, arm->body, f, pass, true, true);
-        }
-        break;
-    case PEFT__TERM_SET:
-        peft__scan(p, t->b, f, pass, soft, branch);
-        peft__scan(p, t->a, f, pass, soft, branch);
-        break;
-    case PEFT__TERM_SET_BLOCK:
-    case PEFT__TERM_FILTER_BLOCK:
-        peft__scan(p, t->kind == PEFT__TERM_SET_BLOCK ? t->a : t->b, f, pass, soft, branch);
-        if (scope) peft__scan_scope(p, t->frame = peft__frame_new(p, f), t->b, t->body);
-        break;
-    case PEFT__TERM_MACRO:
-    case PEFT__TERM_GENERATION:
-    case PEFT__TERM_CALL_BLOCK:
-        peft__scan(p, t->a, f, pass, soft, branch);
-        if (scope) peft__scan_macro(p, t, f);
-        break;
-    case PEFT__TERM_WITH:
-        for (peft__term *s = t->list; s; s = s->next) peft__scan(p, s->b, f, pass, soft, branch);
-        if (!scope) break;
-        t->frame = peft__frame_new(p, f);
-        for (int inner = PEFT__DECLARE; inner <= PEFT__RESOLVE && !p->status; inner++) {
-            for (peft__term *s = t->list; s; s = s->next) peft__scan(p, s->a, t->frame, inner, false, false);
-            peft__scan_all(p, t->body, t->frame, inner, false, false);
-        }
-        break;
-    case PEFT__TERM_BREAK:
-    case PEFT__TERM_CONTINUE:
-        if (p->sealed) peft__parse_error(p, t->begin, t->size, "it is not within a loop");
-        break;
-    case PEFT__TERM_FILTER:
-    case PEFT__TERM_TEST: {
-        bool filter = t->kind == PEFT__TERM_FILTER;
-        t->builtin = peft__find_builtin(p->t, filter ? PEFT__FILTER : PEFT__TEST, t->value.as.text);
-        if (!t->builtin && !soft)
-            peft__parse_error(p, t->begin, t->size, "there is no %s \"%.*s\"", filter ? "filter" : "test",
-                              peft__shown(t->value.as.text->size), t->value.as.text->data);
-        peft__scan(p, t->a, f, pass, soft, branch);
-        peft__scan_all(p, t->list, f, pass, soft, branch);
-        break;
-    }
-    default: {
-        bool inner = soft || t->kind == PEFT__TERM_CONDITION;
-        peft__scan(p, t->a, f, pass, inner, branch);
-        peft__scan(p, t->b, f, pass, inner, branch);
-        peft__scan(p, t->c, f, pass, inner, branch);
-        peft__scan_all(p, t->list, f, pass, inner, branch);
-    }
-    }
-    p->depth--;
-}
-
-static void peft__scan_all(peft__parser *p, peft__term *t, peft__frame *f, int pass, bool soft, bool branch) {
-    for (; t && !p->status; t = t->next) peft__scan(p, t, f, pass, soft, branch);
-}
-
-// ---- evaluation
-
-static peft__value peft__render_error(peft__render *r, peft_status status, const char *format, va_list args) {
-    char what[PEFT__ERROR_SIZE / 2];
-    if (r->status) return peft__none();
-    peft__vformat(what, sizeof(what), format, args);
-    r->status = status;
-    peft__template_fail(r->t, status, r->at ? r->at->begin : r->t->source, r->at ? r->at->size : 0, what);
-    return peft__none();
-}
-
-static peft__value peft__refuse(peft__render *r, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    peft__render_error(r, PEFT_ERROR_ARGUMENT, format, args);
-    va_end(args);
-    return peft__none();
-}
-
-static peft__value peft__unable(peft__render *r, const char *format, ...) {  // what Jinja can do
-    va_list args;
-    va_start(args, format);
-    peft__render_error(r, PEFT_ERROR_UNSUPPORTED, format, args);
-    va_end(args);
-    return peft__none();
-}
-
-static peft__value peft__undefined(const peft__text *name, bool attribute) {
-    peft__value v = peft__of_kind(PEFT__UNDEFINED);
-    v.as.text = (peft__text *)(uintptr_t)name;
-    v.flag = attribute;
-    return v;
-}
-
-static peft__value peft__eval(peft__render *r, const peft__term *t, peft__scope *s);
-static void peft__run_terms(peft__render *r, const peft__term *t, peft__scope *s);
-
-// A scope; `again`: one of the same frame that is over, or NULL.
-static peft__scope *peft__enter(peft__render *r, const peft__frame *f, peft__scope *parent,
-                                peft__scope *again) {
-    size_t size = sizeof(peft__scope) + (size_t)f->count * sizeof(peft__value);
-    peft__scope *s = again && !f->kept ? again : (peft__scope *)peft__render_alloc(r, size);
-    if (!s) return NULL;
+// A scope within `parent`, NULL being the outermost; `again`: one of the same area that is over, or NULL.
+static peft__scope *peft__enter(
+    peft__jinja *j, const peft__area *area, peft__scope *parent, peft__scope *again) {
+    peft__scope *s = again && !again->kept ? again : PEFT__NEW(j, scope);
     s->parent = parent;
-    s->slots = (peft__value *)(void *)(s + 1);
-    for (int i = 0; i < f->count; i++) {
-        const peft__slot *slot = &f->slots[i];
-        s->slots[i] = peft__of_kind(PEFT__MISSING);
-        if (slot->load == PEFT__FROM_OUTSIDE) {
-            const peft__scope *from = parent;
-            for (int up = slot->up; up > 0; up--) from = from->parent;
-            s->slots[i] = from->slots[slot->slot];
-        } else if (slot->load == PEFT__FROM_RECORD) {
-            s->slots[i] = peft__dict_get(r, r->record, peft__name_value(slot->name));
-            if (s->slots[i].kind == PEFT__MISSING && slot->builtin) {
-                s->slots[i].kind = PEFT__FUNCTION;
-                s->slots[i].as.builtin = slot->builtin;
-            }
-        }
-    }
-    return r->status ? NULL : s;
+    for (peft__binding *b = s->first; b; b = b->next) b->value = peft__missing();
+    for (const peft__mention *m = area->mentions; m; m = m->next)
+        if (m->stored_first)
+            peft__set_variable(j, s, m->name, peft__undefined(j->t->names[m->name].text, false));
+    return s;
 }
 
-static peft__value peft__big_number(peft__render *r) {
-    return peft__unable(r, "a whole number of more than 64 bits");
+static peft__value peft__eval(peft__jinja *j, const peft__term *n, peft__scope *s);
+static void peft__run_terms(peft__jinja *j, const peft__term *n, peft__scope *s);
+
+// Items of v one after the other to the targets.
+static void peft__assign(peft__jinja *j, const peft__term *n, peft__value v, peft__scope *s) {
+    if (n->kind == PEFT__TERM_NAME) peft__set_variable(j, s, n->name, v);
+    else if (n->kind == PEFT__TERM_ATTRIBUTE) {
+        peft__value space = peft__eval(j, n->a, s);
+        if (!j->status) j->at = n;
+        if (space.kind != PEFT__NAMESPACE) peft__refuse(j, "cannot assign attribute on non-namespace object");
+        else if (j->t->desc.chat && n->value.text[0] == '_')
+            peft__refuse(j, "a namespace takes no names that begin with _");
+        else peft__dict_set(j, space.dict, n->value, v);
+    } else {
+        peft__cursor c = peft__iterate(j, v);
+        peft__value item;
+        const peft__term *i = n->list;
+        for (; i && peft__next(j, &c, &item); i = i->next) peft__assign(j, i, item, s);
+        if (i || peft__next(j, &c, &item))
+            peft__refuse(j, "%s values to unpack", i ? "not enough" : "too many");
+    }
 }
+
+// ---- operators
 
 static bool peft__whole_product(int64_t a, int64_t b, int64_t *out) {
     uint64_t x = a < 0 ? 0 - (uint64_t)a : (uint64_t)a, y = b < 0 ? 0 - (uint64_t)b : (uint64_t)b;
     bool negative = (a < 0) != (b < 0);
     if (y && x > UINT64_MAX / y) return false;
     uint64_t m = x * y;
-    if (m > (uint64_t)INT64_MAX + negative) return false;
     *out = negative ? (int64_t)(0 - m) : (int64_t)m;
-    return true;
+    return m <= (uint64_t)INT64_MAX + negative;
 }
 
-static peft__value peft__whole_power(peft__render *r, int64_t base, int64_t exponent) {
+static peft__value peft__whole_power(peft__jinja *j, int64_t base, int64_t exponent) {
     int64_t result = 1;
     bool fits = true;
     for (; exponent > 0 && fits; exponent /= 2) {
         if (exponent % 2) fits = peft__whole_product(result, base, &result);
         if (exponent > 1) fits = fits && peft__whole_product(base, base, &base);
     }
-    return fits ? peft__integer(result) : peft__big_number(r);
+    return fits ? peft__integer(result) : peft__big_number(j);
 }
 
 static double peft__floor_mod(double x, double y, double *quotient) {  // as Python's // and %
@@ -26216,797 +25771,603 @@ static double peft__floor_mod(double x, double y, double *quotient) {  // as Pyt
     return mod;
 }
 
-static peft__value peft__arithmetic(peft__render *r, int sign, peft__value a, peft__value b) {
+static peft__value peft__arithmetic(peft__jinja *j, char op, peft__value a, peft__value b) {
     double x = peft__as_double(a), y = peft__as_double(b), quotient;
-    int64_t i = a.as.integer, j = b.as.integer, k = 0;
-    bool whole = peft__is_whole(a) && peft__is_whole(b),
-         division = sign == '/' || sign == '%' || sign == ('/' << 8 | '/');
-    if (division && y == 0) return peft__refuse(r, "division by zero");
-    switch (sign) {
+    int64_t m = a.integer, n = b.integer, k = 0;
+    bool whole = peft__is_whole(a) && peft__is_whole(b);
+    if (strchr("/%d", op) && y == 0) return peft__refuse(j, "division by zero");
+    switch (op) {
     case '+':
         if (!whole) return peft__real(x + y);
-        return (j > 0 ? i > INT64_MAX - j : i < INT64_MIN - j) ? peft__big_number(r) : peft__integer(i + j);
+        return (n > 0 ? m > INT64_MAX - n : m < INT64_MIN - n) ? peft__big_number(j) : peft__integer(m + n);
     case '-':
         if (!whole) return peft__real(x - y);
-        return (j < 0 ? i > INT64_MAX + j : i < INT64_MIN + j) ? peft__big_number(r) : peft__integer(i - j);
+        return (n < 0 ? m > INT64_MAX + n : m < INT64_MIN + n) ? peft__big_number(j) : peft__integer(m - n);
     case '*':
         if (!whole) return peft__real(x * y);
-        return peft__whole_product(i, j, &k) ? peft__integer(k) : peft__big_number(r);
+        return peft__whole_product(m, n, &k) ? peft__integer(k) : peft__big_number(j);
     case '/': return peft__real(x / y);
     case '%':
         if (!whole) return peft__real(peft__floor_mod(x, y, &quotient));
-        if (j == -1) return peft__integer(0);
-        k = i % j;
-        return peft__integer(k && (k < 0) != (j < 0) ? k + j : k);
-    case '/' << 8 | '/':
-        if (!whole) return peft__floor_mod(x, y, &quotient), peft__real(quotient);
-        if (j == -1) return i == INT64_MIN ? peft__big_number(r) : peft__integer(-i);
-        k = i / j;
-        return peft__integer(i % j && (i < 0) != (j < 0) ? k - 1 : k);
+        k = n == -1 ? 0 : m % n;
+        return peft__integer(k && (k < 0) != (n < 0) ? k + n : k);
+    case 'd':
+        if (!whole) peft__floor_mod(x, y, &quotient);
+        if (!whole) return peft__real(quotient);
+        if (n == -1) return peft__arithmetic(j, '-', peft__integer(0), a);
+        return peft__integer(m / n - (m % n && (m < 0) != (n < 0)));
     default:  // **
-        if (x == 0 && y < 0) return peft__refuse(r, "0 cannot be raised to a negative power");
-        if (whole && j >= 0) return peft__whole_power(r, i, j);
-        if (x < 0 && y != floor(y)) return peft__unable(r, "complex numbers");
+        if (x == 0 && y < 0) return peft__refuse(j, "0 cannot be raised to a negative power");
+        if (whole && n >= 0) return peft__whole_power(j, m, n);
+        if (x < 0 && y != floor(y)) return peft__unable(j, "complex numbers");
         quotient = pow(x, y);
         if (quotient - quotient != 0 && x - x == 0 && y - y == 0)
-            return peft__refuse(r, "the result is too large");
+            return peft__refuse(j, "the result is too large");
         return peft__real(quotient);
     }
 }
 
-static peft__value peft__repeated(peft__render *r, peft__value v, int64_t times) {
+static peft__value peft__repeated(peft__jinja *j, peft__value v, int64_t times) {
+    size_t start = j->out.size;
     if (v.kind == PEFT__TEXT) {
-        size_t start = r->out.size;
-        peft__put_times(r, v.as.text->data, v.as.text->size, times);
-        return peft__taken_as(r, start, v.flag);
+        peft__put_times(j, v, times);
+        return peft__taken(j, start, v.flag);
     }
-    int64_t n = v.as.list->count, total = 0;
-    if (times < 0) times = 0;
-    if (!peft__mul(n, times, &total)) total = INT64_MAX / 64;
-    peft__value list = peft__list_new(r, v.kind, total);
-    for (int64_t i = 0; i < total && !r->status; i++) {
-        if (!peft__spend(r, 0)) break;
-        peft__list_add(r, list, v.as.list->items[i % n]);
-    }
+    int64_t n = v.list->count, total = 0;
+    if (!peft__mul(n, PEFT__MAX(times, (int64_t)0), &total)) total = INT64_MAX / 64;
+    peft__value list = peft__list_new(j, v.kind, total);
+    for (int64_t i = 0; i < total && peft__spend(j, 0); i++) peft__list_add(j, list, v.list->items[i % n]);
     return list;
 }
 
-static peft__value peft__joined(peft__render *r, peft__value a, peft__value b) {
-    size_t start = r->out.size;
-    bool safe = a.flag || b.flag;
-    if (safe) peft__put_html(r, a), peft__put_html(r, b);
-    else peft__put_text(r, a), peft__put_text(r, b);
-    return peft__taken_as(r, start, safe);
-}
-
-static const char *peft__sign_text(int sign, char *out) {
-    size_t n = 0;
-    if (sign > 255) out[n++] = (char)(sign >> 8);
-    out[n++] = (char)(sign & 255);
-    out[n] = 0;
-    return out;
-}
-
-static peft__value peft__binary(peft__render *r, int sign, peft__value a, peft__value b) {
-    char text[4];
-    bool list = (a.kind == PEFT__LIST || a.kind == PEFT__TUPLE);
-    if (r->status) return peft__none();
-    if (a.kind == PEFT__UNDEFINED) return peft__undefined_error(r, a);
-    if (sign == '%' && a.kind == PEFT__TEXT) return peft__percent(r, a, b);
-    if (b.kind == PEFT__UNDEFINED) return peft__undefined_error(r, b);
-    if (peft__is_number(a) && peft__is_number(b)) return peft__arithmetic(r, sign, a, b);
-    if (sign == '*' && peft__is_whole(b) && (a.kind == PEFT__TEXT || list))
-        return peft__repeated(r, a, b.as.integer);
-    if (sign == '*' && peft__is_whole(a) && (b.kind >= PEFT__TEXT && b.kind <= PEFT__TUPLE))
-        return peft__repeated(r, b, a.as.integer);
-    if (sign == '+' && a.kind == PEFT__TEXT && b.kind == PEFT__TEXT) return peft__joined(r, a, b);
-    if (sign == '+' && list && a.kind == b.kind) {
-        peft__value sum = peft__list_new(r, a.kind, a.as.list->count + b.as.list->count);
-        peft__spend(r, (size_t)(a.as.list->count + b.as.list->count) * sizeof(peft__value));
-        peft__list_add_all(r, sum, a.as.list->items, a.as.list->count);
-        peft__list_add_all(r, sum, b.as.list->items, b.as.list->count);
-        return sum;
+static peft__value peft__binary(peft__jinja *j, char op, peft__value a, peft__value b) {
+    size_t start = j->out.size;
+    if (j->status) return a;
+    if (a.kind == PEFT__UNDEFINED) return peft__undefined_error(j, a);
+    if (op == '%' && a.kind == PEFT__TEXT) return peft__percent(j, a, b);
+    if (b.kind == PEFT__UNDEFINED) return peft__undefined_error(j, b);
+    if (peft__is_number(a) && peft__is_number(b)) return peft__arithmetic(j, op, a, b);
+    bool texts = a.kind == PEFT__TEXT && b.kind == PEFT__TEXT;
+    if (op == '*' && peft__is_whole(b) && (a.kind == PEFT__TEXT || peft__is_sequence(a)))
+        return peft__repeated(j, a, b.integer);
+    if (op == '*' && peft__is_whole(a) && (b.kind == PEFT__TEXT || peft__is_sequence(b)))
+        return peft__repeated(j, b, a.integer);
+    if (op == '+' && texts) {
+        bool safe = a.flag || b.flag;
+        for (int i = 0; i < 2; i++) (safe ? peft__put_html : peft__put_text)(j, i ? b : a);
+        return peft__taken(j, start, safe);
     }
-    return peft__refuse(r, "unsupported operand type(s) for %s: '%s' and '%s'", peft__sign_text(sign, text),
-                        peft__kind_name(a), peft__kind_name(b));
+    if (op != '+' || a.kind != b.kind || !peft__is_sequence(a))
+        return peft__refuse(j, "unsupported operand type(s) for %s: '%s' and '%s'", peft__operator_text(op),
+            peft__kind_name(a), peft__kind_name(b));
+    peft__value sum = peft__list_new(j, a.kind, a.list->count + b.list->count);
+    peft__list_add_all(j, sum, a.list->items, a.list->count);
+    peft__list_add_all(j, sum, b.list->items, b.list->count);
+    return sum;
 }
 
-static bool peft__compare(peft__render *r, int sign, peft__value a, peft__value b) {
-    char text[4];
-    int c;
-    switch (sign) {
-    case '=' << 8 | '=': return peft__equal(r, a, b);
-    case '!' << 8 | '=': return !peft__equal(r, a, b);
-    case 'i': return peft__contains(r, b, a);
-    case 'n': return !peft__contains(r, b, a);
-    default: break;
-    }
-    c = peft__order(r, a, b, peft__sign_text(sign, text));
-    return c != 2 && (sign == '<' ? c < 0 : sign == '>' ? c > 0 : sign == ('<' << 8 | '=') ? c <= 0 : c >= 0);
+static bool peft__compare(peft__jinja *j, char op, peft__value a, peft__value b) {
+    if (op == '=' || op == '!') return peft__equal(j, a, b) == (op == '=');
+    if (op == 'i' || op == 'n') return peft__contains(j, b, a) == (op == 'i');
+    int c = peft__order(j, a, b, peft__operator_text(op));
+    return c != 2 && (op == '<' ? c < 0 : op == '>' ? c > 0 : op == 'l' ? c <= 0 : c >= 0);
 }
 
 // ---- attributes and items
 
-static bool peft__lacks(peft__value v, const peft__text *name);
-static peft__value peft__loop_attribute(peft__render *r, peft__value loop, const peft__text *name);
-
-static peft__value peft__bound(peft__render *r, peft__value subject, const peft__builtin *b) {
-    peft__method *m = (peft__method *)peft__render_alloc(r, sizeof(peft__method));
-    if (!m) return peft__none();
-    m->subject = subject;
-    m->builtin = b;
-    peft__value v = peft__of_kind(PEFT__METHOD);
-    v.as.method = m;
-    return v;
-}
+static peft__value peft__loop_attribute(peft__jinja *j, peft__loop *l, peft__value name);
 
 // Python's getattr, MISSING where there is no such attribute.
-static peft__value peft__attribute_only(peft__render *r, peft__value v, const peft__text *name) {
-    peft__value key = peft__name_value(name);
-    if (v.kind == PEFT__UNDEFINED) return peft__undefined_error(r, v);
-    if (v.kind == PEFT__NAMESPACE) return peft__dict_get(r, v.as.dict, key);
-    const peft__builtin *b = peft__find_builtin(r->t, 1u << v.kind, name);
-    if (b && (b->kinds & PEFT__CHANGES) && r->t->desc.chat) return peft__undefined(name, true);
-    if (b) return peft__bound(r, v, b);
-    if (v.kind == PEFT__LOOP) return peft__loop_attribute(r, v, name);
-    if (v.kind == PEFT__CYCLER && peft__text_is(key, "current"))
-        return v.as.list->items[1 + v.as.list->items[0].as.integer];
-    if (v.kind == PEFT__TUPLE && v.flag && peft__text_is(key, "grouper")) return v.as.list->items[0];
-    if (v.kind == PEFT__TUPLE && v.flag && peft__text_is(key, "list")) return v.as.list->items[1];
-    if (v.kind == PEFT__MACRO && peft__text_is(key, "name"))
-        return v.as.macro->term->kind == PEFT__TERM_MACRO ? v.as.macro->term->a->value : peft__none();
-    if (peft__lacks(v, name) || (name->size > 1 && name->data[0] == '_' && name->data[1] == '_' &&
-        !r->t->desc.chat)) {
-        if (v.kind == PEFT__DICT && peft__dict_get(r, v.as.dict, key).kind != PEFT__MISSING)
-            return peft__of_kind(PEFT__MISSING);
-        return peft__unable(r, "the attribute \"%.*s\" of a %s is not supported", peft__shown(name->size),
-                            name->data, peft__kind_name(v));
+static peft__value peft__attribute_only(peft__jinja *j, peft__value v, peft__value name) {
+    if (v.kind == PEFT__UNDEFINED) return peft__undefined_error(j, v);
+    if (v.kind == PEFT__NAMESPACE) return peft__dict_get(j, v.dict, name);
+    char how = 0;
+    const peft__builtin *b = peft__find_builtin(j->t, 1u << v.kind, name, &how);
+    if (b && b->kinds & PEFT__CHANGES && j->t->desc.chat) return peft__undefined(name, true);
+    if (b && b->run) {
+        peft__value method = peft__of_kind(PEFT__METHOD);
+        method.method = PEFT__NEW(j, method);
+        method.method->subject = v;
+        method.method->builtin = b;
+        method.method->how = how;
+        return method;
     }
-    return peft__of_kind(PEFT__MISSING);
+    if (v.kind == PEFT__LOOP) return peft__loop_attribute(j, v.loop, name);
+    if (v.kind == PEFT__CYCLER && peft__text_is(name, "current")) return v.list->items[v.list->at];
+    if (v.kind == PEFT__TUPLE && v.flag && peft__text_is(name, "grouper")) return v.list->items[0];
+    if (v.kind == PEFT__TUPLE && v.flag && peft__text_is(name, "list")) return v.list->items[1];
+    if (v.kind == PEFT__MACRO && peft__text_is(name, "name"))
+        return v.macro->node->kind == PEFT__TERM_MACRO ? v.macro->node->a->value : peft__none();
+    bool special = name.size > 1 && memcmp(name.text, "__", 2) == 0 && !j->t->desc.chat;
+    if ((special || b) && !(v.kind == PEFT__DICT && peft__given(peft__dict_get(j, v.dict, name))))
+        return peft__unable(j, "the attribute \"%.*s\" of a %s is not supported", peft__shown(name.size),
+            name.text, peft__kind_name(v));
+    return peft__missing();
 }
 
 // a.name of a template: the attribute, else the item.
-static peft__value peft__attribute(peft__render *r, peft__value v, const peft__text *name) {
-    peft__value found = peft__attribute_only(r, v, name);
-    if (found.kind == PEFT__MISSING && v.kind == PEFT__DICT)
-        found = peft__dict_get(r, v.as.dict, peft__name_value(name));
-    return found.kind == PEFT__MISSING ? peft__undefined(name, true) : found;
+static peft__value peft__attribute(peft__jinja *j, peft__value v, peft__value name) {
+    peft__value found = peft__attribute_only(j, v, name);
+    if (!peft__given(found) && v.kind == PEFT__DICT) found = peft__dict_get(j, v.dict, name);
+    return peft__given(found) ? found : peft__undefined(name, true);
 }
 
-static peft__value peft__item_of(peft__render *r, peft__value v, peft__value key) {
-    peft__value found = peft__of_kind(PEFT__MISSING);
-    if (r->status) return peft__none();
-    if (v.kind == PEFT__UNDEFINED) return peft__undefined_error(r, v);
-    int64_t n = v.kind == PEFT__TEXT || v.kind == PEFT__RANGE || v.kind == PEFT__LIST || v.kind == PEFT__TUPLE
-        ? peft__length_of(r, v)
-        : -1;
-    if (n >= 0 && peft__is_whole(key)) {
-        int64_t i = key.as.integer < 0 ? key.as.integer + n : key.as.integer;
-        if (i < 0 || i >= n) return peft__undefined(NULL, true);
-        if (v.kind == PEFT__RANGE) return peft__integer(v.as.range->start + i * v.as.range->step);
-        if (v.kind != PEFT__TEXT) return v.as.list->items[i];
-        peft__cursor c = peft__iterate(r, v);
-        c.at = (int64_t)peft__text_byte(r, v.as.text, i);
-        peft__next(r, &c, &found);
-        found.flag = v.flag;
-        return r->status ? peft__none() : found;
+static peft__value peft__item_of(peft__jinja *j, peft__value v, peft__value key) {
+    peft__value found = peft__missing();
+    if (v.kind == PEFT__UNDEFINED) return peft__undefined_error(j, v);
+    bool indexed = v.kind == PEFT__TEXT || v.kind == PEFT__RANGE || peft__is_sequence(v);
+    if (indexed && peft__is_whole(key)) {
+        int64_t n = peft__length_of(j, v), i = key.integer < 0 ? key.integer + n : key.integer;
+        if (i < 0 || i >= n || j->status) return peft__undefined(found, true);
+        if (v.kind == PEFT__RANGE) return peft__integer(v.range->start + i * v.range->step);
+        if (v.kind != PEFT__TEXT) return v.list->items[i];
+        size_t from = peft__byte_of(j, v, i);
+        return peft__part_of(v, from, peft__char_end(v, from));
     }
     bool hashable = key.kind != PEFT__LIST && key.kind != PEFT__DICT && key.kind != PEFT__VIEW;
-    if (v.kind == PEFT__DICT && hashable) found = peft__dict_get(r, v.as.dict, key);
-    if (found.kind == PEFT__MISSING && key.kind == PEFT__TEXT)
-        found = peft__attribute_only(r, v, key.as.text);
-    return found.kind == PEFT__MISSING ? peft__undefined(key.kind == PEFT__TEXT ? key.as.text : NULL, true)
-                                       : found;
+    if (v.kind == PEFT__DICT && hashable) found = peft__dict_get(j, v.dict, key);
+    if (!peft__given(found) && key.kind == PEFT__TEXT) found = peft__attribute_only(j, v, key);
+    return peft__given(found) ? found : peft__undefined(key, true);
 }
 
-// One end of a slice, as Python's slice.indices: NONE takes the default.
-static int64_t peft__slice_end(peft__render *r, peft__value v, int64_t n, bool backwards, int64_t standard) {
-    if (v.kind == PEFT__NONE || v.kind == PEFT__MISSING) return standard;
-    if (!peft__is_whole(v)) {
-        if (v.kind == PEFT__UNDEFINED) peft__undefined_error(r, v);
-        peft__refuse(r, "slice indices must be integers or None");
-        return 0;
-    }
-    int64_t i = v.as.integer < 0 ? PEFT__MAX(v.as.integer + n, (int64_t)(backwards ? -1 : 0)) : v.as.integer;
+// One end of a slice, as Python's slice.indices: what is not given or None takes the standard.
+static int64_t peft__slice_end(peft__jinja *j, peft__value v, int64_t n, bool backwards, int64_t standard) {
+    if (!peft__some(v)) return standard;
+    if (v.kind == PEFT__UNDEFINED) peft__undefined_error(j, v);
+    if (!peft__is_whole(v)) peft__refuse(j, "slice indices must be integers or None");
+    int64_t i = v.integer < 0 ? PEFT__MAX(v.integer + n, (int64_t)(backwards ? -1 : 0)) : v.integer;
     return PEFT__MIN(i, backwards ? n - 1 : n);
 }
 
-static peft__value peft__range_new(peft__render *r, int64_t start, int64_t stop, int64_t step) {
-    peft__value v = peft__of_kind(PEFT__RANGE);
-    peft__range *g = (peft__range *)peft__render_alloc(r, sizeof(peft__range));
-    if (!g) return peft__none();
-    uint64_t width = step > 0 ? (stop > start ? (uint64_t)stop - (uint64_t)start : 0)
-        : start > stop        ? (uint64_t)start - (uint64_t)stop
-                              : 0;
-    uint64_t by = step > 0 ? (uint64_t)step : 0 - (uint64_t)step, count = width ? (width - 1) / by + 1 : 0;
-    g->start = start;
-    g->stop = stop;
-    g->step = step;
-    g->count = (int64_t)PEFT__MIN(count, (uint64_t)INT64_MAX);
-    v.as.range = g;
-    return v;
-}
-
-static peft__value peft__slice(peft__render *r, peft__value v, peft__value first, peft__value last,
-                               peft__value by) {
-    if (v.kind == PEFT__UNDEFINED) return peft__undefined_error(r, v);
-    if (v.kind != PEFT__TEXT && v.kind != PEFT__LIST && v.kind != PEFT__TUPLE && v.kind != PEFT__RANGE)
-        return peft__refuse(r, "a %s has no slices", peft__kind_name(v));
-    int64_t n = peft__length_of(r, v), step = peft__slice_end(r, by, 0, false, 1);
-    if (peft__is_whole(by)) step = by.as.integer;
-    if (step == 0) return peft__refuse(r, "slice step cannot be zero");
-    bool backwards = step < 0;
-    int64_t from = peft__slice_end(r, first, n, backwards, backwards ? n - 1 : 0),
-            to = peft__slice_end(r, last, n, backwards, backwards ? -1 : n);
-    if (r->status) return peft__none();
+static peft__value peft__slice(
+    peft__jinja *j, peft__value v, peft__value first, peft__value last, peft__value by) {
+    if (v.kind == PEFT__UNDEFINED) return peft__undefined_error(j, v);
+    if (v.kind != PEFT__TEXT && v.kind != PEFT__RANGE && !peft__is_sequence(v))
+        return peft__refuse(j, "a %s has no slices", peft__kind_name(v));
+    int64_t n = peft__length_of(j, v), step = peft__whole_or(j, by, 1), wide;
+    if (step == 0) return peft__refuse(j, "slice step cannot be zero");
+    bool back = step < 0;
+    int64_t from = peft__slice_end(j, first, n, back, back ? n - 1 : 0),
+            to = peft__slice_end(j, last, n, back, back ? -1 : n);
+    if (j->status) return v;
     if (v.kind == PEFT__RANGE) {
-        const peft__range *g = v.as.range;
-        int64_t wide;
-        if (!peft__whole_product(g->step, step, &wide)) return peft__big_number(r);
-        return peft__range_new(r, g->start + from * g->step, g->start + to * g->step, wide);
+        const peft__range *g = v.range;
+        if (!peft__whole_product(g->step, step, &wide)) return peft__big_number(j);
+        return peft__range_new(j, g->start + from * g->step, g->start + to * g->step, wide);
     }
     if (v.kind == PEFT__TEXT && step == 1) {
-        size_t begin = peft__text_byte(r, v.as.text, from),
-               end = to > from ? peft__text_byte(r, v.as.text, to) : begin;
-        return peft__part_of(r, v, begin, end);
+        size_t begin = peft__byte_of(j, v, from);
+        v = peft__part_of(v, begin, v.size);
+        v.size = to > from ? peft__byte_of(j, v, to - from) : 0;
+        return v;
     }
-    peft__value places = peft__range_new(r, from, to, step), at;
-    if (r->status) return places;
-    size_t start = r->out.size;
-    peft__value list = v.kind == PEFT__TEXT ? v : peft__list_new(r, v.kind, places.as.range->count);
-    peft__cursor c = peft__iterate(r, places);
-    while (!r->status && peft__next(r, &c, &at)) {
-        peft__value item = peft__item_of(r, v, at);
-        if (v.kind == PEFT__TEXT) peft__put_text(r, item);
-        else peft__list_add(r, list, item);
+    peft__value all = v.kind == PEFT__TEXT ? peft__to_list(j, v) : v, list = peft__list_new(j, v.kind, 0);
+    const peft__range *g = peft__range_new(j, from, to, step).range;
+    size_t start = j->out.size;
+    for (int64_t i = 0; i < g->count && peft__spend(j, 0); i++) {
+        peft__value item = all.list->items[from + i * step];
+        if (v.kind == PEFT__TEXT) peft__put_text(j, item);
+        else peft__list_add(j, list, item);
     }
-    return v.kind != PEFT__TEXT ? list : peft__taken_as(r, start, v.flag);
+    return v.kind == PEFT__TEXT ? peft__taken(j, start, v.flag) : list;
 }
 
 // ---- calls
 
-static void peft__argument_add(peft__render *r, peft__arguments *a, int64_t *room, peft__value name,
-                               peft__value value) {
-    if (r->status) return;
-    if (a->count + a->keywords == *room) {
-        int64_t more = PEFT__MAX(2 * *room, 4);
-        peft__value *all = (peft__value *)peft__render_alloc(r, 3 * (size_t)more * sizeof(peft__value));
-        if (!all) return;
-        if (a->count) memcpy(all, a->items, (size_t)a->count * sizeof(peft__value));
-        if (a->keywords) memcpy(all + more, a->names, (size_t)a->keywords * sizeof(peft__value));
-        if (a->keywords) memcpy(all + 2 * more, a->values, (size_t)a->keywords * sizeof(peft__value));
-        a->items = all;
-        a->names = all + more;
-        a->values = all + 2 * more;
-        *room = more;
-    }
-    if (name.kind != PEFT__TEXT) {
-        a->items[a->count++] = value;
-        return;
-    }
-    for (int64_t i = 0; i < a->keywords; i++)
-        if (peft__equal(r, a->names[i], name))
-            peft__refuse(r, "the argument \"%.*s\" is given twice", peft__shown(name.as.text->size),
-                         name.as.text->data);
-    a->names[a->keywords] = name;
-    a->values[a->keywords++] = value;
+typedef struct peft__arguments {
+    peft__value list, names;  // a TUPLE and a DICT
+} peft__arguments;
+
+static void peft__name_argument(peft__jinja *j, peft__arguments a, peft__value name, peft__value v) {
+    if (name.kind != PEFT__TEXT) peft__refuse(j, "keywords must be strings");
+    else if (peft__given(peft__dict_get(j, a.names.dict, name)))
+        peft__refuse(j, "the argument \"%.*s\" is given twice", peft__shown(name.size), name.text);
+    else peft__dict_set(j, a.names.dict, name, v);
 }
 
-static peft__arguments *peft__arguments_of(peft__render *r, const peft__term *list, peft__scope *s) {
-    peft__arguments *a = (peft__arguments *)peft__render_alloc(r, sizeof(peft__arguments));
-    int64_t room = 0;
-    if (!a) return NULL;
-    memset(a, 0, sizeof(*a));
-    for (const peft__term *t = list; t && !r->status; t = t->next) {
-        bool wrapped = t->kind == PEFT__TERM_KEYWORD || t->kind == PEFT__TERM_SPREAD ||
-            t->kind == PEFT__TERM_SPREAD_NAMES;
-        peft__value v = peft__eval(r, wrapped ? t->a : t, s), item;
-        if (t->kind == PEFT__TERM_SPREAD_NAMES && v.kind != PEFT__DICT && !r->status)
-            peft__refuse(r, "argument after ** must be a mapping, not %s", peft__kind_name(v));
-        if (r->status) break;
-        if (t->kind == PEFT__TERM_SPREAD || t->kind == PEFT__TERM_SPREAD_NAMES) {
-            peft__cursor c = peft__iterate(r, v);
-            for (int64_t i = 0; !r->status && peft__next(r, &c, &item); i++) {
-                bool named = t->kind == PEFT__TERM_SPREAD_NAMES;
-                if (named && item.kind != PEFT__TEXT) peft__refuse(r, "keywords must be strings");
-                peft__argument_add(r, a, &room, named ? item : peft__none(),
-                                   named ? v.as.dict->entries[i].value : item);
-            }
-        } else peft__argument_add(r, a, &room, wrapped ? t->value : peft__none(), v);
+static peft__arguments peft__arguments_of(peft__jinja *j, const peft__term *n, peft__scope *s) {
+    peft__arguments a = {peft__list_new(j, PEFT__TUPLE, 0), peft__dict_new(j)};
+    for (; n && !j->status; n = n->next) {
+        bool names = n->kind == PEFT__TERM_SPREAD_NAMES, spread = n->kind == PEFT__TERM_SPREAD,
+             keyword = n->kind == PEFT__TERM_KEYWORD;
+        peft__value v = peft__eval(j, names || spread || keyword ? n->a : n, s), item;
+        if (names && v.kind != PEFT__DICT)
+            peft__refuse(j, "argument after ** must be a mapping, not %s", peft__kind_name(v));
+        else if (names || spread) {
+            peft__cursor c = peft__iterate(j, v);
+            while (peft__next(j, &c, &item))
+                if (names) peft__name_argument(j, a, item, v.dict->entries[c.at - 1].value);
+                else peft__list_add(j, a.list, item);
+        } else if (keyword) peft__name_argument(j, a, n->value, v);
+        else peft__list_add(j, a.list, v);
     }
-    return r->status ? NULL : a;
+    return a;
 }
 
-static int peft__first_word(const char *s) { return (int)strcspn(s, " "); }
+// Gives each argument its place: v[1], v[2], ... in the order of a signature or of a macro's parameters.
+// Named ones that have a place leave a.names. -> how many of the others have one
+static int64_t peft__bind(peft__jinja *j, peft__value called, const char *signature,
+    const peft__term *parameter, peft__arguments a, peft__value *v) {
+    int64_t at = 0;
+    for (int64_t slot = 1; (parameter || *signature) && !j->status; slot++) {
+        bool optional = parameter || *signature == '?';
+        peft__value name = parameter ? parameter->value
+            : peft__text(signature + optional, strcspn(signature, " ") - optional);
+        int64_t entry = -1;
+        if (at < a.list.list->count) v[slot] = a.list.list->items[at++];
+        else if (a.names.dict->count)
+            entry = peft__dict_find(j, a.names.dict, name, peft__value_hash(j, name));
+        if (entry >= 0) {
+            v[slot] = a.names.dict->entries[entry].value;
+            peft__dict_remove(j, a.names.dict, entry);
+        }
+        if (!peft__given(v[slot]) && !optional)
+            peft__refuse(j, "%.*s needs the argument \"%.*s\"", peft__shown(called.size), called.text,
+                (int)name.size, name.text);
+        if (parameter) parameter = parameter->next;
+        else signature = name.text + name.size + (name.text[name.size] == ' ');
+    }
+    return at;
+}
 
-static peft__value peft__call_builtin(peft__render *r, const peft__builtin *b, peft__value subject,
-                                      peft__arguments *a) {
-    peft__value v[PEFT__ARGUMENTS];
-    if (!a || r->status) return peft__none();
-    for (int i = 0; i < PEFT__ARGUMENTS; i++) v[i] = peft__of_kind(PEFT__MISSING);
+// Arguments that have no place.
+static void peft__bound_all(peft__jinja *j, peft__value called, peft__arguments a, int64_t at) {
+    if (at < a.list.list->count)
+        peft__refuse(j, "%.*s takes %lld arguments, not %lld", peft__shown(called.size), called.text,
+            (long long)at, (long long)a.list.list->count);
+    else if (a.names.dict->count && !j->status) {
+        peft__value name = a.names.dict->entries[0].key;
+        peft__refuse(j, "%.*s takes no keyword argument '%.*s'", peft__shown(called.size), called.text,
+            peft__shown(name.size), name.text);
+    }
+}
+
+static peft__value peft__call_builtin(
+    peft__jinja *j, const peft__builtin *b, char how, peft__value subject, peft__arguments a) {
+    peft__value v[PEFT__ARGUMENTS], called = peft__text(b->name, strcspn(b->name, " "));
+    memset(v, 0, sizeof(v));
     v[0] = subject;
-    int64_t at = 0, used = 0;
-    const char *s = b->signature;
-    bool any = *s == '*';
-    for (int slot = 1; *s && !any; slot++) {
-        bool optional = *s == '?';
-        s += optional;
-        size_t n = strcspn(s, " ");
-        if (at < a->count) v[slot] = a->items[at++];
-        else
-            for (int64_t k = 0; k < a->keywords; k++)
-                if (a->names[k].as.text->size == n && memcmp(a->names[k].as.text->data, s, n) == 0)
-                    v[slot] = a->values[k], used++;
-        if (v[slot].kind == PEFT__MISSING && !optional)
-            return peft__refuse(r, "%.*s needs the argument \"%.*s\"", peft__first_word(b->name), b->name,
-                (int)n, s);
-        s += n + (s[n] == ' ');
-    }
-    if (at < a->count && !any)
-        return peft__refuse(r, "%.*s takes %lld arguments, not %lld", peft__first_word(b->name), b->name,
-                            (long long)at, (long long)a->count);
-    if (used < a->keywords && !any)
-        return peft__refuse(r, "%.*s does not take all of the named arguments", peft__first_word(b->name),
-            b->name);
-    r->how = b->how;
-    r->given = a;
-    return b->run(r, v);
+    if (*b->signature == '*') v[1] = a.list, v[2] = a.names;
+    else peft__bound_all(j, called, a, peft__bind(j, called, b->signature, NULL, a, v));
+    j->how = how;
+    return j->status ? peft__none() : b->run(j, v);
 }
 
-static peft__value peft__new_macro(peft__render *r, const peft__term *t, peft__scope *s) {
+static peft__value peft__new_macro(peft__jinja *j, const peft__term *n, peft__scope *s) {
     peft__value v = peft__of_kind(PEFT__MACRO);
-    v.as.macro = (peft__macro *)peft__render_alloc(r, sizeof(peft__macro));
-    if (!v.as.macro) return peft__none();
-    v.as.macro->term = t;
-    v.as.macro->scope = s;
+    v.macro = PEFT__NEW(j, macro);
+    v.macro->node = n;
+    v.macro->scope = s;
+    for (; s && !s->kept; s = s->parent) s->kept = true;
     return v;
 }
 
-// Gives the macro's parameters their values.
-static void peft__bind_macro(peft__render *r, const peft__term *t, peft__scope *s, const peft__arguments *a) {
-    static const char *const unnamed = "(caller)";
-    const peft__text *name = t->kind == PEFT__TERM_MACRO ? t->a->value.as.text : NULL;
-    const char *called = name ? name->data : unnamed;
-    int shown = name ? peft__shown(name->size) : 8;
-    int64_t at = 0, used = 0;
-    peft__value extra = peft__none(), rest = peft__none();
-    bool used_now = false;
-    for (const peft__term *p = t->list; p && !r->status; p = p->next) {
-        peft__value *slot = &s->slots[p->slot];
-        if (at < a->count) *slot = a->items[at++];
-        else
-            for (int64_t k = 0; k < a->keywords; k++)
-                if (peft__equal(r, a->names[k], p->value)) *slot = a->values[k], used++;
+static peft__value peft__call_macro(peft__jinja *j, const peft__macro *m, peft__arguments a) {
+    const peft__term *n = m->node, *at = j->at, *p;
+    peft__value called = n->kind == PEFT__TERM_MACRO ? n->a->value : peft__text_of("caller");
+    peft__scope *s = peft__enter(j, n->area, m->scope, NULL);
+    peft__value caller = peft__text_of("caller");
+    peft__value special[3] = {peft__undefined(caller, false), peft__list_new(j, PEFT__TUPLE, 0), a.names};
+    size_t count = 1, start = j->out.size, i = 1;
+    for (p = n->list; p; p = p->next) count++;
+    peft__value *v = (peft__value *)peft__room(j, count * sizeof(peft__value));
+    if (!v) return peft__none();
+    memset(v, 0, count * sizeof(peft__value));
+    int64_t placed = peft__bind(j, called, "", n->list, a, v), entry = -1;
+    if (n->uses & 1) entry = peft__dict_find(j, a.names.dict, caller, peft__value_hash(j, caller));
+    if (entry >= 0) {
+        special[0] = a.names.dict->entries[entry].value;
+        peft__dict_remove(j, a.names.dict, entry);
     }
-    if (t->takes_kwargs) extra = peft__dict_new(r);
-    if (t->takes_varargs) rest = peft__list_new(r, PEFT__TUPLE, PEFT__MAX(a->count - at, (int64_t)0));
-    if (r->status) return;
-    for (int64_t k = 0; k < a->keywords; k++) {  // those that are no parameter's
-        used_now = t->takes_caller && peft__text_is(a->names[k], "caller");
-        if (used_now) s->slots[t->slots[0]] = a->values[k], used++;
-        int64_t position = 0;
-        for (const peft__term *p = t->list; p && !used_now; p = p->next, position++)
-            used_now = position >= a->count && peft__equal(r, a->names[k], p->value);
-        if (!used_now && t->takes_kwargs) peft__dict_set(r, extra.as.dict, a->names[k], a->values[k]);
-        else if (!used_now)
-            peft__refuse(r, "macro '%.*s' takes no keyword argument '%.*s'", shown, called,
-                         peft__shown(a->names[k].as.text->size), a->names[k].as.text->data);
-    }
-    if (t->takes_kwargs) s->slots[t->slots[2]] = extra;
-    if (t->takes_varargs) s->slots[t->slots[1]] = rest;
-    for (; at < a->count && t->takes_varargs; at++) peft__list_add(r, rest, a->items[at]);
-    if (at < a->count)
-        peft__refuse(r, "macro '%.*s' takes not more than %lld argument(s)", shown, called, (long long)at);
-    for (const peft__term *p = t->list; p && !r->status; p = p->next)
-        if (s->slots[p->slot].kind == PEFT__MISSING && p->b) s->slots[p->slot] = peft__eval(r, p->b, s);
+    for (; n->uses & 2 && placed < a.list.list->count && !j->status; placed++)
+        peft__list_add(j, special[1], a.list.list->items[placed]);
+    if (n->uses & 4) a.names = peft__dict_new(j);
+    peft__bound_all(j, called, a, placed);
+    for (int k = 0; k < 3; k++)
+        if (n->uses >> k & 1) peft__set_variable(j, s, j->t->special[k], special[k]);
+    for (p = n->list; p; p = p->next, i++)
+        peft__set_variable(j, s, p->name, peft__given(v[i]) ? v[i] : peft__undefined(p->value, false));
+    for (p = n->list, i = 1; p; p = p->next, i++)
+        if (!peft__given(v[i]) && p->b) peft__set_variable(j, s, p->name, peft__eval(j, p->b, s));
+    j->captures++;
+    peft__run_terms(j, n->body, s);
+    j->captures--;
+    if (!j->status) j->at = at;
+    return peft__taken(j, start, false);
 }
 
-static void peft__put_macro_name(peft__render *r, peft__value v) {
-    const peft__term *t = v.as.macro->term;
-    if (t->kind == PEFT__TERM_MACRO) peft__put_repr(r, t->a->value);
-    else peft__puts(r, "anonymous");
-}
+static void peft__run_loop(
+    peft__jinja *j, const peft__term *n, peft__value over, peft__scope *s, int64_t depth);
 
-static peft__value peft__call_macro(peft__render *r, const peft__macro *m, const peft__arguments *a) {
-    peft__scope *s = peft__enter(r, m->term->frame, m->scope, NULL);
-    const peft__term *at = r->at;
-    if (!s || !a) return peft__none();
-    peft__bind_macro(r, m->term, s, a);
-    size_t start = r->out.size;
-    r->captures++;
-    peft__run_terms(r, m->term->body, s);
-    r->captures--;
-    if (!r->status) r->at = at;
-    return peft__taken(r, start);
-}
-
-static void peft__run_loop(peft__render *r, const peft__term *t, peft__value over, peft__scope *s,
-                           int64_t depth);
-
-static peft__value peft__call_value(peft__render *r, peft__value f, peft__arguments *a) {
-    if (r->status || !a) return peft__none();
+static peft__value peft__call_value(peft__jinja *j, peft__value f, peft__arguments a) {
+    size_t start = j->out.size;
+    if (j->status) return f;
     switch (f.kind) {
-    case PEFT__UNDEFINED: return peft__undefined_error(r, f);
-    case PEFT__FUNCTION: return peft__call_builtin(r, f.as.builtin, peft__of_kind(PEFT__MISSING), a);
-    case PEFT__METHOD: return peft__call_builtin(r, f.as.method->builtin, f.as.method->subject, a);
-    case PEFT__MACRO: return peft__call_macro(r, f.as.macro, a);
-    case PEFT__LOOP: {
-        const peft__loop *l = f.as.loop;
-        if (!l->term || a->count != 1)
-            return peft__refuse(r, "only a loop marked \"recursive\" can be called, with one argument");
-        size_t start = r->out.size;
-        r->captures++;
-        peft__run_loop(r, l->term, a->items[0], l->scope, l->depth + 1);
-        r->captures--;
-        return peft__taken(r, start);
-    }
-    case PEFT__JOINER: {
-        peft__list *l = f.as.list;
-        peft__value text = l->items[1].flag ? l->items[0] : peft__text_of(r, "");
-        l->items[1] = peft__boolean(true);
-        return text;
-    }
-    default: return peft__refuse(r, "'%s' object is not callable", peft__kind_name(f));
+    case PEFT__UNDEFINED: return peft__undefined_error(j, f);
+    case PEFT__FUNCTION: return peft__call_builtin(j, f.builtin, (char)f.size, peft__missing(), a);
+    case PEFT__METHOD: return peft__call_builtin(j, f.method->builtin, f.method->how, f.method->subject, a);
+    case PEFT__MACRO: return peft__call_macro(j, f.macro, a);
+    case PEFT__LOOP:
+        if (!f.loop->node->recursive || a.list.list->count != 1)
+            return peft__refuse(j, "only a loop marked \"recursive\" can be called, with one argument");
+        j->captures++;
+        peft__run_loop(j, f.loop->node, a.list.list->items[0], f.loop->outside, f.loop->depth + 1);
+        j->captures--;
+        return peft__taken(j, start, false);
+    case PEFT__JOINER: return f.list->at++ ? f.list->items[0] : peft__text_of("");
+    default: return peft__refuse(j, "'%s' object is not callable", peft__kind_name(f));
     }
 }
 
-static peft__value peft__no_builtin(peft__render *r, const peft__term *t) {
-    const peft__text *name = t->value.as.text;
-    return peft__refuse(r, "there is no %s \"%.*s\"", t->kind == PEFT__TERM_FILTER ? "filter" : "test",
-                        peft__shown(name->size), name->data);
+// ---- evaluation
+
+static peft__value peft__no_builtin(peft__jinja *j, unsigned kind, peft__value name) {
+    return peft__refuse(j, "there is no %s \"%.*s\"", kind == PEFT__FILTER ? "filter" : "test",
+        peft__shown(name.size), name.text);
 }
 
-// value|filter|filter, where the innermost one takes `v`.
-static peft__value peft__eval_filters(peft__render *r, const peft__term *t, peft__value v, peft__scope *s) {
-    if (t->a) v = peft__eval_filters(r, t->a, v, s);
-    r->at = t;
-    if (!t->builtin) return peft__no_builtin(r, t);
-    return peft__call_builtin(r, t->builtin, v, peft__arguments_of(r, t->list, s));
+// v|filter or `v is test`; without v, what the filters of a block get.
+static peft__value peft__eval_builtin(peft__jinja *j, const peft__term *n, peft__value v, peft__scope *s) {
+    if (n->a)
+        v = n->kind == PEFT__TERM_FILTER && peft__given(v) ? peft__eval_builtin(j, n->a, v, s)
+            : peft__eval(j, n->a, s);
+    if (!j->status) j->at = n;
+    if (!n->builtin)
+        return peft__no_builtin(j, n->kind == PEFT__TERM_FILTER ? PEFT__FILTER : PEFT__TEST, n->value);
+    return peft__call_builtin(j, n->builtin, n->op, v, peft__arguments_of(j, n->list, s));
 }
 
-// What costs no step and no recursion: a constant or a name.
-static bool peft__eval_simple(const peft__term *t, const peft__scope *s, peft__value *out) {
-    if (t->kind == PEFT__TERM_CONSTANT) {
-        *out = t->value;
-        return true;
-    }
-    if (t->kind != PEFT__TERM_NAME) return false;
-    for (int up = t->up; up > 0; up--) s = s->parent;
-    *out = s->slots[t->slot];
-    if (out->kind == PEFT__MISSING) *out = peft__undefined(t->value.as.text, false);
-    return true;
+static peft__value peft__eval_optional(peft__jinja *j, const peft__term *n, peft__scope *s) {
+    return n ? peft__eval(j, n, s) : peft__none();
 }
 
-static peft__value peft__eval_compound(peft__render *r, const peft__term *t, peft__scope *s);
-
-static peft__value peft__eval(peft__render *r, const peft__term *t, peft__scope *s) {
-    peft__value v;
-    const peft__term *before = r->at;
-    if (r->status) return peft__none();
-    if (peft__eval_simple(t, s, &v)) return v;
-    r->at = t;
-    if (!peft__spend(r, 0) || !peft__deeper(r)) return peft__none();
-    v = peft__eval_compound(r, t, s);
-    r->depth--;
-    if (r->status) return peft__none();
-    r->at = before;
-    return v;
-}
-
-static peft__value peft__eval_list(peft__render *r, const peft__term *t, peft__scope *s) {
-    int64_t n = 0;
-    for (const peft__term *i = t->list; i; i = i->next) n++;
-    peft__value list = peft__list_new(r, t->kind == PEFT__TERM_LIST ? PEFT__LIST : PEFT__TUPLE, n);
-    for (const peft__term *i = t->list; i && !r->status; i = i->next) {
-        peft__value item = peft__eval(r, i, s);
-        peft__list_add(r, list, item);
-    }
-    return list;
-}
-
-static peft__value peft__eval_compound(peft__render *r, const peft__term *t, peft__scope *s) {
-    peft__value a, b, c;
-    size_t start = r->out.size;
-    switch (t->kind) {
+static peft__value peft__eval_compound(peft__jinja *j, const peft__term *n, peft__scope *s) {
+    peft__value a = peft__none(), b, c;
+    size_t start = j->out.size;
+    switch (n->kind) {
     case PEFT__TERM_LIST:
-    case PEFT__TERM_TUPLE: return peft__eval_list(r, t, s);
+    case PEFT__TERM_TUPLE:
+        a = peft__list_new(j, n->kind == PEFT__TERM_LIST ? PEFT__LIST : PEFT__TUPLE, 0);
+        for (const peft__term *i = n->list; i; i = i->next) peft__list_add(j, a, peft__eval(j, i, s));
+        return a;
     case PEFT__TERM_DICT:
-        a = peft__dict_new(r);
-        for (const peft__term *i = t->list; i && !r->status; i = i->next) {
-            b = peft__eval(r, i->a, s);
-            c = peft__eval(r, i->b, s);
-            if (!r->status) peft__dict_set(r, a.as.dict, b, c);
+        a = peft__dict_new(j);
+        for (const peft__term *i = n->list; i && !j->status; i = i->next) {
+            b = peft__eval(j, i->a, s);
+            c = peft__eval(j, i->b, s);
+            peft__dict_set(j, a.dict, b, c);
         }
         return a;
-    case PEFT__TERM_NEGATE:
-    case PEFT__TERM_PLUS:
-        a = peft__eval(r, t->a, s);
-        if (r->status) return a;
-        if (a.kind == PEFT__UNDEFINED) return peft__undefined_error(r, a);
+    case PEFT__TERM_CONCAT:
+        for (const peft__term *i = n->list; i && !j->status; i = i->next)
+            peft__put_value(j, peft__eval(j, i, s));
+        return peft__taken(j, start, false);
+    case PEFT__TERM_FILTER:
+    case PEFT__TERM_TEST: return peft__eval_builtin(j, n, peft__missing(), s);
+    default: break;
+    }
+    a = peft__eval(j, n->a, s);
+    if (j->status) return a;
+    switch (n->kind) {
+    case PEFT__TERM_SIGN:
+        if (a.kind == PEFT__UNDEFINED) return peft__undefined_error(j, a);
         if (!peft__is_number(a))
-            return peft__refuse(r, "bad operand type for unary %c: '%s'",
-                                t->kind == PEFT__TERM_NEGATE ? '-' : '+', peft__kind_name(a));
-        if (a.kind == PEFT__REAL) return t->kind == PEFT__TERM_NEGATE ? peft__real(-a.as.real) : a;
-        if (t->kind == PEFT__TERM_PLUS) return peft__integer(a.as.integer);
-        return a.as.integer == INT64_MIN ? peft__big_number(r) : peft__integer(-a.as.integer);
-    case PEFT__TERM_NOT: a = peft__eval(r, t->a, s); return peft__boolean(!peft__truth(r, a));
+            return peft__refuse(j, "bad operand type for unary %c: '%s'", n->op, peft__kind_name(a));
+        if (a.kind == PEFT__REAL) return peft__real(n->op == '-' ? -a.real : a.real);
+        return peft__arithmetic(j, n->op, peft__integer(0), a);
+    case PEFT__TERM_NOT: return peft__boolean(!peft__truth(a));
     case PEFT__TERM_BINARY:
-        a = peft__eval(r, t->a, s);
-        b = peft__eval(r, t->b, s);
-        return peft__binary(r, t->sign, a, b);
-    case PEFT__TERM_AND:
-    case PEFT__TERM_OR:
-        a = peft__eval(r, t->a, s);
-        return peft__truth(r, a) == (t->kind == PEFT__TERM_OR) ? a : peft__eval(r, t->b, s);
+        if (n->op == 'a' || n->op == 'o')
+            return peft__truth(a) == (n->op == 'o') ? a : peft__eval(j, n->b, s);
+        return peft__binary(j, n->op, a, peft__eval(j, n->b, s));
     case PEFT__TERM_COMPARE:
-        a = peft__eval(r, t->a, s);
-        for (const peft__term *o = t->list; o && !r->status; o = o->next) {
-            b = peft__eval(r, o->a, s);
-            if (r->status || !peft__compare(r, o->sign, a, b)) return peft__boolean(false);
+        for (const peft__term *o = n->list; o; o = o->next) {
+            b = peft__eval(j, o->a, s);
+            if (j->status || !peft__compare(j, o->op, a, b)) return peft__boolean(false);
             a = b;
         }
         return peft__boolean(true);
-    case PEFT__TERM_CONCAT:
-        for (const peft__term *i = t->list; i && !r->status; i = i->next) {
-            a = peft__eval(r, i, s);
-            if (!r->status) peft__put_value(r, a);
-        }
-        return peft__taken(r, start);
     case PEFT__TERM_CONDITION:
-        a = peft__eval(r, t->a, s);
-        if (peft__truth(r, a)) return peft__eval(r, t->b, s);
-        return t->c ? peft__eval(r, t->c, s) : peft__undefined(NULL, false);
-    case PEFT__TERM_ATTRIBUTE:
-        a = peft__eval(r, t->a, s);
-        return r->status ? a : peft__attribute(r, a, t->value.as.text);
+        if (peft__truth(a)) return peft__eval(j, n->b, s);
+        return n->c ? peft__eval(j, n->c, s) : peft__nothing();
+    case PEFT__TERM_ATTRIBUTE: return peft__attribute(j, a, n->value);
     case PEFT__TERM_ITEM:
-        a = peft__eval(r, t->a, s);
-        if (t->b->kind != PEFT__TERM_SLICE) return peft__item_of(r, a, peft__eval(r, t->b, s));
-        b = t->b->a ? peft__eval(r, t->b->a, s) : peft__none();
-        c = t->b->b ? peft__eval(r, t->b->b, s) : peft__none();
-        return r->status ? a : peft__slice(r, a, b, c, t->b->c ? peft__eval(r, t->b->c, s) : peft__none());
-    case PEFT__TERM_CALL:
-        a = peft__eval(r, t->a, s);
-        return peft__call_value(r, a, peft__arguments_of(r, t->list, s));
-    case PEFT__TERM_FILTER:
-    case PEFT__TERM_TEST:
-        a = t->a ? peft__eval(r, t->a, s) : peft__none();
-        if (!t->builtin) return peft__no_builtin(r, t);
-        return peft__call_builtin(r, t->builtin, a, peft__arguments_of(r, t->list, s));
-    default: return peft__refuse(r, "a slice where none can be");
+        if (n->b->kind != PEFT__TERM_SLICE) return peft__item_of(j, a, peft__eval(j, n->b, s));
+        b = peft__eval_optional(j, n->b->a, s);
+        c = peft__eval_optional(j, n->b->b, s);
+        return peft__slice(j, a, b, c, peft__eval_optional(j, n->b->c, s));
+    case PEFT__TERM_CALL: return peft__call_value(j, a, peft__arguments_of(j, n->list, s));
+    default: return peft__refuse(j, "a slice where none can be");
     }
+}
+
+static peft__value peft__eval(peft__jinja *j, const peft__term *n, peft__scope *s) {
+    const peft__term *before = j->at;
+    if (n->kind == PEFT__TERM_CONSTANT || j->status) return n->value;
+    if (n->kind == PEFT__TERM_NAME) {
+        const peft__binding *b = s ? peft__binding_of(j, s, n->name, true) : NULL;
+        peft__value v = b ? b->value : j->globals[n->name];
+        return peft__given(v) ? v : peft__undefined(n->value, false);
+    }
+    j->at = n;
+    if (!peft__spend(j, 0) || !peft__deeper(j)) return peft__none();
+    peft__value v = peft__eval_compound(j, n, s);
+    j->depth--;
+    if (!j->status) j->at = before;
+    return v;
 }
 
 // ---- statements
 
-static void peft__assign(peft__render *r, const peft__term *t, peft__value v, peft__scope *s) {
-    if (r->status) return;
-    if (t->kind == PEFT__TERM_NAME) s->slots[t->slot] = v;
-    else if (t->kind == PEFT__TERM_ATTRIBUTE) {
-        peft__value space = peft__eval(r, t->a, s);
-        r->at = t;
-        if (space.kind != PEFT__NAMESPACE) peft__refuse(r, "cannot assign attribute on non-namespace object");
-        else if (r->t->desc.chat && t->value.as.text->data[0] == '_')
-            peft__refuse(r, "a namespace takes no names that begin with _");
-        else peft__dict_set(r, space.as.dict, t->value, v);
-    } else {
-        peft__cursor c = peft__iterate(r, v);
-        peft__value item;
-        const peft__term *i = t->list;
-        bool more = true;
-        for (; i && !r->status; i = i->next) {
-            more = peft__next(r, &c, &item);
-            if (!more) break;
-            peft__assign(r, i, item, s);
-        }
-        if (!r->status && (!more || peft__next(r, &c, &item)))
-            peft__refuse(r, "%s values to unpack", more ? "too many" : "not enough");
-    }
-}
-
-static int64_t peft__loop_length(peft__render *r, peft__loop *l) {
-    if (l->length >= 0) return l->length;
-    l->length = peft__length_of(r, l->cursor.source);
-    if (l->length >= 0) return l->length;
-    peft__value rest = peft__list_new(r, PEFT__LIST, 0), item;
-    while (!r->status && peft__next(r, &l->cursor, &item)) peft__list_add(r, rest, item);
-    if (r->status) return 0;
-    l->cursor = peft__iterate(r, rest);
-    l->length = rest.as.list->count + l->index + 1 + (l->after.kind != PEFT__MISSING);
-    return l->length;
-}
-
-static bool peft__loop_next(peft__render *r, peft__loop *l) {
-    peft__value item = l->after;
-    l->after = peft__of_kind(PEFT__MISSING);
-    if (item.kind == PEFT__MISSING && !peft__next(r, &l->cursor, &item)) return false;
-    l->index++;
-    l->before = l->current;
-    l->current = item;
-    return true;
-}
-
-static bool peft__loop_peek(peft__render *r, peft__loop *l) {
-    return l->after.kind != PEFT__MISSING || peft__next(r, &l->cursor, &l->after);
-}
-
-static peft__value peft__loop_attribute(peft__render *r, peft__value loop, const peft__text *name) {
-    peft__value key = peft__name_value(name);
-    peft__loop *l = loop.as.loop;
-    if (peft__text_is(key, "index")) return peft__integer(l->index + 1);
-    if (peft__text_is(key, "index0")) return peft__integer(l->index);
-    if (peft__text_is(key, "first")) return peft__boolean(l->index == 0);
-    if (peft__text_is(key, "last")) return peft__boolean(!peft__loop_peek(r, l));
-    if (peft__text_is(key, "length")) return peft__integer(peft__loop_length(r, l));
-    if (peft__text_is(key, "revindex")) return peft__integer(peft__loop_length(r, l) - l->index);
-    if (peft__text_is(key, "revindex0")) return peft__integer(peft__loop_length(r, l) - l->index - 1);
-    if (peft__text_is(key, "depth")) return peft__integer(l->depth + 1);
-    if (peft__text_is(key, "depth0")) return peft__integer(l->depth);
-    if (peft__text_is(key, "previtem")) return l->index ? l->before : peft__undefined(name, true);
-    if (peft__text_is(key, "nextitem")) return peft__loop_peek(r, l) ? l->after : peft__undefined(name, true);
-    return peft__of_kind(PEFT__MISSING);
-}
-
 // The next item that the loop's condition lets through.
-static bool peft__wanted_next(peft__render *r, peft__iterator *it, peft__value *out) {
-    while (peft__next(r, &it->from, out)) {
-        peft__scope *s = peft__enter(r, it->term->test_frame, it->scope, it->round);
-        it->round = s;
-        if (!s) return false;
-        peft__assign(r, it->term->a, *out, s);
-        peft__value wanted = peft__eval(r, it->term->c, s);
-        if (r->status) return false;
-        if (peft__truth(r, wanted)) return true;
+static bool peft__loop_item(peft__jinja *j, peft__loop *l, peft__value *out) {
+    while (peft__next(j, &l->cursor, out)) {
+        if (!l->node->c || l->collected) return true;
+        l->test = peft__enter(j, l->node->test_area, l->outside, l->test);
+        peft__assign(j, l->node->a, *out, l->test);
+        peft__value wanted = peft__eval(j, l->node->c, l->test);
+        if (j->status || peft__truth(wanted)) return !j->status;
     }
     return false;
 }
 
-enum { PEFT__FLOW_BREAK = 1, PEFT__FLOW_CONTINUE };
+static int64_t peft__loop_length(peft__jinja *j, peft__loop *l) {
+    if (l->length < 0 && !l->node->c) l->length = peft__length_of(j, l->cursor.source);
+    if (l->length >= 0) return l->length;
+    peft__value rest = peft__new_list(j), item;
+    while (peft__loop_item(j, l, &item)) peft__list_add(j, rest, item);
+    if (j->status) return 0;
+    l->cursor = peft__iterate(j, rest);
+    l->collected = true;
+    return l->length = rest.list->count + l->index + 1 + peft__given(l->after);
+}
 
-static void peft__run_loop(peft__render *r, const peft__term *t, peft__value over, peft__scope *outside,
-                           int64_t depth) {
-    peft__loop *l = (peft__loop *)peft__render_alloc(r, sizeof(peft__loop));
-    if (!l || !peft__deeper(r)) return;
-    if (t->c) {
-        peft__iterator *it = peft__iterator_new(r, over, &over);
-        if (!it || r->status) return;
-        it->next = peft__wanted_next;
-        it->term = t;
-        it->scope = outside;
-    }
-    memset(l, 0, sizeof(*l));
-    l->cursor = peft__iterate(r, over);
+static bool peft__loop_peek(peft__jinja *j, peft__loop *l) {
+    return peft__given(l->after) || peft__loop_item(j, l, &l->after);
+}
+
+static bool peft__loop_next(peft__jinja *j, peft__loop *l) {
+    if (!peft__loop_peek(j, l)) return false;
+    l->index++;
+    l->before = l->current;
+    l->current = l->after;
+    l->after = peft__missing();
+    return true;
+}
+
+static peft__value peft__loop_attribute(peft__jinja *j, peft__loop *l, peft__value name) {
+    static const char *const names[] = {"index", "index0", "revindex", "revindex0", "length", "depth",
+        "depth0", "first", "last", "previtem", "nextitem"};
+    int i = 0;
+    while (i < 11 && !peft__text_is(name, names[i])) i++;
+    int64_t length = i >= 2 && i <= 4 ? peft__loop_length(j, l) : 0;
+    bool more = (i == 8 || i == 10) && peft__loop_peek(j, l);
+    int64_t numbers[] = {
+        l->index + 1, l->index, length - l->index, length - l->index - 1, length, l->depth + 1, l->depth};
+    if (i < 7) return peft__integer(numbers[i]);
+    if (i < 9) return peft__boolean(i == 7 ? l->index == 0 : !more);
+    if (i == 9 && l->index) return l->before;
+    if (i == 10 && more) return l->after;
+    return i < 11 ? peft__undefined(name, true) : peft__missing();
+}
+
+static void peft__run_loop(
+    peft__jinja *j, const peft__term *n, peft__value over, peft__scope *outside, int64_t depth) {
+    peft__loop *l = PEFT__NEW(j, loop);
+    peft__value loop = peft__of_kind(PEFT__LOOP);
+    peft__scope *s = NULL;
+    bool completed =
+        false;  // a body that ran to its end; without one, by break and continue too, `else` is next
+    l->cursor = peft__iterate(j, over);
     l->index = l->length = -1;
     l->depth = depth;
-    l->term = t->recursive ? t : NULL;
-    l->scope = outside;
-    peft__value loop = peft__of_kind(PEFT__LOOP);
-    bool completed =
-        false;  // a body that ran to its end: without one, by break and continue too, `else` has its turn
-    loop.as.loop = l;
-    for (peft__scope *s = NULL; !r->status && peft__loop_next(r, l);) {
-        s = peft__enter(r, t->frame, outside, t->recursive ? NULL : s);
-        if (!s) break;
-        if (t->has_loop) s->slots[t->slots[0]] = loop;
-        peft__assign(r, t->a, l->current, s);
-        peft__run_terms(r, t->body, s);
-        int flow = r->flow;
-        r->flow = 0;
-        completed = completed || !flow;
-        if (flow == PEFT__FLOW_BREAK) break;
+    l->node = n;
+    l->outside = outside;
+    loop.loop = l;
+    if (!peft__deeper(j)) return;
+    while (!j->status && j->flow != 'b' && peft__loop_next(j, l)) {
+        s = peft__enter(j, n->area, outside, s);
+        peft__set_variable(j, s, j->t->loop, loop);
+        peft__assign(j, n->a, l->current, s);
+        peft__run_terms(j, n->body, s);
+        completed = completed || !j->flow;
+        if (j->flow == 'c') j->flow = 0;
     }
-    peft__scope *s = !r->status && t->other && !completed ? peft__enter(r, t->other_frame, outside, NULL)
-        : NULL;
-    if (s) peft__run_terms(r, t->other, s);
-    r->depth--;
+    j->flow = 0;
+    if (n->other && !completed && !j->status)
+        peft__run_terms(j, n->other, peft__enter(j, n->other_area, outside, NULL));
+    j->depth--;
 }
 
-static peft__value peft__captured(peft__render *r, const peft__term *t, const peft__term *filters,
-                                  peft__scope *s) {
-    size_t start = r->out.size;
-    peft__scope *inner = peft__enter(r, t->frame, s, NULL);
-    if (!inner) return peft__none();
-    r->captures++;
-    peft__run_terms(r, t->body, inner);
-    r->captures--;
-    peft__value v = peft__taken(r, start);
-    return filters && !r->flow && !r->status ? peft__eval_filters(r, filters, v, inner) : v;
+// What the body of a block gives, through its filters.
+static peft__value peft__captured(peft__jinja *j, const peft__term *n, peft__scope *s) {
+    size_t start = j->out.size;
+    peft__scope *inner = peft__enter(j, n->area, s, NULL);
+    j->captures++;
+    peft__run_terms(j, n->body, inner);
+    j->captures--;
+    peft__value v = peft__taken(j, start, false);
+    return n->b && !j->flow && !j->status ? peft__eval_builtin(j, n->b, v, inner) : v;
 }
 
-static void peft__run_call_block(peft__render *r, const peft__term *t, peft__scope *s) {
-    peft__value f = peft__eval(r, t->a->a, s), name;
-    peft__arguments *a = peft__arguments_of(r, t->a->list, s);
-    int64_t room = a ? a->count + a->keywords : 0;
-    if (!a) return;
-    name = peft__text_of(r, "caller");
-    peft__argument_add(r, a, &room, name, peft__new_macro(r, t, s));
-    r->at = t->a;
-    f = peft__call_value(r, f, a);
-    if (!r->status) peft__put_value(r, f);
-}
-
-static void peft__run_generation(peft__render *r, const peft__term *t, peft__scope *s) {
-    peft__scope *inner = peft__enter(r, t->frame, s, NULL);
-    size_t span[2] = {r->out.size, 0};
-    if (!inner) return;
-    peft__run_terms(r, t->body, inner);
-    span[1] = r->out.size;
-    if (r->captures) r->t->spans_inexact = true;
-    else if (!peft__string_append(&r->t->spans, (const char *)span, sizeof(span)))
-        r->status = PEFT_ERROR_MEMORY;
-}
-
-static void peft__print_nothing(peft__render *r, peft__value v) {
-    bool first = !r->status;
-    if (v.kind == PEFT__UNDEFINED) peft__undefined_error(r, v);
-    else peft__refuse(r, "it is null");
-    if (first) r->status = PEFT_ERROR_MISSING;
-}
-
-static void peft__run_terms(peft__render *r, const peft__term *t, peft__scope *s) {
-    if (!peft__deeper(r)) return;
-    for (; t && !r->status && !r->flow; t = t->next) {
-        peft__value v;
-        peft__scope *inner = NULL;
-        if (!peft__spend(r, 0)) break;
-        r->at = t;
-        switch (t->kind) {
-        case PEFT__TERM_DATA: peft__put_text(r, t->value); break;
-        case PEFT__TERM_PRINT:
-            v = peft__eval(r, t->a, s);
-            r->at = r->status ? r->at : t->a;
-            if (r->t->strict && (v.kind == PEFT__UNDEFINED || v.kind == PEFT__NONE)) peft__print_nothing(r,
-                v);
-            if (!r->status) peft__put_value(r, v);
+static void peft__run_statement(peft__jinja *j, const peft__term *n, peft__scope *s) {
+    peft__value v = peft__none();
+    peft__scope *inner;
+    peft__arguments a;
+    size_t span[2] = {j->out.size, 0};
+    switch (n->kind) {
+    case PEFT__TERM_DATA: peft__put_text(j, n->value); break;
+    case PEFT__TERM_PRINT:
+        v = peft__eval(j, n->a, s);
+        if (!j->status) j->at = n->a;
+        if (j->t->strict && v.kind == PEFT__UNDEFINED) peft__undefined_error(j, v);
+        if (j->t->strict && v.kind == PEFT__NONE) peft__stop(j, PEFT_ERROR_MISSING, "it is null");
+        if (!j->status) peft__put_value(j, v);
+        break;
+    case PEFT__TERM_IF:
+        for (const peft__term *arm = n->list; arm; arm = arm->next) {
+            if (arm->a) v = peft__eval(j, arm->a, s);
+            if (j->status || (arm->a && !peft__truth(v))) continue;
+            peft__run_terms(j, arm->body, s);
             break;
-        case PEFT__TERM_IF:
-            for (const peft__term *arm = t->list; arm; arm = arm->next) {
-                if (arm->a) v = peft__eval(r, arm->a, s);
-                if (r->status || (arm->a && !peft__truth(r, v))) continue;
-                peft__run_terms(r, arm->body, s);
-                break;
-            }
-            break;
-        case PEFT__TERM_FOR:
-            v = peft__eval(r, t->b, s);
-            if (!r->status) peft__run_loop(r, t, v, s, 0);
-            break;
-        case PEFT__TERM_SET:
-            v = peft__eval(r, t->b, s);
-            peft__assign(r, t->a, v, s);
-            break;
-        case PEFT__TERM_SET_BLOCK:
-            v = peft__captured(r, t, t->b, s);
-            if (!r->flow) peft__assign(r, t->a, v, s);
-            break;
-        case PEFT__TERM_FILTER_BLOCK:
-            v = peft__captured(r, t, t->b, s);
-            if (!r->status && !r->flow) peft__put_value(r, v);
-            break;
-        case PEFT__TERM_MACRO: s->slots[t->a->slot] = peft__new_macro(r, t, s); break;
-        case PEFT__TERM_CALL_BLOCK: peft__run_call_block(r, t, s); break;
-        case PEFT__TERM_GENERATION: peft__run_generation(r, t, s); break;
-        case PEFT__TERM_WITH:
-            inner = peft__enter(r, t->frame, s, NULL);
-            for (const peft__term *i = t->list; i && inner && !r->status; i = i->next) {
-                v = peft__eval(r, i->b, s);
-                peft__assign(r, i->a, v, inner);
-            }
-            if (inner) peft__run_terms(r, t->body, inner);
-            break;
-        default: r->flow = t->kind == PEFT__TERM_BREAK ? PEFT__FLOW_BREAK : PEFT__FLOW_CONTINUE;
         }
+        break;
+    case PEFT__TERM_FOR:
+        v = peft__eval(j, n->b, s);
+        if (!j->status) peft__run_loop(j, n, v, s, 0);
+        break;
+    case PEFT__TERM_SET:
+        v = peft__eval(j, n->b, s);
+        if (!j->status) peft__assign(j, n->a, v, s);
+        break;
+    case PEFT__TERM_SET_BLOCK:
+    case PEFT__TERM_FILTER_BLOCK:
+        v = peft__captured(j, n, s);
+        if (j->flow || j->status) break;
+        if (n->a) peft__assign(j, n->a, v, s);
+        else peft__put_value(j, v);
+        break;
+    case PEFT__TERM_MACRO: peft__set_variable(j, s, n->a->name, peft__new_macro(j, n, s)); break;
+    case PEFT__TERM_CALL_BLOCK:
+        v = peft__eval(j, n->a->a, s);
+        a = peft__arguments_of(j, n->a->list, s);
+        peft__name_argument(j, a, peft__text_of("caller"), peft__new_macro(j, n, s));
+        if (!j->status) j->at = n->a;
+        v = peft__call_value(j, v, a);
+        if (!j->status) peft__put_value(j, v);
+        break;
+    case PEFT__TERM_GENERATION:
+        peft__run_terms(j, n->body, peft__enter(j, n->area, s, NULL));
+        span[1] = j->out.size;
+        if (j->captures) j->t->spans_inexact = true;
+        else if (!peft__string_append(&j->t->spans, (const char *)span, sizeof(span)))
+            j->status = PEFT_ERROR_MEMORY;
+        break;
+    case PEFT__TERM_WITH:
+        inner = peft__enter(j, n->area, s, NULL);
+        for (const peft__term *i = n->list; i && !j->status; i = i->next)
+            peft__assign(j, i->a, peft__eval(j, i->b, s), inner);
+        peft__run_terms(j, n->body, inner);
+        break;
+    default: j->flow = n->kind == PEFT__TERM_BREAK ? 'b' : 'c';
     }
-    r->depth--;
 }
 
-// ---- letters
+static void peft__run_terms(peft__jinja *j, const peft__term *n, peft__scope *s) {
+    if (!peft__deeper(j)) return;
+    for (; n && !j->flow && peft__spend(j, 0); n = n->next) {
+        j->at = n;
+        peft__run_statement(j, n, s);
+    }
+    j->depth--;
+}
+
+// ---- upper and lower case
 
 static uint32_t peft__upper_of(uint32_t c) {
-    static const uint16_t others[][2] = {
-        // whose capital has another small letter
-        {0xB5, 0x39C},  {0x131, 'I'},   {0x17F, 'S'},   {0x1C5, 0x1C4}, {0x1C8, 0x1C7},   {0x1CB, 0x1CA},
-        {0x1F2, 0x1F1}, {0x345, 0x399}, {0x3C2, 0x3A3}, {0x3D0, 0x392}, {0x3D1, 0x398},   {0x3D5, 0x3A6},
+    static const uint16_t others[][2] = {// whose capital has another small letter
+        {0xB5, 0x39C}, {0x131, 'I'}, {0x17F, 'S'}, {0x1C5, 0x1C4}, {0x1C8, 0x1C7}, {0x1CB, 0x1CA},
+        {0x1F2, 0x1F1}, {0x345, 0x399}, {0x3C2, 0x3A3}, {0x3D0, 0x392}, {0x3D1, 0x398}, {0x3D5, 0x3A6},
         {0x3D6, 0x3A0}, {0x3F0, 0x39A}, {0x3F1, 0x3A1}, {0x3F5, 0x395}, {0x1E9B, 0x1E60}, {0x1FBE, 0x399}};
     if (c < 128) return c >= 'a' && c <= 'z' ? c - 32 : c;
     for (int64_t i = 0; i < PEFT__COUNT(others); i++)
@@ -27018,1557 +26379,1153 @@ static uint32_t peft__upper_of(uint32_t c) {
     return c;
 }
 
-static void peft__put_upper(peft__render *r, uint32_t c, bool title) {
+static void peft__put_upper(peft__jinja *j, uint32_t c, bool title) {
     static const char *const longer[] = {"FFFf", "FIFi", "FLFl", "FFIFfi", "FFLFfl"};  // U+FB00 on
     const char *l = c == 0xDF ? "SSSs" : c >= 0xFB00 && c <= 0xFB04 ? longer[c - 0xFB00] : NULL;
     char text[4];
     size_t half = l ? strlen(l) / 2 : 0;
-    if (l) peft__put(r, l + (title ? half : 0), half);
-    else peft__put(r, text, peft__utf8_put(text, peft__upper_of(c)));
+    if (l) peft__put(j, l + (title ? half : 0), half);
+    else peft__put(j, text, peft__utf8_put(text, peft__upper_of(c)));
 }
 
-static bool peft__is_upper(uint32_t c) { return peft__uc_lower_of(c) != c || (c >= 'A' && c <= 'Z'); }
-static bool peft__is_cased(uint32_t c) {
-    return (c < 128 && peft__lower((char)c) >= 'a' && peft__lower((char)c) <= 'z') ||
-        (c >= 128 && (peft__is_upper(c) || peft__uc_is_cased(c)));
-}
+static bool peft__is_upper(uint32_t c) { return peft__uc_lower_of(c) != c; }
+static bool peft__is_cased(uint32_t c) { return peft__is_upper(c) || peft__uc_is_cased(c); }
 
-static void peft__put_lower(peft__render *r, const char *s, size_t n) {
-    char *room = (char *)peft__render_alloc(r, 2 * n + 8);
-    if (room) peft__put(r, room, peft__uc_lower_text(s, n, room));
-}
-
-enum { PEFT__UPPER, PEFT__LOWER, PEFT__CAPITALIZE, PEFT__TITLE, PEFT__TITLE_FILTER, PEFT__SWAP };
-
-static peft__value peft__cased(peft__render *r, peft__value v, int how) {
-    v = peft__to_text(r, v);
-    const peft__text *t = v.as.text;
-    size_t start = r->out.size;
+// how: upper, lower, capitalize, title, title as the filter f means it, swapcase: by the first letter
+static peft__value peft__cased(peft__jinja *j, peft__value v, char how) {
+    v = peft__to_text(j, v);
+    size_t start = j->out.size;
     bool inside = false;  // a word, or the rest of the text
-    if (how == PEFT__LOWER && t->size) peft__put_lower(r, t->data, t->size);
-    for (size_t i = 0, from = 0; i < t->size && !r->status && how != PEFT__LOWER; from = i) {
-        uint32_t c;
-        bool valid = peft__utf8_next(t->data, t->size, &i, &c);
-        bool up = how == PEFT__UPPER || (how == PEFT__SWAP ? !peft__is_upper(c) : !inside);
-        if (!valid) peft__put(r, t->data + from, i - from);
-        else if (up) peft__put_upper(r, c, how != PEFT__UPPER && how != PEFT__SWAP);
-        else peft__put_lower(r, t->data + from, i - from);
-        if (how == PEFT__CAPITALIZE) inside = true;
-        if (how == PEFT__TITLE) inside = peft__is_cased(c);
-        if (how == PEFT__TITLE_FILTER)
-            inside = !(peft__uc_space(c) || (c < 128 && strchr("-({[<", (int)c) && c));
+    for (size_t i = 0, from = 0; i < v.size && !j->status; from = i) {
+        uint32_t c = 'a';
+        bool valid = how != 'l' && peft__utf8_next(v.text, v.size, &i, &c);
+        if (how == 'l') i = v.size;
+        bool up = how == 'u' || (how == 's' ? !peft__is_upper(c) : !inside && how != 'l');
+        char *room = up ? NULL : (char *)peft__room(j, 2 * (i - from) + 8);
+        if (how != 'l' && !valid) peft__put(j, v.text + from, i - from);
+        else if (up) peft__put_upper(j, c, how != 'u' && how != 's');
+        else if (room) peft__put(j, room, peft__uc_lower_text(v.text + from, i - from, room));
+        if (how == 'c') inside = true;
+        if (how == 't') inside = peft__is_cased(c);
+        if (how == 'f') inside = !(peft__uc_space(c) || (c && c < 128 && strchr("-({[<", (int)c)));
     }
-    return peft__taken_as(r, start, v.flag && how != PEFT__TITLE_FILTER);
-}
-
-static peft__value peft__ignore_case(peft__render *r, peft__value v) {
-    return v.kind == PEFT__TEXT ? peft__cased(r, v, PEFT__LOWER) : v;
+    return peft__taken(j, start, v.flag && how != 'f');
 }
 
 // ---- what several builtins need
 
-static bool peft__given(peft__value v) { return v.kind != PEFT__MISSING; }
-static bool peft__some(peft__value v) { return v.kind != PEFT__MISSING && v.kind != PEFT__NONE; }
-
-static int64_t peft__whole_or(peft__render *r, peft__value v, int64_t standard) {
-    if (!peft__some(v)) return standard;
-    if (v.kind == PEFT__UNDEFINED) peft__undefined_error(r, v);
-    if (!peft__is_whole(v)) peft__refuse(r, "a whole number is needed, not '%s'", peft__kind_name(v));
-    return peft__is_whole(v) ? v.as.integer : standard;
-}
-
-static const peft__text *peft__text_needed(peft__render *r, peft__value v) {
-    if (v.kind == PEFT__UNDEFINED) peft__undefined_error(r, v);
-    if (v.kind != PEFT__TEXT) peft__refuse(r, "a string is needed, not '%s'", peft__kind_name(v));
-    return v.kind == PEFT__TEXT ? v.as.text : &peft__no_text;
-}
-
-static size_t peft__until(const peft__text *t, char sign, size_t from) {  // where the next sign or the end is
-    const char *p = t->size > from ? (const char *)memchr(t->data + from, sign, t->size - from) : NULL;
-    return p ? (size_t)(p - t->data) : t->size;
-}
-
-// item.a.b.0 as filters take it: "a.b.0", a number, or nothing. `missing`: in place of what is undefined.
-static peft__value peft__get_path(peft__render *r, peft__value item, peft__value path, peft__value missing) {
+// item.a.b.0 as filters take it: "a.b.0", a number, or nothing. `standard` in place of what is undefined.
+static peft__value peft__get_path(peft__jinja *j, peft__value item, peft__value path, peft__value standard) {
     if (!peft__some(path)) return item;
-    bool text = path.kind == PEFT__TEXT;
-    const peft__text *t = text ? path.as.text : &peft__no_text;
-    for (size_t from = 0, to; from <= t->size && !r->status; from = to + 1) {
-        to = peft__until(t, '.', from);
-        peft__text part = {t->data + from, to - from, -1};
+    peft__value part = path, dot = peft__text_of(".");
+    for (size_t from = 0, to; !j->status; from = to + 1) {
+        to = path.kind == PEFT__TEXT ? peft__find(j, path, dot, from, path.size, false) : SIZE_MAX;
+        if (path.kind == PEFT__TEXT) part = peft__part_of(path, from, PEFT__MIN(to, path.size));
         int64_t number = 0;
-        bool big = false, digits = to > from;
-        for (size_t i = from; i < to; i++) digits = digits && t->data[i] >= '0' && t->data[i] <= '9';
-        digits = digits && peft__read_integer(&part, 10, &number, &big) && !big;
-        item = peft__item_of(r, item, !text ? path
-                                 : digits   ? peft__integer(number)
-                                            : peft__text_part(r, t, from, to));
-        if (item.kind == PEFT__UNDEFINED && peft__some(missing)) item = missing;
+        bool big = true, digits = part.kind == PEFT__TEXT && part.size;
+        for (size_t i = 0; digits && i < part.size; i++) digits = peft__digit(part.text[i]);
+        if (digits) peft__read_integer(part, 10, &number, &big);
+        item = peft__item_of(j, item, big ? part : peft__integer(number));
+        if (item.kind == PEFT__UNDEFINED && peft__some(standard)) item = standard;
+        if (to == SIZE_MAX) break;
     }
     return item;
 }
 
-// What sort, unique, groupby, min and max compare.
-static peft__value peft__key_of(peft__render *r, peft__value item, peft__value path, peft__value missing,
-                                peft__value exact) {
-    peft__value key = peft__get_path(r, item, path, missing);
-    return peft__truth(r, exact) ? key : peft__ignore_case(r, key);
-}
-
-// Merge sort by `keys`, stable; reverse too keeps the order of equals.
-static peft__value peft__sorted(peft__render *r, peft__value list, peft__value keys, bool reverse) {
-    int64_t n = list.as.list->count;
-    peft__value out = peft__list_new(r, PEFT__LIST, n);
-    int64_t *from = (int64_t *)peft__render_alloc(r, 2 * (size_t)(n + 1) * sizeof(int64_t));
-    if (!from) return out;
-    int64_t *to = from + n;
-    for (int64_t i = 0; i < n; i++) from[i] = i;
-    for (int64_t width = 1; width < n && !r->status; width *= 2) {
-        for (int64_t begin = 0; begin < n && !r->status; begin += 2 * width) {
-            int64_t a = begin, middle = PEFT__MIN(begin + width, n), b = middle,
-                    end = PEFT__MIN(begin + 2 * width, n);
-            for (int64_t i = begin; i < end && peft__spend(r, 0); i++) {
-                bool right = a >= middle;
-                if (!right && b < end) {
-                    peft__value x = keys.as.list->items[from[b]], y = keys.as.list->items[from[a]];
-                    right = (reverse ? peft__order(r, y, x, "<") : peft__order(r, x, y, "<")) == -1;
-                }
-                to[i] = right ? from[b++] : from[a++];
-            }
+// What sort, unique, groupby, min and max compare of each item: the value of an attribute, or (`several`) the
+// list of those that have commas between; texts in small letters, if not `exact`.
+static peft__value peft__keys_of(peft__jinja *j, peft__value list, peft__value path, peft__value standard,
+    peft__value exact, bool several) {
+    peft__value keys = peft__list_new(j, PEFT__LIST, list.list->count), comma = peft__text_of(",");
+    for (int64_t i = 0; i < list.list->count && !j->status; i++) {
+        peft__value all = peft__list_new(j, PEFT__LIST, 1), key = all;
+        for (size_t from = 0, to = 0; to != SIZE_MAX && !j->status; from = to + 1) {
+            bool text = several && path.kind == PEFT__TEXT;
+            to = text ? peft__find(j, path, comma, from, path.size, false) : SIZE_MAX;
+            peft__value part = text ? peft__part_of(path, from, PEFT__MIN(to, path.size)) : path;
+            key = peft__get_path(j, list.list->items[i], part, standard);
+            if (key.kind == PEFT__TEXT && !peft__truth(exact)) key = peft__cased(j, key, 'l');
+            peft__list_add(j, all, key);
         }
-        int64_t *other = from;
-        from = to;
-        to = other;
+        peft__list_add(j, keys, several ? all : key);
     }
-    for (int64_t i = 0; i < n && !r->status; i++) peft__list_add(r, out, list.as.list->items[from[i]]);
-    return out;
+    return keys;
 }
 
-static peft__value peft__reversed(peft__value list) {
-    peft__list *l = list.as.list;
-    for (int64_t i = 0; i < l->count / 2; i++) {
-        peft__value swap = l->items[i];
-        l->items[i] = l->items[l->count - 1 - i];
-        l->items[l->count - 1 - i] = swap;
-    }
-    return list;
-}
+// ---- builtins: v[0] is what they are called on, v[1], ... are their arguments. Their row's `how` is j->how
+// until something else is called.
 
-static peft__value peft__view_of(peft__render *r, peft__value dict, int what) {
-    peft__value view = peft__of_kind(PEFT__VIEW);
-    view.as.view = (peft__view *)peft__render_alloc(r, sizeof(peft__view));
-    if (!view.as.view) return peft__none();
-    view.as.view->dict = dict.as.dict;
-    view.as.view->what = what;
-    return view;
-}
-
-static bool peft__two_of(peft__render *r, peft__value pair, peft__value *a, peft__value *b) {
-    const peft__list *l = peft__to_list(r, pair).as.list;
-    if (l->count != 2) peft__refuse(r, "a pair is needed, not %lld items", (long long)l->count);
-    if (r->status) return false;
-    *a = l->items[0];
-    *b = l->items[1];
-    return true;
-}
-static bool peft__next_pair(peft__render *r, peft__cursor *c, peft__value *a, peft__value *b) {
-    peft__value item;
-    return !r->status && peft__next(r, c, &item) && peft__two_of(r, item, a, b);
-}
-
-// ---- builtins: v[0] is the subject, then come the arguments. `how` of a row is r->how, all that was given
-// r->given;
-// both hold until something else is called.
-
-#define PEFT__BUILTIN(name) static peft__value peft__do_##name(peft__render *r, peft__value *v)
+#define PEFT__BUILTIN(name) static peft__value peft__do_##name(peft__jinja *j, peft__value *v)
 
 PEFT__BUILTIN(unsupported) {
     (void)v;
-    return peft__unable(r, "this is Jinja's, but not supported here");
+    return peft__unable(j, "this is Jinja's, but not supported here");
 }
-PEFT__BUILTIN(case) { return peft__cased(r, v[0], r->how); }
-PEFT__BUILTIN(string) { return peft__to_text(r, v[0]); }
-PEFT__BUILTIN(list) { return peft__to_list(r, v[0]); }
+PEFT__BUILTIN(case) { return peft__cased(j, v[0], j->how); }
+PEFT__BUILTIN(string) { return peft__to_text(j, v[0]); }
+PEFT__BUILTIN(list) { return peft__to_list(j, v[0]); }
 PEFT__BUILTIN(attr) {
-    const peft__text *name = peft__text_needed(r, v[1]);
-    peft__value found = r->status ? peft__none() : peft__attribute_only(r, v[0], name);
-    return found.kind == PEFT__MISSING ? peft__undefined(name, true) : found;
+    peft__value name = peft__text_needed(j, v[1]), found = peft__attribute_only(j, v[0], name);
+    return peft__given(found) ? found : peft__undefined(name, true);
 }
-
 PEFT__BUILTIN(abs) {
-    if (v[0].kind == PEFT__REAL) return peft__real(fabs(v[0].as.real));
-    if (!peft__is_whole(v[0])) return peft__refuse(r, "bad operand type for abs(): '%s'",
-        peft__kind_name(v[0]));
-    if (v[0].as.integer == INT64_MIN) return peft__big_number(r);
-    return peft__integer(v[0].as.integer < 0 ? -v[0].as.integer : v[0].as.integer);
+    if (v[0].kind == PEFT__REAL) return peft__real(fabs(v[0].real));
+    if (!peft__is_whole(v[0]))
+        return peft__refuse(j, "bad operand type for abs(): '%s'", peft__kind_name(v[0]));
+    return peft__arithmetic(j, v[0].integer < 0 ? '-' : '+', peft__integer(0), v[0]);
 }
-
 PEFT__BUILTIN(length) {
-    int64_t n = v[0].kind == PEFT__LOOP ? peft__loop_length(r, v[0].as.loop) : peft__length_of(r, v[0]);
-    return n < 0 ? peft__refuse(r, "object of type '%s' has no len()", peft__kind_name(v[0]))
-                 : peft__integer(n);
+    int64_t n = v[0].kind == PEFT__LOOP ? peft__loop_length(j, v[0].loop) : peft__length_of(j, v[0]);
+    return n < 0 ? peft__refuse(j, "object of type '%s' has no len()", peft__kind_name(v[0]))
+        : peft__integer(n);
 }
-
 PEFT__BUILTIN(default) {
-    bool use = v[0].kind == PEFT__UNDEFINED || (peft__truth(r, v[2]) && !peft__truth(r, v[0]));
-    return !use ? v[0] : peft__given(v[1]) ? v[1] : peft__text_of(r, "");
+    (void)j;
+    bool use = v[0].kind == PEFT__UNDEFINED || (peft__truth(v[2]) && !peft__truth(v[0]));
+    return !use ? v[0] : peft__given(v[1]) ? v[1] : peft__text_of("");
 }
-
-PEFT__BUILTIN(first) {
-    peft__cursor c = peft__iterate(r, v[0]);
-    peft__value item;
-    return !r->status && peft__next(r, &c, &item) ? item : peft__undefined(NULL, false);
-}
-
-PEFT__BUILTIN(last) {
-    if (v[0].kind == PEFT__ITERATOR || v[0].kind == PEFT__LOOP)
-        return peft__refuse(r, "'%s' object is not reversible", peft__kind_name(v[0]));
-    const peft__list *l = peft__to_list(r, v[0]).as.list;
-    return l->count ? l->items[l->count - 1] : peft__undefined(NULL, false);
-}
-
-PEFT__BUILTIN(join) {
-    peft__cursor c = peft__iterate(r, v[0]);
-    peft__value item;
-    size_t start = r->out.size;
-    for (int64_t i = 0; !r->status && peft__next(r, &c, &item); i++) {
-        if (i && peft__given(v[1])) peft__put_value(r, v[1]);
-        peft__put_value(r, peft__get_path(r, item, v[2], peft__none()));
+PEFT__BUILTIN(end) {  // the first (how 0) or last item
+    bool last = j->how & 1;
+    peft__cursor c = peft__iterate(j, v[0]);
+    peft__value item = peft__nothing();
+    if (last && v[0].kind == PEFT__ITERATOR) return peft__refuse(j, "'generator' object is not reversible");
+    while (peft__next(j, &c, &item) && last) {
     }
-    return peft__taken(r, start);
+    return item;
 }
-
-PEFT__BUILTIN(join_method) {
-    peft__cursor c = peft__iterate(r, v[1]);
-    peft__value item;
-    size_t start = r->out.size;
-    for (int64_t i = 0; !r->status && peft__next(r, &c, &item); i++) {
-        if (i) peft__put_text(r, v[0]);
-        if (v[0].flag) peft__put_html(r, item);
-        else if (item.kind == PEFT__TEXT) peft__put_text(r, item);
-        else
-            peft__refuse(r, "sequence item %lld: expected str instance, %s found", (long long)i,
-                         peft__kind_name(item));
+PEFT__BUILTIN(join) {  // how: 1 as the method of the text between
+    bool method = j->how & 1, safe = method && v[0].flag;
+    peft__cursor c = peft__iterate(j, v[method]);
+    peft__value item, between = v[!method];
+    size_t start = j->out.size;
+    for (int64_t i = 0; peft__next(j, &c, &item); i++) {
+        if (i && peft__given(between)) peft__put_value(j, between);
+        if (!method) item = peft__get_path(j, item, v[2], peft__none());
+        else if (!safe && item.kind != PEFT__TEXT)
+            peft__refuse(j, "sequence item %lld: expected str instance, %s found", (long long)i,
+                peft__kind_name(item));
+        if (safe) peft__put_html(j, item);
+        else peft__put_value(j, item);
     }
-    return peft__taken_as(r, start, v[0].flag);
+    return peft__taken(j, start, safe);
 }
 
 PEFT__BUILTIN(replace) {  // how: 1 as a filter, 0 as a method
-    bool filter = r->how;
-    for (int i = 0; i <= 2; i++)
-        v[i] = filter ? peft__to_text(r, v[i]) : i && v[0].flag ? peft__escaped(r, v[i]) : v[i];
-    const peft__text *t = v[0].as.text, *old = peft__text_needed(r, v[1]),
-        *fresh = peft__text_needed(r, v[2]);
-    size_t start = r->out.size, from = 0, at;
-    for (int64_t count = peft__whole_or(r, v[3], -1); count != 0 && !r->status; count--) {
-        if (!old->size && from > t->size) break;
-        at = old->size ? peft__text_find(r, t, old->data, old->size, from) : from;
-        if (at == SIZE_MAX) break;
-        peft__put(r, t->data + from, at - from);
-        peft__put(r, fresh->data, fresh->size);
-        from = at + old->size;
-        if (old->size) continue;
-        at = from++;  // between all characters
-        while (from < t->size && ((unsigned char)t->data[from] & 0xC0) == 0x80) from++;
-        if (at < t->size) peft__put(r, t->data + at, from - at);
+    bool filter = j->how & 1;
+    for (int i = 0; i <= 2; i++) {
+        if (filter) v[i] = peft__to_text(j, v[i]);
+        else if (i && v[0].flag) v[i] = peft__escaped(j, v[i]);
+        v[i] = peft__text_needed(j, v[i]);
     }
-    if (from < t->size) peft__put(r, t->data + from, t->size - from);
-    return peft__taken_as(r, start, v[0].flag && !filter);
+    size_t start = j->out.size, from = 0, at;
+    for (int64_t count = peft__whole_or(j, v[3], -1); count != 0 && !j->status && from <= v[0].size;
+         count--) {
+        at = peft__find(j, v[0], v[1], from, v[0].size, false);
+        if (at == SIZE_MAX) break;
+        peft__put(j, v[0].text + from, at - from);
+        peft__put_text(j, v[2]);
+        from = at + v[1].size;
+        if (v[1].size) continue;
+        from = at < v[0].size ? peft__char_end(v[0], at) : at + 1;  // between all characters
+        if (at < v[0].size) peft__put(j, v[0].text + at, from - at);
+    }
+    if (from < v[0].size) peft__put(j, v[0].text + from, v[0].size - from);
+    return peft__taken(j, start, v[0].flag && !filter);
 }
 
 PEFT__BUILTIN(strip) {  // how: 1 on the left, 2 on the right
-    int how = r->how;
-    v[0] = peft__to_text(r, v[0]);
-    const peft__text *t = v[0].as.text, *set = peft__some(v[1]) ? peft__text_needed(r, v[1]) : NULL;
-    size_t from = 0, to = t->size;
-    if (!set) {
-        size_t first = 0, last = t->size;
-        peft__strip_bounds(t, &first, &last);
-        if (how & 1) from = first;
-        if (how & 2) to = how == 2 && first == t->size ? 0 : PEFT__MAX(last, from);
+    int how = j->how;
+    peft__value t = peft__to_text(j, v[0]), set = peft__some(v[1]) ? peft__text_needed(j, v[1]) : t;
+    if (!peft__some(v[1])) return peft__stripped(t, how);
+    while (how & 1 && t.size) {
+        size_t next = peft__char_end(t, 0);
+        if (peft__find(j, set, peft__part_of(t, 0, next), 0, set.size, false) == SIZE_MAX) break;
+        t = peft__part_of(t, next, t.size);
     }
-    while (set && how & 1 && from < to) {
-        size_t next = from + 1;
-        while (next < to && ((unsigned char)t->data[next] & 0xC0) == 0x80) next++;
-        if (peft__text_find(r, set, t->data + from, next - from, 0) == SIZE_MAX) break;
-        from = next;
+    while (how & 2 && t.size) {
+        size_t last = peft__char_begin(t, t.size);
+        if (peft__find(j, set, peft__part_of(t, last, t.size), 0, set.size, false) == SIZE_MAX) break;
+        t.size = last;
     }
-    while (set && how & 2 && to > from) {
-        size_t last = to - 1;
-        while (last > from && ((unsigned char)t->data[last] & 0xC0) == 0x80) last--;
-        if (peft__text_find(r, set, t->data + last, to - last, 0) == SIZE_MAX) break;
-        to = last;
-    }
-    return peft__part_of(r, v[0], from, to);
+    return t;
 }
 
-static peft__value peft__real_to_whole(peft__render *r, double d, peft__value failing) {
+static peft__value peft__real_to_whole(peft__jinja *j, double d, peft__value failing) {
     if (d != d) return failing;
-    if (d - d != 0) return peft__refuse(r, "cannot convert float infinity to integer");
-    if (!(d > -9.2233720368547758e18 && d < 9.2233720368547758e18)) return peft__big_number(r);
-    return peft__integer((int64_t)d);
+    if (d - d != 0) return peft__refuse(j, "cannot convert float infinity to integer");
+    return fabs(d) < 9.2233720368547758e18 ? peft__integer((int64_t)d) : peft__big_number(j);
 }
 
 PEFT__BUILTIN(int) {
     peft__value failing = peft__given(v[1]) ? v[1] : peft__integer(0);
-    int64_t base = peft__whole_or(r, v[2], 10), i;
+    int64_t base = peft__whole_or(j, v[2], 10), i;
     bool big;
     double d;
-    if (peft__is_whole(v[0])) return peft__integer(v[0].as.integer);
-    if (v[0].kind == PEFT__REAL) return peft__real_to_whole(r, v[0].as.real, failing);
-    if (v[0].kind == PEFT__UNDEFINED) return peft__undefined_error(r, v[0]);
-    if (v[0].kind != PEFT__TEXT || r->status) return failing;
-    if (((base >= 2 && base <= 36) || base == 0) && peft__read_integer(v[0].as.text, (int)base, &i, &big))
-        return big ? peft__big_number(r) : peft__integer(i);
-    if (!peft__read_real(r, v[0].as.text, &d) || d - d != 0) return failing;
-    return peft__real_to_whole(r, d, failing);
+    if (peft__is_whole(v[0])) return peft__integer(v[0].integer);
+    if (v[0].kind == PEFT__REAL) return peft__real_to_whole(j, v[0].real, failing);
+    if (v[0].kind == PEFT__UNDEFINED) return peft__undefined_error(j, v[0]);
+    if (v[0].kind != PEFT__TEXT) return failing;
+    if (((base >= 2 && base <= 36) || base == 0) && peft__read_integer(v[0], (int)base, &i, &big))
+        return big ? peft__big_number(j) : peft__integer(i);
+    return !peft__read_real(j, v[0], &d) || d - d != 0 ? failing : peft__real_to_whole(j, d, failing);
 }
-
 PEFT__BUILTIN(float) {
     double d;
     if (peft__is_number(v[0])) return peft__real(peft__as_double(v[0]));
-    if (v[0].kind == PEFT__UNDEFINED) return peft__undefined_error(r, v[0]);
-    if (v[0].kind == PEFT__TEXT && peft__read_real(r, v[0].as.text, &d)) return peft__real(d);
+    if (v[0].kind == PEFT__UNDEFINED) return peft__undefined_error(j, v[0]);
+    if (v[0].kind == PEFT__TEXT && peft__read_real(j, v[0], &d)) return peft__real(d);
     return peft__given(v[1]) ? v[1] : peft__real(0);
 }
 
-static peft__value peft__round_whole(peft__render *r, int64_t i, int64_t places) {
-    if (places >= 0) return peft__integer(i);
-    if (places < -18) return peft__integer(0);
-    int64_t unit = peft__whole_power(r, 10, -places).as.integer, rest = i % unit;
-    if (rest < 0) rest += unit;
-    int64_t low = i - rest;
-    bool up = rest > unit - rest || (rest == unit - rest && low / unit % 2 != 0);
-    return up ? peft__arithmetic(r, '+', peft__integer(low), peft__integer(unit)) : peft__integer(low);
-}
-
 PEFT__BUILTIN(round) {
-    int64_t places = peft__whole_or(r, v[1], 0);
+    int64_t places = peft__whole_or(j, v[1], 0);
     bool common = !peft__given(v[2]) || peft__text_is(v[2], "common"), up = peft__text_is(v[2], "ceil");
     if (!common && !up && !peft__text_is(v[2], "floor"))
-        return peft__refuse(r, "method must be common, ceil or floor");
-    if (v[0].kind == PEFT__UNDEFINED) return peft__undefined_error(r, v[0]);
-    if (!peft__is_number(v[0])) return peft__refuse(r, "a '%s' cannot be rounded", peft__kind_name(v[0]));
+        return peft__refuse(j, "method must be common, ceil or floor");
+    if (v[0].kind == PEFT__UNDEFINED) return peft__undefined_error(j, v[0]);
+    if (!peft__is_number(v[0])) return peft__refuse(j, "a '%s' cannot be rounded", peft__kind_name(v[0]));
     double d = peft__as_double(v[0]);
     if (!common) {
         if (places > 300 || places < -300)
-            return peft__unable(r, "rounding to %lld places", (long long)places);
-        peft__value power = places >= 0 && places <= 18 ? peft__whole_power(r, 10, places)
-                                                        : peft__real(pow(10, (double)places));
-        peft__value scaled = peft__arithmetic(r, '*', v[0], power);
-        d = peft__as_double(scaled);
-        if (d - d != 0) return peft__refuse(r, "cannot convert float to integer");
+            return peft__unable(j, "rounding to %lld places", (long long)places);
+        peft__value power = places >= 0 && places <= 18 ? peft__whole_power(j, 10, places)
+            : peft__real(pow(10, (double)places));
+        d = peft__as_double(peft__arithmetic(j, '*', v[0], power));
+        if (d - d != 0) return peft__refuse(j, "cannot convert float to integer");
         return peft__real((up ? ceil(d) : floor(d)) / peft__as_double(power));
     }
-    if (peft__is_whole(v[0])) return peft__round_whole(r, v[0].as.integer, places);
+    if (peft__is_whole(v[0])) {
+        if (places >= 0 || places < -18) return peft__integer(places < 0 ? 0 : v[0].integer);
+        int64_t unit = peft__whole_power(j, 10, -places).integer, rest = v[0].integer % unit;
+        if (rest < 0) rest += unit;
+        int64_t low = v[0].integer - rest;
+        bool more = rest > unit - rest || (rest == unit - rest && low / unit % 2 != 0);
+        return peft__arithmetic(j, '+', peft__integer(low), peft__integer(more ? unit : 0));
+    }
     char digits[PEFT__DIGITS];
     int exponent = 0;
     if (d - d != 0 || d == 0 || places > 400) return v[0];
     int count = peft__decimal(fabs(d), digits, &exponent);
     count = places < -400 ? 0 : peft__round_digits(digits, count, exponent + (int)places, &exponent);
-    double back = count ? peft__from_digits(digits, count, exponent) : 0;
-    return peft__real(d < 0 ? -back : back);
+    return peft__real(copysign(count ? peft__from_digits(digits, count, exponent) : 0, d));
 }
 
 PEFT__BUILTIN(format_filter) {
-    const peft__arguments *a = r->given;
-    peft__value values, text = peft__to_text(r, v[0]);
-    if (a->count && a->keywords)
-        return peft__refuse(r, "can't handle positional and keyword arguments at the same time");
-    values = a->keywords ? peft__dict_new(r) : peft__list_new(r, PEFT__TUPLE, a->count);
-    peft__list_add_all(r, values, a->items, a->count);
-    for (int64_t i = 0; i < a->keywords && !r->status; i++)
-        peft__dict_set(r, values.as.dict, a->names[i], a->values[i]);
-    return r->status ? values : peft__percent(r, text, values);
+    peft__value text = peft__to_text(j, v[0]);
+    if (v[1].list->count && v[2].dict->count)
+        return peft__refuse(j, "can't handle positional and keyword arguments at the same time");
+    return peft__percent(j, text, v[2].dict->count ? v[2] : v[1]);
 }
 
 PEFT__BUILTIN(items) {
-    if (v[0].kind == PEFT__UNDEFINED) return peft__as_iterator(r, v[0]);
-    if (v[0].kind != PEFT__DICT) return peft__refuse(r, "Can only get item pairs from a mapping.");
-    return peft__as_iterator(r, peft__view_of(r, v[0], 2));
+    if (v[0].kind != PEFT__UNDEFINED && v[0].kind != PEFT__DICT)
+        return peft__refuse(j, "Can only get item pairs from a mapping.");
+    return peft__as_iterator(peft__to_list(j, v[0].kind == PEFT__DICT ? peft__view_of(v[0], 2) : v[0]));
 }
 
 PEFT__BUILTIN(dictsort) {  // case_sensitive, by, reverse
     bool by_value = peft__text_is(v[2], "value");
-    if (v[0].kind == PEFT__UNDEFINED) return peft__undefined_error(r, v[0]);
+    if (v[0].kind == PEFT__UNDEFINED) return peft__undefined_error(j, v[0]);
     if (v[0].kind != PEFT__DICT)
-        return peft__refuse(r, "dictsort needs a dict, not '%s'", peft__kind_name(v[0]));
+        return peft__refuse(j, "dictsort needs a dict, not '%s'", peft__kind_name(v[0]));
     if (peft__given(v[2]) && !by_value && !peft__text_is(v[2], "key"))
-        return peft__refuse(r, "You can only sort by either \"key\" or \"value\"");
-    peft__value pairs = peft__to_list(r, peft__view_of(r, v[0], 2)), keys = peft__list_new(r, PEFT__LIST, 0);
-    for (int64_t i = 0; !r->status && i < pairs.as.list->count; i++)
-        peft__list_add(r, keys, peft__key_of(r, pairs.as.list->items[i], peft__integer(by_value),
-                                             peft__none(), v[1]));
-    return peft__sorted(r, pairs, keys, peft__truth(r, v[3]));
+        return peft__refuse(j, "You can only sort by either \"key\" or \"value\"");
+    peft__value pairs = peft__to_list(j, peft__view_of(v[0], 2));
+    return peft__sorted(
+        j, pairs, peft__keys_of(j, pairs, peft__integer(by_value), v[4], v[1], false), peft__truth(v[3]));
 }
-
 PEFT__BUILTIN(sort) {  // reverse, case_sensitive, attribute
-    peft__value list = peft__to_list(r, v[0]), keys = peft__list_new(r, PEFT__LIST, 0);
-    const peft__text *t = v[3].kind == PEFT__TEXT ? v[3].as.text : NULL;  // several, with commas
-    for (int64_t i = 0; !r->status && i < list.as.list->count; i++) {
-        peft__value key = peft__list_new(r, PEFT__LIST, 1);
-        for (size_t from = 0, to; from <= (t ? t->size : 0) && !r->status; from = to + 1) {
-            to = t ? peft__until(t, ',', from) : 0;
-            peft__value path = t ? peft__text_part(r, t, from, to) : v[3];
-            peft__list_add(r, key, peft__key_of(r, list.as.list->items[i], path, peft__none(), v[2]));
-        }
-        peft__list_add(r, keys, key);
+    peft__value list = peft__to_list(j, v[0]);
+    return peft__sorted(j, list, peft__keys_of(j, list, v[3], v[4], v[2], true), peft__truth(v[1]));
+}
+PEFT__BUILTIN(extreme) {  // case_sensitive, attribute; how: < min, > max, 'u' unique
+    char how = j->how;
+    peft__value list = peft__to_list(j, v[0]), keys = peft__keys_of(j, list, v[2], v[3], v[1], false),
+                seen = peft__dict_new(j), out = peft__new_list(j);
+    int64_t best = 0;
+    for (int64_t i = 0; i < keys.list->count && !j->status; i++) {
+        peft__value key = keys.list->items[i];
+        if (how != 'u' && i && peft__compare(j, how, key, keys.list->items[best])) best = i;
+        if (how != 'u' || peft__given(peft__dict_get(j, seen.dict, key))) continue;
+        peft__dict_set(j, seen.dict, key, peft__none());
+        peft__list_add(j, out, list.list->items[i]);
     }
-    return peft__sorted(r, list, keys, peft__truth(r, v[1]));
+    if (how == 'u') return peft__as_iterator(out);
+    return keys.list->count ? list.list->items[best] : peft__nothing();
 }
-
-PEFT__BUILTIN(unique) {  // case_sensitive, attribute
-    peft__cursor c = peft__iterate(r, v[0]);
-    peft__value seen = peft__dict_new(r), list = peft__list_new(r, PEFT__LIST, 0), item;
-    while (!r->status && peft__next(r, &c, &item)) {
-        int64_t before = seen.as.dict->count;
-        peft__dict_set(r, seen.as.dict, peft__key_of(r, item, v[2], peft__none(), v[1]), peft__none());
-        if (seen.as.dict->count > before) peft__list_add(r, list, item);
-    }
-    return peft__as_iterator(r, list);
-}
-
-PEFT__BUILTIN(extreme) {  // case_sensitive, attribute; how: the sign
-    int sign = r->how;
-    bool any = false;
-    peft__cursor c = peft__iterate(r, v[0]);
-    peft__value item, best = peft__undefined(NULL, false), best_key = best;
-    while (!r->status && peft__next(r, &c, &item)) {
-        peft__value key = peft__key_of(r, item, v[2], peft__none(), v[1]);
-        if (any && !peft__compare(r, sign, key, best_key)) continue;
-        best = item;
-        best_key = key;
-        any = true;
-    }
-    return best;
-}
-
-PEFT__BUILTIN(sum) {  // attribute, start
-    peft__cursor c = peft__iterate(r, v[0]);
-    peft__value item, sum = peft__given(v[2]) ? v[2] : peft__integer(0);
-    if (sum.kind == PEFT__TEXT) return peft__refuse(r, "sum() can't sum strings");
-    while (!r->status && peft__next(r, &c, &item))
-        sum = peft__binary(r, '+', sum, peft__get_path(r, item, v[1], peft__none()));
-    return sum;
-}
-
-PEFT__BUILTIN(reverse) {
-    peft__kind k = v[0].kind;
-    if (k == PEFT__TEXT) return peft__slice(r, v[0], peft__none(), peft__none(), peft__integer(-1));
-    if (!peft__can_iterate(v[0])) return peft__refuse(r, "argument must be iterable");
-    bool list = k == PEFT__UNDEFINED || k == PEFT__ITERATOR || k == PEFT__LOOP;  // no reversed() of these
-    peft__value back = peft__reversed(peft__to_list(r, v[0]));
-    return list ? back : peft__as_iterator(r, back);
-}
-
-PEFT__BUILTIN(slice) {
-    peft__value list = peft__to_list(r, v[0]), out = peft__list_new(r, PEFT__LIST, 0);
-    int64_t slices = peft__whole_or(r, v[1], 0), at = 0;
-    if (slices == 0) return peft__refuse(r, "slice into no parts");
-    int64_t each = slices > 0 ? list.as.list->count / slices : 0,
-            longer = slices > 0 ? list.as.list->count % slices : 0;
-    for (int64_t i = 0; i < slices && peft__spend(r, 0); i++) {
-        int64_t n = each + (i < longer);
-        peft__value part = peft__list_new(r, PEFT__LIST, n + 1);
-        peft__list_add_all(r, part, list.as.list->items + at, n);
-        at += n;
-        if (peft__some(v[2]) && i >= longer) peft__list_add(r, part, v[2]);
-        peft__list_add(r, out, part);
-    }
-    return peft__as_iterator(r, out);
-}
-
-PEFT__BUILTIN(batch) {
-    peft__cursor c = peft__iterate(r, v[0]);
-    peft__value out = peft__list_new(r, PEFT__LIST, 0), part = peft__of_kind(PEFT__MISSING), item;
-    int64_t size = peft__whole_or(r, v[1], 0);
-    while (!r->status && peft__next(r, &c, &item)) {
-        if (!peft__given(part) || part.as.list->count == size) {
-            part = peft__list_new(r, PEFT__LIST, 0);
-            peft__list_add(r, out, part);
-        }
-        peft__list_add(r, part, item);
-    }
-    while (peft__given(part) && peft__some(v[2]) && part.as.list->count < size && peft__spend(r, 0))
-        peft__list_add(r, part, v[2]);
-    return peft__as_iterator(r, out);
-}
-
 PEFT__BUILTIN(groupby) {  // attribute, default, case_sensitive
-    peft__value list = peft__to_list(r, v[0]), keys = peft__list_new(r, PEFT__LIST, 0),
-                out = peft__list_new(r, PEFT__LIST, 0), last = peft__none(), group = last;
-    for (int64_t i = 0; !r->status && i < list.as.list->count; i++)
-        peft__list_add(r, keys, peft__key_of(r, list.as.list->items[i], v[1], v[2], v[3]));
-    list = peft__sorted(r, list, keys, false);
-    for (int64_t i = 0; !r->status && i < list.as.list->count; i++) {
-        peft__value item = list.as.list->items[i], key = peft__key_of(r, item, v[1], v[2], v[3]);
-        if (i == 0 || !peft__equal(r, key, last)) {
-            group = peft__list_new(r, PEFT__LIST, 0);
-            peft__value pair = peft__pair_of(r, peft__get_path(r, item, v[1], v[2]), group);
+    peft__value list = peft__to_list(j, v[0]), keys = peft__keys_of(j, list, v[1], v[2], v[3], false),
+                out = peft__new_list(j), group = out;
+    list = peft__sorted(j, list, keys, false);
+    keys = peft__sorted(j, keys, keys, false);
+    for (int64_t i = 0; i < keys.list->count && !j->status; i++) {
+        peft__value item = list.list->items[i];
+        if (!i || !peft__equal(j, keys.list->items[i], keys.list->items[i - 1])) {
+            group = peft__new_list(j);
+            peft__value pair = peft__pair_of(j, peft__get_path(j, item, v[1], v[2]), group);
             pair.flag = true;
-            peft__list_add(r, out, pair);
-            last = key;
+            peft__list_add(j, out, pair);
         }
-        peft__list_add(r, group, item);
+        peft__list_add(j, group, item);
     }
     return out;
 }
 
+PEFT__BUILTIN(sum) {  // attribute, start
+    peft__cursor c = peft__iterate(j, v[0]);
+    peft__value item, sum = peft__given(v[2]) ? v[2] : peft__integer(0);
+    if (sum.kind == PEFT__TEXT) return peft__refuse(j, "sum() can't sum strings");
+    while (peft__next(j, &c, &item))
+        sum = peft__binary(j, '+', sum, peft__get_path(j, item, v[1], peft__none()));
+    return sum;
+}
+
+PEFT__BUILTIN(reverse) {  // how: 1 in place
+    if (j->how) return peft__reversed(v[0]), peft__none();
+    if (v[0].kind == PEFT__TEXT) return peft__slice(j, v[0], peft__none(), peft__none(), peft__integer(-1));
+    peft__value back = peft__reversed(peft__to_list(j, v[0]));
+    bool list = v[0].kind == PEFT__UNDEFINED || v[0].kind == PEFT__ITERATOR;  // no reversed() of these
+    return list ? back : peft__as_iterator(back);
+}
+
+// The parts of a list: so many (how 0), or of that size (how 1); filled up with v[2].
+PEFT__BUILTIN(parts) {
+    bool batch = j->how & 1;
+    peft__value list = peft__to_list(j, v[0]), out = peft__new_list(j), part;
+    int64_t n = peft__whole_or(j, v[1], 0), count = list.list->count, at = 0;
+    if (n == 0 && !batch) return peft__refuse(j, "slice into no parts");
+    if (n < 1 && !batch) return peft__as_iterator(out);
+    int64_t parts = !batch ? n : n < 1 ? (count > 0) : count / n + (count % n != 0);
+    for (int64_t i = 0; i < parts && peft__spend(j, 0); i++) {
+        int64_t size = !batch ? count / n + (i < count % n) : n < 1 ? count : PEFT__MIN(n, count - at);
+        part = peft__list_new(j, PEFT__LIST, size + 1);
+        peft__list_add_all(j, part, list.list->items + at, size);
+        at += size;
+        int64_t full = batch ? n : size + (i >= count % n);
+        while (peft__some(v[2]) && part.list->count < full && peft__spend(j, 0))
+            peft__list_add(j, part, v[2]);
+        peft__list_add(j, out, part);
+    }
+    return peft__as_iterator(out);
+}
+
 PEFT__BUILTIN(tojson) {  // ensure_ascii, indent, separators, sort_keys; plain templates give indent only
-    peft__json_style s;
-    bool chat = r->t->desc.chat;
-    size_t start = r->out.size;
-    s.html = !chat;
-    s.sort = chat ? peft__truth(r, v[4]) : true;
-    s.ascii = chat ? peft__truth(r, v[1]) : true;
-    peft__value indent = chat ? v[2] : v[1];
-    s.indent = peft__none();
-    if (peft__is_whole(indent)) {
-        peft__put_times(r, " ", 1, indent.as.integer);
-        s.indent = peft__taken(r, start);
-    } else if (peft__some(indent)) {
-        peft__text_needed(r, indent);
-        s.indent = indent;
+    bool chat = j->t->desc.chat;
+    size_t start = j->out.size;
+    peft__style s = {true, chat ? peft__truth(v[1]) : true, chat ? peft__truth(v[4]) : true, !chat,
+        chat ? v[2] : v[1], peft__none(), peft__text_of(": ")};
+    if (peft__is_whole(s.indent)) {
+        peft__put_times(j, peft__text_of(" "), s.indent.integer);
+        s.indent = peft__taken(j, start, false);
+    } else if (peft__some(s.indent)) s.indent = peft__text_needed(j, s.indent);
+    s.between = peft__text_of(s.indent.kind == PEFT__TEXT ? "," : ", ");
+    if (chat && peft__some(v[3]) && peft__two_of(j, v[3], &s.between, &s.colon)) {
+        s.between = peft__text_needed(j, s.between);
+        s.colon = peft__text_needed(j, s.colon);
     }
-    s.between = peft__text_of(r, s.indent.kind == PEFT__TEXT ? "," : ", ");
-    s.colon = peft__text_of(r, ": ");
-    if (chat && peft__some(v[3])) {
-        if (!peft__two_of(r, v[3], &s.between, &s.colon)) return peft__none();
-        if (s.between.kind != PEFT__TEXT || s.colon.kind != PEFT__TEXT)
-            return peft__refuse(r, "separators are two strings");
-    }
-    peft__put_json(r, v[0], &s, 0);
-    return peft__taken_as(r, start, !chat);
+    peft__put_styled(j, v[0], &s, 0);
+    return peft__taken(j, start, !chat);
 }
 
-PEFT__BUILTIN(safe) {  // how: what becomes of the mark
-    bool mark = r->how;
-    peft__value text = peft__to_text(r, v[0]);
-    text.flag = mark;
-    return mark ? text : peft__escaped(r, text);
+PEFT__BUILTIN(safe) {  // how: 'e' escape, 'f' forceescape, 's' safe
+    int how = j->how;
+    peft__value text = peft__to_text(j, v[0]);
+    if (how != 'e') text.flag = how == 's';
+    return peft__escaped(j, text);
 }
-PEFT__BUILTIN(escape) { return peft__escaped(r, v[0]); }
 
-// Lines as Python's splitlines cuts them; the end of one, and where the next begins.
-static size_t peft__line_end(const peft__text *t, size_t from, size_t *next) {
-    for (size_t i = from; i < t->size;) {
+// The end of a line as Python's splitlines cuts them, and where the next begins.
+static size_t peft__line_end(peft__value t, size_t from, size_t *next) {
+    for (size_t i = from, at; i < t.size;) {
         uint32_t c;
-        size_t at = i;
-        peft__utf8_next(t->data, t->size, &i, &c);
+        at = i;
+        peft__utf8_next(t.text, t.size, &i, &c);
         if (!((c >= 10 && c <= 13) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029))
             continue;
-        *next = c == '\r' && i < t->size && t->data[i] == '\n' ? i + 1 : i;
+        *next = c == '\r' && i < t.size && t.text[i] == '\n' ? i + 1 : i;
         return at;
     }
-    *next = t->size;
-    return t->size;
+    return *next = t.size;
 }
 
 PEFT__BUILTIN(indent) {  // width, first, blank
-    const peft__text *t = peft__text_needed(r, v[0]);
-    bool first = peft__truth(r, v[2]), blank = peft__truth(r, v[3]);
-    size_t start = r->out.size;
-    if (v[1].kind != PEFT__TEXT) {
-        peft__put_times(r, " ", 1, peft__whole_or(r, v[1], 4));
-        v[1] = peft__taken(r, start);
+    peft__value t = peft__text_needed(j, v[0]), spaces = v[1];
+    size_t start = j->out.size, from = 0, next = 0;
+    if (spaces.kind != PEFT__TEXT) {
+        peft__put_times(j, peft__text_of(" "), peft__whole_or(j, v[1], 4));
+        spaces = peft__taken(j, start, false);
     }
-    size_t from = 0, next = 0;
-    for (int64_t i = 0; !r->status; i++, from = next) {
+    for (int64_t i = 0; !j->status; i++, from = next) {
         size_t end = peft__line_end(t, from, &next);
-        if (i) peft__puts(r, "\n");
-        if (i ? blank || end > from : first) peft__put_text(r, v[1]);
-        peft__put(r, t->data + from, end - from);
-        if (next >= t->size && end == next) break;
+        if (i) peft__puts(j, "\n");
+        if (i ? peft__truth(v[3]) || end > from : peft__truth(v[2])) peft__put_text(j, spaces);
+        peft__put(j, t.text + from, end - from);
+        if (next >= t.size && end == next) break;
     }
-    return peft__taken(r, start);
+    return peft__taken(j, start, false);
 }
 
 PEFT__BUILTIN(truncate) {  // length, killwords, end, leeway
-    if (!peft__given(v[3])) v[3] = peft__text_of(r, "...");
-    const peft__text *end = peft__text_needed(r, v[3]);
-    int64_t length = peft__whole_or(r, v[1], 255), leeway = peft__whole_or(r, v[4], 5);
-    if (r->status) return v[0];
-    int64_t tail = peft__text_count(r, v[3].as.text);
+    peft__value end = peft__given(v[3]) ? peft__text_needed(j, v[3]) : peft__text_of("...");
+    int64_t length = peft__whole_or(j, v[1], 255), leeway = peft__whole_or(j, v[4], 5),
+            tail = peft__count_chars(j, end);
     if (length < tail || leeway < 0)
-        return peft__refuse(r, "expected length >= %lld and leeway >= 0", (long long)tail);
-    int64_t n = peft__length_of(r, v[0]);
+        return peft__refuse(j, "expected length >= %lld and leeway >= 0", (long long)tail);
+    int64_t n = peft__length_of(j, v[0]);
     if (n >= 0 && (leeway > INT64_MAX - length || n <= length + leeway)) return v[0];
-    const peft__text *t = peft__text_needed(r, v[0]);
-    if (r->status) return v[0];
-    size_t cut = peft__text_byte(r, v[0].as.text, length - tail), start = r->out.size, word = cut;
-    while (word > 0 && t->data[word - 1] != ' ') word--;
-    if (word > 0 && !peft__truth(r, v[2])) cut = word - 1;
-    peft__put(r, t->data, cut);
-    peft__put(r, end->data, end->size);
-    return peft__taken(r, start);
+    peft__value t = peft__text_needed(j, v[0]);
+    size_t cut = peft__byte_of(j, t, length - tail), start = j->out.size, word = cut;
+    while (word > 0 && t.text[word - 1] != ' ') word--;
+    peft__put(j, t.text, word > 0 && !peft__truth(v[2]) ? word - 1 : cut);
+    peft__put_text(j, end);
+    return peft__taken(j, start, false);
 }
 
-PEFT__BUILTIN(center) {  // width, fillchar; how: the sign of the alignment, 'f' for the filter
-    int how = r->how;
-    v[0] = peft__to_text(r, v[0]);
-    const peft__text *fill = peft__given(v[2]) ? peft__text_needed(r, v[2]) : peft__text_of(r, " ").as.text;
-    int64_t width = peft__whole_or(r, v[1], how == 'f' ? 80 : 0),
-        pad = width - peft__text_count(r, v[0].as.text);
-    size_t start = r->out.size;
-    if (peft__given(v[2]) && !r->status && peft__text_count(r, v[2].as.text) != 1)
-        return peft__refuse(r, "the fill character must be exactly one character long");
-    if (pad <= 0) return v[0];
-    int64_t left = how == '>' ? pad : how == '<' ? 0 : pad / 2 + (pad & width & 1);
-    peft__put_times(r, fill->data, fill->size, left);
-    peft__put_text(r, v[0]);
-    peft__put_times(r, fill->data, fill->size, pad - left);
-    return peft__taken_as(r, start, v[0].flag);
+PEFT__BUILTIN(center) {  // width, fillchar; how: the sign of the alignment, 'f' for the filter, 'z' for zfill
+    int how = j->how;
+    peft__value t = peft__to_text(j, v[0]), fill = how == 'z' ? peft__text_of("0") : peft__text_of(" ");
+    if (peft__given(v[2])) fill = peft__text_needed(j, v[2]);
+    int64_t width = peft__whole_or(j, v[1], how == 'f' ? 80 : 0), pad = width - peft__count_chars(j, t);
+    size_t start = j->out.size, sign = how == 'z' && t.size && strchr("+-", *t.text) ? 1 : 0;
+    if (peft__count_chars(j, fill) != 1)
+        return peft__refuse(j, "the fill character must be exactly one character long");
+    if (pad <= 0) return t;
+    int64_t left = how == '>' || how == 'z' ? pad : how == '<' ? 0 : pad / 2 + (pad & width & 1);
+    peft__put(j, t.text, sign);
+    peft__put_times(j, fill, left);
+    peft__put(j, t.text + sign, t.size - sign);
+    peft__put_times(j, fill, pad - left);
+    return peft__taken(j, start, t.flag);
 }
 
 PEFT__BUILTIN(random) {  // how: 1 where nothing to choose from is an error
-    int64_t n = v[0].kind == PEFT__DICT || v[0].kind == PEFT__VIEW ? -1 : peft__length_of(r, v[0]);
-    if (n == 0 && r->how) return peft__refuse(r, "Cannot choose from an empty sequence");
-    if (n < 0) return peft__refuse(r, "nothing can be chosen of a '%s'", peft__kind_name(v[0]));
-    return n ? peft__item_of(r, v[0], peft__integer(peft__rng_below(&r->rng, n)))
-        : peft__undefined(NULL, false);
+    int64_t n = v[0].kind == PEFT__DICT || v[0].kind == PEFT__VIEW ? -1 : peft__length_of(j, v[0]);
+    if (n == 0 && j->how) return peft__refuse(j, "Cannot choose from an empty sequence");
+    if (n < 0) return peft__refuse(j, "nothing can be chosen of a '%s'", peft__kind_name(v[0]));
+    return n ? peft__item_of(j, v[0], peft__integer(peft__rng_below(&j->rng, n))) : peft__nothing();
 }
 
 PEFT__BUILTIN(most_frequent) {  // those that come most often, in the order in which they came
-    if (!peft__truth(r, v[0])) return peft__none();
-    peft__cursor c = peft__iterate(r, v[0]);
-    peft__value counts = peft__dict_new(r), list = peft__list_new(r, PEFT__LIST, 0), item;
+    peft__value counts = peft__dict_new(j), list = peft__new_list(j), item;
     int64_t most = 0;
-    while (!r->status && peft__next(r, &c, &item)) {
-        peft__value count = peft__dict_get(r, counts.as.dict, item);
-        int64_t n = peft__given(count) ? count.as.integer + 1 : 1;
-        peft__dict_set(r, counts.as.dict, item, peft__integer(n));
+    if (!peft__truth(v[0])) return peft__none();
+    peft__cursor c = peft__iterate(j, v[0]);
+    while (peft__next(j, &c, &item)) {
+        peft__value count = peft__dict_get(j, counts.dict, item);
+        int64_t n = peft__given(count) ? count.integer + 1 : 1;
+        peft__dict_set(j, counts.dict, item, peft__integer(n));
         most = PEFT__MAX(most, n);
     }
-    for (int64_t i = 0; !r->status && i < counts.as.dict->count; i++)
-        if (counts.as.dict->entries[i].value.as.integer == most)
-            peft__list_add(r, list, counts.as.dict->entries[i].key);
+    for (int64_t i = 0; i < counts.dict->count; i++)
+        if (counts.dict->entries[i].value.integer == most)
+            peft__list_add(j, list, counts.dict->entries[i].key);
     return list;
 }
 
 PEFT__BUILTIN(highlight) {
-    size_t start = r->out.size;
-    const peft__text *t = peft__text_needed(r, v[0]);
-    peft__puts(r, "<span style='color: #F08080'>");
-    peft__put(r, t->data, t->size);
-    peft__puts(r, "</span>");
-    return peft__taken(r, start);
+    size_t start = j->out.size;
+    peft__puts(j, "<span style='color: #F08080'>");
+    peft__put_text(j, peft__text_needed(j, v[0]));
+    peft__puts(j, "</span>");
+    return peft__taken(j, start, false);
 }
 
-// The generators of map, select and kin.
-static bool peft__map_next(peft__render *r, peft__iterator *it, peft__value *out) {
-    if (!peft__next(r, &it->from, out)) return false;
-    *out = it->builtin ? peft__call_builtin(r, it->builtin, *out, it->arguments)
-                       : peft__get_path(r, *out, it->attribute, it->missing);
-    return !r->status;
-}
-
-static bool peft__select_next(peft__render *r, peft__iterator *it, peft__value *out) {
-    while (peft__next(r, &it->from, out)) {
-        peft__value seen = peft__get_path(r, *out, it->attribute, peft__none());
-        if (it->builtin) seen = peft__call_builtin(r, it->builtin, seen, it->arguments);
-        if (r->status) return false;
-        if (peft__truth(r, seen) == it->keep) return true;
+// map, select, reject, selectattr, rejectattr. Bits of `how`: 1 maps, 2 of an attribute, 4 keeps those that
+// pass.
+PEFT__BUILTIN(map) {
+    bool map = j->how & 1, keep = j->how & 4;
+    int64_t attribute = j->how & 2 ? 1 : 0;
+    char how = 0;
+    peft__value item, path = peft__missing(), standard = path, list = peft__new_list(j), name = path, key;
+    peft__arguments a = {v[1], v[2]};
+    const peft__builtin *b = NULL;
+    peft__cursor c = peft__iterate(j, peft__truth(v[0]) ? v[0] : peft__undefined(path, false));
+    if (map && !a.list.list->count) {
+        peft__value given[3];
+        memset(given, 0, sizeof(given));
+        peft__bound_all(j, peft__text_of("map"), a,
+            peft__bind(j, peft__text_of("map"), "?attribute ?default", NULL, a, given));
+        path = given[1];
+        standard = given[2];
+        if (!peft__given(path)) peft__refuse(j, "map requires a filter argument");
     }
-    return false;
-}
-
-enum { PEFT__MAPS = 1, PEFT__OF_ATTRIBUTE = 2, PEFT__KEEPS = 4 };
-
-PEFT__BUILTIN(lazy) {  // map, select, reject, selectattr, rejectattr: bits of `how`
-    const peft__arguments *a = r->given;
-    bool map = r->how & PEFT__MAPS, attribute = r->how & PEFT__OF_ATTRIBUTE, keep = r->how & PEFT__KEEPS;
-    peft__value out;
-    peft__iterator *it = peft__iterator_new(r, peft__truth(r, v[0]) ? v[0] : peft__undefined(NULL, false),
-        &out);
-    if (r->status) return out;
-    it->next = map ? peft__map_next : peft__select_next;
-    it->keep = keep;
-    it->attribute = it->missing = peft__of_kind(PEFT__MISSING);
-    if (map && !a->count) {
-        for (int64_t i = 0; i < a->keywords; i++) {
-            if (peft__text_is(a->names[i], "attribute")) it->attribute = a->values[i];
-            else if (peft__text_is(a->names[i], "default")) it->missing = a->values[i];
-            else return peft__refuse(r, "map does not take all of the named arguments");
+    if (attribute && !a.list.list->count) peft__refuse(j, "Missing parameter for attribute name");
+    else if (attribute) path = a.list.list->items[0];
+    if (a.list.list->count > attribute && !j->status) {
+        name = peft__text_needed(j, a.list.list->items[attribute]);
+        b = peft__find_builtin(j->t, map ? PEFT__FILTER : PEFT__TEST, name, &how);
+        if (!b) peft__no_builtin(j, map ? PEFT__FILTER : PEFT__TEST, name);
+        a.list.list->items += 1 + attribute;
+        a.list.list->count -= 1 + attribute;
+    }
+    while (peft__next(j, &c, &item)) {
+        peft__value seen = peft__get_path(j, item, path, standard);
+        peft__arguments own = {a.list, peft__dict_new(j)};
+        for (int64_t i = 0; b && i < a.names.dict->count; i++) {
+            key = a.names.dict->entries[i].key;
+            peft__dict_set(j, own.names.dict, key, a.names.dict->entries[i].value);
         }
-        return peft__given(it->attribute) ? out : peft__refuse(r, "map requires a filter argument");
+        if (b) seen = peft__call_builtin(j, b, how, seen, own);
+        if (map || peft__truth(seen) == keep) peft__list_add(j, list, map ? seen : item);
     }
-    if (attribute && !a->count) return peft__refuse(r, "Missing parameter for attribute name");
-    if (attribute) it->attribute = a->items[0];
-    if (a->count <= attribute) return out;
-    const peft__text *t = peft__text_needed(r, a->items[attribute]);
-    it->builtin = peft__find_builtin(r->t, map ? PEFT__FILTER : PEFT__TEST, t);
-    if (!it->builtin)
-        return peft__refuse(r, "there is no %s \"%.*s\"", map ? "filter" : "test", peft__shown(t->size),
-                            t->data);
-    it->arguments = (peft__arguments *)peft__render_alloc(r, sizeof(peft__arguments));
-    if (!it->arguments) return out;
-    *it->arguments = *a;
-    it->arguments->items += 1 + attribute;
-    it->arguments->count -= 1 + attribute;
-    return out;
+    return peft__as_iterator(list);
 }
 
 // ---- tests
 
-PEFT__BUILTIN(is_kind) { return peft__boolean(1u << v[0].kind & (unsigned)r->how); }
-PEFT__BUILTIN(is_boolean) { return peft__boolean(v[0].kind == PEFT__BOOLEAN && v[0].flag == (bool)r->how); }
-PEFT__BUILTIN(is_escaped) {
-    (void)r;
-    return peft__boolean(v[0].kind == PEFT__TEXT && v[0].flag);
+PEFT__BUILTIN(is_flag) {  // how: 0 false, 1 true, 2 escaped
+    return peft__boolean(j->how == '2' ? v[0].kind == PEFT__TEXT && v[0].flag
+        : v[0].kind == PEFT__BOOLEAN && v[0].flag == (bool)(j->how & 1));
 }
-PEFT__BUILTIN(is_in) { return peft__boolean(peft__contains(r, v[1], v[0])); }
-PEFT__BUILTIN(is_compared) { return peft__boolean(peft__compare(r, r->how, v[0], v[1])); }
+PEFT__BUILTIN(is_compared) { return peft__boolean(peft__compare(j, j->how, v[0], v[1])); }
 PEFT__BUILTIN(is_remainder) {  // how: what v[0] leaves when divided by v[1] or 2
-    int64_t wanted = r->how;
-    peft__value rest = peft__binary(r, '%', v[0], peft__given(v[1]) ? v[1] : peft__integer(2));
-    return peft__boolean(peft__equal(r, rest, peft__integer(wanted)));
+    int64_t wanted = j->how & 1;
+    peft__value rest = peft__binary(j, '%', v[0], peft__given(v[1]) ? v[1] : peft__integer(2));
+    return peft__boolean(peft__equal(j, rest, peft__integer(wanted)));
 }
 PEFT__BUILTIN(is_sameas) {
     peft__kind k = v[0].kind;
     if (k != v[1].kind) return peft__boolean(false);
-    if (k > PEFT__REAL && k != PEFT__TEXT) return peft__boolean(v[0].as.list == v[1].as.list);
+    if (k > PEFT__TEXT) return peft__boolean(v[0].list == v[1].list);
     if (k == PEFT__REAL || k == PEFT__TEXT ||
-        (k == PEFT__INTEGER && (v[0].as.integer < -5 || v[0].as.integer > 256) && peft__equal(r, v[0], v[1])))
-        return peft__unable(r, "whether two '%s' are the same object is not known here",
-            peft__kind_name(v[0]));
-    return peft__boolean(k != PEFT__UNDEFINED && peft__equal(r, v[0], v[1]));
+        (k == PEFT__INTEGER && (v[0].integer < -5 || v[0].integer > 256) && peft__equal(j, v[0], v[1])))
+        return peft__unable(
+            j, "whether two '%s' are the same object is not known here", peft__kind_name(v[0]));
+    return peft__boolean(k != PEFT__UNDEFINED && peft__equal(j, v[0], v[1]));
 }
-PEFT__BUILTIN(is_cased) {  // how: 1 all capitals, 0 none
-    bool any = false, all = true, upper = r->how;
-    const peft__text *t = peft__to_text(r, v[0]).as.text;
-    for (size_t i = 0; i < t->size;) {
-        uint32_t c;
-        peft__utf8_next(t->data, t->size, &i, &c);
-        if (!peft__is_cased(c)) continue;
-        any = true;
-        all = all && peft__is_upper(c) == upper;
-    }
-    return peft__boolean(any && all && peft__spend(r, t->size));
-}
-PEFT__BUILTIN(is_builtin) {  // how: PEFT__FILTER or PEFT__TEST
-    unsigned what = (unsigned)r->how;
-    peft__value_hash(r, v[0]);
-    return peft__boolean(v[0].kind == PEFT__TEXT && peft__find_builtin(r->t, what, v[0].as.text));
+PEFT__BUILTIN(is_builtin) {  // how: 'f' a filter, 't' a test
+    unsigned what = j->how == 'f' ? PEFT__FILTER : PEFT__TEST;
+    peft__value_hash(j, v[0]);
+    return peft__boolean(v[0].kind == PEFT__TEXT && peft__find_builtin(j->t, what, v[0], &j->how));
 }
 
 // ---- methods of texts
 
-// text[start:end] of the arguments of find, count, startswith and kin.
-static peft__text peft__window(peft__render *r, peft__value v, peft__value start, peft__value end,
-                               size_t *offset) {
-    peft__text *t = v.as.text, w = {t->data, 0, -1};
-    int64_t n = peft__text_count(r, t), from = peft__slice_end(r, start, INT64_MAX / 4, false, 0),
-            to = peft__slice_end(r, end, n, false, n);
-    if (peft__is_whole(start))
-        from = start.as.integer < 0 ? PEFT__MAX(start.as.integer + n, (int64_t)0) : start.as.integer;
-    *offset = SIZE_MAX;
-    if (r->status || from > n || from > to) return w;  // nothing, not even an empty text, is in it
-    *offset = peft__text_byte(r, t, from);
-    w.data = t->data + *offset;
-    w.size = peft__text_byte(r, t, to) - *offset;
-    return w;
-}
-
-static size_t peft__text_find_last(peft__render *r, const peft__text *t, const peft__text *what,
-                                   size_t before) {
-    for (size_t i = before >= what->size ? before - what->size + 1 : 0; i > 0; i--) {
-        if (memcmp(t->data + i - 1, what->data, what->size) == 0) return i - 1;
-        if (!peft__spend(r, what->size)) break;
-    }
-    return SIZE_MAX;
+// text[start:end] of the arguments of find, count, startswith and kin. False: nothing, not even "", is in it.
+static bool peft__window(peft__jinja *j, peft__value *v, size_t *from, size_t *to) {
+    int64_t n = peft__count_chars(j, v[0]), end = peft__slice_end(j, v[3], n, false, n), start = 0;
+    if (peft__some(v[2])) start = peft__whole_or(j, v[2], 0);
+    if (start < 0) start = PEFT__MAX(start + n, (int64_t)0);
+    if (j->status || start > n || start > end) return false;
+    *from = peft__byte_of(j, v[0], start);
+    *to = peft__byte_of(j, v[0], end);
+    return true;
 }
 
 PEFT__BUILTIN(find) {  // how: 1 the last one, 2 it has to be there
-    int how = r->how;
-    size_t offset, at = SIZE_MAX;
-    const peft__text *what = peft__text_needed(r, v[1]);
-    peft__text w = peft__window(r, v[0], v[2], v[3], &offset);
-    if (offset != SIZE_MAX && !r->status)
-        at = how & 1 ? peft__text_find_last(r, &w, what, w.size)
-            : peft__text_find(r, &w, what->data, what->size, 0);
-    if (at == SIZE_MAX) return how & 2 ? peft__refuse(r, "substring not found") : peft__integer(-1);
-    peft__text before = {v[0].as.text->data, offset + at, -1};
-    return peft__integer(peft__text_count(r, &before));
+    int how = j->how;
+    size_t from, to, at = SIZE_MAX;
+    peft__value what = peft__text_needed(j, v[1]);
+    if (peft__window(j, v, &from, &to)) at = peft__find(j, v[0], what, from, to, how & 1);
+    if (at == SIZE_MAX) return how & 2 ? peft__refuse(j, "substring not found") : peft__integer(-1);
+    return peft__integer(peft__count_chars(j, peft__part_of(v[0], 0, at)));
 }
 
 PEFT__BUILTIN(count) {
-    size_t offset, at = 0;
+    size_t from, to;
     int64_t n = 0;
-    const peft__text *what = peft__text_needed(r, v[1]);
-    peft__text w = peft__window(r, v[0], v[2], v[3], &offset);
-    if (r->status || offset == SIZE_MAX) return peft__integer(0);
-    if (!what->size) return peft__integer(peft__text_count(r, &w) + 1);
-    for (; (at = peft__text_find(r, &w, what->data, what->size, at)) != SIZE_MAX; at += what->size) n++;
+    peft__value what = peft__text_needed(j, v[1]);
+    if (!peft__window(j, v, &from, &to)) return peft__integer(0);
+    if (!what.size) return peft__integer(peft__count_chars(j, peft__part_of(v[0], from, to)) + 1);
+    for (; (from = peft__find(j, v[0], what, from, to, false)) != SIZE_MAX; from += what.size) n++;
     return peft__integer(n);
 }
 
 PEFT__BUILTIN(begins) {  // how: 1 at the end
-    int at_end = r->how;
-    size_t offset;
-    peft__text w = peft__window(r, v[0], v[2], v[3], &offset);
-    bool tuple = v[1].kind == PEFT__TUPLE, is = false;
-    for (int64_t i = 0; i < (tuple ? v[1].as.list->count : 1) && !r->status && !is; i++) {
-        const peft__text *t = peft__text_needed(r, tuple ? v[1].as.list->items[i] : v[1]);
-        is = offset != SIZE_MAX && t->size <= w.size && peft__spend(r, t->size) &&
-            memcmp(at_end ? w.data + w.size - t->size : w.data, t->data, t->size) == 0;
+    bool at_end = j->how & 1, tuple = v[1].kind == PEFT__TUPLE, is = false;
+    size_t from = 0, to = 0;
+    bool any = peft__window(j, v, &from, &to);
+    for (int64_t i = 0; i < (tuple ? v[1].list->count : 1) && !j->status && !is; i++) {
+        peft__value t = peft__text_needed(j, tuple ? v[1].list->items[i] : v[1]);
+        is = any && t.size <= to - from && peft__spend(j, t.size) &&
+            memcmp(v[0].text + (at_end ? to - t.size : from), t.text, t.size) == 0;
     }
     return peft__boolean(is);
 }
-
 PEFT__BUILTIN(without) {  // how: 1 at the end
-    bool at_end = r->how;
-    size_t n = v[0].as.text->size, cut = peft__text_needed(r, v[1])->size;
-    peft__value is = peft__do_begins(r, v), part = v[0];
-    if (!r->status && is.flag) part = peft__text_part(r, v[0].as.text, at_end ? 0 : cut, at_end ? n - cut
-        : n);
-    return part;
-}
-
-// Words between white space.
-static peft__value peft__split_space(peft__render *r, peft__value v, int64_t most, bool from_right) {
-    peft__value list = peft__list_new(r, PEFT__LIST, 0);
-    const peft__text *t = v.as.text;
-    size_t from = 0, to = t->size;
-    peft__spend(r, t->size);
-    for (; !r->status; most--) {
-        peft__text rest = {t->data + from, to - from, -1};
-        size_t first = 0, last = rest.size;
-        peft__strip_bounds(&rest, &first, &last);
-        if (first >= last) break;
-        size_t i = from_right ? last : first, end = i;
-        uint32_t c = 0;
-        while (most != 0 && (from_right ? i > 0 : i < rest.size)) {
-            size_t at = i;
-            if (from_right) {
-                do at = --i;
-                while (i > 0 && ((unsigned char)rest.data[i] & 0xC0) == 0x80);
-                peft__utf8_next(rest.data, rest.size, &at, &c);
-            } else peft__utf8_next(rest.data, rest.size, &i, &c);
-            if (peft__uc_space(c)) break;
-            end = i;
-        }
-        if (most == 0) end = from_right ? 0 : rest.size;
-        peft__list_add(r, list, from_right ? peft__part_of(r, v, from + end, from + last)
-                                           : peft__part_of(r, v, from + first, from + end));
-        if (most == 0) break;
-        if (from_right) to = from + end;
-        else from += end;
-        peft__spend(r, end);
-    }
-    return from_right ? peft__reversed(list) : list;
+    bool at_end = j->how & 1;
+    size_t n = v[0].size, cut = peft__text_needed(j, v[1]).size;
+    return !peft__do_begins(j, v).flag ? v[0] : at_end ? peft__part_of(v[0], 0, n - cut)
+        : peft__part_of(v[0], cut, n);
 }
 
 PEFT__BUILTIN(split) {  // how: 1 from the right
-    bool from_right = r->how;
-    int64_t most = peft__whole_or(r, v[2], -1);
-    const peft__text *t = v[0].as.text;
-    if (!peft__some(v[1])) return peft__split_space(r, v[0], most, from_right);
-    const peft__text *by = peft__text_needed(r, v[1]);
-    if (!by->size) return peft__refuse(r, "empty separator");
-    peft__value list = peft__list_new(r, PEFT__LIST, 0);
-    size_t from = 0, to = t->size, at;
-    for (; most != 0 && !r->status; most--) {
-        at = from_right ? peft__text_find_last(r, t, by, to)
-                        : peft__text_find(r, t, by->data, by->size, from);
+    bool right = j->how & 1, space = !peft__some(v[1]);
+    int64_t most = peft__whole_or(j, v[2], -1);
+    peft__value rest = v[0], by = space ? v[1] : peft__text_needed(j, v[1]), list = peft__new_list(j);
+    if (!space && !by.size) return peft__refuse(j, "empty separator");
+    for (; !j->status; most--) {
+        if (space) rest = peft__stripped(rest, right ? 2 : 1);
+        if (space && !rest.size) break;
+        size_t at = SIZE_MAX, behind = 0;  // the separator
+        if (most != 0 && !space) at = peft__find(j, rest, by, 0, rest.size, right), behind = at + by.size;
+        for (size_t i = right ? rest.size : 0;
+             space && most != 0 && at == SIZE_MAX && (right ? i > 0 : i < rest.size);) {
+            uint32_t c;
+            size_t begin = right ? peft__char_begin(rest, i) : i, end = begin;
+            peft__utf8_next(rest.text, rest.size, &end, &c);
+            if (peft__uc_space(c)) at = begin, behind = end;
+            i = right ? begin : end;
+        }
         if (at == SIZE_MAX) break;
-        peft__list_add(r, list, from_right ? peft__part_of(r, v[0], at + by->size, to)
-                                           : peft__part_of(r, v[0], from, at));
-        if (from_right) to = at;
-        else from = at + by->size;
+        peft__spend(j, right ? rest.size - at : behind);
+        peft__list_add(j, list, right ? peft__part_of(rest, behind, rest.size) : peft__part_of(rest, 0, at));
+        rest = right ? peft__part_of(rest, 0, at) : peft__part_of(rest, behind, rest.size);
     }
-    peft__list_add(r, list, peft__part_of(r, v[0], from, to));
-    return from_right ? peft__reversed(list) : list;
+    if (!space || rest.size) peft__list_add(j, list, rest);
+    return right ? peft__reversed(list) : list;
 }
 
 PEFT__BUILTIN(splitlines) {
-    const peft__text *t = v[0].as.text;
-    peft__value list = peft__list_new(r, PEFT__LIST, 0);
-    for (size_t from = 0, next; from < t->size && !r->status; from = next) {
-        size_t end = peft__line_end(t, from, &next);
-        peft__list_add(r, list, peft__part_of(r, v[0], from, peft__truth(r, v[1]) ? next : end));
-        peft__spend(r, next - from);
+    peft__value list = peft__new_list(j);
+    for (size_t from = 0, next = 0; from < v[0].size && peft__spend(j, next - from); from = next) {
+        size_t end = peft__line_end(v[0], from, &next);
+        peft__list_add(j, list, peft__part_of(v[0], from, peft__truth(v[1]) ? next : end));
     }
     return list;
 }
 
 PEFT__BUILTIN(partition) {  // how: 1 at the last one
-    bool last = r->how;
-    const peft__text *t = v[0].as.text, *by = peft__text_needed(r, v[1]);
-    if (!by->size) return peft__refuse(r, "empty separator");
-    size_t at = last ? peft__text_find_last(r, t, by, t->size) : peft__text_find(r, t, by->data, by->size, 0);
-    peft__value three[3] = {v[0], v[0], v[0]}, out = peft__list_new(r, PEFT__TUPLE, 3);
-    if (at != SIZE_MAX) {
-        three[0] = peft__part_of(r, v[0], 0, at);
-        three[1] = v[1];
-        three[2] = peft__part_of(r, v[0], at + by->size, t->size);
-    } else three[1] = three[last ? 0 : 2] = peft__text_of(r, "");
-    for (int i = 0; i < 3; i++) three[i].flag = three[i].flag || v[0].flag;
-    peft__list_add_all(r, out, three, 3);
+    bool last = j->how & 1;
+    peft__value by = peft__text_needed(j, v[1]), out = peft__list_new(j, PEFT__TUPLE, 3),
+                empty = peft__text_of("");
+    if (!by.size) return peft__refuse(j, "empty separator");
+    size_t at = peft__find(j, v[0], by, 0, v[0].size, last);
+    bool found = at != SIZE_MAX;
+    empty.flag = v[0].flag;
+    by.flag = by.flag || v[0].flag;
+    peft__list_add(j, out, found ? peft__part_of(v[0], 0, at) : last ? empty : v[0]);
+    peft__list_add(j, out, found ? by : empty);
+    peft__list_add(j, out, found ? peft__part_of(v[0], at + by.size, v[0].size) : last ? v[0] : empty);
     return out;
 }
 
-PEFT__BUILTIN(zfill) {
-    const peft__text *t = v[0].as.text;
-    int64_t pad = peft__whole_or(r, v[1], 0) - peft__text_count(r, v[0].as.text);
-    size_t start = r->out.size, sign = t->size && (t->data[0] == '-' || t->data[0] == '+');
-    if (pad <= 0) return v[0];
-    peft__put(r, t->data, sign);
-    peft__put_times(r, "0", 1, pad);
-    peft__put(r, t->data + sign, t->size - sign);
-    return peft__taken(r, start);
-}
-
-// Digits that are no decimals: superscripts, subscripts, those in circles.
-static bool peft__raised_digit(uint32_t c) {
-    static const uint32_t ranges[][2] = {
-        {0xB2, 0xB3},     {0xB9, 0xB9},     {0x1369, 0x1371}, {0x19DA, 0x19DA}, {0x2070, 0x2070},
-        {0x2074, 0x2079}, {0x2080, 0x2089}, {0x2460, 0x2468}, {0x2474, 0x247C}, {0x2488, 0x2490},
-        {0x24EA, 0x24EA}, {0x24F5, 0x24FD}, {0x24FF, 0x24FF}, {0x2776, 0x277E}, {0x2780, 0x2788},
-        {0x278A, 0x2792}, {0x1F100, 0x1F10A}};
-    for (int64_t i = 0; i < PEFT__COUNT(ranges); i++)
-        if (c >= ranges[i][0] && c <= ranges[i][1]) return true;
-    return false;
-}
-
 PEFT__BUILTIN(all_are) {  // how: a letter
-    int how = r->how;
-    const peft__text *t = v[0].as.text;
-    bool all = t->size > 0 || how == 'c';
-    peft__spend(r, t->size);
-    for (size_t i = 0; i < t->size && all;) {
+    static const uint16_t raised[][2] = {
+        // digits that are no decimals: superscripts, subscripts, those in circles
+        {0xB2, 0xB3}, {0xB9, 0xB9}, {0x1369, 0x1371}, {0x19DA, 0x19DA}, {0x2070, 0x2070}, {0x2074, 0x2079},
+        {0x2080, 0x2089}, {0x2460, 0x2468}, {0x2474, 0x247C}, {0x2488, 0x2490}, {0x24EA, 0x24EA},
+        {0x24F5, 0x24FD}, {0x24FF, 0x24FF}, {0x2776, 0x277E}, {0x2780, 0x2788}, {0x278A, 0x2792}};
+    peft__value t = peft__to_text(j, v[0]);
+    int how = j->how;
+    bool all = true, any = how == 'c';
+    peft__spend(j, t.size);
+    for (size_t i = 0; i < t.size && all;) {
         uint32_t c, bit;
-        peft__utf8_next(t->data, t->size, &i, &c);
+        peft__utf8_next(t.text, t.size, &i, &c);
         bit = peft__uc_bit(c);
-        switch (how) {
-        case 'a': all = (bit & PEFT__UC_L) != 0; break;
-        case 'b': all = (bit & (PEFT__UC_L | PEFT__UC_N)) != 0; break;
-        case 'c': all = c < 128; break;
-        case 'd': all = (bit & PEFT__UC_ND) || peft__raised_digit(c); break;
-        case 'e': all = (bit & PEFT__UC_ND) != 0; break;
-        case 'n': all = (bit & PEFT__UC_N) != 0; break;
-        default: all = peft__uc_space(c);
-        }
+        bool cased = how == 'u' || how == 'l';
+        if (cased && !peft__is_cased(c)) continue;
+        any = true;
+        all = cased ? peft__is_upper(c) == (how == 'u') : how == 'a' ? (bit & PEFT__UC_L) != 0
+            : how == 'b' ? (bit & (PEFT__UC_L | PEFT__UC_N)) != 0 : how == 'c' ? c < 128
+            : how == 'd' ? bit & PEFT__UC_ND || peft__uc_among(raised, PEFT__COUNT(raised), c) ||
+                (c >= 0x1F100 && c <= 0x1F10A) : how == 'e' ? (bit & PEFT__UC_ND) != 0
+                    : how == 'n' ? (bit & PEFT__UC_N) != 0 : peft__uc_space(c);
     }
-    return peft__boolean(all);
+    return peft__boolean(all && any);
 }
 
 // The value of "0.name[key]" in "{0.name[key]!r:>5}".format(...)
-static peft__value peft__format_field(peft__render *r, const char **s, const char *end,
-                                      const peft__arguments *a, int64_t *next) {
+static peft__value peft__format_field(
+    peft__jinja *j, const char **s, const char *end, peft__value *v, int64_t *next) {
     const char *from = *s, *digits = from;
-    peft__value v = peft__of_kind(PEFT__MISSING), key;
+    peft__value found, key;
     while (*s < end && !strchr(".[!:}", **s)) ++*s;
     size_t n = (size_t)(*s - from);
     int64_t at = 0;
-    bool number = n > 0 && peft__read_count(&digits, *s, &at) && digits == *s;
-    if (!n || number) {
-        if ((!n && *next < 0) || (n && *next > 0))
-            return peft__refuse(r, "cannot switch between automatic and manual field numbering");
+    if (!n || (peft__read_count(&digits, *s, &at) && digits == *s)) {
+        if (n ? *next > 0 : *next < 0)
+            return peft__refuse(j, "cannot switch between automatic and manual field numbering");
         if (!n) at = (*next)++;
         else *next = -1;
-        if (at >= a->count)
-            return peft__refuse(r, "Replacement index %lld out of range for positional args tuple",
-                                (long long)at);
-        v = a->items[at];
-    } else {
-        key = peft__text_at(r, from, n);
-        for (int64_t i = 0; i < a->keywords && !r->status; i++)
-            if (peft__equal(r, a->names[i], key)) v = a->values[i];
-        if (!peft__given(v)) return peft__refuse(r, "no '%.*s' for the format", peft__shown(n), from);
-    }
-    while (*s < end && (**s == '.' || **s == '[') && !r->status) {
-        bool item = **s == '[';
-        from = ++*s;
+        if (at >= v[1].list->count)
+            return peft__refuse(
+                j, "Replacement index %lld out of range for positional args tuple", (long long)at);
+        found = v[1].list->items[at];
+    } else found = peft__dict_get(j, v[2].dict, peft__text(from, n));
+    if (!peft__given(found)) return peft__refuse(j, "no '%.*s' for the format", peft__shown(n), from);
+    while (*s < end && (**s == '.' || **s == '[') && !j->status) {
+        bool item = *(*s)++ == '[';
+        from = digits = *s;
         while (*s < end && (item ? **s != ']' : !strchr(".[!:}", **s))) ++*s;
-        digits = from;
-        key = item && peft__read_count(&digits, *s, &at) && digits == *s
-            ? peft__integer(at)
-            : peft__text_at(r, from, (size_t)(*s - from));
+        key = peft__text(from, (size_t)(*s - from));
+        if (item && peft__read_count(&digits, *s, &at) && digits == *s) key = peft__integer(at);
         if (item && *s < end) ++*s;
-        v = r->status ? v : item ? peft__item_of(r, v, key) : peft__attribute(r, v, key.as.text);
-        if (v.kind == PEFT__UNDEFINED) return peft__undefined_error(r, v);
+        found = item ? peft__item_of(j, found, key) : peft__attribute(j, found, key);
+        if (found.kind == PEFT__UNDEFINED) return peft__undefined_error(j, found);
     }
-    return v;
+    return found;
 }
 
 PEFT__BUILTIN(format) {
-    const peft__arguments *a = r->given;
-    if (v[0].flag) return peft__unable(r, "format of a text that is marked as safe");
-    const char *s = v[0].as.text->data, *end = s + v[0].as.text->size;
-    size_t start = r->out.size;
+    if (v[0].flag) return peft__unable(j, "format of a text that is marked as safe");
+    const char *s = v[0].text, *end = s + v[0].size;
+    size_t start = j->out.size;
     int64_t next = 0;
-    while (s < end && !r->status) {
+    while (s < end && !j->status) {
         char c = *s++;
         bool brace = c == '{' || c == '}', twice = brace && s < end && *s == c;
         if (!brace || twice) {
-            peft__put(r, &c, 1);
+            peft__put(j, &c, 1);
             s += twice;
             continue;
         }
-        if (c == '}') return peft__refuse(r, "Single '}' encountered in format string");
-        peft__value field = peft__format_field(r, &s, end, a, &next);
-        size_t at = r->out.size;
-        if (s < end && *s == '!' && s + 1 < end) {
-            if (s[1] == 'r') peft__put_repr(r, field), field = peft__taken(r, at);
-            else if (s[1] == 's') field = peft__to_text(r, field);
-            else return peft__unable(r, "the conversion '!%c'", s[1]);
+        if (c == '}') return peft__refuse(j, "Single '}' encountered in format string");
+        peft__value field = peft__format_field(j, &s, end, v, &next);
+        size_t at = j->out.size;
+        if (s + 1 < end && *s == '!') {
+            if (s[1] != 'r' && s[1] != 's') return peft__unable(j, "the conversion '!%c'", s[1]);
+            (s[1] == 'r' ? peft__put_repr : peft__put_value)(j, field);
+            field = peft__taken(j, at, false);
             s += 2;
         }
         const char *spec = s < end && *s == ':' ? ++s : s;
         while (s < end && *s != '}' && *s != '{') s++;
-        if (s < end && *s == '{') return peft__unable(r, "a field within a format");
-        if (s >= end) return peft__refuse(r, "expected '}' before end of string");
-        if (!r->status) peft__put_format(r, field, spec, (size_t)(s - spec));
-        s++;
+        if (s < end && *s == '{') return peft__unable(j, "a field within a format");
+        if (s >= end) return peft__refuse(j, "expected '}' before end of string");
+        if (!j->status) peft__put_format(j, field, spec, (size_t)(s++ - spec));
     }
-    return peft__taken(r, start);
+    return peft__taken(j, start, false);
 }
 
 // ---- methods of lists and dicts
 
-static void peft__move_items(peft__render *r, peft__list *l, int64_t to, int64_t from, int64_t n) {
+static void peft__move_items(peft__jinja *j, peft__list *l, int64_t to, int64_t from, int64_t n) {
     memmove(l->items + to, l->items + from, (size_t)n * sizeof(peft__value));
-    peft__spend(r, (size_t)n * sizeof(peft__value));
+    peft__spend(j, (size_t)n * sizeof(peft__value));
 }
 
-PEFT__BUILTIN(append) {
-    peft__list_add(r, v[0], v[1]);
-    return peft__none();
-}
 PEFT__BUILTIN(extend) {
-    peft__value more = peft__to_list(r, v[1]);
-    peft__list_add_all(r, v[0], more.as.list->items, more.as.list->count);
+    peft__value more = peft__to_list(j, v[1]);
+    peft__list_add_all(j, v[0], more.list->items, more.list->count);
     return peft__none();
 }
-PEFT__BUILTIN(insert) {
-    peft__list *l = v[0].as.list;
-    int64_t at = peft__slice_end(r, v[1], l->count, false, 0);
-    peft__list_add(r, v[0], v[2]);
-    if (r->status) return peft__none();
-    peft__move_items(r, l, at + 1, at, l->count - 1 - at);
-    l->items[at] = v[2];
+PEFT__BUILTIN(insert) {  // how: 'a' append
+    peft__list *l = v[0].list;
+    peft__value item = j->how ? v[1] : v[2];
+    int64_t at = j->how ? l->count : peft__slice_end(j, v[1], l->count, false, 0);
+    peft__list_add(j, v[0], item);
+    if (j->status || at == l->count - 1) return peft__none();
+    peft__move_items(j, l, at + 1, at, l->count - 1 - at);
+    l->items[at] = item;
     return peft__none();
 }
 PEFT__BUILTIN(pop_item) {
-    peft__list *l = v[0].as.list;
-    int64_t at = peft__whole_or(r, v[1], -1);
+    peft__list *l = v[0].list;
+    int64_t at = peft__whole_or(j, v[1], -1);
     if (at < 0) at += l->count;
-    if (at < 0 || at >= l->count) return peft__refuse(r, "pop index out of range");
+    if (at < 0 || at >= l->count) return peft__refuse(j, "pop index out of range");
     peft__value item = l->items[at];
-    peft__move_items(r, l, at, at + 1, --l->count - at);
+    peft__move_items(j, l, at, at + 1, --l->count - at);
     return item;
 }
-PEFT__BUILTIN(place) {  // how: 1 removes what it finds
-    bool removes = r->how;
-    peft__list *l = v[0].as.list;
-    int64_t at = 0;
-    while (at < l->count && peft__spend(r, 0) && !peft__equal(r, l->items[at], v[1])) at++;
-    if (at >= l->count) return peft__refuse(r, "the value is not in the list");
-    if (!removes) return peft__integer(at);
-    if (!r->status) peft__move_items(r, l, at, at + 1, --l->count - at);
-    return peft__none();
-}
-PEFT__BUILTIN(count_items) {
-    int64_t n = 0;
-    for (int64_t i = 0; i < v[0].as.list->count && peft__spend(r, 0); i++)
-        n += peft__equal(r, v[0].as.list->items[i], v[1]);
-    return peft__integer(n);
-}
-PEFT__BUILTIN(reverse_in_place) {
-    (void)r;
-    peft__reversed(v[0]);
-    return peft__none();
+PEFT__BUILTIN(search) {  // how: 'i' index, 'r' remove, 'c' count
+    int how = j->how;
+    peft__list *l = v[0].list;
+    int64_t at = 0, n = 0;
+    for (; at < l->count && peft__spend(j, 0); at++)
+        if (peft__equal(j, l->items[at], v[1]) && (n++, how != 'c')) break;
+    if (how == 'c') return peft__integer(n);
+    if (!n) return peft__refuse(j, "the value is not in the list");
+    if (how == 'r') peft__move_items(j, l, at, at + 1, --l->count - at);
+    return how == 'r' ? peft__none() : peft__integer(at);
 }
 PEFT__BUILTIN(sort_in_place) {
-    if (peft__some(v[1])) return peft__unable(r, "sort with a key");
-    peft__value sorted = peft__sorted(r, v[0], v[0], peft__truth(r, v[2]));
-    if (!r->status) *v[0].as.list = *sorted.as.list;
+    if (peft__some(v[1])) return peft__unable(j, "sort with a key");
+    peft__value sorted = peft__sorted(j, v[0], v[0], peft__truth(v[2]));
+    if (!j->status) *v[0].list = *sorted.list;
     return peft__none();
 }
-PEFT__BUILTIN(get) {
-    peft__value found = peft__dict_get(r, v[0].as.dict, v[1]);
-    return peft__given(found) ? found : peft__given(v[2]) ? v[2] : peft__none();
+PEFT__BUILTIN(get) {  // how: 's' setdefault, 'p' pop
+    int how = j->how;
+    peft__value found = peft__dict_get(j, v[0].dict, v[1]),
+                standard = peft__given(v[2]) ? v[2] : peft__none();
+    if (how == 'p' && peft__given(found))
+        peft__dict_remove(j, v[0].dict, peft__dict_find(j, v[0].dict, v[1], peft__value_hash(j, v[1])));
+    if (peft__given(found) || j->status) return found;
+    if (how == 'p' && !peft__given(v[2])) return peft__refuse(j, "the key is not in the dict");
+    if (how == 's') peft__dict_set(j, v[0].dict, v[1], standard);
+    return standard;
 }
-PEFT__BUILTIN(view) { return peft__view_of(r, v[0], r->how); }
+PEFT__BUILTIN(view) { return peft__view_of(v[0], (size_t)(j->how - '0')); }
 
 // Adds what dict(...) and update(...) take: a dict or pairs, then keywords.
 PEFT__BUILTIN(update) {
-    const peft__arguments *a = r->given;
-    peft__dict *d = v[0].as.dict;
-    peft__value key, value;
-    if (a->count > 1) peft__refuse(r, "expected at most 1 argument, got %lld", (long long)a->count);
-    if (a->count) {
-        bool dict = a->items[0].kind == PEFT__DICT && !r->status;
-        peft__cursor c = peft__iterate(r, dict ? peft__view_of(r, a->items[0], 2) : a->items[0]);
-        while (peft__next_pair(r, &c, &key, &value)) peft__dict_set(r, d, key, value);
+    const peft__list *given = v[1].list;
+    peft__value sources[2] = {v[2], v[2]}, item, key, value;
+    if (given->count > 1) peft__refuse(j, "expected at most 1 argument, got %lld", (long long)given->count);
+    if (given->count) sources[0] = given->items[0];
+    for (int i = !given->count; i < 2; i++) {
+        bool dict = sources[i].kind == PEFT__DICT;
+        peft__cursor c = peft__iterate(j, dict ? peft__view_of(sources[i], 2) : sources[i]);
+        while (peft__next(j, &c, &item) && peft__two_of(j, item, &key, &value))
+            peft__dict_set(j, v[0].dict, key, value);
     }
-    for (int64_t i = 0; i < a->keywords && !r->status; i++) peft__dict_set(r, d, a->names[i], a->values[i]);
     return peft__none();
 }
 PEFT__BUILTIN(copy) {
-    if (v[0].kind == PEFT__LIST) return peft__to_list(r, v[0]);
-    peft__value copy = peft__dict_new(r);
-    for (int64_t i = 0; i < v[0].as.dict->count && peft__spend(r, 0); i++)
-        peft__dict_set(r, copy.as.dict, v[0].as.dict->entries[i].key, v[0].as.dict->entries[i].value);
+    if (v[0].kind == PEFT__LIST) return peft__to_list(j, v[0]);
+    peft__value copy = peft__dict_new(j);
+    for (int64_t i = 0; i < v[0].dict->count && peft__spend(j, 0); i++)
+        peft__dict_set(j, copy.dict, v[0].dict->entries[i].key, v[0].dict->entries[i].value);
     return copy;
 }
-PEFT__BUILTIN(pop_key) {
-    peft__dict *d = v[0].as.dict;
-    uint64_t hash = peft__value_hash(r, v[1]);
-    int64_t at = r->status ? -1 : peft__dict_find(r, d, v[1], hash);
-    if (at < 0) return peft__given(v[2]) ? v[2] : peft__refuse(r, "the key is not in the dict");
-    peft__value found = d->entries[at].value;
-    peft__dict_remove(r, d, at);
-    return found;
-}
 PEFT__BUILTIN(popitem) {
-    peft__dict *d = v[0].as.dict;
-    if (!d->count) return peft__refuse(r, "popitem(): dictionary is empty");
-    peft__value pair = peft__view_item(r, d, 2, d->count - 1);
-    peft__dict_remove(r, d, d->count - 1);
+    int64_t last = v[0].dict->count - 1;
+    if (last < 0) return peft__refuse(j, "popitem(): dictionary is empty");
+    peft__value pair = peft__dict_item(j, v[0].dict, 2, last);
+    peft__dict_remove(j, v[0].dict, last);
     return pair;
 }
-PEFT__BUILTIN(setdefault) {
-    peft__value found = peft__dict_get(r, v[0].as.dict, v[1]), fresh = peft__given(v[2]) ? v[2]
-        : peft__none();
-    if (peft__given(found)) return found;
-    peft__dict_set(r, v[0].as.dict, v[1], fresh);
-    return fresh;
-}
 PEFT__BUILTIN(clear) {
-    if (v[0].kind == PEFT__LIST) return v[0].as.list->count = 0, peft__none();
-    v[0].as.dict->count = 0;
-    peft__dict_index(r, v[0].as.dict);
+    if (v[0].kind == PEFT__LIST) v[0].list->count = 0;
+    else memset(v[0].dict, 0, sizeof(*v[0].dict));
+    (void)j;
     return peft__none();
 }
-
 PEFT__BUILTIN(cycle) {
-    if (!r->given->count) return peft__refuse(r, "no items for cycling given");
-    return r->given->items[v[0].as.loop->index % r->given->count];
+    const peft__list *l = v[1].list;
+    return l->count ? l->items[v[0].loop->index % l->count] : peft__refuse(j, "no items for cycling given");
 }
 PEFT__BUILTIN(changed) {
-    const peft__arguments *a = r->given;
-    peft__value now = peft__list_new(r, PEFT__TUPLE, a->count);
-    peft__list_add_all(r, now, a->items, a->count);
-    bool same = peft__equal(r, v[0].as.loop->changed, now);
-    v[0].as.loop->changed = now;
+    bool same = peft__equal(j, v[0].loop->changed, v[1]);
+    v[0].loop->changed = v[1];
     return peft__boolean(!same);
 }
 PEFT__BUILTIN(next) {  // how: 1 begins anew
-    peft__list *l = v[0].as.list;
-    int64_t at = l->items[0].as.integer;
-    l->items[0] = peft__integer(r->how ? 0 : (at + 1) % (l->count - 1));
-    return r->how ? peft__none() : l->items[1 + at];
+    peft__list *l = v[0].list;
+    bool anew = j->how & 1;
+    peft__value item = anew ? peft__none() : l->items[l->at];
+    l->at = anew ? 0 : (l->at + 1) % l->count;
+    return item;
 }
 PEFT__BUILTIN(is_integer) {
-    (void)r;
-    return peft__boolean(v[0].as.real == floor(v[0].as.real));
+    (void)j;
+    return peft__boolean(v[0].real == floor(v[0].real));
 }
 
 // ---- functions
 
 PEFT__BUILTIN(range) {
-    const peft__arguments *a = r->given;
-    (void)v;
-    int64_t n = a->count, step = n > 2 ? peft__whole_or(r, a->items[2], 1) : 1;
-    if (n < 1 || n > 3 || a->keywords) return peft__refuse(r, "range takes one to three numbers");
-    for (int64_t i = 0; i < n; i++)
-        if (!peft__is_whole(a->items[i]))
-            return a->items[i].kind == PEFT__UNDEFINED
-                ? peft__undefined_error(r, a->items[i])
-                : peft__refuse(r, "'%s' object cannot be interpreted as an integer",
-                               peft__kind_name(a->items[i]));
-    if (step == 0) return peft__refuse(r, "range() arg 3 must not be zero");
-    peft__value range =
-        peft__range_new(r, n > 1 ? a->items[0].as.integer : 0, a->items[n > 1].as.integer, step);
-    if (!r->status && r->t->desc.chat && range.as.range->count > 100000)
-        return peft__refuse(r, "Range too big. The sandbox blocks ranges larger than 100000");
+    int64_t n = v[1].list->count, numbers[3] = {0, 0, 1};
+    if (n < 1 || n > 3 || v[2].dict->count) return peft__refuse(j, "range takes one to three numbers");
+    for (int64_t i = 0; i < n; i++) {
+        peft__value item = v[1].list->items[i];
+        if (item.kind == PEFT__UNDEFINED) return peft__undefined_error(j, item);
+        if (!peft__is_whole(item))
+            return peft__refuse(j, "'%s' object cannot be interpreted as an integer", peft__kind_name(item));
+        numbers[n == 1 ? 1 : i] = item.integer;
+    }
+    if (numbers[2] == 0) return peft__refuse(j, "range() arg 3 must not be zero");
+    peft__value range = peft__range_new(j, numbers[0], numbers[1], numbers[2]);
+    if (j->t->desc.chat && range.range->count > 100000)
+        return peft__refuse(j, "Range too big. The sandbox blocks ranges larger than 100000");
     return range;
 }
 
 PEFT__BUILTIN(dict) {  // how: 1 a namespace
-    bool names = r->how;
-    v[0] = peft__dict_new(r);
-    peft__do_update(r, v);
-    for (int64_t i = 0; names && !r->status && r->t->desc.chat && i < v[0].as.dict->count; i++) {
-        peft__value key = v[0].as.dict->entries[i].key;
-        if (key.kind == PEFT__TEXT && key.as.text->size && key.as.text->data[0] == '_')
-            peft__refuse(r, "a namespace takes no names that begin with _");
+    bool names = j->how & 1;
+    v[0] = peft__dict_new(j);
+    peft__do_update(j, v);
+    for (int64_t i = 0; names && j->t->desc.chat && i < v[0].dict->count; i++) {
+        peft__value key = v[0].dict->entries[i].key;
+        if (key.kind == PEFT__TEXT && key.size && key.text[0] == '_')
+            peft__refuse(j, "a namespace takes no names that begin with _");
     }
     if (names) v[0].kind = PEFT__NAMESPACE;
     return v[0];
 }
-
 PEFT__BUILTIN(cycler) {
-    const peft__arguments *a = r->given;
-    (void)v;
-    peft__value c = peft__list_new(r, PEFT__CYCLER, a->count + 1);
-    if (!a->count) return peft__refuse(r, "at least one item has to be provided");
-    peft__list_add(r, c, peft__integer(0));
-    peft__list_add_all(r, c, a->items, a->count);
-    return c;
+    v[1].kind = PEFT__CYCLER;
+    return v[1].list->count ? v[1] : peft__refuse(j, "at least one item has to be provided");
 }
-
 PEFT__BUILTIN(joiner) {
-    peft__value j = peft__pair_of(r, peft__given(v[1]) ? v[1] : peft__text_of(r, ", "), peft__boolean(false));
-    j.kind = PEFT__JOINER;
-    return j;
+    peft__value joiner = peft__list_new(j, PEFT__JOINER, 1);
+    peft__list_add(j, joiner, peft__given(v[1]) ? v[1] : peft__text_of(", "));
+    return joiner;
 }
-
 PEFT__BUILTIN(zip) {
-    const peft__arguments *a = r->given;
-    (void)v;
-    peft__value out = peft__list_new(r, PEFT__LIST, 0);
-    peft__cursor *cursors =
-        (peft__cursor *)peft__render_alloc(r, (size_t)(a->count + 1) * sizeof(peft__cursor));
-    if (!cursors) return out;
-    for (int64_t i = 0; i < a->count; i++) cursors[i] = peft__iterate(r, a->items[i]);
-    for (bool more = a->count > 0; more && !r->status;) {
-        peft__value row = peft__list_new(r, PEFT__TUPLE, a->count), item;
-        for (int64_t i = 0; i < a->count && more; i++) {
-            more = peft__next(r, &cursors[i], &item);
-            if (more) peft__list_add(r, row, item);
-        }
-        if (more) peft__list_add(r, out, row);
+    const peft__list *l = v[1].list;
+    peft__value out = peft__new_list(j), row, item;
+    peft__cursor *cursors = (peft__cursor *)peft__room(j, (size_t)(l->count + 1) * sizeof(peft__cursor));
+    for (int64_t i = 0; i < l->count && cursors; i++) cursors[i] = peft__iterate(j, l->items[i]);
+    while (l->count && !j->status) {
+        row = peft__list_new(j, PEFT__TUPLE, l->count);
+        for (int64_t i = 0; i < l->count && peft__next(j, &cursors[i], &item); i++)
+            peft__list_add(j, row, item);
+        if (row.list->count < l->count) break;
+        peft__list_add(j, out, row);
     }
-    return peft__as_iterator(r, out);
+    return peft__as_iterator(out);
 }
-
 PEFT__BUILTIN(raise_exception) {
-    const peft__text *t = peft__to_text(r, v[1]).as.text;
-    return peft__refuse(r, "the template raises: %.*s", (int)PEFT__MIN(t->size, (size_t)200), t->data);
+    peft__value t = peft__to_text(j, v[1]);
+    return peft__refuse(j, "the template raises: %.*s", (int)PEFT__MIN(t.size, (size_t)200), t.text);
 }
 
-// The proleptic Gregorian calendar: days since 1970-01-01 to year, month and day (Hinnant's civil_from_days).
-static void peft__civil(int64_t days, int64_t *year, int *month, int *day) {
-    days += 719468;
-    int64_t era = (days >= 0 ? days : days - 146096) / 146097, of_era = days - era * 146097;
-    int64_t y = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365,
-            of_year = of_era - (365 * y + y / 4 - y / 100);
-    int64_t m = (5 * of_year + 2) / 153;
-    *day = (int)(of_year - (153 * m + 2) / 5 + 1);
-    *month = (int)(m < 10 ? m + 3 : m - 9);
-    *year = y + era * 400 + (*month <= 2);
-}
-
-static void peft__put_time(peft__render *r, const char *s, size_t n, int64_t now) {
-    static const char *const days[] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
-                                       "Thursday", "Friday", "Saturday"};
-    static const char *const months[] = {"January",   "February", "March",    "April",
-                                         "May",       "June",     "July",     "August",
-                                         "September", "October",  "November", "December"};
+static void peft__put_time(peft__jinja *j, const char *s, size_t n, int64_t now) {
+    static const char *const days[] = {
+        "Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
+    static const char *const months[] = {"January", "February", "March", "April", "May", "June", "July",
+        "August", "September", "October", "November", "December"};
     static const int before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
-    static const char letters[] = "YymdHIMSfjwe", widths[] = "122222226311";
-    int64_t of_day = (now % 86400 + 86400) % 86400, date = (now - of_day) / 86400, year;
-    int month, day, weekday = (int)(((date + 4) % 7 + 7) % 7), hour = (int)(of_day / 3600);
-    peft__civil(date, &year, &month, &day);
+    static const char letters[] = "YymdHIMSfjwe", widths[] = "122222226312";
+    int64_t of_day = (now % 86400 + 86400) % 86400,
+            date = (now - of_day) / 86400 + 719468;  // days since 0000-03-01
+    int64_t era = (date >= 0 ? date : date - 146096) / 146097, of_era = date - era * 146097;
+    int64_t y = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365,
+            of_year = of_era - (365 * y + y / 4 - y / 100), m = (5 * of_year + 2) / 153;
+    int day = (int)(of_year - (153 * m + 2) / 5 + 1), month = (int)(m < 10 ? m + 3 : m - 9),
+        hour = (int)(of_day / 3600), weekday = (int)(((date + 3) % 7 + 7) % 7);
+    int64_t year = y + era * 400 + (month <= 2);
     bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    int64_t numbers[] = {year, year % 100, month, day, hour, hour % 12 ? hour % 12 : 12,
-                         of_day / 60 % 60, of_day % 60, 0, before[month - 1] + day + (leap && month > 2),
-                         weekday, day};
-    for (size_t i = 0; i < n && !r->status; i++) {
-        bool bare = i + 2 < n && s[i] == '%' && s[i + 1] == '-';
-        if (s[i] != '%' || i + 1 >= n) {
-            peft__put(r, s + i, 1);
-            continue;
-        }
-        i += bare ? 2 : 1;
-        const char *known = s[i] ? strchr(letters, s[i]) : NULL;
+    int64_t numbers[] = {year, year % 100, month, day, hour, hour % 12 ? hour % 12 : 12, of_day / 60 % 60,
+        of_day % 60, 0, before[month - 1] + day + (leap && month > 2), weekday, day};
+    for (size_t i = 0; i < n && !j->status; i++) {
+        bool bare = i + 2 < n && s[i] == '%' && s[i + 1] == '-', field = s[i] == '%' && i + 1 < n;
+        if (field) i += bare ? 2 : 1;
+        const char *known = field && s[i] ? strchr(letters, s[i]) : NULL;
         if (known) {
             char text[32];
             peft__string_into(text, sizeof(text), "%lld", (long long)numbers[known - letters]);
-            if (s[i] == 'e' && day < 10 && !bare) peft__puts(r, " ");
-            for (int k = (int)strlen(text); k < widths[known - letters] - '0' && !bare; k++) peft__puts(r,
-                "0");
-            peft__puts(r, text);
-            continue;
-        }
-        switch (s[i]) {
-        case 'A': peft__puts(r, days[weekday]); break;
-        case 'a': peft__put(r, days[weekday], 3); break;
-        case 'B': peft__puts(r, months[month - 1]); break;
-        case 'b':
-        case 'h': peft__put(r, months[month - 1], 3); break;
-        case 'p': peft__puts(r, hour < 12 ? "AM" : "PM"); break;
-        case '%': peft__puts(r, "%"); break;
-        case 'n': peft__puts(r, "\n"); break;
-        case 't': peft__puts(r, "\t"); break;
-        case 'F': peft__put_time(r, "%Y-%m-%d", 8, now); break;
-        case 'T': peft__put_time(r, "%H:%M:%S", 8, now); break;
-        case 'Z':
-        case 'z': break;
-        default: peft__unable(r, "strftime_now: %%%c is not supported", s[i]);
-        }
+            peft__value fill = peft__text_of(s[i] == 'e' ? " " : "0");
+            if (!bare) peft__put_times(j, fill, widths[known - letters] - '0' - (int64_t)strlen(text));
+            peft__puts(j, text);
+        } else if (!field || s[i] == '%') peft__put(j, s + i, 1);
+        else if (s[i] == 'A' || s[i] == 'a')
+            peft__put(j, days[weekday], s[i] == 'a' ? 3 : strlen(days[weekday]));
+        else if (s[i] == 'B') peft__puts(j, months[month - 1]);
+        else if (s[i] == 'b' || s[i] == 'h') peft__put(j, months[month - 1], 3);
+        else if (s[i] == 'p') peft__puts(j, hour < 12 ? "AM" : "PM");
+        else if (s[i] == 'n' || s[i] == 't') peft__puts(j, s[i] == 'n' ? "\n" : "\t");
+        else if (s[i] == 'F') peft__put_time(j, "%Y-%m-%d", 8, now);
+        else if (s[i] == 'T') peft__put_time(j, "%H:%M:%S", 8, now);
+        else if (s[i] != 'Z' && s[i] != 'z') peft__unable(j, "strftime_now: %%%c is not supported", s[i]);
     }
 }
 
 PEFT__BUILTIN(strftime_now) {
-    size_t start = r->out.size;
-    const peft__text *t = peft__text_needed(r, v[1]);
-    peft__put_time(r, t->data, t->size,
-                   r->t->desc.now ? r->t->desc.now(r->t->desc.now_user) : (int64_t)time(NULL));
-    return peft__taken(r, start);
+    size_t start = j->out.size;
+    const peft_template_desc *d = &j->t->desc;
+    peft__value format = peft__text_needed(j, v[1]);
+    peft__put_time(j, format.text, format.size, d->now ? d->now(d->now_user) : (int64_t)time(NULL));
+    return peft__taken(j, start, false);
 }
 
-// ---- the table. A name may be several.
+// ---- the table of builtins. How to add one: a function PEFT__BUILTIN and a row.
 
 #define PEFT__OF(kind) (1u << PEFT__##kind)
-#define PEFT__TEXT_OR_FILTER (PEFT__OF(TEXT) | PEFT__FILTER)
 #define PEFT__LIST_CHANGES (PEFT__OF(LIST) | PEFT__CHANGES)
 #define PEFT__DICT_CHANGES (PEFT__OF(DICT) | PEFT__CHANGES)
-#define PEFT__NO_METHOD (PEFT__TEST | PEFT__GLOBAL)
-#define PEFT__TWO(a, b) ((a) << 8 | (b))
+#define PEFT__COUNTABLE \
+    (PEFT__OF(UNDEFINED) | PEFT__OF(TEXT) | PEFT__OF(LIST) | PEFT__OF(TUPLE) | PEFT__OF(DICT) | \
+        PEFT__OF(RANGE))
+
+PEFT__BUILTIN(is_kind) {  // how: a letter from 'a' on
+    static const unsigned kinds[] = {PEFT__OF(BOOLEAN), PEFT__OF(REAL), PEFT__OF(INTEGER), PEFT__OF(DICT),
+        PEFT__OF(NONE), PEFT__OF(TEXT), PEFT__OF(UNDEFINED), ~PEFT__OF(UNDEFINED),
+        PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER) | PEFT__OF(REAL), PEFT__COUNTABLE,
+        PEFT__COUNTABLE | PEFT__OF(VIEW) | PEFT__OF(ITERATOR) | PEFT__OF(LOOP),
+        PEFT__OF(UNDEFINED) | PEFT__OF(LOOP) | PEFT__OF(JOINER) | PEFT__OF(MACRO) | PEFT__OF(FUNCTION) |
+            PEFT__OF(METHOD)};
+    return peft__boolean(1u << v[0].kind & kinds[j->how - 'a']);
+}
 
 static const peft__builtin peft__builtins[] = {
-    {"capitalize", peft__do_case, "", PEFT__TEXT_OR_FILTER, PEFT__CAPITALIZE},
-    {"lower", peft__do_case, "", PEFT__TEXT_OR_FILTER, PEFT__LOWER},
-    {"upper", peft__do_case, "", PEFT__TEXT_OR_FILTER, PEFT__UPPER},
-    {"center", peft__do_center, "width ?fillchar", PEFT__OF(TEXT), '^'},
-    {"count", peft__do_count, "sub ?start ?end", PEFT__OF(TEXT), 0},
-    {"endswith", peft__do_begins, "suffix ?start ?end", PEFT__OF(TEXT), 1},
-    {"find", peft__do_find, "sub ?start ?end", PEFT__OF(TEXT), 0},
-    {"format", peft__do_format, "*", PEFT__OF(TEXT), 0},
-    {"index", peft__do_find, "sub ?start ?end", PEFT__OF(TEXT), 2},
-    {"isalnum", peft__do_all_are, "", PEFT__OF(TEXT), 'b'},
-    {"isalpha", peft__do_all_are, "", PEFT__OF(TEXT), 'a'},
-    {"isascii", peft__do_all_are, "", PEFT__OF(TEXT), 'c'},
-    {"isdecimal", peft__do_all_are, "", PEFT__OF(TEXT), 'e'},
-    {"isdigit", peft__do_all_are, "", PEFT__OF(TEXT), 'd'},
-    {"islower", peft__do_is_cased, "", PEFT__OF(TEXT), 0},
-    {"isnumeric", peft__do_all_are, "", PEFT__OF(TEXT), 'n'},
-    {"isspace", peft__do_all_are, "", PEFT__OF(TEXT), 's'},
-    {"isupper", peft__do_is_cased, "", PEFT__OF(TEXT), 1},
-    {"join", peft__do_join_method, "iterable", PEFT__OF(TEXT), 0},
-    {"ljust", peft__do_center, "width ?fillchar", PEFT__OF(TEXT), '<'},
-    {"lstrip", peft__do_strip, "?chars", PEFT__OF(TEXT), 1},
-    {"partition", peft__do_partition, "sep", PEFT__OF(TEXT), 0},
-    {"removeprefix", peft__do_without, "prefix", PEFT__OF(TEXT), 0},
-    {"removesuffix", peft__do_without, "suffix", PEFT__OF(TEXT), 1},
-    {"replace", peft__do_replace, "old new ?count", PEFT__OF(TEXT), 0},
-    {"rfind", peft__do_find, "sub ?start ?end", PEFT__OF(TEXT), 1},
-    {"rindex", peft__do_find, "sub ?start ?end", PEFT__OF(TEXT), 3},
-    {"rjust", peft__do_center, "width ?fillchar", PEFT__OF(TEXT), '>'},
-    {"rpartition", peft__do_partition, "sep", PEFT__OF(TEXT), 1},
-    {"rsplit", peft__do_split, "?sep ?maxsplit", PEFT__OF(TEXT), 1},
-    {"rstrip", peft__do_strip, "?chars", PEFT__OF(TEXT), 2},
-    {"split", peft__do_split, "?sep ?maxsplit", PEFT__OF(TEXT), 0},
-    {"splitlines", peft__do_splitlines, "?keepends", PEFT__OF(TEXT), 0},
-    {"startswith", peft__do_begins, "prefix ?start ?end", PEFT__OF(TEXT), 0},
-    {"strip", peft__do_strip, "?chars", PEFT__OF(TEXT), 3},
-    {"swapcase", peft__do_case, "", PEFT__OF(TEXT), PEFT__SWAP},
-    {"title", peft__do_case, "", PEFT__OF(TEXT), PEFT__TITLE},
-    {"zfill", peft__do_zfill, "width", PEFT__OF(TEXT), 0},
-    {"append", peft__do_append, "object", PEFT__LIST_CHANGES, 0},
-    {"clear", peft__do_clear, "", PEFT__LIST_CHANGES | PEFT__OF(DICT), 0},
-    {"copy", peft__do_copy, "", PEFT__OF(LIST) | PEFT__OF(DICT), 0},
-    {"count", peft__do_count_items, "value", PEFT__OF(LIST) | PEFT__OF(TUPLE), 0},
-    {"extend", peft__do_extend, "iterable", PEFT__LIST_CHANGES, 0},
-    {"index", peft__do_place, "value", PEFT__OF(LIST) | PEFT__OF(TUPLE), 0},
-    {"insert", peft__do_insert, "index object", PEFT__LIST_CHANGES, 0},
-    {"pop", peft__do_pop_item, "?index", PEFT__LIST_CHANGES, 0},
-    {"remove", peft__do_place, "value", PEFT__LIST_CHANGES, 1},
-    {"reverse", peft__do_reverse_in_place, "", PEFT__LIST_CHANGES, 0},
-    {"sort", peft__do_sort_in_place, "?key ?reverse", PEFT__LIST_CHANGES, 0},
-    {"get", peft__do_get, "key ?default", PEFT__OF(DICT), 0},
-    {"items", peft__do_view, "", PEFT__OF(DICT), 2},
-    {"keys", peft__do_view, "", PEFT__OF(DICT), 0},
-    {"pop", peft__do_pop_key, "key ?default", PEFT__DICT_CHANGES, 0},
-    {"popitem", peft__do_popitem, "", PEFT__DICT_CHANGES, 0},
-    {"setdefault", peft__do_setdefault, "key ?default", PEFT__DICT_CHANGES, 0},
-    {"update", peft__do_update, "*", PEFT__DICT_CHANGES, 0},
-    {"values", peft__do_view, "", PEFT__OF(DICT), 1},
-    {"cycle", peft__do_cycle, "*", PEFT__OF(LOOP), 0},
-    {"changed", peft__do_changed, "*", PEFT__OF(LOOP), 0},
-    {"next", peft__do_next, "", PEFT__OF(CYCLER), 0},
-    {"reset", peft__do_next, "", PEFT__OF(CYCLER), 1},
-    {"is_integer", peft__do_is_integer, "", PEFT__OF(REAL), 0},
-    {"== eq equalto", peft__do_is_compared, "other", PEFT__TEST, PEFT__TWO('=', '=')},
-    {"!= ne", peft__do_is_compared, "other", PEFT__TEST, PEFT__TWO('!', '=')},
-    {"< lt lessthan", peft__do_is_compared, "other", PEFT__TEST, '<'},
-    {"<= le", peft__do_is_compared, "other", PEFT__TEST, PEFT__TWO('<', '=')},
-    {"> gt greaterthan", peft__do_is_compared, "other", PEFT__TEST, '>'},
-    {">= ge", peft__do_is_compared, "other", PEFT__TEST, PEFT__TWO('>', '=')},
-    {"boolean", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(BOOLEAN)},
-    {"callable", peft__do_is_kind, "", PEFT__TEST,
-     PEFT__OF(UNDEFINED) | PEFT__OF(LOOP) | PEFT__OF(JOINER) | PEFT__OF(MACRO) | PEFT__OF(FUNCTION) |
-         PEFT__OF(METHOD)},
-    {"defined", peft__do_is_kind, "", PEFT__TEST, 0xFFFFF & ~PEFT__OF(UNDEFINED)},
-    {"divisibleby", peft__do_is_remainder, "num", PEFT__TEST, 0},
-    {"escaped", peft__do_is_escaped, "", PEFT__TEST, 0},
-    {"even", peft__do_is_remainder, "", PEFT__TEST, 0},
-    {"false", peft__do_is_boolean, "", PEFT__TEST, 0},
-    {"filter", peft__do_is_builtin, "", PEFT__TEST, PEFT__FILTER},
-    {"float", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(REAL)},
-    {"in", peft__do_is_in, "seq", PEFT__TEST, 0},
-    {"integer", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(INTEGER)},
-    {"iterable", peft__do_is_kind, "", PEFT__TEST,
-     PEFT__OF(UNDEFINED) | PEFT__OF(TEXT) | PEFT__OF(LIST) | PEFT__OF(TUPLE) | PEFT__OF(DICT) |
-         PEFT__OF(RANGE) | PEFT__OF(VIEW) | PEFT__OF(ITERATOR) | PEFT__OF(LOOP)},
-    {"lower", peft__do_is_cased, "", PEFT__TEST, 0},
-    {"mapping", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(DICT)},
-    {"none", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(NONE)},
-    {"number", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER) | PEFT__OF(REAL)},
-    {"odd", peft__do_is_remainder, "", PEFT__TEST, 1},
-    {"sameas", peft__do_is_sameas, "other", PEFT__TEST, 0},
-    {"sequence", peft__do_is_kind, "", PEFT__TEST,
-     PEFT__OF(UNDEFINED) | PEFT__OF(TEXT) | PEFT__OF(LIST) | PEFT__OF(TUPLE) | PEFT__OF(DICT) |
-         PEFT__OF(RANGE)},
-    {"string", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(TEXT)},
-    {"test", peft__do_is_builtin, "", PEFT__TEST, PEFT__TEST},
-    {"true", peft__do_is_boolean, "", PEFT__TEST, 1},
-    {"undefined", peft__do_is_kind, "", PEFT__TEST, PEFT__OF(UNDEFINED)},
-    {"upper", peft__do_is_cased, "", PEFT__TEST, 1},
-    {"cycler", peft__do_cycler, "*", PEFT__GLOBAL, 0},
-    {"dict", peft__do_dict, "*", PEFT__GLOBAL, 0},
-    {"joiner", peft__do_joiner, "?sep", PEFT__GLOBAL, 0},
-    {"lipsum", peft__do_unsupported, "*", PEFT__GLOBAL, 0},
-    {"namespace", peft__do_dict, "*", PEFT__GLOBAL, 1},
-    {"raise_exception", peft__do_raise_exception, "message", PEFT__GLOBAL | PEFT__CHAT_ONLY, 0},
-    {"range", peft__do_range, "*", PEFT__GLOBAL, 0},
-    {"strftime_now", peft__do_strftime_now, "format", PEFT__GLOBAL | PEFT__CHAT_ONLY, 0},
-    {"zip", peft__do_zip, "*", PEFT__GLOBAL | PEFT__PLAIN_ONLY, 0},
-    {"abs", peft__do_abs, "", PEFT__FILTER, 0},
-    {"attr", peft__do_attr, "name", PEFT__FILTER, 0},
-    {"batch", peft__do_batch, "linecount ?fill_with", PEFT__FILTER, 0},
-    {"center", peft__do_center, "?width", PEFT__FILTER, 'f'},
-    {"choice", peft__do_random, "", PEFT__FILTER | PEFT__PLAIN_ONLY, 1},
-    {"default d", peft__do_default, "?default_value ?boolean", PEFT__FILTER, 0},
-    {"dictsort", peft__do_dictsort, "?case_sensitive ?by ?reverse", PEFT__FILTER, 0},
-    {"escape e", peft__do_escape, "", PEFT__FILTER, 0},
-    {"first", peft__do_first, "", PEFT__FILTER, 0},
-    {"float", peft__do_float, "?default", PEFT__FILTER, 0},
-    {"forceescape", peft__do_safe, "", PEFT__FILTER, 0},
-    {"format", peft__do_format_filter, "*", PEFT__FILTER, 0},
-    {"groupby", peft__do_groupby, "attribute ?default ?case_sensitive", PEFT__FILTER, 0},
-    {"highlight", peft__do_highlight, "", PEFT__FILTER | PEFT__PLAIN_ONLY, 0},
-    {"indent", peft__do_indent, "?width ?first ?blank", PEFT__FILTER, 0},
-    {"int", peft__do_int, "?default ?base", PEFT__FILTER, 0},
-    {"items", peft__do_items, "", PEFT__FILTER, 0},
-    {"join", peft__do_join, "?d ?attribute", PEFT__FILTER, 0},
-    {"last", peft__do_last, "", PEFT__FILTER, 0},
-    {"length count", peft__do_length, "", PEFT__FILTER, 0},
-    {"list", peft__do_list, "", PEFT__FILTER, 0},
-    {"map", peft__do_lazy, "*", PEFT__FILTER, PEFT__MAPS},
-    {"max", peft__do_extreme, "?case_sensitive ?attribute", PEFT__FILTER, '>'},
-    {"min", peft__do_extreme, "?case_sensitive ?attribute", PEFT__FILTER, '<'},
-    {"most_frequent", peft__do_most_frequent, "", PEFT__FILTER | PEFT__PLAIN_ONLY, 0},
-    {"filesizeformat pprint striptags urlencode urlize wordcount wordwrap xmlattr", peft__do_unsupported,
-     "*", PEFT__FILTER, 0},
-    {"random", peft__do_random, "", PEFT__FILTER, 0},
-    {"reject", peft__do_lazy, "*", PEFT__FILTER, 0},
-    {"rejectattr", peft__do_lazy, "*", PEFT__FILTER, PEFT__OF_ATTRIBUTE},
-    {"replace", peft__do_replace, "old new ?count", PEFT__FILTER, 1},
-    {"reverse", peft__do_reverse, "", PEFT__FILTER, 0},
-    {"round", peft__do_round, "?precision ?method", PEFT__FILTER, 0},
-    {"safe", peft__do_safe, "", PEFT__FILTER, 1},
-    {"select", peft__do_lazy, "*", PEFT__FILTER, PEFT__KEEPS},
-    {"selectattr", peft__do_lazy, "*", PEFT__FILTER, PEFT__KEEPS | PEFT__OF_ATTRIBUTE},
-    {"slice", peft__do_slice, "slices ?fill_with", PEFT__FILTER, 0},
-    {"sort", peft__do_sort, "?reverse ?case_sensitive ?attribute", PEFT__FILTER, 0},
-    {"string", peft__do_string, "", PEFT__FILTER, 0},
-    {"sum", peft__do_sum, "?attribute ?start", PEFT__FILTER, 0},
-    {"title", peft__do_case, "", PEFT__FILTER, PEFT__TITLE_FILTER},
-    {"tojson", peft__do_tojson, "?ensure_ascii ?indent ?separators ?sort_keys",
-        PEFT__FILTER | PEFT__CHAT_ONLY, 0},
-    {"tojson", peft__do_tojson, "?indent", PEFT__FILTER | PEFT__PLAIN_ONLY, 0},
-    {"trim", peft__do_strip, "?chars", PEFT__FILTER, 3},
-    {"truncate", peft__do_truncate, "?length ?killwords ?end ?leeway", PEFT__FILTER, 0},
-    {"unique", peft__do_unique, "?case_sensitive ?attribute", PEFT__FILTER, 0},
-};
-
-// Attributes that Python's values have and these do not: to use one is an error, not undefined.
-static const peft__builtin peft__lacking[] = {
+    // methods
+    {"capitalize lower upper", peft__do_case, "", PEFT__OF(TEXT) | PEFT__FILTER, "clu"},
+    {"title swapcase", peft__do_case, "", PEFT__OF(TEXT), "ts"},
+    {"center ljust rjust", peft__do_center, "width ?fillchar", PEFT__OF(TEXT), "^<>"},
+    {"zfill", peft__do_center, "width", PEFT__OF(TEXT), "z"},
+    {"count", peft__do_count, "sub ?start ?end", PEFT__OF(TEXT), NULL},
+    {"find rfind index rindex", peft__do_find, "sub ?start ?end", PEFT__OF(TEXT), "0123"},
+    {"startswith endswith", peft__do_begins, "affix ?start ?end", PEFT__OF(TEXT), "01"},
+    {"removeprefix removesuffix", peft__do_without, "affix", PEFT__OF(TEXT), "01"},
+    {"format", peft__do_format, "*", PEFT__OF(TEXT), NULL},
+    {"isalnum isalpha isascii isdecimal isdigit islower isnumeric isspace isupper", peft__do_all_are, "",
+        PEFT__OF(TEXT), "bacedlnsu"},
+    {"join", peft__do_join, "iterable", PEFT__OF(TEXT), "1"},
+    {"lstrip rstrip strip", peft__do_strip, "?chars", PEFT__OF(TEXT), "123"},
+    {"partition rpartition", peft__do_partition, "sep", PEFT__OF(TEXT), "01"},
+    {"replace", peft__do_replace, "old new ?count", PEFT__OF(TEXT), NULL},
+    {"split rsplit", peft__do_split, "?sep ?maxsplit", PEFT__OF(TEXT), "01"},
+    {"splitlines", peft__do_splitlines, "?keepends", PEFT__OF(TEXT), NULL},
+    {"append", peft__do_insert, "object", PEFT__LIST_CHANGES, "a"},
+    {"insert", peft__do_insert, "index object", PEFT__LIST_CHANGES, NULL},
+    {"clear", peft__do_clear, "", PEFT__LIST_CHANGES | PEFT__OF(DICT), NULL},
+    {"copy", peft__do_copy, "", PEFT__OF(LIST) | PEFT__OF(DICT), NULL},
+    {"count index", peft__do_search, "value", PEFT__OF(LIST) | PEFT__OF(TUPLE), "ci"},
+    {"extend", peft__do_extend, "iterable", PEFT__LIST_CHANGES, NULL},
+    {"pop", peft__do_pop_item, "?index", PEFT__LIST_CHANGES, NULL},
+    {"remove", peft__do_search, "value", PEFT__LIST_CHANGES, "r"},
+    {"reverse", peft__do_reverse, "", PEFT__LIST_CHANGES, "1"},
+    {"sort", peft__do_sort_in_place, "?key ?reverse", PEFT__LIST_CHANGES, NULL},
+    {"get", peft__do_get, "key ?default", PEFT__OF(DICT), NULL},
+    {"pop setdefault", peft__do_get, "key ?default", PEFT__DICT_CHANGES, "ps"},
+    {"keys values items", peft__do_view, "", PEFT__OF(DICT), "012"},
+    {"popitem", peft__do_popitem, "", PEFT__DICT_CHANGES, NULL},
+    {"update", peft__do_update, "*", PEFT__DICT_CHANGES, NULL},
+    {"cycle", peft__do_cycle, "*", PEFT__OF(LOOP), NULL},
+    {"changed", peft__do_changed, "*", PEFT__OF(LOOP), NULL},
+    {"next reset", peft__do_next, "", PEFT__OF(CYCLER), "01"},
+    {"is_integer", peft__do_is_integer, "", PEFT__OF(REAL), NULL},
+    // attributes that Python's values have and these have not: to use one is an error, not undefined
     {"casefold encode expandtabs format_map isidentifier isprintable istitle maketrans translate", NULL, "",
-     PEFT__OF(TEXT), 0},
-    {"fromkeys", NULL, "", PEFT__OF(DICT), 0},
-    {"count index start stop step", NULL, "", PEFT__OF(RANGE), 0},
-    {"isdisjoint mapping", NULL, "", PEFT__OF(VIEW), 0},
-    {"as_integer_ratio bit_count bit_length conjugate denominator from_bytes imag numerator real to_bytes",
-        NULL,
-     "", PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER), 0},
-    {"as_integer_ratio conjugate fromhex hex imag real", NULL, "", PEFT__OF(REAL), 0},
-    {"arguments caller catch_kwargs catch_varargs explicit_caller", NULL, "", PEFT__OF(MACRO), 0},
-    {"items pos", NULL, "", PEFT__OF(CYCLER), 0},
-    {"sep used", NULL, "", PEFT__OF(JOINER), 0},
-};
+        PEFT__OF(TEXT), NULL},
+    {"fromkeys", NULL, "", PEFT__OF(DICT), NULL},
+    {"count index start stop step", NULL, "", PEFT__OF(RANGE), NULL},
+    {"isdisjoint mapping", NULL, "", PEFT__OF(VIEW), NULL},
+    {"bit_count bit_length denominator from_bytes numerator to_bytes", NULL, "",
+        PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER), NULL},
+    {"as_integer_ratio conjugate fromhex hex imag real", NULL, "",
+        PEFT__OF(BOOLEAN) | PEFT__OF(INTEGER) | PEFT__OF(REAL), NULL},
+    {"arguments caller catch_kwargs catch_varargs explicit_caller", NULL, "", PEFT__OF(MACRO), NULL},
+    {"items pos sep used", NULL, "", PEFT__OF(CYCLER) | PEFT__OF(JOINER), NULL},
+    // tests
+    {"== eq equalto != ne < lt lessthan <= le > gt greaterthan >= ge", peft__do_is_compared, "other",
+        PEFT__TEST, "===!!<<<ll>>>gg"},
+    {"in", peft__do_is_compared, "seq", PEFT__TEST, "i"},
+    {"boolean float integer mapping none string undefined defined number sequence iterable callable",
+        peft__do_is_kind, "", PEFT__TEST, "abcdefghijkl"},
+    {"divisibleby", peft__do_is_remainder, "num", PEFT__TEST, NULL},
+    {"even odd", peft__do_is_remainder, "", PEFT__TEST, "01"},
+    {"false true escaped", peft__do_is_flag, "", PEFT__TEST, "012"},
+    {"filter test", peft__do_is_builtin, "", PEFT__TEST, "ft"},
+    {"lower upper", peft__do_all_are, "", PEFT__TEST, "lu"},
+    {"sameas", peft__do_is_sameas, "other", PEFT__TEST, NULL},
+    // functions
+    {"cycler", peft__do_cycler, "*", PEFT__GLOBAL, NULL},
+    {"dict namespace", peft__do_dict, "*", PEFT__GLOBAL, "01"},
+    {"joiner", peft__do_joiner, "?sep", PEFT__GLOBAL, NULL},
+    {"lipsum", peft__do_unsupported, "*", PEFT__GLOBAL, NULL},
+    {"raise_exception", peft__do_raise_exception, "message", PEFT__GLOBAL | PEFT__CHAT_ONLY, NULL},
+    {"range", peft__do_range, "*", PEFT__GLOBAL, NULL},
+    {"strftime_now", peft__do_strftime_now, "format", PEFT__GLOBAL | PEFT__CHAT_ONLY, NULL},
+    {"zip", peft__do_zip, "*", PEFT__GLOBAL | PEFT__PLAIN_ONLY, NULL},
+    // filters
+    {"abs", peft__do_abs, "", PEFT__FILTER, NULL}, {"attr", peft__do_attr, "name", PEFT__FILTER, NULL},
+    {"batch", peft__do_parts, "linecount ?fill_with", PEFT__FILTER, "1"},
+    {"slice", peft__do_parts, "slices ?fill_with", PEFT__FILTER, NULL},
+    {"center", peft__do_center, "?width", PEFT__FILTER, "f"},
+    {"choice", peft__do_random, "", PEFT__FILTER | PEFT__PLAIN_ONLY, "1"},
+    {"default d", peft__do_default, "?default_value ?boolean", PEFT__FILTER, NULL},
+    {"dictsort", peft__do_dictsort, "?case_sensitive ?by ?reverse", PEFT__FILTER, NULL},
+    {"escape e forceescape safe", peft__do_safe, "", PEFT__FILTER, "eefs"},
+    {"first last", peft__do_end, "", PEFT__FILTER, "01"},
+    {"float", peft__do_float, "?default", PEFT__FILTER, NULL},
+    {"format", peft__do_format_filter, "*", PEFT__FILTER, NULL},
+    {"groupby", peft__do_groupby, "attribute ?default ?case_sensitive", PEFT__FILTER, NULL},
+    {"highlight", peft__do_highlight, "", PEFT__FILTER | PEFT__PLAIN_ONLY, NULL},
+    {"indent", peft__do_indent, "?width ?first ?blank", PEFT__FILTER, NULL},
+    {"int", peft__do_int, "?default ?base", PEFT__FILTER, NULL},
+    {"items", peft__do_items, "", PEFT__FILTER, NULL},
+    {"join", peft__do_join, "?d ?attribute", PEFT__FILTER, NULL},
+    {"length count", peft__do_length, "", PEFT__FILTER, NULL},
+    {"list", peft__do_list, "", PEFT__FILTER, NULL},
+    {"map reject select rejectattr selectattr", peft__do_map, "*", PEFT__FILTER, "10426"},
+    {"min max", peft__do_extreme, "?case_sensitive ?attribute", PEFT__FILTER, "<>"},
+    {"unique", peft__do_extreme, "?case_sensitive ?attribute", PEFT__FILTER, "u"},
+    {"most_frequent", peft__do_most_frequent, "", PEFT__FILTER | PEFT__PLAIN_ONLY, NULL},
+    {"filesizeformat pprint striptags urlencode urlize wordcount wordwrap xmlattr", peft__do_unsupported, "*",
+        PEFT__FILTER, NULL},
+    {"random", peft__do_random, "", PEFT__FILTER, NULL},
+    {"replace", peft__do_replace, "old new ?count", PEFT__FILTER, "1"},
+    {"reverse", peft__do_reverse, "", PEFT__FILTER, NULL},
+    {"round", peft__do_round, "?precision ?method", PEFT__FILTER, NULL},
+    {"sort", peft__do_sort, "?reverse ?case_sensitive ?attribute", PEFT__FILTER, NULL},
+    {"string", peft__do_string, "", PEFT__FILTER, NULL},
+    {"sum", peft__do_sum, "?attribute ?start", PEFT__FILTER, NULL},
+    {"title", peft__do_case, "", PEFT__FILTER, "f"},
+    {"tojson", peft__do_tojson, "?ensure_ascii ?indent ?separators ?sort_keys",
+        PEFT__FILTER | PEFT__CHAT_ONLY, NULL},
+    {"tojson", peft__do_tojson, "?indent", PEFT__FILTER | PEFT__PLAIN_ONLY, NULL},
+    {"trim", peft__do_strip, "?chars", PEFT__FILTER, "3"},
+    {"truncate", peft__do_truncate, "?length ?killwords ?end ?leeway", PEFT__FILTER, NULL}};
 
-static const peft__builtin *peft__find_row(const peft__builtin *table, int64_t count, unsigned kinds,
-                                           unsigned hidden, const peft__text *name) {
-    for (const peft__builtin *b = table; b < table + count; b++) {
-        if (kinds < PEFT__FILTER && b->kinds & PEFT__NO_METHOD) break;  // methods come first
+// The builtin of a name as PEFT__FILTER, PEFT__TEST, PEFT__GLOBAL or as a method of a kind, whose bit is
+// given.
+static const peft__builtin *peft__find_builtin(
+    const peft_template *t, unsigned kinds, peft__value name, char *how) {
+    unsigned hidden = t->desc.chat ? PEFT__PLAIN_ONLY : PEFT__CHAT_ONLY;
+    for (const peft__builtin *b = peft__builtins; b < peft__builtins + PEFT__COUNT(peft__builtins); b++) {
+        if (kinds < PEFT__FILTER && b->kinds & (PEFT__TEST | PEFT__GLOBAL)) break;  // methods come first
         if (!(b->kinds & kinds) || b->kinds & hidden) continue;
-        for (const char *s = b->name, *space; s; s = space ? space + 1 : NULL) {
+        int which = 0;
+        for (const char *s = b->name, *space; s; s = space ? space + 1 : NULL, which++) {
             space = strchr(s, ' ');
-            if (name->size && *s == name->data[0] && strcspn(s, " ") == name->size &&
-                memcmp(s, name->data, name->size) == 0)
-                return b;
+            if (!name.size || *s != *name.text || strcspn(s, " ") != name.size ||
+                memcmp(s, name.text, name.size) != 0)
+                continue;
+            *how = b->how ? b->how[which] : (char)0;
+            return b;
         }
     }
     return NULL;
 }
 
-// A row of the table for PEFT__FILTER, PEFT__TEST, PEFT__GLOBAL or the bit of a kind, whose methods are
-// meant.
-static const peft__builtin *peft__find_builtin(const peft_template *t, unsigned kinds,
-    const peft__text *name) {
-    return peft__find_row(peft__builtins, PEFT__COUNT(peft__builtins), kinds,
-                          t->desc.chat ? PEFT__PLAIN_ONLY : PEFT__CHAT_ONLY, name);
-}
-static bool peft__lacks(peft__value v, const peft__text *name) {
-    return peft__find_row(peft__lacking, PEFT__COUNT(peft__lacking), 1u << v.kind, 0, name) != NULL;
-}
-
 // ---- the interface
 
-static peft__value peft__value_of_json(peft__render *r, const peft__json *j) {
-    peft__value v = peft__none();
-    switch (j->type) {
-    case PEFT__JSON_BOOL: return peft__boolean(j->boolean);
+static peft__value peft__value_of_json(peft__jinja *j, const peft__json *v) {
+    peft__value all = peft__none();
+    switch (v->type) {
+    case PEFT__JSON_BOOL: return peft__boolean(v->boolean);
     case PEFT__JSON_NUMBER:
-        if (j->whole == PEFT__JSON_TOO_LONG) return peft__big_number(r);
-        return j->whole ? peft__integer(j->integer) : peft__real(j->number);
-    case PEFT__JSON_STRING: return peft__text_at(r, j->string, j->length);
+        if (v->whole == PEFT__JSON_TOO_LONG) return peft__big_number(j);
+        return v->whole ? peft__integer(v->integer) : peft__real(v->number);
+    case PEFT__JSON_STRING: return peft__text(v->string, v->length);
     case PEFT__JSON_ARRAY:
-        v = peft__list_new(r, PEFT__LIST, (int64_t)j->length);
-        for (const peft__json *i = j->child; i && !r->status; i = i->next)
-            peft__list_add(r, v, peft__value_of_json(r, i));
+        all = peft__list_new(j, PEFT__LIST, (int64_t)v->length);
+        for (const peft__json *i = v->child; i && !j->status; i = i->next)
+            peft__list_add(j, all, peft__value_of_json(j, i));
         break;
     case PEFT__JSON_OBJECT:
-        v = peft__dict_new(r);
-        for (const peft__json *i = j->child; i && !r->status; i = i->next) {
-            peft__value key = peft__text_at(r, i->key, i->key_length), item = peft__value_of_json(r, i);
-            if (!r->status) peft__dict_set(r, v.as.dict, key, item);
+        all = peft__dict_new(j);
+        for (const peft__json *i = v->child; i && !j->status; i = i->next) {
+            peft__value item = peft__value_of_json(j, i);
+            peft__dict_set(j, all.dict, peft__text(i->key, i->key_length), item);
         }
         break;
     default: break;
     }
-    return v;
+    return all;
 }
 
-// Line ends become \n; one at the end goes, as Jinja does it.
-static size_t peft__normal_lines(char *out, const char *text, size_t n, bool keep_last) {
-    size_t size = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (text[i] == '\r' && i + 1 < n && text[i + 1] == '\n') continue;
-        out[size++] = text[i] == '\r' ? '\n' : text[i];
-    }
-    if (size && out[size - 1] == '\n' && !keep_last) size--;
-    out[size] = 0;
-    return size;
+// The source with its line ends as \n; one at the end goes, as Jinja does it.
+static void peft__template_source(peft_template *t, const char *text, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (text[i] != '\r' || i + 1 == n || text[i + 1] != '\n')
+            t->source[t->size++] = text[i] == '\r' ? '\n' : text[i];
+    if (t->size && t->source[t->size - 1] == '\n' && !t->desc.keep_trailing_newline) t->size--;
+    t->source[t->size] = 0;
 }
 
 static peft_status peft__template_compile(peft_template *t) {
-    peft__parser p;
-    memset(&p, 0, sizeof(p));
-    p.t = t;
-    p.sealed = 1;
-    peft__lex(&p);
-    if (!p.status) t->body = peft__parse_body(&p, NULL);
-    if (!p.status) t->root = peft__frame_new(&p, NULL);
-    if (!p.status) peft__scan_scope(&p, t->root, NULL, t->body);
-    peft__free(t->ctx, p.tokens);
-    t->names = p.names;
-    return p.status;
+    static const char *const special[] = {"caller", "varargs", "kwargs"};
+    peft__jinja j;
+    memset(&j, 0, sizeof(j));
+    j.t = t;
+    j.arena = &t->tree;
+    j.max_memory = SIZE_MAX / 2;
+    j.steps = 1 << 24;  // for many names: the rest takes time in proportion to the text
+    j.s = j.tag = j.before = t->source;
+    j.end = t->source + t->size;
+    t->root = peft__area_new(&j);
+    for (int i = 0; i < 3; i++)
+        t->special[i] = peft__mention_name(&j, peft__text_of(special[i]), false, false);
+    t->loop = peft__mention_name(&j, peft__text_of("loop"), false, false);
+    t->body = peft__parse_body(&j, NULL);
+    j.at = j.lacking;
+    if (j.lacking)
+        peft__no_builtin(
+            &j, j.lacking->kind == PEFT__TERM_FILTER ? PEFT__FILTER : PEFT__TEST, j.lacking->value);
+    for (const peft__area *area = j.areas; area && !j.status; area = area->earlier)
+        for (peft__mention *m = area->mentions; m;
+             m = m->next)  // a scope has the value that is outside of it
+            for (const peft__area *p = area->parent; p && m->stored_first && peft__spend(&j, 0);
+                 p = p->parent)
+                m->stored_first = !peft__mentioned(p, m->name);
+    return j.status;
 }
 
 PEFTDEF void peft_template_destroy(peft_template *t) {
@@ -28578,6 +27535,7 @@ PEFTDEF void peft_template_destroy(peft_template *t) {
     peft__arena_free(&t->input);
     peft__string_free(&t->out);
     peft__string_free(&t->spans);
+    peft__free(t->ctx, t->names);
     peft__free(t->ctx, t);
 }
 
@@ -28609,39 +27567,42 @@ PEFTDEF peft_status peft_template_create(const peft_template_desc *d, peft_templ
     t->name = peft__arena_strdup(&t->tree, name, strlen(name));
     t->source = t->name ? (char *)peft__arena_alloc(&t->tree, n + 1) : NULL;
     peft_status status = t->source ? PEFT_OK : PEFT_ERROR_MEMORY;
-    if (!status) t->size = peft__normal_lines(t->source, d->text, n, d->keep_trailing_newline);
+    if (!status) peft__template_source(t, d->text, n);
     if (!status) status = peft__template_compile(t);
     if (status) peft_template_destroy(t);
     else *out = t;
     return status;
 }
 
-static peft_status peft__template_run(peft_template *t, const peft__json *record) {
-    peft__render r;
-    memset(&r, 0, sizeof(r));
-    r.t = t;
-    r.ctx = t->ctx;
-    r.steps = t->limits.max_steps;
-    r.out = t->out;
-    r.out.size = 0;
-    r.out.failed = false;
-    t->spans.size = 0;
-    t->spans.failed = false;
-    t->spans_inexact = false;
-    peft_rng_seed(&r.rng, t->desc.seed);
+static peft_status peft__template_run(peft_template *t, const peft__json *values) {
+    peft__jinja j;
+    memset(&j, 0, sizeof(j));
+    j.t = t;
+    j.arena = &t->values;
+    j.max_memory = t->limits.max_memory;
+    j.steps = t->limits.max_steps;
+    j.out = t->out;
+    j.out.size = t->spans.size = 0;
+    j.out.failed = t->spans.failed = t->spans_inexact = false;
+    peft_rng_seed(&j.rng, t->desc.seed);
     peft__arena_reset(&t->values);
-    peft__value dict = peft__value_of_json(&r, record);
-    if (!r.status && dict.kind != PEFT__DICT) peft__refuse(&r, "the values are not a JSON object");
-    r.record = r.status ? NULL : dict.as.dict;
-    peft__scope *s = r.status ? NULL : peft__enter(&r, t->root, NULL, NULL);
-    if (s) peft__run_terms(&r, t->body, s);
-    if (!r.status && !peft__string_append(&r.out, "", 0)) r.status = PEFT_ERROR_MEMORY;
-    t->out = r.out;
-    return r.status;
+    peft__value record = peft__value_of_json(&j, values);
+    if (record.kind != PEFT__DICT) peft__refuse(&j, "the values are not a JSON object");
+    j.globals = (peft__value *)peft__room(&j, (size_t)t->name_count * sizeof(peft__value));
+    for (int64_t i = 0; i < t->name_count && !j.status; i++) {
+        peft__value v = peft__dict_get(&j, record.dict, t->names[i].text);
+        j.globals[i] = peft__given(v) ? v : t->names[i].global;
+    }
+    for (const peft__mention *m = t->root->mentions; m && !j.status; m = m->next)
+        if (m->stored_first) j.globals[m->name] = peft__missing();
+    if (!j.status) peft__run_terms(&j, t->body, NULL);
+    if (!j.status && !peft__string_append(&j.out, "", 0)) j.status = PEFT_ERROR_MEMORY;
+    t->out = j.out;
+    return j.status;
 }
 
-PEFTDEF peft_status peft_template_render(peft_template *t, const char *json, size_t length, const char **text,
-                                         size_t *size) {
+PEFTDEF peft_status peft_template_render(
+    peft_template *t, const char *json, size_t length, const char **text, size_t *size) {
     peft__json *record = NULL;
     *text = NULL;
     if (size) *size = 0;
@@ -28656,8 +27617,7 @@ PEFTDEF peft_status peft_template_render(peft_template *t, const char *json, siz
     if (size) *size = t->out.size;
     return PEFT_OK;
 }
-
-// ---- templates
+// ---- templates of datasets: fields alone are filled in here, all else is Jinja's
 
 typedef struct peft__part {
     const char *text;  // as it stands, or the name of a field
@@ -28666,7 +27626,7 @@ typedef struct peft__part {
 } peft__part;
 
 typedef struct peft__template {
-    const char *what;      // "prompt" or "completion", for messages
+    const char *what;  // "prompt" or "completion", for messages
     peft__part *parts;
     int64_t count;
     peft_template *jinja;  // not fields only: to be destroyed
@@ -28677,65 +27637,55 @@ static void peft__trim(const char **text, size_t *n) {
     while (*n && ((*text)[*n - 1] == ' ' || (*text)[*n - 1] == '\t')) --*n;
 }
 
-static peft_status peft__template_parse(peft_context *ctx, peft__arena *arena, const char *what, const char *text, peft__template *out) {
-    size_t opened = 0;
-    for (const char *p = text; (p = strstr(p, "{{")) != NULL; p += 2) opened++;
+// {{field}}; or FLAN's {field}, where {{ and }} stand for braces.
+static peft_status peft__template_split(peft_context *ctx, peft__arena *arena, const char *what,
+    const char *text, bool flan, peft__template *out) {
+    size_t width = flan ? 1 : 2;
+    memset(out, 0, sizeof(*out));
     out->what = what;
-    out->count = 0;
-    out->jinja = NULL;
-    out->parts = (peft__part *)peft__arena_alloc(arena, (2 * opened + 1) * sizeof(peft__part));
+    out->parts = (peft__part *)peft__arena_alloc(arena, (strlen(text) + 1) * sizeof(peft__part));
     if (!out->parts) return PEFT_ERROR_MEMORY;
-    for (const char *at = text; *at;) {
-        const char *open = strstr(at, "{{"), *stop = open ? open : at + strlen(at);
-        if (stop > at) {
-            peft__part literal = {at, (size_t)(stop - at), false};
-            out->parts[out->count++] = literal;
+    for (const char *at = text, *next; *at; at = next) {
+        const char *open = flan ? at + strcspn(at, "{}") : strstr(at, "{{"), *close;
+        peft__part part = {at, open ? (size_t)(open - at) : strlen(at), false};
+        bool twice = flan && !part.size && at[1] == at[0];
+        next = at + part.size;
+        if (twice) part.size = 1, next = at + 2;
+        else if (!part.size) {
+            close = *at == '{' ? strstr(at + width, flan ? "}" : "}}") : NULL;
+            if (!close)
+                return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
+                    flan ? "%s template: the brace at byte %lld has no other"
+                        : "%s template: \"{{\" at byte %lld is not closed",
+                    what, (long long)(at - text));
+            part.text = at + width;
+            part.size = (size_t)(close - part.text);
+            part.field = true;
+            peft__trim(&part.text, &part.size);
+            if (!part.size)
+                return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s template: no field name at byte %lld", what,
+                    (long long)(at - text));
+            next = close + width;
         }
-        if (!open) break;
-        const char *close = strstr(open + 2, "}}");
-        if (!close) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s template: \"{{\" at byte %lld is not closed", what, (long long)(open - text));
-        peft__part field = {open + 2, (size_t)(close - open) - 2, true};
-        peft__trim(&field.text, &field.size);
-        if (!field.size) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s template: no field name at byte %lld", what, (long long)(open - text));
-        out->parts[out->count++] = field;
-        at = close + 2;
+        out->parts[out->count++] = part;
     }
     return PEFT_OK;
 }
 
-// FLAN's writing: {field}, and {{ and }} for braces.
-static peft_status peft__template_parse_flan(peft_context *ctx, peft__arena *arena, const char *what,
-                                             const char *text, peft__template *out) {
-    out->what = what;
-    out->count = 0;
-    out->jinja = NULL;
-    out->parts = (peft__part *)peft__arena_alloc(arena, (strlen(text) + 1) * sizeof(peft__part));
-    if (!out->parts) return PEFT_ERROR_MEMORY;
-    for (const char *at = text; *at;) {
-        size_t n = strcspn(at, "{}");
-        bool twice = n == 0 && at[1] == at[0], opens = n == 0 && *at == '{' && !twice;
-        const char *close = opens ? strchr(at, '}') : NULL;
-        if (n == 0 && !twice && !close)
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s template: the brace at byte %lld has no other",
-                              what, (long long)(at - text));
-        peft__part part = {opens ? at + 1 : at, opens ? (size_t)(close - at) - 1 : twice ? 1 : n, opens};
-        if (opens) peft__trim(&part.text, &part.size);
-        out->parts[out->count++] = part;
-        at = opens ? close + 1 : at + (twice ? 2 : n);
-    }
-    return PEFT_OK;
+static peft_status peft__template_parse(
+    peft_context *ctx, peft__arena *arena, const char *what, const char *text, peft__template *out) {
+    return peft__template_split(ctx, arena, what, text, false, out);
 }
 
 // A field of the record in single braces, which was meant to be filled.
-static const char *peft__template_doubt(const peft__data_record *r, const char *text, size_t n, int *size) {
-    for (const char *p = text, *end = text + n; p < end; p++) {
-        *size = 0;
-        const char *close = *p == '{' ? (const char *)memchr(p, '}', (size_t)(end - p)) : NULL;
-        const char *name = p + 1;
+static const char *peft__template_doubt(const peft__data_record *r, const peft__part *part, int *size) {
+    for (const char *p = part->text, *end = p + part->size; p < end; p++) {
+        const char *close = *p == '{' ? (const char *)memchr(p, '}', (size_t)(end - p)) : NULL, *name = p + 1;
         size_t width = close ? (size_t)(close - name) : 0;
         peft__trim(&name, &width);
-        if (width && peft__record_find(r, name, width)) *size = (int)(close + 1 - p);
-        if (*size) return p;
+        if (!width || !peft__record_find(r, name, width)) continue;
+        *size = (int)PEFT__MIN(close + 1 - p, (ptrdiff_t)100);
+        return p;
     }
     return NULL;
 }
@@ -28745,64 +27695,60 @@ static peft_status peft__template_check(const peft__template *t, const peft__dat
     char names[300];
     bool filled = !t->count && !t->jinja;
     peft__record_names(r, names, sizeof(names));
-    for (const peft__term *n = t->jinja ? t->jinja->names : NULL; n && !filled; n = n->earlier) {
-        const peft__text *name = n->value.as.text;
-        filled = n->use == PEFT__USE_LOAD &&
-            (peft__text_is(n->value, "answer_choices") || peft__record_find(r, name->data, name->size));
+    for (int64_t i = 0; t->jinja && i < t->jinja->name_count && !filled; i++) {
+        peft__value name = t->jinja->names[i].text;
+        filled = t->jinja->names[i].loaded &&
+            (peft__text_is(name, "answer_choices") || peft__record_find(r, name.text, name.size));
     }
     for (int64_t i = 0; i < t->count; i++) {
         int n = 0;
-        const peft__part *p = &t->parts[i];
-        const char *doubt = p->field ? NULL : peft__template_doubt(r, p->text, p->size, &n);
+        const char *doubt = t->parts[i].field ? NULL : peft__template_doubt(r, &t->parts[i], &n);
         if (doubt)
             return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
-                              "%s template: \"%.*s\" would stand there as it is; "
-                              "a field is written {{name}}. Fields of %s: %s",
-                              t->what, PEFT__MIN(n, 100), doubt, r->path, names);
-        filled = filled || p->field;
+                "%s template: \"%.*s\" would stand there as it is; a field is "
+                "written {{name}}. Fields of %s: %s",
+                t->what, n, doubt, r->path, names);
+        filled = filled || t->parts[i].field;
     }
     if (filled) return PEFT_OK;
     return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
-                      "%s template: no {{field}} in it, every %s would be the same. "
-                      "Fields of %s: %s",
-                      t->what, t->what, r->path, names);
+        "%s template: no {{field}} in it, every %s would be the same. "
+        "Fields of %s: %s",
+        t->what, t->what, r->path, names);
 }
 
-// Whether {{name}} is more than a field's name or the way to a value inside of one.
-static bool peft__more_than_field(const peft__data_record *r, const char *name, size_t n) {
+// Whether a template has more in it than names of fields and ways to values inside of them: then all is
+// Jinja's.
+static bool peft__is_jinja(const peft__data_record *r, const char *text) {
     static const char *const words[] = {" if ", " in ", " is ", " and ", " or ", " not "};
     peft__field f;
-    peft__trim(&name, &n);
-    if (!n || peft__record_value(r, name, n, &f)) return false;
-    if (strchr("\"'-0123456789", *name)) return true;
-    for (size_t i = 0; i < n; i++) {
-        if (name[i] && strchr("|()+*/%~=<>:,!{}", name[i])) return true;
-        if (name[i] == '[' && i + 1 < n && peft__name_char(name[i + 1], true)) return true;
-        for (int64_t k = 0; k < PEFT__COUNT(words); k++)
-            if (n - i > strlen(words[k]) && memcmp(name + i, words[k], strlen(words[k])) == 0) return true;
-    }
-    return false;
-}
-
-// Whether a template has more in it than fields: then all of it is Jinja's.
-static bool peft__is_jinja(const peft__data_record *r, const char *text) {
     if (strstr(text, "{%") || strstr(text, "{#") || strstr(text, "|||")) return true;
-    for (const char *at = text, *close; (at = strstr(at, "{{")) != NULL; at = close + 2) {
-        close = strstr(at, "}}");
-        if (!close) return false;
-        if (peft__more_than_field(r, at + 2, (size_t)(close - at) - 2)) return true;
+    for (const char *at = text, *close; (at = strstr(at, "{{")) != NULL && (close = strstr(at, "}}")) != NULL;
+         at = close + 2) {
+        const char *name = at + 2;
+        size_t n = (size_t)(close - name);
+        peft__trim(&name, &n);
+        if (!n || peft__record_value(r, name, n, &f)) continue;
+        if (strchr("\"'-0123456789", *name)) return true;
+        for (size_t i = 0; i < n; i++) {
+            if (name[i] && strchr("|()+*/%~=<>:,!{}", name[i])) return true;
+            if (name[i] == '[' && i + 1 < n && peft__name_char(name[i + 1], true)) return true;
+            for (int64_t k = 0; k < PEFT__COUNT(words); k++)
+                if (n - i > strlen(words[k]) && memcmp(name + i, words[k], strlen(words[k])) == 0)
+                    return true;
+        }
     }
     return false;
 }
 
 static peft_status peft__template_open(const peft__data_record *r, peft__arena *arena, const char *what,
-                                       const char *text, const peft_dataset_desc *d, peft__template *out) {
-    memset(out, 0, sizeof(*out));
-    if (d && d->style == PEFT_STYLE_FLAN) return peft__template_parse_flan(r->ctx, arena, what, text, out);
-    if (!peft__is_jinja(r, text)) return peft__template_parse(r->ctx, arena, what, text, out);
+    const char *text, const peft_dataset_desc *d, peft__template *out) {
+    bool flan = d && d->style == PEFT_STYLE_FLAN;
+    if (flan || !peft__is_jinja(r, text)) return peft__template_split(r->ctx, arena, what, text, flan, out);
     peft_template_desc j;
     char name[64];
     memset(&j, 0, sizeof(j));
+    memset(out, 0, sizeof(*out));
     peft__string_into(name, sizeof(name), "%s template", what);
     j.context = r->ctx;
     j.text = text;
@@ -28819,14 +27765,43 @@ static void peft__template_close(peft__template *t) {
     t->jinja = NULL;
 }
 
+// JSON values that a template sees, put together item by item.
+typedef struct peft__json_builder {
+    peft__arena *arena;
+    peft__json **tail;
+    bool failed;
+} peft__json_builder;
+
+static peft__json *peft__json_add(peft__json_builder *b, const char *key, const peft__json *like) {
+    peft__json *v = (peft__json *)peft__arena_alloc(b->arena, sizeof(peft__json));
+    b->failed = b->failed || !v;
+    if (!v) return NULL;
+    *v = *like;
+    v->next = NULL;
+    if (key) v->key = key, v->key_length = strlen(key);
+    *b->tail = v;
+    b->tail = &v->next;
+    return v;
+}
+
+static peft__json peft__json_of(peft__json_type type, const char *text, size_t n) {
+    peft__json v;
+    memset(&v, 0, sizeof(v));
+    v.type = type;
+    v.string = text;
+    v.length = n;
+    return v;
+}
+
 static const char peft__bars[] =
     "3ed2dface8203c4c9dfb1a5dc58e41e0";  // stands for ||| in a record's texts, as in promptsource
 
-static const char *peft__swapped(peft__arena *a, const char *text, size_t n, const char *from, const char *to,
-                                 size_t *size) {
-    char *out = (char *)peft__arena_alloc(a, n / strlen(from) * strlen(to) + n + 1);
+static const char *peft__swapped(
+    peft__arena *a, const char *text, size_t n, const char *from, const char *to, size_t *size) {
+    size_t m = strlen(from);
+    char *out = (char *)peft__arena_alloc(a, n / m * strlen(to) + n + 1);
     *size = 0;
-    for (size_t i = 0, m = strlen(from); out && i < n;) {
+    for (size_t i = 0; out && i < n;) {
         bool found = n - i >= m && memcmp(text + i, from, m) == 0;
         memcpy(out + *size, found ? to : text + i, found ? strlen(to) : 1);
         *size += found ? strlen(to) : 1;
@@ -28836,120 +27811,108 @@ static const char *peft__swapped(peft__arena *a, const char *text, size_t n, con
     return out;
 }
 
-// The record as a JSON object of its own, ||| in its texts put away; `choices` (may be NULL) as its
-// answer_choices.
+// The record as a JSON object, ||| in its texts put away; `choices` (may be NULL) as its answer_choices.
 static peft__json *peft__record_object(const peft__data_record *r, peft__arena *a, peft__json *choices) {
-    peft__json *object = (peft__json *)peft__arena_alloc(a, sizeof(peft__json)), **tail;
-    if (!object) return NULL;
-    memset(object, 0, sizeof(*object));
-    tail = &object->child;
-    object->type = PEFT__JSON_OBJECT;
+    peft__json top = peft__json_of(PEFT__JSON_OBJECT, NULL, 0), *object = NULL;
+    peft__json_builder b = {a, &object, false};
+    object = peft__json_add(&b, NULL, &top);
+    if (object) b.tail = &object->child;
     const peft__json *from = r->object ? r->object->child : NULL;
     for (int64_t i = 0; r->object ? from != NULL : i < r->count; i++, from = from ? from->next : NULL) {
-        peft__json *m = (peft__json *)peft__arena_alloc(a, sizeof(peft__json));
-        if (!m) return NULL;
-        memset(m, 0, sizeof(*m));
-        if (from) *m = *from;
-        else {
-            const peft__field *f = &r->fields[i];
-            m->type = f->null ? PEFT__JSON_NULL : PEFT__JSON_STRING;
-            m->key = f->name, m->key_length = f->name_size;
-            m->string = f->text, m->length = f->size;
-        }
-        if (m->type == PEFT__JSON_STRING && m->length >= 3 && memchr(m->string, '|', m->length))
-            m->string = peft__swapped(a, m->string, m->length, "|||", peft__bars, &m->length);
-        if (m->type == PEFT__JSON_STRING && !m->string) return NULL;
-        m->next = NULL;
-        *tail = m;
-        tail = &m->next;
+        const peft__field *f = from ? NULL : &r->fields[i];
+        peft__json own =
+            from ? *from : peft__json_of(f->null ? PEFT__JSON_NULL : PEFT__JSON_STRING, f->text, f->size);
+        if (f) own.key = f->name, own.key_length = f->name_size;
+        if (own.type == PEFT__JSON_STRING && own.length >= 3 && memchr(own.string, '|', own.length))
+            own.string = peft__swapped(a, own.string, own.length, "|||", peft__bars, &own.length);
+        if (own.type == PEFT__JSON_STRING && !own.string) return NULL;
+        peft__json_add(&b, NULL, &own);
     }
-    *tail = choices;
-    return object;
+    *b.tail = choices;
+    return b.failed ? NULL : object;
 }
 
-// Renders a template of Jinja's. -> its text, valid until it is rendered again
-static peft_status peft__jinja_render(const peft__template *t, const peft__data_record *r, peft__arena *a,
-                                      peft__json *choices) {
+// Fills a template in. *text is the template's or `out`'s, until the next time.
+static peft_status peft__template_text(const peft__template *t, const peft__data_record *r, peft__arena *a,
+    peft__json *choices, peft__string *out, const char **text, size_t *size) {
     char names[300];
-    peft__json *object = peft__record_object(r, a, choices);
-    peft_status status = object ? peft__template_run(t->jinja, object) : PEFT_ERROR_MEMORY;
-    if (!status && memchr(t->jinja->out.data, 0, t->jinja->out.size))
-        status = peft__fail(r->ctx, PEFT_ERROR_FORMAT, "the %s holds a NUL character", t->what);
-    if (!status || status == PEFT_ERROR_MEMORY) return status;
-    peft__record_names(r, names, sizeof(names));
-    return peft__fail(r->ctx, status, "%s:%lld: %s; there are: %s", r->path, (long long)r->line,
-                      r->ctx->error, names);
-}
-
-static peft_status peft__template_render(const peft__template *t, const peft__data_record *r, peft__string *out) {
-    char names[300];
+    if (t->jinja) {
+        peft__json *object = peft__record_object(r, a, choices);
+        peft_status status = object ? peft__template_run(t->jinja, object) : PEFT_ERROR_MEMORY;
+        *text = t->jinja->out.data;
+        *size = t->jinja->out.size;
+        if (!status && memchr(*text, 0, *size))
+            status = peft__fail(r->ctx, PEFT_ERROR_FORMAT, "the %s holds a NUL character", t->what);
+        if (!status || status == PEFT_ERROR_MEMORY) return status;
+        peft__record_names(r, names, sizeof(names));
+        return peft__fail(
+            r->ctx, status, "%s:%lld: %s; there are: %s", r->path, (long long)r->line, r->ctx->error, names);
+    }
     peft__string_append(out, "", 0);  // the empty text is a text
     for (int64_t i = 0; i < t->count; i++) {
         const peft__part *p = &t->parts[i];
-        peft__field f;
-        memset(&f, 0, sizeof(f));
-        f.text = p->text;
-        f.size = p->size;
+        peft__field f = {NULL, p->text, 0, p->size, false};
         bool found = !p->field || peft__record_value(r, p->text, p->size, &f);
         if (!found || f.null) {
             peft__record_names(r, names, sizeof(names));
-            return peft__fail(r->ctx, PEFT_ERROR_MISSING, "%s:%lld: field \"%.*s\" of the %s template is %s; "
-                              "there are: %s", r->path, (long long)r->line, peft__shown(p->size), p->text,
-                                  t->what,
-                              found ? "null" : "missing", names);
+            return peft__fail(r->ctx, PEFT_ERROR_MISSING,
+                "%s:%lld: field \"%.*s\" of the %s template is %s; there are: %s", r->path,
+                (long long)r->line, peft__shown(p->size), p->text, t->what, found ? "null" : "missing",
+                names);
         }
         if (p->field && f.size && memchr(f.text, 0, f.size))
-            return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s:%lld: field \"%.*s\" holds a NUL character", r->path, (long long)r->line,
-                              peft__shown(p->size), p->text);
-        if (!peft__string_append(out, f.text, f.size)) return PEFT_ERROR_MEMORY;
+            return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s:%lld: field \"%.*s\" holds a NUL character",
+                r->path, (long long)r->line, peft__shown(p->size), p->text);
+        peft__string_append(out, f.text, f.size);
     }
+    *text = out->data;
+    *size = out->size;
     return out->failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
-// ---- JSON lines
-
-// A line that has to be an object.
-static peft_status peft__record_parse(const peft__data_record *r, peft__arena *scratch, const char *text, size_t n, peft__json **root) {
-    peft_status status = peft__json_parse(r->ctx, scratch, text, n, "", root);
-    if (status == PEFT_ERROR_FORMAT)  // ":1: JSON: why"
-        return peft__record_fail(r, strncmp(r->ctx->error, ":1: ", 4) == 0 ? r->ctx->error + 4 : r->ctx->error);
-    return status || (*root)->type == PEFT__JSON_OBJECT ? status : peft__record_fail(r, "not a JSON object");
+static peft_status peft__template_render(
+    const peft__template *t, const peft__data_record *r, peft__string *out) {
+    const char *text;
+    size_t size;
+    return peft__template_text(t, r, NULL, NULL, out, &text, &size);
 }
 
-static peft_status peft__record_from_json(peft__data_record *r, const peft__json *object) {
-    r->count = 0;
-    r->object = object;
-    if (object->type != PEFT__JSON_OBJECT) return peft__record_fail(r, "not a JSON object");
-    for (const peft__json *v = object->child; v; v = v->next) {
-        peft__field *f = peft__record_add(r);
-        if (!f) return PEFT_ERROR_MEMORY;
-        f->name = v->key;
-        f->name_size = v->key_length;
-        peft__field_from_json(f, v);
-    }
-    return PEFT_OK;
+PEFTDEF peft_status peft_template_fill(peft_context *ctx, const char *text, const char *json, char **out) {
+    PEFT__NEED(ctx, ctx, "ctx");
+    PEFT__NEED(ctx, text, "text");
+    PEFT__NEED(ctx, json, "json");
+    PEFT__NEED(ctx, out, "out");
+    *out = NULL;
+    peft__arena scratch;
+    peft__string filled;
+    peft__arena_init(&scratch, ctx);
+    peft__string_init(&filled, ctx);
+    peft__data_record r = {ctx, "values", 1, NULL, 0, 0, NULL};
+    peft__template t;
+    peft__json *object = NULL;
+    const char *got = NULL;
+    size_t size = 0;
+    memset(&t, 0, sizeof(t));
+    peft_status status = peft__record_parse(&r, &scratch, json, strlen(json), &object);
+    if (!status) status = peft__record_from_json(&r, object);
+    if (!status) status = peft__template_open(&r, &scratch, "given", text, NULL, &t);
+    if (!status) status = peft__template_text(&t, &r, &scratch, NULL, &filled, &got, &size);
+    if (!status && t.jinja && !peft__string_append(&filled, got, size)) status = PEFT_ERROR_MEMORY;
+    peft__template_close(&t);
+    if (status) peft__string_free(&filled);
+    else *out = filled.data;
+    peft__free(ctx, r.fields);
+    peft__arena_free(&scratch);
+    return status;
 }
 
-// ---- the dataset's own texts
-
-static peft_status peft__dataset_add(peft_dataset *d, const char *prompt, size_t prompt_size, const char *completion, size_t completion_size) {
-    void *grown = peft__one_more(d->ctx, d->texts, d->count, &d->capacity, 2 * sizeof(*d->texts));
-    if (!grown) return PEFT_ERROR_MEMORY;
-    d->texts = (char **)grown;
-    char *p = peft__arena_strdup(&d->arena, prompt, prompt_size), *c = peft__arena_strdup(&d->arena, completion, completion_size);
-    if (!p || !c) return PEFT_ERROR_MEMORY;
-    d->texts[2 * d->count] = p;
-    d->texts[2 * d->count + 1] = c;
-    d->count++;
-    return PEFT_OK;
-}
+// ---- files of records: tables (RFC 4180), JSON lines, one JSON array
 
 static bool peft__utf8_valid(const char *s, size_t n) {
     uint32_t cp;
-    for (size_t i = 0; i < n;) {
+    for (size_t i = 0; i < n;)
         if ((unsigned char)s[i] < 0x80) i++;
         else if (!peft__utf8_next(s, n, &i, &cp)) return false;
-    }
     return true;
 }
 
@@ -28959,9 +27922,7 @@ static bool peft__blank(const char *s, size_t n) {
     return true;
 }
 
-// ---- CSV and TSV
-
-typedef struct peft__csv {
+typedef struct peft__csv {  // also where a reader of JSON is
     char *at, *end;
     char separator;
     int64_t next_line;
@@ -28969,56 +27930,50 @@ typedef struct peft__csv {
 } peft__csv;
 
 // Lines end with "\n", "\r\n" or, in old files, "\r".
-static bool peft__csv_at_newline(const peft__csv *c) {
-    return *c->at == '\n' || *c->at == '\r';
-}
+static bool peft__csv_at_newline(const peft__csv *c) { return *c->at == '\n' || *c->at == '\r'; }
 
 static void peft__csv_skip_newline(peft__csv *c) {
     if (c->at < c->end) c->at += *c->at == '\r' && c->at + 1 < c->end && c->at[1] == '\n' ? 2 : 1;
     c->next_line++;
 }
 
-#define PEFT__QUOTES_HINT "; say whether quotes are RFC 4180's or (none) characters like any other"
-
 // Behind an opening quote: "" is a quote, all else stands for itself, line ends too. Unescaped in place.
 static peft_status peft__csv_quoted(peft__csv *c, const peft__data_record *r, peft__field *f) {
+    const char *wrong = NULL;
     char *put = ++c->at;
     f->text = put;
-    for (;; *put++ = *c->at++) {
-        if (c->at == c->end)
-            return peft__record_fail(r, "a quoted field without its closing quote" PEFT__QUOTES_HINT);
-        if (peft__csv_at_newline(c) && c->separator == '\t' && c->quotes != PEFT_QUOTES_RFC4180)
-            return peft__record_fail(r, "a quoted field goes on over the end of the line" PEFT__QUOTES_HINT);
+    for (; !wrong; *put++ = *c->at++) {
+        if (c->at == c->end) wrong = "a quoted field without its closing quote";
+        else if (peft__csv_at_newline(c) && c->separator == '\t' && c->quotes != PEFT_QUOTES_RFC4180)
+            wrong = "a quoted field goes on over the end of the line";
+        if (wrong) break;
         c->next_line += *c->at == '\n' || (*c->at == '\r' && c->at + 1 < c->end && c->at[1] != '\n');
-        if (*c->at != '"') continue;
-        c->at++;
-        if (c->at == c->end || *c->at != '"') break;
+        if (*c->at == '"' && (++c->at == c->end || *c->at != '"')) break;
     }
     f->size = (size_t)(put - f->text);
-    if (c->at < c->end && *c->at != c->separator && !peft__csv_at_newline(c))
-        return peft__record_fail(r, "text behind a closing quote" PEFT__QUOTES_HINT);
-    return PEFT_OK;
+    if (!wrong && c->at < c->end && *c->at != c->separator && !peft__csv_at_newline(c))
+        wrong = "text behind a closing quote";
+    if (!wrong) return PEFT_OK;
+    return peft__fail(r->ctx, PEFT_ERROR_FORMAT,
+        "%s:%lld: %s; say whether quotes are RFC 4180's or (none) characters like "
+        "any other",
+        r->path, (long long)r->line, wrong);
 }
 
 // The next line that is not blank into r->fields[0 .. *count); `header`: as names of new fields.
 static peft_status peft__csv_record(peft__csv *c, peft__data_record *r, bool header, int64_t *count) {
+    bool valid = true;
     *count = 0;
     while (c->at < c->end && peft__csv_at_newline(c)) peft__csv_skip_newline(c);
     if (c->at == c->end) return PEFT_OK;
     r->line = c->next_line;
-    const char *begin = c->at;
-    bool valid = true;
-    for (;;) {
-        peft__field value;
-        memset(&value, 0, sizeof(value));
-        if (c->at < c->end && *c->at == '"' && c->quotes != PEFT_QUOTES_NONE) {
-            peft_status status = peft__csv_quoted(c, r, &value);
-            if (status) return status;
-        } else {
-            for (begin = c->at; c->at < c->end && *c->at != c->separator && !peft__csv_at_newline(c);) c->at++;
-            value.text = begin;
-            value.size = (size_t)(c->at - begin);
-        }
+    for (;; c->at++) {
+        peft__field value = {NULL, c->at, 0, 0, false};
+        bool quoted = c->at < c->end && *c->at == '"' && c->quotes != PEFT_QUOTES_NONE;
+        peft_status status = quoted ? peft__csv_quoted(c, r, &value) : PEFT_OK;
+        if (status) return status;
+        for (; !quoted && c->at < c->end && *c->at != c->separator && !peft__csv_at_newline(c); value.size++)
+            c->at++;
         valid = valid && peft__utf8_valid(value.text, value.size);
         peft__field *f = header ? peft__record_add(r) : *count < r->count ? &r->fields[*count] : NULL;
         if (header && !f) return PEFT_ERROR_MEMORY;
@@ -29026,19 +27981,15 @@ static peft_status peft__csv_record(peft__csv *c, peft__data_record *r, bool hea
         if (f) *(header ? &f->name_size : &f->size) = value.size;
         ++*count;
         if (c->at == c->end || *c->at != c->separator) break;
-        c->at++;
     }
     peft__csv_skip_newline(c);
     return valid ? PEFT_OK : peft__record_fail(r, "not valid UTF-8");
 }
 
-// ---- files of records
-
-static bool peft__has_extension(const char *path, const char *extension) {  // in lower case; that of the path may be in any
+static bool peft__has_extension(
+    const char *path, const char *extension) {  // in lower case; that of the path in any
     size_t n = strlen(path), m = strlen(extension);
-    for (size_t i = 0; i < m; i++)
-        if (n < m || peft__lower(path[n - m + i]) != extension[i]) return false;
-    return true;
+    return n >= m && peft__same_word(path + n - m, m, extension);
 }
 
 typedef enum peft__records_kind { PEFT__JSON_RECORDS, PEFT__JSON_LIST, PEFT__TABLE } peft__records_kind;
@@ -29047,10 +27998,10 @@ typedef enum peft__records_kind { PEFT__JSON_RECORDS, PEFT__JSON_LIST, PEFT__TAB
 typedef struct peft__records {
     peft__data_record record;  // the newest; valid until the next
     peft__records_kind kind;
-    char *text;                // the whole file
-    peft__csv table;           // where we are; of JSON: the place and the line
-    peft__arena scratch;       // the newest record's
-    bool begun;                // of a list: there was an element
+    char *text;  // the whole file
+    peft__csv table;  // where we are; of JSON: the place and the line
+    peft__arena scratch;  // the newest record's
+    bool begun;  // of a list: there was an element
 } peft__records;
 
 static void peft__records_close(peft__records *s) {
@@ -29067,11 +28018,12 @@ static peft_status peft__read_input(peft_context *ctx, const char *path, char **
     return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "standard input: built with PEFT_NO_STDIO");
 #else
     peft__string all;
-    peft__string_init(&all, ctx);
     char block[4096];
     size_t n;
+    peft__string_init(&all, ctx);
     peft__string_append(&all, "", 0);
-    while ((n = fread(block, 1, sizeof(block), stdin)) > 0 && peft__string_append(&all, block, n)) {}
+    while ((n = fread(block, 1, sizeof(block), stdin)) > 0 && peft__string_append(&all, block, n)) {
+    }
     peft_status status = all.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
     if (ferror(stdin)) status = peft__fail(ctx, PEFT_ERROR_IO, "standard input: %s", strerror(errno));
     if (status) peft__string_free(&all);
@@ -29081,232 +28033,196 @@ static peft_status peft__read_input(peft_context *ctx, const char *path, char **
 #endif
 }
 
-// Formats that others write and this library does not read: the line that turns them into one that it does.
-static peft_status peft__records_refuse(peft_context *ctx, const char *path) {
-    static const char *const formats[][3] = {
-        {".gz", "gunzip -k ", ""}, {".bz2", "bunzip2 -k ", ""}, {".xz", "unxz -k ", ""},
-            {".zst", "unzstd ", ""},
-        {".zip", "unzip ", ""},
-        {".parquet", "python3 -c \"import pandas; pandas.read_parquet('",
-         "').to_json('data.jsonl', orient='records', lines=True)\""},
-        {".arrow", "python3 -c \"import datasets; datasets.Dataset.from_file('",
-         "').to_json('data.jsonl')\""},
-        {".xlsx", "python3 -c \"import pandas; pandas.read_excel('", "').to_csv('data.csv', index=False)\""}};
-    for (int64_t i = 0; i < PEFT__COUNT(formats); i++)
-        if (peft__has_extension(path, formats[i][0]))
-            return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s files are not read; to convert it: %s%s%s",
-                              path, formats[i][0], formats[i][1], path, formats[i][2]);
-    return PEFT_OK;
-}
-
 // JSON, or a table and its separator: as it is said, else by the name's ending, else (standard input) by the
-// first characters.
-static peft_status peft__records_format(peft__records *s, const char *format, bool input, const char *begin) {
+// first characters. Formats that others write and this library does not read: the line that turns them into
+// one that it does.
+static peft_status peft__records_format(
+    peft__records *s, const char *format, const char *path, const char *begin) {
     static const char *const endings[] = {".jsonl", ".json", ".ndjson", ".csv", ".tsv"};
-    const char *path = s->record.path;
+    peft_context *ctx = s->record.ctx;
     char first = begin[strspn(begin, " \t\r\n")];
     int64_t k = 0;
     if (format) {
         while (k < PEFT__COUNT(endings) && strcmp(format, endings[k] + 1) != 0) k++;
         if (k == PEFT__COUNT(endings))
-            return peft__fail(s->record.ctx, PEFT_ERROR_ARGUMENT,
-                              "format is \"%s\", not jsonl, json, ndjson, csv or tsv", format);
-    } else if (input) {
-        size_t line = strcspn(begin, "\r\n");
-        k = first == '[' || first == '{' || !first ? 0 : memchr(begin, '\t', line) ? 4 : 3;
+            return peft__fail(
+                ctx, PEFT_ERROR_ARGUMENT, "format is \"%s\", not jsonl, json, ndjson, csv or tsv", format);
+    } else if (strcmp(path, "-") == 0) {
+        k = first == '[' || first == '{' || !first ? 0 : memchr(begin, '\t', strcspn(begin, "\r\n")) ? 4 : 3;
     } else {
         while (k < PEFT__COUNT(endings) && !peft__has_extension(path, endings[k])) k++;
         if (k == PEFT__COUNT(endings))
-            return peft__fail(s->record.ctx, PEFT_ERROR_UNSUPPORTED, "%s: the name ends in none of .jsonl, "
-                              ".json, .ndjson, .csv, .tsv; say what format it is", path);
+            return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED,
+                "%s: the name ends in none of .jsonl, .json, .ndjson, .csv, "
+                ".tsv; say what format it is",
+                path);
     }
     s->kind = k >= 3 ? PEFT__TABLE : first == '[' ? PEFT__JSON_LIST : PEFT__JSON_RECORDS;
     s->table.separator = k == 4 ? '\t' : ',';
-    // the list's elements begin behind it
-    for (bool open = s->kind == PEFT__JSON_LIST; open; s->table.at++) {
+    for (bool open = s->kind == PEFT__JSON_LIST; open;
+         s->table.at++) {  // the elements begin behind the bracket
         open = *s->table.at != '[';
         s->table.next_line += *s->table.at == '\n';
     }
-    return PEFT_OK;
+    int64_t n = 0;
+    peft_status status = s->kind == PEFT__TABLE ? peft__csv_record(&s->table, &s->record, true, &n) : PEFT_OK;
+    if (status || n || s->kind != PEFT__TABLE) return status;
+    return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: empty: the first line has to name the columns", path);
 }
 
-static peft_status peft__records_open(peft_context *ctx, const char *path, const char *format,
-                                      peft_data_quotes quotes, peft__records *s) {
+static peft_status peft__records_open(
+    peft_context *ctx, const char *path, const char *format, peft_data_quotes quotes, peft__records *s) {
+    static const char *const formats[][3] = {{".gz", "gunzip -k ", ""}, {".bz2", "bunzip2 -k ", ""},
+        {".xz", "unxz -k ", ""}, {".zst", "unzstd ", ""}, {".zip", "unzip ", ""},
+        {".parquet", "python3 -c \"import pandas; pandas.read_parquet('",
+            "').to_json('data.jsonl', orient='records', lines=True)\""},
+        {".arrow", "python3 -c \"import datasets; datasets.Dataset.from_file('",
+            "').to_json('data.jsonl')\""},
+        {".xlsx", "python3 -c \"import pandas; pandas.read_excel('", "').to_csv('data.csv', index=False)\""}};
+    size_t size = 0;
     memset(s, 0, sizeof(*s));
-    bool input = strcmp(path, "-") == 0;
     s->record.ctx = ctx;
-    s->record.path = input ? "standard input" : path;
+    s->record.path = strcmp(path, "-") == 0 ? "standard input" : path;
     peft__arena_init(&s->scratch, ctx);
     if ((int)quotes < 0 || quotes > PEFT_QUOTES_NONE)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "quotes is %d", (int)quotes);
-    size_t size = 0;
-    peft_status status = format ? PEFT_OK : peft__records_refuse(ctx, path);
-    if (!status) status = peft__read_input(ctx, path, &s->text, &size);
+    for (int64_t i = 0; i < PEFT__COUNT(formats) && !format; i++)
+        if (peft__has_extension(path, formats[i][0]))
+            return peft__fail(ctx, PEFT_ERROR_UNSUPPORTED, "%s: %s files are not read; to convert it: %s%s%s",
+                path, formats[i][0], formats[i][1], path, formats[i][2]);
+    peft_status status = peft__read_input(ctx, path, &s->text, &size);
     if (status) return status;
     size_t mark = peft__utf8_mark(s->text, size);
     peft__csv whole = {s->text + mark, s->text + size, ',', 1, quotes};
     s->table = whole;
-    status = peft__records_format(s, format, input, s->text + mark);
-    if (status || s->kind != PEFT__TABLE) return status;
-    int64_t n = 0;
-    status = peft__csv_record(&s->table, &s->record, true, &n);
-    if (status || n) return status;
-    return peft__fail(ctx, PEFT_ERROR_FORMAT, "%s: empty: the first line has to name the columns", path);
-}
-
-static peft_status peft__records_line(peft__records *s, bool *more) {
-    peft__csv *c = &s->table;
-    *more = false;
-    while (c->at < c->end && !*more) {
-        char *at = c->at;
-        while (c->at < c->end && !peft__csv_at_newline(c)) c->at++;
-        size_t n = (size_t)(c->at - at);
-        s->record.line = c->next_line;
-        peft__csv_skip_newline(c);
-        if (peft__blank(at, n)) continue;
-        peft__json *object = NULL;
-        if (!peft__utf8_valid(at, n)) return peft__record_fail(&s->record, "not valid UTF-8");
-        peft_status status = peft__record_parse(&s->record, &s->scratch, at, n, &object);
-        if (!status) status = peft__record_from_json(&s->record, object);
-        if (status) return status;
-        *more = true;
-    }
-    return PEFT_OK;
-}
-
-// The next element of one JSON array.
-static peft_status peft__records_element(peft__records *s, bool *more) {
-    peft__data_record *r = &s->record;
-    peft__csv *c = &s->table;
-    peft__json_reader j = {r->ctx, &s->scratch, c->at, s->text, c->end, r->path, 0};
-    peft__json *object = NULL;
-    *more = false;
-    peft__json_space(&j);
-    char mark = j.at < j.end ? *j.at : 0;
-    if (mark == ']') {
-        j.at++;
-        peft__json_space(&j);
-        return j.at == j.end ? PEFT_OK : peft__json_error(&j, "something behind the end");
-    }
-    if (s->begun && mark != ',')
-        return peft__json_error(&j, mark ? "a ',' is missing" : "ends in the middle");
-    j.at += s->begun;
-    s->begun = true;
-    peft__json_space(&j);
-    const char *begin = j.at;
-    peft_status status = peft__json_value(&j, &object);
-    if (status) return status;
-    for (; c->at < begin; c->at++) c->next_line += *c->at == '\n';
-    r->line = c->next_line;
-    for (; c->at < j.at; c->at++) c->next_line += *c->at == '\n';
-    *more = true;
-    if (!peft__utf8_valid(begin, (size_t)(j.at - begin))) return peft__record_fail(r, "not valid UTF-8");
-    return peft__record_from_json(r, object);
-}
-
-static peft_status peft__records_row(peft__records *s, bool *more) {
-    peft__data_record *r = &s->record;
-    int64_t n = 0;
-    peft_status status = peft__csv_record(&s->table, r, false, &n);
-    *more = n > 0;
-    if (status || !n || n == r->count) return status;
-    return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s:%lld: %lld fields, the first line names %lld", r->path,
-                      (long long)r->line, (long long)n,
-                      (long long)r->count);
+    return peft__records_format(s, format, path, s->text + mark);
 }
 
 // Reads on to the next record. *more false: there is none.
 static peft_status peft__records_next(peft__records *s, bool *more) {
+    peft__data_record *r = &s->record;
+    peft__csv *c = &s->table;
+    peft__json *object = NULL;
+    peft_status status = PEFT_OK;
+    *more = false;
     peft__arena_reset(&s->scratch);
-    if (s->kind == PEFT__TABLE) return peft__records_row(s, more);
-    return s->kind == PEFT__JSON_LIST ? peft__records_element(s, more) : peft__records_line(s, more);
+    if (s->kind == PEFT__TABLE) {
+        int64_t n = 0;
+        status = peft__csv_record(c, r, false, &n);
+        *more = n > 0;
+        if (status || !n || n == r->count) return status;
+        return peft__fail(r->ctx, PEFT_ERROR_FORMAT, "%s:%lld: %lld fields, the first line names %lld",
+            r->path, (long long)r->line, (long long)n, (long long)r->count);
+    }
+    peft__json_reader j = {r->ctx, &s->scratch, c->at, s->text, c->end, r->path, 0};
+    const char *begin = c->at;
+    if (s->kind == PEFT__JSON_RECORDS) {
+        do {  // a line that is not blank
+            if (c->at == c->end) return PEFT_OK;
+            begin = c->at;
+            r->line = c->next_line;
+            while (c->at < c->end && !peft__csv_at_newline(c)) c->at++;
+            j.at = c->at;
+            peft__csv_skip_newline(c);
+        } while (peft__blank(begin, (size_t)(j.at - begin)));
+        status = peft__utf8_valid(begin, (size_t)(j.at - begin))
+            ? peft__record_parse(r, &s->scratch, begin, (size_t)(j.at - begin), &object)
+            : peft__record_fail(r, "not valid UTF-8");
+    } else {  // an element of the array
+        peft__json_space(&j);
+        char mark = j.at < j.end ? *j.at : 0;
+        if (mark == ']') {
+            j.at++;
+            peft__json_space(&j);
+            return j.at == j.end ? PEFT_OK : peft__json_error(&j, "something behind the end");
+        }
+        if (s->begun && mark != ',')
+            return peft__json_error(&j, mark ? "a ',' is missing" : "ends in the middle");
+        j.at += s->begun;
+        s->begun = true;
+        peft__json_space(&j);
+        begin = j.at;
+        status = peft__json_value(&j, &object);
+        for (r->line = c->next_line; c->at < j.at; c->at++) {
+            c->next_line += *c->at == '\n';
+            if (c->at < begin) r->line = c->next_line;
+        }
+        if (!status && !peft__utf8_valid(begin, (size_t)(j.at - begin)))
+            status = peft__record_fail(r, "not valid UTF-8");
+    }
+    *more = !status;
+    return status ? status : peft__record_from_json(r, object);
 }
 
 // ---- a model's own chat template
 
 struct peft_chat {
     peft_context *ctx;
-    peft__arena arena;    // special tokens; the template's name
+    peft__arena arena;  // special tokens
     peft__arena scratch;  // one conversation
     peft_template *jinja;
     const peft_tokenizer *tokenizer;
     peft__json *tokens;  // members bos_token, eos_token, ..., linked
-    bool begins;         // the model's prompts get bos_token anyway
+    bool begins;  // the model's prompts get bos_token anyway
 };
 
-static peft__json *peft__json_new(peft__arena *a, peft__json_type type, const char *key) {
-    peft__json *j = (peft__json *)peft__arena_alloc(a, sizeof(peft__json));
-    if (!j) return NULL;
-    memset(j, 0, sizeof(*j));
-    j->type = type;
-    j->key = key;
-    j->key_length = key ? strlen(key) : 0;
-    return j;
-}
-
-static peft__json *peft__json_new_text(peft__arena *a, const char *key, const char *text, size_t n) {
-    peft__json *j = peft__json_new(a, PEFT__JSON_STRING, key);
-    if (!j) return NULL;
-    j->string = text;
-    j->length = n;
-    return j;
+static const char *peft__chat_token_text(const peft_chat *c, const char *key) {
+    for (const peft__json *m = c->tokens; m; m = m->next)
+        if (strcmp(m->key, key) == 0) return m->string;
+    return NULL;
 }
 
 static peft_status peft__chat_token(peft_chat *c, const char *key, const char *text, size_t n) {
-    const char *copy = peft__arena_strdup(&c->arena, text, n),
-               *name = peft__arena_strdup(&c->arena, key, strlen(key));
-    peft__json *j = copy && name ? peft__json_new_text(&c->arena, name, copy, n) : NULL;
-    if (!j) return PEFT_ERROR_MEMORY;
-    for (peft__json *m = c->tokens; m; m = m->next)
-        if (strcmp(m->key, key) == 0) return PEFT_OK;  // the first file that names it
-    j->next = c->tokens;
-    c->tokens = j;
-    return PEFT_OK;
+    peft__json own = peft__json_of(PEFT__JSON_STRING, peft__arena_strdup(&c->arena, text, n), n),
+               *before = c->tokens;
+    peft__json_builder b = {&c->arena, &c->tokens, !own.string};
+    if (peft__chat_token_text(c, key)) return PEFT_OK;  // the first file that names it
+    peft__json *added = peft__json_add(&b, key, &own);
+    if (added) added->next = before;
+    return b.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
-// bos_token, eos_token, ... of tokenizer_config.json or special_tokens_map.json: a text, or an object with
-// its content.
-static peft_status peft__chat_read_tokens(peft_chat *c, const peft__json *root) {
-    static const char *const keys[] = {"bos_token", "eos_token", "unk_token", "sep_token",
-                                       "pad_token", "cls_token", "mask_token"};
-    peft_status status = PEFT_OK;
-    for (int64_t i = 0; i < PEFT__COUNT(keys) && !status; i++) {
-        const peft__json *v = peft__json_get(root, keys[i]);
+// bos_token, eos_token, ... of tokenizer_config.json or special_tokens_map.json, where it is: a text, or an
+// object with its content.
+static peft_status peft__chat_read_tokens(peft_chat *c, const char *path, peft__json **root) {
+    static const char *const keys[] = {
+        "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
+    if (!path) return PEFT_ERROR_MEMORY;
+    peft_status status = peft__file_exists(c->ctx, path) ? peft__json_read(&c->scratch, path, root) : PEFT_OK;
+    for (int64_t i = 0; i < PEFT__COUNT(keys) && !status && *root; i++) {
+        const peft__json *v = peft__json_get(*root, keys[i]);
         if (peft__json_is(v, PEFT__JSON_OBJECT)) v = peft__json_get(v, "content");
         if (peft__json_is(v, PEFT__JSON_STRING)) status = peft__chat_token(c, keys[i], v->string, v->length);
     }
     return status;
 }
 
-// The template of that name in a chat_template that is a text or a list of {"name", "template"}.
-static peft_status peft__chat_named(peft_chat *c, const peft__json *v, const char *name, const char *where,
-                                    const peft__json **out) {
-    char names[200];
-    size_t n = 0;
-    if (!v || v->type == PEFT__JSON_NULL || v->type == PEFT__JSON_STRING) {
-        *out = v && v->type == PEFT__JSON_STRING ? v : NULL;
-        return PEFT_OK;
-    }
-    names[0] = 0;
+// The template of that name in a chat_template that is a text or a list of {"name", "template"}; *out NULL:
+// none.
+static peft_status peft__chat_named(
+    peft_chat *c, const peft__json *v, const char *name, const char *where, const peft__json **out) {
+    char names[200] = "";
+    *out = peft__json_is(v, PEFT__JSON_STRING) ? v : NULL;
+    if (!v || *out || v->type == PEFT__JSON_NULL) return PEFT_OK;
     if (v->type != PEFT__JSON_ARRAY)
         return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "%s: chat_template is neither a text nor a list", where);
     for (const peft__json *i = v->child; i; i = i->next) {
         const char *own = peft__json_text(i, "name", NULL);
         const peft__json *text = peft__json_get(i, "template");
+        size_t n = strlen(names);
         if (!own || !peft__json_is(text, PEFT__JSON_STRING))
-            return peft__fail(c->ctx, PEFT_ERROR_FORMAT,
-                              "%s: chat_template has an item without name and template", where);
+            return peft__fail(
+                c->ctx, PEFT_ERROR_FORMAT, "%s: chat_template has an item without name and template", where);
         if (strcmp(own, name) == 0) *out = text;
         peft__string_into(names + n, sizeof(names) - n, "%s%s", n ? ", " : "", own);
-        n += strlen(names + n);
     }
-    return *out ? PEFT_OK
-                : peft__fail(c->ctx, PEFT_ERROR_MISSING,
-                             "%s: no chat template is called \"%s\"; there are: %s", where, name, names);
+    if (*out) return PEFT_OK;
+    return peft__fail(c->ctx, PEFT_ERROR_MISSING, "%s: no chat template is called \"%s\"; there are: %s",
+        where, name, names);
 }
 
-static peft_status peft__chat_compile(peft_chat *c, const peft_chat_desc *d, const char *text, size_t n,
-                                      const char *name) {
+static peft_status peft__chat_compile(
+    peft_chat *c, const peft_chat_desc *d, const char *text, size_t n, const char *name) {
     peft_template_desc t;
     memset(&t, 0, sizeof(t));
     t.context = c->ctx;
@@ -29321,25 +28237,24 @@ static peft_status peft__chat_compile(peft_chat *c, const peft_chat_desc *d, con
 }
 
 static peft_status peft__chat_from_folder(peft_chat *c, const peft_chat_desc *d) {
-    const char *config = peft__path_join(&c->arena, d->path, "tokenizer_config.json");
-    const char *map = peft__path_join(&c->arena, d->path, "special_tokens_map.json"),
-               *model = peft__path_join(&c->arena, d->path, "config.json");
-    const char *jinja = peft__path_join(&c->arena, d->path, "chat_template.jinja"), *type = "";
-    peft__json *root = NULL, *tokens = NULL, *settings = NULL;
+    const char *config = peft__path_join(&c->arena, d->path, "tokenizer_config.json"),
+               *map = peft__path_join(&c->arena, d->path, "special_tokens_map.json"),
+               *model = peft__path_join(&c->arena, d->path, "config.json"),
+               *jinja = peft__path_join(&c->arena, d->path, "chat_template.jinja"),
+               *name = d->name ? d->name : "default";
+    peft__json *root = NULL, *other = NULL;
     const peft__json *text = NULL;
-    if (!config || !map || !model || !jinja) return PEFT_ERROR_MEMORY;
-    peft_status status = PEFT_OK;
-    if (peft__file_exists(c->ctx, config)) status = peft__json_read(&c->scratch, config, &root);
-    if (!status && root) status = peft__chat_read_tokens(c, root);
-    if (!status && peft__file_exists(c->ctx, map)) status = peft__json_read(&c->scratch, map, &tokens);
-    if (!status && tokens) status = peft__chat_read_tokens(c, tokens);
-    if (!status && peft__file_exists(c->ctx, model)) status = peft__json_read(&c->scratch, model, &settings);
-    if (settings) type = peft__json_text(settings, "model_type", "");
-    c->begins = strcmp(type, "llama") == 0 || strcmp(type, "mistral") == 0;
+    peft_status status = peft__chat_read_tokens(c, config, &root);
+    if (!status) status = peft__chat_read_tokens(c, map, &other);
+    other = NULL;
+    if (!status && (!model || !jinja)) status = PEFT_ERROR_MEMORY;
+    if (!status && peft__file_exists(c->ctx, model)) status = peft__json_read(&c->scratch, model, &other);
     if (status) return status;
+    const char *type = peft__json_text(other, "model_type", "");
+    c->begins = strcmp(type, "llama") == 0 || strcmp(type, "mistral") == 0;
     if (d->text) return peft__chat_compile(c, d, d->text, strlen(d->text), "chat template");
-    if (peft__file_exists(c->ctx, jinja) &&
-        (!d->name || strcmp(d->name, "default") == 0)) {  // as transformers: the file goes first
+    if (strcmp(name, "default") == 0 &&
+        peft__file_exists(c->ctx, jinja)) {  // as transformers: the file goes first
         char *file = NULL;
         size_t n = 0;
         status = peft__read_all(c->ctx, jinja, &file, &n);
@@ -29347,34 +28262,31 @@ static peft_status peft__chat_from_folder(peft_chat *c, const peft_chat_desc *d)
         peft__free(c->ctx, file);
         return status;
     }
-    status = peft__chat_named(c, peft__json_get(root, "chat_template"), d->name ? d->name : "default", config,
-                              &text);
+    status = peft__chat_named(c, peft__json_get(root, "chat_template"), name, config, &text);
     if (!status && text) return peft__chat_compile(c, d, text->string, text->length, config);
-    return status ? status
-                  : peft__fail(c->ctx, PEFT_ERROR_MISSING,
-                               "%s: the model brings no chat template (no chat_template in "
-                               "tokenizer_config.json, no chat_template.jinja)",
-                               d->path);
+    return status ? status : peft__fail(c->ctx, PEFT_ERROR_MISSING,
+                        "%s: the model brings no chat template (no chat_template in "
+                        "tokenizer_config.json, no chat_template.jinja)",
+                        d->path);
 }
 
 static peft_status peft__chat_from_gguf(peft_chat *c, const peft_chat_desc *d) {
     static const char *const keys[][2] = {{"bos_token", "tokenizer.ggml.bos_token_id"},
-                                          {"eos_token", "tokenizer.ggml.eos_token_id"},
-                                          {"unk_token", "tokenizer.ggml.unknown_token_id"},
-                                          {"pad_token", "tokenizer.ggml.padding_token_id"}};
+        {"eos_token", "tokenizer.ggml.eos_token_id"}, {"unk_token", "tokenizer.ggml.unknown_token_id"},
+        {"pad_token", "tokenizer.ggml.padding_token_id"}};
     peft_gguf *g = NULL;
     char key[96];
+    size_t n = 0;
     peft_status status = peft_gguf_open(c->ctx, d->path, &g);
     for (int i = 0; i < 4 && !status; i++) {
-        size_t n = 0;
         double id = peft_gguf_number(g, keys[i][1], -1);
-        const char *text =
+        const char *token =
             id >= 0 ? peft_gguf_array_string(g, "tokenizer.ggml.tokens", (int64_t)id, &n) : NULL;
-        if (text) status = peft__chat_token(c, keys[i][0], text, n);
+        if (token) status = peft__chat_token(c, keys[i][0], token, n);
     }
     bool usual = !d->name || strcmp(d->name, "default") == 0;
-    peft__string_into(key, sizeof(key), "tokenizer.chat_template%s%s", usual ? "" : ".",
-                      usual ? "" : d->name);
+    peft__string_into(
+        key, sizeof(key), "tokenizer.chat_template%s%s", usual ? "" : ".", usual ? "" : d->name);
     const char *text = status ? NULL : d->text ? d->text : peft_gguf_string(g, key, NULL);
     if (!status && !text) status = peft__fail(c->ctx, PEFT_ERROR_MISSING, "%s: no %s", d->path, key);
     c->begins = !status && strcmp(peft_gguf_string(g, "general.architecture", ""), "llama") == 0;
@@ -29405,87 +28317,72 @@ PEFTDEF peft_status peft_chat_open(const peft_chat_desc *d, peft_chat **out) {
     peft__arena_init(&c->arena, c->ctx);
     peft__arena_init(&c->scratch, c->ctx);
     peft_status status = !d->path ? peft__chat_compile(c, d, d->text, strlen(d->text), "chat template")
-        : peft__ends_with(d->path, ".gguf") ? peft__chat_from_gguf(c, d)
-                                            : peft__chat_from_folder(c, d);
+        : peft__ends_with(d->path, ".gguf") ? peft__chat_from_gguf(c, d) : peft__chat_from_folder(c, d);
     if (status) peft_chat_close(c);
     else *out = c;
     return status;
 }
 
-static const char *peft__chat_token_text(const peft_chat *c, const char *key) {
-    for (const peft__json *m = c->tokens; m; m = m->next)
-        if (strcmp(m->key, key) == 0) return m->string;
-    return NULL;
-}
-
 // A text of a message that would stand for a token of the format is refused.
 static peft_status peft__chat_forged(peft_chat *c, const peft__json *v) {
+    const char *held = NULL;
     peft_status status = PEFT_OK;
     for (const peft__json *i = v->child; i && !status; i = i->next) status = peft__chat_forged(c, i);
     if (status || v->type != PEFT__JSON_STRING) return status;
     for (const peft__json *m = c->tokens; m; m = m->next)
         if (m->length && strstr(v->string, m->string) && (strcmp(m->key, "unk_token") != 0 || c->tokenizer))
-            return peft__fail(c->ctx, PEFT_ERROR_ARGUMENT, "a message holds %s, which only the format may",
-                              m->string);
-    if (!c->tokenizer) return PEFT_OK;
+            held = m->string;
     peft_ids plain, special;
     memset(&plain, 0, sizeof(plain));
     memset(&special, 0, sizeof(special));
-    status = peft_encode(c->tokenizer, v->string, v->length, &plain);
-    if (!status) status = peft_encode_special(c->tokenizer, v->string, v->length, &special);
-    bool same = plain.count == special.count &&
-        (!plain.count || memcmp(plain.data, special.data, (size_t)plain.count * sizeof(int32_t)) == 0);
-    int64_t at = 0;
-    while (!status && !same && at < plain.count && at < special.count && plain.data[at] == special.data[at])
-        at++;
-    if (!status && !same)
-        status = peft__fail(
-            c->ctx, PEFT_ERROR_ARGUMENT, "a message holds %s, which only the format may",
-            at < special.count ? peft_token_text(c->tokenizer, special.data[at]) : "a special token");
+    if (c->tokenizer && !held) {
+        int64_t at = 0;
+        status = peft_encode(c->tokenizer, v->string, v->length, &plain);
+        if (!status) status = peft_encode_special(c->tokenizer, v->string, v->length, &special);
+        while (!status && at < plain.count && at < special.count && plain.data[at] == special.data[at]) at++;
+        if (!status && (at < plain.count || at < special.count))
+            held = at < special.count ? peft_token_text(c->tokenizer, special.data[at]) : "a special token";
+    }
     peft_ids_free(c->ctx, &plain);
     peft_ids_free(c->ctx, &special);
-    return status;
+    if (!held) return status;
+    return peft__fail(c->ctx, PEFT_ERROR_ARGUMENT, "a message holds %s, which only the format may", held);
 }
 
-static peft__json *peft__message(peft__arena *a, const char *role, const peft__json *content) {
-    peft__json *m = peft__json_new(a, PEFT__JSON_OBJECT, NULL),
-               *r = peft__json_new_text(a, "role", role, strlen(role));
-    peft__json *t = peft__json_new(a, PEFT__JSON_NULL, NULL);
-    if (!m || !r || !t) return NULL;
-    *t = *content;
-    t->key = "content";
-    t->key_length = 7;
-    t->next = NULL;
-    r->next = t;
-    m->child = r;
-    m->length = 2;
+// A message {"role", "content"} as the next one; `content`: what is like it.
+static peft__json *peft__message(peft__json_builder *b, const char *role, const peft__json *content) {
+    peft__json object = peft__json_of(PEFT__JSON_OBJECT, NULL, 2),
+               text = peft__json_of(PEFT__JSON_STRING, role, strlen(role));
+    peft__json *m = peft__json_add(b, NULL, &object);
+    if (!m) return NULL;
+    peft__json_builder inner = {b->arena, &m->child, false};
+    peft__json_add(&inner, "role", &text);
+    peft__json_add(&inner, "content", content);
+    b->failed = inner.failed;
     return m;
 }
 
 // ShareGPT's {"from", "value"} as a message.
-static peft_status peft__sharegpt(peft_chat *c, const peft__json *turn, peft__json **out) {
-    static const char *const roles[][2] = {
-        {"human", "user"},        {"user", "user"},       {"gpt", "assistant"}, {"assistant", "assistant"},
-        {"chatgpt", "assistant"}, {"model", "assistant"}, {"system", "system"}, {"tool", "tool"}};
+static peft_status peft__sharegpt(peft_chat *c, const peft__json *turn, peft__json_builder *b) {
+    static const char *const roles[][2] = {{"human", "user"}, {"user", "user"}, {"gpt", "assistant"},
+        {"assistant", "assistant"}, {"chatgpt", "assistant"}, {"model", "assistant"}, {"system", "system"},
+        {"tool", "tool"}};
     const char *from = peft__json_text(turn, "from", NULL);
     const peft__json *value = peft__json_get(turn, "value");
+    int64_t i = 0;
     if (!from || !peft__json_is(value, PEFT__JSON_STRING))
         return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a turn of conversations has no from or no value");
-    for (int64_t i = 0; i < PEFT__COUNT(roles); i++)
-        if (strcmp(from, roles[i][0]) == 0) {
-            *out = peft__message(&c->scratch, roles[i][1], value);
-            return *out ? PEFT_OK : PEFT_ERROR_MEMORY;
-        }
+    while (i < PEFT__COUNT(roles) && strcmp(from, roles[i][0]) != 0) i++;
+    if (i < PEFT__COUNT(roles)) return peft__message(b, roles[i][1], value), PEFT_OK;
     return peft__fail(c->ctx, PEFT_ERROR_UNSUPPORTED,
-                      "a turn of conversations is from \"%s\": not human, gpt, system or tool", from);
+        "a turn of conversations is from \"%s\": not human, gpt, system or tool", from);
 }
 
 // Alpaca's instruction, input and output as messages.
-static peft_status peft__alpaca(peft_chat *c, const peft__json *record, peft__json *list) {
+static peft_status peft__alpaca(peft_chat *c, const peft__json *record, peft__json_builder *b) {
     static const char *const keys[] = {"system", "instruction", "input", "output"},
                              *const roles[] = {"system", "user", NULL, "assistant"};
     const peft__json *parts[4];
-    peft__json **tail = &list->child;
     for (int i = 0; i < 4; i++) {
         parts[i] = peft__json_get(record, keys[i]);
         if (parts[i] && parts[i]->type != PEFT__JSON_STRING && parts[i]->type != PEFT__JSON_NULL)
@@ -29495,142 +28392,106 @@ static peft_status peft__alpaca(peft_chat *c, const peft__json *record, peft__js
     }
     if (!parts[1] || !parts[3])
         return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "no %s", parts[1] ? "output" : "instruction");
-    for (int i = 0; i < 4; i++) {
-        if (!roles[i] || !parts[i]) continue;
-        peft__json *m = peft__message(&c->scratch, roles[i], parts[i]);
-        if (!m) return PEFT_ERROR_MEMORY;
-        if (i == 1 && parts[2]) {  // the input stands behind the instruction
-            size_t n = parts[1]->length + parts[2]->length + 2;
-            char *both = (char *)peft__arena_alloc(&c->scratch, n + 1);
-            if (!both) return PEFT_ERROR_MEMORY;
-            peft__string_into(both, n + 1, "%s\n\n%s", parts[1]->string, parts[2]->string);
-            m->child->next->string = both;
-            m->child->next->length = n;
-        }
-        *tail = m;
-        tail = &m->next;
-        list->length++;
+    peft__json both = *parts[1];
+    if (parts[2]) {  // the input stands behind the instruction
+        both.length += parts[2]->length + 2;
+        char *text = (char *)peft__arena_alloc(&c->scratch, both.length + 1);
+        if (!text) return PEFT_ERROR_MEMORY;
+        peft__string_into(text, both.length + 1, "%s\n\n%s", parts[1]->string, parts[2]->string);
+        both.string = text;
+        parts[1] = &both;
     }
+    for (int i = 0; i < 4; i++)
+        if (roles[i] && parts[i]) peft__message(b, roles[i], parts[i]);
     return PEFT_OK;
 }
 
-// What the template sees: messages, the special tokens, and the record's other members. *messages: the list.
-static peft_status peft__chat_values(peft_chat *c, const peft__json *record, peft__json **values,
-                                     peft__json **messages) {
-    peft__json *object = peft__json_new(&c->scratch, PEFT__JSON_OBJECT, NULL),
-               *list = peft__json_new(&c->scratch, PEFT__JSON_ARRAY, "messages"), **tail;
+// What the template sees: messages, the record's other members, the special tokens. *messages: the list.
+static peft_status peft__chat_values(
+    peft_chat *c, const peft__json *record, peft__json **values, peft__json **messages) {
+    static const char *const taken[] = {"messages", "conversations", "instruction", "input", "output",
+        "system", "add_generation_prompt"},
+                             *const absent[] = {"tools", "documents"};
     const peft__json *given = record->type == PEFT__JSON_ARRAY ? record : peft__json_get(record, "messages"),
-                     *shared = peft__json_get(record, "conversations");
+                     *shared = given ? NULL : peft__json_get(record, "conversations"),
+                     *list = given ? given : shared;
+    peft__json object = peft__json_of(PEFT__JSON_OBJECT, NULL, 0),
+               array = peft__json_of(PEFT__JSON_ARRAY, NULL, 0),
+               null = peft__json_of(PEFT__JSON_NULL, NULL, 0), flag = peft__json_of(PEFT__JSON_BOOL, NULL, 0);
+    peft__json_builder top = {&c->scratch, values, false};
     peft_status status = PEFT_OK;
-    if (!object || !list) return PEFT_ERROR_MEMORY;
-    if (given || shared) {
-        if ((given ? given : shared)->type != PEFT__JSON_ARRAY)
-            return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "%s is not a list",
-                              given ? "messages" : "conversations");
-        tail = &list->child;
-        for (const peft__json *m = (given ? given : shared)->child; m && !status; m = m->next) {
-            peft__json *own = NULL;
-            if (m->type != PEFT__JSON_OBJECT)
-                return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a message is not an object");
-            if (given && !peft__json_text(m, "role", NULL))
-                return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a message has no role");
-            if (given) {  // without what is null, as in transformers
-                peft__json **inner;
-                own = peft__json_new(&c->scratch, PEFT__JSON_OBJECT, NULL);
-                if (!own) return PEFT_ERROR_MEMORY;
-                inner = &own->child;
-                for (const peft__json *f = m->child; f; f = f->next) {
-                    if (f->type == PEFT__JSON_NULL) continue;
-                    *inner = peft__json_new(&c->scratch, f->type, NULL);
-                    if (!*inner) return PEFT_ERROR_MEMORY;
-                    **inner = *f;
-                    (*inner)->next = NULL;
-                    inner = &(*inner)->next;
-                    own->length++;
-                }
-            } else status = peft__sharegpt(c, m, &own);
-            if (status) break;
-            status = peft__chat_forged(c, own);
-            *tail = own;
-            tail = &own->next;
-            list->length++;
-        }
-    } else {
-        if (record->type != PEFT__JSON_OBJECT || !peft__json_get(record, "instruction"))
-            return peft__fail(c->ctx, PEFT_ERROR_FORMAT,
-                              "not a conversation: no messages, conversations or instruction");
-        status = peft__alpaca(c, record, list);
-        if (!status) status = peft__chat_forged(c, list);
+    peft__json_add(&top, NULL, &object);
+    if (top.failed) return PEFT_ERROR_MEMORY;
+    top.tail = &(*values)->child;
+    peft__json *all = *messages = peft__json_add(&top, "messages", &array);
+    if (!all) return PEFT_ERROR_MEMORY;
+    peft__json_builder b = {&c->scratch, &all->child, false};
+    if (list && list->type != PEFT__JSON_ARRAY)
+        return peft__fail(
+            c->ctx, PEFT_ERROR_FORMAT, "%s is not a list", given ? "messages" : "conversations");
+    if (!list && (record->type != PEFT__JSON_OBJECT || !peft__json_get(record, "instruction")))
+        return peft__fail(
+            c->ctx, PEFT_ERROR_FORMAT, "not a conversation: no messages, conversations or instruction");
+    if (!list) status = peft__alpaca(c, record, &b);
+    for (const peft__json *m = list ? list->child : NULL; m && !status && !b.failed; m = m->next) {
+        if (m->type != PEFT__JSON_OBJECT)
+            return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a message is not an object");
+        if (given && !peft__json_text(m, "role", NULL))
+            return peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a message has no role");
+        peft__json *own = given ? peft__json_add(&b, NULL, &object) : NULL;
+        peft__json_builder inner = {&c->scratch, own ? &own->child : NULL, false};
+        for (const peft__json *f = m->child; own && f;
+             f = f->next)  // without what is null, as in transformers
+            if (f->type != PEFT__JSON_NULL) peft__json_add(&inner, NULL, f);
+        b.failed = b.failed || inner.failed;
+        if (!given) status = peft__sharegpt(c, m, &b);
     }
-    if (!status && !list->length)
+    if (!status && !b.failed) status = peft__chat_forged(c, all);
+    for (const peft__json *m = all->child; m; m = m->next) all->length++;
+    if (!status && !b.failed && !all->length)
         status = peft__fail(c->ctx, PEFT_ERROR_FORMAT, "a conversation without messages");
-    object->child = list;
-    tail = &list->next;
-    static const char *const taken[] = {"messages", "conversations", "instruction",          "input",
-                                        "output",   "system",        "add_generation_prompt"};
-    for (const peft__json *m = record->type == PEFT__JSON_OBJECT ? record->child : NULL; m && !status;
-         m = m->next) {
-        bool known = false;
-        for (int64_t i = 0; i < PEFT__COUNT(taken); i++) known = known || strcmp(m->key, taken[i]) == 0;
-        peft__json *copy = known ? NULL : peft__json_new(&c->scratch, m->type, NULL);
-        if (known) continue;
-        if (!copy) return PEFT_ERROR_MEMORY;
-        *copy = *m;
-        copy->next = NULL;
-        *tail = copy;
-        tail = &copy->next;
+    for (const peft__json *m = record->type == PEFT__JSON_OBJECT ? record->child : NULL; m; m = m->next) {
+        int64_t i = 0;
+        while (i < PEFT__COUNT(taken) && strcmp(m->key, taken[i]) != 0) i++;
+        if (i == PEFT__COUNT(taken)) peft__json_add(&top, NULL, m);
     }
-    static const char *const absent[] = {"tools", "documents"};
-    for (int i = 0; i < 2 && !status; i++) {
-        if (peft__json_get(object, absent[i])) continue;
-        *tail = peft__json_new(&c->scratch, PEFT__JSON_NULL, absent[i]);
-        if (!*tail) return PEFT_ERROR_MEMORY;
-        tail = &(*tail)->next;
-    }
-    for (const peft__json *t = c->tokens; t && !status; t = t->next) {
-        if (peft__json_get(object, t->key)) continue;
-        *tail = peft__json_new_text(&c->scratch, t->key, t->string, t->length);
-        if (!*tail) return PEFT_ERROR_MEMORY;
-        tail = &(*tail)->next;
-    }
-    *tail = peft__json_new(&c->scratch, PEFT__JSON_BOOL, "add_generation_prompt");
-    if (!*tail) return PEFT_ERROR_MEMORY;
-    *values = object;
-    *messages = list;
-    return status;
+    for (int i = 0; i < 2; i++)
+        if (!peft__json_get(*values, absent[i])) peft__json_add(&top, absent[i], &null);
+    for (const peft__json *t = c->tokens; t; t = t->next)
+        if (!peft__json_get(*values, t->key)) peft__json_add(&top, NULL, t);
+    peft__json_add(&top, "add_generation_prompt", &flag);
+    return status ? status : top.failed || b.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
 // The text of the first `count` messages, in the scratch memory.
 static peft_status peft__chat_render(peft_chat *c, peft__json *values, peft__json *messages, int64_t count,
-                                     bool generation, peft__text *out) {
-    peft__json *last = messages->child, *rest = NULL, *flag = values->child;
+    bool generation, peft__value *out) {
+    peft__json *flag = values->child, *all = messages->child, **end = &messages->child;
+    size_t length = messages->length;
     while (flag->next) flag = flag->next;
     flag->boolean = generation;
-    int64_t all = (int64_t)messages->length;
-    for (int64_t i = 1; last && i < count; i++) last = last->next;
-    if (count > 0) rest = last->next, last->next = NULL;
-    peft__json *first = messages->child;
-    if (!count) messages->child = NULL;
+    for (int64_t i = 0; i < count; i++) end = &(*end)->next;
+    peft__json *rest = *end;
+    *end = NULL;
     messages->length = (size_t)count;
     peft_status status = peft__template_run(c->jinja, values);
-    messages->child = first;
-    messages->length = (size_t)all;
-    if (count > 0) last->next = rest;
+    *end = rest;
+    messages->child = all;
+    messages->length = length;
     if (status) return status;
-    out->size = c->jinja->out.size;
-    out->count = -1;
-    out->data = peft__arena_strdup(&c->scratch, c->jinja->out.data, out->size);
-    return out->data ? PEFT_OK : PEFT_ERROR_MEMORY;
+    const char *copy = peft__arena_strdup(&c->scratch, c->jinja->out.data, c->jinja->out.size);
+    *out = peft__text(copy, c->jinja->out.size);
+    return copy ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
-PEFTDEF peft_status peft_chat_text(peft_chat *c, const char *json, bool add_generation_prompt,
-                                   const char **text, size_t *size) {
+PEFTDEF peft_status peft_chat_text(
+    peft_chat *c, const char *json, bool add_generation_prompt, const char **text, size_t *size) {
     if (text) *text = NULL;
     PEFT__NEED(NULL, c, "chat");
     PEFT__NEED(c->ctx, json, "json");
     PEFT__NEED(c->ctx, text, "text");
     peft__json *record = NULL, *values = NULL, *messages = NULL;
-    peft__text all = {NULL, 0, -1};
+    peft__value all;
     peft__arena_reset(&c->scratch);
     peft_status status = peft__json_parse(c->ctx, &c->scratch, json, strlen(json), "conversation", &record);
     if (!status) status = peft__chat_values(c, record, &values, &messages);
@@ -29638,26 +28499,26 @@ PEFTDEF peft_status peft_chat_text(peft_chat *c, const char *json, bool add_gene
         status =
             peft__chat_render(c, values, messages, (int64_t)messages->length, add_generation_prompt, &all);
     if (status) return status;
-    *text = all.data;
+    *text = all.text;
     if (size) *size = all.size;
     return PEFT_OK;
 }
 
 typedef struct peft__turns {
-    peft__text all;       // the whole conversation
+    peft__value all;  // the text of the whole conversation
     size_t *begin, *end;  // [count] the learned parts of it, in order
     int64_t count;
 } peft__turns;
 
-static bool peft__begins_with(const peft__text *text, const peft__text *with) {
-    return with->size <= text->size && memcmp(text->data, with->data, with->size) == 0;
+static bool peft__begins_with(peft__value text, peft__value with) {
+    return with.size <= text.size && memcmp(text.text, with.text, with.size) == 0;
 }
 
-static peft_status peft__chat_turns(peft_chat *c, const peft__json *record, peft_chat_turns turns,
-                                    peft__turns *out) {
+static peft_status peft__chat_turns(
+    peft_chat *c, const peft__json *record, peft_chat_turns turns, peft__turns *out) {
     peft__json *values = NULL, *messages = NULL;
     peft_status status = peft__chat_values(c, record, &values, &messages);
-    int64_t n = status ? 0 : (int64_t)messages->length, answers = 0, at = 0, i = 0;
+    int64_t n = status ? 0 : (int64_t)messages->length, answers = 0, at = 0;
     memset(out, 0, sizeof(*out));
     if (!status) status = peft__chat_render(c, values, messages, n, false, &out->all);
     if (status) return status;
@@ -29675,14 +28536,14 @@ static peft_status peft__chat_turns(peft_chat *c, const peft__json *record, peft
     const size_t *spans = (const size_t *)(const void *)c->jinja->spans.data;
     int64_t blocks = (int64_t)(c->jinja->spans.size / (2 * sizeof(size_t)));
     if (c->jinja->spans_inexact || (blocks && blocks != answers))
-        return peft__fail(
-            c->ctx, PEFT_ERROR_UNSUPPORTED,
-            "%s: its generation blocks gave %lld parts for %lld answers: the answers cannot be found exactly",
+        return peft__fail(c->ctx, PEFT_ERROR_UNSUPPORTED,
+            "%s: its generation blocks gave %lld parts for %lld answers: the "
+            "answers cannot be found exactly",
             c->jinja->name, (long long)blocks, (long long)answers);
-    for (i = 0; i < blocks; i++) out->begin[i] = spans[2 * i], out->end[i] = spans[2 * i + 1];
-    out->count = blocks;
+    for (; out->count < blocks; out->count++)
+        out->begin[out->count] = spans[2 * out->count], out->end[out->count] = spans[2 * out->count + 1];
     for (const peft__json *m = blocks ? NULL : messages->child; m; m = m->next, at++) {
-        peft__text before, with;
+        peft__value before, with;
         bool last = out->count + 1 == answers;
         if (strcmp(peft__json_text(m, "role", ""), "assistant") != 0) continue;
         if (turns == PEFT_TURNS_LAST && !last) {
@@ -29692,14 +28553,13 @@ static peft_status peft__chat_turns(peft_chat *c, const peft__json *record, peft
         status = peft__chat_render(c, values, messages, at, true, &before);
         if (!status) status = peft__chat_render(c, values, messages, at + 1, false, &with);
         if (status) return status;
-        if (!peft__begins_with(&with, &before) || !peft__begins_with(&out->all, &before) ||
-            (!last && !peft__begins_with(&out->all, &with)) ||
-            (last && at + 1 < n && !peft__begins_with(&out->all, &with)))
+        if (!peft__begins_with(with, before) || !peft__begins_with(out->all, before) ||
+            ((!last || at + 1 < n) && !peft__begins_with(out->all, with)))
             return peft__fail(c->ctx, PEFT_ERROR_UNSUPPORTED,
-                              "%s: answer %lld does not begin where the generation prompt ends, or changes "
-                              "with what follows: the answers cannot be found exactly%s",
-                              c->jinja->name, (long long)out->count + 1,
-                              turns == PEFT_TURNS_LAST ? "" : "; the last one alone may be");
+                "%s: answer %lld does not begin where the generation prompt "
+                "ends, or changes with what follows: the answers cannot be found exactly%s",
+                c->jinja->name, (long long)out->count + 1,
+                turns == PEFT_TURNS_LAST ? "" : "; the last one alone may be");
         out->begin[out->count] = before.size;
         out->end[out->count++] = with.size;
     }
@@ -29710,8 +28570,8 @@ static peft_status peft__chat_turns(peft_chat *c, const peft__json *record, peft
     return PEFT_OK;
 }
 
-PEFTDEF peft_status peft_chat_tokens(peft_chat *c, const char *json, peft_chat_turns turns, peft_ids *ids,
-                                     peft_ids *mask) {
+PEFTDEF peft_status peft_chat_tokens(
+    peft_chat *c, const char *json, peft_chat_turns turns, peft_ids *ids, peft_ids *mask) {
     PEFT__NEED(NULL, c, "chat");
     PEFT__NEED(c->ctx, json, "json");
     PEFT__NEED(c->ctx, ids, "ids");
@@ -29723,15 +28583,15 @@ PEFTDEF peft_status peft_chat_tokens(peft_chat *c, const char *json, peft_chat_t
     peft__json *record = NULL;
     peft__turns t;
     int64_t before = ids->count, masked = mask->count;
+    size_t from = 0;
     peft__arena_reset(&c->scratch);
     peft_status status = peft__json_parse(c->ctx, &c->scratch, json, strlen(json), "conversation", &record);
     if (!status) status = peft__chat_turns(c, record, turns, &t);
-    size_t from = 0;
     for (int64_t i = 0; !status && i <= t.count; i++) {  // what lies before a part, then the part
         size_t ends[2] = {i < t.count ? t.begin[i] : t.all.size, i < t.count ? t.end[i] : t.all.size};
         for (int learned = 0; learned < 2 && !status; learned++) {
             if (ends[learned] > from)
-                status = peft_encode_special(c->tokenizer, t.all.data + from, ends[learned] - from, ids);
+                status = peft_encode_special(c->tokenizer, t.all.text + from, ends[learned] - from, ids);
             from = PEFT__MAX(from, ends[learned]);
             while (!status && mask->count - masked < ids->count - before)
                 if (!peft__ids_push(c->ctx, mask, learned)) status = PEFT_ERROR_MEMORY;
@@ -29741,16 +28601,222 @@ PEFTDEF peft_status peft_chat_tokens(peft_chat *c, const char *json, peft_chat_t
     return status;
 }
 
+// ---- three formats of chats for models that bring no template
+
+static const struct peft__chat_format {
+    const char *text;
+    const char *reserved[6];  // texts that stand for tokens of the format: no message may hold one
+} peft__chat_formats[] = {
+    {"{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+        {"<|im_start|>", "<|im_end|>", "<|endoftext|>"}},
+    // the system's message stands within the first user's, and the two are trimmed as one text
+    {"{% for m in messages %}{% set before = loop.previtem|default({}) %}{% if m.role == 'assistant' %} {{ "
+     "m.content|trim "
+     "}} </s>{% elif m.role == 'user' %}{% if before.role == 'assistant' %}<s>{% endif %}[INST] {{ "
+     "(('<<SYS>>\n' ~ "
+     "before.content ~ '\n<</SYS>>\n\n' if before.role == 'system' else '') ~ m.content)|trim }} [/INST]{% "
+     "endif %}{% endfor %}",
+        {"[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<s>", "</s>"}},
+    {"{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content|trim "
+     "}}<|eot_id|>"
+     "{% endfor %}{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}",
+        {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|begin_of_text|>", "<|end_of_text|>"}}};
+
+// What a message may be where it stands: the system first, then user and assistant in turn.
+static peft_status peft__chat_check(
+    peft_context *ctx, peft_chat_kind kind, const peft_chat_message *messages, int64_t i) {
+    const peft_chat_message *m = &messages[i];
+    long long at = i;
+    if (!m->role || !m->content)
+        return peft__fail(
+            ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: message %lld has no role or no content", at);
+    bool system = strcmp(m->role, "system") == 0, led = i > 0 && strcmp(messages[0].role, "system") == 0;
+    if (!system && strcmp(m->role, "user") != 0 && strcmp(m->role, "assistant") != 0)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
+            "peft_chat_format: message %lld has the unknown role \"%s\"", at, m->role);
+    const char *due = i == 0 && system ? "system" : (i - led) % 2 ? "assistant" : "user";
+    if (strcmp(m->role, due) != 0)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
+            "peft_chat_format: message %lld is the %s's where the %s's is due", at, m->role, due);
+    for (const char *const *token = peft__chat_formats[kind].reserved, *const *end = token + 6;
+         token < end && *token; token++)
+        if (strstr(m->content, *token))
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
+                "peft_chat_format: message %lld holds %s, which only the format may", at, *token);
+    return PEFT_OK;
+}
+
+PEFTDEF peft_status peft_chat_format(peft_context *ctx, peft_chat_kind kind,
+    const peft_chat_message *messages, int64_t count, bool add_generation_prompt, char **text) {
+    PEFT__NEED(ctx, ctx, "ctx");
+    PEFT__NEED(ctx, messages, "messages");
+    PEFT__NEED(ctx, text, "text");
+    *text = NULL;
+    if ((int)kind < 0 || (int64_t)kind >= PEFT__COUNT(peft__chat_formats))
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: no kind %d", (int)kind);
+    if (count < 1) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: no messages");
+    peft_chat *c = NULL;
+    peft_chat_desc d;
+    peft__value all;
+    peft__json list = peft__json_of(PEFT__JSON_ARRAY, NULL, 0), *values = NULL, *shown = NULL;
+    memset(&d, 0, sizeof(d));
+    d.context = ctx;
+    d.text = peft__chat_formats[kind].text;
+    peft_status status = peft_chat_open(&d, &c);
+    peft__json_builder b = {c ? &c->scratch : NULL, &list.child, false};
+    for (int64_t i = 0; i < count && !status; i++) {
+        status = peft__chat_check(ctx, kind, messages, i);
+        if (status) break;
+        const char *content = messages[i].content;
+        peft__json like = peft__json_of(PEFT__JSON_STRING, content, strlen(content));
+        peft__message(&b, messages[i].role, &like);
+    }
+    if (!status && kind == PEFT_CHAT_LLAMA2 && strcmp(messages[count - 1].role, "system") == 0)
+        status = peft__fail(
+            ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: the system's message needs a user's behind it");
+    if (!status) status = b.failed ? PEFT_ERROR_MEMORY : peft__chat_values(c, &list, &values, &shown);
+    if (!status) status = peft__chat_render(c, values, shown, count, add_generation_prompt, &all);
+    if (!status) {  // the text goes to the caller
+        *text = c->jinja->out.data;
+        peft__string_init(&c->jinja->out, ctx);
+    }
+    peft_chat_close(c);
+    return status;
+}
+
+// ---- datasets
+
+static peft_status peft__dataset_create(peft_context *ctx, peft_dataset **out) {
+    *out = (peft_dataset *)peft__calloc(ctx, 1, sizeof(peft_dataset));
+    if (!*out) return PEFT_ERROR_MEMORY;
+    (*out)->ctx = ctx;
+    peft__arena_init(&(*out)->arena, ctx);
+    return PEFT_OK;
+}
+
+PEFTDEF void peft_dataset_destroy(peft_dataset *d) {
+    if (!d) return;
+    peft__arena_free(&d->arena);
+    peft__free(d->ctx, d->examples);
+    peft__free(d->ctx, d);
+}
+
+// One example more. `choices`: ended by NULL, the dataset's own; or NULL.
+static peft_status peft__dataset_add(peft_dataset *d, const char *prompt, size_t prompt_size,
+    const char *completion, size_t completion_size, const char *const *choices, const char *task) {
+    void *grown = peft__one_more(d->ctx, d->examples, d->count, &d->capacity, sizeof(*d->examples));
+    if (!grown) return PEFT_ERROR_MEMORY;
+    d->examples = (peft__data_example *)grown;
+    peft__data_example *e = &d->examples[d->count];
+    e->prompt = peft__arena_strdup(&d->arena, prompt, prompt_size);
+    e->completion = peft__arena_strdup(&d->arena, completion, completion_size);
+    e->task = task ? peft__arena_strdup(&d->arena, task, strlen(task)) : NULL;
+    e->choices = choices;
+    if (!e->prompt || !e->completion || (task && !e->task)) return PEFT_ERROR_MEMORY;
+    d->count++;
+    return PEFT_OK;
+}
+
+static const peft__data_example *peft__example_at(const peft_dataset *d, int64_t i) {
+    return d && i >= 0 && i < d->count ? &d->examples[i] : NULL;
+}
+
+PEFTDEF int64_t peft_dataset_count(const peft_dataset *d) { return d ? d->count : 0; }
+PEFTDEF const char *peft_dataset_fields(const peft_dataset *d) { return d && d->fields ? d->fields : ""; }
+PEFTDEF const char *peft_dataset_prompt(const peft_dataset *d, int64_t i) {
+    const peft__data_example *e = peft__example_at(d, i);
+    return e ? e->prompt : NULL;
+}
+PEFTDEF const char *peft_dataset_completion(const peft_dataset *d, int64_t i) {
+    const peft__data_example *e = peft__example_at(d, i);
+    return e ? e->completion : NULL;
+}
+PEFTDEF const char *peft_dataset_task(const peft_dataset *d, int64_t i) {
+    const peft__data_example *e = peft__example_at(d, i);
+    return e ? e->task : NULL;
+}
+PEFTDEF const char *peft_dataset_choice(const peft_dataset *d, int64_t i, int64_t k) {
+    const peft__data_example *e = peft__example_at(d, i);
+    if (!e || !e->choices || k < 0) return NULL;
+    const char *const *choice = e->choices;
+    while (k && *choice) choice++, k--;
+    return *choice;
+}
+
+// Example i of `from` as the next of `to`.
+static peft_status peft__dataset_take(
+    peft_dataset *to, const peft_dataset *from, int64_t i, const char *task) {
+    const peft__data_example *e = &from->examples[i];
+    size_t n = 0;
+    const char **list = NULL;
+    while (e->choices && e->choices[n]) n++;
+    if (n) list = (const char **)peft__arena_alloc(&to->arena, (n + 1) * sizeof(char *));
+    for (size_t k = 0; k < n && list; k++)
+        if (!(list[k] = peft__arena_strdup(&to->arena, e->choices[k], strlen(e->choices[k]))))
+            return PEFT_ERROR_MEMORY;
+    if (n && !list) return PEFT_ERROR_MEMORY;
+    if (list) list[n] = NULL;
+    return peft__dataset_add(
+        to, e->prompt, strlen(e->prompt), e->completion, strlen(e->completion), list, task);
+}
+
+PEFTDEF peft_status peft_dataset_split(
+    const peft_dataset *d, double fraction, uint64_t seed, peft_dataset **rest, peft_dataset **part) {
+    PEFT__NEED(NULL, d, "data");
+    PEFT__NEED(d->ctx, rest, "rest");
+    PEFT__NEED(d->ctx, part, "part");
+    *rest = *part = NULL;
+    if (!(fraction >= 0 && fraction <= 1))
+        return peft__fail(
+            d->ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_split: fraction is %g, not in 0..1", fraction);
+    // the first `taken` places of a shuffled list are the part; both results keep the order that the examples
+    // have
+    int64_t taken = (int64_t)floor(fraction * (double)d->count + 0.5);
+    int64_t *order = (int64_t *)peft__calloc(d->ctx, d->count, sizeof(int64_t));
+    bool *in_part = (bool *)peft__calloc(d->ctx, d->count, sizeof(bool));
+    peft_dataset *into[2] = {NULL, NULL};
+    peft_status status = order && in_part ? PEFT_OK : PEFT_ERROR_MEMORY;
+    peft_rng rng;
+    peft_rng_seed(&rng, seed);
+    for (int i = 0; i < 2 && !status; i++) status = peft__dataset_create(d->ctx, &into[i]);
+    for (int64_t i = 0; i < d->count && !status; i++) order[i] = i;
+    if (!status) peft__shuffle(&rng, order, d->count);
+    for (int64_t i = 0; i < taken && !status; i++) in_part[order[i]] = true;
+    for (int64_t i = 0; i < d->count && !status; i++)
+        status = peft__dataset_take(into[in_part[i]], d, i, d->examples[i].task);
+    peft__free(d->ctx, order);
+    peft__free(d->ctx, in_part);
+    for (int i = 0; i < 2 && status; i++) peft_dataset_destroy(into[i]);
+    if (status) return status;
+    *rest = into[0];
+    *part = into[1];
+    return PEFT_OK;
+}
+
+PEFTDEF peft_status peft_dataset_join(
+    const peft_dataset *const *datasets, int64_t count, peft_dataset **out) {
+    *out = NULL;
+    if (!datasets || count < 1 || !datasets[0]) return PEFT_ERROR_ARGUMENT;
+    peft_dataset *all = NULL;
+    peft_status status = peft__dataset_create(datasets[0]->ctx, &all);
+    for (int64_t i = 0; i < count && !status; i++)
+        for (int64_t k = 0; k < peft_dataset_count(datasets[i]) && !status; k++)
+            status = peft__dataset_take(all, datasets[i], k, NULL);
+    if (status) peft_dataset_destroy(all);
+    else *out = all;
+    return status;
+}
+
 // ---- loading
 
 typedef struct peft__loader {
     peft_dataset *data;
     const peft_dataset_desc *d;
-    peft__template templates[2];  // of prompt and completion
-    peft__template choices;       // of answer_choices
-    bool whole;                   // the prompt's template has the completion in it, behind |||
-    peft__string texts[2];        // the example being filled in
-    peft__arena parts, scratch;   // of the templates; of one record
+    peft__template templates[3];  // of prompt, completion and answer_choices
+    bool whole;  // the prompt's template has the completion in it, behind |||
+    peft__string texts[3];  // the example being filled in
+    peft__arena parts, scratch;  // of the templates; of one record
     peft__records records;
     int64_t empty;  // records that gave an empty text
 } peft__loader;
@@ -29760,28 +28826,25 @@ static peft_status peft__loader_templates(peft__loader *l) {
     static const char *const names[] = {"prompt", "completion", "answer_choices"};
     const peft_dataset_desc *d = l->d;
     const char *const given[] = {d->prompt ? d->prompt : "{{prompt}}",
-                                 d->completion ? d->completion : "{{completion}}", d->answer_choices};
-    peft__template *const into[] = {&l->templates[0], &l->templates[1], &l->choices};
+        d->completion ? d->completion : "{{completion}}", d->answer_choices};
     peft__data_record *r = &l->records.record;
     char fields[300];
     peft__record_names(r, fields, sizeof(fields));
     l->whole = d->style != PEFT_STYLE_FLAN && strstr(given[0], "|||") != NULL;
     if (l->whole && d->completion)
         return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
-                          "the prompt template has ||| in it, and there is a completion template too");
+            "the prompt template has ||| in it, and there is a completion template too");
     for (int i = 0; i < 3; i++) {
-        if (!given[i] || (i == 1 && l->whole)) continue;
-        peft_status status = i == 2 && !strchr(given[i], '{')
-            ? PEFT_OK
-            : peft__template_open(r, &l->parts, names[i], given[i], d, into[i]);
+        if (!given[i] || (i == 1 && l->whole) || (i == 2 && !strchr(given[i], '{'))) continue;
+        peft_status status = peft__template_open(r, &l->parts, names[i], given[i], d, &l->templates[i]);
         if (status == PEFT_ERROR_ARGUMENT)
             status = peft__fail(r->ctx, status, "%s. Fields of %s: %s", r->ctx->error, r->path, fields);
-        if (!status && r->count && i < 2) status = peft__template_check(into[i], r);
+        if (!status && r->count && i < 2) status = peft__template_check(&l->templates[i], r);
         if (status) return status;
     }
     if (d->answer_choices && peft__record_find(r, "answer_choices", 14))
         return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
-                          "%s has a field answer_choices: no template of that name can be given", r->path);
+            "%s has a field answer_choices: no template of that name can be given", r->path);
     l->data->fields = peft__arena_strdup(&l->data->arena, fields, strlen(fields));
     return l->data->fields ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
@@ -29789,72 +28852,43 @@ static peft_status peft__loader_templates(peft__loader *l) {
 // The next of the parts between |||, without white space around it and with the record's own ||| back.
 static const char *peft__next_part(peft__arena *a, const char **at, size_t *size) {
     const char *bar = strstr(*at, "|||");
-    peft__text part = {*at, bar ? (size_t)(bar - *at) : strlen(*at), -1};
-    size_t from = 0, to = part.size;
-    peft__strip_bounds(&part, &from, &to);
+    peft__value part = peft__stripped(peft__text(*at, bar ? (size_t)(bar - *at) : strlen(*at)), 3);
     *at = bar ? bar + 3 : NULL;
-    return peft__swapped(a, part.data + from, to > from ? to - from : 0, peft__bars, "|||", size);
+    return peft__swapped(a, part.text, part.size, peft__bars, "|||", size);
 }
 
-// Renders a template and gives its text, with |||.
-static peft_status peft__loader_text(peft__loader *l, const peft__template *t, peft__json *choices,
-                                     const char **text) {
+// Template i filled in, with |||.
+static peft_status peft__loader_text(
+    peft__loader *l, int i, peft__json *choices, const char **text, size_t *size) {
     const peft__data_record *r = &l->records.record;
-    if (t->jinja) {
-        peft_status status = peft__jinja_render(t, r, &l->scratch, choices);
-        *text = t->jinja->out.data;
-        return status;
-    }
-    int i = t == &l->templates[1];
     l->texts[i].size = 0;
-    peft_status status = peft__template_render(t, r, &l->texts[i]);
-    *text = l->texts[i].data;
-    return status;
+    if (l->templates[i].jinja && i < 2)
+        l->templates[i].jinja->desc.seed = peft__mix_seed(l->d->seed, (uint64_t)r->line, (uint64_t)i);
+    return peft__template_text(&l->templates[i], r, &l->scratch, choices, &l->texts[i], text, size);
 }
 
 // The texts that an answer is chosen from: as JSON for the templates, as a list for the dataset.
 static peft_status peft__loader_choices(peft__loader *l, peft__json **json, const char *const **list) {
     const char *text = l->d->answer_choices, *at;
-    peft_status status = l->choices.what ? peft__loader_text(l, &l->choices, NULL, &text) : PEFT_OK;
-    int64_t n = 1, i = 0;
-    for (at = status ? NULL : text; at && (at = strstr(at, "|||")) != NULL; at += 3) n++;
-    const char **out =
-        status ? NULL : (const char **)peft__arena_alloc(&l->data->arena, (size_t)(n + 1) * sizeof(char *));
-    peft__json *nodes = (peft__json *)peft__arena_alloc(&l->scratch, (size_t)(n + 1) * sizeof(peft__json));
-    if (status || !out || !nodes) return status ? status : PEFT_ERROR_MEMORY;
-    memset(nodes, 0, (size_t)(n + 1) * sizeof(peft__json));
-    nodes->type = PEFT__JSON_ARRAY;
-    nodes->key = "answer_choices";
-    nodes->key_length = 14;
-    nodes->child = nodes + 1;
-    nodes->length = (size_t)n;
+    size_t n = 1, size = 0, i = 0;
+    peft_status status = l->templates[2].what ? peft__loader_text(l, 2, NULL, &text, &size) : PEFT_OK;
+    if (status) return status;
+    for (at = text; (at = strstr(at, "|||")) != NULL; at += 3) n++;
+    const char **out = (const char **)peft__arena_alloc(&l->data->arena, (n + 1) * sizeof(char *));
+    peft__json array = peft__json_of(PEFT__JSON_ARRAY, NULL, n);
+    peft__json_builder top = {&l->scratch, json, false}, b = {&l->scratch, NULL, false};
+    peft__json *all = peft__json_add(&top, "answer_choices", &array);
+    if (!out || !all) return PEFT_ERROR_MEMORY;
+    b.tail = &all->child;
     for (at = text; at; i++) {
-        peft__json *item = nodes + 1 + i;
-        item->type = PEFT__JSON_STRING;
-        item->string = peft__next_part(&l->data->arena, &at, &item->length);
-        if (!item->string) return PEFT_ERROR_MEMORY;
-        item->next = at ? item + 1 : NULL;
-        out[i] = item->string;
+        out[i] = peft__next_part(&l->data->arena, &at, &size);
+        if (!out[i]) return PEFT_ERROR_MEMORY;
+        peft__json item = peft__json_of(PEFT__JSON_STRING, out[i], size);
+        peft__json_add(&b, NULL, &item);
     }
     out[n] = NULL;
-    *json = nodes;
     *list = out;
-    return PEFT_OK;
-}
-
-static peft_status peft__dataset_set_choices(peft_dataset *d, const char *const *list) {
-    if (d->choices_capacity < d->count) {
-        int64_t more = PEFT__MAX(d->capacity, d->count);
-        const char *const **grown = (const char *const **)peft__calloc(d->ctx, more, sizeof(*grown));
-        if (!grown) return PEFT_ERROR_MEMORY;
-        if (d->choices)
-            memcpy((void *)grown, (const void *)d->choices, (size_t)d->choices_capacity * sizeof(*grown));
-        peft__free(d->ctx, (void *)d->choices);
-        d->choices = grown;
-        d->choices_capacity = more;
-    }
-    d->choices[d->count - 1] = list;
-    return PEFT_OK;
+    return b.failed ? PEFT_ERROR_MEMORY : PEFT_OK;
 }
 
 // Each of the turns that are learned is an example.
@@ -29868,17 +28902,17 @@ static peft_status peft__load_conversation(peft__loader *l) {
     peft_status status = record ? peft__chat_turns(c, record, l->d->turns, &t) : PEFT_ERROR_MEMORY;
     if (status && status != PEFT_ERROR_MEMORY)
         return peft__fail(r->ctx, status, "%s:%lld: %s", r->path, (long long)r->line, r->ctx->error);
-    if (!status && memchr(t.all.data, 0, t.all.size))
+    if (!status && memchr(t.all.text, 0, t.all.size))
         return peft__record_fail(r, "the conversation holds a NUL character");
     const char *bos = peft__chat_token_text(c, "bos_token"), *eos = peft__chat_token_text(c, "eos_token");
     for (int64_t i = 0; !status && i < t.count; i++) {
-        const char *prompt = t.all.data, *answer = t.all.data + t.begin[i];
+        const char *prompt = t.all.text, *answer = t.all.text + t.begin[i];
         size_t n = t.begin[i], m = t.end[i] - t.begin[i], b = bos ? strlen(bos) : 0,
                e = eos ? strlen(eos) : 0, end = m;
         if (c->begins && b && n >= b && memcmp(prompt, bos, b) == 0) prompt += b, n -= b;
         while (end > 0 && strchr(" \t\r\n", answer[end - 1])) end--;
         if (e && end >= e && memcmp(answer + end - e, eos, e) == 0) m = end - e;  // completions get it anyway
-        status = peft__dataset_add(l->data, prompt, n, answer, m);
+        status = peft__dataset_add(l->data, prompt, n, answer, m, NULL, NULL);
     }
     return status;
 }
@@ -29887,43 +28921,33 @@ static peft_status peft__load_example(peft__loader *l) {
     const char *texts[2] = {"", ""}, *at = NULL;
     const char *const *list = NULL;
     peft__json *choices = NULL;
-    size_t sizes[2] = {0, 0}, rest = 0;
+    size_t sizes[2] = {0, 0};
     peft__data_record *r = &l->records.record;
     peft__arena_reset(&l->scratch);
-    for (int i = 0; i < 2; i++)
-        if (l->templates[i].jinja)
-            l->templates[i].jinja->desc.seed = peft__mix_seed(l->d->seed, (uint64_t)r->line, (uint64_t)i);
     peft_status status = l->d->answer_choices ? peft__loader_choices(l, &choices, &list) : PEFT_OK;
-    if (!status) status = peft__loader_text(l, &l->templates[0], choices, &texts[0]);
+    if (!status) status = peft__loader_text(l, 0, choices, &texts[0], &sizes[0]);
     if (!status && l->whole) {
         at = texts[0];
         texts[0] = peft__next_part(&l->scratch, &at, &sizes[0]);
-        if (!at && texts[0] && !sizes[0]) {
+        if (!texts[0]) return PEFT_ERROR_MEMORY;
+        if (!at && !sizes[0]) {
             l->empty++;
             return PEFT_OK;
         }
-        if (texts[0] && !at)
+        bool none = !at;
+        texts[1] = none ? NULL : peft__next_part(&l->scratch, &at, &sizes[1]);
+        if (none || at)
             return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
-                              "%s:%lld: the template gives no ||| for this record", r->path,
-                              (long long)r->line);
-        texts[1] = at ? peft__next_part(&l->scratch, &at, &sizes[1]) : NULL;
-        if (!texts[0] || !texts[1]) return PEFT_ERROR_MEMORY;
-        if (at)
-            return peft__fail(r->ctx, PEFT_ERROR_ARGUMENT,
-                              "%s:%lld: the template gives more than one ||| for this record", r->path,
-                              (long long)r->line);
-    } else {
-        if (!status) status = peft__loader_text(l, &l->templates[1], choices, &texts[1]);
-        for (int i = 0; i < 2 && !status; i++) {
-            if (l->templates[i].jinja)
-                texts[i] = peft__swapped(&l->scratch, texts[i], strlen(texts[i]), peft__bars, "|||", &rest);
-            if (!texts[i]) return PEFT_ERROR_MEMORY;
-            sizes[i] = strlen(texts[i]);
-        }
+                "%s:%lld: the template gives %s ||| for this record", r->path, (long long)r->line,
+                none ? "no" : "more than one");
+        if (!texts[1]) return PEFT_ERROR_MEMORY;
+    } else if (!status) status = peft__loader_text(l, 1, choices, &texts[1], &sizes[1]);
+    for (int i = 0; i < 2 && !status && !l->whole; i++) {
+        if (l->templates[i].jinja)
+            texts[i] = peft__swapped(&l->scratch, texts[i], sizes[i], peft__bars, "|||", &sizes[i]);
+        if (!texts[i]) return PEFT_ERROR_MEMORY;
     }
-    if (!status) status = peft__dataset_add(l->data, texts[0], sizes[0], texts[1], sizes[1]);
-    if (!status && list) status = peft__dataset_set_choices(l->data, list);
-    return status;
+    return status ? status : peft__dataset_add(l->data, texts[0], sizes[0], texts[1], sizes[1], list, NULL);
 }
 
 static peft_status peft__load_records(peft__loader *l) {
@@ -29938,17 +28962,9 @@ static peft_status peft__load_records(peft__loader *l) {
     }
     if (!status && l->empty)
         peft__log(l->data->ctx, "%s: %lld records are left out, the template gives nothing for them",
-                  l->d->path, (long long)l->empty);
+            l->d->path, (long long)l->empty);
     peft__records_close(&l->records);
     return status;
-}
-
-static peft_status peft__dataset_create(peft_context *ctx, peft_dataset **out) {
-    *out = (peft_dataset *)peft__calloc(ctx, 1, sizeof(peft_dataset));
-    if (!*out) return PEFT_ERROR_MEMORY;
-    (*out)->ctx = ctx;
-    peft__arena_init(&(*out)->arena, ctx);
-    return PEFT_OK;
 }
 
 PEFTDEF peft_status peft_dataset_load(const peft_dataset_desc *desc, peft_dataset **out) {
@@ -29958,27 +28974,27 @@ PEFTDEF peft_status peft_dataset_load(const peft_dataset_desc *desc, peft_datase
     peft_context *ctx = desc->context;
     if (!ctx) return PEFT_ERROR_ARGUMENT;
     if (!desc->path) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: no path");
-    if (desc->limit < 0) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: limit is %lld", (long long)desc->limit);
-    peft__loader l;
-    memset(&l, 0, sizeof(l));
-    l.d = desc;
-    peft__string_init(&l.texts[0], ctx);
-    peft__string_init(&l.texts[1], ctx);
-    peft__arena_init(&l.parts, ctx);
-    peft__arena_init(&l.scratch, ctx);
+    if (desc->limit < 0)
+        return peft__fail(
+            ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: limit is %lld", (long long)desc->limit);
     if (desc->chat && (desc->prompt || desc->completion || desc->answer_choices))
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: a chat and templates too");
     if ((int)desc->turns < 0 || desc->turns > PEFT_TURNS_ALL)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: turns is %d", (int)desc->turns);
     if ((int)desc->style < 0 || desc->style > PEFT_STYLE_FLAN)
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_load: style is %d", (int)desc->style);
+    peft__loader l;
+    memset(&l, 0, sizeof(l));
+    l.d = desc;
+    peft__arena_init(&l.parts, ctx);
+    peft__arena_init(&l.scratch, ctx);
+    for (int i = 0; i < 3; i++) peft__string_init(&l.texts[i], ctx);
     peft_status status = peft__dataset_create(ctx, &l.data);
     if (!status) status = peft__load_records(&l);
-    peft__string_free(&l.texts[0]);
-    peft__string_free(&l.texts[1]);
-    peft__template_close(&l.templates[0]);
-    peft__template_close(&l.templates[1]);
-    peft__template_close(&l.choices);
+    for (int i = 0; i < 3; i++) {
+        peft__string_free(&l.texts[i]);
+        peft__template_close(&l.templates[i]);
+    }
     peft__arena_free(&l.parts);
     peft__arena_free(&l.scratch);
     if (status) peft_dataset_destroy(l.data);
@@ -29986,128 +29002,16 @@ PEFTDEF peft_status peft_dataset_load(const peft_dataset_desc *desc, peft_datase
     return status;
 }
 
-PEFTDEF void peft_dataset_destroy(peft_dataset *d) {
-    if (!d) return;
-    peft__arena_free(&d->arena);
-    peft__free(d->ctx, d->texts);
-    peft__free(d->ctx, d->tasks);
-    peft__free(d->ctx, (void *)d->choices);
-    peft__free(d->ctx, d);
-}
-
-PEFTDEF int64_t peft_dataset_count(const peft_dataset *d) {
-    return d ? d->count : 0;
-}
-
-PEFTDEF const char *peft_dataset_prompt(const peft_dataset *d, int64_t i) {
-    if (!d) return NULL;
-    return i >= 0 && i < d->count ? d->texts[2 * i] : NULL;
-}
-
-PEFTDEF const char *peft_dataset_completion(const peft_dataset *d, int64_t i) {
-    if (!d) return NULL;
-    return i >= 0 && i < d->count ? d->texts[2 * i + 1] : NULL;
-}
-
-PEFTDEF const char *peft_dataset_choice(const peft_dataset *d, int64_t i, int64_t k) {
-    if (!d || i < 0 || i >= d->count || i >= d->choices_capacity || !d->choices[i]) return NULL;
-    for (int64_t at = 0; at < k && d->choices[i][at]; at++)
-        if (!d->choices[i][at + 1]) return NULL;
-    return k < 0 ? NULL : d->choices[i][k];
-}
-
-PEFTDEF const char *peft_dataset_fields(const peft_dataset *d) {
-    return d && d->fields ? d->fields : "";
-}
-
-PEFTDEF const char *peft_dataset_task(const peft_dataset *d, int64_t i) {
-    if (!d) return NULL;
-    return d->tasks && i >= 0 && i < d->count ? d->tasks[i] : NULL;
-}
-
-// Example i of `from` as the next of `to`, whose `tasks` have room for it where there are any.
-static peft_status peft__dataset_take(peft_dataset *to, const peft_dataset *from, int64_t i, const char *task) {
-    const char *p = from->texts[2 * i], *c = from->texts[2 * i + 1];
-    char *name = to->tasks && task ? peft__arena_strdup(&to->arena, task, strlen(task)) : NULL;
-    if (to->tasks && task && !name) return PEFT_ERROR_MEMORY;
-    if (to->tasks) to->tasks[to->count] = name;
-    peft_status status = peft__dataset_add(to, p, strlen(p), c, strlen(c));
-    int64_t n = 0;
-    while (peft_dataset_choice(from, i, n)) n++;
-    if (status || !n) return status;
-    const char **list = (const char **)peft__arena_alloc(&to->arena, (size_t)(n + 1) * sizeof(char *));
-    for (int64_t k = 0; k < n && list; k++) {
-        list[k] = peft__arena_strdup(&to->arena, from->choices[i][k], strlen(from->choices[i][k]));
-        if (!list[k]) return PEFT_ERROR_MEMORY;
-    }
-    if (!list) return PEFT_ERROR_MEMORY;
-    list[n] = NULL;
-    return peft__dataset_set_choices(to, list);
-}
-
-// The first `taken` places of a shuffled list are the part; both results keep the examples in the order that they had.
-static peft_status peft__dataset_divide(const peft_dataset *d, int64_t taken, uint64_t seed, peft_dataset *rest, peft_dataset *part) {
-    int64_t *order = (int64_t *)peft__calloc(d->ctx, d->count, sizeof(int64_t));
-    bool *in_part = (bool *)peft__calloc(d->ctx, d->count, sizeof(bool));
-    peft_status status = order && in_part ? PEFT_OK : PEFT_ERROR_MEMORY;
-    peft_rng rng;
-    peft_rng_seed(&rng, seed);
-    for (int64_t i = 0; i < d->count && !status; i++) order[i] = i;
-    if (!status) peft__shuffle(&rng, order, d->count);
-    for (int64_t i = 0; i < taken && !status; i++) in_part[order[i]] = true;
-    if (d->tasks && !status) {
-        rest->tasks = (const char **)peft__calloc(d->ctx, d->count, sizeof(char *));
-        part->tasks = (const char **)peft__calloc(d->ctx, d->count, sizeof(char *));
-        if (!rest->tasks || !part->tasks) status = PEFT_ERROR_MEMORY;
-    }
-    for (int64_t i = 0; i < d->count && !status; i++) status = peft__dataset_take(in_part[i] ? part : rest, d, i, d->tasks ? d->tasks[i] : NULL);
-    peft__free(d->ctx, order);
-    peft__free(d->ctx, in_part);
-    return status;
-}
-
-PEFTDEF peft_status peft_dataset_split(const peft_dataset *d, double fraction, uint64_t seed, peft_dataset **rest, peft_dataset **part) {
-    PEFT__NEED(NULL, d, "data");
-    PEFT__NEED(d->ctx, rest, "rest");
-    PEFT__NEED(d->ctx, part, "part");
-    *rest = *part = NULL;
-    if (!(fraction >= 0 && fraction <= 1)) return peft__fail(d->ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_split: fraction is %g, not in 0..1", fraction);
-    peft_dataset *a = NULL, *b = NULL;
-    peft_status status = peft__dataset_create(d->ctx, &a);
-    if (!status) status = peft__dataset_create(d->ctx, &b);
-    if (!status) status = peft__dataset_divide(d, (int64_t)floor(fraction * (double)d->count + 0.5), seed, a, b);
-    if (status) {
-        peft_dataset_destroy(a);
-        peft_dataset_destroy(b);
-        return status;
-    }
-    *rest = a;
-    *part = b;
-    return PEFT_OK;
-}
-
-PEFTDEF peft_status peft_dataset_join(const peft_dataset *const *datasets, int64_t count,
-                                      peft_dataset **out) {
-    *out = NULL;
-    if (!datasets || count < 1 || !datasets[0]) return PEFT_ERROR_ARGUMENT;
-    peft_dataset *all = NULL;
-    peft_status status = peft__dataset_create(datasets[0]->ctx, &all);
-    for (int64_t i = 0; i < count && !status; i++)
-        for (int64_t k = 0; k < peft_dataset_count(datasets[i]) && !status; k++)
-            status = peft__dataset_take(all, datasets[i], k, NULL);
-    if (status) peft_dataset_destroy(all);
-    else *out = all;
-    return status;
-}
-
 // ---- mixtures
 
-// How many examples each task gives: `limit` in proportion to the weights, the largest remainders rounded up (the first of equal ones).
+// How many examples each task gives: `limit` in proportion to the weights, the largest remainders rounded up
+// (the first of equal ones).
 static void peft__mix_shares(const double *weights, int64_t count, int64_t limit, int64_t *shares) {
     double total = 0;
     int64_t given = 0;
     for (int64_t i = 0; i < count; i++) total += weights[i];
-    for (int64_t i = 0; i < count; i++) given += shares[i] = (int64_t)floor((double)limit * weights[i] / total);
+    for (int64_t i = 0; i < count; i++)
+        given += shares[i] = (int64_t)floor((double)limit * weights[i] / total);
     for (; given < limit; given++) {
         int64_t best = 0;
         double most = -HUGE_VAL;
@@ -30120,16 +29024,12 @@ static void peft__mix_shares(const double *weights, int64_t count, int64_t limit
 }
 
 // Fills `out` task by task into shuffled places.
-static peft_status peft__mix_fill(const peft_mix_desc *d, const int64_t *shares, int64_t limit, peft_dataset *out) {
-    peft_context *ctx = out->ctx;
+static peft_status peft__mix_fill(
+    const peft_mix_desc *d, const int64_t *shares, int64_t limit, peft_dataset *out) {
     int64_t longest = 0, at = 0;
     for (int64_t i = 0; i < d->count; i++) longest = PEFT__MAX(longest, peft_dataset_count(d->datasets[i]));
-    int64_t *places = (int64_t *)peft__calloc(ctx, 3 * limit + longest, sizeof(int64_t));
-    out->tasks = (const char **)peft__calloc(ctx, limit, sizeof(char *));
-    if (!places || !out->tasks) {
-        peft__free(ctx, places);
-        return PEFT_ERROR_MEMORY;
-    }
+    int64_t *places = (int64_t *)peft__calloc(out->ctx, 3 * limit + longest, sizeof(int64_t));
+    if (!places) return PEFT_ERROR_MEMORY;
     int64_t *task = places + limit, *example = task + limit, *order = example + limit;
     peft_rng rng;
     peft_rng_seed(&rng, d->seed);
@@ -30146,8 +29046,9 @@ static peft_status peft__mix_fill(const peft_mix_desc *d, const int64_t *shares,
     }
     peft_status status = PEFT_OK;
     for (int64_t i = 0; i < limit && !status; i++)
-        status = peft__dataset_take(out, d->datasets[task[i]], example[i], d->names ? d->names[task[i]] : NULL);
-    peft__free(ctx, places);
+        status =
+            peft__dataset_take(out, d->datasets[task[i]], example[i], d->names ? d->names[task[i]] : NULL);
+    peft__free(out->ctx, places);
     return status;
 }
 
@@ -30158,13 +29059,17 @@ PEFTDEF peft_status peft_dataset_mix(const peft_mix_desc *d, peft_dataset **out)
     peft_context *ctx = d->datasets[0]->ctx;
     double temperature = d->temperature == 0 ? 1 : d->temperature;
     if (d->cap < 0 || d->limit < 0 || d->limit > 1 << 30 || !(temperature > 0))
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_mix: cap %lld, limit %lld, temperature %g", (long long)d->cap, (long long)d->limit, temperature);
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_mix: cap %lld, limit %lld, temperature %g",
+            (long long)d->cap, (long long)d->limit, temperature);
     double *weights = (double *)peft__calloc(ctx, d->count, sizeof(double)), most = 0;
     int64_t *shares = (int64_t *)peft__calloc(ctx, d->count, sizeof(int64_t)), limit = 0;
-    peft_status status = weights && shares ? PEFT_OK : PEFT_ERROR_MEMORY;
+    peft_dataset *mixed = NULL;
+    peft_status status = weights && shares ? peft__dataset_create(ctx, &mixed) : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < d->count && !status; i++) {
         int64_t n = peft_dataset_count(d->datasets[i]);
-        if (n < 1) status = peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_mix: task %lld%s%s has no examples", (long long)i, d->names ? " " : "", d->names ? d->names[i] : "");
+        if (n < 1)
+            status = peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_dataset_mix: task %lld%s%s has no examples",
+                (long long)i, d->names ? " " : "", d->names ? d->names[i] : "");
         if (d->cap) n = PEFT__MIN(n, d->cap);
         weights[i] = log((double)n);
         most = PEFT__MAX(most, weights[i]);
@@ -30173,8 +29078,6 @@ PEFTDEF peft_status peft_dataset_mix(const peft_mix_desc *d, peft_dataset **out)
     // relative to the largest, which no temperature takes out of the range of numbers: n^(1/T) / most^(1/T)
     for (int64_t i = 0; i < d->count && !status; i++)
         weights[i] = weights[i] < most ? exp((weights[i] - most) / temperature) : 1;
-    peft_dataset *mixed = NULL;
-    if (!status) status = peft__dataset_create(ctx, &mixed);
     if (d->limit) limit = d->limit;
     if (!status) peft__mix_shares(weights, d->count, limit, shares);
     if (!status) status = peft__mix_fill(d, shares, limit, mixed);
@@ -30185,205 +29088,77 @@ PEFTDEF peft_status peft_dataset_mix(const peft_mix_desc *d, peft_dataset **out)
     return status;
 }
 
-PEFTDEF peft_status peft_template_fill(peft_context *ctx, const char *text, const char *json, char **out) {
-    PEFT__NEED(ctx, ctx, "ctx");
-    PEFT__NEED(ctx, text, "text");
-    PEFT__NEED(ctx, json, "json");
-    PEFT__NEED(ctx, out, "out");
-    *out = NULL;
-    if (!text || !json) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_template_fill: no %s", text ? "json" : "text");
-    peft__arena scratch;
-    peft__arena_init(&scratch, ctx);
-    peft__string filled;
-    peft__string_init(&filled, ctx);
-    peft__data_record r = {ctx, "values", 1, NULL, 0, 0, NULL};
-    peft__template t;
-    peft__json *object = NULL;
-    memset(&t, 0, sizeof(t));
-    peft_status status = peft__record_parse(&r, &scratch, json, strlen(json), &object);
-    if (!status) status = peft__record_from_json(&r, object);
-    if (!status) status = peft__template_open(&r, &scratch, "given", text, NULL, &t);
-    if (!status && !t.jinja) status = peft__template_render(&t, &r, &filled);
-    if (!status && t.jinja) status = peft__jinja_render(&t, &r, &scratch, NULL);
-    bool added = status || !t.jinja || peft__string_append(&filled, t.jinja->out.data, t.jinja->out.size);
-    if (!added) status = PEFT_ERROR_MEMORY;
-    peft__template_close(&t);
-    if (status) peft__string_free(&filled);
-    else *out = filled.data;
-    peft__free(ctx, r.fields);
-    peft__arena_free(&scratch);
-    return status;
-}
-
-// ---- chats
-
-typedef struct peft__chat_style {
-    const char *system, *system_end, *user, *user_end, *assistant, *assistant_end;  // around a message of that role
-    const char *again;           // before every user's message but the first
-    const char *generation;      // behind the last message, where the assistant is to go on
-    const char *reserved[6];     // texts that stand for tokens of the format: no message may hold one
-    bool system_within, trims;   // the system's message stands inside the first user's; white space around messages goes
-} peft__chat_style;
-
-static const peft__chat_style peft__chat_styles[] = {
-    {"<|im_start|>system\n", "<|im_end|>\n", "<|im_start|>user\n", "<|im_end|>\n", "<|im_start|>assistant\n", "<|im_end|>\n", "", "<|im_start|>assistant\n",
-     {"<|im_start|>", "<|im_end|>", "<|endoftext|>"}, false, false},
-    {"<<SYS>>\n", "\n<</SYS>>\n\n", "[INST] ", " [/INST]", " ", " </s>", "<s>", "", {"[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<s>", "</s>"}, true, true},
-    {"<|start_header_id|>system<|end_header_id|>\n\n", "<|eot_id|>", "<|start_header_id|>user<|end_header_id|>\n\n", "<|eot_id|>",
-     "<|start_header_id|>assistant<|end_header_id|>\n\n", "<|eot_id|>", "", "<|start_header_id|>assistant<|end_header_id|>\n\n",
-     {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|begin_of_text|>", "<|end_of_text|>"}, false, true},
-};
-
-enum { PEFT__ROLE_SYSTEM, PEFT__ROLE_USER, PEFT__ROLE_ASSISTANT };
-
-// What a message may be where it stands: the system first, then user and assistant in turn.
-static peft_status peft__chat_check(peft_context *ctx, const peft__chat_style *style, const peft_chat_message *messages, int64_t i, int *role) {
-    static const char *const roles[] = {"system", "user", "assistant"};
-    const peft_chat_message *m = &messages[i];
-    if (!m->role || !m->content) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: message %lld has no role or no content", (long long)i);
-    for (*role = 0; *role < 3 && strcmp(m->role, roles[*role]) != 0;) ++*role;
-    if (*role == 3) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: message %lld has the unknown role \"%s\"", (long long)i, m->role);
-    bool led = i > 0 && strcmp(messages[0].role, "system") == 0;
-    int expected = i == 0 && *role == PEFT__ROLE_SYSTEM ? PEFT__ROLE_SYSTEM : (i - led) % 2 ? PEFT__ROLE_ASSISTANT : PEFT__ROLE_USER;
-    if (*role != expected)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: message %lld is the %s's where the %s's is due", (long long)i, m->role, roles[expected]);
-    for (int64_t k = 0; k < PEFT__COUNT(style->reserved); k++)
-        if (style->reserved[k] && strstr(m->content, style->reserved[k]))
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: message %lld holds %s, which only the format may", (long long)i, style->reserved[k]);
-    return PEFT_OK;
-}
-
-// Takes white space from both ends of what was appended behind the first `start` bytes.
-static void peft__chat_trim(peft__string *out, size_t start) {
-    size_t first = start;
-    if (out->failed) return;
-    while (out->size > start && strchr(" \t\r\n\v\f", out->data[out->size - 1])) out->size--;
-    while (first < out->size && strchr(" \t\r\n\v\f", out->data[first])) first++;
-    memmove(out->data + start, out->data + first, out->size - first);
-    out->size -= first - start;
-}
-
-PEFTDEF peft_status peft_chat_format(peft_context *ctx, peft_chat_kind kind, const peft_chat_message *messages, int64_t count, bool add_generation_prompt, char **text) {
-    PEFT__NEED(ctx, ctx, "ctx");
-    PEFT__NEED(ctx, messages, "messages");
-    PEFT__NEED(ctx, text, "text");
-    *text = NULL;
-    if ((int)kind < 0 || (int64_t)kind >= PEFT__COUNT(peft__chat_styles)) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: no kind %d", (int)kind);
-    if (count < 1 || !messages) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: no messages");
-    const peft__chat_style *style = &peft__chat_styles[kind];
-    const char *const open[] = {style->system, style->user, style->assistant}, *const close[] = {style->system_end, style->user_end, style->assistant_end};
-    peft__string out;
-    peft__string_init(&out, ctx);
-    peft_status status = PEFT_OK;
-    int role = 0, last = PEFT__ROLE_ASSISTANT;
-    bool begun = false, held = false;  // a user has spoken; the system's message waits for the user's
-    for (int64_t i = 0; i < count && !status; i++) {
-        status = peft__chat_check(ctx, style, messages, i, &role);
-        if (status) break;
-        last = role;
-        if (role == PEFT__ROLE_SYSTEM && style->system_within) {
-            held = true;
-            continue;
-        }
-        if (role == PEFT__ROLE_USER && begun) peft__string_puts(&out, style->again);
-        begun = begun || role == PEFT__ROLE_USER;
-        peft__string_puts(&out, open[role]);
-        size_t start = out.size;
-        if (held) {  // the two are trimmed as one text: Llama 2 saw the white space between them
-            peft__string_puts(&out, style->system);
-            peft__string_puts(&out, messages[0].content);
-            peft__string_puts(&out, style->system_end);
-            held = false;
-        }
-        peft__string_puts(&out, messages[i].content);
-        if (style->trims) peft__chat_trim(&out, start);
-        peft__string_puts(&out, close[role]);
-    }
-    if (!status && (held || (add_generation_prompt && last == PEFT__ROLE_SYSTEM && style->system_within)))
-        status = peft__fail(ctx, PEFT_ERROR_ARGUMENT, "peft_chat_format: the system's message needs a user's behind it");
-    if (!status && add_generation_prompt) peft__string_puts(&out, style->generation);
-    if (!status && out.failed) status = PEFT_ERROR_MEMORY;
-    if (status) peft__string_free(&out);
-    else *text = out.data;
-    return status;
-}
-
 // ---- prompts with examples
 
 typedef struct peft__shots {
     const peft_few_shot_desc *d;
     peft_context *ctx;
     peft__arena arena, scratch;
-    peft__template shot, question;
-    peft__string text;
+    peft__template templates[2];  // of an example and of the question
+    peft__string text, part;
     peft_ids ids;
 } peft__shots;
 
-static peft_status peft__render_pair(peft__shots *b, const peft__template *t, const char *prompt,
-                                     const char *completion) {
-    peft__field fields[2] = {
-        {"prompt", prompt, 6, strlen(prompt), false},
+// One example (0) or the question (1) behind the text.
+static peft_status peft__shots_add(peft__shots *b, int which, const char *prompt, const char *completion) {
+    peft__field fields[2] = {{"prompt", prompt, 6, strlen(prompt), false},
         {"completion", completion, 10, completion ? strlen(completion) : 0, !completion}};
     peft__data_record r = {b->ctx, "few-shot prompt", 0, fields, 2, 2, NULL};
-    if (!t->jinja) return peft__template_render(t, &r, &b->text);
-    peft__arena_reset(&b->scratch);
-    peft_status status = peft__jinja_render(t, &r, &b->scratch, NULL);
+    const char *text = NULL;
     size_t n = 0;
-    const char *text = status
-        ? NULL
-        : peft__swapped(&b->scratch, t->jinja->out.data, t->jinja->out.size, peft__bars, "|||", &n);
+    b->part.size = 0;
+    peft__arena_reset(&b->scratch);
+    peft_status status =
+        peft__template_text(&b->templates[which], &r, &b->scratch, NULL, &b->part, &text, &n);
+    if (!status && b->templates[which].jinja)
+        text = peft__swapped(&b->scratch, text, n, peft__bars, "|||", &n);
     if (!status && (!text || !peft__string_append(&b->text, text, n))) status = PEFT_ERROR_MEMORY;
     return status;
 }
 
-static peft_status peft__shots_template(peft__shots *b, const char *what, const char *text,
-                                        peft__template *out) {
-    peft__field fields[2] = {{"prompt", "", 6, 0, false}, {"completion", "", 10, 0, false}};
-    peft__data_record r = {b->ctx, "few-shot prompt", 0, fields, 2, 2, NULL};
-    return peft__template_open(&r, &b->arena, what, text, NULL, out);
-}
-
 // The prompt with the chosen examples from `first` on, and how many tokens it has.
-static peft_status peft__shots_build(peft__shots *b, const peft_few_shot_result *r, int64_t first, int64_t *tokens) {
+static peft_status peft__shots_build(
+    peft__shots *b, const peft_few_shot_result *r, int64_t first, int64_t *tokens) {
     const peft_few_shot_desc *d = b->d;
+    peft_status status = PEFT_OK;
     b->text.size = 0;
     b->ids.count = 0;
     peft__string_puts(&b->text, d->instruction ? d->instruction : "");
-    peft_status status = PEFT_OK;
     for (int64_t i = first; i < r->chosen && !status; i++)
-        status = peft__render_pair(b, &b->shot, peft_dataset_prompt(d->examples, r->indices[i]), peft_dataset_completion(d->examples, r->indices[i]));
-    if (!status) status = peft__render_pair(b, &b->question, d->question, NULL);
+        status = peft__shots_add(b, 0, peft_dataset_prompt(d->examples, r->indices[i]),
+            peft_dataset_completion(d->examples, r->indices[i]));
+    if (!status) status = peft__shots_add(b, 1, d->question, NULL);
     if (!status && b->text.failed) status = PEFT_ERROR_MEMORY;
-    if (!status && d->tokenizer) status = peft_encode_special(d->tokenizer, b->text.data, b->text.size, &b->ids);
+    if (!status && d->tokenizer)
+        status = peft_encode_special(d->tokenizer, b->text.data, b->text.size, &b->ids);
     *tokens = b->ids.count + 1;  // with the token that the model's texts begin or end with
     return status;
 }
 
-// `shots` examples other than the question itself: the first ones, or drawn at random.
-static peft_status peft__shots_choose(const peft__shots *b, peft_few_shot_result *r) {
-    const peft_few_shot_desc *d = b->d;
-    int64_t count = d->examples ? peft_dataset_count(d->examples) : 0;
-    r->indices = (int64_t *)peft__calloc(b->ctx, PEFT__MAX(count, 1), sizeof(int64_t));
-    if (!r->indices) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < count; i++)
-        if (strcmp(peft_dataset_prompt(d->examples, i), d->question) != 0) r->indices[r->chosen++] = i;
-    peft_rng rng;
-    peft_rng_seed(&rng, d->seed);
-    if (d->random) peft__shuffle(&rng, r->indices, r->chosen);
-    r->chosen = PEFT__MIN(r->chosen, d->shots);
-    return PEFT_OK;
-}
-
 static peft_status peft__shots_run(peft__shots *b, peft_few_shot_result *r) {
     const peft_few_shot_desc *d = b->d;
-    int64_t room = d->context_window ? d->context_window - (d->reserve ? d->reserve : 64) : INT64_MAX;
-    const char *shot = d->shot ? d->shot : "{{prompt}} {{completion}}\n\n";
-    peft_status status = peft__shots_template(b, "shot", shot, &b->shot);
-    if (!status) status = peft__shots_template(b, "query", d->query ? d->query : "{{prompt}}", &b->question);
-    if (!status) status = peft__shots_choose(b, r);
+    int64_t room = d->context_window ? d->context_window - (d->reserve ? d->reserve : 64) : INT64_MAX,
+            count = d->examples ? peft_dataset_count(d->examples) : 0;
+    const char *texts[2] = {
+        d->shot ? d->shot : "{{prompt}} {{completion}}\n\n", d->query ? d->query : "{{prompt}}"};
+    peft__field fields[2] = {{"prompt", "", 6, 0, false}, {"completion", "", 10, 0, false}};
+    peft__data_record record = {b->ctx, "few-shot prompt", 0, fields, 2, 2, NULL};
+    peft_rng rng;
+    peft_status status = PEFT_OK;
+    for (int i = 0; i < 2 && !status; i++)
+        status =
+            peft__template_open(&record, &b->arena, i ? "query" : "shot", texts[i], NULL, &b->templates[i]);
+    r->indices = (int64_t *)peft__calloc(b->ctx, PEFT__MAX(count, 1), sizeof(int64_t));
+    if (!status && !r->indices) status = PEFT_ERROR_MEMORY;
+    // examples other than the question itself: the first ones, or drawn at random
+    for (int64_t i = 0; i < count && !status; i++)
+        if (strcmp(peft_dataset_prompt(d->examples, i), d->question) != 0) r->indices[r->chosen++] = i;
+    peft_rng_seed(&rng, d->seed);
+    if (d->random && !status) peft__shuffle(&rng, r->indices, r->chosen);
+    r->chosen = PEFT__MIN(r->chosen, d->shots);
     if (!status) status = peft__shots_build(b, r, 0, &r->tokens);
-    // halving: `dropped` less are too many still, `enough` less fit
-    if (!status && r->tokens > room && r->chosen) {
+    if (!status && r->tokens > room &&
+        r->chosen) {  // halving: `dropped` less are too many still, `enough` less fit
         int64_t enough = r->chosen;
         while (!status && enough - r->dropped > 1) {
             int64_t middle = r->dropped + (enough - r->dropped) / 2;
@@ -30394,8 +29169,10 @@ static peft_status peft__shots_run(peft__shots *b, peft_few_shot_result *r) {
         if (!status) status = peft__shots_build(b, r, enough, &r->tokens);
     }
     if (!status && r->tokens > room)
-        return peft__fail(b->ctx, PEFT_ERROR_SHAPE, "peft_few_shot: without any example the prompt has %lld tokens; a window of %lld has room for %lld", (long long)r->tokens,
-                          (long long)d->context_window, (long long)room);
+        return peft__fail(b->ctx, PEFT_ERROR_SHAPE,
+            "peft_few_shot: without any example the prompt has %lld tokens; a window "
+            "of %lld has room for %lld",
+            (long long)r->tokens, (long long)d->context_window, (long long)room);
     if (status) return status;
     r->text = b->text.data;
     memset(&b->text, 0, sizeof(b->text));
@@ -30417,23 +29194,31 @@ PEFTDEF peft_status peft_few_shot(const peft_few_shot_desc *d, peft_few_shot_res
     if (!d->context) return PEFT_ERROR_ARGUMENT;
     b.d = d;
     b.ctx = d->context;
-    if (!d->question || d->shots < 0 || (d->shots && !d->examples) || d->context_window < 0 || d->reserve < 0)
-        return peft__fail(b.ctx, PEFT_ERROR_ARGUMENT, "peft_few_shot: %s",
-                          !d->question ? "no question" : d->shots && !d->examples ? "shots without examples" : "shots, context_window or reserve is negative");
-    if (d->context_window && !d->tokenizer) return peft__fail(b.ctx, PEFT_ERROR_ARGUMENT, "peft_few_shot: a context_window needs a tokenizer to count with");
+    const char *wrong = !d->question ? "no question" : d->shots && !d->examples ? "shots without examples"
+        : d->shots < 0 || d->context_window < 0 || d->reserve < 0
+        ? "shots, context_window or reserve is negative"
+        : d->context_window && !d->tokenizer ? "a context_window needs a tokenizer to count with" : NULL;
+    if (wrong) return peft__fail(b.ctx, PEFT_ERROR_ARGUMENT, "peft_few_shot: %s", wrong);
     peft__arena_init(&b.arena, b.ctx);
     peft__arena_init(&b.scratch, b.ctx);
     peft__string_init(&b.text, b.ctx);
+    peft__string_init(&b.part, b.ctx);
     peft_status status = peft__shots_run(&b, r);
     peft__string_free(&b.text);
-    peft__template_close(&b.shot);
-    peft__template_close(&b.question);
+    peft__string_free(&b.part);
+    for (int i = 0; i < 2; i++) peft__template_close(&b.templates[i]);
     peft__arena_free(&b.scratch);
     peft__arena_free(&b.arena);
     peft_ids_free(b.ctx, &b.ids);
     if (status) peft_few_shot_free(b.ctx, r);
     return status;
 }
+
+// How to add one:
+// - a filter, test, method or function of templates: a PEFT__BUILTIN and its row in peft__builtins
+// - a statement: a kind of term, a row of peft__statements, a case of peft__run_statement
+// - a format of files: an ending in peft__records_format and its way to the next record in peft__records_next
+// - a layout of conversations: what makes messages of it, beside peft__sharegpt and peft__alpaca
 // =====================================================================================================================
 // 12. TRAINING
 //    Holds: optimizers, schedules, batches, the loop, checkpoints that resume bit-exactly, the planner of memory.

@@ -84,11 +84,8 @@ static int gt_parts(gt *g, const char *jinja, const char *name, const peft__json
     int n = 0;
     for (const char *at = t->out.data; at && n < most; n++) {
         const char *bar = strstr(at, "|||");
-        peft__text part = {at, bar ? (size_t)(bar - at) : strlen(at), -1};
-        size_t from = 0, to = part.size;
-        peft__strip_bounds(&part, &from, &to);
-        if (from > to) from = to;
-        parts[n] = gt_swap(g, peft__arena_strdup(&g->arena, at + from, to - from), gt_bars, "|||");
+        peft__value part = peft__stripped(peft__text(at, bar ? (size_t)(bar - at) : strlen(at)), 3);
+        parts[n] = gt_swap(g, peft__arena_strdup(&g->arena, part.text, part.size), gt_bars, "|||");
         at = bar ? bar + 3 : NULL;
     }
     peft_template_destroy(t);
