@@ -12140,6 +12140,7 @@ struct peft_tokenizer {
     int32_t around[PEFT__AROUND];    // ids before (front_count) and behind a text, see peft_encode_full
     int front_count, around_count;
     bool around_by_config;           // add_bos_token and add_eos_token of tokenizer_config.json say so
+    bool begin_known, begin_bos;     // the files say whether a prompt begins with bos; else its model's family
     // the steps
     struct peft__step *steps[PEFT__STEP_LISTS];
     int64_t step_count[PEFT__STEP_LISTS], step_capacity[PEFT__STEP_LISTS];
@@ -15290,6 +15291,7 @@ static void peft__read_post_processor(peft_tokenizer *t, const peft__json *v) {
                  {"RobertaProcessing", "type sep cls trim_offsets add_prefix_space"},
                  {"TemplateProcessing", "type single pair special_tokens"}};
     if (!v || v->type == PEFT__JSON_NULL || t->status) return;
+    t->begin_known = true;
     const char *type = peft__json_text(v, "type", "");
     int64_t row = 0;
     bool good = true;
@@ -15659,6 +15661,14 @@ static void peft__read_token_files(peft_tokenizer *t, peft__arena *a) {
         int32_t id = peft__json_is(v, PEFT__JSON_STRING) ? peft_token_id(t, v->string) : -1;
         if (id >= 0 || (none && i != 2)) *ids[i] = id;
     }
+    // Without a post-processor add_bos_token counts, else the class: Llama's begin a text with bos, others do not.
+    const char *kind = peft__json_text(f.config, "tokenizer_class", "");
+    const peft__json *begins = peft__json_get(f.config, "add_bos_token");
+    if (!t->begin_known && begins) {
+        t->begin_known = true;
+        t->begin_bos = peft__json_bool(f.config, "add_bos_token", false);
+    }
+    if (*kind && !strstr(kind, "Llama")) t->begin_known = true;
     if (t->status || !t->around_by_config) return;  // else no tokenizer.json says what is around a text
     if (peft__json_bool(f.config, "add_bos_token", false) && peft__put_around(t, 0, t->ids.bos))
         t->front_count = 1;
@@ -15882,6 +15892,13 @@ static void peft__gguf_read_tokenizer(peft_tokenizer *t) {
         t->escape_spaces = true;
         t->dummy_prefix = peft_gguf_bool(g, "tokenizer.ggml.add_space_prefix", true);
         t->squeeze_spaces = peft_gguf_bool(g, "tokenizer.ggml.remove_extra_whitespaces", unigram);
+        // llama.cpp's rule where the file does not say it: SentencePiece's BPE and Llama 3's begin with bos
+        bool begins = strcmp(v.model, "llama") == 0 || strcmp(v.pre, "llama-bpe") == 0;
+        t->begin_known = true;
+        t->begin_bos = peft_gguf_bool(g, "tokenizer.ggml.add_bos_token", begins);
+        if (t->begin_bos && peft__put_around(t, 0, t->ids.bos)) t->front_count = 1;
+        if (peft_gguf_bool(g, "tokenizer.ggml.add_eos_token", unigram))
+            peft__put_around(t, t->around_count, t->ids.eos);
         if (bytes) peft__gguf_read_bytes(t, g, &v);
         else if (t->ids.unk < 0) peft__damaged(t, "no unknown token");
         if (!bytes && v.charsmap) peft__read_charsmap(t, v.charsmap, v.charsmap_size);
@@ -17768,6 +17785,15 @@ static peft_status peft__gguf_add_frequencies(
     return peft_gguf_add(w, "rope_freqs.weight", t, PEFT_GGML_F32);
 }
 
+// Whether a prompt begins with bos: the tokenizer's files say so, or leave it to the family of the model, where
+// Llama's and Mistral's prompts do.
+static bool peft__begins_with_bos(const peft_model *m) {
+    const peft_config *c = &m->config;
+    const peft_tokenizer *t = m->tokenizer;
+    if (t && t->begin_known) return c->bos_id >= 0 && (t->begin_bos || t->front_count > 0);
+    return c->bos_id >= 0 && (strcmp(c->model_type, "llama") == 0 || strcmp(c->model_type, "mistral") == 0);
+}
+
 static peft_status peft__model_save_gguf(peft_model *m, const char *path, peft_dtype type) {
     const char *architecture = peft__gguf_architecture(m->config.model_type);
     // llama.cpp's numbers
@@ -17787,6 +17813,9 @@ static peft_status peft__model_save_gguf(peft_model *m, const char *path, peft_d
     if (!status) status = peft_gguf_set_number(w, "general.quantization_version", PEFT_GGUF_U32, 2);
     if (!status) status = peft__gguf_set_config(w, m, architecture);
     if (!status && m->tokenizer) status = peft__gguf_set_tokenizer(w, m->tokenizer, m->config.vocab_size);
+    if (!status && m->tokenizer && !m->config.encoder_decoder)
+        status = peft_gguf_set_number(
+            w, "tokenizer.ggml.add_bos_token", PEFT_GGUF_BOOL, peft__begins_with_bos(m));
     if (!status) status = peft__gguf_add_frequencies(w, m, &scratch, &frequencies);
     for (peft_tensor *t = m->tensors; t < m->tensors + m->tensor_count && !status; t++)
         status = peft__gguf_add_hf(
@@ -17836,11 +17865,6 @@ static peft_status peft__saved_as(const peft_model *m, peft__arena *a, const pef
     return status;
 }
 
-// Llama's texts begin with a token of their own; GPT-2's do not.
-static bool peft__begins_with_bos(const peft_config *c) {
-    return c->bos_id >= 0 && (strcmp(c->model_type, "llama") == 0 || strcmp(c->model_type, "mistral") == 0);
-}
-
 // What a saved model consists of. All behind PEFT__FIRST_COPIED is the tokenizer's and lies beside its file.
 enum { PEFT__FIRST_COPIED = 5 };
 static const char *const peft__model_files[] = {"model.safetensors", "model.safetensors.index.json",
@@ -17867,7 +17891,7 @@ static peft_status peft__save_generation_config(const peft_model *m, peft__folde
 // tokenizer.json of the model's tokenizer, with the tokens that the model's texts have in front and behind.
 static void peft__model_tokenizer_json(const peft_model *m, peft__string *s) {
     const peft_tokenizer *t = m->tokenizer;
-    int32_t front = peft__begins_with_bos(&m->config) ? m->config.bos_id : -1;
+    int32_t front = peft__begins_with_bos(m) ? m->config.bos_id : -1;
     int32_t behind = m->config.encoder_decoder ? m->config.eos_id : -1;
     if (m->tokenizer_text) peft__string_puts(s, m->tokenizer_text);
     else peft__tokenizer_json(s, t, front < t->count ? front : -1, behind < t->count ? behind : -1);
@@ -22855,7 +22879,7 @@ typedef struct peft__texts {
 } peft__texts;
 
 static bool peft__push_start(const peft_model *m, peft_ids *ids) {
-    return !peft__begins_with_bos(&m->config) || peft__ids_push(m->ctx, ids, m->config.bos_id);
+    return !peft__begins_with_bos(m) || peft__ids_push(m->ctx, ids, m->config.bos_id);
 }
 
 // Appends one text as tokens; every prompt of training, evaluation, scoring and generation comes by here. T5:
