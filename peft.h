@@ -32301,7 +32301,7 @@ PEFT__INLINE uint64_t peft__mt_mix(uint64_t h) {
     return h ^ (h >> 29);
 }
 
-// Gives the free slot i the next id.
+// The free slot i gets the next id.
 PEFT__INLINE int32_t peft__mt_put(peft__mt_table *t, uint64_t i, uint64_t key) {
     t->slots[i].key = key;
     t->slots[i].stamp = t->stamp;
@@ -32496,7 +32496,7 @@ static int32_t peft__words_cut(const peft__words *w, const char *s, size_t n, pe
     return count;
 }
 
-// Replaces every `what` in s by `with` (not longer), in place.
+// Replaces `what` in s by `with` (not longer), in place.
 static size_t peft__mt_replace(char *s, size_t n, const char *what, const char *with) {
     size_t k = strlen(what), w = strlen(with), out = 0, i = 0;
     while (i < n) {
