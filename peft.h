@@ -32777,7 +32777,7 @@ static peft_prf peft__mt_prf(double hits, double predicted, double expected) {
     return p;
 }
 
-// Those of the n-grams of the prediction and of reference k.
+// Of the n-grams of the prediction and of reference k.
 static peft_prf peft__mt_prf_of(peft__mt_work *w, int n, int k) {
     double matches = peft__mt_matches(w, n, k, k);
     return peft__mt_prf(matches, peft__mt_size(&w->texts[0], n), peft__mt_size(&w->texts[k], n));
