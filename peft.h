@@ -1206,16 +1206,17 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
 
 // The metrics need a context and nothing else of the library. Texts are NUL-terminated UTF-8.
 //
-// Every result carries a signature, the text that says with which settings the score was made. Scores keep the scale of
-// their reference implementation: ROUGE, METEOR, CIDEr and classification 0..1 (CIDEr 0..10), BLEU and chrF 0..100.
-// Wrong input (a NULL text, mismatched counts) gives PEFT_ERROR_ARGUMENT and a text naming the culprit.
+// Every result carries a signature, the text that says with which settings the score was made. Scores keep
+// the scale of their reference implementation: ROUGE, METEOR, CIDEr and classification 0..1 (CIDEr 0..10),
+// BLEU and chrF 0..100. Wrong input (a NULL text, mismatched counts) gives PEFT_ERROR_ARGUMENT and a text
+// naming the culprit.
 //
 // 0 itself, in a field whose 0 means the default: beta = PEFT_ZERO. Fields that take it say so.
 #define PEFT_ZERO (-1)
 
-// Several references: references_per_prediction = R (0 means 1), and references[i * R + r] is reference r of prediction
-// i. reference_count, if not 0, is the number of references the caller has: when it is not count * R the call fails and
-// names both numbers (so that files of different length are never scored silently).
+// Several references: references_per_prediction = R (0 means 1), and references[i * R + r] is reference r of
+// prediction i. reference_count, if not 0, is the number of references the caller has: when it is not count *
+// R the call fails and names both numbers (so that files of different length are never scored silently).
 
 // Precision, recall and their harmonic mean, each 0..1.
 typedef struct peft_prf {
@@ -1226,11 +1227,12 @@ typedef struct peft_rouge_scores {
     peft_prf rouge1, rouge2, rougeL, rougeLsum;
 } peft_rouge_scores;
 
-// ROUGE (Lin 2004), equal to Google's rouge_score: lower case, every run of bytes outside [a-z0-9] is one separator,
-// clipped n-gram counts. use_stemmer applies nltk's Porter stemmer to tokens longer than 3 letters.
-// rougeLsum takes lines (split at '\n') as sentences; split_summaries also ends a sentence after . ! or ? followed by
-// white space (rouge_score uses nltk's sentence splitter there, which is not reproduced).
-// With several references each pair takes, per ROUGE type, the reference with the best F1 (rouge_score's score_multi).
+// ROUGE (Lin 2004), equal to Google's rouge_score: lower case, every run of bytes outside [a-z0-9] is one
+// separator, clipped n-gram counts. use_stemmer applies nltk's Porter stemmer to tokens longer than 3
+// letters. rougeLsum takes lines (split at '\n') as sentences; split_summaries also ends a sentence after . !
+// or ? followed by white space (rouge_score uses nltk's sentence splitter there, which is not reproduced).
+// With several references each pair takes, per ROUGE type, the reference with the best F1 (rouge_score's
+// score_multi).
 typedef struct peft_rouge_desc {
     peft_context *context;
     const char *const *predictions;
@@ -1247,7 +1249,7 @@ typedef struct peft_rouge_desc {
 
 typedef struct peft_rouge_result {
     peft_rouge_scores mean;             // over pairs; of precision, recall and F1 each
-    peft_rouge_scores low, mid, high;   // bootstrap percentiles 2.5, 50, 97.5; all equal to mean without bootstrap
+    peft_rouge_scores low, mid, high;   // bootstrap percentiles 2.5, 50, 97.5; without bootstrap the mean
     char signature[128];
 } peft_rouge_result;
 
@@ -1258,7 +1260,8 @@ PEFTDEF peft_status peft_rouge_pair(peft_context *context, const char *predictio
 // ROUGE-n of one pair for any n >= 1.
 PEFTDEF peft_status peft_rouge_n(peft_context *context, const char *prediction, const char *reference, int n,
                                  bool use_stemmer, peft_prf *out);
-// nltk's PorterStemmer (its default mode) on a lower-case word of n bytes, in place; returns the new length <= n.
+// nltk's PorterStemmer (its default mode) on a lower-case word of n bytes, in place; returns the new length
+// <= n.
 PEFTDEF size_t peft_porter_stem(char *word, size_t n);
 
 // How BLEU cuts texts into words (sacreBLEU's tokenizers of the same names).
@@ -1279,9 +1282,10 @@ typedef enum peft_bleu_smoothing {
 
 #define PEFT_BLEU_ORDERS 8
 
-// BLEU (Papineni et al. 2002) of a corpus, equal to sacreBLEU 2.6. `sentences` (count entries, optional) gets the BLEU
-// of every pair by itself; sacreBLEU's sentence_bleu sets effective_order there. Textbooks that print 0.495, 0.730, 0.798, 1.000 for
-// the sentences about a cup of tea use PEFT_TOKENIZE_NONE and PEFT_SMOOTH_NONE with all else at its default.
+// BLEU (Papineni et al. 2002) of a corpus, equal to sacreBLEU 2.6. `sentences` (count entries, optional) gets
+// the BLEU of every pair by itself; sacreBLEU's sentence_bleu sets effective_order there. Textbooks that
+// print 0.495, 0.730, 0.798, 1.000 for the sentences about a cup of tea use PEFT_TOKENIZE_NONE and
+// PEFT_SMOOTH_NONE with all else at its default.
 typedef struct peft_bleu_desc {
     peft_context *context;
     const char *const *predictions;
@@ -1295,7 +1299,7 @@ typedef struct peft_bleu_desc {
     int max_order;          // 0: 4; at most PEFT_BLEU_ORDERS
     bool lowercase;
     bool effective_order;   // average over the orders that the prediction is long enough for
-    bool average_precision; // the textbook's simplification: the arithmetic mean of the precisions, no brevity penalty
+    bool average_precision; // as textbooks simplify: the mean of the precisions, no brevity penalty
     double *sentences;
 } peft_bleu_desc;
 
@@ -1337,8 +1341,8 @@ typedef struct peft_metric_result {
 
 PEFTDEF peft_status peft_chrf(const peft_chrf_desc *desc, peft_metric_result *result);  // 0..100
 
-// Metrics of captions and of data-to-text (e2e-metrics): words are what white space separates, in lower case unless
-// keep_case. `pairs` (count entries, optional) gets the score of every pair where the metric has one.
+// Metrics of captions and of data-to-text (e2e-metrics): words are what white space separates, in lower case
+// unless keep_case. `pairs` (count entries, optional) gets the score of every pair where the metric has one.
 typedef struct peft_text_desc {
     peft_context *context;
     const char *const *predictions;
@@ -1356,20 +1360,21 @@ typedef struct peft_text_desc {
     void *user;
     // CIDEr only
     double sigma;               // of the length penalty; 0: 6
-    bool plain;                 // CIDEr of the paper; otherwise CIDEr-D, which is what pycocoevalcap calls CIDEr
+    bool plain;                 // CIDEr of the paper; else CIDEr-D, which pycocoevalcap calls CIDEr
 } peft_text_desc;
 
 // NIST (Doddington 2002) of a corpus as nltk's corpus_nist: orders[n - 1] is the score with n-grams up to n.
 PEFTDEF peft_status peft_nist(const peft_text_desc *desc, peft_metric_result *result);
-// METEOR (Lavie and Agarwal 2007) as nltk 3.8: exact, then Porter stem, then synonym matches, each from the last word
-// backwards; best reference; score: mean over pairs, 0..1. nltk's WordNet step corresponds to `synonyms`.
+// METEOR (Lavie and Agarwal 2007) as nltk 3.8: exact, then Porter stem, then synonym matches, each from the
+// last word backwards; best reference; score: mean over pairs, 0..1. nltk's WordNet step corresponds to
+// `synonyms`.
 PEFTDEF peft_status peft_meteor(const peft_text_desc *desc, peft_metric_result *result);
 // CIDEr (Vedantam et al. 2015), mean over pairs, 0..10. Document frequencies come from the references given.
 PEFTDEF peft_status peft_cider(const peft_text_desc *desc, peft_metric_result *result);
 
-// Labels are 0..classes-1. Averages as scikit-learn: macro and weighted over the classes that occur in the labels or the
-// predictions; a ratio whose denominator is 0 is 0. confusion (optional) has classes * classes entries of the caller's:
-// row = label, column = prediction.
+// Labels are 0..classes-1. Averages as scikit-learn: macro and weighted over the classes that occur in the
+// labels or the predictions; a ratio whose denominator is 0 is 0. confusion (optional) has classes * classes
+// entries of the caller's: row = label, column = prediction.
 typedef struct peft_class_desc {
     peft_context *context;
     const int32_t *predictions;
@@ -1391,12 +1396,15 @@ typedef struct peft_class_result {
 
 PEFTDEF peft_status peft_classification(const peft_class_desc *desc, peft_class_result *result);
 
-// Correlation of two series; a constant or non-finite series is PEFT_ERROR_NUMERIC. Spearman gives ties their mean rank.
-PEFTDEF peft_status peft_pearson(peft_context *context, const double *x, const double *y, int64_t count, double *out);
-PEFTDEF peft_status peft_spearman(peft_context *context, const double *x, const double *y, int64_t count, double *out);
+// Correlation of two series; a constant or non-finite series is PEFT_ERROR_NUMERIC. Spearman gives ties their
+// mean rank.
+PEFTDEF peft_status peft_pearson(peft_context *context, const double *x, const double *y, int64_t count,
+                                 double *out);
+PEFTDEF peft_status peft_spearman(peft_context *context, const double *x, const double *y, int64_t count,
+                                  double *out);
 // Area under the ROC curve of scores for positive (nonzero) labels; ties count half.
-PEFTDEF peft_status peft_auc(peft_context *context, const double *scores, const int32_t *labels, int64_t count,
-                             double *out);
+PEFTDEF peft_status peft_auc(peft_context *context, const double *scores, const int32_t *labels,
+                             int64_t count, double *out);
 
 // Calibration of confidences 0..1 of answers that were right (nonzero) or wrong, as the package
 // uncertainty-calibration.
@@ -1419,9 +1427,9 @@ typedef struct peft_calibration_result {
 
 PEFTDEF peft_status peft_calibration(const peft_calibration_desc *desc, peft_calibration_result *result);
 
-// SQuAD and ReCoRD: exact match and word F1 after SQuAD's normalization (lower case, no ASCII punctuation, no a, an, the),
-// the best over the references of a pair; an empty answer equals only an empty one (SQuAD 2). Pairs with fewer answers
-// than others repeat one. desc->pairs gets the F1 of each.
+// SQuAD and ReCoRD: exact match and word F1 after SQuAD's normalization (lower case, no ASCII punctuation, no
+// a, an, the), the best over the references of a pair; an empty answer equals only an empty one (SQuAD 2).
+// Pairs with fewer answers than others repeat one. desc->pairs gets the F1 of each.
 typedef struct peft_answer_result {
     double exact_match, f1;     // means, 0..1
     char signature[128];
@@ -1429,7 +1437,8 @@ typedef struct peft_answer_result {
 
 PEFTDEF peft_status peft_squad(const peft_text_desc *desc, peft_answer_result *result);
 
-// Perplexity from summed log-likelihoods (natural logarithms) of texts: exp(-sum / number of tokens, words or bytes).
+// Perplexity from summed log-likelihoods (natural logarithms) of texts: exp(-sum / number of tokens, words or
+// bytes).
 typedef struct peft_perplexity_result {
     double per_token, per_word, per_byte, bits_per_byte;
     int64_t tokens, words, bytes;
@@ -1437,15 +1446,16 @@ typedef struct peft_perplexity_result {
 } peft_perplexity_result;
 
 // tokens[i] is the number of tokens that loglikelihoods[i] sums over. Words are what white space separates.
-PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *texts, const double *loglikelihoods, const int64_t *tokens,
-                                    int64_t count, peft_perplexity_result *result);
+PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *texts,
+                                    const double *loglikelihoods, const int64_t *tokens, int64_t count,
+                                    peft_perplexity_result *result);
 
-// Is one system better than another, or lucky? Both are scored on the same lines, as sacreBLEU's paired tests define it:
-// bootstrap (Koehn 2004): lines are drawn with replacement; p = share of samples whose |difference| exceeds
-// its mean by the observed difference or more. Randomization (Riezler & Maxwell 2005): each line's two
-// outputs are swapped or not; p = share of trials whose |difference| is the observed one or more (sacreBLEU
-// leaves equal ones out, which makes p of a few lines far too small). Both shares are (c + 1) / (samples +
-// 1). Below PEFT_PAIRED_FEW lines neither p nor interval means much: `few` says so.
+// Is one system better than another, or lucky? Both are scored on the same lines, as sacreBLEU's paired tests
+// define it: bootstrap (Koehn 2004): lines are drawn with replacement; p = share of samples whose
+// |difference| exceeds its mean by the observed difference or more. Randomization (Riezler & Maxwell 2005):
+// each line's two outputs are swapped or not; p = share of trials whose |difference| is the observed one or
+// more (sacreBLEU leaves equal ones out, which makes p of a few lines far too small). Both shares are (c + 1)
+// / (samples + 1). Below PEFT_PAIRED_FEW lines neither p nor interval means much: `few` says so.
 #define PEFT_PAIRED_FEW 30
 typedef enum peft_paired_test { PEFT_PAIRED_BOOTSTRAP = 0, PEFT_PAIRED_RANDOMIZATION } peft_paired_test;
 typedef enum peft_paired_metric {
@@ -1481,7 +1491,7 @@ typedef struct peft_paired_desc {
     const char *name;               // PEFT_PAIRED_SCORE: the metric's, in the signature
     int64_t samples;                // 0: 1000 (bootstrap, and PEFT_PAIRED_SCORE), 10000 (randomization)
     uint64_t seed;                  // 0: 12345
-    const peft_bleu_desc *bleu;     // settings of the metric; NULL: its defaults. Texts and outputs in them are not used
+    const peft_bleu_desc *bleu;     // settings of the metric, whose texts are not used; NULL: defaults
     const peft_chrf_desc *chrf;
     const peft_rouge_desc *rouge;
 } peft_paired_desc;
@@ -1489,7 +1499,8 @@ typedef struct peft_paired_desc {
 typedef struct peft_paired_result {
     double baseline, system;             // scores
     double p_value;
-    double baseline_mean, baseline_ci;   // bootstrap: mean of the resampled scores, half the width of their 95 % interval
+    // bootstrap: mean of the resampled scores, half the width of their 95 % interval
+    double baseline_mean, baseline_ci;
     double system_mean, system_ci;
     bool few;                            // lines
     char signature[192];
@@ -30674,7 +30685,7 @@ PEFT__INLINE uint64_t peft__mt_mix(uint64_t h) {
     return h ^ (h >> 29);
 }
 
-// Gives the free slot i the next id.
+// The free slot i gets the next id.
 PEFT__INLINE int32_t peft__mt_put(peft__mt_table *t, uint64_t i, uint64_t key) {
     t->slots[i].key = key;
     t->slots[i].stamp = t->stamp;
@@ -30682,7 +30693,7 @@ PEFT__INLINE int32_t peft__mt_put(peft__mt_table *t, uint64_t i, uint64_t key) {
     return t->used++;
 }
 
-// The id of a 64-bit key.
+// Of a 64-bit key.
 PEFT__INLINE int32_t peft__mt_id(peft__mt_table *t, uint64_t key) {
     uint64_t i = peft__mt_mix(key) & t->mask;
     while (t->slots[i].stamp == t->stamp) {
@@ -30869,7 +30880,7 @@ static int32_t peft__words_cut(const peft__words *w, const char *s, size_t n, pe
     return count;
 }
 
-// Replaces every `what` in s by `with` (not longer), in place.
+// Replaces `what` in s by `with` (not longer), in place.
 static size_t peft__mt_replace(char *s, size_t n, const char *what, const char *with) {
     size_t k = strlen(what), w = strlen(with), out = 0, i = 0;
     while (i < n) {
@@ -31150,7 +31161,7 @@ static peft_prf peft__mt_prf(double hits, double predicted, double expected) {
     return p;
 }
 
-// Those of the n-grams of the prediction and of reference k.
+// Of the n-grams of the prediction and of reference k.
 static peft_prf peft__mt_prf_of(peft__mt_work *w, int n, int k) {
     double matches = peft__mt_matches(w, n, k, k);
     return peft__mt_prf(matches, peft__mt_size(&w->texts[0], n), peft__mt_size(&w->texts[k], n));
