@@ -12429,7 +12429,7 @@ static peft_status peft__gguf_write_lora(peft_context *ctx, const peft__gguf_lor
     peft_gguf_writer_destroy(w);
     return status;
 }
-// =====================================================================================================================
+// ========================================================================================================
 // 7. TOKENIZERS
 //    Text to ids and back, exactly as sentencepiece and Hugging Face's tokenizers library do it. Whatever
 //    file a vocabulary comes from, it becomes one pipeline when it is loaded: normalizers rewrite the text,
@@ -12445,7 +12445,7 @@ static peft_status peft__gguf_write_lora(peft_context *ctx, const peft__gguf_lor
 //    and arrives at the same piece.
 //
 //    Rests on: 2, 6.  Hands on: peft_encode, peft_decode.
-// =====================================================================================================================
+// ========================================================================================================
 
 enum {  // types of pieces, as SentencePiece and GGUF number them
     PEFT__PIECE_NORMAL = 1, PEFT__PIECE_UNKNOWN, PEFT__PIECE_CONTROL, PEFT__PIECE_USER, PEFT__PIECE_UNUSED,
@@ -14404,10 +14404,11 @@ static void peft__decode_sp(
             k = 3;
             took_space = !t->squeeze_spaces;
         }
-        while (k < p->size) {
-            bool space = p->size - k >= 3 && memcmp(p->text + k, peft__space, 3) == 0;
-            peft__string_append(out, space ? " " : p->text + k, 1);
-            k += space ? 3 : 1;
+        for (size_t end = k; k < p->size; k = end += 3) {
+            while (end < p->size && (p->size - end < 3 || memcmp(p->text + end, peft__space, 3) != 0)) end++;
+            peft__string_append(out, p->text + k, end - k);
+            if (end == p->size) break;
+            peft__string_append(out, " ", 1);
         }
     }
     peft__append_utf8(out, bytes.data, bytes.size, true);
