@@ -12059,8 +12059,7 @@ static void peft__json_set(peft__string *s, const char *key, const char *value) 
 // peft__gguf_family_of and one in peft__gguf_architecture; then its block in chapter 8. A setting: a row of
 // its table, and a field of peft_config. A ggml type: its decoder and a row in peft__ggml_format_of. A
 // quantized weight's part: a row of peft__quant_parts, which is read and written from then on.
-// =====================================================================================================================
-// 7. TOKENIZERS
+// ==============================================================================================================// 7. TOKENIZERS
 //    Text to ids and back, exactly as sentencepiece and Hugging Face's tokenizers library do it. Whatever
 //    file a vocabulary comes from, it becomes one pipeline when it is loaded: normalizers rewrite the text,
 //    pre-tokenizers cut it into words, a model turns each word into ids, and decoders make text of ids.
@@ -12075,7 +12074,7 @@ static void peft__json_set(peft__string *s, const char *key, const char *value) 
 //    and arrives at the same piece.
 //
 //    Rests on: 2, 6.  Hands on: peft_encode, peft_decode.
-// =====================================================================================================================
+// ========================================================================================================
 
 enum {  // types of pieces, as SentencePiece and GGUF number them
     PEFT__PIECE_NORMAL = 1, PEFT__PIECE_UNKNOWN, PEFT__PIECE_CONTROL, PEFT__PIECE_USER, PEFT__PIECE_UNUSED,
@@ -14035,10 +14034,11 @@ static void peft__decode_sp(
             k = 3;
             took_space = !t->squeeze_spaces;
         }
-        while (k < p->size) {
-            bool space = p->size - k >= 3 && memcmp(p->text + k, peft__space, 3) == 0;
-            peft__string_append(out, space ? " " : p->text + k, 1);
-            k += space ? 3 : 1;
+        for (size_t end = k; k < p->size; k = end += 3) {
+            while (end < p->size && (p->size - end < 3 || memcmp(p->text + end, peft__space, 3) != 0)) end++;
+            peft__string_append(out, p->text + k, end - k);
+            if (end == p->size) break;
+            peft__string_append(out, " ", 1);
         }
     }
     peft__append_utf8(out, bytes.data, bytes.size, true);
