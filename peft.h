@@ -12059,7 +12059,8 @@ static void peft__json_set(peft__string *s, const char *key, const char *value) 
 // peft__gguf_family_of and one in peft__gguf_architecture; then its block in chapter 8. A setting: a row of
 // its table, and a field of peft_config. A ggml type: its decoder and a row in peft__ggml_format_of. A
 // quantized weight's part: a row of peft__quant_parts, which is read and written from then on.
-// ==============================================================================================================// 7. TOKENIZERS
+// =====================================================================================================================
+// 7. TOKENIZERS
 //    Text to ids and back, exactly as sentencepiece and Hugging Face's tokenizers library do it. Whatever
 //    file a vocabulary comes from, it becomes one pipeline when it is loaded: normalizers rewrite the text,
 //    pre-tokenizers cut it into words, a model turns each word into ids, and decoders make text of ids.
