@@ -368,15 +368,17 @@ static void put_code(size_t begin, size_t end, int on_page) {
     fputs("</pre>\n", book.out);
 }
 
-// Lines of // at the left margin: sentences become paragraphs, indented lines keep their form.
+// Lines of // at the left margin: sentences become paragraphs, lines that are indented further keep their form.
 static void put_comment(size_t begin, size_t end, int on_page) {
     enum { NONE, TEXT, FORM } kind = NONE;
+    size_t margin = strspn(book.text + begin + 2, " ");
     static const char *const closes[] = {"", "</p>\n", "</pre>\n"}, *const opens[] = {"", "<p>", "<pre class=form>"};
     for (size_t at = begin; at < end; at = line_end(at) + 1) {
-        size_t stop = line_end(at), from = at + 2 + (at + 2 < stop);
+        size_t stop = line_end(at), indent = strspn(book.text + at + 2, " "), from = at + 2 + (indent < margin ? indent : margin);
         if (starts(at, "// ====") || starts(at, "// ####")) continue;
         int wanted = from >= stop ? NONE : book.text[from] == ' ' ? FORM : TEXT;
-        if (wanted != (int)kind) fprintf(book.out, "%s%s", closes[kind], opens[wanted]);
+        bool anew = starts(from, "Know:") || starts(from, "Rests on") || starts(from, "Hands on");
+        if (wanted != (int)kind || anew) fprintf(book.out, "%s%s", closes[kind], opens[wanted]);
         if (wanted != NONE) {
             put_prose(book.text + from, stop - from, on_page);
             fputc('\n', book.out);
@@ -459,7 +461,7 @@ static void put_page(const char *folder, int i) {
     for (size_t h = at; h < p->end; h = line_end(h) + 1)
         if (heading(h)) {
             fprintf(book.out, "<li><a href=\"#section-%d\">", ++headings);
-            put(book.text + heading(h), line_end(h) - heading(h));
+            put(book.text + heading(h), strcspn(book.text + heading(h), ":\n"));
             fputs("</a></li>\n", book.out);
         }
     fputs("</ul></nav>\n", book.out);
