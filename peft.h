@@ -22,8 +22,7 @@ QUICK START
 
     cc -O2 program.c -lm          (threads: add -DPEFT_USE_PTHREADS -pthread)
 
-It needs no Python, BLAS, GPU or package. It does not abort, exit, print or keep global state, and it checks
-every file before it believes it.
+It needs no Python, BLAS, GPU or package; it does not abort, exit, print or keep global state.
 
 RULES that hold for every call, and are not repeated below
     Errors       A call that can fail returns a peft_status; 0 is success. peft_error(ctx) is then a text that
@@ -74,7 +73,7 @@ CONTENTS (search for the words behind >>)
 extern "C" {
 #endif
 
-// -----------------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------
 // >>platform: contexts, memory, files
 
 #define PEFT_VERSION "0.1.0"
@@ -153,7 +152,7 @@ typedef enum peft_dtype {
 } peft_dtype;
 PEFTDEF const char *peft_dtype_name(peft_dtype type);
 
-// Random numbers (xoshiro256**, Blackman & Vigna 2018): the same seed gives the same numbers everywhere.
+// Random numbers (xoshiro256**, Blackman & Vigna 2018), the same everywhere.
 typedef struct peft_rng {
     uint64_t s[4];
 } peft_rng;
@@ -161,7 +160,7 @@ PEFTDEF void peft_rng_seed(peft_rng *rng, uint64_t seed);
 PEFTDEF double peft_rng_uniform(peft_rng *rng);  // [0, 1)
 PEFTDEF double peft_rng_normal(peft_rng *rng);   // mean 0, deviation 1
 #if !defined(PEFT_ONLY_METRICS)
-// -----------------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------
 // >>gemm: the matrix product
 
 // C[m, n] = alpha * op(A)[m, k] * op(B)[k, n] + beta * C[m, n], all f32. op(A) is A[m, k] with row stride lda
@@ -169,7 +168,7 @@ PEFTDEF double peft_rng_normal(peft_rng *rng);   // mean 0, deviation 1
 // overlap A or B. PEFT_ERROR_SHAPE: a negative size, a stride that is too small.
 PEFTDEF peft_status peft_sgemm(peft_context *ctx, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k,
     float alpha, const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
-// -----------------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------
 // >>tensors: matrices and the tape
 //
 // A tensor is a matrix [rows, cols]; a vector is [1, n]. Rows of activations are tokens: the sequences of a
@@ -327,7 +326,7 @@ PEFTDEF peft_tensor *peft_attention(peft_tape *tape, const peft_attention_desc *
 // loss itself, not a part of it.
 PEFTDEF peft_tensor *peft_cross_entropy(
     peft_tape *tape, peft_tensor *x, peft_tensor *weight, const int32_t *labels, double denominator);
-// -----------------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------
 // >>quantization: frozen weights in 4 or 8 bits
 //
 // Blocks of consecutive weights (running on over the ends of rows; the last may be short) share a scale:
@@ -380,14 +379,13 @@ PEFTDEF peft_status peft_quantize_compare(
     peft_context *ctx, const peft_tensor *original, const peft_tensor *quantized, peft_quantize_error *out);
 // Bytes of a tensor's values, scales and maps included.
 PEFTDEF size_t peft_tensor_bytes(const peft_tensor *tensor);
-// -----------------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------
 // >>checkpoints: named tensors in files (safetensors, one file or a sharded index; GGUF)
 
 typedef struct peft_archive peft_archive;
 
-// `path`: a .safetensors file, a model.safetensors.index.json, or a folder that holds either. Header size,
-// JSON, types, shapes and offsets are checked here. Tensors point into the file where it is mapped or
-// mounted.
+// `path`: a .safetensors file, a model.safetensors.index.json, or a folder that holds either; all is checked
+// here. Tensors point into the file where it is mapped or mounted.
 PEFTDEF peft_status peft_archive_open(peft_context *ctx, const char *path, peft_archive **out);
 PEFTDEF void peft_archive_close(peft_archive *archive);
 PEFTDEF int64_t peft_archive_count(const peft_archive *archive);
@@ -404,8 +402,8 @@ PEFTDEF const peft_tensor *peft_archive_find(const peft_archive *archive, const 
 PEFTDEF peft_status peft_safetensors_write(
     peft_context *ctx, const char *path, const peft_tensor *const *tensors, int64_t count);
 
-// GGUF (docs/gguf.md of ggml-org/ggml), versions 2 and 3, little-endian: metadata and tensors in one file,
-// often quantized in blocks. All that the file claims is checked when it is opened.
+// GGUF (docs/gguf.md of ggml-org/ggml), versions 2 and 3, little-endian: metadata and tensors in one file.
+// All that the file claims is checked when it is opened.
 typedef struct peft_gguf peft_gguf;
 
 // ggml's numbers of the formats that can be read. A block of 32 values, of 256 in the _K formats, shares its
@@ -494,7 +492,7 @@ PEFTDEF peft_status peft_gguf_add(peft_gguf_writer *writer, const char *name, co
     peft_ggml_type type);
 // PEFT_ERROR_NUMERIC: a value that F16, Q8_0 or Q4_0 cannot hold, by tensor name.
 PEFTDEF peft_status peft_gguf_write(peft_gguf_writer *writer, const char *path);
-// -----------------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------
 // >>tokenizers: SentencePiece unigram (T5) and BPE (Llama 2), byte-level BPE (GPT-2, Llama 3, Qwen2),
 // tokenizer.json
 
@@ -520,18 +518,15 @@ typedef struct peft_special_ids {
 //   a path that ends in .gguf       the vocabulary within (llama, gpt2 or t5)
 //   a path that ends in .bin        llama2.c's: tokenizer.bin, tok512.bin, ...
 // or a folder that holds one, tried in this order. In a folder tokenizer_config.json, special_tokens_map.json
-// and added_tokens.json count too, and a SentencePiece model is what the class named there makes of it: the
-// ids are those of AutoTokenizer (transformers 5). By itself it is what sentencepiece makes of it; a T5
-// vocabulary without sentinels gets <extra_id_99> .. <extra_id_0> behind its pieces, as in HF. The file is
-// not kept open. Character classes are those of Unicode 14, normalization forms of Unicode 12, as in that
-// library; its own tables are of several versions (punctuation 8, accents 9, lower case 16), so that younger
-// characters may be cut differently.
+// and added_tokens.json count too, and the ids are those of AutoTokenizer (transformers 5). A SentencePiece
+// model by itself is what sentencepiece makes of it; a T5 vocabulary without sentinels gets <extra_id_99> ..
+// <extra_id_0> behind its pieces. Character classes are those of Unicode 14, normalization of Unicode 12:
+// younger characters may be cut differently.
 PEFTDEF peft_status peft_tokenizer_load(peft_context *ctx, const char *path, peft_tokenizer **out);
 PEFTDEF void peft_tokenizer_destroy(peft_tokenizer *tokenizer);
 
-// Appends the ids of n bytes of text, those of sentencepiece or HF, without bos and eos. Invalid UTF-8 counts
-// as U+FFFD (byte-level: as its bytes). A special token written out in the text is plain text: nobody can
-// forge one.
+// Appends the ids of n bytes of text, without bos and eos. Invalid UTF-8 counts as U+FFFD (byte-level: as its
+// bytes). A special token written out in the text is plain text: nobody can forge one.
 PEFTDEF peft_status peft_encode(const peft_tokenizer *tokenizer, const char *text, size_t n, peft_ids *ids);
 // The same, but </s>, <pad>, <extra_id_0>, <|eot_id|>, ... in the text become their ids, as in HF: for
 // templates.
@@ -541,8 +536,8 @@ PEFTDEF peft_status peft_encode_special(
 PEFTDEF peft_status peft_encode_full(
     const peft_tokenizer *tokenizer, const char *text, size_t n, peft_ids *ids);
 // `size` (may be NULL): bytes without the NUL. skip_special leaves out control tokens and sentinels. The
-// unknown token prints as " ⁇ " (SentencePiece, GGUF) or as its text (tokenizer.json, folders); ids behind
-// the vocabulary as nothing.
+// unknown token prints as " ⁇ " (SentencePiece, GGUF) or its text (others), ids behind the vocabulary as
+// nothing.
 PEFTDEF peft_status peft_decode(const peft_tokenizer *tokenizer, const int32_t *ids, int64_t n,
     bool skip_special, char **text, size_t *size);
 
@@ -551,7 +546,7 @@ PEFTDEF int64_t peft_vocab_size(const peft_tokenizer *tokenizer);  // sentinels 
 PEFTDEF const char *peft_token_text(const peft_tokenizer *tokenizer, int32_t id);
 PEFTDEF int32_t peft_token_id(const peft_tokenizer *tokenizer, const char *text);  // -1: no such token
 PEFTDEF peft_special_ids peft_tokenizer_special(const peft_tokenizer *tokenizer);
-// -----------------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------
 // >>models: T5, GPT-2, GPT-NeoX, Llama, Mistral, Qwen2 and their kin, as Hugging Face ships them
 
 typedef struct peft_model peft_model;
@@ -560,19 +555,18 @@ typedef struct peft_model_desc {
     peft_context *context;
     // A folder with config.json, model.safetensors (or its sharded index) and, if there, the tokenizer; or
     // one file: a .gguf, or a .bin checkpoint of llama2.c with its vocabulary beside it. GGUF's Q8_0, Q6_K
-    // and Q5_0 become PEFT_I8, Q4_0 and IQ4_NL PEFT_Q4, bit for bit; formats with minima (Q4_K) f32. Every
-    // key of config.json or GGUF is computed, known to have no effect on the function, or an error that names
-    // it with its value. Unknown ones that are null, false or empty are warnings.
+    // and Q5_0 become PEFT_I8, Q4_0 and IQ4_NL PEFT_Q4, bit for bit; others f32. A key of config.json or GGUF
+    // is computed, known to have no effect, or an error that names it with its value; unknown ones that are
+    // null, false or empty are warnings.
     const char *path;
-    const char *tokenizer;     // from here instead, as peft_tokenizer_load
-    bool config_only;          // the architecture from config.json with random weights (tests, benchmarks)
-    uint64_t seed;             // of the random weights
+    const char *tokenizer;  // from here instead, as peft_tokenizer_load
+    bool config_only;       // the architecture from config.json with random weights (tests, benchmarks)
+    uint64_t seed;          // of the random weights
     // How the matrices of the blocks' linear modules are kept. PEFT_F32 (0): as stored; PEFT_F16, PEFT_BF16:
-    // rounded; PEFT_NF4, PEFT_FP4, PEFT_I8: quantized and frozen, as QLoRA trains on them. Never more than
-    // one of them exists twice. Norms, biases, tables of positions and what is quantized already stay as they
-    // are.
+    // rounded; PEFT_NF4, PEFT_FP4, PEFT_I8: quantized and frozen, as QLoRA trains on them. What is quantized
+    // already stays so.
     peft_dtype weights;
-    int64_t block;             // of quantized weights: peft_quantize_desc
+    int64_t block;          // of quantized weights: peft_quantize_desc
     bool double_quant;
     // the same for the embedding and the output layer, often a third of a small model
     peft_dtype embeddings;
@@ -689,7 +683,7 @@ PEFTDEF peft_tensor *peft_model_logits(peft_model *model, peft_tape *tape, peft_
 // Mean cross-entropy over labels; `denominator` as in peft_cross_entropy.
 PEFTDEF peft_tensor *peft_model_loss(peft_model *model, peft_tape *tape, const peft_batch *batch,
     const peft_active_adapter *adapters, int adapter_count, double denominator);
-// -----------------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------
 // >>adapters: parameter-efficient fine-tuning, in Hugging Face peft's formats where it has one
 
 typedef enum peft_method {
@@ -836,7 +830,7 @@ PEFTDEF peft_status peft_adapter_combine(const peft_combine_desc *desc, peft_ada
 // The k vocabulary rows nearest to virtual token `token` of a soft prompt, by 1 - cosine, nearest first.
 PEFTDEF peft_status peft_prompt_nearest(const peft_adapter *adapter, int64_t token, int64_t k, int32_t *ids,
     float *distances);
-// -----------------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------
 // >>generation
 
 // Options mean what they mean in HF transformers 4.27's generate, for which "the sequence" is the decoder's,
@@ -846,20 +840,20 @@ typedef struct peft_generate_desc {
     const peft_active_adapter *adapters;
     int adapter_count;
     const peft_adapter *adapter;
-    int64_t max_new_tokens;       // default 64
-    int64_t min_new_tokens;       // no end token before that many
-    int64_t beams;                // default 1: greedy
+    int64_t max_new_tokens;    // default 64
+    int64_t min_new_tokens;    // no end token before that many
+    int64_t beams;             // default 1: greedy
     // beam score = log probability / length^penalty; default 1 (write 0 as -1e-9)
     float length_penalty;
-    bool early_stopping;          // stop when `beams` hypotheses are finished
-    int64_t no_repeat_ngram;      // no sequence of that many tokens occurs twice; 0: off
-    float repetition_penalty;     // > 1 makes repetition rarer (Keskar et al. 2019); 0 or 1: off
-    float temperature;            // 0: greedy, without top_k, top_p and min_p; with beams must be 0
-    int64_t top_k;                // of sampling (Fan et al. 2018); 0: off
-    float top_p;                  // of sampling (Holtzman et al. 2020); 0 or 1: off
-    float min_p;                  // no token with less than min_p of the likeliest one's probability; 0: off
-    uint64_t seed;                // of sampling
-    const char *const *stop;      // a text ends before the first of these strings; not with beams
+    bool early_stopping;       // stop when `beams` hypotheses are finished
+    int64_t no_repeat_ngram;   // no sequence of that many tokens occurs twice; 0: off
+    float repetition_penalty;  // > 1 makes repetition rarer (Keskar et al. 2019); 0 or 1: off
+    float temperature;         // 0: greedy, without top_k, top_p and min_p; with beams must be 0
+    int64_t top_k;             // of sampling (Fan et al. 2018); 0: off
+    float top_p;               // of sampling (Holtzman et al. 2020); 0 or 1: off
+    float min_p;               // no token with less than min_p of the likeliest one's probability; 0: off
+    uint64_t seed;             // of sampling
+    const char *const *stop;   // a text ends before the first of these strings; not with beams
     int64_t stop_count;
     // Streaming: receives what is new of a text once it is settled: whole UTF-8 characters (not
     // NUL-terminated), nothing that may begin a stop string. `prompt`: index in the caller's list. False ends
@@ -880,9 +874,9 @@ PEFTDEF peft_status peft_generate_text(const peft_generate_desc *desc, const cha
 PEFTDEF peft_status peft_generate_texts(
     const peft_generate_desc *desc, const char *const *prompts, int64_t count, char **texts);
 
-// A prompt cache: keys and values of the last prompt and its answer, of which a call reads only what its
-// prompt adds: a conversation that grows, many questions behind one text. PEFT_ERROR_UNSUPPORTED: several
-// prompts, an encoder, beams, virtual tokens. Other adapters begin anew; after training, clear it.
+// A prompt cache: the keys and values of the last prompt and its answer. A call reads only what its prompt
+// adds to them: a conversation that grows, many questions behind one text. PEFT_ERROR_UNSUPPORTED: several
+// prompts, an encoder, beams, virtual tokens. Clear it after training.
 typedef struct peft_session peft_session;
 PEFTDEF peft_status peft_session_create(peft_model *model, peft_session **out);
 PEFTDEF void peft_session_destroy(peft_session *session);
@@ -898,14 +892,14 @@ typedef struct peft_score_desc {
     const peft_active_adapter *adapters;
     int adapter_count;
     const peft_adapter *adapter;
-    const char *prompt;                // of all completions, or
-    const peft_ids *prompt_ids;        // its tokens, with what the model's texts begin or (T5) end with
-    const char *const *completions;    // count of them, or
-    const peft_ids *completion_ids;    // their tokens
+    const char *prompt;              // of all completions, or
+    const peft_ids *prompt_ids;      // its tokens, with what the model's texts begin or (T5) end with
+    const char *const *completions;  // count of them, or
+    const peft_ids *completion_ids;  // their tokens
     int64_t count;
     // the end token counts as the last of each completion; not of completion_ids
     bool with_end;
-    int64_t *token_counts;             // optional output: tokens of each completion
+    int64_t *token_counts;           // optional output: tokens of each completion
     // optional output: of every token, one completion after the other; to be freed
     double **token_log_probabilities;
 } peft_score_desc;
@@ -931,13 +925,12 @@ struct peft_perplexity_result;
 PEFTDEF peft_status peft_text_perplexity(
     const peft_text_perplexity_desc *desc, struct peft_perplexity_result *result);
 #endif
-// -----------------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------
 // >>data
 
-// A template in Jinja, as Jinja2 3.1 means it (https://jinja.palletsprojects.com): statements for, if, set,
-// macro, call, filter, with, break, continue, raw and `generation`; its expressions, filters, tests and loop
-// variables; methods of Python's strings, lists and dicts. Not there, and errors: extends, include, import,
-// block, autoescape; the filters pprint, striptags, urlize, wordwrap.
+// A template as Jinja2 3.1 means it (https://jinja.palletsprojects.com), with the methods of Python's
+// strings, lists and dicts, and `generation` blocks. Not there, and errors: extends, include, import, block,
+// autoescape; the filters pprint, striptags, urlize, wordwrap.
 typedef struct peft_template peft_template;
 
 // A template from the net is not trusted. What goes beyond a limit is PEFT_ERROR_ARGUMENT.
@@ -1021,8 +1014,8 @@ typedef struct peft_dataset peft_dataset;
 typedef enum peft_data_quotes {
     // as RFC4180; but a quoted value of a TSV that goes on over the end of its line is an error
     PEFT_QUOTES_AUTO = 0,
-    PEFT_QUOTES_RFC4180,   // opens a value up to the next quote, line ends and all; "" inside is a quote
-    PEFT_QUOTES_NONE       // a character like any other (Python's csv.QUOTE_NONE)
+    PEFT_QUOTES_RFC4180,  // opens a value up to the next quote, line ends and all; "" inside is a quote
+    PEFT_QUOTES_NONE      // a character like any other (Python's csv.QUOTE_NONE)
 } peft_data_quotes;
 
 // How the texts of prompt and completion are meant.
@@ -1054,17 +1047,17 @@ typedef struct peft_dataset_desc {
     // completions get anyway
     peft_chat *chat;
     peft_chat_turns turns;
-    uint64_t seed;           // of Jinja's choice and random, with the number of the record
-    int64_t limit;           // read at most this many examples; 0: all
-    const char *format;      // "jsonl", "json", "ndjson", "csv", "tsv"; default: what the name says
+    uint64_t seed;       // of Jinja's choice and random, with the number of the record
+    int64_t limit;       // read at most this many examples; 0: all
+    const char *format;  // "jsonl", "json", "ndjson", "csv", "tsv"; default: what the name says
     peft_data_quotes quotes;
 } peft_dataset_desc;
 
-// UTF-8, with or without a byte order mark; lines end with LF, CR LF or CR; blank lines are skipped. Errors
-// name file, line and field: PEFT_ERROR_FORMAT, a bad line; PEFT_ERROR_MISSING, a field; PEFT_ERROR_ARGUMENT,
-// a template that does not close its {{, has no field, or holds a field in single braces (not with
-// PEFT_STYLE_FLAN); PEFT_ERROR_UNSUPPORTED, another format (the message has the line that converts .gz,
-// .parquet and the like). No records: no examples.
+// UTF-8, with or without a byte order mark; lines end with LF, CR LF or CR; blank lines are skipped.
+// PEFT_ERROR_FORMAT: a bad line; PEFT_ERROR_MISSING: a field; PEFT_ERROR_ARGUMENT: a template that does not
+// close its {{, has no field, or holds one in single braces (not with PEFT_STYLE_FLAN);
+// PEFT_ERROR_UNSUPPORTED: another format (the message has the line that converts .gz, .parquet and the like).
+// No records: no examples.
 PEFTDEF peft_status peft_dataset_load(const peft_dataset_desc *desc, peft_dataset **out);
 PEFTDEF void peft_dataset_destroy(peft_dataset *data);
 PEFTDEF int64_t peft_dataset_count(const peft_dataset *data);
@@ -1148,19 +1141,19 @@ typedef struct peft_few_shot_result {
 // to the question count most. PEFT_ERROR_SHAPE and the numbers: not even the question fits.
 PEFTDEF peft_status peft_few_shot(const peft_few_shot_desc *desc, peft_few_shot_result *result);
 PEFTDEF void peft_few_shot_free(peft_context *ctx, peft_few_shot_result *result);
-// -----------------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------
 // >>training
 
 // With the bytes of state per parameter. Decay is decoupled: weights shrink by learning rate * weight_decay.
 typedef enum peft_optimizer_kind {
-    PEFT_ADAMW = 0,   // 8. Loshchilov & Hutter 2019, HF's defaults: bias correction
+    PEFT_ADAMW = 0,  // 8. Loshchilov & Hutter 2019, HF's defaults: bias correction
     // 2.03. Moments as bitsandbytes keeps them: 8-bit dynamic maps, blocks of 256 (Dettmers et al. 2022); f32
     // in tensors of less than 4096 elements. A second moment is never rounded to 0
     PEFT_ADAMW_8BIT,
     // nearly 0. Shazeer & Stern 2018: a matrix's second moments from those of its rows and columns, no
     // momentum, decay 1 - step^-0.8, updates clipped to RMS 1, learning rate as given
     PEFT_ADAFACTOR,
-    PEFT_SGD,         // 4. Momentum beta1: m = beta1 m + g
+    PEFT_SGD,        // 4. Momentum beta1: m = beta1 m + g
     // 4. Chen et al. 2023: the sign of a mean of gradients; takes a third to a tenth of AdamW's rate
     PEFT_LION
 } peft_optimizer_kind;
@@ -1197,9 +1190,9 @@ PEFTDEF double peft_optimizer_clip(peft_optimizer *optimizer, double max_norm);
 PEFTDEF void peft_optimizer_step(peft_optimizer *optimizer, float learning_rate);
 
 // The method's rate in the table of methods (LoRA: 1e-3), 1e-4 for all weights (adapter NULL). Models
-// narrower than 512 get 512 / d_model times as much, at most four times: Adam's step has a fixed size per
-// weight, which moves a narrow layer's result less (Yang et al. 2022). Prompt tuning's rate is relative to
-// the root mean square of the word embeddings.
+// narrower than 512 get 512 / d_model times as much, at most four times: a step of Adam moves a narrow
+// layer's result less (Yang et al. 2022). Prompt tuning's rate is relative to the root mean square of the
+// word embeddings.
 PEFTDEF float peft_default_learning_rate(const peft_model *model, const peft_adapter *adapter);
 
 typedef enum peft_schedule {
@@ -1210,46 +1203,46 @@ typedef enum peft_schedule {
 
 typedef struct peft_progress {
     int64_t step, steps, epoch;
-    double loss;             // mean over the step's tokens
-    double eval_loss;        // of the newest evaluation; negative: none yet
+    double loss;       // mean over the step's tokens
+    double eval_loss;  // of the newest evaluation; negative: none yet
     double learning_rate, gradient_norm;
     double tokens_per_second, seconds, seconds_left;
-    bool evaluated;          // eval_loss is new
+    bool evaluated;    // eval_loss is new
 } peft_progress;
 typedef bool (*peft_progress_fn)(const peft_progress *progress, void *user);  // false: stop
 
 typedef struct peft_train_desc {
     peft_model *model;
-    peft_adapter *adapter;      // NULL: all weights of the model
+    peft_adapter *adapter;     // NULL: all weights of the model
     const peft_dataset *data, *validation;  // validation may be NULL
-    int64_t epochs;             // default 3. The last batch of one may be short, as in HF's Trainer
-    int64_t max_steps;          // default: epochs * examples / batch, per epoch rounded up
-    int64_t batch_size;         // default 8 examples per forward
-    int64_t accumulation;       // default 1: batches per optimizer step
+    int64_t epochs;            // default 3. The last batch of one may be short, as in HF's Trainer
+    int64_t max_steps;         // default: epochs * examples / batch, per epoch rounded up
+    int64_t batch_size;        // default 8 examples per forward
+    int64_t accumulation;      // default 1: batches per optimizer step
     peft_optimizer_kind optimizer;
     // with the next two: state_buffer, state_size and state_file of peft_optimizer_desc
     void *optimizer_state;
     size_t optimizer_state_size;
     const char *optimizer_file;
-    bool checkpoint_blocks;     // less memory for more time: see peft_tape_checkpoint_blocks
-    float learning_rate;        // default: peft_default_learning_rate; Lion 0.3, SGD ten times of it
-    float lora_plus_ratio;      // B's learning rate over A's (Hayou et al. 2024, LoRA+: 16); default 1
+    bool checkpoint_blocks;    // less memory for more time: see peft_tape_checkpoint_blocks
+    float learning_rate;       // default: peft_default_learning_rate; Lion 0.3, SGD ten times of it
+    float lora_plus_ratio;     // B's learning rate over A's (Hayou et al. 2024, LoRA+: 16); default 1
     float weight_decay, beta1, beta2, epsilon;  // as in peft_optimizer_desc
-    float max_gradient_norm;    // default 1; negative: no clipping
+    float max_gradient_norm;   // default 1; negative: no clipping
     peft_schedule schedule;
     int64_t warmup_steps;
-    float dropout;              // in the model; default 0, whatever its config says
+    float dropout;             // in the model; default 0, whatever its config says
     // tokens; longer texts are cut at their ends, and the log says so; default 512, 128
     int64_t max_source, max_target;
-    int64_t eval_every;         // steps; default: once per epoch, when there is validation data
-    bool keep_best;             // put the best evaluated weights back at the end
-    const char *checkpoint;     // file for resumable state; NULL: none
-    int64_t checkpoint_every;   // steps; default: only when `progress` stops the run
+    int64_t eval_every;        // steps; default: once per epoch, when there is validation data
+    bool keep_best;            // put the best evaluated weights back at the end
+    const char *checkpoint;    // file for resumable state; NULL: none
+    int64_t checkpoint_every;  // steps; default: only when `progress` stops the run
     // Go on from `checkpoint`, bit for bit as if never stopped; from the beginning where there is no such
     // file. A run that differs in data, base, adapter or settings is PEFT_ERROR_ARGUMENT and the first
     // difference; resume_anyway makes differences lines of the log (but not another optimizer or keep_best).
     bool resume, resume_anyway;
-    uint64_t seed;              // order of examples, dropout
+    uint64_t seed;             // order of examples, dropout
     peft_progress_fn progress;
     void *progress_user;
 } peft_train_desc;
@@ -1272,30 +1265,30 @@ PEFTDEF peft_status peft_evaluate_loss(peft_model *model, const peft_adapter *ad
 // Where memory will go: a step of training with examples of one size, run without numbers. Only headers are
 // read, so that weights of any size can be planned on any machine.
 typedef struct peft_plan_desc {
-    peft_context *context;            // its threads and instructions count
+    peft_context *context;           // its threads and instructions count
     // as peft_model_load; or a config.json, by itself or in a folder: weights of f32
     const char *path;
-    peft_dtype weights, embeddings;   // as peft_model_desc
+    peft_dtype weights, embeddings;  // as peft_model_desc
     int64_t block;
     bool double_quant;
     const peft_adapter_desc *adapter; // its model plays no part; NULL: all weights are trained
     peft_optimizer_kind optimizer;
-    bool optimizer_elsewhere;         // its state is in a file or a buffer of the caller: not counted
+    bool optimizer_elsewhere;        // its state is in a file or a buffer of the caller: not counted
     bool checkpoint_blocks;
-    float dropout;                    // in the model
-    int64_t batch_size;               // default 8 examples of
-    int64_t source, target;           // default 512 and 128 tokens (decoder-only models: together)
+    float dropout;                   // in the model
+    int64_t batch_size;              // default 8 examples of
+    int64_t source, target;          // default 512 and 128 tokens (decoder-only models: together)
 } peft_plan_desc;
 
 typedef struct peft_memory_plan {
-    int64_t parameters, trainable;    // of the model; of what is trained
-    size_t weights, scales;           // of the base: values; what belongs to quantized ones
-    size_t mapped;                    // of these two: read in place from the checkpoint, not allocated
-    size_t adapter;                   // trained tensors beside the base
+    int64_t parameters, trainable;  // of the model; of what is trained
+    size_t weights, scales;         // of the base: values; what belongs to quantized ones
+    size_t mapped;                  // of these two: read in place from the checkpoint, not allocated
+    size_t adapter;                 // trained tensors beside the base
     size_t gradients, optimizer, activations;
-    size_t scratch;                   // packed operands of matrix products
-    size_t tables;                    // names, headers, vocabulary
-    size_t total;                     // everything
+    size_t scratch;                 // packed operands of matrix products
+    size_t tables;                  // names, headers, vocabulary
+    size_t total;                   // everything
 } peft_memory_plan;
 
 // total - mapped is what peft_memory_peak will show, but for the dataset and the copy that keep_best keeps.
@@ -22974,26 +22967,30 @@ PEFTDEF peft_status peft_prompt_nearest(const peft_adapter *a, int64_t token, in
     peft__arena_free(&scratch);
     return status;
 }
-// =====================================================================================================================
+// ===========================================================================================================
 // 10. GENERATION
 //     For: texts from a model - greedily, sampled or by beam search, several prompts at a time - and the log
-//     probabilities of given texts.  An option means what it means in HF transformers 4.27.  Training (chapter 12)
-//     takes its examples and batches from here, so that a prompt is the same tokens wherever it is used.
+//     probabilities of given texts. An option means what it means in HF transformers 4.27. Training takes its
+//     examples and batches from here, so that a prompt is the same tokens wherever it is used.
 //     Know: peft__encode_text (text to tokens), peft__batch_add (examples to a batch), peft__warp (sampling),
 //     peft__beam_step (beam search), peft__score_examples (log probabilities).
 //     Rests on: 7, 8.  Hands on: peft_generate, peft_generate_text(s), peft_score_completions.
 //
 //     Sampling in numbers: a model gives four tokens the probabilities 0.5, 0.3, 0.15, 0.05.
-//         temperature 2 takes square roots      0.707 0.548 0.387 0.224, after division by their sum .38 .29 .21 .12
+//         temperature 2 takes square roots      0.707 0.548 0.387 0.224, over their sum 0.38 0.29 0.21 0.12
 //         top_k 2 keeps the two likeliest       0.5 0.3
 //         top_p 0.7 keeps the fewest above 0.7  0.5 0.3 (0.5 alone is not enough)
 //         min_p 0.2 keeps what has 0.2 * 0.5    0.5 0.3 0.15
 //     and peft__draw takes one in proportion: of 0.5 and 0.3 the first in 5 of 8 cases.
-// =====================================================================================================================
+// ===========================================================================================================
 
 // ---- numeric settings of a call: one row for each, with its default and its range
 
-typedef enum peft__numeric_kind { PEFT__NUMERIC_INT64, PEFT__NUMERIC_FLOAT, PEFT__NUMERIC_ENUM } peft__numeric_kind;
+typedef enum peft__numeric_kind {
+    PEFT__NUMERIC_INT64,
+    PEFT__NUMERIC_FLOAT,
+    PEFT__NUMERIC_ENUM
+} peft__numeric_kind;
 
 typedef struct peft__numeric {
     const char *name;
@@ -23007,34 +23004,41 @@ typedef struct peft__numeric {
 #define PEFT__COUNT_MAX 1e19
 
 static double peft__numeric_get(const peft__numeric *f, const void *desc) {
-    const char *at = (const char *)desc + f->offset;
-    int64_t number = 0;
-    float real = 0;
-    int choice = 0;
-    if (f->kind == PEFT__NUMERIC_FLOAT) memcpy(&real, at, sizeof(real));
-    else if (f->kind == PEFT__NUMERIC_ENUM) memcpy(&choice, at, sizeof(choice));
-    else memcpy(&number, at, sizeof(number));
-    return (double)real + (double)choice + (double)number;
+    const void *at = (const char *)desc + f->offset;
+    if (f->kind == PEFT__NUMERIC_FLOAT) return (double)*(const float *)at;
+    return f->kind == PEFT__NUMERIC_ENUM ? *(const int *)at : (double)*(const int64_t *)at;
 }
 
 static void peft__numeric_set(const peft__numeric *f, void *desc, double value) {
-    char *at = (char *)desc + f->offset;
-    int64_t number = (int64_t)value;
-    float real = (float)value;
-    if (f->kind == PEFT__NUMERIC_FLOAT) memcpy(at, &real, sizeof(real));
-    else if (f->kind == PEFT__NUMERIC_INT64) memcpy(at, &number, sizeof(number));
+    void *at = (char *)desc + f->offset;
+    if (f->kind == PEFT__NUMERIC_FLOAT) *(float *)at = (float)value;
+    else if (f->kind == PEFT__NUMERIC_INT64) *(int64_t *)at = (int64_t)value;
 }
 
 // Puts the defaults where a descriptor has 0, and refuses what is out of range.
-static peft_status peft__numeric_resolve(peft_context *ctx, const char *call, const peft__numeric *fields, int64_t count,
-                                        void *desc) {
+static peft_status peft__numeric_resolve(
+    peft_context *ctx, const char *call, const peft__numeric *fields, int64_t count, void *desc) {
     for (const peft__numeric *f = fields; f < fields + count; f++) {
         double value = peft__numeric_get(f, desc);
         if (value == 0) peft__numeric_set(f, desc, f->preset);
         else if (!(value >= f->least && value <= f->most))
             return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %s is %g, not %s %g", call, f->name, value,
-                              value > f->most ? "at most" : "at least", value > f->most ? f->most : f->least);
+                value > f->most ? "at most" : "at least", value > f->most ? f->most : f->least);
     }
+    return PEFT_OK;
+}
+
+// What a call asks for besides.
+typedef struct peft__demand {
+    bool broken;
+    peft_status status;
+    const char *text;
+} peft__demand;
+
+static peft_status peft__demands_check(
+    peft_context *ctx, const char *call, const peft__demand *demands, int64_t count) {
+    for (int64_t i = 0; i < count; i++)
+        if (demands[i].broken) return peft__fail(ctx, demands[i].status, "%s: %s", call, demands[i].text);
     return PEFT_OK;
 }
 
@@ -23045,28 +23049,31 @@ typedef struct peft__active_set {
 } peft__active_set;
 
 // Descriptors name adapters in two ways: a list, or one that works with scale 1.
-static peft_status peft__active_resolve(peft_context *ctx, const char *call, const peft_active_adapter *list, int count,
-                                        const peft_adapter *one, peft__active_set *out) {
+static peft_status peft__active_resolve(peft_context *ctx, const char *call, const peft_active_adapter *list,
+    int count, const peft_adapter *one, peft__active_set *out) {
     if (count < 0 || count > PEFT_MAX_PATHS || (count && !list))
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: adapter_count is %d, but at most %d are possible, given in adapters",
-                          call, count, PEFT_MAX_PATHS);
-    if (one && count) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: adapter and adapters are both given", call);
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
+            "%s: adapter_count is %d, but at most %d are possible, given in adapters", call, count,
+            PEFT_MAX_PATHS);
+    if (one && count)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: adapter and adapters are both given", call);
     memset(out, 0, sizeof(*out));
     for (int i = 0; i < count; i++) out->list[out->count++] = list[i];
     if (one) out->list[out->count++].adapter = one;
     for (int i = 0; i < out->count; i++)
-        if (!out->list[i].adapter) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: adapters[%d] is NULL", call, i);
+        if (!out->list[i].adapter)
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: adapters[%d] is NULL", call, i);
     return PEFT_OK;
 }
 
 // ---- examples as tokens
 
-// Prompts and completions are ranges of one list of ids, and may overlap: the completions of a prompt share its ids, the
-// windows of a long text (perplexity) their text.
+// Prompts and completions are ranges of one list of ids, and may overlap: the completions of a prompt share
+// its ids, the windows of a long text (perplexity) their text.
 typedef struct peft__example {
-    int64_t prompt, prompt_count;          // where the ids begin, how many they are
+    int64_t prompt, prompt_count;  // where the ids begin, how many they are
     int64_t completion, completion_count;
-    int64_t index;                         // place in the caller's list
+    int64_t index;  // place in the caller's list
 } peft__example;
 
 typedef struct peft__examples {
@@ -23114,10 +23121,10 @@ enum { PEFT__NO_LIMIT = INT32_MAX };
 // Appends a text as tokens; every prompt and completion of training, scoring and generation comes by here.
 //     T5             prompt: text </s>           completion: text </s>
 //     decoder-only   prompt: <s> text            completion: text </s>      (never an empty prompt)
-// with <s> where the model's texts begin so. What goes beyond `max` tokens is cut off before </s>, as HF does; `cut` (may
-// be NULL) receives how many.
-static peft_status peft__encode_text(const peft_model *m, const char *text, bool prompt, int64_t max, peft_ids *ids,
-                                     int64_t *cut) {
+// with <s> where the model's texts begin so. What goes beyond `max` tokens is cut off before </s>, as HF
+// does; `cut` (may be NULL) receives how many.
+static peft_status peft__encode_text(
+    const peft_model *m, const char *text, bool prompt, int64_t max, peft_ids *ids, int64_t *cut) {
     const peft_config *c = &m->config;
     int64_t start = ids->count;
     bool opens = prompt && !c->encoder_decoder, ends = !opens && c->eos_id >= 0, ok = true;
@@ -23128,13 +23135,15 @@ static peft_status peft__encode_text(const peft_model *m, const char *text, bool
     ids->count -= lost;
     if (cut) *cut = lost;
     if (ends) ok = peft__ids_push(m->ctx, ids, c->eos_id);
-    if (opens && ids->count == start) ok = peft__ids_push(m->ctx, ids, c->bos_id >= 0 ? c->bos_id : PEFT__MAX(c->eos_id, 0));
+    if (opens && ids->count == start)
+        ok = peft__ids_push(m->ctx, ids, c->bos_id >= 0 ? c->bos_id : PEFT__MAX(c->eos_id, 0));
     return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
-// The next example: a prompt and its completion (NULL: none). cut[2] receives the tokens beyond max[2] of each.
+// The next example: a prompt and its completion (NULL: none). cut[2] receives the tokens beyond max[2] of
+// each.
 static peft_status peft__encode_example(const peft_model *m, const char *const texts[2], const int64_t max[2],
-                                        peft__examples *e, int64_t cut[2]) {
+    peft__examples *e, int64_t cut[2]) {
     peft__example *x = peft__examples_add(m->ctx, e);
     if (!x) return PEFT_ERROR_MEMORY;
     x->prompt = e->ids.count;
@@ -23146,29 +23155,36 @@ static peft_status peft__encode_example(const peft_model *m, const char *const t
     return status;
 }
 
-// Prompts that work, though hardly as they were meant. They are counted, and one line of the log names each kind.
+// Prompts that work, though hardly as they were meant. They are counted, and one line of the log names each
+// kind.
 typedef struct peft__prompt_warnings {
     int64_t beyond_window, double_start;
 } peft__prompt_warnings;
 
 // `tokens`: of the prompt and what follows it.
 static void peft__prompt_warnings_add(peft__prompt_warnings *w, const peft_model *m, const peft__examples *e,
-                                      const peft__example *x, int64_t tokens) {
+    const peft__example *x, int64_t tokens) {
     const peft_config *c = &m->config;
     const int32_t *p = e->ids.data + x->prompt;
     if (c->encoder_decoder) return;
-    w->beyond_window += !m->positions && c->max_positions && tokens > c->max_positions;  // rotary positions have no end
+    // rotary positions have no end
+    w->beyond_window += !m->positions && c->max_positions && tokens > c->max_positions;
     w->double_start += x->prompt_count > 1 && p[0] == c->bos_id && p[1] == c->bos_id;
 }
 
 static void peft__prompt_warnings_log(const peft__prompt_warnings *w, const peft_model *m, int64_t count) {
     if (w->beyond_window)
-        peft__log(m->ctx, "warning: %lld of %lld prompts have, with their answers, more tokens than the window of %lld that "
-                  "the model was trained with", (long long)w->beyond_window, (long long)count,
-                  (long long)m->config.max_positions);
+        peft__log(m->ctx,
+            "warning: %lld of %lld prompts have, with their answers, more tokens than the window of %lld "
+            "that "
+            "the model was trained with",
+            (long long)w->beyond_window, (long long)count, (long long)m->config.max_positions);
     if (w->double_start)
-        peft__log(m->ctx, "warning: %lld of %lld prompts begin with %s, which is put before every prompt anyway: it is there "
-                  "twice", (long long)w->double_start, (long long)count, peft_token_text(m->tokenizer, m->config.bos_id));
+        peft__log(m->ctx,
+            "warning: %lld of %lld prompts begin with %s, which is put before every prompt anyway: it is "
+            "there "
+            "twice",
+            (long long)w->double_start, (long long)count, peft_token_text(m->tokenizer, m->config.bos_id));
 }
 
 // ---- batches
@@ -23176,7 +23192,7 @@ static void peft__prompt_warnings_log(const peft__prompt_warnings *w, const peft
 // A peft_batch with room for so many sequences and tokens, filled again and again.
 typedef struct peft__batch_buffer {
     peft_batch view;
-    int64_t *source_offsets, *target_offsets;      // [sequences + 1]
+    int64_t *source_offsets, *target_offsets;  // [sequences + 1]
     int32_t *source, *decoder_input, *labels;
 } peft__batch_buffer;
 
@@ -23185,11 +23201,12 @@ static void peft__batch_free(peft_context *ctx, peft__batch_buffer *b) {
     memset(b, 0, sizeof(*b));
 }
 
-static peft_status peft__batch_init(peft_context *ctx, peft__batch_buffer *b, int64_t sequences, int64_t source_tokens,
-                                    int64_t decoder_tokens) {
+static peft_status peft__batch_init(peft_context *ctx, peft__batch_buffer *b, int64_t sequences,
+    int64_t source_tokens, int64_t decoder_tokens) {
     int64_t offsets = 2 * (sequences + 1), ids = source_tokens + 2 * decoder_tokens;
     memset(b, 0, sizeof(*b));
-    b->source_offsets = (int64_t *)peft__calloc(ctx, 2 * offsets + ids, sizeof(int32_t));  // one block for all five arrays
+    // one block for all five arrays
+    b->source_offsets = (int64_t *)peft__calloc(ctx, 2 * offsets + ids, sizeof(int32_t));
     if (!b->source_offsets) return PEFT_ERROR_MEMORY;
     b->target_offsets = b->source_offsets + sequences + 1;
     b->source = (int32_t *)(void *)(b->source_offsets + offsets);
@@ -23206,7 +23223,8 @@ static peft_status peft__batch_init(peft_context *ctx, peft__batch_buffer *b, in
 // One more sequence. With the prompt p1 p2 and the completion c1 c2 c3 the decoder reads and learns:
 //     T5             source p1 p2    input start c1 c2      labels c1 c2 c3
 //     decoder-only                   input p1 p2 c1 c2      labels -100 c1 c2 c3
-static void peft__batch_add(peft__batch_buffer *b, const peft_config *c, const peft__examples *e, const peft__example *x) {
+static void peft__batch_add(
+    peft__batch_buffer *b, const peft_config *c, const peft__examples *e, const peft__example *x) {
     int64_t i = b->view.count++, before = c->encoder_decoder ? 1 : x->prompt_count, n = x->completion_count;
     const int32_t *prompt = e->ids.data + x->prompt, *completion = e->ids.data + x->completion;
     int32_t *input = b->decoder_input + b->target_offsets[i], *labels = b->labels + b->target_offsets[i];
@@ -23220,7 +23238,6 @@ static void peft__batch_add(peft__batch_buffer *b, const peft_config *c, const p
     memcpy(input + before, completion, (size_t)(n - 1) * sizeof(int32_t));
     memcpy(labels + before - 1, completion, (size_t)n * sizeof(int32_t));
 }
-
 // ---- what a call asks for
 
 // Several prompts share a step: their beams are the rows of the cached decoder. A prompt that is done leaves.
@@ -23247,12 +23264,22 @@ typedef struct peft__search {
     int64_t *from;            // [beams] which beam of the step before each continues
     peft__hypothesis *kept;   // [beams + 1] finished sequences in order of arrival
     int64_t kept_count;
-    double worst;             // of the kept scores
+    double worst;  // of the kept scores
     peft_rng rng;
     bool done;
-    int64_t end;              // length of a sequence that is done
-    size_t streamed;          // bytes of its text that on_text has received
+    int64_t end;      // length of a sequence that is done
+    size_t streamed;  // bytes of its text that on_text has received
 } peft__search;
+
+// A prompt cache.
+struct peft_session {
+    peft_context *ctx;
+    peft_model *model;
+    peft__decoder_cache cache;
+    peft_ids ids;               // what the cache holds
+    peft__active_set adapters;  // with which it was read
+    int64_t reused;
+};
 
 typedef struct peft__generator {
     peft_generate_desc d;  // zeros replaced by the defaults
@@ -23260,23 +23287,23 @@ typedef struct peft__generator {
     const peft_config *config;
     peft__active_set all, adapters;  // of the call; of the group of prompts
     peft_tape *tape;
-    peft__arena arena;               // of the group
-    bool failed;                     // it ran out of memory
-    peft__decoder_cache cache;
+    peft__arena arena;                // of the group
+    bool failed;                      // it ran out of memory
+    peft__decoder_cache own, *cache;  // `cache`: its own, or the session's
     peft__search *searches;
-    int64_t *active, active_count;   // those not done: active[r / beams] owns row r
-    int64_t made, limit;             // new tokens of every sequence so far; room for a whole sequence
-    int64_t width;                   // candidates that are wanted of a row
-    float *logits, *work;            // [rows, vocabulary]
-    peft__choice *choices;           // [rows, width], or [rows, vocabulary] when sampling
-    int64_t *found;                  // [rows] how many of them there are; -1: a NaN among the logits
-    int32_t *tokens;                 // [rows] the newest
-    int64_t *from_row;               // [rows]
-    const peft__example *prompts;    // of the group; NULL: ids only
+    int64_t *active, active_count;  // those not done: active[r / beams] owns row r
+    int64_t made, limit;            // new tokens of every sequence so far; room for a whole sequence
+    int64_t width;                  // candidates that are wanted of a row
+    float *logits, *work;           // [rows, vocabulary]
+    peft__choice *choices;          // [rows, width], or [rows, vocabulary] when sampling
+    int64_t *found;                 // [rows] how many of them there are; -1: a NaN among the logits
+    int32_t *tokens;                // [rows] the newest
+    int64_t *from_row;              // [rows]
+    const peft__example *prompts;   // of the group; NULL: ids only
 } peft__generator;
 
 #define PEFT__GENERATE(field, kind, preset, least, most) \
-    { #field, offsetof(peft_generate_desc, field), PEFT__NUMERIC_##kind, preset, least, most }
+    {#field, offsetof(peft_generate_desc, field), PEFT__NUMERIC_##kind, preset, least, most}
 static const peft__numeric peft__generate_settings[] = {
     PEFT__GENERATE(max_new_tokens, INT64, 64, 1, 1 << 30),
     PEFT__GENERATE(min_new_tokens, INT64, 0, 0, 1 << 30),
@@ -23288,7 +23315,8 @@ static const peft__numeric peft__generate_settings[] = {
     PEFT__GENERATE(top_k, INT64, 0, 0, PEFT__COUNT_MAX),
     PEFT__GENERATE(top_p, FLOAT, 0, 0, 1),
     PEFT__GENERATE(min_p, FLOAT, 0, 0, 1),
-    PEFT__GENERATE(stop_count, INT64, 0, 0, PEFT__COUNT_MAX)};
+    PEFT__GENERATE(stop_count, INT64, 0, 0, PEFT__COUNT_MAX),
+};
 
 // What the fields mean for each other.
 static peft_status peft__generate_check(const peft__generator *g) {
@@ -23297,29 +23325,29 @@ static peft_status peft__generate_check(const peft__generator *g) {
     int64_t cells = 0;
     bool fits = peft__mul(d->beams * PEFT__GROUP_PROMPTS, g->config->heads * g->config->d_kv, &cells) &&
                 peft__mul(cells, d->max_new_tokens, &cells) && cells <= INT64_MAX / 1024;
-    const struct {
-        bool wrong;
-        const char *text;
-    } rules[] = {{d->min_new_tokens > d->max_new_tokens, "min_new_tokens is above max_new_tokens"},
-                 {d->beams > g->config->vocab_size, "more beams than the vocabulary has tokens"},
-                 {!fits, "beams and max_new_tokens are more than any memory holds"},
-                 {beams && d->temperature > 0, "temperature is for sampling, which beams do not do"},
-                 {beams && reads_text, "stop and on_text do not go with beams"},
-                 {d->stop_count && !d->stop, "stop_count without a list stop"}};
-    for (int64_t i = 0; i < PEFT__COUNT(rules); i++)
-        if (rules[i].wrong) return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT, "peft_generate: %s", rules[i].text);
-    for (int64_t i = 0; i < d->stop_count; i++)
+    const peft__demand demands[] = {
+        {d->min_new_tokens > d->max_new_tokens, PEFT_ERROR_ARGUMENT,
+            "min_new_tokens is above max_new_tokens"},
+        {d->beams > g->config->vocab_size, PEFT_ERROR_ARGUMENT, "more beams than the vocabulary has tokens"},
+        {!fits, PEFT_ERROR_ARGUMENT, "beams and max_new_tokens are more than any memory holds"},
+        {beams && d->temperature > 0, PEFT_ERROR_ARGUMENT,
+            "temperature is for sampling, which beams do not do"},
+        {beams && reads_text, PEFT_ERROR_ARGUMENT, "stop and on_text do not go with beams"},
+        {d->stop_count && !d->stop, PEFT_ERROR_ARGUMENT, "stop_count without a list stop"},
+        {reads_text && !d->model->tokenizer, PEFT_ERROR_MISSING,
+            "stop and on_text need a tokenizer, and the model has none"},
+    };
+    peft_status status = peft__demands_check(g->ctx, "peft_generate", demands, PEFT__COUNT(demands));
+    for (int64_t i = 0; i < d->stop_count && !status; i++)
         if (!d->stop[i] || !*d->stop[i])
-            return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT, "peft_generate: stop[%lld] is empty", (long long)i);
-    if (reads_text && !g->d.model->tokenizer)
-        return peft__fail(g->ctx, PEFT_ERROR_MISSING,
-                          "peft_generate: stop and on_text need a tokenizer, and the model has none");
-    return PEFT_OK;
+            status = peft__fail(
+                g->ctx, PEFT_ERROR_ARGUMENT, "peft_generate: stop[%lld] is empty", (long long)i);
+    return status;
 }
 
 static void peft__generator_end(peft__generator *g) {
     if (!g->ctx) return;
-    peft__cache_end(g->d.model, &g->cache);
+    peft__cache_end(g->d.model, &g->own);
     peft_tape_destroy(g->tape);
     peft__arena_free(&g->arena);
 }
@@ -23330,12 +23358,13 @@ static peft_status peft__generator_begin(peft__generator *g, const peft_generate
     g->d = *desc;
     g->ctx = peft_model_context(desc->model);
     g->config = peft_model_config(desc->model);
+    g->cache = desc->session ? &desc->session->cache : &g->own;
     peft__arena_init(&g->arena, g->ctx);
-    peft_status status = peft__active_resolve(g->ctx, "peft_generate", desc->adapters, desc->adapter_count,
-                                              desc->adapter, &g->all);
+    peft_status status = peft__active_resolve(
+        g->ctx, "peft_generate", desc->adapters, desc->adapter_count, desc->adapter, &g->all);
     if (!status)
-        status = peft__numeric_resolve(g->ctx, "peft_generate", peft__generate_settings,
-                                      PEFT__COUNT(peft__generate_settings), &g->d);
+        status = peft__numeric_resolve(
+            g->ctx, "peft_generate", peft__generate_settings, PEFT__COUNT(peft__generate_settings), &g->d);
     if (!status) status = peft__generate_check(g);
     if (status) return status;
     g->width = g->d.beams > 1 ? (2 + g->config->more_end_count) * g->d.beams : 1;
@@ -23345,7 +23374,8 @@ static peft_status peft__generator_begin(peft__generator *g, const peft_generate
 
 // ---- scores of one row: HF's logits processors, in its order
 
-// Keskar et al. 2019: s > 0 becomes s / p, s < 0 becomes s * p, once for every token that occurs in the sequence.
+// Keskar et al. 2019: s > 0 becomes s / p, s < 0 becomes s * p, once for every token that occurs in the
+// sequence.
 static void peft__penalize_repetition(float *scores, const int32_t *ids, int64_t n, float p) {
     for (int64_t i = 0; i < n; i++) {
         int64_t first = 0;
@@ -23360,10 +23390,12 @@ static void peft__ban_repeated_ngrams(float *scores, const int32_t *ids, int64_t
     if (count + 1 < n) return;
     const int32_t *prefix = ids + count - (n - 1);
     for (int64_t i = 0; i + n <= count; i++)
-        if (memcmp(ids + i, prefix, (size_t)(n - 1) * sizeof(int32_t)) == 0) scores[ids[i + n - 1]] = -INFINITY;
+        if (memcmp(ids + i, prefix, (size_t)(n - 1) * sizeof(int32_t)) == 0)
+            scores[ids[i + n - 1]] = -INFINITY;
 }
 
-static void peft__process_scores(const peft__generator *g, float *scores, const int32_t *ids, int64_t length) {
+static void peft__process_scores(
+    const peft__generator *g, float *scores, const int32_t *ids, int64_t length) {
     const peft_config *c = g->config;
     if (g->d.repetition_penalty != 1) peft__penalize_repetition(scores, ids, length, g->d.repetition_penalty);
     if (g->d.no_repeat_ngram) peft__ban_repeated_ngrams(scores, ids, length, g->d.no_repeat_ngram);
@@ -23388,7 +23420,8 @@ static void peft__log_softmax(peft_context *ctx, float *x, float *work, int64_t 
     for (int64_t i = 0; i < n; i++) x[i] = x[i] - max - log_sum;
 }
 
-// The `width` largest of n scores, largest first; of equal ones the first comes first. How many there are, -1: a NaN.
+// The `width` largest of n scores, largest first; of equal ones the first comes first. How many there are,
+// -1: a NaN.
 static int64_t peft__top(const float *scores, int64_t n, int64_t width, peft__choice *out) {
     int64_t count = 0;
     bool nan = false;
@@ -23436,9 +23469,10 @@ static int64_t peft__collect(const peft__generator *g, const float *scores, peft
     return n;
 }
 
-// Temperature, top-k (Fan et al. 2018; ties with the k-th stay), top-p (Holtzman et al. 2020: the fewest tokens whose
-// probability exceeds p), min-p. The scores become probabilities that need not sum to 1. The result is in the order
-// of tokens, so that a rounding error which swaps two nearly equal ones does not change what is drawn.
+// Temperature, top-k (Fan et al. 2018; ties with the k-th stay), top-p (Holtzman et al. 2020: the fewest
+// tokens whose probability exceeds p), min-p. The scores become probabilities that need not sum to 1. The
+// result is in the order of tokens, so that a rounding error which swaps two nearly equal ones does not
+// change what is drawn.
 static int64_t peft__warp(const peft__generator *g, const float *scores, peft__choice *out) {
     int64_t n = peft__collect(g, scores, out), kept = g->d.top_k;
     if (n < 1) return n;
@@ -23495,7 +23529,8 @@ static void peft__score_row(void *arg, int64_t row) {
     peft__process_scores(g, scores, s->ids + beam * g->limit, peft__length(g, s));
     if (g->d.beams > 1)
         for (int64_t i = 0; i < vocab; i++) scores[i] += s->scores[beam];
-    g->found[row] = g->d.temperature > 0 ? peft__warp(g, scores, out) : peft__top(scores, vocab, g->width, out);
+    g->found[row] = g->d.temperature > 0 ? peft__warp(g, scores, out)
+                                         : peft__top(scores, vocab, g->width, out);
 }
 
 // ---- the text of a sequence while it grows
@@ -23510,8 +23545,8 @@ static size_t peft__find_stop(const peft_generate_desc *d, const char *text, siz
     return size;
 }
 
-// How much of a text without stop strings cannot change any more: not an unfinished character at its end, which
-// decodes as U+FFFD, nor what may be the beginning of a stop string.
+// How much of a text without stop strings cannot change any more: not an unfinished character at its end,
+// which decodes as U+FFFD, nor what may be the beginning of a stop string.
 static size_t peft__settled_size(const peft_generate_desc *d, const char *text, size_t size) {
     while (size >= 3 && memcmp(text + size - 3, peft__replacement, 3) == 0) size -= 3;
     size_t least = size;
@@ -23524,12 +23559,13 @@ static size_t peft__settled_size(const peft_generate_desc *d, const char *text, 
     return least;
 }
 
-// Looks for stop strings in the text of a sequence of `length` tokens, and gives on_text what is new: all of it if no
-// token follows (`last`).
+// Looks for stop strings in the text of a sequence of `length` tokens, and gives on_text what is new: all of
+// it if no token follows (`last`).
 static peft_status peft__stream(peft__generator *g, peft__search *s, int64_t length, bool last) {
     char *text = NULL;
     size_t size = 0;
-    peft_status status = peft_decode(g->d.model->tokenizer, s->ids + s->start, length - s->start, true, &text, &size);
+    peft_status status = peft_decode(
+        g->d.model->tokenizer, s->ids + s->start, length - s->start, true, &text, &size);
     if (status) return status;
     size_t stop = peft__find_stop(&g->d, text, size);
     if (stop < size) {
@@ -23565,7 +23601,8 @@ static peft_status peft__single_step(peft__generator *g, peft__search *s, int64_
 // ---- beam search: HF's BeamSearchScorer and BeamHypotheses
 
 // Keeps a sequence of this sum of log probabilities if it is among the best `beams`.
-static void peft__keep(const peft__generator *g, peft__search *s, const int32_t *ids, int64_t length, float sum) {
+static void peft__keep(
+    const peft__generator *g, peft__search *s, const int32_t *ids, int64_t length, float sum) {
     double score = (double)sum / pow((double)length, (double)g->d.length_penalty);
     if (s->kept_count == g->d.beams && !(score > s->worst)) return;
     peft__hypothesis *h = &s->kept[s->kept_count++];
@@ -23585,15 +23622,16 @@ static void peft__keep(const peft__generator *g, peft__search *s, const int32_t 
     for (int64_t i = 1; i < s->kept_count; i++) s->worst = PEFT__MIN(s->worst, s->kept[i].score);
 }
 
-// No running beam can overtake the kept ones any more - by HF's estimate, which takes the present length for the
-// final one.
+// No running beam can overtake the kept ones any more - by HF's estimate, which takes the present length for
+// the final one.
 static bool peft__beams_done(const peft__generator *g, const peft__search *s, float best) {
     if (s->kept_count < g->d.beams) return false;
     double reachable = (double)best / pow((double)peft__length(g, s), (double)g->d.length_penalty);
     return g->d.early_stopping || s->worst >= reachable;
 }
 
-// Merges the beams' candidate lists: the beam whose next candidate is best, of equal ones the first; -1: no more.
+// Merges the beams' candidate lists: the beam whose next candidate is best, of equal ones the first; -1: no
+// more.
 static int64_t peft__next_choice(const peft__generator *g, int64_t first_row, const int64_t *taken) {
     int64_t best = -1;
     float score = 0;
@@ -23608,8 +23646,8 @@ static int64_t peft__next_choice(const peft__generator *g, int64_t first_row, co
     return best;
 }
 
-// Of the best 2 * beams continuations (more with several end tokens) those that end are kept if they are among the
-// best `beams`, and the others go on.
+// Of the best 2 * beams continuations (more with several end tokens) those that end are kept if they are
+// among the best `beams`, and the others go on.
 static peft_status peft__beam_step(peft__generator *g, peft__search *s, int64_t first_row) {
     int64_t beams = g->d.beams, wanted = (2 + g->config->more_end_count) * beams, going = 0;
     int64_t length = peft__length(g, s), *taken = g->from_row + first_row;  // not in use yet
@@ -23642,17 +23680,7 @@ static peft_status peft__beam_step(peft__generator *g, peft__search *s, int64_t 
     s->done = peft__beams_done(g, s, best);
     return PEFT_OK;
 }
-
 // ---- prompt caches: the keys and values of a prompt and its answer, for the next call
-
-struct peft_session {
-    peft_context *ctx;
-    peft_model *model;
-    peft__decoder_cache cache;
-    peft_ids ids;               // what the cache holds
-    peft__active_set adapters;  // with which it was read
-    int64_t reused;
-};
 
 PEFTDEF peft_status peft_session_create(peft_model *model, peft_session **out) {
     if (out) *out = NULL;
@@ -23660,7 +23688,7 @@ PEFTDEF peft_status peft_session_create(peft_model *model, peft_session **out) {
     PEFT__NEED(model->ctx, out, "out");
     if (model->config.encoder_decoder)
         return peft__fail(model->ctx, PEFT_ERROR_UNSUPPORTED, "peft_session_create: %s has an encoder",
-                          model->config.model_type);
+            model->config.model_type);
     peft_session *s = (peft_session *)peft__calloc(model->ctx, 1, sizeof(peft_session));
     if (!s) return PEFT_ERROR_MEMORY;
     s->ctx = model->ctx;
@@ -23691,21 +23719,21 @@ PEFTDEF int64_t peft_session_reused(const peft_session *s) {
 }
 
 static peft_status peft__session_check(const peft__generator *g, int64_t prompts, int64_t wanted) {
-    const peft_session *s = g->d.session;
     const peft_model *m = g->d.model;
-    if (s->model != m)
-        return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT, "peft_generate: the session belongs to another model");
-    if (prompts > 1 || g->d.beams > 1)
-        return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "peft_generate: a session is for one prompt without beams");
+    bool virtual_tokens = false;
     for (int i = 0; i < g->adapters.count; i++)
-        if (peft__adapter_prompting(g->adapters.list[i].adapter).tokens)
-            return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "peft_generate: a session cannot hold virtual tokens");
-    if (m->positions && wanted > m->config.max_positions)
-        return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT,
-                          "%lld prompt tokens and %lld new ones do not fit into the model's context of %lld",
-                          (long long)(wanted - g->d.max_new_tokens), (long long)g->d.max_new_tokens,
-                          (long long)m->config.max_positions);
-    return PEFT_OK;
+        virtual_tokens = virtual_tokens || peft__adapter_prompting(g->adapters.list[i].adapter).tokens;
+    const peft__demand demands[] = {
+        {g->d.session->model != m, PEFT_ERROR_ARGUMENT, "the session belongs to another model"},
+        {prompts > 1 || g->d.beams > 1, PEFT_ERROR_UNSUPPORTED, "a session is for one prompt without beams"},
+        {virtual_tokens, PEFT_ERROR_UNSUPPORTED, "a session cannot hold virtual tokens"},
+    };
+    if (!m->positions || wanted <= m->config.max_positions)
+        return peft__demands_check(g->ctx, "peft_generate", demands, PEFT__COUNT(demands));
+    return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT,
+        "%lld prompt tokens and %lld new ones do not fit into the model's context of %lld",
+        (long long)(wanted - g->d.max_new_tokens), (long long)g->d.max_new_tokens,
+        (long long)m->config.max_positions);
 }
 
 static bool peft__same_adapters(const peft__active_set *a, const peft__active_set *b) {
@@ -23731,9 +23759,9 @@ static peft_status peft__session_reserve(peft_session *s, int64_t wanted, int64_
     return status;
 }
 
-// In place of peft__cache_begin: the session's cache reads what is new of all but the prompt's last token, and the
-// generator owns it until peft__session_end.
-static peft_status peft__session_begin(peft__generator *g, const int32_t *ids, int64_t count, int64_t prompts) {
+// In place of peft__cache_begin: the session's cache reads what is new of all but the prompt's last token.
+static peft_status peft__session_begin(
+    peft__generator *g, const int32_t *ids, int64_t count, int64_t prompts) {
     peft_session *s = g->d.session;
     int64_t kept = 0, wanted = count + g->d.max_new_tokens;
     peft_status status = peft__session_check(g, prompts, wanted);
@@ -23744,25 +23772,22 @@ static peft_status peft__session_begin(peft__generator *g, const int32_t *ids, i
     s->adapters = g->adapters;
     status = peft__session_reserve(s, wanted, kept);
     if (!status)
-        status = peft__cache_extend(g->d.model, g->tape, &s->cache, ids, kept, count - 1, g->adapters.list,
-                                    g->adapters.count);
+        status = peft__cache_extend(
+            g->d.model, g->tape, &s->cache, ids, kept, count - 1, g->adapters.list, g->adapters.count);
     if (status) return status;
     s->cache.rows = 1;
     s->cache.length = 0;
     s->cache.base[0] = s->cache.positions[0] = count - 1;
-    g->cache = s->cache;
-    memset(&s->cache, 0, sizeof(s->cache));
     return PEFT_OK;
 }
 
-// The session owns the cache again and notes which tokens it holds: none if the run failed.
+// The session notes which tokens its cache holds: none if the run failed.
 static peft_status peft__session_end(peft__generator *g, peft_status status) {
     peft_session *s = g->d.session;
-    int64_t held = status || !g->cache.base ? 0 : g->cache.base[0] + g->cache.length;
-    if (g->cache.base) s->cache = g->cache;
-    memset(&g->cache, 0, sizeof(g->cache));
     s->ids.count = 0;
-    if (!held || peft__push_all(s->ctx, &s->ids, g->searches[0].ids, held)) return status;
+    if (status) return status;
+    if (peft__push_all(s->ctx, &s->ids, g->searches[0].ids, s->cache.base[0] + s->cache.length))
+        return PEFT_OK;
     s->ids.count = 0;
     return PEFT_ERROR_MEMORY;
 }
@@ -23795,8 +23820,8 @@ static void peft__search_init(peft__generator *g, peft__search *s, const int32_t
 }
 
 // source: the prompts' ids end to end, prompt i at offsets[i]..offsets[i + 1].
-static peft_status peft__group_begin(peft__generator *g, const int32_t *source, const int64_t *offsets,
-                                     int64_t prompts) {
+static peft_status peft__group_begin(
+    peft__generator *g, const int32_t *source, const int64_t *offsets, int64_t prompts) {
     const peft_config *c = g->config;
     int64_t rows = prompts * g->d.beams, vocab = c->vocab_size, longest = 1;
     for (int64_t i = 0; i < prompts && !c->encoder_decoder; i++)
@@ -23821,8 +23846,8 @@ static peft_status peft__group_begin(peft__generator *g, const int32_t *source, 
     g->active_count = prompts;
     g->made = 0;
     if (g->d.session) return peft__session_begin(g, source, offsets[1], prompts);
-    return peft__cache_begin(g->d.model, g->tape, source, offsets, prompts, g->adapters.list, g->adapters.count,
-                             g->d.beams, g->d.max_new_tokens, &g->cache);
+    return peft__cache_begin(g->d.model, g->tape, source, offsets, prompts, g->adapters.list,
+        g->adapters.count, g->d.beams, g->d.max_new_tokens, g->cache);
 }
 
 // Rows of prompts that are done leave the cache, beams take over the past of the beam that they continue.
@@ -23837,9 +23862,9 @@ static peft_status peft__group_advance(peft__generator *g) {
     g->made++;
     g->active_count = going;
     if (!going || g->made == g->d.max_new_tokens) return PEFT_OK;
-    g->cache.rows = going * beams;
-    for (int64_t r = 0; r < g->cache.rows; r++) g->cache.source_of_row[r] = g->active[r / beams];
-    return peft__cache_reorder(g->d.model, &g->cache, g->from_row);
+    g->cache->rows = going * beams;
+    for (int64_t r = 0; r < g->cache->rows; r++) g->cache->source_of_row[r] = g->active[r / beams];
+    return peft__cache_reorder(g->d.model, g->cache, g->from_row);
 }
 
 static peft_status peft__group_step(peft__generator *g) {
@@ -23848,14 +23873,14 @@ static peft_status peft__group_step(peft__generator *g) {
         const peft__search *s = &g->searches[g->active[r / beams]];
         g->tokens[r] = s->ids[r % beams * g->limit + peft__length(g, s) - 1];
     }
-    peft_status status = peft__cache_step(g->d.model, g->tape, &g->cache, g->tokens, g->adapters.list,
-                                          g->adapters.count, g->logits);
+    peft_status status = peft__cache_step(
+        g->d.model, g->tape, g->cache, g->tokens, g->adapters.list, g->adapters.count, g->logits);
     if (status) return status;
     peft__parallel(g->ctx, rows, peft__score_row, g);
     for (int64_t r = 0; r < rows; r++)
         if (g->found[r] < 0)
-            return peft__fail(g->ctx, PEFT_ERROR_NUMERIC, "peft_generate: the scores of token %lld are not finite numbers",
-                              (long long)g->made + 1);
+            return peft__fail(g->ctx, PEFT_ERROR_NUMERIC,
+                "peft_generate: the scores of token %lld are not finite numbers", (long long)g->made + 1);
     for (int64_t i = 0; i < g->active_count && !status; i++) {
         peft__search *s = &g->searches[g->active[i]];
         status = beams > 1 ? peft__beam_step(g, s, i * beams) : peft__single_step(g, s, i);
@@ -23863,21 +23888,23 @@ static peft_status peft__group_step(peft__generator *g) {
     return status ? status : peft__group_advance(g);
 }
 
-static peft_status peft__group_run(peft__generator *g, const int32_t *source, const int64_t *offsets,
-                                   int64_t prompts) {
+static peft_status peft__group_run(
+    peft__generator *g, const int32_t *source, const int64_t *offsets, int64_t prompts) {
     peft_status status = peft__group_begin(g, source, offsets, prompts);
     while (!status && g->active_count && g->made < g->d.max_new_tokens) status = peft__group_step(g);
-    for (int64_t i = 0; i < g->active_count && !status && g->d.on_text; i++) {  // those that reached max_new_tokens
+    // those that reached max_new_tokens
+    for (int64_t i = 0; i < g->active_count && !status && g->d.on_text; i++) {
         peft__search *s = &g->searches[g->active[i]];
         if (!s->done) status = peft__stream(g, s, peft__length(g, s), true);
         s->end = peft__length(g, s);
     }
     if (g->d.session) return peft__session_end(g, status);
-    peft__cache_end(g->d.model, &g->cache);
+    peft__cache_end(g->d.model, &g->own);
     return status;
 }
 
-// The answer to prompt i. A beam's sequence is kept without its end token, which returns if there is room for it.
+// The answer to prompt i. A beam's sequence is kept without its end token, which returns if there is room for
+// it.
 static peft_status peft__group_answer(peft__generator *g, int64_t i, peft_ids *out) {
     peft__search *s = &g->searches[i];
     const int32_t *ids = s->ids;
@@ -23885,7 +23912,8 @@ static peft_status peft__group_answer(peft__generator *g, int64_t i, peft_ids *o
     bool add_end = false;
     if (g->d.beams > 1) {
         n = peft__length(g, s);
-        for (int64_t b = 0; b < g->d.beams && !s->done; b++) peft__keep(g, s, s->ids + b * g->limit, n, s->scores[b]);
+        for (int64_t b = 0; b < g->d.beams && !s->done; b++)
+            peft__keep(g, s, s->ids + b * g->limit, n, s->scores[b]);
         const peft__hypothesis *best = &s->kept[0];
         for (int64_t k = 1; k < s->kept_count; k++)
             if (s->kept[k].score >= best->score) best = &s->kept[k];
@@ -23907,8 +23935,9 @@ static peft_status peft__adapters_of_group(peft__generator *g, int64_t first, in
         int64_t end = a.first_sequence + a.sequence_count;
         if (a.first_sequence < 0 || a.sequence_count < 0 || a.first_sequence > count ||
             a.sequence_count > count - a.first_sequence)
-            return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT, "peft_generate: adapters[%d] is for sequences %lld to %lld of %lld",
-                              i, (long long)a.first_sequence, (long long)end - 1, (long long)count);
+            return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT,
+                "peft_generate: adapters[%d] is for sequences %lld to %lld of %lld", i,
+                (long long)a.first_sequence, (long long)end - 1, (long long)count);
         if (a.sequence_count) {
             a.first_sequence = PEFT__MAX(a.first_sequence, first) - first;
             a.sequence_count = PEFT__MIN(end, first + n) - first - a.first_sequence;
@@ -23919,7 +23948,8 @@ static peft_status peft__adapters_of_group(peft__generator *g, int64_t first, in
     return PEFT_OK;
 }
 
-PEFTDEF peft_status peft_generate(const peft_generate_desc *desc, const int32_t *ids, int64_t count, peft_ids *out) {
+PEFTDEF peft_status peft_generate(
+    const peft_generate_desc *desc, const int32_t *ids, int64_t count, peft_ids *out) {
     peft__generator g;
     peft_status status = peft__generator_begin(&g, desc);
     int64_t offsets[2] = {0, count};
@@ -23941,8 +23971,8 @@ static int peft__example_order(const void *a, const void *b) {  // by length, so
     return x->index < y->index ? -1 : 1;
 }
 
-static peft_status peft__encode_prompts(const peft__generator *g, const char *const *prompts, int64_t count,
-                                        peft__examples *e) {
+static peft_status peft__encode_prompts(
+    const peft__generator *g, const char *const *prompts, int64_t count, peft__examples *e) {
     static const int64_t no_limit[2] = {PEFT__NO_LIMIT, PEFT__NO_LIMIT};
     peft__prompt_warnings warnings = {0, 0};
     bool ranges = false;
@@ -23951,7 +23981,9 @@ static peft_status peft__encode_prompts(const peft__generator *g, const char *co
     for (int64_t i = 0; i < count; i++) {
         const char *texts[2] = {prompts[i], NULL};
         int64_t cut[2];
-        if (!texts[0]) return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT, "peft_generate: prompt %lld is NULL", (long long)i);
+        if (!texts[0])
+            return peft__fail(
+                g->ctx, PEFT_ERROR_ARGUMENT, "peft_generate: prompt %lld is NULL", (long long)i);
         peft_status status = peft__encode_example(g->d.model, texts, no_limit, e, cut);
         if (status) return status;
         const peft__example *x = &e->items[i];
@@ -23965,13 +23997,14 @@ static peft_status peft__encode_prompts(const peft__generator *g, const char *co
 }
 
 // Generates for the n prompts x[0..n) and writes each text to its place.
-static peft_status peft__group_texts(peft__generator *g, const peft__examples *e, const peft__example *x, int64_t n,
-                                     peft_ids *source, char **texts) {
+static peft_status peft__group_texts(peft__generator *g, const peft__examples *e, const peft__example *x,
+    int64_t n, peft_ids *source, char **texts) {
     int64_t offsets[PEFT__GROUP_PROMPTS + 1] = {0};
     peft_status status = PEFT_OK;
     source->count = 0;
     for (int64_t i = 0; i < n; i++) {
-        if (!peft__push_all(g->ctx, source, e->ids.data + x[i].prompt, x[i].prompt_count)) return PEFT_ERROR_MEMORY;
+        if (!peft__push_all(g->ctx, source, e->ids.data + x[i].prompt, x[i].prompt_count))
+            return PEFT_ERROR_MEMORY;
         offsets[i + 1] = source->count;
     }
     g->prompts = x;
@@ -23982,14 +24015,15 @@ static peft_status peft__group_texts(peft__generator *g, const peft__examples *e
         source->count = 0;  // its memory serves the answers
         status = peft__group_answer(g, i, source);
         if (!status)
-            status = peft_decode(g->d.model->tokenizer, source->data + start, source->count - start, true, text, NULL);
+            status = peft_decode(
+                g->d.model->tokenizer, source->data + start, source->count - start, true, text, NULL);
         if (!status) (*text)[peft__find_stop(&g->d, *text, strlen(*text))] = 0;
     }
     return status;
 }
 
-PEFTDEF peft_status peft_generate_texts(const peft_generate_desc *desc, const char *const *prompts, int64_t count,
-                                        char **texts) {
+PEFTDEF peft_status peft_generate_texts(
+    const peft_generate_desc *desc, const char *const *prompts, int64_t count, char **texts) {
     peft__examples e = {{NULL, 0, 0}, NULL, 0, 0};
     peft_ids ids = {NULL, 0, 0};
     peft__generator g;
@@ -23997,9 +24031,12 @@ PEFTDEF peft_status peft_generate_texts(const peft_generate_desc *desc, const ch
     peft_status status = peft__generator_begin(&g, desc);
     if (!status && (count < 0 || (count && (!prompts || !texts))))
         status = peft__fail(g.ctx, PEFT_ERROR_ARGUMENT, "peft_generate: %s",
-                            count < 0 ? "count is negative" : prompts ? "no texts" : "no prompts");
+            count < 0 ? "count is negative"
+            : prompts ? "no texts"
+                      : "no prompts");
     if (!status) status = peft__encode_prompts(&g, prompts, count, &e);
-    int64_t group = PEFT__MAX(1, PEFT__MIN((int64_t)PEFT__GROUP_PROMPTS, PEFT__GROUP_ROWS / PEFT__MAX(1, g.d.beams)));
+    int64_t group = PEFT__MAX(
+        1, PEFT__MIN((int64_t)PEFT__GROUP_PROMPTS, PEFT__GROUP_ROWS / PEFT__MAX(1, g.d.beams)));
     for (int64_t i = 0; i < count && !status; i += group) {
         int64_t n = PEFT__MIN(group, count - i);
         status = peft__adapters_of_group(&g, i, n, count);
@@ -24022,7 +24059,8 @@ PEFTDEF peft_status peft_generate_text(const peft_generate_desc *desc, const cha
 
 // ---- log probabilities of given tokens
 
-enum { PEFT__SCORE_TOKENS = 2048, PEFT__LOGIT_ROWS = 64 };  // of one batch, unless one example has more; logits at a time
+// of one batch, unless one example has more; logits at a time
+enum { PEFT__SCORE_TOKENS = 2048, PEFT__LOGIT_ROWS = 64 };
 
 typedef struct peft__scorer {
     peft_context *ctx;
@@ -24044,7 +24082,7 @@ static void peft__scorer_end(peft__scorer *s) {
 }
 
 static peft_status peft__scorer_begin(peft__scorer *s, const char *call, peft_model *model,
-                                      const peft_active_adapter *adapters, int count, const peft_adapter *adapter) {
+    const peft_active_adapter *adapters, int count, const peft_adapter *adapter) {
     memset(s, 0, sizeof(*s));
     if (!model) return PEFT_ERROR_ARGUMENT;
     s->ctx = model->ctx;
@@ -24060,7 +24098,8 @@ static peft_status peft__score_logits(peft__scorer *s, const peft_tensor *logits
         double sum = 0;
         peft__row_softmax_lse(s->ctx, x, logits->cols, &max, &sum);
         double value = (double)chosen - (double)max - log(sum);
-        if (value - value != 0) return peft__fail(s->ctx, PEFT_ERROR_NUMERIC, "scoring: the scores are not finite numbers");
+        if (value - value != 0)
+            return peft__fail(s->ctx, PEFT_ERROR_NUMERIC, "scoring: the scores are not finite numbers");
         s->out[s->out_count++] = value;
     }
     return PEFT_OK;
@@ -24077,12 +24116,13 @@ static peft_status peft__score_rows(peft__scorer *s, const peft_tensor *hidden) 
     for (int64_t q = 0, r = 0; r < rows && !status; r++) {
         while (r == b->target_offsets[q + 1]) q++;
         if (b->labels[r] >= 0) {
-            memcpy(x + n * cols, peft__f32(hidden) + (r + (q + 1) * added) * cols, (size_t)cols * sizeof(float));
+            memcpy(
+                x + n * cols, peft__f32(hidden) + (r + (q + 1) * added) * cols, (size_t)cols * sizeof(float));
             labels[n++] = b->labels[r];
         }
         if (!n || (n < PEFT__LOGIT_ROWS && r + 1 < rows)) continue;
-        const peft_tensor *logits = peft_model_logits(s->model, s->tape, peft_input(s->tape, n, cols, x),
-                                                      s->adapters.list, s->adapters.count);
+        const peft_tensor *logits = peft_model_logits(
+            s->model, s->tape, peft_input(s->tape, n, cols, x), s->adapters.list, s->adapters.count);
         status = logits ? peft__score_logits(s, logits, labels) : s->tape->status;
         n = 0;
     }
@@ -24097,7 +24137,7 @@ static peft_status peft__score_examples(peft__scorer *s) {
     int64_t longest = PEFT__SCORE_TOKENS, scored = 0, outside = peft__ids_outside(&e->ids, c->vocab_size);
     if (outside >= 0)
         return peft__fail(s->ctx, PEFT_ERROR_ARGUMENT, "scoring: token %d is outside the vocabulary of %lld",
-                          (int)e->ids.data[outside], (long long)c->vocab_size);
+            (int)e->ids.data[outside], (long long)c->vocab_size);
     for (const peft__example *x = e->items; x < e->items + e->count; x++) {
         longest = PEFT__MAX(longest, x->prompt_count + x->completion_count);
         scored += x->completion_count;
@@ -24116,7 +24156,8 @@ static peft_status peft__score_examples(peft__scorer *s) {
         if (!b->count) break;
         peft_tape_reset(s->tape, 0);
         peft_tape_inference(s->tape, true);
-        const peft_tensor *hidden = peft_model_hidden(s->model, s->tape, b, s->adapters.list, s->adapters.count);
+        const peft_tensor *hidden = peft_model_hidden(
+            s->model, s->tape, b, s->adapters.list, s->adapters.count);
         status = hidden ? peft__score_rows(s, hidden) : s->tape->status;
     }
     return status;
@@ -24125,27 +24166,26 @@ static peft_status peft__score_examples(peft__scorer *s) {
 // ---- completions
 
 static peft_status peft__score_check(const peft_score_desc *d, const peft__scorer *s, const double *out) {
-    const struct {
-        bool wrong;
-        const char *text;
-    } rules[] = {{d->count < 0, "count is negative"},
-                 {d->count > 0 && !out, "no room for the results"},
-                 {!d->prompt == !d->prompt_ids, "give prompt or prompt_ids"},
-                 {d->count > 0 && !d->completions == !d->completion_ids, "give completions or completion_ids"},
-                 {d->prompt_ids && d->prompt_ids->count < 1, "prompt_ids are empty"}};
-    for (int64_t i = 0; i < PEFT__COUNT(rules); i++)
-        if (rules[i].wrong)
-            return peft__fail(s->ctx, PEFT_ERROR_ARGUMENT, "peft_score_completions: %s", rules[i].text);
-    for (int64_t i = 0; d->completions && i < d->count; i++)
+    bool texts = d->prompt || d->completions;
+    const peft__demand demands[] = {
+        {d->count < 0, PEFT_ERROR_ARGUMENT, "count is negative"},
+        {d->count > 0 && !out, PEFT_ERROR_ARGUMENT, "no room for the results"},
+        {!d->prompt == !d->prompt_ids, PEFT_ERROR_ARGUMENT, "give prompt or prompt_ids"},
+        {d->count > 0 && !d->completions == !d->completion_ids, PEFT_ERROR_ARGUMENT,
+            "give completions or completion_ids"},
+        {d->prompt_ids && d->prompt_ids->count < 1, PEFT_ERROR_ARGUMENT, "prompt_ids are empty"},
+        {texts && !s->model->tokenizer, PEFT_ERROR_MISSING, "the model has no tokenizer"},
+    };
+    peft_status status = peft__demands_check(s->ctx, "peft_score_completions", demands, PEFT__COUNT(demands));
+    for (int64_t i = 0; d->completions && i < d->count && !status; i++)
         if (!d->completions[i])
-            return peft__fail(s->ctx, PEFT_ERROR_ARGUMENT, "peft_score_completions: completion %lld is NULL", (long long)i);
-    if ((d->prompt || d->completions) && !s->model->tokenizer)
-        return peft__fail(s->ctx, PEFT_ERROR_MISSING, "peft_score_completions: the model has no tokenizer");
-    return PEFT_OK;
+            status = peft__fail(s->ctx, PEFT_ERROR_ARGUMENT,
+                "peft_score_completions: completions[%lld] is NULL", (long long)i);
+    return status;
 }
 
-static peft_status peft__push_or_encode(const peft_model *m, const peft_ids *from, const char *text, bool prompt,
-                                        peft_ids *ids) {
+static peft_status peft__push_or_encode(
+    const peft_model *m, const peft_ids *from, const char *text, bool prompt, peft_ids *ids) {
     if (from) return peft__push_all(m->ctx, ids, from->data, from->count) ? PEFT_OK : PEFT_ERROR_MEMORY;
     return peft__encode_text(m, text, prompt, PEFT__NO_LIMIT, ids, NULL);
 }
@@ -24161,7 +24201,7 @@ static peft_status peft__score_encode(const peft_score_desc *d, peft__scorer *s)
         x->prompt_count = prompt_count;
         x->completion = e->ids.count;
         status = peft__push_or_encode(s->model, d->completion_ids ? &d->completion_ids[i] : NULL,
-                                      d->completion_ids ? NULL : d->completions[i], false, &e->ids);
+            d->completion_ids ? NULL : d->completions[i], false, &e->ids);
         x->completion_count = e->ids.count - x->completion;
         if (!d->completion_ids && !d->with_end && s->model->config.eos_id >= 0) x->completion_count--;
     }
@@ -24172,8 +24212,8 @@ PEFTDEF peft_status peft_score_completions(const peft_score_desc *d, double *log
     PEFT__NEED(NULL, d, "desc");
     peft__scorer s;
     if (d->token_log_probabilities) *d->token_log_probabilities = NULL;
-    peft_status status = peft__scorer_begin(&s, "peft_score_completions", d->model, d->adapters, d->adapter_count,
-                                            d->adapter);
+    peft_status status = peft__scorer_begin(
+        &s, "peft_score_completions", d->model, d->adapters, d->adapter_count, d->adapter);
     if (!status) status = peft__score_check(d, &s, log_probabilities);
     if (!status) status = peft__score_encode(d, &s);
     if (!status) status = peft__score_examples(&s);
@@ -24199,7 +24239,7 @@ typedef struct peft__scored_text {
     char *file;        // to be freed
     const char *text;  // without a byte order mark
     double log_probability;
-    int64_t tokens;    // that it sums over
+    int64_t tokens;  // that it sums over
 } peft__scored_text;
 
 // The text's tokens in windows: each window predicts the tokens that those before it did not.
@@ -24217,45 +24257,40 @@ static peft_status peft__text_windows(peft__scorer *s, int64_t window, int64_t s
     return PEFT_OK;
 }
 
-static peft_status peft__text_check(const peft_text_perplexity_desc *d, const peft_model *m, int64_t window,
-                                    int64_t stride) {
-    if (m->config.encoder_decoder)
-        return peft__fail(m->ctx, PEFT_ERROR_UNSUPPORTED, "peft_text_perplexity: %s has an encoder", m->config.model_type);
-    if (!m->tokenizer) return peft__fail(m->ctx, PEFT_ERROR_MISSING, "peft_text_perplexity: the model has no tokenizer");
-    if (!d->text == !d->path) return peft__fail(m->ctx, PEFT_ERROR_ARGUMENT, "peft_text_perplexity: give text or path");
-    if (window < 1 || stride < 1 || stride > window)
-        return peft__fail(m->ctx, PEFT_ERROR_ARGUMENT, "peft_text_perplexity: window %lld, stride %lld",
-                          (long long)window, (long long)stride);
-    return PEFT_OK;
-}
-
-static peft_status peft__text_read(const peft_text_perplexity_desc *d, peft__scorer *s, peft__scored_text *out) {
+// Reads the text and makes it tokens. `mark`: a byte order mark.
+static peft_status peft__text_read(
+    const peft_text_perplexity_desc *d, peft__scorer *s, peft__scored_text *out) {
     size_t size = d->text ? strlen(d->text) : 0;
     peft_status status = d->path ? peft__read_all(s->ctx, d->path, &out->file, &size) : PEFT_OK;
     if (status) return status;
-    const char *text = d->path ? out->file : d->text;
+    const char *text = d->path ? out->file : d->text, *what = d->path ? d->path : "the text";
     size_t mark = peft__utf8_mark(text, size);
     out->text = text + mark;
     if (strlen(text) < size)
-        return peft__fail(s->ctx, PEFT_ERROR_FORMAT, "peft_text_perplexity: %s is not text: byte %lld is NUL", d->path,
-                          (long long)strlen(text));
+        return peft__fail(s->ctx, PEFT_ERROR_FORMAT, "peft_text_perplexity: %s is not text: byte %lld is NUL",
+            what, (long long)strlen(text));
     if (!peft__push_start(s->model, &s->examples.ids)) return PEFT_ERROR_MEMORY;
     status = peft_encode(s->model->tokenizer, out->text, size - mark, &s->examples.ids);
     if (status || s->examples.ids.count > 1) return status;
-    return peft__fail(s->ctx, PEFT_ERROR_ARGUMENT, "peft_text_perplexity: %s is too short",
-                      d->path ? d->path : "the text");
+    return peft__fail(s->ctx, PEFT_ERROR_ARGUMENT, "peft_text_perplexity: %s is too short", what);
 }
 
 static peft_status peft__text_log_probability(const peft_text_perplexity_desc *d, peft__scored_text *out) {
     peft__scorer s;
     memset(out, 0, sizeof(*out));
-    peft_status status = peft__scorer_begin(&s, "peft_text_perplexity", d->model, d->adapters, d->adapter_count,
-                                            d->adapter);
+    peft_status status = peft__scorer_begin(
+        &s, "peft_text_perplexity", d->model, d->adapters, d->adapter_count, d->adapter);
     if (!s.ctx) return status;
     int64_t context = s.model->config.max_positions, window = d->window, stride = d->stride;
     if (!window) window = PEFT__MIN(context ? context : 1024, 1024);
     if (!stride) stride = (window + 1) / 2;
-    if (!status) status = peft__text_check(d, s.model, window, stride);
+    const peft__demand demands[] = {
+        {s.model->config.encoder_decoder, PEFT_ERROR_UNSUPPORTED, "the model has an encoder"},
+        {!s.model->tokenizer, PEFT_ERROR_MISSING, "the model has no tokenizer"},
+        {!d->text == !d->path, PEFT_ERROR_ARGUMENT, "give text or path"},
+        {window < 1 || stride < 1 || stride > window, PEFT_ERROR_ARGUMENT, "stride is not in 1..window"},
+    };
+    if (!status) status = peft__demands_check(s.ctx, "peft_text_perplexity", demands, PEFT__COUNT(demands));
     if (!status) status = peft__text_read(d, &s, out);
     if (!status) status = peft__text_windows(&s, window, stride);
     if (!status) status = peft__score_examples(&s);
@@ -24266,9 +24301,10 @@ static peft_status peft__text_log_probability(const peft_text_perplexity_desc *d
 }
 #endif
 
-// How to add an option of generation: its field in peft_generate_desc, its row in peft__generate_fields; what it does
-// to the scores of a row in peft__process_scores (before the candidates are chosen) or in peft__warp (of sampling). A
-// way to search is a function beside peft__single_step and peft__beam_step, chosen in peft__group_step.
+// How to add an option of generation: its field in peft_generate_desc, its row in peft__generate_fields; what
+// it does to the scores of a row in peft__process_scores (before the candidates are chosen) or in peft__warp
+// (of sampling). A way to search is a function beside peft__single_step and peft__beam_step, chosen in
+// peft__group_step.
 // =====================================================================================================================
 // 11. DATA
 //     Holds: Jinja templates, JSONL (jsonlines.org), CSV and TSV (RFC 4180), templates, splits, mixtures; formats of chats, prompts with examples.
@@ -31459,20 +31495,20 @@ PEFTDEF peft_status peft_few_shot(const peft_few_shot_desc *d, peft_few_shot_res
     if (status) peft_few_shot_free(b.ctx, r);
     return status;
 }
-// =====================================================================================================================
+// ===========================================================================================================
 // 12. TRAINING
-//     For: making an adapter, or a model, fit examples: optimizers, schedules of the learning rate, the loop with its
-//     evaluations, checkpoints from which a run goes on bit for bit, and the plan of the memory that all this takes.
+//     For: making an adapter, or a model, fit examples. Here are optimizers, schedules, the loop with its
+//     evaluations, checkpoints from which a run goes on bit for bit, and the plan of the memory.
 //     Know: peft_optimizer_step (one step of all tensors), peft__train_gradients (batches to gradients),
-//     peft__train_run (the loop), peft__checkpoint_walk (what is saved), peft__plan_step (a step without numbers).
-//     Rests on: 5, 8, 9, 10, 11.  Hands on: peft_train, peft_evaluate_loss, peft_plan_memory, peft_optimizer_....
+//     peft__train_run (the loop), peft__checkpoint_walk (what is saved), peft__plan_step (a step in the dry).
+//     Rests on: 5, 8, 9, 10, 11.  Hands on: peft_train, peft_evaluate_loss, peft_plan_memory.
 //
-//     One step of AdamW in numbers: a weight p = 1 with the gradient g = 0.5, at learning rate 0.1, weight decay 0.01:
+//     One step of AdamW in numbers: weight p = 1, gradient g = 0.5, learning rate 0.1, weight decay 0.01:
 //         m = 0.9 * 0 + 0.1 * 0.5 = 0.05                 its bias correction, / (1 - 0.9), makes 0.5
 //         v = 0.999 * 0 + 0.001 * 0.25 = 0.00025         / (1 - 0.999) makes 0.25, whose root is 0.5
 //         p = 1 * (1 - 0.1 * 0.01) - 0.1 * 0.5 / 0.5 = 0.899
-//     The first step moves every weight by the learning rate, whatever its gradient: the size of a gradient cancels out.
-// =====================================================================================================================
+//     A first step moves each weight by the learning rate: the size of the gradient cancels out.
+// ===========================================================================================================
 
 // ---- optimizers
 
@@ -31507,73 +31543,64 @@ typedef struct peft__update {
 } peft__update;
 
 // Updates n weights p from their gradients g, which become 0, and their state m, v.
-typedef void (*peft__update_fn)(const peft_context *ctx, peft__update u, float *p, float *g, float *m, float *v,
-                                int64_t n);
+typedef void (*peft__update_fn)(
+    const peft_context *ctx, peft__update u, float *p, float *g, float *m, float *v, int64_t n);
 
-// m = b1 m + (1-b1) g, v = b2 v + (1-b2) g^2, p -= lr wd p, p -= lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps)
-PEFT__LOOP(peft__loop_adamw,
-           (peft__update u, float *PEFT__RESTRICT p, float *PEFT__RESTRICT g, float *PEFT__RESTRICT m,
-            float *PEFT__RESTRICT v, int64_t n),
-           (u, p, g, m, v, n), {
-               for (int64_t i = 0; i < n; i++) {
-                   m[i] = u.b1 * m[i] + (1 - u.b1) * g[i];
-                   v[i] = u.b2 * v[i] + (1 - u.b2) * g[i] * g[i];
-                   p[i] = p[i] * u.keep - u.step_size * m[i] / (sqrtf(v[i]) * u.root_correction + u.epsilon);
-                   g[i] = 0;
-               }
-           })
+// Defines such a function of what it does with each weight.
+#define PEFT__UPDATE(name, each) \
+    PEFT__LOOP(name, \
+        (peft__update u, float *PEFT__RESTRICT p, float *PEFT__RESTRICT g, float *PEFT__RESTRICT m, \
+            float *PEFT__RESTRICT v, int64_t n), \
+        (u, p, g, m, v, n), { \
+            (void)m; \
+            (void)v; \
+            for (int64_t i = 0; i < n; i++) { \
+                each; \
+                g[i] = 0; \
+            } \
+        })
+
+// m = b1 m + (1-b1) g, v = b2 v + (1-b2) g^2
+// p -= lr wd p, p -= lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps)
+PEFT__UPDATE(peft__update_adamw, {
+    m[i] = u.b1 * m[i] + (1 - u.b1) * g[i];
+    v[i] = u.b2 * v[i] + (1 - u.b2) * g[i] * g[i];
+    p[i] = p[i] * u.keep - u.step_size * m[i] / (sqrtf(v[i]) * u.root_correction + u.epsilon);
+})
+
 // m = b1 m + g, p -= lr m
-PEFT__LOOP(peft__loop_sgd,
-           (peft__update u, float *PEFT__RESTRICT p, float *PEFT__RESTRICT g, float *PEFT__RESTRICT m, float *v,
-            int64_t n),
-           (u, p, g, m, v, n), {
-               (void)v;
-               for (int64_t i = 0; i < n; i++) {
-                   m[i] = u.b1 * m[i] + g[i];
-                   p[i] = p[i] * u.keep - u.rate * m[i];
-                   g[i] = 0;
-               }
-           })
+PEFT__UPDATE(peft__update_sgd, {
+    m[i] = u.b1 * m[i] + g[i];
+    p[i] = p[i] * u.keep - u.rate * m[i];
+})
+
 // p -= lr sign(b1 m + (1-b1) g), m = b2 m + (1-b2) g
-PEFT__LOOP(peft__loop_lion,
-           (peft__update u, float *PEFT__RESTRICT p, float *PEFT__RESTRICT g, float *PEFT__RESTRICT m, float *v,
-            int64_t n),
-           (u, p, g, m, v, n), {
-               (void)v;
-               for (int64_t i = 0; i < n; i++) {
-                   float c = u.b1 * m[i] + (1 - u.b1) * g[i];
-                   p[i] = p[i] * u.keep - (c > 0 ? u.rate : c < 0 ? -u.rate : 0);
-                   m[i] = u.b2 * m[i] + (1 - u.b2) * g[i];
-                   g[i] = 0;
-               }
-           })
-// p -= lr g
-PEFT__LOOP(peft__loop_descend,
-           (peft__update u, float *PEFT__RESTRICT p, float *PEFT__RESTRICT g, float *m, float *v, int64_t n),
-           (u, p, g, m, v, n), {
-               (void)m;
-               (void)v;
-               for (int64_t i = 0; i < n; i++) {
-                   p[i] = p[i] * u.keep - u.rate * g[i];
-                   g[i] = 0;
-               }
-           })
+PEFT__UPDATE(peft__update_lion, {
+    float c = u.b1 * m[i] + (1 - u.b1) * g[i];
+    p[i] = p[i] * u.keep - (c > 0 ? u.rate : c < 0 ? -u.rate : 0);
+    m[i] = u.b2 * m[i] + (1 - u.b2) * g[i];
+})
+
+// p -= lr g, where Adafactor has made an update of g
+PEFT__UPDATE(peft__update_adafactor, { p[i] = p[i] * u.keep - u.rate * g[i]; })
 
 typedef struct peft__optimizer_row {
     const char *name;
     peft__update_fn update;
-    int moments;         // values of state per weight
-    bool in_8bit;        // in a byte each, with a scale per block
-    bool factored;       // a matrix has the means of its rows and columns instead
-    float beta2, rate;   // default; default learning rate, as a multiple of AdamW's
+    int moments;        // values of state per weight
+    bool in_8bit;       // in a byte each, with a scale per block
+    bool factored;      // a matrix has the means of its rows and columns instead
+    float beta2, rate;  // default; default learning rate, as a multiple of AdamW's
 } peft__optimizer_row;
 
-static const peft__optimizer_row peft__optimizers[] = {  // by peft_optimizer_kind
-    {"adamw", peft__loop_adamw, 2, false, false, 0.999f, 1},
-    {"adamw8bit", peft__loop_adamw, 2, true, false, 0.999f, 1},
-    {"adafactor", peft__loop_descend, 1, false, true, 0.999f, 1},
-    {"sgd", peft__loop_sgd, 1, false, false, 0.999f, 10},
-    {"lion", peft__loop_lion, 1, false, false, 0.99f, 0.3f}};
+static const peft__optimizer_row peft__optimizers[] = {
+    // by peft_optimizer_kind
+    {"adamw", peft__update_adamw, 2, false, false, 0.999f, 1},
+    {"adamw8bit", peft__update_adamw, 2, true, false, 0.999f, 1},
+    {"adafactor", peft__update_adafactor, 1, false, true, 0.999f, 1},
+    {"sgd", peft__update_sgd, 1, false, false, 0.999f, 10},
+    {"lion", peft__update_lion, 1, false, false, 0.99f, 0.3f},
+};
 
 PEFTDEF const char *peft_optimizer_name(peft_optimizer_kind kind) {
     return (uint64_t)kind < (uint64_t)PEFT__COUNT(peft__optimizers) ? peft__optimizers[kind].name : "unknown";
@@ -31596,20 +31623,23 @@ static bool peft__state_in_8bit(const peft__optimizer_row *row, const peft_tenso
     return row->in_8bit && peft__size(t) >= PEFT__STATE_MIN_8BIT;
 }
 
-// The state of a tensor of n weights, which begins as zeros: of a narrow tensor its master weights f32 [n], then
+// The state of a tensor of n weights, which begins as zeros: of a narrow tensor its master weights f32 [n],
+// then
 //     m [n], v [n]                                      f32
 //     scales of m and v [blocks] f32, codes of m and v [n]   8 bits
 //     means of the rows [rows], of the columns [cols]   f32, Adafactor's of a matrix
 static size_t peft__state_bytes(peft_optimizer_kind kind, const peft_tensor *t) {
     const peft__optimizer_row *row = &peft__optimizers[kind];
-    size_t n = (size_t)peft__size(t), moments = (size_t)row->moments, master = t->narrow ? n * sizeof(float) : 0;
+    size_t n = (size_t)peft__size(t), moments = (size_t)row->moments,
+           master = t->narrow ? n * sizeof(float) : 0;
     size_t blocks = (n + PEFT__STATE_BLOCK - 1) / PEFT__STATE_BLOCK;
     if (peft__state_factored(row, t)) return master + (size_t)(t->rows + t->cols) * sizeof(float);
     if (peft__state_in_8bit(row, t)) return master + moments * (n + blocks * sizeof(float));
     return master + moments * n * sizeof(float);
 }
 
-PEFTDEF size_t peft_optimizer_state_size(peft_optimizer_kind kind, const peft_tensor *const *tensors, int64_t count) {
+PEFTDEF size_t peft_optimizer_state_size(
+    peft_optimizer_kind kind, const peft_tensor *const *tensors, int64_t count) {
     size_t size = 0;
     for (int64_t i = 0; i < count; i++) size += peft__aligned_size(peft__state_bytes(kind, tensors[i]));
     return size;
@@ -31643,9 +31673,10 @@ static peft_status peft__state_open(peft_optimizer *o) {
     void *state = o->d.state_buffer;
     if (state && (o->d.state_size < o->size || (uintptr_t)state % sizeof(float)))
         return peft__fail(o->ctx, PEFT_ERROR_ARGUMENT,
-                          "optimizer: a state_buffer of %zu bytes, %zu are needed, aligned to 4", o->d.state_size, o->size);
+            "optimizer: a state_buffer of %zu bytes, %zu are needed, aligned to 4", o->d.state_size, o->size);
     if (state) memset(state, 0, o->size);
-    peft_status status = o->d.state_file ? peft__scratch_map(o->ctx, o->d.state_file, o->size, &state) : PEFT_OK;
+    peft_status status = o->d.state_file ? peft__scratch_map(o->ctx, o->d.state_file, o->size, &state)
+                                         : PEFT_OK;
     if (!state && !status) state = peft__calloc(o->ctx, (int64_t)o->size, 1);
     o->state = (unsigned char *)state;
     return status ? status : state ? PEFT_OK : PEFT_ERROR_MEMORY;
@@ -31686,19 +31717,21 @@ PEFTDEF peft_status peft_optimizer_create(const peft_optimizer_desc *desc, peft_
     PEFT__NEED(NULL, desc->context, "context");
     PEFT__NEED(desc->context, out, "out");
     peft_context *ctx = desc->context;
-    if (desc->count < 1) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "optimizer: nothing to train");
-    if ((uint64_t)desc->kind >= (uint64_t)PEFT__COUNT(peft__optimizers))
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "optimizer: kind %d", (int)desc->kind);
-    if (desc->state_buffer && desc->state_file)
-        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "optimizer: both a state_buffer and a state_file");
-    peft_optimizer *o = (peft_optimizer *)peft__calloc(ctx, 1, sizeof(peft_optimizer));
-    if (!o) return PEFT_ERROR_MEMORY;
+    const peft__demand demands[] = {
+        {desc->count < 1, PEFT_ERROR_ARGUMENT, "nothing to train"},
+        {(uint64_t)desc->kind >= (uint64_t)PEFT__COUNT(peft__optimizers), PEFT_ERROR_ARGUMENT,
+            "no such kind"},
+        {desc->state_buffer && desc->state_file, PEFT_ERROR_ARGUMENT, "both a state_buffer and a state_file"},
+    };
+    peft_status status = peft__demands_check(ctx, "optimizer", demands, PEFT__COUNT(demands));
+    peft_optimizer *o = status ? NULL : (peft_optimizer *)peft__calloc(ctx, 1, sizeof(peft_optimizer));
+    if (!o) return status ? status : PEFT_ERROR_MEMORY;
     o->ctx = ctx;
     o->d = *desc;
     if (o->d.beta1 == 0) o->d.beta1 = 0.9f;
     if (o->d.beta2 == 0) o->d.beta2 = peft__optimizers[desc->kind].beta2;
     if (o->d.epsilon == 0) o->d.epsilon = 1e-8f;
-    peft_status status = peft__optimizer_alloc(o);
+    status = peft__optimizer_alloc(o);
     if (status) peft_optimizer_destroy(o);
     else *out = o;
     return status;
@@ -31733,19 +31766,21 @@ typedef struct peft__step_job {
 static void peft__update_range(void *arg, int64_t begin, int64_t end) {
     const peft__step_job *j = (const peft__step_job *)arg;
     const peft__optimizer_row *row = &peft__optimizers[j->o->d.kind];
-    float *m = (float *)(void *)j->state + (row->factored ? 0 : begin), *v = m + (row->moments > 1 ? peft__size(j->t) : 0);
+    float *m = (float *)(void *)j->state + (row->factored ? 0 : begin),
+          *v = m + (row->moments > 1 ? peft__size(j->t) : 0);
     row->update(j->o->ctx, j->u, j->p + begin, j->t->grad + begin, m, v, end - begin);
 }
 
 // ---- moments in 8 bits (Dettmers et al. 2022): a block is expanded, updated and rounded again
 
-static void peft__state_expand(const peft__state_map *m, const uint8_t *codes, float scale, int64_t n, float *out) {
+static void peft__state_expand(
+    const peft__state_map *m, const uint8_t *codes, float scale, int64_t n, float *out) {
     for (int64_t i = 0; i < n; i++) out[i] = m->value[codes[i]] * scale;
 }
 
 // To the nearest value of the map, found by bisection of the middles; returns the scale.
-static float peft__state_encode(const peft_optimizer *o, const peft__state_map *m, const float *x, int64_t n,
-                                uint8_t *codes) {
+static float peft__state_encode(
+    const peft_optimizer *o, const peft__state_map *m, const float *x, int64_t n, uint8_t *codes) {
     float peak = peft__quant_isa_of(o->ctx->simd)->peak(x, n);
     float factor = peak > 0 ? 1 / PEFT__MAX(peak, PEFT__QUANT_LEAST) : 0;
     for (int64_t i = 0; i < n; i++) {
@@ -31761,7 +31796,8 @@ static void peft__update_8bit_blocks(void *arg, int64_t begin, int64_t end) {
     const peft__step_job *j = (const peft__step_job *)arg;
     const peft_optimizer *o = j->o;
     int64_t n = peft__size(j->t), blocks = peft__div_up(n, PEFT__STATE_BLOCK);
-    float *scale_m = (float *)(void *)j->state, *scale_v = scale_m + blocks, m[PEFT__STATE_BLOCK], v[PEFT__STATE_BLOCK];
+    float *scale_m = (float *)(void *)j->state, *scale_v = scale_m + blocks, m[PEFT__STATE_BLOCK],
+          v[PEFT__STATE_BLOCK];
     uint8_t *codes_m = (uint8_t *)(scale_v + blocks), *codes_v = codes_m + n;
     for (int64_t b = begin; b < end; b++) {
         int64_t at = b * PEFT__STATE_BLOCK, count = PEFT__MIN(PEFT__STATE_BLOCK, n - at);
@@ -31872,14 +31908,13 @@ PEFTDEF void peft_optimizer_step(peft_optimizer *o, float learning_rate) {
         if (j.t->narrow) peft__from_f32(j.t->type, j.p, n, (uint16_t *)j.t->data);
     }
 }
-
 // ---- examples
 
 // Texts of a dataset that lost tokens to one limit.
 typedef struct peft__cuts {
     const char *what, *limit;  // "prompts", "max_source"
     int64_t most, examples, tokens;
-    const char *first;         // the first such text
+    const char *first;  // the first such text
 } peft__cuts;
 
 static void peft__cuts_add(peft__cuts *c, const char *text, int64_t tokens) {
@@ -31899,9 +31934,12 @@ static void peft__cuts_log(const peft__cuts *c, peft_context *ctx, int64_t count
         shown[n++] = *p == '\n' ? 'n' : *p;
     }
     shown[n] = 0;
-    peft__log(ctx, "warning: %lld of %lld %s have more tokens than %s lets in (%lld): %lld tokens are cut off their ends; "
-              "the first one's end is \"%s\"", (long long)c->examples, (long long)count, c->what, c->limit,
-              (long long)c->most, (long long)c->tokens, shown);
+    peft__log(ctx,
+        "warning: %lld of %lld %s have more tokens than %s lets in (%lld): %lld tokens are cut off their "
+        "ends; "
+        "the first one's end is \"%s\"",
+        (long long)c->examples, (long long)count, c->what, c->limit, (long long)c->most, (long long)c->tokens,
+        shown);
 }
 
 typedef struct peft__train_data {
@@ -31909,18 +31947,22 @@ typedef struct peft__train_data {
     int64_t cut_examples, cut_tokens;
 } peft__train_data;
 
-// max[0], max[1]: tokens of a prompt and of a completion. Where positions are a table of the model, both together have to
-// fit into it, and the prompt gives way.
+// max[0], max[1]: tokens of a prompt and of a completion. Where positions are a table of the model, both
+// together have to fit into it, and the prompt gives way.
 static peft_status peft__train_encode(const peft_model *m, const peft_adapter *a, const peft_dataset *data,
-                                      const int64_t max[2], peft__train_data *out) {
+    const int64_t max[2], peft__train_data *out) {
     peft__examples *e = &out->examples;
     if (!m->tokenizer)
-        return peft__fail(m->ctx, PEFT_ERROR_MISSING, "%s: no tokenizer (spiece.model) beside the model", m->folder);
-    int64_t window = m->positions ? m->config.max_positions - (a && a->prompt ? a->d.num_virtual_tokens : 0) : 0;
+        return peft__fail(
+            m->ctx, PEFT_ERROR_MISSING, "%s: no tokenizer (spiece.model) beside the model", m->folder);
+    int64_t window = m->positions ? m->config.max_positions - (a && a->prompt ? a->d.num_virtual_tokens : 0)
+                                  : 0;
     peft__prompt_warnings warnings = {0, 0};
-    peft__cuts cuts[3] = {{"prompts", "max_source", max[0], 0, 0, NULL},
-                          {"completions", "max_target", max[1], 0, 0, NULL},
-                          {"examples", "the model's context window", window, 0, 0, NULL}};
+    peft__cuts cuts[3] = {
+        {"prompts", "max_source", max[0], 0, 0, NULL},
+        {"completions", "max_target", max[1], 0, 0, NULL},
+        {"examples", "the model's context window", window, 0, 0, NULL},
+    };
     for (int64_t i = 0; i < peft_dataset_count(data); i++) {
         const char *texts[2] = {peft_dataset_prompt(data, i), peft_dataset_completion(data, i)};
         int64_t cut[3] = {0, 0, 0};
@@ -31939,26 +31981,29 @@ static peft_status peft__train_encode(const peft_model *m, const peft_adapter *a
     peft__prompt_warnings_log(&warnings, m, e->count);
     int64_t outside = peft__ids_outside(&e->ids, m->config.vocab_size);
     if (outside < 0) return PEFT_OK;
-    return peft__fail(m->ctx, PEFT_ERROR_SHAPE, "%s: the tokenizer gives id %d, the model's vocabulary has %lld", m->folder,
-                      e->ids.data[outside], (long long)m->config.vocab_size);
+    return peft__fail(m->ctx, PEFT_ERROR_SHAPE,
+        "%s: the tokenizer gives id %d, the model's vocabulary has %lld", m->folder, e->ids.data[outside],
+        (long long)m->config.vocab_size);
 }
 
 // Room for the `size` longest examples.
-static peft_status peft__train_batch(const peft_model *m, const peft__examples *e, int64_t size, peft__batch_buffer *b) {
+static peft_status peft__train_batch(
+    const peft_model *m, const peft__examples *e, int64_t size, peft__batch_buffer *b) {
     int64_t prompt = 0, completion = 0;
     for (int64_t i = 0; i < e->count; i++) {
         prompt = PEFT__MAX(prompt, e->items[i].prompt_count);
         completion = PEFT__MAX(completion, e->items[i].completion_count);
     }
     bool pairs = m->config.encoder_decoder;
-    return peft__batch_init(m->ctx, b, size, pairs ? size * prompt : 0, size * (pairs ? completion : prompt + completion));
+    return peft__batch_init(
+        m->ctx, b, size, pairs ? size * prompt : 0, size * (pairs ? completion : prompt + completion));
 }
 
 enum { PEFT__EVAL_BATCH = 8 };
 
 // The mean loss per label.
-static peft_status peft__evaluate(peft_model *m, peft_tape *tape, const peft_adapter *adapter, const peft__examples *e,
-                                  double *loss) {
+static peft_status peft__evaluate(
+    peft_model *m, peft_tape *tape, const peft_adapter *adapter, const peft__examples *e, double *loss) {
     peft__batch_buffer b;
     peft_status status = peft__train_batch(m, e, PEFT__EVAL_BATCH, &b);
     double sum = 0;
@@ -31986,7 +32031,7 @@ static peft_status peft__evaluate(peft_model *m, peft_tape *tape, const peft_ada
 enum { PEFT__RUN_COMMON = 13, PEFT__RUN_SETTINGS = PEFT__RUN_COMMON + 12 };
 
 #define PEFT__TRAIN(field, kind, preset, least, most) \
-    { #field, offsetof(peft_train_desc, field), PEFT__NUMERIC_##kind, preset, least, most }
+    {#field, offsetof(peft_train_desc, field), PEFT__NUMERIC_##kind, preset, least, most}
 static const peft__numeric peft__train_settings[] = {
     PEFT__TRAIN(batch_size, INT64, 8, 0, PEFT__COUNT_MAX),
     PEFT__TRAIN(accumulation, INT64, 1, 0, PEFT__COUNT_MAX),
@@ -32006,11 +32051,13 @@ static const peft__numeric peft__train_settings[] = {
     PEFT__TRAIN(eval_every, INT64, 0, 0, PEFT__COUNT_MAX),
     PEFT__TRAIN(checkpoint_every, INT64, 0, 0, PEFT__COUNT_MAX),
     PEFT__TRAIN(max_source, INT64, 512, 2, 1 << 24),
-    PEFT__TRAIN(max_target, INT64, 128, 2, 1 << 24)};
+    PEFT__TRAIN(max_target, INT64, 128, 2, 1 << 24),
+};
 
-// What training and evaluation need: examples, an adapter that was made for this model, settings within their ranges.
-static peft_status peft__train_check(const peft_model *m, const peft_adapter *adapter, const peft_dataset *data,
-                                     const char *call, peft_train_desc *d) {
+// What training and evaluation need: examples, an adapter that was made for this model, settings within their
+// ranges.
+static peft_status peft__train_check(const peft_model *m, const peft_adapter *adapter,
+    const peft_dataset *data, const char *call, peft_train_desc *d) {
     if (peft_dataset_count(data) < 1) return peft__fail(m->ctx, PEFT_ERROR_ARGUMENT, "%s: no examples", call);
     if (adapter && adapter->model != m)
         return peft__fail(m->ctx, PEFT_ERROR_ARGUMENT, "%s: the adapter belongs to another model", call);
@@ -32018,7 +32065,7 @@ static peft_status peft__train_check(const peft_model *m, const peft_adapter *ad
 }
 
 PEFTDEF peft_status peft_evaluate_loss(peft_model *m, const peft_adapter *adapter, const peft_dataset *data,
-                                       int64_t max_source, int64_t max_target, double *loss) {
+    int64_t max_source, int64_t max_target, double *loss) {
     PEFT__NEED(NULL, m, "model");
     PEFT__NEED(m->ctx, data, "data");
     PEFT__NEED(m->ctx, loss, "loss");
@@ -32075,17 +32122,24 @@ static double peft__schedule_constant(double done, double count) {
     return 1;
 }
 
-static double (*const peft__schedules[])(double done, double count) = {  // by peft_schedule
+static double (*const peft__schedules[])(double done, double count) = {// by peft_schedule
     peft__schedule_linear, peft__schedule_cosine, peft__schedule_constant};
 
 // ---- the loop
 
-// What a run must have in common with the one that it goes on from, to end where a run that was never stopped ends.
+// What a run must have in common with the one that it goes on from, to end where a run that was never stopped
+// ends.
 typedef struct peft__run_setting {
     const char *name;
     double value;
     bool number;  // else a checksum: it tells that two things differ, not how
 } peft__run_setting;
+
+// How far a run is.
+typedef struct peft__run_state {
+    int64_t step, tokens;
+    double loss, eval_loss, best_eval_loss;
+} peft__run_state;
 
 typedef struct peft__trainer {
     peft_train_desc d;  // defaults resolved
@@ -32097,12 +32151,14 @@ typedef struct peft__trainer {
     peft_tape *tape;
     peft__train_data data, validation;
     peft__batch_buffer batch;
-    int64_t *order;        // examples of the current epoch, shuffled
-    int64_t order_epoch;   // which epoch that is; -1: none
-    int64_t step, steps, tokens, start_step, per_epoch;  // per_epoch: steps
-    double loss, eval_loss, best_eval_loss, started;
-    float **best;          // weights of the best evaluation, or NULL
-    peft__run_setting settings[PEFT__RUN_SETTINGS];  // with a checkpoint only: it takes reading all examples and weights
+    int64_t *order;       // examples of the current epoch, shuffled
+    int64_t order_epoch;  // which epoch that is; -1: none
+    peft__run_state at;
+    int64_t steps, start_step, start_tokens, per_epoch;  // per_epoch: steps
+    double started;
+    float **best;  // weights of the best evaluation, or NULL
+    // with a checkpoint only: it takes reading all examples and weights
+    peft__run_setting settings[PEFT__RUN_SETTINGS];
     int setting_count;
 } peft__trainer;
 
@@ -32117,8 +32173,8 @@ static peft_status peft__train_count_steps(peft__trainer *t) {
     if (!d->eval_every) d->eval_every = t->per_epoch;
     if (ok && peft__mul(t->steps, per_step, &positions)) return PEFT_OK;
     return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT,
-                      "training: epochs %lld, max_steps %lld, batch_size %lld, accumulation %lld are too many",
-                      (long long)d->epochs, (long long)d->max_steps, (long long)d->batch_size, (long long)d->accumulation);
+        "training: epochs %lld, max_steps %lld, batch_size %lld, accumulation %lld are too many",
+        (long long)d->epochs, (long long)d->max_steps, (long long)d->batch_size, (long long)d->accumulation);
 }
 
 static peft_status peft__train_resolve(peft__trainer *t, const peft_train_desc *desc) {
@@ -32128,13 +32184,15 @@ static peft_status peft__train_resolve(peft__trainer *t, const peft_train_desc *
     t->model = d->model;
     t->ctx = d->model->ctx;
     t->order_epoch = -1;
-    t->eval_loss = t->best_eval_loss = -1;
+    t->at.eval_loss = t->at.best_eval_loss = -1;
     peft_status status = peft__train_check(d->model, d->adapter, d->data, "training", d);
-    if (!status && d->validation) status = peft__train_check(d->model, d->adapter, d->validation, "training", d);
+    if (!status && d->validation)
+        status = peft__train_check(d->model, d->adapter, d->validation, "training", d);
     if (!status && d->resume && !d->checkpoint)
         status = peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "training: resume without a checkpoint's name");
     if (!status && d->learning_rate == 0)
-        d->learning_rate = peft_default_learning_rate(d->model, d->adapter) * peft__optimizers[d->optimizer].rate;
+        d->learning_rate = peft_default_learning_rate(d->model, d->adapter) *
+                           peft__optimizers[d->optimizer].rate;
     return status ? status : peft__train_count_steps(t);
 }
 
@@ -32172,7 +32230,8 @@ static peft_status peft__train_begin(peft__trainer *t) {
     const peft_train_desc *d = &t->d;
     const int64_t max[2] = {d->max_source, d->max_target};
     peft_status status = peft__train_encode(t->model, d->adapter, d->data, max, &t->data);
-    if (!status && d->validation) status = peft__train_encode(t->model, d->adapter, d->validation, max, &t->validation);
+    if (!status && d->validation)
+        status = peft__train_encode(t->model, d->adapter, d->validation, max, &t->validation);
     if (!status) status = peft__train_optimizer(t);
     if (!status) status = peft_tape_create(t->ctx, &t->tape);
     if (!status) peft_tape_checkpoint_blocks(t->tape, d->checkpoint_blocks);
@@ -32180,7 +32239,8 @@ static peft_status peft__train_begin(peft__trainer *t) {
     if (status) return status;
     t->order = (int64_t *)peft__calloc(t->ctx, t->data.examples.count, sizeof(int64_t));
     bool keeps = d->keep_best && d->validation, ok = t->order != NULL;
-    if (ok && keeps) ok = (t->best = (float **)peft__calloc(t->ctx, t->tensor_count, sizeof(float *))) != NULL;
+    if (ok && keeps)
+        ok = (t->best = (float **)peft__calloc(t->ctx, t->tensor_count, sizeof(float *))) != NULL;
     for (int64_t i = 0; ok && keeps && i < t->tensor_count; i++)
         ok = (t->best[i] = (float *)peft__calloc(t->ctx, peft__size(t->tensors[i]), sizeof(float))) != NULL;
     return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
@@ -32213,33 +32273,36 @@ static const peft__example *peft__train_example(peft__trainer *t, int64_t epoch,
 }
 
 static float peft__train_rate(const peft__trainer *t) {
-    double warm = (double)t->d.warmup_steps, at = (double)t->step, rest = PEFT__MAX(1.0, (double)t->steps - warm);
+    double warm = (double)t->d.warmup_steps, at = (double)t->at.step,
+           rest = PEFT__MAX(1.0, (double)t->steps - warm);
     double factor = at < warm ? at / warm : peft__schedules[t->d.schedule](at - warm, rest);
     return (float)((double)t->d.learning_rate * factor);
 }
 
-// Gradients of one optimizer step: `accumulation` batches, the loss a mean over all their labels. An epoch visits every
-// example once, so that its last step has fewer batches, and the last of them fewer examples, where the numbers do not
-// divide: as in HF's Trainer.
+// Gradients of one optimizer step: `accumulation` batches, the loss a mean over all their labels. An epoch
+// visits every example once, so that its last step has fewer batches, and the last of them fewer examples,
+// where the numbers do not divide: as in HF's Trainer.
 static peft_status peft__train_gradients(peft__trainer *t) {
-    int64_t per_step = t->d.batch_size * t->d.accumulation, epoch = t->step / t->per_epoch;
-    int64_t i = t->step % t->per_epoch * per_step, end = PEFT__MIN(i + per_step, t->data.examples.count);
+    int64_t per_step = t->d.batch_size * t->d.accumulation, epoch = t->at.step / t->per_epoch;
+    int64_t i = t->at.step % t->per_epoch * per_step, end = PEFT__MIN(i + per_step, t->data.examples.count);
     double labels = 0;
     for (int64_t k = i; k < end; k++) {
         const peft__example *x = peft__train_example(t, epoch, k);
         labels += (double)x->completion_count;
-        t->tokens += x->prompt_count + x->completion_count;
+        t->at.tokens += x->prompt_count + x->completion_count;
     }
     peft_active_adapter active = {t->d.adapter, 1, 0, 0};
-    t->loss = 0;
+    t->at.loss = 0;
     t->model->dropout = t->d.dropout;
     for (uint64_t k = 0; i < end; k++) {
         for (t->batch.view.count = 0; i < end && t->batch.view.count < t->d.batch_size; i++)
-            peft__batch_add(&t->batch, &t->model->config, &t->data.examples, peft__train_example(t, epoch, i));
-        peft_tape_reset(t->tape, peft__mix_seed(t->d.seed, 2 + k, (uint64_t)t->step));
+            peft__batch_add(
+                &t->batch, &t->model->config, &t->data.examples, peft__train_example(t, epoch, i));
+        peft_tape_reset(t->tape, peft__mix_seed(t->d.seed, 2 + k, (uint64_t)t->at.step));
         peft_tape_inference(t->tape, false);
-        peft_tensor *loss = peft_model_loss(t->model, t->tape, &t->batch.view, &active, t->d.adapter ? 1 : 0, labels);
-        if (loss) t->loss += (double)peft__f32(loss)[0];
+        peft_tensor *loss = peft_model_loss(
+            t->model, t->tape, &t->batch.view, &active, t->d.adapter ? 1 : 0, labels);
+        if (loss) t->at.loss += (double)peft__f32(loss)[0];
         peft_status status = loss ? peft_backward(t->tape, loss) : t->tape->status;
         if (status) return status;
     }
@@ -32248,29 +32311,31 @@ static peft_status peft__train_gradients(peft__trainer *t) {
 }
 
 static peft_status peft__train_evaluate(peft__trainer *t) {
-    peft_status status = peft__evaluate(t->model, t->tape, t->d.adapter, &t->validation.examples, &t->eval_loss);
-    if (status || (t->best_eval_loss >= 0 && t->eval_loss >= t->best_eval_loss)) return status;
-    t->best_eval_loss = t->eval_loss;
+    peft_status status = peft__evaluate(
+        t->model, t->tape, t->d.adapter, &t->validation.examples, &t->at.eval_loss);
+    if (status || (t->at.best_eval_loss >= 0 && t->at.eval_loss >= t->at.best_eval_loss)) return status;
+    t->at.best_eval_loss = t->at.eval_loss;
     for (int64_t i = 0; t->best && i < t->tensor_count; i++)
         memcpy(t->best[i], t->tensors[i]->data, peft_tensor_bytes(t->tensors[i]));
     return PEFT_OK;
 }
-
-// ---- checkpoints: a fixed header, then weights, optimizer state and best weights of every tensor, in the machine's byte order
+// ---- checkpoints: a header, then weights, state and best weights of every tensor, as they are in memory
 
 typedef struct peft__checkpoint_header {
     char magic[8];
     uint64_t checksum;  // of all that follows
     uint64_t tensors;   // checksum of the names and shapes of what is trained
-    int64_t tensor_count, parameters, step, tokens;
+    int64_t tensor_count, parameters;
     double settings[PEFT__RUN_SETTINGS];
-    double loss, eval_loss, best_eval_loss;
+    peft__run_state at;
 } peft__checkpoint_header;
 
 #define PEFT__CHECKPOINT_MAGIC "PEFTckp4"
-#define PEFT__CHECKED (offsetof(peft__checkpoint_header, checksum) + sizeof(uint64_t))  // where the checked bytes begin
+#define PEFT__CHECKED \
+    (offsetof(peft__checkpoint_header, checksum) + sizeof(uint64_t))  // where the checked bytes begin
 
-// Goes on from `sum` over n more bytes, eight at a time. Every step is a bijection, so that no single change goes unnoticed.
+// Goes on from `sum` over n more bytes, eight at a time. Every step is a bijection, so that no single change
+// goes unnoticed.
 static uint64_t peft__checksum(uint64_t sum, const void *data, size_t n) {
     for (const char *p = (const char *)data; n;) {
         uint64_t word = 0;
@@ -32293,24 +32358,22 @@ typedef struct peft__checkpoint_io {
 
 typedef peft_status (*peft__part_fn)(peft__checkpoint_io *io, void *data, size_t size);
 
-// Visits everything that is saved behind the header, in its order.
-static peft_status peft__checkpoint_walk(const peft__trainer *t, peft__checkpoint_io *io, peft__part_fn visit) {
+// Visits everything that is saved behind the header, in its order. `visit` NULL: only io->at, its end, is
+// found.
+static peft_status peft__checkpoint_walk(
+    const peft__trainer *t, peft__checkpoint_io *io, peft__part_fn visit) {
     peft_status status = PEFT_OK;
     io->at = sizeof(peft__checkpoint_header);
     for (int64_t i = 0; i < t->tensor_count && !status; i++) {
-        size_t size = peft_tensor_bytes(t->tensors[i]), state = peft__state_bytes(t->d.optimizer, t->tensors[i]);
-        void *const parts[3] = {t->tensors[i]->data, peft__state_of(t->optimizer, i), t->best ? t->best[i] : NULL};
+        size_t size = peft_tensor_bytes(t->tensors[i]),
+               state = peft__state_bytes(t->d.optimizer, t->tensors[i]);
+        void *const parts[3] = {
+            t->tensors[i]->data, peft__state_of(t->optimizer, i), t->best ? t->best[i] : NULL};
         const size_t sizes[3] = {size, state, t->best ? size : 0};
-        for (int k = 0; k < 3 && !status; io->at += sizes[k++]) status = visit(io, parts[k], sizes[k]);
+        for (int k = 0; k < 3 && !status; io->at += sizes[k++])
+            if (visit) status = visit(io, parts[k], sizes[k]);
     }
     return status;
-}
-
-static peft_status peft__part_skip(peft__checkpoint_io *io, void *data, size_t size) {
-    (void)io;
-    (void)data;
-    (void)size;
-    return PEFT_OK;
 }
 
 static peft_status peft__part_sum(peft__checkpoint_io *io, void *data, size_t size) {
@@ -32340,16 +32403,11 @@ static peft_status peft__part_verify(peft__checkpoint_io *io, void *data, size_t
     return status;
 }
 
-static void peft__run_add(peft__trainer *t, const char *name, double value) {
+static void peft__run_add(peft__trainer *t, const char *name, double value, bool number) {
     peft__run_setting *s = &t->settings[t->setting_count++];
     s->name = name;
     s->value = value;
-    s->number = true;
-}
-
-static void peft__run_add_checksum(peft__trainer *t, const char *name, uint64_t sum) {
-    peft__run_add(t, name, (double)(sum >> 12));  // 52 bits, which a double holds
-    t->settings[t->setting_count - 1].number = false;
+    s->number = number;
 }
 
 static uint64_t peft__examples_checksum(const peft__examples *e) {
@@ -32379,10 +32437,10 @@ static uint64_t peft__base_checksum(const peft__trainer *t) {
 }
 
 static uint64_t peft__adapter_checksum(const peft_adapter_desc *d) {
-    const int64_t numbers[] = {(int64_t)d->method, d->r, d->num_virtual_tokens, (int64_t)d->prompt_place, d->bottleneck,
-                               (int64_t)d->activation, d->pissa, d->pfeiffer, (int64_t)d->type};
-    const char *const texts[] = {d->rank_pattern, d->alpha_pattern, d->target_modules, d->feedforward_modules, d->bias,
-                                 d->layers_to_transform};
+    const int64_t numbers[] = {(int64_t)d->method, d->r, d->num_virtual_tokens, (int64_t)d->prompt_place,
+        d->bottleneck, (int64_t)d->activation, d->pissa, d->pfeiffer, (int64_t)d->type};
+    const char *const texts[] = {d->rank_pattern, d->alpha_pattern, d->target_modules, d->feedforward_modules,
+        d->bias, d->layers_to_transform};
     uint64_t sum = peft__checksum(0, numbers, sizeof(numbers));
     for (int64_t i = 0; i < PEFT__COUNT(texts); i++)
         if (texts[i]) sum = peft__checksum(sum ^ (uint64_t)(i + 1), texts[i], strlen(texts[i]) + 1);
@@ -32394,21 +32452,34 @@ static void peft__run_settings(peft__trainer *t) {
     const peft_train_desc *d = &t->d;
     const peft_adapter_desc *a = d->adapter ? &d->adapter->d : NULL;
     bool best = t->best != NULL;
-    peft__run_add(t, "examples", (double)t->data.examples.count);
-    peft__run_add(t, "steps", (double)t->steps);
+    const struct {
+        const char *name;
+        double value;
+    } more[] = {
+        {"examples", (double)t->data.examples.count},
+        {"steps", (double)t->steps},
+        {"seed", (double)(d->seed & ((1ull << 53) - 1))},
+        {"keep_best", best ? 1.0 : 0},
+        {"eval_every", best ? (double)d->eval_every : 0},
+        {"alpha", a ? (double)a->alpha : 0},
+        {"the adapter's dropout", a ? (double)a->dropout : 0},
+        {"use_rslora", a ? (double)a->use_rslora : 0},
+    };
+    const struct {
+        const char *name;
+        uint64_t sum;
+    } sums[] = {
+        {"training examples (file, template, limits or tokenizer)",
+            peft__examples_checksum(&t->data.examples)},
+        {"validation examples", best ? peft__examples_checksum(&t->validation.examples) : 0},
+        {"weights of the base model", peft__base_checksum(t)},
+        {"settings of the adapter", a ? peft__adapter_checksum(a) : 0},
+    };
+    for (int i = 0; i < PEFT__COUNT(more); i++) peft__run_add(t, more[i].name, more[i].value, true);
     for (int i = 0; i < PEFT__RUN_COMMON; i++)
-        peft__run_add(t, peft__train_settings[i].name, peft__numeric_get(&peft__train_settings[i], d));
-    peft__run_add(t, "seed", (double)(d->seed & ((1ull << 53) - 1)));
-    peft__run_add(t, "keep_best", best);
-    peft__run_add(t, "eval_every", best ? (double)d->eval_every : 0);
-    peft__run_add(t, "alpha", a ? (double)a->alpha : 0);
-    peft__run_add(t, "the adapter's dropout", a ? (double)a->dropout : 0);
-    peft__run_add(t, "use_rslora", a ? (double)a->use_rslora : 0);
-    peft__run_add_checksum(t, "training examples (file, template, limits or tokenizer)",
-                           peft__examples_checksum(&t->data.examples));
-    peft__run_add_checksum(t, "validation examples", best ? peft__examples_checksum(&t->validation.examples) : 0);
-    peft__run_add_checksum(t, "weights of the base model", peft__base_checksum(t));
-    peft__run_add_checksum(t, "settings of the adapter", a ? peft__adapter_checksum(a) : 0);
+        peft__run_add(t, peft__train_settings[i].name, peft__numeric_get(&peft__train_settings[i], d), true);
+    for (int i = 0; i < PEFT__COUNT(sums); i++)  // 52 bits, which a double holds
+        peft__run_add(t, sums[i].name, (double)(sums[i].sum >> 12), false);
 }
 
 static void peft__checkpoint_describe(const peft__trainer *t, peft__checkpoint_header *h) {
@@ -32418,16 +32489,13 @@ static void peft__checkpoint_describe(const peft__trainer *t, peft__checkpoint_h
     for (int64_t i = 0; i < t->tensor_count; i++) {
         const peft_tensor *w = t->tensors[i];
         const int64_t shape[2] = {w->rows, w->cols};
-        h->tensors = peft__checksum(peft__checksum(h->tensors, w->name, strlen(w->name)), shape, sizeof(shape));
+        h->tensors = peft__checksum(
+            peft__checksum(h->tensors, w->name, strlen(w->name)), shape, sizeof(shape));
         if (w->narrow) h->tensors = peft__checksum(h->tensors, &w->type, sizeof(w->type));
         h->parameters += peft__size(w);
     }
-    h->step = t->step;
-    h->tokens = t->tokens;
     for (int i = 0; i < PEFT__RUN_SETTINGS; i++) h->settings[i] = t->settings[i].value;
-    h->loss = t->loss;
-    h->eval_loss = t->eval_loss;
-    h->best_eval_loss = t->best_eval_loss;
+    h->at = t->at;
 }
 
 static uint64_t peft__header_checksum(const peft__checkpoint_header *h) {
@@ -32448,8 +32516,9 @@ static peft_status peft__checkpoint_save(const peft__trainer *t) {
     return peft__writer_commit(&io.writer);
 }
 
-// The first setting in which the checkpoint's run differs is an error, or with resume_anyway each one is a line of the
-// log. The optimizer and keep_best decide what a checkpoint holds: they must be the same in any case.
+// The first setting in which the checkpoint's run differs is an error, or with resume_anyway each one is a
+// line of the log. The optimizer and keep_best decide what a checkpoint holds: they must be the same in any
+// case.
 static peft_status peft__checkpoint_same_run(const peft__trainer *t, const peft__checkpoint_header *h) {
     for (int i = 0; i < PEFT__RUN_SETTINGS; i++) {
         char what[160];
@@ -32459,38 +32528,41 @@ static peft_status peft__checkpoint_same_run(const peft__trainer *t, const peft_
         if (h->settings[i] == s->value) continue;
         if (optimizer)
             peft__string_into(what, sizeof(what), "optimizer %s, here it is %s",
-                              peft_optimizer_name((peft_optimizer_kind)(int)h->settings[i]),
-                              peft_optimizer_name(t->d.optimizer));
-        else if (s->number) peft__string_into(what, sizeof(what), "%s %g, here it is %g", name, h->settings[i], s->value);
+                peft_optimizer_name((peft_optimizer_kind)(int)h->settings[i]),
+                peft_optimizer_name(t->d.optimizer));
+        else if (s->number)
+            peft__string_into(what, sizeof(what), "%s %g, here it is %g", name, h->settings[i], s->value);
         else peft__string_into(what, sizeof(what), "other %s", name);
         if (layout || !t->d.resume_anyway)
             return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "%s: made with %s%s", t->d.checkpoint, what,
-                              layout ? "" : " (resume_anyway goes on regardless)");
+                layout ? "" : " (resume_anyway goes on regardless)");
         peft__log(t->ctx, "warning: %s: made with %s", t->d.checkpoint, what);
     }
     return PEFT_OK;
 }
 
 // Reads everything once and changes nothing: a damaged file must not leave half of its weights behind.
-static peft_status peft__checkpoint_verify(const peft__trainer *t, peft__checkpoint_io *io,
-                                           const peft__checkpoint_header *h) {
+static peft_status peft__checkpoint_verify(
+    const peft__trainer *t, peft__checkpoint_io *io, const peft__checkpoint_header *h) {
     const char *path = t->d.checkpoint;
     peft__checkpoint_header want;
     peft__checkpoint_describe(t, &want);
     if (memcmp(h->magic, want.magic, sizeof(want.magic)) != 0)
         return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: not a training checkpoint of this version", path);
-    if (h->tensors != want.tensors || h->tensor_count != want.tensor_count || h->parameters != want.parameters)
+    if (h->tensors != want.tensors || h->tensor_count != want.tensor_count ||
+        h->parameters != want.parameters)
         return peft__fail(t->ctx, PEFT_ERROR_SHAPE,
-                          "%s: of another model or adapter (%lld tensors, %lld parameters; here %lld, %lld)", path,
-                          (long long)h->tensor_count, (long long)h->parameters, (long long)want.tensor_count,
-                          (long long)want.parameters);
-    if (h->step < 0) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: damaged: step %lld", path, (long long)h->step);
+            "%s: of another model or adapter (%lld tensors, %lld parameters; here %lld, %lld)", path,
+            (long long)h->tensor_count, (long long)h->parameters, (long long)want.tensor_count,
+            (long long)want.parameters);
+    if (h->at.step < 0)
+        return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: damaged: step %lld", path, (long long)h->at.step);
     peft_status status = peft__checkpoint_same_run(t, h);
     if (status) return status;
-    peft__checkpoint_walk(t, io, peft__part_skip);
+    peft__checkpoint_walk(t, io, NULL);
     if (io->file.size != io->at)
         return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: damaged: %llu bytes instead of %llu", path,
-                          (unsigned long long)io->file.size, (unsigned long long)io->at);
+            (unsigned long long)io->file.size, (unsigned long long)io->at);
     io->sum = peft__header_checksum(h);
     status = peft__checkpoint_walk(t, io, peft__part_verify);
     if (status || io->sum == h->checksum) return status;
@@ -32510,60 +32582,59 @@ static peft_status peft__checkpoint_load(peft__trainer *t) {
     if (!status) status = peft__checkpoint_verify(t, &io, &h);
     if (!status) status = peft__checkpoint_walk(t, &io, peft__part_read);
     if (!status) {
-        t->step = t->start_step = t->optimizer->step = h.step;
-        t->tokens = h.tokens;
-        t->loss = h.loss;
-        t->eval_loss = h.eval_loss;
-        t->best_eval_loss = h.best_eval_loss;
+        t->at = h.at;
+        t->start_step = t->optimizer->step = h.at.step;
+        t->start_tokens = h.at.tokens;
     }
     peft__file_close(&io.file);
     return status;
 }
 
-static bool peft__train_report(peft__trainer *t, double rate, double norm, bool evaluated, int64_t tokens_before) {
+static bool peft__train_report(const peft__trainer *t, double rate, double norm, bool evaluated) {
     if (!t->d.progress) return true;
     peft_progress p;
     memset(&p, 0, sizeof(p));
-    p.step = t->step;
+    p.step = t->at.step;
     p.steps = t->steps;
-    p.epoch = (t->step - 1) / t->per_epoch;
-    p.loss = t->loss;
-    p.eval_loss = t->eval_loss;
+    p.epoch = (t->at.step - 1) / t->per_epoch;
+    p.loss = t->at.loss;
+    p.eval_loss = t->at.eval_loss;
     p.learning_rate = rate;
     p.gradient_norm = norm;
     p.seconds = peft__seconds() - t->started;
-    p.tokens_per_second = p.seconds > 0 ? (double)(t->tokens - tokens_before) / p.seconds : 0;
-    p.seconds_left = p.seconds * (double)(t->steps - t->step) / (double)PEFT__MAX(1, t->step - t->start_step);
+    p.tokens_per_second = p.seconds > 0 ? (double)(t->at.tokens - t->start_tokens) / p.seconds : 0;
+    p.seconds_left = p.seconds * (double)(t->steps - t->at.step) /
+                     (double)PEFT__MAX(1, t->at.step - t->start_step);
     p.evaluated = evaluated;
     return t->d.progress(&p, t->d.progress_user);
 }
 
 static peft_status peft__train_run(peft__trainer *t) {
     t->started = peft__seconds();
-    int64_t tokens_before = t->tokens;
-    while (t->step < t->steps) {
+    while (t->at.step < t->steps) {
         float rate = peft__train_rate(t);
         peft_status status = peft__train_gradients(t);
         if (status) return status;
         double norm = peft_optimizer_clip(t->optimizer, (double)t->d.max_gradient_norm);
-        bool loss_fails = !(t->loss - t->loss == 0);
+        bool loss_fails = !(t->at.loss - t->at.loss == 0);
         if (loss_fails || !(norm - norm == 0))  // before it reaches the weights
             return peft__fail(t->ctx, PEFT_ERROR_NUMERIC,
-                              "step %lld: the %s is not finite; a smaller learning rate may help", (long long)t->step + 1,
-                              loss_fails ? "loss" : "gradient");
+                "step %lld: the %s is not finite; a smaller learning rate may help",
+                (long long)t->at.step + 1, loss_fails ? "loss" : "gradient");
         peft_optimizer_step(t->optimizer, rate);
-        t->step++;
-        bool evaluate = t->d.validation && (t->step % t->d.eval_every == 0 || t->step == t->steps);
+        t->at.step++;
+        bool evaluate = t->d.validation && (t->at.step % t->d.eval_every == 0 || t->at.step == t->steps);
         if (evaluate) status = peft__train_evaluate(t);
-        bool go_on = status == PEFT_OK && peft__train_report(t, (double)rate, norm, evaluate, tokens_before);
-        bool save = t->d.checkpoint && (!go_on || (t->d.checkpoint_every > 0 && t->step % t->d.checkpoint_every == 0));
+        bool go_on = status == PEFT_OK && peft__train_report(t, (double)rate, norm, evaluate);
+        bool save = t->d.checkpoint &&
+                    (!go_on || (t->d.checkpoint_every > 0 && t->at.step % t->d.checkpoint_every == 0));
         if (!status && save) status = peft__checkpoint_save(t);
         if (status) return status;
         if (!go_on)
-            return peft__fail(t->ctx, PEFT_CANCELLED, "stopped after step %lld of %lld", (long long)t->step,
-                              (long long)t->steps);
+            return peft__fail(t->ctx, PEFT_CANCELLED, "stopped after step %lld of %lld",
+                (long long)t->at.step, (long long)t->steps);
     }
-    for (int64_t i = 0; t->best && t->best_eval_loss >= 0 && i < t->tensor_count; i++)
+    for (int64_t i = 0; t->best && t->at.best_eval_loss >= 0 && i < t->tensor_count; i++)
         memcpy(t->tensors[i]->data, t->best[i], peft_tensor_bytes(t->tensors[i]));
     return PEFT_OK;
 }
@@ -32580,31 +32651,32 @@ PEFTDEF peft_status peft_train(const peft_train_desc *desc, peft_train_result *r
     if (!status && t.d.resume) status = peft__checkpoint_load(&t);
     if (!status) status = peft__train_run(&t);
     if (result && t.optimizer) {
-        result->steps = t.step;
-        result->tokens = t.tokens;
+        result->steps = t.at.step;
+        result->tokens = t.at.tokens;
         result->cut_examples = t.data.cut_examples;
         result->cut_tokens = t.data.cut_tokens;
         for (int64_t i = 0; i < t.tensor_count; i++) result->trainable += peft__size(t.tensors[i]);
         result->total = peft_model_parameter_count(t.model) + (t.d.adapter ? result->trainable : 0);
-        result->loss = t.loss;
-        result->best_eval_loss = t.best_eval_loss;
+        result->loss = t.at.loss;
+        result->best_eval_loss = t.at.best_eval_loss;
         result->seconds = peft__seconds() - t.started;
     }
     peft__train_end(&t);
     return status;
 }
 
-// ---- the planner: a step of training in a context of its own where tensors have shapes only and nothing is computed
+// ---- the planner: a step of training in a context where tensors have shapes only and nothing is computed
 
 typedef struct peft__planner {
     const peft_plan_desc *d;
-    peft_context *ctx;       // dry
+    peft_context *ctx;  // dry
     peft_model *model;
     peft_adapter *adapter;
     peft_tape *tape;
     peft__batch_buffer batch;
     peft_memory_plan *plan;
-    size_t converted;        // bytes of the archive's own tensors: they are there while planning, but count as weights
+    // bytes of the archive's own tensors: they are there while planning, but count as weights
+    size_t converted;
 } peft__planner;
 
 static peft_status peft__plan_context(peft__planner *p) {
@@ -32622,19 +32694,21 @@ static peft_status peft__plan_context(peft__planner *p) {
 }
 
 // What a tensor takes when it is kept as `type`.
-static void peft__plan_bytes(const peft_tensor *t, peft_dtype type, const peft_quantize_desc *q, size_t *values,
-                             size_t *scales) {
+static void peft__plan_bytes(
+    const peft_tensor *t, peft_dtype type, const peft_quantize_desc *q, size_t *values, size_t *scales) {
     size_t n = (size_t)peft__size(t);
     *scales = 0;
     *values = n * peft__dtype_size(type);
     if (type < PEFT_I8) return;
     size_t block = q->block ? (size_t)q->block : 64, blocks = (n + block - 1) / block;
     if (type != PEFT_I8) *values = (n + 1) / 2;
-    *scales = q->double_quant ? blocks + ((blocks + 255) / 256 + 256) * sizeof(float) : blocks * sizeof(float);
+    *scales = q->double_quant ? blocks + ((blocks + 255) / 256 + 256) * sizeof(float)
+                              : blocks * sizeof(float);
     *scales += peft__aligned_size(sizeof(peft_quant));
 }
 
-// One of the model's tensors: its format in training, and what of it is allocated. `stored` NULL: there is no checkpoint.
+// One of the model's tensors: its format in training, and what of it is allocated. `stored` NULL: there is no
+// checkpoint.
 static void peft__plan_tensor(peft__planner *p, peft_tensor *t, const peft_tensor *stored) {
     peft_memory_plan *plan = p->plan;
     peft_model_desc md;
@@ -32644,7 +32718,8 @@ static void peft__plan_tensor(peft__planner *p, peft_tensor *t, const peft_tenso
     md.block = p->d->block;
     md.double_quant = p->d->double_quant;
     peft_quantize_desc kept = peft__kept_desc(p->model, t, &md);
-    bool full = !p->d->adapter, f32_only = peft__reads_f32_only(p->model, t), quantized = stored && stored->quant;
+    bool full = !p->d->adapter, f32_only = peft__reads_f32_only(p->model, t),
+         quantized = stored && stored->quant;
     peft_dtype type = stored ? stored->type : PEFT_F32;
     if (kept.type != PEFT_F32 && !quantized) type = kept.type;
     if (full || f32_only) type = PEFT_F32;
@@ -32706,7 +32781,8 @@ static void peft__plan_trained(peft__planner *p) {
         t->grad = (float *)peft__nowhere();
         plan->trainable += peft__size(t);
         if (p->adapter) plan->adapter += peft_tensor_bytes(t);
-        if (!p->d->optimizer_elsewhere) plan->optimizer += peft__aligned_size(peft__state_bytes(p->d->optimizer, t));
+        if (!p->d->optimizer_elsewhere)
+            plan->optimizer += peft__aligned_size(peft__state_bytes(p->d->optimizer, t));
     }
     plan->gradients = (size_t)plan->trainable * sizeof(float);
 }
@@ -32718,9 +32794,11 @@ static peft_status peft__plan_batch(peft__planner *p) {
     peft__example x = {0, d->source > 0 ? d->source : 512, 0, d->target > 0 ? d->target : 128, 0};
     peft__examples e = {{NULL, 0, 0}, &x, 1, 1};
     int64_t longest = PEFT__MAX(x.prompt_count, x.completion_count);
-    if (longest >= 1 << 24 || !peft__mul(size, x.prompt_count + x.completion_count, &tokens) || tokens >= 1 << 28)
-        return peft__fail(p->ctx, PEFT_ERROR_ARGUMENT, "peft_plan_memory: %lld examples of %lld and %lld tokens",
-                          (long long)size, (long long)x.prompt_count, (long long)x.completion_count);
+    if (longest >= 1 << 24 || !peft__mul(size, x.prompt_count + x.completion_count, &tokens) ||
+        tokens >= 1 << 28)
+        return peft__fail(p->ctx, PEFT_ERROR_ARGUMENT,
+            "peft_plan_memory: %lld examples of %lld and %lld tokens", (long long)size,
+            (long long)x.prompt_count, (long long)x.completion_count);
     e.ids.data = (int32_t *)peft__calloc(p->ctx, longest, sizeof(int32_t));
     peft_status status = e.ids.data ? peft__train_batch(p->model, &e, size, &p->batch) : PEFT_ERROR_MEMORY;
     for (int64_t i = 0; i < size && !status; i++) peft__batch_add(&p->batch, &p->model->config, &e, &x);
@@ -32734,9 +32812,11 @@ static peft_status peft__plan_step(peft__planner *p) {
     peft_tape_checkpoint_blocks(p->tape, p->d->checkpoint_blocks);
     peft_active_adapter active = {p->adapter, 1, 0, 0};
     p->model->dropout = p->d->dropout;
-    for (int step = 0; step < 2 && !status; step++) {  // the second finds the first one's buffers, and may need others still
+    // the second finds the first one's buffers, and may need others still
+    for (int step = 0; step < 2 && !status; step++) {
         peft_tape_reset(p->tape, 0);
-        peft_tensor *loss = peft_model_loss(p->model, p->tape, &p->batch.view, &active, p->adapter ? 1 : 0, 1);
+        peft_tensor *loss = peft_model_loss(
+            p->model, p->tape, &p->batch.view, &active, p->adapter ? 1 : 0, 1);
         status = loss ? peft_backward(p->tape, loss) : p->tape->status;
     }
     p->plan->activations = p->ctx->planned;
@@ -32773,8 +32853,8 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
     if (!status) peft__plan_trained(&p);
     if (!status) status = peft__plan_batch(&p);
     if (!status) status = peft__plan_step(&p);
-    plan->total = plan->weights + plan->scales + plan->adapter + plan->gradients + plan->optimizer + plan->activations +
-                  plan->scratch + plan->tables;
+    plan->total = plan->weights + plan->scales + plan->adapter + plan->gradients + plan->optimizer +
+                  plan->activations + plan->scratch + plan->tables;
     if (status) {
         memset(plan, 0, sizeof(*plan));
         peft__fail(desc->context, status, "%s", peft_error(p.ctx));
@@ -32783,10 +32863,10 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
     return status;
 }
 
-// How to add an optimizer: its name in peft_optimizer_kind, its loop beside peft__loop_adamw, and its row in
-// peft__optimizers; the state, checkpoints, plans and options follow from the row. A schedule is a function and its place
-// in peft__schedules. A setting is its field in peft_train_desc and its row in peft__train_settings: among the first ones if
-// another value makes another run.
+// How to add an optimizer: its name in peft_optimizer_kind, its loop beside peft__update_adamw, and its row
+// in peft__optimizers; the state, checkpoints, plans and options follow from the row. A schedule is a
+// function and its place in peft__schedules. A setting is its field in peft_train_desc and its row in
+// peft__train_settings: among the first ones if another value makes another run.
 #endif  // PEFT_ONLY_METRICS
 
 #if !defined(PEFT_NO_METRICS)
