@@ -516,7 +516,6 @@ typedef struct peft_special_ids {
 //   spiece.model, tokenizer.model   SentencePiece's ModelProto: unigram, or BPE with or without byte fallback
 //   vocab.json or encoder.json      GPT-2's, with merges.txt or vocab.bpe beside it
 //   a path that ends in .gguf       the vocabulary within (llama, gpt2 or t5)
-//   a path that ends in .bin        llama2.c's: tokenizer.bin, tok512.bin, ...
 // or a folder that holds one, tried in this order. In a folder tokenizer_config.json, special_tokens_map.json
 // and added_tokens.json count too, and the ids are those of AutoTokenizer (transformers 5). A SentencePiece
 // model by itself is what sentencepiece makes of it; a T5 vocabulary without sentinels gets <extra_id_99> ..
@@ -553,11 +552,10 @@ typedef struct peft_model peft_model;
 
 typedef struct peft_model_desc {
     peft_context *context;
-    // A folder with config.json, model.safetensors (or its sharded index) and, if there, the tokenizer; or
-    // one file: a .gguf, or a .bin checkpoint of llama2.c with its vocabulary beside it. GGUF's Q8_0, Q6_K
-    // and Q5_0 become PEFT_I8, Q4_0 and IQ4_NL PEFT_Q4, bit for bit; others f32. A key of config.json or GGUF
-    // is computed, known to have no effect, or an error that names it with its value; unknown ones that are
-    // null, false or empty are warnings.
+    // A folder with config.json, model.safetensors (or its sharded index) and, if there, the tokenizer; or a
+    // .gguf file. GGUF's Q8_0, Q6_K and Q5_0 become PEFT_I8, Q4_0 and IQ4_NL PEFT_Q4, bit for bit; others
+    // f32. A key of config.json or GGUF is computed, known to have no effect, or an error that names it with
+    // its value; unknown ones that are null, false or empty are warnings.
     const char *path;
     const char *tokenizer;  // from here instead, as peft_tokenizer_load
     bool config_only;       // the architecture from config.json with random weights (tests, benchmarks)
@@ -23059,7 +23057,10 @@ static peft_status peft__active_resolve(peft_context *ctx, const char *call, con
         return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: adapter and adapters are both given", call);
     memset(out, 0, sizeof(*out));
     for (int i = 0; i < count; i++) out->list[out->count++] = list[i];
-    if (one) out->list[out->count++].adapter = one;
+    if (one) {
+        out->list[out->count].adapter = one;
+        out->list[out->count++].scale = 1;
+    }
     for (int i = 0; i < out->count; i++)
         if (!out->list[i].adapter)
             return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: adapters[%d] is NULL", call, i);
@@ -23080,6 +23081,7 @@ typedef struct peft__examples {
     peft_ids ids;
     peft__example *items;
     int64_t count, capacity;
+    int64_t cut_examples, cut_tokens;  // what limits took away
 } peft__examples;
 
 static void peft__examples_free(peft_context *ctx, peft__examples *e) {
@@ -23175,15 +23177,13 @@ static void peft__prompt_warnings_add(peft__prompt_warnings *w, const peft_model
 static void peft__prompt_warnings_log(const peft__prompt_warnings *w, const peft_model *m, int64_t count) {
     if (w->beyond_window)
         peft__log(m->ctx,
-            "warning: %lld of %lld prompts have, with their answers, more tokens than the window of %lld "
-            "that "
-            "the model was trained with",
+            "warning: %lld of %lld prompts have, with their answers, more tokens than the window of "
+            "%lld that the model was trained with",
             (long long)w->beyond_window, (long long)count, (long long)m->config.max_positions);
     if (w->double_start)
         peft__log(m->ctx,
-            "warning: %lld of %lld prompts begin with %s, which is put before every prompt anyway: it is "
-            "there "
-            "twice",
+            "warning: %lld of %lld prompts begin with %s, which is put before every prompt anyway: "
+            "it is there twice",
             (long long)w->double_start, (long long)count, peft_token_text(m->tokenizer, m->config.bos_id));
 }
 
@@ -23932,12 +23932,12 @@ static peft_status peft__adapters_of_group(peft__generator *g, int64_t first, in
     g->adapters.count = 0;
     for (int i = 0; i < g->all.count; i++) {
         peft_active_adapter a = g->all.list[i];
-        int64_t end = a.first_sequence + a.sequence_count;
         if (a.first_sequence < 0 || a.sequence_count < 0 || a.first_sequence > count ||
             a.sequence_count > count - a.first_sequence)
             return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT,
-                "peft_generate: adapters[%d] is for sequences %lld to %lld of %lld", i,
-                (long long)a.first_sequence, (long long)end - 1, (long long)count);
+                "peft_generate: adapters[%d] is for %lld sequences from %lld, of %lld", i,
+                (long long)a.sequence_count, (long long)a.first_sequence, (long long)count);
+        int64_t end = a.first_sequence + a.sequence_count;
         if (a.sequence_count) {
             a.first_sequence = PEFT__MAX(a.first_sequence, first) - first;
             a.sequence_count = PEFT__MIN(end, first + n) - first - a.first_sequence;
@@ -24000,7 +24000,6 @@ static peft_status peft__encode_prompts(
 static peft_status peft__group_texts(peft__generator *g, const peft__examples *e, const peft__example *x,
     int64_t n, peft_ids *source, char **texts) {
     int64_t offsets[PEFT__GROUP_PROMPTS + 1] = {0};
-    peft_status status = PEFT_OK;
     source->count = 0;
     for (int64_t i = 0; i < n; i++) {
         if (!peft__push_all(g->ctx, source, e->ids.data + x[i].prompt, x[i].prompt_count))
@@ -24008,7 +24007,7 @@ static peft_status peft__group_texts(peft__generator *g, const peft__examples *e
         offsets[i + 1] = source->count;
     }
     g->prompts = x;
-    status = peft__group_run(g, source->data, offsets, n);
+    peft_status status = peft__group_run(g, source->data, offsets, n);
     for (int64_t i = 0; i < n && !status; i++) {
         char **text = &texts[x[i].index];
         int64_t start = g->searches[i].start;
@@ -24024,9 +24023,10 @@ static peft_status peft__group_texts(peft__generator *g, const peft__examples *e
 
 PEFTDEF peft_status peft_generate_texts(
     const peft_generate_desc *desc, const char *const *prompts, int64_t count, char **texts) {
-    peft__examples e = {{NULL, 0, 0}, NULL, 0, 0};
+    peft__examples e;
     peft_ids ids = {NULL, 0, 0};
     peft__generator g;
+    memset(&e, 0, sizeof(e));
     for (int64_t i = 0; i < count && texts; i++) texts[i] = NULL;
     peft_status status = peft__generator_begin(&g, desc);
     if (!status && (count < 0 || (count && (!prompts || !texts))))
@@ -24059,7 +24059,7 @@ PEFTDEF peft_status peft_generate_text(const peft_generate_desc *desc, const cha
 
 // ---- log probabilities of given tokens
 
-// of one batch, unless one example has more; logits at a time
+// Tokens of one batch, unless one example has more; rows whose logits exist at a time.
 enum { PEFT__SCORE_TOKENS = 2048, PEFT__LOGIT_ROWS = 64 };
 
 typedef struct peft__scorer {
@@ -31936,22 +31936,15 @@ static void peft__cuts_log(const peft__cuts *c, peft_context *ctx, int64_t count
     shown[n] = 0;
     peft__log(ctx,
         "warning: %lld of %lld %s have more tokens than %s lets in (%lld): %lld tokens are cut off their "
-        "ends; "
-        "the first one's end is \"%s\"",
+        "ends; the first one's end is \"%s\"",
         (long long)c->examples, (long long)count, c->what, c->limit, (long long)c->most, (long long)c->tokens,
         shown);
 }
 
-typedef struct peft__train_data {
-    peft__examples examples;
-    int64_t cut_examples, cut_tokens;
-} peft__train_data;
-
 // max[0], max[1]: tokens of a prompt and of a completion. Where positions are a table of the model, both
 // together have to fit into it, and the prompt gives way.
 static peft_status peft__train_encode(const peft_model *m, const peft_adapter *a, const peft_dataset *data,
-    const int64_t max[2], peft__train_data *out) {
-    peft__examples *e = &out->examples;
+    const int64_t max[2], peft__examples *e) {
     if (!m->tokenizer)
         return peft__fail(
             m->ctx, PEFT_ERROR_MISSING, "%s: no tokenizer (spiece.model) beside the model", m->folder);
@@ -31974,8 +31967,8 @@ static peft_status peft__train_encode(const peft_model *m, const peft_adapter *a
         x->prompt_count -= cut[2];
         for (int k = 0; k < 3; k++) peft__cuts_add(&cuts[k], texts[k % 2], cut[k]);
         peft__prompt_warnings_add(&warnings, m, e, x, tokens - cut[2]);
-        out->cut_tokens += cut[0] + cut[1] + cut[2];
-        out->cut_examples += cut[0] + cut[1] + cut[2] > 0;
+        e->cut_tokens += cut[0] + cut[1] + cut[2];
+        e->cut_examples += cut[0] + cut[1] + cut[2] > 0;
     }
     for (int k = 0; k < 3; k++) peft__cuts_log(&cuts[k], m->ctx, e->count);
     peft__prompt_warnings_log(&warnings, m, e->count);
@@ -32069,7 +32062,7 @@ PEFTDEF peft_status peft_evaluate_loss(peft_model *m, const peft_adapter *adapte
     PEFT__NEED(NULL, m, "model");
     PEFT__NEED(m->ctx, data, "data");
     PEFT__NEED(m->ctx, loss, "loss");
-    peft__train_data encoded;
+    peft__examples encoded;
     peft_train_desc d;
     peft_tape *tape = NULL;
     memset(&encoded, 0, sizeof(encoded));
@@ -32081,9 +32074,9 @@ PEFTDEF peft_status peft_evaluate_loss(peft_model *m, const peft_adapter *adapte
     int64_t max[2] = {d.max_source, d.max_target};
     if (!status) status = peft__train_encode(m, adapter, data, max, &encoded);
     if (!status) status = peft_tape_create(m->ctx, &tape);
-    if (!status) status = peft__evaluate(m, tape, adapter, &encoded.examples, loss);
+    if (!status) status = peft__evaluate(m, tape, adapter, &encoded, loss);
     peft_tape_destroy(tape);
-    peft__examples_free(m->ctx, &encoded.examples);
+    peft__examples_free(m->ctx, &encoded);
     return status;
 }
 
@@ -32149,7 +32142,7 @@ typedef struct peft__trainer {
     int64_t tensor_count;
     peft_optimizer *optimizer;
     peft_tape *tape;
-    peft__train_data data, validation;
+    peft__examples data, validation;
     peft__batch_buffer batch;
     int64_t *order;       // examples of the current epoch, shuffled
     int64_t order_epoch;  // which epoch that is; -1: none
@@ -32235,9 +32228,9 @@ static peft_status peft__train_begin(peft__trainer *t) {
     if (!status) status = peft__train_optimizer(t);
     if (!status) status = peft_tape_create(t->ctx, &t->tape);
     if (!status) peft_tape_checkpoint_blocks(t->tape, d->checkpoint_blocks);
-    if (!status) status = peft__train_batch(t->model, &t->data.examples, d->batch_size, &t->batch);
+    if (!status) status = peft__train_batch(t->model, &t->data, d->batch_size, &t->batch);
     if (status) return status;
-    t->order = (int64_t *)peft__calloc(t->ctx, t->data.examples.count, sizeof(int64_t));
+    t->order = (int64_t *)peft__calloc(t->ctx, t->data.count, sizeof(int64_t));
     bool keeps = d->keep_best && d->validation, ok = t->order != NULL;
     if (ok && keeps)
         ok = (t->best = (float **)peft__calloc(t->ctx, t->tensor_count, sizeof(float *))) != NULL;
@@ -32250,8 +32243,8 @@ static void peft__train_end(peft__trainer *t) {
     peft_optimizer_destroy(t->optimizer);
     peft_tape_destroy(t->tape);
     peft__batch_free(t->ctx, &t->batch);
-    peft__examples_free(t->ctx, &t->data.examples);
-    peft__examples_free(t->ctx, &t->validation.examples);
+    peft__examples_free(t->ctx, &t->data);
+    peft__examples_free(t->ctx, &t->validation);
     for (int64_t i = 0; t->best && i < t->tensor_count; i++) peft__free(t->ctx, t->best[i]);
     peft__free(t->ctx, t->best);
     peft__free(t->ctx, t->order);
@@ -32261,7 +32254,7 @@ static void peft__train_end(peft__trainer *t) {
 
 // Example i of an epoch. Depends on the seed and these only: that makes resuming exact.
 static const peft__example *peft__train_example(peft__trainer *t, int64_t epoch, int64_t i) {
-    const peft__examples *e = &t->data.examples;
+    const peft__examples *e = &t->data;
     if (epoch != t->order_epoch) {
         peft_rng rng;
         peft_rng_seed(&rng, peft__mix_seed(t->d.seed, 1, (uint64_t)epoch));
@@ -32284,7 +32277,7 @@ static float peft__train_rate(const peft__trainer *t) {
 // where the numbers do not divide: as in HF's Trainer.
 static peft_status peft__train_gradients(peft__trainer *t) {
     int64_t per_step = t->d.batch_size * t->d.accumulation, epoch = t->at.step / t->per_epoch;
-    int64_t i = t->at.step % t->per_epoch * per_step, end = PEFT__MIN(i + per_step, t->data.examples.count);
+    int64_t i = t->at.step % t->per_epoch * per_step, end = PEFT__MIN(i + per_step, t->data.count);
     double labels = 0;
     for (int64_t k = i; k < end; k++) {
         const peft__example *x = peft__train_example(t, epoch, k);
@@ -32296,8 +32289,7 @@ static peft_status peft__train_gradients(peft__trainer *t) {
     t->model->dropout = t->d.dropout;
     for (uint64_t k = 0; i < end; k++) {
         for (t->batch.view.count = 0; i < end && t->batch.view.count < t->d.batch_size; i++)
-            peft__batch_add(
-                &t->batch, &t->model->config, &t->data.examples, peft__train_example(t, epoch, i));
+            peft__batch_add(&t->batch, &t->model->config, &t->data, peft__train_example(t, epoch, i));
         peft_tape_reset(t->tape, peft__mix_seed(t->d.seed, 2 + k, (uint64_t)t->at.step));
         peft_tape_inference(t->tape, false);
         peft_tensor *loss = peft_model_loss(
@@ -32311,8 +32303,7 @@ static peft_status peft__train_gradients(peft__trainer *t) {
 }
 
 static peft_status peft__train_evaluate(peft__trainer *t) {
-    peft_status status = peft__evaluate(
-        t->model, t->tape, t->d.adapter, &t->validation.examples, &t->at.eval_loss);
+    peft_status status = peft__evaluate(t->model, t->tape, t->d.adapter, &t->validation, &t->at.eval_loss);
     if (status || (t->at.best_eval_loss >= 0 && t->at.eval_loss >= t->at.best_eval_loss)) return status;
     t->at.best_eval_loss = t->at.eval_loss;
     for (int64_t i = 0; t->best && i < t->tensor_count; i++)
@@ -32371,7 +32362,7 @@ static peft_status peft__checkpoint_walk(
             t->tensors[i]->data, peft__state_of(t->optimizer, i), t->best ? t->best[i] : NULL};
         const size_t sizes[3] = {size, state, t->best ? size : 0};
         for (int k = 0; k < 3 && !status; io->at += sizes[k++])
-            if (visit) status = visit(io, parts[k], sizes[k]);
+            if (visit && sizes[k]) status = visit(io, parts[k], sizes[k]);
     }
     return status;
 }
@@ -32456,7 +32447,7 @@ static void peft__run_settings(peft__trainer *t) {
         const char *name;
         double value;
     } more[] = {
-        {"examples", (double)t->data.examples.count},
+        {"examples", (double)t->data.count},
         {"steps", (double)t->steps},
         {"seed", (double)(d->seed & ((1ull << 53) - 1))},
         {"keep_best", best ? 1.0 : 0},
@@ -32469,9 +32460,8 @@ static void peft__run_settings(peft__trainer *t) {
         const char *name;
         uint64_t sum;
     } sums[] = {
-        {"training examples (file, template, limits or tokenizer)",
-            peft__examples_checksum(&t->data.examples)},
-        {"validation examples", best ? peft__examples_checksum(&t->validation.examples) : 0},
+        {"training examples (file, template, limits or tokenizer)", peft__examples_checksum(&t->data)},
+        {"validation examples", best ? peft__examples_checksum(&t->validation) : 0},
         {"weights of the base model", peft__base_checksum(t)},
         {"settings of the adapter", a ? peft__adapter_checksum(a) : 0},
     };
@@ -32792,7 +32782,7 @@ static peft_status peft__plan_batch(peft__planner *p) {
     const peft_plan_desc *d = p->d;
     int64_t size = d->batch_size > 0 ? d->batch_size : 8, tokens = 0;
     peft__example x = {0, d->source > 0 ? d->source : 512, 0, d->target > 0 ? d->target : 128, 0};
-    peft__examples e = {{NULL, 0, 0}, &x, 1, 1};
+    peft__examples e = {{NULL, 0, 0}, &x, 1, 1, 0, 0};
     int64_t longest = PEFT__MAX(x.prompt_count, x.completion_count);
     if (longest >= 1 << 24 || !peft__mul(size, x.prompt_count + x.completion_count, &tokens) ||
         tokens >= 1 << 28)

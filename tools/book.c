@@ -1,6 +1,7 @@
-// Renders peft.h as a book of HTML pages: the interface, and one page for each chapter of the implementation. Comments
-// stand beside the code that they explain, every name is a link to its definition, and the first page has a figure of
-// which chapter rests on which. What has no place is printed: names without a definition, chapters without an opening.
+// Renders peft.h as a book of HTML pages: the interface, and one page for each chapter of the implementation.
+// Comments stand beside the code that they explain, every name is a link to its definition, and the first
+// page has a figure of which chapter rests on which. What has no place is printed: names without a
+// definition, chapters without an opening.
 //     book peft.h build/book
 #include <ctype.h>
 #include <stdbool.h>
@@ -145,7 +146,8 @@ static void statement(const token *t, int count, char last) {
         if (t[i].depth == 0) plain = i;
     }
     // MACRO(name, ...) defines a function
-    if (count > 3 && isupper((unsigned char)*t[0].p) && *t[1].p == '(' && *t[3].p == ',') define(t[2].p, t[2].n, true);
+    if (count > 3 && isupper((unsigned char)*t[0].p) && *t[1].p == '(' && *t[3].p == ',')
+        define(t[2].p, t[2].n, true);
     else if (is_typedef && last == ';') {
         int i = pointer >= 0 ? pointer : called >= 0 ? called : plain;
         if (i >= 0) define(t[i].p, t[i].n, false);
@@ -200,7 +202,8 @@ static void scan(void) {
             if (*p == ')' || *p == ']') parens--;
             t[count++] = (token){p, n ? n : 1, parens};
             if (*p == '(' || *p == '[') parens++;
-            if (*p == ')' && !parens && count > 3 && isupper((unsigned char)*t[0].p) && *t[1].p == '(' && *t[3].p == ',') {
+            if (*p == ')' && !parens && count > 3 && isupper((unsigned char)*t[0].p) && *t[1].p == '(' &&
+                *t[3].p == ',') {
                 statement(t, count, ';');
                 count = 0;
             }
@@ -220,14 +223,16 @@ static bool starts(size_t at, const char *text) {
     return strncmp(book.text + at, text, strlen(text)) == 0;
 }
 
-// Whether ## in a macro makes this name: from a beginning, as in peft__do_##name, or an end, as in name##_avx2.
+// Whether ## in a macro makes this name: from a beginning, as in peft__do_##name, or an end, as in
+// name##_avx2.
 static bool is_made(const name *n) {
     for (const char *at = strstr(book.text, "##"); at; at = strstr(at + 2, "##")) {
         const char *p = at;
         while (p > book.text && is_word(p[-1])) p--;
         size_t before = (size_t)(at - p), after = word_length(at + 2);
         if (is_ours(p, before) && n->length > before && memcmp(n->text, p, before) == 0) return true;
-        if (at[2] == '_' && n->length > after && memcmp(n->text + n->length - after, at + 2, after) == 0) return true;
+        if (at[2] == '_' && n->length > after && memcmp(n->text + n->length - after, at + 2, after) == 0)
+            return true;
     }
     return false;
 }
@@ -257,13 +262,15 @@ static void find_pages(void) {
         int number = atoi(book.text + next + 3);
         snprintf(file, sizeof file, "chapter-%d.html", number);
         snprintf(title, sizeof title, "%.*s", (int)(line_end(next) - next - 3), book.text + next + 3);
-        for (char *c = strchr(title, ' ') ? strchr(title, ' ') + 2 : title; *c; c++) *c = (char)tolower((unsigned char)*c);
+        for (char *c = strchr(title, ' ') ? strchr(title, ' ') + 2 : title; *c; c++)
+            *c = (char)tolower((unsigned char)*c);
         page *p = add_page(file, title, at);
         for (at = next; at < book.size && !starts(at, "// ======"); at = line_end(at) + 1) continue;
         p->opening = line_end(at) + 1;
     }
     for (int i = 0; i < book.page_count; i++)
-        for (size_t at = book.pages[i].begin; at < book.pages[i].end; at++) book.pages[i].lines += book.text[at] == '\n';
+        for (size_t at = book.pages[i].begin; at < book.pages[i].end; at++)
+            book.pages[i].lines += book.text[at] == '\n';
 }
 
 // ---- HTML
@@ -280,15 +287,18 @@ static void put(const char *p, size_t n) {
 
 // A name: the place of its definition or declaration, else a link to it.
 static void put_name(const char *p, size_t n, int on_page, bool code) {
-    static const char *const keywords[] = {"if", "else", "for", "while", "do", "return", "break", "continue", "switch", "case",
-        "default", "sizeof", "typedef", "struct", "enum", "union", "static", "const", "extern", "void", "int", "bool", "char",
-        "float", "double", "size_t", "int64_t", "int32_t", "uint64_t", "uint32_t", "uint8_t", "int8_t", "uint16_t", "unsigned",
-        "true", "false", "NULL", "goto", "volatile", "inline"};
+    static const char *const keywords[] = {"if", "else", "for", "while", "do", "return", "break", "continue",
+        "switch", "case", "default", "sizeof", "typedef", "struct", "enum", "union", "static", "const",
+        "extern", "void", "int", "bool", "char", "float", "double", "size_t", "int64_t", "int32_t",
+        "uint64_t", "uint32_t", "uint8_t", "int8_t", "uint16_t", "unsigned", "true", "false", "NULL", "goto",
+        "volatile", "inline"};
     name *found = is_ours(p, n) ? find_name(p, n, false) : NULL;
     size_t at = (size_t)(p - book.text);
-    bool here = found && found->defined >= 0 && found->at == at, declared = found && found->declared >= 0 && found->declared_at == at;
+    bool here = found && found->defined >= 0 && found->at == at,
+         declared = found && found->declared >= 0 && found->declared_at == at;
     bool own_declaration = declared && found->declared != found->defined;
-    if (code && found && found->defined >= 0 && found->defined != on_page) book.pages[on_page].uses[found->defined]++;
+    if (code && found && found->defined >= 0 && found->defined != on_page)
+        book.pages[on_page].uses[found->defined]++;
     if (here || own_declaration) {
         int other = here ? found->declared : found->defined;
         fprintf(book.out, "<b id=\"%.*s\">", (int)n, p);
@@ -309,7 +319,8 @@ static void put_name(const char *p, size_t n, int on_page, bool code) {
         put(p, n);
         if (keyword) fputs("</i>", book.out);
         // names of files and of what ## makes are no names of the program
-        if (code && is_ours(p, n) && p[n] != '.' && strncmp(p + n, "##", 2) != 0) find_name(p, n, true)->missing = true;
+        if (code && is_ours(p, n) && p[n] != '.' && strncmp(p + n, "##", 2) != 0)
+            find_name(p, n, true)->missing = true;
     }
 }
 
@@ -368,13 +379,16 @@ static void put_code(size_t begin, size_t end, int on_page) {
     fputs("</pre>\n", book.out);
 }
 
-// Lines of // at the left margin: sentences become paragraphs, lines that are indented further keep their form.
+// Lines of // at the left margin: sentences become paragraphs, lines that are indented further keep their
+// form.
 static void put_comment(size_t begin, size_t end, int on_page) {
     enum { NONE, TEXT, FORM } kind = NONE;
     size_t margin = strspn(book.text + begin + 2, " ");
-    static const char *const closes[] = {"", "</p>\n", "</pre>\n"}, *const opens[] = {"", "<p>", "<pre class=form>"};
+    static const char *const closes[] = {"", "</p>\n", "</pre>\n"}, *const opens[] = {
+                                                                        "", "<p>", "<pre class=form>"};
     for (size_t at = begin; at < end; at = line_end(at) + 1) {
-        size_t stop = line_end(at), indent = strspn(book.text + at + 2, " "), from = at + 2 + (indent < margin ? indent : margin);
+        size_t stop = line_end(at), indent = strspn(book.text + at + 2, " "),
+               from = at + 2 + (indent < margin ? indent : margin);
         if (starts(at, "// ====") || starts(at, "// ####")) continue;
         int wanted = from >= stop ? NONE : book.text[from] == ' ' ? FORM : TEXT;
         bool anew = starts(from, "Know:") || starts(from, "Rests on") || starts(from, "Hands on");
@@ -389,21 +403,31 @@ static void put_comment(size_t begin, size_t end, int on_page) {
 }
 
 static const char style[] =
-    ":root{color-scheme:light dark;--f:#1b1f24;--b:#fff;--q:#f6f7f9;--r:#d8dce2;--a:#0b57a4;--c:#5b6570;--s:#8a4b00;--k:#7a2a8c;"
-    "--w:#c22}@media(prefers-color-scheme:dark){:root{--f:#dfe3e8;--b:#14171b;--q:#1c2026;--r:#343a43;--a:#7db4f0;--c:#97a1ad;"
-    "--s:#e0a860;--k:#c79be0;--w:#f77}}*{box-sizing:border-box}body{margin:0 auto;max-width:100rem;padding:1rem;color:var(--f);"
-    "background:var(--b);font:1rem/1.5 Georgia,serif}a{color:var(--a);text-decoration:none}a:hover{text-decoration:underline}"
-    "nav,footer{font:.9rem/1.7 system-ui,sans-serif}nav ul{columns:16rem;margin:.5rem 0;padding-left:1.2rem}h1,h2{font-family:"
-    "system-ui,sans-serif;line-height:1.2}h2{font-size:1.15rem;margin:2rem 0 .5rem;border-top:1px solid var(--r);padding-top:.7rem}"
-    "section{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,62rem);gap:0 1.5rem}section>div{min-width:0}p{margin:.4rem 0}"
-    "pre{margin:.3rem 0;padding:.6rem;overflow-x:auto;background:var(--q);border-radius:.3rem;font:.8rem/1.45 ui-monospace,Menlo,"
-    "Consolas,monospace}pre.form{background:none;padding:.2rem 0;font-size:.75rem}pre a{color:inherit}pre a:hover{color:var(--a)}"
-    "pre b{color:var(--a)}pre b a{color:var(--a)}pre i{font-style:normal;color:var(--k)}.c,.c a{color:var(--c)}.s{color:var(--s)}"
-    ".n{color:var(--s)}.d{color:var(--k)}:target{background:#fd06;outline:2px solid #fd06}table{border-collapse:collapse}td,th{padding:"
-    ".15rem .7rem .15rem 0;text-align:left;vertical-align:top}td.r{text-align:right}svg{max-width:100%;height:auto;font:14px system-ui,"
-    "sans-serif;fill:var(--f)}svg path{fill:none;stroke:var(--a);opacity:.55}svg path.up{stroke:var(--w)}@media(max-width:60rem){section"
-    "{display:block}pre{font-size:.72rem}}@media print{:root{--f:#000;--b:#fff;--q:#fff;--r:#999;--a:#000;--c:#444;--s:#000;--k:#000}"
-    "nav{display:none}section{display:block}pre{white-space:pre-wrap;font-size:7.5pt;padding:0}a{color:inherit}}";
+    ":root{color-scheme:light dark;--f:#1b1f24;--b:#fff;--q:#f6f7f9;--r:#d8dce2;--a:#0b57a4;--c:#5b6570;"
+    "--s:#8a4b00;--k:#7a2a8c;--w:#c22}"
+    "@media(prefers-color-scheme:dark){:root{--f:#dfe3e8;--b:#14171b;--q:#1c2026;--r:#343a43;--a:#7db4f0;"
+    "--c:#97a1ad;--s:#e0a860;--k:#c79be0;--w:#f77}}*{box-sizing:border-box}"
+    "body{margin:0 auto;max-width:100rem;padding:1rem;color:var(--f);background:var(--b);"
+    "font:1rem/1.5 Georgia,serif}a{color:var(--a);text-decoration:none}a:hover{text-decoration:underline}"
+    "nav,footer{font:.9rem/1.7 system-ui,sans-serif}"
+    "nav ul{columns:16rem;margin:.5rem 0;padding-left:1.2rem}"
+    "h1,h2{font-family:system-ui,sans-serif;line-height:1.2}"
+    "h2{font-size:1.15rem;margin:2rem 0 .5rem;border-top:1px solid var(--r);padding-top:.7rem}"
+    "section{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,62rem);gap:0 1.5rem}"
+    "section>div{min-width:0}p{margin:.4rem 0}"
+    "pre{margin:.3rem 0;padding:.6rem;overflow-x:auto;background:var(--q);border-radius:.3rem;"
+    "font:.8rem/1.45 ui-monospace,Menlo,Consolas,monospace}"
+    "pre.form{background:none;padding:.2rem 0;font-size:.75rem}pre a{color:inherit}"
+    ".form a,pre a:hover{color:var(--a)}pre b{color:var(--a)}pre b a{color:var(--a)}"
+    "pre i{font-style:normal;color:var(--k)}.c,.c a{color:var(--c)}.s{color:var(--s)}.n{color:var(--s)}"
+    ".d{color:var(--k)}:target{background:#fd06;outline:2px solid #fd06}table{border-collapse:collapse}"
+    "td,th{padding:.15rem .7rem .15rem 0;text-align:left;vertical-align:top}td.r{text-align:right}"
+    "svg{max-width:100%;height:auto;font:14px system-ui,sans-serif;fill:var(--f)}"
+    "svg path{fill:none;stroke:var(--a);opacity:.55}svg path.up{stroke:var(--w)}"
+    "@media(max-width:60rem){section{display:block}pre{font-size:.72rem}}"
+    "@media print{:root{--f:#000;--b:#fff;--q:#fff;--r:#999;--a:#000;--c:#444;--s:#000;--k:#000}"
+    "nav{display:none}section{display:block}pre{white-space:pre-wrap;font-size:7.5pt;padding:0}"
+    "a{color:inherit}}";
 
 static void begin_page(const char *folder, const char *file, const char *title) {
     char path[512];
@@ -413,8 +437,11 @@ static void begin_page(const char *folder, const char *file, const char *title) 
         fprintf(stderr, "book: %s cannot be written\n", path);
         exit(1);
     }
-    fputs("<!DOCTYPE html>\n<html lang=en><head><meta charset=utf-8><meta name=viewport content=\"width=device-width,"
-          "initial-scale=1\"><title>", book.out);
+    fputs(
+        "<!DOCTYPE html>\n<html lang=en><head><meta charset=utf-8><meta name=viewport "
+        "content=\"width=device-width,"
+        "initial-scale=1\"><title>",
+        book.out);
     put(title, strlen(title));
     fprintf(book.out, " - peft.h</title><style>%s</style></head><body>\n", style);
 }
@@ -435,7 +462,8 @@ static void put_neighbours(int i) {
     fputs("<nav><a href=\"index.html\">Contents</a>", book.out);
     for (int k = i - 1; k <= i + 1; k += 2)
         if (k >= 0 && k < book.page_count)
-            fprintf(book.out, " &middot; <a href=\"%s\">%s %s</a>", book.pages[k].file, k < i ? "before:" : "next:", book.pages[k].title);
+            fprintf(book.out, " &middot; <a href=\"%s\">%s %s</a>", book.pages[k].file,
+                k < i ? "before:" : "next:", book.pages[k].title);
     fputs("</nav>\n", book.out);
 }
 
@@ -486,11 +514,13 @@ static void put_page(const char *folder, int i) {
     end_page();
 }
 
-// Which chapter rests on which: an arc for each pair, the wider the more often names are used. One that uses a chapter
-// below it in the list is drawn on the other side.
+// Which chapter rests on which: an arc for each pair, the wider the more often names are used. One that uses
+// a chapter below it in the list is drawn on the other side.
 static void put_figure(void) {
     int height = 40 * book.page_count;
-    fprintf(book.out, "<svg viewBox=\"0 0 760 %d\" width=760 role=img aria-label=\"which chapter rests on which\">\n", height);
+    fprintf(book.out,
+        "<svg viewBox=\"0 0 760 %d\" width=760 role=img aria-label=\"which chapter rests on which\">\n",
+        height);
     for (int i = 0; i < book.page_count; i++) {
         const page *p = &book.pages[i];
         for (int k = 1; k < book.page_count; k++) {
@@ -499,9 +529,12 @@ static void put_figure(void) {
             double width = 1;
             for (long n = p->uses[k]; n > 3; n /= 3) width += .8;
             bool up = k > i;
-            fprintf(book.out, "<path%s stroke-width=%.1f d=\"M%d %dC%d %d %d %d %d %d\"><title>%s uses names of %s %ld times</title></path>\n",
-                up ? " class=up" : "", width, up ? 250 : 430, y, up ? 250 - reach : 430 + reach, y, up ? 250 - reach : 430 + reach, to,
-                up ? 250 : 430, to, p->title, book.pages[k].title, p->uses[k]);
+            fprintf(book.out,
+                "<path%s stroke-width=%.1f d=\"M%d %dC%d %d %d %d %d %d\"><title>%s uses names of %s "
+                "%ld times</title></path>\n",
+                up ? " class=up" : "", width, up ? 250 : 430, y, up ? 250 - reach : 430 + reach, y,
+                up ? 250 - reach : 430 + reach, to, up ? 250 : 430, to, p->title, book.pages[k].title,
+                p->uses[k]);
         }
         fprintf(book.out, "<a href=\"%s\"><text x=260 y=%d>%s</text></a>\n", p->file, 40 * i + 25, p->title);
     }
@@ -522,18 +555,29 @@ static void put_purpose(const page *p, int i) {
 
 static void put_index(const char *folder) {
     begin_page(folder, "index.html", "Contents");
-    fputs("<h1>peft.h, the book</h1>\n<p>Fine-tuning of language models in one C header. The interface is what a program uses; "
-          "each chapter of the implementation rests only on those before it.</p>\n<table>\n<tr><th>Page<th>What it is for<th>Lines"
-          "<th>Functions</tr>\n", book.out);
+    fputs(
+        "<h1>peft.h, the book</h1>\n<p>Fine-tuning of language models in one C header. The "
+        "interface is what a "
+        "program uses; each chapter of the implementation rests only on those before it.</p>\n<table>\n"
+        "<tr><th>Page<th>What it is for<th>Lines"
+        "<th>Functions</tr>\n",
+        book.out);
     for (int i = 0; i < book.page_count; i++) {
         const page *p = &book.pages[i];
         fprintf(book.out, "<tr><td><a href=\"%s\">%s</a><td>", p->file, p->title);
         if (p->opening) put_purpose(p, i);
-        else fputs(i ? "switches of the compiler, headers of the system" : "the manual, and every public declaration", book.out);
+        else
+            fputs(i ? "switches of the compiler, headers of the system"
+                    : "the manual, and every public declaration",
+                book.out);
         fprintf(book.out, "<td class=r>%ld<td class=r>%ld</tr>\n", p->lines, p->functions);
     }
-    fputs("</table>\n<h2>Which chapter rests on which</h2>\n<p>An arc on the right leads from a chapter to one above that it uses. One "
-          "on the left leads to a chapter below: there should be none.</p>\n", book.out);
+    fputs(
+        "</table>\n<h2>Which chapter rests on which</h2>\n<p>An arc on the right leads from a "
+        "chapter to one above that it "
+        "uses. One "
+        "on the left leads to a chapter below: there should be none.</p>\n",
+        book.out);
     put_figure();
     end_page();
 }
@@ -585,6 +629,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < book.page_count; i++) put_page(argv[2], i);
     put_index(argv[2]);
     int names = report_names(), openings = report_openings();
-    printf("%d pages in %s, %d names without a definition, %d chapters without an opening\n", book.page_count + 1, argv[2], names, openings);
+    printf("%d pages in %s, %d names without a definition, %d chapters without an opening\n",
+        book.page_count + 1, argv[2], names, openings);
     return 0;
 }
