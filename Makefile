@@ -15,6 +15,7 @@ help:
 	@echo "make test      all tests"
 	@echo "make bench     speed, as JSON lines"
 	@echo "make four-bits what weights in few bits cost and save: the tables of the README (15 minutes)"
+	@echo "make book      peft.h as HTML pages, in build/book: names are links, comments stand beside the code"
 	@echo "make golden    comparison with the reference cases in PEFT_SHARED"
 	@echo "make peers     comparison with today's Hugging Face libraries, both ways (installs them under build/peers with pip)"
 	@echo "make model     makes the project's own model anew (about an hour); the result is in build/model/out"
@@ -56,6 +57,14 @@ four-bits: build/peft demo
 bench: build/bench
 	build/bench
 
+build/book_pages: tools/book.c  # build/book is the folder of its pages
+	@mkdir -p build
+	$(CC) $(STD) $(CFLAGS) -o $@ $<
+
+book: build/book_pages
+	@mkdir -p build/book
+	build/book_pages peft.h build/book
+
 golden: build/golden
 	build/golden $(PEFT_SHARED)/golden/*
 
@@ -83,4 +92,4 @@ clean:
 	rm -rf build
 
 .SECONDARY:
-.PHONY: all help examples demo four-bits test bench golden peers model wasm install clean
+.PHONY: all help examples demo four-bits test bench book golden peers model wasm install clean

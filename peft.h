@@ -1,6 +1,6 @@
 /*
-peft.h - fine-tuning of language models in one C header, on any CPU, with no dependency.  Public interface on top, the
-implementation below it. MIT licence (at the end of this file).
+peft.h - fine-tuning of language models in one C header, on any CPU, with no dependency. The interface comes
+first, the implementation behind it. MIT licence (at the end of this file).
 
     In exactly ONE source file:          In every other file:
         #define PEFT_IMPLEMENTATION          #include "peft.h"
@@ -14,16 +14,33 @@ QUICK START
     TRY(peft_context_create(NULL, &ctx));
     TRY(peft_model_load(&(peft_model_desc){ .context = ctx, .path = "flan-t5-small" }, &model));
     TRY(peft_dataset_load(&(peft_dataset_desc){ .context = ctx, .path = "train.jsonl",
-                              .prompt = "Summarize.\n\n{{dialogue}}\n\nSummary:", .completion = "{{summary}}" }, &data));
+            .prompt = "Summarize.\n\n{{dialogue}}\n\nSummary:", .completion = "{{summary}}" }, &data));
     TRY(peft_adapter_create(&(peft_adapter_desc){ .model = model, .r = 8 }, &lora));
     TRY(peft_train(&(peft_train_desc){ .model = model, .adapter = lora, .data = data, .epochs = 3 }, NULL));
-    TRY(peft_adapter_save(lora, "my-lora"));      // opens in Hugging Face peft
-    TRY(peft_generate_text(&(peft_generate_desc){ .model = model, .adapter = lora }, "Summarize. ...", &text));
+    TRY(peft_adapter_save(lora, "my-lora"));  // opens in Hugging Face peft
+    TRY(peft_generate_text(&(peft_generate_desc){ .model = model, .adapter = lora }, "...", &text));
 
-    Every call returns a peft_status: 0 is success, and peft_error(ctx) says what went wrong.
     cc -O2 program.c -lm          (threads: add -DPEFT_USE_PTHREADS -pthread)
 
-IT DOES NOT need Python, BLAS, a GPU or any package; abort, exit or print; keep global state; read a file it has not checked.
+It needs no Python, BLAS, GPU or package; it does not abort, exit, print or keep global state.
+
+RULES that hold for every call, and are not repeated below
+    Errors       A call that can fail returns a peft_status; 0 is success. peft_error(ctx) is then a text that
+                 names the file, tensor, key, line or field. NULL where something is needed is
+                 PEFT_ERROR_ARGUMENT. A call that fails has changed nothing, leaked nothing, and left NULL in
+                 what it would have created.
+    Descriptors  Zero in a field is its default: set what you need, and code written today means the same
+                 tomorrow. Texts and arrays are copied where they are needed after the call.
+    Ownership    What peft_x_create, _load or _open has made is given to peft_x_destroy or _close, which
+                 accept NULL; the model goes after its adapters and sessions, the context last. Texts and
+                 blocks that a call returns are freed with peft_free; what a const pointer shows belongs to
+                 the object that was asked.
+    Texts        NUL-terminated UTF-8. A list of names is comma-separated.
+    Shapes       [rows, cols] is row-major. `count` is the number of items of the array before it.
+    Adapters     `adapters`, adapter_count: up to PEFT_MAX_PATHS that work together; `adapter`: short for one,
+                 at scale 1.
+    Paths        A folder or file, or a name given to peft_mount. "HF" is Hugging Face; a folder is laid out
+                 as HF does.
 
 OPTIONS (define before the implementation)
     PEFT_STATIC          all functions static: private to one file
@@ -32,13 +49,13 @@ OPTIONS (define before the implementation)
     PEFT_NO_STDIO        no files: everything comes from memory, see peft_mount
     PEFT_SELF            "name.h", if this file is not called peft.h: it includes itself once per instruction set
     PEFT_MALLOC, PEFT_FREE   default allocator (or give one per context)
-    PEFT_ONLY_METRICS    leaves the models out: contexts and metrics (define it in every file that includes peft.h)
-    PEFT_NO_METRICS      leaves the metrics out (likewise)
+    PEFT_ONLY_METRICS    leaves the models out (define it in every file that includes peft.h)
+    PEFT_NO_METRICS      leaves the metrics out, which take a quarter of the compile time (likewise)
 
 CONTENTS (search for the words behind >>)
     interface       >>platform >>gemm >>tensors >>quantization >>checkpoints >>tokenizers >>models >>adapters
                     >>generation >>data >>training >>metrics
-    implementation  chapters 1 to 13, in the same order; each rests only on those above it
+    implementation  chapters in the same order, each resting only on those above it
 */
 #ifndef PEFT_H
 #define PEFT_H
@@ -57,14 +74,14 @@ CONTENTS (search for the words behind >>)
 extern "C" {
 #endif
 
-// ---------------------------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------
 // >>platform: contexts, memory, files
 
 #define PEFT_VERSION "0.1.0"
 
 typedef enum peft_status {
     PEFT_OK = 0,
-    PEFT_ERROR_MEMORY,       // an allocation failed; nothing is leaked and the call had no effect (peft_train: see there)
+    PEFT_ERROR_MEMORY,       // an allocation failed
     PEFT_ERROR_IO,           // a file could not be opened, read or written
     PEFT_ERROR_FORMAT,       // a file's content is damaged or not of its format
     PEFT_ERROR_ARGUMENT,     // the caller's descriptor or argument makes no sense
@@ -86,7 +103,8 @@ typedef struct peft_allocator {
     void *user;
 } peft_allocator;
 
-// Receives one line of text without a newline. Warnings (an unknown key in a config, ...) and progress of long calls.
+// Receives one line without a newline: a warning (an unknown key in a config, ...) or the progress of a long
+// call.
 typedef void (*peft_log_fn)(const char *line, void *user);
 
 typedef enum peft_simd {
@@ -102,28 +120,28 @@ typedef struct peft_context_desc {
     peft_allocator allocator;  // default: PEFT_MALLOC and PEFT_FREE
     peft_log_fn log;           // default: silence
     void *log_user;
-    int threads;     // 1 (the default) to 1024; more than one needs PEFT_USE_PTHREADS. Results do not depend on it
-    peft_simd simd;  // default: chosen at run time. One that the machine lacks: PEFT_ERROR_UNSUPPORTED
+    int threads;     // 1 (the default) to 1024; more than one needs PEFT_USE_PTHREADS
+    peft_simd simd;  // one that the machine lacks: PEFT_ERROR_UNSUPPORTED
 } peft_context_desc;
 
-// Everything belongs to a context: its memory, threads and last error. Two contexts may live in two threads; one context is
-// used by one thread at a time. `desc` may be NULL. On failure *out is NULL, and the reason goes to the log of the descriptor.
+// A context has its own memory, threads and last error. One thread at a time may use it and what was made
+// from it. `desc` may be NULL. The reason of a failure goes to the descriptor's log.
 PEFTDEF peft_status peft_context_create(const peft_context_desc *desc, peft_context **out);
-PEFTDEF void peft_context_destroy(peft_context *ctx);  // after everything made from it; NULL is fine
+PEFTDEF void peft_context_destroy(peft_context *ctx);
 
-PEFTDEF const char *peft_error(const peft_context *ctx);  // why the last failing call failed: file, tensor, line, numbers
+PEFTDEF const char *peft_error(const peft_context *ctx);  // why the last failing call failed
 PEFTDEF peft_simd peft_simd_in_use(const peft_context *ctx);
 PEFTDEF const char *peft_simd_name(peft_simd simd);
 PEFTDEF int peft_thread_count(const peft_context *ctx);
 PEFTDEF size_t peft_memory_in_use(const peft_context *ctx);  // bytes allocated through the context right now
 PEFTDEF size_t peft_memory_peak(const peft_context *ctx);    // the most it ever was
-PEFTDEF void peft_free(peft_context *ctx, void *block);      // what a call returned "to be freed with peft_free"
+PEFTDEF void peft_free(peft_context *ctx, void *block);
 
-// Makes a block of memory readable as a file under `path` in every call that takes a path: weights compiled into the program,
-// an ArrayBuffer, flash. Not copied: it must live as long as the context and everything loaded from it (tensors point into it).
+// Makes memory readable as a file `path`: weights compiled into the program, an ArrayBuffer, flash. It is not
+// copied and must outlive everything loaded from it, as tensors point into it.
 PEFTDEF peft_status peft_mount(peft_context *ctx, const char *path, const void *data, size_t size);
 
-// Storage formats of tensors. Arithmetic is in f32 always.
+// Storage formats of tensors. Arithmetic is always in f32.
 typedef enum peft_dtype {
     PEFT_F32 = 0,
     PEFT_F16,
@@ -131,11 +149,11 @@ typedef enum peft_dtype {
     PEFT_I8,   // int8 codes, one f32 scale per block
     PEFT_NF4,  // bitsandbytes' 4-bit normal float
     PEFT_FP4,  // bitsandbytes' 4-bit float
-    PEFT_Q4    // 4-bit codes with a map of their own: GGUF's Q4_0 and IQ4_NL. Only ever read, nothing is quantized to it
+    PEFT_Q4    // GGUF's Q4_0 and IQ4_NL: 4-bit codes with a map of their own. Read, but never made
 } peft_dtype;
 PEFTDEF const char *peft_dtype_name(peft_dtype type);
 
-// A small, good, seedable generator (xoshiro256**, Blackman & Vigna 2018). Same seed, same numbers, everywhere.
+// Random numbers (xoshiro256**, Blackman & Vigna 2018), the same everywhere.
 typedef struct peft_rng {
     uint64_t s[4];
 } peft_rng;
@@ -143,21 +161,20 @@ PEFTDEF void peft_rng_seed(peft_rng *rng, uint64_t seed);
 PEFTDEF double peft_rng_uniform(peft_rng *rng);  // [0, 1)
 PEFTDEF double peft_rng_normal(peft_rng *rng);   // mean 0, deviation 1
 #if !defined(PEFT_ONLY_METRICS)
-// ---------------------------------------------------------------------------------------------------------------------
-// >>gemm  Matrix product
+// ------------------------------------------------------------
+// >>gemm: the matrix product
 
-// C[m,n] = alpha * op(A)[m,k] * op(B)[k,n] + beta * C[m,n], f32, row-major.
-// op(A) is A[m,k] (row stride lda >= k), or the transpose of A[k,m] (lda >= m) when trans_a; op(B) likewise.
-// With beta == 0, C is written and never read. C must not overlap A or B. The result is bit-identical for any number
-// of threads. Errors: PEFT_ERROR_ARGUMENT (NULL), PEFT_ERROR_SHAPE (negative size, stride too small), PEFT_ERROR_MEMORY.
+// C[m, n] = alpha * op(A)[m, k] * op(B)[k, n] + beta * C[m, n], all f32. op(A) is A[m, k] with row stride lda
+// >= k, or with trans_a the transpose of A[k, m], lda >= m; op(B) likewise. beta 0: C is not read. C must not
+// overlap A or B. PEFT_ERROR_SHAPE: a negative size, a stride that is too small.
 PEFTDEF peft_status peft_sgemm(peft_context *ctx, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k,
-                               float alpha, const float *a, int64_t lda, const float *b, int64_t ldb,
-                               float beta, float *c, int64_t ldc);
-// ---------------------------------------------------------------------------------------------------------------------
+    float alpha, const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
+// ------------------------------------------------------------
 // >>tensors: matrices and the tape
 //
-// A tensor is a row-major matrix [rows, cols]; a vector is [1, n]. Rows of activations are tokens: the sequences of a batch lie end
-// to end, without padding. The tape records operations as they run (define by run); peft_backward walks it in reverse.
+// A tensor is a matrix [rows, cols]; a vector is [1, n]. Rows of activations are tokens: the sequences of a
+// batch lie end to end, without padding. The tape records operations as they run; peft_backward walks it in
+// reverse.
 //
 //     peft_tape *t;  peft_tape_create(ctx, &t);
 //     for (...) {
@@ -168,8 +185,9 @@ PEFTDEF peft_status peft_sgemm(peft_context *ctx, bool trans_a, bool trans_b, in
 //         if (peft_backward(t, loss)) puts(peft_error(ctx));
 //         peft_optimizer_step(...);
 //     }
-// An operation that fails returns NULL, and so does every operation after it: only peft_backward (or peft_tape_status)
-// needs a check. NULL that no operation has returned is an error that names the operation it was given to. Buffers are recycled: after the first step of a shape nothing is allocated.
+// An operation that fails returns NULL, and so do those after it that it is given to: only peft_backward (or
+// peft_tape_status) needs a check. Buffers are recycled: after the first step of a shape nothing is
+// allocated.
 
 typedef struct peft_quant peft_quant;  // the scales of a quantized tensor
 
@@ -184,41 +202,47 @@ typedef struct peft_tensor {
     int rank;          // of its shape in a file: 1 for vectors, else 2 (0 counts as 2)
     bool in_out;       // a weight stored as [in, out] (GPT-2's Conv1D) instead of [out, in]
     const peft_quant *quant;
-    bool narrow;       // F16 or BF16, and trained as that: an optimizer's state holds the f32 master weights (Micikevicius et al. 2018)
+    bool narrow;       // trained in F16 or BF16 with f32 master weights (Micikevicius et al. 2018)
 } peft_tensor;
 
-// A zeroed f32 tensor owned by the caller; peft_tensor_destroy frees it. `name` is kept by reference.
-PEFTDEF peft_status peft_tensor_create(peft_context *ctx, const char *name, int64_t rows, int64_t cols, peft_tensor **out);
+// A zeroed f32 tensor of the caller's. `name` is kept by reference.
+PEFTDEF peft_status peft_tensor_create(
+    peft_context *ctx, const char *name, int64_t rows, int64_t cols, peft_tensor **out);
 PEFTDEF void peft_tensor_destroy(peft_context *ctx, peft_tensor *tensor);
-// Makes a leaf trainable: converts its data to f32 in memory of its own where needed (not if it is narrow), and gives it a zeroed gradient.
+// Makes a tensor trainable: its data becomes f32 in memory of its own (unless it is narrow), its gradient
+// zeros.
 PEFTDEF peft_status peft_require_grad(peft_context *ctx, peft_tensor *tensor);
 PEFTDEF void peft_freeze(peft_context *ctx, peft_tensor *tensor);  // the opposite: frees the gradient
 
 typedef struct peft_tape peft_tape;
 PEFTDEF peft_status peft_tape_create(peft_context *ctx, peft_tape **out);
 PEFTDEF void peft_tape_destroy(peft_tape *tape);
-PEFTDEF void peft_tape_reset(peft_tape *tape, uint64_t dropout_seed);  // forgets all operations and their results
+// forgets all operations and their results
+PEFTDEF void peft_tape_reset(peft_tape *tape, uint64_t dropout_seed);
 PEFTDEF peft_status peft_tape_status(const peft_tape *tape);
 PEFTDEF void peft_tape_inference(peft_tape *tape, bool on);  // on: records nothing, dropout does nothing
-// On: models keep only the inputs of their blocks, and peft_backward computes each block again (activation checkpointing, Chen et al.
-// 2016). Gradients are the same bits; memory is that of one block and an input per block, time that of a second forward.
+// On: models keep only the inputs of their blocks, and peft_backward computes each block again (activation
+// checkpointing, Chen et al. 2016): the same gradients for the memory of one block and the time of a second
+// forward.
 PEFTDEF void peft_tape_checkpoint_blocks(peft_tape *tape, bool on);
 
-// Adds d(loss)/d(tensor) to the gradient of every trainable tensor. `loss` is [1, 1]. Results of operations other than the
-// loss are no longer valid afterwards: their memory is reused while walking back.
+// Adds d(loss)/d(tensor) to the gradient of every trainable tensor. `loss` is [1, 1]. The memory of all other
+// results is reused on the way.
 PEFTDEF peft_status peft_backward(peft_tape *tape, peft_tensor *loss);
 
-// The same for a part of your own network: what fn(tape, inputs, user) returns, of which peft_backward computes the inside again. fn must
-// record the same operations both times, and read nothing of the tape but `inputs` (at most 4; NULL stands for none). `user` is copied;
-// what it points to must live until peft_backward.
+// Activation checkpointing of a part of your own network: the result of fn(tape, inputs, user), which
+// peft_backward runs again. fn must record the same operations both times and read nothing of the tape but
+// its at most 4 `inputs` (NULL: none). `user` is copied; what it points to must live until peft_backward.
 typedef peft_tensor *(*peft_segment_fn)(peft_tape *tape, peft_tensor *const *inputs, const void *user);
-PEFTDEF peft_tensor *peft_recompute(peft_tape *tape, peft_segment_fn fn, peft_tensor *const *inputs, int count, const void *user,
-                                    size_t user_size);
+PEFTDEF peft_tensor *peft_recompute(peft_tape *tape, peft_segment_fn fn, peft_tensor *const *inputs,
+    int count, const void *user, size_t user_size);
 
-PEFTDEF peft_tensor *peft_input(peft_tape *tape, int64_t rows, int64_t cols, const float *values);  // copied; NULL: zeros
+// copied; NULL: zeros
+PEFTDEF peft_tensor *peft_input(peft_tape *tape, int64_t rows, int64_t cols, const float *values);
 PEFTDEF peft_tensor *peft_embedding(peft_tape *tape, peft_tensor *table, const int32_t *ids, int64_t count);
 
-// A low-rank path beside a weight (Hu et al. 2021): y += scale * dropout(x) A^T B^T on rows [first_row, first_row + row_count).
+// A low-rank path beside a weight (Hu et al. 2021): y += scale * dropout(x) A^T B^T on row_count rows from
+// first_row.
 typedef struct peft_low_rank {
     peft_tensor *a, *b;  // [r, in], [out, r]
     float scale, dropout;
@@ -235,81 +259,99 @@ typedef struct peft_linear_desc {
     const peft_low_rank *paths;  // path_count of them, at most PEFT_MAX_PATHS
     int path_count;
 } peft_linear_desc;
-PEFTDEF peft_tensor *peft_linear(peft_tape *tape, peft_tensor *x, peft_tensor *weight, peft_tensor *bias);  // x W^T + b
+// x W^T + b
+PEFTDEF peft_tensor *peft_linear(peft_tape *tape, peft_tensor *x, peft_tensor *weight, peft_tensor *bias);
 PEFTDEF peft_tensor *peft_linear_with(peft_tape *tape, const peft_linear_desc *desc);
 
 PEFTDEF peft_tensor *peft_rms_norm(peft_tape *tape, peft_tensor *x, peft_tensor *weight, float epsilon);
-PEFTDEF peft_tensor *peft_layer_norm(peft_tape *tape, peft_tensor *x, peft_tensor *weight, peft_tensor *bias, float epsilon);
+PEFTDEF peft_tensor *peft_layer_norm(
+    peft_tape *tape, peft_tensor *x, peft_tensor *weight, peft_tensor *bias, float epsilon);
 
-typedef enum peft_activation_kind { PEFT_RELU = 0, PEFT_GELU, PEFT_GELU_TANH, PEFT_SILU, PEFT_TANH } peft_activation_kind;
+typedef enum peft_activation_kind {
+    PEFT_RELU = 0,
+    PEFT_GELU,
+    PEFT_GELU_TANH,
+    PEFT_SILU,
+    PEFT_TANH
+} peft_activation_kind;
 PEFTDEF peft_tensor *peft_activation(peft_tape *tape, peft_tensor *x, peft_activation_kind kind);
-PEFTDEF peft_tensor *peft_gated(peft_tape *tape, peft_tensor *gate, peft_tensor *up, peft_activation_kind kind);  // f(gate) * up
+// f(gate) * up
+PEFTDEF peft_tensor *peft_gated(
+    peft_tape *tape, peft_tensor *gate, peft_tensor *up, peft_activation_kind kind);
 
 PEFTDEF peft_tensor *peft_add(peft_tape *tape, peft_tensor *a, peft_tensor *b);
 PEFTDEF peft_tensor *peft_scale(peft_tape *tape, peft_tensor *x, float factor);
 PEFTDEF peft_tensor *peft_dropout(peft_tape *tape, peft_tensor *x, float probability);
-PEFTDEF peft_tensor *peft_mse(peft_tape *tape, peft_tensor *x, const float *target);  // mean of squared differences, [1, 1]
-// x[i, j] * v[j] on rows [first, first + count), x elsewhere; count 0: to the end. v: any shape with x->cols elements.
-PEFTDEF peft_tensor *peft_multiply(peft_tape *tape, peft_tensor *x, peft_tensor *v, int64_t first, int64_t count);
+// mean squared difference, [1, 1]
+PEFTDEF peft_tensor *peft_mse(peft_tape *tape, peft_tensor *x, const float *target);
+// x[i, j] * v[j] on `count` rows from `first` (0: to the end), x elsewhere. v: any shape with x->cols
+// elements.
+PEFTDEF peft_tensor *peft_multiply(
+    peft_tape *tape, peft_tensor *x, peft_tensor *v, int64_t first, int64_t count);
 // Groups of `size` columns of x, the first at column `first`, one every `stride`, side by side.
-PEFTDEF peft_tensor *peft_columns(peft_tape *tape, peft_tensor *x, int64_t first, int64_t groups, int64_t size, int64_t stride);
-// Rotary positions (Su et al. 2021) of the first `dims` elements of each head, in HF's rotate-half order: elements i and i + dims/2
-// turn by the angle of which turns[positions[row]][i] holds cosine and sine: `turns` is [positions, dims / 2, 2], kept by reference.
-PEFTDEF peft_tensor *peft_rotary(peft_tape *tape, peft_tensor *x, int64_t heads, int64_t dims, const float *turns, const int32_t *positions);
+PEFTDEF peft_tensor *peft_columns(
+    peft_tape *tape, peft_tensor *x, int64_t first, int64_t groups, int64_t size, int64_t stride);
+// Rotary positions (Su et al. 2021) of the first `dims` elements of each head, in HF's rotate-half order:
+// elements i and i + dims/2 are rotated by the angle whose cosine and sine are turns[positions[row]][i].
+// `turns` is [positions, dims / 2, 2], kept by reference.
+PEFTDEF peft_tensor *peft_rotary(peft_tape *tape, peft_tensor *x, int64_t heads, int64_t dims,
+    const float *turns, const int32_t *positions);
 // The rows of `prefix` [v, cols] before every sequence: result [x->rows + sequences * v, cols].
-PEFTDEF peft_tensor *peft_prepend(peft_tape *tape, peft_tensor *prefix, peft_tensor *x, const int64_t *offsets, int64_t sequences);
-// A bidirectional LSTM layer over the rows as one sequence. gates[0], gates[1]: x W_ih^T + b of each direction, [n, 4 h], in torch's order
-// input, forget, cell, output; recurrent: W_hh [4 h, h], f32. Result [n, 2 h]: the states of the direction that runs down, then up.
+PEFTDEF peft_tensor *peft_prepend(
+    peft_tape *tape, peft_tensor *prefix, peft_tensor *x, const int64_t *offsets, int64_t sequences);
+// A bidirectional LSTM layer over the rows as one sequence. gates[0], gates[1]: x W_ih^T + b of each
+// direction [n, 4 h], in torch's order input, forget, cell, output; recurrent: W_hh [4 h, h], f32. Result [n,
+// 2 h]: forward, backward states.
 PEFTDEF peft_tensor *peft_lstm(peft_tape *tape, peft_tensor *const gates[2], peft_tensor *const recurrent[2]);
 
-// Attention over sequences that lie end to end: query rows q_offsets[s]..q_offsets[s+1] see key rows k_offsets[s]..k_offsets[s+1].
-// Computed in blocks; the probabilities of a batch never exist.
+// Attention over sequences that lie end to end: query rows q_offsets[s]..q_offsets[s + 1] see key rows
+// k_offsets[s]..k_offsets[s + 1]. It works in blocks: the probabilities of a batch never exist.
 typedef struct peft_attention_desc {
-    peft_tensor *q, *k, *v;  // [nq, heads * head_size], [nk, kv_heads * head_size] twice
+    peft_tensor *q, *k, *v;   // [nq, heads * head_size], [nk, kv_heads * head_size] twice
     int64_t heads, kv_heads;  // kv_heads 0: heads. Query head h uses key head h / (heads / kv_heads)
     int64_t sequences;
     const int64_t *q_offsets, *k_offsets;  // [sequences + 1]; kept until peft_backward
-    float scale;                           // of q k^T; 0: 1. (T5 has none; others 1/sqrt(head_size))
-    bool causal;                           // the last query of a sequence sees its last key
-    // causal: a query sees its own position's key and the window - 1 before it; 0: all
-    int64_t window;
-    peft_tensor *bias;                     // T5's relative positions [buckets, heads], or NULL
-    bool bidirectional;                    // of the buckets
+    float scale;        // of q k^T; 0: 1. (T5 has none; others 1/sqrt(head_size))
+    bool causal;        // the last query of a sequence sees its last key
+    int64_t window;     // causal: a query sees the key of its own position and window - 1 before it; 0: all
+    peft_tensor *bias;  // T5's relative positions [buckets, heads], or NULL
+    bool bidirectional; // of the buckets
     int64_t max_distance;
-    float dropout;  // of the probabilities
+    float dropout;      // of the probabilities
 } peft_attention_desc;
 PEFTDEF peft_tensor *peft_attention(peft_tape *tape, const peft_attention_desc *desc);
 
-// Softmax cross-entropy fused with the projection to the vocabulary: the sum over rows with labels[i] != -100 of
-// -log softmax(x W^T)[labels[i]], divided by `denominator` (0: the number of such rows). Logits exist for a slice of rows at a time.
-// A trainable weight receives its gradient in this call already, so the result must be the loss itself, not a part of it.
-PEFTDEF peft_tensor *peft_cross_entropy(peft_tape *tape, peft_tensor *x, peft_tensor *weight, const int32_t *labels,
-                                        double denominator);
-// ---------------------------------------------------------------------------------------------------------------------
+// Softmax cross-entropy fused with the projection to the vocabulary: the sum over rows with labels[i] != -100
+// of -log softmax(x W^T)[labels[i]], divided by `denominator` (0: the number of such rows). Logits exist for
+// a slice of rows at a time. A trainable weight gets its gradient in this call, so the result must be the
+// loss itself, not a part of it.
+PEFTDEF peft_tensor *peft_cross_entropy(
+    peft_tape *tape, peft_tensor *x, peft_tensor *weight, const int32_t *labels, double denominator);
+// ------------------------------------------------------------
 // >>quantization: frozen weights in 4 or 8 bits
 //
-// Blocks of consecutive weights (row by row, running on over the ends of rows; the last one may be short) share a scale:
-//     PEFT_NF4, PEFT_FP4   weight = map[code] * absmax, two codes per byte, the first in the high half. Byte for byte what bitsandbytes
-//                          makes and reads (Dettmers et al. 2023, QLoRA): codes, scales, maps and their names in checkpoints
+// Blocks of consecutive weights (running on over the ends of rows; the last may be short) share a scale:
+//     PEFT_NF4, PEFT_FP4   weight = map[code] * absmax, two codes per byte, the first in the high half,
+//                          byte for byte as bitsandbytes (Dettmers et al. 2023, QLoRA)
 //     PEFT_I8              weight = code * absmax / 127, code = -127..127, rounded to nearest
-// Products with such weights expand them while packing; the matrix never exists in f32. Products of at most four rows of x (decoding) with
-// 4-bit weights are computed in 16-bit integers, within about 5e-5 of the result's size. They are frozen: peft_require_grad makes a
-// tensor f32.
+// Products expand such weights while packing them: the f32 matrix never exists. With at most four rows of x
+// (decoding) 4-bit products are computed in 16-bit integers, within about 5e-5 of the result's size.
 //
 //     peft_quantize_desc d = {PEFT_NF4, 64, true};
 //     peft_tensor *small;  peft_quantize(ctx, weight, &d, &small);   // 4.127 bits a weight
 //     ... peft_linear(tape, x, small, bias) ...
 //     peft_tensor_destroy(ctx, small);
 
-// The scales of a quantized tensor. tensor->data holds the codes: (rows * cols + 1) / 2 bytes, or rows * cols of PEFT_I8.
+// tensor->data holds the codes: (rows * cols + 1) / 2 bytes, or rows * cols of PEFT_I8.
 struct peft_quant {
     int64_t block;               // weights per scale: 32, 64, ... 4096; PEFT_I8 also 16
     int block_shift;             // its logarithm
     int64_t block_count;         // ceil(rows * cols / block)
-    const float *absmax;         // [block_count] largest magnitude of each block (PEFT_I8: over 127). NULL: double quantization, where
-    const uint8_t *codes;        //   absmax = nested_map[codes[b]] * nested_absmax[b / 256] + nested_offset
-    const float *nested_absmax;  //   [ceil(block_count / 256)]
-    const float *nested_map;     //   [256]
+    const float *absmax;         // [block_count] largest magnitude of each block (PEFT_I8: over 127), or NULL
+    // Double quantization: absmax[b] = nested_map[codes[b]] * nested_absmax[b / 256] + nested_offset
+    const uint8_t *codes;        // [block_count]
+    const float *nested_absmax;  // [ceil(block_count / 256)]
+    const float *nested_map;     // [256]
     float nested_offset;
     const float *map;            // [16] what a code stands for; NULL: PEFT_I8
     peft_dtype source;           // the type of the weights before
@@ -321,9 +363,10 @@ typedef struct peft_quantize_desc {
     bool double_quant;  // the scales in 8 bits too (not PEFT_I8): saves 0.37 bits a weight at block 64
 } peft_quantize_desc;
 
-// A new tensor owned by the caller, with the name (by reference), shape and layout of `source`, which may be of any type. `desc` may
-// be NULL. PEFT_ERROR_NUMERIC: a NaN or an infinity, by tensor and index. On failure *out is NULL.
-PEFTDEF peft_status peft_quantize(peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *desc, peft_tensor **out);
+// A new tensor of the caller's with the name (by reference), shape and layout of `source`, which may be of
+// any type. `desc` may be NULL. PEFT_ERROR_NUMERIC: a NaN or an infinity, by tensor and index.
+PEFTDEF peft_status peft_quantize(
+    peft_context *ctx, const peft_tensor *source, const peft_quantize_desc *desc, peft_tensor **out);
 // The weights of a tensor of any type as f32; `out` holds rows * cols.
 PEFTDEF peft_status peft_dequantize(peft_context *ctx, const peft_tensor *tensor, float *out);
 
@@ -332,37 +375,40 @@ typedef struct peft_quantize_error {
     double max, mean;  // of the magnitudes of the differences
 } peft_quantize_error;
 
-// How far two tensors of one shape and any types are apart: what quantization has cost.
-PEFTDEF peft_status peft_quantize_compare(peft_context *ctx, const peft_tensor *original, const peft_tensor *quantized,
-                                          peft_quantize_error *out);
+// How far apart two tensors of one shape and any types are: what quantization has cost.
+PEFTDEF peft_status peft_quantize_compare(
+    peft_context *ctx, const peft_tensor *original, const peft_tensor *quantized, peft_quantize_error *out);
 // Bytes of a tensor's values, scales and maps included.
 PEFTDEF size_t peft_tensor_bytes(const peft_tensor *tensor);
-// ---------------------------------------------------------------------------------------------------------------------
-// >>checkpoints: named tensors in files (safetensors, one file or a sharded index)
+// ------------------------------------------------------------
+// >>checkpoints: named tensors in files (safetensors, one file or a sharded index; GGUF)
 
 typedef struct peft_archive peft_archive;
 
-// `path`: a .safetensors file, a model.safetensors.index.json, or a folder that holds either. Everything is checked here: header
-// size, JSON, dtype, shape product, offsets. Tensors point into the file where it is mapped or mounted.
+// `path`: a .safetensors file, a model.safetensors.index.json, or a folder that holds either; all is checked
+// here. Tensors point into the file where it is mapped or mounted.
 PEFTDEF peft_status peft_archive_open(peft_context *ctx, const char *path, peft_archive **out);
 PEFTDEF void peft_archive_close(peft_archive *archive);
 PEFTDEF int64_t peft_archive_count(const peft_archive *archive);
-// The i-th tensor: name, shape (rank <= 2 as it is; higher ranks as [first, rest]), type and data. Owned by the archive. A tensor of
-// a type that peft_dtype lacks (I64, ...) has data NULL. Scalars are [1, 1]; vectors [1, n]. A weight that bitsandbytes has quantized
-// to 4 bits is one tensor of type PEFT_NF4 or PEFT_FP4; its parts (<name>.absmax, .quant_map, .quant_state..., ...) do not count.
+// The i-th tensor. Scalars are [1, 1], vectors [1, n], ranks above 2 [first, rest]. A type that peft_dtype
+// lacks (I64, ...) has data NULL. A weight in bitsandbytes' 4 bits is one tensor; its parts (<name>.absmax,
+// ...) do not count.
 PEFTDEF const peft_tensor *peft_archive_at(const peft_archive *archive, int64_t i);
-PEFTDEF const peft_tensor *peft_archive_find(const peft_archive *archive, const char *name);  // NULL: not there
+// NULL: not there
+PEFTDEF const peft_tensor *peft_archive_find(const peft_archive *archive, const char *name);
 
-// Writes tensors (their names, shapes, types) as one safetensors file, in the order given (wider values first, so that all lie
-// aligned), with {"format":"pt"} as metadata. PEFT_NF4 and PEFT_FP4 as bitsandbytes writes them. PEFT_I8: <name> I8 [rows, cols],
-// <name>.scale F32 [blocks], <name>.quant_state.peft__int8: JSON {"quant_type": "int8", "blocksize", "dtype", "shape"} as U8.
-PEFTDEF peft_status peft_safetensors_write(peft_context *ctx, const char *path, const peft_tensor *const *tensors, int64_t count);
+// Writes one safetensors file in the order given, wider types first, with {"format":"pt"} as metadata:
+// PEFT_NF4 and PEFT_FP4 as bitsandbytes does; PEFT_I8 as <name> I8 [rows, cols], <name>.scale F32 [blocks]
+// and <name>.quant_state.peft__int8, JSON {"quant_type": "int8", "blocksize", "dtype", "shape"} as U8.
+PEFTDEF peft_status peft_safetensors_write(
+    peft_context *ctx, const char *path, const peft_tensor *const *tensors, int64_t count);
 
-// GGUF (docs/gguf.md of ggml-org/ggml), versions 2 and 3, little-endian: metadata and tensors in one file, often quantized in blocks.
-// Everything that the file claims is checked when it is opened: lengths, counts, types, dimensions, offsets, alignment.
+// GGUF (docs/gguf.md of ggml-org/ggml), versions 2 and 3, little-endian: metadata and tensors in one file.
+// All that the file claims is checked when it is opened.
 typedef struct peft_gguf peft_gguf;
 
-// ggml's numbers of the formats that can be read. A block of 32 values, of 256 in the _K formats, shares its scales.
+// ggml's numbers of the formats that can be read. A block of 32 values, of 256 in the _K formats, shares its
+// scales.
 typedef enum peft_ggml_type {
     PEFT_GGML_F32 = 0,
     PEFT_GGML_F16 = 1,
@@ -378,28 +424,31 @@ typedef enum peft_ggml_type {
     PEFT_GGML_IQ4_NL = 20,
     PEFT_GGML_BF16 = 30
 } peft_ggml_type;
-PEFTDEF const char *peft_ggml_type_name(int type);  // "Q4_K", also of formats that can only be skipped; "unknown" for no format
+PEFTDEF const char *peft_ggml_type_name(int type);  // "Q4_K", ...; else "unknown"
 
 typedef struct peft_gguf_tensor {
     const char *name;  // ggml's, such as blk.0.attn_q.weight
     int rank;          // 0 to 4
-    int64_t dims[4];   // ggml's order: dims[0] is the length of a row, the product of the others the number of rows; 1 behind the rank
+    // ggml's order: dims[0] is the length of a row, the others multiply to the number of rows
+    int64_t dims[4];
     int type;          // of peft_ggml_type, or another one of ggml's that can only be skipped
-    const void *data;  // row after row; within the file where it is mapped or mounted, and as aligned as the file has it
+    const void *data;  // row after row, within the file, and as aligned as the file has it
     int64_t size;      // bytes
 } peft_gguf_tensor;
 
 PEFTDEF peft_status peft_gguf_open(peft_context *ctx, const char *path, peft_gguf **out);
-PEFTDEF void peft_gguf_close(peft_gguf *gguf);  // NULL is fine
+PEFTDEF void peft_gguf_close(peft_gguf *gguf);
 PEFTDEF int64_t peft_gguf_count(const peft_gguf *gguf);
-PEFTDEF const peft_gguf_tensor *peft_gguf_at(const peft_gguf *gguf, int64_t i);  // owned by the gguf; NULL: no such tensor
+PEFTDEF const peft_gguf_tensor *peft_gguf_at(const peft_gguf *gguf, int64_t i);  // NULL: no such tensor
 PEFTDEF const peft_gguf_tensor *peft_gguf_find(const peft_gguf *gguf, const char *name);
-// Rows [first_row, first_row + rows) of tensor i as f32, exactly as ggml's formulas have them; `out` holds rows * dims[0] values.
+// `rows` rows of tensor i from first_row, as f32 by ggml's formulas; `out` holds rows * dims[0] values.
 // PEFT_ERROR_UNSUPPORTED: a format that is not in peft_ggml_type.
-PEFTDEF peft_status peft_gguf_to_f32(const peft_gguf *gguf, int64_t i, int64_t first_row, int64_t rows, float *out);
+PEFTDEF peft_status peft_gguf_to_f32(
+    const peft_gguf *gguf, int64_t i, int64_t first_row, int64_t rows, float *out);
 
-// Metadata. A key that is not there, or not of that kind, gives `missing` (NULL, -1 for the calls without it). Integers beyond 2^53
-// are rounded. Strings of arrays are not NUL-terminated: `size` receives their bytes.
+// Metadata. A key that is not there, or not of that kind, gives `missing` (else NULL or -1). Integers beyond
+// 2^53 are rounded. Strings of arrays are not NUL-terminated: `size` receives their bytes. Booleans as
+// numbers are 0 and 1.
 PEFTDEF int64_t peft_gguf_key_count(const peft_gguf *gguf);
 PEFTDEF const char *peft_gguf_key(const peft_gguf *gguf, int64_t i);
 PEFTDEF const char *peft_gguf_string(const peft_gguf *gguf, const char *key, const char *missing);
@@ -407,7 +456,7 @@ PEFTDEF double peft_gguf_number(const peft_gguf *gguf, const char *key, double m
 PEFTDEF bool peft_gguf_bool(const peft_gguf *gguf, const char *key, bool missing);
 PEFTDEF int64_t peft_gguf_array_count(const peft_gguf *gguf, const char *key);
 PEFTDEF const char *peft_gguf_array_string(const peft_gguf *gguf, const char *key, int64_t i, size_t *size);
-PEFTDEF double peft_gguf_array_number(const peft_gguf *gguf, const char *key, int64_t i, double missing);  // booleans are 0 and 1
+PEFTDEF double peft_gguf_array_number(const peft_gguf *gguf, const char *key, int64_t i, double missing);
 
 // GGUF's numbers of the types of metadata.
 typedef enum peft_gguf_type {
@@ -426,24 +475,27 @@ typedef enum peft_gguf_type {
     PEFT_GGUF_F64
 } peft_gguf_type;
 
-// Collects metadata and tensors, then writes them as version 3, aligned to 32. Keys and strings are copied. PEFT_ERROR_ARGUMENT: a
-// key or tensor that is there already, a number that its type cannot hold.
+// Collects metadata and tensors, then writes them as version 3, aligned to 32. Keys and strings are copied.
+// PEFT_ERROR_ARGUMENT: a key or tensor that is there already, a number that its type cannot hold.
 typedef struct peft_gguf_writer peft_gguf_writer;
 PEFTDEF peft_status peft_gguf_writer_create(peft_context *ctx, peft_gguf_writer **out);
-PEFTDEF void peft_gguf_writer_destroy(peft_gguf_writer *writer);  // NULL is fine
+PEFTDEF void peft_gguf_writer_destroy(peft_gguf_writer *writer);
 PEFTDEF peft_status peft_gguf_set_string(peft_gguf_writer *writer, const char *key, const char *value);
-PEFTDEF peft_status peft_gguf_set_strings(peft_gguf_writer *writer, const char *key, const char *const *values, int64_t count);
-PEFTDEF peft_status peft_gguf_set_number(peft_gguf_writer *writer, const char *key, peft_gguf_type type,
-                                         double value);  // BOOL: 0 or 1
-PEFTDEF peft_status peft_gguf_set_numbers(peft_gguf_writer *writer, const char *key, peft_gguf_type type, const double *values,
-                                          int64_t count);
-// `type`: PEFT_GGML_F32, F16, BF16, Q8_0 or Q4_0, whose blocks must divide the columns. The tensor is converted while it is written
-// and must live until then; its own name plays no part. Names have at most 63 bytes.
-PEFTDEF peft_status peft_gguf_add(peft_gguf_writer *writer, const char *name, const peft_tensor *tensor, peft_ggml_type type);
+PEFTDEF peft_status peft_gguf_set_strings(
+    peft_gguf_writer *writer, const char *key, const char *const *values, int64_t count);
+PEFTDEF peft_status peft_gguf_set_number(
+    peft_gguf_writer *writer, const char *key, peft_gguf_type type, double value);
+PEFTDEF peft_status peft_gguf_set_numbers(peft_gguf_writer *writer, const char *key, peft_gguf_type type,
+    const double *values, int64_t count);
+// `type`: PEFT_GGML_F32, F16, BF16, Q8_0 or Q4_0, whose blocks must divide the columns. The tensor is
+// converted while it is written and must live until then. `name`, not the tensor's own, has at most 63 bytes.
+PEFTDEF peft_status peft_gguf_add(peft_gguf_writer *writer, const char *name, const peft_tensor *tensor,
+    peft_ggml_type type);
 // PEFT_ERROR_NUMERIC: a value that F16, Q8_0 or Q4_0 cannot hold, by tensor name.
 PEFTDEF peft_status peft_gguf_write(peft_gguf_writer *writer, const char *path);
-// ---------------------------------------------------------------------------------------------------------------------
-// >>tokenizers: SentencePiece unigram (T5) and BPE (Llama 2), byte-level BPE (GPT-2, Llama 3, Qwen2), all of tokenizer.json
+// ------------------------------------------------------------
+// >>tokenizers: SentencePiece unigram (T5) and BPE (Llama 2), byte-level BPE (GPT-2, Llama 3, Qwen2),
+// tokenizer.json
 
 typedef struct peft_tokenizer peft_tokenizer;
 
@@ -459,91 +511,95 @@ typedef struct peft_special_ids {
 } peft_special_ids;
 
 // `path` is one of
-//   tokenizer.json                  Hugging Face: everything that the tokenizers library (0.23) does with it, except
-//                                   dropout, UnicodeScripts, CTC and templates with more than one text, which are
-//                                   errors that name the step; a key that is not known is an error, too
+//   tokenizer.json                  HF's tokenizers (0.23): all but dropout, UnicodeScripts, CTC and
+//   templates
+//                                   of several texts, which are errors by name, as is an unknown key
 //   spiece.model, tokenizer.model   SentencePiece's ModelProto: unigram, or BPE with or without byte fallback
 //   vocab.json or encoder.json      GPT-2's, with merges.txt or vocab.bpe beside it
 //   a path that ends in .gguf       the vocabulary within (llama, gpt2 or t5)
-// or a directory that holds one, tried in this order. In a directory tokenizer_config.json, special_tokens_map.json
-// and added_tokens.json count too, and a SentencePiece model is what the class named there (T5Tokenizer,
-// LlamaTokenizer, GemmaTokenizer) makes of it: the ids are those of AutoTokenizer (transformers 5). By itself it is
-// what sentencepiece makes of it. The file is checked as it is read; nothing of it is kept open.
-// A T5 vocabulary without sentinels gets <extra_id_99> .. <extra_id_0> behind its pieces, as Hugging Face does.
-// Character classes are those of Unicode 14, normalization forms of Unicode 12 as in that library. Its own tables
-// are of several versions (punctuation 8, accents 9, lower case 16): younger characters may be cut in other places.
+// or a folder that holds one, tried in this order. In a folder tokenizer_config.json, special_tokens_map.json
+// and added_tokens.json count too, and the ids are those of AutoTokenizer (transformers 5). A SentencePiece
+// model by itself is what sentencepiece makes of it; a T5 vocabulary without sentinels gets <extra_id_99> ..
+// <extra_id_0> behind its pieces. Character classes are those of Unicode 14, normalization of Unicode 12:
+// younger characters may be cut differently.
 PEFTDEF peft_status peft_tokenizer_load(peft_context *ctx, const char *path, peft_tokenizer **out);
 PEFTDEF void peft_tokenizer_destroy(peft_tokenizer *tokenizer);
 
-// Appends the ids of n bytes of text, exactly those of sentencepiece or of Hugging Face; no bos or eos is added. Invalid UTF-8 counts
-// as U+FFFD (byte-level: as its bytes). A special token that is written out in the text is plain text: text from outside cannot
-// forge one. On failure `ids` is as before.
+// Appends the ids of n bytes of text, without bos and eos. Invalid UTF-8 counts as U+FFFD (byte-level: as its
+// bytes). A special token written out in the text is plain text: nobody can forge one.
 PEFTDEF peft_status peft_encode(const peft_tokenizer *tokenizer, const char *text, size_t n, peft_ids *ids);
-// The same, but </s>, <pad>, <unk>, <extra_id_0>, <|eot_id|>, ... in the text become their ids, as in Hugging Face: for templates.
-PEFTDEF peft_status peft_encode_special(const peft_tokenizer *tokenizer, const char *text, size_t n, peft_ids *ids);
-// The same with the ids around the text that Hugging Face's add_special_tokens=True gives: those of tokenizer.json's post_processor.
-PEFTDEF peft_status peft_encode_full(const peft_tokenizer *tokenizer, const char *text, size_t n, peft_ids *ids);
-// NUL-terminated text, to be freed with peft_free; `size` (may be NULL) without the NUL. skip_special leaves out control
-// tokens and sentinels. The unknown token prints as " ⁇ " (SentencePiece, GGUF), or is a special token as any other
-// (tokenizer.json, directories); ids behind the vocabulary (padding of the embedding) as nothing.
-PEFTDEF peft_status peft_decode(const peft_tokenizer *tokenizer, const int32_t *ids, int64_t n, bool skip_special, char **text,
-                                size_t *size);
+// The same, but </s>, <pad>, <extra_id_0>, <|eot_id|>, ... in the text become their ids, as in HF: for
+// templates.
+PEFTDEF peft_status peft_encode_special(
+    const peft_tokenizer *tokenizer, const char *text, size_t n, peft_ids *ids);
+// The same with what HF's add_special_tokens=True puts around the text: tokenizer.json's post_processor.
+PEFTDEF peft_status peft_encode_full(
+    const peft_tokenizer *tokenizer, const char *text, size_t n, peft_ids *ids);
+// `size` (may be NULL): bytes without the NUL. skip_special leaves out control tokens and sentinels. The
+// unknown token prints as " ⁇ " (SentencePiece, GGUF) or its text (others), ids behind the vocabulary as
+// nothing.
+PEFTDEF peft_status peft_decode(const peft_tokenizer *tokenizer, const int32_t *ids, int64_t n,
+    bool skip_special, char **text, size_t *size);
 
-PEFTDEF int64_t peft_vocab_size(const peft_tokenizer *tokenizer);                  // sentinels and added tokens included
-PEFTDEF const char *peft_token_text(const peft_tokenizer *tokenizer, int32_t id);  // as the vocabulary writes it; NULL: no such id
+PEFTDEF int64_t peft_vocab_size(const peft_tokenizer *tokenizer);  // sentinels and added tokens included
+// as stored; NULL: no such id
+PEFTDEF const char *peft_token_text(const peft_tokenizer *tokenizer, int32_t id);
 PEFTDEF int32_t peft_token_id(const peft_tokenizer *tokenizer, const char *text);  // -1: no such token
 PEFTDEF peft_special_ids peft_tokenizer_special(const peft_tokenizer *tokenizer);
-// ---------------------------------------------------------------------------------------------------------------------
-// >>models: T5 v1.0, T5 v1.1 and FLAN-T5 as Hugging Face ships them
+// ------------------------------------------------------------
+// >>models: T5, GPT-2, GPT-NeoX, Llama, Mistral, Qwen2 and their kin, as Hugging Face ships them
 
 typedef struct peft_model peft_model;
 
 typedef struct peft_model_desc {
     peft_context *context;
-    // Every key of config.json (and every one of GGUF's) is computed, known to be without effect on the
-    // function, or an error that names it with its value. Unknown ones that are null, false or empty are
-    // warnings.
-    const char *path;          // folder with config.json, model.safetensors (or its sharded index) and, if there, the tokenizer; or a
-                               // file in itself, .gguf. Of its formats
-                               // Q8_0, Q6_K and Q5_0 become PEFT_I8, Q4_0 and IQ4_NL PEFT_Q4, bit for bit; those with minima (Q4_K) f32
-    const char *tokenizer;     // from here instead, as peft_tokenizer_load
-    bool config_only;          // build the architecture from config.json with random weights (tests, benchmarks)
-    uint64_t seed;             // of the random weights
-    // How the matrices of the blocks' linear modules are kept, whatever float format the file has. PEFT_F32 (0): as stored; PEFT_F16,
-    // PEFT_BF16: rounded; PEFT_NF4, PEFT_FP4, PEFT_I8: quantized, frozen, as QLoRA trains on them. One after the other, so that never
-    // more than one exists twice. Norms, biases and tables of positions are small and stay; so do weights that are quantized already.
+    // A folder with config.json, model.safetensors (or its sharded index) and, if there, the tokenizer; or a
+    // .gguf file. GGUF's Q8_0, Q6_K and Q5_0 become PEFT_I8, Q4_0 and IQ4_NL PEFT_Q4, bit for bit; others
+    // f32. A key of config.json or GGUF is computed, known to have no effect, or an error that names it with
+    // its value; unknown ones that are null, false or empty are warnings.
+    const char *path;
+    const char *tokenizer;  // from here instead, as peft_tokenizer_load
+    bool config_only;       // the architecture from config.json with random weights (tests, benchmarks)
+    uint64_t seed;          // of the random weights
+    // How the matrices of the blocks' linear modules are kept. PEFT_F32 (0): as stored; PEFT_F16, PEFT_BF16:
+    // rounded; PEFT_NF4, PEFT_FP4, PEFT_I8: quantized and frozen, as QLoRA trains on them. What is quantized
+    // already stays so.
     peft_dtype weights;
-    int64_t block;             // of quantized weights: peft_quantize_desc
+    int64_t block;          // of quantized weights: peft_quantize_desc
     bool double_quant;
-    peft_dtype embeddings;     // the same for the embedding and the output layer, which each new token reads whole: in bits often a
-                               // third of a small model. peft_model_save in any format gives them back as floats
+    // the same for the embedding and the output layer, often a third of a small model
+    peft_dtype embeddings;
 } peft_model_desc;
 
 enum { PEFT_FUSED_NOT = 0, PEFT_FUSED_THIRDS, PEFT_FUSED_HEADS };  // [3, heads, size] and [heads, 3, size]
 
 // How the frequencies of rotary positions are stretched: rope_type of rope_parameters (transformers 5) or
-// rope_scaling (before). "longrope" and others are PEFT_ERROR_UNSUPPORTED by name. Dynamic scaling begins
-// behind max_positions: longer texts are PEFT_ERROR_UNSUPPORTED.
-typedef enum peft_rope_kind { PEFT_ROPE_DEFAULT = 0, PEFT_ROPE_LINEAR, PEFT_ROPE_DYNAMIC, PEFT_ROPE_LLAMA3,
-                             PEFT_ROPE_YARN } peft_rope_kind;
+// rope_scaling (before). "longrope" and others are PEFT_ERROR_UNSUPPORTED by name, and so are texts longer
+// than max_positions with PEFT_ROPE_DYNAMIC, whose scaling begins there.
+typedef enum peft_rope_kind {
+    PEFT_ROPE_DEFAULT = 0,
+    PEFT_ROPE_LINEAR,
+    PEFT_ROPE_DYNAMIC,
+    PEFT_ROPE_LLAMA3,
+    PEFT_ROPE_YARN
+} peft_rope_kind;
 
 typedef struct peft_config {
     const char *model_type;  // "t5", "mt5", "umt5", "gpt2", "gpt_neox", "llama", "mistral", "qwen2"
     bool encoder_decoder;
-    int64_t vocab_size, d_model, d_kv, d_ff, layers, decoder_layers, heads, kv_heads;  // layers: the encoder's; decoder-only: 0
+    int64_t vocab_size, d_model, d_kv, d_ff;
+    int64_t layers, decoder_layers, heads, kv_heads;  // layers: the encoder's; decoder-only models: 0
     int64_t buckets, max_distance;  // of T5's relative positions
     int64_t max_positions;          // the context window; 0: no limit
-    // keys that a query sees at most, its own position's among them; 0: all before it
-    int64_t window;
+    int64_t window;                 // keys that a query sees at most, its own among them; 0: all before it
     const bool *windowed;           // [decoder_layers] which layers have that window; NULL: all
-    int64_t rotary;                 // dimensions of a head that rotary positions turn; 0: none
+    int64_t rotary;                 // dimensions of a head that rotary positions rotate; 0: none
     peft_rope_kind rope;
-    // the base; what the frequencies of the other kinds are divided by
-    double rope_theta, rope_factor;
-    // Llama 3: the two frequency factors, YaRN: beta_slow and beta_fast; the context before
-    double rope_low, rope_high, rope_original;
-    double rope_attention;                          // YaRN: factor of the cosines and sines
-    bool rope_exact;                                // YaRN: its bounds are not rounded ("truncate": false)
+    double rope_theta, rope_factor; // the base; what the other kinds divide the frequencies by
+    double rope_low, rope_high;     // Llama 3: the two frequency factors; YaRN: beta_slow, beta_fast
+    double rope_original;           // the context before
+    double rope_attention;          // YaRN: factor of the cosines and sines
+    bool rope_exact;                // YaRN: its bounds are not rounded ("truncate": false)
     float epsilon, dropout, scale;  // scale: of q k^T
     bool scale_by_layer;            // GPT-2: layer i divides `scale` by i + 1
     bool scale_output;              // T5 v1.0: what the head reads is divided by sqrt(d_model)
@@ -554,80 +610,79 @@ typedef struct peft_config {
     int fused;                      // how q, k and v lie in one matrix, PEFT_FUSED_...
     peft_activation_kind activation;
     int32_t pad_id, eos_id, bos_id, decoder_start_id;  // -1: none
-    int32_t more_ends[4];           // what else ends an answer: the rest of eos_token_id where it is a list, and generation_config.json's
+    int32_t more_ends[4];           // what else ends an answer, by config.json and generation_config.json
     int more_end_count;
 } peft_config;
 
 PEFTDEF peft_status peft_model_load(const peft_model_desc *desc, peft_model **out);
 PEFTDEF void peft_model_destroy(peft_model *model);
-// Weights and config.json: a folder that peft_model_load and HF read. Saved under a temporary name first. PEFT_F32, PEFT_F16, PEFT_BF16:
-// everything in that format. PEFT_NF4, PEFT_FP4, PEFT_I8: linear weights that have this type already as they
-// are, the others quantized
-// (blocks of 64; in 4 bits without T5's wo, which transformers keeps wide), the rest as it is; config.json
-// then says how, as bitsandbytes wants it (4 bits; the 8-bit format is this library's).
-// A path that ends in .gguf: one file with the tokenizer, which llama.cpp reads too. PEFT_I8 is its Q8_0 there (matrices whose rows do
-// not divide into blocks of 32 stay f16). What GGUF has no place for is PEFT_ERROR_UNSUPPORTED by name.
+// A folder with weights and config.json that peft_model_load and HF read, written under a temporary name
+// first. PEFT_F32, PEFT_F16, PEFT_BF16: all in that format. PEFT_NF4, PEFT_FP4, PEFT_I8: linear weights of
+// this type as they are, the others quantized in blocks of 64 (in 4 bits without T5's wo, which transformers
+// keeps wide), the rest unchanged; config.json says how, as bitsandbytes wants it (the 8-bit format is this
+// library's). A path that ends in .gguf: one file with the tokenizer, which llama.cpp reads too. PEFT_I8 is
+// Q8_0 there; matrices whose rows are no multiple of 32 stay f16. What GGUF has no place for is
+// PEFT_ERROR_UNSUPPORTED by name.
 PEFTDEF peft_status peft_model_save(peft_model *model, const char *folder, peft_dtype type);
 
-// More tokens than the vocabulary has, as Hugging Face's add_tokens and resize_token_embeddings add them.
+// New tokens, as HF's add_tokens and resize_token_embeddings add them.
 typedef struct peft_grow_desc {
     peft_model *model;
-    const char *const *tokens;  // their texts, token_count of them; what is in the vocabulary already is passed over
+    const char *const *tokens;  // their texts; what is in the vocabulary already is passed over
     int64_t token_count;
     bool special;               // they are control tokens: decoding can leave them out
-    int64_t vocab_size;         // rows of the embedding afterwards; default: as many as there are tokens, but never fewer than now
-    float noise;                // a new row is the mean of the old ones and so much of their deviations; 0: sqrt(1e-9), as transformers has
-                                // it; below 0: the mean itself
+    // rows of the embedding afterwards; default: one per token, but never fewer than now
+    int64_t vocab_size;
+    // a new row is the mean of the old ones and so much of their deviations; 0: sqrt(1e-9), as transformers
+    // has it; below 0: the mean itself
+    float noise;
     uint64_t seed;
 } peft_grow_desc;
 
-// The embedding and the output layer get rows, the tokenizer the tokens, which it then finds in texts; saved,
-// both are as Hugging Face
-// has them. Tokens take the ids behind the tokenizer's last one: where the embedding has spare rows (T5: 28),
-// those come first, as they
-// are. Before adapters are made or loaded. All of it or, on failure, nothing; no embedding in few bits
-// (PEFT_ERROR_UNSUPPORTED).
+// The embedding and the output layer get rows, and the tokenizer finds the tokens in texts; saved, both are
+// as HF has them. Ids follow the tokenizer's last one: spare rows of the embedding (T5: 28) come first, as
+// they are. To be called before adapters are made or loaded. PEFT_ERROR_UNSUPPORTED: the embedding is kept in
+// few bits.
 PEFTDEF peft_status peft_model_grow(const peft_grow_desc *desc);
 PEFTDEF const peft_config *peft_model_config(const peft_model *model);
 PEFTDEF const peft_tokenizer *peft_model_tokenizer(const peft_model *model);  // NULL: the folder has none
 PEFTDEF peft_context *peft_model_context(const peft_model *model);
 PEFTDEF int64_t peft_model_parameter_count(const peft_model *model);
 PEFTDEF int64_t peft_model_tensor_count(const peft_model *model);
-PEFTDEF peft_tensor *peft_model_tensor(peft_model *model, int64_t i);             // by position
-PEFTDEF peft_tensor *peft_model_find(peft_model *model, const char *name);        // by HF name, NULL: not there
+PEFTDEF peft_tensor *peft_model_tensor(peft_model *model, int64_t i);
+PEFTDEF peft_tensor *peft_model_find(peft_model *model, const char *name);  // by HF name, NULL: not there
 
 typedef struct peft_adapter peft_adapter;
 
-// A batch: sequences end to end. Source rows source_offsets[i]..[i+1] and decoder rows target_offsets[i]..[i+1] are example i.
-// Decoder-only models: no source; decoder_input are the tokens, and labels[i] is what follows decoder_input[i].
+// A batch: sequences end to end. Example i has source rows source_offsets[i]..source_offsets[i + 1] and
+// decoder rows target_offsets[i]..target_offsets[i + 1]. Decoder-only models have no source.
 typedef struct peft_batch {
     int64_t count;
     const int32_t *source;
     const int64_t *source_offsets;
     const int32_t *decoder_input;  // T5: labels shifted right, decoder_start first
-    const int32_t *labels;         // -100: ignored
+    const int32_t *labels;         // what follows each token of decoder_input; -100: ignored
     const int64_t *target_offsets;
 } peft_batch;
 
-// Which adapters are at work in a call, and how strongly. The base is not touched. Up to PEFT_MAX_PATHS. Low-rank paths, IA3 and
-// bottlenecks can be for some sequences only; virtual tokens and replaced weights are for all: PEFT_ERROR_UNSUPPORTED.
+// An adapter that is at work in a call; the base is not touched. Low-rank paths, IA3 and bottlenecks can be
+// for some sequences only; virtual tokens and replaced weights are for all: PEFT_ERROR_UNSUPPORTED.
 typedef struct peft_active_adapter {
     const peft_adapter *adapter;
-    float scale;  // of low-rank paths; 0: 1
-    int64_t first_sequence, sequence_count;  // works on these sequences of the batch only; sequence_count 0: on all
+    float scale;                             // of low-rank paths; 0: 1
+    int64_t first_sequence, sequence_count;  // of the batch; sequence_count 0: all
 } peft_active_adapter;
 
 // The last hidden states of the decoder [rows, d_model], ready for the head (T5 v1.0: scaled). Rows are those
-// of the batch; where an
-// adapter puts virtual tokens before a decoder-only model's input, every sequence has theirs first.
+// of the batch; an adapter's virtual tokens before a decoder-only model's input come first in every sequence.
 PEFTDEF peft_tensor *peft_model_hidden(peft_model *model, peft_tape *tape, const peft_batch *batch,
-                                       const peft_active_adapter *adapters, int adapter_count);
-PEFTDEF peft_tensor *peft_model_logits(peft_model *model, peft_tape *tape, peft_tensor *hidden, const peft_active_adapter *adapters,
-                                       int adapter_count);  // [rows, vocab]
+    const peft_active_adapter *adapters, int adapter_count);
+PEFTDEF peft_tensor *peft_model_logits(peft_model *model, peft_tape *tape, peft_tensor *hidden,
+    const peft_active_adapter *adapters, int adapter_count);  // [rows, vocab]
 // Mean cross-entropy over labels; `denominator` as in peft_cross_entropy.
 PEFTDEF peft_tensor *peft_model_loss(peft_model *model, peft_tape *tape, const peft_batch *batch,
-                                     const peft_active_adapter *adapters, int adapter_count, double denominator);
-// ---------------------------------------------------------------------------------------------------------------------
+    const peft_active_adapter *adapters, int adapter_count, double denominator);
+// ------------------------------------------------------------
 // >>adapters: parameter-efficient fine-tuning, in Hugging Face peft's formats where it has one
 
 typedef enum peft_method {
@@ -653,31 +708,35 @@ typedef struct peft_method_info {
 PEFTDEF const peft_method_info *peft_method_at(int64_t i);             // NULL: no more
 PEFTDEF const peft_method_info *peft_method_named(const char *name);  // NULL: none
 
-// Where virtual tokens of prompt tuning and P-tuning stand in an encoder-decoder model: before the encoder's input, as in HF peft, whose
-// files have as many rows for a decoder that it does not give them to; before the decoder's; or each half before its own.
-typedef enum peft_prompt_place { PEFT_PROMPT_ENCODER = 0, PEFT_PROMPT_DECODER, PEFT_PROMPT_BOTH } peft_prompt_place;
+// Where virtual tokens of prompt tuning and P-tuning are in an encoder-decoder model: before the encoder's
+// input, as in HF peft (whose files have as many rows for a decoder that it does not use); before the
+// decoder's; half before each.
+typedef enum peft_prompt_place {
+    PEFT_PROMPT_ENCODER = 0,
+    PEFT_PROMPT_DECODER,
+    PEFT_PROMPT_BOTH
+} peft_prompt_place;
 
-// Texts are copied. Lists of names are comma-separated and match as in HF peft: the whole module path or its
-// end behind a dot. "re:" and a Python regular expression stands for the names that match it from end to end.
-// In expressions of a list a comma is written "\,".
+// Names match as in HF peft: the whole module path or its end behind a dot. "re:" and a Python regular
+// expression stand for the names that match it from end to end; a comma within it is written "\,".
 typedef struct peft_adapter_desc {
     peft_model *model;
     peft_method method;
-    int64_t r;                   // LoRA, DoRA: default 8
-    float alpha;                 // default 16
-    float dropout;               // of the low-rank paths' input
-    bool use_rslora;             // scale alpha / sqrt(r) instead of alpha / r
-    bool pissa;                  // LoRA: A and B begin as the weight's r largest singular directions (Meng et al. 2024), see below
-    // names, or "all-linear"; default: the architecture's (T5: "q,v"). LoRA: embeddings, too, when named
-    // ("wte", T5: "embed_tokens"), and heads, tied or not. PEFT_SELECTED: names of parameters, of modules, of
-    // branches ("decoder.block.3"), or "*"
+    int64_t r;                        // LoRA, DoRA: default 8
+    float alpha;                      // default 16
+    float dropout;                    // of the low-rank paths' input
+    bool use_rslora;                  // scale alpha / sqrt(r) instead of alpha / r
+    bool pissa;                       // LoRA: see below
+    // Default: the architecture's (T5: "q,v"); or "all-linear". LoRA: embeddings, too, when named ("wte", T5:
+    // "embed_tokens"), and heads, tied or not. PEFT_SELECTED: names of parameters, of modules, of branches
+    // ("decoder.block.3"), or "*"
     const char *target_modules;
     const char *target_parameters;    // LoRA: parameters by name ("up_proj.weight"), beside target_modules
     const char *exclude_modules;      // LoRA, DoRA, IA3: names that are no targets
     const char *feedforward_modules;  // IA3: those of target_modules whose input is scaled
     const char *bias;                 // LoRA: "none" (default), "all", "lora_only"
     bool lora_bias;                   // LoRA: B has a bias
-    // LoRA, DoRA, IA3: modules that are trained whole; as in HF peft every path that ends so, at a dot or not
+    // LoRA, DoRA, IA3: trained whole; every path that ends so, at a dot or not
     const char *modules_to_save;
     const char *layers_to_transform;  // "0,2,5": only these blocks; default: all
     const char *layers_pattern;       // before a block's number: "layers"; default: a path's first number
@@ -686,64 +745,74 @@ typedef struct peft_adapter_desc {
     // "embed_tokens:3,77;lm_head:5": of these modules
     const char *trainable_token_indices;
     const char *base_model_name_or_path;  // for adapter_config.json; default: what the model was loaded from
-    int64_t num_virtual_tokens;  // soft prompts: default 20
+    int64_t num_virtual_tokens;       // soft prompts: default 20
     peft_prompt_place prompt_place;
-    bool random_init;            // prompt tuning: normal noise instead of sampled vocabulary rows
-    const char *init_text;       // prompt tuning: rows of this text's tokens; prefix tuning: the keys and values that the decoder has for it
-    bool prefix_projection;      // prefix tuning: Linear, tanh, Linear
-    int64_t encoder_hidden;      // width of the network behind a prompt; default d_model
-    bool encoder_lstm;           // P-tuning: a bidirectional LSTM before the MLP; it is not saved either
-    int64_t encoder_layers;      // of that; default 2
-    int64_t bottleneck;          // width of bottleneck adapters; default d_model / reduction_factor
-    float reduction_factor;      // default 16
+    bool random_init;                 // prompt tuning: normal noise instead of sampled vocabulary rows
+    // prompt tuning: rows of this text's tokens; prefix tuning: the decoder's keys and values for it
+    const char *init_text;
+    bool prefix_projection;           // prefix tuning: Linear, tanh, Linear
+    int64_t encoder_hidden;           // width of the network behind a prompt; default d_model
+    bool encoder_lstm;                // P-tuning: a bidirectional LSTM before the MLP; neither is saved
+    int64_t encoder_layers;           // of that; default 2
+    int64_t bottleneck;               // width of bottleneck adapters; default d_model / reduction_factor
+    float reduction_factor;           // default 16
     peft_activation_kind activation;  // theirs; default relu
-    bool pfeiffer;               // behind the feed-forward only, not behind attention
+    bool pfeiffer;                    // behind the feed-forward only, not behind attention
     uint64_t seed;
-    peft_dtype type;             // LoRA without PiSSA: PEFT_F16 or PEFT_BF16 keep A and B, in memory and in files, in 16 bits; what trains
-                                 // them holds them in f32 as well (peft_tensor's narrow). A loaded adapter is f32
+    // LoRA without PiSSA: PEFT_F16 or PEFT_BF16 keep A and B so, in memory and in files, and training holds
+    // f32 master weights. A loaded adapter is f32
+    peft_dtype type;
 } peft_adapter_desc;
 
-// PiSSA would take what A and B begin with out of the base's weights. Here the base stays as it is, for it may serve other adapters: the
-// adapter remembers its beginning and subtracts it, W + s (B A - B0 A0), which is the same function. Files hold it as a plain LoRA of
-// rank 2 r, [A; A0] and [B, -B0], as HF peft's conversion of PiSSA does; loaded again it is one.
+// PiSSA (Meng et al. 2024): A and B begin as the weight's r largest singular directions A0, B0. The paper
+// takes these out of the base; here the base, which may serve other adapters, stays, and the adapter computes
+// W + s (B A - B0 A0), the same function. Files hold a plain LoRA of rank 2 r, [A; A0] and [B, -B0], as HF
+// peft's conversion of PiSSA does.
 PEFTDEF peft_status peft_adapter_create(const peft_adapter_desc *desc, peft_adapter **out);
-// A folder with adapter_config.json and adapter_model.safetensors, as Hugging Face peft saves it. Every key is used,
-// known to be harmless, or refused by name; a number or a text under an unknown key is a warning. While the adapter is
-// at work, tensors of the base that the file has stand for the base's, and for init_lora_weights "pissa" and "olora" the
-// start is taken out of the base again, as HF peft does on loading.
+// A folder with adapter_config.json and adapter_model.safetensors, as HF peft saves it. Every key is used,
+// known to be harmless, or refused by name; a number or a text under an unknown key is a warning. While the
+// adapter is at work, base tensors in its file replace the base's, and for init_lora_weights "pissa" and
+// "olora" its start is subtracted.
 PEFTDEF peft_status peft_adapter_load(peft_model *model, const char *folder, peft_adapter **out);
-// A path that ends in .gguf: LoRA as llama.cpp loads it, the scale folded into its alpha, and into B where modules differ. What it cannot
-// express - other methods, DoRA, trained biases - is PEFT_ERROR_UNSUPPORTED by name.
+// A path that ends in .gguf: LoRA as llama.cpp loads it, the scale folded into its alpha, and into B where
+// modules differ; other methods, DoRA and trained biases are PEFT_ERROR_UNSUPPORTED by name.
 PEFTDEF peft_status peft_adapter_save(const peft_adapter *adapter, const char *folder);
 PEFTDEF void peft_adapter_destroy(peft_adapter *adapter);
-// Puts the adapter into the base weights (f32 from then on). Unmerging restores them bit for bit; the last one merged goes first. Soft
-// prompts and bottlenecks cannot be merged: PEFT_ERROR_UNSUPPORTED.
+// Puts the adapter into the base weights, f32 from then on. Unmerging restores them bit for bit; the last one
+// merged goes first. PEFT_ERROR_UNSUPPORTED: soft prompts and bottlenecks.
 PEFTDEF peft_status peft_adapter_merge(peft_adapter *adapter, float scale);
 PEFTDEF peft_status peft_adapter_unmerge(peft_adapter *adapter);
 
-// What it costs to round merged weights to few bits again. of_update: at 1, rounding is as large as what the adapter has learned.
 typedef struct peft_requantize_error {
     int64_t tensors;
-    double relative;   // Frobenius norm of the error over that of the merged weights, of all tensors together
-    double of_update;  // and over that of what merging had added
+    // Frobenius norm of the rounding error over that of the merged weights, all tensors together
+    double relative;
+    // and over that of what merging had added: at 1, rounding is as large as what was learned
+    double of_update;
     double max, mean;  // of the magnitudes of the error
 } peft_requantize_error;
 
-// After merging: weights that the base has in few bits are quantized again as they were (format, block, double quantization), so that
-// the model is as small as before. All of them or, on failure, none. `error` may be NULL. Unmerging still restores the base.
+// After merging: weights that the base has in few bits are quantized again in their format, so that the model
+// is as small as before. `error` may be NULL. Unmerging still restores the base.
 PEFTDEF peft_status peft_adapter_requantize(peft_adapter *adapter, peft_requantize_error *error);
 PEFTDEF const peft_adapter_desc *peft_adapter_settings(const peft_adapter *adapter);  // defaults filled in
 PEFTDEF int64_t peft_adapter_parameter_count(const peft_adapter *adapter);
 PEFTDEF int64_t peft_adapter_tensor_count(const peft_adapter *adapter);
-PEFTDEF peft_tensor *peft_adapter_tensor(const peft_adapter *adapter, int64_t i);  // names are the keys in the file
-PEFTDEF peft_status peft_adapter_file_size(const peft_adapter *adapter, int64_t *bytes);  // of adapter_model.safetensors
+// names are the keys in the file
+PEFTDEF peft_tensor *peft_adapter_tensor(const peft_adapter *adapter, int64_t i);
+// of adapter_model.safetensors
+PEFTDEF peft_status peft_adapter_file_size(const peft_adapter *adapter, int64_t *bytes);
 
 // One LoRA made of several, as HF peft's add_weighted_adapter defines them. s_i: alpha / r of adapter i.
 typedef enum peft_combine_kind {
-    PEFT_COMBINE_LINEAR = 0,  // A = sum of sqrt(w_i s_i) A_i, B likewise: of equal r. (w_i < 0: sqrt of its size, A negated)
-    PEFT_COMBINE_CAT,         // A_i w_i s_i one below the other, B_i side by side: exactly the weighted sum; the ranks add up
-    PEFT_COMBINE_TIES,        // Yadav et al. 2023: keep the largest `density` of each, elect a sign per entry, average those that agree
-    PEFT_COMBINE_DARE_LINEAR  // Yu et al. 2024: keep each entry with probability `density`, divided by it; then as linear
+    // A = sum of sqrt(w_i s_i) A_i, B likewise: of equal r. (w_i < 0: sqrt(-w_i s_i), A negated)
+    PEFT_COMBINE_LINEAR = 0,
+    // w_i s_i A_i one below the other, B_i side by side: the weighted sum; the ranks add up
+    PEFT_COMBINE_CAT,
+    // Yadav et al. 2023: keep the largest `density`, elect a sign, average those that agree
+    PEFT_COMBINE_TIES,
+    // Yu et al. 2024: keep an entry with probability `density`, divided by it; then as linear
+    PEFT_COMBINE_DARE_LINEAR
 } peft_combine_kind;
 
 typedef struct peft_combine_desc {
@@ -757,82 +826,89 @@ typedef struct peft_combine_desc {
 // The result is an adapter of its own (alpha = r). Errors name what does not fit: a method, a rank, a module.
 PEFTDEF peft_status peft_adapter_combine(const peft_combine_desc *desc, peft_adapter **out);
 
-// The k vocabulary rows nearest to virtual token `token` of a soft prompt, by cosine distance (1 - cosine), nearest first.
-PEFTDEF peft_status peft_prompt_nearest(const peft_adapter *adapter, int64_t token, int64_t k, int32_t *ids, float *distances);
-// ---------------------------------------------------------------------------------------------------------------------
+// The k vocabulary rows nearest to virtual token `token` of a soft prompt, by 1 - cosine, nearest first.
+PEFTDEF peft_status peft_prompt_nearest(const peft_adapter *adapter, int64_t token, int64_t k, int32_t *ids,
+    float *distances);
+// ------------------------------------------------------------
 // >>generation
 
-// Options mean what they mean in HF transformers 4.27's generate, in which "the sequence" is the decoder's, its start token
-// included. Values out of range are PEFT_ERROR_ARGUMENT and the text names the field.
+// Options mean what they mean in HF transformers 4.27's generate, for which "the sequence" is the decoder's,
+// its start token included. Out of range: PEFT_ERROR_ARGUMENT and the field's name.
 typedef struct peft_generate_desc {
     peft_model *model;
     const peft_active_adapter *adapters;
     int adapter_count;
-    const peft_adapter *adapter;  // short for one adapter at scale 1; not together with `adapters`
-    int64_t max_new_tokens;       // default 64
-    int64_t min_new_tokens;       // no end token before that many
-    int64_t beams;                // default 1: greedy
-    float length_penalty;         // beam score = log probability / length^penalty; default 1 (0 is said with -1e-9)
-    bool early_stopping;          // stop when `beams` hypotheses are finished
-    int64_t no_repeat_ngram;      // no sequence of that many tokens occurs twice; 0: off
-    float repetition_penalty;     // > 1 makes repetition rarer (Keskar et al. 2019); 0 or 1: off
-    float temperature;            // 0: greedy (no sampling); with beams must be 0
-    int64_t top_k;                // of sampling (Fan et al. 2018); 0: off. No effect at temperature 0
-    float top_p;                  // of sampling (Holtzman et al. 2020); 0 or 1: off. No effect at temperature 0
-    float min_p;                  // of sampling: no token with less than min_p of the likeliest one's probability; 0: off
-    uint64_t seed;                // of sampling
-    const char *const *stop;      // a text ends before the first of these strings that comes up; not with beams
+    const peft_adapter *adapter;
+    int64_t max_new_tokens;    // default 64
+    int64_t min_new_tokens;    // no end token before that many
+    int64_t beams;             // default 1: greedy
+    // beam score = log probability / length^penalty; default 1 (write 0 as -1e-9)
+    float length_penalty;
+    bool early_stopping;       // stop when `beams` hypotheses are finished
+    int64_t no_repeat_ngram;   // no sequence of that many tokens occurs twice; 0: off
+    float repetition_penalty;  // > 1 makes repetition rarer (Keskar et al. 2019); 0 or 1: off
+    float temperature;         // 0: greedy, without top_k, top_p and min_p; with beams must be 0
+    int64_t top_k;             // of sampling (Fan et al. 2018); 0: off
+    float top_p;               // of sampling (Holtzman et al. 2020); 0 or 1: off
+    float min_p;               // no token with less than min_p of the likeliest one's probability; 0: off
+    uint64_t seed;             // of sampling
+    const char *const *stop;   // a text ends before the first of these strings; not with beams
     int64_t stop_count;
-    bool (*on_text)(const char *piece, size_t size, int64_t prompt, void *user);  // see below; not with beams
+    // Streaming: receives what is new of a text once it is settled: whole UTF-8 characters (not
+    // NUL-terminated), nothing that may begin a stop string. `prompt`: index in the caller's list. False ends
+    // this text. Not with beams
+    bool (*on_text)(const char *piece, size_t size, int64_t prompt, void *user);
     void *on_text_user;
-    struct peft_session *session; // keeps what was read for the next call, see below
+    struct peft_session *session; // keeps what was read for the next call
 } peft_generate_desc;
 
-// Streaming: on_text is given what is new of a prompt's text as soon as it is certain: whole UTF-8 characters (not NUL-terminated), and
-// nothing that may be the beginning of a stop string. `prompt` is its place in the caller's list. False: this text is long enough.
-
-// Ids as HF's generate returns them: T5 begins with decoder_start_token_id, ends with eos if it was reached. Appended to `out`.
-// `ids` end with the model's end token, as T5 was trained. On failure `out` is as before.
-PEFTDEF peft_status peft_generate(const peft_generate_desc *desc, const int32_t *ids, int64_t count, peft_ids *out);
-// Text in (the model's end token is added), text out: NUL-terminated, to be freed with peft_free. NULL on failure.
+// Appends to `out` the ids that HF's generate returns: T5's begin with decoder_start_token_id; eos is last if
+// it was reached. T5's input `ids` end with the end token, as in its training.
+PEFTDEF peft_status peft_generate(
+    const peft_generate_desc *desc, const int32_t *ids, int64_t count, peft_ids *out);
+// Text in (T5: the end token is added), text out.
 PEFTDEF peft_status peft_generate_text(const peft_generate_desc *desc, const char *prompt, char **text);
-// The same for many prompts, which share the work where they can. texts[i] are to be freed one by one; on failure all are NULL.
-// Every prompt is sampled from `seed` anew: its text does not depend on the others' (but for rounding, where scores nearly tie).
-PEFTDEF peft_status peft_generate_texts(const peft_generate_desc *desc, const char *const *prompts, int64_t count, char **texts);
+// The same for many prompts, which share the work where they can; each texts[i] is to be freed. Each is
+// sampled from `seed` anew: a text does not depend on the others (but for rounding, where scores nearly tie).
+PEFTDEF peft_status peft_generate_texts(
+    const peft_generate_desc *desc, const char *const *prompts, int64_t count, char **texts);
 
-// A prompt cache: keys and values of the last prompt and its answer. A call with a session reads only what its prompt does not have in
-// common with them: a conversation that grows, many questions behind one text. For one prompt at a time of a decoder-only model, without
-// beams and without virtual tokens (else PEFT_ERROR_UNSUPPORTED). Another model or other adapters begin anew by themselves; after
-// training either, the session has to be cleared.
+// A prompt cache: the keys and values of the last prompt and its answer. A call reads only what its prompt
+// adds to them: a conversation that grows, many questions behind one text. PEFT_ERROR_UNSUPPORTED: several
+// prompts, an encoder, beams, virtual tokens. Clear it after training.
 typedef struct peft_session peft_session;
 PEFTDEF peft_status peft_session_create(peft_model *model, peft_session **out);
-PEFTDEF void peft_session_destroy(peft_session *session);  // before its model; NULL is fine
+PEFTDEF void peft_session_destroy(peft_session *session);
 PEFTDEF void peft_session_clear(peft_session *session);
 PEFTDEF int64_t peft_session_tokens(const peft_session *session);  // how many it holds
-PEFTDEF int64_t peft_session_reused(const peft_session *session);  // of the last call's prompt, how many were there already
+// of the last call's prompt, how many were there
+PEFTDEF int64_t peft_session_reused(const peft_session *session);
 
-// How likely given completions are: for multiple choice, reranking, evaluation. Texts are cut into tokens as peft_train does it: the
-// prompt and each completion on their own.
+// How likely given completions are: for multiple choice, reranking, evaluation. As in training, the prompt
+// and each completion become tokens on their own.
 typedef struct peft_score_desc {
     peft_model *model;
     const peft_active_adapter *adapters;
     int adapter_count;
-    const peft_adapter *adapter;       // short for one adapter at scale 1
-    const char *prompt;                // of all completions, or
-    const peft_ids *prompt_ids;        // its tokens, with what the model's texts begin or (T5) end with
-    const char *const *completions;    // count of them, or
-    const peft_ids *completion_ids;    // their tokens
+    const peft_adapter *adapter;
+    const char *prompt;              // of all completions, or
+    const peft_ids *prompt_ids;      // its tokens, with what the model's texts begin or (T5) end with
+    const char *const *completions;  // count of them, or
+    const peft_ids *completion_ids;  // their tokens
     int64_t count;
-    bool with_end;                     // the end token counts as the last of each completion; not of completion_ids
-    int64_t *token_counts;             // optional output: tokens of each completion
-    double **token_log_probabilities;  // optional output: of every token, one completion after the other; to be freed with peft_free
+    // the end token counts as the last of each completion; not of completion_ids
+    bool with_end;
+    int64_t *token_counts;           // optional output: tokens of each completion
+    // optional output: of every token, one completion after the other; to be freed
+    double **token_log_probabilities;
 } peft_score_desc;
-// log_probabilities[i]: the sum of log p(token | prompt, tokens before) over completion i, natural logarithm. An empty completion: 0.
+// log_probabilities[i]: the sum of log p(token | prompt, tokens before), natural logarithm. An empty
+// completion: 0.
 PEFTDEF peft_status peft_score_completions(const peft_score_desc *desc, double *log_probabilities);
 
-// Perplexity of a text under a decoder-only model (others: PEFT_ERROR_UNSUPPORTED), in windows that overlap so that every token but the
-// first ones has at least window - stride tokens before it. Where the model's texts begin with a token of their own, the text's first
-// token is predicted from it, else it does not count.
+// Perplexity of a text under a decoder-only model (else PEFT_ERROR_UNSUPPORTED), in windows that overlap so
+// that every token but the first ones has at least window - stride tokens before it. The text's first token
+// counts where the model's texts begin with a token of their own, from which it is predicted.
 typedef struct peft_text_perplexity_desc {
     peft_model *model;
     const peft_active_adapter *adapters;
@@ -845,15 +921,15 @@ typedef struct peft_text_perplexity_desc {
 } peft_text_perplexity_desc;
 #if !defined(PEFT_NO_METRICS)
 struct peft_perplexity_result;
-PEFTDEF peft_status peft_text_perplexity(const peft_text_perplexity_desc *desc, struct peft_perplexity_result *result);
+PEFTDEF peft_status peft_text_perplexity(
+    const peft_text_perplexity_desc *desc, struct peft_perplexity_result *result);
 #endif
-// ---------------------------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------
 // >>data
 
-// A template in Jinja, as Jinja2 3.1 means it (https://jinja.palletsprojects.com): statements for, if, set,
-// macro, call, filter, with, break, continue, raw and `generation`; its expressions, filters, tests and loop
-// variables; methods of Python's strings, lists and dicts. What is not there (extends, include, import,
-// block, autoescape; the filters pprint, striptags, urlize, wordwrap) is an error.
+// A template as Jinja2 3.1 means it (https://jinja.palletsprojects.com), with the methods of Python's
+// strings, lists and dicts, and `generation` blocks. Not there, and errors: extends, include, import, block,
+// autoescape; the filters pprint, striptags, urlize, wordwrap.
 typedef struct peft_template peft_template;
 
 // A template from the net is not trusted. What goes beyond a limit is PEFT_ERROR_ARGUMENT.
@@ -869,9 +945,10 @@ typedef struct peft_template_desc {
     const char *text;
     size_t length;     // of the text; 0: up to its NUL
     const char *name;  // for messages; default "template"
-    bool chat;         // the rules of transformers' chats: trim_blocks and lstrip_blocks; raise_exception and
-                // strftime_now; nothing that changes a list or a dict; its tojson. Default: promptsource's
-                // rules, with zip, choice and most_frequent
+    // The rules of transformers' chats: trim_blocks and lstrip_blocks; raise_exception and strftime_now; its
+    // tojson; lists and dicts cannot be changed. Default: promptsource's rules, with zip, choice and
+    // most_frequent
+    bool chat;
     bool trim_blocks, lstrip_blocks, keep_trailing_newline;
     peft_template_limits limits;
     int64_t (*now)(void *user);  // seconds since 1970 for strftime_now; default: the system's clock, UTC
@@ -880,10 +957,10 @@ typedef struct peft_template_desc {
 } peft_template_desc;
 
 PEFTDEF peft_status peft_template_create(const peft_template_desc *desc, peft_template **out);
-// `json`: an object whose members are the template's names. The text is the template's own, NUL-terminated,
-// until the next rendering. Errors name the template, the line and the expression. `size` may be NULL.
+// `json`: an object whose members are the template's names. The text is the template's own until the next
+// rendering. Errors name the template, the line and the expression. `size` may be NULL.
 PEFTDEF peft_status peft_template_render(peft_template *t, const char *json, size_t length, const char **text,
-                                         size_t *size);
+    size_t *size);
 PEFTDEF void peft_template_destroy(peft_template *t);
 
 // The chat template that a model brings, as transformers applies it.
@@ -892,12 +969,12 @@ typedef struct peft_chat peft_chat;
 typedef struct peft_chat_desc {
     peft_context *context;
     // A folder: tokenizer_config.json's chat_template (a text, or a list of named ones), else
-    // chat_template.jinja. A .gguf: its tokenizer.chat_template. Special tokens come from
-    // tokenizer_config.json and special_tokens_map.json, or from the GGUF
+    // chat_template.jinja; special tokens are those of tokenizer_config.json and special_tokens_map.json. A
+    // .gguf: its tokenizer.chat_template
     const char *path;
     const char *name;  // which of several templates; default "default"
     const char *text;  // a template in place of the model's
-    // of the model: a message that holds one of its special tokens is refused. Default: one that holds
+    // Of the model: a message that holds one of its special tokens is refused. Default: one that holds
     // bos_token, eos_token or another token named beside the template
     const peft_tokenizer *tokenizer;
     peft_template_limits limits;
@@ -905,17 +982,16 @@ typedef struct peft_chat_desc {
     void *now_user;
 } peft_chat_desc;
 
-// PEFT_ERROR_MISSING: the model has no template (peft_chat_format knows three formats by heart); a list of
-// named ones without that name, whose names the message has.
+// PEFT_ERROR_MISSING: the model has no template (peft_chat_format has three formats built in), or none of
+// that name; the message lists the names.
 PEFTDEF peft_status peft_chat_open(const peft_chat_desc *desc, peft_chat **out);
 PEFTDEF void peft_chat_close(peft_chat *chat);
 // `json`: a conversation. {"messages": [{"role", "content"}, ...]} (OpenAI, TRL) or the list alone;
-// {"conversations":
-// [{"from", "value"}]} (ShareGPT); {"instruction", "input", "output"} (Alpaca). Other members (tools,
-// documents, enable_thinking, ...) are names of the template. The text is exactly that of transformers, the
-// chat's own until the next call.
-PEFTDEF peft_status peft_chat_text(peft_chat *chat, const char *json, bool add_generation_prompt,
-                                   const char **text, size_t *size);
+// {"conversations": [{"from", "value"}]} (ShareGPT); {"instruction", "input", "output"} (Alpaca). Other
+// members (tools, documents, enable_thinking, ...) are names of the template. The text is that of
+// transformers, the chat's own until the next call.
+PEFTDEF peft_status peft_chat_text(
+    peft_chat *chat, const char *json, bool add_generation_prompt, const char **text, size_t *size);
 
 // Which parts of a conversation are learned.
 typedef enum peft_chat_turns {
@@ -924,12 +1000,12 @@ typedef enum peft_chat_turns {
     PEFT_TURNS_ALL             // everything
 } peft_chat_turns;
 
-// A conversation as tokens, appended to `ids` and `mask`: 1 for those that are learned, else 0. The answers
-// are what the template's `generation` blocks hold; without such blocks, what an answer adds behind the
+// Appends a conversation's tokens to `ids`, and to `mask` 1 for those that are learned, else 0. Answers are
+// what the template's `generation` blocks hold; without such blocks, what an answer adds behind the
 // generation prompt of the messages before it. PEFT_ERROR_UNSUPPORTED: they cannot be found exactly so. Needs
 // the chat's tokenizer.
 PEFTDEF peft_status peft_chat_tokens(peft_chat *chat, const char *json, peft_chat_turns turns, peft_ids *ids,
-                                     peft_ids *mask);
+    peft_ids *mask);
 
 typedef struct peft_dataset peft_dataset;
 
@@ -937,8 +1013,8 @@ typedef struct peft_dataset peft_dataset;
 typedef enum peft_data_quotes {
     // as RFC4180; but a quoted value of a TSV that goes on over the end of its line is an error
     PEFT_QUOTES_AUTO = 0,
-    PEFT_QUOTES_RFC4180,   // opens a value up to the next quote, line ends and all; "" inside is a quote
-    PEFT_QUOTES_NONE       // a character like any other (Python's csv.QUOTE_NONE)
+    PEFT_QUOTES_RFC4180,  // opens a value up to the next quote, line ends and all; "" inside is a quote
+    PEFT_QUOTES_NONE      // a character like any other (Python's csv.QUOTE_NONE)
 } peft_data_quotes;
 
 // How the texts of prompt and completion are meant.
@@ -947,58 +1023,57 @@ typedef enum peft_template_style {
     PEFT_STYLE_FLAN  // {field} stands for that field, {{ and }} for braces
 } peft_template_style;
 
-// A template whose tags are names of fields only, {{field}} or {{ field }}: strings stand there as they are,
-// other JSON values as their JSON text. {{answers.text[0]}}, {{messages[-1].content}} and {{answers['text']}}
-// stand for values inside of fields. What is null counts as missing.
-// A template with anything more of Jinja in it is Jinja's, as promptsource has it: lists and truths stand
-// there in Python's writing. To print what is undefined or None is PEFT_ERROR_MISSING.
+// A template whose tags are only names, {{field}}, is filled in plainly: strings as they are, other JSON
+// values as JSON text; {{answers.text[0]}}, {{messages[-1].content}} and {{answers['text']}} are values
+// inside of fields; null counts as missing. With anything more it is Jinja, as promptsource has it: lists and
+// truths print as Python writes them, and what is undefined or None is PEFT_ERROR_MISSING.
 typedef struct peft_dataset_desc {
     peft_context *context;
-    // .jsonl, .ndjson, .json (an object per line, or an array of objects), .csv, .tsv
+    // .jsonl, .ndjson, .json (an object per line, or an array of objects), .csv, .tsv (first line: column
+    // names); "-": standard input, whatever of them it is
     const char *path;
-                             //   (first line: column names); "-": standard input, whatever of them it is
-    // template; default "{{prompt}}". Without a completion it may be promptsource's whole form: the prompt,
-    // ||| and the completion, both without white space around them. A record that gives an empty text is left
-    // out, and told in the log
+    // Default "{{prompt}}". Without a completion it may be promptsource's whole form: the prompt, ||| and the
+    // completion, white space around them removed. A record that gives an empty text is left out, and the log
+    // says so
     const char *prompt;
-    const char *completion;  // template; default "{{completion}}"
-    // template of the texts that an answer is chosen from, ||| between them; the other templates see them as
-    // the list answer_choices. Default: none
+    const char *completion;      // default "{{completion}}"
+    // The texts that an answer is chosen from, ||| between them; the other templates see them as the list
+    // answer_choices
     const char *answer_choices;
     peft_template_style style;
-    // Records are conversations, as peft_chat_text takes them, and no template is given: each of the chosen
-    // turns becomes an example, the text before it its prompt. A beginning that the model's prompts get anyway,
-    // and an end token that completions get anyway, are not in the texts
+    // Instead of templates: records are conversations, as peft_chat_text takes them. Each chosen turn becomes
+    // an example, the text before it its prompt, without the beginning and the end token that prompts and
+    // completions get anyway
     peft_chat *chat;
     peft_chat_turns turns;
-    uint64_t seed;           // of Jinja's choice and random, with the number of the record
-    int64_t limit;           // read at most this many examples; 0: all
-    const char *format;      // "jsonl", "json", "ndjson", "csv", "tsv"; default: what the name says
+    uint64_t seed;       // of Jinja's choice and random, with the number of the record
+    int64_t limit;       // read at most this many examples; 0: all
+    const char *format;  // "jsonl", "json", "ndjson", "csv", "tsv"; default: what the name says
     peft_data_quotes quotes;
 } peft_dataset_desc;
 
-// UTF-8, with or without a byte order mark; lines end with LF, CR LF or CR; blank lines are skipped. A bad
-// line (PEFT_ERROR_FORMAT) or a missing field (PEFT_ERROR_MISSING) is an error that names file, line and
-// fields. PEFT_ERROR_ARGUMENT: a template that does not close its {{, that has no field though it is not
-// empty, or that holds a field in single braces (not with PEFT_STYLE_FLAN).
-// PEFT_ERROR_UNSUPPORTED: another format; the message has the line that converts .gz, .parquet and the like.
+// UTF-8, with or without a byte order mark; lines end with LF, CR LF or CR; blank lines are skipped.
+// PEFT_ERROR_FORMAT: a bad line; PEFT_ERROR_MISSING: a field; PEFT_ERROR_ARGUMENT: a template that does not
+// close its {{, has no field, or holds one in single braces (not with PEFT_STYLE_FLAN);
+// PEFT_ERROR_UNSUPPORTED: another format (the message has the line that converts .gz, .parquet and the like).
 // No records: no examples.
 PEFTDEF peft_status peft_dataset_load(const peft_dataset_desc *desc, peft_dataset **out);
 PEFTDEF void peft_dataset_destroy(peft_dataset *data);
 PEFTDEF int64_t peft_dataset_count(const peft_dataset *data);
-// Templates filled in; the dataset's own text, valid until it is destroyed. NULL: i is out of range.
+// The filled templates of example i. NULL: there is no such example.
 PEFTDEF const char *peft_dataset_prompt(const peft_dataset *data, int64_t i);
 PEFTDEF const char *peft_dataset_completion(const peft_dataset *data, int64_t i);
-// The k-th of the texts that answer_choices gave for example i; NULL: there are no more, or none at all.
+// The k-th of the texts that answer_choices gave for example i. NULL: there are no more.
 PEFTDEF const char *peft_dataset_choice(const peft_dataset *data, int64_t i, int64_t k);
-// The names of the first record's fields, "dialogue, id, summary"; "": not from a file. The dataset's own.
+// The names of the first record's fields, "dialogue, id, summary"; "": not from a file.
 PEFTDEF const char *peft_dataset_fields(const peft_dataset *data);
-// Splits off a seeded random part of `fraction` (0..1) of the examples, rounded to the nearest count; both results keep the order
-// of the examples and are new datasets that share nothing with `data`.
-PEFTDEF peft_status peft_dataset_split(const peft_dataset *data, double fraction, uint64_t seed, peft_dataset **rest, peft_dataset **part);
+// Splits off a random part of `fraction` (0..1) of the examples, rounded to the nearest count. Both results
+// keep the order of the examples and share nothing with `data`.
+PEFTDEF peft_status peft_dataset_split(
+    const peft_dataset *data, double fraction, uint64_t seed, peft_dataset **rest, peft_dataset **part);
 
-// Several tasks in one dataset, as T5 and FLAN mix them (Raffel et al. 2020, section 3.5.2): task i makes up
-// min(e_i, cap)^(1/temperature) of the examples, e_i being how many it has.
+// Several tasks in one dataset, as T5 and FLAN mix them (Raffel et al. 2020, section 3.5.2): task i, of e_i
+// examples, makes up a share of min(e_i, cap)^(1/temperature) in the sum of these.
 typedef struct peft_mix_desc {
     const peft_dataset *const *datasets;
     const char *const *names;  // of the tasks; NULL: peft_dataset_task gives NULL
@@ -1006,14 +1081,15 @@ typedef struct peft_mix_desc {
     int64_t cap;               // 0: none
     double temperature;        // default 1: in proportion to size; large: all alike
     int64_t limit;             // examples of the result; default: the sum of min(e_i, cap)
-    uint64_t seed;             // which examples of a task, and their order. A task is used up before any of its examples comes again
+    // of the choice and the order. All examples of a task are used before one is used again
+    uint64_t seed;
 } peft_mix_desc;
 PEFTDEF peft_status peft_dataset_mix(const peft_mix_desc *desc, peft_dataset **out);
-PEFTDEF const char *peft_dataset_task(const peft_dataset *data, int64_t i);  // of a mixture (or a part of one); else NULL
+// of a mixture (or a part of one); else NULL
+PEFTDEF const char *peft_dataset_task(const peft_dataset *data, int64_t i);
 // The examples of several datasets one after the other, in a new one that shares nothing with them.
 PEFTDEF peft_status peft_dataset_join(const peft_dataset *const *datasets, int64_t count, peft_dataset **out);
-// Fills a template, as a dataset's are filled, from "field" -> value pairs of one JSON object. To be freed with
-// peft_free.
+// Fills a template, as a dataset's are filled, from the members of one JSON object.
 PEFTDEF peft_status peft_template_fill(peft_context *ctx, const char *text, const char *json, char **out);
 
 // Conversations as instruction-tuned models were trained on them.
@@ -1028,13 +1104,14 @@ typedef struct peft_chat_message {
     const char *content;
 } peft_chat_message;
 
-// To be freed with peft_free. The token that a model's texts begin with is not in it: peft_generate_text and peft_train put it there.
-// add_generation_prompt: ends where the assistant's answer begins. A message that holds a special token of the format, or the wrong role
-// at its place, is PEFT_ERROR_ARGUMENT: nobody can forge the other's words.
-PEFTDEF peft_status peft_chat_format(peft_context *ctx, peft_chat_kind kind, const peft_chat_message *messages, int64_t count,
-                                     bool add_generation_prompt, char **text);
+// The text has no begin token: peft_generate_text and peft_train put it there. add_generation_prompt: it ends
+// where the assistant's answer begins. PEFT_ERROR_ARGUMENT: a message that holds a special token of the
+// format (nobody can forge the other's words), or a role at the wrong place.
+PEFTDEF peft_status peft_chat_format(peft_context *ctx, peft_chat_kind kind,
+    const peft_chat_message *messages, int64_t count, bool add_generation_prompt, char **text);
 
-// In-context learning (Brown et al. 2020): a prompt of an instruction, examples and a question, counted in tokens.
+// In-context learning (Brown et al. 2020): a prompt of an instruction, examples and a question, counted in
+// tokens.
 typedef struct peft_few_shot_desc {
     peft_context *context;
     const peft_tokenizer *tokenizer;  // counts; needed with a context_window
@@ -1052,30 +1129,35 @@ typedef struct peft_few_shot_desc {
 
 typedef struct peft_few_shot_result {
     char *text;
-    int64_t tokens;    // of the text and one more, that the model's texts begin or end with (0 + 1 without a tokenizer)
+    // of the text, and one that the model's texts begin or end with (1 without a tokenizer)
+    int64_t tokens;
     int64_t chosen;    // examples that were to be shown: `shots`, or as many as there are
     int64_t dropped;   // the first so many of them did not fit
-    int64_t *indices;  // [chosen] their places in the dataset, in the order in which they were to be shown
+    int64_t *indices;  // [chosen] their places in the dataset, in order
 } peft_few_shot_result;
 
-// Where all examples do not fit into context_window - reserve tokens, the first ones are dropped, one after the other: those nearest to the
-// question count most. Not even the question fits: PEFT_ERROR_SHAPE and the numbers. The result is to be freed.
+// Where not all examples fit into context_window - reserve tokens, the first ones are dropped: those nearest
+// to the question count most. PEFT_ERROR_SHAPE and the numbers: not even the question fits.
 PEFTDEF peft_status peft_few_shot(const peft_few_shot_desc *desc, peft_few_shot_result *result);
 PEFTDEF void peft_few_shot_free(peft_context *ctx, peft_few_shot_result *result);
-// ---------------------------------------------------------------------------------------------------------------------
+// ------------------------------------------------------------
 // >>training
 
-// Bytes of state per parameter are what tells these apart. Decay is decoupled in all: weights shrink by learning rate * weight_decay.
+// With the bytes of state per parameter. Decay is decoupled: weights shrink by learning rate * weight_decay.
 typedef enum peft_optimizer_kind {
-    PEFT_ADAMW = 0,   // 8 bytes. Loshchilov & Hutter 2019, HF's defaults: bias correction
-    PEFT_ADAMW_8BIT,  // 2.03. Its moments as bitsandbytes keeps them: 8-bit dynamic maps, blocks of 256 (Dettmers et al. 2022). Tensors
-                      //   of less than 4096 elements stay in f32. A second moment that is not 0 is never rounded to 0
-    PEFT_ADAFACTOR,   // nearly 0. Shazeer & Stern 2018: a matrix's second moments from those of its rows and columns, without momentum,
-                      //   decay 1 - step^-0.8, updates clipped to RMS 1, learning rate as given
-    PEFT_SGD,         // 4. Momentum beta1: m = beta1 m + g
-    PEFT_LION         // 4. Chen et al. 2023: the sign of a mean of gradients; wants a third to a tenth of AdamW's rate
+    PEFT_ADAMW = 0,  // 8. Loshchilov & Hutter 2019, HF's defaults: bias correction
+    // 2.03. Moments as bitsandbytes keeps them: 8-bit dynamic maps, blocks of 256 (Dettmers et al. 2022); f32
+    // in tensors of less than 4096 elements. A second moment is never rounded to 0
+    PEFT_ADAMW_8BIT,
+    // nearly 0. Shazeer & Stern 2018: a matrix's second moments from those of its rows and columns, no
+    // momentum, decay 1 - step^-0.8, updates clipped to RMS 1, learning rate as given
+    PEFT_ADAFACTOR,
+    PEFT_SGD,        // 4. Momentum beta1: m = beta1 m + g
+    // 4. Chen et al. 2023: the sign of a mean of gradients; takes a third to a tenth of AdamW's rate
+    PEFT_LION
 } peft_optimizer_kind;
-PEFTDEF const char *peft_optimizer_name(peft_optimizer_kind kind);                     // "adamw", "adamw8bit", "adafactor", "sgd", "lion"
+// "adamw", "adamw8bit", "adafactor", "sgd", "lion"
+PEFTDEF const char *peft_optimizer_name(peft_optimizer_kind kind);
 PEFTDEF bool peft_optimizer_named(const char *name, peft_optimizer_kind *out);  // false: none is called so
 
 typedef struct peft_optimizer_desc {
@@ -1086,71 +1168,80 @@ typedef struct peft_optimizer_desc {
     float beta1, beta2, epsilon;  // default 0.9, 0.999 (Lion: 0.99), 1e-8
     float weight_decay;           // default 0
     const float *rates;           // [count] factors of the learning rate; NULL: all 1
-    // Where the state is; default: allocated through the context. `state_buffer`: memory of the caller, aligned as malloc's, of at least
-    // peft_optimizer_state_size bytes, which this call zeroes. `state_file` (POSIX): the name for a new file that is mapped into memory,
-    // so that the operating system can move what is not in use out to the disk; it takes the disk space at once and is gone afterwards.
+    // Where the state is; default: allocated through the context. state_buffer: memory of the caller, aligned
+    // as malloc's, of at least peft_optimizer_state_size bytes, which become 0. state_file (POSIX): the name
+    // for a new file that is mapped, so that the system can move to the disk what is not in use; it takes its
+    // space at once and is gone afterwards.
     void *state_buffer;
     size_t state_size;
     const char *state_file;
 } peft_optimizer_desc;
-// Of `kind` for these tensors, with the master weights of narrow ones. Reads their shapes only.
-PEFTDEF size_t peft_optimizer_state_size(peft_optimizer_kind kind, const peft_tensor *const *tensors, int64_t count);
+// Bytes of state for tensors of these shapes, with the master weights of narrow ones.
+PEFTDEF size_t peft_optimizer_state_size(
+    peft_optimizer_kind kind, const peft_tensor *const *tensors, int64_t count);
 typedef struct peft_optimizer peft_optimizer;
 PEFTDEF peft_status peft_optimizer_create(const peft_optimizer_desc *desc, peft_optimizer **out);
 PEFTDEF void peft_optimizer_destroy(peft_optimizer *optimizer);
-// The norm of all gradients; then, if max_norm > 0 and it is larger, gradients are scaled down to max_norm as torch's clip_grad_norm_.
+// The norm of all gradients; where it exceeds max_norm > 0 they are scaled down to that, as by torch's
+// clip_grad_norm_.
 PEFTDEF double peft_optimizer_clip(peft_optimizer *optimizer, double max_norm);
-PEFTDEF void peft_optimizer_step(peft_optimizer *optimizer, float learning_rate);  // then zeroes the gradients
+// then zeroes the gradients
+PEFTDEF void peft_optimizer_step(peft_optimizer *optimizer, float learning_rate);
 
-// The method's rate in the table of methods (LoRA: 1e-3), 1e-4 for all weights (adapter NULL). Models narrower than 512 get 512 / d_model
-// times as much, at most four times: a step of Adam has a fixed size per weight, so it moves a narrow layer's result less (Yang et al. 2022).
-// Prompt tuning's is a part of a word's size instead: times the root mean square of the vocabulary's embeddings.
+// The method's rate in the table of methods (LoRA: 1e-3), 1e-4 for all weights (adapter NULL). Models
+// narrower than 512 get 512 / d_model times as much, at most four times: a step of Adam moves a narrow
+// layer's result less (Yang et al. 2022). Prompt tuning's rate is relative to the root mean square of the
+// word embeddings.
 PEFTDEF float peft_default_learning_rate(const peft_model *model, const peft_adapter *adapter);
 
-typedef enum peft_schedule { PEFT_SCHEDULE_LINEAR = 0, PEFT_SCHEDULE_COSINE, PEFT_SCHEDULE_CONSTANT } peft_schedule;
+typedef enum peft_schedule {
+    PEFT_SCHEDULE_LINEAR = 0,
+    PEFT_SCHEDULE_COSINE,
+    PEFT_SCHEDULE_CONSTANT
+} peft_schedule;
 
 typedef struct peft_progress {
     int64_t step, steps, epoch;
-    double loss;             // mean over the step's tokens
-    double eval_loss;        // of the newest evaluation; negative: none yet
+    double loss;       // mean over the step's tokens
+    double eval_loss;  // of the newest evaluation; negative: none yet
     double learning_rate, gradient_norm;
     double tokens_per_second, seconds, seconds_left;
-    bool evaluated;          // eval_loss is new
+    bool evaluated;    // eval_loss is new
 } peft_progress;
-typedef bool (*peft_progress_fn)(const peft_progress *progress, void *user);  // false: stop (saves a checkpoint if there is a path)
+typedef bool (*peft_progress_fn)(const peft_progress *progress, void *user);  // false: stop
 
 typedef struct peft_train_desc {
     peft_model *model;
-    peft_adapter *adapter;      // NULL: all weights of the model
+    peft_adapter *adapter;     // NULL: all weights of the model
     const peft_dataset *data, *validation;  // validation may be NULL
-    // default 3. Each visits every example once: its last batch may be short, as in HF's Trainer
-    int64_t epochs;
-    int64_t max_steps;          // default: epochs * examples / batch, per epoch rounded up
-    int64_t batch_size;         // default 8 examples per forward
-    int64_t accumulation;       // default 1: batches per optimizer step
+    int64_t epochs;            // default 3. The last batch of one may be short, as in HF's Trainer
+    int64_t max_steps;         // default: epochs * examples / batch, per epoch rounded up
+    int64_t batch_size;        // default 8 examples per forward
+    int64_t accumulation;      // default 1: batches per optimizer step
     peft_optimizer_kind optimizer;
-    void *optimizer_state;      // optimizer_state_size bytes or, by name, a scratch file: state_buffer, state_size and state_file of
-    size_t optimizer_state_size;  //   peft_optimizer_desc
+    // with the next two: state_buffer, state_size and state_file of peft_optimizer_desc
+    void *optimizer_state;
+    size_t optimizer_state_size;
     const char *optimizer_file;
-    bool checkpoint_blocks;     // less memory for more time: see peft_tape_checkpoint_blocks
-    float learning_rate;        // default: peft_default_learning_rate; Lion 0.3, SGD ten times of it
-    float lora_plus_ratio;      // B's learning rate over A's (Hayou et al. 2024, LoRA+: 16); default 1
-    float weight_decay, beta1, beta2, epsilon;  // defaults of peft_optimizer_desc; weight_decay default 0
-    float max_gradient_norm;    // default 1; negative: no clipping
+    bool checkpoint_blocks;    // less memory for more time: see peft_tape_checkpoint_blocks
+    float learning_rate;       // default: peft_default_learning_rate; Lion 0.3, SGD ten times of it
+    float lora_plus_ratio;     // B's learning rate over A's (Hayou et al. 2024, LoRA+: 16); default 1
+    float weight_decay, beta1, beta2, epsilon;  // as in peft_optimizer_desc
+    float max_gradient_norm;   // default 1; negative: no clipping
     peft_schedule schedule;
     int64_t warmup_steps;
-    float dropout;              // in the model; default 0 (HF's config value is not used unless given here)
-    // tokens, longer texts are cut at their ends, and the log says so; default 512, 128
+    float dropout;             // in the model; default 0, whatever its config says
+    // tokens; longer texts are cut at their ends, and the log says so; default 512, 128
     int64_t max_source, max_target;
-    int64_t eval_every;         // steps; default: once per epoch, when there is validation data
-    bool keep_best;             // put the best evaluated weights back at the end
-    const char *checkpoint;     // file for resumable state; NULL: none
-    int64_t checkpoint_every;   // steps; default: only when stopped
-    // Go on from `checkpoint`, bit-exactly as if never stopped; from the beginning where the file is not there yet. A run that
-    // differs in data, base, adapter or settings is PEFT_ERROR_ARGUMENT and names the first difference; resume_anyway makes
-    // differences lines of the log (but not another optimizer or keep_best).
+    int64_t eval_every;        // steps; default: once per epoch, when there is validation data
+    bool keep_best;            // put the best evaluated weights back at the end
+    const char *checkpoint;    // file for resumable state; NULL: none
+    int64_t checkpoint_every;  // steps; default: only when `progress` stops the run
+    // Go on from `checkpoint`, bit for bit as if never stopped; from the beginning where there is no such
+    // file. A run that differs in data, base, adapter or settings is PEFT_ERROR_ARGUMENT and the first
+    // difference; resume_anyway makes differences lines of the log (but not another optimizer or keep_best).
     bool resume, resume_anyway;
-    uint64_t seed;              // order of examples, dropout
+    uint64_t seed;             // order of examples, dropout
     peft_progress_fn progress;
     void *progress_user;
 } peft_train_desc;
@@ -1158,45 +1249,49 @@ typedef struct peft_train_desc {
 typedef struct peft_train_result {
     int64_t steps, tokens, trainable, total;  // tokens: source and target together
     double loss, best_eval_loss, seconds;
-    // of `data`: what max_source, max_target and the context window took away; the log says more
+    // of `data`: what max_source, max_target and the context window took away
     int64_t cut_examples, cut_tokens;
 } peft_train_result;
 
-// `result` may be NULL. PEFT_CANCELLED when the callback stopped it. After any failure, PEFT_ERROR_MEMORY too, the weights are
-// those of the last whole step; what training has widened to f32 stays so. Callbacks must return: a longjmp out of one leaks.
+// `result` may be NULL. PEFT_CANCELLED: the callback stopped it. After a failure the weights are those of the
+// last whole step; what training has widened to f32 stays so. Callbacks must return: a longjmp out of one
+// leaks.
 PEFTDEF peft_status peft_train(const peft_train_desc *desc, peft_train_result *result);
-// Mean loss per label over a dataset, no gradients.
-PEFTDEF peft_status peft_evaluate_loss(peft_model *model, const peft_adapter *adapter, const peft_dataset *data, int64_t max_source,
-                                       int64_t max_target, double *loss);
-// Where memory goes, before any of it is taken: training with examples of one size, planned by running a step without numbers, so that
-// the plan is the step itself. Only headers are read; weights of any size can be planned on any machine.
+// Mean loss per label over a dataset, no gradients. Tokens as in peft_train_desc.
+PEFTDEF peft_status peft_evaluate_loss(peft_model *model, const peft_adapter *adapter,
+    const peft_dataset *data, int64_t max_source, int64_t max_target, double *loss);
+
+// Where memory will go: a step of training with examples of one size, run without numbers. Only headers are
+// read, so that weights of any size can be planned on any machine.
 typedef struct peft_plan_desc {
-    peft_context *context;            // its threads and instructions count
-    const char *path;                 // a model's folder, or one with config.json only, or a config.json: its weights count as f32
-    peft_dtype weights, embeddings;   // as peft_model_desc
+    peft_context *context;           // its threads and instructions count
+    // as peft_model_load; or a config.json, by itself or in a folder: weights of f32
+    const char *path;
+    peft_dtype weights, embeddings;  // as peft_model_desc
     int64_t block;
     bool double_quant;
     const peft_adapter_desc *adapter; // its model plays no part; NULL: all weights are trained
     peft_optimizer_kind optimizer;
-    bool optimizer_elsewhere;         // its state is in a file or a buffer of the caller: not counted
+    bool optimizer_elsewhere;        // its state is in a file or a buffer of the caller: not counted
     bool checkpoint_blocks;
-    float dropout;                    // in the model
-    int64_t batch_size;               // default 8 examples of
-    int64_t source, target;           // default 512 and 128 tokens (decoder-only models: together)
+    float dropout;                   // in the model
+    int64_t batch_size;              // default 8 examples of
+    int64_t source, target;          // default 512 and 128 tokens (decoder-only models: together)
 } peft_plan_desc;
 
 typedef struct peft_memory_plan {
-    int64_t parameters, trainable;    // of the model; of what is trained
-    size_t weights, scales;           // of the base: values; what belongs to quantized ones
-    size_t mapped;                    // of these two: read in place from the checkpoint, not allocated
-    size_t adapter;                   // trained tensors beside the base
+    int64_t parameters, trainable;  // of the model; of what is trained
+    size_t weights, scales;         // of the base: values; what belongs to quantized ones
+    size_t mapped;                  // of these two: read in place from the checkpoint, not allocated
+    size_t adapter;                 // trained tensors beside the base
     size_t gradients, optimizer, activations;
-    size_t scratch;                   // packed operands of matrix products
-    size_t tables;                    // names, headers, vocabulary
-    size_t total;                     // everything
+    size_t scratch;                 // packed operands of matrix products
+    size_t tables;                  // names, headers, vocabulary
+    size_t total;                   // everything
 } peft_memory_plan;
 
-// total - mapped is what peft_memory_peak will show, but for the dataset and the copy that keep_best keeps. Errors as peft_model_load.
+// total - mapped is what peft_memory_peak will show, but for the dataset and the copy that keep_best keeps.
+// Errors as peft_model_load.
 PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_plan *plan);
 #endif  // PEFT_ONLY_METRICS
 
@@ -22182,19 +22277,281 @@ PEFTDEF peft_status peft_prompt_nearest(
 // gradients, merging and files of every method in its list.
 // =====================================================================================================================
 // 10. GENERATION
-//     Holds: greedy decoding, sampling, beam search, with the meaning that every option has in HF transformers 4.27; stop strings,
-//     streaming, prompt caches; log probabilities of given texts.
-//     Rests on: 7, 8.  Hands on: peft_generate, peft_generate_text(s), peft_score_completions, peft_text_perplexity.
-// =====================================================================================================================
+//     For: texts from a model - greedily, sampled or by beam search, several prompts at a time - and the log
+//     probabilities of given texts. An option means what it means in HF transformers 4.27. Training takes its
+//     examples and batches from here, so that a prompt is the same tokens wherever it is used.
+//     Know: peft__encode_text (text to tokens), peft__batch_add (examples to a batch), peft__warp (sampling),
+//     peft__beam_step (beam search), peft__score_examples (log probabilities).
+//     Rests on: 7, 8.  Hands on: peft_generate, peft_generate_text(s), peft_score_completions.
+//
+//     Sampling in numbers: a model gives four tokens the probabilities 0.5, 0.3, 0.15, 0.05.
+//         temperature 2 takes square roots      0.707 0.548 0.387 0.224, over their sum 0.38 0.29 0.21 0.12
+//         top_k 2 keeps the two likeliest       0.5 0.3
+//         top_p 0.7 keeps the fewest above 0.7  0.5 0.3 (0.5 alone is not enough)
+//         min_p 0.2 keeps what has 0.2 * 0.5    0.5 0.3 0.15
+//     and peft__draw takes one in proportion: of 0.5 and 0.3 the first in 5 of 8 cases.
+// ===========================================================================================================
 
-// Several prompts share a step: their beams are the rows of the cached decoder. A prompt that is done leaves the batch.
-// A "sequence" is what the decoder has read and said so far, its start token included, as HF counts it.
+// ---- numeric settings of a call: one row for each, with its default and its range
+
+typedef enum peft__numeric_kind {
+    PEFT__NUMERIC_INT64,
+    PEFT__NUMERIC_FLOAT,
+    PEFT__NUMERIC_ENUM
+} peft__numeric_kind;
+
+typedef struct peft__numeric {
+    const char *name;
+    size_t offset;  // in the descriptor
+    peft__numeric_kind kind;
+    double preset;       // what 0 stands for
+    double least, most;  // of any other value
+} peft__numeric;
+
+#define PEFT__FLOAT_MAX 3.4028234e38
+#define PEFT__COUNT_MAX 1e19
+
+static double peft__numeric_get(const peft__numeric *f, const void *desc) {
+    const void *at = (const char *)desc + f->offset;
+    if (f->kind == PEFT__NUMERIC_FLOAT) return (double)*(const float *)at;
+    return f->kind == PEFT__NUMERIC_ENUM ? *(const int *)at : (double)*(const int64_t *)at;
+}
+
+static void peft__numeric_set(const peft__numeric *f, void *desc, double value) {
+    void *at = (char *)desc + f->offset;
+    if (f->kind == PEFT__NUMERIC_FLOAT) *(float *)at = (float)value;
+    else if (f->kind == PEFT__NUMERIC_INT64) *(int64_t *)at = (int64_t)value;
+}
+
+// Puts the defaults where a descriptor has 0, and refuses what is out of range.
+static peft_status peft__numeric_resolve(
+    peft_context *ctx, const char *call, const peft__numeric *fields, int64_t count, void *desc) {
+    for (const peft__numeric *f = fields; f < fields + count; f++) {
+        double value = peft__numeric_get(f, desc);
+        if (value == 0) peft__numeric_set(f, desc, f->preset);
+        else if (!(value >= f->least && value <= f->most))
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: %s is %g, not %s %g", call, f->name, value,
+                value > f->most ? "at most" : "at least", value > f->most ? f->most : f->least);
+    }
+    return PEFT_OK;
+}
+
+// What a call asks for besides.
+typedef struct peft__demand {
+    bool broken;
+    peft_status status;
+    const char *text;
+} peft__demand;
+
+static peft_status peft__demands_check(
+    peft_context *ctx, const char *call, const peft__demand *demands, int64_t count) {
+    for (int64_t i = 0; i < count; i++)
+        if (demands[i].broken) return peft__fail(ctx, demands[i].status, "%s: %s", call, demands[i].text);
+    return PEFT_OK;
+}
+
+// The adapters at work in a call.
+typedef struct peft__active_set {
+    peft_active_adapter list[PEFT_MAX_PATHS];
+    int count;
+} peft__active_set;
+
+// Descriptors name adapters in two ways: a list, or one that works with scale 1.
+static peft_status peft__active_resolve(peft_context *ctx, const char *call, const peft_active_adapter *list,
+    int count, const peft_adapter *one, peft__active_set *out) {
+    if (count < 0 || count > PEFT_MAX_PATHS || (count && !list))
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT,
+            "%s: adapter_count is %d, but at most %d are possible, given in adapters", call, count,
+            PEFT_MAX_PATHS);
+    if (one && count)
+        return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: adapter and adapters are both given", call);
+    memset(out, 0, sizeof(*out));
+    for (int i = 0; i < count; i++) out->list[out->count++] = list[i];
+    if (one) {
+        out->list[out->count].adapter = one;
+        out->list[out->count++].scale = 1;
+    }
+    for (int i = 0; i < out->count; i++)
+        if (!out->list[i].adapter)
+            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "%s: adapters[%d] is NULL", call, i);
+    return PEFT_OK;
+}
+
+// ---- examples as tokens
+
+// Prompts and completions are ranges of one list of ids, and may overlap: the completions of a prompt share
+// its ids, the windows of a long text (perplexity) their text.
+typedef struct peft__example {
+    int64_t prompt, prompt_count;  // where the ids begin, how many they are
+    int64_t completion, completion_count;
+    int64_t index;  // place in the caller's list
+} peft__example;
+
+typedef struct peft__examples {
+    peft_ids ids;
+    peft__example *items;
+    int64_t count, capacity;
+    int64_t cut_examples, cut_tokens;  // what limits took away
+} peft__examples;
+
+static void peft__examples_free(peft_context *ctx, peft__examples *e) {
+    peft_ids_free(ctx, &e->ids);
+    peft__free(ctx, e->items);
+    memset(e, 0, sizeof(*e));
+}
+
+// One more example, empty. NULL: out of memory.
+static peft__example *peft__examples_add(peft_context *ctx, peft__examples *e) {
+    void *grown = peft__one_more(ctx, e->items, e->count, &e->capacity, sizeof(peft__example));
+    if (!grown) return NULL;
+    e->items = (peft__example *)grown;
+    peft__example *x = &e->items[e->count];
+    memset(x, 0, sizeof(*x));
+    x->index = e->count++;
+    return x;
+}
 
 static bool peft__push_all(peft_context *ctx, peft_ids *ids, const int32_t *from, int64_t count) {
     bool ok = true;
     for (int64_t i = 0; i < count && ok; i++) ok = peft__ids_push(ctx, ids, from[i]);
     return ok;
 }
+
+// The index of the first id that is outside a vocabulary; -1: none.
+static int64_t peft__ids_outside(const peft_ids *ids, int64_t vocab_size) {
+    for (int64_t i = 0; i < ids->count; i++)
+        if (ids->data[i] < 0 || ids->data[i] >= vocab_size) return i;
+    return -1;
+}
+
+static bool peft__push_start(const peft_model *m, peft_ids *ids) {
+    return !peft__begins_with_bos(m) || peft__ids_push(m->ctx, ids, m->config.bos_id);
+}
+
+enum { PEFT__NO_LIMIT = INT32_MAX };
+
+// Appends a text as tokens; every prompt and completion of training, scoring and generation comes by here.
+//     T5             prompt: text </s>           completion: text </s>
+//     decoder-only   prompt: <s> text            completion: text </s>      (never an empty prompt)
+// with <s> where the model's texts begin so. What goes beyond `max` tokens is cut off before </s>, as HF
+// does; `cut` (may be NULL) receives how many.
+static peft_status peft__encode_text(
+    const peft_model *m, const char *text, bool prompt, int64_t max, peft_ids *ids, int64_t *cut) {
+    const peft_config *c = &m->config;
+    int64_t start = ids->count;
+    bool opens = prompt && !c->encoder_decoder, ends = !opens && c->eos_id >= 0, ok = true;
+    if (opens && !peft__push_start(m, ids)) return PEFT_ERROR_MEMORY;
+    peft_status status = peft_encode_special(m->tokenizer, text, strlen(text), ids);
+    if (status) return status;
+    int64_t lost = PEFT__MAX(0, ids->count - start - (max - ends));
+    ids->count -= lost;
+    if (cut) *cut = lost;
+    if (ends) ok = peft__ids_push(m->ctx, ids, c->eos_id);
+    if (opens && ids->count == start)
+        ok = peft__ids_push(m->ctx, ids, c->bos_id >= 0 ? c->bos_id : PEFT__MAX(c->eos_id, 0));
+    return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
+}
+
+// The next example: a prompt and its completion (NULL: none). cut[2] receives the tokens beyond max[2] of
+// each.
+static peft_status peft__encode_example(const peft_model *m, const char *const texts[2], const int64_t max[2],
+    peft__examples *e, int64_t cut[2]) {
+    peft__example *x = peft__examples_add(m->ctx, e);
+    if (!x) return PEFT_ERROR_MEMORY;
+    x->prompt = e->ids.count;
+    peft_status status = peft__encode_text(m, texts[0], true, max[0], &e->ids, &cut[0]);
+    x->completion = e->ids.count;
+    x->prompt_count = x->completion - x->prompt;
+    if (!status && texts[1]) status = peft__encode_text(m, texts[1], false, max[1], &e->ids, &cut[1]);
+    x->completion_count = e->ids.count - x->completion;
+    return status;
+}
+
+// Prompts that work, though hardly as they were meant. They are counted, and one line of the log names each
+// kind.
+typedef struct peft__prompt_warnings {
+    int64_t beyond_window, double_start;
+} peft__prompt_warnings;
+
+// `tokens`: of the prompt and what follows it.
+static void peft__prompt_warnings_add(peft__prompt_warnings *w, const peft_model *m, const peft__examples *e,
+    const peft__example *x, int64_t tokens) {
+    const peft_config *c = &m->config;
+    const int32_t *p = e->ids.data + x->prompt;
+    if (c->encoder_decoder) return;
+    // rotary positions have no end
+    w->beyond_window += !m->positions && c->max_positions && tokens > c->max_positions;
+    w->double_start += x->prompt_count > 1 && p[0] == c->bos_id && p[1] == c->bos_id;
+}
+
+static void peft__prompt_warnings_log(const peft__prompt_warnings *w, const peft_model *m, int64_t count) {
+    if (w->beyond_window)
+        peft__log(m->ctx,
+            "warning: %lld of %lld prompts have, with their answers, more tokens than the window of "
+            "%lld that the model was trained with",
+            (long long)w->beyond_window, (long long)count, (long long)m->config.max_positions);
+    if (w->double_start)
+        peft__log(m->ctx,
+            "warning: %lld of %lld prompts begin with %s, which is put before every prompt anyway: "
+            "it is there twice",
+            (long long)w->double_start, (long long)count, peft_token_text(m->tokenizer, m->config.bos_id));
+}
+
+// ---- batches
+
+// A peft_batch with room for so many sequences and tokens, filled again and again.
+typedef struct peft__batch_buffer {
+    peft_batch view;
+    int64_t *source_offsets, *target_offsets;  // [sequences + 1]
+    int32_t *source, *decoder_input, *labels;
+} peft__batch_buffer;
+
+static void peft__batch_free(peft_context *ctx, peft__batch_buffer *b) {
+    peft__free(ctx, b->source_offsets);
+    memset(b, 0, sizeof(*b));
+}
+
+static peft_status peft__batch_init(peft_context *ctx, peft__batch_buffer *b, int64_t sequences,
+    int64_t source_tokens, int64_t decoder_tokens) {
+    int64_t offsets = 2 * (sequences + 1), ids = source_tokens + 2 * decoder_tokens;
+    memset(b, 0, sizeof(*b));
+    // one block for all five arrays
+    b->source_offsets = (int64_t *)peft__calloc(ctx, 2 * offsets + ids, sizeof(int32_t));
+    if (!b->source_offsets) return PEFT_ERROR_MEMORY;
+    b->target_offsets = b->source_offsets + sequences + 1;
+    b->source = (int32_t *)(void *)(b->source_offsets + offsets);
+    b->decoder_input = b->source + source_tokens;
+    b->labels = b->decoder_input + decoder_tokens;
+    b->view.source = b->source;
+    b->view.source_offsets = b->source_offsets;
+    b->view.decoder_input = b->decoder_input;
+    b->view.labels = b->labels;
+    b->view.target_offsets = b->target_offsets;
+    return PEFT_OK;
+}
+
+// One more sequence. With the prompt p1 p2 and the completion c1 c2 c3 the decoder reads and learns:
+//     T5             source p1 p2    input start c1 c2      labels c1 c2 c3
+//     decoder-only                   input p1 p2 c1 c2      labels -100 c1 c2 c3
+static void peft__batch_add(
+    peft__batch_buffer *b, const peft_config *c, const peft__examples *e, const peft__example *x) {
+    int64_t i = b->view.count++, before = c->encoder_decoder ? 1 : x->prompt_count, n = x->completion_count;
+    const int32_t *prompt = e->ids.data + x->prompt, *completion = e->ids.data + x->completion;
+    int32_t *input = b->decoder_input + b->target_offsets[i], *labels = b->labels + b->target_offsets[i];
+    int32_t *first = c->encoder_decoder ? b->source + b->source_offsets[i] : input;
+    memcpy(first, prompt, (size_t)x->prompt_count * sizeof(int32_t));
+    b->source_offsets[i + 1] = b->source_offsets[i] + (c->encoder_decoder ? x->prompt_count : 0);
+    b->target_offsets[i + 1] = b->target_offsets[i] + before + n - 1;
+    if (c->encoder_decoder) input[0] = c->decoder_start_id;
+    for (int64_t k = 0; k + 1 < before; k++) labels[k] = -100;
+    if (n < 1) return;
+    memcpy(input + before, completion, (size_t)(n - 1) * sizeof(int32_t));
+    memcpy(labels + before - 1, completion, (size_t)n * sizeof(int32_t));
+}
+// ---- what a call asks for
+
+// Several prompts share a step: their beams are the rows of the cached decoder. A prompt that is done leaves.
+// A "sequence" is what the decoder has read and written so far, its start token included, as HF counts it.
 
 enum { PEFT__GROUP_PROMPTS = 16, PEFT__GROUP_ROWS = 64 };
 
@@ -22209,85 +22566,98 @@ typedef struct peft__hypothesis {
     int32_t *ids;
 } peft__hypothesis;
 
-// One prompt on its way.
+// The search for the answer to one prompt.
 typedef struct peft__search {
     int64_t start;            // tokens that the sequence began with: T5's start token, or the prompt
     int32_t *ids, *next_ids;  // [beams, limit] each, the second for reordering
     float *scores;            // [beams] sums of log probabilities
-    int64_t *from;            // [beams] which beam of the step before each goes on
+    int64_t *from;            // [beams] which beam of the step before each continues
     peft__hypothesis *kept;   // [beams + 1] finished sequences in order of arrival
     int64_t kept_count;
-    double worst;             // of the kept scores
+    double worst;  // of the kept scores
     peft_rng rng;
     bool done;
-    int64_t end;              // of a sequence that is done: its length
-    size_t told;              // bytes of its text that were handed over
+    int64_t end;      // length of a sequence that is done
+    size_t streamed;  // bytes of its text that on_text has received
 } peft__search;
 
-typedef struct peft__prompt {
-    int64_t index, begin, count;  // its place in the caller's list; where its ids are
-} peft__prompt;
+// A prompt cache.
+struct peft_session {
+    peft_context *ctx;
+    peft_model *model;
+    peft__decoder_cache cache;
+    peft_ids ids;               // what the cache holds
+    peft__active_set adapters;  // with which it was read
+    int64_t reused;
+};
 
 typedef struct peft__generator {
     peft_generate_desc d;  // zeros replaced by the defaults
     peft_context *ctx;
     const peft_config *config;
-    peft_active_adapter adapters[PEFT_MAX_PATHS];
+    peft__active_set all, adapters;  // of the call; of the group of prompts
     peft_tape *tape;
-    peft__arena arena;  // of one group of prompts
-    peft__decoder_cache cache;
+    peft__arena arena;                // of the group
+    bool failed;                      // it ran out of memory
+    peft__decoder_cache own, *cache;  // `cache`: its own, or the session's
     peft__search *searches;
     int64_t *active, active_count;  // those not done: active[r / beams] owns row r
     int64_t made, limit;            // new tokens of every sequence so far; room for a whole sequence
     int64_t width;                  // candidates that are wanted of a row
     float *logits, *work;           // [rows, vocabulary]
-    peft__choice *choices;    // [rows, width], or [rows, vocabulary] when sampling
+    peft__choice *choices;          // [rows, width], or [rows, vocabulary] when sampling
     int64_t *found;                 // [rows] how many of them there are; -1: a NaN among the logits
     int32_t *tokens;                // [rows] the newest
     int64_t *from_row;              // [rows]
-    const peft__prompt *prompts;    // of the group; NULL: ids only
+    const peft__example *prompts;   // of the group; NULL: ids only
 } peft__generator;
 
-// ---- what is asked for
+#define PEFT__GENERATE(field, kind, preset, least, most) \
+    {#field, offsetof(peft_generate_desc, field), PEFT__NUMERIC_##kind, preset, least, most}
+static const peft__numeric peft__generate_settings[] = {
+    PEFT__GENERATE(max_new_tokens, INT64, 64, 1, 1 << 30),
+    PEFT__GENERATE(min_new_tokens, INT64, 0, 0, 1 << 30),
+    PEFT__GENERATE(beams, INT64, 1, 1, 1 << 20),
+    PEFT__GENERATE(length_penalty, FLOAT, 1, -PEFT__FLOAT_MAX, PEFT__FLOAT_MAX),
+    PEFT__GENERATE(no_repeat_ngram, INT64, 0, 0, PEFT__COUNT_MAX),
+    PEFT__GENERATE(repetition_penalty, FLOAT, 1, 1e-45, PEFT__FLOAT_MAX),
+    PEFT__GENERATE(temperature, FLOAT, 0, 0, PEFT__FLOAT_MAX),
+    PEFT__GENERATE(top_k, INT64, 0, 0, PEFT__COUNT_MAX),
+    PEFT__GENERATE(top_p, FLOAT, 0, 0, 1),
+    PEFT__GENERATE(min_p, FLOAT, 0, 0, 1),
+    PEFT__GENERATE(stop_count, INT64, 0, 0, PEFT__COUNT_MAX),
+};
 
-static peft_status peft__generate_fail(const peft__generator *g, const char *field, double value, const char *rule) {
-    return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT, "peft_generate: %s is %g, %s", field, value, rule);
-}
-
+// What the fields mean for each other.
 static peft_status peft__generate_check(const peft__generator *g) {
     const peft_generate_desc *d = &g->d;
-    int64_t vocab = g->config->vocab_size, cells = 0;
-    if (d->adapter_count < 0 || d->adapter_count > PEFT_MAX_PATHS || (d->adapter_count && !d->adapters))
-        return peft__generate_fail(g, "adapter_count", d->adapter_count, "but at most 8 are possible, given in adapters");
-    if (d->adapter && d->adapter_count) return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT, "peft_generate: adapter and adapters are both given");
-    if (d->max_new_tokens < 1) return peft__generate_fail(g, "max_new_tokens", (double)d->max_new_tokens, "not positive");
-    if (d->min_new_tokens < 0 || d->min_new_tokens > d->max_new_tokens)
-        return peft__generate_fail(g, "min_new_tokens", (double)d->min_new_tokens, "not in 0..max_new_tokens");
-    if (d->beams < 1 || d->beams > vocab) return peft__generate_fail(g, "beams", (double)d->beams, "not in 1..vocabulary size");
-    if (!peft__mul(d->beams * PEFT__GROUP_PROMPTS, g->config->heads * g->config->d_kv, &cells) ||
-        !peft__mul(cells, d->max_new_tokens, &cells) || cells > INT64_MAX / 1024)
-        return peft__generate_fail(g, "max_new_tokens", (double)d->max_new_tokens, "more than any memory holds");
-    if (d->no_repeat_ngram < 0) return peft__generate_fail(g, "no_repeat_ngram", (double)d->no_repeat_ngram, "negative");
-    if (d->top_k < 0) return peft__generate_fail(g, "top_k", (double)d->top_k, "negative");
-    if (!(d->repetition_penalty > 0 && d->repetition_penalty < INFINITY))
-        return peft__generate_fail(g, "repetition_penalty", d->repetition_penalty, "not a positive number");
-    if (!(fabsf(d->length_penalty) < INFINITY)) return peft__generate_fail(g, "length_penalty", d->length_penalty, "not a number");
-    if (!(d->temperature >= 0 && d->temperature < INFINITY)) return peft__generate_fail(g, "temperature", d->temperature, "not 0 or a positive number");
-    if (!(d->top_p >= 0 && d->top_p <= 1)) return peft__generate_fail(g, "top_p", d->top_p, "not in 0..1");
-    if (!(d->min_p >= 0 && d->min_p <= 1)) return peft__generate_fail(g, "min_p", d->min_p, "not in 0..1");
-    if (d->temperature > 0 && d->beams > 1) return peft__generate_fail(g, "temperature", d->temperature, "but beams do not sample");
-    if (d->stop_count < 0 || (d->stop_count && !d->stop)) return peft__generate_fail(g, "stop_count", (double)d->stop_count, "but there is no list stop");
-    for (int64_t i = 0; i < d->stop_count; i++)
-        if (!d->stop[i] || !*d->stop[i]) return peft__generate_fail(g, "stop", (double)i, "the index of an empty string");
-    if ((d->stop_count || d->on_text) && d->beams > 1) return peft__generate_fail(g, "beams", (double)d->beams, "but stop and on_text go with one only");
-    if ((d->stop_count || d->on_text) && !peft_model_tokenizer(d->model))
-        return peft__fail(g->ctx, PEFT_ERROR_MISSING, "peft_generate: stop and on_text need a tokenizer, and the model has none");
-    return PEFT_OK;
+    bool reads_text = d->stop_count || d->on_text, beams = d->beams > 1;
+    int64_t cells = 0;
+    bool fits = peft__mul(d->beams * PEFT__GROUP_PROMPTS, g->config->heads * g->config->d_kv, &cells) &&
+                peft__mul(cells, d->max_new_tokens, &cells) && cells <= INT64_MAX / 1024;
+    const peft__demand demands[] = {
+        {d->min_new_tokens > d->max_new_tokens, PEFT_ERROR_ARGUMENT,
+            "min_new_tokens is above max_new_tokens"},
+        {d->beams > g->config->vocab_size, PEFT_ERROR_ARGUMENT, "more beams than the vocabulary has tokens"},
+        {!fits, PEFT_ERROR_ARGUMENT, "beams and max_new_tokens are more than any memory holds"},
+        {beams && d->temperature > 0, PEFT_ERROR_ARGUMENT,
+            "temperature is for sampling, which beams do not do"},
+        {beams && reads_text, PEFT_ERROR_ARGUMENT, "stop and on_text do not go with beams"},
+        {d->stop_count && !d->stop, PEFT_ERROR_ARGUMENT, "stop_count without a list stop"},
+        {reads_text && !d->model->tokenizer, PEFT_ERROR_MISSING,
+            "stop and on_text need a tokenizer, and the model has none"},
+    };
+    peft_status status = peft__demands_check(g->ctx, "peft_generate", demands, PEFT__COUNT(demands));
+    for (int64_t i = 0; i < d->stop_count && !status; i++)
+        if (!d->stop[i] || !*d->stop[i])
+            status = peft__fail(
+                g->ctx, PEFT_ERROR_ARGUMENT, "peft_generate: stop[%lld] is empty", (long long)i);
+    return status;
 }
 
 static void peft__generator_end(peft__generator *g) {
     if (!g->ctx) return;
-    peft__cache_end(g->d.model, &g->cache);
+    peft__cache_end(g->d.model, &g->own);
     peft_tape_destroy(g->tape);
     peft__arena_free(&g->arena);
 }
@@ -22298,28 +22668,24 @@ static peft_status peft__generator_begin(peft__generator *g, const peft_generate
     g->d = *desc;
     g->ctx = peft_model_context(desc->model);
     g->config = peft_model_config(desc->model);
+    g->cache = desc->session ? &desc->session->cache : &g->own;
     peft__arena_init(&g->arena, g->ctx);
-    if (!g->d.max_new_tokens) g->d.max_new_tokens = 64;
-    if (!g->d.beams) g->d.beams = 1;
-    if (g->d.length_penalty == 0) g->d.length_penalty = 1;
-    if (g->d.repetition_penalty == 0) g->d.repetition_penalty = 1;
-    peft_status status = peft__generate_check(g);
+    peft_status status = peft__active_resolve(
+        g->ctx, "peft_generate", desc->adapters, desc->adapter_count, desc->adapter, &g->all);
+    if (!status)
+        status = peft__numeric_resolve(
+            g->ctx, "peft_generate", peft__generate_settings, PEFT__COUNT(peft__generate_settings), &g->d);
+    if (!status) status = peft__generate_check(g);
     if (status) return status;
-    for (int i = 0; i < g->d.adapter_count; i++) g->adapters[i] = g->d.adapters[i];
-    if (g->d.adapter) {
-        g->adapters[0].adapter = g->d.adapter;
-        g->adapters[0].scale = 1;
-        g->d.adapter_count = 1;
-    }
-    for (int i = 0; i < g->d.adapter_count; i++)
-        if (!g->adapters[i].adapter) return peft__generate_fail(g, "adapters", i, "the index of one that is NULL");
-    g->width = g->d.beams > 1 ? PEFT__MIN((2 + g->config->more_end_count) * g->d.beams, g->config->vocab_size) : 1;
+    g->width = g->d.beams > 1 ? (2 + g->config->more_end_count) * g->d.beams : 1;
+    g->width = PEFT__MIN(g->width, g->config->vocab_size);
     return peft_tape_create(g->ctx, &g->tape);
 }
 
-// ---- scores of one row: what HF calls logits processors, in its order
+// ---- scores of one row: HF's logits processors, in its order
 
-// Keskar et al. 2019: s > 0 becomes s / p, s < 0 becomes s * p, once for every token that occurs in the sequence.
+// Keskar et al. 2019: s > 0 becomes s / p, s < 0 becomes s * p, once for every token that occurs in the
+// sequence.
 static void peft__penalize_repetition(float *scores, const int32_t *ids, int64_t n, float p) {
     for (int64_t i = 0; i < n; i++) {
         int64_t first = 0;
@@ -22334,15 +22700,18 @@ static void peft__ban_repeated_ngrams(float *scores, const int32_t *ids, int64_t
     if (count + 1 < n) return;
     const int32_t *prefix = ids + count - (n - 1);
     for (int64_t i = 0; i + n <= count; i++)
-        if (memcmp(ids + i, prefix, (size_t)(n - 1) * sizeof(int32_t)) == 0) scores[ids[i + n - 1]] = -INFINITY;
+        if (memcmp(ids + i, prefix, (size_t)(n - 1) * sizeof(int32_t)) == 0)
+            scores[ids[i + n - 1]] = -INFINITY;
 }
 
-static void peft__process_scores(const peft__generator *g, float *scores, const int32_t *ids, int64_t length) {
+static void peft__process_scores(
+    const peft__generator *g, float *scores, const int32_t *ids, int64_t length) {
+    const peft_config *c = g->config;
     if (g->d.repetition_penalty != 1) peft__penalize_repetition(scores, ids, length, g->d.repetition_penalty);
     if (g->d.no_repeat_ngram) peft__ban_repeated_ngrams(scores, ids, length, g->d.no_repeat_ngram);
     if (g->made >= g->d.min_new_tokens) return;
-    if (g->config->eos_id >= 0) scores[g->config->eos_id] = -INFINITY;
-    for (int i = 0; i < g->config->more_end_count; i++) scores[g->config->more_ends[i]] = -INFINITY;
+    if (c->eos_id >= 0) scores[c->eos_id] = -INFINITY;
+    for (int i = 0; i < c->more_end_count; i++) scores[c->more_ends[i]] = -INFINITY;
 }
 
 static bool peft__ends_answer(const peft_config *c, int32_t token) {
@@ -22361,7 +22730,8 @@ static void peft__log_softmax(peft_context *ctx, float *x, float *work, int64_t 
     for (int64_t i = 0; i < n; i++) x[i] = x[i] - max - log_sum;
 }
 
-// The `width` largest of n scores, largest first; of equal ones the first comes first. Returns how many there are, -1: a NaN.
+// The `width` largest of n scores, largest first; of equal ones the first comes first. How many there are,
+// -1: a NaN.
 static int64_t peft__top(const float *scores, int64_t n, int64_t width, peft__choice *out) {
     int64_t count = 0;
     bool nan = false;
@@ -22392,7 +22762,7 @@ static int peft__choice_by_token(const void *a, const void *b) {
 
 enum { PEFT__TOP_K_FEW = 1024 };  // above, sorting everything is faster than inserting
 
-// The candidates that are not banned, scores divided by the temperature. Returns how many, -1: a NaN.
+// The candidates that are not banned, scores divided by the temperature. How many, -1: a NaN.
 static int64_t peft__collect(const peft__generator *g, const float *scores, peft__choice *out) {
     int64_t n = 0, vocab = g->config->vocab_size;
     float least = -INFINITY;
@@ -22409,16 +22779,16 @@ static int64_t peft__collect(const peft__generator *g, const float *scores, peft
     return n;
 }
 
-// Temperature, top-k (Fan et al. 2018; ties with the k-th stay), top-p (Holtzman et al. 2020: the fewest tokens whose probability
-// exceeds p). The scores become probabilities that need not sum to 1. The result is in the order of tokens, so that a rounding
-// error which swaps two nearly equal ones does not change what is drawn.
+// Temperature, top-k (Fan et al. 2018; ties with the k-th stay), top-p (Holtzman et al. 2020: the fewest
+// tokens whose probability exceeds p), min-p. The scores become probabilities that need not sum to 1. The
+// result is in the order of tokens, so that a rounding error which swaps two nearly equal ones does not
+// change what is drawn.
 static int64_t peft__warp(const peft__generator *g, const float *scores, peft__choice *out) {
-    int64_t n = peft__collect(g, scores, out);
+    int64_t n = peft__collect(g, scores, out), kept = g->d.top_k;
     if (n < 1) return n;
     bool top_p = g->d.top_p > 0 && g->d.top_p < 1, sorted = g->d.top_k || top_p;
     if (sorted) qsort(out, (size_t)n, sizeof(*out), peft__choice_by_score);
-    if (g->d.top_k && g->d.top_k < n) {
-        int64_t kept = g->d.top_k;
+    if (kept && kept < n) {
         while (kept < n && out[kept].score == out[g->d.top_k - 1].score) kept++;
         n = kept;
     }
@@ -22432,14 +22802,11 @@ static int64_t peft__warp(const peft__generator *g, const float *scores, peft__c
     }
     if (top_p)  // HF goes from the smallest up and drops while the sum is <= 1 - p
         while (n > 1 && (tail += (double)out[n - 1].score) <= (1 - (double)g->d.top_p) * sum) n--;
-    if (g->d.min_p > 0) {  // the likeliest has score 1 here
-        int64_t kept = 0;
-        for (int64_t i = 0; i < n; i++)
-            if (out[i].score >= g->d.min_p) out[kept++] = out[i];
-        n = kept;
-    }
-    if (sorted) qsort(out, (size_t)n, sizeof(*out), peft__choice_by_token);
-    return n;
+    kept = 0;
+    for (int64_t i = 0; i < n; i++)  // the likeliest has score 1 here
+        if (out[i].score >= g->d.min_p) out[kept++] = out[i];
+    if (sorted) qsort(out, (size_t)kept, sizeof(*out), peft__choice_by_token);
+    return kept;
 }
 
 static int32_t peft__draw(peft_rng *rng, const peft__choice *choices, int64_t n) {
@@ -22461,6 +22828,7 @@ static int64_t peft__choice_stride(const peft__generator *g) {
     return g->d.temperature > 0 ? g->config->vocab_size : g->width;
 }
 
+// One row's logits become its candidates.
 static void peft__score_row(void *arg, int64_t row) {
     peft__generator *g = (peft__generator *)arg;
     const peft__search *s = &g->searches[g->active[row / g->d.beams]];
@@ -22471,7 +22839,8 @@ static void peft__score_row(void *arg, int64_t row) {
     peft__process_scores(g, scores, s->ids + beam * g->limit, peft__length(g, s));
     if (g->d.beams > 1)
         for (int64_t i = 0; i < vocab; i++) scores[i] += s->scores[beam];
-    g->found[row] = g->d.temperature > 0 ? peft__warp(g, scores, out) : peft__top(scores, vocab, g->width, out);
+    g->found[row] = g->d.temperature > 0 ? peft__warp(g, scores, out)
+                                         : peft__top(scores, vocab, g->width, out);
 }
 
 // ---- the text of a sequence while it grows
@@ -22486,9 +22855,9 @@ static size_t peft__find_stop(const peft_generate_desc *d, const char *text, siz
     return size;
 }
 
-// How much of a text without stop strings cannot change any more: not an unfinished character at its end, which decodes as U+FFFD, nor
-// what may be the beginning of a stop string.
-static size_t peft__certain(const peft_generate_desc *d, const char *text, size_t size) {
+// How much of a text without stop strings cannot change any more: not an unfinished character at its end,
+// which decodes as U+FFFD, nor what may be the beginning of a stop string.
+static size_t peft__settled_size(const peft_generate_desc *d, const char *text, size_t size) {
     while (size >= 3 && memcmp(text + size - 3, peft__replacement, 3) == 0) size -= 3;
     size_t least = size;
     for (int64_t i = 0; i < d->stop_count; i++)
@@ -22500,43 +22869,50 @@ static size_t peft__certain(const peft_generate_desc *d, const char *text, size_
     return least;
 }
 
-// Looks for stop strings in what a sequence of `length` tokens says and hands over what is new; all of it when it is `last`.
-static peft_status peft__tell(peft__generator *g, peft__search *s, int64_t length, bool last) {
+// Looks for stop strings in the text of a sequence of `length` tokens, and gives on_text what is new: all of
+// it if no token follows (`last`).
+static peft_status peft__stream(peft__generator *g, peft__search *s, int64_t length, bool last) {
     char *text = NULL;
     size_t size = 0;
-    peft_status status = peft_decode(peft_model_tokenizer(g->d.model), s->ids + s->start, length - s->start, true, &text, &size);
+    peft_status status = peft_decode(
+        g->d.model->tokenizer, s->ids + s->start, length - s->start, true, &text, &size);
     if (status) return status;
     size_t stop = peft__find_stop(&g->d, text, size);
     if (stop < size) {
         s->done = last = true;
         size = stop;
     }
-    if (!last) size = peft__certain(&g->d, text, size);
-    if (g->d.on_text && size > s->told) {
+    if (!last) size = peft__settled_size(&g->d, text, size);
+    if (g->d.on_text && size > s->streamed) {
         int64_t prompt = g->prompts ? g->prompts[s - g->searches].index : 0;
-        if (!g->d.on_text(text + s->told, size - s->told, prompt, g->d.on_text_user)) s->done = true;
-        s->told = size;
+        if (!g->d.on_text(text + s->streamed, size - s->streamed, prompt, g->d.on_text_user)) s->done = true;
+        s->streamed = size;
     }
     peft__free(g->ctx, text);
     return PEFT_OK;
 }
 
+static peft_status peft__no_token_left(const peft__generator *g) {
+    return peft__fail(g->ctx, PEFT_ERROR_NUMERIC, "peft_generate: no token is left to choose from");
+}
+
 // Greedy or sampled: one sequence, one more token.
 static peft_status peft__single_step(peft__generator *g, peft__search *s, int64_t row) {
     const peft__choice *c = g->choices + row * peft__choice_stride(g);
-    if (!g->found[row]) return peft__fail(g->ctx, PEFT_ERROR_NUMERIC, "peft_generate: no token is left to choose from");
+    if (!g->found[row]) return peft__no_token_left(g);
     int32_t token = g->d.temperature > 0 ? peft__draw(&s->rng, c, g->found[row]) : c->token;
     int64_t length = peft__length(g, s);
     s->ids[length] = token;
     s->done = peft__ends_answer(g->config, token);
     s->end = length + 1;
-    return g->d.stop_count || g->d.on_text ? peft__tell(g, s, length + 1, s->done) : PEFT_OK;
+    return g->d.stop_count || g->d.on_text ? peft__stream(g, s, length + 1, s->done) : PEFT_OK;
 }
 
 // ---- beam search: HF's BeamSearchScorer and BeamHypotheses
 
 // Keeps a sequence of this sum of log probabilities if it is among the best `beams`.
-static void peft__keep(const peft__generator *g, peft__search *s, const int32_t *ids, int64_t length, float sum) {
+static void peft__keep(
+    const peft__generator *g, peft__search *s, const int32_t *ids, int64_t length, float sum) {
     double score = (double)sum / pow((double)length, (double)g->d.length_penalty);
     if (s->kept_count == g->d.beams && !(score > s->worst)) return;
     peft__hypothesis *h = &s->kept[s->kept_count++];
@@ -22556,13 +22932,16 @@ static void peft__keep(const peft__generator *g, peft__search *s, const int32_t 
     for (int64_t i = 1; i < s->kept_count; i++) s->worst = PEFT__MIN(s->worst, s->kept[i].score);
 }
 
-// No running beam can overtake the kept ones any more - by HF's estimate, which takes the present length for the final one.
+// No running beam can overtake the kept ones any more - by HF's estimate, which takes the present length for
+// the final one.
 static bool peft__beams_done(const peft__generator *g, const peft__search *s, float best) {
     if (s->kept_count < g->d.beams) return false;
-    return g->d.early_stopping || s->worst >= (double)best / pow((double)peft__length(g, s), (double)g->d.length_penalty);
+    double reachable = (double)best / pow((double)peft__length(g, s), (double)g->d.length_penalty);
+    return g->d.early_stopping || s->worst >= reachable;
 }
 
-// The rows' candidates merged, best first, equal ones in the order of the rows; the next one's row, -1: no more.
+// Merges the beams' candidate lists: the beam whose next candidate is best, of equal ones the first; -1: no
+// more.
 static int64_t peft__next_choice(const peft__generator *g, int64_t first_row, const int64_t *taken) {
     int64_t best = -1;
     float score = 0;
@@ -22577,13 +22956,15 @@ static int64_t peft__next_choice(const peft__generator *g, int64_t first_row, co
     return best;
 }
 
-// From the best 2 * beams continuations (more with several end tokens): those that end are kept (if among the best `beams`), the others go on.
+// Of the best 2 * beams continuations (more with several end tokens) those that end are kept if they are
+// among the best `beams`, and the others go on.
 static peft_status peft__beam_step(peft__generator *g, peft__search *s, int64_t first_row) {
-    int64_t beams = g->d.beams, going = 0, length = peft__length(g, s), *taken = g->from_row + first_row;  // not in use yet
+    int64_t beams = g->d.beams, wanted = (2 + g->config->more_end_count) * beams, going = 0;
+    int64_t length = peft__length(g, s), *taken = g->from_row + first_row;  // not in use yet
     float best = 0, *next_scores = g->work + first_row * g->config->vocab_size;
     int32_t *next_tokens = g->tokens + first_row;
     memset(taken, 0, (size_t)beams * sizeof(int64_t));
-    for (int64_t rank = 0; rank < (2 + g->config->more_end_count) * beams && going < beams; rank++) {
+    for (int64_t rank = 0; rank < wanted && going < beams; rank++) {
         int64_t beam = peft__next_choice(g, first_row, taken);
         if (beam < 0) break;
         const peft__choice *c = &g->choices[(first_row + beam) * g->width + taken[beam]++];
@@ -22596,10 +22977,11 @@ static peft_status peft__beam_step(peft__generator *g, peft__search *s, int64_t 
         next_tokens[going] = c->token;
         s->from[going++] = beam;
     }
-    if (going < beams) return peft__fail(g->ctx, PEFT_ERROR_NUMERIC, "peft_generate: no token is left to choose from");
+    if (going < beams) return peft__no_token_left(g);
     for (int64_t b = 0; b < beams; b++) {
-        memcpy(s->next_ids + b * g->limit, s->ids + s->from[b] * g->limit, (size_t)length * sizeof(int32_t));
-        s->next_ids[b * g->limit + length] = next_tokens[b];
+        int32_t *next = s->next_ids + b * g->limit;
+        memcpy(next, s->ids + s->from[b] * g->limit, (size_t)length * sizeof(int32_t));
+        next[length] = next_tokens[b];
         s->scores[b] = next_scores[b];
     }
     int32_t *old = s->ids;
@@ -22608,49 +22990,15 @@ static peft_status peft__beam_step(peft__generator *g, peft__search *s, int64_t 
     s->done = peft__beams_done(g, s, best);
     return PEFT_OK;
 }
-
-// ---- a group of prompts
-
-static bool peft__search_init(peft__generator *g, peft__search *s, const int32_t *ids, int64_t count) {
-    int64_t beams = g->d.beams, size = beams * g->limit * (int64_t)sizeof(int32_t);
-    memset(s, 0, sizeof(*s));
-    s->start = count;
-    s->ids = (int32_t *)peft__arena_alloc(&g->arena, (size_t)size);
-    s->from = (int64_t *)peft__arena_alloc(&g->arena, (size_t)beams * sizeof(int64_t));
-    s->scores = (float *)peft__arena_alloc(&g->arena, (size_t)beams * sizeof(float));
-    if (!s->ids || !s->from || !s->scores) return false;
-    peft_rng_seed(&s->rng, g->d.seed);
-    for (int64_t b = 0; b < beams; b++) {
-        memcpy(s->ids + b * g->limit, ids, (size_t)count * sizeof(int32_t));
-        s->scores[b] = b ? -1e9f : 0;  // all beams are equal at first: only one counts
-        s->from[b] = b;
-    }
-    if (beams == 1) return true;
-    s->next_ids = (int32_t *)peft__arena_alloc(&g->arena, (size_t)size);
-    s->kept = (peft__hypothesis *)peft__arena_alloc(&g->arena, (size_t)(beams + 1) * sizeof(peft__hypothesis));
-    if (!s->next_ids || !s->kept) return false;
-    for (int64_t i = 0; i <= beams; i++)
-        if (!(s->kept[i].ids = (int32_t *)peft__arena_alloc(&g->arena, (size_t)g->limit * sizeof(int32_t)))) return false;
-    return true;
-}
-
-// ---- prompt caches
-
-struct peft_session {
-    peft_context *ctx;
-    peft_model *model;
-    peft__decoder_cache cache;
-    peft_ids ids;                                  // what the cache holds
-    peft_active_adapter adapters[PEFT_MAX_PATHS];  // with which it was read
-    int adapter_count;
-    int64_t reused;
-};
+// ---- prompt caches: the keys and values of a prompt and its answer, for the next call
 
 PEFTDEF peft_status peft_session_create(peft_model *model, peft_session **out) {
     if (out) *out = NULL;
     PEFT__NEED(NULL, model, "model");
     PEFT__NEED(model->ctx, out, "out");
-    if (model->config.encoder_decoder) return peft__fail(model->ctx, PEFT_ERROR_UNSUPPORTED, "peft_session_create: %s has an encoder", model->config.model_type);
+    if (model->config.encoder_decoder)
+        return peft__fail(model->ctx, PEFT_ERROR_UNSUPPORTED, "peft_session_create: %s has an encoder",
+            model->config.model_type);
     peft_session *s = (peft_session *)peft__calloc(model->ctx, 1, sizeof(peft_session));
     if (!s) return PEFT_ERROR_MEMORY;
     s->ctx = model->ctx;
@@ -22673,30 +23021,35 @@ PEFTDEF void peft_session_destroy(peft_session *s) {
 }
 
 PEFTDEF int64_t peft_session_tokens(const peft_session *s) {
-    if (!s) return 0;
-    return s->ids.count;
+    return s ? s->ids.count : 0;
 }
 
 PEFTDEF int64_t peft_session_reused(const peft_session *s) {
-    if (!s) return 0;
-    return s->reused;
+    return s ? s->reused : 0;
 }
 
-static peft_status peft__session_check(const peft__generator *g, int64_t prompts) {
-    const peft_session *s = g->d.session;
-    if (s->model != g->d.model) return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT, "peft_generate: the session belongs to another model");
-    if (prompts > 1 || g->d.beams > 1) return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "peft_generate: a session is for one prompt without beams");
-    for (int i = 0; i < g->d.adapter_count; i++)
-        if (peft__pass_part(g->adapters[i].adapter)->virtual_tokens)
-            return peft__fail(g->ctx, PEFT_ERROR_UNSUPPORTED, "peft_generate: a session cannot hold virtual tokens");
-    return PEFT_OK;
+static peft_status peft__session_check(const peft__generator *g, int64_t prompts, int64_t wanted) {
+    const peft_model *m = g->d.model;
+    bool virtual_tokens = false;
+    for (int i = 0; i < g->adapters.count; i++)
+        virtual_tokens = virtual_tokens || peft__pass_part(g->adapters.list[i].adapter)->virtual_tokens;
+    const peft__demand demands[] = {
+        {g->d.session->model != m, PEFT_ERROR_ARGUMENT, "the session belongs to another model"},
+        {prompts > 1 || g->d.beams > 1, PEFT_ERROR_UNSUPPORTED, "a session is for one prompt without beams"},
+        {virtual_tokens, PEFT_ERROR_UNSUPPORTED, "a session cannot hold virtual tokens"},
+    };
+    if (!m->positions || wanted <= m->config.max_positions)
+        return peft__demands_check(g->ctx, "peft_generate", demands, PEFT__COUNT(demands));
+    return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT,
+        "%lld prompt tokens and %lld new ones do not fit into the model's context of %lld",
+        (long long)(wanted - g->d.max_new_tokens), (long long)g->d.max_new_tokens,
+        (long long)m->config.max_positions);
 }
 
-static bool peft__same_adapters(const peft__generator *g) {
-    const peft_session *s = g->d.session;
-    bool same = s->adapter_count == g->d.adapter_count;
-    for (int i = 0; same && i < s->adapter_count; i++)
-        same = s->adapters[i].adapter == g->adapters[i].adapter && s->adapters[i].scale == g->adapters[i].scale;
+static bool peft__same_adapters(const peft__active_set *a, const peft__active_set *b) {
+    bool same = a->count == b->count;
+    for (int i = 0; same && i < a->count; i++)
+        same = a->list[i].adapter == b->list[i].adapter && a->list[i].scale == b->list[i].scale;
     return same;
 }
 
@@ -22706,91 +23059,108 @@ static peft_status peft__session_reserve(peft_session *s, int64_t wanted, int64_
     peft__decoder_cache bigger;
     memset(&bigger, 0, sizeof(bigger));
     peft_status status = peft__cache_alloc(s->model, 1, 1, PEFT__MAX(wanted, 2 * s->cache.capacity), &bigger);
-    if (status) {
-        peft__cache_end(s->model, &bigger);
-        return status;
-    }
     size_t bytes = (size_t)(kept * peft__kv_inner(s->model)) * sizeof(float);
-    for (int64_t i = 0; kept && i < s->model->config.decoder_layers; i++) {
+    for (int64_t i = 0; kept && !status && i < s->model->config.decoder_layers; i++) {
         memcpy(bigger.self_k[i], s->cache.self_k[i], bytes);
         memcpy(bigger.self_v[i], s->cache.self_v[i], bytes);
     }
-    peft__cache_end(s->model, &s->cache);
-    s->cache = bigger;
-    return PEFT_OK;
+    peft__cache_end(s->model, status ? &bigger : &s->cache);
+    if (!status) s->cache = bigger;
+    return status;
 }
 
-// As peft__cache_begin: all of the prompt but its last token is in the generator's cache afterwards. The session has it back in the end.
-static peft_status peft__session_begin(peft__generator *g, const int32_t *ids, const int64_t *offsets, int64_t prompts) {
+// In place of peft__cache_begin: the session's cache reads what is new of all but the prompt's last token.
+static peft_status peft__session_begin(
+    peft__generator *g, const int32_t *ids, int64_t count, int64_t prompts) {
     peft_session *s = g->d.session;
-    const peft_model *m = g->d.model;
-    int64_t count = offsets[1], kept = 0, wanted = 0;
-    peft_status status = peft__session_check(g, prompts);
+    int64_t kept = 0, wanted = count + g->d.max_new_tokens;
+    peft_status status = peft__session_check(g, prompts, wanted);
     if (status) return status;
-    if (!peft__same_adapters(g)) s->ids.count = 0;
+    if (!peft__same_adapters(&s->adapters, &g->adapters)) s->ids.count = 0;
     while (kept < s->ids.count && kept < count - 1 && s->ids.data[kept] == ids[kept]) kept++;
-    s->reused = kept;
-    s->ids.count = kept;
-    for (int i = 0; i < g->d.adapter_count; i++) s->adapters[i] = g->adapters[i];
-    s->adapter_count = g->d.adapter_count;
-    wanted = count + g->d.max_new_tokens;
-    if (m->positions && wanted > m->config.max_positions)
-        return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT, "%lld prompt tokens and %lld new ones do not fit into the model's context of %lld", (long long)count,
-                          (long long)g->d.max_new_tokens, (long long)m->config.max_positions);
+    s->reused = s->ids.count = kept;
+    s->adapters = g->adapters;
     status = peft__session_reserve(s, wanted, kept);
-    if (!status) status = peft__cache_extend(g->d.model, g->tape, &s->cache, ids, kept, count - 1, g->adapters, g->d.adapter_count);
+    if (!status)
+        status = peft__cache_extend(
+            g->d.model, g->tape, &s->cache, ids, kept, count - 1, g->adapters.list, g->adapters.count);
     if (status) return status;
     s->cache.rows = 1;
     s->cache.length = 0;
     s->cache.base[0] = s->cache.positions[0] = count - 1;
-    g->cache = s->cache;
-    memset(&s->cache, 0, sizeof(s->cache));
     return PEFT_OK;
 }
 
-// The cache goes back, and the session notes what it holds. A run that failed leaves nothing.
+// The session notes which tokens its cache holds: none if the run failed.
 static peft_status peft__session_end(peft__generator *g, peft_status status) {
     peft_session *s = g->d.session;
-    int64_t held = status || !g->cache.base ? 0 : g->cache.base[0] + g->cache.length;
-    if (g->cache.base) s->cache = g->cache;
-    memset(&g->cache, 0, sizeof(g->cache));
     s->ids.count = 0;
-    if (!held || peft__push_all(s->ctx, &s->ids, g->searches[0].ids, held)) return status;
+    if (status) return status;
+    if (peft__push_all(s->ctx, &s->ids, g->searches[0].ids, s->cache.base[0] + s->cache.length))
+        return PEFT_OK;
     s->ids.count = 0;
     return PEFT_ERROR_MEMORY;
 }
 
-static peft_status peft__group_begin(peft__generator *g, const int32_t *source, const int64_t *offsets, int64_t prompts) {
-    int64_t rows = prompts * g->d.beams, vocab = g->config->vocab_size;
-    peft__arena *a = &g->arena;
-    bool seq2seq = g->config->encoder_decoder;
-    int64_t longest = 1;
-    for (int64_t i = 0; i < prompts && !seq2seq; i++) longest = PEFT__MAX(longest, offsets[i + 1] - offsets[i]);
-    g->limit = longest + g->d.max_new_tokens;
-    peft__arena_reset(a);
-    g->searches = (peft__search *)peft__arena_alloc(a, (size_t)prompts * sizeof(peft__search));
-    g->active = (int64_t *)peft__arena_alloc(a, (size_t)prompts * sizeof(int64_t));
-    g->logits = (float *)peft__arena_alloc(a, (size_t)(rows * vocab) * sizeof(float));
-    g->work = g->d.beams > 1 ? (float *)peft__arena_alloc(a, (size_t)(rows * vocab) * sizeof(float)) : g->logits;
-    g->choices = (peft__choice *)peft__arena_alloc(a, (size_t)(rows * peft__choice_stride(g)) * sizeof(peft__choice));
-    g->found = (int64_t *)peft__arena_alloc(a, (size_t)rows * sizeof(int64_t));
-    g->from_row = (int64_t *)peft__arena_alloc(a, (size_t)rows * sizeof(int64_t));
-    g->tokens = (int32_t *)peft__arena_alloc(a, (size_t)rows * sizeof(int32_t));
-    if (!g->searches || !g->active || !g->logits || !g->work || !g->choices || !g->found || !g->from_row || !g->tokens)
-        return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < prompts; i++) {
-        if (!peft__search_init(g, &g->searches[i], seq2seq ? &g->config->decoder_start_id : source + offsets[i], seq2seq ? 1 : offsets[i + 1] - offsets[i]))
-            return PEFT_ERROR_MEMORY;
-        g->active[i] = i;
-    }
-    g->active_count = prompts;
-    g->made = 0;
-    if (g->d.session) return peft__session_begin(g, source, offsets, prompts);
-    return peft__cache_begin(g->d.model, g->tape, source, offsets, prompts, g->adapters, g->d.adapter_count, g->d.beams,
-                             g->d.max_new_tokens, &g->cache);
+// ---- a group of prompts
+
+static void *peft__group_alloc(peft__generator *g, int64_t count, size_t size) {
+    void *p = peft__arena_alloc(&g->arena, (size_t)count * size);
+    g->failed = g->failed || !p;
+    return p;
 }
 
-// Rows of prompts that are done leave the cache, beams take over the past of the beam that they go on from.
+static void peft__search_init(peft__generator *g, peft__search *s, const int32_t *ids, int64_t count) {
+    int64_t beams = g->d.beams, kept = beams > 1 ? beams + 1 : 0;
+    memset(s, 0, sizeof(*s));
+    s->start = count;
+    s->ids = (int32_t *)peft__group_alloc(g, beams * g->limit, sizeof(int32_t));
+    s->from = (int64_t *)peft__group_alloc(g, beams, sizeof(int64_t));
+    s->scores = (float *)peft__group_alloc(g, beams, sizeof(float));
+    s->kept = (peft__hypothesis *)peft__group_alloc(g, kept, sizeof(peft__hypothesis));
+    if (kept) s->next_ids = (int32_t *)peft__group_alloc(g, beams * g->limit, sizeof(int32_t));
+    for (int64_t i = 0; i < kept && !g->failed; i++)
+        s->kept[i].ids = (int32_t *)peft__group_alloc(g, g->limit, sizeof(int32_t));
+    peft_rng_seed(&s->rng, g->d.seed);
+    for (int64_t b = 0; b < beams && !g->failed; b++) {
+        memcpy(s->ids + b * g->limit, ids, (size_t)count * sizeof(int32_t));
+        s->scores[b] = b ? -1e9f : 0;  // all beams are equal at first: only one counts
+        s->from[b] = b;
+    }
+}
+
+// source: the prompts' ids end to end, prompt i at offsets[i]..offsets[i + 1].
+static peft_status peft__group_begin(
+    peft__generator *g, const int32_t *source, const int64_t *offsets, int64_t prompts) {
+    const peft_config *c = g->config;
+    int64_t rows = prompts * g->d.beams, vocab = c->vocab_size, longest = 1;
+    for (int64_t i = 0; i < prompts && !c->encoder_decoder; i++)
+        longest = PEFT__MAX(longest, offsets[i + 1] - offsets[i]);
+    g->limit = longest + g->d.max_new_tokens;
+    peft__arena_reset(&g->arena);
+    g->failed = false;
+    g->searches = (peft__search *)peft__group_alloc(g, prompts, sizeof(peft__search));
+    g->active = (int64_t *)peft__group_alloc(g, prompts, sizeof(int64_t));
+    g->logits = (float *)peft__group_alloc(g, rows * vocab, sizeof(float));
+    g->work = g->d.beams > 1 ? (float *)peft__group_alloc(g, rows * vocab, sizeof(float)) : g->logits;
+    g->choices = (peft__choice *)peft__group_alloc(g, rows * peft__choice_stride(g), sizeof(peft__choice));
+    g->found = (int64_t *)peft__group_alloc(g, rows, sizeof(int64_t));
+    g->from_row = (int64_t *)peft__group_alloc(g, rows, sizeof(int64_t));
+    g->tokens = (int32_t *)peft__group_alloc(g, rows, sizeof(int32_t));
+    for (int64_t i = 0; i < prompts && !g->failed; i++) {
+        if (c->encoder_decoder) peft__search_init(g, &g->searches[i], &c->decoder_start_id, 1);
+        else peft__search_init(g, &g->searches[i], source + offsets[i], offsets[i + 1] - offsets[i]);
+        g->active[i] = i;
+    }
+    if (g->failed) return PEFT_ERROR_MEMORY;
+    g->active_count = prompts;
+    g->made = 0;
+    if (g->d.session) return peft__session_begin(g, source, offsets[1], prompts);
+    return peft__cache_begin(g->d.model, g->tape, source, offsets, prompts, g->adapters.list,
+        g->adapters.count, g->d.beams, g->d.max_new_tokens, g->cache);
+}
+
+// Rows of prompts that are done leave the cache, beams take over the past of the beam that they continue.
 static peft_status peft__group_advance(peft__generator *g) {
     int64_t beams = g->d.beams, going = 0;
     for (int64_t i = 0; i < g->active_count; i++) {
@@ -22802,9 +23172,9 @@ static peft_status peft__group_advance(peft__generator *g) {
     g->made++;
     g->active_count = going;
     if (!going || g->made == g->d.max_new_tokens) return PEFT_OK;
-    g->cache.rows = going * beams;
-    for (int64_t r = 0; r < g->cache.rows; r++) g->cache.source_of_row[r] = g->active[r / beams];
-    return peft__cache_reorder(g->d.model, &g->cache, g->from_row);
+    g->cache->rows = going * beams;
+    for (int64_t r = 0; r < g->cache->rows; r++) g->cache->source_of_row[r] = g->active[r / beams];
+    return peft__cache_reorder(g->d.model, g->cache, g->from_row);
 }
 
 static peft_status peft__group_step(peft__generator *g) {
@@ -22813,12 +23183,14 @@ static peft_status peft__group_step(peft__generator *g) {
         const peft__search *s = &g->searches[g->active[r / beams]];
         g->tokens[r] = s->ids[r % beams * g->limit + peft__length(g, s) - 1];
     }
-    peft_status status = peft__cache_step(g->d.model, g->tape, &g->cache, g->tokens, g->adapters, g->d.adapter_count, g->logits);
+    peft_status status = peft__cache_step(
+        g->d.model, g->tape, g->cache, g->tokens, g->adapters.list, g->adapters.count, g->logits);
     if (status) return status;
     peft__parallel(g->ctx, rows, peft__score_row, g);
     for (int64_t r = 0; r < rows; r++)
         if (g->found[r] < 0)
-            return peft__fail(g->ctx, PEFT_ERROR_NUMERIC, "peft_generate: the scores of token %lld are not finite numbers", (long long)g->made + 1);
+            return peft__fail(g->ctx, PEFT_ERROR_NUMERIC,
+                "peft_generate: the scores of token %lld are not finite numbers", (long long)g->made + 1);
     for (int64_t i = 0; i < g->active_count && !status; i++) {
         peft__search *s = &g->searches[g->active[i]];
         status = beams > 1 ? peft__beam_step(g, s, i * beams) : peft__single_step(g, s, i);
@@ -22826,207 +23198,167 @@ static peft_status peft__group_step(peft__generator *g) {
     return status ? status : peft__group_advance(g);
 }
 
-// The answer to prompt i. A beam's sequence was kept without its end token, which comes back if there is room for it.
+static peft_status peft__group_run(
+    peft__generator *g, const int32_t *source, const int64_t *offsets, int64_t prompts) {
+    peft_status status = peft__group_begin(g, source, offsets, prompts);
+    while (!status && g->active_count && g->made < g->d.max_new_tokens) status = peft__group_step(g);
+    // those that reached max_new_tokens
+    for (int64_t i = 0; i < g->active_count && !status && g->d.on_text; i++) {
+        peft__search *s = &g->searches[g->active[i]];
+        if (!s->done) status = peft__stream(g, s, peft__length(g, s), true);
+        s->end = peft__length(g, s);
+    }
+    if (g->d.session) return peft__session_end(g, status);
+    peft__cache_end(g->d.model, &g->own);
+    return status;
+}
+
+// The answer to prompt i. A beam's sequence is kept without its end token, which returns if there is room for
+// it.
 static peft_status peft__group_answer(peft__generator *g, int64_t i, peft_ids *out) {
     peft__search *s = &g->searches[i];
     const int32_t *ids = s->ids;
-    int64_t n = peft__length(g, s), most = s->start + g->d.max_new_tokens;
+    int64_t n = s->done ? s->end : peft__length(g, s), start = out->count;
     bool add_end = false;
     if (g->d.beams > 1) {
-        for (int64_t b = 0; b < g->d.beams && !s->done; b++) peft__keep(g, s, s->ids + b * g->limit, n, s->scores[b]);
+        n = peft__length(g, s);
+        for (int64_t b = 0; b < g->d.beams && !s->done; b++)
+            peft__keep(g, s, s->ids + b * g->limit, n, s->scores[b]);
         const peft__hypothesis *best = &s->kept[0];
         for (int64_t k = 1; k < s->kept_count; k++)
             if (s->kept[k].score >= best->score) best = &s->kept[k];
         ids = best->ids;
         n = best->length;
-        add_end = n < most && g->config->eos_id >= 0;
-    } else if (s->done) {  // maybe before others of the group
-        n = s->end;
+        add_end = n < s->start + g->d.max_new_tokens && g->config->eos_id >= 0;
     }
-    int64_t start = out->count;
-    if (peft__push_all(g->ctx, out, ids, n) && (!add_end || peft__ids_push(g->ctx, out, g->config->eos_id))) return PEFT_OK;
+    if (peft__push_all(g->ctx, out, ids, n) && (!add_end || peft__ids_push(g->ctx, out, g->config->eos_id)))
+        return PEFT_OK;
     out->count = start;
     return PEFT_ERROR_MEMORY;
 }
 
-static peft_status peft__group_run(peft__generator *g, const int32_t *source, const int64_t *offsets, int64_t prompts) {
-    peft_status status = peft__group_begin(g, source, offsets, prompts);
-    while (!status && g->active_count && g->made < g->d.max_new_tokens) status = peft__group_step(g);
-    for (int64_t i = 0; i < g->active_count && !status && g->d.on_text; i++) {  // those that reached max_new_tokens
-        peft__search *s = &g->searches[g->active[i]];
-        if (!s->done) status = peft__tell(g, s, peft__length(g, s), true);
-        s->end = peft__length(g, s);
+// The adapters that work on prompts [first, first + n) of `count`, their sequences counted from `first`.
+static peft_status peft__adapters_of_group(peft__generator *g, int64_t first, int64_t n, int64_t count) {
+    g->adapters.count = 0;
+    for (int i = 0; i < g->all.count; i++) {
+        peft_active_adapter a = g->all.list[i];
+        if (a.first_sequence < 0 || a.sequence_count < 0 || a.first_sequence > count ||
+            a.sequence_count > count - a.first_sequence)
+            return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT,
+                "peft_generate: adapters[%d] is for %lld sequences from %lld, of %lld", i,
+                (long long)a.sequence_count, (long long)a.first_sequence, (long long)count);
+        int64_t end = a.first_sequence + a.sequence_count;
+        if (a.sequence_count) {
+            a.first_sequence = PEFT__MAX(a.first_sequence, first) - first;
+            a.sequence_count = PEFT__MIN(end, first + n) - first - a.first_sequence;
+            if (a.sequence_count <= 0) continue;
+        }
+        g->adapters.list[g->adapters.count++] = a;
     }
-    if (g->d.session) return peft__session_end(g, status);
-    peft__cache_end(g->d.model, &g->cache);
-    return status;
+    return PEFT_OK;
 }
 
-PEFTDEF peft_status peft_generate(const peft_generate_desc *desc, const int32_t *ids, int64_t count, peft_ids *out) {
+PEFTDEF peft_status peft_generate(
+    const peft_generate_desc *desc, const int32_t *ids, int64_t count, peft_ids *out) {
     peft__generator g;
     peft_status status = peft__generator_begin(&g, desc);
     int64_t offsets[2] = {0, count};
-    if (!status && (!ids || count < 1)) status = peft__fail(g.ctx, PEFT_ERROR_ARGUMENT, "peft_generate: the source is empty");
+    if (!status && (!ids || count < 1))
+        status = peft__fail(g.ctx, PEFT_ERROR_ARGUMENT, "peft_generate: the source is empty");
     if (!status && !out) status = peft__null(g.ctx, "peft_generate", "out");
+    if (!status) status = peft__adapters_of_group(&g, 0, 1, 1);
     if (!status) status = peft__group_run(&g, ids, offsets, 1);
     if (!status) status = peft__group_answer(&g, 0, out);
     peft__generator_end(&g);
     return status;
 }
 
-// ---- text
+// ---- text in, text out
 
-static int peft__prompt_order(const void *a, const void *b) {  // by length, so that a group's rows are alike
-    const peft__prompt *x = (const peft__prompt *)a, *y = (const peft__prompt *)b;
-    if (x->count != y->count) return x->count < y->count ? -1 : 1;
+static int peft__example_order(const void *a, const void *b) {  // by length, so that a group's rows are alike
+    const peft__example *x = (const peft__example *)a, *y = (const peft__example *)b;
+    if (x->prompt_count != y->prompt_count) return x->prompt_count < y->prompt_count ? -1 : 1;
     return x->index < y->index ? -1 : 1;
 }
 
-typedef struct peft__texts {
-    const char *const *prompts;
-    char **texts;
-    int64_t count;
-    peft__prompt *order;
-    peft_ids ids, group, answer;
-} peft__texts;
-
-static bool peft__push_start(const peft_model *m, peft_ids *ids) {
-    return !peft__begins_with_bos(m) || peft__ids_push(m->ctx, ids, m->config.bos_id);
-}
-
-// Appends one text as tokens; every prompt of training, evaluation, scoring and generation comes by here. T5:
-// both end with the end token. Decoder-only: a prompt begins as the model's texts begin and is never empty, a
-// completion ends with the end token. What goes beyond `max` tokens is cut off, but for an end token, as in
-// HF. Returns how many that were in *cut (NULL: nobody asks).
-static peft_status peft__encode_text(const peft_model *m, const char *text, bool prompt, int64_t max,
-                                     peft_ids *ids, int64_t *cut) {
-    int64_t start = ids->count, lost = 0;
-    bool seq2seq = m->config.encoder_decoder, ends = (seq2seq || !prompt) && m->config.eos_id >= 0;
-    if (prompt && !seq2seq && !peft__push_start(m, ids)) return PEFT_ERROR_MEMORY;
-    peft_status status = peft_encode_special(m->tokenizer, text, strlen(text), ids);
-    if (status) return status;
-    lost = PEFT__MAX(0, ids->count - start - (max - ends));
-    ids->count -= lost;
-    if (cut) *cut = lost;
-    int32_t first = m->config.bos_id >= 0 ? m->config.bos_id : PEFT__MAX(m->config.eos_id, 0);
-    if (prompt && !seq2seq && ids->count == start) return peft__ids_push(m->ctx, ids, first) ? PEFT_OK : PEFT_ERROR_MEMORY;
-    return !ends || peft__ids_push(m->ctx, ids, m->config.eos_id) ? PEFT_OK : PEFT_ERROR_MEMORY;
-}
-
-// Prompts that work, but hardly as they were meant; told once for all of them.
-typedef struct peft__doubts {
-    int64_t longer, twice;  // beyond the window; with the beginning that is put before every prompt anyway
-} peft__doubts;
-
-// A prompt at `start` of ids, and `tokens` in all with what follows it.
-static void peft__doubts_add(peft__doubts *d, const peft_model *m, const peft_ids *ids, int64_t start, int64_t tokens) {
-    const peft_config *c = &m->config;
-    if (c->encoder_decoder) return;
-    const int32_t *p = ids->data + start;
-    d->longer += !m->positions && c->max_positions && tokens > c->max_positions;  // rotary positions have no end
-    d->twice += ids->count > start + 1 && p[0] == c->bos_id && p[1] == c->bos_id;
-}
-
-static void peft__doubts_tell(const peft__doubts *d, const peft_model *m, int64_t count) {
-    if (d->longer)
-        peft__log(m->ctx, "warning: %lld of %lld prompts have, with their answers, more tokens than the window of %lld that "
-                  "the model was trained with", (long long)d->longer, (long long)count, (long long)m->config.max_positions);
-    if (d->twice)
-        peft__log(m->ctx, "warning: %lld of %lld prompts begin with %s, which is put before every prompt anyway: it is there "
-                  "twice", (long long)d->twice, (long long)count, peft_token_text(m->tokenizer, m->config.bos_id));
-}
-
-static peft_status peft__texts_encode(const peft__generator *g, peft__texts *t) {
-    peft__doubts doubts = {0, 0};
-    if (!peft_model_tokenizer(g->d.model))
+static peft_status peft__encode_prompts(
+    const peft__generator *g, const char *const *prompts, int64_t count, peft__examples *e) {
+    static const int64_t no_limit[2] = {PEFT__NO_LIMIT, PEFT__NO_LIMIT};
+    peft__prompt_warnings warnings = {0, 0};
+    bool ranges = false;
+    if (!g->d.model->tokenizer)
         return peft__fail(g->ctx, PEFT_ERROR_MISSING, "peft_generate: the model's folder has no tokenizer");
-    t->order = (peft__prompt *)peft__calloc(g->ctx, t->count, sizeof(peft__prompt));
-    if (!t->order) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < t->count; i++) {
-        if (!t->prompts[i]) return peft__fail(g->ctx, PEFT_ERROR_ARGUMENT, "peft_generate: prompt %lld is NULL", (long long)i);
-        t->order[i].index = i;
-        t->order[i].begin = t->ids.count;
-        peft_status status = peft__encode_text(g->d.model, t->prompts[i], true, INT64_MAX / 2, &t->ids, NULL);
+    for (int64_t i = 0; i < count; i++) {
+        const char *texts[2] = {prompts[i], NULL};
+        int64_t cut[2];
+        if (!texts[0])
+            return peft__fail(
+                g->ctx, PEFT_ERROR_ARGUMENT, "peft_generate: prompt %lld is NULL", (long long)i);
+        peft_status status = peft__encode_example(g->d.model, texts, no_limit, e, cut);
         if (status) return status;
-        t->order[i].count = t->ids.count - t->order[i].begin;
-        peft__doubts_add(&doubts, g->d.model, &t->ids, t->order[i].begin, t->order[i].count + g->d.max_new_tokens);
+        const peft__example *x = &e->items[i];
+        peft__prompt_warnings_add(&warnings, g->d.model, e, x, x->prompt_count + g->d.max_new_tokens);
     }
-    peft__doubts_tell(&doubts, g->d.model, t->count);
-    bool ranges = false;  // adapters for some prompts only: these have to stay neighbors
-    for (int i = 0; i < g->d.adapter_count; i++) ranges = ranges || g->adapters[i].sequence_count;
-    if (t->count > 1 && !ranges) qsort(t->order, (size_t)t->count, sizeof(peft__prompt), peft__prompt_order);
+    peft__prompt_warnings_log(&warnings, g->d.model, count);
+    for (int i = 0; i < g->all.count; i++) ranges = ranges || g->all.list[i].sequence_count;
+    if (count > 1 && !ranges)  // prompts that have adapters of their own must stay neighbours
+        qsort(e->items, (size_t)count, sizeof(peft__example), peft__example_order);
     return PEFT_OK;
 }
 
-static peft_status peft__texts_group(peft__generator *g, peft__texts *t, const peft__prompt *prompts, int64_t n) {
+// Generates for the n prompts x[0..n) and writes each text to its place.
+static peft_status peft__group_texts(peft__generator *g, const peft__examples *e, const peft__example *x,
+    int64_t n, peft_ids *source, char **texts) {
     int64_t offsets[PEFT__GROUP_PROMPTS + 1] = {0};
-    peft_status status = PEFT_OK;
-    t->group.count = 0;
+    source->count = 0;
     for (int64_t i = 0; i < n; i++) {
-        if (!peft__push_all(g->ctx, &t->group, t->ids.data + prompts[i].begin, prompts[i].count)) status = PEFT_ERROR_MEMORY;
-        offsets[i + 1] = t->group.count;
+        if (!peft__push_all(g->ctx, source, e->ids.data + x[i].prompt, x[i].prompt_count))
+            return PEFT_ERROR_MEMORY;
+        offsets[i + 1] = source->count;
     }
-    g->prompts = prompts;
-    if (!status) status = peft__group_run(g, t->group.data, offsets, n);
+    g->prompts = x;
+    peft_status status = peft__group_run(g, source->data, offsets, n);
     for (int64_t i = 0; i < n && !status; i++) {
-        t->answer.count = 0;
-        status = peft__group_answer(g, i, &t->answer);
+        char **text = &texts[x[i].index];
+        int64_t start = g->searches[i].start;
+        source->count = 0;  // its memory serves the answers
+        status = peft__group_answer(g, i, source);
         if (!status)
-            status = peft_decode(peft_model_tokenizer(g->d.model), t->answer.data + g->searches[i].start, t->answer.count - g->searches[i].start, true,
-                                 &t->texts[prompts[i].index], NULL);
-        char *text = t->texts[prompts[i].index];
-        if (!status) text[peft__find_stop(&g->d, text, strlen(text))] = 0;
+            status = peft_decode(
+                g->d.model->tokenizer, source->data + start, source->count - start, true, text, NULL);
+        if (!status) (*text)[peft__find_stop(&g->d, *text, strlen(*text))] = 0;
     }
     return status;
 }
 
-// The adapters that work on prompts [first, first + n) of `count`, their sequences counted from `first`.
-static peft_status peft__adapters_of_group(peft__generator *g, const peft_generate_desc *desc, int64_t first, int64_t n, int64_t count) {
-    if (!desc->adapters) return PEFT_OK;
-    g->d.adapter_count = 0;
-    for (int i = 0; i < desc->adapter_count; i++) {
-        peft_active_adapter a = desc->adapters[i];
-        if (a.first_sequence < 0 || a.sequence_count < 0 || a.first_sequence > count || a.sequence_count > count - a.first_sequence)
-            return peft__generate_fail(g, "adapters", i, "one whose sequences are not all there");
-        if (a.sequence_count) {
-            int64_t begin = PEFT__MAX(a.first_sequence, first), end = PEFT__MIN(a.first_sequence + a.sequence_count, first + n);
-            if (begin >= end) continue;
-            a.first_sequence = begin - first;
-            a.sequence_count = end - begin;
-        }
-        g->adapters[g->d.adapter_count++] = a;
-    }
-    return PEFT_OK;
-}
-
-PEFTDEF peft_status peft_generate_texts(const peft_generate_desc *desc, const char *const *prompts, int64_t count, char **texts) {
-    peft__texts t;
-    memset(&t, 0, sizeof(t));
-    t.prompts = prompts;
-    t.texts = texts;
-    t.count = count;
-    for (int64_t i = 0; i < count && texts; i++) texts[i] = NULL;
+PEFTDEF peft_status peft_generate_texts(
+    const peft_generate_desc *desc, const char *const *prompts, int64_t count, char **texts) {
+    peft__examples e;
+    peft_ids ids = {NULL, 0, 0};
     peft__generator g;
+    memset(&e, 0, sizeof(e));
+    for (int64_t i = 0; i < count && texts; i++) texts[i] = NULL;
     peft_status status = peft__generator_begin(&g, desc);
     if (!status && (count < 0 || (count && (!prompts || !texts))))
-        status = peft__fail(g.ctx, PEFT_ERROR_ARGUMENT, "peft_generate: %s", count < 0 ? "count is negative" : prompts ? "no texts" : "no prompts");
-    if (!status) status = peft__texts_encode(&g, &t);
-    int64_t group = PEFT__MAX(1, PEFT__MIN((int64_t)PEFT__GROUP_PROMPTS, PEFT__GROUP_ROWS / PEFT__MAX(1, g.d.beams)));
+        status = peft__fail(g.ctx, PEFT_ERROR_ARGUMENT, "peft_generate: %s",
+            count < 0 ? "count is negative"
+            : prompts ? "no texts"
+                      : "no prompts");
+    if (!status) status = peft__encode_prompts(&g, prompts, count, &e);
+    int64_t group = PEFT__MAX(
+        1, PEFT__MIN((int64_t)PEFT__GROUP_PROMPTS, PEFT__GROUP_ROWS / PEFT__MAX(1, g.d.beams)));
     for (int64_t i = 0; i < count && !status; i += group) {
         int64_t n = PEFT__MIN(group, count - i);
-        status = peft__adapters_of_group(&g, desc, i, n, count);
-        if (!status) status = peft__texts_group(&g, &t, t.order + i, n);
+        status = peft__adapters_of_group(&g, i, n, count);
+        if (!status) status = peft__group_texts(&g, &e, e.items + i, n, &ids, texts);
     }
-    for (int64_t i = 0; i < count && status && g.ctx && texts; i++) {
+    if (!g.ctx) return status;
+    for (int64_t i = 0; i < count && status && texts; i++) {
         peft__free(g.ctx, texts[i]);
         texts[i] = NULL;
     }
-    if (g.ctx) {
-        peft_ids_free(g.ctx, &t.ids);
-        peft_ids_free(g.ctx, &t.group);
-        peft_ids_free(g.ctx, &t.answer);
-        peft__free(g.ctx, t.order);
-    }
+    peft_ids_free(g.ctx, &ids);
+    peft__examples_free(g.ctx, &e);
     peft__generator_end(&g);
     return status;
 }
@@ -23037,175 +23369,152 @@ PEFTDEF peft_status peft_generate_text(const peft_generate_desc *desc, const cha
 
 // ---- log probabilities of given tokens
 
-enum { PEFT__SCORE_ROWS = 2048, PEFT__LOGIT_ROWS = 64 };  // tokens of one pass; logits that exist at a time
+// Tokens of one batch, unless one example has more; rows whose logits exist at a time.
+enum { PEFT__SCORE_TOKENS = 2048, PEFT__LOGIT_ROWS = 64 };
 
-// A pass's sequences, filled one by one.
 typedef struct peft__scorer {
     peft_context *ctx;
     peft_model *model;
-    peft_active_adapter adapters[PEFT_MAX_PATHS];
-    int adapter_count;
+    peft__active_set adapters;
     peft_tape *tape;
-    peft_ids source, input, labels;
-    int64_t *source_offsets, *offsets;  // [PEFT__SCORE_ROWS + 1]
-    int64_t sequences;
-    double *out;                        // of every label, in order
-    int64_t out_count, out_capacity;
+    peft__examples examples;
+    peft__batch_buffer batch;
+    double *out;  // log p of every token of the completions, in order
+    int64_t out_count;
 } peft__scorer;
 
 static void peft__scorer_end(peft__scorer *s) {
     if (!s->ctx) return;
     peft_tape_destroy(s->tape);
-    peft_ids_free(s->ctx, &s->source);
-    peft_ids_free(s->ctx, &s->input);
-    peft_ids_free(s->ctx, &s->labels);
-    peft__free(s->ctx, s->source_offsets);
-    peft__free(s->ctx, s->offsets);
+    peft__examples_free(s->ctx, &s->examples);
+    peft__batch_free(s->ctx, &s->batch);
     peft__free(s->ctx, s->out);
 }
 
-static peft_status peft__scorer_begin(peft__scorer *s, peft_model *model, const peft_active_adapter *adapters, int count, const peft_adapter *adapter) {
+static peft_status peft__scorer_begin(peft__scorer *s, const char *call, peft_model *model,
+    const peft_active_adapter *adapters, int count, const peft_adapter *adapter) {
     memset(s, 0, sizeof(*s));
     if (!model) return PEFT_ERROR_ARGUMENT;
     s->ctx = model->ctx;
     s->model = model;
-    if (count < 0 || count > PEFT_MAX_PATHS || (count && !adapters) || (count && adapter))
-        return peft__fail(s->ctx, PEFT_ERROR_ARGUMENT, "scoring: %d adapters, at most %d are possible, in one of the two ways", count, PEFT_MAX_PATHS);
-    for (int i = 0; i < count; i++) s->adapters[i] = adapters[i];
-    s->adapter_count = count;
-    if (adapter) {
-        s->adapters[0].adapter = adapter;
-        s->adapter_count = 1;
-    }
-    s->source_offsets = (int64_t *)peft__calloc(s->ctx, PEFT__SCORE_ROWS + 1, sizeof(int64_t));
-    s->offsets = (int64_t *)peft__calloc(s->ctx, PEFT__SCORE_ROWS + 1, sizeof(int64_t));
-    return s->source_offsets && s->offsets ? peft_tape_create(s->ctx, &s->tape) : PEFT_ERROR_MEMORY;
+    peft_status status = peft__active_resolve(s->ctx, call, adapters, count, adapter, &s->adapters);
+    return status ? status : peft_tape_create(s->ctx, &s->tape);
 }
 
-static bool peft__scorer_push(peft__scorer *s, double value) {
-    void *grown = peft__one_more(s->ctx, s->out, s->out_count, &s->out_capacity, sizeof(*s->out));
-    if (!grown) return false;
-    s->out = (double *)grown;
-    s->out[s->out_count++] = value;
-    return true;
-}
-
-// Log probabilities of labels under the logits of as many rows.
+// log p(labels[r]) = x - max - log(sum exp(x - max)) of row r of the logits.
 static peft_status peft__score_logits(peft__scorer *s, const peft_tensor *logits, const int32_t *labels) {
     for (int64_t r = 0; r < logits->rows; r++) {
         float *x = peft__f32(logits) + r * logits->cols, chosen = x[labels[r]], max = 0;
         double sum = 0;
         peft__row_softmax_lse(s->ctx, x, logits->cols, &max, &sum);
         double value = (double)chosen - (double)max - log(sum);
-        if (value - value != 0) return peft__fail(s->ctx, PEFT_ERROR_NUMERIC, "scoring: the scores are not finite numbers");
-        if (!peft__scorer_push(s, value)) return PEFT_ERROR_MEMORY;
+        if (value - value != 0)
+            return peft__fail(s->ctx, PEFT_ERROR_NUMERIC, "scoring: the scores are not finite numbers");
+        s->out[s->out_count++] = value;
     }
     return PEFT_OK;
 }
 
-// The rows of `hidden` that have labels, a few at a time, through the head.
+// The rows of `hidden` that have labels go through the head, a few at a time.
 static peft_status peft__score_rows(peft__scorer *s, const peft_tensor *hidden) {
-    int64_t cols = hidden->cols, added = (hidden->rows - s->input.count) / s->sequences;  // virtual tokens before every sequence
+    const peft_batch *b = &s->batch.view;
+    int64_t cols = hidden->cols, rows = b->target_offsets[b->count], n = 0;
+    int64_t added = (hidden->rows - rows) / b->count;  // virtual tokens before every sequence
     int32_t labels[PEFT__LOGIT_ROWS];
-    float *rows = (float *)peft__alloc(s->ctx, (size_t)(PEFT__LOGIT_ROWS * cols) * sizeof(float));
-    peft_status status = rows ? PEFT_OK : PEFT_ERROR_MEMORY;
-    int64_t n = 0;
-    for (int64_t q = 0; q < s->sequences && !status; q++)
-        for (int64_t r = s->offsets[q]; r < s->offsets[q + 1] && !status; r++) {
-            bool last = r + 1 == s->input.count;
-            if (s->labels.data[r] >= 0) {
-                memcpy(rows + n * cols, peft__f32(hidden) + (r + (q + 1) * added) * cols, (size_t)cols * sizeof(float));
-                labels[n++] = s->labels.data[r];
-            }
-            if (!n || (n < PEFT__LOGIT_ROWS && !last)) continue;
-            const peft_tensor *logits = peft_model_logits(s->model, s->tape, peft_input(s->tape, n, cols, rows), s->adapters, s->adapter_count);
-            status = logits ? peft__score_logits(s, logits, labels) : s->tape->status;
-            n = 0;
+    float *x = (float *)peft__alloc(s->ctx, (size_t)(PEFT__LOGIT_ROWS * cols) * sizeof(float));
+    peft_status status = x ? PEFT_OK : PEFT_ERROR_MEMORY;
+    for (int64_t q = 0, r = 0; r < rows && !status; r++) {
+        while (r == b->target_offsets[q + 1]) q++;
+        if (b->labels[r] >= 0) {
+            memcpy(
+                x + n * cols, peft__f32(hidden) + (r + (q + 1) * added) * cols, (size_t)cols * sizeof(float));
+            labels[n++] = b->labels[r];
         }
-    peft__free(s->ctx, rows);
+        if (!n || (n < PEFT__LOGIT_ROWS && r + 1 < rows)) continue;
+        const peft_tensor *logits = peft_model_logits(
+            s->model, s->tape, peft_input(s->tape, n, cols, x), s->adapters.list, s->adapters.count);
+        status = logits ? peft__score_logits(s, logits, labels) : s->tape->status;
+        n = 0;
+    }
+    peft__free(s->ctx, x);
     return status;
 }
 
-// Scores what has been filled in and empties it.
-static peft_status peft__scorer_run(peft__scorer *s) {
-    if (!s->sequences) return PEFT_OK;
-    peft_batch b;
-    memset(&b, 0, sizeof(b));
-    b.count = s->sequences;
-    b.source = s->source.data;
-    b.source_offsets = s->source_offsets;
-    b.decoder_input = s->input.data;
-    b.labels = s->labels.data;
-    b.target_offsets = s->offsets;
-    peft_tape_reset(s->tape, 0);
-    peft_tape_inference(s->tape, true);
-    const peft_tensor *hidden = peft_model_hidden(s->model, s->tape, &b, s->adapters, s->adapter_count);
-    peft_status status = hidden ? peft__score_rows(s, hidden) : s->tape->status;
-    s->sequences = s->source.count = s->input.count = s->labels.count = 0;
-    return status;
-}
-
-// One more sequence: a prompt (T5: the source) and the tokens to be scored behind it, at least one. Long lists run in several passes.
-static peft_status peft__scorer_add(peft__scorer *s, const int32_t *prompt, int64_t prompt_count, const int32_t *ids, int64_t count) {
+// Scores the completions of all examples, as many of them in one pass as PEFT__SCORE_TOKENS allows.
+static peft_status peft__score_examples(peft__scorer *s) {
+    const peft__examples *e = &s->examples;
     const peft_config *c = &s->model->config;
-    int64_t more = prompt_count + count;
-    for (int64_t i = 0; i < more; i++) {
-        int32_t id = i < prompt_count ? prompt[i] : ids[i - prompt_count];
-        if (id < 0 || id >= c->vocab_size)
-            return peft__fail(s->ctx, PEFT_ERROR_ARGUMENT, "scoring: token %d is outside the vocabulary of %lld", (int)id, (long long)c->vocab_size);
+    int64_t longest = PEFT__SCORE_TOKENS, scored = 0, outside = peft__ids_outside(&e->ids, c->vocab_size);
+    if (outside >= 0)
+        return peft__fail(s->ctx, PEFT_ERROR_ARGUMENT, "scoring: token %d is outside the vocabulary of %lld",
+            (int)e->ids.data[outside], (long long)c->vocab_size);
+    for (const peft__example *x = e->items; x < e->items + e->count; x++) {
+        longest = PEFT__MAX(longest, x->prompt_count + x->completion_count);
+        scored += x->completion_count;
     }
-    peft_status status = s->source.count + s->input.count + more > PEFT__SCORE_ROWS ? peft__scorer_run(s) : PEFT_OK;
-    if (status) return status;
-    bool ok = true;
-    if (c->encoder_decoder) {
-        ok = peft__push_all(s->ctx, &s->source, prompt, prompt_count) && peft__ids_push(s->ctx, &s->input, c->decoder_start_id) &&
-             peft__push_all(s->ctx, &s->input, ids, count - 1) && peft__push_all(s->ctx, &s->labels, ids, count);
-    } else {
-        ok = peft__push_all(s->ctx, &s->input, prompt, prompt_count) && peft__push_all(s->ctx, &s->input, ids, count - 1);
-        for (int64_t i = 1; i < prompt_count && ok; i++) ok = peft__ids_push(s->ctx, &s->labels, -100);
-        ok = ok && peft__push_all(s->ctx, &s->labels, ids, count);
+    s->out = (double *)peft__calloc(s->ctx, scored + 1, sizeof(double));
+    peft_status status = s->out ? PEFT_OK : PEFT_ERROR_MEMORY;
+    if (!status) status = peft__batch_init(s->ctx, &s->batch, PEFT__SCORE_TOKENS, longest, longest);
+    for (int64_t i = 0; i < e->count && !status;) {
+        peft_batch *b = &s->batch.view;
+        for (b->count = 0; i < e->count; i++) {
+            const peft__example *x = &e->items[i];
+            int64_t tokens = b->source_offsets[b->count] + b->target_offsets[b->count];
+            if (b->count && tokens + x->prompt_count + x->completion_count > PEFT__SCORE_TOKENS) break;
+            if (x->completion_count) peft__batch_add(&s->batch, c, e, x);
+        }
+        if (!b->count) break;
+        peft_tape_reset(s->tape, 0);
+        peft_tape_inference(s->tape, true);
+        const peft_tensor *hidden = peft_model_hidden(
+            s->model, s->tape, b, s->adapters.list, s->adapters.count);
+        status = hidden ? peft__score_rows(s, hidden) : s->tape->status;
     }
-    s->sequences++;
-    s->source_offsets[s->sequences] = s->source.count;
-    s->offsets[s->sequences] = s->input.count;
-    return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
+    return status;
 }
 
 // ---- completions
 
 static peft_status peft__score_check(const peft_score_desc *d, const peft__scorer *s, const double *out) {
-    if (d->count < 0 || (d->count && !out)) return peft__fail(s->ctx, PEFT_ERROR_ARGUMENT, "peft_score_completions: count is %lld, and room for the results is needed", (long long)d->count);
-    if (!d->prompt == !d->prompt_ids) return peft__fail(s->ctx, PEFT_ERROR_ARGUMENT, "peft_score_completions: give prompt or prompt_ids");
-    if (d->count && !d->completions == !d->completion_ids) return peft__fail(s->ctx, PEFT_ERROR_ARGUMENT, "peft_score_completions: give completions or completion_ids");
-    if (d->prompt_ids && d->prompt_ids->count < 1) return peft__fail(s->ctx, PEFT_ERROR_ARGUMENT, "peft_score_completions: prompt_ids are empty");
-    for (int64_t i = 0; d->completions && i < d->count; i++)
-        if (!d->completions[i]) return peft__fail(s->ctx, PEFT_ERROR_ARGUMENT, "peft_score_completions: completion %lld is NULL", (long long)i);
-    if ((d->prompt || d->completions) && !s->model->tokenizer) return peft__fail(s->ctx, PEFT_ERROR_MISSING, "peft_score_completions: the model has no tokenizer");
-    return PEFT_OK;
-}
-
-// A completion's tokens, without the end token that training puts behind it unless it is asked for.
-static peft_status peft__completion_ids(const peft_score_desc *d, const peft__scorer *s, int64_t i, peft_ids *ids) {
-    ids->count = 0;
-    if (d->completion_ids) return peft__push_all(s->ctx, ids, d->completion_ids[i].data, d->completion_ids[i].count) ? PEFT_OK : PEFT_ERROR_MEMORY;
-    peft_status status = peft__encode_text(s->model, d->completions[i], false, INT64_MAX / 2, ids, NULL);
-    if (!status && !d->with_end && s->model->config.eos_id >= 0) ids->count--;
+    bool texts = d->prompt || d->completions;
+    const peft__demand demands[] = {
+        {d->count < 0, PEFT_ERROR_ARGUMENT, "count is negative"},
+        {d->count > 0 && !out, PEFT_ERROR_ARGUMENT, "no room for the results"},
+        {!d->prompt == !d->prompt_ids, PEFT_ERROR_ARGUMENT, "give prompt or prompt_ids"},
+        {d->count > 0 && !d->completions == !d->completion_ids, PEFT_ERROR_ARGUMENT,
+            "give completions or completion_ids"},
+        {d->prompt_ids && d->prompt_ids->count < 1, PEFT_ERROR_ARGUMENT, "prompt_ids are empty"},
+        {texts && !s->model->tokenizer, PEFT_ERROR_MISSING, "the model has no tokenizer"},
+    };
+    peft_status status = peft__demands_check(s->ctx, "peft_score_completions", demands, PEFT__COUNT(demands));
+    for (int64_t i = 0; d->completions && i < d->count && !status; i++)
+        if (!d->completions[i])
+            status = peft__fail(s->ctx, PEFT_ERROR_ARGUMENT,
+                "peft_score_completions: completions[%lld] is NULL", (long long)i);
     return status;
 }
 
-static peft_status peft__score_all(const peft_score_desc *d, peft__scorer *s, int64_t *counts) {
-    peft_ids prompt = {NULL, 0, 0}, completion = {NULL, 0, 0};
-    peft_status status = PEFT_OK;
-    if (d->prompt) status = peft__encode_text(s->model, d->prompt, true, INT64_MAX / 2, &prompt, NULL);
-    else if (!peft__push_all(s->ctx, &prompt, d->prompt_ids->data, d->prompt_ids->count)) status = PEFT_ERROR_MEMORY;
+static peft_status peft__push_or_encode(
+    const peft_model *m, const peft_ids *from, const char *text, bool prompt, peft_ids *ids) {
+    if (from) return peft__push_all(m->ctx, ids, from->data, from->count) ? PEFT_OK : PEFT_ERROR_MEMORY;
+    return peft__encode_text(m, text, prompt, PEFT__NO_LIMIT, ids, NULL);
+}
+
+// One example for each completion; all share the prompt's ids.
+static peft_status peft__score_encode(const peft_score_desc *d, peft__scorer *s) {
+    peft__examples *e = &s->examples;
+    peft_status status = peft__push_or_encode(s->model, d->prompt_ids, d->prompt, true, &e->ids);
+    int64_t prompt_count = e->ids.count;
     for (int64_t i = 0; i < d->count && !status; i++) {
-        status = peft__completion_ids(d, s, i, &completion);
-        counts[i] = completion.count;
-        if (!status && completion.count) status = peft__scorer_add(s, prompt.data, prompt.count, completion.data, completion.count);
+        peft__example *x = peft__examples_add(s->ctx, e);
+        if (!x) return PEFT_ERROR_MEMORY;
+        x->prompt_count = prompt_count;
+        x->completion = e->ids.count;
+        status = peft__push_or_encode(s->model, d->completion_ids ? &d->completion_ids[i] : NULL,
+            d->completion_ids ? NULL : d->completions[i], false, &e->ids);
+        x->completion_count = e->ids.count - x->completion;
+        if (!d->completion_ids && !d->with_end && s->model->config.eos_id >= 0) x->completion_count--;
     }
-    if (!status) status = peft__scorer_run(s);
-    peft_ids_free(s->ctx, &prompt);
-    peft_ids_free(s->ctx, &completion);
     return status;
 }
 
@@ -23213,73 +23522,99 @@ PEFTDEF peft_status peft_score_completions(const peft_score_desc *d, double *log
     PEFT__NEED(NULL, d, "desc");
     peft__scorer s;
     if (d->token_log_probabilities) *d->token_log_probabilities = NULL;
-    peft_status status = peft__scorer_begin(&s, d->model, d->adapters, d->adapter_count, d->adapter);
+    peft_status status = peft__scorer_begin(
+        &s, "peft_score_completions", d->model, d->adapters, d->adapter_count, d->adapter);
     if (!status) status = peft__score_check(d, &s, log_probabilities);
-    int64_t *counts = status ? NULL : (int64_t *)peft__calloc(s.ctx, d->count + 1, sizeof(int64_t)), at = 0;
-    if (!status) status = counts ? peft__score_all(d, &s, counts) : PEFT_ERROR_MEMORY;
+    if (!status) status = peft__score_encode(d, &s);
+    if (!status) status = peft__score_examples(&s);
+    const double *next = s.out;
     for (int64_t i = 0; i < d->count && !status; i++) {
+        int64_t n = s.examples.items[i].completion_count;
         log_probabilities[i] = 0;
-        for (int64_t k = 0; k < counts[i]; k++) log_probabilities[i] += s.out[at++];
-        if (d->token_counts) d->token_counts[i] = counts[i];
+        for (int64_t k = 0; k < n; k++) log_probabilities[i] += *next++;
+        if (d->token_counts) d->token_counts[i] = n;
     }
     if (!status && d->token_log_probabilities) {
         *d->token_log_probabilities = s.out;
         s.out = NULL;
     }
-    if (s.ctx) peft__free(s.ctx, counts);
     peft__scorer_end(&s);
     return status;
 }
 
 #if !defined(PEFT_NO_METRICS)
-// ---- perplexity
+// ---- the log probability of a text, of which peft_text_perplexity (chapter 13) makes a perplexity
 
-static peft_status peft__perplexity_windows(peft__scorer *s, const peft_ids *ids, int64_t window, int64_t stride) {
-    peft_status status = PEFT_OK;
-    for (int64_t done = 1; done < ids->count && !status;) {
-        int64_t end = PEFT__MIN(ids->count, done == 1 ? window + 1 : done + stride), begin = PEFT__MAX(0, end - window - 1);
-        status = peft__scorer_add(s, ids->data + begin, done - begin, ids->data + done, end - done);
-        done = end;
+typedef struct peft__scored_text {
+    char *file;        // to be freed
+    const char *text;  // without a byte order mark
+    double log_probability;
+    int64_t tokens;  // that it sums over
+} peft__scored_text;
+
+// The text's tokens in windows: each window predicts the tokens that those before it did not.
+static peft_status peft__text_windows(peft__scorer *s, int64_t window, int64_t stride) {
+    int64_t count = s->examples.ids.count;
+    for (int64_t done = 1, end; done < count; done = end) {
+        peft__example *x = peft__examples_add(s->ctx, &s->examples);
+        if (!x) return PEFT_ERROR_MEMORY;
+        end = PEFT__MIN(count, done == 1 ? window + 1 : done + stride);
+        x->prompt = PEFT__MAX(0, end - window - 1);
+        x->prompt_count = done - x->prompt;
+        x->completion = done;
+        x->completion_count = end - done;
     }
-    return status ? status : peft__scorer_run(s);
+    return PEFT_OK;
 }
 
-PEFTDEF peft_status peft_text_perplexity(const peft_text_perplexity_desc *d, peft_perplexity_result *result) {
-    PEFT__NEED(NULL, d, "desc");
-    peft__scorer s;
-    peft_ids ids = {NULL, 0, 0};
-    char *read = NULL;
-    peft_status status = peft__scorer_begin(&s, d->model, d->adapters, d->adapter_count, d->adapter);
-    const peft_config *c = status ? NULL : &s.model->config;
-    int64_t window = status ? 0 : d->window ? d->window : PEFT__MIN(c->max_positions ? c->max_positions : 1024, 1024), stride = d->stride ? d->stride : (window + 1) / 2;
-    if (!status && c->encoder_decoder) status = peft__fail(s.ctx, PEFT_ERROR_UNSUPPORTED, "peft_text_perplexity: %s has an encoder", c->model_type);
-    if (!status && !s.model->tokenizer) status = peft__fail(s.ctx, PEFT_ERROR_MISSING, "peft_text_perplexity: the model has no tokenizer");
-    if (!status && !d->text == !d->path) status = peft__fail(s.ctx, PEFT_ERROR_ARGUMENT, "peft_text_perplexity: give text or path");
-    if (!status && (window < 1 || stride < 1 || stride > window))
-        status = peft__fail(s.ctx, PEFT_ERROR_ARGUMENT, "peft_text_perplexity: window %lld, stride %lld", (long long)window, (long long)stride);
+// Reads the text and makes it tokens. `mark`: a byte order mark.
+static peft_status peft__text_read(
+    const peft_text_perplexity_desc *d, peft__scorer *s, peft__scored_text *out) {
     size_t size = d->text ? strlen(d->text) : 0;
-    if (!status && d->path) status = peft__read_all(s.ctx, d->path, &read, &size);
-    const char *text = d->path ? read : d->text;
-    size_t mark = status ? 0 : peft__utf8_mark(text, size);
-    text += mark;
-    size -= mark;
-    if (!status && strlen(text) < size)
-        status = peft__fail(s.ctx, PEFT_ERROR_FORMAT, "peft_text_perplexity: %s is not text: byte %lld is NUL", d->path, (long long)strlen(text));
-    if (!status && !peft__push_start(s.model, &ids)) status = PEFT_ERROR_MEMORY;
-    if (!status) status = peft_encode(s.model->tokenizer, text, size, &ids);
-    if (!status && ids.count < 2) status = peft__fail(s.ctx, PEFT_ERROR_ARGUMENT, "peft_text_perplexity: %s is too short", d->path ? d->path : "the text");
-    if (!status) status = peft__perplexity_windows(&s, &ids, window, stride);
-    double sum = 0;
-    for (int64_t i = 0; i < s.out_count && !status; i++) sum += s.out[i];
-    if (!status) status = peft_perplexity(s.ctx, &text, &sum, &s.out_count, 1, result);
-    if (s.ctx) {
-        peft_ids_free(s.ctx, &ids);
-        peft__free(s.ctx, read);
-    }
+    peft_status status = d->path ? peft__read_all(s->ctx, d->path, &out->file, &size) : PEFT_OK;
+    if (status) return status;
+    const char *text = d->path ? out->file : d->text, *what = d->path ? d->path : "the text";
+    size_t mark = peft__utf8_mark(text, size);
+    out->text = text + mark;
+    if (strlen(text) < size)
+        return peft__fail(s->ctx, PEFT_ERROR_FORMAT, "peft_text_perplexity: %s is not text: byte %lld is NUL",
+            what, (long long)strlen(text));
+    if (!peft__push_start(s->model, &s->examples.ids)) return PEFT_ERROR_MEMORY;
+    status = peft_encode(s->model->tokenizer, out->text, size - mark, &s->examples.ids);
+    if (status || s->examples.ids.count > 1) return status;
+    return peft__fail(s->ctx, PEFT_ERROR_ARGUMENT, "peft_text_perplexity: %s is too short", what);
+}
+
+static peft_status peft__text_log_probability(const peft_text_perplexity_desc *d, peft__scored_text *out) {
+    peft__scorer s;
+    memset(out, 0, sizeof(*out));
+    peft_status status = peft__scorer_begin(
+        &s, "peft_text_perplexity", d->model, d->adapters, d->adapter_count, d->adapter);
+    if (!s.ctx) return status;
+    int64_t context = s.model->config.max_positions, window = d->window, stride = d->stride;
+    if (!window) window = PEFT__MIN(context ? context : 1024, 1024);
+    if (!stride) stride = (window + 1) / 2;
+    const peft__demand demands[] = {
+        {s.model->config.encoder_decoder, PEFT_ERROR_UNSUPPORTED, "the model has an encoder"},
+        {!s.model->tokenizer, PEFT_ERROR_MISSING, "the model has no tokenizer"},
+        {!d->text == !d->path, PEFT_ERROR_ARGUMENT, "give text or path"},
+        {window < 1 || stride < 1 || stride > window, PEFT_ERROR_ARGUMENT, "stride is not in 1..window"},
+    };
+    if (!status) status = peft__demands_check(s.ctx, "peft_text_perplexity", demands, PEFT__COUNT(demands));
+    if (!status) status = peft__text_read(d, &s, out);
+    if (!status) status = peft__text_windows(&s, window, stride);
+    if (!status) status = peft__score_examples(&s);
+    for (int64_t i = 0; i < s.out_count && !status; i++) out->log_probability += s.out[i];
+    out->tokens = s.out_count;
     peft__scorer_end(&s);
     return status;
 }
 #endif
+
+// How to add an option of generation: its field in peft_generate_desc, its row in peft__generate_fields; what
+// it does to the scores of a row in peft__process_scores (before the candidates are chosen) or in peft__warp
+// (of sampling). A way to search is a function beside peft__single_step and peft__beam_step, chosen in
+// peft__group_step.
 // =====================================================================================================================
 // 11. DATA
 //     Turns files of records, templates and conversations into pairs of prompt and completion. A template
@@ -29257,32 +29592,25 @@ PEFTDEF peft_status peft_few_shot(const peft_few_shot_desc *d, peft_few_shot_res
 // - a layout of conversations: what makes messages of it, beside peft__sharegpt and peft__alpaca
 // =====================================================================================================================
 // 12. TRAINING
-//    Holds: optimizers, schedules, batches, the loop, checkpoints that resume bit-exactly, the planner of memory.
-//    Rests on: 5, 8, 9, 11.  Hands on: peft_train.
-// =====================================================================================================================
+//     For: making an adapter, or a model, fit examples. Here are optimizers, schedules, the loop with its
+//     evaluations, checkpoints from which a run goes on bit for bit, and the plan of the memory.
+//     Know: peft_optimizer_step (one step of all tensors), peft__train_gradients (batches to gradients),
+//     peft__train_run (the loop), peft__checkpoint_walk (what is saved), peft__plan_step (a step in the dry).
+//     Rests on: 5, 8, 9, 10, 11.  Hands on: peft_train, peft_evaluate_loss, peft_plan_memory.
+//
+//     One step of AdamW in numbers: weight p = 1, gradient g = 0.5, learning rate 0.1, weight decay 0.01:
+//         m = 0.9 * 0 + 0.1 * 0.5 = 0.05                 its bias correction, / (1 - 0.9), makes 0.5
+//         v = 0.999 * 0 + 0.001 * 0.25 = 0.00025         / (1 - 0.999) makes 0.25, whose root is 0.5
+//         p = 1 * (1 - 0.1 * 0.01) - 0.1 * 0.5 / 0.5 = 0.899
+//     A first step moves each weight by the learning rate: the size of the gradient cancels out.
+// ===========================================================================================================
 
-// ---- optimizers: a row of the table each. State begins as zeros.
+// ---- optimizers
 
-static const char *const peft__optimizer_names[] = {"adamw", "adamw8bit", "adafactor", "sgd", "lion"};
+#define PEFT__STATE_BLOCK ((int64_t)256)      // values that share a scale
+#define PEFT__STATE_MIN_8BIT ((int64_t)4096)  // smaller tensors are kept in f32
 
-PEFTDEF const char *peft_optimizer_name(peft_optimizer_kind kind) {
-    return (uint64_t)kind < (uint64_t)PEFT__COUNT(peft__optimizer_names) ? peft__optimizer_names[kind] : "unknown";
-}
-
-PEFTDEF bool peft_optimizer_named(const char *name, peft_optimizer_kind *out) {
-    if (!name || !out) return false;
-    for (int64_t i = 0; i < PEFT__COUNT(peft__optimizer_names); i++) {
-        if (strcmp(name, peft__optimizer_names[i]) != 0) continue;
-        *out = (peft_optimizer_kind)i;
-        return true;
-    }
-    return false;
-}
-
-#define PEFT__STATE_BLOCK ((int64_t)256)       // values that share a scale
-#define PEFT__STATE_MIN_8BIT ((int64_t)4096)   // smaller tensors are kept in f32
-
-// One of the two 8-bit maps and what cuts it apart.
+// One of the two 8-bit maps, and the middles between its values, where rounding changes.
 typedef struct peft__state_map {
     float value[256], middle[255];
     int least;  // the smallest code that a value other than 0 may have
@@ -29297,32 +29625,116 @@ struct peft_optimizer {
     size_t *offsets;        // [count] where a tensor's state begins
     size_t size;
     float *sums;            // Adafactor: one per row of the tallest tensor
-    peft__state_map *maps;  // AdamW in 8 bits: of first and of second moments
+    peft__state_map *maps;  // 8 bits: of first and of second moments
     int64_t step;
 };
 
-static bool peft__state_factored(const peft_tensor *t) {
-    return t->rows > 1 && t->cols > 1;
+// The numbers of one step, the same for all weights of a tensor.
+typedef struct peft__update {
+    float b1, b2, epsilon;
+    float rate;                        // the learning rate
+    float keep;                        // 1 - rate * weight decay
+    float step_size, root_correction;  // AdamW: rate / (1 - b1^t), 1 / sqrt(1 - b2^t)
+} peft__update;
+
+// Updates n weights p from their gradients g, which become 0, and their state m, v.
+typedef void (*peft__update_fn)(
+    const peft_context *ctx, peft__update u, float *p, float *g, float *m, float *v, int64_t n);
+
+// Defines such a function of what it does with each weight.
+#define PEFT__UPDATE(name, each) \
+    PEFT__LOOP(name, \
+        (peft__update u, float *PEFT__RESTRICT p, float *PEFT__RESTRICT g, float *PEFT__RESTRICT m, \
+            float *PEFT__RESTRICT v, int64_t n), \
+        (u, p, g, m, v, n), { \
+            (void)m; \
+            (void)v; \
+            for (int64_t i = 0; i < n; i++) { \
+                each; \
+                g[i] = 0; \
+            } \
+        })
+
+// m = b1 m + (1-b1) g, v = b2 v + (1-b2) g^2
+// p -= lr wd p, p -= lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps)
+PEFT__UPDATE(peft__update_adamw, {
+    m[i] = u.b1 * m[i] + (1 - u.b1) * g[i];
+    v[i] = u.b2 * v[i] + (1 - u.b2) * g[i] * g[i];
+    p[i] = p[i] * u.keep - u.step_size * m[i] / (sqrtf(v[i]) * u.root_correction + u.epsilon);
+})
+
+// m = b1 m + g, p -= lr m
+PEFT__UPDATE(peft__update_sgd, {
+    m[i] = u.b1 * m[i] + g[i];
+    p[i] = p[i] * u.keep - u.rate * m[i];
+})
+
+// p -= lr sign(b1 m + (1-b1) g), m = b2 m + (1-b2) g
+PEFT__UPDATE(peft__update_lion, {
+    float c = u.b1 * m[i] + (1 - u.b1) * g[i];
+    p[i] = p[i] * u.keep - (c > 0 ? u.rate : c < 0 ? -u.rate : 0);
+    m[i] = u.b2 * m[i] + (1 - u.b2) * g[i];
+})
+
+// p -= lr g, where Adafactor has made an update of g
+PEFT__UPDATE(peft__update_adafactor, { p[i] = p[i] * u.keep - u.rate * g[i]; })
+
+typedef struct peft__optimizer_row {
+    const char *name;
+    peft__update_fn update;
+    int moments;        // values of state per weight
+    bool in_8bit;       // in a byte each, with a scale per block
+    bool factored;      // a matrix has the means of its rows and columns instead
+    float beta2, rate;  // default; default learning rate, as a multiple of AdamW's
+} peft__optimizer_row;
+
+static const peft__optimizer_row peft__optimizers[] = {
+    // by peft_optimizer_kind
+    {"adamw", peft__update_adamw, 2, false, false, 0.999f, 1},
+    {"adamw8bit", peft__update_adamw, 2, true, false, 0.999f, 1},
+    {"adafactor", peft__update_adafactor, 1, false, true, 0.999f, 1},
+    {"sgd", peft__update_sgd, 1, false, false, 0.999f, 10},
+    {"lion", peft__update_lion, 1, false, false, 0.99f, 0.3f},
+};
+
+PEFTDEF const char *peft_optimizer_name(peft_optimizer_kind kind) {
+    return (uint64_t)kind < (uint64_t)PEFT__COUNT(peft__optimizers) ? peft__optimizers[kind].name : "unknown";
 }
 
-static bool peft__state_in_8bit(const peft_tensor *t) {
-    return peft__size(t) >= PEFT__STATE_MIN_8BIT;
-}
-
-// Of a narrow tensor, its master weights. Then AdamW: m, v.  8 bits: scales of m, scales of v, codes of m, codes of v.
-// Adafactor: rows, columns.
-static size_t peft__state_bytes(peft_optimizer_kind kind, const peft_tensor *t) {
-    size_t n = (size_t)peft__size(t), blocks = (n + PEFT__STATE_BLOCK - 1) / PEFT__STATE_BLOCK, master = t->narrow ? n * sizeof(float) : 0;
-    switch (kind) {
-    case PEFT_ADAMW_8BIT: return master + (peft__state_in_8bit(t) ? 2 * n + 2 * blocks * sizeof(float) : 2 * n * sizeof(float));
-    case PEFT_ADAFACTOR: return master + (peft__state_factored(t) ? (size_t)(t->rows + t->cols) : n) * sizeof(float);
-    case PEFT_SGD:
-    case PEFT_LION: return master + n * sizeof(float);
-    default: return master + 2 * n * sizeof(float);
+PEFTDEF bool peft_optimizer_named(const char *name, peft_optimizer_kind *out) {
+    for (int i = 0; name && out && i < PEFT__COUNT(peft__optimizers); i++) {
+        if (strcmp(name, peft__optimizers[i].name) != 0) continue;
+        *out = (peft_optimizer_kind)i;
+        return true;
     }
+    return false;
 }
 
-PEFTDEF size_t peft_optimizer_state_size(peft_optimizer_kind kind, const peft_tensor *const *tensors, int64_t count) {
+static bool peft__state_factored(const peft__optimizer_row *row, const peft_tensor *t) {
+    return row->factored && t->rows > 1 && t->cols > 1;
+}
+
+static bool peft__state_in_8bit(const peft__optimizer_row *row, const peft_tensor *t) {
+    return row->in_8bit && peft__size(t) >= PEFT__STATE_MIN_8BIT;
+}
+
+// The state of a tensor of n weights, which begins as zeros: of a narrow tensor its master weights f32 [n],
+// then
+//     m [n], v [n]                                      f32
+//     scales of m and v [blocks] f32, codes of m and v [n]   8 bits
+//     means of the rows [rows], of the columns [cols]   f32, Adafactor's of a matrix
+static size_t peft__state_bytes(peft_optimizer_kind kind, const peft_tensor *t) {
+    const peft__optimizer_row *row = &peft__optimizers[kind];
+    size_t n = (size_t)peft__size(t), moments = (size_t)row->moments,
+           master = t->narrow ? n * sizeof(float) : 0;
+    size_t blocks = (n + PEFT__STATE_BLOCK - 1) / PEFT__STATE_BLOCK;
+    if (peft__state_factored(row, t)) return master + (size_t)(t->rows + t->cols) * sizeof(float);
+    if (peft__state_in_8bit(row, t)) return master + moments * (n + blocks * sizeof(float));
+    return master + moments * n * sizeof(float);
+}
+
+PEFTDEF size_t peft_optimizer_state_size(
+    peft_optimizer_kind kind, const peft_tensor *const *tensors, int64_t count) {
     size_t size = 0;
     for (int64_t i = 0; i < count; i++) size += peft__aligned_size(peft__state_bytes(kind, tensors[i]));
     return size;
@@ -29353,39 +29765,43 @@ static void peft__state_map_init(peft__state_map *m, bool with_signs) {
 }
 
 static peft_status peft__state_open(peft_optimizer *o) {
-    if (o->d.state_buffer) {
-        if (o->d.state_size < o->size || (uintptr_t)o->d.state_buffer % sizeof(float))
-            return peft__fail(o->ctx, PEFT_ERROR_ARGUMENT, "optimizer: a state_buffer of %zu bytes, %zu are needed, aligned to 4", o->d.state_size, o->size);
-        o->state = (unsigned char *)o->d.state_buffer;
-        memset(o->state, 0, o->size);
-        return PEFT_OK;
-    }
-    void *mapped = NULL;
-    peft_status status = o->d.state_file ? peft__scratch_map(o->ctx, o->d.state_file, o->size, &mapped) : PEFT_OK;
-    if (status) return status;
-    o->state = (unsigned char *)(o->d.state_file ? mapped : peft__calloc(o->ctx, (int64_t)o->size, 1));
-    return o->state ? PEFT_OK : PEFT_ERROR_MEMORY;
+    void *state = o->d.state_buffer;
+    if (state && (o->d.state_size < o->size || (uintptr_t)state % sizeof(float)))
+        return peft__fail(o->ctx, PEFT_ERROR_ARGUMENT,
+            "optimizer: a state_buffer of %zu bytes, %zu are needed, aligned to 4", o->d.state_size, o->size);
+    if (state) memset(state, 0, o->size);
+    peft_status status = o->d.state_file ? peft__scratch_map(o->ctx, o->d.state_file, o->size, &state)
+                                         : PEFT_OK;
+    if (!state && !status) state = peft__calloc(o->ctx, (int64_t)o->size, 1);
+    o->state = (unsigned char *)state;
+    return status ? status : state ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
 // Everything that the optimizer keeps beside the tensors' gradients.
 static peft_status peft__optimizer_alloc(peft_optimizer *o) {
-    int64_t tallest = 1;
-    o->tensors = (peft_tensor **)peft__calloc(o->ctx, o->d.count, sizeof(peft_tensor *));
-    o->offsets = (size_t *)peft__calloc(o->ctx, o->d.count, sizeof(size_t));
-    if (!o->tensors || !o->offsets) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < o->d.count; i++) {
+    const peft__optimizer_row *row = &peft__optimizers[o->d.kind];
+    int64_t tallest = 1, count = o->d.count;
+    const float *rates = o->d.rates;
+    o->d.rates = NULL;
+    o->tensors = (peft_tensor **)peft__calloc(o->ctx, count, sizeof(peft_tensor *));
+    o->offsets = (size_t *)peft__calloc(o->ctx, count, sizeof(size_t));
+    if (rates) o->rates = (float *)peft__calloc(o->ctx, count, sizeof(float));
+    if (!o->tensors || !o->offsets || (rates && !o->rates)) return PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < count; i++) {
+        if (rates) o->rates[i] = rates[i];
         o->offsets[i] = o->size;
         o->size += peft__aligned_size(peft__state_bytes(o->d.kind, o->d.tensors[i]));
         tallest = PEFT__MAX(tallest, o->d.tensors[i]->rows);
     }
-    if (o->d.kind == PEFT_ADAFACTOR && !(o->sums = (float *)peft__calloc(o->ctx, tallest, sizeof(float)))) return PEFT_ERROR_MEMORY;
-    if (o->d.kind == PEFT_ADAMW_8BIT && !(o->maps = (peft__state_map *)peft__calloc(o->ctx, 2, sizeof(peft__state_map)))) return PEFT_ERROR_MEMORY;
+    if (row->factored) o->sums = (float *)peft__calloc(o->ctx, tallest, sizeof(float));
+    if (row->in_8bit) o->maps = (peft__state_map *)peft__calloc(o->ctx, 2, sizeof(peft__state_map));
+    if ((row->factored && !o->sums) || (row->in_8bit && !o->maps)) return PEFT_ERROR_MEMORY;
     for (int i = 0; i < 2 && o->maps; i++) peft__state_map_init(&o->maps[i], i == 0);
     peft_status status = peft__state_open(o);
-    for (int64_t i = 0; i < o->d.count && !status; i++) {
-        o->tensors[i] = o->d.tensors[i];
-        status = peft_require_grad(o->ctx, o->d.tensors[i]);
-        if (!status && o->tensors[i]->narrow) peft__to_f32(o->tensors[i], 0, peft__size(o->tensors[i]), (float *)(void *)peft__state_of(o, i));
+    for (int64_t i = 0; i < count && !status; i++) {
+        peft_tensor *t = o->tensors[i] = o->d.tensors[i];
+        status = peft_require_grad(o->ctx, t);
+        if (!status && t->narrow) peft__to_f32(t, 0, peft__size(t), (float *)(void *)peft__state_of(o, i));
     }
     return status;
 }
@@ -29396,20 +29812,21 @@ PEFTDEF peft_status peft_optimizer_create(const peft_optimizer_desc *desc, peft_
     PEFT__NEED(NULL, desc->context, "context");
     PEFT__NEED(desc->context, out, "out");
     peft_context *ctx = desc->context;
-    if (desc->count < 1) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "optimizer: nothing to train");
-    if ((uint64_t)desc->kind >= (uint64_t)PEFT__COUNT(peft__optimizer_names)) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "optimizer: kind %d", (int)desc->kind);
-    if (desc->state_buffer && desc->state_file) return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "optimizer: both a state_buffer and a state_file");
-    peft_optimizer *o = (peft_optimizer *)peft__calloc(ctx, 1, sizeof(peft_optimizer));
-    if (!o) return PEFT_ERROR_MEMORY;
+    const peft__demand demands[] = {
+        {desc->count < 1, PEFT_ERROR_ARGUMENT, "nothing to train"},
+        {(uint64_t)desc->kind >= (uint64_t)PEFT__COUNT(peft__optimizers), PEFT_ERROR_ARGUMENT,
+            "no such kind"},
+        {desc->state_buffer && desc->state_file, PEFT_ERROR_ARGUMENT, "both a state_buffer and a state_file"},
+    };
+    peft_status status = peft__demands_check(ctx, "optimizer", demands, PEFT__COUNT(demands));
+    peft_optimizer *o = status ? NULL : (peft_optimizer *)peft__calloc(ctx, 1, sizeof(peft_optimizer));
+    if (!o) return status ? status : PEFT_ERROR_MEMORY;
     o->ctx = ctx;
     o->d = *desc;
     if (o->d.beta1 == 0) o->d.beta1 = 0.9f;
-    if (o->d.beta2 == 0) o->d.beta2 = o->d.kind == PEFT_LION ? 0.99f : 0.999f;
+    if (o->d.beta2 == 0) o->d.beta2 = peft__optimizers[desc->kind].beta2;
     if (o->d.epsilon == 0) o->d.epsilon = 1e-8f;
-    o->d.rates = NULL;
-    if (desc->rates) o->rates = (float *)peft__calloc(ctx, desc->count, sizeof(float));
-    if (o->rates) memcpy(o->rates, desc->rates, (size_t)desc->count * sizeof(float));
-    peft_status status = desc->rates && !o->rates ? PEFT_ERROR_MEMORY : peft__optimizer_alloc(o);
+    status = peft__optimizer_alloc(o);
     if (status) peft_optimizer_destroy(o);
     else *out = o;
     return status;
@@ -29421,7 +29838,8 @@ PEFTDEF double peft_optimizer_clip(peft_optimizer *o, double max_norm) {
     for (int64_t i = 0; i < o->d.count; i++) {
         const float *g = o->tensors[i]->grad;
         int64_t n = peft__size(o->tensors[i]);
-        for (int64_t at = 0; at < n; at += 4096) sum += (double)peft__dot(o->ctx, g + at, g + at, PEFT__MIN(4096, n - at));
+        for (int64_t at = 0; at < n; at += 4096)
+            sum += (double)peft__dot(o->ctx, g + at, g + at, PEFT__MIN(4096, n - at));
     }
     double norm = sqrt(sum), factor = max_norm / (norm + 1e-6);
     if (max_norm > 0 && factor < 1)
@@ -29430,49 +29848,36 @@ PEFTDEF double peft_optimizer_clip(peft_optimizer *o, double max_norm) {
     return norm;
 }
 
-// One step of one tensor. rate: the learning rate; step_size and root_correction: AdamW's, with its bias corrections.
+// One step of one tensor.
 typedef struct peft__step_job {
     const peft_optimizer *o;
     peft_tensor *t;
     float *p;              // its weights, or the master weights of a narrow one
     unsigned char *state;  // behind those
-    float rate, step_size, root_correction, keep, decay;
-    float *rows, *columns, *sums, factor;  // Adafactor
+    peft__update u;
+    float *rows, *columns, decay, factor;  // Adafactor
 } peft__step_job;
 
-// ---- AdamW: m = b1 m + (1-b1) g, v = b2 v + (1-b2) g^2, p -= lr wd p, p -= lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps)
-
-PEFT__LOOP(peft__loop_adamw, (float *PEFT__RESTRICT p, float *PEFT__RESTRICT g, float *PEFT__RESTRICT m, float *PEFT__RESTRICT v, float b1,
-                              float b2, float step_size, float root_correction, float epsilon, float keep, int64_t n),
-           (p, g, m, v, b1, b2, step_size, root_correction, epsilon, keep, n), {
-               for (int64_t i = 0; i < n; i++) {
-                   m[i] = b1 * m[i] + (1 - b1) * g[i];
-                   v[i] = b2 * v[i] + (1 - b2) * g[i] * g[i];
-                   p[i] = p[i] * keep - step_size * m[i] / (sqrtf(v[i]) * root_correction + epsilon);
-                   g[i] = 0;
-               }
-           })
-
-static void peft__adamw_values(const peft__step_job *j, int64_t begin, float *m, float *v, int64_t n) {
-    peft__loop_adamw(j->o->ctx, j->p + begin, j->t->grad + begin, m, v, j->o->d.beta1, j->o->d.beta2, j->step_size, j->root_correction,
-                     j->o->d.epsilon, j->keep, n);
-}
-
-static void peft__adamw_range(void *arg, int64_t begin, int64_t end) {
+static void peft__update_range(void *arg, int64_t begin, int64_t end) {
     const peft__step_job *j = (const peft__step_job *)arg;
-    float *m = (float *)(void *)j->state;
-    peft__adamw_values(j, begin, m + begin, m + peft__size(j->t) + begin, end - begin);
+    const peft__optimizer_row *row = &peft__optimizers[j->o->d.kind];
+    float *m = (float *)(void *)j->state + (row->factored ? 0 : begin),
+          *v = m + (row->moments > 1 ? peft__size(j->t) : 0);
+    row->update(j->o->ctx, j->u, j->p + begin, j->t->grad + begin, m, v, end - begin);
 }
 
-// ---- the same with moments in 8 bits: a block is expanded, stepped and encoded again
+// ---- moments in 8 bits (Dettmers et al. 2022): a block is expanded, updated and rounded again
 
-static void peft__state_expand(const peft__state_map *m, const uint8_t *codes, float scale, int64_t n, float *out) {
+static void peft__state_expand(
+    const peft__state_map *m, const uint8_t *codes, float scale, int64_t n, float *out) {
     for (int64_t i = 0; i < n; i++) out[i] = m->value[codes[i]] * scale;
 }
 
-// To the nearest value of the map, by the midpoints of neighbours; returns the scale.
-static float peft__state_encode(const peft_optimizer *o, const peft__state_map *m, const float *x, int64_t n, uint8_t *codes) {
-    float peak = peft__quant_isa_of(o->ctx->simd)->peak(x, n), factor = peak > 0 ? 1 / PEFT__MAX(peak, PEFT__QUANT_LEAST) : 0;
+// To the nearest value of the map, found by bisection of the middles; returns the scale.
+static float peft__state_encode(
+    const peft_optimizer *o, const peft__state_map *m, const float *x, int64_t n, uint8_t *codes) {
+    float peak = peft__quant_isa_of(o->ctx->simd)->peak(x, n);
+    float factor = peak > 0 ? 1 / PEFT__MAX(peak, PEFT__QUANT_LEAST) : 0;
     for (int64_t i = 0; i < n; i++) {
         float s = x[i] * factor;
         int below = 0;
@@ -29482,23 +29887,25 @@ static float peft__state_encode(const peft_optimizer *o, const peft__state_map *
     return peak;
 }
 
-static void peft__adamw_8bit_blocks(void *arg, int64_t begin, int64_t end) {
+static void peft__update_8bit_blocks(void *arg, int64_t begin, int64_t end) {
     const peft__step_job *j = (const peft__step_job *)arg;
+    const peft_optimizer *o = j->o;
     int64_t n = peft__size(j->t), blocks = peft__div_up(n, PEFT__STATE_BLOCK);
-    float *scale_m = (float *)(void *)j->state, *scale_v = scale_m + blocks, m[PEFT__STATE_BLOCK], v[PEFT__STATE_BLOCK];
+    float *scale_m = (float *)(void *)j->state, *scale_v = scale_m + blocks, m[PEFT__STATE_BLOCK],
+          v[PEFT__STATE_BLOCK];
     uint8_t *codes_m = (uint8_t *)(scale_v + blocks), *codes_v = codes_m + n;
     for (int64_t b = begin; b < end; b++) {
         int64_t at = b * PEFT__STATE_BLOCK, count = PEFT__MIN(PEFT__STATE_BLOCK, n - at);
-        peft__state_expand(&j->o->maps[0], codes_m + at, scale_m[b], count, m);
-        peft__state_expand(&j->o->maps[1], codes_v + at, scale_v[b], count, v);
-        peft__adamw_values(j, at, m, v, count);
-        scale_m[b] = peft__state_encode(j->o, &j->o->maps[0], m, count, codes_m + at);
-        scale_v[b] = peft__state_encode(j->o, &j->o->maps[1], v, count, codes_v + at);
+        peft__state_expand(&o->maps[0], codes_m + at, scale_m[b], count, m);
+        peft__state_expand(&o->maps[1], codes_v + at, scale_v[b], count, v);
+        peft__optimizers[o->d.kind].update(o->ctx, j->u, j->p + at, j->t->grad + at, m, v, count);
+        scale_m[b] = peft__state_encode(o, &o->maps[0], m, count, codes_m + at);
+        scale_v[b] = peft__state_encode(o, &o->maps[1], v, count, codes_v + at);
     }
 }
 
-// ---- Adafactor: R = d R + (1-d) row means of g^2, C likewise of columns, u = g / sqrt(R C / mean(R)), p -= lr u / max(1, rms(u)),
-//      d = 1 - t^-0.8. What is not a matrix keeps all second moments.
+// ---- Adafactor: R = d R + (1-d) row means of g^2, C likewise of columns, u = g / sqrt(R C / mean(R)),
+//      p -= lr u / max(1, rms(u)), d = 1 - t^-0.8. What is not a matrix keeps all second moments.
 
 #define PEFT__ADAFACTOR_EPSILON 1e-30f
 
@@ -29514,11 +29921,12 @@ static void peft__adafactor_row_means(void *arg, int64_t begin, int64_t end) {
 
 static void peft__adafactor_column_means(void *arg, int64_t begin, int64_t end) {
     const peft__step_job *j = (const peft__step_job *)arg;
-    float share = (1 - j->decay) / (float)j->t->rows;
-    for (int64_t c = begin; c < end; c++) j->columns[c] = j->decay * j->columns[c] + (1 - j->decay) * PEFT__ADAFACTOR_EPSILON;
+    float share = (1 - j->decay) / (float)j->t->rows, *columns = j->columns;
+    for (int64_t c = begin; c < end; c++)
+        columns[c] = j->decay * columns[c] + (1 - j->decay) * PEFT__ADAFACTOR_EPSILON;
     for (int64_t r = 0; r < j->t->rows; r++) {
         const float *g = j->t->grad + r * j->t->cols;
-        for (int64_t c = begin; c < end; c++) j->columns[c] += share * g[c] * g[c];
+        for (int64_t c = begin; c < end; c++) columns[c] += share * g[c] * g[c];
     }
 }
 
@@ -29529,7 +29937,7 @@ static void peft__adafactor_updates(void *arg, int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; r++) {
         float *g = j->t->grad + r * n, row = 1 / sqrtf(j->rows[r] * j->factor);
         for (int64_t c = 0; c < n; c++) g[c] *= row / sqrtf(j->columns[c]);
-        j->sums[r] = peft__dot(j->o->ctx, g, g, n);
+        j->o->sums[r] = peft__dot(j->o->ctx, g, g, n);
     }
 }
 
@@ -29540,19 +29948,7 @@ static void peft__adafactor_unfactored(const peft__step_job *j) {
         j->rows[i] = j->decay * j->rows[i] + (1 - j->decay) * (g[i] * g[i] + PEFT__ADAFACTOR_EPSILON);
         g[i] /= sqrtf(j->rows[i]);
     }
-    j->sums[0] = peft__dot(j->o->ctx, g, g, n);
-}
-
-PEFT__LOOP(peft__loop_descend, (float *PEFT__RESTRICT p, float *PEFT__RESTRICT g, float keep, float rate, int64_t n), (p, g, keep, rate, n), {
-    for (int64_t i = 0; i < n; i++) {
-        p[i] = p[i] * keep - rate * g[i];
-        g[i] = 0;
-    }
-})
-
-static void peft__descend_range(void *arg, int64_t begin, int64_t end) {
-    const peft__step_job *j = (const peft__step_job *)arg;
-    peft__loop_descend(j->o->ctx, j->p + begin, j->t->grad + begin, j->keep, j->rate, end - begin);
+    j->o->sums[0] = peft__dot(j->o->ctx, g, g, n);
 }
 
 static double peft__sum_of(const float *x, int64_t n) {
@@ -29561,13 +29957,13 @@ static double peft__sum_of(const float *x, int64_t n) {
     return sum;
 }
 
+// Turns the gradient into u and the rate into lr / max(1, rms(u)).
 static void peft__adafactor(peft__step_job *j) {
     peft_context *ctx = j->o->ctx;
-    peft_tensor *t = j->t;
-    bool factored = peft__state_factored(t);
+    const peft_tensor *t = j->t;
+    bool factored = peft__state_factored(&peft__optimizers[j->o->d.kind], t);
     j->rows = (float *)(void *)j->state;
     j->columns = j->rows + t->rows;
-    j->sums = j->o->sums;
     j->decay = (float)(1 - pow((double)j->o->step, -0.8));
     if (factored) {
         peft__ranges(ctx, t->rows, peft__row_grain(t->cols), peft__adafactor_row_means, j);
@@ -29577,90 +29973,43 @@ static void peft__adafactor(peft__step_job *j) {
     } else {
         peft__adafactor_unfactored(j);
     }
-    double rms = sqrt(peft__sum_of(j->sums, factored ? t->rows : 1) / (double)peft__size(t));
-    j->rate = (float)((double)j->rate / PEFT__MAX(1.0, rms));
-    peft__ranges(ctx, peft__size(t), 16384, peft__descend_range, j);
-}
-
-// ---- SGD: m = b1 m + g, p -= lr m.  Lion: p -= lr sign(b1 m + (1-b1) g), m = b2 m + (1-b2) g
-
-PEFT__LOOP(peft__loop_sgd, (float *PEFT__RESTRICT p, float *PEFT__RESTRICT g, float *PEFT__RESTRICT m, float b1, float keep, float rate, int64_t n),
-           (p, g, m, b1, keep, rate, n), {
-               for (int64_t i = 0; i < n; i++) {
-                   m[i] = b1 * m[i] + g[i];
-                   p[i] = p[i] * keep - rate * m[i];
-                   g[i] = 0;
-               }
-           })
-PEFT__LOOP(peft__loop_lion, (float *PEFT__RESTRICT p, float *PEFT__RESTRICT g, float *PEFT__RESTRICT m, float b1, float b2, float keep, float rate,
-                             int64_t n),
-           (p, g, m, b1, b2, keep, rate, n), {
-               for (int64_t i = 0; i < n; i++) {
-                   float c = b1 * m[i] + (1 - b1) * g[i];
-                   p[i] = p[i] * keep - (c > 0 ? rate : c < 0 ? -rate : 0);
-                   m[i] = b2 * m[i] + (1 - b2) * g[i];
-                   g[i] = 0;
-               }
-           })
-
-static void peft__sgd_range(void *arg, int64_t begin, int64_t end) {
-    const peft__step_job *j = (const peft__step_job *)arg;
-    peft__loop_sgd(j->o->ctx, j->p + begin, j->t->grad + begin, (float *)(void *)j->state + begin, j->o->d.beta1, j->keep, j->rate, end - begin);
-}
-
-static void peft__lion_range(void *arg, int64_t begin, int64_t end) {
-    const peft__step_job *j = (const peft__step_job *)arg;
-    peft__loop_lion(j->o->ctx, j->p + begin, j->t->grad + begin, (float *)(void *)j->state + begin, j->o->d.beta1, j->o->d.beta2, j->keep,
-                    j->rate, end - begin);
+    double rms = sqrt(peft__sum_of(j->o->sums, factored ? t->rows : 1) / (double)peft__size(t));
+    j->u.rate = (float)((double)j->u.rate / PEFT__MAX(1.0, rms));
 }
 
 PEFTDEF void peft_optimizer_step(peft_optimizer *o, float learning_rate) {
     if (!o) return;
-    double t = (double)++o->step;
-    double c1 = 1 - pow((double)o->d.beta1, t), c2 = 1 - pow((double)o->d.beta2, t);
+    const peft__optimizer_row *row = &peft__optimizers[o->d.kind];
+    double t = (double)++o->step, c1 = 1 - pow((double)o->d.beta1, t), c2 = 1 - pow((double)o->d.beta2, t);
     peft__step_job j;
     memset(&j, 0, sizeof(j));
     j.o = o;
-    j.root_correction = (float)(1 / sqrt(c2));
+    j.u.b1 = o->d.beta1;
+    j.u.b2 = o->d.beta2;
+    j.u.epsilon = o->d.epsilon;
+    j.u.root_correction = (float)(1 / sqrt(c2));
     for (int64_t i = 0; i < o->d.count; i++) {
         j.t = o->tensors[i];
         int64_t n = peft__size(j.t);
         j.p = j.t->narrow ? (float *)(void *)peft__state_of(o, i) : peft__f32(j.t);
         j.state = peft__state_of(o, i) + (j.t->narrow ? (size_t)n * sizeof(float) : 0);
-        j.rate = o->rates ? learning_rate * o->rates[i] : learning_rate;
-        j.step_size = (float)((double)j.rate / c1);
-        j.keep = 1 - j.rate * o->d.weight_decay;
-        switch (o->d.kind) {
-        case PEFT_ADAFACTOR: peft__adafactor(&j); break;
-        case PEFT_SGD: peft__ranges(o->ctx, n, 16384, peft__sgd_range, &j); break;
-        case PEFT_LION: peft__ranges(o->ctx, n, 16384, peft__lion_range, &j); break;
-        case PEFT_ADAMW_8BIT:
-            if (peft__state_in_8bit(j.t)) {
-                peft__ranges(o->ctx, peft__div_up(n, PEFT__STATE_BLOCK), 16, peft__adamw_8bit_blocks, &j);
-                break;
-            }
-            peft__ranges(o->ctx, n, 16384, peft__adamw_range, &j);
-            break;
-        default: peft__ranges(o->ctx, n, 16384, peft__adamw_range, &j); break;
-        }
+        j.u.rate = o->rates ? learning_rate * o->rates[i] : learning_rate;
+        j.u.step_size = (float)((double)j.u.rate / c1);
+        j.u.keep = 1 - j.u.rate * o->d.weight_decay;
+        if (row->factored) peft__adafactor(&j);
+        if (peft__state_in_8bit(row, j.t))
+            peft__ranges(o->ctx, peft__div_up(n, PEFT__STATE_BLOCK), 16, peft__update_8bit_blocks, &j);
+        else peft__ranges(o->ctx, n, 16384, peft__update_range, &j);
         if (j.t->narrow) peft__from_f32(j.t->type, j.p, n, (uint16_t *)j.t->data);
     }
 }
-
-// ---- examples as token ids
-
-typedef struct peft__encoded {
-    peft_ids ids;                // all sources and targets, end to end
-    int64_t *offsets;            // [2 * count + 1]: source i begins at 2i, target i at 2i + 1
-    int64_t count, longest_source, longest_target;
-    int64_t cut_examples, cut_tokens;
-} peft__encoded;
+// ---- examples
 
 // Texts of a dataset that lost tokens to one limit.
 typedef struct peft__cuts {
     const char *what, *limit;  // "prompts", "max_source"
     int64_t most, examples, tokens;
-    const char *first;         // the first such text
+    const char *first;  // the first such text
 } peft__cuts;
 
 static void peft__cuts_add(peft__cuts *c, const char *text, int64_t tokens) {
@@ -29669,159 +30018,94 @@ static void peft__cuts_add(peft__cuts *c, const char *text, int64_t tokens) {
     c->tokens += tokens;
 }
 
-// Says what was lost: how much, and the end of the first text, where an instruction may have stood.
-static void peft__cuts_tell(const peft__cuts *c, peft_context *ctx, int64_t count) {
+// Logs what was lost: how much, and the end of the first text, where an instruction may have stood.
+static void peft__cuts_log(const peft__cuts *c, peft_context *ctx, int64_t count) {
     char shown[100];
     if (!c->examples) return;
     size_t size = strlen(c->first), from = size > 40 ? size - 40 : 0, n = 0;
-    while (((unsigned char)c->first[from] & 0xC0) == 0x80) from++;
+    while (((unsigned char)c->first[from] & 0xC0) == 0x80) from++;  // not in the middle of a character
     for (const char *p = c->first + from; *p; p++) {
         if (*p == '\n') shown[n++] = '\\';
         shown[n++] = *p == '\n' ? 'n' : *p;
     }
     shown[n] = 0;
     peft__log(ctx,
-            "warning: %lld of %lld %s have more tokens than %s lets in (%lld): %lld tokens are cut off their ends; the first one's end is \"%s\"",
-              (long long)c->examples, (long long)count, c->what, c->limit, (long long)c->most,
-                  (long long)c->tokens, shown);
+        "warning: %lld of %lld %s have more tokens than %s lets in (%lld): %lld tokens are cut off their "
+        "ends; the first one's end is \"%s\"",
+        (long long)c->examples, (long long)count, c->what, c->limit, (long long)c->most, (long long)c->tokens,
+        shown);
 }
 
-static void peft__encoded_free(peft_context *ctx, peft__encoded *e) {
-    peft_ids_free(ctx, &e->ids);
-    peft__free(ctx, e->offsets);
-    memset(e, 0, sizeof(*e));
-}
-
-// Where positions are a table of the model, a prompt and a completion have to fit into it together: the
-// prompt gives way.
-static int64_t peft__fit_window(peft__encoded *e, int64_t i, int64_t window) {
-    int64_t *at = e->offsets + 2 * i, lost = PEFT__MIN(at[2] - at[0] - 1 - window, at[1] - at[0] - 1);
-    if (!window || lost <= 0) return 0;
-    memmove(e->ids.data + at[1] - lost, e->ids.data + at[1], (size_t)(at[2] - at[1]) * sizeof(int32_t));
-    at[1] -= lost;
-    at[2] -= lost;
-    e->ids.count -= lost;
-    return lost;
-}
-
-static peft_status peft__encode_dataset(const peft_model *m, const peft_adapter *a, const peft_dataset *data,
-                                        int64_t max_source, int64_t max_target,
-                                        peft__encoded *e) {
-    memset(e, 0, sizeof(*e));
-    if (!m->tokenizer) return peft__fail(m->ctx, PEFT_ERROR_MISSING, "%s: no tokenizer (spiece.model) beside the model", m->folder);
-    int64_t virtual_tokens = a && a->prompt ? a->d.num_virtual_tokens : 0;
-    int64_t window = m->positions ? m->config.max_positions - virtual_tokens : 0;
-    peft__doubts doubts = {0, 0};
-    peft__cuts cuts[3] = {{"prompts", "max_source", max_source, 0, 0, NULL}, {"completions", "max_target",
-                                                                              max_target, 0, 0, NULL},
-                          {"examples", "the model's context window", window, 0, 0, NULL}};
-    e->count = peft_dataset_count(data);
-    e->offsets = (int64_t *)peft__calloc(m->ctx, 2 * e->count + 1, sizeof(int64_t));
-    peft_status status = e->offsets ? PEFT_OK : PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < e->count && !status; i++) {
+// max[0], max[1]: tokens of a prompt and of a completion. Where positions are a table of the model, both
+// together have to fit into it, and the prompt gives way.
+static peft_status peft__train_encode(const peft_model *m, const peft_adapter *a, const peft_dataset *data,
+    const int64_t max[2], peft__examples *e) {
+    if (!m->tokenizer)
+        return peft__fail(
+            m->ctx, PEFT_ERROR_MISSING, "%s: no tokenizer (spiece.model) beside the model", m->folder);
+    int64_t window = m->positions ? m->config.max_positions - (a && a->prompt ? a->d.num_virtual_tokens : 0)
+                                  : 0;
+    peft__prompt_warnings warnings = {0, 0};
+    peft__cuts cuts[3] = {
+        {"prompts", "max_source", max[0], 0, 0, NULL},
+        {"completions", "max_target", max[1], 0, 0, NULL},
+        {"examples", "the model's context window", window, 0, 0, NULL},
+    };
+    for (int64_t i = 0; i < peft_dataset_count(data); i++) {
         const char *texts[2] = {peft_dataset_prompt(data, i), peft_dataset_completion(data, i)};
-        int64_t *at = e->offsets + 2 * i, cut = 0, before = cuts[0].tokens + cuts[1].tokens + cuts[2].tokens;
-        for (int k = 0; k < 2 && !status; k++) {
-            status = peft__encode_text(m, texts[k], k == 0, k ? max_target : max_source, &e->ids, &cut);
-            at[k + 1] = e->ids.count;
-            if (!status) peft__cuts_add(&cuts[k], texts[k], cut);
-        }
-        if (!status) peft__cuts_add(&cuts[2], texts[0], peft__fit_window(e, i, window));
-        if (!status) peft__doubts_add(&doubts, m, &e->ids, at[0], at[2] - at[0] - 1);
-        e->longest_source = PEFT__MAX(e->longest_source, at[1] - at[0]);
-        e->longest_target = PEFT__MAX(e->longest_target, at[2] - at[1]);
-        e->cut_examples += cuts[0].tokens + cuts[1].tokens + cuts[2].tokens > before;
+        int64_t cut[3] = {0, 0, 0};
+        peft_status status = peft__encode_example(m, texts, max, e, cut);
+        if (status) return status;
+        peft__example *x = &e->items[i];
+        int64_t tokens = x->prompt_count + x->completion_count - 1;
+        if (window) cut[2] = PEFT__MAX(0, PEFT__MIN(tokens - window, x->prompt_count - 1));
+        x->prompt_count -= cut[2];
+        for (int k = 0; k < 3; k++) peft__cuts_add(&cuts[k], texts[k % 2], cut[k]);
+        peft__prompt_warnings_add(&warnings, m, e, x, tokens - cut[2]);
+        e->cut_tokens += cut[0] + cut[1] + cut[2];
+        e->cut_examples += cut[0] + cut[1] + cut[2] > 0;
     }
-    e->cut_tokens = cuts[0].tokens + cuts[1].tokens + cuts[2].tokens;
-    for (int k = 0; k < 3 && !status; k++) peft__cuts_tell(&cuts[k], m->ctx, e->count);
-    if (!status) peft__doubts_tell(&doubts, m, e->count);
-    for (int64_t i = 0; i < e->ids.count && !status; i++)
-        if (e->ids.data[i] >= m->config.vocab_size)
-            status = peft__fail(m->ctx, PEFT_ERROR_SHAPE, "%s: the tokenizer gives id %d, the model's vocabulary has %lld", m->folder, e->ids.data[i],
-                                (long long)m->config.vocab_size);
-    if (status) peft__encoded_free(m->ctx, e);
-    return status;
+    for (int k = 0; k < 3; k++) peft__cuts_log(&cuts[k], m->ctx, e->count);
+    peft__prompt_warnings_log(&warnings, m, e->count);
+    int64_t outside = peft__ids_outside(&e->ids, m->config.vocab_size);
+    if (outside < 0) return PEFT_OK;
+    return peft__fail(m->ctx, PEFT_ERROR_SHAPE,
+        "%s: the tokenizer gives id %d, the model's vocabulary has %lld", m->folder, e->ids.data[outside],
+        (long long)m->config.vocab_size);
 }
 
-// A batch with room for the longest examples, filled again and again.
-typedef struct peft__batch_buffer {
-    peft_batch batch;
-    int32_t *source, *decoder_input, *labels;
-    int64_t *source_offsets, *target_offsets;
-} peft__batch_buffer;
-
-static void peft__batch_free(peft_context *ctx, peft__batch_buffer *b) {
-    peft__free(ctx, b->source);
-    peft__free(ctx, b->decoder_input);
-    peft__free(ctx, b->labels);
-    peft__free(ctx, b->source_offsets);
-    peft__free(ctx, b->target_offsets);
-    memset(b, 0, sizeof(*b));
-}
-
-static peft_status peft__batch_init(peft_context *ctx, peft__batch_buffer *b, int64_t size, const peft__encoded *e) {
-    memset(b, 0, sizeof(*b));
-    b->source = (int32_t *)peft__calloc(ctx, size * e->longest_source, sizeof(int32_t));
-    b->decoder_input = (int32_t *)peft__calloc(ctx, size * (e->longest_source + e->longest_target), sizeof(int32_t));
-    b->labels = (int32_t *)peft__calloc(ctx, size * (e->longest_source + e->longest_target), sizeof(int32_t));
-    b->source_offsets = (int64_t *)peft__calloc(ctx, size + 1, sizeof(int64_t));
-    b->target_offsets = (int64_t *)peft__calloc(ctx, size + 1, sizeof(int64_t));
-    if (!b->source || !b->decoder_input || !b->labels || !b->source_offsets || !b->target_offsets) {
-        peft__batch_free(ctx, b);
-        return PEFT_ERROR_MEMORY;
+// Room for the `size` longest examples.
+static peft_status peft__train_batch(
+    const peft_model *m, const peft__examples *e, int64_t size, peft__batch_buffer *b) {
+    int64_t prompt = 0, completion = 0;
+    for (int64_t i = 0; i < e->count; i++) {
+        prompt = PEFT__MAX(prompt, e->items[i].prompt_count);
+        completion = PEFT__MAX(completion, e->items[i].completion_count);
     }
-    b->batch.source = b->source;
-    b->batch.source_offsets = b->source_offsets;
-    b->batch.decoder_input = b->decoder_input;
-    b->batch.labels = b->labels;
-    b->batch.target_offsets = b->target_offsets;
-    return PEFT_OK;
+    bool pairs = m->config.encoder_decoder;
+    return peft__batch_init(
+        m->ctx, b, size, pairs ? size * prompt : 0, size * (pairs ? completion : prompt + completion));
 }
 
-// T5: the source, and the labels shifted right behind the start token.
-static int64_t peft__fill_pair(peft__batch_buffer *b, const int32_t *ids, int64_t ns, int64_t nt, int64_t s, int64_t t, int32_t start_id) {
-    memcpy(b->source + s, ids, (size_t)ns * sizeof(int32_t));
-    memcpy(b->labels + t, ids + ns, (size_t)nt * sizeof(int32_t));
-    b->decoder_input[t] = start_id;
-    memcpy(b->decoder_input + t + 1, ids + ns, (size_t)(nt - 1) * sizeof(int32_t));
-    return nt;
-}
+enum { PEFT__EVAL_BATCH = 8 };
 
-// Decoder-only: prompt and completion in one; only the completion's tokens are labels.
-static int64_t peft__fill_sequence(peft__batch_buffer *b, const int32_t *ids, int64_t ns, int64_t nt, int64_t t) {
-    memcpy(b->decoder_input + t, ids, (size_t)(ns + nt - 1) * sizeof(int32_t));
-    for (int64_t i = 1; i < ns + nt; i++) b->labels[t + i - 1] = i < ns ? -100 : ids[i];
-    return ns + nt - 1;
-}
-
-static void peft__batch_fill(peft__batch_buffer *b, const peft__encoded *e, const int64_t *examples, int64_t count, const peft_config *c) {
-    for (int64_t i = 0; i < count; i++) {
-        const int64_t *at = e->offsets + 2 * examples[i];
-        const int32_t *ids = e->ids.data + at[0];
-        int64_t ns = at[1] - at[0], nt = at[2] - at[1], s = b->source_offsets[i], t = b->target_offsets[i];
-        b->source_offsets[i + 1] = s + ns;
-        b->target_offsets[i + 1] = t + (c->encoder_decoder ? peft__fill_pair(b, ids, ns, nt, s, t, c->decoder_start_id) : peft__fill_sequence(b, ids, ns, nt, t));
-    }
-    b->batch.count = count;
-}
-
-#define PEFT__EVAL_BATCH ((int64_t)8)
-
-static peft_status peft__evaluate_encoded(peft_model *m, peft_tape *tape, const peft_adapter *adapter, const peft__encoded *e, double *loss) {
+// The mean loss per label.
+static peft_status peft__evaluate(
+    peft_model *m, peft_tape *tape, const peft_adapter *adapter, const peft__examples *e, double *loss) {
     peft__batch_buffer b;
-    peft_status status = peft__batch_init(m->ctx, &b, PEFT__EVAL_BATCH, e);
+    peft_status status = peft__train_batch(m, e, PEFT__EVAL_BATCH, &b);
     double sum = 0;
     int64_t labels = 0;
     peft_active_adapter active = {adapter, 1, 0, 0};
-    for (int64_t first = 0; first < e->count && !status; first += PEFT__EVAL_BATCH) {
-        int64_t examples[PEFT__EVAL_BATCH], n = PEFT__MIN(PEFT__EVAL_BATCH, e->count - first);
-        for (int64_t i = 0; i < n; i++) examples[i] = first + i;
-        peft__batch_fill(&b, e, examples, n, &m->config);
+    for (int64_t i = 0; i < e->count && !status;) {
+        for (b.view.count = 0; i < e->count && b.view.count < PEFT__EVAL_BATCH; i++) {
+            peft__batch_add(&b, &m->config, e, &e->items[i]);
+            labels += e->items[i].completion_count;
+        }
         peft_tape_reset(tape, 0);
         peft_tape_inference(tape, true);
-        const peft_tensor *y = peft_model_loss(m, tape, &b.batch, &active, adapter ? 1 : 0, 1);
+        const peft_tensor *y = peft_model_loss(m, tape, &b.view, &active, adapter ? 1 : 0, 1);
         if (y) sum += (double)peft__f32(y)[0];
-        for (int64_t i = first; i < first + n; i++) labels += e->offsets[2 * i + 2] - e->offsets[2 * i + 1];
         status = tape->status;
     }
     peft__batch_free(m->ctx, &b);
@@ -29829,78 +30113,66 @@ static peft_status peft__evaluate_encoded(peft_model *m, peft_tape *tape, const 
     return status;
 }
 
-// What training and evaluation need to be given: examples, and an adapter that was made for this model.
-static peft_status peft__check_inputs(const peft_model *m, const peft_adapter *adapter, const peft_dataset *data) {
-    if (!data || peft_dataset_count(data) < 1) return peft__fail(m->ctx, PEFT_ERROR_ARGUMENT, "training or evaluation: no examples");
-    if (adapter && adapter->model != m) return peft__fail(m->ctx, PEFT_ERROR_ARGUMENT, "training or evaluation: the adapter belongs to another model");
-    return PEFT_OK;
+// ---- settings
+
+// The first PEFT__RUN_COMMON of them must be the same where a run goes on from a checkpoint.
+enum { PEFT__RUN_COMMON = 13, PEFT__RUN_SETTINGS = PEFT__RUN_COMMON + 12 };
+
+#define PEFT__TRAIN(field, kind, preset, least, most) \
+    {#field, offsetof(peft_train_desc, field), PEFT__NUMERIC_##kind, preset, least, most}
+static const peft__numeric peft__train_settings[] = {
+    PEFT__TRAIN(batch_size, INT64, 8, 0, PEFT__COUNT_MAX),
+    PEFT__TRAIN(accumulation, INT64, 1, 0, PEFT__COUNT_MAX),
+    PEFT__TRAIN(optimizer, ENUM, 0, 0, PEFT_LION),
+    PEFT__TRAIN(learning_rate, FLOAT, 0, 0, PEFT__FLOAT_MAX),
+    PEFT__TRAIN(schedule, ENUM, 0, 0, PEFT_SCHEDULE_CONSTANT),
+    PEFT__TRAIN(warmup_steps, INT64, 0, 0, PEFT__COUNT_MAX),
+    PEFT__TRAIN(weight_decay, FLOAT, 0, 0, 1e9),
+    PEFT__TRAIN(beta1, FLOAT, 0, 0, 0.99999999),
+    PEFT__TRAIN(beta2, FLOAT, 0, 0, 0.99999999),
+    PEFT__TRAIN(epsilon, FLOAT, 0, 0, 1e9),
+    PEFT__TRAIN(max_gradient_norm, FLOAT, 1, -1e30, 1e30),
+    PEFT__TRAIN(lora_plus_ratio, FLOAT, 1, 0, 1e6),
+    PEFT__TRAIN(dropout, FLOAT, 0, 0, 0.9999),
+    PEFT__TRAIN(epochs, INT64, 3, 0, PEFT__COUNT_MAX),
+    PEFT__TRAIN(max_steps, INT64, 0, 0, PEFT__COUNT_MAX),
+    PEFT__TRAIN(eval_every, INT64, 0, 0, PEFT__COUNT_MAX),
+    PEFT__TRAIN(checkpoint_every, INT64, 0, 0, PEFT__COUNT_MAX),
+    PEFT__TRAIN(max_source, INT64, 512, 2, 1 << 24),
+    PEFT__TRAIN(max_target, INT64, 128, 2, 1 << 24),
+};
+
+// What training and evaluation need: examples, an adapter that was made for this model, settings within their
+// ranges.
+static peft_status peft__train_check(const peft_model *m, const peft_adapter *adapter,
+    const peft_dataset *data, const char *call, peft_train_desc *d) {
+    if (peft_dataset_count(data) < 1) return peft__fail(m->ctx, PEFT_ERROR_ARGUMENT, "%s: no examples", call);
+    if (adapter && adapter->model != m)
+        return peft__fail(m->ctx, PEFT_ERROR_ARGUMENT, "%s: the adapter belongs to another model", call);
+    return peft__numeric_resolve(m->ctx, call, peft__train_settings, PEFT__COUNT(peft__train_settings), d);
 }
 
-PEFTDEF peft_status peft_evaluate_loss(peft_model *m, const peft_adapter *adapter, const peft_dataset *data, int64_t max_source,
-                                       int64_t max_target, double *loss) {
+PEFTDEF peft_status peft_evaluate_loss(peft_model *m, const peft_adapter *adapter, const peft_dataset *data,
+    int64_t max_source, int64_t max_target, double *loss) {
     PEFT__NEED(NULL, m, "model");
     PEFT__NEED(m->ctx, data, "data");
     PEFT__NEED(m->ctx, loss, "loss");
-    peft__encoded e;
+    peft__examples encoded;
+    peft_train_desc d;
     peft_tape *tape = NULL;
+    memset(&encoded, 0, sizeof(encoded));
+    memset(&d, 0, sizeof(d));
+    d.max_source = max_source;
+    d.max_target = max_target;
     *loss = 0;
-    peft_status status = peft__check_inputs(m, adapter, data);
-    if (status) return status;
-    if (max_source < 0 || max_source == 1 || max_target < 0 || max_target == 1)
-        return peft__fail(m->ctx, PEFT_ERROR_ARGUMENT, "evaluation: max_source %lld, max_target %lld: at least 2", (long long)max_source, (long long)max_target);
-    status = peft__encode_dataset(m, adapter, data, max_source ? max_source : 512, max_target ? max_target
-                                  : 128, &e);
-    if (status) return status;
-    status = peft_tape_create(m->ctx, &tape);
-    if (!status) status = peft__evaluate_encoded(m, tape, adapter, &e, loss);
+    peft_status status = peft__train_check(m, adapter, data, "evaluation", &d);
+    int64_t max[2] = {d.max_source, d.max_target};
+    if (!status) status = peft__train_encode(m, adapter, data, max, &encoded);
+    if (!status) status = peft_tape_create(m->ctx, &tape);
+    if (!status) status = peft__evaluate(m, tape, adapter, &encoded, loss);
     peft_tape_destroy(tape);
-    peft__encoded_free(m->ctx, &e);
+    peft__examples_free(m->ctx, &encoded);
     return status;
-}
-
-// ---- the loop
-
-// What a run must have in common with the one that it goes on from, so that it ends where a run that was never stopped ends.
-typedef struct peft__run_setting {
-    const char *name;
-    double value;
-    bool number;  // else a checksum, which tells that two things differ, not how
-} peft__run_setting;
-
-enum { PEFT__RUN_SETTINGS = 25 };
-
-typedef struct peft__trainer {
-    peft_train_desc d;  // defaults resolved
-    peft_context *ctx;
-    peft_model *model;
-    peft_tensor **tensors;
-    int64_t tensor_count;
-    peft_optimizer *optimizer;
-    peft_tape *tape;
-    peft__encoded data, validation;
-    peft__batch_buffer batch;
-    int64_t *picked;       // the examples of a batch
-    int64_t *order;        // examples of the current epoch, shuffled
-    int64_t order_epoch;   // which epoch that is; -1: none
-    int64_t step, steps, tokens, start_step, per_epoch;  // per_epoch: steps
-    double loss, eval_loss, best_eval_loss, started;
-    float **best;          // weights of the best evaluation, or NULL
-    peft__run_setting settings[PEFT__RUN_SETTINGS];  // with a checkpoint only: examples and base are read for it, once
-} peft__trainer;
-
-// How many steps there are; every position in the sequence of examples fits 63 bits.
-static peft_status peft__train_count_steps(peft__trainer *t) {
-    const peft_train_desc *d = &t->d;
-    int64_t per_step = 0, positions = 0, n = peft_dataset_count(d->data);
-    bool ok = peft__mul(d->batch_size, d->accumulation, &per_step) && per_step <= 1 << 30;
-    t->per_epoch = ok ? (n + per_step - 1) / per_step : 0;
-    t->steps = d->max_steps;
-    if (d->max_steps <= 0) ok = ok && peft__mul(d->epochs, t->per_epoch, &t->steps);
-    if (!ok || !peft__mul(t->steps, per_step, &positions))
-        return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "training: epochs %lld, max_steps %lld, batch_size %lld, accumulation %lld are too many",
-                          (long long)d->epochs, (long long)d->max_steps, (long long)d->batch_size, (long long)d->accumulation);
-    if (d->eval_every <= 0) t->d.eval_every = t->per_epoch;
-    return PEFT_OK;
 }
 
 // The root mean square of the vocabulary's embeddings; 1 where there are no numbers.
@@ -29918,39 +30190,79 @@ static float peft__word_size(const peft_model *m) {
 
 PEFTDEF float peft_default_learning_rate(const peft_model *m, const peft_adapter *a) {
     if (!m) return 0;
-    float rate = a ? peft__method_row_of(a->d.method)->info.learning_rate : 1e-4f, narrow = 512 / (float)m->config.d_model;
+    float rate = a ? peft__method_row_of(a->d.method)->info.learning_rate : 1e-4f;
     if (a && a->d.method == PEFT_PROMPT_TUNING) return rate * peft__word_size(m);
-    return rate * PEFT__MAX(1.0f, PEFT__MIN(4.0f, narrow));
+    return rate * PEFT__MAX(1.0f, PEFT__MIN(4.0f, 512 / (float)m->config.d_model));
 }
 
-static peft_status peft__train_check(peft_context *ctx, const peft_train_desc *d) {
-    const struct {
-        const char *name;
-        double value, least, most;
-    } fields[] = {{"epochs", (double)d->epochs, 0, 1e19},
-                  {"max_steps", (double)d->max_steps, 0, 1e19},
-                  {"batch_size", (double)d->batch_size, 0, 1e19},
-                  {"accumulation", (double)d->accumulation, 0, 1e19},
-                  {"warmup_steps", (double)d->warmup_steps, 0, 1e19},
-                  {"eval_every", (double)d->eval_every, 0, 1e19},
-                  {"checkpoint_every", (double)d->checkpoint_every, 0, 1e19},
-                  {"max_source", d->max_source ? (double)d->max_source : 2, 2, 1 << 24},
-                  {"max_target", d->max_target ? (double)d->max_target : 2, 2, 1 << 24},
-                  {"learning_rate", (double)d->learning_rate, 0, 3.4e38},
-                  {"lora_plus_ratio", (double)d->lora_plus_ratio, 0, 1e6},
-                  {"weight_decay", (double)d->weight_decay, 0, 1e9},
-                  {"beta1", (double)d->beta1, 0, 0.99999999},
-                  {"beta2", (double)d->beta2, 0, 0.99999999},
-                  {"epsilon", (double)d->epsilon, 0, 1e9},
-                  {"max_gradient_norm", (double)d->max_gradient_norm, -1e30, 1e30},
-                  {"dropout", (double)d->dropout, 0, 0.9999},
-                  {"schedule", (double)d->schedule, 0, PEFT_SCHEDULE_CONSTANT},
-                  {"optimizer", (double)d->optimizer, 0, PEFT_LION}};
-    for (int64_t i = 0; i < PEFT__COUNT(fields); i++)
-        if (!(fields[i].value >= fields[i].least && fields[i].value <= fields[i].most))
-            return peft__fail(ctx, PEFT_ERROR_ARGUMENT, "training: %s is %g, not %s %g", fields[i].name, fields[i].value,
-                              fields[i].value > fields[i].most ? "at most" : "at least", fields[i].value > fields[i].most ? fields[i].most : fields[i].least);
-    return PEFT_OK;
+// Schedules: the factor of the learning rate when `done` of `count` steps behind the warmup are done.
+static double peft__schedule_linear(double done, double count) {
+    return PEFT__MAX(0.0, (count - done) / count);
+}
+
+static double peft__schedule_cosine(double done, double count) {
+    return 0.5 * (1 + cos(3.14159265358979323846 * PEFT__MIN(1.0, done / count)));
+}
+
+static double peft__schedule_constant(double done, double count) {
+    (void)done;
+    (void)count;
+    return 1;
+}
+
+static double (*const peft__schedules[])(double done, double count) = {// by peft_schedule
+    peft__schedule_linear, peft__schedule_cosine, peft__schedule_constant};
+
+// ---- the loop
+
+// What a run must have in common with the one that it goes on from, to end where a run that was never stopped
+// ends.
+typedef struct peft__run_setting {
+    const char *name;
+    double value;
+    bool number;  // else a checksum: it tells that two things differ, not how
+} peft__run_setting;
+
+// How far a run is.
+typedef struct peft__run_state {
+    int64_t step, tokens;
+    double loss, eval_loss, best_eval_loss;
+} peft__run_state;
+
+typedef struct peft__trainer {
+    peft_train_desc d;  // defaults resolved
+    peft_context *ctx;
+    peft_model *model;
+    peft_tensor **tensors;
+    int64_t tensor_count;
+    peft_optimizer *optimizer;
+    peft_tape *tape;
+    peft__examples data, validation;
+    peft__batch_buffer batch;
+    int64_t *order;       // examples of the current epoch, shuffled
+    int64_t order_epoch;  // which epoch that is; -1: none
+    peft__run_state at;
+    int64_t steps, start_step, start_tokens, per_epoch;  // per_epoch: steps
+    double started;
+    float **best;  // weights of the best evaluation, or NULL
+    // with a checkpoint only: it takes reading all examples and weights
+    peft__run_setting settings[PEFT__RUN_SETTINGS];
+    int setting_count;
+} peft__trainer;
+
+// How many steps there are; every position in the sequence of examples fits 63 bits.
+static peft_status peft__train_count_steps(peft__trainer *t) {
+    peft_train_desc *d = &t->d;
+    int64_t per_step = 0, positions = 0, n = peft_dataset_count(d->data);
+    bool ok = peft__mul(d->batch_size, d->accumulation, &per_step) && per_step <= 1 << 30;
+    t->per_epoch = ok ? (n + per_step - 1) / per_step : 0;
+    t->steps = d->max_steps;
+    if (!d->max_steps) ok = ok && peft__mul(d->epochs, t->per_epoch, &t->steps);
+    if (!d->eval_every) d->eval_every = t->per_epoch;
+    if (ok && peft__mul(t->steps, per_step, &positions)) return PEFT_OK;
+    return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT,
+        "training: epochs %lld, max_steps %lld, batch_size %lld, accumulation %lld are too many",
+        (long long)d->epochs, (long long)d->max_steps, (long long)d->batch_size, (long long)d->accumulation);
 }
 
 static peft_status peft__train_resolve(peft__trainer *t, const peft_train_desc *desc) {
@@ -29959,170 +30271,157 @@ static peft_status peft__train_resolve(peft__trainer *t, const peft_train_desc *
     PEFT__NEED(d->data ? d->data->ctx : NULL, d->model, "model");
     t->model = d->model;
     t->ctx = d->model->ctx;
-    peft_status status = peft__check_inputs(d->model, d->adapter, d->data);
-    if (!status && d->validation) status = peft__check_inputs(d->model, d->adapter, d->validation);
-    if (status) return status;
-    status = peft__train_check(t->ctx, d);
-    if (status) return status;
-    if (!d->epochs) d->epochs = 3;
-    if (!d->batch_size) d->batch_size = 8;
-    if (!d->accumulation) d->accumulation = 1;
-    if (d->learning_rate == 0) {
-        d->learning_rate = peft_default_learning_rate(d->model, d->adapter);
-        d->learning_rate *= d->optimizer == PEFT_LION ? 0.3f : d->optimizer == PEFT_SGD ? 10.0f : 1.0f;
-    }
-    if (d->lora_plus_ratio == 0) d->lora_plus_ratio = 1;
-    if (d->max_gradient_norm == 0) d->max_gradient_norm = 1;
-    if (!d->max_source) d->max_source = 512;
-    if (!d->max_target) d->max_target = 128;
-    if (d->resume && !d->checkpoint) return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "training: resume without a checkpoint's name");
     t->order_epoch = -1;
-    t->eval_loss = t->best_eval_loss = -1;
-    return peft__train_count_steps(t);
+    t->at.eval_loss = t->at.best_eval_loss = -1;
+    peft_status status = peft__train_check(d->model, d->adapter, d->data, "training", d);
+    if (!status && d->validation)
+        status = peft__train_check(d->model, d->adapter, d->validation, "training", d);
+    if (!status && d->resume && !d->checkpoint)
+        status = peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "training: resume without a checkpoint's name");
+    if (!status && d->learning_rate == 0)
+        d->learning_rate = peft_default_learning_rate(d->model, d->adapter) *
+                           peft__optimizers[d->optimizer].rate;
+    return status ? status : peft__train_count_steps(t);
 }
 
-static peft_status peft__train_tensors(peft__trainer *t) {
+static peft_status peft__train_optimizer(peft__trainer *t) {
     const peft_adapter *a = t->d.adapter;
-    t->tensor_count = a ? a->count : t->model->tensor_count;
-    t->tensors = (peft_tensor **)peft__calloc(t->ctx, t->tensor_count, sizeof(peft_tensor *));
-    if (!t->tensors) return PEFT_ERROR_MEMORY;
-    for (int64_t i = 0; i < t->tensor_count; i++) t->tensors[i] = a ? &a->tensors[i] : &t->model->tensors[i];
     peft_optimizer_desc o;
     memset(&o, 0, sizeof(o));
     o.context = t->ctx;
-    o.tensors = t->tensors;
-    o.count = t->tensor_count;
+    o.count = t->tensor_count = a ? a->count : t->model->tensor_count;
+    o.tensors = t->tensors = (peft_tensor **)peft__calloc(t->ctx, o.count, sizeof(peft_tensor *));
+    float *rates = (float *)peft__calloc(t->ctx, o.count, sizeof(float));
+    for (int64_t i = 0; t->tensors && rates && i < o.count; i++) {
+        t->tensors[i] = a ? &a->tensors[i] : &t->model->tensors[i];
+        rates[i] = peft__ends_with(t->tensors[i]->name, ".lora_B.weight") ? t->d.lora_plus_ratio : 1;
+    }
+    o.rates = rates;
+    o.kind = t->d.optimizer;
     o.beta1 = t->d.beta1;
     o.beta2 = t->d.beta2;
     o.epsilon = t->d.epsilon;
     o.weight_decay = t->d.weight_decay;
-    o.kind = t->d.optimizer;
     o.state_buffer = t->d.optimizer_state;
     o.state_size = t->d.optimizer_state_size;
     o.state_file = t->d.optimizer_file;
-    float *rates = (float *)peft__calloc(t->ctx, t->tensor_count, sizeof(float));
-    for (int64_t i = 0; rates && i < t->tensor_count; i++) rates[i] = peft__ends_with(t->tensors[i]->name, ".lora_B.weight") ? t->d.lora_plus_ratio : 1;
-    o.rates = rates;
-    peft_status status = rates ? peft_optimizer_create(&o, &t->optimizer) : PEFT_ERROR_MEMORY;
+    peft_status status = t->tensors && rates ? peft_optimizer_create(&o, &t->optimizer) : PEFT_ERROR_MEMORY;
     peft__free(t->ctx, rates);
-    return status;
+    if (status) return status;
+    t->d.beta1 = t->optimizer->d.beta1;
+    t->d.beta2 = t->optimizer->d.beta2;
+    t->d.epsilon = t->optimizer->d.epsilon;
+    return PEFT_OK;
 }
 
 static peft_status peft__train_begin(peft__trainer *t) {
-    peft_status status = peft__encode_dataset(t->model, t->d.adapter, t->d.data, t->d.max_source,
-                                              t->d.max_target, &t->data);
-    if (!status && t->d.validation)
-        status = peft__encode_dataset(t->model, t->d.adapter, t->d.validation, t->d.max_source,
-                                      t->d.max_target, &t->validation);
-    if (!status) status = peft__train_tensors(t);
+    const peft_train_desc *d = &t->d;
+    const int64_t max[2] = {d->max_source, d->max_target};
+    peft_status status = peft__train_encode(t->model, d->adapter, d->data, max, &t->data);
+    if (!status && d->validation)
+        status = peft__train_encode(t->model, d->adapter, d->validation, max, &t->validation);
+    if (!status) status = peft__train_optimizer(t);
     if (!status) status = peft_tape_create(t->ctx, &t->tape);
-    if (!status) peft_tape_checkpoint_blocks(t->tape, t->d.checkpoint_blocks);
-    if (!status) status = peft__batch_init(t->ctx, &t->batch, t->d.batch_size, &t->data);
-    if (!status) t->order = (int64_t *)peft__calloc(t->ctx, t->data.count, sizeof(int64_t));
-    if (!status) t->picked = (int64_t *)peft__calloc(t->ctx, t->d.batch_size, sizeof(int64_t));
-    if (!status && (!t->order || !t->picked)) status = PEFT_ERROR_MEMORY;
-    if (!status && t->d.keep_best && t->d.validation) {
-        t->best = (float **)peft__calloc(t->ctx, t->tensor_count, sizeof(float *));
-        if (!t->best) return PEFT_ERROR_MEMORY;
-        for (int64_t i = 0; i < t->tensor_count; i++)
-            if (!(t->best[i] = (float *)peft__calloc(t->ctx, peft__size(t->tensors[i]), sizeof(float)))) return PEFT_ERROR_MEMORY;
-    }
-    return status;
+    if (!status) peft_tape_checkpoint_blocks(t->tape, d->checkpoint_blocks);
+    if (!status) status = peft__train_batch(t->model, &t->data, d->batch_size, &t->batch);
+    if (status) return status;
+    t->order = (int64_t *)peft__calloc(t->ctx, t->data.count, sizeof(int64_t));
+    bool keeps = d->keep_best && d->validation, ok = t->order != NULL;
+    if (ok && keeps)
+        ok = (t->best = (float **)peft__calloc(t->ctx, t->tensor_count, sizeof(float *))) != NULL;
+    for (int64_t i = 0; ok && keeps && i < t->tensor_count; i++)
+        ok = (t->best[i] = (float *)peft__calloc(t->ctx, peft__size(t->tensors[i]), sizeof(float))) != NULL;
+    return ok ? PEFT_OK : PEFT_ERROR_MEMORY;
 }
 
 static void peft__train_end(peft__trainer *t) {
     peft_optimizer_destroy(t->optimizer);
     peft_tape_destroy(t->tape);
     peft__batch_free(t->ctx, &t->batch);
-    peft__encoded_free(t->ctx, &t->data);
-    peft__encoded_free(t->ctx, &t->validation);
+    peft__examples_free(t->ctx, &t->data);
+    peft__examples_free(t->ctx, &t->validation);
     for (int64_t i = 0; t->best && i < t->tensor_count; i++) peft__free(t->ctx, t->best[i]);
     peft__free(t->ctx, t->best);
     peft__free(t->ctx, t->order);
-    peft__free(t->ctx, t->picked);
     peft__free(t->ctx, t->tensors);
     t->model->dropout = 0;
 }
 
 // Example i of an epoch. Depends on the seed and these only: that makes resuming exact.
-static int64_t peft__train_example(peft__trainer *t, int64_t epoch, int64_t i) {
+static const peft__example *peft__train_example(peft__trainer *t, int64_t epoch, int64_t i) {
+    const peft__examples *e = &t->data;
     if (epoch != t->order_epoch) {
         peft_rng rng;
         peft_rng_seed(&rng, peft__mix_seed(t->d.seed, 1, (uint64_t)epoch));
-        for (int64_t k = 0; k < t->data.count; k++) t->order[k] = k;
-        peft__shuffle(&rng, t->order, t->data.count);
+        for (int64_t k = 0; k < e->count; k++) t->order[k] = k;
+        peft__shuffle(&rng, t->order, e->count);
         t->order_epoch = epoch;
     }
-    return t->order[i];
+    return &e->items[t->order[i]];
 }
 
 static float peft__train_rate(const peft__trainer *t) {
-    double warm = (double)t->d.warmup_steps, at = (double)t->step, rest = PEFT__MAX(1.0, (double)t->steps - warm), f = 1;
-    if (at < warm) f = at / warm;
-    else if (t->d.schedule == PEFT_SCHEDULE_LINEAR) f = PEFT__MAX(0.0, ((double)t->steps - at) / rest);
-    else if (t->d.schedule == PEFT_SCHEDULE_COSINE) f = 0.5 * (1 + cos(3.14159265358979323846 * PEFT__MIN(1.0, (at - warm) / rest)));
-    return (float)((double)t->d.learning_rate * f);
+    double warm = (double)t->d.warmup_steps, at = (double)t->at.step,
+           rest = PEFT__MAX(1.0, (double)t->steps - warm);
+    double factor = at < warm ? at / warm : peft__schedules[t->d.schedule](at - warm, rest);
+    return (float)((double)t->d.learning_rate * factor);
 }
 
 // Gradients of one optimizer step: `accumulation` batches, the loss a mean over all their labels. An epoch
 // visits every example once, so that its last step has fewer batches, and the last of them fewer examples,
 // where the numbers do not divide: as in HF's Trainer.
 static peft_status peft__train_gradients(peft__trainer *t) {
-    int64_t per_step = t->d.batch_size * t->d.accumulation, epoch = t->step / t->per_epoch,
-        first = t->step % t->per_epoch * per_step;
-    int64_t end = PEFT__MIN(first + per_step, t->data.count);
+    int64_t per_step = t->d.batch_size * t->d.accumulation, epoch = t->at.step / t->per_epoch;
+    int64_t i = t->at.step % t->per_epoch * per_step, end = PEFT__MIN(i + per_step, t->data.count);
     double labels = 0;
-    for (int64_t i = first; i < end; i++) {
-        const int64_t *at = t->data.offsets + 2 * peft__train_example(t, epoch, i);
-        labels += (double)(at[2] - at[1]);
-        t->tokens += at[2] - at[0];
+    for (int64_t k = i; k < end; k++) {
+        const peft__example *x = peft__train_example(t, epoch, k);
+        labels += (double)x->completion_count;
+        t->at.tokens += x->prompt_count + x->completion_count;
     }
     peft_active_adapter active = {t->d.adapter, 1, 0, 0};
-    t->loss = 0;
+    t->at.loss = 0;
     t->model->dropout = t->d.dropout;
-    for (int64_t k = 0; first < end; k++) {
-        int64_t n = PEFT__MIN(t->d.batch_size, end - first);
-        for (int64_t i = 0; i < n; i++) t->picked[i] = peft__train_example(t, epoch, first + i);
-        first += n;
-        peft__batch_fill(&t->batch, &t->data, t->picked, n, &t->model->config);
-        peft_tape_reset(t->tape, peft__mix_seed(t->d.seed, 2 + (uint64_t)k, (uint64_t)t->step));
+    for (uint64_t k = 0; i < end; k++) {
+        for (t->batch.view.count = 0; i < end && t->batch.view.count < t->d.batch_size; i++)
+            peft__batch_add(&t->batch, &t->model->config, &t->data, peft__train_example(t, epoch, i));
+        peft_tape_reset(t->tape, peft__mix_seed(t->d.seed, 2 + k, (uint64_t)t->at.step));
         peft_tape_inference(t->tape, false);
-        peft_tensor *loss = peft_model_loss(t->model, t->tape, &t->batch.batch, &active, t->d.adapter ? 1 : 0, labels);
-        if (loss) t->loss += (double)peft__f32(loss)[0];
+        peft_tensor *loss = peft_model_loss(
+            t->model, t->tape, &t->batch.view, &active, t->d.adapter ? 1 : 0, labels);
+        if (loss) t->at.loss += (double)peft__f32(loss)[0];
         peft_status status = loss ? peft_backward(t->tape, loss) : t->tape->status;
         if (status) return status;
     }
     t->model->dropout = 0;
-    if (t->loss != t->loss || t->loss - t->loss != 0)
-        return peft__fail(t->ctx, PEFT_ERROR_NUMERIC, "step %lld: the loss is not finite; a smaller learning rate may help", (long long)t->step + 1);
     return PEFT_OK;
 }
 
 static peft_status peft__train_evaluate(peft__trainer *t) {
-    peft_status status = peft__evaluate_encoded(t->model, t->tape, t->d.adapter, &t->validation, &t->eval_loss);
-    if (status || (t->best_eval_loss >= 0 && t->eval_loss >= t->best_eval_loss)) return status;
-    t->best_eval_loss = t->eval_loss;
+    peft_status status = peft__evaluate(t->model, t->tape, t->d.adapter, &t->validation, &t->at.eval_loss);
+    if (status || (t->at.best_eval_loss >= 0 && t->at.eval_loss >= t->at.best_eval_loss)) return status;
+    t->at.best_eval_loss = t->at.eval_loss;
     for (int64_t i = 0; t->best && i < t->tensor_count; i++)
         memcpy(t->best[i], t->tensors[i]->data, peft_tensor_bytes(t->tensors[i]));
     return PEFT_OK;
 }
-
-// ---- checkpoints: a fixed header, then weights, the optimizer's state and best weights of every tensor, in the machine's byte order
+// ---- checkpoints: a header, then weights, state and best weights of every tensor, as they are in memory
 
 typedef struct peft__checkpoint_header {
     char magic[8];
     uint64_t checksum;  // of all that follows
     uint64_t tensors;   // checksum of the names and shapes of what is trained
-    int64_t tensor_count, parameters, step, tokens;
+    int64_t tensor_count, parameters;
     double settings[PEFT__RUN_SETTINGS];
-    double loss, eval_loss, best_eval_loss;
+    peft__run_state at;
 } peft__checkpoint_header;
 
-static const char peft__checkpoint_magic[8] = {'P', 'E', 'F', 'T', 'c', 'k', 'p', '3'};
+#define PEFT__CHECKPOINT_MAGIC "PEFTckp4"
+#define PEFT__CHECKED \
+    (offsetof(peft__checkpoint_header, checksum) + sizeof(uint64_t))  // where the checked bytes begin
 
-#define PEFT__CHECKED (offsetof(peft__checkpoint_header, checksum) + sizeof(uint64_t))  // where the checked bytes begin
-
-// Goes on from `sum` over n more bytes, eight at a time. Every step is a bijection, so that no single change goes unnoticed.
+// Goes on from `sum` over n more bytes, eight at a time. Every step is a bijection, so that no single change
+// goes unnoticed.
 static uint64_t peft__checksum(uint64_t sum, const void *data, size_t n) {
     for (const char *p = (const char *)data; n;) {
         uint64_t word = 0;
@@ -30136,30 +30435,76 @@ static uint64_t peft__checksum(uint64_t sum, const void *data, size_t n) {
     return sum;
 }
 
-typedef struct peft__checkpoint_part {
-    void *data;
-    size_t size;
-} peft__checkpoint_part;
+// What a visitor of a checkpoint's parts works with.
+typedef struct peft__checkpoint_io {
+    peft__file file;
+    peft__writer writer;
+    uint64_t at, sum;  // where the next part is in the file; checksum of those before it
+} peft__checkpoint_io;
 
-// What is saved of a tensor: weights, the optimizer's state and, if they are kept, the best weights. Returns how many parts.
-static int peft__checkpoint_parts(const peft__trainer *t, int64_t i, peft__checkpoint_part *parts) {
-    size_t size = peft_tensor_bytes(t->tensors[i]);
-    parts[0].data = t->tensors[i]->data;
-    parts[0].size = size;
-    parts[1].data = peft__state_of(t->optimizer, i);
-    parts[1].size = peft__state_bytes(t->optimizer->d.kind, t->tensors[i]);
-    parts[2].data = t->best ? t->best[i] : NULL;
-    parts[2].size = size;
-    return t->best ? 3 : 2;
+typedef peft_status (*peft__part_fn)(peft__checkpoint_io *io, void *data, size_t size);
+
+// Visits everything that is saved behind the header, in its order. `visit` NULL: only io->at, its end, is
+// found.
+static peft_status peft__checkpoint_walk(
+    const peft__trainer *t, peft__checkpoint_io *io, peft__part_fn visit) {
+    peft_status status = PEFT_OK;
+    io->at = sizeof(peft__checkpoint_header);
+    for (int64_t i = 0; i < t->tensor_count && !status; i++) {
+        size_t size = peft_tensor_bytes(t->tensors[i]),
+               state = peft__state_bytes(t->d.optimizer, t->tensors[i]);
+        void *const parts[3] = {
+            t->tensors[i]->data, peft__state_of(t->optimizer, i), t->best ? t->best[i] : NULL};
+        const size_t sizes[3] = {size, state, t->best ? size : 0};
+        for (int k = 0; k < 3 && !status; io->at += sizes[k++])
+            if (visit && sizes[k]) status = visit(io, parts[k], sizes[k]);
+    }
+    return status;
 }
 
-static uint64_t peft__text_checksum(uint64_t sum, const char *text) {
-    return text ? peft__checksum(sum ^ 1, text, strlen(text) + 1) : sum;
+static peft_status peft__part_sum(peft__checkpoint_io *io, void *data, size_t size) {
+    io->sum = peft__checksum(io->sum, data, size);
+    return PEFT_OK;
 }
 
-static uint64_t peft__encoded_checksum(const peft__encoded *e) {
-    uint64_t sum = peft__checksum(0, e->ids.data, (size_t)e->ids.count * sizeof(int32_t));
-    return e->count ? peft__checksum(sum, e->offsets, (size_t)(2 * e->count + 1) * sizeof(int64_t)) : 0;
+static peft_status peft__part_write(peft__checkpoint_io *io, void *data, size_t size) {
+    peft__write(&io->writer, data, size);
+    return PEFT_OK;
+}
+
+static peft_status peft__part_read(peft__checkpoint_io *io, void *data, size_t size) {
+    return peft__file_read(&io->file, io->at, data, size);
+}
+
+// The checksum of the part in the file; memory stays as it is.
+static peft_status peft__part_verify(peft__checkpoint_io *io, void *data, size_t size) {
+    uint64_t block[1024], at = io->at;
+    peft_status status = PEFT_OK;
+    (void)data;
+    for (size_t step; size && !status; size -= step, at += step) {
+        step = PEFT__MIN(size, sizeof(block));
+        status = peft__file_read(&io->file, at, block, step);
+        if (!status) io->sum = peft__checksum(io->sum, block, step);
+    }
+    return status;
+}
+
+static void peft__run_add(peft__trainer *t, const char *name, double value, bool number) {
+    peft__run_setting *s = &t->settings[t->setting_count++];
+    s->name = name;
+    s->value = value;
+    s->number = number;
+}
+
+static uint64_t peft__examples_checksum(const peft__examples *e) {
+    uint64_t sum = 0;
+    for (const peft__example *x = e->items; x < e->items + e->count; x++) {
+        const int64_t counts[2] = {x->prompt_count, x->completion_count};
+        sum = peft__checksum(sum, counts, sizeof(counts));
+        sum = peft__checksum(sum, e->ids.data + x->prompt, (size_t)counts[0] * sizeof(int32_t));
+        sum = peft__checksum(sum, e->ids.data + x->completion, (size_t)counts[1] * sizeof(int32_t));
+    }
+    return sum;
 }
 
 // Of the weights that training leaves alone: none if all are trained.
@@ -30177,216 +30522,204 @@ static uint64_t peft__base_checksum(const peft__trainer *t) {
     return sum;
 }
 
-static uint64_t peft__adapter_checksum(const peft_adapter *a) {
-    if (!a) return 0;
-    const peft_adapter_desc *d = &a->d;
-    const int64_t numbers[] = {(int64_t)d->method, d->r, d->num_virtual_tokens, (int64_t)d->prompt_place, d->bottleneck,
-                               (int64_t)d->activation, d->pissa, d->pfeiffer, (int64_t)d->type};
+static uint64_t peft__adapter_checksum(const peft_adapter_desc *d) {
+    const int64_t numbers[] = {(int64_t)d->method, d->r, d->num_virtual_tokens, (int64_t)d->prompt_place,
+        d->bottleneck, (int64_t)d->activation, d->pissa, d->pfeiffer, (int64_t)d->type};
+    const char *const texts[] = {d->rank_pattern, d->alpha_pattern, d->target_modules, d->feedforward_modules,
+        d->bias, d->layers_to_transform};
     uint64_t sum = peft__checksum(0, numbers, sizeof(numbers));
-    sum = peft__text_checksum(peft__text_checksum(sum, d->rank_pattern), d->alpha_pattern);
-    sum = peft__text_checksum(peft__text_checksum(sum, d->target_modules), d->feedforward_modules);
-    return peft__text_checksum(peft__text_checksum(sum, d->bias), d->layers_to_transform);
+    for (int64_t i = 0; i < PEFT__COUNT(texts); i++)
+        if (texts[i]) sum = peft__checksum(sum ^ (uint64_t)(i + 1), texts[i], strlen(texts[i]) + 1);
+    return sum;
 }
 
-// A checksum as a number that a double holds.
-static double peft__as_number(uint64_t sum) {
-    return (double)(sum >> 12);
-}
-
-static void peft__run_settings(const peft__trainer *t, peft__run_setting *out) {
+// The one list of what makes a run the same: a checkpoint stores its values and is compared with them.
+static void peft__run_settings(peft__trainer *t) {
     const peft_train_desc *d = &t->d;
-    const peft_optimizer_desc *o = &t->optimizer->d;
     const peft_adapter_desc *a = d->adapter ? &d->adapter->d : NULL;
     bool best = t->best != NULL;
-    const peft__run_setting list[PEFT__RUN_SETTINGS] = {
-        {"examples", (double)t->data.count, true},
-        {"steps", (double)t->steps, true},
-        {"batch_size", (double)d->batch_size, true},
-        {"accumulation", (double)d->accumulation, true},
-        {"seed", (double)(d->seed & ((1ull << 53) - 1)), true},
-        {"optimizer", (double)o->kind, true},
-        {"learning_rate", (double)d->learning_rate, true},
-        {"schedule", (double)d->schedule, true},
-        {"warmup_steps", (double)d->warmup_steps, true},
-        {"weight_decay", (double)o->weight_decay, true},
-        {"beta1", (double)o->beta1, true},
-        {"beta2", (double)o->beta2, true},
-        {"epsilon", (double)o->epsilon, true},
-        {"max_gradient_norm", (double)d->max_gradient_norm, true},
-        {"lora_plus_ratio", (double)d->lora_plus_ratio, true},
-        {"dropout", (double)d->dropout, true},
-        {"keep_best", (double)best, true},
-        {"eval_every", best ? (double)d->eval_every : 0, true},
-        {"alpha", a ? (double)a->alpha : 0, true},
-        {"the adapter's dropout", a ? (double)a->dropout : 0, true},
-        {"use_rslora", a ? (double)a->use_rslora : 0, true},
-        {"training examples (file, template, limits or tokenizer)", peft__as_number(peft__encoded_checksum(&t->data)), false},
-        {"validation examples", best ? peft__as_number(peft__encoded_checksum(&t->validation)) : 0, false},
-        {"weights of the base model", peft__as_number(peft__base_checksum(t)), false},
-        {"settings of the adapter", peft__as_number(peft__adapter_checksum(d->adapter)), false}};
-    memcpy(out, list, sizeof(list));
+    const struct {
+        const char *name;
+        double value;
+    } more[] = {
+        {"examples", (double)t->data.count},
+        {"steps", (double)t->steps},
+        {"seed", (double)(d->seed & ((1ull << 53) - 1))},
+        {"keep_best", best ? 1.0 : 0},
+        {"eval_every", best ? (double)d->eval_every : 0},
+        {"alpha", a ? (double)a->alpha : 0},
+        {"the adapter's dropout", a ? (double)a->dropout : 0},
+        {"use_rslora", a ? (double)a->use_rslora : 0},
+    };
+    const struct {
+        const char *name;
+        uint64_t sum;
+    } sums[] = {
+        {"training examples (file, template, limits or tokenizer)", peft__examples_checksum(&t->data)},
+        {"validation examples", best ? peft__examples_checksum(&t->validation) : 0},
+        {"weights of the base model", peft__base_checksum(t)},
+        {"settings of the adapter", a ? peft__adapter_checksum(a) : 0},
+    };
+    for (int i = 0; i < PEFT__COUNT(more); i++) peft__run_add(t, more[i].name, more[i].value, true);
+    for (int i = 0; i < PEFT__RUN_COMMON; i++)
+        peft__run_add(t, peft__train_settings[i].name, peft__numeric_get(&peft__train_settings[i], d), true);
+    for (int i = 0; i < PEFT__COUNT(sums); i++)  // 52 bits, which a double holds
+        peft__run_add(t, sums[i].name, (double)(sums[i].sum >> 12), false);
 }
 
-static peft__checkpoint_header peft__checkpoint_describe(const peft__trainer *t) {
-    peft__checkpoint_header h;
-    memset(&h, 0, sizeof(h));
-    memcpy(h.magic, peft__checkpoint_magic, 8);
-    h.tensor_count = t->tensor_count;
+static void peft__checkpoint_describe(const peft__trainer *t, peft__checkpoint_header *h) {
+    memset(h, 0, sizeof(*h));
+    memcpy(h->magic, PEFT__CHECKPOINT_MAGIC, sizeof(h->magic));
+    h->tensor_count = t->tensor_count;
     for (int64_t i = 0; i < t->tensor_count; i++) {
         const peft_tensor *w = t->tensors[i];
         const int64_t shape[2] = {w->rows, w->cols};
-        h.tensors = peft__checksum(peft__checksum(h.tensors, w->name, strlen(w->name)), shape, sizeof(shape));
-        if (w->narrow) h.tensors = peft__checksum(h.tensors, &w->type, sizeof(w->type));
-        h.parameters += peft__size(w);
+        h->tensors = peft__checksum(
+            peft__checksum(h->tensors, w->name, strlen(w->name)), shape, sizeof(shape));
+        if (w->narrow) h->tensors = peft__checksum(h->tensors, &w->type, sizeof(w->type));
+        h->parameters += peft__size(w);
     }
-    h.step = t->step;
-    h.tokens = t->tokens;
-    for (int i = 0; i < PEFT__RUN_SETTINGS; i++) h.settings[i] = t->settings[i].value;
-    h.loss = t->loss;
-    h.eval_loss = t->eval_loss;
-    h.best_eval_loss = t->best_eval_loss;
-    return h;
+    for (int i = 0; i < PEFT__RUN_SETTINGS; i++) h->settings[i] = t->settings[i].value;
+    h->at = t->at;
 }
 
-static peft_status peft__checkpoint_save(peft__trainer *t) {
-    peft__checkpoint_header h = peft__checkpoint_describe(t);
-    peft__checkpoint_part parts[3];
-    peft__writer w;
-    peft_status status = peft__writer_open(t->ctx, t->d.checkpoint, &w);
+static uint64_t peft__header_checksum(const peft__checkpoint_header *h) {
+    return peft__checksum(0, (const char *)h + PEFT__CHECKED, sizeof(*h) - PEFT__CHECKED);
+}
+
+static peft_status peft__checkpoint_save(const peft__trainer *t) {
+    peft__checkpoint_header h;
+    peft__checkpoint_io io;
+    peft_status status = peft__writer_open(t->ctx, t->d.checkpoint, &io.writer);
     if (status) return status;
-    h.checksum = peft__checksum(0, (const char *)&h + PEFT__CHECKED, sizeof(h) - PEFT__CHECKED);
-    for (int64_t i = 0; i < t->tensor_count; i++)
-        for (int k = 0, n = peft__checkpoint_parts(t, i, parts); k < n; k++)
-            h.checksum = peft__checksum(h.checksum, parts[k].data, parts[k].size);
-    peft__write(&w, &h, sizeof(h));
-    for (int64_t i = 0; i < t->tensor_count; i++)
-        for (int k = 0, n = peft__checkpoint_parts(t, i, parts); k < n; k++)
-            peft__write(&w, parts[k].data, parts[k].size);
-    return peft__writer_commit(&w);
+    peft__checkpoint_describe(t, &h);
+    io.sum = peft__header_checksum(&h);
+    peft__checkpoint_walk(t, &io, peft__part_sum);
+    h.checksum = io.sum;
+    peft__write(&io.writer, &h, sizeof(h));
+    peft__checkpoint_walk(t, &io, peft__part_write);
+    return peft__writer_commit(&io.writer);
 }
 
-// The first setting in which the checkpoint's run differs is an error, or with resume_anyway each one is a line of the log.
-// The optimizer and keep_best decide what a checkpoint holds: they must be the same in any case.
-static peft_status peft__checkpoint_same_run(const peft__trainer *t, const char *path, const peft__checkpoint_header *h) {
+// The first setting in which the checkpoint's run differs is an error, or with resume_anyway each one is a
+// line of the log. The optimizer and keep_best decide what a checkpoint holds: they must be the same in any
+// case.
+static peft_status peft__checkpoint_same_run(const peft__trainer *t, const peft__checkpoint_header *h) {
     for (int i = 0; i < PEFT__RUN_SETTINGS; i++) {
         char what[160];
-        const char *name = t->settings[i].name;
-        if (h->settings[i] == t->settings[i].value) continue;
-        if (strcmp(name, "optimizer") == 0)
-            peft__string_into(what, sizeof(what), "optimizer %s, here it is %s", peft_optimizer_name((peft_optimizer_kind)(int)h->settings[i]),
-                              peft_optimizer_name(t->optimizer->d.kind));
-        else if (t->settings[i].number)
-            peft__string_into(what, sizeof(what), "%s %g, here it is %g", name, h->settings[i], t->settings[i].value);
+        const peft__run_setting *s = &t->settings[i];
+        const char *name = s->name;
+        bool optimizer = strcmp(name, "optimizer") == 0, layout = optimizer || strcmp(name, "keep_best") == 0;
+        if (h->settings[i] == s->value) continue;
+        if (optimizer)
+            peft__string_into(what, sizeof(what), "optimizer %s, here it is %s",
+                peft_optimizer_name((peft_optimizer_kind)(int)h->settings[i]),
+                peft_optimizer_name(t->d.optimizer));
+        else if (s->number)
+            peft__string_into(what, sizeof(what), "%s %g, here it is %g", name, h->settings[i], s->value);
         else peft__string_into(what, sizeof(what), "other %s", name);
-        bool layout = strcmp(name, "optimizer") == 0 || strcmp(name, "keep_best") == 0;
         if (layout || !t->d.resume_anyway)
-            return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "%s: made with %s%s", path, what, layout ? "" : " (resume_anyway goes on regardless)");
-        peft__log(t->ctx, "warning: %s: made with %s", path, what);
+            return peft__fail(t->ctx, PEFT_ERROR_ARGUMENT, "%s: made with %s%s", t->d.checkpoint, what,
+                layout ? "" : " (resume_anyway goes on regardless)");
+        peft__log(t->ctx, "warning: %s: made with %s", t->d.checkpoint, what);
     }
     return PEFT_OK;
 }
 
-// Whether the checkpoint is one of this run.
-static peft_status peft__checkpoint_fits(const peft__trainer *t, const peft__file *f, const peft__checkpoint_header *h) {
-    peft__checkpoint_header want = peft__checkpoint_describe(t);
-    if (memcmp(h->magic, want.magic, 8) != 0) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: not a training checkpoint of this version", f->path);
-    if (h->tensors != want.tensors || h->tensor_count != want.tensor_count || h->parameters != want.parameters)
-        return peft__fail(t->ctx, PEFT_ERROR_SHAPE, "%s: of another model or adapter (%lld tensors, %lld parameters; here %lld, %lld)", f->path,
-                          (long long)h->tensor_count, (long long)h->parameters, (long long)want.tensor_count, (long long)want.parameters);
-    if (h->step < 0) return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: damaged: step %lld", f->path, (long long)h->step);
-    peft_status status = peft__checkpoint_same_run(t, f->path, h);
-    if (status) return status;
-    uint64_t size = sizeof(*h);
-    peft__checkpoint_part parts[3];
-    for (int64_t i = 0; i < t->tensor_count; i++)
-        for (int k = 0, n = peft__checkpoint_parts(t, i, parts); k < n; k++) size += parts[k].size;
-    if (f->size == size) return PEFT_OK;
-    return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: damaged: %llu bytes instead of %llu", f->path, (unsigned long long)f->size, (unsigned long long)size);
-}
-
 // Reads everything once and changes nothing: a damaged file must not leave half of its weights behind.
-static peft_status peft__checkpoint_verify(const peft__trainer *t, peft__file *f, const peft__checkpoint_header *h) {
-    uint64_t sum = peft__checksum(0, (const char *)h + PEFT__CHECKED, sizeof(*h) - PEFT__CHECKED), at = sizeof(*h);
-    peft__checkpoint_part parts[3];
-    for (int64_t i = 0; i < t->tensor_count; i++)
-        for (int k = 0, n = peft__checkpoint_parts(t, i, parts); k < n; k++)
-            for (size_t left = parts[k].size, step; left; left -= step, at += step) {
-                uint64_t block[1024];
-                step = PEFT__MIN(left, sizeof(block));
-                peft_status status = peft__file_read(f, at, block, step);
-                if (status) return status;
-                sum = peft__checksum(sum, block, step);
-            }
-    return sum == h->checksum ? PEFT_OK : peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: damaged: the checksum does not fit", f->path);
+static peft_status peft__checkpoint_verify(
+    const peft__trainer *t, peft__checkpoint_io *io, const peft__checkpoint_header *h) {
+    const char *path = t->d.checkpoint;
+    peft__checkpoint_header want;
+    peft__checkpoint_describe(t, &want);
+    if (memcmp(h->magic, want.magic, sizeof(want.magic)) != 0)
+        return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: not a training checkpoint of this version", path);
+    if (h->tensors != want.tensors || h->tensor_count != want.tensor_count ||
+        h->parameters != want.parameters)
+        return peft__fail(t->ctx, PEFT_ERROR_SHAPE,
+            "%s: of another model or adapter (%lld tensors, %lld parameters; here %lld, %lld)", path,
+            (long long)h->tensor_count, (long long)h->parameters, (long long)want.tensor_count,
+            (long long)want.parameters);
+    if (h->at.step < 0)
+        return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: damaged: step %lld", path, (long long)h->at.step);
+    peft_status status = peft__checkpoint_same_run(t, h);
+    if (status) return status;
+    peft__checkpoint_walk(t, io, NULL);
+    if (io->file.size != io->at)
+        return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: damaged: %llu bytes instead of %llu", path,
+            (unsigned long long)io->file.size, (unsigned long long)io->at);
+    io->sum = peft__header_checksum(h);
+    status = peft__checkpoint_walk(t, io, peft__part_verify);
+    if (status || io->sum == h->checksum) return status;
+    return peft__fail(t->ctx, PEFT_ERROR_FORMAT, "%s: damaged: the checksum does not fit", path);
 }
 
 static peft_status peft__checkpoint_load(peft__trainer *t) {
-    peft__file f;
+    peft__checkpoint_io io;
     peft__checkpoint_header h;
-    peft__checkpoint_part parts[3];
-    uint64_t at = sizeof(h);
-    peft_status status = peft__file_open(t->ctx, t->d.checkpoint, &f);
+    peft_status status = peft__file_open(t->ctx, t->d.checkpoint, &io.file);
     if (status == PEFT_ERROR_MISSING) {  // a script that starts the same run again and again
         peft__log(t->ctx, "%s: no checkpoint yet: training starts from the beginning", t->d.checkpoint);
         return PEFT_OK;
     }
     if (status) return status;
-    status = peft__file_read(&f, 0, &h, sizeof(h));
-    if (!status) status = peft__checkpoint_fits(t, &f, &h);
-    if (!status) status = peft__checkpoint_verify(t, &f, &h);
-    for (int64_t i = 0; i < t->tensor_count && !status; i++)
-        for (int k = 0, n = peft__checkpoint_parts(t, i, parts); k < n && !status; at += parts[k++].size)
-            status = peft__file_read(&f, at, parts[k].data, parts[k].size);
+    status = peft__file_read(&io.file, 0, &h, sizeof(h));
+    if (!status) status = peft__checkpoint_verify(t, &io, &h);
+    if (!status) status = peft__checkpoint_walk(t, &io, peft__part_read);
     if (!status) {
-        t->step = t->start_step = t->optimizer->step = h.step;
-        t->tokens = h.tokens;
-        t->loss = h.loss;
-        t->eval_loss = h.eval_loss;
-        t->best_eval_loss = h.best_eval_loss;
+        t->at = h.at;
+        t->start_step = t->optimizer->step = h.at.step;
+        t->start_tokens = h.at.tokens;
     }
-    peft__file_close(&f);
+    peft__file_close(&io.file);
     return status;
 }
 
-static bool peft__train_report(peft__trainer *t, double rate, double norm, bool evaluated, int64_t tokens_before) {
+static bool peft__train_report(const peft__trainer *t, double rate, double norm, bool evaluated) {
     if (!t->d.progress) return true;
     peft_progress p;
     memset(&p, 0, sizeof(p));
-    p.step = t->step;
+    p.step = t->at.step;
     p.steps = t->steps;
-    p.epoch = (t->step - 1) / t->per_epoch;
-    p.loss = t->loss;
-    p.eval_loss = t->eval_loss;
+    p.epoch = (t->at.step - 1) / t->per_epoch;
+    p.loss = t->at.loss;
+    p.eval_loss = t->at.eval_loss;
     p.learning_rate = rate;
     p.gradient_norm = norm;
     p.seconds = peft__seconds() - t->started;
-    p.tokens_per_second = p.seconds > 0 ? (double)(t->tokens - tokens_before) / p.seconds : 0;
-    p.seconds_left = p.seconds * (double)(t->steps - t->step) / (double)PEFT__MAX(1, t->step - t->start_step);
+    p.tokens_per_second = p.seconds > 0 ? (double)(t->at.tokens - t->start_tokens) / p.seconds : 0;
+    p.seconds_left = p.seconds * (double)(t->steps - t->at.step) /
+                     (double)PEFT__MAX(1, t->at.step - t->start_step);
     p.evaluated = evaluated;
     return t->d.progress(&p, t->d.progress_user);
 }
 
 static peft_status peft__train_run(peft__trainer *t) {
     t->started = peft__seconds();
-    int64_t tokens_before = t->tokens;
-    while (t->step < t->steps) {
+    while (t->at.step < t->steps) {
         float rate = peft__train_rate(t);
         peft_status status = peft__train_gradients(t);
         if (status) return status;
         double norm = peft_optimizer_clip(t->optimizer, (double)t->d.max_gradient_norm);
-        if (!(norm - norm == 0))  // before it reaches the weights
-            return peft__fail(t->ctx, PEFT_ERROR_NUMERIC, "step %lld: the gradient is not finite; a smaller learning rate may help", (long long)t->step + 1);
+        bool loss_fails = !(t->at.loss - t->at.loss == 0);
+        if (loss_fails || !(norm - norm == 0))  // before it reaches the weights
+            return peft__fail(t->ctx, PEFT_ERROR_NUMERIC,
+                "step %lld: the %s is not finite; a smaller learning rate may help",
+                (long long)t->at.step + 1, loss_fails ? "loss" : "gradient");
         peft_optimizer_step(t->optimizer, rate);
-        t->step++;
-        bool evaluate = t->d.validation && (t->step % t->d.eval_every == 0 || t->step == t->steps);
+        t->at.step++;
+        bool evaluate = t->d.validation && (t->at.step % t->d.eval_every == 0 || t->at.step == t->steps);
         if (evaluate) status = peft__train_evaluate(t);
-        bool go_on = status == PEFT_OK && peft__train_report(t, (double)rate, norm, evaluate, tokens_before);
-        bool save = t->d.checkpoint && (!go_on || (t->d.checkpoint_every > 0 && t->step % t->d.checkpoint_every == 0));
+        bool go_on = status == PEFT_OK && peft__train_report(t, (double)rate, norm, evaluate);
+        bool save = t->d.checkpoint &&
+                    (!go_on || (t->d.checkpoint_every > 0 && t->at.step % t->d.checkpoint_every == 0));
         if (!status && save) status = peft__checkpoint_save(t);
         if (status) return status;
-        if (!go_on) return peft__fail(t->ctx, PEFT_CANCELLED, "stopped after step %lld of %lld", (long long)t->step, (long long)t->steps);
+        if (!go_on)
+            return peft__fail(t->ctx, PEFT_CANCELLED, "stopped after step %lld of %lld",
+                (long long)t->at.step, (long long)t->steps);
     }
-    for (int64_t i = 0; t->best && t->best_eval_loss >= 0 && i < t->tensor_count; i++)
+    for (int64_t i = 0; t->best && t->at.best_eval_loss >= 0 && i < t->tensor_count; i++)
         memcpy(t->tensors[i]->data, t->best[i], peft_tensor_bytes(t->tensors[i]));
     return PEFT_OK;
 }
@@ -30399,39 +30732,40 @@ PEFTDEF peft_status peft_train(const peft_train_desc *desc, peft_train_result *r
     peft_status status = peft__train_resolve(&t, desc);
     if (status) return status;
     status = peft__train_begin(&t);
-    if (!status && t.d.checkpoint) peft__run_settings(&t, t.settings);
+    if (!status && t.d.checkpoint) peft__run_settings(&t);
     if (!status && t.d.resume) status = peft__checkpoint_load(&t);
     if (!status) status = peft__train_run(&t);
     if (result && t.optimizer) {
-        result->steps = t.step;
-        result->tokens = t.tokens;
+        result->steps = t.at.step;
+        result->tokens = t.at.tokens;
         result->cut_examples = t.data.cut_examples;
         result->cut_tokens = t.data.cut_tokens;
         for (int64_t i = 0; i < t.tensor_count; i++) result->trainable += peft__size(t.tensors[i]);
         result->total = peft_model_parameter_count(t.model) + (t.d.adapter ? result->trainable : 0);
-        result->loss = t.loss;
-        result->best_eval_loss = t.best_eval_loss;
+        result->loss = t.at.loss;
+        result->best_eval_loss = t.at.best_eval_loss;
         result->seconds = peft__seconds() - t.started;
     }
     peft__train_end(&t);
     return status;
 }
 
-// ---- the planner: a step of training with tensors that have shapes only, in a context of its own that computes nothing
+// ---- the planner: a step of training in a context where tensors have shapes only and nothing is computed
 
 typedef struct peft__planner {
     const peft_plan_desc *d;
-    peft_context *ctx;       // dry
+    peft_context *ctx;  // dry
     peft_model *model;
     peft_adapter *adapter;
     peft_tape *tape;
     peft__batch_buffer batch;
     peft_memory_plan *plan;
-    size_t converted;        // bytes of the archive's own tensors: they are there while planning, but count as weights
+    // bytes of the archive's own tensors: they are there while planning, but count as weights
+    size_t converted;
 } peft__planner;
 
 static peft_status peft__plan_context(peft__planner *p) {
-    peft_context *ctx = p->d->context;
+    const peft_context *ctx = p->d->context;
     peft_context_desc d;
     memset(&d, 0, sizeof(d));
     d.allocator = ctx->allocator;
@@ -30445,18 +30779,23 @@ static peft_status peft__plan_context(peft__planner *p) {
 }
 
 // What a tensor takes when it is kept as `type`.
-static void peft__plan_bytes(const peft_tensor *t, peft_dtype type, const peft_quantize_desc *q, size_t *values, size_t *scales) {
+static void peft__plan_bytes(
+    const peft_tensor *t, peft_dtype type, const peft_quantize_desc *q, size_t *values, size_t *scales) {
     size_t n = (size_t)peft__size(t);
     *scales = 0;
     *values = n * peft__dtype_size(type);
     if (type < PEFT_I8) return;
     size_t block = q->block ? (size_t)q->block : 64, blocks = (n + block - 1) / block;
     if (type != PEFT_I8) *values = (n + 1) / 2;
-    *scales = peft__aligned_size(sizeof(peft_quant)) + (q->double_quant ? blocks + ((blocks + 255) / 256 + 256) * sizeof(float) : blocks * sizeof(float));
+    *scales = q->double_quant ? blocks + ((blocks + 255) / 256 + 256) * sizeof(float)
+                              : blocks * sizeof(float);
+    *scales += peft__aligned_size(sizeof(peft_quant));
 }
 
-// One of the model's tensors: its format in training, and what of it is allocated. `stored` NULL: there is no checkpoint.
+// One of the model's tensors: its format in training, and what of it is allocated. `stored` NULL: there is no
+// checkpoint.
 static void peft__plan_tensor(peft__planner *p, peft_tensor *t, const peft_tensor *stored) {
+    peft_memory_plan *plan = p->plan;
     peft_model_desc md;
     memset(&md, 0, sizeof(md));
     md.weights = p->d->weights;
@@ -30464,27 +30803,24 @@ static void peft__plan_tensor(peft__planner *p, peft_tensor *t, const peft_tenso
     md.block = p->d->block;
     md.double_quant = p->d->double_quant;
     peft_quantize_desc kept = peft__kept_desc(p->model, t, &md);
-    bool full = !p->d->adapter, narrow = peft__reads_f32_only(p->model, t), quantized = stored && stored->quant;
+    bool full = !p->d->adapter, f32_only = peft__reads_f32_only(p->model, t),
+         quantized = stored && stored->quant;
     peft_dtype type = stored ? stored->type : PEFT_F32;
     if (kept.type != PEFT_F32 && !quantized) type = kept.type;
-    if (full || narrow) type = PEFT_F32;
-    bool mapped = stored && type == stored->type && !full && !narrow;
-    mapped = mapped || (stored && narrow && stored->type == PEFT_F32 && !full);
-    bool as_stored = mapped || (quantized && type == stored->type), converted = stored && !peft__archive_file_of(p->model->archive, stored);
-    if (converted) p->converted += peft_tensor_bytes(stored);
-    if (converted && !as_stored) p->plan->weights += peft_tensor_bytes(stored);  // the archive keeps its own beside the model's
-    if (quantized && type == stored->type) {  // as the file has it
-        size_t codes = (size_t)(type == PEFT_I8 ? peft__size(t) : (peft__size(t) + 1) / 2);
-        p->plan->weights += peft__dtype_size(type) * codes;
-        p->plan->scales += peft_tensor_bytes(stored) - codes;
-        if (!converted) p->plan->mapped += peft_tensor_bytes(stored);
-    } else {
-        size_t values, scales;
-        peft__plan_bytes(t, type, &kept, &values, &scales);
-        p->plan->weights += values;
-        p->plan->scales += scales;
-        if (mapped && !converted) p->plan->mapped += values;
+    if (full || f32_only) type = PEFT_F32;
+    bool as_stored = stored && type == stored->type && !full;
+    bool converted = stored && !peft__archive_file_of(p->model->archive, stored);
+    size_t file = stored ? peft_tensor_bytes(stored) : 0, values, scales;
+    peft__plan_bytes(t, type, &kept, &values, &scales);
+    if (quantized && as_stored) {  // codes and scales as the file has them
+        values = peft__dtype_size(type) * (size_t)(type == PEFT_I8 ? peft__size(t) : (peft__size(t) + 1) / 2);
+        scales = file - values;
     }
+    plan->weights += values;
+    plan->scales += scales;
+    if (converted) p->converted += file;
+    if (converted && !as_stored) plan->weights += file;  // the archive keeps its own beside the model's
+    if (!converted && as_stored) plan->mapped += quantized ? file : values;
     if (type >= PEFT_I8 && t->in_out) peft__swap_sides(t);
     t->type = type;
     t->data = peft__nowhere();
@@ -30500,7 +30836,8 @@ static peft_status peft__plan_model(peft__planner *p) {
     for (int64_t i = 0; i < m->tensor_count && !status; i++) {
         peft_tensor *t = &m->tensors[i];
         const peft_tensor *s = m->archive ? peft__checkpoint_find(m, t) : NULL;
-        if (m->archive && !s) return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", m->folder, t->name);
+        if (m->archive && !s)
+            return peft__fail(ctx, PEFT_ERROR_MISSING, "%s: tensor %s is missing", m->folder, t->name);
         peft__plan_tensor(p, t, s);
     }
     p->plan->parameters = peft_model_parameter_count(m);
@@ -30522,36 +30859,34 @@ static void peft__plan_trained(peft__planner *p) {
     peft_memory_plan *plan = p->plan;
     int64_t count = p->adapter ? p->adapter->count : p->model->tensor_count;
     peft_tensor *tensors = p->adapter ? p->adapter->tensors : p->model->tensors;
-    for (int64_t i = 0; i < count; i++) {
-        peft_tensor *t = &tensors[i];
+    for (peft_tensor *t = tensors; t < tensors + count; t++) {
         t->requires_grad = true;
         t->grad = (float *)peft__nowhere();
         plan->trainable += peft__size(t);
         if (p->adapter) plan->adapter += peft_tensor_bytes(t);
-        if (!p->d->optimizer_elsewhere) plan->optimizer += peft__aligned_size(peft__state_bytes(p->d->optimizer, t));
+        if (!p->d->optimizer_elsewhere)
+            plan->optimizer += peft__aligned_size(peft__state_bytes(p->d->optimizer, t));
     }
     plan->gradients = (size_t)plan->trainable * sizeof(float);
 }
 
+// A batch of equal examples, whose tokens are all 0.
 static peft_status peft__plan_batch(peft__planner *p) {
     const peft_plan_desc *d = p->d;
-    int64_t size = d->batch_size > 0 ? d->batch_size : 8, source = d->source > 0 ? d->source : 512, target = d->target > 0 ? d->target : 128, tokens = 0;
-    bool ok = source < 1 << 24 && target < 1 << 24 && peft__mul(size, source + target, &tokens) && tokens < 1 << 28;
-    if (!ok) return peft__fail(p->ctx, PEFT_ERROR_ARGUMENT, "peft_plan_memory: %lld examples of %lld and %lld tokens", (long long)size, (long long)source, (long long)target);
-    peft__encoded e;
-    memset(&e, 0, sizeof(e));
-    e.longest_source = source;
-    e.longest_target = target;
-    peft_status status = peft__batch_init(p->ctx, &p->batch, size, &e);
-    if (status) return status;
-    bool pairs = p->model->config.encoder_decoder;
-    for (int64_t i = 1; i <= size; i++) {
-        p->batch.source_offsets[i] = i * source;
-        p->batch.target_offsets[i] = i * (pairs ? target : source + target - 1);
-    }
-    for (int64_t i = 0; !pairs && i < tokens; i++) p->batch.labels[i] = i % (source + target - 1) < source - 1 ? -100 : 0;
-    p->batch.batch.count = size;
-    return PEFT_OK;
+    int64_t size = d->batch_size > 0 ? d->batch_size : 8, tokens = 0;
+    peft__example x = {0, d->source > 0 ? d->source : 512, 0, d->target > 0 ? d->target : 128, 0};
+    peft__examples e = {{NULL, 0, 0}, &x, 1, 1, 0, 0};
+    int64_t longest = PEFT__MAX(x.prompt_count, x.completion_count);
+    if (longest >= 1 << 24 || !peft__mul(size, x.prompt_count + x.completion_count, &tokens) ||
+        tokens >= 1 << 28)
+        return peft__fail(p->ctx, PEFT_ERROR_ARGUMENT,
+            "peft_plan_memory: %lld examples of %lld and %lld tokens", (long long)size,
+            (long long)x.prompt_count, (long long)x.completion_count);
+    e.ids.data = (int32_t *)peft__calloc(p->ctx, longest, sizeof(int32_t));
+    peft_status status = e.ids.data ? peft__train_batch(p->model, &e, size, &p->batch) : PEFT_ERROR_MEMORY;
+    for (int64_t i = 0; i < size && !status; i++) peft__batch_add(&p->batch, &p->model->config, &e, &x);
+    peft__free(p->ctx, e.ids.data);
+    return status;
 }
 
 static peft_status peft__plan_step(peft__planner *p) {
@@ -30560,9 +30895,11 @@ static peft_status peft__plan_step(peft__planner *p) {
     peft_tape_checkpoint_blocks(p->tape, p->d->checkpoint_blocks);
     peft_active_adapter active = {p->adapter, 1, 0, 0};
     p->model->dropout = p->d->dropout;
-    for (int step = 0; step < 2 && !status; step++) {  // the second finds the first one's buffers, and may need others still
+    // the second finds the first one's buffers, and may need others still
+    for (int step = 0; step < 2 && !status; step++) {
         peft_tape_reset(p->tape, 0);
-        peft_tensor *loss = peft_model_loss(p->model, p->tape, &p->batch.batch, &active, p->adapter ? 1 : 0, 1);
+        peft_tensor *loss = peft_model_loss(
+            p->model, p->tape, &p->batch.view, &active, p->adapter ? 1 : 0, 1);
         status = loss ? peft_backward(p->tape, loss) : p->tape->status;
     }
     p->plan->activations = p->ctx->planned;
@@ -30571,7 +30908,7 @@ static peft_status peft__plan_step(peft__planner *p) {
     return status;
 }
 
-// Nothing of the marks may be taken for memory.
+// What peft__nowhere marks is no memory, and must not be freed.
 static void peft__plan_end(peft__planner *p) {
     peft_tape_destroy(p->tape);
     for (int64_t i = 0; p->adapter && i < p->adapter->count; i++) p->adapter->tensors[i].grad = NULL;
@@ -30599,7 +30936,8 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
     if (!status) peft__plan_trained(&p);
     if (!status) status = peft__plan_batch(&p);
     if (!status) status = peft__plan_step(&p);
-    plan->total = plan->weights + plan->scales + plan->adapter + plan->gradients + plan->optimizer + plan->activations + plan->scratch + plan->tables;
+    plan->total = plan->weights + plan->scales + plan->adapter + plan->gradients + plan->optimizer +
+                  plan->activations + plan->scratch + plan->tables;
     if (status) {
         memset(plan, 0, sizeof(*plan));
         peft__fail(desc->context, status, "%s", peft_error(p.ctx));
@@ -30607,6 +30945,11 @@ PEFTDEF peft_status peft_plan_memory(const peft_plan_desc *desc, peft_memory_pla
     peft__plan_end(&p);
     return status;
 }
+
+// How to add an optimizer: its name in peft_optimizer_kind, its loop beside peft__update_adamw, and its row
+// in peft__optimizers; the state, checkpoints, plans and options follow from the row. A schedule is a
+// function and its place in peft__schedules. A setting is its field in peft_train_desc and its row in
+// peft__train_settings: among the first ones if another value makes another run.
 #endif  // PEFT_ONLY_METRICS
 
 #if !defined(PEFT_NO_METRICS)
@@ -32603,6 +32946,17 @@ PEFTDEF peft_status peft_perplexity(peft_context *context, const char *const *te
                   (long long)result->tokens, (long long)result->words, (long long)result->bytes);
     return PEFT_OK;
 }
+
+#if !defined(PEFT_ONLY_METRICS)
+PEFTDEF peft_status peft_text_perplexity(const peft_text_perplexity_desc *d, peft_perplexity_result *result) {
+    PEFT__NEED(NULL, d, "desc");
+    peft__scored_text t;
+    peft_status status = peft__text_log_probability(d, &t);
+    if (!status) status = peft_perplexity(d->model->ctx, &t.text, &t.log_probability, &t.tokens, 1, result);
+    if (t.file) peft__free(d->model->ctx, t.file);
+    return status;
+}
+#endif
 
 // ---- paired significance tests
 
