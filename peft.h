@@ -5013,7 +5013,7 @@ typedef struct peft__isa {
 #define v_repeat_dots PEFT__REPEAT_3
 #define v_dot_rows 3
 #define v_blocks 4, 2 * v_width, v_dot_rows, 256, 131072
-#if defined(__SSE2__) && defined(__GNUC__)
+#if defined(__GNUC__) && (defined(__SSE2__) || defined(__aarch64__) || defined(__wasm_simd128__))
 #define v_width 4
 #define v_repeat_width PEFT__REPEAT_4
 #if PEFT__CHAPTER == 3
@@ -5180,12 +5180,14 @@ PEFT__INLINE void peft__transpose_wasm(v_float *r) {
 #define v_sum4(a, b, c, d, out) _mm_storeu_ps(out, peft__sum4_avx2(a, b, c, d))
 #define v_scale peft__scale_avx2
 #define v_transpose peft__transpose_avx2
-#define v_load_f16(p) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p)))
+#define v_load_f16(p) _mm256_cvtph_ps(_mm_loadu_si128(PEFT__M128(p)))
 #define v_load_bf16(p)                     \
     _mm256_castsi256_ps(_mm256_slli_epi32( \
-            _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)(p))), 16))
+            _mm256_cvtepu16_epi32(_mm_loadu_si128(PEFT__M128(p))), 16))
 #if PEFT__CHAPTER == 3
 #define PEFT__AVX2 PEFT__INLINE PEFT__TARGET_AVX2
+#define PEFT__M128(p) ((const __m128i *)(const void *)(p))
+#define PEFT__M256(p) ((const __m256i *)(const void *)(p))
 PEFT__AVX2 __m128 peft__sum4_avx2(__m256 a, __m256 b, __m256 c, __m256 d) {
     __m256 s = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
     return _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
@@ -5238,10 +5240,10 @@ PEFT__AVX2 void peft__transpose_avx2(__m256 *r) {
 #define v_sum(v) _mm_cvtss_f32(peft__sum4_avx512(v, v, v, v))
 #define v_sum4(a, b, c, d, out) _mm_storeu_ps(out, peft__sum4_avx512(a, b, c, d))
 #define v_transpose peft__transpose_avx512
-#define v_load_f16(p) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(p)))
+#define v_load_f16(p) _mm512_cvtph_ps(_mm256_loadu_si256(PEFT__M256(p)))
 #define v_load_bf16(p)                     \
     _mm512_castsi512_ps(_mm512_slli_epi32( \
-            _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)(p))), 16))
+            _mm512_cvtepu16_epi32(_mm256_loadu_si256(PEFT__M256(p))), 16))
 #if PEFT__CHAPTER == 3
 #define PEFT__AVX512 PEFT__INLINE PEFT__TARGET_AVX512
 PEFT__AVX512 __m128 peft__sum4_avx512(__m512 a, __m512 b, __m512 c, __m512 d) {
@@ -6415,8 +6417,9 @@ static const peft__quant_isa peft__quant_isa_plain = {peft__quant_expand_plain, 
 #define PEFT__COLUMNS(a, b) \
     c[0] = a[0], c[1] = a[2], c[2] = b[0], c[3] = b[2], c[4] = a[1], c[5] = a[3], c[6] = b[1], c[7] = b[3];
 #if PEFT__PASS == PEFT__PASS_AVX2
-#define v_quant_encode peft__quant_encode_avx2
 #define v_quant_grain 32
+typedef __m256i peft__index_avx2;
+#define v_max_bits(a, b) ((PEFT__V(number))_mm256_max_epi32((__m256i)(a), (__m256i)(b)))
 #define v_quant_place peft__place_avx2
 typedef struct peft__table_avx2 {
     __m256 low, high;
@@ -6437,7 +6440,7 @@ PEFT__AVX2 __m256i peft__codes_avx2(const uint8_t *p) {
     return _mm256_srlv_epi32(_mm256_set1_epi32(word), _mm256_setr_epi32(4, 0, 12, 8, 20, 16, 28, 24));
 }
 PEFT__AVX2 __m256 peft__bytes_avx2(const uint8_t *p) {
-    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(PEFT__M128(p))));
 }
 // Two lookups of 8 floats and a blend per vector cost more than the four bytes of 32 codes one by one, zipped
 // to floats: half of a vector then holds the codes of four neighbouring bytes, one half from the first 32
@@ -6451,7 +6454,7 @@ PEFT__AVX2 peft__eighths_avx2 peft__eighths_of_avx2(const float *map) {
     for (int i = 0; i < 16; i++)
         for (int k = 0; k < 4; k++) bytes[k][i] = (uint8_t)(peft__float_bits(map[i]) >> 8 * k);
     for (int k = 0; k < 4; k++)
-        t.byte[k] = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)bytes[k]));
+        t.byte[k] = _mm256_broadcastsi128_si256(_mm_loadu_si128(PEFT__M128(bytes[k])));
     return t;
 }
 typedef struct peft__pairs_avx2 {
@@ -6488,7 +6491,7 @@ PEFT__AVX2 __m256 peft__spread_avx2(const float *scales, __m256i lanes) {
 typedef __m256i peft__short_avx2, peft__int_avx2;
 PEFT__AVX2 peft__pairs_avx2 peft__pairs_of_avx2(const int16_t *map) {
     peft__pairs_avx2 t;
-    __m256i entries = _mm256_loadu_si256((const __m256i *)(const void *)map);
+    __m256i entries = _mm256_loadu_si256(PEFT__M256(map));
     __m256i low = _mm256_and_si256(entries, _mm256_set1_epi16(255)), high = _mm256_srli_epi16(entries, 8);
     t.low = _mm256_permute4x64_epi64(_mm256_packus_epi16(low, low), 0x88);
     t.high = _mm256_permute4x64_epi64(_mm256_packus_epi16(high, high), 0x88);
@@ -6516,16 +6519,8 @@ PEFT__AVX2 void peft__put_shorts_avx2(float *to, __m256 even, __m256 odd) {
             _mm256_cvtps_epi32(even), _mm256_slli_epi32(_mm256_cvtps_epi32(odd), 16), 0xAA);
     _mm256_storeu_ps(to, _mm256_castsi256_ps(s));
 }
-PEFT__AVX2 __m256i peft__no_ints_avx2(void) { return _mm256_setzero_si256(); }
-PEFT__AVX2 __m256 peft__ints_to_f32_avx2(__m256i s) { return _mm256_cvtepi32_ps(s); }
 PEFT__AVX2 __m256i peft__add_products_avx2(__m256i s, __m256i v, const float *x) {
     return _mm256_add_epi32(s, _mm256_madd_epi16(v, _mm256_castps_si256(_mm256_loadu_ps(x))));
-}
-PEFT__AVX2 __m256 peft__nibble_avx2(peft__table_avx2 t, __m256 w, int i) {
-    return peft__look_avx2(t, _mm256_srli_epi32(_mm256_castps_si256(w), 4 * (i ^ 1)));
-}
-PEFT__AVX2 __m256 peft__byte_avx2(__m256 w, int i) {
-    return _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(_mm256_castps_si256(w), 24 - 8 * i), 24));
 }
 // One level of the tree: e becomes 2 e + (s > the midpoint e of the level). A comparison's mask is -1.
 PEFT__AVX2 __m256i peft__descend_avx2(__m256i e, __m256 s, __m256 level) {
@@ -6533,28 +6528,20 @@ PEFT__AVX2 __m256i peft__descend_avx2(__m256i e, __m256 s, __m256 level) {
     return _mm256_sub_epi32(_mm256_add_epi32(e, e), _mm256_castps_si256(above));
 }
 
-static PEFT__TARGET_AVX2 void peft__quant_encode_avx2(
-        const peft__codebook *book, const float *x, int64_t n, float factor, uint8_t *codes) {
-    __m256 l0 = _mm256_loadu_ps(book->level[0]), l1 = _mm256_loadu_ps(book->level[1]);
-    __m256 l2 = _mm256_loadu_ps(book->level[2]), l3 = _mm256_loadu_ps(book->level[3]),
-           scale = _mm256_set1_ps(factor);
-    __m256i order = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)book->order));
-    for (int64_t i = 0; i < n; i += 8, codes += 4) {
-        __m256 s = _mm256_mul_ps(_mm256_loadu_ps(x + i), scale);
-        __m256i e = peft__descend_avx2(peft__descend_avx2(_mm256_setzero_si256(), s, l0), s, l1);
-        e = peft__descend_avx2(peft__descend_avx2(e, s, l2), s, l3);
-        e = _mm256_and_si256(_mm256_shuffle_epi8(order, e), _mm256_set1_epi32(15));
-        e = _mm256_or_si256(_mm256_slli_epi64(e, 4),
-                _mm256_srli_epi64(e, 32));  // byte 0 of each pair: first << 4 | second
-        e = _mm256_shuffle_epi8(e, _mm256_set1_epi32((int)0x80800800));  // bytes 0 and 8 of each half
-        uint16_t pairs[2] = {(uint16_t)_mm256_extract_epi16(e, 0), (uint16_t)_mm256_extract_epi16(e, 8)};
-        memcpy(codes, pairs, 4);
-    }
+PEFT__AVX2 void peft__put_codes_avx2(uint8_t *codes, __m256i e, const uint8_t *order) {
+    e = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128(PEFT__M128(order))), e);
+    e = _mm256_and_si256(e, _mm256_set1_epi32(15));
+    // byte 0 of each pair of lanes: both codes; then bytes 0 and 8 of each half
+    e = _mm256_or_si256(_mm256_slli_epi64(e, 4), _mm256_srli_epi64(e, 32));
+    e = _mm256_shuffle_epi8(e, _mm256_set1_epi32((int)0x80800800));
+    uint16_t pairs[2] = {(uint16_t)_mm256_extract_epi16(e, 0), (uint16_t)_mm256_extract_epi16(e, 8)};
+    memcpy(codes, pairs, 4);
 }
 
 #elif PEFT__PASS == PEFT__PASS_AVX512
-#define v_quant_encode peft__quant_encode_avx512
 #define v_quant_grain 8
+typedef __m512i peft__index_avx512;
+#define v_max_bits(a, b) ((PEFT__V(number))_mm512_max_epi32((__m512i)(a), (__m512i)(b)))
 #define v_quant_place peft__place_words
 typedef __m512 peft__table_avx512;
 PEFT__AVX512 __m512 peft__table_of_avx512(const float *map, float scale) {
@@ -6568,7 +6555,7 @@ PEFT__AVX512 __m512i peft__codes_avx512(const uint8_t *p) {
     return _mm512_srlv_epi32(_mm512_shuffle_epi8(_mm512_set1_epi64(words), at), _mm512_set1_epi64(4));
 }
 PEFT__AVX512 __m512 peft__bytes_avx512(const uint8_t *p) {
-    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(PEFT__M128(p))));
 }
 typedef __m512i peft__lanes_avx512;
 PEFT__AVX512 __m512i peft__lanes_of_avx512(int64_t phase, int shift) {
@@ -6582,7 +6569,7 @@ PEFT__AVX512 __m512 peft__spread_avx512(const float *scales, __m512i lanes) {
 typedef __m512i peft__short_avx512, peft__int_avx512;
 typedef __m512i peft__pairs_avx512;  // the table twice, as the fifth bit of an index is the next code's
 PEFT__AVX512 __m512i peft__pairs_of_avx512(const int16_t *map) {
-    return _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)map));
+    return _mm512_broadcast_i64x4(_mm256_loadu_si256(PEFT__M256(map)));
 }
 PEFT__AVX512 void peft__shorts_of_avx512(__m512i t, __m512 w, __m512i *v) {
     __m512i codes = _mm512_castps_si512(w);
@@ -6608,44 +6595,26 @@ PEFT__AVX512 void peft__put_shorts_avx512(float *to, __m512 even, __m512 odd) {
             0xAAAAAAAA, _mm512_cvtps_epi32(even), _mm512_slli_epi32(_mm512_cvtps_epi32(odd), 16));
     _mm512_storeu_ps(to, _mm512_castsi512_ps(s));
 }
-PEFT__AVX512 __m512i peft__no_ints_avx512(void) { return _mm512_setzero_si512(); }
-PEFT__AVX512 __m512 peft__ints_to_f32_avx512(__m512i s) { return _mm512_cvtepi32_ps(s); }
 PEFT__AVX512 __m512i peft__add_products_avx512(__m512i s, __m512i v, const float *x) {
     return _mm512_add_epi32(s, _mm512_madd_epi16(v, _mm512_castps_si512(_mm512_loadu_ps(x))));
 }
 
-PEFT__AVX512 __m512 peft__nibble_avx512(__m512 t, __m512 w, int i) {
-    return peft__look_avx512(t, _mm512_srli_epi32(_mm512_castps_si512(w), (unsigned)(4 * (i ^ 1))));
-}
-PEFT__AVX512 __m512 peft__byte_avx512(__m512 w, int i) {
-    return _mm512_cvtepi32_ps(
-            _mm512_srai_epi32(_mm512_slli_epi32(_mm512_castps_si512(w), (unsigned)(24 - 8 * i)), 24));
-}
 PEFT__AVX512 __m512i peft__descend_avx512(__m512i e, __m512 s, __m512 level) {
     __mmask16 above = _mm512_cmp_ps_mask(s, _mm512_permutexvar_ps(e, level), _CMP_GT_OQ);
     e = _mm512_add_epi32(e, e);
     return _mm512_mask_add_epi32(e, above, e, _mm512_set1_epi32(1));
 }
 
-static PEFT__TARGET_AVX512 void peft__quant_encode_avx512(
-        const peft__codebook *book, const float *x, int64_t n, float factor, uint8_t *codes) {
-    __m512 l0 = _mm512_loadu_ps(book->level[0]), l1 = _mm512_loadu_ps(book->level[1]);
-    __m512 l2 = _mm512_loadu_ps(book->level[2]), l3 = _mm512_loadu_ps(book->level[3]),
-           scale = _mm512_set1_ps(factor);
-    __m128i order = _mm_loadu_si128((const __m128i *)(const void *)book->order);
-    for (int64_t i = 0; i < n; i += 16, codes += 8) {
-        __m512 s = _mm512_mul_ps(_mm512_loadu_ps(x + i), scale);
-        __m512i e = peft__descend_avx512(peft__descend_avx512(_mm512_setzero_si512(), s, l0), s, l1);
-        e = peft__descend_avx512(peft__descend_avx512(e, s, l2), s, l3);
-        __m128i c = _mm_shuffle_epi8(order, _mm512_cvtepi32_epi8(e));
-        c = _mm_maddubs_epi16(c, _mm_set1_epi16(0x0110));  // first * 16 + second
-        _mm_storel_epi64((__m128i *)(void *)codes, _mm_packus_epi16(c, c));
-    }
+PEFT__AVX512 void peft__put_codes_avx512(uint8_t *codes, __m512i e, const uint8_t *order) {
+    __m128i c = _mm_shuffle_epi8(_mm_loadu_si128(PEFT__M128(order)), _mm512_cvtepi32_epi8(e));
+    c = _mm_maddubs_epi16(c, _mm_set1_epi16(0x0110));  // first * 16 + second
+    _mm_storel_epi64((__m128i *)(void *)codes, _mm_packus_epi16(c, c));
 }
 
 #elif PEFT__PASS == PEFT__PASS_NEON
-#define v_quant_encode peft__quant_encode_plain
 #define v_quant_grain 8
+typedef uint32x4_t peft__index_neon;
+#define v_max_bits(a, b) ((PEFT__V(number))vmaxq_s32((int32x4_t)(a), (int32x4_t)(b)))
 #define v_quant_place peft__place_words
 typedef uint8x16x4_t peft__table_neon;
 PEFT__INLINE uint8x16x4_t peft__table_of_neon(const float *map, float scale) {
@@ -6700,23 +6669,16 @@ PEFT__INLINE void peft__put_shorts_neon(float *to, float32x4_t even, float32x4_t
     int16x8_t s = vcombine_s16(vmovn_s32(vcvtnq_s32_f32(even)), vmovn_s32(vcvtnq_s32_f32(odd)));
     vst1q_f32(to, vreinterpretq_f32_s16(s));
 }
-PEFT__INLINE int32x4_t peft__no_ints_neon(void) { return vdupq_n_s32(0); }
-PEFT__INLINE float32x4_t peft__ints_to_f32_neon(int32x4_t s) { return vcvtq_f32_s32(s); }
 PEFT__INLINE int32x4_t peft__add_products_neon(int32x4_t s, int16x8_t v, const float *x) {
     int16x8_t by = vreinterpretq_s16_f32(vld1q_f32(x));
     return vmlal_high_s16(vmlal_s16(s, vget_low_s16(v), vget_low_s16(by)), v, by);
 }
 
-PEFT__INLINE float32x4_t peft__nibble_neon(uint8x16x4_t t, float32x4_t w, int i) {
-    return peft__look_neon(t, vshlq_u32(vreinterpretq_u32_f32(w), vdupq_n_s32(-4 * (i ^ 1))));
-}
-PEFT__INLINE float32x4_t peft__byte_neon(float32x4_t w, int i) {
-    return vcvtq_f32_s32(vshrq_n_s32(vshlq_s32(vreinterpretq_s32_f32(w), vdupq_n_s32(24 - 8 * i)), 24));
-}
 
 #elif PEFT__PASS == PEFT__PASS_WASM
-#define v_quant_encode peft__quant_encode_plain
 #define v_quant_grain 8
+typedef v128_t peft__index_wasm;
+#define v_max_bits(a, b) ((PEFT__V(number))wasm_i32x4_max((v128_t)(a), (v128_t)(b)))
 #define v_quant_place peft__place_words
 typedef struct peft__table_wasm {
     v128_t part[4];
@@ -6776,19 +6738,22 @@ PEFT__INLINE void peft__put_shorts_wasm(float *to, v_float even, v_float odd) {
            b = wasm_i32x4_trunc_sat_f32x4((v128_t)v_round(odd));
     wasm_v128_store(to, wasm_v128_or(wasm_v128_and(a, wasm_i32x4_splat(65535)), wasm_i32x4_shl(b, 16)));
 }
-PEFT__INLINE v128_t peft__no_ints_wasm(void) { return wasm_i32x4_splat(0); }
-PEFT__INLINE v_float peft__ints_to_f32_wasm(v128_t s) { return (v_float)wasm_f32x4_convert_i32x4(s); }
 PEFT__INLINE v128_t peft__add_products_wasm(v128_t s, v128_t v, const float *x) {
     return wasm_i32x4_add(s, wasm_i32x4_dot_i16x8(v, wasm_v128_load(x)));
 }
-PEFT__INLINE v_float peft__nibble_wasm(peft__table_wasm t, v_float w, int i) {
-    return peft__look_wasm(t, wasm_u32x4_shr((v128_t)w, (uint32_t)(4 * (i ^ 1))));
-}
-PEFT__INLINE v_float peft__byte_wasm(v_float w, int i) {
-    return (v_float)wasm_f32x4_convert_i32x4(
-            wasm_i32x4_shr(wasm_i32x4_shl((v128_t)w, (uint32_t)(24 - 8 * i)), 24));
-}
 #endif
+
+typedef uint32_t PEFT__V(word) __attribute__((vector_size(4 * v_width)));
+typedef int32_t PEFT__V(number) __attribute__((vector_size(4 * v_width)));
+typedef float PEFT__V(real) __attribute__((vector_size(4 * v_width)));
+// Lanes of integers as floats.
+#define v_convert(v) ((v_float)__builtin_convertvector((PEFT__V(number))(v), PEFT__V(real)))
+PEFT__VECTOR v_float PEFT__V(nibble)(PEFT__V(table) t, v_float w, int i) {
+    return PEFT__V(look)(t, (PEFT__V(index))((PEFT__V(word))w >> (4 * (i ^ 1))));
+}
+PEFT__VECTOR v_float PEFT__V(byte)(v_float w, int i) {
+    return v_convert((PEFT__V(number))((PEFT__V(word))w << (24 - 8 * i)) >> 24);
+}
 
 #if PEFT__PASS != PEFT__PASS_AVX2  // vector i holds the i-th code of each word
 typedef PEFT__V(table) PEFT__V(eighths);
@@ -6901,18 +6866,35 @@ PEFT__KERNEL void PEFT__V(quant_pack)(
         }
 }
 
-// The largest magnitude of x [n], or something not finite if there is any.
+// peft__quant_peak_plain on v_width lanes
 PEFT__KERNEL float PEFT__V(quant_peak)(const float *x, int64_t n) {
-    v_float peak = v_set(0.0f), nothing = peak;
+    PEFT__V(number) peak = {0};
     for (int64_t i = 0; i < n; i += v_width) {
         v_float v = n - i < v_width ? v_load_n(x + i, n - i) : v_load(x + i);
-        peak = v_max(peak, v_max(v, v_set(0.0f) - v));
-        nothing = v_fma(v, v_set(0.0f), nothing);  // NaN if there is one, or infinity
+        peak = v_max_bits(peak, (PEFT__V(number))v & 0x7FFFFFFF);
     }
     float lane[v_width];
-    v_store(lane, peak + nothing);
+    v_store(lane, (v_float)peak);
     return peft__quant_peak_plain(lane, v_width);
 }
+
+#if PEFT__X86
+// peft__quant_encode_plain on v_width lanes. descend: one level of the tree.
+PEFT__KERNEL void PEFT__V(quant_encode)(
+        const peft__codebook *book, const float *x, int64_t n, float factor, uint8_t *codes) {
+    v_float l0 = v_load(book->level[0]), l1 = v_load(book->level[1]);
+    v_float l2 = v_load(book->level[2]), l3 = v_load(book->level[3]), scale = v_set(factor);
+    const PEFT__V(number) none = {0};
+    for (int64_t i = 0; i < n; i += v_width, codes += v_width / 2) {
+        v_float s = v_load(x + i) * scale;
+        PEFT__V(index) e = PEFT__V(descend)(PEFT__V(descend)((PEFT__V(index))none, s, l0), s, l1);
+        PEFT__V(put_codes)(codes, PEFT__V(descend)(PEFT__V(descend)(e, s, l2), s, l3), book->order);
+    }
+}
+#define v_quant_encode PEFT__V(quant_encode)
+#else
+#define v_quant_encode peft__quant_encode_plain
+#endif
 
 // xp = a row x [k] in integers, for dots4: 4 vectors of 2 v_width of them, then v_width scales, and so on.
 // Eight products of 16383 with a table of at most 16320 fit into 32 bits.
@@ -6925,7 +6907,7 @@ PEFT__KERNEL void PEFT__V(quant_round_x)(float unit, const float *x, int64_t k, 
         PEFT__V(columns)(p + 8 * v_width > k ? rest : x + p, c);
         for (int i = 0; i < 8; i++) {
             peak = v_max(peak, v_max(c[i], v_set(0.0f) - c[i]));
-            nothing = v_fma(c[i], v_set(0.0f), nothing);
+            nothing = v_fma(c[i], v_set(0.0f), nothing);  // NaN if there is one, or infinity
         }
         factor = v_set(16383.0f) / peak;
         for (int i = 0; i < 4; i++)
@@ -6950,11 +6932,11 @@ PEFT__KERNEL void PEFT__V(quant_round_x)(float unit, const float *x, int64_t k, 
 #define PEFT__QUANT_STEP(i, r)                                                           \
     if (r < R) {                                                                         \
         const float *x = xp + r * w->xs;                                                 \
-        PEFT__V(int) s = PEFT__V(add_products)(PEFT__V(no_ints)(), v[0], x);             \
+        PEFT__V(int) s = PEFT__V(add_products)((PEFT__V(int))none, v[0], x);             \
         s = PEFT__V(add_products)(s, v[1], x + v_width);                                 \
         s = PEFT__V(add_products)(s, v[2], x + 2 * v_width);                             \
         s = PEFT__V(add_products)(s, v[3], x + 3 * v_width);                             \
-        t##i##r = v_fma(PEFT__V(ints_to_f32)(s), by * v_load(x + 4 * v_width), t##i##r); \
+        t##i##r = v_fma(v_convert(s), by * v_load(x + 4 * v_width), t##i##r); \
     }
 #define PEFT__QUANT_ROW4(i)                                                                         \
     if (i < N) {                                                                                    \
@@ -6972,6 +6954,7 @@ PEFT__KERNEL void PEFT__V(quant_round_x)(float unit, const float *x, int64_t k, 
     if (r < R && N == 1) out[r * PEFT__QUANT_LINES + g] = v_sum(t0##r);
 PEFT__VECTOR void PEFT__V(quant_dots4_of)(const int N, const int R, const peft__quant_lines *w, float *out) {
     const peft_quant *q = w->q;
+    const PEFT__V(number) none = {0};
     const bool moving = q->block > 8 * v_width;  // where scales change is not the same in all chunks
     float copy[4][PEFT__QUANT_SPAN / 32 + 1 + v_width];
     uint8_t rest[4][4 * v_width];
@@ -7089,6 +7072,8 @@ static const peft__quant_isa PEFT__V(quant_isa) = {PEFT__V(quant_expand), PEFT__
         PEFT__V(quant_dots4), PEFT__V(quant_dots8), PEFT__V(quant_sums4), PEFT__V(quant_sums8)};
 #undef v_row_at
 #undef v_quant_encode
+#undef v_convert
+#undef v_max_bits
 #undef v_quant_grain
 #undef v_quant_place
 #endif
@@ -7309,7 +7294,7 @@ static peft__matrix peft__matrix_of(const peft_tensor *t) {
 // The 8-bit dynamic map (Dettmers 2016), rising. With signs: for each power of ten 10^-6 ... 1, the midpoints
 // of 1, 2, 4, ... 64 equal parts of [0.1, 1], with both signs; and 0 and 1. Without: twice as many parts.
 // Rounded as torch's linspace does on vectors of 8 floats, so that it is bitsandbytes' map.
-static void peft__dynamic_map(float *map, bool with_signs) {
+static void peft__dynamic_map_of(float *map, bool with_signs) {
     static const float power[7] = {1e-6f, 1e-5f, 1e-4f, 1e-3f, 1e-2f, 1e-1f, 1.0f};
     float point[129];
     int count = 0, zero = with_signs ? 127 : 0;
@@ -7507,7 +7492,7 @@ static peft_status peft__quantize_into(
         if (!(absmax[b] - absmax[b] == 0.0f)) status = peft__quantize_not_finite(ctx, source, b * d->block);
     if (d->double_quant && !status) {
         float *map = (float *)(uintptr_t)q->nested_map;
-        peft__dynamic_map(map, true);
+        peft__dynamic_map_of(map, true);
         q->nested_offset = peft__torch_sum(absmax, q->block_count) / (float)q->block_count;
         peft__quant_nested(
                 absmax, q->block_count, map, q->nested_offset, map + 256, (uint8_t *)(uintptr_t)q->codes);
@@ -7876,6 +7861,8 @@ static void peft__tape_fail(peft_tape *t, peft_status status) {
     if (!t->status) t->status = status;
 }
 
+#define PEFT__SHAPE(t) (long long)(t)->rows, (long long)(t)->cols  // for "[%lld, %lld]"
+
 // What an operation returns that cannot begin: NULL, with the reason on the context.
 static peft_tensor *peft__op_fail(peft_tape *t, peft_status status, const char *format, ...) {
     char text[PEFT__ERROR_SIZE];
@@ -7891,7 +7878,7 @@ static peft_tensor *peft__op_fail(peft_tape *t, peft_status status, const char *
 static peft_tensor *peft__op_misfit(
         peft_tape *t, const char *operation, const peft_tensor *a, const peft_tensor *b) {
     return peft__op_fail(t, PEFT_ERROR_SHAPE, "%s: [%lld, %lld] and [%lld, %lld]", operation,
-            (long long)a->rows, (long long)a->cols, (long long)b->rows, (long long)b->cols);
+            PEFT__SHAPE(a), PEFT__SHAPE(b));
 }
 
 // Whether an operation can begin: the tape has not failed, and the operands are there. Operands are NULL
@@ -8523,8 +8510,7 @@ PEFTDEF peft_tensor *peft_linear_with(peft_tape *t, const peft_linear_desc *d) {
     if (!peft__linear_fits(d, out))
         return peft__op_fail(t, PEFT_ERROR_SHAPE,
                 "linear %s [%lld, %lld] does not fit its input [%lld, %lld] or its paths",
-                w->name ? w->name : "", (long long)w->rows, (long long)w->cols, (long long)x->rows,
-                (long long)x->cols);
+                w->name ? w->name : "", PEFT__SHAPE(w), PEFT__SHAPE(x));
     bool grad = x->requires_grad || w->requires_grad || (bias && bias->requires_grad) ||
             (d->residual && d->residual->requires_grad);
     for (int i = 0; i < d->path_count; i++) {
@@ -8980,7 +8966,7 @@ PEFTDEF peft_tensor *peft_prepend(
     if (!fits)
         return peft__op_fail(t, PEFT_ERROR_SHAPE,
                 "prepend: %lld columns before %lld sequences of [%lld, %lld]", (long long)prefix->cols,
-                (long long)sequences, (long long)x->rows, (long long)x->cols);
+                (long long)sequences, PEFT__SHAPE(x));
     int64_t d = x->cols, v = prefix->rows;
     peft_tensor *y = peft__op_result(t, x->rows + sequences * v, d, x, prefix, NULL);
     if (!y) return NULL;
@@ -9460,7 +9446,7 @@ static bool peft__attention_fits(peft_tape *t, const peft_attention_desc *d) {
     if (!ok) {
         peft__op_fail(t, PEFT_ERROR_SHAPE,
                 "attention: q [%lld, %lld], k [%lld, %lld], %lld heads, %lld key heads do not fit",
-                (long long)d->q->rows, (long long)d->q->cols, (long long)d->k->rows, (long long)d->k->cols,
+                PEFT__SHAPE(d->q), PEFT__SHAPE(d->k),
                 (long long)d->heads, (long long)d->kv_heads);
         return false;
     }
@@ -29759,7 +29745,7 @@ PEFTDEF void peft_optimizer_destroy(peft_optimizer *o) {
 }
 
 static void peft__state_map_init(peft__state_map *m, bool with_signs) {
-    peft__dynamic_map(m->value, with_signs);
+    peft__dynamic_map_of(m->value, with_signs);
     for (int i = 0; i < 255; i++) m->middle[i] = (m->value[i] + m->value[i + 1]) / 2;
     m->least = with_signs ? 0 : 1;
 }

@@ -595,7 +595,7 @@ static void test_formulas(peft_optimizer_kind kind, int64_t rows, int64_t cols, 
 
 static void test_maps(void) {  // numbers of bitsandbytes' create_dynamic_map: how many, the ends, a rise, both signs
     float with[256], without[256];
-    peft__dynamic_map(with, true), peft__dynamic_map(without, false);
+    peft__dynamic_map_of(with, true), peft__dynamic_map_of(without, false);
     bool rising = true;
     for (int i = 1; i < 256; i++) rising = rising && with[i] > with[i - 1] && without[i] > without[i - 1];
     check(rising && with[0] > -0.993f && with[0] < -0.9929f && with[127] == 0 && with[255] == 1, "the signed map", NULL);

@@ -146,7 +146,7 @@ static void test_ties(void) {
 static void test_double(void) {
     static const int64_t rows[] = {1, 3, 17, 257, 300, 1200};
     float map[256];
-    peft__dynamic_map(map, true);
+    peft__dynamic_map_of(map, true);
     bool ok = map[127] == 0 && map[255] == 1;
     for (int i = 0; i < 255; i++) ok = ok && map[i] < map[i + 1];
     for (int i = 0; i < 127; i++) ok = ok && map[126 - i] == -map[128 + i];
@@ -610,7 +610,7 @@ static void test_damaged(void) {
     static float map[16], nested_map[256], absmax[4] = {1, 2, 3, 4}, nested_absmax[1] = {0.5f};
     static uint8_t codes[100], scale_codes[4] = {1, 2, 3, 4};
     memcpy(map, peft__nf4_map, 64);
-    peft__dynamic_map(nested_map, true);
+    peft__dynamic_map_of(nested_map, true);
     static const char plain[] = "{\"quant_type\": \"nf4\", \"blocksize\": 64, \"dtype\": \"bfloat16\", \"shape\": [10, 20], \"other\": null}";
     static const char nested[] = "{\"quant_type\": \"nf4\", \"blocksize\": 64, \"dtype\": \"float16\", \"shape\": [200], \"nested_blocksize\": 256, "
                                  "\"nested_dtype\": \"float32\", \"nested_offset\": 1.5}";
