@@ -5013,7 +5013,7 @@ typedef struct peft__isa {
 #define v_repeat_dots PEFT__REPEAT_3
 #define v_dot_rows 3
 #define v_blocks 4, 2 * v_width, v_dot_rows, 256, 131072
-#if defined(__GNUC__) && (defined(__SSE2__) || defined(__aarch64__) || defined(__wasm_simd128__))
+#ifdef __GNUC__  // four lanes even where registers hold one float: shorter sums lose fewer digits
 #define v_width 4
 #define v_repeat_width PEFT__REPEAT_4
 #if PEFT__CHAPTER == 3
