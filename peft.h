@@ -646,6 +646,9 @@ typedef struct peft_grow_desc {
 PEFTDEF peft_status peft_model_grow(const peft_grow_desc *desc);
 PEFTDEF const peft_config *peft_model_config(const peft_model *model);
 PEFTDEF const peft_tokenizer *peft_model_tokenizer(const peft_model *model);  // NULL: the folder has none
+// Whether prompts begin with bos: as the tokenizer's files say, else as its family's do. Generation, training and
+// scoring put it there by themselves.
+PEFTDEF bool peft_model_begins_with_bos(const peft_model *model);
 PEFTDEF peft_context *peft_model_context(const peft_model *model);
 PEFTDEF int64_t peft_model_parameter_count(const peft_model *model);
 PEFTDEF int64_t peft_model_tensor_count(const peft_model *model);
@@ -17880,7 +17883,8 @@ static peft_status peft__gguf_add_frequencies(
 
 // Whether a prompt begins with bos: the tokenizer's files say so, or leave it to the family of the model, where
 // Llama's and Mistral's prompts do.
-static bool peft__begins_with_bos(const peft_model *m) {
+PEFTDEF bool peft_model_begins_with_bos(const peft_model *m) {
+    if (!m) return false;
     const peft_config *c = &m->config;
     const peft_tokenizer *t = m->tokenizer;
     if (t && t->begin_known) return c->bos_id >= 0 && (t->begin_bos || t->front_count > 0);
@@ -17908,7 +17912,7 @@ static peft_status peft__model_save_gguf(peft_model *m, const char *path, peft_d
     if (!status && m->tokenizer) status = peft__gguf_set_tokenizer(w, m->tokenizer, m->config.vocab_size);
     if (!status && m->tokenizer && !m->config.encoder_decoder)
         status = peft_gguf_set_number(
-            w, "tokenizer.ggml.add_bos_token", PEFT_GGUF_BOOL, peft__begins_with_bos(m));
+            w, "tokenizer.ggml.add_bos_token", PEFT_GGUF_BOOL, peft_model_begins_with_bos(m));
     if (!status) status = peft__gguf_add_frequencies(w, m, &scratch, &frequencies);
     for (peft_tensor *t = m->tensors; t < m->tensors + m->tensor_count && !status; t++)
         status = peft__gguf_add_hf(
@@ -17984,7 +17988,7 @@ static peft_status peft__save_generation_config(const peft_model *m, peft__folde
 // tokenizer.json of the model's tokenizer, with the tokens that the model's texts have in front and behind.
 static void peft__model_tokenizer_json(const peft_model *m, peft__string *s) {
     const peft_tokenizer *t = m->tokenizer;
-    int32_t front = peft__begins_with_bos(m) ? m->config.bos_id : -1;
+    int32_t front = peft_model_begins_with_bos(m) ? m->config.bos_id : -1;
     int32_t behind = m->config.encoder_decoder ? m->config.eos_id : -1;
     if (m->tokenizer_text) peft__string_puts(s, m->tokenizer_text);
     else peft__tokenizer_json(s, t, front < t->count ? front : -1, behind < t->count ? behind : -1);
@@ -22411,7 +22415,7 @@ static int64_t peft__ids_outside(const peft_ids *ids, int64_t vocab_size) {
 }
 
 static bool peft__push_start(const peft_model *m, peft_ids *ids) {
-    return !peft__begins_with_bos(m) || peft__ids_push(m->ctx, ids, m->config.bos_id);
+    return !peft_model_begins_with_bos(m) || peft__ids_push(m->ctx, ids, m->config.bos_id);
 }
 
 enum { PEFT__NO_LIMIT = INT32_MAX };

@@ -170,8 +170,54 @@ static void test_loss(void) {
     peft_model_destroy(m);
 }
 
+// A Llama whose tokenizer says in one way or another whether a prompt begins with <s>; the same after it was a GGUF.
+static void test_begin(void) {
+    static const char config[] = "{\"model_type\": \"llama\", \"hidden_size\": 32, \"intermediate_size\": 64, \"num_hidden_layers\": 1, "
+                                 "\"num_attention_heads\": 2, \"vocab_size\": 265, \"max_position_embeddings\": 64, "
+                                 "\"tie_word_embeddings\": true, \"bos_token_id\": 258, \"eos_token_id\": 259}";
+    static const char around[] = "\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": [{\"SpecialToken\": "
+                                 "{\"id\": \"<s>\", \"type_id\": 0}}, {\"Sequence\": {\"id\": \"A\", \"type_id\": 0}}], \"pair\": [], "
+                                 "\"special_tokens\": {\"<s>\": {\"id\": \"<s>\", \"ids\": [258], \"tokens\": [\"<s>\"]}}}";
+    static const struct {
+        const char *name, *config;
+        bool processor, begins;
+    } cases[] = {{"another class, nothing around", "{\"tokenizer_class\": \"GPT2Tokenizer\", \"bos_token\": \"<s>\"}", false, false},
+                 {"<s> in the post-processor", "{\"tokenizer_class\": \"GPT2Tokenizer\", \"bos_token\": \"<s>\"}", true, true},
+                 {"Llama's class", "{\"tokenizer_class\": \"LlamaTokenizer\", \"bos_token\": \"<s>\"}", false, true},
+                 {"add_bos_token false", "{\"tokenizer_class\": \"LlamaTokenizer\", \"add_bos_token\": false, \"bos_token\": \"<s>\"}", false, false},
+                 {"add_bos_token true", "{\"tokenizer_class\": \"PreTrainedTokenizerFast\", \"add_bos_token\": true, \"bos_token\": \"<s>\"}", false, true}};
+    static char text[8192], json[12288];
+    FILE *f = fopen("tests/data/chat/tokenizer.json", "rb");
+    size_t n = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
+    if (f) fclose(f);
+    text[n] = 0;
+    static const char none[] = "\"post_processor\":null";
+    char *at = strstr(text, none);
+    check(at != NULL, "the vocabulary has no post-processor");
+    for (size_t i = 0; at && i < sizeof(cases) / sizeof(cases[0]); i++) {
+        static const char gguf[] = "build/test_chat.gguf";
+        char name[120];
+        peft_model *m = NULL, *again = NULL;
+        snprintf(json, sizeof(json), "%.*s%s%s", (int)(at - text), text, cases[i].processor ? around : none, at + strlen(none));
+        peft_mount(ctx, "begin/config.json", config, strlen(config));
+        peft_mount(ctx, "begin/tokenizer.json", json, strlen(json));
+        peft_mount(ctx, "begin/tokenizer_config.json", cases[i].config, strlen(cases[i].config));
+        snprintf(name, sizeof(name), "%s: does a prompt begin with <s>?", cases[i].name);
+        check(!peft_model_load(&(peft_model_desc){.context = ctx, .path = "begin", .config_only = true}, &m) &&
+                  peft_model_begins_with_bos(m) == cases[i].begins, name);
+        snprintf(name, sizeof(name), "%s: the same as GGUF", cases[i].name);
+        check(m && !peft_model_save(m, gguf, PEFT_F32) && !peft_model_load(&(peft_model_desc){.context = ctx, .path = gguf}, &again) &&
+                  peft_model_begins_with_bos(again) == cases[i].begins, name);
+        peft_model_destroy(again);
+        peft_model_destroy(m);
+        remove(gguf);
+    }
+    check(!peft_model_begins_with_bos(NULL), "no model begins with nothing");
+}
+
 int main(void) {
     if (peft_context_create(NULL, &ctx)) return 1;
+    test_begin();
     test_masks();
     test_loss();
     peft_context_destroy(ctx);

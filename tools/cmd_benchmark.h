@@ -34,7 +34,7 @@ static const option benchmark_options[] = {
     {"save", OPTION_TEXT, &b.save, "DIR", "write the predictions as the leaderboards take them"},
     {"format", OPTION_TEXT, &b.format, "NAME", "of the table: text (default), json, csv, html"},
     {"output", OPTION_TEXT, &b.output, "FILE", "where the table goes (standard output)"},
-    {"seed", OPTION_INT, &s.seed, "N", "of perturbations"},
+    {"seed", OPTION_INT, &cli.seed, "N", "of perturbations"},
     COMMON_OPTIONS};
 
 // One column of the table: a model, or a folder of predictions. Its context is its own, so that its peak memory is.
@@ -61,7 +61,7 @@ static peft_status benchmark_token(const peft_tokenizer *tokenizer, int32_t id, 
 static peft_status benchmark_encode(benchmark_system *y, const char *prompt, const char *more, peft_ids *ids) {
     const peft_config *c = peft_model_config(y->model);
     const peft_tokenizer *tokenizer = peft_model_tokenizer(y->model);
-    bool starts = strcmp(c->model_type, "llama") == 0 || strcmp(c->model_type, "mistral") == 0;
+    bool starts = peft_model_begins_with_bos(y->model);
     char *text = (char *)malloc(strlen(prompt) + strlen(more) + 1);
     if (!text) return PEFT_ERROR_MEMORY;
     sprintf(text, "%s%s", prompt, more);
@@ -181,7 +181,7 @@ static peft_status benchmark_likelihood(const char *prompt, const char *const *c
 
 static bool benchmark_progress(const char *task, int64_t done, int64_t count, void *user) {
     (void)user;
-    if (!s.quiet && is_terminal(stderr)) fprintf(stderr, "\r\033[K%s  %lld/%lld%s", task, (long long)done, (long long)count, done == count ? "\r\033[K" : "");
+    if (!cli.quiet && is_terminal(stderr)) fprintf(stderr, "\r\033[K%s  %lld/%lld%s", task, (long long)done, (long long)count, done == count ? "\r\033[K" : "");
     return !interrupted;
 }
 
@@ -250,12 +250,12 @@ static int benchmark_perturbations(peft_perturbation list[BENCHMARK_VERSIONS], i
     }
     if (b.perturb_words)
         list[(*count)++] = (peft_perturbation){.kind = PEFT_PERTURB_WORDS, .pairs = perturb_words.pairs, .pair_count = perturb_words.lines.count};
-    for (int64_t k = 0; k < *count; k++) list[k].seed = (uint64_t)s.seed;
+    for (int64_t k = 0; k < *count; k++) list[k].seed = (uint64_t)cli.seed;
     return EXIT_OK;
 }
 
 static int benchmark_open(benchmark_system *y, peft_prompt_style style) {
-    peft_benchmark_desc desc = {.context = s.ctx, .name = s.rest.items[0], .folder = b.data, .split = b.split, .tasks = b.tasks, .shots = b.shots,
+    peft_benchmark_desc desc = {.context = cli.ctx, .name = cli.rest.items[0], .folder = b.data, .split = b.split, .tasks = b.tasks, .shots = b.shots,
                                 .limit = b.limit, .style = style, .direct = b.direct, .max_new_tokens = b.max_new};
     peft_status status = peft_benchmark_load(&desc, &y->bench);
     return status ? fail(status) : EXIT_OK;
@@ -263,10 +263,10 @@ static int benchmark_open(benchmark_system *y, peft_prompt_style style) {
 
 // What is there, when there is no model to ask.
 static void benchmark_list(const peft_benchmark *bench) {
-    if (!s.json) printf("%-50s %9s  file\n", "task", "examples");
+    if (!cli.json) printf("%-50s %9s  file\n", "task", "examples");
     for (int64_t i = 0; i < peft_benchmark_task_count(bench); i++) {
         peft_benchmark_task task = peft_benchmark_task_at(bench, i);
-        if (s.json) {
+        if (cli.json) {
             printf("{");
             json_pair(stdout, "task", task.name, ",");
             json_pair(stdout, "group", task.group, ",");
@@ -312,16 +312,16 @@ static int benchmark_ask(benchmark_system *y, int k, peft_benchmark_results *res
     const char *adapter = k < b.adapters.count && strcmp(b.adapters.items[k], "none") != 0 ? b.adapters.items[k] : NULL;
     peft_perturbation versions[BENCHMARK_VERSIONS];
     int64_t version_count = 0;
-    benchmark_name(y->name, sizeof(y->name), s.rest.items[k + 1], adapter);
-    int code = open_model(s.rest.items[k + 1], false, &y->model);
+    benchmark_name(y->name, sizeof(y->name), cli.rest.items[k + 1], adapter);
+    int code = open_model(cli.rest.items[k + 1], false, &y->model);
     if (!code) code = open_adapter(y->model, adapter, &y->adapter);
     if (!code) code = benchmark_perturbations(versions, &version_count);
     if (code) return code;
     if (!peft_model_tokenizer(y->model)) {
-        fprintf(stderr, "peft benchmark: %s: the model's folder has no tokenizer\n", s.rest.items[k + 1]);
+        fprintf(stderr, "peft benchmark: %s: the model's folder has no tokenizer\n", cli.rest.items[k + 1]);
         return EXIT_DATA;
     }
-    peft_status status = peft_tape_create(s.ctx, &y->tape);
+    peft_status status = peft_tape_create(cli.ctx, &y->tape);
     if (status) return fail(status);
     peft_tape_inference(y->tape, true);
     y->behind = benchmark_longest(y->bench);
@@ -343,13 +343,13 @@ static void benchmark_close(benchmark_system *y) {  // the context stays: the re
 }
 
 static int benchmark_system_run(benchmark_system *y, int k, int models, peft_prompt_style style, peft_benchmark_results *results) {
-    int code = s.ctx ? EXIT_OK : open_context();
+    int code = cli.ctx ? EXIT_OK : open_context();
     if (code) return code;
-    y->ctx = s.ctx;
-    bool quiet = s.quiet;
-    s.quiet = quiet || k > 0;  // files that are not there are named once
+    y->ctx = cli.ctx;
+    bool quiet = cli.quiet;
+    cli.quiet = quiet || k > 0;  // files that are not there are named once
     code = benchmark_open(y, style);
-    s.quiet = quiet;
+    cli.quiet = quiet;
     if (!code && k < models) {
         code = benchmark_ask(y, k, results);
     } else if (!code) {
@@ -364,7 +364,7 @@ static int benchmark_system_run(benchmark_system *y, int k, int models, peft_pro
 
 // Why a task has no score, where the table has no room for it. (Tasks without examples were named when the files were read.)
 static void benchmark_complain(const peft_benchmark_results *results) {
-    for (int64_t i = 0; i < results->count && !s.quiet; i++)
+    for (int64_t i = 0; i < results->count && !cli.quiet; i++)
         if (results->tasks[i].status && results->tasks[i].examples)
             fprintf(stderr, "peft benchmark: %s: %s: not scored: %s\n", results->model, results->tasks[i].task, results->tasks[i].note);
 }
@@ -396,7 +396,7 @@ static int benchmark_check(int models, int *format, int *style) {
     static const char *const formats[] = {"text", "json", "csv", "html"}, *const styles[] = {"plain", "t5"};
     char known[512] = "";
     for (int64_t i = 0; peft_benchmark_name(i); i++) snprintf(known + strlen(known), sizeof(known) - strlen(known), " %s", peft_benchmark_name(i));
-    if (s.rest.count < 1 || !b.data) return wrong("give a benchmark (%s) and --data DIR", known + 1);
+    if (cli.rest.count < 1 || !b.data) return wrong("give a benchmark (%s) and --data DIR", known + 1);
     if (b.adapters.count > models) return wrong("%d adapters for %d models", b.adapters.count, models);
     if (b.save && models != 1) return wrong("--save takes one model, not %d", models);
     if (b.limit < 0 || b.max_new < 0 || b.max_source < 0) return wrong("--limit, --max-new-tokens and --max-source take no negative numbers");
@@ -404,7 +404,7 @@ static int benchmark_check(int models, int *format, int *style) {
     int64_t version_count;
     int code = benchmark_words();
     if (!code) code = benchmark_perturbations(versions, &version_count);
-    if (!code) code = benchmark_choose("format", s.json && !b.format ? "json" : b.format, formats, COUNT(formats), format);
+    if (!code) code = benchmark_choose("format", cli.json && !b.format ? "json" : b.format, formats, COUNT(formats), format);
     if (!code) code = benchmark_choose("style", b.style, styles, COUNT(styles), style);
     return code;
 }
@@ -423,7 +423,7 @@ static int benchmark_folder(void) {
 }
 
 static int run_benchmark(void) {
-    int models = s.rest.count - 1, count = models + b.predictions.count, format = 0, style = 0, done = 0;
+    int models = cli.rest.count - 1, count = models + b.predictions.count, format = 0, style = 0, done = 0;
     int code = benchmark_check(models, &format, &style);
     if (!code && count == 0) {
         benchmark_system only = {0};
@@ -441,13 +441,13 @@ static int run_benchmark(void) {
     signal(SIGINT, on_interrupt);
     if (!code && b.save) code = benchmark_folder();
     for (; done < count && !code; done++) {
-        if (done) s.ctx = NULL;
+        if (done) cli.ctx = NULL;
         code = benchmark_system_run(&systems[done], done, models, (peft_prompt_style)style, &results[done]);
     }
     if (!code) code = benchmark_table(results, count, format);
     for (int k = 0; k < done; k++) {
         peft_benchmark_results_free(&results[k]);
-        if (systems[k].ctx != s.ctx) peft_context_destroy(systems[k].ctx);  // the last one is the command's
+        if (systems[k].ctx != cli.ctx) peft_context_destroy(systems[k].ctx);  // the last one is the command's
     }
     free(systems);
     free(results);

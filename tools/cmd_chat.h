@@ -45,7 +45,7 @@ static peft_status dialogue_render(const dialogue *d, char **out) {
     const peft_config *c = peft_model_config(d->model);
     const char *text = NULL,
                *begin = c->bos_id >= 0 ? peft_token_text(peft_model_tokenizer(d->model), c->bos_id) : NULL;
-    bool begins = begin && (strcmp(c->model_type, "llama") == 0 || strcmp(c->model_type, "mistral") == 0);
+    bool begins = begin && peft_model_begins_with_bos(d->model);
     text_buffer b = {0};
     buffer_puts(&b, "{\"messages\":[");
     if (d->system) dialogue_message(&b, "system", d->system);

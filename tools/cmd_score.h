@@ -59,7 +59,7 @@ static const option score_options[] = {
     {"positive", OPTION_TEXT, &sc.positive, "LABEL", "the class of f1 (1)"},
     {"bins", OPTION_INT, &sc.bins, "N", "of the calibration error (10)"},
     {"words", OPTION_TEXT, &sc.words, "FILE", "toxicity: the words, one per line"},
-    {"seed", OPTION_INT, &s.seed, "N", "of the bootstrap"},
+    {"seed", OPTION_INT, &cli.seed, "N", "of the bootstrap"},
     COMMON_OPTIONS};
 
 typedef struct pairs {
@@ -74,7 +74,7 @@ typedef struct pairs {
 // ---- output
 
 static void score_line(const char *name, double value, const char *signature) {
-    if (s.json) {
+    if (cli.json) {
         printf("{");
         json_pair(stdout, "metric", name, ",");
         json_print(stdout, "\"score\":%.12g,", value);
@@ -85,7 +85,7 @@ static void score_line(const char *name, double value, const char *signature) {
 }
 
 static void print_f1(const char *name, const peft_prf *f, const char *signature) {
-    if (s.json) {
+    if (cli.json) {
         json_print(stdout, "{\"metric\":\"%s\",\"score\":%.12g,\"precision\":%.12g,\"recall\":%.12g,", name, f->f1, f->precision, f->recall);
         json_pair(stdout, "signature", signature, "}\n");
     } else {
@@ -94,7 +94,7 @@ static void print_f1(const char *name, const peft_prf *f, const char *signature)
 }
 
 static void print_paired(const char *name, const char *test, const peft_paired_result *r) {
-    if (s.json) {
+    if (cli.json) {
         json_print(stdout, "{\"metric\":\"%s\",\"test\":\"%s\",\"baseline\":%.12g,\"system\":%.12g,\"p\":%.12g,", name, test, r->baseline, r->system, r->p_value);
         if (r->baseline_ci > 0 || r->system_ci > 0)
             json_print(stdout, "\"baseline_mean\":%.12g,\"baseline_ci\":%.12g,\"system_mean\":%.12g,\"system_ci\":%.12g,", r->baseline_mean, r->baseline_ci, r->system_mean, r->system_ci);
@@ -108,7 +108,7 @@ static void print_paired(const char *name, const char *test, const peft_paired_r
 }
 
 static void print_interval(const char *name, const peft_paired_result *r) {
-    if (s.json) {
+    if (cli.json) {
         json_print(stdout, "{\"metric\":\"%s\",\"test\":\"interval\",\"score\":%.12g,\"mean\":%.12g,\"ci\":%.12g,", name, r->system, r->system_mean, r->system_ci);
         json_pair(stdout, "signature", r->signature, "}\n");
     } else {
@@ -156,14 +156,14 @@ static peft_status score_versus_by(const pairs *p, const char *name, peft_paired
     static const char *const tests[] = {"bootstrap", "randomization"};
     peft_status status = PEFT_OK;
     peft_paired_result r;
-    desc.context = s.ctx;
+    desc.context = cli.ctx;
     desc.baseline = p->baseline ? p->baseline : p->predictions;
     desc.system = p->predictions;
     desc.references = p->references;
     desc.count = p->count;
     desc.references_per_prediction = p->per;
     desc.samples = p->baseline ? sc.samples : sc.bootstrap;
-    desc.seed = (uint64_t)s.seed;
+    desc.seed = (uint64_t)cli.seed;
     if (!p->baseline && sc.bootstrap > 0) {
         status = paired(&desc, &r);
         if (!status) print_interval(name, &r);
@@ -203,7 +203,7 @@ static peft_status score_resampled(const pairs *p, const char *name, peft_paired
 }
 
 static peft_text_desc text_desc(const pairs *p, const char *const *predictions, double *values) {
-    return (peft_text_desc){.context = s.ctx, .predictions = predictions, .references = p->references, .count = p->count, .references_per_prediction = p->per,
+    return (peft_text_desc){.context = cli.ctx, .predictions = predictions, .references = p->references, .count = p->count, .references_per_prediction = p->per,
                             .max_order = count_setting(sc.order), .alpha = real_setting(sc.alpha),
                                 .beta = real_setting(sc.beta),
                             .gamma = real_setting(sc.gamma), .pairs = values};
@@ -250,11 +250,11 @@ static peft_status score_rouge(const pairs *p) {
     static const char *const names[] = {"rouge1", "rouge2", "rougeL", "rougeLsum"};
     peft_rouge_result r;
     peft_rouge_scores *each = sc.lines ? (peft_rouge_scores *)malloc((size_t)(p->count + 1) * sizeof(peft_rouge_scores)) : NULL;
-    peft_status status = peft_rouge(&(peft_rouge_desc){.context = s.ctx, .predictions = p->predictions, .references = p->references, .count = p->count,
+    peft_status status = peft_rouge(&(peft_rouge_desc){.context = cli.ctx, .predictions = p->predictions, .references = p->references, .count = p->count,
                                                        .references_per_prediction = p->per,
                                                            .use_stemmer = sc.stemmer,
                                                                .split_summaries = sc.split_summaries,
-                                                       .bootstrap_samples = (int)sc.bootstrap, .seed = (uint64_t)s.seed, .pairs = each}, &r);
+                                                       .bootstrap_samples = (int)sc.bootstrap, .seed = (uint64_t)cli.seed, .pairs = each}, &r);
     const peft_prf *mean[] = {&r.mean.rouge1, &r.mean.rouge2, &r.mean.rougeL, &r.mean.rougeLsum}, *low[] = {&r.low.rouge1, &r.low.rouge2, &r.low.rougeL, &r.low.rougeLsum},
                    *high[] = {&r.high.rouge1, &r.high.rouge2, &r.high.rougeL, &r.high.rougeLsum};
     for (int i = 0; i < 4 && !status; i++) {
@@ -263,7 +263,7 @@ static peft_status score_rouge(const pairs *p) {
             const peft_prf *of[] = {&each[k].rouge1, &each[k].rouge2, &each[k].rougeL, &each[k].rougeLsum};
             column[k] = of[i]->f1;
         }
-        if (s.json) {
+        if (cli.json) {
             json_print(stdout, "{\"metric\":\"%s\",\"score\":%.12g,\"precision\":%.12g,\"recall\":%.12g,", names[i], mean[i]->f1, mean[i]->precision, mean[i]->recall);
             if (sc.bootstrap > 0) json_print(stdout, "\"low\":%.12g,\"high\":%.12g,", low[i]->f1, high[i]->f1);
             json_pair(stdout, "signature", r.signature, "}\n");
@@ -289,7 +289,7 @@ static int choice_of(const char *name, const char *const *names, int count) {
 static const char *const bleu_tokenizers[] = {"13a", "intl", "char", "zh", "none"}, *const bleu_smoothings[] = {"exp", "floor", "add-k", "none"};
 
 static peft_bleu_desc bleu_desc(const pairs *p) {
-    return (peft_bleu_desc){.context = s.ctx, .predictions = p->predictions, .references = p->references, .count = p->count, .references_per_prediction = p->per,
+    return (peft_bleu_desc){.context = cli.ctx, .predictions = p->predictions, .references = p->references, .count = p->count, .references_per_prediction = p->per,
                             .lowercase = sc.lower, .smooth_value = real_setting(sc.smooth_value),
                                 .max_order = count_setting(sc.order), .effective_order = sc.effective,
                             .average_precision = sc.average, .tokenizer = (peft_tokenizer_kind)choice_of(sc.tokenizer, bleu_tokenizers, COUNT(bleu_tokenizers)),
@@ -310,7 +310,7 @@ static peft_status score_bleu(const pairs *p) {
     const peft_bleu_desc desc = bleu_desc(p);
     peft_status status = peft_bleu(&desc, &r);
     if (!status) score_line("bleu", r.score, r.signature);
-    if (!status && !s.json) {
+    if (!status && !cli.json) {
         printf("             precisions");
         for (int n = 0; n < (desc.max_order ? desc.max_order : 4); n++) printf(" %.1f", r.precisions[n]);
         printf(", brevity penalty %.3f (%lld words, references %lld)\n", r.brevity_penalty, (long long)r.prediction_length, (long long)r.reference_length);
@@ -321,7 +321,7 @@ static peft_status score_bleu(const pairs *p) {
 
 static peft_status score_chrf_words(const pairs *p, const char *name, int word_order) {
     peft_metric_result r;
-    const peft_chrf_desc desc = {.context = s.ctx, .predictions = p->predictions, .references = p->references, .count = p->count,
+    const peft_chrf_desc desc = {.context = cli.ctx, .predictions = p->predictions, .references = p->references, .count = p->count,
                                  .references_per_prediction = p->per, .lowercase = sc.lower,
                                      .word_order = word_order, .char_order = count_setting(sc.char_order),
                                  .beta = real_setting(sc.beta), .whitespace = sc.whitespace,
@@ -340,7 +340,7 @@ static peft_status paired_ter(const peft_paired_desc *desc, peft_paired_result *
 
 static peft_status score_ter(const pairs *p) {
     peft_metric_result r;
-    const peft_ter_desc desc = {.context = s.ctx, .predictions = p->predictions, .references = p->references, .count = p->count,
+    const peft_ter_desc desc = {.context = cli.ctx, .predictions = p->predictions, .references = p->references, .count = p->count,
                                 .references_per_prediction = p->per, .normalized = sc.normalized, .no_punct = sc.no_punct,
                                 .case_sensitive = sc.case_sensitive, .asian_support = sc.asian, .sentences = line_column(p, "ter")};
     peft_status status = peft_ter(&desc, &r);
@@ -376,7 +376,7 @@ static peft_status text_mean(const pairs *p, const char *name, text_metric metri
 static peft_status meteor_of(const peft_text_desc *plain, peft_metric_result *r) {
     peft_text_desc desc = *plain;
     peft_wordnet *wordnet = NULL;
-    peft_status status = sc.wordnet ? peft_wordnet_load(s.ctx, sc.wordnet, &wordnet) : PEFT_OK;
+    peft_status status = sc.wordnet ? peft_wordnet_load(cli.ctx, sc.wordnet, &wordnet) : PEFT_OK;
     if (wordnet) desc.synonyms = peft_wordnet_synonyms, desc.user = wordnet;
     if (!status) status = peft_meteor(&desc, r);
     peft_wordnet_destroy(wordnet);
@@ -513,7 +513,7 @@ static peft_status one_reference(const pairs *p, const char *metric) {
 
 static peft_status labels_score(const labels *l, const int32_t *predictions, const int32_t *references, int64_t count, peft_class_result *r) {
     int positive = l->positive >= 0 ? l->positive : 1;
-    return peft_classification(&(peft_class_desc){.context = s.ctx, .predictions = predictions, .labels = references, .count = count,
+    return peft_classification(&(peft_class_desc){.context = cli.ctx, .predictions = predictions, .labels = references, .count = count,
                                                   .classes = l->classes > positive ? l->classes
                                                       : positive + 1,
                                                   .positive = positive ? positive : PEFT_ZERO}, r);
@@ -614,12 +614,12 @@ static peft_status numbers_open(const pairs *p, numbers *n) {
 }
 
 static peft_status numbers_score(const numbers *n, const double *x, const double *y, int64_t count, double *out) {
-    if (n->metric == NUMBER_PEARSON) return peft_pearson(s.ctx, x, y, count, out);
-    if (n->metric == NUMBER_SPEARMAN) return peft_spearman(s.ctx, x, y, count, out);
+    if (n->metric == NUMBER_PEARSON) return peft_pearson(cli.ctx, x, y, count, out);
+    if (n->metric == NUMBER_SPEARMAN) return peft_spearman(cli.ctx, x, y, count, out);
     for (int64_t i = 0; i < count; i++) n->truth[i] = y[i] != 0;
-    if (n->metric == NUMBER_AUC) return peft_auc(s.ctx, x, n->truth, count, out);
+    if (n->metric == NUMBER_AUC) return peft_auc(cli.ctx, x, n->truth, count, out);
     peft_calibration_result r;
-    peft_status status = peft_calibration(&(peft_calibration_desc){.context = s.ctx, .confidence = x,
+    peft_status status = peft_calibration(&(peft_calibration_desc){.context = cli.ctx, .confidence = x,
                                                                    .correct = n->truth, .count = count,
                                                                        .bins = count_setting(sc.bins)}, &r);
     *out = r.ece_width;
@@ -638,7 +638,7 @@ static bool numbers_drawn(const int64_t *line, const unsigned char *side, int64_
 
 static void calibration_print(const numbers *n, int64_t count) {
     peft_calibration_result r;
-    peft_calibration_desc desc = {.context = s.ctx, .confidence = n->side[1], .correct = n->truth,
+    peft_calibration_desc desc = {.context = cli.ctx, .confidence = n->side[1], .correct = n->truth,
                                   .count = count, .bins = count_setting(sc.bins)};
     double selective, area;
     if (peft_calibration(&desc, &r) || peft_selective_accuracy(&desc, 0, &selective, &area)) return;
@@ -680,7 +680,7 @@ static peft_status score_calibration(const pairs *p) { return score_numbers(p, N
 static peft_status score_diversity(const pairs *p) {
     static const char *const names[] = {"distinct-1", "distinct-2", "distinct-3", "distinct-4"};
     peft_diversity_result r;
-    peft_status status = peft_diversity(s.ctx, p->predictions, p->count, false, &r);
+    peft_status status = peft_diversity(cli.ctx, p->predictions, p->count, false, &r);
     if (status) return status;
     for (int n = 0; n < 4; n++) score_line(names[n], r.distinct[n], r.signature);
     score_line("mean_words", r.mean_length, r.signature);
@@ -696,7 +696,7 @@ static peft_status score_bias(const pairs *p) {
     int64_t groups = 0, counts[16] = {0};
     const peft_word_group *list = peft_gender_groups(&groups);
     double value = 0;
-    peft_status status = peft_bias_representation(s.ctx, p->predictions, p->count, list, groups, counts, &value);
+    peft_status status = peft_bias_representation(cli.ctx, p->predictions, p->count, list, groups, counts, &value);
     char signature[128] = "bias|representation";
     for (int64_t k = 0; k < groups && k < 16; k++) {
         size_t n = strlen(signature);
@@ -719,7 +719,7 @@ static peft_status score_toxicity(const pairs *p) {
     }
     const peft_word_group group = {"words", (const char *const *)words.items, words.count};
     peft_toxicity_result r;
-    peft_status status = peft_toxicity(&(peft_toxicity_desc){.context = s.ctx, .texts = p->predictions, .count = p->count, .words = &group,
+    peft_status status = peft_toxicity(&(peft_toxicity_desc){.context = cli.ctx, .texts = p->predictions, .count = p->count, .words = &group,
                                                              .scores = line_column(p, "toxicity")}, &r);
     if (!status) score_line("toxicity", r.toxic_fraction, r.signature);
     text_list_free(&words);
@@ -821,8 +821,8 @@ static bool column_is_records(char *const *lines, int64_t count, const char *con
         const char *text = lines[i] + strspn(lines[i], " \t");
         if (!*text) continue;
         if (*text != '{') return false;
-        peft__arena_init(&a, s.ctx);
-        all = !peft__json_parse(s.ctx, &a, text, strlen(text), "", &record) && column_value(record, names);
+        peft__arena_init(&a, cli.ctx);
+        all = !peft__json_parse(cli.ctx, &a, text, strlen(text), "", &record) && column_value(record, names);
         any = any || all;
         peft__arena_free(&a);
     }
@@ -835,7 +835,7 @@ static int column_json(column *c, const char *path, char *text, size_t size, cha
     peft__json *root = NULL;
     int code = EXIT_OK;
     if (text[strspn(text, " \t\r\n")] == '[') {
-        if (peft__json_parse(s.ctx, &c->arena, text, size, path, &root)) return fail(PEFT_ERROR_FORMAT);
+        if (peft__json_parse(cli.ctx, &c->arena, text, size, path, &root)) return fail(PEFT_ERROR_FORMAT);
         if (!(c->ends = (int64_t *)malloc((root->length + 1) * sizeof(int64_t)))) return EXIT_MEMORY;
         for (const peft__json *v = root->child; v && !code; v = v->next)
             code = column_record(c, path, c->count + 1, v, names);
@@ -843,8 +843,8 @@ static int column_json(column *c, const char *path, char *text, size_t size, cha
     }
     for (int64_t i = 0; i < count && !code; i++) {
         if (!lines[i][strspn(lines[i], " \t")]) continue;
-        if (peft__json_parse(s.ctx, &c->arena, lines[i], strlen(lines[i]), path, &root)) {
-            fprintf(stderr, "peft score: %s, line %lld: %s\n", path, (long long)i + 1, peft_error(s.ctx));
+        if (peft__json_parse(cli.ctx, &c->arena, lines[i], strlen(lines[i]), path, &root)) {
+            fprintf(stderr, "peft score: %s, line %lld: %s\n", path, (long long)i + 1, peft_error(cli.ctx));
             return EXIT_DATA;
         }
         code = column_record(c, path, c->count + 1, root, names);
@@ -856,7 +856,7 @@ static int column_table(column *c, const char *path, const char *name) {
     char pattern[256];
     peft_dataset *data;
     snprintf(pattern, sizeof(pattern), "{{%s}}", name);
-    peft_status status = peft_dataset_load(&(peft_dataset_desc){.context = s.ctx, .path = path,
+    peft_status status = peft_dataset_load(&(peft_dataset_desc){.context = cli.ctx, .path = path,
                                                                 .prompt = pattern, .completion = ""}, &data);
     if (status) return fail(status);
     int64_t n = peft_dataset_count(data);
@@ -882,7 +882,7 @@ static int column_read(const char *path, const char *field, const char *const *u
         *const table[] = {".csv", ".tsv", NULL};
     const char *const given[] = {field, NULL}, *const *names = field ? given : usual;
     memset(c, 0, sizeof(*c));
-    peft__arena_init(&c->arena, s.ctx);
+    peft__arena_init(&c->arena, cli.ctx);
     if (suffix_is(path, table)) return column_table(c, path, names[0]);
     size_t size = 0;
     int64_t count = 0;
@@ -992,11 +992,11 @@ static int score_read(column *predictions, column *baseline, column *references,
 static int score_check(void) {
     char known[256] = "";
     for (int i = 0; i < COUNT(metrics); i++) snprintf(known + strlen(known), sizeof(known) - strlen(known), "%s%s", i ? " " : "", metrics[i].name);
-    if (s.rest.count < 1 || !sc.predictions) return wrong("give metrics (%s), --predictions FILE and --references FILE", known);
-    for (int k = 0; k < s.rest.count; k++) {
+    if (cli.rest.count < 1 || !sc.predictions) return wrong("give metrics (%s), --predictions FILE and --references FILE", known);
+    for (int k = 0; k < cli.rest.count; k++) {
         int i = 0;
-        while (i < COUNT(metrics) && strcmp(metrics[i].name, s.rest.items[k]) != 0) i++;
-        if (i == COUNT(metrics)) return wrong("there is no metric %s among %s", s.rest.items[k], known);
+        while (i < COUNT(metrics) && strcmp(metrics[i].name, cli.rest.items[k]) != 0) i++;
+        if (i == COUNT(metrics)) return wrong("there is no metric %s among %s", cli.rest.items[k], known);
         if (!metrics[i].alone && !sc.references.count) return wrong("%s needs --references FILE", metrics[i].name);
         if (metrics[i].alone && sc.baseline) return wrong("%s has no paired test: leave out --baseline", metrics[i].name);
     }
@@ -1024,12 +1024,12 @@ static int run_score(void) {
         *references = (column *)calloc((size_t)sc.references.count + 1, sizeof(column));
     pairs p = {0};
     code = references ? score_read(&predictions, &baseline, references, &p) : EXIT_MEMORY;
-    if (!code && (sc.baseline || sc.bootstrap > 0) && p.count < PEFT_PAIRED_FEW && !s.quiet)
+    if (!code && (sc.baseline || sc.bootstrap > 0) && p.count < PEFT_PAIRED_FEW && !cli.quiet)
         fprintf(stderr, "peft score: %lld lines are few: below %d neither p-values nor intervals mean much\n",
                 (long long)p.count, PEFT_PAIRED_FEW);
-    for (int k = 0; k < s.rest.count && !code; k++)
+    for (int k = 0; k < cli.rest.count && !code; k++)
         for (int i = 0; i < COUNT(metrics) && !code; i++)
-            if (strcmp(metrics[i].name, s.rest.items[k]) == 0) {
+            if (strcmp(metrics[i].name, cli.rest.items[k]) == 0) {
                 if (p.without && metrics[i].run != score_squad && !metrics[i].alone) {
                     fprintf(stderr, "peft score: %s: %lld lines have an empty list of references\n",
                             metrics[i].name, (long long)p.without);
@@ -1037,7 +1037,7 @@ static int run_score(void) {
                     break;
                 }
                 peft_status status = metrics[i].run(&p);
-                if (status) code = *peft_error(s.ctx) ? fail(status) : exit_code_of(status);
+                if (status) code = *peft_error(cli.ctx) ? fail(status) : exit_code_of(status);
             }
     if (!code) code = lines_write(&p);
     for (int k = 0; k < line_count; k++) free(line_columns[k].values);

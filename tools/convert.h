@@ -262,16 +262,16 @@ static const option convert_options[] = {
     COMMON_OPTIONS};
 
 static int run_convert(void) {
-    if (s.rest.count != 2) return wrong("give a checkpoint of llama2.c and the folder to write");
-    conversion c = {.in = s.rest.items[0], .out = s.rest.items[1], .tokenizer = convert_tokenizer_path};
+    if (cli.rest.count != 2) return wrong("give a checkpoint of llama2.c and the folder to write");
+    conversion c = {.in = cli.rest.items[0], .out = cli.rest.items[1], .tokenizer = convert_tokenizer_path};
     const char *const read[] = {c.in, c.tokenizer};
-    int code = output_may_go("convert", c.out, s.force, read, 2);
+    int code = output_may_go("convert", c.out, cli.force, read, 2);
     if (code) return code;
-    if (!convert_llama2c(s.ctx, &c)) {
+    if (!convert_llama2c(cli.ctx, &c)) {
         fprintf(stderr, "peft convert: %s\n", c.why);
         return EXIT_FAILURE;
     }
-    if (!s.quiet) printf("%s: %lld layers of width %lld, %lld tokens\n", c.out, (long long)c.layers, (long long)c.width, (long long)c.vocab);
+    if (!cli.quiet) printf("%s: %lld layers of width %lld, %lld tokens\n", c.out, (long long)c.layers, (long long)c.width, (long long)c.vocab);
     return EXIT_OK;
 }
 #endif

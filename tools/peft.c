@@ -14,11 +14,9 @@
 #include "cmd_generation.h"
 #include "cmd_eval.h"
 #include "cmd_train.h"
-#define s cli  // the name that these have for it
 #include "convert.h"
 #include "cmd_benchmark.h"
 #include "cmd_score.h"
-#undef s
 #include "cmd_adapters.h"
 #include "cmd_experiments.h"
 #include "cmd_memory.h"
