@@ -127,7 +127,7 @@ c_options_of_other_tools() {
     gives 2 'there is no option --zzzzzzz; see' $peft info $model --zzzzzzz
 }
 c_commands_of_other_tools() {
-    for pair in trian:train finetune:train fine-tune:train evaluate:eval genrate:generate quantise:quantize convert:export; do
+    for pair in trian:train finetune:train fine-tune:train evaluate:eval genrate:generate quantise:quantize save:export; do
         gives 2 "did you mean peft ${pair#*:}?" $peft ${pair%:*}
     done
     gives 2 'there is no command xyzzy$' $peft xyzzy

@@ -565,7 +565,7 @@ static void put_index(const char *folder) {
     for (int i = 0; i < book.page_count; i++) {
         const page *p = &book.pages[i];
         fprintf(book.out, "<tr><td><a href=\"%s\">%s</a><td>", p->file, p->title);
-        if (p->opening) put_purpose(p, i);
+        if (p->opening) put_purpose(p, -1);  // every link leads to another page
         else
             fputs(i ? "switches of the compiler, headers of the system"
                     : "the manual, and every public declaration",
