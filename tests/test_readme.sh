@@ -1,0 +1,166 @@
+#!/bin/sh
+# What README.md and examples/README.md show is so: their C and C++ programs compile without a warning and, where there is no model,
+# end with their error message; their shell blocks are run by a shell for which `peft` runs what is cheap on the project's own model
+# and asks --help about the rest (an unknown option is an error before that); make targets and linked files exist.
+#   sh tests/test_readme.sh
+top=$PWD
+peft=$top/build/peft
+work=$top/build/test_readme
+cc=${CC:-cc} cxx=${CXX:-g++}
+passed=0 failed=0 skipped=0
+pages="README.md examples/README.md"
+rm -rf "$work" && mkdir -p "$work/blocks"
+ok() { passed=$((passed + 1)); }
+bad() { failed=$((failed + 1)); echo "FAIL: $*"; }
+
+# ---- the code blocks: build/test_readme/blocks/PAGE.NUMBER.LANGUAGE
+for page in $pages; do
+    awk -v out="$work/blocks/$(echo "$page" | tr '/.' '__')" '
+        /^```/ { if (file) { close(file); file = "" } else if (length($0) > 3) { file = out "." ++n "." substr($0, 4); printf "" > file } else file = "/dev/null"; next }
+        file { print > file }' "$page"
+done
+
+# ---- programs
+compiles() {  # FILE COMPILER...
+    file=$1
+    shift
+    program="$work/$(basename "$file").run"
+    if ! "$@" -O0 -Wall -Wextra -Wpedantic -Wshadow -Werror -I"$top" -o "$program" "$file" -lm > "$program.log" 2>&1; then
+        echo "FAIL: $(basename "$file") does not compile"; head -n 5 "$program.log"; return
+    fi
+    mkdir -p "$program.folder" && cd "$program.folder" || return
+    "$program" > ../out.$$ 2>&1
+    status=$?
+    cd "$top" || return
+    said=$(cat "$work/out.$$")
+    case "$status $said" in
+    "1 flan-t5-small/config.json: No such file"*) echo ok ;;
+    *) echo "FAIL: $(basename "$file") without a model: exit status $status, \"$said\"" ;;
+    esac
+}
+programs=0
+for block in "$work"/blocks/*.c; do
+    [ -e "$block" ] && programs=$((programs + 1)) && compiles "$block" $cc -std=c11 > "$block.said" &
+    wait_for="$wait_for $!"
+done
+if command -v "$cxx" > /dev/null 2>&1; then
+    for block in "$work"/blocks/*.cpp; do
+        [ -e "$block" ] && (compiles "$block" $cxx -std=c++11 > "$block.said") &
+        wait_for="$wait_for $!"
+    done
+else echo "skipped: the C++ programs: no $cxx"; skipped=$((skipped + 1))
+fi
+
+# ---- shell blocks, in a folder that has what they name
+sand=$work/sand
+mkdir -p "$sand/build/demo" "$sand/mmlu/test" "$sand/mmlu/dev" "$sand/amazon_polarity" && cd "$sand" || exit 1
+for name in tests examples tools; do ln -s "$top/$name" $name; done
+for model in flan-t5-small flan-t5-base; do ln -s "$top/tests/data/model" $model; done
+if [ -x "$top/build/make_data" ]; then make_data=$top/build/make_data
+else $cc -O1 -o build/make_data "$top/tools/make_data.c" -lm && make_data=$sand/build/make_data; fi
+[ -e build/make_data ] || ln -s "$make_data" build/make_data
+"$make_data" dialogsum 24 1 > train.jsonl
+"$make_data" dialogsum 4 1 --split test > test.jsonl
+cp train.jsonl dialogues.jsonl && cp train.jsonl build/demo/train.jsonl
+cp test.jsonl build/demo/test.jsonl && cp test.jsonl build/demo/validation.jsonl
+printf '{"title": "Lovely", "content": "We loved it.", "label": 1}\n{"title": "Bad", "content": "Dirty.", "label": 0}\n' > reviews.jsonl
+cat > amazon_polarity/templates.yaml <<'END'
+dataset: amazon_polarity
+templates:
+  a: !Template
+    answer_choices: negative ||| positive
+    id: a
+    jinja: 'Is this review good? {{content}} ||| {{answer_choices[label]}}'
+    metadata: !TemplateMetadata
+      choices_in_prompt: false
+      metrics:
+      - Accuracy
+      original_task: true
+    name: a
+    reference: ''
+END
+printf '{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]}\n' > messages.jsonl
+printf 'Two and two?,3,4,5,6,B\n' > mmlu/test/anatomy_test.csv && cp mmlu/test/anatomy_test.csv mmlu/dev/anatomy_dev.csv
+for example in "$top"/examples/*.c; do  # their names; the tests of each run elsewhere
+    printf '#!/bin/sh\n' > "build/$(basename "$example" .c)" && chmod +x "build/$(basename "$example" .c)"
+done
+for tool in demo_run picture bench train_tokenizer golden; do [ -e build/$tool ] || { printf '#!/bin/sh\n' > build/$tool && chmod +x build/$tool; }; done
+
+cat > words.sh <<'END'
+# what stands for the programs that the pages name; each call is a line of "said": passed or FAIL
+verdict() { if [ "$1" -eq 0 ]; then echo passed >> "$said"; else echo "FAIL: $block: $what: exit status $1: $(head -n 3 $said.out | tr '\n' ' ' | cut -c1-300)" >> "$said"; fi; }
+real() { status=0; "$peft" "$@" > $said.out 2>&1 || status=$?; verdict $status; case $what in *"score "*) cat $said.out >> "$said.scores" ;; esac; }
+peft() {
+    what="peft $*"
+    for word in "$@"; do case $word in smol*|gpt2*|stories*) set -- "$@" --help; real "$@"; return ;; esac; done
+    case $1 in
+    info|score|tokenize|methods|memory|quantize|merge|prompt|combine|export) real "$@" ; return ;;
+    generate) real "$@" --max-new-tokens 2; return ;;
+    eval) real "$@" --max-new-tokens 4; return ;;
+    train) real "$@" --max-steps 1 --batch 2 --samples 0 --force; return ;;
+    benchmark) real "$@" --limit 1; return ;;
+    esac
+    real "$@" --help
+}
+make() { for what in "$@"; do case $what in *=*|build/*) ;; *) status=0; grep "^$what:" "$top/Makefile" > $said.out || status=1; verdict $status ;; esac; done; }
+sh() { what="sh $1"; status=0; [ -e "$1" ] || status=127; verdict $status; }
+pip() { :; }
+curl() { :; }
+python3() { :; }
+mv() { :; }
+END
+export top peft said block
+said=$sand/said
+: > "$said"
+for block in "$work"/blocks/*.sh; do
+    { echo ". ./words.sh"; cat "$block"; echo; echo 'echo passed >> "$said"'; } > run.sh
+    before=$(wc -l < "$said")
+    sh -e run.sh > block.out 2>&1
+    status=$?
+    [ $status -eq 0 ] || echo "FAIL: $(basename "$block"): exit status $status: $(tail -n 2 block.out)" >> "$said"
+    [ "$(wc -l < "$said")" -gt "$before" ] || echo "FAIL: $(basename "$block"): nothing ran" >> "$said"
+done
+cd "$top" || exit 1
+passed=$((passed + $(grep -c '^passed' "$said")))
+failed=$((failed + $(grep -c '^FAIL' "$said")))
+grep '^FAIL' "$said"
+
+# ---- what the scoring commands printed is what the course prints
+if [ -e examples/README.md ]; then
+    grep -E '^(bleu|rouge1|rouge2|rougeL) +[0-9]' examples/README.md | awk '{ print $1, $2 }' > "$work/shown"
+    while read -r name value; do
+        if grep -q "^$name  *$value" "$said.scores" 2> /dev/null; then ok; else bad "examples/README.md shows $name $value, its command does not"; fi
+    done < "$work/shown"
+fi
+
+# ---- links and pictures point to files that are there
+for page in $pages; do
+    for link in $(grep -o ']([^) ]*)' "$page" | sed 's/^](//; s/)$//; s/#.*//' | sort -u); do
+        case $link in http*|"") continue ;; esac
+        if [ -e "$(dirname "$page")/$link" ]; then ok; else bad "$page: $link is not there"; fi
+    done
+    for name in $(grep -o '`make [a-z-]*`' "$page" | tr -d '`' | sed 's/make //' | sort -u); do
+        if grep -q "^$name:" Makefile; then ok; else bad "$page: make $name: the Makefile has no such target"; fi
+    done
+    # functions and macros that the text names stand in the header
+    for name in $(grep -o '`peft_[a-z_0-9]*`' "$page" | tr -d '`' | sort -u); do
+        if grep -q "\b$name\b" peft.h; then ok; else bad "$page: $name is not in peft.h"; fi
+    done
+    for name in $(grep -o '`PEFT_[A-Z_0-9]*`' "$page" | tr -d '`' | sort -u); do
+        if grep -q "\b$name\b" peft.h; then ok; else bad "$page: $name is not in peft.h"; fi
+    done
+    for name in $(grep -o '`peft [a-z]*' "$page" | sed 's/`peft //' | sort -u); do
+        if "$peft" "$name" --help > /dev/null 2>&1; then ok; else bad "$page: peft $name is no command"; fi
+    done
+done
+for picture in examples/*.svg; do
+    if head -c 100 "$picture" | grep -q '<svg xmlns' && tail -n 1 "$picture" | grep -q '</svg>'; then ok; else bad "$picture is not a whole SVG"; fi
+done
+
+wait
+for file in "$work"/blocks/*.said; do
+    [ -e "$file" ] || continue
+    if grep -q '^ok' "$file"; then ok; else bad "$(cat "$file")"; fi
+done
+if [ $skipped -gt 0 ]; then echo "$passed passed, $failed failed, $skipped skipped"; else echo "$passed passed, $failed failed"; fi
+[ $failed -eq 0 ]
