@@ -89,16 +89,30 @@ for tool in demo_run picture bench train_tokenizer golden; do [ -e build/$tool ]
 cat > words.sh <<'END'
 # what stands for the programs that the pages name; each call is a line of "said": passed or FAIL
 verdict() { if [ "$1" -eq 0 ]; then echo passed >> "$said"; else echo "FAIL: $block: $what: exit status $1: $(head -n 3 $said.out | tr '\n' ' ' | cut -c1-300)" >> "$said"; fi; }
+# with NAME VALUE arguments...: the arguments with that option, in place of what they say; for `eval "set -- $(with ...)"`
+with() {
+    name=$1 value=$2 skip=
+    shift 2
+    for word in "$@"; do
+        if [ "$skip" ]; then skip=; continue; fi
+        if [ "$word" = "$name" ]; then skip=1; continue; fi
+        printf "'%s' " "$(printf '%s\n' "$word" | sed "s/'/'\\\\''/g")"
+    done
+    printf '%s %s' "$name" "$value"
+}
 real() { status=0; "$peft" "$@" > $said.out 2>&1 || status=$?; verdict $status; case $what in *"score "*) cat $said.out >> "$said.scores" ;; esac; }
 peft() {
     what="peft $*"
     for word in "$@"; do case $word in smol*|gpt2*|stories*) set -- "$@" --help; real "$@"; return ;; esac; done
     case $1 in
     info|score|tokenize|methods|memory|quantize|merge|prompt|combine|export) real "$@" ; return ;;
-    generate) real "$@" --max-new-tokens 2; return ;;
-    eval) real "$@" --max-new-tokens 4; return ;;
-    train) real "$@" --max-steps 1 --batch 2 --samples 0 --force; return ;;
-    benchmark) real "$@" --limit 1; return ;;
+    generate) eval "set -- $(with --max-new-tokens 2 "$@")"; real "$@"; return ;;
+    eval) eval "set -- $(with --max-new-tokens 4 "$@")"; real "$@"; return ;;
+    benchmark) eval "set -- $(with --limit 1 "$@")"; real "$@"; return ;;
+    train)
+        for option in '--max-steps 1' '--batch 2' '--samples 0'; do eval "set -- $(with $option "$@")"; done
+        case " $* " in *" --force "*) ;; *) set -- "$@" --force ;; esac
+        real "$@"; return ;;
     esac
     real "$@" --help
 }
@@ -112,13 +126,17 @@ END
 export top peft said block
 said=$sand/said
 : > "$said"
-for block in "$work"/blocks/*.sh; do
-    { echo ". ./words.sh"; cat "$block"; echo; echo 'echo passed >> "$said"'; } > run.sh
-    before=$(wc -l < "$said")
+for page in $(ls "$work/blocks" | sed -n 's/\.[0-9]*\.sh$//p' | sort -u); do  # a page is one script: its variables live on
+    {
+        echo ". ./words.sh"
+        for block in $(cd "$work/blocks" && ls "$page".*.sh | sort -t. -k2n); do
+            echo "block=$block"; cat "$work/blocks/$block"; echo
+        done
+        echo 'echo passed >> "$said"'
+    } > run.sh
     sh -e run.sh > block.out 2>&1
     status=$?
-    [ $status -eq 0 ] || echo "FAIL: $(basename "$block"): exit status $status: $(tail -n 2 block.out)" >> "$said"
-    [ "$(wc -l < "$said")" -gt "$before" ] || echo "FAIL: $(basename "$block"): nothing ran" >> "$said"
+    [ $status -eq 0 ] || echo "FAIL: $page: exit status $status: $(tail -n 2 block.out)" >> "$said"
 done
 cd "$top" || exit 1
 passed=$((passed + $(grep -c '^passed' "$said")))
