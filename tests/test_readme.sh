@@ -10,6 +10,7 @@ cc=${CC:-cc} cxx=${CXX:-g++}
 passed=0 failed=0 skipped=0
 pages="README.md examples/README.md"
 rm -rf "$work" && mkdir -p "$work/blocks"
+[ -x "$peft" ] || { echo "FAIL: no build/peft: make it first"; echo "0 passed, 1 failed"; exit 1; }
 ok() { passed=$((passed + 1)); }
 bad() { failed=$((failed + 1)); echo "FAIL: $*"; }
 
